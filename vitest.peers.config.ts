@@ -4,6 +4,7 @@ export default defineConfig({
   test: {
     include: ['test/peers/**/*.test.ts'],
     globalSetup: ['test/peers/setup.ts'],
+    setupFiles: ['test/support/aws-environment.ts'],
     testTimeout: 120_000,
     hookTimeout: 120_000,
     fileParallelism: false,

@@ -1,0 +1,62 @@
+/** The shape of the house: which folder may import which, and who may look around. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join, relative, sep } from 'node:path';
+import { describe, expect, it } from 'vitest';
+
+const root = join(import.meta.dirname, '..');
+
+/** What each folder of src may import beside itself: of src by folder, of packages by name. */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  envelope: ['node:crypto'],
+  kms: ['envelope', 'node:crypto', '@aws-sdk/client-kms'],
+  metastore: ['envelope', '@aws-sdk/client-dynamodb'],
+  operations: ['envelope', 'valibot'],
+  config: ['envelope', 'kms', 'metastore', 'valibot'],
+  doors: ['operations', 'envelope', 'kms', 'config', '@middy/', '@aws-lambda-powertools/', 'aws-lambda'],
+  'container.ts': ['config', 'doors', 'envelope', 'kms', 'metastore'],
+  'index.ts': ['envelope', 'kms', 'metastore'],
+};
+const ADAPTERS = /new (?:AwsKms|StaticKms|DynamoDbMetastore|MemoryMetastore)\(/;
+
+function filesOf(folder: string): string[] {
+  const entries = readdirSync(join(root, folder), { recursive: true, withFileTypes: true });
+  return entries.filter((e) => e.isFile() && e.name.endsWith('.ts')).map((e) => join(e.parentPath, e.name));
+}
+
+/** What a file imports: `envelope` for a file of that folder, a package's name for a package's. */
+function importsOf(file: string): string[] {
+  const specifiers = readFileSync(file, 'utf8').matchAll(/(?:from|import) '([^']+)'/g);
+  return [...specifiers].map(([, specifier = '']) =>
+    specifier.startsWith('.') ? homeOf(join(file, '..', specifier)) : specifier,
+  );
+}
+
+function homeOf(file: string): string {
+  return relative(join(root, 'src'), file).split(sep)[0] ?? '';
+}
+
+describe('the house', () => {
+  it.for(filesOf('src').map((file) => relative(root, file)))('%s imports only what its folder may', (name) => {
+    const file = join(root, name);
+    const home = homeOf(file);
+    const allowed = [home, ...(MAY_IMPORT[home] ?? [])];
+    const strays = importsOf(file).filter(
+      (one) => !allowed.some((a) => one === a || (a.endsWith('/') && one.startsWith(a))),
+    );
+    expect(strays).toEqual([]);
+  });
+
+  it('has handlers that only wire: they import the container and a door, and hold no condition', () => {
+    for (const file of filesOf('handlers')) {
+      expect(importsOf(file).filter((home) => !['container.ts', 'doors'].includes(home))).toEqual([]);
+      expect(readFileSync(file, 'utf8')).not.toMatch(/\bif\b|\?/);
+    }
+  });
+
+  it('reads the environment and builds adapters in the container alone', () => {
+    for (const file of filesOf('src').filter((f) => homeOf(f) !== 'container.ts')) {
+      const code = readFileSync(file, 'utf8').replace(/\/\*\*.*?\*\//gs, '');
+      expect(code.includes('process.env') || ADAPTERS.test(code)).toBe(false);
+    }
+  });
+});
