@@ -1,0 +1,45 @@
+import { createCipheriv, createDecipheriv, type KeyObject } from 'node:crypto';
+import { fillRandom } from './random.ts';
+
+const CIPHER = 'aes-256-gcm';
+const NONCE_BYTES = 12;
+const TAG_BYTES = 16;
+const TAG_LENGTH = { authTagLength: TAG_BYTES };
+
+/** How many bytes a sealed value is longer than what it seals. */
+export const SEAL_OVERHEAD_BYTES = TAG_BYTES + NONCE_BYTES;
+
+/**
+ * Seals bytes under a key with AES-256-GCM (NIST SP 800-38D), a fresh random nonce and no additional data.
+ * @returns `ciphertext || tag || nonce`, as Asherah lays it out; the caller's
+ */
+export function seal(key: KeyObject, plaintext: Uint8Array): Buffer {
+  const sealed = Buffer.allocUnsafe(plaintext.length + SEAL_OVERHEAD_BYTES);
+  const nonceAt = plaintext.length + TAG_BYTES;
+  fillRandom(sealed, nonceAt, NONCE_BYTES);
+  const cipher = createCipheriv(CIPHER, key, sealed.subarray(nonceAt), TAG_LENGTH);
+  sealed.set(cipher.update(plaintext), 0);
+  cipher.final();
+  sealed.set(cipher.getAuthTag(), plaintext.length);
+  return sealed;
+}
+
+/**
+ * Opens what {@link seal}, or any Asherah, sealed.
+ * @returns the plaintext, the caller's; undefined where the tag does not hold or the value is too short to have one
+ */
+export function open(key: KeyObject, sealed: Uint8Array): Buffer | undefined {
+  const nonceAt = sealed.length - NONCE_BYTES;
+  const tagAt = nonceAt - TAG_BYTES;
+  if (tagAt < 0) return undefined;
+  const decipher = createDecipheriv(CIPHER, key, sealed.subarray(nonceAt), TAG_LENGTH);
+  decipher.setAuthTag(sealed.subarray(tagAt, nonceAt));
+  const plaintext = decipher.update(sealed.subarray(0, tagAt));
+  try {
+    decipher.final();
+    return plaintext;
+  } catch {
+    plaintext.fill(0);
+    return undefined;
+  }
+}

@@ -1,0 +1,68 @@
+import { invalidConfiguration } from './errors.ts';
+import type { EpochSeconds } from './ids.ts';
+import { oneIn2To } from './random.ts';
+
+const MINUTE_MS = 60_000;
+const DAY_MS = 86_400_000;
+
+/** How long keys live and how long a process may go on believing what it read of them. */
+export interface CryptoPolicy {
+  /** A key older than this seals nothing new. */
+  readonly expireAfterMs: number;
+  /** `Created` of a new System Key or Intermediate Key is truncated to this, so that a fleet that starts at once makes one. */
+  readonly createDatePrecisionMs: number;
+  /** Past this, a cached key is looked up again before it encrypts, to see whether it was revoked. */
+  readonly revokeCheckIntervalMs: number;
+  /** How long a System Key's plaintext is kept. Bounds how long a disabled KMS key goes on being used. */
+  readonly systemKeyMaxAgeMs: number;
+  /** How long an Intermediate Key's plaintext is kept. */
+  readonly intermediateKeyMaxAgeMs: number;
+  readonly maxSystemKeys: number;
+  readonly maxIntermediateKeys: number;
+  /** How long one load of a key may take, for all that wait for it together. */
+  readonly flightTimeoutMs: number;
+  /**
+   * Drawn at each seal under an Intermediate Key: whether that seal was its last. GCM allows 2^32 random nonces under one key
+   * (NIST SP 800-38D, 8.3) and no process can count a fleet's, so a key retires with a small probability at each.
+   */
+  readonly wearsOut: () => boolean;
+}
+
+/** With 2^-27 a seal, a key passes 2^32 seals with probability e^-32. */
+const WEAR_OUT_BITS = 27;
+
+const DEFAULTS: CryptoPolicy = {
+  expireAfterMs: 90 * DAY_MS,
+  createDatePrecisionMs: MINUTE_MS,
+  revokeCheckIntervalMs: 60 * MINUTE_MS,
+  systemKeyMaxAgeMs: 60 * MINUTE_MS,
+  intermediateKeyMaxAgeMs: 60 * MINUTE_MS,
+  maxSystemKeys: 100,
+  maxIntermediateKeys: 10_000,
+  flightTimeoutMs: 30_000,
+  wearsOut: () => oneIn2To(WEAR_OUT_BITS),
+};
+
+/**
+ * The default policy with some of it replaced.
+ * @throws KeyfoldError `InvalidConfiguration`, listing each value that is not a positive whole number
+ */
+export function cryptoPolicy(changes: Partial<CryptoPolicy> = {}): CryptoPolicy {
+  const policy = { ...DEFAULTS, ...changes };
+  const faults = Object.entries(policy)
+    .filter(([, value]) => typeof value === 'number' && !(Number.isSafeInteger(value) && value > 0))
+    .map(([name]) => `${name} must be a positive whole number`);
+  if (faults.length > 0) throw invalidConfiguration(faults);
+  return policy;
+}
+
+/**
+ * The `Created` of a key made now: truncated, but always later than that of the retired key it follows, which may have been
+ * revoked in the very minute it was made.
+ */
+export function createdNow(policy: CryptoPolicy, nowMs: number, previous: EpochSeconds | undefined): EpochSeconds {
+  const truncatedMs = nowMs - (nowMs % policy.createDatePrecisionMs);
+  const truncated = Math.floor(truncatedMs / 1000);
+  if (previous === undefined || truncated > previous) return truncated as EpochSeconds;
+  return Math.max(Math.floor(nowMs / 1000), previous + 1) as EpochSeconds;
+}

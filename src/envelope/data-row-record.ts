@@ -1,0 +1,85 @@
+import { decodeBase64 } from './base64.ts';
+import { KeyfoldError } from './errors.ts';
+
+/**
+ * A sealed payload with the sealed key that opens it, as a caller stores it. What it says of itself is only a claim until
+ * it has opened: its parent's id is text from outside.
+ */
+export interface DataRowRecord {
+  readonly key: {
+    /** When the Data Row Key was made, in seconds since 1970. */
+    readonly created: number;
+    /** The Data Row Key, sealed by the Intermediate Key that `parent` names. */
+    readonly encryptedKey: Uint8Array;
+    readonly parent: { readonly id: string; readonly created: number };
+  };
+  /** The payload, sealed by the Data Row Key. */
+  readonly data: Uint8Array;
+}
+
+/** The record as JSON text, in Asherah's form (wire-format.md, Data Row Record). */
+export function encodeDataRowRecord(record: DataRowRecord): string {
+  const { key, data } = record;
+  return `{"Key":{"Created":${key.created},"Key":"${base64(key.encryptedKey)}","ParentKeyMeta":{"KeyId":${JSON.stringify(key.parent.id)},"Created":${key.parent.created}}},"Data":"${base64(data)}"}`;
+}
+
+/**
+ * Reads a record from JSON text.
+ * @throws KeyfoldError `InvalidRequest`, naming the field at fault and never quoting the text
+ */
+export function decodeDataRowRecord(text: string): DataRowRecord {
+  return dataRowRecordFromValue(parseJson(text));
+}
+
+/**
+ * Reads a record from a value that `JSON.parse` made. Fields it does not know are ignored.
+ * @throws KeyfoldError `InvalidRequest`, naming the field at fault
+ */
+export function dataRowRecordFromValue(value: unknown): DataRowRecord {
+  const record = fields(value, 'the record');
+  const key = fields(record['Key'], 'Key');
+  const parent = fields(key['ParentKeyMeta'], 'Key.ParentKeyMeta');
+  const id = parent['KeyId'];
+  if (typeof id !== 'string') throw malformed('Key.ParentKeyMeta.KeyId', 'a string');
+  return {
+    key: {
+      created: wholeNumber(key['Created'], 'Key.Created'),
+      encryptedKey: bytes(key['Key'], 'Key.Key'),
+      parent: { id, created: wholeNumber(parent['Created'], 'Key.ParentKeyMeta.Created') },
+    },
+    data: bytes(record['Data'], 'Data'),
+  };
+}
+
+function base64(value: Uint8Array): string {
+  const buffer = Buffer.isBuffer(value) ? value : Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+  return buffer.toString('base64');
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new KeyfoldError('InvalidRequest', 'The record is not JSON.');
+  }
+}
+
+function fields(value: unknown, name: string): Record<string, unknown> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw malformed(name, 'a JSON object');
+  return value as Record<string, unknown>;
+}
+
+function wholeNumber(value: unknown, name: string): number {
+  if (!Number.isSafeInteger(value)) throw malformed(name, 'a whole number of seconds');
+  return value as number;
+}
+
+function bytes(value: unknown, name: string): Buffer {
+  const decoded = typeof value === 'string' ? decodeBase64(value) : undefined;
+  if (decoded === undefined) throw malformed(name, 'padded standard base64');
+  return decoded;
+}
+
+function malformed(name: string, wanted: string): KeyfoldError {
+  return new KeyfoldError('InvalidRequest', `The record is malformed: ${name} is not ${wanted}.`);
+}

@@ -1,0 +1,53 @@
+import { KeyfoldError } from './errors.ts';
+import type { Clock, Deadline } from './ports.ts';
+
+/** How long a caller waits; without either, as long as it takes. */
+export interface RequestLimits {
+  /** When the answer must be there, in milliseconds since 1970. */
+  readonly deadlineAtMs?: number | undefined;
+  /** Aborted when the caller no longer wants the answer; its reason is then thrown. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What is thrown where the time is up. */
+export function deadlineExceeded(): KeyfoldError {
+  return new KeyfoldError('DeadlineExceeded', 'The time for this request is up.');
+}
+
+/** Does work under a caller's limits. The signal it is given is let go when the work has ended. */
+export async function withDeadline<T>(
+  limits: RequestLimits,
+  now: Clock,
+  work: (deadline: Deadline) => Promise<T>,
+): Promise<T> {
+  const { deadlineAtMs = Number.MAX_SAFE_INTEGER, signal } = limits;
+  signal?.throwIfAborted();
+  const controller = new AbortController();
+  const abort = (): void => controller.abort(signal?.reason);
+  signal?.addEventListener('abort', abort, { once: true });
+  const timer = startTimer(deadlineAtMs - now(), () => controller.abort(deadlineExceeded()));
+  try {
+    return await work({ atMs: deadlineAtMs, signal: controller.signal });
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', abort);
+  }
+}
+
+/** What setTimeout can count; a longer wait would fire at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+function startTimer(delayMs: number, fire: () => void): NodeJS.Timeout | undefined {
+  if (delayMs <= 0) fire();
+  return delayMs > LONGEST_TIMER_MS ? undefined : setTimeout(fire, delayMs);
+}
+
+/** The promise's outcome, or the signal's reason where that comes first. The work itself is not stopped by this. */
+export function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const leave = (): void => reject(signal.reason);
+    if (signal.aborted) leave();
+    signal.addEventListener('abort', leave, { once: true });
+    void work.then(resolve, reject).finally(() => signal.removeEventListener('abort', leave));
+  });
+}

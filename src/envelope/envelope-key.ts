@@ -1,0 +1,44 @@
+import { createSecretKey, type KeyObject } from 'node:crypto';
+import { open, seal } from './aead.ts';
+import type { KeyMeta } from './ids.ts';
+import type { KeyStanding } from './key-standing.ts';
+
+/**
+ * A System Key or an Intermediate Key in the clear. Its bytes are held by OpenSSL, off the JavaScript heap, and nothing
+ * prints them: JSON and `inspect` show its id only.
+ */
+export class EnvelopeKey {
+  readonly standing: KeyStanding;
+  /** The System Key's standing, for an Intermediate Key; pointed to the newest reading of it. */
+  parent: KeyStanding | undefined;
+  /** When the plaintext came into memory, in milliseconds since 1970. */
+  readonly loadedAtMs: number;
+  readonly #secret: KeyObject;
+
+  /** Takes the bytes over: they are zeroed before this returns. */
+  constructor(bytes: Buffer, loadedAtMs: number, standing: KeyStanding, parent?: KeyStanding) {
+    this.#secret = createSecretKey(bytes);
+    bytes.fill(0);
+    this.loadedAtMs = loadedAtMs;
+    this.standing = standing;
+    this.parent = parent;
+  }
+
+  /** See {@link seal}. */
+  seal(plaintext: Uint8Array): Buffer {
+    return seal(this.#secret, plaintext);
+  }
+
+  /** See {@link open}. */
+  open(sealed: Uint8Array): Buffer | undefined {
+    return open(this.#secret, sealed);
+  }
+
+  toJSON(): KeyMeta {
+    return { id: this.standing.id, created: this.standing.created };
+  }
+
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return `EnvelopeKey(${this.standing.id} created ${this.standing.created})`;
+  }
+}

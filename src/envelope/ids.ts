@@ -1,0 +1,131 @@
+import { invalidConfiguration, KeyfoldError } from './errors.ts';
+
+declare const brand: unique symbol;
+
+/** A partition (a tenant, a user) that {@link parsePartition} vouches for. */
+export type PartitionId = string & { readonly [brand]: 'PartitionId' };
+
+/** The id of a System Key or an Intermediate Key, as kept in the metastore. */
+export type KeyId = string & { readonly [brand]: 'KeyId' };
+
+/** Seconds since 1970-01-01T00:00Z; a whole number. */
+export type EpochSeconds = number & { readonly [brand]: 'EpochSeconds' };
+
+/** What names one key: its id and when it was created. Many keys of one id follow each other as they are rotated. */
+export interface KeyMeta {
+  readonly id: KeyId;
+  readonly created: EpochSeconds;
+}
+
+/** Whose keys they are. Asherah's ids are made of these, so two services that share a table must differ in one of them. */
+export interface ServiceNames {
+  readonly service: string;
+  readonly product: string;
+  /** The AWS region that this process writes in, for a table replicated over regions; undefined for a table of one. */
+  readonly regionSuffix?: string | undefined;
+  /**
+   * Allows names that make ids ambiguous (an underscore in the service or product, a product shaped like a region), for an
+   * existing Asherah table that has them. One service may then open records of another whose id reads the same.
+   */
+  readonly allowAmbiguousNames?: boolean | undefined;
+}
+
+const MAX_PARTITION_BYTES = 255;
+const REGION = /^[a-z]{2,4}(?:-[a-z]+){1,2}-\d{1,2}$/;
+const CONTROL = /\p{Cc}/u;
+
+/**
+ * Checks a partition from outside. Partitions are compared byte for byte and never normalised.
+ * @throws KeyfoldError `InvalidRequest` for one that is empty, longer than 255 bytes of UTF-8, not well-formed Unicode, or
+ * that holds a control character.
+ */
+export function parsePartition(value: string): PartitionId {
+  const fault = partitionFault(value);
+  if (fault !== undefined) throw new KeyfoldError('InvalidRequest', `The partition ${fault}.`);
+  return value as PartitionId;
+}
+
+function partitionFault(value: string): string | undefined {
+  if (value === '') return 'is empty';
+  if (!value.isWellFormed()) return 'is not well-formed Unicode';
+  if (Buffer.byteLength(value) > MAX_PARTITION_BYTES) return `is longer than ${MAX_PARTITION_BYTES} bytes of UTF-8`;
+  if (CONTROL.test(value)) return 'holds a control character';
+  return undefined;
+}
+
+/** Whether a name is shaped like an AWS region's (`us-east-1`, `us-gov-west-1`, `us-iso-east-1`). */
+export function isRegionName(name: string): boolean {
+  return REGION.test(name);
+}
+
+/** Makes the ids of one service's keys, and tells which ids a record may name. */
+export class KeyNaming {
+  readonly systemKeyId: KeyId;
+  /** Whether keys carry a region suffix, so that a key written elsewhere may take a while to arrive here. */
+  readonly suffixed: boolean;
+  readonly #base: string;
+  readonly #suffix: string;
+
+  /** @throws KeyfoldError `InvalidConfiguration`, naming each name that would make ids ambiguous. */
+  constructor(names: ServiceNames) {
+    const faults = nameFaults(names);
+    if (faults.length > 0) throw invalidConfiguration(faults);
+    this.#base = `_${names.service}_${names.product}`;
+    this.suffixed = names.regionSuffix !== undefined;
+    this.#suffix = this.suffixed ? `_${names.regionSuffix}` : '';
+    this.systemKeyId = `_SK${this.#base}${this.#suffix}` as KeyId;
+  }
+
+  /** The id under which this process writes a partition's Intermediate Keys. */
+  intermediateKeyId(partition: PartitionId): KeyId {
+    return `_IK_${partition}${this.#base}${this.#suffix}` as KeyId;
+  }
+
+  /**
+   * Whether `id` names an Intermediate Key of the partition: its own id exactly, or, where a suffix is configured, that of
+   * any region or none. A mere prefix is never enough: `_IK_a_s_p` also begins the ids of partition `a_s_p_b`.
+   */
+  isIntermediateKeyOf(partition: PartitionId, id: string): id is KeyId {
+    if (id === this.intermediateKeyId(partition)) return true;
+    return this.suffixed && isRegionalFormOf(`_IK_${partition}${this.#base}`, id);
+  }
+
+  /**
+   * Whether `id` names a System Key of this service, of any region or none. An Intermediate Key that hangs under another
+   * service's System Key was put there by somebody who can write the table.
+   */
+  isSystemKey(id: string): id is KeyId {
+    return id === this.systemKeyId || isRegionalFormOf(`_SK${this.#base}`, id);
+  }
+}
+
+function isRegionalFormOf(unsuffixed: string, id: string): boolean {
+  if (!id.startsWith(unsuffixed)) return false;
+  return (
+    id.length === unsuffixed.length || (id[unsuffixed.length] === '_' && REGION.test(id.slice(unsuffixed.length + 1)))
+  );
+}
+
+/** What is wrong with a service's names; empty where nothing is. */
+export function nameFaults(names: ServiceNames): string[] {
+  const faults: string[] = [];
+  for (const part of ['service', 'product'] as const) {
+    const name = names[part];
+    if (name === '' || !name.isWellFormed() || CONTROL.test(name)) {
+      faults.push(`the ${part} must be text of one or more characters, none of them a control character`);
+    } else if (!names.allowAmbiguousNames && name.includes('_')) {
+      faults.push(
+        `the ${part} holds an underscore, which makes key ids ambiguous; allow it only for an existing table`,
+      );
+    }
+  }
+  if (!names.allowAmbiguousNames && isRegionName(names.product)) {
+    faults.push(
+      'the product is shaped like a region, which makes key ids ambiguous; allow it only for an existing table',
+    );
+  }
+  if (names.regionSuffix !== undefined && !isRegionName(names.regionSuffix)) {
+    faults.push('the region suffix is not the name of an AWS region');
+  }
+  return faults;
+}

@@ -1,0 +1,97 @@
+import type { EnvelopeKey } from './envelope-key.ts';
+import type { EpochSeconds, KeyId } from './ids.ts';
+import type { Clock } from './ports.ts';
+
+/**
+ * Keys in the clear, kept between requests: at most so many, the least recently used going first, each for at most so
+ * long. It holds no request's data and no decisions: who uses a key says whether it still may be.
+ */
+export class KeyCache {
+  readonly #maxKeys: number;
+  readonly #maxAgeMs: number;
+  readonly #now: Clock;
+  /** In the order of last use, oldest first. */
+  readonly #keys = new Map<string, EnvelopeKey>();
+  readonly #latest = new Map<KeyId, EnvelopeKey>();
+  /** The last of `#keys`, which a hit on it need not move there again. */
+  #newest: EnvelopeKey | undefined;
+  #sweptAtMs: number;
+
+  constructor(maxKeys: number, maxAgeMs: number, now: Clock) {
+    this.#maxKeys = maxKeys;
+    this.#maxAgeMs = maxAgeMs;
+    this.#now = now;
+    this.#sweptAtMs = now();
+  }
+
+  /** How many keys are held. */
+  get size(): number {
+    return this.#keys.size;
+  }
+
+  /** The key of that very id and time; undefined where it is not held or has been for too long. */
+  get(id: KeyId, created: EpochSeconds): EnvelopeKey | undefined {
+    const latest = this.#latest.get(id);
+    return this.#use(latest?.standing.created === created ? latest : this.#keys.get(cacheKey(id, created)));
+  }
+
+  /** The key that was put to seal with; undefined where there is none or it has been held for too long. */
+  latest(id: KeyId): EnvelopeKey | undefined {
+    return this.#use(this.#latest.get(id));
+  }
+
+  /** Holds a key, in the place of one of the same id and time. */
+  put(key: EnvelopeKey): void {
+    this.#touch(key);
+    if (this.#keys.size > this.#maxKeys) this.#drop(this.#keys.values().next().value);
+    this.#sweep();
+  }
+
+  /** Holds a key to seal with, unless a later one of its id is held as that. */
+  putLatest(key: EnvelopeKey): void {
+    const latest = this.#latest.get(key.standing.id);
+    if (latest === undefined || latest.standing.created <= key.standing.created) this.#latest.set(key.standing.id, key);
+    this.put(key);
+  }
+
+  #use(key: EnvelopeKey | undefined): EnvelopeKey | undefined {
+    if (key === undefined) return undefined;
+    if (this.#isTooOld(key)) {
+      this.#drop(key);
+      return undefined;
+    }
+    this.#touch(key);
+    return key;
+  }
+
+  #touch(key: EnvelopeKey): void {
+    if (key === this.#newest) return;
+    this.#newest = key;
+    const name = cacheKey(key.standing.id, key.standing.created);
+    this.#keys.delete(name);
+    this.#keys.set(name, key);
+  }
+
+  #isTooOld(key: EnvelopeKey): boolean {
+    return this.#now() - key.loadedAtMs >= this.#maxAgeMs;
+  }
+
+  #drop(key: EnvelopeKey | undefined): void {
+    if (key === undefined) return;
+    const { id, created } = key.standing;
+    this.#keys.delete(cacheKey(id, created));
+    if (this.#newest === key) this.#newest = undefined;
+    if (this.#latest.get(id) === key) this.#latest.delete(id);
+  }
+
+  /** Drops keys that nobody asks for any more, once in a maximum age. */
+  #sweep(): void {
+    if (this.#now() - this.#sweptAtMs < this.#maxAgeMs) return;
+    this.#sweptAtMs = this.#now();
+    for (const key of this.#keys.values()) if (this.#isTooOld(key)) this.#drop(key);
+  }
+}
+
+function cacheKey(id: KeyId, created: EpochSeconds): string {
+  return `${created} ${id}`;
+}

@@ -1,0 +1,58 @@
+import type { EpochSeconds, KeyId, KeyMeta } from './ids.ts';
+
+/** Milliseconds since 1970. Passed in, so that a test turns it by hand. */
+export type Clock = () => number;
+
+/** Until when a piece of work may go on. */
+export interface Deadline {
+  /** On the {@link Clock}'s scale. */
+  readonly atMs: number;
+  /** Aborted when the deadline has come, or when nobody waits for the work any more. Its reason is what to throw. */
+  readonly signal: AbortSignal;
+}
+
+/** A System Key or an Intermediate Key as the metastore keeps it: sealed. */
+export interface EnvelopeKeyRecord extends KeyMeta {
+  /** The key, sealed by its parent, or wrapped by KMS where it has none. */
+  readonly encryptedKey: Uint8Array;
+  /** The System Key that seals an Intermediate Key; absent on a System Key. */
+  readonly parent?: KeyMeta | undefined;
+  /** Set when someone has withdrawn the key: it opens what it sealed, and seals nothing new. */
+  readonly revoked: boolean;
+}
+
+/**
+ * Where key records are kept. Reads are consistent. Every trouble is a throw: `MetastoreUnavailable`, `KeyRowUnreadable`
+ * for a row that does not parse, or the deadline's reason.
+ */
+export interface Metastore {
+  /** The record of that very id and time; undefined where there is none. */
+  load(id: KeyId, created: EpochSeconds, deadline: Deadline): Promise<EnvelopeKeyRecord | undefined>;
+  /** The record of that id created last; undefined where there is none. */
+  loadLatest(id: KeyId, deadline: Deadline): Promise<EnvelopeKeyRecord | undefined>;
+  /**
+   * Keeps a new record. `duplicate` says that one of the same id and time is there already, which then stays as it is. After
+   * a throw the record may have been stored, or not.
+   */
+  store(record: EnvelopeKeyRecord, deadline: Deadline): Promise<'stored' | 'duplicate'>;
+}
+
+/** What protects System Keys. Throws `KmsThrottled`, `KmsUnavailable`, `KmsMisconfigured` or the deadline's reason. */
+export interface KeyManagementService {
+  /** Wraps a System Key. `key` stays the caller's, who zeroes it. */
+  wrap(key: Uint8Array, deadline: Deadline): Promise<Uint8Array>;
+  /**
+   * Unwraps what {@link wrap} made. The plaintext is the caller's, who zeroes it; undefined, with a reason, where these
+   * bytes are no wrap or one that cannot ever open here.
+   */
+  unwrap(wrapped: Uint8Array, deadline: Deadline): Promise<Unwrapped>;
+}
+
+/** A System Key's plaintext, or why there is none. */
+export type Unwrapped = { readonly key: Buffer } | { readonly unreadable: string };
+
+/** What an operator wants to know of and no caller sees. */
+export interface EnvelopeEvents {
+  /** A System Key or an Intermediate Key was made and stored. */
+  keyCreated(kind: 'system' | 'intermediate', key: KeyMeta): void;
+}

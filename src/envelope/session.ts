@@ -1,0 +1,137 @@
+import { cryptoPolicy, type CryptoPolicy } from './crypto-policy.ts';
+import type { DataRowRecord } from './data-row-record.ts';
+import { openDataRow, rewrapDataRow, sealDataRow } from './data-rows.ts';
+import { withDeadline, type RequestLimits } from './deadline.ts';
+import type { EnvelopeKey } from './envelope-key.ts';
+import { recordUnreadable } from './errors.ts';
+import {
+  KeyNaming,
+  parsePartition,
+  type EpochSeconds,
+  type KeyId,
+  type KeyMeta,
+  type PartitionId,
+  type ServiceNames,
+} from './ids.ts';
+import { IntermediateKeys } from './intermediate-keys.ts';
+import type { Clock, EnvelopeEvents, KeyManagementService, Metastore } from './ports.ts';
+import { SystemKeys } from './system-keys.ts';
+
+/** What a {@link SessionFactory} is made of. */
+export interface SessionFactoryOptions extends ServiceNames {
+  readonly metastore: Metastore;
+  readonly kms: KeyManagementService;
+  /** What differs from the default policy. */
+  readonly policy?: Partial<CryptoPolicy>;
+  readonly now?: Clock;
+  readonly events?: EnvelopeEvents;
+}
+
+/**
+ * One service's keys, with the warm cache of those that are in the clear. Make one for a process and keep it: each has a
+ * cache of its own.
+ */
+export class SessionFactory {
+  readonly #naming: KeyNaming;
+  readonly #keys: IntermediateKeys;
+  readonly #policy: CryptoPolicy;
+  readonly #now: Clock;
+
+  /** @throws KeyfoldError `InvalidConfiguration`, listing what is wrong with the names or with the policy */
+  constructor(options: SessionFactoryOptions) {
+    const { metastore, kms, now = Date.now, events = { keyCreated: () => {} } } = options;
+    this.#naming = new KeyNaming(options);
+    this.#policy = cryptoPolicy(options.policy);
+    this.#now = now;
+    const world = { metastore, kms, policy: this.#policy, now, events };
+    this.#keys = new IntermediateKeys(this.#naming, new SystemKeys(this.#naming.systemKeyId, world), world);
+  }
+
+  /**
+   * A session for one partition. It costs nothing to make and holds nothing to be closed.
+   * @throws KeyfoldError `InvalidRequest` for a partition that {@link parsePartition} refuses
+   */
+  session(partition: string): Session {
+    return new Session(parsePartition(partition), this.#naming, this.#keys, this.#policy, this.#now);
+  }
+}
+
+/** Encrypts and decrypts for one partition. */
+export class Session {
+  readonly #partition: PartitionId;
+  /** Of the keys that this partition's new records are sealed under. */
+  readonly #keyId: KeyId;
+  readonly #naming: KeyNaming;
+  readonly #keys: IntermediateKeys;
+  readonly #policy: CryptoPolicy;
+  readonly #now: Clock;
+
+  /** Made by {@link SessionFactory.session}. */
+  constructor(partition: PartitionId, naming: KeyNaming, keys: IntermediateKeys, policy: CryptoPolicy, now: Clock) {
+    this.#partition = partition;
+    this.#keyId = naming.intermediateKeyId(partition);
+    this.#naming = naming;
+    this.#keys = keys;
+    this.#policy = policy;
+    this.#now = now;
+  }
+
+  /** Seals a payload, which may be empty and stays the caller's. */
+  async encrypt(plaintext: Uint8Array, limits: RequestLimits = {}): Promise<DataRowRecord> {
+    const key = this.#keys.cachedLatest(this.#keyId) ?? (await this.#latestKey(limits));
+    const record = sealDataRow(key, plaintext, this.#now());
+    this.#drawWear(key);
+    return record;
+  }
+
+  /**
+   * Opens a record of this partition.
+   * @returns the payload, which is the caller's
+   * @throws KeyfoldError `RecordUnreadable` for one that is not this partition's, was tampered with, or whose key is gone
+   */
+  async decrypt(record: DataRowRecord, limits: RequestLimits = {}): Promise<Buffer> {
+    const meta = this.#parentOf(record);
+    return openDataRow(this.#keys.cached(meta) ?? (await this.#load(meta, limits)), record);
+  }
+
+  /**
+   * Moves a record under the partition's latest Intermediate Key without touching its payload.
+   * @returns the record and `rewrapped`: false where it was under that key already and is unchanged
+   * @throws KeyfoldError `RecordUnreadable` as {@link decrypt}, except that the payload is not looked at
+   */
+  async rewrap(
+    record: DataRowRecord,
+    limits: RequestLimits = {},
+  ): Promise<{ record: DataRowRecord; rewrapped: boolean }> {
+    const meta = this.#parentOf(record);
+    const from = this.#keys.cached(meta) ?? (await this.#load(meta, limits));
+    const to = this.#keys.cachedLatest(this.#keyId) ?? (await this.#latestKey(limits));
+    const moved = rewrapDataRow(from, to, record);
+    const rewrapped = moved !== record;
+    if (rewrapped) this.#drawWear(to);
+    return { record: moved, rewrapped };
+  }
+
+  #latestKey(limits: RequestLimits): Promise<EnvelopeKey> {
+    return withDeadline(limits, this.#now, (deadline) => this.#keys.latest(this.#keyId, deadline));
+  }
+
+  async #load(meta: KeyMeta, limits: RequestLimits): Promise<EnvelopeKey> {
+    const key = await withDeadline(limits, this.#now, (deadline) => this.#keys.load(meta, deadline));
+    if (key === undefined) throw recordUnreadable('its Intermediate Key is absent');
+    return key;
+  }
+
+  /** The key that the record names, which must be one of this partition's: checked before anything is read. */
+  #parentOf(record: DataRowRecord): KeyMeta {
+    const { id, created } = record.key.parent;
+    if (this.#naming.isIntermediateKeyOf(this.#partition, id) && Number.isSafeInteger(created)) {
+      return { id, created: created as EpochSeconds };
+    }
+    throw recordUnreadable('it names a key that is not of this partition');
+  }
+
+  #drawWear(key: EnvelopeKey): void {
+    if (this.#policy.wearsOut()) key.standing.worn = true;
+  }
+}

@@ -1,0 +1,142 @@
+import { describe, expect, it } from 'vitest';
+import { isRegionName, KeyNaming, parsePartition, type ServiceNames } from '../../src/envelope/ids.ts';
+import { codeOf, FakeWorld } from '../support/fakes.ts';
+
+const names: ServiceNames = { service: 'svc', product: 'prod' };
+const regional: ServiceNames = { ...names, regionSuffix: 'us-west-2' };
+
+describe('a partition', () => {
+  it.for(['a', 'tenant-1', 'with_underscores_', 'ünï', '日本', '\u{1f511}', ' ', 'a'.repeat(255), 'é'.repeat(127)])(
+    'may be %j',
+    (partition) => {
+      expect(parsePartition(partition)).toBe(partition);
+    },
+  );
+
+  it.for([
+    ['', 'is empty'],
+    ['a'.repeat(256), 'is longer than 255 bytes'],
+    ['é'.repeat(128), 'is longer than 255 bytes'],
+    ['a\ud800', 'is not well-formed Unicode'],
+    ['\udc00b', 'is not well-formed Unicode'],
+    ['a\u0000b', 'holds a control character'],
+    ['a\nb', 'holds a control character'],
+    ['a\u0085b', 'holds a control character'],
+  ])('may not be %j, which %s', ([partition = '', why = '']) => {
+    expect(() => parsePartition(partition)).toThrow(why);
+  });
+
+  it('is never normalised: two ways to write one letter are two partitions', async () => {
+    const service = new FakeWorld().process();
+    const record = await service.session('caf\u00e9').encrypt(Buffer.from('x'));
+    expect(await codeOf(service.session('cafe\u0301').decrypt(record))).toBe('RecordUnreadable');
+  });
+});
+
+describe('ids', () => {
+  it('are those of Asherah', () => {
+    const partition = parsePartition('my_tenant');
+    expect(new KeyNaming(names).systemKeyId).toBe('_SK_svc_prod');
+    expect(new KeyNaming(names).intermediateKeyId(partition)).toBe('_IK_my_tenant_svc_prod');
+    expect(new KeyNaming(regional).systemKeyId).toBe('_SK_svc_prod_us-west-2');
+    expect(new KeyNaming(regional).intermediateKeyId(partition)).toBe('_IK_my_tenant_svc_prod_us-west-2');
+  });
+
+  it('of a record may be of any region or none where a suffix is configured, and of no other partition', () => {
+    const naming = new KeyNaming(regional);
+    const a = parsePartition('a');
+    const own = [
+      '',
+      '_us-west-2',
+      '_us-east-1',
+      '_us-gov-west-1',
+      '_ap-southeast-3',
+      '_us-iso-east-1',
+      '_eusc-de-east-1',
+    ];
+    for (const suffix of own) expect(naming.isIntermediateKeyOf(a, `_IK_a_svc_prod${suffix}`)).toBe(true);
+    const others = [
+      '_b',
+      '_b_svc_prod',
+      '_us-west-2_b',
+      '2',
+      '_',
+      '_US-WEST-2',
+      '_us-west-2 ',
+      '_us-west-2_svc_prod',
+      '_x-y',
+    ];
+    for (const tail of others) expect(naming.isIntermediateKeyOf(a, `_IK_a_svc_prod${tail}`)).toBe(false);
+    expect(naming.isIntermediateKeyOf(a, '_IK_b_svc_prod')).toBe(false);
+    expect(naming.isIntermediateKeyOf(a, '_SK_svc_prod')).toBe(false);
+  });
+
+  it('of a record are the one exact id where no suffix is configured', () => {
+    const naming = new KeyNaming(names);
+    const a = parsePartition('a');
+    expect(naming.isIntermediateKeyOf(a, '_IK_a_svc_prod')).toBe(true);
+    for (const id of ['_IK_a_svc_prod_us-west-2', '_IK_a_svc_prod_b', '_IK_a_svc_pro', '_ik_a_svc_prod']) {
+      expect(naming.isIntermediateKeyOf(a, id)).toBe(false);
+    }
+  });
+
+  it('of a System Key are those of this service alone, in any region', () => {
+    const naming = new KeyNaming(names);
+    for (const id of ['_SK_svc_prod', '_SK_svc_prod_eu-west-1']) expect(naming.isSystemKey(id)).toBe(true);
+    for (const id of ['_SK_svc_prod2', '_SK_svc_prod_x', '_SK_svc_other', '_IK_svc_prod']) {
+      expect(naming.isSystemKey(id)).toBe(false);
+    }
+  });
+});
+
+describe.for([
+  { regionSuffix: undefined, title: 'without a region suffix' },
+  { regionSuffix: 'us-west-2', title: 'with a region suffix' },
+])('the prefix hole, $title', ({ regionSuffix }) => {
+  it.for([
+    { hole: 'partition a and partition a_svc_prod_b', victim: 'a_svc_prod_b', product: 'prod' },
+    { hole: 'product prod and product prod2', victim: 'a', product: 'prod2' },
+  ])('is closed between $hole, before anything is read', async ({ victim, product }) => {
+    const world = new FakeWorld();
+    const record = await world.process({ product, regionSuffix }).session(victim).encrypt(Buffer.from('secret'));
+    world.log.take();
+    const attacker = world.process({ regionSuffix }).session('a');
+    expect(await codeOf(attacker.decrypt(record))).toBe('RecordUnreadable');
+    expect(await codeOf(attacker.rewrap(record))).toBe('RecordUnreadable');
+    expect(world.log.take()).toEqual([]);
+  });
+});
+
+describe('names', () => {
+  it.for([
+    [{ service: 'a_b' }, 'the service holds an underscore'],
+    [{ product: 'c_d' }, 'the product holds an underscore'],
+    [{ product: 'us-east-1' }, 'the product is shaped like a region'],
+    [{ service: '' }, 'the service must be text'],
+    [{ product: 'a\nb' }, 'the product must be text'],
+    [{ regionSuffix: 'west' }, 'the region suffix is not the name of an AWS region'],
+  ] as const)('%j are refused', ([change, fault]) => {
+    expect(() => new KeyNaming({ ...names, ...change })).toThrow(fault);
+  });
+
+  it('that are ambiguous are let in for an existing table', () => {
+    const naming = new KeyNaming({ service: 'a_b', product: 'us-east-1', allowAmbiguousNames: true });
+    expect(naming.systemKeyId).toBe('_SK_a_b_us-east-1');
+  });
+
+  it.for([
+    'us-east-1',
+    'us-gov-west-1',
+    'ap-southeast-3',
+    'us-iso-east-1',
+    'us-isob-east-1',
+    'eusc-de-east-1',
+    'mx-central-1',
+  ])('shaped like the region %s are known as such', (name) => {
+    expect(isRegionName(name)).toBe(true);
+  });
+
+  it.for(['shop', 'east-1', 'us-east', 'us_east_1', 'order-service', 'v2-api-1x'])('like %s are no region', (name) => {
+    expect(isRegionName(name)).toBe(false);
+  });
+});

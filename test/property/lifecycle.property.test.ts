@@ -1,0 +1,151 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  decodeDataRowRecord,
+  encodeDataRowRecord,
+  type DataRowRecord,
+  type EnvelopeKeyRecord,
+  type SessionFactory,
+} from '../../src/index.ts';
+import { DAY_MS, FakeWorld, memoryService, MINUTE_MS } from '../support/fakes.ts';
+
+/** What can happen to a service; numbers pick one of what there is. */
+const step = fc.oneof(
+  fc.record({ do: fc.constant('encrypt' as const), partition: fc.constantFrom('a', 'b', 'a_svc_prod_b') }),
+  fc.record({ do: fc.constant('rewrap' as const), pick: fc.nat() }),
+  fc.record({
+    do: fc.constant('advance' as const),
+    ms: fc.constantFrom(1000, MINUTE_MS, 59 * MINUTE_MS, 30 * DAY_MS, 91 * DAY_MS),
+  }),
+  fc.record({ do: fc.constant('revoke' as const), pick: fc.nat() }),
+  fc.record({ do: fc.constant('new process' as const) }),
+  fc.record({ do: fc.constant('wear out' as const) }),
+);
+
+const CHECK_INTERVAL_MS = 60 * MINUTE_MS;
+const EXPIRE_AFTER_MS = 90 * DAY_MS;
+
+class Run {
+  readonly world = new FakeWorld();
+  readonly records: { partition: string; payload: Buffer; record: DataRowRecord }[] = [];
+  readonly revokedAtMs = new Map<string, number>();
+  wearsOut = false;
+  service: SessionFactory = this.start();
+
+  start(): SessionFactory {
+    return this.world.process({ policy: { wearsOut: () => this.wearsOut } });
+  }
+
+  async encrypt(partition: string): Promise<void> {
+    const payload = Buffer.from(`payload ${this.records.length}`);
+    const record = await this.service.session(partition).encrypt(payload);
+    this.sealsUnderUsableKeys(record);
+    this.records.push({ partition, payload, record });
+  }
+
+  async rewrap(pick: number): Promise<void> {
+    const entry = this.records[pick % Math.max(1, this.records.length)];
+    if (entry === undefined) return;
+    const { record } = await this.service.session(entry.partition).rewrap(entry.record);
+    this.sealsUnderUsableKeys(record);
+    this.records.push({ ...entry, record });
+  }
+
+  revoke(pick: number): void {
+    const rows = [...this.world.metastore.rows.values()];
+    const row = rows[pick % Math.max(1, rows.length)];
+    if (row === undefined || row.revoked) return;
+    this.world.metastore.change(row, { revoked: true });
+    this.revokedAtMs.set(nameOf(row), this.world.clock.nowMs);
+  }
+
+  /** Every record ever returned opens, in this process and in a new one. */
+  async opensEverything(): Promise<void> {
+    for (const service of [this.service, this.start()]) {
+      for (const { partition, payload, record } of this.records) {
+        expect(await service.session(partition).decrypt(record)).toEqual(payload);
+      }
+    }
+  }
+
+  sealsUnderUsableKeys({ key: { parent } }: DataRowRecord): void {
+    const { nowMs } = this.world.clock;
+    const ik = this.world.metastore.rows.get(`${parent.id} ${parent.created}`);
+    for (const key of [ik, ik?.parent]) {
+      if (key === undefined) throw new Error('sealed under a key that is not stored');
+      expect(nowMs).toBeLessThanOrEqual(key.created * 1000 + EXPIRE_AFTER_MS);
+      const revokedAtMs = this.revokedAtMs.get(nameOf(key)) ?? Infinity;
+      expect(nowMs - revokedAtMs).toBeLessThan(CHECK_INTERVAL_MS);
+    }
+  }
+}
+
+function nameOf(key: Pick<EnvelopeKeyRecord, 'id' | 'created'>): string {
+  return `${key.id} ${key.created}`;
+}
+
+describe('for any sequence of rotations, revocations and restarts', () => {
+  it('every record opens, and none is sealed under a key that is expired or revoked for an interval', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
+        const run = new Run();
+        for (const next of steps) {
+          run.wearsOut = next.do === 'wear out';
+          if (next.do === 'encrypt') await run.encrypt(next.partition);
+          if (next.do === 'wear out') await run.encrypt('a');
+          if (next.do === 'rewrap') await run.rewrap(next.pick);
+          if (next.do === 'advance') run.world.clock.advance(next.ms);
+          if (next.do === 'revoke') run.revoke(next.pick);
+          if (next.do === 'new process') run.service = run.start();
+        }
+        await run.opensEverything();
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
+
+describe('for any payload and partition', () => {
+  const partition = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 }).filter((p) => !/\p{Cc}/u.test(p));
+
+  it('what is encrypted comes back, through JSON text', async () => {
+    const service = memoryService();
+    await fc.assert(
+      fc.asyncProperty(fc.uint8Array({ maxLength: 5000 }), partition, async (payload, name) => {
+        const text = encodeDataRowRecord(await service.session(name).encrypt(payload));
+        const opened = await service.session(name).decrypt(decodeDataRowRecord(text));
+        expect(opened).toEqual(Buffer.from(payload));
+      }),
+    );
+  });
+
+  it('no other partition opens it', async () => {
+    const service = memoryService();
+    await fc.assert(
+      fc.asyncProperty(partition, partition, async (own, other) => {
+        fc.pre(own !== other);
+        const record = await service.session(own).encrypt(Buffer.from('x'));
+        await expect(service.session(other).decrypt(record)).rejects.toMatchObject({ code: 'RecordUnreadable' });
+      }),
+    );
+  });
+
+  it('no byte of a record can be changed without being found out', async () => {
+    const session = memoryService().session('p');
+    const record = await session.encrypt(Buffer.from('a payload of some length'));
+    await fc.assert(
+      fc.asyncProperty(
+        fc.constantFrom('key', 'data'),
+        fc.nat(),
+        fc.integer({ min: 1, max: 255 }),
+        async (part, at, change) => {
+          const bytes = Buffer.from(part === 'key' ? record.key.encryptedKey : record.data);
+          bytes[at % bytes.length] = (bytes[at % bytes.length] ?? 0) ^ change;
+          const tampered =
+            part === 'key' ? { ...record, key: { ...record.key, encryptedKey: bytes } } : { ...record, data: bytes };
+          await expect(session.decrypt(tampered)).rejects.toMatchObject({ code: 'RecordUnreadable' });
+        },
+      ),
+    );
+  });
+});

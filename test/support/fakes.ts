@@ -1,0 +1,183 @@
+import {
+  KeyfoldError,
+  MemoryMetastore,
+  SessionFactory,
+  StaticKms,
+  type Deadline,
+  type EnvelopeKeyRecord,
+  type KeyManagementService,
+  type Metastore,
+  type SessionFactoryOptions,
+  type Unwrapped,
+} from '../../src/index.ts';
+
+/** A clock that stands still until it is turned. */
+export class HandClock {
+  nowMs: number;
+
+  constructor(nowMs = Date.UTC(2026, 10, 23, 12, 0, 30)) {
+    this.nowMs = nowMs;
+  }
+
+  readonly now = (): number => this.nowMs;
+
+  advance(ms: number): void {
+    this.nowMs += ms;
+  }
+}
+
+export const MINUTE_MS = 60_000;
+export const DAY_MS = 86_400_000;
+
+/** A deadline that never comes. */
+export function noDeadline(): Deadline {
+  return { atMs: Number.MAX_SAFE_INTEGER, signal: new AbortController().signal };
+}
+
+/** What a fake does before it answers: throw, wait, anything. */
+export type Interference = (call: string, deadline: Deadline) => Promise<void> | void;
+
+/** Calls of a metastore and of a KMS, in one order: `Query IK`, `Get SK`, `Put IK`, `Wrap`, `Unwrap`. */
+export class CallLog {
+  #calls: string[] = [];
+
+  add(call: string): void {
+    this.#calls.push(call);
+  }
+
+  /** The calls since the last time. */
+  take(): string[] {
+    const calls = this.#calls;
+    this.#calls = [];
+    return calls;
+  }
+}
+
+/** A metastore in memory that logs each call, can be interfered with, and whose rows a test may change underneath. */
+class FakeMetastore implements Metastore {
+  interfere: Interference = () => {};
+  readonly log: CallLog;
+  readonly rows = new Map<string, EnvelopeKeyRecord>();
+
+  constructor(log = new CallLog()) {
+    this.log = log;
+  }
+
+  async load(...[id, created, deadline]: Parameters<Metastore['load']>): Promise<EnvelopeKeyRecord | undefined> {
+    await this.#call(`Get ${kindOf(id)}`, deadline);
+    return this.rows.get(`${id} ${created}`);
+  }
+
+  async loadLatest(...[id, deadline]: Parameters<Metastore['loadLatest']>): Promise<EnvelopeKeyRecord | undefined> {
+    await this.#call(`Query ${kindOf(id)}`, deadline);
+    return this.latest(id);
+  }
+
+  async store(record: EnvelopeKeyRecord, deadline: Deadline): Promise<'stored' | 'duplicate'> {
+    await this.#call(`Put ${kindOf(record.id)}`, deadline);
+    const key = `${record.id} ${record.created}`;
+    if (this.rows.has(key)) return 'duplicate';
+    this.rows.set(key, record);
+    return 'stored';
+  }
+
+  /** The rows of a kind, oldest first. */
+  ofKind(kind: 'SK' | 'IK'): EnvelopeKeyRecord[] {
+    return [...this.rows.values()].filter((row) => kindOf(row.id) === kind).toSorted((a, b) => a.created - b.created);
+  }
+
+  latest(id: string): EnvelopeKeyRecord | undefined {
+    return [...this.rows.values()].filter((row) => row.id === id).toSorted((a, b) => b.created - a.created)[0];
+  }
+
+  /** Changes a row underneath, as an operator would. */
+  change(row: EnvelopeKeyRecord, changes: Partial<EnvelopeKeyRecord>): void {
+    this.rows.set(`${row.id} ${row.created}`, { ...row, ...changes });
+  }
+
+  remove(row: EnvelopeKeyRecord): void {
+    this.rows.delete(`${row.id} ${row.created}`);
+  }
+
+  async #call(call: string, deadline: Deadline): Promise<void> {
+    this.log.add(call);
+    await this.interfere(call, deadline);
+  }
+}
+
+/** A static KMS that logs each call and can be interfered with. */
+export class FakeKms implements KeyManagementService {
+  interfere: Interference = () => {};
+  /** Every buffer with a plaintext key that passed here, to see that it is zeroed. */
+  readonly plaintexts: Uint8Array[] = [];
+  readonly log: CallLog;
+  readonly #real: StaticKms;
+
+  constructor(log = new CallLog(), masterKey: Uint8Array = Buffer.alloc(32, 7)) {
+    this.log = log;
+    this.#real = new StaticKms(masterKey, {});
+  }
+
+  async wrap(key: Uint8Array, deadline: Deadline): Promise<Uint8Array> {
+    this.log.add('Wrap');
+    this.plaintexts.push(key);
+    await this.interfere('Wrap', deadline);
+    return this.#real.wrap(key);
+  }
+
+  async unwrap(wrapped: Uint8Array, deadline: Deadline): Promise<Unwrapped> {
+    this.log.add('Unwrap');
+    await this.interfere('Unwrap', deadline);
+    const unwrapped = await this.#real.unwrap(wrapped);
+    if ('key' in unwrapped) this.plaintexts.push(unwrapped.key);
+    return unwrapped;
+  }
+}
+
+/** A world of fakes and as many processes on it as a test wants. */
+export class FakeWorld {
+  readonly clock = new HandClock();
+  readonly log = new CallLog();
+  readonly metastore = new FakeMetastore(this.log);
+  readonly kms = new FakeKms(this.log);
+
+  /** A process of its own: a cold cache over the same metastore and KMS. */
+  process(options: Partial<SessionFactoryOptions> = {}): SessionFactory {
+    return new SessionFactory({
+      service: 'svc',
+      product: 'prod',
+      metastore: this.metastore,
+      kms: this.kms,
+      now: this.clock.now,
+      ...options,
+    });
+  }
+}
+
+/** A service on a fresh metastore in memory, for tests that look at neither. */
+export function memoryService(options: Partial<SessionFactoryOptions> = {}): SessionFactory {
+  const kms = new StaticKms(Buffer.alloc(32, 7), {});
+  return new SessionFactory({ service: 'svc', product: 'prod', metastore: new MemoryMetastore(), kms, ...options });
+}
+
+/** The code of the KeyfoldError that a promise rejects with. @throws whatever else happens */
+export async function codeOf(work: Promise<unknown>): Promise<string> {
+  const error = await errorOf(work);
+  if (error instanceof KeyfoldError) return error.code;
+  throw error;
+}
+
+/** What a promise rejects with. @throws Error where it does not */
+export async function errorOf(work: Promise<unknown>): Promise<unknown> {
+  let value: unknown;
+  try {
+    value = await work;
+  } catch (error) {
+    return error;
+  }
+  throw new Error(`resolved to ${typeof value} instead of rejecting`);
+}
+
+function kindOf(id: string): string {
+  return id.startsWith('_SK_') ? 'SK' : 'IK';
+}
