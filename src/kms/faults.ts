@@ -1,0 +1,84 @@
+import { KMSServiceException } from '@aws-sdk/client-kms';
+import { KeyfoldError } from '../envelope/errors.ts';
+
+/** What a failed call tells of the region: come back soon, go elsewhere, have someone act, or the bytes are bad. */
+export type FaultClass = 'throttled' | 'unavailable' | 'misconfigured' | 'corrupt';
+
+/** The KMS actions that this service calls. */
+export type KmsAction = 'GenerateDataKey' | 'Encrypt' | 'Decrypt';
+
+/** One region's failure. It holds no bytes of any request or answer. */
+export class RegionFault extends Error {
+  override readonly name = 'RegionFault';
+  readonly region: string;
+  readonly action: KmsAction;
+  readonly faultClass: FaultClass;
+  /** KMS's own error name, the network's code, or ours for an answer that we refuse. */
+  readonly errorName: string;
+
+  constructor(region: string, action: KmsAction, faultClass: FaultClass, errorName: string, detail?: string) {
+    super(`${action} in ${region}: ${faultClass} (${errorName})${detail === undefined ? '' : `: ${detail}`}`);
+    this.region = region;
+    this.action = action;
+    this.faultClass = faultClass;
+    this.errorName = errorName;
+  }
+}
+
+const THROTTLED = new Set(['ThrottlingException', 'TooManyRequestsException', 'LimitExceededException']);
+const UNAVAILABLE = new Set(['KMSInternalException', 'DependencyTimeoutException', 'KeyUnavailableException']);
+/** Errors whose message names the principal, key or state at fault, which is what someone who must act wants to read. */
+const TELLING = new Set([
+  'AccessDeniedException',
+  'DisabledException',
+  'KMSInvalidStateException',
+  'NotFoundException',
+]);
+const LONGEST_DETAIL = 400;
+
+/**
+ * What an error of the SDK means. Of its text only the messages of a few errors are kept: the SDK quotes an answer that it
+ * cannot parse, and an answer can hold a key.
+ */
+export function classify(region: string, action: KmsAction, error: unknown): RegionFault {
+  const faultClass = classOf(error);
+  const detail =
+    error instanceof KMSServiceException && TELLING.has(error.name)
+      ? error.message.slice(0, LONGEST_DETAIL)
+      : undefined;
+  return new RegionFault(region, action, faultClass, nameOf(error), detail);
+}
+
+function classOf(error: unknown): FaultClass {
+  const name = nameOf(error);
+  const status = error instanceof KMSServiceException ? error.$metadata.httpStatusCode : undefined;
+  if (THROTTLED.has(name) || status === 429) return 'throttled';
+  if (name === 'InvalidCiphertextException') return 'corrupt';
+  if (UNAVAILABLE.has(name) || (status !== undefined && status >= 500)) return 'unavailable';
+  if (error instanceof KMSServiceException || isCredentialsError(name)) return 'misconfigured';
+  // No answer of KMS's: the network, a time-out, or something between us and KMS that answered in its place.
+  return 'unavailable';
+}
+
+function isCredentialsError(name: string): boolean {
+  return name === 'CredentialsProviderError' || name.startsWith('Token');
+}
+
+function nameOf(error: unknown): string {
+  if (!(error instanceof Error)) return 'UnknownError';
+  const { code } = error as NodeJS.ErrnoException;
+  const name = typeof code === 'string' ? code : error.name;
+  return /^\w{1,64}$/.test(name) ? name : 'UnknownError';
+}
+
+/** The error of a request that no region could answer: retryable where any of them may recover. */
+export function everyRegionFailed(faults: readonly RegionFault[]): KeyfoldError {
+  const said = faults.map((fault) => `${fault.region} ${fault.faultClass} (${fault.errorName})`).join(', ');
+  const classes = new Set(faults.map((fault) => fault.faultClass));
+  const cause = new AggregateError(faults, 'KMS');
+  if (classes.has('unavailable'))
+    return new KeyfoldError('KmsUnavailable', `No KMS region answered: ${said}.`, { cause });
+  if (classes.has('throttled'))
+    return new KeyfoldError('KmsThrottled', `KMS throttles in every region: ${said}.`, { cause });
+  return new KeyfoldError('KmsMisconfigured', `Every KMS region refused: ${said}.`, { cause });
+}

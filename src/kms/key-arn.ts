@@ -1,0 +1,28 @@
+/** The parts of a KMS ARN that decide anything here. */
+export interface KmsArn {
+  readonly region: string;
+  /** The AWS account, twelve digits. */
+  readonly account: string;
+  readonly kind: 'key' | 'alias';
+}
+
+const ARN = /^arn:aws[a-z-]*:kms:([a-z0-9-]+):(\d{12}):(key|alias)\/[A-Za-z0-9/_-]+$/;
+
+/** Reads a key ARN or an alias ARN; undefined for a bare id, an alias name or anything else. */
+export function parseKmsArn(text: string): KmsArn | undefined {
+  const [, region, account, kind] = ARN.exec(text) ?? [];
+  if (region === undefined || account === undefined) return undefined;
+  return { region, account, kind: kind === 'key' ? 'key' : 'alias' };
+}
+
+/** What is wrong with a map of region to KMS key and the region to prefer; empty where nothing is. */
+export function keyFaults(keys: Readonly<Record<string, string>>, preferredRegion: string): string[] {
+  const faults = Object.entries(keys).flatMap(([region, arn]) => {
+    const parsed = parseKmsArn(arn);
+    if (parsed === undefined) return [`the KMS key of ${region} is neither a key ARN nor an alias ARN`];
+    return parsed.region === region ? [] : [`the KMS key of ${region} is in ${parsed.region}`];
+  });
+  if (Object.keys(keys).length === 0) faults.push('no KMS region is configured');
+  else if (!Object.hasOwn(keys, preferredRegion)) faults.push(`the preferred region ${preferredRegion} has no KMS key`);
+  return faults;
+}
