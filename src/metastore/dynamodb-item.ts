@@ -1,0 +1,67 @@
+import type { AttributeValue } from '@aws-sdk/client-dynamodb';
+import { decodeBase64 } from '../envelope/base64.ts';
+import { keyRowUnreadable } from '../envelope/errors.ts';
+import type { EpochSeconds, KeyId, KeyMeta } from '../envelope/ids.ts';
+import type { EnvelopeKeyRecord } from '../envelope/ports.ts';
+
+/** A row of the key table, as the SDK hands it over (wire-format.md, Metastore row). */
+export type KeyItem = Record<string, AttributeValue>;
+
+/** The row's primary key. */
+export function keyOfItem(id: KeyId, created: EpochSeconds): KeyItem {
+  return { Id: { S: id }, Created: { N: String(created) } };
+}
+
+/** The row that keeps a record. */
+export function encodeKeyItem(record: EnvelopeKeyRecord): KeyItem {
+  const { id, created, encryptedKey, parent, revoked } = record;
+  const keyRecord: KeyItem = {
+    Created: { N: String(created) },
+    Key: { S: Buffer.from(encryptedKey).toString('base64') },
+    ...(parent && { ParentKeyMeta: { M: { KeyId: { S: parent.id }, Created: { N: String(parent.created) } } } }),
+    ...(revoked && { Revoked: { BOOL: true } }),
+  };
+  return { ...keyOfItem(id, created), KeyRecord: { M: keyRecord } };
+}
+
+/**
+ * Reads a row. Attributes it does not know are ignored, and so is the second `Created` inside: the primary key's counts.
+ * @throws KeyfoldError `KeyRowUnreadable`, naming the row and the attribute at fault
+ */
+export function decodeKeyItem(item: KeyItem): EnvelopeKeyRecord {
+  const row = { id: item['Id']?.S ?? '(no id)', created: wholeNumber(item['Created']) ?? Number.NaN };
+  const present = <T>(value: T | undefined, attribute: string): T => {
+    if (value === undefined) throw keyRowUnreadable(row, `${attribute} is missing or malformed`);
+    return value;
+  };
+  const id = present(item['Id']?.S, 'Id') as KeyId;
+  const created = present(wholeNumber(item['Created']), 'Created') as EpochSeconds;
+  const keyRecord = present(item['KeyRecord']?.M, 'KeyRecord');
+  return {
+    id,
+    created,
+    encryptedKey: present(bytes(keyRecord['Key']), 'KeyRecord.Key'),
+    parent: keyRecord['ParentKeyMeta'] && present(keyMeta(keyRecord['ParentKeyMeta']), 'KeyRecord.ParentKeyMeta'),
+    revoked: present(flag(keyRecord['Revoked']), 'KeyRecord.Revoked'),
+  };
+}
+
+function keyMeta(value: AttributeValue): KeyMeta | undefined {
+  const id = value.M?.['KeyId']?.S;
+  const created = wholeNumber(value.M?.['Created']);
+  return id === undefined || created === undefined ? undefined : { id: id as KeyId, created: created as EpochSeconds };
+}
+
+function wholeNumber(value: AttributeValue | undefined): number | undefined {
+  const number = value?.N === undefined ? Number.NaN : Number(value.N);
+  return Number.isSafeInteger(number) ? number : undefined;
+}
+
+function bytes(value: AttributeValue | undefined): Buffer | undefined {
+  return value?.S === undefined ? undefined : decodeBase64(value.S);
+}
+
+/** Absent means false. */
+function flag(value: AttributeValue | undefined): boolean | undefined {
+  return value === undefined ? false : value.BOOL;
+}

@@ -1,0 +1,23 @@
+import type { EpochSeconds, KeyId } from '../envelope/ids.ts';
+import type { EnvelopeKeyRecord, Metastore } from '../envelope/ports.ts';
+
+/** Key records in this process's memory, for tests and trials: they are gone with it, and with them all they seal. */
+export class MemoryMetastore implements Metastore {
+  readonly #records = new Map<KeyId, Map<EpochSeconds, EnvelopeKeyRecord>>();
+
+  async load(id: KeyId, created: EpochSeconds): Promise<EnvelopeKeyRecord | undefined> {
+    return this.#records.get(id)?.get(created);
+  }
+
+  async loadLatest(id: KeyId): Promise<EnvelopeKeyRecord | undefined> {
+    const records = [...(this.#records.get(id)?.values() ?? [])];
+    return records.toSorted((a, b) => b.created - a.created)[0];
+  }
+
+  async store(record: EnvelopeKeyRecord): Promise<'stored' | 'duplicate'> {
+    const ofId = this.#records.get(record.id) ?? new Map<EpochSeconds, EnvelopeKeyRecord>();
+    if (ofId.has(record.created)) return 'duplicate';
+    this.#records.set(record.id, ofId.set(record.created, record));
+    return 'stored';
+  }
+}

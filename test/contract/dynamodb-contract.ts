@@ -1,0 +1,64 @@
+import { DynamoDBClient, PutItemCommand, type AttributeValue } from '@aws-sdk/client-dynamodb';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createKeyTable } from '../../local/dynamodb.ts';
+import { DynamoDbMetastore } from '../../src/index.ts';
+import { encodeKeyItem } from '../../src/metastore/dynamodb-item.ts';
+import { codeOf, errorOf, noDeadline } from '../support/fakes.ts';
+import { keyRecord, metastoreContract } from './metastore-contract.ts';
+
+/** A running DynamoDB, or what stands for it. */
+export interface DynamoDbUnderTest {
+  readonly endpoint: string;
+  stop(): Promise<void>;
+}
+
+const TABLE = 'Contract';
+const REGION = 'us-west-2';
+
+/** The metastore's contract over the wire, and what only DynamoDB can get wrong. */
+export function dynamoDbContract(name: string, start: () => Promise<DynamoDbUnderTest>): void {
+  describe(`on ${name}`, () => {
+    let server: DynamoDbUnderTest;
+    const deadline = noDeadline();
+    const open = (): DynamoDbMetastore =>
+      new DynamoDbMetastore({ tableName: TABLE, endpoint: server.endpoint, region: REGION });
+
+    beforeAll(async () => {
+      server = await start();
+      await createKeyTable(server.endpoint, TABLE);
+    });
+    afterAll(() => server.stop());
+
+    metastoreContract(name, open);
+
+    const put = async (item: Record<string, AttributeValue>): Promise<void> => {
+      const client = new DynamoDBClient({ endpoint: server.endpoint, region: REGION });
+      await client.send(new PutItemCommand({ TableName: TABLE, Item: item }));
+    };
+
+    it('ignores attributes that it does not know', async () => {
+      const record = keyRecord('_SK_unknown', 60);
+      await put({ ...encodeKeyItem(record), More: { S: 'x' } });
+      expect(await open().load(record.id, record.created, deadline)).toEqual(record);
+    });
+
+    it('says of a row that does not parse which one it is, and never that it is absent', async () => {
+      const record = keyRecord('_SK_broken', 60);
+      await put({ ...encodeKeyItem(record), KeyRecord: { S: 'x' } });
+      const works = [open().load(record.id, record.created, deadline), open().loadLatest(record.id, deadline)];
+      for (const error of await Promise.all(works.map(errorOf))) {
+        expect(error).toMatchObject({
+          code: 'KeyRowUnreadable',
+          message: expect.stringContaining('_SK_broken created 60') as string,
+        });
+      }
+    });
+
+    it('takes a table that is not there for an outage, not for an absent key', async () => {
+      const metastore = new DynamoDbMetastore({ tableName: 'NoSuch', endpoint: server.endpoint, region: REGION });
+      expect(await codeOf(metastore.loadLatest(keyRecord('_SK_x', 0).id, deadline))).toBe('MetastoreUnavailable');
+      expect(await codeOf(metastore.store(keyRecord('_SK_x', 0), deadline))).toBe('MetastoreUnavailable');
+      expect(metastore.state).toMatchObject({ state: 'unavailable', lastError: 'ResourceNotFoundException' });
+    });
+  });
+}

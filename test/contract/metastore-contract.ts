@@ -1,0 +1,65 @@
+import { describe, expect, it } from 'vitest';
+import type { EnvelopeKeyRecord, KeyMeta, Metastore } from '../../src/index.ts';
+import { noDeadline } from '../support/fakes.ts';
+
+/** A record with nothing special about it. */
+export function keyRecord(id: string, created: number, changes: Partial<EnvelopeKeyRecord> = {}): EnvelopeKeyRecord {
+  return { ...meta(id, created), encryptedKey: Buffer.from(`key ${created}`), revoked: false, ...changes };
+}
+
+function meta(id: string, created: number): KeyMeta {
+  return { id: id as KeyMeta['id'], created: created as KeyMeta['created'] };
+}
+
+/** What every metastore does. Each test uses ids of its own. */
+export function metastoreContract(name: string, open: () => Metastore): void {
+  describe(`${name} as a metastore`, () => {
+    const deadline = noDeadline();
+
+    it('gives back what it stored, field by field', async () => {
+      const metastore = open();
+      const system = keyRecord('_SK_fields', 60);
+      const intermediate = keyRecord('_IK_ü_fields', 120, { parent: meta('_SK_fields', 60), revoked: true });
+      expect(await metastore.store(system, deadline)).toBe('stored');
+      expect(await metastore.store(intermediate, deadline)).toBe('stored');
+      expect(await metastore.load(system.id, system.created, deadline)).toEqual(system);
+      expect(await metastore.load(intermediate.id, intermediate.created, deadline)).toEqual(intermediate);
+    });
+
+    it('has no record of an id or a time that was not stored', async () => {
+      const metastore = open();
+      const record = keyRecord('_SK_absent', 60);
+      await metastore.store(record, deadline);
+      expect(await metastore.load(record.id, keyRecord('', 61).created, deadline)).toBeUndefined();
+      expect(await metastore.load(keyRecord('_SK_other', 60).id, record.created, deadline)).toBeUndefined();
+      expect(await metastore.loadLatest(keyRecord('_SK_abs', 0).id, deadline)).toBeUndefined();
+    });
+
+    it('knows the latest by its time, not by when it was stored', async () => {
+      const metastore = open();
+      for (const created of [9, 1000, 200]) await metastore.store(keyRecord('_SK_latest', created), deadline);
+      const latest = await metastore.loadLatest(keyRecord('_SK_latest', 0).id, deadline);
+      expect(latest?.created).toBe(1000);
+    });
+
+    it('calls a second record of one id and time a duplicate, and leaves the first as it was', async () => {
+      const metastore = open();
+      const first = keyRecord('_SK_duplicate', 60);
+      await metastore.store(first, deadline);
+      const second = keyRecord('_SK_duplicate', 60, { encryptedKey: Buffer.from('another') });
+      expect(await metastore.store(second, deadline)).toBe('duplicate');
+      expect(await metastore.load(first.id, first.created, deadline)).toEqual(first);
+    });
+
+    it('stores one of many records of one id and time that come at once', async () => {
+      const metastore = open();
+      const records = Array.from({ length: 20 }, (_, i) =>
+        keyRecord('_SK_race', 60, { encryptedKey: Buffer.from(`${i}`) }),
+      );
+      const outcomes = await Promise.all(records.map((record) => metastore.store(record, deadline)));
+      expect(outcomes.filter((outcome) => outcome === 'stored')).toHaveLength(1);
+      const kept = records[outcomes.indexOf('stored')];
+      expect(await metastore.loadLatest(keyRecord('_SK_race', 60).id, deadline)).toEqual(kept);
+    });
+  });
+}

@@ -1,0 +1,101 @@
+import { createServer, type Server } from 'node:http';
+import { afterEach, expect, it } from 'vitest';
+import { startDynamoDb } from '../../local/dynamodb.ts';
+import { close, listen } from '../../local/listen.ts';
+import { DynamoDbMetastore } from '../../src/index.ts';
+import { dynamoDbContract } from '../contract/dynamodb-contract.ts';
+import { keyRecord } from '../contract/metastore-contract.ts';
+import { codeOf, errorOf, noDeadline } from '../support/fakes.ts';
+
+dynamoDbContract('dynalite', async () => {
+  const { endpoint, close: stop } = await startDynamoDb('EncryptionKey', 0);
+  return { endpoint, stop };
+});
+
+const { id, created } = keyRecord('_SK_x', 60);
+let server: Server | undefined;
+
+afterEach(async () => {
+  if (server !== undefined) await close(server);
+  server = undefined;
+});
+
+/** A DynamoDB that does as it is told; what it was asked is in `requests`. */
+async function open(
+  answer: (target: string) => { status: number; body: string } | 'hang',
+): Promise<{ metastore: DynamoDbMetastore; requests: { target: string; body: Record<string, unknown> }[] }> {
+  const requests: { target: string; body: Record<string, unknown> }[] = [];
+  server = createServer((request, response) => {
+    let body = '';
+    request.on('data', (chunk: Buffer) => (body += chunk.toString()));
+    request.on('end', () => {
+      const target = String(request.headers['x-amz-target']).replace(/.*\./, '');
+      requests.push({ target, body: JSON.parse(body) as Record<string, unknown> });
+      const said = answer(target);
+      if (said === 'hang') return;
+      response.writeHead(said.status, { 'content-type': 'application/x-amz-json-1.0' });
+      response.end(said.body);
+    });
+  });
+  const endpoint = `http://127.0.0.1:${await listen(server, 0)}`;
+  const metastore = new DynamoDbMetastore({ endpoint, region: 'us-west-2', requestTimeoutMs: 100 });
+  return { metastore, requests };
+}
+
+it('reads consistently, from the table named EncryptionKey unless told otherwise, and stores on a condition', async () => {
+  const { metastore, requests } = await open(() => ({ status: 200, body: '{}' }));
+  await metastore.load(id, created, noDeadline());
+  await metastore.loadLatest(id, noDeadline());
+  await metastore.store(keyRecord('_SK_x', 60), noDeadline());
+  expect(requests).toMatchObject([
+    { target: 'GetItem', body: { TableName: 'EncryptionKey', ConsistentRead: true } },
+    { target: 'Query', body: { ConsistentRead: true, ScanIndexForward: false, Limit: 1 } },
+    { target: 'PutItem', body: { ConditionExpression: 'attribute_not_exists(Id)' } },
+  ]);
+});
+
+it.for([
+  ['a server error', { status: 500, body: '{"__type":"InternalServerError"}' }],
+  ['throttling', { status: 400, body: '{"__type":"ThrottlingException"}' }],
+  ['an access denied', { status: 400, body: '{"__type":"AccessDeniedException","message":"CANARY"}' }],
+  ['an answer that is no JSON', { status: 200, body: 'CANARY' }],
+  ['no answer', 'hang'],
+] as const)('%s is an outage: retryable, never an absent key or a lost race', async ([, answer]) => {
+  const { metastore } = await open(() => answer);
+  const works = [
+    metastore.load(id, created, noDeadline()),
+    metastore.loadLatest(id, noDeadline()),
+    metastore.store(keyRecord('_SK_x', 60), noDeadline()),
+  ];
+  for (const error of await Promise.all(works.map(errorOf))) {
+    expect(error).toMatchObject({ code: 'MetastoreUnavailable', retryable: true });
+    expect(String((error as Error).cause)).toMatch(/^Error: DynamoDB table EncryptionKey: \w+$/);
+  }
+  expect(metastore.state.state).toBe('unavailable');
+});
+
+it('tries throttled calls again', async () => {
+  let calls = 0;
+  const { metastore } = await open(() => {
+    calls += 1;
+    return calls < 3 ? { status: 400, body: '{"__type":"ThrottlingException"}' } : { status: 200, body: '{}' };
+  });
+  expect(await metastore.load(id, created, noDeadline())).toBeUndefined();
+  expect(calls).toBe(3);
+  expect(metastore.state).toMatchObject({ state: 'ok' });
+});
+
+it('refuses to answer after the deadline, with its reason', async () => {
+  const { metastore } = await open(() => 'hang');
+  const controller = new AbortController();
+  const work = metastore.load(id, created, { atMs: 0, signal: controller.signal });
+  const reason = new Error('time is up');
+  controller.abort(reason);
+  expect(await errorOf(work)).toBe(reason);
+});
+
+it('takes a connection that is refused for an outage', async () => {
+  const { metastore } = await open(() => 'hang');
+  await close(server as Server);
+  expect(await codeOf(metastore.load(id, created, noDeadline()))).toBe('MetastoreUnavailable');
+});
