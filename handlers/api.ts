@@ -1,0 +1,5 @@
+import { buildContainer } from '../src/container.ts';
+import { httpDoor } from '../src/doors/http.ts';
+
+/** API Gateway's HTTP API. */
+export const handler = httpDoor(buildContainer());

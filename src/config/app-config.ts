@@ -1,0 +1,172 @@
+import * as v from 'valibot';
+import type { CryptoPolicy } from '../envelope/crypto-policy.ts';
+import { invalidConfiguration } from '../envelope/errors.ts';
+import { nameFaults, type ServiceNames } from '../envelope/ids.ts';
+import { keyFaults } from '../kms/key-arn.ts';
+import type { KmsTimeouts } from '../kms/regional-kms.ts';
+import { staticKmsFaults } from '../kms/static-kms.ts';
+import type { DynamoDbMetastoreOptions } from '../metastore/dynamodb-metastore.ts';
+import { settingsSchema, type Settings } from './settings.ts';
+
+/** Environment variables, as `process.env` has them. */
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** How System Keys are protected. */
+type KmsConfig =
+  | {
+      readonly kind: 'aws';
+      readonly keys: Readonly<Record<string, string>>;
+      readonly preferredRegion: string;
+      readonly timeouts: Partial<KmsTimeouts>;
+    }
+  | { readonly kind: 'static'; readonly masterKey: Buffer; readonly override: string | undefined };
+
+/** Who may call over HTTP: signed requests, bearers of a token with a claim that lists partitions, or, locally, anyone. */
+export type AuthConfig =
+  { readonly kind: 'iam' } | { readonly kind: 'jwt'; readonly partitionsClaim: string } | { readonly kind: 'none' };
+
+/** What the HTTP door allows. */
+export interface HttpConfig {
+  readonly auth: AuthConfig;
+  /** How much one request may seal or open. */
+  readonly plaintextLimitBytes: number;
+  /** How long before the invocation ends the answer must be there. */
+  readonly deadlineMarginMs: number;
+}
+
+/** Everything that can be configured, checked. */
+export interface AppConfig {
+  readonly names: ServiceNames;
+  readonly policy: Partial<CryptoPolicy>;
+  readonly kms: KmsConfig;
+  readonly metastore: DynamoDbMetastoreOptions;
+  readonly http: HttpConfig;
+}
+
+const PREFIX = 'KEYFOLD_';
+
+/**
+ * Reads the configuration from environment variables (docs/configuration.md).
+ * @throws KeyfoldError `InvalidConfiguration`, listing every fault at once: values that do not fit, names it does not know
+ */
+export function readConfig(environment: Environment): AppConfig {
+  const parsed = v.safeParse(settingsSchema, settingsOf(environment));
+  const broken = new Set<string>(parsed.issues?.map((issue) => v.getDotPath(issue) ?? ''));
+  // What depends on several settings is checked where all of them are sound, so that one fault is told once.
+  const sound = (names: readonly (keyof Settings)[]): boolean => !names.some((name) => broken.has(name));
+  const settings = parsed.output as Settings;
+  const faults = [
+    ...(parsed.issues ?? []).map(describe),
+    ...(sound(['SERVICE', 'PRODUCT', 'REGION_SUFFIX', 'ALLOW_AMBIGUOUS_NAMES']) ? nameFaults(namesOf(settings)) : []),
+    ...(sound(['KMS_KEYS', 'PREFERRED_REGION', 'STATIC_MASTER_KEY_HEX']) ? kmsFaults(settings, environment) : []),
+    ...(sound(['AUTH', 'JWT_PARTITIONS_CLAIM']) ? authFaults(settings, environment) : []),
+  ];
+  if (faults.length > 0) throw invalidConfiguration(faults);
+  return Object.freeze({
+    names: namesOf(settings),
+    policy: policyOf(settings),
+    kms: kmsOf(settings, environment),
+    metastore: metastoreOf(settings),
+    http: httpOf(settings),
+  });
+}
+
+function settingsOf(environment: Environment): Record<string, string | undefined> {
+  const own = Object.entries(environment).filter(([name, value]) => name.startsWith(PREFIX) && value !== undefined);
+  return Object.fromEntries(own.map(([name, value]) => [name.slice(PREFIX.length), value]));
+}
+
+/** Says which setting is wrong and why; never its value, which may be a key. */
+function describe(issue: v.BaseIssue<unknown>): string {
+  const name = `${PREFIX}${v.getDotPath(issue) ?? ''}`;
+  if (issue.type === 'strict_object')
+    return issue.expected === 'never' ? `${name} is not a setting` : `${name} is not set`;
+  return `${name} ${issue.message}`;
+}
+
+function namesOf(settings: Settings): ServiceNames {
+  return {
+    service: settings.SERVICE,
+    product: settings.PRODUCT,
+    regionSuffix: settings.REGION_SUFFIX,
+    allowAmbiguousNames: settings.ALLOW_AMBIGUOUS_NAMES,
+  };
+}
+
+function kmsOf(settings: Settings, environment: Environment): KmsConfig {
+  const { KMS_KEYS: keys = {}, STATIC_MASTER_KEY_HEX: masterKey } = settings;
+  if (masterKey !== undefined) {
+    return { kind: 'static', masterKey: Buffer.from(masterKey, 'hex'), override: settings.STATIC_KMS_OVERRIDE };
+  }
+  const preferredRegion = settings.PREFERRED_REGION ?? environment['AWS_REGION'] ?? '';
+  return { kind: 'aws', keys, preferredRegion, timeouts: kmsTimeoutsOf(settings) };
+}
+
+function kmsFaults(settings: Settings, environment: Environment): string[] {
+  const kms = kmsOf(settings, environment);
+  if ((settings.KMS_KEYS === undefined) === (settings.STATIC_MASTER_KEY_HEX === undefined)) {
+    return [`one of ${PREFIX}KMS_KEYS and ${PREFIX}STATIC_MASTER_KEY_HEX must be set, and not both`];
+  }
+  if (kms.kind === 'static') return staticKmsFaults(kms.masterKey, environment, kms.override);
+  if (settings.PREFERRED_REGION === undefined && !Object.hasOwn(kms.keys, kms.preferredRegion)) {
+    return [
+      ...keyFaults(kms.keys, Object.keys(kms.keys)[0] ?? ''),
+      `this process runs in a region without a KMS key: set ${PREFIX}PREFERRED_REGION to one of ${PREFIX}KMS_KEYS`,
+    ];
+  }
+  return keyFaults(kms.keys, kms.preferredRegion);
+}
+
+function authFaults(settings: Settings, environment: Environment): string[] {
+  const { AUTH: auth, JWT_PARTITIONS_CLAIM: claim } = settings;
+  if (auth === 'jwt' && claim === undefined)
+    return [`${PREFIX}JWT_PARTITIONS_CLAIM must be set with ${PREFIX}AUTH=jwt`];
+  if (auth !== 'jwt' && claim !== undefined) return [`${PREFIX}JWT_PARTITIONS_CLAIM is set without ${PREFIX}AUTH=jwt`];
+  const inLambda = environment['AWS_LAMBDA_FUNCTION_NAME'] !== undefined;
+  return auth === 'none' && inLambda ? [`${PREFIX}AUTH=none lets anyone in, which Lambda refuses`] : [];
+}
+
+function kmsTimeoutsOf(settings: Settings): Partial<KmsTimeouts> {
+  return present({
+    connectionTimeoutMs: settings.KMS_CONNECTION_TIMEOUT_MS,
+    requestTimeoutMs: settings.KMS_REQUEST_TIMEOUT_MS,
+  });
+}
+
+function metastoreOf(settings: Settings): DynamoDbMetastoreOptions {
+  return present({
+    tableName: settings.TABLE,
+    region: settings.DYNAMODB_REGION,
+    endpoint: settings.DYNAMODB_ENDPOINT,
+    connectionTimeoutMs: settings.DYNAMODB_CONNECTION_TIMEOUT_MS,
+    requestTimeoutMs: settings.DYNAMODB_REQUEST_TIMEOUT_MS,
+  });
+}
+
+function policyOf(settings: Settings): Partial<CryptoPolicy> {
+  return present({
+    expireAfterMs: settings.EXPIRE_AFTER_MS,
+    createDatePrecisionMs: settings.CREATE_DATE_PRECISION_MS,
+    revokeCheckIntervalMs: settings.REVOKE_CHECK_INTERVAL_MS,
+    systemKeyMaxAgeMs: settings.SYSTEM_KEY_MAX_AGE_MS,
+    intermediateKeyMaxAgeMs: settings.INTERMEDIATE_KEY_MAX_AGE_MS,
+    maxSystemKeys: settings.MAX_SYSTEM_KEYS,
+    maxIntermediateKeys: settings.MAX_INTERMEDIATE_KEYS,
+  });
+}
+
+function httpOf(settings: Settings): HttpConfig {
+  const { AUTH: kind, JWT_PARTITIONS_CLAIM: partitionsClaim = '' } = settings;
+  return {
+    auth: kind === 'jwt' ? { kind, partitionsClaim } : { kind },
+    plaintextLimitBytes: settings.PLAINTEXT_LIMIT_BYTES,
+    deadlineMarginMs: settings.DEADLINE_MARGIN_MS,
+  };
+}
+
+/** Without the members that are undefined, so that they do not replace a default. */
+function present<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>;
+  };
+}

@@ -1,0 +1,65 @@
+import * as v from 'valibot';
+
+const text = v.pipe(v.string(), v.nonEmpty('is empty'));
+const count = v.pipe(v.string(), v.regex(/^[1-9]\d{0,14}$/, 'is not a positive whole number'), v.transform(Number));
+const flag = v.pipe(
+  v.picklist(['true', 'false'], 'is neither true nor false'),
+  v.transform((value) => value === 'true'),
+);
+const regionMap = v.pipe(
+  v.string(),
+  v.rawTransform(({ dataset, addIssue, NEVER }) => {
+    const map = parseRegionMap(dataset.value);
+    if (map !== undefined) return map;
+    addIssue({ message: 'is not a JSON object of region to ARN' });
+    return NEVER;
+  }),
+);
+
+/** Plaintext above this, in base64, would not fit a Lambda answer of 6 MB. */
+const MOST_PLAINTEXT_BYTES = 4 * 1024 * 1024;
+
+/** Every setting there is: the environment variable of that name, with `KEYFOLD_` before it. Units are in the name. */
+export const settingsSchema = v.strictObject({
+  SERVICE: text,
+  PRODUCT: text,
+  ALLOW_AMBIGUOUS_NAMES: v.optional(flag),
+  REGION_SUFFIX: v.optional(text),
+  KMS_KEYS: v.optional(regionMap),
+  PREFERRED_REGION: v.optional(text),
+  KMS_CONNECTION_TIMEOUT_MS: v.optional(count),
+  KMS_REQUEST_TIMEOUT_MS: v.optional(count),
+  STATIC_MASTER_KEY_HEX: v.optional(v.pipe(v.string(), v.regex(/^[0-9a-fA-F]{64}$/, 'is not 64 hexadecimal digits'))),
+  STATIC_KMS_OVERRIDE: v.optional(text),
+  TABLE: v.optional(text),
+  DYNAMODB_REGION: v.optional(text),
+  DYNAMODB_ENDPOINT: v.optional(v.pipe(v.string(), v.url('is not a URL'))),
+  DYNAMODB_CONNECTION_TIMEOUT_MS: v.optional(count),
+  DYNAMODB_REQUEST_TIMEOUT_MS: v.optional(count),
+  EXPIRE_AFTER_MS: v.optional(count),
+  CREATE_DATE_PRECISION_MS: v.optional(count),
+  REVOKE_CHECK_INTERVAL_MS: v.optional(count),
+  SYSTEM_KEY_MAX_AGE_MS: v.optional(count),
+  INTERMEDIATE_KEY_MAX_AGE_MS: v.optional(count),
+  MAX_SYSTEM_KEYS: v.optional(count),
+  MAX_INTERMEDIATE_KEYS: v.optional(count),
+  AUTH: v.optional(v.picklist(['iam', 'jwt', 'none'], 'is none of iam, jwt, none'), 'iam'),
+  JWT_PARTITIONS_CLAIM: v.optional(text),
+  PLAINTEXT_LIMIT_BYTES: v.optional(
+    v.pipe(count, v.maxValue(MOST_PLAINTEXT_BYTES, `is more than ${MOST_PLAINTEXT_BYTES}`)),
+    '1048576',
+  ),
+  DEADLINE_MARGIN_MS: v.optional(count, '500'),
+});
+
+/** The settings, parsed. */
+export type Settings = v.InferOutput<typeof settingsSchema>;
+
+function parseRegionMap(value: string): Record<string, string> | undefined {
+  try {
+    const parsed: unknown = JSON.parse(value);
+    return !Array.isArray(parsed) && v.is(v.record(v.string(), v.string()), parsed) ? parsed : undefined;
+  } catch {
+    return undefined;
+  }
+}

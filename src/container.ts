@@ -1,0 +1,45 @@
+import { readConfig, type AppConfig } from './config/app-config.ts';
+import type { HttpDoorOptions } from './doors/http.ts';
+import { createTelemetry, type Telemetry } from './doors/telemetry.ts';
+import type { KeyManagementService } from './envelope/ports.ts';
+import { SessionFactory } from './envelope/session.ts';
+import { AwsKms } from './kms/aws-kms.ts';
+import type { RegionState } from './kms/regional-kms.ts';
+import { StaticKms } from './kms/static-kms.ts';
+import { DynamoDbMetastore } from './metastore/dynamodb-metastore.ts';
+
+/**
+ * Builds what the handlers run on from the environment's settings; once in a process, since the warm cache is in it.
+ * @throws KeyfoldError `InvalidConfiguration`, listing every fault
+ */
+export function buildContainer(): HttpDoorOptions {
+  const config = readConfig(process.env);
+  const telemetry = createTelemetry(config.names.service);
+  const { kms, regionStates } = buildKms(config, telemetry);
+  const metastore = new DynamoDbMetastore(config.metastore);
+  const keyfold = new SessionFactory({
+    ...config.names,
+    metastore,
+    kms,
+    policy: config.policy,
+    events: telemetry.events,
+  });
+  return {
+    keyfold,
+    telemetry,
+    config: config.http,
+    health: () => ({ kms: regionStates(), metastore: metastore.state }),
+    now: Date.now,
+  };
+}
+
+function buildKms(
+  { kms: config }: AppConfig,
+  { events }: Telemetry,
+): { kms: KeyManagementService; regionStates: () => RegionState[] } {
+  if (config.kind === 'static') {
+    return { kms: new StaticKms(config.masterKey, process.env, config.override), regionStates: () => [] };
+  }
+  const kms = new AwsKms({ ...config, events });
+  return { kms, regionStates: () => kms.regionStates() };
+}

@@ -1,0 +1,60 @@
+import type { APIGatewayProxyEventV2 } from 'aws-lambda';
+import { KeyfoldError } from '../envelope/errors.ts';
+import { isOperationName, type OperationName } from '../operations/operations.ts';
+
+/** What a record or a request adds to its payload, with room for white space and fields we do not know. */
+const BODY_ROOM_BYTES = 64 * 1024;
+/** One way of writing each: what could be encoded in two could slip past a policy on the path. */
+const PARTITION = /^[A-Za-z0-9._~@-]{1,128}$/;
+const JSON_TYPE = /^application\/json(?:\s*;\s*charset="?utf-8"?)?\s*$/i;
+
+/** What a request to a partition asks for. */
+export interface Target {
+  readonly partition: string;
+  readonly operation: OperationName;
+}
+
+/**
+ * Which partition and operation a request names, from the path parameters that API Gateway matched and authorized.
+ * @throws KeyfoldError `InvalidRequest` for a partition that cannot be named over HTTP, `NotFound` for an operation
+ */
+export function readTarget(event: APIGatewayProxyEventV2): Target {
+  const { partition = '', operation = '' } = event.pathParameters ?? {};
+  if (!isOperationName(operation)) throw new KeyfoldError('NotFound', 'There is no such operation.');
+  if (!PARTITION.test(partition) || partition === '.' || partition === '..') {
+    throw new KeyfoldError(
+      'InvalidRequest',
+      'Over HTTP a partition is 1 to 128 of A-Z a-z 0-9 . _ ~ @ -, and not . or .. itself.',
+    );
+  }
+  return { partition, operation };
+}
+
+/**
+ * The request's body, parsed.
+ * @throws KeyfoldError `UnsupportedMediaType`, `PayloadTooLarge` or `InvalidRequest`; never with the body on it
+ */
+export function readBody(event: APIGatewayProxyEventV2, plaintextLimitBytes: number): unknown {
+  if (!JSON_TYPE.test(event.headers['content-type'] ?? '')) {
+    throw new KeyfoldError('UnsupportedMediaType', 'The content type is not application/json.');
+  }
+  const { body = '', isBase64Encoded } = event;
+  const limitBytes = base64Length(plaintextLimitBytes) + BODY_ROOM_BYTES;
+  if (body.length > (isBase64Encoded ? base64Length(limitBytes) : limitBytes)) {
+    throw new KeyfoldError('PayloadTooLarge', `The body is larger than ${limitBytes} bytes.`);
+  }
+  try {
+    return JSON.parse(isBase64Encoded ? decodeUtf8(Buffer.from(body, 'base64')) : body);
+  } catch {
+    // The parser's own error quotes what it read.
+    throw new KeyfoldError('InvalidRequest', 'The body is not JSON in UTF-8.');
+  }
+}
+
+function decodeUtf8(bytes: Buffer): string {
+  return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+}
+
+function base64Length(sizeBytes: number): number {
+  return Math.ceil(sizeBytes / 3) * 4;
+}

@@ -1,0 +1,109 @@
+import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
+import middy, { type MiddlewareObj } from '@middy/core';
+import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
+import type { HttpConfig } from '../config/app-config.ts';
+import { KeyfoldError } from '../envelope/errors.ts';
+import type { Clock } from '../envelope/ports.ts';
+import type { SessionFactory } from '../envelope/session.ts';
+import { encodeAnswer, OPERATIONS } from '../operations/operations.ts';
+import { authenticate, authorize } from './authorize.ts';
+import { readBody, readTarget } from './http-request.ts';
+import { problemResponse, statusOf } from './problem.ts';
+import type { Telemetry } from './telemetry.ts';
+
+/** API Gateway answers at 30 s whatever we do. */
+const LONGEST_ANSWER_MS = 28_000;
+
+/** What the HTTP door needs. */
+export interface HttpDoorOptions {
+  readonly keyfold: SessionFactory;
+  readonly telemetry: Telemetry;
+  readonly config: HttpConfig;
+  /** The state of the regions and the metastore as last seen, to be sent as JSON; makes no call. */
+  readonly health: () => unknown;
+  /** The clock that `keyfold` goes by. */
+  readonly now: Clock;
+}
+
+/** A handler for API Gateway's HTTP APIs, payload format 2.0. */
+export type HttpHandler = (
+  event: APIGatewayProxyEventV2,
+  context: Context,
+) => Promise<APIGatewayProxyStructuredResultV2>;
+
+/**
+ * The HTTP door. It goes by the route that API Gateway matched, since that is what it authorized: a path is not matched a
+ * second time here.
+ */
+export function httpDoor(options: HttpDoorOptions): HttpHandler {
+  const { telemetry } = options;
+  return middy<APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2>({ timeoutEarlyInMillis: 0 })
+    .use(injectLambdaContext(telemetry.logger))
+    .use(problems(telemetry))
+    .handler((event, context) => route(options, event, context));
+}
+
+async function route(
+  options: HttpDoorOptions,
+  event: APIGatewayProxyEventV2,
+  context: Context,
+): Promise<APIGatewayProxyStructuredResultV2> {
+  const found = authenticate(options.config.auth, (event.requestContext as { authorizer?: unknown }).authorizer);
+  switch (event.routeKey) {
+    case 'POST /v1/partitions/{partition}/{operation}':
+      return operate(options, event, context, found);
+    case 'GET /v1/health':
+      return json(JSON.stringify(options.health()));
+    default:
+      throw unroutable(event.rawPath);
+  }
+}
+
+async function operate(
+  { keyfold, config, now }: HttpDoorOptions,
+  event: APIGatewayProxyEventV2,
+  context: Context,
+  found: Readonly<Record<string, unknown>>,
+): Promise<APIGatewayProxyStructuredResultV2> {
+  const { partition, operation } = readTarget(event);
+  authorize(config.auth, found, partition, operation);
+  const body = readBody(event, config.plaintextLimitBytes);
+  const remainingMs = Math.min(context.getRemainingTimeInMillis(), LONGEST_ANSWER_MS) - config.deadlineMarginMs;
+  const answer = await OPERATIONS[operation](body, {
+    session: keyfold.session(partition),
+    limits: { deadlineAtMs: now() + remainingMs },
+    plaintextLimitBytes: config.plaintextLimitBytes,
+  });
+  return json(encodeAnswer(answer));
+}
+
+/** Everything that is thrown becomes a problem document; what is not ours becomes `Internal`, and stays inside. */
+function problems(telemetry: Telemetry): MiddlewareObj<APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2> {
+  return {
+    onError: (request) => {
+      const { error: thrown, event } = request;
+      const error =
+        thrown instanceof KeyfoldError
+          ? thrown
+          : new KeyfoldError('Internal', 'Something went wrong here, and has been logged.', { cause: thrown });
+      telemetry.requestFailed(error, statusOf(error.code));
+      request.response = problemResponse(error, event.requestContext.requestId);
+    },
+  };
+}
+
+/** Which of our paths it was, if any, only to say what is wrong with the method. */
+function unroutable(rawPath: string): KeyfoldError {
+  if (/^\/v1\/(?:health|partitions\/[^/]+\/[^/]+)$/.test(rawPath)) {
+    return new KeyfoldError('MethodNotAllowed', 'This path does not take that method.');
+  }
+  return new KeyfoldError('NotFound', 'There is nothing at this path.');
+}
+
+function json(body: string): APIGatewayProxyStructuredResultV2 {
+  return {
+    statusCode: 200,
+    headers: { 'content-type': 'application/json', 'cache-control': 'no-store' },
+    body,
+  };
+}

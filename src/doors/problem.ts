@@ -1,0 +1,45 @@
+import type { APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
+import type { ErrorCode, KeyfoldError } from '../envelope/errors.ts';
+
+/** What each code is over HTTP (RFC 9110) and in a few words. */
+const PROBLEMS: Record<ErrorCode, readonly [status: number, title: string]> = {
+  InvalidConfiguration: [500, 'Invalid configuration'],
+  InvalidRequest: [400, 'Invalid request'],
+  Unauthenticated: [401, 'Not authenticated'],
+  Forbidden: [403, 'Forbidden'],
+  NotFound: [404, 'Not found'],
+  MethodNotAllowed: [405, 'Method not allowed'],
+  UnsupportedMediaType: [415, 'Unsupported media type'],
+  PayloadTooLarge: [413, 'Payload too large'],
+  RecordUnreadable: [422, 'Record unreadable'],
+  KeyNotYetVisible: [503, 'Key not yet visible'],
+  KmsThrottled: [503, 'KMS throttled'],
+  KmsUnavailable: [503, 'KMS unavailable'],
+  KmsMisconfigured: [500, 'KMS misconfigured'],
+  KeyRowUnreadable: [500, 'Key row unreadable'],
+  MetastoreUnavailable: [503, 'Metastore unavailable'],
+  DeadlineExceeded: [504, 'Deadline exceeded'],
+  Internal: [500, 'Internal error'],
+};
+
+const LONGEST_RETRY_SECONDS = 5;
+
+/** The HTTP status of an error. */
+export function statusOf(code: ErrorCode): number {
+  return PROBLEMS[code][0];
+}
+
+/** An error as a problem document (RFC 9457). Retryable ones say, jittered, when to come back. */
+export function problemResponse(error: KeyfoldError, requestId: string): APIGatewayProxyStructuredResultV2 {
+  const { code, message: detail } = error;
+  const [status, title] = PROBLEMS[code];
+  const problem = { type: `urn:keyfold:error:${code}`, title, status, code, detail, requestId };
+  const headers = { 'content-type': 'application/problem+json', 'cache-control': 'no-store' };
+  if (!error.retryable) return { statusCode: status, headers, body: JSON.stringify(problem) };
+  const retryAfterSeconds = 1 + Math.floor(Math.random() * LONGEST_RETRY_SECONDS);
+  return {
+    statusCode: status,
+    headers: { ...headers, 'retry-after': String(retryAfterSeconds) },
+    body: JSON.stringify({ ...problem, retryAfterSeconds }),
+  };
+}

@@ -1,0 +1,130 @@
+import { describe, expect, it } from 'vitest';
+import { readConfig, type Environment } from '../../src/config/app-config.ts';
+
+const ARN = 'arn:aws:kms:us-west-2:111122223333:alias/keyfold';
+const minimal: Environment = {
+  KEYFOLD_SERVICE: 'svc',
+  KEYFOLD_PRODUCT: 'prod',
+  KEYFOLD_KMS_KEYS: JSON.stringify({ 'us-west-2': ARN, 'us-east-1': ARN.replace('us-west-2', 'us-east-1') }),
+  AWS_REGION: 'us-west-2',
+};
+
+/** The faults that a configuration is refused for, one each. */
+function faultsOf(environment: Environment): string[] {
+  try {
+    readConfig(environment);
+  } catch (error) {
+    return (error as Error).message.split('\n- ').slice(1);
+  }
+  return [];
+}
+
+describe('the configuration', () => {
+  it('needs little, and prefers the region that it runs in', () => {
+    expect(readConfig(minimal)).toMatchObject({
+      names: { service: 'svc', product: 'prod' },
+      kms: { kind: 'aws', preferredRegion: 'us-west-2' },
+      policy: {},
+      metastore: {},
+      http: { auth: { kind: 'iam' }, plaintextLimitBytes: 1_048_576, deadlineMarginMs: 500 },
+    });
+  });
+
+  it('takes every setting', () => {
+    const config = readConfig({
+      ...minimal,
+      KEYFOLD_PREFERRED_REGION: 'us-east-1',
+      KEYFOLD_REGION_SUFFIX: 'us-west-2',
+      KEYFOLD_KMS_CONNECTION_TIMEOUT_MS: '11',
+      KEYFOLD_KMS_REQUEST_TIMEOUT_MS: '12',
+      KEYFOLD_TABLE: 'Keys',
+      KEYFOLD_DYNAMODB_REGION: 'eu-west-1',
+      KEYFOLD_DYNAMODB_ENDPOINT: 'http://127.0.0.1:1',
+      KEYFOLD_DYNAMODB_CONNECTION_TIMEOUT_MS: '13',
+      KEYFOLD_DYNAMODB_REQUEST_TIMEOUT_MS: '14',
+      KEYFOLD_EXPIRE_AFTER_MS: '1',
+      KEYFOLD_CREATE_DATE_PRECISION_MS: '2',
+      KEYFOLD_REVOKE_CHECK_INTERVAL_MS: '3',
+      KEYFOLD_SYSTEM_KEY_MAX_AGE_MS: '4',
+      KEYFOLD_INTERMEDIATE_KEY_MAX_AGE_MS: '5',
+      KEYFOLD_MAX_SYSTEM_KEYS: '6',
+      KEYFOLD_MAX_INTERMEDIATE_KEYS: '7',
+      KEYFOLD_AUTH: 'jwt',
+      KEYFOLD_JWT_PARTITIONS_CLAIM: 'tenants',
+      KEYFOLD_PLAINTEXT_LIMIT_BYTES: '8',
+      KEYFOLD_DEADLINE_MARGIN_MS: '9',
+    });
+    expect(config).toMatchObject({
+      names: { regionSuffix: 'us-west-2' },
+      kms: { preferredRegion: 'us-east-1', timeouts: { connectionTimeoutMs: 11, requestTimeoutMs: 12 } },
+      metastore: {
+        tableName: 'Keys',
+        region: 'eu-west-1',
+        endpoint: 'http://127.0.0.1:1',
+        connectionTimeoutMs: 13,
+        requestTimeoutMs: 14,
+      },
+      policy: {
+        expireAfterMs: 1,
+        createDatePrecisionMs: 2,
+        revokeCheckIntervalMs: 3,
+        systemKeyMaxAgeMs: 4,
+        intermediateKeyMaxAgeMs: 5,
+        maxSystemKeys: 6,
+        maxIntermediateKeys: 7,
+      },
+      http: { auth: { kind: 'jwt', partitionsClaim: 'tenants' }, plaintextLimitBytes: 8, deadlineMarginMs: 9 },
+    });
+  });
+
+  it('lists every fault at once, and no value', () => {
+    const faults = faultsOf({
+      KEYFOLD_SERVICE: 'a_CANARY',
+      KEYFOLD_PRODUCT: 'us-east-1',
+      KEYFOLD_KMS_KEYS: '{"us-west-2":"CANARY"}',
+      KEYFOLD_EXPIRE_AFTER_MS: 'CANARY',
+      KEYFOLD_AUTH: 'CANARY',
+      KEYFOLD_PLAINTEXT_LIMIT_BYTES: '99999999',
+      KEYFOLD_EXPIRE_AFTER: '1',
+      AWS_REGION: 'eu-west-1',
+    });
+    expect(faults).toEqual([
+      'KEYFOLD_EXPIRE_AFTER_MS is not a positive whole number',
+      'KEYFOLD_AUTH is none of iam, jwt, none',
+      'KEYFOLD_PLAINTEXT_LIMIT_BYTES is more than 4194304',
+      'KEYFOLD_EXPIRE_AFTER is not a setting',
+      expect.stringContaining('the service holds an underscore'),
+      expect.stringContaining('the product is shaped like a region'),
+      'the KMS key of us-west-2 is neither a key ARN nor an alias ARN',
+      expect.stringContaining('set KEYFOLD_PREFERRED_REGION'),
+    ]);
+    expect(faults.join()).not.toContain('CANARY');
+  });
+
+  it.for([
+    [{ KEYFOLD_SERVICE: undefined }, 'KEYFOLD_SERVICE is not set'],
+    [{ KEYFOLD_KMS_KEYS: undefined }, 'one of KEYFOLD_KMS_KEYS and KEYFOLD_STATIC_MASTER_KEY_HEX must be set'],
+    [{ KEYFOLD_STATIC_MASTER_KEY_HEX: '00'.repeat(32) }, 'and not both'],
+    [{ KEYFOLD_STATIC_MASTER_KEY_HEX: 'xyz' }, 'is not 64 hexadecimal digits'],
+    [{ KEYFOLD_KMS_KEYS: '[]' }, 'is not a JSON object of region to ARN'],
+    [{ KEYFOLD_KMS_KEYS: '{"us-west-2":1}' }, 'is not a JSON object of region to ARN'],
+    [{ AWS_REGION: 'eu-west-1' }, 'set KEYFOLD_PREFERRED_REGION'],
+    [{ AWS_REGION: undefined }, 'set KEYFOLD_PREFERRED_REGION'],
+    [{ KEYFOLD_PREFERRED_REGION: 'eu-west-1' }, 'the preferred region eu-west-1 has no KMS key'],
+    [{ KEYFOLD_REGION_SUFFIX: 'west' }, 'the region suffix is not the name of an AWS region'],
+    [{ KEYFOLD_AUTH: 'jwt' }, 'KEYFOLD_JWT_PARTITIONS_CLAIM must be set'],
+    [{ KEYFOLD_JWT_PARTITIONS_CLAIM: 'x' }, 'is set without KEYFOLD_AUTH=jwt'],
+    [{ KEYFOLD_AUTH: 'none', AWS_LAMBDA_FUNCTION_NAME: 'api' }, 'which Lambda refuses'],
+    [{ KEYFOLD_ALLOW_AMBIGUOUS_NAMES: 'yes' }, 'is neither true nor false'],
+    [{ KEYFOLD_DYNAMODB_ENDPOINT: 'localhost' }, 'is not a URL'],
+  ] as const)('with %j is refused', ([change, fault]) => {
+    expect(faultsOf({ ...minimal, ...change }).join()).toContain(fault);
+  });
+
+  it('takes a static master key outside Lambda, and in it only with the override', () => {
+    const masterKey = { ...minimal, KEYFOLD_KMS_KEYS: undefined, KEYFOLD_STATIC_MASTER_KEY_HEX: '07'.repeat(32) };
+    const settings = Object.fromEntries(Object.entries(masterKey).filter(([, value]) => value !== undefined));
+    expect(readConfig(settings).kms).toMatchObject({ kind: 'static', masterKey: Buffer.alloc(32, 7) });
+    expect(faultsOf({ ...settings, AWS_LAMBDA_FUNCTION_NAME: 'api' }).join()).toContain('protects nothing in Lambda');
+  });
+});

@@ -1,0 +1,176 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { KeyfoldError, type ErrorCode } from '../../src/index.ts';
+import { FakeWorld } from '../support/fakes.ts';
+import { captureOutput, lambdaContext, openDoor, request, sampleEvent } from '../support/http-door.ts';
+
+beforeEach(() => {
+  captureOutput();
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+const HELLO = Buffer.from('hello').toString('base64');
+
+function failingWith(error: Error): ReturnType<ReturnType<typeof openDoor>> {
+  const world = new FakeWorld();
+  world.metastore.interfere = () => {
+    throw error;
+  };
+  return openDoor({ world })(request('encrypt', { plaintext: HELLO }));
+}
+
+describe('over HTTP', () => {
+  it('what is encrypted is decrypted', async () => {
+    const send = openDoor();
+    const sealed = await send(sampleEvent('api-encrypt-iam'));
+    expect(sealed).toMatchObject({
+      status: 200,
+      headers: { 'content-type': 'application/json', 'cache-control': 'no-store' },
+    });
+    expect(Object.keys(sealed.body)).toEqual(['record']);
+    expect((await send(request('decrypt', sealed.body))).body).toEqual({ plaintext: HELLO });
+  });
+
+  it('an empty plaintext is a real one', async () => {
+    const send = openDoor();
+    const sealed = await send(request('encrypt', { plaintext: '' }));
+    expect((await send(request('decrypt', sealed.body))).body).toEqual({ plaintext: '' });
+  });
+
+  it('a record is rewrapped when there is a later key, and comes back as it was when there is not', async () => {
+    const world = new FakeWorld();
+    const send = openDoor({ world });
+    const { body } = await send(sampleEvent('api-encrypt-iam'));
+    expect((await send(request('rewrap', body))).body).toEqual({ ...body, rewrapped: false });
+    world.clock.advance(91 * 86_400_000);
+    const moved = await send(request('rewrap', body));
+    expect(moved.body['rewrapped']).toBe(true);
+    expect((await send(request('decrypt', { record: moved.body['record'] }))).body).toEqual({ plaintext: HELLO });
+  });
+
+  it('a body in base64 is a body', async () => {
+    const event = request('encrypt', Buffer.from(`{"plaintext":"${HELLO}"}`).toString('base64'));
+    event.isBase64Encoded = true;
+    expect((await openDoor()(event)).status).toBe(200);
+  });
+
+  it('health is as last seen, and asks nobody', async () => {
+    const world = new FakeWorld();
+    const state = { kms: [{ region: 'us-west-2', state: 'ok' }], metastore: { state: 'ok' } };
+    const answer = await openDoor({ world, health: () => state })(sampleEvent('api-health-iam'));
+    expect(answer).toMatchObject({ status: 200, body: state });
+    expect(world.log.take()).toEqual([]);
+  });
+});
+
+describe('a problem', () => {
+  it.for([
+    ['no JSON', 'encrypt', '{"plaintext":', 400, 'InvalidRequest'],
+    ['an empty body', 'encrypt', '', 400, 'InvalidRequest'],
+    ['no object', 'encrypt', '[]', 400, 'InvalidRequest'],
+    ['null', 'encrypt', 'null', 400, 'InvalidRequest'],
+    ['no plaintext', 'encrypt', {}, 400, 'InvalidRequest'],
+    ['a plaintext of another type', 'encrypt', { plaintext: 1 }, 400, 'InvalidRequest'],
+    ['a plaintext in no base64', 'encrypt', { plaintext: 'a' }, 400, 'InvalidRequest'],
+    ['an unknown member', 'encrypt', { plaintext: '', colour: 'red' }, 400, 'InvalidRequest'],
+    ['no record', 'decrypt', {}, 400, 'InvalidRequest'],
+    ['a record of another shape', 'decrypt', { record: 'x' }, 400, 'InvalidRequest'],
+    ['a record of another shape', 'rewrap', { record: { Key: {} } }, 400, 'InvalidRequest'],
+    ['an operation that is none', 'toString', {}, 404, 'NotFound'],
+    ['a plaintext too large', 'encrypt', { plaintext: Buffer.alloc(1001).toString('base64') }, 413, 'PayloadTooLarge'],
+    ['a body too large', 'encrypt', `{"plaintext":"${' '.repeat(80_000)}"}`, 413, 'PayloadTooLarge'],
+  ] as const)('with %s is told to the caller (%s)', async ([, operation, body, status, code]) => {
+    const world = new FakeWorld();
+    const answer = await openDoor({ world, config: { plaintextLimitBytes: 1000 } })(request(operation, body));
+    expect(answer).toMatchObject({
+      status,
+      headers: { 'content-type': 'application/problem+json', 'cache-control': 'no-store' },
+      body: { type: `urn:keyfold:error:${code}`, status, code, requestId: 'JKJaXmPLvHcESHA=' },
+    });
+    expect(answer.body['title']).toEqual(expect.any(String));
+    expect(answer.body).not.toHaveProperty('retryAfterSeconds');
+    expect(world.log.take()).toEqual([]);
+  });
+
+  it('is not a plaintext as large as is allowed', async () => {
+    const body = { plaintext: Buffer.alloc(1000).toString('base64') };
+    expect((await openDoor({ config: { plaintextLimitBytes: 1000 } })(request('encrypt', body))).status).toBe(200);
+  });
+
+  it('with a record that does not open says nothing of the reason, and logs it', async () => {
+    vi.restoreAllMocks();
+    const output = captureOutput();
+    const send = openDoor();
+    const { body } = await send(request('encrypt', { plaintext: HELLO }));
+    const answer = await send(request('decrypt', body, 'tenant-2'));
+    expect(answer).toMatchObject({ status: 422, body: { code: 'RecordUnreadable' } });
+    expect(JSON.stringify(answer.body)).not.toContain('not of this partition');
+    expect(output.lines()).toContainEqual(
+      expect.objectContaining({ code: 'RecordUnreadable', reasons: ['it names a key that is not of this partition'] }),
+    );
+  });
+
+  it.for(['text/plain', 'application/x-www-form-urlencoded', 'application/json; charset=latin1', undefined])(
+    'is a body of the type %s',
+    async (type) => {
+      const event = request('encrypt', { plaintext: HELLO });
+      if (type === undefined) delete event.headers['content-type'];
+      else event.headers['content-type'] = type;
+      expect(await openDoor()(event)).toMatchObject({ status: 415, body: { code: 'UnsupportedMediaType' } });
+    },
+  );
+
+  it('is a body in no UTF-8', async () => {
+    const event = request('encrypt', Buffer.from([0x22, 0xff, 0x22]).toString('base64'));
+    event.isBase64Encoded = true;
+    expect((await openDoor()(event)).status).toBe(400);
+  });
+
+  it.for([
+    ['/v1/nothing', 404],
+    ['/v1/health', 405],
+    ['/v1/partitions/a/encrypt', 405],
+    ['/v1/partitions/a/b/encrypt', 404],
+  ] as const)('is a route that API Gateway did not match: %s is %i', async ([path, status]) => {
+    const event = request('encrypt', { plaintext: HELLO });
+    event.routeKey = '$default';
+    event.rawPath = path;
+    expect((await openDoor()(event)).status).toBe(status);
+  });
+
+  it.for([
+    ['KmsThrottled', 503],
+    ['KmsUnavailable', 503],
+    ['KmsMisconfigured', 500],
+    ['KeyRowUnreadable', 500],
+    ['MetastoreUnavailable', 503],
+    ['KeyNotYetVisible', 503],
+    ['DeadlineExceeded', 504],
+  ] as const)('%s is %i, and says when to come back if it is worth it', async ([code, status]) => {
+    const answer = await failingWith(new KeyfoldError(code, 'why'));
+    expect(answer).toMatchObject({ status, body: { code, detail: 'why' } });
+    const retryAfter = answer.body['retryAfterSeconds'];
+    expect(answer.headers['retry-after']).toBe(retryAfter === undefined ? undefined : JSON.stringify(retryAfter));
+    expect(retryAfter !== undefined).toBe(new KeyfoldError(code satisfies ErrorCode, '').retryable);
+    expect([undefined, 1, 2, 3, 4, 5]).toContain(retryAfter);
+  });
+
+  it('that is ours is Internal, and its text goes neither out nor into the log', async () => {
+    vi.restoreAllMocks();
+    const output = captureOutput();
+    const answer = await failingWith(new TypeError('CANARY is not a function'));
+    expect(answer).toMatchObject({ status: 500, body: { code: 'Internal' } });
+    expect(JSON.stringify(answer)).not.toContain('CANARY');
+    expect(output.text()).not.toContain('CANARY');
+    expect(output.text()).toContain('TypeError at ');
+  });
+
+  it('is an answer that would come too late for the invocation', async () => {
+    const world = new FakeWorld();
+    world.metastore.interfere = () => new Promise(() => {});
+    const send = openDoor({ world });
+    const answer = await send(request('encrypt', { plaintext: HELLO }), lambdaContext(530));
+    expect(answer).toMatchObject({ status: 504, body: { code: 'DeadlineExceeded' } });
+  });
+});

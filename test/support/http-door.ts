@@ -1,0 +1,88 @@
+import { readFileSync } from 'node:fs';
+import type { APIGatewayProxyEventV2, Context } from 'aws-lambda';
+import { vi } from 'vitest';
+import type { HttpConfig } from '../../src/config/app-config.ts';
+import { httpDoor } from '../../src/doors/http.ts';
+import { createTelemetry } from '../../src/doors/telemetry.ts';
+import { FakeWorld } from './fakes.ts';
+
+/** An event as a test changes it. */
+export type Event = APIGatewayProxyEventV2 & { requestContext: { authorizer?: unknown } };
+
+/** What came back, parsed. */
+export interface Answer {
+  readonly status: number;
+  readonly headers: Record<string, string>;
+  readonly body: Record<string, unknown>;
+}
+
+/** One of the events in events/. */
+export function sampleEvent(name: string): Event {
+  const file = new URL(`../../events/${name}.json`, import.meta.url);
+  return JSON.parse(readFileSync(file, 'utf8')) as Event;
+}
+
+/** A POST to a partition, past IAM. */
+export function request(operation: string, body: unknown, partition = 'tenant-1'): Event {
+  const event = sampleEvent('api-encrypt-iam');
+  event.pathParameters = { partition, operation };
+  event.body = typeof body === 'string' ? body : JSON.stringify(body);
+  return event;
+}
+
+/** The context that Lambda hands over. */
+export function lambdaContext(remainingMs = 30_000): Context {
+  return {
+    awsRequestId: 'aws-request',
+    functionName: 'api',
+    functionVersion: '$LATEST',
+    invokedFunctionArn: 'arn:aws:lambda:us-west-2:111122223333:function:api',
+    memoryLimitInMB: '1024',
+    logGroupName: 'group',
+    logStreamName: 'stream',
+    callbackWaitsForEmptyEventLoop: false,
+    getRemainingTimeInMillis: () => remainingMs,
+  } as unknown as Context;
+}
+
+/** A door, ready to be sent events. */
+export function openDoor(
+  options: { world?: FakeWorld; config?: Partial<HttpConfig>; health?: () => unknown } = {},
+): (event: Event, context?: Context) => Promise<Answer> {
+  const world = options.world ?? new FakeWorld();
+  const handler = httpDoor({
+    keyfold: world.process(),
+    now: world.clock.now,
+    telemetry: createTelemetry('svc'),
+    config: { auth: { kind: 'iam' }, plaintextLimitBytes: 1_048_576, deadlineMarginMs: 500, ...options.config },
+    health: options.health ?? (() => ({})),
+  });
+  return async (event, context = lambdaContext()) => {
+    const { statusCode = 0, headers = {}, body = '' } = await handler(event, context);
+    return {
+      status: statusCode,
+      headers: headers as Record<string, string>,
+      body: JSON.parse(body) as Record<string, unknown>,
+    };
+  };
+}
+
+/** Keeps what is written to standard output and error, instead of writing it. */
+export function captureOutput(): { text: () => string; lines: () => Record<string, unknown>[] } {
+  const chunks: string[] = [];
+  for (const stream of [process.stdout, process.stderr]) {
+    vi.spyOn(stream, 'write').mockImplementation((chunk: string | Uint8Array) => {
+      chunks.push(String(chunk));
+      return true;
+    });
+  }
+  const text = (): string => chunks.join('');
+  return {
+    text,
+    lines: () =>
+      text()
+        .split('\n')
+        .filter((line) => line.startsWith('{'))
+        .map((line) => JSON.parse(line) as Record<string, unknown>),
+  };
+}
