@@ -1,0 +1,28 @@
+import { MemoryMetastore } from '../src/index.ts';
+
+/** A metastore that counts what is asked of it, as DynamoDB would bill it. */
+export class CountingMetastore extends MemoryMetastore {
+  counts = { Get: 0, Query: 0, Put: 0 };
+
+  /** What was asked since the last call, such as `1 Query, 1 Put`. */
+  take(): string {
+    const said = Object.entries(this.counts).filter(([, n]) => n > 0);
+    this.counts = { Get: 0, Query: 0, Put: 0 };
+    return said.map(([name, n]) => `${n} ${name}`).join(', ') || 'none';
+  }
+
+  override load(...args: Parameters<MemoryMetastore['load']>): ReturnType<MemoryMetastore['load']> {
+    this.counts.Get += 1;
+    return super.load(...args);
+  }
+
+  override loadLatest(...args: Parameters<MemoryMetastore['loadLatest']>): ReturnType<MemoryMetastore['loadLatest']> {
+    this.counts.Query += 1;
+    return super.loadLatest(...args);
+  }
+
+  override store(...args: Parameters<MemoryMetastore['store']>): ReturnType<MemoryMetastore['store']> {
+    this.counts.Put += 1;
+    return super.store(...args);
+  }
+}

@@ -1,0 +1,28 @@
+/** `npm run build`: the library and the handlers, bundled into dist/. The library leaves its dependencies to its user. */
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { build, type BuildOptions } from 'esbuild';
+
+const root = join(import.meta.dirname, '..');
+const outdir = process.argv[2] ?? join(root, 'dist');
+
+const common: BuildOptions = {
+  absWorkingDir: root,
+  bundle: true,
+  format: 'esm',
+  platform: 'node',
+  target: 'node24',
+  mainFields: ['module', 'main'],
+  logLevel: 'warning',
+};
+
+await rm(outdir, { recursive: true, force: true });
+await build({ ...common, entryPoints: { index: 'src/index.ts' }, packages: 'external', outdir });
+await build({
+  ...common,
+  entryPoints: { api: 'handlers/api.ts' },
+  outdir: join(outdir, 'handlers'),
+  outExtension: { '.js': '.mjs' },
+  // What is CommonJS among the dependencies calls require for Node's own modules.
+  banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
+});

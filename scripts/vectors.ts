@@ -1,0 +1,124 @@
+/**
+ * Runs interoperability vectors (docs/vectors.md) through the library: `npm run -s vectors -- FILE…`. Prints each failure and, last, a count;
+ * exits 1 on a failure.
+ */
+import { readFile } from 'node:fs/promises';
+import type { AttributeValue } from '@aws-sdk/client-dynamodb';
+import * as v from 'valibot';
+import { dataRowRecordFromValue, KeyfoldError, MemoryMetastore, SessionFactory, StaticKms } from '../src/index.ts';
+import type { EnvelopeKeyRecord } from '../src/index.ts';
+import { decodeKeyItem, type KeyItem } from '../src/metastore/dynamodb-item.ts';
+
+const caseSchema = v.object({
+  name: v.string(),
+  session: v.object({
+    service: v.string(),
+    product: v.string(),
+    partition: v.string(),
+    region_suffix: v.nullish(v.string()),
+  }),
+  expect: v.picklist(['ok', 'error']),
+  plaintext_base64: v.optional(v.string()),
+  drr: v.unknown(),
+  tags: v.nullish(v.array(v.string())),
+});
+const fileSchema = v.object({
+  groups: v.array(
+    v.object({
+      name: v.string(),
+      static_master_key: v.string(),
+      metastore_rows: v.array(v.custom<KeyItem>((row) => typeof row === 'object' && row !== null)),
+      cases: v.array(caseSchema),
+    }),
+  ),
+});
+
+type Case = v.InferOutput<typeof caseSchema>;
+type Group = v.InferOutput<typeof fileSchema>['groups'][number];
+
+/** How a case ended; text says why it failed. */
+type Verdict = 'passed' | 'skipped' | { readonly failed: string };
+
+/** The group's rows. One that does not parse is left out and fails whoever asks for its id, as in a real table. */
+class VectorMetastore extends MemoryMetastore {
+  readonly #unreadable = new Map<string | undefined, unknown>();
+
+  async fill(rows: readonly KeyItem[]): Promise<void> {
+    for (const row of rows) {
+      const record = this.#decode(row);
+      if (record !== undefined) await this.store(record);
+    }
+  }
+
+  override async load(...[id, created]: Parameters<MemoryMetastore['load']>): Promise<EnvelopeKeyRecord | undefined> {
+    const found = await super.load(id, created);
+    if (found === undefined && this.#unreadable.has(id)) throw this.#unreadable.get(id);
+    return found;
+  }
+
+  #decode(row: Record<string, AttributeValue>): EnvelopeKeyRecord | undefined {
+    try {
+      return decodeKeyItem(row);
+    } catch (error) {
+      this.#unreadable.set(row['Id']?.S, error);
+      return undefined;
+    }
+  }
+}
+
+async function run(group: Group, vector: Case): Promise<Verdict> {
+  const outcome = await open(group, vector);
+  const lenient = vector.tags?.includes('go-lenient') ?? false;
+  if (typeof outcome === 'string') {
+    return vector.expect === 'error' || lenient ? 'passed' : { failed: `refused: ${outcome}` };
+  }
+  if (vector.expect === 'error') return lenient ? 'skipped' : { failed: 'opened, and should have been refused' };
+  if (outcome.toString('base64') !== vector.plaintext_base64) return { failed: 'opened to another plaintext' };
+  return lenient ? 'skipped' : 'passed';
+}
+
+/** The plaintext, or why the library refuses. Anything but a refusal is a fault of ours and thrown. */
+async function open(group: Group, { session, drr }: Case): Promise<Buffer | string> {
+  const metastore = new VectorMetastore();
+  await metastore.fill(group.metastore_rows);
+  try {
+    const keyfold = new SessionFactory({
+      service: session.service,
+      product: session.product,
+      regionSuffix: session.region_suffix ?? undefined,
+      allowAmbiguousNames: true,
+      metastore,
+      kms: new StaticKms(Buffer.from(group.static_master_key, 'latin1'), process.env),
+    });
+    return await keyfold.session(session.partition).decrypt(dataRowRecordFromValue(drr));
+  } catch (error) {
+    if (error instanceof KeyfoldError) return error.code;
+    throw error;
+  }
+}
+
+/** The file's groups; a file that cannot be read counts as a failure. */
+async function readGroups(path: string): Promise<Group[]> {
+  try {
+    return v.parse(fileSchema, JSON.parse(await readFile(path, 'utf8'))).groups;
+  } catch (error) {
+    counts.failed += 1;
+    console.log(`FAILED ${path}: ${error instanceof Error ? error.message : String(error)}`);
+    return [];
+  }
+}
+
+const counts = { passed: 0, failed: 0, skipped: 0 };
+for (const path of process.argv.slice(2)) {
+  for (const group of await readGroups(path)) {
+    for (const vector of group.cases) {
+      const verdict = await run(group, vector).catch((error: unknown): Verdict => ({
+        failed: `broke: ${String(error)}`,
+      }));
+      counts[typeof verdict === 'string' ? verdict : 'failed'] += 1;
+      if (typeof verdict !== 'string') console.log(`FAILED ${group.name}: ${vector.name}: ${verdict.failed}`);
+    }
+  }
+}
+console.log(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
+process.exitCode = counts.failed > 0 || counts.passed + counts.skipped === 0 ? 1 : 0;

@@ -1,0 +1,25 @@
+/**
+ * Keyfold as a library: encrypts and decrypts in the caller's own process. Make one {@link SessionFactory}, with a
+ * {@link KeyManagementService} and a {@link Metastore}, and keep it; take a {@link Session} from it for each partition.
+ */
+export { cryptoPolicy, type CryptoPolicy } from './envelope/crypto-policy.ts';
+export { dataRowRecordFromValue, decodeDataRowRecord, encodeDataRowRecord } from './envelope/data-row-record.ts';
+export type { DataRowRecord } from './envelope/data-row-record.ts';
+export type { RequestLimits } from './envelope/deadline.ts';
+export { KeyfoldError, type ErrorCode } from './envelope/errors.ts';
+export type { KeyMeta, ServiceNames } from './envelope/ids.ts';
+export type {
+  Clock,
+  Deadline,
+  EnvelopeEvents,
+  EnvelopeKeyRecord,
+  KeyManagementService,
+  Metastore,
+  Unwrapped,
+} from './envelope/ports.ts';
+export { SessionFactory, type Session, type SessionFactoryOptions } from './envelope/session.ts';
+export { AwsKms, type AwsKmsOptions, type KmsEvents } from './kms/aws-kms.ts';
+export type { RegionState } from './kms/regional-kms.ts';
+export { STATIC_KMS_OVERRIDE, StaticKms } from './kms/static-kms.ts';
+export { DynamoDbMetastore, type DynamoDbMetastoreOptions } from './metastore/dynamodb-metastore.ts';
+export { MemoryMetastore } from './metastore/memory-metastore.ts';
