@@ -1,0 +1,37 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
+import { toEvent } from './api-gateway.ts';
+import { isFromThisMachine, readBody } from './http-body.ts';
+import type { LocalFunction } from './local-function.ts';
+
+/** API Gateway's own limit; above it the function is not asked. */
+const LARGEST_BODY_BYTES = 10 * 1024 * 1024;
+const FUNCTION_TIMEOUT_MS = 30_000;
+
+/** An HTTP server that stands where API Gateway does: each request becomes an event for the function. */
+export function createApiServer(api: LocalFunction): Server {
+  return createServer((request, response) => {
+    answer(api, request, response).catch((error: unknown) => {
+      console.error(error);
+      if (!response.headersSent) response.writeHead(500, { 'content-type': 'application/json' });
+      response.end('{"message":"Internal Server Error"}');
+    });
+  });
+}
+
+async function answer(api: LocalFunction, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const body = await readBody(request, LARGEST_BODY_BYTES);
+  if (body === undefined) {
+    response.writeHead(413, { 'content-type': 'application/json', connection: 'close' });
+    response.end('{"message":"Request Entity Too Large"}');
+    return;
+  }
+  if (request.method === 'POST' && request.url === '/local/cold-start' && isFromThisMachine(request)) {
+    await api.recycle();
+    response.writeHead(204).end();
+    return;
+  }
+  const result = (await api.invoke(toEvent(request, body), FUNCTION_TIMEOUT_MS)) as APIGatewayProxyStructuredResultV2;
+  response.writeHead(result.statusCode ?? 200, result.headers as Record<string, string>);
+  response.end(result.isBase64Encoded ? Buffer.from(result.body ?? '', 'base64') : result.body);
+}

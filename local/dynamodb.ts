@@ -1,0 +1,46 @@
+import { CreateTableCommand, DynamoDBClient, ResourceInUseException } from '@aws-sdk/client-dynamodb';
+import dynalite from 'dynalite';
+import { close, listen } from './listen.ts';
+
+/** A running DynamoDB emulator. */
+export interface LocalDynamoDb {
+  readonly endpoint: string;
+  readonly close: () => Promise<void>;
+}
+
+/**
+ * Starts a DynamoDB emulator with the key table in it.
+ * @param port the one wished for; a free one is taken where it is in use
+ * @param dataFolder where tables outlive the process; in memory where undefined
+ */
+export async function startDynamoDb(tableName: string, port: number, dataFolder?: string): Promise<LocalDynamoDb> {
+  const server = dynalite({ createTableMs: 0, ...(dataFolder === undefined ? {} : { path: dataFolder }) });
+  const endpoint = `http://127.0.0.1:${await listen(server, port)}`;
+  await createKeyTable(endpoint, tableName);
+  return { endpoint, close: () => close(server) };
+}
+
+/** Creates the key table in Asherah's shape, unless it is there. */
+export async function createKeyTable(endpoint: string, tableName: string): Promise<void> {
+  const credentials = { accessKeyId: 'local', secretAccessKey: 'local' };
+  const client = new DynamoDBClient({ endpoint, region: 'us-west-2', credentials });
+  const command = new CreateTableCommand({
+    TableName: tableName,
+    BillingMode: 'PAY_PER_REQUEST',
+    AttributeDefinitions: [
+      { AttributeName: 'Id', AttributeType: 'S' },
+      { AttributeName: 'Created', AttributeType: 'N' },
+    ],
+    KeySchema: [
+      { AttributeName: 'Id', KeyType: 'HASH' },
+      { AttributeName: 'Created', KeyType: 'RANGE' },
+    ],
+  });
+  try {
+    await client.send(command);
+  } catch (error) {
+    if (!(error instanceof ResourceInUseException)) throw error;
+  } finally {
+    client.destroy();
+  }
+}

@@ -1,0 +1,66 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { isFromThisMachine, readBody } from '../http-body.ts';
+import { parseFault } from './faults.ts';
+import { keyArn, type KeyStore } from './key-store.ts';
+import type { Regions } from './regions.ts';
+
+const LARGEST_BODY_BYTES = 16 * 1024;
+
+/** Whether a request is meant for the control API rather than for KMS. */
+export function isControl(request: IncomingMessage): boolean {
+  return /^\/(?:regions|faults)\b/.test(request.url ?? '');
+}
+
+/**
+ * The control API: `GET /regions` tells keys, faults and calls; `PUT` and `DELETE /regions/{region}/fault` set and clear a
+ * fault; `DELETE /faults` clears all.
+ */
+export async function answerControl(
+  store: KeyStore,
+  regions: Regions,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const body = await readBody(request, LARGEST_BODY_BYTES);
+  if (!isFromThisMachine(request)) return send(response, 403, { error: 'Only this machine controls the emulator.' });
+  const region = /^\/regions\/([a-z0-9-]+)\/fault$/.exec(request.url ?? '')?.[1];
+  switch (`${request.method} ${region === undefined ? request.url : '/regions/{region}/fault'}`) {
+    case 'GET /regions':
+      return send(response, 200, { regions: describe(store, regions) });
+    case 'DELETE /faults':
+      regions.clearFaults();
+      return send(response, 200, {});
+    case 'DELETE /regions/{region}/fault':
+      regions.clearFault(region ?? '');
+      return send(response, 200, { region });
+    case 'PUT /regions/{region}/fault':
+      return setFault(regions, region ?? '', body, response);
+    default:
+      return send(response, 404, { error: 'No such control.' });
+  }
+}
+
+function setFault(regions: Regions, region: string, body: Buffer | undefined, response: ServerResponse): void {
+  try {
+    const fault = parseFault(JSON.parse(body?.toString('utf8') ?? ''));
+    regions.setFault(region, fault);
+    send(response, 200, { region, fault });
+  } catch (error) {
+    send(response, 400, { error: error instanceof RangeError ? error.message : 'The body is no JSON.' });
+  }
+}
+
+function describe(store: KeyStore, regions: Regions): object[] {
+  const known = new Set([...store.regions(), ...regions.known()]);
+  return [...known].toSorted().map((region) => ({
+    region,
+    keys: store.keysOf(region).map((key) => ({ arn: keyArn(key), state: key.state })),
+    fault: regions.faultOf(region) ?? null,
+    calls: regions.countsOf(region),
+  }));
+}
+
+function send(response: ServerResponse, status: number, answer: object): void {
+  response.writeHead(status, { 'content-type': 'application/json' });
+  response.end(`${JSON.stringify(answer)}\n`);
+}

@@ -1,0 +1,72 @@
+import { randomBytes } from 'node:crypto';
+import { KmsApiError, validation } from './api-error.ts';
+import { decryptBlob, encryptBlob, keyIdOf } from './ciphertext.ts';
+import type { Input } from './input.ts';
+import { usable, type Action } from './key-actions.ts';
+import { keyArn, type EmulatedKey, type KeyStore, type Place } from './key-store.ts';
+
+const MOST_PLAINTEXT_BYTES = 4096;
+const MOST_CIPHERTEXT_BYTES = 6144;
+const MOST_DATA_KEY_BYTES = 1024;
+const DATA_KEY_BYTES: Readonly<Record<string, number>> = { AES_256: 32, AES_128: 16 };
+
+/** The actions that use keys. */
+export const CRYPTO_ACTIONS: Readonly<Record<string, Action>> = {
+  GenerateDataKey: (store, place, input) => {
+    const key = usable(store.find(place, input.text('KeyId')));
+    const plaintext = randomBytes(dataKeyBytes(input));
+    const blob = encryptBlob(key, plaintext, input.encryptionContext());
+    return { KeyId: keyArn(key), Plaintext: base64(plaintext), CiphertextBlob: base64(blob) };
+  },
+  Encrypt: (store, place, input) => {
+    symmetric(input);
+    const plaintext = input.bytes('Plaintext', MOST_PLAINTEXT_BYTES);
+    const key = usable(store.find(place, input.text('KeyId')));
+    const blob = encryptBlob(key, plaintext, input.encryptionContext());
+    return { KeyId: keyArn(key), CiphertextBlob: base64(blob), EncryptionAlgorithm: 'SYMMETRIC_DEFAULT' };
+  },
+  Decrypt: (store, place, input) => {
+    symmetric(input);
+    const blob = input.bytes('CiphertextBlob', MOST_CIPHERTEXT_BYTES);
+    const key = usable(keyOfBlob(store, place, blob, input.optionalText('KeyId')));
+    const plaintext = decryptBlob(key, blob, input.encryptionContext());
+    return { KeyId: keyArn(key), Plaintext: base64(plaintext), EncryptionAlgorithm: 'SYMMETRIC_DEFAULT' };
+  },
+};
+
+/** The key that sealed a blob, which must be the named one where one is named. A key may be used across accounts. */
+function keyOfBlob(store: KeyStore, place: Place, blob: Buffer, named: string | undefined): EmulatedKey {
+  const keyId = keyIdOf(blob);
+  if (named !== undefined) {
+    const key = store.find(place, named);
+    if (key.keyId === keyId) return key;
+    throw new KmsApiError(
+      'IncorrectKeyException',
+      'The key ID in the request does not identify the key that was used.',
+    );
+  }
+  const key = store.findInRegion(place.region, keyId);
+  if (key !== undefined) return key;
+  throw new KmsApiError(
+    'AccessDeniedException',
+    'The ciphertext refers to a key that does not exist, does not exist in this region, or that you may not use.',
+  );
+}
+
+function dataKeyBytes(input: Input): number {
+  const spec = input.optionalText('KeySpec');
+  const count = input.number('NumberOfBytes', 1, MOST_DATA_KEY_BYTES);
+  if ((spec === undefined) === (count === undefined)) throw validation('Give one of KeySpec and NumberOfBytes');
+  const bytes = count ?? DATA_KEY_BYTES[spec ?? ''];
+  if (bytes === undefined) throw validation("Value at 'KeySpec' must be one of AES_256, AES_128");
+  return bytes;
+}
+
+function symmetric(input: Input): void {
+  if ((input.optionalText('EncryptionAlgorithm') ?? 'SYMMETRIC_DEFAULT') === 'SYMMETRIC_DEFAULT') return;
+  throw new KmsApiError('InvalidKeyUsageException', 'The key does not take that algorithm.');
+}
+
+function base64(bytes: Buffer): string {
+  return bytes.toString('base64');
+}

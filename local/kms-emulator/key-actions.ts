@@ -1,0 +1,126 @@
+import { KmsApiError, validation } from './api-error.ts';
+import type { Input } from './input.ts';
+import { aliasArn, keyArn, type EmulatedAlias, type EmulatedKey, type KeyStore, type Place } from './key-store.ts';
+
+/** One of KMS's actions: what it answers with, as it goes over the wire. */
+export type Action = (store: KeyStore, place: Place, input: Input) => object;
+
+const ALIAS = /^alias\/(?!aws\/)[A-Za-z0-9/_-]{1,250}$/;
+const DAY_SECONDS = 86_400;
+
+/** The actions that manage keys and aliases. Each changes the store; who calls them saves it. */
+export const KEY_ACTIONS: Readonly<Record<string, Action>> = {
+  CreateKey: (store, place, input) => {
+    const spec = input.optionalText('KeySpec') ?? 'SYMMETRIC_DEFAULT';
+    const usage = input.optionalText('KeyUsage') ?? 'ENCRYPT_DECRYPT';
+    if (spec !== 'SYMMETRIC_DEFAULT' || usage !== 'ENCRYPT_DECRYPT') {
+      throw new KmsApiError('UnsupportedOperationException', 'Only symmetric encryption keys are emulated');
+    }
+    return { KeyMetadata: describe(store.createKey(place, input.optionalText('Description') ?? '')) };
+  },
+  DescribeKey: (store, place, input) => ({ KeyMetadata: describe(store.find(place, input.text('KeyId'))) }),
+  EnableKey: (store, place, input) => {
+    notPendingDeletion(store.find(place, input.text('KeyId'))).state = 'Enabled';
+    return {};
+  },
+  DisableKey: (store, place, input) => {
+    notPendingDeletion(store.find(place, input.text('KeyId'))).state = 'Disabled';
+    return {};
+  },
+  ScheduleKeyDeletion: (store, place, input) => {
+    const days = input.number('PendingWindowInDays', 7, 30) ?? 30;
+    const key = notPendingDeletion(store.find(place, input.text('KeyId')));
+    key.state = 'PendingDeletion';
+    key.deletionSeconds = Math.floor(Date.now() / 1000) + days * DAY_SECONDS;
+    return { KeyId: keyArn(key), DeletionDate: key.deletionSeconds, KeyState: key.state, PendingWindowInDays: days };
+  },
+  CancelKeyDeletion: (store, place, input) => {
+    const key = store.find(place, input.text('KeyId'));
+    if (key.state !== 'PendingDeletion') throw invalidState(key);
+    key.state = 'Disabled';
+    key.deletionSeconds = undefined;
+    return { KeyId: keyArn(key) };
+  },
+  RotateKeyOnDemand: (store, place, input) => {
+    const key = usable(store.find(place, input.text('KeyId')));
+    store.rotate(key);
+    return { KeyId: key.keyId };
+  },
+  CreateAlias: (store, place, input) => {
+    const name = aliasName(input);
+    const key = notPendingDeletion(store.find(place, input.text('TargetKeyId')));
+    if (store.alias(place, name) !== undefined) {
+      throw new KmsApiError('AlreadyExistsException', `An alias with the name ${name} already exists`);
+    }
+    store.setAlias(place, name, key.keyId);
+    return {};
+  },
+  UpdateAlias: (store, place, input) => {
+    const alias = existingAlias(store, place, input);
+    store.setAlias(place, alias.name, notPendingDeletion(store.find(place, input.text('TargetKeyId'))).keyId);
+    return {};
+  },
+  DeleteAlias: (store, place, input) => {
+    store.deleteAlias(existingAlias(store, place, input));
+    return {};
+  },
+  ListAliases: (store, place, input) => {
+    const keyId = input.optionalText('KeyId');
+    const wanted = keyId === undefined ? undefined : store.find(place, keyId).keyId;
+    const marker = input.optionalText('Marker') ?? '';
+    const all = store.aliasesOf(place).filter((a) => a.name > marker && (wanted === undefined || a.keyId === wanted));
+    const page = all.slice(0, input.number('Limit', 1, 100) ?? 50);
+    const Truncated = page.length < all.length;
+    const Aliases = page.map((a) => ({ AliasName: a.name, AliasArn: aliasArn(a), TargetKeyId: a.keyId }));
+    return { Aliases, Truncated, ...(Truncated && { NextMarker: page.at(-1)?.name }) };
+  },
+};
+
+/** The key, unless its state forbids cryptography. @throws KmsApiError as KMS does */
+export function usable(key: EmulatedKey): EmulatedKey {
+  if (key.state === 'Disabled') throw new KmsApiError('DisabledException', `${keyArn(key)} is disabled.`);
+  return notPendingDeletion(key);
+}
+
+function notPendingDeletion(key: EmulatedKey): EmulatedKey {
+  if (key.state === 'PendingDeletion') throw invalidState(key);
+  return key;
+}
+
+function invalidState(key: EmulatedKey): KmsApiError {
+  return new KmsApiError('KMSInvalidStateException', `${keyArn(key)} is ${key.state}.`);
+}
+
+function aliasName(input: Input): string {
+  const name = input.text('AliasName');
+  if (ALIAS.test(name)) return name;
+  if (name.startsWith('alias/aws/')) throw new KmsApiError('NotAuthorizedException', 'alias/aws/ is reserved');
+  throw validation("Value at 'AliasName' must be alias/ and up to 250 of A-Z a-z 0-9 / _ -");
+}
+
+function existingAlias(store: KeyStore, place: Place, input: Input): EmulatedAlias {
+  const name = aliasName(input);
+  const alias = store.alias(place, name);
+  if (alias === undefined) throw new KmsApiError('NotFoundException', `Alias ${name} is not found.`);
+  return alias;
+}
+
+function describe(key: EmulatedKey): object {
+  return {
+    AWSAccountId: key.account,
+    KeyId: key.keyId,
+    Arn: keyArn(key),
+    CreationDate: key.createdSeconds,
+    Enabled: key.state === 'Enabled',
+    Description: key.description,
+    KeyUsage: 'ENCRYPT_DECRYPT',
+    KeyState: key.state,
+    ...(key.deletionSeconds === undefined ? {} : { DeletionDate: key.deletionSeconds }),
+    Origin: 'AWS_KMS',
+    KeyManager: 'CUSTOMER',
+    CustomerMasterKeySpec: 'SYMMETRIC_DEFAULT',
+    KeySpec: 'SYMMETRIC_DEFAULT',
+    EncryptionAlgorithms: ['SYMMETRIC_DEFAULT'],
+    MultiRegion: false,
+  };
+}

@@ -1,0 +1,159 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { open, rename } from 'node:fs/promises';
+import { KmsApiError, validation } from './api-error.ts';
+
+/** Where a call is made: KMS keeps keys and aliases apart by region and account. */
+export interface Place {
+  readonly region: string;
+  readonly account: string;
+}
+
+/** A KMS key with its backing keys, the current one last. */
+export interface EmulatedKey extends Place {
+  readonly keyId: string;
+  readonly description: string;
+  readonly createdSeconds: number;
+  /** Base64; a rotation adds one, and the old ones go on opening what they sealed. */
+  readonly backingKeys: string[];
+  state: 'Enabled' | 'Disabled' | 'PendingDeletion';
+  deletionSeconds?: number | undefined;
+}
+
+/** An alias, which points to a key of its own region and account. */
+export interface EmulatedAlias extends Place {
+  readonly name: string;
+  keyId: string;
+}
+
+interface Saved {
+  readonly keys: EmulatedKey[];
+  readonly aliases: EmulatedAlias[];
+}
+
+const ARN = /^arn:aws:kms:([a-z0-9-]+):(\d{12}):(key\/.+|alias\/.+)$/;
+
+/** The ARN of a key. */
+export function keyArn(key: EmulatedKey): string {
+  return `arn:aws:kms:${key.region}:${key.account}:key/${key.keyId}`;
+}
+
+/** The ARN of an alias. */
+export function aliasArn(alias: EmulatedAlias): string {
+  return `arn:aws:kms:${alias.region}:${alias.account}:${alias.name}`;
+}
+
+/** All keys and aliases of all regions; kept in a file where one is named. */
+export class KeyStore {
+  readonly #dataFile: string | undefined;
+  readonly #keys = new Map<string, EmulatedKey>();
+  readonly #aliases = new Map<string, EmulatedAlias>();
+  #saving: Promise<void> = Promise.resolve();
+
+  constructor(dataFile?: string) {
+    this.#dataFile = dataFile;
+    if (dataFile === undefined || !existsSync(dataFile)) return;
+    const saved = JSON.parse(readFileSync(dataFile, 'utf8')) as Saved;
+    for (const key of saved.keys) this.#keys.set(keyArn(key), key);
+    for (const alias of saved.aliases) this.#aliases.set(aliasArn(alias), alias);
+  }
+
+  createKey(place: Place, description: string): EmulatedKey {
+    const key: EmulatedKey = {
+      ...place,
+      keyId: randomUUID(),
+      description,
+      createdSeconds: Math.floor(Date.now() / 1000),
+      backingKeys: [newBackingKey()],
+      state: 'Enabled',
+    };
+    this.#keys.set(keyArn(key), key);
+    return key;
+  }
+
+  /** Adds a backing key, with which the key seals from now on. */
+  rotate(key: EmulatedKey): void {
+    key.backingKeys.push(newBackingKey());
+  }
+
+  /** The key that an id, key ARN, alias name or alias ARN names. @throws KmsApiError as KMS does */
+  find(place: Place, keyId: string): EmulatedKey {
+    const { at, resource } = parseKeyId(place, keyId);
+    const key = resource.startsWith('alias/') ? this.#keyOfAlias(at, resource) : this.#keyOfId(at, resource);
+    if (key !== undefined && at.region === place.region) return key;
+    throw new KmsApiError('NotFoundException', `Key '${keyId}' does not exist`);
+  }
+
+  /** The key of that region with that id, in whatever account; undefined where there is none. */
+  findInRegion(region: string, keyId: string): EmulatedKey | undefined {
+    return [...this.#keys.values()].find((key) => key.region === region && key.keyId === keyId);
+  }
+
+  alias(place: Place, name: string): EmulatedAlias | undefined {
+    return this.#aliases.get(aliasArn({ ...place, name, keyId: '' }));
+  }
+
+  /** Points an alias to a key, making it where there is none. */
+  setAlias(place: Place, name: string, keyId: string): void {
+    const alias = { ...place, name, keyId };
+    this.#aliases.set(aliasArn(alias), alias);
+  }
+
+  deleteAlias(alias: EmulatedAlias): void {
+    this.#aliases.delete(aliasArn(alias));
+  }
+
+  aliasesOf(place: Place): EmulatedAlias[] {
+    const own = [...this.#aliases.values()].filter((a) => a.region === place.region && a.account === place.account);
+    return own.toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  /** Every region that has a key. */
+  regions(): string[] {
+    return [...new Set([...this.#keys.values()].map((key) => key.region))];
+  }
+
+  /** Every key of a region. */
+  keysOf(region: string): EmulatedKey[] {
+    return [...this.#keys.values()].filter((key) => key.region === region);
+  }
+
+  /** Keeps what has changed; resolves when it is on the disk. One at a time, each the whole state of its moment. */
+  save(): Promise<void> {
+    const file = this.#dataFile;
+    if (file === undefined) return Promise.resolve();
+    this.#saving = this.#write(file, this.#saving);
+    return this.#saving;
+  }
+
+  async #write(file: string, before: Promise<void>): Promise<void> {
+    await before;
+    const saved: Saved = { keys: [...this.#keys.values()], aliases: [...this.#aliases.values()] };
+    const handle = await open(`${file}.new`, 'w', 0o600);
+    await handle.writeFile(JSON.stringify(saved));
+    await handle.sync();
+    await handle.close();
+    await rename(`${file}.new`, file);
+  }
+
+  #keyOfAlias(place: Place, name: string): EmulatedKey | undefined {
+    const alias = this.alias(place, name);
+    return alias && this.#keyOfId(place, alias.keyId);
+  }
+
+  #keyOfId({ region, account }: Place, keyId: string): EmulatedKey | undefined {
+    return this.#keys.get(`arn:aws:kms:${region}:${account}:key/${keyId}`);
+  }
+}
+
+function parseKeyId(place: Place, keyId: string): { at: Place; resource: string } {
+  if (!keyId.startsWith('arn:')) return { at: place, resource: keyId };
+  const [, region, account, resource] = ARN.exec(keyId) ?? [];
+  if (region === undefined || account === undefined || resource === undefined)
+    throw validation(`Invalid ARN '${keyId}'`);
+  return { at: { region, account }, resource: resource.replace(/^key\//, '') };
+}
+
+function newBackingKey(): string {
+  return randomBytes(32).toString('base64');
+}

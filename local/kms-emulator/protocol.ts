@@ -1,0 +1,105 @@
+import { setTimeout } from 'node:timers/promises';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { readBody } from '../http-body.ts';
+import { KmsApiError } from './api-error.ts';
+import { CRYPTO_ACTIONS } from './crypto-actions.ts';
+import type { Fault } from './faults.ts';
+import { Input } from './input.ts';
+import { KEY_ACTIONS } from './key-actions.ts';
+import type { KeyStore, Place } from './key-store.ts';
+import type { Regions } from './regions.ts';
+
+const ACTIONS = { ...KEY_ACTIONS, ...CRYPTO_ACTIONS };
+const TARGET = 'TrentService.';
+const CREDENTIAL = /Credential=([^/,\s]+)\/\d{8}\/([a-z0-9-]+)\/kms\/aws4_request/;
+const DEFAULT_ACCOUNT = '111122223333';
+const LARGEST_BODY_BYTES = 64 * 1024;
+
+/**
+ * Answers one call of KMS's JSON protocol. The region is that of the signature's credential scope, and the account the
+ * access key's id where that is twelve digits; signatures are not checked.
+ */
+export async function answerKms(
+  store: KeyStore,
+  regions: Regions,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const body = (await readBody(request, LARGEST_BODY_BYTES))?.toString('utf8') ?? '';
+  const action = String(request.headers['x-amz-target'] ?? '').replace(TARGET, '');
+  const place = placeOf(request);
+  if (place === undefined) {
+    sendError(
+      response,
+      new KmsApiError('MissingAuthenticationTokenException', 'Request is missing Authentication Token'),
+    );
+    return;
+  }
+  const note = (outcome: string): void => regions.note({ region: place.region, action, keyId: keyIdOf(body), outcome });
+  const fault = regions.draw(place.region, action);
+  if (fault?.kind === 'latency') await setTimeout(fault.ms);
+  else if (fault !== undefined) {
+    note(fault.kind === 'error' ? fault.name : fault.kind);
+    suffer(fault, request, response);
+    return;
+  }
+  try {
+    const answer = perform(store, place, action, body);
+    if (action in KEY_ACTIONS) await store.save();
+    note('ok');
+    send(response, 200, answer);
+  } catch (error) {
+    if (!(error instanceof KmsApiError)) throw error;
+    note(error.type);
+    sendError(response, error);
+  }
+}
+
+function perform(store: KeyStore, place: Place, action: string, body: string): object {
+  const act = Object.hasOwn(ACTIONS, action) ? ACTIONS[action] : undefined;
+  if (act === undefined) throw new KmsApiError('UnknownOperationException', `${action} is not emulated`);
+  return act(store, place, new Input(body));
+}
+
+/** Lets a call meet its fault. */
+function suffer(fault: Exclude<Fault, { kind: 'latency' }>, request: IncomingMessage, response: ServerResponse): void {
+  switch (fault.kind) {
+    case 'down':
+      request.socket.destroy();
+      break;
+    case 'hang':
+      break;
+    case 'reset':
+      response.writeHead(200, { 'content-type': 'application/x-amz-json-1.1', 'content-length': '1000' });
+      response.write('{"KeyId":', () => request.socket.destroy());
+      break;
+    case 'garbage':
+      response.writeHead(200, { 'content-type': 'application/x-amz-json-1.1' }).end('<html>not KMS</html>');
+      break;
+    case 'throttle':
+      sendError(response, new KmsApiError('ThrottlingException', 'Rate exceeded'));
+      break;
+    case 'error':
+      sendError(response, new KmsApiError(fault.name, fault.message, fault.status));
+      break;
+  }
+}
+
+function placeOf(request: IncomingMessage): Place | undefined {
+  const [, accessKeyId = '', region] = CREDENTIAL.exec(request.headers.authorization ?? '') ?? [];
+  if (region === undefined) return undefined;
+  return { region, account: /^\d{12}$/.test(accessKeyId) ? accessKeyId : DEFAULT_ACCOUNT };
+}
+
+function keyIdOf(body: string): string | undefined {
+  return /"(?:KeyId|TargetKeyId)"\s*:\s*"([^"]*)"/.exec(body)?.[1];
+}
+
+function sendError(response: ServerResponse, error: KmsApiError): void {
+  send(response, error.status, { __type: error.type, message: error.message });
+}
+
+function send(response: ServerResponse, status: number, answer: object): void {
+  response.writeHead(status, { 'content-type': 'application/x-amz-json-1.1' });
+  response.end(JSON.stringify(answer));
+}

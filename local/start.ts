@@ -1,0 +1,81 @@
+/** `npm start`: the API on local emulators of DynamoDB and of KMS in two regions. Nothing leaves this machine. */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { createApiServer } from './api-server.ts';
+import { startDynamoDb } from './dynamodb.ts';
+import { startKmsEmulator } from './kms-emulator/kms-emulator.ts';
+import { close, listen } from './listen.ts';
+import { LocalFunction } from './local-function.ts';
+
+const REGIONS = ['us-west-2', 'us-east-1'] as const;
+const [PREFERRED] = REGIONS;
+const TABLE = 'EncryptionKey';
+const HELP = `npm start -- [--port 8080] [--kms-port 8081] [--dynamodb-port 8082] [--data DIR]
+A port that is taken is replaced by a free one. --data keeps tables and keys in DIR over restarts.`;
+
+const { values } = parseArgs({
+  options: {
+    port: { type: 'string', default: '8080' },
+    'kms-port': { type: 'string', default: '8081' },
+    'dynamodb-port': { type: 'string', default: '8082' },
+    data: { type: 'string' },
+    help: { type: 'boolean' },
+  },
+});
+
+if (values.help === true) console.log(HELP);
+else await start();
+
+async function start(): Promise<void> {
+  const { data } = values;
+  if (data !== undefined) await mkdir(data, { recursive: true, mode: 0o700 });
+  const kms = await startKmsEmulator({
+    port: Number(values['kms-port']),
+    ...(data === undefined ? {} : { dataFile: join(data, 'kms.json') }),
+  });
+  const keys = await Promise.all(
+    REGIONS.map(async (region) => [region, (await kms.ensureKey(region, 'alias/keyfold')).aliasArn]),
+  );
+  const dynamoDb = await startDynamoDb(TABLE, Number(values['dynamodb-port']), data && join(data, 'dynamodb'));
+  const api = new LocalFunction(new URL('../handlers/api.ts', import.meta.url).href, {
+    AWS_REGION: PREFERRED,
+    AWS_ACCESS_KEY_ID: 'local',
+    AWS_SECRET_ACCESS_KEY: 'local',
+    AWS_ENDPOINT_URL_KMS: kms.endpoint,
+    POWERTOOLS_DEV: 'false',
+    KEYFOLD_SERVICE: 'local',
+    KEYFOLD_PRODUCT: 'keyfold',
+    KEYFOLD_KMS_KEYS: JSON.stringify(Object.fromEntries(keys)),
+    KEYFOLD_TABLE: TABLE,
+    KEYFOLD_DYNAMODB_ENDPOINT: dynamoDb.endpoint,
+    KEYFOLD_AUTH: 'none',
+  });
+  const server = createApiServer(api);
+  const apiUrl = `http://127.0.0.1:${await listen(server, Number(values.port))}`;
+  const stop = async (): Promise<void> => {
+    await Promise.all([close(server), api.recycle(), kms.close(), dynamoDb.close()]);
+    process.exit(0);
+  };
+  process.once('SIGINT', () => void stop());
+  process.once('SIGTERM', () => void stop());
+  console.log(greeting({ apiUrl, kmsUrl: kms.endpoint, dynamoDbUrl: dynamoDb.endpoint, data }));
+}
+
+function greeting(at: { apiUrl: string; kmsUrl: string; dynamoDbUrl: string; data: string | undefined }): string {
+  const post = `curl -s -H 'content-type: application/json' ${at.apiUrl}/v1/partitions/tenant-1`;
+  return `
+Keyfold runs on this machine alone:
+  API        ${at.apiUrl}   (health: ${at.apiUrl}/v1/health)
+  KMS        ${at.kmsUrl}   emulated, in ${REGIONS.join(' and ')}; ${PREFERRED} is preferred
+  DynamoDB   ${at.dynamoDbUrl}   emulated, table ${TABLE}
+  ${at.data === undefined ? 'Keys and tables are in memory: what you encrypt is lost when this stops (--data DIR keeps them).' : `Keys and tables are kept in ${at.data}, the keys in the clear: for trials only.`}
+
+1. Encrypt "hello":
+   ${post}/encrypt -d '{"plaintext":"aGVsbG8="}' | tee record.json
+2. Decrypt it:
+   ${post}/decrypt -d @record.json
+3. Take the preferred region down and start cold; then decrypt again:
+   curl -s -X PUT ${at.kmsUrl}/regions/${PREFERRED}/fault -d '{"kind":"down"}' && curl -s -X POST ${at.apiUrl}/local/cold-start
+`;
+}

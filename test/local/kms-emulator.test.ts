@@ -1,0 +1,255 @@
+import { mkdtemp, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  CancelKeyDeletionCommand,
+  CreateAliasCommand,
+  CreateKeyCommand,
+  DecryptCommand,
+  DeleteAliasCommand,
+  DescribeKeyCommand,
+  EncryptCommand,
+  GenerateDataKeyCommand,
+  KMSClient,
+  ListAliasesCommand,
+  ListKeysCommand,
+  RotateKeyOnDemandCommand,
+  ScheduleKeyDeletionCommand,
+} from '@aws-sdk/client-kms';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { startKmsEmulator, type KmsEmulator } from '../../local/kms-emulator/kms-emulator.ts';
+
+const REGION = 'us-west-2';
+let emulator: KmsEmulator;
+let kms: KMSClient;
+let keyArn: string;
+
+beforeEach(async () => {
+  emulator = await startKmsEmulator();
+  kms = client();
+  ({ keyArn } = await emulator.ensureKey(REGION, 'alias/test'));
+});
+afterEach(() => emulator.close());
+
+function client(region = REGION, accessKeyId = 'local', endpoint = emulator.endpoint): KMSClient {
+  return new KMSClient({
+    region,
+    endpoint,
+    maxAttempts: 1,
+    credentials: { accessKeyId, secretAccessKey: 'x' },
+    requestHandler: { requestTimeout: 300, throwOnRequestTimeout: true },
+  });
+}
+
+async function nameOf(work: Promise<unknown>): Promise<string> {
+  return work.then(
+    () => 'no error',
+    (error: unknown) => (error as Error).name,
+  );
+}
+
+const encrypt = (plaintext: Uint8Array, KeyId = keyArn): EncryptCommand =>
+  new EncryptCommand({ KeyId, Plaintext: plaintext });
+
+describe('keys', () => {
+  it('seal under a new backing key once they are rotated, and open what they sealed before', async () => {
+    const before = await kms.send(encrypt(Buffer.from('before')));
+    expect((await kms.send(new RotateKeyOnDemandCommand({ KeyId: keyArn }))).KeyId).toBe(keyArn.replace(/.*\//, ''));
+    const after = await kms.send(encrypt(Buffer.from('after')));
+    for (const [text, { CiphertextBlob }] of [
+      ['before', before],
+      ['after', after],
+    ] as const) {
+      const { Plaintext = [] } = await kms.send(new DecryptCommand({ CiphertextBlob }));
+      expect(Buffer.from(Plaintext).toString()).toBe(text);
+    }
+  });
+
+  it('that were to be deleted are disabled once that is cancelled', async () => {
+    const { DeletionDate } = await kms.send(new ScheduleKeyDeletionCommand({ KeyId: keyArn }));
+    expect(((DeletionDate?.getTime() ?? 0) - Date.now()) / 86_400_000).toBeCloseTo(30, 1);
+    expect(await nameOf(kms.send(encrypt(Buffer.from('x'))))).toBe('KMSInvalidStateException');
+    await kms.send(new CancelKeyDeletionCommand({ KeyId: keyArn }));
+    expect((await kms.send(new DescribeKeyCommand({ KeyId: keyArn }))).KeyMetadata?.KeyState).toBe('Disabled');
+    expect(await nameOf(kms.send(new CancelKeyDeletionCommand({ KeyId: keyArn })))).toBe('KMSInvalidStateException');
+  });
+
+  it('of another account are used by their ARN alone', async () => {
+    const stranger = client(REGION, '999999999999');
+    expect(await nameOf(stranger.send(encrypt(Buffer.from('x'), keyArn.replace(/.*\//, ''))))).toBe(
+      'NotFoundException',
+    );
+    expect(await nameOf(stranger.send(encrypt(Buffer.from('x'), 'alias/test')))).toBe('NotFoundException');
+    expect((await stranger.send(encrypt(Buffer.from('x')))).KeyId).toBe(keyArn);
+  });
+
+  it.for([
+    ['a plaintext above 4 KB', () => encrypt(Buffer.alloc(4097)), 'ValidationException'],
+    ['an empty plaintext', () => encrypt(Buffer.alloc(0)), 'ValidationException'],
+    [
+      'a ciphertext above 6 KB',
+      () => new DecryptCommand({ CiphertextBlob: Buffer.alloc(6145) }),
+      'ValidationException',
+    ],
+    [
+      'a ciphertext that is none',
+      () => new DecryptCommand({ CiphertextBlob: Buffer.alloc(99) }),
+      'InvalidCiphertextException',
+    ],
+    ['a data key of no length', () => new GenerateDataKeyCommand({ KeyId: keyArn }), 'ValidationException'],
+    [
+      'a data key of two lengths',
+      () => new GenerateDataKeyCommand({ KeyId: keyArn, KeySpec: 'AES_256', NumberOfBytes: 32 }),
+      'ValidationException',
+    ],
+    [
+      'a key of another region',
+      () => new DescribeKeyCommand({ KeyId: keyArn.replace(REGION, 'us-east-1') }),
+      'NotFoundException',
+    ],
+    ['an ARN that is none', () => new DescribeKeyCommand({ KeyId: 'arn:nothing' }), 'ValidationException'],
+    [
+      'an asymmetric key',
+      () => new CreateKeyCommand({ KeySpec: 'RSA_2048', KeyUsage: 'ENCRYPT_DECRYPT' }),
+      'UnsupportedOperationException',
+    ],
+    [
+      'an alias that is taken',
+      () => new CreateAliasCommand({ AliasName: 'alias/test', TargetKeyId: keyArn }),
+      'AlreadyExistsException',
+    ],
+    [
+      'an alias without its prefix',
+      () => new CreateAliasCommand({ AliasName: 'test', TargetKeyId: keyArn }),
+      'ValidationException',
+    ],
+    ['an alias that is not there', () => new DeleteAliasCommand({ AliasName: 'alias/none' }), 'NotFoundException'],
+    [
+      'a window of 6 days',
+      () => new ScheduleKeyDeletionCommand({ KeyId: keyArn, PendingWindowInDays: 6 }),
+      'ValidationException',
+    ],
+    ['an action that is not emulated', () => new ListKeysCommand({}), 'UnknownOperationException'],
+  ] as const)('refuse %s', async ([, command, name]) => {
+    expect(await nameOf(kms.send(command() as never))).toBe(name);
+  });
+
+  it('have aliases that are listed in pages and go when deleted', async () => {
+    for (const n of [1, 2]) await kms.send(new CreateAliasCommand({ AliasName: `alias/n${n}`, TargetKeyId: keyArn }));
+    const first = await kms.send(new ListAliasesCommand({ Limit: 2 }));
+    expect(first.Aliases?.map(({ AliasName }) => AliasName)).toEqual(['alias/n1', 'alias/n2']);
+    const rest = await kms.send(new ListAliasesCommand({ Limit: 2, Marker: first.NextMarker }));
+    expect(rest).toMatchObject({ Truncated: false, Aliases: [{ AliasName: 'alias/test' }] });
+    await kms.send(new DeleteAliasCommand({ AliasName: 'alias/n1' }));
+    expect(await nameOf(kms.send(encrypt(Buffer.from('x'), 'alias/n1')))).toBe('NotFoundException');
+  });
+
+  it('are kept in a file over a restart, readable by nobody else, and their ciphertexts with them', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
+    const dataFile = join(folder, 'kms.json');
+    const first = await startKmsEmulator({ dataFile });
+    const made = await first.ensureKey(REGION, 'alias/kept');
+    const { CiphertextBlob } = await client(REGION, 'local', first.endpoint).send(
+      encrypt(Buffer.from('x'), 'alias/kept'),
+    );
+    await first.close();
+    expect((await stat(dataFile)).mode & 0o777).toBe(0o600);
+    const second = await startKmsEmulator({ dataFile });
+    expect(await second.ensureKey(REGION, 'alias/kept')).toEqual(made);
+    const { Plaintext = [] } = await client(REGION, 'local', second.endpoint).send(
+      new DecryptCommand({ CiphertextBlob }),
+    );
+    expect(Buffer.from(Plaintext).toString()).toBe('x');
+    await second.close();
+    await rm(folder, { recursive: true });
+  });
+});
+
+describe('a fault', () => {
+  it.for([
+    [{ kind: 'down' }, 'ECONNRESET'],
+    [{ kind: 'hang' }, 'ETIMEDOUT'],
+    [{ kind: 'garbage' }, 'SyntaxError'],
+    [{ kind: 'throttle', perSecond: 0 }, 'ThrottlingException'],
+    [{ kind: 'error', name: 'DisabledException' }, 'DisabledException'],
+    [{ kind: 'error', name: 'KMSInternalException', status: 500 }, 'KMSInternalException'],
+    [{ kind: 'latency', ms: 1 }, 'no error'],
+  ] as const)('%j befalls its region alone, until it is cleared', async ([fault, outcome]) => {
+    const east = await emulator.ensureKey('us-east-1', 'alias/test');
+    emulator.setFault(REGION, fault);
+    const error: unknown = await kms.send(encrypt(Buffer.from('x'))).catch((e: unknown) => e);
+    const { code, name } = error as NodeJS.ErrnoException;
+    expect(error instanceof Error ? (code ?? name) : 'no error').toBe(outcome);
+    expect((await client('us-east-1').send(encrypt(Buffer.from('x'), east.keyArn))).KeyId).toBe(east.keyArn);
+    emulator.clearFaults();
+    expect((await kms.send(encrypt(Buffer.from('x')))).KeyId).toBe(keyArn);
+  });
+
+  it('ends a connection in mid-answer', async () => {
+    emulator.setFault(REGION, { kind: 'reset' });
+    expect(await nameOf(kms.send(encrypt(Buffer.from('x'))))).not.toBe('no error');
+    expect(emulator.calls().at(-1)).toMatchObject({ action: 'Encrypt', outcome: 'reset' });
+  });
+
+  it('may befall some actions only', async () => {
+    emulator.setFault(REGION, { kind: 'down', actions: ['GenerateDataKey'] });
+    expect((await kms.send(encrypt(Buffer.from('x')))).KeyId).toBe(keyArn);
+    const command = new GenerateDataKeyCommand({ KeyId: keyArn, KeySpec: 'AES_256' });
+    expect(await nameOf(kms.send(command))).not.toBe('no error');
+  });
+
+  it('may let so many calls a second through', async () => {
+    emulator.setFault(REGION, { kind: 'throttle', perSecond: 2 });
+    const outcomes = await Promise.all(Array.from({ length: 10 }, () => nameOf(kms.send(encrypt(Buffer.from('x'))))));
+    expect(outcomes.filter((outcome) => outcome === 'no error').length).toBeGreaterThanOrEqual(2);
+    expect(outcomes).toContain('ThrottlingException');
+  });
+});
+
+function control(path: string, init?: RequestInit): Promise<Response> {
+  return fetch(`${emulator.endpoint}${path}`, init);
+}
+
+describe('the control API', () => {
+  it('sets, tells and clears faults, and counts calls', async () => {
+    const put = await control(`/regions/${REGION}/fault`, { method: 'PUT', body: '{"kind":"down"}' });
+    expect(await put.json()).toEqual({ region: REGION, fault: { kind: 'down' } });
+    await nameOf(kms.send(encrypt(Buffer.from('x'))));
+    expect(await (await control('/regions')).json()).toEqual({
+      regions: [
+        { region: REGION, keys: [{ arn: keyArn, state: 'Enabled' }], fault: { kind: 'down' }, calls: { Encrypt: 1 } },
+      ],
+    });
+    await control(`/regions/${REGION}/fault`, { method: 'DELETE' });
+    expect(await nameOf(kms.send(encrypt(Buffer.from('x'))))).toBe('no error');
+    await control(`/regions/${REGION}/fault`, { method: 'PUT', body: '{"kind":"hang"}' });
+    await control('/faults', { method: 'DELETE' });
+    expect(await nameOf(kms.send(encrypt(Buffer.from('x'))))).toBe('no error');
+  });
+
+  it.for(['', '{', '[]', '{"kind":"flood"}', '{"kind":"latency"}', '{"kind":"error","name":"X","rate":2}'])(
+    'refuses the fault %j',
+    async (body) => {
+      const answer = await control(`/regions/${REGION}/fault`, { method: 'PUT', body });
+      expect(answer.status).toBe(400);
+      expect(await answer.json()).toHaveProperty('error');
+    },
+  );
+
+  it('does not listen to a web page of elsewhere', async () => {
+    const headers = { origin: 'https://example.com' };
+    const answer = await control(`/regions/${REGION}/fault`, { method: 'PUT', body: '{"kind":"down"}', headers });
+    expect(answer.status).toBe(403);
+    expect(await nameOf(kms.send(encrypt(Buffer.from('x'))))).toBe('no error');
+  });
+
+  it('answers no unsigned call of KMS', async () => {
+    const answer = await control('/', {
+      method: 'POST',
+      body: '{}',
+      headers: { 'x-amz-target': 'TrentService.ListAliases' },
+    });
+    expect(answer.status).toBe(400);
+    expect(await answer.json()).toMatchObject({ __type: 'MissingAuthenticationTokenException' });
+  });
+});

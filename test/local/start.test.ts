@@ -1,0 +1,103 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, expect, it } from 'vitest';
+import { close, listen } from '../../local/listen.ts';
+
+const root = join(import.meta.dirname, '..', '..');
+let running: ChildProcess[] = [];
+
+afterEach(async () => {
+  await Promise.all(running.map(stop));
+  running = [];
+});
+
+/** Starts everything, on free ports unless told otherwise, and waits for its greeting. */
+async function start(...args: string[]): Promise<{ child: ChildProcess; greeting: string }> {
+  const ports = ['--port', '0', '--kms-port', '0', '--dynamodb-port', '0'];
+  const child = spawn(process.execPath, ['local/start.ts', ...ports, ...args], { cwd: root });
+  running.push(child);
+  let greeting = '';
+  await new Promise<void>((resolve, reject) => {
+    child.once('exit', () => reject(new Error(`it ended: ${greeting}`)));
+    child.stdout.on('data', (chunk: Buffer) => {
+      greeting += chunk.toString();
+      if (greeting.includes('cold-start')) resolve();
+    });
+  });
+  return { child, greeting };
+}
+
+async function stop(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null) return;
+  child.kill('SIGTERM');
+  await once(child, 'exit');
+}
+
+/** The n-th command that the greeting says to paste. */
+function commandOf(greeting: string, n: number): string {
+  return new RegExp(`^${n}\\. .*\\n +(.*)$`, 'm').exec(greeting)?.[1] ?? '';
+}
+
+/** Does what curl would: this suite needs nothing but npm packages. Of a chain of commands, all must succeed. */
+async function paste(commands: string, folder: string): Promise<string> {
+  let output = '';
+  for (const command of commands.split(' && ')) {
+    const [call = '', tee] = command.split(' | tee ');
+    const words = [...call.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, bare]) => quoted ?? bare ?? '');
+    const option = (name: string): string | undefined => words[words.indexOf(name) + 1 || Infinity];
+    const data = option('-d');
+    const body = data?.startsWith('@') === true ? await readFile(join(folder, data.slice(1))) : data;
+    const [name = 'x-none', value = ''] = option('-H')?.split(': ') ?? [];
+    const method = option('-X') ?? (body === undefined ? 'GET' : 'POST');
+    const url = words.find((word) => word.startsWith('http')) ?? '';
+    const answer = await fetch(url, { method, headers: { [name]: value }, ...(body && { body }) });
+    expect(words.slice(0, 2)).toEqual(['curl', '-s']);
+    expect(answer.ok).toBe(true);
+    output = await answer.text();
+    if (tee !== undefined) await writeFile(join(folder, tee), output);
+  }
+  return output;
+}
+
+it('the three commands to paste encrypt, decrypt, and take a region away without harm', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
+  const { greeting } = await start();
+  expect(greeting).toContain('in memory');
+  expect(await paste(commandOf(greeting, 1), folder)).toMatch(/^\{"record":\{"Key":/);
+  expect(await paste(commandOf(greeting, 2), folder)).toBe('{"plaintext":"aGVsbG8="}');
+  expect(await paste(commandOf(greeting, 3), folder)).toBe('');
+  expect(await paste(commandOf(greeting, 2), folder)).toBe('{"plaintext":"aGVsbG8="}');
+  const [, health = ''] = /health: (\S+)\)/.exec(greeting) ?? [];
+  expect(await (await fetch(health)).json()).toMatchObject({
+    kms: [
+      { region: 'us-west-2', state: 'unavailable' },
+      { region: 'us-east-1', state: 'ok' },
+    ],
+    metastore: { state: 'ok' },
+  });
+  await rm(folder, { recursive: true });
+});
+
+it('what was encrypted opens after a restart with the same folder of data', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
+  const first = await start('--data', join(folder, 'data'));
+  expect(first.greeting).toContain('are kept in');
+  await paste(commandOf(first.greeting, 1), folder);
+  await stop(first.child);
+  const second = await start('--data', join(folder, 'data'));
+  expect(await paste(commandOf(second.greeting, 2), folder)).toBe('{"plaintext":"aGVsbG8="}');
+  await rm(folder, { recursive: true });
+});
+
+it('a port that is taken is replaced by a free one', async () => {
+  const taken = createServer();
+  const port = await listen(taken, 0);
+  const { greeting } = await start('--port', String(port));
+  expect(greeting).toMatch(/API +http:\/\/127\.0\.0\.1:\d+/);
+  expect(greeting).not.toContain(`127.0.0.1:${port}/`);
+  await close(taken);
+});
