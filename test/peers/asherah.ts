@@ -1,0 +1,66 @@
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { pythonOf } from './install.ts';
+import { AWS_ENVIRONMENT, end } from './processes.ts';
+
+/** How to start an Asherah. Go's has a static master key of its own, {@link GO_STATIC_KEY}. */
+export interface AsherahOptions {
+  readonly core: 'go' | 'rust';
+  readonly service: string;
+  readonly product: string;
+  readonly tableName: string;
+  readonly dynamoDbEndpoint: string;
+  /** The table's region, and with `regionSuffix` the suffix. */
+  readonly region: string;
+  readonly regionSuffix: boolean;
+  /** AWS KMS instead of the static key; only the Rust core can be pointed to an emulator. */
+  readonly kms?: {
+    readonly endpoint: string;
+    readonly regionMap: Record<string, string>;
+    readonly preferredRegion: string;
+  };
+}
+
+/** A running Asherah. Its methods throw what Asherah says. */
+export interface Asherah {
+  encrypt(partition: string, payload: Uint8Array): Promise<string>;
+  decrypt(partition: string, record: string): Promise<Buffer>;
+  readonly stop: () => Promise<void>;
+}
+
+/** The static master key that is built into Asherah's Go core. */
+export const GO_STATIC_KEY = Buffer.from('thisIsAStaticMasterKeyForTesting');
+
+/** Starts an Asherah in a Python process of its own, with a cache of its own. */
+export async function startAsherah({ core, kms, ...config }: AsherahOptions): Promise<Asherah> {
+  const script = join(import.meta.dirname, 'asherah_peer.py');
+  const env = { PATH: process.env['PATH'], ...AWS_ENVIRONMENT, ...(kms && { AWS_ENDPOINT_URL_KMS: kms.endpoint }) };
+  const child = spawn(pythonOf(`asherah-${core}`), [script, core], { env, stdio: ['pipe', 'pipe', 'ignore'] });
+  const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+  const endOnExit = (): void => void child.kill('SIGKILL');
+  process.once('exit', endOnExit);
+
+  const ask = async (message: object): Promise<string> => {
+    child.stdin.write(`${JSON.stringify(message)}\n`);
+    const { value, done } = await lines.next();
+    if (done === true) throw new Error(`Asherah ${core} has ended`);
+    const answer = JSON.parse(value) as { ok?: string; error?: string };
+    if (answer.ok === undefined) throw new Error(`Asherah ${core}: ${answer.error}`);
+    return answer.ok;
+  };
+  await ask({
+    ...config,
+    staticMasterKeyHex: GO_STATIC_KEY.toString('hex'),
+    ...(kms && { regionMap: kms.regionMap, preferredRegion: kms.preferredRegion }),
+  });
+  return {
+    encrypt: (partition, payload) =>
+      ask({ op: 'encrypt', partition, payload: Buffer.from(payload).toString('base64') }),
+    decrypt: async (partition, record) => Buffer.from(await ask({ op: 'decrypt', partition, record }), 'base64'),
+    stop: async () => {
+      process.off('exit', endOnExit);
+      await end(child);
+    },
+  };
+}

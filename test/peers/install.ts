@@ -1,0 +1,70 @@
+/** Installs the peers into `.peers/`, each once: a stamp with what was asked for says that an install was finished. */
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+
+/** Where the peers are. Not committed. */
+export const PEERS_FOLDER = join(import.meta.dirname, '..', '..', '.peers');
+
+/** The Python environments, by name; each has its requirements beside this file. */
+export type PythonPeer = 'asherah-go' | 'asherah-rust' | 'moto';
+
+/** The Python of a peer's environment. */
+export function pythonOf(peer: PythonPeer): string {
+  return join(PEERS_FOLDER, peer, 'bin', 'python');
+}
+
+/** Installs all peers. @throws Error naming what this machine lacks */
+export async function installPeers(): Promise<void> {
+  await requireTools();
+  await mkdir(PEERS_FOLDER, { recursive: true });
+  await Promise.all([
+    installPython('asherah-go'),
+    installPython('asherah-rust'),
+    installPython('moto'),
+    installDynamoDb(),
+  ]);
+}
+
+async function requireTools(): Promise<void> {
+  const needs = [
+    ['python3', ['-c', 'import sys, venv; assert sys.version_info >= (3, 11)'], 'Python 3.11 or newer, with venv'],
+    ['java', ['-version'], 'Java 17 or newer'],
+    ['mvn', ['-version'], 'Maven'],
+  ] as const;
+  const missing: string[] = [];
+  for (const [command, args, name] of needs) await run(command, args).catch(() => missing.push(name));
+  if (missing.length > 0) throw new Error(`npm run test:peers needs what this machine lacks: ${missing.join('; ')}`);
+}
+
+async function installPython(peer: PythonPeer): Promise<void> {
+  const requirements = join(import.meta.dirname, `requirements-${peer}.txt`);
+  await once(peer, requirements, async (folder) => {
+    await run('python3', ['-m', 'venv', folder]);
+    await run(pythonOf(peer), ['-m', 'pip', 'install', '--quiet', '--no-deps', '--requirement', requirements]);
+  });
+}
+
+async function installDynamoDb(): Promise<void> {
+  const pom = join(import.meta.dirname, 'dynamodb-local.pom.xml');
+  await once('dynamodb-local', pom, async (folder) => {
+    await run('mvn', ['-q', '-B', '-f', pom, 'dependency:copy-dependencies', `-DoutputDirectory=${folder}`]);
+  });
+}
+
+/** Installs into a folder of its own unless it was, from the same description; what was half done is done again. */
+async function once(name: string, description: string, install: (folder: string) => Promise<void>): Promise<void> {
+  const folder = join(PEERS_FOLDER, name);
+  const stamp = join(folder, '.installed');
+  const wanted = createHash('sha256')
+    .update(await readFile(description))
+    .digest('hex');
+  if ((await readFile(stamp, 'utf8').catch(() => '')) === wanted) return;
+  await rm(folder, { recursive: true, force: true });
+  await install(folder);
+  await writeFile(stamp, wanted);
+}

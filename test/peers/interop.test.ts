@@ -1,0 +1,148 @@
+import { DynamoDBClient, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createKeyTable } from '../../local/dynamodb.ts';
+import {
+  decodeDataRowRecord,
+  DynamoDbMetastore,
+  encodeDataRowRecord,
+  SessionFactory,
+  StaticKms,
+  type DataRowRecord,
+} from '../../src/index.ts';
+import { startAsherah, GO_STATIC_KEY, type Asherah } from './asherah.ts';
+import { AWS_ENVIRONMENT, startDynamoDbLocal, type PeerServer } from './processes.ts';
+
+const REGION = AWS_ENVIRONMENT.AWS_REGION;
+const DAY_MS = 86_400_000;
+const PAYLOAD = Buffer.from('payload, and \u{1f511}');
+
+let dynamoDb: PeerServer;
+let tables = 0;
+
+beforeAll(async () => {
+  Object.assign(process.env, AWS_ENVIRONMENT);
+  dynamoDb = await startDynamoDbLocal();
+});
+afterAll(() => dynamoDb.stop());
+
+describe.for([
+  { core: 'go', regionSuffix: false },
+  { core: 'go', regionSuffix: true },
+  { core: 'rust', regionSuffix: false },
+  { core: 'rust', regionSuffix: true },
+] as const)('with Asherah $core, region suffix $regionSuffix', ({ core, regionSuffix }) => {
+  it('each reads what the other wrote, under keys that Asherah made', async () => {
+    const { asherah, keyfold } = await together();
+    await using peer = await asherah();
+    const theirs = await peer.encrypt('tenant', PAYLOAD);
+    expect(await keyfold().session('tenant').decrypt(decodeDataRowRecord(theirs))).toEqual(PAYLOAD);
+
+    const ours = await keyfold().session('tenant').encrypt(PAYLOAD);
+    expect(ours.key.parent).toEqual(decodeDataRowRecord(theirs).key.parent);
+    expect(await peer.decrypt('tenant', encodeDataRowRecord(ours))).toEqual(PAYLOAD);
+  });
+
+  it('each reads what the other wrote, under keys that we made', async () => {
+    const { asherah, keyfold } = await together();
+    const ours = await keyfold().session('tenant').encrypt(PAYLOAD);
+    await using peer = await asherah();
+    expect(await peer.decrypt('tenant', encodeDataRowRecord(ours))).toEqual(PAYLOAD);
+
+    const theirs = await peer.encrypt('tenant', Buffer.alloc(0));
+    expect(decodeDataRowRecord(theirs).key.parent).toEqual(ours.key.parent);
+    expect(await keyfold().session('tenant').decrypt(decodeDataRowRecord(theirs))).toEqual(Buffer.alloc(0));
+  });
+
+  it('each reads what was sealed before the other rotated the keys', async () => {
+    const { asherah, keyfold } = await together();
+    const ours = await keyfold(-100 * DAY_MS)
+      .session('tenant')
+      .encrypt(PAYLOAD);
+    await using peer = await asherah();
+    const theirs = await peer.encrypt('tenant', PAYLOAD);
+    expect(decodeDataRowRecord(theirs).key.parent.created).toBeGreaterThan(ours.key.parent.created);
+    expect(await peer.decrypt('tenant', encodeDataRowRecord(ours))).toEqual(PAYLOAD);
+
+    const later = keyfold(100 * DAY_MS).session('tenant');
+    const rotated = await later.encrypt(PAYLOAD);
+    expect(rotated.key.parent.created).toBeGreaterThan(decodeDataRowRecord(theirs).key.parent.created);
+    await using fresh = await asherah();
+    for (const record of [ours, decodeDataRowRecord(theirs), rotated]) {
+      expect(await later.decrypt(record)).toEqual(PAYLOAD);
+      expect(await fresh.decrypt('tenant', encodeDataRowRecord(record))).toEqual(PAYLOAD);
+    }
+  });
+
+  it('each goes on to a new key when one is revoked, and both still read the old records', async () => {
+    const { asherah, keyfold, revoke } = await together();
+    const old = await keyfold(-2 * DAY_MS)
+      .session('tenant')
+      .encrypt(PAYLOAD);
+    await revoke(old);
+    const ours = await keyfold(-DAY_MS).session('tenant').encrypt(PAYLOAD);
+    expect(ours.key.parent.created).toBeGreaterThan(old.key.parent.created);
+    await revoke(ours);
+    await using peer = await asherah();
+    const theirs = await peer.encrypt('tenant', PAYLOAD);
+    expect(decodeDataRowRecord(theirs).key.parent.created).toBeGreaterThan(ours.key.parent.created);
+    for (const record of [old, ours, decodeDataRowRecord(theirs)]) {
+      expect(await keyfold().session('tenant').decrypt(record)).toEqual(PAYLOAD);
+      expect(await peer.decrypt('tenant', encodeDataRowRecord(record))).toEqual(PAYLOAD);
+    }
+  });
+
+  it('Asherah reads a record that we have rewrapped', async () => {
+    const { asherah, keyfold } = await together();
+    const old = await keyfold(-100 * DAY_MS)
+      .session('tenant')
+      .encrypt(PAYLOAD);
+    const { record, rewrapped } = await keyfold().session('tenant').rewrap(old);
+    expect(rewrapped).toBe(true);
+    await using peer = await asherah();
+    expect(await peer.decrypt('tenant', encodeDataRowRecord(record))).toEqual(PAYLOAD);
+  });
+
+  /** A table of their own, an Asherah on it and a Keyfold whose clock is off by so much. */
+  async function together(): Promise<{
+    asherah: () => Promise<Asherah & AsyncDisposable>;
+    keyfold: (offsetMs?: number) => SessionFactory;
+    revoke: (record: DataRowRecord) => Promise<void>;
+  }> {
+    const tableName = `Keys${(tables += 1)}`;
+    const { endpoint } = dynamoDb;
+    await createKeyTable(endpoint, tableName);
+    const names = { service: 'svc', product: 'prod' };
+    return {
+      asherah: async () => {
+        const peer = await startAsherah({
+          core,
+          ...names,
+          tableName,
+          dynamoDbEndpoint: endpoint,
+          region: REGION,
+          regionSuffix,
+        });
+        return { ...peer, [Symbol.asyncDispose]: peer.stop };
+      },
+      keyfold: (offsetMs = 0) =>
+        new SessionFactory({
+          ...names,
+          ...(regionSuffix && { regionSuffix: REGION }),
+          metastore: new DynamoDbMetastore({ tableName, endpoint, region: REGION }),
+          kms: new StaticKms(GO_STATIC_KEY, {}),
+          now: () => Date.now() + offsetMs,
+        }),
+      revoke: async ({ key: { parent } }) => {
+        const client = new DynamoDBClient({ endpoint, region: REGION });
+        await client.send(
+          new UpdateItemCommand({
+            TableName: tableName,
+            Key: { Id: { S: parent.id }, Created: { N: String(parent.created) } },
+            UpdateExpression: 'SET KeyRecord.Revoked = :true',
+            ExpressionAttributeValues: { ':true': { BOOL: true } },
+          }),
+        );
+      },
+    };
+  }
+});

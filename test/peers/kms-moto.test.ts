@@ -1,0 +1,6 @@
+import { kmsContract } from '../contract/kms-contract.ts';
+import { AWS_ENVIRONMENT, startMoto } from './processes.ts';
+
+Object.assign(process.env, AWS_ENVIRONMENT);
+
+kmsContract('moto', startMoto, { disabling: true, keyIdOnDecrypt: true });

@@ -1,0 +1,48 @@
+import { execFile } from 'node:child_process';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { expect, it } from 'vitest';
+import { startDynamoDb } from '../../local/dynamodb.ts';
+import { startKmsEmulator } from '../../local/kms-emulator/kms-emulator.ts';
+import { PEERS_FOLDER } from './install.ts';
+
+const run = promisify(execFile);
+const root = join(import.meta.dirname, '..', '..');
+
+it("another project that installs the package type-checks and runs the README's example", async () => {
+  const readme = await readFile(join(root, 'README.md'), 'utf8');
+  const [, example = ''] = /library\.test\.ts.*?```ts\n(.*?)```/s.exec(readme) ?? [];
+  expect(example).toContain("from 'keyfold'");
+
+  const folder = join(PEERS_FOLDER, 'library');
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder, { recursive: true });
+  const packed = await run('npm', ['pack', '--silent', '--pack-destination', folder], { cwd: root });
+  const tarball = packed.stdout.trim().split('\n').at(-1) ?? '';
+  await writeFile(join(folder, 'package.json'), '{"private":true,"type":"module"}');
+  await writeFile(join(folder, 'example.ts'), example);
+  await run('npm', ['install', '--no-audit', '--no-fund', join(folder, tarball)], { cwd: folder });
+
+  const tsc = join(root, 'node_modules', '.bin', 'tsc');
+  const types = ['--typeRoots', join(root, 'node_modules', '@types'), '--types', 'node'];
+  const options = [
+    '--ignoreConfig',
+    '--noEmit',
+    '--strict',
+    '--module',
+    'nodenext',
+    '--target',
+    'es2024',
+    '--skipLibCheck',
+    ...types,
+  ];
+  await run(tsc, [...options, 'example.ts'], { cwd: folder });
+
+  const [kms, dynamoDb] = await Promise.all([startKmsEmulator(), startDynamoDb('EncryptionKey', 0)]);
+  for (const region of ['us-west-2', 'us-east-1']) await kms.ensureKey(region, 'alias/keyfold');
+  const env = { ...process.env, AWS_ENDPOINT_URL_KMS: kms.endpoint, AWS_ENDPOINT_URL_DYNAMODB: dynamoDb.endpoint };
+  const { stdout } = await run(process.execPath, ['example.ts'], { cwd: folder, env });
+  expect(stdout).toBe('hello\n');
+  await Promise.all([kms.close(), dynamoDb.close()]);
+});
