@@ -1,0 +1,36 @@
+/** Sums what the steps of .ci/run left in a folder. Exits 1 if anything failed, was skipped, or did not run. */
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+interface Report {
+  readonly numPassedTests: number;
+  readonly numFailedTests: number;
+  readonly numPendingTests: number;
+  readonly numTodoTests: number;
+}
+
+const [, , folder = '.'] = process.argv;
+let passed = 0;
+const failures: string[] = [];
+
+const checks = readFileSync(join(folder, 'checks'), 'utf8').trim().split('\n');
+passed += checks.filter((line) => line === 'passed').length;
+failures.push(...checks.filter((line) => line !== 'passed'));
+
+for (const suite of ['test', 'test:peers']) {
+  const file = join(folder, `${suite}.json`);
+  const report = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Report) : undefined;
+  const unrun = report && report.numPendingTests + report.numTodoTests;
+  passed += report?.numPassedTests ?? 0;
+  for (let i = 0; i < (report?.numFailedTests ?? 0); i += 1) failures.push(`failed a test of npm run ${suite}`);
+  if (unrun === undefined || report?.numPassedTests === 0) failures.push(`npm run ${suite} ran no test`);
+  else if (unrun > 0) failures.push(`npm run ${suite} skipped ${unrun} tests`);
+}
+
+// A suite may fail without a failed test: an error outside of any, a file that does not load.
+const exits = existsSync(join(folder, 'exits')) ? readFileSync(join(folder, 'exits'), 'utf8').trim().split('\n') : [];
+if (failures.length === 0) failures.push(...exits);
+
+for (const failure of failures) console.log(failure);
+console.log(`${passed} passed, ${failures.length} failed`);
+process.exitCode = failures.length > 0 ? 1 : 0;
