@@ -17,17 +17,22 @@ export class Input {
     return this.optionalText(name) ?? missing(name);
   }
 
+  /** A member of whatever type; undefined where it is not given. */
+  optional(name: string): unknown {
+    return this.#members[name] ?? undefined;
+  }
+
   optionalText(name: string): string | undefined {
-    const value = this.#members[name];
-    if (value === undefined || value === null) return undefined;
+    const value = this.optional(name);
+    if (value === undefined) return undefined;
     if (typeof value !== 'string' || value === '') throw validation(`Value at '${name}' must be a string`);
     return value;
   }
 
   /** A whole number within limits; undefined where it is not given. */
   number(name: string, least: number, most: number): number | undefined {
-    const value = this.#members[name];
-    if (value === undefined || value === null) return undefined;
+    const value = this.optional(name);
+    if (value === undefined) return undefined;
     if (!Number.isInteger(value) || (value as number) < least || (value as number) > most) {
       throw validation(`Value at '${name}' must be from ${least} to ${most}`);
     }
@@ -44,7 +49,7 @@ export class Input {
   }
 
   encryptionContext(): EncryptionContext {
-    const value = this.#members['EncryptionContext'] ?? {};
+    const value = this.optional('EncryptionContext') ?? {};
     if (typeof value !== 'object' || Object.values(value).some((v) => typeof v !== 'string')) {
       throw validation("Value at 'EncryptionContext' must be a map of strings");
     }

@@ -7,48 +7,55 @@ export type Action = (store: KeyStore, place: Place, input: Input) => object;
 
 const ALIAS = /^alias\/(?!aws\/)[A-Za-z0-9/_-]{1,250}$/;
 const DAY_SECONDS = 86_400;
+/** The one value that is emulated of each option that makes a key another. */
+const EMULATED = {
+  KeySpec: 'SYMMETRIC_DEFAULT',
+  CustomerMasterKeySpec: 'SYMMETRIC_DEFAULT',
+  KeyUsage: 'ENCRYPT_DECRYPT',
+  Origin: 'AWS_KMS',
+  MultiRegion: false,
+};
 
 /** The actions that manage keys and aliases. Each changes the store; who calls them saves it. */
 export const KEY_ACTIONS: Readonly<Record<string, Action>> = {
   CreateKey: (store, place, input) => {
-    const spec = input.optionalText('KeySpec') ?? 'SYMMETRIC_DEFAULT';
-    const usage = input.optionalText('KeyUsage') ?? 'ENCRYPT_DECRYPT';
-    if (spec !== 'SYMMETRIC_DEFAULT' || usage !== 'ENCRYPT_DECRYPT') {
-      throw new KmsApiError('UnsupportedOperationException', 'Only symmetric encryption keys are emulated');
+    for (const [option, emulated] of Object.entries(EMULATED)) {
+      if ((input.optional(option) ?? emulated) === emulated) continue;
+      throw new KmsApiError('UnsupportedOperationException', `Only ${option} ${emulated} is emulated`);
     }
     return { KeyMetadata: describe(store.createKey(place, input.optionalText('Description') ?? '')) };
   },
   DescribeKey: (store, place, input) => ({ KeyMetadata: describe(store.find(place, input.text('KeyId'))) }),
   EnableKey: (store, place, input) => {
-    notPendingDeletion(store.find(place, input.text('KeyId'))).state = 'Enabled';
+    notPendingDeletion(store.findOwn(place, input.text('KeyId'))).state = 'Enabled';
     return {};
   },
   DisableKey: (store, place, input) => {
-    notPendingDeletion(store.find(place, input.text('KeyId'))).state = 'Disabled';
+    notPendingDeletion(store.findOwn(place, input.text('KeyId'))).state = 'Disabled';
     return {};
   },
   ScheduleKeyDeletion: (store, place, input) => {
     const days = input.number('PendingWindowInDays', 7, 30) ?? 30;
-    const key = notPendingDeletion(store.find(place, input.text('KeyId')));
+    const key = notPendingDeletion(store.findOwn(place, input.text('KeyId')));
     key.state = 'PendingDeletion';
     key.deletionSeconds = Math.floor(Date.now() / 1000) + days * DAY_SECONDS;
     return { KeyId: keyArn(key), DeletionDate: key.deletionSeconds, KeyState: key.state, PendingWindowInDays: days };
   },
   CancelKeyDeletion: (store, place, input) => {
-    const key = store.find(place, input.text('KeyId'));
+    const key = store.findOwn(place, input.text('KeyId'));
     if (key.state !== 'PendingDeletion') throw invalidState(key);
     key.state = 'Disabled';
     key.deletionSeconds = undefined;
     return { KeyId: keyArn(key) };
   },
   RotateKeyOnDemand: (store, place, input) => {
-    const key = usable(store.find(place, input.text('KeyId')));
+    const key = usable(store.findOwn(place, input.text('KeyId')));
     store.rotate(key);
     return { KeyId: key.keyId };
   },
   CreateAlias: (store, place, input) => {
     const name = aliasName(input);
-    const key = notPendingDeletion(store.find(place, input.text('TargetKeyId')));
+    const key = notPendingDeletion(store.findOwn(place, input.text('TargetKeyId')));
     if (store.alias(place, name) !== undefined) {
       throw new KmsApiError('AlreadyExistsException', `An alias with the name ${name} already exists`);
     }
@@ -57,7 +64,7 @@ export const KEY_ACTIONS: Readonly<Record<string, Action>> = {
   },
   UpdateAlias: (store, place, input) => {
     const alias = existingAlias(store, place, input);
-    store.setAlias(place, alias.name, notPendingDeletion(store.find(place, input.text('TargetKeyId'))).keyId);
+    store.setAlias(place, alias.name, notPendingDeletion(store.findOwn(place, input.text('TargetKeyId'))).keyId);
     return {};
   },
   DeleteAlias: (store, place, input) => {
@@ -66,7 +73,7 @@ export const KEY_ACTIONS: Readonly<Record<string, Action>> = {
   },
   ListAliases: (store, place, input) => {
     const keyId = input.optionalText('KeyId');
-    const wanted = keyId === undefined ? undefined : store.find(place, keyId).keyId;
+    const wanted = keyId === undefined ? undefined : store.findOwn(place, keyId).keyId;
     const marker = input.optionalText('Marker') ?? '';
     const all = store.aliasesOf(place).filter((a) => a.name > marker && (wanted === undefined || a.keyId === wanted));
     const page = all.slice(0, input.number('Limit', 1, 100) ?? 50);

@@ -1,7 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { open, rename } from 'node:fs/promises';
-import { KmsApiError, validation } from './api-error.ts';
+import { KmsApiError } from './api-error.ts';
 
 /** Where a call is made: KMS keeps keys and aliases apart by region and account. */
 export interface Place {
@@ -84,6 +84,13 @@ export class KeyStore {
     throw new KmsApiError('NotFoundException', `Key '${keyId}' does not exist`);
   }
 
+  /** The same, of the caller's own account: nobody manages another's keys. @throws KmsApiError */
+  findOwn(place: Place, keyId: string): EmulatedKey {
+    const key = this.find(place, keyId);
+    if (key.account === place.account) return key;
+    throw new KmsApiError('AccessDeniedException', `${keyArn(key)} is not a key of this account`);
+  }
+
   /** The key of that region with that id, in whatever account; undefined where there is none. */
   findInRegion(region: string, keyId: string): EmulatedKey | undefined {
     return [...this.#keys.values()].find((key) => key.region === region && key.keyId === keyId);
@@ -118,7 +125,10 @@ export class KeyStore {
     return [...this.#keys.values()].filter((key) => key.region === region);
   }
 
-  /** Keeps what has changed; resolves when it is on the disk. One at a time, each the whole state of its moment. */
+  /**
+   * Keeps what has changed; resolves when it is on the disk. One at a time, each the whole state of its moment, whatever
+   * became of the one before.
+   */
   save(): Promise<void> {
     const file = this.#dataFile;
     if (file === undefined) return Promise.resolve();
@@ -127,7 +137,7 @@ export class KeyStore {
   }
 
   async #write(file: string, before: Promise<void>): Promise<void> {
-    await before;
+    await before.catch(() => {});
     const saved: Saved = { keys: [...this.#keys.values()], aliases: [...this.#aliases.values()] };
     const handle = await open(`${file}.new`, 'w', 0o600);
     await handle.writeFile(JSON.stringify(saved));
@@ -150,7 +160,7 @@ function parseKeyId(place: Place, keyId: string): { at: Place; resource: string 
   if (!keyId.startsWith('arn:')) return { at: place, resource: keyId };
   const [, region, account, resource] = ARN.exec(keyId) ?? [];
   if (region === undefined || account === undefined || resource === undefined)
-    throw validation(`Invalid ARN '${keyId}'`);
+    throw new KmsApiError('InvalidArnException', `Invalid ARN '${keyId}'`);
   return { at: { region, account }, resource: resource.replace(/^key\//, '') };
 }
 

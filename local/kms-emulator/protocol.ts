@@ -37,7 +37,7 @@ export async function answerKms(
   }
   const note = (outcome: string): void => regions.note({ region: place.region, action, keyId: keyIdOf(body), outcome });
   const fault = regions.draw(place.region, action);
-  if (fault?.kind === 'latency') await setTimeout(fault.ms);
+  if (fault?.kind === 'latency') await delay(fault.ms, response);
   else if (fault !== undefined) {
     note(fault.kind === 'error' ? fault.name : fault.kind);
     suffer(fault, request, response);
@@ -83,6 +83,15 @@ function suffer(fault: Exclude<Fault, { kind: 'latency' }>, request: IncomingMes
       sendError(response, new KmsApiError(fault.name, fault.message, fault.status));
       break;
   }
+}
+
+/** Waits, and @throws AbortError as soon as the connection is gone: what nobody waits for is not done. */
+async function delay(ms: number, response: ServerResponse): Promise<void> {
+  const gone = new AbortController();
+  const abort = (): void => gone.abort();
+  response.once('close', abort);
+  await setTimeout(ms, undefined, { signal: gone.signal });
+  response.off('close', abort);
 }
 
 function placeOf(request: IncomingMessage): Place | undefined {

@@ -1,6 +1,7 @@
-import { mkdtemp, rm, stat } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import {
   CancelKeyDeletionCommand,
   CreateAliasCommand,
@@ -8,6 +9,7 @@ import {
   DecryptCommand,
   DeleteAliasCommand,
   DescribeKeyCommand,
+  DisableKeyCommand,
   EncryptCommand,
   GenerateDataKeyCommand,
   KMSClient,
@@ -81,6 +83,8 @@ describe('keys', () => {
     );
     expect(await nameOf(stranger.send(encrypt(Buffer.from('x'), 'alias/test')))).toBe('NotFoundException');
     expect((await stranger.send(encrypt(Buffer.from('x')))).KeyId).toBe(keyArn);
+    expect(await nameOf(stranger.send(new DisableKeyCommand({ KeyId: keyArn })))).toBe('AccessDeniedException');
+    expect((await kms.send(new DescribeKeyCommand({ KeyId: keyArn }))).KeyMetadata?.KeyState).toBe('Enabled');
   });
 
   it.for([
@@ -107,7 +111,8 @@ describe('keys', () => {
       () => new DescribeKeyCommand({ KeyId: keyArn.replace(REGION, 'us-east-1') }),
       'NotFoundException',
     ],
-    ['an ARN that is none', () => new DescribeKeyCommand({ KeyId: 'arn:nothing' }), 'ValidationException'],
+    ['an ARN that is none', () => new DescribeKeyCommand({ KeyId: 'arn:nothing' }), 'InvalidArnException'],
+    ['a key of many regions', () => new CreateKeyCommand({ MultiRegion: true }), 'UnsupportedOperationException'],
     [
       'an asymmetric key',
       () => new CreateKeyCommand({ KeySpec: 'RSA_2048', KeyUsage: 'ENCRYPT_DECRYPT' }),
@@ -165,6 +170,22 @@ describe('keys', () => {
   });
 });
 
+describe('a file that keeps keys', () => {
+  it('takes the next change when one could not be written', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'keyfold-kms-'));
+    const kept = await startKmsEmulator({ dataFile: join(folder, 'sub', 'kms.json') });
+    const create = (): Promise<string> => nameOf(client(REGION, 'local', kept.endpoint).send(new CreateKeyCommand({})));
+    try {
+      expect(await create()).not.toBe('no error');
+      await mkdir(join(folder, 'sub'));
+      expect(await create()).toBe('no error');
+    } finally {
+      await kept.close();
+      await rm(folder, { recursive: true });
+    }
+  });
+});
+
 describe('a fault', () => {
   it.for([
     [{ kind: 'down' }, 'ECONNRESET'],
@@ -196,6 +217,15 @@ describe('a fault', () => {
     expect((await kms.send(encrypt(Buffer.from('x')))).KeyId).toBe(keyArn);
     const command = new GenerateDataKeyCommand({ KeyId: keyArn, KeySpec: 'AES_256' });
     expect(await nameOf(kms.send(command))).not.toBe('no error');
+  });
+
+  it('of latency does nothing for a caller who has left', async () => {
+    emulator.setFault(REGION, { kind: 'latency', ms: 400 });
+    expect(await nameOf(kms.send(new CreateKeyCommand({})))).toBe('TimeoutError');
+    await setTimeout(300);
+    emulator.clearFaults();
+    const { regions } = (await (await control('/regions')).json()) as { regions: { keys: object[] }[] };
+    expect(regions[0]?.keys).toHaveLength(1);
   });
 
   it('may let so many calls a second through', async () => {
