@@ -4,7 +4,7 @@ import { createTelemetry, type Telemetry } from './doors/telemetry.ts';
 import type { KeyManagementService } from './envelope/ports.ts';
 import { SessionFactory } from './envelope/session.ts';
 import { AwsKms } from './kms/aws-kms.ts';
-import type { RegionState } from './kms/regional-kms.ts';
+import type { RegionState } from './kms/region-health.ts';
 import { StaticKms } from './kms/static-kms.ts';
 import { DynamoDbMetastore } from './metastore/dynamodb-metastore.ts';
 
@@ -16,7 +16,7 @@ export function buildContainer(): HttpDoorOptions {
   const config = readConfig(process.env);
   const telemetry = createTelemetry(config.names.service);
   const { kms, regionStates } = buildKms(config, telemetry);
-  const metastore = new DynamoDbMetastore(config.metastore);
+  const metastore = new DynamoDbMetastore({ ...config.metastore, events: telemetry.events });
   const keyfold = new SessionFactory({
     ...config.names,
     metastore,

@@ -18,8 +18,10 @@ export type {
   Unwrapped,
 } from './envelope/ports.ts';
 export { SessionFactory, type Session, type SessionFactoryOptions } from './envelope/session.ts';
-export { AwsKms, type AwsKmsOptions, type KmsEvents } from './kms/aws-kms.ts';
-export type { RegionState } from './kms/regional-kms.ts';
+export { AwsKms, type AwsKmsOptions } from './kms/aws-kms.ts';
+export type { FailoverPolicy } from './kms/failover-policy.ts';
+export type { Attempt, KmsEvents } from './kms/failover.ts';
+export type { RegionState } from './kms/region-health.ts';
 export { STATIC_KMS_OVERRIDE, StaticKms } from './kms/static-kms.ts';
 export { DynamoDbMetastore, type DynamoDbMetastoreOptions } from './metastore/dynamodb-metastore.ts';
 export { MemoryMetastore } from './metastore/memory-metastore.ts';

@@ -8,11 +8,11 @@ const root = join(import.meta.dirname, '..');
 /** What each folder of src may import beside itself: of src by folder, of packages by name. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   envelope: ['node:crypto'],
-  kms: ['envelope', 'node:crypto', '@aws-sdk/client-kms'],
+  kms: ['envelope', 'node:crypto', 'node:timers/promises', '@aws-sdk/client-kms'],
   metastore: ['envelope', '@aws-sdk/client-dynamodb'],
   operations: ['envelope', 'valibot'],
   config: ['envelope', 'kms', 'metastore', 'valibot'],
-  doors: ['operations', 'envelope', 'kms', 'config', '@middy/', '@aws-lambda-powertools/', 'aws-lambda'],
+  doors: ['operations', 'envelope', 'kms', 'metastore', 'config', '@middy/', '@aws-lambda-powertools/', 'aws-lambda'],
   'container.ts': ['config', 'doors', 'envelope', 'kms', 'metastore'],
   'index.ts': ['envelope', 'kms', 'metastore'],
 };

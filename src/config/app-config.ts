@@ -2,6 +2,7 @@ import * as v from 'valibot';
 import type { CryptoPolicy } from '../envelope/crypto-policy.ts';
 import { invalidConfiguration } from '../envelope/errors.ts';
 import { nameFaults, type ServiceNames } from '../envelope/ids.ts';
+import { failoverFaults, type FailoverPolicy } from '../kms/failover-policy.ts';
 import { keyFaults } from '../kms/key-arn.ts';
 import type { KmsTimeouts } from '../kms/regional-kms.ts';
 import { staticKmsFaults } from '../kms/static-kms.ts';
@@ -18,6 +19,7 @@ type KmsConfig =
       readonly keys: Readonly<Record<string, string>>;
       readonly preferredRegion: string;
       readonly timeouts: Partial<KmsTimeouts>;
+      readonly failover: Partial<FailoverPolicy>;
     }
   | { readonly kind: 'static'; readonly masterKey: Buffer; readonly override: string | undefined };
 
@@ -50,15 +52,20 @@ const PREFIX = 'KEYFOLD_';
  * @throws KeyfoldError `InvalidConfiguration`, listing every fault at once: values that do not fit, names it does not know
  */
 export function readConfig(environment: Environment): AppConfig {
-  const parsed = v.safeParse(settingsSchema, settingsOf(environment));
+  const own = settingsOf(environment);
+  const unknown = Object.keys(own).filter((name) => !Object.hasOwn(settingsSchema.entries, name));
+  const parsed = v.safeParse(settingsSchema, own);
   const broken = new Set<string>(parsed.issues?.map((issue) => v.getDotPath(issue) ?? ''));
   // What depends on several settings is checked where all of them are sound, so that one fault is told once.
   const sound = (names: readonly (keyof Settings)[]): boolean => !names.some((name) => broken.has(name));
   const settings = parsed.output as Settings;
   const faults = [
+    ...unknown.map((name) => `${PREFIX}${name} is not a setting`),
     ...(parsed.issues ?? []).map(describe),
     ...(sound(['SERVICE', 'PRODUCT', 'REGION_SUFFIX', 'ALLOW_AMBIGUOUS_NAMES']) ? nameFaults(namesOf(settings)) : []),
-    ...(sound(['KMS_KEYS', 'PREFERRED_REGION', 'STATIC_MASTER_KEY_HEX']) ? kmsFaults(settings, environment) : []),
+    ...(sound(['KMS_KEYS', 'PREFERRED_REGION', 'STATIC_MASTER_KEY_HEX', 'MINIMUM_WRAPPED_REGIONS'])
+      ? kmsFaults(settings, environment)
+      : []),
     ...(sound(['AUTH', 'JWT_PARTITIONS_CLAIM']) ? authFaults(settings, environment) : []),
   ];
   if (faults.length > 0) throw invalidConfiguration(faults);
@@ -79,8 +86,7 @@ function settingsOf(environment: Environment): Record<string, string | undefined
 /** Says which setting is wrong and why; never its value, which may be a key. */
 function describe(issue: v.BaseIssue<unknown>): string {
   const name = `${PREFIX}${v.getDotPath(issue) ?? ''}`;
-  if (issue.type === 'strict_object')
-    return issue.expected === 'never' ? `${name} is not a setting` : `${name} is not set`;
+  if (issue.type === 'object') return `${name} is not set`;
   return `${name} ${issue.message}`;
 }
 
@@ -99,7 +105,7 @@ function kmsOf(settings: Settings, environment: Environment): KmsConfig {
     return { kind: 'static', masterKey: Buffer.from(masterKey, 'hex'), override: settings.STATIC_KMS_OVERRIDE };
   }
   const preferredRegion = settings.PREFERRED_REGION ?? environment['AWS_REGION'] ?? '';
-  return { kind: 'aws', keys, preferredRegion, timeouts: kmsTimeoutsOf(settings) };
+  return { kind: 'aws', keys, preferredRegion, timeouts: kmsTimeoutsOf(settings), failover: failoverOf(settings) };
 }
 
 function kmsFaults(settings: Settings, environment: Environment): string[] {
@@ -114,7 +120,8 @@ function kmsFaults(settings: Settings, environment: Environment): string[] {
       `this process runs in a region without a KMS key: set ${PREFIX}PREFERRED_REGION to one of ${PREFIX}KMS_KEYS`,
     ];
   }
-  return keyFaults(kms.keys, kms.preferredRegion);
+  const regions = Object.keys(kms.keys).length;
+  return [...keyFaults(kms.keys, kms.preferredRegion), ...failoverFaults(kms.failover, regions)];
 }
 
 function authFaults(settings: Settings, environment: Environment): string[] {
@@ -133,6 +140,18 @@ function kmsTimeoutsOf(settings: Settings): Partial<KmsTimeouts> {
   });
 }
 
+function failoverOf(settings: Settings): Partial<FailoverPolicy> {
+  return present({
+    maxRounds: settings.MAX_ROUNDS,
+    baseDelayMs: settings.BASE_DELAY_MS,
+    longestDelayMs: settings.LONGEST_DELAY_MS,
+    firstCoolDownMs: settings.FIRST_COOL_DOWN_MS,
+    longestCoolDownMs: settings.LONGEST_COOL_DOWN_MS,
+    onKeyRefused: settings.ON_KEY_REFUSED,
+    minimumWrappedRegions: settings.MINIMUM_WRAPPED_REGIONS,
+  });
+}
+
 function metastoreOf(settings: Settings): DynamoDbMetastoreOptions {
   return present({
     tableName: settings.TABLE,
@@ -148,6 +167,7 @@ function policyOf(settings: Settings): Partial<CryptoPolicy> {
     expireAfterMs: settings.EXPIRE_AFTER_MS,
     createDatePrecisionMs: settings.CREATE_DATE_PRECISION_MS,
     revokeCheckIntervalMs: settings.REVOKE_CHECK_INTERVAL_MS,
+    staleGraceMs: settings.STALE_GRACE_MS,
     systemKeyMaxAgeMs: settings.SYSTEM_KEY_MAX_AGE_MS,
     intermediateKeyMaxAgeMs: settings.INTERMEDIATE_KEY_MAX_AGE_MS,
     maxSystemKeys: settings.MAX_SYSTEM_KEYS,

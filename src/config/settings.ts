@@ -2,6 +2,7 @@ import * as v from 'valibot';
 
 const text = v.pipe(v.string(), v.nonEmpty('is empty'));
 const count = v.pipe(v.string(), v.regex(/^[1-9]\d{0,14}$/, 'is not a positive whole number'), v.transform(Number));
+const countOrZero = v.pipe(v.string(), v.regex(/^(?:0|[1-9]\d{0,14})$/, 'is not a whole number'), v.transform(Number));
 const flag = v.pipe(
   v.picklist(['true', 'false'], 'is neither true nor false'),
   v.transform((value) => value === 'true'),
@@ -20,7 +21,7 @@ const regionMap = v.pipe(
 const MOST_PLAINTEXT_BYTES = 4 * 1024 * 1024;
 
 /** Every setting there is: the environment variable of that name, with `KEYFOLD_` before it. Units are in the name. */
-export const settingsSchema = v.strictObject({
+export const settingsSchema = v.object({
   SERVICE: text,
   PRODUCT: text,
   ALLOW_AMBIGUOUS_NAMES: v.optional(flag),
@@ -29,6 +30,13 @@ export const settingsSchema = v.strictObject({
   PREFERRED_REGION: v.optional(text),
   KMS_CONNECTION_TIMEOUT_MS: v.optional(count),
   KMS_REQUEST_TIMEOUT_MS: v.optional(count),
+  MAX_ROUNDS: v.optional(count),
+  BASE_DELAY_MS: v.optional(count),
+  LONGEST_DELAY_MS: v.optional(count),
+  FIRST_COOL_DOWN_MS: v.optional(count),
+  LONGEST_COOL_DOWN_MS: v.optional(count),
+  ON_KEY_REFUSED: v.optional(v.picklist(['failover', 'fail'], 'is neither failover nor fail')),
+  MINIMUM_WRAPPED_REGIONS: v.optional(count),
   STATIC_MASTER_KEY_HEX: v.optional(v.pipe(v.string(), v.regex(/^[0-9a-fA-F]{64}$/, 'is not 64 hexadecimal digits'))),
   STATIC_KMS_OVERRIDE: v.optional(text),
   TABLE: v.optional(text),
@@ -39,6 +47,7 @@ export const settingsSchema = v.strictObject({
   EXPIRE_AFTER_MS: v.optional(count),
   CREATE_DATE_PRECISION_MS: v.optional(count),
   REVOKE_CHECK_INTERVAL_MS: v.optional(count),
+  STALE_GRACE_MS: v.optional(countOrZero),
   SYSTEM_KEY_MAX_AGE_MS: v.optional(count),
   INTERMEDIATE_KEY_MAX_AGE_MS: v.optional(count),
   MAX_SYSTEM_KEYS: v.optional(count),

@@ -37,10 +37,14 @@ export type HttpHandler = (
  */
 export function httpDoor(options: HttpDoorOptions): HttpHandler {
   const { telemetry } = options;
-  return middy<APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2>({ timeoutEarlyInMillis: 0 })
-    .use(injectLambdaContext(telemetry.logger))
-    .use(problems(telemetry))
-    .handler((event, context) => route(options, event, context));
+  return (
+    middy<APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2>({ timeoutEarlyInMillis: 0 })
+      // Never the event, whatever powertools' environment variable says: a body is a plaintext.
+      .use(injectLambdaContext(telemetry.logger, { logEvent: false }))
+      .use({ after: () => telemetry.flush() })
+      .use(problems(telemetry))
+      .handler((event, context) => route(options, event, context))
+  );
 }
 
 async function route(
@@ -87,6 +91,7 @@ function problems(telemetry: Telemetry): MiddlewareObj<APIGatewayProxyEventV2, A
           ? thrown
           : new KeyfoldError('Internal', 'Something went wrong here, and has been logged.', { cause: thrown });
       telemetry.requestFailed(error, statusOf(error.code));
+      telemetry.flush();
       request.response = problemResponse(error, event.requestContext.requestId);
     },
   };

@@ -2,26 +2,26 @@ import { Logger } from '@aws-lambda-powertools/logger';
 import { Metrics, MetricUnit } from '@aws-lambda-powertools/metrics';
 import type { KeyfoldError } from '../envelope/errors.ts';
 import type { EnvelopeEvents } from '../envelope/ports.ts';
-import type { KmsEvents } from '../kms/aws-kms.ts';
+import type { KmsEvents } from '../kms/failover.ts';
+import type { MetastoreEvents } from '../metastore/dynamodb-metastore.ts';
+import { MetricBuffer } from './metric-buffer.ts';
 
 /** What operators see of this service: a log and metrics, in which no plaintext and no key byte ever is. */
 export interface Telemetry {
   readonly logger: Logger;
-  readonly events: EnvelopeEvents & KmsEvents;
+  readonly events: EnvelopeEvents & KmsEvents & MetastoreEvents;
   /** Logs a failed request, with the reasons that its caller is not told. */
   requestFailed(error: KeyfoldError, status: number): void;
+  /** Writes the metrics gathered since the last time: at the end of every invocation. */
+  flush(): void;
 }
 
-/** Makes the telemetry of a process. `service` names it in every line. */
+/** Makes the telemetry of a process. `service` names it in every line. docs/metrics.md lists the metrics. */
 export function createTelemetry(service: string): Telemetry {
   const logger = new Logger({ serviceName: service });
-  const metrics = new Metrics({ namespace: 'Keyfold', serviceName: service });
-  // One line a happening, at once: a buffer would hold one request's until another's end.
-  const count = (name: string, dimensions: Record<string, string>): void => {
-    const metric = metrics.singleMetric();
-    metric.addDimensions(dimensions);
-    metric.addMetric(name, MetricUnit.Count, 1);
-  };
+  const metrics = new MetricBuffer(new Metrics({ namespace: 'Keyfold', serviceName: service }));
+  const count = (name: string, dimensions: Record<string, string>): void =>
+    metrics.add(name, MetricUnit.Count, 1, dimensions);
   return {
     logger,
     events: {
@@ -29,21 +29,36 @@ export function createTelemetry(service: string): Telemetry {
         logger.info('key created', { kind, keyId: key.id, created: key.created });
         count('KeysCreated', { kind });
       },
-      regionFailed: (fault) => {
-        const { region, action, faultClass, errorName } = fault;
+      keyRetired: (kind, key, why) => {
+        logger.info('key retired', { kind, keyId: key.id, created: key.created, why });
+        count('KeysRetired', { kind, why });
+      },
+      cacheUsed: (kind, outcome) => metrics.tally(CACHE_METRICS[kind][outcome]),
+      servedStale: (key) => {
+        logger.warn('a key goes on serving while the metastore is down', { keyId: key.id, created: key.created });
+        count('StaleServes', {});
+      },
+      attempted: ({ region, action, latencyMs, fault }) => {
+        metrics.add('KmsLatency', MetricUnit.Milliseconds, latencyMs, { region });
+        count('KmsCalls', { region, action });
+        if (fault === undefined) return;
+        const { faultClass, errorName, message: reason } = fault;
         const mustAct = faultClass === 'misconfigured' || faultClass === 'corrupt';
-        logger[mustAct ? 'error' : 'warn']('KMS region failed', {
-          region,
-          action,
-          faultClass,
-          errorName,
-          reason: fault.message,
-        });
+        logger[mustAct ? 'error' : 'warn']('KMS region failed', { region, action, faultClass, errorName, reason });
         count('KmsRegionFailures', { region, faultClass });
       },
+      coolingDown: (region, coolDownMs) => {
+        logger.warn('KMS region is asked last for a while', { region, coolDownMs });
+        count('KmsCoolDowns', { region });
+      },
+      failedOver: (region) => count('KmsFailovers', { region }),
       wrapMissing: (region) => {
         logger.error('a System Key was made that this region cannot open', { region });
         count('KmsWrapsMissing', { region });
+      },
+      metastoreCalled: (action, latencyMs, errorName) => {
+        metrics.add('MetastoreLatency', MetricUnit.Milliseconds, latencyMs, { action });
+        if (errorName !== undefined) count('MetastoreFailures', { action });
       },
     },
     requestFailed: (error, status) => {
@@ -57,8 +72,18 @@ export function createTelemetry(service: string): Telemetry {
       });
       count('RequestErrors', { code });
     },
+    flush: () => metrics.flush(),
   };
 }
+
+const CACHE_METRICS = {
+  system: { hit: 'SystemKeyCacheHits', miss: 'SystemKeyCacheMisses', eviction: 'SystemKeyCacheEvictions' },
+  intermediate: {
+    hit: 'IntermediateKeyCacheHits',
+    miss: 'IntermediateKeyCacheMisses',
+    eviction: 'IntermediateKeyCacheEvictions',
+  },
+} as const;
 
 /** The messages of an error's causes. Of an error that is not ours only its name and where it arose: its text may quote data. */
 function reasonsOf(error: KeyfoldError): string[] {

@@ -1,3 +1,4 @@
+import { numberFaults, overDefaults } from './defaults.ts';
 import { invalidConfiguration } from './errors.ts';
 import type { EpochSeconds } from './ids.ts';
 import { oneIn2To } from './random.ts';
@@ -13,6 +14,11 @@ export interface CryptoPolicy {
   readonly createDatePrecisionMs: number;
   /** Past this, a cached key is looked up again before it encrypts, to see whether it was revoked. */
   readonly revokeCheckIntervalMs: number;
+  /**
+   * While the metastore is down, how much longer than `revokeCheckIntervalMs` and than its maximum age a cached key goes on
+   * serving. Zero turns that off. A key known to be revoked never seals.
+   */
+  readonly staleGraceMs: number;
   /** How long a System Key's plaintext is kept. Bounds how long a disabled KMS key goes on being used. */
   readonly systemKeyMaxAgeMs: number;
   /** How long an Intermediate Key's plaintext is kept. */
@@ -22,7 +28,7 @@ export interface CryptoPolicy {
   /** How long one load of a key may take, for all that wait for it together. */
   readonly flightTimeoutMs: number;
   /**
-   * Drawn at each seal under an Intermediate Key: whether that seal was its last. GCM allows 2^32 random nonces under one key
+   * Drawn before each seal under an Intermediate Key: whether that is for a new one to do. GCM allows 2^32 random nonces under one key
    * (NIST SP 800-38D, 8.3) and no process can count a fleet's, so a key retires with a small probability at each.
    */
   readonly wearsOut: () => boolean;
@@ -35,6 +41,7 @@ const DEFAULTS: CryptoPolicy = {
   expireAfterMs: 90 * DAY_MS,
   createDatePrecisionMs: MINUTE_MS,
   revokeCheckIntervalMs: 60 * MINUTE_MS,
+  staleGraceMs: 15 * MINUTE_MS,
   systemKeyMaxAgeMs: 60 * MINUTE_MS,
   intermediateKeyMaxAgeMs: 60 * MINUTE_MS,
   maxSystemKeys: 100,
@@ -45,13 +52,12 @@ const DEFAULTS: CryptoPolicy = {
 
 /**
  * The default policy with some of it replaced.
- * @throws KeyfoldError `InvalidConfiguration`, listing each value that is not a positive whole number
+ * @throws KeyfoldError `InvalidConfiguration`, listing each value that is not a positive whole number; `staleGraceMs` may be
+ * zero
  */
 export function cryptoPolicy(changes: Partial<CryptoPolicy> = {}): CryptoPolicy {
-  const policy = { ...DEFAULTS, ...changes };
-  const faults = Object.entries(policy)
-    .filter(([, value]) => typeof value === 'number' && !(Number.isSafeInteger(value) && value > 0))
-    .map(([name]) => `${name} must be a positive whole number`);
+  const policy = overDefaults(DEFAULTS, changes);
+  const faults = numberFaults(policy, DEFAULTS, ['staleGraceMs']);
   if (faults.length > 0) throw invalidConfiguration(faults);
   return policy;
 }

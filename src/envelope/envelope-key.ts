@@ -13,6 +13,8 @@ export class EnvelopeKey {
   parent: KeyStanding | undefined;
   /** When the plaintext came into memory, in milliseconds since 1970. */
   readonly loadedAtMs: number;
+  /** Until when the key serves past its maximum age, since the metastore has just failed to give it anew. */
+  sparedUntilMs = 0;
   readonly #secret: KeyObject;
 
   /** Takes the bytes over: they are zeroed before this returns. */

@@ -1,11 +1,38 @@
 import { deadlineExceeded, orAborted } from './deadline.ts';
 import type { Clock, Deadline } from './ports.ts';
 
-interface Flight<T> {
+/** One load under way. To the load it is its deadline: that of its most patient waiter, within the flight's own. */
+class Flight<T> implements Deadline {
+  atMs = 0;
+  waiters = 0;
+  ended = false;
   readonly result: Promise<T>;
-  readonly controller: AbortController;
-  waiters: number;
-  ended: boolean;
+  readonly #latestMs: number;
+  readonly #controller = new AbortController();
+
+  constructor(timeoutMs: number, nowMs: number, load: (deadline: Deadline) => Promise<T>) {
+    this.#latestMs = nowMs + timeoutMs;
+    const timer = setTimeout(() => this.abort(), timeoutMs);
+    // Behind a settled promise, so that a load that throws at once rejects like any other, and knows its first waiter.
+    const loaded = Promise.resolve().then(() => load(this));
+    this.result = orAborted(loaded, this.signal).finally(() => {
+      clearTimeout(timer);
+      this.ended = true;
+    });
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  waitUntil(atMs: number): void {
+    this.waiters += 1;
+    this.atMs = Math.min(this.#latestMs, Math.max(this.atMs, atMs));
+  }
+
+  abort(): void {
+    this.#controller.abort(deadlineExceeded());
+  }
 }
 
 /**
@@ -30,7 +57,7 @@ export class Flights<T> {
   async join(name: string, deadline: Deadline, load: (deadline: Deadline) => Promise<T>): Promise<T> {
     deadline.signal.throwIfAborted();
     const flight = this.#flights.get(name) ?? this.#start(name, load);
-    flight.waiters += 1;
+    flight.waitUntil(deadline.atMs);
     try {
       return await orAborted(flight.result, deadline.signal);
     } finally {
@@ -40,18 +67,7 @@ export class Flights<T> {
   }
 
   #start(name: string, load: (deadline: Deadline) => Promise<T>): Flight<T> {
-    const controller = new AbortController();
-    const deadline = { atMs: this.#now() + this.#timeoutMs, signal: controller.signal };
-    const timer = setTimeout(() => controller.abort(deadlineExceeded()), this.#timeoutMs);
-    // Behind a settled promise, so that a load that throws at once rejects like any other.
-    const result = orAborted(
-      Promise.resolve().then(() => load(deadline)),
-      controller.signal,
-    ).finally(() => {
-      clearTimeout(timer);
-      flight.ended = true;
-    });
-    const flight = { result, controller, waiters: 0, ended: false };
+    const flight = new Flight(this.#timeoutMs, this.#now(), load);
     this.#flights.set(name, flight);
     return flight;
   }
@@ -59,6 +75,6 @@ export class Flights<T> {
   /** Forgets a flight that nobody waits for, and aborts it unless it has ended. */
   #end(name: string, flight: Flight<T>): void {
     if (this.#flights.get(name) === flight) this.#flights.delete(name);
-    if (!flight.ended) flight.controller.abort(deadlineExceeded());
+    if (!flight.ended) flight.abort();
   }
 }

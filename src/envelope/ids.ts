@@ -17,6 +17,11 @@ export interface KeyMeta {
   readonly created: EpochSeconds;
 }
 
+/** Only what names a key, of whatever else is known of it. */
+export function metaOf({ id, created }: KeyMeta): KeyMeta {
+  return { id, created };
+}
+
 /** Whose keys they are. Asherah's ids are made of these, so two services that share a table must differ in one of them. */
 export interface ServiceNames {
   readonly service: string;

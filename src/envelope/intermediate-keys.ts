@@ -1,16 +1,24 @@
 import { createdNow } from './crypto-policy.ts';
 import { EnvelopeKey } from './envelope-key.ts';
-import { KeyfoldError, keyRowUnreadable } from './errors.ts';
+import { AbsentKeys } from './absent-keys.ts';
+import { withDeadline } from './deadline.ts';
+import { KeyfoldError, keyRowUnreadable, type ErrorCode } from './errors.ts';
 import { Flights } from './flights.ts';
-import type { EpochSeconds, KeyId, KeyMeta, KeyNaming } from './ids.ts';
+import { metaOf, type KeyId, type KeyMeta, type KeyNaming } from './ids.ts';
 import { KeyCache } from './key-cache.ts';
-import { isFresh, isRetired, refresh, standingOf } from './key-standing.ts';
-import type { Deadline, EnvelopeKeyRecord } from './ports.ts';
+import { isFresh, isInGrace, isRetired, refresh, retirementOf, spare, standingOf } from './key-standing.ts';
+import type { Deadline, EnvelopeKeyRecord, Retirement } from './ports.ts';
 import { KEY_BYTES, randomKeyBytes } from './random.ts';
 import { CREATE_ATTEMPTS, loadWinner, lostEveryRace, type KeyWorld, type SystemKeys } from './system-keys.ts';
 
 /** How long a key made in another region may take to be replicated to this one. */
 const REPLICATION_MS = 15 * 60_000;
+/** How long the metastore is waited for where a key is at hand that may serve without it. */
+const STALE_PATIENCE_MS = 1000;
+/** For how long the metastore is not asked again then. */
+const SPARE_MS = 5000;
+/** What is thrown by a metastore that is down, or stalls. */
+const OUTAGES: ReadonlySet<ErrorCode> = new Set(['MetastoreUnavailable', 'DeadlineExceeded']);
 
 /** The Intermediate Keys of one service: found in the cache, in the metastore under their System Key, or made. */
 export class IntermediateKeys {
@@ -18,22 +26,32 @@ export class IntermediateKeys {
   readonly #systemKeys: SystemKeys;
   readonly #world: KeyWorld;
   readonly #cache: KeyCache;
+  readonly #absent: AbsentKeys;
   readonly #loads: Flights<EnvelopeKey | undefined>;
   readonly #latest: Flights<EnvelopeKey>;
 
   constructor(naming: KeyNaming, systemKeys: SystemKeys, world: KeyWorld) {
-    const { policy, now } = world;
+    const { policy, now, events } = world;
     this.#naming = naming;
     this.#systemKeys = systemKeys;
     this.#world = world;
-    this.#cache = new KeyCache(policy.maxIntermediateKeys, policy.intermediateKeyMaxAgeMs, now);
+    this.#cache = new KeyCache(
+      {
+        maxKeys: policy.maxIntermediateKeys,
+        maxAgeMs: policy.intermediateKeyMaxAgeMs,
+        graceMs: policy.staleGraceMs,
+        evicted: () => events.cacheUsed('intermediate', 'eviction'),
+      },
+      now,
+    );
+    this.#absent = new AbsentKeys(now);
     this.#loads = new Flights(policy.flightTimeoutMs, now);
     this.#latest = new Flights(policy.flightTimeoutMs, now);
   }
 
   /** The key of that very id and time, to open with, if it is at hand; undefined means {@link load} it. */
   cached(meta: KeyMeta): EnvelopeKey | undefined {
-    return this.#cache.get(meta.id, meta.created);
+    return this.#used(this.#cache.get(meta.id, meta.created));
   }
 
   /**
@@ -41,26 +59,29 @@ export class IntermediateKeys {
    * @throws KeyfoldError `KeyNotYetVisible` where the row may be on its way from another region
    */
   load(meta: KeyMeta, deadline: Deadline): Promise<EnvelopeKey | undefined> {
-    return this.#loads.join(`${meta.created} ${meta.id}`, deadline, async (shared) => {
-      const record = await this.#world.metastore.load(meta.id, meta.created, shared);
-      if (record === undefined) this.#throwIfOnItsWay(meta);
-      return record && (this.cached(meta) ?? this.#openForReading(record, shared));
-    });
+    const load = async (shared: Deadline): Promise<EnvelopeKey | undefined> => {
+      const record = this.#absent.has(meta)
+        ? undefined
+        : await this.#world.metastore.load(meta.id, meta.created, shared);
+      if (record !== undefined) return this.#cache.get(meta.id, meta.created) ?? this.#openForReading(record, shared);
+      this.#absent.add(meta);
+      this.#throwIfOnItsWay(meta);
+      return undefined;
+    };
+    return this.#orStale(this.#cache.stale(meta.id, meta.created), deadline, (d) =>
+      this.#loads.join(`${meta.created} ${meta.id}`, d, load),
+    );
   }
 
   /** The key to seal with, if one is at hand that may; undefined means {@link latest} has to look or make one. */
   cachedLatest(id: KeyId): EnvelopeKey | undefined {
     const key = this.#cache.latest(id);
-    if (key?.parent === undefined) return undefined;
-    const { policy, now } = this.#world;
-    const nowMs = now();
-    if (!isFresh(policy, key.standing, nowMs) || !isFresh(policy, key.parent, nowMs)) return undefined;
-    return isRetired(policy, key.standing, nowMs) || isRetired(policy, key.parent, nowMs) ? undefined : key;
+    return this.#used(this.#maySeal(key, isFresh) ? key : undefined);
   }
 
   /** The key to seal with: the metastore's latest if it may, else a new one. */
   latest(id: KeyId, deadline: Deadline): Promise<EnvelopeKey> {
-    return this.#latest.join(id, deadline, async (shared) => {
+    const find = async (shared: Deadline): Promise<EnvelopeKey> => {
       let record = await this.#world.metastore.loadLatest(id, shared);
       for (let attempt = 0; attempt < CREATE_ATTEMPTS; attempt += 1) {
         const key = record && (await this.#usable(record, shared));
@@ -68,23 +89,27 @@ export class IntermediateKeys {
           this.#cache.putLatest(key);
           return key;
         }
-        const made = await this.#create(id, record?.created, shared);
+        const made = await this.#create(id, record, shared);
         if (made instanceof EnvelopeKey) return made;
         record = made;
       }
       throw lostEveryRace(id);
-    });
+    };
+    const stale = this.#cache.stale(id);
+    return this.#orStale(this.#maySeal(stale, isInGrace) ? stale : undefined, deadline, (d) =>
+      this.#latest.join(id, d, find),
+    );
   }
 
   /** Makes a key, or finds that another process just has: then its record. */
   async #create(
     id: KeyId,
-    previous: EpochSeconds | undefined,
+    previous: EnvelopeKeyRecord | undefined,
     deadline: Deadline,
   ): Promise<EnvelopeKey | EnvelopeKeyRecord> {
     const { metastore, policy, now, events } = this.#world;
     const parent = await this.#systemKeys.latest(deadline);
-    const created = createdNow(policy, now(), previous);
+    const created = createdNow(policy, now(), previous?.created);
     const bytes = randomKeyBytes();
     try {
       const record = { id, created, encryptedKey: parent.seal(bytes), parent: parent.toJSON(), revoked: false };
@@ -92,6 +117,7 @@ export class IntermediateKeys {
         return await loadWinner(metastore, record, deadline);
       }
       events.keyCreated('intermediate', { id, created });
+      if (previous !== undefined) events.keyRetired('intermediate', metaOf(previous), this.#whyRetired(previous));
       const key = new EnvelopeKey(bytes, now(), standingOf(record, now()), parent.standing);
       this.#cache.putLatest(key);
       return key;
@@ -103,7 +129,7 @@ export class IntermediateKeys {
   /** The key of a record just read, if it and its System Key may still seal. */
   async #usable(record: EnvelopeKeyRecord, deadline: Deadline): Promise<EnvelopeKey | undefined> {
     const { policy, now } = this.#world;
-    const cached = this.cached(record);
+    const cached = this.#cache.get(record.id, record.created);
     if (cached !== undefined) refresh(cached.standing, record, now());
     if (isRetired(policy, cached?.standing ?? standingOf(record, now()), now())) return undefined;
     const parent = await this.#systemKeys.loadUsable(this.#parentOf(record), deadline);
@@ -111,6 +137,50 @@ export class IntermediateKeys {
     if (cached === undefined) return this.#open(record, parent);
     cached.parent = parent.standing;
     return cached;
+  }
+
+  /** Why a record's key was found unusable. */
+  #whyRetired(record: EnvelopeKeyRecord): Retirement {
+    const { policy, now } = this.#world;
+    const standing = this.#cache.get(record.id, record.created)?.standing ?? standingOf(record, now());
+    return retirementOf(policy, standing, now()) ?? 'parent-retired';
+  }
+
+  /** Whether nothing is known against sealing with a key, and what is known is as recent as that asks. */
+  #maySeal(key: EnvelopeKey | undefined, isRecent: typeof isFresh): boolean {
+    if (key?.parent === undefined) return false;
+    const { policy, now } = this.#world;
+    const nowMs = now();
+    return [key.standing, key.parent].every((s) => isRecent(policy, s, nowMs) && !isRetired(policy, s, nowMs));
+  }
+
+  /** What is found, or, where the metastore is down, a key that is held but due to be looked up again. */
+  async #orStale<T>(
+    stale: EnvelopeKey | undefined,
+    deadline: Deadline,
+    find: (deadline: Deadline) => Promise<T>,
+  ): Promise<T | EnvelopeKey> {
+    if (stale === undefined) return find(deadline);
+    const { policy, now, events } = this.#world;
+    const limits = { deadlineAtMs: Math.min(deadline.atMs, now() + STALE_PATIENCE_MS), signal: deadline.signal };
+    try {
+      return await withDeadline(limits, now, find);
+    } catch (error) {
+      deadline.signal.throwIfAborted();
+      if (!(error instanceof KeyfoldError && OUTAGES.has(error.code))) throw error;
+      const untilMs = now() + SPARE_MS;
+      stale.sparedUntilMs = untilMs;
+      for (const standing of [stale.standing, stale.parent])
+        if (standing !== undefined) spare(policy, standing, untilMs);
+      events.servedStale(metaOf(stale.standing));
+      return stale;
+    }
+  }
+
+  /** Counts a hit or a miss. */
+  #used(key: EnvelopeKey | undefined): EnvelopeKey | undefined {
+    this.#world.events.cacheUsed('intermediate', key === undefined ? 'miss' : 'hit');
+    return key;
   }
 
   async #openForReading(record: EnvelopeKeyRecord, deadline: Deadline): Promise<EnvelopeKey> {

@@ -2,13 +2,22 @@ import type { EnvelopeKey } from './envelope-key.ts';
 import type { EpochSeconds, KeyId } from './ids.ts';
 import type { Clock } from './ports.ts';
 
+/** What bounds a {@link KeyCache}. */
+export interface KeyCacheLimits {
+  readonly maxKeys: number;
+  readonly maxAgeMs: number;
+  /** How much longer a key is held, to be asked for as stale. */
+  readonly graceMs: number;
+  /** Told when a key is dropped because the cache is full. */
+  readonly evicted: () => void;
+}
+
 /**
  * Keys in the clear, kept between requests: at most so many, the least recently used going first, each for at most so
  * long. It holds no request's data and no decisions: who uses a key says whether it still may be.
  */
 export class KeyCache {
-  readonly #maxKeys: number;
-  readonly #maxAgeMs: number;
+  readonly #limits: KeyCacheLimits;
   readonly #now: Clock;
   /** In the order of last use, oldest first. */
   readonly #keys = new Map<string, EnvelopeKey>();
@@ -17,9 +26,8 @@ export class KeyCache {
   #newest: EnvelopeKey | undefined;
   #sweptAtMs: number;
 
-  constructor(maxKeys: number, maxAgeMs: number, now: Clock) {
-    this.#maxKeys = maxKeys;
-    this.#maxAgeMs = maxAgeMs;
+  constructor(limits: KeyCacheLimits, now: Clock) {
+    this.#limits = limits;
     this.#now = now;
     this.#sweptAtMs = now();
   }
@@ -31,8 +39,7 @@ export class KeyCache {
 
   /** The key of that very id and time; undefined where it is not held or has been for too long. */
   get(id: KeyId, created: EpochSeconds): EnvelopeKey | undefined {
-    const latest = this.#latest.get(id);
-    return this.#use(latest?.standing.created === created ? latest : this.#keys.get(cacheKey(id, created)));
+    return this.#use(this.#find(id, created));
   }
 
   /** The key that was put to seal with; undefined where there is none or it has been held for too long. */
@@ -40,10 +47,19 @@ export class KeyCache {
     return this.#use(this.#latest.get(id));
   }
 
+  /** As {@link get}, or as {@link latest} without a time, but also in the grace that follows the maximum age. */
+  stale(id: KeyId, created?: EpochSeconds): EnvelopeKey | undefined {
+    const key = created === undefined ? this.#latest.get(id) : this.#find(id, created);
+    return key === undefined || this.#isPast(key, this.#limits.graceMs) ? undefined : key;
+  }
+
   /** Holds a key, in the place of one of the same id and time. */
   put(key: EnvelopeKey): void {
     this.#touch(key);
-    if (this.#keys.size > this.#maxKeys) this.#drop(this.#keys.values().next().value);
+    if (this.#keys.size > this.#limits.maxKeys) {
+      this.#drop(this.#keys.values().next().value);
+      this.#limits.evicted();
+    }
     this.#sweep();
   }
 
@@ -56,10 +72,11 @@ export class KeyCache {
 
   #use(key: EnvelopeKey | undefined): EnvelopeKey | undefined {
     if (key === undefined) return undefined;
-    if (this.#isTooOld(key)) {
+    if (this.#isPast(key, this.#limits.graceMs)) {
       this.#drop(key);
       return undefined;
     }
+    if (this.#isPast(key, 0) && this.#now() >= key.sparedUntilMs) return undefined;
     this.#touch(key);
     return key;
   }
@@ -72,8 +89,14 @@ export class KeyCache {
     this.#keys.set(name, key);
   }
 
-  #isTooOld(key: EnvelopeKey): boolean {
-    return this.#now() - key.loadedAtMs >= this.#maxAgeMs;
+  #find(id: KeyId, created: EpochSeconds): EnvelopeKey | undefined {
+    const latest = this.#latest.get(id);
+    return latest?.standing.created === created ? latest : this.#keys.get(cacheKey(id, created));
+  }
+
+  /** Whether the key's maximum age, and so much more, is over. */
+  #isPast(key: EnvelopeKey, graceMs: number): boolean {
+    return this.#now() - key.loadedAtMs >= this.#limits.maxAgeMs + graceMs;
   }
 
   #drop(key: EnvelopeKey | undefined): void {
@@ -86,9 +109,10 @@ export class KeyCache {
 
   /** Drops keys that nobody asks for any more, once in a maximum age. */
   #sweep(): void {
-    if (this.#now() - this.#sweptAtMs < this.#maxAgeMs) return;
+    const { maxAgeMs, graceMs } = this.#limits;
+    if (this.#now() - this.#sweptAtMs < maxAgeMs) return;
     this.#sweptAtMs = this.#now();
-    for (const key of this.#keys.values()) if (this.#isTooOld(key)) this.#drop(key);
+    for (const key of this.#keys.values()) if (this.#isPast(key, graceMs)) this.#drop(key);
   }
 }
 

@@ -1,6 +1,6 @@
 import type { CryptoPolicy } from './crypto-policy.ts';
 import type { KeyMeta } from './ids.ts';
-import type { EnvelopeKeyRecord } from './ports.ts';
+import type { EnvelopeKeyRecord, Retirement } from './ports.ts';
 
 /** What a process knows of a key. One object is shared by all that hang under the key, so that news reaches them at once. */
 export interface KeyStanding extends KeyMeta {
@@ -8,13 +8,22 @@ export interface KeyStanding extends KeyMeta {
   revoked: boolean;
   /** Set when this process drew the key's last seal (CryptoPolicy `wearsOut`). */
   worn: boolean;
-  /** When the metastore was last asked, in milliseconds since 1970. */
+  /** When the metastore last answered, in milliseconds since 1970. */
   checkedAtMs: number;
+  /** Until when what is known is taken for fresh, since the metastore has just failed to say. */
+  sparedUntilMs: number;
 }
 
 /** The standing of a key that was just read or made. */
 export function standingOf(record: EnvelopeKeyRecord, nowMs: number): KeyStanding {
-  return { id: record.id, created: record.created, revoked: record.revoked, worn: false, checkedAtMs: nowMs };
+  return {
+    id: record.id,
+    created: record.created,
+    revoked: record.revoked,
+    worn: false,
+    checkedAtMs: nowMs,
+    sparedUntilMs: 0,
+  };
 }
 
 /** Takes over what the metastore has just said. */
@@ -28,12 +37,30 @@ export function isExpired(policy: CryptoPolicy, created: number, nowMs: number):
   return nowMs > created * 1000 + policy.expireAfterMs;
 }
 
-/** Whether the key, as far as is known, may no longer seal: it still opens what it sealed. */
+/** Why the key, as far as is known, may no longer seal; undefined where it may. It still opens what it sealed. */
+export function retirementOf(policy: CryptoPolicy, standing: KeyStanding, nowMs: number): Retirement | undefined {
+  if (standing.revoked) return 'revoked';
+  if (standing.worn) return 'worn';
+  return isExpired(policy, standing.created, nowMs) ? 'expired' : undefined;
+}
+
+/** Whether the key, as far as is known, may no longer seal. */
 export function isRetired(policy: CryptoPolicy, standing: KeyStanding, nowMs: number): boolean {
-  return standing.revoked || standing.worn || isExpired(policy, standing.created, nowMs);
+  return retirementOf(policy, standing, nowMs) !== undefined;
 }
 
 /** Whether what is known was learnt recently enough to seal by. */
 export function isFresh(policy: CryptoPolicy, standing: KeyStanding, nowMs: number): boolean {
-  return nowMs - standing.checkedAtMs < policy.revokeCheckIntervalMs;
+  return nowMs - standing.checkedAtMs < policy.revokeCheckIntervalMs || nowMs < standing.sparedUntilMs;
+}
+
+/** Takes what is known for fresh for a moment, within the grace, so that not every request waits for a metastore that is down. */
+export function spare(policy: CryptoPolicy, standing: KeyStanding, untilMs: number): void {
+  const graceEndsAtMs = standing.checkedAtMs + policy.revokeCheckIntervalMs + policy.staleGraceMs;
+  standing.sparedUntilMs = Math.min(untilMs, graceEndsAtMs);
+}
+
+/** Whether what is known is recent enough to seal by while the metastore is down. */
+export function isInGrace(policy: CryptoPolicy, standing: KeyStanding, nowMs: number): boolean {
+  return nowMs - standing.checkedAtMs < policy.revokeCheckIntervalMs + policy.staleGraceMs;
 }

@@ -54,5 +54,25 @@ export type Unwrapped = { readonly key: Buffer } | { readonly unreadable: string
 /** What an operator wants to know of and no caller sees. */
 export interface EnvelopeEvents {
   /** A System Key or an Intermediate Key was made and stored. */
-  keyCreated(kind: 'system' | 'intermediate', key: KeyMeta): void;
+  keyCreated(kind: KeyKind, key: KeyMeta): void;
+  /** A key has been followed by a new one, and why. */
+  keyRetired(kind: KeyKind, key: KeyMeta, why: Retirement): void;
+  /** A key was wanted and was in the cache or not; or one was dropped from a full cache. */
+  cacheUsed(kind: KeyKind, outcome: 'hit' | 'miss' | 'eviction'): void;
+  /** The metastore is down, and an Intermediate Key goes on serving without it (CryptoPolicy `staleGraceMs`). */
+  servedStale(key: KeyMeta): void;
 }
+
+/** The two kinds of keys that the metastore keeps. */
+export type KeyKind = 'system' | 'intermediate';
+
+/** Why a key seals nothing new: too old, withdrawn, sealed enough, or the System Key over it is one of these or gone. */
+export type Retirement = 'expired' | 'revoked' | 'worn' | 'parent-retired';
+
+/** For who wants to know nothing. */
+export const NO_ENVELOPE_EVENTS: EnvelopeEvents = {
+  keyCreated: () => {},
+  keyRetired: () => {},
+  cacheUsed: () => {},
+  servedStale: () => {},
+};

@@ -14,6 +14,7 @@ import {
   type ServiceNames,
 } from './ids.ts';
 import { IntermediateKeys } from './intermediate-keys.ts';
+import { NO_ENVELOPE_EVENTS } from './ports.ts';
 import type { Clock, EnvelopeEvents, KeyManagementService, Metastore } from './ports.ts';
 import { SystemKeys } from './system-keys.ts';
 
@@ -39,7 +40,7 @@ export class SessionFactory {
 
   /** @throws KeyfoldError `InvalidConfiguration`, listing what is wrong with the names or with the policy */
   constructor(options: SessionFactoryOptions) {
-    const { metastore, kms, now = Date.now, events = { keyCreated: () => {} } } = options;
+    const { metastore, kms, now = Date.now, events = NO_ENVELOPE_EVENTS } = options;
     this.#naming = new KeyNaming(options);
     this.#policy = cryptoPolicy(options.policy);
     this.#now = now;
@@ -78,10 +79,9 @@ export class Session {
 
   /** Seals a payload, which may be empty and stays the caller's. */
   async encrypt(plaintext: Uint8Array, limits: RequestLimits = {}): Promise<DataRowRecord> {
-    const key = this.#keys.cachedLatest(this.#keyId) ?? (await this.#latestKey(limits));
-    const record = sealDataRow(key, plaintext, this.#now());
-    this.#drawWear(key);
-    return record;
+    let key = this.#keys.cachedLatest(this.#keyId) ?? (await this.#latestKey(limits));
+    if (this.#policy.wearsOut()) key = await this.#successorOf(key, limits);
+    return sealDataRow(key, plaintext, this.#now());
   }
 
   /**
@@ -105,11 +105,10 @@ export class Session {
   ): Promise<{ record: DataRowRecord; rewrapped: boolean }> {
     const meta = this.#parentOf(record);
     const from = this.#keys.cached(meta) ?? (await this.#load(meta, limits));
-    const to = this.#keys.cachedLatest(this.#keyId) ?? (await this.#latestKey(limits));
+    let to = this.#keys.cachedLatest(this.#keyId) ?? (await this.#latestKey(limits));
+    if (to !== from && this.#policy.wearsOut()) to = await this.#successorOf(to, limits);
     const moved = rewrapDataRow(from, to, record);
-    const rewrapped = moved !== record;
-    if (rewrapped) this.#drawWear(to);
-    return { record: moved, rewrapped };
+    return { record: moved, rewrapped: moved !== record };
   }
 
   #latestKey(limits: RequestLimits): Promise<EnvelopeKey> {
@@ -131,7 +130,9 @@ export class Session {
     throw recordUnreadable('it names a key that is not of this partition');
   }
 
-  #drawWear(key: EnvelopeKey): void {
-    if (this.#policy.wearsOut()) key.standing.worn = true;
+  /** The key that takes the place of one that has sealed enough. */
+  #successorOf(key: EnvelopeKey, limits: RequestLimits): Promise<EnvelopeKey> {
+    key.standing.worn = true;
+    return this.#latestKey(limits);
   }
 }

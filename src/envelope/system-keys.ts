@@ -2,9 +2,9 @@ import { createdNow, type CryptoPolicy } from './crypto-policy.ts';
 import { EnvelopeKey } from './envelope-key.ts';
 import { keyRowUnreadable, KeyfoldError } from './errors.ts';
 import { Flights } from './flights.ts';
-import type { EpochSeconds, KeyId, KeyMeta } from './ids.ts';
+import { metaOf, type KeyId, type KeyMeta } from './ids.ts';
 import { KeyCache } from './key-cache.ts';
-import { isExpired, isFresh, isRetired, refresh, standingOf, type KeyStanding } from './key-standing.ts';
+import { isExpired, isFresh, isRetired, refresh, retirementOf, standingOf, type KeyStanding } from './key-standing.ts';
 import type { Clock, Deadline, EnvelopeEvents, EnvelopeKeyRecord, KeyManagementService, Metastore } from './ports.ts';
 import { KEY_BYTES, randomKeyBytes } from './random.ts';
 
@@ -32,10 +32,18 @@ export class SystemKeys {
   readonly #latest: Flights<EnvelopeKey>;
 
   constructor(id: KeyId, world: KeyWorld) {
-    const { policy, now } = world;
+    const { policy, now, events } = world;
     this.#id = id;
     this.#world = world;
-    this.#cache = new KeyCache(policy.maxSystemKeys, policy.systemKeyMaxAgeMs, now);
+    this.#cache = new KeyCache(
+      {
+        maxKeys: policy.maxSystemKeys,
+        maxAgeMs: policy.systemKeyMaxAgeMs,
+        graceMs: 0,
+        evicted: () => events.cacheUsed('system', 'eviction'),
+      },
+      now,
+    );
     this.#reads = new Flights(policy.flightTimeoutMs, now);
     this.#unwraps = new Flights(policy.flightTimeoutMs, now);
     this.#latest = new Flights(policy.flightTimeoutMs, now);
@@ -43,7 +51,7 @@ export class SystemKeys {
 
   /** The key of that very id and time, to open with, whatever its standing; undefined where its row is absent. */
   async load(meta: KeyMeta, deadline: Deadline): Promise<EnvelopeKey | undefined> {
-    const cached = this.#cache.get(meta.id, meta.created);
+    const cached = this.#used(this.#cache.get(meta.id, meta.created));
     if (cached !== undefined) return cached;
     const record = await this.#read(meta, deadline);
     return record && this.#unwrap(record, deadline);
@@ -54,9 +62,8 @@ export class SystemKeys {
     const { policy, now } = this.#world;
     const known = this.#standings.get(nameOf(meta));
     if (isExpired(policy, meta.created, now()) || known?.revoked === true) return undefined;
-    const cached = this.#cache.get(meta.id, meta.created);
-    const fresh = cached !== undefined && isFresh(policy, cached.standing, now());
-    const key = fresh ? cached : await this.#readUsable(meta, deadline);
+    const cached = this.#used(this.#ifMaySeal(this.#cache.get(meta.id, meta.created)));
+    const key = cached ?? (await this.#readUsable(meta, deadline));
     // One that may seal serves new Intermediate Keys as well as the very latest would, and costs no look for that.
     if (key !== undefined) this.#cache.putLatest(key);
     return key;
@@ -69,11 +76,8 @@ export class SystemKeys {
 
   /** The key to seal new Intermediate Keys with; made, where there is none that may. */
   async latest(deadline: Deadline): Promise<EnvelopeKey> {
-    const { policy, now } = this.#world;
-    const cached = this.#cache.latest(this.#id);
-    if (cached !== undefined && isFresh(policy, cached.standing, now()) && !isRetired(policy, cached.standing, now())) {
-      return cached;
-    }
+    const cached = this.#used(this.#ifMaySeal(this.#cache.latest(this.#id)));
+    if (cached !== undefined) return cached;
     return this.#latest.join(this.#id, deadline, (shared) => this.#loadOrCreate(shared));
   }
 
@@ -85,7 +89,7 @@ export class SystemKeys {
         this.#cache.putLatest(key);
         return key;
       }
-      const made = await this.#create(record?.created, deadline);
+      const made = await this.#create(record, deadline);
       if (made instanceof EnvelopeKey) return made;
       record = made;
     }
@@ -93,9 +97,9 @@ export class SystemKeys {
   }
 
   /** Makes a key, or finds that another process just has: then its record. */
-  async #create(previous: EpochSeconds | undefined, deadline: Deadline): Promise<EnvelopeKey | EnvelopeKeyRecord> {
+  async #create(previous: EnvelopeKeyRecord | undefined, deadline: Deadline): Promise<EnvelopeKey | EnvelopeKeyRecord> {
     const { metastore, kms, policy, now, events } = this.#world;
-    const created = createdNow(policy, now(), previous);
+    const created = createdNow(policy, now(), previous?.created);
     const bytes = randomKeyBytes();
     try {
       const encryptedKey = await kms.wrap(bytes, deadline);
@@ -104,6 +108,8 @@ export class SystemKeys {
         return await loadWinner(metastore, record, deadline);
       }
       events.keyCreated('system', { id: this.#id, created });
+      const why = previous && retirementOf(policy, this.#standing(previous), now());
+      if (previous !== undefined && why !== undefined) events.keyRetired('system', metaOf(previous), why);
       const key = new EnvelopeKey(bytes, now(), this.#standing(record));
       this.#cache.putLatest(key);
       return key;
@@ -119,11 +125,24 @@ export class SystemKeys {
     return isRetired(policy, standing, now()) ? undefined : this.#unwrap(record, deadline);
   }
 
+  /** The key, unless it is retired or due to be looked up again. */
+  #ifMaySeal(key: EnvelopeKey | undefined): EnvelopeKey | undefined {
+    const { policy, now } = this.#world;
+    if (key === undefined || !isFresh(policy, key.standing, now())) return undefined;
+    return isRetired(policy, key.standing, now()) ? undefined : key;
+  }
+
+  /** Counts a hit or a miss. */
+  #used(key: EnvelopeKey | undefined): EnvelopeKey | undefined {
+    this.#world.events.cacheUsed('system', key === undefined ? 'miss' : 'hit');
+    return key;
+  }
+
   /** What is known of a key now that its record has been read. */
   #standing(record: EnvelopeKeyRecord): KeyStanding {
     const { policy, now } = this.#world;
     const name = nameOf(record);
-    const known = this.#standings.get(name);
+    const known = this.#standings.get(name) ?? this.#cache.stale(record.id, record.created)?.standing;
     const standing = known ?? standingOf(record, now());
     if (known !== undefined) refresh(known, record, now());
     this.#standings.delete(name);

@@ -1,8 +1,10 @@
 import { DecryptCommand, EncryptCommand, GenerateDataKeyCommand, KMSClient } from '@aws-sdk/client-kms';
 import { orAborted } from '../envelope/deadline.ts';
 import type { Deadline } from '../envelope/ports.ts';
+import { KEY_BYTES } from '../envelope/random.ts';
 import { classify, RegionFault, type KmsAction } from './faults.ts';
 import { parseKmsArn } from './key-arn.ts';
+import type { KmsRegion, Wrap } from './kms-region.ts';
 
 /** How long one call may take. */
 export interface KmsTimeouts {
@@ -11,43 +13,31 @@ export interface KmsTimeouts {
   readonly requestTimeoutMs: number;
 }
 
-/** A region as it was when last spoken to. */
-export interface RegionState {
+/** What {@link RegionalKms} is made of. */
+export interface RegionalKmsOptions {
   readonly region: string;
-  /** `unknown` until the first call ends. */
-  readonly state: 'ok' | 'unknown' | RegionFault['faultClass'];
-  /** Why the last call failed; absent after one that did not. */
-  readonly lastError?: string;
-  /** When, in milliseconds since 1970; absent before the first call. */
-  readonly atMs?: number;
+  /** A key ARN or an alias ARN. */
+  readonly keyArn: string;
+  /** Those whose keys may be used. */
+  readonly accounts: ReadonlySet<string>;
+  readonly timeouts: KmsTimeouts;
+  /** Replaces AWS's own, for an emulator. */
+  readonly endpoint: string | undefined;
 }
 
-/**
- * KMS in one region. Each method throws a RegionFault, or the deadline's reason, and makes one call: who retries is
- * decided above. Buffers with a plaintext key are the caller's, who zeroes them.
- */
-export class RegionalKms {
+/** AWS KMS in one region, through the AWS SDK without its retries. */
+export class RegionalKms implements KmsRegion {
   readonly region: string;
-  /** What the region is configured with: a key ARN or an alias ARN. */
   readonly keyArn: string;
   readonly #accounts: ReadonlySet<string>;
   readonly #client: KMSClient;
   readonly #requestTimeoutMs: number;
-  #state: RegionState;
 
-  /** `accounts` are those whose keys may be used. `endpoint` replaces AWS's own, for an emulator. */
-  constructor(
-    region: string,
-    keyArn: string,
-    accounts: ReadonlySet<string>,
-    timeouts: KmsTimeouts,
-    endpoint: string | undefined,
-  ) {
+  constructor({ region, keyArn, accounts, timeouts, endpoint }: RegionalKmsOptions) {
     this.region = region;
     this.keyArn = keyArn;
     this.#accounts = accounts;
     this.#requestTimeoutMs = timeouts.requestTimeoutMs;
-    this.#state = { region, state: 'unknown' };
     this.#client = new KMSClient({
       region,
       ...(endpoint === undefined ? {} : { endpoint }),
@@ -60,87 +50,80 @@ export class RegionalKms {
     });
   }
 
-  /** What the last call found; makes none. */
-  get state(): RegionState {
-    return this.#state;
-  }
-
-  /** A new data key of 256 bits, in the clear and wrapped by the configured key, whose ARN KMS tells. */
-  async generateDataKey(deadline: Deadline): Promise<{ plaintext: Buffer; wrapped: Uint8Array; arn: string }> {
+  async generateDataKey(deadline: Deadline): Promise<Wrap & { plaintext: Buffer }> {
     return this.#call('GenerateDataKey', deadline, async (abortSignal) => {
       const command = new GenerateDataKeyCommand({ KeyId: this.keyArn, KeySpec: 'AES_256' });
-      const answer = await this.#client.send(command, { abortSignal });
-      const plaintext = owned(answer.Plaintext);
-      this.#refuseStranger('GenerateDataKey', answer.KeyId, plaintext);
-      return { plaintext, wrapped: this.#present('GenerateDataKey', answer.CiphertextBlob), arn: answer.KeyId };
+      const { Plaintext, CiphertextBlob, KeyId } = await this.#client.send(command, { abortSignal });
+      return zeroedOnThrow(Plaintext, (plaintext) => {
+        if (plaintext.length !== KEY_BYTES) throw this.#incomplete('GenerateDataKey');
+        const arn = this.#keyUsed('GenerateDataKey', this.keyArn, KeyId);
+        return { plaintext, wrapped: this.#present('GenerateDataKey', CiphertextBlob), arn };
+      });
     });
   }
 
-  /** Wraps a data key under the configured key, whose ARN KMS tells. */
-  async encrypt(plaintext: Uint8Array, deadline: Deadline): Promise<{ wrapped: Uint8Array; arn: string }> {
+  async encrypt(plaintext: Uint8Array, deadline: Deadline): Promise<Wrap> {
     return this.#call('Encrypt', deadline, async (abortSignal) => {
       const command = new EncryptCommand({ KeyId: this.keyArn, Plaintext: plaintext });
-      const answer = await this.#client.send(command, { abortSignal });
-      this.#refuseStranger('Encrypt', answer.KeyId);
-      return { wrapped: this.#present('Encrypt', answer.CiphertextBlob), arn: answer.KeyId };
+      const { CiphertextBlob, KeyId } = await this.#client.send(command, { abortSignal });
+      const arn = this.#keyUsed('Encrypt', this.keyArn, KeyId);
+      return { wrapped: this.#present('Encrypt', CiphertextBlob), arn };
     });
   }
 
-  /**
-   * Unwraps a data key.
-   * @param keyId the key to use: a key ARN, which KMS must then say it used; an alias; or undefined, for the key that the
-   * ciphertext itself names
-   */
   async decrypt(wrapped: Uint8Array, keyId: string | undefined, deadline: Deadline): Promise<Buffer> {
     const named = keyId === undefined ? undefined : parseKmsArn(keyId);
     if (named !== undefined && !this.#accounts.has(named.account)) throw this.#stranger('Decrypt');
     return this.#call('Decrypt', deadline, async (abortSignal) => {
       const command = new DecryptCommand({ CiphertextBlob: wrapped, ...(keyId === undefined ? {} : { KeyId: keyId }) });
-      const answer = await this.#client.send(command, { abortSignal });
-      const plaintext = owned(answer.Plaintext);
-      this.#refuseStranger('Decrypt', answer.KeyId, plaintext);
-      if (named?.kind === 'key' && answer.KeyId !== keyId) {
-        plaintext.fill(0);
-        throw new RegionFault(this.region, 'Decrypt', 'corrupt', 'AnotherKeyUsed');
-      }
-      return plaintext;
+      const { Plaintext, KeyId } = await this.#client.send(command, { abortSignal });
+      return zeroedOnThrow(Plaintext, (plaintext) => {
+        this.#keyUsed('Decrypt', keyId, KeyId);
+        return plaintext;
+      });
     });
   }
 
   async #call<T>(action: KmsAction, deadline: Deadline, send: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const attempt = AbortSignal.any([deadline.signal, AbortSignal.timeout(this.#requestTimeoutMs)]);
     try {
-      const answer = await orAborted(send(attempt), attempt);
-      this.#state = { region: this.region, state: 'ok', atMs: Date.now() };
-      return answer;
+      return await orAborted(send(attempt), attempt);
     } catch (error) {
       deadline.signal.throwIfAborted();
-      const fault = error instanceof RegionFault ? error : classify(this.region, action, error);
-      this.#state = { region: this.region, state: fault.faultClass, lastError: fault.errorName, atMs: Date.now() };
-      throw fault;
+      throw error instanceof RegionFault ? error : classify(this.region, action, error);
     }
   }
 
-  /** Refuses an answer unless KMS says that it used a key of ours; the plaintext it came with is then zeroed. */
-  #refuseStranger(action: KmsAction, keyId: string | undefined, plaintext?: Buffer): asserts keyId is string {
-    if (keyId === undefined) throw new RegionFault(this.region, action, 'unavailable', 'IncompleteAnswer');
-    const used = parseKmsArn(keyId);
-    if (used?.kind === 'key' && this.#accounts.has(used.account)) return;
-    plaintext?.fill(0);
-    throw this.#stranger(action);
+  /** The ARN of the key that KMS says it used. Refused unless it is of our accounts, and the very one where one was named. */
+  #keyUsed(action: KmsAction, asked: string | undefined, used: string | undefined): string {
+    if (used === undefined) throw this.#incomplete(action);
+    const arn = parseKmsArn(used);
+    if (arn?.kind !== 'key' || !this.#accounts.has(arn.account)) throw this.#stranger(action);
+    if (asked === undefined || parseKmsArn(asked)?.kind !== 'key' || asked === used) return used;
+    throw new RegionFault(this.region, action, 'corrupt', 'AnotherKeyUsed');
+  }
+
+  #present(action: KmsAction, bytes: Uint8Array | undefined): Uint8Array {
+    if (bytes !== undefined && bytes.length > 0) return bytes;
+    throw this.#incomplete(action);
   }
 
   #stranger(action: KmsAction): RegionFault {
     return new RegionFault(this.region, action, 'corrupt', 'KeyOfAnotherAccount');
   }
 
-  #present(action: KmsAction, bytes: Uint8Array | undefined): Uint8Array {
-    if (bytes !== undefined && bytes.length > 0) return bytes;
-    throw new RegionFault(this.region, action, 'unavailable', 'IncompleteAnswer');
+  #incomplete(action: KmsAction): RegionFault {
+    return new RegionFault(this.region, action, 'unavailable', 'IncompleteAnswer');
   }
 }
 
-/** The same bytes as a Buffer; none where there are none. */
-function owned(bytes: Uint8Array | undefined): Buffer {
-  return bytes === undefined ? Buffer.alloc(0) : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+/** Makes something of a plaintext that KMS has answered with; its bytes are zeroed where that throws. */
+function zeroedOnThrow<T>(bytes: Uint8Array = new Uint8Array(), use: (plaintext: Buffer) => T): T {
+  const plaintext = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  try {
+    return use(plaintext);
+  } catch (error) {
+    plaintext.fill(0);
+    throw error;
+  }
 }

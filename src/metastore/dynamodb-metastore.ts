@@ -22,27 +22,39 @@ export interface DynamoDbMetastoreOptions {
   readonly connectionTimeoutMs?: number;
   /** For one attempt, of which the SDK makes up to three. */
   readonly requestTimeoutMs?: number;
+  readonly events?: MetastoreEvents;
 }
+
+/** What an operator wants to know of the metastore and no caller sees. */
+export interface MetastoreEvents {
+  /** One request, with all its attempts, has ended; `errorName` where it failed. */
+  metastoreCalled(action: MetastoreAction, latencyMs: number, errorName?: string): void;
+}
+
+/** The DynamoDB actions that this service calls. */
+export type MetastoreAction = 'GetItem' | 'Query' | 'PutItem' | 'UpdateItem';
 
 /** The table as it was when last spoken to. */
 export interface MetastoreState {
   /** `unknown` until the first call ends. */
   readonly state: 'ok' | 'unknown' | 'unavailable';
-  /** Why the last call failed; absent after one that did not. */
-  readonly lastError?: string;
   /** When, in milliseconds since 1970; absent before the first call. */
   readonly atMs?: number;
+  /** The last failure, even if calls have succeeded since; absent where there was none. */
+  readonly lastError?: { readonly errorName: string; readonly atMs: number };
 }
 
 /** Key records in a DynamoDB table of Asherah's shape. Throttling and 5xx are retried by the SDK's standard mode. */
 export class DynamoDbMetastore implements Metastore {
   readonly #client: DynamoDBClient;
   readonly #tableName: string;
+  readonly #events: MetastoreEvents;
   #state: MetastoreState = { state: 'unknown' };
 
   constructor(options: DynamoDbMetastoreOptions = {}) {
     const { tableName = 'EncryptionKey', region, endpoint } = options;
     this.#tableName = tableName;
+    this.#events = options.events ?? { metastoreCalled: () => {} };
     this.#client = new DynamoDBClient({
       ...(region === undefined ? {} : { region }),
       ...(endpoint === undefined ? {} : { endpoint }),
@@ -65,7 +77,9 @@ export class DynamoDbMetastore implements Metastore {
       Key: keyOfItem(id, created),
       ConsistentRead: true,
     });
-    const { Item } = await this.#call(deadline, (abortSignal) => this.#client.send(command, { abortSignal }));
+    const { Item } = await this.#call('GetItem', deadline, (abortSignal) =>
+      this.#client.send(command, { abortSignal }),
+    );
     return Item && decodeKeyItem(Item);
   }
 
@@ -78,7 +92,7 @@ export class DynamoDbMetastore implements Metastore {
       Limit: 1,
       ConsistentRead: true,
     });
-    const { Items } = await this.#call(deadline, (abortSignal) => this.#client.send(command, { abortSignal }));
+    const { Items } = await this.#call('Query', deadline, (abortSignal) => this.#client.send(command, { abortSignal }));
     const latest = Items?.[0];
     return latest && decodeKeyItem(latest);
   }
@@ -89,7 +103,7 @@ export class DynamoDbMetastore implements Metastore {
       Item: encodeKeyItem(record),
       ConditionExpression: 'attribute_not_exists(Id)',
     });
-    return this.#call(deadline, async (abortSignal) => {
+    return this.#call('PutItem', deadline, async (abortSignal) => {
       try {
         await this.#client.send(command, { abortSignal });
         return 'stored';
@@ -100,19 +114,28 @@ export class DynamoDbMetastore implements Metastore {
     });
   }
 
-  async #call<T>(deadline: Deadline, send: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  async #call<T>(action: MetastoreAction, deadline: Deadline, send: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const beganAtMs = Date.now();
     try {
       const answer = await orAborted(send(deadline.signal), deadline.signal);
-      this.#state = { state: 'ok', atMs: Date.now() };
+      this.#state = { ...this.#state, state: 'ok', atMs: Date.now() };
+      this.#events.metastoreCalled(action, Date.now() - beganAtMs);
       return answer;
     } catch (error) {
+      // At the deadline it is not known whose fault it was; but a metastore that has not answered is not well.
+      const name = deadline.signal.aborted ? 'NoAnswerInTime' : nameOf(error);
+      const atMs = Date.now();
+      this.#state = { state: 'unavailable', atMs, lastError: { errorName: name, atMs } };
+      this.#events.metastoreCalled(action, atMs - beganAtMs, name);
       deadline.signal.throwIfAborted();
-      const name = error instanceof Error ? error.name : 'UnknownError';
-      this.#state = { state: 'unavailable', lastError: name, atMs: Date.now() };
       // The error itself is left behind: the SDK quotes answers in some.
       throw new KeyfoldError('MetastoreUnavailable', 'The metastore does not answer.', {
         cause: new Error(`DynamoDB table ${this.#tableName}: ${name}`),
       });
     }
   }
+}
+
+function nameOf(error: unknown): string {
+  return error instanceof Error ? error.name : 'UnknownError';
 }

@@ -58,7 +58,10 @@ export function dynamoDbContract(name: string, start: () => Promise<DynamoDbUnde
       const metastore = new DynamoDbMetastore({ tableName: 'NoSuch', endpoint: server.endpoint, region: REGION });
       expect(await codeOf(metastore.loadLatest(keyRecord('_SK_x', 0).id, deadline))).toBe('MetastoreUnavailable');
       expect(await codeOf(metastore.store(keyRecord('_SK_x', 0), deadline))).toBe('MetastoreUnavailable');
-      expect(metastore.state).toMatchObject({ state: 'unavailable', lastError: 'ResourceNotFoundException' });
+      expect(metastore.state).toMatchObject({
+        state: 'unavailable',
+        lastError: { errorName: 'ResourceNotFoundException' },
+      });
     });
   });
 }

@@ -25,8 +25,8 @@ export interface KmsUnderTest {
 
 /** What an emulator does not do as KMS does, and so is not asked. */
 export interface Lacks {
-  /** A disabled key goes on working. */
-  readonly disabling?: boolean;
+  /** A key that is disabled, or to be deleted, goes on working. */
+  readonly keyStates?: boolean;
   /** A key named on Decrypt is not compared to the one that encrypted. */
   readonly keyIdOnDecrypt?: boolean;
 }
@@ -173,7 +173,8 @@ export function kmsContract(name: string, start: () => Promise<KmsUnderTest>, la
       await expect(client('us-west-2').send(command)).rejects.toMatchObject({ name: 'NotFoundException' });
     });
 
-    if (lacks.disabling !== true) {
+    // What an emulator lacks is not a test that it skips.
+    if (lacks.keyStates !== true) {
       it('refuses a disabled key until it is enabled, and one that is to be deleted', async () => {
         const KeyId = await makeKey('us-west-2');
         const kms = client('us-west-2');
@@ -185,8 +186,10 @@ export function kmsContract(name: string, start: () => Promise<KmsUnderTest>, la
         await kms.send(new ScheduleKeyDeletionCommand({ KeyId, PendingWindowInDays: 7 }));
         await expect(kms.send(command)).rejects.toMatchObject({ name: 'KMSInvalidStateException' });
       });
+    }
 
-      it.skipIf(lacks.keyIdOnDecrypt)('refuses to decrypt with a key that did not encrypt', async () => {
+    if (lacks.keyIdOnDecrypt !== true) {
+      it('refuses to decrypt with a key that did not encrypt', async () => {
         const [one, other] = [await makeKey('us-west-2'), await makeKey('us-west-2')];
         const kms = client('us-west-2');
         const { CiphertextBlob } = await kms.send(new EncryptCommand({ KeyId: one, Plaintext: Buffer.from('x') }));

@@ -58,18 +58,54 @@ describe('a new key', () => {
     expect(await service.session('p').decrypt(first)).toEqual(PAYLOAD);
   });
 
-  it('is made after the seal that draws the lot to be the last, though the old one is not revoked', async () => {
+  it('does the seal that draws the lot, though the old one is not revoked', async () => {
     let worn = false;
     const service = world.process({ policy: { wearsOut: () => worn } });
     const first = await service.session('p').encrypt(PAYLOAD);
     worn = true;
-    const last = await service.session('p').encrypt(PAYLOAD);
-    expect(last.key.parent).toEqual(first.key.parent);
-    worn = false;
     const next = await service.session('p').encrypt(PAYLOAD);
     expect(next.key.parent.created).toBeGreaterThan(first.key.parent.created);
+    worn = false;
     expect((await world.process().session('p').encrypt(PAYLOAD)).key.parent).toEqual(next.key.parent);
-    expect(await service.session('p').decrypt(last)).toEqual(PAYLOAD);
+    expect(await service.session('p').decrypt(first)).toEqual(PAYLOAD);
+  });
+
+  it('does the rewrap that draws the lot', async () => {
+    let worn = false;
+    const service = world.process({ policy: { wearsOut: () => worn } });
+    const first = await service.session('p').encrypt(PAYLOAD);
+    worn = true;
+    const next = await service.session('p').encrypt(PAYLOAD);
+    const { record } = await service.session('p').rewrap(first);
+    expect(record.key.parent.created).toBeGreaterThan(next.key.parent.created);
+    expect(await service.session('p').decrypt(record)).toEqual(PAYLOAD);
+  });
+
+  it('is made whenever the lot is drawn, even by processes that each seal once', async () => {
+    const parents = new Set<number>();
+    for (let i = 0; i < 5; i += 1) {
+      const { key } = await world
+        .process({ policy: { wearsOut: () => true } })
+        .session('p')
+        .encrypt(PAYLOAD);
+      parents.add(key.parent.created);
+    }
+    expect(parents.size).toBe(5);
+  });
+
+  it('is not made under a System Key known to be revoked, however little a process may remember', async () => {
+    const policy = { maxSystemKeys: 1 };
+    const first = await world.process().session('a').encrypt(PAYLOAD);
+    const [one] = world.metastore.ofKind('SK');
+    if (one === undefined) throw new Error('no System Key');
+    world.metastore.change(one, { revoked: true });
+    const second = await world.process().session('b').encrypt(PAYLOAD);
+    const service = world.process({ policy });
+    await service.session('a').decrypt(first);
+    await service.session('b').decrypt(second);
+    await service.session('a').decrypt(first);
+    const again = await service.session('a').encrypt(PAYLOAD);
+    expect(again.key.parent.created).toBeGreaterThan(first.key.parent.created);
   });
 });
 

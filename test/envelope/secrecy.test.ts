@@ -30,27 +30,6 @@ function formsOf(secret: Buffer): string[] {
 }
 
 describe('plaintext keys', () => {
-  it('are zeroed as soon as a key object holds them', async () => {
-    const session = world.process().session('p');
-    const record = await session.encrypt(Buffer.from(CANARY));
-    await world.process().session('p').decrypt(record);
-    expect(world.kms.plaintexts).toHaveLength(2);
-    for (const bytes of world.kms.plaintexts) expect(Buffer.from(bytes)).toEqual(Buffer.alloc(32));
-  });
-
-  it('are zeroed where KMS or the metastore fails, or a race is lost', async () => {
-    for (const failing of ['Wrap', 'Put SK']) {
-      const interfere = (call: string): void => {
-        if (call === failing) throw new Error('down');
-      };
-      world.kms.interfere = interfere;
-      world.metastore.interfere = interfere;
-      await errorOf(world.process().session('p').encrypt(Buffer.from(CANARY)));
-    }
-    expect(world.kms.plaintexts.length).toBeGreaterThan(0);
-    for (const bytes of world.kms.plaintexts) expect(Buffer.from(bytes)).toEqual(Buffer.alloc(32));
-  });
-
   it('are never printed: a key shows its id alone', () => {
     const bytes = Buffer.from('0123456789abcdef0123456789abcdef');
     const standing = { id: '_IK_p', created: 60, revoked: false, worn: false, checkedAtMs: 0 };

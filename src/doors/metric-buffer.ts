@@ -1,0 +1,61 @@
+import { MetricUnit, type Metrics } from '@aws-lambda-powertools/metrics';
+
+/** What a metric is told apart by besides the service. */
+export type Dimensions = Readonly<Record<string, string>>;
+
+type Unit = (typeof MetricUnit)[keyof typeof MetricUnit];
+
+interface Series {
+  readonly name: string;
+  readonly unit: Unit;
+  readonly dimensions: Dimensions;
+  readonly values: number[];
+}
+
+/** Counts that only grow are written at least this often, if anything is. */
+const LONGEST_GATHERING_MS = 60_000;
+
+/**
+ * Gathers metrics until the end of an invocation, and writes one line for each set of dimensions (CloudWatch's embedded metric
+ * format) instead of one for each value. They hold no request's data, so it does not matter whose invocation writes them.
+ */
+export class MetricBuffer {
+  readonly #metrics: Metrics;
+  readonly #series = new Map<string, Series>();
+  /** What every request counts: too much to write a line each time. */
+  readonly #tallies = new Map<string, number>();
+  #writtenAtMs = Date.now();
+
+  constructor(metrics: Metrics) {
+    this.#metrics = metrics;
+  }
+
+  /** Adds one value, to be written at the end of this invocation. */
+  add(name: string, unit: Unit, value: number, dimensions: Dimensions): void {
+    const key = `${name} ${JSON.stringify(dimensions)}`;
+    const series = this.#series.get(key);
+    if (series !== undefined) series.values.push(value);
+    else this.#series.set(key, { name, unit, dimensions, values: [value] });
+  }
+
+  /** Counts one, to be written with the next values or within a minute of invocations. */
+  tally(name: string): void {
+    this.#tallies.set(name, (this.#tallies.get(name) ?? 0) + 1);
+  }
+
+  /** Writes what there is to write. */
+  flush(): void {
+    const nowMs = Date.now();
+    if (this.#series.size === 0 && nowMs - this.#writtenAtMs < LONGEST_GATHERING_MS) return;
+    this.#writtenAtMs = nowMs;
+    for (const [name, count] of this.#tallies) this.add(name, MetricUnit.Count, count, {});
+    this.#tallies.clear();
+    for (const group of Map.groupBy(this.#series.values(), ({ dimensions }) => JSON.stringify(dimensions)).values()) {
+      this.#metrics.addDimensions(group[0]?.dimensions ?? {});
+      for (const { name, unit, values } of group)
+        for (const value of values) this.#metrics.addMetric(name, unit, value);
+      this.#metrics.publishStoredMetrics();
+    }
+    this.#series.clear();
+  }
+}

@@ -1,0 +1,168 @@
+import { deadlineExceeded } from '../envelope/deadline.ts';
+import type { Clock, Deadline } from '../envelope/ports.ts';
+import type { FailoverPolicy } from './failover-policy.ts';
+import { RegionFault, type KmsAction } from './faults.ts';
+import type { KmsRegion } from './kms-region.ts';
+import { isPassing, RegionHealth, type RegionState } from './region-health.ts';
+
+/** What failing over needs of the world. Passed in, so that a test or a simulation has a world of its own. */
+export interface FailoverWorld {
+  readonly now: Clock;
+  /** From 0 up to 1. */
+  readonly random: () => number;
+  /** Resolves after so long; rejects with the signal's reason where that comes first. */
+  readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
+}
+
+/** What an operator wants to know of KMS and no caller sees. */
+export interface KmsEvents {
+  /** One attempt in a region has ended, with an answer or with a fault. */
+  attempted(attempt: Attempt): void;
+  /** A region failed and is asked last for so long. */
+  coolingDown(region: string, coolDownMs: number): void;
+  /** A request was answered in another region than the preferred one. */
+  failedOver(region: string): void;
+  /** A System Key was made that this region cannot open. */
+  wrapMissing(region: string): void;
+}
+
+/** For who wants to know nothing. */
+export const NO_EVENTS: KmsEvents = {
+  attempted: () => {},
+  coolingDown: () => {},
+  failedOver: () => {},
+  wrapMissing: () => {},
+};
+
+/** One attempt to have something done in a region: one call, or several where a System Key has several wraps there. */
+export interface Attempt {
+  readonly region: string;
+  readonly action: KmsAction;
+  readonly latencyMs: number;
+  /** Absent where it succeeded. */
+  readonly fault?: RegionFault;
+}
+
+/** Something to have done by whichever region answers. */
+export interface Errand<T> {
+  readonly action: KmsAction;
+  readonly deadline: Deadline;
+  /** Throws a RegionFault where the region fails. */
+  readonly ask: (region: KmsRegion) => Promise<T>;
+}
+
+/** How one attempt ended. */
+type Outcome<T> = { readonly answer: T } | { readonly fault: RegionFault };
+
+/** Less time than this is not enough for an attempt, which is then not begun. */
+const SHORTEST_ATTEMPT_MS = 50;
+
+/** Goes through regions until one answers, and remembers which to spare. All that tries KMS again is here. */
+export class Failover {
+  readonly #health: ReadonlyMap<string, RegionHealth>;
+  readonly #policy: FailoverPolicy;
+  readonly #world: FailoverWorld;
+  readonly #events: KmsEvents;
+
+  /** `regions` in the order of preference. */
+  constructor(regions: readonly KmsRegion[], policy: FailoverPolicy, world: FailoverWorld, events: KmsEvents) {
+    this.#health = new Map(regions.map(({ region }) => [region, new RegionHealth(region, policy)]));
+    this.#policy = policy;
+    this.#world = world;
+    this.#events = events;
+  }
+
+  /** Each region as last seen, in the order of preference; makes no call. */
+  states(): RegionState[] {
+    return [...this.#health.values()].map((health) => health.stateAt(this.#world.now()));
+  }
+
+  /**
+   * The first answer of these regions, the last fault of each where there is none. The first that throttles is asked once
+   * more, since another region's quota may be a tenth of its; those that may recover are gone through again while rounds and
+   * time are left.
+   * @throws the deadline's reason
+   */
+  async firstAnswer<T>(
+    regions: readonly KmsRegion[],
+    errand: Errand<T>,
+    maxRounds = this.#policy.maxRounds,
+  ): Promise<{ readonly region: KmsRegion; readonly answer: T } | { readonly faults: RegionFault[] }> {
+    const { deadline } = errand;
+    const faults = new Map<KmsRegion, RegionFault>();
+    let hopeful = regions;
+    let mayRepeat = true;
+    for (let round = 1; ; round += 1) {
+      for (const region of this.#inOrder(hopeful)) {
+        if (!this.#hasTimeAfter(0, deadline)) return outOfTime(faults);
+        let outcome = await this.#attempt(region, errand);
+        if (mayRepeat && 'fault' in outcome && outcome.fault.faultClass === 'throttled') {
+          mayRepeat = false;
+          if (await this.#pause(1, deadline)) outcome = await this.#attempt(region, errand);
+        }
+        if ('answer' in outcome) return { region, answer: outcome.answer };
+        faults.set(region, outcome.fault);
+        if (this.#isFinal(outcome.fault)) return { faults: [...faults.values()] };
+      }
+      hopeful = hopeful.filter((region) => isPassing(faults.get(region)));
+      const goesOn = hopeful.length > 0 && round < maxRounds && (await this.#pause(round, deadline));
+      if (!goesOn) return { faults: [...faults.values()] };
+    }
+  }
+
+  /**
+   * One attempt in one region.
+   * @throws what is not the region's fault: the deadline's reason
+   */
+  async #attempt<T>(region: KmsRegion, { action, ask }: Errand<T>): Promise<Outcome<T>> {
+    const health = this.#health.get(region.region);
+    const { now, random } = this.#world;
+    const beganAtMs = now();
+    health?.begin(beganAtMs);
+    try {
+      const answer = await ask(region);
+      health?.succeeded(now());
+      this.#events.attempted({ region: region.region, action, latencyMs: now() - beganAtMs });
+      return { answer };
+    } catch (fault) {
+      if (!(fault instanceof RegionFault)) throw fault;
+      const coolDownMs = health?.failed(fault, now(), random());
+      this.#events.attempted({ region: region.region, action: fault.action, latencyMs: now() - beganAtMs, fault });
+      if (coolDownMs !== undefined) this.#events.coolingDown(region.region, coolDownMs);
+      return { fault };
+    }
+  }
+
+  /**
+   * Waits before round `round + 1`: a full-jitter exponential delay.
+   * @returns false, at once, where nothing could be done after it
+   * @throws the deadline's reason
+   */
+  async #pause(round: number, deadline: Deadline): Promise<boolean> {
+    const { baseDelayMs, longestDelayMs } = this.#policy;
+    const delayMs = this.#world.random() * Math.min(longestDelayMs, baseDelayMs * 2 ** (round - 1));
+    if (!this.#hasTimeAfter(delayMs, deadline)) return false;
+    await this.#world.sleep(delayMs, deadline.signal);
+    return true;
+  }
+
+  /** Those that are spared come last, but they come: one of them may be the last hope. */
+  #inOrder(regions: readonly KmsRegion[]): KmsRegion[] {
+    const nowMs = this.#world.now();
+    const avoidedUntilMs = ({ region }: KmsRegion): number => this.#health.get(region)?.avoidedUntilMs(nowMs) ?? 0;
+    return regions.toSorted((a, b) => avoidedUntilMs(a) - avoidedUntilMs(b));
+  }
+
+  #hasTimeAfter(delayMs: number, deadline: Deadline): boolean {
+    return this.#world.now() + delayMs + SHORTEST_ATTEMPT_MS <= deadline.atMs;
+  }
+
+  #isFinal(fault: RegionFault): boolean {
+    return this.#policy.onKeyRefused === 'fail' && fault.faultClass === 'misconfigured';
+  }
+}
+
+function outOfTime(faults: ReadonlyMap<KmsRegion, RegionFault>): { faults: RegionFault[] } {
+  if (faults.size === 0) throw deadlineExceeded();
+  return { faults: [...faults.values()] };
+}

@@ -1,0 +1,68 @@
+/** What no honest KMS answers: the checks of which key was used, and of answers that lack something. */
+import { createServer, type Server } from 'node:http';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { close, listen } from '../../local/listen.ts';
+import { RegionalKms } from '../../src/kms/regional-kms.ts';
+import { errorOf, noDeadline } from '../support/fakes.ts';
+
+const OURS = 'arn:aws:kms:us-west-2:111122223333:key/11111111-2222-3333-4444-555555555555';
+const ALIAS = 'arn:aws:kms:us-west-2:111122223333:alias/keyfold';
+const OTHER_OF_OURS = OURS.replace('key/1', 'key/9');
+const STRANGERS = OURS.replace('111122223333', '999999999999');
+const WHOLE = { KeyId: OURS, Plaintext: Buffer.alloc(32, 7).toString('base64'), CiphertextBlob: 'YWJj' };
+
+let server: Server;
+let endpoint: string;
+let answer: object;
+
+beforeAll(async () => {
+  server = createServer((request, response) => {
+    request.resume();
+    response.writeHead(200, { 'content-type': 'application/x-amz-json-1.1' }).end(JSON.stringify(answer));
+  });
+  endpoint = `http://127.0.0.1:${await listen(server, 0)}`;
+});
+afterAll(() => close(server));
+
+function connect(keyArn: string): RegionalKms {
+  const timeouts = { connectionTimeoutMs: 1000, requestTimeoutMs: 1000 };
+  return new RegionalKms({ region: 'us-west-2', keyArn, accounts: new Set(['111122223333']), timeouts, endpoint });
+}
+
+const ACTIONS = {
+  GenerateDataKey: (keyArn: string) => connect(keyArn).generateDataKey(noDeadline()),
+  Encrypt: (keyArn: string) => connect(keyArn).encrypt(Buffer.alloc(32), noDeadline()),
+  Decrypt: (keyArn: string) => connect(keyArn).decrypt(Buffer.from('abc'), keyArn, noDeadline()),
+};
+
+describe.for(Object.entries(ACTIONS))('an answer of %s', ([action, act]) => {
+  it('is taken where it is whole and of the key that was named, or of one behind the alias', async () => {
+    answer = WHOLE;
+    await act(OURS);
+    await act(ALIAS);
+  });
+
+  it.for([
+    [OURS, { KeyId: STRANGERS }, 'corrupt', 'KeyOfAnotherAccount'],
+    [ALIAS, { KeyId: STRANGERS }, 'corrupt', 'KeyOfAnotherAccount'],
+    [ALIAS, { KeyId: ALIAS }, 'corrupt', 'KeyOfAnotherAccount'],
+    [OURS, { KeyId: OTHER_OF_OURS }, 'corrupt', 'AnotherKeyUsed'],
+    [OURS, { KeyId: undefined }, 'unavailable', 'IncompleteAnswer'],
+  ] as const)('for %s is refused with %j', async ([keyArn, change, faultClass, errorName]) => {
+    answer = { ...WHOLE, ...change };
+    expect(await errorOf(act(keyArn))).toMatchObject({ region: 'us-west-2', action, faultClass, errorName });
+  });
+});
+
+it.for([
+  ['GenerateDataKey', { Plaintext: undefined }],
+  ['GenerateDataKey', { Plaintext: Buffer.alloc(16).toString('base64') }],
+  ['GenerateDataKey', { CiphertextBlob: undefined }],
+  ['Encrypt', { CiphertextBlob: undefined }],
+] as const)('an answer of %s is refused with %j, and another region may answer', async ([action, change]) => {
+  answer = { ...WHOLE, ...change };
+  expect(await errorOf(ACTIONS[action](OURS))).toMatchObject({
+    faultClass: 'unavailable',
+    errorName: 'IncompleteAnswer',
+  });
+});
