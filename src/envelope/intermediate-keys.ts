@@ -68,9 +68,8 @@ export class IntermediateKeys {
       this.#throwIfOnItsWay(meta);
       return undefined;
     };
-    return this.#orStale(this.#cache.stale(meta.id, meta.created), deadline, (d) =>
-      this.#loads.join(`${meta.created} ${meta.id}`, d, load),
-    );
+    const stale = (): EnvelopeKey | undefined => this.#cache.stale(meta.id, meta.created);
+    return this.#orStale(stale, deadline, (d) => this.#loads.join(`${meta.created} ${meta.id}`, d, load));
   }
 
   /** The key to seal with, if one is at hand that may; undefined means {@link latest} has to look or make one. */
@@ -95,10 +94,11 @@ export class IntermediateKeys {
       }
       throw lostEveryRace(id);
     };
-    const stale = this.#cache.stale(id);
-    return this.#orStale(this.#maySeal(stale, isInGrace) ? stale : undefined, deadline, (d) =>
-      this.#latest.join(id, d, find),
-    );
+    const stale = (): EnvelopeKey | undefined => {
+      const key = this.#cache.stale(id);
+      return this.#maySeal(key, isInGrace) ? key : undefined;
+    };
+    return this.#orStale(stale, deadline, (d) => this.#latest.join(id, d, find));
   }
 
   /** Makes a key, or finds that another process just has: then its record. */
@@ -129,11 +129,12 @@ export class IntermediateKeys {
   /** The key of a record just read, if it and its System Key may still seal. */
   async #usable(record: EnvelopeKeyRecord, deadline: Deadline): Promise<EnvelopeKey | undefined> {
     const { policy, now } = this.#world;
-    const cached = this.#cache.get(record.id, record.created);
-    if (cached !== undefined) refresh(cached.standing, record, now());
-    if (isRetired(policy, cached?.standing ?? standingOf(record, now()), now())) return undefined;
+    const held = this.#cache.stale(record.id, record.created);
+    if (held !== undefined) refresh(held.standing, record, now());
+    if (isRetired(policy, held?.standing ?? standingOf(record, now()), now())) return undefined;
     const parent = await this.#systemKeys.loadUsable(this.#parentOf(record), deadline);
     if (parent === undefined) return undefined;
+    const cached = this.#cache.get(record.id, record.created);
     if (cached === undefined) return this.#open(record, parent);
     cached.parent = parent.standing;
     return cached;
@@ -142,7 +143,7 @@ export class IntermediateKeys {
   /** Why a record's key was found unusable. */
   #whyRetired(record: EnvelopeKeyRecord): Retirement {
     const { policy, now } = this.#world;
-    const standing = this.#cache.get(record.id, record.created)?.standing ?? standingOf(record, now());
+    const standing = this.#cache.stale(record.id, record.created)?.standing ?? standingOf(record, now());
     return retirementOf(policy, standing, now()) ?? 'parent-retired';
   }
 
@@ -156,18 +157,20 @@ export class IntermediateKeys {
 
   /** What is found, or, where the metastore is down, a key that is held but due to be looked up again. */
   async #orStale<T>(
-    stale: EnvelopeKey | undefined,
+    findStale: () => EnvelopeKey | undefined,
     deadline: Deadline,
     find: (deadline: Deadline) => Promise<T>,
   ): Promise<T | EnvelopeKey> {
-    if (stale === undefined) return find(deadline);
+    if (findStale() === undefined) return find(deadline);
     const { policy, now, events } = this.#world;
     const limits = { deadlineAtMs: Math.min(deadline.atMs, now() + STALE_PATIENCE_MS), signal: deadline.signal };
     try {
       return await withDeadline(limits, now, find);
     } catch (error) {
       deadline.signal.throwIfAborted();
-      if (!(error instanceof KeyfoldError && OUTAGES.has(error.code))) throw error;
+      // Asked for again, since a part of the search may have told that the key is revoked.
+      const stale = findStale();
+      if (stale === undefined || !(error instanceof KeyfoldError && OUTAGES.has(error.code))) throw error;
       const untilMs = now() + SPARE_MS;
       stale.sparedUntilMs = untilMs;
       for (const standing of [stale.standing, stale.parent])

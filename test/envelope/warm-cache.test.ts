@@ -1,5 +1,8 @@
-import { beforeEach, describe, expect, it } from 'vitest';
-import { KeyfoldError } from '../../src/index.ts';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { EnvelopeKey } from '../../src/envelope/envelope-key.ts';
+import { KeyCache } from '../../src/envelope/key-cache.ts';
+import { NO_ENVELOPE_EVENTS } from '../../src/envelope/ports.ts';
+import { KeyfoldError, type DataRowRecord, type Session, type SessionFactoryOptions } from '../../src/index.ts';
 import { codeOf, errorOf, FakeWorld, MINUTE_MS } from '../support/fakes.ts';
 
 const PAYLOAD = Buffer.from('payload');
@@ -160,6 +163,17 @@ describe('a waiter', () => {
 });
 
 describe('the cache', () => {
+  it('drops keys that nobody asks for any more', () => {
+    const limits = { maxKeys: 10, maxAgeMs: 60 * MINUTE_MS, graceMs: 15 * MINUTE_MS, evicted: () => {} };
+    const cache = new KeyCache(limits, world.clock.now);
+    const key = (id: string): EnvelopeKey =>
+      new EnvelopeKey(Buffer.alloc(32), world.clock.now(), { id, created: 60 } as never);
+    cache.put(key('a'));
+    world.clock.advance(76 * MINUTE_MS);
+    cache.put(key('b'));
+    expect(cache.size).toBe(1);
+  });
+
   it('drops the plaintext of keys at their maximum age, decrypts included', async () => {
     const service = world.process({
       policy: { systemKeyMaxAgeMs: 10 * MINUTE_MS, intermediateKeyMaxAgeMs: 5 * MINUTE_MS },
@@ -214,5 +228,150 @@ describe('the cache', () => {
     expect((await service.session('p').encrypt(PAYLOAD)).key.parent.created).toBe(newer.created);
     await service.session('p').decrypt(old);
     expect((await service.session('p').encrypt(PAYLOAD)).key.parent.created).toBe(newer.created);
+  });
+});
+
+describe('while the metastore is down, a warm process', () => {
+  const stale: string[] = [];
+  let session: Session;
+  let record: DataRowRecord;
+
+  const warm = async (options: Partial<SessionFactoryOptions> = {}): Promise<void> => {
+    const events = { ...NO_ENVELOPE_EVENTS, servedStale: (key: { id: string }): unknown => stale.push(key.id) };
+    session = world.process({ events: events as never, ...options }).session('p');
+    record = await session.encrypt(PAYLOAD);
+    world.log.take();
+  };
+  const takeDown = (code: 'MetastoreUnavailable' | 'KeyRowUnreadable' = 'MetastoreUnavailable'): void => {
+    world.metastore.interfere = () => {
+      throw new KeyfoldError(code, 'down');
+    };
+  };
+
+  beforeEach(async () => {
+    stale.length = 0;
+    await warm();
+  });
+  afterEach(() => vi.useRealTimers());
+
+  it('goes on encrypting and decrypting for the grace, and says so', async () => {
+    takeDown();
+    world.clock.advance(60 * MINUTE_MS);
+    expect((await session.encrypt(PAYLOAD)).key.parent).toEqual(record.key.parent);
+    expect(await session.decrypt(record)).toEqual(PAYLOAD);
+    expect(stale).toEqual(['_IK_p_svc_prod']);
+    world.clock.advance(15 * MINUTE_MS - 1);
+    expect(await session.decrypt(record)).toEqual(PAYLOAD);
+    expect((await session.encrypt(PAYLOAD)).key.parent).toEqual(record.key.parent);
+    world.clock.advance(1);
+    expect(await codeOf(session.encrypt(PAYLOAD))).toBe('MetastoreUnavailable');
+    expect(await codeOf(session.decrypt(record))).toBe('MetastoreUnavailable');
+  });
+
+  it('asks the metastore again only after a while, and goes by what it says then', async () => {
+    takeDown();
+    world.clock.advance(60 * MINUTE_MS);
+    for (let i = 0; i < 10; i += 1) await session.encrypt(PAYLOAD);
+    expect(world.log.take()).toEqual(['Query IK']);
+    const [row] = world.metastore.ofKind('IK');
+    if (row !== undefined) world.metastore.change(row, { revoked: true });
+    world.metastore.interfere = () => {};
+    world.clock.advance(5000);
+    expect((await session.encrypt(PAYLOAD)).key.parent.created).toBeGreaterThan(record.key.parent.created);
+  });
+
+  it('waits a moment for one that stalls, not until its caller gives up', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    world.clock.advance(60 * MINUTE_MS);
+    world.metastore.interfere = () => new Promise(() => {});
+    const sealed = session.encrypt(PAYLOAD);
+    await vi.advanceTimersByTimeAsync(1000);
+    expect((await sealed).key.parent).toEqual(record.key.parent);
+  });
+
+  it("leaves at the caller's own deadline where that is sooner", async () => {
+    world.clock.advance(60 * MINUTE_MS);
+    world.metastore.interfere = () => new Promise(() => {});
+    const deadlineAtMs = world.clock.now() + 20;
+    expect(await codeOf(session.encrypt(PAYLOAD, { deadlineAtMs }))).toBe('DeadlineExceeded');
+  });
+
+  it('never encrypts with a key that it knows to be revoked', async () => {
+    const [row] = world.metastore.ofKind('IK');
+    if (row !== undefined) world.metastore.change(row, { revoked: true });
+    world.metastore.interfere = (call) => {
+      if (call.startsWith('Put')) throw new KeyfoldError('MetastoreUnavailable', 'down');
+    };
+    world.clock.advance(60 * MINUTE_MS);
+    expect(await codeOf(session.encrypt(PAYLOAD))).toBe('MetastoreUnavailable');
+    takeDown();
+    expect(await codeOf(session.encrypt(PAYLOAD))).toBe('MetastoreUnavailable');
+    expect(stale).toEqual([]);
+  });
+
+  it('takes a row that cannot be read, or KMS being down, for no such outage', async () => {
+    world.clock.advance(60 * MINUTE_MS);
+    takeDown('KeyRowUnreadable');
+    expect(await codeOf(session.encrypt(PAYLOAD))).toBe('KeyRowUnreadable');
+    world.metastore.interfere = () => {};
+    world.kms.interfere = () => {
+      throw new KeyfoldError('KmsMisconfigured', 'disabled');
+    };
+    expect(await codeOf(session.decrypt(record))).toBe('KmsMisconfigured');
+  });
+
+  it('serves nothing stale where the grace is turned off', async () => {
+    await warm({ policy: { staleGraceMs: 0 } });
+    takeDown();
+    world.clock.advance(60 * MINUTE_MS);
+    expect(await codeOf(session.encrypt(PAYLOAD))).toBe('MetastoreUnavailable');
+    expect(await codeOf(session.decrypt(record))).toBe('MetastoreUnavailable');
+  });
+});
+
+describe('a key that is absent', () => {
+  it('is not looked for again for a second, however many records name it', async () => {
+    const service = world.process();
+    const { key, data } = await service.session('p').encrypt(PAYLOAD);
+    const madeUp = { key: { ...key, parent: { ...key.parent, created: key.parent.created - 60 } }, data };
+    world.log.take();
+    for (let i = 0; i < 5; i += 1) expect(await codeOf(service.session('p').decrypt(madeUp))).toBe('RecordUnreadable');
+    expect(world.log.take()).toEqual(['Get IK']);
+    world.clock.advance(1000);
+    expect(await codeOf(service.session('p').decrypt(madeUp))).toBe('RecordUnreadable');
+    expect(world.log.take()).toEqual(['Get IK']);
+  });
+
+  it('is looked for every time where it is the latest', async () => {
+    const service = world.process();
+    world.metastore.interfere = (call) => {
+      if (call === 'Put IK') throw new KeyfoldError('MetastoreUnavailable', 'down');
+    };
+    for (let i = 0; i < 2; i += 1) await codeOf(service.session('p').encrypt(PAYLOAD));
+    expect(world.log.take().filter((call) => call === 'Query IK')).toHaveLength(2);
+  });
+});
+
+describe('a flight', () => {
+  it("has until the most patient of its waiters' deadlines, within its own", async () => {
+    const service = world.process({ policy: { flightTimeoutMs: 10_000 } });
+    const seen: number[] = [];
+    let release = (): void => {};
+    world.metastore.interfere = async (_call, deadline) => {
+      await new Promise<void>((resolve) => (release = resolve));
+      seen.push(deadline.atMs - world.clock.now());
+    };
+    const waiters = [500, 3000, 1000].map((ms) =>
+      service.session('p').encrypt(PAYLOAD, { deadlineAtMs: world.clock.now() + ms }),
+    );
+    await new Promise(setImmediate);
+    release();
+    await new Promise(setImmediate);
+    expect(seen).toEqual([3000]);
+    world.metastore.interfere = (_call, deadline) => void seen.push(deadline.atMs - world.clock.now());
+    release();
+    await Promise.all(waiters);
+    await service.session('q').encrypt(PAYLOAD);
+    expect(seen.at(-1)).toBe(10_000);
   });
 });

@@ -1,0 +1,41 @@
+import { describe, expect, it, vi } from 'vitest';
+import { cryptoPolicy } from '../../src/index.ts';
+
+/** What the next draws are made of, instead of random bytes. */
+const draws = vi.hoisted(() => ({ next: [] as number[] }));
+
+vi.mock('node:crypto', async (original) => ({
+  ...(await original<typeof import('node:crypto')>()),
+  randomFillSync: (pool: Buffer) => {
+    draws.next.forEach((value, i) => pool.writeUInt32LE(value, i * 4));
+    return pool;
+  },
+}));
+
+describe('the default policy', () => {
+  it('wears a key out with the probability 2^-27', () => {
+    const { wearsOut } = cryptoPolicy();
+    // Of the 2^32 values that 32 bits can have, the lowest 32.
+    draws.next = [0, 31, 32, 2 ** 31, 2 ** 32 - 1];
+    expect(draws.next.map(() => wearsOut())).toEqual([true, true, false, false, false]);
+  });
+
+  it('is not undone by what is undefined', () => {
+    expect(cryptoPolicy({ expireAfterMs: undefined } as never)).toEqual(cryptoPolicy());
+  });
+
+  it.for([
+    { expireAfterMs: '5' },
+    { maxSystemKeys: 0 },
+    { staleGraceMs: -1 },
+    { flightTimeoutMs: 1.5 },
+    { maxIntermediateKeys: null },
+  ])('is not replaced by %j', (changes) => {
+    const [name] = Object.keys(changes);
+    expect(() => cryptoPolicy(changes as never)).toThrow(`${name} must be a positive whole number`);
+  });
+
+  it('may have no grace', () => {
+    expect(cryptoPolicy({ staleGraceMs: 0 }).staleGraceMs).toBe(0);
+  });
+});
