@@ -173,4 +173,18 @@ describe('a problem', () => {
     const answer = await send(request('encrypt', { plaintext: HELLO }), lambdaContext(530));
     expect(answer).toMatchObject({ status: 504, body: { code: 'DeadlineExceeded' } });
   });
+
+  it('is an answer that would come too late for API Gateway, however long the function may run', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const world = new FakeWorld();
+    world.metastore.interfere = () => new Promise(() => {});
+    let answered = false;
+    const answer = openDoor({ world })(request('encrypt', { plaintext: HELLO }), lambdaContext(900_000));
+    void answer.then(() => (answered = true));
+    await vi.advanceTimersByTimeAsync(27_499);
+    expect(answered).toBe(false);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(await answer).toMatchObject({ status: 504, body: { code: 'DeadlineExceeded' } });
+    vi.useRealTimers();
+  });
 });

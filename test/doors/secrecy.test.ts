@@ -17,9 +17,15 @@ let dynamoDb: LocalDynamoDb;
 const systemKeys: Buffer[] = [];
 
 beforeAll(async () => {
+  // What an operator may set to see more must not show a body.
+  vi.stubEnv('POWERTOOLS_LOGGER_LOG_EVENT', 'true');
+  vi.stubEnv('POWERTOOLS_LOG_LEVEL', 'DEBUG');
   [kms, dynamoDb] = await Promise.all([startKmsEmulator(), startDynamoDb('EncryptionKey', 0)]);
 });
-afterAll(() => Promise.all([kms.close(), dynamoDb.close()]));
+afterAll(() => {
+  vi.unstubAllEnvs();
+  return Promise.all([kms.close(), dynamoDb.close()]);
+});
 afterEach(() => {
   vi.restoreAllMocks();
   kms.clearFaults();
