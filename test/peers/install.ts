@@ -32,8 +32,12 @@ export async function installPeers(): Promise<void> {
 
 async function requireTools(): Promise<void> {
   const needs = [
-    ['python3', ['-c', 'import sys, venv; assert sys.version_info >= (3, 11)'], 'Python 3.11 or newer, with venv'],
-    ['java', ['-version'], 'Java 17 or newer'],
+    [
+      'python3',
+      ['-c', 'import ensurepip, sys, venv; assert sys.version_info >= (3, 11)'],
+      'Python 3.11 or newer, with venv',
+    ],
+    ['sh', ['-c', "java -version 2>&1 | grep -Eq 'version \"(1[7-9]|[2-9][0-9])'"], 'Java 17 or newer'],
     ['mvn', ['-version'], 'Maven'],
   ] as const;
   const missing: string[] = [];

@@ -8,8 +8,10 @@ import {
   SessionFactory,
   StaticKms,
   type DataRowRecord,
+  type KeyMeta,
 } from '../../src/index.ts';
 import { startAsherah, GO_STATIC_KEY, type Asherah } from './asherah.ts';
+import { noDeadline } from '../support/fakes.ts';
 import { AWS_ENVIRONMENT, startDynamoDbLocal, type PeerServer } from './processes.ts';
 
 const REGION = AWS_ENVIRONMENT.AWS_REGION;
@@ -73,23 +75,27 @@ describe.for([
     }
   });
 
-  it('each goes on to a new key when one is revoked, and both still read the old records', async () => {
-    const { asherah, keyfold, revoke } = await together();
-    const old = await keyfold(-2 * DAY_MS)
-      .session('tenant')
-      .encrypt(PAYLOAD);
-    await revoke(old);
-    const ours = await keyfold(-DAY_MS).session('tenant').encrypt(PAYLOAD);
-    expect(ours.key.parent.created).toBeGreaterThan(old.key.parent.created);
-    await revoke(ours);
-    await using peer = await asherah();
-    const theirs = await peer.encrypt('tenant', PAYLOAD);
-    expect(decodeDataRowRecord(theirs).key.parent.created).toBeGreaterThan(ours.key.parent.created);
-    for (const record of [old, ours, decodeDataRowRecord(theirs)]) {
-      expect(await keyfold().session('tenant').decrypt(record)).toEqual(PAYLOAD);
-      expect(await peer.decrypt('tenant', encodeDataRowRecord(record))).toEqual(PAYLOAD);
-    }
-  });
+  it.for(['intermediate', 'system'] as const)(
+    'each goes on to a new %s key when one is revoked, and both still read the old records',
+    async (kind) => {
+      const { asherah, keyfold, revoke: revokeKey } = await together();
+      const revoke = (record: DataRowRecord): Promise<void> => revokeKey(kind, record);
+      const old = await keyfold(-2 * DAY_MS)
+        .session('tenant')
+        .encrypt(PAYLOAD);
+      await revoke(old);
+      const ours = await keyfold(-DAY_MS).session('tenant').encrypt(PAYLOAD);
+      expect(ours.key.parent.created).toBeGreaterThan(old.key.parent.created);
+      await revoke(ours);
+      await using peer = await asherah();
+      const theirs = await peer.encrypt('tenant', PAYLOAD);
+      expect(decodeDataRowRecord(theirs).key.parent.created).toBeGreaterThan(ours.key.parent.created);
+      for (const record of [old, ours, decodeDataRowRecord(theirs)]) {
+        expect(await keyfold().session('tenant').decrypt(record)).toEqual(PAYLOAD);
+        expect(await peer.decrypt('tenant', encodeDataRowRecord(record))).toEqual(PAYLOAD);
+      }
+    },
+  );
 
   it('Asherah reads a record that we have rewrapped', async () => {
     const { asherah, keyfold } = await together();
@@ -106,7 +112,8 @@ describe.for([
   async function together(): Promise<{
     asherah: () => Promise<Asherah & AsyncDisposable>;
     keyfold: (offsetMs?: number) => SessionFactory;
-    revoke: (record: DataRowRecord) => Promise<void>;
+    /** Revokes the record's Intermediate Key, or the System Key over it. */
+    revoke: (kind: 'intermediate' | 'system', record: DataRowRecord) => Promise<void>;
   }> {
     const tableName = `Keys${(tables += 1)}`;
     const { endpoint } = dynamoDb;
@@ -132,8 +139,13 @@ describe.for([
           kms: new StaticKms(GO_STATIC_KEY, {}),
           now: () => Date.now() + offsetMs,
         }),
-      revoke: async ({ key: { parent } }) => {
+      revoke: async (kind, { key: { parent: intermediate } }) => {
         const client = new DynamoDBClient({ endpoint, region: REGION });
+        const metastore = new DynamoDbMetastore({ tableName, endpoint, region: REGION });
+        const { id, created } = intermediate as KeyMeta;
+        const parent =
+          kind === 'intermediate' ? intermediate : (await metastore.load(id, created, noDeadline()))?.parent;
+        if (parent === undefined) throw new Error('the key is gone');
         await client.send(
           new UpdateItemCommand({
             TableName: tableName,

@@ -1,4 +1,5 @@
-import { CreateKeyCommand, KMSClient } from '@aws-sdk/client-kms';
+import { randomUUID } from 'node:crypto';
+import { CreateAliasCommand, CreateKeyCommand, KMSClient } from '@aws-sdk/client-kms';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createKeyTable } from '../../local/dynamodb.ts';
 import { startKmsEmulator } from '../../local/kms-emulator/kms-emulator.ts';
@@ -33,11 +34,15 @@ describe.for([
   });
   afterAll(() => Promise.all([kms.stop(), dynamoDb.stop()]));
 
-  it.for([{ regions: ['us-west-2', 'us-east-1'] }, { regions: ['us-west-2', 'us-east-1', 'eu-west-1'] }])(
-    'each opens in every one of $regions what the other wrapped in all',
-    async ({ regions }) => {
+  it.for([
+    { regions: ['us-west-2', 'us-east-1'], named: 'key' },
+    { regions: ['us-west-2', 'us-east-1', 'eu-west-1'], named: 'key' },
+    { regions: ['us-west-2', 'us-east-1'], named: 'alias' },
+  ] as const)(
+    'each opens in every one of $regions, told by $named ARNs, what the other wrapped in all',
+    async ({ regions, named }) => {
       const keys = Object.fromEntries(
-        await Promise.all(regions.map(async (region) => [region, await makeKey(region)])),
+        await Promise.all(regions.map(async (region) => [region, await makeKey(region, named)])),
       );
       for (const first of ['asherah', 'keyfold']) {
         const tableName = `Keys${(tables += 1)}`;
@@ -82,9 +87,14 @@ describe.for([
     });
   }
 
-  async function makeKey(region: string): Promise<string> {
+  /** The ARN of a new key, or of an alias of it. */
+  async function makeKey(region: string, named: 'key' | 'alias'): Promise<string> {
     const client = new KMSClient({ region, endpoint: kms.endpoint });
     const { KeyMetadata } = await client.send(new CreateKeyCommand({}));
-    return KeyMetadata?.Arn ?? '';
+    const arn = KeyMetadata?.Arn ?? '';
+    if (named === 'key') return arn;
+    const AliasName = `alias/interop-${randomUUID()}`;
+    await client.send(new CreateAliasCommand({ AliasName, TargetKeyId: arn }));
+    return arn.replace(/key\/.*/, AliasName);
   }
 });

@@ -56,11 +56,24 @@ describe('the vectors runner', () => {
     expect(output).toMatch(/0 passed, 3 failed, 0 skipped\n$/);
   });
 
-  it('passes what only Asherah Go opens and we refuse, and skips what we open too', async () => {
-    const lenient = ['go-lenient'];
-    const refused = await withOneCase((vector) => Object.assign(vector, { tags: lenient, drr: {} }));
-    const opened = await withOneCase((vector) => Object.assign(vector, { tags: lenient }));
-    expect(await run(refused, opened)).toEqual({ exitCode: 0, output: '1 passed, 0 failed, 1 skipped\n' });
+  it('wants what only a lenient reader opens to be refused where the spec refuses it, and skips the rest', async () => {
+    const lenient = (change: (drr: { Key: { ParentKeyMeta: { KeyId: string } }; Data: string }) => void) =>
+      withOneCase((vector) => {
+        vector['tags'] = ['go-lenient'];
+        change(vector['drr'] as never);
+      });
+    const prefixed = await lenient((drr) => (drr.Key.ParentKeyMeta.KeyId += '_b'));
+    const unpadded = await lenient((drr) => (drr.Data = `${drr.Data}\n`));
+    const sound = await lenient(() => {});
+    expect(await run(prefixed, unpadded, sound)).toEqual({ exitCode: 0, output: '2 passed, 0 failed, 1 skipped\n' });
+  });
+
+  it('fails on a master key that is none, whatever the case expects', async () => {
+    const broken = await withOneCase((vector, group) => {
+      Object.assign(group, { static_master_key: 'short' });
+      vector['expect'] = 'error';
+    });
+    expect((await run(broken)).output).toMatch(/broke: .*\n(?:.*\n)?0 passed, 1 failed, 0 skipped\n$/);
   });
 
   it('takes a key row that does not parse for a refusal of what hangs under it alone', async () => {
