@@ -118,7 +118,10 @@ function isRefusedBySpec({ session, drr }: Case): boolean {
   const base = `_IK_${session.partition}_${session.service}_${session.product}`;
   const { region_suffix: suffix } = session;
   const suffixed = key.ParentKeyMeta.KeyId.slice(base.length);
-  const isOwn = suffix == null ? suffixed === '' : /^(?:_[a-z]{2,4}(?:-[a-z]+){1,2}-\d{1,2})?$/.test(suffixed);
+  const isOwn =
+    suffix === null || suffix === undefined
+      ? suffixed === ''
+      : /^(?:_[a-z]{2,4}(?:-[a-z]+){1,2}-\d{1,2})?$/.test(suffixed);
   const isCanonical = [key.Key, data].every((text) => Buffer.from(text, 'base64').toString('base64') === text);
   return !(key.ParentKeyMeta.KeyId.startsWith(base) && isOwn && isCanonical);
 }

@@ -64,7 +64,7 @@ export interface EnvelopeEvents {
 }
 
 /** The two kinds of keys that the metastore keeps. */
-export type KeyKind = 'system' | 'intermediate';
+type KeyKind = 'system' | 'intermediate';
 
 /** Why a key seals nothing new: too old, withdrawn, sealed enough, or the System Key over it is one of these or gone. */
 export type Retirement = 'expired' | 'revoked' | 'worn' | 'parent-retired';

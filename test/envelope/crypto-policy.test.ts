@@ -1,3 +1,4 @@
+import type * as nodeCrypto from 'node:crypto';
 import { describe, expect, it, vi } from 'vitest';
 import { cryptoPolicy } from '../../src/index.ts';
 
@@ -5,7 +6,7 @@ import { cryptoPolicy } from '../../src/index.ts';
 const draws = vi.hoisted(() => ({ next: [] as number[] }));
 
 vi.mock('node:crypto', async (original) => ({
-  ...(await original<typeof import('node:crypto')>()),
+  ...(await original<typeof nodeCrypto>()),
   randomFillSync: (pool: Buffer) => {
     draws.next.forEach((value, i) => pool.writeUInt32LE(value, i * 4));
     return pool;

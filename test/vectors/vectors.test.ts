@@ -39,6 +39,14 @@ async function withOneCase(
   return path;
 }
 
+/** The case, as one that Asherah Go opens for being lenient. */
+function lenient(change: (drr: { Key: { ParentKeyMeta: { KeyId: string } }; Data: string }) => void): Promise<string> {
+  return withOneCase((vector) => {
+    vector['tags'] = ['go-lenient'];
+    change(vector['drr'] as never);
+  });
+}
+
 describe('the vectors runner', () => {
   it("finds that we do with Asherah Go's records as Asherah Go does", async () => {
     expect(await run(asherahGo)).toEqual({ exitCode: 0, output: '25 passed, 0 failed, 0 skipped\n' });
@@ -57,11 +65,6 @@ describe('the vectors runner', () => {
   });
 
   it('wants what only a lenient reader opens to be refused where the spec refuses it, and skips the rest', async () => {
-    const lenient = (change: (drr: { Key: { ParentKeyMeta: { KeyId: string } }; Data: string }) => void) =>
-      withOneCase((vector) => {
-        vector['tags'] = ['go-lenient'];
-        change(vector['drr'] as never);
-      });
     const prefixed = await lenient((drr) => (drr.Key.ParentKeyMeta.KeyId += '_b'));
     const unpadded = await lenient((drr) => (drr.Data = `${drr.Data}\n`));
     const sound = await lenient(() => {});
