@@ -89,7 +89,10 @@ describe.for([
       await revoke(ours);
       await using peer = await asherah();
       const theirs = await peer.encrypt('tenant', PAYLOAD);
-      expect(decodeDataRowRecord(theirs).key.parent.created).toBeGreaterThan(ours.key.parent.created);
+      // Asherah Rust does not look at the System Key over an Intermediate Key that it has found.
+      const goesOn = core === 'rust' && kind === 'system';
+      const { created } = decodeDataRowRecord(theirs).key.parent;
+      expect(created > ours.key.parent.created).toBe(!goesOn);
       for (const record of [old, ours, decodeDataRowRecord(theirs)]) {
         expect(await keyfold().session('tenant').decrypt(record)).toEqual(PAYLOAD);
         expect(await peer.decrypt('tenant', encodeDataRowRecord(record))).toEqual(PAYLOAD);
