@@ -23,5 +23,6 @@ export type { FailoverPolicy } from './kms/failover-policy.ts';
 export type { Attempt, KmsEvents } from './kms/failover.ts';
 export type { RegionState } from './kms/region-health.ts';
 export { STATIC_KMS_OVERRIDE, StaticKms } from './kms/static-kms.ts';
-export { DynamoDbMetastore, type DynamoDbMetastoreOptions } from './metastore/dynamodb-metastore.ts';
+export type { DynamoDbMetastoreOptions } from './metastore/dynamodb-client.ts';
+export { DynamoDbMetastore } from './metastore/dynamodb-metastore.ts';
 export { MemoryMetastore } from './metastore/memory-metastore.ts';

@@ -16,7 +16,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'container.ts': ['config', 'doors', 'envelope', 'kms', 'metastore'],
   'index.ts': ['envelope', 'kms', 'metastore'],
 };
-const ADAPTERS = /new (?:AwsKms|StaticKms|DynamoDbMetastore|MemoryMetastore)\(/;
+const ADAPTERS = /new (?:AwsKms|StaticKms|DynamoDbMetastore|DynamoDbKeyTable|MemoryMetastore)\(/;
 
 function filesOf(folder: string): string[] {
   const entries = readdirSync(join(root, folder), { recursive: true, withFileTypes: true });

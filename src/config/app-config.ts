@@ -6,7 +6,7 @@ import { failoverFaults, type FailoverPolicy } from '../kms/failover-policy.ts';
 import { keyFaults } from '../kms/key-arn.ts';
 import type { KmsTimeouts } from '../kms/regional-kms.ts';
 import { staticKmsFaults } from '../kms/static-kms.ts';
-import type { DynamoDbMetastoreOptions } from '../metastore/dynamodb-metastore.ts';
+import type { DynamoDbMetastoreOptions } from '../metastore/dynamodb-client.ts';
 import { settingsSchema, type Settings } from './settings.ts';
 
 /** Environment variables, as `process.env` has them. */

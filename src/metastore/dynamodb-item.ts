@@ -1,14 +1,15 @@
 import type { AttributeValue } from '@aws-sdk/client-dynamodb';
 import { decodeBase64 } from '../envelope/base64.ts';
-import { keyRowUnreadable } from '../envelope/errors.ts';
+import { KeyfoldError, keyRowUnreadable } from '../envelope/errors.ts';
 import type { EpochSeconds, KeyId, KeyMeta } from '../envelope/ids.ts';
+import type { KeyRow } from '../envelope/key-table.ts';
 import type { EnvelopeKeyRecord } from '../envelope/ports.ts';
 
 /** A row of the key table, as the SDK hands it over (wire-format.md, Metastore row). */
 export type KeyItem = Record<string, AttributeValue>;
 
 /** The row's primary key. */
-export function keyOfItem(id: KeyId, created: EpochSeconds): KeyItem {
+export function keyOfItem(id: string, created: number): KeyItem {
   return { Id: { S: id }, Created: { N: String(created) } };
 }
 
@@ -44,6 +45,16 @@ export function decodeKeyItem(item: KeyItem): EnvelopeKeyRecord {
     parent: keyRecord['ParentKeyMeta'] && present(keyMeta(keyRecord['ParentKeyMeta']), 'KeyRecord.ParentKeyMeta'),
     revoked: present(flag(keyRecord['Revoked']), 'KeyRecord.Revoked'),
   };
+}
+
+/** Reads a row for an operator, to whom one that {@link decodeKeyItem} refuses is a row all the same. */
+export function readKeyItem(item: KeyItem): KeyRow {
+  try {
+    return decodeKeyItem(item);
+  } catch (error) {
+    if (!(error instanceof KeyfoldError)) throw error;
+    return { id: item['Id']?.S ?? '', created: wholeNumber(item['Created']), unreadable: error.message };
+  }
 }
 
 function keyMeta(value: AttributeValue): KeyMeta | undefined {

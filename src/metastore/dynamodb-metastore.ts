@@ -1,29 +1,16 @@
-import {
-  ConditionalCheckFailedException,
-  DynamoDBClient,
-  GetItemCommand,
-  PutItemCommand,
-  QueryCommand,
-} from '@aws-sdk/client-dynamodb';
+import { ConditionalCheckFailedException, PutItemCommand, type DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { orAborted } from '../envelope/deadline.ts';
-import { KeyfoldError } from '../envelope/errors.ts';
 import type { EpochSeconds, KeyId } from '../envelope/ids.ts';
 import type { Deadline, EnvelopeKeyRecord, Metastore } from '../envelope/ports.ts';
-import { decodeKeyItem, encodeKeyItem, keyOfItem } from './dynamodb-item.ts';
-
-/** Where the key table is. */
-export interface DynamoDbMetastoreOptions {
-  /** `EncryptionKey` unless said otherwise, as Asherah's. */
-  readonly tableName?: string;
-  /** The table's region; the SDK's own choice unless said. */
-  readonly region?: string;
-  /** Replaces AWS's endpoint, for an emulator. */
-  readonly endpoint?: string;
-  readonly connectionTimeoutMs?: number;
-  /** For one attempt, of which the SDK makes up to three. */
-  readonly requestTimeoutMs?: number;
-  readonly events?: MetastoreEvents;
-}
+import {
+  dynamoDbClient,
+  errorNameOf,
+  metastoreUnavailable,
+  readLatest,
+  readOne,
+  type DynamoDbMetastoreOptions,
+} from './dynamodb-client.ts';
+import { decodeKeyItem, encodeKeyItem } from './dynamodb-item.ts';
 
 /** What an operator wants to know of the metastore and no caller sees. */
 export interface MetastoreEvents {
@@ -51,19 +38,11 @@ export class DynamoDbMetastore implements Metastore {
   readonly #events: MetastoreEvents;
   #state: MetastoreState = { state: 'unknown' };
 
-  constructor(options: DynamoDbMetastoreOptions = {}) {
-    const { tableName = 'EncryptionKey', region, endpoint } = options;
+  constructor(options: DynamoDbMetastoreOptions & { readonly events?: MetastoreEvents } = {}) {
+    const { tableName, client } = dynamoDbClient(options);
     this.#tableName = tableName;
     this.#events = options.events ?? { metastoreCalled: () => {} };
-    this.#client = new DynamoDBClient({
-      ...(region === undefined ? {} : { region }),
-      ...(endpoint === undefined ? {} : { endpoint }),
-      requestHandler: {
-        connectionTimeout: options.connectionTimeoutMs ?? 1000,
-        requestTimeout: options.requestTimeoutMs ?? 3000,
-        throwOnRequestTimeout: true,
-      },
-    });
+    this.#client = client;
   }
 
   /** What the last call found; makes none. */
@@ -72,11 +51,7 @@ export class DynamoDbMetastore implements Metastore {
   }
 
   async load(id: KeyId, created: EpochSeconds, deadline: Deadline): Promise<EnvelopeKeyRecord | undefined> {
-    const command = new GetItemCommand({
-      TableName: this.#tableName,
-      Key: keyOfItem(id, created),
-      ConsistentRead: true,
-    });
+    const command = readOne(this.#tableName, id, created);
     const { Item } = await this.#call('GetItem', deadline, (abortSignal) =>
       this.#client.send(command, { abortSignal }),
     );
@@ -84,14 +59,7 @@ export class DynamoDbMetastore implements Metastore {
   }
 
   async loadLatest(id: KeyId, deadline: Deadline): Promise<EnvelopeKeyRecord | undefined> {
-    const command = new QueryCommand({
-      TableName: this.#tableName,
-      KeyConditionExpression: 'Id = :id',
-      ExpressionAttributeValues: { ':id': { S: id } },
-      ScanIndexForward: false,
-      Limit: 1,
-      ConsistentRead: true,
-    });
+    const command = readLatest(this.#tableName, id);
     const { Items } = await this.#call('Query', deadline, (abortSignal) => this.#client.send(command, { abortSignal }));
     const latest = Items?.[0];
     return latest && decodeKeyItem(latest);
@@ -123,19 +91,12 @@ export class DynamoDbMetastore implements Metastore {
       return answer;
     } catch (error) {
       // At the deadline it is not known whose fault it was; but a metastore that has not answered is not well.
-      const name = deadline.signal.aborted ? 'NoAnswerInTime' : nameOf(error);
+      const name = deadline.signal.aborted ? 'NoAnswerInTime' : errorNameOf(error);
       const atMs = Date.now();
       this.#state = { state: 'unavailable', atMs, lastError: { errorName: name, atMs } };
       this.#events.metastoreCalled(action, atMs - beganAtMs, name);
       deadline.signal.throwIfAborted();
-      // The error itself is left behind: the SDK quotes answers in some.
-      throw new KeyfoldError('MetastoreUnavailable', 'The metastore does not answer.', {
-        cause: new Error(`DynamoDB table ${this.#tableName}: ${name}`),
-      });
+      throw metastoreUnavailable(this.#tableName, name);
     }
   }
-}
-
-function nameOf(error: unknown): string {
-  return error instanceof Error ? error.name : 'UnknownError';
 }

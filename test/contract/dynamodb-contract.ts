@@ -1,9 +1,11 @@
-import { DynamoDBClient, PutItemCommand, type AttributeValue } from '@aws-sdk/client-dynamodb';
+import { DynamoDBClient, PutItemCommand } from '@aws-sdk/client-dynamodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createKeyTable } from '../../local/dynamodb.ts';
-import { DynamoDbMetastore } from '../../src/index.ts';
-import { encodeKeyItem } from '../../src/metastore/dynamodb-item.ts';
+import { DynamoDbMetastore, type DynamoDbMetastoreOptions } from '../../src/index.ts';
+import { encodeKeyItem, type KeyItem } from '../../src/metastore/dynamodb-item.ts';
+import { DynamoDbKeyTable } from '../../src/metastore/dynamodb-key-table.ts';
 import { codeOf, errorOf, noDeadline } from '../support/fakes.ts';
+import { keyTableContract } from './key-table-contract.ts';
 import { keyRecord, metastoreContract } from './metastore-contract.ts';
 
 /** A running DynamoDB, or what stands for it. */
@@ -20,8 +22,12 @@ export function dynamoDbContract(name: string, start: () => Promise<DynamoDbUnde
   describe(`on ${name}`, () => {
     let server: DynamoDbUnderTest;
     const deadline = noDeadline();
-    const open = (): DynamoDbMetastore =>
-      new DynamoDbMetastore({ tableName: TABLE, endpoint: server.endpoint, region: REGION });
+    const optionsOf = (tableName: string): DynamoDbMetastoreOptions => ({
+      tableName,
+      endpoint: server.endpoint,
+      region: REGION,
+    });
+    const open = (): DynamoDbMetastore => new DynamoDbMetastore(optionsOf(TABLE));
 
     beforeAll(async () => {
       server = await start();
@@ -31,10 +37,12 @@ export function dynamoDbContract(name: string, start: () => Promise<DynamoDbUnde
 
     metastoreContract(name, open);
 
-    const put = async (item: Record<string, AttributeValue>): Promise<void> => {
+    const put = async (item: KeyItem): Promise<void> => {
       const client = new DynamoDBClient({ endpoint: server.endpoint, region: REGION });
       await client.send(new PutItemCommand({ TableName: TABLE, Item: item }));
     };
+
+    keyTableContract(() => ({ table: new DynamoDbKeyTable(optionsOf(TABLE)), metastore: open(), put }));
 
     it('ignores attributes that it does not know', async () => {
       const record = keyRecord('_SK_unknown', 60);
@@ -55,13 +63,19 @@ export function dynamoDbContract(name: string, start: () => Promise<DynamoDbUnde
     });
 
     it('takes a table that is not there for an outage, not for an absent key', async () => {
-      const metastore = new DynamoDbMetastore({ tableName: 'NoSuch', endpoint: server.endpoint, region: REGION });
+      const metastore = new DynamoDbMetastore(optionsOf('NoSuch'));
       expect(await codeOf(metastore.loadLatest(keyRecord('_SK_x', 0).id, deadline))).toBe('MetastoreUnavailable');
       expect(await codeOf(metastore.store(keyRecord('_SK_x', 0), deadline))).toBe('MetastoreUnavailable');
       expect(metastore.state).toMatchObject({
         state: 'unavailable',
         lastError: { errorName: 'ResourceNotFoundException' },
       });
+      const table = new DynamoDbKeyTable(optionsOf('NoSuch'));
+      const works = [table.find('_SK_x', 0), table.find('_SK_x', 'latest'), table.list('_SK_x'), table.list()];
+      for (const error of await Promise.all([...works, table.revoke(keyRecord('_SK_x', 0))].map(errorOf))) {
+        expect(error).toMatchObject({ code: 'MetastoreUnavailable' });
+        expect(String((error as Error).cause)).toBe('Error: DynamoDB table NoSuch: ResourceNotFoundException');
+      }
     });
   });
 }

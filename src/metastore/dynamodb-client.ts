@@ -1,0 +1,64 @@
+import { DynamoDBClient, GetItemCommand, QueryCommand, type QueryCommandInput } from '@aws-sdk/client-dynamodb';
+import { KeyfoldError } from '../envelope/errors.ts';
+import { keyOfItem } from './dynamodb-item.ts';
+
+/** Where the key table is. */
+export interface DynamoDbMetastoreOptions {
+  /** `EncryptionKey` unless said otherwise, as Asherah's. */
+  readonly tableName?: string;
+  /** The table's region; the SDK's own choice unless said. */
+  readonly region?: string;
+  /** Replaces AWS's endpoint, for an emulator. */
+  readonly endpoint?: string;
+  readonly connectionTimeoutMs?: number;
+  /** For one attempt, of which the SDK makes up to three. */
+  readonly requestTimeoutMs?: number;
+}
+
+/** The table's name and a client for it. Throttling and 5xx are retried by the SDK's standard mode. */
+export function dynamoDbClient(options: DynamoDbMetastoreOptions): { tableName: string; client: DynamoDBClient } {
+  const { tableName = 'EncryptionKey', region, endpoint } = options;
+  const client = new DynamoDBClient({
+    ...(region === undefined ? {} : { region }),
+    ...(endpoint === undefined ? {} : { endpoint }),
+    requestHandler: {
+      connectionTimeout: options.connectionTimeoutMs ?? 1000,
+      requestTimeout: options.requestTimeoutMs ?? 3000,
+      throwOnRequestTimeout: true,
+    },
+  });
+  return { tableName, client };
+}
+
+/** Reads the row of that id and time, in seconds since 1970; consistently. */
+export function readOne(tableName: string, id: string, created: number): GetItemCommand {
+  return new GetItemCommand({ TableName: tableName, Key: keyOfItem(id, created), ConsistentRead: true });
+}
+
+/** Reads the rows of an id, latest first; consistently. */
+export function rowsOf(tableName: string, id: string): QueryCommandInput {
+  return {
+    TableName: tableName,
+    KeyConditionExpression: 'Id = :id',
+    ExpressionAttributeValues: { ':id': { S: id } },
+    ScanIndexForward: false,
+    ConsistentRead: true,
+  };
+}
+
+/** Reads the row of an id that was created last. */
+export function readLatest(tableName: string, id: string): QueryCommand {
+  return new QueryCommand({ ...rowsOf(tableName, id), Limit: 1 });
+}
+
+/** The name of what a call of the SDK threw, all that is kept of it: the SDK quotes answers in some of its errors. */
+export function errorNameOf(error: unknown): string {
+  return error instanceof Error ? error.name : 'UnknownError';
+}
+
+/** That the table could not be read or written, and the name of the error for the log. */
+export function metastoreUnavailable(tableName: string, errorName: string): KeyfoldError {
+  return new KeyfoldError('MetastoreUnavailable', 'The metastore does not answer.', {
+    cause: new Error(`DynamoDB table ${tableName}: ${errorName}`),
+  });
+}

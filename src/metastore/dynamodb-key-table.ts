@@ -1,0 +1,88 @@
+import {
+  ConditionalCheckFailedException,
+  paginateQuery,
+  paginateScan,
+  UpdateItemCommand,
+  type DynamoDBClient,
+} from '@aws-sdk/client-dynamodb';
+import { invalidConfiguration } from '../envelope/errors.ts';
+import type { KeyMeta } from '../envelope/ids.ts';
+import type { KeyRow, KeyTable, TablePlace } from '../envelope/key-table.ts';
+import {
+  dynamoDbClient,
+  errorNameOf,
+  metastoreUnavailable,
+  readLatest,
+  readOne,
+  rowsOf,
+  type DynamoDbMetastoreOptions,
+} from './dynamodb-client.ts';
+import { keyOfItem, readKeyItem } from './dynamodb-item.ts';
+
+/** A DynamoDB table of Asherah's shape, in an operator's hands. */
+export class DynamoDbKeyTable implements KeyTable {
+  readonly #client: DynamoDBClient;
+  readonly #tableName: string;
+
+  constructor(options: DynamoDbMetastoreOptions) {
+    const { tableName, client } = dynamoDbClient(options);
+    this.#tableName = tableName;
+    this.#client = client;
+  }
+
+  async place(): Promise<TablePlace> {
+    try {
+      return { table: this.#tableName, region: await this.#client.config.region() };
+    } catch {
+      throw invalidConfiguration(['no region is set: --region, KEYFOLD_DYNAMODB_REGION or AWS_REGION']);
+    }
+  }
+
+  async find(id: string, created: number | 'latest'): Promise<KeyRow | undefined> {
+    const item = await this.#call(async () => {
+      if (created !== 'latest') return (await this.#client.send(readOne(this.#tableName, id, created))).Item;
+      return (await this.#client.send(readLatest(this.#tableName, id))).Items?.[0];
+    });
+    return item && readKeyItem(item);
+  }
+
+  async list(id?: string): Promise<KeyRow[]> {
+    const config = { client: this.#client };
+    const pages =
+      id === undefined
+        ? paginateScan(config, { TableName: this.#tableName, ConsistentRead: true })
+        : paginateQuery(config, rowsOf(this.#tableName, id));
+    return this.#call(async () => {
+      const rows: KeyRow[] = [];
+      for await (const { Items: items = [] } of pages) rows.push(...items.map(readKeyItem));
+      return rows;
+    });
+  }
+
+  async revoke({ id, created }: KeyMeta): Promise<'revoked' | 'absent'> {
+    const command = new UpdateItemCommand({
+      TableName: this.#tableName,
+      Key: keyOfItem(id, created),
+      UpdateExpression: 'SET KeyRecord.Revoked = :true',
+      ConditionExpression: 'attribute_exists(Id)',
+      ExpressionAttributeValues: { ':true': { BOOL: true } },
+    });
+    return this.#call(async () => {
+      try {
+        await this.#client.send(command);
+        return 'revoked';
+      } catch (error) {
+        if (error instanceof ConditionalCheckFailedException) return 'absent';
+        throw error;
+      }
+    });
+  }
+
+  async #call<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      throw metastoreUnavailable(this.#tableName, errorNameOf(error));
+    }
+  }
+}
