@@ -1,11 +1,14 @@
 import { readConfig, type AppConfig } from './config/app-config.ts';
 import type { HttpDoorOptions } from './doors/http.ts';
 import { createTelemetry, type Telemetry } from './doors/telemetry.ts';
+import type { KeyTable } from './envelope/key-table.ts';
 import type { KeyManagementService } from './envelope/ports.ts';
 import { SessionFactory } from './envelope/session.ts';
 import { AwsKms } from './kms/aws-kms.ts';
 import type { RegionState } from './kms/region-health.ts';
 import { StaticKms } from './kms/static-kms.ts';
+import type { DynamoDbMetastoreOptions } from './metastore/dynamodb-client.ts';
+import { DynamoDbKeyTable } from './metastore/dynamodb-key-table.ts';
 import { DynamoDbMetastore } from './metastore/dynamodb-metastore.ts';
 
 /**
@@ -31,6 +34,11 @@ export function buildContainer(): HttpDoorOptions {
     health: () => ({ kms: regionStates(), metastore: metastore.state }),
     now: Date.now,
   };
+}
+
+/** Opens the key table for an operator's command, which says where it is. Makes no call. */
+export function openKeyTable(options: DynamoDbMetastoreOptions): KeyTable {
+  return new DynamoDbKeyTable(options);
 }
 
 function buildKms(

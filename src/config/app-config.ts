@@ -78,13 +78,14 @@ export function readConfig(environment: Environment): AppConfig {
   });
 }
 
-function settingsOf(environment: Environment): Record<string, string | undefined> {
+/** The variables that are ours, without their prefix. */
+export function settingsOf(environment: Environment): Record<string, string | undefined> {
   const own = Object.entries(environment).filter(([name, value]) => name.startsWith(PREFIX) && value !== undefined);
   return Object.fromEntries(own.map(([name, value]) => [name.slice(PREFIX.length), value]));
 }
 
 /** Says which setting is wrong and why; never its value, which may be a key. */
-function describe(issue: v.BaseIssue<unknown>): string {
+export function describe(issue: v.BaseIssue<unknown>): string {
   const name = `${PREFIX}${v.getDotPath(issue) ?? ''}`;
   if (issue.type === 'object') return `${name} is not set`;
   return `${name} ${issue.message}`;
@@ -152,7 +153,8 @@ function failoverOf(settings: Settings): Partial<FailoverPolicy> {
   });
 }
 
-function metastoreOf(settings: Settings): DynamoDbMetastoreOptions {
+/** Where the settings say that the key table is. */
+export function metastoreOf(settings: Omit<Settings, 'SERVICE' | 'PRODUCT'>): DynamoDbMetastoreOptions {
   return present({
     tableName: settings.TABLE,
     region: settings.DYNAMODB_REGION,
@@ -162,7 +164,8 @@ function metastoreOf(settings: Settings): DynamoDbMetastoreOptions {
   });
 }
 
-function policyOf(settings: Settings): Partial<CryptoPolicy> {
+/** What the settings change of the default policy. */
+export function policyOf(settings: Omit<Settings, 'SERVICE' | 'PRODUCT'>): Partial<CryptoPolicy> {
   return present({
     expireAfterMs: settings.EXPIRE_AFTER_MS,
     createDatePrecisionMs: settings.CREATE_DATE_PRECISION_MS,

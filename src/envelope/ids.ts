@@ -63,6 +63,24 @@ export function isRegionName(name: string): boolean {
   return REGION.test(name);
 }
 
+/** Which level of the hierarchy an id names a key of; undefined for an id that is none of ours. */
+export function keyKindOf(id: string): 'system' | 'intermediate' | undefined {
+  if (id.startsWith('_SK_')) return 'system';
+  return id.startsWith('_IK_') ? 'intermediate' : undefined;
+}
+
+/**
+ * The region that a key's id ends with: where its row is written, and the only one whose processes seal under it. Undefined
+ * for an id without, and for one that a product shaped like a region ends, as far as `names` tell.
+ */
+export function regionOfKeyId(id: string, names?: ServiceNames): string | undefined {
+  if (names !== undefined && id.endsWith(`_${names.service}_${names.product}`)) return undefined;
+  const parts = id.split('_').slice(1);
+  const last = parts.at(-1) ?? '';
+  // A System Key's id has a service and a product before the region, an Intermediate Key's a partition as well.
+  return parts.length >= (keyKindOf(id) === 'system' ? 4 : 5) && isRegionName(last) ? last : undefined;
+}
+
 /** Makes the ids of one service's keys, and tells which ids a record may name. */
 export class KeyNaming {
   readonly systemKeyId: KeyId;

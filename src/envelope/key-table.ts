@@ -2,7 +2,7 @@ import type { KeyMeta } from './ids.ts';
 import type { EnvelopeKeyRecord } from './ports.ts';
 
 /** A row of the key table that is no record of ours, or a broken one. */
-export interface UnreadableRow {
+interface UnreadableRow {
   readonly id: string;
   /** In seconds since 1970; undefined where the table holds no whole number. */
   readonly created: number | undefined;

@@ -9,7 +9,7 @@ import { keyRecord } from './metastore-contract.ts';
 export interface TableUnderTest {
   readonly table: KeyTable;
   readonly metastore: Metastore;
-  put(item: KeyItem): Promise<void>;
+  readonly put: (item: KeyItem) => Promise<void>;
 }
 
 /** What a key table in an operator's hands does. Each test uses ids of its own. */

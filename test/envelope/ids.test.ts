@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { isRegionName, KeyNaming, parsePartition, type ServiceNames } from '../../src/envelope/ids.ts';
+import {
+  isRegionName,
+  keyKindOf,
+  KeyNaming,
+  parsePartition,
+  regionOfKeyId,
+  type ServiceNames,
+} from '../../src/envelope/ids.ts';
 import { codeOf, FakeWorld } from '../support/fakes.ts';
 
 const names: ServiceNames = { service: 'svc', product: 'prod' };
@@ -138,5 +145,26 @@ describe('names', () => {
 
   it.for(['shop', 'east-1', 'us-east', 'us_east_1', 'order-service', 'v2-api-1x'])('like %s are no region', (name) => {
     expect(isRegionName(name)).toBe(false);
+  });
+});
+
+describe('an id', () => {
+  it.for([
+    ['_SK_svc_prod', 'system', undefined],
+    ['_SK_svc_prod_us-east-1', 'system', 'us-east-1'],
+    ['_SK_svc_us-east-1', 'system', undefined],
+    ['_IK_p_svc_prod', 'intermediate', undefined],
+    ['_IK_p_svc_prod_us-gov-west-1', 'intermediate', 'us-gov-west-1'],
+    ['_IK_p_svc_us-east-1', 'intermediate', undefined],
+    ['_IK_us-east-1_svc_prod', 'intermediate', undefined],
+    ['__asherah_internal_config_drift_guard_v1__:svc', undefined, undefined],
+  ] as const)('%s says its kind and its region', ([id, kind, region]) => {
+    expect([keyKindOf(id), regionOfKeyId(id)]).toEqual([kind, region]);
+  });
+
+  it('does not end with a region where the product is the one that is shaped like it', () => {
+    const id = '_IK_a_b_svc_us-east-1';
+    expect(regionOfKeyId(id)).toBe('us-east-1');
+    expect(regionOfKeyId(id, { service: 'svc', product: 'us-east-1' })).toBeUndefined();
   });
 });
