@@ -5,6 +5,11 @@ import { describe, expect, it } from 'vitest';
 
 const root = join(import.meta.dirname, '..');
 
+/** What only the operator's commands need of Node. */
+const OF_A_TERMINAL = ['node:events', 'node:fs/promises', 'node:os', 'node:readline/promises'];
+/** The one file beside the container that knows the process it is in. */
+const CLI_ENTRY = join(root, 'src', 'cli', 'main.ts');
+
 /** What each folder of src may import beside itself: of src by folder, of packages by name. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   envelope: ['node:crypto'],
@@ -13,6 +18,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   operations: ['envelope', 'valibot'],
   config: ['envelope', 'kms', 'metastore', 'valibot'],
   doors: ['operations', 'envelope', 'kms', 'metastore', 'config', '@middy/', '@aws-lambda-powertools/', 'aws-lambda'],
+  cli: ['container.ts', 'config', 'envelope', 'kms', 'metastore', 'commander', ...OF_A_TERMINAL],
   'container.ts': ['config', 'doors', 'envelope', 'kms', 'metastore'],
   'index.ts': ['envelope', 'kms', 'metastore'],
 };
@@ -29,6 +35,11 @@ function importsOf(file: string): string[] {
   return [...specifiers].map(([, specifier = '']) =>
     specifier.startsWith('.') ? homeOf(join(file, '..', specifier)) : specifier,
   );
+}
+
+/** A file's text without its doc comments. */
+function codeOf(file: string): string {
+  return readFileSync(file, 'utf8').replace(/\/\*\*.*?\*\//gs, '');
 }
 
 function homeOf(file: string): string {
@@ -53,10 +64,16 @@ describe('the house', () => {
     }
   });
 
-  it('reads the environment and builds adapters in the container alone', () => {
-    for (const file of filesOf('src').filter((f) => homeOf(f) !== 'container.ts')) {
-      const code = readFileSync(file, 'utf8').replace(/\/\*\*.*?\*\//gs, '');
-      expect(code.includes('process.env') || ADAPTERS.test(code)).toBe(false);
+  it('builds adapters in the container alone, and reads the environment there and at the entry of the CLI', () => {
+    const files = filesOf('src').filter((file) => homeOf(file) !== 'container.ts');
+    for (const file of files) expect(ADAPTERS.test(codeOf(file))).toBe(false);
+    for (const file of files.filter((f) => f !== CLI_ENTRY)) expect(codeOf(file)).not.toContain('process.env');
+  });
+
+  it('knows its process, its container and its streams at the entry of the CLI, and in no other of its files', () => {
+    for (const file of filesOf('src/cli').filter((f) => f !== CLI_ENTRY)) {
+      expect(importsOf(file)).not.toContain('container.ts');
+      expect(readFileSync(file, 'utf8')).not.toMatch(/\bprocess\./);
     }
   });
 });

@@ -1,0 +1,115 @@
+import type { OperatorConfig } from '../config/operator-config.ts';
+import { KeyfoldError } from '../envelope/errors.ts';
+import { keyKindOf, regionOfKeyId } from '../envelope/ids.ts';
+import type { KeyRow, KeyTable, TablePlace } from '../envelope/key-table.ts';
+import { openAudit, type RevokeOutcome } from './audit.ts';
+import { viewOf } from './key-view.ts';
+import { openTableOf, type KeyRequest } from './one-key.ts';
+import { latestBy, latestByInWords, reachOf, type BeliefBounds } from './reach.ts';
+import { formatFields } from './text.ts';
+import { EXIT, type CliWorld } from './world.ts';
+
+/** Which key to revoke, and how. */
+export interface RevokeRequest extends KeyRequest {
+  readonly dryRun: boolean;
+  /** Nobody is asked. */
+  readonly yes: boolean;
+  readonly reason: string | undefined;
+  readonly auditFile: string | undefined;
+  readonly json: boolean;
+}
+
+/** What became of it, and why where it is not what was asked for. */
+interface Ending {
+  readonly outcome: RevokeOutcome;
+  readonly says: string;
+  /** From when its reach counts, in milliseconds since 1970; undefined where nothing changes. */
+  readonly fromMs?: number;
+}
+
+/**
+ * `keys revoke`: says what it will reach and by when, asks, flags the row and writes a line to the audit.
+ * @returns the exit code: a key that was revoked already is as it should be; an absent one, or a refusal, is a failure
+ * @throws KeyfoldError `InvalidRequest`; `MetastoreUnavailable`, after which the row may be flagged or not
+ */
+export async function revokeKey(request: RevokeRequest, config: OperatorConfig, world: CliWorld): Promise<number> {
+  if (keyKindOf(request.id) === undefined) {
+    throw new KeyfoldError('InvalidRequest', `${request.id} is no id of a System Key or an Intermediate Key.`);
+  }
+  const { terminal, now, caller } = world;
+  const table = openTableOf(request, config, world);
+  const place = await table.place();
+  const audit = await openAudit(request.auditFile, terminal);
+  // What `latest` turns out to be.
+  let { created } = request;
+  const record = (outcome: RevokeOutcome): Promise<void> => {
+    const { id, reason = null, dryRun } = request;
+    const time = new Date(now()).toISOString();
+    return audit({ time, action: 'keys revoke', id, created, reason, ...place, caller, dryRun, outcome });
+  };
+  let ending: Ending;
+  try {
+    const row = await table.find(request.id, request.created);
+    created = row?.created ?? created;
+    ending = await attempt(row, request, config, world, { table, place });
+  } catch (error) {
+    await record('failed');
+    throw error;
+  }
+  const { outcome, says, fromMs } = ending;
+  const failed = fromMs === undefined && outcome !== 'already-revoked';
+  if (request.json) {
+    const { id, dryRun } = request;
+    const { revokeCheckIntervalMs, staleGraceMs }: BeliefBounds = config.policy;
+    const reach =
+      fromMs === undefined
+        ? undefined
+        : { revokeCheckIntervalMs, staleGraceMs, latestBy: latestBy(config.policy, fromMs) };
+    terminal.out(JSON.stringify({ id, created, ...place, dryRun, outcome, says, reach }, undefined, 2));
+  } else if (failed) terminal.err(`keyfold: ${says}`);
+  else terminal.out(says);
+  await record(outcome);
+  return failed ? EXIT.failed : EXIT.ok;
+}
+
+async function attempt(
+  row: KeyRow | undefined,
+  request: RevokeRequest,
+  config: OperatorConfig,
+  { terminal, now }: CliWorld,
+  { table, place }: { readonly table: KeyTable; readonly place: TablePlace },
+): Promise<Ending> {
+  const absent: Ending = {
+    outcome: 'absent',
+    says: `no row ${request.id} ${request.created} in table ${place.table} in ${place.region}`,
+  };
+  if (row === undefined) return absent;
+  if ('unreadable' in row) return { outcome: 'refused', says: row.unreadable };
+  if (row.revoked) return { outcome: 'already-revoked', says: 'It is revoked already: nothing was written.' };
+
+  const { state, createdAt } = viewOf(row, config.policy, now());
+  const plan = formatFields([
+    ['revoke', `${row.id} ${row.created} (${createdAt ?? '?'})`],
+    ['table', `${place.table} in ${place.region}`],
+    ['state', `${state}, then revoked for good`],
+    ...reachOf(row.id, regionOfKeyId(row.id, config.names), config.policy, now()),
+  ]);
+  // With --json only the outcome is the answer.
+  if (request.json) terminal.err(plan);
+  else terminal.out(plan);
+
+  if (request.dryRun) return { outcome: 'would-revoke', says: 'Dry run: nothing was written.', fromMs: now() };
+  if (!request.yes) {
+    if (terminal.ask === undefined) {
+      return { outcome: 'refused', says: 'nobody is there to confirm: nothing was written; --yes goes ahead' };
+    }
+    const answer = (await terminal.ask(`Type ${row.created} or yes to revoke it: `)).trim();
+    if (answer !== 'yes' && answer !== String(row.created)) {
+      return { outcome: 'declined', says: 'not confirmed: nothing was written' };
+    }
+  }
+  if ((await table.revoke(row)) === 'absent') return absent;
+  const fromMs = now();
+  const says = `Revoked. The last warm process stops by ${latestByInWords(config.policy, fromMs)}.`;
+  return { outcome: 'revoked', says, fromMs };
+}

@@ -1,0 +1,45 @@
+import type { OperatorConfig } from '../config/operator-config.ts';
+import { viewOf, wrapsOf, type KeyView, type WrapsView } from './key-view.ts';
+import { openTableOf, type KeyRequest } from './one-key.ts';
+import { formatFields } from './text.ts';
+import { EXIT, type CliWorld } from './world.ts';
+
+/**
+ * `keys show`. A row that cannot be read is shown with the reason.
+ * @returns the exit code: a row that is absent is a failure
+ * @throws KeyfoldError `InvalidRequest`, `MetastoreUnavailable`
+ */
+export async function showKey(
+  request: KeyRequest & { readonly json: boolean },
+  config: OperatorConfig,
+  world: CliWorld,
+): Promise<number> {
+  const { terminal, now } = world;
+  const table = openTableOf(request, config, world);
+  const place = await table.place();
+  const row = await table.find(request.id, request.created);
+  if (row === undefined) {
+    terminal.err(`keyfold: no row ${request.id} ${request.created} in table ${place.table} in ${place.region}`);
+    return EXIT.failed;
+  }
+  const view = viewOf(row, config.policy, now());
+  const wraps = wrapsOf(row);
+  if (request.json) terminal.out(JSON.stringify({ ...view, ...place, ...wraps }, undefined, 2));
+  else terminal.out(formatFields([...fieldsOf(view, wraps), ['table', `${place.table} in ${place.region}`]]));
+  return EXIT.ok;
+}
+
+function fieldsOf(view: KeyView, wraps: WrapsView | undefined): [string, string][] {
+  const { id, kind, created, createdAt, state, parent, unreadable } = view;
+  return [
+    ['id', id],
+    ['kind', kind],
+    ['created', `${created ?? '?'} (${createdAt ?? '?'})`],
+    ['state', unreadable === undefined ? state : `${state}: ${unreadable}`],
+    ...(parent === null ? [] : [['parent', `${parent.id} ${parent.created}`] as [string, string]]),
+    ...(wraps?.wraps.map(({ region, arn }): [string, string] => [`wrapped in ${region}`, arn]) ?? []),
+    ...(wraps?.kms === 'static'
+      ? [['wrapped by', 'a static master key: there is no KMS envelope'] as [string, string]]
+      : []),
+  ];
+}

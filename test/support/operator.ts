@@ -1,0 +1,68 @@
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { DynamoDBClient, PutItemCommand } from '@aws-sdk/client-dynamodb';
+import { startDynamoDb } from '../../local/dynamodb.ts';
+import { DynamoDbMetastore, SessionFactory, StaticKms, type EnvelopeKeyRecord } from '../../src/index.ts';
+import { encodeKeyItem, type KeyItem } from '../../src/metastore/dynamodb-item.ts';
+import { DAY_MS, HandClock } from './fakes.ts';
+
+const root = join(import.meta.dirname, '..', '..');
+const TABLE = 'EncryptionKey';
+const REGION = 'us-west-2';
+
+/** What a run of the CLI said, and how it ended. */
+export interface CliRun {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A key table on a DynamoDB of its own, processes of a service that use it, and an operator's shell. */
+export class OperatorWorld {
+  /** Where the real time is: the CLI has no other. */
+  readonly clock = new HandClock(Date.now());
+  readonly endpoint: string;
+  readonly stop: () => Promise<void>;
+
+  private constructor(endpoint: string, stop: () => Promise<void>) {
+    this.endpoint = endpoint;
+    this.stop = stop;
+  }
+
+  static async start(): Promise<OperatorWorld> {
+    const { endpoint, close } = await startDynamoDb(TABLE, 0);
+    return new OperatorWorld(endpoint, close);
+  }
+
+  get metastore(): DynamoDbMetastore {
+    return new DynamoDbMetastore({ endpoint: this.endpoint, region: REGION });
+  }
+
+  /** A process of a service: a cold cache of its own over the table. Of old age no key leaves it within a day. */
+  service(names: { service: string; product: string } = { service: 'orders', product: 'shop' }): SessionFactory {
+    const kms = new StaticKms(Buffer.alloc(32, 7), {});
+    const policy = { systemKeyMaxAgeMs: DAY_MS, intermediateKeyMaxAgeMs: DAY_MS };
+    return new SessionFactory({ ...names, kms, policy, metastore: this.metastore, now: this.clock.now });
+  }
+
+  /** Runs the CLI in a process of its own, where nobody is at the terminal. */
+  keyfold(args: readonly string[], environment: Record<string, string> = {}): Promise<CliRun> {
+    const env = { ...process.env, ...this.settings(), ...environment };
+    return new Promise((resolve) => {
+      execFile(process.execPath, ['src/cli/main.ts', ...args], { cwd: root, env }, (error, stdout, stderr) =>
+        resolve({ code: typeof error?.code === 'number' ? error.code : 0, stdout, stderr }),
+      ).stdin?.end();
+    });
+  }
+
+  settings(): Record<string, string> {
+    return { KEYFOLD_SERVICE: 'orders', KEYFOLD_PRODUCT: 'shop', KEYFOLD_DYNAMODB_ENDPOINT: this.endpoint };
+  }
+
+  /** Puts a row as anybody could who can write the table. */
+  async put(item: KeyItem | EnvelopeKeyRecord): Promise<void> {
+    const client = new DynamoDBClient({ endpoint: this.endpoint, region: REGION });
+    const row = 'encryptedKey' in item ? encodeKeyItem(item as EnvelopeKeyRecord) : item;
+    await client.send(new PutItemCommand({ TableName: TABLE, Item: row }));
+  }
+}
