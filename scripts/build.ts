@@ -1,4 +1,7 @@
-/** `npm run build`: the library and the handlers, bundled into dist/. The library leaves its dependencies to its user. */
+/**
+ * `npm run build`: the library, its CLI and the handlers, bundled into dist/. The library and the CLI leave the package's
+ * dependencies to whoever installs it.
+ */
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { build, type BuildOptions } from 'esbuild';
@@ -18,6 +21,13 @@ const common: BuildOptions = {
 
 await rm(outdir, { recursive: true, force: true });
 await build({ ...common, entryPoints: { index: 'src/index.ts' }, packages: 'external', outdir });
+await build({
+  ...common,
+  entryPoints: { cli: 'src/cli/main.ts' },
+  external: ['@aws-sdk/*'],
+  outdir,
+  banner: { js: '#!/usr/bin/env node' },
+});
 await build({
   ...common,
   entryPoints: { api: 'handlers/api.ts' },

@@ -1,18 +1,23 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { startDynamoDb } from '../local/dynamodb.ts';
 import { startKmsEmulator } from '../local/kms-emulator/kms-emulator.ts';
 
 const run = promisify(execFile);
 const root = join(import.meta.dirname, '..');
+let folder: string;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
+  await run(process.execPath, ['scripts/build.ts', folder], { cwd: root });
+});
+afterAll(() => rm(folder, { recursive: true }));
 
 it("the handler's bundle runs by itself on a sample event, and refuses to start without its settings", async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
-  await run(process.execPath, ['scripts/build.ts', folder], { cwd: root });
   const invoke = `
     import { handler } from ${JSON.stringify(join(folder, 'handlers', 'api.mjs'))};
     import event from ${JSON.stringify(join(root, 'events', 'api-encrypt-iam.json'))} with { type: 'json' };
@@ -34,5 +39,18 @@ it("the handler's bundle runs by itself on a sample event, and refuses to start 
   });
   expect(stdout).toContain('status 200');
   await expect(start({})).rejects.toThrow(/- KEYFOLD_SERVICE is not set\n- KEYFOLD_PRODUCT is not set\n/);
-  await Promise.all([kms.close(), dynamoDb.close(), rm(folder, { recursive: true })]);
+  await Promise.all([kms.close(), dynamoDb.close()]);
+});
+
+it("the CLI's bundle runs beside the package's dependencies, and says with which Node", async () => {
+  // As npm installs it: in a package of ES modules, with what the package depends on.
+  await writeFile(join(folder, 'package.json'), '{"type":"module"}');
+  await mkdir(join(folder, 'node_modules'));
+  await symlink(join(root, 'node_modules', '@aws-sdk'), join(folder, 'node_modules', '@aws-sdk'));
+  const cli = join(folder, 'cli.js');
+  expect(await readFile(cli, 'utf8')).toMatch(/^#!\/usr\/bin\/env node\n/);
+  const dynamoDb = await startDynamoDb('EncryptionKey', 0);
+  const args = ['keys', 'list', '--all', '--json', '--endpoint', dynamoDb.endpoint];
+  expect(await run(process.execPath, [cli, ...args])).toEqual({ stdout: '[]\n', stderr: '' });
+  await dynamoDb.close();
 });
