@@ -10,7 +10,7 @@ import { PEERS_FOLDER } from './install.ts';
 const run = promisify(execFile);
 const root = join(import.meta.dirname, '..', '..');
 
-it("another project that installs the package type-checks and runs the README's example", async () => {
+it("another project that installs the package type-checks and runs the README's example and the CLI", async () => {
   const readme = await readFile(join(root, 'README.md'), 'utf8');
   const [, example = ''] = /library\.test\.ts.*?```ts\n(.*?)```/s.exec(readme) ?? [];
   expect(example).toContain("from 'keyfold'");
@@ -44,5 +44,8 @@ it("another project that installs the package type-checks and runs the README's 
   const env = { ...process.env, AWS_ENDPOINT_URL_KMS: kms.endpoint, AWS_ENDPOINT_URL_DYNAMODB: dynamoDb.endpoint };
   const { stdout } = await run(process.execPath, ['example.ts'], { cwd: folder, env });
   expect(stdout).toBe('hello\n');
+  const keyfold = join(folder, 'node_modules', '.bin', 'keyfold');
+  const listed = await run(keyfold, ['keys', 'list', '--service', 'orders', '--product', 'shop', '--json'], { env });
+  expect(JSON.parse(listed.stdout)).toMatchObject([{ id: '_SK_orders_shop', state: 'valid' }]);
   await Promise.all([kms.close(), dynamoDb.close()]);
 });
