@@ -5,8 +5,8 @@ import { formatDuration } from './text.ts';
 export interface BeliefBounds {
   /** Past this, a process reads a key's row again before it seals with it. */
   readonly revokeCheckIntervalMs: number;
-  /** For how much longer it seals where the metastore is down by then; not at all where undefined. */
-  readonly staleGraceMs?: number;
+  /** For how much longer it seals where the metastore is down by then. */
+  readonly staleGraceMs: number;
 }
 
 /** When the last warm process has stopped, as ISO 8601, for a row written at `writtenAtMs` (milliseconds since 1970). */
@@ -18,9 +18,8 @@ export function latestBy(bounds: BeliefBounds, writtenAtMs: number): string {
 export function latestByInWords(bounds: BeliefBounds, writtenAtMs: number): string {
   const { revokeCheckIntervalMs, staleGraceMs } = bounds;
   const interval = `${formatDuration(revokeCheckIntervalMs)} (revokeCheckInterval) after the write`;
-  const grace =
-    staleGraceMs === undefined ? '' : `, plus staleGrace (${formatDuration(staleGraceMs)}) while the metastore is down`;
-  return `${latestBy(bounds, writtenAtMs)}: ${interval}${grace}`;
+  const grace = `plus staleGrace (${formatDuration(staleGraceMs)}) while the metastore is down`;
+  return `${latestBy(bounds, writtenAtMs)}: ${interval}, ${grace}`;
 }
 
 /**

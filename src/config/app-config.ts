@@ -53,15 +53,13 @@ const PREFIX = 'KEYFOLD_';
  */
 export function readConfig(environment: Environment): AppConfig {
   const own = settingsOf(environment);
-  const unknown = Object.keys(own).filter((name) => !Object.hasOwn(settingsSchema.entries, name));
   const parsed = v.safeParse(settingsSchema, own);
   const broken = new Set<string>(parsed.issues?.map((issue) => v.getDotPath(issue) ?? ''));
   // What depends on several settings is checked where all of them are sound, so that one fault is told once.
   const sound = (names: readonly (keyof Settings)[]): boolean => !names.some((name) => broken.has(name));
   const settings = parsed.output as Settings;
   const faults = [
-    ...unknown.map((name) => `${PREFIX}${name} is not a setting`),
-    ...(parsed.issues ?? []).map(describe),
+    ...settingFaults(own, parsed.issues),
     ...(sound(['SERVICE', 'PRODUCT', 'REGION_SUFFIX', 'ALLOW_AMBIGUOUS_NAMES']) ? nameFaults(namesOf(settings)) : []),
     ...(sound(['KMS_KEYS', 'PREFERRED_REGION', 'STATIC_MASTER_KEY_HEX', 'MINIMUM_WRAPPED_REGIONS'])
       ? kmsFaults(settings, environment)
@@ -84,8 +82,13 @@ export function settingsOf(environment: Environment): Record<string, string | un
   return Object.fromEntries(own.map(([name, value]) => [name.slice(PREFIX.length), value]));
 }
 
-/** Says which setting is wrong and why; never its value, which may be a key. */
-export function describe(issue: v.BaseIssue<unknown>): string {
+/** Every setting that is unknown or wrong, and why; never its value, which may be a key. */
+export function settingFaults(own: object, issues: readonly v.BaseIssue<unknown>[] = []): string[] {
+  const unknown = Object.keys(own).filter((name) => !Object.hasOwn(settingsSchema.entries, name));
+  return [...unknown.map((name) => `${PREFIX}${name} is not a setting`), ...issues.map(describe)];
+}
+
+function describe(issue: v.BaseIssue<unknown>): string {
   const name = `${PREFIX}${v.getDotPath(issue) ?? ''}`;
   if (issue.type === 'object') return `${name} is not set`;
   return `${name} ${issue.message}`;

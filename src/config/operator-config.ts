@@ -3,7 +3,7 @@ import { cryptoPolicy, type CryptoPolicy } from '../envelope/crypto-policy.ts';
 import { invalidConfiguration } from '../envelope/errors.ts';
 import type { ServiceNames } from '../envelope/ids.ts';
 import type { DynamoDbMetastoreOptions } from '../metastore/dynamodb-client.ts';
-import { describe, metastoreOf, policyOf, settingsOf, type Environment } from './app-config.ts';
+import { metastoreOf, policyOf, settingFaults, settingsOf, type Environment } from './app-config.ts';
 import { settingsSchema, type Settings } from './settings.ts';
 
 /** What an operator's command needs of the service's settings. It calls no KMS, so none of that must be set. */
@@ -18,7 +18,7 @@ export interface OperatorConfig {
 export type Overrides = Partial<Record<keyof Settings, string>>;
 
 /** As the service's, except that no setting is required. */
-const operatorSchema = v.strictObject({
+const operatorSchema = v.object({
   ...settingsSchema.entries,
   SERVICE: v.optional(settingsSchema.entries.SERVICE),
   PRODUCT: v.optional(settingsSchema.entries.PRODUCT),
@@ -29,8 +29,10 @@ const operatorSchema = v.strictObject({
  * @throws KeyfoldError `InvalidConfiguration`, listing every fault: values that do not fit, names it does not know
  */
 export function readOperatorConfig(environment: Environment, overrides: Overrides): OperatorConfig {
-  const { issues, output } = v.safeParse(operatorSchema, { ...settingsOf(environment), ...overrides });
-  if (issues !== undefined) throw invalidConfiguration(issues.map(describe));
+  const own = { ...settingsOf(environment), ...overrides };
+  const { issues, output, success } = v.safeParse(operatorSchema, own);
+  const faults = settingFaults(own, issues);
+  if (!success || faults.length > 0) throw invalidConfiguration(faults);
   const { SERVICE: service, PRODUCT: product } = output;
   const names = service !== undefined && product !== undefined && { service, product };
   return {

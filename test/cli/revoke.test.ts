@@ -47,7 +47,9 @@ describe('keys revoke', () => {
     expect(run.code).toBe(0);
     expect(await revoked()).toEqual([true, false]);
     expect(run.stdout).toMatch(/^reaches +new encrypts of this partition: the next one seals under another key$/m);
-    expect(run.stdout).toMatch(/^latest +warm processes by \S+Z: 60 min \(revokeCheckInterval\) after the write$/m);
+    expect(run.stdout).toMatch(
+      /^latest +warm processes by \S+Z: 60 min \(revokeCheckInterval\) after the write, plus staleGrace \(15 min\)/m,
+    );
     const [, by = ''] = /^Revoked\. The last warm process stops by (\S+): 60 min/m.exec(run.stdout) ?? [];
     expect(Date.parse(by)).toBeGreaterThanOrEqual(before + 60 * MINUTE_MS);
     expect(Date.parse(by)).toBeLessThanOrEqual(Date.now() + 60 * MINUTE_MS);
