@@ -1,0 +1,85 @@
+import { readFileSync } from 'node:fs';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { createTelemetry, type Telemetry } from '../../src/doors/telemetry.ts';
+import { KeyfoldError } from '../../src/index.ts';
+import { RegionFault } from '../../src/kms/faults.ts';
+import { captureOutput } from '../support/http-door.ts';
+
+const KEY = { id: '_IK_p_svc_prod', created: 60 } as never;
+let output: ReturnType<typeof captureOutput>;
+let telemetry: Telemetry;
+
+beforeEach(() => {
+  output = captureOutput();
+  telemetry = createTelemetry('svc');
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+  vi.useRealTimers();
+});
+
+/** The metric lines written so far: each metric's value or values, with its dimensions. */
+function metrics(): Record<string, unknown>[] {
+  return output
+    .lines()
+    .filter((line) => '_aws' in line)
+    .map(({ _aws, ...rest }) => rest);
+}
+
+/** Has everything happen that is counted. */
+function everything(): void {
+  const { events } = telemetry;
+  const fault = new RegionFault('us-west-2', 'Decrypt', 'throttled', 'ThrottlingException');
+  events.keyCreated('system', KEY);
+  events.keyRetired('intermediate', KEY, 'expired');
+  for (const kind of ['system', 'intermediate'] as const) {
+    for (const outcome of ['hit', 'miss', 'eviction'] as const) events.cacheUsed(kind, outcome);
+  }
+  events.servedStale(KEY);
+  events.attempted({ region: 'us-west-2', action: 'Decrypt', latencyMs: 7, fault });
+  events.attempted({ region: 'us-west-2', action: 'Decrypt', latencyMs: 9 });
+  events.coolingDown('us-west-2', 5000);
+  events.failedOver('us-east-1');
+  events.wrapMissing('us-west-2');
+  events.metastoreCalled('GetItem', 3, 'TimeoutError');
+  telemetry.requestFailed(new KeyfoldError('KmsThrottled', 'why'), 503);
+}
+
+describe('the metrics', () => {
+  it('are those that docs/metrics.md names', () => {
+    everything();
+    telemetry.flush();
+    const written = new Set(metrics().flatMap((line) => Object.keys(line).filter((name) => /^[A-Z]/.test(name))));
+    const docs = readFileSync(new URL('../../docs/metrics.md', import.meta.url), 'utf8');
+    const table = docs.slice(docs.indexOf('| metric'), docs.indexOf('## What'));
+    const named = [...table.matchAll(/`([A-Z][A-Za-z]+)`/g)].map(([, name = '']) => name);
+    for (const kind of ['SystemKeyCache', 'IntermediateKeyCache']) {
+      for (const what of ['Hits', 'Misses', 'Evictions']) named.push(`${kind}${what}`);
+    }
+    expect([...written].toSorted()).toEqual([...new Set(named)].toSorted());
+  });
+
+  it('are gathered over an invocation, one line for each set of dimensions', () => {
+    everything();
+    expect(metrics()).toEqual([]);
+    telemetry.flush();
+    expect(metrics()).toContainEqual({ service: 'svc', region: 'us-west-2', action: 'Decrypt', KmsCalls: [1, 1] });
+    expect(metrics()).toContainEqual(expect.objectContaining({ region: 'us-west-2', KmsLatency: [7, 9] }));
+    const before = metrics().length;
+    telemetry.flush();
+    expect(metrics()).toHaveLength(before);
+  });
+
+  it('of the cache alone are written once a minute', () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    telemetry = createTelemetry('svc');
+    for (let i = 0; i < 3; i += 1) {
+      telemetry.events.cacheUsed('intermediate', 'hit');
+      telemetry.flush();
+    }
+    expect(metrics()).toEqual([]);
+    vi.setSystemTime(Date.now() + 60_000);
+    telemetry.flush();
+    expect(metrics()).toEqual([{ service: 'svc', IntermediateKeyCacheHits: 3 }]);
+  });
+});
