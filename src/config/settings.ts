@@ -2,6 +2,8 @@ import * as v from 'valibot';
 
 const text = v.pipe(v.string(), v.nonEmpty('is empty'));
 const count = v.pipe(v.string(), v.regex(/^[1-9]\d{0,14}$/, 'is not a positive whole number'), v.transform(Number));
+/** What a timer can count: a longer one would fire at once. */
+const timeout = v.pipe(count, v.maxValue(2 ** 31 - 1, 'is more than 2147483647'));
 const countOrZero = v.pipe(v.string(), v.regex(/^(?:0|[1-9]\d{0,14})$/, 'is not a whole number'), v.transform(Number));
 const flag = v.pipe(
   v.picklist(['true', 'false'], 'is neither true nor false'),
@@ -28,8 +30,8 @@ export const settingsSchema = v.object({
   REGION_SUFFIX: v.optional(text),
   KMS_KEYS: v.optional(regionMap),
   PREFERRED_REGION: v.optional(text),
-  KMS_CONNECTION_TIMEOUT_MS: v.optional(count),
-  KMS_REQUEST_TIMEOUT_MS: v.optional(count),
+  KMS_CONNECTION_TIMEOUT_MS: v.optional(timeout),
+  KMS_REQUEST_TIMEOUT_MS: v.optional(timeout),
   MAX_ROUNDS: v.optional(count),
   BASE_DELAY_MS: v.optional(count),
   LONGEST_DELAY_MS: v.optional(count),
@@ -42,8 +44,8 @@ export const settingsSchema = v.object({
   TABLE: v.optional(text),
   DYNAMODB_REGION: v.optional(text),
   DYNAMODB_ENDPOINT: v.optional(v.pipe(v.string(), v.url('is not a URL'))),
-  DYNAMODB_CONNECTION_TIMEOUT_MS: v.optional(count),
-  DYNAMODB_REQUEST_TIMEOUT_MS: v.optional(count),
+  DYNAMODB_CONNECTION_TIMEOUT_MS: v.optional(timeout),
+  DYNAMODB_REQUEST_TIMEOUT_MS: v.optional(timeout),
   EXPIRE_AFTER_MS: v.optional(count),
   CREATE_DATE_PRECISION_MS: v.optional(count),
   REVOKE_CHECK_INTERVAL_MS: v.optional(count),

@@ -108,11 +108,13 @@ describe('the configuration', () => {
       KEYFOLD_PLAINTEXT_LIMIT_BYTES: '99999999',
       KEYFOLD_EXPIRE_AFTER: '1',
       KEYFOLD_TABEL: 'CANARY',
+      KEYFOLD_KMS_REQUEST_TIMEOUT_MS: '2147483648',
       AWS_REGION: 'eu-west-1',
     });
     expect(faults).toEqual([
       'KEYFOLD_EXPIRE_AFTER is not a setting',
       'KEYFOLD_TABEL is not a setting',
+      'KEYFOLD_KMS_REQUEST_TIMEOUT_MS is more than 2147483647',
       'KEYFOLD_EXPIRE_AFTER_MS is not a positive whole number',
       'KEYFOLD_AUTH is none of iam, jwt, none',
       'KEYFOLD_PLAINTEXT_LIMIT_BYTES is more than 4194304',
