@@ -1,18 +1,20 @@
 import { createSecretKey } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { open, seal } from '../envelope/aead.ts';
+import { seal } from '../envelope/aead.ts';
 import { numberFaults, overDefaults } from '../envelope/defaults.ts';
 import { invalidConfiguration } from '../envelope/errors.ts';
 import type { Deadline, KeyManagementService, Unwrapped } from '../envelope/ports.ts';
-import { KEY_BYTES } from '../envelope/random.ts';
+import type { WrapRenewer, WrapReport } from '../envelope/system-key-maintenance.ts';
 import { failoverPolicy, type FailoverPolicy } from './failover-policy.ts';
 import { Failover, NO_EVENTS, type FailoverWorld, type KmsEvents } from './failover.ts';
-import { everyRegionFailed, RegionFault } from './faults.ts';
-import { decodeKekEnvelope, encodeKekEnvelope, type KekEnvelope, type RegionalKek } from './kek-envelope.ts';
+import { everyRegionFailed } from './faults.ts';
+import { decodeKekEnvelope, encodeKekEnvelope, type RegionalKek } from './kek-envelope.ts';
 import { keyFaults, parseKmsArn } from './key-arn.ts';
 import type { KmsRegion, Wrap } from './kms-region.ts';
 import type { RegionState } from './region-health.ts';
+import { kekOf, openIn } from './regional-wraps.ts';
 import { RegionalKms, type KmsTimeouts, type RegionalKmsOptions } from './regional-kms.ts';
+import { renewWraps } from './wrap-renewal.ts';
 
 /** What {@link AwsKms} is made of. */
 export interface AwsKmsOptions {
@@ -51,7 +53,7 @@ const REAL_WORLD: KmsWorld = {
  * AWS KMS over several regions. A System Key is sealed by a data key that a KMS key of each region wraps, so that any one
  * region opens it. The keys need not know of each other.
  */
-export class AwsKms implements KeyManagementService {
+export class AwsKms implements KeyManagementService, WrapRenewer {
   /** In the order of preference. */
   readonly #regions: readonly KmsRegion[];
   readonly #failover: Failover;
@@ -112,11 +114,16 @@ export class AwsKms implements KeyManagementService {
     });
     if ('answer' in opened) {
       this.#noteFailover(opened.region);
-      return { key: opened.answer };
+      opened.answer.dataKey.fill(0);
+      return { key: opened.answer.systemKey };
     }
     const { faults } = opened;
     if (faults.some((fault) => fault.faultClass !== 'corrupt')) throw everyRegionFailed(faults);
     return { unreadable: `it opens in no region (${faults.map((f) => `${f.region} ${f.errorName}`).join(', ')})` };
+  }
+
+  async renew(wrapped: Uint8Array, deadline: Deadline): Promise<WrapReport> {
+    return renewWraps(wrapped, this.#regions, this.#failover, deadline);
   }
 
   /**
@@ -140,46 +147,5 @@ export class AwsKms implements KeyManagementService {
 
   #noteFailover(region: KmsRegion): void {
     if (region !== this.#regions[0]) this.#events.failedOver(region.region);
-  }
-}
-
-function kekOf({ region }: KmsRegion, { arn, wrapped }: Wrap): RegionalKek {
-  return { region, arn, encryptedKek: wrapped };
-}
-
-/** Opens a System Key with one region's wraps of its data key, of which there may be several. */
-async function openIn(region: KmsRegion, envelope: KekEnvelope, deadline: Deadline): Promise<Buffer> {
-  let fault: unknown;
-  for (const kek of envelope.kmsKeks) {
-    if (kek.region !== region.region) continue;
-    for (const keyId of keysToTry(kek, region)) {
-      try {
-        return openWith(await region.decrypt(kek.encryptedKek, keyId, deadline), envelope, region);
-      } catch (error) {
-        fault = error;
-        if (!isRefusal(error)) throw error;
-      }
-    }
-  }
-  throw fault;
-}
-
-/** Our own wraps name the key that made them. Asherah's name what it was configured with, which may have moved since. */
-function keysToTry(kek: RegionalKek, region: KmsRegion): (string | undefined)[] {
-  return parseKmsArn(kek.arn)?.kind === 'key' ? [kek.arn] : [region.keyArn, undefined];
-}
-
-/** Whether another wrap or another key of the same region may open what this one did not. */
-function isRefusal(error: unknown): boolean {
-  return error instanceof RegionFault && (error.faultClass === 'misconfigured' || error.faultClass === 'corrupt');
-}
-
-function openWith(dataKey: Buffer, envelope: KekEnvelope, { region }: KmsRegion): Buffer {
-  try {
-    const key = dataKey.length === KEY_BYTES ? open(createSecretKey(dataKey), envelope.encryptedKey) : undefined;
-    if (key !== undefined) return key;
-    throw new RegionFault(region, 'Decrypt', 'corrupt', 'SystemKeyDoesNotOpen');
-  } finally {
-    dataKey.fill(0);
   }
 }

@@ -18,12 +18,8 @@ export interface KekEnvelope {
 
 /** The envelope's bytes: JSON in UTF-8. */
 export function encodeKekEnvelope(envelope: KekEnvelope): Buffer {
-  const kmsKeks = envelope.kmsKeks.map(({ region, arn, encryptedKek }) => ({
-    region,
-    arn,
-    encryptedKek: base64(encryptedKek),
-  }));
-  return Buffer.from(JSON.stringify({ encryptedKey: base64(envelope.encryptedKey), kmsKeks }));
+  const { encryptedKey, kmsKeks } = envelope;
+  return Buffer.from(JSON.stringify({ encryptedKey: base64(encryptedKey), kmsKeks: kmsKeks.map(encodeKek) }));
 }
 
 /** Reads an envelope; undefined where the bytes are none. Entries and fields it does not know are passed over. */
@@ -33,6 +29,22 @@ export function decodeKekEnvelope(bytes: Uint8Array): KekEnvelope | undefined {
   const keks = value?.['kmsKeks'];
   if (encryptedKey === undefined || !Array.isArray(keks)) return undefined;
   return { encryptedKey, kmsKeks: keks.map(decodeKek).filter((kek) => kek !== undefined) };
+}
+
+/**
+ * The envelope with these regions' wraps in the place of all that they had. The rest stays as it was written, with what we do
+ * not know: another reader may.
+ */
+export function replaceKeks(bytes: Uint8Array, keks: readonly RegionalKek[]): Buffer {
+  const envelope = parse(bytes) ?? {};
+  const replaced = new Set(keks.map(({ region }) => region));
+  const present = Array.isArray(envelope['kmsKeks']) ? (envelope['kmsKeks'] as unknown[]) : [];
+  const kept = present.filter((kek) => !replaced.has(asObject(kek)?.['region'] as string));
+  return Buffer.from(JSON.stringify({ ...envelope, kmsKeks: [...kept, ...keks.map(encodeKek)] }));
+}
+
+function encodeKek({ region, arn, encryptedKek }: RegionalKek): object {
+  return { region, arn, encryptedKek: base64(encryptedKek) };
 }
 
 function decodeKek(value: unknown): RegionalKek | undefined {

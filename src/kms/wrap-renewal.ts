@@ -1,0 +1,111 @@
+import { timingSafeEqual } from 'node:crypto';
+import type { Deadline } from '../envelope/ports.ts';
+import type { RegionWrap, WrapReport } from '../envelope/system-key-maintenance.ts';
+import type { Failover } from './failover.ts';
+import { RegionFault } from './faults.ts';
+import { decodeKekEnvelope, replaceKeks, type KekEnvelope, type RegionalKek } from './kek-envelope.ts';
+import { parseKmsArn } from './key-arn.ts';
+import type { KmsRegion } from './kms-region.ts';
+import { kekOf, openIn, type OpenedWrap } from './regional-wraps.ts';
+
+/** What came of one region: the wrap that opened, or why none did. */
+interface Opening {
+  readonly region: KmsRegion;
+  readonly opened: OpenedWrap | undefined;
+  readonly fault: RegionFault | undefined;
+}
+
+/**
+ * Asks every region whether it opens a System Key, and wraps its data key anew where a region has no wrap that opens, several,
+ * or one by another key than the one it is configured with. A new wrap counts only once the region has opened it; a region
+ * that does not do all of that keeps what it had.
+ */
+export async function renewWraps(
+  wrapped: Uint8Array,
+  regions: readonly KmsRegion[],
+  failover: Failover,
+  deadline: Deadline,
+): Promise<WrapReport> {
+  const envelope = decodeKekEnvelope(wrapped);
+  if (envelope === undefined) return { regions: [], renewed: undefined, unreadable: 'it is not wrapped by KMS' };
+  const openings = await Promise.all(regions.map((region) => openAlone(region, envelope, failover, deadline)));
+  const secrets = openings.flatMap(({ opened }) => (opened === undefined ? [] : [opened.dataKey, opened.systemKey]));
+  try {
+    const dataKey = openings.find(({ opened }) => opened !== undefined)?.opened?.dataKey;
+    const results = await Promise.all(
+      openings.map((opening) => renewIn(opening, envelope, dataKey, failover, deadline)),
+    );
+    const keks = results.flatMap(({ kek }) => kek ?? []);
+    return {
+      regions: results.map(({ report }) => report),
+      renewed: keks.length === 0 ? undefined : replaceKeks(wrapped, keks),
+    };
+  } finally {
+    for (const secret of secrets) secret.fill(0);
+  }
+}
+
+async function openAlone(
+  region: KmsRegion,
+  envelope: KekEnvelope,
+  failover: Failover,
+  deadline: Deadline,
+): Promise<Opening> {
+  if (!envelope.kmsKeks.some((kek) => kek.region === region.region))
+    return { region, opened: undefined, fault: undefined };
+  const ask = (r: KmsRegion): Promise<OpenedWrap> => openIn(r, envelope, deadline);
+  const outcome = await failover.firstAnswer([region], { action: 'Decrypt', deadline, ask }, 1);
+  if ('answer' in outcome) return { region, opened: outcome.answer, fault: undefined };
+  return { region, opened: undefined, fault: outcome.faults[0] };
+}
+
+async function renewIn(
+  { region, opened, fault }: Opening,
+  envelope: KekEnvelope,
+  dataKey: Buffer | undefined,
+  failover: Failover,
+  deadline: Deadline,
+): Promise<{ report: RegionWrap; kek?: RegionalKek }> {
+  const report = { region: region.region, opens: opened !== undefined, renewed: false };
+  const said = (why: RegionFault | undefined): RegionWrap =>
+    why === undefined ? report : { ...report, fault: why.message };
+  // With a region that cannot be asked now, or without the data key, nothing can be proven: all stays as it is.
+  if (
+    dataKey === undefined ||
+    (fault !== undefined && fault.faultClass !== 'corrupt' && fault.faultClass !== 'misconfigured')
+  ) {
+    return { report: said(fault) };
+  }
+  const only = envelope.kmsKeks.filter((kek) => kek.region === region.region).length === 1;
+  if (opened !== undefined && only && opened.kek.arn === region.keyArn && isKey(region.keyArn)) return { report };
+  const present = only ? opened?.kek.arn : undefined;
+  const ask = (r: KmsRegion): Promise<RegionalKek | undefined> => wrapUnlessPresent(r, present, dataKey, deadline);
+  const outcome = await failover.firstAnswer([region], { action: 'Encrypt', deadline, ask }, 1);
+  if ('faults' in outcome) return { report: said(outcome.faults[0] ?? fault) };
+  const { answer: kek } = outcome;
+  return kek === undefined ? { report } : { report: { region: region.region, opens: true, renewed: true }, kek };
+}
+
+/** Whether an ARN is a key's: an alias in a row says nothing of which key made the wrap. */
+function isKey(arn: string): boolean {
+  return parseKmsArn(arn)?.kind === 'key';
+}
+
+/**
+ * Wraps a data key in a region and has the region open it again; undefined where the key that does it has ARN `present`, and so
+ * has wrapped it already. @throws RegionFault
+ */
+async function wrapUnlessPresent(
+  region: KmsRegion,
+  present: string | undefined,
+  dataKey: Buffer,
+  deadline: Deadline,
+): Promise<RegionalKek | undefined> {
+  const kek = kekOf(region, await region.encrypt(dataKey, deadline));
+  if (kek.arn === present) return undefined;
+  const opened = await region.decrypt(kek.encryptedKek, kek.arn, deadline);
+  const isProven = opened.length === dataKey.length && timingSafeEqual(opened, dataKey);
+  opened.fill(0);
+  if (isProven) return kek;
+  throw new RegionFault(region.region, 'Decrypt', 'corrupt', 'NewWrapDoesNotOpen');
+}
