@@ -17,6 +17,16 @@ export type {
   Metastore,
   Unwrapped,
 } from './envelope/ports.ts';
+export { SystemKeyMaintenance } from './envelope/system-key-maintenance.ts';
+export type {
+  MaintenanceOptions,
+  MaintenanceReport,
+  RegionWrap,
+  SystemKeyReport,
+  SystemKeyStore,
+  WrapRenewer,
+  WrapReport,
+} from './envelope/system-key-maintenance.ts';
 export { SessionFactory, type Session, type SessionFactoryOptions } from './envelope/session.ts';
 export { AwsKms, type AwsKmsOptions } from './kms/aws-kms.ts';
 export type { FailoverPolicy } from './kms/failover-policy.ts';

@@ -81,6 +81,18 @@ export class SystemKeys {
     return this.#latest.join(this.#id, deadline, (shared) => this.#loadOrCreate(shared));
   }
 
+  /**
+   * Makes the next key if the latest ends within `aheadMs`, or may not seal already.
+   * @returns what was made; undefined where that was not due, or another process has just done it
+   */
+  async createAhead(aheadMs: number, deadline: Deadline): Promise<KeyMeta | undefined> {
+    const { metastore, policy, now } = this.#world;
+    const latest = await metastore.loadLatest(this.#id, deadline);
+    const isDue = latest === undefined || latest.revoked || isExpired(policy, latest.created, now() + aheadMs);
+    const made = isDue ? await this.#create(latest, deadline) : undefined;
+    return made instanceof EnvelopeKey ? metaOf(made.standing) : undefined;
+  }
+
   async #loadOrCreate(deadline: Deadline): Promise<EnvelopeKey> {
     let record = await this.#world.metastore.loadLatest(this.#id, deadline);
     for (let attempt = 0; attempt < CREATE_ATTEMPTS; attempt += 1) {

@@ -1,4 +1,10 @@
-import { DynamoDBClient, GetItemCommand, QueryCommand, type QueryCommandInput } from '@aws-sdk/client-dynamodb';
+import {
+  ConditionalCheckFailedException,
+  DynamoDBClient,
+  GetItemCommand,
+  QueryCommand,
+  type QueryCommandInput,
+} from '@aws-sdk/client-dynamodb';
 import { KeyfoldError } from '../envelope/errors.ts';
 import { keyOfItem } from './dynamodb-item.ts';
 
@@ -49,6 +55,21 @@ export function rowsOf(tableName: string, id: string): QueryCommandInput {
 /** Reads the row of an id that was created last. */
 export function readLatest(tableName: string, id: string): QueryCommand {
   return new QueryCommand({ ...rowsOf(tableName, id), Limit: 1 });
+}
+
+/** What a conditional write comes to: `done`, or `refused` where its condition does not hold. Any other failure is thrown. */
+export async function unlessRefused<Done, Refused>(
+  write: Promise<unknown>,
+  done: Done,
+  refused: Refused,
+): Promise<Done | Refused> {
+  try {
+    await write;
+    return done;
+  } catch (error) {
+    if (error instanceof ConditionalCheckFailedException) return refused;
+    throw error;
+  }
 }
 
 /** The name of what a call of the SDK threw, all that is kept of it: the SDK quotes answers in some of its errors. */

@@ -13,12 +13,17 @@ export function keyOfItem(id: string, created: number): KeyItem {
   return { Id: { S: id }, Created: { N: String(created) } };
 }
 
+/** A sealed key as a row keeps it. */
+export function keyAttribute(encryptedKey: Uint8Array): AttributeValue.SMember {
+  return { S: Buffer.from(encryptedKey).toString('base64') };
+}
+
 /** The row that keeps a record. */
 export function encodeKeyItem(record: EnvelopeKeyRecord): KeyItem {
   const { id, created, encryptedKey, parent, revoked } = record;
   const keyRecord: KeyItem = {
     Created: { N: String(created) },
-    Key: { S: Buffer.from(encryptedKey).toString('base64') },
+    Key: keyAttribute(encryptedKey),
     ...(parent && { ParentKeyMeta: { M: { KeyId: { S: parent.id }, Created: { N: String(parent.created) } } } }),
     ...(revoked && { Revoked: { BOOL: true } }),
   };

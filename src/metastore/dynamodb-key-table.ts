@@ -1,10 +1,4 @@
-import {
-  ConditionalCheckFailedException,
-  paginateQuery,
-  paginateScan,
-  UpdateItemCommand,
-  type DynamoDBClient,
-} from '@aws-sdk/client-dynamodb';
+import { paginateQuery, paginateScan, UpdateItemCommand, type DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { invalidConfiguration } from '../envelope/errors.ts';
 import type { KeyMeta } from '../envelope/ids.ts';
 import type { KeyRow, KeyTable, TablePlace } from '../envelope/key-table.ts';
@@ -15,6 +9,7 @@ import {
   readLatest,
   readOne,
   rowsOf,
+  unlessRefused,
   type DynamoDbMetastoreOptions,
 } from './dynamodb-client.ts';
 import { keyOfItem, readKeyItem } from './dynamodb-item.ts';
@@ -67,15 +62,7 @@ export class DynamoDbKeyTable implements KeyTable {
       ConditionExpression: 'attribute_exists(Id)',
       ExpressionAttributeValues: { ':true': { BOOL: true } },
     });
-    return this.#call(async () => {
-      try {
-        await this.#client.send(command);
-        return 'revoked';
-      } catch (error) {
-        if (error instanceof ConditionalCheckFailedException) return 'absent';
-        throw error;
-      }
-    });
+    return this.#call(() => unlessRefused(this.#client.send(command), 'revoked', 'absent'));
   }
 
   async #call<T>(work: () => Promise<T>): Promise<T> {

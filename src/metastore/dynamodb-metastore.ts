@@ -1,16 +1,20 @@
-import { ConditionalCheckFailedException, PutItemCommand, type DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { paginateQuery, PutItemCommand, UpdateItemCommand, type DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { orAborted } from '../envelope/deadline.ts';
 import type { EpochSeconds, KeyId } from '../envelope/ids.ts';
+import type { KeyRow } from '../envelope/key-table.ts';
 import type { Deadline, EnvelopeKeyRecord, Metastore } from '../envelope/ports.ts';
+import type { SystemKeyStore } from '../envelope/system-key-maintenance.ts';
 import {
   dynamoDbClient,
   errorNameOf,
   metastoreUnavailable,
   readLatest,
   readOne,
+  rowsOf,
+  unlessRefused,
   type DynamoDbMetastoreOptions,
 } from './dynamodb-client.ts';
-import { decodeKeyItem, encodeKeyItem } from './dynamodb-item.ts';
+import { decodeKeyItem, encodeKeyItem, keyAttribute, keyOfItem, readKeyItem } from './dynamodb-item.ts';
 
 /** What an operator wants to know of the metastore and no caller sees. */
 export interface MetastoreEvents {
@@ -32,7 +36,7 @@ export interface MetastoreState {
 }
 
 /** Key records in a DynamoDB table of Asherah's shape. Throttling and 5xx are retried by the SDK's standard mode. */
-export class DynamoDbMetastore implements Metastore {
+export class DynamoDbMetastore implements Metastore, SystemKeyStore {
   readonly #client: DynamoDBClient;
   readonly #tableName: string;
   readonly #events: MetastoreEvents;
@@ -71,15 +75,36 @@ export class DynamoDbMetastore implements Metastore {
       Item: encodeKeyItem(record),
       ConditionExpression: 'attribute_not_exists(Id)',
     });
-    return this.#call('PutItem', deadline, async (abortSignal) => {
-      try {
-        await this.#client.send(command, { abortSignal });
-        return 'stored';
-      } catch (error) {
-        if (error instanceof ConditionalCheckFailedException) return 'duplicate';
-        throw error;
-      }
+    return this.#call('PutItem', deadline, (abortSignal) =>
+      unlessRefused(this.#client.send(command, { abortSignal }), 'stored', 'duplicate'),
+    );
+  }
+
+  async rows(id: KeyId, deadline: Deadline): Promise<KeyRow[]> {
+    return this.#call('Query', deadline, async (abortSignal) => {
+      const rows: KeyRow[] = [];
+      const pages = paginateQuery({ client: this.#client }, rowsOf(this.#tableName, id), { abortSignal });
+      for await (const { Items: items = [] } of pages) rows.push(...items.map(readKeyItem));
+      return rows;
     });
+  }
+
+  async replaceKey(
+    { id, created, encryptedKey: present }: EnvelopeKeyRecord,
+    encryptedKey: Uint8Array,
+    deadline: Deadline,
+  ): Promise<'replaced' | 'changed'> {
+    const command = new UpdateItemCommand({
+      TableName: this.#tableName,
+      Key: keyOfItem(id, created),
+      UpdateExpression: 'SET KeyRecord.#key = :renewed',
+      ConditionExpression: 'KeyRecord.#key = :present',
+      ExpressionAttributeNames: { '#key': 'Key' },
+      ExpressionAttributeValues: { ':renewed': keyAttribute(encryptedKey), ':present': keyAttribute(present) },
+    });
+    return this.#call('UpdateItem', deadline, (abortSignal) =>
+      unlessRefused(this.#client.send(command, { abortSignal }), 'replaced', 'changed'),
+    );
   }
 
   async #call<T>(action: MetastoreAction, deadline: Deadline, send: (signal: AbortSignal) => Promise<T>): Promise<T> {

@@ -1,8 +1,9 @@
 import type { EpochSeconds, KeyId } from '../envelope/ids.ts';
 import type { EnvelopeKeyRecord, Metastore } from '../envelope/ports.ts';
+import type { SystemKeyStore } from '../envelope/system-key-maintenance.ts';
 
 /** Key records in this process's memory, for tests and trials: they are gone with it, and with them all they seal. */
-export class MemoryMetastore implements Metastore {
+export class MemoryMetastore implements Metastore, SystemKeyStore {
   readonly #records = new Map<KeyId, Map<EpochSeconds, EnvelopeKeyRecord>>();
 
   async load(id: KeyId, created: EpochSeconds): Promise<EnvelopeKeyRecord | undefined> {
@@ -10,8 +11,20 @@ export class MemoryMetastore implements Metastore {
   }
 
   async loadLatest(id: KeyId): Promise<EnvelopeKeyRecord | undefined> {
+    return (await this.rows(id))[0];
+  }
+
+  async rows(id: KeyId): Promise<EnvelopeKeyRecord[]> {
     const records = [...(this.#records.get(id)?.values() ?? [])];
-    return records.toSorted((a, b) => b.created - a.created)[0];
+    return records.toSorted((a, b) => b.created - a.created);
+  }
+
+  async replaceKey(record: EnvelopeKeyRecord, encryptedKey: Uint8Array): Promise<'replaced' | 'changed'> {
+    const { id, created } = record;
+    const present = this.#records.get(id)?.get(created);
+    if (present === undefined || !Buffer.from(present.encryptedKey).equals(record.encryptedKey)) return 'changed';
+    this.#records.get(id)?.set(created, { ...present, encryptedKey });
+    return 'replaced';
   }
 
   async store(record: EnvelopeKeyRecord): Promise<'stored' | 'duplicate'> {

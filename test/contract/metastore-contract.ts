@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { EnvelopeKeyRecord, KeyMeta, Metastore } from '../../src/index.ts';
+import type { EnvelopeKeyRecord, KeyMeta, Metastore, SystemKeyStore } from '../../src/index.ts';
 import { noDeadline } from '../support/fakes.ts';
 
 /** A record with nothing special about it. */
@@ -12,7 +12,7 @@ function meta(id: string, created: number): KeyMeta {
 }
 
 /** What every metastore does. Each test uses ids of its own. */
-export function metastoreContract(name: string, open: () => Metastore): void {
+export function metastoreContract(name: string, open: () => Metastore & SystemKeyStore): void {
   describe(`${name} as a metastore`, () => {
     const deadline = noDeadline();
 
@@ -49,6 +49,49 @@ export function metastoreContract(name: string, open: () => Metastore): void {
       const second = keyRecord('_SK_duplicate', 60, { encryptedKey: Buffer.from('another') });
       expect(await metastore.store(second, deadline)).toBe('duplicate');
       expect(await metastore.load(first.id, first.created, deadline)).toEqual(first);
+    });
+
+    it('has all rows of an id, latest first, however many', async () => {
+      const metastore = open();
+      const times = Array.from({ length: 30 }, (_, i) => 60 * (i + 1));
+      const stored = times.map((created) =>
+        metastore.store(keyRecord('_SK_rows', created, { encryptedKey: Buffer.alloc(1000, created) }), deadline),
+      );
+      await Promise.all(stored);
+      await metastore.store(keyRecord('_SK_rows_of_another', 60), deadline);
+      const rows = await metastore.rows(keyRecord('_SK_rows', 0).id, deadline);
+      expect(rows.map((row) => row.created)).toEqual(times.toReversed());
+      expect(rows.at(-1)).toEqual(keyRecord('_SK_rows', 60, { encryptedKey: Buffer.alloc(1000, 60) }));
+    });
+
+    it('replaces a key where it is the one that was read, and leaves the rest of the row as it is', async () => {
+      const metastore = open();
+      const record = keyRecord('_SK_replace', 60, { revoked: true });
+      await metastore.store(record, deadline);
+      expect(await metastore.replaceKey(record, Buffer.from('renewed'), deadline)).toBe('replaced');
+      const renewed = { ...record, encryptedKey: Buffer.from('renewed') };
+      expect(await metastore.load(record.id, record.created, deadline)).toEqual(renewed);
+      expect(await metastore.replaceKey(record, Buffer.from('late'), deadline)).toBe('changed');
+      expect(await metastore.load(record.id, record.created, deadline)).toEqual(renewed);
+    });
+
+    it('makes no row where the one to be renewed is absent', async () => {
+      const metastore = open();
+      const record = keyRecord('_SK_replace_absent', 60);
+      expect(await metastore.replaceKey(record, Buffer.from('renewed'), deadline)).toBe('changed');
+      expect(await metastore.load(record.id, record.created, deadline)).toBeUndefined();
+    });
+
+    it('replaces a key once where many want to at once', async () => {
+      const metastore = open();
+      const record = keyRecord('_SK_replace_race', 60);
+      await metastore.store(record, deadline);
+      const outcomes = await Promise.all(
+        Array.from({ length: 10 }, (_, i) => metastore.replaceKey(record, Buffer.from(`${i}`), deadline)),
+      );
+      expect(outcomes.filter((outcome) => outcome === 'replaced')).toHaveLength(1);
+      const kept = await metastore.load(record.id, record.created, deadline);
+      expect(Buffer.from(kept?.encryptedKey ?? []).toString()).toBe(String(outcomes.indexOf('replaced')));
     });
 
     it('stores one of many records of one id and time that come at once', async () => {
