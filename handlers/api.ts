@@ -1,5 +1,5 @@
-import { buildContainer } from '../src/container.ts';
+import { buildApi } from '../src/container.ts';
 import { httpDoor } from '../src/doors/http.ts';
 
 /** API Gateway's HTTP API. */
-export const handler = httpDoor(buildContainer());
+export const handler = httpDoor(buildApi());

@@ -8,10 +8,13 @@ import type { LocalFunction } from './local-function.ts';
 const LARGEST_BODY_BYTES = 10 * 1024 * 1024;
 const FUNCTION_TIMEOUT_MS = 30_000;
 
-/** An HTTP server that stands where API Gateway does: each request becomes an event for the function. */
-export function createApiServer(api: LocalFunction): Server {
+/**
+ * An HTTP server that stands where API Gateway does: each request becomes an event for the function. `POST /local/cold-start` ends
+ * its environment, and `POST /local/maintenance` does what the schedule would.
+ */
+export function createApiServer(api: LocalFunction, maintenance: LocalFunction): Server {
   return createServer((request, response) => {
-    answer(api, request, response).catch((error: unknown) => {
+    answer(api, maintenance, request, response).catch((error: unknown) => {
       console.error(error);
       if (!response.headersSent) response.writeHead(500, { 'content-type': 'application/json' });
       response.end('{"message":"Internal Server Error"}');
@@ -19,7 +22,12 @@ export function createApiServer(api: LocalFunction): Server {
   });
 }
 
-async function answer(api: LocalFunction, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function answer(
+  api: LocalFunction,
+  maintenance: LocalFunction,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
   const body = await readBody(request, LARGEST_BODY_BYTES);
   if (body === undefined) {
     response.writeHead(413, { 'content-type': 'application/json', connection: 'close' });
@@ -29,6 +37,11 @@ async function answer(api: LocalFunction, request: IncomingMessage, response: Se
   if (request.method === 'POST' && request.url === '/local/cold-start' && isFromThisMachine(request)) {
     await api.recycle();
     response.writeHead(204).end();
+    return;
+  }
+  if (request.method === 'POST' && request.url === '/local/maintenance' && isFromThisMachine(request)) {
+    const report = await maintenance.invoke({ source: 'aws.events' }, FUNCTION_TIMEOUT_MS);
+    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(report));
     return;
   }
   const result = (await api.invoke(toEvent(request, body), FUNCTION_TIMEOUT_MS)) as APIGatewayProxyStructuredResultV2;

@@ -38,7 +38,7 @@ async function start(): Promise<void> {
     REGIONS.map(async (region) => [region, (await kms.ensureKey(region, 'alias/keyfold')).aliasArn]),
   );
   const dynamoDb = await startDynamoDb(TABLE, Number(values['dynamodb-port']), data && join(data, 'dynamodb'));
-  const api = new LocalFunction(new URL('../handlers/api.ts', import.meta.url).href, {
+  const environment = {
     AWS_REGION: PREFERRED,
     AWS_ACCESS_KEY_ID: 'local',
     AWS_SECRET_ACCESS_KEY: 'local',
@@ -50,11 +50,15 @@ async function start(): Promise<void> {
     KEYFOLD_TABLE: TABLE,
     KEYFOLD_DYNAMODB_ENDPOINT: dynamoDb.endpoint,
     KEYFOLD_AUTH: 'none',
-  });
-  const server = createApiServer(api);
+  };
+  const functionOf = (name: string): LocalFunction =>
+    new LocalFunction(new URL(`../handlers/${name}.ts`, import.meta.url).href, environment);
+  const api = functionOf('api');
+  const maintenance = functionOf('maintenance');
+  const server = createApiServer(api, maintenance);
   const apiUrl = `http://127.0.0.1:${await listen(server, Number(values.port))}`;
   const stop = async (): Promise<void> => {
-    await Promise.all([close(server), api.recycle(), kms.close(), dynamoDb.close()]);
+    await Promise.all([close(server), api.recycle(), maintenance.recycle(), kms.close(), dynamoDb.close()]);
     process.exit(0);
   };
   process.once('SIGINT', () => void stop());

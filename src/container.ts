@@ -1,9 +1,12 @@
 import { readConfig, type AppConfig } from './config/app-config.ts';
 import type { HttpDoorOptions } from './doors/http.ts';
+import type { ScheduleDoorOptions } from './doors/schedule.ts';
 import { createTelemetry, type Telemetry } from './doors/telemetry.ts';
+import { invalidConfiguration } from './envelope/errors.ts';
 import type { KeyTable } from './envelope/key-table.ts';
 import type { KeyManagementService } from './envelope/ports.ts';
 import { SessionFactory } from './envelope/session.ts';
+import { SystemKeyMaintenance } from './envelope/system-key-maintenance.ts';
 import { AwsKms } from './kms/aws-kms.ts';
 import type { RegionState } from './kms/region-health.ts';
 import { StaticKms } from './kms/static-kms.ts';
@@ -12,27 +15,40 @@ import { DynamoDbKeyTable } from './metastore/dynamodb-key-table.ts';
 import { DynamoDbMetastore } from './metastore/dynamodb-metastore.ts';
 
 /**
- * Builds what the handlers run on from the environment's settings; once in a process, since the warm cache is in it.
+ * Builds what the API runs on from the environment's settings; once in a process, since the warm cache is in it.
  * @throws KeyfoldError `InvalidConfiguration`, listing every fault
  */
-export function buildContainer(): HttpDoorOptions {
+export function buildApi(): HttpDoorOptions {
   const config = readConfig(process.env);
   const telemetry = createTelemetry(config.names.service);
   const { kms, regionStates } = buildKms(config, telemetry);
   const metastore = new DynamoDbMetastore({ ...config.metastore, events: telemetry.events });
-  const keyfold = new SessionFactory({
-    ...config.names,
-    metastore,
-    kms,
-    policy: config.policy,
-    events: telemetry.events,
-  });
+  const { names, policy } = config;
   return {
-    keyfold,
+    keyfold: new SessionFactory({ ...names, policy, metastore, kms, events: telemetry.events }),
     telemetry,
     config: config.http,
     health: () => ({ kms: regionStates(), metastore: metastore.state }),
     now: Date.now,
+  };
+}
+
+/**
+ * Builds what the maintenance of System Keys runs on.
+ * @throws KeyfoldError `InvalidConfiguration`, listing every fault
+ */
+export function buildMaintenance(): ScheduleDoorOptions {
+  const { kms: kmsConfig, ...config } = readConfig(process.env);
+  if (kmsConfig.kind === 'static') throw invalidConfiguration(['a static master key has no wraps to maintain']);
+  const telemetry = createTelemetry(config.names.service);
+  const { events } = telemetry;
+  const { names, policy } = config;
+  const kms = new AwsKms({ ...kmsConfig, events });
+  const metastore = new DynamoDbMetastore({ ...config.metastore, events });
+  return {
+    maintenance: new SystemKeyMaintenance({ ...names, policy, metastore, kms, events }),
+    telemetry,
+    deadlineMarginMs: config.http.deadlineMarginMs,
   };
 }
 

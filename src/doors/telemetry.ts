@@ -2,6 +2,7 @@ import { Logger } from '@aws-lambda-powertools/logger';
 import { Metrics, MetricUnit } from '@aws-lambda-powertools/metrics';
 import type { KeyfoldError } from '../envelope/errors.ts';
 import type { EnvelopeEvents } from '../envelope/ports.ts';
+import type { MaintenanceReport } from '../envelope/system-key-maintenance.ts';
 import type { KmsEvents } from '../kms/failover.ts';
 import type { MetastoreEvents } from '../metastore/dynamodb-metastore.ts';
 import { MetricBuffer } from './metric-buffer.ts';
@@ -12,6 +13,8 @@ export interface Telemetry {
   readonly events: EnvelopeEvents & KmsEvents & MetastoreEvents;
   /** Logs a failed request, with the reasons that its caller is not told. */
   requestFailed(error: KeyfoldError, status: number): void;
+  /** Logs what a maintenance found and did. */
+  maintained(report: MaintenanceReport): void;
   /** Writes the metrics gathered since the last time: at the end of every invocation. */
   flush(): void;
 }
@@ -71,6 +74,22 @@ export function createTelemetry(service: string): Telemetry {
         reasons: reasonsOf(error),
       });
       count('RequestErrors', { code });
+    },
+    maintained: ({ systemKeys, created, createFault }) => {
+      for (const { regions, ...key } of systemKeys) {
+        const isWell =
+          key.unreadable === undefined && regions.every(({ opens, fault }) => opens && fault === undefined);
+        logger[isWell ? 'info' : 'error']('System Key maintained', { ...key, regions });
+        for (const { region, opens, renewed } of regions) {
+          if (!opens) count('SystemKeysUnopenable', { region });
+          if (renewed) count('WrapsRenewed', { region });
+        }
+      }
+      if (created !== undefined) logger.info('the next System Key was made ahead', { ...created });
+      if (createFault !== undefined) {
+        logger.error('the next System Key could not be made ahead', { createFault });
+        count('SystemKeysNotCreated', {});
+      }
     },
     flush: () => metrics.flush(),
   };

@@ -42,6 +42,12 @@ function everything(): void {
   events.failedOver('us-east-1');
   events.wrapMissing('us-west-2');
   events.metastoreCalled('GetItem', 3, 'TimeoutError');
+  telemetry.maintained({
+    systemKeys: [
+      { id: 'k', created: 60, state: 'valid', regions: [{ region: 'us-west-2', opens: false, renewed: true }] },
+    ],
+    createFault: 'why',
+  });
   telemetry.requestFailed(new KeyfoldError('KmsThrottled', 'why'), 503);
 }
 

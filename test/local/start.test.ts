@@ -82,6 +82,30 @@ it('the three commands to paste encrypt, decrypt, and take a region away without
   await rm(folder, { recursive: true });
 });
 
+it('maintains the System Keys as the schedule would', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
+  const { greeting } = await start();
+  const [, api = ''] = /API +(\S+)/.exec(greeting) ?? [];
+  const [, kms = ''] = /KMS +(\S+)/.exec(greeting) ?? [];
+  await fetch(`${kms}/regions/us-east-1/fault`, { method: 'PUT', body: '{"kind":"down"}' });
+  await paste(commandOf(greeting, 1), folder);
+  await fetch(`${kms}/faults`, { method: 'DELETE' });
+  const report = await (await fetch(`${api}/local/maintenance`, { method: 'POST' })).json();
+  expect(report).toMatchObject({
+    systemKeys: [
+      {
+        id: '_SK_local_keyfold',
+        state: 'valid',
+        regions: [
+          { region: 'us-west-2', opens: true, renewed: false },
+          { region: 'us-east-1', opens: true, renewed: true },
+        ],
+      },
+    ],
+  });
+  await rm(folder, { recursive: true });
+});
+
 it('what was encrypted opens after a restart with the same folder of data', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
   const first = await start('--data', join(folder, 'data'));

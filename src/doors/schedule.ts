@@ -1,0 +1,33 @@
+import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
+import middy from '@middy/core';
+import type { Context, ScheduledEvent } from 'aws-lambda';
+import type { MaintenanceReport, SystemKeyMaintenance } from '../envelope/system-key-maintenance.ts';
+import type { Telemetry } from './telemetry.ts';
+
+/** What the schedule's door needs. */
+export interface ScheduleDoorOptions {
+  readonly maintenance: SystemKeyMaintenance;
+  readonly telemetry: Telemetry;
+  /** How long before the invocation ends it must be done. */
+  readonly deadlineMarginMs: number;
+}
+
+/** A handler for EventBridge's schedules: looks after the System Keys, and answers with what it found and did. */
+export function scheduleDoor({
+  maintenance,
+  telemetry,
+  deadlineMarginMs,
+}: ScheduleDoorOptions): (event: ScheduledEvent, context: Context) => Promise<MaintenanceReport> {
+  return middy<ScheduledEvent, MaintenanceReport>({ timeoutEarlyInMillis: 0 })
+    .use(injectLambdaContext(telemetry.logger, { logEvent: false }))
+    .handler(async (_event, context) => {
+      try {
+        const deadlineAtMs = Date.now() + context.getRemainingTimeInMillis() - deadlineMarginMs;
+        const report = await maintenance.run({ deadlineAtMs });
+        telemetry.maintained(report);
+        return report;
+      } finally {
+        telemetry.flush();
+      }
+    });
+}
