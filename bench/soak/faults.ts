@@ -1,0 +1,57 @@
+import type { FaultInput } from '../../local/kms-emulator/faults.ts';
+import type { DynamoDbFault } from '../../test/support/dynamodb-proxy.ts';
+import type { Random } from './random.ts';
+
+/** What the world suffers from for a while. */
+export interface Weather {
+  /** In the order of the regions; undefined for one that is well. */
+  readonly kms: readonly (FaultInput | undefined)[];
+  readonly dynamoDb: DynamoDbFault | undefined;
+  /** Of DynamoDB's calls, how many its fault befalls. */
+  readonly dynamoDbRate: number;
+}
+
+/** From which a region, or all at once, may recover: a caller sees retryable errors alone. */
+const PASSING: readonly FaultInput[] = [
+  { kind: 'down' },
+  { kind: 'hang' },
+  { kind: 'reset' },
+  { kind: 'garbage' },
+  { kind: 'latency', ms: 150 },
+  { kind: 'throttle', perSecond: 1 },
+  { kind: 'error', name: 'KMSInternalException', status: 500 },
+  { kind: 'error', name: 'DependencyTimeoutException', status: 503, rate: 0.5 },
+  { kind: 'error', name: 'ThrottlingException', rate: 0.5 },
+];
+/**
+ * Which somebody must act upon. They befall one region at a time and its decrypts alone: all regions, or one that must wrap a new
+ * key, would rightly refuse requests for good.
+ */
+const LASTING: readonly FaultInput[] = [
+  'AccessDeniedException',
+  'DisabledException',
+  'KMSInvalidStateException',
+  'NotFoundException',
+  'InvalidCiphertextException',
+].map((name) => ({ kind: 'error', name, actions: ['Decrypt'] }));
+const OF_DYNAMODB: readonly DynamoDbFault[] = [
+  { kind: 'refuse' },
+  { kind: 'hang' },
+  { kind: 'stall' },
+  { kind: 'garbage' },
+  { kind: 'answer lost' },
+  { kind: 'error', name: 'InternalServerError', status: 500 },
+  { kind: 'error', name: 'ProvisionedThroughputExceededException', status: 400 },
+];
+
+/** What comes next: fair weather half the time, else trouble in a region, in all, in DynamoDB, or in several. */
+export function nextWeather(random: Random, regions: number): Weather {
+  const fair: Weather = { kms: Array.from({ length: regions }, () => undefined), dynamoDb: undefined, dynamoDbRate: 0 };
+  if (random.chance(0.5)) return fair;
+  const dynamoDb = random.chance(0.4) ? random.of(OF_DYNAMODB) : undefined;
+  const dynamoDbRate = random.chance(0.5) ? 1 : 0.3;
+  if (random.chance(0.2)) return { kms: fair.kms.map(() => random.of(PASSING)), dynamoDb, dynamoDbRate };
+  const struck = random.below(regions);
+  const fault = random.of([...PASSING, ...LASTING]);
+  return { kms: fair.kms.map((_, i) => (i === struck ? fault : undefined)), dynamoDb, dynamoDbRate };
+}
