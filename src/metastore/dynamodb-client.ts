@@ -17,20 +17,26 @@ export interface DynamoDbMetastoreOptions {
   /** Replaces AWS's endpoint, for an emulator. */
   readonly endpoint?: string;
   readonly connectionTimeoutMs?: number;
-  /** For one attempt, of which the SDK makes up to three. */
+  /** For one attempt to answer, and for an answer that has begun to go on. */
   readonly requestTimeoutMs?: number;
 }
 
-/** The table's name and a client for it. Throttling and 5xx are retried by the SDK's standard mode. */
+/** The SDK's own number is another from one client and version to the next, and how long an outage is waited for hangs on it. */
+const MAX_ATTEMPTS = 3;
+
+/** The table's name and a client for it. Throttling, 5xx and the network's faults are retried by the SDK's standard mode. */
 export function dynamoDbClient(options: DynamoDbMetastoreOptions): { tableName: string; client: DynamoDBClient } {
-  const { tableName = 'EncryptionKey', region, endpoint } = options;
+  const { tableName = 'EncryptionKey', region, endpoint, requestTimeoutMs = 3000 } = options;
   const client = new DynamoDBClient({
     ...(region === undefined ? {} : { region }),
     ...(endpoint === undefined ? {} : { endpoint }),
+    maxAttempts: MAX_ATTEMPTS,
     requestHandler: {
       connectionTimeout: options.connectionTimeoutMs ?? 1000,
-      requestTimeout: options.requestTimeoutMs ?? 3000,
+      requestTimeout: requestTimeoutMs,
       throwOnRequestTimeout: true,
+      // The request time-out ends with an answer's head; this one sees that its body comes, too.
+      socketTimeout: requestTimeoutMs,
     },
   });
   return { tableName, client };

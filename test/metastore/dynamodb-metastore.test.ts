@@ -22,7 +22,7 @@ afterEach(async () => {
 
 /** A DynamoDB that does as it is told; what it was asked is in `requests`. */
 async function open(
-  answer: (target: string) => { status: number; body: string } | 'hang',
+  answer: (target: string) => { status: number; body: string } | 'hang' | 'stall',
 ): Promise<{ metastore: DynamoDbMetastore; requests: { target: string; body: Record<string, unknown> }[] }> {
   const requests: { target: string; body: Record<string, unknown> }[] = [];
   server = createServer((request, response) => {
@@ -33,6 +33,10 @@ async function open(
       requests.push({ target, body: JSON.parse(body) as Record<string, unknown> });
       const said = answer(target);
       if (said === 'hang') return;
+      if (said === 'stall') {
+        response.writeHead(200, { 'content-type': 'application/x-amz-json-1.0', 'content-length': '1000' }).write('{');
+        return;
+      }
       response.writeHead(said.status, { 'content-type': 'application/x-amz-json-1.0' });
       response.end(said.body);
     });
@@ -60,6 +64,7 @@ it.for([
   ['an access denied', { status: 400, body: '{"__type":"AccessDeniedException","message":"CANARY"}' }],
   ['an answer that is no JSON', { status: 200, body: 'CANARY' }],
   ['no answer', 'hang'],
+  ['an answer that begins and does not go on', 'stall'],
 ] as const)('%s is an outage: retryable, never an absent key or a lost race', async ([, answer]) => {
   const { metastore } = await open(() => answer);
   const works = [
@@ -83,6 +88,12 @@ it('tries throttled calls again', async () => {
   expect(await metastore.load(id, created, noDeadline())).toBeUndefined();
   expect(calls).toBe(3);
   expect(metastore.state).toMatchObject({ state: 'ok' });
+});
+
+it('makes three attempts, whichever number the SDK would', async () => {
+  const { metastore, requests } = await open(() => ({ status: 500, body: '{"__type":"InternalServerError"}' }));
+  expect(await codeOf(metastore.load(id, created, noDeadline()))).toBe('MetastoreUnavailable');
+  expect(requests).toHaveLength(3);
 });
 
 it('refuses to answer after the deadline, with its reason', async () => {

@@ -1,0 +1,106 @@
+import { createServer, request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http';
+import { readBody } from '../../local/http-body.ts';
+import { close, listen } from '../../local/listen.ts';
+
+/** What befalls one call. The emulator has done its part with those that say so. */
+type DynamoDbFault =
+  /** The connection ends before any answer. */
+  | { readonly kind: 'refuse' }
+  | { readonly kind: 'hang' }
+  /** The answer begins and does not go on. */
+  | { readonly kind: 'stall' }
+  | { readonly kind: 'garbage' }
+  | { readonly kind: 'error'; readonly name: string; readonly status: number }
+  /** The emulator has done as it was asked, and its answer is lost. */
+  | { readonly kind: 'answer lost' }
+  /** Another process does something first. */
+  | { readonly kind: 'overtaken'; readonly by: () => Promise<unknown> }
+  /** The emulator's answer with its text replaced. */
+  | { readonly kind: 'edited'; readonly edit: (answer: string) => string };
+
+/** Says what befalls a call such as `Put SK`; nothing, where it is undefined. */
+export type Befall = (call: string) => DynamoDbFault | undefined;
+
+const LARGEST_BODY_BYTES = 1024 * 1024;
+const JSON_TYPE = { 'content-type': 'application/x-amz-json-1.0' };
+
+/** Stands before a DynamoDB emulator, counts what passes, and makes the faults that the emulator does not. */
+export class DynamoDbProxy {
+  befall: Befall = () => undefined;
+  /** What was asked for, oldest first: `Query IK`, `Get SK`, `Put IK`. */
+  calls: string[] = [];
+  readonly endpoint: string;
+  readonly stop: () => Promise<void>;
+
+  private constructor(endpoint: string, stop: () => Promise<void>) {
+    this.endpoint = endpoint;
+    this.stop = stop;
+  }
+
+  static async start(emulator: string): Promise<DynamoDbProxy> {
+    const server = createServer((request, response) => {
+      proxy.#answer(emulator, request, response).catch(() => response.destroy());
+    });
+    const port = await listen(server, 0);
+    const proxy: DynamoDbProxy = new DynamoDbProxy(`http://127.0.0.1:${port}`, () => close(server));
+    return proxy;
+  }
+
+  async #answer(emulator: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const body = (await readBody(request, LARGEST_BODY_BYTES)) ?? Buffer.alloc(0);
+    const call = callOf(request, body);
+    this.calls.push(call);
+    const fault = this.befall(call);
+    switch (fault?.kind) {
+      case 'refuse':
+        request.socket.destroy();
+        return;
+      case 'hang':
+        return;
+      case 'stall':
+        response.writeHead(200, { ...JSON_TYPE, 'content-length': '1000' }).write('{');
+        return;
+      case 'garbage':
+        response.writeHead(200, JSON_TYPE).end('<html>not DynamoDB</html>');
+        return;
+      case 'error':
+        response.writeHead(fault.status, JSON_TYPE).end(JSON.stringify({ __type: fault.name, message: 'asked for' }));
+        return;
+      case 'overtaken':
+        await fault.by();
+        break;
+      case 'answer lost':
+      case 'edited':
+      case undefined:
+        break;
+    }
+    const { status, text } = await forward(emulator, request, body);
+    if (fault?.kind === 'answer lost') request.socket.destroy();
+    else response.writeHead(status, JSON_TYPE).end(fault?.kind === 'edited' ? fault.edit(text) : text);
+  }
+}
+
+/** An action and the kind of key that it is about. */
+function callOf({ headers }: IncomingMessage, body: Buffer): string {
+  const action = String(headers['x-amz-target']).replace(/^.*\./, '').replace('Item', '');
+  const parsed = JSON.parse(body.toString()) as Record<string, Record<string, { S?: string }> | undefined>;
+  const id = (parsed['Item'] ?? parsed['Key'])?.['Id']?.S ?? parsed['ExpressionAttributeValues']?.[':id']?.S ?? '';
+  return `${action} ${id.startsWith('_SK_') ? 'SK' : 'IK'}`;
+}
+
+function forward(
+  emulator: string,
+  { url, method, headers }: IncomingMessage,
+  body: Buffer,
+): Promise<{ status: number; text: string }> {
+  return new Promise((resolve, reject) => {
+    const onward = httpRequest(new URL(url ?? '/', emulator), { method, headers }, (answer) => {
+      readBody(answer, LARGEST_BODY_BYTES).then(
+        (bytes) => resolve({ status: answer.statusCode ?? 500, text: bytes?.toString() ?? '' }),
+        reject,
+      );
+    });
+    onward.once('error', reject);
+    onward.end(body);
+  });
+}
