@@ -7,7 +7,7 @@ import { mustOpen, outcomeOf, REQUEST_NAMES, REQUESTS, type RequestName } from '
 import { EAST, WEST, WireWorld } from '../support/wire-world.ts';
 
 /** Waited for only where a region hangs; elsewhere a time-out is longer than the bound, which so tells that none was waited for. */
-const HANGING_TIMEOUT_MS = 600;
+const HANGING_TIMEOUT_MS = 1000;
 const LONG_TIMEOUT_MS = 20_000;
 const SLACK_MS = 5000;
 const FAILOVER = { maxRounds: 3, baseDelayMs: 5, longestDelayMs: 20 };

@@ -3,7 +3,7 @@ import { readBody } from '../../local/http-body.ts';
 import { close, listen } from '../../local/listen.ts';
 
 /** What befalls one call. The emulator has done its part with those that say so. */
-type DynamoDbFault =
+export type DynamoDbFault =
   /** The connection ends before any answer. */
   | { readonly kind: 'refuse' }
   | { readonly kind: 'hang' }

@@ -8,6 +8,7 @@ import {
 import type { FaultInput } from '../../local/kms-emulator/faults.ts';
 import { startKmsEmulator, type KmsEmulator } from '../../local/kms-emulator/kms-emulator.ts';
 import { AwsKms, DynamoDbMetastore, SessionFactory, type AwsKmsOptions } from '../../src/index.ts';
+import { DAY_MS } from './fakes.ts';
 
 export const WEST = 'us-west-2';
 export const EAST = 'us-east-1';
@@ -47,10 +48,12 @@ export class WireWorld {
   }
 
   /** A process of its own: a cold cache, and connections and a memory of regions of its own. */
-  process(kms: Partial<AwsKmsOptions> = {}): SessionFactory {
-    const { service, dynamoDb, dynamoDbTimeoutMs = 5000 } = this.#options;
+  process(kms: Partial<AwsKmsOptions> = {}, dynamoDb = this.#options.dynamoDb): SessionFactory {
+    const { service, dynamoDbTimeoutMs = 5000 } = this.#options;
     const metastore = new DynamoDbMetastore({ endpoint: dynamoDb, region: WEST, requestTimeoutMs: dynamoDbTimeoutMs });
-    return new SessionFactory({ service, product: 'matrix', kms: this.#openKms(kms), metastore });
+    // Two processes that make a key within a day make the same one, so that a race is one at any time of the day.
+    const policy = { createDatePrecisionMs: DAY_MS };
+    return new SessionFactory({ service, product: 'matrix', kms: this.#openKms(kms), metastore, policy });
   }
 
   /** The calls that reached KMS, by region: `GE/G` is GenerateDataKey and Encrypt in the west, GenerateDataKey in the east. */
