@@ -63,6 +63,8 @@ export class RegionHealth {
     const { faultClass, errorName } = fault;
     const lastFault = { faultClass, errorName, atMs: nowMs };
     this.#state = { region: this.#region, state: faultClass, atMs: nowMs, lastFault };
+    // Found out. From here the cool-down alone counts, which is drawn: a fleet must not come back at once.
+    this.#probedUntilMs = 0;
     if (!isPassing(fault)) return undefined;
     // Calls that fail side by side are one failure, not many.
     if (this.#coolsUntilMs > nowMs) return undefined;
