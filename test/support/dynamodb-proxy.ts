@@ -11,8 +11,9 @@ export type DynamoDbFault =
   | { readonly kind: 'stall' }
   | { readonly kind: 'garbage' }
   | { readonly kind: 'error'; readonly name: string; readonly status: number }
-  /** The emulator has done as it was asked, and its answer is lost. */
+  /** The emulator has done as it was asked, and its answer is lost with the connection, or does not come. */
   | { readonly kind: 'answer lost' }
+  | { readonly kind: 'answer held back' }
   /** Another process does something first. */
   | { readonly kind: 'overtaken'; readonly by: () => Promise<unknown> }
   /** The emulator's answer with its text replaced. */
@@ -70,11 +71,13 @@ export class DynamoDbProxy {
         await fault.by();
         break;
       case 'answer lost':
+      case 'answer held back':
       case 'edited':
       case undefined:
         break;
     }
     const { status, text } = await forward(emulator, request, body);
+    if (fault?.kind === 'answer held back') return;
     if (fault?.kind === 'answer lost') request.socket.destroy();
     else response.writeHead(status, JSON_TYPE).end(fault?.kind === 'edited' ? fault.edit(text) : text);
   }
