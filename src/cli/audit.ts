@@ -1,9 +1,9 @@
 import { appendFile } from 'node:fs/promises';
 import type { Caller, Terminal } from './world.ts';
 
-/** How an attempt to revoke a key ended. `failed` says that the row may have been changed, or not. */
+/** How an attempt to revoke a key stands. After `attempting` or `failed` the row may have been changed, or not. */
 export type RevokeOutcome =
-  'revoked' | 'would-revoke' | 'already-revoked' | 'absent' | 'refused' | 'declined' | 'failed';
+  'attempting' | 'revoked' | 'would-revoke' | 'already-revoked' | 'absent' | 'refused' | 'declined' | 'failed';
 
 /** One line of the audit, as JSON: who did what to which key, when, and with what outcome. */
 interface AuditEntry {

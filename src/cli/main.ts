@@ -26,6 +26,9 @@ async function ask(question: string): Promise<string> {
   }
 }
 
+// Who reads the answer may leave before its end (`| head -1`): what is being done goes on.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+
 process.exitCode = await runCli(process.argv.slice(2), {
   environment: process.env,
   terminal: {

@@ -19,6 +19,13 @@ export interface RevokeRequest extends KeyRequest {
   readonly json: boolean;
 }
 
+/** What an attempt works with. */
+interface Attempt {
+  readonly table: KeyTable;
+  readonly place: TablePlace;
+  readonly record: (outcome: RevokeOutcome) => Promise<void>;
+}
+
 /** What became of it, and why where it is not what was asked for. */
 interface Ending {
   readonly outcome: RevokeOutcome;
@@ -51,12 +58,13 @@ export async function revokeKey(request: RevokeRequest, config: OperatorConfig, 
   try {
     const row = await table.find(request.id, request.created);
     created = row?.created ?? created;
-    ending = await attempt(row, request, config, world, { table, place });
+    ending = await attempt(row, request, config, world, { table, place, record });
   } catch (error) {
     await record('failed');
     throw error;
   }
   const { outcome, says, fromMs } = ending;
+  await record(outcome);
   const failed = fromMs === undefined && outcome !== 'already-revoked';
   if (request.json) {
     const { id, dryRun } = request;
@@ -68,7 +76,6 @@ export async function revokeKey(request: RevokeRequest, config: OperatorConfig, 
     terminal.out(JSON.stringify({ id, created, ...place, dryRun, outcome, says, reach }, undefined, 2));
   } else if (failed) terminal.err(`keyfold: ${says}`);
   else terminal.out(says);
-  await record(outcome);
   return failed ? EXIT.failed : EXIT.ok;
 }
 
@@ -77,7 +84,7 @@ async function attempt(
   request: RevokeRequest,
   config: OperatorConfig,
   { terminal, now }: CliWorld,
-  { table, place }: { readonly table: KeyTable; readonly place: TablePlace },
+  { table, place, record }: Attempt,
 ): Promise<Ending> {
   const absent: Ending = {
     outcome: 'absent',
@@ -108,6 +115,8 @@ async function attempt(
       return { outcome: 'declined', says: 'not confirmed: nothing was written' };
     }
   }
+  // Before the write, so that nothing is ever revoked without a line, whatever ends this process.
+  await record('attempting');
   if ((await table.revoke(row)) === 'absent') return absent;
   const fromMs = now();
   const says = `Revoked. The last warm process stops by ${latestByInWords(config.policy, fromMs)}.`;

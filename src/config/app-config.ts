@@ -64,6 +64,7 @@ export function readConfig(environment: Environment): AppConfig {
     ...(sound(['KMS_KEYS', 'PREFERRED_REGION', 'STATIC_MASTER_KEY_HEX', 'MINIMUM_WRAPPED_REGIONS'])
       ? kmsFaults(settings, environment)
       : []),
+    ...(sound(['REGION_SUFFIX', 'DYNAMODB_REGION']) ? replicaFaults(settings, environment) : []),
     ...(sound(['AUTH', 'JWT_PARTITIONS_CLAIM']) ? authFaults(settings, environment) : []),
   ];
   if (faults.length > 0) throw invalidConfiguration(faults);
@@ -126,6 +127,14 @@ function kmsFaults(settings: Settings, environment: Environment): string[] {
   }
   const regions = Object.keys(kms.keys).length;
   return [...keyFaults(kms.keys, kms.preferredRegion), ...failoverFaults(kms.failover, regions)];
+}
+
+/** Rows with a region suffix are written in that region's replica alone: others would undo what is done to them there. */
+function replicaFaults(settings: Settings, environment: Environment): string[] {
+  const { REGION_SUFFIX: suffix } = settings;
+  const region = settings.DYNAMODB_REGION ?? environment['AWS_REGION'];
+  if (suffix === undefined || region === undefined || region === suffix) return [];
+  return [`${PREFIX}REGION_SUFFIX is another region than the table's: keys of a region are written in its own replica`];
 }
 
 function authFaults(settings: Settings, environment: Environment): string[] {

@@ -9,8 +9,12 @@ interface Series {
   readonly name: string;
   readonly unit: Unit;
   readonly dimensions: Dimensions;
+  /** One for a count; for a time as many as there were. */
   readonly values: number[];
 }
+
+/** Powertools writes a line by itself above a hundred values, and forgets the dimensions then. */
+const MOST_VALUES = 100;
 
 /** Counts that only grow are written at least this often, if anything is. */
 const LONGEST_GATHERING_MS = 60_000;
@@ -34,8 +38,9 @@ export class MetricBuffer {
   add(name: string, unit: Unit, value: number, dimensions: Dimensions): void {
     const key = `${name} ${JSON.stringify(dimensions)}`;
     const series = this.#series.get(key);
-    if (series !== undefined) series.values.push(value);
-    else this.#series.set(key, { name, unit, dimensions, values: [value] });
+    if (series === undefined) this.#series.set(key, { name, unit, dimensions, values: [value] });
+    else if (unit === MetricUnit.Count) series.values[0] = (series.values[0] ?? 0) + value;
+    else series.values.push(value);
   }
 
   /** Counts one, to be written with the next values or within a minute of invocations. */
@@ -51,11 +56,18 @@ export class MetricBuffer {
     for (const [name, count] of this.#tallies) this.add(name, MetricUnit.Count, count, {});
     this.#tallies.clear();
     for (const group of Map.groupBy(this.#series.values(), ({ dimensions }) => JSON.stringify(dimensions)).values()) {
-      this.#metrics.addDimensions(group[0]?.dimensions ?? {});
-      for (const { name, unit, values } of group)
-        for (const value of values) this.#metrics.addMetric(name, unit, value);
-      this.#metrics.publishStoredMetrics();
+      const longest = Math.max(...group.map(({ values }) => values.length));
+      for (let from = 0; from < longest; from += MOST_VALUES) this.#write(group, from);
     }
     this.#series.clear();
+  }
+
+  /** Writes one line: of each series the next hundred values. */
+  #write(group: readonly Series[], from: number): void {
+    this.#metrics.addDimensions(group[0]?.dimensions ?? {});
+    for (const { name, unit, values } of group) {
+      for (const value of values.slice(from, from + MOST_VALUES)) this.#metrics.addMetric(name, unit, value);
+    }
+    this.#metrics.publishStoredMetrics();
   }
 }

@@ -1,7 +1,9 @@
 import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
 import middy from '@middy/core';
 import type { Context, ScheduledEvent } from 'aws-lambda';
+import { KeyfoldError } from '../envelope/errors.ts';
 import type { MaintenanceReport, SystemKeyMaintenance } from '../envelope/system-key-maintenance.ts';
+import { statusOf } from './problem.ts';
 import type { Telemetry } from './telemetry.ts';
 
 /** What the schedule's door needs. */
@@ -26,6 +28,9 @@ export function scheduleDoor({
         const report = await maintenance.run({ deadlineAtMs });
         telemetry.maintained(report);
         return report;
+      } catch (error) {
+        if (error instanceof KeyfoldError) telemetry.requestFailed(error, statusOf(error.code));
+        throw error;
       } finally {
         telemetry.flush();
       }

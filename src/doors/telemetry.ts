@@ -11,7 +11,7 @@ import { MetricBuffer } from './metric-buffer.ts';
 export interface Telemetry {
   readonly logger: Logger;
   readonly events: EnvelopeEvents & KmsEvents & MetastoreEvents;
-  /** Logs a failed request, with the reasons that its caller is not told. */
+  /** Logs a failed request, with the reasons that its caller is not told; `status` is HTTP's. */
   requestFailed(error: KeyfoldError, status: number): void;
   /** Logs what a maintenance found and did. */
   maintained(report: MaintenanceReport): void;
@@ -77,9 +77,9 @@ export function createTelemetry(service: string): Telemetry {
     },
     maintained: ({ systemKeys, created, createFault }) => {
       for (const { regions, ...key } of systemKeys) {
-        const isWell =
-          key.unreadable === undefined && regions.every(({ opens, fault }) => opens && fault === undefined);
+        const isWell = key.fault === undefined && regions.every(({ opens, fault }) => opens && fault === undefined);
         logger[isWell ? 'info' : 'error']('System Key maintained', { ...key, regions });
+        if (key.fault !== undefined) count('SystemKeysNotMaintained', {});
         for (const { region, opens, renewed } of regions) {
           if (!opens) count('SystemKeysUnopenable', { region });
           if (renewed) count('WrapsRenewed', { region });

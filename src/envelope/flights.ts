@@ -3,8 +3,7 @@ import type { Clock, Deadline } from './ports.ts';
 
 /** One load under way. To the load it is its deadline: that of its most patient waiter, within the flight's own. */
 class Flight<T> implements Deadline {
-  atMs = 0;
-  waiters = 0;
+  readonly waiters = new Set<Deadline>();
   ended = false;
   readonly result: Promise<T>;
   readonly #latestMs: number;
@@ -25,9 +24,11 @@ class Flight<T> implements Deadline {
     return this.#controller.signal;
   }
 
-  waitUntil(atMs: number): void {
-    this.waiters += 1;
-    this.atMs = Math.min(this.#latestMs, Math.max(this.atMs, atMs));
+  /** Asked for anew each time, since waiters come and go; a waiter may be a flight itself. */
+  get atMs(): number {
+    let atMs = 0;
+    for (const waiter of this.waiters) atMs = Math.max(atMs, waiter.atMs);
+    return Math.min(this.#latestMs, atMs);
   }
 
   abort(): void {
@@ -57,12 +58,19 @@ export class Flights<T> {
   async join(name: string, deadline: Deadline, load: (deadline: Deadline) => Promise<T>): Promise<T> {
     deadline.signal.throwIfAborted();
     const flight = this.#flights.get(name) ?? this.#start(name, load);
-    flight.waitUntil(deadline.atMs);
+    // Of its own, since one deadline may wait for a flight twice.
+    const waiter: Deadline = {
+      get atMs() {
+        return deadline.atMs;
+      },
+      signal: deadline.signal,
+    };
+    flight.waiters.add(waiter);
     try {
       return await orAborted(flight.result, deadline.signal);
     } finally {
-      flight.waiters -= 1;
-      if (flight.waiters === 0) this.#end(name, flight);
+      flight.waiters.delete(waiter);
+      if (flight.waiters.size === 0) this.#end(name, flight);
     }
   }
 

@@ -1,24 +1,31 @@
 import { createdNow } from './crypto-policy.ts';
 import { EnvelopeKey } from './envelope-key.ts';
 import { AbsentKeys } from './absent-keys.ts';
-import { withDeadline } from './deadline.ts';
-import { KeyfoldError, keyRowUnreadable, type ErrorCode } from './errors.ts';
+import { orAborted, withDeadline } from './deadline.ts';
+import { KeyfoldError, keyRowUnreadable } from './errors.ts';
 import { Flights } from './flights.ts';
 import { metaOf, type KeyId, type KeyMeta, type KeyNaming } from './ids.ts';
 import { KeyCache } from './key-cache.ts';
-import { isFresh, isInGrace, isRetired, refresh, retirementOf, spare, standingOf } from './key-standing.ts';
+import {
+  isFresh,
+  isInGrace,
+  isRetired,
+  refresh,
+  retirementOf,
+  spare,
+  standingOf,
+  type KeyStanding,
+} from './key-standing.ts';
 import type { Deadline, EnvelopeKeyRecord, Retirement } from './ports.ts';
 import { KEY_BYTES, randomKeyBytes } from './random.ts';
 import { CREATE_ATTEMPTS, loadWinner, lostEveryRace, type KeyWorld, type SystemKeys } from './system-keys.ts';
 
 /** How long a key made in another region may take to be replicated to this one. */
 const REPLICATION_MS = 15 * 60_000;
-/** How long the metastore is waited for where a key is at hand that may serve without it. */
+/** How long, at most, the metastore is waited for where a key is at hand that may serve without it. */
 const STALE_PATIENCE_MS = 1000;
 /** For how long the metastore is not asked again then. */
 const SPARE_MS = 5000;
-/** What is thrown by a metastore that is down, or stalls. */
-const OUTAGES: ReadonlySet<ErrorCode> = new Set(['MetastoreUnavailable', 'DeadlineExceeded']);
 
 /** The Intermediate Keys of one service: found in the cache, in the metastore under their System Key, or made. */
 export class IntermediateKeys {
@@ -62,9 +69,13 @@ export class IntermediateKeys {
     const load = async (shared: Deadline): Promise<EnvelopeKey | undefined> => {
       const record = this.#absent.has(meta)
         ? undefined
-        : await this.#world.metastore.load(meta.id, meta.created, shared);
-      if (record !== undefined) return this.#cache.get(meta.id, meta.created) ?? this.#openForReading(record, shared);
-      this.#absent.add(meta);
+        : await this.#ask(stale, shared, (d) => this.#world.metastore.load(meta.id, meta.created, d));
+      if (record !== undefined) {
+        this.#standing(record);
+        return this.#cache.get(meta.id, meta.created) ?? this.#openForReading(record, shared);
+      }
+      // Not said again of one that is remembered to be absent: it would never be looked for.
+      if (!this.#absent.has(meta)) this.#absent.add(meta);
       this.#throwIfOnItsWay(meta);
       return undefined;
     };
@@ -81,7 +92,7 @@ export class IntermediateKeys {
   /** The key to seal with: the metastore's latest if it may, else a new one. */
   latest(id: KeyId, deadline: Deadline): Promise<EnvelopeKey> {
     const find = async (shared: Deadline): Promise<EnvelopeKey> => {
-      let record = await this.#world.metastore.loadLatest(id, shared);
+      let record = await this.#ask(stale, shared, (d) => this.#world.metastore.loadLatest(id, d));
       for (let attempt = 0; attempt < CREATE_ATTEMPTS; attempt += 1) {
         const key = record && (await this.#usable(record, shared));
         if (key !== undefined) {
@@ -129,9 +140,7 @@ export class IntermediateKeys {
   /** The key of a record just read, if it and its System Key may still seal. */
   async #usable(record: EnvelopeKeyRecord, deadline: Deadline): Promise<EnvelopeKey | undefined> {
     const { policy, now } = this.#world;
-    const held = this.#cache.stale(record.id, record.created);
-    if (held !== undefined) refresh(held.standing, record, now());
-    if (isRetired(policy, held?.standing ?? standingOf(record, now()), now())) return undefined;
+    if (isRetired(policy, this.#standing(record), now())) return undefined;
     const parent = await this.#systemKeys.loadUsable(this.#parentOf(record), deadline);
     if (parent === undefined) return undefined;
     const cached = this.#cache.get(record.id, record.created);
@@ -143,8 +152,16 @@ export class IntermediateKeys {
   /** Why a record's key was found unusable. */
   #whyRetired(record: EnvelopeKeyRecord): Retirement {
     const { policy, now } = this.#world;
-    const standing = this.#cache.stale(record.id, record.created)?.standing ?? standingOf(record, now());
-    return retirementOf(policy, standing, now()) ?? 'parent-retired';
+    return retirementOf(policy, this.#standing(record), now()) ?? 'parent-retired';
+  }
+
+  /** What is known of a key now that its record has been read; shared by whatever copies of it are held. */
+  #standing(record: EnvelopeKeyRecord): KeyStanding {
+    const { now } = this.#world;
+    const held = this.#cache.stale(record.id, record.created);
+    if (held === undefined) return standingOf(record, now());
+    refresh(held.standing, record, now());
+    return held.standing;
   }
 
   /** Whether nothing is known against sealing with a key, and what is known is as recent as that asks. */
@@ -155,6 +172,26 @@ export class IntermediateKeys {
     return [key.standing, key.parent].every((s) => isRecent(policy, s, nowMs) && !isRetired(policy, s, nowMs));
   }
 
+  /** Asks the metastore, and takes it for down where it stalls and a key is at hand that may serve without it. */
+  async #ask<T>(
+    findStale: () => EnvelopeKey | undefined,
+    deadline: Deadline,
+    read: (deadline: Deadline) => Promise<T>,
+  ): Promise<T> {
+    if (findStale() === undefined) return read(deadline);
+    const { now } = this.#world;
+    const patienceMs = Math.min(STALE_PATIENCE_MS, (deadline.atMs - now()) / 2);
+    try {
+      return await withDeadline({ deadlineAtMs: now() + patienceMs, signal: deadline.signal }, now, (patient) =>
+        orAborted(read(patient), patient.signal),
+      );
+    } catch (error) {
+      deadline.signal.throwIfAborted();
+      if (!(error instanceof KeyfoldError && error.code === 'DeadlineExceeded')) throw error;
+      throw new KeyfoldError('MetastoreUnavailable', 'The metastore has not answered for a while.');
+    }
+  }
+
   /** What is found, or, where the metastore is down, a key that is held but due to be looked up again. */
   async #orStale<T>(
     findStale: () => EnvelopeKey | undefined,
@@ -163,14 +200,12 @@ export class IntermediateKeys {
   ): Promise<T | EnvelopeKey> {
     if (findStale() === undefined) return find(deadline);
     const { policy, now, events } = this.#world;
-    const limits = { deadlineAtMs: Math.min(deadline.atMs, now() + STALE_PATIENCE_MS), signal: deadline.signal };
     try {
-      return await withDeadline(limits, now, find);
+      return await find(deadline);
     } catch (error) {
-      deadline.signal.throwIfAborted();
       // Asked for again, since a part of the search may have told that the key is revoked.
       const stale = findStale();
-      if (stale === undefined || !(error instanceof KeyfoldError && OUTAGES.has(error.code))) throw error;
+      if (stale === undefined || !(error instanceof KeyfoldError && error.code === 'MetastoreUnavailable')) throw error;
       const untilMs = now() + SPARE_MS;
       stale.sparedUntilMs = untilMs;
       for (const standing of [stale.standing, stale.parent])
@@ -201,7 +236,7 @@ export class IntermediateKeys {
       bytes?.fill(0);
       throw keyRowUnreadable(record, 'its key does not open under its System Key');
     }
-    const key = new EnvelopeKey(bytes, now(), standingOf(record, now()), parent.standing);
+    const key = new EnvelopeKey(bytes, now(), this.#standing(record), parent.standing);
     this.#cache.put(key);
     return key;
   }

@@ -55,6 +55,8 @@ export class KeyCache {
 
   /** Holds a key, in the place of one of the same id and time. */
   put(key: EnvelopeKey): void {
+    // Loaded again, it takes the place of its older copy wherever that is held.
+    if (isSameKey(this.#latest.get(key.standing.id), key)) this.#latest.set(key.standing.id, key);
     this.#touch(key);
     if (this.#keys.size > this.#limits.maxKeys) {
       this.#drop(this.#keys.values().next().value);
@@ -103,8 +105,8 @@ export class KeyCache {
     if (key === undefined) return;
     const { id, created } = key.standing;
     this.#keys.delete(cacheKey(id, created));
-    if (this.#newest === key) this.#newest = undefined;
-    if (this.#latest.get(id) === key) this.#latest.delete(id);
+    this.#newest = undefined;
+    if (isSameKey(this.#latest.get(id), key)) this.#latest.delete(id);
   }
 
   /** Drops keys that nobody asks for any more, once in a maximum age. */
@@ -114,6 +116,11 @@ export class KeyCache {
     this.#sweptAtMs = this.#now();
     for (const key of this.#keys.values()) if (this.#isPast(key, graceMs)) this.#drop(key);
   }
+}
+
+/** Whether both are of one id, which the caller sees to, and time. */
+function isSameKey(one: EnvelopeKey | undefined, other: EnvelopeKey): boolean {
+  return one?.standing.created === other.standing.created;
 }
 
 function cacheKey(id: KeyId, created: EpochSeconds): string {

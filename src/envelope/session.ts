@@ -24,6 +24,7 @@ export interface SessionFactoryOptions extends ServiceNames {
   readonly kms: KeyManagementService;
   /** What differs from the default policy. */
   readonly policy?: Partial<CryptoPolicy>;
+  /** The real time but for tests: AWS KMS and DynamoDB go by that, and take a deadline on another scale for over. */
   readonly now?: Clock;
   readonly events?: EnvelopeEvents;
 }

@@ -70,8 +70,8 @@ export interface SystemKeyReport {
   readonly created: number | undefined;
   readonly state: 'valid' | 'expired' | 'revoked' | 'unreadable';
   readonly regions: readonly RegionWrap[];
-  /** Why the row, or its key, cannot be read at all. */
-  readonly unreadable?: string;
+  /** Why the row or its key cannot be read, or could not be looked after now. */
+  readonly fault?: string;
 }
 
 /** What a maintenance did. */
@@ -88,6 +88,8 @@ export interface MaintenanceReport {
 const AHEAD = 0.1;
 /** How often a row that has changed meanwhile is taken up again. */
 const RENEW_ATTEMPTS = 3;
+/** How many keys are looked after side by side. */
+const AT_ONCE = 8;
 
 /**
  * Looks after one service's System Keys (those of its own region suffix): renews their wraps, tells which regions open them, and
@@ -108,16 +110,26 @@ export class SystemKeyMaintenance {
   }
 
   /**
-   * Goes through all System Keys. Each is done with before the next: what was renewed stays renewed where the time runs out.
-   * @throws KeyfoldError as the metastore does, or the deadline's reason
+   * Makes the next System Key if that is due, and goes through all that there are. What fails for one is in its report, and does not
+   * keep the others from being looked after; nor does the end of the time.
+   * @throws KeyfoldError `MetastoreUnavailable`, or the deadline's reason, where the keys cannot even be listed
    */
-  run(limits: RequestLimits = {}): Promise<MaintenanceReport> {
+  async run(limits: RequestLimits = {}): Promise<MaintenanceReport> {
+    const { metastore } = this.#options;
     return withDeadline(limits, this.#now, async (deadline) => {
+      // Half of the time: a region that hangs must not keep the keys that there are from being looked after.
+      const deadlineAtMs = this.#now() + (deadline.atMs - this.#now()) / 2;
+      const made = await withDeadline({ deadlineAtMs, signal: deadline.signal }, this.#now, (half) =>
+        this.#createAhead(half),
+      );
+      const rows = await metastore.rows(this.#id, deadline);
       const systemKeys: SystemKeyReport[] = [];
-      for (const row of await this.#options.metastore.rows(this.#id, deadline)) {
-        systemKeys.push(await this.#maintain(row, deadline));
-      }
-      return { systemKeys, ...(await this.#createAhead(deadline)) };
+      const queue = rows.entries();
+      const worker = async (): Promise<void> => {
+        for (const [i, row] of queue) systemKeys[i] = await this.#maintain(row, deadline);
+      };
+      await Promise.all(Array.from({ length: AT_ONCE }, worker));
+      return { systemKeys, ...made };
     });
   }
 
@@ -128,38 +140,40 @@ export class SystemKeyMaintenance {
       const created = await new SystemKeys(this.#id, world).createAhead(this.#policy.expireAfterMs * AHEAD, deadline);
       return created === undefined ? {} : { created };
     } catch (error) {
-      deadline.signal.throwIfAborted();
-      if (!(error instanceof KeyfoldError)) throw error;
-      return { createFault: `${error.code}: ${error.message}` };
+      return { createFault: faultOf(error) };
     }
   }
 
   async #maintain(row: KeyRow, deadline: Deadline): Promise<SystemKeyReport> {
     if ('unreadable' in row) {
-      return { id: row.id, created: row.created, state: 'unreadable', regions: [], unreadable: row.unreadable };
+      return { id: row.id, created: row.created, state: 'unreadable', regions: [], fault: row.unreadable };
     }
+    const state = retirementOf(this.#policy, standingOf(row, this.#now()), this.#now()) ?? 'valid';
+    const report = { ...metaOf(row), state: state as SystemKeyReport['state'] };
+    try {
+      const { regions, unreadable } = await this.#renew(row, deadline);
+      return { ...report, regions, ...(unreadable !== undefined && { fault: unreadable }) };
+    } catch (error) {
+      return { ...report, regions: [], fault: faultOf(error) };
+    }
+  }
+
+  async #renew(row: EnvelopeKeyRecord, deadline: Deadline): Promise<WrapReport> {
     const { metastore, kms } = this.#options;
-    let record = row;
-    for (let attempt = 1; ; attempt += 1) {
-      const { regions, renewed, unreadable } = await kms.renew(record.encryptedKey, deadline);
-      const isStored = renewed === undefined || (await metastore.replaceKey(record, renewed, deadline)) === 'replaced';
-      if (isStored) {
-        const state = retirementOf(this.#policy, standingOf(record, this.#now()), this.#now()) ?? 'valid';
-        return {
-          ...metaOf(record),
-          state: state as SystemKeyReport['state'],
-          regions,
-          ...(unreadable !== undefined && { unreadable }),
-        };
-      }
-      // Another maintenance was quicker; or someone has revoked it, which does not touch the wraps.
-      const changed = await metastore.load(record.id, record.created, deadline);
-      if (changed === undefined || attempt === RENEW_ATTEMPTS) throw unstable(record);
-      record = changed;
+    let record: EnvelopeKeyRecord | undefined = row;
+    for (let attempt = 1; attempt <= RENEW_ATTEMPTS && record !== undefined; attempt += 1) {
+      const report = await kms.renew(record.encryptedKey, deadline);
+      if (report.renewed === undefined) return report;
+      if ((await metastore.replaceKey(record, report.renewed, deadline)) === 'replaced') return report;
+      // Another maintenance was quicker.
+      record = await metastore.load(record.id, record.created, deadline);
     }
+    throw new KeyfoldError('MetastoreUnavailable', 'The row changed each time that its wraps were to be renewed.');
   }
 }
 
-function unstable({ id, created }: KeyMeta): KeyfoldError {
-  return new KeyfoldError('MetastoreUnavailable', `The key row ${id} created ${created} changed while it was renewed.`);
+/** What went wrong with one key, in words. @throws what is not ours */
+function faultOf(error: unknown): string {
+  if (error instanceof KeyfoldError) return `${error.code}: ${error.message}`;
+  throw error;
 }

@@ -2,12 +2,13 @@ import { createSecretKey } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { seal } from '../envelope/aead.ts';
 import { numberFaults, overDefaults } from '../envelope/defaults.ts';
-import { invalidConfiguration } from '../envelope/errors.ts';
+import { withDeadline } from '../envelope/deadline.ts';
+import { invalidConfiguration, KeyfoldError } from '../envelope/errors.ts';
 import type { Deadline, KeyManagementService, Unwrapped } from '../envelope/ports.ts';
 import type { WrapRenewer, WrapReport } from '../envelope/system-key-maintenance.ts';
 import { failoverPolicy, type FailoverPolicy } from './failover-policy.ts';
-import { Failover, NO_EVENTS, type FailoverWorld, type KmsEvents } from './failover.ts';
-import { everyRegionFailed } from './faults.ts';
+import { Failover, NO_EVENTS, type FailoverWorld, type FirstAnswer, type KmsEvents } from './failover.ts';
+import { everyRegionFailed, RegionFault, regionsFailed } from './faults.ts';
 import { decodeKekEnvelope, encodeKekEnvelope, type RegionalKek } from './kek-envelope.ts';
 import { keyFaults, parseKmsArn } from './key-arn.ts';
 import type { KmsRegion, Wrap } from './kms-region.ts';
@@ -59,6 +60,7 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
   readonly #failover: Failover;
   readonly #policy: FailoverPolicy;
   readonly #events: KmsEvents;
+  readonly #world: KmsWorld;
 
   /**
    * `world` is the real one, but for a simulation.
@@ -76,6 +78,7 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
       .map(([region, arn]) => world.connect({ region, keyArn: arn, accounts, timeouts, endpoint: options.endpoint }));
     this.#policy = failoverPolicy(failover, this.#regions.length);
     this.#events = options.events ?? NO_EVENTS;
+    this.#world = world;
     this.#failover = new Failover(this.#regions, this.#policy, world, this.#events);
   }
 
@@ -134,13 +137,26 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
     const { minimumWrappedRegions, maxRounds } = this.#policy;
     const rounds = minimumWrappedRegions > 1 ? maxRounds : 1;
     const others = this.#regions.filter((region) => region !== maker);
-    const ask = (region: KmsRegion): Promise<Wrap> => region.encrypt(dataKey, deadline);
-    const outcomes = await Promise.all(
-      others.map((region) => this.#failover.firstAnswer([region], { action: 'Encrypt', deadline, ask }, rounds)),
-    );
+    // Half of the time that is left: a region that hangs must not take the answer of those that have wrapped it.
+    const { now } = this.#world;
+    const limits = { deadlineAtMs: now() + (deadline.atMs - now()) / 2, signal: deadline.signal };
+    const wrapIn = (region: KmsRegion): Promise<FirstAnswer<Wrap>> =>
+      withDeadline(limits, now, (half) => {
+        const ask = (r: KmsRegion): Promise<Wrap> => r.encrypt(dataKey, half);
+        return this.#failover.firstAnswer([region], { action: 'Encrypt', deadline: half, ask }, rounds);
+      }).catch((error: unknown) => {
+        deadline.signal.throwIfAborted();
+        if (!(error instanceof KeyfoldError)) throw error;
+        return { faults: [new RegionFault(region.region, 'Encrypt', 'unavailable', 'NoAnswerInTime')] };
+      });
+    const outcomes = await Promise.all(others.map(wrapIn));
     const answered = outcomes.filter((outcome) => 'answer' in outcome);
     const faults = outcomes.flatMap((outcome) => ('faults' in outcome ? outcome.faults : []));
-    if (answered.length + 1 < minimumWrappedRegions) throw everyRegionFailed(faults);
+    const wrappedRegions = answered.length + 1;
+    if (wrappedRegions < minimumWrappedRegions) {
+      const said = `${wrappedRegions} KMS regions wrapped a new key, and ${minimumWrappedRegions} must`;
+      throw regionsFailed(faults, said);
+    }
     for (const { region } of faults) this.#events.wrapMissing(region);
     return answered.map(({ region, answer }) => kekOf(region, answer));
   }

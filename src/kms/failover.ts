@@ -51,11 +51,18 @@ export interface Errand<T> {
   readonly ask: (region: KmsRegion) => Promise<T>;
 }
 
+/** The first region's answer, or each region's last fault. */
+export type FirstAnswer<T> =
+  { readonly region: KmsRegion; readonly answer: T } | { readonly faults: readonly RegionFault[] };
+
 /** How one attempt ended. */
 type Outcome<T> = { readonly answer: T } | { readonly fault: RegionFault };
 
 /** Less time than this is not enough for an attempt, which is then not begun. */
 const SHORTEST_ATTEMPT_MS = 50;
+
+/** An attempt that is cut off at the deadline after this long counts as its region's failure. */
+const LONG_ATTEMPT_MS = 500;
 
 /** Goes through regions until one answers, and remembers which to spare. All that tries KMS again is here. */
 export class Failover {
@@ -87,7 +94,7 @@ export class Failover {
     regions: readonly KmsRegion[],
     errand: Errand<T>,
     maxRounds = this.#policy.maxRounds,
-  ): Promise<{ readonly region: KmsRegion; readonly answer: T } | { readonly faults: RegionFault[] }> {
+  ): Promise<FirstAnswer<T>> {
     const { deadline } = errand;
     const faults = new Map<KmsRegion, RegionFault>();
     let hopeful = regions;
@@ -124,11 +131,16 @@ export class Failover {
       health?.succeeded(now());
       this.#events.attempted({ region: region.region, action, latencyMs: now() - beganAtMs });
       return { answer };
-    } catch (fault) {
-      if (!(fault instanceof RegionFault)) throw fault;
+    } catch (error) {
+      const latencyMs = now() - beganAtMs;
+      const isRegions = error instanceof RegionFault;
+      // The deadline has come. A region that had not answered for so long is not well, even if it might have.
+      if (!isRegions && latencyMs < LONG_ATTEMPT_MS) throw error;
+      const fault = isRegions ? error : new RegionFault(region.region, action, 'unavailable', 'NoAnswerInTime');
       const coolDownMs = health?.failed(fault, now(), random());
       this.#events.attempted({ region: region.region, action: fault.action, latencyMs: now() - beganAtMs, fault });
       if (coolDownMs !== undefined) this.#events.coolingDown(region.region, coolDownMs);
+      if (!isRegions) throw error;
       return { fault };
     }
   }
@@ -162,7 +174,7 @@ export class Failover {
   }
 }
 
-function outOfTime(faults: ReadonlyMap<KmsRegion, RegionFault>): { faults: RegionFault[] } {
+function outOfTime(faults: ReadonlyMap<KmsRegion, RegionFault>): { faults: readonly RegionFault[] } {
   if (faults.size === 0) throw deadlineExceeded();
   return { faults: [...faults.values()] };
 }

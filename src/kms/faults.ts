@@ -73,12 +73,16 @@ function nameOf(error: unknown): string {
 
 /** The error of a request that no region could answer: retryable where any of them may recover. */
 export function everyRegionFailed(faults: readonly RegionFault[]): KeyfoldError {
+  const classes = new Set(faults.map((fault) => fault.faultClass));
+  if (classes.has('unavailable')) return regionsFailed(faults, 'No KMS region answered');
+  return regionsFailed(faults, classes.has('throttled') ? 'KMS throttles in every region' : 'Every KMS region refused');
+}
+
+/** The error of a request that failed for these regions' faults; `what` says how, and then what happened in each is told. */
+export function regionsFailed(faults: readonly RegionFault[], what: string): KeyfoldError {
   const said = faults.map((fault) => `${fault.region} ${fault.faultClass} (${fault.errorName})`).join(', ');
   const classes = new Set(faults.map((fault) => fault.faultClass));
-  const cause = new AggregateError(faults, 'KMS');
-  if (classes.has('unavailable'))
-    return new KeyfoldError('KmsUnavailable', `No KMS region answered: ${said}.`, { cause });
-  if (classes.has('throttled'))
-    return new KeyfoldError('KmsThrottled', `KMS throttles in every region: ${said}.`, { cause });
-  return new KeyfoldError('KmsMisconfigured', `Every KMS region refused: ${said}.`, { cause });
+  const passing = classes.has('unavailable') ? 'KmsUnavailable' : 'KmsThrottled';
+  const code = classes.has('unavailable') || classes.has('throttled') ? passing : 'KmsMisconfigured';
+  return new KeyfoldError(code, `${what}: ${said}.`, { cause: new AggregateError(faults, 'KMS') });
 }

@@ -65,7 +65,12 @@ export class RegionHealth {
     this.#state = { region: this.#region, state: faultClass, atMs: nowMs, lastFault };
     // Found out. From here the cool-down alone counts, which is drawn: a fleet must not come back at once.
     this.#probedUntilMs = 0;
-    if (!isPassing(fault)) return undefined;
+    if (!isPassing(fault)) {
+      // It has answered: sparing it mends nothing.
+      this.#failures = 0;
+      this.#coolsUntilMs = 0;
+      return undefined;
+    }
     // Calls that fail side by side are one failure, not many.
     if (this.#coolsUntilMs > nowMs) return undefined;
     const { firstCoolDownMs, longestCoolDownMs } = this.#policy;

@@ -46,6 +46,9 @@ export class RegionalKms implements KmsRegion {
         connectionTimeout: timeouts.connectionTimeoutMs,
         requestTimeout: timeouts.requestTimeoutMs,
         throwOnRequestTimeout: true,
+        // A process makes few calls. A connection kept while Lambda freezes it would be found dead, and the region blamed for it.
+        httpAgent: { keepAlive: false },
+        httpsAgent: { keepAlive: false },
       },
     });
   }

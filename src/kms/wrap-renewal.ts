@@ -28,9 +28,18 @@ export async function renewWraps(
 ): Promise<WrapReport> {
   const envelope = decodeKekEnvelope(wrapped);
   if (envelope === undefined) return { regions: [], renewed: undefined, unreadable: 'it is not wrapped by KMS' };
-  const openings = await Promise.all(regions.map((region) => openAlone(region, envelope, failover, deadline)));
-  const secrets = openings.flatMap(({ opened }) => (opened === undefined ? [] : [opened.dataKey, opened.systemKey]));
+  const secrets: Buffer[] = [];
+  const open = async (region: KmsRegion): Promise<Opening> => {
+    const opening = await openAlone(region, envelope, failover, deadline);
+    if (opening.opened !== undefined) secrets.push(opening.opened.dataKey, opening.opened.systemKey);
+    return opening;
+  };
   try {
+    // All of them, even where one throws: what the others open must be zeroed.
+    const openings = (await Promise.allSettled(regions.map(open))).map((settled) => {
+      if (settled.status === 'rejected') throw settled.reason;
+      return settled.value;
+    });
     const dataKey = openings.find(({ opened }) => opened !== undefined)?.opened?.dataKey;
     const results = await Promise.all(
       openings.map((opening) => renewIn(opening, envelope, dataKey, failover, deadline)),

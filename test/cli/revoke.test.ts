@@ -37,7 +37,8 @@ async function revoked(): Promise<boolean[]> {
 }
 
 function auditOf(stderr: string): unknown {
-  return JSON.parse(stderr.trimEnd().split('\n').at(-1) ?? '');
+  const lines = stderr.split('\n').filter((line) => line.startsWith('{"time"'));
+  return JSON.parse(lines.at(-1) ?? '');
 }
 
 describe('keys revoke', () => {
@@ -133,6 +134,15 @@ describe('keys revoke', () => {
     expect(auditOf(run.stderr)).toMatchObject({ outcome: 'refused' });
   });
 
+  it('leaves a line in the audit though whoever reads its answer has left', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
+    const file = join(folder, 'audit.jsonl');
+    await world.keyfold(['keys', 'revoke', id, '60', '--yes', '--audit-file', file], {}, 'leaves');
+    expect(await revoked()).toEqual([true, false]);
+    expect((await readFile(file, 'utf8')).trimEnd().split('\n').at(-1)).toContain('"outcome":"revoked"');
+    await rm(folder, { recursive: true });
+  });
+
   it('that fails leaves that in the audit', async () => {
     const run = await world.keyfold(['keys', 'revoke', id, '60', '--yes', '--table', 'NoSuch']);
     expect(run).toMatchObject({ code: 1, stdout: '' });
@@ -148,6 +158,7 @@ describe('keys revoke', () => {
     const lines = (await readFile(file, 'utf8')).trimEnd().split('\n');
     expect(lines.map((line) => JSON.parse(line) as unknown)).toMatchObject([
       { outcome: 'would-revoke' },
+      { outcome: 'attempting' },
       { outcome: 'revoked' },
     ]);
     expect((await stat(file)).mode & 0o777).toBe(0o600);

@@ -34,7 +34,7 @@ describe('the configuration', () => {
     const config = readConfig({
       ...minimal,
       KEYFOLD_PREFERRED_REGION: 'us-east-1',
-      KEYFOLD_REGION_SUFFIX: 'us-west-2',
+      KEYFOLD_REGION_SUFFIX: 'eu-west-1',
       KEYFOLD_KMS_CONNECTION_TIMEOUT_MS: '11',
       KEYFOLD_KMS_REQUEST_TIMEOUT_MS: '12',
       KEYFOLD_MAX_ROUNDS: '21',
@@ -63,7 +63,7 @@ describe('the configuration', () => {
       KEYFOLD_DEADLINE_MARGIN_MS: '9',
     });
     expect(config).toMatchObject({
-      names: { regionSuffix: 'us-west-2' },
+      names: { regionSuffix: 'eu-west-1' },
       kms: {
         preferredRegion: 'us-east-1',
         timeouts: { connectionTimeoutMs: 11, requestTimeoutMs: 12 },

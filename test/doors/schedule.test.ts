@@ -39,17 +39,18 @@ it('answers with what was found, and logs what somebody must act upon as an erro
     ['INFO', 'the next System Key was made ahead'],
   ]);
   expect(output.lines()).toContainEqual(expect.objectContaining({ region: 'us-east-1', SystemKeysUnopenable: 1 }));
-  expect(output.lines()).toContainEqual(expect.objectContaining({ region: 'us-west-2', WrapsRenewed: [1, 1] }));
+  expect(output.lines()).toContainEqual(expect.objectContaining({ region: 'us-west-2', WrapsRenewed: 2 }));
 });
 
 it('is to be done before the invocation ends, and fails as an invocation where it cannot', async () => {
-  captureOutput();
+  const output = captureOutput();
   let deadlineAtMs = 0;
   const run = doorTo((limits) => {
     deadlineAtMs = limits?.deadlineAtMs ?? 0;
-    return Promise.reject(new KeyfoldError('MetastoreUnavailable', 'down'));
+    return Promise.reject(new KeyfoldError('MetastoreUnavailable', 'down', { cause: new Error('AccessDenied') }));
   });
   expect(await errorOf(run())).toMatchObject({ code: 'MetastoreUnavailable' });
+  expect(output.lines()).toContainEqual(expect.objectContaining({ level: 'ERROR', reasons: ['AccessDenied'] }));
   expect(deadlineAtMs - Date.now()).toBeLessThanOrEqual(9500);
   expect(deadlineAtMs - Date.now()).toBeGreaterThan(5000);
 });

@@ -44,7 +44,13 @@ function everything(): void {
   events.metastoreCalled('GetItem', 3, 'TimeoutError');
   telemetry.maintained({
     systemKeys: [
-      { id: 'k', created: 60, state: 'valid', regions: [{ region: 'us-west-2', opens: false, renewed: true }] },
+      {
+        id: 'k',
+        created: 60,
+        state: 'valid',
+        fault: 'why',
+        regions: [{ region: 'us-west-2', opens: false, renewed: true }],
+      },
     ],
     createFault: 'why',
   });
@@ -69,11 +75,24 @@ describe('the metrics', () => {
     everything();
     expect(metrics()).toEqual([]);
     telemetry.flush();
-    expect(metrics()).toContainEqual({ service: 'svc', region: 'us-west-2', action: 'Decrypt', KmsCalls: [1, 1] });
+    expect(metrics()).toContainEqual({ service: 'svc', region: 'us-west-2', action: 'Decrypt', KmsCalls: 2 });
     expect(metrics()).toContainEqual(expect.objectContaining({ region: 'us-west-2', KmsLatency: [7, 9] }));
     const before = metrics().length;
     telemetry.flush();
     expect(metrics()).toHaveLength(before);
+  });
+
+  it('keep their dimensions however many values there are', () => {
+    for (let i = 0; i < 250; i += 1) {
+      telemetry.events.attempted({ region: 'us-west-2', action: 'Decrypt', latencyMs: i });
+    }
+    telemetry.flush();
+    const latencies = metrics().flatMap((line) => {
+      const values = line['KmsLatency'];
+      return values === undefined || line['region'] !== 'us-west-2' ? [] : values;
+    });
+    expect(latencies).toHaveLength(250);
+    expect(metrics()).toContainEqual({ service: 'svc', region: 'us-west-2', action: 'Decrypt', KmsCalls: 250 });
   });
 
   it('of the cache alone are written once a minute', () => {

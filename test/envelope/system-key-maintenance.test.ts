@@ -7,7 +7,7 @@ import {
   type MaintenanceOptions,
   type WrapRenewer,
 } from '../../src/index.ts';
-import { codeOf, DAY_MS, FakeKms, HandClock, memoryService, MINUTE_MS } from '../support/fakes.ts';
+import { DAY_MS, FakeKms, HandClock, memoryService, MINUTE_MS } from '../support/fakes.ts';
 
 const PAYLOAD = Buffer.from('payload');
 const SYSTEM_KEY_ID = '_SK_svc_prod' as never;
@@ -83,7 +83,8 @@ describe('the maintenance of System Keys', () => {
     await service().session('p').encrypt(PAYLOAD);
     renewals = 9;
     vi.spyOn(metastore, 'replaceKey').mockResolvedValue('changed');
-    expect(await codeOf(maintenance().run())).toBe('MetastoreUnavailable');
+    const { systemKeys } = await maintenance().run();
+    expect(systemKeys[0]?.fault).toMatch(/^MetastoreUnavailable: The row changed each time/);
   });
 
   it('makes the next key when a tenth of the life of the present one is left, and no sooner', async () => {
@@ -110,7 +111,7 @@ describe('the maintenance of System Keys', () => {
     if (row !== undefined) await revoked.store({ ...row, revoked: true });
     clock.advance(MINUTE_MS);
     const report = await maintenance({ metastore: revoked }).run();
-    expect(report.systemKeys[0]?.state).toBe('revoked');
+    expect(report.systemKeys.map(({ state }) => state)).toEqual(['valid', 'revoked']);
     expect(report.created?.created).toBeGreaterThan(row?.created ?? 0);
   });
 
@@ -140,13 +141,36 @@ describe('the maintenance of System Keys', () => {
     expect(systemKeys.map(({ state }) => state)).toEqual(['unreadable', 'valid']);
   });
 
-  it('ends at its deadline', async () => {
+  it('looks after every key though one cannot be, and tells of that one', async () => {
+    for (let i = 0; i < 3; i += 1) {
+      await service().session('p').encrypt(PAYLOAD);
+      clock.advance(91 * DAY_MS);
+    }
+    const [, second] = await metastore.rows(SYSTEM_KEY_ID);
+    renewals = 3;
+    const replaceKey = metastore.replaceKey.bind(metastore);
+    vi.spyOn(metastore, 'replaceKey').mockImplementation(async (record, key) => {
+      if (record.created === second?.created) throw new KeyfoldError('MetastoreUnavailable', 'denied');
+      return replaceKey(record, key);
+    });
+    const { systemKeys, created } = await maintenance().run();
+    expect(systemKeys.map(({ fault }) => fault)).toEqual([
+      undefined,
+      undefined,
+      'MetastoreUnavailable: denied',
+      undefined,
+    ]);
+    expect(created?.created).toBe(systemKeys[0]?.created);
+  });
+
+  it('ends at its deadline, and tells how far it came', async () => {
     await service().session('p').encrypt(PAYLOAD);
     kms = {
       ...kms,
       renew: (_wrapped, d) =>
         new Promise((_, reject) => d.signal.addEventListener('abort', () => reject(d.signal.reason as Error))),
     };
-    expect(await codeOf(maintenance().run({ deadlineAtMs: clock.now() + 20 }))).toBe('DeadlineExceeded');
+    const { systemKeys } = await maintenance().run({ deadlineAtMs: clock.now() + 20 });
+    expect(systemKeys[0]?.fault).toMatch(/^DeadlineExceeded/);
   });
 });

@@ -2,8 +2,14 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { EnvelopeKey } from '../../src/envelope/envelope-key.ts';
 import { KeyCache } from '../../src/envelope/key-cache.ts';
 import { NO_ENVELOPE_EVENTS } from '../../src/envelope/ports.ts';
-import { KeyfoldError, type DataRowRecord, type Session, type SessionFactoryOptions } from '../../src/index.ts';
-import { codeOf, errorOf, FakeWorld, MINUTE_MS } from '../support/fakes.ts';
+import {
+  KeyfoldError,
+  type DataRowRecord,
+  type Deadline,
+  type Session,
+  type SessionFactoryOptions,
+} from '../../src/index.ts';
+import { codeOf, errorOf, FakeWorld, MINUTE_MS, noDeadline } from '../support/fakes.ts';
 
 const PAYLOAD = Buffer.from('payload');
 const partitions = (count: number): string[] => Array.from({ length: count }, (_, i) => `p${i}`);
@@ -163,6 +169,27 @@ describe('a waiter', () => {
 });
 
 describe('the cache', () => {
+  it('holds one copy of a key that was loaded again, and serves that', async () => {
+    const service = world.process();
+    const record = await service.session('p').encrypt(PAYLOAD);
+    world.clock.advance(61 * MINUTE_MS);
+    await service.session('p').decrypt(record);
+    world.log.take();
+    for (let i = 0; i < 3; i += 1) await service.session('p').decrypt(record);
+    expect(world.log.take()).toEqual([]);
+    const limits = { maxKeys: 2, maxAgeMs: 60, graceMs: 0, evicted: () => {} };
+    const cache = new KeyCache(limits, world.clock.now);
+    const key = (): EnvelopeKey =>
+      new EnvelopeKey(Buffer.alloc(32), world.clock.now(), { id: 'a', created: 60 } as never);
+    cache.putLatest(key());
+    const again = key();
+    cache.put(again);
+    expect(cache.latest('a' as never)).toBe(again);
+    cache.put(new EnvelopeKey(Buffer.alloc(32), world.clock.now(), { id: 'b', created: 60 } as never));
+    cache.put(new EnvelopeKey(Buffer.alloc(32), world.clock.now(), { id: 'c', created: 60 } as never));
+    expect(cache.latest('a' as never)).toBeUndefined();
+  });
+
   it('drops keys that nobody asks for any more', () => {
     const limits = { maxKeys: 10, maxAgeMs: 60 * MINUTE_MS, graceMs: 15 * MINUTE_MS, evicted: () => {} };
     const cache = new KeyCache(limits, world.clock.now);
@@ -290,11 +317,41 @@ describe('while the metastore is down, a warm process', () => {
     expect((await sealed).key.parent).toEqual(record.key.parent);
   });
 
-  it("leaves at the caller's own deadline where that is sooner", async () => {
+  it('waits no longer than half of the time that its caller has', async () => {
     world.clock.advance(60 * MINUTE_MS);
     world.metastore.interfere = () => new Promise(() => {});
-    const deadlineAtMs = world.clock.now() + 20;
-    expect(await codeOf(session.encrypt(PAYLOAD, { deadlineAtMs }))).toBe('DeadlineExceeded');
+    const deadlineAtMs = world.clock.now() + 100;
+    expect((await session.encrypt(PAYLOAD, { deadlineAtMs })).key.parent).toEqual(record.key.parent);
+  });
+
+  it('never encrypts with a key that a decrypt has shown to be revoked', async () => {
+    const [row] = world.metastore.ofKind('IK');
+    if (row !== undefined) world.metastore.change(row, { revoked: true });
+    world.clock.advance(61 * MINUTE_MS);
+    await session.decrypt(record);
+    takeDown();
+    expect(await codeOf(session.encrypt(PAYLOAD))).toBe('MetastoreUnavailable');
+  });
+
+  it('takes a KMS region that hangs for no such outage, and waits for another', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    world.clock.advance(61 * MINUTE_MS);
+    world.kms.interfere = () => new Promise((resolve) => setTimeout(resolve, 2500));
+    const opened = session.decrypt(record);
+    await vi.advanceTimersByTimeAsync(2500);
+    expect(await opened).toEqual(PAYLOAD);
+    expect(stale).toEqual([]);
+  });
+
+  it('makes a new key in its own time where the row tells that the old one is revoked', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const [row] = world.metastore.ofKind('IK');
+    if (row !== undefined) world.metastore.change(row, { revoked: true });
+    world.clock.advance(61 * MINUTE_MS);
+    world.kms.interfere = () => new Promise((resolve) => setTimeout(resolve, 1500));
+    const sealed = session.encrypt(PAYLOAD);
+    await vi.advanceTimersByTimeAsync(1500);
+    expect((await sealed).key.parent.created).toBeGreaterThan(record.key.parent.created);
   });
 
   it('never encrypts with a key that it knows to be revoked', async () => {
@@ -343,6 +400,21 @@ describe('a key that is absent', () => {
     expect(world.log.take()).toEqual(['Get IK']);
   });
 
+  it('is seen soon after it has come, however often it is asked for meanwhile', async () => {
+    const maker = world.process();
+    const record = await maker.session('p').encrypt(PAYLOAD);
+    const [row] = world.metastore.ofKind('IK');
+    if (row === undefined) throw new Error('no key');
+    world.metastore.remove(row);
+    const service = world.process();
+    expect(await codeOf(service.session('p').decrypt(record))).toBe('RecordUnreadable');
+    await world.metastore.store(row, noDeadline());
+    world.clock.advance(900);
+    expect(await codeOf(service.session('p').decrypt(record))).toBe('RecordUnreadable');
+    world.clock.advance(100);
+    expect(await service.session('p').decrypt(record)).toEqual(PAYLOAD);
+  });
+
   it('is looked for every time where it is the latest', async () => {
     const service = world.process();
     world.metastore.interfere = (call) => {
@@ -354,6 +426,24 @@ describe('a key that is absent', () => {
 });
 
 describe('a flight', () => {
+  it('lets a load within it go on for as long as a waiter that came later has', async () => {
+    const service = world.process();
+    const inner: Deadline[] = [];
+    const held = Promise.withResolvers<void>();
+    world.kms.interfere = async (_call, deadline) => {
+      inner.push(deadline);
+      await held.promise;
+    };
+    const leaving = codeOf(service.session('p').encrypt(PAYLOAD, { deadlineAtMs: world.clock.now() + 20 }));
+    await new Promise(setImmediate);
+    const staying = service.session('p').encrypt(PAYLOAD, { deadlineAtMs: world.clock.now() + 5000 });
+    await new Promise(setImmediate);
+    expect((inner[0]?.atMs ?? 0) - world.clock.now()).toBe(5000);
+    expect(await leaving).toBe('DeadlineExceeded');
+    held.resolve();
+    expect((await staying).key.parent.id).toBe('_IK_p_svc_prod');
+  });
+
   it("has until the most patient of its waiters' deadlines, within its own", async () => {
     const service = world.process({ policy: { flightTimeoutMs: 10_000 } });
     const seen: number[] = [];

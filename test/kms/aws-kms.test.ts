@@ -76,6 +76,27 @@ describe('wrapping', () => {
     },
   );
 
+  it('leaves out another region that hangs, in time for who waits', async () => {
+    emulator.setFault(EAST, { kind: 'hang' });
+    const controller = new AbortController();
+    const kms = open({ timeouts: {} });
+    const envelope = JSON.parse(
+      Buffer.from(await kms.wrap(SYSTEM_KEY, { atMs: Date.now() + 1500, signal: controller.signal })).toString(),
+    ) as Envelope;
+    expect(envelope.kmsKeks.map(({ region }) => region)).toEqual([WEST]);
+    expect(missing).toEqual([EAST]);
+    expect(kms.regionStates()[1]).toMatchObject({ state: 'unavailable', lastFault: { errorName: 'NoAnswerInTime' } });
+  });
+
+  it('says how many regions have wrapped a key where more must', async () => {
+    emulator.setFault(EAST, { kind: 'error', name: 'AccessDeniedException' });
+    const error = await errorOf(wrapped(open({ failover: { minimumWrappedRegions: 2 } })));
+    expect(error).toMatchObject({
+      code: 'KmsMisconfigured',
+      message: '1 KMS regions wrapped a new key, and 2 must: us-east-1 misconfigured (AccessDeniedException).',
+    });
+  });
+
   it('leaves out another region that fails', async () => {
     emulator.setFault(EAST, { kind: 'error', name: 'DisabledException' });
     const envelope = JSON.parse((await wrapped()).toString()) as Envelope;

@@ -8,6 +8,7 @@ import {
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { startKmsEmulator, type KmsEmulator } from '../../local/kms-emulator/kms-emulator.ts';
 import { AwsKms, type AwsKmsOptions, type WrapReport } from '../../src/index.ts';
+import type { KmsRegion } from '../../src/kms/kms-region.ts';
 import { noDeadline } from '../support/fakes.ts';
 
 const WEST = 'us-west-2';
@@ -168,5 +169,33 @@ describe('renewing the wraps of a System Key', () => {
       renewed: undefined,
       unreadable: 'it is not wrapped by KMS',
     });
+  });
+
+  it('believes no region that opens its new wrap to other bytes', async () => {
+    const dataKey = Buffer.alloc(32, 1);
+    const region = (name: string, opens: Buffer): KmsRegion => ({
+      region: name,
+      keyArn: keys[name] ?? '',
+      generateDataKey: async () => ({
+        plaintext: Buffer.from(dataKey),
+        wrapped: Buffer.from('w'),
+        arn: keys[name] ?? '',
+      }),
+      encrypt: async () => ({ wrapped: Buffer.from('new'), arn: keys[name] ?? '' }),
+      decrypt: async () => Buffer.from(opens),
+    });
+    const world = { now: Date.now, random: () => 0, sleep: () => Promise.resolve() };
+    const connected = (opens: Record<string, Buffer>): AwsKms =>
+      new AwsKms(
+        { keys: Object.fromEntries(Object.keys(opens).map((name) => [name, keys[name] ?? ''])), preferredRegion: WEST },
+        { ...world, connect: ({ region: name }) => region(name, opens[name] ?? dataKey) },
+      );
+    const wrapped = await connected({ [WEST]: dataKey }).wrap(SYSTEM_KEY, noDeadline());
+    expect((await renew(wrapped, connected({ [WEST]: dataKey, [EAST]: dataKey }))).regions[1]?.renewed).toBe(true);
+    for (const other of [Buffer.alloc(32, 2), Buffer.alloc(31, 1)]) {
+      const { regions, renewed } = await renew(wrapped, connected({ [WEST]: dataKey, [EAST]: other }));
+      expect(regions[1]?.fault).toContain('NewWrapDoesNotOpen');
+      expect(renewed).toBeUndefined();
+    }
   });
 });

@@ -45,13 +45,20 @@ export class OperatorWorld {
     return new SessionFactory({ ...names, kms, policy, metastore: this.metastore, now: this.clock.now });
   }
 
-  /** Runs the CLI in a process of its own, where nobody is at the terminal. */
-  keyfold(args: readonly string[], environment: Record<string, string> = {}): Promise<CliRun> {
+  /** Runs the CLI in a process of its own, where nobody is at the terminal; its reader `leaves` before anything is said. */
+  keyfold(
+    args: readonly string[],
+    environment: Record<string, string> = {},
+    reader: 'stays' | 'leaves' = 'stays',
+  ): Promise<CliRun> {
     const env = { ...process.env, ...this.settings(), ...environment };
     return new Promise((resolve) => {
-      execFile(process.execPath, ['src/cli/main.ts', ...args], { cwd: root, env }, (error, stdout, stderr) =>
+      const file = 'src/cli/main.ts';
+      const child = execFile(process.execPath, [file, ...args], { cwd: root, env }, (error, stdout, stderr) =>
         resolve({ code: typeof error?.code === 'number' ? error.code : 0, stdout, stderr }),
-      ).stdin?.end();
+      );
+      child.stdin?.end();
+      if (reader === 'leaves') child.stdout?.destroy();
     });
   }
 
