@@ -1,0 +1,84 @@
+/** A process may be killed at any moment of making and of renewing keys: nothing that it has ever returned is lost. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Aftermath } from './aftermath.ts';
+import { HOME, type Flaw } from './job.ts';
+import { MOMENTS, type KillPoint } from './proxy.ts';
+import { SCENARIOS, type Past, type Scenario } from './scenarios.ts';
+import { runVictim, type Death } from './victim.ts';
+import { KillWorld } from './world.ts';
+
+/** How many processes run at once. */
+const WIDTH = 4;
+
+let world: KillWorld;
+beforeAll(async () => {
+  world = await KillWorld.start();
+});
+afterAll(() => world.stop());
+
+/** A process's death on a table of its own, what is wrong after it, and the keys that there are when others have gone on. */
+async function kill(
+  { task }: Scenario,
+  past: Past,
+  point?: KillPoint,
+  flaw?: Flaw,
+): Promise<Death & { faults: string[]; keys: string[] }> {
+  const tableName = await world.tableWith(past.rows);
+  const death = await runVictim({ task, tableName, keys: world.keys, flaw }, world.victims, point);
+  const aftermath = new Aftermath(world, tableName);
+  const keys = await aftermath.inspect(past, death.returned);
+  return { ...death, faults: aftermath.faults, keys };
+}
+
+describe('a process that is killed at any step of', () => {
+  it.for(SCENARIOS.map((scenario) => [scenario.name, scenario] as const))(
+    '%s loses nothing that it has returned, and others go on from there',
+    { timeout: 120_000 },
+    async ([, scenario]) => {
+      const past = await scenario.past(world);
+      const whole = await kill(scenario, past);
+      expect(whole).toMatchObject({ end: 'finished', faults: [] });
+      expect(whole.steps.toSorted()).toEqual(scenario.steps);
+
+      const points = whole.steps.flatMap((_, i) => MOMENTS.map((moment) => ({ request: i + 1, moment })));
+      const deaths = await inParallel(points, (point) => kill(scenario, past, point));
+      for (const { end, faults, keys, steps } of deaths) {
+        // What it has stored is taken up: others make the keys that are missing, and no more.
+        const sound = { end: expect.stringMatching(/^killed/) as string, faults: [], keys: whole.keys };
+        expect({ steps, end, faults, keys }).toEqual({ steps, ...sound });
+      }
+      expect(deaths).toHaveLength(MOMENTS.length * scenario.steps.length);
+    },
+  );
+});
+
+describe('this test finds', () => {
+  const [first, , , maintenance] = SCENARIOS;
+  it.for<[Flaw, Scenario | undefined, KillPoint, string]>([
+    // The second partition's key is looked for: the first has its record.
+    ['acknowledges before it stores', first, { request: 6, moment: 'before' }, 'the record of p does not open'],
+    ['stores in two writes', first, { request: 6, moment: 'done' }, 'nothing can be encrypted for p'],
+    ['takes away before it renews', maintenance, { request: 9, moment: 'done' }, `does not open in ${HOME} alone`],
+  ])('a metastore that %s', async ([flaw, scenario, point, fault]) => {
+    if (scenario === undefined) throw new Error('no such scenario');
+    const past = await scenario.past(world);
+    const { end, faults } = await kill(scenario, past, point, flaw);
+    expect(end).toContain('killed');
+    expect(faults.join()).toContain(fault);
+  });
+});
+
+/** What comes of each, a few at once, in no order; nothing more is begun once one has failed. */
+async function inParallel<T, R>(all: readonly T[], work: (one: T) => Promise<R>): Promise<R[]> {
+  const left = [...all];
+  const results: R[] = [];
+  const some = async (): Promise<void> => {
+    for (let one = left.shift(); one !== undefined; one = left.shift()) results.push(await work(one));
+  };
+  const stop = (error: unknown): never => {
+    left.length = 0;
+    throw error;
+  };
+  await Promise.all(Array.from({ length: WIDTH }, () => some().catch(stop)));
+  return results;
+}
