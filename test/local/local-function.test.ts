@@ -1,7 +1,9 @@
 import { expect, it } from 'vitest';
 import { LocalFunction } from '../../local/local-function.ts';
 
-const ECHO = `data:text/javascript,${encodeURIComponent('export const handler = async (event) => event;')}`;
+/** Answers with the event, but never to `never`. */
+const HANDLER = "export const handler = async (event) => event === 'never' ? new Promise(() => {}) : event;";
+const ECHO = `data:text/javascript,${encodeURIComponent(HANDLER)}`;
 
 it('a cold start fails what ran before, and nothing of the new environment', async () => {
   const echo = new LocalFunction(ECHO, {});
