@@ -115,7 +115,7 @@ async function attempt(
       return { outcome: 'declined', says: 'not confirmed: nothing was written' };
     }
   }
-  // Before the write, so that nothing is ever revoked without a line, whatever ends this process.
+  // Before the write, so that nothing is ever revoked without a line, whatever ends this.
   await record('attempting');
   if ((await table.revoke(row)) === 'absent') return absent;
   const fromMs = now();

@@ -117,12 +117,12 @@ export class SystemKeyMaintenance {
   async run(limits: RequestLimits = {}): Promise<MaintenanceReport> {
     const { metastore } = this.#options;
     return withDeadline(limits, this.#now, async (deadline) => {
+      const rows = await metastore.rows(this.#id, deadline);
       // Half of the time: a region that hangs must not keep the keys that there are from being looked after.
       const deadlineAtMs = this.#now() + (deadline.atMs - this.#now()) / 2;
       const made = await withDeadline({ deadlineAtMs, signal: deadline.signal }, this.#now, (half) =>
         this.#createAhead(half),
       );
-      const rows = await metastore.rows(this.#id, deadline);
       const systemKeys: SystemKeyReport[] = [];
       const queue = rows.entries();
       const worker = async (): Promise<void> => {

@@ -111,7 +111,7 @@ describe('the maintenance of System Keys', () => {
     if (row !== undefined) await revoked.store({ ...row, revoked: true });
     clock.advance(MINUTE_MS);
     const report = await maintenance({ metastore: revoked }).run();
-    expect(report.systemKeys.map(({ state }) => state)).toEqual(['valid', 'revoked']);
+    expect(report.systemKeys.map(({ state }) => state)).toEqual(['revoked']);
     expect(report.created?.created).toBeGreaterThan(row?.created ?? 0);
   });
 
@@ -154,13 +154,8 @@ describe('the maintenance of System Keys', () => {
       return replaceKey(record, key);
     });
     const { systemKeys, created } = await maintenance().run();
-    expect(systemKeys.map(({ fault }) => fault)).toEqual([
-      undefined,
-      undefined,
-      'MetastoreUnavailable: denied',
-      undefined,
-    ]);
-    expect(created?.created).toBe(systemKeys[0]?.created);
+    expect(systemKeys.map(({ fault }) => fault)).toEqual([undefined, 'MetastoreUnavailable: denied', undefined]);
+    expect(created?.created).toBeGreaterThan(systemKeys[0]?.created ?? Infinity);
   });
 
   it('ends at its deadline, and tells how far it came', async () => {

@@ -58,7 +58,7 @@ describe('this test finds', () => {
     // The second partition's key is looked for: the first has its record.
     ['acknowledges before it stores', first, { request: 6, moment: 'before' }, 'the record of p does not open'],
     ['stores in two writes', first, { request: 6, moment: 'done' }, 'nothing can be encrypted for p'],
-    ['takes away before it renews', maintenance, { request: 9, moment: 'done' }, `does not open in ${HOME} alone`],
+    ['takes away before it renews', maintenance, { request: 14, moment: 'done' }, `does not open in ${HOME} alone`],
   ])('a metastore that %s', async ([flaw, scenario, point, fault]) => {
     if (scenario === undefined) throw new Error('no such scenario');
     const past = await scenario.past(world);
