@@ -225,7 +225,8 @@ export class IntermediateKeys {
     const parentMeta = this.#parentOf(record);
     const parent = await this.#systemKeys.load(parentMeta, deadline);
     if (parent !== undefined) return this.#open(record, parent);
-    this.#throwIfOnItsWay(parentMeta);
+    // Rows are replicated in no order: a new key's row may be here before that of the System Key it was made under long ago.
+    for (const meta of [parentMeta, record]) this.#throwIfOnItsWay(meta);
     throw keyRowUnreadable(record, 'its System Key is absent');
   }
 

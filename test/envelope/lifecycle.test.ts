@@ -256,6 +256,17 @@ describe('decrypt', () => {
     expect(await codeOf(world.process({ regionSuffix }).session('p').decrypt(record))).toBe('KeyRowUnreadable');
   });
 
+  it('waits for an old System Key, too, under a new Intermediate Key: rows are replicated in no order', async () => {
+    const regionSuffix = 'us-west-2';
+    await world.process({ regionSuffix }).session('other').encrypt(PAYLOAD);
+    world.clock.advance(16 * MINUTE_MS);
+    const record = await world.process({ regionSuffix }).session('p').encrypt(PAYLOAD);
+    for (const row of world.metastore.ofKind('SK')) world.metastore.remove(row);
+    expect(await codeOf(world.process({ regionSuffix }).session('p').decrypt(record))).toBe('KeyNotYetVisible');
+    world.clock.advance(16 * MINUTE_MS);
+    expect(await codeOf(world.process({ regionSuffix }).session('p').decrypt(record))).toBe('KeyRowUnreadable');
+  });
+
   it.for([
     ['names no System Key', { parent: undefined }],
     ["its System Key is not this service's", { parent: { id: '_SK_svc_other', created: 60 } }],
