@@ -6,5 +6,7 @@ export default defineConfig({
     exclude: ['test/peers/**'],
     setupFiles: ['test/support/aws-environment.ts'],
     testTimeout: 20_000,
+    // Much of what is tested waits for a fault to pass: more files at once than cores keep two of them busy.
+    maxWorkers: 4,
   },
 });

@@ -35,6 +35,7 @@ export const settingsSchema = v.object({
   MAX_ROUNDS: v.optional(count),
   BASE_DELAY_MS: v.optional(count),
   LONGEST_DELAY_MS: v.optional(count),
+  THROTTLED_DELAY_MS: v.optional(count),
   FIRST_COOL_DOWN_MS: v.optional(count),
   LONGEST_COOL_DOWN_MS: v.optional(count),
   ON_KEY_REFUSED: v.optional(v.picklist(['failover', 'fail'], 'is neither failover nor fail')),

@@ -9,6 +9,8 @@ export interface FailoverPolicy {
   readonly baseDelayMs: number;
   /** No delay is longer. */
   readonly longestDelayMs: number;
+  /** Where a region throttles, no delay is longer than this, and the first is drawn from an eighth of it. */
+  readonly throttledDelayMs: number;
   /** How long, about, a region is asked last after a first failure; twice as long after each further one. */
   readonly firstCoolDownMs: number;
   /** No cool-down is longer. */
@@ -20,11 +22,12 @@ export interface FailoverPolicy {
 }
 
 const DEFAULTS: FailoverPolicy = {
-  maxRounds: 3,
+  maxRounds: 8,
   baseDelayMs: 50,
   longestDelayMs: 2000,
+  throttledDelayMs: 4500,
   firstCoolDownMs: 5000,
-  longestCoolDownMs: 60_000,
+  longestCoolDownMs: 10_000,
   onKeyRefused: 'failover',
   minimumWrappedRegions: 1,
 };

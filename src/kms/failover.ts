@@ -58,6 +58,12 @@ export type FirstAnswer<T> =
 /** How one attempt ended. */
 type Outcome<T> = { readonly answer: T } | { readonly fault: RegionFault };
 
+// What a simulated fleet fares best with: docs/fleet.md.
+/** After the first round, how likely a request that a region throttles goes on to the less preferred, whose quota may be a tenth. */
+const SPILL = 0.15;
+/** How much shorter each delay is than the one before while the preferred region throttles. */
+const THINNING = 0.85;
+
 /** Less time than this is not enough for an attempt, which is then not begun. */
 const SHORTEST_ATTEMPT_MS = 50;
 
@@ -85,9 +91,10 @@ export class Failover {
   }
 
   /**
-   * The first answer of these regions, the last fault of each where there is none. The first that throttles is asked once
-   * more, since another region's quota may be a tenth of its; those that may recover are gone through again while rounds and
-   * time are left.
+   * The first answer of these regions, the last fault of each where there is none. In the first round they are asked in order, the
+   * spared ones last, and one that fails is followed by the next at once. Those that may recover are gone through again
+   * while rounds and time are left, then in the order of preference: the preferred region may be back, and one that throttles is
+   * mostly left to itself, since those after it have had their chance.
    * @throws the deadline's reason
    */
   async firstAnswer<T>(
@@ -98,22 +105,23 @@ export class Failover {
     const { deadline } = errand;
     const faults = new Map<KmsRegion, RegionFault>();
     let hopeful = regions;
-    let mayRepeat = true;
     for (let round = 1; ; round += 1) {
-      for (const region of this.#inOrder(hopeful)) {
+      let spared: readonly KmsRegion[] = [];
+      for (const region of round === 1 ? this.#inOrder(hopeful) : hopeful) {
+        if (spared.includes(region)) continue;
         if (!this.#hasTimeAfter(0, deadline)) return outOfTime(faults);
-        let outcome = await this.#attempt(region, errand);
-        if (mayRepeat && 'fault' in outcome && outcome.fault.faultClass === 'throttled') {
-          mayRepeat = false;
-          if (await this.#pause(1, deadline)) outcome = await this.#attempt(region, errand);
-        }
+        const outcome = await this.#attempt(region, errand);
         if ('answer' in outcome) return { region, answer: outcome.answer };
         faults.set(region, outcome.fault);
         if (this.#isFinal(outcome.fault)) return { faults: [...faults.values()] };
+        const stays = round > 1 && outcome.fault.faultClass === 'throttled' && this.#world.random() >= SPILL;
+        if (stays) spared = regions.slice(regions.indexOf(region));
       }
       hopeful = hopeful.filter((region) => isPassing(faults.get(region)));
-      const goesOn = hopeful.length > 0 && round < maxRounds && (await this.#pause(round, deadline));
-      if (!goesOn) return { faults: [...faults.values()] };
+      const all = [...faults.values()];
+      if (hopeful.length === 0 || round === maxRounds) return { faults: all };
+      const atHome = faults.get(regions[0] as KmsRegion);
+      if (!(await this.#pause(this.#delayMs(round, atHome, all), deadline))) return { faults: all };
     }
   }
 
@@ -146,13 +154,29 @@ export class Failover {
   }
 
   /**
-   * Waits before round `round + 1`: a full-jitter exponential delay.
+   * How long to wait before round `round + 1`. Where nothing throttles, a full-jitter exponential delay. Where a region does, the
+   * fleet was throttled at the same moment, and spread over seconds it soonest finds room: the sooner the later it is, as the storm
+   * thins out, unless it is a less preferred region alone that is full.
+   */
+  #delayMs(round: number, atHome: RegionFault | undefined, faults: readonly RegionFault[]): number {
+    const { baseDelayMs, longestDelayMs, throttledDelayMs } = this.#policy;
+    const draw = this.#world.random();
+    const between = (leastMs: number, mostMs: number): number => leastMs + draw * (mostMs - leastMs);
+    if (atHome?.faultClass === 'throttled') {
+      const mostMs = throttledDelayMs * Math.max(1 / 3, THINNING ** (round - 1));
+      return between(mostMs / 8, mostMs);
+    }
+    const isThrottled = faults.some(({ faultClass }) => faultClass === 'throttled');
+    if (isThrottled) return between(throttledDelayMs / 3, throttledDelayMs);
+    return between(0, Math.min(longestDelayMs, baseDelayMs * 2 ** (round - 1)));
+  }
+
+  /**
+   * Waits.
    * @returns false, at once, where nothing could be done after it
    * @throws the deadline's reason
    */
-  async #pause(round: number, deadline: Deadline): Promise<boolean> {
-    const { baseDelayMs, longestDelayMs } = this.#policy;
-    const delayMs = this.#world.random() * Math.min(longestDelayMs, baseDelayMs * 2 ** (round - 1));
+  async #pause(delayMs: number, deadline: Deadline): Promise<boolean> {
     if (!this.#hasTimeAfter(delayMs, deadline)) return false;
     await this.#world.sleep(delayMs, deadline.signal);
     return true;

@@ -65,7 +65,7 @@ export class RegionHealth {
     this.#state = { region: this.#region, state: faultClass, atMs: nowMs, lastFault };
     // Found out. From here the cool-down alone counts, which is drawn: a fleet must not come back at once.
     this.#probedUntilMs = 0;
-    if (!isPassing(fault)) {
+    if (fault.faultClass !== 'unavailable') {
       // It has answered: sparing it mends nothing.
       this.#failures = 0;
       this.#coolsUntilMs = 0;

@@ -41,6 +41,7 @@ async function coldFunction(endpoint = dynamoDb.endpoint): Promise<(event: Event
     preferredRegion: 'us-west-2',
     endpoint: kms.endpoint,
     timeouts: { requestTimeoutMs: 200 },
+    failover: { maxRounds: 3, throttledDelayMs: 10 },
     events,
   });
   const spied: KeyManagementService = {

@@ -139,9 +139,7 @@ describe('unwrapping', () => {
     emulator.setFault(WEST, fault);
     const kms = open();
     expect(await kms.unwrap(bytes, noDeadline())).toEqual({ key: SYSTEM_KEY });
-    const expected = faultClass === 'throttled' ? [WEST, WEST] : [WEST];
-    expect(faults.map((f) => f.region)).toEqual(expected);
-    expect(new Set(faults.map((f) => f.faultClass))).toEqual(new Set([faultClass]));
+    expect(faults.map((f) => `${f.region} ${f.faultClass}`)).toEqual([`${WEST} ${faultClass}`]);
     expect(kms.regionStates()).toMatchObject([
       { region: WEST, state: faultClass },
       { region: EAST, state: 'ok' },

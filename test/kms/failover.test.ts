@@ -8,6 +8,11 @@ import { ScriptedRegions } from '../support/failover-world.ts';
 const PASSING = ['throttled', 'unavailable'] as const;
 const LASTING = ['misconfigured', 'corrupt'] as const;
 const NAMES = ['west', 'east', 'south', 'north'];
+const JUST_UNDER_ONE = 1 - 2 ** -53;
+const DRAWS = [0, 0.25, 0.5, JUST_UNDER_ONE];
+
+/** That many milliseconds, but for what floating point makes of them. */
+const about = (ms: number): number => expect.closeTo(ms, 2) as number;
 
 describe('the rounds', () => {
   it('the preferred region is asked alone while it answers', async () => {
@@ -18,14 +23,17 @@ describe('the rounds', () => {
   });
 
   it.for([1, 2, 3, 5].flatMap((maxRounds) => [1, 2, 3].map((count) => [maxRounds, count] as const)))(
-    'at most %i are made of %i regions that are down, and one attempt more where they throttle',
+    'at most %i are made of %i regions that are down, or that throttle and are not left alone',
     async ([maxRounds, count]) => {
-      for (const [faultClass, most] of [
-        ['unavailable', maxRounds * count],
-        ['throttled', 1 + maxRounds * count],
+      for (const [faultClass, draw, most] of [
+        ['unavailable', 0, maxRounds * count],
+        ['unavailable', 0.5, maxRounds * count],
+        ['throttled', 0, maxRounds * count],
+        ['throttled', 0.5, count + maxRounds - 1],
       ] as const) {
         const names = NAMES.slice(0, count);
         const regions = new ScriptedRegions(names, { maxRounds });
+        regions.draw = draw;
         regions.answers = Object.fromEntries(names.map((name) => [name, [faultClass]]));
         expect(await regions.request()).toBe(names.map((name) => `${name} ${faultClass}`).join(', '));
         expect(regions.attempts).toHaveLength(most);
@@ -42,10 +50,27 @@ describe('the rounds', () => {
   });
 
   it('later ones leave out a region whose fault no waiting mends', async () => {
-    const regions = new ScriptedRegions(['west', 'east', 'south']);
+    const regions = new ScriptedRegions(['west', 'east', 'south'], { maxRounds: 3 });
     regions.answers = { west: ['misconfigured'], east: ['unavailable'], south: ['unavailable', 'corrupt'] };
     expect(await regions.request()).toBe('west misconfigured, east unavailable, south corrupt');
     expect(regions.takeAsked()).toBe('west east south east south east');
+  });
+
+  it('are eight where nothing else is said', async () => {
+    const regions = new ScriptedRegions(['west']);
+    regions.answers = { west: ['unavailable'] };
+    await regions.request();
+    expect(regions.attempts).toHaveLength(8);
+  });
+
+  it('later ones are in the order of preference, though the preferred region is in a cool-down', async () => {
+    const regions = new ScriptedRegions(['west', 'east']);
+    regions.answers = { west: ['unavailable'], east: ['ok', 'throttled', 'ok'] };
+    await regions.request();
+    regions.takeAsked();
+    expect(await regions.request()).toBe('east');
+    expect(regions.states()[0]?.avoidedUntilMs).toBeGreaterThan(regions.clock.nowMs);
+    expect(regions.takeAsked()).toBe('east west west east');
   });
 
   it('an answer of a later one is an answer', async () => {
@@ -54,14 +79,14 @@ describe('the rounds', () => {
     expect(await regions.request()).toBe('east');
   });
 
-  it('with one region down, whichever and however, at most one attempt more than there are regions is made', async () => {
+  it('with one region down, whichever and however, at most one attempt more is made than with none down', async () => {
     for (const count of [2, 3, 4]) {
       for (const down of NAMES.slice(0, count)) {
         for (const faultClass of [...PASSING, ...LASTING]) {
           const regions = new ScriptedRegions(NAMES.slice(0, count));
           regions.answers = { [down]: [faultClass] };
           expect(await regions.request()).toBe(down === 'west' ? 'east' : 'west');
-          expect(regions.attempts.length).toBeLessThanOrEqual(1 + count);
+          expect(regions.attempts).toHaveLength(down === 'west' ? 2 : 1);
         }
       }
     }
@@ -70,25 +95,28 @@ describe('the rounds', () => {
   it('whatever befalls, attempts are bounded, and so is each delay', async () => {
     const answer = fc.constantFrom<'ok' | FaultClass>('ok', ...PASSING, ...LASTING);
     const script = fc.array(fc.array(answer, { minLength: 1, maxLength: 6 }), { minLength: 1, maxLength: 4 });
+    const draws = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
     await fc.assert(
-      fc.asyncProperty(script, fc.integer({ min: 1, max: 5 }), async (answers, maxRounds) => {
+      fc.asyncProperty(script, fc.integer({ min: 1, max: 8 }), draws, async (answers, maxRounds, draw) => {
         const names = NAMES.slice(0, answers.length);
         const regions = new ScriptedRegions(names, { maxRounds });
+        regions.draw = draw;
         regions.answers = Object.fromEntries(names.map((name, i) => [name, answers[i] ?? []]));
         for (let request = 0; request < 3; request += 1) {
           const before = regions.attempts.length;
           await regions.request();
-          expect(regions.attempts.length - before).toBeLessThanOrEqual(1 + maxRounds * names.length);
+          expect(regions.attempts.length - before).toBeLessThanOrEqual(maxRounds * names.length);
         }
-        expect(Math.max(0, ...regions.slept)).toBeLessThanOrEqual(2000);
+        const longestMs = answers.flat().includes('throttled') ? 4500 : 2000;
+        expect(Math.max(0, ...regions.slept)).toBeLessThanOrEqual(longestMs);
       }),
     );
   });
 });
 
 describe('the delay before a round', () => {
-  it.for([0, 0.25, 0.5, 1 - 2 ** -53])(
-    'is drawn (%d) from zero to a limit that doubles and is capped',
+  it.for(DRAWS)(
+    'is drawn (%d) from zero to a limit that doubles and is capped, where nothing throttles',
     async (draw) => {
       const regions = new ScriptedRegions(['west'], { maxRounds: 7, baseDelayMs: 50, longestDelayMs: 600 });
       regions.draw = draw;
@@ -97,6 +125,72 @@ describe('the delay before a round', () => {
       expect(regions.slept).toEqual([50, 100, 200, 400, 600, 600].map((limit) => draw * limit));
     },
   );
+
+  it.for(DRAWS)(
+    'is drawn (%d) from an eighth to the whole of a limit that shrinks to a third, where the preferred region throttles',
+    async (draw) => {
+      for (const elsewhere of [...PASSING, ...LASTING]) {
+        const regions = new ScriptedRegions(['west', 'east'], { maxRounds: 10 });
+        regions.draw = draw;
+        regions.answers = { west: ['throttled'], east: [elsewhere] };
+        await regions.request();
+        const limits = [4500, 3825, 3251.25, 2763.5625, 2349.028, 1996.674, 1697.173, 1500, 1500];
+        expect(regions.slept).toEqual(limits.map((limit) => about(limit / 8 + (draw * 7 * limit) / 8)));
+      }
+    },
+  );
+
+  it.for(DRAWS)(
+    'is drawn (%d) from a third to the whole of one limit, where only a less preferred region throttles',
+    async (draw) => {
+      for (const atHome of ['unavailable', ...LASTING] as const) {
+        const regions = new ScriptedRegions(['west', 'east'], { maxRounds: 5 });
+        regions.draw = draw;
+        regions.answers = { west: [atHome], east: ['throttled'] };
+        await regions.request();
+        expect(regions.slept).toEqual(Array.from({ length: 4 }, () => about(1500 + draw * 3000)));
+      }
+    },
+  );
+
+  it('has its limit from the policy where a region throttles', async () => {
+    for (const [west, east] of [
+      ['throttled', 'unavailable'],
+      ['unavailable', 'throttled'],
+    ] as const) {
+      const regions = new ScriptedRegions(['west', 'east'], { maxRounds: 2, throttledDelayMs: 40 });
+      regions.draw = JUST_UNDER_ONE;
+      regions.answers = { west: [west], east: [east] };
+      await regions.request();
+      expect(regions.slept).toEqual([about(40)]);
+    }
+  });
+
+  it("goes by each region's last fault, and in its length by the round", async () => {
+    const regions = new ScriptedRegions(['west', 'east'], { maxRounds: 4 });
+    regions.answers = { west: ['throttled', 'unavailable', 'throttled'], east: ['unavailable'] };
+    await regions.request();
+    expect(regions.slept).toEqual([about(4500 * 0.5625), about(50), about(3251.25 * 0.5625)]);
+  });
+
+  it('takes for preferred the first of the regions that the request may ask', async () => {
+    const regions = new ScriptedRegions(['west', 'east', 'south'], { maxRounds: 3 });
+    regions.draw = 0;
+    regions.answers = { east: ['throttled'], south: ['unavailable'] };
+    expect(await regions.request(noDeadline(), ['east', 'south'])).toBe('east throttled, south unavailable');
+    expect(regions.slept).toEqual([about(4500 / 8), about(3825 / 8)]);
+  });
+
+  it('takes the preferred region for that even where another was asked first', async () => {
+    const regions = new ScriptedRegions(['west', 'east'], { maxRounds: 2 });
+    regions.draw = 0;
+    regions.answers = { west: ['unavailable', 'throttled'], east: ['ok', 'unavailable'] };
+    await regions.request();
+    regions.takeAsked();
+    await regions.request();
+    expect(regions.takeAsked()).toBe('east west west east');
+    expect(regions.slept).toEqual([about(4500 / 8)]);
+  });
 
   it('ends with the reason of a deadline that comes meanwhile', async () => {
     const regions = new ScriptedRegions(['west']);
@@ -109,35 +203,40 @@ describe('the delay before a round', () => {
 });
 
 describe('a region that throttles', () => {
-  it('is asked once more after a delay, since another may have a tenth of its quota', async () => {
-    const regions = new ScriptedRegions(['west', 'east'], { baseDelayMs: 50 });
-    regions.answers = { west: ['throttled', 'ok'] };
-    expect(await regions.request()).toBe('west');
-    expect(regions.takeAsked()).toBe('west west');
-    expect(regions.slept).toEqual([25]);
-  });
-
-  it('is asked but once more before the next region is, whatever it says then', async () => {
-    for (const second of [...PASSING, ...LASTING]) {
-      const regions = new ScriptedRegions(['west', 'east']);
-      regions.answers = { west: ['throttled', second] };
-      expect(await regions.request()).toBe('east');
-      expect(regions.takeAsked()).toBe('west west east');
-    }
-  });
-
-  it('is the only one in a request to be asked once more', async () => {
-    const regions = new ScriptedRegions(['west', 'east'], { maxRounds: 2 });
+  it.for(DRAWS)('in the first round is followed by the next at once, whatever is drawn (%d)', async (draw) => {
+    const regions = new ScriptedRegions(['west', 'east', 'south']);
+    regions.draw = draw;
     regions.answers = { west: ['throttled'], east: ['throttled'] };
-    expect(await regions.request()).toBe('west throttled, east throttled');
-    expect(regions.takeAsked()).toBe('west west east west east');
+    expect(await regions.request()).toBe('south');
+    expect(regions.takeAsked()).toBe('west east south');
+    expect(regions.slept).toEqual([]);
   });
 
-  it('may be another than the first that fails', async () => {
+  it.for([
+    [0, 'goes on to the less preferred', 'west east south west east south'],
+    [0.15 - 2 ** -53, 'goes on to the less preferred', 'west east south west east south'],
+    [0.15, 'leaves the less preferred alone', 'west east south west'],
+    [JUST_UNDER_ONE, 'leaves the less preferred alone', 'west east south west'],
+  ] as const)('in a later round, by the draw (%d), %s', async ([draw, , asked]) => {
+    const regions = new ScriptedRegions(['west', 'east', 'south'], { maxRounds: 2 });
+    regions.draw = draw;
+    regions.answers = { west: ['throttled'], east: ['throttled'], south: ['throttled'] };
+    expect(await regions.request()).toBe('west throttled, east throttled, south throttled');
+    expect(regions.takeAsked()).toBe(asked);
+  });
+
+  it('in a later round is asked after a more preferred one that is down, and leaves only those after it alone', async () => {
+    const regions = new ScriptedRegions(['west', 'east', 'south'], { maxRounds: 2 });
+    regions.answers = { west: ['unavailable'], east: ['throttled'], south: ['throttled'] };
+    expect(await regions.request()).toBe('west unavailable, east throttled, south throttled');
+    expect(regions.takeAsked()).toBe('west east south west east');
+  });
+
+  it('leaves the less preferred alone for that round only', async () => {
     const regions = new ScriptedRegions(['west', 'east']);
-    regions.answers = { west: ['unavailable'], east: ['throttled', 'ok'] };
+    regions.answers = { west: ['throttled', 'throttled', 'unavailable'], east: ['throttled', 'ok'] };
     expect(await regions.request()).toBe('east');
-    expect(regions.takeAsked()).toBe('west east east');
+    expect(regions.takeAsked()).toBe('west east west west east');
   });
 });
 
@@ -156,16 +255,22 @@ describe('at the deadline', () => {
     expect(regions.takeAsked()).toBe('west');
   });
 
-  it('no delay is begun after which there is no time to ask', async () => {
-    const regions = new ScriptedRegions(['west', 'east'], { baseDelayMs: 100 });
-    regions.answers = { west: ['throttled'], east: ['unavailable'] };
-    // Drawn is 50 ms, for the repeat and for the second round: with 50 ms for an attempt that makes 100.
-    expect(await regions.request(regions.deadlineIn(99))).toBe('west throttled, east unavailable');
-    expect(regions.takeAsked()).toBe('west east');
-    expect(regions.slept).toEqual([]);
-    expect(await regions.request(regions.deadlineIn(100))).toBe('west throttled, east unavailable');
-    expect(regions.slept).toEqual([50]);
-  });
+  it.for([
+    ['unavailable', 50],
+    ['throttled', 450],
+  ] as const)(
+    'no delay is begun after which there is no time to ask (west %s, drawn are %i ms)',
+    async ([faultClass, drawnMs]) => {
+      const regions = new ScriptedRegions(['west', 'east'], { baseDelayMs: 100, throttledDelayMs: 800 });
+      regions.answers = { west: [faultClass], east: ['unavailable'] };
+      // An attempt takes 50 ms more.
+      expect(await regions.request(regions.deadlineIn(drawnMs + 49))).toBe(`west ${faultClass}, east unavailable`);
+      expect(regions.takeAsked()).toBe('west east');
+      expect(regions.slept).toEqual([]);
+      await regions.request(regions.deadlineIn(drawnMs + 50));
+      expect(regions.slept).toEqual([drawnMs]);
+    },
+  );
 
   it("its reason ends the request, and isn't held against the region that was being asked", async () => {
     const regions = new ScriptedRegions(['west', 'east']);
@@ -192,7 +297,7 @@ describe('onKeyRefused', () => {
     for (const [west, east, asked] of [
       ['misconfigured', 'ok', 'west'],
       ['unavailable', 'misconfigured', 'west east'],
-      ['throttled', 'misconfigured', 'west west east'],
+      ['throttled', 'misconfigured', 'west east'],
       ['corrupt', 'ok', 'west east'],
       ['unavailable', 'ok', 'west east'],
     ] as const) {

@@ -1,18 +1,21 @@
 /** What KMS can suffer from, in one region, the other or both, and what becomes of each kind of request: over the wire. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { startDynamoDb, type LocalDynamoDb } from '../../local/dynamodb.ts';
 import type { FaultInput } from '../../local/kms-emulator/faults.ts';
 import { mustOpen, outcomeOf, REQUEST_NAMES, REQUESTS, type RequestName } from '../support/requests.ts';
 import { EAST, WEST, WireWorld } from '../support/wire-world.ts';
 
+// Before anything can take hold of it: it is drawn whether a request that is throttled goes on to the next region, and this never does.
+vi.hoisted(() => vi.spyOn(Math, 'random').mockReturnValue(0.5));
+
 /** Waited for only where a region hangs; elsewhere a time-out is longer than the bound, which so tells that none was waited for. */
 const HANGING_TIMEOUT_MS = 1000;
 const LONG_TIMEOUT_MS = 20_000;
 const SLACK_MS = 5000;
-const FAILOVER = { maxRounds: 3, baseDelayMs: 5, longestDelayMs: 20 };
-/** One delay before the repeat of what was throttled, and one before each further round; when a key is made, once more. */
-const DELAYS_MS = 2 * FAILOVER.maxRounds * FAILOVER.longestDelayMs;
+const FAILOVER = { maxRounds: 3, baseDelayMs: 5, longestDelayMs: 20, throttledDelayMs: 40 };
+/** One before each round but the first, none of them longer than where a region throttles. */
+const DELAYS_MS = (FAILOVER.maxRounds - 1) * FAILOVER.throttledDelayMs;
 /** How long calls are looked out for that nobody waits for any more. */
 const AFTERMATH_MS = 300;
 
@@ -38,7 +41,7 @@ type Fault = keyof typeof FAULTS;
  * For each fault, where it is: what becomes of the four requests, and the calls made west/east (G GenerateDataKey, E Encrypt,
  * D Decrypt). The preferred region is the western.
  * - What fails passingly is gone through three times where no region answers; what is refused, once.
- * - The first that throttles is asked once more at once.
+ * - In the second and third round the preferred region, where it throttles, is asked alone.
  * - Who makes a key has it wrapped in the region that has just failed, too: it may have been a moment's fault.
  */
 const MATRIX: readonly (readonly [Fault, Place, ...string[]])[] = [
@@ -59,9 +62,9 @@ const MATRIX: readonly (readonly [Fault, Place, ...string[]])[] = [
   ['5xx', 'other', 'ok G/E', 'ok D/-', 'ok D/-', 'ok -/-'],
   ['5xx', 'all', 'KmsUnavailable GGG/GGG', 'KmsUnavailable DDD/DDD', 'KmsUnavailable DDD/DDD', 'ok -/-'],
 
-  ['throttle', 'preferred', 'ok GGEE/G', 'ok DD/D', 'ok DD/D', 'ok -/-'],
-  ['throttle', 'other', 'ok G/EE', 'ok D/-', 'ok D/-', 'ok -/-'],
-  ['throttle', 'all', 'KmsThrottled GGGG/GGG', 'KmsThrottled DDDD/DDD', 'KmsThrottled DDDD/DDD', 'ok -/-'],
+  ['throttle', 'preferred', 'ok GE/G', 'ok D/D', 'ok D/D', 'ok -/-'],
+  ['throttle', 'other', 'ok G/E', 'ok D/-', 'ok D/-', 'ok -/-'],
+  ['throttle', 'all', 'KmsThrottled GGG/G', 'KmsThrottled DDD/D', 'KmsThrottled DDD/D', 'ok -/-'],
 
   ['disabled', 'preferred', 'ok GE/G', 'ok D/D', 'ok D/D', 'ok -/-'],
   ['disabled', 'other', 'ok G/E', 'ok D/-', 'ok D/-', 'ok -/-'],

@@ -1,12 +1,19 @@
 /** What is remembered of a region that failed: for how long it is asked last, and what health tells of it. */
 import { describe, expect, it } from 'vitest';
+import type { FailoverPolicy } from '../../src/kms/failover-policy.ts';
 import { ScriptedRegions } from '../support/failover-world.ts';
 import { errorOf } from '../support/fakes.ts';
 
 const COOL_DOWN_MS = 5000;
 /** What is drawn makes it three quarters of the whole. */
 const DRAWN_MS = 3750;
-const scripted = (): ScriptedRegions => new ScriptedRegions(['west', 'east'], { firstCoolDownMs: COOL_DOWN_MS });
+const JUST_UNDER_ONE = 1 - 2 ** -53;
+/** The faults that sparing a region does not mend, since it has answered. */
+const ANSWERED = ['throttled', 'misconfigured', 'corrupt'] as const;
+
+function scripted(changes: Partial<FailoverPolicy> = {}): ScriptedRegions {
+  return new ScriptedRegions(['west', 'east'], { firstCoolDownMs: COOL_DOWN_MS, ...changes });
+}
 
 /** Makes a request, and says which regions it asked. */
 async function askedBy(regions: ScriptedRegions): Promise<string> {
@@ -16,32 +23,28 @@ async function askedBy(regions: ScriptedRegions): Promise<string> {
 }
 
 describe('a region that failed', () => {
-  it.for(['throttled', 'unavailable'] as const)(
-    'passingly (%s) is asked last until its cool-down ends',
-    async (faultClass) => {
-      const regions = scripted();
-      const failedAtMs = regions.clock.nowMs;
-      regions.answers = { west: [faultClass] };
-      await regions.request();
-      regions.answers = {};
-      expect(await askedBy(regions)).toBe('east');
-      regions.clock.nowMs = failedAtMs + DRAWN_MS - 1;
-      expect(await askedBy(regions)).toBe('east');
-      regions.clock.advance(1);
-      expect(await askedBy(regions)).toBe('west');
-    },
-  );
+  it('to answer is asked last until its cool-down ends', async () => {
+    const regions = scripted();
+    const failedAtMs = regions.clock.nowMs;
+    regions.answers = { west: ['unavailable'] };
+    await regions.request();
+    regions.answers = {};
+    expect(await askedBy(regions)).toBe('east');
+    regions.clock.nowMs = failedAtMs + DRAWN_MS - 1;
+    expect(await askedBy(regions)).toBe('east');
+    regions.clock.advance(1);
+    expect(await askedBy(regions)).toBe('west');
+  });
 
-  it.for(['misconfigured', 'corrupt'] as const)(
-    'lastingly (%s) keeps its place: waiting mends nothing',
-    async (faultClass) => {
-      const regions = scripted();
-      regions.answers = { west: [faultClass] };
-      expect(await askedBy(regions)).toBe('west east');
-      expect(await askedBy(regions)).toBe('west east');
-      expect(regions.coolDowns).toEqual([]);
-    },
-  );
+  it.for(ANSWERED)('with an answer (%s) keeps its place: sparing it mends nothing', async (faultClass) => {
+    const regions = scripted();
+    regions.answers = { west: [faultClass] };
+    expect(await askedBy(regions)).toBe('west east');
+    expect(await askedBy(regions)).toBe('west east');
+    expect(regions.coolDowns).toEqual([]);
+    expect(regions.states()[0]).toMatchObject({ region: 'west', state: faultClass });
+    expect(regions.states()[0]).not.toHaveProperty('avoidedUntilMs');
+  });
 
   it('is the last hope, not given up: it is asked where the others fail', async () => {
     const regions = scripted();
@@ -51,15 +54,13 @@ describe('a region that failed', () => {
   });
 
   it('is asked before one whose cool-down ends later', async () => {
-    const regions = scripted();
-    regions.answers = {
-      west: ['unavailable', 'unavailable', 'ok'],
-      east: [() => (regions.clock.advance(1), 'unavailable'), 'ok'],
-    };
-    expect(await askedBy(regions)).toBe('west east west east');
-    regions.answers = { west: ['unavailable'], east: ['unavailable'] };
-    await regions.request();
-    regions.answers = {};
+    const regions = scripted({ maxRounds: 1 });
+    regions.answers = { west: ['misconfigured', 'unavailable', 'ok'], east: ['unavailable', 'unavailable', 'ok'] };
+    expect(await askedBy(regions)).toBe('west east');
+    regions.clock.advance(1);
+    expect(await askedBy(regions)).toBe('west east');
+    expect(await askedBy(regions)).toBe('east');
+    regions.clock.advance(DRAWN_MS);
     expect(await askedBy(regions)).toBe('west');
   });
 });
@@ -68,7 +69,7 @@ describe('a cool-down', () => {
   it.for([
     [0, 2500],
     [0.5, 3750],
-    [1 - 2 ** -53, 5000],
+    [JUST_UNDER_ONE, 5000],
   ] as const)('is drawn (%d) between half and the whole of its length: %i ms', async ([draw, ms]) => {
     const regions = scripted();
     regions.draw = draw;
@@ -77,21 +78,26 @@ describe('a cool-down', () => {
     expect(regions.coolDowns).toEqual([`west ${ms}`]);
   });
 
-  it('is twice as long after each further failure, up to the longest, and the first again after a success', async () => {
-    const regions = new ScriptedRegions(['west', 'east'], { firstCoolDownMs: 5000, longestCoolDownMs: 60_000 });
-    regions.draw = 1 - 2 ** -53;
-    for (let failure = 0; failure < 6; failure += 1) {
+  it.for([
+    [{}, [5000, 10_000, 10_000, 10_000, 10_000, 10_000, 5000]],
+    [{ longestCoolDownMs: 60_000 }, [5000, 10_000, 20_000, 40_000, 60_000, 60_000, 5000]],
+  ] as const)(
+    'is twice as long after each further failure, up to the longest, and the first again after a success (%j)',
+    async ([changes, lengths]) => {
+      const regions = new ScriptedRegions(['west', 'east'], changes);
+      regions.draw = JUST_UNDER_ONE;
+      for (let failure = 0; failure < 6; failure += 1) {
+        regions.answers = { west: ['unavailable'] };
+        await regions.request();
+        regions.clock.advance(60_000);
+      }
+      regions.answers = {};
+      expect(await askedBy(regions)).toBe('west');
       regions.answers = { west: ['unavailable'] };
       await regions.request();
-      regions.clock.advance(60_000);
-    }
-    regions.answers = {};
-    expect(await askedBy(regions)).toBe('west');
-    regions.answers = { west: ['unavailable'] };
-    await regions.request();
-    const lengths = [5000, 10_000, 20_000, 40_000, 60_000, 60_000, 5000];
-    expect(regions.coolDowns).toEqual(lengths.map((ms) => `west ${ms}`));
-  });
+      expect(regions.coolDowns).toEqual(lengths.map((ms) => `west ${ms}`));
+    },
+  );
 
   it('is one and the first for failures side by side', async () => {
     const regions = scripted();
@@ -103,18 +109,15 @@ describe('a cool-down', () => {
     expect(regions.coolDowns).toEqual([`west ${DRAWN_MS}`]);
   });
 
-  it.for(['throttled', 'unavailable'] as const)(
-    'ends when it was drawn to, though the region (%s) was asked again meanwhile',
-    async (faultClass) => {
-      const regions = scripted();
-      const failedAtMs = regions.clock.nowMs;
-      regions.draw = 0;
-      regions.answers = { west: [faultClass], east: ['corrupt'] };
-      await regions.request();
-      expect(regions.attempts.filter(({ region }) => region === 'west').length).toBeGreaterThan(2);
-      expect(regions.states()[0]?.avoidedUntilMs).toBe(failedAtMs + COOL_DOWN_MS / 2);
-    },
-  );
+  it('ends when it was drawn to, though the region was asked again meanwhile', async () => {
+    const regions = scripted();
+    const failedAtMs = regions.clock.nowMs;
+    regions.draw = 0;
+    regions.answers = { west: ['unavailable'], east: ['corrupt'] };
+    await regions.request();
+    expect(regions.attempts.filter(({ region }) => region === 'west').length).toBeGreaterThan(2);
+    expect(regions.states()[0]?.avoidedUntilMs).toBe(failedAtMs + COOL_DOWN_MS / 2);
+  });
 
   it('is no longer for the attempts of later rounds', async () => {
     const regions = scripted();
@@ -130,6 +133,19 @@ describe('a cool-down', () => {
     await regions.request();
     expect(await askedBy(regions)).toBe('west');
   });
+
+  it.for(ANSWERED)(
+    'ends with a fault that is an answer (%s), and the next is a first one again',
+    async (faultClass) => {
+      const regions = scripted({ maxRounds: 1 });
+      regions.answers = { west: ['unavailable', faultClass, 'unavailable'], east: ['ok', 'misconfigured', 'ok'] };
+      expect(await askedBy(regions)).toBe('west east');
+      expect(await askedBy(regions)).toBe('east west');
+      expect(regions.states()[0]).not.toHaveProperty('avoidedUntilMs');
+      expect(await askedBy(regions)).toBe('west east');
+      expect(regions.coolDowns).toEqual([`west ${DRAWN_MS}`, `west ${DRAWN_MS}`]);
+    },
+  );
 });
 
 /** Regions of which the western has failed and may be asked again. */
@@ -193,13 +209,17 @@ describe('health', () => {
 
   it('is told of each attempt: where, what, how long it took, and the fault', async () => {
     const regions = scripted();
-    regions.answers = { west: [() => (regions.clock.advance(70), 'throttled'), 'unavailable'] };
+    regions.answers = {
+      west: [() => (regions.clock.advance(70), 'throttled'), 'unavailable'],
+      east: [() => (regions.clock.advance(30), 'throttled'), 'ok'],
+    };
     await regions.request();
     expect(regions.attempts).toMatchObject([
       { region: 'west', action: 'Decrypt', latencyMs: 70, fault: { faultClass: 'throttled' } },
+      { region: 'east', action: 'Decrypt', latencyMs: 30, fault: { faultClass: 'throttled' } },
       { region: 'west', action: 'Decrypt', latencyMs: 0, fault: { faultClass: 'unavailable' } },
       { region: 'east', action: 'Decrypt', latencyMs: 0 },
     ]);
-    expect(regions.attempts[2]).not.toHaveProperty('fault');
+    expect(regions.attempts[3]).not.toHaveProperty('fault');
   });
 });

@@ -89,6 +89,7 @@ describe('a new System Key', () => {
   it('is made in the next region where the preferred one fails, and both are told of', async () => {
     faults = { [WEST]: ['unavailable', 'always'] };
     expect(await wrappedIn(open())).toEqual([EAST, EU]);
+    expect(asked).toHaveLength(1 + REGIONS.length);
     expect(told).toEqual([`failed over to ${EAST}`, `no wrap in ${WEST}`]);
   });
 
@@ -98,11 +99,13 @@ describe('a new System Key', () => {
     expect(told).toEqual([`failed over to ${EAST}`]);
   });
 
-  it('is not made where no region answers: each is asked in every round, and one that throttles once more', async () => {
-    faults = Object.fromEntries(REGIONS.map((region) => [region, ['throttled', 'always']]));
-    expect(await codeOf(wrappedIn(open()))).toBe('KmsThrottled');
-    expect(asked).toHaveLength(1 + 3 * REGIONS.length);
-    expect(asked.every((call) => call.startsWith('GenerateDataKey'))).toBe(true);
+  it.for([
+    ['unavailable', 'KmsUnavailable', 'each is asked in every round', [...REGIONS, ...REGIONS, ...REGIONS]],
+    ['throttled', 'KmsThrottled', 'after the first round the preferred one is asked alone', [...REGIONS, WEST, WEST]],
+  ] as const)('is not made where every region is %s (%s): %s', async ([faultClass, code, , regions]) => {
+    faults = Object.fromEntries(REGIONS.map((region) => [region, [faultClass, 'always']]));
+    expect(await codeOf(wrappedIn(open()))).toBe(code);
+    expect(asked).toEqual(regions.map((region) => `GenerateDataKey ${region}`));
     expect(told).toEqual([]);
   });
 

@@ -43,10 +43,11 @@ export class ScriptedRegions implements FailoverWorld {
     this.clock.advance(ms);
   };
 
-  /** Has something done by whichever region answers: that region's name, or what was wrong with each. */
-  async request(deadline: Deadline = noDeadline()): Promise<string> {
+  /** Has something done by whichever region (of these) answers: that region's name, or what was wrong with each. */
+  async request(deadline: Deadline = noDeadline(), names?: readonly string[]): Promise<string> {
     const ask = (region: KmsRegion): Promise<string> => this.#ask(region.region);
-    const outcome = await this.#failover.firstAnswer(this.#regions, { action: 'Decrypt', deadline, ask });
+    const regions = this.#regions.filter(({ region }) => names?.includes(region) ?? true);
+    const outcome = await this.#failover.firstAnswer(regions, { action: 'Decrypt', deadline, ask });
     if ('answer' in outcome) return outcome.answer;
     return outcome.faults.map((fault) => `${fault.region} ${fault.faultClass}`).join(', ');
   }
