@@ -1,0 +1,112 @@
+import { KeyfoldError, SessionFactory } from '../../src/index.ts';
+import { failoverPolicy } from '../../src/kms/failover-policy.ts';
+import { seeded } from './chance.ts';
+import { ourKms } from './policies.ts';
+import { RegionModel, type RegionCondition } from './region-model.ts';
+import { EPOCH_MS, makeVault, NAMES, PARTITION } from './vault.ts';
+import { VirtualClock } from './virtual-clock.ts';
+
+/** A figure that was promised, and whether it holds. */
+export interface Figure {
+  readonly what: string;
+  readonly shown: string;
+  readonly holds: boolean;
+}
+
+const CONTAINERS = 400;
+/** A draw that makes every latency the median: what a policy adds is all that is seen. */
+const STEADY = 0.25;
+const REQUEST_TIMEOUT_MS = 2000;
+const PER_SECOND = 1_000_000;
+const HEALTHY: RegionCondition = { kind: 'answers', perSecond: PER_SECOND };
+const THROTTLES: RegionCondition = { kind: 'answers', perSecond: 0 };
+const REGIONS = ['us-west-2', 'us-west-1'].map((name) => ({ name, perSecond: PER_SECOND, medianMs: 8 }));
+
+/** How long the asks of one kind took, in the middle of all containers, and the most; and all attempts. */
+interface Trial {
+  readonly cold: Took;
+  readonly next: Took;
+  readonly warm: Took;
+  readonly attempts: number;
+}
+interface Took {
+  readonly medianMs: number;
+  readonly mostMs: number;
+}
+
+/**
+ * Each container opens a record cold, opens it again (warm), and opens one under another System Key a second later, while the
+ * cool-down lasts. Both regions have the same latency, so that one region's trouble is all that differs.
+ */
+async function tryOut(preferred: RegionCondition, other: RegionCondition): Promise<Trial> {
+  const random = seeded(11);
+  const clock = new VirtualClock(random);
+  const vault = await makeVault(REGIONS);
+  const models = REGIONS.map((r) => new RegionModel(r.name, r.perSecond, r.medianMs, clock, () => STEADY));
+  [preferred, other].forEach((condition, i) => Object.assign(models[i] ?? {}, { condition }));
+  const took: Record<'cold' | 'next' | 'warm', number[]> = { cold: [], next: [], warm: [] };
+  const run = async (): Promise<void> => {
+    const kms = ourKms(models, clock, random);
+    const session = new SessionFactory({ ...NAMES, metastore: vault.metastore, kms, now: clock.now }).session(
+      PARTITION,
+    );
+    const ask = async (kind: keyof typeof took, record: keyof typeof vault.records): Promise<void> => {
+      const beganMs = clock.now();
+      const limits = { deadlineAtMs: beganMs + 60_000 };
+      await session.decrypt(vault.records[record], limits).catch((error: unknown) => {
+        if (!(error instanceof KeyfoldError)) throw error;
+      });
+      took[kind].push(clock.now() - beganMs);
+    };
+    await ask('cold', 'present');
+    if (other.kind === 'answers' && other.perSecond === 0) return;
+    await ask('warm', 'present');
+    await clock.sleep(1000);
+    await ask('next', 'older');
+  };
+  for (let i = 0; i < CONTAINERS; i += 1) clock.at(EPOCH_MS + i * 5, () => void run());
+  await clock.run(EPOCH_MS, EPOCH_MS + 120_000);
+  const attempts = models.reduce((sum, model) => sum + model.calls, 0);
+  return { cold: summary(took.cold), next: summary(took.next), warm: summary(took.warm), attempts };
+}
+
+/** The figures that behaviour.md and the issue promise, on virtual time. */
+export async function figures(): Promise<Figure[]> {
+  const [healthy, hangs, refuses] = [
+    await tryOut(HEALTHY, HEALTHY),
+    await tryOut({ kind: 'hangs' }, HEALTHY),
+    await tryOut({ kind: 'refuses' }, HEALTHY),
+  ];
+  const worst = await tryOut(THROTTLES, THROTTLES);
+  const longest = REQUEST_TIMEOUT_MS + healthy.cold.mostMs;
+  const { maxRounds } = failoverPolicy({}, REGIONS.length);
+  // Each has one key to open there, since it comes no further.
+  const most = CONTAINERS * (1 + maxRounds * REGIONS.length);
+  return [
+    figure('preferred region hanging: a warm process waits, ms', hangs.warm.mostMs, healthy.warm.mostMs),
+    figure('the same, a cold decrypt, ms (time-out and a healthy answer at most)', hangs.cold.mostMs, longest),
+    ratio('the same, during the cool-down, × healthy', hangs.next, healthy.next, 1.2),
+    ratio('preferred region refusing: a cold decrypt, × healthy', refuses.cold, healthy.cold, 1.5),
+    // Each container has two System Keys to open.
+    figure(
+      `attempts of ${CONTAINERS} containers for two keys each, one region down`,
+      hangs.attempts,
+      CONTAINERS * 2 * 3,
+    ),
+    figure(`attempts of ${CONTAINERS} containers at worst`, worst.attempts, most),
+  ];
+}
+
+function figure(what: string, value: number, most: number): Figure {
+  return { what, shown: `${Math.round(value)} of at most ${Math.round(most)}`, holds: value <= most };
+}
+
+function ratio(what: string, own: Took, base: Took, most: number): Figure {
+  const value = own.medianMs / base.medianMs;
+  return { what, shown: `${value.toFixed(2)} of at most ${most}`, holds: value <= most };
+}
+
+function summary(values: readonly number[]): Took {
+  const sorted = values.toSorted((a, b) => a - b);
+  return { medianMs: sorted[Math.floor(sorted.length / 2)] ?? 0, mostMs: sorted.at(-1) ?? 0 };
+}

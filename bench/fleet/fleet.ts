@@ -1,0 +1,103 @@
+import { KeyfoldError, SessionFactory } from '../../src/index.ts';
+import { seeded } from './chance.ts';
+import { kmsMaker, type OurChanges, type PolicyName } from './policies.ts';
+import { RegionModel } from './region-model.ts';
+import type { Scenario, Visit } from './scenarios.ts';
+import { EPOCH_MS, makeVault, NAMES, PARTITION } from './vault.ts';
+import { VirtualClock } from './virtual-clock.ts';
+
+/** What a request may take: 28 s over HTTP, less the margin. */
+const REQUEST_MS = 27_500;
+const LONGEST_RETRY_SECONDS = 5;
+
+/** A caller's wish, from its first request to the answer. Times are from the start of what is measured. */
+export interface Wish {
+  readonly startMs: number;
+  /** Absent where there was no answer before the horizon. */
+  answeredMs?: number;
+  /** How many requests the caller sent. */
+  requests: number;
+}
+
+/** What a fleet went through. */
+export interface Passage {
+  readonly scenario: Scenario;
+  readonly wishes: readonly Wish[];
+  /** For each region, the calls of each second. */
+  readonly calls: readonly ReadonlyMap<number, number>[];
+}
+
+/** Lets a scenario befall a fleet in which each container has a cache and a KMS policy of its own. */
+export async function sendFleet(
+  scenario: Scenario,
+  policy: PolicyName,
+  seed: number,
+  changes: OurChanges = {},
+): Promise<Passage> {
+  // The load is the same whatever the policy; what the policy draws does not change it.
+  const random = seeded(seed + 1);
+  const clock = new VirtualClock(random);
+  const models = scenario.regions.map((r) => new RegionModel(r.name, r.perSecond, r.medianMs, clock, random));
+  const vault = await makeVault(scenario.regions);
+  const makeKms = await kmsMaker(policy, random, changes);
+  for (const { atMs, condition } of scenario.turns) {
+    clock.at(EPOCH_MS + atMs, () => {
+      if (models[0] !== undefined) models[0].condition = condition;
+    });
+  }
+  const wishes: Wish[] = [];
+  const troubles: unknown[] = [];
+  let beginsMs = 0;
+  for (const visits of scenario.containers(seeded(seed))) {
+    let container: SessionFactory | undefined;
+    const ask = async ({ key }: Visit): Promise<void> => {
+      container ??= new SessionFactory({
+        ...NAMES,
+        metastore: vault.metastore,
+        kms: makeKms(models, clock),
+        now: clock.now,
+      });
+      const session = container.session(PARTITION);
+      const record = vault.records[key];
+      await seek(clock, random, wishes, (deadlineAtMs) => session.decrypt(record, { deadlineAtMs }));
+    };
+    for (const visit of visits) {
+      beginsMs = Math.min(beginsMs, visit.atMs);
+      clock.at(EPOCH_MS + visit.atMs, () => void ask(visit).catch((error: unknown) => troubles.push(error)));
+    }
+  }
+  await clock.run(EPOCH_MS + beginsMs, EPOCH_MS + scenario.horizonMs);
+  if (troubles.length > 0) throw new AggregateError(troubles, 'a request failed for good');
+  return {
+    scenario,
+    wishes: wishes.filter(({ startMs }) => startMs >= 0),
+    calls: models.map(({ callsBySecond }) => sinceEpoch(callsBySecond)),
+  };
+}
+
+/** A caller: sends its request, and after an error that is worth another try sends it again when our API says so. */
+async function seek(
+  clock: VirtualClock,
+  random: () => number,
+  wishes: Wish[],
+  request: (deadlineAtMs: number) => Promise<unknown>,
+): Promise<void> {
+  const wish: Wish = { startMs: clock.now() - EPOCH_MS, requests: 0 };
+  wishes.push(wish);
+  for (;;) {
+    wish.requests += 1;
+    try {
+      await request(clock.now() + REQUEST_MS);
+      wish.answeredMs = clock.now() - EPOCH_MS;
+      return;
+    } catch (error) {
+      if (!(error instanceof KeyfoldError && error.retryable)) throw error;
+    }
+    await clock.sleep(1000 * (1 + Math.floor(random() * LONGEST_RETRY_SECONDS)));
+  }
+}
+
+function sinceEpoch(callsBySecond: ReadonlyMap<number, number>): Map<number, number> {
+  const entries = [...callsBySecond].map(([second, calls]) => [second - EPOCH_MS / 1000, calls] as const);
+  return new Map(entries.filter(([second]) => second >= 0));
+}

@@ -1,0 +1,73 @@
+/**
+ * `npm run fleet`: our policy of trying KMS regions beside Asherah's and the AWS SDK's, on a virtual clock. Writes the tables
+ * into docs/fleet.md and the plots into docs/fleet/. Exits 1 while ours is not the best, or equal, everywhere.
+ * `--quick` runs small fleets, `--only ID` one scenario, and `--policy JSON` other settings of ours; none of them writes anything.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { runJobs, type Job } from './crew.ts';
+import { figures } from './figures.ts';
+import type { Passage } from './fleet.ts';
+import { measure, meanOf, type Measures } from './measure.ts';
+import { plot } from './plot.ts';
+import { POLICIES, type OurChanges, type PolicyName } from './policies.ts';
+import { score, tables, type Comparison } from './report.ts';
+import { scenarios, type Scenario } from './scenarios.ts';
+
+const QUICK_SCALE = 0.1;
+const { values } = parseArgs({
+  options: { quick: { type: 'boolean', default: false }, policy: { type: 'string' }, only: { type: 'string' } },
+});
+const docs = join(import.meta.dirname, '..', '..', 'docs');
+const scale = values.quick ? QUICK_SCALE : 1;
+const changes = JSON.parse(values.policy ?? '{}') as OurChanges;
+
+const all = scenarios(scale).filter(({ id }) => values.only === undefined || values.only === id);
+const jobs = all.flatMap((scenario) =>
+  POLICIES.flatMap((policy) =>
+    Array.from({ length: scenario.runs }, (_, seed) => ({
+      scenario,
+      scenarioId: scenario.id,
+      policy,
+      seed,
+      scale,
+      changes,
+    })),
+  ),
+);
+const measured = new Map<Scenario, Record<PolicyName, Measures[]>>();
+const plotted = new Map<Scenario, Partial<Record<PolicyName, Passage>>>();
+await runJobs(jobs, keep);
+
+function keep({ scenario, policy, seed }: Job & { scenario: Scenario }, outcome: Omit<Passage, 'scenario'>): void {
+  const passage = { ...outcome, scenario };
+  const ofScenario = measured.get(scenario) ?? { keyfold: [], asherah: [], sdk: [] };
+  ofScenario[policy].push(measure(passage));
+  measured.set(scenario, ofScenario);
+  if (seed === 0) plotted.set(scenario, { ...plotted.get(scenario), [policy]: passage });
+}
+
+const comparisons = all.map((scenario): Comparison => {
+  const of = (policy: PolicyName): Measures => meanOf(measured.get(scenario)?.[policy] ?? []);
+  return { scenario, measures: { keyfold: of('keyfold'), asherah: of('asherah'), sdk: of('sdk') } };
+});
+const shown = await figures();
+const text = tables(comparisons, shown);
+console.log(text);
+
+if (!values.quick && values.policy === undefined && values.only === undefined) {
+  const page = join(docs, 'fleet.md');
+  const [before = ''] = readFileSync(page, 'utf8').split(/(?<=<!-- npm run fleet writes what follows. -->\n)/);
+  writeFileSync(page, `${before}\n${text}`);
+  mkdirSync(join(docs, 'fleet'), { recursive: true });
+  for (const [scenario, passages] of plotted) {
+    writeFileSync(join(docs, 'fleet', `${scenario.id}.svg`), plot(passages as Record<PolicyName, Passage>));
+  }
+}
+
+const { best, of } = score(comparisons);
+const held = shown.filter(({ holds }) => holds).length;
+console.log(`${held} of ${shown.length} figures hold`);
+console.log(`best or equal on ${best} of ${of}`);
+process.exitCode = best < of || held < shown.length ? 1 : 0;

@@ -1,0 +1,87 @@
+import { createSecretKey } from 'node:crypto';
+import { KMSClient } from '@aws-sdk/client-kms';
+import { open } from '../../src/envelope/aead.ts';
+import type { Deadline, KeyManagementService, Unwrapped } from '../../src/envelope/ports.ts';
+import { everyRegionFailed, RegionFault } from '../../src/kms/faults.ts';
+import { decodeKekEnvelope } from '../../src/kms/kek-envelope.ts';
+import type { KmsRegion } from '../../src/kms/kms-region.ts';
+import type { VirtualClock } from './virtual-clock.ts';
+
+/** Asks one region, once or as often as the policy would. @throws RegionFault */
+type AskRegion = (region: KmsRegion, ask: () => Promise<Buffer>) => Promise<Buffer>;
+
+/** Opens System Keys in each region in order, with nothing remembered, as Asherah and a plain loop over SDK clients do. */
+class InOrder implements KeyManagementService {
+  readonly #regions: readonly KmsRegion[];
+  readonly #askRegion: AskRegion;
+
+  constructor(regions: readonly KmsRegion[], askRegion: AskRegion) {
+    this.#regions = regions;
+    this.#askRegion = askRegion;
+  }
+
+  wrap(): Promise<Uint8Array> {
+    throw new Error('a fleet only opens');
+  }
+
+  async unwrap(wrapped: Uint8Array, deadline: Deadline): Promise<Unwrapped> {
+    const envelope = decodeKekEnvelope(wrapped);
+    const faults: RegionFault[] = [];
+    for (const region of this.#regions) {
+      const kek = envelope?.kmsKeks.find((one) => one.region === region.region);
+      if (envelope === undefined || kek === undefined) continue;
+      try {
+        const dataKey = await this.#askRegion(region, () => region.decrypt(kek.encryptedKek, kek.arn, deadline));
+        const key = open(createSecretKey(dataKey), envelope.encryptedKey);
+        return key === undefined ? { unreadable: 'it does not open' } : { key };
+      } catch (error) {
+        if (!(error instanceof RegionFault)) throw error;
+        faults.push(error);
+      }
+    }
+    throw everyRegionFailed(faults);
+  }
+}
+
+/** Asherah: each region once. */
+export function asherahKms(regions: readonly KmsRegion[]): KeyManagementService {
+  return new InOrder(regions, (_, ask) => ask());
+}
+
+type Strategy = Extract<
+  Awaited<ReturnType<KMSClient['config']['retryStrategy']>>,
+  { acquireInitialRetryToken: unknown }
+>;
+
+/** The AWS SDK's default retries in a region before the next: the installed SDK's own strategy, one to a client as there. */
+export async function sdkKms(): Promise<(regions: readonly KmsRegion[], clock: VirtualClock) => KeyManagementService> {
+  const client = new KMSClient({ region: 'us-west-2' });
+  const strategy = (await client.config.retryStrategy()) as Strategy;
+  const maxAttempts = await client.config.maxAttempts();
+  client.destroy();
+  const Standard = strategy.constructor as new (maxAttempts: number) => Strategy;
+  return (regions) => {
+    const strategies = new Map(regions.map((region) => [region, new Standard(maxAttempts)]));
+    return new InOrder(regions, async (region, ask) => retried(strategies.get(region) ?? strategy, ask));
+  };
+}
+
+/** What the SDK's retry middleware does with a strategy. */
+async function retried(strategy: Strategy, ask: () => Promise<Buffer>): Promise<Buffer> {
+  let token = await strategy.acquireInitialRetryToken('');
+  for (;;) {
+    try {
+      const answer = await ask();
+      strategy.recordSuccess(token);
+      return answer;
+    } catch (error) {
+      if (!(error instanceof RegionFault)) throw error;
+      const errorType = error.faultClass === 'throttled' ? 'THROTTLING' : 'TRANSIENT';
+      try {
+        token = await strategy.refreshRetryTokenForRetry(token, { errorType });
+      } catch {
+        throw error;
+      }
+    }
+  }
+}

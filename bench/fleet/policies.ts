@@ -1,0 +1,63 @@
+import type { KeyManagementService } from '../../src/envelope/ports.ts';
+import { AwsKms } from '../../src/kms/aws-kms.ts';
+import type { FailoverPolicy } from '../../src/kms/failover-policy.ts';
+import type { RegionModel } from './region-model.ts';
+import { asherahKms, sdkKms } from './peers.ts';
+import type { VirtualClock } from './virtual-clock.ts';
+
+/** The policies that are run side by side, ours first. */
+export const POLICIES = ['keyfold', 'asherah', 'sdk'] as const;
+export type PolicyName = (typeof POLICIES)[number];
+
+/** Makes the KMS of one container, on models of regions in the order of preference. */
+export type KmsMaker = (regions: readonly RegionModel[], clock: VirtualClock) => KeyManagementService;
+
+/** The time-outs of every policy, though Asherah and the SDK set none by default: policies are compared, not time-outs. */
+const TIMEOUTS = { connectionTimeoutMs: 1000, requestTimeoutMs: 2000 };
+
+/** What differs from our defaults, to try another policy: `npm run fleet -- --policy '{"maxRounds":1}'`. */
+export type OurChanges = Partial<FailoverPolicy>;
+
+export async function kmsMaker(name: PolicyName, random: () => number, changes: OurChanges = {}): Promise<KmsMaker> {
+  if (name === 'keyfold') return (regions, clock) => ourKms(regions, clock, random, changes);
+  if (name === 'asherah') return (regions) => asherahKms(regions.map(connected));
+  const make = await sdkKms();
+  return (regions, clock) => make(regions.map(connected), clock);
+}
+
+/** The very code that runs in Lambda, but for its world. */
+export function ourKms(
+  regions: readonly RegionModel[],
+  clock: VirtualClock,
+  random: () => number,
+  failover: OurChanges = {},
+): AwsKms {
+  const models = new Map(regions.map((model) => [model.region, model]));
+  return new AwsKms(
+    {
+      keys: Object.fromEntries(regions.map(({ region }) => [region, arnOf(region)])),
+      preferredRegion: regions[0]?.region ?? '',
+      timeouts: TIMEOUTS,
+      failover,
+    },
+    {
+      now: clock.now,
+      random,
+      sleep: (ms, signal) => clock.sleep(ms, signal),
+      connect: (options) => {
+        const model = models.get(options.region);
+        if (model === undefined) throw new Error(`no model of ${options.region}`);
+        return model.connect(options);
+      },
+    },
+  );
+}
+
+function arnOf(region: string): string {
+  return `arn:aws:kms:${region}:111122223333:key/fleet`;
+}
+
+function connected(model: RegionModel): ReturnType<RegionModel['connect']> {
+  const { region } = model;
+  return model.connect({ region, keyArn: arnOf(region), accounts: new Set(), timeouts: TIMEOUTS, endpoint: undefined });
+}

@@ -1,0 +1,98 @@
+import { orAborted } from '../../src/envelope/deadline.ts';
+import type { Deadline } from '../../src/envelope/ports.ts';
+import { RegionFault, type KmsAction } from '../../src/kms/faults.ts';
+import type { KmsRegion, Wrap } from '../../src/kms/kms-region.ts';
+import type { RegionalKmsOptions } from '../../src/kms/regional-kms.ts';
+import { latencyMs } from './chance.ts';
+import type { VirtualClock } from './virtual-clock.ts';
+
+/** What a region does with calls. */
+export type RegionCondition =
+  /** Answers so many a second and throttles the rest. */
+  | { readonly kind: 'answers'; readonly perSecond: number }
+  /** Takes calls and never answers. */
+  | { readonly kind: 'hangs' }
+  /** Refuses the connection. */
+  | { readonly kind: 'refuses' };
+
+/** How much a bucket holds, in seconds of its quota: KMS throttles by the second, so little of it is saved up. */
+const BURST_SECONDS = 0.1;
+const REFUSAL_MS = 2;
+
+/** KMS of one region as a fleet shares it: a quota, a latency, and what befalls it. */
+export class RegionModel {
+  readonly region: string;
+  condition: RegionCondition;
+  /** The calls of each second of virtual time, answered or not. */
+  readonly callsBySecond = new Map<number, number>();
+  readonly #medianMs: number;
+  readonly #clock: VirtualClock;
+  readonly #random: () => number;
+  #tokens = 0;
+  #filledAtMs = 0;
+
+  constructor(region: string, perSecond: number, medianMs: number, clock: VirtualClock, random: () => number) {
+    this.region = region;
+    this.condition = { kind: 'answers', perSecond };
+    this.#medianMs = medianMs;
+    this.#clock = clock;
+    this.#random = random;
+  }
+
+  /** All calls so far. */
+  get calls(): number {
+    return [...this.callsBySecond.values()].reduce((a, b) => a + b, 0);
+  }
+
+  /** One call. @throws RegionFault, or the deadline's reason */
+  async call(action: KmsAction, requestTimeoutMs: number, deadline: Deadline): Promise<void> {
+    const second = Math.floor(this.#clock.now() / 1000);
+    this.callsBySecond.set(second, (this.callsBySecond.get(second) ?? 0) + 1);
+    const { kind } = this.condition;
+    if (kind === 'hangs') {
+      await this.#clock.sleep(requestTimeoutMs, deadline.signal);
+      throw new RegionFault(this.region, action, 'unavailable', 'TimeoutError');
+    }
+    if (kind === 'refuses') {
+      await this.#clock.sleep(REFUSAL_MS, deadline.signal);
+      throw new RegionFault(this.region, action, 'unavailable', 'ECONNREFUSED');
+    }
+    const admitted = this.#admits(this.condition.perSecond);
+    await this.#clock.sleep(latencyMs(this.#medianMs, this.#random), deadline.signal);
+    if (!admitted) throw new RegionFault(this.region, action, 'throttled', 'ThrottlingException');
+  }
+
+  /** A client of this region, as AwsKms connects to it. A wrap is the data key itself: nobody here looks at it. */
+  connect({ keyArn, timeouts }: RegionalKmsOptions): KmsRegion {
+    const { region } = this;
+    const call = (action: KmsAction, deadline: Deadline): Promise<void> =>
+      this.call(action, timeouts.requestTimeoutMs, deadline);
+    return {
+      region,
+      keyArn,
+      generateDataKey: async (deadline) => {
+        await call('GenerateDataKey', deadline);
+        return { plaintext: Buffer.alloc(32, 7), wrapped: Buffer.alloc(32, 7), arn: keyArn };
+      },
+      encrypt: async (plaintext, deadline): Promise<Wrap> => {
+        const wrapped = Buffer.from(plaintext);
+        await call('Encrypt', deadline);
+        return { wrapped, arn: keyArn };
+      },
+      decrypt: async (wrapped, _keyId, deadline) => {
+        await orAborted(call('Decrypt', deadline), deadline.signal);
+        return Buffer.from(wrapped);
+      },
+    };
+  }
+
+  #admits(perSecond: number): boolean {
+    const nowMs = this.#clock.now();
+    const most = Math.max(1, perSecond * BURST_SECONDS);
+    this.#tokens = Math.min(most, this.#tokens + ((nowMs - this.#filledAtMs) / 1000) * perSecond);
+    this.#filledAtMs = nowMs;
+    if (this.#tokens < 1) return false;
+    this.#tokens -= 1;
+    return true;
+  }
+}

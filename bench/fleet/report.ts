@@ -1,0 +1,45 @@
+import type { Figure } from './figures.ts';
+import type { Measures } from './measure.ts';
+import { POLICIES, type PolicyName } from './policies.ts';
+import type { Scenario } from './scenarios.ts';
+import { CRITERIA, isBest, type Criterion } from './verdict.ts';
+
+/** A scenario's measures under every policy. */
+export interface Comparison {
+  readonly scenario: Scenario;
+  readonly measures: Readonly<Record<PolicyName, Measures>>;
+}
+
+/** How many judged cells there are, and in how many ours is the best or equal. */
+export function score(comparisons: readonly Comparison[]): { best: number; of: number } {
+  const judged = CRITERIA.filter(({ shownOnly }) => shownOnly !== true);
+  const cells = comparisons.flatMap(({ measures }) => judged.map((criterion) => isBest(criterion, measures)));
+  return { best: cells.filter(Boolean).length, of: cells.length };
+}
+
+/** The tables, in Markdown; a cell of ours that is neither best nor equal is marked. */
+export function tables(comparisons: readonly Comparison[], figures: readonly Figure[]): string {
+  const parts = comparisons.map(({ scenario, measures }) => {
+    const head = ['policy', ...CRITERIA.map(({ title }) => title)];
+    const rows = POLICIES.map((name) =>
+      [name as string].concat(CRITERIA.map((criterion) => cell(criterion, name, measures))),
+    );
+    return `### ${scenario.id}: ${scenario.title}\n\n${table(head, rows)}\n\n![${scenario.id}](fleet/${scenario.id}.svg)\n`;
+  });
+  const rows = figures.map(({ what, shown, holds }) => [what, shown, holds ? 'holds' : '**missed**']);
+  return `${parts.join('\n')}\n### Figures\n\n${table(['figure', 'value', ''], rows)}\n`;
+}
+
+function cell(criterion: Criterion, name: PolicyName, measures: Comparison['measures']): string {
+  const text = criterion.text(measures[name][criterion.measure]);
+  const beaten = name === 'keyfold' && criterion.shownOnly !== true && !isBest(criterion, measures);
+  return beaten ? `**${text} (beaten)**` : text;
+}
+
+/** Columns as wide as their widest cell, as prettier has them. */
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = head.map((_, i) => Math.max(3, ...[head, ...rows].map((row) => row[i]?.length ?? 0)));
+  const line = (row: readonly string[]): string =>
+    `| ${row.map((text, i) => text.padEnd(widths[i] ?? 0)).join(' | ')} |`;
+  return [line(head), `| ${widths.map((w) => '-'.repeat(w)).join(' | ')} |`, ...rows.map(line)].join('\n');
+}

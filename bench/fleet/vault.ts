@@ -1,0 +1,39 @@
+import { MemoryMetastore, SessionFactory, type DataRowRecord, type Metastore } from '../../src/index.ts';
+import { ourKms } from './policies.ts';
+import { RegionModel } from './region-model.ts';
+import type { Scenario, Visit } from './scenarios.ts';
+import { VirtualClock } from './virtual-clock.ts';
+
+/** When what is measured begins, on the virtual clock. */
+export const EPOCH_MS = Date.UTC(2026, 10, 23, 12);
+export const NAMES = { service: 'fleet', product: 'keyfold' };
+export const PARTITION = 'tenant';
+const DAY_MS = 86_400_000;
+
+/** A key table with two System Keys, and a record under each. */
+export interface Vault {
+  readonly metastore: Metastore;
+  readonly records: Readonly<Record<Visit['key'], DataRowRecord>>;
+}
+
+/** Made a hundred days and a day before what is measured, so that the older key has expired and only opens. */
+export async function makeVault(regions: Scenario['regions']): Promise<Vault> {
+  const metastore = new MemoryMetastore();
+  const older = await encryptAt(EPOCH_MS - 100 * DAY_MS, regions, metastore);
+  const present = await encryptAt(EPOCH_MS - DAY_MS, regions, metastore);
+  return { metastore, records: { older, present } };
+}
+
+async function encryptAt(atMs: number, regions: Scenario['regions'], metastore: Metastore): Promise<DataRowRecord> {
+  const clock = new VirtualClock(() => 0.5);
+  const models = regions.map(({ name }) => new RegionModel(name, 100, 1, clock, () => 0.5));
+  let record: Promise<DataRowRecord> | undefined;
+  clock.at(atMs, () => {
+    const kms = ourKms(models, clock, () => 0.5);
+    const factory = new SessionFactory({ ...NAMES, metastore, kms, now: clock.now });
+    record = factory.session(PARTITION).encrypt(Buffer.from('x'));
+  });
+  await clock.run(atMs, atMs + 1000);
+  if (record === undefined) throw new Error('the vault was not made');
+  return record;
+}

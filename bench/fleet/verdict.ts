@@ -1,0 +1,52 @@
+import type { Measures } from './measure.ts';
+import { POLICIES, type PolicyName } from './policies.ts';
+
+/** One of the measures, and what counts as better. */
+export interface Criterion {
+  readonly measure: keyof Measures;
+  readonly title: string;
+  readonly better: 'higher' | 'lower';
+  /** A difference that nobody feels, in the measure's unit. */
+  readonly grain: number;
+  readonly text: (value: number) => string;
+  /** Shown beside the others, and not judged: another measure judges the same thing. */
+  readonly shownOnly?: boolean;
+}
+
+/** What chance and the model's coarseness may make: within this of the best is equal to it. */
+const TOLERANCE = 0.02;
+
+export const CRITERIA: readonly Criterion[] = [
+  { measure: 'answered', title: 'answered', better: 'higher', grain: 0, text: (v) => `${(v * 100).toFixed(1)} %` },
+  { measure: 'p50Ms', title: 'p50', better: 'lower', grain: 5, text: duration },
+  { measure: 'p99Ms', title: 'p99', better: 'lower', grain: 5, text: duration },
+  { measure: 'calls', title: 'KMS calls', better: 'lower', grain: 0, text: whole },
+  { measure: 'overload', title: 'beyond the second quota', better: 'lower', grain: 0, text: whole },
+  { measure: 'spill', title: 'in the second region', better: 'lower', grain: 0, text: whole, shownOnly: true },
+  {
+    measure: 'spillPeak',
+    title: 'its worst second',
+    better: 'lower',
+    grain: 0,
+    text: (v) => `${v.toFixed(1)} × quota`,
+    shownOnly: true,
+  },
+  { measure: 'recoveryMs', title: 'to recover', better: 'lower', grain: 1000, text: duration },
+];
+
+/** Whether ours is, on one measure, as good as the best of all. */
+export function isBest(criterion: Criterion, all: Readonly<Record<PolicyName, Measures>>): boolean {
+  const { measure, better, grain } = criterion;
+  const own = all.keyfold[measure];
+  const others = POLICIES.map((name) => all[name][measure]);
+  if (better === 'higher') return own >= Math.max(...others) * (1 - TOLERANCE) - grain;
+  return own <= Math.min(...others) * (1 + TOLERANCE) + grain;
+}
+
+function duration(ms: number): string {
+  return ms < 1000 ? `${ms.toFixed(0)} ms` : `${(ms / 1000).toFixed(1)} s`;
+}
+
+function whole(value: number): string {
+  return Math.round(value).toLocaleString('en');
+}
