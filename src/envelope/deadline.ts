@@ -39,7 +39,7 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 function startTimer(delayMs: number, fire: () => void): NodeJS.Timeout | undefined {
   if (delayMs <= 0) fire();
-  return delayMs > LONGEST_TIMER_MS ? undefined : setTimeout(fire, delayMs);
+  return delayMs <= 0 || delayMs > LONGEST_TIMER_MS ? undefined : setTimeout(fire, delayMs);
 }
 
 /** The promise's outcome, or the signal's reason where that comes first. The work itself is not stopped by this. */

@@ -59,10 +59,14 @@ export type FirstAnswer<T> =
 type Outcome<T> = { readonly answer: T } | { readonly fault: RegionFault };
 
 // What a simulated fleet fares best with: docs/fleet.md.
-/** After the first round, how likely a request that a region throttles goes on to the less preferred, whose quota may be a tenth. */
-const SPILL = 0.15;
+/** After the first round, how likely a less preferred region is asked instead of the preferred one that throttles. */
+const SPILL = 0.06;
 /** How much shorter each delay is than the one before while the preferred region throttles. */
-const THINNING = 0.85;
+const THINNING = 0.84;
+/** The least of those delays as a share of the most, and how much denser the first is towards the least. */
+const FIRST_LEAST = 0.16;
+const FIRST_SKEW = 1.45;
+const LATER_LEAST = 0.125;
 
 /** Less time than this is not enough for an attempt, which is then not begun. */
 const SHORTEST_ATTEMPT_MS = 50;
@@ -92,9 +96,8 @@ export class Failover {
 
   /**
    * The first answer of these regions, the last fault of each where there is none. In the first round they are asked in order, the
-   * spared ones last, and one that fails is followed by the next at once. Those that may recover are gone through again
-   * while rounds and time are left, then in the order of preference: the preferred region may be back, and one that throttles is
-   * mostly left to itself, since those after it have had their chance.
+   * spared ones last, and one that fails is followed by the next at once. Those that may recover are gone through again while
+   * rounds and time are left, until one throttles: those after it have had their chance.
    * @throws the deadline's reason
    */
   async firstAnswer<T>(
@@ -106,22 +109,20 @@ export class Failover {
     const faults = new Map<KmsRegion, RegionFault>();
     let hopeful = regions;
     for (let round = 1; ; round += 1) {
-      let spared: readonly KmsRegion[] = [];
-      for (const region of round === 1 ? this.#inOrder(hopeful) : hopeful) {
-        if (spared.includes(region)) continue;
+      const atHome = faults.get(regions[0] as KmsRegion);
+      for (const region of round === 1 ? this.#inOrder(hopeful) : this.#inLaterOrder(hopeful, atHome)) {
         if (!this.#hasTimeAfter(0, deadline)) return outOfTime(faults);
         const outcome = await this.#attempt(region, errand);
         if ('answer' in outcome) return { region, answer: outcome.answer };
         faults.set(region, outcome.fault);
         if (this.#isFinal(outcome.fault)) return { faults: [...faults.values()] };
-        const stays = round > 1 && outcome.fault.faultClass === 'throttled' && this.#world.random() >= SPILL;
-        if (stays) spared = regions.slice(regions.indexOf(region));
+        if (round > 1 && outcome.fault.faultClass === 'throttled') break;
       }
       hopeful = hopeful.filter((region) => isPassing(faults.get(region)));
       const all = [...faults.values()];
       if (hopeful.length === 0 || round === maxRounds) return { faults: all };
-      const atHome = faults.get(regions[0] as KmsRegion);
-      if (!(await this.#pause(this.#delayMs(round, atHome, all), deadline))) return { faults: all };
+      const delayMs = this.#delayMs(round, faults.get(regions[0] as KmsRegion), all);
+      if (!(await this.#pause(delayMs, deadline))) return { faults: all };
     }
   }
 
@@ -164,7 +165,9 @@ export class Failover {
     const between = (leastMs: number, mostMs: number): number => leastMs + draw * (mostMs - leastMs);
     if (atHome?.faultClass === 'throttled') {
       const mostMs = throttledDelayMs * Math.max(1 / 3, THINNING ** (round - 1));
-      return between(mostMs / 8, mostMs);
+      const share =
+        round === 1 ? FIRST_LEAST + (1 - FIRST_LEAST) * draw ** FIRST_SKEW : LATER_LEAST + (1 - LATER_LEAST) * draw;
+      return mostMs * share;
     }
     const isThrottled = faults.some(({ faultClass }) => faultClass === 'throttled');
     if (isThrottled) return between(throttledDelayMs / 3, throttledDelayMs);
@@ -187,6 +190,15 @@ export class Failover {
     const nowMs = this.#world.now();
     const avoidedUntilMs = ({ region }: KmsRegion): number => this.#health.get(region)?.avoidedUntilMs(nowMs) ?? 0;
     return regions.toSorted((a, b) => avoidedUntilMs(a) - avoidedUntilMs(b));
+  }
+
+  /**
+   * In the order of preference: the preferred region may be back. Where it throttles, a few try their luck elsewhere, so that
+   * another region's quota, which may be a tenth of its, is used and not stormed.
+   */
+  #inLaterOrder(regions: readonly KmsRegion[], atHome: RegionFault | undefined): readonly KmsRegion[] {
+    const triesElsewhere = atHome?.faultClass === 'throttled' && this.#world.random() < SPILL;
+    return triesElsewhere ? [...regions.slice(1), ...regions.slice(0, 1)] : regions;
   }
 
   #hasTimeAfter(delayMs: number, deadline: Deadline): boolean {
