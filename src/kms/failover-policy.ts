@@ -9,7 +9,7 @@ export interface FailoverPolicy {
   readonly baseDelayMs: number;
   /** No delay is longer. */
   readonly longestDelayMs: number;
-  /** Where a region throttles, no delay is longer than this, and the first is drawn from an eighth of it. */
+  /** Where a region throttles, no delay is longer than this, and the first is drawn from a sixth of it. */
   readonly throttledDelayMs: number;
   /** How long, about, a region is asked last after a first failure; twice as long after each further one. */
   readonly firstCoolDownMs: number;
