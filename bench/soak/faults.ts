@@ -7,6 +7,8 @@ export interface Weather {
   /** In the order of the regions; undefined for one that is well. */
   readonly kms: readonly (FaultInput | undefined)[];
   readonly dynamoDb: DynamoDbFault | undefined;
+  /** Whether a region refuses for good. */
+  readonly isLasting: boolean;
   /** Of DynamoDB's calls, how many its fault befalls. */
   readonly dynamoDbRate: number;
 }
@@ -46,12 +48,14 @@ const OF_DYNAMODB: readonly DynamoDbFault[] = [
 
 /** What comes next: fair weather half the time, else trouble in a region, in all, in DynamoDB, or in several. */
 export function nextWeather(random: Random, regions: number): Weather {
-  const fair: Weather = { kms: Array.from({ length: regions }, () => undefined), dynamoDb: undefined, dynamoDbRate: 0 };
+  const kms = Array.from({ length: regions }, () => undefined);
+  const fair: Weather = { kms, isLasting: false, dynamoDb: undefined, dynamoDbRate: 0 };
   if (random.chance(0.5)) return fair;
   const dynamoDb = random.chance(0.4) ? random.of(OF_DYNAMODB) : undefined;
   const dynamoDbRate = random.chance(0.5) ? 1 : 0.3;
-  if (random.chance(0.2)) return { kms: fair.kms.map(() => random.of(PASSING)), dynamoDb, dynamoDbRate };
+  if (random.chance(0.2)) return { ...fair, kms: kms.map(() => random.of(PASSING)), dynamoDb, dynamoDbRate };
   const struck = random.below(regions);
   const fault = random.of([...PASSING, ...LASTING]);
-  return { kms: fair.kms.map((_, i) => (i === struck ? fault : undefined)), dynamoDb, dynamoDbRate };
+  const isLasting = LASTING.includes(fault);
+  return { kms: kms.map((_, i) => (i === struck ? fault : undefined)), isLasting, dynamoDb, dynamoDbRate };
 }

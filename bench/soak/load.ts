@@ -14,7 +14,7 @@ import {
   SessionFactory,
   SystemKeyMaintenance,
 } from '../../src/index.ts';
-import { SOAK_NAMES, type KeptRecord, type LoadOptions, type LoadReport } from './options.ts';
+import { DEADLINE_MS, SOAK_NAMES, type KeptRecord, type LoadOptions, type LoadReport } from './options.ts';
 import { Random } from './random.ts';
 
 /** Policies that let a minute see what years do: keys expire, checks come due, plaintexts are dropped. */
@@ -32,7 +32,6 @@ const POLICY = {
 const PARTITIONS = 100;
 const CONTAINERS = 6;
 const CALLERS = 24;
-const DEADLINE_MS = 2500;
 /** How much later than its deadline an answer may come. */
 const LATE_MS = 300;
 const MOST_REMEMBERED = 2000;

@@ -28,5 +28,8 @@ export interface LoadReport {
   readonly rssBytes: number;
 }
 
+/** How long a request may take. */
+export const DEADLINE_MS = 2500;
+
 /** Whose keys they are. */
 export const SOAK_NAMES = { service: 'soak', product: 'keyfold' };
