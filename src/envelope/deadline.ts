@@ -9,6 +9,12 @@ export interface RequestLimits {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Half of the time that is left: for work after which there must be time for more. */
+export function halfOf({ atMs, signal }: Deadline, now: Clock): RequestLimits & { readonly deadlineAtMs: number } {
+  const nowMs = now();
+  return { deadlineAtMs: nowMs + (atMs - nowMs) / 2, signal };
+}
+
 /** What is thrown where the time is up. */
 export function deadlineExceeded(): KeyfoldError {
   return new KeyfoldError('DeadlineExceeded', 'The time for this request is up.');

@@ -1,32 +1,18 @@
+import { AbsentKeys } from './absent-keys.ts';
 import { createdNow } from './crypto-policy.ts';
 import { EnvelopeKey } from './envelope-key.ts';
-import { AbsentKeys } from './absent-keys.ts';
-import { orAborted, withDeadline } from './deadline.ts';
 import { KeyfoldError, keyRowUnreadable } from './errors.ts';
 import { Flights } from './flights.ts';
 import { metaOf, type KeyId, type KeyMeta, type KeyNaming } from './ids.ts';
 import { KeyCache } from './key-cache.ts';
-import {
-  isFresh,
-  isInGrace,
-  isRetired,
-  refresh,
-  retirementOf,
-  spare,
-  standingOf,
-  type KeyStanding,
-} from './key-standing.ts';
+import { isFresh, isInGrace, isRetired, refresh, retirementOf, standingOf, type KeyStanding } from './key-standing.ts';
 import type { Deadline, EnvelopeKeyRecord, Retirement } from './ports.ts';
 import { KEY_BYTES, randomKeyBytes } from './random.ts';
+import { StaleGrace, type Held } from './stale-grace.ts';
 import { CREATE_ATTEMPTS, loadWinner, lostEveryRace, type KeyWorld, type SystemKeys } from './system-keys.ts';
 
 /** How long a key made in another region may take to be replicated to this one. */
 const REPLICATION_MS = 15 * 60_000;
-/** How long, at most, the metastore is waited for where a key is at hand that may serve without it. */
-const STALE_PATIENCE_MS = 1000;
-/** For how long the metastore is not asked again then. */
-const SPARE_MS = 5000;
-
 /** The Intermediate Keys of one service: found in the cache, in the metastore under their System Key, or made. */
 export class IntermediateKeys {
   readonly #naming: KeyNaming;
@@ -34,6 +20,7 @@ export class IntermediateKeys {
   readonly #world: KeyWorld;
   readonly #cache: KeyCache;
   readonly #absent: AbsentKeys;
+  readonly #grace: StaleGrace;
   readonly #loads: Flights<EnvelopeKey | undefined>;
   readonly #latest: Flights<EnvelopeKey>;
 
@@ -52,6 +39,7 @@ export class IntermediateKeys {
       now,
     );
     this.#absent = new AbsentKeys(now);
+    this.#grace = new StaleGrace(world);
     this.#loads = new Flights(policy.flightTimeoutMs, now);
     this.#latest = new Flights(policy.flightTimeoutMs, now);
   }
@@ -67,20 +55,21 @@ export class IntermediateKeys {
    */
   load(meta: KeyMeta, deadline: Deadline): Promise<EnvelopeKey | undefined> {
     const load = async (shared: Deadline): Promise<EnvelopeKey | undefined> => {
-      const record = this.#absent.has(meta)
-        ? undefined
-        : await this.#ask(stale, shared, (d) => this.#world.metastore.load(meta.id, meta.created, d));
-      if (record !== undefined) {
-        this.#standing(record);
-        return this.#cache.get(meta.id, meta.created) ?? this.#openForReading(record, shared);
+      if (!this.#absent.has(meta)) {
+        const record = await this.#grace.ask(stale, shared, (d) =>
+          this.#world.metastore.load(meta.id, meta.created, d),
+        );
+        if (record !== undefined) {
+          this.#standing(record);
+          return this.#cache.get(meta.id, meta.created) ?? this.#openForReading(record, shared);
+        }
+        this.#absent.add(meta);
       }
-      // Not said again of one that is remembered to be absent: it would never be looked for.
-      if (!this.#absent.has(meta)) this.#absent.add(meta);
       this.#throwIfOnItsWay(meta);
       return undefined;
     };
-    const stale = (): EnvelopeKey | undefined => this.#cache.stale(meta.id, meta.created);
-    return this.#orStale(stale, deadline, (d) => this.#loads.join(`${meta.created} ${meta.id}`, d, load));
+    const stale: Held = () => this.#cache.stale(meta.id, meta.created);
+    return this.#grace.orStale(stale, deadline, (d) => this.#loads.join(`${meta.created} ${meta.id}`, d, load));
   }
 
   /** The key to seal with, if one is at hand that may; undefined means {@link latest} has to look or make one. */
@@ -92,7 +81,7 @@ export class IntermediateKeys {
   /** The key to seal with: the metastore's latest if it may, else a new one. */
   latest(id: KeyId, deadline: Deadline): Promise<EnvelopeKey> {
     const find = async (shared: Deadline): Promise<EnvelopeKey> => {
-      let record = await this.#ask(stale, shared, (d) => this.#world.metastore.loadLatest(id, d));
+      let record = await this.#grace.ask(stale, shared, (d) => this.#world.metastore.loadLatest(id, d));
       for (let attempt = 0; attempt < CREATE_ATTEMPTS; attempt += 1) {
         const key = record && (await this.#usable(record, shared));
         if (key !== undefined) {
@@ -105,11 +94,11 @@ export class IntermediateKeys {
       }
       throw lostEveryRace(id);
     };
-    const stale = (): EnvelopeKey | undefined => {
+    const stale: Held = () => {
       const key = this.#cache.stale(id);
       return this.#maySeal(key, isInGrace) ? key : undefined;
     };
-    return this.#orStale(stale, deadline, (d) => this.#latest.join(id, d, find));
+    return this.#grace.orStale(stale, deadline, (d) => this.#latest.join(id, d, find));
   }
 
   /** Makes a key, or finds that another process just has: then its record. */
@@ -170,49 +159,6 @@ export class IntermediateKeys {
     const { policy, now } = this.#world;
     const nowMs = now();
     return [key.standing, key.parent].every((s) => isRecent(policy, s, nowMs) && !isRetired(policy, s, nowMs));
-  }
-
-  /** Asks the metastore, and takes it for down where it stalls and a key is at hand that may serve without it. */
-  async #ask<T>(
-    findStale: () => EnvelopeKey | undefined,
-    deadline: Deadline,
-    read: (deadline: Deadline) => Promise<T>,
-  ): Promise<T> {
-    if (findStale() === undefined) return read(deadline);
-    const { now } = this.#world;
-    const patienceMs = Math.min(STALE_PATIENCE_MS, (deadline.atMs - now()) / 2);
-    try {
-      return await withDeadline({ deadlineAtMs: now() + patienceMs, signal: deadline.signal }, now, (patient) =>
-        orAborted(read(patient), patient.signal),
-      );
-    } catch (error) {
-      deadline.signal.throwIfAborted();
-      if (!(error instanceof KeyfoldError && error.code === 'DeadlineExceeded')) throw error;
-      throw new KeyfoldError('MetastoreUnavailable', 'The metastore has not answered for a while.');
-    }
-  }
-
-  /** What is found, or, where the metastore is down, a key that is held but due to be looked up again. */
-  async #orStale<T>(
-    findStale: () => EnvelopeKey | undefined,
-    deadline: Deadline,
-    find: (deadline: Deadline) => Promise<T>,
-  ): Promise<T | EnvelopeKey> {
-    if (findStale() === undefined) return find(deadline);
-    const { policy, now, events } = this.#world;
-    try {
-      return await find(deadline);
-    } catch (error) {
-      // Asked for again, since a part of the search may have told that the key is revoked.
-      const stale = findStale();
-      if (stale === undefined || !(error instanceof KeyfoldError && error.code === 'MetastoreUnavailable')) throw error;
-      const untilMs = now() + SPARE_MS;
-      stale.sparedUntilMs = untilMs;
-      for (const standing of [stale.standing, stale.parent])
-        if (standing !== undefined) spare(policy, standing, untilMs);
-      events.servedStale(metaOf(stale.standing));
-      return stale;
-    }
   }
 
   /** Counts a hit or a miss. */

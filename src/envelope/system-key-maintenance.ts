@@ -1,5 +1,5 @@
 import { cryptoPolicy, type CryptoPolicy } from './crypto-policy.ts';
-import { withDeadline, type RequestLimits } from './deadline.ts';
+import { halfOf, withDeadline, type RequestLimits } from './deadline.ts';
 import { KeyfoldError } from './errors.ts';
 import { KeyNaming, metaOf, type KeyId, type KeyMeta, type ServiceNames } from './ids.ts';
 import { retirementOf, standingOf } from './key-standing.ts';
@@ -118,11 +118,8 @@ export class SystemKeyMaintenance {
     const { metastore } = this.#options;
     return withDeadline(limits, this.#now, async (deadline) => {
       const rows = await metastore.rows(this.#id, deadline);
-      // Half of the time: a region that hangs must not keep the keys that there are from being looked after.
-      const deadlineAtMs = this.#now() + (deadline.atMs - this.#now()) / 2;
-      const made = await withDeadline({ deadlineAtMs, signal: deadline.signal }, this.#now, (half) =>
-        this.#createAhead(half),
-      );
+      // A region that hangs must not keep the keys that there are from being looked after.
+      const made = await withDeadline(halfOf(deadline, this.#now), this.#now, (half) => this.#createAhead(half));
       const systemKeys: SystemKeyReport[] = [];
       const queue = rows.entries();
       const worker = async (): Promise<void> => {

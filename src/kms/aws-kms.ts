@@ -2,7 +2,7 @@ import { createSecretKey } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { seal } from '../envelope/aead.ts';
 import { numberFaults, overDefaults } from '../envelope/defaults.ts';
-import { withDeadline } from '../envelope/deadline.ts';
+import { halfOf, withDeadline } from '../envelope/deadline.ts';
 import { invalidConfiguration, KeyfoldError } from '../envelope/errors.ts';
 import type { Deadline, KeyManagementService, Unwrapped } from '../envelope/ports.ts';
 import type { WrapRenewer, WrapReport } from '../envelope/system-key-maintenance.ts';
@@ -137,9 +137,9 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
     const { minimumWrappedRegions, maxRounds } = this.#policy;
     const rounds = minimumWrappedRegions > 1 ? maxRounds : 1;
     const others = this.#regions.filter((region) => region !== maker);
-    // Half of the time that is left: a region that hangs must not take the answer of those that have wrapped it.
     const { now } = this.#world;
-    const limits = { deadlineAtMs: now() + (deadline.atMs - now()) / 2, signal: deadline.signal };
+    // A region that hangs must not take the answer of those that have wrapped it.
+    const limits = halfOf(deadline, now);
     const wrapIn = (region: KmsRegion): Promise<FirstAnswer<Wrap>> =>
       withDeadline(limits, now, (half) => {
         const ask = (r: KmsRegion): Promise<Wrap> => r.encrypt(dataKey, half);
