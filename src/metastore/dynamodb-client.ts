@@ -6,7 +6,8 @@ import {
   type QueryCommandInput,
 } from '@aws-sdk/client-dynamodb';
 import { KeyfoldError } from '../envelope/errors.ts';
-import { keyOfItem } from './dynamodb-item.ts';
+import type { KeyRow } from '../envelope/key-table.ts';
+import { keyOfItem, readKeyItem, type KeyItem } from './dynamodb-item.ts';
 
 /** Where the key table is. */
 export interface DynamoDbMetastoreOptions {
@@ -56,6 +57,13 @@ export function rowsOf(tableName: string, id: string): QueryCommandInput {
     ScanIndexForward: false,
     ConsistentRead: true,
   };
+}
+
+/** All rows of some pages, those that do not parse too. */
+export async function rowsFrom(pages: AsyncIterable<{ readonly Items?: KeyItem[] | undefined }>): Promise<KeyRow[]> {
+  const rows: KeyRow[] = [];
+  for await (const { Items: items = [] } of pages) rows.push(...items.map(readKeyItem));
+  return rows;
 }
 
 /** Reads the row of an id that was created last. */

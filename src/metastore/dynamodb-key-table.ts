@@ -8,6 +8,7 @@ import {
   metastoreUnavailable,
   readLatest,
   readOne,
+  rowsFrom,
   rowsOf,
   unlessRefused,
   type DynamoDbMetastoreOptions,
@@ -47,11 +48,7 @@ export class DynamoDbKeyTable implements KeyTable {
       id === undefined
         ? paginateScan(config, { TableName: this.#tableName, ConsistentRead: true })
         : paginateQuery(config, rowsOf(this.#tableName, id));
-    return this.#call(async () => {
-      const rows: KeyRow[] = [];
-      for await (const { Items: items = [] } of pages) rows.push(...items.map(readKeyItem));
-      return rows;
-    });
+    return this.#call(() => rowsFrom(pages));
   }
 
   async revoke({ id, created }: KeyMeta): Promise<'revoked' | 'absent'> {

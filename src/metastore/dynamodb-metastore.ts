@@ -10,11 +10,12 @@ import {
   metastoreUnavailable,
   readLatest,
   readOne,
+  rowsFrom,
   rowsOf,
   unlessRefused,
   type DynamoDbMetastoreOptions,
 } from './dynamodb-client.ts';
-import { decodeKeyItem, encodeKeyItem, keyAttribute, keyOfItem, readKeyItem } from './dynamodb-item.ts';
+import { decodeKeyItem, encodeKeyItem, keyAttribute, keyOfItem } from './dynamodb-item.ts';
 
 /** What an operator wants to know of the metastore and no caller sees. */
 export interface MetastoreEvents {
@@ -81,12 +82,9 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
   }
 
   async rows(id: KeyId, deadline: Deadline): Promise<KeyRow[]> {
-    return this.#call('Query', deadline, async (abortSignal) => {
-      const rows: KeyRow[] = [];
-      const pages = paginateQuery({ client: this.#client }, rowsOf(this.#tableName, id), { abortSignal });
-      for await (const { Items: items = [] } of pages) rows.push(...items.map(readKeyItem));
-      return rows;
-    });
+    return this.#call('Query', deadline, (abortSignal) =>
+      rowsFrom(paginateQuery({ client: this.#client }, rowsOf(this.#tableName, id), { abortSignal })),
+    );
   }
 
   async replaceKey(
