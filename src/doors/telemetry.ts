@@ -56,7 +56,7 @@ export function createTelemetry(service: string): Telemetry {
       },
       failedOver: (region) => count('KmsFailovers', { region }),
       wrapMissing: (region) => {
-        logger.error('a System Key was made that this region cannot open', { region });
+        logger.error('a System Key was wrapped without this region, which cannot open it', { region });
         count('KmsWrapsMissing', { region });
       },
       metastoreCalled: (action, latencyMs, errorName) => {

@@ -22,7 +22,7 @@ export interface KmsEvents {
   coolingDown(region: string, coolDownMs: number): void;
   /** A request was answered in another region than the preferred one. */
   failedOver(region: string): void;
-  /** A System Key was made that this region cannot open. */
+  /** A System Key was wrapped without this region, which cannot open it. */
   wrapMissing(region: string): void;
 }
 
@@ -107,10 +107,11 @@ export class Failover {
   ): Promise<FirstAnswer<T>> {
     const { deadline } = errand;
     const faults = new Map<KmsRegion, RegionFault>();
+    const [home] = regions;
     let hopeful = regions;
+    let order: readonly KmsRegion[] = this.#inOrder(regions);
     for (let round = 1; ; round += 1) {
-      const atHome = faults.get(regions[0] as KmsRegion);
-      for (const region of round === 1 ? this.#inOrder(hopeful) : this.#inLaterOrder(hopeful, atHome)) {
+      for (const region of order) {
         if (!this.#hasTimeAfter(0, deadline)) return outOfTime(faults);
         const outcome = await this.#attempt(region, errand);
         if ('answer' in outcome) return { region, answer: outcome.answer };
@@ -121,8 +122,9 @@ export class Failover {
       hopeful = hopeful.filter((region) => isPassing(faults.get(region)));
       const all = [...faults.values()];
       if (hopeful.length === 0 || round === maxRounds) return { faults: all };
-      const delayMs = this.#delayMs(round, faults.get(regions[0] as KmsRegion), all);
-      if (!(await this.#pause(delayMs, deadline))) return { faults: all };
+      const atHome = home && faults.get(home);
+      if (!(await this.#pause(this.#delayMs(round, atHome, all), deadline))) return { faults: all };
+      order = this.#inLaterOrder(hopeful, atHome);
     }
   }
 
@@ -147,7 +149,7 @@ export class Failover {
       if (!isRegions && latencyMs < LONG_ATTEMPT_MS) throw error;
       const fault = isRegions ? error : new RegionFault(region.region, action, 'unavailable', 'NoAnswerInTime');
       const coolDownMs = health?.failed(fault, now(), random());
-      this.#events.attempted({ region: region.region, action: fault.action, latencyMs: now() - beganAtMs, fault });
+      this.#events.attempted({ region: region.region, action: fault.action, latencyMs, fault });
       if (coolDownMs !== undefined) this.#events.coolingDown(region.region, coolDownMs);
       if (!isRegions) throw error;
       return { fault };
