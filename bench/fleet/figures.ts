@@ -1,6 +1,6 @@
 import { KeyfoldError, SessionFactory } from '../../src/index.ts';
 import { failoverPolicy } from '../../src/kms/failover-policy.ts';
-import { seeded } from './chance.ts';
+import { Seeded } from '../../test/support/seeded.ts';
 import { ourKms } from './policies.ts';
 import { RegionModel, type RegionCondition } from './region-model.ts';
 import { EPOCH_MS, makeVault, NAMES, PARTITION } from './vault.ts';
@@ -39,7 +39,7 @@ interface Took {
  * cool-down lasts. Both regions have the same latency, so that one region's trouble is all that differs.
  */
 async function tryOut(preferred: RegionCondition, other: RegionCondition): Promise<Trial> {
-  const random = seeded(11);
+  const random = new Seeded(11).draw;
   const clock = new VirtualClock(random);
   const vault = await makeVault(REGIONS);
   const models = REGIONS.map((r) => new RegionModel(r.name, r.perSecond, r.medianMs, clock, () => STEADY));

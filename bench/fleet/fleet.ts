@@ -1,5 +1,5 @@
 import { KeyfoldError, SessionFactory } from '../../src/index.ts';
-import { seeded } from './chance.ts';
+import { Seeded } from '../../test/support/seeded.ts';
 import { kmsMaker, type OurChanges, type PolicyName } from './policies.ts';
 import { RegionModel } from './region-model.ts';
 import type { Scenario, Visit } from './scenarios.ts';
@@ -35,7 +35,7 @@ export async function sendFleet(
   changes: OurChanges = {},
 ): Promise<Passage> {
   // The load is the same whatever the policy; what the policy draws does not change it.
-  const random = seeded(seed + 1);
+  const random = new Seeded(seed + 1).draw;
   const clock = new VirtualClock(random);
   const models = scenario.regions.map((r) => new RegionModel(r.name, r.perSecond, r.medianMs, clock, random));
   const vault = await makeVault(scenario.regions);
@@ -48,7 +48,7 @@ export async function sendFleet(
   const wishes: Wish[] = [];
   const troubles: unknown[] = [];
   let beginsMs = 0;
-  for (const visits of scenario.containers(seeded(seed))) {
+  for (const visits of scenario.containers(new Seeded(seed).draw)) {
     let container: SessionFactory | undefined;
     const ask = async ({ key }: Visit): Promise<void> => {
       container ??= new SessionFactory({

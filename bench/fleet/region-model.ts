@@ -3,7 +3,6 @@ import type { Deadline } from '../../src/envelope/ports.ts';
 import { RegionFault, type KmsAction } from '../../src/kms/faults.ts';
 import type { KmsRegion, Wrap } from '../../src/kms/kms-region.ts';
 import type { RegionalKmsOptions } from '../../src/kms/regional-kms.ts';
-import { latencyMs } from './chance.ts';
 import type { VirtualClock } from './virtual-clock.ts';
 
 /** What a region does with calls. */
@@ -95,4 +94,10 @@ export class RegionModel {
     this.#tokens -= 1;
     return true;
   }
+}
+
+/** A latency with that median, log-normal, whose 99th percentile is about four times that. */
+function latencyMs(medianMs: number, random: () => number): number {
+  const normal = Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+  return medianMs * Math.exp(0.6 * normal);
 }

@@ -1,6 +1,6 @@
 import type { FaultInput } from '../../local/kms-emulator/faults.ts';
 import type { DynamoDbFault } from '../../test/support/dynamodb-proxy.ts';
-import type { Random } from './random.ts';
+import type { Seeded } from '../../test/support/seeded.ts';
 
 /** What the world suffers from for a while. */
 export interface Weather {
@@ -47,7 +47,7 @@ const OF_DYNAMODB: readonly DynamoDbFault[] = [
 ];
 
 /** What comes next: fair weather half the time, else trouble in a region, in all, in DynamoDB, or in several. */
-export function nextWeather(random: Random, regions: number): Weather {
+export function nextWeather(random: Seeded, regions: number): Weather {
   const kms = Array.from({ length: regions }, () => undefined);
   const fair: Weather = { kms, isLasting: false, dynamoDb: undefined, dynamoDbRate: 0 };
   if (random.chance(0.5)) return fair;

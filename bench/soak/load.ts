@@ -15,7 +15,7 @@ import {
   SystemKeyMaintenance,
 } from '../../src/index.ts';
 import { DEADLINE_MS, SOAK_NAMES, type KeptRecord, type LoadOptions, type LoadReport } from './options.ts';
-import { Random } from './random.ts';
+import { Seeded } from '../../test/support/seeded.ts';
 
 /** Policies that let a minute see what years do: keys expire, checks come due, plaintexts are dropped. */
 const POLICY = {
@@ -39,7 +39,7 @@ const MOST_REMEMBERED = 2000;
 await run(JSON.parse(process.argv[2] ?? '') as LoadOptions);
 
 async function run(options: LoadOptions): Promise<void> {
-  const random = new Random(options.seed);
+  const random = new Seeded(options.seed);
   const done: Record<string, number> = {};
   const errors: Record<string, number> = {};
   const wrongs: string[] = [];

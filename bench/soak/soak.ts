@@ -19,7 +19,7 @@ import { AwsKms, decodeDataRowRecord, DynamoDbMetastore, SessionFactory } from '
 import { DynamoDbProxy } from '../../test/support/dynamodb-proxy.ts';
 import { nextWeather } from './faults.ts';
 import { DEADLINE_MS, SOAK_NAMES, type KeptRecord, type LoadOptions, type LoadReport } from './options.ts';
-import { Random } from './random.ts';
+import { Seeded } from '../../test/support/seeded.ts';
 
 const REGIONS = ['us-west-2', 'us-east-1'];
 const LONGEST_WEATHER_MS = 4000;
@@ -77,7 +77,7 @@ async function soak(): Promise<LoadReport[]> {
   const load = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   const exited = once(load, 'exit') as Promise<[number | null]>;
   createInterface({ input: load.stdout }).on('line', (line) => found.push(JSON.parse(line) as LoadReport));
-  const random = new Random(seed + 1);
+  const random = new Seeded(seed + 1);
   const endsAtMs = Date.now() + durationMs;
   while (Date.now() < endsAtMs && load.exitCode === null) {
     const weather = nextWeather(random, REGIONS.length);

@@ -1,6 +1,6 @@
 /** The fleet simulation is itself tested: a model that admits too much, or a judge that cannot say no, would prove nothing. */
 import { describe, expect, it } from 'vitest';
-import { seeded } from '../../bench/fleet/chance.ts';
+import { Seeded } from '../support/seeded.ts';
 import { sendFleet } from '../../bench/fleet/fleet.ts';
 import { measure } from '../../bench/fleet/measure.ts';
 import { RegionModel } from '../../bench/fleet/region-model.ts';
@@ -13,8 +13,8 @@ const storm = coldStart('storm', 200, 40, 1);
 
 describe('the model of a region', () => {
   it('admits its quota a second, and throttles the rest', async () => {
-    const clock = new VirtualClock(seeded(1));
-    const model = new RegionModel('us-west-2', 100, 8, clock, seeded(2));
+    const clock = new VirtualClock(new Seeded(1).draw);
+    const model = new RegionModel('us-west-2', 100, 8, clock, new Seeded(2).draw);
     let admitted = 0;
     const call = (): void =>
       void model.call('Decrypt', 2000, noDeadline()).then(
@@ -29,8 +29,8 @@ describe('the model of a region', () => {
   });
 
   it('hangs until the time-out', async () => {
-    const clock = new VirtualClock(seeded(1));
-    const model = new RegionModel('us-west-2', 100, 8, clock, seeded(2));
+    const clock = new VirtualClock(new Seeded(1).draw);
+    const model = new RegionModel('us-west-2', 100, 8, clock, new Seeded(2).draw);
     model.condition = { kind: 'hangs' };
     let failedAtMs = 0;
     clock.at(10, () => void model.call('Decrypt', 2000, noDeadline()).catch(() => (failedAtMs = clock.now())));

@@ -2,7 +2,7 @@ import { KeyfoldError, type DataRowRecord, type KeyMeta, type SessionFactory } f
 import { DAY_MS, MINUTE_MS } from '../support/fakes.ts';
 import { wrapsOf, type Entry, type Ledger } from './ledger.ts';
 import { codeAndWhy, type RunLog } from './run-log.ts';
-import type { Seeded } from './seeded.ts';
+import type { Seeded } from '../support/seeded.ts';
 import { REGIONS, type Region, type TwoRegions } from './two-regions.ts';
 
 /** A process of the service: its cache lives until it is started anew. */

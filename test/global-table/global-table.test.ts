@@ -8,7 +8,7 @@ import {
   type SessionFactory,
 } from '../../src/index.ts';
 import { wrapsOf } from './ledger.ts';
-import { Seeded } from './seeded.ts';
+import { Seeded } from '../support/seeded.ts';
 import { REGIONS, startEmulators, TwoRegions, type Emulators, type Region } from './two-regions.ts';
 
 const [WEST, EAST] = REGIONS;

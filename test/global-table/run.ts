@@ -2,7 +2,7 @@ import { regionOfKeyId } from '../../src/envelope/ids.ts';
 import { Fleet, LEGACY_REGION } from './fleet.ts';
 import { Ledger, ReplicaWatch, rowName } from './ledger.ts';
 import { RunLog } from './run-log.ts';
-import { Seeded } from './seeded.ts';
+import { Seeded } from '../support/seeded.ts';
 import { drawSteps, type Step } from './steps.ts';
 import { perRegion, REGIONS, TwoRegions, type Emulators, type Region } from './two-regions.ts';
 

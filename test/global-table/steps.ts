@@ -1,5 +1,5 @@
 import { DAY_MS, MINUTE_MS } from '../support/fakes.ts';
-import type { Seeded } from './seeded.ts';
+import type { Seeded } from '../support/seeded.ts';
 
 /** How often each thing happens, in proportion. */
 const WEIGHTS = {

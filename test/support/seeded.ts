@@ -3,7 +3,7 @@ export class Seeded {
   #state: number;
 
   constructor(seed: number) {
-    this.#state = Math.imul(seed, 0x9e3779b1) | 0;
+    this.#state = seed | 0;
   }
 
   /** From 0 up to 1. */
@@ -17,6 +17,17 @@ export class Seeded {
   /** A whole number from 0 up to `end`. */
   below(end: number): number {
     return Math.floor(this.draw() * end);
+  }
+
+  chance(probability: number): boolean {
+    return this.draw() < probability;
+  }
+
+  /** One of several. @throws RangeError where there is none */
+  of<T>(choices: readonly T[]): T {
+    const choice = choices[this.below(choices.length)];
+    if (choice === undefined) throw new RangeError('there is nothing to draw');
+    return choice;
   }
 
   /** One of the names, each as often as its weight says. */
