@@ -27,7 +27,8 @@ export function buildApi(): HttpDoorOptions {
   return {
     keyfold: new SessionFactory({ ...names, policy, metastore, kms, events: telemetry.events }),
     telemetry,
-    config: config.http,
+    config: config.door,
+    auth: config.auth,
     health: () => ({ kms: regionStates(), metastore: metastore.state }),
     now: Date.now,
   };
@@ -48,7 +49,7 @@ export function buildMaintenance(): ScheduleDoorOptions {
   return {
     maintenance: new SystemKeyMaintenance({ ...names, policy, metastore, kms, events }),
     telemetry,
-    deadlineMarginMs: config.http.deadlineMarginMs,
+    deadlineMarginMs: config.door.deadlineMarginMs,
   };
 }
 

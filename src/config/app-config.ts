@@ -7,6 +7,8 @@ import { keyFaults } from '../kms/key-arn.ts';
 import type { KmsTimeouts } from '../kms/regional-kms.ts';
 import { staticKmsFaults } from '../kms/static-kms.ts';
 import type { DynamoDbMetastoreOptions } from '../metastore/dynamodb-client.ts';
+import type { OperationName } from '../operations/operation-name.ts';
+import type { OperationLimits } from '../operations/operation.ts';
 import { settingsSchema, type Settings } from './settings.ts';
 
 /** Environment variables, as `process.env` has them. */
@@ -27,11 +29,16 @@ type KmsConfig =
 export type AuthConfig =
   { readonly kind: 'iam' } | { readonly kind: 'jwt'; readonly partitionsClaim: string } | { readonly kind: 'none' };
 
-/** What the HTTP door allows. */
-export interface HttpConfig {
-  readonly auth: AuthConfig;
-  /** How much one request may seal or open. */
-  readonly plaintextLimitBytes: number;
+/** What a function serves, whoever asks: undefined for everything. */
+export interface Scope {
+  readonly operations?: readonly OperationName[] | undefined;
+  /** Each a partition, or the beginning of some followed by `*`. */
+  readonly partitions?: readonly string[] | undefined;
+}
+
+/** What the doors allow. */
+export interface DoorConfig extends OperationLimits {
+  readonly serves: Scope;
   /** How long before the invocation ends the answer must be there. */
   readonly deadlineMarginMs: number;
 }
@@ -42,7 +49,8 @@ export interface AppConfig {
   readonly policy: Partial<CryptoPolicy>;
   readonly kms: KmsConfig;
   readonly metastore: DynamoDbMetastoreOptions;
-  readonly http: HttpConfig;
+  readonly auth: AuthConfig;
+  readonly door: DoorConfig;
 }
 
 const PREFIX = 'KEYFOLD_';
@@ -73,7 +81,8 @@ export function readConfig(environment: Environment): AppConfig {
     policy: policyOf(settings),
     kms: kmsOf(settings, environment),
     metastore: metastoreOf(settings),
-    http: httpOf(settings),
+    auth: authOf(settings),
+    door: doorOf(settings),
   });
 }
 
@@ -191,11 +200,15 @@ export function policyOf(settings: Omit<Settings, 'SERVICE' | 'PRODUCT'>): Parti
   });
 }
 
-function httpOf(settings: Settings): HttpConfig {
-  const { AUTH: kind, JWT_PARTITIONS_CLAIM: partitionsClaim = '' } = settings;
+function authOf({ AUTH: kind, JWT_PARTITIONS_CLAIM: partitionsClaim = '' }: Settings): AuthConfig {
+  return kind === 'jwt' ? { kind, partitionsClaim } : { kind };
+}
+
+function doorOf(settings: Settings): DoorConfig {
   return {
-    auth: kind === 'jwt' ? { kind, partitionsClaim } : { kind },
+    serves: { operations: settings.OPERATIONS, partitions: settings.PARTITIONS },
     plaintextLimitBytes: settings.PLAINTEXT_LIMIT_BYTES,
+    maxItems: settings.MAX_ITEMS,
     deadlineMarginMs: settings.DEADLINE_MARGIN_MS,
   };
 }

@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { isOperationName } from '../operations/operation-name.ts';
 
 const text = v.pipe(v.string(), v.nonEmpty('is empty'));
 const count = v.pipe(v.string(), v.regex(/^[1-9]\d{0,14}$/, 'is not a positive whole number'), v.transform(Number));
@@ -8,6 +9,22 @@ const countOrZero = v.pipe(v.string(), v.regex(/^(?:0|[1-9]\d{0,14})$/, 'is not 
 const flag = v.pipe(
   v.picklist(['true', 'false'], 'is neither true nor false'),
   v.transform((value) => value === 'true'),
+);
+const list = v.pipe(
+  text,
+  v.transform((value) => value.split(',').map((item) => item.trim())),
+);
+const operations = v.pipe(
+  list,
+  v.everyItem(isOperationName, 'lists what is no operation'),
+  v.transform((names) => names.filter(isOperationName)),
+);
+const partitions = v.pipe(
+  list,
+  v.everyItem(
+    (item) => /^[^*]+\*?$|^\*$/.test(item),
+    'lists what is neither a partition nor a beginning of some with * behind it',
+  ),
 );
 const regionMap = v.pipe(
   v.string(),
@@ -21,6 +38,9 @@ const regionMap = v.pipe(
 
 /** Plaintext above this, in base64, would not fit a Lambda answer of 6 MB. */
 const MOST_PLAINTEXT_BYTES = 4 * 1024 * 1024;
+
+/** So many records, with that much plaintext among them, still fit an answer. */
+const MOST_ITEMS = 1000;
 
 /** Every setting there is: the environment variable of that name, with `KEYFOLD_` before it. Units are in the name. */
 export const settingsSchema = v.object({
@@ -61,6 +81,9 @@ export const settingsSchema = v.object({
     v.pipe(count, v.maxValue(MOST_PLAINTEXT_BYTES, `is more than ${MOST_PLAINTEXT_BYTES}`)),
     '1048576',
   ),
+  MAX_ITEMS: v.optional(v.pipe(count, v.maxValue(MOST_ITEMS, `is more than ${MOST_ITEMS}`)), '1000'),
+  OPERATIONS: v.optional(operations),
+  PARTITIONS: v.optional(partitions),
   DEADLINE_MARGIN_MS: v.optional(count, '500'),
 });
 

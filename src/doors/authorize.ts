@@ -1,6 +1,6 @@
 import type { AuthConfig } from '../config/app-config.ts';
 import { KeyfoldError } from '../envelope/errors.ts';
-import type { OperationName } from '../operations/operations.ts';
+import { actionOf, type OperationName } from '../operations/operation-name.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -31,8 +31,9 @@ export function authorize(auth: AuthConfig, found: Fields, partition: string, op
   if (auth.kind !== 'jwt') return;
   const claims = asFields(found['claims']) ?? {};
   const scopes = typeof claims['scope'] === 'string' ? claims['scope'].split(' ') : [];
-  if (!scopes.includes(`keyfold/${operation}`)) {
-    throw new KeyfoldError('Forbidden', `The token lacks the scope keyfold/${operation}.`);
+  const scope = `keyfold/${actionOf(operation)}`;
+  if (!scopes.includes(scope)) {
+    throw new KeyfoldError('Forbidden', `The token lacks the scope ${scope}.`);
   }
   if (!grantsOf(claims[auth.partitionsClaim]).some((grant) => isGranted(grant, partition))) {
     throw new KeyfoldError('Forbidden', 'The token does not grant this partition.');
@@ -47,7 +48,7 @@ function grantsOf(claim: unknown): string[] {
 }
 
 /** A grant is a partition, or the beginning of some followed by `*`. */
-function isGranted(grant: string, partition: string): boolean {
+export function isGranted(grant: string, partition: string): boolean {
   return grant.endsWith('*') ? partition.startsWith(grant.slice(0, -1)) : partition === grant;
 }
 

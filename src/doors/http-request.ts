@@ -1,9 +1,12 @@
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
 import { KeyfoldError } from '../envelope/errors.ts';
-import { isOperationName, type OperationName } from '../operations/operations.ts';
+import { actionOf, isOperationName, type OperationName } from '../operations/operation-name.ts';
+import type { OperationRequest } from '../operations/operation.ts';
 
 /** What a record or a request adds to its payload, with room for white space and fields we do not know. */
 const BODY_ROOM_BYTES = 64 * 1024;
+/** Lambda's own limit. */
+const LARGEST_EVENT_BYTES = 6 * 1024 * 1024;
 /** One way of writing each: what could be encoded in two could slip past a policy on the path. */
 const PARTITION = /^[A-Za-z0-9._~@-]{1,128}$/;
 const JSON_TYPE = /^application\/json(?:\s*;\s*charset="?utf-8"?)?\s*$/i;
@@ -34,21 +37,26 @@ export function readTarget(event: APIGatewayProxyEventV2): Target {
  * The request's body, parsed.
  * @throws KeyfoldError `UnsupportedMediaType`, `PayloadTooLarge` or `InvalidRequest`; never with the body on it
  */
-export function readBody(event: APIGatewayProxyEventV2, plaintextLimitBytes: number): unknown {
+export function readBody(event: APIGatewayProxyEventV2, limitBytes: number): OperationRequest {
   if (!JSON_TYPE.test(event.headers['content-type'] ?? '')) {
     throw new KeyfoldError('UnsupportedMediaType', 'The content type is not application/json.');
   }
   const { body = '', isBase64Encoded } = event;
-  const limitBytes = base64Length(plaintextLimitBytes) + BODY_ROOM_BYTES;
   if (body.length > (isBase64Encoded ? base64Length(limitBytes) : limitBytes)) {
     throw new KeyfoldError('PayloadTooLarge', `The body is larger than ${limitBytes} bytes.`);
   }
   try {
-    return JSON.parse(isBase64Encoded ? decodeUtf8(Buffer.from(body, 'base64')) : body);
+    const text = isBase64Encoded ? decodeUtf8(Buffer.from(body, 'base64')) : body;
+    return { value: JSON.parse(text), text: () => text };
   } catch {
     // The parser's own error quotes what it read.
     throw new KeyfoldError('InvalidRequest', 'The body is not JSON in UTF-8.');
   }
+}
+
+/** How long the body of an operation may be: what the largest payload needs, and as much as Lambda takes where there may be many. */
+export function bodyLimitBytes(operation: OperationName, plaintextLimitBytes: number): number {
+  return operation === actionOf(operation) ? base64Length(plaintextLimitBytes) + BODY_ROOM_BYTES : LARGEST_EVENT_BYTES;
 }
 
 function decodeUtf8(bytes: Buffer): string {

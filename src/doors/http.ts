@@ -1,28 +1,24 @@
 import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
 import middy, { type MiddlewareObj } from '@middy/core';
 import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
-import type { HttpConfig } from '../config/app-config.ts';
+import type { AuthConfig } from '../config/app-config.ts';
 import { KeyfoldError } from '../envelope/errors.ts';
-import type { Clock } from '../envelope/ports.ts';
-import type { SessionFactory } from '../envelope/session.ts';
-import { encodeAnswer, OPERATIONS } from '../operations/operations.ts';
 import { authenticate, authorize } from './authorize.ts';
-import { readBody, readTarget } from './http-request.ts';
+import { bodyLimitBytes, readBody, readTarget } from './http-request.ts';
+import { LONGEST_ANSWER_BYTES, perform, type DoorOptions } from './perform.ts';
 import { problemResponse, statusOf } from './problem.ts';
 import type { Telemetry } from './telemetry.ts';
 
 /** API Gateway answers at 30 s whatever we do. */
 const LONGEST_ANSWER_MS = 28_000;
+/** As JSON writes a control character. */
+const MOST_BYTES_A_CHARACTER = 6;
 
 /** What the HTTP door needs. */
-export interface HttpDoorOptions {
-  readonly keyfold: SessionFactory;
-  readonly telemetry: Telemetry;
-  readonly config: HttpConfig;
+export interface HttpDoorOptions extends DoorOptions {
+  readonly auth: AuthConfig;
   /** The state of the regions and the metastore as last seen, to be sent as JSON; makes no call. */
   readonly health: () => unknown;
-  /** The clock that `keyfold` goes by. */
-  readonly now: Clock;
 }
 
 /** A handler for API Gateway's HTTP APIs, payload format 2.0. */
@@ -52,7 +48,7 @@ async function route(
   event: APIGatewayProxyEventV2,
   context: Context,
 ): Promise<APIGatewayProxyStructuredResultV2> {
-  const found = authenticate(options.config.auth, (event.requestContext as { authorizer?: unknown }).authorizer);
+  const found = authenticate(options.auth, (event.requestContext as { authorizer?: unknown }).authorizer);
   switch (event.routeKey) {
     case 'POST /v1/partitions/{partition}/{operation}':
       return operate(options, event, context, found);
@@ -64,21 +60,22 @@ async function route(
 }
 
 async function operate(
-  { keyfold, config, now }: HttpDoorOptions,
+  options: HttpDoorOptions,
   event: APIGatewayProxyEventV2,
   context: Context,
   found: Readonly<Record<string, unknown>>,
 ): Promise<APIGatewayProxyStructuredResultV2> {
   const { partition, operation } = readTarget(event);
-  authorize(config.auth, found, partition, operation);
-  const body = readBody(event, config.plaintextLimitBytes);
-  const remainingMs = Math.min(context.getRemainingTimeInMillis(), LONGEST_ANSWER_MS) - config.deadlineMarginMs;
-  const answer = await OPERATIONS[operation](body, {
-    session: keyfold.session(partition),
-    limits: { deadlineAtMs: now() + remainingMs },
-    plaintextLimitBytes: config.plaintextLimitBytes,
-  });
-  return json(encodeAnswer(answer));
+  authorize(options.auth, found, partition, operation);
+  const request = readBody(event, bodyLimitBytes(operation, options.config.plaintextLimitBytes));
+  const remainingMs = Math.min(context.getRemainingTimeInMillis(), LONGEST_ANSWER_MS);
+  return json(await perform(options, { partition, operation, request }, { remainingMs, answerFits }));
+}
+
+/** An answer goes out inside another JSON text, with its quotation marks escaped. */
+function answerFits(answer: string): boolean {
+  const mostBytes = answer.length * MOST_BYTES_A_CHARACTER;
+  return mostBytes <= LONGEST_ANSWER_BYTES || Buffer.byteLength(JSON.stringify(answer)) <= LONGEST_ANSWER_BYTES;
 }
 
 /** Everything that is thrown becomes a problem document; what is not ours becomes `Internal`, and stays inside. */

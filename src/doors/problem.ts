@@ -11,6 +11,7 @@ const PROBLEMS: Record<ErrorCode, readonly [status: number, title: string]> = {
   MethodNotAllowed: [405, 'Method not allowed'],
   UnsupportedMediaType: [415, 'Unsupported media type'],
   PayloadTooLarge: [413, 'Payload too large'],
+  FieldNotFound: [422, 'Field not found'],
   RecordUnreadable: [422, 'Record unreadable'],
   KeyNotYetVisible: [503, 'Key not yet visible'],
   KmsThrottled: [503, 'KMS throttled'],

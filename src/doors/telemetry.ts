@@ -13,6 +13,8 @@ export interface Telemetry {
   readonly events: EnvelopeEvents & KmsEvents & MetastoreEvents;
   /** Logs a failed request, with the reasons that its caller is not told; `status` is HTTP's. */
   requestFailed(error: KeyfoldError, status: number): void;
+  /** Logs the items of a batch that failed, in one line however many they are. */
+  itemsFailed(errors: readonly KeyfoldError[]): void;
   /** Logs what a maintenance found and did. */
   maintained(report: MaintenanceReport): void;
   /** Writes the metrics gathered since the last time: at the end of every invocation. */
@@ -75,6 +77,15 @@ export function createTelemetry(service: string): Telemetry {
       });
       count('RequestErrors', { code });
     },
+    itemsFailed: (errors) => {
+      const codes: Record<string, number> = {};
+      for (const { code } of errors) {
+        codes[code] = (codes[code] ?? 0) + 1;
+        count('RequestErrors', { code });
+      }
+      const reasons = [...new Set(errors.flatMap(reasonsOf))].slice(0, MOST_REASONS);
+      logger.warn('items of a batch failed', { codes, reasons });
+    },
     maintained: ({ systemKeys, created, createFault }) => {
       for (const { regions, ...key } of systemKeys) {
         const isWell = key.fault === undefined && regions.every(({ opens, fault }) => opens && fault === undefined);
@@ -94,6 +105,9 @@ export function createTelemetry(service: string): Telemetry {
     flush: () => metrics.flush(),
   };
 }
+
+/** Of a batch. */
+const MOST_REASONS = 10;
 
 const CACHE_METRICS = {
   system: { hit: 'SystemKeyCacheHits', miss: 'SystemKeyCacheMisses', eviction: 'SystemKeyCacheEvictions' },

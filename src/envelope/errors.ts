@@ -11,6 +11,7 @@ const RETRYABLE = {
   MethodNotAllowed: false,
   UnsupportedMediaType: false,
   PayloadTooLarge: false,
+  FieldNotFound: false,
   RecordUnreadable: false,
   KeyNotYetVisible: true,
   KmsThrottled: true,

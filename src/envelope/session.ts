@@ -60,9 +60,9 @@ export class SessionFactory {
 
 /** Encrypts and decrypts for one partition. */
 export class Session {
+  /** The id of the keys that this partition's new records are sealed under. */
+  readonly keyId: KeyId;
   readonly #partition: PartitionId;
-  /** Of the keys that this partition's new records are sealed under. */
-  readonly #keyId: KeyId;
   readonly #naming: KeyNaming;
   readonly #keys: IntermediateKeys;
   readonly #policy: CryptoPolicy;
@@ -71,7 +71,7 @@ export class Session {
   /** Made by {@link SessionFactory.session}. */
   constructor(partition: PartitionId, naming: KeyNaming, keys: IntermediateKeys, policy: CryptoPolicy, now: Clock) {
     this.#partition = partition;
-    this.#keyId = naming.intermediateKeyId(partition);
+    this.keyId = naming.intermediateKeyId(partition);
     this.#naming = naming;
     this.#keys = keys;
     this.#policy = policy;
@@ -80,7 +80,7 @@ export class Session {
 
   /** Seals a payload, which may be empty and stays the caller's. */
   async encrypt(plaintext: Uint8Array, limits: RequestLimits = {}): Promise<DataRowRecord> {
-    let key = this.#keys.cachedLatest(this.#keyId) ?? (await this.#latestKey(limits));
+    let key = this.#keys.cachedLatest(this.keyId) ?? (await this.#latestKey(limits));
     if (this.#policy.wearsOut()) key = await this.#successorOf(key, limits);
     return sealDataRow(key, plaintext, this.#now());
   }
@@ -106,14 +106,14 @@ export class Session {
   ): Promise<{ record: DataRowRecord; rewrapped: boolean }> {
     const meta = this.#parentOf(record);
     const from = this.#keys.cached(meta) ?? (await this.#load(meta, limits));
-    let to = this.#keys.cachedLatest(this.#keyId) ?? (await this.#latestKey(limits));
+    let to = this.#keys.cachedLatest(this.keyId) ?? (await this.#latestKey(limits));
     if (to !== from && this.#policy.wearsOut()) to = await this.#successorOf(to, limits);
     const moved = rewrapDataRow(from, to, record);
     return { record: moved, rewrapped: moved !== record };
   }
 
   #latestKey(limits: RequestLimits): Promise<EnvelopeKey> {
-    return withDeadline(limits, this.#now, (deadline) => this.#keys.latest(this.#keyId, deadline));
+    return withDeadline(limits, this.#now, (deadline) => this.#keys.latest(this.keyId, deadline));
   }
 
   async #load(meta: KeyMeta, limits: RequestLimits): Promise<EnvelopeKey> {

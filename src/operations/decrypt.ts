@@ -1,13 +1,14 @@
 import * as v from 'valibot';
-import { SEAL_OVERHEAD_BYTES } from '../envelope/aead.ts';
-import { dataRowRecordFromValue } from '../envelope/data-row-record.ts';
-import { limitPlaintext, parseInput, type Operation } from './operation.ts';
+import type { ItemOperation } from './item-operation.ts';
+import { parseInput } from './operation.ts';
+import { payloadBytes, readRecord, type GivenRecord } from './record.ts';
 
 const input = v.strictObject({ record: v.unknown() });
 
 /** Opens a record of the session's partition. */
-export const decrypt: Operation<{ plaintext: Buffer }> = async (body, context) => {
-  const record = dataRowRecordFromValue(parseInput(input, body).record);
-  limitPlaintext(record.data.length - SEAL_OVERHEAD_BYTES, context);
-  return { plaintext: await context.session.decrypt(record, context.limits) };
+export const decrypt: ItemOperation<GivenRecord> = {
+  parse: (value) => readRecord(parseInput(input, value).record),
+  sizeBytes: ({ record }) => payloadBytes(record),
+  run: async ({ record }, { session, limits }) =>
+    `{"plaintext":"${(await session.decrypt(record, limits)).toString('base64')}"}`,
 };

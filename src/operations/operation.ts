@@ -3,16 +3,36 @@ import type { RequestLimits } from '../envelope/deadline.ts';
 import { KeyfoldError } from '../envelope/errors.ts';
 import type { Session } from '../envelope/session.ts';
 
-/** What an operation works with: whose keys, and within which limits. */
-export interface OperationContext {
-  readonly session: Session;
-  readonly limits: RequestLimits;
-  /** How much one request may seal or open. */
+/** How much one request may ask for. */
+export interface OperationLimits {
+  /** How much one request may seal or open, over all its items or fields. */
   readonly plaintextLimitBytes: number;
+  /** How many items a batch may have, and how many values of a document may be sealed or opened at once. */
+  readonly maxItems: number;
 }
 
-/** One operation of the API: takes a request's parsed JSON, answers with what the door makes JSON of. */
-export type Operation<Answer> = (input: unknown, context: OperationContext) => Promise<Answer>;
+/** What an operation works with: whose keys, and within which limits. */
+export interface OperationContext extends OperationLimits {
+  readonly session: Session;
+  readonly limits: RequestLimits;
+  /** Whether the door can let an answer of this JSON text out. */
+  readonly answerFits: (answer: string) => boolean;
+  /** Told of the items of a batch that failed while the others went on. */
+  readonly itemsFailed: (errors: readonly KeyfoldError[]) => void;
+}
+
+/** A request as it came: parsed, and as the JSON text that it was parsed from, whose numbers have all their digits. */
+export interface OperationRequest {
+  readonly value: unknown;
+  /** @throws KeyfoldError `InvalidRequest` where the door was handed a value and its exact text cannot be told */
+  readonly text: () => string;
+}
+
+/**
+ * One operation of the API.
+ * @returns the answer as JSON text: written out, since `JSON.stringify` looks through a megabyte of base64 for what to escape
+ */
+export type Operation = (request: OperationRequest, context: OperationContext) => Promise<string>;
 
 /**
  * Checks the shape of a request.
@@ -25,7 +45,7 @@ export function parseInput<Schema extends v.GenericSchema>(schema: Schema, input
 }
 
 /** @throws KeyfoldError `PayloadTooLarge` */
-export function limitPlaintext(sizeBytes: number, { plaintextLimitBytes }: OperationContext): void {
+export function limitPlaintext(sizeBytes: number, { plaintextLimitBytes }: OperationLimits): void {
   if (sizeBytes <= plaintextLimitBytes) return;
   throw new KeyfoldError('PayloadTooLarge', `The plaintext is larger than ${plaintextLimitBytes} bytes.`);
 }

@@ -1,29 +1,20 @@
-import { encodeDataRowRecord, type DataRowRecord } from '../envelope/data-row-record.ts';
+import { decryptFields } from './decrypt-fields.ts';
 import { decrypt } from './decrypt.ts';
+import { encryptFields } from './encrypt-fields.ts';
 import { encrypt } from './encrypt.ts';
+import { batch, single } from './item-operation.ts';
+import type { OperationName } from './operation-name.ts';
+import type { Operation } from './operation.ts';
 import { rewrap } from './rewrap.ts';
 
-/** Every operation, by the name that the doors know it by. */
-export const OPERATIONS = { encrypt, decrypt, rewrap };
-
-/** The name of an operation. */
-export type OperationName = keyof typeof OPERATIONS;
-
-/** What an operation answers with. */
-export type Answer = Awaited<ReturnType<(typeof OPERATIONS)[OperationName]>>;
-
-/** Whether a name from outside is an operation's. */
-export function isOperationName(name: string): name is OperationName {
-  return Object.hasOwn(OPERATIONS, name);
-}
-
-/** An answer as JSON text. Written out, since `JSON.stringify` looks through a megabyte of base64 for what to escape. */
-export function encodeAnswer(answer: Answer): string {
-  if ('plaintext' in answer) return `{"plaintext":"${answer.plaintext.toString('base64')}"}`;
-  const record = encodeRecord(answer.record);
-  return 'rewrapped' in answer ? `{${record},"rewrapped":${answer.rewrapped}}` : `{${record}}`;
-}
-
-function encodeRecord(record: DataRowRecord): string {
-  return `"record":${encodeDataRowRecord(record)}`;
-}
+/** Every operation, by its name. */
+export const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
+  encrypt: single(encrypt),
+  decrypt: single(decrypt),
+  rewrap: single(rewrap),
+  'encrypt-batch': batch(encrypt),
+  'decrypt-batch': batch(decrypt),
+  'rewrap-batch': batch(rewrap),
+  'encrypt-fields': encryptFields,
+  'decrypt-fields': decryptFields,
+};

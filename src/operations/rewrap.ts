@@ -1,13 +1,20 @@
 import * as v from 'valibot';
-import { SEAL_OVERHEAD_BYTES } from '../envelope/aead.ts';
-import { dataRowRecordFromValue, type DataRowRecord } from '../envelope/data-row-record.ts';
-import { limitPlaintext, parseInput, type Operation } from './operation.ts';
+import type { ItemOperation } from './item-operation.ts';
+import { parseInput } from './operation.ts';
+import { payloadBytes, readRecord, writeRecord, type GivenRecord } from './record.ts';
 
-const input = v.strictObject({ record: v.unknown() });
+const input = v.strictObject({ record: v.unknown(), format: v.optional(v.literal('compact')) });
 
-/** Moves a record of the session's partition under its latest key. */
-export const rewrap: Operation<{ record: DataRowRecord; rewrapped: boolean }> = async (body, context) => {
-  const record = dataRowRecordFromValue(parseInput(input, body).record);
-  limitPlaintext(record.data.length - SEAL_OVERHEAD_BYTES, context);
-  return context.session.rewrap(record, context.limits);
+/** Moves a record of the session's partition under its latest key. It keeps its form unless another is asked for. */
+export const rewrap: ItemOperation<GivenRecord> = {
+  parse: (value) => {
+    const { record: given, format } = parseInput(input, value);
+    const { record, form } = readRecord(given);
+    return { record, form: form === 'object' && format !== undefined ? 'bytes' : form };
+  },
+  sizeBytes: ({ record }) => payloadBytes(record),
+  run: async ({ record, form }, { session, limits }) => {
+    const moved = await session.rewrap(record, limits);
+    return `{"record":${writeRecord(moved.record, form)},"rewrapped":${moved.rewrapped}}`;
+  },
 };

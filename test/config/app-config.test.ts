@@ -26,7 +26,8 @@ describe('the configuration', () => {
       kms: { kind: 'aws', preferredRegion: 'us-west-2' },
       policy: {},
       metastore: {},
-      http: { auth: { kind: 'iam' }, plaintextLimitBytes: 1_048_576, deadlineMarginMs: 500 },
+      auth: { kind: 'iam' },
+      door: { serves: {}, plaintextLimitBytes: 1_048_576, maxItems: 1000, deadlineMarginMs: 500 },
     });
   });
 
@@ -62,6 +63,9 @@ describe('the configuration', () => {
       KEYFOLD_JWT_PARTITIONS_CLAIM: 'tenants',
       KEYFOLD_PLAINTEXT_LIMIT_BYTES: '8',
       KEYFOLD_DEADLINE_MARGIN_MS: '9',
+      KEYFOLD_MAX_ITEMS: '10',
+      KEYFOLD_OPERATIONS: 'encrypt, rewrap-batch',
+      KEYFOLD_PARTITIONS: 'tenant-1,b*',
     });
     expect(config).toMatchObject({
       names: { regionSuffix: 'eu-west-1' },
@@ -96,7 +100,13 @@ describe('the configuration', () => {
         maxSystemKeys: 6,
         maxIntermediateKeys: 7,
       },
-      http: { auth: { kind: 'jwt', partitionsClaim: 'tenants' }, plaintextLimitBytes: 8, deadlineMarginMs: 9 },
+      auth: { kind: 'jwt', partitionsClaim: 'tenants' },
+      door: {
+        serves: { operations: ['encrypt', 'rewrap-batch'], partitions: ['tenant-1', 'b*'] },
+        plaintextLimitBytes: 8,
+        maxItems: 10,
+        deadlineMarginMs: 9,
+      },
     });
   });
 

@@ -28,7 +28,7 @@ async function attempt(
   const event = request(operation, { plaintext: 'aGVsbG8=' }, partition);
   if (authorizer === undefined) delete event.requestContext.authorizer;
   else event.requestContext.authorizer = authorizer;
-  const { status } = await openDoor({ world, config: { auth } })(event);
+  const { status } = await openDoor({ world, auth })(event);
   return `${status}${world.log.take().length === 0 ? '' : ', keys touched'}`;
 }
 
@@ -61,7 +61,7 @@ describe('exactly the configured authorizer is accepted:', () => {
   it('health too', async () => {
     const event = sampleEvent('api-health-iam');
     event.requestContext.authorizer = jwt;
-    expect((await openDoor({ config: { auth: IAM } })(event)).status).toBe(401);
+    expect((await openDoor({ auth: IAM })(event)).status).toBe(401);
   });
 });
 

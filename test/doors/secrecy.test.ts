@@ -5,7 +5,7 @@ import { startKmsEmulator, type KmsEmulator } from '../../local/kms-emulator/kms
 import { httpDoor } from '../../src/doors/http.ts';
 import { createTelemetry } from '../../src/doors/telemetry.ts';
 import { AwsKms, DynamoDbMetastore, SessionFactory, type KeyManagementService } from '../../src/index.ts';
-import { captureOutput, lambdaContext, request, type Event } from '../support/http-door.ts';
+import { DOOR_CONFIG, captureOutput, lambdaContext, request, type Event } from '../support/http-door.ts';
 
 const CANARY = 'CANARY-0123456789abcdef0123456789abcdef';
 const PAYLOAD = Buffer.from(CANARY).toString('base64');
@@ -55,7 +55,8 @@ async function coldFunction(endpoint = dynamoDb.endpoint): Promise<(event: Event
   const handler = httpDoor({
     keyfold: new SessionFactory({ service: 'svc', product: 'prod', kms: spied, metastore, events }),
     telemetry,
-    config: { auth: { kind: 'iam' }, plaintextLimitBytes: 10_000, deadlineMarginMs: 500 },
+    auth: { kind: 'iam' },
+    config: { ...DOOR_CONFIG, plaintextLimitBytes: 10_000 },
     health: () => ({ kms: real.regionStates(), metastore: metastore.state }),
     now: Date.now,
   });

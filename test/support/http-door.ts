@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { APIGatewayProxyEventV2, Context } from 'aws-lambda';
 import { vi } from 'vitest';
-import type { HttpConfig } from '../../src/config/app-config.ts';
+import type { AuthConfig, DoorConfig } from '../../src/config/app-config.ts';
 import { httpDoor } from '../../src/doors/http.ts';
 import { createTelemetry } from '../../src/doors/telemetry.ts';
 import { FakeWorld } from './fakes.ts';
@@ -45,16 +45,25 @@ export function lambdaContext(remainingMs = 30_000): Context {
   } as unknown as Context;
 }
 
+/** What the doors allow by default. */
+export const DOOR_CONFIG: DoorConfig = {
+  serves: {},
+  plaintextLimitBytes: 1_048_576,
+  maxItems: 1000,
+  deadlineMarginMs: 500,
+};
+
 /** A door, ready to be sent events. */
 export function openDoor(
-  options: { world?: FakeWorld; config?: Partial<HttpConfig>; health?: () => unknown } = {},
+  options: { world?: FakeWorld; config?: Partial<DoorConfig>; auth?: AuthConfig; health?: () => unknown } = {},
 ): (event: Event, context?: Context) => Promise<Answer> {
   const world = options.world ?? new FakeWorld();
   const handler = httpDoor({
     keyfold: world.process(),
     now: world.clock.now,
     telemetry: createTelemetry('svc'),
-    config: { auth: { kind: 'iam' }, plaintextLimitBytes: 1_048_576, deadlineMarginMs: 500, ...options.config },
+    auth: options.auth ?? { kind: 'iam' },
+    config: { ...DOOR_CONFIG, ...options.config },
     health: options.health ?? (() => ({})),
   });
   return async (event, context = lambdaContext()) => {

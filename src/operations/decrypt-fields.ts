@@ -1,0 +1,64 @@
+import * as v from 'valibot';
+import { KeyfoldError } from '../envelope/errors.ts';
+import {
+  documentEntries,
+  fieldsEntry,
+  limitValues,
+  readDocument,
+  writeDocument,
+  type JsonDocument,
+} from './document.ts';
+import { selectValues, withDescendants } from './field-paths.ts';
+import type { JsonValue } from './json-text.ts';
+import { limitPlaintext, parseInput, type Operation } from './operation.ts';
+import { payloadBytes } from './record.ts';
+import { openField, readSealedField, sealedTextOf } from './sealed-field.ts';
+
+const input = v.strictObject({
+  ...documentEntries,
+  fields: v.optional(fieldsEntry),
+  all: v.optional(v.literal(true)),
+  allowMissing: v.optional(v.boolean(), false),
+});
+
+/** Opens the compact records among a document's values, the selected ones or all, and puts what they hold in their places. */
+export const decryptFields: Operation = async (request, context) => {
+  const { documentText, fields, all, allowMissing } = parseInput(input, request.value);
+  if ((fields === undefined) === (all === undefined)) {
+    throw new KeyfoldError('InvalidRequest', 'The request has not just one of fields and all.');
+  }
+  const document = readDocument(request, documentText);
+  const claims = fields === undefined ? allClaims(document) : selectedClaims(document, fields, allowMissing);
+  limitValues(
+    claims.map(([value]) => value),
+    context,
+  );
+  const sealed = claims.map(([value, text]) => [value, readSealedField(text)] as const);
+  limitPlaintext(
+    sealed.reduce((sum, [, { record }]) => sum + payloadBytes(record), 0),
+    context,
+  );
+  const opened = await Promise.all(
+    sealed.map(async ([value, compact]) => [value, await openField(compact, context)] as const),
+  );
+  return writeDocument(document, opened, context);
+};
+
+type Claim = readonly [value: JsonValue, compact: string];
+
+function allClaims({ text, root }: JsonDocument): Claim[] {
+  const claims: Claim[] = [];
+  for (const value of withDescendants([root])) {
+    const compact = sealedTextOf(text, value);
+    if (compact !== undefined) claims.push([value, compact]);
+  }
+  return claims.toSorted(([a], [b]) => a.start - b.start);
+}
+
+function selectedClaims({ text, root }: JsonDocument, fields: readonly string[], allowMissing: boolean): Claim[] {
+  return selectValues(root, fields, { allowMissing }).map((value) => {
+    const compact = sealedTextOf(text, value);
+    if (compact !== undefined) return [value, compact];
+    throw new KeyfoldError('InvalidRequest', 'The fields select a value that is no compact record.');
+  });
+}

@@ -1,0 +1,82 @@
+import * as v from 'valibot';
+import { KeyfoldError } from '../envelope/errors.ts';
+import { locateValues, type JsonValue } from './json-text.ts';
+import type { OperationContext, OperationRequest } from './operation.ts';
+
+/** A JSON document of a request, as it was written. */
+export interface JsonDocument {
+  readonly text: string;
+  readonly root: JsonValue;
+  /** Whether it came as text, and so goes back as text. */
+  readonly asText: boolean;
+}
+
+/** A value of a document, and the JSON text to be put in its place. */
+export type Replacement = readonly [value: JsonValue, text: string];
+
+const MOST_PATHS = 100;
+
+/** The members of a request with which a document comes. */
+export const documentEntries = { document: v.optional(v.unknown()), documentText: v.optional(v.string()) };
+
+/** The member of a request that says which values are meant. */
+export const fieldsEntry = v.pipe(v.array(v.string()), v.minLength(1), v.maxLength(MOST_PATHS));
+
+/**
+ * The document of a request: its `document`, or the JSON text in its `documentText`.
+ * @throws KeyfoldError `InvalidRequest` where there is not just one, or it is none
+ */
+export function readDocument(request: OperationRequest, documentText: string | undefined): JsonDocument {
+  const body = documentText === undefined ? wellFormed(request.text()) : '';
+  const root = documentText === undefined ? locateValues(body).members?.get('document') : undefined;
+  if (documentText === undefined) {
+    if (root === undefined) throw new KeyfoldError('InvalidRequest', 'The request has no document.');
+    return { text: body, root, asText: false };
+  }
+  if (Object.hasOwn(request.value as object, 'document')) {
+    throw new KeyfoldError('InvalidRequest', 'The request has both a document and a documentText.');
+  }
+  mustBeJson(documentText);
+  return { text: wellFormed(documentText), root: locateValues(documentText), asText: true };
+}
+
+/**
+ * The answer with a document some of whose values are replaced, in the document's order, as JSON text.
+ * @throws KeyfoldError `PayloadTooLarge`
+ */
+export function writeDocument(
+  { text, root, asText }: JsonDocument,
+  replacements: readonly Replacement[],
+  { answerFits }: OperationContext,
+): string {
+  const parts: string[] = [];
+  let at = root.start;
+  for (const [value, replacement] of replacements) {
+    parts.push(text.slice(at, value.start), replacement);
+    at = value.end;
+  }
+  const written = parts.join('') + text.slice(at, root.end);
+  const answer = asText ? `{"documentText":${JSON.stringify(written)}}` : `{"document":${written}}`;
+  if (answerFits(answer)) return answer;
+  throw new KeyfoldError('PayloadTooLarge', 'The answer would be larger than this door lets out.');
+}
+
+/** @throws KeyfoldError `InvalidRequest` */
+export function limitValues(values: readonly JsonValue[], { maxItems }: OperationContext): void {
+  if (values.length <= maxItems) return;
+  throw new KeyfoldError('InvalidRequest', `The request means more than ${maxItems} values of the document.`);
+}
+
+function mustBeJson(text: string): void {
+  try {
+    JSON.parse(text);
+  } catch {
+    throw new KeyfoldError('InvalidRequest', "The request's documentText is not JSON.");
+  }
+}
+
+/** Half of a surrogate pair has no UTF-8: sealing would put another character in its place. */
+function wellFormed(text: string): string {
+  if (text.isWellFormed()) return text;
+  throw new KeyfoldError('InvalidRequest', 'The document is not well-formed Unicode.');
+}

@@ -1,0 +1,74 @@
+import * as v from 'valibot';
+import { compactLength, encodeCompactRecord } from '../envelope/compact-record.ts';
+import { KeyfoldError } from '../envelope/errors.ts';
+import {
+  documentEntries,
+  fieldsEntry,
+  limitValues,
+  readDocument,
+  writeDocument,
+  type JsonDocument,
+  type Replacement,
+} from './document.ts';
+import { selectValues } from './field-paths.ts';
+import type { JsonValue } from './json-text.ts';
+import { limitPlaintext, parseInput, type Operation, type OperationContext } from './operation.ts';
+import { openField, readSealedField, sealedTextOf } from './sealed-field.ts';
+
+const input = v.strictObject({
+  ...documentEntries,
+  fields: fieldsEntry,
+  allowMissing: v.optional(v.boolean(), false),
+  skipSealed: v.optional(v.boolean(), false),
+});
+
+/** Seals the selected values of a document, each as its JSON text, and puts compact records in their places. */
+export const encryptFields: Operation = async (request, context) => {
+  const { documentText, fields, allowMissing, skipSealed } = parseInput(input, request.value);
+  const document = readDocument(request, documentText);
+  const selected = selectValues(document.root, fields, { allowMissing });
+  limitValues(selected, context);
+  const texts = selected.map((value) => Buffer.from(document.text.slice(value.start, value.end)));
+  limitPlaintext(
+    texts.reduce((sum, { length }) => sum + length, 0),
+    context,
+  );
+  const idBytes = Buffer.byteLength(context.session.keyId);
+  const asLong = texts.map(({ length }) => `"${'-'.repeat(compactLength('json', idBytes, length))}"`);
+  // Tried for its size before any key is touched: sealed, a byte is some 180 characters.
+  writeDocument(document, pairs(selected, asLong), context);
+
+  const sealed = await Promise.all(
+    selected.map(async (value, i) =>
+      skipSealed && (await isSealed(document, value, context)) ? undefined : seal(texts[i] ?? Buffer.alloc(0), context),
+    ),
+  );
+  return writeDocument(document, pairs(selected, sealed), context);
+};
+
+async function seal(text: Buffer, { session, limits }: OperationContext): Promise<string> {
+  const compact = encodeCompactRecord(await session.encrypt(text, limits), 'json');
+  if (compact !== undefined) return `"${compact}"`;
+  throw new Error('a new record has no compact form');
+}
+
+/** Whether a value is a record that opens: one that merely looks like it is sealed like any other. */
+async function isSealed({ text }: JsonDocument, value: JsonValue, context: OperationContext): Promise<boolean> {
+  const compact = sealedTextOf(text, value);
+  if (compact === undefined) return false;
+  try {
+    await openField(readSealedField(compact), context);
+    return true;
+  } catch (error) {
+    if (error instanceof KeyfoldError && error.code === 'RecordUnreadable') return false;
+    throw error;
+  }
+}
+
+/** Values and what takes their places; one without anything to take it stays. */
+function pairs(values: readonly JsonValue[], texts: readonly (string | undefined)[]): Replacement[] {
+  return values.flatMap((value, i) => {
+    const text = texts[i];
+    return text === undefined ? [] : [[value, text] as const];
+  });
+}

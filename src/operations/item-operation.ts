@@ -1,0 +1,67 @@
+import * as v from 'valibot';
+import { KeyfoldError } from '../envelope/errors.ts';
+import { limitPlaintext, parseInput, type Operation, type OperationContext } from './operation.ts';
+
+/** An operation on one item, which is offered by itself and in batches. */
+export interface ItemOperation<Item> {
+  /** @throws KeyfoldError `InvalidRequest`; touches no key */
+  parse(input: unknown): Item;
+  /** How many bytes of plaintext the item is. */
+  sizeBytes(item: Item): number;
+  /** @returns the answer as JSON text */
+  run(item: Item, context: OperationContext): Promise<string>;
+}
+
+/** The operation on an item by itself. */
+export function single<Item>(operation: ItemOperation<Item>): Operation {
+  return ({ value }, context) => {
+    const item = operation.parse(value);
+    limitPlaintext(operation.sizeBytes(item), context);
+    return operation.run(item, context);
+  };
+}
+
+const batchInput = v.strictObject({ items: v.array(v.unknown()) });
+
+/**
+ * The operation on many items. Answers are in the items' order; one that fails has its error in its place and does not keep
+ * the others from theirs. All run at once: those that need the same key share one load of it.
+ */
+export function batch<Item>(operation: ItemOperation<Item>): Operation {
+  return async ({ value }, context) => {
+    const { items } = parseInput(batchInput, value);
+    if (items.length > context.maxItems) {
+      throw new KeyfoldError('InvalidRequest', `The request holds more than ${context.maxItems} items.`);
+    }
+    const parsed = items.map((item) => orFailure(() => operation.parse(item)));
+    const sizes = parsed.map((item) => (item instanceof KeyfoldError ? 0 : operation.sizeBytes(item)));
+    limitPlaintext(
+      sizes.reduce((sum, size) => sum + size, 0),
+      context,
+    );
+    const failures: KeyfoldError[] = [];
+    const results = await Promise.all(
+      parsed.map(async (item) => {
+        try {
+          if (item instanceof KeyfoldError) throw item;
+          return await operation.run(item, context);
+        } catch (error) {
+          if (!(error instanceof KeyfoldError)) throw error;
+          failures.push(error);
+          return JSON.stringify({ error: { code: error.code, detail: error.message } });
+        }
+      }),
+    );
+    if (failures.length > 0) context.itemsFailed(failures);
+    return `{"results":[${results.join(',')}]}`;
+  };
+}
+
+function orFailure<T>(work: () => T): T | KeyfoldError {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof KeyfoldError) return error;
+    throw error;
+  }
+}

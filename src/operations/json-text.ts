@@ -1,0 +1,113 @@
+import { KeyfoldError } from '../envelope/errors.ts';
+
+/** A value in a JSON text: where it stands, and what it holds. */
+export interface JsonValue {
+  /** Of its first character. */
+  readonly start: number;
+  /** Behind its last character. */
+  end: number;
+  /** An object's members by name; undefined for what is no object. */
+  readonly members?: Map<string, JsonValue>;
+  /** An array's values; undefined for what is no array. */
+  readonly items?: JsonValue[];
+}
+
+/** Deeper than people nest; a body that is all brackets is not for them. */
+const DEEPEST = 100;
+const MOST_VALUES = 100_000;
+/** Up to the end of a number or a literal. */
+const REST_OF_WORD = /[^\s,\]}]*/y;
+
+/**
+ * Finds where each value of a JSON text stands, so that one can be replaced and all else stays as it was written: digits,
+ * order, white space.
+ * @param text one that `JSON.parse` has taken: its syntax is not checked again
+ * @throws KeyfoldError `InvalidRequest` where an object has two members of one name, or there is too much
+ */
+export function locateValues(text: string): JsonValue {
+  const open: JsonValue[] = [];
+  let root: JsonValue | undefined;
+  let name: string | undefined;
+  let values = 0;
+
+  const place = (value: JsonValue): void => {
+    values += 1;
+    if (values > MOST_VALUES) throw invalid(`holds more than ${MOST_VALUES} values`);
+    const parent = open.at(-1);
+    root ??= value;
+    parent?.items?.push(value);
+    if (name !== undefined) parent?.members?.set(name, value);
+    name = undefined;
+  };
+
+  for (let at = 0; at < text.length;) {
+    const start = at;
+    const character = text.charAt(at);
+    switch (character) {
+      case '{':
+      case '[': {
+        const value = { start, end: start, ...(character === '{' ? { members: new Map() } : { items: [] }) };
+        place(value);
+        open.push(value);
+        if (open.length > DEEPEST) throw invalid(`is nested deeper than ${DEEPEST}`);
+        at += 1;
+        break;
+      }
+      case '}':
+      case ']': {
+        at += 1;
+        const value = open.pop();
+        if (value !== undefined) value.end = at;
+        break;
+      }
+      case '"': {
+        at = endOfString(text, start);
+        const members = open.at(-1)?.members;
+        if (members === undefined || name !== undefined) {
+          place({ start, end: at });
+          break;
+        }
+        name = stringAt(text, { start, end: at });
+        if (members.has(name)) throw invalid('holds an object with two members of one name');
+        break;
+      }
+      case ' ':
+      case '\t':
+      case '\n':
+      case '\r':
+      case ',':
+      case ':':
+        at += 1;
+        break;
+      default:
+        REST_OF_WORD.lastIndex = start;
+        REST_OF_WORD.test(text);
+        at = REST_OF_WORD.lastIndex;
+        place({ start, end: at });
+    }
+  }
+  if (root === undefined) throw new Error('a text that JSON.parse has not taken');
+  return root;
+}
+
+/** The string that stands there; undefined where the value is none. */
+export function stringOf(text: string, value: JsonValue): string | undefined {
+  return text[value.start] === '"' ? stringAt(text, value) : undefined;
+}
+
+function stringAt(text: string, { start, end }: { readonly start: number; readonly end: number }): string {
+  return JSON.parse(text.slice(start, end)) as string;
+}
+
+/** Behind the quotation mark that ends the string: the first one before which the backslashes are even in number. */
+function endOfString(text: string, start: number): number {
+  for (let at = text.indexOf('"', start + 1); ; at = text.indexOf('"', at + 1)) {
+    let backslashes = 0;
+    while (text[at - 1 - backslashes] === '\\') backslashes += 1;
+    if (backslashes % 2 === 0) return at + 1;
+  }
+}
+
+function invalid(what: string): KeyfoldError {
+  return new KeyfoldError('InvalidRequest', `The request ${what}.`);
+}
