@@ -1,0 +1,42 @@
+import type { KeyfoldError, SessionFactory } from '../../src/index.ts';
+import type { OperationName } from '../../src/operations/operation-name.ts';
+import type { OperationContext } from '../../src/operations/operation.ts';
+import { OPERATIONS } from '../../src/operations/operations.ts';
+import { FakeWorld } from './fakes.ts';
+
+/** What a test looks at of an operation's answer. */
+export type Answer = Record<string, unknown>;
+
+/** Operations on a process's keys, without a door. */
+export interface Operator {
+  /** Asks with a body, as a value or as its very text; the answer is JSON text. */
+  readonly ask: (operation: OperationName, body: unknown, partition?: string) => Promise<string>;
+  /** As {@link ask}, the answer parsed. */
+  readonly answer: (operation: OperationName, body: unknown, partition?: string) => Promise<Answer>;
+  /** What items of batches have failed with. */
+  readonly itemFailures: KeyfoldError[];
+}
+
+/** @param limits what differs from a door's defaults */
+export function operate(
+  process: SessionFactory = new FakeWorld().process(),
+  limits: Partial<OperationContext> = {},
+): Operator {
+  const itemFailures: KeyfoldError[] = [];
+  const ask = (operation: OperationName, body: unknown, partition = 'tenant-1'): Promise<string> => {
+    const text = typeof body === 'string' ? body : JSON.stringify(body);
+    return OPERATIONS[operation](
+      { value: JSON.parse(text), text: () => text },
+      {
+        session: process.session(partition),
+        limits: {},
+        plaintextLimitBytes: 1_048_576,
+        maxItems: 1000,
+        answerFits: () => true,
+        itemsFailed: (errors) => void itemFailures.push(...errors),
+        ...limits,
+      },
+    );
+  };
+  return { ask, answer: async (...asked) => JSON.parse(await ask(...asked)) as Answer, itemFailures };
+}
