@@ -61,7 +61,7 @@ export class IntermediateKeys {
         );
         if (record !== undefined) {
           this.#standing(record);
-          return this.#cache.get(meta.id, meta.created) ?? this.#openForReading(record, shared);
+          return this.#cache.get(meta.id, meta.created) ?? this.#openForReading(record, shared, stale);
         }
         this.#absent.add(meta);
       }
@@ -83,7 +83,7 @@ export class IntermediateKeys {
     const find = async (shared: Deadline): Promise<EnvelopeKey> => {
       let record = await this.#grace.ask(stale, shared, (d) => this.#world.metastore.loadLatest(id, d));
       for (let attempt = 0; attempt < CREATE_ATTEMPTS; attempt += 1) {
-        const key = record && (await this.#usable(record, shared));
+        const key = record && (await this.#usable(record, shared, stale));
         if (key !== undefined) {
           this.#cache.putLatest(key);
           return key;
@@ -127,10 +127,10 @@ export class IntermediateKeys {
   }
 
   /** The key of a record just read, if it and its System Key may still seal. */
-  async #usable(record: EnvelopeKeyRecord, deadline: Deadline): Promise<EnvelopeKey | undefined> {
+  async #usable(record: EnvelopeKeyRecord, deadline: Deadline, held: Held): Promise<EnvelopeKey | undefined> {
     const { policy, now } = this.#world;
     if (isRetired(policy, this.#standing(record), now())) return undefined;
-    const parent = await this.#systemKeys.loadUsable(this.#parentOf(record), deadline);
+    const parent = await this.#systemKeys.loadUsable(this.#parentOf(record), deadline, held);
     if (parent === undefined) return undefined;
     const cached = this.#cache.get(record.id, record.created);
     if (cached === undefined) return this.#open(record, parent);
@@ -167,9 +167,9 @@ export class IntermediateKeys {
     return key;
   }
 
-  async #openForReading(record: EnvelopeKeyRecord, deadline: Deadline): Promise<EnvelopeKey> {
+  async #openForReading(record: EnvelopeKeyRecord, deadline: Deadline, held: Held): Promise<EnvelopeKey> {
     const parentMeta = this.#parentOf(record);
-    const parent = await this.#systemKeys.load(parentMeta, deadline);
+    const parent = await this.#systemKeys.load(parentMeta, deadline, held);
     if (parent !== undefined) return this.#open(record, parent);
     // Rows are replicated in no order: a new key's row may be here before that of the System Key it was made under long ago.
     for (const meta of [parentMeta, record]) this.#throwIfOnItsWay(meta);

@@ -7,6 +7,7 @@ import { KeyCache } from './key-cache.ts';
 import { isExpired, isFresh, isRetired, refresh, retirementOf, standingOf, type KeyStanding } from './key-standing.ts';
 import type { Clock, Deadline, EnvelopeEvents, EnvelopeKeyRecord, KeyManagementService, Metastore } from './ports.ts';
 import { KEY_BYTES, randomKeyBytes } from './random.ts';
+import { StaleGrace, type Held } from './stale-grace.ts';
 
 /** What the keys of one service need of the world. */
 export interface KeyWorld {
@@ -27,6 +28,7 @@ export class SystemKeys {
   readonly #cache: KeyCache;
   /** What is known of each key, which outlives its plaintext: the Intermediate Keys under it share it. */
   readonly #standings = new Map<string, KeyStanding>();
+  readonly #grace: StaleGrace;
   readonly #reads: Flights<EnvelopeKeyRecord | undefined>;
   readonly #unwraps: Flights<EnvelopeKey>;
   readonly #latest: Flights<EnvelopeKey>;
@@ -44,33 +46,40 @@ export class SystemKeys {
       },
       now,
     );
+    this.#grace = new StaleGrace(world);
     this.#reads = new Flights(policy.flightTimeoutMs, now);
     this.#unwraps = new Flights(policy.flightTimeoutMs, now);
     this.#latest = new Flights(policy.flightTimeoutMs, now);
   }
 
-  /** The key of that very id and time, to open with, whatever its standing; undefined where its row is absent. */
-  async load(meta: KeyMeta, deadline: Deadline): Promise<EnvelopeKey | undefined> {
+  /**
+   * The key of that very id and time, to open with, whatever its standing; undefined where its row is absent.
+   * @param held what may serve if the metastore stalls
+   */
+  async load(meta: KeyMeta, deadline: Deadline, held: Held): Promise<EnvelopeKey | undefined> {
     const cached = this.#used(this.#cache.get(meta.id, meta.created));
     if (cached !== undefined) return cached;
-    const record = await this.#read(meta, deadline);
+    const record = await this.#read(meta, deadline, held);
     return record && this.#unwrap(record, deadline);
   }
 
-  /** The key of that very id and time, if it may still seal; undefined where it is retired or its row is absent. */
-  async loadUsable(meta: KeyMeta, deadline: Deadline): Promise<EnvelopeKey | undefined> {
+  /**
+   * The key of that very id and time, if it may still seal; undefined where it is retired or its row is absent.
+   * @param held what may serve if the metastore stalls
+   */
+  async loadUsable(meta: KeyMeta, deadline: Deadline, held: Held): Promise<EnvelopeKey | undefined> {
     const { policy, now } = this.#world;
     const known = this.#standings.get(nameOf(meta));
     if (isExpired(policy, meta.created, now()) || known?.revoked === true) return undefined;
     const cached = this.#used(this.#ifMaySeal(this.#cache.get(meta.id, meta.created)));
-    const key = cached ?? (await this.#readUsable(meta, deadline));
+    const key = cached ?? (await this.#readUsable(meta, deadline, held));
     // One that may seal serves new Intermediate Keys as well as the very latest would, and costs no look for that.
     if (key !== undefined) this.#cache.putLatest(key);
     return key;
   }
 
-  async #readUsable(meta: KeyMeta, deadline: Deadline): Promise<EnvelopeKey | undefined> {
-    const record = await this.#read(meta, deadline);
+  async #readUsable(meta: KeyMeta, deadline: Deadline, held: Held): Promise<EnvelopeKey | undefined> {
+    const record = await this.#read(meta, deadline, held);
     return record && this.#usable(record, deadline);
   }
 
@@ -164,10 +173,10 @@ export class SystemKeys {
     return standing;
   }
 
-  #read(meta: KeyMeta, deadline: Deadline): Promise<EnvelopeKeyRecord | undefined> {
-    return this.#reads.join(nameOf(meta), deadline, (shared) =>
-      this.#world.metastore.load(meta.id, meta.created, shared),
-    );
+  #read(meta: KeyMeta, deadline: Deadline, held: Held): Promise<EnvelopeKeyRecord | undefined> {
+    const load = (shared: Deadline): Promise<EnvelopeKeyRecord | undefined> =>
+      this.#world.metastore.load(meta.id, meta.created, shared);
+    return this.#grace.ask(held, deadline, (patient) => this.#reads.join(nameOf(meta), patient, load));
   }
 
   #unwrap(record: EnvelopeKeyRecord, deadline: Deadline): Promise<EnvelopeKey> {

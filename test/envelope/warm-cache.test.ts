@@ -317,6 +317,20 @@ describe('while the metastore is down, a warm process', () => {
     expect((await sealed).key.parent).toEqual(record.key.parent);
   });
 
+  it("waits no longer where only the System Key's row stalls", async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    world.clock.advance(60 * MINUTE_MS);
+    world.metastore.interfere = (call) => (call.endsWith('SK') ? new Promise(() => {}) : undefined);
+    const deadlineAtMs = world.clock.now() + 5000;
+    const sealed = session.encrypt(PAYLOAD, { deadlineAtMs });
+    const opened = session.decrypt(record, { deadlineAtMs });
+    const both = Promise.allSettled([sealed, opened]);
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(stale).toHaveLength(2);
+    await vi.advanceTimersByTimeAsync(5000);
+    expect(await both).toMatchObject([{ status: 'fulfilled' }, { status: 'fulfilled', value: PAYLOAD }]);
+  });
+
   it('waits no longer than half of the time that its caller has', async () => {
     world.clock.advance(60 * MINUTE_MS);
     world.metastore.interfere = () => new Promise(() => {});
