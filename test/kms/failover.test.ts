@@ -261,6 +261,13 @@ describe('at the deadline', () => {
     expect(regions.takeAsked()).toBe('west');
   });
 
+  it.for(LASTING)('a region that is %s is not all that is told while another was not asked', async (faultClass) => {
+    const regions = new ScriptedRegions(['west', 'east']);
+    regions.answers = { west: [() => (regions.clock.advance(951), faultClass)] };
+    expect(await codeOf(regions.request(regions.deadlineIn(1000)))).toBe('DeadlineExceeded');
+    expect(regions.takeAsked()).toBe('west');
+  });
+
   it.for([
     ['unavailable', 50, 0.5],
     ['throttled', 128, 0],
