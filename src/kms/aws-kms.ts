@@ -2,7 +2,7 @@ import { createSecretKey } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { seal } from '../envelope/aead.ts';
 import { numberFaults, overDefaults } from '../envelope/defaults.ts';
-import { halfOf, withDeadline } from '../envelope/deadline.ts';
+import { deadlineExceeded, halfOf, withDeadline } from '../envelope/deadline.ts';
 import { invalidConfiguration, KeyfoldError } from '../envelope/errors.ts';
 import type { Deadline, KeyManagementService, Unwrapped } from '../envelope/ports.ts';
 import type { WrapRenewer, WrapReport } from '../envelope/system-key-maintenance.ts';
@@ -130,19 +130,32 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
   }
 
   /**
-   * Wraps a data key in every region but the one that made it, in all at once. Those that fail are left out, and asked more
-   * than one round only where more than one region must have wrapped it.
+   * Wraps a data key in every region but the one that made it, in all at once. Those that fail are left out. They are asked more
+   * than one round only where more than one region must have wrapped it, and only until so many have.
    */
   async #wrapInOthers(maker: KmsRegion, dataKey: Uint8Array, deadline: Deadline): Promise<RegionalKek[]> {
     const { minimumWrappedRegions, maxRounds } = this.#policy;
     const rounds = minimumWrappedRegions > 1 ? maxRounds : 1;
     const others = this.#regions.filter((region) => region !== maker);
     const { now } = this.#world;
+    const enough = new AbortController();
+    const tried = new Set<KmsRegion>();
+    let wrappedRegions = 1;
+    const wrap = async (region: KmsRegion, half: Deadline): Promise<Wrap> => {
+      try {
+        const wrapped = await region.encrypt(dataKey, half);
+        wrappedRegions += 1;
+        return wrapped;
+      } finally {
+        tried.add(region);
+        if (tried.size === others.length && wrappedRegions >= minimumWrappedRegions) enough.abort(deadlineExceeded());
+      }
+    };
     // A region that hangs must not take the answer of those that have wrapped it.
-    const limits = halfOf(deadline, now);
+    const limits = { ...halfOf(deadline, now), signal: AbortSignal.any([deadline.signal, enough.signal]) };
     const wrapIn = (region: KmsRegion): Promise<FirstAnswer<Wrap>> =>
       withDeadline(limits, now, (half) => {
-        const ask = (r: KmsRegion): Promise<Wrap> => r.encrypt(dataKey, half);
+        const ask = (r: KmsRegion): Promise<Wrap> => wrap(r, half);
         return this.#failover.firstAnswer([region], { action: 'Encrypt', deadline: half, ask }, rounds);
       }).catch((error: unknown) => {
         deadline.signal.throwIfAborted();
@@ -152,7 +165,6 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
     const outcomes = await Promise.all(others.map(wrapIn));
     const answered = outcomes.filter((outcome) => 'answer' in outcome);
     const faults = outcomes.flatMap((outcome) => ('faults' in outcome ? outcome.faults : []));
-    const wrappedRegions = answered.length + 1;
     if (wrappedRegions < minimumWrappedRegions) {
       const said = `${wrappedRegions} KMS regions wrapped a new key, and ${minimumWrappedRegions} must`;
       throw regionsFailed(faults, said);

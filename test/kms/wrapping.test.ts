@@ -59,7 +59,10 @@ function open(failover: AwsKmsOptions['failover'] = {}): AwsKms {
     failedOver: (region: string) => told.push(`failed over to ${region}`),
     wrapMissing: (region: string) => told.push(`no wrap in ${region}`),
   };
-  const sleep = async (ms: number): Promise<void> => clock.advance(ms);
+  const sleep = async (ms: number, signal: AbortSignal): Promise<void> => {
+    signal.throwIfAborted();
+    clock.advance(ms);
+  };
   const world = { now: clock.now, random: () => 0.5, sleep, connect };
   return new AwsKms({ keys, preferredRegion: WEST, failover: { maxRounds: 3, ...failover }, events }, world);
 }
@@ -129,6 +132,28 @@ describe('where more than one region must have wrapped it', () => {
     expect(await wrappedIn(open({ minimumWrappedRegions: 2 }))).toEqual([WEST, EAST]);
     expect(asked.filter((call) => call === `Encrypt ${EAST}`)).toHaveLength(3);
     expect(asked.filter((call) => call === `Encrypt ${EU}`)).toHaveLength(1);
+  });
+
+  it('asks none again when enough have wrapped it', async () => {
+    faults = { [EAST]: ['unavailable', 'always'] };
+    const beganAtMs = clock.now();
+    expect(await wrappedIn(open({ minimumWrappedRegions: 2 }))).toEqual([WEST, EU]);
+    expect(asked.filter((call) => call === `Encrypt ${EAST}`)).toHaveLength(1);
+    expect(clock.now()).toBe(beganAtMs);
+    expect(told).toEqual([`no wrap in ${EAST}`]);
+  });
+
+  it('asks again until enough have, and no longer', async () => {
+    faults = { [EAST]: ['unavailable', 'always'], [EU]: ['unavailable', 'unavailable'] };
+    expect(await wrappedIn(open({ minimumWrappedRegions: 2, maxRounds: 8 }))).toEqual([WEST, EU]);
+    expect(asked.filter((call) => call === `Encrypt ${EAST}`).length).toBeLessThanOrEqual(3);
+    expect(told).toEqual([`no wrap in ${EAST}`]);
+  });
+
+  it('asks again until all have that must', async () => {
+    faults = { [EAST]: ['unavailable', 'throttled'], [EU]: ['throttled', 'unavailable'] };
+    expect((await wrappedIn(open({ minimumWrappedRegions: 3, maxRounds: 8 }))).toSorted()).toEqual(REGIONS.toSorted());
+    expect(told).toEqual([]);
   });
 
   it('makes no key that too few have wrapped, and says what each of the others said', async () => {
