@@ -58,6 +58,8 @@ export class RegionalKms implements KmsRegion {
       const command = new GenerateDataKeyCommand({ KeyId: this.keyArn, KeySpec: 'AES_256' });
       const { Plaintext, CiphertextBlob, KeyId } = await this.#client.send(command, { abortSignal });
       return zeroedOnThrow(Plaintext, (plaintext) => {
+        // Nobody would zero what comes when nobody waits any more.
+        abortSignal.throwIfAborted();
         if (plaintext.length !== KEY_BYTES) throw this.#incomplete('GenerateDataKey');
         const arn = this.#keyUsed('GenerateDataKey', this.keyArn, KeyId);
         return { plaintext, wrapped: this.#present('GenerateDataKey', CiphertextBlob), arn };
@@ -81,6 +83,7 @@ export class RegionalKms implements KmsRegion {
       const command = new DecryptCommand({ CiphertextBlob: wrapped, ...(keyId === undefined ? {} : { KeyId: keyId }) });
       const { Plaintext, KeyId } = await this.#client.send(command, { abortSignal });
       return zeroedOnThrow(Plaintext, (plaintext) => {
+        abortSignal.throwIfAborted();
         this.#keyUsed('Decrypt', keyId, KeyId);
         return plaintext;
       });

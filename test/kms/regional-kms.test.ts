@@ -1,6 +1,7 @@
 /** What no honest KMS answers: the checks of which key was used, and of answers that lack something. */
 import { createServer, type Server } from 'node:http';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { KMSClient } from '@aws-sdk/client-kms';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { close, listen } from '../../local/listen.ts';
 import { RegionalKms } from '../../src/kms/regional-kms.ts';
 import { errorOf, noDeadline } from '../support/fakes.ts';
@@ -65,4 +66,23 @@ it.for([
     faultClass: 'unavailable',
     errorName: 'IncompleteAnswer',
   });
+});
+
+it.for(['GenerateDataKey', 'Decrypt'] as const)('a plaintext that %s brings too late is zeroed', async (action) => {
+  const Plaintext = Buffer.alloc(32, 7);
+  const late = Promise.withResolvers<object>();
+  const send = vi.spyOn(KMSClient.prototype, 'send').mockReturnValue(late.promise as never);
+  const controller = new AbortController();
+  const deadline = { ...noDeadline(), signal: controller.signal };
+  const region = connect(OURS);
+  const reason = new Error('time is up');
+  const asked =
+    action === 'Decrypt' ? region.decrypt(Buffer.from('abc'), OURS, deadline) : region.generateDataKey(deadline);
+  const failed = errorOf(asked);
+  controller.abort(reason);
+  late.resolve({ ...WHOLE, CiphertextBlob: Buffer.from('abc'), Plaintext });
+  expect(await failed).toBe(reason);
+  await new Promise(setImmediate);
+  expect(Plaintext).toEqual(Buffer.alloc(32));
+  send.mockRestore();
 });
