@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { AuthConfig } from '../../src/config/app-config.ts';
+import type { AuthConfig, DoorConfig } from '../../src/config/app-config.ts';
+import { OPERATION_NAMES } from '../../src/operations/operation-name.ts';
 import { FakeWorld } from '../support/fakes.ts';
 import { captureOutput, openDoor, request, sampleEvent } from '../support/http-door.ts';
 
@@ -23,12 +24,13 @@ async function attempt(
   authorizer: unknown,
   partition = 'tenant-1',
   operation = 'encrypt',
+  config: Partial<DoorConfig> = {},
 ): Promise<string> {
   const world = new FakeWorld();
   const event = request(operation, { plaintext: 'aGVsbG8=' }, partition);
   if (authorizer === undefined) delete event.requestContext.authorizer;
   else event.requestContext.authorizer = authorizer;
-  const { status } = await openDoor({ world, auth })(event);
+  const { status } = await openDoor({ world, auth, config })(event);
   return `${status}${world.log.take().length === 0 ? '' : ', keys touched'}`;
 }
 
@@ -95,6 +97,36 @@ describe('a token grants', () => {
     ['no operation that it lacks', {}, 'tenant-1', 'rewrap', '403'],
   ] as const)('%s', async ([, change, partition, operation, outcome]) => {
     expect(await attempt(JWT, claims(change), partition, operation)).toBe(outcome);
+  });
+});
+
+describe('a scope is for an operation, however many at once:', () => {
+  const scopes = ['keyfold/encrypt', 'keyfold/decrypt', 'keyfold/rewrap'];
+  it.for(OPERATION_NAMES)('%s', async (operation) => {
+    const passed: string[] = [];
+    for (const scope of scopes) {
+      if ((await attempt(JWT, claims({ scope }), 'tenant-1', operation)) !== '403') passed.push(scope);
+    }
+    expect(passed).toEqual([`keyfold/${operation.split('-')[0]}`]);
+  });
+});
+
+describe('what a function serves is limited, whoever asks:', () => {
+  const serves = { operations: ['encrypt', 'encrypt-fields'], partitions: ['tenant-1', 'team-*'] } as const;
+  it.for([
+    ['an operation and a partition that it serves', 'encrypt', 'tenant-1', '200, keys touched'],
+    ['a partition by its prefix', 'encrypt', 'team-7', '200, keys touched'],
+    ['another partition', 'encrypt', 'tenant-2', '403'],
+    ['a longer partition', 'encrypt', 'tenant-11', '403'],
+    ['another operation', 'decrypt', 'tenant-1', '403'],
+    ['many of an operation', 'encrypt-batch', 'tenant-1', '403'],
+  ] as const)('%s', async ([, operation, partition, outcome]) => {
+    for (const [auth, authorizer] of [
+      [IAM, iam],
+      [JWT, claims({ tenants: '*', scope: 'keyfold/encrypt keyfold/decrypt' })],
+    ] as const) {
+      expect(await attempt(auth, authorizer, partition, operation, { serves })).toBe(outcome);
+    }
   });
 });
 

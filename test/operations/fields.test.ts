@@ -161,24 +161,24 @@ describe('encrypt-fields', () => {
 });
 
 describe('decrypt-fields', () => {
-  const document = '{"a": 12345678901234567890, "b": {"c": [1.0, -0, "\\u00e9"]}, "d": null}';
+  const TEXT = '{"a": 12345678901234567890, "b": {"c": [1.0, -0, "\\u00e9"]}, "d": null}';
 
   async function sealed(): Promise<{ ask: ReturnType<typeof operate>['ask']; text: string }> {
     const { ask } = operate();
-    const answer = await ask('encrypt-fields', `{"document":${document},"fields":["$.a","$.b.c"]}`);
+    const answer = await ask('encrypt-fields', `{"document":${TEXT},"fields":["$.a","$.b.c"]}`);
     return { ask, text: answer.slice(1, -1) };
   }
 
   it('puts values back as they were written', async () => {
     const { ask, text } = await sealed();
-    expect(await ask('decrypt-fields', `{${text},"fields":["$.b.c","$.a"]}`)).toBe(`{"document":${document}}`);
-    expect(await ask('decrypt-fields', `{${text},"all":true}`)).toBe(`{"document":${document}}`);
+    expect(await ask('decrypt-fields', `{${text},"fields":["$.b.c","$.a"]}`)).toBe(`{"document":${TEXT}}`);
+    expect(await ask('decrypt-fields', `{${text},"all":true}`)).toBe(`{"document":${TEXT}}`);
   });
 
   it('opens just the fields that it is told', async () => {
     const { ask, text } = await sealed();
     const opened = await ask('decrypt-fields', `{${text},"fields":["$.a"]}`);
-    expect(opened.replaceAll(SEALED, '***')).toBe(`{"document":${document.replace('[1.0, -0, "\\u00e9"]', '***')}}`);
+    expect(opened.replaceAll(SEALED, '***')).toBe(`{"document":${TEXT.replace('[1.0, -0, "\\u00e9"]', '***')}}`);
   });
 
   it('opens a record of bytes as their base64', async () => {

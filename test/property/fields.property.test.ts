@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { query as peer } from 'json-p3';
 import { describe, expect, it } from 'vitest';
 import { decodeCompactRecord, encodeCompactRecord } from '../../src/envelope/compact-record.ts';
-import { decodeDataRowRecord, encodeDataRowRecord, type DataRowRecord } from '../../src/index.ts';
+import { decodeDataRowRecord, encodeDataRowRecord, KeyfoldError, type DataRowRecord } from '../../src/index.ts';
 import { selectValues } from '../../src/operations/field-paths.ts';
 import { locateValues, type JsonValue } from '../../src/operations/json-text.ts';
 import { memoryService } from '../support/fakes.ts';
@@ -95,23 +95,38 @@ function placesOf(value: JsonValue, steps: readonly (string | number)[] = []): [
   return [[JSON.stringify(steps), value], ...children.flatMap(([step, child]) => placesOf(child, [...steps, step]))];
 }
 
+/** What work gives, or a promise of it; undefined where it is refused as `InvalidRequest`. */
+function unlessRefused<T>(work: () => T): T | undefined {
+  try {
+    const done = work();
+    return done instanceof Promise ? (done.catch(refused) as T) : done;
+  } catch (error) {
+    return refused(error);
+  }
+}
+
+function refused(error: unknown): undefined {
+  if (error instanceof KeyfoldError && error.code === 'InvalidRequest') return undefined;
+  throw error;
+}
+
+/** Whether one of some places is inside another. */
+function isNested(places: readonly (readonly (string | number)[])[]): boolean {
+  return places.some((a) => places.some((b) => a.length < b.length && a.every((step, i) => step === b[i])));
+}
+
 describe('the fields of any document', () => {
   it('are selected as another implementation of JSONPath selects them', () => {
     fc.assert(
       fc.property(jsonText, path, (text, query) => {
         const root = locateValues(text);
         const places = new Map(placesOf(root).map(([steps, value]) => [value, steps]));
-        const expected = new Set(peer(query, JSON.parse(text)).nodes.map(({ location }) => JSON.stringify(location)));
-        let selected: JsonValue[];
-        try {
-          selected = selectValues(root, [query], { allowMissing: true });
-        } catch {
-          // One selected value is inside another.
-          const steps = [...expected].map((one) => JSON.parse(one) as unknown[]);
-          expect(steps.some((a) => steps.some((b) => a.length < b.length && a.every((s, i) => s === b[i])))).toBe(true);
-          return;
-        }
-        expect(new Set(selected.map((value) => places.get(value)))).toEqual(expected);
+        const expected = peer(query, JSON.parse(text)).nodes.map(({ location }) => location);
+        const selected = unlessRefused(() => selectValues(root, [query], { allowMissing: true }));
+        const steps = new Set(selected?.map((value) => places.get(value)));
+        expect(selected && steps).toEqual(
+          isNested(expected) ? undefined : new Set(expected.map((location) => JSON.stringify(location))),
+        );
       }),
       { numRuns: 2000 },
     );
@@ -133,16 +148,9 @@ describe('the fields of any document', () => {
     const { ask } = operate(memoryService());
     await fc.assert(
       fc.asyncProperty(jsonText, fc.array(path, { minLength: 1, maxLength: 3 }), async (text, fields) => {
-        let sealed: string;
-        try {
-          sealed = await ask(
-            'encrypt-fields',
-            `{"document":${text},"allowMissing":true,"fields":${JSON.stringify(fields)}}`,
-          );
-        } catch (error) {
-          expect(error).toMatchObject({ code: 'InvalidRequest' });
-          return;
-        }
+        const asked = `{"document":${text},"allowMissing":true,"fields":${JSON.stringify(fields)}}`;
+        const sealed = await unlessRefused(() => ask('encrypt-fields', asked));
+        fc.pre(sealed !== undefined);
         const body = `${sealed.slice(0, -1)},"allowMissing":true,"fields":${JSON.stringify(fields)}}`;
         expect(await ask('decrypt-fields', body)).toBe(`{"document":${text}}`);
       }),
@@ -181,12 +189,8 @@ describe('any record', () => {
         const text = encodeCompactRecord(one, 'bytes') ?? '';
         const place = at % text.length;
         const changed = text.slice(0, place) + character + text.slice(place + 1);
-        try {
-          const { record: read, kind } = decodeCompactRecord(changed);
-          expect(encodeCompactRecord(read, kind)).toBe(changed);
-        } catch (error) {
-          expect(error).toMatchObject({ code: 'InvalidRequest' });
-        }
+        const read = unlessRefused(() => decodeCompactRecord(changed));
+        expect(read === undefined || encodeCompactRecord(read.record, read.kind) === changed).toBe(true);
       }),
       { numRuns: 1000 },
     );
