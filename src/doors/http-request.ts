@@ -9,6 +9,8 @@ const BODY_ROOM_BYTES = 64 * 1024;
 const LARGEST_EVENT_BYTES = 6 * 1024 * 1024;
 /** One way of writing each: what could be encoded in two could slip past a policy on the path. */
 const PARTITION = /^[A-Za-z0-9._~@-]{1,128}$/;
+const BEFORE_PLAINTEXT = '{"plaintext":"';
+const BEHIND_PLAINTEXT = '"}';
 const JSON_TYPE = /^application\/json(?:\s*;\s*charset="?utf-8"?)?\s*$/i;
 
 /** What a request to a partition asks for. */
@@ -47,11 +49,23 @@ export function readBody(event: APIGatewayProxyEventV2, limitBytes: number): Ope
   }
   try {
     const text = isBase64Encoded ? decodeUtf8(Buffer.from(body, 'base64')) : body;
-    return { value: JSON.parse(text), text: () => text };
+    return { value: plaintextAlone(text) ?? JSON.parse(text), text: () => text };
   } catch {
     // The parser's own error quotes what it read.
     throw new KeyfoldError('InvalidRequest', 'The body is not JSON in UTF-8.');
   }
+}
+
+/**
+ * A body that holds a plaintext and nothing else, without a look at each of its characters: that is for whoever decodes the
+ * base64, which no character that JSON forbids or escapes is part of. Parsing a large one takes half as long as sealing it.
+ */
+function plaintextAlone(text: string): { plaintext: string } | undefined {
+  if (!text.startsWith(BEFORE_PLAINTEXT)) return undefined;
+  const rest = text.slice(BEFORE_PLAINTEXT.length);
+  if (!rest.endsWith(BEHIND_PLAINTEXT)) return undefined;
+  const plaintext = rest.slice(0, -BEHIND_PLAINTEXT.length);
+  return plaintext.includes('"') || plaintext.includes('\\') ? undefined : { plaintext };
 }
 
 /** How long the body of an operation may be: what the largest payload needs, and as much as Lambda takes where there may be many. */

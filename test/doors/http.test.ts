@@ -49,6 +49,14 @@ describe('over HTTP', () => {
     expect((await send(request('decrypt', { record: moved.body['record'] }))).body).toEqual({ plaintext: HELLO });
   });
 
+  it('a plaintext is the same however its body is written', async () => {
+    const send = openDoor();
+    for (const body of [`{ "plaintext" : "${HELLO}" }`, `{"plaintext":"${HELLO.replace('=', '\\u003d')}"}`]) {
+      const sealed = await send(request('encrypt', body));
+      expect((await send(request('decrypt', sealed.body))).body).toEqual({ plaintext: HELLO });
+    }
+  });
+
   it('a body in base64 is a body', async () => {
     const event = request('encrypt', Buffer.from(`{"plaintext":"${HELLO}"}`).toString('base64'));
     event.isBase64Encoded = true;
@@ -68,6 +76,10 @@ describe('a problem', () => {
   it.for([
     ['no JSON', 'encrypt', '{"plaintext":', 400, 'InvalidRequest'],
     ['an empty body', 'encrypt', '', 400, 'InvalidRequest'],
+    ['half of a body', 'encrypt', '{"plaintext":"}', 400, 'InvalidRequest'],
+    ['a plaintext that ends too early', 'encrypt', '{"plaintext":"aGk=","}', 400, 'InvalidRequest'],
+    ['a plaintext with a backslash', 'encrypt', '{"plaintext":"aGk\\"}', 400, 'InvalidRequest'],
+    ['a plaintext with a line break', 'encrypt', '{"plaintext":"aGk=\n"}', 400, 'InvalidRequest'],
     ['no object', 'encrypt', '[]', 400, 'InvalidRequest'],
     ['null', 'encrypt', 'null', 400, 'InvalidRequest'],
     ['no plaintext', 'encrypt', {}, 400, 'InvalidRequest'],
