@@ -11,6 +11,7 @@ import {
 import { compare } from './compare.ts';
 import { CountingMetastore } from './counting-metastore.ts';
 import { floorDecrypt, floorEncrypt } from './floor.ts';
+import { measureHandler } from './handler.ts';
 
 const SIZES = { '64 B': 64, '1 KiB': 1024, '64 KiB': 65_536, '1 MiB': 1_048_576 };
 const FLOOR_BUDGET = 0.8;
@@ -97,7 +98,17 @@ async function countCalls(): Promise<void> {
   count('KMS calls for 10,000 partitions in one process', String(kmsCalls), '1');
 }
 
+async function throughHandler(): Promise<void> {
+  console.log('HTTP handler, from event to answer (1 is the speed of what it is held against)');
+  for (const { what, comparison, atLeast } of await measureHandler()) {
+    const { ratio, lower, upper } = comparison;
+    const spread = `${ratio.toFixed(2)} (${lower.toFixed(2)} to ${upper.toFixed(2)}), at least ${atLeast.toFixed(2)}`;
+    console.log(`  ${what}: ${spread}  ${judge(ratio >= atLeast)}`);
+  }
+}
+
 await againstFloor();
+await throughHandler();
 await countCalls();
 console.log(`${held} of ${held + missed} budgets hold`);
 process.exitCode = missed > 0 ? 1 : 0;
