@@ -3,6 +3,8 @@
  * {@link KeyManagementService} and a {@link Metastore}, and keep it; take a {@link Session} from it for each partition.
  */
 export { cryptoPolicy, type CryptoPolicy } from './envelope/crypto-policy.ts';
+export { decodeCompactRecord, encodeCompactRecord } from './envelope/compact-record.ts';
+export type { CompactKind, CompactRecord } from './envelope/compact-record.ts';
 export { dataRowRecordFromValue, decodeDataRowRecord, encodeDataRowRecord } from './envelope/data-row-record.ts';
 export type { DataRowRecord } from './envelope/data-row-record.ts';
 export type { RequestLimits } from './envelope/deadline.ts';

@@ -1,7 +1,11 @@
+import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { promisify } from 'node:util';
 import { DynamoDBClient, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createKeyTable } from '../../local/dynamodb.ts';
 import {
+  decodeCompactRecord,
   decodeDataRowRecord,
   DynamoDbMetastore,
   encodeDataRowRecord,
@@ -12,8 +16,12 @@ import {
 } from '../../src/index.ts';
 import { startAsherah, GO_STATIC_KEY, type Asherah } from './asherah.ts';
 import { noDeadline } from '../support/fakes.ts';
+import { operate } from '../support/operations.ts';
+import { pythonOf } from './install.ts';
 import { AWS_ENVIRONMENT, startDynamoDbLocal, type PeerServer } from './processes.ts';
 
+const run = promisify(execFile);
+const COMPACT_RECORD = new URL('../../docs/compact-record.md', import.meta.url);
 const REGION = AWS_ENVIRONMENT.AWS_REGION;
 const DAY_MS = 86_400_000;
 const PAYLOAD = Buffer.from('payload, and \u{1f511}');
@@ -109,6 +117,19 @@ describe.for([
     expect(rewrapped).toBe(true);
     await using peer = await asherah();
     expect(await peer.decrypt('tenant', encodeDataRowRecord(record))).toEqual(PAYLOAD);
+  });
+
+  it('Asherah reads a field that we have sealed, turned into a record by the lines in the documents', async () => {
+    const { asherah, keyfold } = await together();
+    const { ask } = operate(keyfold());
+    const number = '12345678901234567890.0';
+    const sealed = await ask('encrypt-fields', `{"document":{"card":${number}},"fields":["$.card"]}`, 'tenant');
+    const { document } = JSON.parse(sealed) as { document: { card: string } };
+    const [, lines = ''] = /```python\n(.*?)```/s.exec(await readFile(COMPACT_RECORD, 'utf8')) ?? [];
+    const { stdout } = await run(pythonOf(`asherah-${core}`), ['-c', lines, document.card]);
+    await using peer = await asherah();
+    expect(String(await peer.decrypt('tenant', stdout))).toBe(number);
+    expect(decodeDataRowRecord(stdout)).toEqual(decodeCompactRecord(document.card).record);
   });
 
   /** A table of their own, an Asherah on it and a Keyfold whose clock is off by so much. */
