@@ -70,7 +70,7 @@ export async function measureHandler(): Promise<Figure[]> {
   return figures;
 }
 
-export function openHandler(): (event: APIGatewayProxyEventV2) => Promise<unknown> {
+function openHandler(): (event: APIGatewayProxyEventV2) => Promise<unknown> {
   const telemetry = createTelemetry('bench');
   const handler = httpDoor({
     keyfold: new SessionFactory({
@@ -94,7 +94,7 @@ export function openHandler(): (event: APIGatewayProxyEventV2) => Promise<unknow
   };
 }
 
-export function eventOf(operation: string, body: object): APIGatewayProxyEventV2 {
+function eventOf(operation: string, body: object): APIGatewayProxyEventV2 {
   const sample = readFileSync(new URL('../events/api-encrypt-iam.json', import.meta.url), 'utf8');
   const event = JSON.parse(sample) as APIGatewayProxyEventV2;
   return { ...event, pathParameters: { partition: 'tenant-1', operation }, body: JSON.stringify(body) };

@@ -30,7 +30,7 @@ export type AuthConfig =
   { readonly kind: 'iam' } | { readonly kind: 'jwt'; readonly partitionsClaim: string } | { readonly kind: 'none' };
 
 /** What a function serves, whoever asks: undefined for everything. */
-export interface Scope {
+interface Scope {
   readonly operations?: readonly OperationName[] | undefined;
   /** Each a partition, or the beginning of some followed by `*`. */
   readonly partitions?: readonly string[] | undefined;
