@@ -21,18 +21,21 @@ export interface Target {
 
 /**
  * Which partition and operation a request names, from the path parameters that API Gateway matched and authorized.
- * @throws KeyfoldError `InvalidRequest` for a partition that cannot be named over HTTP, `NotFound` for an operation
+ * @throws KeyfoldError `NotFound` for an operation that there is not
  */
 export function readTarget(event: APIGatewayProxyEventV2): Target {
   const { partition = '', operation = '' } = event.pathParameters ?? {};
   if (!isOperationName(operation)) throw new KeyfoldError('NotFound', 'There is no such operation.');
-  if (!PARTITION.test(partition) || partition === '.' || partition === '..') {
-    throw new KeyfoldError(
-      'InvalidRequest',
-      'Over HTTP a partition is 1 to 128 of A-Z a-z 0-9 . _ ~ @ -, and not . or .. itself.',
-    );
-  }
   return { partition, operation };
+}
+
+/** @throws KeyfoldError `InvalidRequest` for a partition that cannot be named over HTTP */
+export function checkPartition(partition: string): void {
+  if (PARTITION.test(partition) && partition !== '.' && partition !== '..') return;
+  throw new KeyfoldError(
+    'InvalidRequest',
+    'Over HTTP a partition is 1 to 128 of A-Z a-z 0-9 . _ ~ @ -, and not . or .. itself.',
+  );
 }
 
 /**

@@ -4,7 +4,7 @@ import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context
 import type { AuthConfig } from '../config/app-config.ts';
 import { KeyfoldError } from '../envelope/errors.ts';
 import { authenticate, authorize } from './authorize.ts';
-import { bodyLimitBytes, readBody, readTarget } from './http-request.ts';
+import { bodyLimitBytes, checkPartition, readBody, readTarget } from './http-request.ts';
 import { LONGEST_ANSWER_BYTES, perform, type DoorOptions } from './perform.ts';
 import { problemResponse, statusOf } from './problem.ts';
 import type { Telemetry } from './telemetry.ts';
@@ -67,6 +67,7 @@ async function operate(
 ): Promise<APIGatewayProxyStructuredResultV2> {
   const { partition, operation } = readTarget(event);
   authorize(options.auth, found, partition, operation);
+  checkPartition(partition);
   const request = readBody(event, bodyLimitBytes(operation, options.config.plaintextLimitBytes));
   const remainingMs = Math.min(context.getRemainingTimeInMillis(), LONGEST_ANSWER_MS);
   return json(await perform(options, { partition, operation, request }, { remainingMs, answerFits }));

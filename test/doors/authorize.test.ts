@@ -18,6 +18,36 @@ const NONE: AuthConfig = { kind: 'none' };
 const iam = sampleEvent('api-encrypt-iam').requestContext.authorizer as { iam: object };
 const jwt = sampleEvent('api-encrypt-jwt').requestContext.authorizer as { jwt: { claims: object } };
 
+const EVERY_SCOPE = 'keyfold/encrypt keyfold/decrypt keyfold/rewrap';
+/** Other ways to write partitions, some of which a careless reader takes for tenant-1. */
+const HOSTILE = [
+  'tenant%2D1',
+  'tenant-1%00',
+  'tenant-1\u0000',
+  'tenant-1/',
+  '/tenant-1',
+  'tenant-1/../tenant-2',
+  'tenant-1%2f..%2ftenant-2',
+  '..%252ftenant-1',
+  'tenant-1;tenant-2',
+  'tenant-1?',
+  'tenant-1#',
+  'tenant-1 ',
+  ' tenant-1',
+  'tenant-1\t',
+  'tenant\u20101',
+  'tenant-\u0661',
+  'tenant-1\u200b',
+  'TENANT-1',
+  'tenant-1,tenant-2',
+  'tenant-1*',
+  '*',
+  '[tenant-1]',
+  'tenant-1_svc_prod',
+  '__proto__',
+  '',
+];
+
 /** The status of an encrypt, and whether any key was touched. */
 async function attempt(
   auth: AuthConfig,
@@ -157,6 +187,17 @@ describe('a partition over HTTP', () => {
       [JWT, claims({ tenants: '*' })],
     ] as const) {
       expect(await attempt(auth, authorizer, partition)).toBe('400');
+    }
+  });
+
+  it.for(HOSTILE)('in its hostile form %j is nothing that a token for tenant-1 grants', async (partition) => {
+    for (const operation of OPERATION_NAMES) {
+      expect(await attempt(JWT, claims({ scope: EVERY_SCOPE }), partition, operation)).toBe('403');
+      for (const authorizer of [undefined, iam, { lambda: jwt.jwt }]) {
+        expect(await attempt(JWT, authorizer, partition, operation)).toBe('401');
+      }
+      for (const authorizer of [undefined, jwt])
+        expect(await attempt(IAM, authorizer, partition, operation)).toBe('401');
     }
   });
 
