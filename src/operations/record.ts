@@ -27,7 +27,7 @@ export function writeRecord(record: DataRowRecord, form: RecordForm): string {
   return compact === undefined ? encodeDataRowRecord(record) : `"${compact}"`;
 }
 
-/** How many bytes a record's payload is in the clear. */
+/** How many bytes a record's payload is in the clear: none where it is too short to open, lest it makes room for others. */
 export function payloadBytes({ data }: DataRowRecord): number {
-  return data.length - SEAL_OVERHEAD_BYTES;
+  return Math.max(0, data.length - SEAL_OVERHEAD_BYTES);
 }

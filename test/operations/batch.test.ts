@@ -3,7 +3,9 @@ import { codeOf, FakeWorld } from '../support/fakes.ts';
 import { operate, type Answer } from '../support/operations.ts';
 
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
-const plaintexts = (...texts: string[]): object => ({ items: texts.map((t) => ({ plaintext: base64(t) })) });
+const plaintexts = (...texts: string[]): { items: object[] } => ({
+  items: texts.map((t) => ({ plaintext: base64(t) })),
+});
 
 function results(answer: Answer): Answer[] {
   return answer['results'] as Answer[];
@@ -94,6 +96,19 @@ describe('a batch', () => {
       expect(await codeOf(cold.ask(operation, { items: results(sealed) }))).toBe('PayloadTooLarge');
       await expect(cold.answer(operation, { items: results(sealed).slice(1) })).resolves.toHaveProperty('results');
     }
+  });
+});
+
+describe('a record too short to hold a payload', () => {
+  it('makes no room for others in a batch', async () => {
+    const world = new FakeWorld();
+    const { answer, ask } = operate(world.process(), { plaintextLimitBytes: 10 });
+    const sealed = await operate(world.process()).answer('encrypt', plaintexts('a'.repeat(11)).items[0]);
+    const short = { record: { ...(sealed['record'] as object), Data: '' } };
+    expect(await codeOf(ask('decrypt-batch', { items: [sealed, short] }))).toBe('PayloadTooLarge');
+    expect(results(await answer('decrypt-batch', { items: [short] }))).toMatchObject([
+      { error: { code: 'RecordUnreadable' } },
+    ]);
   });
 });
 
