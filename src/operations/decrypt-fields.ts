@@ -10,7 +10,7 @@ import {
 } from './document.ts';
 import { selectValues, withDescendants } from './field-paths.ts';
 import type { JsonValue } from './json-text.ts';
-import { limitPlaintext, parseInput, type Operation } from './operation.ts';
+import { allEnded, limitPlaintext, parseInput, type Operation } from './operation.ts';
 import { payloadBytes } from './record.ts';
 import { openField, readSealedField, sealedTextOf } from './sealed-field.ts';
 
@@ -38,7 +38,7 @@ export const decryptFields: Operation = async (request, context) => {
     sealed.reduce((sum, [, { record }]) => sum + payloadBytes(record), 0),
     context,
   );
-  const opened = await Promise.all(
+  const opened = await allEnded(
     sealed.map(async ([value, compact]) => [value, await openField(compact, context)] as const),
   );
   return writeDocument(document, opened, context);

@@ -12,7 +12,7 @@ import {
 } from './document.ts';
 import { selectValues } from './field-paths.ts';
 import type { JsonValue } from './json-text.ts';
-import { limitPlaintext, parseInput, type Operation, type OperationContext } from './operation.ts';
+import { allEnded, limitPlaintext, parseInput, type Operation, type OperationContext } from './operation.ts';
 import { openField, readSealedField, sealedTextOf } from './sealed-field.ts';
 
 const input = v.strictObject({
@@ -38,7 +38,7 @@ export const encryptFields: Operation = async (request, context) => {
   // Tried for its size before any key is touched: sealed, a byte is some 180 characters.
   writeDocument(document, pairs(selected, asLong), context);
 
-  const sealed = await Promise.all(
+  const sealed = await allEnded(
     selected.map(async (value, i) =>
       skipSealed && (await isSealed(document, value, context)) ? undefined : seal(texts[i] ?? Buffer.alloc(0), context),
     ),

@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { KeyfoldError } from '../envelope/errors.ts';
-import { limitPlaintext, parseInput, type Operation, type OperationContext } from './operation.ts';
+import { allEnded, limitPlaintext, parseInput, type Operation, type OperationContext } from './operation.ts';
 
 /** An operation on one item, which is offered by itself and in batches. */
 export interface ItemOperation<Item> {
@@ -40,7 +40,7 @@ export function batch<Item>(operation: ItemOperation<Item>): Operation {
       context,
     );
     const failures: KeyfoldError[] = [];
-    const results = await Promise.all(
+    const results = await allEnded(
       parsed.map(async (item) => {
         try {
           if (item instanceof KeyfoldError) throw item;

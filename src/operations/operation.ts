@@ -50,6 +50,19 @@ export function limitPlaintext(sizeBytes: number, { plaintextLimitBytes }: Opera
   throw new KeyfoldError('PayloadTooLarge', `The plaintext is larger than ${plaintextLimitBytes} bytes.`);
 }
 
+/**
+ * What all of some work gives, once all of it has ended: what ran on after the answer would be frozen with the process, and
+ * finish in somebody else's invocation.
+ * @throws the first failure, in the work's order
+ */
+export async function allEnded<T>(work: readonly Promise<T>[]): Promise<T[]> {
+  const outcomes = await Promise.allSettled(work);
+  return outcomes.map((outcome) => {
+    if (outcome.status === 'fulfilled') return outcome.value;
+    throw outcome.reason;
+  });
+}
+
 /** A member that the schema does not know is not named, since its name is the caller's data. */
 function describe(issue: v.BaseIssue<unknown>): string {
   if (issue.type === 'strict_object' && issue.path === undefined) return 'The request is not a JSON object.';

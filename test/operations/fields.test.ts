@@ -241,6 +241,24 @@ describe('decrypt-fields', () => {
     }
   });
 
+  it('leaves nothing running behind a failure: Lambda freezes the process after the answer', async () => {
+    const world = new FakeWorld();
+    const warm = operate(world.process());
+    const seal = async (partition: string): Promise<unknown> =>
+      (await warm.answer('encrypt-fields', { document: 1, fields: ['$'] }, partition))['document'];
+    const document = [await seal('tenant-2'), await seal('tenant-1')];
+    world.log.take();
+    for (const [operation, more] of [
+      ['decrypt-fields', { all: true }],
+      ['decrypt-fields', { fields: ['$[*]'] }],
+    ] as const) {
+      expect(await codeOf(operate(world.process()).ask(operation, { document, ...more }))).toBe('RecordUnreadable');
+      world.log.take();
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      expect(world.log.take()).toEqual([]);
+    }
+  });
+
   it.for([
     ['a value that is no record', { document: { a: 'plain' }, fields: ['$.a'] }, 'InvalidRequest'],
     ['a value that is no text', { document: { a: 1 }, fields: ['$.a'] }, 'InvalidRequest'],
