@@ -3,7 +3,7 @@ import { KeyfoldError } from '../envelope/errors.ts';
 import type { Clock } from '../envelope/ports.ts';
 import type { SessionFactory } from '../envelope/session.ts';
 import type { OperationName } from '../operations/operation-name.ts';
-import type { OperationRequest } from '../operations/operation.ts';
+import { limitAnswer, type OperationRequest } from '../operations/operation.ts';
 import { OPERATIONS } from '../operations/operations.ts';
 import { isGranted } from './authorize.ts';
 import type { Telemetry } from './telemetry.ts';
@@ -38,7 +38,8 @@ export const LONGEST_ANSWER_BYTES = 6_000_000;
 /**
  * Does what a call asks for, if this function serves that.
  * @returns the answer as JSON text
- * @throws KeyfoldError `Forbidden` before any key is touched, or whatever the operation throws
+ * @throws KeyfoldError `Forbidden` before any key is touched, `PayloadTooLarge` for an answer that does not fit, or whatever the
+ * operation throws
  */
 export async function perform(
   { keyfold, telemetry, config, now }: DoorOptions,
@@ -52,7 +53,7 @@ export async function perform(
   if (partitions?.some((grant) => isGranted(grant, partition)) === false) {
     throw new KeyfoldError('Forbidden', 'This function does not serve that partition.');
   }
-  return OPERATIONS[operation](request, {
+  const answer = await OPERATIONS[operation](request, {
     session: keyfold.session(partition),
     limits: { deadlineAtMs: now() + remainingMs - config.deadlineMarginMs },
     plaintextLimitBytes: config.plaintextLimitBytes,
@@ -60,4 +61,6 @@ export async function perform(
     answerFits,
     itemsFailed: (errors) => telemetry.itemsFailed(errors),
   });
+  limitAnswer(answer, { answerFits });
+  return answer;
 }

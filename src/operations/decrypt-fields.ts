@@ -41,7 +41,7 @@ export const decryptFields: Operation = async (request, context) => {
   const opened = await allEnded(
     sealed.map(async ([value, compact]) => [value, await openField(compact, context)] as const),
   );
-  return writeDocument(document, opened, context);
+  return writeDocument(document, opened);
 };
 
 type Claim = readonly [value: JsonValue, compact: string];

@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { KeyfoldError } from '../envelope/errors.ts';
 import { locateValues, type JsonValue } from './json-text.ts';
-import type { OperationContext, OperationRequest } from './operation.ts';
+import type { OperationLimits, OperationRequest } from './operation.ts';
 
 /** A JSON document of a request, as it was written. */
 export interface JsonDocument {
@@ -40,15 +40,8 @@ export function readDocument(request: OperationRequest, documentText: string | u
   return { text: wellFormed(documentText), root: locateValues(documentText), asText: true };
 }
 
-/**
- * The answer with a document some of whose values are replaced, in the document's order, as JSON text.
- * @throws KeyfoldError `PayloadTooLarge`
- */
-export function writeDocument(
-  { text, root, asText }: JsonDocument,
-  replacements: readonly Replacement[],
-  { answerFits }: OperationContext,
-): string {
+/** The answer with a document some of whose values are replaced, in the document's order, as JSON text. */
+export function writeDocument({ text, root, asText }: JsonDocument, replacements: readonly Replacement[]): string {
   const parts: string[] = [];
   let at = root.start;
   for (const [value, replacement] of replacements) {
@@ -56,13 +49,11 @@ export function writeDocument(
     at = value.end;
   }
   const written = parts.join('') + text.slice(at, root.end);
-  const answer = asText ? `{"documentText":${JSON.stringify(written)}}` : `{"document":${written}}`;
-  if (answerFits(answer)) return answer;
-  throw new KeyfoldError('PayloadTooLarge', 'The answer would be larger than this door lets out.');
+  return asText ? `{"documentText":${JSON.stringify(written)}}` : `{"document":${written}}`;
 }
 
 /** @throws KeyfoldError `InvalidRequest` */
-export function limitValues(values: readonly JsonValue[], { maxItems }: OperationContext): void {
+export function limitValues(values: readonly JsonValue[], { maxItems }: OperationLimits): void {
   if (values.length <= maxItems) return;
   throw new KeyfoldError('InvalidRequest', `The request means more than ${maxItems} values of the document.`);
 }

@@ -12,7 +12,14 @@ import {
 } from './document.ts';
 import { selectValues } from './field-paths.ts';
 import type { JsonValue } from './json-text.ts';
-import { allEnded, limitPlaintext, parseInput, type Operation, type OperationContext } from './operation.ts';
+import {
+  allEnded,
+  limitAnswer,
+  limitPlaintext,
+  parseInput,
+  type Operation,
+  type OperationContext,
+} from './operation.ts';
 import { openField, readSealedField, sealedTextOf } from './sealed-field.ts';
 
 const input = v.strictObject({
@@ -36,14 +43,14 @@ export const encryptFields: Operation = async (request, context) => {
   const idBytes = Buffer.byteLength(context.session.keyId);
   const asLong = texts.map(({ length }) => `"${'-'.repeat(compactLength('json', idBytes, length))}"`);
   // Tried for its size before any key is touched: sealed, a byte is some 180 characters.
-  writeDocument(document, pairs(selected, asLong), context);
+  limitAnswer(writeDocument(document, pairs(selected, asLong)), context);
 
   const sealed = await allEnded(
     selected.map(async (value, i) =>
       skipSealed && (await isSealed(document, value, context)) ? undefined : seal(texts[i] ?? Buffer.alloc(0), context),
     ),
   );
-  return writeDocument(document, pairs(selected, sealed), context);
+  return writeDocument(document, pairs(selected, sealed));
 };
 
 async function seal(text: Buffer, { session, limits }: OperationContext): Promise<string> {

@@ -50,6 +50,12 @@ export function limitPlaintext(sizeBytes: number, { plaintextLimitBytes }: Opera
   throw new KeyfoldError('PayloadTooLarge', `The plaintext is larger than ${plaintextLimitBytes} bytes.`);
 }
 
+/** @throws KeyfoldError `PayloadTooLarge` where the door cannot let an answer out, or one of its length */
+export function limitAnswer(answer: string, { answerFits }: Pick<OperationContext, 'answerFits'>): void {
+  if (answerFits(answer)) return;
+  throw new KeyfoldError('PayloadTooLarge', 'The answer would be larger than this door lets out.');
+}
+
 /**
  * What all of some work gives, once all of it has ended: what ran on after the answer would be frozen with the process, and
  * finish in somebody else's invocation.
