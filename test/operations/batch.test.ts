@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { KeyfoldError } from '../../src/index.ts';
 import { codeOf, FakeWorld } from '../support/fakes.ts';
 import { operate, type Answer } from '../support/operations.ts';
 
@@ -66,9 +67,20 @@ describe('a batch', () => {
   it('tells the same of an outage for each item that needed what was out', async () => {
     const world = new FakeWorld();
     world.metastore.interfere = () => {
-      throw Object.assign(new Error('out'), { name: 'Out' });
+      throw new KeyfoldError('MetastoreUnavailable', 'out');
     };
-    await expect(operate(world.process()).answer('encrypt-batch', plaintexts('a'))).rejects.toThrow('out');
+    const error = { code: 'MetastoreUnavailable', detail: 'out' };
+    expect(await operate(world.process()).answer('encrypt-batch', plaintexts('a', 'b'))).toEqual({
+      results: [{ error }, { error }],
+    });
+  });
+
+  it('fails whole where something is wrong with us', async () => {
+    const world = new FakeWorld();
+    world.metastore.interfere = () => {
+      throw new TypeError('a defect');
+    };
+    await expect(operate(world.process()).ask('encrypt-batch', plaintexts('a'))).rejects.toThrow('a defect');
   });
 
   it('may be empty', async () => {
