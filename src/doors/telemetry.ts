@@ -6,6 +6,7 @@ import type { MaintenanceReport } from '../envelope/system-key-maintenance.ts';
 import type { KmsEvents } from '../kms/failover.ts';
 import type { MetastoreEvents } from '../metastore/dynamodb-metastore.ts';
 import { MetricBuffer } from './metric-buffer.ts';
+import { statusOf } from './problem.ts';
 
 /** What operators see of this service: a log and metrics, in which no plaintext and no key byte ever is. */
 export interface Telemetry {
@@ -84,7 +85,8 @@ export function createTelemetry(service: string): Telemetry {
         count('RequestErrors', { code });
       }
       const reasons = [...new Set(errors.flatMap(reasonsOf))].slice(0, MOST_REASONS);
-      logger.warn('items of a batch failed', { codes, reasons });
+      const isOurs = errors.some(({ code }) => statusOf(code) >= 500);
+      logger[isOurs ? 'error' : 'warn']('items of a batch failed', { codes, reasons });
     },
     maintained: ({ systemKeys, created, createFault }) => {
       for (const { regions, ...key } of systemKeys) {

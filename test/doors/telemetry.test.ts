@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createTelemetry, type Telemetry } from '../../src/doors/telemetry.ts';
-import { KeyfoldError } from '../../src/index.ts';
+import { KeyfoldError, type ErrorCode } from '../../src/index.ts';
 import { RegionFault } from '../../src/kms/faults.ts';
 import { captureOutput } from '../support/http-door.ts';
 
@@ -57,6 +57,10 @@ function everything(): void {
   telemetry.requestFailed(new KeyfoldError('KmsThrottled', 'why'), 503);
 }
 
+function failed(...codes: ErrorCode[]): KeyfoldError[] {
+  return codes.map((code) => new KeyfoldError(code, 'why', { cause: new Error(`reason of ${code}`) }));
+}
+
 describe('the metrics', () => {
   it('are those that docs/metrics.md names', () => {
     everything();
@@ -106,5 +110,25 @@ describe('the metrics', () => {
     vi.setSystemTime(Date.now() + 60_000);
     telemetry.flush();
     expect(metrics()).toEqual([{ service: 'svc', IntermediateKeyCacheHits: 3 }]);
+  });
+});
+
+describe('the items of a batch that failed', () => {
+  it('are one line, with how many there are of each code, and count one by one', () => {
+    telemetry.itemsFailed(failed('RecordUnreadable', 'InvalidRequest', 'RecordUnreadable'));
+    telemetry.flush();
+    expect(output.lines().filter((line) => 'codes' in line)).toMatchObject([
+      {
+        level: 'WARN',
+        codes: { RecordUnreadable: 2, InvalidRequest: 1 },
+        reasons: ['reason of RecordUnreadable', 'reason of InvalidRequest'],
+      },
+    ]);
+    expect(metrics()).toContainEqual({ service: 'svc', code: 'RecordUnreadable', RequestErrors: 2 });
+  });
+
+  it('are an error like a request by itself where it was us that failed', () => {
+    telemetry.itemsFailed(failed('RecordUnreadable', 'KmsMisconfigured'));
+    expect(output.lines()).toMatchObject([{ level: 'ERROR' }]);
   });
 });
