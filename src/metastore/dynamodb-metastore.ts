@@ -16,6 +16,7 @@ import {
   type DynamoDbMetastoreOptions,
 } from './dynamodb-client.ts';
 import { decodeKeyItem, encodeKeyItem, keyAttribute, keyOfItem } from './dynamodb-item.ts';
+import { Turns } from './turns.ts';
 
 /** What an operator wants to know of the metastore and no caller sees. */
 export interface MetastoreEvents {
@@ -36,11 +37,18 @@ export interface MetastoreState {
   readonly lastError?: { readonly errorName: string; readonly atMs: number };
 }
 
+/**
+ * As many connections as the SDK keeps. It takes a call that waits for one of them for a connection that does not come about, and
+ * a batch of records with made-up keys makes a thousand calls.
+ */
+const MOST_CALLS_AT_ONCE = 50;
+
 /** Key records in a DynamoDB table of Asherah's shape. Throttling and 5xx are retried by the SDK's standard mode. */
 export class DynamoDbMetastore implements Metastore, SystemKeyStore {
   readonly #client: DynamoDBClient;
   readonly #tableName: string;
   readonly #events: MetastoreEvents;
+  readonly #turns = new Turns(MOST_CALLS_AT_ONCE);
   #state: MetastoreState = { state: 'unknown' };
 
   constructor(options: DynamoDbMetastoreOptions & { readonly events?: MetastoreEvents } = {}) {
@@ -106,9 +114,13 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
   }
 
   async #call<T>(action: MetastoreAction, deadline: Deadline, send: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const beganAtMs = Date.now();
+    let beganAtMs = Date.now();
+    const inTurn = this.#turns.take(() => {
+      beganAtMs = Date.now();
+      return send(deadline.signal);
+    });
     try {
-      const answer = await orAborted(send(deadline.signal), deadline.signal);
+      const answer = await orAborted(inTurn, deadline.signal);
       this.#state = { ...this.#state, state: 'ok', atMs: Date.now() };
       this.#events.metastoreCalled(action, Date.now() - beganAtMs);
       return answer;

@@ -110,3 +110,13 @@ it('takes a connection that is refused for an outage', async () => {
   await close(server as Server);
   expect(await codeOf(metastore.load(id, created, noDeadline()))).toBe('MetastoreUnavailable');
 });
+
+it('is not taken for down because it is asked more at once than there are connections', async () => {
+  server = createServer((request, response) => {
+    request.resume().on('end', () => setTimeout(() => response.end('{}'), 30));
+  });
+  const endpoint = `http://127.0.0.1:${await listen(server, 0)}`;
+  const metastore = new DynamoDbMetastore({ endpoint, region: 'us-west-2', connectionTimeoutMs: 100 });
+  const loads = Array.from({ length: 500 }, () => metastore.load(id, created, noDeadline()));
+  expect(new Set(await Promise.all(loads))).toEqual(new Set([undefined]));
+});
