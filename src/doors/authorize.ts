@@ -1,6 +1,6 @@
 import type { AuthConfig } from '../config/app-config.ts';
 import { KeyfoldError } from '../envelope/errors.ts';
-import { actionOf, type OperationName } from '../operations/operation-name.ts';
+import { ACTION_OF, type OperationName } from '../operations/operation-name.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -31,7 +31,7 @@ export function authorize(auth: AuthConfig, found: Fields, partition: string, op
   if (auth.kind !== 'jwt') return;
   const claims = asFields(found['claims']) ?? {};
   const scopes = typeof claims['scope'] === 'string' ? claims['scope'].split(' ') : [];
-  const scope = `keyfold/${actionOf(operation)}`;
+  const scope = `keyfold/${ACTION_OF[operation]}`;
   if (!scopes.includes(scope)) {
     throw new KeyfoldError('Forbidden', `The token lacks the scope ${scope}.`);
   }

@@ -1,6 +1,6 @@
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
 import { KeyfoldError } from '../envelope/errors.ts';
-import { actionOf, isOperationName, type OperationName } from '../operations/operation-name.ts';
+import { ACTION_OF, isOperationName, type OperationName } from '../operations/operation-name.ts';
 import type { OperationRequest } from '../operations/operation.ts';
 
 /** What a record or a request adds to its payload, with room for white space and fields we do not know. */
@@ -73,7 +73,7 @@ function plaintextAlone(text: string): { plaintext: string } | undefined {
 
 /** How long the body of an operation may be: what the largest payload needs, and as much as Lambda takes where there may be many. */
 export function bodyLimitBytes(operation: OperationName, plaintextLimitBytes: number): number {
-  return operation === actionOf(operation) ? base64Length(plaintextLimitBytes) + BODY_ROOM_BYTES : LARGEST_EVENT_BYTES;
+  return operation === ACTION_OF[operation] ? base64Length(plaintextLimitBytes) + BODY_ROOM_BYTES : LARGEST_EVENT_BYTES;
 }
 
 function decodeUtf8(bytes: Buffer): string {

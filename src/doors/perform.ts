@@ -30,6 +30,8 @@ export interface Allowance {
   readonly remainingMs: number;
   /** See {@link OperationContext}. */
   readonly answerFits: (answer: string) => boolean;
+  /** Told, besides the log, of the items of a batch that failed. */
+  readonly itemsFailed?: (errors: readonly KeyfoldError[]) => void;
 }
 
 /** A Lambda answers with 6 MB at most; a little is left for what is around the answer. */
@@ -44,7 +46,7 @@ export const LONGEST_ANSWER_BYTES = 6_000_000;
 export async function perform(
   { keyfold, telemetry, config, now }: DoorOptions,
   { partition, operation, request }: Call,
-  { remainingMs, answerFits }: Allowance,
+  { remainingMs, answerFits, itemsFailed }: Allowance,
 ): Promise<string> {
   const { operations, partitions } = config.serves;
   if (operations?.includes(operation) === false) {
@@ -59,7 +61,10 @@ export async function perform(
     plaintextLimitBytes: config.plaintextLimitBytes,
     maxItems: config.maxItems,
     answerFits,
-    itemsFailed: (errors) => telemetry.itemsFailed(errors),
+    itemsFailed: (errors) => {
+      telemetry.itemsFailed(errors);
+      itemsFailed?.(errors);
+    },
   });
   limitAnswer(answer, { answerFits });
   return answer;

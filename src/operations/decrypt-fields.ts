@@ -18,7 +18,7 @@ const input = v.strictObject({
   ...documentEntries,
   fields: v.optional(fieldsEntry),
   all: v.optional(v.literal(true)),
-  allowMissing: v.optional(v.boolean(), false),
+  allowMissing: v.optional(v.boolean()),
 });
 
 /** Opens the compact records among a document's values, the selected ones or all, and puts what they hold in their places. */
@@ -27,8 +27,11 @@ export const decryptFields: Operation = async (request, context) => {
   if ((fields === undefined) === (all === undefined)) {
     throw new KeyfoldError('InvalidRequest', 'The request has not just one of fields and all.');
   }
+  if (all !== undefined && allowMissing !== undefined) {
+    throw new KeyfoldError('InvalidRequest', 'The request has allowMissing, but no fields that could be missing.');
+  }
   const document = readDocument(request, documentText);
-  const claims = fields === undefined ? allClaims(document) : selectedClaims(document, fields, allowMissing);
+  const claims = fields === undefined ? allClaims(document) : selectedClaims(document, fields, allowMissing ?? false);
   limitValues(
     claims.map(([value]) => value),
     context,

@@ -35,22 +35,25 @@ export const encryptFields: Operation = async (request, context) => {
   const document = readDocument(request, documentText);
   const selected = selectValues(document.root, fields, { allowMissing });
   limitValues(selected, context);
-  const texts = selected.map((value) => Buffer.from(document.text.slice(value.start, value.end)));
+  const values = selected.map((value) => ({ value, text: Buffer.from(document.text.slice(value.start, value.end)) }));
   limitPlaintext(
-    texts.reduce((sum, { length }) => sum + length, 0),
+    values.reduce((sum, { text }) => sum + text.length, 0),
     context,
   );
   const idBytes = Buffer.byteLength(context.session.keyId);
-  const asLong = texts.map(({ length }) => `"${'-'.repeat(compactLength('json', idBytes, length))}"`);
+  const asLong = values.map(({ value, text }): Replacement => {
+    return [value, `"${'-'.repeat(compactLength('json', idBytes, text.length))}"`];
+  });
   // Tried for its size before any key is touched: sealed, a byte is some 180 characters.
-  limitAnswer(writeDocument(document, pairs(selected, asLong)), context);
+  limitAnswer(writeDocument(document, asLong), context);
 
   const sealed = await allEnded(
-    selected.map(async (value, i) =>
-      skipSealed && (await isSealed(document, value, context)) ? undefined : seal(texts[i] ?? Buffer.alloc(0), context),
-    ),
+    values.map(async ({ value, text }): Promise<Replacement[]> => {
+      const stays = skipSealed && (await isSealed(document, value, context));
+      return stays ? [] : [[value, await seal(text, context)]];
+    }),
   );
-  return writeDocument(document, pairs(selected, sealed));
+  return writeDocument(document, sealed.flat());
 };
 
 async function seal(text: Buffer, { session, limits }: OperationContext): Promise<string> {
@@ -70,12 +73,4 @@ async function isSealed({ text }: JsonDocument, value: JsonValue, context: Opera
     if (error instanceof KeyfoldError && error.code === 'RecordUnreadable') return false;
     throw error;
   }
-}
-
-/** Values and what takes their places; one without anything to take it stays. */
-function pairs(values: readonly JsonValue[], texts: readonly (string | undefined)[]): Replacement[] {
-  return values.flatMap((value, i) => {
-    const text = texts[i];
-    return text === undefined ? [] : [[value, text] as const];
-  });
 }

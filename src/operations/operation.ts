@@ -74,6 +74,9 @@ function describe(issue: v.BaseIssue<unknown>): string {
   if (issue.type === 'strict_object' && issue.path === undefined) return 'The request is not a JSON object.';
   if (issue.expected === 'never') return 'The request holds a member that this operation does not know.';
   const name = v.getDotPath(issue);
+  if (issue.type === 'min_length' || issue.type === 'max_length') {
+    return `The request's ${name} has ${issue.received} entries, not ${issue.expected}.`;
+  }
   return issue.received === 'undefined'
     ? `The request has no ${name}.`
     : `The request's ${name} is malformed: not ${issue.expected}.`;

@@ -1,5 +1,5 @@
 import { decodeCompactRecord, looksCompact, type CompactRecord } from '../envelope/compact-record.ts';
-import { recordUnreadable } from '../envelope/errors.ts';
+import { KeyfoldError, recordUnreadable } from '../envelope/errors.ts';
 import { stringOf, type JsonValue } from './json-text.ts';
 import type { OperationContext } from './operation.ts';
 
@@ -17,7 +17,7 @@ export function readSealedField(text: string): CompactRecord {
   try {
     return decodeCompactRecord(text);
   } catch (error) {
-    throw recordUnreadable((error as Error).message);
+    throw error instanceof KeyfoldError ? recordUnreadable(error.message) : error;
   }
 }
 

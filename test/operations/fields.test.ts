@@ -264,6 +264,7 @@ describe('decrypt-fields', () => {
     ['a value that is no text', { document: { a: 1 }, fields: ['$.a'] }, 'InvalidRequest'],
     ['a path that selects nothing', { document: {}, fields: ['$.a'] }, 'FieldNotFound'],
     ['neither fields nor all', { document: {} }, 'InvalidRequest'],
+    ['all with allowMissing', { document: {}, all: true, allowMissing: true }, 'InvalidRequest'],
     ['both', { document: {}, fields: ['$'], all: true }, 'InvalidRequest'],
     ['all that is not true', { document: {}, all: false }, 'InvalidRequest'],
     ['more records than are allowed', { document: ['kf1.', 'kf1.', 'kf1.', 'kf1.'], all: true }, 'InvalidRequest'],
