@@ -1,5 +1,7 @@
 import { CreateTableCommand, DynamoDBClient, ResourceInUseException } from '@aws-sdk/client-dynamodb';
 import dynalite from 'dynalite';
+import type { JournalCall } from './call-journal.ts';
+import { watchDynamoDb } from './dynamodb-watch.ts';
 import { close, listen } from './listen.ts';
 
 /** A running DynamoDB emulator. */
@@ -12,9 +14,16 @@ export interface LocalDynamoDb {
  * Starts a DynamoDB emulator with the key table in it.
  * @param port the one wished for; a free one is taken where it is in use
  * @param dataFolder where tables outlive the process; in memory where undefined
+ * @param onCall is told of each call as it ends
  */
-export async function startDynamoDb(tableName: string, port: number, dataFolder?: string): Promise<LocalDynamoDb> {
+export async function startDynamoDb(
+  tableName: string,
+  port: number,
+  dataFolder?: string,
+  onCall?: (call: JournalCall) => void,
+): Promise<LocalDynamoDb> {
   const server = dynalite({ createTableMs: 0, ...(dataFolder === undefined ? {} : { path: dataFolder }) });
+  if (onCall !== undefined) watchDynamoDb(server, onCall);
   const endpoint = `http://127.0.0.1:${await listen(server, port)}`;
   await createKeyTable(endpoint, tableName);
   return { endpoint, close: () => close(server) };

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isFromThisMachine, readBody } from '../http-body.ts';
-import { parseFault } from './faults.ts';
+import { parseFault, type Fault } from './faults.ts';
 import { keyArn, type KeyStore } from './key-store.ts';
 import type { Regions } from './regions.ts';
 
@@ -26,7 +26,7 @@ export async function answerControl(
   const region = /^\/regions\/([a-z0-9-]+)\/fault$/.exec(request.url ?? '')?.[1];
   switch (`${request.method} ${region === undefined ? request.url : '/regions/{region}/fault'}`) {
     case 'GET /regions':
-      return send(response, 200, { regions: describe(store, regions) });
+      return send(response, 200, { regions: describeRegions(store, regions) });
     case 'DELETE /faults':
       regions.clearFaults();
       return send(response, 200, {});
@@ -50,7 +50,18 @@ function setFault(regions: Regions, region: string, body: Buffer | undefined, re
   }
 }
 
-function describe(store: KeyStore, regions: Regions): object[] {
+/** A region as the control API tells of it. */
+export interface RegionView {
+  readonly region: string;
+  readonly keys: readonly { readonly arn: string; readonly state: string }[];
+  /** Null where it is well. */
+  readonly fault: Fault | null;
+  /** How often each action was called. */
+  readonly calls: Readonly<Record<string, number>>;
+}
+
+/** Every region that has a key, a fault or was called, in the order of their names. */
+export function describeRegions(store: KeyStore, regions: Regions): RegionView[] {
   const known = new Set([...store.regions(), ...regions.known()]);
   return [...known].toSorted().map((region) => ({
     region,

@@ -1,6 +1,6 @@
 import { createServer } from 'node:http';
 import { close, listen } from '../listen.ts';
-import { answerControl, isControl } from './control.ts';
+import { answerControl, describeRegions, isControl, type RegionView } from './control.ts';
 import { parseFault, type FaultInput } from './faults.ts';
 import { aliasArn, keyArn, KeyStore } from './key-store.ts';
 import { answerKms } from './protocol.ts';
@@ -12,6 +12,8 @@ export interface KmsEmulatorOptions {
   readonly port?: number;
   /** A file that keeps keys and aliases over restarts, in the clear; without it they are in memory. */
   readonly dataFile?: string;
+  /** Is told of each call as it ends. */
+  readonly onCall?: (call: KmsCall) => void;
 }
 
 /** A running emulator of AWS KMS, of all regions at one endpoint. */
@@ -20,7 +22,10 @@ export interface KmsEmulator {
   /** Makes sure that a region has a key behind an alias, in the default account. */
   ensureKey(region: string, aliasName: string): Promise<{ keyArn: string; aliasArn: string }>;
   setFault(region: string, fault: FaultInput): void;
+  clearFault(region: string): void;
   clearFaults(): void;
+  /** Keys, fault and calls of each region. */
+  describe(): readonly RegionView[];
   /** What was called, oldest first. */
   calls(): readonly KmsCall[];
   resetCalls(): void;
@@ -36,7 +41,7 @@ const ACCOUNT = '111122223333';
  */
 export async function startKmsEmulator(options: KmsEmulatorOptions = {}): Promise<KmsEmulator> {
   const store = new KeyStore(options.dataFile);
-  const regions = new Regions();
+  const regions = new Regions(options.onCall);
   const server = createServer((request, response) => {
     const answer = isControl(request) ? answerControl : answerKms;
     answer(store, regions, request, response).catch(() => response.destroy());
@@ -53,7 +58,9 @@ export async function startKmsEmulator(options: KmsEmulatorOptions = {}): Promis
       return { keyArn: keyArn(store.find(place, name)), aliasArn: aliasArn({ ...place, name, keyId: '' }) };
     },
     setFault: (region, fault) => regions.setFault(region, parseFault(fault)),
+    clearFault: (region) => regions.clearFault(region),
     clearFaults: () => regions.clearFaults(),
+    describe: () => describeRegions(store, regions),
     calls: () => regions.calls(),
     resetCalls: () => regions.resetCalls(),
     close: () => close(server),

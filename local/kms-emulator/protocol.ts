@@ -37,8 +37,12 @@ export async function answerKms(
   }
   const note = (outcome: string): void => regions.note({ region: place.region, action, keyId: keyIdOf(body), outcome });
   const fault = regions.draw(place.region, action);
-  if (fault?.kind === 'latency') await delay(fault.ms, response);
-  else if (fault !== undefined) {
+  if (fault?.kind === 'latency') {
+    await delay(fault.ms, response).catch((error: unknown) => {
+      note(fault.kind);
+      throw error;
+    });
+  } else if (fault !== undefined) {
     note(fault.kind === 'error' ? fault.name : fault.kind);
     suffer(fault, request, response);
     return;

@@ -15,7 +15,13 @@ const MOST_CALLS = 100_000;
 /** The faults of each region, and what was called in it. */
 export class Regions {
   readonly #faults = new Map<string, { fault: Fault; throttle: Throttle | undefined }>();
+  readonly #onCall: ((call: KmsCall) => void) | undefined;
   #calls: KmsCall[] = [];
+
+  /** @param onCall is told of each call as it is noted */
+  constructor(onCall?: (call: KmsCall) => void) {
+    this.#onCall = onCall;
+  }
 
   setFault(region: string, fault: Fault): void {
     const throttle = fault.kind === 'throttle' ? new Throttle(fault.perSecond) : undefined;
@@ -53,6 +59,7 @@ export class Regions {
   }
 
   note(call: KmsCall): void {
+    this.#onCall?.(call);
     this.#calls.push(call);
     if (this.#calls.length > MOST_CALLS) this.#calls.splice(0, MOST_CALLS / 2);
   }
