@@ -1,40 +1,23 @@
-import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';
 import { close, listen } from '../../local/listen.ts';
+import { startLocalWorld, stopLocalWorld, type LocalWorld } from '../support/local-world.ts';
 
-const root = join(import.meta.dirname, '..', '..');
-let running: ChildProcess[] = [];
+let running: LocalWorld[] = [];
 
 afterEach(async () => {
-  await Promise.all(running.map(stop));
+  await Promise.all(running.map(stopLocalWorld));
   running = [];
 });
 
-/** Starts everything, on free ports unless told otherwise, and waits for its greeting. */
-async function start(...args: string[]): Promise<{ child: ChildProcess; greeting: string }> {
-  const ports = ['--port', '0', '--kms-port', '0', '--dynamodb-port', '0'];
-  const child = spawn(process.execPath, ['local/start.ts', ...ports, ...args], { cwd: root });
-  running.push(child);
-  let greeting = '';
-  await new Promise<void>((resolve, reject) => {
-    child.once('exit', () => reject(new Error(`it ended: ${greeting}`)));
-    child.stdout.on('data', (chunk: Buffer) => {
-      greeting += chunk.toString();
-      if (greeting.includes('cold-start')) resolve();
-    });
-  });
-  return { child, greeting };
-}
-
-async function stop(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null) return;
-  child.kill('SIGTERM');
-  await once(child, 'exit');
+/** Starts it, to be ended after the test. */
+async function start(...args: string[]): Promise<LocalWorld> {
+  const world = await startLocalWorld(...args);
+  running.push(world);
+  return world;
 }
 
 /** The n-th command that the greeting says to paste. */
@@ -84,13 +67,12 @@ it('the three commands to paste encrypt, decrypt, and take a region away without
 
 it('maintains the System Keys as the schedule would', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
-  const { greeting } = await start();
-  const [, api = ''] = /API +(\S+)/.exec(greeting) ?? [];
+  const { greeting, url } = await start();
   const [, kms = ''] = /KMS +(\S+)/.exec(greeting) ?? [];
   await fetch(`${kms}/regions/us-east-1/fault`, { method: 'PUT', body: '{"kind":"down"}' });
   await paste(commandOf(greeting, 1), folder);
   await fetch(`${kms}/faults`, { method: 'DELETE' });
-  const report = await (await fetch(`${api}/local/maintenance`, { method: 'POST' })).json();
+  const report = await (await fetch(`${url}/local/maintenance`, { method: 'POST' })).json();
   expect(report).toMatchObject({
     systemKeys: [
       {
@@ -111,7 +93,7 @@ it('what was encrypted opens after a restart with the same folder of data', asyn
   const first = await start('--data', join(folder, 'data'));
   expect(first.greeting).toContain('are kept in');
   await paste(commandOf(first.greeting, 1), folder);
-  await stop(first.child);
+  await stopLocalWorld(first);
   const second = await start('--data', join(folder, 'data'));
   expect(await paste(commandOf(second.greeting, 2), folder)).toBe('{"plaintext":"aGVsbG8="}');
   await rm(folder, { recursive: true });
