@@ -3,18 +3,20 @@ import type { APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
 import { toEvent } from './api-gateway.ts';
 import { isFromThisMachine, readBody } from './http-body.ts';
 import type { LocalFunction } from './local-function.ts';
+import type { PageServer } from './page-server.ts';
 
 /** API Gateway's own limit; above it the function is not asked. */
 const LARGEST_BODY_BYTES = 10 * 1024 * 1024;
 const FUNCTION_TIMEOUT_MS = 30_000;
 
 /**
- * An HTTP server that stands where API Gateway does: each request becomes an event for the function. `POST /local/cold-start` ends
- * its environment, and `POST /local/maintenance` does what the schedule would.
+ * An HTTP server that stands where API Gateway does: each request becomes an event for the function, but for those
+ * that are meant for the page. `POST /local/cold-start` ends the function's environment, and `POST /local/maintenance` does
+ * what the schedule would.
  */
-export function createApiServer(api: LocalFunction, maintenance: LocalFunction): Server {
+export function createApiServer(api: LocalFunction, maintenance: LocalFunction, page: PageServer): Server {
   return createServer((request, response) => {
-    answer(api, maintenance, request, response).catch((error: unknown) => {
+    answer(api, maintenance, page, request, response).catch((error: unknown) => {
       console.error(error);
       if (!response.headersSent) response.writeHead(500, { 'content-type': 'application/json' });
       response.end('{"message":"Internal Server Error"}');
@@ -25,6 +27,7 @@ export function createApiServer(api: LocalFunction, maintenance: LocalFunction):
 async function answer(
   api: LocalFunction,
   maintenance: LocalFunction,
+  page: PageServer,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
@@ -34,6 +37,7 @@ async function answer(
     response.end('{"message":"Request Entity Too Large"}');
     return;
   }
+  if (await page(request, body, response)) return;
   if (request.method === 'POST' && request.url === '/local/cold-start' && isFromThisMachine(request)) {
     await api.recycle();
     response.writeHead(204).end();

@@ -3,10 +3,13 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { createApiServer } from './api-server.ts';
+import { CallJournal } from './call-journal.ts';
 import { startDynamoDb } from './dynamodb.ts';
 import { startKmsEmulator } from './kms-emulator/kms-emulator.ts';
+import { KeyRows } from './key-rows.ts';
 import { close, listen } from './listen.ts';
 import { LocalFunction } from './local-function.ts';
+import { createPageServer } from './page-server.ts';
 
 const REGIONS = ['us-west-2', 'us-east-1'] as const;
 const [PREFERRED] = REGIONS;
@@ -30,14 +33,17 @@ else await start();
 async function start(): Promise<void> {
   const { data } = values;
   if (data !== undefined) await mkdir(data, { recursive: true, mode: 0o700 });
+  const journal = new CallJournal();
   const kms = await startKmsEmulator({
     port: Number(values['kms-port']),
+    onCall: ({ region, action, outcome }) => journal.note({ service: 'KMS', region, action, keyId: null, outcome }),
     ...(data === undefined ? {} : { dataFile: join(data, 'kms.json') }),
   });
   const keys = await Promise.all(
     REGIONS.map(async (region) => [region, (await kms.ensureKey(region, 'alias/keyfold')).aliasArn]),
   );
-  const dynamoDb = await startDynamoDb(TABLE, Number(values['dynamodb-port']), data && join(data, 'dynamodb'));
+  const tablePort = Number(values['dynamodb-port']);
+  const dynamoDb = await startDynamoDb(TABLE, tablePort, data && join(data, 'dynamodb'), (call) => journal.note(call));
   const environment = {
     AWS_REGION: PREFERRED,
     AWS_ACCESS_KEY_ID: 'local',
@@ -55,7 +61,9 @@ async function start(): Promise<void> {
     new LocalFunction(new URL(`../handlers/${name}.ts`, import.meta.url).href, environment);
   const api = functionOf('api');
   const maintenance = functionOf('maintenance');
-  const server = createApiServer(api, maintenance);
+  const rows = new KeyRows(dynamoDb.endpoint, TABLE);
+  const page = createPageServer({ kms, keys: rows, journal, regions: REGIONS });
+  const server = createApiServer(api, maintenance, page);
   const apiUrl = `http://127.0.0.1:${await listen(server, Number(values.port))}`;
   const stop = async (): Promise<void> => {
     await Promise.all([close(server), api.recycle(), maintenance.recycle(), kms.close(), dynamoDb.close()]);
@@ -70,6 +78,7 @@ function greeting(at: { apiUrl: string; kmsUrl: string; dynamoDbUrl: string; dat
   const post = `curl -s -H 'content-type: application/json' ${at.apiUrl}/v1/partitions/tenant-1`;
   return `
 Keyfold runs on this machine alone:
+  Page       ${at.apiUrl}/   open it in a browser
   API        ${at.apiUrl}   (health: ${at.apiUrl}/v1/health)
   KMS        ${at.kmsUrl}   emulated, in ${REGIONS.join(' and ')}; ${PREFERRED} is preferred
   DynamoDB   ${at.dynamoDbUrl}   emulated, table ${TABLE}

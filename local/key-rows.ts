@@ -1,0 +1,42 @@
+import { DynamoDBClient, paginateScan, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
+import { viewOf, wrapsOf, type KeyView, type WrapsView } from '../src/cli/key-view.ts';
+import { cryptoPolicy } from '../src/envelope/crypto-policy.ts';
+import { rowsFrom, unlessRefused } from '../src/metastore/dynamodb-client.ts';
+import { keyOfItem } from '../src/metastore/dynamodb-item.ts';
+import { ONLOOKER } from './dynamodb-watch.ts';
+
+/** A row of the key table and, of a System Key, the regions that wrap it. */
+export type PageRow = KeyView & { readonly wraps: WrapsView['wraps'] | null };
+
+/** The key table as the page shows it: by what `keyfold keys` would say of each row, and never counted as a request's call. */
+export class KeyRows {
+  readonly #client: DynamoDBClient;
+  readonly #tableName: string;
+
+  constructor(endpoint: string, tableName: string) {
+    const credentials = { accessKeyId: ONLOOKER, secretAccessKey: 'local' };
+    this.#client = new DynamoDBClient({ endpoint, region: 'us-west-2', credentials });
+    this.#tableName = tableName;
+  }
+
+  /** All rows: System Keys before Intermediate Keys, each id's latest first. */
+  async list(): Promise<PageRow[]> {
+    const pages = paginateScan({ client: this.#client }, { TableName: this.#tableName, ConsistentRead: true });
+    const rows = await rowsFrom(pages);
+    return rows
+      .map((row) => Object.assign(viewOf(row, cryptoPolicy(), Date.now()), { wraps: wrapsOf(row)?.wraps ?? null }))
+      .toSorted((a, b) => (a.id === b.id ? (b.created ?? 0) - (a.created ?? 0) : a.id < b.id ? 1 : -1));
+  }
+
+  /** Flags a key as revoked, as `keyfold keys revoke` does. */
+  revoke(id: string, created: number): Promise<'revoked' | 'absent'> {
+    const command = new UpdateItemCommand({
+      TableName: this.#tableName,
+      Key: keyOfItem(id, created),
+      UpdateExpression: 'SET KeyRecord.Revoked = :true',
+      ConditionExpression: 'attribute_exists(Id)',
+      ExpressionAttributeValues: { ':true': { BOOL: true } },
+    });
+    return unlessRefused(this.#client.send(command), 'revoked', 'absent');
+  }
+}

@@ -1,0 +1,109 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import * as v from 'valibot';
+import type { CallJournal } from './call-journal.ts';
+import { isFromThisMachine } from './http-body.ts';
+import type { KeyRows } from './key-rows.ts';
+import { parseFault } from './kms-emulator/faults.ts';
+import type { KmsEmulator } from './kms-emulator/kms-emulator.ts';
+import { pageFileOf, sendPageFile } from './page-files.ts';
+
+/** What the page looks at and breaks. */
+export interface PageWorld {
+  readonly kms: KmsEmulator;
+  readonly keys: KeyRows;
+  readonly journal: CallJournal;
+  /** The regions that the API is configured with, the preferred one first. */
+  readonly regions: readonly string[];
+}
+
+/** Answers a request that is meant for the page; false where it is not. */
+export type PageServer = (request: IncomingMessage, body: Buffer, response: ServerResponse) => Promise<boolean>;
+
+type Route = (world: PageWorld, body: Buffer, parts: readonly string[]) => unknown;
+
+const keyMeta = v.strictObject({ id: v.string(), created: v.pipe(v.number(), v.safeInteger()) });
+const FAULT = /^\/local\/regions\/([a-z0-9-]+)\/fault$/;
+const CALLS = /^\/local\/calls(?:\?since=(\d{1,15}))?$/;
+
+/** What the page may ask for, beside the API's own routes. */
+const ROUTES: readonly (readonly [method: string, path: RegExp, route: Route])[] = [
+  ['GET', /^\/local\/state$/, describe],
+  ['GET', CALLS, tellCalls],
+  ['PUT', FAULT, ({ kms }, body, [region = '']) => kms.setFault(region, parseFault(parse(body)))],
+  ['DELETE', FAULT, ({ kms }, _, [region = '']) => kms.clearFault(region)],
+  ['POST', /^\/local\/keys\/revoke$/, revoke],
+];
+
+/**
+ * The page at `/`, and the routes under `/local/` by which it looks at the emulators and breaks them. Whatever is under
+ * `/local/` is for this machine's own pages only: another site's could otherwise break and revoke through a visitor's browser.
+ */
+export function createPageServer(world: PageWorld): PageServer {
+  return async (request, body, response) => {
+    const { method = 'GET', url = '/' } = request;
+    const file = method === 'GET' ? pageFileOf(url) : undefined;
+    if (file !== undefined) {
+      await sendPageFile(file, response);
+      return true;
+    }
+    if (!url.startsWith('/local/')) return false;
+    if (!isFromThisMachine(request)) {
+      send(response, 403, { error: 'Only this machine controls what runs here.' });
+      return true;
+    }
+    for (const [routeMethod, path, route] of ROUTES) {
+      const parts = routeMethod === method ? path.exec(url)?.slice(1) : undefined;
+      if (parts === undefined) continue;
+      await answer(() => route(world, body, parts), response);
+      return true;
+    }
+    return false;
+  };
+}
+
+async function answer(work: () => unknown, response: ServerResponse): Promise<void> {
+  try {
+    send(response, 200, (await work()) ?? {});
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    send(response, 400, { error: error.message });
+  }
+}
+
+/** Without a position there are no calls since: that is how to learn where one begins. */
+function tellCalls({ journal }: PageWorld, _: Buffer, [since]: readonly (string | undefined)[]): object {
+  const { position } = journal;
+  return { position, calls: journal.since(since === undefined ? position : Number(since)) };
+}
+
+async function describe({ kms, keys, regions }: PageWorld): Promise<object> {
+  const known = kms.describe();
+  return {
+    regions: regions.map((region, i) => ({
+      region,
+      preferred: i === 0,
+      fault: known.find((one) => one.region === region)?.fault ?? null,
+    })),
+    keys: await keys.list(),
+  };
+}
+
+async function revoke({ keys }: PageWorld, body: Buffer): Promise<object> {
+  const parsed = v.safeParse(keyMeta, parse(body));
+  if (!parsed.success) throw new RangeError('The body is no id and created of a key.');
+  return { outcome: await keys.revoke(parsed.output.id, parsed.output.created) };
+}
+
+/** @throws RangeError where the body is no JSON */
+function parse(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString('utf8'));
+  } catch {
+    throw new RangeError('The body is no JSON.');
+  }
+}
+
+function send(response: ServerResponse, status: number, content: unknown): void {
+  response.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store' });
+  response.end(JSON.stringify(content));
+}

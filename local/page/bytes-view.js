@@ -1,0 +1,89 @@
+import { count, el, timeOf } from './dom.js';
+import { sealedParts } from './record.js';
+
+/** Colour is never all that tells the kinds apart: each has a letter, and in the bar a pattern, too. */
+const KINDS = {
+  header: { letter: 'H', name: 'Header' },
+  ciphertext: { letter: 'C', name: 'Ciphertext' },
+  tag: { letter: 'T', name: 'Tag', why: 'proof that no bit was changed' },
+  nonce: { letter: 'N', name: 'Nonce', why: 'drawn at random for this one seal' },
+};
+const MOST_BYTES_SHOWN = 96;
+
+/** A record taken apart: what its fields say, and what each of its bytes is. */
+export function bytesView(record) {
+  const { form, size, created, parent, key, data, header, prefix } = record;
+  return [
+    el(
+      'dl',
+      { class: 'facts' },
+      fact('Form', `${form}, ${count(size, 'byte')} of text`),
+      fact('Intermediate Key', `${parent.id}, made ${timeOf(parent.created)}`),
+      fact('Data Row Key', `made ${timeOf(created)}`),
+    ),
+    ...(header === undefined ? [] : [blob(`After ${prefix}, in base64url`, 'which keys open it', header)]),
+    blob('Data Row Key', 'sealed by the Intermediate Key', partsOf(key, 'the key of this record alone')),
+    blob(
+      'Your data',
+      'sealed by the Data Row Key',
+      partsOf(data, `as long as ${prefix === 'kf1j.' ? 'its JSON text' : 'what you sealed'}`),
+    ),
+    el(
+      'p',
+      { class: 'hint' },
+      'AES-256-GCM: ciphertext, then 16 bytes of tag, then 12 of nonce. Change any bit of them and it does not open.',
+    ),
+  ];
+}
+
+function fact(name, value) {
+  return el('div', {}, el('dt', {}, name), el('dd', {}, value));
+}
+
+function partsOf(sealed, why) {
+  const [ciphertext, ...rest] = sealedParts(sealed);
+  return [{ ...ciphertext, why }, ...rest];
+}
+
+function blob(title, subtitle, parts) {
+  const size = parts.reduce((sum, { bytes }) => sum + bytes.length, 0);
+  return el(
+    'section',
+    { class: 'blob' },
+    el('h3', {}, title, ' ', el('small', {}, `${subtitle}, ${count(size, 'byte')}`)),
+    bar(parts),
+    el('ul', {}, parts.map(row)),
+  );
+}
+
+/** The parts as wide as they are long: what it shows is said again in the rows below it. */
+function bar(parts) {
+  const strip = el('div', { class: 'bar', 'aria-hidden': 'true' });
+  for (const { kind, bytes } of parts) {
+    const piece = el('span', { class: `part ${kind}` }, KINDS[kind].letter);
+    piece.style.flexGrow = String(Math.max(bytes.length, 1));
+    strip.append(piece);
+  }
+  return strip;
+}
+
+function row({ kind, bytes, label, why, seconds, text }) {
+  const { letter, name, why: kindsWhy } = KINDS[kind];
+  const meaning = seconds === undefined ? (text ?? why ?? kindsWhy) : timeOf(seconds);
+  return el(
+    'li',
+    {},
+    el('span', { class: `badge ${kind}`, 'aria-hidden': 'true' }, letter),
+    el('span', { class: 'row-name' }, label ?? name, ' ', el('small', {}, count(bytes.length, 'byte'))),
+    el('span', { class: 'row-why' }, meaning),
+    el('code', { class: 'hex' }, hexOf(bytes)),
+  );
+}
+
+function hexOf(bytes) {
+  if (bytes.length === 0) return 'none: what you sealed was empty';
+  const shown = [...bytes.subarray(0, MOST_BYTES_SHOWN)].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+  const groups = shown.replaceAll(/(.{8})(?!$)/g, '$1 ');
+  const more = bytes.length - MOST_BYTES_SHOWN;
+  return more > 0 ? `${groups} … and ${count(more, 'byte')} more` : groups;
+}

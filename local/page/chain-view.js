@@ -1,0 +1,85 @@
+import { count, el, timeOf } from './dom.js';
+
+/** What opens what, from the regions' KMS keys down to the data of a record. */
+export function chainView(record, { keys, regions }) {
+  const intermediate = rowOf(keys, record.parent);
+  const system = intermediate?.parent && rowOf(keys, intermediate.parent);
+  return el(
+    'ol',
+    { class: 'chain' },
+    kmsKeys(system, regions),
+    link(
+      'System Key',
+      'one per service and product',
+      system ?? intermediate?.parent,
+      system,
+      'its data key is wrapped by every region above: any one of them opens it',
+    ),
+    link('Intermediate Key', 'one per partition', record.parent, intermediate, 'sealed by the System Key'),
+    link('Data Row Key', 'this record alone', { created: record.created }, undefined, 'sealed by the Intermediate Key'),
+    el(
+      'li',
+      { class: 'link' },
+      el('h3', {}, 'Your data ', el('small', {}, count(Math.max(record.data.length - 28, 0), 'byte'))),
+      el('p', { class: 'hint' }, 'sealed by the Data Row Key, in the record'),
+    ),
+  );
+}
+
+/** The row of a key in the table; undefined where it is not there. */
+export function rowOf(keys, { id, created }) {
+  return keys.find((row) => row.id === id && row.created === created);
+}
+
+/** A key's state as a word with a mark, so that it is not told by colour alone. */
+export function stateBadge(state) {
+  const mark = { valid: '✓', revoked: '✕', expired: '⏱' }[state] ?? '?';
+  return el('span', { class: `state ${state === 'valid' ? 'good' : 'bad'}` }, `${mark} ${state}`);
+}
+
+function kmsKeys(system, regions) {
+  const wrapped = new Map((system?.wraps ?? []).map(({ region, arn }) => [region, arn]));
+  return el(
+    'li',
+    { class: 'link' },
+    el('h3', {}, 'KMS keys ', el('small', {}, 'one per region, independent')),
+    el(
+      'ul',
+      { class: 'wraps' },
+      regions.map(({ region, fault }) => {
+        const arn = wrapped.get(region);
+        const says = arn === undefined ? '✕ does not wrap it yet' : '✓ wraps the System Key';
+        return el(
+          'li',
+          { class: arn === undefined ? 'missing' : '' },
+          el('b', {}, region),
+          el('span', {}, says, fault !== null && el('span', { class: 'state bad' }, ' ✕ broken now')),
+          arn && el('code', {}, arn.replace(/^.*key\//, 'key/')),
+        );
+      }),
+    ),
+  );
+}
+
+function link(name, subtitle, meta, row, how) {
+  const inRecord = name === 'Data Row Key';
+  return el(
+    'li',
+    { class: 'link' },
+    el(
+      'h3',
+      {},
+      `${name} `,
+      el('small', {}, subtitle),
+      ' ',
+      inRecord ? undefined : stateBadge(row?.state ?? 'not in this table'),
+    ),
+    meta?.id && el('code', {}, meta.id),
+    meta &&
+      el(
+        'p',
+        { class: 'hint' },
+        `made ${timeOf(meta.created)}, kept in ${inRecord ? 'the record' : 'DynamoDB'}; ${how}`,
+      ),
+  );
+}

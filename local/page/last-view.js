@@ -1,0 +1,76 @@
+import { count, el } from './dom.js';
+
+/**
+ * What the last request came to and what it cost. `output` is what it opened, if anything,
+ * `note` a sentence on that, and `why` one on the cost where the calls do not tell it.
+ */
+export function lastView({ output, note, problem, asked, why = explain(asked.calls) }) {
+  const { path, body, status, text, ms, calls } = asked;
+  const [kms, dynamoDb] = ['KMS', 'DynamoDB'].map((service) => calls.filter((call) => call.service === service).length);
+  return [
+    el(
+      'div',
+      { class: 'tally' },
+      el('p', {}, el('b', {}, String(kms)), ` KMS call${kms === 1 ? '' : 's'}`),
+      el('p', {}, el('b', {}, String(dynamoDb)), ` DynamoDB call${dynamoDb === 1 ? '' : 's'}`),
+      el('p', {}, el('b', {}, String(ms)), ' ms'),
+    ),
+    el('p', { class: 'why' }, why),
+    problem === undefined ? undefined : el('p', { class: 'problem' }, problem),
+    output === undefined
+      ? undefined
+      : el('div', { class: 'opened' }, el('h3', {}, 'The answer'), el('pre', { tabindex: '0', id: 'opened' }, output)),
+    note === undefined ? undefined : el('p', { class: 'note' }, note),
+    calls.length === 0
+      ? undefined
+      : el('ol', { class: 'calls', 'aria-label': 'The calls, in the order in which they ended' }, calls.map(callView)),
+    el(
+      'details',
+      {},
+      el('summary', {}, 'As it went over HTTP'),
+      el('pre', { tabindex: '0' }, `POST ${path}\n${body}\n\n${status}\n${text}`),
+    ),
+  ].filter((part) => part !== undefined);
+}
+
+/** The outcome and its cost in a sentence, for who listens. */
+export function statusOf({ said, asked }) {
+  const [kms, dynamoDb] = ['KMS', 'DynamoDB'].map(
+    (service) => asked.calls.filter((call) => call.service === service).length,
+  );
+  return `${said}: ${count(kms, 'KMS call')}, ${count(dynamoDb, 'DynamoDB call')}.`;
+}
+
+function callView({ service, region, action, keyId, outcome }) {
+  const well = outcome === 'ok';
+  return el(
+    'li',
+    { class: well ? '' : 'failed' },
+    el('b', {}, region === null ? service : `${service} ${region}`),
+    el('span', {}, action, keyId === null ? '' : ' ', keyId === null ? undefined : el('code', {}, keyId)),
+    el('span', { class: `state ${well ? 'good' : 'bad'}` }, well ? '✓ ok' : `✕ ${outcome}`),
+  );
+}
+
+/** Why it cost what it did, as far as the calls tell. */
+function explain(calls) {
+  if (calls.length === 0) return 'Nobody was asked: its keys were warm in memory.';
+  const kms = calls.filter(({ service }) => service === 'KMS');
+  const failed = [...new Set(kms.filter(({ outcome }) => outcome !== 'ok').map(({ region }) => region))];
+  const answered = [...new Set(kms.filter(({ outcome }) => outcome === 'ok').map(({ region }) => region))];
+  const sentences = [];
+  if (failed.length > 0) {
+    sentences.push(
+      answered.length > 0
+        ? `${failed.join(' and ')} failed, ${answered.join(' and ')} answered: the request went on.`
+        : `${failed.join(' and ')} failed, and no region answered.`,
+    );
+  }
+  const has = (action) => calls.some((call) => call.action === action && call.outcome === 'ok');
+  if (has('GenerateDataKey')) sentences.push('A System Key was made, and wrapped by KMS in each region that answered.');
+  if (has('PutItem')) sentences.push('New keys were stored, sealed, in DynamoDB.');
+  if (has('Decrypt')) sentences.push('KMS opened the System Key, which stays warm in memory.');
+  if (kms.length === 0 && !has('PutItem'))
+    sentences.push('Only key rows were read: the System Key was warm in memory.');
+  return sentences.join(' ');
+}
