@@ -12,6 +12,7 @@ import { perform } from './work.js';
 
 /** What is known of the world around, as of the last look. */
 let world = { regions: [], keys: [] };
+let keysShown;
 let before = Promise.resolve();
 const showRegions = regionsView(byId('regions'), (region, fault) => control(() => setFault(region, fault)));
 
@@ -27,6 +28,8 @@ document.addEventListener('keydown', (event) => {
   if (event.key === 'Enter' && (event.ctrlKey || event.metaKey))
     event.target.closest('.pane')?.querySelector('.primary').click();
 });
+// Who comes back from a terminal may have changed the world there.
+window.addEventListener('focus', () => void control(async () => {}));
 showWhat();
 await control(async () => {});
 
@@ -51,7 +54,7 @@ async function doAndLook(work, health) {
     await work();
     world = { ...(await readState()), health: await health() };
     showRegions(world);
-    byId('keys').replaceChildren(keysView(world.keys, (row) => control(() => revokeRow(row))));
+    showKeys();
     explain();
   } catch (error) {
     byId('trouble').textContent = error.message;
@@ -64,6 +67,14 @@ async function doAndLook(work, health) {
 function show(result) {
   byId('last-status').textContent = statusOf(result);
   byId('last').replaceChildren(...lastView(result));
+}
+
+/** Not drawn anew where nothing has changed: the focus may be in it. */
+function showKeys() {
+  const now = JSON.stringify(world.keys);
+  if (now === keysShown) return;
+  keysShown = now;
+  byId('keys').replaceChildren(keysView(world.keys, (row) => control(() => revokeRow(row))));
 }
 
 async function startCold() {
@@ -81,6 +92,7 @@ async function maintain() {
 
 async function revokeRow(row) {
   await revoke(row);
+  byId('keys-status').focus();
   byId('keys-status').textContent =
     `${row.id}, made ${timeOf(row.created)}, is revoked. It still opens what it sealed. A warm process seals with it until it looks again, within an hour: start cold to see a new key take over at once.`;
 }

@@ -1,14 +1,12 @@
 /** Installs the peers into `.peers/`, each once: a stamp with what was asked for says that an install was finished. */
 import { execFile } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { installBrowser } from './browser.ts';
+import { installOnce, PEERS_FOLDER } from './peers-folder.ts';
 
 const run = promisify(execFile);
-
-/** Where the peers are. Not committed. */
-export const PEERS_FOLDER = join(import.meta.dirname, '..', '..', '.peers');
 
 /** The Python environments, by name; each has its requirements beside this file. */
 export type PythonPeer = 'asherah-go' | 'asherah-rust' | 'moto';
@@ -27,6 +25,7 @@ export async function installPeers(): Promise<void> {
     installPython('asherah-rust'),
     installPython('moto'),
     installDynamoDb(),
+    installBrowser(),
   ]);
 }
 
@@ -47,7 +46,7 @@ async function requireTools(): Promise<void> {
 
 async function installPython(peer: PythonPeer): Promise<void> {
   const requirements = join(import.meta.dirname, `requirements-${peer}.txt`);
-  await once(peer, requirements, async (folder) => {
+  await installOnce(peer, requirements, async (folder) => {
     await run('python3', ['-m', 'venv', folder]);
     await run(pythonOf(peer), ['-m', 'pip', 'install', '--quiet', '--no-deps', '--requirement', requirements]);
   });
@@ -55,20 +54,7 @@ async function installPython(peer: PythonPeer): Promise<void> {
 
 async function installDynamoDb(): Promise<void> {
   const pom = join(import.meta.dirname, 'dynamodb-local.pom.xml');
-  await once('dynamodb-local', pom, async (folder) => {
+  await installOnce('dynamodb-local', pom, async (folder) => {
     await run('mvn', ['-q', '-B', '-f', pom, 'dependency:copy-dependencies', `-DoutputDirectory=${folder}`]);
   });
-}
-
-/** Installs into a folder of its own unless it was, from the same description; what was half done is done again. */
-async function once(name: string, description: string, install: (folder: string) => Promise<void>): Promise<void> {
-  const folder = join(PEERS_FOLDER, name);
-  const stamp = join(folder, '.installed');
-  const wanted = createHash('sha256')
-    .update(await readFile(description))
-    .digest('hex');
-  if ((await readFile(stamp, 'utf8').catch(() => '')) === wanted) return;
-  await rm(folder, { recursive: true, force: true });
-  await install(folder);
-  await writeFile(stamp, wanted);
 }

@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
 import { startDynamoDb } from '../../local/dynamodb.ts';
 import { startKmsEmulator } from '../../local/kms-emulator/kms-emulator.ts';
-import { PEERS_FOLDER } from './install.ts';
+import { PEERS_FOLDER } from './peers-folder.ts';
 
 const run = promisify(execFile);
 const root = join(import.meta.dirname, '..', '..');

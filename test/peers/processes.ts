@@ -3,7 +3,8 @@ import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { PEERS_FOLDER, pythonOf } from './install.ts';
+import { pythonOf } from './install.ts';
+import { PEERS_FOLDER } from './peers-folder.ts';
 
 /** A server that was started for the tests. */
 export interface PeerServer {

@@ -1,0 +1,276 @@
+/** The page that `npm start` serves, in a real browser. */
+import { join } from 'node:path';
+import axe from 'axe-core';
+import type { Browser, Locator, Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { startLocalWorld, stopLocalWorld, type LocalWorld } from '../support/local-world.ts';
+import { launchBrowser } from './browser.ts';
+import { PEERS_FOLDER } from './peers-folder.ts';
+
+let world: LocalWorld;
+let browser: Browser;
+let page: Page;
+/** What the browser complained of. */
+let complaints: string[];
+
+beforeAll(async () => {
+  [world, browser] = await Promise.all([startLocalWorld(), launchBrowser()]);
+});
+afterAll(() => Promise.all([browser.close(), stopLocalWorld(world)]));
+
+beforeEach(async () => {
+  page = await open(1280, 'light');
+});
+afterEach(async () => {
+  await page.context().close();
+  expect(complaints).toEqual([]);
+});
+
+async function open(width: number, colorScheme: 'light' | 'dark'): Promise<Page> {
+  const context = await browser.newContext({ viewport: { width, height: 800 }, colorScheme });
+  const opened = await context.newPage();
+  opened.setDefaultTimeout(20_000);
+  complaints = [];
+  // A policy that is violated is an error on the console, too.
+  opened.on('console', (message) => message.type() === 'error' && complaints.push(message.text()));
+  opened.on('pageerror', (error) => complaints.push(error.message));
+  await opened.goto(world.url);
+  await opened.locator('#region-us-west-2').waitFor();
+  return opened;
+}
+
+/** Presses a button, and says what the outcome and its cost are once they are there. */
+async function press(name: string, outcome: RegExp): Promise<string> {
+  await page.getByRole('button', { name, exact: true }).click();
+  return said(outcome);
+}
+
+/** Waits until the page has looked at the world again after what it did. */
+async function settled(): Promise<void> {
+  await page.locator('body:not(.busy)').waitFor();
+}
+
+async function said(outcome: RegExp): Promise<string> {
+  const status = page.locator('#last-status').filter({ hasText: outcome });
+  await settled();
+  return (await status.textContent()) ?? '';
+}
+
+const clear = (): Locator => page.getByLabel('In the clear', { exact: true });
+const opened = async (): Promise<string | null> => page.locator('#opened').textContent();
+const calls = async (): Promise<string[]> => page.locator('.calls li').allInnerTexts();
+
+/** Presses Tab until the focus is on what has that name. */
+async function tabTo(name: string): Promise<void> {
+  const named = `[document.activeElement?.labels?.[0]?.textContent, document.activeElement?.getAttribute('aria-label'),
+    document.activeElement?.textContent].filter(Boolean).map((text) => text.trim())`;
+  for (let presses = 0; presses < 60; presses += 1) {
+    await page.keyboard.press('Tab');
+    if ((await page.evaluate<string[]>(named)).includes(name)) return;
+  }
+  throw new Error(`Tab does not reach ${name}`);
+}
+
+/** What axe finds at fault with the page: labels, contrast, landmarks and the like. */
+async function faults(): Promise<string[]> {
+  await page.evaluate(axe.source);
+  const { violations } = await page.evaluate<axe.AxeResults>('axe.run()');
+  return violations.flatMap(({ id, nodes }) =>
+    nodes.map(({ html, failureSummary }) => `${id}: ${html} ${failureSummary}`),
+  );
+}
+
+describe('text', () => {
+  it('is encrypted and decrypted, and a warm request is seen to cost nothing', async () => {
+    await clear().fill('Grüße, 世界 🗝');
+    await press('Encrypt', /^Encrypted/);
+    expect(await page.getByLabel('Sealed: the record').inputValue()).toContain('_IK_tenant-1_local_keyfold');
+    expect(await press('Decrypt', /^Decrypted/)).toBe('Decrypted: 0 KMS calls, 0 DynamoDB calls.');
+    expect(await opened()).toBe('Grüße, 世界 🗝');
+    expect(await calls()).toEqual([]);
+  });
+
+  it('stays text, whatever it looks like', async () => {
+    const markup = '<img src=x onerror="alert(1)"><script>alert(2)</script>';
+    await clear().fill(markup);
+    await press('Encrypt', /^Encrypted/);
+    await press('Decrypt', /^Decrypted/);
+    expect(await opened()).toBe(markup);
+    expect(await page.locator('main img, main script').count()).toBe(0);
+  });
+
+  it("that was changed does not open, nor does another partition's", async () => {
+    await press('Encrypt', /^Encrypted/);
+    const box = page.getByLabel('Sealed: the record');
+    const record = await box.inputValue();
+    await box.fill(record.replace(/("Data": ".{5})(.)/, (_, start, one) => `${start}${one === 'A' ? 'B' : 'A'}`));
+    await press('Decrypt', /^Record unreadable/);
+    await box.fill(record);
+    await press('Decrypt', /^Decrypted/);
+    await page.getByLabel('Partition').fill('tenant-2');
+    await press('Decrypt', /^Record unreadable/);
+    expect(await page.locator('.problem').innerText()).toMatch(/^422 RecordUnreadable/);
+    // The browser itself tells of each answer that is an error.
+    expect(complaints.splice(0)).toEqual([expect.stringContaining('422'), expect.stringContaining('422')]);
+  });
+
+  it('moves under a new key once its own is revoked and the process starts cold', async () => {
+    await page.getByLabel('as a compact string').check();
+    await press('Encrypt', /^Encrypted/);
+    const before = await page.getByLabel('Sealed: the record').inputValue();
+    expect(before).toMatch(/^kf1\./);
+    const row = page.getByRole('row').filter({ hasText: '_IK_tenant-1' }).filter({ hasText: 'valid' });
+    await row.getByRole('button').click();
+    await page.locator('#keys-status').filter({ hasText: 'is revoked' }).waitFor();
+    await settled();
+    expect(await page.locator('#chain').innerText()).toContain('✕ revoked');
+    await press('Start cold', /^Started cold/);
+    await press('Rewrap', /^Rewrapped/);
+    expect(await page.getByLabel('Sealed: the record').inputValue()).not.toBe(before);
+    await press('Decrypt', /^Decrypted/);
+    expect(await opened()).toBe('4111 1111 1111 1111');
+    expect(await page.locator('#tour .done').allInnerTexts()).toContainEqual(expect.stringMatching(/rewrap[^]*Done/));
+  });
+});
+
+describe('the fields of a document', () => {
+  beforeEach(() => page.getByLabel('Fields of a JSON document').check());
+
+  it('come back with every digit of theirs and of the rest', async () => {
+    const document = '{ "id": 12345678901234567890, "rest": [98765432109876543210, 1.0, -0], "a\\u0062": null }';
+    await page.getByLabel('Document in the clear').fill(document);
+    await page.getByLabel('Fields to seal').fill('$.id\n\n  $.ab ');
+    await press('Encrypt fields', /^Fields encrypted/);
+    const sealed = await page.getByLabel('Document with sealed fields').inputValue();
+    expect(sealed).toMatch(/^\{ "id": "kf1j\.[\w-]+", "rest": \[98765432109876543210, 1.0, -0\], "a\\u0062": "kf1j\./);
+    for (const button of ['Decrypt all', 'Decrypt the fields']) {
+      await press('Encrypt fields', /^Fields encrypted/);
+      await press(button, /^Fields decrypted/);
+      expect(await opened()).toBe(document);
+    }
+  });
+
+  it('are each explained, byte by byte', async () => {
+    await press('Encrypt fields', /^Fields encrypted/);
+    expect(await page.getByLabel('Which sealed field').locator('option').allInnerTexts()).toEqual([
+      'order',
+      'card',
+      'note',
+    ]);
+    await page.getByLabel('Which sealed field').selectOption('card');
+    expect(await page.locator('.blob h3').allInnerTexts()).toEqual([
+      'After kf1j., in base64url which keys open it, 40 bytes',
+      'Data Row Key sealed by the Intermediate Key, 60 bytes',
+      'Your data sealed by the Data Row Key, 49 bytes',
+    ]);
+  });
+
+  it('of what is no JSON are not sent', async () => {
+    await page.getByLabel('Document in the clear').fill('{"a":1},"all":{');
+    await page.getByRole('button', { name: 'Encrypt fields' }).click();
+    expect(await page.getByRole('alert').filter({ visible: true }).innerText()).toBe('The document is no JSON.');
+  });
+});
+
+describe('what a record is made of', () => {
+  it('is told of each byte, and of each key up to the regions that wrap the System Key', async () => {
+    await clear().fill('12345');
+    await press('Encrypt', /^Encrypted/);
+    const record = JSON.parse(await page.getByLabel('Sealed: the record').inputValue()) as { Data: string };
+    const [, payload] = [0, 1].map((i) => page.locator('.blob').nth(i));
+    expect(await payload?.locator('.row-name').allInnerTexts()).toEqual([
+      'Ciphertext 5 bytes',
+      'Tag 16 bytes',
+      'Nonce 12 bytes',
+    ]);
+    const hex = (await payload?.locator('code').allInnerTexts())?.join('').replaceAll(' ', '');
+    expect(hex).toBe(Buffer.from(record.Data, 'base64').toString('hex'));
+    const chain = await page.locator('#chain').innerText();
+    for (const part of ['us-west-2', 'us-east-1', '_SK_local_keyfold', '_IK_tenant-1_local_keyfold', '5 bytes']) {
+      expect(chain).toContain(part);
+    }
+    expect(chain.match(/✓ wraps the System Key/g)).toHaveLength(2);
+  });
+});
+
+describe('a region', () => {
+  it('that is broken is gone around after a cold start, and the calls show it', async () => {
+    await press('Encrypt', /^Encrypted/);
+    await page.getByRole('button', { name: 'Break us-west-2' }).click();
+    await page.getByRole('button', { name: 'Mend us-west-2' }).waitFor();
+    await press('Start cold', /^Started cold/);
+    expect(await press('Decrypt', /^Decrypted/)).toBe('Decrypted: 2 KMS calls, 2 DynamoDB calls.');
+    expect(await opened()).toBe('4111 1111 1111 1111');
+    expect((await calls()).slice(2).map((call) => call.replaceAll(/\s+/g, ' '))).toEqual([
+      'KMS us-west-2 Decrypt ✕ down',
+      'KMS us-east-1 Decrypt ✓ ok',
+    ]);
+    expect(await page.locator('.why').innerText()).toContain('us-west-2 failed, us-east-1 answered');
+    expect(await page.locator('#region-us-west-2').innerText()).toMatch(/unavailable at .*, asked last until/);
+    await page.getByRole('button', { name: 'Mend us-west-2' }).click();
+    await page.getByRole('button', { name: 'Break us-west-2' }).waitFor();
+    expect(await press('Run maintenance', /^Maintained/)).toMatch(/[1-9]\d* KMS calls/);
+    expect(await opened()).toContain('"opens": true');
+  });
+});
+
+describe('by keyboard alone', () => {
+  it('one skips to the work, encrypts, breaks a region, starts cold and decrypts', async () => {
+    await tabTo('Skip to encrypt and decrypt');
+    await page.keyboard.press('Enter');
+    await tabTo('Partition');
+    await page.keyboard.press('ControlOrMeta+a');
+    await page.keyboard.type('tenant-7');
+    await tabTo('In the clear');
+    await page.keyboard.press('ControlOrMeta+a');
+    await page.keyboard.type('typed');
+    await page.keyboard.press('ControlOrMeta+Enter');
+    await said(/^Encrypted/);
+    await tabTo('Break us-east-1');
+    await page.keyboard.press('Space');
+    await page.getByRole('button', { name: 'Mend us-east-1' }).waitFor();
+    await page.keyboard.press('Space');
+    await page.getByRole('button', { name: 'Break us-east-1' }).waitFor();
+    await tabTo('Start cold');
+    await page.keyboard.press('Enter');
+    await said(/^Started cold/);
+    await clear().focus();
+    await tabTo('Decrypt');
+    expect(await page.evaluate('getComputedStyle(document.activeElement).outlineStyle')).toBe('solid');
+    await page.keyboard.press('Enter');
+    await said(/^Decrypted/);
+    expect(await opened()).toBe('typed');
+  });
+});
+
+describe.each([
+  [1280, 'light'],
+  [1280, 'dark'],
+  [360, 'light'],
+  [360, 'dark'],
+] as const)('%i pixels wide and %s', (width, scheme) => {
+  it('has no fault that axe finds, and never scrolls sideways', async () => {
+    await page.context().close();
+    page = await open(width, scheme);
+    const ground = await page.evaluate<string>('getComputedStyle(document.body).backgroundColor');
+    expect(ground).toBe(scheme === 'light' ? 'rgb(244, 245, 243)' : 'rgb(16, 20, 22)');
+    const states: [string, () => Promise<unknown>][] = [
+      ['new', async () => {}],
+      ['broken', () => page.getByRole('button', { name: 'Break us-east-1' }).click()],
+      ['encrypted', () => press('Encrypt', /^Encrypted/)],
+      ['cold', () => press('Start cold', /^Started cold/)],
+      ['decrypted', () => press('Decrypt', /^Decrypted/)],
+      ['fields', () => page.getByLabel('Fields of a JSON document').check()],
+      ['sealed', () => press('Encrypt fields', /^Fields encrypted/)],
+      ['mended', () => page.getByRole('button', { name: 'Mend us-east-1' }).click()],
+    ];
+    for (const [state, reach] of states) {
+      await reach();
+      await settled();
+      expect([state, await faults()]).toEqual([state, []]);
+      expect(await page.evaluate<number>('document.documentElement.scrollWidth')).toBe(width);
+      const path = join(PEERS_FOLDER, 'screenshots', `${width}-${scheme}-${state}.png`);
+      await page.screenshot({ path, fullPage: true });
+    }
+  });
+});
