@@ -13,7 +13,7 @@ export function chainView(record, { keys, regions }) {
       'one per service and product',
       system ?? intermediate?.parent,
       system,
-      'its data key is wrapped by every region above: any one of them opens it',
+      'each region above that wraps its data key can open it, alone',
     ),
     link('Intermediate Key', 'one per partition', record.parent, intermediate, 'sealed by the System Key'),
     link('Data Row Key', 'this record alone', { created: record.created }, undefined, 'sealed by the Intermediate Key'),
