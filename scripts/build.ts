@@ -30,7 +30,7 @@ await build({
 });
 await build({
   ...common,
-  entryPoints: { api: 'handlers/api.ts', maintenance: 'handlers/maintenance.ts' },
+  entryPoints: { api: 'handlers/api.ts', invoke: 'handlers/invoke.ts', maintenance: 'handlers/maintenance.ts' },
   outdir: join(outdir, 'handlers'),
   outExtension: { '.js': '.mjs' },
   // What is CommonJS among the dependencies calls require for Node's own modules.

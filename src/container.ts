@@ -1,5 +1,6 @@
 import { readConfig, type AppConfig } from './config/app-config.ts';
 import type { HttpDoorOptions } from './doors/http.ts';
+import type { DoorOptions } from './doors/perform.ts';
 import type { ScheduleDoorOptions } from './doors/schedule.ts';
 import { createTelemetry, type Telemetry } from './doors/telemetry.ts';
 import { invalidConfiguration } from './envelope/errors.ts';
@@ -20,18 +21,16 @@ import { DynamoDbMetastore } from './metastore/dynamodb-metastore.ts';
  */
 export function buildApi(): HttpDoorOptions {
   const config = readConfig(process.env);
-  const telemetry = createTelemetry(config.names.service);
-  const { kms, regionStates } = buildKms(config, telemetry);
-  const metastore = new DynamoDbMetastore({ ...config.metastore, events: telemetry.events });
-  const { names, policy } = config;
-  return {
-    keyfold: new SessionFactory({ ...names, policy, metastore, kms, events: telemetry.events }),
-    telemetry,
-    config: config.door,
-    auth: config.auth,
-    health: () => ({ kms: regionStates(), metastore: metastore.state }),
-    now: Date.now,
-  };
+  return { ...buildDoor(config), auth: config.auth };
+}
+
+/**
+ * Builds what a function for direct invocation runs on. Nothing stands before it that knows operations apart, so which it
+ * serves must be said.
+ * @throws KeyfoldError `InvalidConfiguration`, listing every fault
+ */
+export function buildInvoke(): DoorOptions {
+  return buildDoor(readConfig(process.env, ['OPERATIONS']));
 }
 
 /**
@@ -56,6 +55,20 @@ export function buildMaintenance(): ScheduleDoorOptions {
 /** Opens the key table for an operator's command, which says where it is. Makes no call. */
 export function openKeyTable(options: DynamoDbMetastoreOptions): KeyTable {
   return new DynamoDbKeyTable(options);
+}
+
+function buildDoor(config: AppConfig): DoorOptions & Pick<HttpDoorOptions, 'health'> {
+  const telemetry = createTelemetry(config.names.service);
+  const { kms, regionStates } = buildKms(config, telemetry);
+  const metastore = new DynamoDbMetastore({ ...config.metastore, events: telemetry.events });
+  const { names, policy } = config;
+  return {
+    keyfold: new SessionFactory({ ...names, policy, metastore, kms, events: telemetry.events }),
+    telemetry,
+    config: config.door,
+    health: () => ({ kms: regionStates(), metastore: metastore.state }),
+    now: Date.now,
+  };
 }
 
 function buildKms(

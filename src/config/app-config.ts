@@ -57,9 +57,10 @@ const PREFIX = 'KEYFOLD_';
 
 /**
  * Reads the configuration from environment variables (docs/configuration.md).
+ * @param required settings that this function cannot do without, though others can
  * @throws KeyfoldError `InvalidConfiguration`, listing every fault at once: values that do not fit, names it does not know
  */
-export function readConfig(environment: Environment): AppConfig {
+export function readConfig(environment: Environment, required: readonly (keyof Settings)[] = []): AppConfig {
   const own = settingsOf(environment);
   const parsed = v.safeParse(settingsSchema, own);
   const broken = new Set<string>(parsed.issues?.map((issue) => v.getDotPath(issue) ?? ''));
@@ -68,6 +69,7 @@ export function readConfig(environment: Environment): AppConfig {
   const settings = parsed.output as Settings;
   const faults = [
     ...settingFaults(own, parsed.issues),
+    ...required.filter((name) => own[name] === undefined).map((name) => `${PREFIX}${name} is not set`),
     ...(sound(['SERVICE', 'PRODUCT', 'REGION_SUFFIX', 'ALLOW_AMBIGUOUS_NAMES']) ? nameFaults(namesOf(settings)) : []),
     ...(sound(['KMS_KEYS', 'PREFERRED_REGION', 'STATIC_MASTER_KEY_HEX', 'MINIMUM_WRAPPED_REGIONS'])
       ? kmsFaults(settings, environment)

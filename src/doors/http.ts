@@ -6,7 +6,7 @@ import { KeyfoldError } from '../envelope/errors.ts';
 import { authenticate, authorize } from './authorize.ts';
 import { bodyLimitBytes, checkPartition, readBody, readTarget } from './http-request.ts';
 import { LONGEST_ANSWER_BYTES, perform, type DoorOptions } from './perform.ts';
-import { problemResponse, statusOf } from './problem.ts';
+import { problemResponse, statusOf, toldAs } from './problem.ts';
 import type { Telemetry } from './telemetry.ts';
 
 /** API Gateway answers at 30 s whatever we do. */
@@ -79,18 +79,14 @@ function answerFits(answer: string): boolean {
   return mostBytes <= LONGEST_ANSWER_BYTES || Buffer.byteLength(JSON.stringify(answer)) <= LONGEST_ANSWER_BYTES;
 }
 
-/** Everything that is thrown becomes a problem document; what is not ours becomes `Internal`, and stays inside. */
+/** Everything that is thrown becomes a problem document. */
 function problems(telemetry: Telemetry): MiddlewareObj<APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2> {
   return {
     onError: (request) => {
-      const { error: thrown, event } = request;
-      const error =
-        thrown instanceof KeyfoldError
-          ? thrown
-          : new KeyfoldError('Internal', 'Something went wrong here, and has been logged.', { cause: thrown });
+      const error = toldAs(request.error);
       telemetry.requestFailed(error, statusOf(error.code));
       telemetry.flush();
-      request.response = problemResponse(error, event.requestContext.requestId);
+      request.response = problemResponse(error, request.event.requestContext.requestId);
     },
   };
 }

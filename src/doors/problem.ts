@@ -1,5 +1,5 @@
 import type { APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
-import type { ErrorCode, KeyfoldError } from '../envelope/errors.ts';
+import { KeyfoldError, type ErrorCode } from '../envelope/errors.ts';
 
 /** What each code is over HTTP (RFC 9110) and in a few words. */
 const PROBLEMS: Record<ErrorCode, readonly [status: number, title: string]> = {
@@ -28,6 +28,12 @@ const LONGEST_RETRY_SECONDS = 5;
 /** The HTTP status of an error. */
 export function statusOf(code: ErrorCode): number {
   return PROBLEMS[code][0];
+}
+
+/** What was thrown, as a door tells of it: what is not ours becomes `Internal`, and stays inside. */
+export function toldAs(thrown: unknown): KeyfoldError {
+  if (thrown instanceof KeyfoldError) return thrown;
+  return new KeyfoldError('Internal', 'Something went wrong here, and has been logged.', { cause: thrown });
 }
 
 /** An error as a problem document (RFC 9457). Retryable ones say, jittered, when to come back. */

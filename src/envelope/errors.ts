@@ -26,6 +26,16 @@ const RETRYABLE = {
 /** What went wrong, as a literal: `switch (error.code)` narrows. */
 export type ErrorCode = keyof typeof RETRYABLE;
 
+/** Whether a name from outside is an error's code. */
+export function isErrorCode(name: unknown): name is ErrorCode {
+  return typeof name === 'string' && Object.hasOwn(RETRYABLE, name);
+}
+
+/** Whether a request that failed so may succeed when it is sent again. */
+export function isRetryable(code: ErrorCode): boolean {
+  return RETRYABLE[code];
+}
+
 /**
  * Every failure that Keyfold reports. `message` may be shown to the caller: it says what is wrong and holds nothing of the
  * caller's data. What only an operator should see is in `cause`, which holds no plaintext and no key bytes either.
@@ -41,7 +51,7 @@ export class KeyfoldError extends Error {
 
   /** Whether the same request may succeed later. */
   get retryable(): boolean {
-    return RETRYABLE[this.code];
+    return isRetryable(this.code);
   }
 }
 

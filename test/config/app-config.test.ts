@@ -31,6 +31,15 @@ describe('the configuration', () => {
     });
   });
 
+  it('may have to say more where a function cannot do without, which is told with all other faults', () => {
+    const { KEYFOLD_PRODUCT: _, ...lacking } = minimal;
+    expect(() => readConfig(lacking, ['OPERATIONS'])).toThrow(
+      /- KEYFOLD_PRODUCT is not set\n- KEYFOLD_OPERATIONS is not set/,
+    );
+    const config = readConfig({ ...minimal, KEYFOLD_OPERATIONS: 'encrypt' }, ['OPERATIONS']);
+    expect(config.door.serves.operations).toEqual(['encrypt']);
+  });
+
   it('takes every setting', () => {
     const config = readConfig({
       ...minimal,

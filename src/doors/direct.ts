@@ -1,0 +1,64 @@
+import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
+import middy from '@middy/core';
+import type { Context } from 'aws-lambda';
+import type { KeyfoldError } from '../envelope/errors.ts';
+import { exactJsonText, exactValue } from './exact-numbers.ts';
+import { readInvocation } from './invocation.ts';
+import { LONGEST_ANSWER_BYTES, perform, type DoorOptions } from './perform.ts';
+import { statusOf, toldAs } from './problem.ts';
+
+/** In UTF-8, of one of a string's units. */
+const MOST_BYTES_A_CHARACTER = 3;
+
+/** A handler for direct invocations. Its event is JSON that Lambda has parsed; Lambda writes its result as JSON. */
+export type DirectHandler = (event: unknown, context: Context) => Promise<unknown>;
+
+/**
+ * The door for direct invocation: the event says what is asked (docs/direct.md), and the result is what HTTP would answer with.
+ * A failure is thrown with its code as the error's name, by which Step Functions and callers tell failures apart.
+ */
+export function directDoor(options: DoorOptions): DirectHandler {
+  const { telemetry } = options;
+  return (
+    middy<unknown, unknown>({ timeoutEarlyInMillis: 0 })
+      // Never the event: it holds a plaintext.
+      .use(injectLambdaContext(telemetry.logger, { logEvent: false }))
+      .handler(async (event, context) => {
+        try {
+          return await answer(options, event, context);
+        } catch (thrown) {
+          const error = toldAs(thrown);
+          telemetry.requestFailed(error, statusOf(error.code));
+          throw new FailedInvocation(error);
+        } finally {
+          telemetry.flush();
+        }
+      })
+  );
+}
+
+async function answer(options: DoorOptions, event: unknown, context: Context): Promise<unknown> {
+  const call = readInvocation(event, () => exactJsonText(event));
+  const remainingMs = context.getRemainingTimeInMillis();
+  const text = await perform(options, call, { remainingMs, answerFits });
+  // Only in a document are there numbers that others have written.
+  return call.operation.endsWith('-fields') ? exactValue(text) : (JSON.parse(text) as unknown);
+}
+
+function answerFits(text: string): boolean {
+  return (
+    text.length * MOST_BYTES_A_CHARACTER <= LONGEST_ANSWER_BYTES || Buffer.byteLength(text) <= LONGEST_ANSWER_BYTES
+  );
+}
+
+/**
+ * What Lambda hands to the caller as `errorType` and `errorMessage`, and writes to the log. It hands over the stack and logs
+ * what hangs on an error, too: so there is no cause, and a stack of one line. The causes have been logged before.
+ */
+class FailedInvocation extends Error {
+  constructor({ code, message }: KeyfoldError) {
+    super(message);
+    this.name = code;
+    this.stack = `${code}: ${message}`;
+  }
+}

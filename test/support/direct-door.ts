@@ -1,0 +1,47 @@
+import type { Context } from 'aws-lambda';
+import type { DoorConfig } from '../../src/config/app-config.ts';
+import { directDoor } from '../../src/doors/direct.ts';
+import { createTelemetry } from '../../src/doors/telemetry.ts';
+import { FakeWorld } from './fakes.ts';
+import { DOOR_CONFIG, lambdaContext } from './http-door.ts';
+
+/** What became of an invocation: the payload of its answer, or what Lambda tells the caller of the error. */
+export interface Invoked {
+  readonly payload?: string;
+  readonly error?: { readonly errorType: string; readonly errorMessage: string; readonly trace: string[] };
+  /** What Lambda's runtime writes to the log of an error by itself. */
+  readonly runtimeLog?: string;
+}
+
+/**
+ * A direct door behind what Lambda's runtime does (aws-lambda-ric 4.0.2: `JSON.parse`, `JSON.stringify`, `formatError` and
+ * `withEnumerableProperties`): sends it a payload.
+ */
+export function openDirectDoor(
+  options: { world?: FakeWorld; config?: Partial<DoorConfig> } = {},
+): (payload: string | object, context?: Context) => Promise<Invoked> {
+  const world = options.world ?? new FakeWorld();
+  const handler = directDoor({
+    keyfold: world.process(),
+    now: world.clock.now,
+    telemetry: createTelemetry('svc'),
+    config: { ...DOOR_CONFIG, ...options.config },
+  });
+  return async (payload, context = lambdaContext()) => {
+    const event: unknown = JSON.parse(typeof payload === 'string' ? payload : JSON.stringify(payload));
+    try {
+      return { payload: JSON.stringify(await handler(event, context)) };
+    } catch (thrown) {
+      const error = thrown as Error;
+      const { name: errorType, message: errorMessage, stack = '' } = error;
+      const logged = {
+        errorType,
+        errorMessage,
+        ...Object.fromEntries(Object.entries(error)),
+        stack,
+        cause: error.cause,
+      };
+      return { error: { errorType, errorMessage, trace: stack.split('\n') }, runtimeLog: JSON.stringify(logged) };
+    }
+  };
+}
