@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
 import { toEvent } from './api-gateway.ts';
 import { isFromThisMachine, readBody } from './http-body.ts';
+import { answerInvoke } from './lambda-api.ts';
 import type { LocalFunction } from './local-function.ts';
 import type { PageServer } from './page-server.ts';
 
@@ -11,12 +12,18 @@ const FUNCTION_TIMEOUT_MS = 30_000;
 
 /**
  * An HTTP server that stands where API Gateway does: each request becomes an event for the function, but for those
- * that are meant for the page. `POST /local/cold-start` ends the function's environment, and `POST /local/maintenance` does
- * what the schedule would.
+ * that are meant for the page or for Lambda's own API. `POST /local/cold-start` ends every function's environment, and
+ * `POST /local/maintenance` does what the schedule would.
+ * @param invokable functions that Lambda's own API invokes here, by name
  */
-export function createApiServer(api: LocalFunction, maintenance: LocalFunction, page: PageServer): Server {
+export function createApiServer(
+  api: LocalFunction,
+  maintenance: LocalFunction,
+  page: PageServer,
+  invokable: Readonly<Record<string, LocalFunction>>,
+): Server {
   return createServer((request, response) => {
-    answer(api, maintenance, page, request, response).catch((error: unknown) => {
+    answer(api, maintenance, page, invokable, request, response).catch((error: unknown) => {
       console.error(error);
       if (!response.headersSent) response.writeHead(500, { 'content-type': 'application/json' });
       response.end('{"message":"Internal Server Error"}');
@@ -28,9 +35,11 @@ async function answer(
   api: LocalFunction,
   maintenance: LocalFunction,
   page: PageServer,
+  invokable: Readonly<Record<string, LocalFunction>>,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
+  if (await answerInvoke(invokable, request, response)) return;
   const body = await readBody(request, LARGEST_BODY_BYTES);
   if (body === undefined) {
     response.writeHead(413, { 'content-type': 'application/json', connection: 'close' });
@@ -39,7 +48,7 @@ async function answer(
   }
   if (await page(request, body, response)) return;
   if (request.method === 'POST' && request.url === '/local/cold-start' && isFromThisMachine(request)) {
-    await api.recycle();
+    await Promise.all([api, ...Object.values(invokable)].map((one) => one.recycle()));
     response.writeHead(204).end();
     return;
   }

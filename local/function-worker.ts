@@ -5,33 +5,46 @@ import type { Context } from 'aws-lambda';
 /** What the parent posts. */
 export interface Invocation {
   readonly id: number;
-  readonly event: unknown;
+  /** JSON text, as it comes to Lambda's runtime. */
+  readonly payload: string;
   readonly requestId: string;
   readonly timeoutMs: number;
 }
 
-/** What is posted back. */
-export type Outcome =
-  { readonly id: number; readonly result: unknown } | { readonly id: number; readonly error: string };
+/** An error as Lambda's runtime tells of it. */
+export interface FunctionError {
+  readonly errorType: string;
+  readonly errorMessage: string;
+  readonly trace: readonly string[];
+}
 
-const { modulePath } = workerData as { modulePath: string };
+/** What is posted back: the result as JSON text, written here since a number with all its digits would not be cloned. */
+export type Outcome =
+  { readonly id: number; readonly payload: string } | { readonly id: number; readonly error: FunctionError };
+
+const { modulePath, functionName } = workerData as { modulePath: string; functionName: string };
 const { handler } = (await import(modulePath)) as { handler: (event: unknown, context: Context) => Promise<unknown> };
 
-parentPort?.on('message', ({ id, event, requestId, timeoutMs }: Invocation) => {
+parentPort?.on('message', ({ id, payload, requestId, timeoutMs }: Invocation) => {
   const endsAtMs = Date.now() + timeoutMs;
   const context = {
     awsRequestId: requestId,
-    functionName: 'keyfold-api-local',
+    functionName,
     functionVersion: '$LATEST',
-    invokedFunctionArn: 'arn:aws:lambda:us-west-2:111122223333:function:keyfold-api-local',
+    invokedFunctionArn: `arn:aws:lambda:us-west-2:111122223333:function:${functionName}`,
     memoryLimitInMB: '1024',
-    logGroupName: '/aws/lambda/keyfold-api-local',
+    logGroupName: `/aws/lambda/${functionName}`,
     logStreamName: 'local',
     callbackWaitsForEmptyEventLoop: false,
     getRemainingTimeInMillis: () => endsAtMs - Date.now(),
   } as unknown as Context;
-  handler(event, context).then(
-    (result) => parentPort?.postMessage({ id, result } satisfies Outcome),
-    (error: unknown) => parentPort?.postMessage({ id, error: String(error) } satisfies Outcome),
+  handler(JSON.parse(payload), context).then(
+    (result = null) => parentPort?.postMessage({ id, payload: JSON.stringify(result) } satisfies Outcome),
+    (error: unknown) => parentPort?.postMessage({ id, error: describe(error) } satisfies Outcome),
   );
 });
+
+function describe(error: unknown): FunctionError {
+  if (!(error instanceof Error)) return { errorType: typeof error, errorMessage: String(error), trace: [] };
+  return { errorType: error.name, errorMessage: error.message, trace: error.stack?.split('\n') ?? [] };
+}

@@ -14,6 +14,9 @@ import { createPageServer } from './page-server.ts';
 const REGIONS = ['us-west-2', 'us-east-1'] as const;
 const [PREFERRED] = REGIONS;
 const TABLE = 'EncryptionKey';
+/** As docs/direct.md splits them. */
+const SEALING = 'encrypt,rewrap,encrypt-batch,rewrap-batch,encrypt-fields';
+const OPENING = 'decrypt,decrypt-batch,decrypt-fields';
 const HELP = `npm start -- [--port 8080] [--kms-port 8081] [--dynamodb-port 8082] [--data DIR]
 A port that is taken is replaced by a free one. --data keeps tables and keys in DIR over restarts.`;
 
@@ -57,16 +60,24 @@ async function start(): Promise<void> {
     KEYFOLD_DYNAMODB_ENDPOINT: dynamoDb.endpoint,
     KEYFOLD_AUTH: 'none',
   };
-  const functionOf = (name: string): LocalFunction =>
-    new LocalFunction(new URL(`../handlers/${name}.ts`, import.meta.url).href, environment);
+  const functionOf = (name: string, more = {}, called = `keyfold-${name}`): LocalFunction =>
+    new LocalFunction(new URL(`../handlers/${name}.ts`, import.meta.url).href, { ...environment, ...more }, called);
   const api = functionOf('api');
   const maintenance = functionOf('maintenance');
+  const seal = functionOf('invoke', { KEYFOLD_OPERATIONS: SEALING }, 'keyfold-seal');
+  const open = functionOf('invoke', { KEYFOLD_OPERATIONS: OPENING }, 'keyfold-open');
   const rows = new KeyRows(dynamoDb.endpoint, TABLE);
   const page = createPageServer({ kms, keys: rows, journal, regions: REGIONS });
-  const server = createApiServer(api, maintenance, page);
+  const server = createApiServer(api, maintenance, page, {
+    'keyfold-api': api,
+    'keyfold-maintenance': maintenance,
+    'keyfold-seal': seal,
+    'keyfold-open': open,
+  });
   const apiUrl = `http://127.0.0.1:${await listen(server, Number(values.port))}`;
   const stop = async (): Promise<void> => {
-    await Promise.all([close(server), api.recycle(), maintenance.recycle(), kms.close(), dynamoDb.close()]);
+    await Promise.all([close(server), kms.close(), dynamoDb.close()]);
+    await Promise.all([api, maintenance, seal, open].map((one) => one.recycle()));
     process.exit(0);
   };
   process.once('SIGINT', () => void stop());
@@ -80,6 +91,7 @@ function greeting(at: { apiUrl: string; kmsUrl: string; dynamoDbUrl: string; dat
 Keyfold runs on this machine alone:
   Page       ${at.apiUrl}/   open it in a browser
   API        ${at.apiUrl}   (health: ${at.apiUrl}/v1/health)
+  Lambda     ${at.apiUrl}   its Invoke API, for keyfold-seal and keyfold-open (--endpoint-url)
   KMS        ${at.kmsUrl}   emulated, in ${REGIONS.join(' and ')}; ${PREFERRED} is preferred
   DynamoDB   ${at.dynamoDbUrl}   emulated, table ${TABLE}
   ${at.data === undefined ? 'Keys and tables are in memory: what you encrypt is lost when this stops (--data DIR keeps them).' : `Keys and tables are kept in ${at.data}, the keys in the clear: for trials only.`}

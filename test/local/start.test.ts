@@ -2,6 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
 import { afterEach, expect, it } from 'vitest';
 import { close, listen } from '../../local/listen.ts';
 import { startLocalWorld, stopLocalWorld, type LocalWorld } from '../support/local-world.ts';
@@ -63,6 +64,25 @@ it('the three commands to paste encrypt, decrypt, and take a region away without
     metastore: { state: 'ok' },
   });
   await rm(folder, { recursive: true });
+});
+
+it("invokes its functions over Lambda's own API, and what one seals another opens", async () => {
+  const { greeting } = await start();
+  const [, endpoint = ''] = /Lambda +(\S+)/.exec(greeting) ?? [];
+  const lambda = new LambdaClient({ endpoint, maxAttempts: 1 });
+  const invoke = async (FunctionName: string, event: object): Promise<object> => {
+    const answer = await lambda.send(new InvokeCommand({ FunctionName, Payload: JSON.stringify(event) }));
+    return JSON.parse(answer.Payload?.transformToString() ?? '') as object;
+  };
+  const about = { partition: 'tenant-1' };
+  const sealed = await invoke('keyfold-seal', { operation: 'encrypt', ...about, plaintext: 'aGVsbG8=' });
+  await fetch(`${endpoint}/local/cold-start`, { method: 'POST' });
+  const opened = await invoke('keyfold-open', { operation: 'decrypt', ...about, ...sealed });
+  expect(opened).toEqual({ plaintext: 'aGVsbG8=' });
+  expect(await invoke('keyfold-seal', { operation: 'decrypt', ...about, ...sealed })).toMatchObject({
+    errorType: 'Forbidden',
+  });
+  lambda.destroy();
 });
 
 it('maintains the System Keys as the schedule would', async () => {

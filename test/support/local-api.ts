@@ -1,0 +1,65 @@
+import { createApiServer } from '../../local/api-server.ts';
+import { startDynamoDb } from '../../local/dynamodb.ts';
+import { startKmsEmulator, type KmsEmulator } from '../../local/kms-emulator/kms-emulator.ts';
+import { close, listen } from '../../local/listen.ts';
+import { LocalFunction } from '../../local/local-function.ts';
+
+/** The API and its functions as `npm start` runs them, in this process. */
+export interface LocalApi {
+  readonly url: string;
+  readonly kms: KmsEmulator;
+  /** Ends every function's environment: the next request starts cold. */
+  readonly recycle: () => Promise<void>;
+  readonly stop: () => Promise<void>;
+}
+
+/** Only `npm start` serves a page. */
+const noPage = (): Promise<boolean> => Promise.resolve(false);
+
+/** @param settings environment variables that differ from `npm start`'s */
+export async function startLocalApi(settings: Readonly<Record<string, string>> = {}): Promise<LocalApi> {
+  const [kms, dynamoDb] = await Promise.all([startKmsEmulator(), startDynamoDb('EncryptionKey', 0)]);
+  const { aliasArn } = await kms.ensureKey('us-west-2', 'alias/keyfold');
+  const environment = {
+    AWS_REGION: 'us-west-2',
+    AWS_ACCESS_KEY_ID: 'local',
+    AWS_SECRET_ACCESS_KEY: 'local',
+    AWS_ENDPOINT_URL_KMS: kms.endpoint,
+    POWERTOOLS_DEV: 'false',
+    POWERTOOLS_LOG_LEVEL: 'SILENT',
+    POWERTOOLS_METRICS_DISABLED: 'true',
+    KEYFOLD_SERVICE: 'local',
+    KEYFOLD_PRODUCT: 'keyfold',
+    KEYFOLD_KMS_KEYS: JSON.stringify({ 'us-west-2': aliasArn }),
+    KEYFOLD_DYNAMODB_ENDPOINT: dynamoDb.endpoint,
+    KEYFOLD_AUTH: 'none',
+    ...settings,
+  };
+  const functionOf = (handler: string, name: string, more = {}): LocalFunction =>
+    new LocalFunction(new URL(`../../handlers/${handler}.ts`, import.meta.url).href, { ...environment, ...more }, name);
+  const api = functionOf('api', 'keyfold-api');
+  const maintenance = functionOf('maintenance', 'keyfold-maintenance');
+  const invokable = {
+    'keyfold-seal': functionOf('invoke', 'keyfold-seal', {
+      KEYFOLD_OPERATIONS: 'encrypt,rewrap,encrypt-batch,rewrap-batch,encrypt-fields',
+    }),
+    'keyfold-open': functionOf('invoke', 'keyfold-open', {
+      KEYFOLD_OPERATIONS: 'decrypt,decrypt-batch,decrypt-fields',
+    }),
+    'keyfold-broken': functionOf('invoke', 'keyfold-broken', { KEYFOLD_COLOUR: 'red' }),
+  };
+  const recycle = async (): Promise<void> => {
+    await Promise.all([api, maintenance, ...Object.values(invokable)].map((one) => one.recycle()));
+  };
+  const server = createApiServer(api, maintenance, noPage, invokable);
+  return {
+    url: `http://127.0.0.1:${await listen(server, 0)}`,
+    kms,
+    recycle,
+    stop: async () => {
+      await close(server);
+      await recycle();
+      await Promise.all([kms.close(), dynamoDb.close()]);
+    },
+  };
+}
