@@ -7,6 +7,15 @@ const root = join(import.meta.dirname, '..');
 
 /** What only the operator's commands need of Node. */
 const OF_A_TERMINAL = ['node:events', 'node:fs/promises', 'node:os', 'node:readline/promises'];
+/** What the client signs HTTP requests with. */
+const TO_SIGN = ['@aws-sdk/credential-provider-node', '@smithy/core/checksum', '@smithy/signature-v4'];
+/** All that the client runs of what the service runs: none of it knows keys. */
+const SHARED_WITH_CLIENT = [
+  'envelope/base64.ts',
+  'envelope/deadline.ts',
+  'envelope/errors.ts',
+  'operations/operation-name.ts',
+];
 /** The one file beside the container that knows the process it is in. */
 const CLI_ENTRY = join(root, 'src', 'cli', 'main.ts');
 
@@ -19,6 +28,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   config: ['operations', 'envelope', 'kms', 'metastore', 'valibot'],
   doors: ['operations', 'envelope', 'kms', 'metastore', 'config', '@middy/', '@aws-lambda-powertools/', 'aws-lambda'],
   cli: ['container.ts', 'config', 'envelope', 'kms', 'metastore', 'commander', ...OF_A_TERMINAL],
+  client: ['envelope', 'operations', '@aws-sdk/client-lambda', ...TO_SIGN, 'node:timers/promises'],
   'container.ts': ['config', 'doors', 'envelope', 'kms', 'metastore'],
   'index.ts': ['envelope', 'kms', 'metastore'],
 };
@@ -61,6 +71,13 @@ describe('the house', () => {
     for (const file of filesOf('handlers')) {
       expect(importsOf(file).filter((home) => !['container.ts', 'doors'].includes(home))).toEqual([]);
       expect(readFileSync(file, 'utf8')).not.toMatch(/\bif\b|\?/);
+    }
+  });
+
+  it('has a client that takes little of the service but types', () => {
+    for (const file of filesOf('src/client')) {
+      const runs = readFileSync(file, 'utf8').matchAll(/(?:import|export) (?!type )[^;]*? from '\.\.\/([^']+)'/g);
+      expect(SHARED_WITH_CLIENT).toEqual(expect.arrayContaining([...runs].map(([, path]) => path)));
     }
   });
 

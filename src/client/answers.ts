@@ -1,0 +1,109 @@
+import { decodeBase64 } from '../envelope/base64.ts';
+import { KeyfoldTransportError, serviceError, type KeyfoldClientError } from './errors.ts';
+import type { JsonRecord, KeyfoldRecord } from './records.ts';
+import type { ClientAnswer } from './transport.ts';
+
+/** Reads one kind of answer, or throws `UnexpectedAnswer`. */
+export type Reader<T> = (answer: ClientAnswer) => T;
+
+type Members = Readonly<Record<string, unknown>>;
+
+/**
+ * The readers check what they read: something between here and Keyfold may answer in its place, and what is stored unread is
+ * missed when it is too late.
+ */
+export const readPlaintext: Reader<Uint8Array> = (answer) => {
+  const { plaintext } = membersOf(answer.value, answer);
+  const bytes = typeof plaintext === 'string' ? decodeBase64(plaintext) : undefined;
+  if (bytes === undefined) throw unexpected('a plaintext', answer);
+  // Bytes of their own: Node's may be a part of what other buffers share.
+  return new Uint8Array(bytes);
+};
+
+/** See {@link readPlaintext}. */
+export const readJsonRecord: Reader<JsonRecord> = (answer) => {
+  const { record } = membersOf(answer.value, answer);
+  return jsonRecord(record, answer);
+};
+
+/** See {@link readPlaintext}. */
+export const readCompactRecord: Reader<string> = (answer) => {
+  const { record } = membersOf(answer.value, answer);
+  if (typeof record === 'string' && /^kf1j?\.[A-Za-z0-9_-]+$/.test(record)) return record;
+  throw unexpected('a compact record', answer);
+};
+
+/** What a rewrap has come to, with a record read by one of the others. */
+export function readRewrapped<R extends KeyfoldRecord>(
+  read: Reader<R>,
+): Reader<{ readonly record: R; readonly rewrapped: boolean }> {
+  return (answer) => {
+    const { rewrapped } = membersOf(answer.value, answer);
+    if (typeof rewrapped !== 'boolean') throw unexpected('whether it was rewrapped', answer);
+    return { record: read(answer), rewrapped };
+  };
+}
+
+/** The results of a batch, each read by its own reader; an item's failure is in its place. */
+export function readResults<T>(readers: readonly Reader<T>[]): Reader<(T | KeyfoldClientError)[]> {
+  return (answer) => {
+    const { results } = membersOf(answer.value, answer);
+    if (!Array.isArray(results) || results.length !== readers.length) {
+      throw unexpected('a result for each item', answer);
+    }
+    return readers.map((read, i) => readResult(read, { value: results[i] as unknown, requestId: answer.requestId }));
+  };
+}
+
+/** The JSON text of a document. */
+export const readDocumentText: Reader<string> = (answer) => {
+  const { documentText } = membersOf(answer.value, answer);
+  if (typeof documentText === 'string') return documentText;
+  throw unexpected('a document', answer);
+};
+
+function readResult<T>(read: Reader<T>, answer: ClientAnswer): T | KeyfoldClientError {
+  const { error } = membersOf(answer.value, answer);
+  if (error === undefined) return read(answer);
+  const { code, detail } = membersOf(error, answer);
+  const { requestId } = answer;
+  return serviceError(code, detail, { requestId }) ?? unexpected('an error that this version knows', answer);
+}
+
+function jsonRecord(value: unknown, answer: ClientAnswer): JsonRecord {
+  const { Key, Data } = membersOf(value, answer);
+  const key = membersOf(Key, answer);
+  const parent = membersOf(key['ParentKeyMeta'], answer);
+  return {
+    Key: {
+      Created: seconds(key['Created'], answer),
+      Key: base64(key['Key'], answer),
+      ParentKeyMeta: { KeyId: text(parent['KeyId'], answer), Created: seconds(parent['Created'], answer) },
+    },
+    Data: base64(Data, answer),
+  };
+}
+
+function membersOf(value: unknown, answer: ClientAnswer): Members {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Members;
+  throw unexpected('an object', answer);
+}
+
+function seconds(value: unknown, answer: ClientAnswer): number {
+  if (Number.isSafeInteger(value)) return value as number;
+  throw unexpected('a record', answer);
+}
+
+function text(value: unknown, answer: ClientAnswer): string {
+  if (typeof value === 'string') return value;
+  throw unexpected('a record', answer);
+}
+
+function base64(value: unknown, answer: ClientAnswer): string {
+  if (typeof value === 'string' && decodeBase64(value) !== undefined) return value;
+  throw unexpected('a record', answer);
+}
+
+function unexpected(what: string, { requestId }: ClientAnswer): KeyfoldTransportError {
+  return new KeyfoldTransportError('UnexpectedAnswer', `The answer does not hold ${what}.`, { requestId });
+}

@@ -1,0 +1,114 @@
+import { isErrorCode, isRetryable, type ErrorCode } from '../envelope/errors.ts';
+
+/** Whether the same request may succeed when it is sent again, for each way in which Keyfold's answer may not come through. */
+const TRANSPORT_RETRYABLE = {
+  /** There are no credentials, or the gateway takes them for nobody's. */
+  Unauthenticated: false,
+  /** IAM, or what stands before Keyfold, does not let the caller do this. */
+  Forbidden: false,
+  /** There is no such function or no such path. */
+  NotFound: false,
+  /** More than Lambda or the gateway takes. */
+  PayloadTooLarge: false,
+  /** Lambda or the gateway throttles. */
+  Throttled: true,
+  /** Lambda or the gateway has failed. */
+  Unavailable: true,
+  /** The network: no connection, or none that lasted until the answer. */
+  Unreachable: true,
+  /** No answer in the time that the client allows. */
+  TimedOut: true,
+  /** The function did not start, or died. */
+  FunctionFailed: false,
+  /** An answer that is not Keyfold's, or is none to what was asked. */
+  UnexpectedAnswer: false,
+  /** A document came back with a number that JavaScript cannot hold exactly: ask with `documentText`. */
+  InexactNumber: false,
+} as const satisfies Record<string, boolean>;
+
+/** Why no answer of Keyfold's came through. */
+export type TransportErrorCode = keyof typeof TRANSPORT_RETRYABLE;
+
+/** What is known of a failure besides its code. */
+export interface FailureDetails {
+  /** By which the service's owner finds it in a log; absent where nobody has answered. */
+  readonly requestId?: string | undefined;
+  /** How long to wait before another try, where the service has said. */
+  readonly retryAfterSeconds?: number | undefined;
+}
+
+/**
+ * Every failure of a call. `code` is a literal, so that `switch (error.code)` narrows. Nothing of what was sent or answered is
+ * in one, but Keyfold's own words on what was wrong.
+ */
+export abstract class KeyfoldClientError extends Error {
+  abstract readonly code: ErrorCode | TransportErrorCode;
+  /** Whether the same request may succeed later. The client has tried again already, as often as it was allowed. */
+  readonly retryable: boolean;
+  readonly requestId: string | undefined;
+  readonly retryAfterSeconds: number | undefined;
+
+  constructor(message: string, retryable: boolean, { requestId, retryAfterSeconds }: FailureDetails) {
+    super(message);
+    this.retryable = retryable;
+    this.requestId = requestId;
+    this.retryAfterSeconds = retryAfterSeconds;
+  }
+}
+
+/** Keyfold has answered that the request failed (docs/http.md lists the codes). */
+export class KeyfoldServiceError extends KeyfoldClientError {
+  override readonly name = 'KeyfoldServiceError';
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, detail: string, details: FailureDetails = {}) {
+    super(detail, isRetryable(code), details);
+    this.code = code;
+  }
+}
+
+/** Keyfold has not answered, or its answer did not come through. */
+export class KeyfoldTransportError extends KeyfoldClientError {
+  override readonly name = 'KeyfoldTransportError';
+  readonly code: TransportErrorCode;
+
+  constructor(code: TransportErrorCode, message: string, details: FailureDetails = {}) {
+    super(message, TRANSPORT_RETRYABLE[code], details);
+    this.code = code;
+  }
+}
+
+/**
+ * A failure that Keyfold tells of, in a problem document, as a function's error or in the place of an item.
+ * @returns undefined where this is no code that this version knows
+ */
+export function serviceError(
+  code: unknown,
+  detail: unknown,
+  details?: FailureDetails,
+): KeyfoldServiceError | undefined {
+  if (!isErrorCode(code)) return undefined;
+  return new KeyfoldServiceError(code, typeof detail === 'string' ? detail : code, details);
+}
+
+/** What a status means that another than Keyfold has answered with: `who`, Lambda or a gateway. */
+export function refusal(who: string, status: number, details: FailureDetails): KeyfoldTransportError {
+  return new KeyfoldTransportError(codeOf(status), `${who} has answered with the status ${status}.`, details);
+}
+
+function codeOf(status: number): TransportErrorCode {
+  switch (status) {
+    case 401:
+      return 'Unauthenticated';
+    case 403:
+      return 'Forbidden';
+    case 404:
+      return 'NotFound';
+    case 413:
+      return 'PayloadTooLarge';
+    case 429:
+      return 'Throttled';
+    default:
+      return status >= 500 ? 'Unavailable' : 'UnexpectedAnswer';
+  }
+}

@@ -1,0 +1,96 @@
+import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
+import { ACTION_OF } from '../operations/operation-name.ts';
+import { KeyfoldTransportError, refusal, serviceError, type KeyfoldClientError } from './errors.ts';
+import type { ClientAnswer, ClientCall, Transport } from './transport.ts';
+
+/** Which functions there are: one that does everything, or one that seals (and rewraps) and one that opens. */
+export type KeyfoldFunctions = string | { readonly seal: string; readonly open: string };
+
+/** What a {@link LambdaTransport} needs. */
+export interface LambdaTransportOptions {
+  /** Names or ARNs, with an alias or a version behind `:` if need be. */
+  readonly functions: KeyfoldFunctions;
+  /** With `maxAttempts: 1`: when to try again is Keyfold's client to say. One with the SDK's defaults is made unless given. */
+  readonly client?: LambdaClient;
+}
+
+/** The way to Keyfold by direct invocation. */
+export class LambdaTransport implements Transport {
+  readonly #functions: KeyfoldFunctions;
+  readonly #client: LambdaClient;
+
+  constructor({ functions, client }: LambdaTransportOptions) {
+    this.#functions = functions;
+    this.#client = client ?? new LambdaClient({ maxAttempts: 1, requestHandler: { connectionTimeout: 2000 } });
+  }
+
+  /** @throws TypeError where the SDK's client would try again by itself, too */
+  async send({ partition, operation, members }: ClientCall, signal: AbortSignal): Promise<ClientAnswer> {
+    if ((await this.#client.config.maxAttempts()) !== 1) {
+      throw new TypeError("Keyfold's client retries by itself: make the LambdaClient with maxAttempts: 1.");
+    }
+    const command = new InvokeCommand({
+      FunctionName: this.#functionFor(operation),
+      Payload: Buffer.from(JSON.stringify({ ...members, operation, partition })),
+    });
+    const sent = this.#client.send(command, { abortSignal: signal });
+    const { Payload, FunctionError, $metadata } = await sent.catch((error: unknown) => {
+      throw asTransportError(error);
+    });
+    const { requestId } = $metadata;
+    const value = parse(Payload, requestId);
+    if (FunctionError !== undefined) throw failureOf(value, requestId);
+    return { value, requestId };
+  }
+
+  #functionFor(operation: ClientCall['operation']): string {
+    if (typeof this.#functions === 'string') return this.#functions;
+    return ACTION_OF[operation] === 'decrypt' ? this.#functions.open : this.#functions.seal;
+  }
+}
+
+function parse(payload: Uint8Array | undefined, requestId: string | undefined): unknown {
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(payload));
+  } catch {
+    throw new KeyfoldTransportError('UnexpectedAnswer', 'The function has not answered with JSON.', { requestId });
+  }
+}
+
+/** What a function threw: one of our codes, or what Lambda says of a function that did not get so far. */
+function failureOf(value: unknown, requestId: string | undefined): KeyfoldClientError {
+  const { errorType, errorMessage } = (value ?? {}) as {
+    readonly errorType?: unknown;
+    readonly errorMessage?: unknown;
+  };
+  const error = serviceError(errorType, errorMessage, { requestId });
+  if (error !== undefined) return error;
+  const kind = typeof errorType === 'string' && /^[\w.]{1,64}$/.test(errorType) ? errorType : 'an unnamed error';
+  if (kind === 'Sandbox.Timedout') {
+    return new KeyfoldTransportError('TimedOut', "The function's time was up before it answered.", { requestId });
+  }
+  return new KeyfoldTransportError('FunctionFailed', `The function has failed with ${kind}.`, { requestId });
+}
+
+/** What the SDK throws: an answer of Lambda's, the network's fault, or something that is wrong with the client's set-up. */
+function asTransportError(thrown: unknown): unknown {
+  const { name, code, $metadata, $response } = thrown as {
+    readonly name?: string;
+    readonly code?: unknown;
+    readonly $metadata?: { readonly httpStatusCode?: number; readonly requestId?: string };
+    readonly $response?: { readonly statusCode?: number };
+  };
+  const status = $metadata?.httpStatusCode ?? $response?.statusCode;
+  if (status !== undefined && status !== 200) {
+    return refusal(`Lambda (${name})`, status, { requestId: $metadata?.requestId });
+  }
+  if (name === 'CredentialsProviderError') {
+    return new KeyfoldTransportError('Unauthenticated', 'There are no AWS credentials.');
+  }
+  // A 200 whose body did not come.
+  const fault = typeof code === 'string' ? code : name;
+  if (fault === code || name === 'TimeoutError' || status === 200) {
+    return new KeyfoldTransportError('Unreachable', `Lambda was not reached: ${fault}.`);
+  }
+  return thrown;
+}

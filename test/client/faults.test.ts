@@ -1,0 +1,219 @@
+import { LambdaClient } from '@aws-sdk/client-lambda';
+import { afterEach, describe, expect, it } from 'vitest';
+import { KeyfoldClient, type KeyfoldClientOptions, type RetryPolicy } from '../../src/client/index.ts';
+import { failureOf } from '../contract/client-contract.ts';
+import { startStub, type StubAnswer, type StubServer } from '../support/stub-server.ts';
+
+const HELLO = Buffer.from('hello');
+const CANARY = 'CANARY';
+const GOOD: StubAnswer = { status: 200, body: '{"plaintext":"aGVsbG8="}' };
+const QUICK: Partial<RetryPolicy> = { baseDelayMs: 5, attemptTimeoutMs: 300 };
+let stub: StubServer | undefined;
+
+afterEach(async () => {
+  await stub?.stop();
+  stub = undefined;
+});
+
+/** A client of a stub that answers so. */
+async function clientOf(
+  way: 'HTTP' | 'Lambda',
+  answers: readonly StubAnswer[],
+  retry: Partial<RetryPolicy> = QUICK,
+): Promise<ReturnType<KeyfoldClient['partition']>> {
+  stub = await startStub(...answers);
+  const options: KeyfoldClientOptions =
+    way === 'HTTP'
+      ? { http: { endpoint: stub.url, region: 'us-west-2' } }
+      : { lambda: { functions: 'keyfold', client: new LambdaClient({ endpoint: stub.url, maxAttempts: 1 }) } };
+  return new KeyfoldClient({ ...options, retry }).partition('p');
+}
+
+function problem(status: number, code: string, more: object = {}, headers: Record<string, string> = {}): StubAnswer {
+  const body = JSON.stringify({
+    type: `urn:keyfold:error:${code}`,
+    status,
+    code,
+    detail: 'Why.',
+    requestId: 'r1',
+    ...more,
+  });
+  return { status, headers: { 'content-type': 'application/problem+json', ...headers }, body };
+}
+
+function ofLambda(status: number, type: string): StubAnswer {
+  return { status, headers: { 'x-amzn-errortype': type, 'x-amzn-requestid': 'r1' }, body: '{"Message":"no"}' };
+}
+
+function functionError(errorType: string): StubAnswer {
+  const headers = { 'x-amz-function-error': 'Unhandled', 'x-amzn-requestid': 'r1' };
+  return { status: 200, headers, body: JSON.stringify({ errorType, errorMessage: 'Why.', trace: [] }) };
+}
+
+const page: StubAnswer = { status: 502, headers: { 'content-type': 'text/html' }, body: `<html>${CANARY}</html>` };
+const busy: StubAnswer = { status: 429, body: '{"message":"Too Many Requests"}' };
+
+describe('what a later try may mend is tried again:', () => {
+  it.for([
+    ['HTTP', 'an outage of KMS', problem(503, 'KmsUnavailable')],
+    ['HTTP', "a gateway's throttling", busy],
+    ['HTTP', "a proxy's page", page],
+    ['HTTP', "a gateway's error", { status: 500, body: '{"message":"Internal Server Error"}' }],
+    ['HTTP', 'a retryable code that this version does not know', problem(503, 'MoonUnavailable')],
+    ['HTTP', 'a connection that is reset', 'reset'],
+    ['HTTP', 'a connection that ends in mid-answer', 'stall'],
+    ['HTTP', 'no answer', 'hang'],
+    ['Lambda', 'an outage of KMS', functionError('KmsUnavailable')],
+    ['Lambda', "Lambda's throttling", ofLambda(429, 'TooManyRequestsException')],
+    ['Lambda', 'a failure of Lambda', ofLambda(500, 'ServiceException')],
+    ['Lambda', "a proxy's page", page],
+    ['Lambda', "a function's time-out", functionError('Sandbox.Timedout')],
+    ['Lambda', 'a connection that is reset', 'reset'],
+    ['Lambda', 'a connection that ends in mid-answer', 'stall'],
+    ['Lambda', 'no answer', 'hang'],
+  ] as const)('over %s %s', async ([way, , fault]) => {
+    const client = await clientOf(way, [fault, fault, GOOD]);
+    expect(await client.decrypt('kf1.x')).toEqual(new Uint8Array(HELLO));
+    expect(stub?.requests.length).toBe(3);
+    // The same each time: only the signature is new.
+    expect(new Set(stub?.requests.map(({ body }) => body)).size).toBe(1);
+  });
+});
+
+describe('what none can mend is not:', () => {
+  it.for([
+    ['HTTP', 'a bad request', problem(400, 'InvalidRequest'), 'KeyfoldServiceError', 'InvalidRequest'],
+    ['HTTP', 'a fault of ours', problem(500, 'Internal'), 'KeyfoldServiceError', 'Internal'],
+    [
+      'HTTP',
+      "an authorizer's 401",
+      { status: 401, body: '{"message":"Unauthorized"}' },
+      'KeyfoldTransportError',
+      'Unauthenticated',
+    ],
+    ['HTTP', "IAM's 403", { status: 403, body: '{"message":"Forbidden"}' }, 'KeyfoldTransportError', 'Forbidden'],
+    ['HTTP', 'no such path', { status: 404, body: '{"message":"Not Found"}' }, 'KeyfoldTransportError', 'NotFound'],
+    ['HTTP', "a gateway's 413", { status: 413, body: '{"message":"no"}' }, 'KeyfoldTransportError', 'PayloadTooLarge'],
+    ['HTTP', 'an unknown code', problem(422, 'MoonRequired'), 'KeyfoldTransportError', 'UnexpectedAnswer'],
+    [
+      'HTTP',
+      'another place',
+      { status: 307, headers: { location: 'http://127.0.0.1:9/' }, body: '' },
+      'KeyfoldTransportError',
+      'UnexpectedAnswer',
+    ],
+    [
+      'HTTP',
+      'a page for an answer',
+      { status: 200, body: `<html>${CANARY}` },
+      'KeyfoldTransportError',
+      'UnexpectedAnswer',
+    ],
+    [
+      'HTTP',
+      'another answer',
+      { status: 200, body: `{"text":"${CANARY}"}` },
+      'KeyfoldTransportError',
+      'UnexpectedAnswer',
+    ],
+    [
+      'HTTP',
+      'bad base64',
+      { status: 200, body: `{"plaintext":"${CANARY}"}` },
+      'KeyfoldTransportError',
+      'UnexpectedAnswer',
+    ],
+    ['HTTP', 'null', { status: 200, body: 'null' }, 'KeyfoldTransportError', 'UnexpectedAnswer'],
+    ['Lambda', 'a bad request', functionError('InvalidRequest'), 'KeyfoldServiceError', 'InvalidRequest'],
+    ['Lambda', 'a function that dies', functionError('Runtime.ExitError'), 'KeyfoldTransportError', 'FunctionFailed'],
+    ['Lambda', 'an odd error', functionError(`<${CANARY}>`), 'KeyfoldTransportError', 'FunctionFailed'],
+    ['Lambda', 'a refusal of IAM', ofLambda(403, 'AccessDeniedException'), 'KeyfoldTransportError', 'Forbidden'],
+    ['Lambda', 'no such function', ofLambda(404, 'ResourceNotFoundException'), 'KeyfoldTransportError', 'NotFound'],
+    [
+      'Lambda',
+      'too large an event',
+      ofLambda(413, 'RequestTooLargeException'),
+      'KeyfoldTransportError',
+      'PayloadTooLarge',
+    ],
+    ['Lambda', 'no JSON', { status: 200, body: CANARY }, 'KeyfoldTransportError', 'UnexpectedAnswer'],
+    ['Lambda', 'null', { status: 200, body: 'null' }, 'KeyfoldTransportError', 'UnexpectedAnswer'],
+  ] as const)('over %s %s', async ([way, , fault, name, code]) => {
+    const error = await failureOf((await clientOf(way, [fault, GOOD])).decrypt('kf1.x'));
+    expect(error).toMatchObject({ name, code, retryable: false });
+    expect(stub?.requests.length).toBe(1);
+    expect(`${error.message} ${String(error.cause)}`).not.toContain(CANARY);
+  });
+});
+
+describe('a retry', () => {
+  it('waits as long as the service asks for, at least', async () => {
+    const client = await clientOf('HTTP', [problem(503, 'KmsThrottled', {}, { 'retry-after': '1' }), GOOD]);
+    await client.decrypt('kf1.x');
+    const [first, second] = (stub?.requests ?? []).map(({ atMs }) => atMs);
+    expect((second ?? 0) - (first ?? 0)).toBeGreaterThanOrEqual(990);
+  });
+
+  it('is not waited for past the time that there is', async () => {
+    const asked = problem(503, 'KmsThrottled', {}, { 'retry-after': '60' });
+    const error = await failureOf((await clientOf('HTTP', [asked, GOOD])).decrypt('kf1.x'));
+    expect(error).toMatchObject({ code: 'KmsThrottled', retryable: true, retryAfterSeconds: 60, requestId: 'r1' });
+    expect(stub?.requests.length).toBe(1);
+  });
+
+  it('is one of so many', async () => {
+    const client = await clientOf('HTTP', [busy], { ...QUICK, maxAttempts: 3 });
+    expect(await failureOf(client.decrypt('kf1.x'))).toMatchObject({ code: 'Throttled', retryable: true });
+    expect(stub?.requests.length).toBe(3);
+  });
+
+  it.for(['HTTP', 'Lambda'] as const)('ends with the time for all of them, over %s', async (way) => {
+    const client = await clientOf(way, ['hang'], { ...QUICK, totalTimeoutMs: 450, maxAttempts: 100 });
+    expect(await failureOf(client.decrypt('kf1.x'))).toMatchObject({ code: 'TimedOut', retryable: true });
+    expect(stub?.requests.length).toBe(2);
+  });
+
+  it.for(['HTTP', 'Lambda'] as const)('ends with its caller, over %s: while it waits for an answer', async (way) => {
+    const client = await clientOf(way, ['hang'], { attemptTimeoutMs: 10_000 });
+    const controller = new AbortController();
+    const call = client.decrypt('kf1.x', { signal: controller.signal });
+    setTimeout(() => controller.abort(new Error('gone')), 100);
+    await expect(call).rejects.toThrow('gone');
+    expect(stub?.requests.length).toBe(1);
+  });
+
+  it('ends with its caller: while it waits for the next try', async () => {
+    const client = await clientOf('HTTP', [problem(503, 'KmsThrottled', {}, { 'retry-after': '5' })]);
+    const controller = new AbortController();
+    const call = client.decrypt('kf1.x', { signal: controller.signal });
+    setTimeout(() => controller.abort(new Error('gone')), 100);
+    await expect(call).rejects.toThrow('gone');
+    expect(stub?.requests.length).toBe(1);
+  });
+});
+
+it('nobody at the address is Unreachable', async () => {
+  for (const way of ['HTTP', 'Lambda'] as const) {
+    const client = await clientOf(way, [GOOD], { ...QUICK, maxAttempts: 2 });
+    await stub?.stop();
+    const error = await failureOf(client.decrypt('kf1.x'));
+    expect(error).toMatchObject({ code: 'Unreachable', retryable: true });
+    expect(error.message).toContain('ECONNREFUSED');
+  }
+});
+
+it("an item's failure of a code that this version does not know is one all the same", async () => {
+  const results = [{ error: { code: 'MoonRequired', detail: 'Why.' } }, { plaintext: '' }];
+  const client = await clientOf('HTTP', [{ status: 200, body: JSON.stringify({ results }) }]);
+  expect(await client.decryptBatch(['kf1.x', 'kf1.y'])).toEqual([
+    expect.objectContaining({ code: 'UnexpectedAnswer' }) as Error,
+    new Uint8Array(),
+  ]);
+  expect(await failureOf(client.decryptBatch(['kf1.x']))).toMatchObject({ code: 'UnexpectedAnswer' });
+});
+
+it('a client of Lambda that would try again by itself is refused', async () => {
+  const client = new LambdaClient({ endpoint: 'http://127.0.0.1:9' });
+  const keyfold = new KeyfoldClient({ lambda: { functions: 'keyfold', client } });
+  await expect(keyfold.partition('p').decrypt('kf1.x')).rejects.toThrow(/maxAttempts: 1/);
+});

@@ -1,0 +1,57 @@
+import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { readBody } from '../../local/http-body.ts';
+import { close, listen } from '../../local/listen.ts';
+
+/** How a stub answers one request: with this, never, or by ending the connection before the answer or in its middle. */
+export type StubAnswer =
+  | { readonly status: number; readonly headers?: Readonly<Record<string, string>>; readonly body: string }
+  | 'hang'
+  | 'reset'
+  | 'stall';
+
+/** A request that came, and when. */
+export interface StubRequest {
+  readonly method: string | undefined;
+  readonly path: string;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: string;
+  readonly atMs: number;
+}
+
+/** A server for the faults that no emulator makes: answers in turn, the last one ever after. */
+export interface StubServer {
+  readonly url: string;
+  readonly requests: StubRequest[];
+  readonly stop: () => Promise<void>;
+}
+
+export async function startStub(...answers: readonly StubAnswer[]): Promise<StubServer> {
+  const requests: StubRequest[] = [];
+  const server = createServer((request, response) => {
+    void readBody(request, 10_000_000).then((body) => {
+      const { method, url: path = '', headers } = request;
+      requests.push({ method, path, headers, body: String(body), atMs: performance.now() });
+      return respond(response, answers[Math.min(requests.length, answers.length) - 1] ?? 'reset');
+    });
+  });
+  const url = `http://127.0.0.1:${await listen(server, 0)}`;
+  return { url, requests, stop: () => close(server) };
+}
+
+async function respond(response: ServerResponse, answer: StubAnswer): Promise<void> {
+  if (answer === 'hang') return;
+  if (answer === 'reset') {
+    response.destroy();
+    return;
+  }
+  if (answer === 'stall') {
+    response.writeHead(200, { 'content-type': 'application/json', 'content-length': '1000' });
+    response.write('{"rec');
+    await sleep(20);
+    response.destroy();
+    return;
+  }
+  response.writeHead(answer.status, { 'content-type': 'application/json', ...answer.headers });
+  response.end(answer.body);
+}
