@@ -1,5 +1,5 @@
 /**
- * `npm run build`: the library, its CLI and the handlers, bundled into dist/. The library and the CLI leave the package's
+ * `npm run build`: the library, the client, the CLI and the handlers, bundled into dist/. All but the handlers leave the package's
  * dependencies to whoever installs it.
  */
 import { rm } from 'node:fs/promises';
@@ -20,7 +20,12 @@ const common: BuildOptions = {
 };
 
 await rm(outdir, { recursive: true, force: true });
-await build({ ...common, entryPoints: { index: 'src/index.ts' }, packages: 'external', outdir });
+await build({
+  ...common,
+  entryPoints: { index: 'src/index.ts', client: 'src/client/index.ts' },
+  packages: 'external',
+  outdir,
+});
 await build({
   ...common,
   entryPoints: { cli: 'src/cli/main.ts' },

@@ -42,6 +42,33 @@ it("the handler's bundle runs by itself on a sample event, and refuses to start 
   await Promise.all([kms.close(), dynamoDb.close()]);
 });
 
+it('the bundle for direct invocation starts only where it is told what to serve', async () => {
+  const invoke = join(folder, 'handlers', 'invoke.mjs');
+  const env = {
+    ...process.env,
+    KEYFOLD_SERVICE: 'svc',
+    KEYFOLD_PRODUCT: 'prod',
+    KEYFOLD_KMS_KEYS: '{"us-west-2":"arn:aws:kms:us-west-2:111122223333:alias/keyfold"}',
+  };
+  await expect(run(process.execPath, [invoke], { env })).rejects.toThrow(/- KEYFOLD_OPERATIONS is not set\n/);
+  await run(process.execPath, [invoke], { env: { ...env, KEYFOLD_OPERATIONS: 'encrypt' } });
+});
+
+it("the client's bundle holds nothing of the service that knows keys", async () => {
+  const bundle = await readFile(join(folder, 'client.js'), 'utf8');
+  const imports = [...bundle.matchAll(/from "([^"]+)"/g)].map(([, name]) => name);
+  expect(new Set(imports)).toEqual(
+    new Set([
+      '@aws-sdk/client-lambda',
+      '@aws-sdk/credential-provider-node',
+      '@smithy/core/checksum',
+      '@smithy/signature-v4',
+      'node:timers/promises',
+    ]),
+  );
+  expect(bundle.length).toBeLessThan(40_000);
+});
+
 it("the CLI's bundle runs beside the package's dependencies, and says with which Node", async () => {
   // As npm installs it: in a package of ES modules, with what the package depends on.
   await writeFile(join(folder, 'package.json'), '{"type":"module"}');

@@ -10,7 +10,7 @@ import { PEERS_FOLDER } from './peers-folder.ts';
 const run = promisify(execFile);
 const root = join(import.meta.dirname, '..', '..');
 
-it("another project that installs the package type-checks and runs the README's example and the CLI", async () => {
+it("another project that installs the package type-checks the documents' examples, and runs the README's and the CLI", async () => {
   const readme = await readFile(join(root, 'README.md'), 'utf8');
   const [, example = ''] = /library\.test\.ts.*?```ts\n(.*?)```/s.exec(readme) ?? [];
   expect(example).toContain("from 'keyfold'");
@@ -22,6 +22,9 @@ it("another project that installs the package type-checks and runs the README's 
   const tarball = packed.stdout.trim().split('\n').at(-1) ?? '';
   await writeFile(join(folder, 'package.json'), '{"private":true,"type":"module"}');
   await writeFile(join(folder, 'example.ts'), example);
+  const docs = await readFile(join(root, 'docs', 'client.md'), 'utf8');
+  const [, clientExample = ''] = /```ts\n(.*?)```/s.exec(docs) ?? [];
+  await writeFile(join(folder, 'client.ts'), clientExample);
   await run('npm', ['install', '--no-audit', '--no-fund', join(folder, tarball)], { cwd: folder });
 
   const tsc = join(root, 'node_modules', '.bin', 'tsc');
@@ -37,7 +40,7 @@ it("another project that installs the package type-checks and runs the README's 
     '--skipLibCheck',
     ...types,
   ];
-  await run(tsc, [...options, 'example.ts'], { cwd: folder });
+  await run(tsc, [...options, 'example.ts', 'client.ts'], { cwd: folder });
 
   const [kms, dynamoDb] = await Promise.all([startKmsEmulator(), startDynamoDb('EncryptionKey', 0)]);
   for (const region of ['us-west-2', 'us-east-1']) await kms.ensureKey(region, 'alias/keyfold');
