@@ -1,0 +1,187 @@
+import { describe, expect, it } from 'vitest';
+import { ACCOUNT, render, type Rendered, templateOf } from './template.ts';
+
+const REGION = 'us-west-2';
+const ADMINISTRATOR = `arn:aws:iam::${ACCOUNT}:role/key-administrator`;
+const SUCCESSOR = `arn:aws:kms:${REGION}:${ACCOUNT}:key/00000000-0000-0000-0000-000000000002`;
+
+interface Statement {
+  readonly Sid: string;
+  readonly Action: string | readonly string[];
+  readonly Condition?: unknown;
+}
+
+function keys(parameters: Record<string, string> = {}): Rendered {
+  return render('keys', REGION, { Classification: 'confidential', AdministratorArns: ADMINISTRATOR, ...parameters });
+}
+
+/** Who points where. */
+function aliasesOf({ resources }: Rendered): Record<string, unknown> {
+  const aliases = Object.values(resources).filter(({ Type }) => Type === 'AWS::KMS::Alias');
+  return Object.fromEntries(aliases.map(({ Properties: p }) => [p['AliasName'], p['TargetKeyId']]));
+}
+
+function policyOf({ resources }: Rendered): readonly Statement[] {
+  const policy = resources['Key']?.Properties['KeyPolicy'] as { Statement: Statement[] } | undefined;
+  return policy?.Statement ?? [];
+}
+
+function patternOf(rule: string, { resources } = keys()): unknown {
+  return resources[rule]?.Properties['EventPattern'];
+}
+
+describe('the key stack', () => {
+  it('has a key that rotates every year, is kept by whatever happens to the stack, and goes thirty days after it is told to', () => {
+    expect(keys().resources['Key']).toMatchObject({
+      DeletionPolicy: 'Retain',
+      UpdateReplacePolicy: 'Retain',
+      Properties: {
+        EnableKeyRotation: true,
+        RotationPeriodInDays: 365,
+        PendingWindowInDays: 30,
+        Tags: [{ Key: 'Classification', Value: 'confidential' }],
+      },
+    });
+    expect(keys().resources['Key']?.Properties).not.toHaveProperty('BypassPolicyLockoutSafetyCheck');
+  });
+
+  it('has a key of its own in each region, related to no other', () => {
+    for (const related of ['MultiRegion', 'Origin', 'PrimaryKeyArn']) {
+      expect(keys().resources['Key']?.Properties).not.toHaveProperty(related);
+    }
+  });
+
+  it('keeps the alias too, so that a stack that is gone stops nobody from decrypting', () => {
+    expect(aliasesOf(keys())).toEqual({ 'alias/keyfold': 'Key' });
+    expect(keys().resources['Alias']).toMatchObject({ DeletionPolicy: 'Retain', UpdateReplacePolicy: 'Retain' });
+    expect(aliasesOf(keys({ Name: 'orders' }))).toEqual({ 'alias/orders': 'Key' });
+  });
+
+  it('allows nobody all of KMS, and nobody but AWS services a grant', () => {
+    const policy = policyOf(keys({ ViaServices: 'dynamodb.us-west-2.amazonaws.com' }));
+    const actions = policy.flatMap(({ Action }) => Action);
+    expect(actions.filter((action) => /^\*$|^kms:(?:\*|Create\*|Put\*)$/.test(action))).toEqual([]);
+    expect(policy.filter(({ Action }) => [Action].flat().includes('kms:CreateGrant'))).toMatchObject([
+      { Condition: { Bool: { 'kms:GrantIsForAWSResource': 'true' } } },
+    ]);
+  });
+
+  it('asks for ViaServices only where it is told to', () => {
+    expect(JSON.stringify(policyOf(keys()))).not.toContain('kms:ViaService');
+    const via = { 'kms:ViaService': ['dynamodb.us-west-2.amazonaws.com'] };
+    const others = `arn:aws:iam::444455556666:root`;
+    const policy = policyOf(
+      keys({
+        ViaServices: 'dynamodb.us-west-2.amazonaws.com',
+        EncryptingPrincipalArns: others,
+        DecryptingPrincipalArns: others,
+      }),
+    );
+    const uses = policy.filter(({ Action }) => [Action].flat().some((a) => /Encrypt|Decrypt|CreateGrant/.test(a)));
+    expect(uses).toHaveLength(4);
+    for (const { Condition } of uses) expect(Condition).toMatchObject({ StringEquals: via });
+  });
+
+  it('lets other accounts in only where they are named', () => {
+    expect(policyOf(keys()).map(({ Sid }) => Sid)).toEqual([
+      'TheAccountsRootUserMendsThisPolicy',
+      'AdministratorsAdminister',
+      'AdministratorsScheduleDeletionInThirtyDays',
+      'IamSaysWhoInThisAccountUsesTheKey',
+    ]);
+    const theirs = 'arn:aws:iam::444455556666:role/reader';
+    expect(policyOf(keys({ DecryptingPrincipalArns: theirs })).at(-1)).toMatchObject({
+      Sid: 'OtherAccountsDecrypt',
+      Principal: { AWS: [theirs] },
+    });
+  });
+
+  it('makes the policies in one region, for those that are named', () => {
+    expect(Object.keys(keys().resources).filter((name) => name.endsWith('Policy'))).toEqual(['AlarmTopicPolicy']);
+    const { resources } = keys({ KeyRegions: 'us-west-2, us-east-1' });
+    const names = Object.values(resources).map(({ Properties }) => Properties['ManagedPolicyName']);
+    expect(names.filter(Boolean)).toEqual(['allow-encrypt-keyfold', 'allow-decrypt-keyfold', 'allow-crypto-keyfold']);
+    const further = keys({ KeyNumber: '2', KeyRegions: REGION }).resources;
+    expect(Object.keys(further).filter((name) => name.endsWith('Policy'))).toEqual(['AlarmTopicPolicy']);
+  });
+
+  it('refuses a name that the policies of another would match', () => {
+    for (const Name of ['keyfold-retired-1', 'keyfold-next-2', 'aws-keyfold', 'alias/keyfold', '']) {
+      expect(() => keys({ Name })).toThrow('Name does not match its pattern');
+    }
+    expect(aliasesOf(keys({ Name: 'nextgen-retired' }))).toEqual({ 'alias/nextgen-retired': 'Key' });
+  });
+});
+
+describe('replacing the key', () => {
+  it('goes step by step, and the key is behind an alias that policies match at each', () => {
+    const successor = { KeyNumber: '2', KeyStanding: 'next' };
+    expect(aliasesOf(keys(successor))).toEqual({ 'alias/keyfold-next-2': 'Key' });
+    const retired = { KeyStanding: 'retired' };
+    expect(aliasesOf(keys(retired))).toEqual({ 'alias/keyfold': 'Key', 'alias/keyfold-retired-1': 'Key' });
+    const moved = { ...retired, AliasTargetArn: SUCCESSOR };
+    expect(aliasesOf(keys(moved))).toEqual({ 'alias/keyfold': SUCCESSOR, 'alias/keyfold-retired-1': 'Key' });
+    expect(aliasesOf(keys({ ...successor, KeyStanding: 'current' }))).toEqual({});
+    expect(aliasesOf(keys({ ...successor, KeyStanding: 'retired' }))).toEqual({ 'alias/keyfold-retired-2': 'Key' });
+  });
+
+  it('keeps the alias of a retired key, and drops that of one that is behind the real alias now', () => {
+    const { Resources } = templateOf('keys');
+    expect(Resources['RetiredAlias']).toMatchObject({ DeletionPolicy: 'Retain', UpdateReplacePolicy: 'Retain' });
+    expect(Resources['NextAlias']).toMatchObject({ DeletionPolicy: 'Delete', UpdateReplacePolicy: 'Delete' });
+  });
+
+  it('can point the alias to a key that no stack made, such as a multi-Region one', () => {
+    const own = keys({ KeyStanding: 'none', AliasTargetArn: SUCCESSOR });
+    expect(aliasesOf(own)).toEqual({ 'alias/keyfold': SUCCESSOR });
+    expect(own.resources).not.toHaveProperty('Key');
+    expect(patternOf('KeyTouched', own)).toMatchObject({ detail: { resources: { ARN: [SUCCESSOR] } } });
+    expect(own.outputs).not.toHaveProperty('KeyArn');
+  });
+
+  it('refuses what would leave the alias without a key, or have two stacks own it', () => {
+    for (const KeyNumber of ['1', '2']) {
+      expect(() => keys({ KeyNumber, KeyStanding: 'none' })).toThrow('needs an AliasTargetArn');
+    }
+    expect(() => keys({ KeyStanding: 'next' })).toThrow('none that it could follow');
+    expect(() => keys({ KeyNumber: '2', AliasTargetArn: SUCCESSOR })).toThrow('The alias is of the first stack');
+  });
+});
+
+describe('the alarms', () => {
+  it('tell when somebody disables the key, schedules its deletion or changes its policy', () => {
+    expect(patternOf('KeyTouched')).toMatchObject({
+      source: ['aws.kms'],
+      'detail-type': ['AWS API Call via CloudTrail'],
+      detail: {
+        eventName: expect.arrayContaining(['DisableKey', 'ScheduleKeyDeletion', 'PutKeyPolicy']) as string[],
+        resources: { ARN: ['Key.Arn'] },
+      },
+    });
+  });
+
+  it('tell when somebody moves or deletes the alias, by which IAM knows the key', () => {
+    expect(patternOf('AliasTouched', keys({ Name: 'orders' }))).toMatchObject({
+      detail: {
+        eventName: ['CreateAlias', 'UpdateAlias', 'DeleteAlias'],
+        requestParameters: {
+          aliasName: ['alias/orders', { prefix: 'alias/orders-next-' }, { prefix: 'alias/orders-retired-' }],
+        },
+      },
+    });
+  });
+
+  it('go to a topic of the stack, with an address that subscribes, or to one that there is', () => {
+    const made = keys({ AlarmEmail: 'security@example.com' }).resources;
+    expect(made['KeyTouched']?.Properties['Targets']).toEqual([{ Id: 'alarm', Arn: 'AlarmTopic' }]);
+    expect(made['AlarmTopic']?.Properties['Subscription']).toEqual([
+      { Protocol: 'email', Endpoint: 'security@example.com' },
+    ]);
+    const topic = `arn:aws:sns:${REGION}:${ACCOUNT}:security`;
+    const { resources } = keys({ AlarmTopicArn: topic });
+    for (const rule of ['KeyTouched', 'AliasTouched']) {
+      expect(resources[rule]?.Properties['Targets']).toEqual([{ Id: 'alarm', Arn: topic }]);
+    }
+    expect(resources).not.toHaveProperty('AlarmTopic');
+  });
+});
