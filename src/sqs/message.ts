@@ -1,0 +1,56 @@
+/** A value beside a message's body, as SQS types it. */
+export interface MessageAttribute {
+  /** `String`, `Number` or `Binary`, and what its sender has put behind a dot. */
+  readonly DataType: string;
+  readonly StringValue?: string;
+  readonly BinaryValue?: Uint8Array;
+}
+
+/** A message's attributes, by name. */
+export type MessageAttributes = Readonly<Record<string, MessageAttribute>>;
+
+/** Where in a FIFO queue a message stands. */
+export interface FifoPlace {
+  readonly groupId: string;
+  /** For five minutes SQS takes a second message of the same id for the first. */
+  readonly deduplicationId: string;
+}
+
+/** A message to be sent. */
+export interface OutgoingMessage {
+  readonly body: string;
+  readonly attributes: MessageAttributes;
+  /** For a FIFO queue, and for no other. */
+  readonly fifo?: FifoPlace | undefined;
+}
+
+/** As many as SQS takes with one message. */
+const MOST_ATTRIBUTES = 10;
+
+/** As much as SQS takes in one message, and in all messages of one call. */
+export const LARGEST_MESSAGE_BYTES = 1_048_576;
+
+/** As many messages as SQS takes in one call. */
+export const MOST_IN_ONE_CALL = 10;
+
+/** How large SQS finds a message: its body and its attributes' names, types and values. */
+export function sizeOf({ body, attributes }: OutgoingMessage): number {
+  const sizes = Object.entries(attributes).map(
+    ([name, { DataType, StringValue = '', BinaryValue }]) =>
+      Buffer.byteLength(name) +
+      Buffer.byteLength(DataType) +
+      Buffer.byteLength(StringValue) +
+      (BinaryValue?.length ?? 0),
+  );
+  return sizes.reduce((sum, size) => sum + size, Buffer.byteLength(body));
+}
+
+/** Whether a message is of a size, and has as many attributes, as SQS takes. */
+export function isSendable(message: OutgoingMessage): boolean {
+  return Object.keys(message.attributes).length <= MOST_ATTRIBUTES && sizeOf(message) <= LARGEST_MESSAGE_BYTES;
+}
+
+/** Whether a queue is a FIFO queue, which its name, its URL and its ARN all say. */
+export function isFifoQueue(urlOrArn: string): boolean {
+  return urlOrArn.endsWith('.fifo');
+}

@@ -1,0 +1,123 @@
+import {
+  ChangeMessageVisibilityBatchCommand,
+  GetQueueUrlCommand,
+  SendMessageBatchCommand,
+  SQSClient,
+  SQSServiceException,
+} from '@aws-sdk/client-sqs';
+import { MOST_IN_ONE_CALL, type OutgoingMessage } from './message.ts';
+import type { Postponement, Queues, SendFault } from './queues.ts';
+
+const MAX_ATTEMPTS = 3;
+const CONNECTION_TIMEOUT_MS = 1000;
+const REQUEST_TIMEOUT_MS = 5000;
+/** How many calls hide messages at once. */
+const CALLS_AT_ONCE = 10;
+
+/** Queues of Amazon SQS. Throttling, 5xx and the network's faults are retried by the SDK's standard mode. */
+export class SqsQueues implements Queues {
+  readonly #client = new SQSClient({
+    maxAttempts: MAX_ATTEMPTS,
+    // A result sent twice is sealed anew: where a FIFO queue has the first of them, a checksum of that is no fault.
+    md5: false,
+    requestHandler: {
+      connectionTimeout: CONNECTION_TIMEOUT_MS,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      throwOnRequestTimeout: true,
+      socketTimeout: REQUEST_TIMEOUT_MS,
+    },
+  });
+  /** By ARN: an event tells no more of the queue that it came from. */
+  readonly #urls = new Map<string, Promise<string>>();
+
+  async send(
+    queueUrl: string,
+    messages: readonly OutgoingMessage[],
+    signal: AbortSignal,
+  ): Promise<readonly (SendFault | undefined)[]> {
+    const command = new SendMessageBatchCommand({
+      QueueUrl: queueUrl,
+      Entries: messages.map(({ body, attributes, fifo }, i) => ({
+        Id: String(i),
+        MessageBody: body,
+        MessageAttributes: attributes,
+        ...(fifo && { MessageGroupId: fifo.groupId, MessageDeduplicationId: fifo.deduplicationId }),
+      })),
+    });
+    try {
+      const { Successful = [], Failed = [] } = await this.#client.send(command, { abortSignal: signal });
+      const sent = new Set(Successful.map(({ Id }) => Id));
+      const faults = new Map(
+        Failed.map(({ Id, Code = 'unknown', SenderFault }) => [
+          Id,
+          { errorName: Code, maySoonPass: SenderFault !== true },
+        ]),
+      );
+      // What the answer does not speak of was not sent.
+      return messages.map((_, i) =>
+        sent.has(String(i)) ? undefined : (faults.get(String(i)) ?? { errorName: 'NoAnswer', maySoonPass: true }),
+      );
+    } catch (error) {
+      // One message that SQS does not take must not keep the others from theirs.
+      if (messages.length > 1 && isRefusal(error)) {
+        return (await Promise.all(messages.map((message) => this.send(queueUrl, [message], signal)))).flat();
+      }
+      return messages.map(() => ({ errorName: nameOf(error), maySoonPass: false }));
+    }
+  }
+
+  async postpone(queueArn: string, messages: readonly Postponement[], signal: AbortSignal): Promise<readonly string[]> {
+    try {
+      const queueUrl = await this.#urlOf(queueArn, signal);
+      const faults: string[] = [];
+      const starts = Array.from({ length: Math.ceil(messages.length / MOST_IN_ONE_CALL) }, (_, i) => i).values();
+      const hideSome = async (): Promise<void> => {
+        for (const i of starts) {
+          const some = messages.slice(i * MOST_IN_ONE_CALL, (i + 1) * MOST_IN_ONE_CALL);
+          faults.push(...(await this.#hide(queueUrl, some, signal)));
+        }
+      };
+      await Promise.all(Array.from({ length: CALLS_AT_ONCE }, hideSome));
+      return faults;
+    } catch (error) {
+      return messages.map(() => nameOf(error));
+    }
+  }
+
+  async #hide(queueUrl: string, messages: readonly Postponement[], signal: AbortSignal): Promise<string[]> {
+    const command = new ChangeMessageVisibilityBatchCommand({
+      QueueUrl: queueUrl,
+      Entries: messages.map(({ receiptHandle, delaySeconds }, i) => ({
+        Id: String(i),
+        ReceiptHandle: receiptHandle,
+        VisibilityTimeout: delaySeconds,
+      })),
+    });
+    try {
+      const { Failed = [] } = await this.#client.send(command, { abortSignal: signal });
+      return Failed.map(({ Code = 'unknown' }) => Code);
+    } catch (error) {
+      return messages.map(() => nameOf(error));
+    }
+  }
+
+  #urlOf(queueArn: string, signal: AbortSignal): Promise<string> {
+    const known = this.#urls.get(queueArn);
+    if (known !== undefined) return known;
+    const [, , , , account, name] = queueArn.split(':');
+    const command = new GetQueueUrlCommand({ QueueName: name, QueueOwnerAWSAccountId: account });
+    const asked = this.#client.send(command, { abortSignal: signal }).then(({ QueueUrl = '' }) => QueueUrl);
+    this.#urls.set(queueArn, asked);
+    asked.catch(() => this.#urls.delete(queueArn));
+    return asked;
+  }
+}
+
+/** Whether SQS has refused a call for what it was, not for how many there are. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof SQSServiceException && error.$fault === 'client' && !/throttl/i.test(error.name);
+}
+
+function nameOf(error: unknown): string {
+  return error instanceof Error ? error.name : 'UnknownError';
+}

@@ -1,0 +1,130 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { json } from 'node:stream/consumers';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { close, listen } from '../../local/listen.ts';
+import type { OutgoingMessage } from '../../src/sqs/message.ts';
+import { SqsQueues } from '../../src/sqs/sqs-queues.ts';
+
+const neverAborted = new AbortController().signal;
+const ARN = 'arn:aws:sqs:us-west-2:111122223333:keyfold-input';
+
+interface Call {
+  readonly action: string;
+  readonly input: { readonly Entries?: readonly { readonly Id: string; readonly MessageBody?: string }[] };
+}
+type Answer = { readonly status?: number; readonly body: object } | 'hang up';
+
+let server: Server;
+let endpoint: string;
+let calls: Call[] = [];
+let answer: (call: Call) => Answer;
+
+beforeAll(async () => {
+  const respond = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const input = (await json(request)) as Call['input'];
+    const call = { action: String(request.headers['x-amz-target']).replace('AmazonSQS.', ''), input };
+    calls.push(call);
+    const given = answer(call);
+    if (given === 'hang up') request.socket.destroy();
+    else response.writeHead(given.status ?? 200).end(JSON.stringify(given.body));
+  };
+  server = createServer((request, response) => void respond(request, response));
+  endpoint = `http://127.0.0.1:${await listen(server, 0)}`;
+  vi.stubEnv('AWS_ENDPOINT_URL_SQS', endpoint);
+});
+afterAll(() => {
+  vi.unstubAllEnvs();
+  return close(server);
+});
+afterEach(() => {
+  calls = [];
+});
+
+function messages(...bodies: string[]): OutgoingMessage[] {
+  return bodies.map((body) => ({ body, attributes: {} }));
+}
+
+function send(...bodies: string[]): ReturnType<SqsQueues['send']> {
+  return new SqsQueues().send(`${endpoint}/111122223333/out`, messages(...bodies), neverAborted);
+}
+
+/** Takes all of a call but what a test says. */
+function taken(call: Call, failed: readonly object[] = []): Answer {
+  const ids = new Set(failed.map((one) => (one as { Id: string }).Id));
+  const Successful = (call.input.Entries ?? [])
+    .filter(({ Id }) => !ids.has(Id))
+    .map(({ Id }) => ({ Id, MessageId: 'm', MD5OfMessageBody: 'of another' }));
+  return { body: { Successful, Failed: failed } };
+}
+
+describe('sending', () => {
+  it('tells for each message whether it was taken, and what may pass soon', async () => {
+    answer = (call) =>
+      taken(call, [
+        { Id: '1', Code: 'InternalError', SenderFault: false, Message: 'x' },
+        { Id: '2', Code: 'KmsAccessDenied', SenderFault: true, Message: 'x' },
+      ]);
+    expect(await send('a', 'b', 'c', 'd')).toEqual([
+      undefined,
+      { errorName: 'InternalError', maySoonPass: true },
+      { errorName: 'KmsAccessDenied', maySoonPass: false },
+      undefined,
+    ]);
+  });
+
+  it('takes a message that the answer does not speak of for not sent', async () => {
+    answer = () => ({ body: { Successful: [{ Id: '0', MessageId: 'm', MD5OfMessageBody: 'x' }] } });
+    expect(await send('a', 'b')).toEqual([undefined, { errorName: 'NoAnswer', maySoonPass: true }]);
+  });
+
+  it('sends messages one by one when they are refused together', async () => {
+    const refusal = { status: 400, body: { __type: 'com.amazonaws.sqs#InvalidMessageContents', message: 'x' } };
+    answer = (call) =>
+      call.input.Entries?.some(({ MessageBody }) => MessageBody === 'bad') === true ? refusal : taken(call);
+    expect(await send('a', 'bad', 'c')).toEqual([
+      undefined,
+      { errorName: 'InvalidMessageContents', maySoonPass: false },
+      undefined,
+    ]);
+    expect(calls).toHaveLength(4);
+  });
+
+  it.for<[string, Answer, string]>([
+    ['throttles', { status: 400, body: { __type: 'ThrottlingException', message: 'x' } }, 'ThrottlingException'],
+    ['is down', { status: 503, body: { __type: 'ServiceUnavailable', message: 'x' } }, 'ServiceUnavailable'],
+    ['hangs up', 'hang up', 'TimeoutError'],
+  ])('tells that nothing was sent where SQS %s, each time that it was tried', async ([, given, name]) => {
+    answer = () => given;
+    expect(await send('a', 'b')).toEqual([1, 2].map(() => ({ errorName: name, maySoonPass: false })));
+    expect(calls).toHaveLength(3);
+  });
+});
+
+describe('hiding', () => {
+  it('finds the queue by its ARN, once, and hides ten messages a call', async () => {
+    answer = (call) =>
+      call.action === 'GetQueueUrl' ? { body: { QueueUrl: `${endpoint}/111122223333/keyfold-input` } } : taken(call);
+    const queues = new SqsQueues();
+    const some = Array.from({ length: 21 }, (_, i) => ({ receiptHandle: `h${i}`, delaySeconds: i }));
+    expect(await queues.postpone(ARN, some, neverAborted)).toEqual([]);
+    expect(await queues.postpone(ARN, some.slice(0, 1), neverAborted)).toEqual([]);
+    expect(calls.map(({ action }) => action)).toEqual([
+      'GetQueueUrl',
+      ...Array.from({ length: 4 }, () => 'ChangeMessageVisibilityBatch'),
+    ]);
+    expect(calls[0]?.input).toEqual({ QueueName: 'keyfold-input', QueueOwnerAWSAccountId: '111122223333' });
+    expect(calls.slice(1).map(({ input }) => input.Entries?.length)).toEqual([10, 10, 1, 1]);
+  });
+
+  it('tells what could not be hidden, and looks for the queue again where it was not found', async () => {
+    const queues = new SqsQueues();
+    const some = [{ receiptHandle: 'h', delaySeconds: 5 }];
+    answer = () => ({ status: 400, body: { __type: 'AccessDeniedException', message: 'x' } });
+    expect(await queues.postpone(ARN, some, neverAborted)).toEqual(['AccessDeniedException']);
+    answer = (call) =>
+      call.action === 'GetQueueUrl'
+        ? { body: { QueueUrl: `${endpoint}/111122223333/keyfold-input` } }
+        : taken(call, [{ Id: '0', Code: 'MessageNotInflight', SenderFault: true }]);
+    expect(await queues.postpone(ARN, some, neverAborted)).toEqual(['MessageNotInflight']);
+  });
+});
