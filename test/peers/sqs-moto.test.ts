@@ -1,0 +1,6 @@
+import { sqsContract } from '../contract/sqs-contract.ts';
+import { AWS_ENVIRONMENT, startMoto } from './processes.ts';
+
+Object.assign(process.env, AWS_ENVIRONMENT);
+
+sqsContract('moto', startMoto, { orderOfReturn: true });
