@@ -35,7 +35,12 @@ await build({
 });
 await build({
   ...common,
-  entryPoints: { api: 'handlers/api.ts', invoke: 'handlers/invoke.ts', maintenance: 'handlers/maintenance.ts' },
+  entryPoints: {
+    api: 'handlers/api.ts',
+    invoke: 'handlers/invoke.ts',
+    maintenance: 'handlers/maintenance.ts',
+    queue: 'handlers/queue.ts',
+  },
   outdir: join(outdir, 'handlers'),
   outExtension: { '.js': '.mjs' },
   // What is CommonJS among the dependencies calls require for Node's own modules.

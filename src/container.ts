@@ -1,6 +1,8 @@
 import { readConfig, type AppConfig } from './config/app-config.ts';
+import { readQueueConfig } from './config/queue-config.ts';
 import type { HttpDoorOptions } from './doors/http.ts';
 import type { DoorOptions } from './doors/perform.ts';
+import type { QueueDoorOptions } from './doors/queue-batch.ts';
 import type { ScheduleDoorOptions } from './doors/schedule.ts';
 import { createTelemetry, type Telemetry } from './doors/telemetry.ts';
 import { invalidConfiguration } from './envelope/errors.ts';
@@ -14,6 +16,7 @@ import { StaticKms } from './kms/static-kms.ts';
 import type { DynamoDbMetastoreOptions } from './metastore/dynamodb-client.ts';
 import { DynamoDbKeyTable } from './metastore/dynamodb-key-table.ts';
 import { DynamoDbMetastore } from './metastore/dynamodb-metastore.ts';
+import { SqsQueues } from './sqs/sqs-queues.ts';
 
 /**
  * Builds what the API runs on from the environment's settings; once in a process, since the warm cache is in it.
@@ -31,6 +34,15 @@ export function buildApi(): HttpDoorOptions {
  */
 export function buildInvoke(): DoorOptions {
   return buildDoor(readConfig(process.env, ['OPERATIONS']));
+}
+
+/**
+ * Builds what a queue's messages are taken through with; once in a process, since the warm cache is in it.
+ * @throws KeyfoldError `InvalidConfiguration`, listing every fault
+ */
+export function buildQueue(): QueueDoorOptions {
+  const config = readQueueConfig(process.env);
+  return { ...buildDoor(config), queue: config.queue, queues: new SqsQueues() };
 }
 
 /**

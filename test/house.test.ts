@@ -25,14 +25,26 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   kms: ['envelope', 'node:crypto', 'node:timers/promises', '@aws-sdk/client-kms'],
   metastore: ['envelope', '@aws-sdk/client-dynamodb'],
   operations: ['envelope', 'valibot', 'jsonpath-rfc9535/parser'],
-  config: ['operations', 'envelope', 'kms', 'metastore', 'valibot'],
-  doors: ['operations', 'envelope', 'kms', 'metastore', 'config', '@middy/', '@aws-lambda-powertools/', 'aws-lambda'],
+  sqs: ['node:timers/promises', '@aws-sdk/client-sqs'],
+  config: ['operations', 'envelope', 'kms', 'metastore', 'sqs', 'valibot'],
+  doors: [
+    'operations',
+    'envelope',
+    'kms',
+    'metastore',
+    'sqs',
+    'config',
+    'node:crypto',
+    '@middy/',
+    '@aws-lambda-powertools/',
+    'aws-lambda',
+  ],
   cli: ['container.ts', 'config', 'envelope', 'kms', 'metastore', 'commander', ...OF_A_TERMINAL],
   client: ['envelope', 'operations', '@aws-sdk/client-lambda', ...TO_SIGN, 'node:timers/promises'],
-  'container.ts': ['config', 'doors', 'envelope', 'kms', 'metastore'],
+  'container.ts': ['config', 'doors', 'envelope', 'kms', 'metastore', 'sqs'],
   'index.ts': ['envelope', 'kms', 'metastore'],
 };
-const ADAPTERS = /new (?:AwsKms|StaticKms|DynamoDbMetastore|DynamoDbKeyTable|MemoryMetastore)\(/;
+const ADAPTERS = /new (?:AwsKms|StaticKms|DynamoDbMetastore|DynamoDbKeyTable|MemoryMetastore|SqsQueues)\(/;
 
 function filesOf(folder: string): string[] {
   const entries = readdirSync(join(root, folder), { recursive: true, withFileTypes: true });

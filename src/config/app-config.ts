@@ -53,7 +53,8 @@ export interface AppConfig {
   readonly door: DoorConfig;
 }
 
-const PREFIX = 'KEYFOLD_';
+/** What the names of all settings begin with. */
+export const PREFIX = 'KEYFOLD_';
 
 /**
  * Reads the configuration from environment variables (docs/configuration.md).
@@ -61,6 +62,20 @@ const PREFIX = 'KEYFOLD_';
  * @throws KeyfoldError `InvalidConfiguration`, listing every fault at once: values that do not fit, names it does not know
  */
 export function readConfig(environment: Environment, required: readonly (keyof Settings)[] = []): AppConfig {
+  return configOf(checkedSettings(environment, required), environment);
+}
+
+/**
+ * Reads the settings and checks them, each and together.
+ * @param required as {@link readConfig} has it
+ * @param faultsOf what else is wrong with settings of which each is sound by itself
+ * @throws KeyfoldError `InvalidConfiguration`, listing every fault at once
+ */
+export function checkedSettings(
+  environment: Environment,
+  required: readonly (keyof Settings)[],
+  faultsOf: (settings: Settings, sound: (names: readonly (keyof Settings)[]) => boolean) => string[] = () => [],
+): Settings {
   const own = settingsOf(environment);
   const parsed = v.safeParse(settingsSchema, own);
   const broken = new Set<string>(parsed.issues?.map((issue) => v.getDotPath(issue) ?? ''));
@@ -76,8 +91,14 @@ export function readConfig(environment: Environment, required: readonly (keyof S
       : []),
     ...(sound(['REGION_SUFFIX', 'DYNAMODB_REGION']) ? replicaFaults(settings, environment) : []),
     ...(sound(['AUTH', 'JWT_PARTITIONS_CLAIM']) ? authFaults(settings, environment) : []),
+    ...faultsOf(settings, sound),
   ];
   if (faults.length > 0) throw invalidConfiguration(faults);
+  return settings;
+}
+
+/** What settings that were checked come to. */
+export function configOf(settings: Settings, environment: Environment): AppConfig {
   return Object.freeze({
     names: namesOf(settings),
     policy: policyOf(settings),

@@ -1,4 +1,6 @@
 import * as v from 'valibot';
+import { fieldsEntry } from '../operations/document.ts';
+import { areFieldPaths } from '../operations/field-paths.ts';
 import { isOperationName } from '../operations/operation-name.ts';
 
 const text = v.pipe(v.string(), v.nonEmpty('is empty'));
@@ -26,6 +28,18 @@ const partitions = v.pipe(
     'lists what is neither a partition nor a beginning of some with * behind it',
   ),
 );
+const fields = v.pipe(
+  v.string(),
+  v.rawTransform(({ dataset, addIssue, NEVER }) => {
+    const paths = parseJson(dataset.value);
+    if (v.is(fieldsEntry, paths) && areFieldPaths(paths)) return paths;
+    addIssue({ message: 'is not a JSON array of JSONPaths without filters' });
+    return NEVER;
+  }),
+);
+const queueUrl = v.pipe(text, v.url('is not a URL'));
+/** The longest that SQS hides a message is twelve hours. */
+const hiddenSeconds = v.pipe(count, v.maxValue(43_200, 'is more than 43200'));
 const regionMap = v.pipe(
   v.string(),
   v.rawTransform(({ dataset, addIssue, NEVER }) => {
@@ -85,15 +99,25 @@ export const settingsSchema = v.object({
   OPERATIONS: v.optional(operations),
   PARTITIONS: v.optional(partitions),
   DEADLINE_MARGIN_MS: v.optional(count, '500'),
+  FIELDS: v.optional(fields),
+  OUTPUT_QUEUE_URL: v.optional(queueUrl),
+  DEAD_LETTER_QUEUE_URL: v.optional(queueUrl),
+  RETRY_DELAY_SECONDS: v.optional(hiddenSeconds, '5'),
+  LONGEST_RETRY_DELAY_SECONDS: v.optional(hiddenSeconds, '900'),
 });
 
 /** The settings, parsed. */
 export type Settings = v.InferOutput<typeof settingsSchema>;
 
 function parseRegionMap(value: string): Record<string, string> | undefined {
+  const parsed = parseJson(value);
+  return !Array.isArray(parsed) && v.is(v.record(v.string(), v.string()), parsed) ? parsed : undefined;
+}
+
+/** Undefined for what is not JSON. */
+function parseJson(value: string): unknown {
   try {
-    const parsed: unknown = JSON.parse(value);
-    return !Array.isArray(parsed) && v.is(v.record(v.string(), v.string()), parsed) ? parsed : undefined;
+    return JSON.parse(value);
   } catch {
     return undefined;
   }

@@ -1,12 +1,13 @@
 import { Logger } from '@aws-lambda-powertools/logger';
 import { Metrics, MetricUnit } from '@aws-lambda-powertools/metrics';
-import type { KeyfoldError } from '../envelope/errors.ts';
+import { KeyfoldError } from '../envelope/errors.ts';
 import type { EnvelopeEvents } from '../envelope/ports.ts';
 import type { MaintenanceReport } from '../envelope/system-key-maintenance.ts';
 import type { KmsEvents } from '../kms/failover.ts';
 import type { MetastoreEvents } from '../metastore/dynamodb-metastore.ts';
 import { MetricBuffer } from './metric-buffer.ts';
 import { statusOf } from './problem.ts';
+import type { MessageOutcome } from './queue-batch.ts';
 
 /** What operators see of this service: a log and metrics, in which no plaintext and no key byte ever is. */
 export interface Telemetry {
@@ -16,6 +17,11 @@ export interface Telemetry {
   requestFailed(error: KeyfoldError, status: number): void;
   /** Logs the items of a batch that failed, in one line however many they are. */
   itemsFailed(errors: readonly KeyfoldError[]): void;
+  /**
+   * Logs those of a queue's messages that failed, those that did alike in one line.
+   * @param unhidden why some of them may come back too early
+   */
+  messagesHandled(outcomes: readonly MessageOutcome[], unhidden: readonly string[]): void;
   /** Logs what a maintenance found and did. */
   maintained(report: MaintenanceReport): void;
   /** Writes the metrics gathered since the last time: at the end of every invocation. */
@@ -84,9 +90,28 @@ export function createTelemetry(service: string): Telemetry {
         codes[code] = (codes[code] ?? 0) + 1;
         count('RequestErrors', { code });
       }
-      const reasons = [...new Set(errors.flatMap(reasonsOf))].slice(0, MOST_REASONS);
       const isOurs = errors.some(({ code }) => statusOf(code) >= 500);
-      logger[isOurs ? 'error' : 'warn']('items of a batch failed', { codes, reasons });
+      logger[isOurs ? 'error' : 'warn']('items of a batch failed', {
+        codes,
+        reasons: someOf(errors.flatMap(reasonsOf)),
+      });
+    },
+    messagesHandled: (outcomes, unhidden) => {
+      for (const alike of Map.groupBy(outcomes, ({ kind, code }) => `${kind} ${code}`).values()) {
+        const { kind, code } = alike[0] as MessageOutcome;
+        const all = { code, count: alike.length };
+        metrics.add(MESSAGE_METRICS[kind], MetricUnit.Count, all.count, code === undefined ? {} : { code });
+        if (kind === 'done') continue;
+        const errors = alike.flatMap(({ error }) => error ?? []);
+        logger[errors.some(isForAnOperator) ? 'error' : 'warn'](`messages ${kind}`, {
+          ...all,
+          details: someOf(errors.map(({ message }) => message)),
+          reasons: someOf(errors.flatMap((error) => (error instanceof KeyfoldError ? reasonsOf(error) : []))),
+          messageIds: someOf(alike.map(({ messageId }) => messageId)),
+        });
+      }
+      if (unhidden.length === 0) return;
+      logger.warn('messages may come back too early', { count: unhidden.length, errorNames: someOf(unhidden) });
     },
     maintained: ({ systemKeys, created, createFault }) => {
       for (const { regions, ...key } of systemKeys) {
@@ -108,8 +133,14 @@ export function createTelemetry(service: string): Telemetry {
   };
 }
 
-/** Of a batch. */
-const MOST_REASONS = 10;
+/** In one line of the log. */
+const MOST_TOLD = 10;
+
+const MESSAGE_METRICS = {
+  done: 'MessagesDone',
+  retried: 'MessagesRetried',
+  'dead-lettered': 'MessagesDeadLettered',
+} as const;
 
 const CACHE_METRICS = {
   system: { hit: 'SystemKeyCacheHits', miss: 'SystemKeyCacheMisses', eviction: 'SystemKeyCacheEvictions' },
@@ -119,6 +150,16 @@ const CACHE_METRICS = {
     eviction: 'IntermediateKeyCacheEvictions',
   },
 } as const;
+
+/** The first few, each once. */
+function someOf(texts: readonly string[]): string[] {
+  return [...new Set(texts)].slice(0, MOST_TOLD);
+}
+
+/** Whether it does not pass by itself. */
+function isForAnOperator(error: Error): boolean {
+  return error instanceof KeyfoldError && statusOf(error.code) === 500;
+}
 
 /** The messages of an error's causes. Of an error that is not ours only its name and where it arose: its text may quote data. */
 function reasonsOf(error: KeyfoldError): string[] {

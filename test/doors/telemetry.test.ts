@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { MessageOutcome } from '../../src/doors/queue-batch.ts';
 import { createTelemetry, type Telemetry } from '../../src/doors/telemetry.ts';
 import { KeyfoldError, type ErrorCode } from '../../src/index.ts';
 import { RegionFault } from '../../src/kms/faults.ts';
@@ -55,11 +56,22 @@ function everything(): void {
     createFault: 'why',
   });
   telemetry.requestFailed(new KeyfoldError('KmsThrottled', 'why'), 503);
+  telemetry.messagesHandled(OUTCOMES, ['MessageNotInflight']);
 }
 
 function failed(...codes: ErrorCode[]): KeyfoldError[] {
   return codes.map((code) => new KeyfoldError(code, 'why', { cause: new Error(`reason of ${code}`) }));
 }
+
+const THROTTLED = new KeyfoldError('KmsThrottled', 'KMS throttles.', { cause: new Error('us-west-2: throttled') });
+const OUTCOMES: readonly MessageOutcome[] = [
+  { messageId: 'a', kind: 'done' },
+  { messageId: 'b', kind: 'done' },
+  { messageId: 'c', kind: 'retried', code: 'KmsThrottled', error: THROTTLED },
+  { messageId: 'd', kind: 'retried', code: 'KmsThrottled', error: THROTTLED },
+  { messageId: 'e', kind: 'retried', code: 'Behind' },
+  { messageId: 'f', kind: 'dead-lettered', code: 'Internal', error: new KeyfoldError('Internal', 'why') },
+];
 
 describe('the metrics', () => {
   it('are those that docs/metrics.md names', () => {
@@ -97,6 +109,31 @@ describe('the metrics', () => {
     });
     expect(latencies).toHaveLength(250);
     expect(metrics()).toContainEqual({ service: 'svc', region: 'us-west-2', action: 'Decrypt', KmsCalls: 250 });
+  });
+
+  it("of a queue's messages are counted by what became of them, and those that failed alike logged in one line", () => {
+    telemetry.messagesHandled(OUTCOMES, []);
+    telemetry.flush();
+    expect(metrics()).toEqual([
+      { service: 'svc', MessagesDone: 2 },
+      { service: 'svc', code: 'KmsThrottled', MessagesRetried: 2 },
+      { service: 'svc', code: 'Behind', MessagesRetried: 1 },
+      { service: 'svc', code: 'Internal', MessagesDeadLettered: 1 },
+    ]);
+    const logged = output.lines().filter((line) => 'level' in line);
+    expect(logged).toMatchObject([
+      {
+        level: 'WARN',
+        message: 'messages retried',
+        code: 'KmsThrottled',
+        count: 2,
+        details: ['KMS throttles.'],
+        reasons: ['us-west-2: throttled'],
+        messageIds: ['c', 'd'],
+      },
+      { level: 'WARN', message: 'messages retried', code: 'Behind' },
+      { level: 'ERROR', message: 'messages dead-lettered', code: 'Internal', messageIds: ['f'] },
+    ]);
   });
 
   it('of the cache alone are written once a minute', () => {

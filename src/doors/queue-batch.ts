@@ -1,0 +1,178 @@
+import type { SQSRecord } from 'aws-lambda';
+import type { QueueConfig } from '../config/queue-config.ts';
+import { KeyfoldError, type ErrorCode } from '../envelope/errors.ts';
+import { isSendable } from '../sqs/message.ts';
+import { NotSent, Outbox } from '../sqs/outbox.ts';
+import type { Queues } from '../sqs/queues.ts';
+import { perform, type DoorOptions } from './perform.ts';
+import { deadLetter, groupOf, isMendable, readMessage, resultMessage } from './queue-message.ts';
+
+/** What the queue's door needs. */
+export interface QueueDoorOptions extends DoorOptions {
+  readonly queues: Queues;
+  readonly queue: QueueConfig;
+}
+
+/** What has become of a message. */
+export interface MessageOutcome {
+  readonly messageId: string;
+  readonly kind: 'done' | 'retried' | 'dead-lettered';
+  /** `NotSent`: a queue did not take it. `Behind`: one of its group before it is to be tried again. */
+  readonly code?: ErrorCode | 'NotSent' | 'Behind';
+  readonly error?: KeyfoldError | NotSent;
+}
+
+/** By which share of an invocation's time operations are to be done. */
+const DONE_BY = 0.7;
+/** Enough to fill SQS's calls, and few enough that what is under way at the end is little. */
+const MOST_AT_ONCE = 100;
+
+/** The messages of one event on their way through. */
+export class QueueBatch {
+  readonly #options: QueueDoorOptions;
+  /** What must be in order is in one lane: a FIFO queue's group, and every message of another queue by itself. */
+  readonly #lanes: readonly (readonly SQSRecord[])[];
+  readonly #outcomes = new Map<SQSRecord, MessageOutcome>();
+
+  constructor(options: QueueDoorOptions, records: readonly SQSRecord[]) {
+    this.#options = options;
+    this.#lanes = [...Map.groupBy(records, (record) => groupOf(record) ?? record).values()];
+  }
+
+  /**
+   * Takes every message as far as it comes.
+   * @param remainingMs how long the invocation may take
+   * @param signal aborted when nothing more is to be sent
+   */
+  async run(remainingMs: number, signal: AbortSignal): Promise<void> {
+    const { now, queues, queue } = this.#options;
+    const startMs = now();
+    const work = {
+      results: new Outbox(queues, queue.outputUrl, signal),
+      deadLetters: new Outbox(queues, queue.deadLetterUrl, signal),
+      remainingMs: () => DONE_BY * remainingMs - (now() - startMs),
+    };
+    await takeThrough(this.#lanes, MOST_AT_ONCE, async (record) => {
+      const outcome = await this.#take(record, work);
+      this.#outcomes.set(record, outcome);
+      return outcome.kind === 'retried' ? 'stop' : 'go on';
+    });
+  }
+
+  /** What became of each message. */
+  outcomes(): MessageOutcome[] {
+    return this.#lanes.flat().map((record) => this.#outcomeOf(record));
+  }
+
+  /** The messages that are to come back. */
+  failed(): SQSRecord[] {
+    return this.#lanes.flat().filter((record) => this.#isFailed(record));
+  }
+
+  /**
+   * Hides the messages that are to come back, for the longer the more often they came. A group's come back together.
+   * @returns the name of the error for each that could not be hidden, and comes when its queue's own time is up
+   */
+  async postponeFailed(signal: AbortSignal): Promise<readonly string[]> {
+    const postponements = this.#lanes.flatMap((lane) => {
+      const failed = lane.filter((record) => this.#isFailed(record));
+      const delaySeconds = this.#delayOf(failed[0]);
+      return failed.map(({ receiptHandle }) => ({ receiptHandle, delaySeconds }));
+    });
+    const queueArn = this.#lanes[0]?.[0]?.eventSourceARN;
+    if (queueArn === undefined || postponements.length === 0) return [];
+    return this.#options.queues.postpone(queueArn, postponements, signal);
+  }
+
+  /** Never throws. */
+  async #take(record: SQSRecord, work: Work): Promise<MessageOutcome> {
+    const { messageId } = record;
+    try {
+      const message = await this.#resultOf(record, work);
+      await work.results.send(message);
+      return { messageId, kind: 'done' };
+    } catch (thrown) {
+      const error = asFailure(thrown);
+      if (error instanceof NotSent || isMendable(error)) return retried(record, error);
+      return work.deadLetters.send(deadLetter(record, error.code)).then(
+        () => ({ messageId, kind: 'dead-lettered', code: error.code, error }),
+        (unsent: unknown) => retried(record, asFailure(unsent)),
+      );
+    }
+  }
+
+  async #resultOf(record: SQSRecord, { remainingMs }: Work): Promise<ReturnType<typeof resultMessage>> {
+    // Warm keys ask for no time: without this the last of many would be done when there is none to send it.
+    if (remainingMs() <= this.#options.config.deadlineMarginMs) {
+      throw new KeyfoldError('DeadlineExceeded', 'The time for this batch is up.');
+    }
+    const message = resultMessage(
+      record,
+      await perform(this.#options, readMessage(record, this.#options.queue), {
+        remainingMs: remainingMs(),
+        answerFits: (answer) => isSendable(resultMessage(record, answer)),
+        itemsFailed: throwMendable,
+      }),
+    );
+    if (isSendable(message)) return message;
+    throw new KeyfoldError('PayloadTooLarge', 'The answer would be larger than a message may be.');
+  }
+
+  #outcomeOf(record: SQSRecord): MessageOutcome {
+    return this.#outcomes.get(record) ?? { messageId: record.messageId, kind: 'retried', code: 'Behind' };
+  }
+
+  #isFailed(record: SQSRecord): boolean {
+    return this.#outcomeOf(record).kind === 'retried';
+  }
+
+  /** Jittered, so that what has failed together does not come back together. */
+  #delayOf(record: SQSRecord | undefined): number {
+    const { retryDelaySeconds, longestRetryDelaySeconds } = this.#options.queue;
+    const received = Number(record?.attributes.ApproximateReceiveCount ?? 1);
+    const longest = Math.min(longestRetryDelaySeconds, retryDelaySeconds * 2 ** (received - 1));
+    return Math.ceil(longest * (0.5 + Math.random() / 2));
+  }
+}
+
+/** What messages are taken through. */
+interface Work {
+  readonly results: Outbox;
+  readonly deadLetters: Outbox;
+  /** How long until the operations are to be done. */
+  readonly remainingMs: () => number;
+}
+
+/**
+ * Takes items through work, one after the other within a lane and lanes at once, as many as are allowed. An item for which the
+ * work says `stop` ends its lane.
+ */
+async function takeThrough<Item>(
+  lanes: readonly (readonly Item[])[],
+  mostAtOnce: number,
+  work: (item: Item) => Promise<'go on' | 'stop'>,
+): Promise<void> {
+  // One iterator for all: each lane is taken once.
+  const left = lanes.values();
+  const some = async (): Promise<void> => {
+    for (const lane of left) {
+      for (const item of lane) if ((await work(item)) === 'stop') break;
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(mostAtOnce, lanes.length) }, some));
+}
+
+/** An item that a retry can mend is not to be answered with an error, since its message would be acknowledged with it. */
+function throwMendable(errors: readonly KeyfoldError[]): void {
+  const mendable = errors.find(isMendable);
+  if (mendable !== undefined) throw mendable;
+}
+
+function asFailure(thrown: unknown): KeyfoldError | NotSent {
+  if (thrown instanceof KeyfoldError || thrown instanceof NotSent) return thrown;
+  return new KeyfoldError('Internal', 'Something went wrong here, and has been logged.', { cause: thrown });
+}
+
+function retried({ messageId }: SQSRecord, error: KeyfoldError | NotSent): MessageOutcome {
+  return { messageId, kind: 'retried', code: error instanceof NotSent ? 'NotSent' : error.code, error };
+}

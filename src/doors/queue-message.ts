@@ -1,0 +1,103 @@
+import { createHash } from 'node:crypto';
+import type { SQSMessageAttributes, SQSRecord } from 'aws-lambda';
+import type { QueueConfig } from '../config/queue-config.ts';
+import { KeyfoldError, type ErrorCode } from '../envelope/errors.ts';
+import {
+  isFifoQueue,
+  isSendable,
+  type FifoPlace,
+  type MessageAttribute,
+  type MessageAttributes,
+  type OutgoingMessage,
+} from '../sqs/message.ts';
+import { readInvocation } from './invocation.ts';
+import type { Call } from './perform.ts';
+
+/** The attribute that says why a message is in the dead-letter queue. */
+const ERROR_CODE_ATTRIBUTE = 'keyfold-error-code';
+
+/**
+ * What becomes of a message that fails. Whoever calls over HTTP is told at once that an operator must act; a message can wait
+ * for that, and an outage must not turn good messages into dead letters.
+ */
+const FATES: Readonly<Record<ErrorCode, 'dead-letter' | 'retry'>> = {
+  InvalidConfiguration: 'retry',
+  InvalidRequest: 'dead-letter',
+  Unauthenticated: 'dead-letter',
+  Forbidden: 'dead-letter',
+  NotFound: 'dead-letter',
+  MethodNotAllowed: 'dead-letter',
+  UnsupportedMediaType: 'dead-letter',
+  PayloadTooLarge: 'dead-letter',
+  FieldNotFound: 'dead-letter',
+  RecordUnreadable: 'dead-letter',
+  KeyNotYetVisible: 'retry',
+  KmsThrottled: 'retry',
+  KmsUnavailable: 'retry',
+  KmsMisconfigured: 'retry',
+  KeyRowUnreadable: 'retry',
+  MetastoreUnavailable: 'retry',
+  DeadlineExceeded: 'retry',
+  Internal: 'retry',
+};
+
+/** Whether a later try may succeed, once an operator has done something about it at the latest. */
+export function isMendable({ code }: KeyfoldError): boolean {
+  return FATES[code] === 'retry';
+}
+
+/**
+ * Reads what a message asks for.
+ * @throws KeyfoldError `InvalidRequest`; never with the body on it
+ */
+export function readMessage({ body }: SQSRecord, { fields }: QueueConfig): Call {
+  let event: unknown;
+  try {
+    event = JSON.parse(body);
+  } catch {
+    throw new KeyfoldError('InvalidRequest', 'The body is not JSON.');
+  }
+  return readInvocation(event, () => body, { operation: 'encrypt-fields', fields });
+}
+
+/** The message with a result: what it came with goes with it. Whether it is sendable is to be looked at. */
+export function resultMessage(record: SQSRecord, answer: string): OutgoingMessage {
+  // The two characters that JSON allows in a string and SQS nowhere.
+  const body = answer.replace(/[\ufffe\uffff]/g, (character) => `\\u${character.charCodeAt(0).toString(16)}`);
+  return { body, attributes: carriedAttributes(record), fifo: placeOf(record) };
+}
+
+/** A message as it came, for the dead-letter queue, with the reason where there is room for it. */
+export function deadLetter(record: SQSRecord, code: ErrorCode): OutgoingMessage {
+  const attributes = carriedAttributes(record);
+  const message = { body: record.body, attributes, fifo: placeOf(record) };
+  const told = { DataType: 'String', StringValue: code };
+  const labelled = { ...message, attributes: { ...attributes, [ERROR_CODE_ATTRIBUTE]: told } };
+  return isSendable(labelled) ? labelled : message;
+}
+
+/** The group of a FIFO queue's message; undefined for another's. */
+export function groupOf({ eventSourceARN, attributes }: SQSRecord): string | undefined {
+  return isFifoQueue(eventSourceARN) ? attributes.MessageGroupId : undefined;
+}
+
+/** The same for each time that the message is received, so that what was sent twice within five minutes is there once. */
+function placeOf(record: SQSRecord): FifoPlace | undefined {
+  const groupId = groupOf(record);
+  if (groupId === undefined) return undefined;
+  // Nothing in front of the last part can hold a line feed.
+  const source = [record.eventSourceARN, groupId, record.messageId].join('\n');
+  return { groupId, deduplicationId: createHash('sha256').update(source).digest('hex') };
+}
+
+/** Without the reason for which a message was once dead-lettered, if it was and has been sent back. */
+function carriedAttributes({ messageAttributes }: SQSRecord): MessageAttributes {
+  const carried = Object.entries(messageAttributes).filter(([name]) => name !== ERROR_CODE_ATTRIBUTE);
+  return Object.fromEntries(carried.map(([name, attribute]) => [name, toOutgoing(attribute)]));
+}
+
+function toOutgoing({ dataType, stringValue, binaryValue }: SQSMessageAttributes[string]): MessageAttribute {
+  return dataType.startsWith('Binary')
+    ? { DataType: dataType, BinaryValue: Buffer.from(binaryValue ?? '', 'base64') }
+    : { DataType: dataType, StringValue: stringValue ?? '' };
+}

@@ -1,0 +1,52 @@
+import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
+import middy from '@middy/core';
+import type { Context, SQSBatchResponse, SQSEvent } from 'aws-lambda';
+import { withDeadline } from '../envelope/deadline.ts';
+import { invalidConfiguration, KeyfoldError } from '../envelope/errors.ts';
+import { isFifoQueue } from '../sqs/message.ts';
+import { statusOf } from './problem.ts';
+import { QueueBatch, type QueueDoorOptions } from './queue-batch.ts';
+
+/** By which share of an invocation's time results are to be sent. The rest is for hiding what has failed. */
+const SENT_BY = 0.85;
+
+/**
+ * A handler for SQS's events, of standard and of FIFO queues (docs/queue.md). A message is acknowledged when its result is in
+ * the output queue, or itself in the dead-letter queue; every other is reported as failed, and comes back.
+ */
+export function queueDoor(options: QueueDoorOptions): (event: SQSEvent, context: Context) => Promise<SQSBatchResponse> {
+  const { telemetry } = options;
+  return (
+    middy<SQSEvent, SQSBatchResponse>({ timeoutEarlyInMillis: 0 })
+      // Never the event, whatever powertools' environment variable says: a body is a plaintext.
+      .use(injectLambdaContext(telemetry.logger, { logEvent: false }))
+      .handler(async (event, context) => {
+        try {
+          return await answer(options, event, context.getRemainingTimeInMillis());
+        } catch (error) {
+          if (error instanceof KeyfoldError) telemetry.requestFailed(error, statusOf(error.code));
+          throw error;
+        } finally {
+          telemetry.flush();
+        }
+      })
+  );
+}
+
+async function answer(
+  options: QueueDoorOptions,
+  { Records: records }: SQSEvent,
+  remainingMs: number,
+): Promise<SQSBatchResponse> {
+  const { queue, config, telemetry, now } = options;
+  if (records.some(({ eventSourceARN }) => isFifoQueue(eventSourceARN) !== isFifoQueue(queue.outputUrl))) {
+    throw invalidConfiguration(['of the queue that messages come from and the output queue one is a FIFO queue']);
+  }
+  const startMs = now();
+  const until = (share: number) => ({ deadlineAtMs: startMs + share * remainingMs - config.deadlineMarginMs });
+  const batch = new QueueBatch(options, records);
+  await withDeadline(until(SENT_BY), now, ({ signal }) => batch.run(remainingMs, signal));
+  const unhidden = await withDeadline(until(1), now, ({ signal }) => batch.postponeFailed(signal));
+  telemetry.messagesHandled(batch.outcomes(), unhidden);
+  return { batchItemFailures: batch.failed().map(({ messageId }) => ({ itemIdentifier: messageId })) };
+}

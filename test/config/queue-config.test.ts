@@ -1,0 +1,83 @@
+import { describe, expect, it } from 'vitest';
+import type { Environment } from '../../src/config/app-config.ts';
+import { readQueueConfig } from '../../src/config/queue-config.ts';
+
+const QUEUES = 'https://sqs.us-west-2.amazonaws.com/111122223333';
+const minimal: Environment = {
+  KEYFOLD_SERVICE: 'svc',
+  KEYFOLD_PRODUCT: 'prod',
+  KEYFOLD_KMS_KEYS: '{"us-west-2":"arn:aws:kms:us-west-2:111122223333:alias/keyfold"}',
+  KEYFOLD_OUTPUT_QUEUE_URL: `${QUEUES}/out`,
+  KEYFOLD_DEAD_LETTER_QUEUE_URL: `${QUEUES}/dead`,
+  AWS_REGION: 'us-west-2',
+};
+
+function faultsOf(changes: Environment): string[] {
+  try {
+    readQueueConfig({ ...minimal, ...changes });
+  } catch (error) {
+    return (error as Error).message.split('\n- ').slice(1);
+  }
+  return [];
+}
+
+describe("the configuration of a queue's function", () => {
+  it('serves nothing but the sealing of fields unless it is told to', () => {
+    expect(readQueueConfig(minimal)).toMatchObject({
+      door: { serves: { operations: ['encrypt-fields'] } },
+      queue: {
+        outputUrl: `${QUEUES}/out`,
+        deadLetterUrl: `${QUEUES}/dead`,
+        fields: undefined,
+        retryDelaySeconds: 5,
+        longestRetryDelaySeconds: 900,
+      },
+    });
+  });
+
+  it('takes every setting', () => {
+    const config = readQueueConfig({
+      ...minimal,
+      KEYFOLD_FIELDS: '["$.card", "$..secret"]',
+      KEYFOLD_OPERATIONS: 'decrypt-fields',
+      KEYFOLD_PARTITIONS: 'tenant-*',
+      KEYFOLD_RETRY_DELAY_SECONDS: '1',
+      KEYFOLD_LONGEST_RETRY_DELAY_SECONDS: '2',
+    });
+    expect(config).toMatchObject({
+      door: { serves: { operations: ['decrypt-fields'], partitions: ['tenant-*'] } },
+      queue: { fields: ['$.card', '$..secret'], retryDelaySeconds: 1, longestRetryDelaySeconds: 2 },
+    });
+  });
+
+  it('lists queues that are missing with every other fault', () => {
+    const faults = faultsOf({
+      KEYFOLD_OUTPUT_QUEUE_URL: undefined,
+      KEYFOLD_DEAD_LETTER_QUEUE_URL: undefined,
+      KEYFOLD_AUTH: 'jwt',
+      KEYFOLD_TYPO: 'x',
+    });
+    expect(faults).toEqual([
+      'KEYFOLD_TYPO is not a setting',
+      'KEYFOLD_JWT_PARTITIONS_CLAIM must be set with KEYFOLD_AUTH=jwt',
+      'KEYFOLD_OUTPUT_QUEUE_URL is not set',
+      'KEYFOLD_DEAD_LETTER_QUEUE_URL is not set',
+    ]);
+  });
+
+  it.for([
+    [{ KEYFOLD_OUTPUT_QUEUE_URL: 'out' }, ['KEYFOLD_OUTPUT_QUEUE_URL is not a URL']],
+    [
+      { KEYFOLD_OUTPUT_QUEUE_URL: `${QUEUES}/out.fifo` },
+      ['one of KEYFOLD_OUTPUT_QUEUE_URL and KEYFOLD_DEAD_LETTER_QUEUE_URL is a FIFO queue and the other is not'],
+    ],
+    [{ KEYFOLD_RETRY_DELAY_SECONDS: '0' }, ['KEYFOLD_RETRY_DELAY_SECONDS is not a positive whole number']],
+    [{ KEYFOLD_LONGEST_RETRY_DELAY_SECONDS: '43201' }, ['KEYFOLD_LONGEST_RETRY_DELAY_SECONDS is more than 43200']],
+    ...['card', '["card"]', '[]', '["$.a[?@.b]"]', '[1]', '"$.a"'].map((fields) => [
+      { KEYFOLD_FIELDS: fields },
+      ['KEYFOLD_FIELDS is not a JSON array of JSONPaths without filters'],
+    ]),
+  ] as [Environment, string[]][])('refuses %o', ([changes, faults]) => {
+    expect(faultsOf(changes)).toEqual(faults);
+  });
+});

@@ -1,0 +1,120 @@
+import { readFileSync } from 'node:fs';
+import type { SQSEvent, SQSRecord } from 'aws-lambda';
+import type { DoorConfig } from '../../src/config/app-config.ts';
+import type { QueueConfig } from '../../src/config/queue-config.ts';
+import { queueDoor } from '../../src/doors/queue.ts';
+import { createTelemetry } from '../../src/doors/telemetry.ts';
+import type { OutgoingMessage } from '../../src/sqs/message.ts';
+import type { Postponement, Queues, SendFault } from '../../src/sqs/queues.ts';
+import { FakeWorld } from './fakes.ts';
+import { DOOR_CONFIG, lambdaContext } from './http-door.ts';
+
+export const OUTPUT = 'https://sqs.us-west-2.amazonaws.com/111122223333/keyfold-output';
+export const DEAD_LETTERS = 'https://sqs.us-west-2.amazonaws.com/111122223333/keyfold-dead-letters';
+
+/** What is wrong with a message's sending; called for each message of each call. */
+type Interference = (queueUrl: string, message: OutgoingMessage, call: number) => SendFault | undefined;
+
+/** Queues that remember what they are handed, and fail where a test says so. */
+export class FakeQueues implements Queues {
+  /** Each call with what it held, taken or not. */
+  readonly calls: { readonly queueUrl: string; readonly messages: readonly OutgoingMessage[] }[] = [];
+  readonly postponed: Postponement[] = [];
+  befall: Interference = () => undefined;
+  /** What a call waits for before it answers. */
+  delay: (messages: readonly OutgoingMessage[]) => Promise<void> = () => Promise.resolve();
+  postponeFaults: readonly string[] = [];
+  readonly #taken: { readonly queueUrl: string; readonly message: OutgoingMessage }[] = [];
+
+  async send(queueUrl: string, messages: readonly OutgoingMessage[]): Promise<(SendFault | undefined)[]> {
+    const call = this.calls.push({ queueUrl, messages });
+    await this.delay(messages);
+    return messages.map((message) => {
+      const fault = this.befall(queueUrl, message, call);
+      if (fault === undefined) this.#taken.push({ queueUrl, message });
+      return fault;
+    });
+  }
+
+  postpone(_queueArn: string, messages: readonly Postponement[]): Promise<readonly string[]> {
+    this.postponed.push(...messages);
+    return Promise.resolve(this.postponeFaults);
+  }
+
+  /** What a queue has taken, in order. */
+  in(queueUrl: string): OutgoingMessage[] {
+    return this.#taken.filter((one) => one.queueUrl.startsWith(queueUrl)).map(({ message }) => message);
+  }
+}
+
+/** The record of one of the events in events/, with changes. */
+export function queueRecord(
+  messageId: string,
+  body: unknown,
+  {
+    groupId,
+    receiveCount = 1,
+    attributes = {},
+  }: { groupId?: string; receiveCount?: number; attributes?: SQSRecord['messageAttributes'] } = {},
+): SQSRecord {
+  const sample = sampleRecord(groupId === undefined ? 'queue-standard' : 'queue-fifo');
+  return {
+    ...sample,
+    messageId,
+    receiptHandle: `handle of ${messageId}`,
+    body: typeof body === 'string' ? body : JSON.stringify(body),
+    attributes: {
+      ...sample.attributes,
+      ApproximateReceiveCount: String(receiveCount),
+      ...(groupId !== undefined && { MessageGroupId: groupId }),
+    },
+    messageAttributes: attributes,
+  };
+}
+
+/** The only record of a sample event. */
+export function sampleRecord(name: 'queue-standard' | 'queue-fifo'): SQSRecord {
+  const text = readFileSync(new URL(`../../events/${name}.json`, import.meta.url), 'utf8');
+  return (JSON.parse(text) as SQSEvent).Records[0] as SQSRecord;
+}
+
+/** A message that asks for one field of a small document to be sealed. */
+export function sealing(value: unknown = 'secret', partition = 'tenant-1'): object {
+  return { partition, document: { value }, fields: ['$.value'] };
+}
+
+/** A door to fakes. Each call hands records over and says which of them are to come back. */
+export function openQueueDoor(
+  options: {
+    world?: FakeWorld;
+    queues?: FakeQueues;
+    config?: Partial<DoorConfig>;
+    queue?: Partial<QueueConfig>;
+    now?: () => number;
+  } = {},
+): (records: readonly SQSRecord[], remainingMs?: number) => Promise<string[]> {
+  const { world = new FakeWorld(), queues = new FakeQueues() } = options;
+  const now = options.now ?? world.clock.now;
+  const handler = queueDoor({
+    keyfold: world.process({ now }),
+    telemetry: createTelemetry('svc'),
+    now,
+    queues,
+    config: { ...DOOR_CONFIG, serves: { operations: ['encrypt-fields'] }, ...options.config },
+    queue: {
+      outputUrl: OUTPUT,
+      deadLetterUrl: DEAD_LETTERS,
+      fields: undefined,
+      retryDelaySeconds: 5,
+      longestRetryDelaySeconds: 900,
+      ...options.queue,
+    },
+  });
+  return async (records, remainingMs = 30_000) => {
+    const { batchItemFailures } = await handler({ Records: [...records] }, lambdaContext(remainingMs));
+    return batchItemFailures.map(({ itemIdentifier }) => itemIdentifier);
+  };
+}
+
+/** The same queues' FIFO sisters. */
+export const FIFO = { outputUrl: `${OUTPUT}.fifo`, deadLetterUrl: `${DEAD_LETTERS}.fifo` };
