@@ -1,4 +1,4 @@
-/** `npm start`: the API on local emulators of DynamoDB and of KMS in two regions. Nothing leaves this machine. */
+/** `npm start`: all of it on local emulators of DynamoDB, of SQS and of KMS in two regions. Nothing leaves this machine. */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -10,6 +10,7 @@ import { KeyRows } from './key-rows.ts';
 import { close, listen } from './listen.ts';
 import { LocalFunction } from './local-function.ts';
 import { createPageServer } from './page-server.ts';
+import { FUNCTION_TIMEOUT_MS, startQueues, type LocalQueues } from './queues.ts';
 
 const REGIONS = ['us-west-2', 'us-east-1'] as const;
 const [PREFERRED] = REGIONS;
@@ -17,7 +18,7 @@ const TABLE = 'EncryptionKey';
 /** As docs/direct.md splits them. */
 const SEALING = 'encrypt,rewrap,encrypt-batch,rewrap-batch,encrypt-fields';
 const OPENING = 'decrypt,decrypt-batch,decrypt-fields';
-const HELP = `npm start -- [--port 8080] [--kms-port 8081] [--dynamodb-port 8082] [--data DIR]
+const HELP = `npm start -- [--port 8080] [--kms-port 8081] [--dynamodb-port 8082] [--sqs-port 8083] [--data DIR]
 A port that is taken is replaced by a free one. --data keeps tables and keys in DIR over restarts.`;
 
 const { values } = parseArgs({
@@ -25,6 +26,7 @@ const { values } = parseArgs({
     port: { type: 'string', default: '8080' },
     'kms-port': { type: 'string', default: '8081' },
     'dynamodb-port': { type: 'string', default: '8082' },
+    'sqs-port': { type: 'string', default: '8083' },
     data: { type: 'string' },
     help: { type: 'boolean' },
   },
@@ -66,6 +68,9 @@ async function start(): Promise<void> {
   const maintenance = functionOf('maintenance');
   const seal = functionOf('invoke', { KEYFOLD_OPERATIONS: SEALING }, 'keyfold-seal');
   const open = functionOf('invoke', { KEYFOLD_OPERATIONS: OPENING }, 'keyfold-open');
+  const queues = await startQueues(Number(values['sqs-port']));
+  const queue = functionOf('queue', queues.environment);
+  queues.serve((event) => queue.invoke(event, FUNCTION_TIMEOUT_MS));
   const rows = new KeyRows(dynamoDb.endpoint, TABLE);
   const page = createPageServer({ kms, keys: rows, journal, regions: REGIONS });
   const server = createApiServer(api, maintenance, page, {
@@ -73,19 +78,28 @@ async function start(): Promise<void> {
     'keyfold-maintenance': maintenance,
     'keyfold-seal': seal,
     'keyfold-open': open,
+    'keyfold-queue': queue,
   });
   const apiUrl = `http://127.0.0.1:${await listen(server, Number(values.port))}`;
   const stop = async (): Promise<void> => {
-    await Promise.all([close(server), kms.close(), dynamoDb.close()]);
-    await Promise.all([api, maintenance, seal, open].map((one) => one.recycle()));
+    await Promise.all([close(server), queues.close(), kms.close(), dynamoDb.close()]);
+    await Promise.all([api, maintenance, seal, open, queue].map((one) => one.recycle()));
     process.exit(0);
   };
   process.once('SIGINT', () => void stop());
   process.once('SIGTERM', () => void stop());
-  console.log(greeting({ apiUrl, kmsUrl: kms.endpoint, dynamoDbUrl: dynamoDb.endpoint, data }));
+  console.log(greeting({ apiUrl, kmsUrl: kms.endpoint, dynamoDbUrl: dynamoDb.endpoint, queues, data }));
 }
 
-function greeting(at: { apiUrl: string; kmsUrl: string; dynamoDbUrl: string; data: string | undefined }): string {
+interface Places {
+  readonly apiUrl: string;
+  readonly kmsUrl: string;
+  readonly dynamoDbUrl: string;
+  readonly queues: LocalQueues;
+  readonly data: string | undefined;
+}
+
+function greeting(at: Places): string {
   const post = `curl -s -H 'content-type: application/json' ${at.apiUrl}/v1/partitions/tenant-1`;
   return `
 Keyfold runs on this machine alone:
@@ -94,6 +108,7 @@ Keyfold runs on this machine alone:
   Lambda     ${at.apiUrl}   its Invoke API, for keyfold-seal and keyfold-open (--endpoint-url)
   KMS        ${at.kmsUrl}   emulated, in ${REGIONS.join(' and ')}; ${PREFERRED} is preferred
   DynamoDB   ${at.dynamoDbUrl}   emulated, table ${TABLE}
+  SQS        ${at.queues.endpoint}   emulated, queues ${at.queues.names.join(', ')}; in memory
   ${at.data === undefined ? 'Keys and tables are in memory: what you encrypt is lost when this stops (--data DIR keeps them).' : `Keys and tables are kept in ${at.data}, the keys in the clear: for trials only.`}
 
 1. Encrypt "hello":
@@ -102,5 +117,7 @@ Keyfold runs on this machine alone:
    ${post}/decrypt -d @record.json
 3. Take the preferred region down and start cold; then decrypt again:
    curl -s -X PUT ${at.kmsUrl}/regions/${PREFERRED}/fault -d '{"kind":"down"}' && curl -s -X POST ${at.apiUrl}/local/cold-start
+4. Post to the queue, and read the result (the AWS CLI does it too, with --endpoint-url ${at.queues.endpoint}):
+   ${at.queues.sampleCommand}
 `;
 }

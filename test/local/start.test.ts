@@ -85,6 +85,14 @@ it("invokes its functions over Lambda's own API, and what one seals another open
   lambda.destroy();
 });
 
+it('a message posted to the queue is answered in the output queue', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
+  const { greeting } = await start();
+  const answer = JSON.parse(await paste(commandOf(greeting, 4), folder)) as { Messages: { Body: string }[] };
+  expect(answer.Messages[0]?.Body).toMatch(/^\{"document":\{"name":"Ada","card":"kf1j\./);
+  await rm(folder, { recursive: true });
+});
+
 it('maintains the System Keys as the schedule would', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
   const { greeting, url } = await start();

@@ -12,7 +12,7 @@ export interface LocalWorld {
 
 /** Starts everything, on free ports unless told otherwise, and waits for its greeting. */
 export async function startLocalWorld(...args: string[]): Promise<LocalWorld> {
-  const ports = ['--port', '0', '--kms-port', '0', '--dynamodb-port', '0'];
+  const ports = ['--port', '0', '--kms-port', '0', '--dynamodb-port', '0', '--sqs-port', '0'];
   const root = join(import.meta.dirname, '..', '..');
   const child = spawn(process.execPath, ['local/start.ts', ...ports, ...args], { cwd: root });
   let greeting = '';
@@ -20,7 +20,7 @@ export async function startLocalWorld(...args: string[]): Promise<LocalWorld> {
     child.once('exit', () => reject(new Error(`it ended: ${greeting}`)));
     child.stdout.on('data', (chunk: Buffer) => {
       greeting += chunk.toString();
-      if (greeting.includes('cold-start')) resolve();
+      if (greeting.includes('WaitTimeSeconds')) resolve();
     });
   });
   const [, url = ''] = /API +(\S+)/.exec(greeting) ?? [];

@@ -1,0 +1,104 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DeleteMessageBatchCommand, ReceiveMessageCommand, SQSClient, type Message } from '@aws-sdk/client-sqs';
+import type { SQSBatchResponse, SQSEvent, SQSRecord } from 'aws-lambda';
+
+/** A queue, and the function that its messages are for. */
+export interface EventSourceOptions {
+  /** Of SQS, and of the queue there. */
+  readonly endpoint: string;
+  readonly queueUrl: string;
+  readonly queueArn: string;
+  readonly invoke: (event: SQSEvent) => Promise<unknown>;
+  /** As many messages as go into one event. SQS hands out ten at a time. */
+  readonly batchSize?: number;
+  /** How many events may be under way at once. */
+  readonly concurrency?: number;
+}
+
+const MOST_RECEIVED = 10;
+const WAIT_SECONDS = 2;
+const PAUSE_MS = 200;
+
+/**
+ * Does what Lambda does with a queue and a function that reports its batch's failures: receives, invokes, and deletes what the
+ * function has not reported. Where the function fails, or answers what makes no sense, nothing is deleted.
+ * @returns how to end it, at once: what is under way then comes back
+ */
+export function startEventSource(options: EventSourceOptions): { stop: () => Promise<void> } {
+  const { endpoint, concurrency = 1 } = options;
+  const credentials = { accessKeyId: 'local', secretAccessKey: 'local' };
+  const client = new SQSClient({ endpoint, region: 'us-west-2', credentials });
+  const stopped = new AbortController();
+  const poll = async (): Promise<void> => {
+    while (!stopped.signal.aborted) {
+      await takeBatch(client, options, stopped.signal).catch(() => sleep(PAUSE_MS));
+    }
+  };
+  const pollers = Promise.all(Array.from({ length: concurrency }, poll));
+  return {
+    stop: async () => {
+      stopped.abort();
+      await pollers;
+      client.destroy();
+    },
+  };
+}
+
+async function takeBatch(client: SQSClient, options: EventSourceOptions, signal: AbortSignal): Promise<void> {
+  const { queueUrl, queueArn, invoke, batchSize = MOST_RECEIVED } = options;
+  const messages: Message[] = [];
+  for (let received = MOST_RECEIVED; received === MOST_RECEIVED && messages.length < batchSize;) {
+    const command = new ReceiveMessageCommand({
+      QueueUrl: queueUrl,
+      MaxNumberOfMessages: Math.min(MOST_RECEIVED, batchSize - messages.length),
+      WaitTimeSeconds: messages.length === 0 ? WAIT_SECONDS : 0,
+      MessageAttributeNames: ['All'],
+      MessageSystemAttributeNames: ['All'],
+    });
+    const { Messages: some = [] } = await client.send(command, { abortSignal: signal });
+    messages.push(...some);
+    received = some.length;
+  }
+  if (messages.length === 0) return;
+  const answer = await invoke({ Records: messages.map((message) => toRecord(message, queueArn)) });
+  const done = acknowledged(messages, answer);
+  for (let i = 0; i < done.length; i += MOST_RECEIVED) {
+    const entries = done.slice(i, i + MOST_RECEIVED).map(({ ReceiptHandle }, n) => ({ Id: String(n), ReceiptHandle }));
+    await client.send(new DeleteMessageBatchCommand({ QueueUrl: queueUrl, Entries: entries }));
+  }
+}
+
+/** The messages that are not reported as failed; none where a report is of a message that was not in the batch. */
+function acknowledged(messages: readonly Message[], answer: unknown): Message[] {
+  const { batchItemFailures = [] } = (answer ?? {}) as Partial<SQSBatchResponse>;
+  const failed = new Set(batchItemFailures.map(({ itemIdentifier }) => itemIdentifier));
+  const left = messages.filter(({ MessageId = '' }) => !failed.has(MessageId));
+  return left.length === messages.length - failed.size ? left : [];
+}
+
+/** A message as Lambda's event has it: names in lower case, binary values in base64. */
+function toRecord(message: Message, queueArn: string): SQSRecord {
+  const attributes = Object.entries(message.MessageAttributes ?? {}).map(([name, attribute]) => [
+    name,
+    {
+      dataType: attribute.DataType ?? 'String',
+      ...(attribute.StringValue !== undefined && { stringValue: attribute.StringValue }),
+      ...(attribute.BinaryValue !== undefined && {
+        binaryValue: Buffer.from(attribute.BinaryValue).toString('base64'),
+      }),
+      stringListValues: [],
+      binaryListValues: [],
+    },
+  ]);
+  return {
+    messageId: message.MessageId ?? '',
+    receiptHandle: message.ReceiptHandle ?? '',
+    body: message.Body ?? '',
+    attributes: message.Attributes as unknown as SQSRecord['attributes'],
+    messageAttributes: Object.fromEntries(attributes) as SQSRecord['messageAttributes'],
+    md5OfBody: message.MD5OfBody ?? '',
+    eventSource: 'aws:sqs',
+    eventSourceARN: queueArn,
+    awsRegion: 'us-west-2',
+  };
+}
