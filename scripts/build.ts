@@ -4,7 +4,7 @@
  */
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { build, type BuildOptions } from 'esbuild';
+import { build, type BuildOptions, type Plugin } from 'esbuild';
 
 const root = join(import.meta.dirname, '..');
 const outdir = process.argv[2] ?? join(root, 'dist');
@@ -19,6 +19,14 @@ const common: BuildOptions = {
   logLevel: 'warning',
 };
 
+/** Leaves out even the import of a client that nothing is used of: who installs the package may not have it. */
+const sdkFromOutside: Plugin = {
+  name: 'sdk-from-outside',
+  setup: (bundler) => {
+    bundler.onResolve({ filter: /^@aws-sdk\// }, ({ path }) => ({ path, external: true, sideEffects: false }));
+  },
+};
+
 await rm(outdir, { recursive: true, force: true });
 await build({
   ...common,
@@ -29,7 +37,7 @@ await build({
 await build({
   ...common,
   entryPoints: { cli: 'src/cli/main.ts' },
-  external: ['@aws-sdk/*'],
+  plugins: [sdkFromOutside],
   outdir,
   banner: { js: '#!/usr/bin/env node' },
 });

@@ -72,8 +72,11 @@ it("the client's bundle holds nothing of the service that knows keys", async () 
 it("the CLI's bundle runs beside the package's dependencies, and says with which Node", async () => {
   // As npm installs it: in a package of ES modules, with what the package depends on.
   await writeFile(join(folder, 'package.json'), '{"type":"module"}');
-  await mkdir(join(folder, 'node_modules'));
-  await symlink(join(root, 'node_modules', '@aws-sdk'), join(folder, 'node_modules', '@aws-sdk'));
+  await mkdir(join(folder, 'node_modules', '@aws-sdk'), { recursive: true });
+  const { dependencies } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { dependencies: object };
+  for (const name of Object.keys(dependencies)) {
+    await symlink(join(root, 'node_modules', name), join(folder, 'node_modules', name));
+  }
   const cli = join(folder, 'cli.js');
   expect(await readFile(cli, 'utf8')).toMatch(/^#!\/usr\/bin\/env node\n/);
   const dynamoDb = await startDynamoDb('EncryptionKey', 0);

@@ -1,3 +1,4 @@
+import { areFieldPaths } from '../operations/field-paths.ts';
 import type { OperationName } from '../operations/operation-name.ts';
 import { isFifoQueue } from '../sqs/message.ts';
 import { checkedSettings, configOf, PREFIX, type AppConfig, type Environment } from './app-config.ts';
@@ -15,6 +16,8 @@ export interface QueueConfig {
 }
 
 const QUEUE_URLS = ['OUTPUT_QUEUE_URL', 'DEAD_LETTER_QUEUE_URL'] as const;
+const NO_PATHS = `${PREFIX}FIELDS lists what is no JSONPath, has a filter or is too long`;
+
 /** A producer of a queue asks for what nobody has granted it: it gets no more than was set. */
 const SERVED_UNLESS_SET: readonly OperationName[] = ['encrypt-fields'];
 
@@ -23,9 +26,10 @@ const SERVED_UNLESS_SET: readonly OperationName[] = ['encrypt-fields'];
  * @throws KeyfoldError `InvalidConfiguration`, listing every fault at once
  */
 export function readQueueConfig(environment: Environment): AppConfig & { readonly queue: QueueConfig } {
-  const settings = checkedSettings(environment, QUEUE_URLS, (read, sound) =>
-    sound(QUEUE_URLS) ? queueFaults(read) : [],
-  );
+  const settings = checkedSettings(environment, QUEUE_URLS, (read, sound) => [
+    ...(sound(QUEUE_URLS) ? queueFaults(read) : []),
+    ...(sound(['FIELDS']) && !areFieldPaths(read.FIELDS ?? []) ? [NO_PATHS] : []),
+  ]);
   const { door, ...config } = configOf(settings, environment);
   return {
     ...config,

@@ -50,7 +50,8 @@ export function selectValues(
 /** Whether all of these are paths that {@link selectValues} takes. */
 export function areFieldPaths(paths: readonly string[]): boolean {
   try {
-    return paths.map(parsePath).length > 0;
+    paths.forEach(parsePath);
+    return true;
   } catch (error) {
     if (error instanceof KeyfoldError) return false;
     throw error;

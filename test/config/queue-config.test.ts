@@ -73,9 +73,13 @@ describe("the configuration of a queue's function", () => {
     ],
     [{ KEYFOLD_RETRY_DELAY_SECONDS: '0' }, ['KEYFOLD_RETRY_DELAY_SECONDS is not a positive whole number']],
     [{ KEYFOLD_LONGEST_RETRY_DELAY_SECONDS: '43201' }, ['KEYFOLD_LONGEST_RETRY_DELAY_SECONDS is more than 43200']],
-    ...['card', '["card"]', '[]', '["$.a[?@.b]"]', '[1]', '"$.a"'].map((fields) => [
+    ...['card', '[]', '[1]', '"$.a"'].map((fields) => [
       { KEYFOLD_FIELDS: fields },
-      ['KEYFOLD_FIELDS is not a JSON array of JSONPaths without filters'],
+      ['KEYFOLD_FIELDS is not a JSON array of strings'],
+    ]),
+    ...['["card"]', '["$.a[?@.b]"]', JSON.stringify([`$.${'a'.repeat(1000)}`])].map((fields) => [
+      { KEYFOLD_FIELDS: fields },
+      ['KEYFOLD_FIELDS lists what is no JSONPath, has a filter or is too long'],
     ]),
   ] as [Environment, string[]][])('refuses %o', ([changes, faults]) => {
     expect(faultsOf(changes)).toEqual(faults);

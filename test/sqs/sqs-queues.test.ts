@@ -19,15 +19,16 @@ let endpoint: string;
 let calls: Call[] = [];
 let answer: (call: Call) => Answer;
 
+async function respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const input = (await json(request)) as Call['input'];
+  const call = { action: String(request.headers['x-amz-target']).replace('AmazonSQS.', ''), input };
+  calls.push(call);
+  const given = answer(call);
+  if (given === 'hang up') request.socket.destroy();
+  else response.writeHead(given.status ?? 200).end(JSON.stringify(given.body));
+}
+
 beforeAll(async () => {
-  const respond = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const input = (await json(request)) as Call['input'];
-    const call = { action: String(request.headers['x-amz-target']).replace('AmazonSQS.', ''), input };
-    calls.push(call);
-    const given = answer(call);
-    if (given === 'hang up') request.socket.destroy();
-    else response.writeHead(given.status ?? 200).end(JSON.stringify(given.body));
-  };
   server = createServer((request, response) => void respond(request, response));
   endpoint = `http://127.0.0.1:${await listen(server, 0)}`;
   vi.stubEnv('AWS_ENDPOINT_URL_SQS', endpoint);
