@@ -9,8 +9,10 @@ export interface EventSourceOptions {
   readonly queueUrl: string;
   readonly queueArn: string;
   readonly invoke: (event: SQSEvent) => Promise<unknown>;
-  /** As many messages as go into one event. SQS hands out ten at a time. */
+  /** As many messages as go into one event. */
   readonly batchSize?: number;
+  /** As many as are asked for in one call, of which an event takes several; SQS hands out ten at most. */
+  readonly receivedAtOnce?: number;
   /** How many events may be under way at once. */
   readonly concurrency?: number;
 }
@@ -45,12 +47,12 @@ export function startEventSource(options: EventSourceOptions): { stop: () => Pro
 }
 
 async function takeBatch(client: SQSClient, options: EventSourceOptions, signal: AbortSignal): Promise<void> {
-  const { queueUrl, queueArn, invoke, batchSize = MOST_RECEIVED } = options;
+  const { queueUrl, queueArn, invoke, batchSize = MOST_RECEIVED, receivedAtOnce = MOST_RECEIVED } = options;
   const messages: Message[] = [];
-  for (let received = MOST_RECEIVED; received === MOST_RECEIVED && messages.length < batchSize;) {
+  for (let received = 1; received > 0 && messages.length < batchSize;) {
     const command = new ReceiveMessageCommand({
       QueueUrl: queueUrl,
-      MaxNumberOfMessages: Math.min(MOST_RECEIVED, batchSize - messages.length),
+      MaxNumberOfMessages: Math.min(receivedAtOnce, batchSize - messages.length),
       WaitTimeSeconds: messages.length === 0 ? WAIT_SECONDS : 0,
       MessageAttributeNames: ['All'],
       MessageSystemAttributeNames: ['All'],

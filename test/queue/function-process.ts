@@ -1,0 +1,96 @@
+import { fork, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { build } from 'esbuild';
+import type { SQSEvent } from 'aws-lambda';
+import type { Invocation, Outcome } from './queue-worker.ts';
+
+interface Environment {
+  readonly process: ChildProcess;
+  /** It says so; rejects where it ends before. */
+  readonly loaded: Promise<unknown>;
+}
+
+/** The queue's function in a process of its own, of which there is a new one after each death. */
+export class FunctionProcess {
+  readonly #worker: string;
+  readonly #environment: Readonly<Record<string, string>>;
+  #child: Environment | undefined;
+  #kills = 0;
+
+  /** @param worker what {@link buildWorker} built */
+  constructor(worker: string, environment: Readonly<Record<string, string>>) {
+    this.#worker = worker;
+    this.#environment = environment;
+  }
+
+  /** How often it was killed in the middle of an invocation. */
+  get kills(): number {
+    return this.#kills;
+  }
+
+  /**
+   * Runs one event, at a time. As Lambda does, it is ended where it takes longer than it may.
+   * @param killAfterMs when it is killed, if it has not answered by then; counted from when it has loaded
+   */
+  async invoke(event: SQSEvent, timeoutMs: number, killAfterMs?: number): Promise<unknown> {
+    const child = (this.#child ??= this.#start());
+    await child.loaded;
+    const answered = new AbortController();
+    const work = this.#ask(child.process, { event, timeoutMs }).finally(() => answered.abort());
+    void sleep(killAfterMs ?? timeoutMs, undefined, { signal: answered.signal }).then(
+      () => {
+        if (killAfterMs !== undefined) this.#kills += 1;
+        this.end();
+      },
+      () => {},
+    );
+    const answer = await work;
+    if ('error' in answer) throw new Error(answer.error);
+    return answer.result;
+  }
+
+  /** Ends it on the spot; the next event finds a new one. */
+  end(): void {
+    this.#child?.process.kill('SIGKILL');
+    this.#child = undefined;
+  }
+
+  #ask(child: ChildProcess, invocation: Invocation): Promise<Outcome> {
+    return new Promise((resolve, reject) => {
+      const end = (): void => reject(new Error('the environment has ended'));
+      child.once('exit', end).once('message', (message) => {
+        child.off('exit', end);
+        resolve(message as Outcome);
+      });
+      child.send(invocation);
+    });
+  }
+
+  #start(): Environment {
+    const child = fork(this.#worker, { env: { ...this.#environment }, stdio: ['ignore', 'ignore', 'ignore', 'ipc'] });
+    const ended = once(child, 'exit').then(() => Promise.reject(new Error('the environment has ended')));
+    ended.catch(() => {});
+    return { process: child, loaded: Promise.race([once(child, 'message'), ended]) };
+  }
+}
+
+/** The worker in one file, which starts the faster, in a folder of its own; the caller removes that. */
+export async function buildWorker(): Promise<string> {
+  const outfile = join(await mkdtemp(join(tmpdir(), 'keyfold-queue-')), 'worker.mjs');
+  await build({
+    entryPoints: [join(import.meta.dirname, 'queue-worker.ts')],
+    outfile,
+    bundle: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'node24',
+    mainFields: ['module', 'main'],
+    logLevel: 'warning',
+    banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
+  });
+  return outfile;
+}
