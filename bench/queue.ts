@@ -1,0 +1,104 @@
+import { randomBytes } from 'node:crypto';
+import type { Context, SQSEvent, SQSRecord } from 'aws-lambda';
+import { queueDoor } from '../src/doors/queue.ts';
+import { createTelemetry } from '../src/doors/telemetry.ts';
+import { MemoryMetastore, SessionFactory, StaticKms } from '../src/index.ts';
+import type { Queues } from '../src/sqs/queues.ts';
+import { compare, type Comparison } from './compare.ts';
+
+/** How fast messages go through the queue's door, all within this process. */
+export interface QueueFigures {
+  /** Messages a second. */
+  readonly perSecond: number;
+  /** The same where each field is replaced by one and the same record. */
+  readonly perSecondWithoutCrypto: number;
+  /** Against the door without crypto and then the same crypto by itself: below 1 the door adds to their sum. */
+  readonly besideCrypto: Comparison;
+}
+
+const MESSAGES = 100;
+const PARTITIONS = 10;
+const SECRET = 'x'.repeat(64);
+
+/** Queues that take everything and keep nothing. */
+const nowhere: Queues = {
+  send: (_queueUrl, messages) => Promise.resolve(messages.map(() => undefined)),
+  postpone: () => Promise.resolve([]),
+};
+
+/** Takes events of a hundred messages, each with one field to be sealed, through the door. */
+export async function queueFigures(): Promise<QueueFigures> {
+  const keyfold = new SessionFactory({
+    service: 'bench',
+    product: 'keyfold',
+    metastore: new MemoryMetastore(),
+    kms: new StaticKms(randomBytes(32), process.env),
+  });
+  const sealed = await keyfold.session('tenant-0').encrypt(Buffer.from(JSON.stringify(SECRET)));
+  const { keyId } = keyfold.session('tenant-0');
+  const mute = { session: () => ({ keyId, encrypt: () => Promise.resolve(sealed) }) };
+
+  const real = doorOf(keyfold);
+  const without = doorOf(mute as unknown as SessionFactory);
+  const plaintext = Buffer.from(JSON.stringify(SECRET));
+  const apart = async (): Promise<void> => {
+    await without();
+    await Promise.all(Array.from({ length: MESSAGES }, (_, i) => keyfold.session(partitionOf(i)).encrypt(plaintext)));
+  };
+  const [door, besideCrypto] = [await compare(without, real), await compare(apart, real)];
+  return {
+    perSecond: door.perSecond * MESSAGES,
+    perSecondWithoutCrypto: (door.perSecond / door.ratio) * MESSAGES,
+    besideCrypto,
+  };
+}
+
+function doorOf(keyfold: SessionFactory): () => Promise<unknown> {
+  const handler = queueDoor({
+    keyfold,
+    // Metrics are written once an event; here they would fill the screen.
+    telemetry: { ...createTelemetry('bench'), messagesHandled: () => {}, flush: () => {} },
+    config: {
+      serves: { operations: ['encrypt-fields'] },
+      plaintextLimitBytes: 1_048_576,
+      maxItems: 1000,
+      deadlineMarginMs: 500,
+    },
+    queues: nowhere,
+    queue: {
+      outputUrl: 'https://sqs.us-west-2.amazonaws.com/111122223333/output',
+      deadLetterUrl: 'https://sqs.us-west-2.amazonaws.com/111122223333/dead-letters',
+      fields: undefined,
+      retryDelaySeconds: 5,
+      longestRetryDelaySeconds: 900,
+    },
+    now: Date.now,
+  });
+  const event: SQSEvent = { Records: Array.from({ length: MESSAGES }, (_, i) => recordOf(i)) };
+  const context = { getRemainingTimeInMillis: () => 30_000 } as Context;
+  return () => handler(event, context);
+}
+
+function recordOf(i: number): SQSRecord {
+  const document = { name: 'Ada', secret: SECRET };
+  return {
+    messageId: `m${i}`,
+    receiptHandle: `h${i}`,
+    body: JSON.stringify({ partition: partitionOf(i), document, fields: ['$.secret'] }),
+    attributes: {
+      ApproximateReceiveCount: '1',
+      SentTimestamp: '0',
+      SenderId: 'x',
+      ApproximateFirstReceiveTimestamp: '0',
+    },
+    messageAttributes: {},
+    md5OfBody: '',
+    eventSource: 'aws:sqs',
+    eventSourceARN: 'arn:aws:sqs:us-west-2:111122223333:input',
+    awsRegion: 'us-west-2',
+  };
+}
+
+function partitionOf(i: number): string {
+  return `tenant-${i % PARTITIONS}`;
+}
