@@ -1,7 +1,7 @@
 import type { SQSRecord } from 'aws-lambda';
 import type { QueueConfig } from '../config/queue-config.ts';
 import { KeyfoldError, type ErrorCode } from '../envelope/errors.ts';
-import { isSendable } from '../sqs/message.ts';
+import { isSendable, type OutgoingMessage } from '../sqs/message.ts';
 import { NotSent, Outbox } from '../sqs/outbox.ts';
 import type { Queues } from '../sqs/queues.ts';
 import { perform, type DoorOptions } from './perform.ts';
@@ -101,21 +101,17 @@ export class QueueBatch {
     }
   }
 
-  async #resultOf(record: SQSRecord, { remainingMs }: Work): Promise<ReturnType<typeof resultMessage>> {
+  async #resultOf(record: SQSRecord, { remainingMs }: Work): Promise<OutgoingMessage> {
     // Warm keys ask for no time: without this the last of many would be done when there is none to send it.
     if (remainingMs() <= this.#options.config.deadlineMarginMs) {
       throw new KeyfoldError('DeadlineExceeded', 'The time for this batch is up.');
     }
-    const message = resultMessage(
-      record,
-      await perform(this.#options, readMessage(record, this.#options.queue), {
-        remainingMs: remainingMs(),
-        answerFits: (answer) => isSendable(resultMessage(record, answer)),
-        itemsFailed: throwMendable,
-      }),
-    );
-    if (isSendable(message)) return message;
-    throw new KeyfoldError('PayloadTooLarge', 'The answer would be larger than a message may be.');
+    const answer = await perform(this.#options, readMessage(record, this.#options.queue), {
+      remainingMs: remainingMs(),
+      answerFits: (text) => isSendable(resultMessage(record, text)),
+      itemsFailed: throwMendable,
+    });
+    return resultMessage(record, answer);
   }
 
   #outcomeOf(record: SQSRecord): MessageOutcome {

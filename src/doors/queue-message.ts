@@ -60,7 +60,7 @@ export function readMessage({ body }: SQSRecord, { fields }: QueueConfig): Call 
   return readInvocation(event, () => body, { operation: 'encrypt-fields', fields });
 }
 
-/** The message with a result: what it came with goes with it. Whether it is sendable is to be looked at. */
+/** The message with a result: what it came with goes with it. It may be larger than SQS takes. */
 export function resultMessage(record: SQSRecord, answer: string): OutgoingMessage {
   // The two characters that JSON allows in a string and SQS nowhere.
   const body = answer.replace(/[\ufffe\uffff]/g, (character) => `\\u${character.charCodeAt(0).toString(16)}`);

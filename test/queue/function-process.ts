@@ -41,13 +41,7 @@ export class FunctionProcess {
     await child.loaded;
     const answered = new AbortController();
     const work = this.#ask(child.process, { event, timeoutMs }).finally(() => answered.abort());
-    void sleep(killAfterMs ?? timeoutMs, undefined, { signal: answered.signal }).then(
-      () => {
-        if (killAfterMs !== undefined) this.#kills += 1;
-        this.end();
-      },
-      () => {},
-    );
+    void this.#endAfter(killAfterMs ?? timeoutMs, killAfterMs !== undefined, answered.signal);
     const answer = await work;
     if ('error' in answer) throw new Error(answer.error);
     return answer.result;
@@ -57,6 +51,13 @@ export class FunctionProcess {
   end(): void {
     this.#child?.process.kill('SIGKILL');
     this.#child = undefined;
+  }
+
+  async #endAfter(delayMs: number, isKill: boolean, signal: AbortSignal): Promise<void> {
+    await sleep(delayMs, undefined, { signal }).catch(() => {});
+    if (signal.aborted) return;
+    if (isKill) this.#kills += 1;
+    this.end();
   }
 
   #ask(child: ChildProcess, invocation: Invocation): Promise<Outcome> {
