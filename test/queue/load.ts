@@ -73,7 +73,7 @@ export class WireQueue {
   }
 
   /** Whether nothing is left, nor in flight. */
-  async #isEmpty(): Promise<boolean> {
+  async isEmpty(): Promise<boolean> {
     const command = new GetQueueAttributesCommand({ QueueUrl: this.url, AttributeNames: ['All'] });
     const { Attributes = {} } = await this.#client.send(command);
     return (
@@ -83,7 +83,7 @@ export class WireQueue {
 
   /** Resolves when it is empty. */
   async emptied(): Promise<void> {
-    while (!(await this.#isEmpty())) await sleep(100);
+    while (!(await this.isEmpty())) await sleep(100);
   }
 }
 
