@@ -3,12 +3,11 @@ import type { APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
 import { toEvent } from './api-gateway.ts';
 import { isFromThisMachine, readBody } from './http-body.ts';
 import { answerInvoke } from './lambda-api.ts';
-import type { LocalFunction } from './local-function.ts';
+import { FUNCTION_TIMEOUT_MS, type LocalFunction } from './local-function.ts';
 import type { PageServer } from './page-server.ts';
 
 /** API Gateway's own limit; above it the function is not asked. */
 const LARGEST_BODY_BYTES = 10 * 1024 * 1024;
-const FUNCTION_TIMEOUT_MS = 30_000;
 
 /**
  * An HTTP server that stands where API Gateway does: each request becomes an event for the function, but for those

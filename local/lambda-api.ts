@@ -1,11 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isFromThisMachine, readBody } from './http-body.ts';
-import { FunctionFailure, type LocalFunction } from './local-function.ts';
+import { FUNCTION_TIMEOUT_MS, FunctionFailure, type LocalFunction } from './local-function.ts';
 
 /** Lambda's own limits: of an event and of an answer. */
 const LARGEST_PAYLOAD_BYTES = 6 * 1024 * 1024;
-const FUNCTION_TIMEOUT_MS = 30_000;
 const INVOKE = /^\/2015-03-31\/functions\/([^/?]+)\/invocations(?:\?.*)?$/;
 
 /** What Lambda answers with: a status, headers and JSON text. */

@@ -2,6 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
 import type { FunctionError, Invocation, Outcome } from './function-worker.ts';
 
+/** How long each function may run. */
+export const FUNCTION_TIMEOUT_MS = 30_000;
+
 /** A failure of a function, as its caller is told of it. */
 export class FunctionFailure extends Error {
   override readonly name = 'FunctionFailure';

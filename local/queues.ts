@@ -15,8 +15,6 @@ export interface LocalQueues {
   close(): Promise<void>;
 }
 
-/** Of the function that serves them. */
-export const FUNCTION_TIMEOUT_MS = 30_000;
 /** Six times that. */
 const VISIBILITY_SECONDS = '180';
 const NAMES = ['keyfold-input', 'keyfold-output', 'keyfold-dead-letters'] as const;

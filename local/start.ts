@@ -8,9 +8,9 @@ import { startDynamoDb } from './dynamodb.ts';
 import { startKmsEmulator } from './kms-emulator/kms-emulator.ts';
 import { KeyRows } from './key-rows.ts';
 import { close, listen } from './listen.ts';
-import { LocalFunction } from './local-function.ts';
+import { FUNCTION_TIMEOUT_MS, LocalFunction } from './local-function.ts';
 import { createPageServer } from './page-server.ts';
-import { FUNCTION_TIMEOUT_MS, startQueues, type LocalQueues } from './queues.ts';
+import { startQueues, type LocalQueues } from './queues.ts';
 
 const REGIONS = ['us-west-2', 'us-east-1'] as const;
 const [PREFERRED] = REGIONS;

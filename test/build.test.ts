@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { startDynamoDb } from '../local/dynamodb.ts';
@@ -72,10 +72,11 @@ it("the client's bundle holds nothing of the service that knows keys", async () 
 it("the CLI's bundle runs beside the package's dependencies, and says with which Node", async () => {
   // As npm installs it: in a package of ES modules, with what the package depends on.
   await writeFile(join(folder, 'package.json'), '{"type":"module"}');
-  await mkdir(join(folder, 'node_modules', '@aws-sdk'), { recursive: true });
   const { dependencies } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { dependencies: object };
   for (const name of Object.keys(dependencies)) {
-    await symlink(join(root, 'node_modules', name), join(folder, 'node_modules', name));
+    const at = join(folder, 'node_modules', name);
+    await mkdir(dirname(at), { recursive: true });
+    await symlink(join(root, 'node_modules', name), at);
   }
   const cli = join(folder, 'cli.js');
   expect(await readFile(cli, 'utf8')).toMatch(/^#!\/usr\/bin\/env node\n/);

@@ -59,9 +59,9 @@ describe("the configuration of a queue's function", () => {
     });
     expect(faults).toEqual([
       'KEYFOLD_TYPO is not a setting',
-      'KEYFOLD_JWT_PARTITIONS_CLAIM must be set with KEYFOLD_AUTH=jwt',
       'KEYFOLD_OUTPUT_QUEUE_URL is not set',
       'KEYFOLD_DEAD_LETTER_QUEUE_URL is not set',
+      'KEYFOLD_JWT_PARTITIONS_CLAIM must be set with KEYFOLD_AUTH=jwt',
     ]);
   });
 
