@@ -36,7 +36,7 @@ function open(options: Partial<AwsKmsOptions> = {}): AwsKms {
     keys,
     preferredRegion: WEST,
     endpoint: emulator.endpoint,
-    timeouts: { requestTimeoutMs: 200 },
+    timeouts: { requestTimeoutMs: 1000 },
     // One round: what each region says is told once.
     failover: { maxRounds: 1, baseDelayMs: 1 },
     events: {

@@ -39,7 +39,7 @@ function kms(options: Partial<AwsKmsOptions> = {}): AwsKms {
     keys: aliases,
     preferredRegion: WEST,
     endpoint: emulator.endpoint,
-    timeouts: { requestTimeoutMs: 200 },
+    timeouts: { requestTimeoutMs: 1000 },
     failover: { maxRounds: 1, baseDelayMs: 1 },
     ...options,
   });
