@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { isOperationName } from '../operations/operation-name.ts';
+import { DEFAULT_LIMITS } from '../operations/operation.ts';
 
 const text = v.pipe(v.string(), v.nonEmpty('is empty'));
 const count = v.pipe(v.string(), v.regex(/^[1-9]\d{0,14}$/, 'is not a positive whole number'), v.transform(Number));
@@ -91,9 +92,12 @@ export const settingsSchema = v.object({
   JWT_PARTITIONS_CLAIM: v.optional(text),
   PLAINTEXT_LIMIT_BYTES: v.optional(
     v.pipe(count, v.maxValue(MOST_PLAINTEXT_BYTES, `is more than ${MOST_PLAINTEXT_BYTES}`)),
-    '1048576',
+    String(DEFAULT_LIMITS.plaintextLimitBytes),
   ),
-  MAX_ITEMS: v.optional(v.pipe(count, v.maxValue(MOST_ITEMS, `is more than ${MOST_ITEMS}`)), '1000'),
+  MAX_ITEMS: v.optional(
+    v.pipe(count, v.maxValue(MOST_ITEMS, `is more than ${MOST_ITEMS}`)),
+    String(DEFAULT_LIMITS.maxItems),
+  ),
   OPERATIONS: v.optional(operations),
   PARTITIONS: v.optional(partitions),
   DEADLINE_MARGIN_MS: v.optional(count, '500'),

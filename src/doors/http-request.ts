@@ -1,14 +1,14 @@
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
 import { KeyfoldError } from '../envelope/errors.ts';
 import { ACTION_OF, isOperationName, type OperationName } from '../operations/operation-name.ts';
-import type { OperationRequest } from '../operations/operation.ts';
+import { base64Length, type OperationRequest } from '../operations/operation.ts';
 
 /** What a record or a request adds to its payload, with room for white space and fields we do not know. */
 const BODY_ROOM_BYTES = 64 * 1024;
 /** Lambda's own limit. */
 const LARGEST_EVENT_BYTES = 6 * 1024 * 1024;
-/** One way of writing each: what could be encoded in two could slip past a policy on the path. */
-const PARTITION = /^[A-Za-z0-9._~@-]{1,128}$/;
+/** A partition over HTTP. One way of writing each: what could be encoded in two could slip past a policy on the path. */
+export const PARTITION = /^(?!\.{1,2}$)[A-Za-z0-9._~@-]{1,128}$/;
 const BEFORE_PLAINTEXT = '{"plaintext":"';
 const BEHIND_PLAINTEXT = '"}';
 const JSON_TYPE = /^application\/json(?:\s*;\s*charset="?utf-8"?)?\s*$/i;
@@ -31,7 +31,7 @@ export function readTarget(event: APIGatewayProxyEventV2): Target {
 
 /** @throws KeyfoldError `InvalidRequest` for a partition that cannot be named over HTTP */
 export function checkPartition(partition: string): void {
-  if (PARTITION.test(partition) && partition !== '.' && partition !== '..') return;
+  if (PARTITION.test(partition)) return;
   throw new KeyfoldError(
     'InvalidRequest',
     'Over HTTP a partition is 1 to 128 of A-Z a-z 0-9 . _ ~ @ -, and not . or .. itself.',
@@ -78,8 +78,4 @@ export function bodyLimitBytes(operation: OperationName, plaintextLimitBytes: nu
 
 function decodeUtf8(bytes: Buffer): string {
   return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-}
-
-function base64Length(sizeBytes: number): number {
-  return Math.ceil(sizeBytes / 3) * 4;
 }

@@ -1,9 +1,11 @@
 import * as v from 'valibot';
 import { KeyfoldError } from '../envelope/errors.ts';
 import {
+  allowMissingEntry,
   documentEntries,
   fieldsEntry,
   limitValues,
+  ONE_DOCUMENT,
   readDocument,
   writeDocument,
   type JsonDocument,
@@ -14,16 +16,27 @@ import { allEnded, limitPlaintext, parseInput, type Operation } from './operatio
 import { payloadBytes } from './record.ts';
 import { openField, readSealedField, sealedTextOf } from './sealed-field.ts';
 
-const input = v.strictObject({
-  ...documentEntries,
-  fields: v.optional(fieldsEntry),
-  all: v.optional(v.literal(true)),
-  allowMissing: v.optional(v.boolean()),
-});
+/** Which values of a document are opened. */
+export const decryptFieldsInput = v.pipe(
+  v.strictObject({
+    ...documentEntries,
+    fields: v.optional(fieldsEntry),
+    all: v.optional(
+      v.pipe(v.literal(true), v.description('In place of fields: every compact record in the document.')),
+    ),
+    allowMissing: v.optional(allowMissingEntry),
+  }),
+  v.metadata({
+    allOf: [
+      ONE_DOCUMENT,
+      { oneOf: [{ required: ['fields'] }, { required: ['all'], properties: { allowMissing: false } }] },
+    ],
+  }),
+);
 
 /** Opens the compact records among a document's values, the selected ones or all, and puts what they hold in their places. */
 export const decryptFields: Operation = async (request, context) => {
-  const { documentText, fields, all, allowMissing } = parseInput(input, request.value);
+  const { documentText, fields, all, allowMissing } = parseInput(decryptFieldsInput, request.value);
   if ((fields === undefined) === (all === undefined)) {
     throw new KeyfoldError('InvalidRequest', 'The request has not just one of fields and all.');
   }

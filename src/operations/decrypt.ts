@@ -1,13 +1,19 @@
 import * as v from 'valibot';
 import type { ItemOperation } from './item-operation.ts';
-import { parseInput } from './operation.ts';
-import { payloadBytes, readRecord, type GivenRecord } from './record.ts';
+import { BASE64, parseInput } from './operation.ts';
+import { payloadBytes, readRecord, recordEntry, type GivenRecord } from './record.ts';
 
-const input = v.strictObject({ record: v.unknown() });
+/** What is opened. */
+export const decryptInput = v.strictObject({ record: recordEntry });
+
+/** What opening answers with. */
+export const decryptOutput = v.strictObject({
+  plaintext: v.pipe(v.string(), v.metadata({ ...BASE64, description: 'The payload, in padded standard base64.' })),
+});
 
 /** Opens a record of the session's partition. */
 export const decrypt: ItemOperation<GivenRecord> = {
-  parse: (value) => readRecord(parseInput(input, value).record),
+  parse: (value) => readRecord(parseInput(decryptInput, value).record),
   sizeBytes: ({ record }) => payloadBytes(record),
   run: async ({ record }, { session, limits }) =>
     `{"plaintext":"${(await session.decrypt(record, limits)).toString('base64')}"}`,

@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { KeyfoldError } from '../envelope/errors.ts';
+import { LONGEST_PATH } from './field-paths.ts';
 import { locateValues, type JsonValue } from './json-text.ts';
 import type { OperationLimits, OperationRequest } from './operation.ts';
 
@@ -17,10 +18,35 @@ export type Replacement = readonly [value: JsonValue, text: string];
 const MOST_PATHS = 100;
 
 /** The members of a request with which a document comes. */
-export const documentEntries = { document: v.optional(v.unknown()), documentText: v.optional(v.string()) };
+export const documentEntries = {
+  document: v.optional(v.pipe(v.unknown(), v.description('Any JSON. It is kept as it was written, to the digit.'))),
+  documentText: v.optional(
+    v.pipe(v.string(), v.description('In place of document: the JSON as a text. The answer then has a documentText.')),
+  ),
+};
+
+/** How JSON Schema says that a document comes in one of the two ways. */
+export const ONE_DOCUMENT = { oneOf: [{ required: ['document'] }, { required: ['documentText'] }] };
+
+/** What an operation on a document answers with. */
+export const documentOutput = v.union([
+  v.strictObject({ document: v.unknown() }),
+  v.strictObject({ documentText: v.string() }),
+]);
+
+/** The member of a request that lets a path select nothing. */
+export const allowMissingEntry = v.pipe(
+  v.boolean(),
+  v.description('Lets a path select nothing, which is an error otherwise.'),
+);
 
 /** The member of a request that says which values are meant. */
-export const fieldsEntry = v.pipe(v.array(v.string()), v.minLength(1), v.maxLength(MOST_PATHS));
+export const fieldsEntry = v.pipe(
+  v.array(v.pipe(v.string(), v.metadata({ maxLength: LONGEST_PATH }))),
+  v.minLength(1),
+  v.maxLength(MOST_PATHS),
+  v.description('JSONPaths (RFC 9535) without filters; none may select a value inside one that another selects.'),
+);
 
 /**
  * The document of a request: its `document`, or the JSON text in its `documentText`.

@@ -2,9 +2,11 @@ import * as v from 'valibot';
 import { compactLength, encodeCompactRecord } from '../envelope/compact-record.ts';
 import { KeyfoldError } from '../envelope/errors.ts';
 import {
+  allowMissingEntry,
   documentEntries,
   fieldsEntry,
   limitValues,
+  ONE_DOCUMENT,
   readDocument,
   writeDocument,
   type JsonDocument,
@@ -22,16 +24,23 @@ import {
 } from './operation.ts';
 import { openField, readSealedField, sealedTextOf } from './sealed-field.ts';
 
-const input = v.strictObject({
-  ...documentEntries,
-  fields: fieldsEntry,
-  allowMissing: v.optional(v.boolean(), false),
-  skipSealed: v.optional(v.boolean(), false),
-});
+/** Which values of a document are sealed. */
+export const encryptFieldsInput = v.pipe(
+  v.strictObject({
+    ...documentEntries,
+    fields: fieldsEntry,
+    allowMissing: v.optional(allowMissingEntry, false),
+    skipSealed: v.optional(
+      v.pipe(v.boolean(), v.description('Leaves a record alone that really opens under this partition.')),
+      false,
+    ),
+  }),
+  v.metadata(ONE_DOCUMENT),
+);
 
 /** Seals the selected values of a document, each as its JSON text, and puts compact records in their places. */
 export const encryptFields: Operation = async (request, context) => {
-  const { documentText, fields, allowMissing, skipSealed } = parseInput(input, request.value);
+  const { documentText, fields, allowMissing, skipSealed } = parseInput(encryptFieldsInput, request.value);
   const document = readDocument(request, documentText);
   const selected = selectValues(document.root, fields, { allowMissing });
   limitValues(selected, context);

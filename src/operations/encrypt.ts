@@ -2,15 +2,29 @@ import * as v from 'valibot';
 import { decodeBase64 } from '../envelope/base64.ts';
 import { KeyfoldError } from '../envelope/errors.ts';
 import type { ItemOperation } from './item-operation.ts';
-import { parseInput } from './operation.ts';
-import { writeRecord, type RecordForm } from './record.ts';
+import { BASE64, base64Length, DEFAULT_LIMITS, parseInput } from './operation.ts';
+import { formatEntry, recordSchema, writeRecord, type RecordForm } from './record.ts';
 
-const input = v.strictObject({ plaintext: v.string(), format: v.optional(v.literal('compact')) });
+/** What is sealed. */
+export const encryptInput = v.strictObject({
+  plaintext: v.pipe(
+    v.string(),
+    v.metadata({
+      ...BASE64,
+      maxLength: base64Length(DEFAULT_LIMITS.plaintextLimitBytes),
+      description: 'The payload, in padded standard base64.',
+    }),
+  ),
+  format: formatEntry,
+});
+
+/** What sealing answers with. */
+export const encryptOutput = v.strictObject({ record: recordSchema });
 
 /** Seals a payload for the session's partition. */
 export const encrypt: ItemOperation<{ plaintext: Buffer; form: RecordForm }> = {
   parse: (value) => {
-    const { plaintext, format } = parseInput(input, value);
+    const { plaintext, format } = parseInput(encryptInput, value);
     const bytes = decodeBase64(plaintext);
     if (bytes !== undefined) return { plaintext: bytes, form: format === undefined ? 'object' : 'bytes' };
     throw new KeyfoldError('InvalidRequest', "The request's plaintext is malformed: not padded standard base64.");

@@ -20,7 +20,8 @@ interface Path {
   readonly name: string;
 }
 
-const LONGEST_PATH = 1000;
+/** How many characters a path may have. */
+export const LONGEST_PATH = 1000;
 /** How many values the paths of one request may step on, which bounds what descendants and wildcards can cost. */
 const MOST_STEPS = 1_000_000;
 

@@ -1,6 +1,13 @@
 import * as v from 'valibot';
-import { KeyfoldError } from '../envelope/errors.ts';
-import { allEnded, limitPlaintext, parseInput, type Operation, type OperationContext } from './operation.ts';
+import { KeyfoldError, type ErrorCode } from '../envelope/errors.ts';
+import {
+  allEnded,
+  DEFAULT_LIMITS,
+  limitPlaintext,
+  parseInput,
+  type Operation,
+  type OperationContext,
+} from './operation.ts';
 
 /** An operation on one item, which is offered by itself and in batches. */
 export interface ItemOperation<Item> {
@@ -21,7 +28,35 @@ export function single<Item>(operation: ItemOperation<Item>): Operation {
   };
 }
 
-const batchInput = v.strictObject({ items: v.array(v.unknown()) });
+/** What a batch takes, of items that are such. */
+export function batchInput<Item extends v.GenericSchema>(
+  item: Item,
+): v.StrictObjectSchema<{ readonly items: v.GenericSchema<v.InferInput<Item>[], v.InferOutput<Item>[]> }, undefined> {
+  return v.strictObject({
+    items: v.pipe(
+      v.array(item),
+      v.metadata({
+        maxItems: DEFAULT_LIMITS.maxItems,
+        description:
+          'All of one partition. One that is malformed fails by itself. The limit of a plaintext holds for all together.',
+      }),
+    ),
+  });
+}
+
+/** What a batch answers with, whose items are answered so or fail with one of those errors. */
+export function batchOutput(answer: v.GenericSchema, codes: readonly ErrorCode[]): v.GenericSchema {
+  const failure = v.strictObject({ error: v.strictObject({ code: v.picklist(codes), detail: v.string() }) });
+  return v.strictObject({
+    results: v.pipe(
+      v.array(v.union([answer, failure])),
+      v.description("In the items' order. One that failed did not keep the others from their answers."),
+    ),
+  });
+}
+
+/** Each item is checked by itself. */
+const uncheckedItems = batchInput(v.unknown());
 
 /**
  * The operation on many items. Answers are in the items' order; one that fails has its error in its place and does not keep
@@ -29,7 +64,7 @@ const batchInput = v.strictObject({ items: v.array(v.unknown()) });
  */
 export function batch<Item>(operation: ItemOperation<Item>): Operation {
   return async ({ value }, context) => {
-    const { items } = parseInput(batchInput, value);
+    const { items } = parseInput(uncheckedItems, value);
     if (items.length > context.maxItems) {
       throw new KeyfoldError('InvalidRequest', `The request holds more than ${context.maxItems} items.`);
     }

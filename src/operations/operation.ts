@@ -11,6 +11,9 @@ export interface OperationLimits {
   readonly maxItems: number;
 }
 
+/** How much, where the configuration says nothing else; the API's document says these. */
+export const DEFAULT_LIMITS: OperationLimits = { plaintextLimitBytes: 1_048_576, maxItems: 1000 };
+
 /** What an operation works with: whose keys, and within which limits. */
 export interface OperationContext extends OperationLimits {
   readonly session: Session;
@@ -33,6 +36,17 @@ export interface OperationRequest {
  * @returns the answer as JSON text: written out, since `JSON.stringify` looks through a megabyte of base64 for what to escape
  */
 export type Operation = (request: OperationRequest, context: OperationContext) => Promise<string>;
+
+/** How JSON Schema says base64 as `decodeBase64` takes it, which is what checks it. */
+export const BASE64 = {
+  contentEncoding: 'base64',
+  pattern: '^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$',
+} as const;
+
+/** How many characters of base64 that is. */
+export function base64Length(sizeBytes: number): number {
+  return Math.ceil(sizeBytes / 3) * 4;
+}
 
 /**
  * Checks the shape of a request.
