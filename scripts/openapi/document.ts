@@ -1,0 +1,149 @@
+import packageJson from '../../package.json' with { type: 'json' };
+import { bodyLimitBytes, PARTITION } from '../../src/doors/http-request.ts';
+import type { ErrorCode } from '../../src/envelope/errors.ts';
+import { ACTION_OF, OPERATION_NAMES, type OperationName } from '../../src/operations/operation-name.ts';
+import { DEFAULT_LIMITS } from '../../src/operations/operation.ts';
+import { SCHEMAS } from '../../src/operations/schemas.ts';
+// Sealed once, under the keys of the group `rotation` of test/vectors/asherah-go.json, with which they open.
+import examples from './examples.json' with { type: 'json' };
+import { HEADERS, NO_STORE, Responses, type Part } from './responses.ts';
+import { jsonSchemas, refTo, schemaName } from './schemas.ts';
+
+const ABOUT = `Seals what it is sent, and opens what it has sealed; it stores none of it. Records are those of Asherah.
+
+A path that is not here is answered with NotFound, another method with MethodNotAllowed and the header Allow. Limits are the
+defaults: \`KEYFOLD_PLAINTEXT_LIMIT_BYTES\` and \`KEYFOLD_MAX_ITEMS\` change them.`;
+
+const SUMMARIES: Readonly<Record<OperationName, string>> = {
+  encrypt: 'Seal a payload',
+  decrypt: 'Open a record',
+  rewrap: "Move a record under the partition's latest key",
+  'encrypt-batch': 'Seal payloads',
+  'decrypt-batch': 'Open records',
+  'rewrap-batch': "Move records under the partition's latest key",
+  'encrypt-fields': 'Seal values of a JSON document',
+  'decrypt-fields': 'Open values of a JSON document',
+};
+
+const TAGS: Part = {
+  Items: 'One payload or record.',
+  Batches: 'Many payloads or records, each as the operation on one takes and answers it.',
+  Fields: 'Values of a JSON document, each replaced by a compact record.',
+  Service: 'About the service itself.',
+};
+
+/** What a request with a body can fail with before its operation begins. */
+const OF_REQUESTS: readonly ErrorCode[] = ['InvalidRequest', 'Forbidden', 'PayloadTooLarge', 'UnsupportedMediaType'];
+
+/** The API's OpenAPI 3.1 document. */
+export function openApiDocument(): Part {
+  const responses = new Responses();
+  const paths = {
+    ...Object.fromEntries(
+      OPERATION_NAMES.map((name) => [`/v1/partitions/{partition}/${name}`, pathOf(name, responses)]),
+    ),
+    '/v1/health': { get: health(responses) },
+    '/v1/openapi.json': { get: ownDocument(responses) },
+  };
+  return {
+    openapi: '3.1.1',
+    info: { title: 'Keyfold', version: packageJson.version, summary: packageJson.description, description: ABOUT },
+    servers: [
+      {
+        url: 'https://{api}.execute-api.{region}.amazonaws.com',
+        description: 'An HTTP API of API Gateway.',
+        variables: { api: { default: 'abc123' }, region: { default: 'us-west-2' } },
+      },
+      { url: 'http://127.0.0.1:8080', description: 'npm start' },
+    ],
+    security: [{ iam: [] }, { jwt: [] }],
+    tags: Object.entries(TAGS).map(([name, description]) => ({ name, description })),
+    paths,
+    components: {
+      securitySchemes: {
+        iam: {
+          type: 'apiKey',
+          in: 'header',
+          name: 'Authorization',
+          description: 'AWS Signature Version 4 for execute-api. A policy on the path says who may do what.',
+          'x-amazon-apigateway-authtype': 'awsSigv4',
+        },
+        jwt: {
+          type: 'http',
+          scheme: 'bearer',
+          bearerFormat: 'JWT',
+          description: 'A token with the scope of the operation, and a claim that lists the partition.',
+        },
+      },
+      parameters: {
+        Partition: {
+          name: 'partition',
+          in: 'path',
+          required: true,
+          description: 'Whose keys, and whose record: a tenant. Not percent-encoded.',
+          schema: { type: 'string', minLength: 1, maxLength: 128, pattern: PARTITION.source },
+          example: 'tenant-1',
+        },
+      },
+      headers: HEADERS,
+      responses: responses.described,
+      schemas: jsonSchemas(),
+    },
+  };
+}
+
+function pathOf(name: OperationName, responses: Responses): Part {
+  const { request, answer } = examples[name];
+  const limitBytes = bodyLimitBytes(name, DEFAULT_LIMITS.plaintextLimitBytes);
+  return {
+    parameters: [{ $ref: '#/components/parameters/Partition' }],
+    post: {
+      operationId: schemaName(name, '').replace(/^./, (first) => first.toLowerCase()),
+      summary: SUMMARIES[name],
+      tags: [tagOf(name)],
+      security: [{ iam: [] }, { jwt: [`keyfold/${ACTION_OF[name]}`] }],
+      requestBody: {
+        required: true,
+        description: `At most ${limitBytes} bytes, and ${DEFAULT_LIMITS.plaintextLimitBytes} of plaintext.`,
+        content: { 'application/json': { schema: refTo(schemaName(name, 'Request')), example: request } },
+      },
+      responses: {
+        200: success('Done.', refTo(schemaName(name, 'Answer')), answer),
+        ...responses.ofFailures([...OF_REQUESTS, ...SCHEMAS[name].codes]),
+      },
+    },
+  };
+}
+
+function health(responses: Responses): Part {
+  const example = {
+    kms: [{ region: 'us-west-2', state: 'ok', atMs: 1_795_447_000_031 }],
+    metastore: { state: 'ok', atMs: 1_795_446_999_990 },
+  };
+  return {
+    operationId: 'health',
+    summary: 'The regions of KMS and the metastore as last seen; asks nobody',
+    tags: ['Service'],
+    responses: { 200: success('As last seen.', refTo('Health'), example), ...responses.ofFailures([]) },
+  };
+}
+
+function ownDocument(responses: Responses): Part {
+  const schema = { type: 'object', properties: { openapi: { type: 'string' } }, required: ['openapi'] };
+  return {
+    operationId: 'openApi',
+    summary: 'This document',
+    tags: ['Service'],
+    responses: { 200: success('This document.', schema), ...responses.ofFailures([]) },
+  };
+}
+
+function success(description: string, schema: Part, example?: unknown): Part {
+  const content = { 'application/json': { schema, ...(example !== undefined && { example }) } };
+  return { description, headers: NO_STORE, content };
+}
+
+function tagOf(name: OperationName): string {
+  if (name.endsWith('-batch')) return 'Batches';
+  return name.endsWith('-fields') ? 'Fields' : 'Items';
+}

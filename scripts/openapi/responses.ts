@@ -1,0 +1,95 @@
+import { problemResponse, statusOf } from '../../src/doors/problem.ts';
+import { KeyfoldError, type ErrorCode } from '../../src/envelope/errors.ts';
+import { CODES, isRetryable, refTo } from './schemas.ts';
+
+/** A part of the document. */
+export type Part = Readonly<Record<string, unknown>>;
+
+/** What API Gateway answers by itself, before or instead of the function. */
+const GATEWAY: Readonly<Record<number, string>> = {
+  401: 'Unauthorized',
+  403: 'Forbidden',
+  413: 'Request Entity Too Large',
+  429: 'Too Many Requests',
+  500: 'Internal Server Error',
+  503: 'Service Unavailable',
+};
+
+/** Any request to the function may end so. */
+const OF_ANY: readonly ErrorCode[] = ['Unauthenticated', 'Internal'];
+
+/** No answer is for a cache. */
+export const NO_STORE = { 'Cache-Control': { $ref: '#/components/headers/Cache-Control' } };
+
+/** The headers that responses refer to. */
+export const HEADERS: Part = {
+  'Cache-Control': { description: 'No answer is kept.', schema: { const: 'no-store' } },
+  'Retry-After': { description: 'As retryAfterSeconds.', schema: { type: 'integer', minimum: 1, maximum: 5 } },
+};
+
+/** The responses of a document: each is described once, and referred to by the operations that have it. */
+export class Responses {
+  /** By name, for the document's components. */
+  readonly described: Record<string, Part> = {};
+
+  /** What an operation may answer with instead of success, by status. */
+  ofFailures(codes: readonly ErrorCode[]): Part {
+    const all = [...OF_ANY, ...codes];
+    const statuses = new Set([...all.map(statusOf), ...Object.keys(GATEWAY).map(Number)]);
+    const applicable = [...statuses].filter((status) => status !== 413 || codes.includes('PayloadTooLarge'));
+    const responses = applicable.map((status) => [
+      status,
+      this.#refTo(
+        status,
+        all.filter((code) => statusOf(code) === status),
+      ),
+    ]);
+    return Object.fromEntries(responses) as Part;
+  }
+
+  #refTo(status: number, codes: readonly ErrorCode[]): Part {
+    const name = codes.join('-') || `Gateway-${status}`;
+    this.described[name] ??= describe(status, codes);
+    return { $ref: `#/components/responses/${name}` };
+  }
+}
+
+function describe(status: number, codes: readonly ErrorCode[]): Part {
+  const message = GATEWAY[status];
+  return {
+    description: codes.map((code) => `${code}: ${CODES[code] ?? ''}.`).join('\n') || `Of API Gateway: ${message}.`,
+    ...(codes.length > 0 && { headers: headersOf(codes) }),
+    content: {
+      ...(codes.length > 0 && { 'application/problem+json': problemContent(status, codes) }),
+      ...(message !== undefined && {
+        'application/json': { schema: refTo('GatewayError'), example: { message } },
+      }),
+    },
+  };
+}
+
+/** None is required: what API Gateway answers by itself has none of them. */
+function headersOf(codes: readonly ErrorCode[]): Part {
+  if (!codes.some(isRetryable)) return NO_STORE;
+  return { ...NO_STORE, 'Retry-After': { $ref: '#/components/headers/Retry-After' } };
+}
+
+function problemContent(status: number, codes: readonly ErrorCode[]): Part {
+  const [first = 'Internal'] = codes;
+  const retryable = codes.every(isRetryable);
+  const { body = '' } = problemResponse(new KeyfoldError(first, 'What is wrong, in a sentence.'), 'JKJaXmPLvHcESHA=');
+  return {
+    schema: {
+      allOf: [
+        refTo('Problem'),
+        {
+          type: 'object',
+          properties: { status: { const: status }, code: { enum: codes } },
+          ...(retryable && { required: ['retryAfterSeconds'] }),
+        },
+      ],
+    },
+    // When to come back is drawn; here it stays the same.
+    example: { ...(JSON.parse(body) as Part), ...(retryable && { retryAfterSeconds: 2 }) },
+  };
+}
