@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
 
 /** The API's routes, as API Gateway is configured with them; anything else is `$default`. */
-const ROUTES = ['POST /v1/partitions/{partition}/{operation}', 'GET /v1/health'];
+const ROUTES = ['POST /v1/partitions/{partition}/{operation}', 'GET /v1/health', 'GET /v1/openapi.json'];
 const TEXT_TYPE = /^(?:text\/|application\/(?:[\w.-]+\+)?json|application\/javascript|application\/xml)/;
 
 /**

@@ -54,6 +54,8 @@ async function route(
       return operate(options, event, context, found);
     case 'GET /v1/health':
       return json(JSON.stringify(options.health()));
+    case 'GET /v1/openapi.json':
+      return json(await openApiText());
     default:
       throw unroutable(event.rawPath);
   }
@@ -86,17 +88,32 @@ function problems(telemetry: Telemetry): MiddlewareObj<APIGatewayProxyEventV2, A
       const error = toldAs(request.error);
       telemetry.requestFailed(error, statusOf(error.code));
       telemetry.flush();
-      request.response = problemResponse(error, request.event.requestContext.requestId);
+      const { rawPath, requestContext } = request.event;
+      const response = problemResponse(error, requestContext.requestId);
+      // RFC 9110, section 15.5.6: whoever may not use this method is told which one there is.
+      const allow = error.code === 'MethodNotAllowed' ? methodAt(rawPath) : undefined;
+      request.response = allow === undefined ? response : { ...response, headers: { ...response.headers, allow } };
     },
   };
 }
 
 /** Which of our paths it was, if any, only to say what is wrong with the method. */
 function unroutable(rawPath: string): KeyfoldError {
-  if (/^\/v1\/(?:health|partitions\/[^/]+\/[^/]+)$/.test(rawPath)) {
-    return new KeyfoldError('MethodNotAllowed', 'This path does not take that method.');
-  }
-  return new KeyfoldError('NotFound', 'There is nothing at this path.');
+  return methodAt(rawPath) === undefined
+    ? new KeyfoldError('NotFound', 'There is nothing at this path.')
+    : new KeyfoldError('MethodNotAllowed', 'This path does not take that method.');
+}
+
+/** The one method that a path of ours takes; undefined where it is none. */
+function methodAt(rawPath: string): string | undefined {
+  if (/^\/v1\/(?:health|openapi\.json)$/.test(rawPath)) return 'GET';
+  return /^\/v1\/partitions\/[^/]+\/[^/]+$/.test(rawPath) ? 'POST' : undefined;
+}
+
+/** The API's document. It is loaded when it is asked for: a cold start does without. */
+async function openApiText(): Promise<string> {
+  const { default: document } = await import('../../docs/openapi.json', { with: { type: 'json' } });
+  return JSON.stringify(document);
 }
 
 function json(body: string): APIGatewayProxyStructuredResultV2 {

@@ -12,12 +12,14 @@ afterEach(() => {
 
 const HELLO = Buffer.from('hello').toString('base64');
 
-function failingWith(error: Error): ReturnType<ReturnType<typeof openDoor>> {
+/** What a decrypt in a cold process is answered where the metastore fails. */
+async function failingWith(error: Error): ReturnType<ReturnType<typeof openDoor>> {
   const world = new FakeWorld();
+  const { body } = await openDoor({ world })(request('encrypt', { plaintext: HELLO }));
   world.metastore.interfere = () => {
     throw error;
   };
-  return openDoor({ world })(request('encrypt', { plaintext: HELLO }));
+  return openDoor({ world })(request('decrypt', body));
 }
 
 describe('over HTTP', () => {
@@ -140,15 +142,18 @@ describe('a problem', () => {
   });
 
   it.for([
-    ['/v1/nothing', 404],
-    ['/v1/health', 405],
-    ['/v1/partitions/a/encrypt', 405],
-    ['/v1/partitions/a/b/encrypt', 404],
-  ] as const)('is a route that API Gateway did not match: %s is %i', async ([path, status]) => {
+    ['/v1/nothing', 404, undefined],
+    ['/v1/health', 405, 'GET'],
+    ['/v1/openapi.json', 405, 'GET'],
+    ['/v1/partitions/a/encrypt', 405, 'POST'],
+    ['/v1/partitions/a/b/encrypt', 404, undefined],
+  ] as const)('is a route that API Gateway did not match: %s is %i, and allows %s', async ([path, status, allow]) => {
     const event = request('encrypt', { plaintext: HELLO });
     event.routeKey = '$default';
     event.rawPath = path;
-    expect((await openDoor()(event)).status).toBe(status);
+    const answer = await openDoor()(event);
+    expect(answer.status).toBe(status);
+    expect(answer.headers['allow']).toBe(allow);
   });
 
   it.for([

@@ -4,7 +4,9 @@ import { vi } from 'vitest';
 import type { AuthConfig, DoorConfig } from '../../src/config/app-config.ts';
 import { httpDoor } from '../../src/doors/http.ts';
 import { createTelemetry } from '../../src/doors/telemetry.ts';
+import type { SessionFactory } from '../../src/index.ts';
 import { FakeWorld } from './fakes.ts';
+import { mustConform } from './openapi.ts';
 
 /** An event as a test changes it. */
 export type Event = APIGatewayProxyEventV2 & { requestContext: { authorizer?: unknown } };
@@ -53,26 +55,35 @@ export const DOOR_CONFIG: DoorConfig = {
   deadlineMarginMs: 500,
 };
 
-/** A door, ready to be sent events. */
+/** A door, ready to be sent events. Each answer must be as the API's document says. */
 export function openDoor(
-  options: { world?: FakeWorld; config?: Partial<DoorConfig>; auth?: AuthConfig; health?: () => unknown } = {},
+  options: {
+    world?: FakeWorld;
+    /** In place of a process of the world's. */
+    keyfold?: SessionFactory;
+    config?: Partial<DoorConfig>;
+    auth?: AuthConfig;
+    health?: () => unknown;
+  } = {},
 ): (event: Event, context?: Context) => Promise<Answer> {
   const world = options.world ?? new FakeWorld();
   const handler = httpDoor({
-    keyfold: world.process(),
+    keyfold: options.keyfold ?? world.process(),
     now: world.clock.now,
     telemetry: createTelemetry('svc'),
     auth: options.auth ?? { kind: 'iam' },
     config: { ...DOOR_CONFIG, ...options.config },
-    health: options.health ?? (() => ({})),
+    health: options.health ?? (() => ({ kms: [], metastore: { state: 'unknown' } })),
   });
   return async (event, context = lambdaContext()) => {
     const { statusCode = 0, headers = {}, body = '' } = await handler(event, context);
-    return {
+    const answer = {
       status: statusCode,
       headers: headers as Record<string, string>,
       body: JSON.parse(body) as Record<string, unknown>,
     };
+    mustConform(event, answer);
+    return answer;
   };
 }
 

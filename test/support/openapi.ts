@@ -1,0 +1,67 @@
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import document from '../../docs/openapi.json' with { type: 'json' };
+import type { Answer, Event } from './http-door.ts';
+
+/** What the document says of one status of an operation. */
+interface Response {
+  readonly $ref?: string;
+  readonly headers?: Readonly<Record<string, unknown>>;
+  readonly content?: Readonly<Record<string, unknown>>;
+}
+
+/** What the document says of one operation. */
+export interface DocumentedOperation {
+  readonly requestBody?: { readonly content: { readonly 'application/json': { readonly example: unknown } } };
+  readonly responses: Readonly<Record<string, Response>>;
+}
+
+/** The document's paths, each with its operations by method. */
+export const PATHS = document.paths as unknown as Readonly<
+  Record<string, Readonly<Record<string, DocumentedOperation>>>
+>;
+
+const DOCUMENT_URL = 'https://keyfold.invalid/openapi.json';
+const ajv = new Ajv2020({ strict: false, validateFormats: false });
+ajv.addSchema(document, DOCUMENT_URL);
+
+/**
+ * Holds an answer of the HTTP door against the document: its status, its type, its headers and its body.
+ * @throws Error where the document says otherwise; nothing where it knows no such path
+ */
+export function mustConform({ routeKey, pathParameters }: Event, { status, headers, body }: Answer): void {
+  const path = routeKey.replace(/^\w+ /, '').replace('{operation}', pathParameters?.['operation'] ?? '');
+  const method = routeKey.startsWith('POST ') ? 'post' : 'get';
+  const operation = PATHS[path]?.[method];
+  if (operation === undefined) {
+    if (status < 400) throw new Error(`${routeKey} is answered, and the document does not know it`);
+    mustFit('#/components/schemas/Problem', body);
+    return;
+  }
+  const given = operation.responses[status];
+  if (given === undefined) throw new Error(`${path} is answered with ${status}, which the document does not know`);
+  const pointer = given.$ref ?? `#/paths/${escape(path)}/${method}/responses/${status}`;
+  const response = given.$ref === undefined ? given : componentAt(given.$ref);
+  const type = headers['content-type'] ?? '';
+  if (response.content?.[type] === undefined) throw new Error(`${path} is answered ${status} with the type ${type}`);
+  mustFit(`${pointer}/content/${escape(type)}/schema`, body);
+  const promised = Object.keys(response.headers ?? {}).map((name) => name.toLowerCase());
+  const missing = promised.filter((name) => headers[name] === undefined);
+  if (missing.length > 0) throw new Error(`${path} is answered ${status} without ${missing.join()}`);
+}
+
+/** @param pointer into the document, to a schema */
+function mustFit(pointer: string, value: unknown): void {
+  const validate = ajv.getSchema(DOCUMENT_URL + pointer);
+  if (validate === undefined) throw new Error(`the document has no schema at ${pointer}`);
+  if (validate(value) !== true) throw new Error(`not as ${pointer} says: ${ajv.errorsText(validate.errors)}`);
+}
+
+function componentAt(reference: string): Response {
+  const name = reference.replace('#/components/responses/', '');
+  return (document.components.responses as Readonly<Record<string, Response>>)[name] ?? {};
+}
+
+/** As a part of a JSON pointer in a URL. */
+function escape(part: string): string {
+  return encodeURIComponent(part.replaceAll('~', '~0').replaceAll('/', '~1'));
+}
