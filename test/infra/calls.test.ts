@@ -46,6 +46,9 @@ beforeEach(async () => {
     KEYFOLD_DYNAMODB_ENDPOINT: proxy.endpoint,
     // Two processes that make a key within a day make the same one.
     KEYFOLD_CREATE_DATE_PRECISION_MS: '86400000',
+    // A loaded machine is not to be taken for an outage.
+    KEYFOLD_KMS_REQUEST_TIMEOUT_MS: '15000',
+    KEYFOLD_DYNAMODB_REQUEST_TIMEOUT_MS: '15000',
   };
   record();
 });

@@ -74,6 +74,7 @@ const FOR_USERS: Record<keyof typeof USERS, Allowed> = {
       'sqs:ChangeMessageVisibility',
       'sqs:DeleteMessage',
       'sqs:GetQueueAttributes',
+      'sqs:GetQueueUrl',
       'sqs:ReceiveMessage',
     ],
     'the output queue': ['sqs:SendMessage'],
