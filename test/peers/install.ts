@@ -9,7 +9,7 @@ import { installOnce, PEERS_FOLDER } from './peers-folder.ts';
 const run = promisify(execFile);
 
 /** The Python environments, by name; each has its requirements beside this file. */
-export type PythonPeer = 'asherah-go' | 'asherah-rust' | 'moto';
+export type PythonPeer = 'asherah-go' | 'asherah-rust' | 'moto' | 'schemathesis';
 
 /** The Python of a peer's environment. */
 export function pythonOf(peer: PythonPeer): string {
@@ -24,6 +24,7 @@ export async function installPeers(): Promise<void> {
     installPython('asherah-go'),
     installPython('asherah-rust'),
     installPython('moto'),
+    installPython('schemathesis'),
     installDynamoDb(),
     installBrowser(),
   ]);

@@ -1,0 +1,166 @@
+/** The running API against its document, by requests that schemathesis makes up: when all is well, and under each fault. */
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { startDynamoDb, type LocalDynamoDb } from '../../local/dynamodb.ts';
+import type { FaultInput } from '../../local/kms-emulator/faults.ts';
+import { statusOf } from '../../src/doors/problem.ts';
+import { KeyfoldError, type ErrorCode } from '../../src/index.ts';
+import { DynamoDbProxy, type DynamoDbFault } from '../support/dynamodb-proxy.ts';
+import { startLocalApi, type LocalApi } from '../support/local-api.ts';
+import { DOCUMENT, runSchemathesis, startRounds, type Request, type Rounds } from './schemathesis.ts';
+
+/** What befalls KMS, and what must come of it for some; `nothing`, where it may come to nothing. */
+const KMS_FAULTS: readonly (readonly [string, FaultInput, ErrorCode | 'nothing'])[] = [
+  ['is down', { kind: 'down' }, 'KmsUnavailable'],
+  ['hangs', { kind: 'hang' }, 'KmsUnavailable'],
+  ['resets connections', { kind: 'reset' }, 'KmsUnavailable'],
+  ['answers garbage', { kind: 'garbage' }, 'KmsUnavailable'],
+  ['is slow', { kind: 'latency', ms: 20 }, 'nothing'],
+  ['is too slow', { kind: 'latency', ms: 60_000 }, 'KmsUnavailable'],
+  ['throttles', { kind: 'throttle', perSecond: 0 }, 'KmsThrottled'],
+  ['fails', { kind: 'error', name: 'KMSInternalException', status: 500 }, 'KmsUnavailable'],
+  ['fails now and then', { kind: 'error', name: 'KMSInternalException', status: 500, rate: 0.5 }, 'nothing'],
+  ['denies', { kind: 'error', name: 'AccessDeniedException' }, 'KmsMisconfigured'],
+  ['has the key disabled', { kind: 'error', name: 'DisabledException' }, 'KmsMisconfigured'],
+];
+
+/** What befalls DynamoDB, in the same way. */
+const DYNAMODB_FAULTS: readonly (readonly [string, DynamoDbFault, ErrorCode | 'nothing'])[] = [
+  ['is down', { kind: 'refuse' }, 'MetastoreUnavailable'],
+  ['hangs', { kind: 'hang' }, 'MetastoreUnavailable'],
+  ['stalls in mid-answer', { kind: 'stall' }, 'MetastoreUnavailable'],
+  ['answers garbage', { kind: 'garbage' }, 'MetastoreUnavailable'],
+  ['fails', { kind: 'error', name: 'InternalServerError', status: 500 }, 'MetastoreUnavailable'],
+  ['throttles', { kind: 'error', name: 'ThrottlingException', status: 400 }, 'MetastoreUnavailable'],
+  ['denies', { kind: 'error', name: 'AccessDeniedException', status: 400 }, 'MetastoreUnavailable'],
+  ['does as asked and loses the answer', { kind: 'answer lost' }, 'MetastoreUnavailable'],
+  ['does as asked and does not answer', { kind: 'answer held back' }, 'MetastoreUnavailable'],
+  [
+    'has rows that do not parse',
+    { kind: 'edited', edit: (answer) => answer.replaceAll(/"Key":\{"S":"[^"]*"/g, '"Key":{"S":"!"') },
+    'KeyRowUnreadable',
+  ],
+];
+
+/** No key is kept, so that each request meets the fault; and nothing is waited for long. */
+const IMPATIENT = {
+  KEYFOLD_SYSTEM_KEY_MAX_AGE_MS: '1',
+  KEYFOLD_INTERMEDIATE_KEY_MAX_AGE_MS: '1',
+  KEYFOLD_REVOKE_CHECK_INTERVAL_MS: '1',
+  KEYFOLD_STALE_GRACE_MS: '0',
+  KEYFOLD_MAX_ROUNDS: '2',
+  KEYFOLD_THROTTLED_DELAY_MS: '20',
+  KEYFOLD_KMS_REQUEST_TIMEOUT_MS: '300',
+  KEYFOLD_DYNAMODB_REQUEST_TIMEOUT_MS: '300',
+};
+
+let dynamoDb: LocalDynamoDb;
+let proxy: DynamoDbProxy;
+let api: LocalApi;
+let rounds: Rounds;
+let requests: readonly Request[];
+
+beforeAll(async () => {
+  dynamoDb = await startDynamoDb('EncryptionKey', 0);
+  proxy = await DynamoDbProxy.start(dynamoDb.endpoint);
+  api = await startLocalApi({ KEYFOLD_DYNAMODB_ENDPOINT: proxy.endpoint, ...IMPATIENT });
+  rounds = startRounds(DOCUMENT, api.url);
+  requests = await realRequests();
+});
+afterAll(async () => {
+  await rounds.stop();
+  await api.stop();
+  await proxy.stop();
+  await dynamoDb.close();
+});
+beforeEach(() => {
+  api.kms.clearFaults();
+  proxy.befall = () => undefined;
+});
+
+/** Requests that succeed when all is well: with records that were sealed here, which nothing can make up. */
+async function realRequests(): Promise<readonly Request[]> {
+  const seal = async (operation: string, body: unknown): Promise<Record<string, unknown>> => {
+    const headers = { 'content-type': 'application/json' };
+    const url = `${api.url}/v1/partitions/tenant-1/${operation}`;
+    const answer = await fetch(url, { method: 'POST', headers, body: JSON.stringify(body) });
+    expect(answer.status).toBe(200);
+    return (await answer.json()) as Record<string, unknown>;
+  };
+  const plaintext = { plaintext: 'aGVsbG8=' };
+  const fields = { document: { card: 1 }, fields: ['$.card'] };
+  const { record } = await seal('encrypt', plaintext);
+  const { document } = await seal('encrypt-fields', fields);
+  const bodies = {
+    encrypt: plaintext,
+    decrypt: { record },
+    rewrap: { record },
+    encryptBatch: { items: [plaintext, plaintext] },
+    decryptBatch: { items: [{ record }, { record }] },
+    rewrapBatch: { items: [{ record }, { record }] },
+    encryptFields: fields,
+    decryptFields: { document, all: true },
+  };
+  return Object.entries(bodies).map(([operationId, body]) => [operationId, 'tenant-1', body]);
+}
+
+/** Under a fault: every answer is as documented, and of ours there are only retryable failures and the one expected. */
+async function mustStandFirm(expected: ErrorCode | 'nothing'): Promise<void> {
+  const { failures, codes } = await rounds.run(requests, 5);
+  expect(failures).toEqual([]);
+  const ours = (codes as readonly ErrorCode[]).filter((code) => statusOf(code) >= 500);
+  expect(ours.filter((code) => code !== expected && !new KeyfoldError(code, '').retryable)).toEqual([]);
+  expect([...ours, 'nothing']).toContain(expected);
+}
+
+it('all is as documented when all is well, whatever is sent', async () => {
+  const well = await startLocalApi();
+  try {
+    expect(await runSchemathesis(DOCUMENT, well.url)).toBe('');
+  } finally {
+    await well.stop();
+  }
+});
+
+it('real records open when all is well, and what is made up fails by nothing of ours', async () => {
+  expect(await rounds.run(requests, 0)).toEqual({ failures: [], codes: [] });
+  await mustStandFirm('nothing');
+});
+
+it.for(KMS_FAULTS)('all is as documented where KMS %s', async ([, fault, expected]) => {
+  api.kms.setFault('us-west-2', fault);
+  await mustStandFirm(expected);
+});
+
+it.for(DYNAMODB_FAULTS)('all is as documented where DynamoDB %s', async ([, fault, expected]) => {
+  proxy.befall = () => fault;
+  await mustStandFirm(expected);
+});
+
+describe('what is not as documented is found:', () => {
+  let folder: string;
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
+  });
+  afterAll(() => rm(folder, { recursive: true }));
+
+  it.for([
+    ['another member', (text: string) => text.replaceAll('"rewrapped"', '"moved"')],
+    ['another status', (text: string) => text.replaceAll('"200":', '"201":')],
+    ['another type', (text: string) => text.replaceAll('"application/json":', '"application/cbor":')],
+    ['another header', (text: string) => text.replaceAll('"const": "no-store"', '"const": "public"')],
+  ] as const)('%s', async ([, change]) => {
+    const document = join(folder, 'openapi.json');
+    await writeFile(document, change(await readFile(DOCUMENT, 'utf8')));
+    const other = startRounds(document, api.url);
+    const { failures } = await other.run(
+      requests.filter(([operation]) => operation === 'rewrap'),
+      0,
+    );
+    await other.stop();
+    expect(failures).not.toEqual([]);
+  });
+});
