@@ -9,7 +9,7 @@ import { end } from './processes.ts';
 export type Request = readonly [operationId: string, partition: string, body: unknown];
 
 /** What a round found. */
-export interface Round {
+interface Round {
   /** Where an answer was not as the document says. */
   readonly failures: readonly string[];
   /** The codes of all that failed, items of batches too. */
