@@ -19,19 +19,18 @@ const NAMES = [
   '10',
   'é',
   'a"',
-  'a\\',
   "'",
   '\u0000a',
   '\u{1f511}',
   'kf1j.',
 ];
 /**
- * None of one character that is written with an escape: once Node 24.21 has read an object with a member named by a backslash,
- * its JSON.parse takes any such name in that place for a backslash. (What is tested does not read names so.)
+ * None holds a backslash: once Node 24.21 has read an object with such a member, its JSON.parse takes other names that are written
+ * with an escape in that place for it. (What is tested does not read names so.)
  */
 const name = fc.oneof(
   fc.constantFrom(...NAMES),
-  fc.string({ unit: 'grapheme' }).filter((text) => text.length !== 1 || JSON.stringify(text).length === 3),
+  fc.string({ unit: 'grapheme' }).filter((text) => !text.includes('\\')),
 );
 
 /** How a number may stand in a text. */
