@@ -46,6 +46,9 @@ export function readQueueConfig(environment: Environment): AppConfig & { readonl
 
 function queueFaults({ OUTPUT_QUEUE_URL: output, DEAD_LETTER_QUEUE_URL: deadLetters }: Settings): string[] {
   if (output === undefined || deadLetters === undefined) return [];
+  if (output === deadLetters) {
+    return [`${PREFIX}OUTPUT_QUEUE_URL and ${PREFIX}DEAD_LETTER_QUEUE_URL are the same queue`];
+  }
   return isFifoQueue(output) === isFifoQueue(deadLetters)
     ? []
     : [`one of ${PREFIX}OUTPUT_QUEUE_URL and ${PREFIX}DEAD_LETTER_QUEUE_URL is a FIFO queue and the other is not`];

@@ -36,9 +36,13 @@ const fields = v.pipe(
     return NEVER;
   }),
 );
-const queueUrl = v.pipe(text, v.url('is not a URL'));
-/** The longest that SQS hides a message is twelve hours. */
-const hiddenSeconds = v.pipe(count, v.maxValue(43_200, 'is more than 43200'));
+/** An ARN is a URL, too, of a scheme of its own. */
+const queueUrl = v.pipe(
+  text,
+  v.check((value) => URL.canParse(value) && /^https?:/.test(value), 'is not a URL'),
+);
+/** SQS hides a message for twelve hours from when it was received, which may be a whole invocation ago: 15 minutes. */
+const hiddenSeconds = v.pipe(count, v.maxValue(42_300, 'is more than 42300'));
 const regionMap = v.pipe(
   v.string(),
   v.rawTransform(({ dataset, addIssue, NEVER }) => {

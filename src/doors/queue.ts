@@ -3,7 +3,7 @@ import middy from '@middy/core';
 import type { Context, SQSBatchResponse, SQSEvent } from 'aws-lambda';
 import { withDeadline } from '../envelope/deadline.ts';
 import { invalidConfiguration, KeyfoldError } from '../envelope/errors.ts';
-import { isFifoQueue } from '../sqs/message.ts';
+import { isFifoQueue, isSameQueue } from '../sqs/message.ts';
 import { statusOf } from './problem.ts';
 import { QueueBatch, type QueueDoorOptions } from './queue-batch.ts';
 
@@ -41,6 +41,11 @@ async function answer(
   const { queue, config, telemetry, now } = options;
   if (records.some(({ eventSourceARN }) => isFifoQueue(eventSourceARN) !== isFifoQueue(queue.outputUrl))) {
     throw invalidConfiguration(['of the queue that messages come from and the output queue one is a FIFO queue']);
+  }
+  const sendsTo = [queue.outputUrl, queue.deadLetterUrl];
+  if (records.some(({ eventSourceARN }) => sendsTo.some((url) => isSameQueue(eventSourceARN, url)))) {
+    // Each message sent there would be a new one: no count of its receives would ever end that.
+    throw invalidConfiguration(['the queue that messages come from is the output queue or the dead-letter queue']);
   }
   const startMs = now();
   const until = (share: number) => ({ deadlineAtMs: startMs + share * remainingMs - config.deadlineMarginMs });

@@ -50,6 +50,12 @@ export function isSendable(message: OutgoingMessage): boolean {
   return Object.keys(message.attributes).length <= MOST_ATTRIBUTES && sizeOf(message) <= LARGEST_MESSAGE_BYTES;
 }
 
+/** Whether an ARN and a URL are of one queue. Their region is left out: a process sends within its own, from which its events are. */
+export function isSameQueue(arn: string, url: string): boolean {
+  const [, , , , account, name] = arn.split(':');
+  return new URL(url).pathname === `/${account}/${name}`;
+}
+
 /** Whether a queue is a FIFO queue, which its name, its URL and its ARN all say. */
 export function isFifoQueue(urlOrArn: string): boolean {
   return urlOrArn.endsWith('.fifo');

@@ -68,11 +68,19 @@ describe("the configuration of a queue's function", () => {
   it.for([
     [{ KEYFOLD_OUTPUT_QUEUE_URL: 'out' }, ['KEYFOLD_OUTPUT_QUEUE_URL is not a URL']],
     [
+      { KEYFOLD_DEAD_LETTER_QUEUE_URL: 'arn:aws:sqs:us-west-2:111122223333:dead' },
+      ['KEYFOLD_DEAD_LETTER_QUEUE_URL is not a URL'],
+    ],
+    [
+      { KEYFOLD_OUTPUT_QUEUE_URL: `${QUEUES}/dead` },
+      ['KEYFOLD_OUTPUT_QUEUE_URL and KEYFOLD_DEAD_LETTER_QUEUE_URL are the same queue'],
+    ],
+    [
       { KEYFOLD_OUTPUT_QUEUE_URL: `${QUEUES}/out.fifo` },
       ['one of KEYFOLD_OUTPUT_QUEUE_URL and KEYFOLD_DEAD_LETTER_QUEUE_URL is a FIFO queue and the other is not'],
     ],
     [{ KEYFOLD_RETRY_DELAY_SECONDS: '0' }, ['KEYFOLD_RETRY_DELAY_SECONDS is not a positive whole number']],
-    [{ KEYFOLD_LONGEST_RETRY_DELAY_SECONDS: '43201' }, ['KEYFOLD_LONGEST_RETRY_DELAY_SECONDS is more than 43200']],
+    [{ KEYFOLD_LONGEST_RETRY_DELAY_SECONDS: '42301' }, ['KEYFOLD_LONGEST_RETRY_DELAY_SECONDS is more than 42300']],
     ...['card', '[]', '[1]', '"$.a"'].map((fields) => [
       { KEYFOLD_FIELDS: fields },
       ['KEYFOLD_FIELDS is not a JSON array of strings'],

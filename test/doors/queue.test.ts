@@ -248,6 +248,15 @@ describe('of what fails', () => {
   });
 });
 
+describe('a queue that the function sends to', () => {
+  it.for(['outputUrl', 'deadLetterUrl'] as const)('is not one that messages come from: %s', async (name) => {
+    const input = 'https://sqs.us-west-2.amazonaws.com/111122223333/keyfold-input';
+    const records = [queueRecord('a', 'bad'), queueRecord('b', sealing())];
+    expect(await errorOf(open({ queue: { [name]: input } })(records))).toMatchObject({ code: 'InvalidConfiguration' });
+    expect(queues.calls).toEqual([]);
+  });
+});
+
 describe('a large batch', () => {
   it('of 10,000 messages loads the keys of each partition once', async () => {
     const partitions = 20;
