@@ -172,7 +172,11 @@ function reasonsOf(error: KeyfoldError): string[] {
 }
 
 function framesOf(error: Error): string {
-  const frames = (error.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line));
+  // A message of several lines may have some that look like frames.
+  const frames = (error.stack ?? '')
+    .replace(error.message, '')
+    .split('\n')
+    .filter((line) => /^\s+at /.test(line));
   return frames
     .slice(0, 8)
     .map((line) => ` ${line.trim()}`)

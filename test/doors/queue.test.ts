@@ -202,7 +202,7 @@ describe('of what fails', () => {
     vi.stubEnv('POWERTOOLS_LOG_LEVEL', 'DEBUG');
     const handle = open({ config: { serves: {} } });
     world.metastore.interfere = (call) => {
-      if (call.startsWith('Put')) throw new TypeError('CANARY is not a function');
+      if (call.startsWith('Put')) throw new TypeError('CANARY is not\n    at CANARY a function');
     };
     await handle([
       queueRecord('a', '{"CANARY": CANARY'),
