@@ -1,7 +1,7 @@
 import { cryptoPolicy, type CryptoPolicy } from './crypto-policy.ts';
 import type { DataRowRecord } from './data-row-record.ts';
 import { openDataRow, rewrapDataRow, sealDataRow } from './data-rows.ts';
-import { withDeadline, type RequestLimits } from './deadline.ts';
+import type { RequestLimits } from './deadline.ts';
 import type { EnvelopeKey } from './envelope-key.ts';
 import { recordUnreadable } from './errors.ts';
 import {
@@ -17,6 +17,7 @@ import { IntermediateKeys } from './intermediate-keys.ts';
 import { NO_ENVELOPE_EVENTS } from './ports.ts';
 import type { Clock, EnvelopeEvents, KeyManagementService, Metastore } from './ports.ts';
 import { SystemKeys } from './system-keys.ts';
+import { Waits } from './waits.ts';
 
 /** What a {@link SessionFactory} is made of. */
 export interface SessionFactoryOptions extends ServiceNames {
@@ -34,19 +35,16 @@ export interface SessionFactoryOptions extends ServiceNames {
  * cache of its own.
  */
 export class SessionFactory {
-  readonly #naming: KeyNaming;
-  readonly #keys: IntermediateKeys;
-  readonly #policy: CryptoPolicy;
-  readonly #now: Clock;
+  readonly #world: SessionWorld;
 
   /** @throws KeyfoldError `InvalidConfiguration`, listing what is wrong with the names or with the policy */
   constructor(options: SessionFactoryOptions) {
     const { metastore, kms, now = Date.now, events = NO_ENVELOPE_EVENTS } = options;
-    this.#naming = new KeyNaming(options);
-    this.#policy = cryptoPolicy(options.policy);
-    this.#now = now;
-    const world = { metastore, kms, policy: this.#policy, now, events };
-    this.#keys = new IntermediateKeys(this.#naming, new SystemKeys(this.#naming.systemKeyId, world), world);
+    const naming = new KeyNaming(options);
+    const policy = cryptoPolicy(options.policy);
+    const world = { metastore, kms, policy, now, events };
+    const keys = new IntermediateKeys(naming, new SystemKeys(naming.systemKeyId, world), world);
+    this.#world = { naming, keys, policy, now, latest: new Waits(now), loads: new Waits(now) };
   }
 
   /**
@@ -54,8 +52,20 @@ export class SessionFactory {
    * @throws KeyfoldError `InvalidRequest` for a partition that {@link parsePartition} refuses
    */
   session(partition: string): Session {
-    return new Session(parsePartition(partition), this.#naming, this.#keys, this.#policy, this.#now);
+    return new Session(parsePartition(partition), this.#world);
   }
+}
+
+/** What the sessions of one service share. */
+interface SessionWorld {
+  readonly naming: KeyNaming;
+  readonly keys: IntermediateKeys;
+  readonly policy: CryptoPolicy;
+  readonly now: Clock;
+  /** Who waits for a partition's latest key. */
+  readonly latest: Waits<EnvelopeKey>;
+  /** Who waits for a key that a record names. */
+  readonly loads: Waits<EnvelopeKey | undefined>;
 }
 
 /** Encrypts and decrypts for one partition. */
@@ -63,26 +73,20 @@ export class Session {
   /** The id of the keys that this partition's new records are sealed under. */
   readonly keyId: KeyId;
   readonly #partition: PartitionId;
-  readonly #naming: KeyNaming;
-  readonly #keys: IntermediateKeys;
-  readonly #policy: CryptoPolicy;
-  readonly #now: Clock;
+  readonly #world: SessionWorld;
 
   /** Made by {@link SessionFactory.session}. */
-  constructor(partition: PartitionId, naming: KeyNaming, keys: IntermediateKeys, policy: CryptoPolicy, now: Clock) {
+  constructor(partition: PartitionId, world: SessionWorld) {
     this.#partition = partition;
-    this.keyId = naming.intermediateKeyId(partition);
-    this.#naming = naming;
-    this.#keys = keys;
-    this.#policy = policy;
-    this.#now = now;
+    this.keyId = world.naming.intermediateKeyId(partition);
+    this.#world = world;
   }
 
   /** Seals a payload, which may be empty and stays the caller's. */
   async encrypt(plaintext: Uint8Array, limits: RequestLimits = {}): Promise<DataRowRecord> {
-    let key = this.#keys.cachedLatest(this.keyId) ?? (await this.#latestKey(limits));
-    if (this.#policy.wearsOut()) key = await this.#successorOf(key, limits);
-    return sealDataRow(key, plaintext, this.#now());
+    let key = this.#world.keys.cachedLatest(this.keyId) ?? (await this.#latestKey(limits));
+    if (this.#world.policy.wearsOut()) key = await this.#successorOf(key, limits);
+    return sealDataRow(key, plaintext, this.#world.now());
   }
 
   /**
@@ -92,7 +96,7 @@ export class Session {
    */
   async decrypt(record: DataRowRecord, limits: RequestLimits = {}): Promise<Buffer> {
     const meta = this.#parentOf(record);
-    return openDataRow(this.#keys.cached(meta) ?? (await this.#load(meta, limits)), record);
+    return openDataRow(this.#world.keys.cached(meta) ?? (await this.#load(meta, limits)), record);
   }
 
   /**
@@ -105,19 +109,20 @@ export class Session {
     limits: RequestLimits = {},
   ): Promise<{ record: DataRowRecord; rewrapped: boolean }> {
     const meta = this.#parentOf(record);
-    const from = this.#keys.cached(meta) ?? (await this.#load(meta, limits));
-    let to = this.#keys.cachedLatest(this.keyId) ?? (await this.#latestKey(limits));
-    if (to !== from && this.#policy.wearsOut()) to = await this.#successorOf(to, limits);
+    const from = this.#world.keys.cached(meta) ?? (await this.#load(meta, limits));
+    let to = this.#world.keys.cachedLatest(this.keyId) ?? (await this.#latestKey(limits));
+    if (to !== from && this.#world.policy.wearsOut()) to = await this.#successorOf(to, limits);
     const moved = rewrapDataRow(from, to, record);
     return { record: moved, rewrapped: moved !== record };
   }
 
   #latestKey(limits: RequestLimits): Promise<EnvelopeKey> {
-    return withDeadline(limits, this.#now, (deadline) => this.#keys.latest(this.keyId, deadline));
+    return this.#world.latest.join(limits, this.keyId, (deadline) => this.#world.keys.latest(this.keyId, deadline));
   }
 
   async #load(meta: KeyMeta, limits: RequestLimits): Promise<EnvelopeKey> {
-    const key = await withDeadline(limits, this.#now, (deadline) => this.#keys.load(meta, deadline));
+    const name = `${meta.created} ${meta.id}`;
+    const key = await this.#world.loads.join(limits, name, (deadline) => this.#world.keys.load(meta, deadline));
     if (key === undefined) throw recordUnreadable('its Intermediate Key is absent');
     return key;
   }
@@ -125,7 +130,7 @@ export class Session {
   /** The key that the record names, which must be one of this partition's: checked before anything is read. */
   #parentOf(record: DataRowRecord): KeyMeta {
     const { id, created } = record.key.parent;
-    if (this.#naming.isIntermediateKeyOf(this.#partition, id) && Number.isSafeInteger(created)) {
+    if (this.#world.naming.isIntermediateKeyOf(this.#partition, id) && Number.isSafeInteger(created)) {
       return { id, created: created as EpochSeconds };
     }
     throw recordUnreadable('it names a key that is not of this partition');

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { codeOf, errorOf, FakeWorld } from '../support/fakes.ts';
 import { operate } from '../support/operations.ts';
 
@@ -149,6 +149,19 @@ describe('encrypt-fields', () => {
     expect(await codeOf(tight.ask('encrypt-fields', body))).toBe('PayloadTooLarge');
     expect(world.log.take()).toEqual([]);
     expect(await tight.ask('encrypt-fields', { ...body, fields: ['$[0]'] })).toMatch(SEALED);
+  });
+
+  it('waits for the keys of all its values with one deadline', async () => {
+    const world = new FakeWorld();
+    const timers = vi.spyOn(globalThis, 'setTimeout');
+    const { answer } = operate(world.process(), { limits: { deadlineAtMs: world.clock.nowMs + 60_000 } });
+    const { document } = await answer('encrypt-fields', { document: Array(1000).fill(1), fields: ['$[*]'] });
+    const ofEncrypt = timers.mock.calls.length;
+    const cold = operate(world.process(), { limits: { deadlineAtMs: world.clock.nowMs + 60_000 } });
+    await cold.answer('decrypt-fields', { document, all: true });
+    expect(ofEncrypt).toBeLessThan(10);
+    expect(timers.mock.calls.length - ofEncrypt).toBeLessThan(10);
+    timers.mockRestore();
   });
 
   it('foretells the size of its answer to the character', async () => {
