@@ -1,7 +1,7 @@
 import { HttpTransport, type HttpTransportOptions } from './http.ts';
 import { LambdaTransport, type LambdaTransportOptions } from './lambda.ts';
 import { PartitionClient } from './partition.ts';
-import { DEFAULT_RETRY_POLICY, type RetryPolicy } from './retry.ts';
+import { retryPolicy, type RetryPolicy } from './retry.ts';
 
 /** How a {@link KeyfoldClient} reaches Keyfold. */
 export type KeyfoldClientOptions = (
@@ -25,10 +25,10 @@ export class KeyfoldClient {
   readonly #transport: HttpTransport | LambdaTransport;
   readonly #retry: RetryPolicy;
 
-  /** @throws TypeError where the options do not go together */
+  /** @throws TypeError where the options do not go together, or the policy is none */
   constructor({ lambda, http, retry }: KeyfoldClientOptions) {
     this.#transport = lambda === undefined ? new HttpTransport(http) : new LambdaTransport(lambda);
-    this.#retry = { ...DEFAULT_RETRY_POLICY, ...retry };
+    this.#retry = retryPolicy(retry);
   }
 
   /** The operations on a partition's keys. Makes no call. */

@@ -17,13 +17,27 @@ export interface RetryPolicy {
 }
 
 /** The policy of who says nothing. */
-export const DEFAULT_RETRY_POLICY: RetryPolicy = {
+const DEFAULT_RETRY_POLICY: RetryPolicy = {
   maxAttempts: 4,
   attemptTimeoutMs: 10_000,
   totalTimeoutMs: 30_000,
   baseDelayMs: 100,
   longestDelayMs: 5_000,
 };
+
+/**
+ * The default policy, but for what is given.
+ * @throws TypeError where something given is no length of time and no number of attempts: a timer would take it for none at all
+ */
+export function retryPolicy(given: Partial<RetryPolicy> = {}): RetryPolicy {
+  const said = Object.entries(given).filter(([, value]) => value !== undefined);
+  const wrong = said.find(([, value]) => !(value >= 0));
+  if (wrong !== undefined) throw new TypeError(`The retry policy's ${wrong[0]} is not a number from zero.`);
+  return { ...DEFAULT_RETRY_POLICY, ...Object.fromEntries(said) };
+}
+
+/** What a timer can count; a longer one would fire at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /**
  * Tries until it succeeds, fails in a way that no other try would mend, or has been tried enough. An operation may be done
@@ -39,13 +53,13 @@ export async function withRetries<T>(
   const endsAtMs = performance.now() + policy.totalTimeoutMs;
   for (let attempts = 1; ; attempts += 1) {
     try {
-      return await tryOnce(Math.min(policy.attemptTimeoutMs, endsAtMs - performance.now()), given, attempt);
+      return await tryOnce(Math.min(policy.attemptTimeoutMs, endsAtMs - performance.now(), LONGEST_TIMER_MS), given, attempt);
     } catch (error) {
       given?.throwIfAborted();
       if (!(error instanceof KeyfoldClientError) || !error.retryable || attempts >= policy.maxAttempts) throw error;
       const delayMs = (error.retryAfterSeconds ?? 0) * 1000 + backOffMs(policy, attempts);
       // Who would wait past the end knows as much now.
-      if (performance.now() + delayMs >= endsAtMs) throw error;
+      if (performance.now() + delayMs >= endsAtMs || delayMs > LONGEST_TIMER_MS) throw error;
       await orReason(sleep(delayMs, undefined, given === undefined ? {} : { signal: given }), given);
     }
   }

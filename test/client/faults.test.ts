@@ -182,6 +182,24 @@ describe('a retry', () => {
     expect(stub?.requests.length).toBe(1);
   });
 
+  it.for([Infinity, 2 ** 32])('may be given as long as %s ms', async (attemptTimeoutMs) => {
+    const client = await clientOf('HTTP', ['hang'], { attemptTimeoutMs, totalTimeoutMs: attemptTimeoutMs });
+    const call = client.decrypt('kf1.x', { signal: AbortSignal.timeout(200) });
+    await expect(call).rejects.toMatchObject({ name: 'TimeoutError' });
+    expect(stub?.requests.length).toBe(1);
+  });
+
+  it('is as always where its policy says undefined, and has none that says nonsense', async () => {
+    const none = { maxAttempts: undefined, totalTimeoutMs: undefined } as unknown as Partial<RetryPolicy>;
+    const client = await clientOf('HTTP', [busy], { ...QUICK, ...none });
+    expect(await failureOf(client.decrypt('kf1.x'))).toMatchObject({ code: 'Throttled' });
+    expect(stub?.requests.length).toBe(4);
+    for (const nonsense of [NaN, -1]) {
+      const http = { endpoint: 'http://127.0.0.1:9', region: 'us-west-2' };
+      expect(() => new KeyfoldClient({ http, retry: { totalTimeoutMs: nonsense } })).toThrow(/totalTimeoutMs/);
+    }
+  });
+
   it('ends with its caller: while it waits for the next try', async () => {
     const client = await clientOf('HTTP', [problem(503, 'KmsThrottled', {}, { 'retry-after': '5' })]);
     const controller = new AbortController();
