@@ -41,10 +41,21 @@ export function requestSigner(hostname: string, region: string | undefined, cred
   };
 }
 
+/** Before credentials end, by how much they are asked for anew. */
+const RENEWED_BEFORE_MS = 300_000;
+
+/**
+ * Those that tell when they end are kept until shortly before, as the SDK's clients do: most of its providers keep nothing, and
+ * one that assumes a role would do so for each request. Any others are asked for each time.
+ */
 function found(provider: () => Promise<Identity>): () => Promise<Identity> {
+  let kept: Identity | undefined;
+  let asked: Promise<Identity> | undefined;
   return async () => {
+    if (kept?.expiration !== undefined && +kept.expiration - Date.now() > RENEWED_BEFORE_MS) return kept;
     try {
-      return await provider();
+      asked ??= provider().finally(() => (asked = undefined));
+      return (kept = await asked);
     } catch (error) {
       throw new KeyfoldTransportError('Unauthenticated', `There are no AWS credentials: ${(error as Error).name}.`);
     }

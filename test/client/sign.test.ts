@@ -94,6 +94,21 @@ it('credentials are found as the SDK finds them, and asked for anew', async () =
   }
 });
 
+it.for([
+  [3600, 1],
+  [60, 2],
+] as const)('credentials that end in %i s are asked for %i time(s) by two calls', async ([seconds, times]) => {
+  let asked = 0;
+  const credentials = async () => {
+    asked += 1;
+    return { ...IDENTITY, expiration: new Date(Date.now() + seconds * 1000) };
+  };
+  const client = new KeyfoldClient({ http: { endpoint: stub.url, region: 'us-west-2', credentials } }).partition('p');
+  await client.decrypt('kf1.x');
+  await client.decrypt('kf1.x');
+  expect(asked).toBe(times);
+});
+
 it('without credentials the call is Unauthenticated, and nothing is sent', async () => {
   const sent = stub.requests.length;
   const client = new KeyfoldClient({
