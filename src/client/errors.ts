@@ -91,6 +91,11 @@ export function serviceError(
   return new KeyfoldServiceError(code, typeof detail === 'string' ? detail : code, details);
 }
 
+/** How long a `retry-after` header asks to wait; undefined where it names no seconds. */
+export function secondsOf(retryAfter: string | null | undefined): number | undefined {
+  return /^\d{1,9}$/.test(retryAfter ?? '') ? Number(retryAfter) : undefined;
+}
+
 /** What a status means that another than Keyfold has answered with: `who`, Lambda or a gateway. */
 export function refusal(who: string, status: number, details: FailureDetails): KeyfoldTransportError {
   return new KeyfoldTransportError(codeOf(status), `${who} has answered with the status ${status}.`, details);

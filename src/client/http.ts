@@ -2,6 +2,7 @@ import {
   KeyfoldServiceError,
   KeyfoldTransportError,
   refusal,
+  secondsOf,
   serviceError,
   type KeyfoldClientError,
 } from './errors.ts';
@@ -46,7 +47,8 @@ export class HttpTransport implements Transport {
 
   /** @throws KeyfoldServiceError `InvalidRequest`, without asking, for a partition that HTTP cannot name */
   async send({ partition, operation, members }: ClientCall, signal: AbortSignal): Promise<ClientAnswer> {
-    if (!PARTITION.test(partition)) {
+    // Whatever its type says: undefined would be the partition of that name.
+    if (typeof partition !== 'string' || !PARTITION.test(partition)) {
       throw new KeyfoldServiceError(
         'InvalidRequest',
         'Over HTTP a partition is 1 to 128 of A-Z a-z 0-9 . _ ~ @ -, and not . or .. itself.',
@@ -88,8 +90,7 @@ function parse(text: string): unknown {
 
 /** A problem document of Keyfold's, or what somebody else has answered. */
 function failureOf({ status, headers }: Response, value: unknown, gatewayId: string | undefined): KeyfoldClientError {
-  const retryAfter = headers.get('retry-after') ?? '';
-  const retryAfterSeconds = /^\d{1,9}$/.test(retryAfter) ? Number(retryAfter) : undefined;
+  const retryAfterSeconds = secondsOf(headers.get('retry-after'));
   const isProblem = headers.get('content-type')?.startsWith('application/problem+json') === true;
   const { code, detail, requestId } = (isProblem ? (value ?? {}) : {}) as Readonly<Record<string, unknown>>;
   const details = { requestId: typeof requestId === 'string' ? requestId : gatewayId, retryAfterSeconds };

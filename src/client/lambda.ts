@@ -1,6 +1,6 @@
 import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
 import { ACTION_OF } from '../operations/operation-name.ts';
-import { KeyfoldTransportError, refusal, serviceError, type KeyfoldClientError } from './errors.ts';
+import { KeyfoldTransportError, refusal, secondsOf, serviceError, type KeyfoldClientError } from './errors.ts';
 import type { ClientAnswer, ClientCall, Transport } from './transport.ts';
 
 /** Which functions there are: one that does everything, or one that seals (and rewraps) and one that opens. */
@@ -78,11 +78,12 @@ function asTransportError(thrown: unknown): unknown {
     readonly name?: string;
     readonly code?: unknown;
     readonly $metadata?: { readonly httpStatusCode?: number; readonly requestId?: string };
-    readonly $response?: { readonly statusCode?: number };
+    readonly $response?: { readonly statusCode?: number; readonly headers?: Readonly<Record<string, string>> };
   };
   const status = $metadata?.httpStatusCode ?? $response?.statusCode;
   if (status !== undefined && status !== 200) {
-    return refusal(`Lambda (${name})`, status, { requestId: $metadata?.requestId });
+    const retryAfterSeconds = secondsOf($response?.headers?.['retry-after']);
+    return refusal(`Lambda (${name})`, status, { requestId: $metadata?.requestId, retryAfterSeconds });
   }
   if (name === 'CredentialsProviderError') {
     return new KeyfoldTransportError('Unauthenticated', 'There are no AWS credentials.');

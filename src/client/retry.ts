@@ -53,7 +53,11 @@ export async function withRetries<T>(
   const endsAtMs = performance.now() + policy.totalTimeoutMs;
   for (let attempts = 1; ; attempts += 1) {
     try {
-      return await tryOnce(Math.min(policy.attemptTimeoutMs, endsAtMs - performance.now(), LONGEST_TIMER_MS), given, attempt);
+      return await tryOnce(
+        Math.min(policy.attemptTimeoutMs, endsAtMs - performance.now(), LONGEST_TIMER_MS),
+        given,
+        attempt,
+      );
     } catch (error) {
       given?.throwIfAborted();
       if (!(error instanceof KeyfoldClientError) || !error.retryable || attempts >= policy.maxAttempts) throw error;

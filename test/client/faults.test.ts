@@ -41,7 +41,7 @@ function problem(status: number, code: string, more: object = {}, headers: Recor
   return { status, headers: { 'content-type': 'application/problem+json', ...headers }, body };
 }
 
-function ofLambda(status: number, type: string): StubAnswer {
+function ofLambda(status: number, type: string): StubAnswer & object {
   return { status, headers: { 'x-amzn-errortype': type, 'x-amzn-requestid': 'r1' }, body: '{"Message":"no"}' };
 }
 
@@ -161,6 +161,16 @@ describe('a retry', () => {
     expect(stub?.requests.length).toBe(1);
   });
 
+  it.for([ofLambda(429, 'TooManyRequestsException'), ofLambda(503, 'ServiceException')])(
+    'waits as long as Lambda itself asks for, too',
+    async (refused) => {
+      const asked = { ...refused, headers: { ...refused.headers, 'retry-after': '60' } };
+      const error = await failureOf((await clientOf('Lambda', [asked, GOOD])).decrypt('kf1.x'));
+      expect(error).toMatchObject({ retryable: true, retryAfterSeconds: 60, requestId: 'r1' });
+      expect(stub?.requests.length).toBe(1);
+    },
+  );
+
   it('is one of so many', async () => {
     const client = await clientOf('HTTP', [busy], { ...QUICK, maxAttempts: 3 });
     expect(await failureOf(client.decrypt('kf1.x'))).toMatchObject({ code: 'Throttled', retryable: true });
@@ -219,6 +229,17 @@ it('nobody at the address is Unreachable', async () => {
     expect(error.message).toContain('ECONNREFUSED');
   }
 });
+
+it.for<unknown>([undefined, null, ['p']])(
+  '%j is no partition, and nothing is sealed under its name',
+  async (partition) => {
+    stub = await startStub({ status: 200, body: '{}' });
+    const client = new KeyfoldClient({ http: { endpoint: stub.url, region: 'us-west-2' } });
+    const error = await failureOf(client.partition(partition as string).encrypt(HELLO));
+    expect(error).toMatchObject({ code: 'InvalidRequest' });
+    expect(stub.requests).toEqual([]);
+  },
+);
 
 it("an item's failure of a code that this version does not know is one all the same", async () => {
   const results = [{ error: { code: 'MoonRequired', detail: 'Why.' } }, { plaintext: '' }];
