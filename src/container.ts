@@ -1,5 +1,6 @@
-import { readConfig, type AppConfig } from './config/app-config.ts';
+import type { AppConfig } from './config/app-config.ts';
 import { readQueueConfig } from './config/queue-config.ts';
+import { readConfig } from './config/read-config.ts';
 import type { HttpDoorOptions } from './doors/http.ts';
 import type { DoorOptions } from './doors/perform.ts';
 import type { QueueDoorOptions } from './doors/queue-batch.ts';

@@ -3,7 +3,8 @@ import { cryptoPolicy, type CryptoPolicy } from '../envelope/crypto-policy.ts';
 import { invalidConfiguration } from '../envelope/errors.ts';
 import type { ServiceNames } from '../envelope/ids.ts';
 import type { DynamoDbMetastoreOptions } from '../metastore/dynamodb-client.ts';
-import { metastoreOf, policyOf, settingFaults, settingsOf, type Environment } from './app-config.ts';
+import { metastoreOf, policyOf, type Environment } from './app-config.ts';
+import { settingFaults, settingsOf } from './read-config.ts';
 import { settingsSchema, type Settings } from './settings.ts';
 
 /** What an operator's command needs of the service's settings. It calls no KMS, so none of that must be set. */

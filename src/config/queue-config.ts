@@ -1,7 +1,8 @@
 import { areFieldPaths } from '../operations/field-paths.ts';
 import type { OperationName } from '../operations/operation-name.ts';
 import { isFifoQueue } from '../sqs/message.ts';
-import { checkedSettings, configOf, PREFIX, type AppConfig, type Environment } from './app-config.ts';
+import { configOf, type AppConfig, type Environment } from './app-config.ts';
+import { checkedSettings, PREFIX } from './read-config.ts';
 import type { Settings } from './settings.ts';
 
 /** Where a queue's messages go, and what is made of them. */

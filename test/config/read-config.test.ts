@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { readConfig, type Environment } from '../../src/config/app-config.ts';
+import type { Environment } from '../../src/config/app-config.ts';
+import { readConfig } from '../../src/config/read-config.ts';
 
 const ARN = 'arn:aws:kms:us-west-2:111122223333:alias/keyfold';
 const minimal: Environment = {
