@@ -2,13 +2,11 @@ import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
 import middy from '@middy/core';
 import type { Context } from 'aws-lambda';
 import type { KeyfoldError } from '../envelope/errors.ts';
+import { isOnFields } from '../operations/operation-name.ts';
 import { exactJsonText, exactValue } from './exact-numbers.ts';
 import { readInvocation } from './invocation.ts';
 import { LONGEST_ANSWER_BYTES, perform, type DoorOptions } from './perform.ts';
 import { statusOf, toldAs } from './problem.ts';
-
-/** In UTF-8, of one of a string's units. */
-const MOST_BYTES_A_CHARACTER = 3;
 
 /** A handler for direct invocations. Its event is JSON that Lambda has parsed; Lambda writes its result as JSON. */
 export type DirectHandler = (event: unknown, context: Context) => Promise<unknown>;
@@ -42,13 +40,11 @@ async function answer(options: DoorOptions, event: unknown, context: Context): P
   const remainingMs = context.getRemainingTimeInMillis();
   const text = await perform(options, call, { remainingMs, answerFits });
   // Only in a document are there numbers that others have written.
-  return call.operation.endsWith('-fields') ? exactValue(text) : (JSON.parse(text) as unknown);
+  return isOnFields(call.operation) ? exactValue(text) : (JSON.parse(text) as unknown);
 }
 
 function answerFits(text: string): boolean {
-  return (
-    text.length * MOST_BYTES_A_CHARACTER <= LONGEST_ANSWER_BYTES || Buffer.byteLength(text) <= LONGEST_ANSWER_BYTES
-  );
+  return Buffer.byteLength(text) <= LONGEST_ANSWER_BYTES;
 }
 
 /**

@@ -1,5 +1,5 @@
 import { KeyfoldError } from '../envelope/errors.ts';
-import { isOperationName, type OperationName } from '../operations/operation-name.ts';
+import { isOnFields, isOperationName, type OperationName } from '../operations/operation-name.ts';
 import type { Call } from './perform.ts';
 
 /** What an event means where it says nothing. */
@@ -32,5 +32,5 @@ function withFields(
   { fields }: InvocationDefaults,
 ): unknown {
   const isSaid = Object.hasOwn(given, 'fields') || Object.hasOwn(given, 'all');
-  return fields === undefined || isSaid || !operation.endsWith('-fields') ? given : { ...given, fields };
+  return fields === undefined || isSaid || !isOnFields(operation) ? given : { ...given, fields };
 }

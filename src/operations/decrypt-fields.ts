@@ -51,7 +51,7 @@ export const decryptFields: Operation = async (request, context) => {
   );
   const sealed = claims.map(([value, text]) => [value, readSealedField(text)] as const);
   limitPlaintext(
-    sealed.reduce((sum, [, { record }]) => sum + payloadBytes(record), 0),
+    sealed.map(([, { record }]) => payloadBytes(record)),
     context,
   );
   const opened = await allEnded(

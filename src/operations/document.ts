@@ -53,11 +53,11 @@ export const fieldsEntry = v.pipe(
  * @throws KeyfoldError `InvalidRequest` where there is not just one, or it is none
  */
 export function readDocument(request: OperationRequest, documentText: string | undefined): JsonDocument {
-  const body = documentText === undefined ? wellFormed(request.text()) : '';
-  const root = documentText === undefined ? locateValues(body).members?.get('document') : undefined;
   if (documentText === undefined) {
+    const text = wellFormed(request.text());
+    const root = locateValues(text).members?.get('document');
     if (root === undefined) throw new KeyfoldError('InvalidRequest', 'The request has no document.');
-    return { text: body, root, asText: false };
+    return { text, root, asText: false };
   }
   if (Object.hasOwn(request.value as object, 'document')) {
     throw new KeyfoldError('InvalidRequest', 'The request has both a document and a documentText.');

@@ -46,7 +46,7 @@ export const encryptFields: Operation = async (request, context) => {
   limitValues(selected, context);
   const values = selected.map((value) => ({ value, text: Buffer.from(document.text.slice(value.start, value.end)) }));
   limitPlaintext(
-    values.reduce((sum, { text }) => sum + text.length, 0),
+    values.map(({ text }) => text.length),
     context,
   );
   const idBytes = Buffer.byteLength(context.session.keyId);

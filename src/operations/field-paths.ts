@@ -151,7 +151,7 @@ function stepCounter(): () => void {
   let steps = 0;
   return () => {
     steps += 1;
-    if (steps > MOST_STEPS) throw invalid(`'s fields take more than ${MOST_STEPS} steps through the document`);
+    if (steps > MOST_STEPS) throw invalid(`fields take more than ${MOST_STEPS} steps through the document`);
   };
 }
 

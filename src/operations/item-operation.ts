@@ -23,7 +23,7 @@ export interface ItemOperation<Item> {
 export function single<Item>(operation: ItemOperation<Item>): Operation {
   return ({ value }, context) => {
     const item = operation.parse(value);
-    limitPlaintext(operation.sizeBytes(item), context);
+    limitPlaintext([operation.sizeBytes(item)], context);
     return operation.run(item, context);
   };
 }
@@ -70,10 +70,7 @@ export function batch<Item>(operation: ItemOperation<Item>): Operation {
     }
     const parsed = items.map((item) => orFailure(() => operation.parse(item)));
     const sizes = parsed.map((item) => (item instanceof KeyfoldError ? 0 : operation.sizeBytes(item)));
-    limitPlaintext(
-      sizes.reduce((sum, size) => sum + size, 0),
-      context,
-    );
+    limitPlaintext(sizes, context);
     const failures: KeyfoldError[] = [];
     const results = await allEnded(
       parsed.map(async (item) => {

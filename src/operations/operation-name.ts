@@ -20,3 +20,8 @@ export const OPERATION_NAMES = Object.keys(ACTION_OF) as OperationName[];
 export function isOperationName(name: unknown): name is OperationName {
   return typeof name === 'string' && Object.hasOwn(ACTION_OF, name);
 }
+
+/** Whether an operation is on the fields of a document. */
+export function isOnFields(name: OperationName): boolean {
+  return name === 'encrypt-fields' || name === 'decrypt-fields';
+}

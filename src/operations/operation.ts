@@ -58,9 +58,12 @@ export function parseInput<Schema extends v.GenericSchema>(schema: Schema, input
   throw new KeyfoldError('InvalidRequest', describe(parsed.issues[0]));
 }
 
-/** @throws KeyfoldError `PayloadTooLarge` */
-export function limitPlaintext(sizeBytes: number, { plaintextLimitBytes }: OperationLimits): void {
-  if (sizeBytes <= plaintextLimitBytes) return;
+/**
+ * Limits what a request seals or opens, all together.
+ * @throws KeyfoldError `PayloadTooLarge`
+ */
+export function limitPlaintext(sizesBytes: readonly number[], { plaintextLimitBytes }: OperationLimits): void {
+  if (sizesBytes.reduce((sum, size) => sum + size, 0) <= plaintextLimitBytes) return;
   throw new KeyfoldError('PayloadTooLarge', `The plaintext is larger than ${plaintextLimitBytes} bytes.`);
 }
 

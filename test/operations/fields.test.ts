@@ -140,6 +140,14 @@ describe('encrypt-fields', () => {
     expect(world.log.take()).toEqual([]);
   });
 
+  it('says of paths that walk too far what is wrong', async () => {
+    const document = `${'['.repeat(40)}${'1,'.repeat(90_000)}1${']'.repeat(40)}`;
+    const body = `{"document":${document},"fields":["$${'..*'.repeat(20)}"]}`;
+    expect(await errorOf(operate().ask('encrypt-fields', body))).toMatchObject({
+      message: "The request's fields take more than 1000000 steps through the document.",
+    });
+  });
+
   it('refuses more plaintext than is allowed, and an answer that would not go out, before any key is touched', async () => {
     const world = new FakeWorld();
     const body = { document: ['aaaa', 'bbbb'], fields: ['$[*]'] };
