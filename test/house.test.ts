@@ -13,7 +13,9 @@ const TO_SIGN = ['@aws-sdk/credential-provider-node', '@smithy/core/checksum', '
 const SHARED_WITH_CLIENT = [
   'envelope/base64.ts',
   'envelope/deadline.ts',
+  'envelope/defaults.ts',
   'envelope/errors.ts',
+  'operations/http-partition.ts',
   'operations/operation-name.ts',
 ];
 /** The one file beside the container that knows the process it is in. */
@@ -25,7 +27,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   kms: ['envelope', 'node:crypto', 'node:timers/promises', '@aws-sdk/client-kms'],
   metastore: ['envelope', '@aws-sdk/client-dynamodb'],
   operations: ['envelope', 'valibot', 'jsonpath-rfc9535/parser'],
-  sqs: ['node:timers/promises', '@aws-sdk/client-sqs'],
+  sqs: ['envelope', 'node:timers/promises', '@aws-sdk/client-sqs'],
   config: ['operations', 'envelope', 'kms', 'metastore', 'sqs', 'valibot'],
   doors: [
     'operations',

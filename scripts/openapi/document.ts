@@ -1,5 +1,6 @@
 import packageJson from '../../package.json' with { type: 'json' };
-import { bodyLimitBytes, PARTITION } from '../../src/doors/http-request.ts';
+import { bodyLimitBytes } from '../../src/doors/http-request.ts';
+import { HTTP_PARTITION } from '../../src/operations/http-partition.ts';
 import type { ErrorCode } from '../../src/envelope/errors.ts';
 import { ACTION_OF, OPERATION_NAMES, type OperationName } from '../../src/operations/operation-name.ts';
 import { DEFAULT_LIMITS } from '../../src/operations/operation.ts';
@@ -81,7 +82,7 @@ export function openApiDocument(): Part {
           in: 'path',
           required: true,
           description: 'Whose keys, and whose record: a tenant. Not percent-encoded.',
-          schema: { type: 'string', minLength: 1, maxLength: 128, pattern: PARTITION.source },
+          schema: { type: 'string', minLength: 1, maxLength: 128, pattern: HTTP_PARTITION.source },
           example: 'tenant-1',
         },
       },

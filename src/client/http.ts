@@ -1,3 +1,4 @@
+import { HTTP_PARTITION, NO_HTTP_PARTITION } from '../operations/http-partition.ts';
 import {
   KeyfoldServiceError,
   KeyfoldTransportError,
@@ -21,8 +22,6 @@ export interface HttpTransportOptions {
   readonly authorization?: () => Promise<string>;
 }
 
-/** As Keyfold takes them over HTTP; any other could mean another path. */
-const PARTITION = /^(?!\.{1,2}$)[A-Za-z0-9._~@-]{1,128}$/;
 const LOCAL_HOST = /^(?:localhost|127\.0\.0\.1|\[::1\])$/;
 
 /** The way to Keyfold through API Gateway. */
@@ -32,11 +31,13 @@ export class HttpTransport implements Transport {
 
   /** @throws TypeError where the options do not go together, or would send plaintexts without TLS */
   constructor({ endpoint, region, credentials, authorization }: HttpTransportOptions) {
-    const { protocol, hostname, search, hash, username } = new URL(endpoint);
+    const { protocol, hostname, username, password } = new URL(endpoint);
     if (protocol !== 'https:' && !(protocol === 'http:' && LOCAL_HOST.test(hostname))) {
       throw new TypeError('The endpoint is not https.');
     }
-    if (search !== '' || hash !== '' || username !== '') throw new TypeError('The endpoint is more than an address.');
+    // A bare ? or # is none in a URL's parts, and would take in the path that is put behind it.
+    if (/[?#]/.test(endpoint) || username !== '' || password !== '')
+      throw new TypeError('The endpoint is more than an address.');
     if (authorization !== undefined && credentials !== undefined) {
       throw new TypeError('Requests are signed with credentials or bear an authorization, not both.');
     }
@@ -48,11 +49,8 @@ export class HttpTransport implements Transport {
   /** @throws KeyfoldServiceError `InvalidRequest`, without asking, for a partition that HTTP cannot name */
   async send({ partition, operation, members }: ClientCall, signal: AbortSignal): Promise<ClientAnswer> {
     // Whatever its type says: undefined would be the partition of that name.
-    if (typeof partition !== 'string' || !PARTITION.test(partition)) {
-      throw new KeyfoldServiceError(
-        'InvalidRequest',
-        'Over HTTP a partition is 1 to 128 of A-Z a-z 0-9 . _ ~ @ -, and not . or .. itself.',
-      );
+    if (typeof partition !== 'string' || !HTTP_PARTITION.test(partition)) {
+      throw new KeyfoldServiceError('InvalidRequest', NO_HTTP_PARTITION);
     }
     const url = new URL(`${this.#endpoint}/v1/partitions/${partition}/${operation}`);
     const body = JSON.stringify(members);

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { overDefaults } from '../envelope/defaults.ts';
 import { orAborted } from '../envelope/deadline.ts';
 import { KeyfoldClientError, KeyfoldTransportError } from './errors.ts';
 
@@ -30,10 +31,10 @@ const DEFAULT_RETRY_POLICY: RetryPolicy = {
  * @throws TypeError where something given is no length of time and no number of attempts: a timer would take it for none at all
  */
 export function retryPolicy(given: Partial<RetryPolicy> = {}): RetryPolicy {
-  const said = Object.entries(given).filter(([, value]) => value !== undefined);
-  const wrong = said.find(([, value]) => !(value >= 0));
+  const policy = overDefaults(DEFAULT_RETRY_POLICY, given);
+  const wrong = Object.entries(policy).find(([, value]) => !(value >= 0));
   if (wrong !== undefined) throw new TypeError(`The retry policy's ${wrong[0]} is not a number from zero.`);
-  return { ...DEFAULT_RETRY_POLICY, ...Object.fromEntries(said) };
+  return policy;
 }
 
 /** What a timer can count; a longer one would fire at once. */

@@ -1,5 +1,6 @@
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
 import { KeyfoldError } from '../envelope/errors.ts';
+import { HTTP_PARTITION, NO_HTTP_PARTITION } from '../operations/http-partition.ts';
 import { ACTION_OF, isOperationName, type OperationName } from '../operations/operation-name.ts';
 import { base64Length, type OperationRequest } from '../operations/operation.ts';
 
@@ -7,8 +8,6 @@ import { base64Length, type OperationRequest } from '../operations/operation.ts'
 const BODY_ROOM_BYTES = 64 * 1024;
 /** Lambda's own limit. */
 const LARGEST_EVENT_BYTES = 6 * 1024 * 1024;
-/** A partition over HTTP. One way of writing each: what could be encoded in two could slip past a policy on the path. */
-export const PARTITION = /^(?!\.{1,2}$)[A-Za-z0-9._~@-]{1,128}$/;
 const BEFORE_PLAINTEXT = '{"plaintext":"';
 const BEHIND_PLAINTEXT = '"}';
 const JSON_TYPE = /^application\/json(?:\s*;\s*charset="?utf-8"?)?\s*$/i;
@@ -31,11 +30,7 @@ export function readTarget(event: APIGatewayProxyEventV2): Target {
 
 /** @throws KeyfoldError `InvalidRequest` for a partition that cannot be named over HTTP */
 export function checkPartition(partition: string): void {
-  if (PARTITION.test(partition)) return;
-  throw new KeyfoldError(
-    'InvalidRequest',
-    'Over HTTP a partition is 1 to 128 of A-Z a-z 0-9 . _ ~ @ -, and not . or .. itself.',
-  );
+  if (!HTTP_PARTITION.test(partition)) throw new KeyfoldError('InvalidRequest', NO_HTTP_PARTITION);
 }
 
 /**

@@ -134,6 +134,13 @@ it('an authorization takes the place of a signature', async () => {
 it.for([
   ['an address without TLS', { endpoint: 'http://keyfold.example', region: 'us-west-2' }, /not https/],
   ['an address that is more', { endpoint: 'https://keyfold.example/?a', region: 'us-west-2' }, /more than an address/],
+  ['an address with a bare ?', { endpoint: 'https://keyfold.example/?', region: 'us-west-2' }, /more than an address/],
+  ['an address with a bare #', { endpoint: 'https://keyfold.example#', region: 'us-west-2' }, /more than an address/],
+  [
+    'an address with a password',
+    { endpoint: 'https://:x@keyfold.example', region: 'us-west-2' },
+    /more than an address/,
+  ],
   ['no region to sign for', { endpoint: 'https://keyfold.example' }, /region/],
   [
     'two ways to be known',
