@@ -1,8 +1,7 @@
-import { DynamoDBClient, paginateScan, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
+import { DynamoDBClient, paginateScan } from '@aws-sdk/client-dynamodb';
 import { viewOf, wrapsOf, type KeyView, type WrapsView } from '../src/cli/key-view.ts';
 import { cryptoPolicy } from '../src/envelope/crypto-policy.ts';
-import { rowsFrom, unlessRefused } from '../src/metastore/dynamodb-client.ts';
-import { keyOfItem } from '../src/metastore/dynamodb-item.ts';
+import { revocationOf, rowsFrom, unlessRefused } from '../src/metastore/dynamodb-client.ts';
 import { ONLOOKER } from './dynamodb-watch.ts';
 
 /** A row of the key table and, of a System Key, the regions that wrap it. */
@@ -30,13 +29,7 @@ export class KeyRows {
 
   /** Flags a key as revoked, as `keyfold keys revoke` does. */
   revoke(id: string, created: number): Promise<'revoked' | 'absent'> {
-    const command = new UpdateItemCommand({
-      TableName: this.#tableName,
-      Key: keyOfItem(id, created),
-      UpdateExpression: 'SET KeyRecord.Revoked = :true',
-      ConditionExpression: 'attribute_exists(Id)',
-      ExpressionAttributeValues: { ':true': { BOOL: true } },
-    });
+    const command = revocationOf(this.#tableName, id, created);
     return unlessRefused(this.#client.send(command), 'revoked', 'absent');
   }
 }

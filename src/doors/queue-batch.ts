@@ -1,6 +1,7 @@
 import type { SQSRecord } from 'aws-lambda';
 import type { QueueConfig } from '../config/queue-config.ts';
 import { KeyfoldError, type ErrorCode } from '../envelope/errors.ts';
+import { Turns } from '../envelope/turns.ts';
 import { isSendable, type OutgoingMessage } from '../sqs/message.ts';
 import { NotSent, Outbox } from '../sqs/outbox.ts';
 import type { Queues } from '../sqs/queues.ts';
@@ -52,11 +53,17 @@ export class QueueBatch {
       deadLetters: new Outbox(queues, queue.deadLetterUrl, signal),
       remainingMs: () => DONE_BY * remainingMs - (now() - startMs),
     };
-    await takeThrough(this.#lanes, MOST_AT_ONCE, async (record) => {
+    const turns = new Turns(MOST_AT_ONCE);
+    await Promise.all(this.#lanes.map((lane) => turns.take(() => this.#takeInOrder(lane, work))));
+  }
+
+  /** What is to come back holds up those of its lane behind it. */
+  async #takeInOrder(lane: readonly SQSRecord[], work: Work): Promise<void> {
+    for (const record of lane) {
       const outcome = await this.#take(record, work);
       this.#outcomes.set(record, outcome);
-      return outcome.kind === 'retried' ? 'stop' : 'go on';
-    });
+      if (outcome.kind === 'retried') return;
+    }
   }
 
   /** What became of each message. */
@@ -137,25 +144,6 @@ interface Work {
   readonly deadLetters: Outbox;
   /** How long until the operations are to be done. */
   readonly remainingMs: () => number;
-}
-
-/**
- * Takes items through work, one after the other within a lane and lanes at once, as many as are allowed. An item for which the
- * work says `stop` ends its lane.
- */
-async function takeThrough<Item>(
-  lanes: readonly (readonly Item[])[],
-  mostAtOnce: number,
-  work: (item: Item) => Promise<'go on' | 'stop'>,
-): Promise<void> {
-  // One iterator for all: each lane is taken once.
-  const left = lanes.values();
-  const some = async (): Promise<void> => {
-    for (const lane of left) {
-      for (const item of lane) if ((await work(item)) === 'stop') break;
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(mostAtOnce, lanes.length) }, some));
 }
 
 /** An item that a retry can mend is not to be answered with an error, since its message would be acknowledged with it. */

@@ -3,6 +3,7 @@ import {
   DynamoDBClient,
   GetItemCommand,
   QueryCommand,
+  UpdateItemCommand,
   type QueryCommandInput,
 } from '@aws-sdk/client-dynamodb';
 import { KeyfoldError } from '../envelope/errors.ts';
@@ -69,6 +70,17 @@ export async function rowsFrom(pages: AsyncIterable<{ readonly Items?: KeyItem[]
 /** Reads the row of an id that was created last. */
 export function readLatest(tableName: string, id: string): QueryCommand {
   return new QueryCommand({ ...rowsOf(tableName, id), Limit: 1 });
+}
+
+/** Flags a key as revoked, whose row must be there. */
+export function revocationOf(tableName: string, id: string, created: number): UpdateItemCommand {
+  return new UpdateItemCommand({
+    TableName: tableName,
+    Key: keyOfItem(id, created),
+    UpdateExpression: 'SET KeyRecord.Revoked = :true',
+    ConditionExpression: 'attribute_exists(Id)',
+    ExpressionAttributeValues: { ':true': { BOOL: true } },
+  });
 }
 
 /** What a conditional write comes to: `done`, or `refused` where its condition does not hold. Any other failure is thrown. */

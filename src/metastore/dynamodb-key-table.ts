@@ -1,4 +1,4 @@
-import { paginateQuery, paginateScan, UpdateItemCommand, type DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { paginateQuery, paginateScan, type DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { invalidConfiguration } from '../envelope/errors.ts';
 import type { KeyMeta } from '../envelope/ids.ts';
 import type { KeyRow, KeyTable, TablePlace } from '../envelope/key-table.ts';
@@ -8,12 +8,13 @@ import {
   metastoreUnavailable,
   readLatest,
   readOne,
+  revocationOf,
   rowsFrom,
   rowsOf,
   unlessRefused,
   type DynamoDbMetastoreOptions,
 } from './dynamodb-client.ts';
-import { keyOfItem, readKeyItem } from './dynamodb-item.ts';
+import { readKeyItem } from './dynamodb-item.ts';
 
 /** A DynamoDB table of Asherah's shape, in an operator's hands. */
 export class DynamoDbKeyTable implements KeyTable {
@@ -52,13 +53,7 @@ export class DynamoDbKeyTable implements KeyTable {
   }
 
   async revoke({ id, created }: KeyMeta): Promise<'revoked' | 'absent'> {
-    const command = new UpdateItemCommand({
-      TableName: this.#tableName,
-      Key: keyOfItem(id, created),
-      UpdateExpression: 'SET KeyRecord.Revoked = :true',
-      ConditionExpression: 'attribute_exists(Id)',
-      ExpressionAttributeValues: { ':true': { BOOL: true } },
-    });
+    const command = revocationOf(this.#tableName, id, created);
     return this.#call(() => unlessRefused(this.#client.send(command), 'revoked', 'absent'));
   }
 

@@ -3,6 +3,7 @@ import { orAborted } from '../envelope/deadline.ts';
 import type { EpochSeconds, KeyId } from '../envelope/ids.ts';
 import type { KeyRow } from '../envelope/key-table.ts';
 import type { Deadline, EnvelopeKeyRecord, Metastore } from '../envelope/ports.ts';
+import { Turns } from '../envelope/turns.ts';
 import type { SystemKeyStore } from '../envelope/system-key-maintenance.ts';
 import {
   dynamoDbClient,
@@ -16,7 +17,6 @@ import {
   type DynamoDbMetastoreOptions,
 } from './dynamodb-client.ts';
 import { decodeKeyItem, encodeKeyItem, keyAttribute, keyOfItem } from './dynamodb-item.ts';
-import { Turns } from './turns.ts';
 
 /** What an operator wants to know of the metastore and no caller sees. */
 export interface MetastoreEvents {

@@ -5,6 +5,7 @@ import {
   SQSClient,
   SQSServiceException,
 } from '@aws-sdk/client-sqs';
+import { Turns } from '../envelope/turns.ts';
 import { MOST_IN_ONE_CALL, type OutgoingMessage } from './message.ts';
 import type { Postponement, Queues, SendFault } from './queues.ts';
 
@@ -69,16 +70,12 @@ export class SqsQueues implements Queues {
   async postpone(queueArn: string, messages: readonly Postponement[], signal: AbortSignal): Promise<readonly string[]> {
     try {
       const queueUrl = await this.#urlOf(queueArn, signal);
-      const faults: string[] = [];
-      const starts = Array.from({ length: Math.ceil(messages.length / MOST_IN_ONE_CALL) }, (_, i) => i).values();
-      const hideSome = async (): Promise<void> => {
-        for (const i of starts) {
-          const some = messages.slice(i * MOST_IN_ONE_CALL, (i + 1) * MOST_IN_ONE_CALL);
-          faults.push(...(await this.#hide(queueUrl, some, signal)));
-        }
-      };
-      await Promise.all(Array.from({ length: CALLS_AT_ONCE }, hideSome));
-      return faults;
+      const turns = new Turns(CALLS_AT_ONCE);
+      const calls = Array.from({ length: Math.ceil(messages.length / MOST_IN_ONE_CALL) }, (_, i) => {
+        const some = messages.slice(i * MOST_IN_ONE_CALL, (i + 1) * MOST_IN_ONE_CALL);
+        return turns.take(() => this.#hide(queueUrl, some, signal));
+      });
+      return (await Promise.all(calls)).flat();
     } catch (error) {
       return messages.map(() => nameOf(error));
     }
