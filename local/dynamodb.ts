@@ -1,4 +1,9 @@
-import { CreateTableCommand, DynamoDBClient, ResourceInUseException } from '@aws-sdk/client-dynamodb';
+import {
+  CreateTableCommand,
+  DynamoDBClient,
+  ResourceInUseException,
+  type CreateTableCommandInput,
+} from '@aws-sdk/client-dynamodb';
 import dynalite from 'dynalite';
 import type { JournalCall } from './call-journal.ts';
 import { watchDynamoDb } from './dynamodb-watch.ts';
@@ -29,22 +34,24 @@ export async function startDynamoDb(
   return { endpoint, close: () => close(server) };
 }
 
-/** Creates the key table in Asherah's shape, unless it is there. */
+/** The key table in Asherah's shape, paid by the request. */
+export const KEY_TABLE: Omit<CreateTableCommandInput, 'TableName'> = {
+  BillingMode: 'PAY_PER_REQUEST',
+  AttributeDefinitions: [
+    { AttributeName: 'Id', AttributeType: 'S' },
+    { AttributeName: 'Created', AttributeType: 'N' },
+  ],
+  KeySchema: [
+    { AttributeName: 'Id', KeyType: 'HASH' },
+    { AttributeName: 'Created', KeyType: 'RANGE' },
+  ],
+};
+
+/** Creates the key table, unless it is there. */
 export async function createKeyTable(endpoint: string, tableName: string): Promise<void> {
   const credentials = { accessKeyId: 'local', secretAccessKey: 'local' };
   const client = new DynamoDBClient({ endpoint, region: 'us-west-2', credentials });
-  const command = new CreateTableCommand({
-    TableName: tableName,
-    BillingMode: 'PAY_PER_REQUEST',
-    AttributeDefinitions: [
-      { AttributeName: 'Id', AttributeType: 'S' },
-      { AttributeName: 'Created', AttributeType: 'N' },
-    ],
-    KeySchema: [
-      { AttributeName: 'Id', KeyType: 'HASH' },
-      { AttributeName: 'Created', KeyType: 'RANGE' },
-    ],
-  });
+  const command = new CreateTableCommand({ TableName: tableName, ...KEY_TABLE });
   try {
     await client.send(command);
   } catch (error) {

@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import { createApiServer } from './api-server.ts';
 import { CallJournal } from './call-journal.ts';
 import { startDynamoDb } from './dynamodb.ts';
+import { functionEnvironment, OPENING, SEALING } from './function-environment.ts';
 import { startKmsEmulator } from './kms-emulator/kms-emulator.ts';
 import { KeyRows } from './key-rows.ts';
 import { close, listen } from './listen.ts';
@@ -15,9 +16,6 @@ import { startQueues, type LocalQueues } from './queues.ts';
 const REGIONS = ['us-west-2', 'us-east-1'] as const;
 const [PREFERRED] = REGIONS;
 const TABLE = 'EncryptionKey';
-/** As docs/direct.md splits them. */
-const SEALING = 'encrypt,rewrap,encrypt-batch,rewrap-batch,encrypt-fields';
-const OPENING = 'decrypt,decrypt-batch,decrypt-fields';
 const HELP = `npm start -- [--port 8080] [--kms-port 8081] [--dynamodb-port 8082] [--sqs-port 8083] [--data DIR]
 A port that is taken is replaced by a free one. --data keeps tables and keys in DIR over restarts.`;
 
@@ -50,16 +48,10 @@ async function start(): Promise<void> {
   const tablePort = Number(values['dynamodb-port']);
   const dynamoDb = await startDynamoDb(TABLE, tablePort, data && join(data, 'dynamodb'), (call) => journal.note(call));
   const environment = {
-    AWS_REGION: PREFERRED,
-    AWS_ACCESS_KEY_ID: 'local',
-    AWS_SECRET_ACCESS_KEY: 'local',
-    AWS_ENDPOINT_URL_KMS: kms.endpoint,
-    POWERTOOLS_DEV: 'false',
+    ...functionEnvironment({ kms: kms.endpoint, dynamoDb: dynamoDb.endpoint, keys: Object.fromEntries(keys) }),
     KEYFOLD_SERVICE: 'local',
     KEYFOLD_PRODUCT: 'keyfold',
-    KEYFOLD_KMS_KEYS: JSON.stringify(Object.fromEntries(keys)),
     KEYFOLD_TABLE: TABLE,
-    KEYFOLD_DYNAMODB_ENDPOINT: dynamoDb.endpoint,
     KEYFOLD_AUTH: 'none',
   };
   const functionOf = (name: string, more = {}, called = `keyfold-${name}`): LocalFunction =>

@@ -2,6 +2,7 @@
 import { CreateAliasCommand, CreateKeyCommand, KMSClient, UpdateAliasCommand } from '@aws-sdk/client-kms';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startDynamoDb, type LocalDynamoDb } from '../../local/dynamodb.ts';
+import { functionEnvironment } from '../../local/function-environment.ts';
 import { startKmsEmulator, type KmsEmulator } from '../../local/kms-emulator/kms-emulator.ts';
 import { LocalFunction } from '../../local/local-function.ts';
 import { DynamoDbProxy } from '../support/dynamodb-proxy.ts';
@@ -33,17 +34,11 @@ beforeEach(async () => {
     [WEST, EAST].map(async (region) => [region, (await kms.ensureKey(region, 'alias/keyfold')).aliasArn] as const),
   );
   settings = {
-    AWS_REGION: WEST,
-    AWS_ACCESS_KEY_ID: 'local',
-    AWS_SECRET_ACCESS_KEY: 'local',
-    AWS_ENDPOINT_URL_KMS: kms.endpoint,
-    POWERTOOLS_DEV: 'false',
+    ...functionEnvironment({ kms: kms.endpoint, dynamoDb: proxy.endpoint, keys: Object.fromEntries(keys) }),
     POWERTOOLS_LOG_LEVEL: 'SILENT',
     POWERTOOLS_METRICS_DISABLED: 'true',
     KEYFOLD_SERVICE: `calls${(services += 1)}`,
     KEYFOLD_PRODUCT: 'shop',
-    KEYFOLD_KMS_KEYS: JSON.stringify(Object.fromEntries(keys)),
-    KEYFOLD_DYNAMODB_ENDPOINT: proxy.endpoint,
     // Two processes that make a key within a day make the same one.
     KEYFOLD_CREATE_DATE_PRECISION_MS: '86400000',
     // A loaded machine is not to be taken for an outage.

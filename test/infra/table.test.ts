@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { KEY_TABLE } from '../../local/dynamodb.ts';
 import { ACCOUNT, render } from './template.ts';
 
 const REGION = 'us-west-2';
@@ -15,18 +16,7 @@ function table(parameters: Record<string, string> = {}) {
 
 describe('the table stack', () => {
   it('has the key table in the shape that the code reads, paid by the request', () => {
-    expect(table().Properties).toMatchObject({
-      TableName: 'EncryptionKey',
-      BillingMode: 'PAY_PER_REQUEST',
-      AttributeDefinitions: [
-        { AttributeName: 'Id', AttributeType: 'S' },
-        { AttributeName: 'Created', AttributeType: 'N' },
-      ],
-      KeySchema: [
-        { AttributeName: 'Id', KeyType: 'HASH' },
-        { AttributeName: 'Created', KeyType: 'RANGE' },
-      ],
-    });
+    expect(table().Properties).toMatchObject({ TableName: 'EncryptionKey', ...KEY_TABLE });
   });
 
   it('keeps the table by whatever happens to the stack', () => {

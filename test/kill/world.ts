@@ -1,11 +1,10 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { build } from 'esbuild';
+import { rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { createKeyTable, startDynamoDb } from '../../local/dynamodb.ts';
 import { startKmsEmulator } from '../../local/kms-emulator/kms-emulator.ts';
 import { AwsKms, DynamoDbMetastore, type DynamoDbMetastoreOptions, type EnvelopeKeyRecord } from '../../src/index.ts';
 import { DynamoDbKeyTable } from '../../src/metastore/dynamodb-key-table.ts';
+import { buildWorker } from '../support/build-worker.ts';
 import { noDeadline } from '../support/fakes.ts';
 import { HOME, PATIENCE } from './job.ts';
 import type { VictimWorld } from './victim.ts';
@@ -33,16 +32,16 @@ export class KillWorld {
   static async start(): Promise<KillWorld> {
     const emulator = await startKmsEmulator();
     const dynamoDb = await startDynamoDb('Unused', 0);
-    const folder = await mkdtemp(join(tmpdir(), 'keyfold-kill-'));
+    const worker = await buildWorker(join(import.meta.dirname, 'worker.ts'));
     const keys = await Promise.all([
       ...REGIONS.map((region) => emulator.ensureKey(region, 'alias/keyfold')),
       emulator.ensureKey(HOME, 'alias/former'),
     ]);
     const stop = (): Promise<unknown> =>
-      Promise.all([emulator.close(), dynamoDb.close(), rm(folder, { recursive: true, force: true })]);
+      Promise.all([emulator.close(), dynamoDb.close(), rm(dirname(worker), { recursive: true, force: true })]);
     const victims = {
       emulators: { kms: emulator.endpoint, dynamoDb: dynamoDb.endpoint },
-      worker: await buildWorker(folder),
+      worker,
     };
     return new KillWorld(
       keys.map(({ aliasArn }) => aliasArn),
@@ -81,21 +80,4 @@ export class KillWorld {
   #optionsOf(tableName: string): DynamoDbMetastoreOptions {
     return { endpoint: this.victims.emulators.dynamoDb, tableName, region: HOME, ...PATIENCE };
   }
-}
-
-/** The worker in one file: there are more than a hundred of them to start, which is most of the time that this takes. */
-async function buildWorker(folder: string): Promise<string> {
-  const outfile = join(folder, 'worker.mjs');
-  await build({
-    entryPoints: [join(import.meta.dirname, 'worker.ts')],
-    outfile,
-    bundle: true,
-    format: 'esm',
-    platform: 'node',
-    target: 'node24',
-    mainFields: ['module', 'main'],
-    logLevel: 'warning',
-    banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
-  });
-  return outfile;
 }

@@ -1,10 +1,6 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { build } from 'esbuild';
 import type { SQSEvent } from 'aws-lambda';
 import type { Invocation, Outcome } from './queue-worker.ts';
 
@@ -77,21 +73,4 @@ export class FunctionProcess {
     ended.catch(() => {});
     return { process: child, loaded: Promise.race([once(child, 'message'), ended]) };
   }
-}
-
-/** The worker in one file, which starts the faster, in a folder of its own; the caller removes that. */
-export async function buildWorker(): Promise<string> {
-  const outfile = join(await mkdtemp(join(tmpdir(), 'keyfold-queue-')), 'worker.mjs');
-  await build({
-    entryPoints: [join(import.meta.dirname, 'queue-worker.ts')],
-    outfile,
-    bundle: true,
-    format: 'esm',
-    platform: 'node',
-    target: 'node24',
-    mainFields: ['module', 'main'],
-    logLevel: 'warning',
-    banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
-  });
-  return outfile;
 }

@@ -1,14 +1,16 @@
 import { rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Message } from '@aws-sdk/client-sqs';
 import { startDynamoDb } from '../../local/dynamodb.ts';
 import { startEventSource } from '../../local/event-source.ts';
+import { functionEnvironment } from '../../local/function-environment.ts';
 import { startKmsEmulator } from '../../local/kms-emulator/kms-emulator.ts';
 import { AwsKms, DynamoDbMetastore, SessionFactory } from '../../src/index.ts';
 import { Seeded } from '../support/seeded.ts';
 import { Findings } from './findings.ts';
-import { buildWorker, FunctionProcess } from './function-process.ts';
+import { buildWorker } from '../support/build-worker.ts';
+import { FunctionProcess } from './function-process.ts';
 import { planLoad, WireQueue } from './load.ts';
 
 /** What is to be lived through. */
@@ -55,7 +57,7 @@ export async function liveThrough(ordeal: Ordeal): Promise<Findings> {
   const { maxReceiveCount = MAX_RECEIVE_COUNT, isFlawed = false } = ordeal;
   const suffix = kind === 'fifo' ? '.fifo' : '';
   const [worker, kms, dynamoDb] = await Promise.all([
-    buildWorker(),
+    buildWorker(join(import.meta.dirname, 'queue-worker.ts')),
     startKmsEmulator(),
     startDynamoDb('EncryptionKey', 0),
   ]);
@@ -71,15 +73,10 @@ export async function liveThrough(ordeal: Ordeal): Promise<Findings> {
     RedrivePolicy: JSON.stringify({ maxReceiveCount, deadLetterTargetArn: deadLetters.arn }),
   });
   const environment = {
-    AWS_REGION: 'us-west-2',
-    AWS_ACCESS_KEY_ID: 'local',
-    AWS_SECRET_ACCESS_KEY: 'local',
-    AWS_ENDPOINT_URL_KMS: kms.endpoint,
+    ...functionEnvironment({ kms: kms.endpoint, dynamoDb: dynamoDb.endpoint, keys }),
     AWS_ENDPOINT_URL_SQS: endpoint,
     KEYFOLD_SERVICE: NAMES.service,
     KEYFOLD_PRODUCT: NAMES.product,
-    KEYFOLD_KMS_KEYS: JSON.stringify(keys),
-    KEYFOLD_DYNAMODB_ENDPOINT: dynamoDb.endpoint,
     KEYFOLD_OUTPUT_QUEUE_URL: output.url,
     KEYFOLD_DEAD_LETTER_QUEUE_URL: deadLetters.url,
     KEYFOLD_OPERATIONS: 'encrypt-fields,decrypt-fields',

@@ -1,5 +1,6 @@
 import { createApiServer } from '../../local/api-server.ts';
 import { startDynamoDb } from '../../local/dynamodb.ts';
+import { functionEnvironment, OPENING, SEALING } from '../../local/function-environment.ts';
 import { startKmsEmulator, type KmsEmulator } from '../../local/kms-emulator/kms-emulator.ts';
 import { close, listen } from '../../local/listen.ts';
 import { LocalFunction } from '../../local/local-function.ts';
@@ -21,17 +22,11 @@ export async function startLocalApi(settings: Readonly<Record<string, string>> =
   const [kms, dynamoDb] = await Promise.all([startKmsEmulator(), startDynamoDb('EncryptionKey', 0)]);
   const { aliasArn } = await kms.ensureKey('us-west-2', 'alias/keyfold');
   const environment = {
-    AWS_REGION: 'us-west-2',
-    AWS_ACCESS_KEY_ID: 'local',
-    AWS_SECRET_ACCESS_KEY: 'local',
-    AWS_ENDPOINT_URL_KMS: kms.endpoint,
-    POWERTOOLS_DEV: 'false',
+    ...functionEnvironment({ kms: kms.endpoint, dynamoDb: dynamoDb.endpoint, keys: { 'us-west-2': aliasArn } }),
     POWERTOOLS_LOG_LEVEL: 'SILENT',
     POWERTOOLS_METRICS_DISABLED: 'true',
     KEYFOLD_SERVICE: 'local',
     KEYFOLD_PRODUCT: 'keyfold',
-    KEYFOLD_KMS_KEYS: JSON.stringify({ 'us-west-2': aliasArn }),
-    KEYFOLD_DYNAMODB_ENDPOINT: dynamoDb.endpoint,
     KEYFOLD_AUTH: 'none',
     ...settings,
   };
@@ -41,10 +36,10 @@ export async function startLocalApi(settings: Readonly<Record<string, string>> =
   const maintenance = functionOf('maintenance', 'keyfold-maintenance');
   const invokable = {
     'keyfold-seal': functionOf('invoke', 'keyfold-seal', {
-      KEYFOLD_OPERATIONS: 'encrypt,rewrap,encrypt-batch,rewrap-batch,encrypt-fields',
+      KEYFOLD_OPERATIONS: SEALING,
     }),
     'keyfold-open': functionOf('invoke', 'keyfold-open', {
-      KEYFOLD_OPERATIONS: 'decrypt,decrypt-batch,decrypt-fields',
+      KEYFOLD_OPERATIONS: OPENING,
     }),
     'keyfold-broken': functionOf('invoke', 'keyfold-broken', { KEYFOLD_COLOUR: 'red' }),
   };
