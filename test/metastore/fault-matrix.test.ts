@@ -8,7 +8,7 @@ import { mustOpen, outcomeOf, REQUEST_NAMES, REQUESTS, type RequestName } from '
 import { WireWorld } from '../support/wire-world.ts';
 
 /** Waited for only where an answer does not come; elsewhere a time-out is longer than the bound. */
-const SILENT_TIMEOUT_MS = 1000;
+const SILENT_TIMEOUT_MS = 2000;
 const LONG_TIMEOUT_MS = 60_000;
 const SLACK_MS = 5000;
 /** No delay of the SDK's is longer, between three attempts: after throttling, and after anything else. */
