@@ -43,12 +43,10 @@ await build({
 });
 await build({
   ...common,
-  entryPoints: {
-    api: 'handlers/api.ts',
-    invoke: 'handlers/invoke.ts',
-    maintenance: 'handlers/maintenance.ts',
-    queue: 'handlers/queue.ts',
-  },
+  // Each in a folder of its own, which is all that its function is deployed with.
+  entryPoints: Object.fromEntries(
+    ['api', 'invoke', 'maintenance', 'queue'].map((name) => [`${name}/index`, `handlers/${name}.ts`]),
+  ),
   outdir: join(outdir, 'handlers'),
   outExtension: { '.js': '.mjs' },
   // What is CommonJS among the dependencies calls require for Node's own modules.

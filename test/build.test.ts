@@ -19,7 +19,7 @@ afterAll(() => rm(folder, { recursive: true }));
 
 it("the handler's bundle runs by itself on a sample event, and refuses to start without its settings", async () => {
   const invoke = `
-    import { handler } from ${JSON.stringify(join(folder, 'handlers', 'api.mjs'))};
+    import { handler } from ${JSON.stringify(join(folder, 'handlers', 'api', 'index.mjs'))};
     import event from ${JSON.stringify(join(root, 'events', 'api-encrypt-iam.json'))} with { type: 'json' };
     const { statusCode } = await handler(event, { getRemainingTimeInMillis: () => 30_000 });
     console.log('status', statusCode);
@@ -43,7 +43,7 @@ it("the handler's bundle runs by itself on a sample event, and refuses to start 
 });
 
 it('the bundle for direct invocation starts only where it is told what to serve', async () => {
-  const invoke = join(folder, 'handlers', 'invoke.mjs');
+  const invoke = join(folder, 'handlers', 'invoke', 'index.mjs');
   const env = {
     ...process.env,
     KEYFOLD_SERVICE: 'svc',
