@@ -123,6 +123,9 @@ export function policyOf(settings: Omit<Settings, 'SERVICE' | 'PRODUCT'>): Parti
     intermediateKeyMaxAgeMs: settings.INTERMEDIATE_KEY_MAX_AGE_MS,
     maxSystemKeys: settings.MAX_SYSTEM_KEYS,
     maxIntermediateKeys: settings.MAX_INTERMEDIATE_KEYS,
+    dataRowKeyMaxMessages: settings.DATA_ROW_KEY_MAX_MESSAGES,
+    dataRowKeyMaxBytes: settings.DATA_ROW_KEY_MAX_BYTES,
+    dataRowKeyMaxAgeMs: settings.DATA_ROW_KEY_MAX_AGE_MS,
   });
 }
 

@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { MOST_NONCES } from '../envelope/crypto-policy.ts';
 import { isOperationName } from '../operations/operation-name.ts';
 import { DEFAULT_LIMITS } from '../operations/operation.ts';
 
@@ -92,6 +93,9 @@ export const settingsSchema = v.object({
   INTERMEDIATE_KEY_MAX_AGE_MS: v.optional(count),
   MAX_SYSTEM_KEYS: v.optional(count),
   MAX_INTERMEDIATE_KEYS: v.optional(count),
+  DATA_ROW_KEY_MAX_MESSAGES: v.optional(v.pipe(count, v.maxValue(MOST_NONCES, `is more than ${MOST_NONCES}`))),
+  DATA_ROW_KEY_MAX_BYTES: v.optional(count),
+  DATA_ROW_KEY_MAX_AGE_MS: v.optional(count),
   AUTH: v.optional(v.picklist(['iam', 'jwt', 'none'], 'is none of iam, jwt, none'), 'iam'),
   JWT_PARTITIONS_CLAIM: v.optional(text),
   PLAINTEXT_LIMIT_BYTES: v.optional(

@@ -40,6 +40,22 @@ export function authorize(auth: AuthConfig, found: Fields, partition: string, op
   }
 }
 
+/**
+ * Who asks: the ARN that signed the request, or the issuer of a token and its subject with `#` between them. Null where the authorizer
+ * did not say.
+ * @param found what {@link authenticate} returned
+ */
+export function principalOf(auth: AuthConfig, found: Fields): string | null {
+  if (auth.kind === 'iam') return asText(found['userArn']);
+  const { iss, sub } = asFields(found['claims']) ?? {};
+  const subject = asText(sub);
+  return subject === null ? null : `${asText(iss) ?? ''}#${subject}`;
+}
+
+function asText(value: unknown): string | null {
+  return typeof value === 'string' ? value : null;
+}
+
 /** HTTP APIs hand an array claim over as `[a b]`; a string claim lists its values with spaces between them. */
 function grantsOf(claim: unknown): string[] {
   if (typeof claim !== 'string') return [];

@@ -1,8 +1,8 @@
-import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
 import middy from '@middy/core';
 import type { Context } from 'aws-lambda';
 import type { KeyfoldError } from '../envelope/errors.ts';
 import { isOnFields } from '../operations/operation-name.ts';
+import { audited, type Asked } from './audit.ts';
 import { exactJsonText, exactValue } from './exact-numbers.ts';
 import { readInvocation } from './invocation.ts';
 import { LONGEST_ANSWER_BYTES, perform, type DoorOptions } from './perform.ts';
@@ -17,30 +17,30 @@ export type DirectHandler = (event: unknown, context: Context) => Promise<unknow
  */
 export function directDoor(options: DoorOptions): DirectHandler {
   const { telemetry } = options;
-  return (
-    middy<unknown, unknown>({ timeoutEarlyInMillis: 0 })
-      // Never the event: it holds a plaintext.
-      .use(injectLambdaContext(telemetry.logger, { logEvent: false }))
-      .handler(async (event, context) => {
-        try {
-          return await answer(options, event, context);
-        } catch (thrown) {
-          const error = toldAs(thrown);
-          telemetry.requestFailed(error, statusOf(error.code));
-          throw new FailedInvocation(error);
-        } finally {
-          telemetry.flush();
-        }
-      })
-  );
+  return middy<unknown, unknown>({ timeoutEarlyInMillis: 0 })
+    .before(({ context }) => telemetry.begin(context))
+    .handler(async (event, context) => {
+      try {
+        return await answer(options, event, context);
+      } catch (thrown) {
+        const error = toldAs(thrown);
+        telemetry.requestFailed(error, statusOf(error.code));
+        throw new FailedInvocation(error);
+      } finally {
+        telemetry.flush();
+      }
+    });
 }
 
 async function answer(options: DoorOptions, event: unknown, context: Context): Promise<unknown> {
   const call = readInvocation(event, () => exactJsonText(event));
-  const remainingMs = context.getRemainingTimeInMillis();
-  const text = await perform(options, call, { remainingMs, answerFits });
+  const { operation, partition } = call;
+  const asked: Asked = { door: 'direct', requestId: context.awsRequestId, principal: null, operation, partition };
+  const text = await audited(options.telemetry, asked, (trail) =>
+    perform(options, call, { remainingMs: context.getRemainingTimeInMillis(), answerFits, trail }),
+  );
   // Only in a document are there numbers that others have written.
-  return isOnFields(call.operation) ? exactValue(text) : (JSON.parse(text) as unknown);
+  return isOnFields(operation) ? exactValue(text) : (JSON.parse(text) as unknown);
 }
 
 function answerFits(text: string): boolean {

@@ -1,9 +1,9 @@
-import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
 import middy, { type MiddlewareObj } from '@middy/core';
 import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
 import type { AuthConfig } from '../config/app-config.ts';
 import { KeyfoldError } from '../envelope/errors.ts';
-import { authenticate, authorize } from './authorize.ts';
+import { audited, type Asked } from './audit.ts';
+import { authenticate, authorize, principalOf } from './authorize.ts';
 import { bodyLimitBytes, checkPartition, readBody, readTarget } from './http-request.ts';
 import { LONGEST_ANSWER_BYTES, perform, type DoorOptions } from './perform.ts';
 import { problemResponse, statusOf, toldAs } from './problem.ts';
@@ -33,14 +33,11 @@ export type HttpHandler = (
  */
 export function httpDoor(options: HttpDoorOptions): HttpHandler {
   const { telemetry } = options;
-  return (
-    middy<APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2>({ timeoutEarlyInMillis: 0 })
-      // Never the event, whatever powertools' environment variable says: a body is a plaintext.
-      .use(injectLambdaContext(telemetry.logger, { logEvent: false }))
-      .use({ after: () => telemetry.flush() })
-      .use(problems(telemetry))
-      .handler((event, context) => route(options, event, context))
-  );
+  return middy<APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2>({ timeoutEarlyInMillis: 0 })
+    .before(({ context }) => telemetry.begin(context))
+    .after(() => telemetry.flush())
+    .use(problems(telemetry))
+    .handler((event, context) => route(options, event, context));
 }
 
 async function route(
@@ -68,11 +65,15 @@ async function operate(
   found: Readonly<Record<string, unknown>>,
 ): Promise<APIGatewayProxyStructuredResultV2> {
   const { partition, operation } = readTarget(event);
-  authorize(options.auth, found, partition, operation);
-  checkPartition(partition);
-  const request = readBody(event, bodyLimitBytes(operation, options.config.plaintextLimitBytes));
-  const remainingMs = Math.min(context.getRemainingTimeInMillis(), LONGEST_ANSWER_MS);
-  return json(await perform(options, { partition, operation, request }, { remainingMs, answerFits }));
+  const principal = principalOf(options.auth, found);
+  const asked: Asked = { door: 'http', requestId: context.awsRequestId, principal, operation, partition };
+  return audited(options.telemetry, asked, async (trail) => {
+    authorize(options.auth, found, partition, operation);
+    checkPartition(partition);
+    const request = readBody(event, bodyLimitBytes(operation, options.config.plaintextLimitBytes));
+    const remainingMs = Math.min(context.getRemainingTimeInMillis(), LONGEST_ANSWER_MS);
+    return json(await perform(options, { partition, operation, request }, { remainingMs, answerFits, trail }));
+  });
 }
 
 /** An answer goes out inside another JSON text, with its quotation marks escaped. */

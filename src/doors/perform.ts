@@ -5,6 +5,7 @@ import type { SessionFactory } from '../envelope/session.ts';
 import type { OperationName } from '../operations/operation-name.ts';
 import { limitAnswer, type OperationRequest } from '../operations/operation.ts';
 import { OPERATIONS } from '../operations/operations.ts';
+import type { AuditTrail } from './audit.ts';
 import { isGranted } from './authorize.ts';
 import type { Telemetry } from './telemetry.ts';
 
@@ -30,6 +31,7 @@ export interface Allowance {
   readonly remainingMs: number;
   /** See {@link OperationContext}. */
   readonly answerFits: (answer: string) => boolean;
+  readonly trail: AuditTrail;
   /** Told, besides the log, of the items of a batch that failed. */
   readonly itemsFailed?: (errors: readonly KeyfoldError[]) => void;
 }
@@ -46,7 +48,7 @@ export const LONGEST_ANSWER_BYTES = 6_000_000;
 export async function perform(
   { keyfold, telemetry, config, now }: DoorOptions,
   { partition, operation, request }: Call,
-  { remainingMs, answerFits, itemsFailed }: Allowance,
+  { remainingMs, answerFits, trail, itemsFailed }: Allowance,
 ): Promise<string> {
   const { operations, partitions } = config.serves;
   if (operations?.includes(operation) === false) {
@@ -56,13 +58,15 @@ export async function perform(
     throw new KeyfoldError('Forbidden', 'This function does not serve that partition.');
   }
   const answer = await OPERATIONS[operation](request, {
-    session: keyfold.session(partition),
+    session: keyfold.session(partition, trail.keyUsed),
     limits: { deadlineAtMs: now() + remainingMs - config.deadlineMarginMs },
     plaintextLimitBytes: config.plaintextLimitBytes,
     maxItems: config.maxItems,
     answerFits,
+    itemsCounted: trail.itemsCounted,
     itemsFailed: (errors) => {
       telemetry.itemsFailed(errors);
+      trail.itemsFailed(errors.length);
       itemsFailed?.(errors);
     },
   });

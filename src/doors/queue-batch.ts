@@ -5,7 +5,8 @@ import { Turns } from '../envelope/turns.ts';
 import { isSendable, type OutgoingMessage } from '../sqs/message.ts';
 import { NotSent, Outbox } from '../sqs/outbox.ts';
 import type { Queues } from '../sqs/queues.ts';
-import { perform, type DoorOptions } from './perform.ts';
+import { audited, type Asked } from './audit.ts';
+import { perform, type Call, type DoorOptions } from './perform.ts';
 import { deadLetter, groupOf, isMendable, readMessage, resultMessage } from './queue-message.ts';
 
 /** What the queue's door needs. */
@@ -31,12 +32,15 @@ const MOST_AT_ONCE = 100;
 /** The messages of one event on their way through. */
 export class QueueBatch {
   readonly #options: QueueDoorOptions;
+  readonly #requestId: string;
   /** What must be in order is in one lane: a FIFO queue's group, and every message of another queue by itself. */
   readonly #lanes: readonly (readonly SQSRecord[])[];
   readonly #outcomes = new Map<SQSRecord, MessageOutcome>();
 
-  constructor(options: QueueDoorOptions, records: readonly SQSRecord[]) {
+  /** @param requestId Lambda's id of the invocation */
+  constructor(options: QueueDoorOptions, records: readonly SQSRecord[], requestId: string) {
     this.#options = options;
+    this.#requestId = requestId;
     this.#lanes = [...Map.groupBy(records, (record) => groupOf(record) ?? record).values()];
   }
 
@@ -113,12 +117,21 @@ export class QueueBatch {
     if (remainingMs() <= this.#options.config.deadlineMarginMs) {
       throw new KeyfoldError('DeadlineExceeded', 'The time for this batch is up.');
     }
-    const answer = await perform(this.#options, readMessage(record, this.#options.queue), {
-      remainingMs: remainingMs(),
-      answerFits: (text) => isSendable(resultMessage(record, text)),
-      itemsFailed: throwMendable,
-    });
+    const call = readMessage(record, this.#options.queue);
+    const answer = await audited(this.#options.telemetry, this.#askedBy(record, call), (trail) =>
+      perform(this.#options, call, {
+        remainingMs: remainingMs(),
+        answerFits: (text) => isSendable(resultMessage(record, text)),
+        trail,
+        itemsFailed: throwMendable,
+      }),
+    );
     return resultMessage(record, answer);
+  }
+
+  #askedBy({ messageId, attributes }: SQSRecord, { operation, partition }: Call): Asked {
+    const requestId = this.#requestId;
+    return { door: 'queue', requestId, messageId, principal: attributes.SenderId, operation, partition };
   }
 
   #outcomeOf(record: SQSRecord): MessageOutcome {

@@ -1,4 +1,3 @@
-import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
 import middy from '@middy/core';
 import type { Context, SQSBatchResponse, SQSEvent } from 'aws-lambda';
 import { withDeadline } from '../envelope/deadline.ts';
@@ -16,28 +15,26 @@ const SENT_BY = 0.85;
  */
 export function queueDoor(options: QueueDoorOptions): (event: SQSEvent, context: Context) => Promise<SQSBatchResponse> {
   const { telemetry } = options;
-  return (
-    middy<SQSEvent, SQSBatchResponse>({ timeoutEarlyInMillis: 0 })
-      // Never the event, whatever powertools' environment variable says: a body is a plaintext.
-      .use(injectLambdaContext(telemetry.logger, { logEvent: false }))
-      .handler(async (event, context) => {
-        try {
-          return await answer(options, event, context.getRemainingTimeInMillis());
-        } catch (error) {
-          if (error instanceof KeyfoldError) telemetry.requestFailed(error, statusOf(error.code));
-          throw error;
-        } finally {
-          telemetry.flush();
-        }
-      })
-  );
+  return middy<SQSEvent, SQSBatchResponse>({ timeoutEarlyInMillis: 0 })
+    .before(({ context }) => telemetry.begin(context))
+    .handler(async (event, context) => {
+      try {
+        return await answer(options, event, context);
+      } catch (error) {
+        if (error instanceof KeyfoldError) telemetry.requestFailed(error, statusOf(error.code));
+        throw error;
+      } finally {
+        telemetry.flush();
+      }
+    });
 }
 
 async function answer(
   options: QueueDoorOptions,
   { Records: records }: SQSEvent,
-  remainingMs: number,
+  context: Context,
 ): Promise<SQSBatchResponse> {
+  const remainingMs = context.getRemainingTimeInMillis();
   const { queue, config, telemetry, now } = options;
   if (records.some(({ eventSourceARN }) => isFifoQueue(eventSourceARN) !== isFifoQueue(queue.outputUrl))) {
     throw invalidConfiguration(['of the queue that messages come from and the output queue one is a FIFO queue']);
@@ -49,7 +46,7 @@ async function answer(
   }
   const startMs = now();
   const until = (share: number) => ({ deadlineAtMs: startMs + share * remainingMs - config.deadlineMarginMs });
-  const batch = new QueueBatch(options, records);
+  const batch = new QueueBatch(options, records, context.awsRequestId);
   await withDeadline(until(SENT_BY), now, ({ signal }) => batch.run(remainingMs, signal));
   const unhidden = await withDeadline(until(1), now, ({ signal }) => batch.postponeFailed(signal));
   telemetry.messagesHandled(batch.outcomes(), unhidden);

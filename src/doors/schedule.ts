@@ -1,4 +1,3 @@
-import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
 import middy from '@middy/core';
 import type { Context, ScheduledEvent } from 'aws-lambda';
 import { KeyfoldError } from '../envelope/errors.ts';
@@ -21,7 +20,7 @@ export function scheduleDoor({
   deadlineMarginMs,
 }: ScheduleDoorOptions): (event: ScheduledEvent, context: Context) => Promise<MaintenanceReport> {
   return middy<ScheduledEvent, MaintenanceReport>({ timeoutEarlyInMillis: 0 })
-    .use(injectLambdaContext(telemetry.logger, { logEvent: false }))
+    .before(({ context }) => telemetry.begin(context))
     .handler(async (_event, context) => {
       try {
         const deadlineAtMs = Date.now() + context.getRemainingTimeInMillis() - deadlineMarginMs;

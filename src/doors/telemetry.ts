@@ -1,18 +1,23 @@
 import { Logger } from '@aws-lambda-powertools/logger';
 import { Metrics, MetricUnit } from '@aws-lambda-powertools/metrics';
+import type { Context } from 'aws-lambda';
 import { KeyfoldError } from '../envelope/errors.ts';
 import type { EnvelopeEvents } from '../envelope/ports.ts';
 import type { MaintenanceReport } from '../envelope/system-key-maintenance.ts';
 import type { KmsEvents } from '../kms/failover.ts';
 import type { MetastoreEvents } from '../metastore/dynamodb-metastore.ts';
+import type { AuditEntry } from './audit.ts';
 import { MetricBuffer } from './metric-buffer.ts';
 import { statusOf } from './problem.ts';
 import type { MessageOutcome } from './queue-batch.ts';
 
 /** What operators see of this service: a log and metrics, in which no plaintext and no key byte ever is. */
 export interface Telemetry {
-  readonly logger: Logger;
   readonly events: EnvelopeEvents & KmsEvents & MetastoreEvents;
+  /** Names the invocation in every line until the next. Never its event, which holds a plaintext. */
+  begin(invocation: Context): void;
+  /** Writes a line of the audit, whatever the log's level, unless that is SILENT. */
+  audited(entry: AuditEntry): void;
   /** Logs a failed request, with the reasons that its caller is not told; `status` is HTTP's. */
   requestFailed(error: KeyfoldError, status: number): void;
   /** Logs the items of a batch that failed, in one line however many they are. */
@@ -34,8 +39,15 @@ export function createTelemetry(service: string): Telemetry {
   const metrics = new MetricBuffer(new Metrics({ namespace: 'Keyfold', serviceName: service }));
   const count = (name: string, dimensions: Record<string, string>): void =>
     metrics.add(name, MetricUnit.Count, 1, dimensions);
+  const isSilent = logger.getLevelName() === 'SILENT';
   return {
-    logger,
+    begin: (invocation) => logger.addContext(invocation),
+    audited: (entry) => {
+      if (isSilent) return;
+      // Powertools' logger takes ten times as long for a line, which every request would wait for.
+      const line = { level: 'INFO', message: 'audit', timestamp: new Date(), service, ...entry };
+      process.stdout.write(`${JSON.stringify(line)}\n`);
+    },
     events: {
       keyCreated: (kind, key) => {
         logger.info('key created', { kind, keyId: key.id, created: key.created });

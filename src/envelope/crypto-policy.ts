@@ -1,3 +1,4 @@
+import type { DataRowKeyBounds } from './data-row-key.ts';
 import { numberFaults, overDefaults } from './defaults.ts';
 import { invalidConfiguration } from './errors.ts';
 import type { EpochSeconds } from './ids.ts';
@@ -6,8 +7,11 @@ import { oneIn2To } from './random.ts';
 const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
 
-/** How long keys live and how long a process may go on believing what it read of them. */
-export interface CryptoPolicy {
+/** How often GCM may draw a random nonce under one key (NIST SP 800-38D, 8.3). */
+export const MOST_NONCES = 2 ** 32;
+
+/** How long keys live, how long a process may go on believing what it read of them, and how much a Data Row Key may seal. */
+export interface CryptoPolicy extends DataRowKeyBounds {
   /** A key older than this seals nothing new. */
   readonly expireAfterMs: number;
   /** `Created` of a new System Key or Intermediate Key is truncated to this, so that a fleet that starts at once makes one. */
@@ -47,17 +51,22 @@ const DEFAULTS: CryptoPolicy = {
   maxSystemKeys: 100,
   maxIntermediateKeys: 10_000,
   flightTimeoutMs: 30_000,
+  dataRowKeyMaxMessages: 1,
+  dataRowKeyMaxBytes: 64 * 1024 * 1024,
+  dataRowKeyMaxAgeMs: MINUTE_MS,
   wearsOut: () => oneIn2To(WEAR_OUT_BITS),
 };
 
 /**
  * The default policy with some of it replaced.
- * @throws KeyfoldError `InvalidConfiguration`, listing each value that is not a positive whole number; `staleGraceMs` may be
- * zero
+ * @throws KeyfoldError `InvalidConfiguration`, listing each value that is not a positive whole number (`staleGraceMs` may be
+ * zero), and `dataRowKeyMaxMessages` where it is more than GCM allows
  */
 export function cryptoPolicy(changes: Partial<CryptoPolicy> = {}): CryptoPolicy {
   const policy = overDefaults(DEFAULTS, changes);
   const faults = numberFaults(policy, DEFAULTS, ['staleGraceMs']);
+  if (policy.dataRowKeyMaxMessages > MOST_NONCES)
+    faults.push(`dataRowKeyMaxMessages must not be more than ${MOST_NONCES}`);
   if (faults.length > 0) throw invalidConfiguration(faults);
   return policy;
 }

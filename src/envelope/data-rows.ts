@@ -1,28 +1,27 @@
-import { createSecretKey } from 'node:crypto';
-import { open, seal } from './aead.ts';
+import { createSecretKey, type KeyObject } from 'node:crypto';
+import { open } from './aead.ts';
 import type { DataRowRecord } from './data-row-record.ts';
 import type { EnvelopeKey } from './envelope-key.ts';
 import { recordUnreadable } from './errors.ts';
-import { KEY_BYTES, randomKeyBytes } from './random.ts';
+import { KEY_BYTES } from './random.ts';
 
-/** Seals a payload under a fresh Data Row Key, and that under the Intermediate Key. `plaintext` stays the caller's. */
-export function sealDataRow(parent: EnvelopeKey, plaintext: Uint8Array, nowMs: number): DataRowRecord {
-  const bytes = randomKeyBytes();
-  const data = seal(createSecretKey(bytes), plaintext);
-  const key = { created: Math.floor(nowMs / 1000), encryptedKey: parent.seal(bytes), parent: parent.toJSON() };
+/**
+ * Opens the Data Row Key of a record under the Intermediate Key that it names.
+ * @throws KeyfoldError `RecordUnreadable`
+ */
+export function openDataRowKey(parent: EnvelopeKey, record: DataRowRecord): KeyObject {
+  const bytes = dataRowKeyBytes(parent, record);
+  const key = createSecretKey(bytes);
   bytes.fill(0);
-  return { key, data };
+  return key;
 }
 
 /**
- * Opens a record under the Intermediate Key that it names.
+ * Opens a record with its Data Row Key.
  * @returns the payload, which is the caller's
  * @throws KeyfoldError `RecordUnreadable`
  */
-export function openDataRow(parent: EnvelopeKey, record: DataRowRecord): Buffer {
-  const bytes = openDataRowKey(parent, record);
-  const key = createSecretKey(bytes);
-  bytes.fill(0);
+export function openDataRow(key: KeyObject, record: DataRowRecord): Buffer {
   const plaintext = open(key, record.data);
   if (plaintext === undefined) throw recordUnreadable('the payload does not open under its Data Row Key');
   return plaintext;
@@ -34,7 +33,7 @@ export function openDataRow(parent: EnvelopeKey, record: DataRowRecord): Buffer 
  * @throws KeyfoldError `RecordUnreadable`
  */
 export function rewrapDataRow(from: EnvelopeKey, to: EnvelopeKey, record: DataRowRecord): DataRowRecord {
-  const bytes = openDataRowKey(from, record);
+  const bytes = dataRowKeyBytes(from, record);
   try {
     if (from.standing.id === to.standing.id && from.standing.created === to.standing.created) return record;
     const key = { created: record.key.created, encryptedKey: to.seal(bytes), parent: to.toJSON() };
@@ -44,7 +43,7 @@ export function rewrapDataRow(from: EnvelopeKey, to: EnvelopeKey, record: DataRo
   }
 }
 
-function openDataRowKey(parent: EnvelopeKey, record: DataRowRecord): Buffer {
+function dataRowKeyBytes(parent: EnvelopeKey, record: DataRowRecord): Buffer {
   const bytes = parent.open(record.key.encryptedKey);
   if (bytes?.length === KEY_BYTES) return bytes;
   bytes?.fill(0);

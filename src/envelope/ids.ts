@@ -50,6 +50,11 @@ export function parsePartition(value: string): PartitionId {
   return value as PartitionId;
 }
 
+/** Whether there can be such a partition. */
+export function isPartition(value: string): value is PartitionId {
+  return partitionFault(value) === undefined;
+}
+
 function partitionFault(value: string): string | undefined {
   if (value === '') return 'is empty';
   if (!value.isWellFormed()) return 'is not well-formed Unicode';

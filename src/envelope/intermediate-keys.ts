@@ -158,7 +158,8 @@ export class IntermediateKeys {
     if (key?.parent === undefined) return false;
     const { policy, now } = this.#world;
     const nowMs = now();
-    return [key.standing, key.parent].every((s) => isRecent(policy, s, nowMs) && !isRetired(policy, s, nowMs));
+    const allows = (s: KeyStanding): boolean => isRecent(policy, s, nowMs) && !isRetired(policy, s, nowMs);
+    return allows(key.standing) && allows(key.parent);
   }
 
   /** Counts a hit or a miss. */

@@ -50,7 +50,7 @@ export class KeyCache {
   /** As {@link get}, or as {@link latest} without a time, but also in the grace that follows the maximum age. */
   stale(id: KeyId, created?: EpochSeconds): EnvelopeKey | undefined {
     const key = created === undefined ? this.#latest.get(id) : this.#find(id, created);
-    return key === undefined || this.#isPast(key, this.#limits.graceMs) ? undefined : key;
+    return key === undefined || this.#isPast(key, this.#limits.graceMs, this.#now()) ? undefined : key;
   }
 
   /** Holds a key, in the place of one of the same id and time. */
@@ -74,11 +74,14 @@ export class KeyCache {
 
   #use(key: EnvelopeKey | undefined): EnvelopeKey | undefined {
     if (key === undefined) return undefined;
-    if (this.#isPast(key, this.#limits.graceMs)) {
-      this.#drop(key);
-      return undefined;
+    const nowMs = this.#now();
+    if (this.#isPast(key, 0, nowMs)) {
+      if (this.#isPast(key, this.#limits.graceMs, nowMs)) {
+        this.#drop(key);
+        return undefined;
+      }
+      if (nowMs >= key.sparedUntilMs) return undefined;
     }
-    if (this.#isPast(key, 0) && this.#now() >= key.sparedUntilMs) return undefined;
     this.#touch(key);
     return key;
   }
@@ -97,8 +100,8 @@ export class KeyCache {
   }
 
   /** Whether the key's maximum age, and so much more, is over. */
-  #isPast(key: EnvelopeKey, graceMs: number): boolean {
-    return this.#now() - key.loadedAtMs >= this.#limits.maxAgeMs + graceMs;
+  #isPast(key: EnvelopeKey, graceMs: number, nowMs: number): boolean {
+    return nowMs - key.loadedAtMs >= this.#limits.maxAgeMs + graceMs;
   }
 
   #drop(key: EnvelopeKey | undefined): void {
@@ -112,9 +115,10 @@ export class KeyCache {
   /** Drops keys that nobody asks for any more, once in a maximum age. */
   #sweep(): void {
     const { maxAgeMs, graceMs } = this.#limits;
-    if (this.#now() - this.#sweptAtMs < maxAgeMs) return;
-    this.#sweptAtMs = this.#now();
-    for (const key of this.#keys.values()) if (this.#isPast(key, graceMs)) this.#drop(key);
+    const nowMs = this.#now();
+    if (nowMs - this.#sweptAtMs < maxAgeMs) return;
+    this.#sweptAtMs = nowMs;
+    for (const key of this.#keys.values()) if (this.#isPast(key, graceMs, nowMs)) this.#drop(key);
   }
 }
 

@@ -1,6 +1,8 @@
+import type { KeyObject } from 'node:crypto';
 import { cryptoPolicy, type CryptoPolicy } from './crypto-policy.ts';
+import { DataRowKey, SharedDataRowKey, type DataRowKeyBounds } from './data-row-key.ts';
 import type { DataRowRecord } from './data-row-record.ts';
-import { openDataRow, rewrapDataRow, sealDataRow } from './data-rows.ts';
+import { openDataRow, openDataRowKey, rewrapDataRow } from './data-rows.ts';
 import type { RequestLimits } from './deadline.ts';
 import type { EnvelopeKey } from './envelope-key.ts';
 import { recordUnreadable } from './errors.ts';
@@ -44,15 +46,17 @@ export class SessionFactory {
     const policy = cryptoPolicy(options.policy);
     const world = { metastore, kms, policy, now, events };
     const keys = new IntermediateKeys(naming, new SystemKeys(naming.systemKeyId, world), world);
-    this.#world = { naming, keys, policy, now, latest: new Waits(now), loads: new Waits(now) };
+    const shared = new WeakMap<EnvelopeKey, SharedDataRowKey>();
+    this.#world = { naming, keys, policy, now, shared, latest: new Waits(now), loads: new Waits(now) };
   }
 
   /**
    * A session for one partition. It costs nothing to make and holds nothing to be closed.
+   * @param keyUsed told of the Intermediate Key of each record that is sealed, opened or moved, for an audit
    * @throws KeyfoldError `InvalidRequest` for a partition that {@link parsePartition} refuses
    */
-  session(partition: string): Session {
-    return new Session(parsePartition(partition), this.#world);
+  session(partition: string, keyUsed?: KeyUsed): Session {
+    return new Session(parsePartition(partition), this.#world, { keyUsed });
   }
 }
 
@@ -62,11 +66,36 @@ interface SessionWorld {
   readonly keys: IntermediateKeys;
   readonly policy: CryptoPolicy;
   readonly now: Clock;
+  /** What records under an Intermediate Key share, where the policy lets them; gone with that key. */
+  readonly shared: WeakMap<EnvelopeKey, SharedDataRowKey>;
   /** Who waits for a partition's latest key. */
   readonly latest: Waits<EnvelopeKey>;
   /** Who waits for a key that a record names. */
   readonly loads: Waits<EnvelopeKey | undefined>;
 }
+
+/** Is told which key was used. */
+type KeyUsed = (key: KeyMeta) => void;
+
+/** What a session has besides its partition. */
+interface SessionExtras {
+  readonly keyUsed: KeyUsed | undefined;
+  readonly batch?: BatchKeys;
+}
+
+/** What the items of one request share. */
+interface BatchKeys {
+  readonly sealing: SharedDataRowKey | undefined;
+  /** The Data Row Key that was opened last. */
+  opened?: { readonly parent: EnvelopeKey; readonly encryptedKey: Uint8Array; readonly key: KeyObject };
+}
+
+/** What the Data Row Key of one request may seal: as much as a request may hold. */
+const OF_ONE_REQUEST: DataRowKeyBounds = {
+  dataRowKeyMaxMessages: 1000,
+  dataRowKeyMaxBytes: 64 * 1024 * 1024,
+  dataRowKeyMaxAgeMs: 60_000,
+};
 
 /** Encrypts and decrypts for one partition. */
 export class Session {
@@ -74,19 +103,35 @@ export class Session {
   readonly keyId: KeyId;
   readonly #partition: PartitionId;
   readonly #world: SessionWorld;
+  readonly #keyUsed: KeyUsed | undefined;
+  readonly #batch: BatchKeys | undefined;
 
   /** Made by {@link SessionFactory.session}. */
-  constructor(partition: PartitionId, world: SessionWorld) {
+  constructor(partition: PartitionId, world: SessionWorld, { keyUsed, batch }: SessionExtras) {
     this.#partition = partition;
     this.keyId = world.naming.intermediateKeyId(partition);
     this.#world = world;
+    this.#keyUsed = keyUsed;
+    this.#batch = batch;
+  }
+
+  /**
+   * A session of the same partition for the items of one request, to be let go with it. A record with the Data Row Key of the one
+   * opened before it opens without opening that key again.
+   * @param shareDataRowKey whether the records that it makes share a Data Row Key: faster, and whoever has that key in the clear can
+   * open them all (docs/threat-model.md)
+   */
+  batch({ shareDataRowKey }: { readonly shareDataRowKey: boolean }): Session {
+    const sealing = shareDataRowKey ? new SharedDataRowKey(OF_ONE_REQUEST) : undefined;
+    return new Session(this.#partition, this.#world, { keyUsed: this.#keyUsed, batch: { sealing } });
   }
 
   /** Seals a payload, which may be empty and stays the caller's. */
   async encrypt(plaintext: Uint8Array, limits: RequestLimits = {}): Promise<DataRowRecord> {
     let key = this.#world.keys.cachedLatest(this.keyId) ?? (await this.#latestKey(limits));
     if (this.#world.policy.wearsOut()) key = await this.#successorOf(key, limits);
-    return sealDataRow(key, plaintext, this.#world.now());
+    this.#keyUsed?.(key.standing);
+    return this.#dataRowKeyUnder(key, plaintext.length).seal(plaintext);
   }
 
   /**
@@ -96,7 +141,9 @@ export class Session {
    */
   async decrypt(record: DataRowRecord, limits: RequestLimits = {}): Promise<Buffer> {
     const meta = this.#parentOf(record);
-    return openDataRow(this.#world.keys.cached(meta) ?? (await this.#load(meta, limits)), record);
+    const parent = this.#world.keys.cached(meta) ?? (await this.#load(meta, limits));
+    this.#keyUsed?.(parent.standing);
+    return openDataRow(this.#dataRowKeyOf(record, parent), record);
   }
 
   /**
@@ -112,8 +159,28 @@ export class Session {
     const from = this.#world.keys.cached(meta) ?? (await this.#load(meta, limits));
     let to = this.#world.keys.cachedLatest(this.keyId) ?? (await this.#latestKey(limits));
     if (to !== from && this.#world.policy.wearsOut()) to = await this.#successorOf(to, limits);
+    for (const key of [from, to]) this.#keyUsed?.(key.standing);
     const moved = rewrapDataRow(from, to, record);
     return { record: moved, rewrapped: moved !== record };
+  }
+
+  #dataRowKeyUnder(parent: EnvelopeKey, sizeBytes: number): DataRowKey {
+    const { policy, shared, now } = this.#world;
+    let sharing = this.#batch?.sealing;
+    if (sharing === undefined && policy.dataRowKeyMaxMessages > 1) {
+      sharing = shared.get(parent) ?? new SharedDataRowKey(policy);
+      shared.set(parent, sharing);
+    }
+    return sharing === undefined ? new DataRowKey(parent, now()) : sharing.take(parent, sizeBytes, now());
+  }
+
+  #dataRowKeyOf(record: DataRowRecord, parent: EnvelopeKey): KeyObject {
+    const { encryptedKey } = record.key;
+    const last = this.#batch?.opened;
+    if (last?.parent === parent && Buffer.compare(last.encryptedKey, encryptedKey) === 0) return last.key;
+    const key = openDataRowKey(parent, record);
+    if (this.#batch !== undefined) this.#batch.opened = { parent, encryptedKey, key };
+    return key;
   }
 
   #latestKey(limits: RequestLimits): Promise<EnvelopeKey> {
@@ -130,8 +197,9 @@ export class Session {
   /** The key that the record names, which must be one of this partition's: checked before anything is read. */
   #parentOf(record: DataRowRecord): KeyMeta {
     const { id, created } = record.key.parent;
-    if (this.#world.naming.isIntermediateKeyOf(this.#partition, id) && Number.isSafeInteger(created)) {
-      return { id, created: created as EpochSeconds };
+    const isOurs = id === this.keyId || this.#world.naming.isIntermediateKeyOf(this.#partition, id);
+    if (isOurs && Number.isSafeInteger(created)) {
+      return { id: id as KeyId, created: created as EpochSeconds };
     }
     throw recordUnreadable('it names a key that is not of this partition');
   }

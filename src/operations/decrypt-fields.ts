@@ -4,7 +4,7 @@ import {
   allowMissingEntry,
   documentEntries,
   fieldsEntry,
-  limitValues,
+  countValues,
   ONE_DOCUMENT,
   readDocument,
   writeDocument,
@@ -45,7 +45,7 @@ export const decryptFields: Operation = async (request, context) => {
   }
   const document = readDocument(request, documentText);
   const claims = fields === undefined ? allClaims(document) : selectedClaims(document, fields, allowMissing ?? false);
-  limitValues(
+  countValues(
     claims.map(([value]) => value),
     context,
   );
@@ -54,8 +54,9 @@ export const decryptFields: Operation = async (request, context) => {
     sealed.map(([, { record }]) => payloadBytes(record)),
     context,
   );
+  const within = { ...context, session: context.session.batch({ shareDataRowKey: false }) };
   const opened = await allEnded(
-    sealed.map(async ([value, compact]) => [value, await openField(compact, context)] as const),
+    sealed.map(async ([value, compact]) => [value, await openField(compact, within)] as const),
   );
   return writeDocument(document, opened);
 };

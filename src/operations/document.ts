@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import { KeyfoldError } from '../envelope/errors.ts';
 import { LONGEST_PATH } from './field-paths.ts';
 import { locateValues, type JsonValue } from './json-text.ts';
-import type { OperationLimits, OperationRequest } from './operation.ts';
+import type { OperationContext, OperationRequest } from './operation.ts';
 
 /** A JSON document of a request, as it was written. */
 export interface JsonDocument {
@@ -78,8 +78,12 @@ export function writeDocument({ text, root, asText }: JsonDocument, replacements
   return asText ? `{"documentText":${JSON.stringify(written)}}` : `{"document":${written}}`;
 }
 
-/** @throws KeyfoldError `InvalidRequest` */
-export function limitValues(values: readonly JsonValue[], { maxItems }: OperationLimits): void {
+/**
+ * Counts the values that a request means.
+ * @throws KeyfoldError `InvalidRequest` for too many
+ */
+export function countValues(values: readonly JsonValue[], { maxItems, itemsCounted }: OperationContext): void {
+  itemsCounted(values.length);
   if (values.length <= maxItems) return;
   throw new KeyfoldError('InvalidRequest', `The request means more than ${maxItems} values of the document.`);
 }

@@ -5,7 +5,7 @@ import {
   allowMissingEntry,
   documentEntries,
   fieldsEntry,
-  limitValues,
+  countValues,
   ONE_DOCUMENT,
   readDocument,
   writeDocument,
@@ -22,6 +22,7 @@ import {
   type Operation,
   type OperationContext,
 } from './operation.ts';
+import { sharingEntry } from './record.ts';
 import { openField, readSealedField, sealedTextOf } from './sealed-field.ts';
 
 /** Which values of a document are sealed. */
@@ -34,16 +35,23 @@ export const encryptFieldsInput = v.pipe(
       v.pipe(v.boolean(), v.description('Leaves a record alone that really opens under this partition.')),
       false,
     ),
+    shareDataRowKey: sharingEntry,
   }),
   v.metadata(ONE_DOCUMENT),
 );
 
 /** Seals the selected values of a document, each as its JSON text, and puts compact records in their places. */
 export const encryptFields: Operation = async (request, context) => {
-  const { documentText, fields, allowMissing, skipSealed } = parseInput(encryptFieldsInput, request.value);
+  const {
+    documentText,
+    fields,
+    allowMissing,
+    skipSealed,
+    shareDataRowKey = false,
+  } = parseInput(encryptFieldsInput, request.value);
   const document = readDocument(request, documentText);
   const selected = selectValues(document.root, fields, { allowMissing });
-  limitValues(selected, context);
+  countValues(selected, context);
   const values = selected.map((value) => ({ value, text: Buffer.from(document.text.slice(value.start, value.end)) }));
   limitPlaintext(
     values.map(({ text }) => text.length),
@@ -56,10 +64,11 @@ export const encryptFields: Operation = async (request, context) => {
   // Tried for its size before any key is touched: sealed, a byte is some 180 characters.
   limitAnswer(writeDocument(document, asLong), context);
 
+  const within = { ...context, session: context.session.batch({ shareDataRowKey }) };
   const sealed = await allEnded(
     values.map(async ({ value, text }): Promise<Replacement[]> => {
-      const stays = skipSealed && (await isSealed(document, value, context));
-      return stays ? [] : [[value, await seal(text, context)]];
+      const stays = skipSealed && (await isSealed(document, value, within));
+      return stays ? [] : [[value, await seal(text, within)]];
     }),
   );
   return writeDocument(document, sealed.flat());

@@ -28,11 +28,15 @@ export function single<Item>(operation: ItemOperation<Item>): Operation {
   };
 }
 
-/** What a batch takes, of items that are such. */
-export function batchInput<Item extends v.GenericSchema>(
-  item: Item,
-): v.StrictObjectSchema<{ readonly items: v.GenericSchema<v.InferInput<Item>[], v.InferOutput<Item>[]> }, undefined> {
+interface BatchRequest {
+  readonly items: readonly unknown[];
+  readonly shareDataRowKey?: boolean;
+}
+
+/** What a batch takes, of items that are such, besides `more`. */
+export function batchInput(item: v.GenericSchema, more: v.ObjectEntries = {}): v.GenericSchema<unknown, BatchRequest> {
   return v.strictObject({
+    ...more,
     items: v.pipe(
       v.array(item),
       v.metadata({
@@ -55,28 +59,30 @@ export function batchOutput(answer: v.GenericSchema, codes: readonly ErrorCode[]
   });
 }
 
-/** Each item is checked by itself. */
-const uncheckedItems = batchInput(v.unknown());
-
 /**
  * The operation on many items. Answers are in the items' order; one that fails has its error in its place and does not keep
  * the others from theirs. All run at once: those that need the same key share one load of it.
+ * @param more see {@link batchInput}
  */
-export function batch<Item>(operation: ItemOperation<Item>): Operation {
+export function batch<Item>(operation: ItemOperation<Item>, more?: v.ObjectEntries): Operation {
+  // Each item is checked by itself.
+  const uncheckedItems = batchInput(v.unknown(), more);
   return async ({ value }, context) => {
-    const { items } = parseInput(uncheckedItems, value);
+    const { items, shareDataRowKey = false } = parseInput(uncheckedItems, value);
     if (items.length > context.maxItems) {
       throw new KeyfoldError('InvalidRequest', `The request holds more than ${context.maxItems} items.`);
     }
+    context.itemsCounted(items.length);
     const parsed = items.map((item) => orFailure(() => operation.parse(item)));
     const sizes = parsed.map((item) => (item instanceof KeyfoldError ? 0 : operation.sizeBytes(item)));
     limitPlaintext(sizes, context);
+    const within = { ...context, session: context.session.batch({ shareDataRowKey }) };
     const failures: KeyfoldError[] = [];
     const results = await allEnded(
       parsed.map(async (item) => {
         try {
           if (item instanceof KeyfoldError) throw item;
-          return await operation.run(item, context);
+          return await operation.run(item, within);
         } catch (error) {
           if (!(error instanceof KeyfoldError)) throw error;
           failures.push(error);

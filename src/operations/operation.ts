@@ -20,6 +20,8 @@ export interface OperationContext extends OperationLimits {
   readonly limits: RequestLimits;
   /** Whether the door can let an answer of this JSON text out. */
   readonly answerFits: (answer: string) => boolean;
+  /** Told how many items a batch has, or how many values of a document are meant. */
+  readonly itemsCounted: (count: number) => void;
   /** Told of the items of a batch that failed while the others went on. */
   readonly itemsFailed: (errors: readonly KeyfoldError[]) => void;
 }

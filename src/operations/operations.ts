@@ -5,6 +5,7 @@ import { encrypt } from './encrypt.ts';
 import { batch, single } from './item-operation.ts';
 import type { OperationName } from './operation-name.ts';
 import type { Operation } from './operation.ts';
+import { sharingEntry } from './record.ts';
 import { rewrap } from './rewrap.ts';
 
 /** Every operation, by its name. */
@@ -12,7 +13,7 @@ export const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
   encrypt: single(encrypt),
   decrypt: single(decrypt),
   rewrap: single(rewrap),
-  'encrypt-batch': batch(encrypt),
+  'encrypt-batch': batch(encrypt, { shareDataRowKey: sharingEntry }),
   'decrypt-batch': batch(decrypt),
   'rewrap-batch': batch(rewrap),
   'encrypt-fields': encryptFields,

@@ -48,6 +48,16 @@ export const formatEntry = v.optional(
   v.pipe(v.literal('compact'), v.description('Asks for the record as a string instead of an object.')),
 );
 
+/** The member of a request by which its records share a Data Row Key. */
+export const sharingEntry = v.optional(
+  v.pipe(
+    v.boolean(),
+    v.description(
+      'Seals all under one Data Row Key, which is faster. Each record still opens by itself; whoever has that key in the clear can open all.',
+    ),
+  ),
+);
+
 /** How a record is written: as Asherah's JSON object, or as a compact string of some kind. */
 export type RecordForm = 'object' | CompactKind;
 

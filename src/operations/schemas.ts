@@ -7,6 +7,7 @@ import { encryptFieldsInput } from './encrypt-fields.ts';
 import { encryptInput, encryptOutput } from './encrypt.ts';
 import { batchInput, batchOutput } from './item-operation.ts';
 import type { OperationName } from './operation-name.ts';
+import { sharingEntry } from './record.ts';
 import { rewrapInput, rewrapOutput } from './rewrap.ts';
 
 /** An operation as it is told to those who call it. */
@@ -30,8 +31,8 @@ const SEALING = [
 const OPENING = ['RecordUnreadable', 'KeyNotYetVisible', ...SEALING] as const satisfies readonly ErrorCode[];
 
 /** A batch of an operation: what its items fail with is in their places. */
-function batched({ input, output, codes }: OperationSchemas): OperationSchemas {
-  return { input: batchInput(input), output: batchOutput(output, ['InvalidRequest', ...codes]), codes: [] };
+function batched({ input, output, codes }: OperationSchemas, more?: v.ObjectEntries): OperationSchemas {
+  return { input: batchInput(input, more), output: batchOutput(output, ['InvalidRequest', ...codes]), codes: [] };
 }
 
 const encrypt = { input: encryptInput, output: encryptOutput, codes: SEALING };
@@ -43,7 +44,7 @@ export const SCHEMAS: Readonly<Record<OperationName, OperationSchemas>> = {
   encrypt,
   decrypt,
   rewrap,
-  'encrypt-batch': batched(encrypt),
+  'encrypt-batch': batched(encrypt, { shareDataRowKey: sharingEntry }),
   'decrypt-batch': batched(decrypt),
   'rewrap-batch': batched(rewrap),
   'encrypt-fields': {

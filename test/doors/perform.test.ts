@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { AuditTrail } from '../../src/doors/audit.ts';
 import { perform } from '../../src/doors/perform.ts';
 import { createTelemetry } from '../../src/doors/telemetry.ts';
 import { OPERATION_NAMES, type OperationName } from '../../src/operations/operation-name.ts';
@@ -39,7 +40,7 @@ describe('an answer that its door cannot let out is refused:', () => {
           now: world.clock.now,
         },
         { partition: 'tenant-1', operation, request },
-        { remainingMs: 10_000, answerFits: (answer) => answer.length <= mostCharacters },
+        { remainingMs: 10_000, answerFits: (answer) => answer.length <= mostCharacters, trail: new AuditTrail() },
       );
     const { length } = await answerOf(Infinity);
     expect(await answerOf(length)).toHaveLength(length);

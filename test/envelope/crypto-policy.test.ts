@@ -36,6 +36,11 @@ describe('the default policy', () => {
     expect(() => cryptoPolicy(changes as never)).toThrow(`${name} must be a positive whole number`);
   });
 
+  it('has no Data Row Key seal more than GCM allows', () => {
+    expect(cryptoPolicy({ dataRowKeyMaxMessages: 2 ** 32 }).dataRowKeyMaxMessages).toBe(2 ** 32);
+    expect(() => cryptoPolicy({ dataRowKeyMaxMessages: 2 ** 32 + 1 })).toThrow('must not be more than 4294967296');
+  });
+
   it('may have no grace', () => {
     expect(cryptoPolicy({ staleGraceMs: 0 }).staleGraceMs).toBe(0);
   });

@@ -33,6 +33,7 @@ export function operate(
         plaintextLimitBytes: 1_048_576,
         maxItems: 1000,
         answerFits: () => true,
+        itemsCounted: () => {},
         itemsFailed: (errors) => void itemFailures.push(...errors),
         ...limits,
       },

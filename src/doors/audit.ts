@@ -1,0 +1,91 @@
+import { isPartition, type KeyMeta } from '../envelope/ids.ts';
+import type { OperationName } from '../operations/operation-name.ts';
+import { toldAs } from './problem.ts';
+import type { Telemetry } from './telemetry.ts';
+
+/** Who asked for what, and where. */
+export interface Asked {
+  readonly door: 'http' | 'direct' | 'queue';
+  /** Lambda's id of the invocation. */
+  readonly requestId: string;
+  /** Of a queue, whose messages of one invocation have one request id. */
+  readonly messageId?: string;
+  /** Who asked, as far as the event says: null for a direct invocation, of which CloudTrail knows. */
+  readonly principal: string | null;
+  readonly operation: OperationName;
+  /** As it was asked for: there may be no such. */
+  readonly partition: string;
+}
+
+/** What the audit says of one operation (docs/audit.md). None of the data. */
+export interface AuditEntry extends Omit<Asked, 'partition'> {
+  /** Null where there can be no such partition: what stands in its place may be anything. */
+  readonly partition: string | null;
+  /** `ok`, or the code of the error. */
+  readonly result: string;
+  /** The Intermediate Keys that records were sealed or opened under, as id@created. */
+  readonly keys: readonly string[];
+  /** Of a batch how many items, of an operation on fields how many values. */
+  readonly items?: number;
+  /** How many of the items failed, if any did. */
+  readonly failed?: number;
+}
+
+const OK = 'ok';
+/** In one line. */
+const MOST_KEYS = 10;
+
+/** What an operation used and did, gathered while it runs. */
+export class AuditTrail {
+  readonly #keys: KeyMeta[] = [];
+  #items: number | undefined;
+  #failed = 0;
+
+  /** Takes note of a key that a record was sealed or opened under. */
+  readonly keyUsed = (key: KeyMeta): void => {
+    const isKnown = this.#keys.some(({ id, created }) => created === key.created && id === key.id);
+    if (!isKnown && this.#keys.length < MOST_KEYS) this.#keys.push(key);
+  };
+
+  /** Takes note of how many items or values an operation is on. */
+  readonly itemsCounted = (count: number): void => {
+    this.#items = count;
+  };
+
+  /** Takes note of how many of them failed while the others went on. */
+  itemsFailed(count: number): void {
+    this.#failed = count;
+  }
+
+  /** What there is to say. */
+  entry({ partition, ...asked }: Asked, result: string): AuditEntry {
+    return {
+      ...asked,
+      partition: result === OK || isPartition(partition) ? partition : null,
+      result,
+      keys: this.#keys.map(({ id, created }) => `${id}@${created}`),
+      ...(this.#items !== undefined && { items: this.#items }),
+      ...(this.#failed > 0 && { failed: this.#failed }),
+    };
+  }
+}
+
+/**
+ * Does what was asked for, and writes its line of the audit whatever comes of it, before anything is answered.
+ * @throws what the work throws
+ */
+export async function audited<T>(
+  telemetry: Telemetry,
+  asked: Asked,
+  work: (trail: AuditTrail) => Promise<T>,
+): Promise<T> {
+  const trail = new AuditTrail();
+  try {
+    const answer = await work(trail);
+    telemetry.audited(trail.entry(asked, OK));
+    return answer;
+  } catch (thrown) {
+    telemetry.audited(trail.entry(asked, toldAs(thrown).code));
+    throw thrown;
+  }
+}

@@ -1,0 +1,88 @@
+import { createSecretKey, type KeyObject } from 'node:crypto';
+import { seal } from './aead.ts';
+import type { DataRowRecord } from './data-row-record.ts';
+import type { EnvelopeKey } from './envelope-key.ts';
+import { fillRandom, KEY_BYTES } from './random.ts';
+
+/** Holds a new key's bytes until OpenSSL does. Nothing waits in between, and it is zero before and after. */
+const fresh = Buffer.allocUnsafeSlow(KEY_BYTES).fill(0);
+
+/** A Data Row Key that seals: in the clear, and sealed by its Intermediate Key for the records to carry. */
+export class DataRowKey {
+  readonly #secret: KeyObject;
+  readonly #inRecord: DataRowRecord['key'];
+
+  /** Makes a new one under an Intermediate Key. */
+  constructor(parent: EnvelopeKey, nowMs: number) {
+    fillRandom(fresh, 0, KEY_BYTES);
+    try {
+      this.#secret = createSecretKey(fresh);
+      const encryptedKey = parent.seal(fresh);
+      this.#inRecord = { created: Math.floor(nowMs / 1000), encryptedKey, parent: parent.toJSON() };
+    } finally {
+      fresh.fill(0);
+    }
+  }
+
+  /** A record of a payload, which stays the caller's. */
+  seal(plaintext: Uint8Array): DataRowRecord {
+    return { key: this.#inRecord, data: seal(this.#secret, plaintext) };
+  }
+}
+
+/** How much one Data Row Key may seal. */
+export interface DataRowKeyBounds {
+  /** How many payloads: with 1 each record has a key of its own. */
+  readonly dataRowKeyMaxMessages: number;
+  /** How many bytes of them together; one payload that is larger has a key of its own. */
+  readonly dataRowKeyMaxBytes: number;
+  /** For how long. */
+  readonly dataRowKeyMaxAgeMs: number;
+}
+
+/**
+ * Lets the records of one partition share a Data Row Key within bounds. Each still opens by itself, here and in Asherah; whoever has
+ * that one key in the clear can open all of them (docs/threat-model.md). The key is never used beyond the Intermediate Key that it was made
+ * under: when that is retired, so is this.
+ */
+export class SharedDataRowKey {
+  readonly #bounds: DataRowKeyBounds;
+  #key: DataRowKey | undefined;
+  #parent: EnvelopeKey | undefined;
+  #madeAtMs = 0;
+  #messages = 0;
+  #bytes = 0;
+
+  constructor(bounds: DataRowKeyBounds) {
+    this.#bounds = bounds;
+  }
+
+  /** The key for a payload of that size under an Intermediate Key that may seal: the one that there is, or a new one. */
+  take(parent: EnvelopeKey, sizeBytes: number, nowMs: number): DataRowKey {
+    const key =
+      this.#key !== undefined && this.#fits(parent, sizeBytes, nowMs) ? this.#key : this.#renew(parent, nowMs);
+    this.#messages += 1;
+    this.#bytes += sizeBytes;
+    return key;
+  }
+
+  #fits(parent: EnvelopeKey, sizeBytes: number, nowMs: number): boolean {
+    const { dataRowKeyMaxMessages, dataRowKeyMaxBytes, dataRowKeyMaxAgeMs } = this.#bounds;
+    return (
+      parent === this.#parent &&
+      this.#messages < dataRowKeyMaxMessages &&
+      this.#bytes + sizeBytes <= dataRowKeyMaxBytes &&
+      nowMs - this.#madeAtMs < dataRowKeyMaxAgeMs
+    );
+  }
+
+  #renew(parent: EnvelopeKey, nowMs: number): DataRowKey {
+    const key = new DataRowKey(parent, nowMs);
+    this.#key = key;
+    this.#parent = parent;
+    this.#madeAtMs = nowMs;
+    this.#messages = 0;
+    this.#bytes = 0;
+    return key;
+  }
+}

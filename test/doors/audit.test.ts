@@ -1,0 +1,144 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { FakeWorld } from '../support/fakes.ts';
+import { openDirectDoor } from '../support/direct-door.ts';
+import { captureOutput, lambdaContext, openDoor, request, sampleEvent } from '../support/http-door.ts';
+import { openQueueDoor, queueRecord, sealing } from '../support/queue-door.ts';
+
+const SECRET = 'c2VjcmV0IQ==';
+const IAM = 'arn:aws:sts::111122223333:assumed-role/client/session';
+
+let world: FakeWorld;
+let output: ReturnType<typeof captureOutput>;
+
+beforeEach(() => {
+  world = new FakeWorld();
+  output = captureOutput();
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+  vi.unstubAllEnvs();
+});
+
+/** The audit's lines since the last time, without when they were written. */
+let seen = 0;
+beforeEach(() => {
+  seen = 0;
+});
+function audit(): Record<string, unknown>[] {
+  const lines = output.lines().filter(({ message }) => message === 'audit');
+  const fresh = lines.slice(seen).map(({ timestamp, ...line }) => {
+    expect(new Date(timestamp as string).toISOString()).toBe(timestamp);
+    return line;
+  });
+  seen = lines.length;
+  return fresh;
+}
+
+/** The id and time of the partition's key. */
+function keyOf(partition: string): string {
+  const row = world.metastore.latest(`_IK_${partition}_svc_prod`);
+  return `${row?.id}@${row?.created}`;
+}
+
+const OF_AN_ENCRYPT = {
+  level: 'INFO',
+  message: 'audit',
+  service: 'svc',
+  requestId: 'aws-request',
+  operation: 'encrypt',
+  partition: 'tenant-1',
+  result: 'ok',
+};
+
+describe('the audit has one line for each operation', () => {
+  it('over HTTP, with the caller that IAM names, the keys used and the result', async () => {
+    const send = openDoor({ world });
+    const { body } = await send(request('encrypt', { plaintext: SECRET }));
+    const line = { ...OF_AN_ENCRYPT, door: 'http', principal: IAM, keys: [keyOf('tenant-1')] };
+    expect(audit()).toEqual([line]);
+    await send(request('decrypt', body));
+    expect(audit()).toEqual([{ ...line, operation: 'decrypt' }]);
+    await send(request('decrypt', body, 'tenant-2'));
+    expect(audit()).toEqual([
+      { ...line, operation: 'decrypt', partition: 'tenant-2', keys: [], result: 'RecordUnreadable' },
+    ]);
+  });
+
+  it("over HTTP with a token, with its issuer and subject, also where the token's claims do not allow it", async () => {
+    const auth = { kind: 'jwt', partitionsClaim: 'tenants' } as const;
+    const send = openDoor({ world, auth });
+    const event = sampleEvent('api-encrypt-jwt');
+    await send(event);
+    const { claims } = (event.requestContext.authorizer as { jwt: { claims: Record<string, string> } }).jwt;
+    const principal = `${claims['iss']}#${claims['sub']}`;
+    expect(audit()).toMatchObject([{ principal, result: 'ok' }]);
+    await send({ ...event, pathParameters: { partition: 'x'.repeat(5000), operation: 'encrypt' } });
+    expect(audit()).toMatchObject([{ principal, partition: null, result: 'Forbidden', keys: [] }]);
+    expect(world.log.take().filter((call) => call.includes('x'))).toEqual([]);
+  });
+
+  it('by direct invocation, whose caller CloudTrail knows', async () => {
+    const invoke = openDirectDoor({ world });
+    await invoke({ operation: 'encrypt', partition: 'tenant-1', plaintext: SECRET });
+    const line = { ...OF_AN_ENCRYPT, door: 'direct', principal: null, keys: [keyOf('tenant-1')] };
+    expect(audit()).toEqual([line]);
+    await invoke({ operation: 'encrypt', partition: 'tenant-1', plaintext: 'no base64' });
+    expect(audit()).toEqual([{ ...line, keys: [], result: 'InvalidRequest' }]);
+  });
+
+  it("for each message of a queue, with the sender's id", async () => {
+    const take = openQueueDoor({ world });
+    const bad = { ...(sealing() as Record<string, unknown>), fields: ['$.missing'] };
+    await take([queueRecord('m1', sealing()), queueRecord('m2', bad)]);
+    const line = {
+      ...OF_AN_ENCRYPT,
+      door: 'queue',
+      operation: 'encrypt-fields',
+      principal: expect.any(String) as unknown,
+    };
+    expect(audit()).toEqual(
+      expect.arrayContaining([
+        { ...line, messageId: 'm1', keys: [keyOf('tenant-1')], items: 1 },
+        { ...line, messageId: 'm2', keys: [], result: 'FieldNotFound' },
+      ]),
+    );
+  });
+
+  it('with how many items there were and how many failed, and each key once', async () => {
+    const send = openDoor({ world });
+    const { body } = await send(request('encrypt-batch', { items: [{ plaintext: SECRET }, { plaintext: '' }, {}] }));
+    const [first, second] = body['results'] as object[];
+    const key = keyOf('tenant-1');
+    expect(audit()).toMatchObject([{ items: 3, failed: 1, keys: [key], result: 'ok' }]);
+    world.clock.advance(91 * 86_400_000);
+    await send(request('rewrap-batch', { items: [first, second] }));
+    const [line] = audit();
+    expect(line).toMatchObject({ items: 2, keys: [key, keyOf('tenant-1')] });
+    expect(line).not.toHaveProperty('failed');
+  });
+
+  it('with ten keys at most', async () => {
+    const send = openDoor({ world });
+    const items: object[] = [];
+    for (let i = 0; i < 12; i += 1) {
+      items.push((await send(request('encrypt', { plaintext: SECRET }))).body);
+      world.clock.advance(91 * 86_400_000);
+    }
+    audit();
+    await send(request('decrypt-batch', { items }));
+    expect(audit().map(({ keys }) => (keys as string[]).length)).toEqual([10]);
+  });
+});
+
+it.for(['ERROR', 'SILENT'])('the audit is written whatever the level of the log, but for SILENT: %s', async (level) => {
+  vi.stubEnv('POWERTOOLS_LOG_LEVEL', level);
+  await openDoor({ world })(request('encrypt', { plaintext: SECRET }), lambdaContext());
+  expect(audit()).toHaveLength(level === 'SILENT' ? 0 : 1);
+});
+
+it('what is no operation of a partition has no line', async () => {
+  const send = openDoor({ world });
+  await send(sampleEvent('api-health-iam'));
+  await send(request('destroy', {}));
+  expect(audit()).toEqual([]);
+});
