@@ -24,6 +24,12 @@ export interface RecordOptions<Format extends RecordFormat> extends CallOptions 
   readonly format?: Format;
 }
 
+/** How records that are made together may be made. */
+export interface SharingOptions {
+  /** Seals all under one Data Row Key: faster, and whoever has that key in the clear can open them all. */
+  readonly shareDataRowKey?: boolean;
+}
+
 /** Which values of a document are meant: JSONPaths, as docs/fields.md describes them. */
 export interface FieldSelection {
   readonly fields: readonly string[];
@@ -32,10 +38,11 @@ export interface FieldSelection {
 }
 
 /** What is to be sealed of a document. */
-export type FieldsToEncrypt = FieldSelection & {
-  /** Leaves a value alone that is a compact record and really opens under this partition. */
-  readonly skipSealed?: boolean;
-};
+export type FieldsToEncrypt = FieldSelection &
+  SharingOptions & {
+    /** Leaves a value alone that is a compact record and really opens under this partition. */
+    readonly skipSealed?: boolean;
+  };
 
 /** What is to be opened of a document: some values, or every compact record in it. */
 export type FieldsToDecrypt = FieldSelection | { readonly all: true };
@@ -81,10 +88,11 @@ export class PartitionClient {
    */
   async encryptBatch<Format extends RecordFormat = undefined>(
     plaintexts: readonly Uint8Array[],
-    { format, signal }: RecordOptions<Format> = {},
+    { format, shareDataRowKey, signal }: RecordOptions<Format> & SharingOptions = {},
   ): Promise<(RecordOf<Format> | KeyfoldClientError)[]> {
     const items = plaintexts.map((plaintext) => sealing(plaintext, format));
-    const answer = await this.#ask('encrypt-batch', { items }, signal);
+    const members = shareDataRowKey === undefined ? { items } : { items, shareDataRowKey };
+    const answer = await this.#ask('encrypt-batch', members, signal);
     return readResults(items.map(() => recordReader<Format>(format)))(answer);
   }
 

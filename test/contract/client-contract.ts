@@ -74,6 +74,19 @@ export function clientContract(way: string, open: () => KeyfoldClient): void {
       expect(await tenant.encryptBatch([])).toEqual([]);
     });
 
+    it('the records of a batch, or the values of a document, share a Data Row Key where that is asked for', async () => {
+      const tenant = client.partition('tenant-1');
+      const sealed = await tenant.encryptBatch([HELLO, HELLO], { shareDataRowKey: true });
+      const [first, second] = sealed.map((record) => (record as { Key: { Key: string } }).Key.Key);
+      expect(first).toBe(second);
+      const document = { a: 1, b: 2 };
+      const fields = await tenant.encryptFields({ document, fields: ['$.*'], shareDataRowKey: true });
+      const { a, b } = fields as { a: string; b: string };
+      // All but the payload and its nonce and tag at the end.
+      expect(a.slice(0, -40)).toBe(b.slice(0, -40));
+      expect(await tenant.decryptFields({ document: fields as object, all: true })).toEqual(document);
+    });
+
     it('a batch that is too large is refused, not split', async () => {
       const tenant = client.partition('tenant-1');
       const error = await failureOf(tenant.encryptBatch(Array.from({ length: 1001 }, () => HELLO)));

@@ -56,6 +56,22 @@ describe('a batch', () => {
     });
   });
 
+  it('seals its items under one Data Row Key where that is asked for, and each record opens by itself', async () => {
+    const { answer } = operate();
+    const keyOf = ({ record }: Answer): string => (record as { Key: { Key: string } }).Key.Key;
+    const own = results(await answer('encrypt-batch', plaintexts('a', 'b')));
+    expect(new Set(own.map(keyOf)).size).toBe(2);
+    const shared = results(await answer('encrypt-batch', { ...plaintexts('a', 'b'), shareDataRowKey: true }));
+    expect(new Set(shared.map(keyOf)).size).toBe(1);
+    expect(await answer('decrypt', { record: shared[1]?.['record'] })).toEqual({ plaintext: base64('b') });
+    expect(await answer('decrypt-batch', { items: [...shared, ...own] })).toEqual({
+      results: ['a', 'b', 'a', 'b'].map((t) => ({ plaintext: base64(t) })),
+    });
+    for (const operation of ['decrypt-batch', 'rewrap-batch'] as const) {
+      expect(await codeOf(answer(operation, { items: shared, shareDataRowKey: true }))).toBe('InvalidRequest');
+    }
+  });
+
   it('loads the keys of a partition once', async () => {
     const world = new FakeWorld();
     const sealed = await operate(world.process()).answer('encrypt-batch', plaintexts('a', 'b', 'c', 'd'));

@@ -1,5 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 import { codeOf, errorOf, FakeWorld } from '../support/fakes.ts';
+import { decodeCompactRecord } from '../../src/index.ts';
 import { operate } from '../support/operations.ts';
 
 const SEALED = /"kf1j\.[\w-]+"/g;
@@ -35,6 +36,15 @@ describe('encrypt-fields', () => {
     ['null', '{"a":null}', ['$.a'], '{"a":***}'],
   ] as const)('seals %s', async ([, document, fields, sealed]) => {
     expect(await sealedForm(document, [...fields])).toBe(sealed);
+  });
+
+  it('seals the values under one Data Row Key where that is asked for', async () => {
+    const { answer, ask } = operate();
+    const request = { document: { a: 1, b: 'two' }, fields: ['$.*'], shareDataRowKey: true };
+    const { document } = (await answer('encrypt-fields', request)) as { document: { a: string; b: string } };
+    const [a, b] = [document.a, document.b].map((text) => decodeCompactRecord(text).record.key.encryptedKey);
+    expect(a).toEqual(b);
+    expect(await ask('decrypt-fields', { document, all: true })).toBe('{"document":{"a":1,"b":"two"}}');
   });
 
   it('leaves all else as it was written: digits, order, white space, escapes', async () => {
