@@ -1,0 +1,27 @@
+/**
+ * Writes the tables of docs/costs.md from scripts/costs/prices.json: `npm run costs`. With `--check` it writes nothing, and exits 1
+ * where the document has other tables.
+ */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ASSUMED, PRICES } from './costs/given.ts';
+import given from './costs/prices.json' with { type: 'json' };
+import { assumptionsTable, costsTable, quotaTable } from './costs/tables.ts';
+import { writeGeneratedBlock } from './generated-block.ts';
+
+const file = join(import.meta.dirname, '..', 'docs', 'costs.md');
+const sources = `Prices of ${given.region}, looked up on ${given.lookedUp}: ${Object.values(given.sources).join('; ')}.`;
+const blocks = {
+  costs: `${costsTable(PRICES, ASSUMED)}\n\n${sources}\n\n${assumptionsTable(given.assumptions)}`,
+  'kms-quota': quotaTable(ASSUMED, given.kmsQuotas.perSecond),
+};
+
+for (const [name, markdown] of Object.entries(blocks)) {
+  if (!process.argv.includes('--check')) await writeGeneratedBlock(file, name, markdown);
+  else if (!(await readFile(file, 'utf8')).includes(`<!-- ${name} -->\n\n${markdown}\n\n<!-- /${name} -->`)) {
+    console.error(
+      `docs/costs.md has not what prices.json comes to between <!-- ${name} -->: npm run costs writes it anew.`,
+    );
+    process.exitCode = 1;
+  }
+}

@@ -1,0 +1,80 @@
+import { billOf, naiveKmsOf, type Assumptions, type Prices } from './bill.ts';
+import { monthOf, processesFor } from './fleet.ts';
+
+/** A region's quota of KMS, and which regions have it; none named means all others. */
+export interface KmsQuota {
+  readonly quota: number;
+  readonly regions: readonly string[];
+}
+
+const RATES = [1, 100, 10_000] as const;
+const AS_COLUMNS = RATES.map((rate) => `${count(rate)} a second`);
+
+/** The bill at each rate, in Markdown, and beside it what KMS would cost if it were asked for every item. */
+export function costsTable(prices: Prices, assumed: Assumptions): string {
+  const bills = RATES.map((rate) => billOf(rate, prices, assumed));
+  const sums = bills.map((bill) => Object.values(bill).reduce((sum, cost) => sum + cost, 0));
+  const requests = RATES.map((rate) => monthOf(rate, assumed).requests);
+  const naive = RATES.map((rate) => naiveKmsOf(rate, prices, assumed));
+  const ofKms = bills.map((bill) => (bill['KMS keys'] ?? 0) + (bill['KMS requests'] ?? 0));
+  const rows = [
+    ...Object.keys(bills[0] ?? {}).map((name) => [name].concat(bills.map((bill) => dollars(bill[name] ?? 0)))),
+    ['**all of it**', ...sums.map((sum) => `**${dollars(sum)}**`)],
+    ['a million requests', ...sums.map((sum, i) => dollars((sum / (requests[i] ?? 1)) * 1e6))],
+    ['by direct invocation', ...sums.map((sum, i) => dollars(sum - (bills[i]?.['API Gateway'] ?? 0)))],
+    ['KMS, of that', ...ofKms.map(dollars)],
+    ['KMS, if it were asked for each item', ...naive.map(dollars)],
+  ];
+  return table(['a month, in US dollars', ...AS_COLUMNS], rows);
+}
+
+/** What is assumed, and why. */
+export function assumptionsTable(assumptions: Readonly<Record<string, { value: number; why: string }>>): string {
+  const rows = Object.entries(assumptions).map(([name, { value, why }]) => [`\`${name}\``, String(value), why]);
+  return table(['assumption', 'value', ''], rows);
+}
+
+/** The KMS calls of each fleet against each quota, in Markdown. */
+export function quotaTable(assumed: Assumptions, quotas: readonly KmsQuota[]): string {
+  const processes = RATES.map((rate) => processesFor(rate, assumed));
+  const atOnce = processes.map((n) => n * assumed.systemKeysInUse);
+  const steady = RATES.map((rate) => monthOf(rate, assumed).kmsCalls / (assumed.hoursInMonth * 3600));
+  const rows = [
+    ['processes', ...processes.map(count)],
+    ['KMS calls a second, on average', ...steady.map((calls) => calls.toPrecision(2))],
+    ['all processes cold in one second', ...atOnce.map(count)],
+    ...quotas.map(({ quota, regions }) => [
+      `of ${count(quota)} (${regions.length === 0 ? 'all other regions' : regions.join(', ')})`,
+      ...atOnce.map((calls) => share(calls / quota)),
+    ]),
+    ['asked for each item, on average', ...RATES.map(count)],
+    ['the same in the busiest second', ...RATES.map((rate) => count(rate * assumed.peakFactor))],
+    ...quotas.map(({ quota }) => [
+      `of ${count(quota)}`,
+      ...RATES.map((rate) => share((rate * assumed.peakFactor) / quota)),
+    ]),
+  ];
+  return table(['', ...AS_COLUMNS], rows);
+}
+
+function dollars(amount: number): string {
+  return amount > 0 && amount < 0.005
+    ? '< 0.01'
+    : amount.toLocaleString('en-US', { maximumFractionDigits: 2, minimumFractionDigits: 2 });
+}
+
+function count(amount: number): string {
+  return amount.toLocaleString('en-US');
+}
+
+function share(part: number): string {
+  return `${(part * 100).toLocaleString('en-US', { maximumSignificantDigits: 2 })} %`;
+}
+
+/** Columns as wide as their widest cell, as prettier has them. */
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = head.map((_, i) => Math.max(3, ...[head, ...rows].map((row) => row[i]?.length ?? 0)));
+  const line = (row: readonly string[]): string =>
+    `| ${row.map((text, i) => text.padEnd(widths[i] ?? 0)).join(' | ')} |`;
+  return [line(head), `| ${widths.map((w) => '-'.repeat(w)).join(' | ')} |`, ...rows.map(line)].join('\n');
+}
