@@ -1,0 +1,132 @@
+/** docs/runbooks.md: a KMS key is disabled; one is scheduled for deletion; one is compromised. */
+import {
+  CancelKeyDeletionCommand,
+  CreateAliasCommand,
+  CreateKeyCommand,
+  DescribeKeyCommand,
+  DisableKeyCommand,
+  EnableKeyCommand,
+  ScheduleKeyDeletionCommand,
+  UpdateAliasCommand,
+} from '@aws-sdk/client-kms';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { EAST, isWell, RunbookWorld, WEST } from './runbook-world.ts';
+
+let world: RunbookWorld;
+
+beforeEach(async () => {
+  world = await RunbookWorld.start();
+});
+afterEach(() => world.stop());
+
+/** The ARN of the key behind a region's alias. */
+async function keyOf(region: string): Promise<string> {
+  const command = new DescribeKeyCommand({ KeyId: 'alias/keyfold' });
+  return (await world.administrator(region).send(command)).KeyMetadata?.Arn ?? '';
+}
+
+async function disable(region: string, KeyId: string): Promise<void> {
+  await world.administrator(region).send(new DisableKeyCommand({ KeyId }));
+}
+
+/** Puts a new key behind a region's alias, as docs/keys.md has it. */
+async function replaceKey(region: string): Promise<{ old: string; fresh: string }> {
+  const old = await keyOf(region);
+  const administrator = world.administrator(region);
+  const fresh = (await administrator.send(new CreateKeyCommand({}))).KeyMetadata?.Arn ?? '';
+  await administrator.send(new CreateAliasCommand({ AliasName: 'alias/keyfold-retired-1', TargetKeyId: old }));
+  await administrator.send(new UpdateAliasCommand({ AliasName: 'alias/keyfold', TargetKeyId: fresh }));
+  return { old, fresh };
+}
+
+describe('a key disabled', () => {
+  it('in one region is noticed, costs nothing but the other region, and is over once it is enabled', async () => {
+    const record = await world.encrypt('tenant-1', 'before');
+    const key = await keyOf(WEST);
+    await disable(WEST, key);
+
+    expect(await world.decrypt('tenant-1', record)).toBe('before');
+    await world.noticed('KmsRegionFailures', { region: WEST, faultClass: 'misconfigured' });
+    const meanwhile = await world.maintain();
+    expect(isWell(meanwhile)).toBe(false);
+    expect(meanwhile.systemKeys[0]?.regions[0]).toMatchObject({ region: WEST, opens: false });
+    expect(meanwhile.systemKeys[0]?.regions[0]?.fault).toContain('DisabledException');
+    await world.noticed('SystemKeysUnopenable', { region: WEST });
+
+    await world.administrator(WEST).send(new EnableKeyCommand({ KeyId: key }));
+    expect(isWell(await world.maintain())).toBe(true);
+    world.kms.resetCalls();
+    expect(await world.decrypt('tenant-1', record)).toBe('before');
+    expect(world.kms.calls()).toMatchObject([{ region: WEST, outcome: 'ok' }]);
+  });
+
+  it('in every region leaves what is warm, and ends what is cold until one is enabled', async () => {
+    const warm = world.open();
+    const record = await world.encrypt('tenant-1', 'before');
+    await world.decrypt('tenant-1', record, warm);
+    for (const region of [WEST, EAST]) await disable(region, await keyOf(region));
+
+    expect(await world.decrypt('tenant-1', record)).toBe('KmsMisconfigured');
+    await world.noticed('RequestErrors', { code: 'KmsMisconfigured' });
+    expect(await world.decrypt('tenant-1', record, warm)).toBe('before');
+
+    await world.administrator(EAST).send(new EnableKeyCommand({ KeyId: await keyOf(EAST) }));
+    expect(await world.decrypt('tenant-1', record)).toBe('before');
+  });
+});
+
+describe('a key scheduled for deletion', () => {
+  it('is cancelled and then enabled: cancelling alone leaves it disabled', async () => {
+    const record = await world.encrypt('tenant-1', 'before');
+    const KeyId = await keyOf(WEST);
+    const administrator = world.administrator(WEST);
+    await administrator.send(new ScheduleKeyDeletionCommand({ KeyId, PendingWindowInDays: 30 }));
+
+    expect(await world.decrypt('tenant-1', record)).toBe('before');
+    await world.noticed('KmsRegionFailures', { region: WEST, faultClass: 'misconfigured' });
+
+    await administrator.send(new CancelKeyDeletionCommand({ KeyId }));
+    expect(isWell(await world.maintain())).toBe(false);
+    await administrator.send(new EnableKeyCommand({ KeyId }));
+    expect(isWell(await world.maintain())).toBe(true);
+  });
+
+  it('that nobody can keep is replaced behind its alias, and the wraps are renewed from another region', async () => {
+    const record = await world.encrypt('tenant-1', 'before');
+    const administrator = world.administrator(WEST);
+    await administrator.send(new ScheduleKeyDeletionCommand({ KeyId: await keyOf(WEST), PendingWindowInDays: 30 }));
+    const fresh = (await administrator.send(new CreateKeyCommand({}))).KeyMetadata?.Arn ?? '';
+    await administrator.send(new UpdateAliasCommand({ AliasName: 'alias/keyfold', TargetKeyId: fresh }));
+
+    const report = await world.maintain();
+    expect(report.systemKeys[0]?.regions[0]).toEqual({ region: WEST, opens: true, renewed: true });
+    expect(await world.keyfold(['keys', 'show', '_SK_orders_shop', 'latest'])).toMatchObject({
+      wraps: expect.arrayContaining([{ region: WEST, arn: fresh }]) as unknown,
+    });
+    world.kms.setFault(EAST, { kind: 'down' });
+    expect(await world.decrypt('tenant-1', record)).toBe('before');
+  });
+});
+
+describe('a KMS key compromised', () => {
+  it('is replaced, the System Keys that it wrapped are revoked, and what must be out of reach is sealed anew', async () => {
+    const record = await world.encrypt('tenant-1', 'secret');
+    const { old, fresh } = await replaceKey(WEST);
+
+    expect(isWell(await world.maintain())).toBe(true);
+    expect(JSON.stringify(await world.keyfold(['keys', 'show', '_SK_orders_shop', 'latest']))).not.toContain(old);
+    await world.keyfold(['keys', 'revoke', '_SK_orders_shop', 'latest', '--yes', '--reason', 'its KMS key leaked']);
+    await disable(WEST, old);
+
+    const anew = await world.encrypt('tenant-1', await world.decrypt('tenant-1', record));
+    expect(anew.Key.ParentKeyMeta.Created).toBeGreaterThan(record.Key.ParentKeyMeta.Created);
+    expect(await world.keyfold(['keys', 'list'])).toMatchObject([{ state: 'valid' }, { state: 'revoked' }]);
+    expect(await world.keyfold(['keys', 'show', '_SK_orders_shop', 'latest'])).toMatchObject({
+      wraps: expect.arrayContaining([{ region: WEST, arn: fresh }]) as unknown,
+    });
+    // Nothing needs the old key any more, and it can say so in the region itself.
+    world.kms.setFault(EAST, { kind: 'down' });
+    expect(await world.decrypt('tenant-1', record)).toBe('secret');
+    expect(await world.decrypt('tenant-1', anew)).toBe('secret');
+  });
+});

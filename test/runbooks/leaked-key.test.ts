@@ -1,0 +1,51 @@
+/** docs/runbooks.md: an Intermediate Key or a System Key is compromised. */
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { RunbookWorld, type Sealed } from './runbook-world.ts';
+
+let world: RunbookWorld;
+
+beforeEach(async () => {
+  world = await RunbookWorld.start();
+});
+afterEach(() => world.stop());
+
+const createdOf = (record: Sealed): number => record.Key.ParentKeyMeta.Created;
+
+it('an Intermediate Key is revoked: its partition seals under another, and the others under theirs', async () => {
+  const leaked = await world.encrypt('tenant-1', 'secret');
+  const other = await world.encrypt('tenant-2', 'other');
+  const { KeyId, Created } = leaked.Key.ParentKeyMeta;
+  const key = ['keys', 'revoke', KeyId, String(Created)];
+
+  expect(await world.keyfold([...key, '--dry-run'])).toMatchObject({ outcome: 'would-revoke' });
+  expect(await world.keyfold([...key, '--yes', '--reason', 'a laptop was lost'])).toMatchObject({ outcome: 'revoked' });
+
+  expect(createdOf(await world.encrypt('tenant-1', 'after'))).toBeGreaterThan(Created);
+  await world.noticed('KeysRetired', { kind: 'intermediate', why: 'revoked' });
+  expect(createdOf(await world.encrypt('tenant-2', 'after'))).toBe(createdOf(other));
+  expect(await world.keyfold(['keys', 'list', '--partition', 'tenant-1'])).toMatchObject([
+    { state: 'valid' },
+    { state: 'revoked' },
+  ]);
+
+  // A rewrapped record is under another key, with the payload that the leaked one opens as it was; one sealed anew is not.
+  const moved = await world.rewrap('tenant-1', leaked);
+  expect(createdOf(moved)).toBeGreaterThan(Created);
+  expect(moved['Data']).toBe(leaked['Data']);
+  const anew = await world.encrypt('tenant-1', await world.decrypt('tenant-1', leaked));
+  expect(anew['Data']).not.toBe(leaked['Data']);
+});
+
+it('a System Key is revoked: every partition seals under a key of another, and all that was sealed opens', async () => {
+  const records = [await world.encrypt('tenant-1', 'one'), await world.encrypt('tenant-2', 'two')];
+  await world.keyfold(['keys', 'revoke', '_SK_orders_shop', 'latest', '--yes']);
+
+  for (const [i, partition] of ['tenant-1', 'tenant-2'].entries()) {
+    const before = records[i] as Sealed;
+    expect(createdOf(await world.encrypt(partition, 'after'))).toBeGreaterThan(createdOf(before));
+    expect(await world.decrypt(partition, before)).toBe(['one', 'two'][i]);
+  }
+  await world.noticed('KeysRetired', { kind: 'intermediate', why: 'parent-retired' });
+  await world.noticed('KeysRetired', { kind: 'system', why: 'revoked' });
+  expect(await world.keyfold(['keys', 'list'])).toMatchObject([{ state: 'valid' }, { state: 'revoked' }]);
+});

@@ -1,0 +1,81 @@
+/** docs/runbooks.md: a region is lost; a region throttles. */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { EAST, isWell, RunbookWorld, WEST } from './runbook-world.ts';
+
+let world: RunbookWorld;
+
+beforeEach(async () => {
+  world = await RunbookWorld.start();
+});
+afterEach(() => world.stop());
+
+describe('a region lost', () => {
+  it('is noticed, goes on in the other, and is over when the maintenance has renewed what was made meanwhile', async () => {
+    const before = await world.encrypt('tenant-1', 'before');
+    world.kms.setFault(WEST, { kind: 'down' });
+
+    expect(await world.decrypt('tenant-1', before)).toBe('before');
+    await world.noticed('KmsRegionFailures', { region: WEST, faultClass: 'unavailable' });
+    await world.noticed('KmsFailovers', { region: EAST });
+
+    // Its functions are gone too: those of the other region prefer that one.
+    const inEast = { KEYFOLD_PREFERRED_REGION: EAST, AWS_REGION: EAST };
+    world.kms.resetCalls();
+    expect(await world.decrypt('tenant-1', before, world.open(inEast))).toBe('before');
+    expect(world.kms.calls().map(({ region }) => region)).toEqual([EAST]);
+
+    // A System Key that is made now lacks the wrap of the region that is away.
+    await world.keyfold(['keys', 'revoke', '_SK_orders_shop', 'latest', '--yes']);
+    const during = await world.encrypt('tenant-1', 'during', world.seal(inEast));
+    await world.noticed('KmsWrapsMissing', { region: WEST });
+    expect(await world.keyfold(['keys', 'show', '_SK_orders_shop', 'latest'])).toMatchObject({
+      wraps: [{ region: EAST }],
+    });
+
+    world.kms.clearFaults();
+    const report = await world.maintain();
+    expect(report.systemKeys[0]?.regions).toContainEqual({ region: WEST, opens: true, renewed: true });
+    expect(isWell(report)).toBe(true);
+    await world.noticed('WrapsRenewed', { region: WEST });
+
+    // What shows that it is over: the region that was away opens it alone.
+    world.kms.setFault(EAST, { kind: 'down' });
+    expect(await world.decrypt('tenant-1', during)).toBe('during');
+  });
+
+  it('with its replica of the table: the other serves from its own, under keys with its own suffix', async () => {
+    const west = { KEYFOLD_REGION_SUFFIX: WEST };
+    const record = await world.encrypt('tenant-1', 'before', world.seal(west));
+    await world.restore('Replica', await world.rows());
+    world.kms.setFault(WEST, { kind: 'down' });
+
+    const east = { KEYFOLD_REGION_SUFFIX: EAST, AWS_REGION: EAST, KEYFOLD_TABLE: 'Replica' };
+    expect(await world.decrypt('tenant-1', record, world.open(east))).toBe('before');
+    const during = await world.encrypt('tenant-1', 'during', world.seal(east));
+    expect(during.Key.ParentKeyMeta.KeyId).toBe(`_IK_tenant-1_orders_shop_${EAST}`);
+    expect(await world.decrypt('tenant-1', during, world.open(east))).toBe('during');
+  });
+});
+
+describe('a quota reached', () => {
+  it('is noticed, costs warm processes nothing, and cold ones the way to another region', async () => {
+    const warm = world.seal();
+    const record = await world.encrypt('tenant-1', 'before', warm);
+    for (const region of [WEST, EAST]) world.kms.setFault(region, { kind: 'throttle', perSecond: 0 });
+    world.kms.resetCalls();
+
+    await world.encrypt('tenant-1', 'warm', warm);
+    await world.encrypt('tenant-2', 'a new partition', warm);
+    expect(world.kms.calls()).toEqual([]);
+
+    // One round, so that the test need not wait for eight.
+    const cold = world.open({ KEYFOLD_MAX_ROUNDS: '1' });
+    expect(await world.decrypt('tenant-1', record, cold)).toBe('KmsThrottled');
+    await world.noticed('KmsRegionFailures', { region: WEST, faultClass: 'throttled' });
+    await world.noticed('RequestErrors', { code: 'KmsThrottled' });
+
+    world.kms.clearFault(EAST);
+    expect(await world.decrypt('tenant-1', record)).toBe('before');
+    await world.noticed('KmsFailovers', { region: EAST });
+  });
+});

@@ -1,0 +1,109 @@
+/** docs/runbooks.md: the key table is lost or corrupted. A restore to a point in time is played by a copy of the rows of that time. */
+import { DeleteItemCommand, DeleteTableCommand, PutItemCommand } from '@aws-sdk/client-dynamodb';
+import { CreateKeyCommand, DisableKeyCommand, EnableKeyCommand, UpdateAliasCommand } from '@aws-sdk/client-kms';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { EAST, isWell, RunbookWorld, WEST, type Row } from './runbook-world.ts';
+
+let world: RunbookWorld;
+
+beforeEach(async () => {
+  world = await RunbookWorld.start();
+});
+afterEach(() => world.stop());
+
+const RESTORED = { KEYFOLD_TABLE: 'EncryptionKey-restored' };
+
+async function put(table: string, row: Row): Promise<void> {
+  const condition = 'attribute_not_exists(Id)';
+  await world.operator().send(new PutItemCommand({ TableName: table, Item: row, ConditionExpression: condition }));
+}
+
+const rowOf = (rows: readonly Row[], idBegins: string): Row => {
+  const found = rows.find(({ Id }) => Id?.S?.startsWith(idBegins));
+  if (found === undefined) throw new Error(`no row ${idBegins}`);
+  return found;
+};
+
+const keyOf = ({ Id, Created }: Row): Row => ({ Id: Id ?? { S: '' }, Created: Created ?? { N: '0' } });
+
+describe('the table lost', () => {
+  it('is restored under another name: what was sealed before the restore point opens, what is under later keys is gone', async () => {
+    const before = await world.encrypt('tenant-1', 'before');
+    const backup = await world.rows();
+    const after = await world.encrypt('tenant-2', 'a partition made after the restore point');
+    const warm = world.open();
+    await world.decrypt('tenant-2', after, warm);
+    await world.operator().send(new DeleteTableCommand({ TableName: 'EncryptionKey' }));
+
+    expect(await world.decrypt('tenant-1', before)).toBe('MetastoreUnavailable');
+    await world.noticed('MetastoreFailures', { action: 'GetItem' });
+    await world.noticed('RequestErrors', { code: 'MetastoreUnavailable' });
+
+    await world.restore('EncryptionKey-restored', backup);
+    expect(await world.decrypt('tenant-1', before, world.open(RESTORED))).toBe('before');
+    expect(isWell(await world.maintain(RESTORED))).toBe(true);
+    expect(await world.decrypt('tenant-2', after, world.open(RESTORED))).toBe('RecordUnreadable');
+    // The one way left to it: a process that has not gone cold.
+    const saved = await world.decrypt('tenant-2', after, warm);
+    const anew = await world.encrypt('tenant-2', saved, world.seal(RESTORED));
+    expect(await world.decrypt('tenant-2', anew, world.open(RESTORED))).toBe(saved);
+  });
+
+  it('and restored from before the wraps were renewed needs the old KMS key once more', async () => {
+    const record = await world.encrypt('tenant-1', 'before');
+    const backup = await world.rows();
+    const olds: [string, string][] = [];
+    for (const region of [WEST, EAST]) {
+      const administrator = world.administrator(region);
+      const { keyArn } = await world.kms.ensureKey(region, 'alias/keyfold');
+      const { KeyMetadata } = await administrator.send(new CreateKeyCommand({}));
+      await administrator.send(new UpdateAliasCommand({ AliasName: 'alias/keyfold', TargetKeyId: KeyMetadata?.KeyId }));
+      olds.push([region, keyArn]);
+    }
+    expect(isWell(await world.maintain())).toBe(true);
+    for (const [region, KeyId] of olds) await world.administrator(region).send(new DisableKeyCommand({ KeyId }));
+    expect(await world.decrypt('tenant-1', record)).toBe('before');
+
+    await world.restore('EncryptionKey-restored', backup);
+    expect(await world.decrypt('tenant-1', record, world.open(RESTORED))).toBe('KmsMisconfigured');
+
+    // One of them will do, until the maintenance has renewed the wraps of both.
+    const [[region, KeyId] = [WEST, '']] = olds;
+    await world.administrator(region).send(new EnableKeyCommand({ KeyId }));
+    expect(await world.decrypt('tenant-1', record, world.open(RESTORED))).toBe('before');
+    expect(isWell(await world.maintain(RESTORED))).toBe(true);
+    await world.administrator(region).send(new DisableKeyCommand({ KeyId }));
+    expect(await world.decrypt('tenant-1', record, world.open(RESTORED))).toBe('before');
+  });
+});
+
+describe('rows corrupted', () => {
+  it('are found by the list, and put back one by one from a restored table', async () => {
+    const record = await world.encrypt('tenant-1', 'before');
+    await world.restore('EncryptionKey-restored', await world.rows());
+    const damaged = rowOf(await world.rows(), '_IK_tenant-1');
+    const nonsense = { ...damaged, KeyRecord: { M: { Key: { S: 'not base64' }, Created: { N: '1' } } } };
+    await world.operator().send(new PutItemCommand({ TableName: 'EncryptionKey', Item: nonsense }));
+
+    expect(await world.decrypt('tenant-1', record)).toBe('KeyRowUnreadable');
+    await world.noticed('RequestErrors', { code: 'KeyRowUnreadable' });
+    expect(await world.keyfold(['keys', 'list', '--all'])).toContainEqual(
+      expect.objectContaining({ id: '_IK_tenant-1_orders_shop', state: 'unreadable' }),
+    );
+
+    await world.operator().send(new DeleteItemCommand({ TableName: 'EncryptionKey', Key: keyOf(damaged) }));
+    await put('EncryptionKey', rowOf(await world.rows('EncryptionKey-restored'), '_IK_tenant-1'));
+    expect(await world.decrypt('tenant-1', record)).toBe('before');
+    expect(JSON.stringify(await world.keyfold(['keys', 'list', '--all']))).not.toContain('unreadable');
+  });
+
+  it('of a System Key take every record under it along, and give them back', async () => {
+    const record = await world.encrypt('tenant-1', 'before');
+    const row = rowOf(await world.rows(), '_SK_');
+    await world.operator().send(new DeleteItemCommand({ TableName: 'EncryptionKey', Key: keyOf(row) }));
+
+    expect(await world.decrypt('tenant-1', record)).toBe('KeyRowUnreadable');
+    await put('EncryptionKey', row);
+    expect(await world.decrypt('tenant-1', record)).toBe('before');
+  });
+});
