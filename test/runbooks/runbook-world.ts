@@ -24,7 +24,7 @@ const root = join(import.meta.dirname, '..', '..');
 export type Sealed = Readonly<Record<string, unknown>> & { readonly Key: { readonly ParentKeyMeta: KeyName } };
 
 /** What names a key in a record and to the operator's commands. */
-export interface KeyName {
+interface KeyName {
   readonly KeyId: string;
   readonly Created: number;
 }
