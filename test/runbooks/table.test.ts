@@ -1,5 +1,10 @@
 /** docs/runbooks.md: the key table is lost or corrupted. A restore to a point in time is played by a copy of the rows of that time. */
-import { DeleteItemCommand, DeleteTableCommand, PutItemCommand } from '@aws-sdk/client-dynamodb';
+import {
+  ConditionalCheckFailedException,
+  DeleteItemCommand,
+  DeleteTableCommand,
+  PutItemCommand,
+} from '@aws-sdk/client-dynamodb';
 import { CreateKeyCommand, DisableKeyCommand, EnableKeyCommand, UpdateAliasCommand } from '@aws-sdk/client-kms';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { EAST, isWell, RunbookWorld, WEST, type Row } from './runbook-world.ts';
@@ -13,9 +18,17 @@ afterEach(() => world.stop());
 
 const RESTORED = { KEYFOLD_TABLE: 'EncryptionKey-restored' };
 
-async function put(table: string, row: Row): Promise<void> {
-  const condition = 'attribute_not_exists(Id)';
-  await world.operator().send(new PutItemCommand({ TableName: table, Item: row, ConditionExpression: condition }));
+/** Puts a row where there is none. */
+async function put(table: string, row: Row): Promise<'written' | 'there already'> {
+  const ConditionExpression = 'attribute_not_exists(Id)';
+  const command = new PutItemCommand({ TableName: table, Item: row, ConditionExpression });
+  try {
+    await world.operator().send(command);
+    return 'written';
+  } catch (error) {
+    if (error instanceof ConditionalCheckFailedException) return 'there already';
+    throw error;
+  }
 }
 
 const rowOf = (rows: readonly Row[], idBegins: string): Row => {
@@ -74,6 +87,28 @@ describe('the table lost', () => {
     expect(isWell(await world.maintain(RESTORED))).toBe(true);
     await world.administrator(region).send(new DisableKeyCommand({ KeyId }));
     expect(await world.decrypt('tenant-1', record, world.open(RESTORED))).toBe('before');
+  });
+
+  it('gets back from a replica what was made later, and loses the revocations since, until they are repeated', async () => {
+    const before = await world.encrypt('tenant-1', 'before');
+    const { KeyId, Created } = before.Key.ParentKeyMeta;
+    const backup = await world.rows();
+    const revoke = ['keys', 'revoke', KeyId, String(Created), '--yes'];
+    await world.keyfold(revoke);
+    const after = await world.encrypt('tenant-2', 'a partition made after the restore point');
+
+    await world.restore('EncryptionKey-restored', backup);
+    const outcomes = await Promise.all((await world.rows()).map((row) => put('EncryptionKey-restored', row)));
+    expect(outcomes.toSorted()).toEqual(['there already', 'there already', 'written']);
+    expect(await world.decrypt('tenant-2', after, world.open(RESTORED))).toBe(
+      'a partition made after the restore point',
+    );
+
+    const restored = ['--table', 'EncryptionKey-restored'];
+    expect(await world.keyfold(['keys', 'show', KeyId, 'latest', ...restored])).toMatchObject({ state: 'valid' });
+    await world.keyfold([...revoke, ...restored]);
+    const anew = await world.encrypt('tenant-1', 'after', world.seal(RESTORED));
+    expect(anew.Key.ParentKeyMeta.Created).toBeGreaterThan(Created);
   });
 });
 
