@@ -9,7 +9,7 @@ export interface Asked {
   /** Lambda's id of the invocation. */
   readonly requestId: string;
   /** Of a queue, whose messages of one invocation have one request id. */
-  readonly messageId?: string;
+  readonly messageId?: string | undefined;
   /** Who asked, as far as the event says: null for a direct invocation, of which CloudTrail knows. */
   readonly principal: string | null;
   readonly operation: OperationName;
@@ -26,9 +26,9 @@ export interface AuditEntry extends Omit<Asked, 'partition'> {
   /** The Intermediate Keys that records were sealed or opened under, as id@created. */
   readonly keys: readonly string[];
   /** Of a batch how many items, of an operation on fields how many values. */
-  readonly items?: number;
+  readonly items?: number | undefined;
   /** How many of the items failed, if any did. */
-  readonly failed?: number;
+  readonly failed?: number | undefined;
 }
 
 const OK = 'ok';
@@ -39,7 +39,7 @@ const MOST_KEYS = 10;
 export class AuditTrail {
   readonly #keys: KeyMeta[] = [];
   #items: number | undefined;
-  #failed = 0;
+  #failed: number | undefined;
 
   /** Takes note of a key that a record was sealed or opened under. */
   readonly keyUsed = (key: KeyMeta): void => {
@@ -58,14 +58,18 @@ export class AuditTrail {
   }
 
   /** What there is to say. */
-  entry({ partition, ...asked }: Asked, result: string): AuditEntry {
+  entry({ door, requestId, messageId, principal, operation, partition }: Asked, result: string): AuditEntry {
     return {
-      ...asked,
+      door,
+      requestId,
+      messageId,
+      principal,
+      operation,
       partition: result === OK || isPartition(partition) ? partition : null,
       result,
       keys: this.#keys.map(({ id, created }) => `${id}@${created}`),
-      ...(this.#items !== undefined && { items: this.#items }),
-      ...(this.#failed > 0 && { failed: this.#failed }),
+      items: this.#items,
+      failed: this.#failed,
     };
   }
 }

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { FakeWorld } from '../support/fakes.ts';
 import { openDirectDoor } from '../support/direct-door.ts';
@@ -134,6 +135,22 @@ it.for(['ERROR', 'SILENT'])('the audit is written whatever the level of the log,
   vi.stubEnv('POWERTOOLS_LOG_LEVEL', level);
   await openDoor({ world })(request('encrypt', { plaintext: SECRET }), lambdaContext());
   expect(audit()).toHaveLength(level === 'SILENT' ? 0 : 1);
+});
+
+it('docs/audit.md has the fields of the line, in their order', async () => {
+  const guide = readFileSync(new URL('../../docs/audit.md', import.meta.url), 'utf8');
+  const [, table = ''] = /^\| field .*?\n\|[ -|]*\n(.*?)\n\n/ms.exec(guide) ?? [];
+  const fields = [...table.matchAll(/^\| `(\w+)`/gm)].map(([, name]) => name);
+  const { body } = await openDoor({ world })(request('encrypt-batch', { items: [{}] }));
+  expect(body['results']).toHaveLength(1);
+  await openQueueDoor({ world })([queueRecord('m1', sealing())]);
+  const names = output
+    .lines()
+    .filter(({ message }) => message === 'audit')
+    .map((line) => Object.keys(line));
+  expect(names).toHaveLength(2);
+  for (const of of names) expect(of).toEqual(fields.filter((name) => of.includes(name ?? '')));
+  expect(new Set(names.flat())).toEqual(new Set(fields));
 });
 
 it('what is no operation of a partition has no line', async () => {
