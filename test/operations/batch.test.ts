@@ -12,6 +12,11 @@ function results(answer: Answer): Answer[] {
   return answer['results'] as Answer[];
 }
 
+/** The sealed Data Row Key of a record. */
+function keyOf({ record }: Answer): string {
+  return (record as { Key: { Key: string } }).Key.Key;
+}
+
 describe('a batch', () => {
   it('answers in the order of its items', async () => {
     const { answer } = operate();
@@ -58,7 +63,6 @@ describe('a batch', () => {
 
   it('seals its items under one Data Row Key where that is asked for, and each record opens by itself', async () => {
     const { answer } = operate();
-    const keyOf = ({ record }: Answer): string => (record as { Key: { Key: string } }).Key.Key;
     const own = results(await answer('encrypt-batch', plaintexts('a', 'b')));
     expect(new Set(own.map(keyOf)).size).toBe(2);
     const shared = results(await answer('encrypt-batch', { ...plaintexts('a', 'b'), shareDataRowKey: true }));
