@@ -9,7 +9,7 @@ import { AWS_ENVIRONMENT, startMoto, type PeerServer } from './processes.ts';
 Object.assign(process.env, AWS_ENVIRONMENT);
 
 const wanted = process.env['QUEUE_MESSAGES'];
-const TIMEOUT_MS = 120_000 + 200 * Number(wanted ?? 0);
+const TIMEOUT_MS = 120_000 + 400 * Number(wanted ?? 0);
 
 let sqs: PeerServer;
 beforeAll(async () => {
