@@ -1,8 +1,9 @@
+import { isThrottlingError, isTransientError } from '@smithy/core/retry';
 import { isErrorCode, isRetryable, type ErrorCode } from '../envelope/errors.ts';
 
 /** Whether the same request may succeed when it is sent again, for each way in which Keyfold's answer may not come through. */
 const TRANSPORT_RETRYABLE = {
-  /** There are no credentials, or the gateway takes them for nobody's. */
+  /** There are no credentials and none will come, or the gateway takes them for nobody's. */
   Unauthenticated: false,
   /** IAM, or what stands before Keyfold, does not let the caller do this. */
   Forbidden: false,
@@ -12,7 +13,7 @@ const TRANSPORT_RETRYABLE = {
   PayloadTooLarge: false,
   /** Lambda or the gateway throttles. */
   Throttled: true,
-  /** Lambda or the gateway has failed. */
+  /** Lambda or the gateway has failed, or what gives credentials. */
   Unavailable: true,
   /** The network: no connection, or none that lasted until the answer. */
   Unreachable: true,
@@ -89,6 +90,18 @@ export function serviceError(
 ): KeyfoldServiceError | undefined {
   if (!isErrorCode(code)) return undefined;
   return new KeyfoldServiceError(code, typeof detail === 'string' ? detail : code, details);
+}
+
+/**
+ * Why there are no credentials. The SDK's own judgement on whether another try may find some: STS or the network may fail for a
+ * moment. Of what was thrown only its name is told: its text may quote anything.
+ */
+export function withoutCredentials(thrown: unknown): KeyfoldTransportError {
+  const error = (thrown instanceof Error ? thrown : new Error()) as Parameters<typeof isTransientError>[0];
+  if (isThrottlingError(error) || isTransientError(error)) {
+    return new KeyfoldTransportError('Unavailable', `There are no AWS credentials for now: ${error.name}.`);
+  }
+  return new KeyfoldTransportError('Unauthenticated', `There are no AWS credentials: ${error.name}.`);
 }
 
 /** How long a `retry-after` header asks to wait; undefined where it names no seconds. */

@@ -1,6 +1,13 @@
 import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
 import { ACTION_OF } from '../operations/operation-name.ts';
-import { KeyfoldTransportError, refusal, secondsOf, serviceError, type KeyfoldClientError } from './errors.ts';
+import {
+  KeyfoldTransportError,
+  refusal,
+  secondsOf,
+  serviceError,
+  withoutCredentials,
+  type KeyfoldClientError,
+} from './errors.ts';
 import type { ClientAnswer, ClientCall, Transport } from './transport.ts';
 
 /** Which functions there are: one that does everything, or one that seals (and rewraps) and one that opens. */
@@ -29,6 +36,10 @@ export class LambdaTransport implements Transport {
     if ((await this.#client.config.maxAttempts()) !== 1) {
       throw new TypeError("Keyfold's client retries by itself: make the LambdaClient with maxAttempts: 1.");
     }
+    // First of all, and kept by the client: what fails here is not Lambda, though it may look the same.
+    await this.#client.config.credentials().catch((error: unknown) => {
+      throw withoutCredentials(error);
+    });
     const command = new InvokeCommand({
       FunctionName: this.#functionFor(operation),
       Payload: Buffer.from(JSON.stringify({ ...members, operation, partition })),
@@ -84,9 +95,6 @@ function asTransportError(thrown: unknown): unknown {
   if (status !== undefined && status !== 200) {
     const retryAfterSeconds = secondsOf($response?.headers?.['retry-after']);
     return refusal(`Lambda (${name})`, status, { requestId: $metadata?.requestId, retryAfterSeconds });
-  }
-  if (name === 'CredentialsProviderError') {
-    return new KeyfoldTransportError('Unauthenticated', 'There are no AWS credentials.');
   }
   // A 200 whose body did not come.
   const fault = typeof code === 'string' ? code : name;

@@ -1,7 +1,7 @@
 import { defaultProvider } from '@aws-sdk/credential-provider-node';
 import { Sha256 } from '@smithy/core/checksum';
 import { SignatureV4 } from '@smithy/signature-v4';
-import { KeyfoldTransportError } from './errors.ts';
+import { withoutCredentials } from './errors.ts';
 
 /** An AWS identity, as the SDK has it. */
 interface Identity {
@@ -17,7 +17,8 @@ export type Credentials = Identity | (() => Promise<Identity>);
 /**
  * Signs POST requests to API Gateway with AWS Signature Version 4, each anew: a signature holds for five minutes.
  * @param region of the host's name unless given
- * @returns adds the signature to a request's headers; throws KeyfoldTransportError `Unauthenticated` without credentials
+ * @returns adds the signature to a request's headers; throws KeyfoldTransportError `Unauthenticated` or `Unavailable`
+ * without credentials
  * @throws TypeError where the region is not given and not in the host's name
  */
 export function requestSigner(hostname: string, region: string | undefined, credentials: Credentials | undefined) {
@@ -57,7 +58,7 @@ function found(provider: () => Promise<Identity>): () => Promise<Identity> {
       asked ??= provider().finally(() => (asked = undefined));
       return (kept = await asked);
     } catch (error) {
-      throw new KeyfoldTransportError('Unauthenticated', `There are no AWS credentials: ${(error as Error).name}.`);
+      throw withoutCredentials(error);
     }
   };
 }

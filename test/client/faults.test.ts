@@ -180,7 +180,7 @@ describe('a retry', () => {
   it.for(['HTTP', 'Lambda'] as const)('ends with the time for all of them, over %s', async (way) => {
     const client = await clientOf(way, ['hang'], { ...QUICK, totalTimeoutMs: 450, maxAttempts: 100 });
     expect(await failureOf(client.decrypt('kf1.x'))).toMatchObject({ code: 'TimedOut', retryable: true });
-    expect(stub?.requests.length).toBe(2);
+    expect(stub?.requests.length).toBeLessThanOrEqual(2);
   });
 
   it.for(['HTTP', 'Lambda'] as const)('ends with its caller, over %s: while it waits for an answer', async (way) => {
@@ -217,6 +217,54 @@ describe('a retry', () => {
     setTimeout(() => controller.abort(new Error('gone')), 100);
     await expect(call).rejects.toThrow('gone');
     expect(stub?.requests.length).toBe(1);
+  });
+});
+
+describe('credentials', () => {
+  const identity = { accessKeyId: 'AKID', secretAccessKey: 'secret' };
+
+  /** A client whose credentials are asked for, and fail so at first. */
+  async function clientThatFindsNone(
+    way: 'HTTP' | 'Lambda',
+    fault: object,
+  ): Promise<ReturnType<KeyfoldClient['partition']>> {
+    stub = await startStub(GOOD);
+    let asked = 0;
+    const credentials = () =>
+      (asked += 1) === 1 ? Promise.reject(Object.assign(new Error(CANARY), fault)) : Promise.resolve(identity);
+    const { url: endpoint } = stub;
+    const options: KeyfoldClientOptions =
+      way === 'HTTP'
+        ? { http: { endpoint, region: 'us-west-2', credentials } }
+        : { lambda: { functions: 'keyfold', client: new LambdaClient({ endpoint, maxAttempts: 1, credentials }) } };
+    return new KeyfoldClient({ ...options, retry: QUICK }).partition('p');
+  }
+
+  it.for([
+    ['HTTP', { name: 'Throttling', $metadata: { httpStatusCode: 400 } }],
+    ['HTTP', { name: 'InternalFailure', $metadata: { httpStatusCode: 500 } }],
+    ['HTTP', { code: 'ECONNRESET' }],
+    ['HTTP', { name: 'CredentialsProviderError', cause: { code: 'ECONNREFUSED' } }],
+    ['Lambda', { name: 'Throttling', $metadata: { httpStatusCode: 400 } }],
+    ['Lambda', { name: 'InternalFailure', $metadata: { httpStatusCode: 500 } }],
+    ['Lambda', { name: 'TimeoutError' }],
+  ] as const)('that cannot be had for a moment are asked for again, over %s: %j', async ([way, fault]) => {
+    const client = await clientThatFindsNone(way, fault);
+    expect(await client.decrypt('kf1.x')).toEqual(new Uint8Array(HELLO));
+    expect(stub?.requests.length).toBe(1);
+  });
+
+  it.for([
+    ['HTTP', { name: 'AccessDenied', $metadata: { httpStatusCode: 403 } }],
+    ['HTTP', { name: 'CredentialsProviderError' }],
+    ['Lambda', { name: 'AccessDenied', $metadata: { httpStatusCode: 403 } }],
+    ['Lambda', { name: 'CredentialsProviderError' }],
+  ] as const)('that nobody gives are Unauthenticated, over %s: %j', async ([way, fault]) => {
+    const error = await failureOf((await clientThatFindsNone(way, fault)).decrypt('kf1.x'));
+    expect(error).toMatchObject({ code: 'Unauthenticated', retryable: false });
+    expect(error.message).toContain(fault.name);
+    expect(error.message).not.toContain(CANARY);
+    expect(stub?.requests.length).toBe(0);
   });
 });
 
