@@ -112,6 +112,11 @@ export function jsonSchemas(): Record<string, JsonSchema> {
     target: 'draft-2020-12',
     typeMode: 'input',
     overrideRef: ({ referenceId }) => refTo(referenceId).$ref,
-    overrideSchema: ({ valibotSchema }) => (valibotSchema === recordEntry ? refTo('Record') : undefined),
+    overrideSchema: ({ valibotSchema, jsonSchema }) => {
+      if (valibotSchema === recordEntry) return refTo('Record');
+      // Makers of clients take a member with a default for one that must be there.
+      const { default: _, ...rest } = jsonSchema;
+      return rest;
+    },
   });
 }

@@ -83,6 +83,10 @@ describe("the document's word", () => {
     expect((await send(event)).body['code']).toBe('Unauthenticated');
   });
 
+  it('gives no member a default: generators take one that has it for one that must be there', () => {
+    expect(JSON.stringify(document.components.schemas)).not.toContain('"default":');
+  });
+
   it.for([
     ['another member', { status: 200, headers: {}, body: { plaintext: '', more: 1 } }, /must NOT have additional/],
     ['base64 that is none', { status: 200, headers: {}, body: { plaintext: 'a' } }, /must match pattern/],
