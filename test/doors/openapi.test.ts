@@ -6,7 +6,7 @@ import { MemoryMetastore, SessionFactory, StaticKms } from '../../src/index.ts';
 import { decodeKeyItem, type KeyItem } from '../../src/metastore/dynamodb-item.ts';
 import { ACTION_OF, OPERATION_NAMES, type OperationName } from '../../src/operations/operation-name.ts';
 import { captureOutput, openDoor, request, sampleEvent, type Event } from '../support/http-door.ts';
-import { mustConform, PATHS, type DocumentedOperation } from '../support/openapi.ts';
+import { mustConform, PATHS, responseOf, type DocumentedOperation } from '../support/openapi.ts';
 
 /** Soon after the vectors' latest key was made. */
 const NOW_MS = 1_795_344_200_000;
@@ -81,6 +81,46 @@ describe("the document's word", () => {
     const event: Event = { ...sampleEvent('api-health-iam'), routeKey: 'GET /v1/openapi.json' };
     delete event.requestContext.authorizer;
     expect((await send(event)).body['code']).toBe('Unauthenticated');
+  });
+
+  it.for(OPERATION_NAMES)("on who may do %s is the door's: its scope is the one that lets a token in", async (name) => {
+    const { security = [] } = PATHS[`/v1/partitions/{partition}/${name}`]?.['post'] ?? {};
+    const [{ jwt: scopes = [] } = {}] = security.filter(({ jwt }) => jwt !== undefined);
+    expect(security).toEqual([{ iam: [] }, { jwt: scopes }]);
+    const letIn = openDoor({ auth: { kind: 'jwt', partitionsClaim: 'tenants' } });
+    for (const scope of ['keyfold/encrypt', 'keyfold/decrypt', 'keyfold/rewrap']) {
+      const event = request(name, {});
+      event.requestContext.authorizer = { jwt: { claims: { tenants: 'tenant-1', scope }, scopes: null } };
+      expect((await letIn(event)).status === 403, scope).toBe(!scopes.includes(scope));
+    }
+  });
+
+  it.for(['a', 'A-Z.a_z~0@9', 'x'.repeat(128), 'x'.repeat(129), '', '.', '..', '...', 'a b', 'a/b', 'a%41', 'a:b'])(
+    "on what a partition may be is the door's: %j",
+    async (partition) => {
+      const { pattern, minLength, maxLength } = document.components.parameters.Partition.schema;
+      const { length } = partition;
+      const isAllowed = new RegExp(pattern).test(partition) && minLength <= length && length <= maxLength;
+      expect((await send(request('encrypt', { plaintext: '' }, partition))).status).toBe(isAllowed ? 200 : 400);
+    },
+  );
+
+  it('promises when to come back wherever another try may help, and nowhere else', () => {
+    const retryable = ['503', '504'];
+    for (const [path, { post }] of Object.entries(PATHS)) {
+      for (const [status, given] of Object.entries(post?.responses ?? {})) {
+        const { headers = {}, content = {} } = responseOf(given);
+        const problem = JSON.stringify(content['application/problem+json'] ?? {});
+        const isRetryable = retryable.includes(status) && problem !== '{}';
+        expect('Retry-After' in headers, `${path} ${status}`).toBe(isRetryable);
+        expect(problem.includes('"required":["retryAfterSeconds"]'), `${path} ${status}`).toBe(isRetryable);
+      }
+    }
+  });
+
+  it.for(['encrypt-fields', 'decrypt-fields'])('knows that %s may find no field', async (name) => {
+    const answer = await send(request(name, { document: {}, fields: ['$.card'] }));
+    expect(answer).toMatchObject({ status: 422, body: { code: 'FieldNotFound' } });
   });
 
   it('gives no member a default: generators take one that has it for one that must be there', () => {

@@ -13,6 +13,8 @@ interface Response {
 export interface DocumentedOperation {
   readonly requestBody?: { readonly content: { readonly 'application/json': { readonly example: unknown } } };
   readonly responses: Readonly<Record<string, Response>>;
+  /** Who may ask: each a scheme, with the scopes that it takes. */
+  readonly security?: readonly Readonly<Record<string, readonly string[] | undefined>>[];
 }
 
 /** The document's paths, each with its operations by method. */
@@ -40,7 +42,7 @@ export function mustConform({ routeKey, pathParameters }: Event, { status, heade
   const given = operation.responses[status];
   if (given === undefined) throw new Error(`${path} is answered with ${status}, which the document does not know`);
   const pointer = given.$ref ?? `#/paths/${escape(path)}/${method}/responses/${status}`;
-  const response = given.$ref === undefined ? given : componentAt(given.$ref);
+  const response = responseOf(given);
   const type = headers['content-type'] ?? '';
   if (response.content?.[type] === undefined) throw new Error(`${path} is answered ${status} with the type ${type}`);
   mustFit(`${pointer}/content/${escape(type)}/schema`, body);
@@ -56,8 +58,10 @@ function mustFit(pointer: string, value: unknown): void {
   if (validate(value) !== true) throw new Error(`not as ${pointer} says: ${ajv.errorsText(validate.errors)}`);
 }
 
-function componentAt(reference: string): Response {
-  const name = reference.replace('#/components/responses/', '');
+/** What the document says of a response: in its place, or where that refers to. */
+export function responseOf(given: Response): Response {
+  if (given.$ref === undefined) return given;
+  const name = given.$ref.replace('#/components/responses/', '');
   return (document.components.responses as Readonly<Record<string, Response>>)[name] ?? {};
 }
 
