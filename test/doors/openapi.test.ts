@@ -85,14 +85,16 @@ describe("the document's word", () => {
 
   it.for(OPERATION_NAMES)("on who may do %s is the door's: its scope is the one that lets a token in", async (name) => {
     const { security = [] } = PATHS[`/v1/partitions/{partition}/${name}`]?.['post'] ?? {};
-    const [{ jwt: scopes = [] } = {}] = security.filter(({ jwt }) => jwt !== undefined);
+    const { jwt: scopes = [] } = security.find(({ jwt }) => jwt !== undefined) ?? {};
     expect(security).toEqual([{ iam: [] }, { jwt: scopes }]);
     const letIn = openDoor({ auth: { kind: 'jwt', partitionsClaim: 'tenants' } });
+    const passed: string[] = [];
     for (const scope of ['keyfold/encrypt', 'keyfold/decrypt', 'keyfold/rewrap']) {
       const event = request(name, {});
       event.requestContext.authorizer = { jwt: { claims: { tenants: 'tenant-1', scope }, scopes: null } };
-      expect((await letIn(event)).status === 403, scope).toBe(!scopes.includes(scope));
+      if ((await letIn(event)).status !== 403) passed.push(scope);
     }
+    expect(passed).toEqual(scopes);
   });
 
   it.for(['a', 'A-Z.a_z~0@9', 'x'.repeat(128), 'x'.repeat(129), '', '.', '..', '...', 'a b', 'a/b', 'a%41', 'a:b'])(
@@ -106,16 +108,18 @@ describe("the document's word", () => {
   );
 
   it('promises when to come back wherever another try may help, and nowhere else', () => {
-    const retryable = ['503', '504'];
+    const retryable = new Set(['503', '504']);
+    const wrong: string[] = [];
     for (const [path, { post }] of Object.entries(PATHS)) {
       for (const [status, given] of Object.entries(post?.responses ?? {})) {
         const { headers = {}, content = {} } = responseOf(given);
         const problem = JSON.stringify(content['application/problem+json'] ?? {});
-        const isRetryable = retryable.includes(status) && problem !== '{}';
-        expect('Retry-After' in headers, `${path} ${status}`).toBe(isRetryable);
-        expect(problem.includes('"required":["retryAfterSeconds"]'), `${path} ${status}`).toBe(isRetryable);
+        const promises = ['Retry-After' in headers, problem.includes('"required":["retryAfterSeconds"]')];
+        const isRetryable = retryable.has(status) && problem !== '{}';
+        if (promises.some((one) => one !== isRetryable)) wrong.push(`${path} ${status}`);
       }
     }
+    expect(wrong).toEqual([]);
   });
 
   it.for(['encrypt-fields', 'decrypt-fields'])('knows that %s may find no field', async (name) => {
