@@ -7,8 +7,13 @@ const root = join(import.meta.dirname, '..');
 
 /** What only the operator's commands need of Node. */
 const OF_A_TERMINAL = ['node:events', 'node:fs/promises', 'node:os', 'node:readline/promises'];
-/** What the client signs HTTP requests with. */
-const TO_SIGN = ['@aws-sdk/credential-provider-node', '@smithy/core/checksum', '@smithy/signature-v4'];
+/** What the client signs HTTP requests with, and judges by why it cannot. */
+const TO_SIGN = [
+  '@aws-sdk/credential-provider-node',
+  '@smithy/core/checksum',
+  '@smithy/core/retry',
+  '@smithy/signature-v4',
+];
 /** All that the client runs of what the service runs: none of it knows keys. */
 const SHARED_WITH_CLIENT = [
   'envelope/base64.ts',
