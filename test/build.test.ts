@@ -62,6 +62,7 @@ it("the client's bundle holds nothing of the service that knows keys", async () 
       '@aws-sdk/client-lambda',
       '@aws-sdk/credential-provider-node',
       '@smithy/core/checksum',
+      '@smithy/core/retry',
       '@smithy/signature-v4',
       'node:timers/promises',
     ]),
