@@ -14,7 +14,7 @@ let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
   await run(process.execPath, ['scripts/build.ts', folder], { cwd: root });
-});
+}, 60_000);
 afterAll(() => rm(folder, { recursive: true }));
 
 it("the handler's bundle runs by itself on a sample event, and refuses to start without its settings", async () => {
