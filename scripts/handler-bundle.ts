@@ -30,7 +30,7 @@ export const COMMON: BuildOptions = {
 /**
  * Bundles a handler into a folder that is all its function is deployed with: `index.mjs`, what it loads at once, and what is
  * loaded when it is asked for.
- * @param maps a folder for the source maps, which are not deployed; `npm run frames` reads them
+ * @param maps a folder for the source maps, which are not deployed
  */
 export async function bundleHandler(name: string, folder: string, maps?: string): Promise<void> {
   const { outputFiles } = await build({

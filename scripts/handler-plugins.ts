@@ -15,29 +15,28 @@ export const BUILT_INS: Plugin = {
   setup: (bundler) => {
     bundler.onResolve({ filter: /^(?:node:)?[a-z_0-9]+(?:\/[a-z_0-9]+)*$/ }, ({ path, kind }) => {
       const name = path.replace(/^node:/, '');
-      return builtinModules.includes(name)
-        ? { path: name, namespace: `built-in ${kind}`, sideEffects: false }
-        : undefined;
+      if (!builtinModules.includes(name)) return undefined;
+      return { path: name, namespace: kind === 'require-call' ? 'required' : 'imported', sideEffects: false };
     });
-    bundler.onLoad({ filter: /.*/, namespace: 'built-in require-call' }, ({ path }) => ({
+    bundler.onLoad({ filter: /.*/, namespace: 'required' }, ({ path }) => ({
       contents: `module.exports = process.getBuiltinModule('node:${path}');`,
     }));
-    bundler.onLoad({ filter: /.*/, namespace: 'built-in import-statement' }, ({ path }) => ({
-      contents: builtInModule(path, () => true),
-    }));
-    // All of it is read here. What is behind a getter is what costs, and what nobody asks a namespace for.
-    bundler.onLoad({ filter: /.*/, namespace: 'built-in dynamic-import' }, ({ path }) => ({
-      contents: builtInModule(path, (property) => property.get === undefined),
-    }));
+    bundler.onLoad({ filter: /.*/, namespace: 'imported' }, ({ path }) => ({ contents: builtInModule(path) }));
   },
 };
 
-function builtInModule(name: string, isExported: (property: PropertyDescriptor) => boolean): string {
-  const properties = Object.getOwnPropertyDescriptors(process.getBuiltinModule(`node:${name}`) as object);
-  const exported = Object.entries(properties).filter(([key, property]) => /^\w+$/.test(key) && isExported(property));
+function builtInModule(name: string): string {
+  const properties = Object.entries(
+    Object.getOwnPropertyDescriptors(process.getBuiltinModule(`node:${name}`) as object),
+  );
+  // An import that is awaited reads all that is here. What is behind a getter, and a global, too, is undici's.
+  const exported = properties.filter(
+    ([key, property]) => /^\w+$/.test(key) && !('get' in property && key in globalThis),
+  );
   return [
     `const it = /* @__PURE__ */ (() => process.getBuiltinModule('node:${name}'))();`,
     'export default it;',
+    // Where nobody imports it esbuild leaves it out.
     ...exported
       .filter(([key]) => key !== 'default')
       .map(([key], i) => `const e${i} = /* @__PURE__ */ (() => it.${key})(); export { e${i} as ${key} };`),

@@ -1,0 +1,65 @@
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+import type { Holding, Post, Reply } from './instance-worker.ts';
+
+/** What an invocation came to: its result, or its error's name. */
+export type Answer = { readonly result: unknown } | { readonly errorType: string };
+
+/** A worker thread of a Managed Instance, which runs a function's bundle. */
+export class ManagedInstance {
+  readonly #worker: Worker;
+  readonly #waiting = new Map<number, (reply: Reply) => void>();
+  #posted = 0;
+  /** Of each stream what it has written. */
+  readonly #logs: string[][] = [];
+
+  /** @param modulePath the bundle's URL */
+  constructor(modulePath: string, environment: Readonly<Record<string, string>>) {
+    const env = { ...environment, AWS_LAMBDA_MAX_CONCURRENCY: '64' };
+    const options = { env, workerData: { modulePath }, stdout: true, stderr: true };
+    this.#worker = new Worker(new URL('instance-worker.ts', import.meta.url), options);
+    // Powertools' logger warns there.
+    for (const stream of [this.#worker.stdout, this.#worker.stderr]) {
+      const written: string[] = [];
+      this.#logs.push(written);
+      stream.on('data', (chunk: Buffer) => written.push(chunk.toString()));
+    }
+    this.#worker.on('message', (reply: Reply) => {
+      this.#waiting.get(reply.id)?.(reply);
+      this.#waiting.delete(reply.id);
+    });
+  }
+
+  /** Sends an event; any number may be under way at once. */
+  async invoke(event: unknown, requestId: string): Promise<Answer> {
+    const reply = await this.#post({ requestId, payload: JSON.stringify(event) });
+    if ('result' in reply) return { result: JSON.parse(reply.result) as unknown };
+    return { errorType: 'errorType' in reply ? reply.errorType : '' };
+  }
+
+  /** What it holds while nothing is under way. */
+  async measure(): Promise<Holding> {
+    const reply = await this.#post({ measure: true });
+    if ('holding' in reply) return reply.holding;
+    throw new Error('it has not measured');
+  }
+
+  /** Ends it. @returns the lines of JSON that it has written */
+  async end(): Promise<Record<string, unknown>[]> {
+    // What it has written is on its way as long as it runs.
+    await this.measure();
+    const ended = [this.#worker.stdout, this.#worker.stderr].map((stream) => once(stream, 'end'));
+    await this.#worker.terminate();
+    await Promise.all(ended);
+    const lines = this.#logs.flatMap((written) => written.join('').split('\n'));
+    return lines.flatMap((line) => (line.startsWith('{') ? [JSON.parse(line) as Record<string, unknown>] : []));
+  }
+
+  #post(post: { requestId: string; payload: string } | { measure: true }): Promise<Reply> {
+    const id = (this.#posted += 1);
+    return new Promise((resolve) => {
+      this.#waiting.set(id, resolve);
+      this.#worker.postMessage({ id, ...post } satisfies Post);
+    });
+  }
+}
