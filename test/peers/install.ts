@@ -4,6 +4,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { installBrowser } from './browser.ts';
+import { installLambdaRuntime } from './lambda-runtime.ts';
 import { installOnce, PEERS_FOLDER } from './peers-folder.ts';
 
 const run = promisify(execFile);
@@ -27,6 +28,7 @@ export async function installPeers(): Promise<void> {
     installPython('schemathesis'),
     installDynamoDb(),
     installBrowser(),
+    installLambdaRuntime(),
   ]);
 }
 
@@ -39,6 +41,11 @@ async function requireTools(): Promise<void> {
     ],
     ['sh', ['-c', "java -version 2>&1 | grep -Eq 'version \"(1[7-9]|[2-9][0-9])'"], 'Java 17 or newer'],
     ['mvn', ['-version'], 'Maven'],
+    // The client of Lambda's Runtime API has a part in C++.
+    ['sh', ['-c', 'cmake --version && make --version && c++ --version'], 'CMake, make and a C++ compiler'],
+    ['cmake', ['--version'], 'CMake'],
+    ['make', ['--version'], 'make'],
+    ['c++', ['--version'], 'a C++ compiler'],
   ] as const;
   const missing: string[] = [];
   for (const [command, args, name] of needs) await run(command, args).catch(() => missing.push(name));

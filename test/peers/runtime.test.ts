@@ -1,0 +1,216 @@
+/** The functions as they are deployed, under Lambda's runtime emulator: each from its own bundle, with its own environment. */
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ReceiveMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { startDynamoDb, type LocalDynamoDb } from '../../local/dynamodb.ts';
+import { functionEnvironment, OPENING, SEALING } from '../../local/function-environment.ts';
+import { startKmsEmulator, type KmsEmulator } from '../../local/kms-emulator/kms-emulator.ts';
+import { startQueues, type LocalQueues } from '../../local/queues.ts';
+import { bundleHandler, HANDLERS } from '../../scripts/handler-bundle.ts';
+import { EAST, WEST } from '../support/wire-world.ts';
+import { EmulatedFunction, type ToldError } from './emulated-function.ts';
+
+const FUNCTIONS = {
+  api: { bundle: 'api', own: { KEYFOLD_AUTH: 'iam' } },
+  seal: { bundle: 'invoke', own: { KEYFOLD_OPERATIONS: SEALING } },
+  open: { bundle: 'invoke', own: { KEYFOLD_OPERATIONS: OPENING } },
+  queue: { bundle: 'queue', own: {} },
+  maintenance: { bundle: 'maintenance', own: {} },
+} as const;
+type FunctionName = keyof typeof FUNCTIONS;
+const NAMES = Object.keys(FUNCTIONS) as FunctionName[];
+
+let folder: string;
+let dynamoDb: LocalDynamoDb;
+let queues: LocalQueues;
+let sqs: SQSClient;
+let kms: KmsEmulator;
+let settings: Record<string, string>;
+let services = 0;
+let started: EmulatedFunction[] = [];
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'keyfold-runtime-'));
+  // Each in a root of its own: what is not in its package is out of its reach.
+  await Promise.all(HANDLERS.map((name) => bundleHandler(name, join(folder, name, 'dist', 'handlers', name))));
+  dynamoDb = await startDynamoDb('EncryptionKey', 0);
+  queues = await startQueues(0);
+  sqs = new SQSClient({ endpoint: queues.endpoint, region: WEST });
+});
+afterAll(async () => {
+  sqs.destroy();
+  await Promise.all([dynamoDb.close(), queues.close()]);
+  await rm(folder, { recursive: true });
+});
+beforeEach(async () => {
+  kms = await startKmsEmulator();
+  const keys = await Promise.all(
+    [WEST, EAST].map(async (region) => [region, (await kms.ensureKey(region, 'alias/keyfold')).aliasArn] as const),
+  );
+  settings = {
+    ...functionEnvironment({ kms: kms.endpoint, dynamoDb: dynamoDb.endpoint, keys: Object.fromEntries(keys) }),
+    ...queues.environment,
+    KEYFOLD_OPERATIONS: '',
+    KEYFOLD_SERVICE: `runtime${(services += 1)}`,
+    KEYFOLD_PRODUCT: 'shop',
+  };
+});
+afterEach(async () => {
+  await Promise.all(started.map((one) => one.stop()));
+  started = [];
+  await kms.close();
+});
+
+async function begin(name: FunctionName, environment: Readonly<Record<string, string>>): Promise<EmulatedFunction> {
+  const { bundle } = FUNCTIONS[name];
+  const one = await EmulatedFunction.start({
+    taskRoot: join(folder, bundle),
+    handler: `dist/handlers/${bundle}/index.handler`,
+    name: `keyfold-${name}`,
+    environment,
+  });
+  started.push(one);
+  return one;
+}
+
+/** A function that has not been asked yet: the next event is a cold start. */
+function cold(name: FunctionName): Promise<EmulatedFunction> {
+  const { KEYFOLD_OPERATIONS: _, ...common } = settings;
+  const { KEYFOLD_OUTPUT_QUEUE_URL = '', KEYFOLD_DEAD_LETTER_QUEUE_URL = '', ...others } = common;
+  const queueUrls = name === 'queue' ? { KEYFOLD_OUTPUT_QUEUE_URL, KEYFOLD_DEAD_LETTER_QUEUE_URL } : {};
+  return begin(name, { ...others, ...queueUrls, ...FUNCTIONS[name].own });
+}
+
+async function sample(name: string): Promise<Record<string, unknown>> {
+  const text = await readFile(join(import.meta.dirname, '..', '..', 'events', `${name}.json`), 'utf8');
+  return JSON.parse(text) as Record<string, unknown>;
+}
+
+async function overHttp(
+  one: EmulatedFunction,
+  event: object,
+): Promise<{ status: number; body: Record<string, unknown> }> {
+  const { statusCode: status, body } = (await one.invoke(event)) as { statusCode: number; body: string };
+  return { status, body: JSON.parse(body) as Record<string, unknown> };
+}
+
+/** How often each region was asked, in the order of preference. */
+function kmsCalls(): number[] {
+  return [WEST, EAST].map((region) => kms.calls().filter((call) => call.region === region).length);
+}
+
+describe('from its own package, cold and then warm', () => {
+  it('the api answers, and what it seals the function that opens can open', async () => {
+    const api = await cold('api');
+    const event = await sample('api-encrypt-iam');
+    const sealed = await overHttp(api, event);
+    expect(sealed).toMatchObject({ status: 200, body: { record: { Key: { ParentKeyMeta: {} } } } });
+    const callsWhenCold = kmsCalls();
+    expect(await overHttp(api, event)).toMatchObject({ status: 200 });
+    expect(await overHttp(api, await sample('api-health-iam'))).toMatchObject({
+      status: 200,
+      body: { metastore: { state: 'ok' } },
+    });
+    expect(kmsCalls()).toEqual(callsWhenCold);
+
+    const open = await cold('open');
+    const asked = { ...(await sample('invoke-decrypt')), record: sealed.body['record'] };
+    for (const _ of ['cold', 'warm']) expect(await open.invoke(asked)).toEqual({ plaintext: 'aGVsbG8=' });
+  });
+
+  it('the one that seals takes single payloads, batches and documents by direct invocation', async () => {
+    const seal = await cold('seal');
+    expect(await seal.invoke(await sample('invoke-encrypt'))).toMatchObject({ record: { Key: {} } });
+    const batch = (await seal.invoke(await sample('invoke-encrypt-batch'))) as { results: unknown[] };
+    expect(batch.results).toEqual([{ record: expect.any(Object) }, { record: expect.stringMatching(/^kf1\./) }]);
+    expect(await seal.invoke(await sample('invoke-encrypt-fields'))).toMatchObject({
+      documentText: expect.stringMatching(/^\{"id":7,"card":"kf1j\./),
+    });
+  });
+
+  it('the queue’s seals messages on their way to the output queue', async () => {
+    const queue = await cold('queue');
+    for (const _ of ['cold', 'warm']) {
+      expect(await queue.invoke(await sample('queue-standard'))).toEqual({ batchItemFailures: [] });
+      const QueueUrl = queues.environment['KEYFOLD_OUTPUT_QUEUE_URL'];
+      const { Messages: [message] = [] } = await sqs.send(new ReceiveMessageCommand({ QueueUrl }));
+      expect(JSON.parse(message?.Body ?? '')).toMatchObject({
+        document: { name: 'Ada', card: expect.stringMatching(/^kf1j\./) },
+      });
+    }
+  });
+
+  it('the maintenance looks after the System Key on its schedule', async () => {
+    await overHttp(await cold('api'), await sample('api-encrypt-iam'));
+    const maintenance = await cold('maintenance');
+    for (const _ of ['cold', 'warm']) {
+      const report = JSON.stringify(await maintenance.invoke(await sample('maintenance-schedule')));
+      expect(report).toContain(`_SK_${settings['KEYFOLD_SERVICE']}_shop`);
+    }
+  });
+});
+
+it('while the preferred region is down a warm function goes on unasked, and a cold one opens by another region', async () => {
+  const event = await sample('api-encrypt-iam');
+  const warm = await cold('api');
+  const { body: sealed } = await overHttp(warm, event);
+  kms.setFault(WEST, { kind: 'down' });
+  kms.resetCalls();
+  expect(await overHttp(warm, event)).toMatchObject({ status: 200 });
+  expect(kmsCalls()).toEqual([0, 0]);
+
+  const open = await cold('open');
+  expect(await open.invoke({ operation: 'decrypt', partition: 'tenant-1', ...sealed })).toEqual({
+    plaintext: 'aGVsbG8=',
+  });
+  expect(kmsCalls()).toEqual([1, 1]);
+
+  kms.clearFaults();
+  kms.resetCalls();
+  expect(await overHttp(await cold('api'), event)).toMatchObject({ status: 200 });
+  expect(kmsCalls()).toEqual([1, 0]);
+});
+
+describe('a direct invocation that fails tells its caller the code, and nothing of why', () => {
+  it('of what the function does not serve, of records that do not open, and of an outage', async () => {
+    const open = await cold('open');
+    const encrypt = await sample('invoke-encrypt');
+    expect(await open.invoke(encrypt)).toMatchObject({ errorType: 'Forbidden' });
+    expect(await open.invoke(await sample('invoke-decrypt'))).toMatchObject({ errorType: 'RecordUnreadable' });
+    expect(await open.invoke({ operation: 'decrypt' })).toMatchObject({ errorType: 'InvalidRequest' });
+    for (const region of [WEST, EAST]) kms.setFault(region, { kind: 'down' });
+    const told = (await (await cold('seal')).invoke(encrypt)) as ToldError & { trace: string[] };
+    expect(told.errorType).toBe('KmsUnavailable');
+    expect(told.trace).toEqual([`KmsUnavailable: ${told.errorMessage}`]);
+  });
+});
+
+describe('a function that is set up wrongly does not start, and says all that is wrong in one message', () => {
+  it.each(NAMES)('%s', async (name) => {
+    const one = await begin(name, {
+      AWS_REGION: WEST,
+      KEYFOLD_TABEL: 'mistyped',
+      KEYFOLD_PRODUCT: 'shop',
+      KEYFOLD_MAX_ITEMS: 'many',
+      KEYFOLD_STATIC_MASTER_KEY_HEX: '00'.repeat(32),
+    });
+    const { errorType, errorMessage } = (await one.invoke({})) as ToldError;
+    const faults = errorMessage.split('\n- ').slice(1);
+    expect({ errorType, faults }).toEqual({
+      errorType: 'KeyfoldError',
+      faults: expect.arrayContaining([
+        'KEYFOLD_TABEL is not a setting',
+        'KEYFOLD_SERVICE is not set',
+        'KEYFOLD_MAX_ITEMS is not a positive whole number',
+        expect.stringContaining('a static master key protects nothing in Lambda'),
+        ...(FUNCTIONS[name].bundle === 'invoke' ? ['KEYFOLD_OPERATIONS is not set'] : []),
+        ...(name === 'queue'
+          ? ['KEYFOLD_OUTPUT_QUEUE_URL is not set', 'KEYFOLD_DEAD_LETTER_QUEUE_URL is not set']
+          : []),
+      ]),
+    });
+    expect(one.log).toContain(errorMessage.split('\n')[0]);
+  });
+});
