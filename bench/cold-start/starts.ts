@@ -1,0 +1,69 @@
+import { copyFile, mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { bundleHandler, bundlePlainHandler } from '../../scripts/handler-bundle.ts';
+import { EmulatedFunction } from '../../test/peers/emulated-function.ts';
+
+/** What is started cold. `plain` is the api as esbuild bundles it by itself, `built` as `npm run build` does. */
+export const STARTERS = ['empty', 'plain', 'built'] as const;
+export type Starter = (typeof STARTERS)[number];
+
+/** One cold start under the runtime emulator. CPU is of the whole process, user and system. */
+export interface ColdStart {
+  /** Importing the handler. */
+  readonly loadCpuMs: number;
+  /** From the process's begin until the handler is imported: Node, the client of the Runtime API, the handler. */
+  readonly startCpuMs: number;
+  readonly requestCpuMs: number;
+  /** Resident, up to the end of the first request. */
+  readonly peakMiB: number;
+  /** From the first event to its answer, the start of the process within it. */
+  readonly coldWallMs: number;
+  readonly warmWallMs: number;
+}
+
+/** Puts the three into folders of their own, as they would be deployed. */
+export async function prepareStarters(folder: string): Promise<void> {
+  const homes = STARTERS.map((name) => join(folder, name));
+  await Promise.all(homes.map((home) => mkdir(home)));
+  const [empty = '', plain = '', built = ''] = homes;
+  await Promise.all([
+    writeFile(join(empty, 'index.mjs'), 'export const handler = async () => ({ statusCode: 200 });\n'),
+    bundlePlainHandler('api', plain),
+    bundleHandler('api', built),
+    ...homes.map((home) => copyFile(new URL('measured-handler.mjs', import.meta.url), join(home, 'measured.mjs'))),
+  ]);
+}
+
+/**
+ * Starts one cold, and sends it an event twice.
+ * @throws Error where it does not answer with status 200
+ */
+export async function startCold(
+  folder: string,
+  name: Starter,
+  environment: Readonly<Record<string, string>>,
+  event: unknown,
+): Promise<ColdStart> {
+  const one = await EmulatedFunction.start({
+    taskRoot: join(folder, name),
+    handler: 'measured.handler',
+    name: 'keyfold-api',
+    environment: { ...environment, MEASURED_HANDLER: './index.mjs' },
+  });
+  try {
+    const [cold, coldWallMs] = await ask(one, event);
+    const [, warmWallMs] = await ask(one, event);
+    const { loadCpuMs, startCpuMs, requestCpuMs, peakMiB } = cold;
+    return { loadCpuMs, startCpuMs, requestCpuMs, peakMiB, coldWallMs, warmWallMs };
+  } finally {
+    await one.stop();
+  }
+}
+
+async function ask(one: EmulatedFunction, event: unknown): Promise<[measured: ColdStart, wallMs: number]> {
+  const beganAtMs = performance.now();
+  const answer = (await one.invoke(event)) as ColdStart & { result?: { statusCode: number } };
+  const wallMs = performance.now() - beganAtMs;
+  if (answer.result?.statusCode !== 200) throw new Error(`a cold start failed: ${JSON.stringify(answer)}\n${one.log}`);
+  return [answer, wallMs];
+}
