@@ -1,64 +1,109 @@
 import { setImmediate } from 'node:timers/promises';
 
-/** One thing measured; returns a promise where it is asynchronous. */
+/** One thing measured in this process; returns a promise where it is asynchronous. */
 export type Task = () => unknown;
 
-/** How fast `subject` was beside `base`, over rounds in turn. */
-export interface Comparison {
-  /** Base's time over the subject's: above 1 the subject is the faster. The median of the rounds, and the quartiles. */
-  readonly ratio: number;
-  readonly lower: number;
-  readonly upper: number;
-  /** The subject's operations a second in its median round; of little meaning on a machine that others share. */
-  readonly perSecond: number;
+/** One thing measured in another process, which times itself. */
+export interface RemoteTask {
+  /** Does it so many times, one after the other. */
+  time(runs: number): Promise<Lap>;
 }
 
-const ROUNDS = 31;
-const ROUND_MS = 40;
+/** How long some runs took, or one of them, in milliseconds. */
+export interface Lap {
+  readonly wallMs: number;
+  /** Of the whole process, the threads that collect garbage too. */
+  readonly cpuMs: number;
+}
 
-/** Runs two tasks in turn, so that what slows the machine slows both, and compares them round by round. */
-export async function compare(base: Task, subject: Task): Promise<Comparison> {
-  await timeOf(base, 200);
-  await timeOf(subject, 200);
-  const baseRuns = await runsFor(base);
-  const subjectRuns = await runsFor(subject);
-  const ratios: number[] = [];
-  const times: number[] = [];
-  for (let round = 0; round < ROUNDS; round += 1) {
-    const order = round % 2 === 0;
-    const first = order ? (await timeOf(base, baseRuns)) / baseRuns : 0;
-    const own = (await timeOf(subject, subjectRuns)) / subjectRuns;
-    const other = order ? first : (await timeOf(base, baseRuns)) / baseRuns;
-    ratios.push(other / own);
-    times.push(own);
+/** What one contestant took for one operation, round by round. */
+export type Laps = readonly Lap[];
+
+/** A figure over all rounds: the median, and the quartiles. */
+export interface Spread {
+  readonly value: number;
+  readonly lower: number;
+  readonly upper: number;
+}
+
+/** How long contestants race. */
+export interface RaceOptions {
+  readonly rounds?: number;
+  /** How long each contestant's turn in a round is. */
+  readonly roundMs?: number;
+}
+
+const WARM_UP_RUNS = 2000;
+const WARM_UP_MS = 250;
+
+/**
+ * Lets contestants take turns, each for a part of every round, so that what slows the machine slows all of them. Neither tinybench nor
+ * mitata does this: they measure one task after the other, and on a machine that others share the ratio of the two is then noise.
+ */
+export async function race<Name extends string>(
+  contestants: Readonly<Record<Name, Task | RemoteTask>>,
+  { rounds = 31, roundMs = 40 }: RaceOptions = {},
+): Promise<Record<Name, Laps>> {
+  const entries = Object.entries<Task | RemoteTask>(contestants);
+  const starters: { task: RemoteTask; runs: number; laps: Lap[] }[] = [];
+  for (const [, contestant] of entries) {
+    const task = typeof contestant === 'function' ? local(contestant) : contestant;
+    starters.push({ task, runs: Math.max(1, Math.round(roundMs / (await warmUp(task)))), laps: [] });
   }
+  for (let round = 0; round < rounds; round += 1) {
+    // There and back, so that nobody always follows the same one.
+    for (const { task, runs, laps } of round % 2 === 0 ? starters : starters.toReversed()) {
+      const { wallMs, cpuMs } = await task.time(runs);
+      laps.push({ wallMs: wallMs / runs, cpuMs: cpuMs / runs });
+    }
+  }
+  return Object.fromEntries(entries.map(([name], i) => [name, starters[i]?.laps ?? []])) as unknown as Record<Name, Laps>;
+}
+
+/** How many times as long the one took as the other, compared within each round. */
+export function timesAsLong(one: Laps, other: Laps, clock: keyof Lap = 'wallMs'): Spread {
+  return spread(one.map((lap, round) => lap[clock] / (other[round] as Lap)[clock]));
+}
+
+/** The time of one operation. */
+export function timeOf(laps: Laps, clock: keyof Lap = 'wallMs'): Spread {
+  return spread(laps.map((lap) => lap[clock]));
+}
+
+function local(task: Task): RemoteTask {
   return {
-    ratio: quantile(ratios, 0.5),
-    lower: quantile(ratios, 0.25),
-    upper: quantile(ratios, 0.75),
-    perSecond: 1000 / quantile(times, 0.5),
+    time: async (runs) => {
+      // Node frees native keys and ciphers between turns of its loop: what one task left must not be paid by the next.
+      await setImmediate();
+      globalThis.gc?.();
+      await setImmediate();
+      const cpu = process.cpuUsage();
+      const start = process.hrtime.bigint();
+      for (let i = 0; i < runs; i += 1) {
+        const result = task();
+        if (result instanceof Promise) await result;
+      }
+      const wallMs = Number(process.hrtime.bigint() - start) / 1e6;
+      const { user, system } = process.cpuUsage(cpu);
+      return { wallMs, cpuMs: (user + system) / 1000 };
+    },
   };
 }
 
-/** How many runs fill a round. */
-async function runsFor(task: Task): Promise<number> {
-  const probe = 20;
-  return Math.max(3, Math.round((ROUND_MS * probe) / (await timeOf(task, probe))));
-}
-
-/** Milliseconds. */
-async function timeOf(task: Task, runs: number): Promise<number> {
-  // Node frees native keys and ciphers between turns of its loop: what one task left must not be paid by the other.
-  await setImmediate();
-  const start = process.hrtime.bigint();
-  for (let i = 0; i < runs; i += 1) {
-    const result = task();
-    if (result instanceof Promise) await result;
+/** How long one run takes once the code is compiled, in milliseconds. */
+async function warmUp(task: RemoteTask): Promise<number> {
+  let spentMs = 0;
+  let eachMs = Infinity;
+  for (let runs = 0, chunk = 1; runs < WARM_UP_RUNS && spentMs < WARM_UP_MS; runs += chunk, chunk *= 2) {
+    const { wallMs } = await task.time(chunk);
+    spentMs += wallMs;
+    eachMs = Math.min(eachMs, wallMs / chunk);
   }
-  return Number(process.hrtime.bigint() - start) / 1e6;
+  return eachMs;
 }
 
-function quantile(values: readonly number[], q: number): number {
+function spread(values: readonly number[]): Spread {
   const sorted = values.toSorted((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? Number.NaN;
+  const at = (q: number): number => sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? Number.NaN;
+  return { value: at(0.5), lower: at(0.25), upper: at(0.75) };
 }

@@ -4,52 +4,72 @@
  */
 import { createCipheriv, createDecipheriv, createSecretKey, randomFillSync, type KeyObject } from 'node:crypto';
 
+const CIPHER = 'aes-256-gcm';
+const TAG_LENGTH = { authTagLength: 16 };
 const POOL_BYTES = 4096;
+const BEYOND_LATIN_1 = /[\u0100-\uffff]/;
+
 const pool = Buffer.allocUnsafeSlow(POOL_BYTES);
+const nonce = Buffer.allocUnsafeSlow(12);
+const fresh = Buffer.allocUnsafeSlow(32);
 let used = POOL_BYTES;
 
-function random(target: Buffer, offset: number, length: number): void {
-  if (used + length > POOL_BYTES) {
+function random(target: Buffer): void {
+  const end = used + target.length;
+  if (end > POOL_BYTES) {
     randomFillSync(pool);
     used = 0;
+    random(target);
+    return;
   }
-  pool.copy(target, offset, used, used + length);
-  pool.fill(0, used, used + length);
-  used += length;
+  pool.copy(target, 0, used, end);
+  pool.fill(0, used, end);
+  used = end;
 }
 
 function seal(key: KeyObject, plaintext: Uint8Array): Buffer {
   const out = Buffer.allocUnsafe(plaintext.length + 28);
-  random(out, plaintext.length + 16, 12);
-  const cipher = createCipheriv('aes-256-gcm', key, out.subarray(plaintext.length + 16), { authTagLength: 16 });
+  random(nonce);
+  const cipher = createCipheriv(CIPHER, key, nonce, TAG_LENGTH);
   out.set(cipher.update(plaintext), 0);
   cipher.final();
   out.set(cipher.getAuthTag(), plaintext.length);
+  out.set(nonce, plaintext.length + 16);
   return out;
 }
 
 function open(key: KeyObject, sealed: Buffer): Buffer {
   const end = sealed.length - 28;
-  const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(end + 16), { authTagLength: 16 });
+  const decipher = createDecipheriv(CIPHER, key, sealed.subarray(end + 16), TAG_LENGTH);
   decipher.setAuthTag(sealed.subarray(end, end + 16));
   const plaintext = decipher.update(sealed.subarray(0, end));
   decipher.final();
   return plaintext;
 }
 
+/** As src/envelope/base64.ts: what Node's decoder lets pass is caught by the length and by the last four characters. */
 function strictBase64(text: string): Buffer {
   const bytes = Buffer.from(text, 'base64');
-  if (bytes.toString('base64') !== text) throw new Error('not base64');
+  const padding = text.endsWith('==') ? 2 : Number(text.endsWith('='));
+  if (
+    text.length % 4 !== 0 ||
+    text.includes('-') ||
+    text.includes('_') ||
+    BEYOND_LATIN_1.test(text) ||
+    bytes.length !== (text.length / 4) * 3 - padding ||
+    bytes.toString('base64', bytes.length - (bytes.length % 3 || 3)) !== text.slice(-4)
+  ) {
+    throw new Error('not base64');
+  }
   return bytes;
 }
 
 /** Seals a payload and writes its record. */
 export function floorEncrypt(parent: KeyObject, plaintext: Uint8Array): string {
-  const bytes = Buffer.allocUnsafeSlow(32);
-  random(bytes, 0, 32);
-  const data = seal(createSecretKey(bytes), plaintext);
-  const key = seal(parent, bytes);
-  bytes.fill(0);
+  random(fresh);
+  const data = seal(createSecretKey(fresh), plaintext);
+  const key = seal(parent, fresh);
+  fresh.fill(0);
   const created = Math.floor(Date.now() / 1000);
   return `{"Key":{"Created":${created},"Key":"${key.toString('base64')}","ParentKeyMeta":{"KeyId":"_IK_p_s_p","Created":${created}}},"Data":"${data.toString('base64')}"}`;
 }

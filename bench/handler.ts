@@ -5,69 +5,67 @@ import type { APIGatewayProxyEventV2, Context } from 'aws-lambda';
 import { httpDoor } from '../src/doors/http.ts';
 import { createTelemetry } from '../src/doors/telemetry.ts';
 import { MemoryMetastore, SessionFactory, StaticKms } from '../src/index.ts';
-import { compare, type Comparison } from './compare.ts';
+import { race, timesAsLong, type RaceOptions, type Task } from './compare.ts';
+import { SIZES, type Figure, type SectionResult } from './figures.ts';
 import { floorEncrypt } from './floor.ts';
 
 const FIELDS = 20;
 const ITEMS = 1000;
 const ITEM_BYTES = 256;
+const SHARED_ITEM_BYTES = 64;
+const RAW_SIZES = ['64 B', '1 KiB', '64 KiB'] as const;
 
-/** One figure: how long the subject took against its base, or how much more it did, and the budget for that. */
-export interface Figure {
-  readonly what: string;
-  readonly comparison: Comparison;
-  /** Of the ratio: base's time over the subject's. */
-  readonly atLeast: number;
-}
-
-/** Measures the handler. Each ratio is of one run, in which the two take turns. */
-export async function measureHandler(): Promise<Figure[]> {
+/** Measures the handler, which writes its line of the audit to standard output at each call. In each ratio the two take turns. */
+export async function measureHandler(): Promise<SectionResult> {
   const send = openHandler();
   const parent = createSecretKey(randomBytes(32));
   const figures: Figure[] = [];
-  for (const [name, size, mostTimes] of [
-    ['64 B', 64, 2.5],
-    ['1 KiB', 1024, 2.5],
-    ['64 KiB', 65_536, 2],
-  ] as const) {
-    const plaintext = randomBytes(size);
+  const compare = async (name: string, contestants: Pair, order: 'takes' | 'is faster by', options?: RaceOptions) => {
+    const { base, subject } = await race(contestants, options);
+    const [one, other] = order === 'takes' ? [subject, base] : [base, subject];
+    const byCpu = timesAsLong(one, other, 'cpuMs').value;
+    figures.push({ name, ...timesAsLong(one, other), byCpu, unit: '×' });
+  };
+
+  for (const size of RAW_SIZES) {
+    const plaintext = randomBytes(SIZES[size]);
     const event = eventOf('encrypt', { plaintext: plaintext.toString('base64') });
-    const comparison = await compare(
-      () => floorEncrypt(parent, plaintext),
-      () => send(event),
-    );
-    figures.push({ what: `encrypt of ${name} against the raw envelope`, comparison, atLeast: 1 / mostTimes });
+    const pair = { base: () => floorEncrypt(parent, plaintext), subject: () => send(event) };
+    await compare(`encrypt ${size} against the raw envelope's time`, pair, 'takes');
   }
 
-  const items = Array.from({ length: ITEMS }, () => ({ plaintext: randomBytes(ITEM_BYTES).toString('base64') }));
+  const documentValues = Array.from({ length: FIELDS }, (_, i) => `a value of some length, number ${i}`);
+  const document = Object.fromEntries(documentValues.map((value, i) => [`field${i}`, value]));
+  const ofFields = eventOf('encrypt-fields', { document, fields: Object.keys(document).map((name) => `$.${name}`) });
+  const payloads = documentValues.map((value) => Buffer.from(JSON.stringify(value)));
+  const fields = {
+    base: () => payloads.map((payload) => floorEncrypt(parent, payload)),
+    subject: () => send(ofFields),
+  };
+  await compare("encrypt-fields of 20 values against 20 raw envelopes' time", fields, 'takes');
+
+  const items = itemsOf(ITEM_BYTES);
   const batch = eventOf('encrypt-batch', { items });
   const singles = items.map((item) => eventOf('encrypt', item));
-  const batched = await compare(
-    async () => {
-      for (const event of singles) await send(event);
-    },
-    () => send(batch),
-  );
-  figures.push({
-    what: `a batch of ${ITEMS} × ${ITEM_BYTES} B against ${ITEMS} calls`,
-    comparison: batched,
-    atLeast: 2,
-  });
+  const calls = async (): Promise<void> => {
+    for (const event of singles) await send(event);
+  };
+  const batched = { base: calls, subject: () => send(batch) };
+  await compare('a batch of 1,000 × 256 B against 1,000 calls', batched, 'is faster by', { roundMs: 80 });
 
-  const values = Array.from({ length: FIELDS }, (_, i) => `a value of some length, number ${i}`);
-  const document = Object.fromEntries(values.map((value, i) => [`field${i}`, value]));
-  const fields = eventOf('encrypt-fields', { document, fields: Object.keys(document).map((name) => `$.${name}`) });
-  const payloads = values.map((value) => Buffer.from(JSON.stringify(value)));
-  const byField = await compare(
-    () => payloads.map((payload) => floorEncrypt(parent, payload)),
-    () => send(fields),
-  );
-  figures.push({
-    what: `encrypt-fields of ${FIELDS} against ${FIELDS} raw envelopes`,
-    comparison: byField,
-    atLeast: 1 / 2,
-  });
-  return figures;
+  const small = itemsOf(SHARED_ITEM_BYTES);
+  const apart = eventOf('encrypt-batch', { items: small });
+  const together = eventOf('encrypt-batch', { items: small, shareDataRowKey: true });
+  const sharing = { base: () => send(apart), subject: () => send(together) };
+  const sharingName = 'a batch of 1,000 × 64 B that shares a Data Row Key against one that does not';
+  await compare(sharingName, sharing, 'is faster by', { roundMs: 60 });
+  return { figures };
+}
+
+type Pair = Readonly<Record<'base' | 'subject', Task>>;
+
+function itemsOf(sizeBytes: number): { plaintext: string }[] {
+  return Array.from({ length: ITEMS }, () => ({ plaintext: randomBytes(sizeBytes).toString('base64') }));
 }
 
 function openHandler(): (event: APIGatewayProxyEventV2) => Promise<unknown> {

@@ -4,17 +4,8 @@ import { queueDoor } from '../src/doors/queue.ts';
 import { createTelemetry } from '../src/doors/telemetry.ts';
 import { MemoryMetastore, SessionFactory, StaticKms } from '../src/index.ts';
 import type { Queues } from '../src/sqs/queues.ts';
-import { compare, type Comparison } from './compare.ts';
-
-/** How fast messages go through the queue's door, all within this process. */
-export interface QueueFigures {
-  /** Messages a second. */
-  readonly perSecond: number;
-  /** The same where each field is replaced by one and the same record. */
-  readonly perSecondWithoutCrypto: number;
-  /** Against the door without crypto and then the same crypto by itself: below 1 the door adds to their sum. */
-  readonly besideCrypto: Comparison;
-}
+import { race, timeOf, timesAsLong, type Lap } from './compare.ts';
+import type { SectionResult } from './figures.ts';
 
 const MESSAGES = 100;
 const PARTITIONS = 10;
@@ -27,7 +18,7 @@ const nowhere: Queues = {
 };
 
 /** Takes events of a hundred messages, each with one field to be sealed, through the door. */
-export async function queueFigures(): Promise<QueueFigures> {
+export async function measureQueue(): Promise<SectionResult> {
   const keyfold = new SessionFactory({
     service: 'bench',
     product: 'keyfold',
@@ -38,26 +29,35 @@ export async function queueFigures(): Promise<QueueFigures> {
   const { keyId } = keyfold.session('tenant-0');
   const mute = { session: () => ({ keyId, encrypt: () => Promise.resolve(sealed) }) };
 
-  const real = doorOf(keyfold);
-  const without = doorOf(mute as unknown as SessionFactory);
   const plaintext = Buffer.from(JSON.stringify(SECRET));
-  const apart = async (): Promise<void> => {
-    await without();
-    await Promise.all(Array.from({ length: MESSAGES }, (_, i) => keyfold.session(partitionOf(i)).encrypt(plaintext)));
-  };
-  const [door, besideCrypto] = [await compare(without, real), await compare(apart, real)];
+  const crypto = (): Promise<unknown> =>
+    Promise.all(Array.from({ length: MESSAGES }, (_, i) => keyfold.session(partitionOf(i)).encrypt(plaintext)));
+  const contestants = { real: doorOf(keyfold), without: doorOf(mute as unknown as SessionFactory), crypto };
+  const laps = await race(contestants);
+  // Round by round the door without crypto and then the same crypto by itself: below 1 the door adds to their sum.
+  const apart = laps.without.map((lap, i) => sumOf(lap, laps.crypto[i] as Lap));
   return {
-    perSecond: door.perSecond * MESSAGES,
-    perSecondWithoutCrypto: (door.perSecond / door.ratio) * MESSAGES,
-    besideCrypto,
+    figures: [
+      { name: 'messages', value: MESSAGES / (timeOf(laps.real).value / 1000), unit: '/s' },
+      { name: 'messages with the crypto taken out', value: MESSAGES / (timeOf(laps.without).value / 1000), unit: '/s' },
+      {
+        name: 'against the door without crypto and the same crypto by itself',
+        ...timesAsLong(apart, laps.real),
+        byCpu: timesAsLong(apart, laps.real, 'cpuMs').value,
+        unit: '×',
+      },
+    ],
   };
+}
+
+function sumOf(one: Lap, other: Lap): Lap {
+  return { wallMs: one.wallMs + other.wallMs, cpuMs: one.cpuMs + other.cpuMs };
 }
 
 function doorOf(keyfold: SessionFactory): () => Promise<unknown> {
   const handler = queueDoor({
     keyfold,
-    // Metrics are written once an event; here they would fill the screen.
-    telemetry: { ...createTelemetry('bench'), messagesHandled: () => {}, flush: () => {} },
+    telemetry: createTelemetry('bench'),
     config: {
       serves: { operations: ['encrypt-fields'] },
       plaintextLimitBytes: 1_048_576,

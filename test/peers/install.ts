@@ -52,7 +52,8 @@ async function requireTools(): Promise<void> {
   if (missing.length > 0) throw new Error(`npm run test:peers needs what this machine lacks: ${missing.join('; ')}`);
 }
 
-async function installPython(peer: PythonPeer): Promise<void> {
+/** Installs one of them. */
+export async function installPython(peer: PythonPeer): Promise<void> {
   const requirements = join(import.meta.dirname, `requirements-${peer}.txt`);
   await installOnce(peer, requirements, async (folder) => {
     await run('python3', ['-m', 'venv', folder]);

@@ -1,0 +1,51 @@
+import { SIZE_NAMES } from './figures.ts';
+import type { SectionName } from './sections.ts';
+
+/** What a figure must be. Numbers are in the figure's own unit. */
+export type Budget = { readonly atLeast: number } | { readonly atMost: number } | { readonly exactly: string };
+
+/** All budgets, by section and by the name of the figure that each is for. `npm run bench -- --check` holds figures to them. */
+export const BUDGETS: Readonly<Record<SectionName, Readonly<Record<string, Budget>>>> = {
+  library: each(['encrypt', 'decrypt'], () => ({ atLeast: 0.9 })),
+  handler: {
+    "encrypt 64 B against the raw envelope's time": { atMost: 2.5 },
+    "encrypt 1 KiB against the raw envelope's time": { atMost: 2.5 },
+    "encrypt 64 KiB against the raw envelope's time": { atMost: 2 },
+    "encrypt-fields of 20 values against 20 raw envelopes' time": { atMost: 2 },
+    'a batch of 1,000 × 256 B against 1,000 calls': { atLeast: 2 },
+    'a batch of 1,000 × 64 B that shares a Data Row Key against one that does not': { atLeast: 1.7 },
+  },
+  queue: {
+    // Native keys live longer within the door, and are costlier to free.
+    'against the door without crypto and the same crypto by itself': { atLeast: 0.5 },
+  },
+  contestants: {
+    ...each(['encrypt against AWS Encryption SDK', 'decrypt against AWS Encryption SDK'], (size) => ({
+      atLeast: size === '1 MiB' ? 5 : 30,
+    })),
+    ...each(['encrypt against jose', 'decrypt against jose'], (size) => ({ atLeast: size === '1 MiB' ? 3 : 10 })),
+    ...each(['encrypt against Asherah Go', 'decrypt against Asherah Go'], () => ({ atLeast: 3 })),
+    'encrypt against Asherah Rust 64 KiB': { atLeast: 1 },
+    'decrypt against Asherah Rust 64 KiB': { atLeast: 1 },
+    'encrypt against Asherah Rust 1 MiB': { atLeast: 1 },
+    'decrypt against Asherah Rust 1 MiB': { atLeast: 1 },
+  },
+  calls: {
+    'a new partition under a warm System Key': { exactly: '1 Query, 1 Put' },
+    'encrypt for a known partition, its key cold': { exactly: '1 Query' },
+    'decrypt for a known partition, its key cold': { exactly: '1 Get' },
+    'hot encrypt and decrypt': { exactly: 'none' },
+    'KMS calls for 10,000 partitions and 1,000,000 operations in one process': { exactly: '1' },
+  },
+  memory: {
+    'a cached Intermediate Key': { atMost: 1.5 },
+    'keys held of 100,000 partitions, with room for 1,000': { exactly: '1000' },
+    'growth over operations': { atMost: 16 },
+  },
+};
+
+function each(what: readonly string[], budget: (size: string) => Budget): Record<string, Budget> {
+  return Object.fromEntries(
+    what.flatMap((name) => SIZE_NAMES.map((size) => [`${name} ${size}`, budget(size)] as const)),
+  );
+}

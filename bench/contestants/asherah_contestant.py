@@ -1,0 +1,73 @@
+"""Times Asherah in this process: each line of standard input is a command, each is answered with one line.
+
+{"payload" (base64)} takes a payload and checks that it comes back; {"operation": "encrypt"|"decrypt", "runs"} does it so
+many times to and from JSON text, and is answered with {"wallMs", "cpuMs"}. Usage: asherah_contestant.py go|rust
+"""
+
+import base64
+import gc
+import json
+import sys
+import time
+
+PARTITION = "partition"
+
+
+def open_go():
+    from asherah import Asherah, AsherahConfig
+
+    peer = Asherah()
+    peer.setup(
+        AsherahConfig(
+            kms="static",
+            metastore="memory",
+            service_name="bench",
+            product_id="keyfold",
+            enable_session_caching=True,
+        )
+    )
+    return lambda payload: peer.encrypt(PARTITION, payload), lambda record: peer.decrypt(PARTITION, record)
+
+
+def open_rust():
+    import asherah
+
+    factory = asherah.SessionFactory(
+        {
+            "ServiceName": "bench",
+            "ProductID": "keyfold",
+            "Metastore": "memory",
+            "KMS": "static",
+            "StaticMasterKeyHex": b"thisIsAStaticMasterKeyForTesting".hex(),
+            "EnableSessionCaching": True,
+        }
+    )
+    session = factory.get_session(PARTITION)
+    return session.encrypt_bytes, session.decrypt_bytes
+
+
+def main():
+    encrypt, decrypt = {"go": open_go, "rust": open_rust}[sys.argv[1]]()
+    payload = record = None
+    for line in sys.stdin:
+        command = json.loads(line)
+        if "payload" in command:
+            payload = base64.b64decode(command["payload"])
+            record = encrypt(payload)
+            assert bytes(decrypt(record)) == payload
+            answer = {}
+        else:
+            work, given = (encrypt, payload) if command["operation"] == "encrypt" else (decrypt, record)
+            turns = range(command["runs"])
+            gc.collect()
+            wall, cpu = time.perf_counter_ns(), time.process_time_ns()
+            for _ in turns:
+                work(given)
+            answer = {
+                "wallMs": (time.perf_counter_ns() - wall) / 1e6,
+                "cpuMs": (time.process_time_ns() - cpu) / 1e6,
+            }
+        print(json.dumps(answer), flush=True)
+
+
+main()

@@ -1,0 +1,46 @@
+import { randomBytes } from 'node:crypto';
+import { contestant, type Contestant } from './contestant.ts';
+
+/** The part of @aws-crypto/client-node 5 that is used here. */
+interface AwsEncryptionSdk {
+  buildClient(): {
+    encrypt(manager: object, plaintext: Buffer, options: object): Promise<{ result: Buffer }>;
+    decrypt(manager: object, sealed: Buffer): Promise<{ plaintext: Buffer }>;
+  };
+  readonly AlgorithmSuiteIdentifier: Readonly<Record<string, number>>;
+  readonly RawAesWrappingSuiteIdentifier: Readonly<Record<string, number>>;
+  readonly RawAesKeyringNode: new (input: object) => object;
+  readonly NodeCachingMaterialsManager: new (input: object) => object;
+  readonly getLocalCryptographicMaterialsCache: (capacity: number) => object;
+}
+
+const LIMITS = { maxAge: 3_600_000, maxMessagesEncrypted: 2 ** 32 };
+
+/**
+ * The AWS Encryption SDK with its data key caching. `tuned` has no ECDSA signature, which Keyfold's records have not either, and one frame
+ * for the whole payload: the fastest that it can be while its key commitment stays.
+ */
+export function awsEncryptionSdk(sdk: AwsEncryptionSdk, { tuned }: { readonly tuned: boolean }): Contestant {
+  const { encrypt, decrypt } = sdk.buildClient();
+  const manager = new sdk.NodeCachingMaterialsManager({
+    backingMaterials: new sdk.RawAesKeyringNode({
+      keyName: 'bench',
+      keyNamespace: 'keyfold',
+      unencryptedMasterKey: randomBytes(32),
+      wrappingSuite: sdk.RawAesWrappingSuiteIdentifier['AES256_GCM_IV12_TAG16_NO_PADDING'],
+    }),
+    cache: sdk.getLocalCryptographicMaterialsCache(100),
+    ...LIMITS,
+  });
+  const suiteId = sdk.AlgorithmSuiteIdentifier['ALG_AES256_GCM_IV12_TAG16_HKDF_SHA512_COMMIT_KEY'];
+  return contestant(
+    tuned ? 'AWS Encryption SDK, tuned' : 'AWS Encryption SDK',
+    async (plaintext) => {
+      const options = { plaintextLength: plaintext.length, ...(tuned && { suiteId, frameLength: plaintext.length }) };
+      return (await encrypt(manager, plaintext, options)).result;
+    },
+    async (sealed) => (await decrypt(manager, sealed)).plaintext,
+  );
+}
+
+export type { AwsEncryptionSdk };

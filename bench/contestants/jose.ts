@@ -1,0 +1,21 @@
+import { randomBytes, webcrypto } from 'node:crypto';
+import { contestant, type Contestant } from './contestant.ts';
+
+/** The part of jose 6 that is used here. */
+export interface Jose {
+  readonly CompactEncrypt: new (plaintext: Uint8Array) => {
+    setProtectedHeader(header: object): { encrypt(key: webcrypto.CryptoKey): Promise<string> };
+  };
+  compactDecrypt(jwe: string, key: webcrypto.CryptoKey): Promise<{ plaintext: Uint8Array }>;
+}
+
+/** Jose: compact JWE, a content key for each record wrapped under one key that has been imported once. */
+export async function jose({ CompactEncrypt, compactDecrypt }: Jose): Promise<Contestant> {
+  const key = await webcrypto.subtle.importKey('raw', randomBytes(32), 'AES-GCM', false, ['encrypt', 'decrypt']);
+  const header = { alg: 'A256GCMKW', enc: 'A256GCM' };
+  return contestant(
+    'jose',
+    (plaintext) => new CompactEncrypt(plaintext).setProtectedHeader(header).encrypt(key),
+    async (jwe) => (await compactDecrypt(jwe, key)).plaintext,
+  );
+}

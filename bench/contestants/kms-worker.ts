@@ -1,0 +1,8 @@
+/** The KMS emulator in a process of its own, so that its work is not the contestant's. Ends with its parent. */
+import { startKmsEmulator } from '../../local/kms-emulator/kms-emulator.ts';
+
+const [region = ''] = process.argv.slice(2);
+const emulator = await startKmsEmulator();
+const { keyArn } = await emulator.ensureKey(region, 'alias/bench');
+process.send?.({ endpoint: emulator.endpoint, keyArn });
+process.once('disconnect', () => process.exit());

@@ -1,0 +1,18 @@
+import { execFile } from 'node:child_process';
+import { copyFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { installOnce, PEERS_FOLDER } from '../../test/peers/peers-folder.ts';
+
+const NAME = 'contestants';
+const PACKAGES = join(import.meta.dirname, 'packages.json');
+
+/** Installs the contestants that are on npm, once, and gives what loads them. */
+export async function npmContestants(): Promise<(name: string) => unknown> {
+  await installOnce(NAME, PACKAGES, async (folder) => {
+    await copyFile(PACKAGES, join(folder, 'package.json'));
+    await promisify(execFile)('npm', ['install', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd: folder });
+  });
+  return createRequire(join(PEERS_FOLDER, NAME, 'package.json'));
+}

@@ -1,0 +1,13 @@
+import type { SectionResult } from './figures.ts';
+
+/** The parts of the benchmark, in the order in which they run. Each is loaded in a process of its own. */
+export const SECTIONS = {
+  library: async () => (await import('./library.ts')).measureLibrary(),
+  handler: async () => (await import('./handler.ts')).measureHandler(),
+  queue: async () => (await import('./queue.ts')).measureQueue(),
+  contestants: async () => (await import('./contestants.ts')).measureContestants(),
+  calls: async () => (await import('./calls.ts')).countCalls(),
+  memory: async () => (await import('./memory.ts')).measureMemory(),
+} satisfies Record<string, () => Promise<SectionResult>>;
+
+export type SectionName = keyof typeof SECTIONS;
