@@ -47,7 +47,7 @@ export async function race<Name extends string>(
   const entries = Object.entries<Task | RemoteTask>(contestants);
   const starters: { task: RemoteTask; runs: number; laps: Lap[] }[] = [];
   for (const [, contestant] of entries) {
-    const task = typeof contestant === 'function' ? local(contestant) : contestant;
+    const task = typeof contestant === 'function' ? localTask(contestant) : contestant;
     starters.push({ task, runs: Math.max(1, Math.round(roundMs / (await warmUp(task)))), laps: [] });
   }
   for (let round = 0; round < rounds; round += 1) {
@@ -70,12 +70,11 @@ export function timeOf(laps: Laps, clock: keyof Lap = 'wallMs'): Spread {
   return spread(laps.map((lap) => lap[clock]));
 }
 
-function local(task: Task): RemoteTask {
+/** A task that times itself in this process. */
+export function localTask(task: Task): RemoteTask {
   return {
     time: async (runs) => {
       // Node frees native keys and ciphers between turns of its loop: what one task left must not be paid by the next.
-      await setImmediate();
-      globalThis.gc?.();
       await setImmediate();
       const cpu = process.cpuUsage();
       const start = process.hrtime.bigint();

@@ -2,7 +2,7 @@ import type { SectionResult } from './figures.ts';
 
 /** The parts of the benchmark, in the order in which they run. Each is loaded in a process of its own. */
 export const SECTIONS = {
-  library: async () => (await import('./library.ts')).measureLibrary(),
+  library: async () => (await import('./contestants.ts')).measureLibrary(),
   handler: async () => (await import('./handler.ts')).measureHandler(),
   queue: async () => (await import('./queue.ts')).measureQueue(),
   contestants: async () => (await import('./contestants.ts')).measureContestants(),

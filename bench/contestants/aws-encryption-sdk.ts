@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { contestant, type Contestant } from './contestant.ts';
+import type { Contestant } from './contestant.ts';
 
 /** The part of @aws-crypto/client-node 5 that is used here. */
-interface AwsEncryptionSdk {
+export interface AwsEncryptionSdk {
   buildClient(): {
     encrypt(manager: object, plaintext: Buffer, options: object): Promise<{ result: Buffer }>;
     decrypt(manager: object, sealed: Buffer): Promise<{ plaintext: Buffer }>;
@@ -20,7 +20,7 @@ const LIMITS = { maxAge: 3_600_000, maxMessagesEncrypted: 2 ** 32 };
  * The AWS Encryption SDK with its data key caching. `tuned` has no ECDSA signature, which Keyfold's records have not either, and one frame
  * for the whole payload: the fastest that it can be while its key commitment stays.
  */
-export function awsEncryptionSdk(sdk: AwsEncryptionSdk, { tuned }: { readonly tuned: boolean }): Contestant {
+export function awsEncryptionSdk(sdk: AwsEncryptionSdk, { tuned }: { readonly tuned: boolean }): Contestant<Buffer> {
   const { encrypt, decrypt } = sdk.buildClient();
   const manager = new sdk.NodeCachingMaterialsManager({
     backingMaterials: new sdk.RawAesKeyringNode({
@@ -33,14 +33,11 @@ export function awsEncryptionSdk(sdk: AwsEncryptionSdk, { tuned }: { readonly tu
     ...LIMITS,
   });
   const suiteId = sdk.AlgorithmSuiteIdentifier['ALG_AES256_GCM_IV12_TAG16_HKDF_SHA512_COMMIT_KEY'];
-  return contestant(
-    tuned ? 'AWS Encryption SDK, tuned' : 'AWS Encryption SDK',
-    async (plaintext) => {
+  return {
+    encrypt: async (plaintext) => {
       const options = { plaintextLength: plaintext.length, ...(tuned && { suiteId, frameLength: plaintext.length }) };
       return (await encrypt(manager, plaintext, options)).result;
     },
-    async (sealed) => (await decrypt(manager, sealed)).plaintext,
-  );
+    decrypt: async (sealed) => (await decrypt(manager, sealed)).plaintext,
+  };
 }
-
-export type { AwsEncryptionSdk };

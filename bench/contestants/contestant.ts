@@ -1,33 +1,19 @@
-import type { RemoteTask, Task } from '../compare.ts';
-
-/** What can be done with one payload, for the race. */
-export interface Entry {
-  readonly encrypt: Task | RemoteTask;
-  readonly decrypt: Task | RemoteTask;
+/** What a contestant in Node can do. What `encrypt` gives is what `decrypt` takes. */
+export interface Contestant<Sealed = unknown> {
+  encrypt(plaintext: Buffer): Sealed | Promise<Sealed>;
+  decrypt(sealed: Sealed): Uint8Array | Promise<Uint8Array>;
 }
 
-/** One that the same payloads are given to. */
-export interface Contestant {
-  readonly name: string;
-  /** Gets ready for a payload. Both operations have been done once before this resolves, and gave the payload back. */
-  enter(plaintext: Buffer): Promise<Entry>;
-  readonly close?: () => Promise<void>;
-}
+/** All contestants, by the name that tables and budgets have. */
+export const CONTESTANTS = [
+  'floor',
+  'Keyfold, library',
+  'Asherah Rust',
+  'Asherah Go',
+  'jose',
+  'AWS Encryption SDK, tuned',
+  'AWS Encryption SDK',
+  'KMS for each item',
+] as const;
 
-/** A contestant in this process, of two functions. */
-export function contestant<Sealed>(
-  name: string,
-  encrypt: (plaintext: Buffer) => Sealed | Promise<Sealed>,
-  decrypt: (sealed: Sealed) => Uint8Array | Promise<Uint8Array>,
-  close?: () => Promise<void>,
-): Contestant {
-  return {
-    name,
-    enter: async (plaintext) => {
-      const sealed = await encrypt(plaintext);
-      if (!plaintext.equals(await decrypt(sealed))) throw new Error(`${name} does not give its payload back`);
-      return { encrypt: () => encrypt(plaintext), decrypt: () => decrypt(sealed) };
-    },
-    ...(close && { close }),
-  };
-}
+export type ContestantName = (typeof CONTESTANTS)[number];

@@ -1,5 +1,5 @@
 import { randomBytes, webcrypto } from 'node:crypto';
-import { contestant, type Contestant } from './contestant.ts';
+import type { Contestant } from './contestant.ts';
 
 /** The part of jose 6 that is used here. */
 export interface Jose {
@@ -10,12 +10,11 @@ export interface Jose {
 }
 
 /** Jose: compact JWE, a content key for each record wrapped under one key that has been imported once. */
-export async function jose({ CompactEncrypt, compactDecrypt }: Jose): Promise<Contestant> {
+export async function jose({ CompactEncrypt, compactDecrypt }: Jose): Promise<Contestant<string>> {
   const key = await webcrypto.subtle.importKey('raw', randomBytes(32), 'AES-GCM', false, ['encrypt', 'decrypt']);
   const header = { alg: 'A256GCMKW', enc: 'A256GCM' };
-  return contestant(
-    'jose',
-    (plaintext) => new CompactEncrypt(plaintext).setProtectedHeader(header).encrypt(key),
-    async (jwe) => (await compactDecrypt(jwe, key)).plaintext,
-  );
+  return {
+    encrypt: (plaintext) => new CompactEncrypt(plaintext).setProtectedHeader(header).encrypt(key),
+    decrypt: async (jwe) => (await compactDecrypt(jwe, key)).plaintext,
+  };
 }

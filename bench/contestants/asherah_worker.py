@@ -1,7 +1,7 @@
-"""Times Asherah in this process: each line of standard input is a command, each is answered with one line.
+"""Times Asherah in this process: each line of standard input is a order, each is answered with one line.
 
 {"payload" (base64)} takes a payload and checks that it comes back; {"operation": "encrypt"|"decrypt", "runs"} does it so
-many times to and from JSON text, and is answered with {"wallMs", "cpuMs"}. Usage: asherah_contestant.py go|rust
+many times to and from JSON text, and is answered with {"wallMs", "cpuMs"}. Usage: asherah_worker.py go|rust
 """
 
 import base64
@@ -50,15 +50,15 @@ def main():
     encrypt, decrypt = {"go": open_go, "rust": open_rust}[sys.argv[1]]()
     payload = record = None
     for line in sys.stdin:
-        command = json.loads(line)
-        if "payload" in command:
-            payload = base64.b64decode(command["payload"])
+        order = json.loads(line)
+        if "payload" in order:
+            payload = base64.b64decode(order["payload"])
             record = encrypt(payload)
             assert bytes(decrypt(record)) == payload
             answer = {}
         else:
-            work, given = (encrypt, payload) if command["operation"] == "encrypt" else (decrypt, record)
-            turns = range(command["runs"])
+            work, given = (encrypt, payload) if order["operation"] == "encrypt" else (decrypt, record)
+            turns = range(order["runs"])
             gc.collect()
             wall, cpu = time.perf_counter_ns(), time.process_time_ns()
             for _ in turns:

@@ -1,0 +1,53 @@
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { installPython, pythonOf } from '../../test/peers/install.ts';
+import { AWS_ENVIRONMENT, end } from '../../test/peers/processes.ts';
+import type { Lap, RemoteTask } from '../compare.ts';
+import type { ContestantName } from './contestant.ts';
+
+/** A contestant in a process of its own, which times itself there and takes turns with the others over a pipe. */
+export interface ContestantProcess {
+  /** What it does with the payload that it was given last. */
+  readonly encrypt: RemoteTask;
+  readonly decrypt: RemoteTask;
+  /** Hands a payload over; it has been sealed and opened once before this resolves. */
+  take(plaintext: Buffer): Promise<void>;
+  readonly stop: () => Promise<void>;
+}
+
+/**
+ * Starts one. Were they in one process, the garbage of the one would be the other's to collect, native keys and ciphers above all.
+ * @throws Error where the contestant cannot be installed
+ */
+export async function startContestant(name: ContestantName): Promise<ContestantProcess> {
+  const [command, ...args] = await commandOf(name);
+  const env = { ...AWS_ENVIRONMENT, PATH: process.env['PATH'] };
+  const child = spawn(command, args, { env, stdio: ['pipe', 'pipe', 'inherit'] });
+  const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+  const endOnExit = (): void => void child.kill('SIGKILL');
+  process.once('exit', endOnExit);
+
+  const ask = async (order: object): Promise<Lap> => {
+    child.stdin.write(`${JSON.stringify(order)}\n`);
+    const { value, done } = await lines.next();
+    if (done === true) throw new Error(`${name} has ended`);
+    return JSON.parse(value) as Lap;
+  };
+  return {
+    encrypt: { time: (runs) => ask({ operation: 'encrypt', runs }) },
+    decrypt: { time: (runs) => ask({ operation: 'decrypt', runs }) },
+    take: async (plaintext) => void (await ask({ payload: plaintext.toString('base64') })),
+    stop: async () => {
+      process.off('exit', endOnExit);
+      await end(child);
+    },
+  };
+}
+
+async function commandOf(name: ContestantName): Promise<[string, ...string[]]> {
+  const core = ({ 'Asherah Rust': 'rust', 'Asherah Go': 'go' } as const)[name as string];
+  if (core === undefined) return [process.execPath, join(import.meta.dirname, 'worker.ts'), name];
+  await installPython(`asherah-${core}`);
+  return [pythonOf(`asherah-${core}`), join(import.meta.dirname, 'asherah_worker.py'), core];
+}

@@ -1,0 +1,59 @@
+/**
+ * One contestant of Node in this process. Each line of standard input is an order, each is answered with one line, as of
+ * asherah_worker.py: `{"payload"}` (base64) hands a payload over and checks that it comes back; `{"operation", "runs"}` times so many.
+ */
+import { createSecretKey, randomBytes } from 'node:crypto';
+import { createInterface } from 'node:readline';
+import { localTask } from '../compare.ts';
+import { floorDecrypt, floorEncrypt } from '../floor.ts';
+import { openKeyfold } from '../keyfold.ts';
+import { awsEncryptionSdk, type AwsEncryptionSdk } from './aws-encryption-sdk.ts';
+import type { Contestant } from './contestant.ts';
+import { jose, type Jose } from './jose.ts';
+import { kmsPerItem } from './kms-per-item.ts';
+import { npmContestants } from './npm-packages.ts';
+
+interface Order {
+  readonly payload?: string;
+  readonly operation: 'encrypt' | 'decrypt';
+  readonly runs: number;
+}
+
+const { encrypt, decrypt } = await open(process.argv[2]);
+let plaintext = Buffer.alloc(0);
+let sealed: unknown;
+const tasks = { encrypt: localTask(() => encrypt(plaintext)), decrypt: localTask(() => decrypt(sealed)) };
+
+for await (const line of createInterface(process.stdin)) {
+  const { payload, operation, runs } = JSON.parse(line) as Order;
+  if (payload === undefined) {
+    console.log(JSON.stringify(await tasks[operation].time(runs)));
+    continue;
+  }
+  plaintext = Buffer.from(payload, 'base64');
+  sealed = await encrypt(plaintext);
+  if (!plaintext.equals(await decrypt(sealed))) throw new Error('the payload does not come back');
+  console.log('{}');
+}
+
+async function open(name: string | undefined): Promise<Contestant> {
+  switch (name) {
+    case 'floor': {
+      const parent = createSecretKey(randomBytes(32));
+      return {
+        encrypt: (bytes) => floorEncrypt(parent, bytes),
+        decrypt: (record) => floorDecrypt(parent, record as string),
+      };
+    }
+    case 'Keyfold, library':
+      return openKeyfold() as Contestant;
+    case 'jose':
+      return (await jose((await npmContestants())('jose') as Jose)) as Contestant;
+    case 'KMS for each item':
+      return (await kmsPerItem()) as Contestant;
+    default: {
+      const sdk = (await npmContestants())('@aws-crypto/client-node') as AwsEncryptionSdk;
+      return awsEncryptionSdk(sdk, { tuned: name === 'AWS Encryption SDK, tuned' }) as Contestant;
+    }
+  }
+}
