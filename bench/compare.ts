@@ -44,11 +44,11 @@ export async function race<Name extends string>(
   contestants: Readonly<Record<Name, Task | RemoteTask>>,
   { rounds = 31, roundMs = 40 }: RaceOptions = {},
 ): Promise<Record<Name, Laps>> {
-  const entries = Object.entries<Task | RemoteTask>(contestants);
-  const starters: { task: RemoteTask; runs: number; laps: Lap[] }[] = [];
-  for (const [, contestant] of entries) {
+  const starters: { name: Name; task: RemoteTask; runs: number; laps: Lap[] }[] = [];
+  for (const name of Object.keys(contestants) as Name[]) {
+    const contestant = contestants[name];
     const task = typeof contestant === 'function' ? localTask(contestant) : contestant;
-    starters.push({ task, runs: Math.max(1, Math.round(roundMs / (await warmUp(task)))), laps: [] });
+    starters.push({ name, task, runs: Math.max(1, Math.round(roundMs / (await warmUp(task)))), laps: [] });
   }
   for (let round = 0; round < rounds; round += 1) {
     // There and back, so that nobody always follows the same one.
@@ -57,7 +57,7 @@ export async function race<Name extends string>(
       laps.push({ wallMs: wallMs / runs, cpuMs: cpuMs / runs });
     }
   }
-  return Object.fromEntries(entries.map(([name], i) => [name, starters[i]?.laps ?? []])) as unknown as Record<Name, Laps>;
+  return Object.fromEntries(starters.map(({ name, laps }) => [name, laps])) as Record<Name, Laps>;
 }
 
 /** How many times as long the one took as the other, compared within each round. */

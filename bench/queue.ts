@@ -27,7 +27,8 @@ export async function measureQueue(): Promise<SectionResult> {
   });
   const sealed = await keyfold.session('tenant-0').encrypt(Buffer.from(JSON.stringify(SECRET)));
   const { keyId } = keyfold.session('tenant-0');
-  const mute = { session: () => ({ keyId, encrypt: () => Promise.resolve(sealed) }) };
+  const muteSession = { keyId, encrypt: () => Promise.resolve(sealed), batch: () => muteSession };
+  const mute = { session: () => muteSession };
 
   const plaintext = Buffer.from(JSON.stringify(SECRET));
   const crypto = (): Promise<unknown> =>
@@ -76,7 +77,10 @@ function doorOf(keyfold: SessionFactory): () => Promise<unknown> {
   });
   const event: SQSEvent = { Records: Array.from({ length: MESSAGES }, (_, i) => recordOf(i)) };
   const context = { getRemainingTimeInMillis: () => 30_000 } as Context;
-  return () => handler(event, context);
+  return async () => {
+    const { batchItemFailures } = await handler(event, context);
+    if (batchItemFailures.length > 0) throw new Error(`the door failed ${batchItemFailures.length} messages`);
+  };
 }
 
 function recordOf(i: number): SQSRecord {

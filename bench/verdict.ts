@@ -37,7 +37,8 @@ export function short(value: number): string {
 export function sectionText(name: string, { figures }: SectionResult, verdicts: readonly Verdict[]): string {
   const lines = figures.map((figure) => {
     const verdict = verdicts.find((each) => each.name === figure.name);
-    const judged = verdict === undefined ? '' : `  ${budgetText(verdict.budget)}  ${verdict.holds ? 'holds' : 'MISSED'}`;
+    const judged =
+      verdict === undefined ? '' : `  ${budgetText(verdict.budget)}  ${verdict.holds ? 'holds' : 'MISSED'}`;
     const byCpu = figure.byCpu === undefined ? '' : `, by CPU ${short(figure.byCpu)}`;
     return `  ${figure.name}: ${figureText(figure)}${byCpu}${judged}`;
   });
