@@ -46,7 +46,7 @@ export async function race<Name extends string>(
 ): Promise<Record<Name, Laps>> {
   const starters: { name: Name; task: RemoteTask; runs: number; laps: Lap[] }[] = [];
   for (const name of Object.keys(contestants) as Name[]) {
-    const contestant = contestants[name];
+    const contestant: Task | RemoteTask = contestants[name];
     const task = typeof contestant === 'function' ? localTask(contestant) : contestant;
     starters.push({ name, task, runs: Math.max(1, Math.round(roundMs / (await warmUp(task)))), laps: [] });
   }
@@ -57,7 +57,7 @@ export async function race<Name extends string>(
       laps.push({ wallMs: wallMs / runs, cpuMs: cpuMs / runs });
     }
   }
-  return Object.fromEntries(starters.map(({ name, laps }) => [name, laps])) as Record<Name, Laps>;
+  return Object.fromEntries(starters.map(({ name, laps }) => [name, laps])) as unknown as Record<Name, Laps>;
 }
 
 /** How many times as long the one took as the other, compared within each round. */

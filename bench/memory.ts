@@ -1,111 +1,47 @@
-/** What cached keys hold of memory, and that nothing else goes on growing. Needs Node's `--expose-gc`. */
-import { randomBytes } from 'node:crypto';
-import { setTimeout } from 'node:timers/promises';
-import { MemoryMetastore, SessionFactory, StaticKms, type CryptoPolicy, type EnvelopeKeyRecord } from '../src/index.ts';
+/** What cached keys hold of memory, and that nothing else goes on growing. */
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
 import type { SectionResult } from './figures.ts';
+import type { Held, Quarters } from './memory-worker.ts';
 
 const PARTITIONS = 100_000;
-const ROOM = 1000;
-/** Operations that warm the process up before its growth is looked at. */
-const SETTLED_AFTER = 500_000;
-const CHUNK = 1000;
-const MIB = 1024 * 1024;
+const ROOM = 10_000;
+const OPERATIONS = 2_000_000;
+const KIB = 1024;
+const MIB = 1024 * KIB;
 
-/** Keeps System Keys only: what is measured is the cache, not the rows of a metastore in memory. */
-class SystemKeysOnly extends MemoryMetastore {
-  override async store(record: EnvelopeKeyRecord): Promise<'stored' | 'duplicate'> {
-    return record.parent === undefined ? super.store(record) : 'stored';
-  }
-}
-
-/** Measures cached keys, by the resident memory of this process, which nothing else has used. */
+/** Measures each in a process of its own. */
 export async function measureMemory(): Promise<SectionResult> {
-  const bytes = await bytesOfCachedKey();
-  const keysHeld = await keysHeldWithLittleRoom();
+  const all = (await inChild('held', PARTITIONS, PARTITIONS + 1)) as Held;
+  const few = (await inChild('held', ROOM, ROOM)) as Held;
+  const bound = (await inChild('held', PARTITIONS, ROOM)) as Held;
+  const operations = Number(process.env['BENCH_OPERATIONS'] ?? OPERATIONS);
+  const quarters = (await inChild('growth', operations)) as Quarters;
+  const grownBy = (what: keyof Quarters[number]): number => {
+    return ((quarters.at(-1)?.[what] ?? Number.NaN) - (quarters[0]?.[what] ?? Number.NaN)) / MIB;
+  };
   return {
     figures: [
-      { name: 'a cached Intermediate Key', value: bytes / 1024, unit: 'KiB' },
-      { name: 'keys held of 100,000 partitions, with room for 1,000', value: String(keysHeld), unit: '' },
+      { name: 'a cached Intermediate Key', value: all.residentBytes / PARTITIONS / KIB, unit: 'KiB' },
+      { name: 'of which V8 knows', value: all.knownBytes / PARTITIONS / KIB, unit: 'KiB' },
+      { name: "the metastore's calls of 100,000 cached partitions", value: all.callsOfSecondUse, unit: '' },
+      { name: 'keys held of 100,000 partitions, with room for 10,000', value: String(bound.keys), unit: '' },
+      { name: 'memory of 10,000 partitions, with room for 10,000', value: few.residentBytes / MIB, unit: 'MiB' },
+      { name: 'memory of 100,000 partitions, with room for 10,000', value: bound.residentBytes / MIB, unit: 'MiB' },
+      { name: 'operations over which growth was looked at', value: operations.toLocaleString('en'), unit: '' },
+      { name: 'growth of resident memory, first quarter to last', value: grownBy('residentBytes'), unit: 'MiB' },
+      { name: 'growth of the heap, first quarter to last', value: grownBy('heapBytes'), unit: 'MiB' },
     ],
   };
 }
 
-/** Measures what resident memory grows by over many operations, in a process of its own too. */
-export async function measureGrowth(): Promise<SectionResult> {
-  const operations = Number(process.env['BENCH_OPERATIONS'] ?? 1_000_000);
-  const growthMib = await growthOver(operations);
-  return {
-    figures: [
-      { name: 'growth of resident memory', value: growthMib, unit: 'MiB' },
-      { name: 'operations', value: operations.toLocaleString('en'), unit: '' },
-    ],
-  };
-}
-
-async function bytesOfCachedKey(): Promise<number> {
-  const { keyfold } = open({ maxIntermediateKeys: PARTITIONS });
-  await touch(keyfold, 1);
-  const before = await residentBytes();
-  await touch(keyfold, PARTITIONS);
-  const bytes = ((await residentBytes()) - before) / PARTITIONS;
-  // Asked once more the cache must answer, or it was not measured.
-  await keyfold.session('tenant-0').encrypt(Buffer.from('x'));
-  return bytes;
-}
-
-async function keysHeldWithLittleRoom(): Promise<number> {
-  const { keyfold, evictions } = open({ maxIntermediateKeys: ROOM });
-  await touch(keyfold, PARTITIONS);
-  return PARTITIONS - evictions();
-}
-
-async function growthOver(operations: number): Promise<number> {
-  const session = open({}).keyfold.session('tenant-0');
-  const plaintext = randomBytes(64);
-  const run = async (count: number): Promise<void> => {
-    for (let done = 0; done < count; done += 2 * CHUNK) {
-      for (let i = 0; i < CHUNK; i += 1) await session.decrypt(await session.encrypt(plaintext));
-      // As between a function's invocations.
-      await setTimeout(0);
-    }
-  };
-  await run(SETTLED_AFTER);
-  const before = await residentBytes();
-  await run(operations);
-  return ((await residentBytes()) - before) / MIB;
-}
-
-function open(policy: Partial<CryptoPolicy>): { keyfold: SessionFactory; evictions: () => number } {
-  let evictions = 0;
-  const keyfold = new SessionFactory({
-    service: 'bench',
-    product: 'keyfold',
-    metastore: new SystemKeysOnly(),
-    kms: new StaticKms(randomBytes(32), process.env),
-    policy,
-    events: {
-      keyCreated: () => {},
-      keyRetired: () => {},
-      servedStale: () => {},
-      cacheUsed: (kind, outcome) => {
-        if (kind === 'intermediate' && outcome === 'eviction') evictions += 1;
-      },
-    },
+async function inChild(...args: readonly (string | number)[]): Promise<unknown> {
+  const child = fork(join(import.meta.dirname, 'memory-worker.ts'), args.map(String), { execArgv: ['--expose-gc'] });
+  const answered = once(child, 'message') as Promise<[unknown]>;
+  const ended = once(child, 'exit').then(([code]) => {
+    throw new Error(`the measurement of ${args.join(' ')} ended with ${code} and no result`);
   });
-  return { keyfold, evictions: () => evictions };
-}
-
-async function touch(keyfold: SessionFactory, partitions: number): Promise<void> {
-  for (let i = 0; i < partitions; i += 1) {
-    await keyfold.session(`tenant-${i}`).encrypt(Buffer.from('x'));
-    if (i % CHUNK === 0) await setTimeout(0);
-  }
-}
-
-async function residentBytes(): Promise<number> {
-  for (let i = 0; i < 4; i += 1) {
-    globalThis.gc?.();
-    await setTimeout(20);
-  }
-  return process.memoryUsage.rss();
+  const [result] = await Promise.race([answered, ended]);
+  return result;
 }

@@ -11,10 +11,17 @@ const MESSAGES = 100;
 const PARTITIONS = 10;
 const SECRET = 'x'.repeat(64);
 
-/** Queues that take everything and keep nothing. */
+const OUTPUT_URL = 'https://sqs.us-west-2.amazonaws.com/111122223333/output';
+
+/** Queues that keep nothing. All that comes must be output: a message that fails costs something else. */
 const nowhere: Queues = {
-  send: (_queueUrl, messages) => Promise.resolve(messages.map(() => undefined)),
-  postpone: () => Promise.resolve([]),
+  send: (queueUrl, messages) => {
+    if (queueUrl !== OUTPUT_URL) throw new Error('a message went to the dead letters');
+    return Promise.resolve(messages.map(() => undefined));
+  },
+  postpone: () => {
+    throw new Error('a message is to be retried');
+  },
 };
 
 /** Takes events of a hundred messages, each with one field to be sealed, through the door. */
@@ -67,7 +74,7 @@ function doorOf(keyfold: SessionFactory): () => Promise<unknown> {
     },
     queues: nowhere,
     queue: {
-      outputUrl: 'https://sqs.us-west-2.amazonaws.com/111122223333/output',
+      outputUrl: OUTPUT_URL,
       deadLetterUrl: 'https://sqs.us-west-2.amazonaws.com/111122223333/dead-letters',
       fields: undefined,
       retryDelaySeconds: 5,

@@ -8,7 +8,6 @@ export const SECTIONS = {
   contestants: async () => (await import('./contestants.ts')).measureContestants(),
   calls: async () => (await import('./calls.ts')).countCalls(),
   memory: async () => (await import('./memory.ts')).measureMemory(),
-  growth: async () => (await import('./memory.ts')).measureGrowth(),
 } satisfies Record<string, () => Promise<SectionResult>>;
 
 export type SectionName = keyof typeof SECTIONS;

@@ -21,7 +21,7 @@ const LIMITS = { maxAge: 3_600_000, maxMessagesEncrypted: 2 ** 32 };
  * for the whole payload: the fastest that it can be while its key commitment stays.
  */
 export function awsEncryptionSdk(sdk: AwsEncryptionSdk, { tuned }: { readonly tuned: boolean }): Contestant<Buffer> {
-  const { encrypt, decrypt } = sdk.buildClient();
+  const client = sdk.buildClient();
   const manager = new sdk.NodeCachingMaterialsManager({
     backingMaterials: new sdk.RawAesKeyringNode({
       keyName: 'bench',
@@ -36,8 +36,8 @@ export function awsEncryptionSdk(sdk: AwsEncryptionSdk, { tuned }: { readonly tu
   return {
     encrypt: async (plaintext) => {
       const options = { plaintextLength: plaintext.length, ...(tuned && { suiteId, frameLength: plaintext.length }) };
-      return (await encrypt(manager, plaintext, options)).result;
+      return (await client.encrypt(manager, plaintext, options)).result;
     },
-    decrypt: async (sealed) => (await decrypt(manager, sealed)).plaintext,
+    decrypt: async (sealed) => (await client.decrypt(manager, sealed)).plaintext,
   };
 }

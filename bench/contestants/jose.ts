@@ -10,11 +10,11 @@ export interface Jose {
 }
 
 /** Jose: compact JWE, a content key for each record wrapped under one key that has been imported once. */
-export async function jose({ CompactEncrypt, compactDecrypt }: Jose): Promise<Contestant<string>> {
+export async function jose(library: Jose): Promise<Contestant<string>> {
   const key = await webcrypto.subtle.importKey('raw', randomBytes(32), 'AES-GCM', false, ['encrypt', 'decrypt']);
   const header = { alg: 'A256GCMKW', enc: 'A256GCM' };
   return {
-    encrypt: (plaintext) => new CompactEncrypt(plaintext).setProtectedHeader(header).encrypt(key),
-    decrypt: async (jwe) => (await compactDecrypt(jwe, key)).plaintext,
+    encrypt: (plaintext) => new library.CompactEncrypt(plaintext).setProtectedHeader(header).encrypt(key),
+    decrypt: async (jwe) => (await library.compactDecrypt(jwe, key)).plaintext,
   };
 }

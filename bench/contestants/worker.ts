@@ -19,10 +19,13 @@ interface Order {
   readonly runs: number;
 }
 
-const { encrypt, decrypt } = await open(process.argv[2]);
+const contestant = await open(process.argv[2] ?? '');
 let plaintext = Buffer.alloc(0);
 let sealed: unknown;
-const tasks = { encrypt: localTask(() => encrypt(plaintext)), decrypt: localTask(() => decrypt(sealed)) };
+const tasks = {
+  encrypt: localTask(() => contestant.encrypt(plaintext)),
+  decrypt: localTask(() => contestant.decrypt(sealed)),
+};
 
 for await (const line of createInterface(process.stdin)) {
   const { payload, operation, runs } = JSON.parse(line) as Order;
@@ -31,12 +34,12 @@ for await (const line of createInterface(process.stdin)) {
     continue;
   }
   plaintext = Buffer.from(payload, 'base64');
-  sealed = await encrypt(plaintext);
-  if (!plaintext.equals(await decrypt(sealed))) throw new Error('the payload does not come back');
+  sealed = await contestant.encrypt(plaintext);
+  if (!plaintext.equals(await contestant.decrypt(sealed))) throw new Error('the payload does not come back');
   console.log('{}');
 }
 
-async function open(name: string | undefined): Promise<Contestant> {
+async function open(name: string): Promise<Contestant> {
   switch (name) {
     case 'floor': {
       const parent = createSecretKey(randomBytes(32));
@@ -46,14 +49,14 @@ async function open(name: string | undefined): Promise<Contestant> {
       };
     }
     case 'Keyfold, library':
-      return openKeyfold() as Contestant;
+      return openKeyfold();
     case 'jose':
-      return (await jose((await npmContestants())('jose') as Jose)) as Contestant;
+      return await jose((await npmContestants())('jose') as Jose);
     case 'KMS for each item':
-      return (await kmsPerItem()) as Contestant;
+      return await kmsPerItem();
     default: {
       const sdk = (await npmContestants())('@aws-crypto/client-node') as AwsEncryptionSdk;
-      return awsEncryptionSdk(sdk, { tuned: name === 'AWS Encryption SDK, tuned' }) as Contestant;
+      return awsEncryptionSdk(sdk, { tuned: name === 'AWS Encryption SDK, tuned' });
     }
   }
 }
