@@ -37,6 +37,10 @@ export const BUDGETS: Readonly<Record<SectionName, Readonly<Record<string, Budge
     'hot encrypt and decrypt': { exactly: 'none' },
     'KMS calls for 10,000 partitions and 1,000,000 operations in one process': { exactly: '1' },
   },
+  'cold start': {
+    "CPU of loading the api's bundle against esbuild's own": { atMost: 0.5 },
+    "what the api's bundle loads before the first request": { atMost: 320 },
+  },
   memory: {
     'a cached Intermediate Key': { atMost: 1.5 },
     "the metastore's calls of 100,000 cached partitions": { exactly: 'none' },

@@ -7,6 +7,7 @@ export const SECTIONS = {
   queue: async () => (await import('./queue.ts')).measureQueue(),
   contestants: async () => (await import('./contestants.ts')).measureContestants(),
   calls: async () => (await import('./calls.ts')).countCalls(),
+  'cold start': async () => (await import('./cold-start/figures.ts')).measureColdStartSection(),
   memory: async () => (await import('./memory.ts')).measureMemory(),
 } satisfies Record<string, () => Promise<SectionResult>>;
 

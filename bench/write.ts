@@ -1,1 +1,112 @@
-export async function writePerformance(_results: object): Promise<void> {}
+/** Writes what was measured: docs/performance/results.json, and from it the generated parts of docs/performance.md with their plots. */
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { format, resolveConfig } from 'prettier';
+import { writeGeneratedBlock } from '../scripts/generated-block.ts';
+import { BUDGETS } from './budgets.ts';
+import type { Figure, SectionResult, Speed } from './figures.ts';
+import { plotSpeeds } from './plot.ts';
+import type { SectionName } from './sections.ts';
+import { budgetText, figureText, judge, short } from './verdict.ts';
+
+/** Results by section. One that was never measured is absent. */
+export type Results = Partial<Record<SectionName, SectionResult>>;
+
+const DOCS = join(import.meta.dirname, '../docs');
+const DOCUMENT = join(DOCS, 'performance.md');
+const RESULTS = join(DOCS, 'performance/results.json');
+
+const TITLES: Readonly<Record<SectionName, string>> = {
+  library: 'The hot library against the floor',
+  handler: 'The HTTP handler',
+  queue: 'The queue',
+  contestants: 'Beside what one would pick instead',
+  calls: 'Calls, counted',
+  'cold start': 'Cold start',
+  memory: 'Memory',
+};
+const OF_MEMORY: ReadonlySet<SectionName> = new Set(['memory']);
+
+/** Writes the sections that were measured; of the others what was written before stays. */
+export async function writePerformance(measured: Results): Promise<void> {
+  await mkdir(join(DOCS, 'performance'), { recursive: true });
+  const results: Results = { ...(await earlierResults()), ...measured };
+  await writeFormatted(RESULTS, JSON.stringify(results, rounded));
+  for (const operation of ['encrypt', 'decrypt']) {
+    const speeds = (results.contestants?.speeds ?? []).filter((speed) => speed.operation === operation);
+    if (speeds.length > 0) await writeFile(join(DOCS, `performance/${operation}.svg`), plotSpeeds(operation, speeds));
+  }
+  await writeGeneratedBlock(
+    DOCUMENT,
+    'bench',
+    sections(results, (name) => !OF_MEMORY.has(name)),
+  );
+  await writeGeneratedBlock(
+    DOCUMENT,
+    'memory',
+    sections(results, (name) => OF_MEMORY.has(name)),
+  );
+  await writeFormatted(DOCUMENT, await readFile(DOCUMENT, 'utf8'));
+}
+
+async function earlierResults(): Promise<Results> {
+  const text = await readFile(RESULTS, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return '{}';
+    throw error;
+  });
+  return JSON.parse(text) as Results;
+}
+
+async function writeFormatted(file: string, text: string): Promise<void> {
+  await writeFile(file, await format(text, { ...(await resolveConfig(file)), filepath: file }));
+}
+
+/** Four digits say all that a shared machine can. */
+function rounded(_key: string, value: unknown): unknown {
+  return typeof value === 'number' ? Number(value.toPrecision(4)) : value;
+}
+
+function sections(results: Results, isWanted: (name: SectionName) => boolean): string {
+  const names = (Object.keys(TITLES) as SectionName[]).filter(isWanted);
+  return names.flatMap((name) => (results[name] === undefined ? [] : [section(name, results[name])])).join('\n\n');
+}
+
+function section(name: SectionName, { figures, speeds }: SectionResult): string {
+  const verdicts = new Map(judge(BUDGETS[name], figures).map((verdict) => [verdict.name, verdict]));
+  const rows = figures.map((figure) => {
+    const verdict = verdicts.get(figure.name);
+    const budget = verdict === undefined ? '' : budgetText(verdict.budget);
+    const judged = verdict === undefined ? '' : verdict.holds ? 'holds' : '**missed**';
+    return [figure.name, figureText(figure), byCpu(figure), budget, judged];
+  });
+  const parts = [`### ${TITLES[name]}`, table(['', 'figure', 'by CPU', 'budget', ''], rows)];
+  if (speeds !== undefined) parts.push(speedTable(speeds));
+  if (name === 'contestants') {
+    parts.push('![Time to encrypt](performance/encrypt.svg)', '![Time to decrypt](performance/decrypt.svg)');
+  }
+  return parts.join('\n\n');
+}
+
+function byCpu({ byCpu: value }: Figure): string {
+  return value === undefined ? '' : `${short(value)}×`;
+}
+
+/** Microseconds of one operation, encrypt and then decrypt, by contestant and size. */
+function speedTable(speeds: readonly Speed[]): string {
+  const sizes = [...new Set(speeds.map(({ size }) => size))];
+  const contestants = [...new Set(speeds.map(({ contestant }) => contestant))];
+  const cell = (contestant: string, size: string): string => {
+    const own = speeds.filter((speed) => speed.contestant === contestant && speed.size === size);
+    return own.map(({ wallUs }) => short(wallUs.value)).join(' / ');
+  };
+  const rows = contestants.map((contestant) => [contestant].concat(sizes.map((size) => cell(contestant, size))));
+  return table(['µs, encrypt / decrypt', ...sizes], rows);
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
+}
+
+function line(cells: readonly string[]): string {
+  return `| ${cells.join(' | ')} |`;
+}

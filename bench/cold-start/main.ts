@@ -5,7 +5,9 @@
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { writeGeneratedBlock } from '../../scripts/generated-block.ts';
-import { budgeted } from './figures.ts';
+import { BUDGETS } from '../budgets.ts';
+import { judge, sectionText } from '../verdict.ts';
+import { figuresOf } from './figures.ts';
 import { measureColdStarts } from './measure.ts';
 import { bundleSizes } from './sizes.ts';
 import { tablesOf } from './tables.ts';
@@ -17,14 +19,11 @@ const starts = await measureColdStarts(Number(values.rounds));
 const sizes = await bundleSizes();
 const tables = tablesOf(starts, sizes);
 console.log(tables);
-let missed = 0;
-for (const { name, value, unit, atMost } of budgeted(starts.ratio.value, sizes)) {
-  const holds = value <= atMost;
-  if (!holds) missed += 1;
-  console.log(`${name}: ${value.toFixed(2)} ${unit}, at most ${atMost}: ${holds ? 'holds' : 'MISSED'}`);
-}
+const result = figuresOf(starts, sizes);
+const verdicts = judge(BUDGETS['cold start'], result.figures);
+console.log(sectionText('cold start', result, verdicts));
 if (values.write) {
   const document = join(import.meta.dirname, '..', '..', 'docs', 'performance.md');
   await writeGeneratedBlock(document, 'cold-start', tables);
 }
-process.exitCode = missed > 0 ? 1 : 0;
+process.exitCode = verdicts.every(({ holds }) => holds) ? 0 : 1;
