@@ -1,0 +1,86 @@
+import { alarmResources } from './alarms.ts';
+import { dashboardResources } from './dashboard.ts';
+import { keyNameOf, stackOf, type Deployment } from './deployment.ts';
+import { queueFunctions, queueResources } from './queues.ts';
+
+/** Any of them opens the route: which operation needs which is for the function to say, that knows the operation. */
+const SCOPES = ['keyfold/encrypt', 'keyfold/decrypt', 'keyfold/rewrap'];
+
+/** What serverless.yml takes from a deployment for one of its regions, as its `custom`. */
+export function appValues(deployment: Deployment, region: string): Record<string, unknown> {
+  const { http, prefix, regions, regionSuffix, functions } = deployment;
+  if (!regions.includes(region))
+    throw new Error(`${region} is not among the regions of the deployment: ${regions.join(', ')}`);
+  const isJwt = http.auth === 'jwt';
+  return {
+    prefix,
+    region,
+    stack: stackOf(deployment, 'app'),
+    roles: stackOf(deployment, 'roles'),
+    tags: { Classification: deployment.classification },
+    logRetentionDays: deployment.logRetentionDays,
+    tracing: deployment.tracing ? 'Active' : 'PassThrough',
+    functions,
+    environment: {
+      KEYFOLD_SERVICE: deployment.service,
+      KEYFOLD_PRODUCT: deployment.product,
+      KEYFOLD_KMS_KEYS: JSON.stringify(Object.fromEntries(regions.map((one) => [one, aliasArnOf(deployment, one)]))),
+      KEYFOLD_TABLE: deployment.tableName,
+      ...(regionSuffix && { KEYFOLD_REGION_SUFFIX: region }),
+      ...deployment.settings,
+    },
+    apiEnvironment: {
+      KEYFOLD_AUTH: http.auth,
+      ...(http.partitionsClaim !== undefined && { KEYFOLD_JWT_PARTITIONS_CLAIM: http.partitionsClaim }),
+    },
+    authorizers: isJwt
+      ? {
+          token: {
+            type: 'jwt',
+            identitySource: '$request.header.Authorization',
+            issuerUrl: http.issuer,
+            audience: http.audience,
+          },
+        }
+      : {},
+    authorizer: isJwt ? { name: 'token', type: 'jwt', scopes: SCOPES } : { type: 'aws_iam' },
+    throttling: { ThrottlingRateLimit: http.requestsPerSecond, ThrottlingBurstLimit: http.burst },
+    queueFunctions: queueFunctions(deployment),
+    resources: {
+      ...queueResources(deployment),
+      ...alarmResources(deployment, region),
+      ...dashboardResources(deployment, region),
+    },
+    extensions: functionExtensions(deployment, region),
+  };
+}
+
+/** What osls's own settings cannot leave out where it is not asked for. */
+function functionExtensions({ functions, queue, environmentKeys }: Deployment, region: string): Record<string, object> {
+  const KmsKeyArn = environmentKeys[region];
+  const there = Object.entries(functions).filter(([name]) => name !== 'queue' || queue.kind !== 'none');
+  return Object.fromEntries(
+    there.flatMap(([name, { reservedConcurrency }]) => {
+      const id = `${name.slice(0, 1).toUpperCase()}${name.slice(1)}`;
+      const Properties = {
+        ...(KmsKeyArn !== undefined && { KmsKeyArn }),
+        ...(reservedConcurrency !== null && { ReservedConcurrentExecutions: reservedConcurrency }),
+      };
+      return [
+        [`${id}LambdaFunction`, { Properties }],
+        // The audit is in it.
+        [`${id}LogGroup`, { DeletionPolicy: 'RetainExceptOnCreate', UpdateReplacePolicy: 'Retain' }],
+      ];
+    }),
+  );
+}
+
+function aliasArnOf(deployment: Deployment, region: string): string {
+  return `arn:${partitionOf(region)}:kms:${region}:${deployment.account}:alias/${keyNameOf(deployment)}`;
+}
+
+/** AWS's partition of a region. */
+function partitionOf(region: string): string {
+  if (region.startsWith('cn-')) return 'aws-cn';
+  return region.startsWith('us-gov-') ? 'aws-us-gov' : 'aws';
+}

@@ -1,0 +1,137 @@
+import { functionsOf } from './alarms.ts';
+import { queueNamesOf, type Deployment } from './deployment.ts';
+import type { Resources } from './queues.ts';
+
+type Line = readonly unknown[];
+
+const WIDTH = 8;
+const HEIGHT = 6;
+const PER_ROW = 3;
+
+/** Our metrics on the dashboard: its title, and each metric with its dimensions beside `service` and what is made of its values. */
+const OWN: readonly (readonly [string, readonly (readonly [string, readonly string[], string])[]])[] = [
+  ['Requests that failed', [['RequestErrors', ['code'], 'Sum']]],
+  ['KMS calls', [['KmsCalls', ['region', 'action'], 'Sum']]],
+  ['KMS latency, p99 (ms)', [['KmsLatency', ['region'], 'p99']]],
+  ['KMS failures', [['KmsRegionFailures', ['region', 'faultClass'], 'Sum']]],
+  [
+    'KMS failovers and cool-downs',
+    [
+      ['KmsFailovers', ['region'], 'Sum'],
+      ['KmsCoolDowns', ['region'], 'Sum'],
+    ],
+  ],
+  ['Key table, p99 (ms)', [['MetastoreLatency', ['action'], 'p99']]],
+  [
+    'Key table, failures',
+    [
+      ['MetastoreFailures', ['action'], 'Sum'],
+      ['StaleServes', [], 'Sum'],
+    ],
+  ],
+  [
+    'System Keys in the cache',
+    [
+      ['SystemKeyCacheHits', [], 'Sum'],
+      ['SystemKeyCacheMisses', [], 'Sum'],
+      ['SystemKeyCacheEvictions', [], 'Sum'],
+    ],
+  ],
+  [
+    'Intermediate Keys in the cache',
+    [
+      ['IntermediateKeyCacheHits', [], 'Sum'],
+      ['IntermediateKeyCacheMisses', [], 'Sum'],
+      ['IntermediateKeyCacheEvictions', [], 'Sum'],
+    ],
+  ],
+  [
+    'Keys made and retired',
+    [
+      ['KeysCreated', ['kind'], 'Sum'],
+      ['KeysRetired', ['kind', 'why'], 'Sum'],
+    ],
+  ],
+  [
+    'System Keys, looked after',
+    [
+      ['WrapsRenewed', ['region'], 'Sum'],
+      ['SystemKeysUnopenable', ['region'], 'Sum'],
+      ['KmsWrapsMissing', ['region'], 'Sum'],
+      ['SystemKeysNotCreated', [], 'Sum'],
+      ['SystemKeysNotMaintained', [], 'Sum'],
+    ],
+  ],
+];
+const OF_A_QUEUE: typeof OWN = [
+  [
+    'Messages',
+    [
+      ['MessagesDone', [], 'Sum'],
+      ['MessagesRetried', ['code'], 'Sum'],
+      ['MessagesDeadLettered', ['code'], 'Sum'],
+    ],
+  ],
+];
+
+/** The dashboard of a region. */
+export function dashboardResources(deployment: Deployment, region: string): Resources {
+  const { prefix, service } = deployment;
+  const queues = queueNamesOf(deployment);
+  const lambda = (metric: string, stat: string): Line[] =>
+    functionsOf(deployment).map((name) => [
+      'AWS/Lambda',
+      metric,
+      'FunctionName',
+      `${prefix}-${name}`,
+      { stat, label: name },
+    ]);
+  // A dashboard may search, so that each value of a dimension has its line.
+  const own = ([metric, dimensions, stat]: (typeof OWN)[number][1][number]): Line => {
+    const schema = ['Keyfold', 'service', ...dimensions].join(',');
+    const found = `SEARCH('{${schema}} MetricName="${metric}" AND service="${service}"', '${stat}')`;
+    return [
+      { expression: found, label: dimensions.length === 0 ? metric : `${metric} \${PROP('Dim.${dimensions[0]}')}` },
+    ];
+  };
+  const graphs: [string, Line[]][] = [
+    ['Invocations', lambda('Invocations', 'Sum')],
+    ['Errors', lambda('Errors', 'Sum')],
+    ['Throttles', lambda('Throttles', 'Sum')],
+    ['Duration, p99 (ms)', lambda('Duration', 'p99')],
+    ['At once', lambda('ConcurrentExecutions', 'Maximum')],
+    ...[...OWN, ...(queues === undefined ? [] : OF_A_QUEUE)].map(([title, metrics]): [string, Line[]] => [
+      title,
+      metrics.map(own),
+    ]),
+    ...(queues === undefined
+      ? []
+      : [
+          [
+            'In the queues',
+            Object.values(queues).map((name) => [
+              'AWS/SQS',
+              'ApproximateNumberOfMessagesVisible',
+              'QueueName',
+              name,
+              { stat: 'Maximum', label: name },
+            ]),
+          ] satisfies [string, Line[]],
+        ]),
+  ];
+  const widgets = graphs.map(([title, metrics], i) => ({
+    type: 'metric',
+    x: (i % PER_ROW) * WIDTH,
+    y: Math.floor(i / PER_ROW) * HEIGHT,
+    width: WIDTH,
+    height: HEIGHT,
+    properties: { title, metrics, region, period: 300, view: 'timeSeries' },
+  }));
+  return {
+    Dashboard: {
+      Type: 'AWS::CloudWatch::Dashboard',
+      // Dashboards are an account's, of all regions: the name tells them apart.
+      Properties: { DashboardName: `${prefix}-${region}`, DashboardBody: JSON.stringify({ widgets }) },
+    },
+  };
+}

@@ -1,0 +1,109 @@
+import { queueNamesOf, stackOf, type Deployment } from './deployment.ts';
+
+/** Resources of a CloudFormation template, by logical name. */
+export type Resources = Record<string, { Type: string; Properties: Record<string, unknown> } & Record<string, unknown>>;
+
+/** An outage of 18 hours, at a wait of up to 15 minutes, makes no dead letters (docs/queue.md). */
+const MAX_RECEIVE_COUNT = 100;
+/** What Lambda asks of a queue that it reads. */
+const VISIBILITY_PER_TIMEOUT = 6;
+/** Messages are lost with a queue. One that was never made whole holds none. */
+const KEPT = { DeletionPolicy: 'RetainExceptOnCreate', UpdateReplacePolicy: 'Retain' };
+
+/** The queue's function, as osls has functions; none where the deployment has none. */
+export function queueFunctions(deployment: Deployment): Record<string, object> {
+  const { queue, prefix, functions } = deployment;
+  if (queue.kind === 'none') return {};
+  return {
+    queue: {
+      name: `${prefix}-queue`,
+      handler: 'dist/handlers/queue/index.handler',
+      role: { 'Fn::ImportValue': `${stackOf(deployment, 'roles')}-QueueRoleArn` },
+      package: { patterns: ['dist/handlers/queue/**'] },
+      memorySize: functions.queue.memoryMb,
+      timeout: functions.queue.timeoutSeconds,
+      environment: {
+        KEYFOLD_OUTPUT_QUEUE_URL: { Ref: 'OutputQueue' },
+        KEYFOLD_DEAD_LETTER_QUEUE_URL: { Ref: 'DeadLetterQueue' },
+        ...(queue.fields !== undefined && { KEYFOLD_FIELDS: JSON.stringify(queue.fields) }),
+        ...(queue.operations !== undefined && { KEYFOLD_OPERATIONS: queue.operations.join(',') }),
+      },
+      events: [
+        {
+          sqs: {
+            arn: { 'Fn::GetAtt': ['InputQueue', 'Arn'] },
+            batchSize: queue.batchSize,
+            // Lambda asks for it above ten messages.
+            ...(queue.batchSize > 10 && { maximumBatchingWindow: 1 }),
+            functionResponseType: 'ReportBatchItemFailures',
+            maximumConcurrency: queue.maximumConcurrency,
+          },
+        },
+      ],
+    },
+  };
+}
+
+/** The three queues of a region, encrypted, for TLS alone; none where the deployment has none. */
+export function queueResources(deployment: Deployment): Resources {
+  const names = queueNamesOf(deployment);
+  if (names === undefined) return {};
+  const { queue, functions, classification } = deployment;
+  const queueOf = (name: string, properties: object): Resources[string] => ({
+    Type: 'AWS::SQS::Queue',
+    ...KEPT,
+    Properties: {
+      QueueName: name,
+      ...(queue.kind === 'fifo' && { FifoQueue: true }),
+      SqsManagedSseEnabled: true,
+      MessageRetentionPeriod: queue.retentionDays * 86_400,
+      Tags: [{ Key: 'Classification', Value: classification }],
+      ...properties,
+    },
+  });
+  return {
+    InputQueue: queueOf(names.input, {
+      VisibilityTimeout: VISIBILITY_PER_TIMEOUT * functions.queue.timeoutSeconds,
+      RedrivePolicy: {
+        deadLetterTargetArn: { 'Fn::GetAtt': ['DeadLetterQueue', 'Arn'] },
+        maxReceiveCount: MAX_RECEIVE_COUNT,
+      },
+    }),
+    OutputQueue: queueOf(names.output, {}),
+    DeadLetterQueue: queueOf(names.deadLetters, {
+      // SQS counts from when a message was first sent, so a dead letter needs longer than the queue that it came from.
+      MessageRetentionPeriod: 14 * 86_400,
+      RedriveAllowPolicy: {
+        redrivePermission: 'byQueue',
+        sourceQueueArns: [
+          { 'Fn::Sub': `arn:\${AWS::Partition}:sqs:\${AWS::Region}:\${AWS::AccountId}:${names.input}` },
+        ],
+      },
+    }),
+    ...Object.fromEntries(
+      ['InputQueue', 'OutputQueue', 'DeadLetterQueue'].map((queueId) => [`${queueId}Policy`, tlsPolicyOf(queueId)]),
+    ),
+  };
+}
+
+function tlsPolicyOf(queueId: string): Resources[string] {
+  return {
+    Type: 'AWS::SQS::QueuePolicy',
+    Properties: {
+      Queues: [{ Ref: queueId }],
+      PolicyDocument: {
+        Version: '2012-10-17',
+        Statement: [
+          {
+            Sid: 'NobodyWithoutTls',
+            Effect: 'Deny',
+            Principal: '*',
+            Action: 'sqs:*',
+            Resource: { 'Fn::GetAtt': [queueId, 'Arn'] },
+            Condition: { Bool: { 'aws:SecureTransport': 'false' } },
+          },
+        ],
+      },
+    },
+  };
+}

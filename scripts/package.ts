@@ -1,0 +1,14 @@
+/** `npm run package`: what is deployed to each region, made from dist/ without asking anybody. */
+import { relative } from 'node:path';
+import { deploymentFile, readDeployment } from './deploy/deployment.ts';
+import { packageApp, packageFolder } from './deploy/package.ts';
+
+const file = deploymentFile();
+const deployment = await readDeployment(file);
+console.log(`as ${relative('.', file)} has it:`);
+for (const region of deployment.regions) {
+  const folder = packageFolder(deployment, region);
+  for (const { name, sizeBytes } of await packageApp(file, region, folder)) {
+    console.log(`${relative('.', folder)}/${name}  ${Math.ceil(sizeBytes / 1024)} KiB`);
+  }
+}
