@@ -16,7 +16,7 @@ const whole = (least: number, most: number) =>
   );
 const text = v.pipe(v.string(), v.nonEmpty('is empty'));
 /** A dimension of metrics, which queries quote. */
-const name = v.pipe(v.string(), v.regex(/^[^\s'"\\]+$/, 'is empty, or holds a space, a quote or a backslash'));
+const dimension = v.pipe(v.string(), v.regex(/^[^\s'"\\]+$/, 'is empty, or holds a space, a quote or a backslash'));
 
 /** What CloudWatch Logs takes. */
 const RETENTIONS = [30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653] as const;
@@ -38,8 +38,8 @@ const schema = v.strictObject({
     v.pipe(v.string(), v.regex(/^[A-Za-z][A-Za-z0-9-]{0,39}$/, 'is not up to forty letters, digits and hyphens')),
     'keyfold',
   ),
-  service: name,
-  product: name,
+  service: dimension,
+  product: dimension,
   regions: v.pipe(v.array(REGION), v.minLength(1, 'names no region'), v.maxLength(4, 'names more than four')),
   classification: v.pipe(
     v.string(),

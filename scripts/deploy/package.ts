@@ -19,7 +19,7 @@ export interface Artefact {
 
 /** The folder of a region's package, which git ignores. */
 export function packageFolder({ prefix }: Deployment, region: string): string {
-  return join(root, '.serverless', prefix, region);
+  return join(root, '.keyfold', 'app', prefix, region);
 }
 
 /**
@@ -45,8 +45,16 @@ export async function packageApp(file: string, region: string, folder: string): 
 export async function osls(args: readonly string[], file: string): Promise<string> {
   const bin = createRequire(import.meta.url).resolve('osls/bin/serverless.js');
   const env = { ...process.env, KEYFOLD_DEPLOY_FILE: file, SLS_NOTIFICATIONS_MODE: 'off' };
-  const said = (output: { stdout: string; stderr: string }): string => `${output.stdout}${output.stderr}`.trim();
-  return run(process.execPath, [bin, ...args], { cwd: root, env }).then(said, (error: Parameters<typeof said>[0]) => {
+  return run(process.execPath, [bin, ...args], { cwd: root, env }).then(said, (error: Output) => {
     throw new Error(`osls ${args[0]} failed:\n${said(error)}`, { cause: error });
   });
+}
+
+interface Output {
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function said({ stdout, stderr }: Output): string {
+  return `${stdout}${stderr}`.trim();
 }

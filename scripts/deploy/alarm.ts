@@ -1,0 +1,94 @@
+import type { Resources } from './queues.ts';
+
+/** When an alarm rings: at `least` so much in each of `periods` periods. Less than nothing is not reported, and is no alarm. */
+export interface Ring {
+  readonly least?: number;
+  readonly periodSeconds?: number;
+  readonly periods?: number;
+}
+
+/** Which of a metric's values are meant: those of all its dimensions beside `service`. */
+export interface Which {
+  /** Beside those that `where` gives a value. */
+  readonly of?: readonly string[];
+  readonly where?: Readonly<Record<string, string | readonly string[]>>;
+  readonly whereNot?: Readonly<Record<string, readonly string[]>>;
+}
+
+/** Five minutes. */
+const PERIOD_SECONDS = 300;
+
+/** An alarm, told to `topic` when it begins and when it ends. */
+export function alarm(description: string, topic: unknown, ring: Ring, metric: object): Resources[string] {
+  const { least = 1, periods = 1 } = ring;
+  return {
+    Type: 'AWS::CloudWatch::Alarm',
+    Properties: {
+      AlarmDescription: description,
+      ComparisonOperator: 'GreaterThanOrEqualToThreshold',
+      Threshold: least,
+      EvaluationPeriods: periods,
+      DatapointsToAlarm: periods,
+      TreatMissingData: 'notBreaching',
+      AlarmActions: [topic],
+      OKActions: [topic],
+      ...metric,
+    },
+  };
+}
+
+/** One metric, by all its dimensions, as an alarm has it. */
+export function oneMetric(
+  namespace: string,
+  name: string,
+  dimensions: Readonly<Record<string, string>>,
+  { periodSeconds = PERIOD_SECONDS }: Ring = {},
+  statistic = 'Sum',
+): object {
+  return {
+    Namespace: namespace,
+    MetricName: name,
+    Dimensions: Object.entries(dimensions).map(([Name, Value]) => ({ Name, Value })),
+    Statistic: statistic,
+    Period: periodSeconds,
+  };
+}
+
+/**
+ * The sum of a metric of ours. CloudWatch knows a metric by its dimensions and all their values, so where some are not known
+ * beforehand, such as the regions, Metrics Insights is asked. It has no OR: several known values are summed here.
+ */
+export function ownMetric(service: string, name: string, which: Which, ring: Ring): object {
+  const { of = [], where = {}, whereNot = {} } = which;
+  const Period = ring.periodSeconds ?? PERIOD_SECONDS;
+  const lists = Object.entries(where).filter(([, value]) => Array.isArray(value));
+  if (of.length === 0 && lists.length === 0) {
+    return oneMetric('Keyfold', name, { service, ...(where as Record<string, string>) }, ring);
+  }
+  if (of.length === 0) {
+    const [[dimension, values] = ['', []]] = lists;
+    const summed = (values as readonly string[]).map((value, i) => {
+      const { Namespace, MetricName, Dimensions } = oneMetric('Keyfold', name, {
+        service,
+        [dimension]: value,
+      }) as Metric;
+      const MetricStat = { Metric: { Namespace, MetricName, Dimensions }, Period, Stat: 'Sum' };
+      return { Id: `m${i}`, MetricStat, ReturnData: false };
+    });
+    const all = { Id: 'sum', Expression: `SUM([${summed.map(({ Id }) => Id).join(', ')}])`, ReturnData: true };
+    return { Metrics: [...summed, all] };
+  }
+  const schema = ['Keyfold', 'service', ...new Set([...of, ...Object.keys(where)])].map((one) => `"${one}"`).join(', ');
+  const conditions = [
+    ...Object.entries({ service, ...where }).map(([dimension, value]) => `"${dimension}" = '${value as string}'`),
+    ...Object.entries(whereNot).flatMap(([dimension, values]) => values.map((value) => `"${dimension}" != '${value}'`)),
+  ];
+  const Expression = `SELECT SUM("${name}") FROM SCHEMA(${schema}) WHERE ${conditions.join(' AND ')}`;
+  return { Metrics: [{ Id: 'sum', Expression, Period, ReturnData: true }] };
+}
+
+interface Metric {
+  readonly Namespace: string;
+  readonly MetricName: string;
+  readonly Dimensions: readonly object[];
+}

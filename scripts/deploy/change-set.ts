@@ -1,0 +1,144 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { yamlParse } from 'yaml-cfn';
+import { aws } from './aws.ts';
+import { REPLICAS, type Stack } from './stacks.ts';
+
+const infra = join(import.meta.dirname, '..', '..', 'infra');
+
+/** What holds keys, or leads to them: without it no record can be read. */
+const KEPT_TYPES: ReadonlySet<string> = new Set(['AWS::KMS::Key', 'AWS::KMS::Alias', 'AWS::DynamoDB::GlobalTable']);
+
+/** What CloudFormation would do to a resource. */
+interface Change {
+  readonly Action: string;
+  readonly LogicalResourceId: string;
+  readonly ResourceType: string;
+  /** `True`, `False` or `Conditional`, of a modification. */
+  readonly Replacement?: string;
+}
+
+interface Deployed {
+  readonly StackStatus: string;
+  readonly Parameters?: readonly { readonly ParameterKey: string; readonly ParameterValue: string }[];
+}
+
+interface ChangeSet {
+  readonly Status: string;
+  readonly StatusReason?: string;
+  readonly Changes: readonly { readonly ResourceChange: Change }[];
+}
+
+/** A change set that was made and looked through; undefined where there is nothing to change. */
+export interface Plan {
+  readonly stack: Stack;
+  readonly changeSet: string;
+  readonly changes: readonly Change[];
+  readonly isNew: boolean;
+}
+
+/**
+ * Makes a change set of a stack, which changes nothing yet.
+ * @throws Error where it would take away or replace a key, an alias, the table or one of its replicas; the change set is deleted then
+ */
+export async function plan(stack: Stack): Promise<Plan | undefined> {
+  const deployed = await deployedOf(stack);
+  const isNew = deployed === undefined || deployed.StackStatus === 'REVIEW_IN_PROGRESS';
+  requireReplicas(stack, deployed);
+  const changeSet = `keyfold-${Date.now()}`;
+  const given = ['--stack-name', stack.name, '--change-set-name', changeSet];
+  await aws(stack.region, 'cloudformation', 'create-change-set', [
+    ...given,
+    '--change-set-type',
+    isNew ? 'CREATE' : 'UPDATE',
+    '--template-body',
+    `file://${join(infra, stack.template)}`,
+    '--capabilities',
+    'CAPABILITY_IAM',
+    'CAPABILITY_NAMED_IAM',
+    '--parameters',
+    JSON.stringify(parametersOf(stack, isNew ? undefined : deployed)),
+  ]);
+  // It fails where there is nothing to change, too, and the description says which.
+  await aws(stack.region, 'cloudformation', 'wait', ['change-set-create-complete', ...given]).catch(() => undefined);
+  const set = await aws<ChangeSet>(stack.region, 'cloudformation', 'describe-change-set', given);
+  const changes = set.Changes.map(({ ResourceChange }) => ResourceChange);
+  const planned = { stack, changeSet, changes, isNew };
+  if (set.Status !== 'CREATE_COMPLETE') {
+    await discard(planned);
+    if (/didn't contain changes|No updates/i.test(set.StatusReason ?? '')) return undefined;
+    throw new Error(`${stack.name} in ${stack.region}: ${set.StatusReason ?? set.Status}`);
+  }
+  const destroyed = changes.filter(wouldDestroy);
+  if (destroyed.length > 0) {
+    await discard(planned);
+    const what = destroyed.map((change) => describe(change)).join(', ');
+    throw new Error(`${stack.name} in ${stack.region} is refused: ${what}. docs/keys.md says how keys are replaced.`);
+  }
+  return planned;
+}
+
+/** Deletes a change set that is not to be done. */
+export async function discard({ stack, changeSet }: Plan): Promise<void> {
+  const given = ['--stack-name', stack.name, '--change-set-name', changeSet];
+  await aws(stack.region, 'cloudformation', 'delete-change-set', given);
+}
+
+/** Does what was planned, and waits for it. @throws Error where CloudFormation fails */
+export async function execute({ stack, changeSet, isNew }: Plan): Promise<void> {
+  const given = ['--stack-name', stack.name];
+  const call = (command: string, args: readonly string[]): Promise<unknown> =>
+    aws(stack.region, 'cloudformation', command, args);
+  await call('execute-change-set', [...given, '--change-set-name', changeSet]);
+  await call('wait', [isNew ? 'stack-create-complete' : 'stack-update-complete', ...given]);
+  if (stack.isKept) await call('update-termination-protection', [...given, '--enable-termination-protection']);
+}
+
+/** A change in words. */
+export function describe({ Action, LogicalResourceId, ResourceType, Replacement }: Change): string {
+  const replaces =
+    Replacement === 'True' ? ', by a new one' : Replacement === 'Conditional' ? ', maybe by a new one' : '';
+  return `${Action} ${LogicalResourceId} (${ResourceType})${replaces}`;
+}
+
+function wouldDestroy({ Action, ResourceType, Replacement }: Change): boolean {
+  if (!KEPT_TYPES.has(ResourceType)) return false;
+  return Action === 'Remove' || (Action === 'Modify' && (Replacement === 'True' || Replacement === 'Conditional'));
+}
+
+async function deployedOf({ name, region }: Stack): Promise<Deployed | undefined> {
+  const answer = await aws<{ Stacks: Deployed[] }>(region, 'cloudformation', 'describe-stacks', [
+    '--stack-name',
+    name,
+  ]).catch((error: Error) => {
+    if (/does not exist/.test(error.message)) return { Stacks: [] };
+    throw error;
+  });
+  return answer.Stacks[0];
+}
+
+/** To take a replica away is a modification of the table, which CloudFormation does not call a removal. */
+function requireReplicas({ name, parameters, template }: Stack, deployed: Deployed | undefined): void {
+  if (template !== 'table.yml') return;
+  const before = (deployed?.Parameters ?? []).filter(({ ParameterKey }) =>
+    REPLICAS.includes(ParameterKey as 'ReplicaRegion1'),
+  );
+  const after = new Set(REPLICAS.map((replica) => parameters[replica]));
+  const lost = before
+    .map(({ ParameterValue }) => ParameterValue)
+    .filter((region) => region !== '' && !after.has(region));
+  if (lost.length > 0)
+    throw new Error(`${name} is refused: it would take away the table's replica in ${lost.join(', ')}`);
+}
+
+/** What is not given keeps its value: which key an alias points to, say. */
+function parametersOf({ parameters, template }: Stack, deployed: Deployed | undefined): object[] {
+  const { Parameters } = yamlParse(readFileSync(join(infra, template), 'utf8')) as { Parameters: object };
+  const kept = (deployed?.Parameters ?? [])
+    .map(({ ParameterKey }) => ParameterKey)
+    .filter((key) => Object.hasOwn(Parameters, key) && !Object.hasOwn(parameters, key));
+  return [
+    ...Object.entries(parameters).map(([ParameterKey, ParameterValue]) => ({ ParameterKey, ParameterValue })),
+    ...kept.map((ParameterKey) => ({ ParameterKey, UsePreviousValue: true })),
+  ];
+}
