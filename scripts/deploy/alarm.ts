@@ -80,7 +80,7 @@ export function ownMetric(service: string, name: string, which: Which, ring: Rin
   }
   const schema = ['Keyfold', 'service', ...new Set([...of, ...Object.keys(where)])].map((one) => `"${one}"`).join(', ');
   const conditions = [
-    ...Object.entries({ service, ...where }).map(([dimension, value]) => `"${dimension}" = '${value as string}'`),
+    ...Object.entries({ service, ...where }).map(([dimension, value]) => `"${dimension}" = '${value}'`),
     ...Object.entries(whereNot).flatMap(([dimension, values]) => values.map((value) => `"${dimension}" != '${value}'`)),
   ];
   const Expression = `SELECT SUM("${name}") FROM SCHEMA(${schema}) WHERE ${conditions.join(' AND ')}`;

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { readdir, rm, stat } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { Deployment } from './deployment.ts';
 
@@ -43,7 +43,7 @@ export async function packageApp(file: string, region: string, folder: string): 
  * @throws Error with what it said
  */
 export async function osls(args: readonly string[], file: string): Promise<string> {
-  const bin = createRequire(import.meta.url).resolve('osls/bin/serverless.js');
+  const bin = fileURLToPath(import.meta.resolve('osls/bin/serverless.js'));
   const env = { ...process.env, KEYFOLD_DEPLOY_FILE: file, SLS_NOTIFICATIONS_MODE: 'off' };
   return run(process.execPath, [bin, ...args], { cwd: root, env }).then(said, (error: Output) => {
     throw new Error(`osls ${args[0]} failed:\n${said(error)}`, { cause: error });

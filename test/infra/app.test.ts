@@ -1,0 +1,313 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readQueueConfig } from '../../src/config/queue-config.ts';
+import { readConfig } from '../../src/config/read-config.ts';
+import { OPERATION_NAMES } from '../../src/operations/operation-name.ts';
+import { documentedMetrics, packageExample, type AppPackage, type AppResource } from './package.ts';
+
+const FUNCTIONS = ['Api', 'Seal', 'Open', 'Queue', 'Maintenance'];
+const TOPIC = 'arn:aws:sns:us-west-2:111122223333:oncall';
+const ENVIRONMENT_KEY = 'arn:aws:kms:us-west-2:111122223333:key/00000000-0000-0000-0000-000000000001';
+const documented = documentedMetrics();
+
+let example: AppPackage;
+let flipped: AppPackage;
+
+beforeAll(async () => {
+  // One after the other: osls writes into .serverless/ on its way.
+  example = await packageExample({});
+  flipped = await packageExample({
+    http: { auth: 'jwt', issuer: 'https://login.example.com/', audience: ['keyfold'], partitionsClaim: 'tenants' },
+    queue: { kind: 'fifo', fields: ['$.card'] },
+    functions: { seal: { reservedConcurrency: 7 } },
+    tracing: true,
+    alarmTopics: { 'us-west-2': TOPIC },
+    environmentKeys: { 'us-west-2': ENVIRONMENT_KEY },
+    settings: { KEYFOLD_ON_KEY_REFUSED: 'fail' },
+  });
+}, 120_000);
+afterAll(() => Promise.all([example.remove(), flipped.remove()]));
+
+function ofType({ resources }: AppPackage, type: string): [string, AppResource][] {
+  return Object.entries(resources).filter(([, { Type }]) => Type === type);
+}
+
+function functionOf(app: AppPackage, name: string): AppResource['Properties'] {
+  return app.resources[`${name}LambdaFunction`]?.Properties ?? {};
+}
+
+/** A function's environment, what refers to a queue replaced by a URL of it. */
+function environmentOf(app: AppPackage, name: string): Record<string, string> {
+  const { Variables } = functionOf(app, name)['Environment'] as { Variables: Record<string, string | { Ref: string }> };
+  const urlOf = (ref: string): string => {
+    const { QueueName } = app.resources[ref]?.Properties as { QueueName: string };
+    return `https://sqs.us-west-2.amazonaws.com/111122223333/${QueueName}`;
+  };
+  const values = Object.entries(Variables).map(([key, value]) => [
+    key,
+    typeof value === 'string' ? value : urlOf(value.Ref),
+  ]);
+  return { ...Object.fromEntries(values), AWS_REGION: 'us-west-2', AWS_LAMBDA_FUNCTION_NAME: name };
+}
+
+describe('each function', () => {
+  it.for(FUNCTIONS)('%s has a role of its own, from the stack of roles', (name) => {
+    expect(functionOf(example, name)['Role']).toEqual({ 'Fn::ImportValue': `keyfold-roles-${name}RoleArn` });
+  });
+
+  it('has no role beside those, and the packages make none', () => {
+    expect(
+      ofType(example, 'AWS::Lambda::Function')
+        .map(([id]) => id)
+        .toSorted(),
+    ).toEqual(FUNCTIONS.map((name) => `${name}LambdaFunction`).toSorted());
+    expect(ofType(example, 'AWS::IAM::Role')).toEqual([]);
+  });
+
+  it.for(FUNCTIONS)('%s runs on Arm under Node 24, and logs lines as they are, for a time that is set', (name) => {
+    const found = functionOf(example, name);
+    expect(found).toMatchObject({ Runtime: 'nodejs24.x', Architectures: ['arm64'] });
+    expect(found).toMatchObject({
+      FunctionName: `keyfold-${name.toLowerCase()}`,
+      LoggingConfig: { LogFormat: 'Text' },
+    });
+    const group = example.resources[`${name}LogGroup`];
+    expect(group?.Properties).toEqual({
+      LogGroupName: `/aws/lambda/keyfold-${name.toLowerCase()}`,
+      RetentionInDays: 365,
+    });
+    expect(group?.DeletionPolicy).toBe('RetainExceptOnCreate');
+  });
+
+  it('has in its zip its own folder of the build and nothing else', () => {
+    const folders = Object.entries(example.zips).map(([zip, names]) => [
+      zip,
+      [...new Set(names.map((name) => name.slice(0, name.lastIndexOf('/'))))],
+    ]);
+    expect(Object.fromEntries(folders)).toEqual({
+      'api.zip': ['dist/handlers/api'],
+      'seal.zip': ['dist/handlers/invoke'],
+      'open.zip': ['dist/handlers/invoke'],
+      'queue.zip': ['dist/handlers/queue'],
+      'maintenance.zip': ['dist/handlers/maintenance'],
+    });
+  });
+
+  it.for(['Api', 'Seal', 'Open', 'Maintenance'])('%s has an environment that the code accepts', (name) => {
+    for (const app of [example, flipped]) {
+      const { names, kms, auth } = readConfig(environmentOf(app, name));
+      expect(names).toMatchObject({ service: 'orders', product: 'shop', regionSuffix: 'us-west-2' });
+      const aliasOf = (region: string): string => `arn:aws:kms:${region}:111122223333:alias/keyfold`;
+      expect(kms).toMatchObject({ keys: { 'us-west-2': aliasOf('us-west-2'), 'us-east-1': aliasOf('us-east-1') } });
+      if (name === 'Api') expect(auth.kind).toBe(app === example ? 'iam' : 'jwt');
+    }
+  });
+
+  it('may set further settings', () => {
+    expect(environmentOf(flipped, 'Open')['KEYFOLD_ON_KEY_REFUSED']).toBe('fail');
+  });
+
+  it('seal and open share the operations between them', () => {
+    const [seal = [], open = []] = ['Seal', 'Open'].map(
+      (name) => readConfig(environmentOf(example, name)).door.serves.operations,
+    );
+    expect([...seal, ...open].toSorted()).toEqual([...OPERATION_NAMES].toSorted());
+    expect(open.every((operation) => operation.startsWith('decrypt'))).toBe(true);
+    expect(seal.some((operation) => operation.startsWith('decrypt'))).toBe(false);
+  });
+
+  it('may be traced, have a customer key for its environment, and a share of the concurrency', () => {
+    for (const name of FUNCTIONS) {
+      expect(functionOf(flipped, name)).toMatchObject({
+        TracingConfig: { Mode: 'Active' },
+        KmsKeyArn: ENVIRONMENT_KEY,
+      });
+      expect(functionOf(example, name)).toMatchObject({ TracingConfig: { Mode: 'PassThrough' } });
+      expect(functionOf(example, name)).not.toHaveProperty('KmsKeyArn');
+      expect(functionOf(example, name)).not.toHaveProperty('ReservedConcurrentExecutions');
+    }
+    expect(functionOf(flipped, 'Seal')).toMatchObject({ ReservedConcurrentExecutions: 7 });
+  });
+});
+
+describe('the HTTP API', () => {
+  it('has the three routes, each of them with an authorizer', () => {
+    const routes = ofType(example, 'AWS::ApiGatewayV2::Route').map(([, { Properties }]) => Properties);
+    expect(routes.map(({ RouteKey }) => RouteKey as string)).toEqual([
+      'POST /v1/partitions/{partition}/{operation}',
+      'GET /v1/health',
+      'GET /v1/openapi.json',
+    ]);
+    for (const route of routes) expect(route['AuthorizationType']).toBe('AWS_IAM');
+  });
+
+  it('may go by tokens instead, of an issuer, for an audience, with a scope', () => {
+    const [[id, authorizer] = []] = ofType(flipped, 'AWS::ApiGatewayV2::Authorizer');
+    expect(authorizer?.Properties).toMatchObject({
+      AuthorizerType: 'JWT',
+      JwtConfiguration: { Issuer: 'https://login.example.com/', Audience: ['keyfold'] },
+    });
+    const routes = ofType(flipped, 'AWS::ApiGatewayV2::Route');
+    expect(routes).toHaveLength(3);
+    for (const [, { Properties }] of routes) {
+      expect(Properties).toMatchObject({ AuthorizationType: 'JWT', AuthorizerId: { Ref: id } });
+      expect(Properties['AuthorizationScopes']).toEqual(['keyfold/encrypt', 'keyfold/decrypt', 'keyfold/rewrap']);
+    }
+  });
+
+  it('alone may invoke its function, and the schedule alone the maintenance', () => {
+    const permissions = ofType(example, 'AWS::Lambda::Permission').map(([, { Properties }]) => Properties);
+    expect(permissions).toHaveLength(2);
+    const [ofApi, ofSchedule] = ['Api', 'Maintenance'].map((name) =>
+      permissions.find(({ FunctionName }) => JSON.stringify(FunctionName).includes(`"${name}LambdaFunction"`)),
+    );
+    expect(ofApi).toMatchObject({ Principal: 'apigateway.amazonaws.com', Action: 'lambda:InvokeFunction' });
+    expect(JSON.stringify(ofApi?.['SourceArn'])).toMatch(/:execute-api:.*\{"Ref":"HttpApi"\},"\/\*"/);
+    expect(ofSchedule).toMatchObject({ Principal: 'events.amazonaws.com' });
+    expect(ofSchedule?.['SourceArn']).toEqual({ 'Fn::GetAtt': ['MaintenanceEventsRuleSchedule1', 'Arn'] });
+  });
+
+  it('is throttled, and logs who was turned away without the path', () => {
+    const { DefaultRouteSettings, AccessLogSettings } = example.resources['HttpApiStage']?.Properties ?? {};
+    expect(DefaultRouteSettings).toMatchObject({ ThrottlingRateLimit: 1000, ThrottlingBurstLimit: 500 });
+    expect(JSON.parse((AccessLogSettings as { Format: string }).Format)).not.toHaveProperty('path');
+    expect(example.resources['HttpApiLogGroup']?.Properties['RetentionInDays']).toBe(365);
+  });
+});
+
+describe('the queues', () => {
+  it('hide a message for six time-outs of the function, and hand it out a hundred times', () => {
+    for (const app of [example, flipped]) {
+      const { VisibilityTimeout, RedrivePolicy, MessageRetentionPeriod } =
+        app.resources['InputQueue']?.Properties ?? {};
+      expect(VisibilityTimeout).toBeGreaterThanOrEqual(6 * (functionOf(app, 'Queue')['Timeout'] as number));
+      expect(RedrivePolicy.maxReceiveCount).toBeGreaterThanOrEqual(100);
+      expect(RedrivePolicy.deadLetterTargetArn).toEqual({ 'Fn::GetAtt': ['DeadLetterQueue', 'Arn'] });
+      expect(MessageRetentionPeriod).toBeGreaterThanOrEqual(2 * 86_400);
+    }
+  });
+
+  it('are encrypted, for TLS alone, and not deleted with the stack', () => {
+    const queues = ofType(example, 'AWS::SQS::Queue');
+    expect(queues.map(([id]) => id)).toEqual(['InputQueue', 'OutputQueue', 'DeadLetterQueue']);
+    for (const [id, { DeletionPolicy, Properties }] of queues) {
+      expect(DeletionPolicy).toBe('RetainExceptOnCreate');
+      expect(Properties['SqsManagedSseEnabled']).toBe(true);
+      const [statement] = example.resources[`${id}Policy`]?.Properties['PolicyDocument'].Statement as object[];
+      expect(statement).toMatchObject({ Effect: 'Deny', Condition: { Bool: { 'aws:SecureTransport': 'false' } } });
+    }
+  });
+
+  it('have their failures reported one by one, and so many batches at once', () => {
+    const [[, mapping] = []] = ofType(example, 'AWS::Lambda::EventSourceMapping');
+    expect(mapping?.Properties).toMatchObject({
+      EventSourceArn: { 'Fn::GetAtt': ['InputQueue', 'Arn'] },
+      FunctionResponseTypes: ['ReportBatchItemFailures'],
+      ScalingConfig: { MaximumConcurrency: 10 },
+    });
+  });
+
+  it('are all standard or all FIFO, and the function accepts them', () => {
+    const names = (app: AppPackage): unknown[] =>
+      ofType(app, 'AWS::SQS::Queue').map(([, { Properties }]) => [Properties['QueueName'], Properties['FifoQueue']]);
+    expect(names(example)).toEqual([
+      ['keyfold-input', undefined],
+      ['keyfold-output', undefined],
+      ['keyfold-dead-letters', undefined],
+    ]);
+    expect(names(flipped)).toEqual([
+      ['keyfold-input.fifo', true],
+      ['keyfold-output.fifo', true],
+      ['keyfold-dead-letters.fifo', true],
+    ]);
+    expect(readQueueConfig(environmentOf(example, 'Queue')).queue.outputUrl).toMatch(/keyfold-output$/);
+    expect(readQueueConfig(environmentOf(flipped, 'Queue')).queue).toMatchObject({ fields: ['$.card'] });
+  });
+});
+
+describe('alarms', () => {
+  /** The metrics of ours that an alarm goes by, each with its dimensions. */
+  function ownMetrics({ Namespace, MetricName, Dimensions = [], Metrics = [] }: AppResource['Properties']): unknown[] {
+    const names = (dimensions: { Name: string }[]): string[] => dimensions.map(({ Name }) => Name).toSorted();
+    const one = Namespace === 'Keyfold' ? [[MetricName, names(Dimensions)]] : [];
+    const others = Metrics.flatMap(
+      (part: { MetricStat?: { Metric: AppResource['Properties'] }; Expression?: string }) => {
+        const { Metric } = part.MetricStat ?? {};
+        if (Metric !== undefined) return [[Metric['MetricName'], names(Metric['Dimensions'])]];
+        const query = /^SELECT SUM\("(\w+)"\) FROM SCHEMA\("Keyfold", (.*)\) WHERE/.exec(part.Expression ?? '');
+        return query === null ? [] : [[query[1], (query[2] ?? '').replaceAll('"', '').split(', ').toSorted()]];
+      },
+    );
+    return [...one, ...others];
+  }
+
+  it('go by metrics that the code writes, with all their dimensions', () => {
+    const alarms = ofType(example, 'AWS::CloudWatch::Alarm');
+    const own = alarms.flatMap(([, { Properties }]) => ownMetrics(Properties)) as [string, string[]][];
+    for (const [metric, dimensions] of own) expect([metric, dimensions]).toEqual([metric, documented.get(metric)]);
+    expect([...new Set(own.map(([metric]) => metric))].toSorted()).toEqual([
+      'KeysRetired',
+      'KmsFailovers',
+      'KmsRegionFailures',
+      'KmsWrapsMissing',
+      'MessagesDeadLettered',
+      'MessagesRetried',
+      'RequestErrors',
+      'StaleServes',
+      'SystemKeysNotCreated',
+      'SystemKeysNotMaintained',
+      'SystemKeysUnopenable',
+    ]);
+  });
+
+  it('watch errors and throttles of every function, and the dead letters', () => {
+    const watched = ofType(example, 'AWS::CloudWatch::Alarm').flatMap(([, { Properties }]) =>
+      (Properties['Dimensions'] ?? []).map(({ Value }: { Value: string }) => `${Properties['MetricName']} ${Value}`),
+    );
+    for (const name of FUNCTIONS) {
+      expect(watched).toContain(`Errors keyfold-${name.toLowerCase()}`);
+      expect(watched).toContain(`Throttles keyfold-${name.toLowerCase()}`);
+    }
+    expect(watched).toContain('ApproximateNumberOfMessagesVisible keyfold-dead-letters');
+  });
+
+  it('take what is not reported for well, but for the maintenance, which must have run in 26 hours', () => {
+    for (const [id, { Properties }] of ofType(example, 'AWS::CloudWatch::Alarm')) {
+      const isMaintenance = id === 'MaintenanceMissingAlarm';
+      expect(Properties['TreatMissingData']).toBe(isMaintenance ? 'breaching' : 'notBreaching');
+    }
+    expect(example.resources['MaintenanceMissingAlarm']?.Properties).toMatchObject({
+      MetricName: 'Invocations',
+      Period: 3600,
+      EvaluationPeriods: 26,
+      ComparisonOperator: 'LessThanThreshold',
+      Threshold: 1,
+    });
+  });
+
+  it('tell a topic made here, or the one that is given', () => {
+    for (const [, { Properties }] of ofType(example, 'AWS::CloudWatch::Alarm')) {
+      expect(Properties['AlarmActions']).toEqual([{ Ref: 'AlarmTopic' }]);
+    }
+    for (const [, { Properties }] of ofType(flipped, 'AWS::CloudWatch::Alarm')) {
+      expect(Properties['AlarmActions']).toEqual([TOPIC]);
+    }
+    expect(flipped.resources).not.toHaveProperty('AlarmTopic');
+  });
+});
+
+describe('the dashboard', () => {
+  it('shows every metric of docs/metrics.md, with all its dimensions', () => {
+    const body = JSON.parse(example.resources['Dashboard']?.Properties['DashboardBody'] as string) as {
+      widgets: { properties: { metrics: [string | { expression: string }][] } }[];
+    };
+    const lines = body.widgets.flatMap(({ properties }) => properties.metrics.map(([first]) => first));
+    const searches = lines.flatMap((line) => (typeof line === 'string' ? [] : [line.expression]));
+    const shown = new Map(
+      searches.map((expression) => {
+        const [, schema = '', metric = ''] = /^SEARCH\('\{Keyfold,([\w,]+)\} MetricName="(\w+)"/.exec(expression) ?? [];
+        return [metric, schema.split(',').toSorted()];
+      }),
+    );
+    expect(Object.fromEntries([...shown].toSorted())).toEqual(Object.fromEntries([...documented].toSorted()));
+  });
+});
