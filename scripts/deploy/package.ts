@@ -18,7 +18,7 @@ export interface Artefact {
 }
 
 /** The folder of a region's package, which git ignores. */
-export function packageFolder({ prefix }: Deployment, region: string): string {
+export function packageFolder({ prefix }: Pick<Deployment, 'prefix'>, region: string): string {
   return join(root, '.keyfold', 'app', prefix, region);
 }
 

@@ -1,7 +1,10 @@
+import { rm } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { packageFolder } from '../../scripts/deploy/package.ts';
 import { readQueueConfig } from '../../src/config/queue-config.ts';
 import { readConfig } from '../../src/config/read-config.ts';
 import { OPERATION_NAMES } from '../../src/operations/operation-name.ts';
+import { namesOf as commandsOf, startCli } from './aws-cli.ts';
 import { documentedMetrics, packageExample, type AppPackage, type AppResource } from './package.ts';
 
 const FUNCTIONS = ['Api', 'Seal', 'Open', 'Queue', 'Maintenance'];
@@ -39,7 +42,7 @@ function functionOf(app: AppPackage, name: string): AppResource['Properties'] {
 function environmentOf(app: AppPackage, name: string): Record<string, string> {
   const { Variables } = functionOf(app, name)['Environment'] as { Variables: Record<string, string | { Ref: string }> };
   const urlOf = (ref: string): string => {
-    const { QueueName } = app.resources[ref]?.Properties as { QueueName: string };
+    const { QueueName } = (app.resources[ref] as AppResource).Properties as { QueueName: string };
     return `https://sqs.us-west-2.amazonaws.com/111122223333/${QueueName}`;
   };
   const values = Object.entries(Variables).map(([key, value]) => [
@@ -47,6 +50,32 @@ function environmentOf(app: AppPackage, name: string): Record<string, string> {
     typeof value === 'string' ? value : urlOf(value.Ref),
   ]);
   return { ...Object.fromEntries(values), AWS_REGION: 'us-west-2', AWS_LAMBDA_FUNCTION_NAME: name };
+}
+
+function aliasOf(region: string): string {
+  return `arn:aws:kms:${region}:111122223333:alias/keyfold`;
+}
+
+function queueNames(app: AppPackage): unknown[] {
+  return ofType(app, 'AWS::SQS::Queue').map(([, { Properties }]) => [Properties['QueueName'], Properties['FifoQueue']]);
+}
+
+function namesOf(dimensions: { Name: string }[]): string[] {
+  return dimensions.map(({ Name }) => Name).toSorted();
+}
+
+/** The metrics of ours that an alarm goes by, each with its dimensions. */
+function ownMetrics({ Namespace, MetricName, Dimensions = [], Metrics = [] }: AppResource['Properties']): unknown[] {
+  const one = Namespace === 'Keyfold' ? [[MetricName, namesOf(Dimensions)]] : [];
+  const others = Metrics.flatMap(
+    (part: { MetricStat?: { Metric: AppResource['Properties'] }; Expression?: string }) => {
+      const { Metric } = part.MetricStat ?? {};
+      if (Metric !== undefined) return [[Metric['MetricName'], namesOf(Metric['Dimensions'])]];
+      const query = /^SELECT SUM\("(\w+)"\) FROM SCHEMA\("Keyfold", (.*)\) WHERE/.exec(part.Expression ?? '');
+      return query === null ? [] : [[query[1], (query[2] ?? '').replaceAll('"', '').split(', ').toSorted()]];
+    },
+  );
+  return [...one, ...others];
 }
 
 describe('each function', () => {
@@ -94,12 +123,15 @@ describe('each function', () => {
 
   it.for(['Api', 'Seal', 'Open', 'Maintenance'])('%s has an environment that the code accepts', (name) => {
     for (const app of [example, flipped]) {
-      const { names, kms, auth } = readConfig(environmentOf(app, name));
+      const { names, kms } = readConfig(environmentOf(app, name));
       expect(names).toMatchObject({ service: 'orders', product: 'shop', regionSuffix: 'us-west-2' });
-      const aliasOf = (region: string): string => `arn:aws:kms:${region}:111122223333:alias/keyfold`;
       expect(kms).toMatchObject({ keys: { 'us-west-2': aliasOf('us-west-2'), 'us-east-1': aliasOf('us-east-1') } });
-      if (name === 'Api') expect(auth.kind).toBe(app === example ? 'iam' : 'jwt');
     }
+  });
+
+  it('of the API authenticates as its routes do', () => {
+    expect(readConfig(environmentOf(example, 'Api')).auth).toEqual({ kind: 'iam' });
+    expect(readConfig(environmentOf(flipped, 'Api')).auth).toEqual({ kind: 'jwt', partitionsClaim: 'tenants' });
   });
 
   it('may set further settings', () => {
@@ -192,7 +224,8 @@ describe('the queues', () => {
     for (const [id, { DeletionPolicy, Properties }] of queues) {
       expect(DeletionPolicy).toBe('RetainExceptOnCreate');
       expect(Properties['SqsManagedSseEnabled']).toBe(true);
-      const [statement] = example.resources[`${id}Policy`]?.Properties['PolicyDocument'].Statement as object[];
+      const { PolicyDocument } = (example.resources[`${id}Policy`] as AppResource).Properties;
+      const [statement] = PolicyDocument.Statement as object[];
       expect(statement).toMatchObject({ Effect: 'Deny', Condition: { Bool: { 'aws:SecureTransport': 'false' } } });
     }
   });
@@ -207,14 +240,12 @@ describe('the queues', () => {
   });
 
   it('are all standard or all FIFO, and the function accepts them', () => {
-    const names = (app: AppPackage): unknown[] =>
-      ofType(app, 'AWS::SQS::Queue').map(([, { Properties }]) => [Properties['QueueName'], Properties['FifoQueue']]);
-    expect(names(example)).toEqual([
+    expect(queueNames(example)).toEqual([
       ['keyfold-input', undefined],
       ['keyfold-output', undefined],
       ['keyfold-dead-letters', undefined],
     ]);
-    expect(names(flipped)).toEqual([
+    expect(queueNames(flipped)).toEqual([
       ['keyfold-input.fifo', true],
       ['keyfold-output.fifo', true],
       ['keyfold-dead-letters.fifo', true],
@@ -225,21 +256,6 @@ describe('the queues', () => {
 });
 
 describe('alarms', () => {
-  /** The metrics of ours that an alarm goes by, each with its dimensions. */
-  function ownMetrics({ Namespace, MetricName, Dimensions = [], Metrics = [] }: AppResource['Properties']): unknown[] {
-    const names = (dimensions: { Name: string }[]): string[] => dimensions.map(({ Name }) => Name).toSorted();
-    const one = Namespace === 'Keyfold' ? [[MetricName, names(Dimensions)]] : [];
-    const others = Metrics.flatMap(
-      (part: { MetricStat?: { Metric: AppResource['Properties'] }; Expression?: string }) => {
-        const { Metric } = part.MetricStat ?? {};
-        if (Metric !== undefined) return [[Metric['MetricName'], names(Metric['Dimensions'])]];
-        const query = /^SELECT SUM\("(\w+)"\) FROM SCHEMA\("Keyfold", (.*)\) WHERE/.exec(part.Expression ?? '');
-        return query === null ? [] : [[query[1], (query[2] ?? '').replaceAll('"', '').split(', ').toSorted()]];
-      },
-    );
-    return [...one, ...others];
-  }
-
   it('go by metrics that the code writes, with all their dimensions', () => {
     const alarms = ofType(example, 'AWS::CloudWatch::Alarm');
     const own = alarms.flatMap(([, { Properties }]) => ownMetrics(Properties)) as [string, string[]][];
@@ -308,6 +324,24 @@ describe('the dashboard', () => {
         return [metric, schema.split(',').toSorted()];
       }),
     );
-    expect(Object.fromEntries([...shown].toSorted())).toEqual(Object.fromEntries([...documented].toSorted()));
+    expect(Object.fromEntries(shown)).toEqual(Object.fromEntries(documented));
   });
+});
+
+describe('npm run deploy', () => {
+  it('packages the app, and says without --yes what it would change', async () => {
+    const cli = await startCli();
+    const there = { Resources: { HttpApi: { Type: 'AWS::ApiGatewayV2::Api' }, Gone: { Type: 'AWS::SNS::Topic' } } };
+    const outcome = await cli.deploy(
+      ['app'],
+      { 'cloudformation get-template': { TemplateBody: there } },
+      { regions: ['us-west-2'], prefix: 'trial' },
+    );
+    await Promise.all([cli.remove(), rm(packageFolder({ prefix: 'trial' }, '.'), { recursive: true })]);
+    expect(outcome.said).toContain('trial-app in us-west-2:');
+    expect(outcome.said).toContain('Modify HttpApi (AWS::ApiGatewayV2::Api)');
+    expect(outcome.said).toContain('Remove Gone (AWS::SNS::Topic)');
+    expect(outcome.said).toContain('Add SealLambdaFunction (AWS::Lambda::Function)');
+    expect(commandsOf(outcome)).toEqual(['sts get-caller-identity', 'cloudformation get-template']);
+  }, 60_000);
 });

@@ -57,11 +57,14 @@ function namesIn(zip: Buffer): string[] {
   return names;
 }
 
+function quoted(text: string): string[] {
+  return [...text.matchAll(/`(\w+)`/g)].map(([, name = '']) => name);
+}
+
 /** The dimensions of each metric of ours, as docs/metrics.md lists them, `service` among them. */
 export function documentedMetrics(): Map<string, string[]> {
   const docs = readFileSync(join(root, 'docs', 'metrics.md'), 'utf8');
   const rows = docs.slice(docs.indexOf('| metric'), docs.indexOf('## What')).split('\n').slice(2);
-  const quoted = (text: string): string[] => [...text.matchAll(/`(\w+)`/g)].map(([, name = '']) => name);
   const metrics = new Map<string, string[]>();
   for (const row of rows) {
     const [, names = '', dimensions = ''] = row.split('|');

@@ -1,0 +1,191 @@
+/** The scripts that deploy, over a stand-in for the AWS CLI. */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { EXAMPLE, namesOf, startCli, type Answers, type Cli, type Outcome } from './aws-cli.ts';
+
+let cli: Cli;
+beforeEach(async () => {
+  cli = await startCli();
+});
+afterEach(() => cli.remove());
+
+const ABSENT = { 'cloudformation describe-stacks': 'Stack with id keyfold-keys does not exist' };
+
+function changes(...list: [action: string, type: string, replacement?: string][]): Answers {
+  const Changes = list.map(([Action, ResourceType, Replacement]) => ({
+    ResourceChange: { Action, LogicalResourceId: 'It', ResourceType, Replacement },
+  }));
+  return { 'cloudformation describe-change-set': { Status: 'CREATE_COMPLETE', Changes } };
+}
+
+/** The parameters of each change set that was asked for. */
+function parametersOf({ calls }: Outcome): Record<string, unknown>[] {
+  return calls
+    .filter(({ name }) => name === 'cloudformation create-change-set')
+    .map(({ args }) => {
+      const list = JSON.parse(args[args.indexOf('--parameters') + 1] as string) as Record<string, unknown>[];
+      return Object.fromEntries(
+        list.map(({ ParameterKey, ParameterValue, UsePreviousValue }) => [
+          ParameterKey,
+          ParameterValue ?? { UsePreviousValue },
+        ]),
+      );
+    });
+}
+
+describe('without --yes', () => {
+  it('a script says what it would do, deletes its change sets and does nothing', async () => {
+    const outcome = await cli.deploy(['keys'], { ...ABSENT, ...changes(['Add', 'AWS::KMS::Key']) });
+    expect(outcome.code).toBe(0);
+    expect(outcome.said).toContain('keyfold-keys in us-west-2:\n  Add It (AWS::KMS::Key)');
+    expect(outcome.said).toContain('keyfold-keys in us-east-1:');
+    expect(outcome.said).toContain('Nothing was changed');
+    expect(namesOf(outcome)).not.toContain('cloudformation execute-change-set');
+    expect(namesOf(outcome).filter((name) => name === 'cloudformation delete-change-set')).toHaveLength(2);
+  });
+});
+
+describe('with --yes', () => {
+  it('the change sets are executed, waited for, and the keys protected from being deleted', async () => {
+    const outcome = await cli.deploy(['keys', '--yes'], { ...ABSENT, ...changes(['Add', 'AWS::KMS::Key']) });
+    expect(outcome.code).toBe(0);
+    const done = outcome.calls.filter(({ name }) => /execute|termination/.test(name));
+    expect(done.map(({ name, args }) => `${name} ${args[args.indexOf('--region') + 1]}`)).toEqual([
+      'cloudformation execute-change-set us-west-2',
+      'cloudformation update-termination-protection us-west-2',
+      'cloudformation execute-change-set us-east-1',
+      'cloudformation update-termination-protection us-east-1',
+    ]);
+  });
+
+  it('a stack with nothing to change is left alone', async () => {
+    const reason = "The submitted information didn't contain changes.";
+    const unchanged = { 'cloudformation describe-change-set': { Status: 'FAILED', StatusReason: reason, Changes: [] } };
+    const outcome = await cli.deploy(['table', '--yes'], { ...ABSENT, ...unchanged });
+    expect(outcome).toMatchObject({ code: 0, said: 'keyfold-table in us-west-2: nothing to change\n' });
+  });
+
+  it.for([
+    ['Remove', 'AWS::KMS::Key', undefined],
+    ['Modify', 'AWS::KMS::Key', 'True'],
+    ['Modify', 'AWS::KMS::Alias', 'Conditional'],
+    ['Remove', 'AWS::KMS::Alias', undefined],
+    ['Modify', 'AWS::DynamoDB::GlobalTable', 'True'],
+    ['Remove', 'AWS::DynamoDB::GlobalTable', undefined],
+  ] as const)('%s of %s is refused (replacement: %s)', async ([action, type, replacement]) => {
+    const set = changes(
+      ['Modify', 'AWS::SNS::Topic', 'True'],
+      replacement === undefined ? [action, type] : [action, type, replacement],
+    );
+    const outcome = await cli.deploy(['keys', '--yes'], { ...ABSENT, ...set });
+    expect(outcome.code).toBe(1);
+    expect(outcome.said).toContain(`keyfold-keys in us-west-2 is refused: ${action} It (${type})`);
+    expect(namesOf(outcome)).not.toContain('cloudformation execute-change-set');
+    expect(namesOf(outcome).at(-1)).toBe('cloudformation delete-change-set');
+  });
+
+  it('taking away a replica of the table is refused, which CloudFormation would call a modification', async () => {
+    const Parameters = [{ ParameterKey: 'ReplicaRegion1', ParameterValue: 'eu-west-1' }];
+    const there = { 'cloudformation describe-stacks': { Stacks: [{ StackStatus: 'CREATE_COMPLETE', Parameters }] } };
+    const outcome = await cli.deploy(['table', '--yes'], {
+      ...there,
+      ...changes(['Modify', 'AWS::DynamoDB::GlobalTable', 'False']),
+    });
+    expect(outcome).toMatchObject({ code: 1 });
+    expect(outcome.said).toContain("take away the table's replica in eu-west-1");
+    expect(namesOf(outcome)).not.toContain('cloudformation create-change-set');
+  });
+});
+
+describe('parameters', () => {
+  it('are those of the deployment, the policies made in the first region alone', async () => {
+    const [west, east] = parametersOf(await cli.deploy(['keys'], { ...ABSENT, ...changes() }));
+    const both = {
+      Name: 'keyfold',
+      Classification: 'confidential',
+      AdministratorArns: 'arn:aws:iam::111122223333:role/key-administrator',
+      AlarmEmail: 'security@example.com',
+    };
+    expect(west).toEqual({ ...both, KeyRegions: 'us-west-2,us-east-1' });
+    expect(east).toEqual(both);
+  });
+
+  it('that the deployment does not know keep their value: which key an alias points to', async () => {
+    const Parameters = ['Name', 'AliasTargetArn', 'KeyStanding', 'Gone'].map((ParameterKey) => ({
+      ParameterKey,
+      ParameterValue: 'x',
+    }));
+    const there = { 'cloudformation describe-stacks': { Stacks: [{ StackStatus: 'UPDATE_COMPLETE', Parameters }] } };
+    const [west] = parametersOf(await cli.deploy(['keys'], { ...there, ...changes() }));
+    expect(west).toMatchObject({
+      Name: 'keyfold',
+      AliasTargetArn: { UsePreviousValue: true },
+      KeyStanding: { UsePreviousValue: true },
+    });
+    expect(west).not.toHaveProperty('Gone');
+  });
+
+  it('of the roles name what the app has', async () => {
+    const [west] = parametersOf(
+      await cli.deploy(['roles'], { ...ABSENT, ...changes() }, { queue: { kind: 'fifo' }, tracing: true }),
+    );
+    expect(west).toMatchObject({
+      FunctionPrefix: 'keyfold',
+      KeyRegions: 'us-west-2,us-east-1',
+      InputQueueName: 'keyfold-input.fifo',
+      OutputQueueName: 'keyfold-output.fifo',
+      DeadLetterQueueName: 'keyfold-dead-letters.fifo',
+      Tracing: 'true',
+    });
+  });
+});
+
+describe('a script refuses', () => {
+  it("another account's credentials", async () => {
+    const outcome = await cli.deploy(['keys', '--yes'], { 'sts get-caller-identity': { Account: '999999999999' } });
+    expect(outcome).toMatchObject({ code: 1 });
+    expect(outcome.said).toContain('account 999999999999; the deployment is of 111122223333');
+    expect(namesOf(outcome)).toEqual(['sts get-caller-identity']);
+  });
+
+  it('the example', async () => {
+    const outcome = await cli.run(['keys', '--yes'], {}, EXAMPLE);
+    expect(outcome).toMatchObject({ code: 1, calls: [] });
+    expect(outcome.said).toContain('there is no deploy.yml');
+  });
+
+  it('a deployment with faults, all of them at once', async () => {
+    const outcome = await cli.deploy(
+      ['keys'],
+      {},
+      {
+        account: 111122223333,
+        regions: ['us-west-2', 'nowhere'],
+        service: undefined,
+        queue: { kind: 'lifo' },
+        http: { auth: 'jwt' },
+        colour: 'blue',
+      },
+    );
+    expect(outcome).toMatchObject({ code: 1, calls: [] });
+    expect(outcome.said).toContain('account is no text: put it into quotes');
+    expect(outcome.said).toContain('regions.1 is no region');
+    expect(outcome.said).toContain('service is not there');
+    expect(outcome.said).toContain('queue.kind is none of none, standard and fifo');
+    expect(outcome.said).toContain('colour is no option');
+  });
+
+  it('what does not go together', async () => {
+    const outcome = await cli.deploy(
+      ['keys'],
+      {},
+      {
+        http: { auth: 'jwt', issuer: 'https://login.example.com/' },
+        alarmTopics: { 'eu-west-1': 'arn:aws:sns:eu-west-1:111122223333:oncall' },
+        settings: { KEYFOLD_AUTH: 'none' },
+      },
+    );
+    expect(outcome.said).toContain('http.audience is not there with http.auth jwt');
+    expect(outcome.said).toContain('alarmTopics names eu-west-1, which is not among the regions');
+    expect(outcome.said).toContain('settings.KEYFOLD_AUTH is said elsewhere');
+  });
+});
