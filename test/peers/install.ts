@@ -10,7 +10,7 @@ import { installOnce, PEERS_FOLDER } from './peers-folder.ts';
 const run = promisify(execFile);
 
 /** The Python environments, by name; each has its requirements beside this file. */
-export type PythonPeer = 'asherah-go' | 'asherah-rust' | 'moto' | 'schemathesis';
+export type PythonPeer = 'asherah-go' | 'asherah-rust' | 'checkov' | 'moto' | 'schemathesis';
 
 /** The Python of a peer's environment. */
 export function pythonOf(peer: PythonPeer): string {
@@ -24,6 +24,7 @@ export async function installPeers(): Promise<void> {
   await Promise.all([
     installPython('asherah-go'),
     installPython('asherah-rust'),
+    installPython('checkov'),
     installPython('moto'),
     installPython('schemathesis'),
     installDynamoDb(),

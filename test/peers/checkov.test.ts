@@ -1,0 +1,77 @@
+/** All templates under checkov, which scans for what is insecure. It asks nobody. */
+import { execFile } from 'node:child_process';
+import { copyFile, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { expect, it } from 'vitest';
+import { packageExample } from '../infra/package.ts';
+import { pythonOf } from './install.ts';
+
+/** What it finds and we leave: which check, on which kind of resource, and why. */
+const EXCEPTIONS: readonly (readonly [check: string, type: string, why: string])[] = [
+  [
+    'CKV_AWS_18',
+    'AWS::S3::Bucket',
+    'of the deployment bucket, which has the code alone, and is read by CloudFormation',
+  ],
+  [
+    'CKV_AWS_26',
+    'AWS::SNS::Topic',
+    "what an alarm says is no secret, and CloudWatch and EventBridge cannot use SNS's own key",
+  ],
+  [
+    'CKV_AWS_27',
+    'AWS::SQS::Queue',
+    'they are encrypted, by SQS; the check knows KMS only. A customer key would be asked by each producer and consumer',
+  ],
+  [
+    'CKV_AWS_115',
+    'AWS::Lambda::Function',
+    'reserved concurrency is an option: what it reserves, the rest of the account lacks',
+  ],
+  [
+    'CKV_AWS_116',
+    'AWS::Lambda::Function',
+    'none is invoked asynchronously but the maintenance, which runs again tomorrow and has alarms',
+  ],
+  [
+    'CKV_AWS_117',
+    'AWS::Lambda::Function',
+    'they call KMS, DynamoDB and SQS alone; a VPC would add a network, and no access is by network',
+  ],
+  ['CKV_AWS_158', 'AWS::Logs::LogGroup', 'no data is ever in a log, which CloudWatch encrypts anyhow'],
+  ['CKV_AWS_173', 'AWS::Lambda::Function', 'an option (environmentKeys); there is no secret among the variables'],
+];
+
+interface Report {
+  readonly summary: { readonly passed: number; readonly parsing_errors: number };
+  readonly results: { readonly failed_checks: readonly { readonly check_id: string; readonly resource: string }[] };
+}
+
+it('checkov finds in the templates what is explained here, and nothing else', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'keyfold-checkov-'));
+  const infra = join(import.meta.dirname, '..', '..', 'infra');
+  const app = await packageExample({});
+  for (const name of await readdir(infra)) await copyFile(join(infra, name), join(folder, name));
+  await copyFile(app.template, join(folder, 'app.json'));
+  const args = [
+    '-m',
+    'checkov.main',
+    '-d',
+    folder,
+    '--framework',
+    'cloudformation',
+    '--skip-download',
+    '--soft-fail',
+    '-o',
+    'json',
+  ];
+  const { stdout } = await promisify(execFile)(pythonOf('checkov'), args, { maxBuffer: 64 * 1024 * 1024 });
+  await Promise.all([app.remove(), rm(folder, { recursive: true })]);
+  const { results, summary } = JSON.parse(stdout) as Report;
+  expect(summary.parsing_errors).toBe(0);
+  expect(summary.passed).toBeGreaterThan(0);
+  const found = results.failed_checks.map(({ check_id: check, resource }) => `${check} ${resource.split('.')[0]}`);
+  expect([...new Set(found)].toSorted()).toEqual(EXCEPTIONS.map(([check, type]) => `${check} ${type}`).toSorted());
+});
