@@ -28,7 +28,7 @@ export function encodeDataRowRecord(record: DataRowRecord): string {
  * @throws KeyfoldError `InvalidRequest`, naming the field at fault and never quoting the text
  */
 export function decodeDataRowRecord(text: string): DataRowRecord {
-  return dataRowRecordFromValue(parseJson(text));
+  return dataRowRecordFromValue(parseWithDataLast(text) ?? parseJson(text));
 }
 
 /**
@@ -54,6 +54,27 @@ export function dataRowRecordFromValue(value: unknown): DataRowRecord {
 function base64(value: Uint8Array): string {
   const buffer = Buffer.isBuffer(value) ? value : Buffer.from(value.buffer, value.byteOffset, value.byteLength);
   return buffer.toString('base64');
+}
+
+const BEFORE_DATA = ',"Data":"';
+const BEHIND_DATA = '"}';
+
+/**
+ * The value of a record's text as every Asherah writes it, its payload last, without the parser's look at each character of that: whoever
+ * decodes the base64 looks again. Undefined where the text is written otherwise.
+ */
+function parseWithDataLast(text: string): Record<string, unknown> | undefined {
+  const at = text.indexOf(BEFORE_DATA);
+  if (at < 0 || !text.endsWith(BEHIND_DATA)) return undefined;
+  const data = text.slice(at + BEFORE_DATA.length, -BEHIND_DATA.length);
+  if (data.includes('"') || data.includes('\\')) return undefined;
+  try {
+    // Where this is an object with a member, what was cut off was one more of the same object.
+    const rest = JSON.parse(`${text.slice(0, at)}}`) as Record<string, unknown>;
+    return Object.keys(rest).length > 0 ? Object.assign(rest, { Data: data }) : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function parseJson(text: string): unknown {

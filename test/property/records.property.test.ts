@@ -1,0 +1,67 @@
+/** A record's text is read as JSON.parse reads it, whichever way it is written, and what that refuses is refused. */
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import { dataRowRecordFromValue, decodeDataRowRecord, encodeDataRowRecord } from '../../src/index.ts';
+
+const wire = fc
+  .record({ created: fc.nat(), key: fc.uint8Array(), id: fc.string({ unit: 'binary' }), data: fc.uint8Array() })
+  .map(({ created, key, id, data }) =>
+    encodeDataRowRecord({ key: { created, encryptedKey: key, parent: { id, created } }, data }),
+  );
+
+/** Text around a member called Data, some of it JSON. */
+const crooked = fc
+  .array(
+    fc.constantFrom(
+      '{',
+      '}',
+      '[',
+      ']',
+      '"',
+      ',"Data":"',
+      '"Data":',
+      '"AAAA"',
+      'AAAA',
+      '"a":1',
+      ',',
+      ' ',
+      '\\',
+      '"}',
+      '{"Key":{"Created":1,"Key":"","ParentKeyMeta":{"KeyId":"k","Created":1}}',
+    ),
+    { maxLength: 8 },
+  )
+  .map((parts) => parts.join(''));
+
+function outcome(read: () => unknown): unknown {
+  try {
+    return read();
+  } catch {
+    return 'refused';
+  }
+}
+
+it('the text of a record', () => {
+  fc.assert(
+    fc.property(
+      fc.oneof(
+        wire,
+        crooked,
+        fc.tuple(wire, fc.nat(), crooked).map(([text, at, more]) => {
+          const place = at % (text.length + 1);
+          return text.slice(0, place) + more + text.slice(place);
+        }),
+        wire.map((text) => JSON.stringify(JSON.parse(text), null, 1)),
+        fc
+          .tuple(wire, fc.jsonValue())
+          .map(([text, more]) => JSON.stringify({ More: more, ...(JSON.parse(text) as object), Data: '' })),
+      ),
+      (text) => {
+        expect(outcome(() => decodeDataRowRecord(text))).toEqual(
+          outcome(() => dataRowRecordFromValue(JSON.parse(text))),
+        );
+      },
+    ),
+    { numRuns: 3000 },
+  );
+});
