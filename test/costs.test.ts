@@ -92,6 +92,7 @@ describe('a bill', () => {
       memoryMb: 512,
       initMs: 1000,
       auditLineBytes: 474,
+      accessLogBytes: 474,
       lambdaLines: 3,
       lambdaLinesBytes: 422,
       eventOverheadBytes: 26,
@@ -114,8 +115,9 @@ describe('a bill', () => {
     // Twelve pairs and three System Keys an hour.
     expect(bill['DynamoDB reads']).toBeCloseTo((15_000 * 0.125) / 1e6);
     expect(bill['Metrics, alarms, dashboard']).toBeCloseTo(3 + 1 + 3);
-    // Both are 500 bytes of each request.
+    // Each is of 500 bytes of each request.
     expect(bill['Logs: the audit line']).toBeCloseTo(bill["Logs: Lambda's own lines"] ?? 0);
+    expect(bill['Logs: the audit line']).toBeCloseTo(bill["Logs: API Gateway's line"] ?? 0);
     expect(bill['Logs: the audit line']).toBeCloseTo(((3600e6 * 500) / 2 ** 30) * 0.5, 0);
     expect(naiveKmsOf(1000, PRICES, byHand)).toBeCloseTo(3600 * 3);
   });

@@ -32,6 +32,7 @@ export interface Assumptions extends FleetAssumptions {
   readonly keyRowsPerPartition: number;
   readonly keyRowBytes: number;
   readonly auditLineBytes: number;
+  readonly accessLogBytes: number;
   readonly lambdaLines: number;
   readonly lambdaLinesBytes: number;
   readonly eventOverheadBytes: number;
@@ -60,12 +61,13 @@ export function billOf(ratePerSecond: number, prices: Prices, assumed: Assumptio
   const tableGbPrice = prices.dynamoDbStorageGbMonth + prices.dynamoDbPointInTimeRecoveryGbMonth;
   const minutes = Math.min(month.requests, month.processes * assumed.hoursInMonth * 60);
   const auditGb = (month.requests * (assumed.auditLineBytes + overhead)) / GB;
+  const accessGb = (month.requests * (assumed.accessLogBytes + overhead)) / GB;
   const lambdaGb = (month.requests * (assumed.lambdaLinesBytes + assumed.lambdaLines * overhead)) / GB;
   const metricsGb =
     (month.partitionReads * (assumed.coldLinesBytes + assumed.coldLines * overhead) +
       minutes * (assumed.tallyLineBytes + overhead)) /
     GB;
-  const logsGb = auditGb + lambdaGb + metricsGb;
+  const logsGb = auditGb + accessGb + lambdaGb + metricsGb;
   const perGb = tiered(logsGb, prices.logsPerGb) / logsGb;
   return {
     'KMS keys': regions * assumed.keyVersions * prices.kmsKeyMonth,
@@ -77,6 +79,7 @@ export function billOf(ratePerSecond: number, prices: Prices, assumed: Assumptio
     'Lambda compute': tiered(seconds * memoryGb, prices.lambdaPerGbSecond),
     'API Gateway': tiered(month.requests / MILLION, prices.apiGatewayPerMillionRequests),
     'Logs: the audit line': auditGb * perGb,
+    "Logs: API Gateway's line": accessGb * perGb,
     "Logs: Lambda's own lines": lambdaGb * perGb,
     'Logs: metrics': metricsGb * perGb,
     'Logs: kept': logsGb * assumed.logCompression * assumed.logRetentionMonths * prices.logsStorageGbMonth,
