@@ -36,11 +36,12 @@ async function answer(options: DoorOptions, event: unknown, context: Context): P
   const call = readInvocation(event, () => exactJsonText(event));
   const { operation, partition } = call;
   const asked: Asked = { door: 'direct', requestId: context.awsRequestId, principal: null, operation, partition };
-  const text = await audited(options.telemetry, asked, (trail) =>
-    perform(options, call, { remainingMs: context.getRemainingTimeInMillis(), answerFits, trail }),
-  );
-  // Only in a document are there numbers that others have written.
-  return isOnFields(operation) ? exactValue(text) : (JSON.parse(text) as unknown);
+  return audited(options.telemetry, asked, async (trail) => {
+    const remainingMs = context.getRemainingTimeInMillis();
+    const text = await perform(options, call, { remainingMs, answerFits, trail });
+    // Only in a document are there numbers that others have written.
+    return isOnFields(operation) ? exactValue(text) : (JSON.parse(text) as unknown);
+  });
 }
 
 function answerFits(text: string): boolean {

@@ -24,9 +24,11 @@ export class DataRowKey {
     }
   }
 
-  /** A record of a payload, which stays the caller's. */
+  /** A record of a payload, which stays the caller's. The record is the caller's, too: no other has a part of it. */
   seal(plaintext: Uint8Array): DataRowRecord {
-    return { key: this.#inRecord, data: seal(this.#secret, plaintext) };
+    const { created, encryptedKey, parent } = this.#inRecord;
+    const key = { created, encryptedKey: Buffer.from(encryptedKey), parent: { ...parent } };
+    return { key, data: seal(this.#secret, plaintext) };
   }
 }
 

@@ -179,7 +179,7 @@ export class Session {
     const last = this.#batch?.opened;
     if (last?.parent === parent && Buffer.compare(last.encryptedKey, encryptedKey) === 0) return last.key;
     const key = openDataRowKey(parent, record);
-    if (this.#batch !== undefined) this.#batch.opened = { parent, encryptedKey, key };
+    if (this.#batch !== undefined) this.#batch.opened = { parent, encryptedKey: Buffer.from(encryptedKey), key };
     return key;
   }
 

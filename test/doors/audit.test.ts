@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { encodeCompactRecord } from '../../src/index.ts';
 import { FakeWorld } from '../support/fakes.ts';
 import { openDirectDoor } from '../support/direct-door.ts';
 import { captureOutput, lambdaContext, openDoor, request, sampleEvent } from '../support/http-door.ts';
@@ -95,7 +96,7 @@ describe('the audit has one line for each operation', () => {
       ...OF_AN_ENCRYPT,
       door: 'queue',
       operation: 'encrypt-fields',
-      principal: expect.any(String) as unknown,
+      principal: queueRecord('m', '').attributes.SenderId,
     };
     expect(audit()).toEqual(
       expect.arrayContaining([
@@ -103,6 +104,21 @@ describe('the audit has one line for each operation', () => {
         { ...line, messageId: 'm2', keys: [], result: 'FieldNotFound' },
       ]),
     );
+  });
+
+  it('also where something goes wrong that nobody thought of, or the answer cannot be given', async () => {
+    const keyfold = {
+      session: () => {
+        throw new RangeError(SECRET);
+      },
+    };
+    await openDoor({ keyfold: keyfold as never })(request('encrypt', { plaintext: SECRET }));
+    expect(audit()).toMatchObject([{ result: 'Internal', keys: [] }]);
+    const deep = Buffer.from('['.repeat(200_000) + ']'.repeat(200_000));
+    const sealed = encodeCompactRecord(await world.process().session('tenant-1').encrypt(deep), 'json');
+    const event = { operation: 'decrypt-fields', partition: 'tenant-1', document: { a: sealed }, all: true };
+    expect((await openDirectDoor({ world })(event)).error?.errorType).toBe('Internal');
+    expect(audit()).toMatchObject([{ result: 'Internal', items: 1 }]);
   });
 
   it('with how many items there were and how many failed, and each key once', async () => {

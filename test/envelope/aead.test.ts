@@ -54,6 +54,10 @@ it('opens nothing with a bit flipped anywhere', () => {
 it('takes a nonce of its own for every seal, over many refills of the pool', () => {
   const nonces = Array.from({ length: 5000 }, () => seal(key, Buffer.alloc(0)).subarray(16).toString('hex'));
   expect(new Set(nonces).size).toBe(nonces.length);
+  // In all of its twelve bytes.
+  for (let at = 0; at < 24; at += 2) {
+    expect(new Set(nonces.map((nonce) => nonce.slice(at, at + 2))).size).toBe(256);
+  }
 });
 
 it('fills just the part of a buffer that it is asked to', () => {

@@ -1,4 +1,5 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
+import { EnvelopeKey } from '../../src/envelope/envelope-key.ts';
 import type { DataRowRecord, Session } from '../../src/index.ts';
 import { codeOf, DAY_MS, FakeWorld, MINUTE_MS } from '../support/fakes.ts';
 
@@ -96,7 +97,45 @@ describe('a Data Row Key', () => {
   });
 });
 
+describe('a record', () => {
+  it("is its caller's alone: what he does to it reaches none that shares its Data Row Key", async () => {
+    const world = new FakeWorld();
+    const session = world.process({ policy: NO_BOUND }).session('p');
+    const [first] = (await sealed(session, 1)) as [DataRowRecord];
+    first.key.encryptedKey.fill(0);
+    const [second] = (await sealed(session, 1)) as [DataRowRecord];
+    expect(await world.process().session('p').decrypt(second)).toEqual(Buffer.alloc(1, 0));
+  });
+});
+
 describe('a session of a batch', () => {
+  it('opens records whose reader puts one after the other into one buffer', async () => {
+    const process = new FakeWorld().process();
+    const buffer = Buffer.alloc(60);
+    const session = process.session('p').batch({ shareDataRowKey: false });
+    const bytes: number[] = [];
+    for (const record of await sealed(process.session('p'), 2)) {
+      buffer.set(record.key.encryptedKey);
+      bytes.push((await session.decrypt({ ...record, key: { ...record.key, encryptedKey: buffer } }))[0] ?? -1);
+    }
+    expect(bytes).toEqual([0, 1]);
+  });
+
+  it('opens the Data Row Key of records that share it once', async () => {
+    const process = new FakeWorld().process();
+    const records = await sealed(process.session('p').batch({ shareDataRowKey: true }), 3);
+    const opens = vi.spyOn(EnvelopeKey.prototype, 'open');
+    const session = process.session('p').batch({ shareDataRowKey: false });
+    for (const record of records) await session.decrypt(record);
+    expect(opens).toHaveBeenCalledTimes(1);
+    opens.mockRestore();
+  });
+
+  it('may share a Data Row Key among as many records as a request may hold', async () => {
+    const session = new FakeWorld().process({ policy: { wearsOut: () => false } }).session('p');
+    expect(runs(await sealed(session.batch({ shareDataRowKey: true }), 1000))).toEqual([1000]);
+  });
+
   it('opens records in any order, some with one Data Row Key, and refuses what was tampered with', async () => {
     const world = new FakeWorld();
     const process = world.process();
