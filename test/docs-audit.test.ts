@@ -13,7 +13,9 @@ const fields = [...table.matchAll(/^\| `(\w+)`/gm)].map(([, name = '']) => name)
 
 /** What Insights itself brings: commands, functions and fields of its own. */
 const OF_INSIGHTS =
-  'fields filter sort desc limit stats by as and or like in count sum min max bin coalesce @timestamp @message'.split(' ');
+  'fields filter sort desc limit stats by as and or like in count sum min max bin coalesce @timestamp @message'.split(
+    ' ',
+  );
 
 /** The names in a query that are none of Insights', and were not made by it. */
 function namesIn(query: string): string[] {
