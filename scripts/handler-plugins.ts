@@ -92,8 +92,11 @@ export const VERSION_ALONE: Plugin = {
   },
 };
 
-/** What the code tells from others by its class; by name it tells any. */
-export const KEPT_ERRORS: ReadonlySet<string> = new Set(['ConditionalCheckFailedException']);
+/** What the code, or the SDK's retries, tell from others by their class; by name they tell any. */
+export const KEPT_ERRORS: ReadonlySet<string> = new Set([
+  'ConditionalCheckFailedException',
+  'ReplicatedWriteConflictException',
+]);
 
 /**
  * Leaves out of the SDK's clients the classes of errors that are told by their names alone: a client makes its base class with

@@ -23,7 +23,7 @@ export interface AuditEntry extends Omit<Asked, 'partition'> {
   readonly partition: string | null;
   /** `ok`, or the code of the error. */
   readonly result: string;
-  /** The Intermediate Keys that records were sealed or opened under, as id@created. */
+  /** The Intermediate Keys that records were sealed under or tried with, as id@created; at most ten. */
   readonly keys: readonly string[];
   /** Of a batch how many items, of an operation on fields how many values. */
   readonly items?: number | undefined;
@@ -84,12 +84,10 @@ export async function audited<T>(
   work: (trail: AuditTrail) => Promise<T>,
 ): Promise<T> {
   const trail = new AuditTrail();
-  try {
-    const answer = await work(trail);
-    telemetry.audited(trail.entry(asked, OK));
-    return answer;
-  } catch (thrown) {
+  const answer = await work(trail).catch((thrown: unknown) => {
     telemetry.audited(trail.entry(asked, toldAs(thrown).code));
     throw thrown;
-  }
+  });
+  telemetry.audited(trail.entry(asked, OK));
+  return answer;
 }

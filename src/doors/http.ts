@@ -2,6 +2,7 @@ import middy, { type MiddlewareObj } from '@middy/core';
 import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
 import type { AuthConfig } from '../config/app-config.ts';
 import { KeyfoldError } from '../envelope/errors.ts';
+import { HTTP_PARTITION } from '../operations/http-partition.ts';
 import { audited, type Asked } from './audit.ts';
 import { authenticate, authorize, principalOf } from './authorize.ts';
 import { bodyLimitBytes, checkPartition, readBody, readTarget } from './http-request.ts';
@@ -66,7 +67,9 @@ async function operate(
 ): Promise<APIGatewayProxyStructuredResultV2> {
   const { partition, operation } = readTarget(event);
   const principal = principalOf(options.auth, found);
-  const asked: Asked = { door: 'http', requestId: context.awsRequestId, principal, operation, partition };
+  // What cannot be a partition here is not to be in the audit.
+  const named = HTTP_PARTITION.test(partition) ? partition : '';
+  const asked: Asked = { door: 'http', requestId: context.awsRequestId, principal, operation, partition: named };
   return audited(options.telemetry, asked, async (trail) => {
     authorize(options.auth, found, partition, operation);
     checkPartition(partition);

@@ -24,11 +24,9 @@ export class DataRowKey {
     }
   }
 
-  /** A record of a payload, which stays the caller's. The record is the caller's, too: no other has a part of it. */
+  /** A record of a payload, which stays the caller's. Records of one key have its sealed bytes in common. */
   seal(plaintext: Uint8Array): DataRowRecord {
-    const { created, encryptedKey, parent } = this.#inRecord;
-    const key = { created, encryptedKey: Buffer.from(encryptedKey), parent: { ...parent } };
-    return { key, data: seal(this.#secret, plaintext) };
+    return { key: this.#inRecord, data: seal(this.#secret, plaintext) };
   }
 }
 
@@ -59,8 +57,18 @@ export class SharedDataRowKey {
     this.#bounds = bounds;
   }
 
-  /** The key for a payload of that size under an Intermediate Key that may seal: the one that there is, or a new one. */
-  take(parent: EnvelopeKey, sizeBytes: number, nowMs: number): DataRowKey {
+  /**
+   * A record of a payload, which stays the caller's, under an Intermediate Key that may seal. The record is the caller's, too: whatever he
+   * does to it, the others stay as they are.
+   */
+  seal(parent: EnvelopeKey, plaintext: Uint8Array, nowMs: number): DataRowRecord {
+    const { key, data } = this.#keyFor(parent, plaintext.length, nowMs).seal(plaintext);
+    const { created, encryptedKey } = key;
+    return { key: { created, encryptedKey: Buffer.from(encryptedKey), parent: { ...key.parent } }, data };
+  }
+
+  /** The key that there is, or a new one. */
+  #keyFor(parent: EnvelopeKey, sizeBytes: number, nowMs: number): DataRowKey {
     const key =
       this.#key !== undefined && this.#fits(parent, sizeBytes, nowMs) ? this.#key : this.#renew(parent, nowMs);
     this.#messages += 1;

@@ -118,7 +118,7 @@ export class Session {
   /**
    * A session of the same partition for the items of one request, to be let go with it. A record with the Data Row Key of the one
    * opened before it opens without opening that key again.
-   * @param shareDataRowKey whether the records that it makes share a Data Row Key: faster, and whoever has that key in the clear can
+   * @param shareDataRowKey whether the records that it makes share a Data Row Key, whatever the policy says: faster, and whoever has that key in the clear can
    * open them all (docs/threat-model.md)
    */
   batch({ shareDataRowKey }: { readonly shareDataRowKey: boolean }): Session {
@@ -131,7 +131,7 @@ export class Session {
     let key = this.#world.keys.cachedLatest(this.keyId) ?? (await this.#latestKey(limits));
     if (this.#world.policy.wearsOut()) key = await this.#successorOf(key, limits);
     this.#keyUsed?.(key.standing);
-    return this.#dataRowKeyUnder(key, plaintext.length).seal(plaintext);
+    return this.#seal(key, plaintext);
   }
 
   /**
@@ -164,14 +164,21 @@ export class Session {
     return { record: moved, rewrapped: moved !== record };
   }
 
-  #dataRowKeyUnder(parent: EnvelopeKey, sizeBytes: number): DataRowKey {
-    const { policy, shared, now } = this.#world;
-    let sharing = this.#batch?.sealing;
-    if (sharing === undefined && policy.dataRowKeyMaxMessages > 1) {
-      sharing = shared.get(parent) ?? new SharedDataRowKey(policy);
-      shared.set(parent, sharing);
-    }
-    return sharing === undefined ? new DataRowKey(parent, now()) : sharing.take(parent, sizeBytes, now());
+  #seal(parent: EnvelopeKey, plaintext: Uint8Array): DataRowRecord {
+    const { policy, now } = this.#world;
+    const sharing = this.#batch?.sealing ?? (policy.dataRowKeyMaxMessages > 1 ? this.#sharedUnder(parent) : undefined);
+    return sharing === undefined
+      ? new DataRowKey(parent, now()).seal(plaintext)
+      : sharing.seal(parent, plaintext, now());
+  }
+
+  #sharedUnder(parent: EnvelopeKey): SharedDataRowKey {
+    const { policy, shared } = this.#world;
+    const known = shared.get(parent);
+    if (known !== undefined) return known;
+    const made = new SharedDataRowKey(policy);
+    shared.set(parent, made);
+    return made;
   }
 
   #dataRowKeyOf(record: DataRowRecord, parent: EnvelopeKey): KeyObject {

@@ -74,8 +74,10 @@ describe('the audit has one line for each operation', () => {
     const { claims } = (event.requestContext.authorizer as { jwt: { claims: Record<string, string> } }).jwt;
     const principal = `${claims['iss']}#${claims['sub']}`;
     expect(audit()).toMatchObject([{ principal, result: 'ok' }]);
-    await send({ ...event, pathParameters: { partition: 'x'.repeat(5000), operation: 'encrypt' } });
-    expect(audit()).toMatchObject([{ principal, partition: null, result: 'Forbidden', keys: [] }]);
+    for (const partition of ['x'.repeat(5000), 'a b/c free text']) {
+      await send({ ...event, pathParameters: { partition, operation: 'encrypt' } });
+      expect(audit()).toMatchObject([{ principal, partition: null, result: 'Forbidden', keys: [] }]);
+    }
     expect(world.log.take().filter((call) => call.includes('x'))).toEqual([]);
   });
 

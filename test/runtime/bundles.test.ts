@@ -107,14 +107,22 @@ it('what is loaded late is there when it is asked for: the parser of paths, and 
   });
 });
 
-it('the classes of the SDK’s errors that the code asks for are those that the bundles keep', async () => {
+it('the classes of the SDK’s errors that the code asks for, or its retries go by, are those that the bundles keep', async () => {
   const files = await readdir(join(root, 'src'), { recursive: true });
   const texts = await Promise.all(
     files.filter((file) => file.endsWith('.ts')).map((file) => readFile(join(root, 'src', file), 'utf8')),
   );
   const imported = texts.join('\n').matchAll(/import \{([^}]*)\} from '@aws-sdk\/client-(?!lambda)/g);
   const classes = [...imported].flatMap(([, names = '']) => names.match(/\w+Exception\b/g) ?? []);
-  expect(new Set(classes.filter((name) => !name.endsWith('ServiceException')))).toEqual(KEPT_ERRORS);
+  const retryable = await Promise.all(
+    ['kms', 'dynamodb', 'sqs'].map(async (client) => {
+      const models = join(root, 'node_modules', '@aws-sdk', `client-${client}`, 'dist-es', 'models', 'errors.js');
+      return (await readFile(models, 'utf8')).matchAll(/class (\w+) [^}]*?\$retryable = /g);
+    }),
+  );
+  const ofRetries = retryable.flatMap((found) => [...found].map(([, name = '']) => name));
+  const ofCode = classes.filter((name) => !name.endsWith('ServiceException'));
+  expect(new Set([...ofCode, ...ofRetries])).toEqual(KEPT_ERRORS);
 });
 
 it.each([
