@@ -12,7 +12,8 @@ export const BUDGETS: Readonly<Record<SectionName, Readonly<Record<string, Budge
     "encrypt 1 KiB against the raw envelope's time": { atMost: 2.5 },
     "encrypt 64 KiB against the raw envelope's time": { atMost: 2 },
     "encrypt-fields of 20 values against 20 raw envelopes' time": { atMost: 2 },
-    'a batch of 1,000 × 256 B against 1,000 calls': { atLeast: 2 },
+    // Without, it is bound by the cipher: a call takes little more than twice what that does.
+    'a batch of 1,000 × 256 B that shares a Data Row Key against 1,000 calls': { atLeast: 2 },
     'a batch of 1,000 × 64 B that shares a Data Row Key against one that does not': { atLeast: 1.7 },
   },
   queue: {

@@ -24,6 +24,8 @@ interface Path {
 export const LONGEST_PATH = 1000;
 /** How many values the paths of one request may step on, which bounds what descendants and wildcards can cost. */
 const MOST_STEPS = 1_000_000;
+/** Most paths. Of sealing many short values the parser took a tenth. */
+const NAMES_ALONE = /^\$(?:\.[A-Za-z_][A-Za-z0-9_]*)+$/;
 
 /**
  * The values of a document that some paths select (JSONPath, RFC 9535), in the document's order, each once.
@@ -70,6 +72,7 @@ export function withDescendants(values: Iterable<JsonValue>): Set<JsonValue> {
 function parsePath(text: string, index: number): Path {
   const name = `fields[${index}]`;
   if (text.length > LONGEST_PATH) throw invalid(`${name} is longer than ${LONGEST_PATH} characters`);
+  if (NAMES_ALONE.test(text)) return { segments: text.split('.').slice(1).map(byName), name };
   let query: JsonPathQuery;
   try {
     query = parse(text);
@@ -83,6 +86,10 @@ function parsePath(text: string, index: number): Path {
     return { descends: type === 'DescendantSegment', selectors };
   });
   return { segments, name };
+}
+
+function byName(value: string): Segment {
+  return { descends: false, selectors: [{ type: 'MemberNameShorthand', value }] };
 }
 
 function isNoFilter(selector: ParsedSelector): selector is Selector {
