@@ -45,7 +45,7 @@ export function createTelemetry(service: string): Telemetry {
     audited: (entry) => {
       if (isSilent) return;
       // Powertools' logger takes ten times as long for a line, which every request would wait for.
-      const line = { level: 'INFO', message: 'audit', timestamp: new Date(), service, ...entry };
+      const line = { level: 'INFO', message: 'audit', timestamp: new Date().toISOString(), service, ...entry };
       process.stdout.write(`${JSON.stringify(line)}\n`);
     },
     events: {
