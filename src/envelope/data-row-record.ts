@@ -65,8 +65,9 @@ const BEHIND_DATA = '"}';
  */
 function parseWithDataLast(text: string): Record<string, unknown> | undefined {
   const at = text.indexOf(BEFORE_DATA);
-  if (at < 0 || !text.endsWith(BEHIND_DATA)) return undefined;
-  const data = text.slice(at + BEFORE_DATA.length, -BEHIND_DATA.length);
+  const [begin, end] = [at + BEFORE_DATA.length, text.length - BEHIND_DATA.length];
+  if (at < 0 || begin > end || !text.endsWith(BEHIND_DATA)) return undefined;
+  const data = text.slice(begin, end);
   if (data.includes('"') || data.includes('\\')) return undefined;
   try {
     // Where this is an object with a member, what was cut off was one more of the same object.
