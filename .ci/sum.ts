@@ -3,8 +3,10 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 interface Report {
+  readonly testResults: readonly {
+    readonly assertionResults: readonly { status: string; fullName: string; failureMessages: readonly string[] }[];
+  }[];
   readonly numPassedTests: number;
-  readonly numFailedTests: number;
   readonly numPendingTests: number;
   readonly numTodoTests: number;
 }
@@ -22,7 +24,10 @@ for (const suite of ['test', 'test:peers']) {
   const report = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Report) : undefined;
   const unrun = report && report.numPendingTests + report.numTodoTests;
   passed += report?.numPassedTests ?? 0;
-  for (let i = 0; i < (report?.numFailedTests ?? 0); i += 1) failures.push(`failed a test of npm run ${suite}`);
+  const results = report?.testResults.flatMap(({ assertionResults }) => assertionResults) ?? [];
+  for (const { fullName, failureMessages } of results.filter(({ status }) => status === 'failed')) {
+    failures.push(`failed ${fullName} of npm run ${suite}:\n${failureMessages.join('\n')}`);
+  }
   if (unrun === undefined || report?.numPassedTests === 0) failures.push(`npm run ${suite} ran no test`);
   else if (unrun > 0) failures.push(`npm run ${suite} skipped ${unrun} tests`);
 }
