@@ -197,7 +197,7 @@ describe('the command line', () => {
     [{ KEYFOLD_REVOKE_CHECK_INTERVAL: '1' }, 'KEYFOLD_REVOKE_CHECK_INTERVAL is not a setting'],
     [{ AWS_REGION: '', AWS_CONFIG_FILE: '/dev/null', AWS_SHARED_CREDENTIALS_FILE: '/dev/null' }, 'no region is set'],
   ] as const)('settings such as %j are a fault of usage, too', async ([environment, says]) => {
-    const run = await world.keyfold(['keys', 'list'], environment);
+    const run = await world.keyfoldProcess(['keys', 'list'], environment);
     expect(run.code).toBe(2);
     expect(run.stderr).toContain(says);
   });

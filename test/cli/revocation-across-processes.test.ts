@@ -13,7 +13,7 @@ beforeEach(async () => {
 });
 afterEach(() => world.stop());
 
-/** Revokes a key in a process of the CLI's own, and gives until when it says that others go on. */
+/** Revokes a key by the CLI, and gives until when it says that others go on. */
 async function revoke(id: string): Promise<number> {
   const run = await world.keyfold(['keys', 'revoke', id, 'latest', '--yes', '--json']);
   const { outcome, reach } = JSON.parse(run.stdout) as { outcome: string; reach: { latestBy: string } };

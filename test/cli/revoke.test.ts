@@ -44,7 +44,7 @@ function auditOf(stderr: string): unknown {
 describe('keys revoke', () => {
   it('flags one row, says what that reaches and by when, and leaves a line in the audit', async () => {
     const before = Date.now();
-    const run = await world.keyfold(['keys', 'revoke', id, '60', '--yes', '--reason', 'laptop "lost"']);
+    const run = await world.keyfoldProcess(['keys', 'revoke', id, '60', '--yes', '--reason', 'laptop "lost"']);
     expect(run.code).toBe(0);
     expect(await revoked()).toEqual([true, false]);
     expect(run.stdout).toMatch(/^reaches +new encrypts of this partition: the next one seals under another key$/m);
@@ -137,7 +137,7 @@ describe('keys revoke', () => {
   it('leaves a line in the audit though whoever reads its answer has left', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
     const file = join(folder, 'audit.jsonl');
-    await world.keyfold(['keys', 'revoke', id, '60', '--yes', '--audit-file', file], {}, 'leaves');
+    await world.keyfoldProcess(['keys', 'revoke', id, '60', '--yes', '--audit-file', file], {}, 'leaves');
     expect(await revoked()).toEqual([true, false]);
     expect((await readFile(file, 'utf8')).trimEnd().split('\n').at(-1)).toContain('"outcome":"revoked"');
     await rm(folder, { recursive: true });

@@ -1,5 +1,5 @@
 import { LambdaClient } from '@aws-sdk/client-lambda';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { KeyfoldClient, type KeyfoldClientOptions, type RetryPolicy } from '../../src/client/index.ts';
 import { failureOf } from '../contract/client-contract.ts';
 import { startStub, type StubAnswer, type StubServer } from '../support/stub-server.ts';
@@ -7,7 +7,9 @@ import { startStub, type StubAnswer, type StubServer } from '../support/stub-ser
 const HELLO = Buffer.from('hello');
 const CANARY = 'CANARY';
 const GOOD: StubAnswer = { status: 200, body: '{"plaintext":"aGVsbG8="}' };
-const QUICK: Partial<RetryPolicy> = { baseDelayMs: 5, attemptTimeoutMs: 300 };
+const QUICK: Partial<RetryPolicy> = { baseDelayMs: 5 };
+/** Only where no answer comes: a loaded machine is not to be taken for one. */
+const IMPATIENT: Partial<RetryPolicy> = { ...QUICK, attemptTimeoutMs: 1000 };
 let stub: StubServer | undefined;
 
 afterEach(async () => {
@@ -72,7 +74,7 @@ describe('what a later try may mend is tried again:', () => {
     ['Lambda', 'a connection that ends in mid-answer', 'stall'],
     ['Lambda', 'no answer', 'hang'],
   ] as const)('over %s %s', async ([way, , fault]) => {
-    const client = await clientOf(way, [fault, fault, GOOD]);
+    const client = await clientOf(way, [fault, fault, GOOD], fault === 'hang' ? IMPATIENT : QUICK);
     expect(await client.decrypt('kf1.x')).toEqual(new Uint8Array(HELLO));
     expect(stub?.requests.length).toBe(3);
     // The same each time: only the signature is new.
@@ -146,6 +148,20 @@ describe('what none can mend is not:', () => {
   });
 });
 
+/** Calls, and leaves a little after the request has come: how that ended, and how often it was asked. */
+async function leave(
+  client: Awaited<ReturnType<typeof clientOf>>,
+): Promise<[ended: string, requests: number | undefined]> {
+  const controller = new AbortController();
+  const call = client.decrypt('kf1.x', { signal: controller.signal }).then(
+    () => 'answered',
+    (error: Error) => error.message,
+  );
+  await vi.waitUntil(() => stub?.requests.length === 1, { timeout: 10_000 });
+  setTimeout(() => controller.abort(new Error('gone')), 50);
+  return [await call, stub?.requests.length];
+}
+
 describe('a retry', () => {
   it('waits as long as the service asks for, at least', async () => {
     const client = await clientOf('HTTP', [problem(503, 'KmsThrottled', {}, { 'retry-after': '1' }), GOOD]);
@@ -178,25 +194,19 @@ describe('a retry', () => {
   });
 
   it.for(['HTTP', 'Lambda'] as const)('ends with the time for all of them, over %s', async (way) => {
-    const client = await clientOf(way, ['hang'], { ...QUICK, totalTimeoutMs: 450, maxAttempts: 100 });
+    const client = await clientOf(way, ['hang'], { ...IMPATIENT, totalTimeoutMs: 1500, maxAttempts: 100 });
     expect(await failureOf(client.decrypt('kf1.x'))).toMatchObject({ code: 'TimedOut', retryable: true });
     expect(stub?.requests.length).toBeLessThanOrEqual(2);
   });
 
   it.for(['HTTP', 'Lambda'] as const)('ends with its caller, over %s: while it waits for an answer', async (way) => {
     const client = await clientOf(way, ['hang'], { attemptTimeoutMs: 10_000 });
-    const controller = new AbortController();
-    const call = client.decrypt('kf1.x', { signal: controller.signal });
-    setTimeout(() => controller.abort(new Error('gone')), 100);
-    await expect(call).rejects.toThrow('gone');
-    expect(stub?.requests.length).toBe(1);
+    expect(await leave(client)).toEqual(['gone', 1]);
   });
 
   it.for([Infinity, 2 ** 32])('may be given as long as %s ms', async (attemptTimeoutMs) => {
     const client = await clientOf('HTTP', ['hang'], { attemptTimeoutMs, totalTimeoutMs: attemptTimeoutMs });
-    const call = client.decrypt('kf1.x', { signal: AbortSignal.timeout(200) });
-    await expect(call).rejects.toMatchObject({ name: 'TimeoutError' });
-    expect(stub?.requests.length).toBe(1);
+    expect(await leave(client)).toEqual(['gone', 1]);
   });
 
   it('is as always where its policy says undefined, and has none that says nonsense', async () => {
@@ -212,11 +222,7 @@ describe('a retry', () => {
 
   it('ends with its caller: while it waits for the next try', async () => {
     const client = await clientOf('HTTP', [problem(503, 'KmsThrottled', {}, { 'retry-after': '5' })]);
-    const controller = new AbortController();
-    const call = client.decrypt('kf1.x', { signal: controller.signal });
-    setTimeout(() => controller.abort(new Error('gone')), 100);
-    await expect(call).rejects.toThrow('gone');
-    expect(stub?.requests.length).toBe(1);
+    expect(await leave(client)).toEqual(['gone', 1]);
   });
 });
 

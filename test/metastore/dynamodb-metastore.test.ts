@@ -23,6 +23,7 @@ afterEach(async () => {
 /** A DynamoDB that does as it is told; what it was asked is in `requests`. */
 async function open(
   answer: (target: string) => { status: number; body: string } | 'hang' | 'stall',
+  requestTimeoutMs = 10_000,
 ): Promise<{ metastore: DynamoDbMetastore; requests: { target: string; body: Record<string, unknown> }[] }> {
   const requests: { target: string; body: Record<string, unknown> }[] = [];
   server = createServer((request, response) => {
@@ -42,7 +43,7 @@ async function open(
     });
   });
   const endpoint = `http://127.0.0.1:${await listen(server, 0)}`;
-  const metastore = new DynamoDbMetastore({ endpoint, region: 'us-west-2', requestTimeoutMs: 100 });
+  const metastore = new DynamoDbMetastore({ endpoint, region: 'us-west-2', requestTimeoutMs });
   return { metastore, requests };
 }
 
@@ -66,7 +67,7 @@ it.for([
   ['no answer', 'hang'],
   ['an answer that begins and does not go on', 'stall'],
 ] as const)('%s is an outage: retryable, never an absent key or a lost race', async ([, answer]) => {
-  const { metastore } = await open(() => answer);
+  const { metastore } = await open(() => answer, 100);
   const works = [
     metastore.load(id, created, noDeadline()),
     metastore.loadLatest(id, noDeadline()),
@@ -113,10 +114,11 @@ it('takes a connection that is refused for an outage', async () => {
 
 it('is not taken for down because it is asked more at once than there are connections', async () => {
   server = createServer((request, response) => {
-    request.resume().on('end', () => setTimeout(() => response.end('{}'), 30));
+    request.resume().on('end', () => setTimeout(() => response.end('{}'), 200));
   });
   const endpoint = `http://127.0.0.1:${await listen(server, 0)}`;
-  const metastore = new DynamoDbMetastore({ endpoint, region: 'us-west-2', connectionTimeoutMs: 100 });
+  const metastore = new DynamoDbMetastore({ endpoint, region: 'us-west-2', connectionTimeoutMs: 1500 });
+  // Longer than that in all, and each connection is there well before it, on a loaded machine too.
   const loads = Array.from({ length: 500 }, () => metastore.load(id, created, noDeadline()));
   expect(new Set(await Promise.all(loads))).toEqual(new Set([undefined]));
 });

@@ -1,7 +1,10 @@
 import { execFile } from 'node:child_process';
+import { hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { DynamoDBClient, PutItemCommand } from '@aws-sdk/client-dynamodb';
 import { startDynamoDb } from '../../local/dynamodb.ts';
+import { runCli } from '../../src/cli/program.ts';
+import { openKeyTable } from '../../src/container.ts';
 import { DynamoDbMetastore, SessionFactory, StaticKms, type EnvelopeKeyRecord } from '../../src/index.ts';
 import { encodeKeyItem, type KeyItem } from '../../src/metastore/dynamodb-item.ts';
 import { DAY_MS, HandClock } from './fakes.ts';
@@ -45,8 +48,24 @@ export class OperatorWorld {
     return new SessionFactory({ ...names, kms, policy, metastore: this.metastore, now: this.clock.now });
   }
 
+  /** Runs the CLI as its entry does, but for the process: nobody is at the terminal. */
+  async keyfold(args: readonly string[], environment: Record<string, string> = {}): Promise<CliRun> {
+    const said = { stdout: '', stderr: '' };
+    const code = await runCli(args, {
+      environment: { ...process.env, ...this.settings(), ...environment },
+      terminal: {
+        out: (text) => void (said.stdout += `${text}\n`),
+        err: (text) => void (said.stderr += `${text}\n`),
+      },
+      caller: { user: userInfo().username, host: hostname() },
+      now: Date.now,
+      openTable: openKeyTable,
+    });
+    return { code, ...said };
+  }
+
   /** Runs the CLI in a process of its own, where nobody is at the terminal; its reader `leaves` before anything is said. */
-  keyfold(
+  keyfoldProcess(
     args: readonly string[],
     environment: Record<string, string> = {},
     reader: 'stays' | 'leaves' = 'stays',
