@@ -1,28 +1,36 @@
-/** The functions as they are deployed, under Lambda's runtime emulator: each from its own bundle, with its own environment. */
+/**
+ * The functions as they are deployed, under Lambda's runtime emulator: each from its own packaged zip, with the handler and the
+ * environment of its own that the packaged template has, but for where emulators stand in for AWS.
+ */
+import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { ReceiveMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startDynamoDb, type LocalDynamoDb } from '../../local/dynamodb.ts';
-import { functionEnvironment, OPENING, SEALING } from '../../local/function-environment.ts';
+import { functionEnvironment } from '../../local/function-environment.ts';
 import { startKmsEmulator, type KmsEmulator } from '../../local/kms-emulator/kms-emulator.ts';
 import { startQueues, type LocalQueues } from '../../local/queues.ts';
-import { bundleHandler, HANDLERS } from '../../scripts/handler-bundle.ts';
+import { APP_TEMPLATE, packageApp } from '../../scripts/deploy/package.ts';
 import { EAST, WEST } from '../support/wire-world.ts';
 import { EmulatedFunction, type ToldError } from './emulated-function.ts';
 
-const FUNCTIONS = {
-  api: { bundle: 'api', own: { KEYFOLD_AUTH: 'iam' } },
-  seal: { bundle: 'invoke', own: { KEYFOLD_OPERATIONS: SEALING } },
-  open: { bundle: 'invoke', own: { KEYFOLD_OPERATIONS: OPENING } },
-  queue: { bundle: 'queue', own: {} },
-  maintenance: { bundle: 'maintenance', own: {} },
-} as const;
-type FunctionName = keyof typeof FUNCTIONS;
-const NAMES = Object.keys(FUNCTIONS) as FunctionName[];
+const NAMES = ['api', 'seal', 'open', 'queue', 'maintenance'] as const;
+type FunctionName = (typeof NAMES)[number];
+
+/** What the template has of a function. */
+interface Packaged {
+  readonly Handler: string;
+  readonly Environment: { readonly Variables: Readonly<Record<string, string | { readonly Ref: string }>> };
+}
+
+const root = join(import.meta.dirname, '..', '..');
+const run = promisify(execFile);
 
 let folder: string;
+let packaged: Readonly<Record<FunctionName, Packaged>>;
 let dynamoDb: LocalDynamoDb;
 let queues: LocalQueues;
 let sqs: SQSClient;
@@ -33,8 +41,21 @@ let started: EmulatedFunction[] = [];
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'keyfold-runtime-'));
-  // Each in a root of its own: what is not in its package is out of its reach.
-  await Promise.all(HANDLERS.map((name) => bundleHandler(name, join(folder, name, 'dist', 'handlers', name))));
+  await run(process.execPath, ['scripts/build.ts'], { cwd: root });
+  const zips = join(folder, 'package');
+  await packageApp(join(root, 'deploy.example.yml'), WEST, zips);
+  const { Resources } = JSON.parse(await readFile(join(zips, APP_TEMPLATE), 'utf8')) as {
+    Resources: Record<string, { Properties: Packaged }>;
+  };
+  const functions = NAMES.map((name) => {
+    const logicalName = `${name.charAt(0).toUpperCase()}${name.slice(1)}LambdaFunction`;
+    return [name, Resources[logicalName]?.Properties] as const;
+  });
+  packaged = Object.fromEntries(functions) as Record<FunctionName, Packaged>;
+  // Each in a root of its own: what is not in its zip is out of its reach.
+  await Promise.all(
+    NAMES.map((name) => run('python3', ['-m', 'zipfile', '-e', join(zips, `${name}.zip`), join(folder, name)])),
+  );
   dynamoDb = await startDynamoDb('EncryptionKey', 0);
   queues = await startQueues(0);
   sqs = new SQSClient({ endpoint: queues.endpoint, region: WEST });
@@ -51,8 +72,6 @@ beforeEach(async () => {
   );
   settings = {
     ...functionEnvironment({ kms: kms.endpoint, dynamoDb: dynamoDb.endpoint, keys: Object.fromEntries(keys) }),
-    ...queues.environment,
-    KEYFOLD_OPERATIONS: '',
     KEYFOLD_SERVICE: `runtime${(services += 1)}`,
     KEYFOLD_PRODUCT: 'shop',
   };
@@ -64,10 +83,9 @@ afterEach(async () => {
 });
 
 async function begin(name: FunctionName, environment: Readonly<Record<string, string>>): Promise<EmulatedFunction> {
-  const { bundle } = FUNCTIONS[name];
   const one = await EmulatedFunction.start({
-    taskRoot: join(folder, bundle),
-    handler: `dist/handlers/${bundle}/index.handler`,
+    taskRoot: join(folder, name),
+    handler: packaged[name].Handler,
     name: `keyfold-${name}`,
     environment,
   });
@@ -77,10 +95,12 @@ async function begin(name: FunctionName, environment: Readonly<Record<string, st
 
 /** A function that has not been asked yet: the next event is a cold start. */
 function cold(name: FunctionName): Promise<EmulatedFunction> {
-  const { KEYFOLD_OPERATIONS: _, ...common } = settings;
-  const { KEYFOLD_OUTPUT_QUEUE_URL = '', KEYFOLD_DEAD_LETTER_QUEUE_URL = '', ...others } = common;
-  const queueUrls = name === 'queue' ? { KEYFOLD_OUTPUT_QUEUE_URL, KEYFOLD_DEAD_LETTER_QUEUE_URL } : {};
-  return begin(name, { ...others, ...queueUrls, ...FUNCTIONS[name].own });
+  const { Variables } = packaged[name].Environment;
+  const own = Object.entries(Variables).map(([variable, value]) => {
+    // What CloudFormation puts in: the queues' URLs.
+    return [variable, typeof value === 'string' ? value : (queues.environment[variable] ?? '')] as const;
+  });
+  return begin(name, { ...Object.fromEntries(own), ...settings });
 }
 
 async function sample(name: string): Promise<Record<string, unknown>> {
@@ -205,7 +225,7 @@ describe('a function that is set up wrongly does not start, and says all that is
         'KEYFOLD_SERVICE is not set',
         'KEYFOLD_MAX_ITEMS is not a positive whole number',
         expect.stringContaining('a static master key protects nothing in Lambda'),
-        ...(FUNCTIONS[name].bundle === 'invoke' ? ['KEYFOLD_OPERATIONS is not set'] : []),
+        ...(name === 'seal' || name === 'open' ? ['KEYFOLD_OPERATIONS is not set'] : []),
         ...(name === 'queue'
           ? ['KEYFOLD_OUTPUT_QUEUE_URL is not set', 'KEYFOLD_DEAD_LETTER_QUEUE_URL is not set']
           : []),
