@@ -43,7 +43,6 @@ async function requireTools(): Promise<void> {
     ['sh', ['-c', "java -version 2>&1 | grep -Eq 'version \"(1[7-9]|[2-9][0-9])'"], 'Java 17 or newer'],
     ['mvn', ['-version'], 'Maven'],
     // The client of Lambda's Runtime API has a part in C++.
-    ['sh', ['-c', 'cmake --version && make --version && c++ --version'], 'CMake, make and a C++ compiler'],
     ['cmake', ['--version'], 'CMake'],
     ['make', ['--version'], 'make'],
     ['c++', ['--version'], 'a C++ compiler'],

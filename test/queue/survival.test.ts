@@ -13,20 +13,20 @@ describe.concurrent('while KMS is gone and the function is killed', { timeout: 1
   it.for(['standard', 'fifo'] as const)(
     'every good message of a %s queue comes out, and the bad ones alone are dead letters',
     async (kind) => {
-      const findings = await liveThrough({ endpoint: sqs.endpoint, kind, messages: 400, seed: kind.length });
+      const findings = await liveThrough({ endpoint: sqs.endpoint, kind, messages: 200, seed: kind.length });
       expect(findings.faults).toEqual([]);
       expect(findings.kills).toBeGreaterThan(0);
     },
   );
 
   it('a function that acknowledges before it sends is found out', async () => {
-    const ordeal = { endpoint: sqs.endpoint, kind: 'standard', messages: 300, seed: 3, isFlawed: true } as const;
+    const ordeal = { endpoint: sqs.endpoint, kind: 'standard', messages: 150, seed: 3, isFlawed: true } as const;
     const { faults } = await liveThrough(ordeal);
     expect(faults.join()).toContain('is lost');
   });
 
   it('a queue that gives messages up too soon is found out', async () => {
-    const ordeal = { endpoint: sqs.endpoint, kind: 'standard', messages: 200, seed: 4, maxReceiveCount: 1 } as const;
+    const ordeal = { endpoint: sqs.endpoint, kind: 'standard', messages: 100, seed: 4, maxReceiveCount: 1 } as const;
     const { faults } = await liveThrough(ordeal);
     expect(faults.join()).toContain('is a dead letter');
   });
