@@ -5,6 +5,7 @@ import type { HttpDoorOptions } from './doors/http.ts';
 import type { DoorOptions } from './doors/perform.ts';
 import type { QueueDoorOptions } from './doors/queue-batch.ts';
 import type { ScheduleDoorOptions } from './doors/schedule.ts';
+import { toldAs } from './doors/problem.ts';
 import { createTelemetry, type Telemetry } from './doors/telemetry.ts';
 import { invalidConfiguration } from './envelope/errors.ts';
 import type { KeyTable } from './envelope/key-table.ts';
@@ -23,9 +24,9 @@ import { SqsQueues } from './sqs/sqs-queues.ts';
  * Builds what the API runs on from the environment's settings; once in a process, since the warm cache is in it.
  * @throws KeyfoldError `InvalidConfiguration`, listing every fault
  */
-export function buildApi(): HttpDoorOptions {
+export async function buildApi(): Promise<HttpDoorOptions> {
   const config = readConfig(process.env);
-  return { ...buildDoor(config), auth: config.auth };
+  return { ...(await buildDoor(config)), auth: config.auth };
 }
 
 /**
@@ -33,7 +34,7 @@ export function buildApi(): HttpDoorOptions {
  * serves must be said.
  * @throws KeyfoldError `InvalidConfiguration`, listing every fault
  */
-export function buildInvoke(): DoorOptions {
+export function buildInvoke(): Promise<DoorOptions> {
   return buildDoor(readConfig(process.env, ['OPERATIONS']));
 }
 
@@ -41,9 +42,9 @@ export function buildInvoke(): DoorOptions {
  * Builds what a queue's messages are taken through with; once in a process, since the warm cache is in it.
  * @throws KeyfoldError `InvalidConfiguration`, listing every fault
  */
-export function buildQueue(): QueueDoorOptions {
+export async function buildQueue(): Promise<QueueDoorOptions> {
   const config = readQueueConfig(process.env);
-  return { ...buildDoor(config), queue: config.queue, queues: new SqsQueues() };
+  return { ...(await buildDoor(config)), queue: config.queue, queues: new SqsQueues() };
 }
 
 /**
@@ -70,13 +71,22 @@ export function openKeyTable(options: DynamoDbMetastoreOptions): KeyTable {
   return new DynamoDbKeyTable(options);
 }
 
-function buildDoor(config: AppConfig): DoorOptions & Pick<HttpDoorOptions, 'health'> {
+/** How long a start waits for the System Key: Lambda gives it ten seconds. */
+const PRELOAD_TIMEOUT_MS = 5000;
+
+async function buildDoor(config: AppConfig): Promise<DoorOptions & Pick<HttpDoorOptions, 'health'>> {
   const telemetry = createTelemetry(config.names.service);
   const { kms, regionStates } = buildKms(config, telemetry);
   const metastore = new DynamoDbMetastore({ ...config.metastore, events: telemetry.events });
   const { names, policy } = config;
+  const keyfold = new SessionFactory({ ...names, policy, metastore, kms, events: telemetry.events });
+  if (config.preloadSystemKey) {
+    const deadlineAtMs = Date.now() + PRELOAD_TIMEOUT_MS;
+    // A start that failed for an outage would be tried again and again, where a request may be answered by a cached key.
+    await keyfold.preload({ deadlineAtMs }).catch((error: unknown) => telemetry.preloadFailed(toldAs(error)));
+  }
   return {
-    keyfold: new SessionFactory({ ...names, policy, metastore, kms, events: telemetry.events }),
+    keyfold,
     telemetry,
     config: config.door,
     health: () => ({ kms: regionStates(), metastore: metastore.state }),

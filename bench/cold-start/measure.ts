@@ -52,7 +52,7 @@ export async function measureColdStarts(rounds: number): Promise<ColdStarts> {
       return counted(journal.since(position).map(({ service, action }) => `${service} ${action}`));
     };
     const calls = { ofNewService: await callsOfStart(), ofKnownPartition: await callsOfStart() };
-    const measured: Record<Starter, ColdStart[]> = { empty: [], plain: [], built: [] };
+    const measured: Record<Starter, ColdStart[]> = { empty: [], plain: [], built: [], preloaded: [] };
     for (let round = 0; round < rounds; round += 1) {
       const order = round % 2 === 0 ? STARTERS : STARTERS.toReversed();
       for (const name of order) measured[name].push(await start(name));
@@ -66,8 +66,14 @@ export async function measureColdStarts(rounds: number): Promise<ColdStarts> {
 function summaryOf(measured: Readonly<Record<Starter, readonly ColdStart[]>>): Pick<ColdStarts, 'medians' | 'ratio'> {
   const ratios = measured.built.map(({ loadCpuMs }, i) => loadCpuMs / (measured.plain[i]?.loadCpuMs ?? Number.NaN));
   const ratio = { value: quantile(ratios, 0.5), lower: quantile(ratios, 0.25), upper: quantile(ratios, 0.75) };
-  const { empty, plain, built } = measured;
-  return { medians: { empty: medianOf(empty), plain: medianOf(plain), built: medianOf(built) }, ratio };
+  const { empty, plain, built, preloaded } = measured;
+  const medians = {
+    empty: medianOf(empty),
+    plain: medianOf(plain),
+    built: medianOf(built),
+    preloaded: medianOf(preloaded),
+  };
+  return { medians, ratio };
 }
 
 function medianOf(starts: readonly ColdStart[]): ColdStart {
@@ -80,6 +86,7 @@ function medianOf(starts: readonly ColdStart[]): ColdStart {
     loadCpuMs: median('loadCpuMs'),
     startCpuMs: median('startCpuMs'),
     requestCpuMs: median('requestCpuMs'),
+    requestWallMs: median('requestWallMs'),
     peakMiB: median('peakMiB'),
     coldWallMs: median('coldWallMs'),
     warmWallMs: median('warmWallMs'),

@@ -4,6 +4,7 @@ const { handler: measured } = await import(process.env.MEASURED_HANDLER);
 const loaded = process.cpuUsage();
 
 export const handler = async (event, context) => {
+  const askedAtMs = performance.now();
   const asked = process.cpuUsage();
   const result = await measured(event, context);
   const answered = process.cpuUsage();
@@ -12,6 +13,7 @@ export const handler = async (event, context) => {
     loadCpuMs: milliseconds(loaded, before),
     startCpuMs: milliseconds(loaded),
     requestCpuMs: milliseconds(answered, asked),
+    requestWallMs: performance.now() - askedAtMs,
     peakMiB: process.resourceUsage().maxRSS / 1024,
   };
 };

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { bundleHandler, bundlePlainHandler } from '../../scripts/handler-bundle.ts';
 import { EmulatedFunction } from '../../test/peers/emulated-function.ts';
 
-/** What is started cold. `plain` is the api as esbuild bundles it by itself, `built` as `npm run build` does. */
-export const STARTERS = ['empty', 'plain', 'built'] as const;
+/** What is started cold. `plain` is the api as esbuild bundles it by itself, `built` as `npm run build` does, `preloaded` that with the System Key preloaded. */
+export const STARTERS = ['empty', 'plain', 'built', 'preloaded'] as const;
 export type Starter = (typeof STARTERS)[number];
 
 /** One cold start under the runtime emulator. CPU is of the whole process, user and system. */
@@ -14,6 +14,7 @@ export interface ColdStart {
   /** From the process's begin until the handler is imported: Node, the client of the Runtime API, the handler. */
   readonly startCpuMs: number;
   readonly requestCpuMs: number;
+  readonly requestWallMs: number;
   /** Resident, up to the end of the first request. */
   readonly peakMiB: number;
   /** From the first event to its answer, the start of the process within it. */
@@ -21,15 +22,16 @@ export interface ColdStart {
   readonly warmWallMs: number;
 }
 
-/** Puts the three into folders of their own, as they would be deployed. */
+/** Puts them into folders of their own, as they would be deployed. */
 export async function prepareStarters(folder: string): Promise<void> {
   const homes = STARTERS.map((name) => join(folder, name));
   await Promise.all(homes.map((home) => mkdir(home)));
-  const [empty = '', plain = '', built = ''] = homes;
+  const [empty = '', plain = '', built = '', preloaded = ''] = homes;
   await Promise.all([
     writeFile(join(empty, 'index.mjs'), 'export const handler = async () => ({ statusCode: 200 });\n'),
     bundlePlainHandler('api', plain),
     bundleHandler('api', built),
+    bundleHandler('api', preloaded),
     ...homes.map((home) => copyFile(new URL('measured-handler.mjs', import.meta.url), join(home, 'measured.mjs'))),
   ]);
 }
@@ -48,13 +50,17 @@ export async function startCold(
     taskRoot: join(folder, name),
     handler: 'measured.handler',
     name: 'keyfold-api',
-    environment: { ...environment, MEASURED_HANDLER: './index.mjs' },
+    environment: {
+      ...environment,
+      MEASURED_HANDLER: './index.mjs',
+      KEYFOLD_PRELOAD_SYSTEM_KEY: String(name === 'preloaded'),
+    },
   });
   try {
     const [cold, coldWallMs] = await ask(one, event);
     const [, warmWallMs] = await ask(one, event);
-    const { loadCpuMs, startCpuMs, requestCpuMs, peakMiB } = cold;
-    return { loadCpuMs, startCpuMs, requestCpuMs, peakMiB, coldWallMs, warmWallMs };
+    const { loadCpuMs, startCpuMs, requestCpuMs, requestWallMs, peakMiB } = cold;
+    return { loadCpuMs, startCpuMs, requestCpuMs, requestWallMs, peakMiB, coldWallMs, warmWallMs };
   } finally {
     await one.stop();
   }

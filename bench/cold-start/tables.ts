@@ -6,6 +6,7 @@ const COLUMNS: readonly (keyof ColdStart)[] = [
   'loadCpuMs',
   'startCpuMs',
   'requestCpuMs',
+  'requestWallMs',
   'coldWallMs',
   'warmWallMs',
   'peakMiB',
@@ -14,6 +15,7 @@ const ROWS: Readonly<Record<Starter, string>> = {
   empty: 'an empty handler',
   plain: 'the api, as esbuild bundles it by itself',
   built: 'the api, as built',
+  preloaded: 'that, with the System Key preloaded',
 };
 
 /** What was measured, as tables in Markdown. */
@@ -29,8 +31,8 @@ export function tablesOf({ medians, ratio, rounds, calls }: ColdStarts, sizes: r
 Cold starts under Lambda's runtime emulator, medians of ${rounds} rounds in turns, in milliseconds. Importing the built bundle
 takes **${ratio.value.toFixed(2)}** of the CPU that the plain one takes (quartiles ${ratio.lower.toFixed(2)} to ${ratio.upper.toFixed(2)}).
 
-| | importing it, CPU | the process until then, CPU | first request, CPU | first answer, wall | warm answer, wall | peak memory, MiB |
-| --- | --- | --- | --- | --- | --- | --- |
+| | importing it, CPU | the process until then, CPU | first request, CPU | first request, wall | first answer, the start within it, wall | warm answer, wall | peak memory, MiB |
+| --- | --- | --- | --- | --- | --- | --- | --- |
 ${starts.join('\n')}
 
 | bundle | loaded before the first request, KiB | all of it, KiB |

@@ -45,6 +45,8 @@ export interface AppConfig {
   readonly policy: Partial<CryptoPolicy>;
   readonly kms: KmsConfig;
   readonly metastore: DynamoDbMetastoreOptions;
+  /** Whether a starting process has the System Key before its first request. */
+  readonly preloadSystemKey: boolean;
   readonly auth: AuthConfig;
   readonly door: DoorConfig;
 }
@@ -56,6 +58,7 @@ export function configOf(settings: Settings, environment: Environment): AppConfi
     policy: policyOf(settings),
     kms: kmsOf(settings, environment),
     metastore: metastoreOf(settings),
+    preloadSystemKey: settings.PRELOAD_SYSTEM_KEY,
     auth: authOf(settings),
     door: doorOf(settings),
   });

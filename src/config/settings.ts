@@ -96,6 +96,7 @@ export const settingsSchema = v.object({
   DATA_ROW_KEY_MAX_MESSAGES: v.optional(v.pipe(count, v.maxValue(MOST_NONCES, `is more than ${MOST_NONCES}`))),
   DATA_ROW_KEY_MAX_BYTES: v.optional(count),
   DATA_ROW_KEY_MAX_AGE_MS: v.optional(count),
+  PRELOAD_SYSTEM_KEY: v.optional(flag, 'false'),
   AUTH: v.optional(v.picklist(['iam', 'jwt', 'none'], 'is none of iam, jwt, none'), 'iam'),
   JWT_PARTITIONS_CLAIM: v.optional(text),
   PLAINTEXT_LIMIT_BYTES: v.optional(

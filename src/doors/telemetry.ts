@@ -27,6 +27,8 @@ export interface Telemetry {
    * @param unhidden why some of them may come back too early
    */
   messagesHandled(outcomes: readonly MessageOutcome[], unhidden: readonly string[]): void;
+  /** Logs that the System Key could not be had before the first request, and why. */
+  preloadFailed(error: KeyfoldError): void;
   /** Logs what a maintenance found and did. */
   maintained(report: MaintenanceReport): void;
   /** Writes the metrics gathered since the last time: at the end of every invocation. */
@@ -124,6 +126,10 @@ export function createTelemetry(service: string): Telemetry {
       }
       if (unhidden.length === 0) return;
       logger.warn('messages may come back too early', { count: unhidden.length, errorNames: someOf(unhidden) });
+    },
+    preloadFailed: (error) => {
+      const { code, message: detail } = error;
+      logger.warn('the System Key was not preloaded', { code, detail, reasons: reasonsOf(error) });
     },
     maintained: ({ systemKeys, created, createFault }) => {
       for (const { regions, ...key } of systemKeys) {

@@ -3,7 +3,7 @@ import { cryptoPolicy, type CryptoPolicy } from './crypto-policy.ts';
 import { DataRowKey, SharedDataRowKey, type DataRowKeyBounds } from './data-row-key.ts';
 import type { DataRowRecord } from './data-row-record.ts';
 import { openDataRow, openDataRowKey, rewrapDataRow } from './data-rows.ts';
-import type { RequestLimits } from './deadline.ts';
+import { withDeadline, type RequestLimits } from './deadline.ts';
 import type { EnvelopeKey } from './envelope-key.ts';
 import { recordUnreadable } from './errors.ts';
 import {
@@ -38,6 +38,7 @@ export interface SessionFactoryOptions extends ServiceNames {
  */
 export class SessionFactory {
   readonly #world: SessionWorld;
+  readonly #systemKeys: SystemKeys;
 
   /** @throws KeyfoldError `InvalidConfiguration`, listing what is wrong with the names or with the policy */
   constructor(options: SessionFactoryOptions) {
@@ -45,9 +46,19 @@ export class SessionFactory {
     const naming = new KeyNaming(options);
     const policy = cryptoPolicy(options.policy);
     const world = { metastore, kms, policy, now, events };
-    const keys = new IntermediateKeys(naming, new SystemKeys(naming.systemKeyId, world), world);
+    this.#systemKeys = new SystemKeys(naming.systemKeyId, world);
+    const keys = new IntermediateKeys(naming, this.#systemKeys, world);
     const shared = new WeakMap<EnvelopeKey, SharedDataRowKey>();
     this.#world = { naming, keys, policy, now, shared, latest: new Waits(now), loads: new Waits(now) };
+  }
+
+  /**
+   * Has the service's latest System Key in the cache before the first request, and the connections and the code that it takes warm:
+   * for a process whose start nobody waits for. Makes no key.
+   * @throws KeyfoldError where it could not be had; requests then try again
+   */
+  async preload(limits: RequestLimits = {}): Promise<void> {
+    await withDeadline(limits, this.#world.now, (deadline) => this.#systemKeys.preload(deadline));
   }
 
   /**

@@ -90,6 +90,13 @@ export class SystemKeys {
     return this.#latest.join(this.#id, deadline, (shared) => this.#loadOrCreate(shared));
   }
 
+  /** Has the latest key in the cache before it is asked for, where there is one that may seal. Makes none. */
+  async preload(deadline: Deadline): Promise<void> {
+    const record = await this.#world.metastore.loadLatest(this.#id, deadline);
+    const key = record && (await this.#usable(record, deadline));
+    if (key !== undefined) this.#cache.putLatest(key);
+  }
+
   /**
    * Makes the next key if the latest ends within `aheadMs`, or may not seal already.
    * @returns what was made; undefined where that was not due, or another process has just done it

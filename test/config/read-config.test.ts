@@ -72,6 +72,7 @@ describe('the configuration', () => {
       KEYFOLD_DATA_ROW_KEY_MAX_MESSAGES: '31',
       KEYFOLD_DATA_ROW_KEY_MAX_BYTES: '32',
       KEYFOLD_DATA_ROW_KEY_MAX_AGE_MS: '33',
+      KEYFOLD_PRELOAD_SYSTEM_KEY: 'true',
       KEYFOLD_AUTH: 'jwt',
       KEYFOLD_JWT_PARTITIONS_CLAIM: 'tenants',
       KEYFOLD_PLAINTEXT_LIMIT_BYTES: '8',
@@ -116,6 +117,7 @@ describe('the configuration', () => {
         dataRowKeyMaxBytes: 32,
         dataRowKeyMaxAgeMs: 33,
       },
+      preloadSystemKey: true,
       auth: { kind: 'jwt', partitionsClaim: 'tenants' },
       door: {
         serves: { operations: ['encrypt', 'rewrap-batch'], partitions: ['tenant-1', 'b*'] },
