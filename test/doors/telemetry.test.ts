@@ -169,3 +169,11 @@ describe('the items of a batch that failed', () => {
     expect(output.lines()).toMatchObject([{ level: 'ERROR' }]);
   });
 });
+
+it('a System Key that could not be preloaded is a warning, with why, and no failed request', () => {
+  telemetry.preloadFailed(THROTTLED);
+  telemetry.flush();
+  const reasons = ['us-west-2: throttled'];
+  expect(output.lines()).toMatchObject([{ level: 'WARN', code: 'KmsThrottled', detail: 'KMS throttles.', reasons }]);
+  expect(metrics()).toEqual([]);
+});
