@@ -9,6 +9,7 @@ export const CONTESTANTS = [
   'floor',
   'Keyfold, library',
   'Asherah Rust',
+  'Asherah Rust crate',
   'Asherah Go',
   'jose',
   'AWS Encryption SDK, tuned',

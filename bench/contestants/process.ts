@@ -1,10 +1,14 @@
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { promisify } from 'node:util';
 import { installPython, pythonOf } from '../../test/peers/install.ts';
+import { PEERS_FOLDER } from '../../test/peers/peers-folder.ts';
 import { AWS_ENVIRONMENT, end } from '../../test/peers/processes.ts';
 import type { Lap, RemoteTask } from '../compare.ts';
 import type { ContestantName } from './contestant.ts';
+
+const run = promisify(execFile);
 
 /** A contestant in a process of its own, which times itself there and takes turns with the others over a pipe. */
 export interface ContestantProcess {
@@ -45,7 +49,26 @@ export async function startContestant(name: ContestantName): Promise<ContestantP
   };
 }
 
+/** Whether this machine can have it: one is built here, from its source. */
+export async function canHave(name: ContestantName): Promise<boolean> {
+  if (name !== 'Asherah Rust crate') return true;
+  return run('cargo', ['--version']).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** Builds Asherah's crate, which takes two cores about four minutes the first time. @returns what to run */
+async function buildCrate(): Promise<string> {
+  const manifest = join(import.meta.dirname, 'asherah-crate', 'Cargo.toml');
+  const target = join(PEERS_FOLDER, 'asherah-crate');
+  const options = ['--quiet', '--locked', '--release', '--manifest-path', manifest, '--target-dir', target];
+  await run('cargo', ['build', ...options]);
+  return join(target, 'release', 'asherah-worker');
+}
+
 async function commandOf(name: ContestantName): Promise<[string, ...string[]]> {
+  if (name === 'Asherah Rust crate') return [await buildCrate()];
   const core = ({ 'Asherah Rust': 'rust', 'Asherah Go': 'go' } as const)[name as string];
   if (core === undefined) return [process.execPath, join(import.meta.dirname, 'worker.ts'), name];
   await installPython(`asherah-${core}`);
