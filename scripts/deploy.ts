@@ -1,11 +1,12 @@
 /** `npm run deploy:keys`, `deploy:table`, `deploy:roles` and `deploy`: say what they would do, and with `--yes` do it. */
 import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
-import { appChanges, deployApp } from './deploy/app-stack.ts';
+import { appChanges } from './deploy/app-stack.ts';
 import { requireAccount } from './deploy/aws.ts';
 import { describe, discard, execute, plan } from './deploy/change-set.ts';
 import { deploymentFile, readDeployment, type Deployment } from './deploy/deployment.ts';
-import { packageApp, packageFolder } from './deploy/package.ts';
+import { maintain } from './deploy/maintenance.ts';
+import { osls, packageApp, packageFolder } from './deploy/package.ts';
 import { keyStacks, roleStacks, tableStacks, type Stack } from './deploy/stacks.ts';
 
 const STACKS: Readonly<Record<string, (deployment: Deployment) => Stack[]>> = {
@@ -58,7 +59,8 @@ async function deployApps(deployment: Deployment, file: string, isMeant: boolean
     console.log(`${deployment.prefix}-app in ${region}:`);
     for (const change of await appChanges(deployment, region, folder)) console.log(`  ${change}`);
     if (!isMeant) continue;
-    await deployApp(deployment, file, region, folder);
-    console.log(`${deployment.prefix}-app in ${region}: done, and the maintenance has run`);
+    await osls(['deploy', '--package', folder, '--region', region], file);
+    await maintain(deployment, region, folder);
+    console.log(`${deployment.prefix}-app in ${region}: done, and every region opens every System Key`);
   }
 }

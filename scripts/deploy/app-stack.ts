@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { aws } from './aws.ts';
 import { stackOf, type Deployment } from './deployment.ts';
-import { APP_TEMPLATE, osls } from './package.ts';
+import { APP_TEMPLATE } from './package.ts';
 
 interface Template {
   readonly Resources: Readonly<Record<string, { readonly Type: string }>>;
@@ -20,15 +20,6 @@ export async function appChanges(deployment: Deployment, region: string, folder:
     if (is === undefined) return [`Remove ${name} (${was.Type})`];
     return JSON.stringify(was) === JSON.stringify(is) ? [] : [`Modify ${name} (${is.Type})`];
   });
-}
-
-/** Deploys a package, and has the maintenance run, which makes the first System Key. @throws Error where either fails */
-export async function deployApp(deployment: Deployment, file: string, region: string, folder: string): Promise<void> {
-  await osls(['deploy', '--package', folder, '--region', region], file);
-  const args = ['--function-name', `${deployment.prefix}-maintenance`, join(folder, 'maintenance.json')];
-  const { FunctionError } = await aws<{ FunctionError?: string }>(region, 'lambda', 'invoke', args);
-  if (FunctionError === undefined) return;
-  throw new Error(`${deployment.prefix}-maintenance fails in ${region}: ${await readFile(args[2] as string, 'utf8')}`);
 }
 
 async function deployedResources(deployment: Deployment, region: string): Promise<Template['Resources']> {

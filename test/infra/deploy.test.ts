@@ -1,6 +1,8 @@
-/** The scripts that deploy, over a stand-in for the AWS CLI. */
+/** The scripts that deploy, over stand-ins for the AWS CLI and osls. */
+import { rm } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { EXAMPLE, namesOf, startCli, type Answers, type Cli, type Outcome } from './aws-cli.ts';
+import { packageFolder } from '../../scripts/deploy/package.ts';
+import { EXAMPLE, invoked, namesOf, startCli, type Answers, type Cli, type Outcome } from './aws-cli.ts';
 
 let cli: Cli;
 beforeEach(async () => {
@@ -93,6 +95,80 @@ describe('with --yes', () => {
     expect(outcome).toMatchObject({ code: 1 });
     expect(outcome.said).toContain("take away the table's replica in eu-west-1");
     expect(namesOf(outcome)).not.toContain('cloudformation create-change-set');
+  });
+});
+
+describe('npm run deploy -- --yes', () => {
+  const prefix = 'stand-in';
+  const NONE = { 'cloudformation get-template': { TemplateBody: { Resources: {} } } };
+  const OSLS = { 'osls package': { Resources: { It: { Type: 'AWS::SNS::Topic' } } }, 'osls deploy': {} };
+  const key = { id: '_SK_orders_shop_us-west-2', created: 1_790_000_000, state: 'valid' };
+  const well = ['us-west-2', 'us-east-1'].map((region) => ({ region, opens: true, renewed: false }));
+  const made = invoked({ systemKeys: [], created: { id: key.id, created: key.created } });
+  const deploy = (...invoke: object[]): Promise<Outcome> =>
+    cli.deploy(
+      ['app', '--yes'],
+      { ...NONE, ...OSLS, 'lambda invoke': invoke },
+      { prefix, regions: ['us-west-2', 'us-east-1'] },
+    );
+  afterEach(() => rm(packageFolder({ prefix }, '.'), { recursive: true }));
+
+  it('deploys the app, and is done once every region opens every System Key, that which was just made too', async () => {
+    const opened = invoked({ systemKeys: [{ ...key, regions: well }] });
+    const outcome = await deploy(made, opened);
+    expect(outcome.said).toContain('stand-in-app in us-west-2: done');
+    expect(outcome.said).toContain('stand-in-app in us-east-1: done');
+    expect(outcome.code).toBe(0);
+    expect(namesOf(outcome).filter((name) => /osls|lambda/.test(name))).toEqual([
+      'osls package',
+      'osls deploy',
+      'lambda invoke',
+      'lambda invoke',
+      'osls package',
+      'osls deploy',
+      'lambda invoke',
+    ]);
+    for (const { args } of outcome.calls.filter(({ name }) => name === 'lambda invoke')) {
+      expect(args).toContain('stand-in-maintenance');
+      // The maintenance may take longer than the minute that the CLI waits before it asks again.
+      expect(args.join(' ')).toContain('--cli-read-timeout 0');
+    }
+  });
+
+  it.for([
+    [
+      'a System Key cannot be made',
+      { systemKeys: [], createFault: 'KmsMisconfigured: no region' },
+      'KmsMisconfigured: no region',
+    ],
+    ['there is none', { systemKeys: [] }, 'there is no System Key'],
+    [
+      'one cannot be read',
+      { systemKeys: [{ ...key, regions: [], fault: 'MetastoreUnavailable: it' }] },
+      'MetastoreUnavailable: it',
+    ],
+    [
+      'a region does not open one',
+      { systemKeys: [{ ...key, regions: [well[0], { region: 'us-east-1', opens: false, fault: 'AccessDenied' }] }] },
+      'us-east-1 does not open or wrap it (AccessDenied)',
+    ],
+    [
+      'a region has not wrapped one',
+      { systemKeys: [{ ...key, regions: [well[0], { region: 'us-east-1', opens: false }] }] },
+      'us-east-1 does not open or wrap it (it has no wrap)',
+    ],
+  ] as const)('fails, and leaves the other region as it is, where %s', async ([, report, said]) => {
+    const outcome = await deploy(made, invoked(report));
+    expect(outcome.code).toBe(1);
+    expect(outcome.said).toContain(said);
+    expect(outcome.said).not.toContain(': done');
+    expect(namesOf(outcome).filter((name) => name === 'osls deploy')).toHaveLength(1);
+  });
+
+  it('fails where the maintenance does', async () => {
+    const outcome = await deploy(invoked({ errorType: 'InvalidConfiguration' }, { FunctionError: 'Unhandled' }));
+    expect(outcome.code).toBe(1);
+    expect(outcome.said).toContain('stand-in-maintenance fails in us-west-2: {"errorType":"InvalidConfiguration"}');
   });
 });
 
