@@ -2,7 +2,7 @@
 import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
 import { appChanges } from './deploy/app-stack.ts';
-import { requireAccount } from './deploy/aws.ts';
+import { requireAccount, requireAdministrator } from './deploy/aws.ts';
 import { describe, discard, execute, plan } from './deploy/change-set.ts';
 import { deploymentFile, readDeployment, type Deployment } from './deploy/deployment.ts';
 import { maintain } from './deploy/maintenance.ts';
@@ -35,7 +35,8 @@ async function main(): Promise<void> {
     throw new Error('there is no deploy.yml: copy deploy.example.yml to it and put your own in (docs/deploy.md)');
   }
   const deployment = await readDeployment(file);
-  await requireAccount(deployment.account, deployment.regions[0] as string);
+  const caller = await requireAccount(deployment.account, deployment.regions[0] as string);
+  if (what === 'keys' && values.yes) requireAdministrator(deployment.administrators, caller);
   if (stacksOf === undefined) await deployApps(deployment, file, values.yes);
   else for (const stack of stacksOf(deployment)) await deployStack(stack, values.yes);
   if (!values.yes) console.log('Nothing was changed. The same with -- --yes does it.');

@@ -21,10 +21,24 @@ export async function aws<T>(region: string, service: string, command: string, a
 
 /**
  * Refuses to go on in an account that is not the deployment's.
+ * @returns the caller's ARN
  * @throws Error naming both
  */
-export async function requireAccount(account: string, region: string): Promise<void> {
-  const { Account } = await aws<{ Account: string }>(region, 'sts', 'get-caller-identity', []);
-  if (Account !== account)
-    throw new Error(`these are credentials of account ${Account}; the deployment is of ${account}`);
+export async function requireAccount(account: string, region: string): Promise<string> {
+  const caller = await aws<{ Account: string; Arn: string }>(region, 'sts', 'get-caller-identity', []);
+  if (caller.Account === account) return caller.Arn;
+  throw new Error(`these are credentials of account ${caller.Account}; the deployment is of ${account}`);
+}
+
+/**
+ * Refuses to make keys for somebody who does not administer them: KMS takes no key policy that locks its maker out.
+ * @throws Error naming the caller
+ */
+export function requireAdministrator(administrators: readonly string[], caller: string): void {
+  // A role's path is not in the ARN of who has assumed it.
+  const [, partition, account, role] = /^arn:([^:]+):sts::(\d+):assumed-role\/([^/]+)\//.exec(caller) ?? [];
+  const isCaller = (arn: string): boolean =>
+    arn === caller ||
+    (role !== undefined && arn.startsWith(`arn:${partition}:iam::${account}:role/`) && arn.endsWith(`/${role}`));
+  if (!administrators.some(isCaller)) throw new Error(`${caller} is not among administrators of deploy.yml`);
 }

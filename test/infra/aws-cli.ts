@@ -13,7 +13,7 @@ export const EXAMPLE = join(root, 'deploy.example.yml');
 
 /**
  * What the stand-ins answer, by service and command (a waiter's by its name): a string is what they fail with, and a list is of one answer
- * for each time, the last one for all further. All else is answered with nothing. osls is the real one for what is not among these.
+ * for each time, the last one for all further. CHANGE_SET stands for the name of the latest change set. All else is answered with nothing. osls is the real one for what is not among these.
  */
 export type Answers = Readonly<Record<string, unknown>>;
 
@@ -39,7 +39,12 @@ export interface Cli {
   remove(): Promise<void>;
 }
 
-const IDENTITY = { 'sts get-caller-identity': { Account: '111122223333' } };
+const IDENTITY = {
+  'sts get-caller-identity': {
+    Account: '111122223333',
+    Arn: 'arn:aws:sts::111122223333:assumed-role/key-administrator/somebody',
+  },
+};
 
 const PAYLOAD = 'payload';
 
@@ -50,14 +55,18 @@ printf '%s\\0' "$@" >> calls
 printf '\\0' >> calls
 name="$1 $2"
 if [ "$2" = wait ]; then for word; do case $word in *-complete) name=$word;; esac; done; fi
+previous=
+for word; do
+  if [ "$previous" = --change-set-name ]; then echo "$word" > change-set; fi
+  previous=$word
+done
 echo >> "times/$name"
 nth="$name $(wc -l < "times/$name" | tr -d ' ')"
 for one in "$nth" "$name"; do
   if [ -f "fails/$one" ]; then cat "fails/$one" >&2; exit 254; fi
   if [ -f "answers/$one" ]; then
-    for last; do :; done
-    if [ -f "payloads/$one" ]; then cat "payloads/$one" > "$last"; fi
-    cat "answers/$one"
+    if [ -f "payloads/$one" ]; then cat "payloads/$one" > "$previous"; fi
+    sed "s/CHANGE_SET/$(cat change-set 2> /dev/null)/g" "answers/$one"
     exit
   fi
 done

@@ -19,6 +19,15 @@ function changes(...list: [action: string, type: string, replacement?: string][]
   return { 'cloudformation describe-change-set': { Status: 'CREATE_COMPLETE', Changes } };
 }
 
+/** An event of a stack; CHANGE_SET is the token of what is done now. */
+function event(id: string, status: string, reason?: string, token = 'CHANGE_SET'): object {
+  return { LogicalResourceId: id, ResourceStatus: status, ResourceStatusReason: reason, ClientRequestToken: token };
+}
+
+function callerOf(Arn: string): Answers {
+  return { 'sts get-caller-identity': { Account: '111122223333', Arn } };
+}
+
 /** The parameters of each change set that was asked for. */
 function parametersOf({ calls }: Outcome): Record<string, unknown>[] {
   return calls
@@ -95,6 +104,76 @@ describe('with --yes', () => {
     expect(outcome).toMatchObject({ code: 1 });
     expect(outcome.said).toContain("take away the table's replica in eu-west-1");
     expect(namesOf(outcome)).not.toContain('cloudformation create-change-set');
+  });
+});
+
+describe('where CloudFormation fails', () => {
+  const planned = changes(['Add', 'AWS::KMS::Key']);
+  const FAILED = 'Waiter StackCreateComplete failed: matched expected path: "ROLLBACK_COMPLETE"';
+
+  it('the first thing that failed is told, and the next region is left as it is', async () => {
+    const outcome = await cli.deploy(['keys', '--yes'], {
+      ...ABSENT,
+      ...planned,
+      'stack-create-complete': FAILED,
+      'cloudformation describe-stack-events': {
+        StackEvents: [
+          event('keyfold-keys', 'ROLLBACK_COMPLETE'),
+          event('AlarmTopic', 'CREATE_FAILED', 'Resource creation cancelled'),
+          event(
+            'Key',
+            'CREATE_FAILED',
+            'The new key policy will not allow you to update the key policy in the future.',
+          ),
+          event('Key', 'CREATE_IN_PROGRESS'),
+          event('Key', 'UPDATE_FAILED', 'long ago', 'keyfold-1'),
+        ],
+      },
+    });
+    expect(outcome.code).toBe(1);
+    expect(outcome.said).toContain('keyfold-keys in us-west-2 failed: Key: The new key policy will not allow you');
+    expect(outcome.said).not.toContain('keyfold-keys in us-east-1');
+  });
+
+  it('what it cannot tell the CLI tells', async () => {
+    const answers = { ...ABSENT, ...planned, 'stack-create-complete': FAILED };
+    const outcome = await cli.deploy(['keys', '--yes'], {
+      ...answers,
+      'cloudformation describe-stack-events': { StackEvents: [] },
+    });
+    expect(outcome.code).toBe(1);
+    expect(outcome.said).toContain('Waiter StackCreateComplete failed');
+  });
+
+  it('at once, the script fails', async () => {
+    const refusal = { 'cloudformation execute-change-set': 'AccessDenied: not authorized' };
+    const outcome = await cli.deploy(['keys', '--yes'], { ...ABSENT, ...planned, ...refusal });
+    expect(outcome.code).toBe(1);
+    expect(outcome.said).toContain('execute-change-set in us-west-2 failed: AccessDenied: not authorized');
+    expect(namesOf(outcome).at(-1)).toBe('cloudformation execute-change-set');
+  });
+
+  it('what it has made goes again, keys too, which are kept otherwise: another try would find their names taken', async () => {
+    const outcome = await cli.deploy(['keys', '--yes'], { ...ABSENT, ...planned });
+    const executed = outcome.calls.filter(({ name }) => name === 'cloudformation execute-change-set');
+    expect(executed).toHaveLength(2);
+    for (const { args } of executed) expect(args).toContain('--retain-except-on-create');
+  });
+
+  it('a stack whose making was rolled back is deleted by the next run, which makes it anew', async () => {
+    const outcome = await cli.deploy(['table', '--yes'], {
+      'cloudformation describe-stacks': { Stacks: [{ StackStatus: 'ROLLBACK_COMPLETE' }] },
+      ...planned,
+    });
+    expect(outcome.code).toBe(0);
+    expect(namesOf(outcome).slice(1, 5)).toEqual([
+      'cloudformation describe-stacks',
+      'cloudformation delete-stack',
+      'cloudformation wait',
+      'cloudformation create-change-set',
+    ]);
+    const { args = [] } = outcome.calls[4] ?? {};
+    expect(args[args.indexOf('--change-set-type') + 1]).toBe('CREATE');
   });
 });
 
@@ -221,6 +300,36 @@ describe('a script refuses', () => {
     expect(outcome).toMatchObject({ code: 1 });
     expect(outcome.said).toContain('account 999999999999; the deployment is of 111122223333');
     expect(namesOf(outcome)).toEqual(['sts get-caller-identity']);
+  });
+
+  const ROLES = 'arn:aws:iam::111122223333:role';
+
+  it.for([
+    ['arn:aws:sts::111122223333:assumed-role/deployer/somebody', `${ROLES}/key-administrator`],
+    ['arn:aws:sts::111122223333:assumed-role/administrator/somebody', `${ROLES}/key-administrator`],
+    ['arn:aws:sts::111122223333:assumed-role/ann/ann', 'arn:aws:iam::111122223333:user/ann'],
+    ['arn:aws:iam::111122223333:user/ann', `${ROLES}/ann`],
+    ['arn:aws:iam::111122223333:root', `${ROLES}/root`],
+  ] as const)('to make keys as %s, whom KMS would lock out: %s administers them', async ([caller, administrator]) => {
+    const outcome = await cli.deploy(['keys', '--yes'], callerOf(caller), { administrators: [administrator] });
+    expect(outcome.code).toBe(1);
+    expect(outcome.said).toContain(`${caller} is not among administrators`);
+    expect(namesOf(outcome)).toEqual(['sts get-caller-identity']);
+  });
+
+  it.for([
+    ['arn:aws:sts::111122223333:assumed-role/admin/somebody', `${ROLES}/path/admin`],
+    ['arn:aws:iam::111122223333:user/path/ann', 'arn:aws:iam::111122223333:user/path/ann'],
+  ] as const)('not %s, where %s administers the keys', async ([caller, administrator]) => {
+    const given = { ...callerOf(caller), ...ABSENT, ...changes(['Add', 'AWS::KMS::Key']) };
+    const outcome = await cli.deploy(['keys', '--yes'], given, { administrators: [administrator] });
+    expect(outcome.code).toBe(0);
+  });
+
+  it('nobody who only looks at what would be done', async () => {
+    const caller = callerOf('arn:aws:sts::111122223333:assumed-role/reader/somebody');
+    const outcome = await cli.deploy(['keys'], { ...caller, ...ABSENT, ...changes(['Add', 'AWS::KMS::Key']) });
+    expect(outcome.code).toBe(0);
   });
 
   it('the example', async () => {
