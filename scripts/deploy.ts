@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
 import { appChanges } from './deploy/app-stack.ts';
 import { requireAccount, requireAdministrator } from './deploy/aws.ts';
-import { describe, discard, execute, plan } from './deploy/change-set.ts';
+import { describe, discard, execute, plan, protect } from './deploy/change-set.ts';
 import { deploymentFile, readDeployment, type Deployment } from './deploy/deployment.ts';
 import { maintain } from './deploy/maintenance.ts';
 import { osls, packageApp, packageFolder } from './deploy/package.ts';
@@ -45,12 +45,12 @@ async function main(): Promise<void> {
 async function deployStack(stack: Stack, isMeant: boolean): Promise<void> {
   const where = `${stack.name} in ${stack.region}`;
   const planned = await plan(stack);
-  if (planned === undefined) return console.log(`${where}: nothing to change`);
-  console.log(`${where}:`);
-  for (const change of planned.changes) console.log(`  ${describe(change)}`);
-  if (!isMeant) return discard(planned);
-  await execute(planned);
-  console.log(`${where}: done`);
+  console.log(`${where}:${planned === undefined ? ' nothing to change' : ''}`);
+  for (const change of planned?.changes ?? []) console.log(`  ${describe(change)}`);
+  if (!isMeant) return planned && discard(planned);
+  if (planned !== undefined) await execute(planned);
+  if (stack.isKept) await protect(stack);
+  if (planned !== undefined) console.log(`${where}: done`);
 }
 
 async function deployApps(deployment: Deployment, file: string, isMeant: boolean): Promise<void> {

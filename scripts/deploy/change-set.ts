@@ -117,7 +117,12 @@ export async function execute({ stack, changeSet, isNew }: Plan): Promise<void> 
       throw new Error(`${stack.name} in ${stack.region} failed: ${why}`, { cause: error });
     },
   );
-  if (stack.isKept) await call('update-termination-protection', [...given, '--enable-termination-protection']);
+}
+
+/** Protects a stack from being deleted. */
+export async function protect({ name, region }: Stack): Promise<void> {
+  const args = ['--stack-name', name, '--enable-termination-protection'];
+  await aws(region, 'cloudformation', 'update-termination-protection', args);
 }
 
 /** A change in words. */

@@ -68,11 +68,25 @@ describe('with --yes', () => {
     ]);
   });
 
-  it('a stack with nothing to change is left alone', async () => {
-    const reason = "The submitted information didn't contain changes.";
-    const unchanged = { 'cloudformation describe-change-set': { Status: 'FAILED', StatusReason: reason, Changes: [] } };
+  const unchanged = {
+    'cloudformation describe-change-set': {
+      Status: 'FAILED',
+      StatusReason: "The submitted information didn't contain changes.",
+      Changes: [],
+    },
+  };
+
+  it('a stack with nothing to change is left alone, but for its protection: the run that made it may have ended before that', async () => {
     const outcome = await cli.deploy(['table', '--yes'], { ...ABSENT, ...unchanged });
     expect(outcome).toMatchObject({ code: 0, said: 'keyfold-table in us-west-2: nothing to change\n' });
+    expect(namesOf(outcome)).not.toContain('cloudformation execute-change-set');
+    expect(namesOf(outcome).at(-1)).toBe('cloudformation update-termination-protection');
+  });
+
+  it('the roles, which can be made again, are not protected', async () => {
+    const outcome = await cli.deploy(['roles', '--yes'], { ...ABSENT, ...changes(['Add', 'AWS::IAM::Role']) });
+    expect(outcome.code).toBe(0);
+    expect(namesOf(outcome)).not.toContain('cloudformation update-termination-protection');
   });
 
   it.for([
