@@ -273,9 +273,22 @@ describe('parameters', () => {
       Classification: 'confidential',
       AdministratorArns: 'arn:aws:iam::111122223333:role/key-administrator',
       AlarmEmail: 'security@example.com',
+      AlarmTopicArn: '',
     };
     expect(west).toEqual({ ...both, KeyRegions: 'us-west-2,us-east-1' });
     expect(east).toEqual(both);
+  });
+
+  it('of the alarms say both who is told and who is not any more', async () => {
+    const alarmTopics = {
+      'us-west-2': 'arn:aws:sns:us-west-2:111122223333:oncall',
+      'us-east-1': 'arn:aws:sns:us-east-1:111122223333:oncall',
+    };
+    const given = { ...ABSENT, ...changes() };
+    const [, moved] = parametersOf(await cli.deploy(['keys'], given, { alarmEmail: undefined, alarmTopics }));
+    expect(moved).toMatchObject({ AlarmEmail: '', AlarmTopicArn: alarmTopics['us-east-1'] });
+    const [both] = parametersOf(await cli.deploy(['keys'], given, { alarmTopics }));
+    expect(both).toMatchObject({ AlarmTopicArn: alarmTopics['us-west-2'] });
   });
 
   it('that the deployment does not know keep their value: which key an alias points to', async () => {
