@@ -4,9 +4,10 @@ import { parseArgs } from 'node:util';
 import { appChanges } from './deploy/app-stack.ts';
 import { requireAccount, requireAdministrator } from './deploy/aws.ts';
 import { describe, discard, execute, plan, protect } from './deploy/change-set.ts';
-import { deploymentFile, readDeployment, type Deployment } from './deploy/deployment.ts';
+import type { Deployment } from './deploy/deployment.ts';
 import { maintain } from './deploy/maintenance.ts';
 import { osls, packageApp, packageFolder } from './deploy/package.ts';
+import { deploymentFile, readDeployment } from './deploy/read-deployment.ts';
 import { keyStacks, roleStacks, tableStacks, type Stack } from './deploy/stacks.ts';
 
 const STACKS: Readonly<Record<string, (deployment: Deployment) => Stack[]>> = {

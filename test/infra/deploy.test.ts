@@ -386,6 +386,29 @@ describe('a script refuses', () => {
     expect(outcome.said).toContain('colour is no option');
   });
 
+  it('what the functions would not start with', async () => {
+    const outcome = await cli.deploy(
+      ['keys'],
+      {},
+      {
+        service: 'my_orders',
+        settings: { KEYFOLD_TABEL: 'x', KEYFOLD_MAX_ITEMS: '2000', KEYFOLD_DYNAMODB_REGION: 'us-west-2' },
+        queue: { kind: 'standard', operations: ['bogus'], fields: ['no path'] },
+      },
+    );
+    expect(outcome).toMatchObject({ code: 1, calls: [] });
+    for (const fault of [
+      'the service holds an underscore, which makes key ids ambiguous; allow it only for an existing table',
+      'KEYFOLD_TABEL is not a setting',
+      'KEYFOLD_MAX_ITEMS is more than 1000',
+      'KEYFOLD_OPERATIONS lists what is no operation',
+      'KEYFOLD_FIELDS lists what is no JSONPath, has a filter or is too long',
+      "KEYFOLD_REGION_SUFFIX is another region than the table's: keys of a region are written in its own replica",
+    ]) {
+      expect(outcome.said.split(`- ${fault}\n`)).toHaveLength(2);
+    }
+  });
+
   it('what does not go together', async () => {
     const outcome = await cli.deploy(
       ['keys'],
@@ -394,8 +417,11 @@ describe('a script refuses', () => {
         http: { auth: 'jwt', issuer: 'https://login.example.com/' },
         alarmTopics: { 'eu-west-1': 'arn:aws:sns:eu-west-1:111122223333:oncall' },
         settings: { KEYFOLD_AUTH: 'none' },
+        functions: { queue: { reservedConcurrency: 2 } },
+        queue: { kind: 'standard', maximumConcurrency: 50 },
       },
     );
+    expect(outcome.said).toContain('functions.queue.reservedConcurrency is below queue.maximumConcurrency');
     expect(outcome.said).toContain('http.audience is not there with http.auth jwt');
     expect(outcome.said).toContain('alarmTopics names eu-west-1, which is not among the regions');
     expect(outcome.said).toContain('settings.KEYFOLD_AUTH is said elsewhere');
