@@ -10,6 +10,14 @@ const whole = (least: number, most: number) =>
     v.minValue(least, `is below ${least}`),
     v.maxValue(most, `is above ${most}`),
   );
+/**
+ * As keys.yml has it. Roles and policies match the aliases NAME-next-N and NAME-retired-N, too, so no name may be taken for one of those of
+ * another name, nor hold what stands for other names.
+ */
+const keyNameSchema = v.pipe(
+  v.string(),
+  v.regex(/^(?!aws)(?!.*-(?:retired|next)(?:-|$))[A-Za-z][A-Za-z0-9_-]{0,59}$/, 'is no name of a key'),
+);
 const text = v.pipe(v.string(), v.nonEmpty('is empty'));
 /** A dimension of metrics, which queries quote. */
 const dimension = v.pipe(v.string(), v.regex(/^[^\s'"\\]+$/, 'is empty, or holds a space, a quote or a backslash'));
@@ -45,12 +53,12 @@ export const deploymentSchema = v.strictObject({
   administrators: v.pipe(v.array(ROLE), v.minLength(1, 'names nobody')),
   alarmEmail: v.optional(v.pipe(v.string(), v.email('is no address'))),
   alarmTopics: v.optional(v.record(REGION, arnOf('sns:')), {}),
-  keyName: v.optional(text),
+  keyName: v.optional(keyNameSchema),
   tableName: v.optional(
     v.pipe(v.string(), v.regex(/^[a-zA-Z0-9_.-]{3,255}$/, 'is no name of a table')),
     'EncryptionKey',
   ),
-  tableKeyName: v.optional(text),
+  tableKeyName: v.optional(keyNameSchema),
   regionSuffix: v.optional(v.boolean(), true),
   http: v.optional(
     v.strictObject({
@@ -99,6 +107,11 @@ export const deploymentSchema = v.strictObject({
 
 /** One deployment: everything that docs/deploy.md lists, checked, with its defaults. */
 export type Deployment = v.InferOutput<typeof deploymentSchema>;
+
+/** Whether keys may be called so. */
+export function isKeyName(name: string): boolean {
+  return v.is(keyNameSchema, name);
+}
 
 /** The functions, by the name behind the prefix. */
 export type FunctionName = keyof Deployment['functions'];

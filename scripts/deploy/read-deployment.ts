@@ -8,7 +8,7 @@ import { readConfig } from '../../src/config/read-config.ts';
 import { cryptoPolicy } from '../../src/envelope/crypto-policy.ts';
 import { KeyfoldError } from '../../src/envelope/errors.ts';
 import { apiEnvironmentOf, environmentOf } from './app.ts';
-import { deploymentSchema, queueNamesOf, type Deployment } from './deployment.ts';
+import { deploymentSchema, isKeyName, keyNameOf, queueNamesOf, type Deployment } from './deployment.ts';
 import { queueEnvironmentOf } from './queues.ts';
 
 /** Settings that the deployment says itself, elsewhere. */
@@ -57,6 +57,7 @@ function faultsBetween(deployment: Deployment): string[] {
   const perRegion = { alarmTopics, environmentKeys: deployment.environmentKeys };
   return [
     ...(new Set(regions).size < regions.length ? ['regions names one twice'] : []),
+    ...(isKeyName(keyNameOf(deployment)) ? [] : ['prefix is no name of a key, and keyName is not there']),
     ...(regions.length > 1 && !regionSuffix
       ? ['regionSuffix is false with several regions, which lose keys (docs/global-tables.md)']
       : []),

@@ -386,6 +386,31 @@ describe('a script refuses', () => {
     expect(outcome.said).toContain('colour is no option');
   });
 
+  it.for([
+    ['keyName', 'keyfold*'],
+    ['keyName', 'aws-keyfold'],
+    ['keyName', 'keyfold-next'],
+    ['keyName', 'keyfold-retired'],
+    ['keyName', 'keyfold-retired-1'],
+    ['tableKeyName', '*'],
+    ['tableKeyName', 'keyfold-table-next-2'],
+  ] as const)('the %s %s, which would let the functions use the keys of other names', async ([option, name]) => {
+    const outcome = await cli.deploy(['keys'], {}, { [option]: name });
+    expect(outcome).toMatchObject({ code: 1, calls: [] });
+    expect(outcome.said).toContain(`${option} is no name of a key`);
+  });
+
+  it.for(['trial-next', 'trial-retired-1', 'aws'])(
+    'the prefix %s, unless the keys have another name',
+    async (prefix) => {
+      const refused = await cli.deploy(['keys'], {}, { prefix });
+      expect(refused).toMatchObject({ code: 1, calls: [] });
+      expect(refused.said).toContain('prefix is no name of a key, and keyName is not there');
+      const named = await cli.deploy(['keys'], { ...ABSENT, ...changes() }, { prefix, keyName: 'orders' });
+      expect(named.code).toBe(0);
+    },
+  );
+
   it('what the functions would not start with', async () => {
     const outcome = await cli.deploy(
       ['keys'],
