@@ -1,7 +1,7 @@
 /** `npm run deploy:keys`, `deploy:table`, `deploy:roles` and `deploy`: say what they would do, and with `--yes` do it. */
 import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
-import { appChanges } from './deploy/app-stack.ts';
+import { appChanges, requireQueueOfApp } from './deploy/app-stack.ts';
 import { requireAccount, requireAdministrator } from './deploy/aws.ts';
 import { describe, discard, execute, plan, protect } from './deploy/change-set.ts';
 import type { Deployment } from './deploy/deployment.ts';
@@ -39,7 +39,12 @@ async function main(): Promise<void> {
   const caller = await requireAccount(deployment.account, deployment.regions[0] as string);
   if (what === 'keys' && values.yes) requireAdministrator(deployment.administrators, caller);
   if (stacksOf === undefined) await deployApps(deployment, file, values.yes);
-  else for (const stack of stacksOf(deployment)) await deployStack(stack, values.yes);
+  else {
+    for (const stack of stacksOf(deployment)) {
+      if (what === 'roles') await requireQueueOfApp(deployment, stack.region);
+      await deployStack(stack, values.yes);
+    }
+  }
   if (!values.yes) console.log('Nothing was changed. The same with -- --yes does it.');
 }
 

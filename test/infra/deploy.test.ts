@@ -10,7 +10,10 @@ beforeEach(async () => {
 });
 afterEach(() => cli.remove());
 
-const ABSENT = { 'cloudformation describe-stacks': 'Stack with id keyfold-keys does not exist' };
+const ABSENT = {
+  'cloudformation describe-stacks': 'Stack with id keyfold-keys does not exist',
+  'cloudformation get-template': 'Stack with id keyfold-app does not exist',
+};
 
 function changes(...list: [action: string, type: string, replacement?: string][]): Answers {
   const Changes = list.map(([Action, ResourceType, Replacement]) => ({
@@ -262,6 +265,55 @@ describe('npm run deploy -- --yes', () => {
     const outcome = await deploy(invoked({ errorType: 'InvalidConfiguration' }, { FunctionError: 'Unhandled' }));
     expect(outcome.code).toBe(1);
     expect(outcome.said).toContain('stand-in-maintenance fails in us-west-2: {"errorType":"InvalidConfiguration"}');
+  });
+});
+
+/** The app as it is deployed. */
+function app(QueueName?: string): Answers {
+  const InputQueue = { Type: 'AWS::SQS::Queue', Properties: { QueueName } };
+  const Resources = QueueName === undefined ? {} : { InputQueue };
+  return { 'cloudformation get-template': { TemplateBody: { Resources } } };
+}
+
+describe('queue.kind', () => {
+  const prefix = 'stand-in';
+  afterEach(() => rm(packageFolder({ prefix }, '.'), { recursive: true, force: true }));
+  const given = { ...ABSENT, ...changes(['Modify', 'AWS::IAM::Role']) };
+  const deploy = (what: string, deployed: Answers, kind: string): Promise<Outcome> =>
+    cli.deploy(
+      [what, '--yes'],
+      { ...given, ...deployed, 'osls package': { Resources: {} }, 'osls deploy': {} },
+      { prefix, queue: { kind } },
+    );
+
+  it.for([
+    ['roles', 'stand-in-input', 'fifo'],
+    ['roles', 'stand-in-input.fifo', 'standard'],
+    ['app', 'stand-in-input', 'fifo'],
+  ] as const)(
+    'is not changed by %s with %s there to %s: its messages would stay behind',
+    async ([what, queue, kind]) => {
+      const outcome = await deploy(what, app(queue), kind);
+      expect(outcome.code).toBe(1);
+      expect(outcome.said).toContain(`the app in us-west-2 has the queue ${queue}: to change queue.kind`);
+      expect(namesOf(outcome).some((name) => /create-change-set|osls deploy/.test(name))).toBe(false);
+    },
+  );
+
+  it('goes from the app before the roles, which it needs as long as it has it', async () => {
+    const early = await deploy('roles', app('stand-in-input'), 'none');
+    expect(early.code).toBe(1);
+    expect(early.said).toContain('the app in us-west-2 has the queue stand-in-input: run deploy before deploy:roles');
+    const removal = await deploy('app', app('stand-in-input'), 'none');
+    expect(removal.said).toContain('Remove InputQueue (AWS::SQS::Queue)');
+    expect(namesOf(removal)).toContain('osls deploy');
+    expect(await deploy('roles', app(), 'none')).toMatchObject({ code: 0 });
+  });
+
+  it('that stays, or is new, is deployed', async () => {
+    expect(await deploy('roles', app('stand-in-input'), 'standard')).toMatchObject({ code: 0 });
+    expect(await deploy('roles', app(), 'fifo')).toMatchObject({ code: 0 });
+    expect(namesOf(await deploy('app', app('stand-in-input'), 'standard'))).toContain('osls deploy');
   });
 });
 
