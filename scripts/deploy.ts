@@ -6,7 +6,7 @@ import { requireAccount, requireAdministrator } from './deploy/aws.ts';
 import { describe, discard, execute, plan, protect } from './deploy/change-set.ts';
 import type { Deployment } from './deploy/deployment.ts';
 import { maintain } from './deploy/maintenance.ts';
-import { osls, packageApp, packageFolder } from './deploy/package.ts';
+import { deployPackage, packageApp, packageFolder } from './deploy/package.ts';
 import { deploymentFile, readDeployment } from './deploy/read-deployment.ts';
 import { keyStacks, roleStacks, tableStacks, type Stack } from './deploy/stacks.ts';
 
@@ -66,7 +66,7 @@ async function deployApps(deployment: Deployment, file: string, isMeant: boolean
     console.log(`${deployment.prefix}-app in ${region}:`);
     for (const change of await appChanges(deployment, region, folder)) console.log(`  ${change}`);
     if (!isMeant) continue;
-    await osls(['deploy', '--package', folder, '--region', region], file);
+    await deployPackage(file, region, folder);
     await maintain(deployment, region, folder);
     console.log(`${deployment.prefix}-app in ${region}: done, and every region opens every System Key`);
   }

@@ -10,12 +10,13 @@ const run = promisify(execFile);
  */
 export async function aws<T>(region: string, service: string, command: string, args: readonly string[]): Promise<T> {
   const all = [service, command, '--region', region, '--output', 'json', '--no-cli-pager', ...args];
-  const { stdout } = await run('aws', all, { maxBuffer: 64 * 1024 * 1024 }).catch(
-    (error: { code?: unknown; stderr?: string }) => {
-      if (error.code === 'ENOENT') throw new Error('the AWS CLI (aws) is not installed', { cause: error });
-      throw new Error(`aws ${service} ${command} in ${region} failed: ${error.stderr?.trim() ?? ''}`, { cause: error });
-    },
-  );
+  const running = run('aws', all, { maxBuffer: 64 * 1024 * 1024 });
+  // Where there is no terminal to ask for a code, it would wait for one here.
+  running.child.stdin?.end();
+  const { stdout } = await running.catch((error: { code?: unknown; stderr?: string }) => {
+    if (error.code === 'ENOENT') throw new Error('the AWS CLI (aws) is not installed', { cause: error });
+    throw new Error(`aws ${service} ${command} in ${region} failed: ${error.stderr?.trim() ?? ''}`, { cause: error });
+  });
   return (stdout.trim() === '' ? undefined : JSON.parse(stdout)) as T;
 }
 

@@ -32,10 +32,10 @@ export interface Outcome {
 
 /** The scripts. */
 export interface Cli {
-  /** Runs `scripts/deploy.ts` with the example, some of it changed. */
-  deploy(args: readonly string[], answers: Answers, changed?: object): Promise<Outcome>;
+  /** Runs `scripts/deploy.ts` with the example, some of it changed, and with further variables in its environment. */
+  deploy(args: readonly string[], answers: Answers, changed?: object, variables?: object): Promise<Outcome>;
   /** Runs it with a deployment's file. */
-  run(args: readonly string[], answers: Answers, file: string): Promise<Outcome>;
+  run(args: readonly string[], answers: Answers, file: string, variables?: object): Promise<Outcome>;
   remove(): Promise<void>;
 }
 
@@ -43,6 +43,12 @@ const IDENTITY = {
   'sts get-caller-identity': {
     Account: '111122223333',
     Arn: 'arn:aws:sts::111122223333:assumed-role/key-administrator/somebody',
+  },
+  'configure export-credentials': {
+    Version: 1,
+    AccessKeyId: 'EXPORTED',
+    SecretAccessKey: 'not-a-secret',
+    SessionToken: 'session',
   },
 };
 
@@ -85,6 +91,7 @@ if (bin.endsWith('serverless.js') && (existsSync(file('answers')) || existsSync(
     process.stderr.write(readFileSync(file('fails')));
     process.exit(1);
   }
+  console.log('osls ' + command);
   if (command === 'package') {
     const folder = args[args.indexOf('--package') + 1];
     mkdirSync(folder, { recursive: true });
@@ -102,7 +109,7 @@ export async function startCli(): Promise<Cli> {
   const preload = join(folder, 'osls.mjs');
   await writeFile(preload, OSLS_STAND_IN);
 
-  const run: Cli['run'] = async (args, answers, file) => {
+  const run: Cli['run'] = async (args, answers, file, variables) => {
     for (const name of ['answers', 'fails', 'payloads', 'times']) {
       await rm(join(folder, name), { recursive: true, force: true });
       await mkdir(join(folder, name));
@@ -124,6 +131,7 @@ export async function startCli(): Promise<Cli> {
       PATH: `${folder}:${process.env['PATH'] ?? ''}`,
       NODE_OPTIONS: `--import ${pathToFileURL(preload).href}`,
       KEYFOLD_DEPLOY_FILE: file,
+      ...variables,
     };
     const { code, said } = await new Promise<Omit<Outcome, 'calls'>>((resolve) => {
       execFile(process.execPath, ['scripts/deploy.ts', ...args], { cwd: root, env }, (error, stdout, stderr) =>
@@ -143,10 +151,10 @@ export async function startCli(): Promise<Cli> {
 
   return {
     run,
-    deploy: async (args, answers, changed = {}) => {
+    deploy: async (args, answers, changed = {}, variables = {}) => {
       const file = join(folder, 'deploy.yml');
       await writeFile(file, JSON.stringify({ ...(yamlParse(await readFile(EXAMPLE, 'utf8')) as object), ...changed }));
-      return run(args, answers, file);
+      return run(args, answers, file, variables);
     },
     remove: () => rm(folder, { recursive: true }),
   };

@@ -261,6 +261,32 @@ describe('npm run deploy -- --yes', () => {
     expect(namesOf(outcome).filter((name) => name === 'osls deploy')).toHaveLength(1);
   });
 
+  it('gives osls the credentials that the AWS CLI has, whose account was looked at, and lets it tell what it does', async () => {
+    const outcome = await cli.deploy(
+      ['app', '--yes'],
+      { ...NONE, ...OSLS },
+      { prefix, regions: ['us-west-2'] },
+      { AWS_PROFILE: 'another', AWS_ACCESS_KEY_ID: 'ANOTHER', 'AWS_STAND-IN_PROFILE': 'another' },
+    );
+    expect(outcome.said).toContain('osls deploy\n');
+    const { args = [] } = outcome.calls.find(({ name }) => name === 'osls deploy') ?? {};
+    expect(args).toContain('AWS_ACCESS_KEY_ID=EXPORTED');
+    expect(args).toContain('AWS_SESSION_TOKEN=session');
+    expect(args.filter((arg) => /another|PROFILE/i.test(arg))).toEqual([]);
+  });
+
+  it('fails where osls does, and has no maintenance run', async () => {
+    const outcome = await cli.deploy(
+      ['app', '--yes'],
+      { ...NONE, ...OSLS, 'osls deploy': 'UPDATE_FAILED: InputQueue' },
+      { prefix, regions: ['us-west-2'] },
+    );
+    expect(outcome.code).toBe(1);
+    expect(outcome.said).toContain('UPDATE_FAILED: InputQueue');
+    expect(outcome.said).toContain('osls deploy failed in us-west-2');
+    expect(namesOf(outcome)).not.toContain('lambda invoke');
+  });
+
   it('fails where the maintenance does', async () => {
     const outcome = await deploy(invoked({ errorType: 'InvalidConfiguration' }, { FunctionError: 'Unhandled' }));
     expect(outcome.code).toBe(1);
