@@ -63,7 +63,7 @@ async function deployApps(deployment: Deployment, file: string, isMeant: boolean
   for (const region of deployment.regions) {
     const folder = packageFolder(deployment, region);
     await packageApp(file, region, folder);
-    console.log(`${deployment.prefix}-app in ${region}:`);
+    console.log(`${deployment.prefix}-app in ${region}: beside the functions' code`);
     for (const change of await appChanges(deployment, region, folder)) console.log(`  ${change}`);
     if (!isMeant) continue;
     await deployPackage(file, region, folder);

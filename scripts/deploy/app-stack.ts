@@ -39,8 +39,25 @@ export async function appChanges(deployment: Deployment, region: string, folder:
     const [was, is] = [before[name], after[name]];
     if (was === undefined) return [`Add ${name} (${is?.Type})`];
     if (is === undefined) return [`Remove ${name} (${was.Type})`];
-    return JSON.stringify(was) === JSON.stringify(is) ? [] : [`Modify ${name} (${is.Type})`];
+    const changed = changedIn(was, is);
+    return changed.length === 0 ? [] : [`Modify ${name} (${is.Type}): ${changed.join(', ')}`];
   });
+}
+
+/** What of a resource is another: its properties by name, and the rest. */
+function changedIn(was: Resource, is: Resource): string[] {
+  const [before, after] = [partsOf(was), partsOf(is)];
+  const names = Object.keys({ ...before, ...after });
+  return names.filter((name) => textOf(before[name]) !== textOf(after[name]));
+}
+
+function partsOf({ Properties, ...rest }: Resource): Record<string, unknown> {
+  return { ...rest, ...Properties };
+}
+
+/** Without where the code lies, which is another place each time. */
+function textOf(value: unknown): string | undefined {
+  return JSON.stringify(value, (name, member: unknown) => (name === 'S3Key' ? undefined : member));
 }
 
 function requireSameKind(deployment: Deployment, region: string, before: Template['Resources']): void {

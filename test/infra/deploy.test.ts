@@ -301,6 +301,37 @@ function app(QueueName?: string): Answers {
   return { 'cloudformation get-template': { TemplateBody: { Resources } } };
 }
 
+/** A function whose code is in a folder. */
+function withCode(folder: string, MemorySize: number): object {
+  const Code = { S3Bucket: { Ref: 'Bucket' }, S3Key: `serverless/${folder}/seal.zip` };
+  return { Type: 'AWS::Lambda::Function', Properties: { Code, MemorySize } };
+}
+
+describe('npm run deploy', () => {
+  const prefix = 'stand-in';
+  afterEach(() => rm(packageFolder({ prefix }, '.'), { recursive: true, force: true }));
+
+  it('says which properties would be others, and not that the code lies in another place', async () => {
+    const before = { Seal: withCode('yesterday', 1024), Open: withCode('yesterday', 1024), Kept: { Type: 'A::B::C' } };
+    const after = {
+      Seal: withCode('today', 1024),
+      Open: withCode('today', 512),
+      Kept: { Type: 'A::B::C', DeletionPolicy: 'Retain' },
+    };
+    const outcome = await cli.deploy(
+      ['app'],
+      { 'cloudformation get-template': { TemplateBody: { Resources: before } }, 'osls package': { Resources: after } },
+      { prefix, regions: ['us-west-2'] },
+    );
+    expect(outcome.said.split('\n').slice(0, 4)).toEqual([
+      "stand-in-app in us-west-2: beside the functions' code",
+      '  Modify Open (AWS::Lambda::Function): MemorySize',
+      '  Modify Kept (A::B::C): DeletionPolicy',
+      'Nothing was changed. The same with -- --yes does it.',
+    ]);
+  });
+});
+
 describe('queue.kind', () => {
   const prefix = 'stand-in';
   afterEach(() => rm(packageFolder({ prefix }, '.'), { recursive: true, force: true }));
