@@ -48,7 +48,7 @@ export async function packageApp(file: string, region: string, folder: string): 
  * @throws Error where it fails
  */
 export async function deployPackage(file: string, region: string, folder: string): Promise<void> {
-  const credentials = await aws<Credentials>(region, 'configure', 'export-credentials', []);
+  const credentials = await aws<Credentials>(region, 'configure', 'export-credentials', ['--format', 'process']);
   const { args, cwd, env } = osls(['deploy', '--package', folder, '--region', region], file);
   // A profile of the environment would come before the credentials, and so would those that osls knows by the prefix.
   const others = Object.entries(env).filter(
