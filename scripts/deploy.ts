@@ -1,11 +1,13 @@
 /** `npm run deploy:keys`, `deploy:table`, `deploy:roles` and `deploy`: say what they would do, and with `--yes` do it. */
 import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
-import { appChanges, deployApp } from './deploy/app-stack.ts';
-import { requireAccount } from './deploy/aws.ts';
-import { describe, discard, execute, plan } from './deploy/change-set.ts';
-import { deploymentFile, readDeployment, type Deployment } from './deploy/deployment.ts';
-import { packageApp, packageFolder } from './deploy/package.ts';
+import { appChanges, requireQueueOfApp } from './deploy/app-stack.ts';
+import { requireAccount, requireAdministrator } from './deploy/aws.ts';
+import { describe, discard, execute, plan, protect } from './deploy/change-set.ts';
+import type { Deployment } from './deploy/deployment.ts';
+import { maintain } from './deploy/maintenance.ts';
+import { deployPackage, packageApp, packageFolder } from './deploy/package.ts';
+import { deploymentFile, readDeployment } from './deploy/read-deployment.ts';
 import { keyStacks, roleStacks, tableStacks, type Stack } from './deploy/stacks.ts';
 
 const STACKS: Readonly<Record<string, (deployment: Deployment) => Stack[]>> = {
@@ -34,31 +36,38 @@ async function main(): Promise<void> {
     throw new Error('there is no deploy.yml: copy deploy.example.yml to it and put your own in (docs/deploy.md)');
   }
   const deployment = await readDeployment(file);
-  await requireAccount(deployment.account, deployment.regions[0] as string);
+  const caller = await requireAccount(deployment.account, deployment.regions[0] as string);
+  if (what === 'keys' && values.yes) requireAdministrator(deployment.administrators, caller);
   if (stacksOf === undefined) await deployApps(deployment, file, values.yes);
-  else for (const stack of stacksOf(deployment)) await deployStack(stack, values.yes);
+  else {
+    for (const stack of stacksOf(deployment)) {
+      if (what === 'roles') await requireQueueOfApp(deployment, stack.region);
+      await deployStack(stack, values.yes);
+    }
+  }
   if (!values.yes) console.log('Nothing was changed. The same with -- --yes does it.');
 }
 
 async function deployStack(stack: Stack, isMeant: boolean): Promise<void> {
   const where = `${stack.name} in ${stack.region}`;
   const planned = await plan(stack);
-  if (planned === undefined) return console.log(`${where}: nothing to change`);
-  console.log(`${where}:`);
-  for (const change of planned.changes) console.log(`  ${describe(change)}`);
-  if (!isMeant) return discard(planned);
-  await execute(planned);
-  console.log(`${where}: done`);
+  console.log(`${where}:${planned === undefined ? ' nothing to change' : ''}`);
+  for (const change of planned?.changes ?? []) console.log(`  ${describe(change)}`);
+  if (!isMeant) return planned && discard(planned);
+  if (planned !== undefined) await execute(planned);
+  if (stack.isKept) await protect(stack);
+  if (planned !== undefined) console.log(`${where}: done`);
 }
 
 async function deployApps(deployment: Deployment, file: string, isMeant: boolean): Promise<void> {
   for (const region of deployment.regions) {
     const folder = packageFolder(deployment, region);
     await packageApp(file, region, folder);
-    console.log(`${deployment.prefix}-app in ${region}:`);
+    console.log(`${deployment.prefix}-app in ${region}: beside the functions' code`);
     for (const change of await appChanges(deployment, region, folder)) console.log(`  ${change}`);
     if (!isMeant) continue;
-    await deployApp(deployment, file, region, folder);
-    console.log(`${deployment.prefix}-app in ${region}: done, and the maintenance has run`);
+    await deployPackage(file, region, folder);
+    await maintain(deployment, region, folder);
+    console.log(`${deployment.prefix}-app in ${region}: done, and every region opens every System Key`);
   }
 }

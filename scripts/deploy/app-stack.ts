@@ -1,16 +1,37 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { aws } from './aws.ts';
-import { stackOf, type Deployment } from './deployment.ts';
-import { APP_TEMPLATE, osls } from './package.ts';
+import { queueNamesOf, stackOf, type Deployment } from './deployment.ts';
+import { APP_TEMPLATE } from './package.ts';
 
 interface Template {
-  readonly Resources: Readonly<Record<string, { readonly Type: string }>>;
+  readonly Resources: Readonly<Record<string, Resource>>;
 }
 
-/** What a package would change in a region, a resource a line. @throws Error where AWS does not say what there is */
+interface Resource {
+  readonly Type: string;
+  readonly Properties?: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * Refuses roles that would take the queue from the app that is there.
+ * @throws Error that says what to do first
+ */
+export async function requireQueueOfApp(deployment: Deployment, region: string): Promise<void> {
+  const before = await deployedResources(deployment, region);
+  requireSameKind(deployment, region, before);
+  const queue = before['InputQueue']?.Properties?.['QueueName'];
+  if (queue !== undefined && queueNamesOf(deployment) === undefined)
+    throw new Error(`the app in ${region} has the queue ${queue as string}: run deploy before deploy:roles`);
+}
+
+/**
+ * What a package would change in a region, a resource a line.
+ * @throws Error where AWS does not say what there is, and where queues would be replaced, whose messages nobody would read any more
+ */
 export async function appChanges(deployment: Deployment, region: string, folder: string): Promise<string[]> {
   const before = await deployedResources(deployment, region);
+  requireSameKind(deployment, region, before);
   const packaged = JSON.parse(await readFile(join(folder, APP_TEMPLATE), 'utf8')) as Template;
   const after = packaged.Resources;
   const names = [...new Set([...Object.keys(before), ...Object.keys(after)])];
@@ -18,17 +39,31 @@ export async function appChanges(deployment: Deployment, region: string, folder:
     const [was, is] = [before[name], after[name]];
     if (was === undefined) return [`Add ${name} (${is?.Type})`];
     if (is === undefined) return [`Remove ${name} (${was.Type})`];
-    return JSON.stringify(was) === JSON.stringify(is) ? [] : [`Modify ${name} (${is.Type})`];
+    const changed = changedIn(was, is);
+    return changed.length === 0 ? [] : [`Modify ${name} (${is.Type}): ${changed.join(', ')}`];
   });
 }
 
-/** Deploys a package, and has the maintenance run, which makes the first System Key. @throws Error where either fails */
-export async function deployApp(deployment: Deployment, file: string, region: string, folder: string): Promise<void> {
-  await osls(['deploy', '--package', folder, '--region', region], file);
-  const args = ['--function-name', `${deployment.prefix}-maintenance`, join(folder, 'maintenance.json')];
-  const { FunctionError } = await aws<{ FunctionError?: string }>(region, 'lambda', 'invoke', args);
-  if (FunctionError === undefined) return;
-  throw new Error(`${deployment.prefix}-maintenance fails in ${region}: ${await readFile(args[2] as string, 'utf8')}`);
+/** What of a resource is another: its properties by name, and the rest. */
+function changedIn(was: Resource, is: Resource): string[] {
+  const [before, after] = [partsOf(was), partsOf(is)];
+  const names = Object.keys({ ...before, ...after });
+  return names.filter((name) => textOf(before[name]) !== textOf(after[name]));
+}
+
+function partsOf({ Properties, ...rest }: Resource): Record<string, unknown> {
+  return { ...rest, ...Properties };
+}
+
+/** Without where the code lies, which is another place each time. */
+function textOf(value: unknown): string | undefined {
+  return JSON.stringify(value, (name, member: unknown) => (name === 'S3Key' ? undefined : member));
+}
+
+function requireSameKind(deployment: Deployment, region: string, before: Template['Resources']): void {
+  const [was, is] = [before['InputQueue']?.Properties?.['QueueName'], queueNamesOf(deployment)?.input];
+  if (was === undefined || is === undefined || was === is) return;
+  throw new Error(`the app in ${region} has the queue ${was as string}: to change queue.kind see docs/deploy.md`);
 }
 
 async function deployedResources(deployment: Deployment, region: string): Promise<Template['Resources']> {

@@ -8,7 +8,7 @@ const SCOPES = ['keyfold/encrypt', 'keyfold/decrypt', 'keyfold/rewrap'];
 
 /** What serverless.yml takes from a deployment for one of its regions, as its `custom`. */
 export function appValues(deployment: Deployment, region: string): Record<string, unknown> {
-  const { http, prefix, regions, regionSuffix, functions } = deployment;
+  const { http, prefix, regions, functions } = deployment;
   if (!regions.includes(region))
     throw new Error(`${region} is not among the regions of the deployment: ${regions.join(', ')}`);
   const isJwt = http.auth === 'jwt';
@@ -21,18 +21,8 @@ export function appValues(deployment: Deployment, region: string): Record<string
     logRetentionDays: deployment.logRetentionDays,
     tracing: deployment.tracing ? 'Active' : 'PassThrough',
     functions,
-    environment: {
-      KEYFOLD_SERVICE: deployment.service,
-      KEYFOLD_PRODUCT: deployment.product,
-      KEYFOLD_KMS_KEYS: JSON.stringify(Object.fromEntries(regions.map((one) => [one, aliasArnOf(deployment, one)]))),
-      KEYFOLD_TABLE: deployment.tableName,
-      ...(regionSuffix && { KEYFOLD_REGION_SUFFIX: region }),
-      ...deployment.settings,
-    },
-    apiEnvironment: {
-      KEYFOLD_AUTH: http.auth,
-      ...(http.partitionsClaim !== undefined && { KEYFOLD_JWT_PARTITIONS_CLAIM: http.partitionsClaim }),
-    },
+    environment: environmentOf(deployment, region),
+    apiEnvironment: apiEnvironmentOf(deployment),
     authorizers: isJwt
       ? {
           token: {
@@ -52,6 +42,27 @@ export function appValues(deployment: Deployment, region: string): Record<string
       ...dashboardResources(deployment, region),
     },
     extensions: functionExtensions(deployment, region),
+  };
+}
+
+/** The settings of every function of a region. */
+export function environmentOf(deployment: Deployment, region: string): Record<string, string> {
+  const { regions, regionSuffix } = deployment;
+  return {
+    KEYFOLD_SERVICE: deployment.service,
+    KEYFOLD_PRODUCT: deployment.product,
+    KEYFOLD_KMS_KEYS: JSON.stringify(Object.fromEntries(regions.map((one) => [one, aliasArnOf(deployment, one)]))),
+    KEYFOLD_TABLE: deployment.tableName,
+    ...(regionSuffix && { KEYFOLD_REGION_SUFFIX: region }),
+    ...deployment.settings,
+  };
+}
+
+/** The API's further settings. */
+export function apiEnvironmentOf({ http }: Deployment): Record<string, string> {
+  return {
+    KEYFOLD_AUTH: http.auth,
+    ...(http.partitionsClaim !== undefined && { KEYFOLD_JWT_PARTITIONS_CLAIM: http.partitionsClaim }),
   };
 }
 

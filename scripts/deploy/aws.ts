@@ -10,21 +10,36 @@ const run = promisify(execFile);
  */
 export async function aws<T>(region: string, service: string, command: string, args: readonly string[]): Promise<T> {
   const all = [service, command, '--region', region, '--output', 'json', '--no-cli-pager', ...args];
-  const { stdout } = await run('aws', all, { maxBuffer: 64 * 1024 * 1024 }).catch(
-    (error: { code?: unknown; stderr?: string }) => {
-      if (error.code === 'ENOENT') throw new Error('the AWS CLI (aws) is not installed', { cause: error });
-      throw new Error(`aws ${service} ${command} in ${region} failed: ${error.stderr?.trim() ?? ''}`, { cause: error });
-    },
-  );
+  const running = run('aws', all, { maxBuffer: 64 * 1024 * 1024 });
+  // Where there is no terminal to ask for a code, it would wait for one here.
+  running.child.stdin?.end();
+  const { stdout } = await running.catch((error: { code?: unknown; stderr?: string }) => {
+    if (error.code === 'ENOENT') throw new Error('the AWS CLI (aws) is not installed', { cause: error });
+    throw new Error(`aws ${service} ${command} in ${region} failed: ${error.stderr?.trim() ?? ''}`, { cause: error });
+  });
   return (stdout.trim() === '' ? undefined : JSON.parse(stdout)) as T;
 }
 
 /**
  * Refuses to go on in an account that is not the deployment's.
+ * @returns the caller's ARN
  * @throws Error naming both
  */
-export async function requireAccount(account: string, region: string): Promise<void> {
-  const { Account } = await aws<{ Account: string }>(region, 'sts', 'get-caller-identity', []);
-  if (Account !== account)
-    throw new Error(`these are credentials of account ${Account}; the deployment is of ${account}`);
+export async function requireAccount(account: string, region: string): Promise<string> {
+  const caller = await aws<{ Account: string; Arn: string }>(region, 'sts', 'get-caller-identity', []);
+  if (caller.Account === account) return caller.Arn;
+  throw new Error(`these are credentials of account ${caller.Account}; the deployment is of ${account}`);
+}
+
+/**
+ * Refuses to make keys for somebody who does not administer them: KMS takes no key policy that locks its maker out.
+ * @throws Error naming the caller
+ */
+export function requireAdministrator(administrators: readonly string[], caller: string): void {
+  // A role's path is not in the ARN of who has assumed it.
+  const [, partition, account, role] = /^arn:([^:]+):sts::(\d+):assumed-role\/([^/]+)\//.exec(caller) ?? [];
+  const isCaller = (arn: string): boolean =>
+    arn === caller ||
+    (role !== undefined && arn.startsWith(`arn:${partition}:iam::${account}:role/`) && arn.endsWith(`/${role}`));
+  if (!administrators.some(isCaller)) throw new Error(`${caller} is not among administrators of deploy.yml`);
 }

@@ -23,6 +23,13 @@ interface Deployed {
   readonly Parameters?: readonly { readonly ParameterKey: string; readonly ParameterValue: string }[];
 }
 
+interface StackEvent {
+  readonly LogicalResourceId: string;
+  readonly ResourceStatus: string;
+  readonly ResourceStatusReason?: string;
+  readonly ClientRequestToken?: string;
+}
+
 interface ChangeSet {
   readonly Status: string;
   readonly StatusReason?: string;
@@ -42,7 +49,10 @@ export interface Plan {
  * @throws Error where it would take away or replace a key, an alias, the table or one of its replicas; the change set is deleted then
  */
 export async function plan(stack: Stack): Promise<Plan | undefined> {
-  const deployed = await deployedOf(stack);
+  const found = await deployedOf(stack);
+  const isRolledBack = found?.StackStatus === 'ROLLBACK_COMPLETE';
+  if (isRolledBack) await deleteRolledBack(stack);
+  const deployed = isRolledBack ? undefined : found;
   const isNew = deployed === undefined || deployed.StackStatus === 'REVIEW_IN_PROGRESS';
   requireReplicas(stack, deployed);
   const changeSet = `keyfold-${Date.now()}`;
@@ -84,14 +94,35 @@ export async function discard({ stack, changeSet }: Plan): Promise<void> {
   await aws(stack.region, 'cloudformation', 'delete-change-set', given);
 }
 
-/** Does what was planned, and waits for it. @throws Error where CloudFormation fails */
+/**
+ * Does what was planned, and waits for it.
+ * @throws Error with what failed first, where CloudFormation fails; it has undone the rest then
+ */
 export async function execute({ stack, changeSet, isNew }: Plan): Promise<void> {
   const given = ['--stack-name', stack.name];
   const call = (command: string, args: readonly string[]): Promise<unknown> =>
     aws(stack.region, 'cloudformation', command, args);
-  await call('execute-change-set', [...given, '--change-set-name', changeSet]);
-  await call('wait', [isNew ? 'stack-create-complete' : 'stack-update-complete', ...given]);
-  if (stack.isKept) await call('update-termination-protection', [...given, '--enable-termination-protection']);
+  await call('execute-change-set', [
+    ...given,
+    '--change-set-name',
+    changeSet,
+    '--client-request-token',
+    changeSet,
+    // A key that was never used, and whose alias the next try needs, is not to be kept.
+    '--retain-except-on-create',
+  ]);
+  await call('wait', [isNew ? 'stack-create-complete' : 'stack-update-complete', ...given]).catch(
+    async (error: Error) => {
+      const why = (await firstFailure(stack, changeSet)) ?? error.message;
+      throw new Error(`${stack.name} in ${stack.region} failed: ${why}`, { cause: error });
+    },
+  );
+}
+
+/** Protects a stack from being deleted. */
+export async function protect({ name, region }: Stack): Promise<void> {
+  const args = ['--stack-name', name, '--enable-termination-protection'];
+  await aws(region, 'cloudformation', 'update-termination-protection', args);
 }
 
 /** A change in words. */
@@ -104,6 +135,28 @@ export function describe({ Action, LogicalResourceId, ResourceType, Replacement 
 function wouldDestroy({ Action, ResourceType, Replacement }: Change): boolean {
   if (!KEPT_TYPES.has(ResourceType)) return false;
   return Action === 'Remove' || (Action === 'Modify' && (Replacement === 'True' || Replacement === 'Conditional'));
+}
+
+async function firstFailure({ name, region }: Stack, token: string): Promise<string | undefined> {
+  const args = ['--stack-name', name];
+  const { StackEvents } = await aws<{ StackEvents: StackEvent[] }>(
+    region,
+    'cloudformation',
+    'describe-stack-events',
+    args,
+  );
+  // The latest is first.
+  const failed = StackEvents.findLast(
+    ({ ClientRequestToken, ResourceStatus }) => ClientRequestToken === token && ResourceStatus.endsWith('_FAILED'),
+  );
+  return failed && `${failed.LogicalResourceId}: ${failed.ResourceStatusReason}`;
+}
+
+/** A stack whose making was rolled back has nothing in it, and takes no change set. */
+async function deleteRolledBack({ name, region }: Stack): Promise<void> {
+  const given = ['--stack-name', name];
+  await aws(region, 'cloudformation', 'delete-stack', given);
+  await aws(region, 'cloudformation', 'wait', ['stack-delete-complete', ...given]);
 }
 
 async function deployedOf({ name, region }: Stack): Promise<Deployed | undefined> {

@@ -1,8 +1,10 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { aws } from './aws.ts';
 import type { Deployment } from './deployment.ts';
 
 const root = join(import.meta.dirname, '..', '..');
@@ -30,7 +32,10 @@ export function packageFolder({ prefix }: Pick<Deployment, 'prefix'>, region: st
  */
 export async function packageApp(file: string, region: string, folder: string): Promise<Artefact[]> {
   await rm(folder, { recursive: true, force: true });
-  await osls(['package', '--package', folder, '--region', region], file);
+  const { args, ...options } = osls(['package', '--package', folder, '--region', region], file);
+  await run(process.execPath, args, options).catch((error: { stdout: string; stderr: string }) => {
+    throw new Error(`osls package failed:\n${error.stdout}${error.stderr}`.trim(), { cause: error });
+  });
   const files = (await readdir(folder)).filter((name) => name.endsWith('.zip') || name === APP_TEMPLATE);
   return Promise.all(
     files.toSorted().map(async (name) => ({ name, sizeBytes: (await stat(join(folder, name))).size })),
@@ -38,23 +43,40 @@ export async function packageApp(file: string, region: string, folder: string): 
 }
 
 /**
- * Runs osls with a deployment.
- * @returns what it said
- * @throws Error with what it said
+ * Deploys a package, with the credentials that the AWS CLI has: osls would look for its own, and ask for a code where nobody can give it.
+ * What it does it says itself, meanwhile.
+ * @throws Error where it fails
  */
-export async function osls(args: readonly string[], file: string): Promise<string> {
+export async function deployPackage(file: string, region: string, folder: string): Promise<void> {
+  const credentials = await aws<Credentials>(region, 'configure', 'export-credentials', ['--format', 'process']);
+  const { args, cwd, env } = osls(['deploy', '--package', folder, '--region', region], file);
+  // A profile of the environment would come before the credentials, and so would those that osls knows by the prefix.
+  const others = Object.entries(env).filter(
+    ([name]) => !/^AWS_(?:.*_)?(?:PROFILE|ACCESS_KEY_ID|SESSION_TOKEN)$/.test(name),
+  );
+  const child = spawn(process.execPath, args, {
+    cwd,
+    env: {
+      ...Object.fromEntries(others),
+      AWS_ACCESS_KEY_ID: credentials.AccessKeyId,
+      AWS_SECRET_ACCESS_KEY: credentials.SecretAccessKey,
+      ...(credentials.SessionToken !== undefined && { AWS_SESSION_TOKEN: credentials.SessionToken }),
+    },
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
+  const [code] = (await once(child, 'exit')) as [number | null];
+  if (code !== 0) throw new Error(`osls deploy failed in ${region}`);
+}
+
+/** How osls is run with a deployment. */
+function osls(args: readonly string[], file: string): { args: readonly string[]; cwd: string; env: NodeJS.ProcessEnv } {
   const bin = fileURLToPath(import.meta.resolve('osls/bin/serverless.js'));
   const env = { ...process.env, KEYFOLD_DEPLOY_FILE: file, SLS_NOTIFICATIONS_MODE: 'off' };
-  return run(process.execPath, [bin, ...args], { cwd: root, env }).then(said, (error: Output) => {
-    throw new Error(`osls ${args[0]} failed:\n${said(error)}`, { cause: error });
-  });
+  return { args: [bin, ...args], cwd: root, env };
 }
 
-interface Output {
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-function said({ stdout, stderr }: Output): string {
-  return `${stdout}${stderr}`.trim();
+interface Credentials {
+  readonly AccessKeyId: string;
+  readonly SecretAccessKey: string;
+  readonly SessionToken?: string;
 }

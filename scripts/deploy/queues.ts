@@ -25,8 +25,7 @@ export function queueFunctions(deployment: Deployment): Record<string, object> {
       environment: {
         KEYFOLD_OUTPUT_QUEUE_URL: { Ref: 'OutputQueue' },
         KEYFOLD_DEAD_LETTER_QUEUE_URL: { Ref: 'DeadLetterQueue' },
-        ...(queue.fields !== undefined && { KEYFOLD_FIELDS: JSON.stringify(queue.fields) }),
-        ...(queue.operations !== undefined && { KEYFOLD_OPERATIONS: queue.operations.join(',') }),
+        ...queueEnvironmentOf(deployment),
       },
       events: [
         {
@@ -41,6 +40,14 @@ export function queueFunctions(deployment: Deployment): Record<string, object> {
         },
       ],
     },
+  };
+}
+
+/** The further settings of the queue's function, but for its queues. */
+export function queueEnvironmentOf({ queue }: Deployment): Record<string, string> {
+  return {
+    ...(queue.fields !== undefined && { KEYFOLD_FIELDS: JSON.stringify(queue.fields) }),
+    ...(queue.operations !== undefined && { KEYFOLD_OPERATIONS: queue.operations.join(',') }),
   };
 }
 

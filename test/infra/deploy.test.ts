@@ -1,6 +1,8 @@
-/** The scripts that deploy, over a stand-in for the AWS CLI. */
+/** The scripts that deploy, over stand-ins for the AWS CLI and osls. */
+import { rm } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { EXAMPLE, namesOf, startCli, type Answers, type Cli, type Outcome } from './aws-cli.ts';
+import { packageFolder } from '../../scripts/deploy/package.ts';
+import { EXAMPLE, invoked, namesOf, startCli, type Answers, type Cli, type Outcome } from './aws-cli.ts';
 
 let cli: Cli;
 beforeEach(async () => {
@@ -8,13 +10,25 @@ beforeEach(async () => {
 });
 afterEach(() => cli.remove());
 
-const ABSENT = { 'cloudformation describe-stacks': 'Stack with id keyfold-keys does not exist' };
+const ABSENT = {
+  'cloudformation describe-stacks': 'Stack with id keyfold-keys does not exist',
+  'cloudformation get-template': 'Stack with id keyfold-app does not exist',
+};
 
 function changes(...list: [action: string, type: string, replacement?: string][]): Answers {
   const Changes = list.map(([Action, ResourceType, Replacement]) => ({
     ResourceChange: { Action, LogicalResourceId: 'It', ResourceType, Replacement },
   }));
   return { 'cloudformation describe-change-set': { Status: 'CREATE_COMPLETE', Changes } };
+}
+
+/** An event of a stack; CHANGE_SET is the token of what is done now. */
+function event(id: string, status: string, reason?: string, token = 'CHANGE_SET'): object {
+  return { LogicalResourceId: id, ResourceStatus: status, ResourceStatusReason: reason, ClientRequestToken: token };
+}
+
+function callerOf(Arn: string): Answers {
+  return { 'sts get-caller-identity': { Account: '111122223333', Arn } };
 }
 
 /** The parameters of each change set that was asked for. */
@@ -57,11 +71,25 @@ describe('with --yes', () => {
     ]);
   });
 
-  it('a stack with nothing to change is left alone', async () => {
-    const reason = "The submitted information didn't contain changes.";
-    const unchanged = { 'cloudformation describe-change-set': { Status: 'FAILED', StatusReason: reason, Changes: [] } };
+  const unchanged = {
+    'cloudformation describe-change-set': {
+      Status: 'FAILED',
+      StatusReason: "The submitted information didn't contain changes.",
+      Changes: [],
+    },
+  };
+
+  it('a stack with nothing to change is left alone, but for its protection: the run that made it may have ended before that', async () => {
     const outcome = await cli.deploy(['table', '--yes'], { ...ABSENT, ...unchanged });
     expect(outcome).toMatchObject({ code: 0, said: 'keyfold-table in us-west-2: nothing to change\n' });
+    expect(namesOf(outcome)).not.toContain('cloudformation execute-change-set');
+    expect(namesOf(outcome).at(-1)).toBe('cloudformation update-termination-protection');
+  });
+
+  it('the roles, which can be made again, are not protected', async () => {
+    const outcome = await cli.deploy(['roles', '--yes'], { ...ABSENT, ...changes(['Add', 'AWS::IAM::Role']) });
+    expect(outcome.code).toBe(0);
+    expect(namesOf(outcome)).not.toContain('cloudformation update-termination-protection');
   });
 
   it.for([
@@ -96,6 +124,256 @@ describe('with --yes', () => {
   });
 });
 
+describe('where CloudFormation fails', () => {
+  const planned = changes(['Add', 'AWS::KMS::Key']);
+  const FAILED = 'Waiter StackCreateComplete failed: matched expected path: "ROLLBACK_COMPLETE"';
+
+  it('the first thing that failed is told, and the next region is left as it is', async () => {
+    const outcome = await cli.deploy(['keys', '--yes'], {
+      ...ABSENT,
+      ...planned,
+      'stack-create-complete': FAILED,
+      'cloudformation describe-stack-events': {
+        StackEvents: [
+          event('keyfold-keys', 'ROLLBACK_COMPLETE'),
+          event('AlarmTopic', 'CREATE_FAILED', 'Resource creation cancelled'),
+          event(
+            'Key',
+            'CREATE_FAILED',
+            'The new key policy will not allow you to update the key policy in the future.',
+          ),
+          event('Key', 'CREATE_IN_PROGRESS'),
+          event('Key', 'UPDATE_FAILED', 'long ago', 'keyfold-1'),
+        ],
+      },
+    });
+    expect(outcome.code).toBe(1);
+    expect(outcome.said).toContain('keyfold-keys in us-west-2 failed: Key: The new key policy will not allow you');
+    expect(outcome.said).not.toContain('keyfold-keys in us-east-1');
+  });
+
+  it('what it cannot tell the CLI tells', async () => {
+    const answers = { ...ABSENT, ...planned, 'stack-create-complete': FAILED };
+    const outcome = await cli.deploy(['keys', '--yes'], {
+      ...answers,
+      'cloudformation describe-stack-events': { StackEvents: [] },
+    });
+    expect(outcome.code).toBe(1);
+    expect(outcome.said).toContain('Waiter StackCreateComplete failed');
+  });
+
+  it('at once, the script fails', async () => {
+    const refusal = { 'cloudformation execute-change-set': 'AccessDenied: not authorized' };
+    const outcome = await cli.deploy(['keys', '--yes'], { ...ABSENT, ...planned, ...refusal });
+    expect(outcome.code).toBe(1);
+    expect(outcome.said).toContain('execute-change-set in us-west-2 failed: AccessDenied: not authorized');
+    expect(namesOf(outcome).at(-1)).toBe('cloudformation execute-change-set');
+  });
+
+  it('what it has made goes again, keys too, which are kept otherwise: another try would find their names taken', async () => {
+    const outcome = await cli.deploy(['keys', '--yes'], { ...ABSENT, ...planned });
+    const executed = outcome.calls.filter(({ name }) => name === 'cloudformation execute-change-set');
+    expect(executed).toHaveLength(2);
+    for (const { args } of executed) expect(args).toContain('--retain-except-on-create');
+  });
+
+  it('a stack whose making was rolled back is deleted by the next run, which makes it anew', async () => {
+    const outcome = await cli.deploy(['table', '--yes'], {
+      'cloudformation describe-stacks': { Stacks: [{ StackStatus: 'ROLLBACK_COMPLETE' }] },
+      ...planned,
+    });
+    expect(outcome.code).toBe(0);
+    expect(namesOf(outcome).slice(1, 5)).toEqual([
+      'cloudformation describe-stacks',
+      'cloudformation delete-stack',
+      'cloudformation wait',
+      'cloudformation create-change-set',
+    ]);
+    const { args = [] } = outcome.calls[4] ?? {};
+    expect(args[args.indexOf('--change-set-type') + 1]).toBe('CREATE');
+  });
+});
+
+describe('npm run deploy -- --yes', () => {
+  const prefix = 'stand-in';
+  const NONE = { 'cloudformation get-template': { TemplateBody: { Resources: {} } } };
+  const OSLS = { 'osls package': { Resources: { It: { Type: 'AWS::SNS::Topic' } } }, 'osls deploy': {} };
+  const key = { id: '_SK_orders_shop_us-west-2', created: 1_790_000_000, state: 'valid' };
+  const well = ['us-west-2', 'us-east-1'].map((region) => ({ region, opens: true, renewed: false }));
+  const made = invoked({ systemKeys: [], created: { id: key.id, created: key.created } });
+  const deploy = (...invoke: object[]): Promise<Outcome> =>
+    cli.deploy(
+      ['app', '--yes'],
+      { ...NONE, ...OSLS, 'lambda invoke': invoke },
+      { prefix, regions: ['us-west-2', 'us-east-1'] },
+    );
+  afterEach(() => rm(packageFolder({ prefix }, '.'), { recursive: true }));
+
+  it('deploys the app, and is done once every region opens every System Key, that which was just made too', async () => {
+    const opened = invoked({ systemKeys: [{ ...key, regions: well }] });
+    const outcome = await deploy(made, opened);
+    expect(outcome.said).toContain('stand-in-app in us-west-2: done');
+    expect(outcome.said).toContain('stand-in-app in us-east-1: done');
+    expect(outcome.code).toBe(0);
+    expect(namesOf(outcome).filter((name) => /osls|lambda/.test(name))).toEqual([
+      'osls package',
+      'osls deploy',
+      'lambda invoke',
+      'lambda invoke',
+      'osls package',
+      'osls deploy',
+      'lambda invoke',
+    ]);
+    for (const { args } of outcome.calls.filter(({ name }) => name === 'lambda invoke')) {
+      expect(args).toContain('stand-in-maintenance');
+      // The maintenance may take longer than the minute that the CLI waits before it asks again.
+      expect(args.join(' ')).toContain('--cli-read-timeout 0');
+    }
+  });
+
+  it.for([
+    [
+      'a System Key cannot be made',
+      { systemKeys: [], createFault: 'KmsMisconfigured: no region' },
+      'KmsMisconfigured: no region',
+    ],
+    ['there is none', { systemKeys: [] }, 'there is no System Key'],
+    [
+      'one cannot be read',
+      { systemKeys: [{ ...key, regions: [], fault: 'MetastoreUnavailable: it' }] },
+      'MetastoreUnavailable: it',
+    ],
+    [
+      'a region does not open one',
+      { systemKeys: [{ ...key, regions: [well[0], { region: 'us-east-1', opens: false, fault: 'AccessDenied' }] }] },
+      'us-east-1 does not open or wrap it (AccessDenied)',
+    ],
+    [
+      'a region has not wrapped one',
+      { systemKeys: [{ ...key, regions: [well[0], { region: 'us-east-1', opens: false }] }] },
+      'us-east-1 does not open or wrap it (it has no wrap)',
+    ],
+  ] as const)('fails, and leaves the other region as it is, where %s', async ([, report, said]) => {
+    const outcome = await deploy(made, invoked(report));
+    expect(outcome.code).toBe(1);
+    expect(outcome.said).toContain(said);
+    expect(outcome.said).not.toContain(': done');
+    expect(namesOf(outcome).filter((name) => name === 'osls deploy')).toHaveLength(1);
+  });
+
+  it('gives osls the credentials that the AWS CLI has, whose account was looked at, and lets it tell what it does', async () => {
+    const outcome = await cli.deploy(
+      ['app', '--yes'],
+      { ...NONE, ...OSLS },
+      { prefix, regions: ['us-west-2'] },
+      { AWS_PROFILE: 'another', AWS_ACCESS_KEY_ID: 'ANOTHER', 'AWS_STAND-IN_PROFILE': 'another' },
+    );
+    expect(outcome.said).toContain('osls deploy\n');
+    const { args = [] } = outcome.calls.find(({ name }) => name === 'osls deploy') ?? {};
+    expect(args).toContain('AWS_ACCESS_KEY_ID=EXPORTED');
+    expect(args).toContain('AWS_SESSION_TOKEN=session');
+    expect(args.filter((arg) => /another|PROFILE/i.test(arg))).toEqual([]);
+  });
+
+  it('fails where osls does, and has no maintenance run', async () => {
+    const outcome = await cli.deploy(
+      ['app', '--yes'],
+      { ...NONE, ...OSLS, 'osls deploy': 'UPDATE_FAILED: InputQueue' },
+      { prefix, regions: ['us-west-2'] },
+    );
+    expect(outcome.code).toBe(1);
+    expect(outcome.said).toContain('UPDATE_FAILED: InputQueue');
+    expect(outcome.said).toContain('osls deploy failed in us-west-2');
+    expect(namesOf(outcome)).not.toContain('lambda invoke');
+  });
+
+  it('fails where the maintenance does', async () => {
+    const outcome = await deploy(invoked({ errorType: 'InvalidConfiguration' }, { FunctionError: 'Unhandled' }));
+    expect(outcome.code).toBe(1);
+    expect(outcome.said).toContain('stand-in-maintenance fails in us-west-2: {"errorType":"InvalidConfiguration"}');
+  });
+});
+
+/** The app as it is deployed. */
+function app(QueueName?: string): Answers {
+  const InputQueue = { Type: 'AWS::SQS::Queue', Properties: { QueueName } };
+  const Resources = QueueName === undefined ? {} : { InputQueue };
+  return { 'cloudformation get-template': { TemplateBody: { Resources } } };
+}
+
+/** A function whose code is in a folder. */
+function withCode(folder: string, MemorySize: number): object {
+  const Code = { S3Bucket: { Ref: 'Bucket' }, S3Key: `serverless/${folder}/seal.zip` };
+  return { Type: 'AWS::Lambda::Function', Properties: { Code, MemorySize } };
+}
+
+describe('npm run deploy', () => {
+  const prefix = 'stand-in';
+  afterEach(() => rm(packageFolder({ prefix }, '.'), { recursive: true, force: true }));
+
+  it('says which properties would be others, and not that the code lies in another place', async () => {
+    const before = { Seal: withCode('yesterday', 1024), Open: withCode('yesterday', 1024), Kept: { Type: 'A::B::C' } };
+    const after = {
+      Seal: withCode('today', 1024),
+      Open: withCode('today', 512),
+      Kept: { Type: 'A::B::C', DeletionPolicy: 'Retain' },
+    };
+    const outcome = await cli.deploy(
+      ['app'],
+      { 'cloudformation get-template': { TemplateBody: { Resources: before } }, 'osls package': { Resources: after } },
+      { prefix, regions: ['us-west-2'] },
+    );
+    expect(outcome.said.split('\n').slice(0, 4)).toEqual([
+      "stand-in-app in us-west-2: beside the functions' code",
+      '  Modify Open (AWS::Lambda::Function): MemorySize',
+      '  Modify Kept (A::B::C): DeletionPolicy',
+      'Nothing was changed. The same with -- --yes does it.',
+    ]);
+  });
+});
+
+describe('queue.kind', () => {
+  const prefix = 'stand-in';
+  afterEach(() => rm(packageFolder({ prefix }, '.'), { recursive: true, force: true }));
+  const given = { ...ABSENT, ...changes(['Modify', 'AWS::IAM::Role']) };
+  const deploy = (what: string, deployed: Answers, kind: string): Promise<Outcome> =>
+    cli.deploy(
+      [what, '--yes'],
+      { ...given, ...deployed, 'osls package': { Resources: {} }, 'osls deploy': {} },
+      { prefix, queue: { kind } },
+    );
+
+  it.for([
+    ['roles', 'stand-in-input', 'fifo'],
+    ['roles', 'stand-in-input.fifo', 'standard'],
+    ['app', 'stand-in-input', 'fifo'],
+  ] as const)(
+    'is not changed by %s with %s there to %s: its messages would stay behind',
+    async ([what, queue, kind]) => {
+      const outcome = await deploy(what, app(queue), kind);
+      expect(outcome.code).toBe(1);
+      expect(outcome.said).toContain(`the app in us-west-2 has the queue ${queue}: to change queue.kind`);
+      expect(namesOf(outcome).some((name) => /create-change-set|osls deploy/.test(name))).toBe(false);
+    },
+  );
+
+  it('goes from the app before the roles, which it needs as long as it has it', async () => {
+    const early = await deploy('roles', app('stand-in-input'), 'none');
+    expect(early.code).toBe(1);
+    expect(early.said).toContain('the app in us-west-2 has the queue stand-in-input: run deploy before deploy:roles');
+    const removal = await deploy('app', app('stand-in-input'), 'none');
+    expect(removal.said).toContain('Remove InputQueue (AWS::SQS::Queue)');
+    expect(namesOf(removal)).toContain('osls deploy');
+    expect(await deploy('roles', app(), 'none')).toMatchObject({ code: 0 });
+  });
+
+  it('that stays, or is new, is deployed', async () => {
+    expect(await deploy('roles', app('stand-in-input'), 'standard')).toMatchObject({ code: 0 });
+    expect(await deploy('roles', app(), 'fifo')).toMatchObject({ code: 0 });
+    expect(namesOf(await deploy('app', app('stand-in-input'), 'standard'))).toContain('osls deploy');
+  });
+});
+
 describe('parameters', () => {
   it('are those of the deployment, the policies made in the first region alone', async () => {
     const [west, east] = parametersOf(await cli.deploy(['keys'], { ...ABSENT, ...changes() }));
@@ -104,9 +382,22 @@ describe('parameters', () => {
       Classification: 'confidential',
       AdministratorArns: 'arn:aws:iam::111122223333:role/key-administrator',
       AlarmEmail: 'security@example.com',
+      AlarmTopicArn: '',
     };
     expect(west).toEqual({ ...both, KeyRegions: 'us-west-2,us-east-1' });
     expect(east).toEqual(both);
+  });
+
+  it('of the alarms say both who is told and who is not any more', async () => {
+    const alarmTopics = {
+      'us-west-2': 'arn:aws:sns:us-west-2:111122223333:oncall',
+      'us-east-1': 'arn:aws:sns:us-east-1:111122223333:oncall',
+    };
+    const given = { ...ABSENT, ...changes() };
+    const [, moved] = parametersOf(await cli.deploy(['keys'], given, { alarmEmail: undefined, alarmTopics }));
+    expect(moved).toMatchObject({ AlarmEmail: '', AlarmTopicArn: alarmTopics['us-east-1'] });
+    const [both] = parametersOf(await cli.deploy(['keys'], given, { alarmTopics }));
+    expect(both).toMatchObject({ AlarmTopicArn: alarmTopics['us-west-2'] });
   });
 
   it('that the deployment does not know keep their value: which key an alias points to', async () => {
@@ -147,6 +438,36 @@ describe('a script refuses', () => {
     expect(namesOf(outcome)).toEqual(['sts get-caller-identity']);
   });
 
+  const ROLES = 'arn:aws:iam::111122223333:role';
+
+  it.for([
+    ['arn:aws:sts::111122223333:assumed-role/deployer/somebody', `${ROLES}/key-administrator`],
+    ['arn:aws:sts::111122223333:assumed-role/administrator/somebody', `${ROLES}/key-administrator`],
+    ['arn:aws:sts::111122223333:assumed-role/ann/ann', 'arn:aws:iam::111122223333:user/ann'],
+    ['arn:aws:iam::111122223333:user/ann', `${ROLES}/ann`],
+    ['arn:aws:iam::111122223333:root', `${ROLES}/root`],
+  ] as const)('to make keys as %s, whom KMS would lock out: %s administers them', async ([caller, administrator]) => {
+    const outcome = await cli.deploy(['keys', '--yes'], callerOf(caller), { administrators: [administrator] });
+    expect(outcome.code).toBe(1);
+    expect(outcome.said).toContain(`${caller} is not among administrators`);
+    expect(namesOf(outcome)).toEqual(['sts get-caller-identity']);
+  });
+
+  it.for([
+    ['arn:aws:sts::111122223333:assumed-role/admin/somebody', `${ROLES}/path/admin`],
+    ['arn:aws:iam::111122223333:user/path/ann', 'arn:aws:iam::111122223333:user/path/ann'],
+  ] as const)('not %s, where %s administers the keys', async ([caller, administrator]) => {
+    const given = { ...callerOf(caller), ...ABSENT, ...changes(['Add', 'AWS::KMS::Key']) };
+    const outcome = await cli.deploy(['keys', '--yes'], given, { administrators: [administrator] });
+    expect(outcome.code).toBe(0);
+  });
+
+  it('nobody who only looks at what would be done', async () => {
+    const caller = callerOf('arn:aws:sts::111122223333:assumed-role/reader/somebody');
+    const outcome = await cli.deploy(['keys'], { ...caller, ...ABSENT, ...changes(['Add', 'AWS::KMS::Key']) });
+    expect(outcome.code).toBe(0);
+  });
+
   it('the example', async () => {
     const outcome = await cli.run(['keys', '--yes'], {}, EXAMPLE);
     expect(outcome).toMatchObject({ code: 1, calls: [] });
@@ -174,6 +495,54 @@ describe('a script refuses', () => {
     expect(outcome.said).toContain('colour is no option');
   });
 
+  it.for([
+    ['keyName', 'keyfold*'],
+    ['keyName', 'aws-keyfold'],
+    ['keyName', 'keyfold-next'],
+    ['keyName', 'keyfold-retired'],
+    ['keyName', 'keyfold-retired-1'],
+    ['tableKeyName', '*'],
+    ['tableKeyName', 'keyfold-table-next-2'],
+  ] as const)('the %s %s, which would let the functions use the keys of other names', async ([option, name]) => {
+    const outcome = await cli.deploy(['keys'], {}, { [option]: name });
+    expect(outcome).toMatchObject({ code: 1, calls: [] });
+    expect(outcome.said).toContain(`${option} is no name of a key`);
+  });
+
+  it.for(['trial-next', 'trial-retired-1', 'aws'])(
+    'the prefix %s, unless the keys have another name',
+    async (prefix) => {
+      const refused = await cli.deploy(['keys'], {}, { prefix });
+      expect(refused).toMatchObject({ code: 1, calls: [] });
+      expect(refused.said).toContain('prefix is no name of a key, and keyName is not there');
+      const named = await cli.deploy(['keys'], { ...ABSENT, ...changes() }, { prefix, keyName: 'orders' });
+      expect(named.code).toBe(0);
+    },
+  );
+
+  it('what the functions would not start with', async () => {
+    const outcome = await cli.deploy(
+      ['keys'],
+      {},
+      {
+        service: 'my_orders',
+        settings: { KEYFOLD_TABEL: 'x', KEYFOLD_MAX_ITEMS: '2000', KEYFOLD_DYNAMODB_REGION: 'us-west-2' },
+        queue: { kind: 'standard', operations: ['bogus'], fields: ['no path'] },
+      },
+    );
+    expect(outcome).toMatchObject({ code: 1, calls: [] });
+    for (const fault of [
+      'the service holds an underscore, which makes key ids ambiguous; allow it only for an existing table',
+      'KEYFOLD_TABEL is not a setting',
+      'KEYFOLD_MAX_ITEMS is more than 1000',
+      'KEYFOLD_OPERATIONS lists what is no operation',
+      'KEYFOLD_FIELDS lists what is no JSONPath, has a filter or is too long',
+      "KEYFOLD_REGION_SUFFIX is another region than the table's: keys of a region are written in its own replica",
+    ]) {
+      expect(outcome.said.split(`- ${fault}\n`)).toHaveLength(2);
+    }
+  });
+
   it('what does not go together', async () => {
     const outcome = await cli.deploy(
       ['keys'],
@@ -182,8 +551,11 @@ describe('a script refuses', () => {
         http: { auth: 'jwt', issuer: 'https://login.example.com/' },
         alarmTopics: { 'eu-west-1': 'arn:aws:sns:eu-west-1:111122223333:oncall' },
         settings: { KEYFOLD_AUTH: 'none' },
+        functions: { queue: { reservedConcurrency: 2 } },
+        queue: { kind: 'standard', maximumConcurrency: 50 },
       },
     );
+    expect(outcome.said).toContain('functions.queue.reservedConcurrency is below queue.maximumConcurrency');
     expect(outcome.said).toContain('http.audience is not there with http.auth jwt');
     expect(outcome.said).toContain('alarmTopics names eu-west-1, which is not among the regions');
     expect(outcome.said).toContain('settings.KEYFOLD_AUTH is said elsewhere');

@@ -1,0 +1,118 @@
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import * as v from 'valibot';
+import { yamlParse } from 'yaml-cfn';
+import { readQueueConfig } from '../../src/config/queue-config.ts';
+import { readConfig } from '../../src/config/read-config.ts';
+import { cryptoPolicy } from '../../src/envelope/crypto-policy.ts';
+import { KeyfoldError } from '../../src/envelope/errors.ts';
+import { apiEnvironmentOf, environmentOf } from './app.ts';
+import { deploymentSchema, isKeyName, keyNameOf, queueNamesOf, type Deployment } from './deployment.ts';
+import { queueEnvironmentOf } from './queues.ts';
+
+/** Settings that the deployment says itself, elsewhere. */
+const DERIVED =
+  /^KEYFOLD_(?:SERVICE|PRODUCT|KMS_KEYS|TABLE|REGION_SUFFIX|AUTH|JWT_PARTITIONS_CLAIM|OPERATIONS|FIELDS|OUTPUT_QUEUE_URL|DEAD_LETTER_QUEUE_URL|STATIC_.*)$/;
+
+const root = join(import.meta.dirname, '..', '..');
+
+/** Where the deployment is: in the file that KEYFOLD_DEPLOY_FILE names, in deploy.yml, or, where there is none, the example. */
+export function deploymentFile(): string {
+  const own = process.env['KEYFOLD_DEPLOY_FILE'] ?? join(root, 'deploy.yml');
+  return existsSync(own) || own !== join(root, 'deploy.yml') ? own : join(root, 'deploy.example.yml');
+}
+
+/**
+ * Reads a deployment from a file in YAML.
+ * @throws Error that lists every fault at once, where the file is not there, is no YAML or does not fit
+ */
+export async function readDeployment(file: string): Promise<Deployment> {
+  const content = await readFile(file, 'utf8').catch(() => {
+    throw new Error(`${file} is not there: copy deploy.example.yml to it and fill it in (docs/deploy.md)`);
+  });
+  let given: unknown;
+  try {
+    given = yamlParse(content);
+  } catch (error) {
+    throw new Error(`${file} is no YAML: ${error instanceof Error ? error.message : ''}`, { cause: error });
+  }
+  const parsed = v.safeParse(deploymentSchema, given);
+  const issues = parsed.issues?.map((issue) => `${v.getDotPath(issue) ?? 'the file'} ${told(issue)}`) ?? [];
+  const faults = parsed.success ? [...faultsBetween(parsed.output), ...settingFaults(parsed.output)] : issues;
+  if (!parsed.success || faults.length > 0)
+    throw new Error(`${file} does not do:\n${faults.map((fault) => `- ${fault}`).join('\n')}`);
+  return parsed.output;
+}
+
+function told({ type, expected, message }: v.BaseIssue<unknown>): string {
+  if (type === 'strict_object') return expected === 'never' ? 'is no option' : 'is not there';
+  return message.startsWith('Invalid') ? `is not ${expected ?? 'right'}` : message;
+}
+
+function faultsBetween(deployment: Deployment): string[] {
+  const { http, regions, regionSuffix, settings, queue, alarmEmail, alarmTopics } = deployment;
+  const ofJwt = { issuer: http.issuer, audience: http.audience, partitionsClaim: http.partitionsClaim };
+  const queueShare = deployment.functions.queue.reservedConcurrency;
+  const perRegion = { alarmTopics, environmentKeys: deployment.environmentKeys };
+  return [
+    ...(new Set(regions).size < regions.length ? ['regions names one twice'] : []),
+    ...(isKeyName(keyNameOf(deployment)) ? [] : ['prefix is no name of a key, and keyName is not there']),
+    ...(regions.length > 1 && !regionSuffix
+      ? ['regionSuffix is false with several regions, which lose keys (docs/global-tables.md)']
+      : []),
+    ...Object.entries(ofJwt)
+      .filter(([, value]) => (value === undefined) === (http.auth === 'jwt'))
+      .map(([name]) => `http.${name} is ${http.auth === 'jwt' ? 'not there with' : 'there without'} http.auth jwt`),
+    ...Object.entries(perRegion).flatMap(([name, map]) =>
+      Object.keys(map)
+        .filter((region) => !regions.includes(region))
+        .map((region) => `${name} names ${region}, which is not among the regions`),
+    ),
+    ...(alarmEmail === undefined && regions.some((region) => alarmTopics[region] === undefined)
+      ? ['alarmEmail is not there, nor an alarmTopics for every region: nobody would hear of an alarm']
+      : []),
+    ...(queue.kind === 'fifo' && queue.batchSize > 10 ? ['queue.batchSize is above 10 of a FIFO queue'] : []),
+    ...(queue.kind !== 'none' && queueShare !== null && queueShare < queue.maximumConcurrency
+      ? ['functions.queue.reservedConcurrency is below queue.maximumConcurrency: what is throttled counts as tried']
+      : []),
+    ...(queue.kind === 'none' && queue.fields !== undefined ? ['queue.fields is there without a queue.kind'] : []),
+    ...Object.keys(settings)
+      .filter((name) => DERIVED.test(name))
+      .map((name) => `settings.${name} is said elsewhere in the file, or must not be set`),
+  ];
+}
+
+/** What the functions would not start with, told before they are deployed: by the same code, with the environment that they get. */
+function settingFaults(deployment: Deployment): string[] {
+  const names = queueNamesOf(deployment);
+  const faults = deployment.regions.flatMap((region) => {
+    const runtime = { AWS_REGION: region, AWS_LAMBDA_FUNCTION_NAME: deployment.prefix };
+    const environment = { ...environmentOf(deployment, region), ...runtime };
+    const urlOf = (queue: string): string => `https://sqs.${region}.amazonaws.com/${deployment.account}/${queue}`;
+    return [
+      ...faultsIn(() => cryptoPolicy(readConfig({ ...environment, ...apiEnvironmentOf(deployment) }).policy)),
+      ...(names === undefined
+        ? []
+        : faultsIn(() =>
+            readQueueConfig({
+              ...environment,
+              ...queueEnvironmentOf(deployment),
+              KEYFOLD_OUTPUT_QUEUE_URL: urlOf(names.output),
+              KEYFOLD_DEAD_LETTER_QUEUE_URL: urlOf(names.deadLetters),
+            }),
+          )),
+    ];
+  });
+  return [...new Set(faults)];
+}
+
+function faultsIn(read: () => unknown): string[] {
+  try {
+    read();
+    return [];
+  } catch (error) {
+    if (!(error instanceof KeyfoldError)) throw error;
+    return error.message.split('\n- ').slice(1);
+  }
+}
