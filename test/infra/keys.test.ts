@@ -171,6 +171,49 @@ describe('the alarms', () => {
     });
   });
 
+  it('may be sent to the topic made here: by EventBridge, which publishes under no condition, and by alarms of the account', () => {
+    const { Properties } = keys().resources['AlarmTopicPolicy'] ?? {};
+    expect(Properties?.['Topics']).toEqual(['AlarmTopic']);
+    expect(Properties?.['PolicyDocument']).toHaveProperty('Statement', [
+      {
+        Sid: 'EventBridgeTellsOfTheKeys',
+        Effect: 'Allow',
+        Principal: { Service: 'events.amazonaws.com' },
+        Action: 'sns:Publish',
+        Resource: 'AlarmTopic',
+      },
+      {
+        Sid: 'AlarmsOfThisAccountTell',
+        Effect: 'Allow',
+        Principal: { Service: 'cloudwatch.amazonaws.com' },
+        Action: 'sns:Publish',
+        Resource: 'AlarmTopic',
+        Condition: { StringEquals: { 'aws:SourceAccount': ACCOUNT } },
+      },
+    ]);
+  });
+
+  it.for(['KeyTouched', 'AliasTouched'])('ring where %s could not tell the topic', (rule) => {
+    const topic = `arn:aws:sns:${REGION}:${ACCOUNT}:security`;
+    for (const [given, AlarmActions] of [
+      [{}, ['AlarmTopic']],
+      [{ AlarmTopicArn: topic }, [topic]],
+    ] as const) {
+      const alarm = keys(given).resources[`${rule}Untold`];
+      expect(alarm?.Properties).toMatchObject({
+        Namespace: 'AWS/Events',
+        MetricName: 'FailedInvocations',
+        Dimensions: [{ Name: 'RuleName', Value: rule }],
+        Threshold: 1,
+        ComparisonOperator: 'GreaterThanOrEqualToThreshold',
+        TreatMissingData: 'notBreaching',
+        AlarmActions,
+      });
+      expect(alarm?.Properties).not.toHaveProperty('OKActions');
+    }
+    expect(Object.keys(keys({ KeyNumber: '2' }).resources)).not.toContain('AliasTouchedUntold');
+  });
+
   it('go to a topic of the stack, with an address that subscribes, or to one that there is', () => {
     const made = keys({ AlarmEmail: 'security@example.com' }).resources;
     expect(made['KeyTouched']?.Properties['Targets']).toEqual([{ Id: 'alarm', Arn: 'AlarmTopic' }]);
