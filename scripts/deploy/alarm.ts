@@ -1,10 +1,11 @@
 import type { Resources } from './queues.ts';
 
-/** When an alarm rings: at `least` so much in each of `periods` periods. Less than nothing is not reported, and is no alarm. */
+/** When an alarm rings: at `least` so much in each of `periods` periods, or in so many of the last `outOf`. What is not reported is none. */
 export interface Ring {
   readonly least?: number;
   readonly periodSeconds?: number;
   readonly periods?: number;
+  readonly outOf?: number;
 }
 
 /** Which of a metric's values are meant: those of all its dimensions beside `service`. */
@@ -20,14 +21,14 @@ const PERIOD_SECONDS = 300;
 
 /** An alarm, told to `topic` when it begins and when it ends. */
 export function alarm(description: string, topic: unknown, ring: Ring, metric: object): Resources[string] {
-  const { least = 1, periods = 1 } = ring;
+  const { least = 1, periods = 1, outOf = periods } = ring;
   return {
     Type: 'AWS::CloudWatch::Alarm',
     Properties: {
       AlarmDescription: description,
       ComparisonOperator: 'GreaterThanOrEqualToThreshold',
       Threshold: least,
-      EvaluationPeriods: periods,
+      EvaluationPeriods: outOf,
       DatapointsToAlarm: periods,
       TreatMissingData: 'notBreaching',
       AlarmActions: [topic],

@@ -8,7 +8,10 @@ const HOUR = 3600;
 const HOURS_WITHOUT_MAINTENANCE = 26;
 /** How many failed requests of five minutes are no longer somebody's bad luck. */
 const MANY = 10;
-const FOR_MINUTES: Ring = { periodSeconds: MINUTE, periods: 5 };
+/** A warm process asks KMS once an hour: a small fleet whose preferred region is lost fails over twice in that time. */
+const AGAIN_WITHIN_THE_HOUR: Ring = { periodSeconds: HOUR, least: 2 };
+/** One message comes back in ever fewer of the minutes. */
+const FOR_MINUTES: Ring = { periodSeconds: MINUTE, periods: 3, outOf: 15 };
 
 type OwnAlarm = readonly [name: string, metric: string, which: Which, description: string, ring?: Ring];
 
@@ -28,8 +31,8 @@ const OWN: readonly OwnAlarm[] = [
     'KmsFailovers',
     'KmsFailovers',
     { of: ['region'] },
-    'The preferred KMS region has not answered for minutes',
-    FOR_MINUTES,
+    'The preferred KMS region has not answered, more than once',
+    AGAIN_WITHIN_THE_HOUR,
   ],
   ['StaleServes', 'StaleServes', {}, 'DynamoDB is down, and cached keys serve for their grace alone'],
   [

@@ -1,7 +1,9 @@
 import { rm } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { monthOf } from '../../scripts/costs/fleet.ts';
+import { ASSUMED } from '../../scripts/costs/given.ts';
 import { packageFolder } from '../../scripts/deploy/package.ts';
-import { readQueueConfig } from '../../src/config/queue-config.ts';
+import { readQueueConfig, type QueueConfig } from '../../src/config/queue-config.ts';
 import { readConfig } from '../../src/config/read-config.ts';
 import { OPERATION_NAMES } from '../../src/operations/operation-name.ts';
 import { namesOf as commandsOf, startCli } from './aws-cli.ts';
@@ -76,6 +78,34 @@ function ownMetrics({ Namespace, MetricName, Dimensions = [], Metrics = [] }: Ap
     },
   );
   return [...one, ...others];
+}
+
+/** The chance that so many events in an hour, at random, ring an alarm within some hours. */
+function chanceToRing(alarm: AppResource['Properties'], perHour: number, hours: number): number {
+  const { Threshold, EvaluationPeriods, Metrics } = alarm as {
+    Threshold: number;
+    EvaluationPeriods: number;
+    Metrics: { Period: number }[];
+  };
+  const periodHours = (Metrics[0]?.Period ?? 0) / 3600;
+  const mean = perHour * periodHours;
+  let [below, term] = [0, Math.exp(-mean)];
+  for (let count = 0; count < Threshold; count += 1) {
+    below += term;
+    term *= mean / (count + 1);
+  }
+  return 1 - (1 - (1 - below) ** EvaluationPeriods) ** (hours / periodHours / EvaluationPeriods);
+}
+
+/** The minutes in which a message that no queue takes is tried, the first at so many seconds. */
+function minutesTried({ retryDelaySeconds, longestRetryDelaySeconds }: QueueConfig, startSeconds: number): number[] {
+  let at = startSeconds;
+  const tries = Array.from({ length: 12 }, (_, i) => {
+    const tried = at;
+    at += Math.min(longestRetryDelaySeconds, retryDelaySeconds * 2 ** i);
+    return Math.floor(tried / 60);
+  });
+  return [...new Set(tries)];
 }
 
 describe('each function', () => {
@@ -300,6 +330,36 @@ describe('alarms', () => {
       Threshold: 1,
     });
   });
+
+  it.for([
+    [1, 12],
+    [100, 1],
+    [10_000, 1],
+  ] as const)(
+    'ring where a fleet of %i requests a second loses its preferred region, within %i hours',
+    ([rate, hours]) => {
+      const unwrapsPerHour = monthOf(rate, ASSUMED).unwraps / ASSUMED.hoursInMonth;
+      const { Properties } = example.resources['KmsFailoversAlarm'] as AppResource;
+      expect(chanceToRing(Properties, unwrapsPerHour, hours)).toBeGreaterThan(0.99);
+      // One that failed over by itself wakes nobody.
+      expect(Properties['Threshold']).toBeGreaterThan(1);
+    },
+  );
+
+  it.for([0, 30, 59])(
+    'ring where one message cannot be sent, first tried at second %i, within ten minutes',
+    (start) => {
+      const { Properties } = example.resources['MessagesNotSentAlarm'] as AppResource;
+      const { Period, EvaluationPeriods, DatapointsToAlarm } = Properties;
+      expect(Period).toBe(60);
+      expect(EvaluationPeriods).toBeGreaterThanOrEqual(10);
+      const { queue } = readQueueConfig(environmentOf(example, 'Queue'));
+      const tried = minutesTried(queue, start).filter((minute) => minute < 10);
+      expect(tried.length).toBeGreaterThanOrEqual(DatapointsToAlarm as number);
+      // A queue that took nothing for a moment, whatever was sent to it, wakes nobody.
+      expect(DatapointsToAlarm).toBeGreaterThan(2);
+    },
+  );
 
   it('tell a topic made here, or the one that is given', () => {
     for (const [, { Properties }] of ofType(example, 'AWS::CloudWatch::Alarm')) {
