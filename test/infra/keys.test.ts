@@ -15,6 +15,10 @@ function keys(parameters: Record<string, string> = {}): Rendered {
   return render('keys', REGION, { Classification: 'confidential', AdministratorArns: ADMINISTRATOR, ...parameters });
 }
 
+function roles(parameters: Record<string, string>): Rendered {
+  return render('roles', REGION, { KeyRegions: REGION, ...parameters });
+}
+
 /** Who points where. */
 function aliasesOf({ resources }: Rendered): Record<string, unknown> {
   const aliases = Object.values(resources).filter(({ Type }) => Type === 'AWS::KMS::Alias');
@@ -106,10 +110,54 @@ describe('the key stack', () => {
   });
 
   it('refuses a name that the policies of another would match', () => {
-    for (const Name of ['keyfold-retired-1', 'keyfold-next-2', 'aws-keyfold', 'alias/keyfold', '']) {
+    // Of the last two not the alias itself, but alias/keyfold-next-retired-1.
+    for (const Name of ['keyfold-retired-1', 'keyfold-next-2', 'keyfold-retired', 'keyfold-next']) {
       expect(() => keys({ Name })).toThrow('Name does not match its pattern');
     }
-    expect(aliasesOf(keys({ Name: 'nextgen-retired' }))).toEqual({ 'alias/nextgen-retired': 'Key' });
+    expect(aliasesOf(keys({ Name: 'nextgen-retiredly' }))).toEqual({ 'alias/nextgen-retiredly': 'Key' });
+  });
+});
+
+describe('the stacks take no value that would let in more than it names', () => {
+  it.for(['*', 'keyfold*', 'aws-keyfold', 'alias/keyfold', 'keyfold-next', 'a'.repeat(61)])('of a key: %s', (name) => {
+    expect(() => keys({ Name: name })).toThrow('Name does not match its pattern');
+    for (const parameter of ['KeyName', 'TableKeyName']) {
+      expect(() => roles({ [parameter]: name })).toThrow(`${parameter} does not match its pattern`);
+    }
+    const table = { Classification: 'confidential', EncryptionKeyName: name };
+    expect(() => render('table', REGION, table)).toThrow('EncryptionKeyName does not match its pattern');
+  });
+
+  it('of a key without a name', () => {
+    expect(() => keys({ Name: '' })).toThrow('Name does not match its pattern');
+    expect(() => roles({ KeyName: '' })).toThrow('KeyName does not match its pattern');
+  });
+
+  it.for(['TableName', 'InputQueueName', 'OutputQueueName', 'DeadLetterQueueName', 'KeyRegions', 'FunctionPrefix'])(
+    'of %s',
+    (parameter) => {
+      for (const name of ['*', 'keyfold*']) {
+        expect(() => roles({ [parameter]: name })).toThrow(`${parameter} does not match its pattern`);
+      }
+    },
+  );
+
+  it.for(['AdministratorArns', 'EncryptingPrincipalArns', 'DecryptingPrincipalArns'])('of %s', (parameter) => {
+    for (const arn of [
+      '*',
+      'arn:aws:iam::444455556666:role/*',
+      'arn:aws:iam::*:root',
+      'arn:aws:iam::444455556666:rooted',
+    ]) {
+      expect(() => keys({ [parameter]: arn })).toThrow(`${parameter} does not match its pattern`);
+      expect(() => keys({ [parameter]: `${ADMINISTRATOR},${arn}` })).toThrow(`${parameter} does not match its pattern`);
+    }
+  });
+
+  it('of services', () => {
+    for (const ViaServices of ['*', 'dynamodb.*.amazonaws.com', 'dynamodb']) {
+      expect(() => keys({ ViaServices })).toThrow('ViaServices does not match its pattern');
+    }
   });
 });
 
