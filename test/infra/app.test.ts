@@ -8,6 +8,7 @@ import { readConfig } from '../../src/config/read-config.ts';
 import { OPERATION_NAMES } from '../../src/operations/operation-name.ts';
 import { namesOf as commandsOf, startCli } from './aws-cli.ts';
 import { documentedMetrics, packageExample, type AppPackage, type AppResource } from './package.ts';
+import { templateOf } from './template.ts';
 
 const FUNCTIONS = ['Api', 'Seal', 'Open', 'Queue', 'Maintenance'];
 const TOPIC = 'arn:aws:sns:us-west-2:111122223333:oncall';
@@ -72,7 +73,7 @@ function ownMetrics({ Namespace, MetricName, Dimensions = [], Metrics = [] }: Ap
   const others = Metrics.flatMap(
     (part: { MetricStat?: { Metric: AppResource['Properties'] }; Expression?: string }) => {
       const { Metric } = part.MetricStat ?? {};
-      if (Metric !== undefined) return [[Metric['MetricName'], namesOf(Metric['Dimensions'])]];
+      if (Metric?.['Namespace'] === 'Keyfold') return [[Metric['MetricName'], namesOf(Metric['Dimensions'])]];
       const query = /^SELECT SUM\("(\w+)"\) FROM SCHEMA\("Keyfold", (.*)\) WHERE/.exec(part.Expression ?? '');
       return query === null ? [] : [[query[1], (query[2] ?? '').replaceAll('"', '').split(', ').toSorted()]];
     },
@@ -306,6 +307,15 @@ describe('alarms', () => {
     ]);
   });
 
+  it('are as many as the bill has them: with those of the keys, and by the metrics that they go by', () => {
+    const app = ofType(example, 'AWS::CloudWatch::Alarm').map(([, { Properties }]) =>
+      ((Properties['Metrics'] ?? []) as object[]).filter((part) => 'MetricStat' in part),
+    );
+    const keys = Object.values(templateOf('keys').Resources).filter(({ Type }) => Type === 'AWS::CloudWatch::Alarm');
+    const metrics = app.map((counted) => Math.max(1, counted.length)).reduce((sum, count) => sum + count, keys.length);
+    expect(metrics).toBe(ASSUMED.alarms);
+  });
+
   it('watch errors and throttles of every function, and the dead letters', () => {
     const watched = ofType(example, 'AWS::CloudWatch::Alarm').flatMap(([, { Properties }]) =>
       (Properties['Dimensions'] ?? []).map(({ Value }: { Value: string }) => `${Properties['MetricName']} ${Value}`),
@@ -329,6 +339,48 @@ describe('alarms', () => {
       ComparisonOperator: 'LessThanThreshold',
       Threshold: 1,
     });
+  });
+
+  it('tell of an end where something is watched, and not where failures are counted, which are still once nobody asks', () => {
+    const told = ofType(example, 'AWS::CloudWatch::Alarm').filter(([, { Properties }]) => 'OKActions' in Properties);
+    expect(told.map(([id]) => id)).toEqual([
+      'MaintenanceMissingAlarm',
+      'DeadLettersWaitingAlarm',
+      'MessagesAgingAlarm',
+    ]);
+    for (const [, { Properties }] of told) expect(Properties['OKActions']).toEqual([{ Ref: 'AlarmTopic' }]);
+  });
+
+  it.for(['Seal', 'Open'])(
+    'ring where %s fails for all that ask, however few, and not for the mistakes of some',
+    (name) => {
+      const { Properties } = example.resources[`${name}CannotServeAlarm`] as AppResource;
+      const dimensions = [{ Name: 'FunctionName', Value: `keyfold-${name.toLowerCase()}` }];
+      const counted = ([Id, MetricName]: string[]): object => ({
+        Id,
+        MetricStat: {
+          Metric: { Namespace: 'AWS/Lambda', MetricName, Dimensions: dimensions },
+          Period: 300,
+          Stat: 'Sum',
+        },
+        ReturnData: false,
+      });
+      expect(Properties['Metrics']).toEqual([
+        counted(['errors', 'Errors']),
+        counted(['invocations', 'Invocations']),
+        { Id: 'share', Expression: 'errors / invocations', ReturnData: true },
+      ]);
+      expect(Properties).toMatchObject({ Threshold: 0.5, EvaluationPeriods: 3, DatapointsToAlarm: 3 });
+    },
+  );
+
+  it('ring where requests go unanswered for a quarter of an hour, however few', () => {
+    const [many, long] = ['RequestsUnanswered', 'RequestsUnansweredForLong'].map(
+      (name) => example.resources[`${name}Alarm`]?.Properties,
+    );
+    expect(many).toMatchObject({ Threshold: 10, EvaluationPeriods: 1, DatapointsToAlarm: 1 });
+    expect(long).toMatchObject({ Threshold: 1, EvaluationPeriods: 3, DatapointsToAlarm: 3 });
+    expect(long?.['Metrics']).toEqual(many?.['Metrics']);
   });
 
   it.for([
