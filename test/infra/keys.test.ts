@@ -1,9 +1,11 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { ACCOUNT, render, type Rendered, templateOf } from './template.ts';
 
 const REGION = 'us-west-2';
 const ADMINISTRATOR = `arn:aws:iam::${ACCOUNT}:role/key-administrator`;
 const SUCCESSOR = `arn:aws:kms:${REGION}:${ACCOUNT}:key/00000000-0000-0000-0000-000000000002`;
+const TOPIC = `arn:aws:sns:${REGION}:${ACCOUNT}:security`;
 
 interface Statement {
   readonly Sid: string;
@@ -32,6 +34,25 @@ function policyOf({ resources }: Rendered): readonly Statement[] {
 
 function patternOf(rule: string, { resources } = keys()): unknown {
   return resources[rule]?.Properties['EventPattern'];
+}
+
+/** The deployments of docs/keys.md that replace a key, with what they take for its variables. */
+function documentedSteps(variables: Readonly<Record<string, string>>) {
+  const docs = readFileSync(new URL('../../docs/keys.md', import.meta.url), 'utf8');
+  const [, block = ''] = /^## Replacing a key.*?```sh\n(.*?)```/ms.exec(docs) ?? [];
+  const lines = block.replaceAll(/\\\n\s*/g, '').split('\n');
+  const steps = lines.filter((line) => line.startsWith('deploy --stack-name'));
+  return steps.map((step) => {
+    const [stack = '', ...given] = step
+      .replace(/\s+#.*/, '')
+      .split(/\s+/)
+      .slice(2);
+    const parameters = given.slice(1).map((one) => {
+      const [name = '', value = ''] = one.split('=');
+      return [name, value.replace(/^\$(\w+)$/, (_, variable: string) => variables[variable] ?? '')] as const;
+    });
+    return { stack, parameters: Object.fromEntries(parameters) };
+  });
 }
 
 describe('the key stack', () => {
@@ -173,9 +194,28 @@ describe('replacing the key', () => {
     expect(aliasesOf(keys({ ...successor, KeyStanding: 'retired' }))).toEqual({ 'alias/keyfold-retired-2': 'Key' });
   });
 
-  it('keeps the alias of a retired key, and drops that of one that is behind the real alias now', () => {
+  it('goes as docs/keys.md has it, for a deployment of any name', () => {
+    const stacks = new Map<string, Record<string, string>>([['keyfold-keys', { Name: 'orders' }]]);
+    const steps = documentedSteps({ name: 'orders', admin: ADMINISTRATOR, topic: TOPIC, key2: SUCCESSOR });
+    const aliases = steps.map(({ stack, parameters }) => {
+      stacks.set(stack, { ...stacks.get(stack), ...parameters });
+      return [stack, aliasesOf(keys(stacks.get(stack)))];
+    });
+    expect(aliases).toEqual([
+      ['keyfold-keys-2', { 'alias/orders-next-2': 'Key' }],
+      ['keyfold-keys', { 'alias/orders': 'Key', 'alias/orders-retired-1': 'Key' }],
+      ['keyfold-keys', { 'alias/orders': SUCCESSOR, 'alias/orders-retired-1': 'Key' }],
+      ['keyfold-keys-2', {}],
+    ]);
+    expect(stacks.get('keyfold-keys-2')).toMatchObject({ AdministratorArns: ADMINISTRATOR, AlarmTopicArn: TOPIC });
+  });
+
+  it('keeps the alias of a retired key, and drops that of one that is behind the real alias now, or of one not retired after all', () => {
     const { Resources } = templateOf('keys');
-    expect(Resources['RetiredAlias']).toMatchObject({ DeletionPolicy: 'Retain', UpdateReplacePolicy: 'Retain' });
+    expect(Resources['RetiredAlias']).toMatchObject({
+      DeletionPolicy: 'RetainExceptOnCreate',
+      UpdateReplacePolicy: 'Retain',
+    });
     expect(Resources['NextAlias']).toMatchObject({ DeletionPolicy: 'Delete', UpdateReplacePolicy: 'Delete' });
   });
 
@@ -242,10 +282,9 @@ describe('the alarms', () => {
   });
 
   it.for(['KeyTouched', 'AliasTouched'])('ring where %s could not tell the topic', (rule) => {
-    const topic = `arn:aws:sns:${REGION}:${ACCOUNT}:security`;
     for (const [given, AlarmActions] of [
       [{}, ['AlarmTopic']],
-      [{ AlarmTopicArn: topic }, [topic]],
+      [{ AlarmTopicArn: TOPIC }, [TOPIC]],
     ] as const) {
       const alarm = keys(given).resources[`${rule}Untold`];
       expect(alarm?.Properties).toMatchObject({
@@ -268,10 +307,9 @@ describe('the alarms', () => {
     expect(made['AlarmTopic']?.Properties['Subscription']).toEqual([
       { Protocol: 'email', Endpoint: 'security@example.com' },
     ]);
-    const topic = `arn:aws:sns:${REGION}:${ACCOUNT}:security`;
-    const { resources } = keys({ AlarmTopicArn: topic });
+    const { resources } = keys({ AlarmTopicArn: TOPIC });
     for (const rule of ['KeyTouched', 'AliasTouched']) {
-      expect(resources[rule]?.Properties['Targets']).toEqual([{ Id: 'alarm', Arn: topic }]);
+      expect(resources[rule]?.Properties['Targets']).toEqual([{ Id: 'alarm', Arn: TOPIC }]);
     }
     expect(resources).not.toHaveProperty('AlarmTopic');
   });
