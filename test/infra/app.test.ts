@@ -135,7 +135,6 @@ describe('each function', () => {
       LogGroupName: `/aws/lambda/keyfold-${name.toLowerCase()}`,
       RetentionInDays: 365,
     });
-    expect(group?.DeletionPolicy).toBe('RetainExceptOnCreate');
   });
 
   it('has in its zip its own folder of the build and nothing else', () => {
@@ -235,6 +234,18 @@ describe('the HTTP API', () => {
     expect(DefaultRouteSettings).toMatchObject({ ThrottlingRateLimit: 1000, ThrottlingBurstLimit: 500 });
     expect(JSON.parse((AccessLogSettings as { Format: string }).Format)).not.toHaveProperty('path');
     expect(example.resources['HttpApiLogGroup']?.Properties['RetentionInDays']).toBe(365);
+  });
+
+  it('and every function log into what stays when the stack is deleted', () => {
+    for (const app of [example, flipped]) {
+      const groups = ofType(app, 'AWS::Logs::LogGroup');
+      expect(groups.map(([id]) => id).toSorted()).toEqual(
+        [...FUNCTIONS, 'HttpApi'].map((name) => `${name}LogGroup`).toSorted(),
+      );
+      for (const [, group] of groups) {
+        expect(group).toMatchObject({ DeletionPolicy: 'RetainExceptOnCreate', UpdateReplacePolicy: 'Retain' });
+      }
+    }
   });
 });
 
