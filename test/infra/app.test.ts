@@ -7,12 +7,10 @@ import { readQueueConfig, type QueueConfig } from '../../src/config/queue-config
 import { readConfig } from '../../src/config/read-config.ts';
 import { OPERATION_NAMES } from '../../src/operations/operation-name.ts';
 import { namesOf as commandsOf, startCli } from './aws-cli.ts';
-import { documentedMetrics, packageExample, type AppPackage, type AppResource } from './package.ts';
+import { documentedMetrics, FLIPPED, packageExample, type AppPackage, type AppResource } from './package.ts';
 import { templateOf } from './template.ts';
 
 const FUNCTIONS = ['Api', 'Seal', 'Open', 'Queue', 'Maintenance'];
-const TOPIC = 'arn:aws:sns:us-west-2:111122223333:oncall';
-const ENVIRONMENT_KEY = 'arn:aws:kms:us-west-2:111122223333:key/00000000-0000-0000-0000-000000000001';
 const documented = documentedMetrics();
 
 let example: AppPackage;
@@ -21,15 +19,7 @@ let flipped: AppPackage;
 beforeAll(async () => {
   // One after the other: osls writes into .serverless/ on its way.
   example = await packageExample({});
-  flipped = await packageExample({
-    http: { auth: 'jwt', issuer: 'https://login.example.com/', audience: ['keyfold'], partitionsClaim: 'tenants' },
-    queue: { kind: 'fifo', fields: ['$.card'] },
-    functions: { seal: { reservedConcurrency: 7 } },
-    tracing: true,
-    alarmTopics: { 'us-west-2': TOPIC },
-    environmentKeys: { 'us-west-2': ENVIRONMENT_KEY },
-    settings: { KEYFOLD_ON_KEY_REFUSED: 'fail' },
-  });
+  flipped = await packageExample(FLIPPED);
 }, 120_000);
 afterAll(() => Promise.all([example.remove(), flipped.remove()]));
 
@@ -181,7 +171,7 @@ describe('each function', () => {
     for (const name of FUNCTIONS) {
       expect(functionOf(flipped, name)).toMatchObject({
         TracingConfig: { Mode: 'Active' },
-        KmsKeyArn: ENVIRONMENT_KEY,
+        KmsKeyArn: FLIPPED.environmentKeys['us-west-2'],
       });
       expect(functionOf(example, name)).toMatchObject({ TracingConfig: { Mode: 'PassThrough' } });
       expect(functionOf(example, name)).not.toHaveProperty('KmsKeyArn');
@@ -429,7 +419,7 @@ describe('alarms', () => {
       expect(Properties['AlarmActions']).toEqual([{ Ref: 'AlarmTopic' }]);
     }
     for (const [, { Properties }] of ofType(flipped, 'AWS::CloudWatch::Alarm')) {
-      expect(Properties['AlarmActions']).toEqual([TOPIC]);
+      expect(Properties['AlarmActions']).toEqual([FLIPPED.alarmTopics['us-west-2']]);
     }
     expect(flipped.resources).not.toHaveProperty('AlarmTopic');
   });
