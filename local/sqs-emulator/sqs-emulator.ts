@@ -16,18 +16,24 @@ export interface SqsEmulator {
   readonly close: () => Promise<void>;
 }
 
+interface Options {
+  /** The one wished for; a free one is taken where it is in use, or for 0. */
+  readonly port?: number;
+  /** Is told of each call as it comes: its action, and the queue's name. */
+  readonly onCall?: (action: string, queue: string) => void;
+}
+
 const LARGEST_BODY_BYTES = 8 * 1024 * 1024;
 const TARGET = 'AmazonSQS.';
 
 /**
  * Starts an emulator on 127.0.0.1. It speaks SQS's JSON protocol to the AWS SDK of any language, and takes a form or a query
  * (`Action=SendMessage&…`) from curl. It is for tests and local runs only: messages are in memory, and signatures not checked.
- * @param port the one wished for; a free one is taken where it is in use, or for 0
  */
-export async function startSqsEmulator({ port = 0 }: { readonly port?: number } = {}): Promise<SqsEmulator> {
+export async function startSqsEmulator({ port = 0, onCall }: Options = {}): Promise<SqsEmulator> {
   const store = new QueueStore();
   const server = createServer((request, response) => {
-    answer(store, request, response).catch(() => response.destroy());
+    answer(store, request, response, onCall).catch(() => response.destroy());
   });
   store.endpoint = `http://127.0.0.1:${await listen(server, port)}`;
   return {
@@ -40,12 +46,19 @@ export async function startSqsEmulator({ port = 0 }: { readonly port?: number } 
   };
 }
 
-async function answer(store: QueueStore, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function answer(
+  store: QueueStore,
+  request: IncomingMessage,
+  response: ServerResponse,
+  onCall: Options['onCall'],
+): Promise<void> {
   const body = (await readBody(request, LARGEST_BODY_BYTES))?.toString('utf8') ?? '';
   const gone = new AbortController();
   response.once('close', () => gone.abort());
   try {
     const { action, members } = readRequest(request, body);
+    const { QueueName, QueueUrl = '' } = members as { QueueName?: string; QueueUrl?: string };
+    onCall?.(action, QueueName ?? QueueUrl.replace(/^.*\//, ''));
     const act = Object.hasOwn(ACTIONS, action) ? ACTIONS[action] : undefined;
     if (act === undefined) throw new SqsError('UnknownOperationException', `${action} is not emulated`);
     send(response, 200, await act(store, new Input(members), gone.signal));

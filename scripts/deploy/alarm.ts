@@ -1,10 +1,11 @@
 import type { Resources } from './queues.ts';
 
-/** When an alarm rings: at `least` so much in each of `periods` periods. Less than nothing is not reported, and is no alarm. */
+/** When an alarm rings: at `least` so much in each of `periods` periods, or in so many of the last `outOf`. What is not reported is none. */
 export interface Ring {
   readonly least?: number;
   readonly periodSeconds?: number;
   readonly periods?: number;
+  readonly outOf?: number;
 }
 
 /** Which of a metric's values are meant: those of all its dimensions beside `service`. */
@@ -18,20 +19,19 @@ export interface Which {
 /** Five minutes. */
 const PERIOD_SECONDS = 300;
 
-/** An alarm, told to `topic` when it begins and when it ends. */
+/** An alarm, told to `topic` when it begins. That what it counts is still is no end: nobody may have asked. */
 export function alarm(description: string, topic: unknown, ring: Ring, metric: object): Resources[string] {
-  const { least = 1, periods = 1 } = ring;
+  const { least = 1, periods = 1, outOf = periods } = ring;
   return {
     Type: 'AWS::CloudWatch::Alarm',
     Properties: {
       AlarmDescription: description,
       ComparisonOperator: 'GreaterThanOrEqualToThreshold',
       Threshold: least,
-      EvaluationPeriods: periods,
+      EvaluationPeriods: outOf,
       DatapointsToAlarm: periods,
       TreatMissingData: 'notBreaching',
       AlarmActions: [topic],
-      OKActions: [topic],
       ...metric,
     },
   };
@@ -41,17 +41,43 @@ export function alarm(description: string, topic: unknown, ring: Ring, metric: o
 export function oneMetric(
   namespace: string,
   name: string,
-  dimensions: Readonly<Record<string, string>>,
+  dimensions: Dimensions,
   { periodSeconds = PERIOD_SECONDS }: Ring = {},
   statistic = 'Sum',
 ): object {
+  return { ...metricOf(namespace, name, dimensions), Statistic: statistic, Period: periodSeconds };
+}
+
+/** The share of a function's invocations that fail. */
+export function failedShare(functionName: string, ring: Ring): object {
+  const dimensions = { FunctionName: functionName };
+  return {
+    Metrics: [
+      term('errors', 'AWS/Lambda', 'Errors', dimensions, ring),
+      term('invocations', 'AWS/Lambda', 'Invocations', dimensions, ring),
+      { Id: 'share', Expression: 'errors / invocations', ReturnData: true },
+    ],
+  };
+}
+
+function metricOf(namespace: string, name: string, dimensions: Dimensions): object {
   return {
     Namespace: namespace,
     MetricName: name,
     Dimensions: Object.entries(dimensions).map(([Name, Value]) => ({ Name, Value })),
-    Statistic: statistic,
-    Period: periodSeconds,
   };
+}
+
+/** The sum of a metric, for an expression. */
+function term(
+  Id: string,
+  namespace: string,
+  name: string,
+  dimensions: Dimensions,
+  { periodSeconds = PERIOD_SECONDS }: Ring,
+): Term {
+  const MetricStat = { Metric: metricOf(namespace, name, dimensions), Period: periodSeconds, Stat: 'Sum' };
+  return { Id, MetricStat, ReturnData: false };
 }
 
 /**
@@ -67,14 +93,9 @@ export function ownMetric(service: string, name: string, which: Which, ring: Rin
   }
   if (of.length === 0) {
     const [[dimension, values] = ['', []]] = lists;
-    const summed = (values as readonly string[]).map((value, i) => {
-      const { Namespace, MetricName, Dimensions } = oneMetric('Keyfold', name, {
-        service,
-        [dimension]: value,
-      }) as Metric;
-      const MetricStat = { Metric: { Namespace, MetricName, Dimensions }, Period, Stat: 'Sum' };
-      return { Id: `m${i}`, MetricStat, ReturnData: false };
-    });
+    const summed = (values as readonly string[]).map((value, i) =>
+      term(`m${i}`, 'Keyfold', name, { service, [dimension]: value }, ring),
+    );
     const all = { Id: 'sum', Expression: `SUM([${summed.map(({ Id }) => Id).join(', ')}])`, ReturnData: true };
     return { Metrics: [...summed, all] };
   }
@@ -87,8 +108,10 @@ export function ownMetric(service: string, name: string, which: Which, ring: Rin
   return { Metrics: [{ Id: 'sum', Expression, Period, ReturnData: true }] };
 }
 
-interface Metric {
-  readonly Namespace: string;
-  readonly MetricName: string;
-  readonly Dimensions: readonly object[];
+type Dimensions = Readonly<Record<string, string>>;
+
+interface Term {
+  readonly Id: string;
+  readonly MetricStat: object;
+  readonly ReturnData: boolean;
 }

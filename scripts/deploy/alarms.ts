@@ -1,4 +1,4 @@
-import { alarm, oneMetric, ownMetric, type Ring, type Which } from './alarm.ts';
+import { alarm, failedShare, oneMetric, ownMetric, type Ring, type Which } from './alarm.ts';
 import { queueNamesOf, type Deployment, type FunctionName } from './deployment.ts';
 import type { Resources } from './queues.ts';
 
@@ -8,7 +8,16 @@ const HOUR = 3600;
 const HOURS_WITHOUT_MAINTENANCE = 26;
 /** How many failed requests of five minutes are no longer somebody's bad luck. */
 const MANY = 10;
-const FOR_MINUTES: Ring = { periodSeconds: MINUTE, periods: 5 };
+/** The share of a function's failures that is no longer its callers' mistakes. */
+const MOST = 0.5;
+/** A warm process asks KMS once an hour: a small fleet whose preferred region is lost fails over twice in that time. */
+const AGAIN_WITHIN_THE_HOUR: Ring = { periodSeconds: HOUR, least: 2 };
+/** One message comes back in ever fewer of the minutes. */
+const FOR_MINUTES: Ring = { periodSeconds: MINUTE, periods: 3, outOf: 15 };
+
+/** So long that it is no bad luck, be it one request a minute. */
+const FOR_LONG: Ring = { periods: 3 };
+const UNANSWERED = ['KmsUnavailable', 'KmsThrottled', 'MetastoreUnavailable', 'DeadlineExceeded', 'Internal'];
 
 type OwnAlarm = readonly [name: string, metric: string, which: Which, description: string, ring?: Ring];
 
@@ -28,8 +37,8 @@ const OWN: readonly OwnAlarm[] = [
     'KmsFailovers',
     'KmsFailovers',
     { of: ['region'] },
-    'The preferred KMS region has not answered for minutes',
-    FOR_MINUTES,
+    'The preferred KMS region has not answered, more than once',
+    AGAIN_WITHIN_THE_HOUR,
   ],
   ['StaleServes', 'StaleServes', {}, 'DynamoDB is down, and cached keys serve for their grace alone'],
   [
@@ -41,9 +50,16 @@ const OWN: readonly OwnAlarm[] = [
   [
     'RequestsUnanswered',
     'RequestErrors',
-    { where: { code: ['KmsUnavailable', 'KmsThrottled', 'MetastoreUnavailable', 'DeadlineExceeded', 'Internal'] } },
+    { where: { code: UNANSWERED } },
     'KMS or DynamoDB does not answer in time',
     { least: MANY },
+  ],
+  [
+    'RequestsUnansweredForLong',
+    'RequestErrors',
+    { where: { code: UNANSWERED } },
+    'KMS or DynamoDB has not answered in time for a quarter of an hour',
+    FOR_LONG,
   ],
   [
     'KeysRevoked',
@@ -82,6 +98,8 @@ export function alarmResources(deployment: Deployment, region: string): Resource
   const topic = given ?? { Ref: 'AlarmTopic' };
   const queues = queueNamesOf(deployment);
   const maintenance = { FunctionName: `${prefix}-maintenance` };
+  // What these watch AWS reports by itself, so that its end is one.
+  const ends = { OKActions: [topic] };
   const own = [...OWN, ...(queues === undefined ? [] : OWN_OF_A_QUEUE)];
   const alarms: Resources = {
     ...Object.assign({}, ...functionsOf(deployment).map((name) => functionAlarms(prefix, name, topic))),
@@ -93,6 +111,7 @@ export function alarmResources(deployment: Deployment, region: string): Resource
         ...oneMetric('AWS/Lambda', 'Invocations', maintenance, { periodSeconds: HOUR }),
         ComparisonOperator: 'LessThanThreshold',
         TreatMissingData: 'breaching',
+        ...ends,
       },
     ),
     ...Object.fromEntries(
@@ -106,13 +125,25 @@ export function alarmResources(deployment: Deployment, region: string): Resource
         `${queues.deadLetters} has messages`,
         topic,
         {},
-        oneMetric('AWS/SQS', 'ApproximateNumberOfMessagesVisible', { QueueName: queues.deadLetters }, {}, 'Maximum'),
+        {
+          ...oneMetric(
+            'AWS/SQS',
+            'ApproximateNumberOfMessagesVisible',
+            { QueueName: queues.deadLetters },
+            {},
+            'Maximum',
+          ),
+          ...ends,
+        },
       ),
       MessagesAging: alarm(
         `The oldest message of ${queues.input} has waited for long`,
         topic,
         { least: queue.oldestMessageSeconds },
-        oneMetric('AWS/SQS', 'ApproximateAgeOfOldestMessage', { QueueName: queues.input }, {}, 'Maximum'),
+        {
+          ...oneMetric('AWS/SQS', 'ApproximateAgeOfOldestMessage', { QueueName: queues.input }, {}, 'Maximum'),
+          ...ends,
+        },
       ),
     }),
   };
@@ -128,13 +159,28 @@ export function alarmResources(deployment: Deployment, region: string): Resource
 
 function functionAlarms(prefix: string, name: FunctionName, topic: unknown): Resources {
   const id = `${name.slice(0, 1).toUpperCase()}${name.slice(1)}`;
-  const dimensions = { FunctionName: `${prefix}-${name}` };
+  const functionName = `${prefix}-${name}`;
   // A direct invocation fails by throwing, a caller's mistake too.
-  const ring = name === 'seal' || name === 'open' ? { least: MANY } : {};
-  const [errors, throttles] = ['Errors', 'Throttles'].map((metric) => oneMetric('AWS/Lambda', metric, dimensions));
+  const isDirect = name === 'seal' || name === 'open';
+  const [errors, throttles] = ['Errors', 'Throttles'].map((metric) =>
+    oneMetric('AWS/Lambda', metric, { FunctionName: functionName }),
+  );
   return {
-    [`${id}Errors`]: alarm(`${prefix}-${name} fails, or cannot start: see its log`, topic, ring, errors as object),
-    [`${id}Throttles`]: alarm(`Lambda turns invocations of ${prefix}-${name} away`, topic, {}, throttles as object),
+    [`${id}Errors`]: alarm(
+      `${functionName} fails, or cannot start: see its log`,
+      topic,
+      isDirect ? { least: MANY } : {},
+      errors as object,
+    ),
+    ...(isDirect && {
+      [`${id}CannotServe`]: alarm(
+        `${functionName} has failed for most who asked for a quarter of an hour: see its log`,
+        topic,
+        { least: MOST, ...FOR_LONG },
+        failedShare(functionName, FOR_LONG),
+      ),
+    }),
+    [`${id}Throttles`]: alarm(`Lambda turns invocations of ${functionName} away`, topic, {}, throttles as object),
   };
 }
 

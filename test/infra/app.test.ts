@@ -1,15 +1,16 @@
 import { rm } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { monthOf } from '../../scripts/costs/fleet.ts';
+import { ASSUMED } from '../../scripts/costs/given.ts';
 import { packageFolder } from '../../scripts/deploy/package.ts';
-import { readQueueConfig } from '../../src/config/queue-config.ts';
+import { readQueueConfig, type QueueConfig } from '../../src/config/queue-config.ts';
 import { readConfig } from '../../src/config/read-config.ts';
 import { OPERATION_NAMES } from '../../src/operations/operation-name.ts';
 import { namesOf as commandsOf, startCli } from './aws-cli.ts';
-import { documentedMetrics, packageExample, type AppPackage, type AppResource } from './package.ts';
+import { documentedMetrics, FLIPPED, packageExample, type AppPackage, type AppResource } from './package.ts';
+import { templateOf } from './template.ts';
 
 const FUNCTIONS = ['Api', 'Seal', 'Open', 'Queue', 'Maintenance'];
-const TOPIC = 'arn:aws:sns:us-west-2:111122223333:oncall';
-const ENVIRONMENT_KEY = 'arn:aws:kms:us-west-2:111122223333:key/00000000-0000-0000-0000-000000000001';
 const documented = documentedMetrics();
 
 let example: AppPackage;
@@ -18,15 +19,7 @@ let flipped: AppPackage;
 beforeAll(async () => {
   // One after the other: osls writes into .serverless/ on its way.
   example = await packageExample({});
-  flipped = await packageExample({
-    http: { auth: 'jwt', issuer: 'https://login.example.com/', audience: ['keyfold'], partitionsClaim: 'tenants' },
-    queue: { kind: 'fifo', fields: ['$.card'] },
-    functions: { seal: { reservedConcurrency: 7 } },
-    tracing: true,
-    alarmTopics: { 'us-west-2': TOPIC },
-    environmentKeys: { 'us-west-2': ENVIRONMENT_KEY },
-    settings: { KEYFOLD_ON_KEY_REFUSED: 'fail' },
-  });
+  flipped = await packageExample(FLIPPED);
 }, 120_000);
 afterAll(() => Promise.all([example.remove(), flipped.remove()]));
 
@@ -70,12 +63,40 @@ function ownMetrics({ Namespace, MetricName, Dimensions = [], Metrics = [] }: Ap
   const others = Metrics.flatMap(
     (part: { MetricStat?: { Metric: AppResource['Properties'] }; Expression?: string }) => {
       const { Metric } = part.MetricStat ?? {};
-      if (Metric !== undefined) return [[Metric['MetricName'], namesOf(Metric['Dimensions'])]];
+      if (Metric?.['Namespace'] === 'Keyfold') return [[Metric['MetricName'], namesOf(Metric['Dimensions'])]];
       const query = /^SELECT SUM\("(\w+)"\) FROM SCHEMA\("Keyfold", (.*)\) WHERE/.exec(part.Expression ?? '');
       return query === null ? [] : [[query[1], (query[2] ?? '').replaceAll('"', '').split(', ').toSorted()]];
     },
   );
   return [...one, ...others];
+}
+
+/** The chance that so many events in an hour, at random, ring an alarm within some hours. */
+function chanceToRing(alarm: AppResource['Properties'], perHour: number, hours: number): number {
+  const { Threshold, EvaluationPeriods, Metrics } = alarm as {
+    Threshold: number;
+    EvaluationPeriods: number;
+    Metrics: { Period: number }[];
+  };
+  const periodHours = (Metrics[0]?.Period ?? 0) / 3600;
+  const mean = perHour * periodHours;
+  let [below, term] = [0, Math.exp(-mean)];
+  for (let count = 0; count < Threshold; count += 1) {
+    below += term;
+    term *= mean / (count + 1);
+  }
+  return 1 - (1 - (1 - below) ** EvaluationPeriods) ** (hours / periodHours / EvaluationPeriods);
+}
+
+/** The minutes in which a message that no queue takes is tried, the first at so many seconds. */
+function minutesTried({ retryDelaySeconds, longestRetryDelaySeconds }: QueueConfig, startSeconds: number): number[] {
+  let at = startSeconds;
+  const tries = Array.from({ length: 12 }, (_, i) => {
+    const tried = at;
+    at += Math.min(longestRetryDelaySeconds, retryDelaySeconds * 2 ** i);
+    return Math.floor(tried / 60);
+  });
+  return [...new Set(tries)];
 }
 
 describe('each function', () => {
@@ -104,7 +125,6 @@ describe('each function', () => {
       LogGroupName: `/aws/lambda/keyfold-${name.toLowerCase()}`,
       RetentionInDays: 365,
     });
-    expect(group?.DeletionPolicy).toBe('RetainExceptOnCreate');
   });
 
   it('has in its zip its own folder of the build and nothing else', () => {
@@ -151,7 +171,7 @@ describe('each function', () => {
     for (const name of FUNCTIONS) {
       expect(functionOf(flipped, name)).toMatchObject({
         TracingConfig: { Mode: 'Active' },
-        KmsKeyArn: ENVIRONMENT_KEY,
+        KmsKeyArn: FLIPPED.environmentKeys['us-west-2'],
       });
       expect(functionOf(example, name)).toMatchObject({ TracingConfig: { Mode: 'PassThrough' } });
       expect(functionOf(example, name)).not.toHaveProperty('KmsKeyArn');
@@ -204,6 +224,18 @@ describe('the HTTP API', () => {
     expect(DefaultRouteSettings).toMatchObject({ ThrottlingRateLimit: 1000, ThrottlingBurstLimit: 500 });
     expect(JSON.parse((AccessLogSettings as { Format: string }).Format)).not.toHaveProperty('path');
     expect(example.resources['HttpApiLogGroup']?.Properties['RetentionInDays']).toBe(365);
+  });
+
+  it('and every function log into what stays when the stack is deleted', () => {
+    for (const app of [example, flipped]) {
+      const groups = ofType(app, 'AWS::Logs::LogGroup');
+      expect(groups.map(([id]) => id).toSorted()).toEqual(
+        [...FUNCTIONS, 'HttpApi'].map((name) => `${name}LogGroup`).toSorted(),
+      );
+      for (const [, group] of groups) {
+        expect(group).toMatchObject({ DeletionPolicy: 'RetainExceptOnCreate', UpdateReplacePolicy: 'Retain' });
+      }
+    }
   });
 });
 
@@ -276,6 +308,15 @@ describe('alarms', () => {
     ]);
   });
 
+  it('are as many as the bill has them: with those of the keys, and by the metrics that they go by', () => {
+    const app = ofType(example, 'AWS::CloudWatch::Alarm').map(([, { Properties }]) =>
+      ((Properties['Metrics'] ?? []) as object[]).filter((part) => 'MetricStat' in part),
+    );
+    const keys = Object.values(templateOf('keys').Resources).filter(({ Type }) => Type === 'AWS::CloudWatch::Alarm');
+    const metrics = app.map((counted) => Math.max(1, counted.length)).reduce((sum, count) => sum + count, keys.length);
+    expect(metrics).toBe(ASSUMED.alarms);
+  });
+
   it('watch errors and throttles of every function, and the dead letters', () => {
     const watched = ofType(example, 'AWS::CloudWatch::Alarm').flatMap(([, { Properties }]) =>
       (Properties['Dimensions'] ?? []).map(({ Value }: { Value: string }) => `${Properties['MetricName']} ${Value}`),
@@ -301,12 +342,84 @@ describe('alarms', () => {
     });
   });
 
+  it('tell of an end where something is watched, and not where failures are counted, which are still once nobody asks', () => {
+    const told = ofType(example, 'AWS::CloudWatch::Alarm').filter(([, { Properties }]) => 'OKActions' in Properties);
+    expect(told.map(([id]) => id)).toEqual([
+      'MaintenanceMissingAlarm',
+      'DeadLettersWaitingAlarm',
+      'MessagesAgingAlarm',
+    ]);
+    for (const [, { Properties }] of told) expect(Properties['OKActions']).toEqual([{ Ref: 'AlarmTopic' }]);
+  });
+
+  it.for(['Seal', 'Open'])(
+    'ring where %s fails for all that ask, however few, and not for the mistakes of some',
+    (name) => {
+      const { Properties } = example.resources[`${name}CannotServeAlarm`] as AppResource;
+      const dimensions = [{ Name: 'FunctionName', Value: `keyfold-${name.toLowerCase()}` }];
+      const counted = ([Id, MetricName]: string[]): object => ({
+        Id,
+        MetricStat: {
+          Metric: { Namespace: 'AWS/Lambda', MetricName, Dimensions: dimensions },
+          Period: 300,
+          Stat: 'Sum',
+        },
+        ReturnData: false,
+      });
+      expect(Properties['Metrics']).toEqual([
+        counted(['errors', 'Errors']),
+        counted(['invocations', 'Invocations']),
+        { Id: 'share', Expression: 'errors / invocations', ReturnData: true },
+      ]);
+      expect(Properties).toMatchObject({ Threshold: 0.5, EvaluationPeriods: 3, DatapointsToAlarm: 3 });
+    },
+  );
+
+  it('ring where requests go unanswered for a quarter of an hour, however few', () => {
+    const [many, long] = ['RequestsUnanswered', 'RequestsUnansweredForLong'].map(
+      (name) => example.resources[`${name}Alarm`]?.Properties,
+    );
+    expect(many).toMatchObject({ Threshold: 10, EvaluationPeriods: 1, DatapointsToAlarm: 1 });
+    expect(long).toMatchObject({ Threshold: 1, EvaluationPeriods: 3, DatapointsToAlarm: 3 });
+    expect(long?.['Metrics']).toEqual(many?.['Metrics']);
+  });
+
+  it.for([
+    [1, 12],
+    [100, 1],
+    [10_000, 1],
+  ] as const)(
+    'ring where a fleet of %i requests a second loses its preferred region, within %i hours',
+    ([rate, hours]) => {
+      const unwrapsPerHour = monthOf(rate, ASSUMED).unwraps / ASSUMED.hoursInMonth;
+      const { Properties } = example.resources['KmsFailoversAlarm'] as AppResource;
+      expect(chanceToRing(Properties, unwrapsPerHour, hours)).toBeGreaterThan(0.99);
+      // One that failed over by itself wakes nobody.
+      expect(Properties['Threshold']).toBeGreaterThan(1);
+    },
+  );
+
+  it.for([0, 30, 59])(
+    'ring where one message cannot be sent, first tried at second %i, within ten minutes',
+    (start) => {
+      const { Properties } = example.resources['MessagesNotSentAlarm'] as AppResource;
+      const { Period, EvaluationPeriods, DatapointsToAlarm } = Properties;
+      expect(Period).toBe(60);
+      expect(EvaluationPeriods).toBeGreaterThanOrEqual(10);
+      const { queue } = readQueueConfig(environmentOf(example, 'Queue'));
+      const tried = minutesTried(queue, start).filter((minute) => minute < 10);
+      expect(tried.length).toBeGreaterThanOrEqual(DatapointsToAlarm as number);
+      // A queue that took nothing for a moment, whatever was sent to it, wakes nobody.
+      expect(DatapointsToAlarm).toBeGreaterThan(2);
+    },
+  );
+
   it('tell a topic made here, or the one that is given', () => {
     for (const [, { Properties }] of ofType(example, 'AWS::CloudWatch::Alarm')) {
       expect(Properties['AlarmActions']).toEqual([{ Ref: 'AlarmTopic' }]);
     }
     for (const [, { Properties }] of ofType(flipped, 'AWS::CloudWatch::Alarm')) {
-      expect(Properties['AlarmActions']).toEqual([TOPIC]);
+      expect(Properties['AlarmActions']).toEqual([FLIPPED.alarmTopics['us-west-2']]);
     }
     expect(flipped.resources).not.toHaveProperty('AlarmTopic');
   });

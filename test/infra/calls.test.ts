@@ -1,10 +1,14 @@
 /** The calls that the real functions make, on emulators, held against what their roles allow: none is missing, none is for nothing. */
 import { CreateAliasCommand, CreateKeyCommand, KMSClient, UpdateAliasCommand } from '@aws-sdk/client-kms';
+import { ReceiveMessageCommand, SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
+import type { SQSBatchResponse, SQSEvent } from 'aws-lambda';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startDynamoDb, type LocalDynamoDb } from '../../local/dynamodb.ts';
+import { startEventSource } from '../../local/event-source.ts';
 import { functionEnvironment } from '../../local/function-environment.ts';
 import { startKmsEmulator, type KmsEmulator } from '../../local/kms-emulator/kms-emulator.ts';
 import { LocalFunction } from '../../local/local-function.ts';
+import { startSqsEmulator, type SqsEmulator } from '../../local/sqs-emulator/sqs-emulator.ts';
 import { DynamoDbProxy } from '../support/dynamodb-proxy.ts';
 import { request } from '../support/http-door.ts';
 import { allowedOn, EAST, isAllowed, KEYS, REST, USERS, WEST } from './account.ts';
@@ -14,11 +18,14 @@ const TIMEOUT_MS = 15_000;
 let dynamoDb: LocalDynamoDb;
 let proxy: DynamoDbProxy;
 let kms: KmsEmulator;
+let sqs: SqsEmulator;
 let services = 0;
 let settings: Record<string, string>;
 let started: LocalFunction[] = [];
 /** The functions' calls of KMS from before an administrator made his own. */
 let before: string[] = [];
+/** The calls of SQS, as IAM calls them, by queue. */
+let sqsCalls: string[] = [];
 
 beforeAll(async () => {
   dynamoDb = await startDynamoDb('EncryptionKey', 0);
@@ -30,6 +37,12 @@ afterAll(async () => {
 });
 beforeEach(async () => {
   kms = await startKmsEmulator();
+  // A batch is allowed by its single action.
+  sqs = await startSqsEmulator({
+    onCall: (action, queue) => {
+      sqsCalls.push(`${queue} sqs:${action.replace(/Batch$/, '')}`);
+    },
+  });
   const keys = await Promise.all(
     [WEST, EAST].map(async (region) => [region, (await kms.ensureKey(region, 'alias/keyfold')).aliasArn] as const),
   );
@@ -52,10 +65,11 @@ afterEach(async () => {
   await Promise.all(started.map((one) => one.recycle()));
   started = [];
   await kms.close();
+  await sqs.close();
 });
 
 /** A cold process of a handler, limited to some operations as the function is. */
-function start(handler: 'api' | 'invoke' | 'maintenance', operations?: string): LocalFunction {
+function start(handler: 'api' | 'invoke' | 'maintenance' | 'queue', operations?: string): LocalFunction {
   const environment = { ...settings, ...(operations !== undefined && { KEYFOLD_OPERATIONS: operations }) };
   const one = new LocalFunction(new URL(`../../handlers/${handler}.ts`, import.meta.url).href, environment);
   started.push(one);
@@ -84,6 +98,7 @@ function record(): void {
   kms.resetCalls();
   proxy.calls = [];
   before = [];
+  sqsCalls = [];
 }
 
 function kmsCalls(): string[] {
@@ -115,15 +130,26 @@ async function calledAs(name: keyof typeof USERS): Promise<{ called: string[]; r
     const key = keys.get(region);
     if (key === undefined || !(await isAllowed(USERS[name], action, key))) refused.push(`${action} in ${region}`);
   }
-  const called = new Set([...ofKms.map(({ action }) => action), ...ofDynamoDb]);
+  const called = new Set([...ofKms.map(({ action }) => action), ...ofDynamoDb, ...sqsCalls]);
   return { called: [...called].toSorted(), refused };
 }
 
 /** All that a role allows: each is to be called, and nothing else. */
 async function exactly(name: keyof typeof USERS): Promise<{ called: string[]; refused: string[] }> {
   const allowed = await Promise.all([KEYS['the key'], REST['the table']].map((one) => allowedOn(USERS[name], one)));
-  return { called: allowed.flat().toSorted(), refused: [] };
+  const ofQueues = await Promise.all(
+    Object.entries(QUEUES).map(async ([queue, target]) =>
+      (await allowedOn(USERS[name], target)).map((action) => `${queue} ${action}`),
+    ),
+  );
+  return { called: [...allowed, ...ofQueues].flat().toSorted(), refused: [] };
 }
+
+const QUEUES = {
+  input: REST['the input queue'],
+  output: REST['the output queue'],
+  'dead-letters': REST['the dead-letter queue'],
+};
 
 const PLAINTEXT = { plaintext: 'aGVsbG8=' };
 
@@ -195,12 +221,68 @@ describe('the role allows exactly the calls that are made', () => {
     expect(await calledAs('maintenance')).toEqual(await exactly('maintenance'));
   });
 
-  it('by the queue, of KMS and DynamoDB: it has the operations of the API', async () => {
-    for (const target of [KEYS['the key'], KEYS['a retired key'], REST['the table']]) {
-      expect(await allowedOn(USERS.queue, target)).toEqual(await allowedOn(USERS.api, target));
-    }
+  it('by the queue: results, dead letters, and messages that come back, and by Lambda that takes and deletes them', async () => {
+    const queues = openQueues();
+    expect(await queues.take('encrypt', PLAINTEXT)).toBe(0);
+    const { record: one } = await queues.result();
+    expect(await queues.take('decrypt', { record: one })).toBe(0);
+    expect(await queues.take('rewrap', { record: one })).toBe(0);
+    expect(await queues.take('decrypt', { record: 'none' })).toBe(0);
+    for (const region of [WEST, EAST]) kms.setFault(region, { kind: 'error', name: 'DisabledException' });
+    expect(await queues.take('decrypt', { record: one })).toBe(1);
+    queues.close();
+    // Lambda asks for it beside the messages, which the local stand-in for it does not.
+    sqsCalls.push('input sqs:GetQueueAttributes');
+    expect(await calledAs('queue')).toEqual(await exactly('queue'));
   });
 });
+
+/** Does what is not to be recorded. */
+async function aside<T>(work: Promise<T>): Promise<T> {
+  const recordedBefore = [...sqsCalls];
+  const done = await work;
+  sqsCalls = recordedBefore;
+  return done;
+}
+
+/** The three queues, and a test's own calls of them, which are not recorded. */
+function openQueues() {
+  const input = sqs.ensureQueue('input');
+  const { queueUrl: outputUrl } = sqs.ensureQueue('output');
+  settings = {
+    ...settings,
+    AWS_ENDPOINT_URL_SQS: sqs.endpoint,
+    KEYFOLD_OUTPUT_QUEUE_URL: outputUrl,
+    KEYFOLD_DEAD_LETTER_QUEUE_URL: sqs.ensureQueue('dead-letters').queueUrl,
+  };
+  const credentials = { accessKeyId: 'local', secretAccessKey: 'local' };
+  const client = new SQSClient({ region: WEST, endpoint: sqs.endpoint, credentials });
+  return {
+    /** Has a message done by a cold process. @returns how many come back: 0 or 1 */
+    take: async (operation: string, body: object): Promise<number> => {
+      const MessageBody = JSON.stringify({ partition: 'tenant-1', operation, ...body });
+      await aside(client.send(new SendMessageCommand({ QueueUrl: input.queueUrl, MessageBody })));
+      const process = start('queue', 'encrypt,decrypt,rewrap');
+      const { promise: answered, resolve } = Promise.withResolvers<unknown>();
+      const passOn = (event: SQSEvent): Promise<unknown> => {
+        const answer = process.invoke(event, TIMEOUT_MS);
+        resolve(answer);
+        return answer;
+      };
+      const source = startEventSource({ endpoint: sqs.endpoint, ...input, invoke: passOn });
+      try {
+        return ((await answered) as SQSBatchResponse).batchItemFailures.length;
+      } finally {
+        await source.stop();
+      }
+    },
+    result: async (): Promise<Record<string, unknown>> => {
+      const { Messages } = await aside(client.send(new ReceiveMessageCommand({ QueueUrl: outputUrl })));
+      return JSON.parse(Messages?.[0]?.Body ?? '') as Record<string, unknown>;
+    },
+    close: () => client.destroy(),
+  };
+}
 
 /** Puts a new key behind the alias, as an administrator does; the old one is retired first. */
 async function moveAlias(region: string): Promise<void> {

@@ -1,9 +1,11 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { ACCOUNT, render, type Rendered, templateOf } from './template.ts';
 
 const REGION = 'us-west-2';
 const ADMINISTRATOR = `arn:aws:iam::${ACCOUNT}:role/key-administrator`;
 const SUCCESSOR = `arn:aws:kms:${REGION}:${ACCOUNT}:key/00000000-0000-0000-0000-000000000002`;
+const TOPIC = `arn:aws:sns:${REGION}:${ACCOUNT}:security`;
 
 interface Statement {
   readonly Sid: string;
@@ -13,6 +15,10 @@ interface Statement {
 
 function keys(parameters: Record<string, string> = {}): Rendered {
   return render('keys', REGION, { Classification: 'confidential', AdministratorArns: ADMINISTRATOR, ...parameters });
+}
+
+function roles(parameters: Record<string, string>): Rendered {
+  return render('roles', REGION, { KeyRegions: REGION, ...parameters });
 }
 
 /** Who points where. */
@@ -28,6 +34,25 @@ function policyOf({ resources }: Rendered): readonly Statement[] {
 
 function patternOf(rule: string, { resources } = keys()): unknown {
   return resources[rule]?.Properties['EventPattern'];
+}
+
+/** The deployments of docs/keys.md that replace a key, with what they take for its variables. */
+function documentedSteps(variables: Readonly<Record<string, string>>) {
+  const docs = readFileSync(new URL('../../docs/keys.md', import.meta.url), 'utf8');
+  const [, block = ''] = /^## Replacing a key.*?```sh\n(.*?)```/ms.exec(docs) ?? [];
+  const lines = block.replaceAll(/\\\n\s*/g, '').split('\n');
+  const steps = lines.filter((line) => line.startsWith('deploy --stack-name'));
+  return steps.map((step) => {
+    const [stack = '', ...given] = step
+      .replace(/\s+#.*/, '')
+      .split(/\s+/)
+      .slice(2);
+    const parameters = given.slice(1).map((one) => {
+      const [name = '', value = ''] = one.split('=');
+      return [name, value.replace(/^\$(\w+)$/, (_, variable: string) => variables[variable] ?? '')] as const;
+    });
+    return { stack, parameters: Object.fromEntries(parameters) };
+  });
 }
 
 describe('the key stack', () => {
@@ -106,10 +131,54 @@ describe('the key stack', () => {
   });
 
   it('refuses a name that the policies of another would match', () => {
-    for (const Name of ['keyfold-retired-1', 'keyfold-next-2', 'aws-keyfold', 'alias/keyfold', '']) {
+    // Of the last two not the alias itself, but alias/keyfold-next-retired-1.
+    for (const Name of ['keyfold-retired-1', 'keyfold-next-2', 'keyfold-retired', 'keyfold-next']) {
       expect(() => keys({ Name })).toThrow('Name does not match its pattern');
     }
-    expect(aliasesOf(keys({ Name: 'nextgen-retired' }))).toEqual({ 'alias/nextgen-retired': 'Key' });
+    expect(aliasesOf(keys({ Name: 'nextgen-retiredly' }))).toEqual({ 'alias/nextgen-retiredly': 'Key' });
+  });
+});
+
+describe('the stacks take no value that would let in more than it names', () => {
+  it.for(['*', 'keyfold*', 'aws-keyfold', 'alias/keyfold', 'keyfold-next', 'a'.repeat(61)])('of a key: %s', (name) => {
+    expect(() => keys({ Name: name })).toThrow('Name does not match its pattern');
+    for (const parameter of ['KeyName', 'TableKeyName']) {
+      expect(() => roles({ [parameter]: name })).toThrow(`${parameter} does not match its pattern`);
+    }
+    const table = { Classification: 'confidential', EncryptionKeyName: name };
+    expect(() => render('table', REGION, table)).toThrow('EncryptionKeyName does not match its pattern');
+  });
+
+  it('of a key without a name', () => {
+    expect(() => keys({ Name: '' })).toThrow('Name does not match its pattern');
+    expect(() => roles({ KeyName: '' })).toThrow('KeyName does not match its pattern');
+  });
+
+  it.for(['TableName', 'InputQueueName', 'OutputQueueName', 'DeadLetterQueueName', 'KeyRegions', 'FunctionPrefix'])(
+    'of %s',
+    (parameter) => {
+      for (const name of ['*', 'keyfold*']) {
+        expect(() => roles({ [parameter]: name })).toThrow(`${parameter} does not match its pattern`);
+      }
+    },
+  );
+
+  it.for(['AdministratorArns', 'EncryptingPrincipalArns', 'DecryptingPrincipalArns'])('of %s', (parameter) => {
+    for (const arn of [
+      '*',
+      'arn:aws:iam::444455556666:role/*',
+      'arn:aws:iam::*:root',
+      'arn:aws:iam::444455556666:rooted',
+    ]) {
+      expect(() => keys({ [parameter]: arn })).toThrow(`${parameter} does not match its pattern`);
+      expect(() => keys({ [parameter]: `${ADMINISTRATOR},${arn}` })).toThrow(`${parameter} does not match its pattern`);
+    }
+  });
+
+  it('of services', () => {
+    for (const ViaServices of ['*', 'dynamodb.*.amazonaws.com', 'dynamodb']) {
+      expect(() => keys({ ViaServices })).toThrow('ViaServices does not match its pattern');
+    }
   });
 });
 
@@ -125,9 +194,28 @@ describe('replacing the key', () => {
     expect(aliasesOf(keys({ ...successor, KeyStanding: 'retired' }))).toEqual({ 'alias/keyfold-retired-2': 'Key' });
   });
 
-  it('keeps the alias of a retired key, and drops that of one that is behind the real alias now', () => {
+  it('goes as docs/keys.md has it, for a deployment of any name', () => {
+    const stacks = new Map<string, Record<string, string>>([['keyfold-keys', { Name: 'orders' }]]);
+    const steps = documentedSteps({ name: 'orders', admin: ADMINISTRATOR, topic: TOPIC, key2: SUCCESSOR });
+    const aliases = steps.map(({ stack, parameters }) => {
+      stacks.set(stack, { ...stacks.get(stack), ...parameters });
+      return [stack, aliasesOf(keys(stacks.get(stack)))];
+    });
+    expect(aliases).toEqual([
+      ['keyfold-keys-2', { 'alias/orders-next-2': 'Key' }],
+      ['keyfold-keys', { 'alias/orders': 'Key', 'alias/orders-retired-1': 'Key' }],
+      ['keyfold-keys', { 'alias/orders': SUCCESSOR, 'alias/orders-retired-1': 'Key' }],
+      ['keyfold-keys-2', {}],
+    ]);
+    expect(stacks.get('keyfold-keys-2')).toMatchObject({ AdministratorArns: ADMINISTRATOR, AlarmTopicArn: TOPIC });
+  });
+
+  it('keeps the alias of a retired key, and drops that of one that is behind the real alias now, or of one not retired after all', () => {
     const { Resources } = templateOf('keys');
-    expect(Resources['RetiredAlias']).toMatchObject({ DeletionPolicy: 'Retain', UpdateReplacePolicy: 'Retain' });
+    expect(Resources['RetiredAlias']).toMatchObject({
+      DeletionPolicy: 'RetainExceptOnCreate',
+      UpdateReplacePolicy: 'Retain',
+    });
     expect(Resources['NextAlias']).toMatchObject({ DeletionPolicy: 'Delete', UpdateReplacePolicy: 'Delete' });
   });
 
@@ -171,16 +259,57 @@ describe('the alarms', () => {
     });
   });
 
+  it('may be sent to the topic made here: by EventBridge, which publishes under no condition, and by alarms of the account', () => {
+    const { Properties } = keys().resources['AlarmTopicPolicy'] ?? {};
+    expect(Properties?.['Topics']).toEqual(['AlarmTopic']);
+    expect(Properties?.['PolicyDocument']).toHaveProperty('Statement', [
+      {
+        Sid: 'EventBridgeTellsOfTheKeys',
+        Effect: 'Allow',
+        Principal: { Service: 'events.amazonaws.com' },
+        Action: 'sns:Publish',
+        Resource: 'AlarmTopic',
+      },
+      {
+        Sid: 'AlarmsOfThisAccountTell',
+        Effect: 'Allow',
+        Principal: { Service: 'cloudwatch.amazonaws.com' },
+        Action: 'sns:Publish',
+        Resource: 'AlarmTopic',
+        Condition: { StringEquals: { 'aws:SourceAccount': ACCOUNT } },
+      },
+    ]);
+  });
+
+  it.for(['KeyTouched', 'AliasTouched'])('ring where %s could not tell the topic', (rule) => {
+    for (const [given, AlarmActions] of [
+      [{}, ['AlarmTopic']],
+      [{ AlarmTopicArn: TOPIC }, [TOPIC]],
+    ] as const) {
+      const alarm = keys(given).resources[`${rule}Untold`];
+      expect(alarm?.Properties).toMatchObject({
+        Namespace: 'AWS/Events',
+        MetricName: 'FailedInvocations',
+        Dimensions: [{ Name: 'RuleName', Value: rule }],
+        Threshold: 1,
+        ComparisonOperator: 'GreaterThanOrEqualToThreshold',
+        TreatMissingData: 'notBreaching',
+        AlarmActions,
+      });
+      expect(alarm?.Properties).not.toHaveProperty('OKActions');
+    }
+    expect(Object.keys(keys({ KeyNumber: '2' }).resources)).not.toContain('AliasTouchedUntold');
+  });
+
   it('go to a topic of the stack, with an address that subscribes, or to one that there is', () => {
     const made = keys({ AlarmEmail: 'security@example.com' }).resources;
     expect(made['KeyTouched']?.Properties['Targets']).toEqual([{ Id: 'alarm', Arn: 'AlarmTopic' }]);
     expect(made['AlarmTopic']?.Properties['Subscription']).toEqual([
       { Protocol: 'email', Endpoint: 'security@example.com' },
     ]);
-    const topic = `arn:aws:sns:${REGION}:${ACCOUNT}:security`;
-    const { resources } = keys({ AlarmTopicArn: topic });
+    const { resources } = keys({ AlarmTopicArn: TOPIC });
     for (const rule of ['KeyTouched', 'AliasTouched']) {
-      expect(resources[rule]?.Properties['Targets']).toEqual([{ Id: 'alarm', Arn: topic }]);
+      expect(resources[rule]?.Properties['Targets']).toEqual([{ Id: 'alarm', Arn: TOPIC }]);
     }
     expect(resources).not.toHaveProperty('AlarmTopic');
   });

@@ -27,6 +27,17 @@ export interface AppPackage {
   remove(): Promise<void>;
 }
 
+/** The example's options the other way round, with a topic and a key for the functions' environment. */
+export const FLIPPED = {
+  http: { auth: 'jwt', issuer: 'https://login.example.com/', audience: ['keyfold'], partitionsClaim: 'tenants' },
+  queue: { kind: 'fifo', fields: ['$.card'] },
+  functions: { seal: { reservedConcurrency: 7 } },
+  tracing: true,
+  alarmTopics: { 'us-west-2': 'arn:aws:sns:us-west-2:111122223333:oncall' },
+  environmentKeys: { 'us-west-2': 'arn:aws:kms:us-west-2:111122223333:key/00000000-0000-0000-0000-000000000001' },
+  settings: { KEYFOLD_ON_KEY_REFUSED: 'fail' },
+};
+
 /** Packages the example for us-west-2, with some of it changed, out of dist/, which is built where there is none. */
 export async function packageExample(changed: object): Promise<AppPackage> {
   if (!existsSync(join(root, 'dist', 'handlers', 'api'))) {

@@ -26,7 +26,7 @@ interface Template {
   readonly Rules?: Readonly<
     Record<string, { RuleCondition: unknown; Assertions: { Assert: unknown; AssertDescription: string }[] }>
   >;
-  readonly Conditions: Readonly<Record<string, unknown>>;
+  readonly Conditions?: Readonly<Record<string, unknown>>;
   readonly Resources: Section;
   readonly Outputs: Section;
 }
@@ -145,7 +145,7 @@ class Resolver {
   }
 
   #condition(name: unknown): boolean {
-    return this.value(this.#template.Conditions[String(name)]) === true;
+    return this.value(this.#template.Conditions?.[String(name)]) === true;
   }
 }
 

@@ -1,0 +1,131 @@
+/** The policies of the roles that deploy, held against what CloudFormation's own schemas say that each kind of resource asks for. */
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { isAllowed, KEYS, REST, type Target, WEST } from '../infra/account.ts';
+import { DEPLOYERS } from '../infra/deployers.ts';
+import { FLIPPED, packageExample } from '../infra/package.ts';
+import { ACCOUNT, templateOf } from '../infra/template.ts';
+import { pythonOf } from './install.ts';
+
+const DELETES_LOGS_AND_QUEUES = /^(?:logs:DeleteLogGroup|sqs:DeleteQueue)$/;
+const DELETES_TABLES = /^dynamodb:(?:DeleteTable|DeleteTableReplica|DisassociateTableReplica)$/;
+/** What only properties ask for that no template of ours has. */
+const FOR_OTHER_PROPERTIES = [
+  /^(?:application-autoscaling|ec2|elasticfilesystem|firehose|kinesis|s3files|s3tables):/,
+  /^dynamodb:.*(?:Kinesis|AutoScaling|ResourcePolicy)/,
+  /^cloudwatch:PutMetricData$/,
+  /^iam:(?:Attach|Detach|.*PermissionsBoundary)/,
+  /^lambda:(?:AssociateRuntimeAlias|PassCapacityProvider|PublishVersion|.*(?:CodeSigning|Recursion|Scaling|RuntimeManagement).*)$/,
+  /^logs:(?:AssociateKmsKey|DisassociateKmsKey|DeleteRetentionPolicy|PutBearerTokenAuthentication|PutLogGroupDeletionProtection)$/,
+  /^logs:(?:Put|Delete)(?:DataProtection|Index|Resource)Policy$/,
+  /^s3:(?:Put|Delete|Create|Update)Bucket(?:ACL|Abac|Acl|CORS|Cors|Logging|Metadata|Metrics|Notification|ObjectLock|Ownership|Replication|Website|Analytics|Encryption|Lifecycle)/,
+  /^s3:(?:Put|Delete)(?:Accelerate|Analytics|IntelligentTiering|Inventory|Lifecycle|Metrics|ObjectAcl|ObjectLock|Replication)/,
+  /^s3:UpdateBucketMetadata/,
+  /^sns:PutDataProtectionPolicy$/,
+  /^lambda:GetLayerVersion$/,
+  // A key's rotation is never turned off.
+  /^kms:DisableKeyRotation$/,
+  // IAM knows no such action.
+  /^(?:s3:REST\.PUT\.OBJECT|apigateway:TagResource|apigateway:UntagResource)$/,
+];
+/** A topic's, which has none. */
+const FOR_A_LOG_OF_DELIVERIES = /^iam:GetRole$/;
+/** For a key of the functions' environment or of the table: docs/deploy.md and docs/keys.md say who needs it. */
+const FOR_OTHER_KEYS = /^kms:/;
+const PASSED = { 'iam:PassedToService': 'lambda.amazonaws.com' };
+
+function arn(service: string, name: string, context: Target['context'] = {}): Target {
+  return { arn: `arn:aws:${service}:${WEST}:${ACCOUNT}:${name}`, context };
+}
+
+/** What the stacks have, by who deploys it, and what has no name. */
+const TARGETS: Record<keyof typeof DEPLOYERS, readonly Target[]> = {
+  keys: [
+    KEYS['the key'],
+    arn('kms', 'alias/keyfold'),
+    { arn: `arn:aws:iam::${ACCOUNT}:policy/allow-crypto-keyfold` },
+    arn('sns', 'keyfold-keys-AlarmTopic-1'),
+    arn('events', 'rule/keyfold-keys-KeyTouched-1'),
+    arn('cloudwatch', 'alarm:keyfold-keys-KeyTouchedUntold-1'),
+    { arn: '*' },
+  ],
+  tableAndRoles: [
+    REST['the table'],
+    { arn: `arn:aws:iam::${ACCOUNT}:role/keyfold-roles-ApiRole-1` },
+    {
+      arn: `arn:aws:iam::${ACCOUNT}:role/aws-service-role/replication.dynamodb.amazonaws.com/AWSServiceRoleForDynamoDBReplication`,
+      context: { 'iam:AWSServiceName': 'replication.dynamodb.amazonaws.com' },
+    },
+    { arn: '*' },
+  ],
+  app: [
+    arn('lambda', 'function:keyfold-api'),
+    arn('lambda', 'event-source-mapping:1'),
+    { arn: '*', context: { 'lambda:FunctionArn': `arn:aws:lambda:${WEST}:${ACCOUNT}:function:keyfold-queue` } },
+    arn('sqs', 'keyfold-input'),
+    arn('sns', 'keyfold-app-AlarmTopic-1'),
+    arn('events', 'rule/keyfold-app-MaintenanceEventsRuleSchedule1-1'),
+    arn('cloudwatch', 'alarm:keyfold-ApiErrors'),
+    { arn: `arn:aws:cloudwatch::${ACCOUNT}:dashboard/keyfold-us-west-2` },
+    arn('logs', 'log-group:/aws/lambda/keyfold-api'),
+    arn('logs', 'log-group:/aws/http-api/keyfold-app'),
+    { arn: `arn:aws:apigateway:${WEST}::/apis` },
+    { arn: `arn:aws:apigateway:${WEST}::/apis/1` },
+    { arn: 'arn:aws:s3:::keyfold-app-serverlessdeploymentbucket-1' },
+    { arn: 'arn:aws:s3:::keyfold-app-serverlessdeploymentbucket-1/serverless/code.zip' },
+    { arn: `arn:aws:iam::${ACCOUNT}:role/keyfold-roles-ApiRole-1`, context: PASSED },
+  ],
+};
+
+const SCHEMAS = `
+import json, sys
+from pathlib import Path
+import cfnlint
+folder = Path(cfnlint.__file__).parent / 'data' / 'schemas'
+names = json.loads((folder / 'providers' / 'us-east-1.json').read_text())
+handlers = lambda kind: json.loads((folder / 'resources' / (names[kind] + '.json')).read_text())['handlers']
+print(json.dumps({kind: sorted({one for name, handler in handlers(kind).items() if name != 'list' for one in handler['permissions']}) for kind in sys.argv[1:]}))
+`;
+
+/** What CloudFormation asks for to make, read, change and delete each kind of resource. */
+async function asked(types: readonly string[]): Promise<Record<string, string[]>> {
+  const { stdout } = await promisify(execFile)(pythonOf('moto'), ['-c', SCHEMAS, ...new Set(types)]);
+  return JSON.parse(stdout) as Record<string, string[]>;
+}
+
+function typesOf(resources: Readonly<Record<string, { readonly Type?: unknown }>>): string[] {
+  return Object.values(resources).map(({ Type }) => String(Type));
+}
+
+async function isAllowedOnAny(name: keyof typeof DEPLOYERS, action: string): Promise<boolean> {
+  // The simulation refuses to ask an action of what it is not of.
+  const answers = TARGETS[name].map((target) => isAllowed(DEPLOYERS[name], action, target).catch(() => false));
+  return (await Promise.all(answers)).includes(true);
+}
+
+describe('the policy allows what CloudFormation asks for of each kind of resource', () => {
+  const types: Partial<Record<keyof typeof DEPLOYERS, string[]>> = {
+    keys: typesOf(templateOf('keys').Resources),
+    tableAndRoles: [...typesOf(templateOf('table').Resources), ...typesOf(templateOf('roles').Resources)],
+  };
+  beforeAll(async () => {
+    const apps = [await packageExample({}), await packageExample(FLIPPED)];
+    types.app = apps.flatMap(({ resources }) => typesOf(resources));
+    await Promise.all(apps.map((app) => app.remove()));
+  });
+
+  it.for([
+    ['keys', [FOR_A_LOG_OF_DELIVERIES, /^iam:PassRole$/]],
+    ['tableAndRoles', [FOR_OTHER_KEYS, DELETES_TABLES]],
+    ['app', [FOR_A_LOG_OF_DELIVERIES, FOR_OTHER_KEYS, DELETES_LOGS_AND_QUEUES]],
+  ] as const)('to deploy %s, but for what deletes data', async ([name, left]) => {
+    const actions = Object.values(await asked(types[name] ?? [])).flat();
+    const needed = [...new Set(actions)].filter(
+      (action) => ![...FOR_OTHER_PROPERTIES, ...left].some((pattern) => pattern.test(action)),
+    );
+    expect(needed.length).toBeGreaterThan(10);
+    const allowed = await Promise.all(needed.map((action) => isAllowedOnAny(name, action.replace('*', 'Table'))));
+    expect(needed.filter((_, i) => !allowed[i])).toEqual([]);
+  });
+});
