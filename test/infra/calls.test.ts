@@ -166,7 +166,7 @@ describe('the role allows exactly the calls that are made', () => {
     expect(await calledAs('seal')).toEqual(await exactly('seal'));
   });
 
-  it('by open: records of others alone, with each region down in turn', async () => {
+  it('by open: records of others alone, with each region down in turn and the latest System Key preloaded', async () => {
     const seal = start('invoke', 'encrypt,encrypt-fields');
     const { record: one } = await invoke(seal, 'encrypt', PLAINTEXT);
     const { document } = await invoke(seal, 'encrypt-fields', { document: { card: 1 }, fields: ['$.card'] });
@@ -179,6 +179,8 @@ describe('the role allows exactly the calls that are made', () => {
       await invoke(open, 'decrypt-fields', { document, fields: ['$.card'] });
       kms.clearFaults();
     }
+    settings['KEYFOLD_PRELOAD_SYSTEM_KEY'] = 'true';
+    await invoke(start('invoke', 'decrypt'), 'decrypt', { record: one });
     expect(recorded().kms).toEqual([
       { region: EAST, action: 'kms:Decrypt' },
       { region: WEST, action: 'kms:Decrypt' },

@@ -66,7 +66,7 @@ const FOR_USERS: Record<keyof typeof USERS, Allowed> = {
   open: {
     ...ofKeys(DECRYPT, DECRYPT),
     "the table's key, asked for by DynamoDB": DECRYPT,
-    'the table': ['dynamodb:GetItem'],
+    'the table': ['dynamodb:GetItem', 'dynamodb:Query'],
   },
   queue: {
     ...SEALING,
