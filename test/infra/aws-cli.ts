@@ -4,7 +4,9 @@ import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { vi } from 'vitest';
 import { yamlParse } from 'yaml-cfn';
+import { deploy } from '../../scripts/deploy/deploy.ts';
 
 const root = join(import.meta.dirname, '..', '..');
 
@@ -126,18 +128,14 @@ export async function startCli(): Promise<Cli> {
       for (const [i, one] of list.slice(0, -1).entries()) await put(`${name} ${i + 1}`, one);
     }
     await writeFile(join(folder, 'calls'), '');
-    const env = {
-      ...process.env,
+    const own = {
       PATH: `${folder}:${process.env['PATH'] ?? ''}`,
       NODE_OPTIONS: `--import ${pathToFileURL(preload).href}`,
       KEYFOLD_DEPLOY_FILE: file,
       ...variables,
     };
-    const { code, said } = await new Promise<Omit<Outcome, 'calls'>>((resolve) => {
-      execFile(process.execPath, ['scripts/deploy.ts', ...args], { cwd: root, env }, (error, stdout, stderr) =>
-        resolve({ code: error === null ? 0 : Number(error.code), said: stdout + stderr }),
-      );
-    });
+    // osls tells of itself on the process's own output.
+    const { code, said } = await (args[0] === 'app' ? runProcess : runHere)(args, own);
     const calls = (await readFile(join(folder, 'calls'), 'utf8')).split('\0\0').slice(0, -1);
     return {
       code,
@@ -158,6 +156,31 @@ export async function startCli(): Promise<Cli> {
     },
     remove: () => rm(folder, { recursive: true }),
   };
+}
+
+type Ended = Omit<Outcome, 'calls'>;
+
+function runProcess(args: readonly string[], variables: object): Promise<Ended> {
+  const options = { cwd: root, env: { ...process.env, ...variables } };
+  return new Promise((resolve) => {
+    execFile(process.execPath, ['scripts/deploy.ts', ...args], options, (error, stdout, stderr) =>
+      resolve({ code: error === null ? 0 : Number(error.code), said: stdout + stderr }),
+    );
+  });
+}
+
+/** As the script's entry does, without a process of its own. */
+async function runHere(args: readonly string[], variables: object): Promise<Ended> {
+  for (const [name, value] of Object.entries(variables)) vi.stubEnv(name, value as string);
+  const lines: string[] = [];
+  try {
+    await deploy(args, (line) => lines.push(line));
+    return { code: 0, said: lines.map((line) => `${line}\n`).join('') };
+  } catch (error) {
+    return { code: 1, said: [...lines, (error as Error).message].map((line) => `${line}\n`).join('') };
+  } finally {
+    vi.unstubAllEnvs();
+  }
 }
 
 /** The services and commands that were called, in order. */
