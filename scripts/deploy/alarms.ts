@@ -1,3 +1,4 @@
+import { cryptoPolicy } from '../../src/envelope/crypto-policy.ts';
 import { alarm, failedShare, oneMetric, ownMetric, type Ring, type Which } from './alarm.ts';
 import { queueNamesOf, type Deployment, type FunctionName } from './deployment.ts';
 import type { Resources } from './queues.ts';
@@ -93,7 +94,8 @@ export function functionsOf({ queue }: Deployment): FunctionName[] {
 
 /** The alarms of a region, and the topic that they tell unless there is one. */
 export function alarmResources(deployment: Deployment, region: string): Resources {
-  const { alarmEmail, alarmTopics, prefix, queue, service } = deployment;
+  const { alarmEmail, alarmTopics, prefix, queue, service, settings } = deployment;
+  const expireAfterMs = Number(settings['KEYFOLD_EXPIRE_AFTER_MS'] ?? cryptoPolicy().expireAfterMs);
   const given = alarmTopics[region];
   const topic = given ?? { Ref: 'AlarmTopic' };
   const queues = queueNamesOf(deployment);
@@ -113,6 +115,13 @@ export function alarmResources(deployment: Deployment, region: string): Resource
         TreatMissingData: 'breaching',
         ...ends,
       },
+    ),
+    SystemKeyOld: alarm(
+      'The latest System Key may not seal any more, and the maintenance has not made the next one',
+      topic,
+      { least: expireAfterMs / 1000 },
+      // A run that is repeated tells of it twice: no sum.
+      oneMetric('Keyfold', 'SystemKeyAge', { service }, { periodSeconds: HOUR }, 'Maximum'),
     ),
     ...Object.fromEntries(
       own.map(([name, metric, which, description, ring = {}]) => [

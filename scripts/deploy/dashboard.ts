@@ -62,6 +62,7 @@ const OWN: readonly (readonly [string, readonly (readonly [string, readonly stri
       ['SystemKeysNotMaintained', [], 'Sum'],
     ],
   ],
+  ['Age of the latest System Key, in seconds', [['SystemKeyAge', [], 'Maximum']]],
 ];
 const OF_A_QUEUE: typeof OWN = [
   [

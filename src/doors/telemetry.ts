@@ -141,6 +141,11 @@ export function createTelemetry(service: string): Telemetry {
           if (renewed) count('WrapsRenewed', { region });
         }
       }
+      const latest = created?.created ?? systemKeys.find((key) => key.created !== undefined)?.created;
+      if (latest !== undefined) {
+        const ageSeconds = Math.max(0, Math.round(Date.now() / 1000 - latest));
+        metrics.add('SystemKeyAge', MetricUnit.Seconds, ageSeconds, {});
+      }
       if (created !== undefined) logger.info('the next System Key was made ahead', { ...created });
       if (createFault !== undefined) {
         logger.error('the next System Key could not be made ahead', { createFault });

@@ -2,8 +2,10 @@ import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { MessageOutcome } from '../../src/doors/queue-batch.ts';
 import { createTelemetry, type Telemetry } from '../../src/doors/telemetry.ts';
+import { metaOf } from '../../src/envelope/ids.ts';
 import { KeyfoldError, type ErrorCode } from '../../src/index.ts';
 import { RegionFault } from '../../src/kms/faults.ts';
+import { keyRecord } from '../contract/metastore-contract.ts';
 import { captureOutput } from '../support/http-door.ts';
 
 const KEY = { id: '_IK_p_svc_prod', created: 60 } as never;
@@ -147,6 +149,25 @@ describe('the metrics', () => {
     vi.setSystemTime(Date.now() + 60_000);
     telemetry.flush();
     expect(metrics()).toEqual([{ service: 'svc', IntermediateKeyCacheHits: 3 }]);
+  });
+});
+
+describe('the age of the latest System Key', () => {
+  const key = { id: 'k', created: 60, state: 'valid', regions: [] } as const;
+
+  it.for([
+    [
+      'the first of those that there are',
+      { systemKeys: [{ ...key, created: undefined }, key, { ...key, created: 0 }] },
+      40,
+    ],
+    ['the one that was just made', { systemKeys: [key], created: metaOf(keyRecord('k', 90)) }, 10],
+    ['none where there is no key', { systemKeys: [], createFault: 'why' }, undefined],
+  ] as const)('is told after a maintenance: of %s', ([, report, age]) => {
+    vi.useFakeTimers({ toFake: ['Date'], now: 100_000 });
+    telemetry.maintained(report);
+    telemetry.flush();
+    expect(metrics().find((line) => 'SystemKeyAge' in line)?.['SystemKeyAge']).toBe(age);
   });
 });
 

@@ -302,10 +302,17 @@ describe('alarms', () => {
       'MessagesRetried',
       'RequestErrors',
       'StaleServes',
+      'SystemKeyAge',
       'SystemKeysNotCreated',
       'SystemKeysNotMaintained',
       'SystemKeysUnopenable',
     ]);
+  });
+
+  it('on the age of the System Key ring where it may not seal any more, by the deployment’s own setting', () => {
+    const [byDefault, shorter] = [example, flipped].map(({ resources }) => resources['SystemKeyOldAlarm']?.Properties);
+    expect(byDefault).toMatchObject({ MetricName: 'SystemKeyAge', Statistic: 'Maximum', Threshold: 90 * 86_400 });
+    expect(shorter).toMatchObject({ Threshold: 30 * 86_400 });
   });
 
   it('are as many as the bill has them: with those of the keys, and by the metrics that they go by', () => {

@@ -35,7 +35,7 @@ export const FLIPPED = {
   tracing: true,
   alarmTopics: { 'us-west-2': 'arn:aws:sns:us-west-2:111122223333:oncall' },
   environmentKeys: { 'us-west-2': 'arn:aws:kms:us-west-2:111122223333:key/00000000-0000-0000-0000-000000000001' },
-  settings: { KEYFOLD_ON_KEY_REFUSED: 'fail' },
+  settings: { KEYFOLD_ON_KEY_REFUSED: 'fail', KEYFOLD_EXPIRE_AFTER_MS: '2592000000' },
 };
 
 /** Packages the example for us-west-2, with some of it changed, out of dist/, which is built where there is none. */
