@@ -84,6 +84,8 @@ async function buildDoor(config: AppConfig): Promise<DoorOptions & Pick<HttpDoor
     const deadlineAtMs = Date.now() + PRELOAD_TIMEOUT_MS;
     // A start that failed for an outage would be tried again and again, where a request may be answered by a cached key.
     await keyfold.preload({ deadlineAtMs }).catch((error: unknown) => telemetry.preloadFailed(toldAs(error)));
+    // The first request may be hours away.
+    telemetry.flush();
   }
   return {
     keyfold,

@@ -68,11 +68,12 @@ function requireSameKind(deployment: Deployment, region: string, before: Templat
 
 async function deployedResources(deployment: Deployment, region: string): Promise<Template['Resources']> {
   const args = ['--stack-name', stackOf(deployment, 'app')];
-  const { TemplateBody } = await aws<{ TemplateBody: Template }>(region, 'cloudformation', 'get-template', args).catch(
+  const { TemplateBody } = await aws<{ TemplateBody?: Template }>(region, 'cloudformation', 'get-template', args).catch(
     (error: Error) => {
       if (/does not exist/.test(error.message)) return { TemplateBody: { Resources: {} } };
       throw error;
     },
   );
-  return TemplateBody.Resources;
+  // There is none yet of a stack that was never made.
+  return TemplateBody?.Resources ?? {};
 }

@@ -19,6 +19,7 @@ interface Change {
 }
 
 interface Deployed {
+  readonly StackId: string;
   readonly StackStatus: string;
   readonly Parameters?: readonly { readonly ParameterKey: string; readonly ParameterValue: string }[];
 }
@@ -44,15 +45,18 @@ export interface Plan {
   readonly isNew: boolean;
 }
 
+/** Whether a change is meant, or only looked at, and who is told of it. */
+export interface Intent {
+  readonly isMeant: boolean;
+  readonly tell: (line: string) => void;
+}
+
 /**
- * Makes a change set of a stack, which changes nothing yet.
+ * Makes a change set of a stack, which changes nothing yet; a stack whose making was rolled back is deleted first.
  * @throws Error where it would take away or replace a key, an alias, the table or one of its replicas; the change set is deleted then
  */
-export async function plan(stack: Stack): Promise<Plan | undefined> {
-  const found = await deployedOf(stack);
-  const isRolledBack = found?.StackStatus === 'ROLLBACK_COMPLETE';
-  if (isRolledBack) await deleteRolledBack(stack);
-  const deployed = isRolledBack ? undefined : found;
+export async function plan(stack: Stack, intent: Intent): Promise<Plan | undefined> {
+  const deployed = await deleteUnmade(stack, ['ROLLBACK_COMPLETE'], intent);
   const isNew = deployed === undefined || deployed.StackStatus === 'REVIEW_IN_PROGRESS';
   requireReplicas(stack, deployed);
   const changeSet = `keyfold-${Date.now()}`;
@@ -152,14 +156,52 @@ async function firstFailure({ name, region }: Stack, token: string): Promise<str
   return failed && `${failed.LogicalResourceId}: ${failed.ResourceStatusReason}`;
 }
 
-/** A stack whose making was rolled back has nothing in it, and takes no change set. */
-async function deleteRolledBack({ name, region }: Stack): Promise<void> {
-  const given = ['--stack-name', name];
+/**
+ * Deletes a stack whose making has come to nothing, which takes no change any more.
+ * @param states those in which it has
+ * @returns the stack; undefined where there is none, or none any more
+ * @throws Error where something of it has stayed, and where that is not meant
+ */
+export async function deleteUnmade(
+  stack: Pick<Stack, 'name' | 'region'>,
+  states: readonly string[],
+  { isMeant, tell }: Intent,
+): Promise<Deployed | undefined> {
+  const { name, region } = stack;
+  const deployed = await deployedOf(stack);
+  if (deployed === undefined || !states.includes(deployed.StackStatus)) return deployed;
+  const given = ['--stack-name', deployed.StackId];
+  const listed = await aws<{ StackResourceSummaries: StackEvent[] }>(
+    region,
+    'cloudformation',
+    'list-stack-resources',
+    given,
+  );
+  const left = listed.StackResourceSummaries.filter(({ ResourceStatus }) => ResourceStatus !== 'DELETE_COMPLETE');
+  const what = `${name} in ${region} could not be made, and`;
+  if (left.length > 0) {
+    throw new Error(`${what} has left ${left.map((one) => one.LogicalResourceId).join(', ')}: see docs/deploy.md`);
+  }
+  if (!isMeant) throw new Error(`${what} is empty: --yes deletes it first`);
+  tell(`${name} in ${region}: could not be made, is empty, and is deleted first`);
   await aws(region, 'cloudformation', 'delete-stack', given);
   await aws(region, 'cloudformation', 'wait', ['stack-delete-complete', ...given]);
+  return undefined;
 }
 
-async function deployedOf({ name, region }: Stack): Promise<Deployed | undefined> {
+/**
+ * Refuses to make the table where it is in another region already: its replicas would be there twice.
+ * @throws Error naming the region
+ */
+export async function requireFirstRegion({ name, region }: Stack, regions: readonly string[]): Promise<void> {
+  if ((await deployedOf({ name, region })) !== undefined) return;
+  for (const other of regions.filter((one) => one !== region)) {
+    const deployed = await deployedOf({ name, region: other });
+    if (deployed !== undefined) throw new Error(`${name} is in ${other}: that must stay the first of the regions`);
+  }
+}
+
+async function deployedOf({ name, region }: Pick<Stack, 'name' | 'region'>): Promise<Deployed | undefined> {
   const answer = await aws<{ Stacks: Deployed[] }>(region, 'cloudformation', 'describe-stacks', [
     '--stack-name',
     name,

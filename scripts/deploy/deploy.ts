@@ -2,8 +2,17 @@ import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
 import { appChanges, requireQueueOfApp } from './app-stack.ts';
 import { requireAccount, requireAdministrator } from './aws.ts';
-import { describe, discard, execute, plan, protect } from './change-set.ts';
-import type { Deployment } from './deployment.ts';
+import {
+  deleteUnmade,
+  describe,
+  discard,
+  execute,
+  plan,
+  protect,
+  requireFirstRegion,
+  type Intent,
+} from './change-set.ts';
+import { stackOf, type Deployment } from './deployment.ts';
 import { maintain } from './maintenance.ts';
 import { deployPackage, packageApp, packageFolder } from './package.ts';
 import { deploymentFile, readDeployment } from './read-deployment.ts';
@@ -36,19 +45,22 @@ export async function deploy(args: readonly string[], tell: (line: string) => vo
   const deployment = await readDeployment(file);
   const caller = await requireAccount(deployment.account, deployment.regions[0] as string);
   if (what === 'keys' && values.yes) requireAdministrator(deployment.administrators, caller);
-  if (stacksOf === undefined) await deployApps({ deployment, file, isMeant: values.yes, tell });
+  const intent = { isMeant: values.yes, tell };
+  if (stacksOf === undefined) await deployApps(deployment, file, intent);
   else {
     for (const stack of stacksOf(deployment)) {
       if (what === 'roles') await requireQueueOfApp(deployment, stack.region);
-      await deployStack(stack, values.yes, tell);
+      if (what === 'table') await requireFirstRegion(stack, deployment.regions);
+      await deployStack(stack, intent);
     }
   }
   if (!values.yes) tell('Nothing was changed. The same with -- --yes does it.');
 }
 
-async function deployStack(stack: Stack, isMeant: boolean, tell: (line: string) => void): Promise<void> {
+async function deployStack(stack: Stack, intent: Intent): Promise<void> {
+  const { isMeant, tell } = intent;
   const where = `${stack.name} in ${stack.region}`;
-  const planned = await plan(stack);
+  const planned = await plan(stack, intent);
   tell(`${where}:${planned === undefined ? ' nothing to change' : ''}`);
   for (const change of planned?.changes ?? []) tell(`  ${describe(change)}`);
   if (!isMeant) return planned && discard(planned);
@@ -57,20 +69,17 @@ async function deployStack(stack: Stack, isMeant: boolean, tell: (line: string) 
   if (planned !== undefined) tell(`${where}: done`);
 }
 
-async function deployApps({
-  deployment,
-  file,
-  isMeant,
-  tell,
-}: {
-  deployment: Deployment;
-  file: string;
-  isMeant: boolean;
-  tell: (line: string) => void;
-}): Promise<void> {
+async function deployApps(deployment: Deployment, file: string, intent: Intent): Promise<void> {
+  const { isMeant, tell } = intent;
   for (const region of deployment.regions) {
     const folder = packageFolder(deployment, region);
     await packageApp(file, region, folder);
+    // osls takes no such stack.
+    await deleteUnmade(
+      { name: stackOf(deployment, 'app'), region },
+      ['ROLLBACK_COMPLETE', 'REVIEW_IN_PROGRESS'],
+      intent,
+    );
     tell(`${deployment.prefix}-app in ${region}: beside the functions' code`);
     for (const change of await appChanges(deployment, region, folder)) tell(`  ${change}`);
     if (!isMeant) continue;

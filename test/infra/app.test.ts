@@ -455,7 +455,10 @@ describe('npm run deploy', () => {
     const there = { Resources: { HttpApi: { Type: 'AWS::ApiGatewayV2::Api' }, Gone: { Type: 'AWS::SNS::Topic' } } };
     const outcome = await cli.deploy(
       ['app'],
-      { 'cloudformation get-template': { TemplateBody: there } },
+      {
+        'cloudformation describe-stacks': { Stacks: [{ StackStatus: 'UPDATE_COMPLETE' }] },
+        'cloudformation get-template': { TemplateBody: there },
+      },
       { regions: ['us-west-2'], prefix: 'trial' },
     );
     await Promise.all([cli.remove(), rm(packageFolder({ prefix: 'trial' }, '.'), { recursive: true })]);
@@ -463,6 +466,10 @@ describe('npm run deploy', () => {
     expect(outcome.said).toContain('Modify HttpApi (AWS::ApiGatewayV2::Api)');
     expect(outcome.said).toContain('Remove Gone (AWS::SNS::Topic)');
     expect(outcome.said).toContain('Add SealLambdaFunction (AWS::Lambda::Function)');
-    expect(commandsOf(outcome)).toEqual(['sts get-caller-identity', 'cloudformation get-template']);
+    expect(commandsOf(outcome)).toEqual([
+      'sts get-caller-identity',
+      'cloudformation describe-stacks',
+      'cloudformation get-template',
+    ]);
   }, 60_000);
 });

@@ -177,26 +177,102 @@ describe('where CloudFormation fails', () => {
     for (const { args } of executed) expect(args).toContain('--retain-except-on-create');
   });
 
-  it('a stack whose making was rolled back is deleted by the next run, which makes it anew', async () => {
-    const outcome = await cli.deploy(['table', '--yes'], {
-      'cloudformation describe-stacks': { Stacks: [{ StackStatus: 'ROLLBACK_COMPLETE' }] },
+  const StackId = 'arn:aws:cloudformation:us-west-2:111122223333:stack/keyfold-table/1';
+
+  /** A stack in that state, with what it has left. */
+  function unmade(StackStatus: string, ...ResourceStatuses: string[]): Answers {
+    const left = ResourceStatuses.map((ResourceStatus, i) => ({ LogicalResourceId: `It${i}`, ResourceStatus }));
+    return {
+      'cloudformation describe-stacks': { Stacks: [{ StackId, StackStatus }] },
+      'cloudformation list-stack-resources': { StackResourceSummaries: left },
+      'cloudformation get-template': { TemplateBody: { Resources: {} } },
       ...planned,
+    };
+  }
+
+  it('a stack whose making was rolled back is deleted by the next run, which makes it anew', async () => {
+    const outcome = await cli.deploy(['roles', '--yes'], unmade('ROLLBACK_COMPLETE', 'DELETE_COMPLETE'), {
+      regions: ['us-west-2'],
     });
     expect(outcome.code).toBe(0);
-    expect(namesOf(outcome).slice(1, 5)).toEqual([
+    expect(outcome.said).toContain('keyfold-roles in us-west-2: could not be made, is empty, and is deleted first\n');
+    expect(namesOf(outcome).slice(2, 7)).toEqual([
       'cloudformation describe-stacks',
+      'cloudformation list-stack-resources',
       'cloudformation delete-stack',
       'cloudformation wait',
       'cloudformation create-change-set',
     ]);
-    const { args = [] } = outcome.calls[4] ?? {};
-    expect(args[args.indexOf('--change-set-type') + 1]).toBe('CREATE');
+    const [deletion, making] = ['delete-stack', 'create-change-set'].map(
+      (command) => outcome.calls.find(({ name }) => name.endsWith(command))?.args ?? [],
+    );
+    expect(deletion).toContain(StackId);
+    expect(making?.[making.indexOf('--change-set-type') + 1]).toBe('CREATE');
+  });
+
+  it('that is not done without --yes, but said', async () => {
+    const outcome = await cli.deploy(['roles'], unmade('ROLLBACK_COMPLETE', 'DELETE_COMPLETE'));
+    expect(outcome.code).toBe(1);
+    expect(outcome.said).toContain(
+      'keyfold-roles in us-west-2 could not be made, and is empty: --yes deletes it first',
+    );
+    expect(namesOf(outcome)).not.toContain('cloudformation delete-stack');
+  });
+
+  it('nor where something of it has stayed', async () => {
+    const outcome = await cli.deploy(
+      ['keys', '--yes'],
+      unmade('ROLLBACK_COMPLETE', 'DELETE_COMPLETE', 'DELETE_SKIPPED'),
+    );
+    expect(outcome.code).toBe(1);
+    expect(outcome.said).toContain('keyfold-keys in us-west-2 could not be made, and has left It1: see docs/deploy.md');
+    expect(namesOf(outcome)).not.toContain('cloudformation delete-stack');
+  });
+
+  it.for(['ROLLBACK_COMPLETE', 'REVIEW_IN_PROGRESS'])(
+    'the app in %s is deleted first, too, if it is empty',
+    async (state) => {
+      const given = {
+        'cloudformation get-template': {},
+        'osls package': { Resources: {} },
+        'osls deploy': {},
+        'lambda invoke': invoked({ systemKeys: [], createFault: 'it' }),
+      };
+      const deployment = { prefix: 'stand-in', regions: ['us-west-2'] };
+      const empty = await cli.deploy(['app', '--yes'], { ...unmade(state), ...given }, deployment);
+      expect(empty.said).toContain('stand-in-app in us-west-2: could not be made, is empty, and is deleted first\n');
+      expect(namesOf(empty).filter((name) => /delete-stack|deploy/.test(name))).toEqual([
+        'cloudformation delete-stack',
+        'osls deploy',
+      ]);
+      const left = await cli.deploy(['app', '--yes'], { ...unmade(state, 'DELETE_SKIPPED'), ...given }, deployment);
+      expect(left.said).toContain('stand-in-app in us-west-2 could not be made, and has left It0');
+      expect(namesOf(left)).not.toContain('osls deploy');
+      await rm(packageFolder({ prefix: 'stand-in' }, '.'), { recursive: true });
+    },
+  );
+
+  it('a table is not made in another region than the one where it is', async () => {
+    const outcome = await cli.deploy(
+      ['table', '--yes'],
+      {
+        ...planned,
+        'cloudformation describe-stacks': [
+          'Stack with id keyfold-table does not exist',
+          { Stacks: [{ StackId, StackStatus: 'CREATE_COMPLETE' }] },
+        ],
+      },
+      { regions: ['us-east-1', 'us-west-2'] },
+    );
+    expect(outcome.code).toBe(1);
+    expect(outcome.said).toContain('keyfold-table is in us-west-2: that must stay the first of the regions');
+    expect(namesOf(outcome)).not.toContain('cloudformation create-change-set');
   });
 });
 
 describe('npm run deploy -- --yes', () => {
   const prefix = 'stand-in';
-  const NONE = { 'cloudformation get-template': { TemplateBody: { Resources: {} } } };
+  const NONE = { ...ABSENT, 'cloudformation get-template': { TemplateBody: { Resources: {} } } };
   const OSLS = { 'osls package': { Resources: { It: { Type: 'AWS::SNS::Topic' } } }, 'osls deploy': {} };
   const key = { id: '_SK_orders_shop_us-west-2', created: 1_790_000_000, state: 'valid' };
   const well = ['us-west-2', 'us-east-1'].map((region) => ({ region, opens: true, renewed: false }));
@@ -320,7 +396,11 @@ describe('npm run deploy', () => {
     };
     const outcome = await cli.deploy(
       ['app'],
-      { 'cloudformation get-template': { TemplateBody: { Resources: before } }, 'osls package': { Resources: after } },
+      {
+        ...ABSENT,
+        'cloudformation get-template': { TemplateBody: { Resources: before } },
+        'osls package': { Resources: after },
+      },
       { prefix, regions: ['us-west-2'] },
     );
     expect(outcome.said.split('\n').slice(0, 4)).toEqual([
