@@ -1,7 +1,12 @@
 /** What the policies of the roles that deploy do not allow. That they allow what CloudFormation asks for: test/peers/deployers.test.ts. */
+import * as v from 'valibot';
 import { describe, expect, it } from 'vitest';
+import { alarmResources } from '../../scripts/deploy/alarms.ts';
+import { deploymentSchema } from '../../scripts/deploy/deployment.ts';
+import { readDeployment } from '../../scripts/deploy/read-deployment.ts';
 import { isAllowed, KEYS, OUTSIDERS, REST, type Target, WEST } from './account.ts';
-import { DEPLOYERS } from './deployers.ts';
+import { EXAMPLE } from './aws-cli.ts';
+import { DEPLOYERS, deployersOf } from './deployers.ts';
 import { ACCOUNT } from './template.ts';
 
 function at(arn: string, context: Target['context'] = {}): Target {
@@ -14,8 +19,12 @@ const queue = at(`arn:aws:sqs:${WEST}:${ACCOUNT}:keyfold-input`);
 const stack = (name: string): Target => at(`arn:aws:cloudformation:${WEST}:${ACCOUNT}:stack/${name}/1`);
 
 describe('who deploys', () => {
-  it.for(Object.entries(DEPLOYERS))('%s fits into a managed policy', ([, { policies }]) => {
-    expect(JSON.stringify(policies[0]).length).toBeLessThan(6144);
+  const longest = { Prefix: 'k'.repeat(16), KeyName: 'k'.repeat(60), TableName: 'k'.repeat(255) };
+  it.for(Object.entries(deployersOf(longest)))('%s has policies that fit, whatever the names', ([, { policies }]) => {
+    for (const policy of policies) {
+      const there = JSON.stringify(policy).replaceAll('arn:aws:', 'arn:aws-us-gov:');
+      expect(there.length).toBeLessThanOrEqual(6144);
+    }
   });
 
   it.for(Object.entries(DEPLOYERS))('%s uses no key, and gives nobody its use', async ([, deployer]) => {
@@ -56,11 +65,71 @@ describe('who deploys', () => {
     expect(await isAllowed(DEPLOYERS[name], action, target)).toBe(false);
   });
 
+  // Whose prefix begins with that of ours.
+  it.for([
+    ['lambda:UpdateFunctionCode', ofLambda('keyfold-eu-open')],
+    ['sqs:SetQueueAttributes', at(`arn:aws:sqs:${WEST}:${ACCOUNT}:keyfold-eu-input`)],
+    ['logs:PutRetentionPolicy', at(`arn:aws:logs:${WEST}:${ACCOUNT}:log-group:/aws/lambda/keyfold-eu-open:*`)],
+    ['logs:PutRetentionPolicy', at(`arn:aws:logs:${WEST}:${ACCOUNT}:log-group:/aws/http-api/keyfold-apps-app:*`)],
+    ['cloudwatch:DeleteAlarms', at(`arn:aws:cloudwatch:${WEST}:${ACCOUNT}:alarm:keyfold-eu-OpenErrors`)],
+    ['cloudwatch:DeleteAlarms', at(`arn:aws:cloudwatch:${WEST}:${ACCOUNT}:alarm:keyfold-keys-KeyTouchedUntold-1`)],
+    ['s3:PutObject', at('arn:aws:s3:::keyfold-eu-app-serverlessdeploymentbucket-1/serverless/code.zip')],
+    ['s3:PutObject', at('arn:aws:s3:::orders-serverlessdeploymentbucket-1/serverless/code.zip')],
+  ] as const)("the app's does not do to another deployment or service: %s on $1.arn", async ([action, target]) => {
+    expect(await isAllowed(DEPLOYERS.app, action, target)).toBe(false);
+  });
+
+  it('the app has, under its names, functions, queues with their logs, and alarms', async () => {
+    const deployment = await readDeployment(EXAMPLE);
+    const alarms = Object.values(alarmResources(deployment, WEST)).flatMap(({ Properties }) => Properties['AlarmName']);
+    const names = alarms.filter((name) => name !== undefined);
+    expect(names.length).toBeGreaterThan(20);
+    const functions = ['api', 'seal', 'open', 'queue', 'maintenance'];
+    const queues = ['input', 'output', 'dead-letters'].flatMap((name) => [name, `${name}.fifo`]);
+    const logs = [...functions.map((name) => `/aws/lambda/keyfold-${name}`), '/aws/http-api/keyfold-app'];
+    const asked: (readonly [action: string, target: Target])[] = [
+      ...names.map(
+        (name) =>
+          ['cloudwatch:PutMetricAlarm', at(`arn:aws:cloudwatch:${WEST}:${ACCOUNT}:alarm:${name as string}`)] as const,
+      ),
+      ...functions.map((name) => ['lambda:UpdateFunctionCode', ofLambda(`keyfold-${name}`)] as const),
+      ...queues.map(
+        (name) => ['sqs:SetQueueAttributes', at(`arn:aws:sqs:${WEST}:${ACCOUNT}:keyfold-${name}`)] as const,
+      ),
+      // Of a log group IAM is asked with this end and without, as the action has it.
+      ...logs.flatMap((name) =>
+        ['', ':*'].map(
+          (end) => ['logs:PutRetentionPolicy', at(`arn:aws:logs:${WEST}:${ACCOUNT}:log-group:${name}${end}`)] as const,
+        ),
+      ),
+    ];
+    const answers = await Promise.all(asked.map(([action, target]) => isAllowed(DEPLOYERS.app, action, target)));
+    expect(asked.filter((_, i) => !answers[i])).toEqual([]);
+  });
+
   it('may have the maintenance run', async () => {
     expect(await isAllowed(DEPLOYERS.app, 'lambda:InvokeFunction', ofLambda('keyfold-maintenance'))).toBe(true);
   });
 
   it("is, of the keys, one of the key's administrators", () => {
     expect(DEPLOYERS.keys.arn).toBe(OUTSIDERS['a key administrator without IAM'].arn);
+  });
+});
+
+describe('a prefix', () => {
+  it.for([
+    ['Keyfold', "which the bucket's name would not begin with: it is in small letters"],
+    ['k'.repeat(17), 'with which names that CloudFormation makes are cut'],
+    ['keyfold-keys', 'whose names are among those that the deployment keyfold makes'],
+    ['keyfold-app-eu', 'whose names are among those that the deployment keyfold makes'],
+    ['keyfold*', "which would stand for others'"],
+  ] as const)('%s is refused, %s', ([prefix]) => {
+    expect(() => deployersOf({ Prefix: prefix })).toThrow('Prefix does not match its pattern');
+    expect(v.is(deploymentSchema.entries.prefix, prefix)).toBe(false);
+  });
+
+  it.for(['keyfold', 'k', 'orders-eu-2', 'k'.repeat(16), 'keys'])('%s is taken', (prefix) => {
+    expect(deployersOf({ Prefix: prefix }).app.policies).toHaveLength(2);
+    expect(v.is(deploymentSchema.entries.prefix, prefix)).toBe(true);
   });
 });
