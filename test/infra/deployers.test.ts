@@ -1,12 +1,14 @@
 /** What the policies of the roles that deploy do not allow. That they allow what CloudFormation asks for: test/peers/deployers.test.ts. */
+import { rm } from 'node:fs/promises';
 import * as v from 'valibot';
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { alarmResources } from '../../scripts/deploy/alarms.ts';
 import { deploymentSchema } from '../../scripts/deploy/deployment.ts';
+import { packageFolder } from '../../scripts/deploy/package.ts';
 import { readDeployment } from '../../scripts/deploy/read-deployment.ts';
 import { isAllowed, KEYS, OUTSIDERS, REST, type Target, WEST } from './account.ts';
-import { EXAMPLE } from './aws-cli.ts';
-import { DEPLOYERS, deployersOf } from './deployers.ts';
+import { EXAMPLE, invoked, startCli, type Answers, type Cli, type Outcome } from './aws-cli.ts';
+import { DEPLOYERS, deployersOf, type Deployers } from './deployers.ts';
 import { ACCOUNT } from './template.ts';
 
 function at(arn: string, context: Target['context'] = {}): Target {
@@ -133,3 +135,92 @@ describe('a prefix', () => {
     expect(v.is(deploymentSchema.entries.prefix, prefix)).toBe(true);
   });
 });
+
+describe('what the scripts ask of AWS themselves', () => {
+  const prefix = 'held';
+  const held = deployersOf({ Prefix: prefix });
+  let cli: Cli;
+  beforeAll(async () => {
+    cli = await startCli();
+  });
+  afterAll(() => Promise.all([cli.remove(), rm(packageFolder({ prefix }, '.'), { recursive: true, force: true })]));
+
+  const absent = {
+    'cloudformation describe-stacks': 'Stack does not exist',
+    'cloudformation get-template': 'Stack does not exist',
+    'cloudformation describe-change-set': { Status: 'CREATE_COMPLETE', Changes: [] },
+  };
+  const rolledBack = {
+    ...absent,
+    'cloudformation describe-stacks': { Stacks: [{ StackStatus: 'ROLLBACK_COMPLETE' }] },
+  };
+  const failing = {
+    ...absent,
+    'stack-create-complete': 'Waiter failed',
+    'cloudformation describe-stack-events': { StackEvents: [] },
+  };
+  const toStacks = [absent, rolledBack, failing];
+  const app = {
+    'cloudformation get-template': { TemplateBody: { Resources: {} } },
+    'osls package': { Resources: {} },
+    'osls deploy': {},
+    'lambda invoke': invoked({ systemKeys: [] }),
+  };
+  const stacks = [
+    'cloudformation create-change-set',
+    'cloudformation delete-change-set',
+    'cloudformation delete-stack',
+    'cloudformation describe-change-set',
+    'cloudformation describe-stack-events',
+    'cloudformation describe-stacks',
+    'cloudformation execute-change-set',
+    'cloudformation wait',
+    'sts get-caller-identity',
+  ];
+
+  it.for([
+    ['keys', 'keys', toStacks, [...stacks, 'cloudformation update-termination-protection']],
+    ['table', 'tableAndRoles', toStacks, [...stacks, 'cloudformation update-termination-protection']],
+    ['roles', 'tableAndRoles', toStacks, [...stacks, 'cloudformation get-template']],
+    [
+      'app',
+      'app',
+      [app],
+      [
+        'cloudformation get-template',
+        'configure export-credentials',
+        'lambda invoke',
+        'osls deploy',
+        'osls package',
+        'sts get-caller-identity',
+      ],
+    ],
+  ] as const satisfies readonly [string, keyof Deployers, readonly Answers[], readonly string[]][])(
+    'to deploy %s the policy of %s allows',
+    async ([what, name, situations, commands]) => {
+      const calls: Outcome['calls'][number][] = [];
+      for (const answers of situations) {
+        for (const args of [[what], [what, '--yes']])
+          calls.push(...(await cli.deploy(args, answers, { prefix })).calls);
+      }
+      expect([...new Set(calls.map((call) => call.name))].toSorted()).toEqual(commands.toSorted());
+      const asked = calls.flatMap(askedOf);
+      const answers = await Promise.all(asked.map(([action, target]) => isAllowed(held[name], action, target)));
+      expect(asked.filter((_, i) => !answers[i])).toEqual([]);
+    },
+  );
+});
+
+/** What a call of the AWS CLI asks IAM for, if anything. */
+function askedOf({ name, args }: Outcome['calls'][number]): [action: string, target: Target][] {
+  // The first is anybody's, the second is of the CLI alone, and osls asks for what its stack does.
+  if (/^(?:sts get-caller-identity|configure export-credentials|osls \w+)$/.test(name)) return [];
+  const [service = '', command = ''] = name.split(' ');
+  const option = (of: string): string => args[args.indexOf(of) + 1] as string;
+  const named = (type: string): Target => at(`arn:aws:${service}:${option('--region')}:${ACCOUNT}:${type}`);
+  if (name === 'lambda invoke') return [['lambda:InvokeFunction', named(`function:${option('--function-name')}`)]];
+  const looked = args.includes('change-set-create-complete') ? 'describe-change-set' : 'describe-stacks';
+  const words = (command === 'wait' ? looked : command).split('-');
+  const action = words.map((word) => word.slice(0, 1).toUpperCase() + word.slice(1)).join('');
+  return [[`${service}:${action}`, named(`stack/${option('--stack-name')}/1`)]];
+}
