@@ -109,6 +109,20 @@ describe('who deploys', () => {
     expect(asked.filter((_, i) => !answers[i])).toEqual([]);
   });
 
+  it.for([
+    ['api', 'apigateway.amazonaws.com', true],
+    ['maintenance', 'events.amazonaws.com', true],
+    ['api', '444455556666', false],
+    ['api', '*', false],
+    ['maintenance', 's3.amazonaws.com', false],
+    ['open', 'apigateway.amazonaws.com', false],
+    ['open', '444455556666', false],
+    ['seal', 'events.amazonaws.com', false],
+  ] as const)("the app's lets %s be invoked by %s: %s", async ([name, by, may]) => {
+    const target = { ...ofLambda(`keyfold-${name}`), context: { 'lambda:Principal': by } };
+    expect(await isAllowed(DEPLOYERS.app, 'lambda:AddPermission', target)).toBe(may);
+  });
+
   it('may have the maintenance run', async () => {
     expect(await isAllowed(DEPLOYERS.app, 'lambda:InvokeFunction', ofLambda('keyfold-maintenance'))).toBe(true);
   });

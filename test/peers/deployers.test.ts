@@ -61,6 +61,7 @@ const TARGETS: Record<keyof Deployers, readonly Target[]> = {
   ],
   app: [
     arn('lambda', 'function:keyfold-api'),
+    arn('lambda', 'function:keyfold-api', { 'lambda:Principal': 'apigateway.amazonaws.com' }),
     arn('lambda', 'event-source-mapping:1'),
     { arn: '*', context: { 'lambda:FunctionArn': `arn:aws:lambda:${WEST}:${ACCOUNT}:function:keyfold-queue` } },
     arn('sqs', 'keyfold-input'),
