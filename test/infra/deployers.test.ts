@@ -123,6 +123,27 @@ describe('who deploys', () => {
     expect(await isAllowed(DEPLOYERS.app, 'lambda:AddPermission', target)).toBe(may);
   });
 
+  it.for([
+    ['keys', 'keyfold-keys'],
+    ['keys', 'keyfold-keys-2'],
+    ['tableAndRoles', 'keyfold-table'],
+    ['tableAndRoles', 'keyfold-roles'],
+    ['app', 'keyfold-app'],
+  ] as const)('the policy of %s allows to go on with a rollback of %s that has failed', async ([name, of]) => {
+    expect(await isAllowed(DEPLOYERS[name], 'cloudformation:ContinueUpdateRollback', stack(of))).toBe(true);
+  });
+
+  it.for([
+    ['tableAndRoles', 'replication.dynamodb.amazonaws.com', 'replication.dynamodb.amazonaws.com', true],
+    ['app', 'ops.apigateway.amazonaws.com', 'ops.apigateway.amazonaws.com', true],
+    ['app', 'ops.apigateway.amazonaws.com', 'replication.dynamodb.amazonaws.com', false],
+    ['app', 'replication.dynamodb.amazonaws.com', 'replication.dynamodb.amazonaws.com', false],
+  ] as const)('the policy of %s makes the role of %s for %s: %s', async ([name, folder, service, may]) => {
+    const { arn } = iam(`role/aws-service-role/${folder}/AWSServiceRoleForIt`);
+    const target = at(arn, { 'iam:AWSServiceName': service });
+    expect(await isAllowed(DEPLOYERS[name], 'iam:CreateServiceLinkedRole', target)).toBe(may);
+  });
+
   it('may have the maintenance run', async () => {
     expect(await isAllowed(DEPLOYERS.app, 'lambda:InvokeFunction', ofLambda('keyfold-maintenance'))).toBe(true);
   });
