@@ -29,17 +29,20 @@ describe('who deploys', () => {
     }
   });
 
-  it.for(Object.entries(DEPLOYERS))('%s uses no key, and gives nobody its use', async ([, deployer]) => {
-    for (const action of [
-      'kms:Decrypt',
-      'kms:Encrypt',
-      'kms:GenerateDataKey',
-      'kms:CreateGrant',
-      'kms:ReEncryptFrom',
-    ]) {
-      expect([action, await isAllowed(deployer, action, KEYS['the key'])]).toEqual([action, false]);
-    }
-  });
+  it.for(Object.entries(DEPLOYERS))(
+    'the policy of %s does not allow to use the key, or to grant its use',
+    async ([, deployer]) => {
+      for (const action of [
+        'kms:Decrypt',
+        'kms:Encrypt',
+        'kms:GenerateDataKey',
+        'kms:CreateGrant',
+        'kms:ReEncryptFrom',
+      ]) {
+        expect([action, await isAllowed(deployer, action, KEYS['the key'])]).toEqual([action, false]);
+      }
+    },
+  );
 
   it.for([
     ['keys', 'iam:CreatePolicyVersion', iam('policy/allow-decrypt-orders')],
@@ -142,6 +145,23 @@ describe('who deploys', () => {
     const { arn } = iam(`role/aws-service-role/${folder}/AWSServiceRoleForIt`);
     const target = at(arn, { 'iam:AWSServiceName': service });
     expect(await isAllowed(DEPLOYERS[name], 'iam:CreateServiceLinkedRole', target)).toBe(may);
+  });
+
+  it.for([
+    [true, 'by way of CloudFormation', { 'aws:CalledVia': ['cloudformation.amazonaws.com'] }],
+    [false, 'by himself', {}],
+    [false, 'by way of another service', { 'aws:CalledVia': ['dynamodb.amazonaws.com'] }],
+  ] as const)('who deploys keys makes and tags them, of whatever name: %s, %s', async ([may, , via]) => {
+    const everybodyWhomIamAllows = {
+      Version: '2012-10-17',
+      Statement: [
+        { Effect: 'Allow', Principal: { AWS: `arn:aws:iam::${ACCOUNT}:root` }, Action: 'kms:*', Resource: '*' },
+      ],
+    };
+    const context = Object.fromEntries(Object.entries(via).map(([key, services]) => [key, [...services]]));
+    const key = { ...at(`arn:aws:kms:${WEST}:${ACCOUNT}:key/1`, context), policy: everybodyWhomIamAllows };
+    expect(await isAllowed(DEPLOYERS.keys, 'kms:TagResource', key)).toBe(may);
+    expect(await isAllowed(DEPLOYERS.keys, 'kms:CreateKey', at('*', context))).toBe(may);
   });
 
   it('may have the maintenance run', async () => {

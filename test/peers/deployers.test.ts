@@ -48,7 +48,7 @@ const TARGETS: Record<keyof Deployers, readonly Target[]> = {
     arn('sns', 'keyfold-keys-AlarmTopic-1'),
     arn('events', 'rule/keyfold-keys-KeyTouched-1'),
     arn('cloudwatch', 'alarm:keyfold-keys-KeyTouchedUntold-1'),
-    { arn: '*' },
+    { arn: '*', context: { 'aws:CalledVia': ['cloudformation.amazonaws.com'] } },
   ],
   tableAndRoles: [
     REST['the table'],
