@@ -164,6 +164,12 @@ describe('who deploys', () => {
     expect(await isAllowed(DEPLOYERS.keys, 'kms:CreateKey', at('*', context))).toBe(may);
   });
 
+  it.for(['keys', 'app'] as const)('the policy of %s allows to look at all alarms', async (name) => {
+    const alarm = at(`arn:aws:cloudwatch:${WEST}:${ACCOUNT}:alarm:orders-ApiErrors`);
+    expect(await isAllowed(DEPLOYERS[name], 'cloudwatch:DescribeAlarms', alarm)).toBe(true);
+    expect(await isAllowed(DEPLOYERS[name], 'cloudwatch:PutMetricAlarm', alarm)).toBe(false);
+  });
+
   it('may have the maintenance run', async () => {
     expect(await isAllowed(DEPLOYERS.app, 'lambda:InvokeFunction', ofLambda('keyfold-maintenance'))).toBe(true);
   });
