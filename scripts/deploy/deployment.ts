@@ -18,6 +18,15 @@ const keyNameSchema = v.pipe(
   v.string(),
   v.regex(/^(?!aws)(?!.*-(?:retired|next)(?:-|$))[A-Za-z][A-Za-z0-9_-]{0,59}$/, 'is no name of a key'),
 );
+/**
+ * What CloudFormation names by itself begins with the stack's name, in small letters or cut where it is long. infra/deployers.yml goes by that
+ * beginning, so no prefix may be taken for that of another's stack.
+ */
+const prefixSchema = v.pipe(
+  v.string(),
+  v.regex(/^[a-z][a-z0-9-]{0,15}$/, 'is not up to sixteen small letters, digits and hyphens'),
+  v.regex(/^(?!.*-(?:keys|roles|app)(?:-|$))/, "reads as a stack's name: leave out -keys, -roles and -app"),
+);
 const text = v.pipe(v.string(), v.nonEmpty('is empty'));
 /** A dimension of metrics, which queries quote. */
 const dimension = v.pipe(v.string(), v.regex(/^[^\s'"\\]+$/, 'is empty, or holds a space, a quote or a backslash'));
@@ -39,10 +48,7 @@ const functionOf = (timeoutSeconds: number, mostSeconds: number) =>
 /** What deploy.yml is, option by option. */
 export const deploymentSchema = v.strictObject({
   account: v.pipe(v.string('is no text: put it into quotes'), v.regex(/^\d{12}$/, 'is not twelve digits')),
-  prefix: v.optional(
-    v.pipe(v.string(), v.regex(/^[A-Za-z][A-Za-z0-9-]{0,39}$/, 'is not up to forty letters, digits and hyphens')),
-    'keyfold',
-  ),
+  prefix: v.optional(prefixSchema, 'keyfold'),
   service: dimension,
   product: dimension,
   regions: v.pipe(v.array(REGION), v.minLength(1, 'names no region'), v.maxLength(4, 'names more than four')),

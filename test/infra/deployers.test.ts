@@ -1,7 +1,14 @@
 /** What the policies of the roles that deploy do not allow. That they allow what CloudFormation asks for: test/peers/deployers.test.ts. */
-import { describe, expect, it } from 'vitest';
+import { rm } from 'node:fs/promises';
+import * as v from 'valibot';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { alarmResources } from '../../scripts/deploy/alarms.ts';
+import { deploymentSchema } from '../../scripts/deploy/deployment.ts';
+import { packageFolder } from '../../scripts/deploy/package.ts';
+import { readDeployment } from '../../scripts/deploy/read-deployment.ts';
 import { isAllowed, KEYS, OUTSIDERS, REST, type Target, WEST } from './account.ts';
-import { DEPLOYERS } from './deployers.ts';
+import { EXAMPLE, invoked, startCli, type Answers, type Cli, type Outcome } from './aws-cli.ts';
+import { DEPLOYERS, deployersOf, type Deployers } from './deployers.ts';
 import { ACCOUNT } from './template.ts';
 
 function at(arn: string, context: Target['context'] = {}): Target {
@@ -14,21 +21,28 @@ const queue = at(`arn:aws:sqs:${WEST}:${ACCOUNT}:keyfold-input`);
 const stack = (name: string): Target => at(`arn:aws:cloudformation:${WEST}:${ACCOUNT}:stack/${name}/1`);
 
 describe('who deploys', () => {
-  it.for(Object.entries(DEPLOYERS))('%s fits into a managed policy', ([, { policies }]) => {
-    expect(JSON.stringify(policies[0]).length).toBeLessThan(6144);
-  });
-
-  it.for(Object.entries(DEPLOYERS))('%s uses no key, and gives nobody its use', async ([, deployer]) => {
-    for (const action of [
-      'kms:Decrypt',
-      'kms:Encrypt',
-      'kms:GenerateDataKey',
-      'kms:CreateGrant',
-      'kms:ReEncryptFrom',
-    ]) {
-      expect([action, await isAllowed(deployer, action, KEYS['the key'])]).toEqual([action, false]);
+  const longest = { Prefix: 'k'.repeat(16), KeyName: 'k'.repeat(60), TableName: 'k'.repeat(255) };
+  it.for(Object.entries(deployersOf(longest)))('%s has policies that fit, whatever the names', ([, { policies }]) => {
+    for (const policy of policies) {
+      const there = JSON.stringify(policy).replaceAll('arn:aws:', 'arn:aws-us-gov:');
+      expect(there.length).toBeLessThanOrEqual(6144);
     }
   });
+
+  it.for(Object.entries(DEPLOYERS))(
+    'the policy of %s does not allow to use the key, or to grant its use',
+    async ([, deployer]) => {
+      for (const action of [
+        'kms:Decrypt',
+        'kms:Encrypt',
+        'kms:GenerateDataKey',
+        'kms:CreateGrant',
+        'kms:ReEncryptFrom',
+      ]) {
+        expect([action, await isAllowed(deployer, action, KEYS['the key'])]).toEqual([action, false]);
+      }
+    },
+  );
 
   it.for([
     ['keys', 'iam:CreatePolicyVersion', iam('policy/allow-decrypt-orders')],
@@ -56,6 +70,106 @@ describe('who deploys', () => {
     expect(await isAllowed(DEPLOYERS[name], action, target)).toBe(false);
   });
 
+  // Whose prefix begins with that of ours.
+  it.for([
+    ['lambda:UpdateFunctionCode', ofLambda('keyfold-eu-open')],
+    ['sqs:SetQueueAttributes', at(`arn:aws:sqs:${WEST}:${ACCOUNT}:keyfold-eu-input`)],
+    ['logs:PutRetentionPolicy', at(`arn:aws:logs:${WEST}:${ACCOUNT}:log-group:/aws/lambda/keyfold-eu-open:*`)],
+    ['logs:PutRetentionPolicy', at(`arn:aws:logs:${WEST}:${ACCOUNT}:log-group:/aws/http-api/keyfold-apps-app:*`)],
+    ['cloudwatch:DeleteAlarms', at(`arn:aws:cloudwatch:${WEST}:${ACCOUNT}:alarm:keyfold-eu-OpenErrors`)],
+    ['cloudwatch:DeleteAlarms', at(`arn:aws:cloudwatch:${WEST}:${ACCOUNT}:alarm:keyfold-keys-KeyTouchedUntold-1`)],
+    ['s3:PutObject', at('arn:aws:s3:::keyfold-eu-app-serverlessdeploymentbucket-1/serverless/code.zip')],
+    ['s3:PutObject', at('arn:aws:s3:::orders-serverlessdeploymentbucket-1/serverless/code.zip')],
+  ] as const)("the app's does not do to another deployment or service: %s on $1.arn", async ([action, target]) => {
+    expect(await isAllowed(DEPLOYERS.app, action, target)).toBe(false);
+  });
+
+  it('the app has, under its names, functions, queues with their logs, and alarms', async () => {
+    const deployment = await readDeployment(EXAMPLE);
+    const alarms = Object.values(alarmResources(deployment, WEST)).flatMap(({ Properties }) => Properties['AlarmName']);
+    const names = alarms.filter((name) => name !== undefined);
+    expect(names.length).toBeGreaterThan(20);
+    const functions = ['api', 'seal', 'open', 'queue', 'maintenance'];
+    const queues = ['input', 'output', 'dead-letters'].flatMap((name) => [name, `${name}.fifo`]);
+    const logs = [...functions.map((name) => `/aws/lambda/keyfold-${name}`), '/aws/http-api/keyfold-app'];
+    const asked: (readonly [action: string, target: Target])[] = [
+      ...names.map(
+        (name) =>
+          ['cloudwatch:PutMetricAlarm', at(`arn:aws:cloudwatch:${WEST}:${ACCOUNT}:alarm:${name as string}`)] as const,
+      ),
+      ...functions.map((name) => ['lambda:UpdateFunctionCode', ofLambda(`keyfold-${name}`)] as const),
+      ...queues.map(
+        (name) => ['sqs:SetQueueAttributes', at(`arn:aws:sqs:${WEST}:${ACCOUNT}:keyfold-${name}`)] as const,
+      ),
+      // Of a log group IAM is asked with this end and without, as the action has it.
+      ...logs.flatMap((name) =>
+        ['', ':*'].map(
+          (end) => ['logs:PutRetentionPolicy', at(`arn:aws:logs:${WEST}:${ACCOUNT}:log-group:${name}${end}`)] as const,
+        ),
+      ),
+    ];
+    const answers = await Promise.all(asked.map(([action, target]) => isAllowed(DEPLOYERS.app, action, target)));
+    expect(asked.filter((_, i) => !answers[i])).toEqual([]);
+  });
+
+  it.for([
+    ['api', 'apigateway.amazonaws.com', true],
+    ['maintenance', 'events.amazonaws.com', true],
+    ['api', '444455556666', false],
+    ['api', '*', false],
+    ['maintenance', 's3.amazonaws.com', false],
+    ['open', 'apigateway.amazonaws.com', false],
+    ['open', '444455556666', false],
+    ['seal', 'events.amazonaws.com', false],
+  ] as const)("the app's lets %s be invoked by %s: %s", async ([name, by, may]) => {
+    const target = { ...ofLambda(`keyfold-${name}`), context: { 'lambda:Principal': by } };
+    expect(await isAllowed(DEPLOYERS.app, 'lambda:AddPermission', target)).toBe(may);
+  });
+
+  it.for([
+    ['keys', 'keyfold-keys'],
+    ['keys', 'keyfold-keys-2'],
+    ['tableAndRoles', 'keyfold-table'],
+    ['tableAndRoles', 'keyfold-roles'],
+    ['app', 'keyfold-app'],
+  ] as const)('the policy of %s allows to go on with a rollback of %s that has failed', async ([name, of]) => {
+    expect(await isAllowed(DEPLOYERS[name], 'cloudformation:ContinueUpdateRollback', stack(of))).toBe(true);
+  });
+
+  it.for([
+    ['tableAndRoles', 'replication.dynamodb.amazonaws.com', 'replication.dynamodb.amazonaws.com', true],
+    ['app', 'ops.apigateway.amazonaws.com', 'ops.apigateway.amazonaws.com', true],
+    ['app', 'ops.apigateway.amazonaws.com', 'replication.dynamodb.amazonaws.com', false],
+    ['app', 'replication.dynamodb.amazonaws.com', 'replication.dynamodb.amazonaws.com', false],
+  ] as const)('the policy of %s makes the role of %s for %s: %s', async ([name, folder, service, may]) => {
+    const { arn } = iam(`role/aws-service-role/${folder}/AWSServiceRoleForIt`);
+    const target = at(arn, { 'iam:AWSServiceName': service });
+    expect(await isAllowed(DEPLOYERS[name], 'iam:CreateServiceLinkedRole', target)).toBe(may);
+  });
+
+  it.for([
+    [true, 'by way of CloudFormation', { 'aws:CalledVia': ['cloudformation.amazonaws.com'] }],
+    [false, 'by himself', {}],
+    [false, 'by way of another service', { 'aws:CalledVia': ['dynamodb.amazonaws.com'] }],
+  ] as const)('who deploys keys makes and tags them, of whatever name: %s, %s', async ([may, , via]) => {
+    const everybodyWhomIamAllows = {
+      Version: '2012-10-17',
+      Statement: [
+        { Effect: 'Allow', Principal: { AWS: `arn:aws:iam::${ACCOUNT}:root` }, Action: 'kms:*', Resource: '*' },
+      ],
+    };
+    const context = Object.fromEntries(Object.entries(via).map(([key, services]) => [key, [...services]]));
+    const key = { ...at(`arn:aws:kms:${WEST}:${ACCOUNT}:key/1`, context), policy: everybodyWhomIamAllows };
+    expect(await isAllowed(DEPLOYERS.keys, 'kms:TagResource', key)).toBe(may);
+    expect(await isAllowed(DEPLOYERS.keys, 'kms:CreateKey', at('*', context))).toBe(may);
+  });
+
+  it.for(['keys', 'app'] as const)('the policy of %s allows to look at all alarms', async (name) => {
+    const alarm = at(`arn:aws:cloudwatch:${WEST}:${ACCOUNT}:alarm:orders-ApiErrors`);
+    expect(await isAllowed(DEPLOYERS[name], 'cloudwatch:DescribeAlarms', alarm)).toBe(true);
+    expect(await isAllowed(DEPLOYERS[name], 'cloudwatch:PutMetricAlarm', alarm)).toBe(false);
+  });
+
   it('may have the maintenance run', async () => {
     expect(await isAllowed(DEPLOYERS.app, 'lambda:InvokeFunction', ofLambda('keyfold-maintenance'))).toBe(true);
   });
@@ -64,3 +178,110 @@ describe('who deploys', () => {
     expect(DEPLOYERS.keys.arn).toBe(OUTSIDERS['a key administrator without IAM'].arn);
   });
 });
+
+describe('a prefix', () => {
+  it.for([
+    ['Keyfold', "which the bucket's name would not begin with: it is in small letters"],
+    ['k'.repeat(17), 'with which names that CloudFormation makes are cut'],
+    ['keyfold-keys', 'whose names are among those that the deployment keyfold makes'],
+    ['keyfold-app-eu', 'whose names are among those that the deployment keyfold makes'],
+    ['keyfold*', "which would stand for others'"],
+  ] as const)('%s is refused, %s', ([prefix]) => {
+    expect(() => deployersOf({ Prefix: prefix })).toThrow('Prefix does not match its pattern');
+    expect(v.is(deploymentSchema.entries.prefix, prefix)).toBe(false);
+  });
+
+  it.for(['keyfold', 'k', 'orders-eu-2', 'k'.repeat(16), 'keys'])('%s is taken', (prefix) => {
+    expect(deployersOf({ Prefix: prefix }).app.policies).toHaveLength(2);
+    expect(v.is(deploymentSchema.entries.prefix, prefix)).toBe(true);
+  });
+});
+
+describe('what the scripts ask of AWS themselves', () => {
+  const prefix = 'held';
+  const held = deployersOf({ Prefix: prefix });
+  let cli: Cli;
+  beforeAll(async () => {
+    cli = await startCli();
+  });
+  afterAll(() => Promise.all([cli.remove(), rm(packageFolder({ prefix }, '.'), { recursive: true, force: true })]));
+
+  const absent = {
+    'cloudformation describe-stacks': 'Stack does not exist',
+    'cloudformation get-template': 'Stack does not exist',
+    'cloudformation describe-change-set': { Status: 'CREATE_COMPLETE', Changes: [] },
+  };
+  const rolledBack = {
+    ...absent,
+    'cloudformation describe-stacks': { Stacks: [{ StackStatus: 'ROLLBACK_COMPLETE' }] },
+  };
+  const failing = {
+    ...absent,
+    'stack-create-complete': 'Waiter failed',
+    'cloudformation describe-stack-events': { StackEvents: [] },
+  };
+  const toStacks = [absent, rolledBack, failing];
+  const app = {
+    'cloudformation get-template': { TemplateBody: { Resources: {} } },
+    'osls package': { Resources: {} },
+    'osls deploy': {},
+    'lambda invoke': invoked({ systemKeys: [] }),
+  };
+  const stacks = [
+    'cloudformation create-change-set',
+    'cloudformation delete-change-set',
+    'cloudformation delete-stack',
+    'cloudformation describe-change-set',
+    'cloudformation describe-stack-events',
+    'cloudformation describe-stacks',
+    'cloudformation execute-change-set',
+    'cloudformation wait',
+    'sts get-caller-identity',
+  ];
+
+  it.for([
+    ['keys', 'keys', toStacks, [...stacks, 'cloudformation update-termination-protection']],
+    ['table', 'tableAndRoles', toStacks, [...stacks, 'cloudformation update-termination-protection']],
+    ['roles', 'tableAndRoles', toStacks, [...stacks, 'cloudformation get-template']],
+    [
+      'app',
+      'app',
+      [app],
+      [
+        'cloudformation get-template',
+        'configure export-credentials',
+        'lambda invoke',
+        'osls deploy',
+        'osls package',
+        'sts get-caller-identity',
+      ],
+    ],
+  ] as const satisfies readonly [string, keyof Deployers, readonly Answers[], readonly string[]][])(
+    'to deploy %s the policy of %s allows',
+    async ([what, name, situations, commands]) => {
+      const calls: Outcome['calls'][number][] = [];
+      for (const answers of situations) {
+        for (const args of [[what], [what, '--yes']])
+          calls.push(...(await cli.deploy(args, answers, { prefix })).calls);
+      }
+      expect([...new Set(calls.map((call) => call.name))].toSorted()).toEqual(commands.toSorted());
+      const asked = calls.flatMap(askedOf);
+      const answers = await Promise.all(asked.map(([action, target]) => isAllowed(held[name], action, target)));
+      expect(asked.filter((_, i) => !answers[i])).toEqual([]);
+    },
+  );
+});
+
+/** What a call of the AWS CLI asks IAM for, if anything. */
+function askedOf({ name, args }: Outcome['calls'][number]): [action: string, target: Target][] {
+  // The first is anybody's, the second is of the CLI alone, and osls asks for what its stack does.
+  if (/^(?:sts get-caller-identity|configure export-credentials|osls \w+)$/.test(name)) return [];
+  const [service = '', command = ''] = name.split(' ');
+  const option = (of: string): string => args[args.indexOf(of) + 1] as string;
+  const named = (type: string): Target => at(`arn:aws:${service}:${option('--region')}:${ACCOUNT}:${type}`);
+  if (name === 'lambda invoke') return [['lambda:InvokeFunction', named(`function:${option('--function-name')}`)]];
+  const looked = args.includes('change-set-create-complete') ? 'describe-change-set' : 'describe-stacks';
+  const words = (command === 'wait' ? looked : command).split('-');
+  const action = words.map((word) => word.slice(0, 1).toUpperCase() + word.slice(1)).join('');
+  return [[`${service}:${action}`, named(`stack/${option('--stack-name')}/1`)]];
+}

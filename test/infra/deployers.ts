@@ -2,15 +2,23 @@
 import { OUTSIDERS, type Principal, WEST } from './account.ts';
 import { ACCOUNT, render } from './template.ts';
 
-const { resources } = render('deployers', WEST, {});
+/** Who deploys what. */
+export type Deployers = Readonly<Record<'keys' | 'tableAndRoles' | 'app', Principal>>;
 
-function deployer(policy: string, arn: string): Principal {
-  return { arn, policies: [resources[policy]?.Properties['PolicyDocument']] };
+/** By what they deploy, with the template's parameters. */
+export function deployersOf(parameters: Readonly<Record<string, string>>): Deployers {
+  const { resources } = render('deployers', WEST, parameters);
+  const deployer = (arn: string, ...policies: string[]): Principal => ({
+    arn,
+    policies: policies.map((policy) => resources[policy]?.Properties['PolicyDocument']),
+  });
+  const other = `arn:aws:iam::${ACCOUNT}:role/deployer`;
+  return {
+    keys: deployer(OUTSIDERS['a key administrator without IAM'].arn, 'KeysPolicy'),
+    tableAndRoles: deployer(other, 'TableAndRolesPolicy'),
+    app: deployer(other, 'AppPolicy', 'AppQueuesAndLogsPolicy'),
+  };
 }
 
-/** By what they deploy. */
-export const DEPLOYERS = {
-  keys: deployer('KeysPolicy', OUTSIDERS['a key administrator without IAM'].arn),
-  tableAndRoles: deployer('TableAndRolesPolicy', `arn:aws:iam::${ACCOUNT}:role/deployer`),
-  app: deployer('AppPolicy', `arn:aws:iam::${ACCOUNT}:role/deployer`),
-} satisfies Record<string, Principal>;
+/** Those of the deployment `keyfold`. */
+export const DEPLOYERS = deployersOf({});

@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { isAllowed, KEYS, REST, type Target, WEST } from '../infra/account.ts';
-import { DEPLOYERS } from '../infra/deployers.ts';
+import { DEPLOYERS, type Deployers } from '../infra/deployers.ts';
 import { FLIPPED, packageExample } from '../infra/package.ts';
 import { ACCOUNT, templateOf } from '../infra/template.ts';
 import { pythonOf } from './install.ts';
@@ -40,7 +40,7 @@ function arn(service: string, name: string, context: Target['context'] = {}): Ta
 }
 
 /** What the stacks have, by who deploys it, and what has no name. */
-const TARGETS: Record<keyof typeof DEPLOYERS, readonly Target[]> = {
+const TARGETS: Record<keyof Deployers, readonly Target[]> = {
   keys: [
     KEYS['the key'],
     arn('kms', 'alias/keyfold'),
@@ -48,7 +48,7 @@ const TARGETS: Record<keyof typeof DEPLOYERS, readonly Target[]> = {
     arn('sns', 'keyfold-keys-AlarmTopic-1'),
     arn('events', 'rule/keyfold-keys-KeyTouched-1'),
     arn('cloudwatch', 'alarm:keyfold-keys-KeyTouchedUntold-1'),
-    { arn: '*' },
+    { arn: '*', context: { 'aws:CalledVia': ['cloudformation.amazonaws.com'] } },
   ],
   tableAndRoles: [
     REST['the table'],
@@ -61,6 +61,7 @@ const TARGETS: Record<keyof typeof DEPLOYERS, readonly Target[]> = {
   ],
   app: [
     arn('lambda', 'function:keyfold-api'),
+    arn('lambda', 'function:keyfold-api', { 'lambda:Principal': 'apigateway.amazonaws.com' }),
     arn('lambda', 'event-source-mapping:1'),
     { arn: '*', context: { 'lambda:FunctionArn': `arn:aws:lambda:${WEST}:${ACCOUNT}:function:keyfold-queue` } },
     arn('sqs', 'keyfold-input'),
@@ -98,14 +99,14 @@ function typesOf(resources: Readonly<Record<string, { readonly Type?: unknown }>
   return Object.values(resources).map(({ Type }) => String(Type));
 }
 
-async function isAllowedOnAny(name: keyof typeof DEPLOYERS, action: string): Promise<boolean> {
+async function isAllowedOnAny(name: keyof Deployers, action: string): Promise<boolean> {
   // The simulation refuses to ask an action of what it is not of.
   const answers = TARGETS[name].map((target) => isAllowed(DEPLOYERS[name], action, target).catch(() => false));
   return (await Promise.all(answers)).includes(true);
 }
 
 describe('the policy allows what CloudFormation asks for of each kind of resource', () => {
-  const types: Partial<Record<keyof typeof DEPLOYERS, string[]>> = {
+  const types: Partial<Record<keyof Deployers, string[]>> = {
     keys: typesOf(templateOf('keys').Resources),
     tableAndRoles: [...typesOf(templateOf('table').Resources), ...typesOf(templateOf('roles').Resources)],
   };
