@@ -18,7 +18,7 @@ function at(arn: string, context: Target['context'] = {}): Target {
 const iam = (name: string): Target => at(`arn:aws:iam::${ACCOUNT}:${name}`);
 const ofLambda = (name: string): Target => at(`arn:aws:lambda:${WEST}:${ACCOUNT}:function:${name}`);
 const queue = at(`arn:aws:sqs:${WEST}:${ACCOUNT}:keyfold-input`);
-const stack = (name: string): Target => at(`arn:aws:cloudformation:${WEST}:${ACCOUNT}:stack/${name}/1`);
+const stack = (name: string): Target => at(arnOfStack(WEST, name));
 
 describe('who deploys', () => {
   const longest = { Prefix: 'k'.repeat(16), KeyName: 'k'.repeat(60), TableName: 'k'.repeat(255) };
@@ -211,17 +211,20 @@ describe('what the scripts ask of AWS themselves', () => {
     'cloudformation get-template': 'Stack does not exist',
     'cloudformation describe-change-set': { Status: 'CREATE_COMPLETE', Changes: [] },
   };
-  const rolledBack = {
-    ...absent,
-    'cloudformation describe-stacks': { Stacks: [{ StackStatus: 'ROLLBACK_COMPLETE' }] },
-  };
+  const rolledBack = (what: string): Answers => ({
+    'cloudformation describe-stacks': {
+      Stacks: [{ StackId: arnOfStack('us-west-2', `${prefix}-${what}`), StackStatus: 'ROLLBACK_COMPLETE' }],
+    },
+    'cloudformation list-stack-resources': { StackResourceSummaries: [] },
+  });
   const failing = {
     ...absent,
     'stack-create-complete': 'Waiter failed',
     'cloudformation describe-stack-events': { StackEvents: [] },
   };
-  const toStacks = [absent, rolledBack, failing];
+  const toStacks = (what: string): Answers[] => [absent, { ...absent, ...rolledBack(what) }, failing];
   const app = {
+    ...rolledBack('app'),
     'cloudformation get-template': { TemplateBody: { Resources: {} } },
     'osls package': { Resources: {} },
     'osls deploy': {},
@@ -235,20 +238,25 @@ describe('what the scripts ask of AWS themselves', () => {
     'cloudformation describe-stack-events',
     'cloudformation describe-stacks',
     'cloudformation execute-change-set',
+    'cloudformation list-stack-resources',
     'cloudformation wait',
     'sts get-caller-identity',
   ];
 
   it.for([
-    ['keys', 'keys', toStacks, [...stacks, 'cloudformation update-termination-protection']],
-    ['table', 'tableAndRoles', toStacks, [...stacks, 'cloudformation update-termination-protection']],
-    ['roles', 'tableAndRoles', toStacks, [...stacks, 'cloudformation get-template']],
+    ['keys', 'keys', toStacks('keys'), [...stacks, 'cloudformation update-termination-protection']],
+    ['table', 'tableAndRoles', toStacks('table'), [...stacks, 'cloudformation update-termination-protection']],
+    ['roles', 'tableAndRoles', toStacks('roles'), [...stacks, 'cloudformation get-template']],
     [
       'app',
       'app',
       [app],
       [
+        'cloudformation delete-stack',
+        'cloudformation describe-stacks',
         'cloudformation get-template',
+        'cloudformation list-stack-resources',
+        'cloudformation wait',
         'configure export-credentials',
         'lambda invoke',
         'osls deploy',
@@ -278,10 +286,17 @@ function askedOf({ name, args }: Outcome['calls'][number]): [action: string, tar
   if (/^(?:sts get-caller-identity|configure export-credentials|osls \w+)$/.test(name)) return [];
   const [service = '', command = ''] = name.split(' ');
   const option = (of: string): string => args[args.indexOf(of) + 1] as string;
-  const named = (type: string): Target => at(`arn:aws:${service}:${option('--region')}:${ACCOUNT}:${type}`);
-  if (name === 'lambda invoke') return [['lambda:InvokeFunction', named(`function:${option('--function-name')}`)]];
+  if (name === 'lambda invoke') {
+    const called = `arn:aws:lambda:${option('--region')}:${ACCOUNT}:function:${option('--function-name')}`;
+    return [['lambda:InvokeFunction', at(called)]];
+  }
   const looked = args.includes('change-set-create-complete') ? 'describe-change-set' : 'describe-stacks';
   const words = (command === 'wait' ? looked : command).split('-');
   const action = words.map((word) => word.slice(0, 1).toUpperCase() + word.slice(1)).join('');
-  return [[`${service}:${action}`, named(`stack/${option('--stack-name')}/1`)]];
+  const named = option('--stack-name');
+  return [[`${service}:${action}`, at(named.startsWith('arn:') ? named : arnOfStack(option('--region'), named))]];
+}
+
+function arnOfStack(region: string, name: string): string {
+  return `arn:aws:cloudformation:${region}:${ACCOUNT}:stack/${name}/1`;
 }
