@@ -4,7 +4,13 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     // What takes longest is for `npm run test:peers`.
-    exclude: ['test/peers/**', 'test/kill/**', 'test/runbooks/**'],
+    exclude: [
+      'test/peers/**',
+      'test/kill/**',
+      'test/runbooks/**',
+      'test/infra/app.test.ts',
+      'test/infra/deployers.test.ts',
+    ],
     pool: 'threads',
     setupFiles: ['test/support/aws-environment.ts'],
     testTimeout: 20_000,

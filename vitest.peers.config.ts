@@ -2,7 +2,13 @@ import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   test: {
-    include: ['test/peers/**/*.test.ts', 'test/kill/**/*.test.ts', 'test/runbooks/**/*.test.ts'],
+    include: [
+      'test/peers/**/*.test.ts',
+      'test/kill/**/*.test.ts',
+      'test/runbooks/**/*.test.ts',
+      'test/infra/app.test.ts',
+      'test/infra/deployers.test.ts',
+    ],
     globalSetup: ['test/peers/setup.ts'],
     setupFiles: ['test/support/aws-environment.ts'],
     testTimeout: 120_000,

@@ -34,9 +34,11 @@ export interface Outcome {
 
 /** The scripts. */
 export interface Cli {
-  /** Runs `scripts/deploy.ts` with the example, some of it changed, and with further variables in its environment. */
+  /** Does what `scripts/deploy.ts` does with the example, some of it changed, and with further variables in its environment. */
   deploy(args: readonly string[], answers: Answers, changed?: object, variables?: object): Promise<Outcome>;
-  /** Runs it with a deployment's file. */
+  /** The same in a process of its own, of whose output osls's is a part. */
+  deployInProcess(args: readonly string[], answers: Answers, changed?: object, variables?: object): Promise<Outcome>;
+  /** As `deploy`, with a deployment's file. */
   run(args: readonly string[], answers: Answers, file: string, variables?: object): Promise<Outcome>;
   remove(): Promise<void>;
 }
@@ -93,7 +95,7 @@ if (bin.endsWith('serverless.js') && (existsSync(file('answers')) || existsSync(
     process.stderr.write(readFileSync(file('fails')));
     process.exit(1);
   }
-  console.log('osls ' + command);
+  if (process.env.OSLS_TELLS) console.log('osls ' + command);
   if (command === 'package') {
     const folder = args[args.indexOf('--package') + 1];
     mkdirSync(folder, { recursive: true });
@@ -111,7 +113,13 @@ export async function startCli(): Promise<Cli> {
   const preload = join(folder, 'osls.mjs');
   await writeFile(preload, OSLS_STAND_IN);
 
-  const run: Cli['run'] = async (args, answers, file, variables) => {
+  const runBy = async (
+    how: typeof runHere,
+    args: readonly string[],
+    answers: Answers,
+    file: string,
+    variables: object,
+  ): Promise<Outcome> => {
     for (const name of ['answers', 'fails', 'payloads', 'times']) {
       await rm(join(folder, name), { recursive: true, force: true });
       await mkdir(join(folder, name));
@@ -134,8 +142,7 @@ export async function startCli(): Promise<Cli> {
       KEYFOLD_DEPLOY_FILE: file,
       ...variables,
     };
-    // osls tells of itself on the process's own output.
-    const { code, said } = await (args[0] === 'app' ? runProcess : runHere)(args, own);
+    const { code, said } = await how(args, own);
     const calls = (await readFile(join(folder, 'calls'), 'utf8')).split('\0\0').slice(0, -1);
     return {
       code,
@@ -147,13 +154,17 @@ export async function startCli(): Promise<Cli> {
     };
   };
 
+  const example = async (changed: object): Promise<string> => {
+    const file = join(folder, 'deploy.yml');
+    await writeFile(file, JSON.stringify({ ...(yamlParse(await readFile(EXAMPLE, 'utf8')) as object), ...changed }));
+    return file;
+  };
   return {
-    run,
-    deploy: async (args, answers, changed = {}, variables = {}) => {
-      const file = join(folder, 'deploy.yml');
-      await writeFile(file, JSON.stringify({ ...(yamlParse(await readFile(EXAMPLE, 'utf8')) as object), ...changed }));
-      return run(args, answers, file, variables);
-    },
+    run: (args, answers, file, variables = {}) => runBy(runHere, args, answers, file, variables),
+    deploy: async (args, answers, changed = {}, variables = {}) =>
+      runBy(runHere, args, answers, await example(changed), variables),
+    deployInProcess: async (args, answers, changed = {}, variables = {}) =>
+      runBy(runProcess, args, answers, await example(changed), { ...variables, OSLS_TELLS: '1' }),
     remove: () => rm(folder, { recursive: true }),
   };
 }

@@ -338,7 +338,7 @@ describe('npm run deploy -- --yes', () => {
   });
 
   it('gives osls the credentials that the AWS CLI has, whose account was looked at, and lets it tell what it does', async () => {
-    const outcome = await cli.deploy(
+    const outcome = await cli.deployInProcess(
       ['app', '--yes'],
       { ...NONE, ...OSLS },
       { prefix, regions: ['us-west-2'] },
@@ -352,7 +352,7 @@ describe('npm run deploy -- --yes', () => {
   });
 
   it('fails where osls does, and has no maintenance run', async () => {
-    const outcome = await cli.deploy(
+    const outcome = await cli.deployInProcess(
       ['app', '--yes'],
       { ...NONE, ...OSLS, 'osls deploy': 'UPDATE_FAILED: InputQueue' },
       { prefix, regions: ['us-west-2'] },
