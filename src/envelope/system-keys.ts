@@ -72,13 +72,10 @@ export class SystemKeys {
     const known = this.#standings.get(nameOf(meta));
     if (isExpired(policy, meta.created, now()) || known?.revoked === true) return undefined;
     const cached = this.#used(this.#ifMaySeal(this.#cache.get(meta.id, meta.created)));
-    const key = cached ?? (await this.#readUsable(meta, deadline, held));
-    // One that may seal serves new Intermediate Keys as well as the very latest would, and costs no look for that.
-    if (key !== undefined) this.#cache.putLatest(key);
-    return key;
-  }
-
-  async #readUsable(meta: KeyMeta, deadline: Deadline, held: Held): Promise<EnvelopeKey | undefined> {
+    if (cached !== undefined) {
+      this.#cache.putLatest(cached);
+      return cached;
+    }
     const record = await this.#read(meta, deadline, held);
     return record && this.#usable(record, deadline);
   }
@@ -93,8 +90,7 @@ export class SystemKeys {
   /** Has the latest key in the cache before it is asked for, where there is one that may seal. Makes none. */
   async preload(deadline: Deadline): Promise<void> {
     const record = await this.#world.metastore.loadLatest(this.#id, deadline);
-    const key = record && (await this.#usable(record, deadline));
-    if (key !== undefined) this.#cache.putLatest(key);
+    if (record !== undefined) await this.#usable(record, deadline);
   }
 
   /**
@@ -113,10 +109,7 @@ export class SystemKeys {
     let record = await this.#world.metastore.loadLatest(this.#id, deadline);
     for (let attempt = 0; attempt < CREATE_ATTEMPTS; attempt += 1) {
       const key = record && (await this.#usable(record, deadline));
-      if (key !== undefined) {
-        this.#cache.putLatest(key);
-        return key;
-      }
+      if (key !== undefined) return key;
       const made = await this.#create(record, deadline);
       if (made instanceof EnvelopeKey) return made;
       record = made;
@@ -149,8 +142,11 @@ export class SystemKeys {
   /** The key of a record just read, if it may still seal. Asks KMS only then. */
   async #usable(record: EnvelopeKeyRecord, deadline: Deadline): Promise<EnvelopeKey | undefined> {
     const { policy, now } = this.#world;
-    const standing = this.#standing(record);
-    return isRetired(policy, standing, now()) ? undefined : this.#unwrap(record, deadline);
+    if (isRetired(policy, this.#standing(record), now())) return undefined;
+    const key = await this.#unwrap(record, deadline);
+    // One that may seal serves new Intermediate Keys as well as the very latest would, and costs no look for that.
+    this.#cache.putLatest(key);
+    return key;
   }
 
   /** The key, unless it is retired or due to be looked up again. */
