@@ -107,6 +107,21 @@ describe('a problem', () => {
     expect(world.log.take()).toEqual([]);
   });
 
+  it.for([
+    ['quotation marks, which JSON escapes twice', String.raw`\"`, 4],
+    ['characters of three bytes', '€', 3],
+    ['line breaks in its text', '\n', 2],
+  ] as const)('is an answer too large for Lambda once it is escaped: %s', async ([, character, bytes]) => {
+    const send = openDoor();
+    const ask = (count: number): ReturnType<typeof send> => {
+      const value = character === '\n' ? `[${character.repeat(count)}]` : `"${character.repeat(count)}"`;
+      return send(request('encrypt-fields', `{"document":{"a":1,"b":${value}},"fields":["$.a"]}`));
+    };
+    const most = Math.floor(6_000_000 / bytes);
+    expect((await ask(most - 500)).status).toBe(200);
+    expect(await ask(most)).toMatchObject({ status: 413, body: { code: 'PayloadTooLarge' } });
+  });
+
   it('is not a plaintext as large as is allowed', async () => {
     const body = { plaintext: Buffer.alloc(1000).toString('base64') };
     expect((await openDoor({ config: { plaintextLimitBytes: 1000 } })(request('encrypt', body))).status).toBe(200);
