@@ -1,4 +1,5 @@
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
+import { valueWithDataLast } from '../envelope/data-row-record.ts';
 import { KeyfoldError } from '../envelope/errors.ts';
 import { HTTP_PARTITION, NO_HTTP_PARTITION } from '../operations/http-partition.ts';
 import { ACTION_OF, isOperationName, type OperationName } from '../operations/operation-name.ts';
@@ -10,6 +11,7 @@ const BODY_ROOM_BYTES = 64 * 1024;
 const LARGEST_EVENT_BYTES = 6 * 1024 * 1024;
 const BEFORE_PLAINTEXT = '{"plaintext":"';
 const BEHIND_PLAINTEXT = '"}';
+const BEFORE_RECORD = '{"record":';
 const JSON_TYPE = /^application\/json(?:\s*;\s*charset="?utf-8"?)?\s*$/i;
 
 /** What a request to a partition asks for. */
@@ -47,7 +49,7 @@ export function readBody(event: APIGatewayProxyEventV2, limitBytes: number): Ope
   }
   try {
     const text = isBase64Encoded ? decodeUtf8(Buffer.from(body, 'base64')) : body;
-    return { value: plaintextAlone(text) ?? JSON.parse(text), text: () => text };
+    return { value: plaintextAlone(text) ?? recordAlone(text) ?? JSON.parse(text), text: () => text };
   } catch {
     // The parser's own error quotes what it read.
     throw new KeyfoldError('InvalidRequest', 'The body is not JSON in UTF-8.');
@@ -64,6 +66,13 @@ function plaintextAlone(text: string): { plaintext: string } | undefined {
   if (!rest.endsWith(BEHIND_PLAINTEXT)) return undefined;
   const plaintext = rest.slice(0, -BEHIND_PLAINTEXT.length);
   return plaintext.includes('"') || plaintext.includes('\\') ? undefined : { plaintext };
+}
+
+/** A body that holds a record and nothing else, as {@link plaintextAlone}. */
+function recordAlone(text: string): { record: unknown } | undefined {
+  if (!text.startsWith(BEFORE_RECORD) || !text.endsWith('}')) return undefined;
+  const record = valueWithDataLast(text.slice(BEFORE_RECORD.length, -1));
+  return record && { record };
 }
 
 /** How long the body of an operation may be: what the largest payload needs, and as much as Lambda takes where there may be many. */

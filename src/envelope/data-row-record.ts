@@ -18,9 +18,18 @@ export interface DataRowRecord {
 }
 
 /** The record as JSON text, in Asherah's form (wire-format.md, Data Row Record). */
-export function encodeDataRowRecord(record: DataRowRecord): string {
-  const { key, data } = record;
-  return `{"Key":{"Created":${key.created},"Key":"${base64(key.encryptedKey)}","ParentKeyMeta":{"KeyId":${JSON.stringify(key.parent.id)},"Created":${key.parent.created}}},"Data":"${base64(data)}"}`;
+export function encodeDataRowRecord({ key, data }: DataRowRecord): string {
+  return encodeWithKey(encodeRecordKey(key), data);
+}
+
+/** What {@link encodeWithKey} takes: the same for all records of one Data Row Key. */
+export function encodeRecordKey({ created, encryptedKey, parent }: DataRowRecord['key']): string {
+  return `{"Created":${created},"Key":"${base64(encryptedKey)}","ParentKeyMeta":{"KeyId":${JSON.stringify(parent.id)},"Created":${parent.created}}}`;
+}
+
+/** {@link encodeDataRowRecord}, with the key as JSON text. */
+export function encodeWithKey(keyText: string, data: Uint8Array): string {
+  return `{"Key":${keyText},"Data":"${base64(data)}"}`;
 }
 
 /**
@@ -28,7 +37,11 @@ export function encodeDataRowRecord(record: DataRowRecord): string {
  * @throws KeyfoldError `InvalidRequest`, naming the field at fault and never quoting the text
  */
 export function decodeDataRowRecord(text: string): DataRowRecord {
-  return dataRowRecordFromValue(parseWithDataLast(text) ?? parseJson(text));
+  const cut = cutAtData(text);
+  const data = cut && decodeBase64(cut.data);
+  return cut === undefined || data === undefined
+    ? dataRowRecordFromValue(parseJson(text))
+    : { key: keyFromValue(cut.rest), data };
 }
 
 /**
@@ -37,17 +50,18 @@ export function decodeDataRowRecord(text: string): DataRowRecord {
  */
 export function dataRowRecordFromValue(value: unknown): DataRowRecord {
   const record = fields(value, 'the record');
+  return { key: keyFromValue(record), data: bytes(record['Data'], 'Data') };
+}
+
+function keyFromValue(record: Record<string, unknown>): DataRowRecord['key'] {
   const key = fields(record['Key'], 'Key');
   const parent = fields(key['ParentKeyMeta'], 'Key.ParentKeyMeta');
   const id = parent['KeyId'];
   if (typeof id !== 'string') throw malformed('Key.ParentKeyMeta.KeyId', 'a string');
   return {
-    key: {
-      created: wholeNumber(key['Created'], 'Key.Created'),
-      encryptedKey: bytes(key['Key'], 'Key.Key'),
-      parent: { id, created: wholeNumber(parent['Created'], 'Key.ParentKeyMeta.Created') },
-    },
-    data: bytes(record['Data'], 'Data'),
+    created: wholeNumber(key['Created'], 'Key.Created'),
+    encryptedKey: bytes(key['Key'], 'Key.Key'),
+    parent: { id, created: wholeNumber(parent['Created'], 'Key.ParentKeyMeta.Created') },
   };
 }
 
@@ -60,19 +74,24 @@ const BEFORE_DATA = ',"Data":"';
 const BEHIND_DATA = '"}';
 
 /**
- * The value of a record's text as every Asherah writes it, its payload last, without the parser's look at each character of that: whoever
- * decodes the base64 looks again. Undefined where the text is written otherwise.
+ * The value of a record's text as every Asherah writes it, its payload last, without the parser's look at each character of that: for
+ * {@link dataRowRecordFromValue}, which looks again. Undefined where the text is written otherwise.
  */
-function parseWithDataLast(text: string): Record<string, unknown> | undefined {
+export function valueWithDataLast(text: string): Record<string, unknown> | undefined {
+  const cut = cutAtData(text);
+  if (cut === undefined || cut.data.includes('"') || cut.data.includes('\\')) return undefined;
+  return Object.assign(cut.rest, { Data: cut.data });
+}
+
+/** A record's text in two: the value without the payload, and what the payload is if that has neither quote nor backslash, as no base64 has. */
+function cutAtData(text: string): { rest: Record<string, unknown>; data: string } | undefined {
   const at = text.indexOf(BEFORE_DATA);
   const [begin, end] = [at + BEFORE_DATA.length, text.length - BEHIND_DATA.length];
   if (at < 0 || begin > end || !text.endsWith(BEHIND_DATA)) return undefined;
-  const data = text.slice(begin, end);
-  if (data.includes('"') || data.includes('\\')) return undefined;
   try {
     // Where this is an object with a member, what was cut off was one more of the same object.
     const rest = JSON.parse(`${text.slice(0, at)}}`) as Record<string, unknown>;
-    return Object.keys(rest).length > 0 ? Object.assign(rest, { Data: data }) : undefined;
+    return Object.keys(rest).length > 0 ? { rest, data: text.slice(begin, end) } : undefined;
   } catch {
     return undefined;
   }

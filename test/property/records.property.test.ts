@@ -1,13 +1,17 @@
-/** A record's text is read as JSON.parse reads it, whichever way it is written, and what that refuses is refused. */
+/** A record's text is read as JSON.parse reads it, whichever way it is written, in a body too, and what that refuses is refused. */
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
+import { readBody } from '../../src/doors/http-request.ts';
 import { dataRowRecordFromValue, decodeDataRowRecord, encodeDataRowRecord } from '../../src/index.ts';
+import { sampleEvent } from '../support/http-door.ts';
 
 const wire = fc
   .record({ created: fc.nat(), key: fc.uint8Array(), id: fc.string({ unit: 'binary' }), data: fc.uint8Array() })
   .map(({ created, key, id, data }) =>
     encodeDataRowRecord({ key: { created, encryptedKey: key, parent: { id, created } }, data }),
   );
+
+const event = sampleEvent('api-encrypt-iam');
 
 /** Text around a member called Data, some of it JSON. */
 const crooked = fc
@@ -41,6 +45,10 @@ function outcome(read: () => unknown): unknown {
   }
 }
 
+function recordOf(value: unknown): unknown {
+  return dataRowRecordFromValue((value as { record: unknown }).record);
+}
+
 it('the text of a record', () => {
   fc.assert(
     fc.property(
@@ -59,6 +67,10 @@ it('the text of a record', () => {
       (text) => {
         expect(outcome(() => decodeDataRowRecord(text))).toEqual(
           outcome(() => dataRowRecordFromValue(JSON.parse(text))),
+        );
+        const body = `{"record":${text}}`;
+        expect(outcome(() => recordOf(readBody({ ...event, body }, Infinity).value))).toEqual(
+          outcome(() => recordOf(JSON.parse(body))),
         );
       },
     ),
