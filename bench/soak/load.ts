@@ -68,16 +68,12 @@ async function run(options: LoadOptions): Promise<void> {
     encrypt: async (keyfold: SessionFactory, deadlineAtMs: number) => {
       const partition = `p${random.below(PARTITIONS)}`;
       const plaintext = randomBytes(random.chance(0.01) ? 200_000 : random.below(2000));
-      keep(
-        partition,
-        encodeDataRowRecord(await keyfold.session(partition).encrypt(plaintext, { deadlineAtMs })),
-        plaintext,
-      );
+      keep(partition, await keyfold.session(partition).encryptToJson(plaintext, { deadlineAtMs }), plaintext);
     },
     decrypt: async (keyfold: SessionFactory, deadlineAtMs: number) => {
       if (remembered.length === 0) return;
       const { partition, record, digest } = random.of(remembered);
-      const plaintext = await keyfold.session(partition).decrypt(decodeDataRowRecord(record), { deadlineAtMs });
+      const plaintext = await keyfold.session(partition).decryptJson(record, { deadlineAtMs });
       if (createHash('sha256').update(plaintext).digest('base64') !== digest)
         wrong(`a wrong plaintext of ${partition}`);
     },

@@ -15,7 +15,7 @@ import { parseArgs } from 'node:util';
 import { createHash } from 'node:crypto';
 import { startDynamoDb } from '../../local/dynamodb.ts';
 import { startKmsEmulator } from '../../local/kms-emulator/kms-emulator.ts';
-import { AwsKms, decodeDataRowRecord, DynamoDbMetastore, SessionFactory } from '../../src/index.ts';
+import { AwsKms, DynamoDbMetastore, SessionFactory } from '../../src/index.ts';
 import { DynamoDbProxy } from '../../test/support/dynamodb-proxy.ts';
 import { nextWeather } from './faults.ts';
 import { DEADLINE_MS, SOAK_NAMES, type KeptRecord, type LoadOptions, type LoadReport } from './options.ts';
@@ -139,7 +139,7 @@ async function openAll(): Promise<{ opened: number; lost: string[] }> {
   for await (const line of createInterface({ input: createReadStream(options.recordFile) })) {
     const { partition, record, digest } = JSON.parse(line) as KeptRecord;
     try {
-      const plaintext = await keyfold.session(partition).decrypt(decodeDataRowRecord(record));
+      const plaintext = await keyfold.session(partition).decryptJson(record);
       if (createHash('sha256').update(plaintext).digest('base64') === digest) opened += 1;
       else lost.push(`another plaintext of ${partition}`);
     } catch (error) {

@@ -1,4 +1,5 @@
 import { createCipheriv, createDecipheriv, type KeyObject } from 'node:crypto';
+import { freeNow } from './free-now.ts';
 import { fillRandom } from './random.ts';
 
 const CIPHER = 'aes-256-gcm';
@@ -20,8 +21,10 @@ export function seal(key: KeyObject, plaintext: Uint8Array): Buffer {
   const sealed = Buffer.allocUnsafe(plaintext.length + SEAL_OVERHEAD_BYTES);
   fillRandom(nonce, 0, NONCE_BYTES);
   const cipher = createCipheriv(CIPHER, key, nonce, TAG_LENGTH);
-  sealed.set(cipher.update(plaintext), 0);
+  const ciphertext = cipher.update(plaintext);
   cipher.final();
+  sealed.set(ciphertext, 0);
+  freeNow(ciphertext);
   sealed.set(cipher.getAuthTag(), plaintext.length);
   sealed.set(nonce, plaintext.length + TAG_BYTES);
   return sealed;

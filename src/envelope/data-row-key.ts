@@ -1,7 +1,8 @@
 import { createSecretKey, type KeyObject } from 'node:crypto';
 import { seal } from './aead.ts';
-import type { DataRowRecord } from './data-row-record.ts';
+import { encodeRecordKey, encodeWithKey, type DataRowRecord } from './data-row-record.ts';
 import type { EnvelopeKey } from './envelope-key.ts';
+import { freeNow } from './free-now.ts';
 import { fillRandom, KEY_BYTES } from './random.ts';
 
 /** Holds a new key's bytes until OpenSSL does. Nothing waits in between, and it is zero before and after. */
@@ -11,6 +12,7 @@ const fresh = Buffer.allocUnsafeSlow(KEY_BYTES).fill(0);
 export class DataRowKey {
   readonly #secret: KeyObject;
   readonly #inRecord: DataRowRecord['key'];
+  #inJson: string | undefined;
 
   /** Makes a new one under an Intermediate Key. */
   constructor(parent: EnvelopeKey, nowMs: number) {
@@ -24,9 +26,20 @@ export class DataRowKey {
     }
   }
 
-  /** A record of a payload, which stays the caller's. Records of one key have its sealed bytes in common. */
+  /** A record of a payload, which stays the caller's. The record is the caller's, too: whatever he does to it, others of this key stay as they are. */
   seal(plaintext: Uint8Array): DataRowRecord {
-    return { key: this.#inRecord, data: seal(this.#secret, plaintext) };
+    const { created, encryptedKey, parent } = this.#inRecord;
+    const key = { created, encryptedKey: Buffer.from(encryptedKey), parent: { ...parent } };
+    return { key, data: seal(this.#secret, plaintext) };
+  }
+
+  /** As {@link seal}, to the record's JSON text. */
+  sealToJson(plaintext: Uint8Array): string {
+    this.#inJson ??= encodeRecordKey(this.#inRecord);
+    const data = seal(this.#secret, plaintext);
+    const text = encodeWithKey(this.#inJson, data);
+    freeNow(data);
+    return text;
   }
 }
 
@@ -57,18 +70,8 @@ export class SharedDataRowKey {
     this.#bounds = bounds;
   }
 
-  /**
-   * A record of a payload, which stays the caller's, under an Intermediate Key that may seal. The record is the caller's, too: whatever he
-   * does to it, the others stay as they are.
-   */
-  seal(parent: EnvelopeKey, plaintext: Uint8Array, nowMs: number): DataRowRecord {
-    const { key, data } = this.#keyFor(parent, plaintext.length, nowMs).seal(plaintext);
-    const { created, encryptedKey } = key;
-    return { key: { created, encryptedKey: Buffer.from(encryptedKey), parent: { ...key.parent } }, data };
-  }
-
-  /** The key that there is, or a new one. */
-  #keyFor(parent: EnvelopeKey, sizeBytes: number, nowMs: number): DataRowKey {
+  /** The key that is to seal so many bytes under an Intermediate Key that may seal: the one that there is, or a new one. */
+  take(parent: EnvelopeKey, sizeBytes: number, nowMs: number): DataRowKey {
     const key =
       this.#key !== undefined && this.#fits(parent, sizeBytes, nowMs) ? this.#key : this.#renew(parent, nowMs);
     this.#messages += 1;

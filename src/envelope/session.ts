@@ -1,11 +1,12 @@
 import type { KeyObject } from 'node:crypto';
 import { cryptoPolicy, type CryptoPolicy } from './crypto-policy.ts';
 import { DataRowKey, SharedDataRowKey, type DataRowKeyBounds } from './data-row-key.ts';
-import type { DataRowRecord } from './data-row-record.ts';
+import { decodeDataRowRecord, type DataRowRecord } from './data-row-record.ts';
 import { openDataRow, openDataRowKey, rewrapDataRow } from './data-rows.ts';
 import { withDeadline, type RequestLimits } from './deadline.ts';
 import type { EnvelopeKey } from './envelope-key.ts';
 import { recordUnreadable } from './errors.ts';
+import { freeNow } from './free-now.ts';
 import {
   KeyNaming,
   parsePartition,
@@ -139,10 +140,14 @@ export class Session {
 
   /** Seals a payload, which may be empty and stays the caller's. */
   async encrypt(plaintext: Uint8Array, limits: RequestLimits = {}): Promise<DataRowRecord> {
-    let key = this.#world.keys.cachedLatest(this.keyId) ?? (await this.#latestKey(limits));
-    if (this.#world.policy.wearsOut()) key = await this.#successorOf(key, limits);
-    this.#keyUsed?.(key.standing);
-    return this.#seal(key, plaintext);
+    const parent = this.#sealingKey(limits);
+    return this.#dataRowKeyUnder(parent instanceof Promise ? await parent : parent, plaintext).seal(plaintext);
+  }
+
+  /** As {@link encrypt}, to the JSON text of the record, which is what to store. */
+  async encryptToJson(plaintext: Uint8Array, limits: RequestLimits = {}): Promise<string> {
+    const parent = this.#sealingKey(limits);
+    return this.#dataRowKeyUnder(parent instanceof Promise ? await parent : parent, plaintext).sealToJson(plaintext);
   }
 
   /**
@@ -152,9 +157,19 @@ export class Session {
    */
   async decrypt(record: DataRowRecord, limits: RequestLimits = {}): Promise<Buffer> {
     const meta = this.#parentOf(record);
-    const parent = this.#world.keys.cached(meta) ?? (await this.#load(meta, limits));
-    this.#keyUsed?.(parent.standing);
-    return openDataRow(this.#dataRowKeyOf(record, parent), record);
+    return this.#open(this.#world.keys.cached(meta) ?? (await this.#load(meta, limits)), record);
+  }
+
+  /**
+   * As {@link decrypt}, from the JSON text of the record.
+   * @throws KeyfoldError `InvalidRequest` for text that is no record's, or whatever {@link decrypt} throws
+   */
+  async decryptJson(text: string, limits: RequestLimits = {}): Promise<Buffer> {
+    const record = decodeDataRowRecord(text);
+    const meta = this.#parentOf(record);
+    const plaintext = this.#open(this.#world.keys.cached(meta) ?? (await this.#load(meta, limits)), record);
+    freeNow(record.data);
+    return plaintext;
   }
 
   /**
@@ -175,12 +190,29 @@ export class Session {
     return { record: moved, rewrapped: moved !== record };
   }
 
-  #seal(parent: EnvelopeKey, plaintext: Uint8Array): DataRowRecord {
+  /** The key to seal with; a promise of it only where there is something to wait for. */
+  #sealingKey(limits: RequestLimits): EnvelopeKey | Promise<EnvelopeKey> {
+    const cached = this.#world.keys.cachedLatest(this.keyId);
+    if (cached === undefined) return this.#latestKey(limits).then((key) => this.#unlessWorn(key, limits));
+    return this.#unlessWorn(cached, limits);
+  }
+
+  /** The key itself, or a promise of its successor where it has sealed enough. */
+  #unlessWorn(key: EnvelopeKey, limits: RequestLimits): EnvelopeKey | Promise<EnvelopeKey> {
+    return this.#world.policy.wearsOut() ? this.#successorOf(key, limits) : key;
+  }
+
+  #open(parent: EnvelopeKey, record: DataRowRecord): Buffer {
+    this.#keyUsed?.(parent.standing);
+    return openDataRow(this.#dataRowKeyOf(record, parent), record);
+  }
+
+  /** The key that is to seal a payload. */
+  #dataRowKeyUnder(parent: EnvelopeKey, { length }: Uint8Array): DataRowKey {
     const { policy, now } = this.#world;
+    this.#keyUsed?.(parent.standing);
     const sharing = this.#batch?.sealing ?? (policy.dataRowKeyMaxMessages > 1 ? this.#sharedUnder(parent) : undefined);
-    return sharing === undefined
-      ? new DataRowKey(parent, now()).seal(plaintext)
-      : sharing.seal(parent, plaintext, now());
+    return sharing === undefined ? new DataRowKey(parent, now()) : sharing.take(parent, length, now());
   }
 
   #sharedUnder(parent: EnvelopeKey): SharedDataRowKey {

@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { freeNow } from '../envelope/free-now.ts';
 import type { ItemOperation } from './item-operation.ts';
 import { BASE64, parseInput } from './operation.ts';
 import { payloadBytes, readRecord, recordEntry, type GivenRecord } from './record.ts';
@@ -15,6 +16,11 @@ export const decryptOutput = v.strictObject({
 export const decrypt: ItemOperation<GivenRecord> = {
   parse: (value) => readRecord(parseInput(decryptInput, value).record),
   sizeBytes: ({ record }) => payloadBytes(record),
-  run: async ({ record }, { session, limits }) =>
-    `{"plaintext":"${(await session.decrypt(record, limits)).toString('base64')}"}`,
+  run: async ({ record }, { session, limits }) => {
+    const plaintext = await session.decrypt(record, limits);
+    const answer = `{"plaintext":"${plaintext.toString('base64')}"}`;
+    freeNow(record.data);
+    freeNow(plaintext);
+    return answer;
+  },
 };

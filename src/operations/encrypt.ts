@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { decodeBase64 } from '../envelope/base64.ts';
 import { KeyfoldError } from '../envelope/errors.ts';
+import { freeNow } from '../envelope/free-now.ts';
 import type { ItemOperation } from './item-operation.ts';
 import { BASE64, base64Length, DEFAULT_LIMITS, parseInput } from './operation.ts';
 import { formatEntry, recordSchema, writeRecord, type RecordForm } from './record.ts';
@@ -30,6 +31,12 @@ export const encrypt: ItemOperation<{ plaintext: Buffer; form: RecordForm }> = {
     throw new KeyfoldError('InvalidRequest', "The request's plaintext is malformed: not padded standard base64.");
   },
   sizeBytes: ({ plaintext }) => plaintext.length,
-  run: async ({ plaintext, form }, { session, limits }) =>
-    `{"record":${writeRecord(await session.encrypt(plaintext, limits), form)}}`,
+  run: async ({ plaintext, form }, { session, limits }) => {
+    const record =
+      form === 'object'
+        ? await session.encryptToJson(plaintext, limits)
+        : writeRecord(await session.encrypt(plaintext, limits), form);
+    freeNow(plaintext);
+    return `{"record":${record}}`;
+  },
 };

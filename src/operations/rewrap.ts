@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { freeNow } from '../envelope/free-now.ts';
 import type { ItemOperation } from './item-operation.ts';
 import { parseInput } from './operation.ts';
 import {
@@ -30,6 +31,8 @@ export const rewrap: ItemOperation<GivenRecord> = {
   sizeBytes: ({ record }) => payloadBytes(record),
   run: async ({ record, form }, { session, limits }) => {
     const moved = await session.rewrap(record, limits);
-    return `{"record":${writeRecord(moved.record, form)},"rewrapped":${moved.rewrapped}}`;
+    const answer = `{"record":${writeRecord(moved.record, form)},"rewrapped":${moved.rewrapped}}`;
+    freeNow(record.data);
+    return answer;
   },
 };

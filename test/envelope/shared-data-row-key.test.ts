@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 import { EnvelopeKey } from '../../src/envelope/envelope-key.ts';
-import type { DataRowRecord, Session } from '../../src/index.ts';
+import { decodeDataRowRecord, type DataRowRecord, type Session } from '../../src/index.ts';
 import { codeOf, DAY_MS, FakeWorld, MINUTE_MS } from '../support/fakes.ts';
 
 const NO_BOUND = { dataRowKeyMaxMessages: 1000, dataRowKeyMaxBytes: 1_000_000, dataRowKeyMaxAgeMs: DAY_MS };
@@ -31,6 +31,14 @@ describe('a Data Row Key', () => {
   it('seals as many payloads as the policy lets it', async () => {
     const policy = { ...NO_BOUND, dataRowKeyMaxMessages: 3 };
     expect(runs(await sealed(new FakeWorld().process({ policy }).session('p'), 7))).toEqual([3, 3, 1]);
+  });
+
+  it('is of as many records in JSON', async () => {
+    const session = new FakeWorld().process({ policy: { ...NO_BOUND, dataRowKeyMaxMessages: 3 } }).session('p');
+    const texts = await Promise.all(['a', 'b', 'c', 'd'].map((text) => session.encryptToJson(Buffer.from(text))));
+    expect(runs(texts.map(decodeDataRowRecord))).toEqual([3, 1]);
+    const opened = await Promise.all(texts.map(async (text) => (await session.decryptJson(text)).toString()));
+    expect(opened).toEqual(['a', 'b', 'c', 'd']);
   });
 
   it('seals as many bytes as the policy lets it, and a larger payload by itself', async () => {

@@ -1,6 +1,4 @@
 import {
-  decodeDataRowRecord,
-  encodeDataRowRecord,
   SessionFactory,
   SystemKeyMaintenance,
   type AwsKms,
@@ -58,7 +56,7 @@ export class Aftermath {
     const keyfold = this.#process(kms);
     for (const { partition, record } of returned) {
       await this.#noting(`the record of ${partition} does not open ${where}`, async () => {
-        const payload = await keyfold.session(partition).decrypt(decodeDataRowRecord(record));
+        const payload = await keyfold.session(partition).decryptJson(record);
         if (!payload.equals(payloadOf(partition))) this.faults.push(`the record of ${partition} holds another payload`);
       });
     }
@@ -69,8 +67,7 @@ export class Aftermath {
     const returned: Returned[] = [];
     for (const partition of PARTITIONS) {
       await this.#noting(`nothing can be encrypted for ${partition}`, async () => {
-        const record = await keyfold.session(partition).encrypt(payloadOf(partition));
-        returned.push({ partition, record: encodeDataRowRecord(record) });
+        returned.push({ partition, record: await keyfold.session(partition).encryptToJson(payloadOf(partition)) });
       });
     }
     return returned;

@@ -1,10 +1,4 @@
-import {
-  encodeDataRowRecord,
-  MemoryMetastore,
-  SessionFactory,
-  type EnvelopeKeyRecord,
-  type KeyManagementService,
-} from '../../src/index.ts';
+import { MemoryMetastore, SessionFactory, type EnvelopeKeyRecord, type KeyManagementService } from '../../src/index.ts';
 import { DAY_MS, noDeadline } from '../support/fakes.ts';
 import { HOME, NAMES, payloadOf, type Returned, type Task } from './job.ts';
 import { REGIONS, type KillWorld } from './world.ts';
@@ -87,8 +81,7 @@ async function pastOf(
   const keyfold = new SessionFactory({ ...NAMES, metastore, kms, now });
   const returned: Returned[] = [];
   for (const partition of partitions) {
-    const record = await keyfold.session(partition).encrypt(payloadOf(partition));
-    returned.push({ partition, record: encodeDataRowRecord(record) });
+    returned.push({ partition, record: await keyfold.session(partition).encryptToJson(payloadOf(partition)) });
   }
   const ids = ['_SK_orders_shop', ...partitions.map((partition) => `_IK_${partition}_orders_shop`)];
   const rows = await Promise.all(ids.map((id) => metastore.rows(id as never)));

@@ -3,13 +3,7 @@
  * `{"done":true}` last. It then lives on, until it is killed or its standard input ends: it never outlives the tests.
  */
 import { writeSync } from 'node:fs';
-import {
-  AwsKms,
-  DynamoDbMetastore,
-  encodeDataRowRecord,
-  SessionFactory,
-  SystemKeyMaintenance,
-} from '../../src/index.ts';
+import { AwsKms, DynamoDbMetastore, SessionFactory, SystemKeyMaintenance } from '../../src/index.ts';
 import { flawedMetastore } from './flawed-metastore.ts';
 import { HOME, NAMES, PATIENCE, payloadOf, type Job, type Said } from './job.ts';
 
@@ -25,8 +19,7 @@ if (task === 'maintenance') {
 } else {
   const keyfold = new SessionFactory({ ...NAMES, kms, metastore });
   for (const partition of task.encryptFor) {
-    const record = await keyfold.session(partition).encrypt(payloadOf(partition));
-    say({ partition, record: encodeDataRowRecord(record) });
+    say({ partition, record: await keyfold.session(partition).encryptToJson(payloadOf(partition)) });
   }
 }
 say({ done: true });

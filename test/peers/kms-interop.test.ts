@@ -3,13 +3,7 @@ import { CreateAliasCommand, CreateKeyCommand, KMSClient } from '@aws-sdk/client
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createKeyTable } from '../../local/dynamodb.ts';
 import { startKmsEmulator } from '../../local/kms-emulator/kms-emulator.ts';
-import {
-  AwsKms,
-  decodeDataRowRecord,
-  DynamoDbMetastore,
-  encodeDataRowRecord,
-  SessionFactory,
-} from '../../src/index.ts';
+import { AwsKms, decodeDataRowRecord, DynamoDbMetastore, SessionFactory } from '../../src/index.ts';
 import { startAsherah } from './asherah.ts';
 import { AWS_ENVIRONMENT, startDynamoDbLocal, startMoto, type PeerServer } from './processes.ts';
 
@@ -61,14 +55,11 @@ describe.for([
             kms: { endpoint: kms.endpoint, regionMap: own, preferredRegion: region },
           });
           const session = keyfold(tableName, own, region).session('tenant');
-          const encryptors = [
-            async () => asherah.encrypt('tenant', PAYLOAD),
-            async () => encodeDataRowRecord(await session.encrypt(PAYLOAD)),
-          ];
+          const encryptors = [async () => asherah.encrypt('tenant', PAYLOAD), () => session.encryptToJson(PAYLOAD)];
           if (first === 'keyfold') encryptors.reverse();
           for (const encrypt of encryptors) records.push(await encrypt());
           for (const record of records) {
-            expect(await session.decrypt(decodeDataRowRecord(record))).toEqual(PAYLOAD);
+            expect(await session.decryptJson(record)).toEqual(PAYLOAD);
             expect(await asherah.decrypt('tenant', record)).toEqual(PAYLOAD);
           }
           await asherah.stop();

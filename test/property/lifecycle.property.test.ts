@@ -1,12 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import {
-  decodeDataRowRecord,
-  encodeDataRowRecord,
-  type DataRowRecord,
-  type EnvelopeKeyRecord,
-  type SessionFactory,
-} from '../../src/index.ts';
+import { type DataRowRecord, type EnvelopeKeyRecord, type SessionFactory } from '../../src/index.ts';
 import { DAY_MS, FakeWorld, memoryService, MINUTE_MS } from '../support/fakes.ts';
 
 /** What can happen to a service; numbers pick one of what there is. */
@@ -112,8 +106,8 @@ describe('for any payload and partition', () => {
     const service = memoryService();
     await fc.assert(
       fc.asyncProperty(fc.uint8Array({ maxLength: 5000 }), partition, async (payload, name) => {
-        const text = encodeDataRowRecord(await service.session(name).encrypt(payload));
-        const opened = await service.session(name).decrypt(decodeDataRowRecord(text));
+        const text = await service.session(name).encryptToJson(payload);
+        const opened = await service.session(name).decryptJson(text);
         expect(opened).toEqual(Buffer.from(payload));
       }),
     );
