@@ -33,8 +33,7 @@ export interface RaceOptions {
   readonly roundMs?: number;
 }
 
-const WARM_UP_RUNS = 2000;
-const WARM_UP_MS = 250;
+const WARM_UP_MS = 400;
 
 /**
  * Lets contestants take turns, each for a part of every round, so that what slows the machine slows all of them. Neither tinybench nor
@@ -93,7 +92,7 @@ export function localTask(task: Task): RemoteTask {
 async function warmUp(task: RemoteTask): Promise<number> {
   let spentMs = 0;
   let eachMs = Infinity;
-  for (let runs = 0, chunk = 1; runs < WARM_UP_RUNS && spentMs < WARM_UP_MS; runs += chunk, chunk *= 2) {
+  for (let chunk = 1; spentMs < WARM_UP_MS; chunk *= 2) {
     const { wallMs } = await task.time(chunk);
     spentMs += wallMs;
     eachMs = Math.min(eachMs, wallMs / chunk);

@@ -3,9 +3,11 @@
  * else. No cache, no ids, no policy, no errors worth the name.
  */
 import { createCipheriv, createDecipheriv, createSecretKey, randomFillSync, type KeyObject } from 'node:crypto';
+import { freeNow } from '../src/envelope/free-now.ts';
 
 const CIPHER = 'aes-256-gcm';
 const TAG_LENGTH = { authTagLength: 16 };
+const BEFORE_DATA = ',"Data":"';
 const POOL_BYTES = 4096;
 const BEYOND_LATIN_1 = /[\u0100-\uffff]/;
 
@@ -31,8 +33,10 @@ function seal(key: KeyObject, plaintext: Uint8Array): Buffer {
   const out = Buffer.allocUnsafe(plaintext.length + 28);
   random(nonce);
   const cipher = createCipheriv(CIPHER, key, nonce, TAG_LENGTH);
-  out.set(cipher.update(plaintext), 0);
+  const ciphertext = cipher.update(plaintext);
   cipher.final();
+  out.set(ciphertext, 0);
+  freeNow(ciphertext);
   out.set(cipher.getAuthTag(), plaintext.length);
   out.set(nonce, plaintext.length + 16);
   return out;
@@ -71,14 +75,20 @@ export function floorEncrypt(parent: KeyObject, plaintext: Uint8Array): string {
   const key = seal(parent, fresh);
   fresh.fill(0);
   const created = Math.floor(Date.now() / 1000);
-  return `{"Key":{"Created":${created},"Key":"${key.toString('base64')}","ParentKeyMeta":{"KeyId":"_IK_p_s_p","Created":${created}}},"Data":"${data.toString('base64')}"}`;
+  const text = `{"Key":{"Created":${created},"Key":"${key.toString('base64')}","ParentKeyMeta":{"KeyId":"_IK_p_s_p","Created":${created}}},"Data":"${data.toString('base64')}"}`;
+  freeNow(data);
+  return text;
 }
 
-/** Reads a record and opens it. */
+/** Reads a record as {@link floorEncrypt} writes it, and opens it. What is before the payload alone is parsed. */
 export function floorDecrypt(parent: KeyObject, text: string): Buffer {
-  const record = JSON.parse(text) as { Key: { Key: string }; Data: string };
+  const at = text.indexOf(BEFORE_DATA);
+  const record = JSON.parse(`${text.slice(0, at)}}`) as { Key: { Key: string } };
   const bytes = open(parent, strictBase64(record.Key.Key));
   const key = createSecretKey(bytes);
   bytes.fill(0);
-  return open(key, strictBase64(record.Data));
+  const data = strictBase64(text.slice(at + BEFORE_DATA.length, -2));
+  const plaintext = open(key, data);
+  freeNow(data);
+  return plaintext;
 }

@@ -1,11 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { decodeDataRowRecord, encodeDataRowRecord, MemoryMetastore, SessionFactory, StaticKms } from '../src/index.ts';
+import { MemoryMetastore, SessionFactory, StaticKms } from '../src/index.ts';
+import type { Contestant } from './contestants/contestant.ts';
 
 /** Keyfold's library as a contestant: a warm process, from bytes to JSON text and back. */
-export function openKeyfold(): {
-  encrypt: (plaintext: Uint8Array) => Promise<string>;
-  decrypt: (record: string) => Promise<Buffer>;
-} {
+export function openKeyfold(): Contestant<string> {
   const session = new SessionFactory({
     service: 'bench',
     product: 'keyfold',
@@ -13,7 +11,7 @@ export function openKeyfold(): {
     kms: new StaticKms(randomBytes(32), process.env),
   }).session('partition');
   return {
-    encrypt: async (plaintext) => encodeDataRowRecord(await session.encrypt(plaintext)),
-    decrypt: (record) => session.decrypt(decodeDataRowRecord(record)),
+    encrypt: (plaintext) => session.encryptToJson(plaintext),
+    decrypt: (record) => session.decryptJson(record),
   };
 }
