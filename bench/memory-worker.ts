@@ -54,9 +54,9 @@ async function held(partitions: number, room: number): Promise<Held> {
 
 async function countHeld(keyfold: SessionFactory, metastore: CountingMetastore, partitions: number): Promise<number> {
   metastore.take();
-  for (let held = 0; held < partitions; held += 1) {
-    await keyfold.session(`tenant-${partitions - 1 - held}`).encrypt(ONE);
-    if (metastore.take() !== 'none') return held;
+  for (let count = 0; count < partitions; count += 1) {
+    await keyfold.session(`tenant-${partitions - 1 - count}`).encrypt(ONE);
+    if (metastore.take() !== 'none') return count;
   }
   return partitions;
 }
