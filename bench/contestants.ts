@@ -1,7 +1,8 @@
 /** Keyfold beside what people would pick instead: the same payloads, in one run. */
 import { randomBytes } from 'node:crypto';
-import { race, timesAsLong, type Laps, type RaceOptions, type RemoteTask } from './compare.ts';
+import { race, timesAsLong, type Lap, type RemoteTask } from './compare.ts';
 import { CONTESTANTS, type ContestantName } from './contestants/contestant.ts';
+import { installNpmContestants } from './contestants/npm-packages.ts';
 import { canHave, startContestant } from './contestants/process.ts';
 import { SIZE_NAMES, SIZES, speedOf, type Figure, type SectionResult, type Speed } from './figures.ts';
 
@@ -10,40 +11,51 @@ const KEYFOLD = 'Keyfold, library';
 
 /** Races all that this machine can have, size by size. A ratio is how many times as long as Keyfold's library the other took. */
 export async function measureContestants(): Promise<SectionResult> {
+  await installNpmContestants();
   const there = await Promise.all(CONTESTANTS.map(canHave));
   const names = CONTESTANTS.filter((_, i) => there[i]);
-  return raceOf(names, (name) => `against ${name} `, { rounds: 15, roundMs: 40 });
+  return raceOf(names, (name) => `against ${name} `, { heats: 1, rounds: 15 });
 }
 
-/** The hot library against the floor alone, in more rounds: what a cache, ids, policy and errors cost. 1 is the floor's own speed. */
+/** The hot library against the floor alone, in more rounds and heats: what a cache, ids, policy and errors cost. 1 is the floor's own speed. */
 export function measureLibrary(): Promise<SectionResult> {
-  return raceOf(['floor', KEYFOLD], () => '', { rounds: 41, roundMs: 40 });
+  return raceOf(['floor', KEYFOLD], () => '', { heats: 5, rounds: 15 });
+}
+
+/** How often contestants are started anew, and how many rounds they race then: one process may lie better in memory than another. */
+interface Heats {
+  readonly heats: number;
+  readonly rounds: number;
 }
 
 async function raceOf(
   names: readonly ContestantName[],
   told: (name: string) => string,
-  options: RaceOptions,
+  { heats, rounds }: Heats,
 ): Promise<SectionResult> {
-  const contestants = await Promise.all(names.map(startContestant));
+  const races = SIZE_NAMES.flatMap((size) => OPERATIONS.map((operation) => ({ size, operation })));
+  const lapsOf = races.map(() => Object.fromEntries(names.map((name) => [name, [] as Lap[]])));
+  for (let heat = 0; heat < heats; heat += 1) {
+    const contestants = await Promise.all(names.map(startContestant));
+    for (const [i, { size, operation }] of races.entries()) {
+      const plaintext = randomBytes(SIZES[size]);
+      await Promise.all(contestants.map((contestant) => contestant.take(plaintext)));
+      const tasks = Object.fromEntries(names.map((name, at) => [name, contestants[at]?.[operation] as RemoteTask]));
+      for (const [name, laps] of Object.entries(await race(tasks, { rounds }))) lapsOf[i]?.[name]?.push(...laps);
+    }
+    await Promise.all(contestants.map(({ stop }) => stop()));
+  }
   const speeds: Speed[] = [];
   const figures: Figure[] = [];
-  for (const size of SIZE_NAMES) {
-    const plaintext = randomBytes(SIZES[size]);
-    await Promise.all(contestants.map((contestant) => contestant.take(plaintext)));
-    for (const operation of OPERATIONS) {
-      const tasks: Record<string, RemoteTask> = {};
-      for (const [i, contestant] of contestants.entries()) tasks[names[i] as string] = contestant[operation];
-      const laps = await race(tasks, options);
-      const own = laps[KEYFOLD] as Laps;
-      for (const [name, theirs] of Object.entries(laps)) {
-        speeds.push(speedOf(name, operation, size, theirs));
-        if (name === KEYFOLD) continue;
-        const byCpu = timesAsLong(theirs, own, 'cpuMs').value;
-        figures.push({ name: `${operation} ${told(name)}${size}`, ...timesAsLong(theirs, own), byCpu, unit: '×' });
-      }
+  for (const [i, { size, operation }] of races.entries()) {
+    const laps = lapsOf[i] ?? {};
+    const own = laps[KEYFOLD] ?? [];
+    for (const [name, theirs] of Object.entries(laps)) {
+      speeds.push(speedOf(name, operation, size, theirs));
+      if (name === KEYFOLD) continue;
+      const byCpu = timesAsLong(theirs, own, 'cpuMs').value;
+      figures.push({ name: `${operation} ${told(name)}${size}`, ...timesAsLong(theirs, own), byCpu, unit: '×' });
     }
   }
-  await Promise.all(contestants.map(({ stop }) => stop()));
   return { figures, speeds };
 }

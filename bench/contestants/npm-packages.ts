@@ -8,11 +8,13 @@ import { installOnce, PEERS_FOLDER } from '../../test/peers/peers-folder.ts';
 const NAME = 'contestants';
 const PACKAGES = join(import.meta.dirname, 'packages.json');
 
-/** Installs the contestants that are on npm, once, and gives what loads them. */
-export async function npmContestants(): Promise<(name: string) => unknown> {
+/** Installs the contestants that are on npm, once. Not for a contestant's own process, whose environment says nothing of a registry. */
+export async function installNpmContestants(): Promise<void> {
   await installOnce(NAME, PACKAGES, async (folder) => {
     await copyFile(PACKAGES, join(folder, 'package.json'));
     await promisify(execFile)('npm', ['install', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd: folder });
   });
-  return createRequire(join(PEERS_FOLDER, NAME, 'package.json'));
 }
+
+/** Loads a package that {@link installNpmContestants} has installed. */
+export const requireNpmContestant = createRequire(join(PEERS_FOLDER, NAME, 'package.json'));

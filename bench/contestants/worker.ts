@@ -11,7 +11,7 @@ import { awsEncryptionSdk, type AwsEncryptionSdk } from './aws-encryption-sdk.ts
 import type { Contestant } from './contestant.ts';
 import { jose, type Jose } from './jose.ts';
 import { kmsPerItem } from './kms-per-item.ts';
-import { npmContestants } from './npm-packages.ts';
+import { requireNpmContestant } from './npm-packages.ts';
 
 interface Order {
   readonly payload?: string;
@@ -51,11 +51,11 @@ async function open(name: string): Promise<Contestant> {
     case 'Keyfold, library':
       return openKeyfold();
     case 'jose':
-      return await jose((await npmContestants())('jose') as Jose);
+      return await jose(requireNpmContestant('jose') as Jose);
     case 'KMS for each item':
       return await kmsPerItem();
     default: {
-      const sdk = (await npmContestants())('@aws-crypto/client-node') as AwsEncryptionSdk;
+      const sdk = requireNpmContestant('@aws-crypto/client-node') as AwsEncryptionSdk;
       return awsEncryptionSdk(sdk, { tuned: name === 'AWS Encryption SDK, tuned' });
     }
   }
