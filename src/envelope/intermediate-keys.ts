@@ -158,8 +158,10 @@ export class IntermediateKeys {
     if (key?.parent === undefined) return false;
     const { policy, now } = this.#world;
     const nowMs = now();
-    const allows = (s: KeyStanding): boolean => isRecent(policy, s, nowMs) && !isRetired(policy, s, nowMs);
-    return allows(key.standing) && allows(key.parent);
+    for (const standing of [key.standing, key.parent]) {
+      if (!isRecent(policy, standing, nowMs) || isRetired(policy, standing, nowMs)) return false;
+    }
+    return true;
   }
 
   /** Counts a hit or a miss. */
