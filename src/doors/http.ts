@@ -12,7 +12,7 @@ import type { Telemetry } from './telemetry.ts';
 
 /** API Gateway answers at 30 s whatever we do. */
 const LONGEST_ANSWER_MS = 28_000;
-/** UTF-8 takes up to three for each of a string, and JSON two for a quotation mark; an answer has no control characters but white space. */
+/** UTF-8 takes up to three for each of a string, and JSON two for a quotation mark. No answer has half a surrogate pair, nor a control character but white space. */
 const MOST_BYTES_A_CHARACTER = 3;
 
 /** What the HTTP door needs. */

@@ -2,10 +2,10 @@
 const LEAST_BYTES = 256;
 
 /**
- * Gives the memory of bytes back at once, which nobody will look at again; they are not zeroed, and the array is empty from then on. Left to
- * the garbage collector it is counted, and V8 goes through all of its heap each time that enough of it waits. Bytes that share their
- * memory with others stay as they are.
+ * Gives the memory of bytes back at once, for whoever owns all of it: nobody looks at it again, by this array or by another. The bytes are
+ * not zeroed, and the array is empty from then on. Left to the garbage collector they are counted, and V8 goes through all of its heap each time
+ * that enough of them wait. Left they are, too, where they are few or a part of something larger, and by Node 20, which cannot do it.
  */
 export function freeNow({ buffer, length }: Uint8Array): void {
-  if (length >= LEAST_BYTES && length === buffer.byteLength && buffer instanceof ArrayBuffer) buffer.transfer(0);
+  if (length >= LEAST_BYTES && length === buffer.byteLength && 'transfer' in buffer) buffer.transfer(0);
 }

@@ -15,7 +15,10 @@ export interface ItemOperation<Item> {
   parse(input: unknown): Item;
   /** How many bytes of plaintext the item is. */
   sizeBytes(item: Item): number;
-  /** @returns the answer as JSON text */
+  /**
+   * Takes the item over, whose memory may be given back at once: none is run twice.
+   * @returns the answer as JSON text
+   */
   run(item: Item, context: OperationContext): Promise<string>;
 }
 

@@ -24,6 +24,18 @@ describe('memory given back at once', () => {
     expect(Buffer.from(bytes)).toEqual(before);
   });
 
+  it('is left to the garbage collector by a Node that cannot give it back, as Node 20', async () => {
+    const transfer = Object.getOwnPropertyDescriptor(ArrayBuffer.prototype, 'transfer') as PropertyDescriptor;
+    Reflect.deleteProperty(ArrayBuffer.prototype, 'transfer');
+    try {
+      const session = new FakeWorld().process().session('p');
+      const payload = Buffer.alloc(100_000, 5);
+      expect(await session.decryptJson(await session.encryptToJson(payload))).toEqual(payload);
+    } finally {
+      Reflect.defineProperty(ArrayBuffer.prototype, 'transfer', transfer);
+    }
+  });
+
   it("is none of the caller's, whose payload and record stay", async () => {
     const session = new FakeWorld().process().session('p');
     const payload = Buffer.alloc(100_000, 5);

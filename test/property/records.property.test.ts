@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { readBody } from '../../src/doors/http-request.ts';
-import { dataRowRecordFromValue, decodeDataRowRecord, encodeDataRowRecord } from '../../src/index.ts';
+import { dataRowRecordFromValue, decodeDataRowRecord, encodeDataRowRecord, KeyfoldError } from '../../src/index.ts';
 import { sampleEvent } from '../support/http-door.ts';
 
 const wire = fc
@@ -30,6 +30,12 @@ const crooked = fc
       ',',
       ' ',
       '\\',
+      '\\/',
+      '\\u0041',
+      '\n',
+      ',"More":"x"',
+      '"__proto__":{}',
+      '"record":',
       '"}',
       '{"Key":{"Created":1,"Key":"","ParentKeyMeta":{"KeyId":"k","Created":1}}',
     ),
@@ -37,11 +43,33 @@ const crooked = fc
   )
   .map((parts) => parts.join(''));
 
+/** A record's text with something behind its payload, or in it. */
+const behindData = fc
+  .tuple(
+    wire,
+    fc.constantFrom('', ',"More":"x"', ',"Data":"AAAA"', ',"Data":1', ' ', ','),
+    fc.constantFrom('', '\\/\\/\\/\\/', '\\u0041', '\\'),
+  )
+  .map(([text, more, within]) => `${text.slice(0, -2)}${within}"${more}}`);
+
+/** A body, with a record in its place. */
+const around = fc.constantFrom(
+  '{"record":RECORD}',
+  '{"record":RECORD]',
+  '{"record":RECORD',
+  '{"record":RECORD}}',
+  '{"record":RECORD,"format":"compact"}',
+  '{ "record":RECORD}',
+  '{"record":1,"record":RECORD}',
+);
+
 function outcome(read: () => unknown): unknown {
   try {
     return read();
-  } catch {
-    return 'refused';
+  } catch (error) {
+    if (error instanceof SyntaxError || (error instanceof KeyfoldError && error.code === 'InvalidRequest'))
+      return 'refused';
+    throw error;
   }
 }
 
@@ -55,6 +83,7 @@ it('the text of a record', () => {
       fc.oneof(
         wire,
         crooked,
+        behindData,
         fc.tuple(wire, fc.nat(), crooked).map(([text, at, more]) => {
           const place = at % (text.length + 1);
           return text.slice(0, place) + more + text.slice(place);
@@ -64,11 +93,12 @@ it('the text of a record', () => {
           .tuple(wire, fc.jsonValue())
           .map(([text, more]) => JSON.stringify({ More: more, ...(JSON.parse(text) as object), Data: '' })),
       ),
-      (text) => {
+      around,
+      (text, pattern) => {
         expect(outcome(() => decodeDataRowRecord(text))).toEqual(
           outcome(() => dataRowRecordFromValue(JSON.parse(text))),
         );
-        const body = `{"record":${text}}`;
+        const body = pattern.replace('RECORD', () => text);
         expect(outcome(() => recordOf(readBody({ ...event, body }, Infinity).value))).toEqual(
           outcome(() => recordOf(JSON.parse(body))),
         );
@@ -76,10 +106,14 @@ it('the text of a record', () => {
     ),
     {
       numRuns: 3000,
-      // The quote that begins the payload is not the one that ends it.
-      examples: ['{"Key":{"Created":1,"Key":"","ParentKeyMeta":{"KeyId":"k","Created":1}},"Data":"}'].map((text) => [
-        text,
-      ]),
+      // The quote that begins the payload is not the one that ends it; a payload that is escaped.
+      examples: [
+        ['{"Key":{"Created":1,"Key":"","ParentKeyMeta":{"KeyId":"k","Created":1}},"Data":"}', '{"record":RECORD}'],
+        [
+          '{"Key":{"Created":1,"Key":"","ParentKeyMeta":{"KeyId":"k","Created":1}},"Data":"\\/\\/\\/\\/"}',
+          '{"record":RECORD}',
+        ],
+      ],
     },
   );
 });
