@@ -3,7 +3,6 @@
  * else. No cache, no ids, no policy, no errors worth the name.
  */
 import { createCipheriv, createDecipheriv, createSecretKey, randomFillSync, type KeyObject } from 'node:crypto';
-import { freeNow } from '../src/envelope/free-now.ts';
 
 const CIPHER = 'aes-256-gcm';
 const TAG_LENGTH = { authTagLength: 16 };
@@ -27,6 +26,10 @@ function random(target: Buffer): void {
   pool.copy(target, 0, used, end);
   pool.fill(0, used, end);
   used = end;
+}
+
+function freeNow({ buffer, length }: Buffer): void {
+  if (length >= 256 && length === buffer.byteLength) (buffer as ArrayBuffer).transfer(0);
 }
 
 function seal(key: KeyObject, plaintext: Uint8Array): Buffer {
