@@ -18,3 +18,16 @@ export function decodeBase64(text: string): Buffer | undefined {
   const lastGroupAt = bytes.length - (bytes.length % 3 || 3);
   return bytes.toString('base64', lastGroupAt) === text.slice(-4) ? bytes : undefined;
 }
+
+/**
+ * Decodes unpadded base64url (RFC 4648, section 5) and nothing else, as {@link decodeBase64} does its alphabet.
+ * @returns the bytes, which are the caller's; undefined where the text is anything else
+ */
+export function decodeBase64Url(text: string): Buffer | undefined {
+  if (text.includes('+') || text.includes('/') || text.includes('=')) return undefined;
+  if (BEYOND_LATIN_1.test(text)) return undefined;
+  const bytes = Buffer.from(text, 'base64url');
+  if (text.length % 4 === 1 || bytes.length !== Math.floor((text.length * 3) / 4)) return undefined;
+  const lastBytes = bytes.length % 3 || 3;
+  return bytes.toString('base64url', bytes.length - lastBytes) === text.slice(-lastBytes - 1) ? bytes : undefined;
+}

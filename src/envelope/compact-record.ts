@@ -1,6 +1,8 @@
 import { SEAL_OVERHEAD_BYTES } from './aead.ts';
+import { decodeBase64Url } from './base64.ts';
 import type { DataRowRecord } from './data-row-record.ts';
 import { KeyfoldError } from './errors.ts';
+import { freeNow } from './free-now.ts';
 import { KEY_BYTES } from './random.ts';
 
 /** What a compact record says that its payload is: bytes, or the text of a JSON value (a field of a document). */
@@ -49,7 +51,9 @@ export function encodeCompactRecord(record: DataRowRecord, kind: CompactKind): s
   bytes.write(key.parent.id, ID_AT);
   bytes.set(key.encryptedKey, keyAt);
   bytes.set(data, keyAt + SEALED_KEY_BYTES);
-  return PREFIX[kind] + bytes.toString('base64url');
+  const text = PREFIX[kind] + bytes.toString('base64url');
+  freeNow(bytes);
+  return text;
 }
 
 /** How many characters a compact record has, all of them ASCII. */
@@ -65,9 +69,8 @@ export function compactLength(kind: CompactKind, idBytes: number, payloadBytes: 
 export function decodeCompactRecord(text: string): CompactRecord {
   const kind = kindOf(text);
   if (kind === undefined) throw malformed('does not begin with kf1. or kf1j.');
-  const encoded = text.slice(PREFIX[kind].length);
-  const bytes = Buffer.from(encoded, 'base64url');
-  if (bytes.toString('base64url') !== encoded) throw malformed('is not unpadded base64url');
+  const bytes = decodeBase64Url(text.slice(PREFIX[kind].length));
+  if (bytes === undefined) throw malformed('is not unpadded base64url');
   const keyAt = bytes.length < ID_AT ? Number.NaN : ID_AT + bytes.readUInt16BE(ID_LENGTH_AT);
   const dataAt = keyAt + SEALED_KEY_BYTES;
   if (!(keyAt > ID_AT && bytes.length - dataAt >= SEAL_OVERHEAD_BYTES)) throw malformed('ends too early');

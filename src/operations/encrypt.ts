@@ -32,11 +32,15 @@ export const encrypt: ItemOperation<{ plaintext: Buffer; form: RecordForm }> = {
   },
   sizeBytes: ({ plaintext }) => plaintext.length,
   run: async ({ plaintext, form }, { session, limits }) => {
-    const record =
-      form === 'object'
-        ? await session.encryptToJson(plaintext, limits)
-        : writeRecord(await session.encrypt(plaintext, limits), form);
+    if (form === 'object') {
+      const text = await session.encryptToJson(plaintext, limits);
+      freeNow(plaintext);
+      return `{"record":${text}}`;
+    }
+    const record = await session.encrypt(plaintext, limits);
     freeNow(plaintext);
-    return `{"record":${record}}`;
+    const answer = `{"record":${writeRecord(record, form)}}`;
+    freeNow(record.data);
+    return answer;
   },
 };
