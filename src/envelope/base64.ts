@@ -12,11 +12,7 @@ export function decodeBase64(text: string): Buffer | undefined {
   if (text.length % 4 !== 0 || text.includes('-') || text.includes('_')) return undefined;
   if (BEYOND_LATIN_1.test(text)) return undefined;
   const padding = text.endsWith('==') ? 2 : Number(text.endsWith('='));
-  const bytes = Buffer.from(text, 'base64');
-  if (bytes.length !== (text.length / 4) * 3 - padding) return undefined;
-  // In the last four characters alone there may be unused bits.
-  const lastGroupAt = bytes.length - (bytes.length % 3 || 3);
-  return bytes.toString('base64', lastGroupAt) === text.slice(-4) ? bytes : undefined;
+  return decodeExactly(text, 'base64', (text.length / 4) * 3 - padding);
 }
 
 /**
@@ -25,9 +21,15 @@ export function decodeBase64(text: string): Buffer | undefined {
  */
 export function decodeBase64Url(text: string): Buffer | undefined {
   if (text.includes('+') || text.includes('/') || text.includes('=')) return undefined;
-  if (BEYOND_LATIN_1.test(text)) return undefined;
-  const bytes = Buffer.from(text, 'base64url');
-  if (text.length % 4 === 1 || bytes.length !== Math.floor((text.length * 3) / 4)) return undefined;
-  const lastBytes = bytes.length % 3 || 3;
-  return bytes.toString('base64url', bytes.length - lastBytes) === text.slice(-lastBytes - 1) ? bytes : undefined;
+  if (text.length % 4 === 1 || BEYOND_LATIN_1.test(text)) return undefined;
+  return decodeExactly(text, 'base64url', Math.floor((text.length * 3) / 4));
+}
+
+/** The bytes of text in an alphabet, if they are so many and the bits that the last character does not need are zero. */
+function decodeExactly(text: string, alphabet: 'base64' | 'base64url', sizeBytes: number): Buffer | undefined {
+  const bytes = Buffer.from(text, alphabet);
+  if (bytes.length !== sizeBytes) return undefined;
+  // In the last group alone there may be unused bits.
+  const lastGroupAt = bytes.length - (bytes.length % 3 || 3);
+  return text.endsWith(bytes.toString(alphabet, lastGroupAt)) ? bytes : undefined;
 }

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type DataRowRecord, type EnvelopeKeyRecord, type SessionFactory } from '../../src/index.ts';
+import type { DataRowRecord, EnvelopeKeyRecord, SessionFactory } from '../../src/index.ts';
 import { DAY_MS, FakeWorld, memoryService, MINUTE_MS } from '../support/fakes.ts';
 
 /** What can happen to a service; numbers pick one of what there is. */
