@@ -20,6 +20,7 @@ const SHARED_WITH_CLIENT = [
   'envelope/deadline.ts',
   'envelope/defaults.ts',
   'envelope/errors.ts',
+  'envelope/hidden-characters.ts',
   'operations/http-partition.ts',
   'operations/operation-name.ts',
 ];

@@ -2,6 +2,7 @@ import { createdNow, type CryptoPolicy } from './crypto-policy.ts';
 import { EnvelopeKey } from './envelope-key.ts';
 import { keyRowUnreadable, KeyfoldError } from './errors.ts';
 import { Flights } from './flights.ts';
+import { escapeHidden } from './hidden-characters.ts';
 import { metaOf, type KeyId, type KeyMeta } from './ids.ts';
 import { KeyCache } from './key-cache.ts';
 import { isExpired, isFresh, isRetired, refresh, retirementOf, standingOf, type KeyStanding } from './key-standing.ts';
@@ -209,7 +210,10 @@ export async function loadWinner(metastore: Metastore, lost: KeyMeta, deadline: 
 
 /** Each time a key was made, another process's had just been stored and retired. */
 export function lostEveryRace(id: KeyId): KeyfoldError {
-  return new KeyfoldError('MetastoreUnavailable', `No usable key of ${id} could be created: each one met was retired.`);
+  return new KeyfoldError(
+    'MetastoreUnavailable',
+    `No usable key of ${escapeHidden(id)} could be created: each one met was retired.`,
+  );
 }
 
 function nameOf(meta: KeyMeta): string {

@@ -1,12 +1,16 @@
 import { spawn } from 'node:child_process';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { pythonOf } from './install.ts';
+import { PEERS_FOLDER } from './peers-folder.ts';
 import { AWS_ENVIRONMENT, end } from './processes.ts';
+
+/** The implementations of Asherah: Go and Rust from PyPI, Java from Maven Central. */
+export type AsherahCore = 'go' | 'rust' | 'java';
 
 /** How to start an Asherah. Go's has a static master key of its own, {@link GO_STATIC_KEY}. */
 export interface AsherahOptions {
-  readonly core: 'go' | 'rust';
+  readonly core: AsherahCore;
   readonly service: string;
   readonly product: string;
   readonly tableName: string;
@@ -14,29 +18,33 @@ export interface AsherahOptions {
   /** The table's region, and with `regionSuffix` the suffix. */
   readonly region: string;
   readonly regionSuffix: boolean;
-  /** AWS KMS instead of the static key; only the Rust core can be pointed to an emulator. */
-  readonly kms?: {
-    readonly endpoint: string;
-    readonly regionMap: Record<string, string>;
-    readonly preferredRegion: string;
-  };
+  /** AWS KMS instead of the static key. */
+  readonly kms?: AsherahKms;
+}
+
+/** The KMS keys of an Asherah. */
+export interface AsherahKms {
+  /** The environment in which the process finds the emulator. */
+  readonly environment: Readonly<Record<string, string>>;
+  readonly regionMap: Readonly<Record<string, string>>;
+  readonly preferredRegion: string;
+  /** Gives Rust the preferred region's key alone, as its `KmsKeyId`. */
+  readonly single?: boolean;
 }
 
 /** A running Asherah. Its methods throw what Asherah says. */
-export interface Asherah {
+export interface Asherah extends AsyncDisposable {
   encrypt(partition: string, payload: Uint8Array): Promise<string>;
   decrypt(partition: string, record: string): Promise<Buffer>;
-  readonly stop: () => Promise<void>;
 }
 
 /** The static master key that is built into Asherah's Go core. */
 export const GO_STATIC_KEY = Buffer.from('thisIsAStaticMasterKeyForTesting');
 
-/** Starts an Asherah in a Python process of its own, with a cache of its own. */
+/** Starts an Asherah in a process of its own, with a cache of its own. */
 export async function startAsherah({ core, kms, ...config }: AsherahOptions): Promise<Asherah> {
-  const script = join(import.meta.dirname, 'asherah_peer.py');
-  const env = { PATH: process.env['PATH'], ...AWS_ENVIRONMENT, ...(kms && { AWS_ENDPOINT_URL_KMS: kms.endpoint }) };
-  const child = spawn(pythonOf(`asherah-${core}`), [script, core], { env, stdio: ['pipe', 'pipe', 'ignore'] });
+  const env = { PATH: process.env['PATH'], ...AWS_ENVIRONMENT, ...kms?.environment };
+  const child = spawn(...commandOf(core), { env, stdio: ['pipe', 'pipe', 'ignore'] });
   const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
   const endOnExit = (): void => void child.kill('SIGKILL');
   process.once('exit', endOnExit);
@@ -52,15 +60,24 @@ export async function startAsherah({ core, kms, ...config }: AsherahOptions): Pr
   await ask({
     ...config,
     staticMasterKeyHex: GO_STATIC_KEY.toString('hex'),
-    ...(kms && { regionMap: kms.regionMap, preferredRegion: kms.preferredRegion }),
+    ...(kms && { regionMap: kms.regionMap, preferredRegion: kms.preferredRegion, single: kms.single === true }),
   });
   return {
     encrypt: (partition, payload) =>
       ask({ op: 'encrypt', partition, payload: Buffer.from(payload).toString('base64') }),
     decrypt: async (partition, record) => Buffer.from(await ask({ op: 'decrypt', partition, record }), 'base64'),
-    stop: async () => {
+    [Symbol.asyncDispose]: async () => {
       process.off('exit', endOnExit);
       await end(child);
     },
   };
+}
+
+function commandOf(core: AsherahCore): [command: string, args: string[]] {
+  if (core === 'java') {
+    const classes = ['asherah-java-peer', join('asherah-java', '*')].map((name) => join(PEERS_FOLDER, name));
+    // What makes a short-lived JVM start in a third of the time.
+    return ['java', ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', '-cp', classes.join(delimiter), 'AsherahPeer']];
+  }
+  return [pythonOf(`asherah-${core}`), [join(import.meta.dirname, 'asherah_peer.py'), core]];
 }
