@@ -1,4 +1,5 @@
 import { KMSServiceException } from '@aws-sdk/client-kms';
+import { isThrottlingError } from '@smithy/core/retry';
 import { KeyfoldError } from '../envelope/errors.ts';
 
 /** What a failed call tells of the region: come back soon, go elsewhere, have someone act, or the bytes are bad. */
@@ -25,8 +26,40 @@ export class RegionFault extends Error {
   }
 }
 
-const THROTTLED = new Set(['ThrottlingException', 'TooManyRequestsException', 'LimitExceededException']);
-const UNAVAILABLE = new Set(['KMSInternalException', 'DependencyTimeoutException', 'KeyUnavailableException']);
+const UNAVAILABLE = new Set([
+  'KMSInternalException',
+  'DependencyTimeoutException',
+  'KeyUnavailableException',
+  'RequestTimeoutException',
+  'RequestAbortedException',
+]);
+/** A signature whose time AWS refuses: this machine's clock is wrong, or was when the request was signed. */
+const CLOCK_FAULTS = new Set([
+  'InvalidSignatureException',
+  'SignatureDoesNotMatch',
+  'IncompleteSignature',
+  'IncompleteSignatureException',
+  'RequestExpired',
+  'RequestInTheFuture',
+  'RequestTimeTooSkewed',
+]);
+/** Credentials that have just ended, or that AWS does not know yet. */
+const CREDENTIAL_FAULTS = new Set([
+  'ExpiredToken',
+  'ExpiredTokenException',
+  'TokenRefreshRequired',
+  'UnrecognizedClientException',
+  'InvalidClientTokenId',
+  'InvalidClientTokenIdException',
+  'InvalidAccessKeyId',
+  'InvalidToken',
+  'MissingAuthenticationToken',
+  'MissingAuthenticationTokenException',
+]);
+/** What KMS says of parameters that it does not read. Those of a Decrypt come from the key row. */
+const INVALID_PARAMETERS = new Set(['ValidationException', 'ValidationError', 'InvalidArnException']);
+/** The states of a KMS key that somebody chose for it. Every other state passes, such as that of a key store that is disconnected. */
+const CHOSEN_STATE = /\bpending\s*(?:replica\s*)?(?:deletion|import)\b/i;
 /** Errors whose message names the principal, key or state at fault, which is what someone who must act wants to read. */
 const TELLING = new Set([
   'AccessDeniedException',
@@ -41,7 +74,7 @@ const LONGEST_DETAIL = 400;
  * cannot parse, and an answer can hold a key.
  */
 export function classify(region: string, action: KmsAction, error: unknown): RegionFault {
-  const faultClass = classOf(error);
+  const faultClass = classOf(action, error);
   const detail =
     error instanceof KMSServiceException && TELLING.has(error.name)
       ? error.message.slice(0, LONGEST_DETAIL)
@@ -49,13 +82,27 @@ export function classify(region: string, action: KmsAction, error: unknown): Reg
   return new RegionFault(region, action, faultClass, nameOf(error), detail);
 }
 
-function classOf(error: unknown): FaultClass {
+/** Why a request that was signed well in form was refused for its signature; undefined for any other failure. */
+export function signatureFault(error: unknown): 'clock' | 'credentials' | undefined {
   const name = nameOf(error);
-  const status = error instanceof KMSServiceException ? error.$metadata.httpStatusCode : undefined;
-  if (THROTTLED.has(name) || status === 429) return 'throttled';
+  if (CREDENTIAL_FAULTS.has(name)) return 'credentials';
+  // The SDK sets the mark when the answer's date has shown that the clock is off.
+  const { $metadata } = (error ?? {}) as { readonly $metadata?: { readonly clockSkewCorrected?: boolean } };
+  const isSkewed = name === 'AccessDeniedException' && $metadata?.clockSkewCorrected === true;
+  return CLOCK_FAULTS.has(name) || isSkewed ? 'clock' : undefined;
+}
+
+function classOf(action: KmsAction, error: unknown): FaultClass {
+  const name = nameOf(error);
+  const isAnswer = error instanceof KMSServiceException;
+  const status = isAnswer ? error.$metadata.httpStatusCode : undefined;
+  if (error instanceof Error && isThrottlingError(error as Parameters<typeof isThrottlingError>[0])) return 'throttled';
   if (name === 'InvalidCiphertextException') return 'corrupt';
-  if (UNAVAILABLE.has(name) || (status !== undefined && status >= 500)) return 'unavailable';
-  if (error instanceof KMSServiceException || isCredentialsError(name)) return 'misconfigured';
+  if (INVALID_PARAMETERS.has(name) && action === 'Decrypt') return 'corrupt';
+  if (UNAVAILABLE.has(name) || signatureFault(error) !== undefined) return 'unavailable';
+  if (status !== undefined && (status >= 500 || status === 408)) return 'unavailable';
+  if (isAnswer && name === 'KMSInvalidStateException' && !CHOSEN_STATE.test(error.message)) return 'unavailable';
+  if (isAnswer || isCredentialsError(name)) return 'misconfigured';
   // No answer of KMS's: the network, a time-out, or something between us and KMS that answered in its place.
   return 'unavailable';
 }
