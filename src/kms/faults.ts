@@ -1,6 +1,7 @@
 import { KMSServiceException } from '@aws-sdk/client-kms';
 import { isThrottlingError } from '@smithy/core/retry';
 import { KeyfoldError } from '../envelope/errors.ts';
+import { signatureFaultOf } from '../envelope/signature-fault.ts';
 
 /** What a failed call tells of the region: come back soon, go elsewhere, have someone act, or the bytes are bad. */
 export type FaultClass = 'throttled' | 'unavailable' | 'misconfigured' | 'corrupt';
@@ -33,29 +34,6 @@ const UNAVAILABLE = new Set([
   'RequestTimeoutException',
   'RequestAbortedException',
 ]);
-/** A signature whose time AWS refuses: this machine's clock is wrong, or was when the request was signed. */
-const CLOCK_FAULTS = new Set([
-  'InvalidSignatureException',
-  'SignatureDoesNotMatch',
-  'IncompleteSignature',
-  'IncompleteSignatureException',
-  'RequestExpired',
-  'RequestInTheFuture',
-  'RequestTimeTooSkewed',
-]);
-/** Credentials that have just ended, or that AWS does not know yet. */
-const CREDENTIAL_FAULTS = new Set([
-  'ExpiredToken',
-  'ExpiredTokenException',
-  'TokenRefreshRequired',
-  'UnrecognizedClientException',
-  'InvalidClientTokenId',
-  'InvalidClientTokenIdException',
-  'InvalidAccessKeyId',
-  'InvalidToken',
-  'MissingAuthenticationToken',
-  'MissingAuthenticationTokenException',
-]);
 /** What KMS says of parameters that it does not read. Those of a Decrypt come from the key row. */
 const INVALID_PARAMETERS = new Set(['ValidationException', 'ValidationError', 'InvalidArnException']);
 /** The states of a KMS key that somebody chose for it. Every other state passes, such as that of a key store that is disconnected. */
@@ -82,16 +60,6 @@ export function classify(region: string, action: KmsAction, error: unknown): Reg
   return new RegionFault(region, action, faultClass, nameOf(error), detail);
 }
 
-/** Why a request that was signed well in form was refused for its signature; undefined for any other failure. */
-export function signatureFault(error: unknown): 'clock' | 'credentials' | undefined {
-  const name = nameOf(error);
-  if (CREDENTIAL_FAULTS.has(name)) return 'credentials';
-  // The SDK sets the mark when the answer's date has shown that the clock is off.
-  const { $metadata } = (error ?? {}) as { readonly $metadata?: { readonly clockSkewCorrected?: boolean } };
-  const isSkewed = name === 'AccessDeniedException' && $metadata?.clockSkewCorrected === true;
-  return CLOCK_FAULTS.has(name) || isSkewed ? 'clock' : undefined;
-}
-
 function classOf(action: KmsAction, error: unknown): FaultClass {
   const name = nameOf(error);
   const isAnswer = error instanceof KMSServiceException;
@@ -99,7 +67,7 @@ function classOf(action: KmsAction, error: unknown): FaultClass {
   if (error instanceof Error && isThrottlingError(error as Parameters<typeof isThrottlingError>[0])) return 'throttled';
   if (name === 'InvalidCiphertextException') return 'corrupt';
   if (INVALID_PARAMETERS.has(name) && action === 'Decrypt') return 'corrupt';
-  if (UNAVAILABLE.has(name) || signatureFault(error) !== undefined) return 'unavailable';
+  if (UNAVAILABLE.has(name) || signatureFaultOf(error) !== undefined) return 'unavailable';
   if (status !== undefined && (status >= 500 || status === 408)) return 'unavailable';
   if (isAnswer && name === 'KMSInvalidStateException' && !CHOSEN_STATE.test(error.message)) return 'unavailable';
   if (isAnswer || isCredentialsError(name)) return 'misconfigured';

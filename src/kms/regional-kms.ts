@@ -2,7 +2,8 @@ import { DecryptCommand, EncryptCommand, GenerateDataKeyCommand, KMSClient } fro
 import { orAborted } from '../envelope/deadline.ts';
 import type { Deadline } from '../envelope/ports.ts';
 import { KEY_BYTES } from '../envelope/random.ts';
-import { classify, RegionFault, signatureFault, type KmsAction } from './faults.ts';
+import { signatureFaultOf } from '../envelope/signature-fault.ts';
+import { classify, RegionFault, type KmsAction } from './faults.ts';
 import { parseKmsArn } from './key-arn.ts';
 import type { KmsRegion, Wrap } from './kms-region.ts';
 
@@ -102,7 +103,7 @@ export class RegionalKms implements KmsRegion {
   async #call<T>(action: KmsAction, deadline: Deadline, send: (signal: AbortSignal) => Promise<T>): Promise<T> {
     try {
       return await this.#attempt(deadline, send).catch(async (error: unknown) => {
-        const fault = signatureFault(error);
+        const fault = signatureFaultOf(error);
         if (fault === undefined || deadline.signal.aborted) throw error;
         // From the answer's date the SDK has learnt by how much the clock is off. It signs the next request by that.
         if (fault === 'credentials') await this.#renewCredentials(deadline);
