@@ -32,7 +32,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   envelope: ['node:crypto'],
   kms: ['envelope', 'node:crypto', 'node:timers/promises', '@aws-sdk/client-kms', '@smithy/core/retry'],
   metastore: ['envelope', '@aws-sdk/client-dynamodb'],
-  operations: ['envelope', 'valibot', 'jsonpath-rfc9535/parser'],
+  operations: ['envelope', 'valibot'],
   sqs: ['envelope', 'node:timers/promises', '@aws-sdk/client-sqs'],
   config: ['operations', 'envelope', 'kms', 'metastore', 'sqs', 'valibot'],
   doors: [
