@@ -21,6 +21,7 @@ const SHARED_WITH_CLIENT = [
   'envelope/defaults.ts',
   'envelope/errors.ts',
   'envelope/signature-fault.ts',
+  'envelope/hidden-characters.ts',
   'operations/http-partition.ts',
   'operations/operation-name.ts',
 ];

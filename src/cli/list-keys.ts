@@ -1,5 +1,5 @@
 import { invalidConfiguration } from '../envelope/errors.ts';
-import { KeyNaming, parsePartition } from '../envelope/ids.ts';
+import { KeyNaming } from '../envelope/ids.ts';
 import type { OperatorConfig } from '../config/operator-config.ts';
 import { viewOf, type KeyView } from './key-view.ts';
 import { formatTable } from './text.ts';
@@ -42,7 +42,7 @@ function idOf({ partition }: ListRequest, { names }: OperatorConfig): string {
     ]);
   }
   const naming = new KeyNaming(names);
-  return partition === undefined ? naming.systemKeyId : naming.intermediateKeyId(parsePartition(partition));
+  return partition === undefined ? naming.systemKeyId : naming.intermediateKeyId(naming.parsePartition(partition));
 }
 
 function byIdLatestFirst(a: KeyView, b: KeyView): number {

@@ -3,6 +3,7 @@ import { MOST_NONCES } from '../envelope/crypto-policy.ts';
 import { isOperationName } from '../operations/operation-name.ts';
 import { DEFAULT_LIMITS } from '../operations/operation.ts';
 
+const NO_STRINGS = 'is not a JSON array of strings';
 const text = v.pipe(v.string(), v.nonEmpty('is empty'));
 const count = v.pipe(v.string(), v.regex(/^[1-9]\d{0,14}$/, 'is not a positive whole number'), v.transform(Number));
 /** What a timer can count: a longer one would fire at once. */
@@ -12,17 +13,22 @@ const flag = v.pipe(
   v.picklist(['true', 'false'], 'is neither true nor false'),
   v.transform((value) => value === 'true'),
 );
-const list = v.pipe(
-  text,
-  v.transform((value) => value.split(',').map((item) => item.trim())),
-);
+const list = v.pipe(text, v.transform(itemsOf));
 const operations = v.pipe(
   list,
   v.everyItem(isOperationName, 'lists what is no operation'),
   v.transform((names) => names.filter(isOperationName)),
 );
+/** A JSON array is for partitions that hold a comma, or begin or end with a space. */
 const partitions = v.pipe(
-  list,
+  text,
+  v.rawTransform(({ dataset, addIssue, NEVER }) => {
+    if (!dataset.value.startsWith('[')) return itemsOf(dataset.value);
+    const items = stringsOf(dataset.value);
+    if (items !== undefined) return items;
+    addIssue({ message: NO_STRINGS });
+    return NEVER;
+  }),
   v.everyItem(
     (item) => /^[^*]+\*?$|^\*$/.test(item),
     'lists what is neither a partition nor a beginning of some with * behind it',
@@ -31,9 +37,9 @@ const partitions = v.pipe(
 const fields = v.pipe(
   v.string(),
   v.rawTransform(({ dataset, addIssue, NEVER }) => {
-    const paths = parseJson(dataset.value);
-    if (v.is(v.pipe(v.array(v.string()), v.minLength(1)), paths)) return paths;
-    addIssue({ message: 'is not a JSON array of strings' });
+    const paths = stringsOf(dataset.value);
+    if (paths !== undefined) return paths;
+    addIssue({ message: NO_STRINGS });
     return NEVER;
   }),
 );
@@ -123,6 +129,16 @@ export type Settings = v.InferOutput<typeof settingsSchema>;
 function parseRegionMap(value: string): Record<string, string> | undefined {
   const parsed = parseJson(value);
   return !Array.isArray(parsed) && v.is(v.record(v.string(), v.string()), parsed) ? parsed : undefined;
+}
+
+function itemsOf(value: string): string[] {
+  return value.split(',').map((item) => item.trim());
+}
+
+/** The strings of a JSON array; undefined for anything else, and for an empty array. */
+function stringsOf(value: string): string[] | undefined {
+  const parsed = parseJson(value);
+  return v.is(v.pipe(v.array(v.string()), v.minLength(1)), parsed) ? parsed : undefined;
 }
 
 /** Undefined for what is not JSON. */

@@ -2,6 +2,7 @@ import { Logger } from '@aws-lambda-powertools/logger';
 import { Metrics, MetricUnit } from '@aws-lambda-powertools/metrics';
 import type { Context } from 'aws-lambda';
 import { KeyfoldError } from '../envelope/errors.ts';
+import { escapeHidden } from '../envelope/hidden-characters.ts';
 import type { EnvelopeEvents } from '../envelope/ports.ts';
 import type { MaintenanceReport } from '../envelope/system-key-maintenance.ts';
 import type { KmsEvents } from '../kms/failover.ts';
@@ -37,7 +38,7 @@ export interface Telemetry {
 
 /** Makes the telemetry of a process. `service` names it in every line. docs/metrics.md lists the metrics. */
 export function createTelemetry(service: string): Telemetry {
-  const logger = new Logger({ serviceName: service });
+  const logger = new Logger({ serviceName: service, jsonReplacerFn: withoutHidden });
   const metrics = new MetricBuffer(new Metrics({ namespace: 'Keyfold', serviceName: service }));
   const count = (name: string, dimensions: Record<string, string>): void =>
     metrics.add(name, MetricUnit.Count, 1, dimensions);
@@ -48,7 +49,7 @@ export function createTelemetry(service: string): Telemetry {
       if (isSilent) return;
       // Powertools' logger takes ten times as long for a line, which every request would wait for.
       const line = { level: 'INFO', message: 'audit', timestamp: new Date().toISOString(), service, ...entry };
-      process.stdout.write(`${JSON.stringify(line)}\n`);
+      process.stdout.write(`${escapeHidden(JSON.stringify(line))}\n`);
     },
     events: {
       keyCreated: (kind, key) => {
@@ -158,6 +159,15 @@ export function createTelemetry(service: string): Telemetry {
     },
     flush: () => metrics.flush(),
   };
+}
+
+/** Node has it and TypeScript's library does not (ECMA-262, JSON.parse source text access). */
+const { rawJSON } = JSON as unknown as { rawJSON: (text: string) => unknown };
+
+/** Has `JSON.stringify` escape hidden characters in a string, of which it escapes only those below U+0020 by itself. */
+function withoutHidden(_name: string, value: unknown): unknown {
+  if (typeof value !== 'string' || escapeHidden(value) === value) return value;
+  return rawJSON(escapeHidden(JSON.stringify(value)));
 }
 
 /** In one line of the log. */

@@ -1,3 +1,5 @@
+import { escapeHidden } from './hidden-characters.ts';
+
 /**
  * Whether the same request may succeed when it is sent again, for each way in which one can fail. Every error code
  * there is stands here; the doors map the same codes to their own status.
@@ -74,7 +76,7 @@ export function recordUnreadable(reason: string): KeyfoldError {
 export function keyRowUnreadable(row: { id: string; created: number }, reason: string, cause?: unknown): KeyfoldError {
   return new KeyfoldError(
     'KeyRowUnreadable',
-    `The key row ${row.id} created ${row.created} cannot be read: ${reason}.`,
+    `The key row ${escapeHidden(row.id)} created ${row.created} cannot be read: ${reason}.`,
     {
       cause,
     },

@@ -2,7 +2,7 @@ import { invalidConfiguration, KeyfoldError } from './errors.ts';
 
 declare const brand: unique symbol;
 
-/** A partition (a tenant, a user) that {@link parsePartition} vouches for. */
+/** A partition (a tenant, a user) that {@link KeyNaming.parsePartition} has checked. */
 export type PartitionId = string & { readonly [brand]: 'PartitionId' };
 
 /** The id of a System Key or an Intermediate Key, as kept in the metastore. */
@@ -35,32 +35,24 @@ export interface ServiceNames {
   readonly allowAmbiguousNames?: boolean | undefined;
 }
 
-const MAX_PARTITION_BYTES = 255;
+/** DynamoDB's limit for the value of a partition key, in bytes of UTF-8. */
+const MAX_KEY_ID_BYTES = 2048;
 const REGION = /^[a-z]{2,4}(?:-[a-z]+){1,2}-\d{1,2}$/;
 const CONTROL = /\p{Cc}/u;
 
 /**
- * Checks a partition from outside. Partitions are compared byte for byte and never normalised.
- * @throws KeyfoldError `InvalidRequest` for one that is empty, longer than 255 bytes of UTF-8, not well-formed Unicode, or
- * that holds a control character.
+ * Whether a text can be a partition: it is not empty, well-formed Unicode, and no longer than a key's id may be.
+ * {@link KeyNaming.parsePartition} checks the length of the id that the partition's keys have.
  */
-export function parsePartition(value: string): PartitionId {
-  const fault = partitionFault(value);
-  if (fault !== undefined) throw new KeyfoldError('InvalidRequest', `The partition ${fault}.`);
-  return value as PartitionId;
-}
-
-/** Whether there can be such a partition. */
 export function isPartition(value: string): value is PartitionId {
-  return partitionFault(value) === undefined;
+  return partitionFault(value, value) === undefined;
 }
 
-function partitionFault(value: string): string | undefined {
+function partitionFault(value: string, keyId: string): string | undefined {
   if (value === '') return 'is empty';
   if (!value.isWellFormed()) return 'is not well-formed Unicode';
-  if (Buffer.byteLength(value) > MAX_PARTITION_BYTES) return `is longer than ${MAX_PARTITION_BYTES} bytes of UTF-8`;
-  if (CONTROL.test(value)) return 'holds a control character';
-  return undefined;
+  if (Buffer.byteLength(keyId) <= MAX_KEY_ID_BYTES) return undefined;
+  return `is too long: its key id would have more than DynamoDB's ${MAX_KEY_ID_BYTES} bytes of UTF-8`;
 }
 
 /** Whether a name is shaped like an AWS region's (`us-east-1`, `us-gov-west-1`, `us-iso-east-1`). */
@@ -102,6 +94,17 @@ export class KeyNaming {
     this.suffixed = names.regionSuffix !== undefined;
     this.#suffix = this.suffixed ? `_${names.regionSuffix}` : '';
     this.systemKeyId = `_SK${this.#base}${this.#suffix}` as KeyId;
+  }
+
+  /**
+   * Checks a partition from outside: any text of well-formed Unicode whose Intermediate Key id fits DynamoDB, as in Asherah.
+   * Partitions are compared byte for byte and never normalised.
+   * @throws KeyfoldError `InvalidRequest` for one that is empty, not well-formed Unicode, or too long for DynamoDB
+   */
+  parsePartition(value: string): PartitionId {
+    const fault = partitionFault(value, this.intermediateKeyId(value as PartitionId));
+    if (fault !== undefined) throw new KeyfoldError('InvalidRequest', `The partition ${fault}.`);
+    return value as PartitionId;
   }
 
   /** The id under which this process writes a partition's Intermediate Keys. */

@@ -7,15 +7,7 @@ import { withDeadline, type RequestLimits } from './deadline.ts';
 import type { EnvelopeKey } from './envelope-key.ts';
 import { recordUnreadable } from './errors.ts';
 import { freeNow } from './free-now.ts';
-import {
-  KeyNaming,
-  parsePartition,
-  type EpochSeconds,
-  type KeyId,
-  type KeyMeta,
-  type PartitionId,
-  type ServiceNames,
-} from './ids.ts';
+import { KeyNaming, type EpochSeconds, type KeyId, type KeyMeta, type PartitionId, type ServiceNames } from './ids.ts';
 import { IntermediateKeys } from './intermediate-keys.ts';
 import { keyWorld } from './key-world.ts';
 import { NO_ENVELOPE_EVENTS } from './ports.ts';
@@ -75,10 +67,10 @@ export class SessionFactory {
   /**
    * A session for one partition. It costs nothing to make and holds nothing to be closed.
    * @param keyUsed told of the Intermediate Key of each record that is sealed, opened or moved, for an audit
-   * @throws KeyfoldError `InvalidRequest` for a partition that {@link parsePartition} refuses
+   * @throws KeyfoldError `InvalidRequest` for a partition that {@link KeyNaming.parsePartition} refuses
    */
   session(partition: string, keyUsed?: KeyUsed): Session {
-    return new Session(parsePartition(partition), this.#world, { keyUsed });
+    return new Session(this.#world.naming.parsePartition(partition), this.#world, { keyUsed });
   }
 }
 

@@ -3,6 +3,7 @@ import { EnvelopeKey } from './envelope-key.ts';
 import { keyRowUnreadable, KeyfoldError } from './errors.ts';
 import { findKey, type FoundKey } from './find-key.ts';
 import { Flights } from './flights.ts';
+import { escapeHidden } from './hidden-characters.ts';
 import { metaOf, type KeyId, type KeyMeta } from './ids.ts';
 import { KeyCache } from './key-cache.ts';
 import {
@@ -239,7 +240,10 @@ export async function loadWinner(metastore: Metastore, lost: KeyMeta, deadline: 
 
 /** Each time a key was made, another process's had just been stored and retired. */
 export function lostEveryRace(id: KeyId): KeyfoldError {
-  return new KeyfoldError('MetastoreUnavailable', `No usable key of ${id} could be created: each one met was retired.`);
+  return new KeyfoldError(
+    'MetastoreUnavailable',
+    `No usable key of ${escapeHidden(id)} could be created: each one met was retired.`,
+  );
 }
 
 function nameOf(meta: KeyMeta): string {

@@ -172,8 +172,20 @@ describe('the configuration', () => {
     [{ KEYFOLD_AUTH: 'none', AWS_LAMBDA_FUNCTION_NAME: 'api' }, 'which Lambda refuses'],
     [{ KEYFOLD_ALLOW_AMBIGUOUS_NAMES: 'yes' }, 'is neither true nor false'],
     [{ KEYFOLD_DYNAMODB_ENDPOINT: 'localhost' }, 'is not a URL'],
+    [{ KEYFOLD_PARTITIONS: '["a"' }, 'KEYFOLD_PARTITIONS is not a JSON array of strings'],
+    [{ KEYFOLD_PARTITIONS: '[]' }, 'KEYFOLD_PARTITIONS is not a JSON array of strings'],
+    [{ KEYFOLD_PARTITIONS: '["a",1]' }, 'KEYFOLD_PARTITIONS is not a JSON array of strings'],
+    [{ KEYFOLD_PARTITIONS: '["a",""]' }, 'lists what is neither a partition nor a beginning'],
+    [{ KEYFOLD_PARTITIONS: 'a*b' }, 'lists what is neither a partition nor a beginning'],
   ] as const)('with %j is refused', ([change, fault]) => {
     expect(faultsOf({ ...minimal, ...change }).join()).toContain(fault);
+  });
+
+  it.for([
+    ['tenant-1, b*', ['tenant-1', 'b*']],
+    ['["a,b"," user:42 ","line\\nfeed","b*"]', ['a,b', ' user:42 ', 'line\nfeed', 'b*']],
+  ] as const)('reads the partitions %s', ([setting, partitions]) => {
+    expect(readConfig({ ...minimal, KEYFOLD_PARTITIONS: setting }).door.serves.partitions).toEqual(partitions);
   });
 
   it('takes a static master key outside Lambda, and in it only with the override', () => {

@@ -26,6 +26,16 @@ export function metastoreContract(name: string, open: () => Metastore & SystemKe
       expect(await metastore.load(intermediate.id, intermediate.created, deadline)).toEqual(intermediate);
     });
 
+    it('gives back what it stored under an id of 2,048 bytes, of controls and what no terminal shows', async () => {
+      const metastore = open();
+      const id = '_IK_\0\n\u001b\u0085\u202e\u2028\ufeff\ufffe\u{e0001}'.padEnd(2037, 'x');
+      const record = keyRecord(id, 60, { parent: meta('_SK_long', 60) });
+      expect(Buffer.byteLength(id)).toBe(2048);
+      expect(await metastore.store(record, deadline)).toBe('stored');
+      expect(await metastore.load(record.id, record.created, deadline)).toEqual(record);
+      expect(await metastore.loadLatest(record.id, deadline)).toEqual(record);
+    });
+
     it('has no record of an id or a time that was not stored', async () => {
       const metastore = open();
       const record = keyRecord('_SK_absent', 60);

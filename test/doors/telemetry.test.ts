@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { AuditEntry } from '../../src/doors/audit.ts';
 import type { MessageOutcome } from '../../src/doors/queue-batch.ts';
 import { createTelemetry, type Telemetry } from '../../src/doors/telemetry.ts';
+import { keyRowUnreadable } from '../../src/envelope/errors.ts';
 import { metaOf } from '../../src/envelope/ids.ts';
 import { KeyfoldError, type ErrorCode } from '../../src/index.ts';
 import { RegionFault } from '../../src/kms/faults.ts';
@@ -9,6 +11,15 @@ import { keyRecord } from '../contract/metastore-contract.ts';
 import { captureOutput } from '../support/http-door.ts';
 
 const KEY = { id: '_IK_p_svc_prod', created: 60 } as never;
+const AUDITED: AuditEntry = {
+  door: 'direct',
+  requestId: 'aws-request',
+  principal: null,
+  operation: 'encrypt',
+  partition: null,
+  result: 'ok',
+  keys: [],
+};
 let output: ReturnType<typeof captureOutput>;
 let telemetry: Telemetry;
 
@@ -197,4 +208,40 @@ it('a System Key that could not be preloaded is a warning, with why, and no fail
   const reasons = ['us-west-2: throttled'];
   expect(output.lines()).toMatchObject([{ level: 'WARN', code: 'KmsThrottled', detail: 'KMS throttles.', reasons }]);
   expect(metrics()).toEqual([]);
+});
+
+describe('characters that a terminal would act upon or not show are escaped, and the values stay the same,', () => {
+  const HIDDEN = [
+    ...['\0', '\n', '\u001b', '\u007f', '\u0085', '\u009b', '\u00ad', '\u061c', '\u200b', '\u202e', '\u2066'],
+    ...['\u2028', '\u2029', '\ufeff', '\u{110bd}', '\u{e0001}'],
+  ];
+  const partition = `a${HIDDEN.join('b')}日本 é`;
+  const key = { id: `_IK_${partition}_svc_prod`, created: 60 } as never;
+
+  it.for([
+    [
+      'in the audit',
+      () => telemetry.audited({ ...AUDITED, partition, principal: partition }),
+      { partition, principal: partition },
+    ],
+    ['in a line of the log', () => telemetry.events.servedStale(key), { keyId: `_IK_${partition}_svc_prod` }],
+    ['in a list', () => telemetry.requestFailed(...failedFor(partition)), { reasons: [partition] }],
+  ] as const)('%s', ([, write, values]) => {
+    write();
+    expect(output.lines()).toMatchObject([values]);
+    const text = output.text();
+    for (const character of HIDDEN) expect(text.trimEnd()).not.toContain(character);
+    expect(text).toContain('日本 é');
+  });
+
+  it('in the message of an error that names a key row', () => {
+    const { message } = keyRowUnreadable(key, 'KeyRecord is missing');
+    for (const character of HIDDEN) expect(message).not.toContain(character);
+    expect(message).toContain(String.raw`\u001bb\u007fb`);
+    expect(message).toContain(String.raw`\udb40\udc01日本 é`);
+  });
+
+  function failedFor(reason: string): [KeyfoldError, number] {
+    return [new KeyfoldError('RecordUnreadable', 'why', { cause: new Error(reason) }), 422];
+  }
 });

@@ -2,11 +2,15 @@ import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { pythonOf } from './install.ts';
+import { PEERS_FOLDER } from './peers-folder.ts';
 import { AWS_ENVIRONMENT, end } from './processes.ts';
+
+/** The implementations of Asherah: Go and Rust from PyPI, Java from Maven Central. */
+export type AsherahCore = 'go' | 'rust' | 'java';
 
 /** How to start an Asherah. Go's has a static master key of its own, {@link GO_STATIC_KEY}. */
 export interface AsherahOptions {
-  readonly core: 'go' | 'rust';
+  readonly core: AsherahCore;
   readonly service: string;
   readonly product: string;
   readonly tableName: string;
@@ -14,12 +18,18 @@ export interface AsherahOptions {
   /** The table's region, and with `regionSuffix` the suffix. */
   readonly region: string;
   readonly regionSuffix: boolean;
-  /** AWS KMS instead of the static key; only the Rust core can be pointed to an emulator. */
-  readonly kms?: {
-    readonly endpoint: string;
-    readonly regionMap: Record<string, string>;
-    readonly preferredRegion: string;
-  };
+  /** AWS KMS instead of the static key. */
+  readonly kms?: AsherahKms;
+}
+
+/** The KMS keys of an Asherah. */
+export interface AsherahKms {
+  /** The environment in which the process finds the emulator. */
+  readonly environment: Readonly<Record<string, string>>;
+  readonly regionMap: Readonly<Record<string, string>>;
+  readonly preferredRegion: string;
+  /** Gives Rust the preferred region's key alone, as its `KmsKeyId`. */
+  readonly single?: boolean;
 }
 
 /** A running Asherah. Its methods throw what Asherah says. */
@@ -32,11 +42,10 @@ export interface Asherah {
 /** The static master key that is built into Asherah's Go core. */
 export const GO_STATIC_KEY = Buffer.from('thisIsAStaticMasterKeyForTesting');
 
-/** Starts an Asherah in a Python process of its own, with a cache of its own. */
+/** Starts an Asherah in a process of its own, with a cache of its own. */
 export async function startAsherah({ core, kms, ...config }: AsherahOptions): Promise<Asherah> {
-  const script = join(import.meta.dirname, 'asherah_peer.py');
-  const env = { PATH: process.env['PATH'], ...AWS_ENVIRONMENT, ...(kms && { AWS_ENDPOINT_URL_KMS: kms.endpoint }) };
-  const child = spawn(pythonOf(`asherah-${core}`), [script, core], { env, stdio: ['pipe', 'pipe', 'ignore'] });
+  const env = { PATH: process.env['PATH'], ...AWS_ENVIRONMENT, ...kms?.environment };
+  const child = spawn(...commandOf(core), { env, stdio: ['pipe', 'pipe', 'ignore'] });
   const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
   const endOnExit = (): void => void child.kill('SIGKILL');
   process.once('exit', endOnExit);
@@ -52,7 +61,7 @@ export async function startAsherah({ core, kms, ...config }: AsherahOptions): Pr
   await ask({
     ...config,
     staticMasterKeyHex: GO_STATIC_KEY.toString('hex'),
-    ...(kms && { regionMap: kms.regionMap, preferredRegion: kms.preferredRegion }),
+    ...(kms && { regionMap: kms.regionMap, preferredRegion: kms.preferredRegion, single: kms.single === true }),
   });
   return {
     encrypt: (partition, payload) =>
@@ -63,4 +72,12 @@ export async function startAsherah({ core, kms, ...config }: AsherahOptions): Pr
       await end(child);
     },
   };
+}
+
+function commandOf(core: AsherahCore): [command: string, args: string[]] {
+  if (core === 'java') {
+    const program = join(import.meta.dirname, 'java', 'AsherahPeer.java');
+    return ['java', ['-cp', join(PEERS_FOLDER, 'asherah-java', '*'), program]];
+  }
+  return [pythonOf(`asherah-${core}`), [join(import.meta.dirname, 'asherah_peer.py'), core]];
 }

@@ -12,10 +12,13 @@ import sys
 def open_go(config):
     from asherah import Asherah, AsherahConfig
 
+    keys = {"kms": "static"}
+    if "regionMap" in config:
+        keys = {"kms": "aws", "region_map": config["regionMap"], "preferred_region": config["preferredRegion"]}
     peer = Asherah()
     peer.setup(
         AsherahConfig(
-            kms="static",
+            **keys,
             metastore="dynamodb",
             service_name=config["service"],
             product_id=config["product"],
@@ -44,7 +47,10 @@ def open_rust(config):
     if "regionMap" in config:
         # The guard refuses a second process whose map of regions differs, which is what the tests are about.
         options.update(ConfigDriftForceRun=True)
-        options.update(KMS="aws", RegionMap=config["regionMap"], PreferredRegion=config["preferredRegion"])
+        if config["single"]:
+            options.update(KMS="aws", KmsKeyId=config["regionMap"][config["preferredRegion"]])
+        else:
+            options.update(KMS="aws", RegionMap=config["regionMap"], PreferredRegion=config["preferredRegion"])
     else:
         options.update(KMS="static", StaticMasterKeyHex=config["staticMasterKeyHex"])
     asherah.setup(options)

@@ -27,7 +27,8 @@ export async function installPeers(): Promise<void> {
     installPython('checkov'),
     installPython('moto'),
     installPython('schemathesis'),
-    installDynamoDb(),
+    installJava('dynamodb-local'),
+    installJava('asherah-java'),
     installBrowser(),
     installLambdaRuntime(),
   ]);
@@ -40,7 +41,7 @@ async function requireTools(): Promise<void> {
       ['-c', 'import ensurepip, sys, venv; assert sys.version_info >= (3, 11)'],
       'Python 3.11 or newer, with venv',
     ],
-    ['sh', ['-c', "java -version 2>&1 | grep -Eq 'version \"(1[7-9]|[2-9][0-9])'"], 'Java 17 or newer'],
+    ['sh', ['-c', "javac -version 2>&1 | grep -Eq 'javac (1[7-9]|[2-9][0-9])'"], 'a JDK of Java 17 or newer'],
     ['mvn', ['-version'], 'Maven'],
     // The client of Lambda's Runtime API has a part in C++.
     ['cmake', ['--version'], 'CMake'],
@@ -61,9 +62,10 @@ export async function installPython(peer: PythonPeer): Promise<void> {
   });
 }
 
-async function installDynamoDb(): Promise<void> {
-  const pom = join(import.meta.dirname, 'dynamodb-local.pom.xml');
-  await installOnce('dynamodb-local', pom, async (folder) => {
+/** Installs a peer's jars; its pom is beside this file. */
+async function installJava(peer: 'asherah-java' | 'dynamodb-local'): Promise<void> {
+  const pom = join(import.meta.dirname, `${peer}.pom.xml`);
+  await installOnce(peer, pom, async (folder) => {
     await run('mvn', ['-q', '-B', '-f', pom, 'dependency:copy-dependencies', `-DoutputDirectory=${folder}`]);
   });
 }

@@ -40,6 +40,8 @@ describe.for([
   { core: 'go', regionSuffix: true },
   { core: 'rust', regionSuffix: false },
   { core: 'rust', regionSuffix: true },
+  { core: 'java', regionSuffix: false },
+  { core: 'java', regionSuffix: true },
 ] as const)('with Asherah $core, region suffix $regionSuffix', ({ core, regionSuffix }) => {
   it('each reads what the other wrote, under keys that Asherah made', async () => {
     const { asherah, keyfold } = await together();

@@ -1,0 +1,73 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createServer, request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { close, listen } from '../../local/listen.ts';
+
+const run = promisify(execFile);
+const PASSWORD = 'password';
+
+/** Hands requests to KMS on to an emulator. */
+export interface KmsProxy {
+  /** What a process needs in its environment so that its AWS SDK, of any language, reaches the emulator. */
+  readonly environment: Readonly<Record<string, string>>;
+  readonly stop: () => Promise<void>;
+}
+
+/**
+ * Starts an HTTPS proxy that ends the TLS of KMS's own host names and hands each request to an emulator. It is for version 1
+ * of the AWS SDK for Go, which Asherah Go has: it reads `HTTPS_PROXY` and `AWS_CA_BUNDLE`, but no endpoint of KMS. The SDKs
+ * of Rust and Java read `AWS_ENDPOINT_URL_KMS`.
+ * @param endpoint the emulator's
+ * @param regions the regions whose host names the certificate has
+ */
+export async function startKmsProxy(endpoint: string, regions: readonly string[]): Promise<KmsProxy> {
+  const folder = await mkdtemp(join(tmpdir(), 'keyfold-proxy-'));
+  const certificate = join(folder, 'certificate.pem');
+  const keyStore = join(folder, 'keys.p12');
+  await makeCertificate(keyStore, certificate, regions);
+  const tls = createTlsServer({ pfx: await readFile(keyStore), passphrase: PASSWORD }, (incoming, outgoing) =>
+    forward(endpoint, incoming, outgoing),
+  );
+  const proxy = createServer();
+  proxy.on('connect', (_, socket) => {
+    socket.on('error', () => socket.destroy());
+    socket.write('HTTP/1.1 200 Connection established\r\n\r\n');
+    tls.emit('connection', socket);
+  });
+  const port = await listen(proxy, 0);
+  return {
+    environment: {
+      HTTPS_PROXY: `http://127.0.0.1:${port}`,
+      AWS_CA_BUNDLE: certificate,
+      AWS_ENDPOINT_URL_KMS: endpoint,
+    },
+    stop: async () => {
+      tls.closeAllConnections();
+      await close(proxy);
+      await rm(folder, { recursive: true });
+    },
+  };
+}
+
+/** Makes a key and a certificate by Java's keytool, since the peers need Java anyway. */
+async function makeCertificate(keyStore: string, certificate: string, regions: readonly string[]): Promise<void> {
+  const store = ['-alias', 'kms', '-keystore', keyStore, '-storetype', 'PKCS12', '-storepass', PASSWORD];
+  const names = regions.map((region) => `dns:kms.${region}.amazonaws.com`).join(',');
+  const subject = ['-dname', 'CN=kms', '-ext', `san=${names}`, '-ext', 'bc=ca:true', '-validity', '2'];
+  await run('keytool', ['-genkeypair', '-keyalg', 'EC', '-groupname', 'secp256r1', ...store, ...subject]);
+  await run('keytool', ['-exportcert', '-rfc', '-file', certificate, ...store]);
+}
+
+function forward(endpoint: string, incoming: IncomingMessage, outgoing: ServerResponse): void {
+  const { method, headers, url } = incoming;
+  const onward = httpRequest(new URL(url ?? '/', endpoint), { method, headers }, (answer) => {
+    outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
+    answer.pipe(outgoing);
+  });
+  onward.on('error', () => outgoing.destroy());
+  incoming.pipe(onward);
+}
