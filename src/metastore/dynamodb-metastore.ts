@@ -17,7 +17,7 @@ import {
   unlessRefused,
   type DynamoDbMetastoreOptions,
 } from './dynamodb-client.ts';
-import { decodeKeyItem, encodeKeyItem, keyAttribute, keyOfItem, readKeyItem } from './dynamodb-item.ts';
+import { decodeKeyItem, encodeKeyItem, isPossibleKey, keyAttribute, keyOfItem, readKeyItem } from './dynamodb-item.ts';
 
 /** What an operator wants to know of the metastore and no caller sees. */
 export interface MetastoreEvents {
@@ -65,6 +65,7 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
   }
 
   async load(id: KeyId, created: EpochSeconds, deadline: Deadline): Promise<EnvelopeKeyRecord | undefined> {
+    if (!isPossibleKey(id, created)) return undefined;
     const command = readOne(this.#tableName, id, created);
     const { Item } = await this.#call('GetItem', deadline, (abortSignal) =>
       this.#client.send(command, { abortSignal }),
