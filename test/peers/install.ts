@@ -27,8 +27,8 @@ export async function installPeers(): Promise<void> {
     installPython('checkov'),
     installPython('moto'),
     installPython('schemathesis'),
-    installJava('dynamodb-local'),
-    installJava('asherah-java'),
+    installJars('dynamodb-local'),
+    installAsherahJava(),
     installBrowser(),
     installLambdaRuntime(),
   ]);
@@ -62,8 +62,17 @@ export async function installPython(peer: PythonPeer): Promise<void> {
   });
 }
 
+/** Installs Asherah Java, and compiles the program that speaks for it. */
+export async function installAsherahJava(): Promise<void> {
+  await installJars('asherah-java');
+  const program = join(import.meta.dirname, 'java', 'AsherahPeer.java');
+  await installOnce('asherah-java-peer', program, async (folder) => {
+    await run('javac', ['-cp', join(PEERS_FOLDER, 'asherah-java', '*'), '-d', folder, program]);
+  });
+}
+
 /** Installs a peer's jars; its pom is beside this file. */
-async function installJava(peer: 'asherah-java' | 'dynamodb-local'): Promise<void> {
+async function installJars(peer: 'asherah-java' | 'dynamodb-local'): Promise<void> {
   const pom = join(import.meta.dirname, `${peer}.pom.xml`);
   await installOnce(peer, pom, async (folder) => {
     await run('mvn', ['-q', '-B', '-f', pom, 'dependency:copy-dependencies', `-DoutputDirectory=${folder}`]);

@@ -1,33 +1,26 @@
 import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
-import { DynamoDBClient, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createKeyTable } from '../../local/dynamodb.ts';
 import {
   decodeCompactRecord,
   decodeDataRowRecord,
-  DynamoDbMetastore,
   encodeDataRowRecord,
-  SessionFactory,
-  StaticKms,
   type DataRowRecord,
   type KeyMeta,
 } from '../../src/index.ts';
-import { startAsherah, GO_STATIC_KEY, type Asherah } from './asherah.ts';
 import { noDeadline } from '../support/fakes.ts';
 import { operate } from '../support/operations.ts';
 import { pythonOf } from './install.ts';
 import { AWS_ENVIRONMENT, startDynamoDbLocal, type PeerServer } from './processes.ts';
+import { shareTable, type SharedTable } from './shared-table.ts';
 
 const run = promisify(execFile);
 const COMPACT_RECORD = new URL('../../docs/compact-record.md', import.meta.url);
-const REGION = AWS_ENVIRONMENT.AWS_REGION;
 const DAY_MS = 86_400_000;
 const PAYLOAD = Buffer.from('payload, and \u{1f511}');
 
 let dynamoDb: PeerServer;
-let tables = 0;
 
 beforeAll(async () => {
   Object.assign(process.env, AWS_ENVIRONMENT);
@@ -67,7 +60,7 @@ describe.for([
 
   it('each reads what was sealed before the other rotated the keys', async () => {
     const { asherah, keyfold } = await together();
-    const ours = await keyfold(-100 * DAY_MS)
+    const ours = await keyfold({ offsetMs: -100 * DAY_MS })
       .session('tenant')
       .encrypt(PAYLOAD);
     await using peer = await asherah();
@@ -75,7 +68,7 @@ describe.for([
     expect(decodeDataRowRecord(theirs).key.parent.created).toBeGreaterThan(ours.key.parent.created);
     expect(await peer.decrypt('tenant', encodeDataRowRecord(ours))).toEqual(PAYLOAD);
 
-    const later = keyfold(100 * DAY_MS).session('tenant');
+    const later = keyfold({ offsetMs: 100 * DAY_MS }).session('tenant');
     const rotated = await later.encrypt(PAYLOAD);
     expect(rotated.key.parent.created).toBeGreaterThan(decodeDataRowRecord(theirs).key.parent.created);
     await using fresh = await asherah();
@@ -88,15 +81,15 @@ describe.for([
   it.for(['intermediate', 'system'] as const)(
     'each goes on to a new %s key when one is revoked, and both still read the old records',
     async (kind) => {
-      const { asherah, keyfold, revoke: revokeKey } = await together();
-      const revoke = (record: DataRowRecord): Promise<void> => revokeKey(kind, record);
-      const old = await keyfold(-2 * DAY_MS)
+      const table = await together();
+      const { asherah, keyfold } = table;
+      const old = await keyfold({ offsetMs: -2 * DAY_MS })
         .session('tenant')
         .encrypt(PAYLOAD);
-      await revoke(old);
-      const ours = await keyfold(-DAY_MS).session('tenant').encrypt(PAYLOAD);
+      await revoke(table, kind, old);
+      const ours = await keyfold({ offsetMs: -DAY_MS }).session('tenant').encrypt(PAYLOAD);
       expect(ours.key.parent.created).toBeGreaterThan(old.key.parent.created);
-      await revoke(ours);
+      await revoke(table, kind, ours);
       await using peer = await asherah();
       const theirs = await peer.encrypt('tenant', PAYLOAD);
       // Asherah Rust does not look at the System Key over an Intermediate Key that it has found.
@@ -112,7 +105,7 @@ describe.for([
 
   it('Asherah reads a record that we have rewrapped', async () => {
     const { asherah, keyfold } = await together();
-    const old = await keyfold(-100 * DAY_MS)
+    const old = await keyfold({ offsetMs: -100 * DAY_MS })
       .session('tenant')
       .encrypt(PAYLOAD);
     const { record, rewrapped } = await keyfold().session('tenant').rewrap(old);
@@ -128,59 +121,20 @@ describe.for([
     const sealed = await ask('encrypt-fields', `{"document":{"card":${number}},"fields":["$.card"]}`, 'tenant');
     const { document } = JSON.parse(sealed) as { document: { card: string } };
     const [, lines = ''] = /```python\n(.*?)```/s.exec(await readFile(COMPACT_RECORD, 'utf8')) ?? [];
-    const { stdout } = await run(pythonOf(`asherah-${core}`), ['-c', lines, document.card]);
+    const { stdout } = await run(pythonOf('asherah-go'), ['-c', lines, document.card]);
     await using peer = await asherah();
     expect(String(await peer.decrypt('tenant', stdout))).toBe(number);
     expect(decodeDataRowRecord(stdout)).toEqual(decodeCompactRecord(document.card).record);
   });
 
-  /** A table of their own, an Asherah on it and a Keyfold whose clock is off by so much. */
-  async function together(): Promise<{
-    asherah: () => Promise<Asherah & AsyncDisposable>;
-    keyfold: (offsetMs?: number) => SessionFactory;
-    /** Revokes the record's Intermediate Key, or the System Key over it. */
-    revoke: (kind: 'intermediate' | 'system', record: DataRowRecord) => Promise<void>;
-  }> {
-    const tableName = `Keys${(tables += 1)}`;
-    const { endpoint } = dynamoDb;
-    await createKeyTable(endpoint, tableName);
-    const names = { service: 'svc', product: 'prod' };
-    return {
-      asherah: async () => {
-        const peer = await startAsherah({
-          core,
-          ...names,
-          tableName,
-          dynamoDbEndpoint: endpoint,
-          region: REGION,
-          regionSuffix,
-        });
-        return { ...peer, [Symbol.asyncDispose]: peer.stop };
-      },
-      keyfold: (offsetMs = 0) =>
-        new SessionFactory({
-          ...names,
-          ...(regionSuffix && { regionSuffix: REGION }),
-          metastore: new DynamoDbMetastore({ tableName, endpoint, region: REGION }),
-          kms: new StaticKms(GO_STATIC_KEY, {}),
-          now: () => Date.now() + offsetMs,
-        }),
-      revoke: async (kind, { key: { parent: intermediate } }) => {
-        const client = new DynamoDBClient({ endpoint, region: REGION });
-        const metastore = new DynamoDbMetastore({ tableName, endpoint, region: REGION });
-        const { id, created } = intermediate as KeyMeta;
-        const parent =
-          kind === 'intermediate' ? intermediate : (await metastore.load(id, created, noDeadline()))?.parent;
-        if (parent === undefined) throw new Error('the key is gone');
-        await client.send(
-          new UpdateItemCommand({
-            TableName: tableName,
-            Key: { Id: { S: parent.id }, Created: { N: String(parent.created) } },
-            UpdateExpression: 'SET KeyRecord.Revoked = :true',
-            ExpressionAttributeValues: { ':true': { BOOL: true } },
-          }),
-        );
-      },
-    };
+  /** Revokes the record's Intermediate Key, or the System Key over it. */
+  async function revoke(table: SharedTable, kind: 'intermediate' | 'system', record: DataRowRecord): Promise<void> {
+    const { id, created } = record.key.parent as KeyMeta;
+    const intermediate = await table.metastore.load(id, created, noDeadline());
+    const key = kind === 'intermediate' ? intermediate : intermediate?.parent;
+    if (key === undefined) throw new Error('the key is gone');
+    await table.change(key, ({ KeyRecord }) => Object.assign(KeyRecord?.M ?? {}, { Revoked: { BOOL: true } }));
   }
+
+  const together = (): Promise<SharedTable> => shareTable(dynamoDb.endpoint, { core, regionSuffix });
 });

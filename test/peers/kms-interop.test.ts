@@ -1,14 +1,22 @@
 import { randomUUID } from 'node:crypto';
 import { CreateAliasCommand, CreateKeyCommand, KMSClient } from '@aws-sdk/client-kms';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createKeyTable } from '../../local/dynamodb.ts';
 import { startKmsEmulator } from '../../local/kms-emulator/kms-emulator.ts';
-import { AwsKms, decodeDataRowRecord, DynamoDbMetastore, SessionFactory } from '../../src/index.ts';
-import { startAsherah } from './asherah.ts';
+import { AwsKms, decodeDataRowRecord } from '../../src/index.ts';
+import type { AsherahCore } from './asherah.ts';
+import { startKmsProxy, type KmsProxy } from './kms-proxy.ts';
 import { AWS_ENVIRONMENT, startDynamoDbLocal, startMoto, type PeerServer } from './processes.ts';
+import { shareTable } from './shared-table.ts';
 
 const PAYLOAD = Buffer.from('payload');
-const names = { service: 'svc', product: 'prod' };
+const WEST = 'us-west-2';
+const REGIONS = [WEST, 'us-east-1', 'eu-west-1'];
+/** Every implementation, with the keys that it is given. */
+const CASES = (['go', 'rust', 'java'] as const satisfies readonly AsherahCore[]).flatMap((core) => [
+  { core, regions: REGIONS.slice(0, 2), named: 'key' as const },
+  { core, regions: REGIONS, named: 'key' as const },
+  { core, regions: REGIONS.slice(0, 2), named: 'alias' as const },
+]);
 
 async function startOurs(): Promise<PeerServer> {
   const { endpoint, close } = await startKmsEmulator();
@@ -18,43 +26,36 @@ async function startOurs(): Promise<PeerServer> {
 describe.for([
   { name: 'our emulator', start: startOurs },
   { name: 'moto', start: startMoto },
-])('with Asherah Rust and AWS KMS as $name speaks it', ({ start }) => {
+])('with AWS KMS as $name speaks it', ({ start }) => {
   let kms: PeerServer;
   let dynamoDb: PeerServer;
-  let tables = 0;
+  let proxy: KmsProxy;
 
   beforeAll(async () => {
+    Object.assign(process.env, AWS_ENVIRONMENT);
     [kms, dynamoDb] = await Promise.all([start(), startDynamoDbLocal()]);
+    proxy = await startKmsProxy(kms.endpoint, REGIONS);
   });
-  afterAll(() => Promise.all([kms.stop(), dynamoDb.stop()]));
+  afterAll(() => Promise.all([kms.stop(), dynamoDb.stop(), proxy.stop()]));
 
-  it.for([
-    { regions: ['us-west-2', 'us-east-1'], named: 'key' },
-    { regions: ['us-west-2', 'us-east-1', 'eu-west-1'], named: 'key' },
-    { regions: ['us-west-2', 'us-east-1'], named: 'alias' },
-  ] as const)(
-    'each opens in every one of $regions, told by $named ARNs, what the other wrapped in all',
-    async ({ regions, named }) => {
-      const keys = Object.fromEntries(
-        await Promise.all(regions.map(async (region) => [region, await makeKey(region, named)])),
-      );
+  it.for(CASES)(
+    'Asherah $core and Keyfold each open in every one of $regions, told by $named ARNs, what the other wrapped in all',
+    async ({ core, regions, named }) => {
+      const made = regions.map(async (region) => [region, await makeKey(region, named)] as const);
+      const keys = Object.fromEntries(await Promise.all(made));
       for (const first of ['asherah', 'keyfold']) {
-        const tableName = `Keys${(tables += 1)}`;
-        await createKeyTable(dynamoDb.endpoint, tableName);
+        const table = await shareTable(dynamoDb.endpoint, { core });
         const records: string[] = [];
         for (const region of regions) {
           // All regions are configured where the keys are made, and one alone where they are opened.
-          const own = records.length === 0 ? keys : { [region]: keys[region] };
-          const asherah = await startAsherah({
-            core: 'rust',
-            ...names,
-            tableName,
-            dynamoDbEndpoint: dynamoDb.endpoint,
-            region: AWS_ENVIRONMENT.AWS_REGION,
-            regionSuffix: false,
-            kms: { endpoint: kms.endpoint, regionMap: own, preferredRegion: region },
+          const own = records.length === 0 ? keys : { [region]: keys[region] ?? '' };
+          await using asherah = await table.asherah({
+            environment: proxy.environment,
+            regionMap: own,
+            preferredRegion: region,
           });
-          const session = keyfold(tableName, own, region).session('tenant');
+          const ours = new AwsKms({ keys: own, preferredRegion: region, endpoint: kms.endpoint });
+          const session = table.keyfold({ kms: ours }).session('tenant');
           const encryptors = [async () => asherah.encrypt('tenant', PAYLOAD), () => session.encryptToJson(PAYLOAD)];
           if (first === 'keyfold') encryptors.reverse();
           for (const encrypt of encryptors) records.push(await encrypt());
@@ -62,7 +63,6 @@ describe.for([
             expect(await session.decryptJson(record)).toEqual(PAYLOAD);
             expect(await asherah.decrypt('tenant', record)).toEqual(PAYLOAD);
           }
-          await asherah.stop();
         }
         const parents = records.map((record) => decodeDataRowRecord(record).key.parent);
         expect(new Set(parents.map((parent) => `${parent.id} ${parent.created}`)).size).toBe(1);
@@ -70,13 +70,23 @@ describe.for([
     },
   );
 
-  function keyfold(tableName: string, keys: Record<string, string>, preferredRegion: string): SessionFactory {
-    return new SessionFactory({
-      ...names,
-      metastore: new DynamoDbMetastore({ tableName, endpoint: dynamoDb.endpoint, region: AWS_ENVIRONMENT.AWS_REGION }),
-      kms: new AwsKms({ keys, preferredRegion, endpoint: kms.endpoint }),
-    });
-  }
+  it('Asherah Rust with one key, its KmsKeyId, and Keyfold each open what the other wrapped', async () => {
+    const regionMap = { [WEST]: await makeKey(WEST, 'key') };
+    const single = { environment: proxy.environment, regionMap, preferredRegion: WEST, single: true };
+    const ours = new AwsKms({ keys: regionMap, preferredRegion: WEST, endpoint: kms.endpoint });
+    for (const first of ['asherah', 'keyfold']) {
+      const { asherah, keyfold } = await shareTable(dynamoDb.endpoint, { core: 'rust' });
+      await using peer = await asherah(single);
+      const session = keyfold({ kms: ours }).session('tenant');
+      const encryptors = [async () => peer.encrypt('tenant', PAYLOAD), () => session.encryptToJson(PAYLOAD)];
+      if (first === 'keyfold') encryptors.reverse();
+      for (const encrypt of encryptors) {
+        const record = await encrypt();
+        expect(await session.decryptJson(record)).toEqual(PAYLOAD);
+        expect(await peer.decrypt('tenant', record)).toEqual(PAYLOAD);
+      }
+    }
+  });
 
   /** The ARN of a new key, or of an alias of it. */
   async function makeKey(region: string, named: 'key' | 'alias'): Promise<string> {

@@ -7,9 +7,11 @@ import com.godaddy.asherah.appencryption.persistence.DynamoDbMetastoreImpl;
 import com.godaddy.asherah.crypto.BasicExpiringCryptoPolicy;
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
+import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.util.Base64;
 import java.util.HashMap;
+import java.util.HexFormat;
 import java.util.Map;
 import org.json.JSONObject;
 
@@ -22,12 +24,13 @@ public final class AsherahPeer {
 
   /** Reads calls until standard input ends. */
   public static void main(String[] args) throws Exception {
+    PrintStream out = new PrintStream(System.out, true, StandardCharsets.UTF_8);
     BufferedReader lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
     JSONObject config = new JSONObject(lines.readLine());
     try (SessionFactory sessions = sessionsOf(config)) {
-      System.out.println(new JSONObject().put("ok", "ready"));
+      out.println(new JSONObject().put("ok", "ready"));
       for (String line = lines.readLine(); line != null; line = lines.readLine()) {
-        System.out.println(answer(sessions, new JSONObject(line)));
+        out.println(answer(sessions, new JSONObject(line)));
       }
     }
   }
@@ -76,6 +79,6 @@ public final class AsherahPeer {
   }
 
   private static byte[] hex(String text) {
-    return java.util.HexFormat.of().parseHex(text);
+    return HexFormat.of().parseHex(text);
   }
 }

@@ -1,0 +1,68 @@
+import { DynamoDBClient, GetItemCommand, PutItemCommand, type AttributeValue } from '@aws-sdk/client-dynamodb';
+import { createKeyTable } from '../../local/dynamodb.ts';
+import {
+  DynamoDbMetastore,
+  SessionFactory,
+  StaticKms,
+  type KeyManagementService,
+  type KeyMeta,
+} from '../../src/index.ts';
+import { GO_STATIC_KEY, startAsherah, type Asherah, type AsherahCore, type AsherahKms } from './asherah.ts';
+import { AWS_ENVIRONMENT } from './processes.ts';
+
+const REGION = AWS_ENVIRONMENT.AWS_REGION;
+export const NAMES = { service: 'svc', product: 'prod' };
+
+/** A row of the key table, as DynamoDB has it. */
+export type Row = Record<string, AttributeValue>;
+
+/** A table of their own for an Asherah and a Keyfold. */
+export interface SharedTable {
+  readonly metastore: DynamoDbMetastore;
+  /** A cold process of Asherah; with the static key unless it has a KMS. */
+  readonly asherah: (kms?: AsherahKms) => Promise<Asherah>;
+  /** A cold Keyfold, whose clock is off by so much; with the static key unless it has a KMS. */
+  readonly keyfold: (options?: { readonly offsetMs?: number; readonly kms?: KeyManagementService }) => SessionFactory;
+  /** Changes a key's row as it stands. */
+  readonly change: (key: KeyMeta, change: (row: Row) => void) => Promise<void>;
+}
+
+let tables = 0;
+
+/** Makes a table on DynamoDB Local. */
+export async function shareTable(
+  endpoint: string,
+  { core, regionSuffix = false }: { readonly core: AsherahCore; readonly regionSuffix?: boolean },
+): Promise<SharedTable> {
+  const tableName = `Keys${(tables += 1)}`;
+  await createKeyTable(endpoint, tableName);
+  const metastore = new DynamoDbMetastore({ tableName, endpoint, region: REGION });
+  return {
+    metastore,
+    asherah: (kms) =>
+      startAsherah({
+        ...NAMES,
+        core,
+        tableName,
+        dynamoDbEndpoint: endpoint,
+        region: REGION,
+        regionSuffix,
+        ...(kms && { kms }),
+      }),
+    keyfold: ({ offsetMs = 0, kms = new StaticKms(GO_STATIC_KEY, {}) } = {}) =>
+      new SessionFactory({
+        ...NAMES,
+        ...(regionSuffix && { regionSuffix: REGION }),
+        metastore,
+        kms,
+        now: () => Date.now() + offsetMs,
+      }),
+    change: async ({ id, created }, change) => {
+      const client = new DynamoDBClient({ endpoint, region: REGION });
+      const Key = { Id: { S: id }, Created: { N: String(created) } };
+      const { Item = {} } = await client.send(new GetItemCommand({ TableName: tableName, Key }));
+      change(Item);
+      await client.send(new PutItemCommand({ TableName: tableName, Item }));
+    },
+  };
+}
