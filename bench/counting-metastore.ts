@@ -21,6 +21,11 @@ export class CountingMetastore extends MemoryMetastore {
     return super.loadLatest(...args);
   }
 
+  override loadRecent(...args: Parameters<MemoryMetastore['loadRecent']>): ReturnType<MemoryMetastore['loadRecent']> {
+    this.counts.Query += 1;
+    return super.loadRecent(...args);
+  }
+
   override store(...args: Parameters<MemoryMetastore['store']>): ReturnType<MemoryMetastore['store']> {
     this.counts.Put += 1;
     return super.store(...args);

@@ -6,10 +6,8 @@ import {
   BUILT_INS,
   ERRORS_BY_NAME,
   LAMBDA_CREDENTIALS,
-  LAZY_PARSER,
   NEVER_LOADED,
   NO_ENDPOINT_CACHE,
-  parserBundle,
   VERSION_ALONE,
 } from './handler-plugins.ts';
 
@@ -51,7 +49,6 @@ export async function bundleHandler(name: string, folder: string, maps?: string)
       VERSION_ALONE,
       ERRORS_BY_NAME,
       NO_ENDPOINT_CACHE,
-      LAZY_PARSER,
     ],
   });
   await mkdir(folder, { recursive: true });
@@ -60,7 +57,6 @@ export async function bundleHandler(name: string, folder: string, maps?: string)
     const home = path.endsWith('.map') ? maps : folder;
     if (home !== undefined) await writeFile(join(home, basename(path)), contents);
   }
-  await build({ ...COMMON, ...parserBundle(folder), minify: true });
 }
 
 /** Bundles a handler as esbuild does by itself: what {@link bundleHandler} is measured against. */

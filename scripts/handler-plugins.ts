@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { builtinModules } from 'node:module';
 import { join } from 'node:path';
-import type { BuildOptions, Plugin } from 'esbuild';
+import type { Plugin } from 'esbuild';
 
 const ROOT = join(import.meta.dirname, '..');
 
@@ -128,29 +128,3 @@ export const NO_ENDPOINT_CACHE: Plugin = {
     }));
   },
 };
-
-const PARSER = 'jsonpath-rfc9535/parser';
-const PARSER_FILE = 'jsonpath-parser.cjs';
-
-/** The parser of JSONPaths in a file of its own, {@link parserBundle}, that is loaded when the first path comes. */
-export const LAZY_PARSER: Plugin = {
-  name: 'lazy-parser',
-  setup: (bundler) => {
-    bundler.onResolve({ filter: /^jsonpath-rfc9535\/parser$/ }, ({ path }) => ({ path, namespace: 'lazy' }));
-    bundler.onLoad({ filter: /.*/, namespace: 'lazy' }, () => ({
-      contents: `
-        import { createRequire } from 'node:module';
-        let parse;
-        export default (path) => (parse ??= createRequire(import.meta.url)('./${PARSER_FILE}').default)(path);`,
-    }));
-  },
-};
-
-/** What makes that file: CommonJS, since whoever parses a path does not wait. */
-export function parserBundle(folder: string): BuildOptions {
-  return {
-    stdin: { contents: `export { default } from '${PARSER}';`, resolveDir: ROOT },
-    format: 'cjs',
-    outfile: join(folder, PARSER_FILE),
-  };
-}

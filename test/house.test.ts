@@ -20,6 +20,7 @@ const SHARED_WITH_CLIENT = [
   'envelope/deadline.ts',
   'envelope/defaults.ts',
   'envelope/errors.ts',
+  'envelope/signature-fault.ts',
   'envelope/hidden-characters.ts',
   'operations/http-partition.ts',
   'operations/operation-name.ts',
@@ -30,9 +31,9 @@ const CLI_ENTRY = join(root, 'src', 'cli', 'main.ts');
 /** What each folder of src may import beside itself: of src by folder, of packages by name. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   envelope: ['node:crypto'],
-  kms: ['envelope', 'node:crypto', 'node:timers/promises', '@aws-sdk/client-kms'],
+  kms: ['envelope', 'node:crypto', 'node:timers/promises', '@aws-sdk/client-kms', '@smithy/core/retry'],
   metastore: ['envelope', '@aws-sdk/client-dynamodb'],
-  operations: ['envelope', 'valibot', 'jsonpath-rfc9535/parser'],
+  operations: ['envelope', 'valibot'],
   sqs: ['envelope', 'node:timers/promises', '@aws-sdk/client-sqs'],
   config: ['operations', 'envelope', 'kms', 'metastore', 'sqs', 'valibot'],
   doors: [

@@ -1,7 +1,7 @@
 import type { CryptoPolicy } from '../envelope/crypto-policy.ts';
 import { keyKindOf, type KeyMeta } from '../envelope/ids.ts';
 import type { KeyRow } from '../envelope/key-table.ts';
-import { isExpired } from '../envelope/key-standing.ts';
+import { retirementByDate } from '../envelope/key-standing.ts';
 import { decodeKekEnvelope } from '../kms/kek-envelope.ts';
 import { isoOf } from './text.ts';
 
@@ -13,7 +13,7 @@ export interface KeyView {
   readonly created: number | null;
   readonly createdAt: string | null;
   /** The key's own: an Intermediate Key whose System Key is retired seals nothing either. */
-  readonly state: 'valid' | 'expired' | 'revoked' | 'unreadable';
+  readonly state: 'valid' | 'expired' | 'revoked' | 'dated-ahead' | 'unreadable';
   readonly parent: KeyMeta | null;
   /** Why the row cannot be read; absent where it can. */
   readonly unreadable?: string;
@@ -37,7 +37,7 @@ export function viewOf(row: KeyRow, policy: CryptoPolicy, nowMs: number): KeyVie
     createdAt: isoOf(created) ?? null,
   };
   if ('unreadable' in row) return { ...view, state: 'unreadable', parent: null, unreadable: row.unreadable };
-  const aged = isExpired(policy, row.created, nowMs) ? 'expired' : 'valid';
+  const aged = retirementByDate(policy, row.created, nowMs) ?? 'valid';
   return { ...view, state: row.revoked ? 'revoked' : aged, parent: row.parent ?? null };
 }
 

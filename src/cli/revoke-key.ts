@@ -95,6 +95,12 @@ async function attempt(
   if (row.revoked) return { outcome: 'already-revoked', says: 'It is revoked already: nothing was written.' };
 
   const { state, createdAt } = viewOf(row, config.policy, now());
+  if (state === 'dated-ahead' && request.created === 'latest') {
+    return {
+      outcome: 'refused',
+      says: `the latest row, ${row.created}, is dated too far ahead to seal: name the key's date`,
+    };
+  }
   const plan = formatFields([
     ['revoke', `${row.id} ${row.created} (${createdAt ?? '?'})`],
     ['table', `${place.table} in ${place.region}`],

@@ -104,14 +104,64 @@ export function withoutCredentials(thrown: unknown): KeyfoldTransportError {
   return new KeyfoldTransportError('Unauthenticated', `There are no AWS credentials: ${error.name}.`);
 }
 
-/** How long a `retry-after` header asks to wait; undefined where it names no seconds. */
-export function secondsOf(retryAfter: string | null | undefined): number | undefined {
-  return /^\d{1,9}$/.test(retryAfter ?? '') ? Number(retryAfter) : undefined;
+/** The three forms of a date in HTTP (RFC 9110, 5.6.7). */
+const HTTP_DATE = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? [\w: -]+$/;
+
+/**
+ * How long an answer's `retry-after` header asks to wait; undefined if it names neither seconds nor a date.
+ * @param date the answer's own date, by which a date is read: this machine's clock may be off
+ */
+export function secondsOf(retryAfter: string | null | undefined, date: string | null | undefined): number | undefined {
+  const asked = retryAfter?.trim() ?? '';
+  if (/^\d{1,9}$/.test(asked)) return Number(asked);
+  const untilMs = dateOf(asked);
+  if (untilMs === undefined) return undefined;
+  return Math.max(0, Math.ceil((untilMs - (dateOf(date?.trim() ?? '') ?? Date.now())) / 1000));
 }
 
-/** What a status means that another than Keyfold has answered with: `who`, Lambda or a gateway. */
-export function refusal(who: string, status: number, details: FailureDetails): KeyfoldTransportError {
-  return new KeyfoldTransportError(codeOf(status), `${who} has answered with the status ${status}.`, details);
+/** A date of HTTP, in milliseconds since 1970. */
+export function dateOf(text: string): number | undefined {
+  if (!HTTP_DATE.test(text)) return undefined;
+  // The oldest of the forms does not say that it is in GMT.
+  const ms = Date.parse(text.endsWith('GMT') ? text : `${text} GMT`);
+  return Number.isNaN(ms) ? undefined : ms;
+}
+
+/**
+ * A signature that Lambda or a gateway has refused for its time.
+ * @param offsetMs by how much the clock was found to be behind, if the request was sent once more for that
+ */
+export function clockRefusal(
+  who: string,
+  status: number,
+  offsetMs: number,
+  details: FailureDetails,
+): KeyfoldTransportError {
+  const refused = refusedBy(who, status);
+  const seconds = Math.abs(Math.round(offsetMs / 1000));
+  const direction = offsetMs > 0 ? 'behind' : 'ahead';
+  const message =
+    offsetMs === 0
+      ? `${refused}: check this machine's clock and its credentials.`
+      : `${refused}, also to a signature by its own clock. This machine's clock is ${seconds} s ${direction}.`;
+  return refusal(who, status, details, message);
+}
+
+/**
+ * What a status means that Lambda or a gateway, named by `who`, has answered with.
+ * @param message replaces the usual one
+ */
+export function refusal(
+  who: string,
+  status: number,
+  details: FailureDetails,
+  message = `${refusedBy(who, status)}.`,
+): KeyfoldTransportError {
+  return new KeyfoldTransportError(codeOf(status), message, details);
+}
+
+function refusedBy(who: string, status: number): string {
+  return `${who} has answered with the status ${status}`;
 }
 
 function codeOf(status: number): TransportErrorCode {
@@ -122,10 +172,20 @@ function codeOf(status: number): TransportErrorCode {
       return 'Forbidden';
     case 404:
       return 'NotFound';
+    case 408:
+      return 'TimedOut';
     case 413:
       return 'PayloadTooLarge';
     case 429:
       return 'Throttled';
+    // Too Early: the connection has sent the request before it was safe to.
+    case 425:
+      return 'Unavailable';
+    // Not Implemented, HTTP Version Not Supported, Network Authentication Required: they say the same to every try.
+    case 501:
+    case 505:
+    case 511:
+      return 'UnexpectedAnswer';
     default:
       return status >= 500 ? 'Unavailable' : 'UnexpectedAnswer';
   }

@@ -1,5 +1,7 @@
 import { HTTP_PARTITION, NO_HTTP_PARTITION } from '../operations/http-partition.ts';
+import { signatureFaultNamed, type SignatureFault } from '../envelope/signature-fault.ts';
 import {
+  clockRefusal,
   KeyfoldServiceError,
   KeyfoldTransportError,
   refusal,
@@ -7,7 +9,7 @@ import {
   serviceError,
   type KeyfoldClientError,
 } from './errors.ts';
-import { requestSigner, type Credentials } from './sign.ts';
+import { requestSigner, type Credentials, type RequestSigner } from './sign.ts';
 import type { ClientAnswer, ClientCall, Transport } from './transport.ts';
 
 /** What an {@link HttpTransport} needs. Requests are signed for IAM, unless there is an `authorization`. */
@@ -22,12 +24,15 @@ export interface HttpTransportOptions {
   readonly authorization?: () => Promise<string>;
 }
 
+/** Adds an authorization to requests, which no clock bears on. */
+type Authorizer = Pick<RequestSigner, 'sign'>;
+
 const LOCAL_HOST = /^(?:localhost|127\.0\.0\.1|\[::1\])$/;
 
 /** The way to Keyfold through API Gateway. */
 export class HttpTransport implements Transport {
   readonly #endpoint: string;
-  readonly #headersFor: (url: URL, headers: Record<string, string>, body: string) => Promise<Record<string, string>>;
+  readonly #signer: RequestSigner | Authorizer;
 
   /** @throws TypeError where the options do not go together, or would send plaintexts without TLS */
   constructor({ endpoint, region, credentials, authorization }: HttpTransportOptions) {
@@ -42,8 +47,7 @@ export class HttpTransport implements Transport {
       throw new TypeError('Requests are signed with credentials or bear an authorization, not both.');
     }
     this.#endpoint = endpoint.replace(/\/+$/, '');
-    this.#headersFor =
-      authorization === undefined ? requestSigner(hostname, region, credentials) : bearing(authorization);
+    this.#signer = authorization === undefined ? requestSigner(hostname, region, credentials) : bearing(authorization);
   }
 
   /** @throws KeyfoldServiceError `InvalidRequest`, without asking, for a partition that HTTP cannot name */
@@ -54,23 +58,63 @@ export class HttpTransport implements Transport {
     }
     const url = new URL(`${this.#endpoint}/v1/partitions/${partition}/${operation}`);
     const body = JSON.stringify(members);
-    const headers = await this.#headersFor(url, { 'content-type': 'application/json' }, body);
-    return exchange(url, { method: 'POST', headers, body, signal, redirect: 'manual' });
+    const headers = { 'content-type': 'application/json' };
+    const sendTo = async (signer: RequestSigner | Authorizer): Promise<Reply> =>
+      exchange(url, {
+        method: 'POST',
+        headers: await signer.sign(url, headers, body),
+        body,
+        signal,
+        redirect: 'manual',
+      });
+    const signer = this.#signer;
+    if (!('correctClock' in signer)) return answerOf(await sendTo(signer));
+    const signedOffsetMs = signer.clockOffsetMs;
+    const reply = await sendTo(signer);
+    if (!isCorrected(reply, signer, signedOffsetMs)) return answerOf(reply);
+    return answerOf(await sendTo(signer), signer.clockOffsetMs);
   }
 }
 
-async function exchange(url: URL, request: RequestInit): Promise<ClientAnswer> {
-  let response: Response;
-  let text: string;
+/** An answer, whoever has given it. */
+interface Reply {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+}
+
+async function exchange(url: URL, request: RequestInit): Promise<Reply> {
   try {
-    response = await fetch(url, request);
-    text = await response.text();
+    const response = await fetch(url, request);
+    return { status: response.status, headers: response.headers, text: await response.text() };
   } catch (error) {
     throw new KeyfoldTransportError('Unreachable', `The API was not reached: ${faultOf(error)}.`);
   }
-  const requestId = response.headers.get('apigw-requestid') ?? undefined;
+}
+
+/** Whether a request was refused for its signature, and the next signature is another one: by the API's clock, or with new credentials. */
+function isCorrected({ status, headers, text }: Reply, signer: RequestSigner, signedOffsetMs: number): boolean {
+  if ((status !== 401 && status !== 403) || isProblem(headers)) return false;
+  // An HTTP API says no more than Forbidden. Its date tells whether the clock may be the reason.
+  if (signer.correctClock(headers.get('date'), signedOffsetMs)) return true;
+  const fault = signatureFaultIn(headers, text);
+  if (fault === 'credentials') signer.renewCredentials();
+  return fault !== undefined;
+}
+
+function signatureFaultIn(headers: Headers, text: string): SignatureFault | undefined {
+  const [named = ''] = headers.get('x-amzn-errortype')?.split(':') ?? [];
+  if (/security token included in the request is/i.test(text)) return 'credentials';
+  if (/signature (?:expired|not yet current)/i.test(text)) return 'clock';
+  return signatureFaultNamed(named);
+}
+
+/** @param clockOffsetMs by how much this machine's clock was found to be behind, if the request was sent once more for that */
+function answerOf(reply: Reply, clockOffsetMs = 0): ClientAnswer {
+  const { status, headers, text } = reply;
+  const requestId = headers.get('apigw-requestid') ?? undefined;
   const value = parse(text);
-  if (response.status !== 200) throw failureOf(response, value, requestId);
+  if (status !== 200) throw failureOf(reply, value, requestId, clockOffsetMs);
   if (value === undefined) {
     throw new KeyfoldTransportError('UnexpectedAnswer', 'The API has not answered with JSON.', { requestId });
   }
@@ -86,26 +130,45 @@ function parse(text: string): unknown {
   }
 }
 
-/** A problem document of Keyfold's, or what somebody else has answered. */
-function failureOf({ status, headers }: Response, value: unknown, gatewayId: string | undefined): KeyfoldClientError {
-  const retryAfterSeconds = secondsOf(headers.get('retry-after'));
-  const isProblem = headers.get('content-type')?.startsWith('application/problem+json') === true;
-  const { code, detail, requestId } = (isProblem ? (value ?? {}) : {}) as Readonly<Record<string, unknown>>;
-  const details = { requestId: typeof requestId === 'string' ? requestId : gatewayId, retryAfterSeconds };
-  return serviceError(code, detail, details) ?? refusal('The API', status, details);
+function isProblem(headers: Headers): boolean {
+  return headers.get('content-type')?.startsWith('application/problem+json') === true;
 }
+
+/** A problem document of Keyfold's, or what somebody else has answered. */
+function failureOf(
+  { status, headers, text }: Reply,
+  value: unknown,
+  gatewayId: string | undefined,
+  clockOffsetMs: number,
+): KeyfoldClientError {
+  const retryAfterSeconds = secondsOf(headers.get('retry-after'), headers.get('date'));
+  const { code, detail, requestId } = (isProblem(headers) ? (value ?? {}) : {}) as Readonly<Record<string, unknown>>;
+  const details = { requestId: typeof requestId === 'string' ? requestId : gatewayId, retryAfterSeconds };
+  const error = serviceError(code, detail, details);
+  if (error !== undefined) return error;
+  const isClocks = clockOffsetMs !== 0 || signatureFaultIn(headers, text) === 'clock';
+  return isClocks && (status === 401 || status === 403)
+    ? clockRefusal('The API', status, clockOffsetMs, details)
+    : refusal('The API', status, details);
+}
+
+/** Certificates that are not valid now. */
+const CERTIFICATE_DATES = new Set(['CERT_HAS_EXPIRED', 'CERT_NOT_YET_VALID']);
 
 /** Its code, or its name: a text of the network's may quote what was sent. */
 function faultOf(error: unknown): string {
   const { name, cause } = error as { readonly name?: string; readonly cause?: { readonly code?: string } };
-  return cause?.code ?? name ?? 'an unknown fault';
+  const fault = cause?.code ?? name ?? 'an unknown fault';
+  return CERTIFICATE_DATES.has(fault) ? `${fault}, or this machine's clock is wrong` : fault;
 }
 
-function bearing(authorization: () => Promise<string>) {
-  return async (_url: URL, headers: Record<string, string>): Promise<Record<string, string>> => {
-    const value = await authorization();
-    // The platform's own error would quote it.
-    if (!/^[\x21-\x7e]+(?: [\x21-\x7e]+)*$/.test(value)) throw new TypeError('The authorization is no header value.');
-    return { ...headers, authorization: value };
+function bearing(authorization: () => Promise<string>): Authorizer {
+  return {
+    async sign(_url, headers) {
+      const value = await authorization();
+      // The platform's own error would quote it.
+      if (!/^[\x21-\x7e]+(?: [\x21-\x7e]+)*$/.test(value)) throw new TypeError('The authorization is no header value.');
+      return { ...headers, authorization: value };
+    },
   };
 }

@@ -1,12 +1,15 @@
-import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
+import { InvokeCommand, LambdaClient, type InvokeCommandOutput } from '@aws-sdk/client-lambda';
 import { ACTION_OF } from '../operations/operation-name.ts';
+import { signatureFaultOf } from '../envelope/signature-fault.ts';
 import {
+  clockRefusal,
   KeyfoldTransportError,
   refusal,
   secondsOf,
   serviceError,
   withoutCredentials,
   type KeyfoldClientError,
+  type TransportErrorCode,
 } from './errors.ts';
 import type { ClientAnswer, ClientCall, Transport } from './transport.ts';
 
@@ -44,7 +47,14 @@ export class LambdaTransport implements Transport {
       FunctionName: this.#functionFor(operation),
       Payload: Buffer.from(JSON.stringify({ ...members, operation, partition })),
     });
-    const sent = this.#client.send(command, { abortSignal: signal });
+    const invoke = (): Promise<InvokeCommandOutput> => this.#client.send(command, { abortSignal: signal });
+    const sent = invoke().catch(async (error: unknown) => {
+      const fault = signatureFaultOf(error);
+      if (fault === undefined || signal.aborted) throw error;
+      // From the answer's date the SDK has learnt by how much the clock is off. It signs the next request by that.
+      if (fault === 'credentials') await this.#client.config.credentials({ forceRefresh: true }).catch(() => {});
+      return invoke();
+    });
     const { Payload, FunctionError, $metadata } = await sent.catch((error: unknown) => {
       throw asTransportError(error);
     });
@@ -83,6 +93,31 @@ function failureOf(value: unknown, requestId: string | undefined): KeyfoldClient
   return new KeyfoldTransportError('FunctionFailed', `The function has failed with ${kind}.`, { requestId });
 }
 
+/** What Lambda says of a function that it cannot run, if the status alone would mislead. */
+const CODES: Readonly<Record<string, TransportErrorCode>> = {
+  // These pass.
+  EFSIOException: 'Unavailable',
+  EFSMountTimeoutException: 'Unavailable',
+  EFSMountConnectivityException: 'Unavailable',
+  EC2ThrottledException: 'Throttled',
+  RequestLimitExceeded: 'Throttled',
+  ResourceConflictException: 'Unavailable',
+  ResourceNotReadyException: 'Unavailable',
+  SnapStartNotReadyException: 'Unavailable',
+  SnapStartTimeoutException: 'Unavailable',
+  // These last until somebody changes the function.
+  EC2AccessDeniedException: 'FunctionFailed',
+  EFSMountFailureException: 'FunctionFailed',
+  InvalidRuntimeException: 'FunctionFailed',
+  InvalidSecurityGroupIDException: 'FunctionFailed',
+  InvalidSubnetIDException: 'FunctionFailed',
+  InvalidZipFileException: 'FunctionFailed',
+  KMSAccessDeniedException: 'FunctionFailed',
+  KMSDisabledException: 'FunctionFailed',
+  KMSNotFoundException: 'FunctionFailed',
+  SnapStartException: 'FunctionFailed',
+};
+
 /** What the SDK throws: an answer of Lambda's, the network's fault, or something that is wrong with the client's set-up. */
 function asTransportError(thrown: unknown): unknown {
   const { name, code, $metadata, $response } = thrown as {
@@ -93,8 +128,17 @@ function asTransportError(thrown: unknown): unknown {
   };
   const status = $metadata?.httpStatusCode ?? $response?.statusCode;
   if (status !== undefined && status !== 200) {
-    const retryAfterSeconds = secondsOf($response?.headers?.['retry-after']);
-    return refusal(`Lambda (${name})`, status, { requestId: $metadata?.requestId, retryAfterSeconds });
+    const headers = $response?.headers;
+    const details = {
+      requestId: $metadata?.requestId,
+      retryAfterSeconds: secondsOf(headers?.['retry-after'], headers?.['date']),
+    };
+    const who = `Lambda (${name})`;
+    if (signatureFaultOf(thrown) === 'clock') return clockRefusal(who, status, 0, details);
+    const code = CODES[name ?? ''];
+    return code === undefined
+      ? refusal(who, status, details)
+      : new KeyfoldTransportError(code, `${who} has answered with the status ${status}.`, details);
   }
   // A 200 whose body did not come.
   const fault = typeof code === 'string' ? code : name;

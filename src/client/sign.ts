@@ -1,7 +1,7 @@
 import { defaultProvider } from '@aws-sdk/credential-provider-node';
 import { Sha256 } from '@smithy/core/checksum';
 import { SignatureV4 } from '@smithy/signature-v4';
-import { withoutCredentials } from './errors.ts';
+import { dateOf, withoutCredentials } from './errors.ts';
 
 /** An AWS identity, as the SDK has it. */
 interface Identity {
@@ -14,31 +14,69 @@ interface Identity {
 /** AWS credentials, or what finds them: any provider of the SDK's is one. */
 export type Credentials = Identity | (() => Promise<Identity>);
 
+/** Signs requests, and learns from how they are refused. */
+export interface RequestSigner {
+  /** Adds the signature to the headers of a POST request. @throws KeyfoldTransportError without credentials */
+  sign(url: URL, headers: Record<string, string>, body: string): Promise<Record<string, string>>;
+  /**
+   * Takes the time from an answer's date, and signs by that from now on.
+   * @param signedOffsetMs the offset that the request was signed by: another request may have corrected the clock since
+   * @returns whether the request's signature was so far off that AWS refuses it
+   */
+  correctClock(date: string | null, signedOffsetMs: number): boolean;
+  /** Asks for credentials before it signs the next request. */
+  renewCredentials(): void;
+  /** By how much this machine's clock is behind AWS's, in milliseconds; 0 unless it was corrected. */
+  readonly clockOffsetMs: number;
+}
+
+/** AWS takes a signature within five minutes of its time. The rest is for the way. */
+const MAX_SKEW_MS = 240_000;
+
 /**
- * Signs POST requests to API Gateway with AWS Signature Version 4, each anew: a signature holds for five minutes.
+ * Signs requests to API Gateway with AWS Signature Version 4, each anew: a signature holds for five minutes.
  * @param region of the host's name unless given
- * @returns adds the signature to a request's headers; throws KeyfoldTransportError `Unauthenticated` or `Unavailable`
- * without credentials
- * @throws TypeError where the region is not given and not in the host's name
+ * @throws TypeError if the region is not given and not in the host's name
  */
-export function requestSigner(hostname: string, region: string | undefined, credentials: Credentials | undefined) {
+export function requestSigner(
+  hostname: string,
+  region: string | undefined,
+  credentials: Credentials | undefined,
+): RequestSigner {
   const [, regionOfHost] = /\.execute-api(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?$/.exec(hostname) ?? [];
   const signedFor = region ?? regionOfHost;
   if (signedFor === undefined) throw new TypeError('The region to sign for is not given, nor in the name of the host.');
+  let clockOffsetMs = 0;
+  const now = (): number => Date.now() + clockOffsetMs;
   const identity = credentials ?? defaultProvider();
+  const found = typeof identity === 'function' ? new FoundCredentials(identity, now) : undefined;
   const signer = new SignatureV4({
     service: 'execute-api',
     region: signedFor,
-    credentials: typeof identity === 'function' ? found(identity) : identity,
+    credentials: found === undefined ? (identity as Identity) : () => found.get(),
     sha256: Sha256,
   });
-  return async (url: URL, headers: Record<string, string>, body: string): Promise<Record<string, string>> => {
-    const { protocol, host, hostname: to, pathname: path } = url;
-    const request = { method: 'POST', protocol, hostname: to, path, headers: { ...headers, host }, body };
-    const signed = await signer.sign(request);
-    // The platform sets it by itself.
-    delete signed.headers['host'];
-    return signed.headers;
+  return {
+    async sign(url, headers, body) {
+      const { protocol, host, hostname: to, pathname: path } = url;
+      const request = { method: 'POST', protocol, hostname: to, path, headers: { ...headers, host }, body };
+      const signed = await signer.sign(request, { signingDate: new Date(now()) });
+      // The platform sets it by itself.
+      delete signed.headers['host'];
+      return signed.headers;
+    },
+    correctClock(date, signedOffsetMs) {
+      const aheadMs = (dateOf(date ?? '') ?? Number.NaN) - Date.now();
+      if (!(Math.abs(aheadMs - signedOffsetMs) >= MAX_SKEW_MS)) return false;
+      clockOffsetMs = aheadMs;
+      return true;
+    },
+    renewCredentials() {
+      found?.forget();
+    },
+    get clockOffsetMs() {
+      return clockOffsetMs;
+    },
   };
 }
 
@@ -49,16 +87,37 @@ const RENEWED_BEFORE_MS = 300_000;
  * Those that tell when they end are kept until shortly before, as the SDK's clients do: most of its providers keep nothing, and
  * one that assumes a role would do so for each request. Any others are asked for each time.
  */
-function found(provider: () => Promise<Identity>): () => Promise<Identity> {
-  let kept: Identity | undefined;
-  let asked: Promise<Identity> | undefined;
-  return async () => {
-    if (kept?.expiration !== undefined && +kept.expiration - Date.now() > RENEWED_BEFORE_MS) return kept;
+class FoundCredentials {
+  readonly #provider: (options?: { readonly forceRefresh?: boolean }) => Promise<Identity>;
+  readonly #now: () => number;
+  #kept: Identity | undefined;
+  #asked: Promise<Identity> | undefined;
+  #mustRenew = false;
+
+  constructor(provider: () => Promise<Identity>, now: () => number) {
+    this.#provider = provider;
+    this.#now = now;
+  }
+
+  async get(): Promise<Identity> {
+    const kept = this.#kept;
+    if (kept?.expiration !== undefined && +kept.expiration - this.#now() > RENEWED_BEFORE_MS) return kept;
     try {
-      asked ??= provider().finally(() => (asked = undefined));
-      return (kept = await asked);
+      this.#asked ??= this.#ask().finally(() => (this.#asked = undefined));
+      return (this.#kept = await this.#asked);
     } catch (error) {
       throw withoutCredentials(error);
     }
-  };
+  }
+
+  forget(): void {
+    this.#kept = undefined;
+    this.#mustRenew = true;
+  }
+
+  #ask(): Promise<Identity> {
+    const forceRefresh = this.#mustRenew;
+    this.#mustRenew = false;
+    return forceRefresh ? this.#provider({ forceRefresh }) : this.#provider();
+  }
 }

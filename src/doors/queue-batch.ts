@@ -100,7 +100,7 @@ export class QueueBatch {
     const { messageId } = record;
     try {
       const message = await this.#resultOf(record, work);
-      await work.results.send(message);
+      await work.results.send(message).catch(throwIfRefused);
       return { messageId, kind: 'done' };
     } catch (thrown) {
       const error = asFailure(thrown);
@@ -163,6 +163,12 @@ interface Work {
 function throwMendable(errors: readonly KeyfoldError[]): void {
   const mendable = errors.find(isMendable);
   if (mendable !== undefined) throw mendable;
+}
+
+/** What the output queue will never take is the message's fault, and must not come back again and again. */
+function throwIfRefused(error: unknown): never {
+  if (!(error instanceof NotSent && error.refusesContent)) throw error;
+  throw new KeyfoldError('PayloadTooLarge', 'The output queue does not take the result.', { cause: error });
 }
 
 function asFailure(thrown: unknown): KeyfoldError | NotSent {

@@ -134,15 +134,19 @@ export function createTelemetry(service: string): Telemetry {
     },
     maintained: ({ systemKeys, created, createFault }) => {
       for (const { regions, ...key } of systemKeys) {
-        const isWell = key.fault === undefined && regions.every(({ opens, fault }) => opens && fault === undefined);
+        const isAhead = key.state === 'dated-ahead';
+        const opensEverywhere = regions.every(({ opens, fault }) => opens && fault === undefined);
+        const isWell = key.fault === undefined && !isAhead && opensEverywhere;
         logger[isWell ? 'info' : 'error']('System Key maintained', { ...key, regions });
         if (key.fault !== undefined) count('SystemKeysNotMaintained', {});
+        if (isAhead) count('SystemKeysDatedAhead', {});
         for (const { region, opens, renewed } of regions) {
           if (!opens) count('SystemKeysUnopenable', { region });
           if (renewed) count('WrapsRenewed', { region });
         }
       }
-      const latest = created?.created ?? systemKeys.find((key) => key.created !== undefined)?.created;
+      const latest =
+        created?.created ?? systemKeys.find((key) => key.created !== undefined && key.state !== 'dated-ahead')?.created;
       if (latest !== undefined) {
         const ageSeconds = Math.max(0, Math.round(Date.now() / 1000 - latest));
         metrics.add('SystemKeyAge', MetricUnit.Seconds, ageSeconds, {});

@@ -10,22 +10,22 @@ const MOST_REMEMBERED = 10_000;
  */
 export class AbsentKeys {
   readonly #untilMs = new Map<string, number>();
-  readonly #now: Clock;
+  readonly #ages: Clock;
 
-  constructor(now: Clock) {
-    this.#now = now;
+  constructor(ages: Clock) {
+    this.#ages = ages;
   }
 
   /** Whether the key was absent a moment ago. */
   has({ id, created }: KeyMeta): boolean {
     const untilMs = this.#untilMs.get(`${created} ${id}`);
-    return untilMs !== undefined && this.#now() < untilMs;
+    return untilMs !== undefined && this.#ages() < untilMs;
   }
 
   add({ id, created }: KeyMeta): void {
     const name = `${created} ${id}`;
     this.#untilMs.delete(name);
-    this.#untilMs.set(name, this.#now() + REMEMBERED_MS);
+    this.#untilMs.set(name, this.#ages() + REMEMBERED_MS);
     const [oldest] = this.#untilMs.keys();
     if (this.#untilMs.size > MOST_REMEMBERED && oldest !== undefined) this.#untilMs.delete(oldest);
   }

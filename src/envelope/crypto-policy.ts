@@ -71,13 +71,37 @@ export function cryptoPolicy(changes: Partial<CryptoPolicy> = {}): CryptoPolicy 
   return policy;
 }
 
+/** How many seconds ahead of now a new key may be dated. */
+const MAX_SECONDS_AHEAD = 60;
+
 /**
- * The `Created` of a key made now: truncated, but always later than that of the retired key it follows, which may have been
- * revoked in the very minute it was made.
+ * The `Created` of a key made now: truncated, unless a key of that time or a later one is known. Then it is the first free
+ * second from now, so that a key revoked in the very minute it was made is followed by another, and no date is inherited.
+ * @param taken of the keys that are known
+ * @param worn of the key that has reached its usage limit, if one has: its successor is dated later, to be the latest
+ * @returns undefined if the next minute has no second free
+ * @throws TypeError if the clock does not give milliseconds since 1970
  */
-export function createdNow(policy: CryptoPolicy, nowMs: number, previous: EpochSeconds | undefined): EpochSeconds {
-  const truncatedMs = nowMs - (nowMs % policy.createDatePrecisionMs);
-  const truncated = Math.floor(truncatedMs / 1000);
-  if (previous === undefined || truncated > previous) return truncated as EpochSeconds;
-  return Math.max(Math.floor(nowMs / 1000), previous + 1) as EpochSeconds;
+export function createdNow(
+  policy: CryptoPolicy,
+  nowMs: number,
+  taken: readonly EpochSeconds[],
+  worn?: EpochSeconds,
+): EpochSeconds | undefined {
+  const truncated = secondsOf(nowMs - (nowMs % policy.createDatePrecisionMs));
+  if (taken.every((created) => created < truncated)) return truncated;
+  const now = secondsOf(nowMs);
+  const latest = now + MAX_SECONDS_AHEAD;
+  const first = worn !== undefined && worn >= now && worn < latest ? worn + 1 : now;
+  for (let created = first; created <= latest; created += 1) {
+    if (!taken.includes(created as EpochSeconds)) return created as EpochSeconds;
+  }
+  return undefined;
+}
+
+/** A time in whole seconds since 1970, as records and rows have it. @throws TypeError for what is no time */
+export function secondsOf(nowMs: number): EpochSeconds {
+  const seconds = Math.floor(nowMs / 1000);
+  if (Number.isSafeInteger(seconds)) return seconds as EpochSeconds;
+  throw new TypeError('The clock does not give milliseconds since 1970.');
 }

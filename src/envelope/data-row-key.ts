@@ -1,5 +1,6 @@
 import { createSecretKey, type KeyObject } from 'node:crypto';
 import { seal } from './aead.ts';
+import { secondsOf } from './crypto-policy.ts';
 import { encodeRecordKey, encodeWithKey, type DataRowRecord } from './data-row-record.ts';
 import type { EnvelopeKey } from './envelope-key.ts';
 import { freeNow } from './free-now.ts';
@@ -20,7 +21,7 @@ export class DataRowKey {
     try {
       this.#secret = createSecretKey(fresh);
       const encryptedKey = parent.seal(fresh);
-      this.#inRecord = { created: Math.floor(nowMs / 1000), encryptedKey, parent: parent.toJSON() };
+      this.#inRecord = { created: secondsOf(nowMs), encryptedKey, parent: parent.toJSON() };
     } finally {
       fresh.fill(0);
     }
@@ -70,30 +71,33 @@ export class SharedDataRowKey {
     this.#bounds = bounds;
   }
 
-  /** The key that is to seal so many bytes under an Intermediate Key that may seal: the one that there is, or a new one. */
-  take(parent: EnvelopeKey, sizeBytes: number, nowMs: number): DataRowKey {
+  /**
+   * The key that is to seal so many bytes under an Intermediate Key that may seal: the one that there is, or a new one.
+   * @param agedMs the time on the clock of ages
+   */
+  take(parent: EnvelopeKey, sizeBytes: number, nowMs: number, agedMs: number): DataRowKey {
     const key =
-      this.#key !== undefined && this.#fits(parent, sizeBytes, nowMs) ? this.#key : this.#renew(parent, nowMs);
+      this.#key !== undefined && this.#fits(parent, sizeBytes, agedMs) ? this.#key : this.#renew(parent, nowMs, agedMs);
     this.#messages += 1;
     this.#bytes += sizeBytes;
     return key;
   }
 
-  #fits(parent: EnvelopeKey, sizeBytes: number, nowMs: number): boolean {
+  #fits(parent: EnvelopeKey, sizeBytes: number, agedMs: number): boolean {
     const { dataRowKeyMaxMessages, dataRowKeyMaxBytes, dataRowKeyMaxAgeMs } = this.#bounds;
     return (
       parent === this.#parent &&
       this.#messages < dataRowKeyMaxMessages &&
       this.#bytes + sizeBytes <= dataRowKeyMaxBytes &&
-      nowMs - this.#madeAtMs < dataRowKeyMaxAgeMs
+      agedMs - this.#madeAtMs < dataRowKeyMaxAgeMs
     );
   }
 
-  #renew(parent: EnvelopeKey, nowMs: number): DataRowKey {
+  #renew(parent: EnvelopeKey, nowMs: number, agedMs: number): DataRowKey {
     const key = new DataRowKey(parent, nowMs);
     this.#key = key;
     this.#parent = parent;
-    this.#madeAtMs = nowMs;
+    this.#madeAtMs = agedMs;
     this.#messages = 0;
     this.#bytes = 0;
     return key;

@@ -11,9 +11,9 @@ export class EnvelopeKey {
   readonly standing: KeyStanding;
   /** The System Key's standing, for an Intermediate Key; pointed to the newest reading of it. */
   parent: KeyStanding | undefined;
-  /** When the plaintext came into memory, in milliseconds since 1970. */
+  /** When the plaintext came into memory, on the clock of ages. */
   readonly loadedAtMs: number;
-  /** Until when the key serves past its maximum age, since the metastore has just failed to give it anew. */
+  /** Until when the key serves past its maximum age, since the metastore has just failed to give it anew; on the clock of ages. */
   sparedUntilMs = 0;
   readonly #secret: KeyObject;
 

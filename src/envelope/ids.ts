@@ -37,7 +37,10 @@ export interface ServiceNames {
 
 /** DynamoDB's limit for the value of a partition key, in bytes of UTF-8. */
 const MAX_KEY_ID_BYTES = 2048;
-const REGION = /^[a-z]{2,4}(?:-[a-z]+){1,2}-\d{1,2}$/;
+/** No region's name is much longer than these. */
+const REGION = /^[a-z]{2,4}(?:-[a-z]{1,20}){1,2}-\d{1,2}$/;
+/** The longest partition that HTTP can name must have an id. */
+const MAX_HTTP_PARTITION_BYTES = 128;
 const CONTROL = /\p{Cc}/u;
 
 /**
@@ -53,6 +56,11 @@ function partitionFault(value: string, keyId: string): string | undefined {
   if (!value.isWellFormed()) return 'is not well-formed Unicode';
   if (Buffer.byteLength(keyId) <= MAX_KEY_ID_BYTES) return undefined;
   return `is too long: its key id would have more than DynamoDB's ${MAX_KEY_ID_BYTES} bytes of UTF-8`;
+}
+
+/** Whether DynamoDB can hold a row of such an id. It refuses to look for any other. */
+export function isPossibleKeyId(id: string): boolean {
+  return id !== '' && id.isWellFormed() && Buffer.byteLength(id) <= MAX_KEY_ID_BYTES;
 }
 
 /** Whether a name is shaped like an AWS region's (`us-east-1`, `us-gov-west-1`, `us-iso-east-1`). */
@@ -118,7 +126,7 @@ export class KeyNaming {
    */
   isIntermediateKeyOf(partition: PartitionId, id: string): id is KeyId {
     if (id === this.intermediateKeyId(partition)) return true;
-    return this.suffixed && isRegionalFormOf(`_IK_${partition}${this.#base}`, id);
+    return this.suffixed && isPossibleKeyId(id) && isRegionalFormOf(`_IK_${partition}${this.#base}`, id);
   }
 
   /**
@@ -126,7 +134,7 @@ export class KeyNaming {
    * service's System Key was put there by somebody who can write the table.
    */
   isSystemKey(id: string): id is KeyId {
-    return id === this.systemKeyId || isRegionalFormOf(`_SK${this.#base}`, id);
+    return id === this.systemKeyId || (isPossibleKeyId(id) && isRegionalFormOf(`_SK${this.#base}`, id));
   }
 }
 
@@ -149,6 +157,10 @@ export function nameFaults(names: ServiceNames): string[] {
         `the ${part} holds an underscore, which makes key ids ambiguous; allow it only for an existing table`,
       );
     }
+  }
+  const longest = `_IK_${'p'.repeat(MAX_HTTP_PARTITION_BYTES)}_${names.service}_${names.product}_${names.regionSuffix ?? ''}`;
+  if (Buffer.byteLength(longest) > MAX_KEY_ID_BYTES) {
+    faults.push(`the service and the product are too long: key ids would not fit DynamoDB's ${MAX_KEY_ID_BYTES} bytes`);
   }
   if (!names.allowAmbiguousNames && isRegionName(names.product)) {
     faults.push(

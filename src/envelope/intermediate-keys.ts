@@ -2,14 +2,16 @@ import { AbsentKeys } from './absent-keys.ts';
 import { createdNow } from './crypto-policy.ts';
 import { EnvelopeKey } from './envelope-key.ts';
 import { KeyfoldError, keyRowUnreadable } from './errors.ts';
+import { findKey, type FoundKey } from './find-key.ts';
 import { Flights } from './flights.ts';
 import { metaOf, type KeyId, type KeyMeta, type KeyNaming } from './ids.ts';
 import { KeyCache } from './key-cache.ts';
 import { isFresh, isInGrace, isRetired, refresh, retirementOf, standingOf, type KeyStanding } from './key-standing.ts';
+import type { KeyWorld } from './key-world.ts';
 import type { Deadline, EnvelopeKeyRecord, Retirement } from './ports.ts';
 import { KEY_BYTES, randomKeyBytes } from './random.ts';
 import { StaleGrace, type Held } from './stale-grace.ts';
-import { CREATE_ATTEMPTS, loadWinner, lostEveryRace, type KeyWorld, type SystemKeys } from './system-keys.ts';
+import { CREATE_ATTEMPTS, loadWinner, lostEveryRace, type SystemKeys } from './system-keys.ts';
 
 /** How long a key made in another region may take to be replicated to this one. */
 const REPLICATION_MS = 15 * 60_000;
@@ -25,7 +27,7 @@ export class IntermediateKeys {
   readonly #latest: Flights<EnvelopeKey>;
 
   constructor(naming: KeyNaming, systemKeys: SystemKeys, world: KeyWorld) {
-    const { policy, now, events } = world;
+    const { policy, now, ages, checkAges, events } = world;
     this.#naming = naming;
     this.#systemKeys = systemKeys;
     this.#world = world;
@@ -36,9 +38,9 @@ export class IntermediateKeys {
         graceMs: policy.staleGraceMs,
         evicted: () => events.cacheUsed('intermediate', 'eviction'),
       },
-      now,
+      ages,
     );
-    this.#absent = new AbsentKeys(now);
+    this.#absent = new AbsentKeys(checkAges);
     this.#grace = new StaleGrace(world);
     this.#loads = new Flights(policy.flightTimeoutMs, now);
     this.#latest = new Flights(policy.flightTimeoutMs, now);
@@ -81,16 +83,15 @@ export class IntermediateKeys {
   /** The key to seal with: the metastore's latest if it may, else a new one. */
   latest(id: KeyId, deadline: Deadline): Promise<EnvelopeKey> {
     const find = async (shared: Deadline): Promise<EnvelopeKey> => {
-      let record = await this.#grace.ask(stale, shared, (d) => this.#world.metastore.loadLatest(id, d));
+      const found = await this.#find(id, shared, stale);
+      if ('key' in found) return this.#putLatest(found.key);
+      let { rows } = found;
       for (let attempt = 0; attempt < CREATE_ATTEMPTS; attempt += 1) {
-        const key = record && (await this.#usable(record, shared, stale));
-        if (key !== undefined) {
-          this.#cache.putLatest(key);
-          return key;
-        }
-        const made = await this.#create(id, record, shared);
+        const made = await this.#create(id, rows, shared);
         if (made instanceof EnvelopeKey) return made;
-        record = made;
+        const key = await this.#usable(made, shared, stale);
+        if (key !== undefined) return this.#putLatest(key);
+        rows = [made, ...rows];
       }
       throw lostEveryRace(id);
     };
@@ -101,15 +102,43 @@ export class IntermediateKeys {
     return this.#grace.orStale(stale, deadline, (d) => this.#latest.join(id, d, find));
   }
 
-  /** Makes a key, or finds that another process just has: then its record. */
+  /** The newest key that may seal, or the rows of those that may not. */
+  #find(id: KeyId, deadline: Deadline, held: Held): Promise<FoundKey<EnvelopeKey>> {
+    const { metastore, now } = this.#world;
+    return findKey({
+      now,
+      latest: () => this.#grace.ask(held, deadline, (d) => metastore.loadLatest(id, d)),
+      recent: (notAfter) => this.#grace.ask(held, deadline, (d) => metastore.loadRecent(id, notAfter, d)),
+      use: (record) => this.#usable(record, deadline, held),
+      isWorn: (record) => this.#standing(record).worn,
+    });
+  }
+
+  /** Holds a key to seal with, unless a later one is held that may seal too. */
+  #putLatest(key: EnvelopeKey): EnvelopeKey {
+    const { policy, now } = this.#world;
+    this.#cache.putLatest(key, ({ standing, parent }) =>
+      [standing, parent].some((known) => known === undefined || isRetired(policy, known, now())),
+    );
+    return key;
+  }
+
+  /**
+   * Makes a key, or finds that another process just has: then its record.
+   * @param rows of the keys that are known and may not seal, latest first
+   */
   async #create(
     id: KeyId,
-    previous: EnvelopeKeyRecord | undefined,
+    rows: readonly EnvelopeKeyRecord[],
     deadline: Deadline,
   ): Promise<EnvelopeKey | EnvelopeKeyRecord> {
-    const { metastore, policy, now, events } = this.#world;
+    const { metastore, policy, now, ages, checkAges, events } = this.#world;
     const parent = await this.#systemKeys.latest(deadline);
-    const created = createdNow(policy, now(), previous?.created);
+    const [previous] = rows;
+    const worn = previous !== undefined && this.#standing(previous).worn ? previous.created : undefined;
+    const taken = rows.map((row) => row.created);
+    const created = createdNow(policy, now(), taken, worn);
+    if (created === undefined) throw lostEveryRace(id);
     const bytes = randomKeyBytes();
     try {
       const record = { id, created, encryptedKey: parent.seal(bytes), parent: parent.toJSON(), revoked: false };
@@ -118,9 +147,8 @@ export class IntermediateKeys {
       }
       events.keyCreated('intermediate', { id, created });
       if (previous !== undefined) events.keyRetired('intermediate', metaOf(previous), this.#whyRetired(previous));
-      const key = new EnvelopeKey(bytes, now(), standingOf(record, now()), parent.standing);
-      this.#cache.putLatest(key);
-      return key;
+      const key = new EnvelopeKey(bytes, ages(), standingOf(record, checkAges()), parent.standing);
+      return this.#putLatest(key);
     } finally {
       bytes.fill(0);
     }
@@ -146,20 +174,21 @@ export class IntermediateKeys {
 
   /** What is known of a key now that its record has been read; shared by whatever copies of it are held. */
   #standing(record: EnvelopeKeyRecord): KeyStanding {
-    const { now } = this.#world;
+    const { checkAges } = this.#world;
     const held = this.#cache.stale(record.id, record.created);
-    if (held === undefined) return standingOf(record, now());
-    refresh(held.standing, record, now());
+    if (held === undefined) return standingOf(record, checkAges());
+    refresh(held.standing, record, checkAges());
     return held.standing;
   }
 
   /** Whether nothing is known against sealing with a key, and what is known is as recent as that asks. */
   #maySeal(key: EnvelopeKey | undefined, isRecent: typeof isFresh): boolean {
     if (key?.parent === undefined) return false;
-    const { policy, now } = this.#world;
+    const { policy, now, checkAges } = this.#world;
     const nowMs = now();
+    const agedMs = checkAges();
     for (const standing of [key.standing, key.parent]) {
-      if (!isRecent(policy, standing, nowMs) || isRetired(policy, standing, nowMs)) return false;
+      if (!isRecent(policy, standing, agedMs) || isRetired(policy, standing, nowMs)) return false;
     }
     return true;
   }
@@ -180,13 +209,13 @@ export class IntermediateKeys {
   }
 
   #open(record: EnvelopeKeyRecord, parent: EnvelopeKey): EnvelopeKey {
-    const { now } = this.#world;
+    const { ages } = this.#world;
     const bytes = parent.open(record.encryptedKey);
     if (bytes?.length !== KEY_BYTES) {
       bytes?.fill(0);
       throw keyRowUnreadable(record, 'its key does not open under its System Key');
     }
-    const key = new EnvelopeKey(bytes, now(), this.#standing(record), parent.standing);
+    const key = new EnvelopeKey(bytes, ages(), this.#standing(record), parent.standing);
     this.#cache.put(key);
     return key;
   }

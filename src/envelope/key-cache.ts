@@ -65,10 +65,12 @@ export class KeyCache {
     this.#sweep();
   }
 
-  /** Holds a key to seal with, unless a later one of its id is held as that. */
-  putLatest(key: EnvelopeKey): void {
+  /** Holds a key to seal with, unless a later one of its id is held as that and is not retired. */
+  putLatest(key: EnvelopeKey, isRetired: (held: EnvelopeKey) => boolean): void {
     const latest = this.#latest.get(key.standing.id);
-    if (latest === undefined || latest.standing.created <= key.standing.created) this.#latest.set(key.standing.id, key);
+    if (latest === undefined || latest.standing.created <= key.standing.created || isRetired(latest)) {
+      this.#latest.set(key.standing.id, key);
+    }
     this.put(key);
   }
 

@@ -8,28 +8,31 @@ export interface KeyStanding extends KeyMeta {
   revoked: boolean;
   /** Set when this process drew the key's last seal (CryptoPolicy `wearsOut`). */
   worn: boolean;
-  /** When the metastore last answered, in milliseconds since 1970. */
+  /** When the metastore last answered, on the clock of ages. */
   checkedAtMs: number;
-  /** Until when what is known is taken for fresh, since the metastore has just failed to say. */
+  /** Until when what is known is taken for fresh, since the metastore has just failed to say; on the clock of ages. */
   sparedUntilMs: number;
 }
 
-/** The standing of a key that was just read or made. */
-export function standingOf(record: EnvelopeKeyRecord, nowMs: number): KeyStanding {
+/**
+ * The standing of a key that was just read or made.
+ * @param agedMs the time on the clock of ages
+ */
+export function standingOf(record: EnvelopeKeyRecord, agedMs: number): KeyStanding {
   return {
     id: record.id,
     created: record.created,
     revoked: record.revoked,
     worn: false,
-    checkedAtMs: nowMs,
+    checkedAtMs: agedMs,
     sparedUntilMs: 0,
   };
 }
 
 /** Takes over what the metastore has just said. */
-export function refresh(standing: KeyStanding, record: EnvelopeKeyRecord, nowMs: number): void {
+export function refresh(standing: KeyStanding, record: EnvelopeKeyRecord, agedMs: number): void {
   standing.revoked ||= record.revoked;
-  standing.checkedAtMs = nowMs;
+  standing.checkedAtMs = agedMs;
 }
 
 /** Whether a key of that age is too old to seal anything new. */
@@ -37,11 +40,29 @@ export function isExpired(policy: CryptoPolicy, created: number, nowMs: number):
   return nowMs > created * 1000 + policy.expireAfterMs;
 }
 
+/** How far ahead of this process's clock a key may be dated and still seal: clocks differ, those of other writers too. */
+export const MAX_AHEAD_MS = 10 * 60_000;
+
+/** Whether a key is dated too far ahead to seal. So is one whose date is no safe integer: no record could name it. */
+export function isDatedAhead(created: number, nowMs: number): boolean {
+  return !Number.isSafeInteger(created) || created * 1000 > nowMs + MAX_AHEAD_MS;
+}
+
+/** Why a key of that date may not seal; undefined if it may. */
+export function retirementByDate(
+  policy: CryptoPolicy,
+  created: number,
+  nowMs: number,
+): 'dated-ahead' | 'expired' | undefined {
+  if (isDatedAhead(created, nowMs)) return 'dated-ahead';
+  return isExpired(policy, created, nowMs) ? 'expired' : undefined;
+}
+
 /** Why the key, as far as is known, may no longer seal; undefined where it may. It still opens what it sealed. */
 export function retirementOf(policy: CryptoPolicy, standing: KeyStanding, nowMs: number): Retirement | undefined {
   if (standing.revoked) return 'revoked';
   if (standing.worn) return 'worn';
-  return isExpired(policy, standing.created, nowMs) ? 'expired' : undefined;
+  return retirementByDate(policy, standing.created, nowMs);
 }
 
 /** Whether the key, as far as is known, may no longer seal. */
@@ -50,8 +71,8 @@ export function isRetired(policy: CryptoPolicy, standing: KeyStanding, nowMs: nu
 }
 
 /** Whether what is known was learnt recently enough to seal by. */
-export function isFresh(policy: CryptoPolicy, standing: KeyStanding, nowMs: number): boolean {
-  return nowMs - standing.checkedAtMs < policy.revokeCheckIntervalMs || nowMs < standing.sparedUntilMs;
+export function isFresh(policy: CryptoPolicy, standing: KeyStanding, agedMs: number): boolean {
+  return agedMs - standing.checkedAtMs < policy.revokeCheckIntervalMs || agedMs < standing.sparedUntilMs;
 }
 
 /** Takes what is known for fresh for a moment, within the grace, so that not every request waits for a metastore that is down. */
@@ -61,6 +82,6 @@ export function spare(policy: CryptoPolicy, standing: KeyStanding, untilMs: numb
 }
 
 /** Whether what is known is recent enough to seal by while the metastore is down. */
-export function isInGrace(policy: CryptoPolicy, standing: KeyStanding, nowMs: number): boolean {
-  return nowMs - standing.checkedAtMs < policy.revokeCheckIntervalMs + policy.staleGraceMs;
+export function isInGrace(policy: CryptoPolicy, standing: KeyStanding, agedMs: number): boolean {
+  return agedMs - standing.checkedAtMs < policy.revokeCheckIntervalMs + policy.staleGraceMs;
 }

@@ -31,6 +31,11 @@ export interface Metastore {
   /** The record of that id created last; undefined where there is none. */
   loadLatest(id: KeyId, deadline: Deadline): Promise<EnvelopeKeyRecord | undefined>;
   /**
+   * The records of that id that were created up to a date, latest first, at most ten. The list ends before the first row
+   * that does not parse; if that is the latest of them, this throws `KeyRowUnreadable`.
+   */
+  loadRecent(id: KeyId, notAfter: EpochSeconds, deadline: Deadline): Promise<readonly EnvelopeKeyRecord[]>;
+  /**
    * Keeps a new record. `duplicate` says that one of the same id and time is there already, which then stays as it is. After
    * a throw the record may have been stored, or not.
    */
@@ -66,8 +71,11 @@ export interface EnvelopeEvents {
 /** The two kinds of keys that the metastore keeps. */
 type KeyKind = 'system' | 'intermediate';
 
-/** Why a key seals nothing new: too old, withdrawn, sealed enough, or the System Key over it is one of these or gone. */
-export type Retirement = 'expired' | 'revoked' | 'worn' | 'parent-retired';
+/**
+ * Why a key seals nothing new: too old, withdrawn, sealed enough, dated too far ahead, or the System Key over it is one of
+ * these or gone.
+ */
+export type Retirement = 'expired' | 'revoked' | 'worn' | 'dated-ahead' | 'parent-retired';
 
 /** For who wants to know nothing. */
 export const NO_ENVELOPE_EVENTS: EnvelopeEvents = {

@@ -9,6 +9,7 @@ import { recordUnreadable } from './errors.ts';
 import { freeNow } from './free-now.ts';
 import { KeyNaming, type EpochSeconds, type KeyId, type KeyMeta, type PartitionId, type ServiceNames } from './ids.ts';
 import { IntermediateKeys } from './intermediate-keys.ts';
+import { keyWorld } from './key-world.ts';
 import { NO_ENVELOPE_EVENTS } from './ports.ts';
 import type { Clock, EnvelopeEvents, KeyManagementService, Metastore } from './ports.ts';
 import { SystemKeys } from './system-keys.ts';
@@ -38,11 +39,20 @@ export class SessionFactory {
     const { metastore, kms, now = Date.now, events = NO_ENVELOPE_EVENTS } = options;
     const naming = new KeyNaming(options);
     const policy = cryptoPolicy(options.policy);
-    const world = { metastore, kms, policy, now, events };
+    const world = keyWorld({ metastore, kms, policy, now, events });
     this.#systemKeys = new SystemKeys(naming.systemKeyId, world);
     const keys = new IntermediateKeys(naming, this.#systemKeys, world);
     const shared = new WeakMap<EnvelopeKey, SharedDataRowKey>();
-    this.#world = { naming, keys, policy, now, shared, latest: new Waits(now), loads: new Waits(now) };
+    this.#world = {
+      naming,
+      keys,
+      policy,
+      now,
+      ages: world.ages,
+      shared,
+      latest: new Waits(now),
+      loads: new Waits(now),
+    };
   }
 
   /**
@@ -70,6 +80,8 @@ interface SessionWorld {
   readonly keys: IntermediateKeys;
   readonly policy: CryptoPolicy;
   readonly now: Clock;
+  /** See {@link KeyWorld}. */
+  readonly ages: Clock;
   /** What records under an Intermediate Key share, where the policy lets them; gone with that key. */
   readonly shared: WeakMap<EnvelopeKey, SharedDataRowKey>;
   /** Who waits for a partition's latest key. */
@@ -201,10 +213,10 @@ export class Session {
 
   /** The key that is to seal a payload. */
   #dataRowKeyUnder(parent: EnvelopeKey, { length }: Uint8Array): DataRowKey {
-    const { policy, now } = this.#world;
+    const { policy, now, ages } = this.#world;
     this.#keyUsed?.(parent.standing);
     const sharing = this.#batch?.sealing ?? (policy.dataRowKeyMaxMessages > 1 ? this.#sharedUnder(parent) : undefined);
-    return sharing === undefined ? new DataRowKey(parent, now()) : sharing.take(parent, length, now());
+    return sharing === undefined ? new DataRowKey(parent, now()) : sharing.take(parent, length, now(), ages());
   }
 
   #sharedUnder(parent: EnvelopeKey): SharedDataRowKey {

@@ -4,6 +4,7 @@ import type { EnvelopeKey } from './envelope-key.ts';
 import { KeyfoldError } from './errors.ts';
 import { metaOf } from './ids.ts';
 import { spare } from './key-standing.ts';
+import type { KeyWorld } from './key-world.ts';
 import type { Clock, Deadline, EnvelopeEvents } from './ports.ts';
 
 /** The key that may serve without the metastore, as far as is known now; undefined where there is none. */
@@ -18,11 +19,15 @@ const SPARE_MS = 5000;
 export class StaleGrace {
   readonly #policy: CryptoPolicy;
   readonly #now: Clock;
+  readonly #ages: Clock;
+  readonly #checkAges: Clock;
   readonly #events: EnvelopeEvents;
 
-  constructor({ policy, now, events }: { policy: CryptoPolicy; now: Clock; events: EnvelopeEvents }) {
+  constructor({ policy, now, ages, checkAges, events }: KeyWorld) {
     this.#policy = policy;
     this.#now = now;
+    this.#ages = ages;
+    this.#checkAges = checkAges;
     this.#events = events;
   }
 
@@ -48,10 +53,9 @@ export class StaleGrace {
       // Asked only now, since a part of the search may have told that the key is revoked.
       const stale = held();
       if (stale === undefined || !(error instanceof KeyfoldError && error.code === 'MetastoreUnavailable')) throw error;
-      const untilMs = this.#now() + SPARE_MS;
-      stale.sparedUntilMs = untilMs;
+      stale.sparedUntilMs = this.#ages() + SPARE_MS;
       for (const standing of [stale.standing, stale.parent]) {
-        if (standing !== undefined) spare(this.#policy, standing, untilMs);
+        if (standing !== undefined) spare(this.#policy, standing, this.#checkAges() + SPARE_MS);
       }
       this.#events.servedStale(metaOf(stale.standing));
       return stale;

@@ -3,6 +3,7 @@ import { halfOf, withDeadline, type RequestLimits } from './deadline.ts';
 import { KeyfoldError } from './errors.ts';
 import { KeyNaming, metaOf, type KeyId, type KeyMeta, type ServiceNames } from './ids.ts';
 import { retirementOf, standingOf } from './key-standing.ts';
+import { keyWorld } from './key-world.ts';
 import type { KeyRow } from './key-table.ts';
 import {
   NO_ENVELOPE_EVENTS,
@@ -68,7 +69,7 @@ export interface SystemKeyReport {
   readonly id: string;
   /** In seconds since 1970. */
   readonly created: number | undefined;
-  readonly state: 'valid' | 'expired' | 'revoked' | 'unreadable';
+  readonly state: 'valid' | 'expired' | 'revoked' | 'dated-ahead' | 'unreadable';
   readonly regions: readonly RegionWrap[];
   /** Why the row or its key cannot be read, or could not be looked after now. */
   readonly fault?: string;
@@ -132,7 +133,7 @@ export class SystemKeyMaintenance {
 
   async #createAhead(deadline: Deadline): Promise<Pick<MaintenanceReport, 'created' | 'createFault'>> {
     const { metastore, kms, events = NO_ENVELOPE_EVENTS } = this.#options;
-    const world = { metastore, kms, events, policy: this.#policy, now: this.#now };
+    const world = keyWorld({ metastore, kms, events, policy: this.#policy, now: this.#now });
     try {
       const created = await new SystemKeys(this.#id, world).createAhead(this.#policy.expireAfterMs * AHEAD, deadline);
       return created === undefined ? {} : { created };
@@ -145,7 +146,7 @@ export class SystemKeyMaintenance {
     if ('unreadable' in row) {
       return { id: row.id, created: row.created, state: 'unreadable', regions: [], fault: row.unreadable };
     }
-    const state = retirementOf(this.#policy, standingOf(row, this.#now()), this.#now()) ?? 'valid';
+    const state = retirementOf(this.#policy, standingOf(row, 0), this.#now()) ?? 'valid';
     const report = { ...metaOf(row), state: state as SystemKeyReport['state'] };
     try {
       const { regions, unreadable } = await this.#renew(row, deadline);

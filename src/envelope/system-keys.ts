@@ -1,23 +1,25 @@
-import { createdNow, type CryptoPolicy } from './crypto-policy.ts';
+import { createdNow } from './crypto-policy.ts';
 import { EnvelopeKey } from './envelope-key.ts';
 import { keyRowUnreadable, KeyfoldError } from './errors.ts';
+import { findKey, type FoundKey } from './find-key.ts';
 import { Flights } from './flights.ts';
 import { escapeHidden } from './hidden-characters.ts';
 import { metaOf, type KeyId, type KeyMeta } from './ids.ts';
 import { KeyCache } from './key-cache.ts';
-import { isExpired, isFresh, isRetired, refresh, retirementOf, standingOf, type KeyStanding } from './key-standing.ts';
-import type { Clock, Deadline, EnvelopeEvents, EnvelopeKeyRecord, KeyManagementService, Metastore } from './ports.ts';
+import {
+  isExpired,
+  isFresh,
+  isRetired,
+  refresh,
+  retirementByDate,
+  retirementOf,
+  standingOf,
+  type KeyStanding,
+} from './key-standing.ts';
+import type { Deadline, EnvelopeKeyRecord, Metastore } from './ports.ts';
+import type { KeyWorld } from './key-world.ts';
 import { KEY_BYTES, randomKeyBytes } from './random.ts';
 import { StaleGrace, type Held } from './stale-grace.ts';
-
-/** What the keys of one service need of the world. */
-export interface KeyWorld {
-  readonly metastore: Metastore;
-  readonly kms: KeyManagementService;
-  readonly policy: CryptoPolicy;
-  readonly now: Clock;
-  readonly events: EnvelopeEvents;
-}
 
 /** How often a lost race to create a key is followed up before it is an error. */
 export const CREATE_ATTEMPTS = 3;
@@ -35,7 +37,7 @@ export class SystemKeys {
   readonly #latest: Flights<EnvelopeKey>;
 
   constructor(id: KeyId, world: KeyWorld) {
-    const { policy, now, events } = world;
+    const { policy, now, ages, events } = world;
     this.#id = id;
     this.#world = world;
     this.#cache = new KeyCache(
@@ -45,7 +47,7 @@ export class SystemKeys {
         graceMs: 0,
         evicted: () => events.cacheUsed('system', 'eviction'),
       },
-      now,
+      ages,
     );
     this.#grace = new StaleGrace(world);
     this.#reads = new Flights(policy.flightTimeoutMs, now);
@@ -71,10 +73,10 @@ export class SystemKeys {
   async loadUsable(meta: KeyMeta, deadline: Deadline, held: Held): Promise<EnvelopeKey | undefined> {
     const { policy, now } = this.#world;
     const known = this.#standings.get(nameOf(meta));
-    if (isExpired(policy, meta.created, now()) || known?.revoked === true) return undefined;
+    if (retirementByDate(policy, meta.created, now()) !== undefined || known?.revoked === true) return undefined;
     const cached = this.#used(this.#ifMaySeal(this.#cache.get(meta.id, meta.created)));
     if (cached !== undefined) {
-      this.#cache.putLatest(cached);
+      this.#putLatest(cached);
       return cached;
     }
     const record = await this.#read(meta, deadline, held);
@@ -90,8 +92,7 @@ export class SystemKeys {
 
   /** Has the latest key in the cache before it is asked for, where there is one that may seal. Makes none. */
   async preload(deadline: Deadline): Promise<void> {
-    const record = await this.#world.metastore.loadLatest(this.#id, deadline);
-    if (record !== undefined) await this.#usable(record, deadline);
+    await this.#find(deadline);
   }
 
   /**
@@ -99,29 +100,53 @@ export class SystemKeys {
    * @returns what was made; undefined where that was not due, or another process has just done it
    */
   async createAhead(aheadMs: number, deadline: Deadline): Promise<KeyMeta | undefined> {
-    const { metastore, policy, now } = this.#world;
-    const latest = await metastore.loadLatest(this.#id, deadline);
-    const isDue = latest === undefined || latest.revoked || isExpired(policy, latest.created, now() + aheadMs);
-    const made = isDue ? await this.#create(latest, deadline) : undefined;
+    const { policy, now } = this.#world;
+    const found = await this.#find(deadline, async (record) => {
+      const lasts = !isRetired(policy, standingOf(record, 0), now());
+      return lasts && !isExpired(policy, record.created, now() + aheadMs) ? record : undefined;
+    });
+    const made = 'rows' in found ? await this.#create(found.rows, deadline) : undefined;
     return made instanceof EnvelopeKey ? metaOf(made.standing) : undefined;
   }
 
   async #loadOrCreate(deadline: Deadline): Promise<EnvelopeKey> {
-    let record = await this.#world.metastore.loadLatest(this.#id, deadline);
+    const found = await this.#find(deadline);
+    if ('key' in found) return found.key;
+    let { rows } = found;
     for (let attempt = 0; attempt < CREATE_ATTEMPTS; attempt += 1) {
-      const key = record && (await this.#usable(record, deadline));
-      if (key !== undefined) return key;
-      const made = await this.#create(record, deadline);
+      const made = await this.#create(rows, deadline);
       if (made instanceof EnvelopeKey) return made;
-      record = made;
+      const key = await this.#usable(made, deadline);
+      if (key !== undefined) return key;
+      rows = [made, ...rows];
     }
     throw lostEveryRace(this.#id);
   }
 
+  /** The newest key that may seal, or the rows of those that may not. */
+  #find(deadline: Deadline): Promise<FoundKey<EnvelopeKey>>;
+  #find<K>(deadline: Deadline, use: (record: EnvelopeKeyRecord) => Promise<K | undefined>): Promise<FoundKey<K>>;
+  #find<K>(
+    deadline: Deadline,
+    use: (record: EnvelopeKeyRecord) => Promise<K | EnvelopeKey | undefined> = (record) =>
+      this.#usable(record, deadline),
+  ): Promise<FoundKey<K | EnvelopeKey>> {
+    const { metastore, now } = this.#world;
+    return findKey({
+      now,
+      latest: () => metastore.loadLatest(this.#id, deadline),
+      recent: (notAfter) => metastore.loadRecent(this.#id, notAfter, deadline),
+      use,
+    });
+  }
+
   /** Makes a key, or finds that another process just has: then its record. */
-  async #create(previous: EnvelopeKeyRecord | undefined, deadline: Deadline): Promise<EnvelopeKey | EnvelopeKeyRecord> {
-    const { metastore, kms, policy, now, events } = this.#world;
-    const created = createdNow(policy, now(), previous?.created);
+  async #create(rows: readonly EnvelopeKeyRecord[], deadline: Deadline): Promise<EnvelopeKey | EnvelopeKeyRecord> {
+    const { metastore, kms, policy, now, ages, events } = this.#world;
+    const [previous] = rows;
+    const taken = rows.map((row) => row.created);
+    const created = createdNow(policy, now(), taken);
+    if (created === undefined) throw lostEveryRace(this.#id);
     const bytes = randomKeyBytes();
     try {
       const encryptedKey = await kms.wrap(bytes, deadline);
@@ -132,8 +157,8 @@ export class SystemKeys {
       events.keyCreated('system', { id: this.#id, created });
       const why = previous && retirementOf(policy, this.#standing(previous), now());
       if (previous !== undefined && why !== undefined) events.keyRetired('system', metaOf(previous), why);
-      const key = new EnvelopeKey(bytes, now(), this.#standing(record));
-      this.#cache.putLatest(key);
+      const key = new EnvelopeKey(bytes, ages(), this.#standing(record));
+      this.#putLatest(key);
       return key;
     } finally {
       bytes.fill(0);
@@ -146,14 +171,19 @@ export class SystemKeys {
     if (isRetired(policy, this.#standing(record), now())) return undefined;
     const key = await this.#unwrap(record, deadline);
     // One that may seal serves new Intermediate Keys as well as the very latest would, and costs no look for that.
-    this.#cache.putLatest(key);
+    this.#putLatest(key);
     return key;
+  }
+
+  #putLatest(key: EnvelopeKey): void {
+    const { policy, now } = this.#world;
+    this.#cache.putLatest(key, (held) => isRetired(policy, held.standing, now()));
   }
 
   /** The key, unless it is retired or due to be looked up again. */
   #ifMaySeal(key: EnvelopeKey | undefined): EnvelopeKey | undefined {
-    const { policy, now } = this.#world;
-    if (key === undefined || !isFresh(policy, key.standing, now())) return undefined;
+    const { policy, now, checkAges } = this.#world;
+    if (key === undefined || !isFresh(policy, key.standing, checkAges())) return undefined;
     return isRetired(policy, key.standing, now()) ? undefined : key;
   }
 
@@ -165,11 +195,11 @@ export class SystemKeys {
 
   /** What is known of a key now that its record has been read. */
   #standing(record: EnvelopeKeyRecord): KeyStanding {
-    const { policy, now } = this.#world;
+    const { policy, checkAges } = this.#world;
     const name = nameOf(record);
     const known = this.#standings.get(name) ?? this.#cache.stale(record.id, record.created)?.standing;
-    const standing = known ?? standingOf(record, now());
-    if (known !== undefined) refresh(known, record, now());
+    const standing = known ?? standingOf(record, checkAges());
+    if (known !== undefined) refresh(known, record, checkAges());
     this.#standings.delete(name);
     this.#standings.set(name, standing);
     const [oldest] = this.#standings.keys();
@@ -187,14 +217,14 @@ export class SystemKeys {
     return this.#unwraps.join(nameOf(record), deadline, async (shared) => {
       const cached = this.#cache.get(record.id, record.created);
       if (cached !== undefined) return cached;
-      const { kms, now } = this.#world;
+      const { kms, ages } = this.#world;
       const unwrapped = await kms.unwrap(record.encryptedKey, shared);
       if ('unreadable' in unwrapped) throw keyRowUnreadable(record, unwrapped.unreadable);
       if (unwrapped.key.length !== KEY_BYTES) {
         unwrapped.key.fill(0);
         throw keyRowUnreadable(record, 'its key is not of 256 bits');
       }
-      const key = new EnvelopeKey(unwrapped.key, now(), this.#standing(record));
+      const key = new EnvelopeKey(unwrapped.key, ages(), this.#standing(record));
       this.#cache.put(key);
       return key;
     });

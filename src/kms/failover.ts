@@ -140,10 +140,10 @@ export class Failover {
     try {
       const answer = await ask(region);
       health?.succeeded(now());
-      this.#events.attempted({ region: region.region, action, latencyMs: now() - beganAtMs });
+      this.#events.attempted({ region: region.region, action, latencyMs: elapsedSince(beganAtMs, now()) });
       return { answer };
     } catch (error) {
-      const latencyMs = now() - beganAtMs;
+      const latencyMs = elapsedSince(beganAtMs, now());
       const isRegions = error instanceof RegionFault;
       // The deadline has come. A region that had not answered for so long is not well, even if it might have.
       if (!isRegions && latencyMs < LONG_ATTEMPT_MS) throw error;
@@ -210,6 +210,11 @@ export class Failover {
   #isFinal(fault: RegionFault): boolean {
     return this.#policy.onKeyRefused === 'fail' && fault.faultClass === 'misconfigured';
   }
+}
+
+/** How long ago a time was; 0 if the clock has stepped back since. */
+function elapsedSince(beganAtMs: number, nowMs: number): number {
+  return Math.max(0, nowMs - beganAtMs);
 }
 
 /** What was learnt, unless that would have it that no waiting helps: a region that was not asked might have answered. */

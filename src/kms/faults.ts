@@ -1,5 +1,7 @@
 import { KMSServiceException } from '@aws-sdk/client-kms';
+import { isThrottlingError } from '@smithy/core/retry';
 import { KeyfoldError } from '../envelope/errors.ts';
+import { signatureFaultOf } from '../envelope/signature-fault.ts';
 
 /** What a failed call tells of the region: come back soon, go elsewhere, have someone act, or the bytes are bad. */
 export type FaultClass = 'throttled' | 'unavailable' | 'misconfigured' | 'corrupt';
@@ -25,8 +27,17 @@ export class RegionFault extends Error {
   }
 }
 
-const THROTTLED = new Set(['ThrottlingException', 'TooManyRequestsException', 'LimitExceededException']);
-const UNAVAILABLE = new Set(['KMSInternalException', 'DependencyTimeoutException', 'KeyUnavailableException']);
+const UNAVAILABLE = new Set([
+  'KMSInternalException',
+  'DependencyTimeoutException',
+  'KeyUnavailableException',
+  'RequestTimeoutException',
+  'RequestAbortedException',
+]);
+/** What KMS says of parameters that it does not read. Those of a Decrypt come from the key row. */
+const INVALID_PARAMETERS = new Set(['ValidationException', 'ValidationError', 'InvalidArnException']);
+/** The states of a KMS key that somebody chose for it. Every other state passes, such as that of a key store that is disconnected. */
+const CHOSEN_STATE = /\bpending\s*(?:replica\s*)?(?:deletion|import)\b/i;
 /** Errors whose message names the principal, key or state at fault, which is what someone who must act wants to read. */
 const TELLING = new Set([
   'AccessDeniedException',
@@ -41,7 +52,7 @@ const LONGEST_DETAIL = 400;
  * cannot parse, and an answer can hold a key.
  */
 export function classify(region: string, action: KmsAction, error: unknown): RegionFault {
-  const faultClass = classOf(error);
+  const faultClass = classOf(action, error);
   const detail =
     error instanceof KMSServiceException && TELLING.has(error.name)
       ? error.message.slice(0, LONGEST_DETAIL)
@@ -49,13 +60,17 @@ export function classify(region: string, action: KmsAction, error: unknown): Reg
   return new RegionFault(region, action, faultClass, nameOf(error), detail);
 }
 
-function classOf(error: unknown): FaultClass {
+function classOf(action: KmsAction, error: unknown): FaultClass {
   const name = nameOf(error);
-  const status = error instanceof KMSServiceException ? error.$metadata.httpStatusCode : undefined;
-  if (THROTTLED.has(name) || status === 429) return 'throttled';
+  const isAnswer = error instanceof KMSServiceException;
+  const status = isAnswer ? error.$metadata.httpStatusCode : undefined;
+  if (error instanceof Error && isThrottlingError(error as Parameters<typeof isThrottlingError>[0])) return 'throttled';
   if (name === 'InvalidCiphertextException') return 'corrupt';
-  if (UNAVAILABLE.has(name) || (status !== undefined && status >= 500)) return 'unavailable';
-  if (error instanceof KMSServiceException || isCredentialsError(name)) return 'misconfigured';
+  if (INVALID_PARAMETERS.has(name) && action === 'Decrypt') return 'corrupt';
+  if (UNAVAILABLE.has(name) || signatureFaultOf(error) !== undefined) return 'unavailable';
+  if (status !== undefined && (status >= 500 || status === 408)) return 'unavailable';
+  if (isAnswer && name === 'KMSInvalidStateException' && !CHOSEN_STATE.test(error.message)) return 'unavailable';
+  if (isAnswer || isCredentialsError(name)) return 'misconfigured';
   // No answer of KMS's: the network, a time-out, or something between us and KMS that answered in its place.
   return 'unavailable';
 }

@@ -1,3 +1,5 @@
+import { isRegionName } from '../envelope/ids.ts';
+
 /** The parts of a KMS ARN that decide anything here. */
 export interface KmsArn {
   readonly region: string;
@@ -7,6 +9,11 @@ export interface KmsArn {
 }
 
 const ARN = /^arn:aws[a-z-]*:kms:([a-z0-9-]+):(\d{12}):(key|alias)\/[A-Za-z0-9/_-]+$/;
+
+/** The names of aliases that AWS keeps for itself. */
+const OF_AWS = /:alias\/aws\//;
+/** An alias has at most 256 characters. */
+const MAX_ARN_LENGTH = 320;
 
 /** Reads a key ARN or an alias ARN; undefined for a bare id, an alias name or anything else. */
 export function parseKmsArn(text: string): KmsArn | undefined {
@@ -20,6 +27,9 @@ export function keyFaults(keys: Readonly<Record<string, string>>, preferredRegio
   const faults = Object.entries(keys).flatMap(([region, arn]) => {
     const parsed = parseKmsArn(arn);
     if (parsed === undefined) return [`the KMS key of ${region} is neither a key ARN nor an alias ARN`];
+    if (!isRegionName(region)) return ['a KMS key is of what is not the name of an AWS region'];
+    if (OF_AWS.test(arn)) return [`the KMS key of ${region} is one of AWS's own, which only AWS services can use`];
+    if (arn.length > MAX_ARN_LENGTH) return [`the ARN of the KMS key of ${region} is too long`];
     return parsed.region === region ? [] : [`the KMS key of ${region} is in ${parsed.region}`];
   });
   if (Object.keys(keys).length === 0) faults.push('no KMS region is configured');

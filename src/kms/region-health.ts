@@ -14,14 +14,27 @@ export interface RegionState {
   readonly avoidedUntilMs?: number;
 }
 
+/** A time span, in milliseconds since 1970. */
+interface Span {
+  readonly fromMs: number;
+  readonly untilMs: number;
+}
+
+const NO_TIME: Span = { fromMs: 0, untilMs: 0 };
+
+/** When a span ends; 0 if it is over. One that begins in the future is over: the clock has stepped back since. */
+function endOf({ fromMs, untilMs }: Span, nowMs: number): number {
+  return fromMs <= nowMs && nowMs < untilMs ? untilMs : 0;
+}
+
 /** What a process remembers of one region, and whether it asks it last for now. */
 export class RegionHealth {
   readonly #region: string;
   readonly #policy: FailoverPolicy;
   #state: RegionState;
   #failures = 0;
-  #coolsUntilMs = 0;
-  #probedUntilMs = 0;
+  #cooling: Span = NO_TIME;
+  #probed: Span = NO_TIME;
 
   constructor(region: string, policy: FailoverPolicy) {
     this.#region = region;
@@ -37,20 +50,19 @@ export class RegionHealth {
 
   /** Until when the region is to be asked last; 0 where it is not. */
   avoidedUntilMs(nowMs: number): number {
-    const untilMs = Math.max(this.#coolsUntilMs, this.#probedUntilMs);
-    return untilMs > nowMs ? untilMs : 0;
+    return Math.max(endOf(this.#cooling, nowMs), endOf(this.#probed, nowMs));
   }
 
   /** An attempt begins. One that finds out whether the region is back does so alone: meanwhile others go on sparing it. */
   begin(nowMs: number): void {
-    if (this.#failures > 0) this.#probedUntilMs = nowMs + this.#policy.firstCoolDownMs;
+    if (this.#failures > 0) this.#probed = { fromMs: nowMs, untilMs: nowMs + this.#policy.firstCoolDownMs };
   }
 
   succeeded(nowMs: number): void {
     const { lastFault } = this.#state;
     this.#failures = 0;
-    this.#coolsUntilMs = 0;
-    this.#probedUntilMs = 0;
+    this.#cooling = NO_TIME;
+    this.#probed = NO_TIME;
     this.#state = { region: this.#region, state: 'ok', atMs: nowMs, ...(lastFault && { lastFault }) };
   }
 
@@ -62,22 +74,24 @@ export class RegionHealth {
   failed(fault: RegionFault, nowMs: number, draw: number): number | undefined {
     const { faultClass, errorName } = fault;
     const lastFault = { faultClass, errorName, atMs: nowMs };
-    this.#state = { region: this.#region, state: faultClass, atMs: nowMs, lastFault };
+    // Bytes that do not open are a fault of a key row. The region itself has answered.
+    const state = faultClass === 'corrupt' ? 'ok' : faultClass;
+    this.#state = { region: this.#region, state, atMs: nowMs, lastFault };
     // Found out. From here the cool-down alone counts, which is drawn: a fleet must not come back at once.
-    this.#probedUntilMs = 0;
+    this.#probed = NO_TIME;
     if (fault.faultClass !== 'unavailable') {
       // It has answered: sparing it mends nothing.
       this.#failures = 0;
-      this.#coolsUntilMs = 0;
+      this.#cooling = NO_TIME;
       return undefined;
     }
     // Calls that fail side by side are one failure, not many.
-    if (this.#coolsUntilMs > nowMs) return undefined;
+    if (endOf(this.#cooling, nowMs) > 0) return undefined;
     const { firstCoolDownMs, longestCoolDownMs } = this.#policy;
     const fullMs = Math.min(longestCoolDownMs, firstCoolDownMs * 2 ** this.#failures);
     const coolDownMs = Math.ceil(fullMs * (0.5 + draw / 2));
     this.#failures += 1;
-    this.#coolsUntilMs = nowMs + coolDownMs;
+    this.#cooling = { fromMs: nowMs, untilMs: nowMs + coolDownMs };
     return coolDownMs;
   }
 }

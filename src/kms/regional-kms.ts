@@ -2,6 +2,7 @@ import { DecryptCommand, EncryptCommand, GenerateDataKeyCommand, KMSClient } fro
 import { orAborted } from '../envelope/deadline.ts';
 import type { Deadline } from '../envelope/ports.ts';
 import { KEY_BYTES } from '../envelope/random.ts';
+import { signatureFaultOf } from '../envelope/signature-fault.ts';
 import { classify, RegionFault, type KmsAction } from './faults.ts';
 import { parseKmsArn } from './key-arn.ts';
 import type { KmsRegion, Wrap } from './kms-region.ts';
@@ -24,6 +25,9 @@ export interface RegionalKmsOptions {
   /** Replaces AWS's own, for an emulator. */
   readonly endpoint: string | undefined;
 }
+
+/** The longest ciphertext that KMS takes. */
+const MAX_CIPHERTEXT_BYTES = 6144;
 
 /** AWS KMS in one region, through the AWS SDK without its retries. */
 export class RegionalKms implements KmsRegion {
@@ -79,6 +83,12 @@ export class RegionalKms implements KmsRegion {
   async decrypt(wrapped: Uint8Array, keyId: string | undefined, deadline: Deadline): Promise<Buffer> {
     const named = keyId === undefined ? undefined : parseKmsArn(keyId);
     if (named !== undefined && !this.#accounts.has(named.account)) throw this.#stranger('Decrypt');
+    if (named !== undefined && named.region !== this.region) {
+      throw new RegionFault(this.region, 'Decrypt', 'corrupt', 'KeyOfAnotherRegion');
+    }
+    if (wrapped.length === 0 || wrapped.length > MAX_CIPHERTEXT_BYTES) {
+      throw new RegionFault(this.region, 'Decrypt', 'corrupt', 'WrapOfImpossibleSize');
+    }
     return this.#call('Decrypt', deadline, async (abortSignal) => {
       const command = new DecryptCommand({ CiphertextBlob: wrapped, ...(keyId === undefined ? {} : { KeyId: keyId }) });
       const { Plaintext, KeyId } = await this.#client.send(command, { abortSignal });
@@ -91,13 +101,29 @@ export class RegionalKms implements KmsRegion {
   }
 
   async #call<T>(action: KmsAction, deadline: Deadline, send: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const attempt = AbortSignal.any([deadline.signal, AbortSignal.timeout(this.#requestTimeoutMs)]);
     try {
-      return await orAborted(send(attempt), attempt);
+      return await this.#attempt(deadline, send).catch(async (error: unknown) => {
+        const fault = signatureFaultOf(error);
+        if (fault === undefined || deadline.signal.aborted) throw error;
+        // From the answer's date the SDK has learnt by how much the clock is off. It signs the next request by that.
+        if (fault === 'credentials') await this.#renewCredentials(deadline);
+        return this.#attempt(deadline, send);
+      });
     } catch (error) {
       deadline.signal.throwIfAborted();
       throw error instanceof RegionFault ? error : classify(this.region, action, error);
     }
+  }
+
+  async #attempt<T>(deadline: Deadline, send: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const attempt = AbortSignal.any([deadline.signal, AbortSignal.timeout(this.#requestTimeoutMs)]);
+    return orAborted(send(attempt), attempt);
+  }
+
+  /** If this fails, the next attempt finds out why. */
+  async #renewCredentials(deadline: Deadline): Promise<void> {
+    const renewed = this.#client.config.credentials({ forceRefresh: true });
+    await orAborted(renewed, deadline.signal).catch(() => {});
   }
 
   /** The ARN of the key that KMS says it used. Refused unless it is of our accounts, and the very one where one was named. */

@@ -72,6 +72,17 @@ export function readLatest(tableName: string, id: string): QueryCommand {
   return new QueryCommand({ ...rowsOf(tableName, id), Limit: 1 });
 }
 
+/** Reads the rows of an id that were created up to a date, latest first, at most ten. */
+export function readRecent(tableName: string, id: string, notAfter: number): QueryCommand {
+  const query = rowsOf(tableName, id);
+  return new QueryCommand({
+    ...query,
+    KeyConditionExpression: `${query.KeyConditionExpression} AND Created <= :notAfter`,
+    ExpressionAttributeValues: { ...query.ExpressionAttributeValues, ':notAfter': { N: String(notAfter) } },
+    Limit: 10,
+  });
+}
+
 /** Flags a key as revoked, whose row must be there. */
 export function revocationOf(tableName: string, id: string, created: number): UpdateItemCommand {
   return new UpdateItemCommand({

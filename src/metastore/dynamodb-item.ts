@@ -1,7 +1,7 @@
 import type { AttributeValue } from '@aws-sdk/client-dynamodb';
 import { decodeBase64 } from '../envelope/base64.ts';
 import { KeyfoldError, keyRowUnreadable } from '../envelope/errors.ts';
-import type { EpochSeconds, KeyId, KeyMeta } from '../envelope/ids.ts';
+import { isPossibleKeyId, type EpochSeconds, type KeyId, type KeyMeta } from '../envelope/ids.ts';
 import type { KeyRow } from '../envelope/key-table.ts';
 import type { EnvelopeKeyRecord } from '../envelope/ports.ts';
 
@@ -11,6 +11,11 @@ export type KeyItem = Record<string, AttributeValue>;
 /** The row's primary key. */
 export function keyOfItem(id: string, created: number): KeyItem {
   return { Id: { S: id }, Created: { N: String(created) } };
+}
+
+/** Whether there can be a row of that id and time. DynamoDB refuses to look for any other, as if the request were at fault. */
+export function isPossibleKey(id: string, created: number): boolean {
+  return isPossibleKeyId(id) && Number.isSafeInteger(created);
 }
 
 /** A sealed key as a row keeps it. */

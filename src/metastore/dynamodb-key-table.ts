@@ -14,7 +14,7 @@ import {
   unlessRefused,
   type DynamoDbMetastoreOptions,
 } from './dynamodb-client.ts';
-import { readKeyItem } from './dynamodb-item.ts';
+import { isPossibleKey, readKeyItem } from './dynamodb-item.ts';
 
 /** A DynamoDB table of Asherah's shape, in an operator's hands. */
 export class DynamoDbKeyTable implements KeyTable {
@@ -36,6 +36,7 @@ export class DynamoDbKeyTable implements KeyTable {
   }
 
   async find(id: string, created: number | 'latest'): Promise<KeyRow | undefined> {
+    if (!isPossibleKey(id, created === 'latest' ? 0 : created)) return undefined;
     const item = await this.#call(async () => {
       if (created !== 'latest') return (await this.#client.send(readOne(this.#tableName, id, created))).Item;
       return (await this.#client.send(readLatest(this.#tableName, id))).Items?.[0];
@@ -44,6 +45,7 @@ export class DynamoDbKeyTable implements KeyTable {
   }
 
   async list(id?: string): Promise<KeyRow[]> {
+    if (id !== undefined && !isPossibleKey(id, 0)) return [];
     const config = { client: this.#client };
     const pages =
       id === undefined

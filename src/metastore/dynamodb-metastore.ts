@@ -10,13 +10,14 @@ import {
   errorNameOf,
   metastoreUnavailable,
   readLatest,
+  readRecent,
   readOne,
   rowsFrom,
   rowsOf,
   unlessRefused,
   type DynamoDbMetastoreOptions,
 } from './dynamodb-client.ts';
-import { decodeKeyItem, encodeKeyItem, keyAttribute, keyOfItem } from './dynamodb-item.ts';
+import { decodeKeyItem, encodeKeyItem, isPossibleKey, keyAttribute, keyOfItem, readKeyItem } from './dynamodb-item.ts';
 
 /** What an operator wants to know of the metastore and no caller sees. */
 export interface MetastoreEvents {
@@ -64,6 +65,7 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
   }
 
   async load(id: KeyId, created: EpochSeconds, deadline: Deadline): Promise<EnvelopeKeyRecord | undefined> {
+    if (!isPossibleKey(id, created)) return undefined;
     const command = readOne(this.#tableName, id, created);
     const { Item } = await this.#call('GetItem', deadline, (abortSignal) =>
       this.#client.send(command, { abortSignal }),
@@ -76,6 +78,18 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
     const { Items } = await this.#call('Query', deadline, (abortSignal) => this.#client.send(command, { abortSignal }));
     const latest = Items?.[0];
     return latest && decodeKeyItem(latest);
+  }
+
+  async loadRecent(id: KeyId, notAfter: EpochSeconds, deadline: Deadline): Promise<EnvelopeKeyRecord[]> {
+    const command = readRecent(this.#tableName, id, notAfter);
+    const { Items: items = [] } = await this.#call('Query', deadline, (abortSignal) =>
+      this.#client.send(command, { abortSignal }),
+    );
+    const rows = items.map(readKeyItem);
+    const broken = rows.findIndex((row) => 'unreadable' in row);
+    // Of the first, the reason is thrown. Those behind it are not read, so that it is not taken for absent.
+    if (broken === 0) return items.map(decodeKeyItem);
+    return rows.slice(0, broken === -1 ? undefined : broken) as EnvelopeKeyRecord[];
   }
 
   async store(record: EnvelopeKeyRecord, deadline: Deadline): Promise<'stored' | 'duplicate'> {
@@ -114,22 +128,22 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
   }
 
   async #call<T>(action: MetastoreAction, deadline: Deadline, send: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    let beganAtMs = Date.now();
+    let beganAtMs = performance.now();
     const inTurn = this.#turns.take(() => {
-      beganAtMs = Date.now();
+      beganAtMs = performance.now();
       return send(deadline.signal);
     });
     try {
       const answer = await orAborted(inTurn, deadline.signal);
       this.#state = { ...this.#state, state: 'ok', atMs: Date.now() };
-      this.#events.metastoreCalled(action, Date.now() - beganAtMs);
+      this.#events.metastoreCalled(action, performance.now() - beganAtMs);
       return answer;
     } catch (error) {
       // At the deadline it is not known whose fault it was; but a metastore that has not answered is not well.
       const name = deadline.signal.aborted ? 'NoAnswerInTime' : errorNameOf(error);
       const atMs = Date.now();
       this.#state = { state: 'unavailable', atMs, lastError: { errorName: name, atMs } };
-      this.#events.metastoreCalled(action, atMs - beganAtMs, name);
+      this.#events.metastoreCalled(action, performance.now() - beganAtMs, name);
       deadline.signal.throwIfAborted();
       throw metastoreUnavailable(this.#tableName, name);
     }

@@ -14,6 +14,11 @@ export class MemoryMetastore implements Metastore, SystemKeyStore {
     return (await this.rows(id))[0];
   }
 
+  async loadRecent(id: KeyId, notAfter: EpochSeconds): Promise<EnvelopeKeyRecord[]> {
+    const rows = await this.rows(id);
+    return rows.filter(({ created }) => created <= notAfter).slice(0, 10);
+  }
+
   async rows(id: KeyId): Promise<EnvelopeKeyRecord[]> {
     const records = [...(this.#records.get(id)?.values() ?? [])];
     return records.toSorted((a, b) => b.created - a.created);

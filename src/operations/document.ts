@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { KeyfoldError } from '../envelope/errors.ts';
-import { LONGEST_PATH } from './field-paths.ts';
+import { MAX_PATH_LENGTH } from './json-path.ts';
 import { locateValues, type JsonValue } from './json-text.ts';
 import type { OperationContext, OperationRequest } from './operation.ts';
 
@@ -42,7 +42,7 @@ export const allowMissingEntry = v.pipe(
 
 /** The member of a request that says which values are meant. */
 export const fieldsEntry = v.pipe(
-  v.array(v.pipe(v.string(), v.metadata({ maxLength: LONGEST_PATH }))),
+  v.array(v.pipe(v.string(), v.metadata({ maxLength: MAX_PATH_LENGTH }))),
   v.minLength(1),
   v.maxLength(MOST_PATHS),
   v.description('JSONPaths (RFC 9535) without filters; none may select a value inside one that another selects.'),

@@ -1,17 +1,6 @@
-import parse, { type JsonPathQuery } from 'jsonpath-rfc9535/parser';
 import { KeyfoldError } from '../envelope/errors.ts';
+import { JsonPathError, parseJsonPath, type Segment, type Selector, type Slice } from './json-path.ts';
 import type { JsonValue } from './json-text.ts';
-
-type ParsedSegment = JsonPathQuery['segments'][number];
-type ParsedSelector = Exclude<ParsedSegment['node'], { type: 'BracketedSelection' }> | BracketedSelector;
-type BracketedSelector = Extract<ParsedSegment['node'], { type: 'BracketedSelection' }>['selectors'][number];
-type Selector = Exclude<ParsedSelector, { type: 'FilterSelector' }>;
-
-/** A step of a path: what it picks from each value reached, or also from all that is inside it. */
-interface Segment {
-  readonly descends: boolean;
-  readonly selectors: readonly Selector[];
-}
 
 /** A path of a request, parsed. */
 interface Path {
@@ -20,13 +9,8 @@ interface Path {
   readonly name: string;
 }
 
-/** How many characters a path may have. */
-export const LONGEST_PATH = 1000;
 /** How many values the paths of one request may step on, which bounds what descendants and wildcards can cost. */
 const MOST_STEPS = 1_000_000;
-/** Most paths. Of sealing many short values the parser took a tenth. */
-const NAMES_ALONE = /^\$(?:\.[A-Za-z_][A-Za-z0-9_]*)+$/;
-
 /**
  * The values of a document that some paths select (JSONPath, RFC 9535), in the document's order, each once.
  * @throws KeyfoldError `InvalidRequest` for a path that is none or has a filter, and where one value is inside another;
@@ -71,29 +55,11 @@ export function withDescendants(values: Iterable<JsonValue>): Set<JsonValue> {
 
 function parsePath(text: string, index: number): Path {
   const name = `fields[${index}]`;
-  if (text.length > LONGEST_PATH) throw invalid(`${name} is longer than ${LONGEST_PATH} characters`);
-  if (NAMES_ALONE.test(text)) return { segments: text.split('.').slice(1).map(byName), name };
-  let query: JsonPathQuery;
   try {
-    query = parse(text);
-  } catch {
-    // The parser's own error quotes what it read.
-    throw invalid(`${name} is not a JSONPath`);
+    return { segments: parseJsonPath(text), name };
+  } catch (error) {
+    throw error instanceof JsonPathError ? invalid(`${name} ${error.message}`) : error;
   }
-  const segments = query.segments.map(({ type, node }) => {
-    const selectors: readonly ParsedSelector[] = node.type === 'BracketedSelection' ? node.selectors : [node];
-    if (!selectors.every(isNoFilter)) throw invalid(`${name} has a filter`);
-    return { descends: type === 'DescendantSegment', selectors };
-  });
-  return { segments, name };
-}
-
-function byName(value: string): Segment {
-  return { descends: false, selectors: [{ type: 'MemberNameShorthand', value }] };
-}
-
-function isNoFilter(selector: ParsedSelector): selector is Selector {
-  return selector.type !== 'FilterSelector';
 }
 
 /** Each segment starts from a set: a value that was reached in two ways is stepped on once. */
@@ -120,31 +86,26 @@ function childrenOf({ members, items }: JsonValue): Iterable<JsonValue> {
 }
 
 function childrenBy(selector: Selector, value: JsonValue): Iterable<JsonValue> {
-  switch (selector.type) {
-    case 'MemberNameShorthand':
-    case 'NameSelector':
-      return present(value.members?.get(selector.value));
-    case 'IndexSelector':
-      return present(value.items?.at(selector.value));
-    case 'SliceSelector':
+  switch (selector.kind) {
+    case 'name':
+      return present(value.members?.get(selector.name));
+    case 'index':
+      return present(value.items?.at(selector.index));
+    case 'slice':
       return slice(value.items ?? [], selector);
-    case 'WildcardSelector':
+    case 'wildcard':
     default:
       return childrenOf(value);
   }
 }
 
 /** RFC 9535, section 2.3.4.2.2. */
-function* slice(
-  items: readonly JsonValue[],
-  { start, end, step: givenStep }: Extract<Selector, { type: 'SliceSelector' }>,
-): Iterable<JsonValue> {
-  const step = givenStep ?? 1;
+function* slice(items: readonly JsonValue[], { start, end, step }: Slice): Iterable<JsonValue> {
   if (step === 0) return;
   const size = items.length;
   const [lowest, highest] = step > 0 ? [0, size] : [-1, size - 1];
-  const bound = (given: number | null, otherwise: number): number =>
-    given === null ? otherwise : Math.min(Math.max(given < 0 ? size + given : given, lowest), highest);
+  const bound = (given: number | undefined, otherwise: number): number =>
+    given === undefined ? otherwise : Math.min(Math.max(given < 0 ? size + given : given, lowest), highest);
   const from = bound(start, step > 0 ? lowest : highest);
   const to = bound(end, step > 0 ? highest : lowest);
   for (let i = from; step > 0 ? i < to : i > to; i += step) yield* present(items[i]);

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LARGEST_MESSAGE_BYTES, MOST_IN_ONE_CALL, sizeOf, type OutgoingMessage } from './message.ts';
-import type { Queues } from './queues.ts';
+import type { Queues, SendFault } from './queues.ts';
 
 const MOST_ATTEMPTS = 5;
 /** The first delay between attempts is up to this; each further one up to twice as long. */
@@ -9,9 +9,12 @@ const FIRST_DELAY_MS = 50;
 /** That a message was not sent, or may not have been. */
 export class NotSent extends Error {
   override readonly name = 'NotSent';
+  /** See {@link SendFault}. */
+  readonly refusesContent: boolean;
 
-  constructor(errorName: string) {
+  constructor({ errorName, refusesContent = false }: Pick<SendFault, 'errorName' | 'refusesContent'>) {
     super(`SQS: ${errorName}`);
+    this.refusesContent = refusesContent;
   }
 }
 
@@ -67,7 +70,7 @@ export class Outbox {
         const fault = faults[i];
         if (fault === undefined) resolve();
         else if (fault.maySoonPass && !isLast) return true;
-        else reject(new NotSent(fault.errorName));
+        else reject(new NotSent(fault));
         return false;
       });
       if (left.length > 0) await this.#pause(attempt);

@@ -6,6 +6,8 @@ export interface SendFault {
   readonly errorName: string;
   /** Whether this very message may well be taken in a moment. */
   readonly maySoonPass: boolean;
+  /** Whether the queue refuses what the message holds: its length or its characters. No later try would mend that. */
+  readonly refusesContent?: boolean;
 }
 
 /** A message received, not to be seen again for a while. */

@@ -49,21 +49,18 @@ export class SqsQueues implements Queues {
       const { Successful = [], Failed = [] } = await this.#client.send(command, { abortSignal: signal });
       const sent = new Set(Successful.map(({ Id }) => Id));
       const faults = new Map(
-        Failed.map(({ Id, Code = 'unknown', SenderFault }) => [
-          Id,
-          { errorName: Code, maySoonPass: SenderFault !== true },
-        ]),
+        Failed.map(({ Id, Code = 'unknown', SenderFault }) => [Id, faultOf(Code, SenderFault !== true)]),
       );
       // What the answer does not speak of was not sent.
       return messages.map((_, i) =>
-        sent.has(String(i)) ? undefined : (faults.get(String(i)) ?? { errorName: 'NoAnswer', maySoonPass: true }),
+        sent.has(String(i)) ? undefined : (faults.get(String(i)) ?? faultOf('NoAnswer', true)),
       );
     } catch (error) {
       // One message that SQS does not take must not keep the others from theirs.
       if (messages.length > 1 && isRefusal(error)) {
         return (await Promise.all(messages.map((message) => this.send(queueUrl, [message], signal)))).flat();
       }
-      return messages.map(() => ({ errorName: nameOf(error), maySoonPass: false }));
+      return messages.map(() => faultOf(nameOf(error), false));
     }
   }
 
@@ -108,6 +105,14 @@ export class SqsQueues implements Queues {
     asked.catch(() => this.#urls.delete(queueArn));
     return asked;
   }
+}
+
+/** What SQS says of a message's length, characters or attributes; with or without what it puts before and behind. */
+const CONTENT =
+  /\b(?:BatchRequestTooLong|MessageTooLong|InvalidMessageContents|InvalidParameterValue|InvalidAttributeValue)/;
+
+function faultOf(errorName: string, maySoonPass: boolean): SendFault {
+  return CONTENT.test(errorName) ? { errorName, maySoonPass, refusesContent: true } : { errorName, maySoonPass };
 }
 
 /** Whether SQS has refused a call for what it was, not for how many there are. */

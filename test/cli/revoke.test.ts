@@ -81,6 +81,17 @@ describe('keys revoke', () => {
     expect(await revoked()).toEqual([false, true]);
   });
 
+  it('does not take a row that is dated too far ahead to seal for the latest key', async () => {
+    const ahead = Math.floor(world.clock.nowMs / 1000) + 3600;
+    await world.put(keyRecord(id, ahead));
+    const run = await world.keyfold(['keys', 'revoke', id, 'latest', '--yes']);
+    expect(run.code).toBe(1);
+    expect(run.stderr).toContain(`the latest row, ${ahead}, is dated too far ahead to seal`);
+    expect(await revoked()).toEqual([false, false]);
+    const named = await world.keyfold(['keys', 'revoke', id, String(ahead), '--yes', '--json']);
+    expect(JSON.parse(named.stdout)).toMatchObject({ created: ahead, outcome: 'revoked' });
+  });
+
   it('of a System Key reaches every partition of the service', async () => {
     await world.put(keyRecord('_SK_orders_shop', 60));
     const run = await world.keyfold(['keys', 'revoke', '_SK_orders_shop', '60', '--dry-run']);

@@ -61,6 +61,9 @@ describe('what a later try may mend is tried again:', () => {
     ['HTTP', "a gateway's throttling", busy],
     ['HTTP', "a proxy's page", page],
     ['HTTP', "a gateway's error", { status: 500, body: '{"message":"Internal Server Error"}' }],
+    ['HTTP', 'a request that took too long to come', { status: 408, body: '{}' }],
+    ['HTTP', 'a request that came too early', { status: 425, body: '' }],
+    ['HTTP', 'a gateway that times out', { status: 504, body: '{"message":"Endpoint request timed out"}' }],
     ['HTTP', 'a retryable code that this version does not know', problem(503, 'MoonUnavailable')],
     ['HTTP', 'a connection that is reset', 'reset'],
     ['HTTP', 'a connection that ends in mid-answer', 'stall'],
@@ -68,6 +71,13 @@ describe('what a later try may mend is tried again:', () => {
     ['Lambda', 'an outage of KMS', functionError('KmsUnavailable')],
     ['Lambda', "Lambda's throttling", ofLambda(429, 'TooManyRequestsException')],
     ['Lambda', 'a failure of Lambda', ofLambda(500, 'ServiceException')],
+    ['Lambda', 'a file system that is not mounted in time', ofLambda(408, 'EFSMountTimeoutException')],
+    ['Lambda', 'a file system that fails', ofLambda(410, 'EFSIOException')],
+    ['Lambda', 'a function that is being changed', ofLambda(409, 'ResourceConflictException')],
+    ['Lambda', 'a function that is not ready', ofLambda(502, 'ResourceNotReadyException')],
+    ['Lambda', 'a snapshot that is not ready', ofLambda(409, 'SnapStartNotReadyException')],
+    ['Lambda', "EC2's throttling", ofLambda(502, 'EC2ThrottledException')],
+    ['Lambda', 'a subnet that is full for now', ofLambda(502, 'SubnetIPAddressLimitReachedException')],
     ['Lambda', "a proxy's page", page],
     ['Lambda', "a function's time-out", functionError('Sandbox.Timedout')],
     ['Lambda', 'a connection that is reset', 'reset'],
@@ -94,6 +104,8 @@ describe('what none can mend is not:', () => {
       'Unauthenticated',
     ],
     ['HTTP', "IAM's 403", { status: 403, body: '{"message":"Forbidden"}' }, 'KeyfoldTransportError', 'Forbidden'],
+    ['HTTP', 'a method that is not known', { status: 501, body: '' }, 'KeyfoldTransportError', 'UnexpectedAnswer'],
+    ['HTTP', 'a network that wants a log-in', { status: 511, body: '' }, 'KeyfoldTransportError', 'UnexpectedAnswer'],
     ['HTTP', 'no such path', { status: 404, body: '{"message":"Not Found"}' }, 'KeyfoldTransportError', 'NotFound'],
     ['HTTP', "a gateway's 413", { status: 413, body: '{"message":"no"}' }, 'KeyfoldTransportError', 'PayloadTooLarge'],
     ['HTTP', 'an unknown code', problem(422, 'MoonRequired'), 'KeyfoldTransportError', 'UnexpectedAnswer'],
@@ -130,6 +142,21 @@ describe('what none can mend is not:', () => {
     ['Lambda', 'a function that dies', functionError('Runtime.ExitError'), 'KeyfoldTransportError', 'FunctionFailed'],
     ['Lambda', 'an odd error', functionError(`<${CANARY}>`), 'KeyfoldTransportError', 'FunctionFailed'],
     ['Lambda', 'a refusal of IAM', ofLambda(403, 'AccessDeniedException'), 'KeyfoldTransportError', 'Forbidden'],
+    [
+      'Lambda',
+      'a key that is disabled',
+      ofLambda(502, 'KMSDisabledException'),
+      'KeyfoldTransportError',
+      'FunctionFailed',
+    ],
+    ['Lambda', 'a broken package', ofLambda(502, 'InvalidZipFileException'), 'KeyfoldTransportError', 'FunctionFailed'],
+    [
+      'Lambda',
+      'a mount that is refused',
+      ofLambda(403, 'EFSMountFailureException'),
+      'KeyfoldTransportError',
+      'FunctionFailed',
+    ],
     ['Lambda', 'no such function', ofLambda(404, 'ResourceNotFoundException'), 'KeyfoldTransportError', 'NotFound'],
     [
       'Lambda',
@@ -175,6 +202,25 @@ describe('a retry', () => {
     const error = await failureOf((await clientOf('HTTP', [asked, GOOD])).decrypt('kf1.x'));
     expect(error).toMatchObject({ code: 'KmsThrottled', retryable: true, retryAfterSeconds: 60, requestId: 'r1' });
     expect(stub?.requests.length).toBe(1);
+  });
+
+  it.for([
+    ['an IMF date', 'Fri, 27 Nov 2026 10:00:30 GMT', 30],
+    ["RFC 850's date", 'Friday, 27-Nov-26 10:00:30 GMT', 30],
+    ["asctime's date", 'Fri Nov 27 10:00:30 2026', 30],
+    ['a date that has passed', 'Fri, 27 Nov 2026 09:00:00 GMT', 0],
+    ['no date and no number', 'soon', undefined],
+    ['a negative number', '-5', undefined],
+    ['a number with a fraction', '1.5', undefined],
+  ] as const)("reads %s, by the answer's own date", async ([, retryAfter, retryAfterSeconds]) => {
+    const headers = { date: 'Fri, 27 Nov 2026 10:00:00 GMT', 'retry-after': retryAfter };
+    for (const way of ['HTTP', 'Lambda'] as const) {
+      const ofService = { ...ofLambda(503, 'ServiceException'), headers };
+      const answer = way === 'HTTP' ? problem(503, 'KmsThrottled', {}, headers) : ofService;
+      const error = await failureOf((await clientOf(way, [answer], { ...QUICK, maxAttempts: 1 })).decrypt('kf1.x'));
+      expect(error).toMatchObject({ retryable: true, retryAfterSeconds });
+      await stub?.stop();
+    }
   });
 
   it.for([ofLambda(429, 'TooManyRequestsException'), ofLambda(503, 'ServiceException')])(

@@ -50,6 +50,17 @@ export function dynamoDbContract(name: string, start: () => Promise<DynamoDbUnde
       expect(await open().load(record.id, record.created, deadline)).toEqual(record);
     });
 
+    it('ends the list of the latest before a row that does not parse, and throws if that is the latest of them', async () => {
+      const rows = [60, 120, 180].map((created) => keyRecord('_SK_recent_broken', created));
+      for (const row of rows) await put(encodeKeyItem(row));
+      const [oldest, broken, newest] = rows;
+      if (oldest === undefined || broken === undefined || newest === undefined) throw new Error('no rows');
+      await put({ ...encodeKeyItem(broken), KeyRecord: { S: 'x' } });
+      expect(await open().loadRecent(newest.id, newest.created, deadline)).toEqual([newest]);
+      expect(await codeOf(open().loadRecent(newest.id, broken.created, deadline))).toBe('KeyRowUnreadable');
+      expect(await open().loadRecent(newest.id, oldest.created, deadline)).toEqual([oldest]);
+    });
+
     it('says of a row that does not parse which one it is, and never that it is absent', async () => {
       const record = keyRecord('_SK_broken', 60);
       await put({ ...encodeKeyItem(record), KeyRecord: { S: 'x' } });

@@ -181,7 +181,7 @@ describe('the cache', () => {
     const cache = new KeyCache(limits, world.clock.now);
     const key = (): EnvelopeKey =>
       new EnvelopeKey(Buffer.alloc(32), world.clock.now(), { id: 'a', created: 60 } as never);
-    cache.putLatest(key());
+    cache.putLatest(key(), () => false);
     const again = key();
     cache.put(again);
     expect(cache.latest('a' as never)).toBe(again);

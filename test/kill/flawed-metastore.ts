@@ -36,6 +36,7 @@ export function flawedMetastore(real: DynamoDbMetastore, flaw: Flaw): Store {
   return {
     load: (...asked) => real.load(...asked),
     loadLatest: (...asked) => real.loadLatest(...asked),
+    loadRecent: (...asked) => real.loadRecent(...asked),
     rows: (...asked) => real.rows(...asked),
     store: (...asked) => real.store(...asked),
     replaceKey: (...asked) => real.replaceKey(...asked),

@@ -127,11 +127,28 @@ describe('unwrapping', () => {
     [{ kind: 'error', name: 'LimitExceededException' }, 'throttled'],
     [{ kind: 'error', name: 'AccessDeniedException' }, 'misconfigured'],
     [{ kind: 'error', name: 'DisabledException' }, 'misconfigured'],
-    [{ kind: 'error', name: 'KMSInvalidStateException' }, 'misconfigured'],
+    [{ kind: 'error', name: 'KMSInvalidStateException', message: 'arn:… is pending deletion.' }, 'misconfigured'],
+    [{ kind: 'error', name: 'KMSInvalidStateException', message: 'arn:… is pending import.' }, 'misconfigured'],
+    [{ kind: 'error', name: 'KMSInvalidStateException', message: 'arn:… is PendingReplicaDeletion.' }, 'misconfigured'],
+    [{ kind: 'error', name: 'KMSInvalidStateException', message: 'The key store is DISCONNECTED.' }, 'unavailable'],
+    [{ kind: 'error', name: 'KMSInvalidStateException', message: 'arn:… is Unavailable.' }, 'unavailable'],
+    [{ kind: 'error', name: 'KMSInvalidStateException', message: 'arn:… is Creating.' }, 'unavailable'],
+    [{ kind: 'error', name: 'KMSInvalidStateException' }, 'unavailable'],
+    [{ kind: 'error', name: 'InvalidSignatureException', message: 'Signature expired: …' }, 'unavailable'],
+    [{ kind: 'error', name: 'RequestExpired' }, 'unavailable'],
+    [{ kind: 'error', name: 'RequestTimeTooSkewed', status: 403 }, 'unavailable'],
+    [{ kind: 'error', name: 'SignatureDoesNotMatch', status: 403 }, 'unavailable'],
+    [{ kind: 'error', name: 'IncompleteSignature', status: 400 }, 'unavailable'],
+    [{ kind: 'error', name: 'UnrecognizedClientException' }, 'unavailable'],
+    [{ kind: 'error', name: 'InvalidClientTokenId', status: 403 }, 'unavailable'],
+    [{ kind: 'error', name: 'RequestTimeoutException', status: 408 }, 'unavailable'],
+    [{ kind: 'error', name: 'RequestAbortedException' }, 'unavailable'],
+    [{ kind: 'error', name: 'RequestLimitExceeded' }, 'throttled'],
+    [{ kind: 'error', name: 'ValidationException' }, 'corrupt'],
     [{ kind: 'error', name: 'NotFoundException' }, 'misconfigured'],
     [{ kind: 'error', name: 'InvalidKeyUsageException' }, 'misconfigured'],
     [{ kind: 'error', name: 'IncorrectKeyException' }, 'misconfigured'],
-    [{ kind: 'error', name: 'ExpiredTokenException' }, 'misconfigured'],
+    [{ kind: 'error', name: 'ExpiredTokenException' }, 'unavailable'],
     [{ kind: 'error', name: 'SomethingNewException' }, 'misconfigured'],
     [{ kind: 'error', name: 'InvalidCiphertextException' }, 'corrupt'],
   ] as const)('falls back from a region with %j, which is %s', async ([fault, faultClass]) => {
@@ -141,7 +158,7 @@ describe('unwrapping', () => {
     expect(await kms.unwrap(bytes, noDeadline())).toEqual({ key: SYSTEM_KEY });
     expect(faults.map((f) => `${f.region} ${f.faultClass}`)).toEqual([`${WEST} ${faultClass}`]);
     expect(kms.regionStates()).toMatchObject([
-      { region: WEST, state: faultClass },
+      { region: WEST, state: faultClass === 'corrupt' ? 'ok' : faultClass, lastFault: { faultClass } },
       { region: EAST, state: 'ok' },
     ]);
   });

@@ -42,8 +42,30 @@ describe('a region that failed', () => {
     expect(await askedBy(regions)).toBe('west east');
     expect(await askedBy(regions)).toBe('west east');
     expect(regions.coolDowns).toEqual([]);
-    expect(regions.states()[0]).toMatchObject({ region: 'west', state: faultClass });
+    const state = faultClass === 'corrupt' ? 'ok' : faultClass;
+    expect(regions.states()[0]).toMatchObject({ region: 'west', state, lastFault: { faultClass } });
     expect(regions.states()[0]).not.toHaveProperty('avoidedUntilMs');
+  });
+
+  it('is not avoided for longer than its cool-down when the clock steps back', async () => {
+    const regions = scripted();
+    regions.answers = { west: ['unavailable'] };
+    await regions.request();
+    regions.answers = {};
+    regions.clock.advance(-3_600_000);
+    expect(regions.states()[0]).not.toHaveProperty('avoidedUntilMs');
+    expect(await askedBy(regions)).toBe('west');
+    expect(regions.attempts.every(({ latencyMs }) => latencyMs >= 0)).toBe(true);
+  });
+
+  it('cools down anew if it fails after the clock has stepped back', async () => {
+    const regions = scripted();
+    regions.answers = { west: ['unavailable'] };
+    await regions.request();
+    regions.clock.advance(-3_600_000);
+    await regions.request();
+    expect(regions.coolDowns).toHaveLength(2);
+    expect(regions.states()[0]?.avoidedUntilMs).toBeLessThanOrEqual(regions.clock.nowMs + 10_000);
   });
 
   it('is the last hope, not given up: it is asked where the others fail', async () => {

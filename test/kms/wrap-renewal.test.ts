@@ -5,7 +5,7 @@ import {
   KMSClient,
   UpdateAliasCommand,
 } from '@aws-sdk/client-kms';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { startKmsEmulator, type KmsEmulator } from '../../local/kms-emulator/kms-emulator.ts';
 import { AwsKms, type AwsKmsOptions, type WrapReport } from '../../src/index.ts';
 import type { KmsRegion } from '../../src/kms/kms-region.ts';
@@ -169,6 +169,51 @@ describe('renewing the wraps of a System Key', () => {
       renewed: undefined,
       unreadable: 'it is not wrapped by KMS',
     });
+  });
+
+  it('zeroes every key that it has opened, also if a region fails in a way that ends the renewal', async () => {
+    const dataKeys: Buffer[] = [];
+    let ends = false;
+    const region = (name: string): KmsRegion => ({
+      region: name,
+      keyArn: keys[name] ?? '',
+      generateDataKey: async () => ({
+        plaintext: Buffer.alloc(32, 1),
+        wrapped: Buffer.from('w'),
+        arn: keys[name] ?? '',
+      }),
+      encrypt: async () => ({ wrapped: Buffer.from('new'), arn: 'another' }),
+      decrypt: async () => {
+        if (ends && name === EAST) throw new Error('not a fault of the region');
+        const dataKey = Buffer.alloc(32, 1);
+        dataKeys.push(dataKey);
+        return dataKey;
+      },
+    });
+    const world = { now: Date.now, random: () => 0, sleep: () => Promise.resolve() };
+    const service = new AwsKms(
+      { keys, preferredRegion: WEST },
+      { ...world, connect: ({ region: name }) => region(name) },
+    );
+    const wrapped = await service.wrap(SYSTEM_KEY, noDeadline());
+    // A System Key is not handed out, so count the buffers that hold it and are overwritten.
+    const real = Buffer.prototype.fill;
+    let zeroedSystemKeys = 0;
+    const fill = vi.spyOn(Buffer.prototype, 'fill').mockImplementation(function (this: Buffer, ...given: unknown[]) {
+      if (this.length === 32 && this.equals(SYSTEM_KEY)) zeroedSystemKeys += 1;
+      return Reflect.apply(real, this, given) as Buffer;
+    });
+    try {
+      await renew(wrapped, service);
+      expect(zeroedSystemKeys).toBe(2);
+      ends = true;
+      await expect(renew(wrapped, service)).rejects.toThrow('not a fault of the region');
+      expect(zeroedSystemKeys).toBe(3);
+    } finally {
+      fill.mockRestore();
+    }
+    expect(dataKeys).toHaveLength(3);
+    for (const dataKey of dataKeys) expect(dataKey.equals(Buffer.alloc(32))).toBe(true);
   });
 
   it('believes no region that opens its new wrap to other bytes', async () => {

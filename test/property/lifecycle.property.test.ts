@@ -11,6 +11,16 @@ const step = fc.oneof(
     do: fc.constant('advance' as const),
     ms: fc.constantFrom(1000, MINUTE_MS, 59 * MINUTE_MS, 30 * DAY_MS, 91 * DAY_MS),
   }),
+  fc.record({
+    do: fc.constant('step' as const),
+    ms: fc.constantFrom(1000, 2 * MINUTE_MS, 61 * MINUTE_MS, 40 * DAY_MS).chain((ms) => fc.constantFrom(ms, -ms)),
+  }),
+  fc.record({
+    do: fc.constant('foreign row' as const),
+    pick: fc.nat(),
+    aheadSeconds: fc.constantFrom(5, 300, 601, 86_400, 2 ** 53, 1e300),
+    revoked: fc.boolean(),
+  }),
   fc.record({ do: fc.constant('revoke' as const), pick: fc.nat() }),
   fc.record({ do: fc.constant('new process' as const) }),
   fc.record({ do: fc.constant('wear out' as const) }),
@@ -18,10 +28,13 @@ const step = fc.oneof(
 
 const CHECK_INTERVAL_MS = 60 * MINUTE_MS;
 const EXPIRE_AFTER_MS = 90 * DAY_MS;
+const MAX_AHEAD_MS = 10 * MINUTE_MS;
 
 class Run {
   readonly world = new FakeWorld();
   readonly records: { partition: string; payload: Buffer; record: DataRowRecord }[] = [];
+  /** By how much the clock is ahead of the true time, which no step changes. */
+  clockAheadMs = 0;
   readonly revokedAtMs = new Map<string, number>();
   wearsOut = false;
   service: SessionFactory = this.start();
@@ -50,7 +63,28 @@ class Run {
     const row = rows[pick % Math.max(1, rows.length)];
     if (row === undefined || row.revoked) return;
     this.world.metastore.change(row, { revoked: true });
-    this.revokedAtMs.set(nameOf(row), this.world.clock.nowMs);
+    this.revokedAtMs.set(nameOf(row), this.trueMs);
+  }
+
+  get trueMs(): number {
+    return this.world.clock.nowMs - this.clockAheadMs;
+  }
+
+  step(ms: number): void {
+    this.world.clock.advance(ms);
+    this.clockAheadMs += ms;
+  }
+
+  /** A row that a writer with another clock has made: a copy, so that what it holds opens. */
+  addForeignRow(pick: number, aheadSeconds: number, revoked: boolean): void {
+    const rows = [...this.world.metastore.rows.values()];
+    const row = rows[pick % Math.max(1, rows.length)];
+    if (row === undefined) return;
+    const created = Math.floor(this.world.clock.nowMs / 1000) + aheadSeconds;
+    const copy = { ...row, created: created as EnvelopeKeyRecord['created'], revoked };
+    if (this.world.metastore.rows.has(nameOf(copy))) return;
+    this.world.metastore.change(copy, {});
+    if (revoked) this.revokedAtMs.set(nameOf(copy), -Infinity);
   }
 
   /** Every record ever returned opens, in this process and in a new one. */
@@ -68,8 +102,9 @@ class Run {
     for (const key of [ik, ik?.parent]) {
       if (key === undefined) throw new Error('sealed under a key that is not stored');
       expect(nowMs).toBeLessThanOrEqual(key.created * 1000 + EXPIRE_AFTER_MS);
+      expect(key.created * 1000).toBeLessThanOrEqual(nowMs + MAX_AHEAD_MS);
       const revokedAtMs = this.revokedAtMs.get(nameOf(key)) ?? Infinity;
-      expect(nowMs - revokedAtMs).toBeLessThan(CHECK_INTERVAL_MS);
+      expect(this.trueMs - revokedAtMs).toBeLessThan(CHECK_INTERVAL_MS);
     }
   }
 }
@@ -78,7 +113,7 @@ function nameOf(key: Pick<EnvelopeKeyRecord, 'id' | 'created'>): string {
   return `${key.id} ${key.created}`;
 }
 
-describe('for any sequence of rotations, revocations and restarts', () => {
+describe('for any sequence of rotations, revocations, restarts, clock steps and rows dated ahead', () => {
   it('every record opens, and none is sealed under a key that is expired or revoked for an interval', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
@@ -89,6 +124,8 @@ describe('for any sequence of rotations, revocations and restarts', () => {
           if (next.do === 'wear out') await run.encrypt('a');
           if (next.do === 'rewrap') await run.rewrap(next.pick);
           if (next.do === 'advance') run.world.clock.advance(next.ms);
+          if (next.do === 'step') run.step(next.ms);
+          if (next.do === 'foreign row') run.addForeignRow(next.pick, next.aheadSeconds, next.revoked);
           if (next.do === 'revoke') run.revoke(next.pick);
           if (next.do === 'new process') run.service = run.start();
         }

@@ -91,7 +91,7 @@ it('what the api loads before its first request is within its bound, and no part
   }
 });
 
-it('what is loaded late is there when it is asked for: the parser of paths, and the OpenAPI document', async () => {
+it('seals and opens fields, and has the OpenAPI document, which is loaded late', async () => {
   const one = start(newService());
   const document = { card: 41, name: 'Ada' };
   const sealed = await ask(one, request('encrypt-fields', { document, fields: ['$.card'] }));

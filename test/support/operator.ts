@@ -22,7 +22,7 @@ export interface CliRun {
 
 /** A key table on a DynamoDB of its own, processes of a service that use it, and an operator's shell. */
 export class OperatorWorld {
-  /** Where the real time is: the CLI has no other. */
+  /** Of the processes and of the CLI, but for one in a process of its own. */
   readonly clock = new HandClock(Date.now());
   readonly endpoint: string;
   readonly stop: () => Promise<void>;
@@ -58,7 +58,7 @@ export class OperatorWorld {
         err: (text) => void (said.stderr += `${text}\n`),
       },
       caller: { user: userInfo().username, host: hostname() },
-      now: Date.now,
+      now: this.clock.now,
       openTable: openKeyTable,
     });
     return { code, ...said };

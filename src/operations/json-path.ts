@@ -1,0 +1,243 @@
+/** What one part of a segment picks from a value (RFC 9535, section 2.3). */
+export type Selector =
+  | { readonly kind: 'name'; readonly name: string }
+  | { readonly kind: 'index'; readonly index: number }
+  | Slice
+  | { readonly kind: 'wildcard' };
+
+/** A slice of an array. A bound that is undefined depends on the sign of the step. */
+export interface Slice {
+  readonly kind: 'slice';
+  readonly start: number | undefined;
+  readonly end: number | undefined;
+  readonly step: number;
+}
+
+/** A step of a path: what it picks from each value reached, or also from all that is inside it. */
+export interface Segment {
+  readonly descends: boolean;
+  readonly selectors: readonly Selector[];
+}
+
+/** How many characters a path may have. */
+export const MAX_PATH_LENGTH = 1000;
+/** How many selectors a path may have, in all its segments together. */
+const MAX_PATH_SELECTORS = 200;
+
+/** Why a text is no path. The message reads on from a name for the path, gives a position, and quotes nothing. */
+export class JsonPathError extends Error {
+  override readonly name = 'JsonPathError';
+}
+
+/**
+ * Parses a JSONPath (RFC 9535) without filters. It reads each character once, so the time is linear in the path's length.
+ * @throws JsonPathError for a text that is no such path, is too long, or has a filter
+ * @example parseJsonPath('$.items[*].card') // three segments
+ */
+export function parseJsonPath(text: string): Segment[] {
+  if (text.length > MAX_PATH_LENGTH) throw new JsonPathError(`is longer than ${MAX_PATH_LENGTH} characters`);
+  return new PathParser(text).query();
+}
+
+const WILDCARD: Selector = { kind: 'wildcard' };
+const ESCAPED: ReadonlyMap<string, string> = new Map([
+  ['b', '\b'],
+  ['f', '\f'],
+  ['n', '\n'],
+  ['r', '\r'],
+  ['t', '\t'],
+  ['/', '/'],
+  ['\\', '\\'],
+]);
+const HEX_DIGITS = 4;
+
+/** A parser by recursive descent that recurses nowhere: without filters the grammar has no nesting. */
+class PathParser {
+  readonly #text: string;
+  #at = 0;
+  #selectors = 0;
+
+  constructor(text: string) {
+    this.#text = text;
+  }
+
+  query(): Segment[] {
+    if (!this.#take('$')) throw this.#expected('$');
+    const segments: Segment[] = [];
+    while (this.#at < this.#text.length) {
+      this.#skipBlanks();
+      segments.push(this.#segment());
+    }
+    return segments;
+  }
+
+  #segment(): Segment {
+    if (this.#take('[')) return { descends: false, selectors: this.#bracketed() };
+    if (!this.#take('.')) throw this.#expected('. or [');
+    const descends = this.#take('.');
+    if (descends && this.#take('[')) return { descends, selectors: this.#bracketed() };
+    return { descends, selectors: [this.#counted(this.#take('*') ? WILDCARD : this.#shorthand())] };
+  }
+
+  #bracketed(): Selector[] {
+    const selectors: Selector[] = [];
+    do {
+      this.#skipBlanks();
+      selectors.push(this.#counted(this.#selector()));
+      this.#skipBlanks();
+    } while (this.#take(','));
+    if (!this.#take(']')) throw this.#expected(', or ]');
+    return selectors;
+  }
+
+  #selector(): Selector {
+    const next = this.#peek();
+    if (next === '"' || next === "'") return { kind: 'name', name: this.#quoted(next) };
+    if (next === '?') throw new JsonPathError(`has a filter at ${this.#here()}: filters are not supported`);
+    return this.#take('*') ? WILDCARD : this.#indexOrSlice();
+  }
+
+  #indexOrSlice(): Selector {
+    const start = this.#integer();
+    if (start === undefined && this.#peek() !== ':') throw this.#expected('a name in quotes, a number, : or *');
+    this.#skipBlanks();
+    if (start !== undefined && this.#peek() !== ':') return { kind: 'index', index: start };
+    this.#at += 1;
+    this.#skipBlanks();
+    const end = this.#integer();
+    this.#skipBlanks();
+    if (!this.#take(':')) return { kind: 'slice', start, end, step: 1 };
+    this.#skipBlanks();
+    return { kind: 'slice', start, end, step: this.#integer() ?? 1 };
+  }
+
+  /** Section 2.1 limits integers to those that a double holds exactly; undefined if there is none. */
+  #integer(): number | undefined {
+    const from = this.#at;
+    const isNegative = this.#take('-');
+    const digitsFrom = this.#at;
+    while (isDigit(this.#peek())) this.#at += 1;
+    const digits = this.#text.slice(digitsFrom, this.#at);
+    if (digits === '') {
+      if (isNegative) throw this.#expected('a digit');
+      return undefined;
+    }
+    const value = Number(this.#text.slice(from, this.#at));
+    const isCanonical = digits.startsWith('0') ? digits === '0' && !isNegative : Number.isSafeInteger(value);
+    if (isCanonical) return value;
+    this.#at = from;
+    throw this.#expected('a whole number from -(2^53-1) to 2^53-1 without leading zeros');
+  }
+
+  #shorthand(): Selector {
+    const from = this.#at;
+    for (let code = this.#code(); isNameCode(code) || (this.#at > from && isDigitCode(code)); code = this.#code()) {
+      this.#at += unitsOf(code);
+    }
+    if (this.#at === from) throw this.#expected('a name or *');
+    return { kind: 'name', name: this.#text.slice(from, this.#at) };
+  }
+
+  #quoted(quote: string): string {
+    this.#at += 1;
+    const parts: string[] = [];
+    while (!this.#take(quote)) {
+      const code = this.#code();
+      if (code === undefined) throw this.#expected(`the ${quote} that ends the name`);
+      if (code < 0x20 || isSurrogate(code)) throw this.#expected('an escape instead of this character');
+      if (this.#take('\\')) parts.push(this.#escaped(quote));
+      else {
+        parts.push(String.fromCodePoint(code));
+        this.#at += unitsOf(code);
+      }
+    }
+    return parts.join('');
+  }
+
+  /** What follows a backslash. */
+  #escaped(quote: string): string {
+    if (this.#take('u')) return this.#escapedCode();
+    const next = this.#peek();
+    const meant = next === quote ? quote : ESCAPED.get(next);
+    if (meant === undefined) throw this.#expected('an escape that JSONPath knows');
+    this.#at += 1;
+    return meant;
+  }
+
+  /** A surrogate counts only as half of a pair, whose other half is escaped too. */
+  #escapedCode(): string {
+    const high = this.#hex();
+    if (!isSurrogate(high)) return String.fromCharCode(high);
+    const low = high < 0xdc_00 && this.#take('\\') && this.#take('u') ? this.#hex() : 0;
+    if (low >= 0xdc_00 && isSurrogate(low)) return String.fromCharCode(high, low);
+    throw this.#expected('a surrogate pair that is whole');
+  }
+
+  #hex(): number {
+    const digits = this.#text.slice(this.#at, this.#at + HEX_DIGITS);
+    if (!/^[0-9A-Fa-f]{4}$/.test(digits)) throw this.#expected('four hexadecimal digits');
+    this.#at += HEX_DIGITS;
+    return Number.parseInt(digits, 16);
+  }
+
+  #counted(selector: Selector): Selector {
+    this.#selectors += 1;
+    if (this.#selectors <= MAX_PATH_SELECTORS) return selector;
+    throw new JsonPathError(`has more than ${MAX_PATH_SELECTORS} selectors`);
+  }
+
+  #skipBlanks(): void {
+    while (isBlank(this.#peek())) this.#at += 1;
+  }
+
+  #take(character: string): boolean {
+    if (this.#peek() !== character) return false;
+    this.#at += 1;
+    return true;
+  }
+
+  /** The next character; an empty text at the end. */
+  #peek(): string {
+    return this.#text.charAt(this.#at);
+  }
+
+  #code(): number | undefined {
+    return this.#text.codePointAt(this.#at);
+  }
+
+  #here(): string {
+    return this.#at < this.#text.length ? `character ${this.#at + 1}` : 'its end';
+  }
+
+  #expected(what: string): JsonPathError {
+    return new JsonPathError(`is not a JSONPath: at ${this.#here()} it needs ${what}`);
+  }
+}
+
+function isBlank(character: string): boolean {
+  return character === ' ' || character === '\t' || character === '\n' || character === '\r';
+}
+
+function isDigit(character: string): boolean {
+  return character >= '0' && character <= '9';
+}
+
+function isDigitCode(code: number | undefined): boolean {
+  return code !== undefined && code >= 0x30 && code <= 0x39;
+}
+
+/** Whether a name without quotes may begin with this: a letter of ASCII, `_`, or anything beyond ASCII. */
+function isNameCode(code: number | undefined): code is number {
+  if (code === undefined) return false;
+  if (code >= 0x80) return !isSurrogate(code);
+  return code === 0x5f || (code >= 0x41 && code <= 0x5a) || (code >= 0x61 && code <= 0x7a);
+}
+
+function isSurrogate(code: number): boolean {
+  return code >= 0xd8_00 && code <= 0xdf_ff;
+}
+
+/** How many UTF-16 code units a code point takes. */
+function unitsOf(code: number | undefined): number {
+  return code !== undefined && code > 0xff_ff ? 2 : 1;
+}
