@@ -22,7 +22,7 @@ export type PageServer = (request: IncomingMessage, body: Buffer, response: Serv
 type Route = (world: PageWorld, body: Buffer, parts: readonly string[]) => unknown;
 
 const keyMeta = v.strictObject({ id: v.string(), created: v.pipe(v.number(), v.safeInteger()) });
-const FAULT = /^\/local\/regions\/([a-z0-9-]+)\/fault$/;
+const FAULT = /^\/local\/regions\/([^/]+)\/fault$/;
 const CALLS = /^\/local\/calls(?:\?since=(\d{1,15}))?$/;
 
 /** What the page may ask for, beside the API's own routes. */

@@ -78,8 +78,9 @@ async function start(): Promise<void> {
     await Promise.all([api, maintenance, seal, open, queue].map((one) => one.recycle()));
     process.exit(0);
   };
-  process.once('SIGINT', () => void stop());
-  process.once('SIGTERM', () => void stop());
+  // A terminal, npm and the launcher each send a signal of their own: the later ones must not cut the stop short.
+  let stopping: Promise<void> | undefined;
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => void (stopping ??= stop()));
   console.log(greeting({ apiUrl, kmsUrl: kms.endpoint, dynamoDbUrl: dynamoDb.endpoint, queues, data }));
 }
 

@@ -23,7 +23,7 @@ export async function answerControl(
 ): Promise<void> {
   const body = await readBody(request, LARGEST_BODY_BYTES);
   if (!isFromThisMachine(request)) return send(response, 403, { error: 'Only this machine controls the emulator.' });
-  const region = /^\/regions\/([a-z0-9-]+)\/fault$/.exec(request.url ?? '')?.[1];
+  const region = /^\/regions\/([^/]+)\/fault$/.exec(request.url ?? '')?.[1];
   switch (`${request.method} ${region === undefined ? request.url : '/regions/{region}/fault'}`) {
     case 'GET /regions':
       return send(response, 200, { regions: describeRegions(store, regions) });
@@ -31,13 +31,32 @@ export async function answerControl(
       regions.clearFaults();
       return send(response, 200, {});
     case 'DELETE /regions/{region}/fault':
-      regions.clearFault(region ?? '');
+      if (!isRegion(store, region)) return sendNoRegion(store, region, response);
+      regions.clearFault(region);
       return send(response, 200, { region });
     case 'PUT /regions/{region}/fault':
-      return setFault(regions, region ?? '', body, response);
+      if (!isRegion(store, region)) return sendNoRegion(store, region, response);
+      return setFault(regions, region, body, response);
     default:
       return send(response, 404, { error: 'No such control.' });
   }
+}
+
+/** Refuses a fault that no call would meet. @throws RangeError naming the regions that have a key */
+export function requireRegion(store: KeyStore, region: string): void {
+  if (!isRegion(store, region)) throw new RangeError(noRegion(store, region));
+}
+
+function isRegion(store: KeyStore, region: string | undefined): region is string {
+  return store.regions().includes(region ?? '');
+}
+
+function noRegion(store: KeyStore, region = ''): string {
+  return `There is no region '${region}' here: ${store.regions().toSorted().join(', ')}`;
+}
+
+function sendNoRegion(store: KeyStore, region: string | undefined, response: ServerResponse): void {
+  send(response, 404, { error: noRegion(store, region) });
 }
 
 function setFault(regions: Regions, region: string, body: Buffer | undefined, response: ServerResponse): void {

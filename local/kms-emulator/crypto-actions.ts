@@ -10,27 +10,46 @@ const MOST_CIPHERTEXT_BYTES = 6144;
 const MOST_DATA_KEY_BYTES = 1024;
 const DATA_KEY_BYTES: Readonly<Record<string, number>> = { AES_256: 32, AES_128: 16 };
 
+/** What KMS knows; a symmetric key takes the first alone. */
+const ALGORITHMS = ['SYMMETRIC_DEFAULT', 'RSAES_OAEP_SHA_1', 'RSAES_OAEP_SHA_256', 'SM2PKE'];
+
 /** The actions that use keys. */
 export const CRYPTO_ACTIONS: Readonly<Record<string, Action>> = {
-  GenerateDataKey: (store, place, input) => {
-    const key = usable(store.find(place, input.text('KeyId')));
-    const plaintext = randomBytes(dataKeyBytes(input));
-    const blob = encryptBlob(key, plaintext, input.encryptionContext());
-    return { KeyId: keyArn(key), Plaintext: base64(plaintext), CiphertextBlob: base64(blob) };
+  GenerateDataKey: {
+    members: ['KeyId', 'EncryptionContext', 'KeySpec', 'NumberOfBytes', 'DryRun'],
+    perform: (store, place, input) => {
+      const context = input.encryptionContext();
+      const bytes = dataKeyBytes(input);
+      const key = usable(store.find(place, input.keyId()));
+      input.endDryRun();
+      const plaintext = randomBytes(bytes);
+      const blob = encryptBlob(key, plaintext, context);
+      return { KeyId: keyArn(key), Plaintext: base64(plaintext), CiphertextBlob: base64(blob) };
+    },
   },
-  Encrypt: (store, place, input) => {
-    symmetric(input);
-    const plaintext = input.bytes('Plaintext', MOST_PLAINTEXT_BYTES);
-    const key = usable(store.find(place, input.text('KeyId')));
-    const blob = encryptBlob(key, plaintext, input.encryptionContext());
-    return { KeyId: keyArn(key), CiphertextBlob: base64(blob), EncryptionAlgorithm: 'SYMMETRIC_DEFAULT' };
+  Encrypt: {
+    members: ['KeyId', 'Plaintext', 'EncryptionContext', 'EncryptionAlgorithm', 'DryRun'],
+    perform: (store, place, input) => {
+      const context = input.encryptionContext();
+      const plaintext = input.bytes('Plaintext', MOST_PLAINTEXT_BYTES);
+      const key = usable(store.find(place, input.keyId()));
+      symmetric(input);
+      input.endDryRun();
+      const blob = encryptBlob(key, plaintext, context);
+      return { KeyId: keyArn(key), CiphertextBlob: base64(blob), EncryptionAlgorithm: 'SYMMETRIC_DEFAULT' };
+    },
   },
-  Decrypt: (store, place, input) => {
-    symmetric(input);
-    const blob = input.bytes('CiphertextBlob', MOST_CIPHERTEXT_BYTES);
-    const key = usable(keyOfBlob(store, place, blob, input.optionalText('KeyId')));
-    const plaintext = decryptBlob(key, blob, input.encryptionContext());
-    return { KeyId: keyArn(key), Plaintext: base64(plaintext), EncryptionAlgorithm: 'SYMMETRIC_DEFAULT' };
+  Decrypt: {
+    members: ['CiphertextBlob', 'KeyId', 'EncryptionContext', 'EncryptionAlgorithm', 'DryRun'],
+    perform: (store, place, input) => {
+      const context = input.encryptionContext();
+      const blob = input.bytes('CiphertextBlob', MOST_CIPHERTEXT_BYTES);
+      const key = usable(keyOfBlob(store, place, blob, input.optionalKeyId()));
+      symmetric(input);
+      const plaintext = decryptBlob(key, blob, context);
+      input.endDryRun();
+      return { KeyId: keyArn(key), Plaintext: base64(plaintext), EncryptionAlgorithm: 'SYMMETRIC_DEFAULT' };
+    },
   },
 };
 
@@ -63,7 +82,10 @@ function dataKeyBytes(input: Input): number {
 }
 
 function symmetric(input: Input): void {
-  if ((input.optionalText('EncryptionAlgorithm') ?? 'SYMMETRIC_DEFAULT') === 'SYMMETRIC_DEFAULT') return;
+  const algorithm = input.optionalText('EncryptionAlgorithm') ?? 'SYMMETRIC_DEFAULT';
+  if (algorithm === 'SYMMETRIC_DEFAULT') return;
+  if (!ALGORITHMS.includes(algorithm))
+    throw validation(`Value at 'EncryptionAlgorithm' must be one of ${ALGORITHMS.join(', ')}`);
   throw new KmsApiError('InvalidKeyUsageException', 'The key does not take that algorithm.');
 }
 

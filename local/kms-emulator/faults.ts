@@ -1,7 +1,8 @@
 import * as v from 'valibot';
+import { KMS_ACTIONS } from './actions.ts';
 
 const milliseconds = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(600_000));
-const actions = v.optional(v.array(v.string()));
+const actions = v.optional(v.pipe(v.array(v.picklist(Object.keys(KMS_ACTIONS))), v.minLength(1)));
 
 const faultSchema = v.variant('kind', [
   v.strictObject({ kind: v.literal('down'), actions }),

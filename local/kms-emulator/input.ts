@@ -1,47 +1,73 @@
-import { validation } from './api-error.ts';
+import { KmsApiError, validation } from './api-error.ts';
 import type { EncryptionContext } from './ciphertext.ts';
+
+const MAX_KEY_ID_LENGTH = 2048;
+/** Of the pairs of an encryption context as KMS serializes them. */
+const MAX_CONTEXT_BYTES = 8192;
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 
 /** The members of a request, checked as they are asked for. */
 export class Input {
   readonly #members: Readonly<Record<string, unknown>>;
 
-  /** @throws KmsApiError `ValidationException` where the body is not a JSON object */
-  constructor(body: string) {
+  /**
+   * @param supported the members that the action knows; a null counts as absent
+   * @throws KmsApiError `SerializationException` if the body is not a JSON object, `ValidationException` for another member
+   */
+  constructor(body: string, supported: readonly string[]) {
     const parsed: unknown = parse(body);
     if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed))
-      throw validation('The body is no JSON object');
+      throw serialization('The body is no JSON object');
     this.#members = parsed as Record<string, unknown>;
+    for (const name of Object.keys(parsed)) {
+      if (!supported.includes(name) && this.optional(name) !== undefined)
+        throw validation(`The emulator does not support the member '${name}'; it supports ${supported.join(', ')}`);
+    }
+  }
+
+  /** The id, ARN or alias of a key. */
+  keyId(name = 'KeyId'): string {
+    return this.optionalKeyId(name) ?? missing(name);
+  }
+
+  optionalKeyId(name = 'KeyId'): string | undefined {
+    const value = this.optionalText(name);
+    if (value !== undefined && (value === '' || value.length > MAX_KEY_ID_LENGTH)) {
+      throw validation(`Value at '${name}' must have length from 1 to ${MAX_KEY_ID_LENGTH}`);
+    }
+    return value;
   }
 
   text(name: string): string {
     return this.optionalText(name) ?? missing(name);
   }
 
-  /** A member of whatever type; undefined where it is not given. */
+  /** A member of any type. Undefined if it is absent. */
   optional(name: string): unknown {
     return this.#members[name] ?? undefined;
   }
 
   optionalText(name: string): string | undefined {
     const value = this.optional(name);
-    if (value === undefined) return undefined;
-    if (typeof value !== 'string' || value === '') throw validation(`Value at '${name}' must be a string`);
-    return value;
+    if (value === undefined || typeof value === 'string') return value;
+    throw serialization(`Value at '${name}' must be a string`);
   }
 
-  /** A whole number within limits; undefined where it is not given. */
+  /** A whole number within limits. Undefined if it is absent. */
   number(name: string, least: number, most: number): number | undefined {
     const value = this.optional(name);
     if (value === undefined) return undefined;
-    if (!Number.isInteger(value) || (value as number) < least || (value as number) > most) {
+    if (!Number.isInteger(value)) throw serialization(`Value at '${name}' must be a whole number`);
+    if ((value as number) < least || (value as number) > most)
       throw validation(`Value at '${name}' must be from ${least} to ${most}`);
-    }
     return value as number;
   }
 
-  /** A blob, in base64 on the wire, of 1 byte up to so many. */
+  /** A blob of 1 byte up to so many. It is base64 on the wire. */
   bytes(name: string, mostBytes: number): Buffer {
-    const bytes = Buffer.from(this.text(name), 'base64');
+    const value = this.text(name);
+    if (!BASE64.test(value)) throw serialization(`Value at '${name}' must be base64`);
+    const bytes = Buffer.from(value, 'base64');
     if (bytes.length < 1 || bytes.length > mostBytes) {
       throw validation(`Value at '${name}' must have length from 1 to ${mostBytes}`);
     }
@@ -50,10 +76,21 @@ export class Input {
 
   encryptionContext(): EncryptionContext {
     const value = this.optional('EncryptionContext') ?? {};
-    if (typeof value !== 'object' || Object.values(value).some((v) => typeof v !== 'string')) {
-      throw validation("Value at 'EncryptionContext' must be a map of strings");
+    if (typeof value !== 'object' || Array.isArray(value) || Object.values(value).some((v) => typeof v !== 'string')) {
+      throw serialization("Value at 'EncryptionContext' must be a map of strings");
     }
+    if (Buffer.byteLength(JSON.stringify(value)) > MAX_CONTEXT_BYTES)
+      throw validation(`Value at 'EncryptionContext' must have at most ${MAX_CONTEXT_BYTES} bytes`);
     return value as EncryptionContext;
+  }
+
+  /** Ends a request that asked only whether it would succeed. @throws KmsApiError `DryRunOperationException` */
+  endDryRun(): void {
+    const value = this.optional('DryRun') ?? false;
+    if (typeof value !== 'boolean') throw serialization("Value at 'DryRun' must be true or false");
+    if (!value) return;
+    const message = 'The request would have succeeded, but the DryRun option is set.';
+    throw new KmsApiError('DryRunOperationException', message, 412);
   }
 }
 
@@ -61,10 +98,15 @@ function parse(body: string): unknown {
   try {
     return JSON.parse(body);
   } catch {
-    throw validation('The body is no JSON');
+    throw serialization('The body is no JSON');
   }
 }
 
 function missing(name: string): never {
   throw validation(`Value at '${name}' must not be null`);
+}
+
+/** KMS's answer to a member of the wrong JSON type. */
+function serialization(message: string): KmsApiError {
+  return new KmsApiError('SerializationException', message);
 }

@@ -2,8 +2,13 @@ import { KmsApiError, validation } from './api-error.ts';
 import type { Input } from './input.ts';
 import { aliasArn, keyArn, type EmulatedAlias, type EmulatedKey, type KeyStore, type Place } from './key-store.ts';
 
-/** One of KMS's actions: what it answers with, as it goes over the wire. */
-export type Action = (store: KeyStore, place: Place, input: Input) => object;
+/** One of KMS's actions. */
+export interface Action {
+  /** The members of a request that are emulated. Any other is refused. */
+  readonly members: readonly string[];
+  /** Gives the answer as it goes over the wire. */
+  readonly perform: (store: KeyStore, place: Place, input: Input) => object;
+}
 
 const ALIAS = /^alias\/(?!aws\/)[A-Za-z0-9/_-]{1,250}$/;
 const DAY_SECONDS = 86_400;
@@ -15,71 +20,117 @@ const EMULATED = {
   Origin: 'AWS_KMS',
   MultiRegion: false,
 };
+const MAX_DESCRIPTION_LENGTH = 8192;
+/** On demand, for each key. */
+const MAX_ROTATIONS = 25;
 
 /** The actions that manage keys and aliases. Each changes the store; who calls them saves it. */
 export const KEY_ACTIONS: Readonly<Record<string, Action>> = {
-  CreateKey: (store, place, input) => {
-    for (const [option, emulated] of Object.entries(EMULATED)) {
-      if ((input.optional(option) ?? emulated) === emulated) continue;
-      throw new KmsApiError('UnsupportedOperationException', `Only ${option} ${emulated} is emulated`);
-    }
-    return { KeyMetadata: describe(store.createKey(place, input.optionalText('Description') ?? '')) };
+  CreateKey: {
+    members: ['Description', ...Object.keys(EMULATED)],
+    perform: (store, place, input) => {
+      for (const [option, emulated] of Object.entries(EMULATED)) {
+        if ((input.optional(option) ?? emulated) === emulated) continue;
+        throw new KmsApiError('UnsupportedOperationException', `Only ${option} ${emulated} is emulated`);
+      }
+      const description = input.optionalText('Description') ?? '';
+      if (description.length > MAX_DESCRIPTION_LENGTH)
+        throw validation(`Value at 'Description' must have length from 0 to ${MAX_DESCRIPTION_LENGTH}`);
+      return { KeyMetadata: describe(store.createKey(place, description)) };
+    },
   },
-  DescribeKey: (store, place, input) => ({ KeyMetadata: describe(store.find(place, input.text('KeyId'))) }),
-  EnableKey: (store, place, input) => {
-    notPendingDeletion(store.findOwn(place, input.text('KeyId'))).state = 'Enabled';
-    return {};
+  DescribeKey: {
+    members: ['KeyId'],
+    perform: (store, place, input) => ({ KeyMetadata: describe(store.find(place, input.keyId())) }),
   },
-  DisableKey: (store, place, input) => {
-    notPendingDeletion(store.findOwn(place, input.text('KeyId'))).state = 'Disabled';
-    return {};
+  EnableKey: {
+    members: ['KeyId'],
+    perform: (store, place, input) => {
+      notPendingDeletion(store.findOwn(place, input.keyId())).state = 'Enabled';
+      return {};
+    },
   },
-  ScheduleKeyDeletion: (store, place, input) => {
-    const days = input.number('PendingWindowInDays', 7, 30) ?? 30;
-    const key = notPendingDeletion(store.findOwn(place, input.text('KeyId')));
-    key.state = 'PendingDeletion';
-    key.deletionSeconds = Math.floor(Date.now() / 1000) + days * DAY_SECONDS;
-    return { KeyId: keyArn(key), DeletionDate: key.deletionSeconds, KeyState: key.state, PendingWindowInDays: days };
+  DisableKey: {
+    members: ['KeyId'],
+    perform: (store, place, input) => {
+      notPendingDeletion(store.findOwn(place, input.keyId())).state = 'Disabled';
+      return {};
+    },
   },
-  CancelKeyDeletion: (store, place, input) => {
-    const key = store.findOwn(place, input.text('KeyId'));
-    if (key.state !== 'PendingDeletion') throw invalidState(key);
-    key.state = 'Disabled';
-    key.deletionSeconds = undefined;
-    return { KeyId: keyArn(key) };
+  ScheduleKeyDeletion: {
+    members: ['KeyId', 'PendingWindowInDays'],
+    perform: (store, place, input) => {
+      const days = input.number('PendingWindowInDays', 7, 30) ?? 30;
+      const key = notPendingDeletion(store.findOwn(place, input.keyId()));
+      key.state = 'PendingDeletion';
+      key.deletionSeconds = Math.floor(Date.now() / 1000) + days * DAY_SECONDS;
+      return {
+        KeyId: keyArn(key),
+        DeletionDate: key.deletionSeconds,
+        KeyState: key.state,
+        PendingWindowInDays: days,
+      };
+    },
   },
-  RotateKeyOnDemand: (store, place, input) => {
-    const key = usable(store.findOwn(place, input.text('KeyId')));
-    store.rotate(key);
-    return { KeyId: key.keyId };
+  CancelKeyDeletion: {
+    members: ['KeyId'],
+    perform: (store, place, input) => {
+      const key = store.findOwn(place, input.keyId());
+      if (key.state !== 'PendingDeletion') throw invalidState(key);
+      key.state = 'Disabled';
+      key.deletionSeconds = undefined;
+      return { KeyId: keyArn(key) };
+    },
   },
-  CreateAlias: (store, place, input) => {
-    const name = aliasName(input);
-    const key = notPendingDeletion(store.findOwn(place, input.text('TargetKeyId')));
-    if (store.alias(place, name) !== undefined) {
-      throw new KmsApiError('AlreadyExistsException', `An alias with the name ${name} already exists`);
-    }
-    store.setAlias(place, name, key.keyId);
-    return {};
+  RotateKeyOnDemand: {
+    members: ['KeyId'],
+    perform: (store, place, input) => {
+      const key = usable(store.findOwn(place, input.keyId()));
+      if (key.backingKeys.length > MAX_ROTATIONS)
+        throw new KmsApiError('LimitExceededException', `A key is rotated on demand at most ${MAX_ROTATIONS} times`);
+      store.rotate(key);
+      return { KeyId: key.keyId };
+    },
   },
-  UpdateAlias: (store, place, input) => {
-    const alias = existingAlias(store, place, input);
-    store.setAlias(place, alias.name, notPendingDeletion(store.findOwn(place, input.text('TargetKeyId'))).keyId);
-    return {};
+  CreateAlias: {
+    members: ['AliasName', 'TargetKeyId'],
+    perform: (store, place, input) => {
+      const name = aliasName(input);
+      const key = notPendingDeletion(aliasTarget(store, place, input));
+      if (store.alias(place, name) !== undefined) {
+        throw new KmsApiError('AlreadyExistsException', `An alias with the name ${name} already exists`);
+      }
+      store.setAlias(place, name, key.keyId);
+      return {};
+    },
   },
-  DeleteAlias: (store, place, input) => {
-    store.deleteAlias(existingAlias(store, place, input));
-    return {};
+  UpdateAlias: {
+    members: ['AliasName', 'TargetKeyId'],
+    perform: (store, place, input) => {
+      const alias = existingAlias(store, place, input);
+      store.setAlias(place, alias.name, notPendingDeletion(aliasTarget(store, place, input)).keyId);
+      return {};
+    },
   },
-  ListAliases: (store, place, input) => {
-    const keyId = input.optionalText('KeyId');
-    const wanted = keyId === undefined ? undefined : store.findOwn(place, keyId).keyId;
-    const marker = input.optionalText('Marker') ?? '';
-    const all = store.aliasesOf(place).filter((a) => a.name > marker && (wanted === undefined || a.keyId === wanted));
-    const page = all.slice(0, input.number('Limit', 1, 100) ?? 50);
-    const Truncated = page.length < all.length;
-    const Aliases = page.map((a) => ({ AliasName: a.name, AliasArn: aliasArn(a), TargetKeyId: a.keyId }));
-    return { Aliases, Truncated, ...(Truncated && { NextMarker: page.at(-1)?.name }) };
+  DeleteAlias: {
+    members: ['AliasName'],
+    perform: (store, place, input) => {
+      store.deleteAlias(existingAlias(store, place, input));
+      return {};
+    },
+  },
+  ListAliases: {
+    members: ['KeyId', 'Limit', 'Marker'],
+    perform: (store, place, input) => {
+      const keyId = input.optionalKeyId();
+      const wanted = keyId === undefined ? undefined : store.findOwn(place, keyId).keyId;
+      const marker = input.optionalText('Marker') ?? '';
+      const all = store.aliasesOf(place).filter((a) => a.name > marker && (wanted === undefined || a.keyId === wanted));
+      const page = all.slice(0, input.number('Limit', 1, 100) ?? 50);
+      const Truncated = page.length < all.length;
+      const Aliases = page.map((a) => ({ AliasName: a.name, AliasArn: aliasArn(a), TargetKeyId: a.keyId }));
+      return { Aliases, Truncated, ...(Truncated && { NextMarker: page.at(-1)?.name }) };
+    },
   },
 };
 
@@ -103,6 +154,12 @@ function aliasName(input: Input): string {
   if (ALIAS.test(name)) return name;
   if (name.startsWith('alias/aws/')) throw new KmsApiError('NotAuthorizedException', 'alias/aws/ is reserved');
   throw validation("Value at 'AliasName' must be alias/ and up to 250 of A-Z a-z 0-9 / _ -");
+}
+
+function aliasTarget(store: KeyStore, place: Place, input: Input): EmulatedKey {
+  const target = input.keyId('TargetKeyId');
+  if (/^(?:arn:.*:)?alias\//.test(target)) throw validation('Aliases must refer to keys. Not aliases');
+  return store.findOwn(place, target);
 }
 
 function existingAlias(store: KeyStore, place: Place, input: Input): EmulatedAlias {

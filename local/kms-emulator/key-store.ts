@@ -84,8 +84,16 @@ export class KeyStore {
     throw new KmsApiError('NotFoundException', `Key '${keyId}' does not exist`);
   }
 
-  /** The same, of the caller's own account: nobody manages another's keys. @throws KmsApiError */
+  /**
+   * The key that an action may manage: one of the caller's own account, named by its id or key ARN.
+   * @throws KmsApiError as KMS does, for an alias too
+   */
   findOwn(place: Place, keyId: string): EmulatedKey {
+    const { resource } = parseKeyId(place, keyId);
+    if (resource.startsWith('alias/')) {
+      const type = keyId.startsWith('arn:') ? 'InvalidArnException' : 'NotFoundException';
+      throw new KmsApiError(type, `Invalid keyId '${keyId}': this action takes a key id or key ARN, not an alias`);
+    }
     const key = this.find(place, keyId);
     if (key.account === place.account) return key;
     throw new KmsApiError('AccessDeniedException', `${keyArn(key)} is not a key of this account`);
@@ -93,7 +101,7 @@ export class KeyStore {
 
   /** The key of that region with that id, in whatever account; undefined where there is none. */
   findInRegion(region: string, keyId: string): EmulatedKey | undefined {
-    return [...this.#keys.values()].find((key) => key.region === region && key.keyId === keyId);
+    return this.keysOf(region).find((key) => key.keyId === keyId);
   }
 
   alias(place: Place, name: string): EmulatedAlias | undefined {
@@ -120,9 +128,9 @@ export class KeyStore {
     return [...new Set([...this.#keys.values()].map((key) => key.region))];
   }
 
-  /** Every key of a region. */
+  /** Every key of a region whose day of deletion has not come. */
   keysOf(region: string): EmulatedKey[] {
-    return [...this.#keys.values()].filter((key) => key.region === region);
+    return [...this.#keys.values()].filter((key) => key.region === region && !isDeleted(key));
   }
 
   /**
@@ -152,7 +160,8 @@ export class KeyStore {
   }
 
   #keyOfId({ region, account }: Place, keyId: string): EmulatedKey | undefined {
-    return this.#keys.get(`arn:aws:kms:${region}:${account}:key/${keyId}`);
+    const key = this.#keys.get(`arn:aws:kms:${region}:${account}:key/${keyId}`);
+    return key === undefined || isDeleted(key) ? undefined : key;
   }
 }
 
@@ -162,6 +171,10 @@ function parseKeyId(place: Place, keyId: string): { at: Place; resource: string 
   if (region === undefined || account === undefined || resource === undefined)
     throw new KmsApiError('InvalidArnException', `Invalid ARN '${keyId}'`);
   return { at: { region, account }, resource: resource.replace(/^key\//, '') };
+}
+
+function isDeleted({ deletionSeconds = Infinity }: EmulatedKey): boolean {
+  return deletionSeconds * 1000 <= Date.now();
 }
 
 function newBackingKey(): string {

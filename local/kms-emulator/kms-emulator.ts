@@ -1,6 +1,6 @@
 import { createServer } from 'node:http';
 import { close, listen } from '../listen.ts';
-import { answerControl, describeRegions, isControl, type RegionView } from './control.ts';
+import { answerControl, describeRegions, isControl, requireRegion, type RegionView } from './control.ts';
 import { parseFault, type FaultInput } from './faults.ts';
 import { aliasArn, keyArn, KeyStore } from './key-store.ts';
 import { answerKms } from './protocol.ts';
@@ -21,6 +21,7 @@ export interface KmsEmulator {
   readonly endpoint: string;
   /** Makes sure that a region has a key behind an alias, in the default account. */
   ensureKey(region: string, aliasName: string): Promise<{ keyArn: string; aliasArn: string }>;
+  /** @throws RangeError for a region that has no key, and for what is no fault */
   setFault(region: string, fault: FaultInput): void;
   clearFault(region: string): void;
   clearFaults(): void;
@@ -57,8 +58,14 @@ export async function startKmsEmulator(options: KmsEmulatorOptions = {}): Promis
       }
       return { keyArn: keyArn(store.find(place, name)), aliasArn: aliasArn({ ...place, name, keyId: '' }) };
     },
-    setFault: (region, fault) => regions.setFault(region, parseFault(fault)),
-    clearFault: (region) => regions.clearFault(region),
+    setFault: (region, fault) => {
+      requireRegion(store, region);
+      regions.setFault(region, parseFault(fault));
+    },
+    clearFault: (region) => {
+      requireRegion(store, region);
+      regions.clearFault(region);
+    },
     clearFaults: () => regions.clearFaults(),
     describe: () => describeRegions(store, regions),
     calls: () => regions.calls(),

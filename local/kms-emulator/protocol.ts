@@ -1,16 +1,16 @@
+import { randomUUID } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { readBody } from '../http-body.ts';
+import { KMS_ACTIONS } from './actions.ts';
 import { KmsApiError } from './api-error.ts';
-import { CRYPTO_ACTIONS } from './crypto-actions.ts';
 import type { Fault } from './faults.ts';
 import { Input } from './input.ts';
 import { KEY_ACTIONS } from './key-actions.ts';
 import type { KeyStore, Place } from './key-store.ts';
 import type { Regions } from './regions.ts';
 
-const ACTIONS = { ...KEY_ACTIONS, ...CRYPTO_ACTIONS };
-const TARGET = 'TrentService.';
+const TARGET = /^TrentService\.(\w+)$/;
 const CREDENTIAL = /Credential=([^/,\s]+)\/\d{8}\/([a-z0-9-]+)\/kms\/aws4_request/;
 const DEFAULT_ACCOUNT = '111122223333';
 const LARGEST_BODY_BYTES = 64 * 1024;
@@ -25,8 +25,16 @@ export async function answerKms(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const body = (await readBody(request, LARGEST_BODY_BYTES))?.toString('utf8') ?? '';
-  const action = String(request.headers['x-amz-target'] ?? '').replace(TARGET, '');
+  response.setHeader('x-amzn-requestid', randomUUID());
+  const bytes = await readBody(request, LARGEST_BODY_BYTES);
+  if (bytes === undefined) {
+    response.setHeader('connection', 'close');
+    sendError(response, new KmsApiError('RequestEntityTooLargeException', 'The request is too long', 413));
+    return;
+  }
+  const body = bytes.toString('utf8');
+  const target = String(request.headers['x-amz-target'] ?? '');
+  const action = TARGET.exec(target)?.[1] ?? target;
   const place = placeOf(request);
   if (place === undefined) {
     sendError(
@@ -53,16 +61,18 @@ export async function answerKms(
     note('ok');
     send(response, 200, answer);
   } catch (error) {
-    if (!(error instanceof KmsApiError)) throw error;
-    note(error.type);
-    sendError(response, error);
+    if (!(error instanceof KmsApiError)) console.error(error);
+    const told =
+      error instanceof KmsApiError ? error : new KmsApiError('KMSInternalException', 'The emulator failed', 500);
+    note(told.type);
+    sendError(response, told);
   }
 }
 
 function perform(store: KeyStore, place: Place, action: string, body: string): object {
-  const act = Object.hasOwn(ACTIONS, action) ? ACTIONS[action] : undefined;
-  if (act === undefined) throw new KmsApiError('UnknownOperationException', `${action} is not emulated`);
-  return act(store, place, new Input(body));
+  const known = Object.hasOwn(KMS_ACTIONS, action) ? KMS_ACTIONS[action] : undefined;
+  if (known === undefined) throw new KmsApiError('UnknownOperationException', `'${action}' is not emulated`);
+  return known.perform(store, place, new Input(body, known.members));
 }
 
 /** Lets a call meet its fault. */

@@ -1,12 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Input } from './input.ts';
-import { attributesMd5, bodyMd5, MOST_BYTES, readContent, sizeOf, type Content } from './message.ts';
-import type { Message, Queue } from './queue.ts';
+import { attributesMd5, bodyMd5, MESSAGE_MEMBERS, MOST_BYTES, readContent, sizeOf } from './message.ts';
+import type { Queue } from './queue.ts';
+import { checkNames, numberOf, withDefaults } from './queue-attributes.ts';
 import type { QueueStore } from './queue-store.ts';
+import { checkSystemNames, handedOut } from './received.ts';
 import { SqsError } from './sqs-error.ts';
 
-/** One action of SQS's API. `gone` is aborted when its caller has left. */
-type Action = (store: QueueStore, input: Input, gone: AbortSignal) => object | Promise<object>;
+/** One action of SQS's API. */
+export interface Action {
+  /** The members of a request that are emulated. Any other is refused. */
+  readonly members: readonly string[];
+  /** Gives the answer. `gone` is aborted when the caller has left. */
+  readonly perform: (store: QueueStore, input: Input, gone: AbortSignal) => object | Promise<object>;
+}
 
 const LONGEST_HIDING_SECONDS = 43_200;
 /** How often a long poll looks again. */
@@ -14,68 +21,134 @@ const LOOK_MS = 20;
 
 /** The actions that are emulated, by name. */
 export const ACTIONS: Readonly<Record<string, Action>> = {
-  CreateQueue: (store, input) => ({
-    QueueUrl: store.urlOf(store.create(input.text('QueueName'), input.map('Attributes'))),
-  }),
-  GetQueueUrl: (store, input) => ({ QueueUrl: store.urlOf(store.named(input.text('QueueName'))) }),
-  GetQueueAttributes: (store, input) => {
-    const queue = store.at(input.text('QueueUrl'));
-    const { visible, inFlight, delayed } = queue.counts();
-    const all: Record<string, string> = {
-      ...queue.attributes,
-      ...(queue.isFifo && { FifoQueue: 'true' }),
-      QueueArn: queue.arn,
-      ApproximateNumberOfMessages: String(visible),
-      ApproximateNumberOfMessagesNotVisible: String(inFlight),
-      ApproximateNumberOfMessagesDelayed: String(delayed),
-    };
-    const names = input.texts('AttributeNames');
-    const asked = Object.entries(all).filter(([name]) => names.includes('All') || names.includes(name));
-    return { Attributes: Object.fromEntries(asked) };
+  CreateQueue: {
+    members: ['QueueName', 'Attributes'],
+    perform: (store, input) => ({
+      QueueUrl: store.urlOf(store.create(input.text('QueueName'), input.map('Attributes'))),
+    }),
   },
-  SendMessage: (store, input) => sendTo(store.at(input.text('QueueUrl')), input),
-  SendMessageBatch: (store, input) => {
-    const queue = store.at(input.text('QueueUrl'));
-    const entries = input.entries();
-    const sizeBytes = entries.reduce((sum, entry) => sum + sizeOf(contentOf(entry)), 0);
-    if (sizeBytes > MOST_BYTES) throw new SqsError('BatchRequestTooLong', `Longer than ${MOST_BYTES} bytes.`);
-    return eachOf(entries, (entry) => sendTo(queue, entry));
+  GetQueueUrl: {
+    members: ['QueueName'],
+    perform: (store, input) => ({ QueueUrl: store.urlOf(store.named(input.text('QueueName'))) }),
   },
-  ReceiveMessage: async (store, input, gone) => {
-    const queue = store.at(input.text('QueueUrl'));
-    const most = input.number('MaxNumberOfMessages', 1, 10) ?? 1;
-    const visibilitySeconds = input.number('VisibilityTimeout', 0, LONGEST_HIDING_SECONDS);
-    const untilMs = Date.now() + (input.number('WaitTimeSeconds', 0, 20) ?? 0) * 1000;
-    let received = queue.receive(most, visibilitySeconds);
-    while (received.length === 0 && Date.now() < untilMs && !gone.aborted) {
-      await sleep(LOOK_MS);
-      if (!gone.aborted) received = queue.receive(most, visibilitySeconds);
-    }
-    return received.length === 0 ? {} : { Messages: received.map((message) => handedOut(message, input)) };
+  ListQueues: {
+    members: ['QueueNamePrefix'],
+    perform: (store, input) => {
+      const queues = store.startingWith(input.optionalText('QueueNamePrefix') ?? '');
+      return queues.length === 0 ? {} : { QueueUrls: queues.map((queue) => store.urlOf(queue)) };
+    },
   },
-  DeleteMessage: (store, input) => {
-    store.at(input.text('QueueUrl')).delete(input.text('ReceiptHandle'));
-    return {};
+  GetQueueAttributes: {
+    members: ['QueueUrl', 'AttributeNames'],
+    perform: (store, input) => {
+      const queue = store.at(input.text('QueueUrl'));
+      const names = input.texts('AttributeNames');
+      checkNames(names);
+      const all = Object.entries(readAttributes(queue));
+      const asked = all.filter(([name]) => names.includes('All') || names.includes(name));
+      return asked.length === 0 ? {} : { Attributes: Object.fromEntries(asked) };
+    },
   },
-  DeleteMessageBatch: (store, input) => {
-    const queue = store.at(input.text('QueueUrl'));
-    return eachOf(input.entries(), (entry) => {
-      queue.delete(entry.text('ReceiptHandle'));
+  SetQueueAttributes: {
+    members: ['QueueUrl', 'Attributes'],
+    perform: (store, input) => {
+      const attributes = input.map('Attributes');
+      if ('FifoQueue' in attributes) throw new SqsError('InvalidAttributeName', 'FifoQueue cannot be changed.');
+      store.at(input.text('QueueUrl')).setAttributes(attributes);
       return {};
-    });
+    },
   },
-  ChangeMessageVisibility: (store, input) => {
-    hide(store.at(input.text('QueueUrl')), input);
-    return {};
+  SendMessage: {
+    members: ['QueueUrl', ...MESSAGE_MEMBERS],
+    perform: (store, input) => sendTo(store.at(input.text('QueueUrl')), input),
   },
-  ChangeMessageVisibilityBatch: (store, input) => {
-    const queue = store.at(input.text('QueueUrl'));
-    return eachOf(input.entries(), (entry) => {
-      hide(queue, entry);
+  SendMessageBatch: {
+    members: ['QueueUrl', 'Entries'],
+    perform: (store, input) => {
+      const queue = store.at(input.text('QueueUrl'));
+      const entries = input.entries(MESSAGE_MEMBERS);
+      const sizeBytes = entries.reduce((sum, entry) => sum + sizeOfEntry(entry), 0);
+      if (sizeBytes > MOST_BYTES) throw new SqsError('BatchRequestTooLong', `Longer than ${MOST_BYTES} bytes.`);
+      return eachOf(entries, (entry) => sendTo(queue, entry));
+    },
+  },
+  ReceiveMessage: {
+    members: [
+      'QueueUrl',
+      'MaxNumberOfMessages',
+      'VisibilityTimeout',
+      'WaitTimeSeconds',
+      'MessageAttributeNames',
+      'MessageSystemAttributeNames',
+      'AttributeNames',
+    ],
+    perform: async (store, input, gone) => {
+      const queue = store.at(input.text('QueueUrl'));
+      const most = input.number('MaxNumberOfMessages', 1, 10) ?? 1;
+      const visibilitySeconds = input.number('VisibilityTimeout', 0, LONGEST_HIDING_SECONDS);
+      const waitSeconds =
+        input.number('WaitTimeSeconds', 0, 20) ?? numberOf(queue.attributes, 'ReceiveMessageWaitTimeSeconds');
+      const names = input.texts('MessageAttributeNames');
+      const systemNames = [...input.texts('MessageSystemAttributeNames'), ...input.texts('AttributeNames')];
+      checkSystemNames(systemNames);
+      const untilMs = Date.now() + waitSeconds * 1000;
+      let received = queue.receive(most, visibilitySeconds);
+      while (received.length === 0 && Date.now() < untilMs && !gone.aborted) {
+        await sleep(LOOK_MS);
+        if (!gone.aborted) received = queue.receive(most, visibilitySeconds);
+      }
+      if (received.length === 0) return {};
+      return { Messages: received.map((message) => handedOut(message, names, systemNames)) };
+    },
+  },
+  DeleteMessage: {
+    members: ['QueueUrl', 'ReceiptHandle'],
+    perform: (store, input) => {
+      store.at(input.text('QueueUrl')).delete(input.text('ReceiptHandle'));
       return {};
-    });
+    },
+  },
+  DeleteMessageBatch: {
+    members: ['QueueUrl', 'Entries'],
+    perform: (store, input) => {
+      const queue = store.at(input.text('QueueUrl'));
+      return eachOf(input.entries(['ReceiptHandle']), (entry) => {
+        queue.delete(entry.text('ReceiptHandle'));
+        return {};
+      });
+    },
+  },
+  ChangeMessageVisibility: {
+    members: ['QueueUrl', 'ReceiptHandle', 'VisibilityTimeout'],
+    perform: (store, input) => {
+      hide(store.at(input.text('QueueUrl')), input);
+      return {};
+    },
+  },
+  ChangeMessageVisibilityBatch: {
+    members: ['QueueUrl', 'Entries'],
+    perform: (store, input) => {
+      const queue = store.at(input.text('QueueUrl'));
+      return eachOf(input.entries(['ReceiptHandle', 'VisibilityTimeout']), (entry) => {
+        hide(queue, entry);
+        return {};
+      });
+    },
   },
 };
+
+function readAttributes(queue: Queue): Record<string, string> {
+  const { visible, inFlight, delayed } = queue.counts();
+  return {
+    ...withDefaults(queue.attributes),
+    QueueArn: queue.arn,
+    CreatedTimestamp: String(queue.createdSeconds),
+    LastModifiedTimestamp: String(queue.modifiedSeconds),
+    ApproximateNumberOfMessages: String(visible),
+    ApproximateNumberOfMessagesNotVisible: String(inFlight),
+    ApproximateNumberOfMessagesDelayed: String(delayed),
+  };
+}
 
 /** What came of each entry: one that fails does not keep the others from theirs. */
 function eachOf(entries: readonly Input[], work: (entry: Input) => object): object {
@@ -99,50 +172,23 @@ function hide(queue: Queue, input: Input): void {
   queue.changeVisibility(input.text('ReceiptHandle'), seconds);
 }
 
-/** Only what its size is counted by. */
-function contentOf(entry: Input): Content {
-  const attributes = (entry.optional('MessageAttributes') ?? {}) as Content['attributes'];
-  return { body: entry.text('MessageBody'), attributes } as Content;
+/** Zero for an entry that cannot be read: it fails by itself. */
+function sizeOfEntry(entry: Input): number {
+  try {
+    return sizeOf(readContent(entry, true, Infinity));
+  } catch {
+    return 0;
+  }
 }
 
 /** The checksums are of what was sent, though the queue may have taken it for an earlier message. */
 function sendTo(queue: Queue, input: Input): object {
-  const content = readContent(input);
+  const content = readContent(input, queue.isFifo, queue.mostBytes);
   const { messageId, sequenceNumber } = queue.send(content);
   return {
     MessageId: messageId,
     MD5OfMessageBody: bodyMd5(content),
     MD5OfMessageAttributes: attributesMd5(content.attributes),
     SequenceNumber: sequenceNumber,
-  };
-}
-
-function handedOut(message: Message, input: Input): object {
-  const names = input.texts('MessageAttributeNames');
-  const isAsked = (name: string): boolean => names.some((asked) => ['All', '.*', name].includes(asked));
-  const attributes = Object.fromEntries(Object.entries(message.attributes).filter(([name]) => isAsked(name)));
-  const wantsSystem = [...input.texts('MessageSystemAttributeNames'), ...input.texts('AttributeNames')].length > 0;
-  return {
-    MessageId: message.messageId,
-    ReceiptHandle: message.receiptHandle,
-    Body: message.body,
-    MD5OfBody: bodyMd5(message),
-    ...(Object.keys(attributes).length > 0 && {
-      MessageAttributes: attributes,
-      MD5OfMessageAttributes: attributesMd5(attributes),
-    }),
-    ...(wantsSystem && { Attributes: systemAttributes(message) }),
-  };
-}
-
-function systemAttributes(message: Message): object {
-  return {
-    SenderId: 'AIDALOCAL',
-    SentTimestamp: String(message.sentAtMs),
-    ApproximateReceiveCount: String(message.receiveCount),
-    ApproximateFirstReceiveTimestamp: String(message.firstReceivedAtMs),
-    MessageGroupId: message.groupId,
-    MessageDeduplicationId: message.deduplicationId,
-    SequenceNumber: message.sequenceNumber,
   };
 }

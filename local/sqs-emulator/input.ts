@@ -1,12 +1,17 @@
-import { invalid, SqsError } from './sqs-error.ts';
+import { invalid, SqsError, unsupported } from './sqs-error.ts';
 
 /** The members of a request or of an entry in one, checked as they are asked for. */
 export class Input {
   readonly #members: Readonly<Record<string, unknown>>;
 
-  constructor(members: unknown) {
+  /** @param supported the members that are emulated. @throws SqsError for another one; a null counts as absent */
+  constructor(members: unknown, supported: readonly string[]) {
     if (typeof members !== 'object' || members === null || Array.isArray(members)) throw invalid('No object');
     this.#members = members as Record<string, unknown>;
+    for (const name of Object.keys(members)) {
+      if (!supported.includes(name) && this.optional(name) !== undefined)
+        throw unsupported(`the member ${name}; it has ${supported.join(', ')}`);
+    }
   }
 
   /** A member of whatever type; undefined where it is not given. */
@@ -30,8 +35,9 @@ export class Input {
   number(name: string, least: number, most: number): number | undefined {
     const value = this.optional(name);
     if (value === undefined) return undefined;
-    const number = Number(value);
-    if (!Number.isInteger(number) || number < least || number > most) {
+    // A form has text only.
+    const number = typeof value === 'string' && /^-?\d{1,9}$/.test(value) ? Number(value) : value;
+    if (typeof number !== 'number' || !Number.isInteger(number) || number < least || number > most) {
       throw invalid(`The parameter ${name} must be from ${least} to ${most}.`);
     }
     return number;
@@ -46,20 +52,27 @@ export class Input {
   /** The strings of a map, by name. */
   map(name: string): Record<string, string> {
     const value = this.optional(name) ?? {};
-    if (typeof value === 'object' && Object.values(value).every((one) => typeof one === 'string')) {
+    if (
+      typeof value === 'object' &&
+      !Array.isArray(value) &&
+      Object.values(value).every((one) => typeof one === 'string')
+    ) {
       return value as Record<string, string>;
     }
     throw invalid(`${name} must be a map of strings`);
   }
 
-  /** The entries of a batch, of which there may be one to ten, each with an id of its own. */
-  entries(): Input[] {
-    const entries = (this.optional('Entries') ?? []) as unknown[];
+  /** The entries of a batch: one to ten, each with an id of its own. */
+  entries(supported: readonly string[]): Input[] {
+    const entries = this.optional('Entries') ?? [];
+    if (!Array.isArray(entries)) throw invalid('Entries must be a list');
     if (entries.length === 0) throw new SqsError('EmptyBatchRequest', 'There is no entry in the request.');
     if (entries.length > 10) throw new SqsError('TooManyEntriesInBatchRequest', 'There are more than 10 entries.');
-    const inputs = entries.map((entry) => new Input(entry));
-    const ids = new Set(inputs.map((input) => input.text('Id')));
-    if (ids.size < inputs.length) throw new SqsError('BatchEntryIdsNotDistinct', 'Two entries have the same id.');
+    const inputs = entries.map((entry) => new Input(entry, ['Id', ...supported]));
+    const ids = inputs.map((input) => input.text('Id'));
+    if (ids.some((id) => !/^[\w-]{1,80}$/.test(id)))
+      throw new SqsError('InvalidBatchEntryId', 'An entry id has 1 to 80 of A-Z a-z 0-9 _ -.');
+    if (new Set(ids).size < ids.length) throw new SqsError('BatchEntryIdsNotDistinct', 'Two entries have the same id.');
     return inputs;
   }
 }

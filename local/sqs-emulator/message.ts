@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Input } from './input.ts';
+import { Input } from './input.ts';
 import { invalid, SqsError } from './sqs-error.ts';
 
 /** An attribute as it is on the wire; a binary value is in base64. */
@@ -8,6 +8,15 @@ export interface WireAttribute {
   readonly StringValue?: string;
   readonly BinaryValue?: string;
 }
+
+/** What a message is read from. */
+export const MESSAGE_MEMBERS = [
+  'MessageBody',
+  'MessageAttributes',
+  'DelaySeconds',
+  'MessageGroupId',
+  'MessageDeduplicationId',
+];
 
 /** A message as a producer hands it over. */
 export interface Content {
@@ -23,36 +32,64 @@ export const MOST_BYTES = 1_048_576;
 const MOST_ATTRIBUTES = 10;
 const FORBIDDEN = /[^\t\n\r\u{20}-\u{d7ff}\u{e000}-\u{fffd}\u{10000}-\u{10ffff}]/u;
 
-/** Reads a message. @throws SqsError for one that SQS would not take */
-export function readContent(input: Input): Content {
-  const body = input.text('MessageBody');
-  const attributes = (input.optional('MessageAttributes') ?? {}) as Record<string, WireAttribute>;
+/** A group or deduplication id. */
+const ID = /^[!-~]{1,128}$/;
+
+/**
+ * Reads a message.
+ * @param mostBytes what the queue takes
+ * @throws SqsError for one that SQS would not take
+ */
+export function readContent(input: Input, isFifo: boolean, mostBytes: number): Content {
   const content = {
-    body,
-    attributes,
-    groupId: input.optionalText('MessageGroupId'),
-    deduplicationId: input.optionalText('MessageDeduplicationId'),
+    body: input.text('MessageBody'),
+    attributes: readAttributes(input.optional('MessageAttributes')),
+    groupId: idOf(input, 'MessageGroupId'),
+    deduplicationId: idOf(input, 'MessageDeduplicationId'),
     delaySeconds: input.number('DelaySeconds', 0, 900),
   };
-  if (body === '') throw invalid('The message body must not be empty.');
-  if (FORBIDDEN.test(body)) {
+  if (content.body === '') throw invalid('The message body must not be empty.');
+  if (FORBIDDEN.test(content.body)) {
     throw new SqsError('InvalidMessageContents', 'The message contains characters outside the allowed set.');
   }
-  checkAttributes(attributes);
-  if (sizeOf(content) > MOST_BYTES)
-    throw invalid(`One or more parameters are invalid: longer than ${MOST_BYTES} bytes.`);
+  if (!isFifo && content.deduplicationId !== undefined)
+    throw invalid('The parameter MessageDeduplicationId is not valid for this queue type.');
+  if (isFifo && content.delaySeconds !== undefined)
+    throw invalid('The parameter DelaySeconds is not valid for this queue type.');
+  if (sizeOf(content) > mostBytes) throw invalid(`One or more parameters are invalid: longer than ${mostBytes} bytes.`);
   return content;
 }
 
-function checkAttributes(attributes: Readonly<Record<string, WireAttribute>>): void {
-  const all = Object.entries(attributes);
+function idOf(input: Input, name: string): string | undefined {
+  const id = input.optionalText(name);
+  if (id === undefined || ID.test(id)) return id;
+  throw invalid(`The parameter ${name} has 1 to 128 letters, digits and punctuation marks.`);
+}
+
+function readAttributes(value: unknown): Record<string, WireAttribute> {
+  const given = value ?? {};
+  if (typeof given !== 'object' || Array.isArray(given)) throw invalid('MessageAttributes must be a map.');
+  const all = Object.entries(given as Record<string, unknown>);
   if (all.length > MOST_ATTRIBUTES) throw invalid(`Number of message attributes exceeds ${MOST_ATTRIBUTES}.`);
-  for (const [name, { DataType = '', StringValue, BinaryValue }] of all) {
-    if (!/^[\w.-]{1,256}$/.test(name)) throw invalid(`The message attribute name '${name}' is invalid.`);
-    if (!/^(?:String|Number|Binary)(?:\.|$)/.test(DataType)) throw invalid(`The type of '${name}' is invalid.`);
-    const value = DataType.startsWith('Binary') ? BinaryValue : StringValue;
-    if (value === undefined || value === '') throw invalid(`The message attribute '${name}' must contain a value.`);
-  }
+  return Object.fromEntries(all.map(([name, attribute]) => [name, readAttribute(name, attribute)]));
+}
+
+function readAttribute(name: string, attribute: unknown): WireAttribute {
+  const input = new Input(attribute, ['DataType', 'StringValue', 'BinaryValue']);
+  if (!/^(?!(?:aws|amazon)\.)(?!\.)(?!.*\.\.)[\w.-]{1,256}(?<!\.)$/i.test(name))
+    throw invalid(`The message attribute name '${name}' is invalid.`);
+  const DataType = input.text('DataType');
+  const StringValue = input.optionalText('StringValue');
+  const BinaryValue = input.optionalText('BinaryValue');
+  const [kind = ''] = DataType.split('.');
+  if (!['String', 'Number', 'Binary'].includes(kind) || DataType.length > 256)
+    throw invalid(`The type of '${name}' is invalid.`);
+  const [value, other] = kind === 'Binary' ? [BinaryValue, StringValue] : [StringValue, BinaryValue];
+  if (value === undefined || value === '' || other !== undefined)
+    throw invalid(`The message attribute '${name}' must contain one non-empty value, of its type.`);
+  if (kind === 'Number' && !/^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i.test(value))
+    throw invalid(`The message attribute '${name}' must be a number.`);
+  return kind === 'Binary' ? { DataType, BinaryValue: value } : { DataType, StringValue: value };
 }
 
 /** How large a message is: its body, and its attributes' names, types and values. */

@@ -1,5 +1,6 @@
-import { randomUUID } from 'node:crypto';
-import { bodyMd5, type Content } from './message.ts';
+import { createHash, randomUUID } from 'node:crypto';
+import type { Content } from './message.ts';
+import { checkAttributes, numberOf, redrivePolicyOf, type QueueAttributes } from './queue-attributes.ts';
 import { invalid, SqsError } from './sqs-error.ts';
 
 /** A message in a queue. */
@@ -13,18 +14,19 @@ export interface Message extends Content {
   hiddenUntilMs: number;
   /** Of the last time that it was handed out. */
   receiptHandle: string | undefined;
+  /** The ARN of the queue that it was redriven from. */
+  deadLetterSourceArn: string | undefined;
 }
 
-/** What a queue is created with, as SQS names it; all are strings. */
-export type QueueAttributes = Readonly<Record<string, string>>;
-
 const DEDUPLICATION_MS = 5 * 60_000;
+/** The form of a receipt handle. */
+const UUID = /^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/;
 
 /** A standard or a FIFO queue. Of a group nothing is handed out while anything of it is in flight. */
 export class Queue {
   readonly name: string;
   readonly arn: string;
-  readonly attributes: QueueAttributes;
+  readonly createdSeconds = Math.floor(Date.now() / 1000);
   readonly isFifo: boolean;
   readonly #deadLetters: (arn: string) => Queue | undefined;
   /** By id, in the order in which they were sent. */
@@ -33,13 +35,44 @@ export class Queue {
   /** Of a FIFO queue, by deduplication id: what was sent in the last five minutes, though it may be gone. */
   readonly #sent = new Map<string, Message>();
   #sequence = 10n ** 19n;
+  #attributes: QueueAttributes = {};
+  #modifiedSeconds = this.createdSeconds;
 
+  /** @throws SqsError for attributes that SQS would not take */
   constructor(name: string, arn: string, attributes: QueueAttributes, find: (arn: string) => Queue | undefined) {
     this.name = name;
     this.arn = arn;
-    this.attributes = attributes;
     this.isFifo = name.endsWith('.fifo');
     this.#deadLetters = find;
+    this.setAttributes(attributes);
+  }
+
+  /** Those that were given, without defaults. */
+  get attributes(): QueueAttributes {
+    return this.#attributes;
+  }
+
+  get modifiedSeconds(): number {
+    return this.#modifiedSeconds;
+  }
+
+  /** The largest message that it takes. */
+  get mostBytes(): number {
+    return numberOf(this.#attributes, 'MaximumMessageSize');
+  }
+
+  /** Changes those that are given. @throws SqsError for what SQS would not take; then none is changed */
+  setAttributes(attributes: QueueAttributes): void {
+    checkAttributes(attributes, this.isFifo);
+    const policy = redrivePolicyOf(attributes);
+    if (policy !== undefined) {
+      const target = this.#deadLetters(policy.deadLetterTargetArn);
+      if (target === undefined) throw invalid('The RedrivePolicy is invalid: the dead-letter target does not exist.');
+      if (target.isFifo !== this.isFifo)
+        throw invalid('The RedrivePolicy is invalid: the dead-letter queue must be of the same type.');
+    }
+    this.#attributes = { ...this.#attributes, ...attributes };
+    this.#modifiedSeconds = Math.floor(Date.now() / 1000);
   }
 
   /** Takes a message in, or, within five minutes, the first of the same deduplication id in its place. */
@@ -48,7 +81,7 @@ export class Queue {
     const nowMs = Date.now();
     const first = deduplicationId === undefined ? undefined : this.#sent.get(deduplicationId);
     if (first !== undefined && nowMs - first.sentAtMs < DEDUPLICATION_MS) return first;
-    const delaySeconds = content.delaySeconds ?? Number(this.attributes['DelaySeconds'] ?? 0);
+    const delaySeconds = content.delaySeconds ?? numberOf(this.#attributes, 'DelaySeconds');
     const message: Message = {
       ...content,
       deduplicationId,
@@ -59,6 +92,7 @@ export class Queue {
       receiveCount: 0,
       hiddenUntilMs: nowMs + delaySeconds * 1000,
       receiptHandle: undefined,
+      deadLetterSourceArn: undefined,
     };
     this.#messages.set(message.messageId, message);
     if (deduplicationId !== undefined) this.#sent.set(deduplicationId, message);
@@ -66,16 +100,19 @@ export class Queue {
   }
 
   /** Hands out what there is, at most so many, and hides it. What has come too often goes to the dead-letter queue instead. */
-  receive(most: number, visibilitySeconds = Number(this.attributes['VisibilityTimeout'] ?? 30)): Message[] {
+  receive(most: number, visibilitySeconds = numberOf(this.#attributes, 'VisibilityTimeout')): Message[] {
     const nowMs = Date.now();
-    const { maxReceiveCount, deadLetters } = this.#redrive();
+    this.#expire(nowMs);
+    const policy = redrivePolicyOf(this.#attributes);
+    const deadLetters = policy && this.#deadLetters(policy.deadLetterTargetArn);
     const held = this.#groupsInFlight(nowMs);
     const received: Message[] = [];
     for (const message of this.#messages.values()) {
       if (received.length === most) break;
       if (message.hiddenUntilMs > nowMs || (this.isFifo && held.has(message.groupId))) continue;
-      if (deadLetters !== undefined && message.receiveCount >= maxReceiveCount) {
+      if (policy && deadLetters && message.receiveCount >= policy.maxReceiveCount) {
         this.#remove(message);
+        message.deadLetterSourceArn = this.arn;
         deadLetters.#messages.set(message.messageId, message);
         continue;
       }
@@ -91,6 +128,7 @@ export class Queue {
 
   /** Deletes what was handed out under that handle; nothing where it is gone. */
   delete(receiptHandle: string): void {
+    if (!UUID.test(receiptHandle)) throw invalidHandle();
     const message = this.#byHandle.get(receiptHandle);
     if (message === undefined) return;
     if (this.isFifo && !isInFlight(message, receiptHandle)) throw invalid('The receipt handle has expired.');
@@ -100,7 +138,7 @@ export class Queue {
   /** Hides what is in flight from now on for so long. */
   changeVisibility(receiptHandle: string, seconds: number): void {
     const message = this.#byHandle.get(receiptHandle);
-    if (message === undefined) throw new SqsError('ReceiptHandleIsInvalid', 'The input receipt handle is invalid.');
+    if (message === undefined) throw invalidHandle();
     if (!isInFlight(message, receiptHandle)) throw new SqsError('MessageNotInflight', 'The message is not in flight.');
     message.hiddenUntilMs = Date.now() + seconds * 1000;
   }
@@ -108,6 +146,7 @@ export class Queue {
   /** How many there are to be handed out, in flight, and not yet sent. */
   counts(): { visible: number; inFlight: number; delayed: number } {
     const nowMs = Date.now();
+    this.#expire(nowMs);
     const hidden = [...this.#messages.values()].filter(({ hiddenUntilMs }) => hiddenUntilMs > nowMs);
     const delayed = hidden.filter(({ receiptHandle }) => receiptHandle === undefined).length;
     return { visible: this.#messages.size - hidden.length, inFlight: hidden.length - delayed, delayed };
@@ -118,7 +157,7 @@ export class Queue {
     if (content.groupId === undefined) {
       throw new SqsError('MissingParameter', 'The request must contain the parameter MessageGroupId.');
     }
-    const ofContent = this.attributes['ContentBasedDeduplication'] === 'true' ? bodyMd5(content) : undefined;
+    const ofContent = this.#attributes['ContentBasedDeduplication'] === 'true' ? bodySha256(content) : undefined;
     const id = content.deduplicationId ?? ofContent;
     if (id !== undefined) return id;
     throw invalid('The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided.');
@@ -130,12 +169,10 @@ export class Queue {
     return new Set(all.filter(({ hiddenUntilMs }) => hiddenUntilMs > nowMs).map(({ groupId }) => groupId));
   }
 
-  #redrive(): { maxReceiveCount: number; deadLetters: Queue | undefined } {
-    const policy = JSON.parse(this.attributes['RedrivePolicy'] ?? '{}') as Record<string, unknown>;
-    return {
-      maxReceiveCount: Number(policy['maxReceiveCount']),
-      deadLetters: this.#deadLetters(String(policy['deadLetterTargetArn'])),
-    };
+  /** Forgets what is older than the queue keeps messages. */
+  #expire(nowMs: number): void {
+    const oldestMs = nowMs - numberOf(this.#attributes, 'MessageRetentionPeriod') * 1000;
+    for (const message of this.#messages.values()) if (message.sentAtMs < oldestMs) this.#remove(message);
   }
 
   #remove(message: Message): void {
@@ -146,4 +183,13 @@ export class Queue {
 
 function isInFlight(message: Message, receiptHandle: string): boolean {
   return message.receiptHandle === receiptHandle && message.hiddenUntilMs > Date.now();
+}
+
+function invalidHandle(): SqsError {
+  return new SqsError('ReceiptHandleIsInvalid', 'The input receipt handle is invalid.');
+}
+
+/** What a queue with content-based deduplication tells messages apart by. */
+function bodySha256({ body }: Content): string {
+  return createHash('sha256').update(body).digest('hex');
 }

@@ -1,9 +1,11 @@
+import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { readBody } from '../http-body.ts';
 import { close, listen } from '../listen.ts';
 import { ACTIONS } from './actions.ts';
 import { Input } from './input.ts';
-import type { QueueAttributes } from './queue.ts';
+import { errorToXml, queryCode, readForm, toXml } from './query-protocol.ts';
+import type { QueueAttributes } from './queue-attributes.ts';
 import { QueueStore } from './queue-store.ts';
 import { invalid, SqsError } from './sqs-error.ts';
 
@@ -24,11 +26,14 @@ interface Options {
 }
 
 const LARGEST_BODY_BYTES = 8 * 1024 * 1024;
-const TARGET = 'AmazonSQS.';
+const TARGET = /^AmazonSQS\.(\w+)$/;
+
+const JSON_1_0 = 'application/x-amz-json-1.0';
+const XML = 'text/xml';
 
 /**
- * Starts an emulator on 127.0.0.1. It speaks SQS's JSON protocol to the AWS SDK of any language, and takes a form or a query
- * (`Action=SendMessage&…`) from curl. It is for tests and local runs only: messages are in memory, and signatures not checked.
+ * Starts an emulator on 127.0.0.1. It speaks SQS's JSON protocol and its older query protocol to AWS SDKs and CLIs. A form or a
+ * query without a signature (`Action=SendMessage&…`, as from curl) is answered in JSON. It is for tests and local runs only: messages are in memory, and signatures not checked.
  */
 export async function startSqsEmulator({ port = 0, onCall }: Options = {}): Promise<SqsEmulator> {
   const store = new QueueStore();
@@ -52,42 +57,58 @@ async function answer(
   response: ServerResponse,
   onCall: Options['onCall'],
 ): Promise<void> {
-  const body = (await readBody(request, LARGEST_BODY_BYTES))?.toString('utf8') ?? '';
+  const requestId = randomUUID();
+  response.setHeader('x-amzn-requestid', requestId);
   const gone = new AbortController();
   response.once('close', () => gone.abort());
+  const readsXml = request.headers['x-amz-target'] === undefined && request.headers.authorization !== undefined;
   try {
-    const { action, members } = readRequest(request, body);
+    const bytes = await readBody(request, LARGEST_BODY_BYTES);
+    if (bytes === undefined) {
+      response.setHeader('connection', 'close');
+      throw invalid('The request is too long.');
+    }
+    const { action, members } = readRequest(request, bytes.toString('utf8'));
     const { QueueName, QueueUrl = '' } = members as { QueueName?: string; QueueUrl?: string };
     onCall?.(action, QueueName ?? QueueUrl.replace(/^.*\//, ''));
-    const act = Object.hasOwn(ACTIONS, action) ? ACTIONS[action] : undefined;
-    if (act === undefined) throw new SqsError('UnknownOperationException', `${action} is not emulated`);
-    send(response, 200, await act(store, new Input(members), gone.signal));
+    const known = Object.hasOwn(ACTIONS, action) ? ACTIONS[action] : undefined;
+    if (known === undefined) throw new SqsError('UnknownOperationException', `'${action}' is not emulated`);
+    const answered = await known.perform(store, new Input(members, known.members), gone.signal);
+    if (readsXml) send(response, 200, XML, toXml(action, answered, requestId));
+    else send(response, 200, JSON_1_0, JSON.stringify(answered));
   } catch (error) {
     if (!(error instanceof SqsError)) throw error;
-    send(response, 400, { __type: `com.amazonaws.sqs#${error.type}`, message: error.message });
+    if (readsXml) {
+      send(response, 400, XML, errorToXml(error, requestId));
+      return;
+    }
+    response.setHeader('x-amzn-query-error', `${queryCode(error)};Sender`);
+    const body = { __type: `com.amazonaws.sqs#${error.type}`, message: error.message };
+    send(response, 400, JSON_1_0, JSON.stringify(body));
   }
 }
 
-/** The URL that a request was sent to is the queue's where it names none. */
+/** Requests of actions on a queue may name it by the URL that they are sent to. */
 function readRequest({ url = '/', headers }: IncomingMessage, body: string): { action: string; members: object } {
   const { pathname, searchParams } = new URL(url, 'http://127.0.0.1');
+  const queue = pathname === '/' ? {} : { QueueUrl: pathname };
   const target = headers['x-amz-target'];
   if (target !== undefined) {
-    return { action: String(target).replace(TARGET, ''), members: { QueueUrl: pathname, ...parse(body) } };
+    return { action: TARGET.exec(String(target))?.[1] ?? String(target), members: { ...queue, ...parse(body) } };
   }
-  const form = { ...Object.fromEntries(searchParams), ...Object.fromEntries(new URLSearchParams(body)) };
-  const { Action: action = '', ...members } = form;
-  return { action, members: { QueueUrl: pathname, ...members } };
+  const form = new URLSearchParams([...searchParams, ...new URLSearchParams(body)]);
+  const { Action: action = '', Version: _, ...members } = readForm(form);
+  return { action: String(action), members: { ...queue, ...members } };
 }
 
 function parse(body: string): object {
   try {
-    return JSON.parse(body) as object;
+    return Object(JSON.parse(body)) as object;
   } catch {
     throw invalid('The body is no JSON');
   }
 }
 
-function send(response: ServerResponse, status: number, body: object): void {
-  response.writeHead(status, { 'content-type': 'application/x-amz-json-1.0' }).end(JSON.stringify(body));
+function send(response: ServerResponse, status: number, type: string, body: string): void {
+  response.writeHead(status, { 'content-type': type }).end(body);
 }

@@ -14,3 +14,8 @@ export class SqsError extends Error {
 export function invalid(message: string): SqsError {
   return new SqsError('InvalidParameterValue', message);
 }
+
+/** The emulator's answer to something that SQS knows and the emulator does not. */
+export function unsupported(what: string): SqsError {
+  return new SqsError('UnsupportedOperation', `The emulator does not support ${what}.`);
+}

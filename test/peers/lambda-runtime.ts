@@ -59,7 +59,5 @@ async function installClient(folder: string, version: string): Promise<void> {
 /** The folder that has `include/node`; undefined where there is none, and node-gyp downloads the headers. */
 function headersOfThisNode(): string | undefined {
   const home = dirname(dirname(process.execPath));
-  // The package `node` has the binary in a second place, without them.
-  const folders = [home, join(home, 'node_modules', `node-${process.platform}-${process.arch}`)];
-  return folders.find((folder) => existsSync(join(folder, 'include', 'node', 'node_api.h')));
+  return existsSync(join(home, 'include', 'node', 'node_api.h')) ? home : undefined;
 }

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
@@ -18,6 +18,7 @@ it("another project that installs the package type-checks the documents' example
   const folder = join(PEERS_FOLDER, 'library');
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
+  await run('npm', ['run', '--silent', 'build'], { cwd: root });
   const packed = await run('npm', ['pack', '--silent', '--pack-destination', folder], { cwd: root });
   const tarball = packed.stdout.trim().split('\n').at(-1) ?? '';
   await writeFile(join(folder, 'package.json'), '{"private":true,"type":"module"}');
@@ -26,6 +27,10 @@ it("another project that installs the package type-checks the documents' example
   const [, clientExample = ''] = /```ts\n(.*?)```/s.exec(docs) ?? [];
   await writeFile(join(folder, 'client.ts'), clientExample);
   await run('npm', ['install', '--no-audit', '--no-fund', join(folder, tarball)], { cwd: folder });
+
+  const brought = await readdir(join(folder, 'node_modules'));
+  expect(brought).toContain('keyfold');
+  expect(brought.filter((name) => /^(?:pinned-)?node\b/.test(name))).toEqual([]);
 
   const tsc = join(root, 'node_modules', '.bin', 'tsc');
   const types = ['--typeRoots', join(root, 'node_modules', '@types'), '--types', 'node'];
