@@ -8,6 +8,7 @@ import { isExpired, isFresh, isRetired, refresh, retirementOf, standingOf, type 
 import type { Clock, Deadline, EnvelopeEvents, EnvelopeKeyRecord, KeyManagementService, Metastore } from './ports.ts';
 import { KEY_BYTES, randomKeyBytes } from './random.ts';
 import { StaleGrace, type Held } from './stale-grace.ts';
+import { UnreadableRows } from './unreadable-rows.ts';
 
 /** What the keys of one service need of the world. */
 export interface KeyWorld {
@@ -28,6 +29,8 @@ export class SystemKeys {
   readonly #cache: KeyCache;
   /** What is known of each key, which outlives its plaintext: the Intermediate Keys under it share it. */
   readonly #standings = new Map<string, KeyStanding>();
+  /** Of the Intermediate Keys, too. */
+  readonly unreadable: UnreadableRows;
   readonly #grace: StaleGrace;
   readonly #reads: Flights<EnvelopeKeyRecord | undefined>;
   readonly #unwraps: Flights<EnvelopeKey>;
@@ -46,6 +49,7 @@ export class SystemKeys {
       },
       now,
     );
+    this.unreadable = new UnreadableRows(now);
     this.#grace = new StaleGrace(world);
     this.#reads = new Flights(policy.flightTimeoutMs, now);
     this.#unwraps = new Flights(policy.flightTimeoutMs, now);
@@ -59,8 +63,10 @@ export class SystemKeys {
   async load(meta: KeyMeta, deadline: Deadline, held: Held): Promise<EnvelopeKey | undefined> {
     const cached = this.#used(this.#cache.get(meta.id, meta.created));
     if (cached !== undefined) return cached;
-    const record = await this.#read(meta, deadline, held);
-    return record && this.#unwrap(record, deadline);
+    return this.unreadable.unlessKnown(meta, async () => {
+      const record = await this.#read(meta, deadline, held);
+      return record && this.#unwrap(record, deadline);
+    });
   }
 
   /**
@@ -76,8 +82,10 @@ export class SystemKeys {
       this.#cache.putLatest(cached);
       return cached;
     }
-    const record = await this.#read(meta, deadline, held);
-    return record && this.#usable(record, deadline);
+    return this.unreadable.unlessKnown(meta, async () => {
+      const record = await this.#read(meta, deadline, held);
+      return record && this.#usable(record, deadline);
+    });
   }
 
   /** The key to seal new Intermediate Keys with; made, where there is none that may. */
@@ -195,6 +203,7 @@ export class SystemKeys {
       }
       const key = new EnvelopeKey(unwrapped.key, now(), this.#standing(record));
       this.#cache.put(key);
+      this.unreadable.readable(record);
       return key;
     });
   }
