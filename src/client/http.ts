@@ -7,6 +7,7 @@ import {
   serviceError,
   type KeyfoldClientError,
 } from './errors.ts';
+import { jsonOf } from './json.ts';
 import { requestSigner, type Credentials } from './sign.ts';
 import type { ClientAnswer, ClientCall, Transport } from './transport.ts';
 
@@ -41,7 +42,7 @@ export class HttpTransport implements Transport {
     if (authorization !== undefined && credentials !== undefined) {
       throw new TypeError('Requests are signed with credentials or bear an authorization, not both.');
     }
-    this.#endpoint = endpoint.replace(/\/+$/, '');
+    this.#endpoint = withoutSlashes(endpoint);
     this.#headersFor =
       authorization === undefined ? requestSigner(hostname, region, credentials) : bearing(authorization);
   }
@@ -53,10 +54,17 @@ export class HttpTransport implements Transport {
       throw new KeyfoldServiceError('InvalidRequest', NO_HTTP_PARTITION);
     }
     const url = new URL(`${this.#endpoint}/v1/partitions/${partition}/${operation}`);
-    const body = JSON.stringify(members);
+    const body = jsonOf(members) ?? '';
     const headers = await this.#headersFor(url, { 'content-type': 'application/json' }, body);
     return exchange(url, { method: 'POST', headers, body, signal, redirect: 'manual' });
   }
+}
+
+/** Without the slashes at its end. A regular expression for them would look at each slash of the whole again and again. */
+function withoutSlashes(endpoint: string): string {
+  let end = endpoint.length;
+  while (endpoint[end - 1] === '/') end -= 1;
+  return endpoint.slice(0, end);
 }
 
 async function exchange(url: URL, request: RequestInit): Promise<ClientAnswer> {

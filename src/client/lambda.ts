@@ -8,6 +8,7 @@ import {
   withoutCredentials,
   type KeyfoldClientError,
 } from './errors.ts';
+import { jsonOf } from './json.ts';
 import type { ClientAnswer, ClientCall, Transport } from './transport.ts';
 
 /** Which functions there are: one that does everything, or one that seals (and rewraps) and one that opens. */
@@ -42,7 +43,7 @@ export class LambdaTransport implements Transport {
     });
     const command = new InvokeCommand({
       FunctionName: this.#functionFor(operation),
-      Payload: Buffer.from(JSON.stringify({ ...members, operation, partition })),
+      Payload: Buffer.from(jsonOf({ ...members, operation, partition }) ?? ''),
     });
     const sent = this.#client.send(command, { abortSignal: signal });
     const { Payload, FunctionError, $metadata } = await sent.catch((error: unknown) => {
