@@ -1,4 +1,5 @@
 import { appendFile } from 'node:fs/promises';
+import { printableJson } from './text.ts';
 import type { Caller, Terminal } from './world.ts';
 
 /** How an attempt to revoke a key stands. After `attempting` or `failed` the row may have been changed, or not. */
@@ -29,7 +30,7 @@ export type Audit = (entry: AuditEntry) => Promise<void>;
  * @throws Error of node:fs where the file cannot be written, before anything is done that should be in it
  */
 export async function openAudit(file: string | undefined, terminal: Terminal): Promise<Audit> {
-  if (file === undefined) return async (entry) => terminal.err(JSON.stringify(entry));
+  if (file === undefined) return async (entry) => terminal.err(printableJson(entry));
   await appendFile(file, '', { mode: 0o600 });
-  return (entry) => appendFile(file, `${JSON.stringify(entry)}\n`);
+  return (entry) => appendFile(file, `${printableJson(entry)}\n`);
 }

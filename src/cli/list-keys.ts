@@ -2,7 +2,7 @@ import { invalidConfiguration } from '../envelope/errors.ts';
 import { KeyNaming } from '../envelope/ids.ts';
 import type { OperatorConfig } from '../config/operator-config.ts';
 import { viewOf, type KeyView } from './key-view.ts';
-import { formatTable } from './text.ts';
+import { formatTable, printableJson } from './text.ts';
 import type { CliWorld } from './world.ts';
 
 /** Which rows: the service's System Keys, or a partition's Intermediate Keys, or all that the table holds. */
@@ -23,9 +23,18 @@ export async function listKeys(request: ListRequest, config: OperatorConfig, wor
   const { table: name, region } = await table.place();
   const rows = await table.list(id);
   const views = rows.map((row) => viewOf(row, config.policy, world.now())).toSorted(byIdLatestFirst);
-  if (request.json) return world.terminal.out(JSON.stringify(views, undefined, 2));
-  if (views.length > 0) return world.terminal.out(formatTable(HEADER, views.map(cellsOf)));
-  world.terminal.err(`No rows of ${id ?? 'any id'} in table ${name} in ${region}.`);
+  const { terminal } = world;
+  // Line by line: all of a large table is more than one string holds.
+  if (request.json) for (const line of jsonLines(views)) terminal.out(line);
+  else if (views.length > 0) for (const line of formatTable(HEADER, views.map(cellsOf))) terminal.out(line);
+  else terminal.err(`No rows of ${id ?? 'any id'} in table ${name} in ${region}.`);
+}
+
+/** A JSON array, each row in a line of its own. */
+function* jsonLines(views: readonly KeyView[]): Iterable<string> {
+  yield '[';
+  for (const [i, view] of views.entries()) yield `  ${printableJson(view)}${i + 1 < views.length ? ',' : ''}`;
+  yield ']';
 }
 
 const HEADER = ['ID', 'KIND', 'CREATED', 'EPOCH', 'STATE', 'PARENT'];

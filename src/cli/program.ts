@@ -5,7 +5,8 @@ import { listKeys } from './list-keys.ts';
 import type { KeyRequest } from './one-key.ts';
 import { revokeKey } from './revoke-key.ts';
 import { showKey } from './show-key.ts';
-import { EXIT, type CliWorld } from './world.ts';
+import { printable, printableLines } from './text.ts';
+import { EXIT, type CliWorld, type Terminal } from './world.ts';
 
 /** The options that every command has. */
 interface CommonOptions {
@@ -33,9 +34,10 @@ const SETTING_OF = {
  * @param argv what follows the program's name
  * @returns the process's exit code
  */
-export async function runCli(argv: readonly string[], world: CliWorld): Promise<number> {
+export async function runCli(argv: readonly string[], given: CliWorld): Promise<number> {
   let exitCode: number = EXIT.ok;
-  const { terminal } = world;
+  const terminal = printing(given.terminal);
+  const world = { ...given, terminal };
   const configOf = (options: CommonOptions): OperatorConfig =>
     readOperatorConfig(world.environment, overridesOf(options));
 
@@ -120,11 +122,24 @@ function parseCreated(text: string): number | 'latest' {
   throw new InvalidArgumentError('It is neither epoch seconds nor latest.');
 }
 
+/** The terminal, to which nothing goes that it would not show as itself. */
+function printing(terminal: Terminal): Terminal {
+  const { ask } = terminal;
+  return {
+    out: (text) => terminal.out(printableLines(text)),
+    err: (text) => terminal.err(printableLines(text)),
+    ask: ask && ((question) => ask(printable(question))),
+  };
+}
+
 function report(error: unknown, { terminal }: CliWorld): number {
   // Commander has said it.
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
-  terminal.err(`keyfold: ${error instanceof Error ? error.message : String(error)}`);
+  const message = error instanceof Error ? error.message : String(error);
+  const isList = error instanceof KeyfoldError && error.code === 'InvalidConfiguration';
+  // Of others a line's end may be part of a row's id, and what follows would pass for a line of ours.
+  terminal.err(`keyfold: ${isList ? message : printable(message)}`);
   if (!(error instanceof KeyfoldError)) return EXIT.failed;
-  if (error.cause instanceof Error) terminal.err(error.cause.message);
+  if (error.cause instanceof Error) terminal.err(printable(error.cause.message));
   return error.code === 'InvalidConfiguration' || error.code === 'InvalidRequest' ? EXIT.usage : EXIT.failed;
 }

@@ -6,7 +6,7 @@ import { openAudit, type RevokeOutcome } from './audit.ts';
 import { viewOf } from './key-view.ts';
 import { openTableOf, type KeyRequest } from './one-key.ts';
 import { latestBy, latestByInWords, reachOf, type BeliefBounds } from './reach.ts';
-import { formatFields } from './text.ts';
+import { formatFields, printable, printableJson } from './text.ts';
 import { EXIT, type CliWorld } from './world.ts';
 
 /** Which key to revoke, and how. */
@@ -73,8 +73,8 @@ export async function revokeKey(request: RevokeRequest, config: OperatorConfig, 
       fromMs === undefined
         ? undefined
         : { revokeCheckIntervalMs, staleGraceMs, latestBy: latestBy(config.policy, fromMs) };
-    terminal.out(JSON.stringify({ id, created, ...place, dryRun, outcome, says, reach }, undefined, 2));
-  } else if (failed) terminal.err(`keyfold: ${says}`);
+    terminal.out(printableJson({ id, created, ...place, dryRun, outcome, says, reach }, 2));
+  } else if (failed) terminal.err(`keyfold: ${printable(says)}`);
   else terminal.out(says);
   return failed ? EXIT.failed : EXIT.ok;
 }

@@ -1,14 +1,14 @@
 import { KeyfoldTransportError } from './errors.ts';
+import { jsonOf } from './json.ts';
 
 /** A document as a JavaScript value, or as JSON text, whose numbers keep all their digits. Just one of the two. */
 export type GivenDocument =
   | { readonly document: unknown; readonly documentText?: undefined }
   | { readonly documentText: string; readonly document?: undefined };
 
-/** The document as it is sent: always as text, which nothing on the way parses. @throws TypeError where it is no JSON */
+/** The document as it is sent: always as text, which nothing on the way parses. @throws as {@link jsonOf}; TypeError for a value without JSON */
 export function documentTextOf({ document, documentText }: GivenDocument): string {
-  // Whatever its type says, it has no text for undefined and for functions.
-  const text: string | undefined = documentText ?? JSON.stringify(document);
+  const text = documentText ?? jsonOf(document);
   if (text === undefined) throw new TypeError('The document has no JSON.');
   return text;
 }

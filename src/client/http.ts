@@ -9,6 +9,7 @@ import {
   serviceError,
   type KeyfoldClientError,
 } from './errors.ts';
+import { jsonOf } from './json.ts';
 import { requestSigner, type Credentials, type RequestSigner } from './sign.ts';
 import type { ClientAnswer, ClientCall, Transport } from './transport.ts';
 
@@ -46,7 +47,7 @@ export class HttpTransport implements Transport {
     if (authorization !== undefined && credentials !== undefined) {
       throw new TypeError('Requests are signed with credentials or bear an authorization, not both.');
     }
-    this.#endpoint = endpoint.replace(/\/+$/, '');
+    this.#endpoint = withoutSlashes(endpoint);
     this.#signer = authorization === undefined ? requestSigner(hostname, region, credentials) : bearing(authorization);
   }
 
@@ -57,7 +58,7 @@ export class HttpTransport implements Transport {
       throw new KeyfoldServiceError('InvalidRequest', NO_HTTP_PARTITION);
     }
     const url = new URL(`${this.#endpoint}/v1/partitions/${partition}/${operation}`);
-    const body = JSON.stringify(members);
+    const body = jsonOf(members) ?? '';
     const headers = { 'content-type': 'application/json' };
     const sendTo = async (signer: RequestSigner | Authorizer): Promise<Reply> =>
       exchange(url, {
@@ -74,6 +75,13 @@ export class HttpTransport implements Transport {
     if (!isCorrected(reply, signer, signedOffsetMs)) return answerOf(reply);
     return answerOf(await sendTo(signer), signer.clockOffsetMs);
   }
+}
+
+/** Without the slashes at its end. A regular expression for them would look at each slash of the whole again and again. */
+function withoutSlashes(endpoint: string): string {
+  let end = endpoint.length;
+  while (endpoint[end - 1] === '/') end -= 1;
+  return endpoint.slice(0, end);
 }
 
 /** An answer, whoever has given it. */

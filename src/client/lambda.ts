@@ -11,6 +11,7 @@ import {
   type KeyfoldClientError,
   type TransportErrorCode,
 } from './errors.ts';
+import { jsonOf } from './json.ts';
 import type { ClientAnswer, ClientCall, Transport } from './transport.ts';
 
 /** Which functions there are: one that does everything, or one that seals (and rewraps) and one that opens. */
@@ -45,7 +46,7 @@ export class LambdaTransport implements Transport {
     });
     const command = new InvokeCommand({
       FunctionName: this.#functionFor(operation),
-      Payload: Buffer.from(JSON.stringify({ ...members, operation, partition })),
+      Payload: Buffer.from(jsonOf({ ...members, operation, partition }) ?? ''),
     });
     const invoke = (): Promise<InvokeCommandOutput> => this.#client.send(command, { abortSignal: signal });
     const sent = invoke().catch(async (error: unknown) => {

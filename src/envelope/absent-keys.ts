@@ -1,32 +1,24 @@
 import type { KeyMeta } from './ids.ts';
 import type { Clock } from './ports.ts';
+import { ShortMemory } from './short-memory.ts';
 
 const REMEMBERED_MS = 1000;
 const MOST_REMEMBERED = 10_000;
 
-/**
- * Keys that the metastore has just said it does not have, so that a flood of records with made-up keys costs few reads.
- * Bounded in time and number: the oldest goes first.
- */
+/** Keys that the metastore has just said it does not have, so that a flood of records with made-up keys costs few reads. */
 export class AbsentKeys {
-  readonly #untilMs = new Map<string, number>();
-  readonly #ages: Clock;
+  readonly #memory: ShortMemory<true>;
 
-  constructor(ages: Clock) {
-    this.#ages = ages;
+  constructor(now: Clock) {
+    this.#memory = new ShortMemory(now, REMEMBERED_MS, MOST_REMEMBERED);
   }
 
   /** Whether the key was absent a moment ago. */
   has({ id, created }: KeyMeta): boolean {
-    const untilMs = this.#untilMs.get(`${created} ${id}`);
-    return untilMs !== undefined && this.#ages() < untilMs;
+    return this.#memory.get(`${created} ${id}`) ?? false;
   }
 
   add({ id, created }: KeyMeta): void {
-    const name = `${created} ${id}`;
-    this.#untilMs.delete(name);
-    this.#untilMs.set(name, this.#ages() + REMEMBERED_MS);
-    const [oldest] = this.#untilMs.keys();
-    if (this.#untilMs.size > MOST_REMEMBERED && oldest !== undefined) this.#untilMs.delete(oldest);
+    this.#memory.set(`${created} ${id}`, true);
   }
 }

@@ -71,7 +71,10 @@ export class IntermediateKeys {
       return undefined;
     };
     const stale: Held = () => this.#cache.stale(meta.id, meta.created);
-    return this.#grace.orStale(stale, deadline, (d) => this.#loads.join(`${meta.created} ${meta.id}`, d, load));
+    const unlessUnreadable = (shared: Deadline): Promise<EnvelopeKey | undefined> =>
+      this.#systemKeys.unreadable.unlessKnown(meta, () => load(shared));
+    const name = `${meta.created} ${meta.id}`;
+    return this.#grace.orStale(stale, deadline, (d) => this.#loads.join(name, d, unlessUnreadable));
   }
 
   /** The key to seal with, if one is at hand that may; undefined means {@link latest} has to look or make one. */

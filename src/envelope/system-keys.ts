@@ -20,6 +20,7 @@ import type { Deadline, EnvelopeKeyRecord, Metastore } from './ports.ts';
 import type { KeyWorld } from './key-world.ts';
 import { KEY_BYTES, randomKeyBytes } from './random.ts';
 import { StaleGrace, type Held } from './stale-grace.ts';
+import { UnreadableRows } from './unreadable-rows.ts';
 
 /** How often a lost race to create a key is followed up before it is an error. */
 export const CREATE_ATTEMPTS = 3;
@@ -31,6 +32,8 @@ export class SystemKeys {
   readonly #cache: KeyCache;
   /** What is known of each key, which outlives its plaintext: the Intermediate Keys under it share it. */
   readonly #standings = new Map<string, KeyStanding>();
+  /** Of the Intermediate Keys, too. */
+  readonly unreadable: UnreadableRows;
   readonly #grace: StaleGrace;
   readonly #reads: Flights<EnvelopeKeyRecord | undefined>;
   readonly #unwraps: Flights<EnvelopeKey>;
@@ -49,6 +52,7 @@ export class SystemKeys {
       },
       ages,
     );
+    this.unreadable = new UnreadableRows(ages);
     this.#grace = new StaleGrace(world);
     this.#reads = new Flights(policy.flightTimeoutMs, now);
     this.#unwraps = new Flights(policy.flightTimeoutMs, now);
@@ -62,8 +66,10 @@ export class SystemKeys {
   async load(meta: KeyMeta, deadline: Deadline, held: Held): Promise<EnvelopeKey | undefined> {
     const cached = this.#used(this.#cache.get(meta.id, meta.created));
     if (cached !== undefined) return cached;
-    const record = await this.#read(meta, deadline, held);
-    return record && this.#unwrap(record, deadline);
+    return this.unreadable.unlessKnown(meta, async () => {
+      const record = await this.#read(meta, deadline, held);
+      return record && this.#unwrap(record, deadline);
+    });
   }
 
   /**
@@ -79,8 +85,10 @@ export class SystemKeys {
       this.#putLatest(cached);
       return cached;
     }
-    const record = await this.#read(meta, deadline, held);
-    return record && this.#usable(record, deadline);
+    return this.unreadable.unlessKnown(meta, async () => {
+      const record = await this.#read(meta, deadline, held);
+      return record && this.#usable(record, deadline);
+    });
   }
 
   /** The key to seal new Intermediate Keys with; made, where there is none that may. */
@@ -226,6 +234,7 @@ export class SystemKeys {
       }
       const key = new EnvelopeKey(unwrapped.key, ages(), this.#standing(record));
       this.#cache.put(key);
+      this.unreadable.readable(record);
       return key;
     });
   }

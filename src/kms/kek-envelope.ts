@@ -1,4 +1,5 @@
 import { decodeBase64 } from '../envelope/base64.ts';
+import { isNestedTooDeeply } from '../envelope/json-depth.ts';
 
 /** One region's wrap of the data key that seals a System Key. */
 export interface RegionalKek {
@@ -16,13 +17,22 @@ export interface KekEnvelope {
   readonly kmsKeks: readonly RegionalKek[];
 }
 
+/** DynamoDB takes no larger item. */
+const MAX_ENVELOPE_BYTES = 409_600;
+/** KMS takes no longer name of a key, and no longer ciphertext. */
+const MAX_ARN_LENGTH = 2048;
+const MAX_WRAP_BYTES = 6144;
+
 /** The envelope's bytes: JSON in UTF-8. */
 export function encodeKekEnvelope(envelope: KekEnvelope): Buffer {
   const { encryptedKey, kmsKeks } = envelope;
   return Buffer.from(JSON.stringify({ encryptedKey: base64(encryptedKey), kmsKeks: kmsKeks.map(encodeKek) }));
 }
 
-/** Reads an envelope; undefined where the bytes are none. Entries and fields it does not know are passed over. */
+/**
+ * Reads an envelope; undefined if the bytes are none. Entries and fields that it does not know are passed over, and so are entries
+ * that KMS would refuse for their size.
+ */
 export function decodeKekEnvelope(bytes: Uint8Array): KekEnvelope | undefined {
   const value = parse(bytes);
   const encryptedKey = base64Field(value, 'encryptedKey');
@@ -53,12 +63,15 @@ function decodeKek(value: unknown): RegionalKek | undefined {
   const region = fields?.['region'];
   const arn = fields?.['arn'];
   if (typeof region !== 'string' || typeof arn !== 'string' || encryptedKek === undefined) return undefined;
+  if (arn.length > MAX_ARN_LENGTH || encryptedKek.length > MAX_WRAP_BYTES) return undefined;
   return { region, arn, encryptedKek };
 }
 
 function parse(bytes: Uint8Array): Record<string, unknown> | undefined {
+  if (bytes.length > MAX_ENVELOPE_BYTES) return undefined;
   try {
-    return asObject(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)));
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    return isNestedTooDeeply(text) ? undefined : asObject(JSON.parse(text));
   } catch {
     return undefined;
   }

@@ -21,13 +21,19 @@ export function kekOf({ region }: KmsRegion, { arn, wrapped }: Wrap): RegionalKe
 }
 
 /**
- * Opens a System Key with one region's wraps of its data key, of which there may be several.
+ * Keyfold writes one wrap for a region, and so does Asherah. A row with thousands would otherwise make one or two KMS calls for
+ * each.
+ */
+const MAX_WRAPS_OF_A_REGION = 4;
+
+/**
+ * Opens a System Key with one region's wraps of its data key, of which there may be several. The first four are tried.
  * @throws RegionFault the last wrap's, or the deadline's reason
  */
 export async function openIn(region: KmsRegion, envelope: KekEnvelope, deadline: Deadline): Promise<OpenedWrap> {
   let fault: unknown = new RegionFault(region.region, 'Decrypt', 'corrupt', 'NoWrap');
-  for (const kek of envelope.kmsKeks) {
-    if (kek.region !== region.region) continue;
+  const ofRegion = envelope.kmsKeks.filter((kek) => kek.region === region.region);
+  for (const kek of ofRegion.slice(0, MAX_WRAPS_OF_A_REGION)) {
     for (const keyId of keysToTry(kek, region)) {
       try {
         const dataKey = await region.decrypt(kek.encryptedKek, keyId, deadline);

@@ -63,7 +63,7 @@ export function rowsOf(tableName: string, id: string): QueryCommandInput {
 /** All rows of some pages, those that do not parse too. */
 export async function rowsFrom(pages: AsyncIterable<{ readonly Items?: KeyItem[] | undefined }>): Promise<KeyRow[]> {
   const rows: KeyRow[] = [];
-  for await (const { Items: items = [] } of pages) rows.push(...items.map(readKeyItem));
+  for await (const { Items: items = [] } of pages) for (const item of items) rows.push(readKeyItem(item));
   return rows;
 }
 

@@ -1,4 +1,5 @@
 import { KeyfoldError } from '../envelope/errors.ts';
+import { endOfString, MAX_JSON_DEPTH } from '../envelope/json-depth.ts';
 
 /** A value in a JSON text: where it stands, and what it holds. */
 export interface JsonValue {
@@ -12,8 +13,6 @@ export interface JsonValue {
   readonly items?: JsonValue[];
 }
 
-/** Deeper than people nest; a body that is all brackets is not for them. */
-const DEEPEST = 100;
 const MOST_VALUES = 100_000;
 /** Up to the end of a number or a literal. */
 const REST_OF_WORD = /[^\s,\]}]*/y;
@@ -49,7 +48,7 @@ export function locateValues(text: string): JsonValue {
         const value = { start, end: start, ...(character === '{' ? { members: new Map() } : { items: [] }) };
         place(value);
         open.push(value);
-        if (open.length > DEEPEST) throw invalid(`is nested deeper than ${DEEPEST}`);
+        if (open.length > MAX_JSON_DEPTH) throw invalid(`is nested deeper than ${MAX_JSON_DEPTH}`);
         at += 1;
         break;
       }
@@ -97,15 +96,6 @@ export function stringOf(text: string, value: JsonValue): string | undefined {
 
 function stringAt(text: string, { start, end }: { readonly start: number; readonly end: number }): string {
   return JSON.parse(text.slice(start, end)) as string;
-}
-
-/** Behind the quotation mark that ends the string: the first one before which the backslashes are even in number. */
-function endOfString(text: string, start: number): number {
-  for (let at = text.indexOf('"', start + 1); ; at = text.indexOf('"', at + 1)) {
-    let backslashes = 0;
-    while (text[at - 1 - backslashes] === '\\') backslashes += 1;
-    if (backslashes % 2 === 0) return at + 1;
-  }
 }
 
 function invalid(what: string): KeyfoldError {

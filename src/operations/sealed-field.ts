@@ -1,5 +1,6 @@
 import { decodeCompactRecord, looksCompact, type CompactRecord } from '../envelope/compact-record.ts';
 import { KeyfoldError, recordUnreadable } from '../envelope/errors.ts';
+import { isNestedTooDeeply } from '../envelope/json-depth.ts';
 import { stringOf, type JsonValue } from './json-text.ts';
 import type { OperationContext } from './operation.ts';
 
@@ -34,13 +35,30 @@ export async function openField(
   return kind === 'bytes' ? `"${payload.toString('base64')}"` : jsonTextOf(payload);
 }
 
-/** Who sealed bytes could have them called a field: what is put into a document is a JSON value, whole. */
+/**
+ * The label `kf1j.` is not sealed, so a caller can relabel sealed bytes as a field. Only one whole JSON value goes into a document,
+ * and none that is nested deeper than `encrypt-fields` would have sealed.
+ */
 function jsonTextOf(payload: Buffer): string {
+  const text = utf8Of(payload);
+  if (text === undefined || !isJson(text)) throw recordUnreadable('the payload is not the text of a JSON value');
+  if (isNestedTooDeeply(text)) throw recordUnreadable('the payload is nested too deeply for a field');
+  return text;
+}
+
+function utf8Of(payload: Buffer): string | undefined {
   try {
-    const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(payload);
-    JSON.parse(text);
-    return text;
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(payload);
   } catch {
-    throw recordUnreadable('the payload is not the text of a JSON value');
+    return undefined;
+  }
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
   }
 }

@@ -43,6 +43,17 @@ it.for(['9007199254740993', '{"a":[{"b":-12345678901234567890}]}', '[1e400]', '1
   },
 );
 
+it('a document that is nested too deeply to be written is refused before anything is sent', () => {
+  const document = JSON.parse('['.repeat(60_000) + ']'.repeat(60_000)) as unknown;
+  expect(() => documentTextOf({ document })).toThrow(
+    expect.objectContaining({ code: 'InvalidRequest', message: 'The request is nested too deeply.' }),
+  );
+});
+
+it('a document that is nested deeply is read', () => {
+  expect(documentOf('['.repeat(60_000) + ']'.repeat(60_000), undefined)).toBeInstanceOf(Array);
+});
+
 it('a document without JSON is a fault of the caller', () => {
   for (const document of [undefined, () => 1, Symbol('a')]) {
     expect(() => documentTextOf({ document })).toThrow(TypeError);

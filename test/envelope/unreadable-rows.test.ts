@@ -1,0 +1,94 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { KeyfoldError, type DataRowRecord, type EnvelopeKeyRecord, type SessionFactory } from '../../src/index.ts';
+import { ShortMemory } from '../../src/envelope/short-memory.ts';
+import { codeOf, FakeWorld, HandClock } from '../support/fakes.ts';
+
+let world: FakeWorld;
+let service: SessionFactory;
+let record: DataRowRecord;
+
+beforeEach(async () => {
+  world = new FakeWorld();
+  record = await world.process().session('p').encrypt(Buffer.from('x'));
+  service = world.process();
+  world.log.take();
+});
+
+function row(kind: 'SK' | 'IK'): EnvelopeKeyRecord {
+  return world.metastore.ofKind(kind)[0] as EnvelopeKeyRecord;
+}
+
+/** Puts bytes that open nowhere into a row, and gives back how to repair it. */
+function spoil(kind: 'SK' | 'IK'): () => void {
+  const sound = row(kind);
+  world.metastore.change(sound, { encryptedKey: Buffer.alloc(60) });
+  return () => world.metastore.change(sound, {});
+}
+
+/** What a decryption comes to, and the calls that it makes. */
+async function decrypt(): Promise<string> {
+  const outcome = await service
+    .session('p')
+    .decrypt(record)
+    .then(
+      () => 'opens',
+      (error: unknown) => (error as KeyfoldError).code,
+    );
+  return [outcome, ...world.log.take()].join(', ');
+}
+
+describe('a key row that cannot be read', () => {
+  it('of a System Key is not asked of KMS again for five seconds, and then is', async () => {
+    const repair = spoil('SK');
+    expect(await decrypt()).toBe('KeyRowUnreadable, Get IK, Get SK, Unwrap');
+    expect(await decrypt()).toBe('KeyRowUnreadable, Get IK');
+    repair();
+    world.clock.advance(4999);
+    expect(await decrypt()).toBe('KeyRowUnreadable, Get IK');
+    world.clock.advance(1);
+    expect(await decrypt()).toBe('opens, Get IK, Get SK, Unwrap');
+  });
+
+  it('of an Intermediate Key is not read again for five seconds, and then is', async () => {
+    const repair = spoil('IK');
+    expect(await decrypt()).toBe('KeyRowUnreadable, Get IK, Get SK, Unwrap');
+    repair();
+    expect(await decrypt()).toBe('KeyRowUnreadable');
+    world.clock.advance(5000);
+    expect(await decrypt()).toBe('opens, Get IK');
+  });
+
+  it('is not remembered if it could not be read for another reason', async () => {
+    world.kms.interfere = () => {
+      throw new KeyfoldError('KmsUnavailable', 'out');
+    };
+    expect(await decrypt()).toBe('KmsUnavailable, Get IK, Get SK, Unwrap');
+    world.kms.interfere = () => {};
+    expect(await decrypt()).toBe('opens, Get IK, Get SK, Unwrap');
+  });
+
+  it('is tried each time as the latest of its id, and forgotten as unreadable as soon as it opens there', async () => {
+    const repair = spoil('SK');
+    await decrypt();
+    expect(await codeOf(service.session('new').encrypt(Buffer.from('x')))).toBe('KeyRowUnreadable');
+    expect(world.log.take()).toEqual(['Query IK', 'Query SK', 'Unwrap']);
+    repair();
+    await service.session('new').encrypt(Buffer.from('x'));
+    expect(world.log.take()).toEqual(['Query IK', 'Query SK', 'Unwrap', 'Put IK']);
+    expect(await decrypt()).toBe('opens, Get IK');
+  });
+});
+
+describe('a short memory', () => {
+  it('drops the oldest entry when it is full', () => {
+    const memory = new ShortMemory<number>(new HandClock().now, 1000, 2);
+    for (const [name, value] of [
+      ['a', 1],
+      ['b', 2],
+      ['a', 3],
+      ['c', 4],
+    ] as const)
+      memory.set(name, value);
+    expect(['a', 'b', 'c'].map((name) => memory.get(name))).toEqual([3, undefined, 4]);
+  });
+});

@@ -1,0 +1,228 @@
+/**
+ * All that reads what a caller, a record or a key row can hold: twice the input makes at most about twice the work, whether the
+ * input is ordinary or hostile. `npm run bench` measures what only time shows.
+ */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { formatTable, printableJson } from '../src/cli/text.ts';
+import { documentOf } from '../src/client/documents.ts';
+import { readInvocation } from '../src/doors/invocation.ts';
+import { decodeBase64, decodeBase64Url } from '../src/envelope/base64.ts';
+import { decodeCompactRecord } from '../src/envelope/compact-record.ts';
+import { decodeDataRowRecord } from '../src/envelope/data-row-record.ts';
+import { isPartition, KeyNaming, regionOfKeyId } from '../src/envelope/ids.ts';
+import { isNestedTooDeeply } from '../src/envelope/json-depth.ts';
+import { decodeKekEnvelope, replaceKeks } from '../src/kms/kek-envelope.ts';
+import { parseKmsArn } from '../src/kms/key-arn.ts';
+import { readKeyItem } from '../src/metastore/dynamodb-item.ts';
+import { selectValues, withDescendants } from '../src/operations/field-paths.ts';
+import { parseJsonPath } from '../src/operations/json-path.ts';
+import { locateValues, type JsonValue } from '../src/operations/json-text.ts';
+import { WorkMeter } from './support/work.ts';
+
+/** How much more than twice as much is still about twice as much. */
+const TOLERANCE = 1.1;
+/** What work costs however little there is of it. */
+const FIXED = 100;
+
+let meter: WorkMeter;
+beforeAll(async () => {
+  meter = await WorkMeter.start();
+});
+afterAll(() => meter.stop());
+
+/** Input of a size that is about the number given, and what reads it. Whether it is refused does not matter. */
+interface Shape<Input> {
+  readonly name: string;
+  readonly input: (n: number) => Input;
+  readonly read: (input: Input) => unknown;
+}
+
+function shape<Input>(name: string, input: (n: number) => Input, read: (input: Input) => unknown): Shape<unknown> {
+  return { name, input, read: read as (input: unknown) => unknown };
+}
+
+async function workOn({ input, read }: Shape<unknown>, n: number): Promise<number> {
+  const made = input(n);
+  return meter.workOf(() => {
+    try {
+      read(made);
+    } catch {
+      // Refused.
+    }
+  });
+}
+
+function twice(shapes: readonly Shape<unknown>[], n: number): void {
+  it.for(shapes.map((one) => [one.name, one] as const))('%s', async ([, one]) => {
+    // The counters of a function are there once it has run.
+    await workOn(one, n);
+    const [once, doubled] = [await workOn(one, n), await workOn(one, 2 * n)];
+    expect(once).toBeGreaterThan(0);
+    expect(doubled).toBeLessThanOrEqual(2 * TOLERANCE * once + FIXED);
+  });
+}
+
+function repeated(part: string, before = '', behind = ''): (n: number) => string {
+  return (n) => before + part.repeat(n) + behind;
+}
+
+describe('a path of twice the length', () => {
+  const path = (name: string, part: string, before = '$', behind = ''): Shape<unknown> =>
+    shape(name, repeated(part, before, behind), parseJsonPath);
+  const shapes = [
+    path('of names', '.a'),
+    path('of names in quotes', "['a']"),
+    path('of descendants', '..*'),
+    path('of indexes', '1,', '$[', '1]'),
+    path('of slices', '::-1,', '$[', '1]'),
+    path('of one long name', 'a', '$.'),
+    path('of escapes', '\\u0061', '$["', '"]'),
+    path('of surrogate pairs', '\\ud83d\\udd11', '$["', '"]'),
+    path('of backslashes without an end', '\\\\', '$["'),
+    path('of a string without an end', 'a', "$['"),
+    path('of white space', ' ', '$', '.a'),
+    path('of white space within brackets', ' ', '$[0', ''),
+    path('of digits', '1', '$['),
+    path('of brackets', '[', '$'),
+    path('of dots', '.', '$'),
+    path('of commas', ',', '$[0'),
+    path('of nested calls in a filter', 'f(', '$[?', '@.a'),
+    path('of parentheses in a filter', '(', '$[?'),
+  ];
+  twice(shapes, 40);
+});
+
+describe('a document of twice the size', () => {
+  const document = (name: string, input: (n: number) => string): Shape<unknown> => shape(name, input, locateValues);
+  const texts = [
+    document('of numbers', repeated('1,', '[', '1]')),
+    document('of members', (n) =>
+      JSON.stringify(Object.fromEntries(Array.from({ length: n }, (_, i) => [`m${i}`, i]))),
+    ),
+    document('of one long string', repeated('a', '"', '"')),
+    document('of backslashes', repeated('\\\\', '"', '"')),
+    document('of escaped quotes', repeated('\\"', '"', '"')),
+    document('of white space', repeated(' ', '[', ']')),
+    document('of digits', repeated('1')),
+    document('of brackets', repeated('[')),
+    document('of lists ninety deep', (n) => `[${`${'['.repeat(90)}${']'.repeat(90)},`.repeat(Math.ceil(n / 90))}1]`),
+  ];
+  const depths = texts.map(({ name, input }) =>
+    shape(`${name}, whose depth is looked at`, input as (n: number) => string, isNestedTooDeeply),
+  );
+  twice(
+    [
+      ...texts,
+      ...depths,
+      shape('of numbers, in an answer', repeated('1e2,', '[', '1]'), (text) => documentOf(text, undefined)),
+    ],
+    300,
+  );
+});
+
+describe('paths through a document of twice the size', () => {
+  const wide = (n: number): JsonValue => locateValues(`[${'{"a":[1,2],"b":{"a":3}},'.repeat(n)}0]`);
+  const deep = (n: number): JsonValue =>
+    locateValues(`[${`${'{"a":'.repeat(90)}1${'}'.repeat(90)},`.repeat(Math.ceil(n / 90))}0]`);
+  const flat = (n: number): JsonValue => locateValues(`[${'1,'.repeat(n)}1]`);
+  const select = (name: string, path: string, input: (n: number) => JsonValue): Shape<unknown> =>
+    shape(name, input, (root: JsonValue) => selectValues(root, [path], { allowMissing: true }));
+  const shapes = [
+    select('by name', '$[*].b.a', wide),
+    select('by descendants', '$..a', wide),
+    select('by descendants of descendants', '$..*..*..*', wide),
+    select('by descendants of descendants, nested', '$..a..a..a', deep),
+    select('by descendants that none has, nested', '$..a..x..a', deep),
+    select('by all, many times over', '$[*,*,*,*,*]', flat),
+    select('by one index, many times over', '$[0,0,-1,0,0]', flat),
+    select('by slices of all', '$[::1,::-1,0:9007199254740991]', flat),
+    select('by slices of nothing', '$[9007199254740991:,::0,5:1]', flat),
+    select('by slices of huge steps', '$[::9007199254740991,::-9007199254740991]', flat),
+    shape('all of it, nested', deep, (root: JsonValue) => withDescendants([root])),
+    shape('all of it', wide, (root: JsonValue) => withDescendants([root])),
+  ];
+  twice(shapes, 450);
+});
+
+describe('a path of twice the length through one document', () => {
+  const root = locateValues(`[${`${'{"a":'.repeat(50)}1${'}'.repeat(50)},`.repeat(5)}0]`);
+  const through = (name: string, part: string, before = '$', behind = ''): Shape<unknown> =>
+    shape(name, repeated(part, before, behind), (path: string) => selectValues(root, [path], { allowMissing: true }));
+  twice([through('of descendants', '..*'), through('of unions', '*,', '$..[', '*]'), through('of names', '..a')], 10);
+
+  it('is given up after a number of steps that is the same for any document', async () => {
+    const large = locateValues(`[${'[1],'.repeat(40_000)}0]`);
+    const works = [];
+    for (const n of [30, 60])
+      works.push(
+        await workOn(
+          shape('', repeated('..*', '$'), (path: string) => selectValues(large, [path], { allowMissing: true })),
+          n,
+        ),
+      );
+    expect(works[1]).toBeLessThan(1.1 * (works[0] ?? 0));
+  });
+});
+
+describe('a record of twice the size', () => {
+  const member = (n: number): string => 'A'.repeat(4 * n);
+  const drr = (key: string, id: string, data: string): string =>
+    `{"Key":{"Created":1,"Key":"${key}","ParentKeyMeta":{"KeyId":"${id}","Created":1}},"Data":"${data}"}`;
+  const naming = new KeyNaming({ service: 's', product: 'p', regionSuffix: 'us-east-1' });
+  const partition = naming.parsePartition('a');
+  const isOurs = (id: string): boolean => naming.isIntermediateKeyOf(partition, id) || naming.isSystemKey(id);
+  const shapes = [
+    shape('with a long payload', (n) => drr('AAAA', 'id', member(n)), decodeDataRowRecord),
+    shape('with a long key', (n) => drr(member(n), 'id', 'AAAA'), decodeDataRowRecord),
+    shape('with many payloads', repeated(',"Data":"x"', '{"a":1', '}'), decodeDataRowRecord),
+    shape('with many members', repeated('"a":1,', '{', '"Data":""}'), decodeDataRowRecord),
+    shape('in its compact form', (n) => `kf1.${member(n)}`, decodeCompactRecord),
+    shape('in its compact form, with what is no base64', (n) => `kf1.${member(n)}=`, decodeCompactRecord),
+    shape('in base64', member, decodeBase64),
+    shape('in base64 with padding', repeated('='), decodeBase64),
+    shape('in base64url', member, decodeBase64Url),
+    shape('with a long id', repeated('a', '_IK_a_s_p_'), isOurs),
+    shape('with an id of many hyphens', repeated('-a', '_IK_a_s_p_us', '-1x'), isOurs),
+    shape('with an id of one long region', repeated('a', '_SK_s_p_us-', '-1'), isOurs),
+    shape('with an id of underscores', repeated('_', '_IK_'), regionOfKeyId),
+    shape('of a long partition', repeated('a'), isPartition),
+    shape('of a partition of controls', repeated('\u0001'), isPartition),
+    shape(
+      'in an event of many members',
+      (n) => Object.fromEntries(Array.from({ length: n }, (_, i) => [`m${i}`, i])),
+      (event) => readInvocation(event, () => ''),
+    ),
+  ];
+  twice(shapes, 300);
+});
+
+describe('a key row of twice the size', () => {
+  const kek = { region: 'us-west-2', arn: 'alias/x', encryptedKek: 'AAAA' };
+  const envelope = (n: number): Buffer =>
+    Buffer.from(JSON.stringify({ encryptedKey: 'AAAA', kmsKeks: Array.from({ length: n }, () => kek) }));
+  const item = (n: number) => ({
+    Id: { S: '_SK_s_p' },
+    Created: { N: '1' },
+    KeyRecord: { M: { Created: { N: '1' }, Key: { S: 'A'.repeat(4 * n) } } },
+    ...Object.fromEntries(Array.from({ length: n }, (_, i) => [`more${i}`, { S: 'x' }])),
+  });
+  const shapes = [
+    shape('with more wraps', envelope, decodeKekEnvelope),
+    shape('with more wraps, written again', envelope, (bytes) => replaceKeks(bytes, [])),
+    shape('of nested lists', (n) => Buffer.from('['.repeat(n)), decodeKekEnvelope),
+    shape('with a longer key and more attributes', item, readKeyItem),
+    shape('with a longer ARN', repeated('a', 'arn:aws:kms:us-west-2:111122223333:key/', '!'), parseKmsArn),
+    shape('with an ARN of hyphens', repeated('-', 'arn:aws'), parseKmsArn),
+    shape(
+      'in a list for an operator',
+      (n) => Array.from({ length: n }, (_, i) => [`${i}`, 'x'.repeat(i)]),
+      (rows) => formatTable(['ID', 'X'], rows),
+    ),
+    shape(
+      'in JSON for an operator',
+      (n) => '\u202e'.repeat(n),
+      (text) => printableJson(text),
+    ),
+  ];
+  twice(shapes, 300);
+});
