@@ -7,6 +7,7 @@ import {
   serviceError,
   type KeyfoldClientError,
 } from './errors.ts';
+import { HttpExchange, type HttpAnswer } from './exchange.ts';
 import { requestSigner, type Credentials } from './sign.ts';
 import type { ClientAnswer, ClientCall, Transport } from './transport.ts';
 
@@ -27,6 +28,7 @@ const LOCAL_HOST = /^(?:localhost|127\.0\.0\.1|\[::1\])$/;
 /** The way to Keyfold through API Gateway. */
 export class HttpTransport implements Transport {
   readonly #endpoint: string;
+  readonly #exchange = new HttpExchange();
   readonly #headersFor: (url: URL, headers: Record<string, string>, body: string) => Promise<Record<string, string>>;
 
   /** @throws TypeError where the options do not go together, or would send plaintexts without TLS */
@@ -55,21 +57,16 @@ export class HttpTransport implements Transport {
     const url = new URL(`${this.#endpoint}/v1/partitions/${partition}/${operation}`);
     const body = JSON.stringify(members);
     const headers = await this.#headersFor(url, { 'content-type': 'application/json' }, body);
-    return exchange(url, { method: 'POST', headers, body, signal, redirect: 'manual' });
+    return answerOf(this.#exchange.post(url, headers, body, signal));
   }
 }
 
-async function exchange(url: URL, request: RequestInit): Promise<ClientAnswer> {
-  let response: Response;
-  let text: string;
-  try {
-    response = await fetch(url, request);
-    text = await response.text();
-  } catch (error) {
+async function answerOf(exchange: Promise<HttpAnswer>): Promise<ClientAnswer> {
+  const response = await exchange.catch((error: unknown) => {
     throw new KeyfoldTransportError('Unreachable', `The API was not reached: ${faultOf(error)}.`);
-  }
-  const requestId = response.headers.get('apigw-requestid') ?? undefined;
-  const value = parse(text);
+  });
+  const requestId = response.headers.get('apigw-requestid');
+  const value = parse(response.text);
   if (response.status !== 200) throw failureOf(response, value, requestId);
   if (value === undefined) {
     throw new KeyfoldTransportError('UnexpectedAnswer', 'The API has not answered with JSON.', { requestId });
@@ -87,7 +84,7 @@ function parse(text: string): unknown {
 }
 
 /** A problem document of Keyfold's, or what somebody else has answered. */
-function failureOf({ status, headers }: Response, value: unknown, gatewayId: string | undefined): KeyfoldClientError {
+function failureOf({ status, headers }: HttpAnswer, value: unknown, gatewayId: string | undefined): KeyfoldClientError {
   const retryAfterSeconds = secondsOf(headers.get('retry-after'));
   const isProblem = headers.get('content-type')?.startsWith('application/problem+json') === true;
   const { code, detail, requestId } = (isProblem ? (value ?? {}) : {}) as Readonly<Record<string, unknown>>;
@@ -97,8 +94,8 @@ function failureOf({ status, headers }: Response, value: unknown, gatewayId: str
 
 /** Its code, or its name: a text of the network's may quote what was sent. */
 function faultOf(error: unknown): string {
-  const { name, cause } = error as { readonly name?: string; readonly cause?: { readonly code?: string } };
-  return cause?.code ?? name ?? 'an unknown fault';
+  const { name, code } = error as { readonly name?: string; readonly code?: string };
+  return code ?? name ?? 'an unknown fault';
 }
 
 function bearing(authorization: () => Promise<string>) {

@@ -1,4 +1,5 @@
-import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
+import { InvokeCommand, LambdaClient, type InvokeCommandOutput } from '@aws-sdk/client-lambda';
+import { guardHandler, keptConnections } from '../connections/agents.ts';
 import { ACTION_OF } from '../operations/operation-name.ts';
 import {
   KeyfoldTransportError,
@@ -8,7 +9,7 @@ import {
   withoutCredentials,
   type KeyfoldClientError,
 } from './errors.ts';
-import type { ClientAnswer, ClientCall, Transport } from './transport.ts';
+import { ANSWER_AFTER_FREEZE_MS, type ClientAnswer, type ClientCall, type Transport } from './transport.ts';
 
 /** Which functions there are: one that does everything, or one that seals (and rewraps) and one that opens. */
 export type KeyfoldFunctions = string | { readonly seal: string; readonly open: string };
@@ -28,7 +29,12 @@ export class LambdaTransport implements Transport {
 
   constructor({ functions, client }: LambdaTransportOptions) {
     this.#functions = functions;
-    this.#client = client ?? new LambdaClient({ maxAttempts: 1, requestHandler: { connectionTimeout: 2000 } });
+    this.#client =
+      client ??
+      new LambdaClient({
+        maxAttempts: 1,
+        requestHandler: { connectionTimeout: 2000, ...keptConnections({ answerWithinMs: ANSWER_AFTER_FREEZE_MS }) },
+      });
   }
 
   /** @throws TypeError where the SDK's client would try again by itself, too */
@@ -44,14 +50,24 @@ export class LambdaTransport implements Transport {
       FunctionName: this.#functionFor(operation),
       Payload: Buffer.from(JSON.stringify({ ...members, operation, partition })),
     });
-    const sent = this.#client.send(command, { abortSignal: signal });
-    const { Payload, FunctionError, $metadata } = await sent.catch((error: unknown) => {
+    const { Payload, FunctionError, $metadata } = await this.#invoke(command, signal).catch((error: unknown) => {
       throw asTransportError(error);
     });
     const { requestId } = $metadata;
     const value = parse(Payload, requestId);
     if (FunctionError !== undefined) throw failureOf(value, requestId);
     return { value, requestId };
+  }
+
+  /** A client of the caller's own makes its agents with its first request, so they are guarded from then on. */
+  async #invoke(command: InvokeCommand, abortSignal: AbortSignal): Promise<InvokeCommandOutput> {
+    const { requestHandler } = this.#client.config;
+    guardHandler(requestHandler);
+    try {
+      return await this.#client.send(command, { abortSignal });
+    } finally {
+      guardHandler(requestHandler);
+    }
   }
 
   #functionFor(operation: ClientCall['operation']): string {
