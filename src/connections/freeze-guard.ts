@@ -3,9 +3,9 @@ import type { Agent, ClientRequest } from 'node:http';
 import type { Socket } from 'node:net';
 
 /** How often the process notes that it runs while an agent has connections. */
-const BEAT_MS = 50;
+const BEAT_MS = 25;
 /** Time that the process neither worked nor planned to wait. From here on it counts as a freeze. */
-const FREEZE_MS = 150;
+const FREEZE_MS = 100;
 
 /** Which requests the agent of {@link guardAgainstFreezes} makes. */
 export interface GuardOptions {
