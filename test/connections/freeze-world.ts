@@ -42,6 +42,7 @@ export class FreezeWorld {
     const proxies = await Promise.all(servers.map((url) => ForgetfulProxy.start(Number(new URL(url).port))));
     const [toDynamoDb = '', toSqs = '', toFunction = ''] = proxies.map(({ port }) => `http://127.0.0.1:${port}`);
     const settings = {
+      INVOCATION_MS: '60000',
       POWERTOOLS_LOG_LEVEL: 'SILENT',
       POWERTOOLS_METRICS_DISABLED: 'true',
       ENDPOINT: toFunction,
@@ -69,8 +70,9 @@ export class FreezeWorld {
     await this.#stop();
   }
 
-  process(role: Role): Promise<FrozenProcess> {
-    return FrozenProcess.start(this.#worker, role, this.#settings);
+  /** @param settings environment variables that differ */
+  process(role: Role, settings: Readonly<Record<string, string>> = {}): Promise<FrozenProcess> {
+    return FrozenProcess.start(this.#worker, role, { ...this.#settings, ...settings });
   }
 
   /** Over all proxies. */

@@ -17,8 +17,8 @@ afterEach(async () => {
 });
 afterAll(() => world.stop());
 
-async function start(role: Role): Promise<FrozenProcess> {
-  frozen = await world.process(role);
+async function start(role: Role, settings: Readonly<Record<string, string>> = {}): Promise<FrozenProcess> {
+  frozen = await world.process(role, settings);
   return frozen;
 }
 
@@ -72,7 +72,8 @@ describe.for([
   ['HTTP', /./],
 ] as const)('%s, frozen while it waits for the answer to %s,', ([role, hold]) => {
   it('asks again on a new connection', async () => {
-    const process = await start(role);
+    // A queue's batch must not be saved by the time-out of SQS's requests, which is 5 s.
+    const process = await start(role, role === 'queue' ? { INVOCATION_MS: '5000' } : {});
     await process.serve(1);
     for (const proxy of world.proxies) proxy.hold = hold;
     const underWay = process.serve(8);
