@@ -16,6 +16,8 @@ const TO_SIGN = [
 ];
 /** All that the client runs of what the service runs: none of it knows keys. */
 const SHARED_WITH_CLIENT = [
+  'connections/agents.ts',
+  'connections/freeze-guard.ts',
   'envelope/base64.ts',
   'envelope/deadline.ts',
   'envelope/defaults.ts',
@@ -31,10 +33,11 @@ const CLI_ENTRY = join(root, 'src', 'cli', 'main.ts');
 /** What each folder of src may import beside itself: of src by folder, of packages by name. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   envelope: ['node:crypto'],
+  connections: ['node:events', 'node:http', 'node:https', 'node:module', 'node:net', '@smithy/core/retry'],
   kms: ['envelope', 'node:crypto', 'node:timers/promises', '@aws-sdk/client-kms', '@smithy/core/retry'],
-  metastore: ['envelope', '@aws-sdk/client-dynamodb'],
+  metastore: ['connections', 'envelope', '@aws-sdk/client-dynamodb'],
   operations: ['envelope', 'valibot'],
-  sqs: ['envelope', 'node:timers/promises', '@aws-sdk/client-sqs'],
+  sqs: ['connections', 'envelope', 'node:timers/promises', '@aws-sdk/client-sqs'],
   config: ['operations', 'envelope', 'kms', 'metastore', 'sqs', 'valibot'],
   doors: [
     'operations',
@@ -49,7 +52,17 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'aws-lambda',
   ],
   cli: ['container.ts', 'config', 'envelope', 'kms', 'metastore', 'commander', ...OF_A_TERMINAL],
-  client: ['envelope', 'operations', '@aws-sdk/client-lambda', ...TO_SIGN, 'node:timers/promises'],
+  client: [
+    'connections',
+    'envelope',
+    'operations',
+    '@aws-sdk/client-lambda',
+    ...TO_SIGN,
+    'node:http',
+    'node:https',
+    'node:stream/consumers',
+    'node:timers/promises',
+  ],
   'container.ts': ['config', 'doors', 'envelope', 'kms', 'metastore', 'sqs'],
   'index.ts': ['envelope', 'kms', 'metastore'],
 };

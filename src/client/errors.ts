@@ -111,7 +111,7 @@ const HTTP_DATE = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? [\w: -]+$/;
  * How long an answer's `retry-after` header asks to wait; undefined if it names neither seconds nor a date.
  * @param date the answer's own date, by which a date is read: this machine's clock may be off
  */
-export function secondsOf(retryAfter: string | null | undefined, date: string | null | undefined): number | undefined {
+export function secondsOf(retryAfter: string | undefined, date: string | undefined): number | undefined {
   const asked = retryAfter?.trim() ?? '';
   if (/^\d{1,9}$/.test(asked)) return Number(asked);
   const untilMs = dateOf(asked);

@@ -9,6 +9,7 @@ import {
   serviceError,
   type KeyfoldClientError,
 } from './errors.ts';
+import { HttpExchange, type HttpAnswer } from './exchange.ts';
 import { jsonOf } from './json.ts';
 import { requestSigner, type Credentials, type RequestSigner } from './sign.ts';
 import type { ClientAnswer, ClientCall, Transport } from './transport.ts';
@@ -33,6 +34,7 @@ const LOCAL_HOST = /^(?:localhost|127\.0\.0\.1|\[::1\])$/;
 /** The way to Keyfold through API Gateway. */
 export class HttpTransport implements Transport {
   readonly #endpoint: string;
+  readonly #exchange = new HttpExchange();
   readonly #signer: RequestSigner | Authorizer;
 
   /** @throws TypeError where the options do not go together, or would send plaintexts without TLS */
@@ -60,14 +62,8 @@ export class HttpTransport implements Transport {
     const url = new URL(`${this.#endpoint}/v1/partitions/${partition}/${operation}`);
     const body = jsonOf(members) ?? '';
     const headers = { 'content-type': 'application/json' };
-    const sendTo = async (signer: RequestSigner | Authorizer): Promise<Reply> =>
-      exchange(url, {
-        method: 'POST',
-        headers: await signer.sign(url, headers, body),
-        body,
-        signal,
-        redirect: 'manual',
-      });
+    const sendTo = async (signer: RequestSigner | Authorizer): Promise<HttpAnswer> =>
+      reached(this.#exchange.post(url, await signer.sign(url, headers, body), body, signal));
     const signer = this.#signer;
     if (!('correctClock' in signer)) return answerOf(await sendTo(signer));
     const signedOffsetMs = signer.clockOffsetMs;
@@ -84,24 +80,14 @@ function withoutSlashes(endpoint: string): string {
   return endpoint.slice(0, end);
 }
 
-/** An answer, whoever has given it. */
-interface Reply {
-  readonly status: number;
-  readonly headers: Headers;
-  readonly text: string;
-}
-
-async function exchange(url: URL, request: RequestInit): Promise<Reply> {
-  try {
-    const response = await fetch(url, request);
-    return { status: response.status, headers: response.headers, text: await response.text() };
-  } catch (error) {
+async function reached(exchange: Promise<HttpAnswer>): Promise<HttpAnswer> {
+  return exchange.catch((error: unknown) => {
     throw new KeyfoldTransportError('Unreachable', `The API was not reached: ${faultOf(error)}.`);
-  }
+  });
 }
 
 /** Whether a request was refused for its signature, and the next signature is another one: by the API's clock, or with new credentials. */
-function isCorrected({ status, headers, text }: Reply, signer: RequestSigner, signedOffsetMs: number): boolean {
+function isCorrected({ status, headers, text }: HttpAnswer, signer: RequestSigner, signedOffsetMs: number): boolean {
   if ((status !== 401 && status !== 403) || isProblem(headers)) return false;
   // An HTTP API says no more than Forbidden. Its date tells whether the clock may be the reason.
   if (signer.correctClock(headers.get('date'), signedOffsetMs)) return true;
@@ -110,7 +96,7 @@ function isCorrected({ status, headers, text }: Reply, signer: RequestSigner, si
   return fault !== undefined;
 }
 
-function signatureFaultIn(headers: Headers, text: string): SignatureFault | undefined {
+function signatureFaultIn(headers: HttpAnswer['headers'], text: string): SignatureFault | undefined {
   const [named = ''] = headers.get('x-amzn-errortype')?.split(':') ?? [];
   if (/security token included in the request is/i.test(text)) return 'credentials';
   if (/signature (?:expired|not yet current)/i.test(text)) return 'clock';
@@ -118,9 +104,9 @@ function signatureFaultIn(headers: Headers, text: string): SignatureFault | unde
 }
 
 /** @param clockOffsetMs by how much this machine's clock was found to be behind, if the request was sent once more for that */
-function answerOf(reply: Reply, clockOffsetMs = 0): ClientAnswer {
+function answerOf(reply: HttpAnswer, clockOffsetMs = 0): ClientAnswer {
   const { status, headers, text } = reply;
-  const requestId = headers.get('apigw-requestid') ?? undefined;
+  const requestId = headers.get('apigw-requestid');
   const value = parse(text);
   if (status !== 200) throw failureOf(reply, value, requestId, clockOffsetMs);
   if (value === undefined) {
@@ -138,13 +124,13 @@ function parse(text: string): unknown {
   }
 }
 
-function isProblem(headers: Headers): boolean {
+function isProblem(headers: HttpAnswer['headers']): boolean {
   return headers.get('content-type')?.startsWith('application/problem+json') === true;
 }
 
 /** A problem document of Keyfold's, or what somebody else has answered. */
 function failureOf(
-  { status, headers, text }: Reply,
+  { status, headers, text }: HttpAnswer,
   value: unknown,
   gatewayId: string | undefined,
   clockOffsetMs: number,
@@ -165,8 +151,8 @@ const CERTIFICATE_DATES = new Set(['CERT_HAS_EXPIRED', 'CERT_NOT_YET_VALID']);
 
 /** Its code, or its name: a text of the network's may quote what was sent. */
 function faultOf(error: unknown): string {
-  const { name, cause } = error as { readonly name?: string; readonly cause?: { readonly code?: string } };
-  const fault = cause?.code ?? name ?? 'an unknown fault';
+  const { name, code } = error as { readonly name?: string; readonly code?: string };
+  const fault = code ?? name ?? 'an unknown fault';
   return CERTIFICATE_DATES.has(fault) ? `${fault}, or this machine's clock is wrong` : fault;
 }
 

@@ -1,4 +1,5 @@
 import { InvokeCommand, LambdaClient, type InvokeCommandOutput } from '@aws-sdk/client-lambda';
+import { guardHandler, keptConnections } from '../connections/agents.ts';
 import { ACTION_OF } from '../operations/operation-name.ts';
 import { signatureFaultOf } from '../envelope/signature-fault.ts';
 import {
@@ -12,7 +13,7 @@ import {
   type TransportErrorCode,
 } from './errors.ts';
 import { jsonOf } from './json.ts';
-import type { ClientAnswer, ClientCall, Transport } from './transport.ts';
+import { ANSWER_AFTER_FREEZE_MS, type ClientAnswer, type ClientCall, type Transport } from './transport.ts';
 
 /** Which functions there are: one that does everything, or one that seals (and rewraps) and one that opens. */
 export type KeyfoldFunctions = string | { readonly seal: string; readonly open: string };
@@ -32,7 +33,12 @@ export class LambdaTransport implements Transport {
 
   constructor({ functions, client }: LambdaTransportOptions) {
     this.#functions = functions;
-    this.#client = client ?? new LambdaClient({ maxAttempts: 1, requestHandler: { connectionTimeout: 2000 } });
+    this.#client =
+      client ??
+      new LambdaClient({
+        maxAttempts: 1,
+        requestHandler: { connectionTimeout: 2000, ...keptConnections({ answerWithinMs: ANSWER_AFTER_FREEZE_MS }) },
+      });
   }
 
   /** @throws TypeError where the SDK's client would try again by itself, too */
@@ -48,7 +54,7 @@ export class LambdaTransport implements Transport {
       FunctionName: this.#functionFor(operation),
       Payload: Buffer.from(jsonOf({ ...members, operation, partition }) ?? ''),
     });
-    const invoke = (): Promise<InvokeCommandOutput> => this.#client.send(command, { abortSignal: signal });
+    const invoke = (): Promise<InvokeCommandOutput> => this.#invoke(command, signal);
     const sent = invoke().catch(async (error: unknown) => {
       const fault = signatureFaultOf(error);
       if (fault === undefined || signal.aborted) throw error;
@@ -63,6 +69,17 @@ export class LambdaTransport implements Transport {
     const value = parse(Payload, requestId);
     if (FunctionError !== undefined) throw failureOf(value, requestId);
     return { value, requestId };
+  }
+
+  /** A client of the caller's own makes its agents with its first request, so they are guarded from then on. */
+  async #invoke(command: InvokeCommand, abortSignal: AbortSignal): Promise<InvokeCommandOutput> {
+    const { requestHandler } = this.#client.config;
+    guardHandler(requestHandler);
+    try {
+      return await this.#client.send(command, { abortSignal });
+    } finally {
+      guardHandler(requestHandler);
+    }
   }
 
   #functionFor(operation: ClientCall['operation']): string {

@@ -23,7 +23,7 @@ export interface RequestSigner {
    * @param signedOffsetMs the offset that the request was signed by: another request may have corrected the clock since
    * @returns whether the request's signature was so far off that AWS refuses it
    */
-  correctClock(date: string | null, signedOffsetMs: number): boolean;
+  correctClock(date: string | undefined, signedOffsetMs: number): boolean;
   /** Asks for credentials before it signs the next request. */
   renewCredentials(): void;
   /** By how much this machine's clock is behind AWS's, in milliseconds; 0 unless it was corrected. */

@@ -14,6 +14,12 @@ export interface ClientAnswer {
   readonly requestId?: string | undefined;
 }
 
+/**
+ * How long after a freeze of the process a call in flight waits for a byte of its answer, in milliseconds. A function that
+ * starts takes about a second.
+ */
+export const ANSWER_AFTER_FREEZE_MS = 2000;
+
 /** A way to Keyfold. It tries once: when to try again is the client's to say. */
 export interface Transport {
   /**

@@ -6,6 +6,8 @@ import {
   UpdateItemCommand,
   type QueryCommandInput,
 } from '@aws-sdk/client-dynamodb';
+import { keptConnections } from '../connections/agents.ts';
+import { retriesOf } from '../connections/retries.ts';
 import { KeyfoldError } from '../envelope/errors.ts';
 import type { KeyRow } from '../envelope/key-table.ts';
 import { keyOfItem, readKeyItem, type KeyItem } from './dynamodb-item.ts';
@@ -25,6 +27,8 @@ export interface DynamoDbMetastoreOptions {
 
 /** The SDK's own number is another from one client and version to the next, and how long an outage is waited for hangs on it. */
 const MAX_ATTEMPTS = 3;
+/** DynamoDB answers within some ten milliseconds. */
+const ANSWER_AFTER_FREEZE_MS = 500;
 
 /** The table's name and a client for it. Throttling, 5xx and the network's faults are retried by the SDK's standard mode. */
 export function dynamoDbClient(options: DynamoDbMetastoreOptions): { tableName: string; client: DynamoDBClient } {
@@ -33,12 +37,14 @@ export function dynamoDbClient(options: DynamoDbMetastoreOptions): { tableName: 
     ...(region === undefined ? {} : { region }),
     ...(endpoint === undefined ? {} : { endpoint }),
     maxAttempts: MAX_ATTEMPTS,
+    retryStrategy: retriesOf(MAX_ATTEMPTS),
     requestHandler: {
       connectionTimeout: options.connectionTimeoutMs ?? 1000,
       requestTimeout: requestTimeoutMs,
       throwOnRequestTimeout: true,
       // The request time-out ends with an answer's head; this one sees that its body comes, too.
       socketTimeout: requestTimeoutMs,
+      ...keptConnections({ answerWithinMs: ANSWER_AFTER_FREEZE_MS }),
     },
   });
   return { tableName, client };

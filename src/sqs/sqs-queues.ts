@@ -5,6 +5,8 @@ import {
   SQSClient,
   SQSServiceException,
 } from '@aws-sdk/client-sqs';
+import { keptConnections } from '../connections/agents.ts';
+import { retriesOf } from '../connections/retries.ts';
 import { Turns } from '../envelope/turns.ts';
 import { MOST_IN_ONE_CALL, type OutgoingMessage } from './message.ts';
 import type { Postponement, Queues, SendFault } from './queues.ts';
@@ -12,6 +14,8 @@ import type { Postponement, Queues, SendFault } from './queues.ts';
 const MAX_ATTEMPTS = 3;
 const CONNECTION_TIMEOUT_MS = 1000;
 const REQUEST_TIMEOUT_MS = 5000;
+/** SQS answers within some ten milliseconds. */
+const ANSWER_AFTER_FREEZE_MS = 500;
 /** How many calls hide messages at once. */
 const CALLS_AT_ONCE = 10;
 
@@ -19,6 +23,7 @@ const CALLS_AT_ONCE = 10;
 export class SqsQueues implements Queues {
   readonly #client = new SQSClient({
     maxAttempts: MAX_ATTEMPTS,
+    retryStrategy: retriesOf(MAX_ATTEMPTS),
     // A result sent twice is sealed anew: where a FIFO queue has the first of them, a checksum of that is no fault.
     md5: false,
     requestHandler: {
@@ -26,6 +31,7 @@ export class SqsQueues implements Queues {
       requestTimeout: REQUEST_TIMEOUT_MS,
       throwOnRequestTimeout: true,
       socketTimeout: REQUEST_TIMEOUT_MS,
+      ...keptConnections({ answerWithinMs: ANSWER_AFTER_FREEZE_MS }),
     },
   });
   /** By ARN: an event tells no more of the queue that it came from. */

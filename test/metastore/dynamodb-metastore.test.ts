@@ -97,6 +97,22 @@ it('makes three attempts, whichever number the SDK would', async () => {
   expect(requests).toHaveLength(3);
 });
 
+it('retries as often after an outage as before it', async () => {
+  let isDown = true;
+  let attempts = 0;
+  const { metastore } = await open(() => {
+    attempts += 1;
+    const fails = isDown || attempts % 2 === 1;
+    return fails ? { status: 500, body: '{"__type":"InternalServerError"}' } : { status: 200, body: '{}' };
+  });
+  // More failures than the SDK's quota has retries for.
+  const outage = Array.from({ length: 40 }, () => codeOf(metastore.load(id, created, noDeadline())));
+  expect(new Set(await Promise.all(outage))).toEqual(new Set(['MetastoreUnavailable']));
+  expect(attempts).toBe(3 * outage.length);
+  isDown = false;
+  for (let i = 0; i < 10; i += 1) expect(await metastore.load(id, created, noDeadline())).toBeUndefined();
+});
+
 it('refuses to answer after the deadline, with its reason', async () => {
   const { metastore } = await open(() => 'hang');
   const controller = new AbortController();

@@ -101,6 +101,18 @@ describe('sending', () => {
   });
 });
 
+it('retries as often after an outage as before it', async () => {
+  const queues = new SqsQueues();
+  const url = `${endpoint}/111122223333/out`;
+  answer = () => 'hang up';
+  // More failures than the SDK's quota has retries for.
+  const outage = Array.from({ length: 40 }, () => queues.send(url, messages('a'), neverAborted));
+  for (const faults of await Promise.all(outage)) expect(faults).toMatchObject([{ errorName: 'TimeoutError' }]);
+  expect(calls).toHaveLength(3 * outage.length);
+  answer = (call) => (calls.length % 2 === 1 ? 'hang up' : taken(call));
+  for (let i = 0; i < 10; i += 1) expect(await queues.send(url, messages('a'), neverAborted)).toEqual([undefined]);
+});
+
 describe('hiding', () => {
   it('finds the queue by its ARN, once, and hides ten messages a call', async () => {
     answer = (call) =>

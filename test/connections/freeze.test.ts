@@ -1,0 +1,86 @@
+/** A process is frozen while what stands between it and its servers forgets every connection, as Lambda and networks do. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { Role } from './freeze-worker.ts';
+import { allWell, FreezeWorld, ROLES } from './freeze-world.ts';
+import type { FrozenProcess } from './frozen-process.ts';
+
+let world: FreezeWorld;
+let frozen: FrozenProcess | undefined;
+
+beforeAll(async () => {
+  world = await FreezeWorld.start();
+});
+afterEach(async () => {
+  await frozen?.end();
+  frozen = undefined;
+});
+afterAll(() => world.stop());
+
+async function start(role: Role, settings: Readonly<Record<string, string>> = {}): Promise<FrozenProcess> {
+  frozen = await world.process(role, settings);
+  return frozen;
+}
+
+/** Waits until so many answers are held back. */
+async function held(answers: number): Promise<void> {
+  while (world.count('held') < answers) await sleep(5);
+}
+
+describe.for(ROLES)('%s', (role) => {
+  it('sends no request on a connection from before a freeze, and none fails', async () => {
+    const process = await start(role);
+    const lateBefore = world.count('late');
+    for (const requests of [1, 8, 60]) {
+      for (const forgetting of ['reset', 'silence'] as const) {
+        // A machine that starves the process may leave it none.
+        do expect(await process.serve(requests)).toEqual(allWell(requests));
+        while (world.count('open') === 0);
+        expect(await world.freezeAndServe(process, { ms: 200, forgetting, requests })).toEqual(allWell(requests));
+      }
+    }
+    expect(world.count('late')).toBe(lateBefore);
+  });
+
+  it('keeps connections between requests', async () => {
+    const process = await start(role);
+    await process.serve(1);
+    const openedBefore = world.count('opened');
+    const requests = 20;
+    for (let i = 0; i < requests; i += 1) expect(await process.serve(1)).toEqual(['ok']);
+    // A machine that starves the process may cost it one now and then.
+    expect(world.count('opened') - openedBefore).toBeLessThan(requests / 3);
+  });
+
+  it('gives up one connection at most where they are reset without a freeze', async () => {
+    const process = await start(role);
+    await process.serve(8);
+    for (const proxy of world.proxies) proxy.forget('reset');
+    const lateBefore = world.count('late');
+    for (let i = 0; i < 8; i += 1) expect(await process.serve(1)).toEqual(['ok']);
+    // One of DynamoDB's and one of SQS's.
+    expect(world.count('late') - lateBefore).toBeLessThanOrEqual(2);
+  });
+});
+
+describe.for([
+  ['api', /Query/],
+  ['api', /PutItem/],
+  ['queue', /GetItem|Query/],
+  ['queue', /SendMessageBatch/],
+  ['direct', /./],
+  ['HTTP', /./],
+] as const)('%s, frozen while it waits for the answer to %s,', ([role, hold]) => {
+  it('asks again on a new connection', async () => {
+    // A queue's batch must not be saved by the time-out of SQS's requests, which is 5 s.
+    const process = await start(role, role === 'queue' ? { INVOCATION_MS: '5000' } : {});
+    await process.serve(1);
+    for (const proxy of world.proxies) proxy.hold = hold;
+    const underWay = process.serve(8);
+    await held(1);
+    const thawed = process.freeze(200);
+    for (const proxy of world.proxies) proxy.forget('silence');
+    await thawed;
+    expect(await underWay).toEqual(allWell(8));
+  });
+});

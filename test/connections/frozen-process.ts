@@ -1,0 +1,52 @@
+import { fork, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Outcomes, Role, Round } from './freeze-worker.ts';
+
+/** A process of its own that can be frozen, as Lambda freezes one. */
+export class FrozenProcess {
+  readonly #child: ChildProcess;
+  /** Rejects when it ends. */
+  readonly #ended: Promise<never>;
+  #rounds = 0;
+
+  private constructor(child: ChildProcess) {
+    this.#child = child;
+    this.#ended = once(child, 'exit').then(() => Promise.reject(new Error('the process has ended')));
+    this.#ended.catch(() => {});
+  }
+
+  /** @param worker freeze-worker.ts, as `buildWorker` has bundled it */
+  static async start(worker: string, role: Role, settings: Readonly<Record<string, string>>): Promise<FrozenProcess> {
+    const child = fork(worker, {
+      env: { ...process.env, ROLE: role, ...settings },
+      stdio: ['ignore', 'ignore', 2, 'ipc'],
+    });
+    const one = new FrozenProcess(child);
+    await Promise.race([once(child, 'message'), one.#ended]);
+    return one;
+  }
+
+  /** Makes so many requests at once. */
+  async serve(requests: number): Promise<Outcomes> {
+    this.#rounds += 1;
+    const answered = once(this.#child, 'message');
+    this.#child.send({ round: this.#rounds, requests } satisfies Round);
+    const [outcomes] = (await Promise.race([answered, this.#ended])) as [Outcomes];
+    return outcomes;
+  }
+
+  /** Stops the process for so long. What is asked of it meanwhile waits for it when it goes on. */
+  async freeze(ms: number): Promise<void> {
+    const endsAtMs = performance.now() + ms;
+    this.#child.kill('SIGSTOP');
+    // A timer that is set late in a busy turn of the event loop fires early.
+    while (performance.now() < endsAtMs) await sleep(endsAtMs - performance.now());
+    this.#child.kill('SIGCONT');
+  }
+
+  async end(): Promise<void> {
+    this.#child.kill('SIGKILL');
+    await this.#ended.catch(() => {});
+  }
+}
