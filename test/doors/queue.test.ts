@@ -44,7 +44,7 @@ describe('a message', () => {
       trace: { DataType: 'String', StringValue: 'a-b-c' },
       mark: { DataType: 'Binary', BinaryValue: Buffer.from([0, 255]) },
     });
-    expect(result?.fifo).toBeUndefined();
+    expect([result?.groupId, result?.deduplicationId]).toEqual([undefined, undefined]);
     expect(queues.in(DEAD_LETTERS)).toEqual([]);
     expect(queues.postponed).toEqual([]);
   });

@@ -28,6 +28,7 @@ export function sampleEvent(name: string): Event {
 export function request(operation: string, body: unknown, partition = 'tenant-1'): Event {
   const event = sampleEvent('api-encrypt-iam');
   event.pathParameters = { partition, operation };
+  event.rawPath = event.requestContext.http.path = `/v1/partitions/${partition}/${operation}`;
   event.body = typeof body === 'string' ? body : JSON.stringify(body);
   return event;
 }
