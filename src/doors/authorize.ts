@@ -62,7 +62,10 @@ function asText(value: unknown): string | null {
  * The partitions that a claim grants. An identity provider may let a tenant choose a claim's text, so a list and a wildcard count
  * only if the settings say so. A claim with an entry that cannot be a partition grants nothing.
  */
-function grantsOf({ partitionLists = false, partitionWildcards = false }: JwtConfig, claim: unknown): readonly string[] {
+function grantsOf(
+  { partitionLists = false, partitionWildcards = false }: JwtConfig,
+  claim: unknown,
+): readonly string[] {
   const entries = partitionLists ? (entriesOf(claim) ?? []) : [claim];
   const isSound = (entry: unknown): entry is string =>
     typeof entry === 'string' &&

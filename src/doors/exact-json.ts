@@ -15,7 +15,7 @@ const exactJson = JSON as unknown as ExactJson;
  * `JSON.parse` of Node 24.21 has read a name that holds a backslash, it can take a name that is written with one for it. What it
  * takes a name for always holds a backslash, so these are all the names that it may have confused, or that a caller's may.
  */
-const ESCAPED = /["\\\u0000-\u001f\ud800-\udfff]/u;
+const ESCAPED = /["\\]|[^ -\ud7ff\ue000-\u{10ffff}]/u;
 
 /**
  * The JSON text of an event that Lambda has parsed. Two things may have been written otherwise, and are refused: whole numbers that

@@ -20,7 +20,7 @@ const NOT_LITERAL =
  * On API Gateway's own domain only the stage can stand before it.
  */
 export function pathOf({ rawPath, requestContext }: APIGatewayProxyEventV2): string | undefined {
-  const { stage, apiId, domainName = '' } = requestContext;
+  const { stage, apiId, domainName } = requestContext;
   const [, base = '', path] = PATH.exec(rawPath) ?? [];
   const isOwnDomain = domainName.startsWith(`${apiId}.execute-api.`);
   return base === '' || base === `/${stage}` || !isOwnDomain ? path : undefined;

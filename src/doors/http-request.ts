@@ -12,7 +12,7 @@ const BEFORE_PLAINTEXT = '{"plaintext":"';
 const BEHIND_PLAINTEXT = '"}';
 /** A request with a record as Keyfold and Asherah's Go write it, up to the payload. */
 const BEFORE_DATA =
-  /^\{"record":\{"Key":\{"Created":(0|[1-9]\d{0,14}),"Key":"([A-Za-z0-9+/=]*)","ParentKeyMeta":\{"KeyId":"([^"\\\u0000-\u001f]*)","Created":(0|[1-9]\d{0,14})\}\},"Data":"/;
+  /^\{"record":\{"Key":\{"Created":(0|[1-9]\d{0,14}),"Key":"([A-Za-z0-9+/=]*)","ParentKeyMeta":\{"KeyId":"([ !#-[\]-\uffff]*)","Created":(0|[1-9]\d{0,14})\}\},"Data":"/;
 const BEHIND_DATA = '"}}';
 
 /**

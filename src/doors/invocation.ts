@@ -16,7 +16,8 @@ export interface InvocationDefaults {
  */
 export function readInvocation(given: OperationRequest, defaults: InvocationDefaults = {}): Call {
   const event = given.value;
-  if (typeof event !== 'object' || event === null || Array.isArray(event)) throw invalid('The event must be a JSON object.');
+  if (typeof event !== 'object' || event === null || Array.isArray(event))
+    throw invalid('The event must be a JSON object.');
   const { operation = defaults.operation, partition, ...members } = event as Readonly<Record<string, unknown>>;
   if (!isOperationName(operation)) throw invalid(`operation must be one of ${OPERATION_NAMES.join(', ')}.`);
   if (partition === undefined) throw invalid('The event must have a partition.');

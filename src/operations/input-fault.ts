@@ -20,7 +20,8 @@ export function inputFault(schema: v.GenericSchema, input: unknown, issue: v.Bas
     const bare = WRAPPED.find((name) => names.includes(name));
     return bare === undefined ? 'The request must be a JSON object.' : `The request must be an object: ${wrap(bare)}.`;
   }
-  if (names.includes('record') && Object.hasOwn(input, 'Key') && Object.hasOwn(input, 'Data')) return `${wrap('record')}.`;
+  if (names.includes('record') && Object.hasOwn(input, 'Key') && Object.hasOwn(input, 'Data'))
+    return `${wrap('record')}.`;
   if (Object.keys(input).some((name) => !names.includes(name))) {
     return `The request holds a member that this operation does not know. It knows ${names.join(', ')}.`;
   }

@@ -290,7 +290,7 @@ describe('a partition over HTTP', () => {
     ['with %40 for @', '/v1/partitions/a%40b.c/encrypt'],
     ['after the stage', '/live/v1/partitions/a@b.c/encrypt'],
     ['after the stage, with %40 for @', '/live/v1/partitions/a%40b.c/encrypt'],
-  ])('may stand in the path %s', async ([, rawPath]) => {
+  ] as const)('may stand in the path %s', async ([, rawPath]) => {
     expect(await attemptAt(rawPath)).toBe(SERVED);
   });
 

@@ -140,22 +140,6 @@ describe('a problem', () => {
     );
   });
 
-  it.for(['text/plain', 'application/x-www-form-urlencoded', 'application/json; charset=latin1', undefined])(
-    'is a body of the type %s',
-    async (type) => {
-      const event = request('encrypt', { plaintext: HELLO });
-      if (type === undefined) delete event.headers['content-type'];
-      else event.headers['content-type'] = type;
-      expect(await openDoor()(event)).toMatchObject({ status: 415, body: { code: 'UnsupportedMediaType' } });
-    },
-  );
-
-  it('is a body in no UTF-8', async () => {
-    const event = request('encrypt', Buffer.from([0x22, 0xff, 0x22]).toString('base64'));
-    event.isBase64Encoded = true;
-    expect((await openDoor()(event)).status).toBe(400);
-  });
-
   it.for([
     ['/v1/nothing', 404, undefined],
     ['/v1/health', 405, 'GET, HEAD'],

@@ -81,7 +81,7 @@ export function openDoor(
     const answer = {
       status: statusCode,
       headers: headers as Record<string, string>,
-      body: JSON.parse(body) as Record<string, unknown>,
+      body: (body === '' ? undefined : JSON.parse(body)) as Record<string, unknown>,
     };
     mustConform(event, answer);
     return answer;
