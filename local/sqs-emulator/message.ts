@@ -39,9 +39,16 @@ export function readContent(input: Input): Content {
     throw new SqsError('InvalidMessageContents', 'The message contains characters outside the allowed set.');
   }
   checkAttributes(attributes);
+  checkGroup(content.groupId);
   if (sizeOf(content) > MOST_BYTES)
     throw invalid(`One or more parameters are invalid: longer than ${MOST_BYTES} bytes.`);
   return content;
+}
+
+/** A FIFO queue needs a group; a standard queue takes one, and shares its consumers' time out among the groups. */
+function checkGroup(groupId: string | undefined): void {
+  if (groupId === undefined || /^[!-~]{1,128}$/.test(groupId)) return;
+  throw invalid('MessageGroupId can only include alphanumeric and punctuation characters, 1 to 128 of them.');
 }
 
 function checkAttributes(attributes: Readonly<Record<string, WireAttribute>>): void {

@@ -1,6 +1,11 @@
 import * as v from 'valibot';
 import { SEAL_OVERHEAD_BYTES } from '../envelope/aead.ts';
-import { decodeCompactRecord, encodeCompactRecord, type CompactKind } from '../envelope/compact-record.ts';
+import {
+  decodeCompactRecord,
+  encodeCompactRecord,
+  looksCompact,
+  type CompactKind,
+} from '../envelope/compact-record.ts';
 import { dataRowRecordFromValue, encodeDataRowRecord, type DataRowRecord } from '../envelope/data-row-record.ts';
 import { KeyfoldError } from '../envelope/errors.ts';
 import { BASE64 } from './operation.ts';
@@ -74,7 +79,7 @@ export interface GivenRecord {
  */
 export function readRecord(value: unknown): GivenRecord {
   if (typeof value === 'object' && value !== null) return { record: dataRowRecordFromValue(value), form: 'object' };
-  if (typeof value !== 'string' || value.startsWith('{')) {
+  if (typeof value !== 'string' || !looksCompact(value)) {
     throw new KeyfoldError('InvalidRequest', 'record must be the JSON object or the compact string of a record.');
   }
   const { kind, record } = decodeCompactRecord(value);
