@@ -32,6 +32,16 @@ function codesOf(messages: readonly OutgoingMessage[]): unknown[] {
   return messages.map(({ attributes }) => attributes['keyfold-error-code']?.StringValue);
 }
 
+/** A standard queue's message of a group. */
+function grouped(id: string, body: unknown): ReturnType<typeof queueRecord> {
+  const record = queueRecord(id, body);
+  return { ...record, attributes: { ...record.attributes, MessageGroupId: 'tenant-1' } };
+}
+
+function placesIn(from: FakeQueues, url: string): unknown[] {
+  return from.in(url).map(({ groupId, deduplicationId }) => [groupId, deduplicationId]);
+}
+
 describe('a message', () => {
   it('has its result sent with the attributes that it came with, and is then acknowledged', async () => {
     expect(await open()([sampleRecord('queue-standard')])).toEqual([]);
@@ -50,30 +60,20 @@ describe('a message', () => {
   });
 
   it('keeps its group, by which a standard queue is fair, and has no deduplication id', async () => {
-    const grouped = (id: string, body: unknown): ReturnType<typeof queueRecord> => {
-      const record = queueRecord(id, body);
-      return { ...record, attributes: { ...record.attributes, MessageGroupId: 'tenant-1' } };
-    };
     expect(await open()([grouped('a', sealing()), grouped('b', 'bad'), queueRecord('c', sealing())])).toEqual([]);
-    const placesIn = (url: string): unknown[] =>
-      queues.in(url).map(({ groupId, deduplicationId }) => [groupId, deduplicationId]);
-    expect(placesIn(OUTPUT)).toEqual([
+    expect(placesIn(queues, OUTPUT)).toEqual([
       ['tenant-1', undefined],
       [undefined, undefined],
     ]);
-    expect(placesIn(DEAD_LETTERS)).toEqual([['tenant-1', undefined]]);
+    expect(placesIn(queues, DEAD_LETTERS)).toEqual([['tenant-1', undefined]]);
   });
 
   it('of a group does not wait for another of a standard queue, nor come back with it', async () => {
-    const grouped = (id: string): ReturnType<typeof queueRecord> => {
-      const record = queueRecord(id, sealing(id));
-      return { ...record, attributes: { ...record.attributes, MessageGroupId: 'tenant-1' } };
-    };
-    queues.befall = (_url, _message, call) =>
-      call === 1 && _message === queues.calls[0]?.messages[0]
+    queues.befall = (_url, message, call) =>
+      call === 1 && message === queues.calls[0]?.messages[0]
         ? { errorName: 'AccessDenied', maySoonPass: false }
         : undefined;
-    expect(await open()([grouped('a'), grouped('b')])).toEqual(['a']);
+    expect(await open()([grouped('a', sealing()), grouped('b', sealing())])).toEqual(['a']);
   });
 
   it('is not acknowledged before its result is in the output queue', async () => {

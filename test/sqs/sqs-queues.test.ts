@@ -61,8 +61,8 @@ function taken(call: Call, failed: readonly object[] = []): Answer {
 describe('sending', () => {
   it("sends a message's group and its deduplication id, and neither if it has none", async () => {
     answer = (call) => taken(call);
-    const places = [{ groupId: 'a', deduplicationId: 'b' }, { groupId: 'a' }, {}];
-    const some = places.map((place) => ({ body: 'x', attributes: {}, ...place }));
+    const message = { body: 'x', attributes: {} };
+    const some = [{ ...message, groupId: 'a', deduplicationId: 'b' }, { ...message, groupId: 'a' }, message];
     await new SqsQueues().send(`${endpoint}/111122223333/out`, some, neverAborted);
     expect(calls[0]?.input.Entries).toMatchObject([
       { MessageGroupId: 'a', MessageDeduplicationId: 'b' },
