@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
@@ -15,7 +16,9 @@ export function toEvent(request: IncomingMessage, body: Buffer): APIGatewayProxy
   const [encodedPath = '/', rawQueryString = ''] = url.split(/\?(.*)/s);
   const { routeKey, pathParameters } = matchRoute(method, encodedPath);
   const rawPath = decode(encodedPath);
-  const isText = TEXT_TYPE.test(headers['content-type'] ?? '');
+  // As text, bytes that are not UTF-8 would become other characters.
+  const isText =
+    TEXT_TYPE.test(headers['content-type'] ?? '') && headers['content-encoding'] === undefined && isUtf8(body);
   const now = new Date();
   return {
     version: '2.0',

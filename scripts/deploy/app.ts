@@ -60,10 +60,16 @@ export function environmentOf(deployment: Deployment, region: string): Record<st
 
 /** The API's further settings. */
 export function apiEnvironmentOf({ http }: Deployment): Record<string, string> {
-  return {
+  const settings = {
     KEYFOLD_AUTH: http.auth,
-    ...(http.partitionsClaim !== undefined && { KEYFOLD_JWT_PARTITIONS_CLAIM: http.partitionsClaim }),
+    KEYFOLD_JWT_PARTITIONS_CLAIM: http.partitionsClaim,
+    KEYFOLD_JWT_PARTITION_LISTS: http.partitionLists,
+    KEYFOLD_JWT_PARTITION_WILDCARDS: http.partitionWildcards,
+    KEYFOLD_JWT_SCOPE_CLAIM: http.scopeClaim,
   };
+  return Object.fromEntries(
+    Object.entries(settings).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]])),
+  );
 }
 
 /** What osls's own settings cannot leave out where it is not asked for. */

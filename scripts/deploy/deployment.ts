@@ -72,6 +72,10 @@ export const deploymentSchema = v.strictObject({
       issuer: v.optional(v.pipe(v.string(), v.url('is no URL'))),
       audience: v.optional(v.pipe(v.array(text), v.minLength(1, 'names nobody'))),
       partitionsClaim: v.optional(text),
+      partitionLists: v.optional(v.boolean()),
+      partitionWildcards: v.optional(v.boolean()),
+      // API Gateway looks for the route's scopes in these two and in no other.
+      scopeClaim: v.optional(v.picklist(['scope', 'scp'], 'is neither scope nor scp')),
       requestsPerSecond: v.optional(whole(1, 100_000), 1000),
       burst: v.optional(whole(1, 100_000), 500),
     }),

@@ -13,7 +13,7 @@ import { queueEnvironmentOf } from './queues.ts';
 
 /** Settings that the deployment says itself, elsewhere. */
 const DERIVED =
-  /^KEYFOLD_(?:SERVICE|PRODUCT|KMS_KEYS|TABLE|REGION_SUFFIX|AUTH|JWT_PARTITIONS_CLAIM|OPERATIONS|FIELDS|OUTPUT_QUEUE_URL|DEAD_LETTER_QUEUE_URL|STATIC_.*)$/;
+  /^KEYFOLD_(?:SERVICE|PRODUCT|KMS_KEYS|TABLE|REGION_SUFFIX|AUTH|JWT_.*|OPERATIONS|FIELDS|OUTPUT_QUEUE_URL|DEAD_LETTER_QUEUE_URL|STATIC_.*)$/;
 
 const root = join(import.meta.dirname, '..', '..');
 
@@ -53,6 +53,11 @@ function told({ type, expected, message }: v.BaseIssue<unknown>): string {
 function faultsBetween(deployment: Deployment): string[] {
   const { http, regions, regionSuffix, settings, queue, alarmEmail, alarmTopics } = deployment;
   const ofJwt = { issuer: http.issuer, audience: http.audience, partitionsClaim: http.partitionsClaim };
+  const onlyOfJwt = {
+    partitionLists: http.partitionLists,
+    partitionWildcards: http.partitionWildcards,
+    scopeClaim: http.scopeClaim,
+  };
   const queueShare = deployment.functions.queue.reservedConcurrency;
   const perRegion = { alarmTopics, environmentKeys: deployment.environmentKeys };
   return [
@@ -64,6 +69,9 @@ function faultsBetween(deployment: Deployment): string[] {
     ...Object.entries(ofJwt)
       .filter(([, value]) => (value === undefined) === (http.auth === 'jwt'))
       .map(([name]) => `http.${name} is ${http.auth === 'jwt' ? 'not there with' : 'there without'} http.auth jwt`),
+    ...Object.entries(onlyOfJwt)
+      .filter(([, value]) => value !== undefined && http.auth !== 'jwt')
+      .map(([name]) => `http.${name} is there without http.auth jwt`),
     ...Object.entries(perRegion).flatMap(([name, map]) =>
       Object.keys(map)
         .filter((region) => !regions.includes(region))

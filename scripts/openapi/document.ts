@@ -12,8 +12,8 @@ import { jsonSchemas, refTo, schemaName } from './schemas.ts';
 
 const ABOUT = `Seals what it is sent, and opens what it has sealed; it stores none of it. Records are those of Asherah.
 
-A path that is not here is answered with NotFound, another method with MethodNotAllowed and the header Allow. Limits are the
-defaults: \`KEYFOLD_PLAINTEXT_LIMIT_BYTES\` and \`KEYFOLD_MAX_ITEMS\` change them.`;
+A path that is not here is answered with NotFound, another method with MethodNotAllowed and the header Allow. HEAD is answered as
+GET, without the body. No object of a request may have two members of one name. Limits are the defaults: \`KEYFOLD_PLAINTEXT_LIMIT_BYTES\` and \`KEYFOLD_MAX_ITEMS\` change them.`;
 
 const SUMMARIES: Readonly<Record<OperationName, string>> = {
   encrypt: 'Seal a payload',
@@ -73,7 +73,7 @@ export function openApiDocument(): Part {
           type: 'http',
           scheme: 'bearer',
           bearerFormat: 'JWT',
-          description: 'A token with the scope of the operation, and a claim that lists the partition.',
+          description: 'A token with the scope of the operation, and a claim that names the partition.',
         },
       },
       parameters: {
@@ -81,7 +81,7 @@ export function openApiDocument(): Part {
           name: 'partition',
           in: 'path',
           required: true,
-          description: 'Whose keys, and whose record: a tenant. Not percent-encoded.',
+          description: 'Whose keys, and whose record: a tenant. Not percent-encoded, except that @ may be %40.',
           schema: { type: 'string', minLength: 1, maxLength: 128, pattern: HTTP_PARTITION.source },
           example: 'tenant-1',
         },

@@ -24,6 +24,8 @@ export const NO_STORE = { 'Cache-Control': { $ref: '#/components/headers/Cache-C
 /** The headers that responses refer to. */
 export const HEADERS: Part = {
   'Cache-Control': { description: 'No answer is kept.', schema: { const: 'no-store' } },
+  Accept: { description: 'The type of a body.', schema: { const: 'application/json' } },
+  'Accept-Encoding': { description: 'The encoding of a body: none.', schema: { const: 'identity' } },
   'Retry-After': { description: 'As retryAfterSeconds.', schema: { type: 'integer', minimum: 1, maximum: 5 } },
 };
 
@@ -70,8 +72,14 @@ function describe(status: number, codes: readonly ErrorCode[]): Part {
 
 /** None is required: what API Gateway answers by itself has none of them. */
 function headersOf(codes: readonly ErrorCode[]): Part {
-  if (!codes.some(isRetryable)) return NO_STORE;
-  return { ...NO_STORE, 'Retry-After': { $ref: '#/components/headers/Retry-After' } };
+  return {
+    ...NO_STORE,
+    ...(codes.includes('UnsupportedMediaType') && {
+      Accept: { $ref: '#/components/headers/Accept' },
+      'Accept-Encoding': { $ref: '#/components/headers/Accept-Encoding' },
+    }),
+    ...(codes.some(isRetryable) && { 'Retry-After': { $ref: '#/components/headers/Retry-After' } }),
+  };
 }
 
 function problemContent(status: number, codes: readonly ErrorCode[]): Part {

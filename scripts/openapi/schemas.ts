@@ -10,12 +10,12 @@ import { SCHEMAS } from '../../src/operations/schemas.ts';
 /** When each code is answered with; every code there is. One that no request is answered with is undefined. */
 export const CODES: Readonly<Record<ErrorCode, string | undefined>> = {
   InvalidConfiguration: undefined,
-  InvalidRequest: 'not JSON, wrong shape, bad base64, bad partition, bad path, too many items',
+  InvalidRequest: 'not JSON, wrong shape, two members of one name, bad base64, bad partition, bad path, too many items',
   Unauthenticated: 'the request has not passed the authorizer that is configured',
   Forbidden: 'the caller may not do this, or this function does not serve it',
   NotFound: 'there is nothing at this path',
   MethodNotAllowed: 'the path takes another method, which Allow names',
-  UnsupportedMediaType: 'the body is not of the type application/json in UTF-8',
+  UnsupportedMediaType: 'the body is not application/json in UTF-8, or has a Content-Encoding',
   PayloadTooLarge: 'the body, the plaintexts together, or the answer that there would be',
   FieldNotFound: 'a path selects nothing',
   RecordUnreadable: "tampered with, another partition's, or its key is gone: one answer for all",

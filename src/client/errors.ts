@@ -25,6 +25,8 @@ const TRANSPORT_RETRYABLE = {
   UnexpectedAnswer: false,
   /** A document came back with a number that JavaScript cannot hold exactly: ask with `documentText`. */
   InexactNumber: false,
+  /** A document came back with a name that JavaScript may have taken for another: ask with `documentText`. */
+  InexactName: false,
 } as const satisfies Record<string, boolean>;
 
 /** Why no answer of Keyfold's came through. */

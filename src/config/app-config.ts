@@ -22,8 +22,20 @@ type KmsConfig =
   | { readonly kind: 'static'; readonly masterKey: Buffer; readonly override: string | undefined };
 
 /** Who may call over HTTP: signed requests, bearers of a token with a claim that lists partitions, or, locally, anyone. */
-export type AuthConfig =
-  { readonly kind: 'iam' } | { readonly kind: 'jwt'; readonly partitionsClaim: string } | { readonly kind: 'none' };
+export type AuthConfig = { readonly kind: 'iam' } | JwtConfig | { readonly kind: 'none' };
+
+/** How a token's claims are read. */
+export interface JwtConfig {
+  readonly kind: 'jwt';
+  /** The claim that grants partitions. */
+  readonly partitionsClaim: string;
+  /** Whether that claim may list several. If not, it grants one: its whole text. */
+  readonly partitionLists?: boolean | undefined;
+  /** Whether `team-*` grants every partition that begins with `team-`. */
+  readonly partitionWildcards?: boolean | undefined;
+  /** The claim that holds the scopes, text or array; `scope` unless it is set. */
+  readonly scopeClaim?: string | undefined;
+}
 
 /** What a function serves, whoever asks: undefined for everything. */
 interface Scope {
@@ -132,8 +144,16 @@ export function policyOf(settings: Omit<Settings, 'SERVICE' | 'PRODUCT'>): Parti
   });
 }
 
-function authOf({ AUTH: kind, JWT_PARTITIONS_CLAIM: partitionsClaim = '' }: Settings): AuthConfig {
-  return kind === 'jwt' ? { kind, partitionsClaim } : { kind };
+function authOf(settings: Settings): AuthConfig {
+  const { AUTH: kind } = settings;
+  if (kind !== 'jwt') return { kind };
+  return {
+    kind,
+    partitionsClaim: settings.JWT_PARTITIONS_CLAIM ?? '',
+    partitionLists: settings.JWT_PARTITION_LISTS,
+    partitionWildcards: settings.JWT_PARTITION_WILDCARDS,
+    scopeClaim: settings.JWT_SCOPE_CLAIM,
+  };
 }
 
 function doorOf(settings: Settings): DoorConfig {

@@ -10,6 +10,13 @@ import { settingsSchema, type Settings } from './settings.ts';
 /** What the names of all settings begin with. */
 export const PREFIX = 'KEYFOLD_';
 
+const JWT_SETTINGS = [
+  'JWT_PARTITIONS_CLAIM',
+  'JWT_PARTITION_LISTS',
+  'JWT_PARTITION_WILDCARDS',
+  'JWT_SCOPE_CLAIM',
+] as const;
+
 /**
  * Reads the configuration from environment variables (docs/configuration.md).
  * @param required settings that this function cannot do without, though others can
@@ -44,7 +51,7 @@ export function checkedSettings(
       ? kmsFaults(settings, environment)
       : []),
     ...(sound(['REGION_SUFFIX', 'DYNAMODB_REGION']) ? replicaFaults(settings, environment) : []),
-    ...(sound(['AUTH', 'JWT_PARTITIONS_CLAIM']) ? authFaults(settings, environment) : []),
+    ...(sound(['AUTH', ...JWT_SETTINGS]) ? authFaults(settings, environment) : []),
     ...faultsOf(settings, sound),
   ];
   if (faults.length > 0) throw invalidConfiguration(faults);
@@ -95,9 +102,11 @@ function replicaFaults(settings: Settings, environment: Environment): string[] {
 
 function authFaults(settings: Settings, environment: Environment): string[] {
   const { AUTH: auth, JWT_PARTITIONS_CLAIM: claim } = settings;
-  if (auth === 'jwt' && claim === undefined)
-    return [`${PREFIX}JWT_PARTITIONS_CLAIM must be set with ${PREFIX}AUTH=jwt`];
-  if (auth !== 'jwt' && claim !== undefined) return [`${PREFIX}JWT_PARTITIONS_CLAIM is set without ${PREFIX}AUTH=jwt`];
+  if (auth === 'jwt') {
+    return claim === undefined ? [`${PREFIX}JWT_PARTITIONS_CLAIM must be set with ${PREFIX}AUTH=jwt`] : [];
+  }
+  const idle = JWT_SETTINGS.filter((name) => settings[name] !== undefined);
+  if (idle.length > 0) return idle.map((name) => `${PREFIX}${name} is set without ${PREFIX}AUTH=jwt`);
   const inLambda = environment['AWS_LAMBDA_FUNCTION_NAME'] !== undefined;
   return auth === 'none' && inLambda ? [`${PREFIX}AUTH=none lets anyone in, which Lambda refuses`] : [];
 }

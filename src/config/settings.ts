@@ -34,6 +34,8 @@ const partitions = v.pipe(
     'lists what is neither a partition nor a beginning of some with * behind it',
   ),
 );
+/** Lambda's `JSON.parse` may take another name for one that holds a backslash. */
+const claimName = v.pipe(text, v.regex(/^[^"\\\p{C}]*$/u, 'holds a quote, a backslash or a control character'));
 const fields = v.pipe(
   v.string(),
   v.rawTransform(({ dataset, addIssue, NEVER }) => {
@@ -104,7 +106,10 @@ export const settingsSchema = v.object({
   DATA_ROW_KEY_MAX_AGE_MS: v.optional(count),
   PRELOAD_SYSTEM_KEY: v.optional(flag, 'false'),
   AUTH: v.optional(v.picklist(['iam', 'jwt', 'none'], 'is none of iam, jwt, none'), 'iam'),
-  JWT_PARTITIONS_CLAIM: v.optional(text),
+  JWT_PARTITIONS_CLAIM: v.optional(claimName),
+  JWT_PARTITION_LISTS: v.optional(flag),
+  JWT_PARTITION_WILDCARDS: v.optional(flag),
+  JWT_SCOPE_CLAIM: v.optional(claimName),
   PLAINTEXT_LIMIT_BYTES: v.optional(
     v.pipe(count, v.maxValue(MOST_PLAINTEXT_BYTES, `is more than ${MOST_PLAINTEXT_BYTES}`)),
     String(DEFAULT_LIMITS.plaintextLimitBytes),

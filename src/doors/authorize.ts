@@ -1,6 +1,9 @@
-import type { AuthConfig } from '../config/app-config.ts';
+import type { AuthConfig, JwtConfig } from '../config/app-config.ts';
 import { KeyfoldError } from '../envelope/errors.ts';
+import { HTTP_PARTITION } from '../operations/http-partition.ts';
 import { ACTION_OF, type OperationName } from '../operations/operation-name.ts';
+
+const HTTP_PARTITIONS_BY_PREFIX = /^[A-Za-z0-9._~@-]{0,127}\*$/;
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -30,12 +33,11 @@ export function authenticate(auth: AuthConfig, authorizer: unknown): Fields {
 export function authorize(auth: AuthConfig, found: Fields, partition: string, operation: OperationName): void {
   if (auth.kind !== 'jwt') return;
   const claims = asFields(found['claims']) ?? {};
-  const scopes = typeof claims['scope'] === 'string' ? claims['scope'].split(' ') : [];
   const scope = `keyfold/${ACTION_OF[operation]}`;
-  if (!scopes.includes(scope)) {
+  if (!entriesOf(claims[auth.scopeClaim ?? 'scope'])?.includes(scope)) {
     throw new KeyfoldError('Forbidden', `The token lacks the scope ${scope}.`);
   }
-  if (!grantsOf(claims[auth.partitionsClaim]).some((grant) => isGranted(grant, partition))) {
+  if (!grantsOf(auth, claims[auth.partitionsClaim]).some((grant) => isGranted(grant, partition))) {
     throw new KeyfoldError('Forbidden', 'The token does not grant this partition.');
   }
 }
@@ -56,11 +58,30 @@ function asText(value: unknown): string | null {
   return typeof value === 'string' ? value : null;
 }
 
-/** HTTP APIs hand an array claim over as `[a b]`; a string claim lists its values with spaces between them. */
-function grantsOf(claim: unknown): string[] {
-  if (typeof claim !== 'string') return [];
+/**
+ * The partitions that a claim grants. An identity provider may let a tenant choose a claim's text, so a list and a wildcard count
+ * only if the settings say so. A claim with an entry that cannot be a partition grants nothing.
+ */
+function grantsOf(
+  { partitionLists = false, partitionWildcards = false }: JwtConfig,
+  claim: unknown,
+): readonly string[] {
+  const entries = partitionLists ? (entriesOf(claim) ?? []) : [claim];
+  const isSound = (entry: unknown): entry is string =>
+    typeof entry === 'string' &&
+    (HTTP_PARTITION.test(entry) || (partitionWildcards && HTTP_PARTITIONS_BY_PREFIX.test(entry)));
+  return entries.every(isSound) ? entries : [];
+}
+
+/**
+ * The entries of a claim that lists some, separated by spaces. HTTP APIs hand an array claim over as `[a b]`, as they do one whose
+ * only entry is `a b`. Undefined for anything else, such as an array in an array.
+ */
+function entriesOf(claim: unknown): readonly string[] | undefined {
+  if (Array.isArray(claim)) return claim.every((entry) => typeof entry === 'string') ? claim : undefined;
+  if (typeof claim !== 'string') return undefined;
   const list = claim.startsWith('[') && claim.endsWith(']') ? claim.slice(1, -1) : claim;
-  return /[[\]]/.test(list) ? [] : list.split(' ').filter((grant) => grant !== '');
+  return /[[\]]/.test(list) ? undefined : list.split(' ').filter((entry) => entry !== '');
 }
 
 /** A grant is a partition, or the beginning of some followed by `*`. */

@@ -3,10 +3,13 @@ import type { Context } from 'aws-lambda';
 import type { KeyfoldError } from '../envelope/errors.ts';
 import { isOnFields } from '../operations/operation-name.ts';
 import { audited, type Asked } from './audit.ts';
-import { exactJsonText, exactValue } from './exact-numbers.ts';
+import { isInvocation, unexpectedEvent } from './event-source.ts';
+import { exactJsonText, exactValue } from './exact-json.ts';
 import { readInvocation } from './invocation.ts';
 import { LONGEST_ANSWER_BYTES, perform, type DoorOptions } from './perform.ts';
 import { statusOf, toldAs } from './problem.ts';
+
+const EXPECTED = 'a direct invocation such as {"operation":"encrypt","partition":"tenant-1","plaintext":"aGVsbG8="}';
 
 /** A handler for direct invocations. Its event is JSON that Lambda has parsed; Lambda writes its result as JSON. */
 export type DirectHandler = (event: unknown, context: Context) => Promise<unknown>;
@@ -33,13 +36,14 @@ export function directDoor(options: DoorOptions): DirectHandler {
 }
 
 async function answer(options: DoorOptions, event: unknown, context: Context): Promise<unknown> {
-  const call = readInvocation(event, () => exactJsonText(event));
+  if (!isInvocation(event)) throw unexpectedEvent(EXPECTED);
+  const call = readInvocation({ value: event, text: () => exactJsonText(event) });
   const { operation, partition } = call;
   const asked: Asked = { door: 'direct', requestId: context.awsRequestId, principal: null, operation, partition };
   return audited(options.telemetry, asked, async (trail) => {
     const remainingMs = context.getRemainingTimeInMillis();
     const text = await perform(options, call, { remainingMs, answerFits, trail });
-    // Only in a document are there numbers that others have written.
+    // Only a document holds numbers and names that others have written.
     return isOnFields(operation) ? exactValue(text) : (JSON.parse(text) as unknown);
   });
 }

@@ -1,9 +1,8 @@
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
-import { valueWithDataLast } from '../envelope/data-row-record.ts';
-import { KeyfoldError } from '../envelope/errors.ts';
-import { HTTP_PARTITION, NO_HTTP_PARTITION } from '../operations/http-partition.ts';
-import { ACTION_OF, isOperationName, type OperationName } from '../operations/operation-name.ts';
+import { ACTION_OF, type OperationName } from '../operations/operation-name.ts';
 import { base64Length, type OperationRequest } from '../operations/operation.ts';
+import { readBodyText } from './http-body.ts';
+import { requestOf } from './json-request.ts';
 
 /** What a record or a request adds to its payload, with room for white space and fields we do not know. */
 const BODY_ROOM_BYTES = 64 * 1024;
@@ -11,54 +10,24 @@ const BODY_ROOM_BYTES = 64 * 1024;
 const LARGEST_EVENT_BYTES = 6 * 1024 * 1024;
 const BEFORE_PLAINTEXT = '{"plaintext":"';
 const BEHIND_PLAINTEXT = '"}';
-const BEFORE_RECORD = '{"record":';
-const JSON_TYPE = /^application\/json(?:\s*;\s*charset="?utf-8"?)?\s*$/i;
-
-/** What a request to a partition asks for. */
-export interface Target {
-  readonly partition: string;
-  readonly operation: OperationName;
-}
-
-/**
- * Which partition and operation a request names, from the path parameters that API Gateway matched and authorized.
- * @throws KeyfoldError `NotFound` for an operation that there is not
- */
-export function readTarget(event: APIGatewayProxyEventV2): Target {
-  const { partition = '', operation = '' } = event.pathParameters ?? {};
-  if (!isOperationName(operation)) throw new KeyfoldError('NotFound', 'There is no such operation.');
-  return { partition, operation };
-}
-
-/** @throws KeyfoldError `InvalidRequest` for a partition that cannot be named over HTTP */
-export function checkPartition(partition: string): void {
-  if (!HTTP_PARTITION.test(partition)) throw new KeyfoldError('InvalidRequest', NO_HTTP_PARTITION);
-}
+/** A request with a record as Keyfold and Asherah's Go write it, up to the payload. */
+const BEFORE_DATA =
+  /^\{"record":\{"Key":\{"Created":(0|[1-9]\d{0,14}),"Key":"([A-Za-z0-9+/=]*)","ParentKeyMeta":\{"KeyId":"([ !#-[\]-\uffff]*)","Created":(0|[1-9]\d{0,14})\}\},"Data":"/;
+const BEHIND_DATA = '"}}';
 
 /**
  * The request's body, parsed.
  * @throws KeyfoldError `UnsupportedMediaType`, `PayloadTooLarge` or `InvalidRequest`; never with the body on it
  */
 export function readBody(event: APIGatewayProxyEventV2, limitBytes: number): OperationRequest {
-  if (!JSON_TYPE.test(event.headers['content-type'] ?? '')) {
-    throw new KeyfoldError('UnsupportedMediaType', 'The content type is not application/json.');
-  }
-  const { body = '', isBase64Encoded } = event;
-  if (body.length > (isBase64Encoded ? base64Length(limitBytes) : limitBytes)) {
-    throw new KeyfoldError('PayloadTooLarge', `The body is larger than ${limitBytes} bytes.`);
-  }
-  try {
-    const text = isBase64Encoded ? decodeUtf8(Buffer.from(body, 'base64')) : body;
-    return { value: plaintextAlone(text) ?? recordAlone(text) ?? JSON.parse(text), text: () => text };
-  } catch {
-    // The parser's own error quotes what it read.
-    throw new KeyfoldError('InvalidRequest', 'The body is not JSON in UTF-8.');
-  }
+  const text = readBodyText(event, limitBytes);
+  const value = plaintextAlone(text) ?? recordAlone(text);
+  return value === undefined ? requestOf(text) : { value, text: () => text };
 }
 
 /**
- * A body that holds a plaintext and nothing else, without a look at each of its characters: that is for whoever decodes the
- * base64, which no character that JSON forbids or escapes is part of. Parsing a large one takes half as long as sealing it.
+ * A body that holds a plaintext and nothing else, without a look at each of its characters. Decoding the base64 is that look:
+ * no character that JSON forbids or escapes is part of base64. Parsing a large one takes half as long as sealing it.
  */
 function plaintextAlone(text: string): { plaintext: string } | undefined {
   if (!text.startsWith(BEFORE_PLAINTEXT)) return undefined;
@@ -68,18 +37,20 @@ function plaintextAlone(text: string): { plaintext: string } | undefined {
   return plaintext.includes('"') || plaintext.includes('\\') ? undefined : { plaintext };
 }
 
-/** A body that holds a record and nothing else, as {@link plaintextAlone}. */
+/** A body that holds a record and nothing else, as {@link plaintextAlone}. No name can stand in it twice. */
 function recordAlone(text: string): { record: unknown } | undefined {
-  if (!text.startsWith(BEFORE_RECORD) || !text.endsWith('}')) return undefined;
-  const record = valueWithDataLast(text.slice(BEFORE_RECORD.length, -1));
-  return record && { record };
+  const match = BEFORE_DATA.exec(text);
+  if (match === null) return undefined;
+  const [before, created, key, keyId, parentCreated] = match;
+  const rest = text.slice(before.length);
+  if (!rest.endsWith(BEHIND_DATA)) return undefined;
+  const data = rest.slice(0, -BEHIND_DATA.length);
+  if (data.includes('"') || data.includes('\\')) return undefined;
+  const parent = { KeyId: keyId, Created: Number(parentCreated) };
+  return { record: { Key: { Created: Number(created), Key: key, ParentKeyMeta: parent }, Data: data } };
 }
 
 /** How long the body of an operation may be: what the largest payload needs, and as much as Lambda takes where there may be many. */
 export function bodyLimitBytes(operation: OperationName, plaintextLimitBytes: number): number {
   return operation === ACTION_OF[operation] ? base64Length(plaintextLimitBytes) + BODY_ROOM_BYTES : LARGEST_EVENT_BYTES;
-}
-
-function decodeUtf8(bytes: Buffer): string {
-  return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
 }

@@ -5,7 +5,9 @@ import { KeyfoldError } from '../envelope/errors.ts';
 import { HTTP_PARTITION } from '../operations/http-partition.ts';
 import { audited, type Asked } from './audit.ts';
 import { authenticate, authorize, principalOf } from './authorize.ts';
-import { bodyLimitBytes, checkPartition, readBody, readTarget } from './http-request.ts';
+import { isFromGateway, isRequest, unexpectedEvent } from './event-source.ts';
+import { checkTarget, methodsOf, pathOf, readTarget } from './http-path.ts';
+import { bodyLimitBytes, readBody } from './http-request.ts';
 import { LONGEST_ANSWER_BYTES, perform, type DoorOptions } from './perform.ts';
 import { problemResponse, statusOf, toldAs } from './problem.ts';
 import type { Telemetry } from './telemetry.ts';
@@ -29,8 +31,8 @@ export type HttpHandler = (
 ) => Promise<APIGatewayProxyStructuredResultV2>;
 
 /**
- * The HTTP door. It goes by the route that API Gateway matched, since that is what it authorized: a path is not matched a
- * second time here.
+ * The HTTP door. It goes by the route that API Gateway matched, since that is what API Gateway authorized, and requires that the
+ * path spells the same.
  */
 export function httpDoor(options: HttpDoorOptions): HttpHandler {
   const { telemetry } = options;
@@ -46,6 +48,7 @@ async function route(
   event: APIGatewayProxyEventV2,
   context: Context,
 ): Promise<APIGatewayProxyStructuredResultV2> {
+  if (!isFromGateway(event)) throw unexpectedEvent('requests of an API Gateway HTTP API, payload format 2.0');
   const found = authenticate(options.auth, (event.requestContext as { authorizer?: unknown }).authorizer);
   switch (event.routeKey) {
     case 'POST /v1/partitions/{partition}/{operation}':
@@ -55,8 +58,22 @@ async function route(
     case 'GET /v1/openapi.json':
       return json(await openApiText());
     default:
-      throw unroutable(event.rawPath);
+      return answerUnmatched(options, event, context);
   }
+}
+
+/** A request for which API Gateway has no route: HEAD of what GET answers, another method, or another path. */
+async function answerUnmatched(
+  options: HttpDoorOptions,
+  event: APIGatewayProxyEventV2,
+  context: Context,
+): Promise<APIGatewayProxyStructuredResultV2> {
+  const path = pathOf(event);
+  if (path === undefined) throw new KeyfoldError('NotFound', 'There is nothing at this path.');
+  const routeKey = `GET ${path}`;
+  const isHead = event.requestContext.http.method === 'HEAD' && methodsOf(path).includes('HEAD');
+  if (isHead) return { ...(await route(options, { ...event, routeKey }, context)), body: '' };
+  throw new KeyfoldError('MethodNotAllowed', `This path takes ${methodsOf(path)} and no other method.`);
 }
 
 async function operate(
@@ -72,7 +89,7 @@ async function operate(
   const asked: Asked = { door: 'http', requestId: context.awsRequestId, principal, operation, partition: named };
   return audited(options.telemetry, asked, async (trail) => {
     authorize(options.auth, found, partition, operation);
-    checkPartition(partition);
+    checkTarget(event, { partition, operation });
     const request = readBody(event, bodyLimitBytes(operation, options.config.plaintextLimitBytes));
     const remainingMs = Math.min(context.getRemainingTimeInMillis(), LONGEST_ANSWER_MS);
     return json(await perform(options, { partition, operation, request }, { remainingMs, answerFits, trail }));
@@ -92,26 +109,19 @@ function problems(telemetry: Telemetry): MiddlewareObj<APIGatewayProxyEventV2, A
       const error = toldAs(request.error);
       telemetry.requestFailed(error, statusOf(error.code));
       telemetry.flush();
-      const { rawPath, requestContext } = request.event;
-      const response = problemResponse(error, requestContext.requestId);
-      // RFC 9110, section 15.5.6: whoever may not use this method is told which one there is.
-      const allow = error.code === 'MethodNotAllowed' ? methodAt(rawPath) : undefined;
-      request.response = allow === undefined ? response : { ...response, headers: { ...response.headers, allow } };
+      const { event, context } = request;
+      // Nobody who sends anything but a request would read a response: what is refused must not look done.
+      if (!isRequest(event)) return;
+      const response = problemResponse(error, event.requestContext.requestId ?? context.awsRequestId);
+      request.response = { ...response, headers: { ...response.headers, ...hintsOf(error, event) } };
     },
   };
 }
 
-/** Which of our paths it was, if any, only to say what is wrong with the method. */
-function unroutable(rawPath: string): KeyfoldError {
-  return methodAt(rawPath) === undefined
-    ? new KeyfoldError('NotFound', 'There is nothing at this path.')
-    : new KeyfoldError('MethodNotAllowed', 'This path does not take that method.');
-}
-
-/** The one method that a path of ours takes; undefined where it is none. */
-function methodAt(rawPath: string): string | undefined {
-  if (/^\/v1\/(?:health|openapi\.json)$/.test(rawPath)) return 'GET';
-  return /^\/v1\/partitions\/[^/]+\/[^/]+$/.test(rawPath) ? 'POST' : undefined;
+/** What a client may send instead (RFC 9110, 15.5.6 and 15.5.16). */
+function hintsOf({ code }: KeyfoldError, event: APIGatewayProxyEventV2): Record<string, string> {
+  if (code === 'MethodNotAllowed') return { allow: methodsOf(pathOf(event) ?? '') };
+  return code === 'UnsupportedMediaType' ? { accept: 'application/json', 'accept-encoding': 'identity' } : {};
 }
 
 /** The API's document. It is loaded when it is asked for: a cold start does without. */

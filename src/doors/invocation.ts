@@ -1,5 +1,6 @@
 import { KeyfoldError } from '../envelope/errors.ts';
-import { isOnFields, isOperationName, type OperationName } from '../operations/operation-name.ts';
+import { isOnFields, isOperationName, OPERATION_NAMES, type OperationName } from '../operations/operation-name.ts';
+import type { OperationRequest } from '../operations/operation.ts';
 import type { Call } from './perform.ts';
 
 /** What an event means where it says nothing. */
@@ -11,18 +12,17 @@ export interface InvocationDefaults {
 
 /**
  * Reads an event that names its operation and partition itself: a direct invocation, or the body of a message.
- * @param event parsed JSON
- * @param text see {@link OperationRequest}
  * @throws KeyfoldError `InvalidRequest`
  */
-export function readInvocation(event: unknown, text: () => string, defaults: InvocationDefaults = {}): Call {
-  if (typeof event !== 'object' || event === null || Array.isArray(event)) {
-    throw new KeyfoldError('InvalidRequest', 'The event is not a JSON object.');
-  }
-  const { operation = defaults.operation, partition, ...given } = event as Readonly<Record<string, unknown>>;
-  if (!isOperationName(operation)) throw new KeyfoldError('InvalidRequest', 'The event names no operation there is.');
-  if (typeof partition !== 'string') throw new KeyfoldError('InvalidRequest', 'The event has no partition.');
-  return { partition, operation, request: { value: withFields(operation, given, defaults), text } };
+export function readInvocation(given: OperationRequest, defaults: InvocationDefaults = {}): Call {
+  const event = given.value;
+  if (typeof event !== 'object' || event === null || Array.isArray(event))
+    throw invalid('The event must be a JSON object.');
+  const { operation = defaults.operation, partition, ...members } = event as Readonly<Record<string, unknown>>;
+  if (!isOperationName(operation)) throw invalid(`operation must be one of ${OPERATION_NAMES.join(', ')}.`);
+  if (partition === undefined) throw invalid('The event must have a partition.');
+  if (typeof partition !== 'string') throw invalid('partition must be a string.');
+  return { partition, operation, request: { ...given, value: withFields(operation, members, defaults) } };
 }
 
 /** What was given, with the fields that are meant where it says nothing of them. */
@@ -33,4 +33,8 @@ function withFields(
 ): unknown {
   const isSaid = Object.hasOwn(given, 'fields') || Object.hasOwn(given, 'all');
   return fields === undefined || isSaid || !isOnFields(operation) ? given : { ...given, fields };
+}
+
+function invalid(message: string): KeyfoldError {
+  return new KeyfoldError('InvalidRequest', message);
 }

@@ -7,7 +7,7 @@ import { NotSent, Outbox } from '../sqs/outbox.ts';
 import type { Queues } from '../sqs/queues.ts';
 import { audited, type Asked } from './audit.ts';
 import { perform, type Call, type DoorOptions } from './perform.ts';
-import { deadLetter, groupOf, isMendable, readMessage, resultMessage } from './queue-message.ts';
+import { deadLetter, isMendable, orderedGroupOf, readMessage, resultMessage } from './queue-message.ts';
 
 /** What the queue's door needs. */
 export interface QueueDoorOptions extends DoorOptions {
@@ -41,7 +41,7 @@ export class QueueBatch {
   constructor(options: QueueDoorOptions, records: readonly SQSRecord[], requestId: string) {
     this.#options = options;
     this.#requestId = requestId;
-    this.#lanes = [...Map.groupBy(records, (record) => groupOf(record) ?? record).values()];
+    this.#lanes = [...Map.groupBy(records, (record) => orderedGroupOf(record) ?? record).values()];
   }
 
   /**

@@ -1,16 +1,16 @@
 import { createHash } from 'node:crypto';
 import type { SQSMessageAttributes, SQSRecord } from 'aws-lambda';
 import type { QueueConfig } from '../config/queue-config.ts';
-import { KeyfoldError, type ErrorCode } from '../envelope/errors.ts';
+import type { KeyfoldError, ErrorCode } from '../envelope/errors.ts';
 import {
   isFifoQueue,
   isSendable,
-  type FifoPlace,
   type MessageAttribute,
   type MessageAttributes,
   type OutgoingMessage,
 } from '../sqs/message.ts';
 import { readInvocation } from './invocation.ts';
+import { requestOf } from './json-request.ts';
 import type { Call } from './perform.ts';
 
 /** The attribute that says why a message is in the dead-letter queue. */
@@ -51,40 +51,37 @@ export function isMendable({ code }: KeyfoldError): boolean {
  * @throws KeyfoldError `InvalidRequest`; never with the body on it
  */
 export function readMessage({ body }: SQSRecord, { fields }: QueueConfig): Call {
-  let event: unknown;
-  try {
-    event = JSON.parse(body);
-  } catch {
-    throw new KeyfoldError('InvalidRequest', 'The body is not JSON.');
-  }
-  return readInvocation(event, () => body, { operation: 'encrypt-fields', fields });
+  return readInvocation(requestOf(body), { operation: 'encrypt-fields', fields });
 }
 
 /** The message with a result: what it came with goes with it. It may be larger than SQS takes. */
 export function resultMessage(record: SQSRecord, answer: string): OutgoingMessage {
   // The two characters that JSON allows in a string and SQS nowhere.
   const body = answer.replace(/[\ufffe\uffff]/g, (character) => `\\u${character.charCodeAt(0).toString(16)}`);
-  return { body, attributes: carriedAttributes(record), fifo: placeOf(record) };
+  return { body, attributes: carriedAttributes(record), ...placeOf(record) };
 }
 
 /** A message as it came, for the dead-letter queue, with the reason where there is room for it. */
 export function deadLetter(record: SQSRecord, code: ErrorCode): OutgoingMessage {
   const attributes = carriedAttributes(record);
-  const message = { body: record.body, attributes, fifo: placeOf(record) };
+  const message = { body: record.body, attributes, ...placeOf(record) };
   const told = { DataType: 'String', StringValue: code };
   const labelled = { ...message, attributes: { ...attributes, [ERROR_CODE_ATTRIBUTE]: told } };
   return isSendable(labelled) ? labelled : message;
 }
 
-/** The group of a FIFO queue's message; undefined for another's. */
-export function groupOf({ eventSourceARN, attributes }: SQSRecord): string | undefined {
+/** The group of a FIFO queue's message, which keeps an order; undefined for another queue's. */
+export function orderedGroupOf({ eventSourceARN, attributes }: SQSRecord): string | undefined {
   return isFifoQueue(eventSourceARN) ? attributes.MessageGroupId : undefined;
 }
 
-/** The same for each time that the message is received, so that what was sent twice within five minutes is there once. */
-function placeOf(record: SQSRecord): FifoPlace | undefined {
-  const groupId = groupOf(record);
-  if (groupId === undefined) return undefined;
+/**
+ * Where a message's result goes. A standard queue's group (fair queues) is passed on. A FIFO queue's deduplication id is the same each time
+ * that the message is received, so that a result that is sent twice within five minutes arrives once.
+ */
+function placeOf(record: SQSRecord): Pick<OutgoingMessage, 'groupId' | 'deduplicationId'> {
+  const groupId = record.attributes.MessageGroupId;
+  if (groupId === undefined || orderedGroupOf(record) === undefined) return { groupId };
   // Nothing in front of the last part can hold a line feed.
   const source = [record.eventSourceARN, groupId, record.messageId].join('\n');
   return { groupId, deduplicationId: createHash('sha256').update(source).digest('hex') };

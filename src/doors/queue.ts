@@ -3,6 +3,7 @@ import type { Context, SQSBatchResponse, SQSEvent } from 'aws-lambda';
 import { withDeadline } from '../envelope/deadline.ts';
 import { invalidConfiguration, KeyfoldError } from '../envelope/errors.ts';
 import { isFifoQueue, isSameQueue } from '../sqs/message.ts';
+import { isFromQueue, unexpectedEvent } from './event-source.ts';
 import { statusOf } from './problem.ts';
 import { QueueBatch, type QueueDoorOptions } from './queue-batch.ts';
 
@@ -29,11 +30,10 @@ export function queueDoor(options: QueueDoorOptions): (event: SQSEvent, context:
     });
 }
 
-async function answer(
-  options: QueueDoorOptions,
-  { Records: records }: SQSEvent,
-  context: Context,
-): Promise<SQSBatchResponse> {
+async function answer(options: QueueDoorOptions, event: SQSEvent, context: Context): Promise<SQSBatchResponse> {
+  // Thrown, since an answer without failures would have a queue's messages deleted.
+  if (!isFromQueue(event)) throw unexpectedEvent('the messages of an SQS queue');
+  const { Records: records } = event;
   const remainingMs = context.getRemainingTimeInMillis();
   const { queue, config, telemetry, now } = options;
   if (records.some(({ eventSourceARN }) => isFifoQueue(eventSourceARN) !== isFifoQueue(queue.outputUrl))) {

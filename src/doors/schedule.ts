@@ -2,6 +2,7 @@ import middy from '@middy/core';
 import type { Context, ScheduledEvent } from 'aws-lambda';
 import { KeyfoldError } from '../envelope/errors.ts';
 import type { MaintenanceReport, SystemKeyMaintenance } from '../envelope/system-key-maintenance.ts';
+import { isFromSchedule, unexpectedEvent } from './event-source.ts';
 import { statusOf } from './problem.ts';
 import type { Telemetry } from './telemetry.ts';
 
@@ -21,8 +22,9 @@ export function scheduleDoor({
 }: ScheduleDoorOptions): (event: ScheduledEvent, context: Context) => Promise<MaintenanceReport> {
   return middy<ScheduledEvent, MaintenanceReport>({ timeoutEarlyInMillis: 0 })
     .before(({ context }) => telemetry.begin(context))
-    .handler(async (_event, context) => {
+    .handler(async (event, context) => {
       try {
+        if (!isFromSchedule(event)) throw unexpectedEvent("a schedule's event of EventBridge, or {} by hand");
         const deadlineAtMs = Date.now() + context.getRemainingTimeInMillis() - deadlineMarginMs;
         const report = await maintenance.run({ deadlineAtMs });
         telemetry.maintained(report);

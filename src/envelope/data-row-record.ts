@@ -73,16 +73,6 @@ function base64(value: Uint8Array): string {
 const BEFORE_DATA = ',"Data":"';
 const BEHIND_DATA = '"}';
 
-/**
- * The value of a record's text as every Asherah writes it, its payload last, without the parser's look at each character of that: for
- * {@link dataRowRecordFromValue}, which looks again. Undefined where the text is written otherwise.
- */
-export function valueWithDataLast(text: string): Record<string, unknown> | undefined {
-  const cut = cutAtData(text);
-  if (cut === undefined || cut.data.includes('"') || cut.data.includes('\\')) return undefined;
-  return Object.assign(cut.rest, { Data: cut.data });
-}
-
 /** A record's text in two: the value without the payload, and what the payload is if that has neither quote nor backslash, as no base64 has. */
 function cutAtData(text: string): { rest: Record<string, unknown>; data: string } | undefined {
   const at = text.indexOf(BEFORE_DATA);

@@ -38,10 +38,10 @@ export const decryptFieldsInput = v.pipe(
 export const decryptFields: Operation = async (request, context) => {
   const { documentText, fields, all, allowMissing } = parseInput(decryptFieldsInput, request.value);
   if ((fields === undefined) === (all === undefined)) {
-    throw new KeyfoldError('InvalidRequest', 'The request has not just one of fields and all.');
+    throw new KeyfoldError('InvalidRequest', 'The request must have either fields or "all": true.');
   }
   if (all !== undefined && allowMissing !== undefined) {
-    throw new KeyfoldError('InvalidRequest', 'The request has allowMissing, but no fields that could be missing.');
+    throw new KeyfoldError('InvalidRequest', 'allowMissing must come with fields, not with all.');
   }
   const document = readDocument(request, documentText);
   const claims = fields === undefined ? allClaims(document) : selectedClaims(document, fields, allowMissing ?? false);

@@ -16,6 +16,7 @@ export interface JsonDocument {
 export type Replacement = readonly [value: JsonValue, text: string];
 
 const MOST_PATHS = 100;
+const FIELDS_LENGTH = `fields must have 1 to ${MOST_PATHS} entries.`;
 
 /** The members of a request with which a document comes. */
 export const documentEntries = {
@@ -43,8 +44,8 @@ export const allowMissingEntry = v.pipe(
 /** The member of a request that says which values are meant. */
 export const fieldsEntry = v.pipe(
   v.array(v.pipe(v.string(), v.metadata({ maxLength: MAX_PATH_LENGTH }))),
-  v.minLength(1),
-  v.maxLength(MOST_PATHS),
+  v.minLength(1, FIELDS_LENGTH),
+  v.maxLength(MOST_PATHS, FIELDS_LENGTH),
   v.description('JSONPaths (RFC 9535) without filters; none may select a value inside one that another selects.'),
 );
 
@@ -55,12 +56,14 @@ export const fieldsEntry = v.pipe(
 export function readDocument(request: OperationRequest, documentText: string | undefined): JsonDocument {
   if (documentText === undefined) {
     const text = wellFormed(request.text());
-    const root = locateValues(text).members?.get('document');
-    if (root === undefined) throw new KeyfoldError('InvalidRequest', 'The request has no document.');
+    const root = (request.root ?? locateValues(text)).members?.get('document');
+    if (root === undefined) {
+      throw new KeyfoldError('InvalidRequest', 'The request must have a document, or its JSON text as documentText.');
+    }
     return { text, root, asText: false };
   }
   if (Object.hasOwn(request.value as object, 'document')) {
-    throw new KeyfoldError('InvalidRequest', 'The request has both a document and a documentText.');
+    throw new KeyfoldError('InvalidRequest', 'The request must have either a document or a documentText, not both.');
   }
   mustBeJson(documentText);
   return { text: wellFormed(documentText), root: locateValues(documentText), asText: true };
@@ -68,13 +71,15 @@ export function readDocument(request: OperationRequest, documentText: string | u
 
 /** The answer with a document some of whose values are replaced, in the document's order, as JSON text. */
 export function writeDocument({ text, root, asText }: JsonDocument, replacements: readonly Replacement[]): string {
+  // White space around the root is part of a text, and of no member of a request.
+  const [start, end] = asText ? [0, text.length] : [root.start, root.end];
   const parts: string[] = [];
-  let at = root.start;
+  let at = start;
   for (const [value, replacement] of replacements) {
     parts.push(text.slice(at, value.start), replacement);
     at = value.end;
   }
-  const written = parts.join('') + text.slice(at, root.end);
+  const written = parts.join('') + text.slice(at, end);
   return asText ? `{"documentText":${JSON.stringify(written)}}` : `{"document":${written}}`;
 }
 
@@ -92,7 +97,7 @@ function mustBeJson(text: string): void {
   try {
     JSON.parse(text);
   } catch {
-    throw new KeyfoldError('InvalidRequest', "The request's documentText is not JSON.");
+    throw new KeyfoldError('InvalidRequest', 'documentText must be JSON.');
   }
 }
 

@@ -28,7 +28,7 @@ export const encrypt: ItemOperation<{ plaintext: Buffer; form: RecordForm }> = {
     const { plaintext, format } = parseInput(encryptInput, value);
     const bytes = decodeBase64(plaintext);
     if (bytes !== undefined) return { plaintext: bytes, form: format === undefined ? 'object' : 'bytes' };
-    throw new KeyfoldError('InvalidRequest', "The request's plaintext is malformed: not padded standard base64.");
+    throw new KeyfoldError('InvalidRequest', 'plaintext must be padded standard base64.');
   },
   sizeBytes: ({ plaintext }) => plaintext.length,
   run: async ({ plaintext, form }, { session, limits }) => {

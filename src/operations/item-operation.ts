@@ -73,7 +73,7 @@ export function batch<Item>(operation: ItemOperation<Item>, more?: v.ObjectEntri
   return async ({ value }, context) => {
     const { items, shareDataRowKey = false } = parseInput(uncheckedItems, value);
     if (items.length > context.maxItems) {
-      throw new KeyfoldError('InvalidRequest', `The request holds more than ${context.maxItems} items.`);
+      throw new KeyfoldError('InvalidRequest', `items must have at most ${context.maxItems} entries.`);
     }
     context.itemsCounted(items.length);
     const parsed = items.map((item) => orFailure(() => operation.parse(item)));

@@ -2,6 +2,8 @@ import * as v from 'valibot';
 import type { RequestLimits } from '../envelope/deadline.ts';
 import { KeyfoldError } from '../envelope/errors.ts';
 import type { Session } from '../envelope/session.ts';
+import { inputFault } from './input-fault.ts';
+import type { JsonValue } from './json-text.ts';
 
 /** How much one request may ask for. */
 export interface OperationLimits {
@@ -29,8 +31,10 @@ export interface OperationContext extends OperationLimits {
 /** A request as it came: parsed, and as the JSON text that it was parsed from, whose numbers have all their digits. */
 export interface OperationRequest {
   readonly value: unknown;
-  /** @throws KeyfoldError `InvalidRequest` where the door was handed a value and its exact text cannot be told */
+  /** @throws KeyfoldError `InvalidRequest` if the door was handed a value and its exact text cannot be told */
   readonly text: () => string;
+  /** Where the text's values stand, if the door has located them. */
+  readonly root?: JsonValue;
 }
 
 /**
@@ -51,13 +55,13 @@ export function base64Length(sizeBytes: number): number {
 }
 
 /**
- * Checks the shape of a request.
+ * Checks the shape of a request, or of an item in one.
  * @throws KeyfoldError `InvalidRequest`, naming the member at fault and never quoting its value
  */
 export function parseInput<Schema extends v.GenericSchema>(schema: Schema, input: unknown): v.InferOutput<Schema> {
   const parsed = v.safeParse(schema, input, { abortEarly: true });
   if (parsed.success) return parsed.output;
-  throw new KeyfoldError('InvalidRequest', describe(parsed.issues[0]));
+  throw new KeyfoldError('InvalidRequest', inputFault(schema, input, parsed.issues[0]));
 }
 
 /**
@@ -86,17 +90,4 @@ export async function allEnded<T>(work: readonly Promise<T>[]): Promise<T[]> {
     if (outcome.status === 'fulfilled') return outcome.value;
     throw outcome.reason;
   });
-}
-
-/** A member that the schema does not know is not named, since its name is the caller's data. */
-function describe(issue: v.BaseIssue<unknown>): string {
-  if (issue.type === 'strict_object' && issue.path === undefined) return 'The request is not a JSON object.';
-  if (issue.expected === 'never') return 'The request holds a member that this operation does not know.';
-  const name = v.getDotPath(issue);
-  if (issue.type === 'min_length' || issue.type === 'max_length') {
-    return `The request's ${name} has ${issue.received} entries, not ${issue.expected}.`;
-  }
-  return issue.received === 'undefined'
-    ? `The request has no ${name}.`
-    : `The request's ${name} is malformed: not ${issue.expected}.`;
 }

@@ -1,7 +1,13 @@
 import * as v from 'valibot';
 import { SEAL_OVERHEAD_BYTES } from '../envelope/aead.ts';
-import { decodeCompactRecord, encodeCompactRecord, type CompactKind } from '../envelope/compact-record.ts';
+import {
+  decodeCompactRecord,
+  encodeCompactRecord,
+  looksCompact,
+  type CompactKind,
+} from '../envelope/compact-record.ts';
 import { dataRowRecordFromValue, encodeDataRowRecord, type DataRowRecord } from '../envelope/data-row-record.ts';
+import { KeyfoldError } from '../envelope/errors.ts';
 import { BASE64 } from './operation.ts';
 
 /** The member of a request that a record comes in: {@link readRecord} checks it, documents say {@link recordSchema} for it. */
@@ -72,7 +78,10 @@ export interface GivenRecord {
  * @throws KeyfoldError `InvalidRequest`
  */
 export function readRecord(value: unknown): GivenRecord {
-  if (typeof value !== 'string') return { record: dataRowRecordFromValue(value), form: 'object' };
+  if (typeof value === 'object' && value !== null) return { record: dataRowRecordFromValue(value), form: 'object' };
+  if (typeof value !== 'string' || !looksCompact(value)) {
+    throw new KeyfoldError('InvalidRequest', 'record must be the JSON object or the compact string of a record.');
+  }
   const { kind, record } = decodeCompactRecord(value);
   return { record, form: kind };
 }

@@ -9,19 +9,14 @@ export interface MessageAttribute {
 /** A message's attributes, by name. */
 export type MessageAttributes = Readonly<Record<string, MessageAttribute>>;
 
-/** Where in a FIFO queue a message stands. */
-export interface FifoPlace {
-  readonly groupId: string;
-  /** For five minutes SQS takes a second message of the same id for the first. */
-  readonly deduplicationId: string;
-}
-
 /** A message to be sent. */
 export interface OutgoingMessage {
   readonly body: string;
   readonly attributes: MessageAttributes;
-  /** For a FIFO queue, and for no other. */
-  readonly fifo?: FifoPlace | undefined;
+  /** What a FIFO queue keeps in order, and a standard queue shares out fairly. */
+  readonly groupId?: string | undefined;
+  /** For a FIFO queue, and no other: for five minutes SQS takes a second message of the same id for the first. */
+  readonly deduplicationId?: string | undefined;
 }
 
 /** As many as SQS takes with one message. */

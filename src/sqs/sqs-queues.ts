@@ -44,11 +44,12 @@ export class SqsQueues implements Queues {
   ): Promise<readonly (SendFault | undefined)[]> {
     const command = new SendMessageBatchCommand({
       QueueUrl: queueUrl,
-      Entries: messages.map(({ body, attributes, fifo }, i) => ({
+      Entries: messages.map(({ body, attributes, groupId, deduplicationId }, i) => ({
         Id: String(i),
         MessageBody: body,
         MessageAttributes: attributes,
-        ...(fifo && { MessageGroupId: fifo.groupId, MessageDeduplicationId: fifo.deduplicationId }),
+        MessageGroupId: groupId,
+        MessageDeduplicationId: deduplicationId,
       })),
     });
     try {

@@ -13,7 +13,10 @@ afterEach(() => {
 
 const IAM: AuthConfig = { kind: 'iam' };
 const JWT: AuthConfig = { kind: 'jwt', partitionsClaim: 'tenants' };
+/** As before lists and wildcards had to be allowed. */
+const LISTING: AuthConfig = { ...JWT, partitionLists: true, partitionWildcards: true };
 const NONE: AuthConfig = { kind: 'none' };
+const SERVED = '200, keys touched';
 
 const iam = sampleEvent('api-encrypt-iam').requestContext.authorizer as { iam: object };
 const jwt = sampleEvent('api-encrypt-jwt').requestContext.authorizer as { jwt: { claims: object } };
@@ -64,6 +67,17 @@ async function attempt(
   return `${status}${world.log.take().length === 0 ? '' : ', keys touched'}`;
 }
 
+/** What an encrypt for a@b.c is answered if the path is written so. */
+async function attemptAt(rawPath: string, domainName?: string): Promise<string> {
+  const world = new FakeWorld();
+  const event = request('encrypt', { plaintext: 'aGVsbG8=' }, 'a@b.c');
+  event.rawPath = rawPath;
+  event.requestContext.stage = 'live';
+  event.requestContext.domainName = domainName ?? event.requestContext.domainName;
+  const { status } = await openDoor({ world })(event);
+  return `${status}${world.log.take().length === 0 ? '' : ', keys touched'}`;
+}
+
 function claims(changes: object): unknown {
   return { jwt: { ...jwt.jwt, claims: { ...jwt.jwt.claims, ...changes } } };
 }
@@ -97,36 +111,106 @@ describe('exactly the configured authorizer is accepted:', () => {
   });
 });
 
-describe('a token grants', () => {
+describe('by default a claim grants one partition, its whole text:', () => {
   it.for([
-    ['a partition of its list', {}, 'tenant-1', 'encrypt', '200, keys touched'],
-    ['a partition by its prefix', {}, 'team-7', 'encrypt', '200, keys touched'],
-    ['the bare prefix', {}, 'team-', 'encrypt', '200, keys touched'],
-    ['no other partition', {}, 'tenant-2', 'encrypt', '403'],
-    ['no partition that begins like one of its list', {}, 'tenant-11', 'encrypt', '403'],
-    ['no partition that one of its list begins like', {}, 'tenant', 'encrypt', '403'],
-    ['no partition that differs by case', {}, 'Tenant-1', 'encrypt', '403'],
-    ['partitions listed with spaces', { tenants: 'x tenant-1' }, 'tenant-1', 'encrypt', '200, keys touched'],
-    [
-      'the one partition of a claim without a list',
-      { tenants: 'tenant-1' },
-      'tenant-1',
-      'encrypt',
-      '200, keys touched',
-    ],
-    ['everything by a star', { tenants: '*' }, 'tenant-1', 'encrypt', '200, keys touched'],
-    ['nothing by an empty claim', { tenants: '' }, 'tenant-1', 'encrypt', '403'],
-    ['nothing by an empty list', { tenants: '[]' }, 'tenant-1', 'encrypt', '403'],
-    ['nothing by a claim that is not there', { tenants: undefined }, 'tenant-1', 'encrypt', '403'],
-    ['nothing by a claim that is no text', { tenants: ['tenant-1'] }, 'tenant-1', 'encrypt', '403'],
-    ['nothing by a list within a list', { tenants: '[[tenant-1]]' }, 'tenant-1', 'encrypt', '403'],
-    ['nothing by half a list', { tenants: '[tenant-1' }, 'tenant-1', 'encrypt', '403'],
-    ['no operation beyond its scopes', { scope: 'keyfold/decrypt' }, 'tenant-1', 'encrypt', '403'],
-    ['no operation by a scope that begins like it', { scope: 'keyfold/encrypt-batch' }, 'tenant-1', 'encrypt', '403'],
-    ['no operation without scopes', { scope: undefined }, 'tenant-1', 'encrypt', '403'],
-    ['no operation that it lacks', {}, 'tenant-1', 'rewrap', '403'],
-  ] as const)('%s', async ([, change, partition, operation, outcome]) => {
-    expect(await attempt(JWT, claims(change), partition, operation)).toBe(outcome);
+    ['that partition', 'tenant-1', 'tenant-1', SERVED],
+    ['a number, which API Gateway hands over as text', '42', '42', SERVED],
+    ['an address', 'ann@example.com', 'ann@example.com', SERVED],
+    ['no other partition', 'tenant-1', 'tenant-2', '403'],
+    ['none that begins like it', 'tenant-1', 'tenant-11', '403'],
+    ['none that it begins like', 'tenant-1', 'tenant', '403'],
+    ['none that differs by case', 'tenant-1', 'Tenant-1', '403'],
+    ['none of a text with spaces', 'acme tenant-1', 'tenant-1', '403'],
+    ['none of an array', '[tenant-1]', 'tenant-1', '403'],
+    ['none of an array of several', '[acme tenant-1]', 'tenant-1', '403'],
+    ['none of an array in an array', '[[x tenant-1 y]]', 'tenant-1', '403'],
+    ['none by a star', '*', 'tenant-1', '403'],
+    ['none by a prefix', 'tenant-*', 'tenant-1', '403'],
+    ['none by a star in an array', '[acme *]', 'tenant-1', '403'],
+    ['none by JSON text', '["tenant-1"]', 'tenant-1', '403'],
+    ['none by a quoted text', '"tenant-1"', 'tenant-1', '403'],
+    ['none of a text with commas', 'acme,tenant-1', 'tenant-1', '403'],
+    ['none of a text with white space around it', ' tenant-1', 'tenant-1', '403'],
+    ['none by an empty text', '', 'tenant-1', '403'],
+    ['none by an array of a test event', ['tenant-1'], 'tenant-1', '403'],
+    ['none by a number of a test event', 42, '42', '403'],
+    ['none by null', null, 'null', '403'],
+    ['none by an object', { tenant: 'tenant-1' }, 'tenant-1', '403'],
+    ['none without the claim', undefined, 'tenant-1', '403'],
+    ['none that cannot be named over HTTP', 'a b', 'a b', '403'],
+  ] as const)('%s', async ([, tenants, partition, outcome]) => {
+    expect(await attempt(JWT, claims({ tenants }), partition)).toBe(outcome);
+  });
+});
+
+describe('if the settings allow lists, a claim grants', () => {
+  it.for([
+    ['each partition of an array', '[acme tenant-1]', SERVED],
+    ['each partition of a text with spaces', 'acme tenant-1', SERVED],
+    ['each partition of an array of a test event', ['acme', 'tenant-1'], SERVED],
+    ['its only partition', 'tenant-1', SERVED],
+    ['none by an array in an array', '[[x tenant-1 y]]', '403'],
+    ['none by an array beside a partition', '[x [a] tenant-1]', '403'],
+    ['none by an array in an array of a test event', [['tenant-1']], '403'],
+    ['none by an array of a test event with an object in it', ['tenant-1', {}], '403'],
+    ['none by text with spaces in an array of a test event', ['acme tenant-1'], '403'],
+    ['none by half an array', '[tenant-1', '403'],
+    ['none by two arrays', '[x] [tenant-1]', '403'],
+    ['none by an empty array', '[]', '403'],
+    ['none by a text of spaces', '  ', '403'],
+    ['none by JSON text', '["x", "tenant-1"]', '403'],
+    ['none of a text with commas', 'x, tenant-1', '403'],
+    ['none of a text with tabs', 'x\ttenant-1', '403'],
+    ['none beside what can be no partition', 'a/b tenant-1', '403'],
+    ['none by a wildcard, which they do not allow', '[tenant-* tenant-1]', '403'],
+  ] as const)('%s', async ([, tenants, outcome]) => {
+    expect(await attempt({ ...JWT, partitionLists: true }, claims({ tenants }))).toBe(outcome);
+  });
+});
+
+describe('if the settings allow wildcards, a claim grants', () => {
+  it.for([
+    ['what begins like it', 'team-*', 'team-7', SERVED],
+    ['the bare prefix', 'team-*', 'team-', SERVED],
+    ['everything by a star', '*', 'tenant-1', SERVED],
+    ['nothing that begins otherwise', 'team-*', 'tenant-1', '403'],
+    ['nothing by a star in the middle', 'ten*-1', 'tenant-1', '403'],
+    ['nothing by two stars', '**', 'tenant-1', '403'],
+    ['nothing by a list, which they do not allow', 'x *', 'tenant-1', '403'],
+    ['nothing by an array, which they do not allow', '[*]', 'tenant-1', '403'],
+  ] as const)('%s', async ([, tenants, partition, outcome]) => {
+    expect(await attempt({ ...JWT, partitionWildcards: true }, claims({ tenants }), partition)).toBe(outcome);
+  });
+
+  it('the partitions of a list, and those by a prefix in it, if they allow both', async () => {
+    const tenants = '[tenant-1 team-*]';
+    expect(await attempt(LISTING, claims({ tenants }), 'team-7')).toBe(SERVED);
+    expect(await attempt(LISTING, claims({ tenants }), 'tenant-2')).toBe('403');
+  });
+});
+
+describe('the scopes of a token', () => {
+  it.for([
+    ['are a text', 'openid keyfold/encrypt', SERVED],
+    ['are an array', '[openid keyfold/encrypt]', SERVED],
+    ['are an array of a test event', ['openid', 'keyfold/encrypt'], SERVED],
+    ['are not in an array in an array', '[[openid keyfold/encrypt x]]', '403'],
+    ['are not in an array in an array of a test event', [['keyfold/encrypt']], '403'],
+    ['are not separated by commas', 'openid,keyfold/encrypt', '403'],
+    ['are not those of another operation', 'keyfold/decrypt', '403'],
+    ['are not what begins like one', 'keyfold/encrypt-batch', '403'],
+    ['are not what differs by case', 'Keyfold/Encrypt', '403'],
+    ['are not a wildcard', 'keyfold/*', '403'],
+    ['are not absent', undefined, '403'],
+  ] as const)('%s', async ([, scope, outcome]) => {
+    expect(await attempt(JWT, claims({ scope }))).toBe(outcome);
+  });
+
+  it('are in the claim that the settings name, and in no other', async () => {
+    const auth = { ...JWT, scopeClaim: 'scp' };
+    expect(await attempt(auth, claims({ scope: undefined, scp: '[keyfold/encrypt]' }))).toBe(SERVED);
+    expect(await attempt(auth, claims({ scope: 'keyfold/encrypt' }))).toBe('403');
+    expect(await attempt(JWT, claims({ scope: undefined, scp: 'keyfold/encrypt' }))).toBe('403');
   });
 });
 
@@ -153,7 +237,7 @@ describe('what a function serves is limited, whoever asks:', () => {
   ] as const)('%s', async ([, operation, partition, outcome]) => {
     for (const [auth, authorizer] of [
       [IAM, iam],
-      [JWT, claims({ tenants: '*', scope: 'keyfold/encrypt keyfold/decrypt' })],
+      [LISTING, claims({ tenants: '*', scope: 'keyfold/encrypt keyfold/decrypt' })],
     ] as const) {
       expect(await attempt(auth, authorizer, partition, operation, { serves })).toBe(outcome);
     }
@@ -184,7 +268,7 @@ describe('a partition over HTTP', () => {
   ])('may not be %j: what can be written in two ways can slip past a policy', async (partition) => {
     for (const [auth, authorizer] of [
       [IAM, iam],
-      [JWT, claims({ tenants: '*' })],
+      [LISTING, claims({ tenants: '*' })],
     ] as const) {
       expect(await attempt(auth, authorizer, partition)).toBe('400');
     }
@@ -201,10 +285,59 @@ describe('a partition over HTTP', () => {
     }
   });
 
-  it('is what API Gateway matched, whatever the path says', async () => {
-    const event = request('encrypt', { plaintext: '' }, 'tenant-1');
-    event.rawPath = '/v1/partitions/tenant-2/encrypt';
-    const { body } = await openDoor()(event);
-    expect(JSON.stringify(body)).toContain('_IK_tenant-1_svc_prod');
+  it.for([
+    ['as it is', '/v1/partitions/a@b.c/encrypt'],
+    ['with %40 for @', '/v1/partitions/a%40b.c/encrypt'],
+    ['after the stage', '/live/v1/partitions/a@b.c/encrypt'],
+    ['after the stage, with %40 for @', '/live/v1/partitions/a%40b.c/encrypt'],
+  ] as const)('may stand in the path %s', async ([, rawPath]) => {
+    expect(await attemptAt(rawPath)).toBe(SERVED);
+  });
+
+  it.for(['/keys', '/keys/v2', '/a.b$c'])('may stand in the path after the base path %s', async (base) => {
+    const rawPath = `${base}/v1/partitions/a@b.c/encrypt`;
+    expect(await attemptAt(rawPath, 'keyfold.example.com')).toBe(SERVED);
+    expect(await attemptAt(rawPath)).toBe('400');
+  });
+
+  it.for([
+    '/v1/partitions/%61@b.c/encrypt',
+    '/v1/partitions/a%2540b.c/encrypt',
+    '/v1/partitions/a%40b%2ec/encrypt',
+    '/v1/partitions/a@b.c/%65ncrypt',
+    '/v1/%70artitions/a@b.c/encrypt',
+    '/%761/partitions/a@b.c/encrypt',
+    '/v1/partitions/victim/encrypt',
+    '/v1/partitions/a@b.c/decrypt',
+    '/v1/partitions/A@b.c/encrypt',
+    '/v1/partitions/a@b.c/Encrypt',
+    '/v1/partitions/a@b.c/encrypt/',
+    '/v1/partitions/a@b.c//encrypt',
+    '//v1/partitions/a@b.c/encrypt',
+    '/v1//partitions/a@b.c/encrypt',
+    '/v1/partitions//a@b.c/encrypt',
+    '/v1/partitions/./a@b.c/encrypt',
+    '/v1/partitions/victim/../a@b.c/encrypt',
+    '/./v1/partitions/a@b.c/encrypt',
+    '/../v1/partitions/a@b.c/encrypt',
+    '/v1/partitions/victim%2f..%2fa@b.c/encrypt',
+    '/v1/partitions/a@b.c%2fencrypt',
+    '\\v1\\partitions\\a@b.c\\encrypt',
+    '/v1/partitions\\a@b.c/encrypt',
+    '/v1/partitions/a@b.c;x=1/encrypt',
+    '/v1/partitions/a@b.c/encrypt;x=1',
+    '/v1/partitions/a@b.c/encrypt?x',
+    '/v1/partitions/a@b.c/encrypt#x',
+    '/v1/partitions/a@b.c /encrypt',
+    '/v1/partitions/a@b.c\u0000/encrypt',
+    '/v1/partitions/\uff41@b.c/encrypt',
+    '/v1/partitions/a@b.c/encrypt\n',
+    'v1/partitions/a@b.c/encrypt',
+    '/other/v1/partitions/a@b.c/encrypt',
+    '/live/live/v1/partitions/a@b.c/encrypt',
+    '/v1/health',
+    '',
+  ])('must not stand in the path %j in another spelling', async (rawPath) => {
+    expect(await attemptAt(rawPath)).toBe('400');
   });
 });

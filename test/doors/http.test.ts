@@ -140,36 +140,41 @@ describe('a problem', () => {
     );
   });
 
-  it.for(['text/plain', 'application/x-www-form-urlencoded', 'application/json; charset=latin1', undefined])(
-    'is a body of the type %s',
-    async (type) => {
-      const event = request('encrypt', { plaintext: HELLO });
-      if (type === undefined) delete event.headers['content-type'];
-      else event.headers['content-type'] = type;
-      expect(await openDoor()(event)).toMatchObject({ status: 415, body: { code: 'UnsupportedMediaType' } });
-    },
-  );
-
-  it('is a body in no UTF-8', async () => {
-    const event = request('encrypt', Buffer.from([0x22, 0xff, 0x22]).toString('base64'));
-    event.isBase64Encoded = true;
-    expect((await openDoor()(event)).status).toBe(400);
-  });
-
   it.for([
     ['/v1/nothing', 404, undefined],
-    ['/v1/health', 405, 'GET'],
-    ['/v1/openapi.json', 405, 'GET'],
+    ['/v1/health', 405, 'GET, HEAD'],
+    ['/v1/openapi.json', 405, 'GET, HEAD'],
     ['/v1/partitions/a/encrypt', 405, 'POST'],
     ['/v1/partitions/a/b/encrypt', 404, undefined],
+    ['/live/v1/health', 405, 'GET, HEAD'],
+    ['/live/v1/partitions/a/encrypt', 405, 'POST'],
+    ['/other/v1/health', 404, undefined],
+    ['/other/v1/partitions/a/encrypt', 404, undefined],
+    ['/v1/health/', 404, undefined],
+    ['//v1/health', 404, undefined],
+    ['/V1/health', 404, undefined],
   ] as const)('is a route that API Gateway did not match: %s is %i, and allows %s', async ([path, status, allow]) => {
     const event = request('encrypt', { plaintext: HELLO });
     event.routeKey = '$default';
+    event.requestContext.stage = 'live';
     event.rawPath = path;
     const answer = await openDoor()(event);
     expect(answer.status).toBe(status);
     expect(answer.headers['allow']).toBe(allow);
   });
+
+  it.for(['OPTIONS', 'PUT', 'DELETE', 'PATCH', 'GET'])(
+    'is the method %s under the base path of a custom domain',
+    async (method) => {
+      const event = request('encrypt', '');
+      event.routeKey = '$default';
+      event.rawPath = '/keys/v2/v1/partitions/tenant-1/encrypt';
+      event.requestContext.domainName = 'keyfold.example.com';
+      event.requestContext.http.method = method;
+      const answer = await openDoor()(event);
+      expect([answer.status, answer.headers['allow']]).toEqual([405, 'POST']);
+    },
+  );
 
   it.for([
     ['KmsThrottled', 503],

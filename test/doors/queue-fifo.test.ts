@@ -32,13 +32,13 @@ function records(...names: string[]): ReturnType<typeof queueRecord>[] {
 
 /** The groups of messages, in the messages' order. */
 function groupsOf(messages: readonly OutgoingMessage[]): (string | undefined)[] {
-  return messages.map(({ fifo }) => fifo?.groupId);
+  return messages.map(({ groupId }) => groupId);
 }
 
 /** The ids of the messages that results were made of. */
 function sourcesOf(messages: readonly OutgoingMessage[], names: readonly string[]): (string | undefined)[] {
   const ids = new Map(names.map((name) => [deduplicationId(name), name]));
-  return messages.map(({ fifo }) => ids.get(fifo?.deduplicationId ?? ''));
+  return messages.map(({ deduplicationId: id }) => ids.get(id ?? ''));
 }
 
 function deduplicationId(name: string): string {
@@ -80,8 +80,8 @@ describe('of a FIFO queue', () => {
       const byKms = who === 'by KMS';
       const down = new KeyfoldError('KmsUnavailable', 'why');
       world.kms.interfere = () => (byKms ? Promise.reject(down) : undefined);
-      queues.befall = (_, { fifo }) =>
-        fifo?.groupId === 'a' ? { errorName: 'AccessDenied', maySoonPass: false } : undefined;
+      queues.befall = (_, { groupId }) =>
+        groupId === 'a' ? { errorName: 'AccessDenied', maySoonPass: false } : undefined;
       const names = byKms ? ['a1', 'b1!', 'a2', 'a3', 'b2!'] : ['a1', 'b1', 'a2', 'a3', 'b2'];
       expect(await open()(records(...names))).toEqual(['a1', 'a2', 'a3']);
       expect(queues.postponed.map(({ receiptHandle }) => receiptHandle)).toEqual(
@@ -97,7 +97,7 @@ describe('of a FIFO queue', () => {
     expect(await open()(records('a1', 'a2!', 'a3'))).toEqual([]);
     expect(sourcesOf(queues.in(FIFO.outputUrl), ['a1', 'a3'])).toEqual(['a1', 'a3']);
     expect(queues.in(FIFO.deadLetterUrl)).toMatchObject([
-      { body: 'bad', fifo: { groupId: 'a', deduplicationId: deduplicationId('a2') } },
+      { body: 'bad', groupId: 'a', deduplicationId: deduplicationId('a2') },
     ]);
   });
 

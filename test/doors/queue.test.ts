@@ -32,6 +32,16 @@ function codesOf(messages: readonly OutgoingMessage[]): unknown[] {
   return messages.map(({ attributes }) => attributes['keyfold-error-code']?.StringValue);
 }
 
+/** A standard queue's message of a group. */
+function grouped(id: string, body: unknown): ReturnType<typeof queueRecord> {
+  const record = queueRecord(id, body);
+  return { ...record, attributes: { ...record.attributes, MessageGroupId: 'tenant-1' } };
+}
+
+function placesIn(from: FakeQueues, url: string): unknown[] {
+  return from.in(url).map(({ groupId, deduplicationId }) => [groupId, deduplicationId]);
+}
+
 describe('a message', () => {
   it('has its result sent with the attributes that it came with, and is then acknowledged', async () => {
     expect(await open()([sampleRecord('queue-standard')])).toEqual([]);
@@ -44,9 +54,26 @@ describe('a message', () => {
       trace: { DataType: 'String', StringValue: 'a-b-c' },
       mark: { DataType: 'Binary', BinaryValue: Buffer.from([0, 255]) },
     });
-    expect(result?.fifo).toBeUndefined();
+    expect([result?.groupId, result?.deduplicationId]).toEqual([undefined, undefined]);
     expect(queues.in(DEAD_LETTERS)).toEqual([]);
     expect(queues.postponed).toEqual([]);
+  });
+
+  it('keeps its group, by which a standard queue is fair, and has no deduplication id', async () => {
+    expect(await open()([grouped('a', sealing()), grouped('b', 'bad'), queueRecord('c', sealing())])).toEqual([]);
+    expect(placesIn(queues, OUTPUT)).toEqual([
+      ['tenant-1', undefined],
+      [undefined, undefined],
+    ]);
+    expect(placesIn(queues, DEAD_LETTERS)).toEqual([['tenant-1', undefined]]);
+  });
+
+  it('of a group does not wait for another of a standard queue, nor come back with it', async () => {
+    queues.befall = (_url, message, call) =>
+      call === 1 && message === queues.calls[0]?.messages[0]
+        ? { errorName: 'AccessDenied', maySoonPass: false }
+        : undefined;
+    expect(await open()([grouped('a', sealing()), grouped('b', sealing())])).toEqual(['a']);
   });
 
   it('is not acknowledged before its result is in the output queue', async () => {
@@ -176,10 +203,24 @@ describe('of what fails', () => {
     expect(output.text()).toContain('"messageIds":["a","b"]');
   });
 
-  it('a dead letter that was sent back once more does not keep its error code', async () => {
-    const attributes = { 'keyfold-error-code': { dataType: 'String', stringValue: 'Forbidden' } };
-    await open()([queueRecord('a', sealing(), { attributes })]);
-    expect(queues.in(OUTPUT)).toMatchObject([{ attributes: {} }]);
+  it('a dead letter that was sent back loses its error code, and keeps its other attributes', async () => {
+    const attributes = {
+      'keyfold-error-code': { dataType: 'String', stringValue: 'Forbidden' },
+      order: { dataType: 'Number', stringValue: '1001' },
+    };
+    const large = `"${'x'.repeat(1_048_550)}"`;
+    await open()([
+      queueRecord('a', sealing(), { attributes }),
+      queueRecord('b', 'bad', { attributes }),
+      queueRecord('c', large, { attributes }),
+    ]);
+    const order = { DataType: 'Number', StringValue: '1001' };
+    expect(queues.in(OUTPUT).map((message) => message.attributes)).toEqual([{ order }]);
+    expect(queues.in(DEAD_LETTERS).map((message) => message.attributes)).toEqual([
+      { order, 'keyfold-error-code': { DataType: 'String', StringValue: 'InvalidRequest' } },
+      // There is no room for one.
+      { order },
+    ]);
   });
 
   it('a batch operation with an item that a retry can mend comes back whole, and one with a bad item goes out', async () => {

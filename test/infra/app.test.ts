@@ -151,7 +151,13 @@ describe('each function', () => {
 
   it('of the API authenticates as its routes do', () => {
     expect(readConfig(environmentOf(example, 'Api')).auth).toEqual({ kind: 'iam' });
-    expect(readConfig(environmentOf(flipped, 'Api')).auth).toEqual({ kind: 'jwt', partitionsClaim: 'tenants' });
+    expect(readConfig(environmentOf(flipped, 'Api')).auth).toEqual({
+      kind: 'jwt',
+      partitionsClaim: 'tenants',
+      partitionLists: true,
+      partitionWildcards: false,
+      scopeClaim: 'scp',
+    });
   });
 
   it('may set further settings', () => {

@@ -623,6 +623,19 @@ describe('a script refuses', () => {
     }
   });
 
+  it('how claims are read, without tokens', async () => {
+    const http = { partitionLists: true, partitionWildcards: false, scopeClaim: 'scp' };
+    const outcome = await cli.deploy(['keys'], {}, { http });
+    expect(outcome).toMatchObject({ code: 1, calls: [] });
+    for (const name of Object.keys(http)) expect(outcome.said).toContain(`http.${name} is there without http.auth jwt`);
+  });
+
+  it('a claim for scopes that API Gateway does not look into', async () => {
+    const outcome = await cli.deploy(['keys'], {}, { http: { auth: 'jwt', scopeClaim: 'permissions' } });
+    expect(outcome).toMatchObject({ code: 1, calls: [] });
+    expect(outcome.said).toContain('http.scopeClaim is neither scope nor scp');
+  });
+
   it('what does not go together', async () => {
     const outcome = await cli.deploy(
       ['keys'],

@@ -29,7 +29,15 @@ export interface AppPackage {
 
 /** The example's options the other way round, with a topic and a key for the functions' environment. */
 export const FLIPPED = {
-  http: { auth: 'jwt', issuer: 'https://login.example.com/', audience: ['keyfold'], partitionsClaim: 'tenants' },
+  http: {
+    auth: 'jwt',
+    issuer: 'https://login.example.com/',
+    audience: ['keyfold'],
+    partitionsClaim: 'tenants',
+    partitionLists: true,
+    partitionWildcards: false,
+    scopeClaim: 'scp',
+  },
   queue: { kind: 'fifo', fields: ['$.card'] },
   functions: { seal: { reservedConcurrency: 7 } },
   tracing: true,

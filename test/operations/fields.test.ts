@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
-import { codeOf, errorOf, FakeWorld } from '../support/fakes.ts';
-import { decodeCompactRecord } from '../../src/index.ts';
+import { codeOf, DAY_MS, errorOf, FakeWorld } from '../support/fakes.ts';
+import { decodeCompactRecord, KeyfoldError } from '../../src/index.ts';
 import { operate } from '../support/operations.ts';
 
 const SEALED = /"kf1j\.[\w-]+"/g;
@@ -67,6 +67,23 @@ describe('encrypt-fields', () => {
     expect(await answer('decrypt-fields', { documentText: sealed, all: true })).toEqual({ documentText });
   });
 
+  it('keeps the white space around the root of a documentText', async () => {
+    const { answer } = operate();
+    for (const [before, after] of [
+      ['', '\n'],
+      [' \t', ''],
+      ['\r\n', ' \n\n'],
+    ] as const) {
+      for (const root of ['{"a":1}', '1', '[ ]']) {
+        const documentText = `${before}${root}${after}`;
+        const fields = ['$'];
+        const sealed = (await answer('encrypt-fields', { documentText, fields }))['documentText'] as string;
+        expect(sealed.replaceAll(SEALED, '***')).toBe(`${before}***${after}`);
+        expect(await answer('decrypt-fields', { documentText: sealed, all: true })).toEqual({ documentText });
+      }
+    }
+  });
+
   it('seals a value that starts like a record even where another record stands beside it', async () => {
     const { answer } = operate();
     const { document: record } = await answer('encrypt-fields', { document: 'x', fields: ['$'] });
@@ -95,14 +112,29 @@ describe('encrypt-fields', () => {
     ]);
   });
 
-  it('with skipSealed does not take an outage for a record that does not open', async () => {
+  it.for([
+    'MetastoreUnavailable',
+    'KmsUnavailable',
+    'KmsThrottled',
+    'KmsMisconfigured',
+    'KeyRowUnreadable',
+    'KeyNotYetVisible',
+    'DeadlineExceeded',
+  ] as const)("with skipSealed fails, and seals nothing twice, if the record's own key meets %s", async (code) => {
     const world = new FakeWorld();
     const { document } = await operate(world.process()).answer('encrypt-fields', { document: 1, fields: ['$'] });
+    // The latest key is another, and at hand: what is sealed needs no call.
+    world.clock.advance(91 * DAY_MS);
+    const { ask } = operate(world.process());
+    await ask('encrypt-fields', { document: 2, fields: ['$'] });
     world.metastore.interfere = (call) => {
-      if (call.startsWith('Get')) throw Object.assign(new Error('out'), { code: 'out' });
+      if (call.startsWith('Get')) throw new KeyfoldError(code, 'out');
     };
-    const body = { document, fields: ['$'], skipSealed: true };
-    await expect(operate(world.process()).ask('encrypt-fields', body)).rejects.toThrow('out');
+    const body = { document: { a: document, b: 1 }, fields: ['$.*'], skipSealed: true };
+    expect(await errorOf(ask('encrypt-fields', body))).toMatchObject({ code });
+    world.metastore.interfere = () => {};
+    const skipped = JSON.parse(await ask('encrypt-fields', body)) as { document: { a: unknown } };
+    expect(skipped.document.a).toBe(document);
   });
 
   it('lets a path select nothing only where that is allowed', async () => {

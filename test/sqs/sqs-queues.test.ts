@@ -59,6 +59,21 @@ function taken(call: Call, failed: readonly object[] = []): Answer {
 }
 
 describe('sending', () => {
+  it("sends a message's group and its deduplication id, and neither if it has none", async () => {
+    answer = (call) => taken(call);
+    const message = { body: 'x', attributes: {} };
+    const some = [{ ...message, groupId: 'a', deduplicationId: 'b' }, { ...message, groupId: 'a' }, message];
+    await new SqsQueues().send(`${endpoint}/111122223333/out`, some, neverAborted);
+    expect(calls[0]?.input.Entries).toMatchObject([
+      { MessageGroupId: 'a', MessageDeduplicationId: 'b' },
+      { MessageGroupId: 'a' },
+      {},
+    ]);
+    const membersOf = (i: number): string[] => Object.keys(calls[0]?.input.Entries?.[i] ?? {});
+    expect(membersOf(1)).not.toContain('MessageDeduplicationId');
+    expect(membersOf(2)).not.toContain('MessageGroupId');
+  });
+
   it('tells for each message whether it was taken, and what may pass soon', async () => {
     answer = (call) =>
       taken(call, [

@@ -28,6 +28,7 @@ export function sampleEvent(name: string): Event {
 export function request(operation: string, body: unknown, partition = 'tenant-1'): Event {
   const event = sampleEvent('api-encrypt-iam');
   event.pathParameters = { partition, operation };
+  event.rawPath = event.requestContext.http.path = `/v1/partitions/${partition}/${operation}`;
   event.body = typeof body === 'string' ? body : JSON.stringify(body);
   return event;
 }
@@ -80,7 +81,7 @@ export function openDoor(
     const answer = {
       status: statusCode,
       headers: headers as Record<string, string>,
-      body: JSON.parse(body) as Record<string, unknown>,
+      body: (body === '' ? undefined : JSON.parse(body)) as Record<string, unknown>,
     };
     mustConform(event, answer);
     return answer;

@@ -1,0 +1,69 @@
+import { MIMEType } from 'node:util';
+import type { APIGatewayProxyEventV2 } from 'aws-lambda';
+import { decodeBase64 } from '../envelope/base64.ts';
+import { KeyfoldError } from '../envelope/errors.ts';
+import { base64Length } from '../operations/operation.ts';
+
+const JSON_TYPE = 'application/json';
+
+/**
+ * The text of a request's body.
+ * @throws KeyfoldError `UnsupportedMediaType`, `PayloadTooLarge` or `InvalidRequest`; never with the body on it
+ */
+export function readBodyText({ headers, body, isBase64Encoded }: APIGatewayProxyEventV2, limitBytes: number): string {
+  checkType(headers['content-type']);
+  checkEncoding(headers['content-encoding']);
+  // API Gateway leaves it out; hand-written events may have null.
+  const given: unknown = body ?? '';
+  if (typeof given !== 'string') throw invalid("The event's body must be text: the JSON as a string.");
+  if (given === '') throw invalid('The request has no body: send a JSON object.');
+  if (given.length > (isBase64Encoded ? base64Length(limitBytes) : limitBytes)) {
+    throw new KeyfoldError('PayloadTooLarge', `The body is larger than ${limitBytes} bytes.`);
+  }
+  return isBase64Encoded ? decode(given) : given;
+}
+
+/** RFC 9110, 8.3: a type with parameters, of which only the charset changes what is read. */
+function checkType(header: string | undefined): void {
+  if (header === JSON_TYPE) return;
+  const type = parseType(header);
+  if (type?.essence !== JSON_TYPE) {
+    throw unsupported(`The Content-Type must be ${JSON_TYPE}.`);
+  }
+  if (!/^utf-?8$/i.test(type.params.get('charset') ?? 'utf-8')) {
+    throw unsupported('The charset of the Content-Type must be UTF-8.');
+  }
+}
+
+function parseType(header: string | undefined): MIMEType | undefined {
+  try {
+    return new MIMEType(header ?? '');
+  } catch {
+    return undefined;
+  }
+}
+
+/** RFC 9110, 8.4. `identity` says that there is none. */
+function checkEncoding(header = ''): void {
+  const encodings = header.split(',').map((encoding) => encoding.trim().toLowerCase());
+  if (encodings.every((encoding) => encoding === '' || encoding === 'identity')) return;
+  throw unsupported('The body has a Content-Encoding, and none is supported: send it uncompressed.');
+}
+
+function decode(base64: string): string {
+  const bytes = decodeBase64(base64);
+  if (bytes === undefined) throw invalid("The event's body is not base64, though isBase64Encoded says so.");
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw invalid('The body is not UTF-8.');
+  }
+}
+
+function unsupported(message: string): KeyfoldError {
+  return new KeyfoldError('UnsupportedMediaType', message);
+}
+
+function invalid(message: string): KeyfoldError {
+  return new KeyfoldError('InvalidRequest', message);
+}
