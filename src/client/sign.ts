@@ -1,3 +1,4 @@
+import { partition } from '@aws-sdk/core/client';
 import { defaultProvider } from '@aws-sdk/credential-provider-node';
 import { Sha256 } from '@smithy/core/checksum';
 import { SignatureV4 } from '@smithy/signature-v4';
@@ -22,8 +23,7 @@ export type Credentials = Identity | (() => Promise<Identity>);
  * @throws TypeError where the region is not given and not in the host's name
  */
 export function requestSigner(hostname: string, region: string | undefined, credentials: Credentials | undefined) {
-  const [, regionOfHost] = /\.execute-api(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?$/.exec(hostname) ?? [];
-  const signedFor = region ?? regionOfHost;
+  const signedFor = region ?? regionOfHost(hostname);
   if (signedFor === undefined) throw new TypeError('The region to sign for is not given, nor in the name of the host.');
   const identity = credentials ?? defaultProvider();
   const signer = new SignatureV4({
@@ -40,6 +40,14 @@ export function requestSigner(hostname: string, region: string | undefined, cred
     delete signed.headers['host'];
     return signed.headers;
   };
+}
+
+/** Undefined for a name of one's own. Each partition of AWS has its own domains. */
+function regionOfHost(hostname: string): string | undefined {
+  const [, region, domain] = /\.execute-api(?:-fips)?\.([a-z0-9-]+)\.([a-z0-9.-]+)$/.exec(hostname) ?? [];
+  if (region === undefined) return undefined;
+  const { dnsSuffix, dualStackDnsSuffix } = partition(region);
+  return domain === dnsSuffix || domain === dualStackDnsSuffix ? region : undefined;
 }
 
 /** Before credentials end, by how much they are asked for anew. */
