@@ -39,7 +39,9 @@ export async function readDeployment(file: string): Promise<Deployment> {
   }
   const parsed = v.safeParse(deploymentSchema, given);
   const issues = parsed.issues?.map((issue) => `${v.getDotPath(issue) ?? 'the file'} ${told(issue)}`) ?? [];
-  const faults = parsed.success ? [...faultsBetween(parsed.output), ...faultsForAws(parsed.output), ...settingFaults(parsed.output)] : issues;
+  const faults = parsed.success
+    ? [...faultsBetween(parsed.output), ...faultsForAws(parsed.output), ...settingFaults(parsed.output)]
+    : issues;
   if (!parsed.success || faults.length > 0)
     throw new Error(`${file} does not do:\n${faults.map((fault) => `- ${fault}`).join('\n')}`);
   return parsed.output;

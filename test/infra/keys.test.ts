@@ -18,7 +18,7 @@ function keys(parameters: Record<string, string> = {}): Rendered {
 }
 
 function roles(parameters: Record<string, string>): Rendered {
-  return render('roles', REGION, { KeyRegions: REGION, ...parameters });
+  return render('roles', REGION, { KeyRegions: REGION, Service: 'orders', Product: 'shop', ...parameters });
 }
 
 /** Who points where. */

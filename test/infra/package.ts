@@ -30,9 +30,12 @@ export interface AppPackage {
 /** The example's options the other way round, with a topic and a key for the functions' environment. */
 export const FLIPPED = {
   http: { auth: 'jwt', issuer: 'https://login.example.com/', audience: ['keyfold'], partitionsClaim: 'tenants' },
-  queue: { kind: 'fifo', fields: ['$.card'] },
+  queue: { kind: 'fifo', fields: ['$.card'], retentionDays: 2, oldestMessageSeconds: 600 },
   functions: { seal: { reservedConcurrency: 7 } },
   tracing: true,
+  logFormat: 'json',
+  applicationLogLevel: 'DEBUG',
+  systemLogLevel: 'WARN',
   alarmTopics: { 'us-west-2': 'arn:aws:sns:us-west-2:111122223333:oncall' },
   environmentKeys: { 'us-west-2': 'arn:aws:kms:us-west-2:111122223333:key/00000000-0000-0000-0000-000000000001' },
   settings: { KEYFOLD_ON_KEY_REFUSED: 'fail', KEYFOLD_EXPIRE_AFTER_MS: '2592000000' },
