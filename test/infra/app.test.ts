@@ -357,6 +357,8 @@ describe('alarms', () => {
     const keys = Object.values(templateOf('keys').Resources).filter(({ Type }) => Type === 'AWS::CloudWatch::Alarm');
     const metrics = app.map((counted) => Math.max(1, counted.length)).reduce((sum, count) => sum + count, keys.length);
     expect(metrics).toBe(ASSUMED.alarms);
+    const docs = readFileSync(new URL('../../docs/deploy.md', import.meta.url), 'utf8');
+    expect(docs).toContain(`${app.length} with a queue`);
   });
 
   it('watch errors and throttles of every function, and the dead letters', () => {

@@ -745,6 +745,15 @@ describe('a script refuses', () => {
     expect(outcome.said).toContain(`- ${fault}`);
   });
 
+  it('to deploy the app where osls does not know the way to S3', async () => {
+    const region = 'eusc-de-east-1';
+    const changed = { regions: [region], administrators: ['arn:aws-eusc:iam::111122223333:role/key-administrator'] };
+    const outcome = await cli.deploy(['app'], ABSENT, changed);
+    expect(outcome.code).toBe(1);
+    expect(outcome.said).toContain('osls, which deploys the app, does not know where S3 is in the partition aws-eusc');
+    expect(namesOf(outcome)).toEqual(['sts get-caller-identity']);
+  });
+
   it.for([
     ['cn-northwest-1', 'aws-cn'],
     ['us-gov-east-1', 'aws-us-gov'],

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import {
   allowedOn,
@@ -294,4 +295,22 @@ it.for(['keys', 'table', 'roles', 'deployers'])('every action that %s.yml names 
     actions.map(async (action) => ((await expanded(action)).length === 0 ? action : [])),
   );
   expect(unknown.flat()).toEqual([]);
+});
+
+describe('docs/deploy.md has a policy for callers of the API that IAM', () => {
+  const docs = readFileSync(new URL('../../docs/deploy.md', import.meta.url), 'utf8');
+  const [, block = '{}'] = /^### Who may call the API.*?```json\n(.*?)```/ms.exec(docs) ?? [];
+  const caller: Principal = { arn: 'arn:aws:iam::111122223333:role/caller', policies: [JSON.parse(block)] };
+  const route = (path: string): Target => ({ arn: `arn:aws:execute-api:us-west-2:111122223333:abc123/${path}` });
+
+  it.for([
+    ['$default/POST/v1/partitions/tenant-1/encrypt', true],
+    ['$default/GET/v1/health', true],
+    ['$default/POST/v1/partitions/tenant-1/decrypt', false],
+    ['$default/POST/v1/partitions/tenant-2/encrypt', false],
+    ['prod/POST/v1/partitions/tenant-1/encrypt', false],
+    ['POST/v1/partitions/tenant-1/encrypt', false],
+  ] as const)('reads as it says: %s', async ([path, may]) => {
+    expect(await isAllowed(caller, 'execute-api:Invoke', route(path))).toBe(may);
+  });
 });
