@@ -4,13 +4,7 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     // What takes longest is for `npm run test:peers`.
-    exclude: [
-      'test/peers/**',
-      'test/kill/**',
-      'test/runbooks/**',
-      'test/infra/app.test.ts',
-      'test/infra/deployers.test.ts',
-    ],
+    exclude: ['test/peers/**', 'test/kill/**', 'test/runbooks/**'],
     pool: 'threads',
     setupFiles: ['test/support/aws-environment.ts'],
     testTimeout: 20_000,

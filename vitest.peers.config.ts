@@ -2,13 +2,7 @@ import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   test: {
-    include: [
-      'test/peers/**/*.test.ts',
-      'test/kill/**/*.test.ts',
-      'test/runbooks/**/*.test.ts',
-      'test/infra/app.test.ts',
-      'test/infra/deployers.test.ts',
-    ],
+    include: ['test/peers/**/*.test.ts', 'test/kill/**/*.test.ts', 'test/runbooks/**/*.test.ts'],
     globalSetup: ['test/peers/setup.ts'],
     setupFiles: ['test/support/aws-environment.ts'],
     testTimeout: 120_000,

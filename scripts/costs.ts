@@ -13,7 +13,7 @@ const file = join(import.meta.dirname, '..', 'docs', 'costs.md');
 const sources = `Prices of ${given.region}, looked up on ${given.lookedUp}: ${Object.values(given.sources).join('; ')}.`;
 const blocks = {
   costs: `${costsTable(PRICES, ASSUMED)}\n\n${sources}\n\n${assumptionsTable(given.assumptions)}`,
-  'kms-quota': quotaTable(ASSUMED, given.kmsQuotas.perSecond),
+  'kms-quota': quotaTable(ASSUMED, given.kmsQuotas.perSecond, given.apiGatewayQuota),
 };
 
 for (const [name, markdown] of Object.entries(blocks)) {

@@ -60,6 +60,7 @@ it("the client's bundle holds nothing of the service that knows keys", async () 
   expect(new Set(imports)).toEqual(
     new Set([
       '@aws-sdk/client-lambda',
+      '@aws-sdk/core/client',
       '@aws-sdk/credential-provider-node',
       '@smithy/core/checksum',
       '@smithy/core/retry',

@@ -9,6 +9,7 @@ const root = join(import.meta.dirname, '..');
 const OF_A_TERMINAL = ['node:events', 'node:fs/promises', 'node:os', 'node:readline/promises'];
 /** What the client signs HTTP requests with, and judges by why it cannot. */
 const TO_SIGN = [
+  '@aws-sdk/core/client',
   '@aws-sdk/credential-provider-node',
   '@smithy/core/checksum',
   '@smithy/core/retry',

@@ -190,7 +190,7 @@ describe('a record of twice the size', () => {
     shape(
       'in an event of many members',
       (n) => Object.fromEntries(Array.from({ length: n }, (_, i) => [`m${i}`, i])),
-      (event) => readInvocation(event, () => ''),
+      (event) => readInvocation({ value: event, text: () => '' }),
     ),
   ];
   twice(shapes, 300);

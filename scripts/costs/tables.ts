@@ -21,6 +21,10 @@ export function costsTable(prices: Prices, assumed: Assumptions): string {
     ...Object.keys(bills[0] ?? {}).map((name) => [name].concat(bills.map((bill) => dollars(bill[name] ?? 0)))),
     ['**all of it**', ...sums.map((sum) => `**${dollars(sum)}**`)],
     ['a million requests', ...sums.map((sum, i) => dollars((sum / (requests[i] ?? 1)) * 1e6))],
+    [
+      'with logFormat json, systemLogLevel WARN',
+      ...sums.map((sum, i) => dollars(sum - (bills[i]?.["Logs: Lambda's own lines"] ?? 0))),
+    ],
     ['by direct invocation', ...sums.map((sum, i) => dollars(sum - ofApiGateway(bills[i] ?? {})))],
     ['KMS, of that', ...ofKms.map(dollars)],
     ['KMS, if it were asked for each item', ...naive.map(dollars)],
@@ -39,8 +43,8 @@ export function assumptionsTable(assumptions: Readonly<Record<string, { value: n
   return table(['assumption', 'value', ''], rows);
 }
 
-/** The KMS calls of each fleet against each quota, in Markdown. */
-export function quotaTable(assumed: Assumptions, quotas: readonly KmsQuota[]): string {
+/** The KMS calls of each fleet against each quota, and its requests against API Gateway's, in Markdown. */
+export function quotaTable(assumed: Assumptions, quotas: readonly KmsQuota[], apiGatewayQuota: number): string {
   const processes = RATES.map((rate) => processesFor(rate, assumed));
   const atOnce = processes.map((n) => n * assumed.systemKeysInUse);
   const steady = RATES.map((rate) => monthOf(rate, assumed).kmsCalls / (assumed.hoursInMonth * 3600));
@@ -58,6 +62,11 @@ export function quotaTable(assumed: Assumptions, quotas: readonly KmsQuota[]): s
       `of ${count(quota)}`,
       ...RATES.map((rate) => share((rate * assumed.peakFactor) / quota)),
     ]),
+    ['API Gateway: requests in the busiest second', ...RATES.map((rate) => count(rate * assumed.peakFactor))],
+    [
+      `of ${count(apiGatewayQuota)} (all APIs of the account in the region)`,
+      ...RATES.map((rate) => share((rate * assumed.peakFactor) / apiGatewayQuota)),
+    ],
   ];
   return table(['', ...AS_COLUMNS], rows);
 }

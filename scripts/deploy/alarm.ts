@@ -48,14 +48,18 @@ export function oneMetric(
   return { ...metricOf(namespace, name, dimensions), Statistic: statistic, Period: periodSeconds };
 }
 
-/** The share of a function's invocations that fail. */
-export function failedShare(functionName: string, ring: Ring): object {
-  const dimensions = { FunctionName: functionName };
+/** The share that one metric is of another. */
+export function shareOf(
+  namespace: string,
+  [failed, all]: readonly [string, string],
+  dimensions: Dimensions,
+  ring: Ring,
+): object {
   return {
     Metrics: [
-      term('errors', 'AWS/Lambda', 'Errors', dimensions, ring),
-      term('invocations', 'AWS/Lambda', 'Invocations', dimensions, ring),
-      { Id: 'share', Expression: 'errors / invocations', ReturnData: true },
+      term('failed', namespace, failed, dimensions, ring),
+      term('asked', namespace, all, dimensions, ring),
+      { Id: 'share', Expression: 'failed / asked', ReturnData: true },
     ],
   };
 }
@@ -108,7 +112,7 @@ export function ownMetric(service: string, name: string, which: Which, ring: Rin
   return { Metrics: [{ Id: 'sum', Expression, Period, ReturnData: true }] };
 }
 
-type Dimensions = Readonly<Record<string, string>>;
+type Dimensions = Readonly<Record<string, string | { readonly Ref: string }>>;
 
 interface Term {
   readonly Id: string;

@@ -1,5 +1,5 @@
 import { cryptoPolicy } from '../../src/envelope/crypto-policy.ts';
-import { alarm, failedShare, oneMetric, ownMetric, type Ring, type Which } from './alarm.ts';
+import { alarm, oneMetric, ownMetric, shareOf, type Ring, type Which } from './alarm.ts';
 import { queueNamesOf, type Deployment, type FunctionName } from './deployment.ts';
 import type { Resources } from './queues.ts';
 
@@ -18,7 +18,11 @@ const FOR_MINUTES: Ring = { periodSeconds: MINUTE, periods: 3, outOf: 15 };
 
 /** So long that it is no bad luck, be it one request a minute. */
 const FOR_LONG: Ring = { periods: 3 };
-const UNANSWERED = ['KmsUnavailable', 'KmsThrottled', 'MetastoreUnavailable', 'DeadlineExceeded', 'Internal'];
+/** Codes of an outage. */
+const OUTAGES = ['KmsUnavailable', 'KmsThrottled', 'MetastoreUnavailable', 'DeadlineExceeded'];
+/** A key that another region has made, and whose row has not arrived. */
+const NOT_VISIBLE = 'KeyNotYetVisible';
+const UNANSWERED = [...OUTAGES, 'Internal'];
 
 type OwnAlarm = readonly [name: string, metric: string, which: Which, description: string, ring?: Ring];
 
@@ -63,6 +67,13 @@ const OWN: readonly OwnAlarm[] = [
     FOR_LONG,
   ],
   [
+    'KeysNotVisible',
+    'RequestErrors',
+    { where: { code: NOT_VISIBLE } },
+    'Keys of another region have not arrived for a quarter of an hour: the table may not replicate any more',
+    FOR_LONG,
+  ],
+  [
     'KeysRevoked',
     'KeysRetired',
     { of: ['kind'], where: { why: 'revoked' } },
@@ -77,6 +88,13 @@ const OWN_OF_A_QUEUE: readonly OwnAlarm[] = [
     'MessagesRetried',
     { where: { code: ['KmsMisconfigured', 'KeyRowUnreadable', 'Internal'] } },
     'Messages come back until somebody acts',
+  ],
+  [
+    'MessagesUnanswered',
+    'MessagesRetried',
+    { where: { code: [...OUTAGES, NOT_VISIBLE] } },
+    'Messages have come back for minutes: KMS or DynamoDB does not answer, or the table does not replicate',
+    FOR_MINUTES,
   ],
   [
     'MessagesNotSent',
@@ -112,9 +130,18 @@ export function alarmResources(deployment: Deployment, region: string): Resource
       {
         ...oneMetric('AWS/Lambda', 'Invocations', maintenance, { periodSeconds: HOUR }),
         ComparisonOperator: 'LessThanThreshold',
-        TreatMissingData: 'breaching',
+        // Lambda reports no hour without an invocation, so this has data or none. None is told once there was some: a new alarm has none
+        // until the deployment's first run.
+        TreatMissingData: 'missing',
+        InsufficientDataActions: [topic],
         ...ends,
       },
+    ),
+    ApiCannotServe: alarm(
+      'The HTTP API has failed most requests for a quarter of an hour, be it before they reach the function',
+      topic,
+      { least: MOST, ...FOR_LONG },
+      shareOf('AWS/ApiGateway', ['5xx', 'Count'], { ApiId: { Ref: 'HttpApi' } }, FOR_LONG),
     ),
     SystemKeyOld: alarm(
       'The latest System Key may not seal any more, and the maintenance has not made the next one',
@@ -186,7 +213,7 @@ function functionAlarms(prefix: string, name: FunctionName, topic: unknown): Res
         `${functionName} has failed for most who asked for a quarter of an hour: see its log`,
         topic,
         { least: MOST, ...FOR_LONG },
-        failedShare(functionName, FOR_LONG),
+        shareOf('AWS/Lambda', ['Errors', 'Invocations'], { FunctionName: functionName }, FOR_LONG),
       ),
     }),
     [`${id}Throttles`]: alarm(`Lambda turns invocations of ${functionName} away`, topic, {}, throttles as object),

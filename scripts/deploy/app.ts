@@ -1,10 +1,17 @@
+import { partition } from '@aws-sdk/core/client';
 import { alarmResources } from './alarms.ts';
 import { dashboardResources } from './dashboard.ts';
-import { keyNameOf, stackOf, type Deployment } from './deployment.ts';
-import { queueFunctions, queueResources } from './queues.ts';
+import { keyNameOf, queueNamesOf, stackOf, type Deployment } from './deployment.ts';
+import { queueEnvironmentOf, queueFunctions, queueResources } from './queues.ts';
 
 /** Any of them opens the route: which operation needs which is for the function to say, that knows the operation. */
 const SCOPES = ['keyfold/encrypt', 'keyfold/decrypt', 'keyfold/rewrap'];
+
+/** Two functions of one handler: who may invoke which is for IAM to say. */
+const OPERATIONS = {
+  seal: 'encrypt,rewrap,encrypt-batch,rewrap-batch,encrypt-fields',
+  open: 'decrypt,decrypt-batch,decrypt-fields',
+};
 
 /** What serverless.yml takes from a deployment for one of its regions, as its `custom`. */
 export function appValues(deployment: Deployment, region: string): Record<string, unknown> {
@@ -19,10 +26,12 @@ export function appValues(deployment: Deployment, region: string): Record<string
     roles: stackOf(deployment, 'roles'),
     tags: { Classification: deployment.classification },
     logRetentionDays: deployment.logRetentionDays,
+    logging: loggingOf(deployment),
     tracing: deployment.tracing ? 'Active' : 'PassThrough',
     functions,
     environment: environmentOf(deployment, region),
     apiEnvironment: apiEnvironmentOf(deployment),
+    operations: OPERATIONS,
     authorizers: isJwt
       ? {
           token: {
@@ -72,6 +81,37 @@ export function apiEnvironmentOf({ http }: Deployment): Record<string, string> {
   );
 }
 
+/** All variables of each function of a region, the queues' URLs among them. */
+export function environmentsOf(deployment: Deployment, region: string): Record<string, Record<string, string>> {
+  const common = environmentOf(deployment, region);
+  const names = queueNamesOf(deployment);
+  const urlOf = (queue: string): string =>
+    `https://sqs.${region}.${partition(region).dnsSuffix}/${deployment.account}/${queue}`;
+  return {
+    api: { ...common, ...apiEnvironmentOf(deployment) },
+    seal: { ...common, KEYFOLD_OPERATIONS: OPERATIONS.seal },
+    open: { ...common, KEYFOLD_OPERATIONS: OPERATIONS.open },
+    maintenance: common,
+    ...(names !== undefined && {
+      queue: {
+        ...common,
+        ...queueEnvironmentOf(deployment),
+        KEYFOLD_OUTPUT_QUEUE_URL: urlOf(names.output),
+        KEYFOLD_DEAD_LETTER_QUEUE_URL: urlOf(names.deadLetters),
+      },
+    }),
+  };
+}
+
+/** How Lambda writes the functions' logs, as osls has it. */
+function loggingOf({ logFormat, applicationLogLevel, systemLogLevel }: Deployment): Record<string, string> {
+  return {
+    logFormat: logFormat === 'json' ? 'JSON' : 'Text',
+    ...(applicationLogLevel !== undefined && { applicationLogLevel }),
+    ...(systemLogLevel !== undefined && { systemLogLevel }),
+  };
+}
+
 /** What osls's own settings cannot leave out where it is not asked for. */
 function functionExtensions({ functions, queue, environmentKeys }: Deployment, region: string): Record<string, object> {
   const KmsKeyArn = environmentKeys[region];
@@ -93,11 +133,5 @@ function functionExtensions({ functions, queue, environmentKeys }: Deployment, r
 }
 
 function aliasArnOf(deployment: Deployment, region: string): string {
-  return `arn:${partitionOf(region)}:kms:${region}:${deployment.account}:alias/${keyNameOf(deployment)}`;
-}
-
-/** AWS's partition of a region. */
-function partitionOf(region: string): string {
-  if (region.startsWith('cn-')) return 'aws-cn';
-  return region.startsWith('us-gov-') ? 'aws-us-gov' : 'aws';
+  return `arn:${partition(region).name}:kms:${region}:${deployment.account}:alias/${keyNameOf(deployment)}`;
 }

@@ -14,7 +14,7 @@ import {
 } from './change-set.ts';
 import { stackOf, type Deployment } from './deployment.ts';
 import { maintain } from './maintenance.ts';
-import { deployPackage, packageApp, packageFolder } from './package.ts';
+import { deployPackage, packageApp, packageFolder, requireOslsPartition } from './package.ts';
 import { deploymentFile, readDeployment } from './read-deployment.ts';
 import { keyStacks, roleStacks, tableStacks, type Stack } from './stacks.ts';
 
@@ -71,6 +71,7 @@ async function deployStack(stack: Stack, intent: Intent): Promise<void> {
 
 async function deployApps(deployment: Deployment, file: string, intent: Intent): Promise<void> {
   const { isMeant, tell } = intent;
+  for (const region of deployment.regions) requireOslsPartition(region);
   for (const region of deployment.regions) {
     const folder = packageFolder(deployment, region);
     await packageApp(file, region, folder);

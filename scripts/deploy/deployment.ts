@@ -2,7 +2,12 @@ import * as v from 'valibot';
 
 const REGION = v.pipe(v.string(), v.regex(/^[a-z]{2,}(?:-[a-z]+)+-\d$/, 'is no region'));
 const ROLE = v.pipe(v.string(), v.regex(/^arn:aws[a-z-]*:iam::\d{12}:(?:role|user)\/[\w+=,.@/-]+$/, 'is no role'));
-const arnOf = (kind: string) => v.pipe(v.string(), v.regex(new RegExp(`^arn:aws[a-z-]*:${kind}`), 'is no such ARN'));
+const POLICY = /^arn:aws[a-z-]*:iam::(?:\d{12}|aws):policy\/[\w+=,.@/-]+$/;
+/** A role, or by an asterisk at the end all roles whose names begin so: CloudFormation ends a role's name by chance. */
+const WRITER = /^arn:aws[a-z-]*:iam::\d{12}:(?:role|user)\/[\w+=,.@/-]+\*?$/;
+const TOPIC = /^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,256}$/;
+const KMS_KEY = /^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:(?:key|alias)\/[A-Za-z0-9/_-]+$/;
+const arn = (form: RegExp, message: string) => v.pipe(v.string(), v.regex(form, message));
 const whole = (least: number, most: number) =>
   v.pipe(
     v.number(),
@@ -26,13 +31,33 @@ const prefixSchema = v.pipe(
   v.string(),
   v.regex(/^[a-z][a-z0-9-]{0,15}$/, 'is not up to sixteen small letters, digits and hyphens'),
   v.regex(/^(?!.*-(?:keys|roles|app)(?:-|$))/, "reads as a stack's name: leave out -keys, -roles and -app"),
+  v.regex(/^(?!xn--|sthree-|amzn-s3-demo-)/, 'begins as no S3 bucket may'),
 );
 const text = v.pipe(v.string(), v.nonEmpty('is empty'));
-/** A dimension of metrics, which queries quote. */
-const dimension = v.pipe(v.string(), v.regex(/^[^\s'"\\]+$/, 'is empty, or holds a space, a quote or a backslash'));
+/**
+ * A name in the ids of keys. It is also a dimension of metrics, which CloudWatch takes in ASCII and which queries quote, and a part of the
+ * patterns by which IAM knows a service's rows: an asterisk, a question mark or a dollar sign would stand for other services' names there.
+ */
+const keyName = v.pipe(
+  v.string(),
+  v.regex(/^[^\s'"\\]+$/, 'is empty, or holds a space, a quote or a backslash'),
+  v.regex(/^[\x20-\x7e]*$/, 'holds a character that is not ASCII, which CloudWatch refuses'),
+  v.regex(/^(?!:)[^*?$]*$/, 'begins with a colon, or holds an asterisk, a question mark or a dollar sign'),
+  v.maxLength(255, 'is longer than 255 characters'),
+);
 
 /** What CloudWatch Logs takes. */
 const RETENTIONS = [30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653] as const;
+
+/**
+ * Lambda takes a line without a level, such as those of metrics, for one at INFO, and the audit's lines are at INFO: above it both would be
+ * dropped.
+ */
+const APPLICATION_LEVELS = ['TRACE', 'DEBUG', 'INFO'] as const;
+const applicationLevelFault =
+  `is none of ${APPLICATION_LEVELS.join(', ')}: above INFO Lambda drops the audit and the metrics ` +
+  '(settings.POWERTOOLS_LOG_LEVEL leaves them)';
+const SYSTEM_LEVELS = ['DEBUG', 'INFO', 'WARN'] as const;
 
 /** One function's share. `reservedConcurrency` null leaves it to the account's pool. */
 const functionOf = (timeoutSeconds: number, mostSeconds: number) =>
@@ -49,8 +74,8 @@ const functionOf = (timeoutSeconds: number, mostSeconds: number) =>
 export const deploymentSchema = v.strictObject({
   account: v.pipe(v.string('is no text: put it into quotes'), v.regex(/^\d{12}$/, 'is not twelve digits')),
   prefix: v.optional(prefixSchema, 'keyfold'),
-  service: dimension,
-  product: dimension,
+  service: keyName,
+  product: keyName,
   regions: v.pipe(v.array(REGION), v.minLength(1, 'names no region'), v.maxLength(4, 'names more than four')),
   classification: v.pipe(
     v.string(),
@@ -58,18 +83,20 @@ export const deploymentSchema = v.strictObject({
   ),
   administrators: v.pipe(v.array(ROLE), v.minLength(1, 'names nobody')),
   alarmEmail: v.optional(v.pipe(v.string(), v.email('is no address'))),
-  alarmTopics: v.optional(v.record(REGION, arnOf('sns:')), {}),
+  alarmTopics: v.optional(v.record(REGION, arn(TOPIC, 'is no ARN of a standard SNS topic')), {}),
   keyName: v.optional(keyNameSchema),
   tableName: v.optional(
     v.pipe(v.string(), v.regex(/^[a-zA-Z0-9_.-]{3,255}$/, 'is no name of a table')),
     'EncryptionKey',
   ),
   tableKeyName: v.optional(keyNameSchema),
+  tableWriters: v.optional(v.array(arn(WRITER, 'is no role')), []),
+  permissionsBoundary: v.optional(arn(POLICY, 'is no ARN of a policy')),
   regionSuffix: v.optional(v.boolean(), true),
   http: v.optional(
     v.strictObject({
       auth: v.optional(v.picklist(['iam', 'jwt'], 'is neither iam nor jwt'), 'iam'),
-      issuer: v.optional(v.pipe(v.string(), v.url('is no URL'))),
+      issuer: v.optional(v.pipe(v.string(), v.url('is no URL'), v.startsWith('https://', 'is not https'))),
       audience: v.optional(v.pipe(v.array(text), v.minLength(1, 'names nobody'))),
       partitionsClaim: v.optional(text),
       partitionLists: v.optional(v.boolean()),
@@ -103,12 +130,15 @@ export const deploymentSchema = v.strictObject({
     }),
     {},
   ),
-  environmentKeys: v.optional(v.record(REGION, arnOf('kms:')), {}),
+  environmentKeys: v.optional(v.record(REGION, arn(KMS_KEY, 'is no ARN of a KMS key')), {}),
   tracing: v.optional(v.boolean(), false),
+  logFormat: v.optional(v.picklist(['text', 'json'], 'is neither text nor json'), 'text'),
+  applicationLogLevel: v.optional(v.picklist(APPLICATION_LEVELS, applicationLevelFault)),
+  systemLogLevel: v.optional(v.picklist(SYSTEM_LEVELS, `is none of ${SYSTEM_LEVELS.join(', ')}`)),
   logRetentionDays: v.optional(v.picklist(RETENTIONS, `is none of ${RETENTIONS.join(', ')}`), 365),
   settings: v.optional(
     v.record(
-      v.pipe(v.string(), v.regex(/^(?:KEYFOLD|POWERTOOLS)_/, 'is no setting')),
+      v.pipe(v.string(), v.regex(/^(?:KEYFOLD|POWERTOOLS)_[A-Z0-9_]+$/, 'is no setting')),
       v.string('is no text: put it into quotes'),
     ),
     {},

@@ -4,6 +4,7 @@ import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { partition } from '@aws-sdk/core/client';
 import { aws } from './aws.ts';
 import type { Deployment } from './deployment.ts';
 
@@ -17,6 +18,19 @@ export const APP_TEMPLATE = 'cloudformation-template-update-stack.json';
 export interface Artefact {
   readonly name: string;
   readonly sizeBytes: number;
+}
+
+/** Of all others osls takes S3 to be at `s3.amazonaws.com`, where their CloudFormation finds no template. */
+const PARTITIONS_OF_OSLS: ReadonlySet<string> = new Set(['aws', 'aws-cn', 'aws-us-gov', 'aws-iso', 'aws-iso-b']);
+
+/** @throws Error where osls cannot deploy to a region */
+export function requireOslsPartition(region: string): void {
+  const { name } = partition(region);
+  if (PARTITIONS_OF_OSLS.has(name)) return;
+  throw new Error(
+    `osls, which deploys the app, does not know where S3 is in the partition ${name} of ${region}: ` +
+      'deploy what npm run package makes by other means (docs/deploy.md)',
+  );
 }
 
 /** The folder of a region's package, which git ignores. */

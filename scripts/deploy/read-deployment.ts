@@ -7,9 +7,9 @@ import { readQueueConfig } from '../../src/config/queue-config.ts';
 import { readConfig } from '../../src/config/read-config.ts';
 import { cryptoPolicy } from '../../src/envelope/crypto-policy.ts';
 import { KeyfoldError } from '../../src/envelope/errors.ts';
-import { apiEnvironmentOf, environmentOf } from './app.ts';
-import { deploymentSchema, isKeyName, keyNameOf, queueNamesOf, type Deployment } from './deployment.ts';
-import { queueEnvironmentOf } from './queues.ts';
+import { environmentsOf } from './app.ts';
+import { faultsForAws } from './aws-faults.ts';
+import { deploymentSchema, isKeyName, keyNameOf, type Deployment } from './deployment.ts';
 
 /** Settings that the deployment says itself, elsewhere. */
 const DERIVED =
@@ -39,7 +39,9 @@ export async function readDeployment(file: string): Promise<Deployment> {
   }
   const parsed = v.safeParse(deploymentSchema, given);
   const issues = parsed.issues?.map((issue) => `${v.getDotPath(issue) ?? 'the file'} ${told(issue)}`) ?? [];
-  const faults = parsed.success ? [...faultsBetween(parsed.output), ...settingFaults(parsed.output)] : issues;
+  const faults = parsed.success
+    ? [...faultsBetween(parsed.output), ...faultsForAws(parsed.output), ...settingFaults(parsed.output)]
+    : issues;
   if (!parsed.success || faults.length > 0)
     throw new Error(`${file} does not do:\n${faults.map((fault) => `- ${fault}`).join('\n')}`);
   return parsed.output;
@@ -93,23 +95,12 @@ function faultsBetween(deployment: Deployment): string[] {
 
 /** What the functions would not start with, told before they are deployed: by the same code, with the environment that they get. */
 function settingFaults(deployment: Deployment): string[] {
-  const names = queueNamesOf(deployment);
   const faults = deployment.regions.flatMap((region) => {
     const runtime = { AWS_REGION: region, AWS_LAMBDA_FUNCTION_NAME: deployment.prefix };
-    const environment = { ...environmentOf(deployment, region), ...runtime };
-    const urlOf = (queue: string): string => `https://sqs.${region}.amazonaws.com/${deployment.account}/${queue}`;
+    const { api, queue } = environmentsOf(deployment, region);
     return [
-      ...faultsIn(() => cryptoPolicy(readConfig({ ...environment, ...apiEnvironmentOf(deployment) }).policy)),
-      ...(names === undefined
-        ? []
-        : faultsIn(() =>
-            readQueueConfig({
-              ...environment,
-              ...queueEnvironmentOf(deployment),
-              KEYFOLD_OUTPUT_QUEUE_URL: urlOf(names.output),
-              KEYFOLD_DEAD_LETTER_QUEUE_URL: urlOf(names.deadLetters),
-            }),
-          )),
+      ...faultsIn(() => cryptoPolicy(readConfig({ ...api, ...runtime }).policy)),
+      ...(queue === undefined ? [] : faultsIn(() => readQueueConfig({ ...queue, ...runtime }))),
     ];
   });
   return [...new Set(faults)];

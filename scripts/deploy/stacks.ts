@@ -33,7 +33,7 @@ export function keyStacks(deployment: Deployment): Stack[] {
 
 /** The table: one stack, in the first region, with a replica in each other. */
 export function tableStacks(deployment: Deployment): Stack[] {
-  const { classification, regions, tableKeyName, tableName } = deployment;
+  const { classification, regions, tableKeyName, tableName, tableWriters } = deployment;
   const [region = '', ...others] = regions;
   return [
     {
@@ -44,6 +44,8 @@ export function tableStacks(deployment: Deployment): Stack[] {
         TableName: tableName,
         Classification: classification,
         EncryptionKeyName: tableKeyName ?? '',
+        RolesStackName: stackOf(deployment, 'roles'),
+        WriterArns: tableWriters.join(','),
         ...Object.fromEntries(REPLICAS.map((name, i) => [name, others[i] ?? ''])),
       },
       isKept: true,
@@ -56,7 +58,7 @@ export const REPLICAS = ['ReplicaRegion1', 'ReplicaRegion2', 'ReplicaRegion3'] a
 
 /** The functions' roles, in each region. */
 export function roleStacks(deployment: Deployment): Stack[] {
-  const { prefix, regions, tableKeyName, tableName, tracing } = deployment;
+  const { permissionsBoundary, prefix, product, regions, service, tableKeyName, tableName, tracing } = deployment;
   const queues = queueNamesOf(deployment);
   return regions.map((region) => ({
     name: stackOf(deployment, 'roles'),
@@ -67,10 +69,13 @@ export function roleStacks(deployment: Deployment): Stack[] {
       KeyName: keyNameOf(deployment),
       KeyRegions: regions.join(','),
       TableName: tableName,
+      Service: service,
+      Product: product,
       TableKeyName: tableKeyName ?? '',
       InputQueueName: queues?.input ?? '',
       ...(queues !== undefined && { OutputQueueName: queues.output, DeadLetterQueueName: queues.deadLetters }),
       Tracing: String(tracing),
+      PermissionsBoundaryArn: permissionsBoundary ?? '',
     },
     isKept: false,
   }));

@@ -1,3 +1,4 @@
+import { partition } from '@aws-sdk/core/client';
 import { defaultProvider } from '@aws-sdk/credential-provider-node';
 import { Sha256 } from '@smithy/core/checksum';
 import { SignatureV4 } from '@smithy/signature-v4';
@@ -43,8 +44,7 @@ export function requestSigner(
   region: string | undefined,
   credentials: Credentials | undefined,
 ): RequestSigner {
-  const [, regionOfHost] = /\.execute-api(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?$/.exec(hostname) ?? [];
-  const signedFor = region ?? regionOfHost;
+  const signedFor = region ?? regionOfHost(hostname);
   if (signedFor === undefined) throw new TypeError('The region to sign for is not given, nor in the name of the host.');
   let clockOffsetMs = 0;
   const now = (): number => Date.now() + clockOffsetMs;
@@ -78,6 +78,14 @@ export function requestSigner(
       return clockOffsetMs;
     },
   };
+}
+
+/** Undefined for a name of one's own. Each partition of AWS has its own domains. */
+function regionOfHost(hostname: string): string | undefined {
+  const [, region, domain] = /\.execute-api(?:-fips)?\.([a-z0-9-]+)\.([a-z0-9.-]+)$/.exec(hostname) ?? [];
+  if (region === undefined) return undefined;
+  const { dnsSuffix, dualStackDnsSuffix } = partition(region);
+  return domain === dnsSuffix || domain === dualStackDnsSuffix ? region : undefined;
 }
 
 /** Before credentials end, by how much they are asked for anew. */

@@ -2,6 +2,7 @@
 import { createHash, createHmac } from 'node:crypto';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { KeyfoldClient, type HttpTransportOptions } from '../../src/client/index.ts';
+import { requestSigner } from '../../src/client/sign.ts';
 import { failureOf } from '../contract/client-contract.ts';
 import { startStub, type StubRequest, type StubServer } from '../support/stub-server.ts';
 
@@ -151,8 +152,28 @@ it.for([
   expect(() => new KeyfoldClient({ http })).toThrow(message);
 });
 
-it("the region is in the name of API Gateway's own hosts", () => {
-  const hosts = ['abc123.execute-api.us-west-2.amazonaws.com', 'abc123.execute-api.cn-north-1.amazonaws.com.cn'];
-  for (const host of hosts) expect(() => new KeyfoldClient({ http: { endpoint: `https://${host}` } })).not.toThrow();
-  expect(() => new KeyfoldClient({ http: { endpoint: `https://${hosts[0]}.example` } })).toThrow(/region/);
+it.for([
+  ['abc123.execute-api.us-west-2.amazonaws.com', 'us-west-2'],
+  ['abc123.execute-api-fips.us-gov-west-1.amazonaws.com', 'us-gov-west-1'],
+  ['abc123.execute-api.us-west-2.api.aws', 'us-west-2'],
+  ['abc123.execute-api.cn-north-1.amazonaws.com.cn', 'cn-north-1'],
+  ['abc123.execute-api.eusc-de-east-1.amazonaws.eu', 'eusc-de-east-1'],
+  ['abc123.execute-api.us-iso-east-1.c2s.ic.gov', 'us-iso-east-1'],
+  ['abc123.execute-api.us-isob-east-1.sc2s.sgov.gov', 'us-isob-east-1'],
+  ['abc123.execute-api.eu-isoe-west-1.cloud.adc-e.uk', 'eu-isoe-west-1'],
+  ['abc123.execute-api.us-isof-south-1.csp.hci.ic.gov', 'us-isof-south-1'],
+] as const)("requests to API Gateway's own host %s are signed for %s", async ([host, region]) => {
+  const signer = requestSigner(host, undefined, IDENTITY);
+  const headers = await signer.sign(new URL(`https://${host}/v1/partitions/p/encrypt`), {}, '{}');
+  expect(headers['authorization']).toContain(`/${region}/execute-api/aws4_request`);
+});
+
+it.for([
+  'abc123.execute-api.us-west-2.amazonaws.com.example',
+  'abc123.execute-api.us-west-2.amazonaws.com.cn',
+  'abc123.execute-api.cn-north-1.amazonaws.com',
+  'abc123.execute-api.eusc-de-east-1.amazonaws.com',
+  'execute-api.us-west-2.amazonaws.com.attacker.example',
+])('a host of another domain has no region of its own: %s', (host) => {
+  expect(() => new KeyfoldClient({ http: { endpoint: `https://${host}` } })).toThrow(/region/);
 });

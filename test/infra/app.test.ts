@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { monthOf } from '../../scripts/costs/fleet.ts';
@@ -88,6 +89,22 @@ function chanceToRing(alarm: AppResource['Properties'], perHour: number, hours: 
   return 1 - (1 - (1 - below) ** EvaluationPeriods) ** (hours / periodHours / EvaluationPeriods);
 }
 
+/** The periods of an alarm on one metric, or on several that are summed. */
+function periodsOf({ Period, Metrics = [] }: AppResource['Properties']): unknown[] {
+  const metrics = (Metrics as { MetricStat?: { Period: number } }[]).flatMap(
+    ({ MetricStat }) => MetricStat?.Period ?? [],
+  );
+  return Period === undefined ? metrics : [Period];
+}
+
+/** The codes of docs/http.md that are no mistake of a caller's. */
+function documentedFaults(): string[] {
+  const docs = readFileSync(new URL('../../docs/http.md', import.meta.url), 'utf8');
+  return [...docs.matchAll(/^\|([^|]*)\|\s*5\d\d\s*\|/gm)].flatMap(([, codes = '']) =>
+    [...codes.matchAll(/`(\w+)`/g)].map(([, code = '']) => code),
+  );
+}
+
 /** The minutes in which a message that no queue takes is tried, the first at so many seconds. */
 function minutesTried({ retryDelaySeconds, longestRetryDelaySeconds }: QueueConfig, startSeconds: number): number[] {
   let at = startSeconds;
@@ -119,6 +136,11 @@ describe('each function', () => {
     expect(found).toMatchObject({
       FunctionName: `keyfold-${name.toLowerCase()}`,
       LoggingConfig: { LogFormat: 'Text' },
+    });
+    expect(functionOf(flipped, name)['LoggingConfig']).toEqual({
+      LogFormat: 'JSON',
+      ApplicationLogLevel: 'DEBUG',
+      SystemLogLevel: 'WARN',
     });
     const group = example.resources[`${name}LogGroup`];
     expect(group?.Properties).toEqual({
@@ -229,7 +251,11 @@ describe('the HTTP API', () => {
     const { DefaultRouteSettings, AccessLogSettings } = example.resources['HttpApiStage']?.Properties ?? {};
     expect(DefaultRouteSettings).toMatchObject({ ThrottlingRateLimit: 1000, ThrottlingBurstLimit: 500 });
     expect(JSON.parse((AccessLogSettings as { Format: string }).Format)).not.toHaveProperty('path');
-    expect(example.resources['HttpApiLogGroup']?.Properties['RetentionInDays']).toBe(365);
+    expect(example.resources['HttpApiLogGroup']?.Properties).toMatchObject({
+      RetentionInDays: 365,
+      // What begins otherwise is listed in a resource policy of the account, which has room for 5,120 characters.
+      LogGroupName: '/aws/vendedlogs/http-api/keyfold-app',
+    });
   });
 
   it('and every function log into what stays when the stack is deleted', () => {
@@ -255,6 +281,15 @@ describe('the queues', () => {
       expect(RedrivePolicy.deadLetterTargetArn).toEqual({ 'Fn::GetAtt': ['DeadLetterQueue', 'Arn'] });
       expect(MessageRetentionPeriod).toBeGreaterThanOrEqual(2 * 86_400);
     }
+  });
+
+  it('keep dead letters for fourteen days, however long the others keep theirs: SQS counts from the first sending', () => {
+    const kept = (app: AppPackage): unknown[] =>
+      ['InputQueue', 'OutputQueue', 'DeadLetterQueue'].map(
+        (id) => app.resources[id]?.Properties['MessageRetentionPeriod'] / 86_400,
+      );
+    expect(kept(example)).toEqual([14, 14, 14]);
+    expect(kept(flipped)).toEqual([2, 2, 14]);
   });
 
   it('are encrypted, for TLS alone, and not deleted with the stack', () => {
@@ -328,6 +363,8 @@ describe('alarms', () => {
     const keys = Object.values(templateOf('keys').Resources).filter(({ Type }) => Type === 'AWS::CloudWatch::Alarm');
     const metrics = app.map((counted) => Math.max(1, counted.length)).reduce((sum, count) => sum + count, keys.length);
     expect(metrics).toBe(ASSUMED.alarms);
+    const docs = readFileSync(new URL('../../docs/deploy.md', import.meta.url), 'utf8');
+    expect(docs).toContain(`${app.length} with a queue`);
   });
 
   it('watch errors and throttles of every function, and the dead letters', () => {
@@ -344,9 +381,16 @@ describe('alarms', () => {
   it('take what is not reported for well, but for the maintenance, which must have run in 26 hours', () => {
     for (const [id, { Properties }] of ofType(example, 'AWS::CloudWatch::Alarm')) {
       const isMaintenance = id === 'MaintenanceMissingAlarm';
-      expect(Properties['TreatMissingData']).toBe(isMaintenance ? 'breaching' : 'notBreaching');
+      expect([id, Properties['TreatMissingData']]).toEqual([id, isMaintenance ? 'missing' : 'notBreaching']);
+      expect('InsufficientDataActions' in Properties).toBe(isMaintenance);
     }
+  });
+
+  it('tell that the maintenance is missing once it has run, and not of a new deployment, whose first run is to come', () => {
     expect(example.resources['MaintenanceMissingAlarm']?.Properties).toMatchObject({
+      // A new alarm is in this state: only the change to it is told.
+      TreatMissingData: 'missing',
+      InsufficientDataActions: [{ Ref: 'AlarmTopic' }],
       MetricName: 'Invocations',
       Period: 3600,
       EvaluationPeriods: 26,
@@ -380,13 +424,58 @@ describe('alarms', () => {
         ReturnData: false,
       });
       expect(Properties['Metrics']).toEqual([
-        counted(['errors', 'Errors']),
-        counted(['invocations', 'Invocations']),
-        { Id: 'share', Expression: 'errors / invocations', ReturnData: true },
+        counted(['failed', 'Errors']),
+        counted(['asked', 'Invocations']),
+        { Id: 'share', Expression: 'failed / asked', ReturnData: true },
       ]);
       expect(Properties).toMatchObject({ Threshold: 0.5, EvaluationPeriods: 3, DatapointsToAlarm: 3 });
     },
   );
+
+  it('ring for every code of a failure that is not its caller’s, of requests and of messages that come back', () => {
+    const codesOf = (metric: string): Set<unknown> =>
+      new Set(
+        ofType(example, 'AWS::CloudWatch::Alarm').flatMap(
+          ([
+            ,
+            {
+              Properties: { Metrics = [], ...one },
+            },
+          ]) =>
+            [one, ...(Metrics as AppResource['Properties'][]).map(({ MetricStat }) => MetricStat?.Metric ?? {})]
+              .filter(({ MetricName }) => MetricName === metric)
+              .flatMap(({ Dimensions }) => (Dimensions as { Name: string; Value: string }[]) ?? [])
+              .filter(({ Name }) => Name === 'code')
+              .map(({ Value }) => Value),
+        ),
+      );
+    // Functions do not start with it, which their own alarms tell of.
+    const codes = documentedFaults().filter((code) => code !== 'InvalidConfiguration');
+    expect(codes).toContain('KeyNotYetVisible');
+    expect(codes.filter((code) => !codesOf('RequestErrors').has(code))).toEqual([]);
+    expect([...codes, 'NotSent'].filter((code) => !codesOf('MessagesRetried').has(code))).toEqual([]);
+  });
+
+  it('ring where the API fails before it reaches the function, by what API Gateway counts', () => {
+    const { Properties } = example.resources['ApiCannotServeAlarm'] as AppResource;
+    expect(Properties).toMatchObject({ Threshold: 0.5, EvaluationPeriods: 3, DatapointsToAlarm: 3 });
+    const counted = (Properties['Metrics'] as AppResource['Properties'][]).flatMap(
+      ({ MetricStat }) => MetricStat ?? [],
+    );
+    expect(counted.map(({ Metric }) => Metric)).toEqual(
+      ['5xx', 'Count'].map((MetricName) => ({
+        Namespace: 'AWS/ApiGateway',
+        MetricName,
+        Dimensions: [{ Name: 'ApiId', Value: { Ref: 'HttpApi' } }],
+      })),
+    );
+  });
+
+  it('ring where a message waits for longer than the deployment allows', () => {
+    const [byDefault, own] = [example, flipped].map(({ resources }) => resources['MessagesAgingAlarm']?.Properties);
+    expect(byDefault).toMatchObject({ Threshold: 3600, Statistic: 'Maximum' });
+    expect(own).toMatchObject({ Threshold: FLIPPED.queue.oldestMessageSeconds, Statistic: 'Maximum' });
+  });
 
   it('ring where requests go unanswered for a quarter of an hour, however few', () => {
     const [many, long] = ['RequestsUnanswered', 'RequestsUnansweredForLong'].map(
@@ -412,20 +501,19 @@ describe('alarms', () => {
     },
   );
 
-  it.for([0, 30, 59])(
-    'ring where one message cannot be sent, first tried at second %i, within ten minutes',
-    (start) => {
-      const { Properties } = example.resources['MessagesNotSentAlarm'] as AppResource;
-      const { Period, EvaluationPeriods, DatapointsToAlarm } = Properties;
-      expect(Period).toBe(60);
-      expect(EvaluationPeriods).toBeGreaterThanOrEqual(10);
-      const { queue } = readQueueConfig(environmentOf(example, 'Queue'));
-      const tried = minutesTried(queue, start).filter((minute) => minute < 10);
-      expect(tried.length).toBeGreaterThanOrEqual(DatapointsToAlarm as number);
-      // A queue that took nothing for a moment, whatever was sent to it, wakes nobody.
-      expect(DatapointsToAlarm).toBeGreaterThan(2);
-    },
-  );
+  it.for(
+    ['MessagesNotSent', 'MessagesUnanswered'].flatMap((name) => [0, 30, 59].map((start) => [name, start] as const)),
+  )('%s rings where one message comes back, first tried at second %i, within ten minutes', ([name, start]) => {
+    const { Properties } = example.resources[`${name}Alarm`] as AppResource;
+    const { EvaluationPeriods, DatapointsToAlarm } = Properties;
+    for (const period of periodsOf(Properties)) expect(period).toBe(60);
+    expect(EvaluationPeriods).toBeGreaterThanOrEqual(10);
+    const { queue } = readQueueConfig(environmentOf(example, 'Queue'));
+    const tried = minutesTried(queue, start).filter((minute) => minute < 10);
+    expect(tried.length).toBeGreaterThanOrEqual(DatapointsToAlarm as number);
+    // A queue that took nothing for a moment, whatever was sent to it, wakes nobody.
+    expect(DatapointsToAlarm).toBeGreaterThan(2);
+  });
 
   it('tell a topic made here, or the one that is given', () => {
     for (const [, { Properties }] of ofType(example, 'AWS::CloudWatch::Alarm')) {

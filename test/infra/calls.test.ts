@@ -11,7 +11,7 @@ import { LocalFunction } from '../../local/local-function.ts';
 import { startSqsEmulator, type SqsEmulator } from '../../local/sqs-emulator/sqs-emulator.ts';
 import { DynamoDbProxy } from '../support/dynamodb-proxy.ts';
 import { request } from '../support/http-door.ts';
-import { allowedOn, EAST, isAllowed, KEYS, REST, USERS, WEST } from './account.ts';
+import { allowedOn, EAST, isAllowed, KEYS, REST, tableAt, USERS, WEST } from './account.ts';
 
 const TIMEOUT_MS = 15_000;
 
@@ -52,6 +52,8 @@ beforeEach(async () => {
     POWERTOOLS_METRICS_DISABLED: 'true',
     KEYFOLD_SERVICE: `calls${(services += 1)}`,
     KEYFOLD_PRODUCT: 'shop',
+    // As every second test has it; deploy.yml has it by default.
+    ...(services % 2 === 0 && { KEYFOLD_REGION_SUFFIX: WEST }),
     // Two processes that make a key within a day make the same one.
     KEYFOLD_CREATE_DATE_PRECISION_MS: '86400000',
     // A loaded machine is not to be taken for an outage.
@@ -97,6 +99,7 @@ async function invoke(process: LocalFunction, operation: string, body: object): 
 function record(): void {
   kms.resetCalls();
   proxy.calls = [];
+  proxy.ids = [];
   before = [];
   sqsCalls = [];
 }
@@ -111,11 +114,13 @@ function recorded(): { kms: { region: string; action: string }[]; dynamoDb: stri
     const [region = '', action = ''] = call.split(' ');
     return { region, action };
   });
-  const ofDynamoDb = proxy.calls.map((call) => {
-    const [action = ''] = call.split(' ');
-    return `dynamodb:${action === 'Query' ? action : `${action}Item`}`;
-  });
-  return { kms: ofKms, dynamoDb: [...new Set(ofDynamoDb)].toSorted() };
+  return { kms: ofKms, dynamoDb: [...new Set(proxy.calls.map(iamActionOf))].toSorted() };
+}
+
+/** What IAM calls a call such as `Put SK`. */
+function iamActionOf(call: string): string {
+  const [action = ''] = call.split(' ');
+  return `dynamodb:${action === 'Query' ? action : `${action}Item`}`;
 }
 
 /** What was called, and what of that a role would have refused. */
@@ -129,6 +134,13 @@ async function calledAs(name: keyof typeof USERS): Promise<{ called: string[]; r
   for (const { region, action } of ofKms) {
     const key = keys.get(region);
     if (key === undefined || !(await isAllowed(USERS[name], action, key))) refused.push(`${action} in ${region}`);
+  }
+  const rows = new Set(proxy.calls.map((call, i) => `${iamActionOf(call)} ${proxy.ids[i]}`));
+  for (const row of rows) {
+    const [action = '', id = ''] = row.split(' ');
+    // The roles are those of the service orders.
+    const target = tableAt(WEST, id.replace(settings['KEYFOLD_SERVICE'] as string, 'orders'));
+    if (!(await isAllowed(USERS[name], action, target))) refused.push(row);
   }
   const called = new Set([...ofKms.map(({ action }) => action), ...ofDynamoDb, ...sqsCalls]);
   return { called: [...called].toSorted(), refused };
@@ -186,6 +198,18 @@ describe('the role allows exactly the calls that are made', () => {
       { region: WEST, action: 'kms:Decrypt' },
     ]);
     expect(await calledAs('open')).toEqual(await exactly('open'));
+  });
+
+  it('by open: records of another region, and records that name keys that are not there', async () => {
+    settings['KEYFOLD_REGION_SUFFIX'] = WEST;
+    const sealed = await invoke(start('invoke', 'encrypt'), 'encrypt', PLAINTEXT);
+    const { Key } = sealed['record'] as { Key: { ParentKeyMeta: { KeyId: string } } };
+    Key.ParentKeyMeta.KeyId = Key.ParentKeyMeta.KeyId.replace(WEST, 'eu-north-1');
+    record();
+    const open = start('invoke', 'decrypt');
+    await expect(open.invoke({ operation: 'decrypt', partition: 'tenant-1', ...sealed }, TIMEOUT_MS)).rejects.toThrow();
+    expect(proxy.ids).toEqual([expect.stringMatching(/^_IK_tenant-1_calls\d+_shop_eu-north-1$/)]);
+    expect(await calledAs('open')).toMatchObject({ refused: [] });
   });
 
   it('by the API: everything', async () => {

@@ -1,6 +1,10 @@
 /** The scripts that deploy, over stand-ins for the AWS CLI and osls. */
-import { rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
+import * as v from 'valibot';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { yamlParse } from 'yaml-cfn';
+import { environmentOf } from '../../scripts/deploy/app.ts';
+import { deploymentSchema } from '../../scripts/deploy/deployment.ts';
 import { packageFolder } from '../../scripts/deploy/package.ts';
 import { EXAMPLE, invoked, namesOf, startCli, type Answers, type Cli, type Outcome } from './aws-cli.ts';
 
@@ -325,6 +329,11 @@ describe('npm run deploy -- --yes', () => {
       'us-east-1 does not open or wrap it (AccessDenied)',
     ],
     [
+      'a region opens one and does not wrap it any more',
+      { systemKeys: [{ ...key, regions: [well[0], { region: 'us-east-1', opens: true, fault: 'AccessDenied' }] }] },
+      'us-east-1 does not open or wrap it (AccessDenied)',
+    ],
+    [
       'a region has not wrapped one',
       { systemKeys: [{ ...key, regions: [well[0], { region: 'us-east-1', opens: false }] }] },
       'us-east-1 does not open or wrap it (it has no wrap)',
@@ -506,7 +515,22 @@ describe('parameters', () => {
       OutputQueueName: 'keyfold-output.fifo',
       DeadLetterQueueName: 'keyfold-dead-letters.fifo',
       Tracing: 'true',
+      Service: 'orders',
+      Product: 'shop',
+      PermissionsBoundaryArn: '',
     });
+    const permissionsBoundary = 'arn:aws:iam::111122223333:policy/bounds';
+    const [bound] = parametersOf(await cli.deploy(['roles'], { ...ABSENT, ...changes() }, { permissionsBoundary }));
+    expect(bound).toMatchObject({ PermissionsBoundaryArn: permissionsBoundary });
+  });
+
+  it('of the table name who writes it', async () => {
+    const roles = 'arn:aws:iam::111122223333:role';
+    const tableWriters = [`${roles}/key-revoker`, `${roles}/billing-roles-*`];
+    const [table] = parametersOf(await cli.deploy(['table'], { ...ABSENT, ...changes() }, { tableWriters }));
+    expect(table).toMatchObject({ RolesStackName: 'keyfold-roles', WriterArns: tableWriters.join(',') });
+    const [alone] = parametersOf(await cli.deploy(['table'], { ...ABSENT, ...changes() }));
+    expect(alone).toMatchObject({ WriterArns: '' });
   });
 });
 
@@ -652,5 +676,120 @@ describe('a script refuses', () => {
     expect(outcome.said).toContain('http.audience is not there with http.auth jwt');
     expect(outcome.said).toContain('alarmTopics names eu-west-1, which is not among the regions');
     expect(outcome.said).toContain('settings.KEYFOLD_AUTH is said elsewhere');
+  });
+
+  it.for<[fault: string, changed: object]>([
+    [
+      'regions are of several partitions of AWS (aws, aws-cn), which share nothing',
+      { regions: ['us-west-2', 'cn-north-1'] },
+    ],
+    [
+      'regions are of several partitions of AWS (aws, aws-eusc), which share nothing',
+      { regions: ['eu-central-1', 'eusc-de-east-1'], alarmTopics: {} },
+    ],
+    [
+      'administrators.0 is of the partition aws, and us-gov-west-1 of aws-us-gov',
+      { regions: ['us-gov-west-1', 'us-gov-east-1'] },
+    ],
+    [
+      'administrators.1 is of account 444455556666, and the deployment of 111122223333',
+      { administrators: [`${ROLES}/key-administrator`, 'arn:aws:iam::444455556666:role/key-administrator'] },
+    ],
+    [
+      'tableWriters.0 is of account 444455556666, and the deployment of 111122223333',
+      { tableWriters: ['arn:aws:iam::444455556666:role/key-revoker'] },
+    ],
+    [
+      'permissionsBoundary is of account 444455556666, and the deployment of 111122223333',
+      { permissionsBoundary: 'arn:aws:iam::444455556666:policy/bounds' },
+    ],
+    [
+      'alarmTopics.us-west-2 is in us-east-1: AWS takes one of the same region alone',
+      { alarmTopics: { 'us-west-2': 'arn:aws:sns:us-east-1:111122223333:oncall' } },
+    ],
+    [
+      'alarmTopics.us-west-2 is of the partition aws-cn, and us-west-2 of aws',
+      { alarmTopics: { 'us-west-2': 'arn:aws-cn:sns:us-west-2:111122223333:oncall' } },
+    ],
+    [
+      'alarmTopics.us-west-2 is no ARN of a standard SNS topic',
+      { alarmTopics: { 'us-west-2': 'arn:aws:sns:us-west-2:111122223333:oncall.fifo' } },
+    ],
+    [
+      'environmentKeys.us-east-1 is in us-west-2: AWS takes one of the same region alone',
+      { environmentKeys: { 'us-east-1': 'arn:aws:kms:us-west-2:111122223333:key/1' } },
+    ],
+    [
+      'environmentKeys.us-east-1 is no ARN of a KMS key',
+      { environmentKeys: { 'us-east-1': 'arn:aws:kms:us-east-1:111122223333:banana' } },
+    ],
+    [
+      'the variables of the function queue are ',
+      {
+        queue: {
+          kind: 'standard',
+          fields: Array.from({ length: 60 }, (_, i) => `$.customer.details.field${i}.a${'x'.repeat(40)}`),
+        },
+      },
+    ],
+    ['the variables of the function api are ', { settings: { POWERTOOLS_SERVICE_NAME: 'é'.repeat(2000) } }],
+    ['systemLogLevel is there without logFormat json', { systemLogLevel: 'WARN' }],
+    ['applicationLogLevel is there without logFormat json', { applicationLogLevel: 'INFO', logFormat: 'text' }],
+    [
+      'applicationLogLevel is none of TRACE, DEBUG, INFO: above INFO Lambda drops the audit and the metrics',
+      { logFormat: 'json', applicationLogLevel: 'WARN' },
+    ],
+    ['service holds a character that is not ASCII', { service: 'café' }],
+    ['service begins with a colon, or holds an asterisk, a question mark or a dollar sign', { service: 'orders*' }],
+    ['product begins with a colon, or holds an asterisk', { product: '${aws:username}' }],
+    ['service begins with a colon', { service: ':orders' }],
+    ['service is longer than 255 characters', { service: 's'.repeat(256) }],
+    [
+      'http.issuer is not https',
+      { http: { auth: 'jwt', issuer: 'http://login.example.com/', audience: ['a'], partitionsClaim: 'p' } },
+    ],
+    ['prefix begins as no S3 bucket may', { prefix: 'xn--keyfold' }],
+    ['settings.POWERTOOLS_A-B is no setting', { settings: { 'POWERTOOLS_A-B': '1' } }],
+    ['tableWriters.0 is no role', { tableWriters: ['*'] }],
+    ['permissionsBoundary is no ARN of a policy', { permissionsBoundary: `${ROLES}/bounds` }],
+  ])('what AWS would refuse: %s', async ([fault, changed]) => {
+    const outcome = await cli.deploy(['keys'], {}, changed);
+    expect(outcome).toMatchObject({ code: 1, calls: [] });
+    expect(outcome.said).toContain(`- ${fault}`);
+  });
+
+  it('to deploy the app where osls does not know the way to S3', async () => {
+    const region = 'eusc-de-east-1';
+    const changed = { regions: [region], administrators: ['arn:aws-eusc:iam::111122223333:role/key-administrator'] };
+    const outcome = await cli.deploy(['app'], ABSENT, changed);
+    expect(outcome.code).toBe(1);
+    expect(outcome.said).toContain('osls, which deploys the app, does not know where S3 is in the partition aws-eusc');
+    expect(namesOf(outcome)).toEqual(['sts get-caller-identity']);
+  });
+
+  it.for([
+    ['cn-northwest-1', 'aws-cn'],
+    ['us-gov-east-1', 'aws-us-gov'],
+    ['eusc-de-east-1', 'aws-eusc'],
+    ['us-iso-east-1', 'aws-iso'],
+    ['us-isob-east-1', 'aws-iso-b'],
+    ['eu-isoe-west-1', 'aws-iso-e'],
+    ['us-isof-south-1', 'aws-iso-f'],
+  ] as const)('nothing of %s, whose keys, topics and administrators are of %s', async ([region, name]) => {
+    const changed = {
+      regions: [region],
+      administrators: [`arn:${name}:iam::111122223333:role/key-administrator`],
+      alarmTopics: { [region]: `arn:${name}:sns:${region}:111122223333:oncall` },
+      environmentKeys: { [region]: `arn:${name}:kms:${region}:111122223333:key/1` },
+      tableWriters: [`arn:${name}:iam::111122223333:role/key-revoker`],
+      permissionsBoundary: `arn:${name}:iam::aws:policy/PowerUserAccess`,
+    };
+    const outcome = await cli.deploy(['keys'], { ...ABSENT, ...changes() }, changed);
+    expect(outcome).toMatchObject({ code: 0 });
+    const file = { ...(yamlParse(await readFile(EXAMPLE, 'utf8')) as object), ...changed };
+    const deployment = v.parse(deploymentSchema, file);
+    expect(JSON.parse(environmentOf(deployment, region)['KEYFOLD_KMS_KEYS'] ?? '')).toEqual({
+      [region]: `arn:${name}:kms:${region}:111122223333:alias/keyfold`,
+    });
   });
 });

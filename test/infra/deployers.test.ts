@@ -9,7 +9,7 @@ import { readDeployment } from '../../scripts/deploy/read-deployment.ts';
 import { isAllowed, KEYS, OUTSIDERS, REST, type Target, WEST } from './account.ts';
 import { EXAMPLE, invoked, startCli, type Answers, type Cli, type Outcome } from './aws-cli.ts';
 import { DEPLOYERS, deployersOf, type Deployers } from './deployers.ts';
-import { ACCOUNT } from './template.ts';
+import { ACCOUNT, templateOf } from './template.ts';
 
 function at(arn: string, context: Target['context'] = {}): Target {
   return { arn, context };
@@ -18,6 +18,7 @@ function at(arn: string, context: Target['context'] = {}): Target {
 const iam = (name: string): Target => at(`arn:aws:iam::${ACCOUNT}:${name}`);
 const ofLambda = (name: string): Target => at(`arn:aws:lambda:${WEST}:${ACCOUNT}:function:${name}`);
 const queue = at(`arn:aws:sqs:${WEST}:${ACCOUNT}:keyfold-input`);
+const audit = at(`arn:aws:logs:${WEST}:${ACCOUNT}:log-group:/aws/lambda/keyfold-api`);
 const stack = (name: string): Target => at(arnOfStack(WEST, name));
 
 describe('who deploys', () => {
@@ -51,6 +52,7 @@ describe('who deploys', () => {
     ['keys', 'cloudformation:DeleteStack', stack('keyfold-app')],
     ['tableAndRoles', 'dynamodb:DeleteTable', REST['the table']],
     ['tableAndRoles', 'dynamodb:DeleteTableReplica', REST['the table']],
+    ['tableAndRoles', 'iam:AttachRolePolicy', iam('role/keyfold-roles-ApiRole-1')],
     ['tableAndRoles', 'dynamodb:GetItem', REST['another table']],
     ['tableAndRoles', 'iam:PutRolePolicy', iam('role/keyfold')],
     ['tableAndRoles', 'iam:PassRole', iam('role/keyfold-roles-ApiRole-1')],
@@ -64,7 +66,14 @@ describe('who deploys', () => {
     ['app', 'lambda:UpdateFunctionCode', ofLambda('orders-open')],
     ['app', 'sqs:ReceiveMessage', queue],
     ['app', 'sqs:DeleteQueue', queue],
-    ['app', 'logs:DeleteLogGroup', at(`arn:aws:logs:${WEST}:${ACCOUNT}:log-group:/aws/lambda/keyfold-api`)],
+    ['app', 'sqs:PurgeQueue', queue],
+    // What they keep would be gone by it.
+    ['app', 'sqs:SetQueueAttributes', queue],
+    ['app', 'logs:PutRetentionPolicy', audit],
+    ['app', 'logs:DeleteLogStream', at(`${audit.arn}:log-stream:1`)],
+    ['appWithRetention', 'sqs:DeleteQueue', queue],
+    ['appWithRetention', 'logs:DeleteLogGroup', audit],
+    ['app', 'logs:DeleteLogGroup', audit],
     ['app', 'cloudformation:DeleteStack', stack('keyfold-keys')],
   ] as const)('the policy of %s does not allow %s', async ([name, action, target]) => {
     expect(await isAllowed(DEPLOYERS[name], action, target)).toBe(false);
@@ -75,13 +84,16 @@ describe('who deploys', () => {
     ['lambda:UpdateFunctionCode', ofLambda('keyfold-eu-open')],
     ['sqs:SetQueueAttributes', at(`arn:aws:sqs:${WEST}:${ACCOUNT}:keyfold-eu-input`)],
     ['logs:PutRetentionPolicy', at(`arn:aws:logs:${WEST}:${ACCOUNT}:log-group:/aws/lambda/keyfold-eu-open:*`)],
-    ['logs:PutRetentionPolicy', at(`arn:aws:logs:${WEST}:${ACCOUNT}:log-group:/aws/http-api/keyfold-apps-app:*`)],
+    [
+      'logs:PutRetentionPolicy',
+      at(`arn:aws:logs:${WEST}:${ACCOUNT}:log-group:/aws/vendedlogs/http-api/keyfold-apps-app:*`),
+    ],
     ['cloudwatch:DeleteAlarms', at(`arn:aws:cloudwatch:${WEST}:${ACCOUNT}:alarm:keyfold-eu-OpenErrors`)],
     ['cloudwatch:DeleteAlarms', at(`arn:aws:cloudwatch:${WEST}:${ACCOUNT}:alarm:keyfold-keys-KeyTouchedUntold-1`)],
     ['s3:PutObject', at('arn:aws:s3:::keyfold-eu-app-serverlessdeploymentbucket-1/serverless/code.zip')],
     ['s3:PutObject', at('arn:aws:s3:::orders-serverlessdeploymentbucket-1/serverless/code.zip')],
   ] as const)("the app's does not do to another deployment or service: %s on $1.arn", async ([action, target]) => {
-    expect(await isAllowed(DEPLOYERS.app, action, target)).toBe(false);
+    expect(await isAllowed(DEPLOYERS.appWithRetention, action, target)).toBe(false);
   });
 
   it('the app has, under its names, functions, queues with their logs, and alarms', async () => {
@@ -91,7 +103,7 @@ describe('who deploys', () => {
     expect(names.length).toBeGreaterThan(20);
     const functions = ['api', 'seal', 'open', 'queue', 'maintenance'];
     const queues = ['input', 'output', 'dead-letters'].flatMap((name) => [name, `${name}.fifo`]);
-    const logs = [...functions.map((name) => `/aws/lambda/keyfold-${name}`), '/aws/http-api/keyfold-app'];
+    const logs = [...functions.map((name) => `/aws/lambda/keyfold-${name}`), '/aws/vendedlogs/http-api/keyfold-app'];
     const asked: (readonly [action: string, target: Target])[] = [
       ...names.map(
         (name) =>
@@ -108,7 +120,9 @@ describe('who deploys', () => {
         ),
       ),
     ];
-    const answers = await Promise.all(asked.map(([action, target]) => isAllowed(DEPLOYERS.app, action, target)));
+    const answers = await Promise.all(
+      asked.map(([action, target]) => isAllowed(DEPLOYERS.appWithRetention, action, target)),
+    );
     expect(asked.filter((_, i) => !answers[i])).toEqual([]);
   });
 
@@ -147,21 +161,138 @@ describe('who deploys', () => {
     expect(await isAllowed(DEPLOYERS[name], 'iam:CreateServiceLinkedRole', target)).toBe(may);
   });
 
-  it.for([
-    [true, 'by way of CloudFormation', { 'aws:CalledVia': ['cloudformation.amazonaws.com'] }],
-    [false, 'by himself', {}],
-    [false, 'by way of another service', { 'aws:CalledVia': ['dynamodb.amazonaws.com'] }],
-  ] as const)('who deploys keys makes and tags them, of whatever name: %s, %s', async ([may, , via]) => {
+  describe('who deploys keys', () => {
     const everybodyWhomIamAllows = {
       Version: '2012-10-17',
       Statement: [
         { Effect: 'Allow', Principal: { AWS: `arn:aws:iam::${ACCOUNT}:root` }, Action: 'kms:*', Resource: '*' },
       ],
     };
-    const context = Object.fromEntries(Object.entries(via).map(([key, services]) => [key, [...services]]));
-    const key = { ...at(`arn:aws:kms:${WEST}:${ACCOUNT}:key/1`, context), policy: everybodyWhomIamAllows };
-    expect(await isAllowed(DEPLOYERS.keys, 'kms:TagResource', key)).toBe(may);
-    expect(await isAllowed(DEPLOYERS.keys, 'kms:CreateKey', at('*', context))).toBe(may);
+    const key = (context: Target['context'] = {}): Target => ({
+      ...at(`arn:aws:kms:${WEST}:${ACCOUNT}:key/1`, context),
+      policy: everybodyWhomIamAllows,
+    });
+
+    it('makes them, whether or not AWS says that CloudFormation calls', async () => {
+      for (const via of [{}, { 'aws:CalledVia': ['cloudformation.amazonaws.com'] }]) {
+        const asked = at('*', {
+          ...via,
+          'kms:KeySpec': 'SYMMETRIC_DEFAULT',
+          'aws:RequestTag/Classification': 'private',
+        });
+        expect(await isAllowed(DEPLOYERS.keys, 'kms:CreateKey', asked)).toBe(true);
+      }
+      expect(await isAllowed(DEPLOYERS.keys, 'kms:CreateKey', at('*', { 'kms:KeySpec': 'RSA_4096' }))).toBe(false);
+    });
+
+    it.for([
+      [true, 'as they are made', { 'aws:TagKeys': ['Classification'] }],
+      [true, 'with those of CloudFormation', { 'aws:TagKeys': ['Classification', 'aws:cloudformation:stack-name'] }],
+      [false, 'with others', { 'aws:TagKeys': ['Team'] }],
+      [false, 'of others', { 'aws:TagKeys': ['Classification'], 'kms:ResourceAliases': ['alias/orders'] }],
+    ] as const)('tags them: %s, %s', async ([may, , context]) => {
+      const copied = Object.fromEntries(Object.entries(context).map(([name, values]) => [name, [...values]]));
+      expect(await isAllowed(DEPLOYERS.keys, 'kms:TagResource', key(copied))).toBe(may);
+    });
+  });
+
+  it('adds a replica, for which DynamoDB asks for the limits of the account', async () => {
+    expect(await isAllowed(DEPLOYERS.tableAndRoles, 'dynamodb:DescribeLimits', at('*'))).toBe(true);
+  });
+
+  it("tags the app's stack by its change set, and no other", async () => {
+    const changeSet = (name: string): Target => at(`arn:aws:cloudformation:${WEST}:${ACCOUNT}:changeSet/${name}/1`);
+    for (const [name, may] of [
+      ['keyfold-app-change-set', true],
+      ['keyfold-keys-change-set', false],
+      ['keyfold-eu-app-change-set', false],
+    ] as const) {
+      expect([name, await isAllowed(DEPLOYERS.app, 'cloudformation:TagResource', changeSet(name))]).toEqual([
+        name,
+        may,
+      ]);
+    }
+  });
+
+  describe('of HTTP APIs', () => {
+    const api = (path: string, stackName?: string): Target =>
+      at(
+        `arn:aws:apigateway:${WEST}::/apis${path}`,
+        stackName === undefined ? {} : { 'aws:ResourceTag/aws:cloudformation:stack-name': stackName },
+      );
+
+    it.for([
+      ['POST', api('')],
+      ['PATCH', api('/1', 'keyfold-app')],
+      ['DELETE', api('/1', 'keyfold-app')],
+      ['POST', api('/1/stages')],
+      ['PATCH', api('/1/stages/$default', 'keyfold-app')],
+      ['POST', api('/1/routes')],
+      ['PATCH', api('/1/routes/2')],
+      ['DELETE', api('/1/integrations/2')],
+      ['POST', api('/1/authorizers')],
+      ['GET', api('/1/routes/2')],
+    ] as const)('the app has its own: %s', async ([verb, target]) => {
+      expect(await isAllowed(DEPLOYERS.app, `apigateway:${verb}`, target)).toBe(true);
+    });
+
+    it.for([
+      ['PATCH', api('/1')],
+      ['PATCH', api('/1', 'orders-app')],
+      ['DELETE', api('/1', 'keyfold-app-2')],
+      ['DELETE', api('/1/stages/$default', 'orders-app')],
+      ['PATCH', api('/1/stages/prod')],
+      ['DELETE', api('/1/stages/prod/routesettings/1')],
+      ['POST', api('/1/deployments')],
+      ['PATCH', api('/1/models/2')],
+      ['DELETE', at(`arn:aws:apigateway:${WEST}::/domainnames/1`)],
+      ['DELETE', at(`arn:aws:apigateway:${WEST}::/restapis/1`)],
+    ] as const)("the app does not touch another team's: %s", async ([verb, target]) => {
+      expect(await isAllowed(DEPLOYERS.app, `apigateway:${verb}`, target)).toBe(false);
+    });
+  });
+
+  it.for([
+    ['iam:CreateRole', true],
+    ['iam:PutRolePolicy', true],
+    ['iam:PutRolePermissionsBoundary', true],
+    ['iam:DeleteRolePermissionsBoundary', false],
+  ] as const)('with a boundary for the roles, %s goes with that boundary alone: %s', async ([action, withIt]) => {
+    const boundary = `arn:aws:iam::${ACCOUNT}:policy/bounds`;
+    const { tableAndRoles } = deployersOf({ RolesBoundaryArn: boundary });
+    const role = (bound?: string): Target =>
+      at(
+        `arn:aws:iam::${ACCOUNT}:role/keyfold-roles-ApiRole-1`,
+        bound === undefined ? {} : { 'iam:PermissionsBoundary': bound },
+      );
+    expect(await isAllowed(tableAndRoles, action, role(boundary))).toBe(withIt);
+    expect(await isAllowed(tableAndRoles, action, role())).toBe(false);
+    expect(await isAllowed(tableAndRoles, action, role(`arn:aws:iam::${ACCOUNT}:policy/others`))).toBe(false);
+    expect(await isAllowed(DEPLOYERS.tableAndRoles, action, role())).toBe(true);
+  });
+
+  // CloudFormation replaces a policy whose description changes, and finds the name taken: an update would fail.
+  it('the policies with names of their own keep their descriptions', () => {
+    const described = ['deployers', 'keys'].flatMap((template) =>
+      Object.entries(templateOf(template).Resources)
+        .filter(([, { Type }]) => Type === 'AWS::IAM::ManagedPolicy')
+        .map(([id, { Properties }]) => [
+          id,
+          (Properties as { Description: { 'Fn::Sub': string } }).Description['Fn::Sub'],
+        ]),
+    );
+    expect(Object.fromEntries(described)).toEqual({
+      KeysPolicy: 'Deploys ${Prefix}-keys, and the stacks of keys that follow',
+      TableAndRolesPolicy: 'Deploys ${Prefix}-table and ${Prefix}-roles; deletes no table',
+      AppPolicy: 'Deploys ${Prefix}-app with the roles that there are, and has its maintenance run',
+      AppQueuesAndLogsPolicy:
+        'Deploys the queues, logs, alarms and schedule of ${Prefix}-app; deletes no queue and no log',
+      AppRetentionPolicy: 'Sets how long the logs and queues of ${Prefix}-app keep what is in them',
+      EncryptPolicy: 'Encrypts under alias/${Name}',
+      DecryptPolicy: 'Decrypts under alias/${Name} and the keys that it pointed to',
+      CryptoPolicy:
+        'Encrypts under alias/${Name}, decrypts under it and the keys that it pointed to, and moves from those to it',
+    });
   });
 
   it.for(['keys', 'app'] as const)('the policy of %s allows to look at all alarms', async (name) => {

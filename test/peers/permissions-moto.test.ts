@@ -95,7 +95,7 @@ beforeAll(async () => {
     }),
   );
   // Not as a stack: of a role made by one moto cannot read the policy.
-  const { resources } = render('roles', REGION, { KeyRegions: REGION });
+  const { resources } = render('roles', REGION, { KeyRegions: REGION, Service: 'orders', Product: 'shop' });
   for (const role of ROLES) {
     const properties: unknown = resources[`${role}Role`]?.Properties;
     const { AssumeRolePolicyDocument, Policies } = properties as RoleProperties;

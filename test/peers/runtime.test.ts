@@ -8,12 +8,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { ReceiveMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
+import * as v from 'valibot';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startDynamoDb, type LocalDynamoDb } from '../../local/dynamodb.ts';
 import { functionEnvironment } from '../../local/function-environment.ts';
 import { startKmsEmulator, type KmsEmulator } from '../../local/kms-emulator/kms-emulator.ts';
 import { startQueues, type LocalQueues } from '../../local/queues.ts';
 import { APP_TEMPLATE, packageApp } from '../../scripts/deploy/package.ts';
+import { deploymentSchema } from '../../scripts/deploy/deployment.ts';
 import { EAST, WEST } from '../support/wire-world.ts';
 import { EmulatedFunction, type ToldError } from './emulated-function.ts';
 
@@ -94,13 +96,13 @@ async function begin(name: FunctionName, environment: Readonly<Record<string, st
 }
 
 /** A function that has not been asked yet: the next event is a cold start. */
-function cold(name: FunctionName): Promise<EmulatedFunction> {
+function cold(name: FunctionName, further: Readonly<Record<string, string>> = {}): Promise<EmulatedFunction> {
   const { Variables } = packaged[name].Environment;
   const own = Object.entries(Variables).map(([variable, value]) => {
     // What CloudFormation puts in: the queues' URLs.
     return [variable, typeof value === 'string' ? value : (queues.environment[variable] ?? '')] as const;
   });
-  return begin(name, { ...Object.fromEntries(own), ...settings });
+  return begin(name, { ...Object.fromEntries(own), ...settings, ...further });
 }
 
 async function sample(name: string): Promise<Record<string, unknown>> {
@@ -205,6 +207,46 @@ describe('a direct invocation that fails tells its caller the code, and nothing 
     expect(told.errorType).toBe('KmsUnavailable');
     expect(told.trace).toEqual([`KmsUnavailable: ${told.errorMessage}`]);
   });
+});
+
+const LEVELS = ['TRACE', 'DEBUG', 'INFO', 'WARN', 'ERROR', 'FATAL'] as const;
+
+/** Whether Lambda lets a line through at a level (Lambda's guide, "Log-level filtering"): one without a level is taken for INFO. */
+function passes({ level }: Record<string, unknown>, least: (typeof LEVELS)[number]): boolean {
+  const own = LEVELS.find((one) => one === level) ?? 'INFO';
+  return LEVELS.indexOf(own) >= LEVELS.indexOf(least);
+}
+
+function hasAuditAndMetrics(lines: readonly Record<string, unknown>[]): [audit: number, metrics: boolean] {
+  const audits = lines.filter(
+    ({ message, door, result }) => message === 'audit' && door === 'direct' && result === 'ok',
+  );
+  const metrics = lines.filter(({ _aws, KeysCreated }) => _aws !== undefined && KeysCreated !== undefined);
+  return [audits.length, metrics.length > 0];
+}
+
+describe('the audit and the metrics are whole in the log', () => {
+  const formats = [
+    { AWS_LAMBDA_LOG_FORMAT: 'Text' },
+    ...LEVELS.map((level) => ({ AWS_LAMBDA_LOG_FORMAT: 'JSON', AWS_LAMBDA_LOG_LEVEL: level })),
+  ];
+  const ours = ['TRACE', 'INFO', 'CRITICAL'].map((level) => ({ POWERTOOLS_LOG_LEVEL: level }));
+  it.for([...formats, ...ours.map((level) => ({ ...formats[3], ...level })), ...ours])(
+    'with %o',
+    async (further: Readonly<Record<string, string>>) => {
+      const seal = await cold('seal', further);
+      const event = await sample('invoke-encrypt');
+      for (const _ of ['cold', 'warm']) expect(await seal.invoke(event)).toHaveProperty('record');
+      // The emulator passes a line on by itself, and may be later than the answer.
+      await expect.poll(() => hasAuditAndMetrics(seal.lines), { timeout: 10_000 }).toEqual([2, true]);
+      if (further['AWS_LAMBDA_LOG_FORMAT'] !== 'JSON') return;
+      // What Lambda then drops: deploy.yml takes the levels that leave both.
+      const level = LEVELS.find((one) => one === further['AWS_LAMBDA_LOG_LEVEL']) ?? 'INFO';
+      const left = hasAuditAndMetrics(seal.lines.filter((line) => passes(line, level)));
+      const taken = v.is(deploymentSchema.entries.applicationLogLevel, level);
+      expect(left).toEqual(taken ? [2, true] : [0, false]);
+    },
+  );
 });
 
 describe('a function that is set up wrongly does not start, and says all that is wrong in one message', () => {

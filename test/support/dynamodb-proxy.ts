@@ -30,6 +30,8 @@ export class DynamoDbProxy {
   befall: Befall = () => undefined;
   /** What was asked for, oldest first: `Query IK`, `Get SK`, `Put IK`. */
   calls: string[] = [];
+  /** The id of the key that each of them asked for. */
+  ids: string[] = [];
   readonly endpoint: string;
   readonly stop: () => Promise<void>;
 
@@ -49,8 +51,10 @@ export class DynamoDbProxy {
 
   async #answer(emulator: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
     const body = (await readBody(request, LARGEST_BODY_BYTES)) ?? Buffer.alloc(0);
-    const call = callOf(request, body);
+    const id = idOf(body);
+    const call = `${actionOf(request)} ${id.startsWith('_SK_') ? 'SK' : 'IK'}`;
     this.calls.push(call);
+    this.ids.push(id);
     const fault = this.befall(call);
     switch (fault?.kind) {
       case 'refuse':
@@ -83,12 +87,14 @@ export class DynamoDbProxy {
   }
 }
 
-/** An action and the kind of key that it is about. */
-function callOf({ headers }: IncomingMessage, body: Buffer): string {
-  const action = String(headers['x-amz-target']).replace(/^.*\./, '').replace('Item', '');
+function actionOf({ headers }: IncomingMessage): string {
+  return String(headers['x-amz-target']).replace(/^.*\./, '').replace('Item', '');
+}
+
+/** The partition key of the row or rows that a call is about. */
+function idOf(body: Buffer): string {
   const parsed = JSON.parse(body.toString()) as Record<string, Record<string, { S?: string }> | undefined>;
-  const id = (parsed['Item'] ?? parsed['Key'])?.['Id']?.S ?? parsed['ExpressionAttributeValues']?.[':id']?.S ?? '';
-  return `${action} ${id.startsWith('_SK_') ? 'SK' : 'IK'}`;
+  return (parsed['Item'] ?? parsed['Key'])?.['Id']?.S ?? parsed['ExpressionAttributeValues']?.[':id']?.S ?? '';
 }
 
 function forward(

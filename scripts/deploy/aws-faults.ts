@@ -1,0 +1,86 @@
+import { partition } from '@aws-sdk/core/client';
+import { environmentsOf } from './app.ts';
+import type { Deployment } from './deployment.ts';
+
+/** Lambda's limit of all of a function's variables, measured as JSON. */
+const MAX_ENVIRONMENT_BYTES = 4096;
+
+/** What each part of a deployment allows by itself, and AWS would refuse in the middle of one. */
+export function faultsForAws(deployment: Deployment): string[] {
+  return [
+    ...partitionFaults(deployment),
+    ...regionalFaults(deployment),
+    ...accountFaults(deployment),
+    ...logFaults(deployment),
+    ...environmentFaults(deployment),
+  ];
+}
+
+/** Credentials are of one partition, and no service of one reaches another. */
+function partitionFaults({ regions }: Deployment): string[] {
+  const names = new Set(regions.map((region) => partition(region).name));
+  if (names.size <= 1) return [];
+  return [`regions are of several partitions of AWS (${[...names].join(', ')}), which share nothing`];
+}
+
+/** What a function or an alarm uses must be in its own region. */
+function regionalFaults({ alarmTopics, environmentKeys }: Deployment): string[] {
+  return Object.entries({ alarmTopics, environmentKeys }).flatMap(([option, map]) =>
+    Object.entries(map).flatMap(([region, arn]) => {
+      const [, name = '', , where = ''] = arn.split(':');
+      if (where !== region) return [`${option}.${region} is in ${where}: AWS takes one of the same region alone`];
+      return partitionFault(`${option}.${region}`, name, region);
+    }),
+  );
+}
+
+/** KMS takes no administrator, and IAM no boundary, of another account. */
+function accountFaults({
+  account,
+  administrators,
+  permissionsBoundary,
+  regions: [first = ''],
+  tableWriters,
+}: Deployment): string[] {
+  const named = [
+    ...administrators.map((arn, i) => [`administrators.${i}`, arn] as const),
+    ...tableWriters.map((arn, i) => [`tableWriters.${i}`, arn] as const),
+    ...(permissionsBoundary === undefined ? [] : [['permissionsBoundary', permissionsBoundary] as const]),
+  ];
+  return named.flatMap(([option, arn]) => {
+    const [, name = '', , , owner = ''] = arn.split(':');
+    const isOurs = owner === account || (option === 'permissionsBoundary' && owner === 'aws');
+    return [
+      ...(isOurs ? [] : [`${option} is of account ${owner}, and the deployment of ${account}`]),
+      ...partitionFault(option, name, first),
+    ];
+  });
+}
+
+function partitionFault(option: string, name: string, region: string): string[] {
+  const expected = partition(region).name;
+  return name === expected ? [] : [`${option} is of the partition ${name}, and ${region} of ${expected}`];
+}
+
+function logFaults({ logFormat, applicationLogLevel, systemLogLevel }: Deployment): string[] {
+  if (logFormat === 'json') return [];
+  return Object.entries({ applicationLogLevel, systemLogLevel })
+    .filter(([, level]) => level !== undefined)
+    .map(([option]) => `${option} is there without logFormat json, with which alone Lambda has levels`);
+}
+
+function environmentFaults(deployment: Deployment): string[] {
+  const largest = new Map<string, number>();
+  for (const region of deployment.regions) {
+    for (const [name, variables] of Object.entries(environmentsOf(deployment, region))) {
+      const bytes = Buffer.byteLength(JSON.stringify(variables));
+      largest.set(name, Math.max(bytes, largest.get(name) ?? 0));
+    }
+  }
+  return [...largest]
+    .filter(([, bytes]) => bytes > MAX_ENVIRONMENT_BYTES)
+    .map(
+      ([name, bytes]) =>
+        `the variables of the function ${name} are ${bytes} bytes, and Lambda takes ${MAX_ENVIRONMENT_BYTES}: shorten settings or queue.fields`,
+    );
+}
