@@ -40,6 +40,12 @@ async function invoke(asked: LocalFunction | undefined, request: IncomingMessage
   const body = await readBody(request, LARGEST_PAYLOAD_BYTES);
   if (body === undefined) return refusal(413, 'RequestTooLargeException', 'The event is larger than 6 MiB.');
   if (asked === undefined) return refusal(404, 'ResourceNotFoundException', 'There is no such function.');
+  const { 'x-amz-log-type': logType = 'None', 'x-amz-client-context': context } = request.headers;
+  const { searchParams } = new URL(request.url ?? '', 'http://127.0.0.1');
+  const qualifier = searchParams.get('Qualifier') ?? '$LATEST';
+  if (logType !== 'None' || context !== undefined)
+    return refusal(400, 'InvalidParameterValueException', 'Log types and client contexts are not emulated.');
+  if (qualifier !== '$LATEST') return refusal(404, 'ResourceNotFoundException', 'There is no such version or alias.');
   const payload = body.length === 0 ? '{}' : body.toString();
   if (!isJson(payload)) return refusal(400, 'InvalidRequestContentException', 'The event is not JSON.');
   switch (request.headers['x-amz-invocation-type'] ?? 'RequestResponse') {

@@ -1,9 +1,8 @@
 /** `npm start`: all of it on local emulators of DynamoDB, of SQS and of KMS in two regions. Nothing leaves this machine. */
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { createApiServer } from './api-server.ts';
 import { CallJournal } from './call-journal.ts';
+import { takeDataFolder } from './data-folder.ts';
 import { startDynamoDb } from './dynamodb.ts';
 import { functionEnvironment, OPENING, SEALING } from './function-environment.ts';
 import { startKmsEmulator } from './kms-emulator/kms-emulator.ts';
@@ -12,41 +11,35 @@ import { close, listen } from './listen.ts';
 import { FUNCTION_TIMEOUT_MS, LocalFunction } from './local-function.ts';
 import { createPageServer } from './page-server.ts';
 import { startQueues, type LocalQueues } from './queues.ts';
+import { HELP, readStartOptions, type StartOptions } from './start-options.ts';
 
 const REGIONS = ['us-west-2', 'us-east-1'] as const;
 const [PREFERRED] = REGIONS;
 const TABLE = 'EncryptionKey';
-const HELP = `npm start -- [--port 8080] [--kms-port 8081] [--dynamodb-port 8082] [--sqs-port 8083] [--data DIR]
-A port that is taken is replaced by a free one. --data keeps tables and keys in DIR over restarts.`;
 
-const { values } = parseArgs({
-  options: {
-    port: { type: 'string', default: '8080' },
-    'kms-port': { type: 'string', default: '8081' },
-    'dynamodb-port': { type: 'string', default: '8082' },
-    'sqs-port': { type: 'string', default: '8083' },
-    data: { type: 'string' },
-    help: { type: 'boolean' },
-  },
-});
+try {
+  const options = readStartOptions(process.argv.slice(2));
+  if (options.help) console.log(HELP);
+  else await start(options);
+} catch (error) {
+  console.error(`${(error as Error).message}\n\n${HELP}`);
+  process.exit(1);
+}
 
-if (values.help === true) console.log(HELP);
-else await start();
-
-async function start(): Promise<void> {
-  const { data } = values;
-  if (data !== undefined) await mkdir(data, { recursive: true, mode: 0o700 });
+async function start({ data, ...ports }: StartOptions): Promise<void> {
+  const folder = data === undefined ? undefined : await takeDataFolder(data);
   const journal = new CallJournal();
   const kms = await startKmsEmulator({
-    port: Number(values['kms-port']),
+    port: ports.kmsPort,
     onCall: ({ region, action, outcome }) => journal.note({ service: 'KMS', region, action, keyId: null, outcome }),
     ...(data === undefined ? {} : { dataFile: join(data, 'kms.json') }),
   });
   const keys = await Promise.all(
     REGIONS.map(async (region) => [region, (await kms.ensureKey(region, 'alias/keyfold')).aliasArn]),
   );
-  const tablePort = Number(values['dynamodb-port']);
-  const dynamoDb = await startDynamoDb(TABLE, tablePort, data && join(data, 'dynamodb'), (call) => journal.note(call));
+  const dynamoDb = await startDynamoDb(TABLE, ports.dynamoDbPort, data && join(data, 'dynamodb'), (call) =>
+    journal.note(call),
+  );
   const environment = {
     ...functionEnvironment({ kms: kms.endpoint, dynamoDb: dynamoDb.endpoint, keys: Object.fromEntries(keys) }),
     KEYFOLD_SERVICE: 'local',
@@ -60,7 +53,7 @@ async function start(): Promise<void> {
   const maintenance = functionOf('maintenance');
   const seal = functionOf('invoke', { KEYFOLD_OPERATIONS: SEALING }, 'keyfold-seal');
   const open = functionOf('invoke', { KEYFOLD_OPERATIONS: OPENING }, 'keyfold-open');
-  const queues = await startQueues(Number(values['sqs-port']));
+  const queues = await startQueues(ports.sqsPort);
   const queue = functionOf('queue', queues.environment);
   queues.serve((event) => queue.invoke(event, FUNCTION_TIMEOUT_MS));
   const rows = new KeyRows(dynamoDb.endpoint, TABLE);
@@ -72,10 +65,11 @@ async function start(): Promise<void> {
     'keyfold-open': open,
     'keyfold-queue': queue,
   });
-  const apiUrl = `http://127.0.0.1:${await listen(server, Number(values.port))}`;
+  const apiUrl = `http://127.0.0.1:${await listen(server, ports.port)}`;
   const stop = async (): Promise<void> => {
     await Promise.all([close(server), queues.close(), kms.close(), dynamoDb.close()]);
     await Promise.all([api, maintenance, seal, open, queue].map((one) => one.recycle()));
+    await folder?.release();
     process.exit(0);
   };
   // A terminal, npm and the launcher each send a signal of their own: the later ones must not cut the stop short.

@@ -34,7 +34,7 @@ export async function answerKms(
   }
   const body = bytes.toString('utf8');
   const target = String(request.headers['x-amz-target'] ?? '');
-  const action = TARGET.exec(target)?.[1] ?? target;
+  const action = TARGET.exec(target)?.[1] ?? '';
   const place = placeOf(request);
   if (place === undefined) {
     sendError(
@@ -71,7 +71,7 @@ export async function answerKms(
 
 function perform(store: KeyStore, place: Place, action: string, body: string): object {
   const known = Object.hasOwn(KMS_ACTIONS, action) ? KMS_ACTIONS[action] : undefined;
-  if (known === undefined) throw new KmsApiError('UnknownOperationException', `'${action}' is not emulated`);
+  if (known === undefined) throw new KmsApiError('UnknownOperationException', `The action '${action}' is not emulated`);
   return known.perform(store, place, new Input(body, known.members));
 }
 

@@ -72,7 +72,7 @@ async function answer(
     const { QueueName, QueueUrl = '' } = members as { QueueName?: string; QueueUrl?: string };
     onCall?.(action, QueueName ?? QueueUrl.replace(/^.*\//, ''));
     const known = Object.hasOwn(ACTIONS, action) ? ACTIONS[action] : undefined;
-    if (known === undefined) throw new SqsError('UnknownOperationException', `'${action}' is not emulated`);
+    if (known === undefined) throw new SqsError('UnknownOperationException', `The action '${action}' is not emulated`);
     const answered = await known.perform(store, new Input(members, known.members), gone.signal);
     if (readsXml) send(response, 200, XML, toXml(action, answered, requestId));
     else send(response, 200, JSON_1_0, JSON.stringify(answered));
@@ -94,7 +94,7 @@ function readRequest({ url = '/', headers }: IncomingMessage, body: string): { a
   const queue = pathname === '/' ? {} : { QueueUrl: pathname };
   const target = headers['x-amz-target'];
   if (target !== undefined) {
-    return { action: TARGET.exec(String(target))?.[1] ?? String(target), members: { ...queue, ...parse(body) } };
+    return { action: TARGET.exec(String(target))?.[1] ?? '', members: { ...queue, ...parse(body) } };
   }
   const form = new URLSearchParams([...searchParams, ...new URLSearchParams(body)]);
   const { Action: action = '', Version: _, ...members } = readForm(form);

@@ -13,11 +13,22 @@ export async function aws<T>(region: string, service: string, command: string, a
   const running = run('aws', all, { maxBuffer: 64 * 1024 * 1024 });
   // Where there is no terminal to ask for a code, it would wait for one here.
   running.child.stdin?.end();
-  const { stdout } = await running.catch((error: { code?: unknown; stderr?: string }) => {
+  const { stdout } = await running.catch(async (error: { code?: unknown; stderr?: string }) => {
     if (error.code === 'ENOENT') throw new Error('the AWS CLI (aws) is not installed', { cause: error });
+    const version = await cliVersion();
+    if (version?.startsWith('1.') === true) {
+      const found = `the aws on the PATH is version ${version}`;
+      throw new Error(`this needs version 2 of the AWS CLI, and ${found}`, { cause: error });
+    }
     throw new Error(`aws ${service} ${command} in ${region} failed: ${error.stderr?.trim() ?? ''}`, { cause: error });
   });
   return (stdout.trim() === '' ? undefined : JSON.parse(stdout)) as T;
+}
+
+/** The CLI's version. Undefined if it does not say. Some of version 1 write it to stderr. */
+async function cliVersion(): Promise<string | undefined> {
+  const { stdout, stderr } = await run('aws', ['--version']).catch(() => ({ stdout: '', stderr: '' }));
+  return /aws-cli\/([\d.]+)/.exec(stdout + stderr)?.[1];
 }
 
 /**

@@ -60,6 +60,7 @@ const PAYLOAD = 'payload';
 
 /** An argument ends with NUL, and a call with a further one. `lambda invoke` has its answer in a file, which it names last. */
 const STAND_IN = `#!/bin/sh
+if [ "$1" = --version ]; then echo "aws-cli/\${CLI_VERSION:-2.31.0} Python/3.13.7"; exit; fi
 cd "$(dirname "$0")"
 printf '%s\\0' "$@" >> calls
 printf '\\0' >> calls

@@ -274,6 +274,23 @@ describe('where CloudFormation fails', () => {
   });
 });
 
+describe('version 1 of the AWS CLI', () => {
+  const fails = { 'sts get-caller-identity': 'Unknown options: --no-cli-pager' };
+
+  it.for(['keys', 'table', 'roles', 'app'])('is named by deploy %s as what is wrong', async (stack) => {
+    const outcome = await cli.deploy([stack], fails, {}, { CLI_VERSION: '1.42.9' });
+    expect(outcome.code).toBe(1);
+    expect(outcome.said).toContain('this needs version 2 of the AWS CLI, and the aws on the PATH is version 1.42.9');
+  });
+
+  it('is not blamed for what version 2 refuses', async () => {
+    const outcome = await cli.deploy(['keys'], fails);
+    expect(outcome.code).toBe(1);
+    expect(outcome.said).toContain('Unknown options');
+    expect(outcome.said).not.toContain('version');
+  });
+});
+
 describe('npm run deploy -- --yes', () => {
   const prefix = 'stand-in';
   const NONE = { ...ABSENT, 'cloudformation get-template': { TemplateBody: { Resources: {} } } };

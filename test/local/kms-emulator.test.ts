@@ -10,6 +10,7 @@ import {
   DeleteAliasCommand,
   DescribeKeyCommand,
   DisableKeyCommand,
+  EnableKeyCommand,
   EncryptCommand,
   GenerateDataKeyCommand,
   KMSClient,
@@ -18,7 +19,7 @@ import {
   RotateKeyOnDemandCommand,
   ScheduleKeyDeletionCommand,
 } from '@aws-sdk/client-kms';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { startKmsEmulator, type KmsEmulator } from '../../local/kms-emulator/kms-emulator.ts';
 
 const REGION = 'us-west-2';
@@ -140,8 +141,80 @@ describe('keys', () => {
       'ValidationException',
     ],
     ['an action that is not emulated', () => new ListKeysCommand({}), 'UnknownOperationException'],
+    [
+      'a member that is not emulated',
+      () => new DescribeKeyCommand({ KeyId: keyArn, GrantTokens: ['x'] }),
+      'ValidationException',
+    ],
+    ['a key policy', () => new CreateKeyCommand({ Policy: '{}' }), 'ValidationException'],
+    ['tags', () => new CreateKeyCommand({ Tags: [{ TagKey: 'a', TagValue: 'b' }] }), 'ValidationException'],
+    [
+      'a description above 8,192 characters',
+      () => new CreateKeyCommand({ Description: 'x'.repeat(8193) }),
+      'ValidationException',
+    ],
+    [
+      'an alias of an alias',
+      () => new CreateAliasCommand({ AliasName: 'alias/b', TargetKeyId: 'alias/test' }),
+      'ValidationException',
+    ],
+    [
+      'an algorithm that there is not',
+      () => new EncryptCommand({ KeyId: keyArn, Plaintext: Buffer.from('x'), EncryptionAlgorithm: 'X' as never }),
+      'ValidationException',
+    ],
+    [
+      'an algorithm of other keys',
+      () =>
+        new EncryptCommand({ KeyId: keyArn, Plaintext: Buffer.from('x'), EncryptionAlgorithm: 'RSAES_OAEP_SHA_256' }),
+      'InvalidKeyUsageException',
+    ],
+    [
+      'a data key of a kind that there is not',
+      () => new GenerateDataKeyCommand({ KeyId: keyArn, KeySpec: 'AES_512' as never }),
+      'ValidationException',
+    ],
+    [
+      'a context above 8 KiB',
+      () =>
+        new EncryptCommand({ KeyId: keyArn, Plaintext: Buffer.from('x'), EncryptionContext: { a: 'x'.repeat(8192) } }),
+      'ValidationException',
+    ],
+    ['an empty key id', () => new DescribeKeyCommand({ KeyId: '' }), 'ValidationException'],
   ] as const)('refuse %s', async ([, command, name]) => {
     expect(await nameOf(kms.send(command() as never))).toBe(name);
+  });
+
+  it.for([
+    ['DisableKey', DisableKeyCommand],
+    ['EnableKey', EnableKeyCommand],
+    ['ScheduleKeyDeletion', ScheduleKeyDeletionCommand],
+    ['CancelKeyDeletion', CancelKeyDeletionCommand],
+    ['RotateKeyOnDemand', RotateKeyOnDemandCommand],
+    ['ListAliases', ListAliasesCommand],
+  ] as const)('are managed by their id or ARN, not by an alias: %s', async ([, command]) => {
+    const Command = command as typeof DisableKeyCommand;
+    expect(await nameOf(kms.send(new Command({ KeyId: 'alias/test' })))).toBe('NotFoundException');
+    const KeyId = keyArn.replace(/key\/.*/, 'alias/test');
+    expect(await nameOf(kms.send(new Command({ KeyId })))).toBe('InvalidArnException');
+  });
+
+  it('are rotated on demand 25 times at most', async () => {
+    const rotate = (): Promise<string> => nameOf(kms.send(new RotateKeyOnDemandCommand({ KeyId: keyArn })));
+    for (let i = 0; i < 25; i += 1) expect(await rotate()).toBe('no error');
+    expect(await rotate()).toBe('LimitExceededException');
+  });
+
+  it('may have an empty description', async () => {
+    const { KeyMetadata } = await kms.send(new CreateKeyCommand({ Description: '' }));
+    expect(KeyMetadata?.Description).toBe('');
+  });
+
+  it('are gone once the day of their deletion has come', async () => {
+    await kms.send(new ScheduleKeyDeletionCommand({ KeyId: keyArn, PendingWindowInDays: 7 }));
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 8 * 86_400_000 });
+    expect(await nameOf(kms.send(new CancelKeyDeletionCommand({ KeyId: keyArn })))).toBe('NotFoundException');
+    vi.useRealTimers();
   });
 
   it('have aliases that are listed in pages and go when deleted', async () => {
@@ -172,6 +245,68 @@ describe('keys', () => {
     expect(Buffer.from(Plaintext).toString()).toBe('x');
     await second.close();
     await rm(folder, { recursive: true });
+  });
+});
+
+describe('a dry run', () => {
+  const dry = { KeyId: '', DryRun: true };
+
+  it('of what would succeed says so by an error, and gives nothing', async () => {
+    const { CiphertextBlob } = await kms.send(encrypt(Buffer.from('x')));
+    const commands = [
+      new EncryptCommand({ ...dry, KeyId: keyArn, Plaintext: Buffer.from('x') }),
+      new GenerateDataKeyCommand({ ...dry, KeyId: keyArn, KeySpec: 'AES_256' }),
+      new DecryptCommand({ ...dry, KeyId: keyArn, CiphertextBlob }),
+    ];
+    for (const command of commands) {
+      expect(await nameOf(kms.send(command as never))).toBe('DryRunOperationException');
+    }
+  });
+
+  it('of what would fail has that error', async () => {
+    await kms.send(new DisableKeyCommand({ KeyId: keyArn }));
+    const command = new EncryptCommand({ ...dry, KeyId: keyArn, Plaintext: Buffer.from('x') });
+    expect(await nameOf(kms.send(command))).toBe('DisabledException');
+  });
+});
+
+describe('over the wire', () => {
+  const call = (target: string, body: string): Promise<Response> => {
+    const authorization = `AWS4-HMAC-SHA256 Credential=local/20260101/${REGION}/kms/aws4_request`;
+    return control('/', { method: 'POST', body, headers: { 'x-amz-target': target, authorization } });
+  };
+
+  it('every answer has a request id of its own, an error too', async () => {
+    const { $metadata } = await kms.send(new ListAliasesCommand({}));
+    const error: unknown = await kms.send(new ListKeysCommand({})).catch((e: unknown) => e);
+    const ids = [$metadata.requestId, (error as { $metadata: { requestId?: string } }).$metadata.requestId];
+    for (const id of ids) expect(id).toMatch(/^[\da-f-]{36}$/);
+    expect(ids[0]).not.toBe(ids[1]);
+  });
+
+  it.for([
+    ['TrentService.Encrypt', '{"KeyId":"alias/test","Plaintext":"!!!!"}', 'SerializationException'],
+    ['TrentService.Encrypt', '{"KeyId":7,"Plaintext":"eA=="}', 'SerializationException'],
+    [
+      'TrentService.Encrypt',
+      '{"KeyId":"alias/test","Plaintext":"eA==","EncryptionContext":["a"]}',
+      'SerializationException',
+    ],
+    ['TrentService.Encrypt', '{"KeyId":"alias/test","Plaintext":"eA==","DryRun":"yes"}', 'SerializationException'],
+    ['TrentService.Encrypt', '{"KeyId":"alias/test","Plaintext":"eA==","Colour":"red"}', 'ValidationException'],
+    ['TrentService.Encrypt', '[]', 'SerializationException'],
+    ['TrentService.Encrypt', '{', 'SerializationException'],
+    ['TrentService.constructor', '{}', 'UnknownOperationException'],
+    ['Encrypt', '{"KeyId":"alias/test","Plaintext":"eA=="}', 'UnknownOperationException'],
+  ])('%s of %j is a %s', async ([target, body, name]) => {
+    const answer = await call(target ?? '', body ?? '');
+    expect(answer.status).toBe(400);
+    expect(await answer.json()).toMatchObject({ __type: name });
+  });
+
+  it('a null is as if it were not there', async () => {
+    const body = '{"KeyId":"alias/test","Plaintext":"eA==","GrantTokens":null}';
+    expect((await call('TrentService.Encrypt', body)).status).toBe(200);
   });
 });
 
@@ -264,14 +399,32 @@ describe('the control API', () => {
     expect(await nameOf(kms.send(encrypt(Buffer.from('x'))))).toBe('no error');
   });
 
-  it.for(['', '{', '[]', '{"kind":"flood"}', '{"kind":"latency"}', '{"kind":"error","name":"X","rate":2}'])(
-    'refuses the fault %j',
-    async (body) => {
-      const answer = await control(`/regions/${REGION}/fault`, { method: 'PUT', body });
-      expect(answer.status).toBe(400);
-      expect(await answer.json()).toHaveProperty('error');
-    },
-  );
+  it.for([
+    '',
+    '{',
+    '[]',
+    '{"kind":"flood"}',
+    '{"kind":"latency"}',
+    '{"kind":"error","name":"X","rate":2}',
+    '{"kind":"down","actions":["Decypt"]}',
+    '{"kind":"down","actions":[]}',
+  ])('refuses the fault %j', async (body) => {
+    const answer = await control(`/regions/${REGION}/fault`, { method: 'PUT', body });
+    expect(answer.status).toBe(400);
+    expect(await answer.json()).toHaveProperty('error');
+  });
+
+  it.for(['us-west-3', 'US-WEST-2', 'constructor'])('knows no region %s, and names those there are', async (region) => {
+    for (const method of ['PUT', 'DELETE']) {
+      const body = method === 'PUT' ? { body: '{"kind":"down"}' } : {};
+      const answer = await control(`/regions/${region}/fault`, { method, ...body });
+      expect(answer.status).toBe(404);
+      expect(await answer.json()).toEqual({ error: `There is no region '${region}' here: us-west-2` });
+    }
+    expect(() => emulator.setFault(region, { kind: 'down' })).toThrow(RangeError);
+    const { regions } = (await (await control('/regions')).json()) as { regions: { region: string }[] };
+    expect(regions.map((one) => one.region)).toEqual([REGION]);
+  });
 
   it('does not listen to a web page of elsewhere', async () => {
     const headers = { origin: 'https://example.com' };

@@ -106,6 +106,14 @@ describe('what is under /local/', () => {
     },
   );
 
+  it('breaks no region that there is not', async () => {
+    const put = { method: 'PUT', body: '{"kind":"down"}' };
+    const answer = await fetch(`${world.url}/local/regions/us-west-3/fault`, put);
+    expect(answer.status).toBe(400);
+    expect(await answer.json()).toEqual({ error: "There is no region 'us-west-3' here: us-east-1, us-west-2" });
+    expect((await fetch(`${world.url}/local/regions/us-west-3/fault`, { method: 'DELETE' })).status).toBe(400);
+  });
+
   it('refuses what is no fault, and what is no key', async () => {
     const put = { method: 'PUT', body: '{"kind":"flood"}' };
     expect((await fetch(`${world.url}/local/regions/us-west-2/fault`, put)).status).toBe(400);

@@ -1,3 +1,5 @@
+import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -5,6 +7,7 @@ import { join } from 'node:path';
 import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
 import { afterEach, expect, it } from 'vitest';
 import { close, listen } from '../../local/listen.ts';
+import { readStartOptions } from '../../local/start-options.ts';
 import { startLocalWorld, stopLocalWorld, type LocalWorld } from '../support/local-world.ts';
 
 let running: LocalWorld[] = [];
@@ -19,6 +22,14 @@ async function start(...args: string[]): Promise<LocalWorld> {
   const world = await startLocalWorld(...args);
   running.push(world);
   return world;
+}
+
+/** Runs it to its end. */
+async function said(...args: string[]): Promise<{ code: number; stderr: string }> {
+  const file = join(import.meta.dirname, '..', '..', 'local', 'start.ts');
+  return new Promise((resolve) => {
+    execFile(process.execPath, [file, ...args], (error, _, stderr) => resolve({ code: Number(error?.code), stderr }));
+  });
 }
 
 /** The n-th command that the greeting says to paste. */
@@ -125,6 +136,29 @@ it('what was encrypted opens after a restart with the same folder of data', asyn
   const second = await start('--data', join(folder, 'data'));
   expect(await paste(commandOf(second.greeting, 2), folder)).toBe('{"plaintext":"aGVsbG8="}');
   await rm(folder, { recursive: true });
+});
+
+it('a folder of data is used by one process at a time, and is free once that was killed', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
+  const first = await start('--data', folder);
+  const second = await said('--data', folder);
+  expect(second.code).toBe(1);
+  expect(second.stderr).toContain(`${folder} is in use by another npm start`);
+  first.child.kill('SIGKILL');
+  await once(first.child, 'exit');
+  expect((await start('--data', folder)).greeting).toContain('are kept in');
+  await Promise.all(running.map(stopLocalWorld));
+  await rm(folder, { recursive: true });
+});
+
+it.for([
+  [['--port', 'x'], '--port must be a port from 0 to 65535'],
+  [['--sqs-port', '65536'], '--sqs-port must be a port from 0 to 65535'],
+  [['--kms-port='], '--kms-port must be a port from 0 to 65535'],
+  [['--data='], '--data must name a folder'],
+  [['--colour', 'red'], "Unknown option '--colour'"],
+] as const)('%j is refused with the reason', ([args, reason]) => {
+  expect(() => readStartOptions([...args])).toThrow(reason);
 });
 
 it('a port that is taken is replaced by a free one', async () => {

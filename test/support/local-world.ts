@@ -29,7 +29,7 @@ export async function startLocalWorld(...args: string[]): Promise<LocalWorld> {
 
 /** Ends it, as Ctrl+C would. */
 export async function stopLocalWorld({ child }: Pick<LocalWorld, 'child'>): Promise<void> {
-  if (child.exitCode !== null) return;
+  if (child.exitCode !== null || child.signalCode !== null) return;
   child.kill('SIGTERM');
   await once(child, 'exit');
 }

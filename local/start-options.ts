@@ -1,0 +1,44 @@
+import { parseArgs } from 'node:util';
+
+/** What `npm start` is told. Ports are those wished for; 0 asks for a free one. */
+export interface StartOptions {
+  readonly port: number;
+  readonly kmsPort: number;
+  readonly dynamoDbPort: number;
+  readonly sqsPort: number;
+  /** Where keys and tables are kept. Undefined for memory. */
+  readonly data: string | undefined;
+  readonly help: boolean;
+}
+
+export const HELP = `npm start -- [--port 8080] [--kms-port 8081] [--dynamodb-port 8082] [--sqs-port 8083] [--data DIR]
+A port that is taken is replaced by a free one. --data keeps tables and keys in DIR over restarts; one process at a time uses it.`;
+
+/** @throws Error naming the option at fault */
+export function readStartOptions(args: string[]): StartOptions {
+  const { values } = parseArgs({
+    args,
+    options: {
+      port: { type: 'string', default: '8080' },
+      'kms-port': { type: 'string', default: '8081' },
+      'dynamodb-port': { type: 'string', default: '8082' },
+      'sqs-port': { type: 'string', default: '8083' },
+      data: { type: 'string' },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  const portOf = (name: 'port' | 'kms-port' | 'dynamodb-port' | 'sqs-port'): number => {
+    const port = Number(values[name]);
+    if (/^\d{1,5}$/.test(values[name]) && port <= 65_535) return port;
+    throw new Error(`--${name} must be a port from 0 to 65535`);
+  };
+  if (values.data === '') throw new Error('--data must name a folder');
+  return {
+    port: portOf('port'),
+    kmsPort: portOf('kms-port'),
+    dynamoDbPort: portOf('dynamodb-port'),
+    sqsPort: portOf('sqs-port'),
+    data: values.data,
+    help: values.help,
+  };
+}
