@@ -48,6 +48,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'sqs',
     'config',
     'node:crypto',
+    'node:util',
     '@middy/',
     '@aws-lambda-powertools/',
     'aws-lambda',

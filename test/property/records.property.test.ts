@@ -1,8 +1,9 @@
-/** A record's text is read as JSON.parse reads it, whichever way it is written, in a body too, and what that refuses is refused. */
+/** A record's text is read as JSON.parse reads it, whichever way it is written, in a body too. What that refuses is refused, and in a body two members of one name. */
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { readBody } from '../../src/doors/http-request.ts';
 import { dataRowRecordFromValue, decodeDataRowRecord, encodeDataRowRecord, KeyfoldError } from '../../src/index.ts';
+import { locateValues } from '../../src/operations/json-text.ts';
 import { sampleEvent } from '../support/http-door.ts';
 
 const wire = fc
@@ -100,7 +101,12 @@ it('the text of a record', () => {
         );
         const body = pattern.replace('RECORD', () => text);
         expect(outcome(() => recordOf(readBody({ ...event, body }, Infinity).value))).toEqual(
-          outcome(() => recordOf(JSON.parse(body))),
+          outcome(() => {
+            const value: unknown = JSON.parse(body);
+            // Refuses two members of one name.
+            locateValues(body);
+            return recordOf(value);
+          }),
         );
       },
     ),
