@@ -3,6 +3,7 @@ import {
   CreateQueueCommand,
   DeleteMessageCommand,
   GetQueueAttributesCommand,
+  GetQueueUrlCommand,
   PurgeQueueCommand,
   ReceiveMessageCommand,
   SendMessageBatchCommand,
@@ -89,6 +90,11 @@ describe('queues', () => {
     await client.send(new SetQueueAttributesCommand({ QueueUrl, Attributes: { MaximumMessageSize: '1024' } }));
     expect(await nameOf(send(QueueUrl, { MessageBody: 'x'.repeat(1025) }))).toBe('InvalidParameterValue');
     expect(await nameOf(send(QueueUrl.replace('111122223333', '999999999999')))).toBe('QueueDoesNotExist');
+    const QueueName = QueueUrl.replace(/.*\//, '');
+    const urlOf = (QueueOwnerAWSAccountId: string): GetQueueUrlCommand =>
+      new GetQueueUrlCommand({ QueueName, QueueOwnerAWSAccountId });
+    expect((await client.send(urlOf('111122223333'))).QueueUrl).toBe(QueueUrl);
+    expect(await nameOf(client.send(urlOf('999999999999')))).toBe('QueueDoesNotExist');
     const names = new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['Colour' as never] });
     expect(await nameOf(client.send(names))).toBe('InvalidAttributeName');
   });
