@@ -29,20 +29,27 @@ export async function answerInvoke(
   if (name === undefined || request.method !== 'POST') return false;
   const requestId = randomUUID();
   const { status, headers, body } = isFromThisMachine(request)
-    ? await invoke(new Map(Object.entries(functions)).get(functionNameOf(name)), request, requestId)
+    ? await invoke(functions, name, request, requestId)
     : refusal(403, 'AccessDeniedException', 'Only programs on this machine may invoke functions here.');
   response.writeHead(status, { 'x-amzn-requestid': requestId, ...headers });
   response.end(body);
   return true;
 }
 
-async function invoke(asked: LocalFunction | undefined, request: IncomingMessage, requestId: string): Promise<Answer> {
+async function invoke(
+  functions: Readonly<Record<string, LocalFunction>>,
+  segment: string,
+  request: IncomingMessage,
+  requestId: string,
+): Promise<Answer> {
+  const named = readName(segment);
+  const asked = new Map(Object.entries(functions)).get(named.name);
   const body = await readBody(request, LARGEST_PAYLOAD_BYTES);
   if (body === undefined) return refusal(413, 'RequestTooLargeException', 'The event is larger than 6 MiB.');
   if (asked === undefined) return refusal(404, 'ResourceNotFoundException', 'There is no such function.');
   const { 'x-amz-log-type': logType = 'None', 'x-amz-client-context': context } = request.headers;
   const { searchParams } = new URL(request.url ?? '', 'http://127.0.0.1');
-  const qualifier = searchParams.get('Qualifier') ?? '$LATEST';
+  const qualifier = searchParams.get('Qualifier') ?? named.qualifier;
   if (logType !== 'None' || context !== undefined)
     return refusal(400, 'InvalidParameterValueException', 'Log types and client contexts are not emulated.');
   if (qualifier !== '$LATEST') return refusal(404, 'ResourceNotFoundException', 'There is no such version or alias.');
@@ -90,9 +97,10 @@ function refusal(status: number, type: string, message: string): Answer {
 }
 
 /** A function is named by its name, or by its ARN or the end of it, with or without a version. */
-function functionNameOf(segment: string): string {
+function readName(segment: string): { name: string; qualifier: string } {
   const named = decodeURIComponent(segment);
-  return (named.includes('function:') ? named.replace(/.*function:/s, '') : named).replace(/:.*/s, '');
+  const [name = '', qualifier = '$LATEST'] = named.replace(/^.*function:/s, '').split(':');
+  return { name, qualifier };
 }
 
 function isJson(text: string): boolean {

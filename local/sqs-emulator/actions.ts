@@ -28,8 +28,11 @@ export const ACTIONS: Readonly<Record<string, Action>> = {
     }),
   },
   GetQueueUrl: {
-    members: ['QueueName'],
-    perform: (store, input) => ({ QueueUrl: store.urlOf(store.named(input.text('QueueName'))) }),
+    members: ['QueueName', 'QueueOwnerAWSAccountId'],
+    perform: (store, input) => {
+      const queue = store.named(input.text('QueueName'), input.optionalText('QueueOwnerAWSAccountId'));
+      return { QueueUrl: store.urlOf(queue) };
+    },
   },
   ListQueues: {
     members: ['QueueNamePrefix'],

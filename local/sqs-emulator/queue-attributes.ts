@@ -72,8 +72,8 @@ export function checkAttributes(attributes: QueueAttributes, isFifo: boolean): v
 
 /** @throws SqsError for an attribute to read that SQS does not know */
 export function checkNames(names: readonly string[]): void {
-  const known = ['All', ...SETTABLE, ...READABLE, ...UNSUPPORTED];
-  const unknown = names.find((name) => !known.includes(name));
+  const known = new Set(['All', ...SETTABLE, ...READABLE, ...UNSUPPORTED]);
+  const unknown = names.find((name) => !known.has(name));
   if (unknown !== undefined) throw new SqsError('InvalidAttributeName', `Unknown Attribute ${unknown}.`);
 }
 

@@ -38,15 +38,15 @@ export class QueueStore {
   }
 
   /** @throws SqsError `QueueDoesNotExist` */
-  named(name: string): Queue {
-    const queue = this.#queues.get(name);
+  named(name: string, account = ACCOUNT): Queue {
+    const queue = account === ACCOUNT ? this.#queues.get(name) : undefined;
     if (queue !== undefined) return queue;
     throw new SqsError('QueueDoesNotExist', 'The specified queue does not exist.');
   }
 
   /** By its URL, or the path of it. The host may be any name of this machine. @throws SqsError `QueueDoesNotExist` */
   at(url: string): Queue {
-    const [, account, name = ''] = /^(?:https?:\/\/[^/]+)?\/(\d{12})\/([^/]+)$/.exec(url) ?? [];
-    return this.named(account === ACCOUNT ? name : '');
+    const [, account = '', name = ''] = /^(?:https?:\/\/[^/]+)?\/(\d{12})\/([^/]+)$/.exec(url) ?? [];
+    return this.named(name, account);
   }
 }

@@ -16,8 +16,8 @@ export const SYSTEM_ATTRIBUTES: Readonly<Record<string, (message: Message) => st
 
 /** @throws SqsError for a name that SQS does not know. No message has a trace header, since sending one is refused. */
 export function checkSystemNames(names: readonly string[]): void {
-  const known = ['All', 'AWSTraceHeader', ...Object.keys(SYSTEM_ATTRIBUTES)];
-  const unknown = names.find((name) => !known.includes(name));
+  const known = new Set(['All', 'AWSTraceHeader', ...Object.keys(SYSTEM_ATTRIBUTES)]);
+  const unknown = names.find((name) => !known.has(name));
   if (unknown !== undefined) throw new SqsError('InvalidAttributeName', `Unknown Attribute ${unknown}.`);
 }
 

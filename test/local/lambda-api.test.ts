@@ -90,6 +90,7 @@ describe("Lambda's Invoke API on this machine", () => {
     ['an event too large', 'keyfold-seal', ' '.repeat(6_300_000), {}, 'RequestTooLargeException', 413],
     ['the log of a call', 'keyfold-seal', '{}', { LogType: 'Tail' }, 'InvalidParameterValueException', 400],
     ["a client's context", 'keyfold-seal', '{}', { ClientContext: 'e30=' }, 'InvalidParameterValueException', 400],
+    ['a version in the name', 'keyfold-seal:live', '{}', {}, 'ResourceNotFoundException', 404],
     ['a version', 'keyfold-seal', '{}', { Qualifier: '7' }, 'ResourceNotFoundException', 404],
     ['an unknown type', 'keyfold-seal', '{}', { InvocationType: 'x' }, 'InvalidParameterValueException', 400],
   ] as const)('refuses %s as Lambda does', async ([, name, event, more, error, status]) => {

@@ -3,6 +3,7 @@ import {
   CreateQueueCommand,
   DeleteMessageCommand,
   GetQueueAttributesCommand,
+  GetQueueUrlCommand,
   PurgeQueueCommand,
   ReceiveMessageCommand,
   SendMessageBatchCommand,
@@ -39,6 +40,8 @@ const send = (QueueUrl: string, more: Partial<SendMessageCommandInput> = {}): Pr
   client.send(new SendMessageCommand({ QueueUrl, MessageBody: 'x', ...more }));
 const create = (QueueName: string, Attributes: Record<string, string>): Promise<unknown> =>
   client.send(new CreateQueueCommand({ QueueName, Attributes }));
+
+const attribute = (value: object): Partial<SendMessageCommandInput> => ({ MessageAttributes: { a: value as never } });
 
 describe('queues', () => {
   it('with content-based deduplication tell messages apart by the SHA-256 of the body', async () => {
@@ -87,6 +90,11 @@ describe('queues', () => {
     await client.send(new SetQueueAttributesCommand({ QueueUrl, Attributes: { MaximumMessageSize: '1024' } }));
     expect(await nameOf(send(QueueUrl, { MessageBody: 'x'.repeat(1025) }))).toBe('InvalidParameterValue');
     expect(await nameOf(send(QueueUrl.replace('111122223333', '999999999999')))).toBe('QueueDoesNotExist');
+    const QueueName = QueueUrl.replace(/.*\//, '');
+    const urlOf = (QueueOwnerAWSAccountId: string): GetQueueUrlCommand =>
+      new GetQueueUrlCommand({ QueueName, QueueOwnerAWSAccountId });
+    expect((await client.send(urlOf('111122223333'))).QueueUrl).toBe(QueueUrl);
+    expect(await nameOf(client.send(urlOf('999999999999')))).toBe('QueueDoesNotExist');
     const names = new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['Colour' as never] });
     expect(await nameOf(client.send(names))).toBe('InvalidAttributeName');
   });
@@ -101,8 +109,6 @@ describe('queues', () => {
 });
 
 describe('messages', () => {
-  const attribute = (value: object): Partial<SendMessageCommandInput> => ({ MessageAttributes: { a: value as never } });
-
   it.for([
     [{ MessageSystemAttributes: { AWSTraceHeader: { DataType: 'String', StringValue: 'x' } } }, 'UnsupportedOperation'],
     [{ MessageDeduplicationId: 'x' }, 'InvalidParameterValue'],
@@ -160,14 +166,17 @@ describe('messages', () => {
   });
 });
 
-describe('the query protocol of older AWS CLIs', () => {
-  const post = (form: Record<string, string>, signed = true): Promise<Response> =>
-    fetch(sqs.endpoint, {
-      method: 'POST',
-      body: new URLSearchParams({ Version: '2012-11-05', ...form }),
-      headers: signed ? { authorization: 'AWS4-HMAC-SHA256 Credential=local/20260101/us-west-2/sqs/aws4_request' } : {},
-    });
+/** Calls by the query protocol, as an AWS client or, unsigned, as curl. */
+function post(form: Record<string, string>, signed = true): Promise<Response> {
+  const authorization = 'AWS4-HMAC-SHA256 Credential=local/20260101/us-west-2/sqs/aws4_request';
+  return fetch(sqs.endpoint, {
+    method: 'POST',
+    body: new URLSearchParams({ Version: '2012-11-05', ...form }),
+    headers: signed ? { authorization } : {},
+  });
+}
 
+describe('the query protocol of older AWS CLIs', () => {
   it('sends and receives, with attributes, in XML', async () => {
     const QueueUrl = queue();
     const sent = await post({
