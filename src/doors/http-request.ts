@@ -1,6 +1,7 @@
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
 import { valueWithDataLast } from '../envelope/data-row-record.ts';
 import { KeyfoldError } from '../envelope/errors.ts';
+import { parseRequestJson } from '../envelope/json-depth.ts';
 import { HTTP_PARTITION, NO_HTTP_PARTITION } from '../operations/http-partition.ts';
 import { ACTION_OF, isOperationName, type OperationName } from '../operations/operation-name.ts';
 import { base64Length, type OperationRequest } from '../operations/operation.ts';
@@ -49,8 +50,9 @@ export function readBody(event: APIGatewayProxyEventV2, limitBytes: number): Ope
   }
   try {
     const text = isBase64Encoded ? decodeUtf8(Buffer.from(body, 'base64')) : body;
-    return { value: plaintextAlone(text) ?? recordAlone(text) ?? JSON.parse(text), text: () => text };
-  } catch {
+    return { value: plaintextAlone(text) ?? recordAlone(text) ?? parseRequestJson(text), text: () => text };
+  } catch (error) {
+    if (error instanceof KeyfoldError) throw error;
     // The parser's own error quotes what it read.
     throw new KeyfoldError('InvalidRequest', 'The body is not JSON in UTF-8.');
   }

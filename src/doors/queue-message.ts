@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { SQSMessageAttributes, SQSRecord } from 'aws-lambda';
 import type { QueueConfig } from '../config/queue-config.ts';
 import { KeyfoldError, type ErrorCode } from '../envelope/errors.ts';
+import { parseRequestJson } from '../envelope/json-depth.ts';
 import {
   isFifoQueue,
   isSendable,
@@ -53,8 +54,9 @@ export function isMendable({ code }: KeyfoldError): boolean {
 export function readMessage({ body }: SQSRecord, { fields }: QueueConfig): Call {
   let event: unknown;
   try {
-    event = JSON.parse(body);
-  } catch {
+    event = parseRequestJson(body);
+  } catch (error) {
+    if (error instanceof KeyfoldError) throw error;
     throw new KeyfoldError('InvalidRequest', 'The body is not JSON.');
   }
   return readInvocation(event, () => body, { operation: 'encrypt-fields', fields });
