@@ -9,7 +9,7 @@ import { readInvocation } from '../src/doors/invocation.ts';
 import { decodeBase64, decodeBase64Url } from '../src/envelope/base64.ts';
 import { decodeCompactRecord } from '../src/envelope/compact-record.ts';
 import { decodeDataRowRecord } from '../src/envelope/data-row-record.ts';
-import { isPartition, KeyNaming, parsePartition, regionOfKeyId } from '../src/envelope/ids.ts';
+import { isPartition, KeyNaming, regionOfKeyId, type PartitionId } from '../src/envelope/ids.ts';
 import { isNestedTooDeeply } from '../src/envelope/json-depth.ts';
 import { decodeKekEnvelope, replaceKeks } from '../src/kms/kek-envelope.ts';
 import { parseKmsArn } from '../src/kms/key-arn.ts';
@@ -184,7 +184,7 @@ function recordText(key: string, id: string, data: string): string {
 
 describe('a record of twice the size', () => {
   const naming = new KeyNaming({ service: 's', product: 'p', regionSuffix: 'us-east-1' });
-  const partition = parsePartition('a');
+  const partition = 'a' as PartitionId;
   const isOurs = (id: string): boolean => naming.isIntermediateKeyOf(partition, id) || naming.isSystemKey(id);
   const shapes = [
     shape('with a long payload', (n) => recordText('AAAA', 'id', base64(n)), decodeDataRowRecord),
