@@ -1,4 +1,5 @@
 import { SIZE_NAMES } from './figures.ts';
+import { HOSTILE_SHAPES } from './hostile.ts';
 import type { SectionName } from './sections.ts';
 
 /** What a figure must be. Numbers are in the figure's own unit. */
@@ -25,6 +26,8 @@ export const BUDGETS: Readonly<Record<SectionName, Readonly<Record<string, Budge
     // Native keys live longer within the door, and are costlier to free.
     'against the door without crypto and the same crypto by itself': { atLeast: 0.5 },
   },
+  // Four times the input: about four times as long, and garbage to collect. If it grew with the square, it would be sixteen.
+  'hostile input': Object.fromEntries(HOSTILE_SHAPES.map((name) => [name, { atMost: 8 }])),
   contestants: {
     ...each(['encrypt against AWS Encryption SDK', 'decrypt against AWS Encryption SDK'], (size) => ({
       atLeast: size === '1 MiB' ? 5 : 30,

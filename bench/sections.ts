@@ -5,6 +5,7 @@ export const SECTIONS = {
   library: async () => (await import('./contestants.ts')).measureLibrary(),
   handler: async () => (await import('./handler.ts')).measureHandler(),
   queue: async () => (await import('./queue.ts')).measureQueue(),
+  'hostile input': async () => (await import('./hostile.ts')).measureHostileInput(),
   contestants: async () => (await import('./contestants.ts')).measureContestants(),
   calls: async () => (await import('./calls.ts')).countCalls(),
   'cold start': async () => (await import('./cold-start/figures.ts')).measureColdStartSection(),

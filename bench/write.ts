@@ -20,6 +20,7 @@ const TITLES: Readonly<Record<SectionName, string>> = {
   library: 'The hot library against the floor',
   handler: 'The HTTP handler',
   queue: 'The queue',
+  'hostile input': 'Four times as much hostile input',
   contestants: 'Beside what one would pick instead',
   calls: 'Calls, counted',
   'cold start': 'Cold start',

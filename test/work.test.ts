@@ -13,7 +13,7 @@ import { isPartition, KeyNaming, regionOfKeyId } from '../src/envelope/ids.ts';
 import { isNestedTooDeeply } from '../src/envelope/json-depth.ts';
 import { decodeKekEnvelope, replaceKeks } from '../src/kms/kek-envelope.ts';
 import { parseKmsArn } from '../src/kms/key-arn.ts';
-import { readKeyItem } from '../src/metastore/dynamodb-item.ts';
+import { readKeyItem, type KeyItem } from '../src/metastore/dynamodb-item.ts';
 import { selectValues, withDescendants } from '../src/operations/field-paths.ts';
 import { parseJsonPath } from '../src/operations/json-path.ts';
 import { locateValues, type JsonValue } from '../src/operations/json-text.ts';
@@ -66,28 +66,30 @@ function repeated(part: string, before = '', behind = ''): (n: number) => string
   return (n) => before + part.repeat(n) + behind;
 }
 
+function pathOf(name: string, part: string, before = '$', behind = ''): Shape<unknown> {
+  return shape(name, repeated(part, before, behind), parseJsonPath);
+}
+
 describe('a path of twice the length', () => {
-  const path = (name: string, part: string, before = '$', behind = ''): Shape<unknown> =>
-    shape(name, repeated(part, before, behind), parseJsonPath);
   const shapes = [
-    path('of names', '.a'),
-    path('of names in quotes', "['a']"),
-    path('of descendants', '..*'),
-    path('of indexes', '1,', '$[', '1]'),
-    path('of slices', '::-1,', '$[', '1]'),
-    path('of one long name', 'a', '$.'),
-    path('of escapes', '\\u0061', '$["', '"]'),
-    path('of surrogate pairs', '\\ud83d\\udd11', '$["', '"]'),
-    path('of backslashes without an end', '\\\\', '$["'),
-    path('of a string without an end', 'a', "$['"),
-    path('of white space', ' ', '$', '.a'),
-    path('of white space within brackets', ' ', '$[0', ''),
-    path('of digits', '1', '$['),
-    path('of brackets', '[', '$'),
-    path('of dots', '.', '$'),
-    path('of commas', ',', '$[0'),
-    path('of nested calls in a filter', 'f(', '$[?', '@.a'),
-    path('of parentheses in a filter', '(', '$[?'),
+    pathOf('of names', '.a'),
+    pathOf('of names in quotes', "['a']"),
+    pathOf('of descendants', '..*'),
+    pathOf('of indexes', '1,', '$[', '1]'),
+    pathOf('of slices', '::-1,', '$[', '1]'),
+    pathOf('of one long name', 'a', '$.'),
+    pathOf('of escapes', '\\u0061', '$["', '"]'),
+    pathOf('of surrogate pairs', '\\ud83d\\udd11', '$["', '"]'),
+    pathOf('of backslashes without an end', '\\\\', '$["'),
+    pathOf('of a string without an end', 'a', "$['"),
+    pathOf('of white space', ' ', '$', '.a'),
+    pathOf('of white space within brackets', ' ', '$[0', ''),
+    pathOf('of digits', '1', '$['),
+    pathOf('of brackets', '[', '$'),
+    pathOf('of dots', '.', '$'),
+    pathOf('of commas', ',', '$[0'),
+    pathOf('of nested calls in a filter', 'f(', '$[?', '@.a'),
+    pathOf('of parentheses in a filter', '(', '$[?'),
   ];
   twice(shapes, 40);
 });
@@ -120,11 +122,19 @@ describe('a document of twice the size', () => {
   );
 });
 
+function wide(n: number): JsonValue {
+  return locateValues(`[${'{"a":[1,2],"b":{"a":3}},'.repeat(n)}0]`);
+}
+
+function deep(n: number): JsonValue {
+  return locateValues(`[${`${'{"a":'.repeat(90)}1${'}'.repeat(90)},`.repeat(Math.ceil(n / 90))}0]`);
+}
+
+function flat(n: number): JsonValue {
+  return locateValues(`[${'1,'.repeat(n)}1]`);
+}
+
 describe('paths through a document of twice the size', () => {
-  const wide = (n: number): JsonValue => locateValues(`[${'{"a":[1,2],"b":{"a":3}},'.repeat(n)}0]`);
-  const deep = (n: number): JsonValue =>
-    locateValues(`[${`${'{"a":'.repeat(90)}1${'}'.repeat(90)},`.repeat(Math.ceil(n / 90))}0]`);
-  const flat = (n: number): JsonValue => locateValues(`[${'1,'.repeat(n)}1]`);
   const select = (name: string, path: string, input: (n: number) => JsonValue): Shape<unknown> =>
     shape(name, input, (root: JsonValue) => selectValues(root, [path], { allowMissing: true }));
   const shapes = [
@@ -164,23 +174,28 @@ describe('a path of twice the length through one document', () => {
   });
 });
 
+function base64(n: number): string {
+  return 'A'.repeat(4 * n);
+}
+
+function recordText(key: string, id: string, data: string): string {
+  return `{"Key":{"Created":1,"Key":"${key}","ParentKeyMeta":{"KeyId":"${id}","Created":1}},"Data":"${data}"}`;
+}
+
 describe('a record of twice the size', () => {
-  const member = (n: number): string => 'A'.repeat(4 * n);
-  const drr = (key: string, id: string, data: string): string =>
-    `{"Key":{"Created":1,"Key":"${key}","ParentKeyMeta":{"KeyId":"${id}","Created":1}},"Data":"${data}"}`;
   const naming = new KeyNaming({ service: 's', product: 'p', regionSuffix: 'us-east-1' });
   const partition = naming.parsePartition('a');
   const isOurs = (id: string): boolean => naming.isIntermediateKeyOf(partition, id) || naming.isSystemKey(id);
   const shapes = [
-    shape('with a long payload', (n) => drr('AAAA', 'id', member(n)), decodeDataRowRecord),
-    shape('with a long key', (n) => drr(member(n), 'id', 'AAAA'), decodeDataRowRecord),
+    shape('with a long payload', (n) => recordText('AAAA', 'id', base64(n)), decodeDataRowRecord),
+    shape('with a long key', (n) => recordText(base64(n), 'id', 'AAAA'), decodeDataRowRecord),
     shape('with many payloads', repeated(',"Data":"x"', '{"a":1', '}'), decodeDataRowRecord),
     shape('with many members', repeated('"a":1,', '{', '"Data":""}'), decodeDataRowRecord),
-    shape('in its compact form', (n) => `kf1.${member(n)}`, decodeCompactRecord),
-    shape('in its compact form, with what is no base64', (n) => `kf1.${member(n)}=`, decodeCompactRecord),
-    shape('in base64', member, decodeBase64),
+    shape('in its compact form', (n) => `kf1.${base64(n)}`, decodeCompactRecord),
+    shape('in its compact form, with what is no base64', (n) => `kf1.${base64(n)}=`, decodeCompactRecord),
+    shape('in base64', base64, decodeBase64),
     shape('in base64 with padding', repeated('='), decodeBase64),
-    shape('in base64url', member, decodeBase64Url),
+    shape('in base64url', base64, decodeBase64Url),
     shape('with a long id', repeated('a', '_IK_a_s_p_'), isOurs),
     shape('with an id of many hyphens', repeated('-a', '_IK_a_s_p_us', '-1x'), isOurs),
     shape('with an id of one long region', repeated('a', '_SK_s_p_us-', '-1'), isOurs),
@@ -196,16 +211,19 @@ describe('a record of twice the size', () => {
   twice(shapes, 300);
 });
 
+function item(n: number): KeyItem {
+  return {
+    Id: { S: '_SK_s_p' },
+    Created: { N: '1' },
+    KeyRecord: { M: { Created: { N: '1' }, Key: { S: base64(n) } } },
+    ...Object.fromEntries(Array.from({ length: n }, (_, i) => [`more${i}`, { S: 'x' }])),
+  };
+}
+
 describe('a key row of twice the size', () => {
   const kek = { region: 'us-west-2', arn: 'alias/x', encryptedKek: 'AAAA' };
   const envelope = (n: number): Buffer =>
     Buffer.from(JSON.stringify({ encryptedKey: 'AAAA', kmsKeks: Array.from({ length: n }, () => kek) }));
-  const item = (n: number) => ({
-    Id: { S: '_SK_s_p' },
-    Created: { N: '1' },
-    KeyRecord: { M: { Created: { N: '1' }, Key: { S: 'A'.repeat(4 * n) } } },
-    ...Object.fromEntries(Array.from({ length: n }, (_, i) => [`more${i}`, { S: 'x' }])),
-  });
   const shapes = [
     shape('with more wraps', envelope, decodeKekEnvelope),
     shape('with more wraps, written again', envelope, (bytes) => replaceKeks(bytes, [])),

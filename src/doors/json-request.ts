@@ -1,4 +1,5 @@
 import { KeyfoldError } from '../envelope/errors.ts';
+import { parseRequestJson } from '../envelope/json-depth.ts';
 import { locateValues, valueOf } from '../operations/json-text.ts';
 import type { OperationRequest } from '../operations/operation.ts';
 
@@ -18,8 +19,9 @@ function parse(text: string): unknown {
     throw new KeyfoldError('InvalidRequest', 'The body begins with a byte order mark: send it without one.');
   }
   try {
-    return JSON.parse(text);
-  } catch {
+    return parseRequestJson(text);
+  } catch (error) {
+    if (error instanceof KeyfoldError) throw error;
     // The parser's own error quotes what it read.
     throw new KeyfoldError('InvalidRequest', 'The body is not JSON.');
   }

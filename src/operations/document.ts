@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { KeyfoldError } from '../envelope/errors.ts';
+import { parseRequestJson } from '../envelope/json-depth.ts';
 import { MAX_PATH_LENGTH } from './json-path.ts';
 import { locateValues, type JsonValue } from './json-text.ts';
 import type { OperationContext, OperationRequest } from './operation.ts';
@@ -95,8 +96,9 @@ export function countValues(values: readonly JsonValue[], { maxItems, itemsCount
 
 function mustBeJson(text: string): void {
   try {
-    JSON.parse(text);
-  } catch {
+    parseRequestJson(text);
+  } catch (error) {
+    if (error instanceof KeyfoldError) throw error;
     throw new KeyfoldError('InvalidRequest', 'documentText must be JSON.');
   }
 }

@@ -108,7 +108,7 @@ describe('the audit has one line for each operation', () => {
     );
   });
 
-  it('also where something goes wrong that nobody thought of, or the answer cannot be given', async () => {
+  it('also if something goes wrong that nobody thought of, or if a record does not open', async () => {
     const keyfold = {
       session: () => {
         throw new RangeError(SECRET);
@@ -119,8 +119,8 @@ describe('the audit has one line for each operation', () => {
     const deep = Buffer.from('['.repeat(200_000) + ']'.repeat(200_000));
     const sealed = encodeCompactRecord(await world.process().session('tenant-1').encrypt(deep), 'json');
     const event = { operation: 'decrypt-fields', partition: 'tenant-1', document: { a: sealed }, all: true };
-    expect((await openDirectDoor({ world })(event)).error?.errorType).toBe('Internal');
-    expect(audit()).toMatchObject([{ result: 'Internal', items: 1 }]);
+    expect((await openDirectDoor({ world })(event)).error?.errorType).toBe('RecordUnreadable');
+    expect(audit()).toMatchObject([{ result: 'RecordUnreadable', items: 1 }]);
   });
 
   it('with how many items there were and how many failed, and each key once', async () => {

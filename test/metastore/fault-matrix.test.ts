@@ -15,6 +15,8 @@ const SLACK_MS = 5000;
 const THROTTLED_DELAY_MS = 2000;
 const OTHER_DELAY_MS = 200;
 /** How long calls are looked out for that nobody waits for any more. */
+/** For so long a process remembers that a row was unreadable. */
+const UNREADABLE_MS = 5000;
 const AFTERMATH_MS = 300;
 
 const FAULTS = {
@@ -153,6 +155,7 @@ async function cell(name: RequestName, fault: Fault, when: When, expected: strin
     await sleep(AFTERMATH_MS);
     expect(shortOf(proxy.calls), `${name}: nothing runs on after the answer`).toBe(calls);
     proxy.befall = () => undefined;
+    if (code === 'KeyRowUnreadable') await sleep(UNREADABLE_MS);
     // Neither the answer nor the failure leaves anything behind: the same process serves, and a cold one opens all there is.
     const later = await outcomeOf(request, SLACK_MS);
     expect(later.code, `${name}: once it is over`).toBe('ok');
