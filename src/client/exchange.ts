@@ -12,6 +12,9 @@ export interface HttpAnswer {
   readonly text: string;
 }
 
+/** Firewalls refuse requests that do not say who makes them. */
+const COMMON_HEADERS = { accept: 'application/json', 'user-agent': 'keyfold-client' };
+
 /** Posts to one host. It keeps connections between requests, and none over a freeze of the process. */
 export class HttpExchange {
   /** The proxy that NODE_USE_ENV_PROXY sets for all of Node is used here, too. */
@@ -31,7 +34,9 @@ export class HttpExchange {
     const request = isTls ? httpsRequest : http.request;
     const agent = isTls ? this.#agents.httpsAgent : this.#agents.httpAgent;
     const answer = await new Promise<IncomingMessage>((resolve, reject) => {
-      request(url, { method: 'POST', headers, agent, signal }, resolve).on('error', reject).end(body);
+      request(url, { method: 'POST', headers: { ...COMMON_HEADERS, ...headers }, agent, signal }, resolve)
+        .on('error', reject)
+        .end(body);
     });
     const text = (await buffer(answer)).toString();
     return { status: answer.statusCode ?? 0, headers: headersOf(answer), text };

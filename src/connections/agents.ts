@@ -1,10 +1,10 @@
-import type { Agent as HttpAgent } from 'node:http';
+import type nodeHttp from 'node:http';
 import { Agent as HttpsAgent, type AgentOptions } from 'node:https';
 import { createRequire as requireFrom } from 'node:module';
 import { guardAgainstFreezes, type GuardOptions } from './freeze-guard.ts';
 
 /** An import of it would load undici, which takes 50 ms of a cold start. */
-export const http = requireFrom(import.meta.url)('node:http') as typeof import('node:http');
+export const http = requireFrom(import.meta.url)('node:http') as typeof nodeHttp;
 
 /** As many connections to one host as the SDK has unless told otherwise. */
 const MAX_SOCKETS = 50;
@@ -19,7 +19,7 @@ const MAX_IDLE_MS = 10_000;
 export function keptConnections(
   guard: GuardOptions,
   options: AgentOptions = {},
-): { readonly httpAgent: HttpAgent; readonly httpsAgent: HttpsAgent } {
+): { readonly httpAgent: nodeHttp.Agent; readonly httpsAgent: HttpsAgent } {
   const kept = { keepAlive: true, maxSockets: MAX_SOCKETS, timeout: MAX_IDLE_MS, ...options };
   return {
     httpAgent: guardAgainstFreezes(new http.Agent(kept), guard),

@@ -135,7 +135,7 @@ interface Seen {
 
 function seenNow(): Seen {
   // Node 20 knows only all threads' together.
-  const { user, system } = (process.threadCpuUsage ?? process.cpuUsage)();
+  const { user, system } = process.threadCpuUsage?.() ?? process.cpuUsage();
   return { monotonicMs: performance.now(), wallMs: Date.now(), workedMs: (user + system) / 1000 };
 }
 

@@ -39,7 +39,7 @@ export interface MetastoreState {
 }
 
 /**
- * As many connections as the SDK keeps. It takes a call that waits for one of them for a connection that does not come about, and
+ * As many connections as there may be. The SDK takes a call that waits for one of them for a connection that does not come about, and
  * a batch of records with made-up keys makes a thousand calls.
  */
 const MOST_CALLS_AT_ONCE = 50;

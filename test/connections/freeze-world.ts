@@ -5,6 +5,7 @@ import { startSqsEmulator } from '../../local/sqs-emulator/sqs-emulator.ts';
 import { buildWorker } from '../support/build-worker.ts';
 import { ForgetfulProxy, type Forgetting } from '../support/forgetful-proxy.ts';
 import { startStub } from '../support/stub-server.ts';
+import { startTlsFront, type Certificate } from '../support/tls-front.ts';
 import type { Outcomes, Role } from './freeze-worker.ts';
 import { FrozenProcess } from './frozen-process.ts';
 
@@ -31,16 +32,19 @@ export class FreezeWorld {
     this.#stop = stop;
   }
 
-  static async start(): Promise<FreezeWorld> {
+  /** @param certificate what servers show over TLS; without it they speak in the clear */
+  static async start(certificate?: Certificate): Promise<FreezeWorld> {
     const [worker, dynamoDb, sqs, stub] = await Promise.all([
       buildWorker(join(import.meta.dirname, 'freeze-worker.ts')),
       startDynamoDb('EncryptionKey', 0),
       startSqsEmulator(),
       startStub({ status: 200, body: '{"plaintext":"aGVsbG8="}' }),
     ]);
-    const servers = [dynamoDb.endpoint, sqs.endpoint, stub.url];
-    const proxies = await Promise.all(servers.map((url) => ForgetfulProxy.start(Number(new URL(url).port))));
-    const [toDynamoDb = '', toSqs = '', toFunction = ''] = proxies.map(({ port }) => `http://127.0.0.1:${port}`);
+    const ports = [dynamoDb.endpoint, sqs.endpoint, stub.url].map((url) => Number(new URL(url).port));
+    const fronts = certificate && (await Promise.all(ports.map((port) => startTlsFront(port, certificate))));
+    const proxies = await Promise.all(ports.map((port, i) => ForgetfulProxy.start(fronts?.[i]?.port ?? port)));
+    const scheme = certificate === undefined ? 'http' : 'https';
+    const [toDynamoDb = '', toSqs = '', toFunction = ''] = proxies.map(({ port }) => `${scheme}://127.0.0.1:${port}`);
     const settings = {
       INVOCATION_MS: '60000',
       POWERTOOLS_LOG_LEVEL: 'SILENT',
@@ -60,7 +64,7 @@ export class FreezeWorld {
       KEYFOLD_DYNAMODB_REQUEST_TIMEOUT_MS: '300000',
     };
     const stop = async (): Promise<void> => {
-      await Promise.all(proxies.map((proxy) => proxy.stop()));
+      await Promise.all([...proxies, ...(fronts ?? [])].map((one) => one.stop()));
       await Promise.all([dynamoDb.close(), sqs.close(), stub.stop(), rm(dirname(worker), { recursive: true })]);
     };
     return new FreezeWorld(proxies, worker, settings, stop);
