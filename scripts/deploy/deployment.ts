@@ -1,8 +1,16 @@
 import * as v from 'valibot';
+import { isRegionName } from '../../src/envelope/ids.ts';
 
-const REGION = v.pipe(v.string(), v.regex(/^[a-z]{2,}(?:-[a-z]+)+-\d$/, 'is no region'));
+const REGION = v.pipe(v.string(), v.check(isRegionName, 'is no region'));
 const ROLE = v.pipe(v.string(), v.regex(/^arn:aws[a-z-]*:iam::\d{12}:(?:role|user)\/[\w+=,.@/-]+$/, 'is no role'));
-const arnOf = (kind: string) => v.pipe(v.string(), v.regex(new RegExp(`^arn:aws[a-z-]*:${kind}`), 'is no such ARN'));
+const TOPIC = v.pipe(
+  v.string(),
+  v.regex(/^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,256}$/, 'is not the ARN of an SNS topic'),
+);
+const KMS_KEY = v.pipe(
+  v.string(),
+  v.regex(/^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key\/[A-Za-z0-9-]{1,64}$/, 'is not the ARN of a KMS key'),
+);
 const whole = (least: number, most: number) =>
   v.pipe(
     v.number(),
@@ -58,7 +66,7 @@ export const deploymentSchema = v.strictObject({
   ),
   administrators: v.pipe(v.array(ROLE), v.minLength(1, 'names nobody')),
   alarmEmail: v.optional(v.pipe(v.string(), v.email('is no address'))),
-  alarmTopics: v.optional(v.record(REGION, arnOf('sns:')), {}),
+  alarmTopics: v.optional(v.record(REGION, TOPIC), {}),
   keyName: v.optional(keyNameSchema),
   tableName: v.optional(
     v.pipe(v.string(), v.regex(/^[a-zA-Z0-9_.-]{3,255}$/, 'is no name of a table')),
@@ -69,7 +77,9 @@ export const deploymentSchema = v.strictObject({
   http: v.optional(
     v.strictObject({
       auth: v.optional(v.picklist(['iam', 'jwt'], 'is neither iam nor jwt'), 'iam'),
-      issuer: v.optional(v.pipe(v.string(), v.url('is no URL'))),
+      issuer: v.optional(
+        v.pipe(v.string(), v.url('is no URL'), v.regex(/^https:\/\/[^?#\s]+$/, 'is no https address')),
+      ),
       audience: v.optional(v.pipe(v.array(text), v.minLength(1, 'names nobody'))),
       partitionsClaim: v.optional(text),
       requestsPerSecond: v.optional(whole(1, 100_000), 1000),
@@ -99,7 +109,7 @@ export const deploymentSchema = v.strictObject({
     }),
     {},
   ),
-  environmentKeys: v.optional(v.record(REGION, arnOf('kms:')), {}),
+  environmentKeys: v.optional(v.record(REGION, KMS_KEY), {}),
   tracing: v.optional(v.boolean(), false),
   logRetentionDays: v.optional(v.picklist(RETENTIONS, `is none of ${RETENTIONS.join(', ')}`), 365),
   settings: v.optional(

@@ -3,9 +3,9 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { yamlParse } from 'yaml-cfn';
+import type { AppConfig } from '../../src/config/app-config.ts';
 import { readQueueConfig } from '../../src/config/queue-config.ts';
 import { readConfig } from '../../src/config/read-config.ts';
-import { cryptoPolicy } from '../../src/envelope/crypto-policy.ts';
 import { KeyfoldError } from '../../src/envelope/errors.ts';
 import { apiEnvironmentOf, environmentOf } from './app.ts';
 import { deploymentSchema, isKeyName, keyNameOf, queueNamesOf, type Deployment } from './deployment.ts';
@@ -69,6 +69,17 @@ function faultsBetween(deployment: Deployment): string[] {
         .filter((region) => !regions.includes(region))
         .map((region) => `${name} names ${region}, which is not among the regions`),
     ),
+    ...Object.entries(perRegion).flatMap(([name, map]) =>
+      Object.entries(map)
+        .filter(([region, arn]) => arn.split(':')[3] !== region)
+        .map(([region]) => `${name}.${region} is in another region`),
+    ),
+    ...(queue.kind !== 'none' && queue.oldestMessageSeconds >= queue.retentionDays * 86_400
+      ? ['queue.oldestMessageSeconds is not below queue.retentionDays: messages would be gone before the alarm']
+      : []),
+    ...(queue.kind === 'none' && queue.operations !== undefined
+      ? ['queue.operations is there without a queue.kind']
+      : []),
     ...(alarmEmail === undefined && regions.some((region) => alarmTopics[region] === undefined)
       ? ['alarmEmail is not there, nor an alarmTopics for every region: nobody would hear of an alarm']
       : []),
@@ -90,27 +101,44 @@ function settingFaults(deployment: Deployment): string[] {
     const runtime = { AWS_REGION: region, AWS_LAMBDA_FUNCTION_NAME: deployment.prefix };
     const environment = { ...environmentOf(deployment, region), ...runtime };
     const urlOf = (queue: string): string => `https://sqs.${region}.amazonaws.com/${deployment.account}/${queue}`;
+    const ofApi = { ...environment, ...apiEnvironmentOf(deployment) };
+    const ofQueue = names && {
+      ...environment,
+      ...queueEnvironmentOf(deployment),
+      KEYFOLD_OUTPUT_QUEUE_URL: urlOf(names.output),
+      KEYFOLD_DEAD_LETTER_QUEUE_URL: urlOf(names.deadLetters),
+    };
     return [
-      ...faultsIn(() => cryptoPolicy(readConfig({ ...environment, ...apiEnvironmentOf(deployment) }).policy)),
-      ...(names === undefined
-        ? []
-        : faultsIn(() =>
-            readQueueConfig({
-              ...environment,
-              ...queueEnvironmentOf(deployment),
-              KEYFOLD_OUTPUT_QUEUE_URL: urlOf(names.output),
-              KEYFOLD_DEAD_LETTER_QUEUE_URL: urlOf(names.deadLetters),
-            }),
-          )),
+      ...faultsIn(() => marginFaults(deployment, readConfig(ofApi))),
+      ...sizeFaults(ofApi),
+      ...(ofQueue === undefined ? [] : [...faultsIn(() => readQueueConfig(ofQueue)), ...sizeFaults(ofQueue)]),
     ];
   });
   return [...new Set(faults)];
 }
 
-function faultsIn(read: () => unknown): string[] {
+/** Functions whose time would be over as soon as they begin. */
+function marginFaults({ functions }: Deployment, { door }: AppConfig): string[] {
+  return Object.entries(functions)
+    .filter(([, { timeoutSeconds }]) => timeoutSeconds * 1000 <= door.deadlineMarginMs)
+    .map(([name]) => `functions.${name}.timeoutSeconds leaves no time beside KEYFOLD_DEADLINE_MARGIN_MS`);
+}
+
+/** What Lambda takes of all variables of a function, names and values. */
+const MAX_ENVIRONMENT_BYTES = 4096;
+
+function sizeFaults(environment: Readonly<Record<string, string>>): string[] {
+  const own = Object.entries(environment).filter(([name]) => !name.startsWith('AWS_'));
+  const bytes = own.reduce((sum, [name, value]) => sum + Buffer.byteLength(name) + Buffer.byteLength(value), 0);
+  return bytes <= MAX_ENVIRONMENT_BYTES
+    ? []
+    : [`the settings of a function take ${bytes} bytes, and Lambda takes ${MAX_ENVIRONMENT_BYTES}`];
+}
+
+function faultsIn(read: () => string[] | object): string[] {
   try {
-    read();
-    return [];
+    const found = read();
+    return Array.isArray(found) ? found : [];
   } catch (error) {
     if (!(error instanceof KeyfoldError)) throw error;
     return error.message.split('\n- ').slice(1);
