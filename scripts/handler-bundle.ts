@@ -42,14 +42,7 @@ export async function bundleHandler(name: string, folder: string, maps?: string)
     sourcesContent: false,
     legalComments: 'none',
     write: false,
-    plugins: [
-      BUILT_INS,
-      LAMBDA_CREDENTIALS,
-      NEVER_LOADED,
-      VERSION_ALONE,
-      ERRORS_BY_NAME,
-      NO_ENDPOINT_CACHE,
-    ],
+    plugins: [BUILT_INS, LAMBDA_CREDENTIALS, NEVER_LOADED, VERSION_ALONE, ERRORS_BY_NAME, NO_ENDPOINT_CACHE],
   });
   await mkdir(folder, { recursive: true });
   if (maps !== undefined) await mkdir(maps, { recursive: true });

@@ -167,9 +167,9 @@ function parseRegionMap(value: string): Record<string, string> | undefined {
 }
 
 /** Of text that `JSON.parse` takes, which keeps the last of two members of one name. */
-function hasDuplicateNames(text: string): boolean {
+function hasDuplicateNames(value: string): boolean {
   try {
-    locateValues(text);
+    locateValues(value);
     return false;
   } catch (error) {
     if (error instanceof KeyfoldError) return true;

@@ -19,8 +19,9 @@ export function fieldPathFaults(paths: readonly string[]): string[] {
 }
 
 function faultsOfEach(paths: readonly Segment[][]): string[] {
-  const isVain = ({ selectors }: Segment): boolean => selectors.every(selectsNothing);
-  return paths.flatMap((path, i) => (path.some(isVain) ? [`[${i}] selects nothing in any document`] : []));
+  return paths.flatMap((path, i) =>
+    path.some(({ selectors }) => selectors.every(selectsNothing)) ? [`[${i}] selects nothing in any document`] : [],
+  );
 }
 
 function faultsOfPairs(paths: readonly Segment[][]): string[] {
@@ -67,8 +68,8 @@ function conflict(a: readonly Segment[], b: readonly Segment[]): boolean {
   for (const [i, segment] of a.entries()) {
     const other = b[i];
     if (other === undefined || segment.descends || other.descends) return false;
-    const kinds = [kindOf(segment), kindOf(other)];
-    if (kinds.includes('object') && kinds.includes('array')) return true;
+    const [kind, otherKind] = [kindOf(segment), kindOf(other)];
+    if (kind !== undefined && otherKind !== undefined && kind !== otherKind) return true;
     const [only, ...more] = segment.selectors;
     const isOne = more.length === 0 && (only?.kind === 'name' || only?.kind === 'index');
     if (!isOne || JSON.stringify(segment) !== JSON.stringify(other)) return false;

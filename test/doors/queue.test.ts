@@ -183,15 +183,15 @@ describe('of what fails', () => {
   });
 
   it('a value that looks sealed under a key that DynamoDB could only refuse is sealed with skipSealed', async () => {
-    const world = new RegionalWorld();
-    const { key, data } = await world.process().session('tenant-1').encrypt(Buffer.from('1'));
+    const regional = new RegionalWorld();
+    const { key, data } = await regional.process().session('tenant-1').encrypt(Buffer.from('1'));
     const parent = { ...key.parent, id: `_IK_tenant-1_svc_prod_us-${'a'.repeat(3000)}-1` };
     const value = encodeCompactRecord({ key: { ...key, parent }, data }, 'json');
-    world.log.take();
+    regional.log.take();
     const body = { ...sealing(value), skipSealed: true };
-    expect(await openQueueDoor({ world, queues })([queueRecord('a', body)])).toEqual([]);
+    expect(await openQueueDoor({ world: regional, queues })([queueRecord('a', body)])).toEqual([]);
     expect(queues.in(OUTPUT)).toHaveLength(1);
-    expect(world.log.take()).not.toContain('Get IK');
+    expect(regional.log.take()).not.toContain('Get IK');
   });
 
   it('a dead letter that the dead-letter queue does not take comes back', async () => {
