@@ -1,12 +1,13 @@
 import * as v from 'valibot';
+import { isRegionName } from '../../src/envelope/ids.ts';
 
-const REGION = v.pipe(v.string(), v.regex(/^[a-z]{2,}(?:-[a-z]+)+-\d$/, 'is no region'));
+const REGION = v.pipe(v.string(), v.check(isRegionName, 'is no region'));
 const ROLE = v.pipe(v.string(), v.regex(/^arn:aws[a-z-]*:iam::\d{12}:(?:role|user)\/[\w+=,.@/-]+$/, 'is no role'));
 const POLICY = /^arn:aws[a-z-]*:iam::(?:\d{12}|aws):policy\/[\w+=,.@/-]+$/;
 /** A role, or by an asterisk at the end all roles whose names begin so: CloudFormation ends a role's name by chance. */
 const WRITER = /^arn:aws[a-z-]*:iam::\d{12}:(?:role|user)\/[\w+=,.@/-]+\*?$/;
 const TOPIC = /^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,256}$/;
-const KMS_KEY = /^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:(?:key|alias)\/[A-Za-z0-9/_-]+$/;
+const KMS_KEY = /^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key\/[A-Za-z0-9-]{1,64}$/;
 const arn = (form: RegExp, message: string) => v.pipe(v.string(), v.regex(form, message));
 const whole = (least: number, most: number) =>
   v.pipe(
@@ -96,7 +97,9 @@ export const deploymentSchema = v.strictObject({
   http: v.optional(
     v.strictObject({
       auth: v.optional(v.picklist(['iam', 'jwt'], 'is neither iam nor jwt'), 'iam'),
-      issuer: v.optional(v.pipe(v.string(), v.url('is no URL'), v.startsWith('https://', 'is not https'))),
+      issuer: v.optional(
+        v.pipe(v.string(), v.url('is no URL'), v.regex(/^https:\/\/[^?#\s]+$/, 'is no https address')),
+      ),
       audience: v.optional(v.pipe(v.array(text), v.minLength(1, 'names nobody'))),
       partitionsClaim: v.optional(text),
       partitionLists: v.optional(v.boolean()),

@@ -3,9 +3,9 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { yamlParse } from 'yaml-cfn';
+import type { AppConfig } from '../../src/config/app-config.ts';
 import { readQueueConfig } from '../../src/config/queue-config.ts';
 import { readConfig } from '../../src/config/read-config.ts';
-import { cryptoPolicy } from '../../src/envelope/crypto-policy.ts';
 import { KeyfoldError } from '../../src/envelope/errors.ts';
 import { environmentsOf } from './app.ts';
 import { faultsForAws } from './aws-faults.ts';
@@ -79,6 +79,12 @@ function faultsBetween(deployment: Deployment): string[] {
         .filter((region) => !regions.includes(region))
         .map((region) => `${name} names ${region}, which is not among the regions`),
     ),
+    ...(queue.kind !== 'none' && queue.oldestMessageSeconds >= queue.retentionDays * 86_400
+      ? ['queue.oldestMessageSeconds is not below queue.retentionDays: messages would be gone before the alarm']
+      : []),
+    ...(queue.kind === 'none' && queue.operations !== undefined
+      ? ['queue.operations is there without a queue.kind']
+      : []),
     ...(alarmEmail === undefined && regions.some((region) => alarmTopics[region] === undefined)
       ? ['alarmEmail is not there, nor an alarmTopics for every region: nobody would hear of an alarm']
       : []),
@@ -99,17 +105,24 @@ function settingFaults(deployment: Deployment): string[] {
     const runtime = { AWS_REGION: region, AWS_LAMBDA_FUNCTION_NAME: deployment.prefix };
     const { api, queue } = environmentsOf(deployment, region);
     return [
-      ...faultsIn(() => cryptoPolicy(readConfig({ ...api, ...runtime }).policy)),
+      ...faultsIn(() => marginFaults(deployment, readConfig({ ...api, ...runtime }))),
       ...(queue === undefined ? [] : faultsIn(() => readQueueConfig({ ...queue, ...runtime }))),
     ];
   });
   return [...new Set(faults)];
 }
 
-function faultsIn(read: () => unknown): string[] {
+/** Functions whose time would be over as soon as they begin. */
+function marginFaults({ functions }: Deployment, { door }: AppConfig): string[] {
+  return Object.entries(functions)
+    .filter(([, { timeoutSeconds }]) => timeoutSeconds * 1000 <= door.deadlineMarginMs)
+    .map(([name]) => `functions.${name}.timeoutSeconds leaves no time beside KEYFOLD_DEADLINE_MARGIN_MS`);
+}
+
+function faultsIn(read: () => string[] | object): string[] {
   try {
-    read();
-    return [];
+    const found = read();
+    return Array.isArray(found) ? found : [];
   } catch (error) {
     if (!(error instanceof KeyfoldError)) throw error;
     return error.message.split('\n- ').slice(1);

@@ -153,10 +153,10 @@ function asTransportError(thrown: unknown): unknown {
     };
     const who = `Lambda (${name})`;
     if (signatureFaultOf(thrown) === 'clock') return clockRefusal(who, status, 0, details);
-    const code = CODES[name ?? ''];
-    return code === undefined
+    const known = CODES[name ?? ''];
+    return known === undefined
       ? refusal(who, status, details)
-      : new KeyfoldTransportError(code, `${who} has answered with the status ${status}.`, details);
+      : new KeyfoldTransportError(known, `${who} has answered with the status ${status}.`, details);
   }
   // A 200 whose body did not come.
   const fault = typeof code === 'string' ? code : name;

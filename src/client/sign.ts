@@ -53,7 +53,7 @@ export function requestSigner(
   const signer = new SignatureV4({
     service: 'execute-api',
     region: signedFor,
-    credentials: found === undefined ? (identity as Identity) : () => found.get(),
+    credentials: found === undefined ? identity : () => found.get(),
     sha256: Sha256,
   });
   return {

@@ -1,4 +1,4 @@
-import { areFieldPaths } from '../operations/field-paths.ts';
+import { fieldPathFaults } from '../operations/field-path-faults.ts';
 import type { OperationName } from '../operations/operation-name.ts';
 import { isFifoQueue } from '../sqs/message.ts';
 import { configOf, type AppConfig, type Environment } from './app-config.ts';
@@ -17,7 +17,6 @@ export interface QueueConfig {
 }
 
 const QUEUE_URLS = ['OUTPUT_QUEUE_URL', 'DEAD_LETTER_QUEUE_URL'] as const;
-const NO_PATHS = `${PREFIX}FIELDS lists what is no JSONPath, has a filter or is too long`;
 
 /** A producer of a queue asks for what nobody has granted it: it gets no more than was set. */
 const SERVED_UNLESS_SET: readonly OperationName[] = ['encrypt-fields'];
@@ -29,7 +28,8 @@ const SERVED_UNLESS_SET: readonly OperationName[] = ['encrypt-fields'];
 export function readQueueConfig(environment: Environment): AppConfig & { readonly queue: QueueConfig } {
   const settings = checkedSettings(environment, QUEUE_URLS, (read, sound) => [
     ...(sound(QUEUE_URLS) ? queueFaults(read) : []),
-    ...(sound(['FIELDS']) && !areFieldPaths(read.FIELDS ?? []) ? [NO_PATHS] : []),
+    ...(sound(['FIELDS']) ? fieldPathFaults(read.FIELDS ?? []).map((fault) => `${PREFIX}FIELDS${fault}`) : []),
+    ...(sound(['RETRY_DELAY_SECONDS', 'LONGEST_RETRY_DELAY_SECONDS']) ? delayFaults(read) : []),
   ]);
   const { door, ...config } = configOf(settings, environment);
   return {
@@ -43,6 +43,10 @@ export function readQueueConfig(environment: Environment): AppConfig & { readonl
       longestRetryDelaySeconds: settings.LONGEST_RETRY_DELAY_SECONDS,
     },
   };
+}
+
+function delayFaults({ RETRY_DELAY_SECONDS: first, LONGEST_RETRY_DELAY_SECONDS: longest }: Settings): string[] {
+  return first > longest ? [`${PREFIX}RETRY_DELAY_SECONDS is more than ${PREFIX}LONGEST_RETRY_DELAY_SECONDS`] : [];
 }
 
 function queueFaults({ OUTPUT_QUEUE_URL: output, DEAD_LETTER_QUEUE_URL: deadLetters }: Settings): string[] {

@@ -1,10 +1,11 @@
 import * as v from 'valibot';
+import { ageFaults } from '../envelope/crypto-policy.ts';
 import { invalidConfiguration } from '../envelope/errors.ts';
 import { nameFaults } from '../envelope/ids.ts';
 import { failoverFaults } from '../kms/failover-policy.ts';
 import { keyFaults } from '../kms/key-arn.ts';
 import { staticKmsFaults } from '../kms/static-kms.ts';
-import { configOf, kmsOf, namesOf, type AppConfig, type Environment } from './app-config.ts';
+import { configOf, kmsOf, namesOf, policyOf, type AppConfig, type Environment } from './app-config.ts';
 import { settingsSchema, type Settings } from './settings.ts';
 
 /** What the names of all settings begin with. */
@@ -15,6 +16,18 @@ const JWT_SETTINGS = [
   'JWT_PARTITION_LISTS',
   'JWT_PARTITION_WILDCARDS',
   'JWT_SCOPE_CLAIM',
+] as const;
+
+/** Those that {@link failoverFaults} looks at. */
+const FAILOVER_SETTINGS = [
+  'MAX_ROUNDS',
+  'BASE_DELAY_MS',
+  'LONGEST_DELAY_MS',
+  'THROTTLED_DELAY_MS',
+  'FIRST_COOL_DOWN_MS',
+  'LONGEST_COOL_DOWN_MS',
+  'ON_KEY_REFUSED',
+  'MINIMUM_WRAPPED_REGIONS',
 ] as const;
 
 /**
@@ -47,11 +60,12 @@ export function checkedSettings(
     ...settingFaults(own, parsed.issues),
     ...required.filter((name) => own[name] === undefined).map((name) => `${PREFIX}${name} is not set`),
     ...(sound(['SERVICE', 'PRODUCT', 'REGION_SUFFIX', 'ALLOW_AMBIGUOUS_NAMES']) ? nameFaults(namesOf(settings)) : []),
-    ...(sound(['KMS_KEYS', 'PREFERRED_REGION', 'STATIC_MASTER_KEY_HEX', 'MINIMUM_WRAPPED_REGIONS'])
+    ...(sound(['KMS_KEYS', 'PREFERRED_REGION', 'STATIC_MASTER_KEY_HEX', ...FAILOVER_SETTINGS])
       ? kmsFaults(settings, environment)
       : []),
     ...(sound(['REGION_SUFFIX', 'DYNAMODB_REGION']) ? replicaFaults(settings, environment) : []),
     ...(sound(['AUTH', ...JWT_SETTINGS]) ? authFaults(settings, environment) : []),
+    ...(sound(['EXPIRE_AFTER_MS', 'CREATE_DATE_PRECISION_MS']) ? ageFaults(policyOf(settings)) : []),
     ...faultsOf(settings, sound),
   ];
   if (faults.length > 0) throw invalidConfiguration(faults);
@@ -82,13 +96,14 @@ function kmsFaults(settings: Settings, environment: Environment): string[] {
     return [`one of ${PREFIX}KMS_KEYS and ${PREFIX}STATIC_MASTER_KEY_HEX must be set, and not both`];
   }
   if (kms.kind === 'static') return staticKmsFaults(kms.masterKey, environment, kms.override);
+  const regions = Object.keys(kms.keys).length;
   if (settings.PREFERRED_REGION === undefined && !Object.hasOwn(kms.keys, kms.preferredRegion)) {
     return [
       ...keyFaults(kms.keys, Object.keys(kms.keys)[0] ?? ''),
       `this process runs in a region without a KMS key: set ${PREFIX}PREFERRED_REGION to one of ${PREFIX}KMS_KEYS`,
+      ...failoverFaults(kms.failover, regions),
     ];
   }
-  const regions = Object.keys(kms.keys).length;
   return [...keyFaults(kms.keys, kms.preferredRegion), ...failoverFaults(kms.failover, regions)];
 }
 

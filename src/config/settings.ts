@@ -1,7 +1,11 @@
 import * as v from 'valibot';
 import { MOST_NONCES } from '../envelope/crypto-policy.ts';
+import { KeyfoldError } from '../envelope/errors.ts';
+import { isPartition, isRegionName } from '../envelope/ids.ts';
+import { locateValues } from '../operations/json-text.ts';
 import { isOperationName } from '../operations/operation-name.ts';
 import { DEFAULT_LIMITS } from '../operations/operation.ts';
+import { isQueueUrl } from '../sqs/message.ts';
 
 const NO_STRINGS = 'is not a JSON array of strings';
 const text = v.pipe(v.string(), v.nonEmpty('is empty'));
@@ -30,12 +34,15 @@ const partitions = v.pipe(
     return NEVER;
   }),
   v.everyItem(
-    (item) => /^[^*]+\*?$|^\*$/.test(item),
+    (item) => item === '*' || (/^[^*]+\*?$/.test(item) && isPartition(item.replace(/\*$/, ''))),
     'lists what is neither a partition nor a beginning of some with * behind it',
   ),
 );
 /** Lambda's `JSON.parse` may take another name for one that holds a backslash. */
-const claimName = v.pipe(text, v.regex(/^[^"\\\p{C}]*$/u, 'holds a quote, a backslash or a control character'));
+const claimName = v.pipe(
+  text,
+  v.regex(/^(?!\s)[^"\\\p{C}]*(?<!\s)$/u, 'holds a quote, a backslash, a control character or a space at an end'),
+);
 const fields = v.pipe(
   v.string(),
   v.rawTransform(({ dataset, addIssue, NEVER }) => {
@@ -48,7 +55,26 @@ const fields = v.pipe(
 /** An ARN is a URL, too, of a scheme of its own. */
 const queueUrl = v.pipe(
   text,
-  v.check((value) => URL.canParse(value) && /^https?:/.test(value), 'is not a URL'),
+  v.check(isHttpUrl, 'is not a URL'),
+  v.check((value) => !isHttpUrl(value) || isQueueUrl(value), 'is not the URL of a queue: …/ACCOUNT/NAME'),
+);
+/** A table's name, or its ARN. */
+const table = v.pipe(
+  v.string(),
+  v.regex(
+    /^(?:arn:aws[a-z-]*:dynamodb:[a-z0-9-]+:\d{12}:table\/)?[A-Za-z0-9_.-]{3,255}$/,
+    'is neither the name nor the ARN of a DynamoDB table',
+  ),
+);
+const region = v.pipe(v.string(), v.check(isRegionName, 'is not the name of an AWS region'));
+const endpoint = v.pipe(
+  v.string(),
+  v.check(isHttpUrl, 'is not a URL'),
+  v.check((value) => {
+    if (!isHttpUrl(value)) return true;
+    const { search, hash, username, password } = new URL(value);
+    return [search, hash, username, password].every((part) => part === '');
+  }, 'is more than an address'),
 );
 /** SQS hides a message for twelve hours from when it was received, which may be a whole invocation ago: 15 minutes. */
 const hiddenSeconds = v.pipe(count, v.maxValue(42_300, 'is more than 42300'));
@@ -56,8 +82,9 @@ const regionMap = v.pipe(
   v.string(),
   v.rawTransform(({ dataset, addIssue, NEVER }) => {
     const map = parseRegionMap(dataset.value);
-    if (map !== undefined) return map;
-    addIssue({ message: 'is not a JSON object of region to ARN' });
+    if (map === undefined) addIssue({ message: 'is not a JSON object of region to ARN' });
+    else if (hasDuplicateNames(dataset.value)) addIssue({ message: 'names a region twice' });
+    else return map;
     return NEVER;
   }),
 );
@@ -68,6 +95,9 @@ const MOST_PLAINTEXT_BYTES = 4 * 1024 * 1024;
 /** So many records, with that much plaintext among them, still fit an answer. */
 const MOST_ITEMS = 1000;
 
+/** An answer over HTTP must be there after 28 s. A longer margin would leave no time for it. */
+const MOST_MARGIN_MS = 27_000;
+
 /** Every setting there is: the environment variable of that name, with `KEYFOLD_` before it. Units are in the name. */
 export const settingsSchema = v.object({
   SERVICE: text,
@@ -75,22 +105,22 @@ export const settingsSchema = v.object({
   ALLOW_AMBIGUOUS_NAMES: v.optional(flag),
   REGION_SUFFIX: v.optional(text),
   KMS_KEYS: v.optional(regionMap),
-  PREFERRED_REGION: v.optional(text),
+  PREFERRED_REGION: v.optional(region),
   KMS_CONNECTION_TIMEOUT_MS: v.optional(timeout),
   KMS_REQUEST_TIMEOUT_MS: v.optional(timeout),
   MAX_ROUNDS: v.optional(count),
-  BASE_DELAY_MS: v.optional(count),
-  LONGEST_DELAY_MS: v.optional(count),
-  THROTTLED_DELAY_MS: v.optional(count),
-  FIRST_COOL_DOWN_MS: v.optional(count),
-  LONGEST_COOL_DOWN_MS: v.optional(count),
+  BASE_DELAY_MS: v.optional(timeout),
+  LONGEST_DELAY_MS: v.optional(timeout),
+  THROTTLED_DELAY_MS: v.optional(timeout),
+  FIRST_COOL_DOWN_MS: v.optional(timeout),
+  LONGEST_COOL_DOWN_MS: v.optional(timeout),
   ON_KEY_REFUSED: v.optional(v.picklist(['failover', 'fail'], 'is neither failover nor fail')),
   MINIMUM_WRAPPED_REGIONS: v.optional(count),
   STATIC_MASTER_KEY_HEX: v.optional(v.pipe(v.string(), v.regex(/^[0-9a-fA-F]{64}$/, 'is not 64 hexadecimal digits'))),
   STATIC_KMS_OVERRIDE: v.optional(text),
-  TABLE: v.optional(text),
-  DYNAMODB_REGION: v.optional(text),
-  DYNAMODB_ENDPOINT: v.optional(v.pipe(v.string(), v.url('is not a URL'))),
+  TABLE: v.optional(table),
+  DYNAMODB_REGION: v.optional(region),
+  DYNAMODB_ENDPOINT: v.optional(endpoint),
   DYNAMODB_CONNECTION_TIMEOUT_MS: v.optional(timeout),
   DYNAMODB_REQUEST_TIMEOUT_MS: v.optional(timeout),
   EXPIRE_AFTER_MS: v.optional(count),
@@ -120,7 +150,7 @@ export const settingsSchema = v.object({
   ),
   OPERATIONS: v.optional(operations),
   PARTITIONS: v.optional(partitions),
-  DEADLINE_MARGIN_MS: v.optional(count, '500'),
+  DEADLINE_MARGIN_MS: v.optional(v.pipe(count, v.maxValue(MOST_MARGIN_MS, `is more than ${MOST_MARGIN_MS}`)), '500'),
   FIELDS: v.optional(fields),
   OUTPUT_QUEUE_URL: v.optional(queueUrl),
   DEAD_LETTER_QUEUE_URL: v.optional(queueUrl),
@@ -134,6 +164,21 @@ export type Settings = v.InferOutput<typeof settingsSchema>;
 function parseRegionMap(value: string): Record<string, string> | undefined {
   const parsed = parseJson(value);
   return !Array.isArray(parsed) && v.is(v.record(v.string(), v.string()), parsed) ? parsed : undefined;
+}
+
+/** Of text that `JSON.parse` takes, which keeps the last of two members of one name. */
+function hasDuplicateNames(value: string): boolean {
+  try {
+    locateValues(value);
+    return false;
+  } catch (error) {
+    if (error instanceof KeyfoldError) return true;
+    throw error;
+  }
+}
+
+function isHttpUrl(value: string): boolean {
+  return URL.canParse(value) && /^https?:/.test(value);
 }
 
 function itemsOf(value: string): string[] {

@@ -17,6 +17,8 @@ export function agingClock(now: Clock, stepMs: number, monotonic?: Clock): Clock
   let agedMs = 0;
   return () => {
     const passedMs = now() - lastMs;
+    // Requests read this clock several times a millisecond.
+    if (passedMs === 0) return agedMs;
     const monotonicMs = monotonic?.() ?? 0;
     const lagMs = monotonicMs - lastMonotonicMs - passedMs;
     const steppedBack = passedMs < -MAX_CORRECTION_MS || (monotonic !== undefined && lagMs > MAX_LAG_MS);

@@ -60,15 +60,24 @@ const DEFAULTS: CryptoPolicy = {
 /**
  * The default policy with some of it replaced.
  * @throws KeyfoldError `InvalidConfiguration`, listing each value that is not a positive whole number (`staleGraceMs` may be
- * zero), and `dataRowKeyMaxMessages` where it is more than GCM allows
+ * zero), and `dataRowKeyMaxMessages` where it is more than GCM allows, and a
+ * `createDatePrecisionMs` of more than `expireAfterMs`
  */
 export function cryptoPolicy(changes: Partial<CryptoPolicy> = {}): CryptoPolicy {
   const policy = overDefaults(DEFAULTS, changes);
   const faults = numberFaults(policy, DEFAULTS, ['staleGraceMs']);
   if (policy.dataRowKeyMaxMessages > MOST_NONCES)
     faults.push(`dataRowKeyMaxMessages must not be more than ${MOST_NONCES}`);
+  faults.push(...ageFaults(changes));
   if (faults.length > 0) throw invalidConfiguration(faults);
   return policy;
+}
+
+/** What is wrong with the ages among changes to the default policy; empty if nothing is. */
+export function ageFaults(changes: Partial<CryptoPolicy>): string[] {
+  const { createDatePrecisionMs, expireAfterMs } = overDefaults(DEFAULTS, changes);
+  if (createDatePrecisionMs <= expireAfterMs) return [];
+  return ['createDatePrecisionMs is more than expireAfterMs: a new key could have expired already'];
 }
 
 /** How many seconds ahead of now a new key may be dated. */

@@ -88,13 +88,13 @@ export class IntermediateKeys {
     const find = async (shared: Deadline): Promise<EnvelopeKey> => {
       const found = await this.#find(id, shared, stale);
       if ('key' in found) return this.#putLatest(found.key);
-      let { rows } = found;
+      const rows = [...found.rows];
       for (let attempt = 0; attempt < CREATE_ATTEMPTS; attempt += 1) {
         const made = await this.#create(id, rows, shared);
         if (made instanceof EnvelopeKey) return made;
         const key = await this.#usable(made, shared, stale);
         if (key !== undefined) return this.#putLatest(key);
-        rows = [made, ...rows];
+        rows.unshift(made);
       }
       throw lostEveryRace(id);
     };

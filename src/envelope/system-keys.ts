@@ -120,13 +120,13 @@ export class SystemKeys {
   async #loadOrCreate(deadline: Deadline): Promise<EnvelopeKey> {
     const found = await this.#find(deadline);
     if ('key' in found) return found.key;
-    let { rows } = found;
+    const rows = [...found.rows];
     for (let attempt = 0; attempt < CREATE_ATTEMPTS; attempt += 1) {
       const made = await this.#create(rows, deadline);
       if (made instanceof EnvelopeKey) return made;
       const key = await this.#usable(made, deadline);
       if (key !== undefined) return key;
-      rows = [made, ...rows];
+      rows.unshift(made);
     }
     throw lostEveryRace(this.#id);
   }

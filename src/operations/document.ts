@@ -16,7 +16,7 @@ export interface JsonDocument {
 /** A value of a document, and the JSON text to be put in its place. */
 export type Replacement = readonly [value: JsonValue, text: string];
 
-const MOST_PATHS = 100;
+export const MOST_PATHS = 100;
 const FIELDS_LENGTH = `fields must have 1 to ${MOST_PATHS} entries.`;
 
 /** The members of a request with which a document comes. */

@@ -34,17 +34,6 @@ export function selectValues(
   return inOrder;
 }
 
-/** Whether all of these are paths that {@link selectValues} takes. */
-export function areFieldPaths(paths: readonly string[]): boolean {
-  try {
-    paths.forEach(parsePath);
-    return true;
-  } catch (error) {
-    if (error instanceof KeyfoldError) return false;
-    throw error;
-  }
-}
-
 /** The values and all that is inside them, at any depth. */
 export function withDescendants(values: Iterable<JsonValue>): Set<JsonValue> {
   const all = new Set(values);

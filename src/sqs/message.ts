@@ -51,6 +51,13 @@ export function isSameQueue(arn: string, url: string): boolean {
   return new URL(url).pathname === `/${account}/${name}`;
 }
 
+/** Whether a URL has a queue's account and name for its path, and nothing behind it. */
+export function isQueueUrl(url: string): boolean {
+  const { pathname, search, hash, username, password } = new URL(url);
+  const isBare = [search, hash, username, password].every((part) => part === '');
+  return isBare && /^\/\d{12}\/(?:[A-Za-z0-9_-]{1,80}|[A-Za-z0-9_-]{1,75}\.fifo)$/.test(pathname);
+}
+
 /** Whether a queue is a FIFO queue, which its name, its URL and its ARN all say. */
 export function isFifoQueue(urlOrArn: string): boolean {
   return urlOrArn.endsWith('.fifo');

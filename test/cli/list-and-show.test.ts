@@ -89,7 +89,10 @@ describe('keys list', () => {
   it('takes names, table and expiry from the settings, and options before them', async () => {
     expect(await rows('--service', 'billing')).toMatchObject([{ id: '_SK_billing_shop' }]);
     expect(await rows('--region-suffix', 'us-east-1')).toEqual([]);
-    const soon = await world.keyfold(['keys', 'list', '--json'], { KEYFOLD_EXPIRE_AFTER_MS: '1' });
+    const soon = await world.keyfold(['keys', 'list', '--json'], {
+      KEYFOLD_EXPIRE_AFTER_MS: '1',
+      KEYFOLD_CREATE_DATE_PRECISION_MS: '1',
+    });
     expect(JSON.parse(soon.stdout)).toMatchObject([{ state: 'expired' }, { state: 'expired' }, { state: 'revoked' }]);
     const missing = await world.keyfold(['keys', 'list', '--table', 'NoSuch']);
     expect(missing).toMatchObject({ code: 1, stdout: '' });

@@ -16,12 +16,12 @@ describe("an operator's configuration", () => {
       KEYFOLD_KMS_KEYS: '{}',
       KEYFOLD_TABLE: 'Keys',
       KEYFOLD_REVOKE_CHECK_INTERVAL_MS: '1',
-      KEYFOLD_EXPIRE_AFTER_MS: '2',
+      KEYFOLD_EXPIRE_AFTER_MS: '100000',
       OTHER: 'x',
     };
     expect(readOperatorConfig(environment, { TABLE: 'Others', REGION_SUFFIX: 'us-east-1' })).toMatchObject({
       names: { service: 'svc', product: 'prod', regionSuffix: 'us-east-1' },
-      policy: { revokeCheckIntervalMs: 1, expireAfterMs: 2 },
+      policy: { revokeCheckIntervalMs: 1, expireAfterMs: 100_000 },
       metastore: { tableName: 'Others' },
     });
   });

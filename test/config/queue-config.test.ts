@@ -85,10 +85,33 @@ describe("the configuration of a queue's function", () => {
       { KEYFOLD_FIELDS: fields },
       ['KEYFOLD_FIELDS is not a JSON array of strings'],
     ]),
-    ...['["card"]', '["$.a[?@.b]"]', JSON.stringify([`$.${'a'.repeat(1000)}`])].map((fields) => [
-      { KEYFOLD_FIELDS: fields },
-      ['KEYFOLD_FIELDS lists what is no JSONPath, has a filter or is too long'],
+    ...[
+      'https://sqs.us-west-2.amazonaws.com/out',
+      `${QUEUES}/out?x=1`,
+      `${QUEUES}/out/more`,
+      `${QUEUES}/out name`,
+      `${QUEUES}/${'a'.repeat(81)}`,
+      'https://user:pass@sqs.us-west-2.amazonaws.com/111122223333/out',
+    ].map((url) => [
+      { KEYFOLD_OUTPUT_QUEUE_URL: url },
+      ['KEYFOLD_OUTPUT_QUEUE_URL is not the URL of a queue: …/ACCOUNT/NAME'],
     ]),
+    [
+      { KEYFOLD_RETRY_DELAY_SECONDS: '901' },
+      ['KEYFOLD_RETRY_DELAY_SECONDS is more than KEYFOLD_LONGEST_RETRY_DELAY_SECONDS'],
+    ],
+    [
+      { KEYFOLD_FIELDS: '["card", "$.a[?@.b]"]' },
+      [
+        expect.stringMatching(/^KEYFOLD_FIELDS\[0\] is not a JSONPath/) as string,
+        expect.stringMatching(/^KEYFOLD_FIELDS\[1\] has a filter/) as string,
+      ],
+    ],
+    [
+      { KEYFOLD_FIELDS: JSON.stringify(Array.from({ length: 101 }, (_, i) => `$.f${i}`)) },
+      ['KEYFOLD_FIELDS has 101 paths, and a request may have 100'],
+    ],
+    [{ KEYFOLD_FIELDS: '["$.a", "$.a.b"]' }, ['KEYFOLD_FIELDS[1] selects only values inside those of [0]']],
   ] as [Environment, string[]][])('refuses %o', ([changes, faults]) => {
     expect(faultsOf(changes)).toEqual(faults);
   });

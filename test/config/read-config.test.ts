@@ -62,8 +62,8 @@ describe('the configuration', () => {
       KEYFOLD_DYNAMODB_ENDPOINT: 'http://127.0.0.1:1',
       KEYFOLD_DYNAMODB_CONNECTION_TIMEOUT_MS: '13',
       KEYFOLD_DYNAMODB_REQUEST_TIMEOUT_MS: '14',
-      KEYFOLD_EXPIRE_AFTER_MS: '1',
-      KEYFOLD_CREATE_DATE_PRECISION_MS: '2',
+      KEYFOLD_EXPIRE_AFTER_MS: '2',
+      KEYFOLD_CREATE_DATE_PRECISION_MS: '1',
       KEYFOLD_REVOKE_CHECK_INTERVAL_MS: '3',
       KEYFOLD_SYSTEM_KEY_MAX_AGE_MS: '4',
       KEYFOLD_INTERMEDIATE_KEY_MAX_AGE_MS: '5',
@@ -108,8 +108,8 @@ describe('the configuration', () => {
         requestTimeoutMs: 14,
       },
       policy: {
-        expireAfterMs: 1,
-        createDatePrecisionMs: 2,
+        expireAfterMs: 2,
+        createDatePrecisionMs: 1,
         revokeCheckIntervalMs: 3,
         staleGraceMs: 0,
         systemKeyMaxAgeMs: 4,
@@ -187,6 +187,50 @@ describe('the configuration', () => {
     [{ KEYFOLD_AUTH: 'none', AWS_LAMBDA_FUNCTION_NAME: 'api' }, 'which Lambda refuses'],
     [{ KEYFOLD_ALLOW_AMBIGUOUS_NAMES: 'yes' }, 'is neither true nor false'],
     [{ KEYFOLD_DYNAMODB_ENDPOINT: 'localhost' }, 'is not a URL'],
+    [{ KEYFOLD_DYNAMODB_ENDPOINT: 'ftp://127.0.0.1' }, 'KEYFOLD_DYNAMODB_ENDPOINT is not a URL'],
+    [{ KEYFOLD_DYNAMODB_ENDPOINT: 'http://127.0.0.1/?x' }, 'KEYFOLD_DYNAMODB_ENDPOINT is more than an address'],
+    [{ KEYFOLD_DYNAMODB_ENDPOINT: 'http://a:b@127.0.0.1' }, 'KEYFOLD_DYNAMODB_ENDPOINT is more than an address'],
+    [{ KEYFOLD_TABLE: 'Keys\n' }, 'KEYFOLD_TABLE is neither the name nor the ARN'],
+    [{ KEYFOLD_TABLE: 'ab' }, 'KEYFOLD_TABLE is neither the name nor the ARN'],
+    [{ KEYFOLD_TABLE: 'a'.repeat(256) }, 'KEYFOLD_TABLE is neither the name nor the ARN'],
+    [
+      { KEYFOLD_TABLE: 'arn:aws:s3:us-west-2:111122223333:table/Keys' },
+      'KEYFOLD_TABLE is neither the name nor the ARN',
+    ],
+    [{ KEYFOLD_DYNAMODB_REGION: 'us-west-2 ' }, 'KEYFOLD_DYNAMODB_REGION is not the name of an AWS region'],
+    [{ KEYFOLD_PREFERRED_REGION: 'us-west-2\n' }, 'KEYFOLD_PREFERRED_REGION is not the name of an AWS region'],
+    [{ KEYFOLD_KMS_KEYS: `{"us-west-2":"${ARN}","us-west-2":"${ARN}"}` }, 'KEYFOLD_KMS_KEYS names a region twice'],
+    [
+      { KEYFOLD_KMS_KEYS: `{"us-west-2":"${ARN}","us\\u002dwest-2":"${ARN}"}` },
+      'KEYFOLD_KMS_KEYS names a region twice',
+    ],
+    [{ KEYFOLD_KMS_KEYS: `{"us-west-2":"${ARN}\\n"}` }, 'is neither a key ARN nor an alias ARN'],
+    [
+      { KEYFOLD_KMS_KEYS: `{"us-west-2":"${ARN}${'x'.repeat(300)}"}` },
+      'the ARN of the KMS key of us-west-2 is too long',
+    ],
+    [{ KEYFOLD_KMS_KEYS: `{"west":"${ARN.replace('us-west-2', 'west')}"}` }, 'not the name of an AWS region'],
+    [{ KEYFOLD_KMS_KEYS: `{"us-west-2":"${ARN.replace('keyfold', 'aws/dynamodb')}"}` }, "is one of AWS's own"],
+    [{ KEYFOLD_MINIMUM_WRAPPED_REGIONS: '3' }, 'minimumWrappedRegions is 3 and there are 2 regions with a KMS key'],
+    [
+      { KEYFOLD_MINIMUM_WRAPPED_REGIONS: '3', AWS_REGION: 'eu-west-1' },
+      'minimumWrappedRegions is 3 and there are 2 regions with a KMS key',
+    ],
+    [{ KEYFOLD_CREATE_DATE_PRECISION_MS: '10', KEYFOLD_EXPIRE_AFTER_MS: '9' }, 'could have expired already'],
+    [{ KEYFOLD_CREATE_DATE_PRECISION_MS: '9999999999999' }, 'could have expired already'],
+    [{ KEYFOLD_LONGEST_DELAY_MS: '2147483648' }, 'KEYFOLD_LONGEST_DELAY_MS is more than 2147483647'],
+    [{ KEYFOLD_FIRST_COOL_DOWN_MS: '2147483648' }, 'KEYFOLD_FIRST_COOL_DOWN_MS is more than 2147483647'],
+    [{ KEYFOLD_DEADLINE_MARGIN_MS: '27001' }, 'KEYFOLD_DEADLINE_MARGIN_MS is more than 27000'],
+    [
+      { KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_PARTITIONS_CLAIM: 'tenants\n' },
+      'KEYFOLD_JWT_PARTITIONS_CLAIM holds a control',
+    ],
+    [{ KEYFOLD_PARTITIONS: '["a\\ud800"]' }, 'KEYFOLD_PARTITIONS lists what is neither a partition nor'],
+    [{ KEYFOLD_PARTITIONS: 'a'.repeat(2049) }, 'KEYFOLD_PARTITIONS lists what is neither a partition nor'],
+    [{ KEYFOLD_PARTITIONS: 'a,,b' }, 'KEYFOLD_PARTITIONS lists what is neither a partition nor'],
+    [{ KEYFOLD_OPERATIONS: 'encrypt,' }, 'KEYFOLD_OPERATIONS lists what is no operation'],
+    [{ KEYFOLD_SERVICE: 's'.repeat(2000) }, "would not fit DynamoDB's 2048 bytes"],
+    [{ KEYFOLD_PRODUCT: 'a\nb' }, 'the product must be text'],
     [{ KEYFOLD_PARTITIONS: '["a"' }, 'KEYFOLD_PARTITIONS is not a JSON array of strings'],
     [{ KEYFOLD_PARTITIONS: '[]' }, 'KEYFOLD_PARTITIONS is not a JSON array of strings'],
     [{ KEYFOLD_PARTITIONS: '["a",1]' }, 'KEYFOLD_PARTITIONS is not a JSON array of strings'],
@@ -201,6 +245,16 @@ describe('the configuration', () => {
     ['["a,b"," user:42 ","line\\nfeed","b*"]', ['a,b', ' user:42 ', 'line\nfeed', 'b*']],
   ] as const)('reads the partitions %s', ([setting, partitions]) => {
     expect(readConfig({ ...minimal, KEYFOLD_PARTITIONS: setting }).door.serves.partitions).toEqual(partitions);
+  });
+
+  it.for([
+    [{ KEYFOLD_TABLE: 'arn:aws:dynamodb:us-west-2:111122223333:table/Keys' }],
+    [{ KEYFOLD_DYNAMODB_ENDPOINT: 'https://vpce-1.dynamodb.us-west-2.vpce.amazonaws.com' }],
+    [{ KEYFOLD_PARTITIONS: 'tenant-*, *' }],
+    [{ KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_PARTITIONS_CLAIM: 'https://example.com/tenants' }],
+    [{ KEYFOLD_MINIMUM_WRAPPED_REGIONS: '2' }],
+  ] as const)('may have %j', ([change]) => {
+    expect(faultsOf({ ...minimal, ...change })).toEqual([]);
   });
 
   it('takes a static master key outside Lambda, and in it only with the override', () => {

@@ -61,6 +61,30 @@ export function dynamoDbContract(name: string, start: () => Promise<DynamoDbUnde
       expect(await open().loadRecent(newest.id, oldest.created, deadline)).toEqual([oldest]);
     });
 
+    it('has no row of a key that DynamoDB would refuse to look for, and is not taken for down', async () => {
+      const metastore = open();
+      const { id, created } = keyRecord('_SK_possible', 60);
+      await metastore.load(id, created, deadline);
+      const table = new DynamoDbKeyTable(optionsOf(TABLE));
+      for (const impossible of ['', 'a'.repeat(2049), 'é'.repeat(1025), 'a\ud800']) {
+        expect(await metastore.load(keyRecord(impossible, 0).id, created, deadline)).toBeUndefined();
+        expect(await table.find(impossible, 60)).toBeUndefined();
+        expect(await table.find(impossible, 'latest')).toBeUndefined();
+        expect(await table.list(impossible)).toEqual([]);
+      }
+      for (const impossible of [1.5, 2 ** 53, 1e40, NaN, -Infinity]) {
+        expect(await metastore.load(id, keyRecord('', impossible).created, deadline)).toBeUndefined();
+        expect(await table.find(id, impossible)).toBeUndefined();
+      }
+      for (const possible of [-1, 0, 2 ** 53 - 1, -(2 ** 53 - 1)]) {
+        expect(
+          await metastore.load(keyRecord('a'.repeat(2048), 0).id, keyRecord('', possible).created, deadline),
+        ).toBeUndefined();
+      }
+      expect(metastore.state).toMatchObject({ state: 'ok' });
+      expect(metastore.state).not.toHaveProperty('lastError');
+    });
+
     it('says of a row that does not parse which one it is, and never that it is absent', async () => {
       const record = keyRecord('_SK_broken', 60);
       await put({ ...encodeKeyItem(record), KeyRecord: { S: 'x' } });

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { encodeCompactRecord } from '../../src/envelope/compact-record.ts';
 import { KeyfoldError } from '../../src/index.ts';
 import type { OutgoingMessage } from '../../src/sqs/message.ts';
 import { errorOf, FakeWorld } from '../support/fakes.ts';
@@ -40,6 +41,13 @@ function grouped(id: string, body: unknown): ReturnType<typeof queueRecord> {
 
 function placesIn(from: FakeQueues, url: string): unknown[] {
   return from.in(url).map(({ groupId, deduplicationId }) => [groupId, deduplicationId]);
+}
+
+/** Processes whose keys carry a region suffix. */
+class RegionalWorld extends FakeWorld {
+  override process(options: Parameters<FakeWorld['process']>[0] = {}): ReturnType<FakeWorld['process']> {
+    return super.process({ regionSuffix: 'us-west-2', ...options });
+  }
 }
 
 describe('a message', () => {
@@ -184,6 +192,33 @@ describe('of what fails', () => {
     expect(await open()(records)).toEqual([]);
     expect(queues.in(OUTPUT)).toHaveLength(2);
     expect(queues.in(DEAD_LETTERS)).toHaveLength(1);
+  });
+
+  it('a result that the output queue will never take is a dead letter, and not for the message to come back', async () => {
+    queues.befall = (url) =>
+      url === OUTPUT ? { errorName: 'InvalidParameterValue', maySoonPass: false, refusesContent: true } : undefined;
+    expect(await open()([queueRecord('a', sealing())])).toEqual([]);
+    expect(queues.in(DEAD_LETTERS)).toMatchObject([
+      { attributes: { 'keyfold-error-code': { StringValue: 'PayloadTooLarge' } } },
+    ]);
+  });
+
+  it('a dead letter that the dead-letter queue will never take comes back', async () => {
+    const fault = { errorName: 'InvalidParameterValue', maySoonPass: false, refusesContent: true };
+    queues.befall = () => fault;
+    expect(await open()([queueRecord('a', 'bad'), queueRecord('b', sealing())])).toEqual(['a', 'b']);
+  });
+
+  it('a value that looks sealed under a key that DynamoDB could only refuse is sealed with skipSealed', async () => {
+    const regional = new RegionalWorld();
+    const { key, data } = await regional.process().session('tenant-1').encrypt(Buffer.from('1'));
+    const parent = { ...key.parent, id: `_IK_tenant-1_svc_prod_us-${'a'.repeat(3000)}-1` };
+    const value = encodeCompactRecord({ key: { ...key, parent }, data }, 'json');
+    regional.log.take();
+    const body = { ...sealing(value), skipSealed: true };
+    expect(await openQueueDoor({ world: regional, queues })([queueRecord('a', body)])).toEqual([]);
+    expect(queues.in(OUTPUT)).toHaveLength(1);
+    expect(regional.log.take()).not.toContain('Get IK');
   });
 
   it('a dead letter that the dead-letter queue does not take comes back', async () => {

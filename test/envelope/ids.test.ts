@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { isRegionName, keyKindOf, KeyNaming, regionOfKeyId, type ServiceNames } from '../../src/envelope/ids.ts';
+import {
+  isRegionName,
+  keyKindOf,
+  KeyNaming,
+  regionOfKeyId,
+  type ServiceNames,
+  type PartitionId,
+} from '../../src/envelope/ids.ts';
 import { codeOf, FakeWorld } from '../support/fakes.ts';
 
 const names: ServiceNames = { service: 'svc', product: 'prod' };
@@ -133,6 +140,63 @@ describe.for([
   });
 });
 
+describe('with a region suffix, a record whose key id ends in what DynamoDB could only refuse', () => {
+  it.for([
+    `_us-${'a'.repeat(3000)}-1`,
+    `_us-${'a'.repeat(21)}-1`,
+    '_us-east-1_us-east-1',
+    '-us-west-2',
+    '_us-west-2\n',
+    '_us-\ud800-1',
+  ])('is unreadable before anything is read: %.20j', async (ending) => {
+    const world = new FakeWorld();
+    const session = world.process({ regionSuffix: 'us-west-2' }).session('p');
+    const record = await session.encrypt(Buffer.from('x'));
+    world.log.take();
+    const parent = { ...record.key.parent, id: `_IK_p_svc_prod${ending}` };
+    const forged = { ...record, key: { ...record.key, parent } };
+    for (const work of [session.decrypt(forged), session.rewrap(forged)]) {
+      expect(await codeOf(work)).toBe('RecordUnreadable');
+    }
+    expect(world.log.take()).toEqual([]);
+  });
+
+  it('is unreadable if the partition leaves no room for the region', async () => {
+    const world = new FakeWorld();
+    const partition = 'p'.repeat(2048 - '_IK__svc_prod_us-west-2'.length);
+    const session = world.process({ regionSuffix: 'us-west-2' }).session(partition);
+    const record = await session.encrypt(Buffer.from('x'));
+    world.log.take();
+    const parent = { ...record.key.parent, id: `_IK_${partition}_svc_prod_ap-southeast-3` };
+    expect(await codeOf(session.decrypt({ ...record, key: { ...record.key, parent } }))).toBe('RecordUnreadable');
+    expect(world.log.take()).toEqual([]);
+  });
+
+  it('is a broken row, if it is the System Key of an Intermediate Key', async () => {
+    const world = new FakeWorld();
+    const record = await world.process({ regionSuffix: 'us-west-2' }).session('p').encrypt(Buffer.from('x'));
+    const [row] = world.metastore.ofKind('IK');
+    if (row?.parent === undefined) throw new Error('no key');
+    const id = `_SK_svc_prod_us-${'a'.repeat(3000)}-1` as typeof row.id;
+    world.metastore.change(row, { parent: { ...row.parent, id } });
+    const cold = world.process({ regionSuffix: 'us-west-2' }).session('p');
+    expect(await codeOf(cold.decrypt(record))).toBe('KeyRowUnreadable');
+  });
+});
+
+describe('a product whose name goes on as another', () => {
+  it('has ids of its own', () => {
+    for (const product of ['prod-us-west-2', 'prod2', 'prod.us-west-2']) {
+      const other = new KeyNaming({ ...regional, product, allowAmbiguousNames: true });
+      const naming = new KeyNaming(regional);
+      expect(naming.isIntermediateKeyOf('p' as PartitionId, `_IK_p_svc_${product}`)).toBe(false);
+      expect(naming.isIntermediateKeyOf('p' as PartitionId, other.intermediateKeyId('p' as PartitionId))).toBe(false);
+      expect(naming.isSystemKey(`_SK_svc_${product}`)).toBe(false);
+      expect(naming.isSystemKey(other.systemKeyId)).toBe(false);
+    }
+  });
+});
+
 describe('names', () => {
   it.for([
     [{ service: 'a_b' }, 'the service holds an underscore'],
@@ -162,9 +226,12 @@ describe('names', () => {
     expect(isRegionName(name)).toBe(true);
   });
 
-  it.for(['shop', 'east-1', 'us-east', 'us_east_1', 'order-service', 'v2-api-1x'])('like %s are no region', (name) => {
-    expect(isRegionName(name)).toBe(false);
-  });
+  it.for([`us-${'a'.repeat(21)}-1`, 'shop', 'east-1', 'us-east', 'us_east_1', 'order-service', 'v2-api-1x'])(
+    'like %s are no region',
+    (name) => {
+      expect(isRegionName(name)).toBe(false);
+    },
+  );
 });
 
 describe('an id', () => {

@@ -359,9 +359,10 @@ it('an extension in an outage ends with the grace, also if the check interval is
   expect(await codeOf(service.session('p').encrypt(PAYLOAD))).toBe('MetastoreUnavailable');
 });
 
+const key = (created: number): KeyMeta => ({ id: 'x', created }) as KeyMeta;
+
 it('the memory of absent keys is bounded: the oldest is forgotten first', () => {
   const absent = new AbsentKeys(world.clock.now);
-  const key = (created: number): KeyMeta => ({ id: 'x', created }) as KeyMeta;
   for (let i = 0; i < 10_000; i += 1) absent.add(key(i));
   expect(absent.has(key(0))).toBe(true);
   absent.add(key(10_000));

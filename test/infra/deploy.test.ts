@@ -657,7 +657,7 @@ describe('a script refuses', () => {
       'KEYFOLD_TABEL is not a setting',
       'KEYFOLD_MAX_ITEMS is more than 1000',
       'KEYFOLD_OPERATIONS lists what is no operation',
-      'KEYFOLD_FIELDS lists what is no JSONPath, has a filter or is too long',
+      'KEYFOLD_FIELDS[0] is not a JSONPath: at character 1 it needs $',
       "KEYFOLD_REGION_SUFFIX is another region than the table's: keys of a region are written in its own replica",
     ]) {
       expect(outcome.said.split(`- ${fault}\n`)).toHaveLength(2);
@@ -675,6 +675,70 @@ describe('a script refuses', () => {
     const outcome = await cli.deploy(['keys'], {}, { http: { auth: 'jwt', scopeClaim: 'permissions' } });
     expect(outcome).toMatchObject({ code: 1, calls: [] });
     expect(outcome.said).toContain('http.scopeClaim is neither scope nor scp');
+  });
+
+  it.for([
+    [
+      '101 fields',
+      { queue: { kind: 'standard', fields: Array.from({ length: 101 }, (_, i) => `$.f${i}`) } },
+      'KEYFOLD_FIELDS has 101 paths',
+    ],
+    [
+      'fields of which one is inside another',
+      { queue: { kind: 'fifo', fields: ['$.a', '$.a.b'] } },
+      'KEYFOLD_FIELDS[1] selects only values inside',
+    ],
+    [
+      'more settings than Lambda takes',
+      { queue: { kind: 'standard', fields: ['a', 'b', 'c', 'd', 'e'].map((f) => `$.${f.repeat(900)}`) } },
+      'and Lambda takes 4096',
+    ],
+    [
+      'a deadline margin that leaves no time',
+      { functions: { api: { timeoutSeconds: 5 } }, settings: { KEYFOLD_DEADLINE_MARGIN_MS: '5000' } },
+      'functions.api.timeoutSeconds leaves no time',
+    ],
+    [
+      'more wraps than there are regions',
+      { settings: { KEYFOLD_MINIMUM_WRAPPED_REGIONS: '4' } },
+      'minimumWrappedRegions is 4',
+    ],
+    ['a region that is none', { regions: ['us-west-2', 'us-east'] }, 'is no region'],
+    [
+      'an alarm topic that is none',
+      { alarmTopics: { 'us-west-2': 'arn:aws:sns:us-west-2' } },
+      'is no ARN of a standard SNS topic',
+    ],
+    [
+      'an alarm topic of another region',
+      { alarmTopics: { 'us-west-2': 'arn:aws:sns:us-east-1:111122223333:oncall' } },
+      'alarmTopics.us-west-2 is in us-east-1',
+    ],
+    [
+      'a key that is none',
+      { environmentKeys: { 'us-west-2': 'arn:aws:kms:us-west-2:111122223333:alias/x' } },
+      'is no ARN of a KMS key',
+    ],
+    [
+      'an issuer without TLS',
+      { http: { auth: 'jwt', issuer: 'http://login.example.com/', audience: ['x'], partitionsClaim: 't' } },
+      'is no https address',
+    ],
+    [
+      'an alarm that comes too late',
+      { queue: { kind: 'standard', retentionDays: 2, oldestMessageSeconds: 172_800 } },
+      'queue.oldestMessageSeconds is not below',
+    ],
+    [
+      'operations without a queue',
+      { queue: { operations: ['encrypt-fields'] } },
+      'queue.operations is there without a queue.kind',
+    ],
+    ['a table of more than one line', { tableName: 'Keys\n' }, 'is no name of a table'],
+  ] as const)('%s', async ([, options, fault]) => {
+    const outcome = await cli.deploy(['keys'], {}, options);
+    expect(outcome).toMatchObject({ code: 1, calls: [] });
+    expect(outcome.said).toContain(fault);
   });
 
   it('what does not go together', async () => {

@@ -201,7 +201,7 @@ describe('renewing the wraps of a System Key', () => {
     let zeroedSystemKeys = 0;
     const fill = vi.spyOn(Buffer.prototype, 'fill').mockImplementation(function (this: Buffer, ...given: unknown[]) {
       if (this.length === 32 && this.equals(SYSTEM_KEY)) zeroedSystemKeys += 1;
-      return Reflect.apply(real, this, given) as Buffer;
+      return Reflect.apply(real, this, given);
     });
     try {
       await renew(wrapped, service);

@@ -99,7 +99,7 @@ describe('sending', () => {
       call.input.Entries?.some(({ MessageBody }) => MessageBody === 'bad') === true ? refusal : taken(call);
     expect(await send('a', 'bad', 'c')).toEqual([
       undefined,
-      { errorName: 'InvalidMessageContents', maySoonPass: false },
+      { errorName: 'InvalidMessageContents', maySoonPass: false, refusesContent: true },
       undefined,
     ]);
     expect(calls).toHaveLength(4);
