@@ -121,6 +121,11 @@ describe('each function', () => {
     expect(functionOf(example, name)['Role']).toEqual({ 'Fn::ImportValue': `keyfold-roles-${name}RoleArn` });
   });
 
+  it('names no partition of AWS but by what the deployment is given', () => {
+    const arns = JSON.stringify(example.resources).match(/arn:aws[a-z-]*:[^"\\]*/g) ?? [];
+    expect(new Set(arns)).toEqual(new Set([aliasOf('us-west-2'), aliasOf('us-east-1')]));
+  });
+
   it('has no role beside those, and the packages make none', () => {
     expect(
       ofType(example, 'AWS::Lambda::Function')
@@ -398,6 +403,7 @@ describe('alarms', () => {
     expect(told.map(([id]) => id)).toEqual([
       'MaintenanceMissingAlarm',
       'DeadLettersWaitingAlarm',
+      'OutputAgingAlarm',
       'MessagesAgingAlarm',
     ]);
     for (const [, { Properties }] of told) expect(Properties['OKActions']).toEqual([{ Ref: 'AlarmTopic' }]);
@@ -469,6 +475,11 @@ describe('alarms', () => {
     const [byDefault, own] = [example, flipped].map(({ resources }) => resources['MessagesAgingAlarm']?.Properties);
     expect(byDefault).toMatchObject({ Threshold: 3600, Statistic: 'Maximum' });
     expect(own).toMatchObject({ Threshold: FLIPPED.queue.oldestMessageSeconds, Statistic: 'Maximum' });
+  });
+
+  it('ring where nobody reads the results, before the queue drops them', () => {
+    const half = (app: AppPackage): unknown => app.resources['OutputAgingAlarm']?.Properties['Threshold'] / 86_400;
+    expect([half(example), half(flipped)]).toEqual([7, 1]);
   });
 
   it('ring where requests go unanswered for a quarter of an hour, however few', () => {
