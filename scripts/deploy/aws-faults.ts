@@ -51,10 +51,8 @@ function accountFaults({
   return named.flatMap(([option, arn]) => {
     const [, name = '', , , owner = ''] = arn.split(':');
     const isOurs = owner === account || (option === 'permissionsBoundary' && owner === 'aws');
-    return [
-      ...(isOurs ? [] : [`${option} is of account ${owner}, and the deployment of ${account}`]),
-      ...partitionFault(option, name, first),
-    ];
+    const faults = partitionFault(option, name, first);
+    return isOurs ? faults : [`${option} is of account ${owner}, and the deployment of ${account}`, faults].flat();
   });
 }
 

@@ -301,7 +301,6 @@ describe('docs/deploy.md has a policy for callers of the API that IAM', () => {
   const docs = readFileSync(new URL('../../docs/deploy.md', import.meta.url), 'utf8');
   const [, block = '{}'] = /^### Who may call the API.*?```json\n(.*?)```/ms.exec(docs) ?? [];
   const caller: Principal = { arn: 'arn:aws:iam::111122223333:role/caller', policies: [JSON.parse(block)] };
-  const route = (path: string): Target => ({ arn: `arn:aws:execute-api:us-west-2:111122223333:abc123/${path}` });
 
   it.for([
     ['$default/POST/v1/partitions/tenant-1/encrypt', true],
@@ -311,6 +310,10 @@ describe('docs/deploy.md has a policy for callers of the API that IAM', () => {
     ['prod/POST/v1/partitions/tenant-1/encrypt', false],
     ['POST/v1/partitions/tenant-1/encrypt', false],
   ] as const)('reads as it says: %s', async ([path, may]) => {
-    expect(await isAllowed(caller, 'execute-api:Invoke', route(path))).toBe(may);
+    expect(
+      await isAllowed(caller, 'execute-api:Invoke', {
+        arn: `arn:aws:execute-api:us-west-2:111122223333:abc123/${path}`,
+      }),
+    ).toBe(may);
   });
 });
