@@ -68,7 +68,7 @@ export function environmentOf(deployment: Deployment, region: string): Record<st
 }
 
 /** The API's further settings. */
-export function apiEnvironmentOf({ http }: Deployment): Record<string, string> {
+function apiEnvironmentOf({ http }: Deployment): Record<string, string> {
   return {
     KEYFOLD_AUTH: http.auth,
     ...(http.partitionsClaim !== undefined && { KEYFOLD_JWT_PARTITIONS_CLAIM: http.partitionsClaim }),
