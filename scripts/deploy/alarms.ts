@@ -5,6 +5,7 @@ import type { Resources } from './queues.ts';
 
 const MINUTE = 60;
 const HOUR = 3600;
+const DAY = 86_400;
 /** The schedule is a day; a late one is not missing yet. */
 const HOURS_WITHOUT_MAINTENANCE = 26;
 /** How many failed requests of five minutes are no longer somebody's bad luck. */
@@ -169,6 +170,15 @@ export function alarmResources(deployment: Deployment, region: string): Resource
             {},
             'Maximum',
           ),
+          ...ends,
+        },
+      ),
+      OutputAging: alarm(
+        `Nobody has read ${queues.output} for half of the time that it keeps messages: at its end they are lost`,
+        topic,
+        { least: (queue.retentionDays * DAY) / 2 },
+        {
+          ...oneMetric('AWS/SQS', 'ApproximateAgeOfOldestMessage', { QueueName: queues.output }, {}, 'Maximum'),
           ...ends,
         },
       ),

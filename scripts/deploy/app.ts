@@ -68,7 +68,7 @@ export function environmentOf(deployment: Deployment, region: string): Record<st
 }
 
 /** The API's further settings. */
-export function apiEnvironmentOf({ http }: Deployment): Record<string, string> {
+function apiEnvironmentOf({ http }: Deployment): Record<string, string> {
   const settings = {
     KEYFOLD_AUTH: http.auth,
     KEYFOLD_JWT_PARTITIONS_CLAIM: http.partitionsClaim,

@@ -1,6 +1,6 @@
 import { partition } from '@aws-sdk/core/client';
 import { environmentsOf } from './app.ts';
-import type { Deployment } from './deployment.ts';
+import { keyNameOf, type Deployment } from './deployment.ts';
 
 /** Lambda's limit of all of a function's variables, measured as JSON. */
 const MAX_ENVIRONMENT_BYTES = 4096;
@@ -12,6 +12,7 @@ export function faultsForAws(deployment: Deployment): string[] {
     ...regionalFaults(deployment),
     ...accountFaults(deployment),
     ...logFaults(deployment),
+    ...tableKeyFaults(deployment),
     ...environmentFaults(deployment),
   ];
 }
@@ -50,10 +51,8 @@ function accountFaults({
   return named.flatMap(([option, arn]) => {
     const [, name = '', , , owner = ''] = arn.split(':');
     const isOurs = owner === account || (option === 'permissionsBoundary' && owner === 'aws');
-    return [
-      ...(isOurs ? [] : [`${option} is of account ${owner}, and the deployment of ${account}`]),
-      ...partitionFault(option, name, first),
-    ];
+    const faults = partitionFault(option, name, first);
+    return isOurs ? faults : [`${option} is of account ${owner}, and the deployment of ${account}`, faults].flat();
   });
 }
 
@@ -67,6 +66,14 @@ function logFaults({ logFormat, applicationLogLevel, systemLogLevel }: Deploymen
   return Object.entries({ applicationLogLevel, systemLogLevel })
     .filter(([, level]) => level !== undefined)
     .map(([option]) => `${option} is there without logFormat json, with which alone Lambda has levels`);
+}
+
+/** DynamoDB makes a grant of a table's key, which the policy of a key that functions use does not allow. */
+function tableKeyFaults(deployment: Deployment): string[] {
+  if (deployment.tableKeyName !== keyNameOf(deployment)) return [];
+  return [
+    "tableKeyName is the name of the functions' keys, which DynamoDB may not use: the table needs a key of its own",
+  ];
 }
 
 function environmentFaults(deployment: Deployment): string[] {

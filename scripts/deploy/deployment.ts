@@ -39,7 +39,7 @@ const text = v.pipe(v.string(), v.nonEmpty('is empty'));
  * A name in the ids of keys. It is also a dimension of metrics, which CloudWatch takes in ASCII and which queries quote, and a part of the
  * patterns by which IAM knows a service's rows: an asterisk, a question mark or a dollar sign would stand for other services' names there.
  */
-const keyName = v.pipe(
+const namePart = v.pipe(
   v.string(),
   v.regex(/^[^\s'"\\]+$/, 'is empty, or holds a space, a quote or a backslash'),
   v.regex(/^[\x20-\x7e]*$/, 'holds a character that is not ASCII, which CloudWatch refuses'),
@@ -75,8 +75,8 @@ const functionOf = (timeoutSeconds: number, mostSeconds: number) =>
 export const deploymentSchema = v.strictObject({
   account: v.pipe(v.string('is no text: put it into quotes'), v.regex(/^\d{12}$/, 'is not twelve digits')),
   prefix: v.optional(prefixSchema, 'keyfold'),
-  service: keyName,
-  product: keyName,
+  service: namePart,
+  product: namePart,
   regions: v.pipe(v.array(REGION), v.minLength(1, 'names no region'), v.maxLength(4, 'names more than four')),
   classification: v.pipe(
     v.string(),

@@ -20,7 +20,7 @@ export interface Artefact {
   readonly sizeBytes: number;
 }
 
-/** Of all others osls takes S3 to be at `s3.amazonaws.com`, where their CloudFormation finds no template. */
+/** Of all others osls knows no region, and takes S3 to be at `s3.amazonaws.com`, where their CloudFormation finds no template. */
 const PARTITIONS_OF_OSLS: ReadonlySet<string> = new Set(['aws', 'aws-cn', 'aws-us-gov', 'aws-iso', 'aws-iso-b']);
 
 /** @throws Error where osls cannot deploy to a region */
@@ -46,7 +46,7 @@ export function packageFolder({ prefix }: Pick<Deployment, 'prefix'>, region: st
  */
 export async function packageApp(file: string, region: string, folder: string): Promise<Artefact[]> {
   await rm(folder, { recursive: true, force: true });
-  const { args, ...options } = osls(['package', '--package', folder, '--region', region], file);
+  const { args, ...options } = osls(['package', '--package', folder, '--region', region], file, region);
   await run(process.execPath, args, options).catch((error: { stdout: string; stderr: string }) => {
     throw new Error(`osls package failed:\n${error.stdout}${error.stderr}`.trim(), { cause: error });
   });
@@ -63,7 +63,7 @@ export async function packageApp(file: string, region: string, folder: string): 
  */
 export async function deployPackage(file: string, region: string, folder: string): Promise<void> {
   const credentials = await aws<Credentials>(region, 'configure', 'export-credentials', ['--format', 'process']);
-  const { args, cwd, env } = osls(['deploy', '--package', folder, '--region', region], file);
+  const { args, cwd, env } = osls(['deploy', '--package', folder, '--region', region], file, region);
   // A profile of the environment would come before the credentials, and so would those that osls knows by the prefix.
   const others = Object.entries(env).filter(
     ([name]) => !/^AWS_(?:.*_)?(?:PROFILE|ACCESS_KEY_ID|SESSION_TOKEN)$/.test(name),
@@ -82,10 +82,22 @@ export async function deployPackage(file: string, region: string, folder: string
   if (code !== 0) throw new Error(`osls deploy failed in ${region}`);
 }
 
+interface OslsProcess {
+  readonly args: readonly string[];
+  readonly cwd: string;
+  readonly env: NodeJS.ProcessEnv;
+}
+
 /** How osls is run with a deployment. */
-function osls(args: readonly string[], file: string): { args: readonly string[]; cwd: string; env: NodeJS.ProcessEnv } {
+function osls(args: readonly string[], file: string, region: string): OslsProcess {
   const bin = fileURLToPath(import.meta.resolve('osls/bin/serverless.js'));
-  const env = { ...process.env, KEYFOLD_DEPLOY_FILE: file, SLS_NOTIFICATIONS_MODE: 'off' };
+  const env = {
+    ...process.env,
+    KEYFOLD_DEPLOY_FILE: file,
+    SLS_NOTIFICATIONS_MODE: 'off',
+    // The template is right for regions that osls has no name of, too.
+    OSLS_VALIDATION: PARTITIONS_OF_OSLS.has(partition(region).name) ? 'error' : 'warn',
+  };
   return { args: [bin, ...args], cwd: root, env };
 }
 

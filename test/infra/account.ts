@@ -62,6 +62,10 @@ const tableStack = render('table', WEST, {
   ReplicaRegion1: EAST,
   WriterArns: `${OPERATOR},arn:aws:iam::${ACCOUNT}:role/billing-roles-*`,
 }).resources;
+const REPLICAS = (tableStack['Table']?.Properties['Replicas'] ?? []) as {
+  Region: string;
+  ResourcePolicy: { PolicyDocument: unknown };
+}[];
 
 const everything = { Version: '2012-10-17', Statement: [{ Effect: 'Allow', Action: '*', Resource: '*' }] };
 
@@ -153,8 +157,7 @@ function other(service: string, name: string, region = WEST, account = ACCOUNT):
 
 /** The table's replica of a region, with its policy, asked for a row, or for no row in particular. */
 export function tableAt(region: string, row?: string): Target {
-  const [west, east] = tableStack['Table']?.Properties['Replicas'] as { ResourcePolicy: { PolicyDocument: unknown } }[];
-  const policy = (region === WEST ? west : east)?.ResourcePolicy.PolicyDocument;
+  const policy = REPLICAS.find(({ Region }) => Region === region)?.ResourcePolicy.PolicyDocument;
   const context = row === undefined ? {} : { 'dynamodb:LeadingKeys': [row] };
   return { ...other('dynamodb', 'table/EncryptionKey', region), context, policy };
 }

@@ -105,6 +105,25 @@ function documentedFaults(): string[] {
   );
 }
 
+/** How long each of the queues keeps a message. */
+function daysKept(app: AppPackage): unknown[] {
+  return ['InputQueue', 'OutputQueue', 'DeadLetterQueue'].map(
+    (id) => app.resources[id]?.Properties['MessageRetentionPeriod'] / 86_400,
+  );
+}
+
+/** The codes of a metric of ours by which an alarm rings. */
+function codesRungFor(metric: string): Set<unknown> {
+  const counted = ofType(example, 'AWS::CloudWatch::Alarm').flatMap(([, { Properties }]) => {
+    const terms = (Properties['Metrics'] ?? []) as AppResource['Properties'][];
+    return terms.map(({ MetricStat }) => MetricStat?.Metric ?? {}).concat(Properties);
+  });
+  const dimensions = counted
+    .filter(({ MetricName }) => MetricName === metric)
+    .flatMap(({ Dimensions }) => (Dimensions as { Name: string; Value: string }[]) ?? []);
+  return new Set(dimensions.filter(({ Name }) => Name === 'code').map(({ Value }) => Value));
+}
+
 /** The minutes in which a message that no queue takes is tried, the first at so many seconds. */
 function minutesTried({ retryDelaySeconds, longestRetryDelaySeconds }: QueueConfig, startSeconds: number): number[] {
   let at = startSeconds;
@@ -119,6 +138,11 @@ function minutesTried({ retryDelaySeconds, longestRetryDelaySeconds }: QueueConf
 describe('each function', () => {
   it.for(FUNCTIONS)('%s has a role of its own, from the stack of roles', (name) => {
     expect(functionOf(example, name)['Role']).toEqual({ 'Fn::ImportValue': `keyfold-roles-${name}RoleArn` });
+  });
+
+  it('names no partition of AWS but by what the deployment is given', () => {
+    const arns = JSON.stringify(example.resources).match(/arn:aws[a-z-]*:[^"\\]*/g) ?? [];
+    expect(new Set(arns)).toEqual(new Set([aliasOf('us-west-2'), aliasOf('us-east-1')]));
   });
 
   it('has no role beside those, and the packages make none', () => {
@@ -284,12 +308,8 @@ describe('the queues', () => {
   });
 
   it('keep dead letters for fourteen days, however long the others keep theirs: SQS counts from the first sending', () => {
-    const kept = (app: AppPackage): unknown[] =>
-      ['InputQueue', 'OutputQueue', 'DeadLetterQueue'].map(
-        (id) => app.resources[id]?.Properties['MessageRetentionPeriod'] / 86_400,
-      );
-    expect(kept(example)).toEqual([14, 14, 14]);
-    expect(kept(flipped)).toEqual([2, 2, 14]);
+    expect(daysKept(example)).toEqual([14, 14, 14]);
+    expect(daysKept(flipped)).toEqual([2, 2, 14]);
   });
 
   it('are encrypted, for TLS alone, and not deleted with the stack', () => {
@@ -404,6 +424,7 @@ describe('alarms', () => {
     expect(told.map(([id]) => id)).toEqual([
       'MaintenanceMissingAlarm',
       'DeadLettersWaitingAlarm',
+      'OutputAgingAlarm',
       'MessagesAgingAlarm',
     ]);
     for (const [, { Properties }] of told) expect(Properties['OKActions']).toEqual([{ Ref: 'AlarmTopic' }]);
@@ -433,27 +454,11 @@ describe('alarms', () => {
   );
 
   it('ring for every code of a failure that is not its caller’s, of requests and of messages that come back', () => {
-    const codesOf = (metric: string): Set<unknown> =>
-      new Set(
-        ofType(example, 'AWS::CloudWatch::Alarm').flatMap(
-          ([
-            ,
-            {
-              Properties: { Metrics = [], ...one },
-            },
-          ]) =>
-            [one, ...(Metrics as AppResource['Properties'][]).map(({ MetricStat }) => MetricStat?.Metric ?? {})]
-              .filter(({ MetricName }) => MetricName === metric)
-              .flatMap(({ Dimensions }) => (Dimensions as { Name: string; Value: string }[]) ?? [])
-              .filter(({ Name }) => Name === 'code')
-              .map(({ Value }) => Value),
-        ),
-      );
     // Functions do not start with it, which their own alarms tell of.
     const codes = documentedFaults().filter((code) => code !== 'InvalidConfiguration');
     expect(codes).toContain('KeyNotYetVisible');
-    expect(codes.filter((code) => !codesOf('RequestErrors').has(code))).toEqual([]);
-    expect([...codes, 'NotSent'].filter((code) => !codesOf('MessagesRetried').has(code))).toEqual([]);
+    expect(codes.filter((code) => !codesRungFor('RequestErrors').has(code))).toEqual([]);
+    expect([...codes, 'NotSent'].filter((code) => !codesRungFor('MessagesRetried').has(code))).toEqual([]);
   });
 
   it('ring where the API fails before it reaches the function, by what API Gateway counts', () => {
@@ -475,6 +480,11 @@ describe('alarms', () => {
     const [byDefault, own] = [example, flipped].map(({ resources }) => resources['MessagesAgingAlarm']?.Properties);
     expect(byDefault).toMatchObject({ Threshold: 3600, Statistic: 'Maximum' });
     expect(own).toMatchObject({ Threshold: FLIPPED.queue.oldestMessageSeconds, Statistic: 'Maximum' });
+  });
+
+  it('ring where nobody reads the results, before the queue drops them', () => {
+    const days = [example, flipped].map((app) => app.resources['OutputAgingAlarm']?.Properties['Threshold'] / 86_400);
+    expect(days).toEqual([7, 1]);
   });
 
   it('ring where requests go unanswered for a quarter of an hour, however few', () => {

@@ -207,7 +207,9 @@ describe('the role allows exactly the calls that are made', () => {
     Key.ParentKeyMeta.KeyId = Key.ParentKeyMeta.KeyId.replace(WEST, 'eu-north-1');
     record();
     const open = start('invoke', 'decrypt');
-    await expect(open.invoke({ operation: 'decrypt', partition: 'tenant-1', ...sealed }, TIMEOUT_MS)).rejects.toThrow();
+    await expect(open.invoke({ operation: 'decrypt', partition: 'tenant-1', ...sealed }, TIMEOUT_MS)).rejects.toThrow(
+      'RecordUnreadable',
+    );
     expect(proxy.ids).toEqual([expect.stringMatching(/^_IK_tenant-1_calls\d+_shop_eu-north-1$/)]);
     expect(await calledAs('open')).toMatchObject({ refused: [] });
   });

@@ -831,6 +831,8 @@ describe('a script refuses', () => {
     ],
     ['prefix begins as no S3 bucket may', { prefix: 'xn--keyfold' }],
     ['settings.POWERTOOLS_A-B is no setting', { settings: { 'POWERTOOLS_A-B': '1' } }],
+    ["tableKeyName is the name of the functions' keys", { tableKeyName: 'keyfold' }],
+    ["tableKeyName is the name of the functions' keys", { tableKeyName: 'orders', keyName: 'orders' }],
     ['tableWriters.0 is no role', { tableWriters: ['*'] }],
     ['permissionsBoundary is no ARN of a policy', { permissionsBoundary: `${ROLES}/bounds` }],
   ])('what AWS would refuse: %s', async ([fault, changed]) => {

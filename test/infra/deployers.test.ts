@@ -19,7 +19,14 @@ const iam = (name: string): Target => at(`arn:aws:iam::${ACCOUNT}:${name}`);
 const ofLambda = (name: string): Target => at(`arn:aws:lambda:${WEST}:${ACCOUNT}:function:${name}`);
 const queue = at(`arn:aws:sqs:${WEST}:${ACCOUNT}:keyfold-input`);
 const audit = at(`arn:aws:logs:${WEST}:${ACCOUNT}:log-group:/aws/lambda/keyfold-api`);
+const changeSet = (name: string): Target => at(`arn:aws:cloudformation:${WEST}:${ACCOUNT}:changeSet/${name}/1`);
 const stack = (name: string): Target => at(arnOfStack(WEST, name));
+
+/** A role of a function, with a boundary or without. */
+function role(bound?: string): Target {
+  const context = bound === undefined ? {} : { 'iam:PermissionsBoundary': bound };
+  return at(`arn:aws:iam::${ACCOUNT}:role/keyfold-roles-ApiRole-1`, context);
+}
 
 describe('who deploys', () => {
   const longest = { Prefix: 'k'.repeat(16), KeyName: 'k'.repeat(60), TableName: 'k'.repeat(255) };
@@ -201,7 +208,6 @@ describe('who deploys', () => {
   });
 
   it("tags the app's stack by its change set, and no other", async () => {
-    const changeSet = (name: string): Target => at(`arn:aws:cloudformation:${WEST}:${ACCOUNT}:changeSet/${name}/1`);
     for (const [name, may] of [
       ['keyfold-app-change-set', true],
       ['keyfold-keys-change-set', false],
@@ -260,11 +266,6 @@ describe('who deploys', () => {
   ] as const)('with a boundary for the roles, %s goes with that boundary alone: %s', async ([action, withIt]) => {
     const boundary = `arn:aws:iam::${ACCOUNT}:policy/bounds`;
     const { tableAndRoles } = deployersOf({ RolesBoundaryArn: boundary });
-    const role = (bound?: string): Target =>
-      at(
-        `arn:aws:iam::${ACCOUNT}:role/keyfold-roles-ApiRole-1`,
-        bound === undefined ? {} : { 'iam:PermissionsBoundary': bound },
-      );
     expect(await isAllowed(tableAndRoles, action, role(boundary))).toBe(withIt);
     expect(await isAllowed(tableAndRoles, action, role())).toBe(false);
     expect(await isAllowed(tableAndRoles, action, role(`arn:aws:iam::${ACCOUNT}:policy/others`))).toBe(false);

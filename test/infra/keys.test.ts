@@ -183,6 +183,33 @@ describe('the stacks take no value that would let in more than it names', () => 
   });
 });
 
+it.for([
+  ['cn-north-1', 'aws-cn', 'amazonaws.com.cn'],
+  ['us-gov-west-1', 'aws-us-gov', 'amazonaws.com'],
+  ['eusc-de-east-1', 'aws-eusc', 'amazonaws.eu'],
+  ['us-isob-east-1', 'aws-iso-b', 'sc2s.sgov.gov'],
+] as const)('in %s the stacks name things of %s and its domains alone', ([region, partition, domain]) => {
+  const AdministratorArns = `arn:${partition}:iam::${ACCOUNT}:role/key-administrator`;
+  const ViaServices = `dynamodb.${region}.${domain}`;
+  const common = { Classification: 'confidential' };
+  const rendered = [
+    render('keys', region, { ...common, AdministratorArns, ViaServices, KeyRegions: region }),
+    render('table', region, { ...common, EncryptionKeyName: 'keyfold-table' }),
+    render('roles', region, {
+      KeyRegions: region,
+      Service: 's',
+      Product: 'p',
+      TableKeyName: 'table',
+      InputQueueName: 'in',
+    }),
+    render('deployers', region, {}),
+  ];
+  const arns = JSON.stringify(rendered).match(/arn:[^:]*:/g) ?? [];
+  expect(new Set(arns)).toEqual(new Set([`arn:${partition}:`]));
+  const via = JSON.stringify(rendered[2]).match(/dynamodb\.[a-z0-9.-]+/g) ?? [];
+  expect(new Set(via)).toContain(`dynamodb.${region}.${domain}`);
+});
+
 describe('replacing the key', () => {
   it('goes step by step, and the key is behind an alias that policies match at each', () => {
     const successor = { KeyNumber: '2', KeyStanding: 'next' };

@@ -49,8 +49,8 @@ export const FLIPPED = {
   settings: { KEYFOLD_ON_KEY_REFUSED: 'fail', KEYFOLD_EXPIRE_AFTER_MS: '2592000000' },
 };
 
-/** Packages the example for us-west-2, with some of it changed, out of dist/, which is built where there is none. */
-export async function packageExample(changed: object): Promise<AppPackage> {
+/** Packages the example for a region, with some of it changed, out of dist/, which is built where there is none. */
+export async function packageExample(changed: object, region = 'us-west-2'): Promise<AppPackage> {
   if (!existsSync(join(root, 'dist', 'handlers', 'api'))) {
     await promisify(execFile)(process.execPath, ['scripts/build.ts'], { cwd: root });
   }
@@ -58,7 +58,7 @@ export async function packageExample(changed: object): Promise<AppPackage> {
   const file = join(folder, 'deploy.yml');
   const example = yamlParse(readFileSync(join(root, 'deploy.example.yml'), 'utf8')) as object;
   await writeFile(file, JSON.stringify({ ...example, ...changed }));
-  const artefacts = await packageApp(file, 'us-west-2', join(folder, 'package'));
+  const artefacts = await packageApp(file, region, join(folder, 'package'));
   const template = join(folder, 'package', APP_TEMPLATE);
   const zips = artefacts.map(({ name }) => name).filter((name) => name.endsWith('.zip'));
   return {

@@ -232,7 +232,7 @@ describe('the audit and the metrics are whole in the log', () => {
   ];
   const ours = ['TRACE', 'INFO', 'CRITICAL'].map((level) => ({ POWERTOOLS_LOG_LEVEL: level }));
   it.for([...formats, ...ours.map((level) => ({ ...formats[3], ...level })), ...ours])(
-    'with %o',
+    'with %j',
     async (further: Readonly<Record<string, string>>) => {
       const seal = await cold('seal', further);
       const event = await sample('invoke-encrypt');

@@ -49,6 +49,15 @@ describe('cfn-lint', () => {
   });
 });
 
+it('the app is packaged for a partition of which osls knows nothing', async () => {
+  const region = 'eusc-de-east-1';
+  const administrators = [`arn:aws-eusc:iam::${ACCOUNT}:role/key-administrator`];
+  const app = await packageExample({ regions: [region], administrators }, region);
+  await app.remove();
+  const arns = JSON.stringify(app.resources).match(/arn:aws[a-z-]*:[^"\\]*/g) ?? [];
+  expect(new Set(arns)).toEqual(new Set([`arn:aws-eusc:kms:${region}:${ACCOUNT}:alias/keyfold`]));
+});
+
 describe('on moto', () => {
   let moto: PeerServer;
 
