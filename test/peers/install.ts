@@ -29,6 +29,7 @@ export async function installPeers(): Promise<void> {
     installPython('schemathesis'),
     installJars('dynamodb-local'),
     installAsherahJava(),
+    installAsherahGo(),
     installBrowser(),
     installLambdaRuntime(),
   ]);
@@ -43,6 +44,7 @@ async function requireTools(): Promise<void> {
     ],
     ['sh', ['-c', "javac -version 2>&1 | grep -Eq 'javac (1[7-9]|[2-9][0-9])'"], 'a JDK of Java 17 or newer'],
     ['mvn', ['-version'], 'Maven'],
+    ['sh', ['-c', "go version | grep -Eq 'go1\\.(2[3-9]|[3-9][0-9])'"], 'Go 1.23 or newer'],
     // The client of Lambda's Runtime API has a part in C++.
     ['cmake', ['--version'], 'CMake'],
     ['make', ['--version'], 'make'],
@@ -68,6 +70,14 @@ export async function installAsherahJava(): Promise<void> {
   const program = join(import.meta.dirname, 'java', 'AsherahPeer.java');
   await installOnce('asherah-java-peer', program, async (folder) => {
     await run('javac', ['-cp', join(PEERS_FOLDER, 'asherah-java', '*'), '-d', folder, program]);
+  });
+}
+
+/** Compiles the program that speaks for Asherah Go with version 2 of the AWS SDK. */
+export async function installAsherahGo(): Promise<void> {
+  const sources = join(import.meta.dirname, 'go');
+  await installOnce('asherah-go-v2', join(sources, 'main.go'), async (folder) => {
+    await run('go', ['build', '-o', join(folder, 'peer'), '.'], { cwd: sources });
   });
 }
 

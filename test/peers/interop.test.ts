@@ -11,6 +11,7 @@ import {
 } from '../../src/index.ts';
 import { noDeadline } from '../support/fakes.ts';
 import { operate } from '../support/operations.ts';
+import { ASHERAHS } from './asherah.ts';
 import { pythonOf } from './install.ts';
 import { AWS_ENVIRONMENT, startDynamoDbLocal, type PeerServer } from './processes.ts';
 import { shareTable, type SharedTable } from './shared-table.ts';
@@ -28,14 +29,9 @@ beforeAll(async () => {
 });
 afterAll(() => dynamoDb.stop());
 
-describe.for([
-  { core: 'go', regionSuffix: false },
-  { core: 'go', regionSuffix: true },
-  { core: 'rust', regionSuffix: false },
-  { core: 'rust', regionSuffix: true },
-  { core: 'java', regionSuffix: false },
-  { core: 'java', regionSuffix: true },
-] as const)('with Asherah $core, region suffix $regionSuffix', ({ core, regionSuffix }) => {
+const CASES = ASHERAHS.flatMap((core) => [false, true].map((regionSuffix) => ({ core, regionSuffix })));
+
+describe.for(CASES)('with Asherah $core, region suffix $regionSuffix', ({ core, regionSuffix }) => {
   it('each reads what the other wrote, under keys that Asherah made', async () => {
     const { asherah, keyfold } = await together();
     await using peer = await asherah();

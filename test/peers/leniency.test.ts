@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { decodeDataRowRecord, type KeyMeta } from '../../src/index.ts';
 import { noDeadline } from '../support/fakes.ts';
+import { ASHERAHS } from './asherah.ts';
 import { AWS_ENVIRONMENT, startDynamoDbLocal, type PeerServer } from './processes.ts';
 import { NAMES, shareTable, type Row } from './shared-table.ts';
 
@@ -39,7 +40,7 @@ beforeAll(async () => {
 });
 afterAll(() => dynamoDb.stop());
 
-describe.for(['go', 'rust', 'java'] as const)('Asherah %s and Keyfold', (core) => {
+describe.for(ASHERAHS)('Asherah %s and Keyfold', (core) => {
   it('ignore unknown members of a record, at every level', async () => {
     const { asherah, keyfold } = await shareTable(dynamoDb.endpoint, { core });
     await using peer = await asherah();
