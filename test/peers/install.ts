@@ -65,7 +65,7 @@ export async function installPython(peer: PythonPeer): Promise<void> {
 }
 
 /** Installs Asherah Java, and compiles the program that speaks for it. */
-export async function installAsherahJava(): Promise<void> {
+async function installAsherahJava(): Promise<void> {
   await installJars('asherah-java');
   const program = join(import.meta.dirname, 'java', 'AsherahPeer.java');
   await installOnce('asherah-java-peer', program, async (folder) => {
@@ -74,7 +74,7 @@ export async function installAsherahJava(): Promise<void> {
 }
 
 /** Compiles the program that speaks for Asherah Go with version 2 of the AWS SDK. */
-export async function installAsherahGo(): Promise<void> {
+async function installAsherahGo(): Promise<void> {
   const sources = join(import.meta.dirname, 'go');
   await installOnce('asherah-go-v2', join(sources, 'main.go'), async (folder) => {
     await run('go', ['build', '-o', join(folder, 'peer'), '.'], { cwd: sources });
