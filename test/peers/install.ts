@@ -73,12 +73,10 @@ async function installAsherahJava(): Promise<void> {
   });
 }
 
-/** Compiles the program that speaks for Asherah Go with version 2 of the AWS SDK. */
+/** Compiles the program that speaks for Asherah Go with version 2 of the AWS SDK. Go itself knows what it has compiled before. */
 async function installAsherahGo(): Promise<void> {
-  const sources = join(import.meta.dirname, 'go');
-  await installOnce('asherah-go-v2', join(sources, 'main.go'), async (folder) => {
-    await run('go', ['build', '-o', join(folder, 'peer'), '.'], { cwd: sources });
-  });
+  const program = join(PEERS_FOLDER, 'asherah-go-v2', 'peer');
+  await run('go', ['build', '-o', program, '.'], { cwd: join(import.meta.dirname, 'go') });
 }
 
 /** Installs a peer's jars; its pom is beside this file. */

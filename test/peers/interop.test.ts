@@ -123,14 +123,14 @@ describe.for(CASES)('with Asherah $core, region suffix $regionSuffix', ({ core, 
     expect(decodeDataRowRecord(stdout)).toEqual(decodeCompactRecord(document.card).record);
   });
 
-  /** Revokes the record's Intermediate Key, or the System Key over it. */
-  async function revoke(table: SharedTable, kind: 'intermediate' | 'system', record: DataRowRecord): Promise<void> {
-    const { id, created } = record.key.parent as KeyMeta;
-    const intermediate = await table.metastore.load(id, created, noDeadline());
-    const key = kind === 'intermediate' ? intermediate : intermediate?.parent;
-    if (key === undefined) throw new Error('the key is gone');
-    await table.change(key, ({ KeyRecord }) => Object.assign(KeyRecord?.M ?? {}, { Revoked: { BOOL: true } }));
-  }
-
   const together = (): Promise<SharedTable> => shareTable(dynamoDb.endpoint, { core, regionSuffix });
 });
+
+/** Revokes the record's Intermediate Key, or the System Key over it. */
+async function revoke(table: SharedTable, kind: 'intermediate' | 'system', record: DataRowRecord): Promise<void> {
+  const { id, created } = record.key.parent as KeyMeta;
+  const intermediate = await table.metastore.load(id, created, noDeadline());
+  const key = kind === 'intermediate' ? intermediate : intermediate?.parent;
+  if (key === undefined) throw new Error('the key is gone');
+  await table.change(key, ({ KeyRecord }) => Object.assign(KeyRecord?.M ?? {}, { Revoked: { BOOL: true } }));
+}
