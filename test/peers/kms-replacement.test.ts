@@ -91,6 +91,13 @@ describe.for(ASHERAHS)('Asherah %s', (core) => {
   });
 });
 
+it('Asherah Rust with one KmsKeyId makes System Keys that a maintenance wraps in another region too', async () => {
+  const world = await setUp('rust', BOTH, true);
+  const record = await world.seal('asherah', [WEST]);
+  await world.maintain(BOTH);
+  expect(await world.reads(record, [WEST], 'alias')).toBe(true);
+});
+
 it('Asherah Rust with one KmsKeyId reads what two regions wrapped, until the key behind its alias is another', async () => {
   const world = await setUp('rust', BOTH, true);
   const record = await world.seal('keyfold', BOTH);

@@ -59,13 +59,12 @@ describe.for(ASHERAHS)('Asherah %s and Keyfold', (core) => {
     await using reader = await asherah();
     const failed: string[] = [];
     for (const partition of PARTITIONS) {
-      // The Go core's binding for Python keeps too small a buffer for a record of so many escapes.
-      if (core === 'go' && partition.startsWith('\u0001')) continue;
-      const theirs = await keyfold()
-        .session(partition)
-        .decryptJson(await peer.encrypt(partition, PAYLOAD));
-      const ours = await reader.decrypt(partition, await keyfold().session(partition).encryptToJson(PAYLOAD));
-      if (!PAYLOAD.equals(theirs) || !PAYLOAD.equals(ours)) failed.push(encodeURIComponent(partition));
+      const session = keyfold().session(partition);
+      const opened = [await reader.decrypt(partition, await session.encryptToJson(PAYLOAD))];
+      // Go's binding for Python reserves too little memory for a record of so many escapes, and so seals none.
+      const seals = core !== 'go' || !partition.startsWith('\u0001');
+      if (seals) opened.push(await session.decryptJson(await peer.encrypt(partition, PAYLOAD)));
+      if (!opened.every((payload) => payload.equals(PAYLOAD))) failed.push(encodeURIComponent(partition));
     }
     expect(failed).toEqual([]);
   });
