@@ -14,7 +14,7 @@ const MAX_IDLE_MS = 10_000;
 /**
  * Agents that keep connections between requests, and none over a freeze of the process.
  * @example
- * new DynamoDBClient({ requestHandler: keptConnections({ answerWithinMs: 500 }) });
+ * new DynamoDBClient({ requestHandler: keptConnections({ answerWithinMs: 1000 }) });
  */
 export function keptConnections(
   guard: GuardOptions,

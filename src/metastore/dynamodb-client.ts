@@ -27,8 +27,8 @@ export interface DynamoDbMetastoreOptions {
 
 /** The SDK's own number is another from one client and version to the next, and how long an outage is waited for hangs on it. */
 const MAX_ATTEMPTS = 3;
-/** DynamoDB answers within some ten milliseconds. */
-const ANSWER_AFTER_FREEZE_MS = 500;
+/** DynamoDB answers within some ten milliseconds; a starved process must not take that for a dead connection. */
+const ANSWER_AFTER_FREEZE_MS = 1000;
 
 /** The table's name and a client for it. Throttling, 5xx and the network's faults are retried by the SDK's standard mode. */
 export function dynamoDbClient(options: DynamoDbMetastoreOptions): { tableName: string; client: DynamoDBClient } {

@@ -14,8 +14,8 @@ import type { Postponement, Queues, SendFault } from './queues.ts';
 const MAX_ATTEMPTS = 3;
 const CONNECTION_TIMEOUT_MS = 1000;
 const REQUEST_TIMEOUT_MS = 5000;
-/** SQS answers within some ten milliseconds. */
-const ANSWER_AFTER_FREEZE_MS = 500;
+/** SQS answers within some ten milliseconds; a starved process must not take that for a dead connection. */
+const ANSWER_AFTER_FREEZE_MS = 1000;
 /** How many calls hide messages at once. */
 const CALLS_AT_ONCE = 10;
 
