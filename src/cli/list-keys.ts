@@ -32,9 +32,9 @@ export async function listKeys(request: ListRequest, config: OperatorConfig, wor
 
 /** A JSON array, each row in a line of its own. */
 function* jsonLines(views: readonly KeyView[]): Iterable<string> {
-  yield '[';
+  yield views.length === 0 ? '[]' : '[';
   for (const [i, view] of views.entries()) yield `  ${printableJson(view)}${i + 1 < views.length ? ',' : ''}`;
-  yield ']';
+  if (views.length > 0) yield ']';
 }
 
 const HEADER = ['ID', 'KIND', 'CREATED', 'EPOCH', 'STATE', 'PARENT'];
