@@ -2,43 +2,14 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { openDirectDoor } from '../support/direct-door.ts';
 import { FakeWorld } from '../support/fakes.ts';
 import { captureOutput } from '../support/http-door.ts';
+import { oddPartitions } from '../support/odd-partitions.ts';
 import { FakeQueues, openQueueDoor, OUTPUT, queueRecord } from '../support/queue-door.ts';
 
 const HELLO = 'aGVsbG8=';
 /** As many bytes as DynamoDB's 2,048 leave room for beside `_IK_` and `_svc_prod`. */
 const LONGEST_BYTES = 2048 - '_IK__svc_prod'.length;
 
-/** Partitions that Asherah takes, and that no path over HTTP can name. */
-const PARTITIONS: readonly string[] = [
-  ...[
-    'user:42',
-    'Zürich/../a b',
-    ' ',
-    '..',
-    '%40',
-    'a,b',
-    'a*b',
-    '__proto__',
-    'constructor',
-    '_svc_prod',
-    '日本',
-    '\u{1f511}',
-  ],
-  ...[
-    'a\0b',
-    'a\nb',
-    '\u001b[2J',
-    '\u007f',
-    '\u0085',
-    '\u200b',
-    '\u202e',
-    '\u2028',
-    '\ufeff',
-    '\ufffe\uffff',
-    '\u{e0001}',
-  ],
-  ...['"\\', 'x'.repeat(LONGEST_BYTES), '\u0001'.repeat(LONGEST_BYTES), '\u{1f511}'.repeat(LONGEST_BYTES / 4)],
-];
+const PARTITIONS = oddPartitions({ service: 'svc', product: 'prod' });
 
 let output: ReturnType<typeof captureOutput>;
 let world: FakeWorld;
@@ -75,7 +46,8 @@ describe.for(PARTITIONS.map((partition) => [encodeURIComponent(partition).slice(
       expect(await ask({ operation: 'rewrap', record })).toEqual({ record, rewrapped: false });
       const other = await invoke({ operation: 'decrypt', partition: 'tenant-1', record });
       expect(other.error).toMatchObject({ errorType: 'RecordUnreadable' });
-      expect(audited().slice(0, 3)).toEqual(Array(3).fill([partition, 'ok']));
+      const ok = [partition, 'ok'];
+      expect(audited().slice(0, 3)).toEqual([ok, ok, ok]);
     });
 
     it('seals in a queue, and its results are texts that SQS takes', async () => {

@@ -213,10 +213,9 @@ it('a System Key that could not be preloaded is a warning, with why, and no fail
 });
 
 describe('characters that a terminal would act upon or not show are escaped, and the values stay the same,', () => {
-  const HIDDEN = [
-    ...['\0', '\n', '\u001b', '\u007f', '\u0085', '\u009b', '\u00ad', '\u061c', '\u200b', '\u202e', '\u2066'],
-    ...['\u2028', '\u2029', '\ufeff', '\u{110bd}', '\u{e0001}'],
-  ];
+  const CONTROLS = ['\0', '\n', '\u001b', '\u007f', '\u0085', '\u009b', '\u2028', '\u2029'];
+  const FORMATS = ['\u00ad', '\u061c', '\u200b', '\u202e', '\u2066', '\ufeff', '\u{110bd}', '\u{e0001}'];
+  const HIDDEN = [...CONTROLS, ...FORMATS];
   const partition = `a${HIDDEN.join('b')}日本 é`;
   const key = { id: `_IK_${partition}_svc_prod`, created: 60 } as never;
 
@@ -242,8 +241,8 @@ describe('characters that a terminal would act upon or not show are escaped, and
     expect(message).toContain(String.raw`\u001bb\u007fb`);
     expect(message).toContain(String.raw`\udb40\udc01日本 é`);
   });
-
-  function failedFor(reason: string): [KeyfoldError, number] {
-    return [new KeyfoldError('RecordUnreadable', 'why', { cause: new Error(reason) }), 422];
-  }
 });
+
+function failedFor(reason: string): [KeyfoldError, number] {
+  return [new KeyfoldError('RecordUnreadable', 'why', { cause: new Error(reason) }), 422];
+}

@@ -5,8 +5,11 @@ import { pythonOf } from './install.ts';
 import { PEERS_FOLDER } from './peers-folder.ts';
 import { AWS_ENVIRONMENT, end } from './processes.ts';
 
-/** The implementations of Asherah: Go and Rust from PyPI, Java from Maven Central. */
-export type AsherahCore = 'go' | 'rust' | 'java';
+/** Every implementation of Asherah: Go with either version of the AWS SDK (the first is PyPI's), Rust, and Java. */
+export const ASHERAHS = ['go', 'go-v2', 'rust', 'java'] as const;
+
+/** One of {@link ASHERAHS}. */
+export type AsherahCore = (typeof ASHERAHS)[number];
 
 /** How to start an Asherah. Go's has a static master key of its own, {@link GO_STATIC_KEY}. */
 export interface AsherahOptions {
@@ -79,5 +82,6 @@ function commandOf(core: AsherahCore): [command: string, args: string[]] {
     // What makes a short-lived JVM start in a third of the time.
     return ['java', ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', '-cp', classes.join(delimiter), 'AsherahPeer']];
   }
+  if (core === 'go-v2') return [join(PEERS_FOLDER, 'asherah-go-v2', 'peer'), []];
   return [pythonOf(`asherah-${core}`), [join(import.meta.dirname, 'asherah_peer.py'), core]];
 }

@@ -29,6 +29,7 @@ export async function installPeers(): Promise<void> {
     installPython('schemathesis'),
     installJars('dynamodb-local'),
     installAsherahJava(),
+    installAsherahGo(),
     installBrowser(),
     installLambdaRuntime(),
   ]);
@@ -43,6 +44,7 @@ async function requireTools(): Promise<void> {
     ],
     ['sh', ['-c', "javac -version 2>&1 | grep -Eq 'javac (1[7-9]|[2-9][0-9])'"], 'a JDK of Java 17 or newer'],
     ['mvn', ['-version'], 'Maven'],
+    ['sh', ['-c', "go version | grep -Eq 'go1\\.(2[3-9]|[3-9][0-9])'"], 'Go 1.23 or newer'],
     // The client of Lambda's Runtime API has a part in C++.
     ['cmake', ['--version'], 'CMake'],
     ['make', ['--version'], 'make'],
@@ -63,12 +65,18 @@ export async function installPython(peer: PythonPeer): Promise<void> {
 }
 
 /** Installs Asherah Java, and compiles the program that speaks for it. */
-export async function installAsherahJava(): Promise<void> {
+async function installAsherahJava(): Promise<void> {
   await installJars('asherah-java');
   const program = join(import.meta.dirname, 'java', 'AsherahPeer.java');
   await installOnce('asherah-java-peer', program, async (folder) => {
     await run('javac', ['-cp', join(PEERS_FOLDER, 'asherah-java', '*'), '-d', folder, program]);
   });
+}
+
+/** Compiles the program that speaks for Asherah Go with version 2 of the AWS SDK. Go itself knows what it has compiled before. */
+async function installAsherahGo(): Promise<void> {
+  const program = join(PEERS_FOLDER, 'asherah-go-v2', 'peer');
+  await run('go', ['build', '-o', program, '.'], { cwd: join(import.meta.dirname, 'go') });
 }
 
 /** Installs a peer's jars; its pom is beside this file. */

@@ -11,6 +11,7 @@ import {
 } from '../../src/index.ts';
 import { noDeadline } from '../support/fakes.ts';
 import { operate } from '../support/operations.ts';
+import { ASHERAHS } from './asherah.ts';
 import { pythonOf } from './install.ts';
 import { AWS_ENVIRONMENT, startDynamoDbLocal, type PeerServer } from './processes.ts';
 import { shareTable, type SharedTable } from './shared-table.ts';
@@ -28,14 +29,9 @@ beforeAll(async () => {
 });
 afterAll(() => dynamoDb.stop());
 
-describe.for([
-  { core: 'go', regionSuffix: false },
-  { core: 'go', regionSuffix: true },
-  { core: 'rust', regionSuffix: false },
-  { core: 'rust', regionSuffix: true },
-  { core: 'java', regionSuffix: false },
-  { core: 'java', regionSuffix: true },
-] as const)('with Asherah $core, region suffix $regionSuffix', ({ core, regionSuffix }) => {
+const CASES = ASHERAHS.flatMap((core) => [false, true].map((regionSuffix) => ({ core, regionSuffix })));
+
+describe.for(CASES)('with Asherah $core, region suffix $regionSuffix', ({ core, regionSuffix }) => {
   it('each reads what the other wrote, under keys that Asherah made', async () => {
     const { asherah, keyfold } = await together();
     await using peer = await asherah();
@@ -127,14 +123,14 @@ describe.for([
     expect(decodeDataRowRecord(stdout)).toEqual(decodeCompactRecord(document.card).record);
   });
 
-  /** Revokes the record's Intermediate Key, or the System Key over it. */
-  async function revoke(table: SharedTable, kind: 'intermediate' | 'system', record: DataRowRecord): Promise<void> {
-    const { id, created } = record.key.parent as KeyMeta;
-    const intermediate = await table.metastore.load(id, created, noDeadline());
-    const key = kind === 'intermediate' ? intermediate : intermediate?.parent;
-    if (key === undefined) throw new Error('the key is gone');
-    await table.change(key, ({ KeyRecord }) => Object.assign(KeyRecord?.M ?? {}, { Revoked: { BOOL: true } }));
-  }
-
   const together = (): Promise<SharedTable> => shareTable(dynamoDb.endpoint, { core, regionSuffix });
 });
+
+/** Revokes the record's Intermediate Key, or the System Key over it. */
+async function revoke(table: SharedTable, kind: 'intermediate' | 'system', record: DataRowRecord): Promise<void> {
+  const { id, created } = record.key.parent as KeyMeta;
+  const intermediate = await table.metastore.load(id, created, noDeadline());
+  const key = kind === 'intermediate' ? intermediate : intermediate?.parent;
+  if (key === undefined) throw new Error('the key is gone');
+  await table.change(key, ({ KeyRecord }) => Object.assign(KeyRecord?.M ?? {}, { Revoked: { BOOL: true } }));
+}

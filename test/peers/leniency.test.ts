@@ -2,32 +2,13 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { decodeDataRowRecord, type KeyMeta } from '../../src/index.ts';
 import { noDeadline } from '../support/fakes.ts';
+import { oddPartitions } from '../support/odd-partitions.ts';
+import { ASHERAHS } from './asherah.ts';
 import { AWS_ENVIRONMENT, startDynamoDbLocal, type PeerServer } from './processes.ts';
 import { NAMES, shareTable, type Row } from './shared-table.ts';
 
 const PAYLOAD = Buffer.from('payload');
-/** As many bytes as DynamoDB's 2,048 leave room for beside the rest of a key's id. */
-const LONGEST_BYTES = 2048 - `_IK__${NAMES.service}_${NAMES.product}`.length;
-const PARTITIONS: readonly string[] = [
-  ...[
-    'user:42',
-    'Zürich/../a b',
-    'a,b',
-    'a\nb',
-    'a\0b',
-    '\u001b[2J',
-    '\u0085',
-    '\u202e\u2028\ufeff',
-    '\ufffe\uffff',
-    '"\\',
-  ],
-  ...[
-    '\u{1f511}\u{e0001}',
-    'x'.repeat(LONGEST_BYTES),
-    '\u0001'.repeat(LONGEST_BYTES),
-    '\u{1f511}'.repeat(LONGEST_BYTES / 4),
-  ],
-];
+const PARTITIONS = oddPartitions(NAMES);
 /** Members that nobody knows; `Proof` as it will be. */
 const UNKNOWN = { Proof: 'AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=', Nested: { a: [1, null, 'é'] }, Number: 1.5 };
 
@@ -39,7 +20,7 @@ beforeAll(async () => {
 });
 afterAll(() => dynamoDb.stop());
 
-describe.for(['go', 'rust', 'java'] as const)('Asherah %s and Keyfold', (core) => {
+describe.for(ASHERAHS)('Asherah %s and Keyfold', (core) => {
   it('ignore unknown members of a record, at every level', async () => {
     const { asherah, keyfold } = await shareTable(dynamoDb.endpoint, { core });
     await using peer = await asherah();
@@ -76,15 +57,16 @@ describe.for(['go', 'rust', 'java'] as const)('Asherah %s and Keyfold', (core) =
     const { asherah, keyfold } = await shareTable(dynamoDb.endpoint, { core });
     await using peer = await asherah();
     await using reader = await asherah();
+    const failed: string[] = [];
     for (const partition of PARTITIONS) {
-      const title = encodeURIComponent(partition).slice(0, 40);
-      // The Go core's binding for Python keeps too small a buffer for a record of so many escapes.
-      if (core === 'go' && partition.startsWith('\u0001')) continue;
-      const theirs = await peer.encrypt(partition, PAYLOAD);
-      expect(await keyfold().session(partition).decryptJson(theirs), title).toEqual(PAYLOAD);
-      const ours = await keyfold().session(partition).encryptToJson(PAYLOAD);
-      expect(await reader.decrypt(partition, ours), title).toEqual(PAYLOAD);
+      const session = keyfold().session(partition);
+      const opened = [await reader.decrypt(partition, await session.encryptToJson(PAYLOAD))];
+      // Go's binding for Python reserves too little memory for a record of so many escapes, and so seals none.
+      const seals = core !== 'go' || !partition.startsWith('\u0001');
+      if (seals) opened.push(await session.decryptJson(await peer.encrypt(partition, PAYLOAD)));
+      if (!opened.every((payload) => payload.equals(PAYLOAD))) failed.push(encodeURIComponent(partition));
     }
+    expect(failed).toEqual([]);
   });
 });
 

@@ -1,0 +1,64 @@
+/** What docs/asherah.md says of each Asherah beside a Keyfold on its table. */
+import { CreateKeyCommand, KMSClient } from '@aws-sdk/client-kms';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startKmsEmulator, type KmsEmulator } from '../../local/kms-emulator/kms-emulator.ts';
+import { decodeDataRowRecord, type KeyMeta } from '../../src/index.ts';
+import { noDeadline } from '../support/fakes.ts';
+import { ASHERAHS } from './asherah.ts';
+import { startKmsProxy, type KmsProxy } from './kms-proxy.ts';
+import { AWS_ENVIRONMENT, startDynamoDbLocal, type PeerServer } from './processes.ts';
+import { shareTable, type SharedTable } from './shared-table.ts';
+
+const PAYLOAD = Buffer.from('payload');
+const WEST = 'us-west-2';
+const EAST = 'us-east-1';
+const HOUR_MS = 3_600_000;
+
+let kms: KmsEmulator;
+let dynamoDb: PeerServer;
+let proxy: KmsProxy;
+let regionMap: Readonly<Record<string, string>>;
+
+beforeAll(async () => {
+  Object.assign(process.env, AWS_ENVIRONMENT);
+  [kms, dynamoDb] = await Promise.all([startKmsEmulator(), startDynamoDbLocal()]);
+  proxy = await startKmsProxy(kms.endpoint, [WEST, EAST]);
+  const made = [WEST, EAST].map(async (region) => {
+    const client = new KMSClient({ region, endpoint: kms.endpoint });
+    return [region, (await client.send(new CreateKeyCommand({}))).KeyMetadata?.Arn ?? ''] as const;
+  });
+  regionMap = Object.fromEntries(await Promise.all(made));
+});
+afterAll(() => Promise.all([kms.close(), dynamoDb.stop(), proxy.stop()]));
+
+describe.for(ASHERAHS)('Asherah %s', (core) => {
+  it.for([WEST, EAST])('leaves %s out of a System Key if that refuses, but Rust makes none', async (region) => {
+    const table = await shareTable(dynamoDb.endpoint, { core });
+    await using peer = await table.asherah({ environment: proxy.environment, regionMap, preferredRegion: WEST });
+    kms.setFault(region, { kind: 'error', name: 'AccessDeniedException' });
+    const record = await peer.encrypt('tenant', PAYLOAD).catch(() => undefined);
+    kms.clearFaults();
+    const regions = record === undefined ? undefined : await wrapsOver(table, record);
+    expect(regions).toEqual(core === 'rust' ? undefined : [WEST, EAST].filter((other) => other !== region));
+  });
+
+  it('seals under a key that is dated ahead, and under none that is revoked', async () => {
+    const { asherah, keyfold, change } = await shareTable(dynamoDb.endpoint, { core });
+    const ahead = (await keyfold({ offsetMs: HOUR_MS }).session('tenant').encrypt(PAYLOAD)).key.parent as KeyMeta;
+    await using before = await asherah();
+    expect(decodeDataRowRecord(await before.encrypt('tenant', PAYLOAD)).key.parent).toEqual(ahead);
+    await change(ahead, ({ KeyRecord }) => Object.assign(KeyRecord?.M ?? {}, { Revoked: { BOOL: true } }));
+    await using after = await asherah();
+    const { created } = decodeDataRowRecord(await after.encrypt('tenant', PAYLOAD)).key.parent;
+    expect(created).toBeLessThanOrEqual(Date.now() / 1000);
+  });
+});
+
+/** The regions that wrap the System Key over a record. */
+async function wrapsOver({ metastore }: SharedTable, record: string): Promise<string[]> {
+  const { id, created } = decodeDataRowRecord(record).key.parent as KeyMeta;
+  const system = (await metastore.load(id, created, noDeadline()))?.parent as KeyMeta;
+  const row = await metastore.load(system.id, system.created, noDeadline());
+  const { kmsKeks } = JSON.parse(String(row?.encryptedKey)) as { kmsKeks: { region: string }[] };
+  return kmsKeks.map(({ region }) => region);
+}

@@ -1,0 +1,180 @@
+/**
+ * Replacing a KMS key while Asherah reads the table (docs/maintenance.md): what its cold processes read before and after a
+ * maintenance, and the orders in which they read all the time.
+ */
+import { CreateAliasCommand, CreateKeyCommand, KMSClient, UpdateAliasCommand } from '@aws-sdk/client-kms';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startKmsEmulator, type KmsEmulator } from '../../local/kms-emulator/kms-emulator.ts';
+import { AwsKms, SystemKeyMaintenance } from '../../src/index.ts';
+import { ASHERAHS, type AsherahCore } from './asherah.ts';
+import { startKmsProxy, type KmsProxy } from './kms-proxy.ts';
+import { AWS_ENVIRONMENT, startDynamoDbLocal, type PeerServer } from './processes.ts';
+import { NAMES, shareTable, type SharedTable } from './shared-table.ts';
+
+const PAYLOAD = Buffer.from('payload');
+const WEST = 'us-west-2';
+const EAST = 'us-east-1';
+const BOTH = [WEST, EAST];
+/** These name their configured key when they ask KMS to decrypt. The others name none. */
+const NAME_THEIR_KEY: ReadonlySet<AsherahCore> = new Set(['go-v2', 'rust']);
+
+let kms: KmsEmulator;
+let dynamoDb: PeerServer;
+let proxy: KmsProxy;
+
+beforeAll(async () => {
+  Object.assign(process.env, AWS_ENVIRONMENT);
+  [kms, dynamoDb] = await Promise.all([startKmsEmulator(), startDynamoDbLocal()]);
+  proxy = await startKmsProxy(kms.endpoint, BOTH);
+});
+afterAll(() => Promise.all([kms.close(), dynamoDb.stop(), proxy.stop()]));
+
+describe.for(ASHERAHS)('Asherah %s', (core) => {
+  it.for([
+    { regions: [WEST], moved: [WEST], configured: 'alias', before: false, after: true },
+    { regions: [WEST], moved: [WEST], configured: 'old', before: true, after: false },
+    { regions: [WEST], moved: [WEST], configured: 'next', before: false, after: true },
+    { regions: BOTH, moved: BOTH, configured: 'alias', before: false, after: true },
+    { regions: BOTH, moved: BOTH, configured: 'old', before: true, after: false },
+    { regions: BOTH, moved: BOTH, configured: 'next', before: false, after: true },
+    { regions: BOTH, moved: [EAST], configured: 'alias', before: true, after: true },
+    { regions: BOTH, moved: [EAST], configured: 'old', before: true, after: true },
+  ] as const)(
+    'with keys in $regions, replaced in $moved, itself configured with the $configured',
+    async ({ regions, moved, configured, before, after }) => {
+      for (const maker of configured === 'alias' ? (['keyfold', 'asherah'] as const) : (['keyfold'] as const)) {
+        const world = await setUp(core, regions);
+        const record = await world.seal(maker, regions);
+        await world.move(moved);
+        const seen = [await world.reads(record, regions, configured)];
+        await world.maintain(regions);
+        seen.push(await world.reads(record, regions, configured));
+        expect(seen).toEqual(NAME_THEIR_KEY.has(core) ? [before, after] : [true, true]);
+      }
+    },
+  );
+
+  it('reads all the time when the alias of one region after the other is moved, each followed by a maintenance', async () => {
+    const world = await setUp(core, BOTH);
+    const record = await world.seal('keyfold', BOTH);
+    for (const region of BOTH) {
+      await world.move([region]);
+      expect(await world.reads(record, BOTH, 'alias')).toBe(true);
+      await world.maintain(BOTH);
+      expect(await world.reads(record, BOTH, 'alias')).toBe(true);
+    }
+  });
+
+  it('reads all the time when it gets the ARN of the new key of one region after the other, after a maintenance', async () => {
+    const world = await setUp(core, BOTH);
+    const record = await world.seal('keyfold', BOTH);
+    const arns = world.arns(BOTH, 'old');
+    for (const region of BOTH) {
+      await world.move([region]);
+      await world.maintain(BOTH);
+      expect(await world.readsWith(record, arns)).toBe(true);
+      Object.assign(arns, world.arns([region], 'next'));
+      expect(await world.readsWith(record, arns)).toBe(true);
+    }
+  });
+
+  it('of one region reads all the time when it has a second one meanwhile', async () => {
+    const world = await setUp(core, BOTH);
+    const record = await world.seal('keyfold', [WEST]);
+    await world.maintain(BOTH);
+    expect(await world.reads(record, [WEST], 'alias')).toBe(true);
+    expect(await world.reads(record, BOTH, 'alias')).toBe(true);
+    await world.move([WEST]);
+    expect(await world.reads(record, BOTH, 'alias')).toBe(true);
+    await world.maintain(BOTH);
+    expect(await world.reads(record, [WEST], 'alias')).toBe(true);
+  });
+});
+
+it('Asherah Rust with one KmsKeyId makes System Keys that a maintenance wraps in another region too', async () => {
+  const world = await setUp('rust', BOTH, true);
+  const record = await world.seal('asherah', [WEST]);
+  await world.maintain(BOTH);
+  expect(await world.reads(record, [WEST], 'alias')).toBe(true);
+});
+
+it('Asherah Rust with one KmsKeyId reads what two regions wrapped, until the key behind its alias is another', async () => {
+  const world = await setUp('rust', BOTH, true);
+  const record = await world.seal('keyfold', BOTH);
+  expect(await world.reads(record, [WEST], 'alias')).toBe(true);
+  await world.move([EAST]);
+  expect(await world.reads(record, [WEST], 'alias')).toBe(true);
+  await world.move([WEST]);
+  expect(await world.reads(record, [WEST], 'alias')).toBe(false);
+  await world.maintain(BOTH);
+  expect(await world.reads(record, [WEST], 'alias')).toBe(true);
+});
+
+/** The ARNs of a region's keys: the old one, the next one, and the alias that is moved from the one to the other. */
+type Named = 'alias' | 'old' | 'next';
+
+interface World {
+  readonly arns: (regions: readonly string[], named: Named) => Record<string, string>;
+  readonly seal: (maker: 'keyfold' | 'asherah', regions: readonly string[]) => Promise<string>;
+  readonly move: (regions: readonly string[]) => Promise<void>;
+  /** A maintenance of Keyfold's, which is configured with aliases, after which all is well. */
+  readonly maintain: (regions: readonly string[]) => Promise<void>;
+  /** Whether a cold Asherah reads the record. */
+  readonly reads: (record: string, regions: readonly string[], named: Named) => Promise<boolean>;
+  readonly readsWith: (record: string, arns: Record<string, string>) => Promise<boolean>;
+}
+
+async function setUp(core: AsherahCore, regions: readonly string[], single = false): Promise<World> {
+  const table: SharedTable = await shareTable(dynamoDb.endpoint, { core });
+  const keys = new Map(await Promise.all(regions.map(async (region) => [region, await makeKeys(region)] as const)));
+  const arns: World['arns'] = (of, named) =>
+    Object.fromEntries(of.map((region) => [region, keys.get(region)?.[named] ?? '']));
+  const asherah = (regionMap: Record<string, string>): ReturnType<SharedTable['asherah']> =>
+    table.asherah({ environment: proxy.environment, regionMap, preferredRegion: WEST, single });
+  const keyfold = (of: readonly string[]): AwsKms =>
+    new AwsKms({ keys: arns(of, 'alias'), preferredRegion: WEST, endpoint: kms.endpoint });
+  const readsWith: World['readsWith'] = async (record, regionMap) => {
+    await using peer = await asherah(regionMap);
+    return await peer.decrypt('tenant', record).then(
+      (payload) => payload.equals(PAYLOAD),
+      () => false,
+    );
+  };
+  return {
+    arns,
+    seal: async (maker, of) => {
+      if (maker === 'keyfold')
+        return table
+          .keyfold({ kms: keyfold(of) })
+          .session('tenant')
+          .encryptToJson(PAYLOAD);
+      await using peer = await asherah(arns(of, 'alias'));
+      return await peer.encrypt('tenant', PAYLOAD);
+    },
+    move: async (of) => {
+      for (const region of of) {
+        const { alias = '', next } = keys.get(region) ?? {};
+        const client = new KMSClient({ region, endpoint: kms.endpoint });
+        const AliasName = alias.slice(alias.indexOf('alias/'));
+        await client.send(new UpdateAliasCommand({ AliasName, TargetKeyId: next }));
+      }
+    },
+    maintain: async (of) => {
+      const maintenance = new SystemKeyMaintenance({ ...NAMES, kms: keyfold(of), metastore: table.metastore });
+      const { systemKeys } = await maintenance.run();
+      const states = systemKeys.flatMap(({ regions: all }) => all.map(({ opens, fault }) => [opens, fault]));
+      expect(states).toEqual(of.map(() => [true, undefined]));
+    },
+    reads: (record, of, named) => readsWith(record, arns(of, named)),
+    readsWith,
+  };
+}
+
+async function makeKeys(region: string): Promise<Readonly<Record<Named, string>>> {
+  const client = new KMSClient({ region, endpoint: kms.endpoint });
+  const makeKey = async (): Promise<string> => (await client.send(new CreateKeyCommand({}))).KeyMetadata?.Arn ?? '';
+  const [old, next] = [await makeKey(), await makeKey()];
+  const AliasName = `alias/replaced-${old.slice(-36)}`;
+  await client.send(new CreateAliasCommand({ AliasName, TargetKeyId: old }));
+  return { old, next, alias: old.replace(/key\/.*/, AliasName) };
+}
