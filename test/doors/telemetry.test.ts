@@ -65,6 +65,7 @@ function everything(): void {
         fault: 'why',
         regions: [{ region: 'us-west-2', opens: false, renewed: true }],
       },
+      { id: 'k', created: 9e9, state: 'dated-ahead', regions: [] },
     ],
     createFault: 'why',
   });
@@ -172,6 +173,7 @@ describe('the age of the latest System Key', () => {
       { systemKeys: [{ ...key, created: undefined }, key, { ...key, created: 0 }] },
       40,
     ],
+    ['none that is dated too far ahead', { systemKeys: [{ ...key, created: 9e9, state: 'dated-ahead' }, key] }, 40],
     ['the one that was just made', { systemKeys: [key], created: metaOf(keyRecord('k', 90)) }, 10],
     ['none where there is no key', { systemKeys: [], createFault: 'why' }, undefined],
   ] as const)('is told after a maintenance: of %s', ([, report, age]) => {
