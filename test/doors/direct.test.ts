@@ -187,7 +187,7 @@ it('nothing of an event is in any log line or error, whatever powertools is told
   const sealed = parsed((await invoke({ operation: 'encrypt', ...about, plaintext })).payload);
   const failures = [
     await invoke({ operation: CANARY, partition: CANARY }),
-    await invoke({ operation: 'encrypt', partition: `${CANARY}\n`, plaintext }),
+    await invoke({ operation: 'encrypt', partition: `${CANARY}\ud800`, plaintext }),
     await invoke({ operation: 'encrypt', ...about, plaintext: CANARY, [CANARY]: CANARY }),
     await invoke({ operation: 'encrypt', ...about, plaintext: `${CANARY}!` }),
     await invoke({ operation: 'decrypt', partition: 'tenant-2', ...sealed }),
