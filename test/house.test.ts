@@ -17,6 +17,7 @@ const TO_SIGN = [
 /** All that the client runs of what the service runs: none of it knows keys. */
 const SHARED_WITH_CLIENT = [
   'envelope/base64.ts',
+  'envelope/checks.ts',
   'envelope/deadline.ts',
   'envelope/defaults.ts',
   'envelope/errors.ts',
@@ -28,7 +29,7 @@ const CLI_ENTRY = join(root, 'src', 'cli', 'main.ts');
 
 /** What each folder of src may import beside itself: of src by folder, of packages by name. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
-  envelope: ['node:crypto'],
+  envelope: ['node:crypto', 'node:util/types'],
   kms: ['envelope', 'node:crypto', 'node:timers/promises', '@aws-sdk/client-kms'],
   metastore: ['envelope', '@aws-sdk/client-dynamodb'],
   operations: ['envelope', 'valibot', 'jsonpath-rfc9535/parser'],

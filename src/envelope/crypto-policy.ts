@@ -61,9 +61,10 @@ const DEFAULTS: CryptoPolicy = {
  * The default policy with some of it replaced.
  * @throws KeyfoldError `InvalidConfiguration`, listing each value that is not a positive whole number (`staleGraceMs` may be
  * zero), and `dataRowKeyMaxMessages` where it is more than GCM allows
+ * @throws TypeError for a value of another type than its default's, and for a name that is not a policy's
  */
 export function cryptoPolicy(changes: Partial<CryptoPolicy> = {}): CryptoPolicy {
-  const policy = overDefaults(DEFAULTS, changes);
+  const policy = overDefaults(DEFAULTS, changes, 'policy');
   const faults = numberFaults(policy, DEFAULTS, ['staleGraceMs']);
   if (policy.dataRowKeyMaxMessages > MOST_NONCES)
     faults.push(`dataRowKeyMaxMessages must not be more than ${MOST_NONCES}`);

@@ -1,3 +1,5 @@
+import { ANYTHING, check, optionsOf, STRING, type Type } from './checks.ts';
+
 /**
  * Whether the same request may succeed when it is sent again, for each way in which one can fail. Every error code
  * there is stands here; the doors map the same codes to their own status.
@@ -36,6 +38,9 @@ export function isRetryable(code: ErrorCode): boolean {
   return RETRYABLE[code];
 }
 
+const OPTIONS = { cause: ANYTHING };
+const CODE: Type = { called: 'an ErrorCode', holds: isErrorCode };
+
 /**
  * Every failure that Keyfold reports. `message` may be shown to the caller: it says what is wrong and holds nothing of the
  * caller's data. What only an operator should see is in `cause`, which holds no plaintext and no key bytes either.
@@ -44,8 +49,11 @@ export class KeyfoldError extends Error {
   override readonly name = 'KeyfoldError';
   readonly code: ErrorCode;
 
+  /** @throws TypeError for a code that there is not, and for a message that is not a string */
   constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
-    super(message, options);
+    check(code, 'code', CODE);
+    check(message, 'message', STRING);
+    super(message, options && optionsOf(options, 'options', OPTIONS));
     this.code = code;
   }
 

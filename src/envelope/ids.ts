@@ -1,3 +1,4 @@
+import { BOOLEAN, check, optional, STRING, type Types } from './checks.ts';
 import { invalidConfiguration, KeyfoldError } from './errors.ts';
 
 declare const brand: unique symbol;
@@ -35,6 +36,14 @@ export interface ServiceNames {
   readonly allowAmbiguousNames?: boolean | undefined;
 }
 
+/** What {@link ServiceNames} are made of. */
+export const SERVICE_NAMES: Types<ServiceNames> = {
+  service: STRING,
+  product: STRING,
+  regionSuffix: optional(STRING),
+  allowAmbiguousNames: optional(BOOLEAN),
+};
+
 const MAX_PARTITION_BYTES = 255;
 const REGION = /^[a-z]{2,4}(?:-[a-z]+){1,2}-\d{1,2}$/;
 const CONTROL = /\p{Cc}/u;
@@ -43,8 +52,10 @@ const CONTROL = /\p{Cc}/u;
  * Checks a partition from outside. Partitions are compared byte for byte and never normalised.
  * @throws KeyfoldError `InvalidRequest` for one that is empty, longer than 255 bytes of UTF-8, not well-formed Unicode, or
  * that holds a control character.
+ * @throws TypeError for anything but a string
  */
 export function parsePartition(value: string): PartitionId {
+  check(value, 'partition', STRING);
   const fault = partitionFault(value);
   if (fault !== undefined) throw new KeyfoldError('InvalidRequest', `The partition ${fault}.`);
   return value as PartitionId;
