@@ -5,11 +5,23 @@ export type GivenDocument =
   | { readonly document: unknown; readonly documentText?: undefined }
   | { readonly documentText: string; readonly document?: undefined };
 
-/** The document as it is sent: always as text, which nothing on the way parses. @throws TypeError where it is no JSON */
+/**
+ * The document as it is sent: always as text, which nothing on the way parses.
+ * @throws TypeError unless there is just one of the two, and it has a JSON
+ */
 export function documentTextOf({ document, documentText }: GivenDocument): string {
-  // Whatever its type says, it has no text for undefined and for functions.
-  const text: string | undefined = documentText ?? JSON.stringify(document);
-  if (text === undefined) throw new TypeError('The document has no JSON.');
+  if ((document === undefined) === (documentText === undefined)) {
+    throw new TypeError('request must have one of document and documentText.');
+  }
+  if (documentText !== undefined) return documentText;
+  let text: string | undefined;
+  try {
+    text = JSON.stringify(document);
+  } catch (cause) {
+    throw new TypeError('request.document has no JSON.', { cause });
+  }
+  // Whatever its type says, it has no text for functions and symbols.
+  if (text === undefined) throw new TypeError('request.document has no JSON.');
   return text;
 }
 

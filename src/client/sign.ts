@@ -1,6 +1,7 @@
 import { defaultProvider } from '@aws-sdk/credential-provider-node';
 import { Sha256 } from '@smithy/core/checksum';
 import { SignatureV4 } from '@smithy/signature-v4';
+import type { Type } from '../envelope/checks.ts';
 import { withoutCredentials } from './errors.ts';
 
 /** An AWS identity, as the SDK has it. */
@@ -13,6 +14,16 @@ interface Identity {
 
 /** AWS credentials, or what finds them: any provider of the SDK's is one. */
 export type Credentials = Identity | (() => Promise<Identity>);
+
+/** What {@link Credentials} are: the SDK's may have more members than are read. */
+export const CREDENTIALS: Type = {
+  called: 'credentials or a function that finds them',
+  holds: (value) => {
+    if (typeof value !== 'object' || value === null) return typeof value === 'function';
+    const { accessKeyId, secretAccessKey, sessionToken = '' } = value as Partial<Identity>;
+    return [accessKeyId, secretAccessKey, sessionToken].every((part) => typeof part === 'string');
+  },
+};
 
 /**
  * Signs POST requests to API Gateway with AWS Signature Version 4, each anew: a signature holds for five minutes.
