@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, type KeyObject } from 'node:crypto';
-import { byteLengthOf, BYTES, check, viewOf } from './checks.ts';
+import { byteLengthOf, BYTES, check, partOf } from './checks.ts';
 import { freeNow } from './free-now.ts';
 import { fillRandom } from './random.ts';
 
@@ -43,9 +43,9 @@ export function open(key: KeyObject, sealed: Uint8Array): Buffer | undefined {
   const nonceAt = byteLengthOf(sealed) - NONCE_BYTES;
   const tagAt = nonceAt - TAG_BYTES;
   if (tagAt < 0) return undefined;
-  const decipher = createDecipheriv(CIPHER, key, viewOf(sealed, nonceAt), TAG_LENGTH);
-  decipher.setAuthTag(viewOf(sealed, tagAt, nonceAt));
-  const plaintext = decipher.update(viewOf(sealed, 0, tagAt));
+  const decipher = createDecipheriv(CIPHER, key, partOf(sealed, nonceAt, nonceAt + NONCE_BYTES), TAG_LENGTH);
+  decipher.setAuthTag(partOf(sealed, tagAt, nonceAt));
+  const plaintext = decipher.update(partOf(sealed, 0, tagAt));
   try {
     decipher.final();
     return plaintext;

@@ -144,8 +144,13 @@ export function byteLengthOf(bytes: Uint8Array): number {
 }
 
 /** The bytes that an array really has, by a Buffer that shares its memory and has none of its properties. */
-export function viewOf(bytes: Uint8Array, start = 0, end = byteLengthOf(bytes)): Buffer {
-  return Buffer.from(buffer.call(bytes), byteOffset.call(bytes) + start, end - start);
+export function viewOf(bytes: Uint8Array): Buffer {
+  return Buffer.from(buffer.call(bytes), byteOffset.call(bytes), byteLength.call(bytes));
+}
+
+/** A part of the bytes that an array really has: made in less time than {@link viewOf}. */
+export function partOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
+  return new Uint8Array(buffer.call(bytes), byteOffset.call(bytes) + start, end - start);
 }
 
 function isBytes(value: unknown): boolean {
