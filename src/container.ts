@@ -57,7 +57,8 @@ export function buildMaintenance(): ScheduleDoorOptions {
   const telemetry = createTelemetry(config.names.service);
   const { events } = telemetry;
   const { names, policy } = config;
-  const kms = new AwsKms({ ...kmsConfig, events });
+  const { kind: _, ...kmsOptions } = kmsConfig;
+  const kms = new AwsKms({ ...kmsOptions, events });
   const metastore = new DynamoDbMetastore({ ...config.metastore, events });
   return {
     maintenance: new SystemKeyMaintenance({ ...names, policy, metastore, kms, events }),
@@ -103,6 +104,7 @@ function buildKms(
   if (config.kind === 'static') {
     return { kms: new StaticKms(config.masterKey, process.env, config.override), regionStates: () => [] };
   }
-  const kms = new AwsKms({ ...config, events });
+  const { kind: _, ...options } = config;
+  const kms = new AwsKms({ ...options, events });
   return { kms, regionStates: () => kms.regionStates() };
 }

@@ -20,6 +20,7 @@ const SHARED_WITH_CLIENT = [
   'connections/agents.ts',
   'connections/freeze-guard.ts',
   'envelope/base64.ts',
+  'envelope/checks.ts',
   'envelope/deadline.ts',
   'envelope/defaults.ts',
   'envelope/errors.ts',
@@ -33,7 +34,7 @@ const CLI_ENTRY = join(root, 'src', 'cli', 'main.ts');
 
 /** What each folder of src may import beside itself: of src by folder, of packages by name. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
-  envelope: ['node:crypto'],
+  envelope: ['node:crypto', 'node:util/types'],
   connections: ['node:events', 'node:http', 'node:https', 'node:module', 'node:net', '@smithy/core/retry'],
   kms: ['envelope', 'node:crypto', 'node:timers/promises', '@aws-sdk/client-kms', '@smithy/core/retry'],
   metastore: ['connections', 'envelope', '@aws-sdk/client-dynamodb'],

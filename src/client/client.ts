@@ -1,3 +1,4 @@
+import { check, OBJECT, optional, optionsOf, STRING } from '../envelope/checks.ts';
 import { HttpTransport, type HttpTransportOptions } from './http.ts';
 import { LambdaTransport, type LambdaTransportOptions } from './lambda.ts';
 import { PartitionClient } from './partition.ts';
@@ -20,19 +21,29 @@ export type KeyfoldClientOptions = (
   readonly retry?: Partial<RetryPolicy>;
 };
 
+const OPTIONS = { lambda: optional(OBJECT), http: optional(OBJECT), retry: optional(OBJECT) };
+
 /** A client of a Keyfold that runs in Lambda. One for a process will do. */
 export class KeyfoldClient {
   readonly #transport: HttpTransport | LambdaTransport;
   readonly #retry: RetryPolicy;
 
-  /** @throws TypeError where the options do not go together, or the policy is none */
-  constructor({ lambda, http, retry }: KeyfoldClientOptions) {
+  /** @throws TypeError naming an option of a wrong type, one that there is not, and those that do not go together */
+  constructor(options: KeyfoldClientOptions) {
+    const { lambda, http, retry } = optionsOf<KeyfoldClientOptions>(options, 'options', OPTIONS);
+    if ((lambda === undefined) === (http === undefined)) {
+      throw new TypeError('options must have one of lambda and http.');
+    }
     this.#transport = lambda === undefined ? new HttpTransport(http) : new LambdaTransport(lambda);
     this.#retry = retryPolicy(retry);
   }
 
-  /** The operations on a partition's keys. Makes no call. */
+  /**
+   * The operations on a partition's keys. Makes no call.
+   * @throws TypeError for a partition that is not a string
+   */
   partition(partition: string): PartitionClient {
+    check(partition, 'partition', STRING);
     return new PartitionClient(partition, this.#transport, this.#retry);
   }
 }

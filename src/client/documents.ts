@@ -6,10 +6,18 @@ export type GivenDocument =
   | { readonly document: unknown; readonly documentText?: undefined }
   | { readonly documentText: string; readonly document?: undefined };
 
-/** The document as it is sent: always as text, which nothing on the way parses. @throws as {@link jsonOf}; TypeError for a value without JSON */
+/**
+ * The document as it is sent: always as text, which nothing on the way parses.
+ * @throws as {@link jsonOf}; TypeError unless there is just one of the two, and it has a JSON
+ */
 export function documentTextOf({ document, documentText }: GivenDocument): string {
-  const text = documentText ?? jsonOf(document);
-  if (text === undefined) throw new TypeError('The document has no JSON.');
+  if ((document === undefined) === (documentText === undefined)) {
+    throw new TypeError('request must have one of document and documentText.');
+  }
+  if (documentText !== undefined) return documentText;
+  const text = jsonOf(document);
+  // Whatever its type says, it has no text for functions and symbols.
+  if (text === undefined) throw new TypeError('request.document has no JSON.');
   return text;
 }
 

@@ -1,4 +1,5 @@
 import { isThrottlingError, isTransientError } from '@smithy/core/retry';
+import { BOOLEAN, check, NUMBER, optional, optionsOf, STRING, type Type, type Types } from '../envelope/checks.ts';
 import { isErrorCode, isRetryable, type ErrorCode } from '../envelope/errors.ts';
 
 /** Whether the same request may succeed when it is sent again, for each way in which Keyfold's answer may not come through. */
@@ -40,6 +41,8 @@ export interface FailureDetails {
   readonly retryAfterSeconds?: number | undefined;
 }
 
+const DETAILS: Types<FailureDetails> = { requestId: optional(STRING), retryAfterSeconds: optional(NUMBER) };
+
 /**
  * Every failure of a call. `code` is a literal, so that `switch (error.code)` narrows. Nothing of what was sent or answered is
  * in one, but Keyfold's own words on what was wrong.
@@ -51,7 +54,11 @@ export abstract class KeyfoldClientError extends Error {
   readonly requestId: string | undefined;
   readonly retryAfterSeconds: number | undefined;
 
-  constructor(message: string, retryable: boolean, { requestId, retryAfterSeconds }: FailureDetails) {
+  /** @throws TypeError naming a parameter of a wrong type */
+  constructor(message: string, retryable: boolean, details: FailureDetails = {}) {
+    check(message, 'message', STRING);
+    check(retryable, 'retryable', BOOLEAN);
+    const { requestId, retryAfterSeconds } = optionsOf(details, 'details', DETAILS);
     super(message);
     this.retryable = retryable;
     this.requestId = requestId;
@@ -59,12 +66,20 @@ export abstract class KeyfoldClientError extends Error {
   }
 }
 
+const SERVICE_CODE: Type = { called: 'an ErrorCode', holds: isErrorCode };
+const TRANSPORT_CODE: Type = {
+  called: 'a TransportErrorCode',
+  holds: (code) => typeof code === 'string' && Object.hasOwn(TRANSPORT_RETRYABLE, code),
+};
+
 /** Keyfold has answered that the request failed (docs/http.md lists the codes). */
 export class KeyfoldServiceError extends KeyfoldClientError {
   override readonly name = 'KeyfoldServiceError';
   readonly code: ErrorCode;
 
+  /** @throws TypeError for a code that there is not, and for a detail that is not a string */
   constructor(code: ErrorCode, detail: string, details: FailureDetails = {}) {
+    check(code, 'code', SERVICE_CODE);
     super(detail, isRetryable(code), details);
     this.code = code;
   }
@@ -75,7 +90,9 @@ export class KeyfoldTransportError extends KeyfoldClientError {
   override readonly name = 'KeyfoldTransportError';
   readonly code: TransportErrorCode;
 
+  /** @throws TypeError for a code that there is not, and for a message that is not a string */
   constructor(code: TransportErrorCode, message: string, details: FailureDetails = {}) {
+    check(code, 'code', TRANSPORT_CODE);
     super(message, TRANSPORT_RETRYABLE[code], details);
     this.code = code;
   }

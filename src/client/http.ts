@@ -1,3 +1,4 @@
+import { FUNCTION, optional, optionsOf, STRING, type Types } from '../envelope/checks.ts';
 import { HTTP_PARTITION, NO_HTTP_PARTITION } from '../operations/http-partition.ts';
 import { signatureFaultNamed, type SignatureFault } from '../envelope/signature-fault.ts';
 import {
@@ -11,7 +12,7 @@ import {
 } from './errors.ts';
 import { HttpExchange, type HttpAnswer } from './exchange.ts';
 import { jsonOf } from './json.ts';
-import { requestSigner, type Credentials, type RequestSigner } from './sign.ts';
+import { CREDENTIALS, requestSigner, type Credentials, type RequestSigner } from './sign.ts';
 import type { ClientAnswer, ClientCall, Transport } from './transport.ts';
 
 /** What an {@link HttpTransport} needs. Requests are signed for IAM, unless there is an `authorization`. */
@@ -31,14 +32,26 @@ type Authorizer = Pick<RequestSigner, 'sign'>;
 
 const LOCAL_HOST = /^(?:localhost|127\.0\.0\.1|\[::1\])$/;
 
+const OPTIONS: Types<HttpTransportOptions> = {
+  endpoint: STRING,
+  region: optional(STRING),
+  credentials: optional(CREDENTIALS),
+  authorization: optional(FUNCTION),
+};
+
 /** The way to Keyfold through API Gateway. */
 export class HttpTransport implements Transport {
   readonly #endpoint: string;
   readonly #exchange = new HttpExchange();
   readonly #signer: RequestSigner | Authorizer;
 
-  /** @throws TypeError where the options do not go together, or would send plaintexts without TLS */
-  constructor({ endpoint, region, credentials, authorization }: HttpTransportOptions) {
+  /**
+   * @throws TypeError naming an option of a wrong type, one that there is not, those that do not go together, and an endpoint that
+   * would be sent plaintexts without TLS
+   */
+  constructor(options: HttpTransportOptions) {
+    const { endpoint, region, credentials, authorization } = optionsOf(options, 'http', OPTIONS);
+    if (!URL.canParse(endpoint)) throw new TypeError('http.endpoint must be a URL.');
     const { protocol, hostname, username, password } = new URL(endpoint);
     if (protocol !== 'https:' && !(protocol === 'http:' && LOCAL_HOST.test(hostname))) {
       throw new TypeError('The endpoint is not https.');
@@ -55,8 +68,7 @@ export class HttpTransport implements Transport {
 
   /** @throws KeyfoldServiceError `InvalidRequest`, without asking, for a partition that HTTP cannot name */
   async send({ partition, operation, members }: ClientCall, signal: AbortSignal): Promise<ClientAnswer> {
-    // Whatever its type says: undefined would be the partition of that name.
-    if (typeof partition !== 'string' || !HTTP_PARTITION.test(partition)) {
+    if (!HTTP_PARTITION.test(partition)) {
       throw new KeyfoldServiceError('InvalidRequest', NO_HTTP_PARTITION);
     }
     const url = new URL(`${this.#endpoint}/v1/partitions/${partition}/${operation}`);
@@ -161,7 +173,8 @@ function bearing(authorization: () => Promise<string>): Authorizer {
     async sign(_url, headers) {
       const value = await authorization();
       // The platform's own error would quote it.
-      if (!/^[\x21-\x7e]+(?: [\x21-\x7e]+)*$/.test(value)) throw new TypeError('The authorization is no header value.');
+      if (typeof value !== 'string' || !/^[\x21-\x7e]+(?: [\x21-\x7e]+)*$/.test(value))
+        throw new TypeError('The authorization is no header value.');
       return { ...headers, authorization: value };
     },
   };

@@ -1,6 +1,9 @@
 /**
  * A client of a Keyfold that runs in Lambda: make one {@link KeyfoldClient}, and take a {@link PartitionClient} from it for each
  * partition. The methods are the same whether it invokes functions or calls the API.
+ *
+ * Every function throws a TypeError that names the parameter for an argument of a wrong type, and for an option that does not exist.
+ * Asynchronous functions reject with it, before anything is sent.
  */
 export { KeyfoldClient, type KeyfoldClientOptions } from './client.ts';
 export type { GivenDocument } from './documents.ts';

@@ -1,5 +1,6 @@
 import { InvokeCommand, LambdaClient, type InvokeCommandOutput } from '@aws-sdk/client-lambda';
 import { guardHandler, keptConnections } from '../connections/agents.ts';
+import { having, optional, optionsOf, STRING, type Types } from '../envelope/checks.ts';
 import { ACTION_OF } from '../operations/operation-name.ts';
 import { signatureFaultOf } from '../envelope/signature-fault.ts';
 import {
@@ -26,13 +27,29 @@ export interface LambdaTransportOptions {
   readonly client?: LambdaClient;
 }
 
+const SENDING = having('send');
+const CONFIGURED = having('maxAttempts', 'credentials');
+const FUNCTIONS: Types<Exclude<KeyfoldFunctions, string>> = { seal: STRING, open: STRING };
+const OPTIONS: Types<LambdaTransportOptions> = {
+  functions: {
+    called: 'a name or an object with seal and open',
+    holds: (value) => STRING.holds(value) || having().holds(value),
+  },
+  client: optional({
+    called: 'a LambdaClient',
+    holds: (value) => SENDING.holds(value) && CONFIGURED.holds((value as LambdaClient).config),
+  }),
+};
+
 /** The way to Keyfold by direct invocation. */
 export class LambdaTransport implements Transport {
   readonly #functions: KeyfoldFunctions;
   readonly #client: LambdaClient;
 
-  constructor({ functions, client }: LambdaTransportOptions) {
-    this.#functions = functions;
+  /** @throws TypeError naming an option of a wrong type, and one that there is not */
+  constructor(options: LambdaTransportOptions) {
+    const { functions, client } = optionsOf(options, 'lambda', OPTIONS);
+    this.#functions = typeof functions === 'string' ? functions : optionsOf(functions, 'lambda.functions', FUNCTIONS);
     this.#client =
       client ??
       new LambdaClient({

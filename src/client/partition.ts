@@ -1,4 +1,19 @@
 import {
+  ABORT_SIGNAL,
+  ANYTHING,
+  ARRAY,
+  BOOLEAN,
+  BYTES,
+  check,
+  checked,
+  itemsOf,
+  optional,
+  optionsOf,
+  STRING,
+  viewOf,
+  type Types,
+} from '../envelope/checks.ts';
+import {
   readCompactRecord,
   readDocumentText,
   readJsonRecord,
@@ -9,7 +24,14 @@ import {
 import type { Reader } from './answers.ts';
 import { documentOf, documentTextOf, type GivenDocument } from './documents.ts';
 import type { KeyfoldClientError } from './errors.ts';
-import type { KeyfoldRecord, MovedRecordOf, RecordFormat, RecordOf, Rewrapped } from './records.ts';
+import {
+  checkedRecord,
+  type KeyfoldRecord,
+  type MovedRecordOf,
+  type RecordFormat,
+  type RecordOf,
+  type Rewrapped,
+} from './records.ts';
 import { withRetries, type RetryPolicy } from './retry.ts';
 import type { ClientAnswer, ClientCall, Transport } from './transport.ts';
 
@@ -47,7 +69,42 @@ export type FieldsToEncrypt = FieldSelection &
 /** What is to be opened of a document: some values, or every compact record in it. */
 export type FieldsToDecrypt = FieldSelection | { readonly all: true };
 
-/** The operations on one partition's keys. Any of them throws {@link KeyfoldClientError}, or the reason of its signal. */
+/** What is asked of a document. */
+interface FieldRequest {
+  readonly document: unknown;
+  readonly documentText?: string;
+  readonly fields?: readonly string[];
+  readonly allowMissing?: boolean;
+}
+
+const CALL_OPTIONS: Types<CallOptions> = { signal: optional(ABORT_SIGNAL) };
+const RECORD_OPTIONS: Types<RecordOptions<RecordFormat>> = { ...CALL_OPTIONS, format: optional(STRING) };
+const BATCH_OPTIONS: Types<RecordOptions<RecordFormat> & SharingOptions> = {
+  ...RECORD_OPTIONS,
+  shareDataRowKey: optional(BOOLEAN),
+};
+/** Of both operations on fields; {@link FieldRequest} is what their types have in common. */
+const DOCUMENT_OPTIONS: Types<Omit<FieldRequest, 'fields'>> = {
+  document: ANYTHING,
+  documentText: optional(STRING),
+  allowMissing: optional(BOOLEAN),
+};
+const ENCRYPT_FIELDS: Types<FieldRequest & FieldsToEncrypt> = {
+  ...DOCUMENT_OPTIONS,
+  fields: ARRAY,
+  skipSealed: optional(BOOLEAN),
+  shareDataRowKey: optional(BOOLEAN),
+};
+const DECRYPT_FIELDS: Types<FieldRequest & { readonly all?: boolean }> = {
+  ...DOCUMENT_OPTIONS,
+  fields: optional(ARRAY),
+  all: optional(BOOLEAN),
+};
+
+/**
+ * The operations on one partition's keys. Any of them throws {@link KeyfoldClientError}, the reason of its signal, or before
+ * anything is sent a TypeError that names the parameter or the option of a wrong type.
+ */
 export class PartitionClient {
   readonly partition: string;
   readonly #transport: Transport;
@@ -62,24 +119,29 @@ export class PartitionClient {
   /** Seals a payload into a record, which the caller stores. */
   async encrypt<Format extends RecordFormat = undefined>(
     plaintext: Uint8Array,
-    { format, signal }: RecordOptions<Format> = {},
+    options: RecordOptions<Format> = {},
   ): Promise<RecordOf<Format>> {
-    const answer = await this.#ask('encrypt', sealing(plaintext, format), signal);
+    const { format, signal } = optionsOf(options, 'options', RECORD_OPTIONS);
+    const answer = await this.#ask('encrypt', sealing(plaintext, 'plaintext', format), signal);
     return recordReader<Format>(format)(answer);
   }
 
   /** Opens a record of this partition, in either form. The bytes are the caller's. */
-  async decrypt(record: KeyfoldRecord, { signal }: CallOptions = {}): Promise<Uint8Array> {
-    return readPlaintext(await this.#ask('decrypt', { record }, signal));
+  async decrypt(record: KeyfoldRecord, options: CallOptions = {}): Promise<Uint8Array> {
+    const given = checkedRecord(record, 'record');
+    const { signal } = optionsOf(options, 'options', CALL_OPTIONS);
+    return readPlaintext(await this.#ask('decrypt', { record: given }, signal));
   }
 
   /** Moves a record under the partition's latest key; its payload is not touched. */
   async rewrap<Given extends KeyfoldRecord, Format extends RecordFormat = undefined>(
     record: Given,
-    { format, signal }: RecordOptions<Format> = {},
+    options: RecordOptions<Format> = {},
   ): Promise<Rewrapped<MovedRecordOf<Given, Format>>> {
-    const answer = await this.#ask('rewrap', formatted({ record }, format), signal);
-    return movedReader<Given, Format>(record, format)(answer);
+    const given = checkedRecord(record, 'record');
+    const { format, signal } = optionsOf(options, 'options', RECORD_OPTIONS);
+    const answer = await this.#ask('rewrap', formatted({ record: given }, format), signal);
+    return movedReader<Given, Format>(given, format)(answer);
   }
 
   /**
@@ -88,9 +150,10 @@ export class PartitionClient {
    */
   async encryptBatch<Format extends RecordFormat = undefined>(
     plaintexts: readonly Uint8Array[],
-    { format, shareDataRowKey, signal }: RecordOptions<Format> & SharingOptions = {},
+    options: RecordOptions<Format> & SharingOptions = {},
   ): Promise<(RecordOf<Format> | KeyfoldClientError)[]> {
-    const items = plaintexts.map((plaintext) => sealing(plaintext, format));
+    const { format, shareDataRowKey, signal } = optionsOf(options, 'options', BATCH_OPTIONS);
+    const items = itemsOf(plaintexts, 'plaintexts', (plaintext, name) => sealing(plaintext, name, format));
     const members = shareDataRowKey === undefined ? { items } : { items, shareDataRowKey };
     const answer = await this.#ask('encrypt-batch', members, signal);
     return readResults(items.map(() => recordReader<Format>(format)))(answer);
@@ -99,20 +162,24 @@ export class PartitionClient {
   /** Opens many records at once; see {@link encryptBatch}. */
   async decryptBatch(
     records: readonly KeyfoldRecord[],
-    { signal }: CallOptions = {},
+    options: CallOptions = {},
   ): Promise<(Uint8Array | KeyfoldClientError)[]> {
-    const answer = await this.#ask('decrypt-batch', { items: records.map((record) => ({ record })) }, signal);
-    return readResults(records.map(() => readPlaintext))(answer);
+    const { signal } = optionsOf(options, 'options', CALL_OPTIONS);
+    const items = itemsOf(records, 'records', (record, name) => ({ record: checkedRecord(record, name) }));
+    const answer = await this.#ask('decrypt-batch', { items }, signal);
+    return readResults(items.map(() => readPlaintext))(answer);
   }
 
   /** Moves many records at once; see {@link encryptBatch}. */
   async rewrapBatch<Given extends KeyfoldRecord, Format extends RecordFormat = undefined>(
     records: readonly Given[],
-    { format, signal }: RecordOptions<Format> = {},
+    options: RecordOptions<Format> = {},
   ): Promise<(Rewrapped<MovedRecordOf<Given, Format>> | KeyfoldClientError)[]> {
-    const items = records.map((record) => formatted({ record }, format));
+    const { format, signal } = optionsOf(options, 'options', RECORD_OPTIONS);
+    const given = itemsOf(records, 'records', checkedRecord);
+    const items = given.map((record) => formatted({ record }, format));
     const answer = await this.#ask('rewrap-batch', { items }, signal);
-    return readResults(records.map((record) => movedReader<Given, Format>(record, format)))(answer);
+    return readResults(given.map((record) => movedReader<Given, Format>(record, format)))(answer);
   }
 
   /**
@@ -121,9 +188,9 @@ export class PartitionClient {
    */
   async encryptFields<Given extends GivenDocument>(
     request: Given & FieldsToEncrypt,
-    { signal }: CallOptions = {},
+    options: CallOptions = {},
   ): Promise<Given extends { readonly documentText: string } ? string : unknown> {
-    return this.#askOfDocument('encrypt-fields', request, signal);
+    return this.#askOfDocument('encrypt-fields', optionsOf(request, 'request', ENCRYPT_FIELDS), options);
   }
 
   /**
@@ -133,21 +200,26 @@ export class PartitionClient {
    */
   async decryptFields<Given extends GivenDocument>(
     request: Given & FieldsToDecrypt,
-    { signal }: CallOptions = {},
+    options: CallOptions = {},
   ): Promise<Given extends { readonly documentText: string } ? string : unknown> {
-    return this.#askOfDocument('decrypt-fields', request, signal);
+    return this.#askOfDocument('decrypt-fields', optionsOf(request, 'request', DECRYPT_FIELDS), options);
   }
 
   async #askOfDocument(
     operation: 'encrypt-fields' | 'decrypt-fields',
-    request: GivenDocument,
-    signal: AbortSignal | undefined,
+    { document, documentText, fields, ...members }: FieldRequest,
+    options: CallOptions,
   ): Promise<string> {
-    const { document: _, ...members } = request;
-    const answer = await this.#ask(operation, { ...members, documentText: documentTextOf(request) }, signal);
+    const { signal } = optionsOf(options, 'options', CALL_OPTIONS);
+    const sent = {
+      ...members,
+      ...(fields !== undefined && { fields: itemsOf(fields, 'request.fields', checked(STRING)) }),
+      documentText: documentTextOf({ document, documentText } as GivenDocument),
+    };
+    const answer = await this.#ask(operation, sent, signal);
     const text = readDocumentText(answer);
     // The methods' types say which of the two it is.
-    return request.documentText === undefined ? (documentOf(text, answer.requestId) as string) : text;
+    return documentText === undefined ? (documentOf(text, answer.requestId) as string) : text;
   }
 
   #ask(
@@ -160,9 +232,9 @@ export class PartitionClient {
   }
 }
 
-function sealing(plaintext: Uint8Array, format: RecordFormat): ClientCall['members'] {
-  const bytes = Buffer.from(plaintext.buffer, plaintext.byteOffset, plaintext.byteLength);
-  return formatted({ plaintext: bytes.toString('base64') }, format);
+function sealing(plaintext: unknown, name: string, format: RecordFormat): ClientCall['members'] {
+  check(plaintext, name, BYTES);
+  return formatted({ plaintext: viewOf(plaintext as Uint8Array).toString('base64') }, format);
 }
 
 function formatted(members: ClientCall['members'], format: RecordFormat): ClientCall['members'] {

@@ -28,10 +28,11 @@ const DEFAULT_RETRY_POLICY: RetryPolicy = {
 
 /**
  * The default policy, but for what is given.
- * @throws TypeError where something given is no length of time and no number of attempts: a timer would take it for none at all
+ * @throws TypeError where something given is no length of time and no number of attempts: a timer would take it for none at all;
+ * also for a name that is not a policy's
  */
 export function retryPolicy(given: Partial<RetryPolicy> = {}): RetryPolicy {
-  const policy = overDefaults(DEFAULT_RETRY_POLICY, given);
+  const policy = overDefaults(DEFAULT_RETRY_POLICY, given, 'retry');
   const wrong = Object.entries(policy).find(([, value]) => !(value >= 0));
   if (wrong !== undefined) throw new TypeError(`The retry policy's ${wrong[0]} is not a number from zero.`);
   return policy;

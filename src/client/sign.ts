@@ -2,6 +2,7 @@ import { partition } from '@aws-sdk/core/client';
 import { defaultProvider } from '@aws-sdk/credential-provider-node';
 import { Sha256 } from '@smithy/core/checksum';
 import { SignatureV4 } from '@smithy/signature-v4';
+import type { Type } from '../envelope/checks.ts';
 import { dateOf, withoutCredentials } from './errors.ts';
 
 /** An AWS identity, as the SDK has it. */
@@ -33,6 +34,16 @@ export interface RequestSigner {
 
 /** AWS takes a signature within five minutes of its time. The rest is for the way. */
 const MAX_SKEW_MS = 240_000;
+
+/** What {@link Credentials} are: the SDK's may have more members than are read. */
+export const CREDENTIALS: Type = {
+  called: 'credentials or a function that finds them',
+  holds: (value) => {
+    if (typeof value !== 'object' || value === null) return typeof value === 'function';
+    const { accessKeyId, secretAccessKey, sessionToken = '' } = value as Partial<Identity>;
+    return [accessKeyId, secretAccessKey, sessionToken].every((part) => typeof part === 'string');
+  },
+};
 
 /**
  * Signs requests to API Gateway with AWS Signature Version 4, each anew: a signature holds for five minutes.

@@ -1,6 +1,7 @@
 import { SEAL_OVERHEAD_BYTES } from './aead.ts';
 import { decodeBase64Url } from './base64.ts';
-import type { DataRowRecord } from './data-row-record.ts';
+import { byteLengthOf, check, oneOf, STRING, viewOf } from './checks.ts';
+import { checkedRecord, type DataRowRecord } from './data-row-record.ts';
 import { KeyfoldError } from './errors.ts';
 import { freeNow } from './free-now.ts';
 import { KEY_BYTES } from './random.ts';
@@ -15,6 +16,7 @@ export interface CompactRecord {
 }
 
 const PREFIX: Readonly<Record<CompactKind, string>> = { bytes: 'kf1.', json: 'kf1j.' };
+const KIND = oneOf('bytes', 'json');
 const TIME_BYTES = 6;
 const LATEST_TIME = 2 ** (8 * TIME_BYTES) - 1;
 const ID_LENGTH_AT = 2 * TIME_BYTES;
@@ -31,26 +33,29 @@ export function looksCompact(text: string): boolean {
  * A record as a string (docs/compact-record.md): about half as long as the base64 of its JSON, for a column or a field that
  * holds text. What it says of its payload's kind is not sealed, since an Asherah record has no place for it.
  * @returns undefined for a record that has no such form, which no record is that Keyfold made
+ * @throws TypeError for a member of another type than a record's, and for a kind that there is not
  */
 export function encodeCompactRecord(record: DataRowRecord, kind: CompactKind): string | undefined {
-  const { key, data } = record;
+  const { key, data } = checkedRecord(record);
+  check(kind, 'kind', KIND);
+  const dataBytes = byteLengthOf(data);
   const idBytes = Buffer.byteLength(key.parent.id);
   const exists =
     [key.created, key.parent.created].every((time) => Number.isInteger(time) && time >= 0 && time <= LATEST_TIME) &&
-    key.encryptedKey.length === SEALED_KEY_BYTES &&
-    data.length >= SEAL_OVERHEAD_BYTES &&
+    byteLengthOf(key.encryptedKey) === SEALED_KEY_BYTES &&
+    dataBytes >= SEAL_OVERHEAD_BYTES &&
     idBytes >= 1 &&
     idBytes <= LONGEST_ID_BYTES &&
     key.parent.id.isWellFormed();
   if (!exists) return undefined;
   const keyAt = ID_AT + idBytes;
-  const bytes = Buffer.allocUnsafe(keyAt + SEALED_KEY_BYTES + data.length);
+  const bytes = Buffer.allocUnsafe(keyAt + SEALED_KEY_BYTES + dataBytes);
   bytes.writeUIntBE(key.created, 0, TIME_BYTES);
   bytes.writeUIntBE(key.parent.created, TIME_BYTES, TIME_BYTES);
   bytes.writeUInt16BE(idBytes, ID_LENGTH_AT);
   bytes.write(key.parent.id, ID_AT);
-  bytes.set(key.encryptedKey, keyAt);
-  bytes.set(data, keyAt + SEALED_KEY_BYTES);
+  bytes.set(viewOf(key.encryptedKey), keyAt);
+  bytes.set(viewOf(data), keyAt + SEALED_KEY_BYTES);
   const text = PREFIX[kind] + bytes.toString('base64url');
   freeNow(bytes);
   return text;
@@ -64,9 +69,11 @@ export function compactLength(kind: CompactKind, idBytes: number, payloadBytes: 
 
 /**
  * Reads a record from its compact form.
+ * @throws TypeError for anything but a string
  * @throws KeyfoldError `InvalidRequest`, never quoting the text
  */
 export function decodeCompactRecord(text: string): CompactRecord {
+  check(text, 'text', STRING);
   const kind = kindOf(text);
   if (kind === undefined) throw malformed('does not begin with kf1. or kf1j.');
   const bytes = decodeBase64Url(text.slice(PREFIX[kind].length));

@@ -62,20 +62,21 @@ const DEFAULTS: CryptoPolicy = {
  * @throws KeyfoldError `InvalidConfiguration`, listing each value that is not a positive whole number (`staleGraceMs` may be
  * zero), and `dataRowKeyMaxMessages` where it is more than GCM allows, and a
  * `createDatePrecisionMs` of more than `expireAfterMs`
+ * @throws TypeError for a value of another type than its default's, and for a name that is not a policy's
  */
 export function cryptoPolicy(changes: Partial<CryptoPolicy> = {}): CryptoPolicy {
-  const policy = overDefaults(DEFAULTS, changes);
+  const policy = overDefaults(DEFAULTS, changes, 'policy');
   const faults = numberFaults(policy, DEFAULTS, ['staleGraceMs']);
   if (policy.dataRowKeyMaxMessages > MOST_NONCES)
     faults.push(`dataRowKeyMaxMessages must not be more than ${MOST_NONCES}`);
-  faults.push(...ageFaults(changes));
+  faults.push(...ageFaults(policy));
   if (faults.length > 0) throw invalidConfiguration(faults);
   return policy;
 }
 
-/** What is wrong with the ages among changes to the default policy; empty if nothing is. */
-export function ageFaults(changes: Partial<CryptoPolicy>): string[] {
-  const { createDatePrecisionMs, expireAfterMs } = overDefaults(DEFAULTS, changes);
+/** What is wrong with the ages of keys in a policy; the default's stand in for those that are not given. Empty if nothing is. */
+export function ageFaults(given: Partial<Pick<CryptoPolicy, 'createDatePrecisionMs' | 'expireAfterMs'>>): string[] {
+  const { createDatePrecisionMs = DEFAULTS.createDatePrecisionMs, expireAfterMs = DEFAULTS.expireAfterMs } = given;
   if (createDatePrecisionMs <= expireAfterMs) return [];
   return ['createDatePrecisionMs is more than expireAfterMs: a new key could have expired already'];
 }

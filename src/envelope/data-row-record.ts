@@ -1,4 +1,5 @@
 import { decodeBase64 } from './base64.ts';
+import { ARRAY, BYTES, check, isOf, NUMBER, OBJECT, read, STRING, viewOf } from './checks.ts';
 import { KeyfoldError } from './errors.ts';
 
 /**
@@ -17,9 +18,41 @@ export interface DataRowRecord {
   readonly data: Uint8Array;
 }
 
-/** The record as JSON text, in Asherah's form (wire-format.md, Data Row Record). */
-export function encodeDataRowRecord({ key, data }: DataRowRecord): string {
-  return encodeWithKey(encodeRecordKey(key), data);
+/**
+ * The record as JSON text, in Asherah's form (wire-format.md, Data Row Record).
+ * @throws TypeError for a member of another type than a record's
+ * @throws KeyfoldError `InvalidRequest` for a time that is not a whole number, since {@link decodeDataRowRecord} refuses it
+ */
+export function encodeDataRowRecord(record: DataRowRecord): string {
+  const { key, data } = checkedRecord(record);
+  wholeNumber(key.created, 'key.created');
+  wholeNumber(key.parent.created, 'key.parent.created');
+  return encodeWithKey(encodeRecordKey({ ...key, encryptedKey: viewOf(key.encryptedKey) }), viewOf(data));
+}
+
+/**
+ * A record from outside, with each member read once, so that a getter cannot give another value later.
+ * @throws TypeError naming the member that is not of a record's type
+ */
+export function checkedRecord(record: DataRowRecord): DataRowRecord {
+  const key = memberOf(record, 'key', 'record');
+  const data = memberOf(record, 'data', 'record');
+  const created = memberOf(key, 'created', 'record.key');
+  const encryptedKey = memberOf(key, 'encryptedKey', 'record.key');
+  const parent = memberOf(key, 'parent', 'record.key');
+  const id = memberOf(parent, 'id', 'record.key.parent');
+  const parentCreated = memberOf(parent, 'created', 'record.key.parent');
+  check(created, 'record.key.created', NUMBER);
+  check(encryptedKey, 'record.key.encryptedKey', BYTES);
+  check(id, 'record.key.parent.id', STRING);
+  check(parentCreated, 'record.key.parent.created', NUMBER);
+  check(data, 'record.data', BYTES);
+  return { key: { created, encryptedKey, parent: { id, created: parentCreated } }, data };
+}
+
+function memberOf<T extends object, K extends keyof T & string>(object: T, member: K, name: string): T[K] {
+  if (typeof object !== 'object' || object === null) check(object, name, OBJECT);
+  return read(object, member, name) as T[K];
 }
 
 /** What {@link encodeWithKey} takes: the same for all records of one Data Row Key. */
@@ -34,9 +67,11 @@ export function encodeWithKey(keyText: string, data: Uint8Array): string {
 
 /**
  * Reads a record from JSON text.
+ * @throws TypeError for anything but a string
  * @throws KeyfoldError `InvalidRequest`, naming the field at fault and never quoting the text
  */
 export function decodeDataRowRecord(text: string): DataRowRecord {
+  check(text, 'text', STRING);
   const cut = cutAtData(text);
   const data = cut && decodeBase64(cut.data);
   return cut === undefined || data === undefined
@@ -50,23 +85,23 @@ export function decodeDataRowRecord(text: string): DataRowRecord {
  */
 export function dataRowRecordFromValue(value: unknown): DataRowRecord {
   const record = fields(value, 'the record');
-  return { key: keyFromValue(record), data: bytes(record['Data'], 'Data') };
+  return { key: keyFromValue(record), data: bytes(read(record, 'Data', 'record'), 'Data') };
 }
 
 function keyFromValue(record: Record<string, unknown>): DataRowRecord['key'] {
-  const key = fields(record['Key'], 'Key');
-  const parent = fields(key['ParentKeyMeta'], 'Key.ParentKeyMeta');
-  const id = parent['KeyId'];
+  const key = fields(read(record, 'Key', 'record'), 'Key');
+  const parent = fields(read(key, 'ParentKeyMeta', 'Key'), 'Key.ParentKeyMeta');
+  const id = read(parent, 'KeyId', 'Key.ParentKeyMeta');
   if (typeof id !== 'string') throw malformed('Key.ParentKeyMeta.KeyId', 'a string');
   return {
-    created: wholeNumber(key['Created'], 'Key.Created'),
-    encryptedKey: bytes(key['Key'], 'Key.Key'),
-    parent: { id, created: wholeNumber(parent['Created'], 'Key.ParentKeyMeta.Created') },
+    created: wholeNumber(read(key, 'Created', 'Key'), 'Key.Created'),
+    encryptedKey: bytes(read(key, 'Key', 'Key'), 'Key.Key'),
+    parent: { id, created: wholeNumber(read(parent, 'Created', 'Key.ParentKeyMeta'), 'Key.ParentKeyMeta.Created') },
   };
 }
 
 function base64(value: Uint8Array): string {
-  const buffer = Buffer.isBuffer(value) ? value : Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+  const buffer = Buffer.isBuffer(value) ? value : viewOf(value);
   return buffer.toString('base64');
 }
 
@@ -96,7 +131,7 @@ function parseJson(text: string): unknown {
 }
 
 function fields(value: unknown, name: string): Record<string, unknown> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw malformed(name, 'a JSON object');
+  if (typeof value !== 'object' || value === null || isOf(ARRAY, value, name)) throw malformed(name, 'a JSON object');
   return value as Record<string, unknown>;
 }
 

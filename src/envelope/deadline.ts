@@ -1,3 +1,4 @@
+import { ABORT_SIGNAL, check, OBJECT, optional, read, refuseUnknown, type Type, type Types } from './checks.ts';
 import { KeyfoldError } from './errors.ts';
 import type { Clock, Deadline } from './ports.ts';
 
@@ -7,6 +8,33 @@ export interface RequestLimits {
   readonly deadlineAtMs?: number | undefined;
   /** Aborted when the caller no longer wants the answer; its reason is then thrown. */
   readonly signal?: AbortSignal | undefined;
+}
+
+const TIME: Type = {
+  called: 'a number of milliseconds',
+  holds: (value) => typeof value === 'number' && !Number.isNaN(value),
+};
+
+/** What a {@link Deadline} is to have, for those who are passed one. */
+const DEADLINE: Type = {
+  called: 'a deadline with atMs and signal',
+  holds: (value) =>
+    OBJECT.holds(value) && TIME.holds((value as Deadline).atMs) && ABORT_SIGNAL.holds((value as Deadline).signal),
+};
+
+const LIMITS: Types<RequestLimits> = { deadlineAtMs: optional(TIME), signal: optional(ABORT_SIGNAL) };
+
+/** @throws TypeError if the limits hold anything but a time and a signal */
+export function checkLimits(limits: RequestLimits): void {
+  check(limits, 'limits', OBJECT);
+  refuseUnknown(limits, 'limits', LIMITS);
+  check(read(limits, 'deadlineAtMs', 'limits'), 'limits.deadlineAtMs', LIMITS.deadlineAtMs);
+  check(read(limits, 'signal', 'limits'), 'limits.signal', LIMITS.signal);
+}
+
+/** @throws TypeError if a caller of a metastore or a KMS passed no deadline */
+export function checkDeadline(deadline: Deadline): void {
+  check(deadline, 'deadline', DEADLINE);
 }
 
 /** Half of the time that is left: for work after which there must be time for more. */

@@ -1,7 +1,27 @@
-/** Defaults, and in their place what is given. A member that is undefined is not given. */
-export function overDefaults<T extends object>(defaults: T, given: { readonly [K in keyof T]?: T[K] | undefined }): T {
-  const present = Object.entries(given).filter(([, value]) => value !== undefined);
-  return { ...defaults, ...Object.fromEntries(present) };
+import { BOOLEAN, FUNCTION, NUMBER, optional, optionsOf, STRING, type Type, type Types } from './checks.ts';
+
+const TYPE_OF_DEFAULT: Readonly<Record<string, Type>> = {
+  boolean: BOOLEAN,
+  function: FUNCTION,
+  number: NUMBER,
+  string: STRING,
+};
+
+/**
+ * Defaults, and in their place what is given. A member that is undefined is not given.
+ * @param name of the parameter that holds what is given
+ * @throws TypeError if an option is not of its default's type, or has no default
+ */
+export function overDefaults<T extends object>(
+  defaults: T,
+  given: { readonly [K in keyof T]?: T[K] | undefined },
+  name: string,
+): T {
+  const types = Object.entries(defaults).map(([option, value]) => [
+    option,
+    optional(TYPE_OF_DEFAULT[typeof value] as Type),
+  ]);
+  return { ...defaults, ...optionsOf<Partial<T>>(given, name, Object.fromEntries(types) as Types<Partial<T>>) };
 }
 
 /**

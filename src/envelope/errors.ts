@@ -1,3 +1,4 @@
+import { ANYTHING, check, optionsOf, STRING, type Type } from './checks.ts';
 import { escapeHidden } from './hidden-characters.ts';
 
 /**
@@ -38,6 +39,9 @@ export function isRetryable(code: ErrorCode): boolean {
   return RETRYABLE[code];
 }
 
+const OPTIONS = { cause: ANYTHING };
+const CODE: Type = { called: 'an ErrorCode', holds: isErrorCode };
+
 /**
  * Every failure that Keyfold reports. `message` may be shown to the caller: it says what is wrong and holds nothing of the
  * caller's data. What only an operator should see is in `cause`, which holds no plaintext and no key bytes either.
@@ -46,8 +50,11 @@ export class KeyfoldError extends Error {
   override readonly name = 'KeyfoldError';
   readonly code: ErrorCode;
 
+  /** @throws TypeError for a code that there is not, and for a message that is not a string */
   constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
-    super(message, options);
+    check(code, 'code', CODE);
+    check(message, 'message', STRING);
+    super(message, options && optionsOf(options, 'options', OPTIONS));
     this.code = code;
   }
 

@@ -1,3 +1,4 @@
+import { BOOLEAN, check, optional, STRING, type Types } from './checks.ts';
 import { invalidConfiguration, KeyfoldError } from './errors.ts';
 
 declare const brand: unique symbol;
@@ -34,6 +35,14 @@ export interface ServiceNames {
    */
   readonly allowAmbiguousNames?: boolean | undefined;
 }
+
+/** What {@link ServiceNames} are made of. */
+export const SERVICE_NAMES: Types<ServiceNames> = {
+  service: STRING,
+  product: STRING,
+  regionSuffix: optional(STRING),
+  allowAmbiguousNames: optional(BOOLEAN),
+};
 
 /** DynamoDB's limit for the value of a partition key, in bytes of UTF-8. */
 const MAX_KEY_ID_BYTES = 2048;
@@ -107,9 +116,11 @@ export class KeyNaming {
   /**
    * Checks a partition from outside: any text of well-formed Unicode whose Intermediate Key id fits DynamoDB, as in Asherah.
    * Partitions are compared byte for byte and never normalised.
+   * @throws TypeError for anything but a string
    * @throws KeyfoldError `InvalidRequest` for one that is empty, not well-formed Unicode, or too long for DynamoDB
    */
   parsePartition(value: string): PartitionId {
+    check(value, 'partition', STRING);
     const fault = partitionFault(value, this.intermediateKeyId(value as PartitionId));
     if (fault !== undefined) throw new KeyfoldError('InvalidRequest', `The partition ${fault}.`);
     return value as PartitionId;

@@ -32,9 +32,10 @@ export interface Metastore {
   loadLatest(id: KeyId, deadline: Deadline): Promise<EnvelopeKeyRecord | undefined>;
   /**
    * The records of that id that were created up to a date, latest first, at most ten. The list ends before the first row
-   * that does not parse; if that is the latest of them, this throws `KeyRowUnreadable`.
+   * that does not parse; if that is the latest of them, this throws `KeyRowUnreadable`. Without this method, a row dated ahead
+   * is followed by a new key even if an older one may still seal.
    */
-  loadRecent(id: KeyId, notAfter: EpochSeconds, deadline: Deadline): Promise<readonly EnvelopeKeyRecord[]>;
+  loadRecent?(id: KeyId, notAfter: EpochSeconds, deadline: Deadline): Promise<readonly EnvelopeKeyRecord[]>;
   /**
    * Keeps a new record. `duplicate` says that one of the same id and time is there already, which then stays as it is. After
    * a throw the record may have been stored, or not.

@@ -1,13 +1,23 @@
 import type { KeyObject } from 'node:crypto';
 import { cryptoPolicy, type CryptoPolicy } from './crypto-policy.ts';
+import { checkedKms, checkedMetastore, checkedClock, EVENTS, KMS, METASTORE } from './checked-ports.ts';
+import { BOOLEAN, byteLengthOf, BYTES, check, FUNCTION, OBJECT, optional, optionsOf, type Types } from './checks.ts';
 import { DataRowKey, SharedDataRowKey, type DataRowKeyBounds } from './data-row-key.ts';
-import { decodeDataRowRecord, type DataRowRecord } from './data-row-record.ts';
+import { checkedRecord, decodeDataRowRecord, type DataRowRecord } from './data-row-record.ts';
 import { openDataRow, openDataRowKey, rewrapDataRow } from './data-rows.ts';
-import { withDeadline, type RequestLimits } from './deadline.ts';
+import { checkLimits, withDeadline, type RequestLimits } from './deadline.ts';
 import type { EnvelopeKey } from './envelope-key.ts';
 import { recordUnreadable } from './errors.ts';
 import { freeNow } from './free-now.ts';
-import { KeyNaming, type EpochSeconds, type KeyId, type KeyMeta, type PartitionId, type ServiceNames } from './ids.ts';
+import {
+  KeyNaming,
+  SERVICE_NAMES,
+  type EpochSeconds,
+  type KeyId,
+  type KeyMeta,
+  type PartitionId,
+  type ServiceNames,
+} from './ids.ts';
 import { IntermediateKeys } from './intermediate-keys.ts';
 import { keyWorld } from './key-world.ts';
 import { NO_ENVELOPE_EVENTS } from './ports.ts';
@@ -26,6 +36,15 @@ export interface SessionFactoryOptions extends ServiceNames {
   readonly events?: EnvelopeEvents;
 }
 
+const OPTIONS: Types<SessionFactoryOptions> = {
+  ...SERVICE_NAMES,
+  metastore: METASTORE,
+  kms: KMS,
+  policy: optional(OBJECT),
+  now: optional(FUNCTION),
+  events: optional(EVENTS),
+};
+
 /**
  * One service's keys, with the warm cache of those that are in the clear. Make one for a process and keep it: each has a
  * cache of its own.
@@ -34,12 +53,18 @@ export class SessionFactory {
   readonly #world: SessionWorld;
   readonly #systemKeys: SystemKeys;
 
-  /** @throws KeyfoldError `InvalidConfiguration`, listing what is wrong with the names or with the policy */
+  /**
+   * @throws TypeError naming an option of a wrong type, one that there is not, and a port that lacks a method
+   * @throws KeyfoldError `InvalidConfiguration`, listing what is wrong with the names or with the policy
+   */
   constructor(options: SessionFactoryOptions) {
-    const { metastore, kms, now = Date.now, events = NO_ENVELOPE_EVENTS } = options;
-    const naming = new KeyNaming(options);
-    const policy = cryptoPolicy(options.policy);
-    const world = keyWorld({ metastore, kms, policy, now, events });
+    const given = optionsOf(options, 'options', OPTIONS);
+    const naming = new KeyNaming(given);
+    const policy = cryptoPolicy(given.policy);
+    const now = checkedClock(given.now);
+    const { events = NO_ENVELOPE_EVENTS } = given;
+    const ports = { metastore: checkedMetastore(given.metastore), kms: checkedKms(given.kms) };
+    const world = keyWorld({ ...ports, policy, now, events });
     this.#systemKeys = new SystemKeys(naming.systemKeyId, world);
     const keys = new IntermediateKeys(naming, this.#systemKeys, world);
     const shared = new WeakMap<EnvelopeKey, SharedDataRowKey>();
@@ -58,18 +83,22 @@ export class SessionFactory {
   /**
    * Has the service's latest System Key in the cache before the first request, and the connections and the code that it takes warm:
    * for a process whose start nobody waits for. Makes no key.
+   * @throws TypeError for limits of a wrong type
    * @throws KeyfoldError where it could not be had; requests then try again
    */
   async preload(limits: RequestLimits = {}): Promise<void> {
+    checkLimits(limits);
     await withDeadline(limits, this.#world.now, (deadline) => this.#systemKeys.preload(deadline));
   }
 
   /**
    * A session for one partition. It costs nothing to make and holds nothing to be closed.
    * @param keyUsed told of the Intermediate Key of each record that is sealed, opened or moved, for an audit
+   * @throws TypeError for a partition that is not a string, and for a `keyUsed` that is not a function
    * @throws KeyfoldError `InvalidRequest` for a partition that {@link KeyNaming.parsePartition} refuses
    */
   session(partition: string, keyUsed?: KeyUsed): Session {
+    check(keyUsed, 'keyUsed', KEY_USED);
     return new Session(this.#world.naming.parsePartition(partition), this.#world, { keyUsed });
   }
 }
@@ -106,6 +135,14 @@ interface BatchKeys {
   opened?: { readonly parent: EnvelopeKey; readonly encryptedKey: Uint8Array; readonly key: KeyObject };
 }
 
+/** How a Data Row Key seals a payload. */
+type Seal<T> = (key: DataRowKey, plaintext: Uint8Array) => T;
+const toRecord: Seal<DataRowRecord> = (key, plaintext) => key.seal(plaintext);
+const toJson: Seal<string> = (key, plaintext) => key.sealToJson(plaintext);
+
+const KEY_USED = optional(FUNCTION);
+const BATCH_OPTIONS = { shareDataRowKey: BOOLEAN };
+
 /** What the Data Row Key of one request may seal: as much as a request may hold. */
 const OF_ONE_REQUEST: DataRowKeyBounds = {
   dataRowKeyMaxMessages: 1000,
@@ -136,40 +173,51 @@ export class Session {
    * opened before it opens without opening that key again.
    * @param shareDataRowKey whether the records that it makes share a Data Row Key, whatever the policy says: faster, and whoever has that key in the clear can
    * open them all (docs/threat-model.md)
+   * @throws TypeError if it is not a boolean
    */
-  batch({ shareDataRowKey }: { readonly shareDataRowKey: boolean }): Session {
+  batch(options: { readonly shareDataRowKey: boolean }): Session {
+    const { shareDataRowKey } = optionsOf(options, 'options', BATCH_OPTIONS);
     const sealing = shareDataRowKey ? new SharedDataRowKey(OF_ONE_REQUEST) : undefined;
     return new Session(this.#partition, this.#world, { keyUsed: this.#keyUsed, batch: { sealing } });
   }
 
-  /** Seals a payload, which may be empty and stays the caller's. */
+  /**
+   * Seals a payload, which may be empty and stays the caller's. What it holds when this is called is sealed, even if the caller
+   * writes to it before the record is there.
+   * @param plaintext a Uint8Array of any realm, such as a Buffer; text must be encoded first, `Buffer.from(text)`
+   * @throws TypeError, before any key is touched, for a payload that is anything else, whose buffer is detached, or that lies
+   * beyond the end of a buffer that was shrunk; also for limits of a wrong type
+   */
   async encrypt(plaintext: Uint8Array, limits: RequestLimits = {}): Promise<DataRowRecord> {
-    const parent = this.#sealingKey(limits);
-    return this.#dataRowKeyUnder(parent instanceof Promise ? await parent : parent, plaintext).seal(plaintext);
+    return this.#seal(plaintext, limits, toRecord);
   }
 
   /** As {@link encrypt}, to the JSON text of the record, which is what to store. */
   async encryptToJson(plaintext: Uint8Array, limits: RequestLimits = {}): Promise<string> {
-    const parent = this.#sealingKey(limits);
-    return this.#dataRowKeyUnder(parent instanceof Promise ? await parent : parent, plaintext).sealToJson(plaintext);
+    return this.#seal(plaintext, limits, toJson);
   }
 
   /**
    * Opens a record of this partition.
    * @returns the payload, which is the caller's
+   * @throws TypeError, before any key is touched, for a member of another type than a record's, and for limits of a wrong type
    * @throws KeyfoldError `RecordUnreadable` for one that is not this partition's, was tampered with, or whose key is gone
    */
   async decrypt(record: DataRowRecord, limits: RequestLimits = {}): Promise<Buffer> {
-    const meta = this.#parentOf(record);
-    return this.#open(this.#world.keys.cached(meta) ?? (await this.#load(meta, limits)), record);
+    const given = checkedRecord(record);
+    checkLimits(limits);
+    const meta = this.#parentOf(given);
+    return this.#open(this.#world.keys.cached(meta) ?? (await this.#load(meta, limits)), given);
   }
 
   /**
    * As {@link decrypt}, from the JSON text of the record.
+   * @throws TypeError for anything but a string
    * @throws KeyfoldError `InvalidRequest` for text that is no record's, or whatever {@link decrypt} throws
    */
   async decryptJson(text: string, limits: RequestLimits = {}): Promise<Buffer> {
     const record = decodeDataRowRecord(text);
+    checkLimits(limits);
     const meta = this.#parentOf(record);
     const plaintext = this.#open(this.#world.keys.cached(meta) ?? (await this.#load(meta, limits)), record);
     freeNow(record.data);
@@ -179,19 +227,40 @@ export class Session {
   /**
    * Moves a record under the partition's latest Intermediate Key without touching its payload.
    * @returns the record and `rewrapped`: false where it was under that key already and is unchanged
+   * @throws TypeError as {@link decrypt}
    * @throws KeyfoldError `RecordUnreadable` as {@link decrypt}, except that the payload is not looked at
    */
   async rewrap(
     record: DataRowRecord,
     limits: RequestLimits = {},
   ): Promise<{ record: DataRowRecord; rewrapped: boolean }> {
-    const meta = this.#parentOf(record);
+    const given = checkedRecord(record);
+    checkLimits(limits);
+    const meta = this.#parentOf(given);
     const from = this.#world.keys.cached(meta) ?? (await this.#load(meta, limits));
     let to = this.#world.keys.cachedLatest(this.keyId) ?? (await this.#latestKey(limits));
     if (to !== from && this.#world.policy.wearsOut()) to = await this.#successorOf(to, limits);
     for (const key of [from, to]) this.#keyUsed?.(key.standing);
-    const moved = rewrapDataRow(from, to, record);
-    return { record: moved, rewrapped: moved !== record };
+    const moved = rewrapDataRow(from, to, given);
+    return moved === given ? { record, rewrapped: false } : { record: moved, rewrapped: true };
+  }
+
+  /** Seals a payload: at once if the key is at hand, otherwise a copy that the caller cannot change meanwhile. */
+  #seal<T>(plaintext: Uint8Array, limits: RequestLimits, seal: Seal<T>): T | Promise<T> {
+    check(plaintext, 'plaintext', BYTES);
+    checkLimits(limits);
+    const parent = this.#sealingKey(limits);
+    return parent instanceof Promise
+      ? this.#sealCopy(new Uint8Array(plaintext), parent, seal)
+      : seal(this.#dataRowKeyUnder(parent, plaintext), plaintext);
+  }
+
+  async #sealCopy<T>(copy: Uint8Array, parent: Promise<EnvelopeKey>, seal: Seal<T>): Promise<T> {
+    try {
+      return seal(this.#dataRowKeyUnder(await parent, copy), copy);
+    } finally {
+      copy.fill(0);
+    }
   }
 
   /** The key to seal with; a promise of it only where there is something to wait for. */
@@ -212,11 +281,13 @@ export class Session {
   }
 
   /** The key that is to seal a payload. */
-  #dataRowKeyUnder(parent: EnvelopeKey, { length }: Uint8Array): DataRowKey {
+  #dataRowKeyUnder(parent: EnvelopeKey, plaintext: Uint8Array): DataRowKey {
     const { policy, now, ages } = this.#world;
     this.#keyUsed?.(parent.standing);
     const sharing = this.#batch?.sealing ?? (policy.dataRowKeyMaxMessages > 1 ? this.#sharedUnder(parent) : undefined);
-    return sharing === undefined ? new DataRowKey(parent, now()) : sharing.take(parent, length, now(), ages());
+    return sharing === undefined
+      ? new DataRowKey(parent, now())
+      : sharing.take(parent, byteLengthOf(plaintext), now(), ages());
   }
 
   #sharedUnder(parent: EnvelopeKey): SharedDataRowKey {
@@ -233,7 +304,7 @@ export class Session {
     const last = this.#batch?.opened;
     if (last?.parent === parent && Buffer.compare(last.encryptedKey, encryptedKey) === 0) return last.key;
     const key = openDataRowKey(parent, record);
-    if (this.#batch !== undefined) this.#batch.opened = { parent, encryptedKey: Buffer.from(encryptedKey), key };
+    if (this.#batch !== undefined) this.#batch.opened = { parent, encryptedKey: new Uint8Array(encryptedKey), key };
     return key;
   }
 

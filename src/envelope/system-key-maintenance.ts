@@ -1,7 +1,9 @@
+import { checkedClock, checkedKms, checkedMetastore, EVENTS } from './checked-ports.ts';
+import { BYTES, check, FUNCTION, having, OBJECT, optional, optionsOf, type Types } from './checks.ts';
 import { cryptoPolicy, type CryptoPolicy } from './crypto-policy.ts';
-import { halfOf, withDeadline, type RequestLimits } from './deadline.ts';
+import { checkLimits, halfOf, withDeadline, type RequestLimits } from './deadline.ts';
 import { KeyfoldError } from './errors.ts';
-import { KeyNaming, metaOf, type KeyId, type KeyMeta, type ServiceNames } from './ids.ts';
+import { KeyNaming, metaOf, SERVICE_NAMES, type KeyId, type KeyMeta, type ServiceNames } from './ids.ts';
 import { retirementOf, standingOf } from './key-standing.ts';
 import { keyWorld } from './key-world.ts';
 import type { KeyRow } from './key-table.ts';
@@ -92,6 +94,17 @@ const RENEW_ATTEMPTS = 3;
 /** How many keys are looked after side by side. */
 const AT_ONCE = 8;
 
+const STORE = having('load', 'loadLatest', 'store', 'rows', 'replaceKey');
+const RENEWING_KMS = having('wrap', 'unwrap', 'renew');
+const OPTIONS: Types<MaintenanceOptions> = {
+  ...SERVICE_NAMES,
+  metastore: STORE,
+  kms: RENEWING_KMS,
+  policy: optional(OBJECT),
+  now: optional(FUNCTION),
+  events: optional(EVENTS),
+};
+
 /**
  * Looks after one service's System Keys (those of its own region suffix): renews their wraps, tells which regions open them, and
  * makes the next one before the present one ends. Any number may run at once, and any may be ended at any time.
@@ -102,20 +115,25 @@ export class SystemKeyMaintenance {
   readonly #policy: CryptoPolicy;
   readonly #now: Clock;
 
-  /** @throws KeyfoldError `InvalidConfiguration`, listing what is wrong with the names or with the policy */
+  /**
+   * @throws TypeError naming an option of a wrong type, one that there is not, and a port that lacks a method
+   * @throws KeyfoldError `InvalidConfiguration`, listing what is wrong with the names or with the policy
+   */
   constructor(options: MaintenanceOptions) {
-    this.#options = options;
-    this.#id = new KeyNaming(options).systemKeyId;
-    this.#policy = cryptoPolicy(options.policy);
-    this.#now = options.now ?? Date.now;
+    this.#options = optionsOf(options, 'options', OPTIONS);
+    this.#id = new KeyNaming(this.#options).systemKeyId;
+    this.#policy = cryptoPolicy(this.#options.policy);
+    this.#now = checkedClock(this.#options.now);
   }
 
   /**
    * Makes the next System Key if that is due, and goes through all that there are. What fails for one is in its report, and does not
    * keep the others from being looked after; nor does the end of the time.
+   * @throws TypeError for limits of a wrong type
    * @throws KeyfoldError `MetastoreUnavailable`, or the deadline's reason, where the keys cannot even be listed
    */
   async run(limits: RequestLimits = {}): Promise<MaintenanceReport> {
+    checkLimits(limits);
     const { metastore } = this.#options;
     return withDeadline(limits, this.#now, async (deadline) => {
       const rows = await metastore.rows(this.#id, deadline);
@@ -133,7 +151,8 @@ export class SystemKeyMaintenance {
 
   async #createAhead(deadline: Deadline): Promise<Pick<MaintenanceReport, 'created' | 'createFault'>> {
     const { metastore, kms, events = NO_ENVELOPE_EVENTS } = this.#options;
-    const world = keyWorld({ metastore, kms, events, policy: this.#policy, now: this.#now });
+    const ports = { metastore: checkedMetastore(metastore), kms: checkedKms(kms) };
+    const world = keyWorld({ ...ports, events, policy: this.#policy, now: this.#now });
     try {
       const created = await new SystemKeys(this.#id, world).createAhead(this.#policy.expireAfterMs * AHEAD, deadline);
       return created === undefined ? {} : { created };
@@ -162,6 +181,7 @@ export class SystemKeyMaintenance {
     for (let attempt = 1; attempt <= RENEW_ATTEMPTS && record !== undefined; attempt += 1) {
       const report = await kms.renew(record.encryptedKey, deadline);
       if (report.renewed === undefined) return report;
+      check(report.renewed, 'The wraps of kms.renew', BYTES);
       if ((await metastore.replaceKey(record, report.renewed, deadline)) === 'replaced') return report;
       // Another maintenance was quicker.
       record = await metastore.load(record.id, record.created, deadline);

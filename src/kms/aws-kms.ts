@@ -1,8 +1,9 @@
 import { createSecretKey } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { seal } from '../envelope/aead.ts';
+import { BYTES, check, having, OBJECT, optional, optionsOf, recordOf, STRING, type Types } from '../envelope/checks.ts';
 import { numberFaults, overDefaults } from '../envelope/defaults.ts';
-import { deadlineExceeded, halfOf, withDeadline } from '../envelope/deadline.ts';
+import { checkDeadline, deadlineExceeded, halfOf, withDeadline } from '../envelope/deadline.ts';
 import { invalidConfiguration, KeyfoldError } from '../envelope/errors.ts';
 import type { Deadline, KeyManagementService, Unwrapped } from '../envelope/ports.ts';
 import type { WrapRenewer, WrapReport } from '../envelope/system-key-maintenance.ts';
@@ -39,6 +40,16 @@ export interface KmsWorld extends FailoverWorld {
 
 const DEFAULT_TIMEOUTS: KmsTimeouts = { connectionTimeoutMs: 1000, requestTimeoutMs: 2000 };
 
+const OPTIONS: Types<AwsKmsOptions> = {
+  keys: OBJECT,
+  preferredRegion: STRING,
+  timeouts: optional(OBJECT),
+  failover: optional(OBJECT),
+  endpoint: optional(STRING),
+  events: optional(having('attempted', 'coolingDown', 'failedOver', 'wrapMissing')),
+};
+const WORLD = having('now', 'random', 'sleep', 'connect');
+
 const REAL_WORLD: KmsWorld = {
   now: Date.now,
   random: Math.random,
@@ -64,20 +75,24 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
 
   /**
    * `world` is the real one, but for a simulation.
+   * @throws TypeError naming an option of a wrong type, and one that there is not
    * @throws KeyfoldError `InvalidConfiguration`, listing each region, ARN and number at fault
    */
   constructor(options: AwsKmsOptions, world: KmsWorld = REAL_WORLD) {
-    const { keys, preferredRegion, failover = {} } = options;
+    const given = optionsOf(options, 'options', OPTIONS);
+    check(world, 'world', WORLD);
+    const { preferredRegion, failover = {}, endpoint, events = NO_EVENTS } = given;
+    const keys = recordOf<string>(given.keys, 'options.keys', STRING);
     const faults = keyFaults(keys, preferredRegion);
-    const timeouts = overDefaults(DEFAULT_TIMEOUTS, options.timeouts ?? {});
+    const timeouts = overDefaults(DEFAULT_TIMEOUTS, given.timeouts ?? {}, 'timeouts');
     faults.push(...numberFaults(timeouts, DEFAULT_TIMEOUTS));
     if (faults.length > 0) throw invalidConfiguration(faults);
     const accounts = new Set(Object.values(keys).map((arn) => parseKmsArn(arn)?.account ?? ''));
     this.#regions = Object.entries(keys)
       .toSorted(([a], [b]) => Number(b === preferredRegion) - Number(a === preferredRegion))
-      .map(([region, arn]) => world.connect({ region, keyArn: arn, accounts, timeouts, endpoint: options.endpoint }));
+      .map(([region, arn]) => world.connect({ region, keyArn: arn, accounts, timeouts, endpoint }));
     this.#policy = failoverPolicy(failover, this.#regions.length);
-    this.#events = options.events ?? NO_EVENTS;
+    this.#events = events;
     this.#world = world;
     this.#failover = new Failover(this.#regions, this.#policy, world, this.#events);
   }
@@ -88,6 +103,8 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
   }
 
   async wrap(key: Uint8Array, deadline: Deadline): Promise<Uint8Array> {
+    check(key, 'key', BYTES);
+    checkDeadline(deadline);
     const generated = await this.#failover.firstAnswer(this.#regions, {
       action: 'GenerateDataKey',
       deadline,
@@ -106,6 +123,8 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
   }
 
   async unwrap(wrapped: Uint8Array, deadline: Deadline): Promise<Unwrapped> {
+    check(wrapped, 'wrapped', BYTES);
+    checkDeadline(deadline);
     const envelope = decodeKekEnvelope(wrapped);
     if (envelope === undefined) return { unreadable: 'it is not wrapped by KMS' };
     const regions = this.#regions.filter(({ region }) => envelope.kmsKeks.some((kek) => kek.region === region));
@@ -126,6 +145,8 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
   }
 
   async renew(wrapped: Uint8Array, deadline: Deadline): Promise<WrapReport> {
+    check(wrapped, 'wrapped', BYTES);
+    checkDeadline(deadline);
     return renewWraps(wrapped, this.#regions, this.#failover, deadline);
   }
 

@@ -39,14 +39,15 @@ const DEFAULTS: FailoverPolicy = {
 export function failoverPolicy(changes: Partial<FailoverPolicy>, regions: number): FailoverPolicy {
   const faults = failoverFaults(changes, regions);
   if (faults.length > 0) throw invalidConfiguration(faults);
-  return overDefaults(DEFAULTS, changes);
+  return overDefaults(DEFAULTS, changes, 'failover');
 }
 
 /** What is wrong with changes to the default policy, for so many regions; empty where nothing is. */
 export function failoverFaults(changes: Partial<FailoverPolicy>, regions: number): string[] {
-  const policy = overDefaults(DEFAULTS, changes);
+  const policy = overDefaults(DEFAULTS, changes, 'failover');
   const faults = numberFaults(policy, DEFAULTS);
-  const { minimumWrappedRegions } = policy;
+  const { minimumWrappedRegions, onKeyRefused } = policy;
+  if (!['failover', 'fail'].includes(onKeyRefused)) faults.push("onKeyRefused must be 'failover' or 'fail'");
   if (regions > 0 && minimumWrappedRegions > regions) {
     faults.push(`minimumWrappedRegions is ${minimumWrappedRegions} and there are ${regions} regions with a KMS key`);
   }

@@ -1,5 +1,6 @@
 import { createSecretKey, type KeyObject } from 'node:crypto';
 import { open, seal } from '../envelope/aead.ts';
+import { byteLengthOf, BYTES, check, having, optional, read, STRING } from '../envelope/checks.ts';
 import { invalidConfiguration } from '../envelope/errors.ts';
 import type { KeyManagementService, Unwrapped } from '../envelope/ports.ts';
 import { KEY_BYTES } from '../envelope/random.ts';
@@ -20,9 +21,13 @@ export class StaticKms implements KeyManagementService {
    * @param masterKey 32 bytes, which stay the caller's
    * @param environment `process.env`, to see whether this is Lambda
    * @param override {@link STATIC_KMS_OVERRIDE}, to run there all the same
+   * @throws TypeError naming a parameter of a wrong type
    * @throws KeyfoldError `InvalidConfiguration` in Lambda, or for a key of another length
    */
   constructor(masterKey: Uint8Array, environment: LambdaEnvironment, override?: string) {
+    check(masterKey, 'masterKey', BYTES);
+    check(environment, 'environment', having());
+    check(override, 'override', optional(STRING));
     const faults = staticKmsFaults(masterKey, environment, override);
     if (faults.length > 0) throw invalidConfiguration(faults);
     this.#masterKey = createSecretKey(masterKey);
@@ -30,10 +35,12 @@ export class StaticKms implements KeyManagementService {
 
   // A port's methods are promised: a throw in them must be a rejection.
   async wrap(key: Uint8Array): Promise<Uint8Array> {
+    check(key, 'key', BYTES);
     return seal(this.#masterKey, key);
   }
 
   async unwrap(wrapped: Uint8Array): Promise<Unwrapped> {
+    check(wrapped, 'wrapped', BYTES);
     const key = open(this.#masterKey, wrapped);
     return key === undefined ? { unreadable: 'it does not open under the static master key' } : { key };
   }
@@ -42,9 +49,10 @@ export class StaticKms implements KeyManagementService {
 /** Why {@link StaticKms} would refuse to start; empty where it would not. */
 export function staticKmsFaults(masterKey: Uint8Array, environment: LambdaEnvironment, override?: string): string[] {
   const faults: string[] = [];
-  if (masterKey.length !== KEY_BYTES)
-    faults.push(`the static master key is of ${masterKey.length} bytes instead of 32`);
-  if (environment.AWS_LAMBDA_FUNCTION_NAME !== undefined && override !== STATIC_KMS_OVERRIDE) {
+  const sizeBytes = byteLengthOf(masterKey);
+  if (sizeBytes !== KEY_BYTES) faults.push(`the static master key is of ${sizeBytes} bytes instead of 32`);
+  const functionName = read(environment, 'AWS_LAMBDA_FUNCTION_NAME', 'environment');
+  if (functionName !== undefined && override !== STATIC_KMS_OVERRIDE) {
     faults.push(
       `a static master key protects nothing in Lambda: use KMS, or override it with "${STATIC_KMS_OVERRIDE}"`,
     );

@@ -8,7 +8,9 @@ import {
 } from '@aws-sdk/client-dynamodb';
 import { keptConnections } from '../connections/agents.ts';
 import { retriesOf } from '../connections/retries.ts';
-import { KeyfoldError } from '../envelope/errors.ts';
+import { NUMBER, optional, STRING, type Types } from '../envelope/checks.ts';
+import { numberFaults } from '../envelope/defaults.ts';
+import { invalidConfiguration, KeyfoldError } from '../envelope/errors.ts';
 import type { KeyRow } from '../envelope/key-table.ts';
 import { keyOfItem, readKeyItem, type KeyItem } from './dynamodb-item.ts';
 
@@ -25,21 +27,39 @@ export interface DynamoDbMetastoreOptions {
   readonly requestTimeoutMs?: number;
 }
 
+/** What {@link DynamoDbMetastoreOptions} are made of. */
+export const DYNAMODB_OPTIONS: Types<DynamoDbMetastoreOptions> = {
+  tableName: optional(STRING),
+  region: optional(STRING),
+  endpoint: optional(STRING),
+  connectionTimeoutMs: optional(NUMBER),
+  requestTimeoutMs: optional(NUMBER),
+};
+
+const DEFAULT_TIMEOUTS = { connectionTimeoutMs: 1000, requestTimeoutMs: 3000 };
+
 /** The SDK's own number is another from one client and version to the next, and how long an outage is waited for hangs on it. */
 const MAX_ATTEMPTS = 3;
 /** DynamoDB answers within some ten milliseconds; a starved process must not take that for a dead connection. */
 const ANSWER_AFTER_FREEZE_MS = 1000;
 
-/** The table's name and a client for it. Throttling, 5xx and the network's faults are retried by the SDK's standard mode. */
+/**
+ * The table's name and a client for it. Throttling, 5xx and the network's faults are retried by the SDK's standard mode.
+ * @throws KeyfoldError `InvalidConfiguration` for a time-out that is no positive whole number
+ */
 export function dynamoDbClient(options: DynamoDbMetastoreOptions): { tableName: string; client: DynamoDBClient } {
-  const { tableName = 'EncryptionKey', region, endpoint, requestTimeoutMs = 3000 } = options;
+  const { tableName = 'EncryptionKey', region, endpoint } = options;
+  const timeouts = { ...DEFAULT_TIMEOUTS, ...options };
+  const { connectionTimeoutMs, requestTimeoutMs } = timeouts;
+  const faults = numberFaults(timeouts, DEFAULT_TIMEOUTS);
+  if (faults.length > 0) throw invalidConfiguration(faults);
   const client = new DynamoDBClient({
     ...(region === undefined ? {} : { region }),
     ...(endpoint === undefined ? {} : { endpoint }),
     maxAttempts: MAX_ATTEMPTS,
     retryStrategy: retriesOf(MAX_ATTEMPTS),
     requestHandler: {
-      connectionTimeout: options.connectionTimeoutMs ?? 1000,
+      connectionTimeout: connectionTimeoutMs,
       requestTimeout: requestTimeoutMs,
       throwOnRequestTimeout: true,
       // The request time-out ends with an answer's head; this one sees that its body comes, too.

@@ -1,5 +1,6 @@
 import type { AttributeValue } from '@aws-sdk/client-dynamodb';
 import { decodeBase64 } from '../envelope/base64.ts';
+import { viewOf } from '../envelope/checks.ts';
 import { KeyfoldError, keyRowUnreadable } from '../envelope/errors.ts';
 import { isPossibleKeyId, type EpochSeconds, type KeyId, type KeyMeta } from '../envelope/ids.ts';
 import type { KeyRow } from '../envelope/key-table.ts';
@@ -20,7 +21,7 @@ export function isPossibleKey(id: string, created: number): boolean {
 
 /** A sealed key as a row keeps it. */
 export function keyAttribute(encryptedKey: Uint8Array): AttributeValue.SMember {
-  return { S: Buffer.from(encryptedKey).toString('base64') };
+  return { S: viewOf(encryptedKey).toString('base64') };
 }
 
 /** The row that keeps a record. */

@@ -1,11 +1,14 @@
 import { paginateQuery, PutItemCommand, UpdateItemCommand, type DynamoDBClient } from '@aws-sdk/client-dynamodb';
-import { orAborted } from '../envelope/deadline.ts';
+import { checkedKeyRecord, checkSeconds } from '../envelope/checked-ports.ts';
+import { BYTES, check, having, optional, optionsOf, STRING, type Types } from '../envelope/checks.ts';
+import { checkDeadline, orAborted } from '../envelope/deadline.ts';
 import type { EpochSeconds, KeyId } from '../envelope/ids.ts';
 import type { KeyRow } from '../envelope/key-table.ts';
 import type { Deadline, EnvelopeKeyRecord, Metastore } from '../envelope/ports.ts';
 import { Turns } from '../envelope/turns.ts';
 import type { SystemKeyStore } from '../envelope/system-key-maintenance.ts';
 import {
+  DYNAMODB_OPTIONS,
   dynamoDbClient,
   errorNameOf,
   metastoreUnavailable,
@@ -38,6 +41,11 @@ export interface MetastoreState {
   readonly lastError?: { readonly errorName: string; readonly atMs: number };
 }
 
+/** What {@link DynamoDbMetastore} is made of. */
+type Options = DynamoDbMetastoreOptions & { readonly events?: MetastoreEvents };
+
+const OPTIONS: Types<Options> = { ...DYNAMODB_OPTIONS, events: optional(having('metastoreCalled')) };
+
 /**
  * As many connections as there may be. The SDK takes a call that waits for one of them for a connection that does not come about, and
  * a batch of records with made-up keys makes a thousand calls.
@@ -52,10 +60,15 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
   readonly #turns = new Turns(MOST_CALLS_AT_ONCE);
   #state: MetastoreState = { state: 'unknown' };
 
-  constructor(options: DynamoDbMetastoreOptions & { readonly events?: MetastoreEvents } = {}) {
-    const { tableName, client } = dynamoDbClient(options);
+  /**
+   * @throws TypeError naming an option of a wrong type, and one that there is not
+   * @throws KeyfoldError `InvalidConfiguration` for a time-out that is no positive whole number
+   */
+  constructor(options: Options = {}) {
+    const given = optionsOf(options, 'options', OPTIONS);
+    const { tableName, client } = dynamoDbClient(given);
     this.#tableName = tableName;
-    this.#events = options.events ?? { metastoreCalled: () => {} };
+    this.#events = given.events ?? { metastoreCalled: () => {} };
     this.#client = client;
   }
 
@@ -65,6 +78,9 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
   }
 
   async load(id: KeyId, created: EpochSeconds, deadline: Deadline): Promise<EnvelopeKeyRecord | undefined> {
+    check(id, 'id', STRING);
+    checkSeconds(created, 'created');
+    checkDeadline(deadline);
     if (!isPossibleKey(id, created)) return undefined;
     const command = readOne(this.#tableName, id, created);
     const { Item } = await this.#call('GetItem', deadline, (abortSignal) =>
@@ -74,6 +90,8 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
   }
 
   async loadLatest(id: KeyId, deadline: Deadline): Promise<EnvelopeKeyRecord | undefined> {
+    check(id, 'id', STRING);
+    checkDeadline(deadline);
     const command = readLatest(this.#tableName, id);
     const { Items } = await this.#call('Query', deadline, (abortSignal) => this.#client.send(command, { abortSignal }));
     const latest = Items?.[0];
@@ -93,9 +111,11 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
   }
 
   async store(record: EnvelopeKeyRecord, deadline: Deadline): Promise<'stored' | 'duplicate'> {
+    const given = checkedKeyRecord(record, 'record');
+    checkDeadline(deadline);
     const command = new PutItemCommand({
       TableName: this.#tableName,
-      Item: encodeKeyItem(record),
+      Item: encodeKeyItem(given),
       ConditionExpression: 'attribute_not_exists(Id)',
     });
     return this.#call('PutItem', deadline, (abortSignal) =>
@@ -104,16 +124,21 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
   }
 
   async rows(id: KeyId, deadline: Deadline): Promise<KeyRow[]> {
+    check(id, 'id', STRING);
+    checkDeadline(deadline);
     return this.#call('Query', deadline, (abortSignal) =>
       rowsFrom(paginateQuery({ client: this.#client }, rowsOf(this.#tableName, id), { abortSignal })),
     );
   }
 
   async replaceKey(
-    { id, created, encryptedKey: present }: EnvelopeKeyRecord,
+    record: EnvelopeKeyRecord,
     encryptedKey: Uint8Array,
     deadline: Deadline,
   ): Promise<'replaced' | 'changed'> {
+    const { id, created, encryptedKey: present } = checkedKeyRecord(record, 'record');
+    check(encryptedKey, 'encryptedKey', BYTES);
+    checkDeadline(deadline);
     const command = new UpdateItemCommand({
       TableName: this.#tableName,
       Key: keyOfItem(id, created),

@@ -1,3 +1,5 @@
+import { checkedKeyRecord, checkSeconds } from '../envelope/checked-ports.ts';
+import { BYTES, check, STRING, viewOf } from '../envelope/checks.ts';
 import type { EpochSeconds, KeyId } from '../envelope/ids.ts';
 import type { EnvelopeKeyRecord, Metastore } from '../envelope/ports.ts';
 import type { SystemKeyStore } from '../envelope/system-key-maintenance.ts';
@@ -7,6 +9,8 @@ export class MemoryMetastore implements Metastore, SystemKeyStore {
   readonly #records = new Map<KeyId, Map<EpochSeconds, EnvelopeKeyRecord>>();
 
   async load(id: KeyId, created: EpochSeconds): Promise<EnvelopeKeyRecord | undefined> {
+    check(id, 'id', STRING);
+    checkSeconds(created, 'created');
     return this.#records.get(id)?.get(created);
   }
 
@@ -20,22 +24,31 @@ export class MemoryMetastore implements Metastore, SystemKeyStore {
   }
 
   async rows(id: KeyId): Promise<EnvelopeKeyRecord[]> {
+    check(id, 'id', STRING);
     const records = [...(this.#records.get(id)?.values() ?? [])];
     return records.toSorted((a, b) => b.created - a.created);
   }
 
   async replaceKey(record: EnvelopeKeyRecord, encryptedKey: Uint8Array): Promise<'replaced' | 'changed'> {
-    const { id, created } = record;
+    const { id, created, encryptedKey: expected } = checkedKeyRecord(record, 'record');
+    check(encryptedKey, 'encryptedKey', BYTES);
     const present = this.#records.get(id)?.get(created);
-    if (present === undefined || !Buffer.from(present.encryptedKey).equals(record.encryptedKey)) return 'changed';
-    this.#records.get(id)?.set(created, { ...present, encryptedKey });
+    if (present === undefined || Buffer.compare(present.encryptedKey, expected) !== 0) return 'changed';
+    this.#records.get(id)?.set(created, { ...present, encryptedKey: copyOf(encryptedKey) });
     return 'replaced';
   }
 
   async store(record: EnvelopeKeyRecord): Promise<'stored' | 'duplicate'> {
-    const ofId = this.#records.get(record.id) ?? new Map<EpochSeconds, EnvelopeKeyRecord>();
-    if (ofId.has(record.created)) return 'duplicate';
-    this.#records.set(record.id, ofId.set(record.created, record));
+    const given = checkedKeyRecord(record, 'record');
+    const ofId = this.#records.get(given.id) ?? new Map<EpochSeconds, EnvelopeKeyRecord>();
+    if (ofId.has(given.created)) return 'duplicate';
+    const stored = { ...given, encryptedKey: copyOf(given.encryptedKey) };
+    this.#records.set(given.id, ofId.set(given.created, stored));
     return 'stored';
   }
+}
+
+/** A caller who writes to a record later must not change what is stored. */
+function copyOf(bytes: Uint8Array): Buffer {
+  return Buffer.from(viewOf(bytes));
 }

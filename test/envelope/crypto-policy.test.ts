@@ -26,15 +26,22 @@ describe('the default policy', () => {
   });
 
   it.for([
-    { expireAfterMs: '5' },
+    { expireAfterMs: Number.NaN },
+    { revokeCheckIntervalMs: Infinity },
     { maxSystemKeys: 0 },
     { staleGraceMs: -1 },
     { flightTimeoutMs: 1.5 },
-    { maxIntermediateKeys: null },
   ])('is not replaced by %j', (changes) => {
     const [name] = Object.keys(changes);
     expect(() => cryptoPolicy(changes as never)).toThrow(`${name} must be a positive whole number`);
   });
+
+  it.for([{ expireAfterMs: '5' }, { maxIntermediateKeys: null }, { wearsOut: true }, { expireAfter: 5 }, null, [], 5])(
+    'is a TypeError for %j',
+    (changes) => {
+      expect(() => cryptoPolicy(changes as never)).toThrow(TypeError);
+    },
+  );
 
   it('has no Data Row Key seal more than GCM allows', () => {
     expect(cryptoPolicy({ dataRowKeyMaxMessages: 2 ** 32 }).dataRowKeyMaxMessages).toBe(2 ** 32);

@@ -73,7 +73,9 @@ class FakeMetastore implements Metastore {
     return this.latest(id);
   }
 
-  async loadRecent(...[id, notAfter, deadline]: Parameters<Metastore['loadRecent']>): Promise<EnvelopeKeyRecord[]> {
+  async loadRecent(
+    ...[id, notAfter, deadline]: Parameters<Required<Metastore>['loadRecent']>
+  ): Promise<EnvelopeKeyRecord[]> {
     await this.#call(`Recent ${kindOf(id)}`, deadline);
     const rows = [...this.rows.values()].filter((row) => row.id === id && row.created <= notAfter);
     return rows.toSorted((a, b) => b.created - a.created).slice(0, 10);

@@ -1,0 +1,185 @@
+/**
+ * How public functions check what JavaScript callers pass. A value of a wrong type is a TypeError that names the parameter
+ * and never shows the value. A wrong value of the right type is refused by the function, with a code.
+ */
+import { isUint8Array } from 'node:util/types';
+
+/** The type of a parameter or of an option. */
+export interface Type {
+  /** Completes the sentence "The parameter must be …". */
+  readonly called: string;
+  readonly holds: (value: unknown) => boolean;
+}
+
+/** A type for each member of an object. */
+export type Types<T> = { readonly [K in keyof T]-?: Type };
+
+export const STRING: Type = { called: 'a string', holds: (value) => typeof value === 'string' };
+/** NaN and the infinities too: they are wrong values, not wrong types. */
+export const NUMBER: Type = { called: 'a number', holds: (value) => typeof value === 'number' };
+export const BOOLEAN: Type = { called: 'a boolean', holds: (value) => typeof value === 'boolean' };
+export const FUNCTION: Type = { called: 'a function', holds: (value) => typeof value === 'function' };
+/** An object that holds members: no array, Map, Date or other built-in object, whose members would be missed. */
+export const OBJECT: Type = {
+  called: 'an object',
+  holds: (value) => typeof value === 'object' && Object.prototype.toString.call(value) === '[object Object]',
+};
+/** A Uint8Array of any realm whose bytes are there. */
+export const BYTES: Type = { called: 'a Uint8Array whose buffer is not detached', holds: isBytes };
+/** An AbortSignal of any realm. */
+export const ABORT_SIGNAL: Type = {
+  called: 'an AbortSignal',
+  holds: (value) =>
+    isObjectWith(value, ['addEventListener', 'removeEventListener', 'throwIfAborted']) &&
+    typeof (value as AbortSignal).aborted === 'boolean',
+};
+
+export const ARRAY: Type = { called: 'an array', holds: Array.isArray };
+export const ANYTHING: Type = { called: 'anything', holds: () => true };
+
+/** The type, or undefined. */
+export function optional({ called, holds }: Type): Type {
+  return { called, holds: (value) => value === undefined || holds(value) };
+}
+
+/** An object of any kind, with methods. */
+export function having(...methods: readonly string[]): Type {
+  const called = methods.length === 0 ? 'an object' : `an object with ${methods.join(', ')}`;
+  return { called, holds: (value) => isObjectWith(value, methods) };
+}
+
+/** One of some strings. */
+export function oneOf(...strings: readonly string[]): Type {
+  return {
+    called: strings.map((text) => `'${text}'`).join(' or '),
+    holds: (value) => strings.includes(value as string),
+  };
+}
+
+/** @throws TypeError naming the parameter, if its value is not of the type */
+export function check(value: unknown, name: string, type: Type): void {
+  if (!isOf(type, value, name)) throw new TypeError(`${name} must be ${type.called}, not ${kindOf(value)}.`);
+}
+
+/** Whether a value is of a type. @throws TypeError if the value cannot even be looked at, as a revoked proxy */
+export function isOf(type: Type, value: unknown, name: string): boolean {
+  try {
+    return type.holds(value);
+  } catch (cause) {
+    throw new TypeError(`${name} cannot be read.`, { cause });
+  }
+}
+
+/**
+ * Reads members of an object from outside, each once, so that a getter cannot give another value later.
+ * @returns an object of its own, without the members that are undefined
+ * @throws TypeError naming the member at fault
+ */
+export function membersOf<T extends object>(given: unknown, name: string, types: Types<T>): T {
+  check(given, name, OBJECT);
+  const members: Partial<Record<keyof T, unknown>> = {};
+  for (const member in types) {
+    const value = read(given as T, member, name);
+    check(value, `${name}.${member}`, types[member]);
+    if (value !== undefined) members[member] = value;
+  }
+  return members as T;
+}
+
+/**
+ * {@link membersOf}, of options.
+ * @throws TypeError also for an option that there is not: a misspelt name would leave the default in force
+ */
+export function optionsOf<T extends object>(given: unknown, name: string, types: Types<T>): T {
+  const options = membersOf(given, name, types);
+  refuseUnknown(given, name, types);
+  return options;
+}
+
+/** The members of an object whose names are not known, each read once. @throws TypeError if one is not of the type */
+export function recordOf<T>(given: unknown, name: string, type: Type): Record<string, T> {
+  check(given, name, OBJECT);
+  const names: [string, Type][] = [];
+  for (const member in given as object) names.push([member, type]);
+  return membersOf<Record<string, T>>(given, name, Object.fromEntries(names));
+}
+
+/** @throws TypeError if an object has a member that is not among the types */
+export function refuseUnknown<T>(given: unknown, name: string, types: Types<T>): void {
+  for (const member in given as object) {
+    if (Object.hasOwn(types, member)) continue;
+    const unknown = /^\w{1,64}$/.test(member) ? `option ${member}` : 'such option as one of those given';
+    throw new TypeError(`${name} has no ${unknown}. Its options are ${Object.keys(types).join(', ')}.`);
+  }
+}
+
+/** @throws TypeError naming the item at fault, or that there is no array */
+export function itemsOf<T>(given: unknown, name: string, itemOf: (item: unknown, name: string) => T): T[] {
+  check(given, name, ARRAY);
+  const { length } = given as readonly unknown[];
+  const items: T[] = [];
+  // An item at a time: the first hole of a sparse array ends it, however long that is.
+  for (let i = 0; i < length; i += 1) items.push(itemOf(read(given as readonly unknown[], i, name), `${name}[${i}]`));
+  return items;
+}
+
+/** {@link check}, giving the value back, for {@link itemsOf}. */
+export function checked(type: Type): (value: unknown, name: string) => unknown {
+  return (value, name) => {
+    check(value, name, type);
+    return value;
+  };
+}
+
+/** The getters of the language: a subclass or a property of an array's own cannot change what they say. */
+const [byteLength, byteOffset, buffer] = ['byteLength', 'byteOffset', 'buffer'].map((name) => {
+  const typedArray = Object.getPrototypeOf(Uint8Array.prototype) as object;
+  // oxlint-disable-next-line typescript/unbound-method -- each is called with the array as its `this`
+  return Object.getOwnPropertyDescriptor(typedArray, name)?.get as () => unknown;
+}) as [() => number, () => number, () => ArrayBuffer];
+
+/** How many bytes an array really has. */
+export function byteLengthOf(bytes: Uint8Array): number {
+  return byteLength.call(bytes);
+}
+
+/** The bytes that an array really has, by a Buffer that shares its memory and has none of its properties. */
+export function viewOf(bytes: Uint8Array): Buffer {
+  return Buffer.from(buffer.call(bytes), byteOffset.call(bytes), byteLength.call(bytes));
+}
+
+/** A part of the bytes that an array really has: made in less time than {@link viewOf}. */
+export function partOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
+  return new Uint8Array(buffer.call(bytes), byteOffset.call(bytes) + start, end - start);
+}
+
+function isBytes(value: unknown): boolean {
+  if (!isUint8Array(value)) return false;
+  if (byteLength.call(value) > 0) return true;
+  // The bytes of a detached buffer are gone, as are those beyond the end of one that was shrunk: such arrays look empty.
+  try {
+    Uint8Array.prototype.at.call(value, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function isObjectWith(value: unknown, methods: readonly string[]): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return methods.every((method) => typeof (value as Record<string, unknown>)[method] === 'function');
+}
+
+/** A member of an object from outside. @throws TypeError if a getter of it throws */
+export function read<T extends object>(object: T, member: keyof T & (string | number), name: string): unknown {
+  try {
+    return object[member];
+  } catch (cause) {
+    throw new TypeError(`${name}.${member} cannot be read.`, { cause });
+  }
+}
+
+function kindOf(value: unknown): string {
+  if (value === null || value === undefined) return String(value);
+  return typeof value === 'object' ? 'another object' : `a ${typeof value}`;
+}

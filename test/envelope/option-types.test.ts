@@ -1,0 +1,179 @@
+import { describe, expect, it } from 'vitest';
+import {
+  AwsKms,
+  DynamoDbMetastore,
+  encodeDataRowRecord,
+  KeyfoldError,
+  MemoryMetastore,
+  SessionFactory,
+  StaticKms,
+  SystemKeyMaintenance,
+  type SessionFactoryOptions,
+} from '../../src/index.ts';
+import { keyRecord } from '../contract/metastore-contract.ts';
+import { errorOf, memoryService } from '../support/fakes.ts';
+import { detached } from '../support/hostile.ts';
+
+const KMS = {
+  keys: { 'us-west-2': 'arn:aws:kms:us-west-2:111122223333:alias/keyfold' },
+  preferredRegion: 'us-west-2',
+};
+const SERVICE = {
+  service: 'svc',
+  product: 'prod',
+  metastore: new MemoryMetastore(),
+  kms: new StaticKms(Buffer.alloc(32), {}),
+};
+
+/** What sealing rejects with, or making the service throws. */
+function sealWith(options: Partial<SessionFactoryOptions>): Promise<unknown> {
+  return errorOf((async () => memoryService(options).session('p').encryptToJson(Buffer.from('x')))());
+}
+
+describe('the options of a service', () => {
+  it.for<[string, object]>([
+    ['options has no option expireAfter', { expireAfter: 5 }],
+    ['policy has no option expireAfter', { policy: { expireAfter: 5 } }],
+    ['policy.expireAfterMs must be a number', { policy: { expireAfterMs: '5' } }],
+    ['options.policy must be an object', { policy: null }],
+    ['options.service must be a string', { service: new String('svc') }],
+    ['options.product must be a string', { product: undefined }],
+    ['options.allowAmbiguousNames must be a boolean', { allowAmbiguousNames: 'no' }],
+    ['options.metastore must be an object with load, loadLatest, store', { metastore: { load: () => {} } }],
+    ['options.kms must be an object with wrap, unwrap', { kms: {} }],
+    ['options.now must be a function', { now: 5 }],
+    ['options.events must be an object with', { events: {} }],
+  ])('%s', ([message, change]) => {
+    expect(() => memoryService(change)).toThrow(new RegExp(`^${message}`));
+    expect(() => memoryService(change)).toThrow(TypeError);
+  });
+
+  it.for<[string, () => unknown]>([
+    ['options has no option key', () => new AwsKms({ ...KMS, key: 'x' } as never)],
+    ['options.keys must be an object', () => new AwsKms({ ...KMS, keys: new Map() } as never)],
+    ['options.keys.us-west-2 must be a string', () => new AwsKms({ ...KMS, keys: { 'us-west-2': 5 } } as never)],
+    ['timeouts has no option requestTimeout', () => new AwsKms({ ...KMS, timeouts: { requestTimeout: 5 } } as never)],
+    ['failover.maxRounds must be a number', () => new AwsKms({ ...KMS, failover: { maxRounds: '8' } } as never)],
+    ['options.events must be an object with', () => new AwsKms({ ...KMS, events: { attempted: () => {} } } as never)],
+    ['options has no option table', () => new DynamoDbMetastore({ table: 'T' } as never)],
+    ['options.tableName must be a string', () => new DynamoDbMetastore({ tableName: null } as never)],
+    ['options must be an object', () => new DynamoDbMetastore(null as never)],
+    ['masterKey must be a Uint8Array', () => new StaticKms('0'.repeat(32) as never, {})],
+    ['masterKey must be a Uint8Array', () => new StaticKms(detached(), {})],
+    ['environment must be an object', () => new StaticKms(Buffer.alloc(32), undefined as never)],
+    ['override must be a string', () => new StaticKms(Buffer.alloc(32), {}, true as never)],
+    ['options.kms must be an object with wrap, unwrap, renew', () => new SystemKeyMaintenance({ ...SERVICE } as never)],
+    ['partition must be a string', () => memoryService().session(new String('p') as never)],
+    ['keyUsed must be a function', () => memoryService().session('p', {} as never)],
+    [
+      'options.shareDataRowKey must be a boolean',
+      () =>
+        memoryService()
+          .session('p')
+          .batch({} as never),
+    ],
+    ['code must be an ErrorCode', () => new KeyfoldError('Wrong' as never, 'x')],
+  ])('%s, for any other constructor or method', ([message, make]) => {
+    expect(make).toThrow(TypeError);
+    expect(make).toThrow(message);
+  });
+
+  it.for<() => unknown>([
+    () => new AwsKms({ ...KMS, timeouts: { requestTimeoutMs: Infinity } }),
+    () => new AwsKms({ ...KMS, failover: { onKeyRefused: 'ignore' as never } }),
+    () => new DynamoDbMetastore({ requestTimeoutMs: Number.NaN }),
+    () => new DynamoDbMetastore({ connectionTimeoutMs: -1 }),
+    () => new StaticKms(Object.defineProperty(Buffer.alloc(31), 'length', { value: 32 }), {}),
+  ])('are an InvalidConfiguration if a value of the right type is wrong: %s', (make) => {
+    expect(make).toThrow(expect.objectContaining({ code: 'InvalidConfiguration' }));
+  });
+
+  it.for([undefined, null, 'x', [], new Map()])('are not %j', (options) => {
+    expect(() => new SessionFactory(options as never)).toThrow(/^options must be an object/);
+  });
+
+  it.for<[string, unknown]>([
+    ['limits must be an object', null],
+    ['limits must be an object', new AbortController().signal],
+    ['limits.deadlineAtMs must be a number of milliseconds', { deadlineAtMs: Number.NaN }],
+    ['limits.deadlineAtMs must be a number of milliseconds', { deadlineAtMs: new Date() }],
+    ['limits.signal must be an AbortSignal', { signal: new AbortController() }],
+    ['limits has no option deadlineMs', { deadlineMs: 5 }],
+  ])('%s for a request: %j', async ([message, limits]) => {
+    const service = memoryService();
+    const session = service.session('p');
+    const record = await session.encrypt(Buffer.from('x'));
+    for (const work of [
+      session.encrypt(Buffer.from('x'), limits as never),
+      session.decrypt(record, limits as never),
+      session.rewrap(record, limits as never),
+      session.decryptJson(encodeDataRowRecord(record), limits as never),
+      service.preload(limits as never),
+    ]) {
+      const error = await errorOf(work);
+      expect(error).toBeInstanceOf(TypeError);
+      expect((error as Error).message).toContain(message);
+    }
+  });
+});
+
+describe('what ports answer', () => {
+  it.for([Number.NaN, -1, 9e15, '5', Promise.resolve(5)])('no record is dated by a clock that says %s', async (ms) => {
+    expect(await sealWith({ now: () => ms as never })).toBeInstanceOf(TypeError);
+  });
+
+  it.for([undefined, true, 'ok'])('nothing is sealed when a metastore says %s of a new key', async (outcome) => {
+    const metastore = new MemoryMetastore();
+    metastore.store = async () => outcome as never;
+    expect(await sealWith({ metastore })).toBeInstanceOf(TypeError);
+  });
+
+  it.for(['wrapped', undefined, new Uint8Array(), new Uint16Array(9)])(
+    'no System Key is stored under a wrap such as %o',
+    async (wrap) => {
+      const metastore = new MemoryMetastore();
+      const kms = new StaticKms(Buffer.alloc(32), {});
+      kms.wrap = async () => wrap as never;
+      expect(await sealWith({ metastore, kms })).toBeInstanceOf(TypeError);
+      expect(await metastore.rows('_SK_svc_prod' as never)).toEqual([]);
+    },
+  );
+
+  it('a KMS that gives back the very bytes that it was given loses none', async () => {
+    const metastore = new MemoryMetastore();
+    const kms = new StaticKms(Buffer.alloc(32), {});
+    kms.wrap = async (key) => key;
+    kms.unwrap = async (wrapped) => ({ key: Buffer.from(wrapped.buffer as ArrayBuffer) });
+    const text = await memoryService({ metastore, kms }).session('p').encryptToJson(Buffer.from('x'));
+    for (let i = 0; i < 2; i += 1) {
+      expect(String(await memoryService({ metastore, kms }).session('p').decryptJson(text))).toBe('x');
+    }
+  });
+
+  it.for([null, {}, { id: '_SK_svc_prod', created: 60, encryptedKey: 'AAAA', revoked: false }])(
+    'a row such as %j cannot be read',
+    async (row) => {
+      const metastore = new MemoryMetastore();
+      metastore.loadLatest = async () => row as never;
+      expect(await sealWith({ metastore })).toMatchObject({ code: 'KeyRowUnreadable' });
+    },
+  );
+
+  it('nothing is sealed under the key of another id', async () => {
+    const metastore = new MemoryMetastore();
+    const service = memoryService({ metastore });
+    await service.session('q').encrypt(Buffer.from('x'));
+    const [other] = await metastore.rows(service.session('q').keyId);
+    metastore.loadLatest = async () => other;
+    expect(await sealWith({ metastore })).toMatchObject({ code: 'KeyRowUnreadable' });
+  });
+
+  it('a metastore in memory keeps what it stored, whatever its caller does to the record', async () => {
+    const metastore = new MemoryMetastore();
+    const record = keyRecord('_SK_kept', 60);
+    await metastore.store(record);
+    record.encryptedKey.fill(0);
+    const stored = await metastore.load(record.id, record.created);
+    expect(String(stored?.encryptedKey)).toBe('key 60');
+  });
+});

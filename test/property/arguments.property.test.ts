@@ -1,0 +1,75 @@
+/** Every public function refuses a value of a wrong type by an error that names it, or does with it what it is for. */
+import { readFileSync } from 'node:fs';
+import fc from 'fast-check';
+import { beforeAll, expect, it, vi } from 'vitest';
+import * as client from '../../src/client/index.ts';
+import * as library from '../../src/index.ts';
+import { hostile, withValueAt } from '../support/hostile.ts';
+import { CLIENT, tenant } from '../support/public-client.ts';
+import { isNamed, type PublicFunctions } from '../support/public-function.ts';
+import { LIBRARY, session } from '../support/public-functions.ts';
+
+/** The names of a module's functions, of its classes, and of the methods of these and of what they give. */
+function namesOf(module: object, given: Readonly<Record<string, object>>): string[] {
+  const functions = Object.entries(module).filter(([, value]) => typeof value === 'function');
+  const classes = functions.filter(([, value]) => String(value).startsWith('class'));
+  const prototypes = [
+    ...classes.map(([name, { prototype }]) => [name, prototype] as const),
+    ...Object.entries(given).map(([name, object]) => [name, Object.getPrototypeOf(object) as object] as const),
+  ];
+  return [
+    ...functions.map(([name, value]) => (String(value).startsWith('class') ? `new ${name}` : name)),
+    ...prototypes.flatMap(([name, prototype]) => methodsOf(prototype as object).map((method) => `${name}.${method}`)),
+  ];
+}
+
+function methodsOf(prototype: object): string[] {
+  const members = Object.entries(Object.getOwnPropertyDescriptors(prototype));
+  return members.filter(([name, { value }]) => name !== 'constructor' && typeof value === 'function').map(([n]) => n);
+}
+
+/** What a call came to. */
+async function outcomeOf(call: () => unknown): Promise<{ readonly value: unknown } | { readonly error: unknown }> {
+  try {
+    return { value: await call() };
+  } catch (error) {
+    return { error };
+  }
+}
+
+/** Whether a function refuses what is put in the place of one of its arguments or options, or holds with it. */
+async function refusesOrHolds(functions: PublicFunctions, name: string): Promise<fc.IAsyncProperty<unknown>> {
+  const { args, call, holds } = functions[name] as PublicFunctions[string];
+  const first = call(...((await args()) as never[]));
+  const isAsync = first instanceof Promise;
+  await Promise.allSettled([first]);
+  return fc.asyncProperty(fc.nat(), hostile, async (at, make) => {
+    const given = withValueAt(await args(), at, make());
+    let result: unknown;
+    const begin = (): unknown => (result = call(...(given as never[])));
+    // An asynchronous function must not throw by itself.
+    if (isAsync) begin();
+    const outcome = await outcomeOf(isAsync ? () => result : begin);
+    if ('value' in outcome) await holds?.(outcome.value as never, given as never);
+    else isNamed(outcome.error);
+  });
+}
+
+beforeAll(() => {
+  for (const stream of [process.stdout, process.stderr]) vi.spyOn(stream, 'write').mockReturnValue(true);
+});
+
+it('every function that the package exports has a case', () => {
+  const { exports } = JSON.parse(readFileSync('package.json', 'utf8')) as { exports: object };
+  expect(Object.keys(exports)).toEqual(['.', './client']);
+  expect(Object.keys(LIBRARY).toSorted()).toEqual(namesOf(library, { Session: session }).toSorted());
+  const ofClient = Object.keys(CLIENT).filter((name) => !name.endsWith(' over HTTP'));
+  expect(ofClient.toSorted()).toEqual(namesOf(client, { PartitionClient: tenant }).toSorted());
+});
+
+it.for(Object.keys(LIBRARY))('%s', async (name) => {
+  await fc.assert(await refusesOrHolds(LIBRARY, name), { numRuns: 100 });
+});
+it.for(Object.keys(CLIENT))('%s of the client', async (name) => {
+  await fc.assert(await refusesOrHolds(CLIENT, name), { numRuns: 100 });
+});

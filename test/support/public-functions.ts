@@ -1,0 +1,150 @@
+import { expect } from 'vitest';
+import * as library from '../../src/index.ts';
+import { memoryService } from './fakes.ts';
+import { realBytesOf } from './hostile.ts';
+import { isTold, type PublicFunctions } from './public-function.ts';
+import { PLUGINS } from './public-plugins.ts';
+
+const { KeyfoldError, MemoryMetastore, SessionFactory, StaticKms } = library;
+
+const HELLO = Buffer.from('héllo');
+const noop = (): void => {};
+
+export const session = memoryService().session('p');
+const limits = (): object => ({ deadlineAtMs: Date.now() + 60_000, signal: new AbortController().signal });
+const isHello = (payload: Uint8Array): void => expect(Buffer.compare(payload, HELLO)).toBe(0);
+
+/** That a record opens, to the payload; one with another member than was sealed is `RecordUnreadable` at most. */
+async function opens(record: library.DataRowRecord, given?: { readonly data: unknown }): Promise<void> {
+  const payload = await session.decrypt(record).catch((error: unknown) => {
+    expect(error).toMatchObject({ code: 'RecordUnreadable' });
+    expect(given).not.toBe(undefined);
+    return HELLO;
+  });
+  isHello(payload);
+}
+
+/** That records of a service open in a process of its own, if the service makes any. */
+async function serves(factory: library.SessionFactory, [options]: [library.SessionFactoryOptions]): Promise<void> {
+  let sealed: string;
+  try {
+    sealed = await factory.session('p').encryptToJson(HELLO);
+  } catch (error) {
+    isTold(error);
+    return;
+  }
+  const same = { ...options, now: undefined, policy: undefined, events: undefined };
+  isHello(await new SessionFactory(same as never).session('p').decryptJson(sealed));
+}
+
+const service = (): library.SessionFactoryOptions => ({
+  service: 'svc',
+  product: 'prod',
+  regionSuffix: 'us-west-2',
+  allowAmbiguousNames: false,
+  metastore: new MemoryMetastore(),
+  kms: new StaticKms(Buffer.alloc(32, 7), {}),
+  policy: { expireAfterMs: 1e9, wearsOut: () => false },
+  now: Date.now,
+  events: { keyCreated: noop, keyRetired: noop, cacheUsed: noop, servedStale: noop },
+});
+const factory = new SessionFactory(service());
+
+/** The functions of `keyfold`. */
+export const LIBRARY: PublicFunctions = {
+  ...PLUGINS,
+  cryptoPolicy: {
+    args: () => [{ expireAfterMs: 5, dataRowKeyMaxMessages: 2, wearsOut: () => false }],
+    call: library.cryptoPolicy,
+    holds: ({ wearsOut, ...numbers }: library.CryptoPolicy) => {
+      for (const number of Object.values(numbers)) expect(Number.isSafeInteger(number)).toBe(true);
+      expect(wearsOut).toBeTypeOf('function');
+    },
+  },
+  encodeDataRowRecord: {
+    args: async () => [await session.encrypt(HELLO)],
+    call: library.encodeDataRowRecord,
+    holds: (text: string, [record]: [library.DataRowRecord]) => {
+      const { key, data } = library.decodeDataRowRecord(text);
+      expect([key.encryptedKey, data]).toEqual([record.key.encryptedKey, record.data].map(realBytesOf));
+      expect(key.parent.id).toBe(record.key.parent.id);
+    },
+  },
+  decodeDataRowRecord: {
+    args: async () => [await session.encryptToJson(HELLO)],
+    call: library.decodeDataRowRecord,
+    holds: (record: library.DataRowRecord) => opens(record),
+  },
+  dataRowRecordFromValue: {
+    args: async () => [JSON.parse(await session.encryptToJson(HELLO))],
+    call: library.dataRowRecordFromValue,
+    holds: (record: library.DataRowRecord) => opens(record, record),
+  },
+  encodeCompactRecord: {
+    args: async () => [await session.encrypt(HELLO), 'bytes'],
+    call: library.encodeCompactRecord,
+    holds: (text: string | undefined, [record, kind]: [library.DataRowRecord, string]) => {
+      if (text === undefined) return;
+      const decoded = library.decodeCompactRecord(text);
+      expect(decoded.kind).toBe(kind);
+      expect(decoded.record.data).toEqual(realBytesOf(record.data));
+      expect(decoded.record.key.encryptedKey).toEqual(realBytesOf(record.key.encryptedKey));
+    },
+  },
+  decodeCompactRecord: {
+    args: async () => [library.encodeCompactRecord(await session.encrypt(HELLO), 'bytes')],
+    call: library.decodeCompactRecord,
+    holds: ({ record }: library.CompactRecord) => opens(record),
+  },
+  'new KeyfoldError': {
+    args: () => ['NotFound', 'Nothing.', { cause: new Error('why') }],
+    call: (...args: [never, never]) => new KeyfoldError(...args),
+    holds: (error: library.KeyfoldError) => expect(error.retryable).toBeTypeOf('boolean'),
+  },
+  'new SessionFactory': {
+    args: () => [service()],
+    call: (options: never) => new SessionFactory(options),
+    holds: serves,
+  },
+  'SessionFactory.preload': { args: () => [limits()], call: (given: never) => factory.preload(given) },
+  'SessionFactory.session': {
+    args: () => ['p', noop],
+    call: (...args: [never, never]) => factory.session(...args),
+    // A `keyUsed` that throws ends the request.
+    holds: (made: library.Session) =>
+      made.encrypt(HELLO).then(async (sealed) => isHello(await made.decrypt(sealed)), isTold),
+  },
+  'Session.batch': {
+    args: () => [{ shareDataRowKey: true }],
+    call: (options: never) => session.batch(options),
+    holds: async (made: library.Session) => isHello(await made.decrypt(await made.encrypt(HELLO))),
+  },
+  'Session.encrypt': {
+    args: () => [Buffer.from(HELLO), limits()],
+    call: (...args: [never, never]) => session.encrypt(...args),
+    holds: async (record: library.DataRowRecord, [plaintext]: [unknown]) =>
+      expect(await session.decrypt(record)).toEqual(realBytesOf(plaintext)),
+  },
+  'Session.encryptToJson': {
+    args: () => [Buffer.from(HELLO), limits()],
+    call: (...args: [never, never]) => session.encryptToJson(...args),
+    holds: async (text: string, [plaintext]: [unknown]) =>
+      expect(await session.decryptJson(text)).toEqual(realBytesOf(plaintext)),
+  },
+  'Session.decrypt': {
+    args: async () => [await session.encrypt(HELLO), limits()],
+    call: (...args: [never, never]) => session.decrypt(...args),
+    holds: isHello,
+  },
+  'Session.decryptJson': {
+    args: async () => [await session.encryptToJson(HELLO), limits()],
+    call: (...args: [never, never]) => session.decryptJson(...args),
+    holds: isHello,
+  },
+  'Session.rewrap': {
+    args: async () => [await session.encrypt(HELLO), limits()],
+    call: (...args: [never, never]) => session.rewrap(...args),
+    // The payload is not looked at: another one is still there, and does not open.
+    holds: ({ record }: { record: library.DataRowRecord }) => opens(record, record),
+  },
+};

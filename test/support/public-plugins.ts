@@ -1,0 +1,158 @@
+import { expect } from 'vitest';
+import * as library from '../../src/index.ts';
+import type { KmsRegion } from '../../src/kms/kms-region.ts';
+import { realBytesOf } from './hostile.ts';
+import { isTold, type PublicFunctions } from './public-function.ts';
+
+const { AwsKms, DynamoDbMetastore, KeyfoldError, MemoryMetastore, StaticKms, SystemKeyMaintenance } = library;
+
+const ARN = 'arn:aws:kms:us-west-2:111122223333:alias/keyfold';
+const ID = '_SK_svc_prod_us-west-2';
+const noop = (): void => {};
+
+const limits = (): object => ({ deadlineAtMs: Date.now() + 60_000, signal: new AbortController().signal });
+const deadline = (): library.Deadline => ({ atMs: Date.now() + 60_000, signal: new AbortController().signal });
+const overDeadline = (): library.Deadline => ({
+  atMs: Date.now(),
+  signal: AbortSignal.abort(new KeyfoldError('DeadlineExceeded', 'Over.')),
+});
+const row = (): object => ({
+  id: ID,
+  created: 60,
+  encryptedKey: Buffer.from('key'),
+  parent: { id: ID, created: 1 },
+  revoked: false,
+});
+
+async function wraps(kms: library.KeyManagementService, key = Buffer.alloc(32, 5)): Promise<void> {
+  expect(await kms.unwrap(await kms.wrap(key, deadline()), deadline())).toEqual({ key });
+}
+
+const REGION: KmsRegion = {
+  region: 'us-west-2',
+  keyArn: ARN,
+  generateDataKey: async () => ({ plaintext: Buffer.alloc(32, 1), wrapped: Buffer.from('w'), arn: ARN }),
+  encrypt: async () => ({ wrapped: Buffer.from('w'), arn: ARN }),
+  decrypt: async () => Buffer.alloc(32, 1),
+};
+const awsOptions = (): library.AwsKmsOptions => ({
+  keys: { 'us-west-2': ARN },
+  preferredRegion: 'us-west-2',
+  timeouts: { connectionTimeoutMs: 100, requestTimeoutMs: 100 },
+  failover: { maxRounds: 1, onKeyRefused: 'fail' },
+  endpoint: 'http://127.0.0.1:9',
+  events: { attempted: noop, coolingDown: noop, failedOver: noop, wrapMissing: noop },
+});
+const aws = new AwsKms(awsOptions(), {
+  now: Date.now,
+  random: Math.random,
+  sleep: async () => {},
+  connect: () => REGION,
+});
+const maintained = (): library.MaintenanceOptions => ({
+  service: 'svc',
+  product: 'prod',
+  regionSuffix: 'us-west-2',
+  allowAmbiguousNames: false,
+  metastore: new MemoryMetastore(),
+  kms: aws,
+  policy: { expireAfterMs: 1e9 },
+  now: Date.now,
+  events: { keyCreated: noop, keyRetired: noop, cacheUsed: noop, servedStale: noop },
+});
+const dynamoOptions = { region: 'us-west-2', endpoint: 'http://127.0.0.1:9' };
+const dynamo = new DynamoDbMetastore(dynamoOptions);
+const memory = new MemoryMetastore();
+const local: library.KeyManagementService = new StaticKms(Buffer.alloc(32, 7), {});
+
+/** The functions of `keyfold` that are no session's: KMS, metastores and the maintenance. */
+export const PLUGINS: PublicFunctions = {
+  'new SystemKeyMaintenance': {
+    args: () => [maintained()],
+    call: (options: never) => new SystemKeyMaintenance(options),
+    holds: (made: library.SystemKeyMaintenance) => made.run().then((report) => expect(report).toBeDefined(), isTold),
+  },
+  'SystemKeyMaintenance.run': {
+    args: () => [limits()],
+    call: (given: never) => new SystemKeyMaintenance(maintained()).run(given),
+  },
+  'new AwsKms': {
+    args: () => [awsOptions()],
+    call: (options: never) => new AwsKms(options),
+    holds: (kms: library.AwsKms) => expect(kms.regionStates()).not.toEqual([]),
+  },
+  'AwsKms.regionStates': { args: () => [], call: () => aws.regionStates() },
+  'AwsKms.wrap': {
+    args: () => [Buffer.alloc(32, 5), deadline()],
+    call: (...args: [never, never]) => aws.wrap(...args),
+    holds: async (wrapped: Uint8Array, [key]: [unknown]) =>
+      expect(await aws.unwrap(wrapped, deadline())).toEqual({ key: realBytesOf(key) }),
+  },
+  'AwsKms.unwrap': {
+    args: async () => [await aws.wrap(Buffer.alloc(32, 5), deadline()), deadline()],
+    call: (...args: [never, never]) => aws.unwrap(...args),
+  },
+  'AwsKms.renew': {
+    args: async () => [await aws.wrap(Buffer.alloc(32, 5), deadline()), deadline()],
+    call: (...args: [never, never]) => aws.renew(...args),
+  },
+  'new StaticKms': {
+    args: () => [Buffer.alloc(32, 7), { AWS_LAMBDA_FUNCTION_NAME: 'f' }, library.STATIC_KMS_OVERRIDE],
+    call: (...args: [never, never]) => new StaticKms(...args),
+    holds: (kms: library.StaticKms) => wraps(kms),
+  },
+  'StaticKms.wrap': {
+    args: () => [Buffer.alloc(32, 5)],
+    call: (key: never) => local.wrap(key, deadline()),
+    holds: async (wrapped: Uint8Array, [key]: [unknown]) =>
+      expect(await local.unwrap(wrapped, deadline())).toEqual({ key: realBytesOf(key) }),
+  },
+  'StaticKms.unwrap': {
+    args: async () => [await local.wrap(Buffer.alloc(32, 5), deadline())],
+    call: (wrapped: never) => local.unwrap(wrapped, deadline()),
+  },
+  'new DynamoDbMetastore': {
+    args: () => [
+      {
+        ...dynamoOptions,
+        tableName: 'T',
+        connectionTimeoutMs: 5,
+        requestTimeoutMs: 5,
+        events: { metastoreCalled: noop },
+      },
+    ],
+    call: (options: never) => new DynamoDbMetastore(options),
+  },
+  ...metastoreCases('DynamoDbMetastore', dynamo, overDeadline),
+  'new MemoryMetastore': { args: () => [], call: () => new MemoryMetastore() },
+  ...metastoreCases('MemoryMetastore', memory, deadline),
+};
+
+function metastoreCases(
+  name: string,
+  metastore: library.Metastore & library.SystemKeyStore,
+  by: () => library.Deadline,
+): PublicFunctions {
+  return {
+    [`${name}.load`]: { args: () => [ID, 60, by()], call: (...args: [never, never, never]) => metastore.load(...args) },
+    [`${name}.loadLatest`]: {
+      args: () => [ID, by()],
+      call: (...args: [never, never]) => metastore.loadLatest(...args),
+    },
+    [`${name}.rows`]: { args: () => [ID, by()], call: (...args: [never, never]) => metastore.rows(...args) },
+    [`${name}.store`]: {
+      args: () => [row(), by()],
+      call: (...args: [never, never]) => metastore.store(...args),
+      holds: async (_: unknown, [given]: [library.EnvelopeKeyRecord]) => {
+        const fresh = new MemoryMetastore();
+        await fresh.store(given);
+        const { encryptedKey } = (await fresh.load(given.id, given.created)) as library.EnvelopeKeyRecord;
+        expect(encryptedKey).toEqual(realBytesOf(given.encryptedKey));
+      },
+    },
+    [`${name}.replaceKey`]: {
+      args: () => [row(), Buffer.from('other'), by()],
+      call: (...args: [never, never, never]) => metastore.replaceKey(...args),
+    },
+  };
+}
