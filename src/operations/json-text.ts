@@ -109,7 +109,8 @@ export function stringOf(text: string, value: JsonValue): string | undefined {
 }
 
 function stringAt(text: string, { start, end }: { readonly start: number; readonly end: number }): string {
-  return JSON.parse(text.slice(start, end)) as string;
+  const inner = text.slice(start + 1, end - 1);
+  return inner.includes('\\') ? (JSON.parse(text.slice(start, end)) as string) : inner;
 }
 
 /** Behind the quotation mark that ends the string: the first one before which the backslashes are even in number. */
