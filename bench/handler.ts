@@ -111,5 +111,6 @@ function flat(text = ''): Buffer {
 function eventOf(operation: string, body: object): APIGatewayProxyEventV2 {
   const sample = readFileSync(new URL('../events/api-encrypt-iam.json', import.meta.url), 'utf8');
   const event = JSON.parse(sample) as APIGatewayProxyEventV2;
-  return { ...event, pathParameters: { partition: 'tenant-1', operation }, body: JSON.stringify(body) };
+  const rawPath = `/v1/partitions/tenant-1/${operation}`;
+  return { ...event, rawPath, pathParameters: { partition: 'tenant-1', operation }, body: JSON.stringify(body) };
 }

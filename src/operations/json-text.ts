@@ -108,7 +108,8 @@ export function stringOf(text: string, value: JsonValue): string | undefined {
 }
 
 function stringAt(text: string, { start, end }: { readonly start: number; readonly end: number }): string {
-  return JSON.parse(text.slice(start, end)) as string;
+  const inner = text.slice(start + 1, end - 1);
+  return inner.includes('\\') ? (JSON.parse(text.slice(start, end)) as string) : inner;
 }
 
 function invalid(what: string): KeyfoldError {
