@@ -165,7 +165,7 @@ const QUEUES = {
 
 const PLAINTEXT = { plaintext: 'aGVsbG8=' };
 
-describe('the role allows exactly the calls that are made', () => {
+describe('the role allows exactly the calls that are made', { timeout: 60_000 }, () => {
   it('by seal: new keys and those of others, encryption and rewrapping, with a region down', async () => {
     const operations = 'encrypt,encrypt-batch,encrypt-fields,rewrap,rewrap-batch';
     const { record: old } = await invoke(start('invoke', operations), 'encrypt', PLAINTEXT);

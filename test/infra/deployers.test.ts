@@ -329,7 +329,7 @@ describe('a prefix', () => {
   });
 });
 
-describe('what the scripts ask of AWS themselves', () => {
+describe('what the scripts ask of AWS themselves', { timeout: 60_000 }, () => {
   const prefix = 'held';
   const held = deployersOf({ Prefix: prefix });
   let cli: Cli;

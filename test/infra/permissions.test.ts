@@ -148,14 +148,18 @@ function inOrder(expected: Allowed): Allowed {
   return Object.fromEntries(entries.filter(([, actions]) => actions.length > 0));
 }
 
-describe('of all actions of KMS, DynamoDB, SQS and Lambda, on whatever there is, IAM allows', () => {
-  it.for(Object.entries(USERS))('%s what is its job alone', async ([name, principal]) => {
-    const expected = FOR_USERS[name as keyof typeof USERS];
-    expect(await allowed(principal, { ...KEYS, ...REST })).toEqual(inOrder(expected));
-  });
-});
+describe(
+  'of all actions of KMS, DynamoDB, SQS and Lambda, on whatever there is, IAM allows',
+  { timeout: 60_000 },
+  () => {
+    it.for(Object.entries(USERS))('%s what is its job alone', async ([name, principal]) => {
+      const expected = FOR_USERS[name as keyof typeof USERS];
+      expect(await allowed(principal, { ...KEYS, ...REST })).toEqual(inOrder(expected));
+    });
+  },
+);
 
-describe('of all actions of KMS on a key, the key policy and IAM together allow', () => {
+describe('of all actions of KMS on a key, the key policy and IAM together allow', { timeout: 60_000 }, () => {
   it.for(Object.entries(OUTSIDERS))('%s what the key policy says it is for', async ([name, principal]) => {
     expect(await allowed(principal, KEYS)).toEqual(inOrder(FOR_OUTSIDERS[name as keyof typeof OUTSIDERS]));
   });
