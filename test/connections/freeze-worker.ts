@@ -40,7 +40,7 @@ function encryptEvent(partition: string): APIGatewayProxyEventV2 {
     rawPath: `/v1/partitions/${partition}/encrypt`,
     pathParameters: { partition, operation: 'encrypt' },
     headers: { 'content-type': 'application/json' },
-    requestContext: { requestId: 'r', http: { method: 'POST' } },
+    requestContext: { requestId: 'r', domainName: 'api.example.com', http: { method: 'POST' } },
     body: '{"plaintext":"aGVsbG8="}',
     isBase64Encoded: false,
   } as unknown as APIGatewayProxyEventV2;
