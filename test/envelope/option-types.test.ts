@@ -154,7 +154,7 @@ describe('what ports answer', () => {
     'a row such as %j cannot be read',
     async (row) => {
       const metastore = new MemoryMetastore();
-      metastore.loadLatest = async () => row as never;
+      Object.assign(metastore, { loadLatest: async () => row, loadRecent: undefined });
       expect(await sealWith({ metastore })).toMatchObject({ code: 'KeyRowUnreadable' });
     },
   );
@@ -164,7 +164,7 @@ describe('what ports answer', () => {
     const service = memoryService({ metastore });
     await service.session('q').encrypt(Buffer.from('x'));
     const [other] = await metastore.rows(service.session('q').keyId);
-    metastore.loadLatest = async () => other;
+    Object.assign(metastore, { loadLatest: async () => other, loadRecent: undefined });
     expect(await sealWith({ metastore })).toMatchObject({ code: 'KeyRowUnreadable' });
   });
 

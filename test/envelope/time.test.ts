@@ -100,6 +100,40 @@ describe('a key dated in the future', () => {
     expect(await createdBy(world.process())).toBe(own);
   });
 
+  it('is followed by a new one, if no row that can be read is behind it', async () => {
+    const created = await createdBy(world.process());
+    for (const kind of ['IK', 'SK'] as const) copyTo(kind, 2 ** 53);
+    for (const row of world.metastore.rows.values()) if (row.created === created) world.metastore.remove(row);
+    const record = await world.process().session('p').encrypt(PAYLOAD);
+    expect(await world.process().session('p').decrypt(record)).toEqual(PAYLOAD);
+  });
+
+  it.for(['IK', 'SK'] as const)(
+    'is not told from a broken one without loadRecent, so that nothing is sealed: %s',
+    async (kind) => {
+      await createdBy(world.process());
+      world.metastore.interfere = (call) => {
+        if (call === `Query ${kind}`) throw new KeyfoldError('KeyRowUnreadable', 'made up');
+      };
+      Object.assign(world.metastore, { loadRecent: undefined });
+      expect(
+        await codeOf(
+          world
+            .process()
+            .session(kind === 'SK' ? 'q' : 'p')
+            .encrypt(PAYLOAD),
+        ),
+      ).toBe('KeyRowUnreadable');
+    },
+  );
+
+  it('is followed by a new one without loadRecent, if the row can be read', async () => {
+    await createdBy(world.process());
+    const ahead = copyTo('IK', nowSeconds() + 3600);
+    Object.assign(world.metastore, { loadRecent: undefined });
+    expect(await createdBy(world.process())).toBeLessThan(ahead.created);
+  });
+
   it('does not hide a usable one if it is ahead by less, and revoked', async () => {
     const own = await createdBy(world.process());
     copyTo('IK', nowSeconds() + 300, { revoked: true });
