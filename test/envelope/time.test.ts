@@ -369,6 +369,22 @@ describe('the clock of ages', () => {
     expect(ages()).toBe(HOUR_MS + 10 * MINUTE_MS);
   });
 
+  it('takes a lag of up to a minute for drift, and sees the next one from where it is', () => {
+    const [clock, monotonic] = [new HandClock(), new HandClock(0)];
+    const ages = agingClock(clock.now, HOUR_MS, monotonic.now);
+    for (let i = 1; i <= 3; i += 1) {
+      monotonic.advance(MINUTE_MS + 1);
+      clock.advance(1);
+      expect(ages()).toBe(i);
+    }
+    monotonic.advance(MINUTE_MS + 2);
+    clock.advance(1);
+    expect(ages()).toBe(HOUR_MS + 4);
+    monotonic.advance(10);
+    clock.advance(10);
+    expect(ages()).toBe(HOUR_MS + 14);
+  });
+
   it('counts the time that a frozen process did not', () => {
     const [clock, monotonic] = [new HandClock(), new HandClock(0)];
     const ages = agingClock(clock.now, HOUR_MS, monotonic.now);
