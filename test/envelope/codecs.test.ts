@@ -105,11 +105,12 @@ describe('base64', () => {
   });
 });
 
+const isRetryable = (code: string): boolean => new KeyfoldError(code as never, 'x').retryable;
+
 it('an error may be tried again by its code alone', () => {
   const retryable = ['KeyNotYetVisible', 'KmsThrottled', 'KmsUnavailable', 'MetastoreUnavailable', 'DeadlineExceeded'];
   const permanent = ['InvalidConfiguration', 'InvalidRequest', 'Forbidden', 'FieldNotFound', 'RecordUnreadable'];
   const broken = ['KmsMisconfigured', 'KeyRowUnreadable', 'Internal'];
-  const isRetryable = (code: string): boolean => new KeyfoldError(code as never, 'x').retryable;
   expect(retryable.filter(isRetryable)).toEqual(retryable);
   expect([...permanent, ...broken].filter(isRetryable)).toEqual([]);
 });
