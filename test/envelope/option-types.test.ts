@@ -180,10 +180,11 @@ describe('what ports answer', () => {
       const world = new FakeWorld();
       const record = await world.process().session('p').encrypt(Buffer.from('x'));
       const [row] = world.metastore.ofKind('IK') as [EnvelopeKeyRecord];
-      Object.assign(world.metastore, { load: async () => change(row) });
+      const [systemKey] = world.metastore.ofKind('SK');
+      Object.assign(world.metastore, { load: async (id: string) => (id === row.id ? change(row) : systemKey) });
       const error = await errorOf(world.process().session('p').decrypt(record));
       expect(error).toMatchObject({ code: 'KeyRowUnreadable' });
-      expect((error as Error).message).toContain(`created ${row.created} cannot be read: metastore.load has`);
+      expect((error as Error).message).toContain(`${row.id} created ${row.created} cannot be read: metastore.load has`);
     });
   });
 

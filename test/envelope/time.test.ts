@@ -216,6 +216,8 @@ describe('the date of a new key', () => {
   it('is later than that of a key at its usage limit, so that every process sees it', () => {
     expect(dated([now + 20], now + 20)).toBe(now + 21);
     expect(dated([now + 300], now + 300)).toBe(now);
+    expect(dated([now + 60], now + 60)).toBe(now);
+    expect(dated([now - 30], now - 30)).toBe(now);
   });
 
   it.for([NaN, Infinity, 2 ** 63])('is none if the clock says %d', (time) => {
