@@ -60,6 +60,7 @@ const OWN: readonly (readonly [string, readonly (readonly [string, readonly stri
       ['KmsWrapsMissing', ['region'], 'Sum'],
       ['SystemKeysNotCreated', [], 'Sum'],
       ['SystemKeysNotMaintained', [], 'Sum'],
+      ['SystemKeysDatedAhead', [], 'Maximum'],
     ],
   ],
   ['Age of the latest System Key, in seconds', [['SystemKeyAge', [], 'Maximum']]],

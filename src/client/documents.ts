@@ -15,7 +15,7 @@ export function documentTextOf({ document, documentText }: GivenDocument): strin
     throw new TypeError('request must have one of document and documentText.');
   }
   if (documentText !== undefined) return documentText;
-  const text = jsonOf(document);
+  const text = jsonOf(document, 'request.document');
   // Whatever its type says, it has no text for functions and symbols.
   if (text === undefined) throw new TypeError('request.document has no JSON.');
   return text;

@@ -18,9 +18,8 @@ export function isFromGateway(event: unknown): event is APIGatewayProxyEventV2 {
     typeof rawPath === 'string' &&
     isObject(headers) &&
     typeof membersOf(http)['method'] === 'string' &&
-    typeof domainName === 'string' &&
     // A function URL's events look the same but for its name.
-    !domainName.includes('.lambda-url.')
+    !String(domainName).includes('.lambda-url.')
   );
 }
 

@@ -22,9 +22,16 @@ export type FoundKey<K> = { readonly key: K } | { readonly rows: readonly Envelo
 /**
  * Finds the newest key that may seal. A row that is dated ahead and may not seal does not hide an older one.
  * Nearly always this is one query.
+ * @throws KeyfoldError `KeyRowUnreadable` if the latest row cannot be read, and no older one stands behind it
  */
 export async function findKey<K>({ now, latest, recent, use, isWorn }: KeySearch<K>): Promise<FoundKey<K>> {
-  const newest = await latest().catch(asUnreadable);
+  let unreadable: unknown;
+  const newest = await latest().catch((error: unknown) => {
+    // The row may be dated too far ahead, and then it does not hide an older one.
+    if (!(error instanceof KeyfoldError) || error.code !== 'KeyRowUnreadable') throw error;
+    unreadable = error;
+    return 'unreadable' as const;
+  });
   if (newest === undefined) return { rows: [] };
   if (newest !== 'unreadable' && !isDatedAhead(newest.created, now())) {
     const key = await use(newest);
@@ -32,16 +39,11 @@ export async function findKey<K>({ now, latest, recent, use, isWorn }: KeySearch
     if (newest.created * 1000 <= now() || isWorn?.(newest) === true) return { rows: [newest] };
   }
   const rows = await recent(Math.floor((now() + MAX_AHEAD_MS) / 1000) as EpochSeconds);
+  if (rows.length === 0 && unreadable !== undefined) throw unreadable;
   for (const row of rows) {
     const isTried = newest !== 'unreadable' && row.created === newest.created;
     const key = isTried ? undefined : await use(row);
     if (key !== undefined) return { key };
   }
   return { rows };
-}
-
-/** A row that cannot be read may be dated too far ahead. If it is not, the second query throws what this one did. */
-function asUnreadable(error: unknown): 'unreadable' {
-  if (error instanceof KeyfoldError && error.code === 'KeyRowUnreadable') return 'unreadable';
-  throw error;
 }

@@ -1,6 +1,6 @@
 import { paginateQuery, PutItemCommand, UpdateItemCommand, type DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { checkedKeyRecord, checkSeconds } from '../envelope/checked-ports.ts';
-import { BYTES, check, having, optional, optionsOf, STRING, type Types } from '../envelope/checks.ts';
+import { BYTES, check, having, NUMBER, optional, optionsOf, STRING, type Types } from '../envelope/checks.ts';
 import { checkDeadline, orAborted } from '../envelope/deadline.ts';
 import type { EpochSeconds, KeyId } from '../envelope/ids.ts';
 import type { KeyRow } from '../envelope/key-table.ts';
@@ -79,7 +79,7 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
 
   async load(id: KeyId, created: EpochSeconds, deadline: Deadline): Promise<EnvelopeKeyRecord | undefined> {
     check(id, 'id', STRING);
-    checkSeconds(created, 'created');
+    check(created, 'created', NUMBER);
     checkDeadline(deadline);
     if (!isPossibleKey(id, created)) return undefined;
     const command = readOne(this.#tableName, id, created);
@@ -99,6 +99,9 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
   }
 
   async loadRecent(id: KeyId, notAfter: EpochSeconds, deadline: Deadline): Promise<EnvelopeKeyRecord[]> {
+    check(id, 'id', STRING);
+    checkSeconds(notAfter, 'notAfter');
+    checkDeadline(deadline);
     const command = readRecent(this.#tableName, id, notAfter);
     const { Items: items = [] } = await this.#call('Query', deadline, (abortSignal) =>
       this.#client.send(command, { abortSignal }),

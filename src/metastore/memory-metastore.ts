@@ -19,6 +19,7 @@ export class MemoryMetastore implements Metastore, SystemKeyStore {
   }
 
   async loadRecent(id: KeyId, notAfter: EpochSeconds): Promise<EnvelopeKeyRecord[]> {
+    checkSeconds(notAfter, 'notAfter');
     const rows = await this.rows(id);
     return rows.filter(({ created }) => created <= notAfter).slice(0, 10);
   }

@@ -223,7 +223,7 @@ describe('the configuration', () => {
     [{ KEYFOLD_DEADLINE_MARGIN_MS: '27001' }, 'KEYFOLD_DEADLINE_MARGIN_MS is more than 27000'],
     [
       { KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_PARTITIONS_CLAIM: 'tenants\n' },
-      'KEYFOLD_JWT_PARTITIONS_CLAIM holds a control',
+      'KEYFOLD_JWT_PARTITIONS_CLAIM holds a quote, a backslash, a control',
     ],
     [{ KEYFOLD_PARTITIONS: '["a\\ud800"]' }, 'KEYFOLD_PARTITIONS lists what is neither a partition nor'],
     [{ KEYFOLD_PARTITIONS: 'a'.repeat(2049) }, 'KEYFOLD_PARTITIONS lists what is neither a partition nor'],

@@ -35,6 +35,7 @@ async function api(): Promise<Serve> {
 
 function encryptEvent(partition: string): APIGatewayProxyEventV2 {
   return {
+    version: '2.0',
     routeKey: 'POST /v1/partitions/{partition}/{operation}',
     rawPath: `/v1/partitions/${partition}/encrypt`,
     pathParameters: { partition, operation: 'encrypt' },
@@ -54,6 +55,7 @@ async function queue(): Promise<Serve> {
       body: JSON.stringify({ partition: `${process.pid}-${round}-${i}`, document: { a: 1 }, fields: ['$.a'] }),
       attributes: { ApproximateReceiveCount: '1', SenderId: 'someone' },
       messageAttributes: {},
+      eventSource: 'aws:sqs',
       eventSourceARN: queueArn,
     }));
     const { batchItemFailures } = await handler({ Records } as unknown as SQSEvent, context);

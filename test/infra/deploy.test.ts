@@ -826,7 +826,7 @@ describe('a script refuses', () => {
     ['service begins with a colon', { service: ':orders' }],
     ['service is longer than 255 characters', { service: 's'.repeat(256) }],
     [
-      'http.issuer is not https',
+      'http.issuer is no https address',
       { http: { auth: 'jwt', issuer: 'http://login.example.com/', audience: ['a'], partitionsClaim: 'p' } },
     ],
     ['prefix begins as no S3 bucket may', { prefix: 'xn--keyfold' }],

@@ -54,7 +54,7 @@ const factory = new SessionFactory(service());
 export const LIBRARY: PublicFunctions = {
   ...PLUGINS,
   cryptoPolicy: {
-    args: () => [{ expireAfterMs: 5, dataRowKeyMaxMessages: 2, wearsOut: () => false }],
+    args: () => [{ expireAfterMs: 5, createDatePrecisionMs: 1, dataRowKeyMaxMessages: 2, wearsOut: () => false }],
     call: library.cryptoPolicy,
     holds: ({ wearsOut, ...numbers }: library.CryptoPolicy) => {
       for (const number of Object.values(numbers)) expect(Number.isSafeInteger(number)).toBe(true);

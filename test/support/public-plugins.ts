@@ -130,7 +130,7 @@ export const PLUGINS: PublicFunctions = {
 
 function metastoreCases(
   name: string,
-  metastore: library.Metastore & library.SystemKeyStore,
+  metastore: Required<library.Metastore> & library.SystemKeyStore,
   by: () => library.Deadline,
 ): PublicFunctions {
   return {
@@ -138,6 +138,10 @@ function metastoreCases(
     [`${name}.loadLatest`]: {
       args: () => [ID, by()],
       call: (...args: [never, never]) => metastore.loadLatest(...args),
+    },
+    [`${name}.loadRecent`]: {
+      args: () => [ID, 60, by()],
+      call: (...args: [never, never, never]) => metastore.loadRecent(...args),
     },
     [`${name}.rows`]: { args: () => [ID, by()], call: (...args: [never, never]) => metastore.rows(...args) },
     [`${name}.store`]: {

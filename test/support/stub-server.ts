@@ -10,6 +10,9 @@ export type StubAnswer =
   | 'reset'
   | 'stall';
 
+/** A stub's answer, or what finds the one for a request. */
+export type AnswerOf = StubAnswer | ((request: StubRequest) => StubAnswer);
+
 /** A request that came, and when. */
 export interface StubRequest {
   readonly method: string | undefined;
@@ -26,13 +29,15 @@ export interface StubServer {
   readonly stop: () => Promise<void>;
 }
 
-export async function startStub(...answers: readonly StubAnswer[]): Promise<StubServer> {
+export async function startStub(...answers: readonly AnswerOf[]): Promise<StubServer> {
   const requests: StubRequest[] = [];
   const server = createServer((request, response) => {
     void readBody(request, 10_000_000).then((body) => {
       const { method, url: path = '', headers } = request;
-      requests.push({ method, path, headers, body: String(body), atMs: performance.now() });
-      return respond(response, answers[Math.min(requests.length, answers.length) - 1] ?? 'reset');
+      const received = { method, path, headers, body: String(body), atMs: performance.now() };
+      requests.push(received);
+      const answer = answers[Math.min(requests.length, answers.length) - 1] ?? 'reset';
+      return respond(response, typeof answer === 'function' ? answer(received) : answer);
     });
   });
   const url = `http://127.0.0.1:${await listen(server, 0)}`;
