@@ -136,8 +136,7 @@ describe('the metrics', () => {
       { service: 'svc', code: 'Behind', MessagesRetried: 1 },
       { service: 'svc', code: 'Internal', MessagesDeadLettered: 1 },
     ]);
-    const logged = output.lines().filter((line) => 'level' in line);
-    expect(logged).toMatchObject([
+    expect(logged()).toMatchObject([
       {
         level: 'WARN',
         message: 'messages retried',
@@ -203,7 +202,7 @@ function logged(): Record<string, unknown>[] {
   return output
     .lines()
     .filter((line) => 'level' in line)
-    .map(({ timestamp: _, service: _service, sampling_rate: _rate, ...line }) => line);
+    .map(({ timestamp: _timestamp, service: _service, sampling_rate: _rate, ...line }) => line);
 }
 
 const CALL = { region: 'us-west-2', action: 'Decrypt' } as const;
@@ -383,6 +382,10 @@ describe('a System Key that was looked after', () => {
   });
 });
 
+function ten(word: string): string[] {
+  return Array.from({ length: 10 }, (_, i) => `${word}${i}`);
+}
+
 describe('what went wrong', () => {
   it('is told with the messages of all causes, one after the other', () => {
     const cause = new Error('outer', { cause: new Error('inner', { cause: 'no error' }) });
@@ -400,7 +403,6 @@ describe('what went wrong', () => {
       errors.map((error, i) => ({ messageId: `m${i}`, kind: 'dead-lettered', code: 'RecordUnreadable', error })),
       [],
     );
-    const ten = (word: string): string[] => Array.from({ length: 10 }, (_, i) => `${word}${i}`);
     expect(logged()).toEqual([
       expect.objectContaining({ codes: { RecordUnreadable: 24 }, reasons: ten('reason ') }),
       expect.objectContaining({
