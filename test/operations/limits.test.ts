@@ -10,6 +10,19 @@ import { operate } from '../support/operations.ts';
 
 const bytes = (count: number): { plaintext: string } => ({ plaintext: Buffer.alloc(count).toString('base64') });
 
+/** An array that is so many values with itself. */
+function list(count: number): string {
+  return `[${Array.from({ length: count - 1 }, () => '1').join(',')}]`;
+}
+
+function nested(depth: number): string {
+  return '['.repeat(depth) + ']'.repeat(depth);
+}
+
+function paths(count: number): string[] {
+  return Array.from({ length: count }, (_, i) => `$.a${i}`);
+}
+
 /** The name that a path of one segment selects. */
 function nameIn(path: string): unknown {
   const [segment] = parseJsonPath(path);
@@ -68,16 +81,14 @@ describe('the door is told', () => {
 
 describe('a document', () => {
   it('may hold as many values and levels as are allowed, and no more', () => {
-    const list = (count: number): string => `[${Array.from({ length: count - 1 }, () => '1').join(',')}]`;
     expect(locateValues(list(100_000)).items).toHaveLength(99_999);
     expect(() => locateValues(list(100_001))).toThrow('holds more than 100000 values');
-    const nested = (depth: number): string => '['.repeat(depth) + ']'.repeat(depth);
     expect(locateValues(nested(MAX_JSON_DEPTH)).end).toBe(2 * MAX_JSON_DEPTH);
     expect(() => locateValues(nested(MAX_JSON_DEPTH + 1))).toThrow(`is nested deeper than ${MAX_JSON_DEPTH}`);
   });
 
   it('that is nested too deeply is told so as a text, too', async () => {
-    const documentText = '['.repeat(200) + ']'.repeat(200);
+    const documentText = nested(200);
     const error = await errorOf(operate().ask('encrypt-fields', { documentText, fields: ['$'] }));
     expect(error).toMatchObject({ code: 'InvalidRequest', message: expect.stringContaining('nested') as string });
   });
@@ -151,8 +162,6 @@ describe('a path', () => {
 });
 
 describe('the paths of a setting', () => {
-  const paths = (count: number): string[] => Array.from({ length: count }, (_, i) => `$.a${i}`);
-
   it('may be as many as those of a request', () => {
     expect(fieldPathFaults(paths(100))).toEqual([]);
     expect(fieldPathFaults(paths(101))).toEqual([' has 101 paths, and a request may have 100']);
