@@ -67,6 +67,7 @@ describe('by direct invocation', () => {
     ['with a quotation mark', '{"x":0,"\\"":1}'],
     ['with a control character', '{"x":0,"\\u0001":1}'],
     ['with half of a character', '{"x":0,"\\ud800":1}'],
+    ['with the other half of one', '{"x":0,"\\udfff":1}'],
     ['deep inside', '[{"a":[{"x":0,"\\n":1}]}]'],
     ['in what is sealed', '{"x":{"x":0,"\\n":1}}'],
   ] as const)('a document with a name %s is refused with a pointer to documentText', async ([, document]) => {
@@ -82,9 +83,9 @@ describe('by direct invocation', () => {
   it('names that are written as they are pass, and a documentText with any name does', async () => {
     const invoke = openDirectDoor();
     const about = { operation: 'encrypt-fields', partition: 'p', fields: ['$.x'] };
-    const document = { x: 0, é: 1, '/': 2, '€': 3, ' ': 4, '\u{1f511}': 5, ['__proto__']: 6 };
+    const document = { x: 0, é: 1, '/': 2, '€': 3, ' ': 4, '\u{1f511}': 5, ['__proto__']: 6, '\ud7ff\ue000': 7 };
     const sealed = await invoke({ ...about, document });
-    expect(sealed.payload).toContain('"é":1,"/":2,"€":3," ":4,"\u{1f511}":5,"__proto__":6');
+    expect(sealed.payload).toContain('"é":1,"/":2,"€":3," ":4,"\u{1f511}":5,"__proto__":6,"\ud7ff\ue000":7');
     for (const [, written] of NAMES) {
       const documentText = `{"x":0,"${written}":1}`;
       const { payload = '' } = await invoke({ ...about, documentText });
