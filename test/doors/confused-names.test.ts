@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { documentOf } from '../../src/client/documents.ts';
+import { requestOf } from '../../src/doors/json-request.ts';
 import { openDirectDoor } from '../support/direct-door.ts';
 import { FakeWorld } from '../support/fakes.ts';
 import { captureOutput, openDoor, request } from '../support/http-door.ts';
@@ -117,6 +118,11 @@ describe('by direct invocation', () => {
 });
 
 describe('over HTTP', () => {
+  it('a request has its own names, and not those that JSON.parse takes them for', () => {
+    const { value } = requestOf('{"x":0,"\\n":1}');
+    expect(Object.keys(value as object)).toEqual(['x', '\n']);
+  });
+
   it.for(NAMES)('a document keeps the name %j, written "%s"', async ([, written]) => {
     const door = openDoor();
     const document = `{"x":0,"y":{"x":0,"${written}":1}}`;
