@@ -319,6 +319,12 @@ describe('a partition over HTTP', () => {
     },
   );
 
+  it('may have several @, each as it is or as %40', async () => {
+    const event = request('encrypt', { plaintext: '' }, 'a@b@c');
+    event.rawPath = '/v1/partitions/a%40b%40c/encrypt';
+    expect((await openDoor()(event)).status).toBe(200);
+  });
+
   it('may stand behind a base path on a domain that only looks like API Gateway', async () => {
     for (const domain of ['abc123.example.com', 'other.execute-api.example.com']) {
       expect(await attemptAt('/keys/v1/partitions/a@b.c/encrypt', domain)).toBe(SERVED);

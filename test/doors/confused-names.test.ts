@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { documentOf } from '../../src/client/documents.ts';
+import { requestOf } from '../../src/doors/json-request.ts';
 import { openDirectDoor } from '../support/direct-door.ts';
 import { FakeWorld } from '../support/fakes.ts';
 import { captureOutput, openDoor, request } from '../support/http-door.ts';
@@ -67,6 +68,7 @@ describe('by direct invocation', () => {
     ['with a quotation mark', '{"x":0,"\\"":1}'],
     ['with a control character', '{"x":0,"\\u0001":1}'],
     ['with half of a character', '{"x":0,"\\ud800":1}'],
+    ['with the other half of one', '{"x":0,"\\udfff":1}'],
     ['deep inside', '[{"a":[{"x":0,"\\n":1}]}]'],
     ['in what is sealed', '{"x":{"x":0,"\\n":1}}'],
   ] as const)('a document with a name %s is refused with a pointer to documentText', async ([, document]) => {
@@ -82,9 +84,9 @@ describe('by direct invocation', () => {
   it('names that are written as they are pass, and a documentText with any name does', async () => {
     const invoke = openDirectDoor();
     const about = { operation: 'encrypt-fields', partition: 'p', fields: ['$.x'] };
-    const document = { x: 0, é: 1, '/': 2, '€': 3, ' ': 4, '\u{1f511}': 5, ['__proto__']: 6 };
+    const document = { x: 0, é: 1, '/': 2, '€': 3, ' ': 4, '\u{1f511}': 5, ['__proto__']: 6, '\ud7ff\ue000': 7 };
     const sealed = await invoke({ ...about, document });
-    expect(sealed.payload).toContain('"é":1,"/":2,"€":3," ":4,"\u{1f511}":5,"__proto__":6');
+    expect(sealed.payload).toContain('"é":1,"/":2,"€":3," ":4,"\u{1f511}":5,"__proto__":6,"\ud7ff\ue000":7');
     for (const [, written] of NAMES) {
       const documentText = `{"x":0,"${written}":1}`;
       const { payload = '' } = await invoke({ ...about, documentText });
@@ -116,6 +118,11 @@ describe('by direct invocation', () => {
 });
 
 describe('over HTTP', () => {
+  it('a request has its own names, and not those that JSON.parse takes them for', () => {
+    const { value } = requestOf('{"x":0,"\\n":1}');
+    expect(Object.keys(value as object)).toEqual(['x', '\n']);
+  });
+
   it.for(NAMES)('a document keeps the name %j, written "%s"', async ([, written]) => {
     const door = openDoor();
     const document = `{"x":0,"y":{"x":0,"${written}":1}}`;

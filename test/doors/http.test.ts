@@ -67,6 +67,30 @@ describe('over HTTP', () => {
     expect((await openDoor()(event)).status).toBe(200);
   });
 
+  it('a record opens however its texts are escaped', async () => {
+    const send = openDoor();
+    const { body } = await send(request('encrypt', { plaintext: HELLO }));
+    const text = JSON.stringify(body);
+    const { Data: data } = body['record'] as { Data: string };
+    const last = `\\u00${data.slice(-1).charCodeAt(0).toString(16)}`;
+    for (const written of [text.replace('"_IK_', '"\\u005fIK_'), text.replace(data, data.slice(0, -1) + last)]) {
+      expect(written).not.toBe(text);
+      expect((await send(request('decrypt', written))).body).toEqual({ plaintext: HELLO });
+    }
+  });
+
+  it('a batch has as many items as are allowed, and those that fail are logged', async () => {
+    vi.restoreAllMocks();
+    const output = captureOutput();
+    const send = openDoor({ config: { maxItems: 2 } });
+    const items = [{ plaintext: HELLO }, {}, {}];
+    expect((await send(request('encrypt-batch', { items }))).status).toBe(400);
+    expect((await send(request('encrypt-batch', { items: items.slice(1) }))).status).toBe(200);
+    expect(output.lines()).toContainEqual(
+      expect.objectContaining({ message: 'items of a batch failed', codes: { InvalidRequest: 2 } }),
+    );
+  });
+
   it('health is as last seen, and asks nobody', async () => {
     const world = new FakeWorld();
     const state = { kms: [{ region: 'us-west-2', state: 'ok' }], metastore: { state: 'ok' } };
@@ -93,6 +117,35 @@ describe('a problem', () => {
     ['no record', 'decrypt', {}, 400, 'InvalidRequest'],
     ['a record of another shape', 'decrypt', { record: 'x' }, 400, 'InvalidRequest'],
     ['a record of another shape', 'rewrap', { record: { Key: {} } }, 400, 'InvalidRequest'],
+    ['another member of the same length', 'encrypt', '{"plaintexx":"aGk="}', 400, 'InvalidRequest'],
+    [
+      'half of a record',
+      'decrypt',
+      '{"record":{"Key":{"Created":1,"Key":"AA==","ParentKeyMeta":{"KeyId":"a","Created":1}},"Data":"AAAA',
+      400,
+      'InvalidRequest',
+    ],
+    [
+      'a number that JSON does not have',
+      'decrypt',
+      '{"record":{"Key":{"Created":01,"Key":"AA==","ParentKeyMeta":{"KeyId":"a","Created":1}},"Data":"AAAA"}}',
+      400,
+      'InvalidRequest',
+    ],
+    [
+      'another such number',
+      'decrypt',
+      '{"record":{"Key":{"Created":1,"Key":"AA==","ParentKeyMeta":{"KeyId":"a","Created":01}},"Data":"AAAA"}}',
+      400,
+      'InvalidRequest',
+    ],
+    [
+      'a line feed in a name',
+      'decrypt',
+      '{"record":{"Key":{"Created":1,"Key":"AA==","ParentKeyMeta":{"KeyId":"a\n","Created":1}},"Data":"AAAA"}}',
+      400,
+      'InvalidRequest',
+    ],
     ['an operation that is none', 'toString', {}, 404, 'NotFound'],
     ['a plaintext too large', 'encrypt', { plaintext: Buffer.alloc(1001).toString('base64') }, 413, 'PayloadTooLarge'],
     ['a body too large', 'encrypt', `{"plaintext":"${' '.repeat(80_000)}"}`, 413, 'PayloadTooLarge'],
@@ -174,6 +227,7 @@ describe('a problem', () => {
     ['/v1/health/', 404, undefined],
     ['//v1/health', 404, undefined],
     ['/V1/health', 404, undefined],
+    ['/v1/openapi-json', 404, undefined],
   ] as const)('is a route that API Gateway did not match: %s is %i, and allows %s', async ([path, status, allow]) => {
     const event = request('encrypt', { plaintext: HELLO });
     event.routeKey = '$default';

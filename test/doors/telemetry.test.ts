@@ -127,6 +127,15 @@ describe('the metrics', () => {
     expect(metrics()).toContainEqual({ service: 'svc', region: 'us-west-2', action: 'Decrypt', KmsCalls: 250 });
   });
 
+  it('with one set of dimensions are all written, however few there are of another', () => {
+    telemetry.events.servedStale(KEY);
+    for (let i = 0; i < 150; i += 1) telemetry.maintained({ systemKeys: [WELL] });
+    telemetry.flush();
+    const ages = metrics().flatMap(({ SystemKeyAge: values }) => values ?? []);
+    expect(ages).toHaveLength(150);
+    expect(metrics().flatMap(({ StaleServes: count }) => count ?? [])).toEqual([1]);
+  });
+
   it("of a queue's messages are counted by what became of them, and those that failed alike logged in one line", () => {
     telemetry.messagesHandled(OUTCOMES, []);
     telemetry.flush();
