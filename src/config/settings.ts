@@ -54,7 +54,7 @@ const fields = v.pipe(
 );
 /** An ARN is a URL, too, of a scheme of its own. */
 const queueUrl = v.pipe(
-  text,
+  v.string(),
   v.check(isHttpUrl, 'is not a URL'),
   v.check((value) => !isHttpUrl(value) || isQueueUrl(value), 'is not the URL of a queue: …/ACCOUNT/NAME'),
 );

@@ -31,7 +31,7 @@ export function keptConnections(
  * Guards the agents of an SDK client that somebody else has made, as far as it has any yet. Its requests in flight are left
  * alone, since others may use the client for what must not be repeated.
  */
-export function guardHandler(requestHandler: object | undefined): void {
+export function guardHandler(requestHandler: unknown): void {
   const handler = requestHandler as
     { readonly httpHandlerConfigs?: () => Readonly<Record<string, unknown>> } | undefined;
   const { httpAgent, httpsAgent } = handler?.httpHandlerConfigs?.() ?? {};

@@ -14,9 +14,10 @@ type Fields = Readonly<Record<string, unknown>>;
  * @throws KeyfoldError `Unauthenticated`
  */
 export function authenticate(auth: AuthConfig, authorizer: unknown): Fields {
-  const kinds = Object.keys(asFields(authorizer) ?? {});
-  if (auth.kind === 'none' && kinds.length === 0) return {};
-  const found = kinds.length === 1 && kinds[0] === auth.kind ? asFields(asFields(authorizer)?.[auth.kind]) : undefined;
+  const kinds = asFields(authorizer) ?? {};
+  const { length } = Object.keys(kinds);
+  if (auth.kind === 'none' && length === 0) return {};
+  const found = length === 1 ? asFields(kinds[auth.kind]) : undefined;
   if (found !== undefined) return found;
   throw new KeyfoldError(
     'Unauthenticated',

@@ -18,8 +18,9 @@ export function isFromGateway(event: unknown): event is APIGatewayProxyEventV2 {
     typeof rawPath === 'string' &&
     isObject(headers) &&
     typeof membersOf(http)['method'] === 'string' &&
+    typeof domainName === 'string' &&
     // A function URL's events look the same but for its name.
-    !String(domainName).includes('.lambda-url.')
+    !domainName.includes('.lambda-url.')
   );
 }
 

@@ -59,14 +59,15 @@ export function checkSeconds(value: number, name: string): void {
  * The metastore, whose answers are checked. A row that is not of a record's type is `KeyRowUnreadable`. If `store` did not
  * answer with one of its two words, a duplicate could pass for stored, and records would be sealed under a lost key.
  */
-export function checkedMetastore(metastore: Metastore): Required<Metastore> {
+export function checkedMetastore(metastore: Metastore): Metastore {
+  const recent: Metastore['loadRecent'] = async (id, notAfter, deadline) => {
+    const rows = await metastore.loadRecent?.(id, notAfter, deadline);
+    return itemsOf(rows, 'The answer of metastore.loadRecent', (row) => foundOne(row, 'loadRecent', id));
+  };
   return {
     load: async (id, created, deadline) => found(await metastore.load(id, created, deadline), 'load', id, created),
     loadLatest: async (id, deadline) => found(await metastore.loadLatest(id, deadline), 'loadLatest', id),
-    loadRecent: async (id, notAfter, deadline) => {
-      const rows = (await metastore.loadRecent?.(id, notAfter, deadline)) ?? [];
-      return itemsOf(rows, 'The answer of metastore.loadRecent', (row) => foundOne(row, 'loadRecent', id));
-    },
+    ...(metastore.loadRecent !== undefined && { loadRecent: recent }),
     store: async (record, deadline) => {
       const outcome = await metastore.store(record, deadline);
       check(outcome, 'The answer of metastore.store', STORED);

@@ -8,8 +8,8 @@ export interface KeySearch<K> {
   readonly now: Clock;
   /** See `Metastore.loadLatest`. */
   readonly latest: () => Promise<EnvelopeKeyRecord | undefined>;
-  /** See `Metastore.loadRecent`. */
-  readonly recent: (notAfter: EpochSeconds) => Promise<readonly EnvelopeKeyRecord[]>;
+  /** See `Metastore.loadRecent`; undefined if the metastore does not have it. */
+  readonly recent: (notAfter: EpochSeconds) => Promise<readonly EnvelopeKeyRecord[] | undefined>;
   /** The key of a record, if it may seal. */
   readonly use: (record: EnvelopeKeyRecord) => Promise<K | undefined>;
   /** Whether a key has reached its usage limit. Then an older one does not take its place, since other processes cannot know that. */
@@ -22,13 +22,12 @@ export type FoundKey<K> = { readonly key: K } | { readonly rows: readonly Envelo
 /**
  * Finds the newest key that may seal. A row that is dated ahead and may not seal does not hide an older one.
  * Nearly always this is one query.
- * @throws KeyfoldError `KeyRowUnreadable` if the latest row cannot be read, and no older one stands behind it
+ * @throws KeyfoldError `KeyRowUnreadable` if the latest row cannot be read, unless the metastore shows that it is dated too far ahead
  */
 export async function findKey<K>({ now, latest, recent, use, isWorn }: KeySearch<K>): Promise<FoundKey<K>> {
   let unreadable: unknown;
   const newest = await latest().catch((error: unknown) => {
-    // The row may be dated too far ahead, and then it does not hide an older one.
-    if (!(error instanceof KeyfoldError) || error.code !== 'KeyRowUnreadable') throw error;
+    if (!(error instanceof KeyfoldError && error.code === 'KeyRowUnreadable')) throw error;
     unreadable = error;
     return 'unreadable' as const;
   });
@@ -39,7 +38,11 @@ export async function findKey<K>({ now, latest, recent, use, isWorn }: KeySearch
     if (newest.created * 1000 <= now() || isWorn?.(newest) === true) return { rows: [newest] };
   }
   const rows = await recent(Math.floor((now() + MAX_AHEAD_MS) / 1000) as EpochSeconds);
-  if (rows.length === 0 && unreadable !== undefined) throw unreadable;
+  if (rows === undefined) {
+    if (unreadable === undefined) return { rows: [] };
+    throw unreadable;
+  }
+  // A row that cannot be read may be dated too far ahead. If it is not, the query for these rows has just thrown as the first did.
   for (const row of rows) {
     const isTried = newest !== 'unreadable' && row.created === newest.created;
     const key = isTried ? undefined : await use(row);

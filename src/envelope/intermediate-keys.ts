@@ -111,7 +111,7 @@ export class IntermediateKeys {
     return findKey({
       now,
       latest: () => this.#grace.ask(held, deadline, (d) => metastore.loadLatest(id, d)),
-      recent: (notAfter) => this.#grace.ask(held, deadline, (d) => metastore.loadRecent(id, notAfter, d)),
+      recent: (notAfter) => this.#grace.ask(held, deadline, async (d) => metastore.loadRecent?.(id, notAfter, d)),
       use: (record) => this.#usable(record, deadline, held),
       isWorn: (record) => this.#standing(record).worn,
     });

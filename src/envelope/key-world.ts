@@ -4,7 +4,7 @@ import type { Clock, EnvelopeEvents, KeyManagementService, Metastore } from './p
 
 /** What the keys of one service need of the world. */
 export interface KeyWorld {
-  readonly metastore: Required<Metastore>;
+  readonly metastore: Metastore;
   readonly kms: KeyManagementService;
   readonly policy: CryptoPolicy;
   readonly now: Clock;

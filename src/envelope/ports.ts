@@ -33,7 +33,7 @@ export interface Metastore {
   /**
    * The records of that id that were created up to a date, latest first, at most ten. The list ends before the first row
    * that does not parse; if that is the latest of them, this throws `KeyRowUnreadable`. Without this method, a row dated ahead
-   * is followed by a new key even if an older one may still seal.
+   * is followed by a new key even if an older one may still seal, and a latest row that cannot be read is always an error.
    */
   loadRecent?(id: KeyId, notAfter: EpochSeconds, deadline: Deadline): Promise<readonly EnvelopeKeyRecord[]>;
   /**

@@ -143,7 +143,7 @@ export class SystemKeys {
     return findKey({
       now,
       latest: () => metastore.loadLatest(this.#id, deadline),
-      recent: (notAfter) => metastore.loadRecent(this.#id, notAfter, deadline),
+      recent: async (notAfter) => metastore.loadRecent?.(this.#id, notAfter, deadline),
       use,
     });
   }

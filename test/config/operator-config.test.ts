@@ -5,7 +5,8 @@ import { cryptoPolicy } from '../../src/index.ts';
 describe("an operator's configuration", () => {
   it('needs nothing, and of KMS nothing at all', () => {
     const config = readOperatorConfig({}, {});
-    expect(config).toMatchObject({ names: undefined, metastore: {} });
+    expect(config).toMatchObject({ names: undefined });
+    expect(config.metastore).toStrictEqual({});
     expect(Object.keys(config.policy)).toEqual(Object.keys(cryptoPolicy()));
   });
 
@@ -24,6 +25,22 @@ describe("an operator's configuration", () => {
       policy: { revokeCheckIntervalMs: 1, expireAfterMs: 100_000 },
       metastore: { tableName: 'Others' },
     });
+  });
+
+  it('has names if both the service and the product are set', () => {
+    const names = { KEYFOLD_SERVICE: 'svc', KEYFOLD_PRODUCT: 'prod' };
+    expect(readOperatorConfig({ KEYFOLD_SERVICE: 'svc' }, {}).names).toBeUndefined();
+    expect(readOperatorConfig({ KEYFOLD_PRODUCT: 'prod' }, {}).names).toBeUndefined();
+    expect(readOperatorConfig({ ...names, KEYFOLD_ALLOW_AMBIGUOUS_NAMES: 'true' }, {}).names).toStrictEqual({
+      service: 'svc',
+      product: 'prod',
+      regionSuffix: undefined,
+      allowAmbiguousNames: true,
+    });
+  });
+
+  it('refuses a name that is no setting, if all else is well', () => {
+    expect(() => readOperatorConfig({ KEYFOLD_TABEL: 'x' }, {})).toThrow(/\n- KEYFOLD_TABEL is not a setting$/);
   });
 
   it('lists every fault at once, and no value', () => {

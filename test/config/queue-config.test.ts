@@ -50,6 +50,12 @@ describe("the configuration of a queue's function", () => {
     });
   });
 
+  it('may have two FIFO queues, and one delay for every retry, of at most 42300 seconds', () => {
+    const queues = { KEYFOLD_OUTPUT_QUEUE_URL: `${QUEUES}/a.fifo`, KEYFOLD_DEAD_LETTER_QUEUE_URL: `${QUEUES}/b.fifo` };
+    const delays = { KEYFOLD_RETRY_DELAY_SECONDS: '42300', KEYFOLD_LONGEST_RETRY_DELAY_SECONDS: '42300' };
+    expect(faultsOf({ ...queues, ...delays })).toEqual([]);
+  });
+
   it('lists queues that are missing with every other fault', () => {
     const faults = faultsOf({
       KEYFOLD_OUTPUT_QUEUE_URL: undefined,
@@ -78,6 +84,24 @@ describe("the configuration of a queue's function", () => {
     [
       { KEYFOLD_OUTPUT_QUEUE_URL: `${QUEUES}/out.fifo` },
       ['one of KEYFOLD_OUTPUT_QUEUE_URL and KEYFOLD_DEAD_LETTER_QUEUE_URL is a FIFO queue and the other is not'],
+    ],
+    [
+      { KEYFOLD_DEAD_LETTER_QUEUE_URL: `${QUEUES}/dead.fifo` },
+      ['one of KEYFOLD_OUTPUT_QUEUE_URL and KEYFOLD_DEAD_LETTER_QUEUE_URL is a FIFO queue and the other is not'],
+    ],
+    [{ KEYFOLD_OUTPUT_QUEUE_URL: undefined }, ['KEYFOLD_OUTPUT_QUEUE_URL is not set']],
+    [{ KEYFOLD_DEAD_LETTER_QUEUE_URL: undefined }, ['KEYFOLD_DEAD_LETTER_QUEUE_URL is not set']],
+    [
+      { KEYFOLD_OUTPUT_QUEUE_URL: 'queue', KEYFOLD_DEAD_LETTER_QUEUE_URL: 'queue' },
+      ['KEYFOLD_OUTPUT_QUEUE_URL is not a URL', 'KEYFOLD_DEAD_LETTER_QUEUE_URL is not a URL'],
+    ],
+    [
+      { KEYFOLD_RETRY_DELAY_SECONDS: '42301', KEYFOLD_LONGEST_RETRY_DELAY_SECONDS: '900' },
+      ['KEYFOLD_RETRY_DELAY_SECONDS is more than 42300'],
+    ],
+    [
+      { KEYFOLD_LONGEST_RETRY_DELAY_SECONDS: '0' },
+      ['KEYFOLD_LONGEST_RETRY_DELAY_SECONDS is not a positive whole number'],
     ],
     [{ KEYFOLD_RETRY_DELAY_SECONDS: '0' }, ['KEYFOLD_RETRY_DELAY_SECONDS is not a positive whole number']],
     [{ KEYFOLD_LONGEST_RETRY_DELAY_SECONDS: '42301' }, ['KEYFOLD_LONGEST_RETRY_DELAY_SECONDS is more than 42300']],

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { Environment } from '../../src/config/app-config.ts';
 import { readConfig } from '../../src/config/read-config.ts';
+import { settingsSchema } from '../../src/config/settings.ts';
+import { STATIC_KMS_OVERRIDE } from '../../src/kms/static-kms.ts';
 
 const ARN = 'arn:aws:kms:us-west-2:111122223333:alias/keyfold';
 const minimal: Environment = {
@@ -22,14 +24,94 @@ function faultsOf(environment: Environment): string[] {
 
 describe('the configuration', () => {
   it('needs little, and prefers the region that it runs in', () => {
-    expect(readConfig(minimal)).toMatchObject({
-      names: { service: 'svc', product: 'prod' },
-      kms: { kind: 'aws', preferredRegion: 'us-west-2' },
+    const config = readConfig(minimal);
+    expect(config).toStrictEqual({
+      names: { service: 'svc', product: 'prod', regionSuffix: undefined, allowAmbiguousNames: undefined },
+      kms: {
+        kind: 'aws',
+        keys: JSON.parse(minimal['KEYFOLD_KMS_KEYS'] ?? '') as unknown,
+        preferredRegion: 'us-west-2',
+        timeouts: {},
+        failover: {},
+      },
       policy: {},
       metastore: {},
+      preloadSystemKey: false,
       auth: { kind: 'iam' },
-      door: { serves: {}, plaintextLimitBytes: 1_048_576, maxItems: 1000, deadlineMarginMs: 500 },
+      door: {
+        serves: { operations: undefined, partitions: undefined },
+        plaintextLimitBytes: 1_048_576,
+        maxItems: 1000,
+        deadlineMarginMs: 500,
+      },
     });
+    expect(Object.isFrozen(config)).toBe(true);
+  });
+
+  it('has nothing of tokens if no tokens are asked for', () => {
+    expect(readConfig({ ...minimal, KEYFOLD_AUTH: 'none' }).auth).toStrictEqual({ kind: 'none' });
+  });
+
+  it.for(Object.keys(settingsSchema.entries))('tells of one fault once: %s is empty', (name) => {
+    const faults = faultsOf({ ...minimal, [`KEYFOLD_${name}`]: '' });
+    expect(faults).toEqual([expect.stringMatching(new RegExp(`^KEYFOLD_${name} is `))]);
+  });
+
+  it('tells of a setting that is required and empty once', () => {
+    expect(() => readConfig({ ...minimal, KEYFOLD_OPERATIONS: '' }, ['OPERATIONS'])).toThrow(
+      /:\n- KEYFOLD_OPERATIONS is empty$/,
+    );
+  });
+
+  it.for([
+    'KMS_CONNECTION_TIMEOUT_MS',
+    'KMS_REQUEST_TIMEOUT_MS',
+    'BASE_DELAY_MS',
+    'LONGEST_DELAY_MS',
+    'THROTTLED_DELAY_MS',
+    'FIRST_COOL_DOWN_MS',
+    'LONGEST_COOL_DOWN_MS',
+    'DYNAMODB_CONNECTION_TIMEOUT_MS',
+    'DYNAMODB_REQUEST_TIMEOUT_MS',
+  ])('takes for a time whatever a timer can count, and no more: %s', (name) => {
+    const setting = `KEYFOLD_${name}`;
+    expect(faultsOf({ ...minimal, [setting]: '2147483647' })).toEqual([]);
+    expect(faultsOf({ ...minimal, [setting]: '2147483648' })).toEqual([`${setting} is more than 2147483647`]);
+  });
+
+  it.for([
+    'MAX_ROUNDS',
+    'MINIMUM_WRAPPED_REGIONS',
+    'EXPIRE_AFTER_MS',
+    'CREATE_DATE_PRECISION_MS',
+    'REVOKE_CHECK_INTERVAL_MS',
+    'SYSTEM_KEY_MAX_AGE_MS',
+    'INTERMEDIATE_KEY_MAX_AGE_MS',
+    'MAX_SYSTEM_KEYS',
+    'MAX_INTERMEDIATE_KEYS',
+    'DATA_ROW_KEY_MAX_MESSAGES',
+    'DATA_ROW_KEY_MAX_BYTES',
+    'DATA_ROW_KEY_MAX_AGE_MS',
+    'PLAINTEXT_LIMIT_BYTES',
+    'MAX_ITEMS',
+    'DEADLINE_MARGIN_MS',
+  ])('takes positive whole numbers alone: %s', (name) => {
+    const setting = `KEYFOLD_${name}`;
+    const least = name === 'EXPIRE_AFTER_MS' ? '60000' : '1';
+    expect(faultsOf({ ...minimal, [setting]: least })).toEqual([]);
+    for (const value of ['0', '01', '-1', '1.5', '1e3', '1 ', '1x', `1${'0'.repeat(15)}`]) {
+      expect(faultsOf({ ...minimal, [setting]: value })).toEqual([`${setting} is not a positive whole number`]);
+    }
+  });
+
+  it('takes zero for the grace', () => {
+    for (const value of ['0', '1', '999999999999999']) {
+      expect(faultsOf({ ...minimal, KEYFOLD_STALE_GRACE_MS: value })).toEqual([]);
+    }
+    for (const value of ['00', '0x', '-1', '1x', `1${'0'.repeat(15)}`]) {
+      const faults = faultsOf({ ...minimal, KEYFOLD_STALE_GRACE_MS: value });
+      expect(faults).toEqual(['KEYFOLD_STALE_GRACE_MS is not a whole number']);
+    }
   });
 
   it('may have to say more where a function cannot do without, which is told with all other faults', () => {
@@ -221,10 +303,31 @@ describe('the configuration', () => {
     [{ KEYFOLD_LONGEST_DELAY_MS: '2147483648' }, 'KEYFOLD_LONGEST_DELAY_MS is more than 2147483647'],
     [{ KEYFOLD_FIRST_COOL_DOWN_MS: '2147483648' }, 'KEYFOLD_FIRST_COOL_DOWN_MS is more than 2147483647'],
     [{ KEYFOLD_DEADLINE_MARGIN_MS: '27001' }, 'KEYFOLD_DEADLINE_MARGIN_MS is more than 27000'],
+    [{ KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_PARTITIONS_CLAIM: 'tenants\n' }, 'a control character or a space at an end'],
+    [{ KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_PARTITIONS_CLAIM: ' tenants' }, 'a control character or a space at an end'],
+    [{ KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_PARTITIONS_CLAIM: 'tenants ' }, 'a control character or a space at an end'],
+    [{ KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_PARTITIONS_CLAIM: 'a"b' }, 'KEYFOLD_JWT_PARTITIONS_CLAIM holds a quote, a'],
     [
-      { KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_PARTITIONS_CLAIM: 'tenants\n' },
-      'KEYFOLD_JWT_PARTITIONS_CLAIM holds a quote, a backslash, a control',
+      { KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_PARTITIONS_CLAIM: 'a\u0007b' },
+      'KEYFOLD_JWT_PARTITIONS_CLAIM holds a quote, a',
     ],
+    [{ KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_SCOPE_CLAIM: 'a\\b' }, 'KEYFOLD_JWT_SCOPE_CLAIM holds a quote, a'],
+    [{ KEYFOLD_toString: '1' }, 'KEYFOLD_toString is not a setting'],
+    [{ KEYFOLD_REGION_SUFFIX: 'us-east-1' }, "KEYFOLD_REGION_SUFFIX is another region than the table's"],
+    [
+      { KEYFOLD_REGION_SUFFIX: 'us-west-2', KEYFOLD_DYNAMODB_REGION: 'us-east-1' },
+      "KEYFOLD_REGION_SUFFIX is another region than the table's",
+    ],
+    [{ KEYFOLD_DYNAMODB_ENDPOINT: 'http://a@127.0.0.1' }, 'KEYFOLD_DYNAMODB_ENDPOINT is more than an address'],
+    [{ KEYFOLD_DYNAMODB_ENDPOINT: 'http://:b@127.0.0.1' }, 'KEYFOLD_DYNAMODB_ENDPOINT is more than an address'],
+    [{ KEYFOLD_DYNAMODB_ENDPOINT: 'http://127.0.0.1/#x' }, 'KEYFOLD_DYNAMODB_ENDPOINT is more than an address'],
+    [{ KEYFOLD_DYNAMODB_ENDPOINT: 'http://' }, 'KEYFOLD_DYNAMODB_ENDPOINT is not a URL'],
+    [{ KEYFOLD_MAX_ITEMS: '1001' }, 'KEYFOLD_MAX_ITEMS is more than 1000'],
+    [{ KEYFOLD_PLAINTEXT_LIMIT_BYTES: '4194305' }, 'KEYFOLD_PLAINTEXT_LIMIT_BYTES is more than 4194304'],
+    [{ KEYFOLD_DATA_ROW_KEY_MAX_MESSAGES: '4294967297' }, 'KEYFOLD_DATA_ROW_KEY_MAX_MESSAGES is more than 4294967296'],
+    [{ KEYFOLD_STATIC_MASTER_KEY_HEX: '0'.repeat(62) }, 'is not 64 hexadecimal digits'],
+    [{ KEYFOLD_STATIC_MASTER_KEY_HEX: '0'.repeat(66) }, 'is not 64 hexadecimal digits'],
+    [{ KEYFOLD_ON_KEY_REFUSED: 'retry' }, 'KEYFOLD_ON_KEY_REFUSED is neither failover nor fail'],
     [{ KEYFOLD_PARTITIONS: '["a\\ud800"]' }, 'KEYFOLD_PARTITIONS lists what is neither a partition nor'],
     [{ KEYFOLD_PARTITIONS: 'a'.repeat(2049) }, 'KEYFOLD_PARTITIONS lists what is neither a partition nor'],
     [{ KEYFOLD_PARTITIONS: 'a,,b' }, 'KEYFOLD_PARTITIONS lists what is neither a partition nor'],
@@ -253,6 +356,19 @@ describe('the configuration', () => {
     [{ KEYFOLD_PARTITIONS: 'tenant-*, *' }],
     [{ KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_PARTITIONS_CLAIM: 'https://example.com/tenants' }],
     [{ KEYFOLD_MINIMUM_WRAPPED_REGIONS: '2' }],
+    [{ KEYFOLD_TABLE: 'arn:aws-us-gov:dynamodb:us-gov-west-1:111122223333:table/Keys' }],
+    [{ KEYFOLD_TABLE: 'a.b' }],
+    [{ KEYFOLD_TABLE: 'a'.repeat(255) }],
+    [{ KEYFOLD_REGION_SUFFIX: 'us-west-2' }],
+    [{ KEYFOLD_REGION_SUFFIX: 'us-east-1', KEYFOLD_DYNAMODB_REGION: 'us-east-1' }],
+    [{ KEYFOLD_REGION_SUFFIX: 'us-east-1', KEYFOLD_PREFERRED_REGION: 'us-west-2', AWS_REGION: undefined }],
+    [{ KEYFOLD_AUTH: 'none' }],
+    [{ AWS_LAMBDA_FUNCTION_NAME: 'api' }],
+    [{ KEYFOLD_PRODUCT: 'a_b', KEYFOLD_ALLOW_AMBIGUOUS_NAMES: 'true' }],
+    [{ KEYFOLD_ON_KEY_REFUSED: 'failover' }],
+    [{ KEYFOLD_PARTITIONS: 'a[b,c]' }],
+    [{ KEYFOLD_MAX_ITEMS: '1000', KEYFOLD_PLAINTEXT_LIMIT_BYTES: '4194304', KEYFOLD_DEADLINE_MARGIN_MS: '27000' }],
+    [{ KEYFOLD_DATA_ROW_KEY_MAX_MESSAGES: '4294967296' }],
   ] as const)('may have %j', ([change]) => {
     expect(faultsOf({ ...minimal, ...change })).toEqual([]);
   });
@@ -261,6 +377,15 @@ describe('the configuration', () => {
     const masterKey = { ...minimal, KEYFOLD_KMS_KEYS: undefined, KEYFOLD_STATIC_MASTER_KEY_HEX: '07'.repeat(32) };
     const settings = Object.fromEntries(Object.entries(masterKey).filter(([, value]) => value !== undefined));
     expect(readConfig(settings).kms).toMatchObject({ kind: 'static', masterKey: Buffer.alloc(32, 7) });
-    expect(faultsOf({ ...settings, AWS_LAMBDA_FUNCTION_NAME: 'api' }).join()).toContain('protects nothing in Lambda');
+    expect(readConfig({ ...settings, KEYFOLD_STATIC_MASTER_KEY_HEX: 'Ab'.repeat(32) }).kms).toMatchObject({
+      masterKey: Buffer.alloc(32, 0xab),
+    });
+    const inLambda = { ...settings, AWS_LAMBDA_FUNCTION_NAME: 'api' };
+    expect(faultsOf(inLambda).join()).toContain('protects nothing in Lambda');
+    expect(faultsOf({ ...inLambda, KEYFOLD_STATIC_KMS_OVERRIDE: 'yes' }).join()).toContain(
+      'protects nothing in Lambda',
+    );
+    const overridden = readConfig({ ...inLambda, KEYFOLD_STATIC_KMS_OVERRIDE: STATIC_KMS_OVERRIDE });
+    expect(overridden.kms).toMatchObject({ kind: 'static', override: STATIC_KMS_OVERRIDE });
   });
 });

@@ -40,13 +40,7 @@ function encryptEvent(partition: string): APIGatewayProxyEventV2 {
     rawPath: `/v1/partitions/${partition}/encrypt`,
     pathParameters: { partition, operation: 'encrypt' },
     headers: { 'content-type': 'application/json' },
-    requestContext: {
-      requestId: 'r',
-      http: { method: 'POST' },
-      apiId: 'api',
-      domainName: 'api.execute-api.us-west-2.amazonaws.com',
-      stage: '$default',
-    },
+    requestContext: { requestId: 'r', domainName: 'api.example.com', http: { method: 'POST' } },
     body: '{"plaintext":"aGVsbG8="}',
     isBase64Encoded: false,
   } as unknown as APIGatewayProxyEventV2;

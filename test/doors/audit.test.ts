@@ -1,5 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { AuthConfig } from '../../src/config/app-config.ts';
+import { AuditTrail } from '../../src/doors/audit.ts';
+import { principalOf } from '../../src/doors/authorize.ts';
 import { encodeCompactRecord } from '../../src/index.ts';
 import { FakeWorld } from '../support/fakes.ts';
 import { openDirectDoor } from '../support/direct-door.ts';
@@ -136,6 +139,15 @@ describe('the audit has one line for each operation', () => {
     expect(line).not.toHaveProperty('failed');
   });
 
+  it('with each of two keys that were made in one second', () => {
+    const trail = new AuditTrail();
+    for (const id of ['_IK_p_svc_prod_us-west-2', '_IK_p_svc_prod_us-east-1', '_IK_p_svc_prod_us-west-2']) {
+      trail.keyUsed({ id, created: 60 } as never);
+    }
+    const asked = { door: 'direct', requestId: 'r', principal: null, operation: 'decrypt', partition: 'p' } as const;
+    expect(trail.entry(asked, 'ok').keys).toEqual(['_IK_p_svc_prod_us-west-2@60', '_IK_p_svc_prod_us-east-1@60']);
+  });
+
   it('with ten keys at most', async () => {
     const send = openDoor({ world });
     const items: object[] = [];
@@ -148,6 +160,24 @@ describe('the audit has one line for each operation', () => {
     expect(audit().map(({ keys }) => (keys as string[]).length)).toEqual([10]);
   });
 });
+
+const JWT = { kind: 'jwt', partitionsClaim: 'tenants' } as const;
+it.for([
+  ['the ARN that signed the request', { kind: 'iam' }, { userArn: IAM, claims: { sub: 's' } }, IAM],
+  ['nobody, if IAM names none', { kind: 'iam' }, {}, null],
+  ['nobody, if what IAM names is no text', { kind: 'iam' }, { userArn: 1 }, null],
+  ['issuer and subject of a token', JWT, { claims: { iss: 'i', sub: 's' }, userArn: IAM }, 'i#s'],
+  ['the subject alone of a token without an issuer', JWT, { claims: { sub: 's' } }, '#s'],
+  ['nobody, if the token has no subject', JWT, { claims: { iss: 'i' } }, null],
+  ['nobody, if the subject is no text', JWT, { claims: { iss: 'i', sub: 1 } }, null],
+  ['nobody, if there are no claims', JWT, {}, null],
+  ['nobody, if nobody is asked', { kind: 'none' }, {}, null],
+] as readonly (readonly [string, AuthConfig, Record<string, unknown>, string | null])[])(
+  'the principal is %s',
+  ([, auth, found, principal]) => {
+    expect(principalOf(auth, found)).toBe(principal);
+  },
+);
 
 it.for(['ERROR', 'SILENT'])('the audit is written whatever the level of the log, but for SILENT: %s', async (level) => {
   vi.stubEnv('POWERTOOLS_LOG_LEVEL', level);

@@ -100,6 +100,7 @@ describe('exactly the configured authorizer is accepted:', () => {
     ['a null one by iam', IAM, { iam: null }, '401'],
     ['a text by iam', IAM, { iam: 'yes' }, '401'],
     ['a list by jwt', JWT, [jwt.jwt], '401'],
+    ['a list of IAM by iam', IAM, { iam: ['yes'] }, '401'],
   ] as const)('%s', async ([, auth, authorizer, outcome]) => {
     expect(await attempt(auth, authorizer)).toBe(outcome);
   });
@@ -155,6 +156,10 @@ describe('if the settings allow lists, a claim grants', () => {
     ['none by an array of a test event with an object in it', ['tenant-1', {}], '403'],
     ['none by text with spaces in an array of a test event', ['acme tenant-1'], '403'],
     ['none by half an array', '[tenant-1', '403'],
+    ['none by what has a bracket before it', '[tenant-1x', '403'],
+    ['none by what has a bracket behind it', 'xtenant-1]', '403'],
+    ['none beside half of an array', 'x] tenant-1', '403'],
+    ['its partitions, however many spaces are between them', ' acme  tenant-1 ', SERVED],
     ['none by two arrays', '[x] [tenant-1]', '403'],
     ['none by an empty array', '[]', '403'],
     ['none by a text of spaces', '  ', '403'],
@@ -174,6 +179,9 @@ describe('if the settings allow wildcards, a claim grants', () => {
     ['the bare prefix', 'team-*', 'team-', SERVED],
     ['everything by a star', '*', 'tenant-1', SERVED],
     ['nothing that begins otherwise', 'team-*', 'tenant-1', '403'],
+    ['nothing that holds it further on', 'eam-*', 'team-7', '403'],
+    ['what begins like all but the last character', `${'x'.repeat(127)}*`, 'x'.repeat(128), SERVED],
+    ['nothing by what is longer than that', `${'x'.repeat(128)}*`, 'x'.repeat(128), '403'],
     ['nothing by a star in the middle', 'ten*-1', 'tenant-1', '403'],
     ['nothing by two stars', '**', 'tenant-1', '403'],
     ['nothing by a list, which they do not allow', 'x *', 'tenant-1', '403'],
@@ -186,6 +194,7 @@ describe('if the settings allow wildcards, a claim grants', () => {
     const tenants = '[tenant-1 team-*]';
     expect(await attempt(LISTING, claims({ tenants }), 'team-7')).toBe(SERVED);
     expect(await attempt(LISTING, claims({ tenants }), 'tenant-2')).toBe('403');
+    expect(await attempt(LISTING, claims({ tenants: 'a/b* tenant-1' }))).toBe('403');
   });
 });
 
@@ -194,6 +203,9 @@ describe('the scopes of a token', () => {
     ['are a text', 'openid keyfold/encrypt', SERVED],
     ['are an array', '[openid keyfold/encrypt]', SERVED],
     ['are an array of a test event', ['openid', 'keyfold/encrypt'], SERVED],
+    ['are not in half of an array', '[openid keyfold/encrypt', '403'],
+    ['are not in the other half of an array', 'openid] keyfold/encrypt', '403'],
+    ['are not beside what is no text', ['keyfold/encrypt', {}], '403'],
     ['are not in an array in an array', '[[openid keyfold/encrypt x]]', '403'],
     ['are not in an array in an array of a test event', [['keyfold/encrypt']], '403'],
     ['are not separated by commas', 'openid,keyfold/encrypt', '403'],
@@ -298,6 +310,19 @@ describe('a partition over HTTP', () => {
     const rawPath = `${base}/v1/partitions/a@b.c/encrypt`;
     expect(await attemptAt(rawPath, 'keyfold.example.com')).toBe(SERVED);
     expect(await attemptAt(rawPath)).toBe('400');
+  });
+
+  it.for(['.', '..', '%2e', 'a b', 'a/..', './a'])(
+    'must not stand in the path after the base path %j',
+    async (base) => {
+      expect(await attemptAt(`/${base}/v1/partitions/a@b.c/encrypt`, 'keyfold.example.com')).toBe('400');
+    },
+  );
+
+  it('may stand behind a base path on a domain that only looks like API Gateway', async () => {
+    for (const domain of ['abc123.example.com', 'other.execute-api.example.com']) {
+      expect(await attemptAt('/keys/v1/partitions/a@b.c/encrypt', domain)).toBe(SERVED);
+    }
   });
 
   it.for([

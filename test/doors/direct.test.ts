@@ -133,6 +133,24 @@ describe('a failure', () => {
     expect(world.log.take()).toEqual([]);
   });
 
+  it.for([
+    [{ partition: 'p', document: 1, fields: ['$'] }, /^operation must be one of encrypt, decrypt, /],
+    [{ operation: 'encrypt', plaintext: '' }, /^The event must have a partition\.$/],
+    [{ operation: 'encrypt', partition: 1, plaintext: '' }, /^partition must be a string\.$/],
+  ] as const)('of %j says what is wrong', async ([event, message]) => {
+    expect((await openDirectDoor()(event)).error?.errorMessage).toMatch(message);
+  });
+
+  it('is an answer of one byte more than Lambda hands over', async () => {
+    const invoke = openDirectDoor();
+    const about = { operation: 'encrypt-fields', partition: 'p', fields: ['$.a'] };
+    const ask = (b: string): ReturnType<typeof invoke> => invoke({ ...about, document: { a: 1, b } });
+    const bare = Buffer.byteLength((await ask('€')).payload ?? '');
+    const most = `€${'x'.repeat(6_000_000 - bare)}`;
+    expect(Buffer.byteLength((await ask(most)).payload ?? '')).toBe(6_000_000);
+    expect((await ask(`${most}x`)).error?.errorType).toBe('PayloadTooLarge');
+  });
+
   it('has its code for a name, and no cause and no stack for anyone to read', async () => {
     const invoke = openDirectDoor();
     const sealed = parsed((await invoke(sampleEvent('encrypt'))).payload);

@@ -42,6 +42,8 @@ describe('the type of a body', () => {
     ['application/json; profile="https://example.com/a;b"; charset=utf-8', 200],
     ['application/json; odata.metadata=minimal', 200],
     ['application/json; charset=iso-8859-1', 415],
+    ['application/json; charset=utf-80', 415],
+    ['application/json; charset=x-utf-8', 415],
     ['application/json; charset="utf-16"', 415],
     ['application/json; version=1; charset=latin1', 415],
     ['application/json; charset=""', 415],
@@ -78,6 +80,7 @@ describe('the encoding of a body', () => {
     ['br', 415],
     ['deflate', 415],
     ['identity, gzip', 415],
+    [' identity , identity', 200],
   ] as const)('%j is answered with %i', async ([encoding, status]) => {
     const answer = await send((event) => {
       event.headers['content-encoding'] = encoding;

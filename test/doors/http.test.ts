@@ -1,4 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { bodyLimitBytes } from '../../src/doors/http-request.ts';
+import { problemResponse, statusOf } from '../../src/doors/problem.ts';
 import { KeyfoldError, type ErrorCode } from '../../src/index.ts';
 import { FakeWorld } from '../support/fakes.ts';
 import { captureOutput, lambdaContext, openDoor, request, sampleEvent } from '../support/http-door.ts';
@@ -122,6 +124,25 @@ describe('a problem', () => {
     expect(await ask(most)).toMatchObject({ status: 413, body: { code: 'PayloadTooLarge' } });
   });
 
+  it('is not a body with room for what is around the largest plaintext, and one with many may fill an event', () => {
+    expect(bodyLimitBytes('decrypt', 1_000_000)).toBe(1_333_336 + 65_536);
+    expect(bodyLimitBytes('encrypt-batch', 1000)).toBe(6_291_456);
+    expect(bodyLimitBytes('decrypt-fields', 1000)).toBe(6_291_456);
+  });
+
+  it('is a body of one byte too many, as text and as base64', async () => {
+    const limit = bodyLimitBytes('encrypt', 3);
+    const send = openDoor({ config: { plaintextLimitBytes: 3 } });
+    const ask = async (size: number, isBase64Encoded: boolean): Promise<number> => {
+      const body = '{"plaintext":""}'.padEnd(size);
+      const event = request('encrypt', isBase64Encoded ? Buffer.from(body).toString('base64') : body);
+      return (await send({ ...event, isBase64Encoded })).status;
+    };
+    expect([await ask(limit, false), await ask(limit + 1, false)]).toEqual([200, 413]);
+    // Base64 tells the size to three bytes.
+    expect([await ask(limit, true), await ask(limit + 3, true)]).toEqual([200, 413]);
+  });
+
   it('is not a plaintext as large as is allowed', async () => {
     const body = { plaintext: Buffer.alloc(1000).toString('base64') };
     expect((await openDoor({ config: { plaintextLimitBytes: 1000 } })(request('encrypt', body))).status).toBe(200);
@@ -190,7 +211,20 @@ describe('a problem', () => {
     const retryAfter = answer.body['retryAfterSeconds'];
     expect(answer.headers['retry-after']).toBe(retryAfter === undefined ? undefined : JSON.stringify(retryAfter));
     expect(retryAfter !== undefined).toBe(new KeyfoldError(code satisfies ErrorCode, '').retryable);
-    expect([undefined, 1, 2, 3, 4, 5]).toContain(retryAfter);
+  });
+
+  it.for([
+    [0, 1],
+    [0.5, 3],
+    [0.999, 5],
+  ] as const)('says when to come back, from one to five seconds: of %d it is %i', ([drawn, seconds]) => {
+    vi.spyOn(Math, 'random').mockReturnValue(drawn);
+    expect(problemResponse(new KeyfoldError('KmsThrottled', 'why'), 'r').headers?.['retry-after']).toBe(`${seconds}`);
+  });
+
+  it('has a status that the API documents for each code', () => {
+    const codes = ['InvalidConfiguration', 'KeyRowUnreadable', 'Internal', 'FieldNotFound'] as const;
+    expect(codes.map(statusOf)).toEqual([500, 500, 500, 422]);
   });
 
   it('that is ours is Internal, and its text goes neither out nor into the log', async () => {

@@ -8,11 +8,12 @@ import { DEAD_LETTERS, FakeQueues, FIFO, openQueueDoor, queueRecord, sealing } f
 
 let world: FakeWorld;
 let queues: FakeQueues;
+let output: ReturnType<typeof captureOutput>;
 
 beforeEach(() => {
   world = new FakeWorld();
   queues = new FakeQueues();
-  captureOutput();
+  output = captureOutput();
 });
 afterEach(() => vi.restoreAllMocks());
 
@@ -92,6 +93,15 @@ describe('of a FIFO queue', () => {
       expect(groupsOf(queues.in(FIFO.outputUrl))).toEqual(byKms ? [] : ['b', 'b']);
     },
   );
+
+  it('a group comes back as late as the first of it that failed', async () => {
+    vi.spyOn(Math, 'random').mockReturnValue(1);
+    world.kms.interfere = () => Promise.reject(new KeyfoldError('KmsUnavailable', 'why'));
+    const counted = [4, 1].map((receiveCount, i) => queueRecord(`a${i}`, sealing(), { groupId: 'a', receiveCount }));
+    expect(await open()(counted)).toEqual(['a0', 'a1']);
+    expect(queues.postponed.map(({ delaySeconds }) => delaySeconds)).toEqual([40, 40]);
+    expect(output.lines()).toContainEqual(expect.objectContaining({ code: 'Behind', MessagesRetried: 1 }));
+  });
 
   it('what cannot be done goes to the dead-letter queue, in its group, and does not hold its group up', async () => {
     expect(await open()(records('a1', 'a2!', 'a3'))).toEqual([]);

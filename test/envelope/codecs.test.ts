@@ -104,3 +104,17 @@ describe('base64', () => {
     expect(decodeBase64(text)).toBeUndefined();
   });
 });
+
+const isRetryable = (code: string): boolean => new KeyfoldError(code as never, 'x').retryable;
+
+it('an error may be tried again by its code alone', () => {
+  const retryable = ['KeyNotYetVisible', 'KmsThrottled', 'KmsUnavailable', 'MetastoreUnavailable', 'DeadlineExceeded'];
+  const permanent = ['InvalidConfiguration', 'InvalidRequest', 'Forbidden', 'FieldNotFound', 'RecordUnreadable'];
+  const broken = ['KmsMisconfigured', 'KeyRowUnreadable', 'Internal'];
+  expect(retryable.filter(isRetryable)).toEqual(retryable);
+  expect([...permanent, ...broken].filter(isRetryable)).toEqual([]);
+});
+
+it.for(['toString', 'hasOwnProperty', 5, undefined])('%s is no code of an error', (code) => {
+  expect(() => new KeyfoldError(code as never, 'x')).toThrow('code must be an ErrorCode');
+});

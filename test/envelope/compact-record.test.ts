@@ -47,6 +47,8 @@ describe('a compact record', () => {
 
   it.for([
     ['a time before 1970', changed({ created: -1 })],
+    ['a time that is not whole', changed({ created: 1.5 })],
+    ['a parent of a time before 1970', changed({ parent: { id: 'i', created: -1 } })],
     ['a time past 2^48', changed({ parent: { id: 'i', created: 2 ** 48 } })],
     ['a sealed key of another length', changed({ encryptedKey: Buffer.alloc(61) })],
     ['an id that is empty', changed({ parent: { id: '', created: 1 } })],
@@ -55,6 +57,14 @@ describe('a compact record', () => {
     ['a payload without a tag', changed({}, Buffer.alloc(27))],
   ])('is not to be had of a record with %s', ([, odd]) => {
     expect(encodeCompactRecord(odd as DataRowRecord, 'bytes')).toBeUndefined();
+  });
+
+  it.for([
+    ['the first second of 1970', { created: 0, parent: { id: 'i', created: 0 } }],
+    ['an id that begins with a byte order mark', { parent: { id: '\ufeffi', created: 1 } }],
+  ] as const)('comes back with %s', ([, change]) => {
+    const odd = changed(change);
+    expect(decodeCompactRecord(encodeCompactRecord(odd, 'bytes') ?? '')).toEqual({ kind: 'bytes', record: odd });
   });
 
   it('is to be had of one with the longest id', () => {

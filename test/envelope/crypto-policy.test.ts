@@ -21,6 +21,33 @@ describe('the default policy', () => {
     expect(draws.next.map(() => wearsOut())).toEqual([true, true, false, false, false]);
   });
 
+  it('has the values that the documents give', () => {
+    const { wearsOut, ...numbers } = cryptoPolicy();
+    expect(numbers).toEqual({
+      expireAfterMs: 90 * 24 * 3600 * 1000,
+      createDatePrecisionMs: 60_000,
+      revokeCheckIntervalMs: 3600 * 1000,
+      staleGraceMs: 15 * 60_000,
+      systemKeyMaxAgeMs: 3600 * 1000,
+      intermediateKeyMaxAgeMs: 3600 * 1000,
+      maxSystemKeys: 100,
+      maxIntermediateKeys: 10_000,
+      flightTimeoutMs: 30_000,
+      dataRowKeyMaxMessages: 1,
+      dataRowKeyMaxBytes: 64 * 1024 * 1024,
+      dataRowKeyMaxAgeMs: 60_000,
+    });
+    expect(wearsOut).toBeTypeOf('function');
+  });
+
+  it('lets keys be dated as coarsely as they live long, and no more', () => {
+    const policy = { expireAfterMs: 5000, createDatePrecisionMs: 5000 };
+    expect(cryptoPolicy(policy)).toMatchObject(policy);
+    expect(() => cryptoPolicy({ ...policy, createDatePrecisionMs: 5001 })).toThrow(
+      'createDatePrecisionMs is more than',
+    );
+  });
+
   it('is not undone by what is undefined', () => {
     expect(cryptoPolicy({ expireAfterMs: undefined } as never)).toEqual(cryptoPolicy());
   });

@@ -204,6 +204,8 @@ describe('names', () => {
     [{ product: 'us-east-1' }, 'the product is shaped like a region'],
     [{ service: '' }, 'the service must be text'],
     [{ product: 'a\nb' }, 'the product must be text'],
+    [{ service: 'a\ud800' }, 'the service must be text'],
+    [{ service: 's'.repeat(2048) }, 'the service and the product are too long'],
     [{ regionSuffix: 'west' }, 'the region suffix is not the name of an AWS region'],
   ] as const)('%j are refused', ([change, fault]) => {
     expect(() => new KeyNaming({ ...names, ...change })).toThrow(fault);

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { KeyfoldError, type DataRowRecord } from '../../src/index.ts';
+import { KeyfoldError, type DataRowRecord, type EnvelopeEvents } from '../../src/index.ts';
 import { codeOf, DAY_MS, errorOf, FakeWorld, MINUTE_MS } from '../support/fakes.ts';
 
 const PAYLOAD = Buffer.from('payload');
@@ -318,5 +318,71 @@ describe('rewrap', () => {
     expect(await codeOf(session.rewrap(tampered))).toBe('RecordUnreadable');
     world.clock.advance(91 * DAY_MS);
     expect(await codeOf(session.rewrap(tampered))).toBe('RecordUnreadable');
+  });
+});
+
+describe('events', () => {
+  const told: string[] = [];
+  const events: EnvelopeEvents = {
+    keyCreated: (kind, key) => void told.push(`${kind} ${key.created} created`),
+    keyRetired: (kind, key, why) => void told.push(`${kind} ${key.created} ${why}`),
+    cacheUsed: (kind, outcome) => void told.push(`${kind} ${outcome}`),
+    servedStale: (key) => void told.push(`${key.id} stale`),
+  };
+  /** What was told of keys since the last time, and what of the cache. */
+  const takeOf = (about: RegExp): string[] => told.splice(0).filter((line) => about.test(line));
+  const KEYS = /\d/;
+  const CACHE = /(?:hit|miss|eviction)$/;
+
+  beforeEach(() => void told.splice(0));
+
+  it('tell of each key that is made, and of the one before it with the reason', async () => {
+    const service = world.process({ events });
+    const first = (await service.session('p').encrypt(PAYLOAD)).key.parent.created;
+    expect(takeOf(KEYS)).toEqual([`system ${first} created`, `intermediate ${first} created`]);
+    world.clock.advance(91 * DAY_MS);
+    const second = (await service.session('p').encrypt(PAYLOAD)).key.parent.created;
+    expect(takeOf(KEYS)).toEqual([
+      `system ${second} created`,
+      `system ${first} expired`,
+      `intermediate ${second} created`,
+      `intermediate ${first} expired`,
+    ]);
+    revoke('SK');
+    world.clock.advance(61 * MINUTE_MS);
+    const third = (await service.session('p').encrypt(PAYLOAD)).key.parent.created;
+    expect(takeOf(KEYS)).toEqual([
+      `system ${third} created`,
+      `system ${second} revoked`,
+      `intermediate ${third} created`,
+      `intermediate ${second} parent-retired`,
+    ]);
+  });
+
+  it('tell of hits, misses and evictions of both kinds', async () => {
+    const service = world.process({ events, policy: { maxIntermediateKeys: 1, maxSystemKeys: 1 } });
+    const record = await service.session('a').encrypt(PAYLOAD);
+    expect(takeOf(CACHE)).toEqual(['intermediate miss', 'system miss']);
+    await service.session('a').decrypt(record);
+    expect(takeOf(CACHE)).toEqual(['intermediate hit']);
+    await service.session('b').encrypt(PAYLOAD);
+    expect(takeOf(CACHE)).toEqual(['intermediate miss', 'system hit', 'intermediate eviction']);
+    world.clock.advance(91 * DAY_MS);
+    await service.session('b').encrypt(PAYLOAD);
+    takeOf(CACHE);
+    await service.session('a').decrypt(record);
+    expect(takeOf(CACHE)).toEqual(['intermediate miss', 'system miss', 'system eviction', 'intermediate eviction']);
+  });
+
+  it('tell the audit the key of each record that is sealed, opened or moved, in a batch too', async () => {
+    const used: number[] = [];
+    const session = world.process().session('p', ({ created }) => void used.push(created));
+    const batch = session.batch({ shareDataRowKey: true });
+    const old = await batch.encrypt(PAYLOAD);
+    await batch.decrypt(old);
+    world.clock.advance(91 * DAY_MS);
+    const { record } = await session.rewrap(old);
+    const [from, to] = [old.key.parent.created, record.key.parent.created];
+    expect(used).toEqual([from, from, from, to]);
   });
 });

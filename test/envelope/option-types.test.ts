@@ -8,10 +8,11 @@ import {
   SessionFactory,
   StaticKms,
   SystemKeyMaintenance,
+  type EnvelopeKeyRecord,
   type SessionFactoryOptions,
 } from '../../src/index.ts';
 import { keyRecord } from '../contract/metastore-contract.ts';
-import { errorOf, memoryService } from '../support/fakes.ts';
+import { errorOf, FakeWorld, memoryService } from '../support/fakes.ts';
 import { detached } from '../support/hostile.ts';
 
 const KMS = {
@@ -43,6 +44,14 @@ describe('the options of a service', () => {
     ['options.kms must be an object with wrap, unwrap', { kms: {} }],
     ['options.now must be a function', { now: 5 }],
     ['options.events must be an object with', { events: {} }],
+    [
+      'options.events must be an object with keyCreated, keyRetired, cacheUsed, servedStale, not another object',
+      { events: { keyCreated: () => {}, keyRetired: () => {}, cacheUsed: () => {} } },
+    ],
+    ['options.metastore must be an object with load, loadLatest, store, not null', { metastore: null }],
+    ['options has no such option as one of those given', { [`a${'b'.repeat(64)}`]: 5 }],
+    ['options has no such option as one of those given', { 'SECRET value': 5 }],
+    [`options has no option ${'b'.repeat(64)}`, { ['b'.repeat(64)]: 5 }],
   ])('%s', ([message, change]) => {
     expect(() => memoryService(change)).toThrow(new RegExp(`^${message}`));
     expect(() => memoryService(change)).toThrow(TypeError);
@@ -154,17 +163,74 @@ describe('what ports answer', () => {
     'a row such as %j cannot be read',
     async (row) => {
       const metastore = new MemoryMetastore();
-      metastore.loadLatest = async () => row as never;
+      Object.assign(metastore, { loadLatest: async () => row, loadRecent: undefined });
       expect(await sealWith({ metastore })).toMatchObject({ code: 'KeyRowUnreadable' });
     },
   );
+
+  describe('about a row that a record names', () => {
+    it.for<[string, (row: EnvelopeKeyRecord) => object]>([
+      ['no word of a revocation', ({ id, created, encryptedKey, parent }) => ({ id, created, encryptedKey, parent })],
+      ['a date that is not whole', (row) => ({ ...row, created: row.created + 0.5 })],
+      ['another date', (row) => ({ ...row, created: row.created + 60 })],
+      ['another id', (row) => ({ ...row, id: '_IK_q_svc_prod' })],
+      ['a parent of a date that is not whole', (row) => ({ ...row, parent: { id: row.parent?.id, created: 0.5 } })],
+      ['a parent without an id', (row) => ({ ...row, parent: { created: 60 } })],
+    ])('with %s makes it unreadable', async ([, change]) => {
+      const world = new FakeWorld();
+      const record = await world.process().session('p').encrypt(Buffer.from('x'));
+      const [row] = world.metastore.ofKind('IK') as [EnvelopeKeyRecord];
+      const [systemKey] = world.metastore.ofKind('SK');
+      Object.assign(world.metastore, { load: async (id: string) => (id === row.id ? change(row) : systemKey) });
+      const error = await errorOf(world.process().session('p').decrypt(record));
+      expect(error).toMatchObject({ code: 'KeyRowUnreadable' });
+      expect((error as Error).message).toContain(`${row.id} created ${row.created} cannot be read: metastore.load has`);
+    });
+  });
+
+  it('rows of another id behind one dated ahead seal nothing', async () => {
+    const world = new FakeWorld();
+    await world.process().session('q').encrypt(Buffer.from('x'));
+    const [other] = world.metastore.ofKind('IK') as [EnvelopeKeyRecord];
+    const ahead = { ...other, id: '_IK_p_svc_prod', created: other.created + 86_400 } as EnvelopeKeyRecord;
+    Object.assign(world.metastore, { loadLatest: async () => ahead, loadRecent: async () => [other] });
+    expect(await errorOf(world.process().session('p').encrypt(Buffer.from('x')))).toMatchObject({
+      code: 'KeyRowUnreadable',
+    });
+  });
+
+  it.for<unknown>([undefined, 'key', {}, { key: 'k'.repeat(32) }, { key: undefined }, { unreadable: 5 }])(
+    'an unwrapping that gives %j is a TypeError',
+    async (unwrapped) => {
+      const world = new FakeWorld();
+      const record = await world.process().session('p').encrypt(Buffer.from('x'));
+      world.kms.unwrap = async () => unwrapped as never;
+      const error = await errorOf(world.process().session('p').decrypt(record));
+      expect(error).toBeInstanceOf(TypeError);
+      expect((error as Error).message).toMatch(/^The (?:answer|key|reason) of kms\.unwrap must be/);
+    },
+  );
+
+  it('a wrap is stored apart from the key that the KMS was given, which is zeroed', async () => {
+    const world = new FakeWorld();
+    world.kms.wrap = async (key) => key;
+    await world.process().session('p').encrypt(Buffer.from('x'));
+    expect(world.metastore.ofKind('SK')[0]?.encryptedKey.some((byte) => byte !== 0)).toBe(true);
+  });
+
+  it.for([0, 8.64e15])('a clock may say %d, the first and the last time that there is', async (ms) => {
+    const record = await memoryService({ now: () => ms })
+      .session('p')
+      .encrypt(Buffer.from('x'));
+    expect(record.key.created).toBe(ms / 1000);
+  });
 
   it('nothing is sealed under the key of another id', async () => {
     const metastore = new MemoryMetastore();
     const service = memoryService({ metastore });
     await service.session('q').encrypt(Buffer.from('x'));
     const [other] = await metastore.rows(service.session('q').keyId);
-    metastore.loadLatest = async () => other;
+    Object.assign(metastore, { loadLatest: async () => other, loadRecent: undefined });
     expect(await sealWith({ metastore })).toMatchObject({ code: 'KeyRowUnreadable' });
   });
 

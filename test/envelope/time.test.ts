@@ -100,6 +100,40 @@ describe('a key dated in the future', () => {
     expect(await createdBy(world.process())).toBe(own);
   });
 
+  it('is followed by a new one, if no row that can be read is behind it', async () => {
+    const created = await createdBy(world.process());
+    for (const kind of ['IK', 'SK'] as const) copyTo(kind, 2 ** 53);
+    for (const row of world.metastore.rows.values()) if (row.created === created) world.metastore.remove(row);
+    const record = await world.process().session('p').encrypt(PAYLOAD);
+    expect(await world.process().session('p').decrypt(record)).toEqual(PAYLOAD);
+  });
+
+  it.for(['IK', 'SK'] as const)(
+    'is not told from a broken one without loadRecent, so that nothing is sealed: %s',
+    async (kind) => {
+      await createdBy(world.process());
+      world.metastore.interfere = (call) => {
+        if (call === `Query ${kind}`) throw new KeyfoldError('KeyRowUnreadable', 'made up');
+      };
+      Object.assign(world.metastore, { loadRecent: undefined });
+      expect(
+        await codeOf(
+          world
+            .process()
+            .session(kind === 'SK' ? 'q' : 'p')
+            .encrypt(PAYLOAD),
+        ),
+      ).toBe('KeyRowUnreadable');
+    },
+  );
+
+  it('is followed by a new one without loadRecent, if the row can be read', async () => {
+    await createdBy(world.process());
+    const ahead = copyTo('IK', nowSeconds() + 3600);
+    Object.assign(world.metastore, { loadRecent: undefined });
+    expect(await createdBy(world.process())).toBeLessThan(ahead.created);
+  });
+
   it('does not hide a usable one if it is ahead by less, and revoked', async () => {
     const own = await createdBy(world.process());
     copyTo('IK', nowSeconds() + 300, { revoked: true });
@@ -182,6 +216,8 @@ describe('the date of a new key', () => {
   it('is later than that of a key at its usage limit, so that every process sees it', () => {
     expect(dated([now + 20], now + 20)).toBe(now + 21);
     expect(dated([now + 300], now + 300)).toBe(now);
+    expect(dated([now + 60], now + 60)).toBe(now);
+    expect(dated([now - 30], now - 30)).toBe(now);
   });
 
   it.for([NaN, Infinity, 2 ** 63])('is none if the clock says %d', (time) => {
@@ -333,6 +369,22 @@ describe('the clock of ages', () => {
     monotonic.advance(40 * MINUTE_MS);
     clock.advance(10 * MINUTE_MS);
     expect(ages()).toBe(HOUR_MS + 10 * MINUTE_MS);
+  });
+
+  it('takes a lag of up to a minute for drift, and sees the next one from where it is', () => {
+    const [clock, monotonic] = [new HandClock(), new HandClock(0)];
+    const ages = agingClock(clock.now, HOUR_MS, monotonic.now);
+    for (let i = 1; i <= 3; i += 1) {
+      monotonic.advance(MINUTE_MS + 1);
+      clock.advance(1);
+      expect(ages()).toBe(i);
+    }
+    monotonic.advance(MINUTE_MS + 2);
+    clock.advance(1);
+    expect(ages()).toBe(HOUR_MS + 4);
+    monotonic.advance(10);
+    clock.advance(10);
+    expect(ages()).toBe(HOUR_MS + 14);
   });
 
   it('counts the time that a frozen process did not', () => {

@@ -1,7 +1,8 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { KeyfoldError, type DataRowRecord, type EnvelopeKeyRecord, type SessionFactory } from '../../src/index.ts';
 import { ShortMemory } from '../../src/envelope/short-memory.ts';
-import { codeOf, FakeWorld, HandClock } from '../support/fakes.ts';
+import { UnreadableRows } from '../../src/envelope/unreadable-rows.ts';
+import { codeOf, errorOf, FakeWorld, HandClock } from '../support/fakes.ts';
 
 let world: FakeWorld;
 let service: SessionFactory;
@@ -79,7 +80,33 @@ describe('a key row that cannot be read', () => {
   });
 });
 
+it('the memory of unreadable rows is bounded: the oldest is forgotten first', async () => {
+  const unreadable = new UnreadableRows(new HandClock().now);
+  const loaded: number[] = [];
+  const load = (created: number): Promise<unknown> =>
+    errorOf(
+      unreadable.unlessKnown({ id: 'x', created } as never, () => {
+        loaded.push(created);
+        return Promise.reject(new KeyfoldError('KeyRowUnreadable', 'made up'));
+      }),
+    );
+  for (let created = 0; created <= 1000; created += 1) await load(created);
+  loaded.length = 0;
+  for (const created of [1000, 1, 0]) await load(created);
+  expect(loaded).toEqual([0]);
+});
+
 describe('a short memory', () => {
+  it('forgets an entry when its time is over, and not a moment before', () => {
+    const clock = new HandClock();
+    const memory = new ShortMemory<number>(clock.now, 1000, 2);
+    memory.set('a', 1);
+    clock.advance(999);
+    expect(memory.get('a')).toBe(1);
+    clock.advance(1);
+    expect(memory.get('a')).toBeUndefined();
+  });
+
   it('drops the oldest entry when it is full', () => {
     const memory = new ShortMemory<number>(new HandClock().now, 1000, 2);
     for (const [name, value] of [
