@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { runCli } from '../../src/cli/program.ts';
-import { formatFields, formatTable, printable, printableJson } from '../../src/cli/text.ts';
+import { formatDuration, formatFields, formatTable, printable, printableJson } from '../../src/cli/text.ts';
 import type { KeyRow, KeyTable } from '../../src/envelope/key-table.ts';
 import { KeyfoldError } from '../../src/index.ts';
 import { encodeKekEnvelope } from '../../src/kms/kek-envelope.ts';
@@ -106,6 +106,43 @@ describe('text of the table', () => {
       }),
     );
   });
+});
+
+describe('keys list', () => {
+  it('has the rows by id, and the latest of an id first', async () => {
+    const rows = [
+      keyRecord('_SK_b', 60),
+      keyRecord('_SK_a', 60),
+      { id: '_SK_a', created: undefined, unreadable: 'x' },
+      keyRecord('_SK_b', 120),
+      keyRecord('_SK_a', 120),
+    ];
+    const { out } = await keyfold(['list', '--all', '--json'], rows);
+    const listed = JSON.parse(out) as { id: string; created: number | null }[];
+    expect(listed.map(({ id, created }) => `${id} ${created}`)).toEqual([
+      '_SK_a 120',
+      '_SK_a 60',
+      '_SK_a null',
+      '_SK_b 120',
+      '_SK_b 60',
+    ]);
+    expect(JSON.parse((await keyfold(['list', '--all', '--json'], [])).out)).toEqual([]);
+  });
+
+  it('shows a question mark for a date that no calendar holds', async () => {
+    const { out } = await keyfold(['list', '--all'], [keyRecord('_SK_a', 8_640_000_000_001)]);
+    expect(out.split('\n')[1]).toMatch(/^_SK_a +system +\? +8640000000001 /);
+  });
+});
+
+it('a duration is in minutes if they are whole, else in seconds', () => {
+  expect([0, 60_000, 90_000, 61_500, 3_600_000].map(formatDuration)).toEqual([
+    '0 min',
+    '1 min',
+    '90 s',
+    '61.5 s',
+    '60 min',
+  ]);
 });
 
 describe('a large table', () => {

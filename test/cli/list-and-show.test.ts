@@ -185,6 +185,7 @@ describe('the command line', () => {
     [['keys', 'list', '--nonsense'], 'unknown option'],
     [['keys', 'show', SYSTEM_KEY], 'missing required argument'],
     [['keys', 'show', SYSTEM_KEY, '1.5'], 'neither epoch seconds nor latest'],
+    [['keys', 'show', SYSTEM_KEY, '1234567890123'], 'neither epoch seconds nor latest'],
     [['keys', 'show', SYSTEM_KEY, '60', '--endpoint', 'localhost'], 'KEYFOLD_DYNAMODB_ENDPOINT is not a URL'],
     [['keys', 'revoke', 'tenant-1', '60'], 'is no id of a System Key'],
     [['keys'], 'Usage: keyfold keys'],

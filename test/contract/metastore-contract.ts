@@ -97,6 +97,20 @@ export function metastoreContract(name: string, open: () => Metastore & SystemKe
       expect(await metastore.load(record.id, record.created, deadline)).toEqual(renewed);
     });
 
+    it('keeps what it was given, whatever its caller later writes to those bytes', async () => {
+      const metastore = open();
+      const record = keyRecord('_SK_copies', 60, { encryptedKey: Buffer.from('first') });
+      await metastore.store(record, deadline);
+      record.encryptedKey.fill(0);
+      const stored = keyRecord('_SK_copies', 60, { encryptedKey: Buffer.from('first') });
+      expect(await metastore.load(record.id, record.created, deadline)).toEqual(stored);
+      const renewed = Buffer.from('renewed');
+      expect(await metastore.replaceKey(stored, renewed, deadline)).toBe('replaced');
+      renewed.fill(0);
+      const kept = await metastore.load(record.id, record.created, deadline);
+      expect(Buffer.from(kept?.encryptedKey ?? []).toString()).toBe('renewed');
+    });
+
     it('makes no row where the one to be renewed is absent', async () => {
       const metastore = open();
       const record = keyRecord('_SK_replace_absent', 60);

@@ -159,6 +159,14 @@ describe('the delay before a round', () => {
     },
   );
 
+  it('doubles from 50 ms to 2 s where nothing else is said', async () => {
+    const regions = new ScriptedRegions(['west']);
+    regions.draw = JUST_UNDER_ONE;
+    regions.answers = { west: ['unavailable'] };
+    await regions.request();
+    expect(regions.slept).toEqual([50, 100, 200, 400, 800, 1600, 2000].map(about));
+  });
+
   it('has its limit from the policy where a region throttles', async () => {
     for (const [west, east] of [
       ['throttled', 'unavailable'],
@@ -300,7 +308,28 @@ describe('at the deadline', () => {
   });
 });
 
+describe('an attempt that is cut off at the deadline', () => {
+  it.for([
+    [499, []],
+    [500, ['west 3750']],
+  ] as const)('after %i ms costs the region a cool-down: %j', async ([tookMs, coolDowns]) => {
+    const regions = new ScriptedRegions(['west', 'east']);
+    const reason = new Error('time is up');
+    regions.answers = { west: [() => (regions.clock.advance(tookMs), Promise.reject(reason))] };
+    expect(await errorOf(regions.request())).toBe(reason);
+    expect(regions.coolDowns).toEqual(coolDowns);
+    expect(regions.attempts.map(({ fault }) => fault?.errorName)).toEqual(coolDowns.map(() => 'NoAnswerInTime'));
+    expect(regions.takeAsked()).toBe('west');
+  });
+});
+
 describe('onKeyRefused', () => {
+  it('passes over a region that refuses its key if nothing else is said', async () => {
+    const regions = new ScriptedRegions(['west', 'east']);
+    regions.answers = { west: ['misconfigured'] };
+    expect(await regions.request()).toBe('east');
+  });
+
   it('`failover` passes over a region that refuses its key', async () => {
     const regions = new ScriptedRegions(['west', 'east'], { onKeyRefused: 'failover' });
     regions.answers = { west: ['misconfigured'] };

@@ -86,3 +86,30 @@ it.for(['GenerateDataKey', 'Decrypt'] as const)('a plaintext that %s brings too 
   expect(Plaintext).toEqual(Buffer.alloc(32));
   send.mockRestore();
 });
+
+it('no connection is kept: it would be dead after a freeze, and the region blamed for it', async () => {
+  answer = WHOLE;
+  let opened = 0;
+  const count = (): void => void (opened += 1);
+  server.on('connection', count);
+  const region = connect(OURS);
+  for (let i = 0; i < 2; i += 1) await region.decrypt(Buffer.from('abc'), OURS, noDeadline());
+  server.off('connection', count);
+  expect(opened).toBe(2);
+});
+
+it('a plaintext of a key that is refused is zeroed', async () => {
+  for (const action of ['GenerateDataKey', 'Decrypt'] as const) {
+    const Plaintext = Buffer.alloc(32, 7);
+    const refused = { KeyId: STRANGERS, CiphertextBlob: Buffer.from('abc'), Plaintext };
+    const send = vi.spyOn(KMSClient.prototype, 'send').mockResolvedValue(refused as never);
+    expect(await errorOf(ACTIONS[action](OURS))).toMatchObject({ errorName: 'KeyOfAnotherAccount' });
+    send.mockRestore();
+    expect(Plaintext).toEqual(Buffer.alloc(32));
+  }
+});
+
+it('a wrap of the longest size that KMS takes is sent to it', async () => {
+  answer = WHOLE;
+  expect(await connect(OURS).decrypt(Buffer.alloc(6144), OURS, noDeadline())).toHaveLength(32);
+});

@@ -28,6 +28,8 @@ describe('a static master key', () => {
   });
 
   it('is of 256 bits', () => {
-    expect(() => new StaticKms(Buffer.alloc(16), {})).toThrow('is of 16 bytes instead of 32');
+    for (const bytes of [0, 16, 31, 33]) {
+      expect(() => new StaticKms(Buffer.alloc(bytes), {})).toThrow(`is of ${bytes} bytes instead of 32`);
+    }
   });
 });

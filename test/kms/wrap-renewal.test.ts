@@ -108,6 +108,20 @@ describe('renewing the wraps of a System Key', () => {
     );
   });
 
+  it('leaves one wrap of several that name one key, also if the region is configured with that key', async () => {
+    const wrapped = parse(await kms({ keys }).wrap(SYSTEM_KEY, noDeadline()));
+    const [west, east] = wrapped.kmsKeks;
+    const bytes = Buffer.from(JSON.stringify({ ...wrapped, kmsKeks: [west, west, east] }));
+    for (const arns of [keys, aliases]) {
+      const { regions, renewed } = await renew(bytes, kms({ keys: arns }));
+      expect(regions.map((r) => r.renewed)).toEqual([true, false]);
+      expect(parse(renewed).kmsKeks.map(({ region, arn }) => [region, arn])).toEqual([
+        [EAST, keys[EAST]],
+        [WEST, keys[WEST]],
+      ]);
+    }
+  });
+
   it('changes nothing where all is well, and asks each key once by its ARN', async () => {
     const wrapped = await kms({ keys }).wrap(SYSTEM_KEY, noDeadline());
     emulator.resetCalls();
@@ -130,7 +144,9 @@ describe('renewing the wraps of a System Key', () => {
     const wrapped = await kms().wrap(SYSTEM_KEY, noDeadline());
     await moveAlias(WEST);
     emulator.setFault(WEST, { kind });
+    emulator.resetCalls();
     const { regions, renewed } = await renew(wrapped);
+    expect(calls()).not.toContain(`Encrypt ${WEST}`);
     expect(regions[0]).toMatchObject({ region: WEST, opens: false, renewed: false });
     expect(regions[0]?.fault).toContain('unavailable');
     expect(regions[1]).toEqual({ region: EAST, opens: true, renewed: false });
@@ -218,6 +234,7 @@ describe('renewing the wraps of a System Key', () => {
 
   it('believes no region that opens its new wrap to other bytes', async () => {
     const dataKey = Buffer.alloc(32, 1);
+    const opened: Buffer[] = [];
     const region = (name: string, opens: Buffer): KmsRegion => ({
       region: name,
       keyArn: keys[name] ?? '',
@@ -227,7 +244,10 @@ describe('renewing the wraps of a System Key', () => {
         arn: keys[name] ?? '',
       }),
       encrypt: async () => ({ wrapped: Buffer.from('new'), arn: keys[name] ?? '' }),
-      decrypt: async () => Buffer.from(opens),
+      decrypt: async () => {
+        opened.push(Buffer.from(opens));
+        return opened.at(-1) ?? opens;
+      },
     });
     const world = { now: Date.now, random: () => 0, sleep: () => Promise.resolve() };
     const connected = (opens: Record<string, Buffer>): AwsKms =>
@@ -236,11 +256,15 @@ describe('renewing the wraps of a System Key', () => {
         { ...world, connect: ({ region: name }) => region(name, opens[name] ?? dataKey) },
       );
     const wrapped = await connected({ [WEST]: dataKey }).wrap(SYSTEM_KEY, noDeadline());
+    opened.length = 0;
     expect((await renew(wrapped, connected({ [WEST]: dataKey, [EAST]: dataKey }))).regions[1]?.renewed).toBe(true);
     for (const other of [Buffer.alloc(32, 2), Buffer.alloc(31, 1)]) {
       const { regions, renewed } = await renew(wrapped, connected({ [WEST]: dataKey, [EAST]: other }));
       expect(regions[1]?.fault).toContain('NewWrapDoesNotOpen');
       expect(renewed).toBeUndefined();
     }
+    // Each of the three renewals opened the old wrap in the west and a new one in the east.
+    expect(opened).toHaveLength(6);
+    for (const bytes of opened) expect(bytes.every((byte) => byte === 0)).toBe(true);
   });
 });

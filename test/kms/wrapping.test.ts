@@ -1,5 +1,6 @@
 /** In how many regions a new System Key is wrapped, how often each is asked, and what is told of it: on scripted regions. */
 import { beforeEach, describe, expect, it } from 'vitest';
+import { deadlineExceeded } from '../../src/envelope/deadline.ts';
 import { AwsKms, type AwsKmsOptions } from '../../src/index.ts';
 import { RegionFault, type FaultClass, type KmsAction } from '../../src/kms/faults.ts';
 import type { KmsRegion, Wrap } from '../../src/kms/kms-region.ts';
@@ -15,10 +16,11 @@ let faults: Record<string, (FaultClass | 'always')[]>;
 let asked: string[];
 let told: string[];
 let plaintexts: Buffer[];
+let onEncrypt: () => void;
 
 beforeEach(() => {
   clock = new HandClock();
-  [faults, asked, told, plaintexts] = [{}, [], [], []];
+  [faults, asked, told, plaintexts, onEncrypt] = [{}, [], [], [], () => {}];
 });
 
 function arnOf(region: string): string {
@@ -43,10 +45,16 @@ function connect({ region, keyArn }: { region: string; keyArn: string }): KmsReg
       plaintexts.push(plaintext);
       return { ...wrap, plaintext };
     },
-    encrypt: async () => call('Encrypt'),
+    encrypt: async (_, { signal }) => {
+      onEncrypt();
+      signal.throwIfAborted();
+      return call('Encrypt');
+    },
     decrypt: async () => {
       call('Decrypt');
-      return Buffer.alloc(32, 3);
+      const plaintext = Buffer.alloc(32, 3);
+      plaintexts.push(plaintext);
+      return plaintext;
     },
   };
 }
@@ -112,6 +120,17 @@ describe('a new System Key', () => {
     expect(told).toEqual([]);
   });
 
+  it('is not made if the time is up while other regions wrap it', async () => {
+    const over = new AbortController();
+    const reason = deadlineExceeded();
+    faults = { [EAST]: ['unavailable', 'always'] };
+    const kms = open();
+    const wrapping = kms.wrap(SYSTEM_KEY, { ...noDeadline(), signal: over.signal });
+    onEncrypt = () => over.abort(reason);
+    expect(await errorOf(wrapping)).toBe(reason);
+    expect(plaintexts).toEqual([Buffer.alloc(32)]);
+  });
+
   it('leaves no data key in the clear behind, made or not', async () => {
     await wrappedIn(open());
     faults = { [EAST]: ['unavailable', 'always'], [EU]: ['unavailable', 'always'] };
@@ -173,6 +192,32 @@ describe('where more than one region must have wrapped it', () => {
 });
 
 describe('opening one', () => {
+  it('leaves no data key in the clear behind, whether it opens the System Key or not', async () => {
+    const wrapped = await open().wrap(SYSTEM_KEY, noDeadline());
+    plaintexts = [];
+    expect(await open().unwrap(wrapped, noDeadline())).toEqual({ key: SYSTEM_KEY });
+    expect(plaintexts).toEqual([Buffer.alloc(32)]);
+    const envelope = JSON.parse(Buffer.from(wrapped).toString()) as object;
+    const tampered = Buffer.from(JSON.stringify({ ...envelope, encryptedKey: Buffer.alloc(60).toString('base64') }));
+    plaintexts = [];
+    expect(await open().unwrap(tampered, noDeadline())).toHaveProperty('unreadable');
+    expect(plaintexts).toEqual(REGIONS.map(() => Buffer.alloc(32)));
+  });
+
+  it('asks a region that is down or throttles once, however many wraps it has', async () => {
+    for (const faultClass of ['unavailable', 'throttled'] as const) {
+      const envelope = JSON.parse(Buffer.from(await open().wrap(SYSTEM_KEY, noDeadline())).toString()) as {
+        kmsKeks: object[];
+      };
+      const wrapped = Buffer.from(JSON.stringify({ ...envelope, kmsKeks: Array(3).fill(envelope.kmsKeks[0]) }));
+      faults = { [WEST]: [faultClass, 'always'] };
+      asked = [];
+      await errorOf(open({ maxRounds: 1 }).unwrap(wrapped, noDeadline()));
+      expect(asked).toEqual([`Decrypt ${WEST}`]);
+      faults = {};
+    }
+  });
+
   it('tells which region answered where it was not the preferred one', async () => {
     const wrapped = await open().wrap(SYSTEM_KEY, noDeadline());
     faults = { [WEST]: ['unavailable'], [EAST]: ['throttled', 'always'] };

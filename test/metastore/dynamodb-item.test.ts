@@ -48,6 +48,8 @@ describe('a key row', () => {
     ['KeyRecord.Key', { KeyRecord: { M: { ParentKeyMeta: inner['ParentKeyMeta'] } } }],
     ['KeyRecord.ParentKeyMeta', { KeyRecord: { M: { ...inner, ParentKeyMeta: { S: 'x' } } } }],
     ['KeyRecord.ParentKeyMeta', { KeyRecord: { M: { ...inner, ParentKeyMeta: { M: { KeyId: { S: 'x' } } } } } }],
+    ['KeyRecord.ParentKeyMeta', { KeyRecord: { M: { ...inner, ParentKeyMeta: { M: { Created: { N: '60' } } } } } }],
+    ['Created', { Created: { N: '9007199254740992' } }],
     ['KeyRecord.Revoked', { KeyRecord: { M: { ...inner, Revoked: { S: 'true' } } } }],
   ] as const)('without a sound %s is named as unreadable', ([attribute, change]) => {
     expect(() => decodeKeyItem({ ...item, ...change } as KeyItem)).toThrow(`${attribute} is missing or malformed`);

@@ -1,8 +1,11 @@
 import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { afterEach, expect, it } from 'vitest';
 import { startDynamoDb } from '../../local/dynamodb.ts';
 import { close, listen } from '../../local/listen.ts';
 import { DynamoDbMetastore } from '../../src/index.ts';
+import { encodeKeyItem } from '../../src/metastore/dynamodb-item.ts';
+import { DynamoDbKeyTable } from '../../src/metastore/dynamodb-key-table.ts';
 import { dynamoDbContract } from '../contract/dynamodb-contract.ts';
 import { keyRecord } from '../contract/metastore-contract.ts';
 import { codeOf, errorOf, noDeadline } from '../support/fakes.ts';
@@ -138,3 +141,72 @@ it('is not taken for down because it is asked more at once than there are connec
   const loads = Array.from({ length: 500 }, () => metastore.load(id, created, noDeadline()));
   expect(new Set(await Promise.all(loads))).toEqual(new Set([undefined]));
 });
+
+it('lists the table for an operator consistently, to the last page', async () => {
+  const { requests } = await open(() => {
+    const more = requests.length % 2 === 1 ? { LastEvaluatedKey: { Id: { S: 'a' }, Created: { N: '1' } } } : {};
+    return { status: 200, body: JSON.stringify({ Items: [encodeKeyItem(keyRecord('_SK_x', 60))], ...more }) };
+  });
+  const { port } = (server as Server).address() as AddressInfo;
+  const table = new DynamoDbKeyTable({ endpoint: `http://127.0.0.1:${port}`, region: 'us-west-2' });
+  expect(await table.list()).toHaveLength(2);
+  expect(await table.list('_SK_x')).toHaveLength(2);
+  expect(requests.map(({ target, body }) => `${target} ${String(body['ConsistentRead'])}`)).toEqual([
+    'Scan true',
+    'Scan true',
+    'Query true',
+    'Query true',
+  ]);
+  expect(requests[1]?.body).toMatchObject({ ExclusiveStartKey: { Id: { S: 'a' } } });
+});
+
+it('tells of each call and of what the last one found, and remembers the last failure', async () => {
+  let isDown = false;
+  const { requests } = await open(() =>
+    isDown ? { status: 400, body: '{"__type":"AccessDeniedException"}' } : { status: 200, body: '{}' },
+  );
+  const { port } = (server as Server).address() as AddressInfo;
+  const told: string[] = [];
+  const events = {
+    metastoreCalled: (action: string, latencyMs: number, errorName?: string) =>
+      told.push(`${action} ${latencyMs >= 0} ${errorName}`),
+  };
+  const metastore = new DynamoDbMetastore({ endpoint: `http://127.0.0.1:${port}`, region: 'us-west-2', events });
+  expect(metastore.state).toEqual({ state: 'unknown' });
+  await metastore.load(id, created, noDeadline());
+  expect(metastore.state).toEqual({ state: 'ok', atMs: expect.any(Number) as number });
+  isDown = true;
+  await errorOf(metastore.loadLatest(id, noDeadline()));
+  const { atMs, lastError } = metastore.state;
+  expect(metastore.state.state).toBe('unavailable');
+  expect(lastError).toEqual({ errorName: 'AccessDeniedException', atMs });
+  isDown = false;
+  await metastore.store(keyRecord('_SK_x', 60), noDeadline());
+  await metastore.replaceKey(keyRecord('_SK_x', 60), Buffer.from('x'), noDeadline());
+  expect(metastore.state).toMatchObject({ state: 'ok', lastError });
+  expect(told).toEqual([
+    'GetItem true undefined',
+    'Query true AccessDeniedException',
+    'PutItem true undefined',
+    'UpdateItem true undefined',
+  ]);
+  expect(requests).toHaveLength(4);
+});
+
+it('is not well if it has not answered at the deadline', async () => {
+  const { metastore } = await open(() => 'hang');
+  const over = new AbortController();
+  const work = errorOf(metastore.load(id, created, { ...noDeadline(), signal: over.signal }));
+  over.abort(new Error('time is up'));
+  await work;
+  expect(metastore.state).toMatchObject({ state: 'unavailable', lastError: { errorName: 'NoAnswerInTime' } });
+});
+
+it.for([{ requestTimeoutMs: 0 }, { connectionTimeoutMs: -1 }, { requestTimeoutMs: 1.5 }])(
+  'is not made with the time-outs %j',
+  (timeouts) => {
+    expect(() => new DynamoDbMetastore({ region: 'us-west-2', ...timeouts })).toThrow(
+      'must be a positive whole number',
+    );
+  },
+);

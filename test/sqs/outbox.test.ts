@@ -78,6 +78,23 @@ describe('an outbox', () => {
     ]);
   });
 
+  it('says whether the queue refuses what the message holds', async () => {
+    const queues = new FakeQueues();
+    const outbox = new Outbox(queues, URL, neverAborted);
+    queues.befall = () => ({ errorName: 'InvalidMessageContents', maySoonPass: false, refusesContent: true });
+    expect(await errorOf(outbox.send(message('a')))).toMatchObject({ name: 'NotSent', refusesContent: true });
+    queues.befall = () => ({ errorName: 'AccessDenied', maySoonPass: false });
+    expect(await errorOf(outbox.send(message('a')))).toMatchObject({ name: 'NotSent', refusesContent: false });
+  });
+
+  it('sends a message that comes later in a call of its own', async () => {
+    const queues = new FakeQueues();
+    const outbox = new Outbox(queues, URL, neverAborted);
+    await outbox.send(message('a'));
+    await outbox.send(message('b'));
+    expect(bodiesOf(queues.calls)).toEqual([['a'], ['b']]);
+  });
+
   it('tries nothing again when its time is up', async () => {
     const queues = new FakeQueues();
     const over = new AbortController();

@@ -88,6 +88,18 @@ describe('sending', () => {
     ]);
   });
 
+  it.for([
+    'BatchRequestTooLong',
+    'MessageTooLong',
+    'InvalidMessageContents',
+    'InvalidParameterValue',
+    'InvalidAttributeValue',
+    'AWS.SimpleQueueService.MessageTooLong',
+  ])('knows from %s that the queue refuses what a message holds', async (Code) => {
+    answer = (call) => taken(call, [{ Id: '0', Code, SenderFault: true }]);
+    expect(await send('a')).toEqual([{ errorName: Code, maySoonPass: false, refusesContent: true }]);
+  });
+
   it('takes a message that the answer does not speak of for not sent', async () => {
     answer = () => ({ body: { Successful: [{ Id: '0', MessageId: 'm', MD5OfMessageBody: 'x' }] } });
     expect(await send('a', 'b')).toEqual([undefined, { errorName: 'NoAnswer', maySoonPass: true }]);
@@ -142,6 +154,21 @@ describe('hiding', () => {
     ]);
     expect(calls[0]?.input).toEqual({ QueueName: 'keyfold-input', QueueOwnerAWSAccountId: '111122223333' });
     expect(calls.slice(1).map(({ input }) => input.Entries?.length)).toEqual([10, 10, 1, 1]);
+    const entries = calls.slice(1, 4).flatMap(({ input }) => input.Entries ?? []);
+    expect(entries).toEqual(some.map((_, i) => ({ Id: String(i % 10), ReceiptHandle: `h${i}`, VisibilityTimeout: i })));
+  });
+
+  it('tells the error of each message of a call that fails, and of no other', async () => {
+    answer = (call) => {
+      if (call.action === 'GetQueueUrl') return { body: { QueueUrl: `${endpoint}/111122223333/keyfold-input` } };
+      const isSecond = call.input.Entries?.length === 2;
+      return isSecond ? { status: 400, body: { __type: 'AccessDeniedException', message: 'x' } } : taken(call);
+    };
+    const some = Array.from({ length: 12 }, (_, i) => ({ receiptHandle: `h${i}`, delaySeconds: 1 }));
+    expect(await new SqsQueues().postpone(ARN, some, neverAborted)).toEqual([
+      'AccessDeniedException',
+      'AccessDeniedException',
+    ]);
   });
 
   it('tells what could not be hidden, and looks for the queue again where it was not found', async () => {
