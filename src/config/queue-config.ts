@@ -51,7 +51,8 @@ function delayFaults({ RETRY_DELAY_SECONDS: first, LONGEST_RETRY_DELAY_SECONDS: 
 
 function queueFaults({ OUTPUT_QUEUE_URL: output, DEAD_LETTER_QUEUE_URL: deadLetters }: Settings): string[] {
   if (output === undefined || deadLetters === undefined) return [];
-  if (output === deadLetters) {
+  // A host has many spellings, and a URL may name its port.
+  if (new URL(output).href === new URL(deadLetters).href) {
     return [`${PREFIX}OUTPUT_QUEUE_URL and ${PREFIX}DEAD_LETTER_QUEUE_URL are the same queue`];
   }
   return isFifoQueue(output) === isFifoQueue(deadLetters)

@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { ageFaults } from '../envelope/crypto-policy.ts';
 import { invalidConfiguration } from '../envelope/errors.ts';
-import { nameFaults } from '../envelope/ids.ts';
+import { isPartition, isPossibleKeyId, KeyNaming, nameFaults } from '../envelope/ids.ts';
 import { failoverFaults } from '../kms/failover-policy.ts';
 import { keyFaults } from '../kms/key-arn.ts';
 import { staticKmsFaults } from '../kms/static-kms.ts';
@@ -64,6 +64,8 @@ export function checkedSettings(
       ? kmsFaults(settings, environment)
       : []),
     ...(sound(['REGION_SUFFIX', 'DYNAMODB_REGION']) ? replicaFaults(settings, environment) : []),
+    ...(sound(['TABLE', 'DYNAMODB_REGION']) ? tableFaults(settings, environment) : []),
+    ...(sound(['SERVICE', 'PRODUCT', 'REGION_SUFFIX', 'PARTITIONS']) ? partitionFaults(settings) : []),
     ...(sound(['AUTH', ...JWT_SETTINGS]) ? authFaults(settings, environment) : []),
     ...(sound(['EXPIRE_AFTER_MS', 'CREATE_DATE_PRECISION_MS']) ? ageFaults(policyOf(settings)) : []),
     ...faultsOf(settings, sound),
@@ -113,6 +115,24 @@ function replicaFaults(settings: Settings, environment: Environment): string[] {
   const region = settings.DYNAMODB_REGION ?? environment['AWS_REGION'];
   if (suffix === undefined || region === undefined || region === suffix) return [];
   return [`${PREFIX}REGION_SUFFIX is another region than the table's: keys of a region are written in its own replica`];
+}
+
+/** DynamoDB takes the ARN of a table of its own region alone. */
+function tableFaults({ TABLE: table, DYNAMODB_REGION }: Settings, environment: Environment): string[] {
+  const tableRegion = table?.split(':')[3];
+  const region = DYNAMODB_REGION ?? environment['AWS_REGION'];
+  if (tableRegion === undefined || region === undefined || region === tableRegion) return [];
+  return [`${PREFIX}TABLE is in another region than the one that is asked`];
+}
+
+/** No request could name such a partition. */
+function partitionFaults(settings: Settings): string[] {
+  const exact = settings.PARTITIONS?.filter((partition) => !partition.endsWith('*')) ?? [];
+  if (exact.length === 0 || nameFaults(namesOf(settings)).length > 0) return [];
+  const naming = new KeyNaming(namesOf(settings));
+  const fits = (partition: string): boolean =>
+    isPartition(partition) && isPossibleKeyId(naming.intermediateKeyId(partition));
+  return exact.every(fits) ? [] : [`${PREFIX}PARTITIONS lists one whose key id is too long for DynamoDB`];
 }
 
 function authFaults(settings: Settings, environment: Environment): string[] {

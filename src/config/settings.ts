@@ -178,7 +178,8 @@ function hasDuplicateNames(value: string): boolean {
 }
 
 function isHttpUrl(value: string): boolean {
-  return URL.canParse(value) && /^https?:/.test(value);
+  // The parser drops white space at the ends, and line feeds anywhere.
+  return URL.canParse(value) && /^https?:\S*$/.test(value);
 }
 
 function itemsOf(value: string): string[] {

@@ -47,6 +47,8 @@ export function failoverFaults(changes: Partial<FailoverPolicy>, regions: number
   const policy = overDefaults(DEFAULTS, changes, 'failover');
   const faults = numberFaults(policy, DEFAULTS);
   const { minimumWrappedRegions, onKeyRefused } = policy;
+  if (policy.baseDelayMs > policy.longestDelayMs) faults.push('baseDelayMs is more than longestDelayMs');
+  if (policy.firstCoolDownMs > policy.longestCoolDownMs) faults.push('firstCoolDownMs is more than longestCoolDownMs');
   if (!['failover', 'fail'].includes(onKeyRefused)) faults.push("onKeyRefused must be 'failover' or 'fail'");
   if (regions > 0 && minimumWrappedRegions > regions) {
     faults.push(`minimumWrappedRegions is ${minimumWrappedRegions} and there are ${regions} regions with a KMS key`);

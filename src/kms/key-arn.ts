@@ -32,6 +32,10 @@ export function keyFaults(keys: Readonly<Record<string, string>>, preferredRegio
     if (arn.length > MAX_ARN_LENGTH) return [`the ARN of the KMS key of ${region} is too long`];
     return parsed.region === region ? [] : [`the KMS key of ${region} is in ${parsed.region}`];
   });
+  const partitions = new Set(Object.values(keys).map((arn) => arn.split(':')[1]));
+  if (faults.length === 0 && partitions.size > 1) {
+    faults.push(`the KMS keys are of several partitions of AWS (${[...partitions].join(', ')}), which share nothing`);
+  }
   if (Object.keys(keys).length === 0) faults.push('no KMS region is configured');
   else if (!Object.hasOwn(keys, preferredRegion)) faults.push(`the preferred region ${preferredRegion} has no KMS key`);
   return faults;

@@ -1,5 +1,5 @@
 import { MOST_PATHS } from './document.ts';
-import { JsonPathError, parseJsonPath, type Segment, type Selector } from './json-path.ts';
+import { JsonPathError, parseJsonPath, type Segment, type Selector, type Slice } from './json-path.ts';
 
 /** Why no document can satisfy some paths, each fault reading on from a name for the paths; empty if some can. */
 export function fieldPathFaults(paths: readonly string[]): string[] {
@@ -60,7 +60,24 @@ function coveredLengths(a: readonly Segment[], b: readonly Segment[]): number[] 
 /** Whether a selector picks, from any value, all that another does. */
 function includes(one: Selector, other: Selector): boolean {
   if (one.kind === 'wildcard') return true;
+  if (one.kind === 'slice' && sliceIncludes(one, other)) return true;
   return JSON.stringify(one) === JSON.stringify(other);
+}
+
+/** Whether a slice picks, from any array, all that another selector does. A slice selects nothing of an object. */
+function sliceIncludes({ start, end, step }: Slice, other: Selector): boolean {
+  if (Math.abs(step) === 1 && (step > 0 ? (start ?? 0) : (start ?? -1) + 1) === 0 && end === undefined) {
+    return other.kind !== 'name';
+  }
+  // How far a bound that counts from the end reaches depends on the array.
+  const [from = 0, to = Infinity] = [start, end];
+  if (step < 0 || from < 0 || to < 0) return false;
+  if (other.kind === 'index') return other.index >= from && other.index < to && (other.index - from) % step === 0;
+  if (other.kind !== 'slice' || other.step < 0) return false;
+  const [otherFrom = 0, otherTo = Infinity] = [other.start, other.end];
+  return (
+    otherFrom >= from && otherTo >= 0 && otherTo <= to && other.step % step === 0 && (otherFrom - from) % step === 0
+  );
 }
 
 /** Whether two paths are the same up to a value, and one goes on to a member of it and the other to an item. */

@@ -78,6 +78,12 @@ describe("the configuration of a queue's function", () => {
       ['KEYFOLD_DEAD_LETTER_QUEUE_URL is not a URL'],
     ],
     [
+      { KEYFOLD_OUTPUT_QUEUE_URL: `${QUEUES}/dead`.replace('https://sqs', 'https://SQS') },
+      ['KEYFOLD_OUTPUT_QUEUE_URL and KEYFOLD_DEAD_LETTER_QUEUE_URL are the same queue'],
+    ],
+    [{ KEYFOLD_OUTPUT_QUEUE_URL: `${QUEUES}/out\n` }, ['KEYFOLD_OUTPUT_QUEUE_URL is not a URL']],
+    [{ KEYFOLD_OUTPUT_QUEUE_URL: `${QUEUES}/out name` }, ['KEYFOLD_OUTPUT_QUEUE_URL is not a URL']],
+    [
       { KEYFOLD_OUTPUT_QUEUE_URL: `${QUEUES}/dead` },
       ['KEYFOLD_OUTPUT_QUEUE_URL and KEYFOLD_DEAD_LETTER_QUEUE_URL are the same queue'],
     ],
@@ -113,7 +119,6 @@ describe("the configuration of a queue's function", () => {
       'https://sqs.us-west-2.amazonaws.com/out',
       `${QUEUES}/out?x=1`,
       `${QUEUES}/out/more`,
-      `${QUEUES}/out name`,
       `${QUEUES}/${'a'.repeat(81)}`,
       'https://user:pass@sqs.us-west-2.amazonaws.com/111122223333/out',
     ].map((url) => [

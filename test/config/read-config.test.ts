@@ -75,7 +75,8 @@ describe('the configuration', () => {
     'DYNAMODB_REQUEST_TIMEOUT_MS',
   ])('takes for a time whatever a timer can count, and no more: %s', (name) => {
     const setting = `KEYFOLD_${name}`;
-    expect(faultsOf({ ...minimal, [setting]: '2147483647' })).toEqual([]);
+    const longest = { KEYFOLD_LONGEST_DELAY_MS: '2147483647', KEYFOLD_LONGEST_COOL_DOWN_MS: '2147483647' };
+    expect(faultsOf({ ...minimal, ...longest, [setting]: '2147483647' })).toEqual([]);
     expect(faultsOf({ ...minimal, [setting]: '2147483648' })).toEqual([`${setting} is more than 2147483647`]);
   });
 
@@ -328,6 +329,20 @@ describe('the configuration', () => {
     [{ KEYFOLD_STATIC_MASTER_KEY_HEX: '0'.repeat(62) }, 'is not 64 hexadecimal digits'],
     [{ KEYFOLD_STATIC_MASTER_KEY_HEX: '0'.repeat(66) }, 'is not 64 hexadecimal digits'],
     [{ KEYFOLD_ON_KEY_REFUSED: 'retry' }, 'KEYFOLD_ON_KEY_REFUSED is neither failover nor fail'],
+    [{ KEYFOLD_PARTITIONS: 'a'.repeat(2040) }, 'KEYFOLD_PARTITIONS lists one whose key id is too long for DynamoDB'],
+    [
+      { KEYFOLD_TABLE: 'arn:aws:dynamodb:eu-west-1:111122223333:table/EncryptionKey' },
+      'KEYFOLD_TABLE is in another region than the one that is asked',
+    ],
+    [{ KEYFOLD_BASE_DELAY_MS: '3000' }, 'baseDelayMs is more than longestDelayMs'],
+    [{ KEYFOLD_FIRST_COOL_DOWN_MS: '10001' }, 'firstCoolDownMs is more than longestCoolDownMs'],
+    [
+      {
+        KEYFOLD_KMS_KEYS:
+          '{"us-west-2":"arn:aws:kms:us-west-2:111122223333:alias/x","cn-north-1":"arn:aws-cn:kms:cn-north-1:111122223333:alias/x"}',
+      },
+      'the KMS keys are of several partitions of AWS (aws, aws-cn)',
+    ],
     [{ KEYFOLD_PARTITIONS: '["a\\ud800"]' }, 'KEYFOLD_PARTITIONS lists what is neither a partition nor'],
     [{ KEYFOLD_PARTITIONS: 'a'.repeat(2049) }, 'KEYFOLD_PARTITIONS lists what is neither a partition nor'],
     [{ KEYFOLD_PARTITIONS: 'a,,b' }, 'KEYFOLD_PARTITIONS lists what is neither a partition nor'],
@@ -356,7 +371,12 @@ describe('the configuration', () => {
     [{ KEYFOLD_PARTITIONS: 'tenant-*, *' }],
     [{ KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_PARTITIONS_CLAIM: 'https://example.com/tenants' }],
     [{ KEYFOLD_MINIMUM_WRAPPED_REGIONS: '2' }],
-    [{ KEYFOLD_TABLE: 'arn:aws-us-gov:dynamodb:us-gov-west-1:111122223333:table/Keys' }],
+    [
+      {
+        KEYFOLD_TABLE: 'arn:aws-us-gov:dynamodb:us-gov-west-1:111122223333:table/Keys',
+        KEYFOLD_DYNAMODB_REGION: 'us-gov-west-1',
+      },
+    ],
     [{ KEYFOLD_TABLE: 'a.b' }],
     [{ KEYFOLD_TABLE: 'a'.repeat(255) }],
     [{ KEYFOLD_REGION_SUFFIX: 'us-west-2' }],
