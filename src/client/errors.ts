@@ -123,6 +123,9 @@ export function withoutCredentials(thrown: unknown): KeyfoldTransportError {
   return new KeyfoldTransportError('Unauthenticated', `There are no AWS credentials: ${error.name}.`);
 }
 
+/** Longer than any client waits. A larger number must not pass for none, which would mean to retry at once. */
+const MAX_RETRY_AFTER_SECONDS = 999_999_999;
+
 /** The three forms of a date in HTTP (RFC 9110, 5.6.7). */
 const HTTP_DATE = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? [\w: -]+$/;
 
@@ -132,7 +135,7 @@ const HTTP_DATE = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? [\w: -]+$/;
  */
 export function secondsOf(retryAfter: string | undefined, date: string | undefined): number | undefined {
   const asked = retryAfter?.trim() ?? '';
-  if (/^\d{1,9}$/.test(asked)) return Number(asked);
+  if (/^\d+$/.test(asked)) return Math.min(Number(asked), MAX_RETRY_AFTER_SECONDS);
   const untilMs = dateOf(asked);
   if (untilMs === undefined) return undefined;
   return Math.max(0, Math.ceil((untilMs - (dateOf(date?.trim() ?? '') ?? Date.now())) / 1000));

@@ -210,6 +210,7 @@ describe('a retry', () => {
     ["asctime's date", 'Fri Nov 27 10:00:30 2026', 30],
     ['a date that has passed', 'Fri, 27 Nov 2026 09:00:00 GMT', 0],
     ['no date and no number', 'soon', undefined],
+    ['more seconds than any client waits', '9'.repeat(400), 999_999_999],
     ['a negative number', '-5', undefined],
     ['a number with a fraction', '1.5', undefined],
   ] as const)("reads %s, by the answer's own date", async ([, retryAfter, retryAfterSeconds]) => {
