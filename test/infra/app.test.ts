@@ -46,6 +46,30 @@ function environmentOf(app: AppPackage, name: string): Record<string, string> {
   return { ...Object.fromEntries(values), AWS_REGION: 'us-west-2', AWS_LAMBDA_FUNCTION_NAME: name };
 }
 
+/** What an operator would review of a deployment: when each alarm rings, and the limits of each queue and function, a line each. */
+function reviewOf(app: AppPackage): string {
+  const lines = Object.entries(app.resources).flatMap(([name, { Type, Properties: all }]) => {
+    const { AlarmDescription: _description, AlarmActions: _actions, OKActions: _ok, ...alarm } = all;
+    const { MemorySize, Timeout, ReservedConcurrentExecutions } = all;
+    const { BatchSize, MaximumBatchingWindowInSeconds, ScalingConfig, FunctionResponseTypes } = all;
+    const reviewed: Record<string, object> = {
+      'AWS::CloudWatch::Alarm': alarm,
+      'AWS::SQS::Queue': all,
+      'AWS::SQS::QueuePolicy': all,
+      'AWS::Lambda::Function': { MemorySize, Timeout, ReservedConcurrentExecutions },
+      'AWS::Lambda::EventSourceMapping': {
+        BatchSize,
+        MaximumBatchingWindowInSeconds,
+        ScalingConfig,
+        FunctionResponseTypes,
+      },
+    };
+    const properties = reviewed[Type];
+    return properties === undefined ? [] : [`${name} ${JSON.stringify(properties)}`];
+  });
+  return `${lines.toSorted().join('\n')}\n`;
+}
+
 function aliasOf(region: string): string {
   return `arn:aws:kms:${region}:111122223333:alias/keyfold`;
 }
@@ -576,4 +600,11 @@ describe('npm run deploy', () => {
       'cloudformation get-template',
     ]);
   }, 60_000);
+});
+
+describe('what was reviewed of alarms, queues and functions is what is packaged', () => {
+  it.for(['example', 'flipped'] as const)('of the %s', async (name) => {
+    const app = { example, flipped }[name];
+    await expect(reviewOf(app)).toMatchFileSnapshot(`reviewed/${name}.txt`);
+  });
 });
