@@ -2,7 +2,7 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { startDynamoDb, type LocalDynamoDb } from '../../local/dynamodb.ts';
 import type { FaultInput } from '../../local/kms-emulator/faults.ts';
 import { statusOf } from '../../src/doors/problem.ts';
@@ -127,7 +127,7 @@ it('all is as documented when all is well, whatever is sent', async () => {
 });
 
 it('real records open when all is well, and what is made up fails by nothing of ours', async () => {
-  expect(await rounds.run(requests, 0)).toEqual({ failures: [], codes: [] });
+  await mustBeWell();
   expect(await complaints('nothing')).toEqual([]);
 });
 
@@ -141,11 +141,18 @@ it.for(DYNAMODB_FAULTS)('all is as documented where DynamoDB %s', async ([, faul
   expect(await complaints(expected)).toEqual([]);
 });
 
+async function mustBeWell(): Promise<void> {
+  expect(await rounds.run(requests, 0)).toEqual({ failures: [], codes: [] });
+}
+
 describe('what is not as documented is found:', () => {
   let folder: string;
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
+    proxy.befall = () => undefined;
+    // A row that could not be read is not tried again for a few seconds, and its error would hide the faults below.
+    await vi.waitFor(mustBeWell, { timeout: 20_000, interval: 500 });
   });
   afterAll(() => rm(folder, { recursive: true }));
 
