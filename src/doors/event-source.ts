@@ -10,13 +10,15 @@ export function unexpectedEvent(expected: string): KeyfoldError {
 
 /** Whether an event is a request that an HTTP API of API Gateway hands over in payload format 2.0. */
 export function isFromGateway(event: unknown): event is APIGatewayProxyEventV2 {
-  const { version, routeKey, rawPath, headers, requestContext } = membersOf(event);
+  const { version, routeKey, rawPath, headers, pathParameters, requestContext } = membersOf(event);
   const { http, domainName } = membersOf(requestContext);
   return (
     version === '2.0' &&
     typeof routeKey === 'string' &&
     typeof rawPath === 'string' &&
-    isObject(headers) &&
+    holdsTexts(headers) &&
+    // API Gateway leaves them out if the route has none.
+    holdsTexts(pathParameters ?? {}) &&
     typeof membersOf(http)['method'] === 'string' &&
     typeof domainName === 'string' &&
     // A function URL's events look the same but for its name.
@@ -55,6 +57,10 @@ export function isFromSchedule(event: unknown): boolean {
     return detailType === undefined || detailType === 'Scheduled Event';
   }
   return isObject(event) && Object.keys(event).length === 0;
+}
+
+function holdsTexts(value: unknown): boolean {
+  return isObject(value) && Object.values(value).every((text) => typeof text === 'string' || text === undefined);
 }
 
 function membersOf(value: unknown): Members {
