@@ -12,13 +12,17 @@ export function unexpectedEvent(expected: string): KeyfoldError {
 export function isFromGateway(event: unknown): event is APIGatewayProxyEventV2 {
   const { version, routeKey, rawPath, headers, pathParameters, requestContext } = membersOf(event);
   const { http, domainName } = membersOf(requestContext);
+  const { partition, operation } = membersOf(pathParameters);
   return (
     version === '2.0' &&
     typeof routeKey === 'string' &&
     typeof rawPath === 'string' &&
-    holdsTexts(headers) &&
-    // API Gateway leaves them out if the route has none.
-    holdsTexts(pathParameters ?? {}) &&
+    isObject(headers) &&
+    // Only what is read of them is checked, since every request comes by here.
+    isTextOrAbsent(headers['content-type']) &&
+    isTextOrAbsent(headers['content-encoding']) &&
+    isTextOrAbsent(partition) &&
+    isTextOrAbsent(operation) &&
     typeof membersOf(http)['method'] === 'string' &&
     typeof domainName === 'string' &&
     // A function URL's events look the same but for its name.
@@ -59,8 +63,8 @@ export function isFromSchedule(event: unknown): boolean {
   return isObject(event) && Object.keys(event).length === 0;
 }
 
-function holdsTexts(value: unknown): boolean {
-  return isObject(value) && Object.values(value).every((text) => typeof text === 'string' || text === undefined);
+function isTextOrAbsent(value: unknown): boolean {
+  return typeof value === 'string' || value === undefined;
 }
 
 function membersOf(value: unknown): Members {

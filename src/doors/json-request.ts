@@ -17,16 +17,20 @@ export function requestOf(text: string): OperationRequest {
     return { value: valueOf(text, root), text: () => text, root };
   }
   // JSON.parse keeps one of two members, so the text then has more names. To count takes a third of the time of locateValues.
-  if (countMembers(value) < countNames(text)) throw twoMembersOfOneName();
+  if (countMembers(value) !== countNames(text)) throw twoMembersOfOneName();
   return { value, text: () => text };
 }
 
 /** The members of all objects in a value whose depth is bounded. */
 function countMembers(value: unknown): number {
   if (typeof value !== 'object' || value === null) return 0;
-  const inner: readonly unknown[] = Array.isArray(value) ? value : Object.values(value);
-  let count = inner === value ? 0 : inner.length;
-  for (const member of inner) count += countMembers(member);
+  let count = 0;
+  if (Array.isArray(value)) {
+    for (const item of value) count += countMembers(item);
+    return count;
+  }
+  // Object.values would make an array of each object.
+  for (const name in value) count += 1 + countMembers((value as Readonly<Record<string, unknown>>)[name]);
   return count;
 }
 

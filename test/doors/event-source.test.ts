@@ -53,7 +53,7 @@ const EVENTS = {
   'a test with a header that is null': { ...gateway, headers: { ...gateway.headers, 'content-encoding': null } },
   'a test with a list of headers': { ...gateway, headers: { 'content-type': ['application/json'] } },
   'a test with a parameter that is a number': { ...gateway, pathParameters: { partition: 5, operation: 'encrypt' } },
-  'a test whose parameters are a text': { ...gateway, pathParameters: 'tenant-1' },
+  'a test with a list of parameters': { ...gateway, pathParameters: { partition: 'a', operation: ['encrypt'] } },
   'a VPC Lattice service': { version: '2.0', path: '/', method: 'POST', headers: {}, requestContext: { region: 'a' } },
   'a WebSocket API': { requestContext: { connectionId: 'a', eventType: 'MESSAGE' }, body: '{}' },
   'a direct invocation': { operation: 'encrypt', partition: 'tenant-1', plaintext: 'aGVsbG8=' },
