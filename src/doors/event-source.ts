@@ -10,13 +10,19 @@ export function unexpectedEvent(expected: string): KeyfoldError {
 
 /** Whether an event is a request that an HTTP API of API Gateway hands over in payload format 2.0. */
 export function isFromGateway(event: unknown): event is APIGatewayProxyEventV2 {
-  const { version, routeKey, rawPath, headers, requestContext } = membersOf(event);
+  const { version, routeKey, rawPath, headers, pathParameters, requestContext } = membersOf(event);
   const { http, domainName } = membersOf(requestContext);
+  const { partition, operation } = membersOf(pathParameters);
   return (
     version === '2.0' &&
     typeof routeKey === 'string' &&
     typeof rawPath === 'string' &&
     isObject(headers) &&
+    // Only what is read of them is checked, since every request comes by here.
+    isTextOrAbsent(headers['content-type']) &&
+    isTextOrAbsent(headers['content-encoding']) &&
+    isTextOrAbsent(partition) &&
+    isTextOrAbsent(operation) &&
     typeof membersOf(http)['method'] === 'string' &&
     typeof domainName === 'string' &&
     // A function URL's events look the same but for its name.
@@ -55,6 +61,10 @@ export function isFromSchedule(event: unknown): boolean {
     return detailType === undefined || detailType === 'Scheduled Event';
   }
   return isObject(event) && Object.keys(event).length === 0;
+}
+
+function isTextOrAbsent(value: unknown): boolean {
+  return typeof value === 'string' || value === undefined;
 }
 
 function membersOf(value: unknown): Members {

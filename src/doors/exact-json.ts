@@ -1,11 +1,11 @@
 import { KeyfoldError } from '../envelope/errors.ts';
+import { MAX_JSON_DEPTH } from '../envelope/json-depth.ts';
 import { withDescendants } from '../operations/field-paths.ts';
-import { locateValues, valueOf } from '../operations/json-text.ts';
+import { locateValues, valueOf, type JsonBounds } from '../operations/json-text.ts';
 
 /** What Node 24 has of JSON and TypeScript's library does not (ECMA-262, JSON.parse source text access). */
 interface ExactJson {
   rawJSON(text: string): unknown;
-  parse(text: string, reviver: (name: string, value: unknown, at: { readonly source?: string }) => unknown): unknown;
   stringify(value: unknown, replacer: (name: string, value: unknown) => unknown): string;
 }
 const exactJson = JSON as unknown as ExactJson;
@@ -41,19 +41,22 @@ function exactNumber(value: number): unknown {
 }
 
 /**
- * The value of a JSON text, of which `JSON.stringify` writes each number with the digits that it has in the text.
- * @throws KeyfoldError `InvalidRequest` for a name that the caller's `JSON.parse` may take for another
+ * Opened values add to the depth and the number of a request's values. The limits of a request and of its plaintext bound how many
+ * they are, and each value that is opened is at most {@link MAX_JSON_DEPTH} deep.
+ */
+const ANSWER_BOUNDS: JsonBounds = { subject: 'answer', depth: 2 * MAX_JSON_DEPTH, values: Infinity };
+
+/**
+ * The value of an answer's JSON text. `JSON.stringify` writes each of its numbers with the digits that the text has.
+ * @throws KeyfoldError `InvalidRequest` for a name that the caller's `JSON.parse` may take for another, and for two members of one name
  */
 export function exactValue(text: string): unknown {
-  if (!text.includes('\\')) {
-    return exactJson.parse(text, (_name, value: unknown, { source }) =>
-      typeof value === 'number' && source !== undefined ? withDigits(value, source) : value,
-    );
-  }
-  const root = locateValues(text);
-  for (const { members } of withDescendants([root])) {
-    for (const name of members?.keys() ?? []) {
-      if (ESCAPED.test(name)) throw inexact('a name that may not reach the caller exactly: ask for it');
+  const root = locateValues(text, ANSWER_BOUNDS);
+  if (text.includes('\\')) {
+    for (const { members } of withDescendants([root])) {
+      for (const name of members?.keys() ?? []) {
+        if (ESCAPED.test(name)) throw inexact('a name that may not reach the caller exactly: ask for it');
+      }
     }
   }
   return valueOf(text, root, exactPrimitive);

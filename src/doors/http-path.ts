@@ -9,8 +9,12 @@ export interface Target {
   readonly operation: OperationName;
 }
 
-/** The base path of a custom domain or a stage, if any, and what is ours. API Gateway's base paths have these characters. */
-const PATH = /^((?:\/(?!\.{1,2}\/)[\w$.+!*'()-]+)*)(\/v1\/(?:health|openapi\.json|partitions\/[^/]+\/[^/]+))$/;
+/**
+ * The base path of a custom domain or a stage, if any, and what is ours. API Gateway's base paths have these characters. A base path
+ * that holds a path of ours is refused: a policy might take it for what is asked.
+ */
+const PATH =
+  /^((?:\/(?!\.{1,2}\/|v1\/partitions\/)[\w$.+!*'()-]+)*)(\/v1\/(?:health|openapi\.json|partitions\/[^/]+\/[^/]+))$/;
 
 const NOT_LITERAL =
   'The path must be /v1/partitions/PARTITION/OPERATION, spelled out without percent-encoding; %40 for @ is allowed.';

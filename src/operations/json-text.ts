@@ -13,7 +13,14 @@ export interface JsonValue {
   readonly items?: JsonValue[];
 }
 
-const MOST_VALUES = 100_000;
+/** What bounds a JSON text, and what errors call it. */
+export interface JsonBounds {
+  readonly subject: 'request' | 'answer';
+  readonly depth: number;
+  readonly values: number;
+}
+
+const REQUEST_BOUNDS: JsonBounds = { subject: 'request', depth: MAX_JSON_DEPTH, values: 100_000 };
 /** Up to the end of a number or a literal. */
 const REST_OF_WORD = /[^\s,\]}]*/y;
 
@@ -21,9 +28,10 @@ const REST_OF_WORD = /[^\s,\]}]*/y;
  * Finds where each value of a JSON text stands, so that one can be replaced and all else stays as it was written: digits,
  * order, white space.
  * @param text one that `JSON.parse` has taken: its syntax is not checked again
- * @throws KeyfoldError `InvalidRequest` where an object has two members of one name, or there is too much
+ * @param bounds those of a request unless they are given
+ * @throws KeyfoldError `InvalidRequest` if an object has two members of one name, or the text is out of bounds
  */
-export function locateValues(text: string): JsonValue {
+export function locateValues(text: string, bounds = REQUEST_BOUNDS): JsonValue {
   const open: JsonValue[] = [];
   let root: JsonValue | undefined;
   let name: string | undefined;
@@ -31,7 +39,7 @@ export function locateValues(text: string): JsonValue {
 
   const place = (value: JsonValue): void => {
     values += 1;
-    if (values > MOST_VALUES) throw invalid(`holds more than ${MOST_VALUES} values`);
+    if (values > bounds.values) throw outOfBounds(bounds, `holds more than ${bounds.values} values`);
     const parent = open.at(-1);
     root ??= value;
     parent?.items?.push(value);
@@ -48,7 +56,7 @@ export function locateValues(text: string): JsonValue {
         const value = { start, end: start, ...(character === '{' ? { members: new Map() } : { items: [] }) };
         place(value);
         open.push(value);
-        if (open.length > MAX_JSON_DEPTH) throw invalid(`is nested deeper than ${MAX_JSON_DEPTH}`);
+        if (open.length > bounds.depth) throw outOfBounds(bounds, `is nested deeper than ${bounds.depth}`);
         at += 1;
         break;
       }
@@ -67,7 +75,7 @@ export function locateValues(text: string): JsonValue {
           break;
         }
         name = stringAt(text, { start, end: at });
-        if (members.has(name)) throw invalid('holds an object with two members of one name');
+        if (members.has(name)) throw twoMembersOfOneName(bounds.subject);
         break;
       }
       case ' ':
@@ -112,6 +120,12 @@ function stringAt(text: string, { start, end }: { readonly start: number; readon
   return inner.includes('\\') ? (JSON.parse(text.slice(start, end)) as string) : inner;
 }
 
-function invalid(what: string): KeyfoldError {
-  return new KeyfoldError('InvalidRequest', `The request ${what}.`);
+/** An object has two members of one name. */
+export function twoMembersOfOneName(subject: JsonBounds['subject'] = 'request'): KeyfoldError {
+  const advice = subject === 'answer' ? ': ask for it as documentText' : '';
+  return new KeyfoldError('InvalidRequest', `The ${subject} holds an object with two members of one name${advice}.`);
+}
+
+function outOfBounds({ subject }: JsonBounds, what: string): KeyfoldError {
+  return new KeyfoldError('InvalidRequest', `The ${subject} ${what}.`);
 }

@@ -319,6 +319,13 @@ describe('a partition over HTTP', () => {
     },
   );
 
+  it.for(['/v1/partitions/victim/encrypt', '/keys/v1/partitions/victim', '/v1/partitions'])(
+    'must not stand behind the base path %s, which a policy may take for the operation',
+    async (base) => {
+      expect(await attemptAt(`${base}/v1/partitions/a@b.c/encrypt`, 'keyfold.example.com')).toBe('400');
+    },
+  );
+
   it('may have several @, each as it is or as %40', async () => {
     const event = request('encrypt', { plaintext: '' }, 'a@b@c');
     event.rawPath = '/v1/partitions/a%40b%40c/encrypt';

@@ -164,11 +164,25 @@ describe('a name that stands twice in an object is refused:', () => {
     ['encrypt-fields', '{"document":{"a":1},"fields":["$.b"],"fields":["$.a"]}'],
     ['encrypt-fields', '{"documentText":"{}","fields":["$"],"skipSealed":true,"skipSealed":false}'],
     ['decrypt-fields', '{"document":{},"all":true,"all":true}'],
+    ['decrypt', '{"__proto__":1,"__proto__":2}'],
+    ['decrypt', '{"record":[{"":1,"":1}]}'],
+    ['decrypt', '{"record":{"0":1,"1":{},"0":2}}'],
+    ['decrypt', '{"record":{"a:b":":","a:b" : ":"}}'],
   ] as const)('%s of %s', async ([operation, body]) => {
     const answer = await send(withBody(body), operation);
     expect(answer).toMatchObject({ status: 400, touched: false, body: { code: 'InvalidRequest' } });
     expect(answer.body['detail']).toBe('The request holds an object with two members of one name.');
   });
+});
+
+it.for([
+  '{"record":{"KEYS","a:b":":","":"{:}","__proto__":{"a":1},"0":{"a":1}}}',
+  ' { "record" : {\n"KEYS" , "a" : [ { "a" : 1 } , { "a" : {} } ] } } ',
+])('names that stand once in each object are not two: %s', async (body) => {
+  const door = openDoor();
+  const sealed = (await door(request('encrypt', BODY))).body['record'];
+  const text = body.replace('"KEYS"', () => JSON.stringify(sealed).slice(1, -1));
+  expect((await door(request('decrypt', text))).body).toEqual({ plaintext: 'aGVsbG8=' });
 });
 
 it('a record is read the same in whichever order its members stand', async () => {
