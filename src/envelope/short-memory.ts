@@ -30,9 +30,4 @@ export class ShortMemory<T> {
     const [oldest] = this.#entries.keys();
     if (this.#entries.size > this.#maxEntries && oldest !== undefined) this.#entries.delete(oldest);
   }
-
-  /** Forgets what was remembered under a name. */
-  forget(name: string): void {
-    this.#entries.delete(name);
-  }
 }

@@ -177,7 +177,7 @@ export class SystemKeys {
   async #usable(record: EnvelopeKeyRecord, deadline: Deadline): Promise<EnvelopeKey | undefined> {
     const { policy, now } = this.#world;
     if (isRetired(policy, this.#standing(record), now())) return undefined;
-    const key = await this.#unwrap(record, deadline);
+    const key = await this.unreadable.unlessKnown(record, () => this.#unwrap(record, deadline));
     // One that may seal serves new Intermediate Keys as well as the very latest would, and costs no look for that.
     this.#putLatest(key);
     return key;
@@ -234,7 +234,6 @@ export class SystemKeys {
       }
       const key = new EnvelopeKey(unwrapped.key, ages(), this.#standing(record));
       this.#cache.put(key);
-      this.unreadable.readable(record);
       return key;
     });
   }

@@ -38,9 +38,4 @@ export class UnreadableRows {
       throw error;
     }
   }
-
-  /** Takes note that a row could be read after all. */
-  readable({ id, created }: KeyMeta): void {
-    this.#memory.forget(`${created} ${id}`);
-  }
 }
