@@ -5,6 +5,9 @@ import { keyNameOf, type Deployment } from './deployment.ts';
 /** Lambda's limit of all of a function's variables, measured as JSON. */
 const MAX_ENVIRONMENT_BYTES = 4096;
 
+/** Of one parameter of a stack. */
+const MAX_PARAMETER_CHARACTERS = 4096;
+
 /** What each part of a deployment allows by itself, and AWS would refuse in the middle of one. */
 export function faultsForAws(deployment: Deployment): string[] {
   return [
@@ -13,6 +16,7 @@ export function faultsForAws(deployment: Deployment): string[] {
     ...accountFaults(deployment),
     ...logFaults(deployment),
     ...tableKeyFaults(deployment),
+    ...parameterFaults(deployment),
     ...environmentFaults(deployment),
   ];
 }
@@ -74,6 +78,16 @@ function tableKeyFaults(deployment: Deployment): string[] {
   return [
     "tableKeyName is the name of the functions' keys, which DynamoDB may not use: the table needs a key of its own",
   ];
+}
+
+/** Each of these is one parameter of a stack. */
+function parameterFaults({ administrators, tableWriters }: Deployment): string[] {
+  return Object.entries({ administrators, tableWriters })
+    .filter(([, arns]) => arns.join(',').length > MAX_PARAMETER_CHARACTERS)
+    .map(
+      ([option, arns]) =>
+        `${option} have ${arns.join(',').length} characters together, and CloudFormation takes ${MAX_PARAMETER_CHARACTERS}`,
+    );
 }
 
 function environmentFaults(deployment: Deployment): string[] {

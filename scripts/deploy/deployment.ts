@@ -2,10 +2,14 @@ import * as v from 'valibot';
 import { isRegionName } from '../../src/envelope/ids.ts';
 
 const REGION = v.pipe(v.string(), v.check(isRegionName, 'is no region'));
-const ROLE = v.pipe(v.string(), v.regex(/^arn:aws[a-z-]*:iam::\d{12}:(?:role|user)\/[\w+=,.@/-]+$/, 'is no role'));
+/** IAM takes a comma in a name. A parameter of CloudFormation, which lists these by commas, would make two names of it. */
+const ROLE = v.pipe(
+  v.string(),
+  v.regex(/^arn:aws[a-z-]*:iam::\d{12}:(?:role|user)\/[\w+=.@/-]+$/, 'is no role, or has a comma in its name'),
+);
 const POLICY = /^arn:aws[a-z-]*:iam::(?:\d{12}|aws):policy\/[\w+=,.@/-]+$/;
 /** A role, or by an asterisk at the end all roles whose names begin so: CloudFormation ends a role's name by chance. */
-const WRITER = /^arn:aws[a-z-]*:iam::\d{12}:(?:role|user)\/[\w+=,.@/-]+\*?$/;
+const WRITER = /^arn:aws[a-z-]*:iam::\d{12}:(?:role|user)\/[\w+=.@/-]+\*?$/;
 const TOPIC = /^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,256}$/;
 const KMS_KEY = /^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key\/[A-Za-z0-9-]{1,64}$/;
 const arn = (form: RegExp, message: string) => v.pipe(v.string(), v.regex(form, message));
@@ -91,7 +95,7 @@ export const deploymentSchema = v.strictObject({
     'EncryptionKey',
   ),
   tableKeyName: v.optional(keyNameSchema),
-  tableWriters: v.optional(v.array(arn(WRITER, 'is no role')), []),
+  tableWriters: v.optional(v.array(arn(WRITER, 'is no role, or has a comma in its name')), []),
   permissionsBoundary: v.optional(arn(POLICY, 'is no ARN of a policy')),
   regionSuffix: v.optional(v.boolean(), true),
   http: v.optional(
@@ -100,7 +104,9 @@ export const deploymentSchema = v.strictObject({
       issuer: v.optional(
         v.pipe(v.string(), v.url('is no URL'), v.regex(/^https:\/\/[^?#\s]+$/, 'is no https address')),
       ),
-      audience: v.optional(v.pipe(v.array(text), v.minLength(1, 'names nobody'))),
+      audience: v.optional(
+        v.pipe(v.array(text), v.minLength(1, 'names nobody'), v.maxLength(50, 'names more than API Gateway takes, 50')),
+      ),
       partitionsClaim: v.optional(text),
       partitionLists: v.optional(v.boolean()),
       partitionWildcards: v.optional(v.boolean()),

@@ -834,6 +834,27 @@ describe('a script refuses', () => {
     ["tableKeyName is the name of the functions' keys", { tableKeyName: 'keyfold' }],
     ["tableKeyName is the name of the functions' keys", { tableKeyName: 'orders', keyName: 'orders' }],
     ['tableWriters.0 is no role', { tableWriters: ['*'] }],
+    ['tableWriters.0 is no role, or has a comma in its name', { tableWriters: [`${ROLES}/revoker,restorer`] }],
+    ['administrators.0 is no role, or has a comma in its name', { administrators: [`${ROLES}/keys,all`] }],
+    [
+      'administrators have 4391 characters together, and CloudFormation takes 4096',
+      { administrators: Array.from({ length: 72 }, (_, i) => `${ROLES}/key-administrator-${'x'.repeat(8)}-${10 + i}`) },
+    ],
+    [
+      'tableWriters have 4175 characters together, and CloudFormation takes 4096',
+      { tableWriters: Array.from({ length: 72 }, (_, i) => `${ROLES}/key-revoker-${'x'.repeat(11)}-${10 + i}`) },
+    ],
+    [
+      'http.audience names more than API Gateway takes, 50',
+      {
+        http: {
+          auth: 'jwt',
+          issuer: 'https://login.example.com/',
+          partitionsClaim: 'tenant',
+          audience: Array.from({ length: 51 }, (_, i) => `client-${i}`),
+        },
+      },
+    ],
     ['permissionsBoundary is no ARN of a policy', { permissionsBoundary: `${ROLES}/bounds` }],
   ])('what AWS would refuse: %s', async ([fault, changed]) => {
     const outcome = await cli.deploy(['keys'], {}, changed);
