@@ -5,6 +5,10 @@ import { FUNCTION_TIMEOUT_MS, FunctionFailure, type LocalFunction } from './loca
 
 /** Lambda's own limits: of an event and of an answer. */
 const LARGEST_PAYLOAD_BYTES = 6 * 1024 * 1024;
+/** Where the functions are, as their context says. */
+const NAME = /^(?:(?:arn:aws:lambda:us-west-2:)?111122223333:function:)?([^:]+)(?::([^:]+))?$/;
+/** What the SDKs send with any request, and what is emulated. */
+const HEADERS = /^x-amz-(?:content-sha256|date|invocation-type|log-type|security-token|user-agent)$/;
 const INVOKE = /^\/2015-03-31\/functions\/([^/?]+)\/invocations(?:\?.*)?$/;
 
 /** What Lambda answers with: a status, headers and JSON text. */
@@ -44,14 +48,16 @@ async function invoke(
 ): Promise<Answer> {
   const named = readName(segment);
   const asked = new Map(Object.entries(functions)).get(named.name);
+  const foreign = Object.keys(request.headers).find((name) => name.startsWith('x-amz-') && !HEADERS.test(name));
   const body = await readBody(request, LARGEST_PAYLOAD_BYTES);
   if (body === undefined) return refusal(413, 'RequestTooLargeException', 'The event is larger than 6 MiB.');
   if (asked === undefined) return refusal(404, 'ResourceNotFoundException', 'There is no such function.');
-  const { 'x-amz-log-type': logType = 'None', 'x-amz-client-context': context } = request.headers;
+  const { 'x-amz-log-type': logType = 'None' } = request.headers;
   const { searchParams } = new URL(request.url ?? '', 'http://127.0.0.1');
   const qualifier = searchParams.get('Qualifier') ?? named.qualifier;
-  if (logType !== 'None' || context !== undefined)
-    return refusal(400, 'InvalidParameterValueException', 'Log types and client contexts are not emulated.');
+  if (logType !== 'None') return refusal(400, 'InvalidParameterValueException', 'Log types are not emulated.');
+  if (foreign !== undefined)
+    return refusal(400, 'InvalidParameterValueException', `The header ${foreign} is not emulated.`);
   if (qualifier !== '$LATEST') return refusal(404, 'ResourceNotFoundException', 'There is no such version or alias.');
   const payload = body.length === 0 ? '{}' : body.toString();
   if (!isJson(payload)) return refusal(400, 'InvalidRequestContentException', 'The event is not JSON.');
@@ -96,11 +102,18 @@ function refusal(status: number, type: string, message: string): Answer {
   };
 }
 
-/** A function is named by its name, or by its ARN or the end of it, with or without a version. */
+/** A function is named by its name, or by its ARN or the end of it, with or without a version. Anything else names none. */
 function readName(segment: string): { name: string; qualifier: string } {
-  const named = decodeURIComponent(segment);
-  const [name = '', qualifier = '$LATEST'] = named.replace(/^.*function:/s, '').split(':');
+  const [, name = '', qualifier = '$LATEST'] = NAME.exec(decoded(segment)) ?? [];
   return { name, qualifier };
+}
+
+function decoded(segment: string): string {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    return '';
+  }
 }
 
 function isJson(text: string): boolean {

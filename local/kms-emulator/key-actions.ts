@@ -125,6 +125,8 @@ export const KEY_ACTIONS: Readonly<Record<string, Action>> = {
       const keyId = input.optionalKeyId();
       const wanted = keyId === undefined ? undefined : store.findOwn(place, keyId).keyId;
       const marker = input.optionalText('Marker') ?? '';
+      if (marker !== '' && !ALIAS.test(marker))
+        throw new KmsApiError('InvalidMarkerException', 'The marker is not the NextMarker of an earlier answer.');
       const all = store.aliasesOf(place).filter((a) => a.name > marker && (wanted === undefined || a.keyId === wanted));
       const page = all.slice(0, input.number('Limit', 1, 100) ?? 50);
       const Truncated = page.length < all.length;

@@ -87,9 +87,21 @@ function readAttribute(name: string, attribute: unknown): WireAttribute {
   const [value, other] = kind === 'Binary' ? [BinaryValue, StringValue] : [StringValue, BinaryValue];
   if (value === undefined || value === '' || other !== undefined)
     throw invalid(`The message attribute '${name}' must contain one non-empty value, of its type.`);
-  if (kind === 'Number' && !/^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i.test(value))
-    throw invalid(`The message attribute '${name}' must be a number.`);
+  if (kind === 'Binary' && Buffer.from(value, 'base64').toString('base64') !== value)
+    throw invalid(`The message attribute '${name}' must be base64.`);
+  if (kind !== 'Binary' && FORBIDDEN.test(value))
+    throw new SqsError(
+      'InvalidMessageContents',
+      `The message attribute '${name}' has characters outside the allowed set.`,
+    );
+  if (kind === 'Number' && !isNumber(value))
+    throw invalid(`The message attribute '${name}' must be a number, from 10^-128 to 10^126.`);
   return kind === 'Binary' ? { DataType, BinaryValue: value } : { DataType, StringValue: value };
+}
+
+function isNumber(value: string): boolean {
+  const size = Math.abs(Number(value));
+  return /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i.test(value) && (size === 0 || (size >= 1e-128 && size <= 1e126));
 }
 
 /** How large a message is: its body, and its attributes' names, types and values. */

@@ -81,7 +81,7 @@ export function checkNames(names: readonly string[]): void {
 export function redrivePolicyOf({ RedrivePolicy: text = '' }: QueueAttributes): RedrivePolicy | undefined {
   if (text === '') return undefined;
   const { maxReceiveCount, deadLetterTargetArn, ...others } = parse(text);
-  const count = Number(maxReceiveCount);
+  const count = typeof maxReceiveCount === 'object' ? Number.NaN : Number(maxReceiveCount);
   if (!Number.isInteger(count) || count < 1 || count > 1000)
     throw invalid('RedrivePolicy must have a maxReceiveCount from 1 to 1000.');
   if (typeof deadLetterTargetArn !== 'string') throw invalid('RedrivePolicy must have a deadLetterTargetArn.');

@@ -102,11 +102,15 @@ function readRequest({ url = '/', headers }: IncomingMessage, body: string): { a
 }
 
 function parse(body: string): object {
+  let parsed: unknown;
   try {
-    return Object(JSON.parse(body)) as object;
+    parsed = JSON.parse(body);
   } catch {
     throw invalid('The body is no JSON');
   }
+  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed))
+    throw invalid('The body is no JSON object');
+  return parsed;
 }
 
 function send(response: ServerResponse, status: number, type: string, body: string): void {

@@ -180,6 +180,11 @@ describe('keys', () => {
         new EncryptCommand({ KeyId: keyArn, Plaintext: Buffer.from('x'), EncryptionContext: { a: 'x'.repeat(8192) } }),
       'ValidationException',
     ],
+    [
+      'a page after an alias that can be none',
+      () => new ListAliasesCommand({ Marker: 'garbage' }),
+      'InvalidMarkerException',
+    ],
     ['an empty key id', () => new DescribeKeyCommand({ KeyId: '' }), 'ValidationException'],
   ] as const)('refuse %s', async ([, command, name]) => {
     expect(await nameOf(kms.send(command() as never))).toBe(name);

@@ -91,6 +91,15 @@ describe("Lambda's Invoke API on this machine", () => {
     ['the log of a call', 'keyfold-seal', '{}', { LogType: 'Tail' }, 'InvalidParameterValueException', 400],
     ["a client's context", 'keyfold-seal', '{}', { ClientContext: 'e30=' }, 'InvalidParameterValueException', 400],
     ['a version in the name', 'keyfold-seal:live', '{}', {}, 'ResourceNotFoundException', 404],
+    [
+      'a function of another account',
+      'arn:aws:lambda:us-west-2:999999999999:function:keyfold-seal',
+      '{}',
+      {},
+      'ResourceNotFoundException',
+      404,
+    ],
+    ['a tenant', 'keyfold-seal', '{}', { TenantId: 't' }, 'InvalidParameterValueException', 400],
     ['a version', 'keyfold-seal', '{}', { Qualifier: '7' }, 'ResourceNotFoundException', 404],
     ['an unknown type', 'keyfold-seal', '{}', { InvocationType: 'x' }, 'InvalidParameterValueException', 400],
   ] as const)('refuses %s as Lambda does', async ([, name, event, more, error, status]) => {
@@ -98,6 +107,15 @@ describe("Lambda's Invoke API on this machine", () => {
       name: error,
       $metadata: { httpStatusCode: status },
     });
+  });
+
+  it('knows a function by its ARN, and none by what cannot be decoded', async () => {
+    for (const name of [
+      'arn:aws:lambda:us-west-2:111122223333:function:keyfold-seal',
+      '111122223333:function:keyfold-seal',
+    ])
+      expect(await invoke(name, HELLO)).toMatchObject({ StatusCode: 200 });
+    expect(await post('/2015-03-31/functions/%/invocations', {})).toBe(404);
   });
 
   it('answers no web page of elsewhere that is open on this machine', async () => {

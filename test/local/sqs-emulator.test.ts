@@ -41,6 +41,7 @@ const send = (QueueUrl: string, more: Partial<SendMessageCommandInput> = {}): Pr
 const create = (QueueName: string, Attributes: Record<string, string>): Promise<unknown> =>
   client.send(new CreateQueueCommand({ QueueName, Attributes }));
 
+const DEAD_LETTERS = '"deadLetterTargetArn":"arn:aws:sqs:us-west-2:111122223333:letters"';
 const attribute = (value: object): Partial<SendMessageCommandInput> => ({ MessageAttributes: { a: value as never } });
 
 describe('queues', () => {
@@ -116,6 +117,9 @@ describe('messages', () => {
     [{ DelaySeconds: 901 }, 'InvalidParameterValue'],
     [attribute({ DataType: 'Text', StringValue: 'x' }), 'InvalidParameterValue'],
     [attribute({ DataType: 'Number', StringValue: 'one' }), 'InvalidParameterValue'],
+    [attribute({ DataType: 'Number', StringValue: '1e127' }), 'InvalidParameterValue'],
+    [attribute({ DataType: 'Number', StringValue: '-1e-129' }), 'InvalidParameterValue'],
+    [attribute({ DataType: 'String', StringValue: '\u0000' }), 'InvalidMessageContents'],
     [attribute({ DataType: 'String', BinaryValue: Buffer.from('x') }), 'InvalidParameterValue'],
     [attribute({ DataType: 'String', StringValue: 'x', StringListValues: ['y'] }), 'UnsupportedOperation'],
     [{ MessageAttributes: { 'AWS.x': { DataType: 'String', StringValue: 'x' } } }, 'InvalidParameterValue'],
@@ -163,6 +167,30 @@ describe('messages', () => {
 
   it('are not purged, since that is not emulated', async () => {
     expect(await nameOf(client.send(new PurgeQueueCommand({ QueueUrl: queue() })))).not.toBe('no error');
+  });
+});
+
+describe('the JSON protocol', () => {
+  it.for([
+    [
+      'SendMessage',
+      { MessageBody: 'x', MessageAttributes: { a: { DataType: 'Binary', BinaryValue: '!!!' } } },
+      'base64',
+    ],
+    [
+      'SetQueueAttributes',
+      { Attributes: { RedrivePolicy: `{"maxReceiveCount":[5],${DEAD_LETTERS}}` } },
+      'maxReceiveCount',
+    ],
+    ['ListQueues', [], 'no JSON object'],
+    ['ListQueues', 5, 'no JSON object'],
+    ['ListQueues', null, 'no JSON object'],
+  ] as const)('has no %s with %j, which no SDK sends', async ([action, members, fault]) => {
+    const { queueUrl } = sqs.ensureQueue('letters');
+    const headers = { 'x-amz-target': `AmazonSQS.${action}` };
+    const answer = await fetch(queueUrl, { method: 'POST', headers, body: JSON.stringify(members) });
+    expect(answer.status).toBe(400);
+    expect(await answer.text()).toContain(fault);
   });
 });
 
