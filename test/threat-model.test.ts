@@ -27,8 +27,8 @@ const rowOf = ({ key }: DataRowRecord): EnvelopeKeyRecord => {
   return row;
 };
 
-describe('who writes the table', () => {
-  it("can have a partition open another's record, if he can rewrite that too: a row is not bound to its id", async () => {
+describe('an attacker who writes the table', () => {
+  it("makes a partition open another's record, if they can rewrite that too: a row is not bound to its id", async () => {
     const victim = await seal('victim', 'secret');
     const own = rowOf(await seal('accomplice', 'x'));
     const parent = { id: own.id, created: (own.created + 60) as EnvelopeKeyRecord['created'] };
@@ -39,7 +39,7 @@ describe('who writes the table', () => {
     expect(await codeOf(open('accomplice', victim))).toBe('RecordUnreadable');
   });
 
-  it('can have an old key seal again, under a later date: a row is not bound to its date', async () => {
+  it('makes an old key seal again, under a later date: a row is not bound to its date', async () => {
     const old = rowOf(await seal('p', 'x'));
     world.clock.advance(80 * DAY_MS);
     const created = Math.floor(world.clock.nowMs / 1000) as never;
@@ -48,7 +48,7 @@ describe('who writes the table', () => {
     expect((await seal('p', 'y')).key.parent.created).toBe(created);
   });
 
-  it('can take a revocation back, as far as a cold process sees', async () => {
+  it('takes a revocation back, for cold processes', async () => {
     const row = rowOf(await seal('p', 'x'));
     world.metastore.change(row, { revoked: true });
     const successor = rowOf(await seal('p', 'y'));
@@ -58,7 +58,7 @@ describe('who writes the table', () => {
     expect((await seal('p', 'z')).key.parent.created).toBe(row.created);
   });
 
-  it('and may wrap with the KMS key besides, can have new keys made under a System Key that he knows', async () => {
+  it('makes new keys stand under a System Key that they know, if they may also wrap with the KMS key', async () => {
     const known = Buffer.alloc(32, 9);
     const encryptedKey = await world.kms.wrap(Buffer.from(known), noDeadline());
     const created = Math.floor(world.clock.nowMs / 1000) as never;
@@ -68,8 +68,8 @@ describe('who writes the table', () => {
   });
 });
 
-describe('who writes records', () => {
-  it('can put one of the same partition in the place of another, or an older one of itself', async () => {
+describe('an attacker who writes records', () => {
+  it('puts one of the same partition in the place of another, or an older one in its own', async () => {
     const balances = { alice: await seal('p', '10'), bob: await seal('p', '1000') };
     balances.alice = balances.bob;
     expect(await open('p', balances.alice)).toBe('1000');
@@ -87,7 +87,7 @@ describe('who writes records', () => {
   });
 });
 
-describe("who controls a field's value, and has seen a sealed one of the same partition,", () => {
+describe("an attacker who controls a field's value, and has seen a sealed one of the same partition,", () => {
   let operator: Operator;
   let stolen: unknown;
 
@@ -97,20 +97,20 @@ describe("who controls a field's value, and has seen a sealed one of the same pa
     stolen = (card['document'] as { card: unknown }).card;
   });
 
-  it('has it opened for him by "all", where his field was never sealed', async () => {
+  it('has it opened by "all", if their field was never sealed', async () => {
     const document = { nickname: stolen };
     expect(await operator.answer('decrypt-fields', { document, all: true })).toEqual({
       document: { nickname: '4111' },
     });
   });
 
-  it('has it opened for him where "skipSealed" left it alone', async () => {
+  it('has it opened if "skipSealed" left it alone', async () => {
     const body = { document: { nickname: stolen }, fields: ['$.nickname'] };
     const { document } = await operator.answer('encrypt-fields', { ...body, skipSealed: true });
     expect(await operator.answer('decrypt-fields', { ...body, document })).toEqual({ document: { nickname: '4111' } });
   });
 
-  it('gets back what he wrote where his field is sealed like any other', async () => {
+  it('gets back what they wrote if their field is sealed like any other', async () => {
     const body = { document: { nickname: stolen }, fields: ['$.nickname'] };
     const { document } = await operator.answer('encrypt-fields', body);
     expect(await operator.answer('decrypt-fields', { ...body, document })).toEqual({ document: { nickname: stolen } });

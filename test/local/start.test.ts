@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
 import { afterEach, expect, it } from 'vitest';
+import { takeDataFolder } from '../../local/data-folder.ts';
 import { close, listen } from '../../local/listen.ts';
 import { readStartOptions } from '../../local/start-options.ts';
 import { startLocalWorld, stopLocalWorld, type LocalWorld } from '../support/local-world.ts';
@@ -149,6 +150,12 @@ it('a folder of data is used by one process at a time, and is free once that was
   expect((await start('--data', folder)).greeting).toContain('are kept in');
   await Promise.all(running.map(stopLocalWorld));
   await rm(folder, { recursive: true });
+});
+
+it('a folder of data cannot be a file, nor in one', async () => {
+  const file = join(import.meta.dirname, 'start.test.ts');
+  for (const folder of [file, join(file, 'data')])
+    await expect(takeDataFolder(folder)).rejects.toThrow(`${folder} is, or is in, a file`);
 });
 
 it.for([
