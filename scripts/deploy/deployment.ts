@@ -5,7 +5,7 @@ const REGION = v.pipe(v.string(), v.check(isRegionName, 'is no region'));
 /** IAM takes a comma in a name. A parameter of CloudFormation, which lists these by commas, would make two names of it. */
 const ROLE = v.pipe(
   v.string(),
-  v.regex(/^arn:aws[a-z-]*:iam::\d{12}:(?:role|user)\/[\w+=.@/-]+$/, 'is no role, or has a comma in its name'),
+  v.regex(/^arn:aws[a-z-]*:iam::\d{12}:(?:role|user)(?:\/[\w+=.@-]+)+$/, 'is no role, or has a comma in its name'),
 );
 const POLICY = /^arn:aws[a-z-]*:iam::(?:\d{12}|aws):policy\/[\w+=,.@/-]+$/;
 /** A role, or by an asterisk at the end all roles whose names begin so: CloudFormation ends a role's name by chance. */

@@ -15,6 +15,9 @@ import { deploymentSchema, isKeyName, keyNameOf, type Deployment } from './deplo
 const DERIVED =
   /^KEYFOLD_(?:SERVICE|PRODUCT|KMS_KEYS|TABLE|REGION_SUFFIX|AUTH|JWT_.*|OPERATIONS|FIELDS|OUTPUT_QUEUE_URL|DEAD_LETTER_QUEUE_URL|STATIC_.*)$/;
 
+/** If either is set to true, powertools writes no metrics, and no alarm on them rings. */
+const METRICS_OFF = /^POWERTOOLS_(?:METRICS_DISABLED|DEV)$/;
+
 const root = join(import.meta.dirname, '..', '..');
 
 /** Where the deployment is: in the file that KEYFOLD_DEPLOY_FILE names, in deploy.yml, or, where there is none, the example. */
@@ -96,6 +99,12 @@ function faultsBetween(deployment: Deployment): string[] {
     ...Object.keys(settings)
       .filter((name) => DERIVED.test(name))
       .map((name) => `settings.${name} is said elsewhere in the file, or must not be set`),
+    ...Object.keys(settings)
+      .filter((name) => METRICS_OFF.test(name))
+      .map((name) => `settings.${name} can turn the metrics off, by which the alarms go`),
+    ...(settings['POWERTOOLS_LOG_LEVEL'] === 'SILENT'
+      ? ['settings.POWERTOOLS_LOG_LEVEL is SILENT, at which there is no audit']
+      : []),
   ];
 }
 

@@ -734,6 +734,21 @@ describe('a script refuses', () => {
       { queue: { operations: ['encrypt-fields'] } },
       'queue.operations is there without a queue.kind',
     ],
+    [
+      'a log level without the audit',
+      { settings: { POWERTOOLS_LOG_LEVEL: 'SILENT' } },
+      'settings.POWERTOOLS_LOG_LEVEL is SILENT, at which there is no audit',
+    ],
+    [
+      'functions without metrics',
+      { settings: { POWERTOOLS_METRICS_DISABLED: 'true' } },
+      'settings.POWERTOOLS_METRICS_DISABLED can turn the metrics off',
+    ],
+    [
+      'functions without metrics, for development',
+      { settings: { POWERTOOLS_DEV: '1' } },
+      'settings.POWERTOOLS_DEV can turn the metrics off',
+    ],
     ['a table of more than one line', { tableName: 'Keys\n' }, 'is no name of a table'],
   ] as const)('%s', async ([, options, fault]) => {
     const outcome = await cli.deploy(['keys'], {}, options);
@@ -836,6 +851,8 @@ describe('a script refuses', () => {
     ['tableWriters.0 is no role', { tableWriters: ['*'] }],
     ['tableWriters.0 is no role, or has a comma in its name', { tableWriters: [`${ROLES}/revoker,restorer`] }],
     ['administrators.0 is no role, or has a comma in its name', { administrators: [`${ROLES}/keys,all`] }],
+    ['administrators.0 is no role', { administrators: [`${ROLES}/keys/`] }],
+    ['administrators.0 is no role', { administrators: [`${ROLES}//keys`] }],
     [
       'administrators have 4391 characters together, and CloudFormation takes 4096',
       { administrators: Array.from({ length: 72 }, (_, i) => `${ROLES}/key-administrator-${'x'.repeat(8)}-${10 + i}`) },
