@@ -1,11 +1,7 @@
+import { escapeHidden, HIDDEN } from '../envelope/hidden-characters.ts';
+
 /** Two spaces stand between columns. A longer cell runs over: one long id must not widen each line of a large table. */
 const MAX_COLUMN_WIDTH = 120;
-
-/**
- * What a terminal does not show as itself: control and format characters (bidirectional ones among them), line separators, halves
- * of surrogate pairs, and all else that Unicode lets a terminal leave out.
- */
-const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
 
 /** The lines of a table: cells under a header, in columns as wide as need be; for a person to read. */
 export function formatTable(header: readonly string[], rows: readonly (readonly string[])[]): string[] {
@@ -42,7 +38,7 @@ export function formatDuration(ms: number): string {
  * would not show as itself is shown as an escape.
  */
 export function printable(text: string): string {
-  return text.replaceAll(UNPRINTABLE, (character) => {
+  return text.replaceAll(HIDDEN, (character) => {
     const code = character.codePointAt(0) ?? 0;
     const hex = code.toString(16);
     if (code > 0xff_ff) return `\\u{${hex}}`;
@@ -57,16 +53,7 @@ export function printableLines(text: string): string {
 
 /** The JSON text of a value, in which JSON's own escapes stand for what a terminal does not show as itself. */
 export function printableJson(value: unknown, indent?: number): string {
-  return JSON.stringify(value, undefined, indent).replaceAll(UNPRINTABLE, (character) =>
-    // Within a string JSON has escaped it: what is left separates lines.
-    character === '\n' ? character : escapedUnits(character),
-  );
-}
-
-function escapedUnits(character: string): string {
-  let escaped = '';
-  for (let at = 0; at < character.length; at += 1) {
-    escaped += `\\u${character.charCodeAt(at).toString(16).padStart(4, '0')}`;
-  }
-  return escaped;
+  // JSON has escaped the line feeds of strings: those that are left separate lines.
+  const lines = JSON.stringify(value, undefined, indent).split('\n');
+  return lines.map(escapeHidden).join('\n');
 }

@@ -1,5 +1,8 @@
-/** Controls, format characters and separators: a terminal acts upon them, or shows nothing. */
-const HIDDEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
+/**
+ * What a terminal does not show as itself: control and format characters (bidirectional ones among them), line separators, halves
+ * of surrogate pairs, and all else that Unicode lets a terminal leave out.
+ */
+export const HIDDEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
 
 /**
  * A text with `\uXXXX` in the place of each character that a terminal would act upon or not show, such as an escape, a line

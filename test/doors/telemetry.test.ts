@@ -511,7 +511,8 @@ it('a System Key that could not be preloaded is a warning, with why, and no fail
 describe('characters that a terminal would act upon or not show are escaped, and the values stay the same,', () => {
   const CONTROLS = ['\0', '\n', '\u001b', '\u007f', '\u0085', '\u009b', '\u2028', '\u2029'];
   const FORMATS = ['\u00ad', '\u061c', '\u200b', '\u202e', '\u2066', '\ufeff', '\u{110bd}', '\u{e0001}'];
-  const HIDDEN = [...CONTROLS, ...FORMATS];
+  const IGNORABLES = ['\u034f', '\u3164', '\ufe0f'];
+  const HIDDEN = [...CONTROLS, ...FORMATS, ...IGNORABLES];
   const partition = `a${HIDDEN.join('b')}日本 é`;
   const key = { id: `_IK_${partition}_svc_prod`, created: 60 } as never;
 
@@ -535,7 +536,7 @@ describe('characters that a terminal would act upon or not show are escaped, and
     const { message } = keyRowUnreadable(key, 'KeyRecord is missing');
     for (const character of HIDDEN) expect(message).not.toContain(character);
     expect(message).toContain(String.raw`\u001bb\u007fb`);
-    expect(message).toContain(String.raw`\udb40\udc01日本 é`);
+    expect(message).toContain(String.raw`\udb40\udc01b\u034fb\u3164b\ufe0f日本 é`);
   });
 });
 
