@@ -31,6 +31,7 @@ const UNAVAILABLE = new Set([
   'KMSInternalException',
   'DependencyTimeoutException',
   'KeyUnavailableException',
+  'RequestTimeout',
   'RequestTimeoutException',
   'RequestAbortedException',
 ]);
@@ -68,7 +69,7 @@ function classOf(action: KmsAction, error: unknown): FaultClass {
   if (name === 'InvalidCiphertextException') return 'corrupt';
   if (INVALID_PARAMETERS.has(name) && action === 'Decrypt') return 'corrupt';
   if (UNAVAILABLE.has(name) || signatureFaultOf(error) !== undefined) return 'unavailable';
-  if (status !== undefined && (status >= 500 || status === 408)) return 'unavailable';
+  if (status !== undefined && (status >= 500 || status === 408 || status === 425)) return 'unavailable';
   if (isAnswer && name === 'KMSInvalidStateException' && !CHOSEN_STATE.test(error.message)) return 'unavailable';
   if (isAnswer || isCredentialsError(name)) return 'misconfigured';
   // No answer of KMS's: the network, a time-out, or something between us and KMS that answered in its place.

@@ -18,6 +18,8 @@ describe('an error', () => {
     ['an unknown answer', 'Decrypt', answer('Odd'), 'misconfigured', 'Odd'],
     ['an unknown answer with the status 499', 'Decrypt', answer('Odd', 499), 'misconfigured', 'Odd'],
     ['an unknown answer with the status 408', 'Decrypt', answer('Odd', 408), 'unavailable', 'Odd'],
+    ['an unknown answer with the status 425', 'Decrypt', answer('Odd', 425), 'unavailable', 'Odd'],
+    ['a request that took long to arrive', 'Decrypt', answer('RequestTimeout', 400), 'unavailable', 'RequestTimeout'],
     ['an unknown answer with the status 500', 'Decrypt', answer('Odd', 500), 'unavailable', 'Odd'],
     ['parameters of a key row', 'Decrypt', answer('ValidationException'), 'corrupt', 'ValidationException'],
     ['parameters of ours', 'Encrypt', answer('ValidationException'), 'misconfigured', 'ValidationException'],
