@@ -1,14 +1,23 @@
 import { defineConfig } from 'vitest/config';
 
+/** For tests that wait for real processes, servers and time-outs: one file at a time. */
+const SLOW = { testTimeout: 120_000, hookTimeout: 120_000, fileParallelism: false };
+
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
-    // What takes longest is for `npm run test:peers`.
-    exclude: ['test/peers/**', 'test/kill/**', 'test/runbooks/**'],
     pool: 'threads',
     setupFiles: ['test/support/aws-environment.ts'],
     testTimeout: 20_000,
-    // Much of what is tested waits for a fault to pass: more files at once than cores keep two of them busy.
+    // Many tests wait for a fault to pass. With more files at once than cores, two cores stay busy.
     maxWorkers: 4,
+    projects: [
+      { extends: true, test: { name: 'unit', include: ['test/unit/**/*.test.ts'] } },
+      { extends: true, test: { name: 'integration', include: ['test/integration/**/*.test.ts'] } },
+      { extends: true, test: { name: 'system', include: ['test/system/**/*.test.ts'], ...SLOW } },
+      {
+        extends: true,
+        test: { name: 'peers', include: ['test/peers/**/*.test.ts'], globalSetup: ['test/peers/setup.ts'], ...SLOW },
+      },
+    ],
   },
 });

@@ -19,7 +19,7 @@ const checks = readFileSync(join(folder, 'checks'), 'utf8').trim().split('\n');
 passed += checks.filter((line) => line === 'passed').length;
 failures.push(...checks.filter((line) => line !== 'passed'));
 
-for (const suite of ['test', 'test:peers']) {
+for (const suite of ['test', 'test:system', 'test:peers']) {
   const file = join(folder, `${suite}.json`);
   const report = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Report) : undefined;
   const unrun = report && report.numPendingTests + report.numTodoTests;

@@ -1,6 +1,6 @@
 /** Calls, counted. */
 import { randomBytes } from 'node:crypto';
-import { startKmsEmulator } from '../local/kms-emulator/kms-emulator.ts';
+import { startKmsEmulator } from '../emulators/kms/kms-emulator.ts';
 import { AwsKms, MemoryMetastore, SessionFactory, StaticKms } from '../src/index.ts';
 import { AWS_ENVIRONMENT } from '../test/peers/processes.ts';
 import { CountingMetastore } from './counting-metastore.ts';

@@ -54,7 +54,7 @@ function open(key: KeyObject, sealed: Buffer): Buffer {
   return plaintext;
 }
 
-/** As src/envelope/base64.ts: what Node's decoder lets pass is caught by the length and by the last four characters. */
+/** As src/crypto/base64.ts: what Node's decoder lets pass is caught by the length and by the last four characters. */
 function strictBase64(text: string): Buffer {
   const bytes = Buffer.from(text, 'base64');
   const padding = text.endsWith('==') ? 2 : Number(text.endsWith('='));

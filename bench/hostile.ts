@@ -1,8 +1,8 @@
 /** What hostile input costs, where only time shows it: how many times as long four times the input takes. */
 import { formatTable, printable } from '../src/cli/text.ts';
-import { decodeBase64 } from '../src/envelope/base64.ts';
-import { decodeDataRowRecord } from '../src/envelope/data-row-record.ts';
-import { isNestedTooDeeply, parseRequestJson } from '../src/envelope/json-depth.ts';
+import { decodeBase64 } from '../src/crypto/base64.ts';
+import { decodeDataRowRecord } from '../src/records/data-row-record.ts';
+import { isNestedTooDeeply, parseRequestJson } from '../src/records/json-depth.ts';
 import { decodeKekEnvelope } from '../src/kms/kek-envelope.ts';
 import { selectValues } from '../src/operations/field-paths.ts';
 import { parseJsonPath } from '../src/operations/json-path.ts';

@@ -12,7 +12,7 @@ import { budgetText, figureText, judge, short } from './verdict.ts';
 /** Results by section. One that was never measured is absent. */
 export type Results = Partial<Record<SectionName, SectionResult>>;
 
-const DOCS = join(import.meta.dirname, '../docs');
+const DOCS = join(import.meta.dirname, '..', 'docs');
 const DOCUMENT = join(DOCS, 'performance.md');
 const RESULTS = join(DOCS, 'performance/results.json');
 

@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
 import { toEvent } from './api-gateway.ts';
-import { isFromThisMachine, readBody } from './http-body.ts';
+import { isFromThisMachine, readBody } from '../emulators/http-body.ts';
 import { answerInvoke } from './lambda-api.ts';
 import { FUNCTION_TIMEOUT_MS, type LocalFunction } from './local-function.ts';
 import type { PageServer } from './page-server.ts';

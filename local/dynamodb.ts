@@ -7,7 +7,7 @@ import {
 import dynalite from 'dynalite';
 import type { JournalCall } from './call-journal.ts';
 import { watchDynamoDb } from './dynamodb-watch.ts';
-import { close, listen } from './listen.ts';
+import { close, listen } from '../emulators/listen.ts';
 
 /** A running DynamoDB emulator. */
 export interface LocalDynamoDb {

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { isFromThisMachine, readBody } from './http-body.ts';
+import { isFromThisMachine, readBody } from '../emulators/http-body.ts';
 import { FUNCTION_TIMEOUT_MS, FunctionFailure, type LocalFunction } from './local-function.ts';
 
 /** Lambda's own limits: of an event and of an answer. */

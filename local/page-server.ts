@@ -1,10 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import * as v from 'valibot';
 import type { CallJournal } from './call-journal.ts';
-import { isFromThisMachine } from './http-body.ts';
+import { isFromThisMachine } from '../emulators/http-body.ts';
 import type { KeyRows } from './key-rows.ts';
-import { parseFault } from './kms-emulator/faults.ts';
-import type { KmsEmulator } from './kms-emulator/kms-emulator.ts';
+import { parseFault } from '../emulators/kms/faults.ts';
+import type { KmsEmulator } from '../emulators/kms/kms-emulator.ts';
 import { pageFileOf, sendPageFile } from './page-files.ts';
 
 /** What the page looks at and breaks. */

@@ -1,6 +1,6 @@
 import type { SQSEvent } from 'aws-lambda';
 import { startEventSource } from './event-source.ts';
-import { startSqsEmulator } from './sqs-emulator/sqs-emulator.ts';
+import { startSqsEmulator } from '../emulators/sqs/sqs-emulator.ts';
 
 /** The queues that `npm start` has. */
 export interface LocalQueues {

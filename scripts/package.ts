@@ -1,7 +1,7 @@
 /** `npm run package`: what is deployed to each region, made from dist/ without asking anybody. */
 import { relative } from 'node:path';
-import { packageApp, packageFolder } from './deploy/package.ts';
-import { deploymentFile, readDeployment } from './deploy/read-deployment.ts';
+import { packageApp, packageFolder } from '../deploy/package.ts';
+import { deploymentFile, readDeployment } from '../deploy/read-deployment.ts';
 
 const file = deploymentFile();
 const deployment = await readDeployment(file);

@@ -6,23 +6,22 @@
  * Asynchronous functions reject with it. It comes before any key is touched. Other failures are {@link KeyfoldError}s.
  */
 export { cryptoPolicy, type CryptoPolicy } from './envelope/crypto-policy.ts';
-export { decodeCompactRecord, encodeCompactRecord } from './envelope/compact-record.ts';
-export type { CompactKind, CompactRecord } from './envelope/compact-record.ts';
-export { dataRowRecordFromValue, decodeDataRowRecord, encodeDataRowRecord } from './envelope/data-row-record.ts';
-export type { DataRowRecord } from './envelope/data-row-record.ts';
-export type { RequestLimits } from './envelope/deadline.ts';
-export { KeyfoldError, type ErrorCode } from './envelope/errors.ts';
-export type { KeyMeta, ServiceNames } from './envelope/ids.ts';
+export { decodeCompactRecord, encodeCompactRecord } from './records/compact-record.ts';
+export type { CompactKind, CompactRecord } from './records/compact-record.ts';
+export { dataRowRecordFromValue, decodeDataRowRecord, encodeDataRowRecord } from './records/data-row-record.ts';
+export type { DataRowRecord } from './records/data-row-record.ts';
+export type { Clock } from './async/clock.ts';
+export type { Deadline, RequestLimits } from './async/deadline.ts';
+export { KeyfoldError, type ErrorCode } from './errors.ts';
+export type { KeyMeta, ServiceNames } from './records/ids.ts';
 export type {
-  Clock,
-  Deadline,
   EnvelopeEvents,
   EnvelopeKeyRecord,
   KeyManagementService,
   Metastore,
   Unwrapped,
 } from './envelope/ports.ts';
-export { SystemKeyMaintenance } from './envelope/system-key-maintenance.ts';
+export { SystemKeyMaintenance } from './maintenance/system-key-maintenance.ts';
 export type {
   MaintenanceOptions,
   MaintenanceReport,
@@ -31,7 +30,7 @@ export type {
   SystemKeyStore,
   WrapRenewer,
   WrapReport,
-} from './envelope/system-key-maintenance.ts';
+} from './maintenance/system-key-maintenance.ts';
 export { SessionFactory, type Session, type SessionFactoryOptions } from './envelope/session.ts';
 export { AwsKms, type AwsKmsOptions } from './kms/aws-kms.ts';
 export type { FailoverPolicy } from './kms/failover-policy.ts';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { CallJournal } from '../../local/call-journal.ts';
 import { startDynamoDb } from '../../local/dynamodb.ts';
 import { functionEnvironment } from '../../local/function-environment.ts';
-import { startKmsEmulator } from '../../local/kms-emulator/kms-emulator.ts';
+import { startKmsEmulator } from '../../emulators/kms/kms-emulator.ts';
 import { installLambdaRuntime } from '../../test/peers/lambda-runtime.ts';
 import { prepareStarters, startCold, STARTERS, type ColdStart, type Starter } from './starts.ts';
 

@@ -1,5 +1,5 @@
 /** The KMS emulator in a process of its own, so that its work is not the contestant's. Ends with its parent. */
-import { startKmsEmulator } from '../../local/kms-emulator/kms-emulator.ts';
+import { startKmsEmulator } from '../../emulators/kms/kms-emulator.ts';
 
 const [region = ''] = process.argv.slice(2);
 const emulator = await startKmsEmulator();

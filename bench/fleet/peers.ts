@@ -1,7 +1,8 @@
 import { createSecretKey } from 'node:crypto';
 import { KMSClient } from '@aws-sdk/client-kms';
-import { open } from '../../src/envelope/aead.ts';
-import type { Deadline, KeyManagementService, Unwrapped } from '../../src/envelope/ports.ts';
+import { open } from '../../src/crypto/aead.ts';
+import type { KeyManagementService, Unwrapped } from '../../src/envelope/ports.ts';
+import type { Deadline } from '../../src/async/deadline.ts';
 import { everyRegionFailed, RegionFault } from '../../src/kms/faults.ts';
 import { decodeKekEnvelope } from '../../src/kms/kek-envelope.ts';
 import type { KmsRegion } from '../../src/kms/kms-region.ts';

@@ -1,5 +1,5 @@
-import { orAborted } from '../../src/envelope/deadline.ts';
-import type { Deadline } from '../../src/envelope/ports.ts';
+import { orAborted } from '../../src/async/deadline.ts';
+import type { Deadline } from '../../src/async/deadline.ts';
 import { RegionFault, type KmsAction } from '../../src/kms/faults.ts';
 import type { KmsRegion, Wrap } from '../../src/kms/kms-region.ts';
 import type { RegionalKmsOptions } from '../../src/kms/regional-kms.ts';

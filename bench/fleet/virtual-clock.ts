@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
-import { orAborted } from '../../src/envelope/deadline.ts';
+import { orAborted } from '../../src/async/deadline.ts';
 
 /** A timer that was set; without its callback once it is cleared. */
 interface VirtualTimer {

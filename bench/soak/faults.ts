@@ -1,4 +1,4 @@
-import type { FaultInput } from '../../local/kms-emulator/faults.ts';
+import type { FaultInput } from '../../emulators/kms/faults.ts';
 import type { DynamoDbFault } from '../../test/support/dynamodb-proxy.ts';
 import type { Seeded } from '../../test/support/seeded.ts';
 

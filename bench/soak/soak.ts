@@ -14,7 +14,7 @@ import { setTimeout } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { createHash } from 'node:crypto';
 import { startDynamoDb } from '../../local/dynamodb.ts';
-import { startKmsEmulator } from '../../local/kms-emulator/kms-emulator.ts';
+import { startKmsEmulator } from '../../emulators/kms/kms-emulator.ts';
 import { AwsKms, DynamoDbMetastore, SessionFactory } from '../../src/index.ts';
 import { DynamoDbProxy } from '../../test/support/dynamodb-proxy.ts';
 import { nextWeather } from './faults.ts';

@@ -41,7 +41,7 @@ export function processesFor(ratePerSecond: number, assumed: FleetAssumptions): 
 /**
  * The calls that a month's requests come to. A process unwraps each System Key that it meets once in a cache age, and reads the
  * keys of each partition that it meets once in one: of `processes × partitions` pairs, requests that come at random meet
- * `1 - (1 - 1/pairs)^requests`. How many the code makes is held against this in test/costs.test.ts.
+ * `1 - (1 - 1/pairs)^requests`. How many the code makes is held against this in test/integration/project/costs.test.ts.
  */
 export function monthOf(ratePerSecond: number, assumed: FleetAssumptions): FleetMonth {
   const { hoursInMonth, processLifetimeHours, cacheAgeMinutes, partitions, regions } = assumed;

@@ -1,11 +1,11 @@
 import packageJson from '../../package.json' with { type: 'json' };
 import { bodyLimitBytes } from '../../src/doors/http-request.ts';
 import { HTTP_PARTITION } from '../../src/operations/http-partition.ts';
-import type { ErrorCode } from '../../src/envelope/errors.ts';
+import type { ErrorCode } from '../../src/errors.ts';
 import { ACTION_OF, OPERATION_NAMES, type OperationName } from '../../src/operations/operation-name.ts';
 import { DEFAULT_LIMITS } from '../../src/operations/operation.ts';
 import { SCHEMAS } from '../../src/operations/schemas.ts';
-// Sealed once, under the keys of the group `rotation` of test/vectors/asherah-go.json, with which they open.
+// Sealed once, under the keys of the group `rotation` of test/unit/vectors/asherah-go.json, with which they open.
 import examples from './examples.json' with { type: 'json' };
 import { HEADERS, NO_STORE, Responses, type Part } from './responses.ts';
 import { jsonSchemas, refTo, schemaName } from './schemas.ts';

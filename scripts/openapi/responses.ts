@@ -1,5 +1,5 @@
 import { problemResponse, statusOf } from '../../src/doors/problem.ts';
-import { KeyfoldError, type ErrorCode } from '../../src/envelope/errors.ts';
+import { KeyfoldError, type ErrorCode } from '../../src/errors.ts';
 import { CODES, isRetryable, refTo } from './schemas.ts';
 
 /** A part of the document. */

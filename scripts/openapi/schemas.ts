@@ -1,6 +1,6 @@
 import { toJsonSchemaDefs, type JsonSchema } from '@valibot/to-json-schema';
 import * as v from 'valibot';
-import { KeyfoldError, type ErrorCode } from '../../src/envelope/errors.ts';
+import { KeyfoldError, type ErrorCode } from '../../src/errors.ts';
 import type { RegionState } from '../../src/kms/region-health.ts';
 import type { MetastoreState } from '../../src/metastore/dynamodb-metastore.ts';
 import { OPERATION_NAMES, type OperationName } from '../../src/operations/operation-name.ts';

@@ -1,6 +1,6 @@
 import type { CryptoPolicy } from '../envelope/crypto-policy.ts';
-import { keyKindOf, type KeyMeta } from '../envelope/ids.ts';
-import type { KeyRow } from '../envelope/key-table.ts';
+import { keyKindOf, type KeyMeta } from '../records/ids.ts';
+import type { KeyRow } from '../maintenance/key-table.ts';
 import { retirementByDate } from '../envelope/key-standing.ts';
 import { decodeKekEnvelope } from '../kms/kek-envelope.ts';
 import { isoOf } from './text.ts';

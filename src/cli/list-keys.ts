@@ -1,5 +1,5 @@
-import { invalidConfiguration } from '../envelope/errors.ts';
-import { KeyNaming } from '../envelope/ids.ts';
+import { invalidConfiguration } from '../errors.ts';
+import { KeyNaming } from '../records/ids.ts';
 import type { OperatorConfig } from '../config/operator-config.ts';
 import { viewOf, type KeyView } from './key-view.ts';
 import { formatTable, printableJson } from './text.ts';

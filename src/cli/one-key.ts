@@ -1,7 +1,7 @@
 import type { OperatorConfig } from '../config/operator-config.ts';
-import { KeyfoldError } from '../envelope/errors.ts';
-import { regionOfKeyId } from '../envelope/ids.ts';
-import type { KeyTable } from '../envelope/key-table.ts';
+import { KeyfoldError } from '../errors.ts';
+import { regionOfKeyId } from '../records/ids.ts';
+import type { KeyTable } from '../maintenance/key-table.ts';
 import type { CliWorld } from './world.ts';
 
 /** Which row. */

@@ -1,6 +1,6 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { readOperatorConfig, type OperatorConfig, type Overrides } from '../config/operator-config.ts';
-import { KeyfoldError } from '../envelope/errors.ts';
+import { KeyfoldError } from '../errors.ts';
 import { listKeys } from './list-keys.ts';
 import type { KeyRequest } from './one-key.ts';
 import { revokeKey } from './revoke-key.ts';

@@ -1,4 +1,4 @@
-import { keyKindOf } from '../envelope/ids.ts';
+import { keyKindOf } from '../records/ids.ts';
 import { formatDuration } from './text.ts';
 
 /** For how long processes go on believing what they read of a key; the policy of those that a revocation is to reach. */

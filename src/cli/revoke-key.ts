@@ -1,7 +1,7 @@
 import type { OperatorConfig } from '../config/operator-config.ts';
-import { KeyfoldError } from '../envelope/errors.ts';
-import { keyKindOf, regionOfKeyId } from '../envelope/ids.ts';
-import type { KeyRow, KeyTable, TablePlace } from '../envelope/key-table.ts';
+import { KeyfoldError } from '../errors.ts';
+import { keyKindOf, regionOfKeyId } from '../records/ids.ts';
+import type { KeyRow, KeyTable, TablePlace } from '../maintenance/key-table.ts';
 import { openAudit, type RevokeOutcome } from './audit.ts';
 import { viewOf } from './key-view.ts';
 import { openTableOf, type KeyRequest } from './one-key.ts';

@@ -1,4 +1,4 @@
-import { escapeHidden, HIDDEN } from '../envelope/hidden-characters.ts';
+import { escapeHidden, HIDDEN } from '../input/hidden-characters.ts';
 
 /** Two spaces stand between columns. A longer cell runs over: one long id must not widen each line of a large table. */
 const MAX_COLUMN_WIDTH = 120;

@@ -1,6 +1,6 @@
 import type { Environment } from '../config/app-config.ts';
-import type { KeyTable } from '../envelope/key-table.ts';
-import type { Clock } from '../envelope/ports.ts';
+import type { KeyTable } from '../maintenance/key-table.ts';
+import type { Clock } from '../async/clock.ts';
 import type { DynamoDbMetastoreOptions } from '../metastore/dynamodb-client.ts';
 
 /** Where a command's words go. Each call is one or more whole lines, without the last line's end. */

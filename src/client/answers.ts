@@ -1,4 +1,4 @@
-import { decodeBase64 } from '../envelope/base64.ts';
+import { decodeBase64 } from '../crypto/base64.ts';
 import { KeyfoldTransportError, serviceError, type KeyfoldClientError } from './errors.ts';
 import type { JsonRecord, KeyfoldRecord } from './records.ts';
 import type { ClientAnswer } from './transport.ts';

@@ -1,4 +1,4 @@
-import { check, OBJECT, optional, optionsOf, STRING } from '../envelope/checks.ts';
+import { check, OBJECT, optional, optionsOf, STRING } from '../input/checks.ts';
 import { HttpTransport, type HttpTransportOptions } from './http.ts';
 import { LambdaTransport, type LambdaTransportOptions } from './lambda.ts';
 import { PartitionClient } from './partition.ts';

@@ -1,6 +1,6 @@
 import { isThrottlingError, isTransientError } from '@smithy/core/retry';
-import { BOOLEAN, check, NUMBER, optional, optionsOf, STRING, type Type, type Types } from '../envelope/checks.ts';
-import { isErrorCode, isRetryable, type ErrorCode } from '../envelope/errors.ts';
+import { BOOLEAN, check, NUMBER, optional, optionsOf, STRING, type Type, type Types } from '../input/checks.ts';
+import { isErrorCode, isRetryable, type ErrorCode } from '../errors.ts';
 
 /** Whether the same request may succeed when it is sent again, for each way in which Keyfold's answer may not come through. */
 const TRANSPORT_RETRYABLE = {

@@ -1,6 +1,6 @@
-import { FUNCTION, optional, optionsOf, STRING, type Types } from '../envelope/checks.ts';
+import { FUNCTION, optional, optionsOf, STRING, type Types } from '../input/checks.ts';
 import { HTTP_PARTITION, NO_HTTP_PARTITION } from '../operations/http-partition.ts';
-import { signatureFaultNamed, type SignatureFault } from '../envelope/signature-fault.ts';
+import { signatureFaultNamed, type SignatureFault } from '../connections/signature-fault.ts';
 import {
   clockRefusal,
   KeyfoldServiceError,

@@ -8,7 +8,7 @@
 export { KeyfoldClient, type KeyfoldClientOptions } from './client.ts';
 export type { GivenDocument } from './documents.ts';
 export { KeyfoldClientError, KeyfoldServiceError, KeyfoldTransportError, type TransportErrorCode } from './errors.ts';
-export type { ErrorCode } from '../envelope/errors.ts';
+export type { ErrorCode } from '../errors.ts';
 export type { HttpTransportOptions } from './http.ts';
 export type { KeyfoldFunctions, LambdaTransportOptions } from './lambda.ts';
 export type { CallOptions, FieldSelection, FieldsToDecrypt, FieldsToEncrypt } from './partition.ts';

@@ -1,8 +1,8 @@
 import { InvokeCommand, LambdaClient, type InvokeCommandOutput } from '@aws-sdk/client-lambda';
 import { guardHandler, keptConnections } from '../connections/agents.ts';
-import { having, optional, optionsOf, STRING, type Types } from '../envelope/checks.ts';
+import { having, optional, optionsOf, STRING, type Types } from '../input/checks.ts';
 import { ACTION_OF } from '../operations/operation-name.ts';
-import { signatureFaultOf } from '../envelope/signature-fault.ts';
+import { signatureFaultOf } from '../connections/signature-fault.ts';
 import {
   clockRefusal,
   KeyfoldTransportError,

@@ -12,7 +12,7 @@ import {
   STRING,
   viewOf,
   type Types,
-} from '../envelope/checks.ts';
+} from '../input/checks.ts';
 import {
   readCompactRecord,
   readDocumentText,

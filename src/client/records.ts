@@ -1,4 +1,4 @@
-import { membersOf, NUMBER, OBJECT, STRING } from '../envelope/checks.ts';
+import { membersOf, NUMBER, OBJECT, STRING } from '../input/checks.ts';
 
 /** A Data Row Record as Asherah's JSON has it: to be stored as it is. */
 export interface JsonRecord {

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { overDefaults } from '../envelope/defaults.ts';
-import { orAborted } from '../envelope/deadline.ts';
+import { overDefaults } from '../input/defaults.ts';
+import { orAborted } from '../async/deadline.ts';
 import { KeyfoldClientError, KeyfoldTransportError } from './errors.ts';
 
 /** How often and for how long a call is tried. */

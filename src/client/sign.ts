@@ -2,7 +2,7 @@ import { partition } from '@aws-sdk/core/client';
 import { defaultProvider } from '@aws-sdk/credential-provider-node';
 import { Sha256 } from '@smithy/core/checksum';
 import { SignatureV4 } from '@smithy/signature-v4';
-import type { Type } from '../envelope/checks.ts';
+import type { Type } from '../input/checks.ts';
 import { dateOf, withoutCredentials } from './errors.ts';
 
 /** An AWS identity, as the SDK has it. */

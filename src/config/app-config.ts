@@ -1,5 +1,5 @@
 import type { CryptoPolicy } from '../envelope/crypto-policy.ts';
-import type { ServiceNames } from '../envelope/ids.ts';
+import type { ServiceNames } from '../records/ids.ts';
 import type { FailoverPolicy } from '../kms/failover-policy.ts';
 import type { KmsTimeouts } from '../kms/regional-kms.ts';
 import type { DynamoDbMetastoreOptions } from '../metastore/dynamodb-client.ts';

@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { cryptoPolicy, type CryptoPolicy } from '../envelope/crypto-policy.ts';
-import { invalidConfiguration } from '../envelope/errors.ts';
-import type { ServiceNames } from '../envelope/ids.ts';
+import { invalidConfiguration } from '../errors.ts';
+import type { ServiceNames } from '../records/ids.ts';
 import type { DynamoDbMetastoreOptions } from '../metastore/dynamodb-client.ts';
 import { metastoreOf, policyOf, type Environment } from './app-config.ts';
 import { settingFaults, settingsOf } from './read-config.ts';

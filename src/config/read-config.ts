@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { ageFaults } from '../envelope/crypto-policy.ts';
-import { invalidConfiguration } from '../envelope/errors.ts';
-import { isPartition, isPossibleKeyId, KeyNaming, nameFaults } from '../envelope/ids.ts';
+import { invalidConfiguration } from '../errors.ts';
+import { isPartition, isPossibleKeyId, KeyNaming, nameFaults } from '../records/ids.ts';
 import { failoverFaults } from '../kms/failover-policy.ts';
 import { keyFaults } from '../kms/key-arn.ts';
 import { staticKmsFaults } from '../kms/static-kms.ts';

@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { MOST_NONCES } from '../envelope/crypto-policy.ts';
-import { KeyfoldError } from '../envelope/errors.ts';
-import { isPartition, isRegionName } from '../envelope/ids.ts';
+import { KeyfoldError } from '../errors.ts';
+import { isPartition, isRegionName } from '../records/ids.ts';
 import { locateValues } from '../operations/json-text.ts';
 import { isOperationName } from '../operations/operation-name.ts';
 import { DEFAULT_LIMITS } from '../operations/operation.ts';

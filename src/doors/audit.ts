@@ -1,7 +1,6 @@
-import { isPartition, type KeyMeta } from '../envelope/ids.ts';
+import { isPartition, type KeyMeta } from '../records/ids.ts';
 import type { OperationName } from '../operations/operation-name.ts';
 import { toldAs } from './problem.ts';
-import type { Telemetry } from './telemetry.ts';
 
 /** Who asked for what, and where. */
 export interface Asked {
@@ -29,6 +28,12 @@ export interface AuditEntry extends Omit<Asked, 'partition'> {
   readonly items?: number | undefined;
   /** How many of the items failed, if any did. */
   readonly failed?: number | undefined;
+}
+
+/** Where the lines of the audit go. */
+export interface AuditLog {
+  /** Writes a line of the audit, whatever the log's level, unless that is SILENT. */
+  audited(entry: AuditEntry): void;
 }
 
 const OK = 'ok';
@@ -78,16 +83,12 @@ export class AuditTrail {
  * Does what was asked for, and writes its line of the audit whatever comes of it, before anything is answered.
  * @throws what the work throws
  */
-export async function audited<T>(
-  telemetry: Telemetry,
-  asked: Asked,
-  work: (trail: AuditTrail) => Promise<T>,
-): Promise<T> {
+export async function audited<T>(log: AuditLog, asked: Asked, work: (trail: AuditTrail) => Promise<T>): Promise<T> {
   const trail = new AuditTrail();
   const answer = await work(trail).catch((thrown: unknown) => {
-    telemetry.audited(trail.entry(asked, toldAs(thrown).code));
+    log.audited(trail.entry(asked, toldAs(thrown).code));
     throw thrown;
   });
-  telemetry.audited(trail.entry(asked, OK));
+  log.audited(trail.entry(asked, OK));
   return answer;
 }

@@ -1,5 +1,5 @@
 import type { AuthConfig, JwtConfig } from '../config/app-config.ts';
-import { KeyfoldError } from '../envelope/errors.ts';
+import { KeyfoldError } from '../errors.ts';
 import { HTTP_PARTITION } from '../operations/http-partition.ts';
 import { ACTION_OF, type OperationName } from '../operations/operation-name.ts';
 

@@ -1,6 +1,6 @@
 import middy from '@middy/core';
 import type { Context } from 'aws-lambda';
-import type { KeyfoldError } from '../envelope/errors.ts';
+import type { KeyfoldError } from '../errors.ts';
 import { isOnFields } from '../operations/operation-name.ts';
 import { audited, type Asked } from './audit.ts';
 import { isInvocation, unexpectedEvent } from './event-source.ts';

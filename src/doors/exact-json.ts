@@ -1,5 +1,5 @@
-import { KeyfoldError } from '../envelope/errors.ts';
-import { MAX_JSON_DEPTH } from '../envelope/json-depth.ts';
+import { KeyfoldError } from '../errors.ts';
+import { MAX_JSON_DEPTH } from '../records/json-depth.ts';
 import { withDescendants } from '../operations/field-paths.ts';
 import { locateValues, valueOf, type JsonBounds } from '../operations/json-text.ts';
 

@@ -1,7 +1,7 @@
 import { MIMEType } from 'node:util';
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
-import { decodeBase64 } from '../envelope/base64.ts';
-import { KeyfoldError } from '../envelope/errors.ts';
+import { decodeBase64 } from '../crypto/base64.ts';
+import { KeyfoldError } from '../errors.ts';
 import { base64Length } from '../operations/operation.ts';
 
 const JSON_TYPE = 'application/json';

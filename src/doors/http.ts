@@ -1,7 +1,7 @@
 import middy, { type MiddlewareObj } from '@middy/core';
 import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
 import type { AuthConfig } from '../config/app-config.ts';
-import { KeyfoldError } from '../envelope/errors.ts';
+import { KeyfoldError } from '../errors.ts';
 import { HTTP_PARTITION } from '../operations/http-partition.ts';
 import { audited, type Asked } from './audit.ts';
 import { authenticate, authorize, principalOf } from './authorize.ts';

@@ -1,4 +1,4 @@
-import { KeyfoldError } from '../envelope/errors.ts';
+import { KeyfoldError } from '../errors.ts';
 import { isOnFields, isOperationName, OPERATION_NAMES, type OperationName } from '../operations/operation-name.ts';
 import type { OperationRequest } from '../operations/operation.ts';
 import type { Call } from './perform.ts';

@@ -1,5 +1,5 @@
-import { KeyfoldError } from '../envelope/errors.ts';
-import { parseRequestJson } from '../envelope/json-depth.ts';
+import { KeyfoldError } from '../errors.ts';
+import { parseRequestJson } from '../records/json-depth.ts';
 import { locateValues, twoMembersOfOneName, valueOf } from '../operations/json-text.ts';
 import type { OperationRequest } from '../operations/operation.ts';
 

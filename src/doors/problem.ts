@@ -1,5 +1,5 @@
 import type { APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
-import { KeyfoldError, type ErrorCode } from '../envelope/errors.ts';
+import { KeyfoldError, type ErrorCode } from '../errors.ts';
 
 /** What each code is over HTTP (RFC 9110) and in a few words. */
 const PROBLEMS: Record<ErrorCode, readonly [status: number, title: string]> = {

@@ -1,11 +1,12 @@
 import type { SQSRecord } from 'aws-lambda';
 import type { QueueConfig } from '../config/queue-config.ts';
-import { KeyfoldError, type ErrorCode } from '../envelope/errors.ts';
-import { Turns } from '../envelope/turns.ts';
+import { KeyfoldError } from '../errors.ts';
+import { Turns } from '../async/turns.ts';
 import { isSendable, type OutgoingMessage } from '../sqs/message.ts';
 import { NotSent, Outbox } from '../sqs/outbox.ts';
 import type { Queues } from '../sqs/queues.ts';
 import { audited, type Asked } from './audit.ts';
+import type { MessageOutcome } from './message-outcome.ts';
 import { perform, type Call, type DoorOptions } from './perform.ts';
 import { deadLetter, isMendable, orderedGroupOf, readMessage, resultMessage } from './queue-message.ts';
 
@@ -13,15 +14,6 @@ import { deadLetter, isMendable, orderedGroupOf, readMessage, resultMessage } fr
 export interface QueueDoorOptions extends DoorOptions {
   readonly queues: Queues;
   readonly queue: QueueConfig;
-}
-
-/** What has become of a message. */
-export interface MessageOutcome {
-  readonly messageId: string;
-  readonly kind: 'done' | 'retried' | 'dead-lettered';
-  /** `NotSent`: a queue did not take it. `Behind`: one of its group before it is to be tried again. */
-  readonly code?: ErrorCode | 'NotSent' | 'Behind';
-  readonly error?: KeyfoldError | NotSent;
 }
 
 /** By which share of an invocation's time operations are to be done. */

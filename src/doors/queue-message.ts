@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { SQSMessageAttributes, SQSRecord } from 'aws-lambda';
 import type { QueueConfig } from '../config/queue-config.ts';
-import type { KeyfoldError, ErrorCode } from '../envelope/errors.ts';
+import type { KeyfoldError, ErrorCode } from '../errors.ts';
 import {
   isFifoQueue,
   isSendable,

@@ -1,7 +1,7 @@
 import middy from '@middy/core';
 import type { Context, SQSBatchResponse, SQSEvent } from 'aws-lambda';
-import { withDeadline } from '../envelope/deadline.ts';
-import { invalidConfiguration, KeyfoldError } from '../envelope/errors.ts';
+import { withDeadline } from '../async/deadline.ts';
+import { invalidConfiguration, KeyfoldError } from '../errors.ts';
 import { isFifoQueue, isSameQueue } from '../sqs/message.ts';
 import { isFromQueue, unexpectedEvent } from './event-source.ts';
 import { statusOf } from './problem.ts';

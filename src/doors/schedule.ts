@@ -1,7 +1,7 @@
 import middy from '@middy/core';
 import type { Context, ScheduledEvent } from 'aws-lambda';
-import { KeyfoldError } from '../envelope/errors.ts';
-import type { MaintenanceReport, SystemKeyMaintenance } from '../envelope/system-key-maintenance.ts';
+import { KeyfoldError } from '../errors.ts';
+import type { MaintenanceReport, SystemKeyMaintenance } from '../maintenance/system-key-maintenance.ts';
 import { isFromSchedule, unexpectedEvent } from './event-source.ts';
 import { statusOf } from './problem.ts';
 import type { Telemetry } from './telemetry.ts';

@@ -1,24 +1,22 @@
 import { Logger } from '@aws-lambda-powertools/logger';
 import { Metrics, MetricUnit } from '@aws-lambda-powertools/metrics';
 import type { Context } from 'aws-lambda';
-import { KeyfoldError } from '../envelope/errors.ts';
-import { escapeHidden } from '../envelope/hidden-characters.ts';
+import { KeyfoldError } from '../errors.ts';
+import { escapeHidden } from '../input/hidden-characters.ts';
 import type { EnvelopeEvents } from '../envelope/ports.ts';
-import type { MaintenanceReport } from '../envelope/system-key-maintenance.ts';
+import type { MaintenanceReport } from '../maintenance/system-key-maintenance.ts';
 import type { KmsEvents } from '../kms/failover.ts';
 import type { MetastoreEvents } from '../metastore/dynamodb-metastore.ts';
-import type { AuditEntry } from './audit.ts';
+import type { AuditLog } from './audit.ts';
 import { MetricBuffer } from './metric-buffer.ts';
 import { statusOf } from './problem.ts';
-import type { MessageOutcome } from './queue-batch.ts';
+import type { MessageOutcome } from './message-outcome.ts';
 
 /** What operators see of this service: a log and metrics, in which no plaintext and no key byte ever is. */
-export interface Telemetry {
+export interface Telemetry extends AuditLog {
   readonly events: EnvelopeEvents & KmsEvents & MetastoreEvents;
   /** Names the invocation in every line until the next. Never its event, which holds a plaintext. */
   begin(invocation: Context): void;
-  /** Writes a line of the audit, whatever the log's level, unless that is SILENT. */
-  audited(entry: AuditEntry): void;
   /** Logs a failed request, with the reasons that its caller is not told; `status` is HTTP's. */
   requestFailed(error: KeyfoldError, status: number): void;
   /** Logs the items of a batch that failed, in one line however many they are. */

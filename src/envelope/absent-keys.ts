@@ -1,6 +1,6 @@
-import type { KeyMeta } from './ids.ts';
-import type { Clock } from './ports.ts';
-import { ShortMemory } from './short-memory.ts';
+import type { KeyMeta } from '../records/ids.ts';
+import type { Clock } from '../async/clock.ts';
+import { ShortMemory } from '../async/short-memory.ts';
 
 const REMEMBERED_MS = 1000;
 const MOST_REMEMBERED = 10_000;

@@ -12,10 +12,11 @@ import {
   optional,
   STRING,
   type Types,
-} from './checks.ts';
-import { keyRowUnreadable } from './errors.ts';
-import type { KeyMeta } from './ids.ts';
-import type { Clock, EnvelopeKeyRecord, KeyManagementService, Metastore } from './ports.ts';
+} from '../input/checks.ts';
+import { keyRowUnreadable } from '../errors.ts';
+import type { KeyMeta } from '../records/ids.ts';
+import type { EnvelopeKeyRecord, KeyManagementService, Metastore } from './ports.ts';
+import type { Clock } from '../async/clock.ts';
 
 /** The methods that each port must have. */
 export const METASTORE = having('load', 'loadLatest', 'store');

@@ -1,14 +1,23 @@
-import type { DataRowKeyBounds } from './data-row-key.ts';
-import { numberFaults, overDefaults } from './defaults.ts';
-import { invalidConfiguration } from './errors.ts';
-import type { EpochSeconds } from './ids.ts';
-import { oneIn2To } from './random.ts';
+import { numberFaults, overDefaults } from '../input/defaults.ts';
+import { invalidConfiguration } from '../errors.ts';
+import { secondsOf, type EpochSeconds } from '../records/ids.ts';
+import { oneIn2To } from '../crypto/random.ts';
 
 const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
 
 /** How often GCM may draw a random nonce under one key (NIST SP 800-38D, 8.3). */
 export const MOST_NONCES = 2 ** 32;
+
+/** How much one Data Row Key may seal. */
+export interface DataRowKeyBounds {
+  /** How many payloads: with 1 each record has a key of its own. */
+  readonly dataRowKeyMaxMessages: number;
+  /** How many bytes of them together; one payload that is larger has a key of its own. */
+  readonly dataRowKeyMaxBytes: number;
+  /** For how long. */
+  readonly dataRowKeyMaxAgeMs: number;
+}
 
 /** How long keys live, how long a process may go on believing what it read of them, and how much a Data Row Key may seal. */
 export interface CryptoPolicy extends DataRowKeyBounds {
@@ -107,11 +116,4 @@ export function createdNow(
     if (!taken.includes(created as EpochSeconds)) return created as EpochSeconds;
   }
   return undefined;
-}
-
-/** A time in whole seconds since 1970, as records and rows have it. @throws TypeError for what is no time */
-export function secondsOf(nowMs: number): EpochSeconds {
-  const seconds = Math.floor(nowMs / 1000);
-  if (Number.isSafeInteger(seconds)) return seconds as EpochSeconds;
-  throw new TypeError('The clock does not give milliseconds since 1970.');
 }

@@ -1,10 +1,11 @@
 import { createSecretKey, type KeyObject } from 'node:crypto';
-import { seal } from './aead.ts';
-import { secondsOf } from './crypto-policy.ts';
-import { encodeRecordKey, encodeWithKey, type DataRowRecord } from './data-row-record.ts';
+import { seal } from '../crypto/aead.ts';
+import type { DataRowKeyBounds } from './crypto-policy.ts';
+import { secondsOf } from '../records/ids.ts';
+import { encodeRecordKey, encodeWithKey, type DataRowRecord } from '../records/data-row-record.ts';
 import type { EnvelopeKey } from './envelope-key.ts';
-import { freeNow } from './free-now.ts';
-import { fillRandom, KEY_BYTES } from './random.ts';
+import { freeNow } from '../crypto/free-now.ts';
+import { fillRandom, KEY_BYTES } from '../crypto/random.ts';
 
 /** Holds a new key's bytes until OpenSSL does. Nothing waits in between, and it is zero before and after. */
 const fresh = Buffer.allocUnsafeSlow(KEY_BYTES).fill(0);
@@ -42,16 +43,6 @@ export class DataRowKey {
     freeNow(data);
     return text;
   }
-}
-
-/** How much one Data Row Key may seal. */
-export interface DataRowKeyBounds {
-  /** How many payloads: with 1 each record has a key of its own. */
-  readonly dataRowKeyMaxMessages: number;
-  /** How many bytes of them together; one payload that is larger has a key of its own. */
-  readonly dataRowKeyMaxBytes: number;
-  /** For how long. */
-  readonly dataRowKeyMaxAgeMs: number;
 }
 
 /**

@@ -1,9 +1,9 @@
 import { createSecretKey, type KeyObject } from 'node:crypto';
-import { open } from './aead.ts';
-import type { DataRowRecord } from './data-row-record.ts';
+import { open } from '../crypto/aead.ts';
+import type { DataRowRecord } from '../records/data-row-record.ts';
 import type { EnvelopeKey } from './envelope-key.ts';
-import { recordUnreadable } from './errors.ts';
-import { KEY_BYTES } from './random.ts';
+import { recordUnreadable } from '../errors.ts';
+import { KEY_BYTES } from '../crypto/random.ts';
 
 /**
  * Opens the Data Row Key of a record under the Intermediate Key that it names.

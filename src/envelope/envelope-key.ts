@@ -1,6 +1,6 @@
 import { createSecretKey, type KeyObject } from 'node:crypto';
-import { open, seal } from './aead.ts';
-import type { KeyMeta } from './ids.ts';
+import { open, seal } from '../crypto/aead.ts';
+import type { KeyMeta } from '../records/ids.ts';
 import type { KeyStanding } from './key-standing.ts';
 
 /**

@@ -1,7 +1,8 @@
-import { KeyfoldError } from './errors.ts';
-import type { EpochSeconds } from './ids.ts';
+import { KeyfoldError } from '../errors.ts';
+import type { EpochSeconds } from '../records/ids.ts';
 import { isDatedAhead, MAX_AHEAD_MS } from './key-standing.ts';
-import type { Clock, EnvelopeKeyRecord } from './ports.ts';
+import type { EnvelopeKeyRecord } from './ports.ts';
+import type { Clock } from '../async/clock.ts';
 
 /** How {@link findKey} reads the rows of one id, and tells which of their keys may seal. */
 export interface KeySearch<K> {

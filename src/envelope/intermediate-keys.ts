@@ -1,15 +1,16 @@
 import { AbsentKeys } from './absent-keys.ts';
 import { createdNow } from './crypto-policy.ts';
 import { EnvelopeKey } from './envelope-key.ts';
-import { KeyfoldError, keyRowUnreadable } from './errors.ts';
+import { KeyfoldError, keyRowUnreadable } from '../errors.ts';
 import { findKey, type FoundKey } from './find-key.ts';
-import { Flights } from './flights.ts';
-import { metaOf, type KeyId, type KeyMeta, type KeyNaming } from './ids.ts';
+import { Flights } from '../async/flights.ts';
+import { metaOf, type KeyId, type KeyMeta, type KeyNaming } from '../records/ids.ts';
 import { KeyCache } from './key-cache.ts';
 import { isFresh, isInGrace, isRetired, refresh, retirementOf, standingOf, type KeyStanding } from './key-standing.ts';
 import type { KeyWorld } from './key-world.ts';
-import type { Deadline, EnvelopeKeyRecord, Retirement } from './ports.ts';
-import { KEY_BYTES, randomKeyBytes } from './random.ts';
+import type { EnvelopeKeyRecord, Retirement } from './ports.ts';
+import type { Deadline } from '../async/deadline.ts';
+import { KEY_BYTES, randomKeyBytes } from '../crypto/random.ts';
 import { StaleGrace, type Held } from './stale-grace.ts';
 import { CREATE_ATTEMPTS, loadWinner, lostEveryRace, type SystemKeys } from './system-keys.ts';
 

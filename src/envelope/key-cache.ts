@@ -1,6 +1,6 @@
 import type { EnvelopeKey } from './envelope-key.ts';
-import type { EpochSeconds, KeyId } from './ids.ts';
-import type { Clock } from './ports.ts';
+import type { EpochSeconds, KeyId } from '../records/ids.ts';
+import type { Clock } from '../async/clock.ts';
 
 /** What bounds a {@link KeyCache}. */
 export interface KeyCacheLimits {

@@ -1,5 +1,5 @@
 import type { CryptoPolicy } from './crypto-policy.ts';
-import type { KeyMeta } from './ids.ts';
+import type { KeyMeta } from '../records/ids.ts';
 import type { EnvelopeKeyRecord, Retirement } from './ports.ts';
 
 /** What a process knows of a key. One object is shared by all that hang under the key, so that news reaches them at once. */

@@ -1,6 +1,7 @@
-import { agingClock } from './aging-clock.ts';
+import { agingClock } from '../async/clock.ts';
 import type { CryptoPolicy } from './crypto-policy.ts';
-import type { Clock, EnvelopeEvents, KeyManagementService, Metastore } from './ports.ts';
+import type { EnvelopeEvents, KeyManagementService, Metastore } from './ports.ts';
+import type { Clock } from '../async/clock.ts';
 
 /** What the keys of one service need of the world. */
 export interface KeyWorld {

@@ -1,15 +1,5 @@
-import type { EpochSeconds, KeyId, KeyMeta } from './ids.ts';
-
-/** Milliseconds since 1970. Passed in, so that a test turns it by hand. */
-export type Clock = () => number;
-
-/** Until when a piece of work may go on. */
-export interface Deadline {
-  /** On the {@link Clock}'s scale. */
-  readonly atMs: number;
-  /** Aborted when the deadline has come, or when nobody waits for the work any more. Its reason is what to throw. */
-  readonly signal: AbortSignal;
-}
+import type { Deadline } from '../async/deadline.ts';
+import type { EpochSeconds, KeyId, KeyMeta } from '../records/ids.ts';
 
 /** A System Key or an Intermediate Key as the metastore keeps it: sealed. */
 export interface EnvelopeKeyRecord extends KeyMeta {

@@ -1,14 +1,24 @@
 import type { KeyObject } from 'node:crypto';
-import { cryptoPolicy, type CryptoPolicy } from './crypto-policy.ts';
+import { cryptoPolicy, type CryptoPolicy, type DataRowKeyBounds } from './crypto-policy.ts';
 import { checkedKms, checkedMetastore, checkedClock, EVENTS, KMS, METASTORE } from './checked-ports.ts';
-import { BOOLEAN, byteLengthOf, BYTES, check, FUNCTION, OBJECT, optional, optionsOf, type Types } from './checks.ts';
-import { DataRowKey, SharedDataRowKey, type DataRowKeyBounds } from './data-row-key.ts';
-import { checkedRecord, decodeDataRowRecord, type DataRowRecord } from './data-row-record.ts';
+import {
+  BOOLEAN,
+  byteLengthOf,
+  BYTES,
+  check,
+  FUNCTION,
+  OBJECT,
+  optional,
+  optionsOf,
+  type Types,
+} from '../input/checks.ts';
+import { DataRowKey, SharedDataRowKey } from './data-row-key.ts';
+import { checkedRecord, decodeDataRowRecord, type DataRowRecord } from '../records/data-row-record.ts';
 import { openDataRow, openDataRowKey, rewrapDataRow } from './data-rows.ts';
-import { checkLimits, withDeadline, type RequestLimits } from './deadline.ts';
+import { checkLimits, withDeadline, type RequestLimits } from '../async/deadline.ts';
 import type { EnvelopeKey } from './envelope-key.ts';
-import { recordUnreadable } from './errors.ts';
-import { freeNow } from './free-now.ts';
+import { recordUnreadable } from '../errors.ts';
+import { freeNow } from '../crypto/free-now.ts';
 import {
   KeyNaming,
   SERVICE_NAMES,
@@ -17,13 +27,14 @@ import {
   type KeyMeta,
   type PartitionId,
   type ServiceNames,
-} from './ids.ts';
+} from '../records/ids.ts';
 import { IntermediateKeys } from './intermediate-keys.ts';
 import { keyWorld } from './key-world.ts';
 import { NO_ENVELOPE_EVENTS } from './ports.ts';
-import type { Clock, EnvelopeEvents, KeyManagementService, Metastore } from './ports.ts';
+import type { EnvelopeEvents, KeyManagementService, Metastore } from './ports.ts';
+import type { Clock } from '../async/clock.ts';
 import { SystemKeys } from './system-keys.ts';
-import { Waits } from './waits.ts';
+import { Waits } from '../async/waits.ts';
 
 /** What a {@link SessionFactory} is made of. */
 export interface SessionFactoryOptions extends ServiceNames {

@@ -1,11 +1,13 @@
 import type { CryptoPolicy } from './crypto-policy.ts';
-import { halfOf, orAborted, withDeadline } from './deadline.ts';
+import { halfOf, orAborted, withDeadline } from '../async/deadline.ts';
 import type { EnvelopeKey } from './envelope-key.ts';
-import { KeyfoldError } from './errors.ts';
-import { metaOf } from './ids.ts';
+import { KeyfoldError } from '../errors.ts';
+import { metaOf } from '../records/ids.ts';
 import { spare } from './key-standing.ts';
 import type { KeyWorld } from './key-world.ts';
-import type { Clock, Deadline, EnvelopeEvents } from './ports.ts';
+import type { EnvelopeEvents } from './ports.ts';
+import type { Clock } from '../async/clock.ts';
+import type { Deadline } from '../async/deadline.ts';
 
 /** The key that may serve without the metastore, as far as is known now; undefined where there is none. */
 export type Held = () => EnvelopeKey | undefined;

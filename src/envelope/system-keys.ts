@@ -1,10 +1,10 @@
 import { createdNow } from './crypto-policy.ts';
 import { EnvelopeKey } from './envelope-key.ts';
-import { keyRowUnreadable, KeyfoldError } from './errors.ts';
+import { keyRowUnreadable, KeyfoldError } from '../errors.ts';
 import { findKey, type FoundKey } from './find-key.ts';
-import { Flights } from './flights.ts';
-import { escapeHidden } from './hidden-characters.ts';
-import { metaOf, type KeyId, type KeyMeta } from './ids.ts';
+import { Flights } from '../async/flights.ts';
+import { escapeHidden } from '../input/hidden-characters.ts';
+import { metaOf, type KeyId, type KeyMeta } from '../records/ids.ts';
 import { KeyCache } from './key-cache.ts';
 import {
   isExpired,
@@ -16,9 +16,10 @@ import {
   standingOf,
   type KeyStanding,
 } from './key-standing.ts';
-import type { Deadline, EnvelopeKeyRecord, Metastore } from './ports.ts';
+import type { EnvelopeKeyRecord, Metastore } from './ports.ts';
+import type { Deadline } from '../async/deadline.ts';
 import type { KeyWorld } from './key-world.ts';
-import { KEY_BYTES, randomKeyBytes } from './random.ts';
+import { KEY_BYTES, randomKeyBytes } from '../crypto/random.ts';
 import { StaleGrace, type Held } from './stale-grace.ts';
 import { UnreadableRows } from './unreadable-rows.ts';
 

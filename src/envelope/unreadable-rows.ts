@@ -1,7 +1,7 @@
-import { KeyfoldError } from './errors.ts';
-import type { KeyMeta } from './ids.ts';
-import type { Clock } from './ports.ts';
-import { ShortMemory } from './short-memory.ts';
+import { KeyfoldError } from '../errors.ts';
+import type { KeyMeta } from '../records/ids.ts';
+import type { Clock } from '../async/clock.ts';
+import { ShortMemory } from '../async/short-memory.ts';
 
 /** A row that was repaired is read again after this long at the latest. */
 const REMEMBERED_MS = 5000;

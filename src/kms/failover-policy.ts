@@ -1,5 +1,5 @@
-import { numberFaults, overDefaults } from '../envelope/defaults.ts';
-import { invalidConfiguration } from '../envelope/errors.ts';
+import { numberFaults, overDefaults } from '../input/defaults.ts';
+import { invalidConfiguration } from '../errors.ts';
 
 /** How regions are tried one after the other, and how long one that failed is spared. */
 export interface FailoverPolicy {

@@ -1,5 +1,6 @@
-import { deadlineExceeded } from '../envelope/deadline.ts';
-import type { Clock, Deadline } from '../envelope/ports.ts';
+import { deadlineExceeded } from '../async/deadline.ts';
+import type { Clock } from '../async/clock.ts';
+import type { Deadline } from '../async/deadline.ts';
 import type { FailoverPolicy } from './failover-policy.ts';
 import { RegionFault, type KmsAction } from './faults.ts';
 import type { KmsRegion } from './kms-region.ts';

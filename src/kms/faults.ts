@@ -1,7 +1,7 @@
 import { KMSServiceException } from '@aws-sdk/client-kms';
 import { isThrottlingError } from '@smithy/core/retry';
-import { KeyfoldError } from '../envelope/errors.ts';
-import { signatureFaultOf } from '../envelope/signature-fault.ts';
+import { KeyfoldError } from '../errors.ts';
+import { signatureFaultOf } from '../connections/signature-fault.ts';
 
 /** What a failed call tells of the region: come back soon, go elsewhere, have someone act, or the bytes are bad. */
 export type FaultClass = 'throttled' | 'unavailable' | 'misconfigured' | 'corrupt';

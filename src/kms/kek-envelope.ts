@@ -1,5 +1,5 @@
-import { decodeBase64 } from '../envelope/base64.ts';
-import { isNestedTooDeeply } from '../envelope/json-depth.ts';
+import { decodeBase64 } from '../crypto/base64.ts';
+import { isNestedTooDeeply } from '../records/json-depth.ts';
 
 /** One region's wrap of the data key that seals a System Key. */
 export interface RegionalKek {

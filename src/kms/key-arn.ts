@@ -1,4 +1,4 @@
-import { isRegionName } from '../envelope/ids.ts';
+import { isRegionName } from '../records/ids.ts';
 
 /** The parts of a KMS ARN that decide anything here. */
 export interface KmsArn {

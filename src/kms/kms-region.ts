@@ -1,4 +1,4 @@
-import type { Deadline } from '../envelope/ports.ts';
+import type { Deadline } from '../async/deadline.ts';
 
 /** A data key wrapped by one region's KMS key. */
 export interface Wrap {

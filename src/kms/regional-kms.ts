@@ -1,8 +1,8 @@
 import { DecryptCommand, EncryptCommand, GenerateDataKeyCommand, KMSClient } from '@aws-sdk/client-kms';
-import { orAborted } from '../envelope/deadline.ts';
-import type { Deadline } from '../envelope/ports.ts';
-import { KEY_BYTES } from '../envelope/random.ts';
-import { signatureFaultOf } from '../envelope/signature-fault.ts';
+import { orAborted } from '../async/deadline.ts';
+import type { Deadline } from '../async/deadline.ts';
+import { KEY_BYTES } from '../crypto/random.ts';
+import { signatureFaultOf } from '../connections/signature-fault.ts';
 import { classify, RegionFault, type KmsAction } from './faults.ts';
 import { parseKmsArn } from './key-arn.ts';
 import type { KmsRegion, Wrap } from './kms-region.ts';

@@ -1,7 +1,7 @@
 import { createSecretKey } from 'node:crypto';
-import { open } from '../envelope/aead.ts';
-import type { Deadline } from '../envelope/ports.ts';
-import { KEY_BYTES } from '../envelope/random.ts';
+import { open } from '../crypto/aead.ts';
+import type { Deadline } from '../async/deadline.ts';
+import { KEY_BYTES } from '../crypto/random.ts';
 import { RegionFault } from './faults.ts';
 import type { KekEnvelope, RegionalKek } from './kek-envelope.ts';
 import { parseKmsArn } from './key-arn.ts';

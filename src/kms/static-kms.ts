@@ -1,9 +1,9 @@
 import { createSecretKey, type KeyObject } from 'node:crypto';
-import { open, seal } from '../envelope/aead.ts';
-import { byteLengthOf, BYTES, check, having, optional, read, STRING } from '../envelope/checks.ts';
-import { invalidConfiguration } from '../envelope/errors.ts';
+import { open, seal } from '../crypto/aead.ts';
+import { byteLengthOf, BYTES, check, having, optional, read, STRING } from '../input/checks.ts';
+import { invalidConfiguration } from '../errors.ts';
 import type { KeyManagementService, Unwrapped } from '../envelope/ports.ts';
-import { KEY_BYTES } from '../envelope/random.ts';
+import { KEY_BYTES } from '../crypto/random.ts';
 
 /** What must be said, word for word, to run on a static master key in Lambda all the same. */
 export const STATIC_KMS_OVERRIDE = 'anyone-who-reads-this-configuration-can-read-all-data';

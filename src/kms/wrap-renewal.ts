@@ -1,6 +1,6 @@
 import { timingSafeEqual } from 'node:crypto';
-import type { Deadline } from '../envelope/ports.ts';
-import type { RegionWrap, WrapReport } from '../envelope/system-key-maintenance.ts';
+import type { Deadline } from '../async/deadline.ts';
+import type { RegionWrap, WrapReport } from '../maintenance/system-key-maintenance.ts';
 import type { Failover } from './failover.ts';
 import { RegionFault } from './faults.ts';
 import { decodeKekEnvelope, replaceKeks, type KekEnvelope, type RegionalKek } from './kek-envelope.ts';

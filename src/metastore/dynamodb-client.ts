@@ -8,10 +8,10 @@ import {
 } from '@aws-sdk/client-dynamodb';
 import { keptConnections } from '../connections/agents.ts';
 import { retriesOf } from '../connections/retries.ts';
-import { NUMBER, optional, STRING, type Types } from '../envelope/checks.ts';
-import { numberFaults } from '../envelope/defaults.ts';
-import { invalidConfiguration, KeyfoldError } from '../envelope/errors.ts';
-import type { KeyRow } from '../envelope/key-table.ts';
+import { NUMBER, optional, STRING, type Types } from '../input/checks.ts';
+import { numberFaults } from '../input/defaults.ts';
+import { invalidConfiguration, KeyfoldError } from '../errors.ts';
+import type { KeyRow } from '../maintenance/key-table.ts';
 import { keyOfItem, readKeyItem, type KeyItem } from './dynamodb-item.ts';
 
 /** Where the key table is. */

@@ -1,9 +1,9 @@
 import type { AttributeValue } from '@aws-sdk/client-dynamodb';
-import { decodeBase64 } from '../envelope/base64.ts';
-import { viewOf } from '../envelope/checks.ts';
-import { KeyfoldError, keyRowUnreadable } from '../envelope/errors.ts';
-import { isPossibleKeyId, type EpochSeconds, type KeyId, type KeyMeta } from '../envelope/ids.ts';
-import type { KeyRow } from '../envelope/key-table.ts';
+import { decodeBase64 } from '../crypto/base64.ts';
+import { viewOf } from '../input/checks.ts';
+import { KeyfoldError, keyRowUnreadable } from '../errors.ts';
+import { isPossibleKeyId, type EpochSeconds, type KeyId, type KeyMeta } from '../records/ids.ts';
+import type { KeyRow } from '../maintenance/key-table.ts';
 import type { EnvelopeKeyRecord } from '../envelope/ports.ts';
 
 /** A row of the key table, as the SDK hands it over (wire-format.md, Metastore row). */

@@ -1,7 +1,7 @@
 import { paginateQuery, paginateScan, type DynamoDBClient } from '@aws-sdk/client-dynamodb';
-import { invalidConfiguration } from '../envelope/errors.ts';
-import type { KeyMeta } from '../envelope/ids.ts';
-import type { KeyRow, KeyTable, TablePlace } from '../envelope/key-table.ts';
+import { invalidConfiguration } from '../errors.ts';
+import type { KeyMeta } from '../records/ids.ts';
+import type { KeyRow, KeyTable, TablePlace } from '../maintenance/key-table.ts';
 import {
   dynamoDbClient,
   errorNameOf,

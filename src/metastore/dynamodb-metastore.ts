@@ -1,12 +1,13 @@
 import { paginateQuery, PutItemCommand, UpdateItemCommand, type DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { checkedKeyRecord, checkSeconds } from '../envelope/checked-ports.ts';
-import { BYTES, check, having, NUMBER, optional, optionsOf, STRING, type Types } from '../envelope/checks.ts';
-import { checkDeadline, orAborted } from '../envelope/deadline.ts';
-import type { EpochSeconds, KeyId } from '../envelope/ids.ts';
-import type { KeyRow } from '../envelope/key-table.ts';
-import type { Deadline, EnvelopeKeyRecord, Metastore } from '../envelope/ports.ts';
-import { Turns } from '../envelope/turns.ts';
-import type { SystemKeyStore } from '../envelope/system-key-maintenance.ts';
+import { BYTES, check, having, NUMBER, optional, optionsOf, STRING, type Types } from '../input/checks.ts';
+import { checkDeadline, orAborted } from '../async/deadline.ts';
+import type { EpochSeconds, KeyId } from '../records/ids.ts';
+import type { KeyRow } from '../maintenance/key-table.ts';
+import type { EnvelopeKeyRecord, Metastore } from '../envelope/ports.ts';
+import type { Deadline } from '../async/deadline.ts';
+import { Turns } from '../async/turns.ts';
+import type { SystemKeyStore } from '../maintenance/system-key-maintenance.ts';
 import {
   DYNAMODB_OPTIONS,
   dynamoDbClient,

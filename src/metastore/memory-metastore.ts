@@ -1,8 +1,8 @@
 import { checkedKeyRecord, checkSeconds } from '../envelope/checked-ports.ts';
-import { BYTES, check, STRING, viewOf } from '../envelope/checks.ts';
-import type { EpochSeconds, KeyId } from '../envelope/ids.ts';
+import { BYTES, check, STRING, viewOf } from '../input/checks.ts';
+import type { EpochSeconds, KeyId } from '../records/ids.ts';
 import type { EnvelopeKeyRecord, Metastore } from '../envelope/ports.ts';
-import type { SystemKeyStore } from '../envelope/system-key-maintenance.ts';
+import type { SystemKeyStore } from '../maintenance/system-key-maintenance.ts';
 
 /** Key records in this process's memory, for tests and trials: they are gone with it, and with them all they seal. */
 export class MemoryMetastore implements Metastore, SystemKeyStore {

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { KeyfoldError } from '../envelope/errors.ts';
+import { KeyfoldError } from '../errors.ts';
 import {
   allowMissingEntry,
   documentEntries,

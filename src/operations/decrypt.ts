@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { freeNow } from '../envelope/free-now.ts';
+import { freeNow } from '../crypto/free-now.ts';
 import type { ItemOperation } from './item-operation.ts';
 import { BASE64, parseInput } from './operation.ts';
 import { payloadBytes, readRecord, recordEntry, type GivenRecord } from './record.ts';

@@ -1,6 +1,6 @@
 import * as v from 'valibot';
-import { KeyfoldError } from '../envelope/errors.ts';
-import { parseRequestJson } from '../envelope/json-depth.ts';
+import { KeyfoldError } from '../errors.ts';
+import { parseRequestJson } from '../records/json-depth.ts';
 import { MAX_PATH_LENGTH } from './json-path.ts';
 import { locateValues, type JsonValue } from './json-text.ts';
 import type { OperationContext, OperationRequest } from './operation.ts';

@@ -1,6 +1,6 @@
 import * as v from 'valibot';
-import { compactLength, encodeCompactRecord } from '../envelope/compact-record.ts';
-import { KeyfoldError } from '../envelope/errors.ts';
+import { compactLength, encodeCompactRecord } from '../records/compact-record.ts';
+import { KeyfoldError } from '../errors.ts';
 import {
   allowMissingEntry,
   documentEntries,

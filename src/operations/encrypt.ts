@@ -1,7 +1,7 @@
 import * as v from 'valibot';
-import { decodeBase64 } from '../envelope/base64.ts';
-import { KeyfoldError } from '../envelope/errors.ts';
-import { freeNow } from '../envelope/free-now.ts';
+import { decodeBase64 } from '../crypto/base64.ts';
+import { KeyfoldError } from '../errors.ts';
+import { freeNow } from '../crypto/free-now.ts';
 import type { ItemOperation } from './item-operation.ts';
 import { BASE64, base64Length, DEFAULT_LIMITS, parseInput } from './operation.ts';
 import { formatEntry, recordSchema, writeRecord, type RecordForm } from './record.ts';

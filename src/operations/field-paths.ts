@@ -1,4 +1,4 @@
-import { KeyfoldError } from '../envelope/errors.ts';
+import { KeyfoldError } from '../errors.ts';
 import { JsonPathError, parseJsonPath, type Segment, type Selector, type Slice } from './json-path.ts';
 import type { JsonValue } from './json-text.ts';
 

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { KeyfoldError, type ErrorCode } from '../envelope/errors.ts';
+import { KeyfoldError, type ErrorCode } from '../errors.ts';
 import {
   allEnded,
   DEFAULT_LIMITS,

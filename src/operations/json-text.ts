@@ -1,5 +1,5 @@
-import { KeyfoldError } from '../envelope/errors.ts';
-import { endOfString, MAX_JSON_DEPTH } from '../envelope/json-depth.ts';
+import { KeyfoldError } from '../errors.ts';
+import { endOfString, MAX_JSON_DEPTH } from '../records/json-depth.ts';
 
 /** A value in a JSON text: where it stands, and what it holds. */
 export interface JsonValue {

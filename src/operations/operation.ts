@@ -1,6 +1,6 @@
 import * as v from 'valibot';
-import type { RequestLimits } from '../envelope/deadline.ts';
-import { KeyfoldError } from '../envelope/errors.ts';
+import type { RequestLimits } from '../async/deadline.ts';
+import { KeyfoldError } from '../errors.ts';
 import type { Session } from '../envelope/session.ts';
 import { inputFault } from './input-fault.ts';
 import type { JsonValue } from './json-text.ts';

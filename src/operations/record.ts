@@ -1,13 +1,8 @@
 import * as v from 'valibot';
-import { SEAL_OVERHEAD_BYTES } from '../envelope/aead.ts';
-import {
-  decodeCompactRecord,
-  encodeCompactRecord,
-  looksCompact,
-  type CompactKind,
-} from '../envelope/compact-record.ts';
-import { dataRowRecordFromValue, encodeDataRowRecord, type DataRowRecord } from '../envelope/data-row-record.ts';
-import { KeyfoldError } from '../envelope/errors.ts';
+import { SEAL_OVERHEAD_BYTES } from '../crypto/aead.ts';
+import { decodeCompactRecord, encodeCompactRecord, looksCompact, type CompactKind } from '../records/compact-record.ts';
+import { dataRowRecordFromValue, encodeDataRowRecord, type DataRowRecord } from '../records/data-row-record.ts';
+import { KeyfoldError } from '../errors.ts';
 import { BASE64 } from './operation.ts';
 
 /** The member of a request that a record comes in: {@link readRecord} checks it, documents say {@link recordSchema} for it. */

@@ -1,5 +1,5 @@
 import type * as v from 'valibot';
-import type { ErrorCode } from '../envelope/errors.ts';
+import type { ErrorCode } from '../errors.ts';
 import { decryptFieldsInput } from './decrypt-fields.ts';
 import { decryptInput, decryptOutput } from './decrypt.ts';
 import { documentOutput } from './document.ts';

@@ -1,6 +1,6 @@
-import { decodeCompactRecord, looksCompact, type CompactRecord } from '../envelope/compact-record.ts';
-import { KeyfoldError, recordUnreadable } from '../envelope/errors.ts';
-import { isNestedTooDeeply } from '../envelope/json-depth.ts';
+import { decodeCompactRecord, looksCompact, type CompactRecord } from '../records/compact-record.ts';
+import { KeyfoldError, recordUnreadable } from '../errors.ts';
+import { isNestedTooDeeply } from '../records/json-depth.ts';
 import { stringOf, type JsonValue } from './json-text.ts';
 import type { OperationContext } from './operation.ts';
 

@@ -7,7 +7,7 @@ import {
 } from '@aws-sdk/client-sqs';
 import { keptConnections } from '../connections/agents.ts';
 import { retriesOf } from '../connections/retries.ts';
-import { Turns } from '../envelope/turns.ts';
+import { Turns } from '../async/turns.ts';
 import { MOST_IN_ONE_CALL, type OutgoingMessage } from './message.ts';
 import type { Postponement, Queues, SendFault } from './queues.ts';
 

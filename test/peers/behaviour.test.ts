@@ -1,7 +1,7 @@
 /** What docs/asherah.md says of each Asherah beside a Keyfold on its table. */
 import { CreateKeyCommand, KMSClient } from '@aws-sdk/client-kms';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startKmsEmulator, type KmsEmulator } from '../../local/kms-emulator/kms-emulator.ts';
+import { startKmsEmulator, type KmsEmulator } from '../../emulators/kms/kms-emulator.ts';
 import { decodeDataRowRecord, type KeyMeta } from '../../src/index.ts';
 import { noDeadline } from '../support/fakes.ts';
 import { ASHERAHS } from './asherah.ts';

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
-import { FLIPPED, packageExample } from '../infra/package.ts';
+import { FLIPPED, packageExample } from '../integration/infra/package.ts';
 import { pythonOf } from './install.ts';
 
 /** What it finds and we leave: which check, on which kind of resource, and why. */

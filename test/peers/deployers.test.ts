@@ -2,10 +2,10 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { expanded, isAllowed, KEYS, type Principal, REST, type Target, WEST } from '../infra/account.ts';
-import { DEPLOYERS, type Deployers } from '../infra/deployers.ts';
-import { FLIPPED, packageExample } from '../infra/package.ts';
-import { ACCOUNT, templateOf } from '../infra/template.ts';
+import { expanded, isAllowed, KEYS, type Principal, REST, type Target, WEST } from '../integration/infra/account.ts';
+import { DEPLOYERS, type Deployers } from '../integration/infra/deployers.ts';
+import { FLIPPED, packageExample } from '../integration/infra/package.ts';
+import { ACCOUNT, templateOf } from '../integration/infra/template.ts';
 import { pythonOf } from './install.ts';
 
 const DELETES_LOGS_AND_QUEUES = /^(?:logs:DeleteLogGroup|sqs:DeleteQueue)$/;

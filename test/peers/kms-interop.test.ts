@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { CreateAliasCommand, CreateKeyCommand, KMSClient } from '@aws-sdk/client-kms';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startKmsEmulator } from '../../local/kms-emulator/kms-emulator.ts';
+import { startKmsEmulator } from '../../emulators/kms/kms-emulator.ts';
 import { AwsKms, decodeDataRowRecord } from '../../src/index.ts';
 import { ASHERAHS } from './asherah.ts';
 import { startKmsProxy, type KmsProxy } from './kms-proxy.ts';

@@ -1,4 +1,4 @@
-import { kmsContract } from '../contract/kms-contract.ts';
+import { kmsContract } from '../support/contract/kms-contract.ts';
 import { AWS_ENVIRONMENT, startMoto } from './processes.ts';
 
 Object.assign(process.env, AWS_ENVIRONMENT);

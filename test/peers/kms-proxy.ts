@@ -5,7 +5,7 @@ import { createServer as createTlsServer } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { close, listen } from '../../local/listen.ts';
+import { close, listen } from '../../emulators/listen.ts';
 
 const run = promisify(execFile);
 const PASSWORD = 'password';

@@ -4,7 +4,7 @@
  */
 import { CreateAliasCommand, CreateKeyCommand, KMSClient, UpdateAliasCommand } from '@aws-sdk/client-kms';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startKmsEmulator, type KmsEmulator } from '../../local/kms-emulator/kms-emulator.ts';
+import { startKmsEmulator, type KmsEmulator } from '../../emulators/kms/kms-emulator.ts';
 import { AwsKms, SystemKeyMaintenance } from '../../src/index.ts';
 import { ASHERAHS, type AsherahCore } from './asherah.ts';
 import { startKmsProxy, type KmsProxy } from './kms-proxy.ts';

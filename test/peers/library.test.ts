@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
 import { startDynamoDb } from '../../local/dynamodb.ts';
-import { startKmsEmulator } from '../../local/kms-emulator/kms-emulator.ts';
+import { startKmsEmulator } from '../../emulators/kms/kms-emulator.ts';
 import { PEERS_FOLDER } from './peers-folder.ts';
 
 const run = promisify(execFile);

@@ -1,5 +1,5 @@
 /**
- * The roles' policies enforced by moto, which goes by actions alone: `test/infra/permissions.test.ts` simulates resources and
+ * The roles' policies enforced by moto, which goes by actions alone: `test/integration/infra/permissions.test.ts` simulates resources and
  * conditions. And the queues of the app, deployed to it.
  */
 import { CreateTableCommand, DynamoDBClient, GetItemCommand, PutItemCommand } from '@aws-sdk/client-dynamodb';
@@ -12,8 +12,8 @@ import {
 } from '@aws-sdk/client-kms';
 import { GetQueueAttributesCommand, GetQueueUrlCommand, SQSClient } from '@aws-sdk/client-sqs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { packageExample } from '../infra/package.ts';
-import { render } from '../infra/template.ts';
+import { packageExample } from '../integration/infra/package.ts';
+import { render } from '../integration/infra/template.ts';
 import { AWS_ENVIRONMENT, startMoto, type PeerServer } from './processes.ts';
 
 Object.assign(process.env, AWS_ENVIRONMENT);

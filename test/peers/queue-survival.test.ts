@@ -3,7 +3,7 @@
  * a FIFO queue, or as many of each as `QUEUE_MESSAGES` says.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { liveThrough } from '../queue/survival.ts';
+import { liveThrough } from '../integration/queue/survival.ts';
 import { AWS_ENVIRONMENT, startMoto, type PeerServer } from './processes.ts';
 
 Object.assign(process.env, AWS_ENVIRONMENT);

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createKeyTable } from '../../local/dynamodb.ts';
 import { DynamoDbMetastore, SessionFactory } from '../../src/index.ts';
 import { FakeKms, HandClock } from '../support/fakes.ts';
-import { dynamoDbContract } from '../contract/dynamodb-contract.ts';
+import { dynamoDbContract } from '../support/contract/dynamodb-contract.ts';
 import { startDynamoDbLocal, type PeerServer } from './processes.ts';
 
 const CACHES = 200;

@@ -12,10 +12,10 @@ import * as v from 'valibot';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startDynamoDb, type LocalDynamoDb } from '../../local/dynamodb.ts';
 import { functionEnvironment } from '../../local/function-environment.ts';
-import { startKmsEmulator, type KmsEmulator } from '../../local/kms-emulator/kms-emulator.ts';
+import { startKmsEmulator, type KmsEmulator } from '../../emulators/kms/kms-emulator.ts';
 import { startQueues, type LocalQueues } from '../../local/queues.ts';
-import { APP_TEMPLATE, packageApp } from '../../scripts/deploy/package.ts';
-import { deploymentSchema } from '../../scripts/deploy/deployment.ts';
+import { APP_TEMPLATE, packageApp } from '../../deploy/package.ts';
+import { deploymentSchema } from '../../deploy/deployment.ts';
 import { EAST, WEST } from '../support/wire-world.ts';
 import { EmulatedFunction, type ToldError } from './emulated-function.ts';
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { startDynamoDb, type LocalDynamoDb } from '../../local/dynamodb.ts';
-import type { FaultInput } from '../../local/kms-emulator/faults.ts';
+import type { FaultInput } from '../../emulators/kms/faults.ts';
 import { statusOf } from '../../src/doors/problem.ts';
 import { KeyfoldError, type ErrorCode } from '../../src/index.ts';
 import { DynamoDbProxy, type DynamoDbFault } from '../support/dynamodb-proxy.ts';

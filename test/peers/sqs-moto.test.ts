@@ -1,4 +1,4 @@
-import { sqsContract } from '../contract/sqs-contract.ts';
+import { sqsContract } from '../support/contract/sqs-contract.ts';
 import { AWS_ENVIRONMENT, startMoto } from './processes.ts';
 
 Object.assign(process.env, AWS_ENVIRONMENT);

@@ -4,8 +4,8 @@ import { readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { GetKeyPolicyCommand, GetKeyRotationStatusCommand, KMSClient } from '@aws-sdk/client-kms';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { FLIPPED, packageExample } from '../infra/package.ts';
-import { ACCOUNT, render, templateOf } from '../infra/template.ts';
+import { FLIPPED, packageExample } from '../integration/infra/package.ts';
+import { ACCOUNT, render, templateOf } from '../integration/infra/template.ts';
 import { pythonOf } from './install.ts';
 import { AWS_ENVIRONMENT, startMoto, type PeerServer } from './processes.ts';
 

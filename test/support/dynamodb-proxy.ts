@@ -1,6 +1,6 @@
 import { createServer, request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http';
-import { readBody } from '../../local/http-body.ts';
-import { close, listen } from '../../local/listen.ts';
+import { readBody } from '../../emulators/http-body.ts';
+import { close, listen } from '../../emulators/listen.ts';
 
 /** What befalls one call. The emulator has done its part with those that say so. */
 export type DynamoDbFault =

@@ -1,22 +1,14 @@
 import { readFileSync } from 'node:fs';
-import type { APIGatewayProxyEventV2, Context } from 'aws-lambda';
+import type { Context } from 'aws-lambda';
 import { vi } from 'vitest';
 import type { AuthConfig, DoorConfig } from '../../src/config/app-config.ts';
 import { httpDoor } from '../../src/doors/http.ts';
 import { createTelemetry } from '../../src/doors/telemetry.ts';
 import type { SessionFactory } from '../../src/index.ts';
 import { FakeWorld } from './fakes.ts';
-import { mustConform } from './openapi.ts';
+import { mustConform, type Answer, type Event } from './openapi.ts';
 
-/** An event as a test changes it. */
-export type Event = APIGatewayProxyEventV2 & { requestContext: { authorizer?: unknown } };
-
-/** What came back, parsed. */
-export interface Answer {
-  readonly status: number;
-  readonly headers: Record<string, string>;
-  readonly body: Record<string, unknown>;
-}
+export type { Answer, Event };
 
 /** One of the events in events/. */
 export function sampleEvent(name: string): Event {

@@ -1,8 +1,8 @@
 import { createApiServer } from '../../local/api-server.ts';
 import { startDynamoDb } from '../../local/dynamodb.ts';
 import { functionEnvironment, OPENING, SEALING } from '../../local/function-environment.ts';
-import { startKmsEmulator, type KmsEmulator } from '../../local/kms-emulator/kms-emulator.ts';
-import { close, listen } from '../../local/listen.ts';
+import { startKmsEmulator, type KmsEmulator } from '../../emulators/kms/kms-emulator.ts';
+import { close, listen } from '../../emulators/listen.ts';
 import { LocalFunction } from '../../local/local-function.ts';
 
 /** The API and its functions as `npm start` runs them, in this process. */

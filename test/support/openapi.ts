@@ -1,6 +1,16 @@
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import document from '../../docs/openapi.json' with { type: 'json' };
-import type { Answer, Event } from './http-door.ts';
+import type { APIGatewayProxyEventV2 } from 'aws-lambda';
+
+/** An event as a test changes it. */
+export type Event = APIGatewayProxyEventV2 & { requestContext: { authorizer?: unknown } };
+
+/** What came back, parsed. */
+export interface Answer {
+  readonly status: number;
+  readonly headers: Record<string, string>;
+  readonly body: Record<string, unknown>;
+}
 
 /** What the document says of one status of an operation. */
 interface Response {

@@ -1,7 +1,7 @@
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { readBody } from '../../local/http-body.ts';
-import { close, listen } from '../../local/listen.ts';
+import { readBody } from '../../emulators/http-body.ts';
+import { close, listen } from '../../emulators/listen.ts';
 
 /** How a stub answers one request: with this, never, or by ending the connection before the answer or in its middle. */
 export type StubAnswer =

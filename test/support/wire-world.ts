@@ -5,8 +5,8 @@ import {
   KMSClient,
   ScheduleKeyDeletionCommand,
 } from '@aws-sdk/client-kms';
-import type { FaultInput } from '../../local/kms-emulator/faults.ts';
-import { startKmsEmulator, type KmsEmulator } from '../../local/kms-emulator/kms-emulator.ts';
+import type { FaultInput } from '../../emulators/kms/faults.ts';
+import { startKmsEmulator, type KmsEmulator } from '../../emulators/kms/kms-emulator.ts';
 import { AwsKms, DynamoDbMetastore, SessionFactory, type AwsKmsOptions } from '../../src/index.ts';
 import { DAY_MS } from './fakes.ts';
 

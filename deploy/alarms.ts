@@ -1,0 +1,258 @@
+import { cryptoPolicy } from '../src/envelope/crypto-policy.ts';
+import { alarm, oneMetric, ownMetric, shareOf, type Ring, type Which } from './alarm.ts';
+import { queueNamesOf, type Deployment, type FunctionName } from './deployment.ts';
+import type { Resources } from './queues.ts';
+
+const MINUTE = 60;
+const HOUR = 3600;
+const DAY = 86_400;
+/** The schedule is a day; a late one is not missing yet. */
+const HOURS_WITHOUT_MAINTENANCE = 26;
+/** How many failed requests of five minutes are no longer somebody's bad luck. */
+const MANY = 10;
+/** The share of a function's failures that is no longer its callers' mistakes. */
+const MOST = 0.5;
+/** A warm process asks KMS once an hour: a small fleet whose preferred region is lost fails over twice in that time. */
+const AGAIN_WITHIN_THE_HOUR: Ring = { periodSeconds: HOUR, least: 2 };
+/** One message comes back in ever fewer of the minutes. */
+const FOR_MINUTES: Ring = { periodSeconds: MINUTE, periods: 3, outOf: 15 };
+
+/** So long that it is no bad luck, be it one request a minute. */
+const FOR_LONG: Ring = { periods: 3 };
+/** Codes of an outage. */
+const OUTAGES = ['KmsUnavailable', 'KmsThrottled', 'MetastoreUnavailable', 'DeadlineExceeded'];
+/** A key that another region has made, and whose row has not arrived. */
+const NOT_VISIBLE = 'KeyNotYetVisible';
+const UNANSWERED = [...OUTAGES, 'Internal'];
+
+type OwnAlarm = readonly [name: string, metric: string, which: Which, description: string, ring?: Ring];
+
+/** On our metrics (docs/metrics.md), whose dimensions these name, all of them. */
+const OWN: readonly OwnAlarm[] = [
+  ['SystemKeysNotCreated', 'SystemKeysNotCreated', {}, 'The present System Key ages, and the next one cannot be made'],
+  ['SystemKeysNotMaintained', 'SystemKeysNotMaintained', {}, 'A System Key could not be read or looked after'],
+  ['SystemKeysUnopenable', 'SystemKeysUnopenable', { of: ['region'] }, 'A region does not open a System Key'],
+  ['KmsWrapsMissing', 'KmsWrapsMissing', { of: ['region'] }, 'A System Key was made without one of the regions'],
+  [
+    'KmsRegionRefused',
+    'KmsRegionFailures',
+    { of: ['region', 'faultClass'], whereNot: { faultClass: ['throttled', 'unavailable'] } },
+    'A KMS key is disabled, denied or gone, or a wrap does not open: somebody must act',
+  ],
+  [
+    'KmsFailovers',
+    'KmsFailovers',
+    { of: ['region'] },
+    'The preferred KMS region has not answered, more than once',
+    AGAIN_WITHIN_THE_HOUR,
+  ],
+  ['StaleServes', 'StaleServes', {}, 'DynamoDB is down, and cached keys serve for their grace alone'],
+  [
+    'RecordsUnreadable',
+    'RequestErrors',
+    { where: { code: ['KeyRowUnreadable', 'KmsMisconfigured'] } },
+    'Requests fail until somebody acts',
+  ],
+  [
+    'RequestsUnanswered',
+    'RequestErrors',
+    { where: { code: UNANSWERED } },
+    'KMS or DynamoDB does not answer in time',
+    { least: MANY },
+  ],
+  [
+    'RequestsUnansweredForLong',
+    'RequestErrors',
+    { where: { code: UNANSWERED } },
+    'KMS or DynamoDB has not answered in time for a quarter of an hour',
+    FOR_LONG,
+  ],
+  [
+    'KeysNotVisible',
+    'RequestErrors',
+    { where: { code: NOT_VISIBLE } },
+    'Keys of another region have not arrived for a quarter of an hour: the table may not replicate any more',
+    FOR_LONG,
+  ],
+  [
+    'KeysRevoked',
+    'KeysRetired',
+    { of: ['kind'], where: { why: 'revoked' } },
+    'A revocation has taken effect: was it yours?',
+  ],
+];
+
+const OWN_OF_A_QUEUE: readonly OwnAlarm[] = [
+  ['MessagesDeadLettered', 'MessagesDeadLettered', { of: ['code'] }, 'A producer sends what cannot be done'],
+  [
+    'MessagesWaitForSomebody',
+    'MessagesRetried',
+    { where: { code: ['KmsMisconfigured', 'KeyRowUnreadable', 'Internal'] } },
+    'Messages come back until somebody acts',
+  ],
+  [
+    'MessagesUnanswered',
+    'MessagesRetried',
+    { where: { code: [...OUTAGES, NOT_VISIBLE] } },
+    'Messages have come back for minutes: KMS or DynamoDB does not answer, or the table does not replicate',
+    FOR_MINUTES,
+  ],
+  [
+    'MessagesNotSent',
+    'MessagesRetried',
+    { where: { code: 'NotSent' } },
+    'The output or the dead-letter queue has not taken messages for minutes',
+    FOR_MINUTES,
+  ],
+];
+
+/** The functions that a deployment has. */
+export function functionsOf({ queue }: Deployment): FunctionName[] {
+  return ['api', 'seal', 'open', 'maintenance', ...(queue.kind === 'none' ? [] : ['queue' as const])];
+}
+
+/** The alarms of a region, and the topic that they tell unless there is one. */
+export function alarmResources(deployment: Deployment, region: string): Resources {
+  const { alarmEmail, alarmTopics, prefix, queue, service, settings } = deployment;
+  const expireAfterMs = Number(settings['KEYFOLD_EXPIRE_AFTER_MS'] ?? cryptoPolicy().expireAfterMs);
+  const given = alarmTopics[region];
+  const topic = given ?? { Ref: 'AlarmTopic' };
+  const queues = queueNamesOf(deployment);
+  const maintenance = { FunctionName: `${prefix}-maintenance` };
+  // What these watch AWS reports by itself, so that its end is one.
+  const ends = { OKActions: [topic] };
+  const own = [...OWN, ...(queues === undefined ? [] : OWN_OF_A_QUEUE)];
+  const alarms: Resources = {
+    ...Object.assign({}, ...functionsOf(deployment).map((name) => functionAlarms(prefix, name, topic))),
+    MaintenanceMissing: alarm(
+      'The maintenance has not run for more than a day: nobody looks after the System Keys',
+      topic,
+      { periods: HOURS_WITHOUT_MAINTENANCE },
+      {
+        ...oneMetric('AWS/Lambda', 'Invocations', maintenance, { periodSeconds: HOUR }),
+        ComparisonOperator: 'LessThanThreshold',
+        // Lambda reports no hour without an invocation, so this has data or none. None is told once there was some: a new alarm has none
+        // until the deployment's first run.
+        TreatMissingData: 'missing',
+        InsufficientDataActions: [topic],
+        ...ends,
+      },
+    ),
+    ApiCannotServe: alarm(
+      'The HTTP API has failed most requests for a quarter of an hour, be it before they reach the function',
+      topic,
+      { least: MOST, ...FOR_LONG },
+      shareOf('AWS/ApiGateway', ['5xx', 'Count'], { ApiId: { Ref: 'HttpApi' } }, FOR_LONG),
+    ),
+    SystemKeyOld: alarm(
+      'The latest System Key may not seal any more, and the maintenance has not made the next one',
+      topic,
+      { least: expireAfterMs / 1000 },
+      // A run that is repeated tells of it twice: no sum.
+      oneMetric('Keyfold', 'SystemKeyAge', { service }, { periodSeconds: HOUR }, 'Maximum'),
+    ),
+    ...Object.fromEntries(
+      own.map(([name, metric, which, description, ring = {}]) => [
+        name,
+        alarm(description, topic, ring, ownMetric(service, metric, which, ring)),
+      ]),
+    ),
+    ...(queues !== undefined && {
+      DeadLettersWaiting: alarm(
+        `${queues.deadLetters} has messages`,
+        topic,
+        {},
+        {
+          ...oneMetric(
+            'AWS/SQS',
+            'ApproximateNumberOfMessagesVisible',
+            { QueueName: queues.deadLetters },
+            {},
+            'Maximum',
+          ),
+          ...ends,
+        },
+      ),
+      OutputAging: alarm(
+        `Nobody has read ${queues.output} for half of the time that it keeps messages: at its end they are lost`,
+        topic,
+        { least: (queue.retentionDays * DAY) / 2 },
+        {
+          ...oneMetric('AWS/SQS', 'ApproximateAgeOfOldestMessage', { QueueName: queues.output }, {}, 'Maximum'),
+          ...ends,
+        },
+      ),
+      MessagesAging: alarm(
+        `The oldest message of ${queues.input} has waited for long`,
+        topic,
+        { least: queue.oldestMessageSeconds },
+        {
+          ...oneMetric('AWS/SQS', 'ApproximateAgeOfOldestMessage', { QueueName: queues.input }, {}, 'Maximum'),
+          ...ends,
+        },
+      ),
+    }),
+  };
+  const named = Object.entries(alarms).map(([name, { Properties, ...resource }]) => [
+    `${name}Alarm`,
+    { ...resource, Properties: { AlarmName: `${prefix}-${name}`, ...Properties } },
+  ]);
+  return {
+    ...(given === undefined && topicResources(prefix, alarmEmail)),
+    ...(Object.fromEntries(named) as Resources),
+  };
+}
+
+function functionAlarms(prefix: string, name: FunctionName, topic: unknown): Resources {
+  const id = `${name.slice(0, 1).toUpperCase()}${name.slice(1)}`;
+  const functionName = `${prefix}-${name}`;
+  // A direct invocation fails by throwing, a caller's mistake too.
+  const isDirect = name === 'seal' || name === 'open';
+  const [errors, throttles] = ['Errors', 'Throttles'].map((metric) =>
+    oneMetric('AWS/Lambda', metric, { FunctionName: functionName }),
+  );
+  return {
+    [`${id}Errors`]: alarm(
+      `${functionName} fails, or cannot start: see its log`,
+      topic,
+      isDirect ? { least: MANY } : {},
+      errors as object,
+    ),
+    ...(isDirect && {
+      [`${id}CannotServe`]: alarm(
+        `${functionName} has failed for most who asked for a quarter of an hour: see its log`,
+        topic,
+        { least: MOST, ...FOR_LONG },
+        shareOf('AWS/Lambda', ['Errors', 'Invocations'], { FunctionName: functionName }, FOR_LONG),
+      ),
+    }),
+    [`${id}Throttles`]: alarm(`Lambda turns invocations of ${functionName} away`, topic, {}, throttles as object),
+  };
+}
+
+function topicResources(prefix: string, email: string | undefined): Resources {
+  const Statement = {
+    Sid: 'AlarmsOfThisAccountTell',
+    Effect: 'Allow',
+    Principal: { Service: 'cloudwatch.amazonaws.com' },
+    Action: 'sns:Publish',
+    Resource: { Ref: 'AlarmTopic' },
+    Condition: { StringEquals: { 'aws:SourceAccount': { Ref: 'AWS::AccountId' } } },
+  };
+  return {
+    AlarmTopic: {
+      Type: 'AWS::SNS::Topic',
+      Properties: {
+        DisplayName: `Keyfold ${prefix}`,
+        ...(email !== undefined && { Subscription: [{ Protocol: 'email', Endpoint: email }] }),
+      },
+    },
+    AlarmTopicPolicy: {
+      Type: 'AWS::SNS::TopicPolicy',
+      Properties: {
+        Topics: [{ Ref: 'AlarmTopic' }],
+        PolicyDocument: { Version: '2012-10-17', Statement: [Statement] },
+      },
+    },
+  };
+}

@@ -1,0 +1,239 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { yamlParse } from 'yaml-cfn';
+import { aws } from './aws.ts';
+import { REPLICAS, type Stack } from './stacks.ts';
+
+const infra = join(import.meta.dirname, '..', 'infra');
+
+/** What holds keys, or leads to them: without it no record can be read. */
+const KEPT_TYPES: ReadonlySet<string> = new Set(['AWS::KMS::Key', 'AWS::KMS::Alias', 'AWS::DynamoDB::GlobalTable']);
+
+/** What CloudFormation would do to a resource. */
+interface Change {
+  readonly Action: string;
+  readonly LogicalResourceId: string;
+  readonly ResourceType: string;
+  /** `True`, `False` or `Conditional`, of a modification. */
+  readonly Replacement?: string;
+}
+
+interface Deployed {
+  readonly StackId: string;
+  readonly StackStatus: string;
+  readonly Parameters?: readonly { readonly ParameterKey: string; readonly ParameterValue: string }[];
+}
+
+interface StackEvent {
+  readonly LogicalResourceId: string;
+  readonly ResourceStatus: string;
+  readonly ResourceStatusReason?: string;
+  readonly ClientRequestToken?: string;
+}
+
+interface ChangeSet {
+  readonly Status: string;
+  readonly StatusReason?: string;
+  readonly Changes: readonly { readonly ResourceChange: Change }[];
+}
+
+/** A change set that was made and looked through; undefined where there is nothing to change. */
+export interface Plan {
+  readonly stack: Stack;
+  readonly changeSet: string;
+  readonly changes: readonly Change[];
+  readonly isNew: boolean;
+}
+
+/** Whether a change is meant, or only looked at, and who is told of it. */
+export interface Intent {
+  readonly isMeant: boolean;
+  readonly tell: (line: string) => void;
+}
+
+/**
+ * Makes a change set of a stack, which changes nothing yet; a stack whose making was rolled back is deleted first.
+ * @throws Error where it would take away or replace a key, an alias, the table or one of its replicas; the change set is deleted then
+ */
+export async function plan(stack: Stack, intent: Intent): Promise<Plan | undefined> {
+  const deployed = await deleteUnmade(stack, ['ROLLBACK_COMPLETE'], intent);
+  const isNew = deployed === undefined || deployed.StackStatus === 'REVIEW_IN_PROGRESS';
+  requireReplicas(stack, deployed);
+  const changeSet = `keyfold-${Date.now()}`;
+  const given = ['--stack-name', stack.name, '--change-set-name', changeSet];
+  await aws(stack.region, 'cloudformation', 'create-change-set', [
+    ...given,
+    '--change-set-type',
+    isNew ? 'CREATE' : 'UPDATE',
+    '--template-body',
+    `file://${join(infra, stack.template)}`,
+    '--capabilities',
+    'CAPABILITY_IAM',
+    'CAPABILITY_NAMED_IAM',
+    '--parameters',
+    JSON.stringify(parametersOf(stack, isNew ? undefined : deployed)),
+  ]);
+  // It fails where there is nothing to change, too, and the description says which.
+  await aws(stack.region, 'cloudformation', 'wait', ['change-set-create-complete', ...given]).catch(() => undefined);
+  const set = await aws<ChangeSet>(stack.region, 'cloudformation', 'describe-change-set', given);
+  const changes = set.Changes.map(({ ResourceChange }) => ResourceChange);
+  const planned = { stack, changeSet, changes, isNew };
+  if (set.Status !== 'CREATE_COMPLETE') {
+    await discard(planned);
+    if (/didn't contain changes|No updates/i.test(set.StatusReason ?? '')) return undefined;
+    throw new Error(`${stack.name} in ${stack.region}: ${set.StatusReason ?? set.Status}`);
+  }
+  const destroyed = changes.filter(wouldDestroy);
+  if (destroyed.length > 0) {
+    await discard(planned);
+    const what = destroyed.map((change) => describe(change)).join(', ');
+    throw new Error(`${stack.name} in ${stack.region} is refused: ${what}. docs/keys.md says how keys are replaced.`);
+  }
+  return planned;
+}
+
+/** Deletes a change set that is not to be done. */
+export async function discard({ stack, changeSet }: Plan): Promise<void> {
+  const given = ['--stack-name', stack.name, '--change-set-name', changeSet];
+  await aws(stack.region, 'cloudformation', 'delete-change-set', given);
+}
+
+/**
+ * Does what was planned, and waits for it.
+ * @throws Error with what failed first, where CloudFormation fails; it has undone the rest then
+ */
+export async function execute({ stack, changeSet, isNew }: Plan): Promise<void> {
+  const given = ['--stack-name', stack.name];
+  const call = (command: string, args: readonly string[]): Promise<unknown> =>
+    aws(stack.region, 'cloudformation', command, args);
+  await call('execute-change-set', [
+    ...given,
+    '--change-set-name',
+    changeSet,
+    '--client-request-token',
+    changeSet,
+    // A key that was never used, and whose alias the next try needs, is not to be kept.
+    '--retain-except-on-create',
+  ]);
+  await call('wait', [isNew ? 'stack-create-complete' : 'stack-update-complete', ...given]).catch(
+    async (error: Error) => {
+      const why = (await firstFailure(stack, changeSet)) ?? error.message;
+      throw new Error(`${stack.name} in ${stack.region} failed: ${why}`, { cause: error });
+    },
+  );
+}
+
+/** Protects a stack from being deleted. */
+export async function protect({ name, region }: Stack): Promise<void> {
+  const args = ['--stack-name', name, '--enable-termination-protection'];
+  await aws(region, 'cloudformation', 'update-termination-protection', args);
+}
+
+/** A change in words. */
+export function describe({ Action, LogicalResourceId, ResourceType, Replacement }: Change): string {
+  const replaces =
+    Replacement === 'True' ? ', by a new one' : Replacement === 'Conditional' ? ', maybe by a new one' : '';
+  return `${Action} ${LogicalResourceId} (${ResourceType})${replaces}`;
+}
+
+function wouldDestroy({ Action, ResourceType, Replacement }: Change): boolean {
+  if (!KEPT_TYPES.has(ResourceType)) return false;
+  return Action === 'Remove' || (Action === 'Modify' && (Replacement === 'True' || Replacement === 'Conditional'));
+}
+
+async function firstFailure({ name, region }: Stack, token: string): Promise<string | undefined> {
+  const args = ['--stack-name', name];
+  const { StackEvents } = await aws<{ StackEvents: StackEvent[] }>(
+    region,
+    'cloudformation',
+    'describe-stack-events',
+    args,
+  );
+  // The latest is first.
+  const failed = StackEvents.findLast(
+    ({ ClientRequestToken, ResourceStatus }) => ClientRequestToken === token && ResourceStatus.endsWith('_FAILED'),
+  );
+  return failed && `${failed.LogicalResourceId}: ${failed.ResourceStatusReason}`;
+}
+
+/**
+ * Deletes a stack whose making has come to nothing, which takes no change any more.
+ * @param states those in which it has
+ * @returns the stack; undefined where there is none, or none any more
+ * @throws Error where something of it has stayed, and where that is not meant
+ */
+export async function deleteUnmade(
+  stack: Pick<Stack, 'name' | 'region'>,
+  states: readonly string[],
+  { isMeant, tell }: Intent,
+): Promise<Deployed | undefined> {
+  const { name, region } = stack;
+  const deployed = await deployedOf(stack);
+  if (deployed === undefined || !states.includes(deployed.StackStatus)) return deployed;
+  const given = ['--stack-name', deployed.StackId];
+  const listed = await aws<{ StackResourceSummaries: StackEvent[] }>(
+    region,
+    'cloudformation',
+    'list-stack-resources',
+    given,
+  );
+  const left = listed.StackResourceSummaries.filter(({ ResourceStatus }) => ResourceStatus !== 'DELETE_COMPLETE');
+  const what = `${name} in ${region} could not be made, and`;
+  if (left.length > 0) {
+    throw new Error(`${what} has left ${left.map((one) => one.LogicalResourceId).join(', ')}: see docs/deploy.md`);
+  }
+  if (!isMeant) throw new Error(`${what} is empty: --yes deletes it first`);
+  tell(`${name} in ${region}: could not be made, is empty, and is deleted first`);
+  await aws(region, 'cloudformation', 'delete-stack', given);
+  await aws(region, 'cloudformation', 'wait', ['stack-delete-complete', ...given]);
+  return undefined;
+}
+
+/**
+ * Refuses to make the table where it is in another region already: its replicas would be there twice.
+ * @throws Error naming the region
+ */
+export async function requireFirstRegion({ name, region }: Stack, regions: readonly string[]): Promise<void> {
+  if ((await deployedOf({ name, region })) !== undefined) return;
+  for (const other of regions.filter((one) => one !== region)) {
+    const deployed = await deployedOf({ name, region: other });
+    if (deployed !== undefined) throw new Error(`${name} is in ${other}: that must stay the first of the regions`);
+  }
+}
+
+async function deployedOf({ name, region }: Pick<Stack, 'name' | 'region'>): Promise<Deployed | undefined> {
+  const answer = await aws<{ Stacks: Deployed[] }>(region, 'cloudformation', 'describe-stacks', [
+    '--stack-name',
+    name,
+  ]).catch((error: Error) => {
+    if (/does not exist/.test(error.message)) return { Stacks: [] };
+    throw error;
+  });
+  return answer.Stacks[0];
+}
+
+/** To take a replica away is a modification of the table, which CloudFormation does not call a removal. */
+function requireReplicas({ name, parameters, template }: Stack, deployed: Deployed | undefined): void {
+  if (template !== 'table.yml') return;
+  const before = (deployed?.Parameters ?? []).filter(({ ParameterKey }) =>
+    REPLICAS.includes(ParameterKey as 'ReplicaRegion1'),
+  );
+  const after = new Set(REPLICAS.map((replica) => parameters[replica]));
+  const lost = before
+    .map(({ ParameterValue }) => ParameterValue)
+    .filter((region) => region !== '' && !after.has(region));
+  if (lost.length > 0)
+    throw new Error(`${name} is refused: it would take away the table's replica in ${lost.join(', ')}`);
+}
+
+/** What is not given keeps its value: which key an alias points to, say. */
+function parametersOf({ parameters, template }: Stack, deployed: Deployed | undefined): object[] {
+  const { Parameters } = yamlParse(readFileSync(join(infra, template), 'utf8')) as { Parameters: object };
+  const kept = (deployed?.Parameters ?? [])
+    .map(({ ParameterKey }) => ParameterKey)
+    .filter((key) => Object.hasOwn(Parameters, key) && !Object.hasOwn(parameters, key));
+  return [
+    ...Object.entries(parameters).map(([ParameterKey, ParameterValue]) => ({ ParameterKey, ParameterValue })),
+    ...kept.map((ParameterKey) => ({ ParameterKey, UsePreviousValue: true })),
+  ];
+}

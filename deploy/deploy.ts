@@ -1,0 +1,91 @@
+import { basename } from 'node:path';
+import { parseArgs } from 'node:util';
+import { appChanges, requireQueueOfApp } from './app-stack.ts';
+import { requireAccount, requireAdministrator } from './aws.ts';
+import {
+  deleteUnmade,
+  describe,
+  discard,
+  execute,
+  plan,
+  protect,
+  requireFirstRegion,
+  type Intent,
+} from './change-set.ts';
+import { stackOf, type Deployment } from './deployment.ts';
+import { maintain } from './maintenance.ts';
+import { deployPackage, packageApp, packageFolder, requireOslsPartition } from './package.ts';
+import { deploymentFile, readDeployment } from './read-deployment.ts';
+import { keyStacks, roleStacks, tableStacks, type Stack } from './stacks.ts';
+
+const STACKS: Readonly<Record<string, (deployment: Deployment) => Stack[]>> = {
+  keys: keyStacks,
+  table: tableStacks,
+  roles: roleStacks,
+};
+
+/**
+ * What `deploy/main.ts` does, of which it tells line by line.
+ * @param args its arguments
+ * @throws Error saying what is wrong, or what failed
+ */
+export async function deploy(args: readonly string[], tell: (line: string) => void): Promise<void> {
+  const { positionals, values } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: { yes: { type: 'boolean', default: false } },
+  });
+  const [what = ''] = positionals;
+  const stacksOf = STACKS[what];
+  if (stacksOf === undefined && what !== 'app') throw new Error('deploy what: keys, table, roles or app?');
+  const file = deploymentFile();
+  if (basename(file) === 'deploy.example.yml') {
+    throw new Error('there is no deploy.yml: copy deploy.example.yml to it and put your own in (docs/deploy.md)');
+  }
+  const deployment = await readDeployment(file);
+  const caller = await requireAccount(deployment.account, deployment.regions[0] as string);
+  if (what === 'keys' && values.yes) requireAdministrator(deployment.administrators, caller);
+  const intent = { isMeant: values.yes, tell };
+  if (stacksOf === undefined) await deployApps(deployment, file, intent);
+  else {
+    for (const stack of stacksOf(deployment)) {
+      if (what === 'roles') await requireQueueOfApp(deployment, stack.region);
+      if (what === 'table') await requireFirstRegion(stack, deployment.regions);
+      await deployStack(stack, intent);
+    }
+  }
+  if (!values.yes) tell('Nothing was changed. The same with -- --yes does it.');
+}
+
+async function deployStack(stack: Stack, intent: Intent): Promise<void> {
+  const { isMeant, tell } = intent;
+  const where = `${stack.name} in ${stack.region}`;
+  const planned = await plan(stack, intent);
+  tell(`${where}:${planned === undefined ? ' nothing to change' : ''}`);
+  for (const change of planned?.changes ?? []) tell(`  ${describe(change)}`);
+  if (!isMeant) return planned && discard(planned);
+  if (planned !== undefined) await execute(planned);
+  if (stack.isKept) await protect(stack);
+  if (planned !== undefined) tell(`${where}: done`);
+}
+
+async function deployApps(deployment: Deployment, file: string, intent: Intent): Promise<void> {
+  const { isMeant, tell } = intent;
+  for (const region of deployment.regions) requireOslsPartition(region);
+  for (const region of deployment.regions) {
+    const folder = packageFolder(deployment, region);
+    await packageApp(file, region, folder);
+    // osls takes no such stack.
+    await deleteUnmade(
+      { name: stackOf(deployment, 'app'), region },
+      ['ROLLBACK_COMPLETE', 'REVIEW_IN_PROGRESS'],
+      intent,
+    );
+    tell(`${deployment.prefix}-app in ${region}: beside the functions' code`);
+    for (const change of await appChanges(deployment, region, folder)) tell(`  ${change}`);
+    if (!isMeant) continue;
+    await deployPackage(file, region, folder);
+    await maintain(deployment, region, folder);
+    tell(`${deployment.prefix}-app in ${region}: done, and every region opens every System Key`);
+  }
+}

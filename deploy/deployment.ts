@@ -1,0 +1,190 @@
+import * as v from 'valibot';
+import { isRegionName } from '../src/records/ids.ts';
+
+const REGION = v.pipe(v.string(), v.check(isRegionName, 'is no region'));
+/** IAM takes a comma in a name. A parameter of CloudFormation, which lists these by commas, would make two names of it. */
+const ROLE = v.pipe(
+  v.string(),
+  v.regex(/^arn:aws[a-z-]*:iam::\d{12}:(?:role|user)(?:\/[\w+=.@-]+)+$/, 'is no role, or has a comma in its name'),
+);
+const POLICY = /^arn:aws[a-z-]*:iam::(?:\d{12}|aws):policy\/[\w+=,.@/-]+$/;
+/** A role, or by an asterisk at the end all roles whose names begin so: CloudFormation ends a role's name by chance. */
+const WRITER = /^arn:aws[a-z-]*:iam::\d{12}:(?:role|user)\/[\w+=.@/-]+\*?$/;
+const TOPIC = /^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,256}$/;
+const KMS_KEY = /^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key\/[A-Za-z0-9-]{1,64}$/;
+const arn = (form: RegExp, message: string) => v.pipe(v.string(), v.regex(form, message));
+const whole = (least: number, most: number) =>
+  v.pipe(
+    v.number(),
+    v.integer('is no whole number'),
+    v.minValue(least, `is below ${least}`),
+    v.maxValue(most, `is above ${most}`),
+  );
+/**
+ * As keys.yml has it. Roles and policies match the aliases NAME-next-N and NAME-retired-N, too, so no name may be taken for one of those of
+ * another name, nor hold what stands for other names.
+ */
+const keyNameSchema = v.pipe(
+  v.string(),
+  v.regex(/^(?!aws)(?!.*-(?:retired|next)(?:-|$))[A-Za-z][A-Za-z0-9_-]{0,59}$/, 'is no name of a key'),
+);
+/**
+ * What CloudFormation names by itself begins with the stack's name, in small letters or cut where it is long. infra/deployers.yml goes by that
+ * beginning, so no prefix may be taken for that of another's stack.
+ */
+const prefixSchema = v.pipe(
+  v.string(),
+  v.regex(/^[a-z][a-z0-9-]{0,15}$/, 'is not up to sixteen small letters, digits and hyphens'),
+  v.regex(/^(?!.*-(?:keys|roles|app)(?:-|$))/, "reads as a stack's name: leave out -keys, -roles and -app"),
+  v.regex(/^(?!xn--|sthree-|amzn-s3-demo-)/, 'begins as no S3 bucket may'),
+);
+const text = v.pipe(v.string(), v.nonEmpty('is empty'));
+/**
+ * A name in the ids of keys. It is also a dimension of metrics, which CloudWatch takes in ASCII and which queries quote, and a part of the
+ * patterns by which IAM knows a service's rows: an asterisk, a question mark or a dollar sign would stand for other services' names there.
+ */
+const namePart = v.pipe(
+  v.string(),
+  v.regex(/^[^\s'"\\]+$/, 'is empty, or holds a space, a quote or a backslash'),
+  v.regex(/^[\x20-\x7e]*$/, 'holds a character that is not ASCII, which CloudWatch refuses'),
+  v.regex(/^(?!:)[^*?$]*$/, 'begins with a colon, or holds an asterisk, a question mark or a dollar sign'),
+  v.maxLength(255, 'is longer than 255 characters'),
+);
+
+/** What CloudWatch Logs takes. */
+const RETENTIONS = [30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653] as const;
+
+/**
+ * Lambda takes a line without a level, such as those of metrics, for one at INFO, and the audit's lines are at INFO: above it both would be
+ * dropped.
+ */
+const APPLICATION_LEVELS = ['TRACE', 'DEBUG', 'INFO'] as const;
+const applicationLevelFault =
+  `is none of ${APPLICATION_LEVELS.join(', ')}: above INFO Lambda drops the audit and the metrics ` +
+  '(settings.POWERTOOLS_LOG_LEVEL leaves them)';
+const SYSTEM_LEVELS = ['DEBUG', 'INFO', 'WARN'] as const;
+
+/** One function's share. `reservedConcurrency` null leaves it to the account's pool. */
+const functionOf = (timeoutSeconds: number, mostSeconds: number) =>
+  v.optional(
+    v.strictObject({
+      memoryMb: v.optional(whole(128, 10_240), 1024),
+      timeoutSeconds: v.optional(whole(1, mostSeconds), timeoutSeconds),
+      reservedConcurrency: v.optional(v.nullable(whole(1, 100_000)), null),
+    }),
+    {},
+  );
+
+/** What deploy.yml is, option by option. */
+export const deploymentSchema = v.strictObject({
+  account: v.pipe(v.string('is no text: put it into quotes'), v.regex(/^\d{12}$/, 'is not twelve digits')),
+  prefix: v.optional(prefixSchema, 'keyfold'),
+  service: namePart,
+  product: namePart,
+  regions: v.pipe(v.array(REGION), v.minLength(1, 'names no region'), v.maxLength(4, 'names more than four')),
+  classification: v.pipe(
+    v.string(),
+    v.regex(/^[a-z][a-z0-9-]{0,39}$/, 'is not up to forty small letters, digits and hyphens'),
+  ),
+  administrators: v.pipe(v.array(ROLE), v.minLength(1, 'names nobody')),
+  alarmEmail: v.optional(v.pipe(v.string(), v.email('is no address'))),
+  alarmTopics: v.optional(v.record(REGION, arn(TOPIC, 'is no ARN of a standard SNS topic')), {}),
+  keyName: v.optional(keyNameSchema),
+  tableName: v.optional(
+    v.pipe(v.string(), v.regex(/^[a-zA-Z0-9_.-]{3,255}$/, 'is no name of a table')),
+    'EncryptionKey',
+  ),
+  tableKeyName: v.optional(keyNameSchema),
+  tableWriters: v.optional(v.array(arn(WRITER, 'is no role, or has a comma in its name')), []),
+  permissionsBoundary: v.optional(arn(POLICY, 'is no ARN of a policy')),
+  regionSuffix: v.optional(v.boolean(), true),
+  http: v.optional(
+    v.strictObject({
+      auth: v.optional(v.picklist(['iam', 'jwt'], 'is neither iam nor jwt'), 'iam'),
+      issuer: v.optional(
+        v.pipe(v.string(), v.url('is no URL'), v.regex(/^https:\/\/[^?#\s]+$/, 'is no https address')),
+      ),
+      audience: v.optional(
+        v.pipe(v.array(text), v.minLength(1, 'names nobody'), v.maxLength(50, 'names more than API Gateway takes, 50')),
+      ),
+      partitionsClaim: v.optional(text),
+      partitionLists: v.optional(v.boolean()),
+      partitionWildcards: v.optional(v.boolean()),
+      // API Gateway looks for the route's scopes in these two and in no other.
+      scopeClaim: v.optional(v.picklist(['scope', 'scp'], 'is neither scope nor scp')),
+      requestsPerSecond: v.optional(whole(1, 100_000), 1000),
+      burst: v.optional(whole(1, 100_000), 500),
+    }),
+    {},
+  ),
+  functions: v.optional(
+    v.strictObject({
+      api: functionOf(29, 29),
+      seal: functionOf(30, 900),
+      open: functionOf(30, 900),
+      queue: functionOf(120, 900),
+      maintenance: functionOf(300, 900),
+    }),
+    {},
+  ),
+  queue: v.optional(
+    v.strictObject({
+      kind: v.optional(v.picklist(['none', 'standard', 'fifo'], 'is none of none, standard and fifo'), 'none'),
+      fields: v.optional(v.array(text)),
+      operations: v.optional(v.array(text)),
+      batchSize: v.optional(whole(1, 10_000), 10),
+      maximumConcurrency: v.optional(whole(2, 1000), 10),
+      retentionDays: v.optional(whole(2, 14), 14),
+      oldestMessageSeconds: v.optional(whole(60, 1_209_600), 3600),
+    }),
+    {},
+  ),
+  environmentKeys: v.optional(v.record(REGION, arn(KMS_KEY, 'is no ARN of a KMS key')), {}),
+  tracing: v.optional(v.boolean(), false),
+  logFormat: v.optional(v.picklist(['text', 'json'], 'is neither text nor json'), 'text'),
+  applicationLogLevel: v.optional(v.picklist(APPLICATION_LEVELS, applicationLevelFault)),
+  systemLogLevel: v.optional(v.picklist(SYSTEM_LEVELS, `is none of ${SYSTEM_LEVELS.join(', ')}`)),
+  logRetentionDays: v.optional(v.picklist(RETENTIONS, `is none of ${RETENTIONS.join(', ')}`), 365),
+  settings: v.optional(
+    v.record(
+      v.pipe(v.string(), v.regex(/^(?:KEYFOLD|POWERTOOLS)_[A-Z0-9_]+$/, 'is no setting')),
+      v.string('is no text: put it into quotes'),
+    ),
+    {},
+  ),
+});
+
+/** One deployment: everything that docs/deploy.md lists, checked, with its defaults. */
+export type Deployment = v.InferOutput<typeof deploymentSchema>;
+
+/** Whether keys may be called so. */
+export function isKeyName(name: string): boolean {
+  return v.is(keyNameSchema, name);
+}
+
+/** The functions, by the name behind the prefix. */
+export type FunctionName = keyof Deployment['functions'];
+
+/** The name of one of a deployment's stacks. */
+export function stackOf({ prefix }: Deployment, stack: 'keys' | 'table' | 'roles' | 'app'): string {
+  return `${prefix}-${stack}`;
+}
+
+/** The Name of the KMS keys, which their alias has. */
+export function keyNameOf({ keyName, prefix }: Deployment): string {
+  return keyName ?? prefix;
+}
+
+/** The names of a deployment's queues; undefined where it has none. */
+export function queueNamesOf({
+  prefix,
+  queue,
+}: Deployment): Record<'input' | 'output' | 'deadLetters', string> | undefined {
+  if (queue.kind === 'none') return undefined;
+  const suffix = queue.kind === 'fifo' ? '.fifo' : '';
+  return {
+    input: `${prefix}-input${suffix}`,
+    output: `${prefix}-output${suffix}`,
+    deadLetters: `${prefix}-dead-letters${suffix}`,
+  };
+}

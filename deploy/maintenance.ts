@@ -1,0 +1,49 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { MaintenanceReport } from '../src/maintenance/system-key-maintenance.ts';
+import { aws } from './aws.ts';
+import type { Deployment } from './deployment.ts';
+
+/**
+ * Has the maintenance run in a region, which makes the first System Key, and looks whether every region opens every key.
+ * @param folder for its answer
+ * @throws Error that says which does not, and why
+ */
+export async function maintain(deployment: Deployment, region: string, folder: string): Promise<void> {
+  const name = `${deployment.prefix}-maintenance`;
+  let report = await invoke(name, region, folder);
+  // It lists the keys before it makes one, so nobody has opened that yet.
+  if (report.created !== undefined || report.systemKeys.length === 0) report = await invoke(name, region, folder);
+  const faults = faultsIn(report);
+  if (faults.length === 0) return;
+  throw new Error(
+    `the app is deployed in ${region}, but ${name} finds:\n${faults.map((fault) => `- ${fault}`).join('\n')}\n` +
+      'KMS heeds a new alias within five minutes. After that the keys, the table or the roles are wrong; then run the same again.',
+  );
+}
+
+async function invoke(name: string, region: string, folder: string): Promise<MaintenanceReport> {
+  const answer = join(folder, 'maintenance.json');
+  // It may take longer than the CLI waits, which would then ask again.
+  const args = ['--cli-read-timeout', '0', '--function-name', name, answer];
+  const { FunctionError } = await aws<{ FunctionError?: string }>(region, 'lambda', 'invoke', args);
+  const said = await readFile(answer, 'utf8');
+  if (FunctionError !== undefined) throw new Error(`${name} fails in ${region}: ${said}`);
+  return JSON.parse(said) as MaintenanceReport;
+}
+
+function faultsIn({ systemKeys, createFault }: MaintenanceReport): string[] {
+  return [
+    ...(createFault === undefined ? [] : [`the next System Key cannot be made: ${createFault}`]),
+    ...(systemKeys.length === 0 ? ['there is no System Key'] : []),
+    ...systemKeys.flatMap(({ id, created, fault, regions }) => {
+      const key = `${id}, created ${created}`;
+      return [
+        ...(fault === undefined ? [] : [`${key}: ${fault}`]),
+        ...regions
+          .filter((region) => !region.opens || region.fault !== undefined)
+          .map((region) => `${key}: ${region.region} does not open or wrap it (${region.fault ?? 'it has no wrap'})`),
+      ];
+    }),
+  ];
+}

@@ -1,0 +1,139 @@
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import * as v from 'valibot';
+import { yamlParse } from 'yaml-cfn';
+import type { AppConfig } from '../src/config/app-config.ts';
+import { readQueueConfig } from '../src/config/queue-config.ts';
+import { readConfig } from '../src/config/read-config.ts';
+import { KeyfoldError } from '../src/errors.ts';
+import { environmentsOf } from './app.ts';
+import { faultsForAws } from './aws-faults.ts';
+import { deploymentSchema, isKeyName, keyNameOf, type Deployment } from './deployment.ts';
+
+/** Settings that the deployment says itself, elsewhere. */
+const DERIVED =
+  /^KEYFOLD_(?:SERVICE|PRODUCT|KMS_KEYS|TABLE|REGION_SUFFIX|AUTH|JWT_.*|OPERATIONS|FIELDS|OUTPUT_QUEUE_URL|DEAD_LETTER_QUEUE_URL|STATIC_.*)$/;
+
+/** If either is set to true, powertools writes no metrics, and no alarm on them rings. */
+const METRICS_OFF = /^POWERTOOLS_(?:METRICS_DISABLED|DEV)$/;
+
+const root = join(import.meta.dirname, '..');
+
+/** Where the deployment is: in the file that KEYFOLD_DEPLOY_FILE names, in deploy.yml, or, where there is none, the example. */
+export function deploymentFile(): string {
+  const own = process.env['KEYFOLD_DEPLOY_FILE'] ?? join(root, 'deploy.yml');
+  return existsSync(own) || own !== join(root, 'deploy.yml') ? own : join(root, 'deploy.example.yml');
+}
+
+/**
+ * Reads a deployment from a file in YAML.
+ * @throws Error that lists every fault at once, where the file is not there, is no YAML or does not fit
+ */
+export async function readDeployment(file: string): Promise<Deployment> {
+  const content = await readFile(file, 'utf8').catch(() => {
+    throw new Error(`${file} is not there: copy deploy.example.yml to it and fill it in (docs/deploy.md)`);
+  });
+  let given: unknown;
+  try {
+    given = yamlParse(content);
+  } catch (error) {
+    throw new Error(`${file} is no YAML: ${error instanceof Error ? error.message : ''}`, { cause: error });
+  }
+  const parsed = v.safeParse(deploymentSchema, given);
+  const issues = parsed.issues?.map((issue) => `${v.getDotPath(issue) ?? 'the file'} ${told(issue)}`) ?? [];
+  const faults = parsed.success
+    ? [...faultsBetween(parsed.output), ...faultsForAws(parsed.output), ...settingFaults(parsed.output)]
+    : issues;
+  if (!parsed.success || faults.length > 0)
+    throw new Error(`${file} does not do:\n${faults.map((fault) => `- ${fault}`).join('\n')}`);
+  return parsed.output;
+}
+
+function told({ type, expected, message }: v.BaseIssue<unknown>): string {
+  if (type === 'strict_object') return expected === 'never' ? 'is no option' : 'is not there';
+  return message.startsWith('Invalid') ? `is not ${expected ?? 'right'}` : message;
+}
+
+function faultsBetween(deployment: Deployment): string[] {
+  const { http, regions, regionSuffix, settings, queue, alarmEmail, alarmTopics } = deployment;
+  const ofJwt = { issuer: http.issuer, audience: http.audience, partitionsClaim: http.partitionsClaim };
+  const onlyOfJwt = {
+    partitionLists: http.partitionLists,
+    partitionWildcards: http.partitionWildcards,
+    scopeClaim: http.scopeClaim,
+  };
+  const queueShare = deployment.functions.queue.reservedConcurrency;
+  const perRegion = { alarmTopics, environmentKeys: deployment.environmentKeys };
+  return [
+    ...(new Set(regions).size < regions.length ? ['regions names one twice'] : []),
+    ...(isKeyName(keyNameOf(deployment)) ? [] : ['prefix is no name of a key, and keyName is not there']),
+    ...(regions.length > 1 && !regionSuffix
+      ? ['regionSuffix is false with several regions, which lose keys (docs/global-tables.md)']
+      : []),
+    ...Object.entries(ofJwt)
+      .filter(([, value]) => (value === undefined) === (http.auth === 'jwt'))
+      .map(([name]) => `http.${name} is ${http.auth === 'jwt' ? 'not there with' : 'there without'} http.auth jwt`),
+    ...Object.entries(onlyOfJwt)
+      .filter(([, value]) => value !== undefined && http.auth !== 'jwt')
+      .map(([name]) => `http.${name} is there without http.auth jwt`),
+    ...Object.entries(perRegion).flatMap(([name, map]) =>
+      Object.keys(map)
+        .filter((region) => !regions.includes(region))
+        .map((region) => `${name} names ${region}, which is not among the regions`),
+    ),
+    ...(queue.kind !== 'none' && queue.oldestMessageSeconds >= queue.retentionDays * 86_400
+      ? ['queue.oldestMessageSeconds is not below queue.retentionDays: messages would be gone before the alarm']
+      : []),
+    ...(queue.kind === 'none' && queue.operations !== undefined
+      ? ['queue.operations is there without a queue.kind']
+      : []),
+    ...(alarmEmail === undefined && regions.some((region) => alarmTopics[region] === undefined)
+      ? ['alarmEmail is not there, nor an alarmTopics for every region: nobody would hear of an alarm']
+      : []),
+    ...(queue.kind === 'fifo' && queue.batchSize > 10 ? ['queue.batchSize is above 10 of a FIFO queue'] : []),
+    ...(queue.kind !== 'none' && queueShare !== null && queueShare < queue.maximumConcurrency
+      ? ['functions.queue.reservedConcurrency is below queue.maximumConcurrency: what is throttled counts as tried']
+      : []),
+    ...(queue.kind === 'none' && queue.fields !== undefined ? ['queue.fields is there without a queue.kind'] : []),
+    ...Object.keys(settings)
+      .filter((name) => DERIVED.test(name))
+      .map((name) => `settings.${name} is said elsewhere in the file, or must not be set`),
+    ...Object.keys(settings)
+      .filter((name) => METRICS_OFF.test(name))
+      .map((name) => `settings.${name} can turn the metrics off, by which the alarms go`),
+    ...(settings['POWERTOOLS_LOG_LEVEL'] === 'SILENT'
+      ? ['settings.POWERTOOLS_LOG_LEVEL is SILENT, at which there is no audit']
+      : []),
+  ];
+}
+
+/** What the functions would not start with, told before they are deployed: by the same code, with the environment that they get. */
+function settingFaults(deployment: Deployment): string[] {
+  const faults = deployment.regions.flatMap((region) => {
+    const runtime = { AWS_REGION: region, AWS_LAMBDA_FUNCTION_NAME: deployment.prefix };
+    const { api, queue } = environmentsOf(deployment, region);
+    return [
+      ...faultsIn(() => marginFaults(deployment, readConfig({ ...api, ...runtime }))),
+      ...(queue === undefined ? [] : faultsIn(() => readQueueConfig({ ...queue, ...runtime }))),
+    ];
+  });
+  return [...new Set(faults)];
+}
+
+/** Functions whose time would be over as soon as they begin. */
+function marginFaults({ functions }: Deployment, { door }: AppConfig): string[] {
+  return Object.entries(functions)
+    .filter(([, { timeoutSeconds }]) => timeoutSeconds * 1000 <= door.deadlineMarginMs)
+    .map(([name]) => `functions.${name}.timeoutSeconds leaves no time beside KEYFOLD_DEADLINE_MARGIN_MS`);
+}
+
+function faultsIn(read: () => string[] | object): string[] {
+  try {
+    const found = read();
+    return Array.isArray(found) ? found : [];
+  } catch (error) {
+    if (!(error instanceof KeyfoldError)) throw error;
+    return error.message.split('\n- ').slice(1);
+  }
+}

@@ -1,0 +1,95 @@
+import { ABORT_SIGNAL, check, OBJECT, optional, read, refuseUnknown, type Type, type Types } from '../input/checks.ts';
+import { KeyfoldError } from '../errors.ts';
+import type { Clock } from './clock.ts';
+
+/** Until when a piece of work may go on. */
+export interface Deadline {
+  /** On the {@link Clock}'s scale. */
+  readonly atMs: number;
+  /** Aborted when the deadline has come, or when nobody waits for the work any more. Its reason is what to throw. */
+  readonly signal: AbortSignal;
+}
+
+/** How long a caller waits; without either, as long as it takes. */
+export interface RequestLimits {
+  /** When the answer must be there, in milliseconds since 1970. */
+  readonly deadlineAtMs?: number | undefined;
+  /** Aborted when the caller no longer wants the answer; its reason is then thrown. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+const TIME: Type = {
+  called: 'a number of milliseconds',
+  holds: (value) => typeof value === 'number' && !Number.isNaN(value),
+};
+
+/** What a {@link Deadline} is to have, for those who are passed one. */
+const DEADLINE: Type = {
+  called: 'a deadline with atMs and signal',
+  holds: (value) =>
+    OBJECT.holds(value) && TIME.holds((value as Deadline).atMs) && ABORT_SIGNAL.holds((value as Deadline).signal),
+};
+
+const LIMITS: Types<RequestLimits> = { deadlineAtMs: optional(TIME), signal: optional(ABORT_SIGNAL) };
+
+/** @throws TypeError if the limits hold anything but a time and a signal */
+export function checkLimits(limits: RequestLimits): void {
+  check(limits, 'limits', OBJECT);
+  refuseUnknown(limits, 'limits', LIMITS);
+  check(read(limits, 'deadlineAtMs', 'limits'), 'limits.deadlineAtMs', LIMITS.deadlineAtMs);
+  check(read(limits, 'signal', 'limits'), 'limits.signal', LIMITS.signal);
+}
+
+/** @throws TypeError if a caller of a metastore or a KMS passed no deadline */
+export function checkDeadline(deadline: Deadline): void {
+  check(deadline, 'deadline', DEADLINE);
+}
+
+/** Half of the time that is left: for work after which there must be time for more. */
+export function halfOf({ atMs, signal }: Deadline, now: Clock): RequestLimits & { readonly deadlineAtMs: number } {
+  const nowMs = now();
+  return { deadlineAtMs: nowMs + (atMs - nowMs) / 2, signal };
+}
+
+/** What is thrown where the time is up. */
+export function deadlineExceeded(): KeyfoldError {
+  return new KeyfoldError('DeadlineExceeded', 'The time for this request is up.');
+}
+
+/** Does work under a caller's limits. The signal it is given is let go when the work has ended. */
+export async function withDeadline<T>(
+  limits: RequestLimits,
+  now: Clock,
+  work: (deadline: Deadline) => Promise<T>,
+): Promise<T> {
+  const { deadlineAtMs = Number.MAX_SAFE_INTEGER, signal } = limits;
+  signal?.throwIfAborted();
+  const controller = new AbortController();
+  const abort = (): void => controller.abort(signal?.reason);
+  signal?.addEventListener('abort', abort, { once: true });
+  const timer = startTimer(deadlineAtMs - now(), () => controller.abort(deadlineExceeded()));
+  try {
+    return await work({ atMs: deadlineAtMs, signal: controller.signal });
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', abort);
+  }
+}
+
+/** What setTimeout can count; a longer wait would fire at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+function startTimer(delayMs: number, fire: () => void): NodeJS.Timeout | undefined {
+  if (delayMs <= 0) fire();
+  return delayMs <= 0 || delayMs > LONGEST_TIMER_MS ? undefined : setTimeout(fire, delayMs);
+}
+
+/** The promise's outcome, or the signal's reason where that comes first. The work itself is not stopped by this. */
+export function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const leave = (): void => reject(signal.reason);
+    if (signal.aborted) leave();
+    signal.addEventListener('abort', leave, { once: true });
+    void work.then(resolve, reject).finally(() => signal.removeEventListener('abort', leave));
+  });
+}

@@ -1,0 +1,151 @@
+import { decodeBase64 } from '../crypto/base64.ts';
+import { ARRAY, BYTES, check, isOf, NUMBER, OBJECT, read, STRING, viewOf } from '../input/checks.ts';
+import { KeyfoldError } from '../errors.ts';
+
+/**
+ * A sealed payload with the sealed key that opens it, as a caller stores it. What it says of itself is only a claim until
+ * it has opened: its parent's id is text from outside.
+ */
+export interface DataRowRecord {
+  readonly key: {
+    /** When the Data Row Key was made, in seconds since 1970. */
+    readonly created: number;
+    /** The Data Row Key, sealed by the Intermediate Key that `parent` names. */
+    readonly encryptedKey: Uint8Array;
+    readonly parent: { readonly id: string; readonly created: number };
+  };
+  /** The payload, sealed by the Data Row Key. */
+  readonly data: Uint8Array;
+}
+
+/**
+ * The record as JSON text, in Asherah's form (wire-format.md, Data Row Record).
+ * @throws TypeError for a member of another type than a record's
+ * @throws KeyfoldError `InvalidRequest` for a time that is not a whole number, since {@link decodeDataRowRecord} refuses it
+ */
+export function encodeDataRowRecord(record: DataRowRecord): string {
+  const { key, data } = checkedRecord(record);
+  wholeNumber(key.created, 'key.created');
+  wholeNumber(key.parent.created, 'key.parent.created');
+  return encodeWithKey(encodeRecordKey({ ...key, encryptedKey: viewOf(key.encryptedKey) }), viewOf(data));
+}
+
+/**
+ * A record from outside, with each member read once, so that a getter cannot give another value later.
+ * @throws TypeError naming the member that is not of a record's type
+ */
+export function checkedRecord(record: DataRowRecord): DataRowRecord {
+  const key = memberOf(record, 'key', 'record');
+  const data = memberOf(record, 'data', 'record');
+  const created = memberOf(key, 'created', 'record.key');
+  const encryptedKey = memberOf(key, 'encryptedKey', 'record.key');
+  const parent = memberOf(key, 'parent', 'record.key');
+  const id = memberOf(parent, 'id', 'record.key.parent');
+  const parentCreated = memberOf(parent, 'created', 'record.key.parent');
+  check(created, 'record.key.created', NUMBER);
+  check(encryptedKey, 'record.key.encryptedKey', BYTES);
+  check(id, 'record.key.parent.id', STRING);
+  check(parentCreated, 'record.key.parent.created', NUMBER);
+  check(data, 'record.data', BYTES);
+  return { key: { created, encryptedKey, parent: { id, created: parentCreated } }, data };
+}
+
+function memberOf<T extends object, K extends keyof T & string>(object: T, member: K, name: string): T[K] {
+  if (typeof object !== 'object' || object === null) check(object, name, OBJECT);
+  return read(object, member, name) as T[K];
+}
+
+/** What {@link encodeWithKey} takes: the same for all records of one Data Row Key. */
+export function encodeRecordKey({ created, encryptedKey, parent }: DataRowRecord['key']): string {
+  return `{"Created":${created},"Key":"${base64(encryptedKey)}","ParentKeyMeta":{"KeyId":${JSON.stringify(parent.id)},"Created":${parent.created}}}`;
+}
+
+/** {@link encodeDataRowRecord}, with the key as JSON text. */
+export function encodeWithKey(keyText: string, data: Uint8Array): string {
+  return `{"Key":${keyText},"Data":"${base64(data)}"}`;
+}
+
+/**
+ * Reads a record from JSON text.
+ * @throws TypeError for anything but a string
+ * @throws KeyfoldError `InvalidRequest`, naming the field at fault and never quoting the text
+ */
+export function decodeDataRowRecord(text: string): DataRowRecord {
+  check(text, 'text', STRING);
+  const cut = cutAtData(text);
+  const data = cut && decodeBase64(cut.data);
+  return cut === undefined || data === undefined
+    ? dataRowRecordFromValue(parseJson(text))
+    : { key: keyFromValue(cut.rest), data };
+}
+
+/**
+ * Reads a record from a value that `JSON.parse` made. Fields it does not know are ignored.
+ * @throws KeyfoldError `InvalidRequest`, naming the field at fault
+ */
+export function dataRowRecordFromValue(value: unknown): DataRowRecord {
+  const record = fields(value, 'the record');
+  return { key: keyFromValue(record), data: bytes(read(record, 'Data', 'record'), 'Data') };
+}
+
+function keyFromValue(record: Record<string, unknown>): DataRowRecord['key'] {
+  const key = fields(read(record, 'Key', 'record'), 'Key');
+  const parent = fields(read(key, 'ParentKeyMeta', 'Key'), 'Key.ParentKeyMeta');
+  const id = read(parent, 'KeyId', 'Key.ParentKeyMeta');
+  if (typeof id !== 'string') throw malformed('Key.ParentKeyMeta.KeyId', 'a string');
+  return {
+    created: wholeNumber(read(key, 'Created', 'Key'), 'Key.Created'),
+    encryptedKey: bytes(read(key, 'Key', 'Key'), 'Key.Key'),
+    parent: { id, created: wholeNumber(read(parent, 'Created', 'Key.ParentKeyMeta'), 'Key.ParentKeyMeta.Created') },
+  };
+}
+
+function base64(value: Uint8Array): string {
+  const buffer = Buffer.isBuffer(value) ? value : viewOf(value);
+  return buffer.toString('base64');
+}
+
+const BEFORE_DATA = ',"Data":"';
+const BEHIND_DATA = '"}';
+
+/** A record's text in two: the value without the payload, and what the payload is if that has neither quote nor backslash, as no base64 has. */
+function cutAtData(text: string): { rest: Record<string, unknown>; data: string } | undefined {
+  const at = text.indexOf(BEFORE_DATA);
+  const [begin, end] = [at + BEFORE_DATA.length, text.length - BEHIND_DATA.length];
+  if (at < 0 || begin > end || !text.endsWith(BEHIND_DATA)) return undefined;
+  try {
+    // Where this is an object with a member, what was cut off was one more of the same object.
+    const rest = JSON.parse(`${text.slice(0, at)}}`) as Record<string, unknown>;
+    return Object.keys(rest).length > 0 ? { rest, data: text.slice(begin, end) } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new KeyfoldError('InvalidRequest', 'The record is not JSON.');
+  }
+}
+
+function fields(value: unknown, name: string): Record<string, unknown> {
+  if (typeof value !== 'object' || value === null || isOf(ARRAY, value, name)) throw malformed(name, 'a JSON object');
+  return value as Record<string, unknown>;
+}
+
+function wholeNumber(value: unknown, name: string): number {
+  if (!Number.isSafeInteger(value)) throw malformed(name, 'a whole number of seconds');
+  return value as number;
+}
+
+function bytes(value: unknown, name: string): Buffer {
+  const decoded = typeof value === 'string' ? decodeBase64(value) : undefined;
+  if (decoded === undefined) throw malformed(name, 'padded standard base64');
+  return decoded;
+}
+
+function malformed(name: string, wanted: string): KeyfoldError {
+  return new KeyfoldError('InvalidRequest', `The record is malformed: ${name} is not ${wanted}.`);
+}

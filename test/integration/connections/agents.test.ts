@@ -1,0 +1,52 @@
+import { once } from 'node:events';
+import { Agent, createServer, get, type IncomingMessage } from 'node:http';
+import { Agent as HttpsAgent } from 'node:https';
+import { expect, it, vi } from 'vitest';
+import { close, listen } from '../../../emulators/listen.ts';
+import { guardHandler, keptConnections } from '../../../src/connections/agents.ts';
+import { guardAgainstFreezes } from '../../../src/connections/freeze-guard.ts';
+
+it('keeps up to fifty connections to a host, each idle for at most ten seconds, in the clear and over TLS', () => {
+  const { httpAgent, httpsAgent } = keptConnections({});
+  expect(httpsAgent).toBeInstanceOf(HttpsAgent);
+  for (const agent of [httpAgent, httpsAgent]) {
+    expect(agent).toMatchObject({ options: { keepAlive: true, timeout: 10_000 } });
+    expect(agent.maxSockets).toBe(50);
+  }
+  expect(keptConnections({}, { maxSockets: 2 }).httpsAgent.maxSockets).toBe(2);
+});
+
+it('guards both agents of a client that somebody else has made, once', () => {
+  const [httpAgent, httpsAgent] = [new Agent(), new HttpsAgent()];
+  const listeners = (): number[] => [httpAgent, httpsAgent].map((agent) => agent.listenerCount('free'));
+  const before = listeners();
+  for (let i = 0; i < 2; i += 1) guardHandler({ httpHandlerConfigs: () => ({ httpAgent, httpsAgent }) });
+  expect(listeners()).toEqual(before.map((count) => count + 1));
+});
+
+it.for([undefined, {}, { httpHandlerConfigs: () => undefined }, { httpHandlerConfigs: () => ({ httpAgent: {} }) }])(
+  'leaves a client alone that has no agents: %o',
+  (handler) => {
+    expect(() => guardHandler(handler)).not.toThrow();
+  },
+);
+
+it('looks for freezes only while there are connections', async () => {
+  const server = createServer((_, response) => response.end());
+  const port = await listen(server, 0);
+  const [started, stopped] = [vi.spyOn(globalThis, 'setInterval'), vi.spyOn(globalThis, 'clearInterval')];
+  const agent = guardAgainstFreezes(new Agent({ keepAlive: true }));
+  const timer = started.mock.results[0]?.value as unknown;
+  try {
+    await vi.waitFor(() => expect(stopped).toHaveBeenCalledWith(timer));
+    expect(started).toHaveBeenCalledTimes(1);
+    const [response] = (await once(get({ port, host: '127.0.0.1', agent }), 'response')) as [IncomingMessage];
+    await once(response.resume(), 'end');
+    expect(started).toHaveBeenCalledTimes(2);
+  } finally {
+    agent.destroy();
+    started.mockRestore();
+    stopped.mockRestore();
+    await close(server);
+  }
+});

@@ -1,0 +1,88 @@
+/** A process that is frozen: it serves what its parent asks for through a real handler or the real client. */
+import type { APIGatewayProxyEventV2, Context, SQSEvent } from 'aws-lambda';
+import { LambdaClient } from '@aws-sdk/client-lambda';
+import { KeyfoldClient, type KeyfoldClientOptions } from '../../../src/client/index.ts';
+
+/** What a process may be. */
+export type Role = 'api' | 'queue' | 'direct' | 'direct with a client of the caller’s' | 'HTTP';
+
+/** So many requests at once, told apart from those of other rounds. */
+export interface Round {
+  readonly round: number;
+  readonly requests: number;
+}
+
+/** For each request `ok`, or its error's code. */
+export type Outcomes = readonly string[];
+
+const INVOCATION_MS = Number(process.env['INVOCATION_MS']);
+/** Longer than any test: only the guard ends an attempt on a dead connection. */
+const PATIENT = { attemptTimeoutMs: INVOCATION_MS, totalTimeoutMs: INVOCATION_MS };
+const context = { awsRequestId: 'r', getRemainingTimeInMillis: () => INVOCATION_MS } as Context;
+const { ROLE: role = '', ENDPOINT: endpoint = '', QUEUE_ARN: queueArn = '' } = process.env;
+
+type Serve = (round: Round) => Promise<Outcomes>;
+
+async function api(): Promise<Serve> {
+  const { handler } = await import('../../../handlers/api.ts');
+  return ({ round, requests }) =>
+    each(requests, async (i) => {
+      // A new partition has no key in the cache: DynamoDB is read and written.
+      const { statusCode, body } = await handler(encryptEvent(`${process.pid}-${round}-${i}`), context);
+      return statusCode === 200 ? 'ok' : String(body);
+    });
+}
+
+function encryptEvent(partition: string): APIGatewayProxyEventV2 {
+  return {
+    version: '2.0',
+    routeKey: 'POST /v1/partitions/{partition}/{operation}',
+    rawPath: `/v1/partitions/${partition}/encrypt`,
+    pathParameters: { partition, operation: 'encrypt' },
+    headers: { 'content-type': 'application/json' },
+    requestContext: { requestId: 'r', domainName: 'api.example.com', http: { method: 'POST' } },
+    body: '{"plaintext":"aGVsbG8="}',
+    isBase64Encoded: false,
+  } as unknown as APIGatewayProxyEventV2;
+}
+
+async function queue(): Promise<Serve> {
+  const { handler } = await import('../../../handlers/queue.ts');
+  return async ({ round, requests }) => {
+    const Records = Array.from({ length: requests }, (_, i) => ({
+      messageId: String(i),
+      receiptHandle: String(i),
+      body: JSON.stringify({ partition: `${process.pid}-${round}-${i}`, document: { a: 1 }, fields: ['$.a'] }),
+      attributes: { ApproximateReceiveCount: '1', SenderId: 'someone' },
+      messageAttributes: {},
+      eventSource: 'aws:sqs',
+      eventSourceARN: queueArn,
+    }));
+    const { batchItemFailures } = await handler({ Records } as unknown as SQSEvent, context);
+    const failed = new Set(batchItemFailures.map(({ itemIdentifier }) => itemIdentifier));
+    return Records.map(({ messageId }) => (failed.has(messageId) ? 'retried' : 'ok'));
+  };
+}
+
+function client(options: KeyfoldClientOptions): Serve {
+  const tenant = new KeyfoldClient({ ...options, retry: PATIENT }).partition('p');
+  return ({ requests }) => each(requests, () => tenant.decrypt('kf1.x').then(() => 'ok', String));
+}
+
+function each(requests: number, work: (i: number) => Promise<string>): Promise<Outcomes> {
+  return Promise.all(Array.from({ length: requests }, (_, i) => work(i)));
+}
+
+const ROLES: Readonly<Record<Role, () => Serve | Promise<Serve>>> = {
+  api,
+  queue,
+  direct: () => client({ lambda: { functions: 'keyfold' } }),
+  'direct with a client of the caller’s': () =>
+    client({ lambda: { functions: 'keyfold', client: new LambdaClient({ endpoint, maxAttempts: 1 }) } }),
+  HTTP: () => client({ http: { endpoint, region: 'us-west-2' } }),
+};
+
+const serve = await ROLES[role as Role]();
+process.on('message', (round: Round) => void serve(round).then((outcomes) => process.send?.(outcomes)));
+process.on('disconnect', () => process.exit());
+process.send?.('loaded');

@@ -1,0 +1,102 @@
+import { rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { startDynamoDb } from '../../../local/dynamodb.ts';
+import { startSqsEmulator } from '../../../emulators/sqs/sqs-emulator.ts';
+import { buildWorker } from '../../support/build-worker.ts';
+import { ForgetfulProxy, type Forgetting } from '../../support/forgetful-proxy.ts';
+import { startStub } from '../../support/stub-server.ts';
+import { startTlsFront, type Certificate } from '../../support/tls-front.ts';
+import type { Outcomes, Role } from './freeze-worker.ts';
+import { FrozenProcess } from './frozen-process.ts';
+
+/** What a process is, in the order in which it is tried. */
+export const ROLES: readonly Role[] = ['api', 'queue', 'direct', 'direct with a client of the caller’s', 'HTTP'];
+
+/** Servers behind proxies that forget connections, and processes that are frozen meanwhile. */
+export class FreezeWorld {
+  /** Of DynamoDB, SQS, and Lambda or the API. */
+  readonly proxies: readonly ForgetfulProxy[];
+  readonly #worker: string;
+  readonly #settings: Readonly<Record<string, string>>;
+  readonly #stop: () => Promise<unknown>;
+
+  private constructor(
+    proxies: readonly ForgetfulProxy[],
+    worker: string,
+    settings: Readonly<Record<string, string>>,
+    stop: () => Promise<unknown>,
+  ) {
+    this.proxies = proxies;
+    this.#worker = worker;
+    this.#settings = settings;
+    this.#stop = stop;
+  }
+
+  /** @param certificate what servers show over TLS; without it they speak in the clear */
+  static async start(certificate?: Certificate): Promise<FreezeWorld> {
+    const [worker, dynamoDb, sqs, stub] = await Promise.all([
+      buildWorker(join(import.meta.dirname, 'freeze-worker.ts')),
+      startDynamoDb('EncryptionKey', 0),
+      startSqsEmulator(),
+      startStub({ status: 200, body: '{"plaintext":"aGVsbG8="}' }),
+    ]);
+    const ports = [dynamoDb.endpoint, sqs.endpoint, stub.url].map((url) => Number(new URL(url).port));
+    const fronts = certificate && (await Promise.all(ports.map((port) => startTlsFront(port, certificate))));
+    const proxies = await Promise.all(ports.map((port, i) => ForgetfulProxy.start(fronts?.[i]?.port ?? port)));
+    const scheme = certificate === undefined ? 'http' : 'https';
+    const [toDynamoDb = '', toSqs = '', toFunction = ''] = proxies.map(({ port }) => `${scheme}://127.0.0.1:${port}`);
+    const settings = {
+      INVOCATION_MS: '60000',
+      POWERTOOLS_LOG_LEVEL: 'SILENT',
+      POWERTOOLS_METRICS_DISABLED: 'true',
+      ENDPOINT: toFunction,
+      AWS_ENDPOINT_URL_LAMBDA: toFunction,
+      AWS_ENDPOINT_URL_SQS: toSqs,
+      QUEUE_ARN: sqs.ensureQueue('input').queueArn,
+      KEYFOLD_OUTPUT_QUEUE_URL: toSqs + new URL(sqs.ensureQueue('output').queueUrl).pathname,
+      KEYFOLD_DEAD_LETTER_QUEUE_URL: toSqs + new URL(sqs.ensureQueue('dead-letters').queueUrl).pathname,
+      KEYFOLD_SERVICE: 'service',
+      KEYFOLD_PRODUCT: 'product',
+      KEYFOLD_AUTH: 'none',
+      KEYFOLD_STATIC_MASTER_KEY_HEX: '00'.repeat(32),
+      KEYFOLD_DYNAMODB_ENDPOINT: toDynamoDb,
+      // Longer than any test: no time-out of an attempt hides that it waits for a dead connection.
+      KEYFOLD_DYNAMODB_REQUEST_TIMEOUT_MS: '300000',
+    };
+    const stop = async (): Promise<void> => {
+      await Promise.all([...proxies, ...(fronts ?? [])].map((one) => one.stop()));
+      await Promise.all([dynamoDb.close(), sqs.close(), stub.stop(), rm(dirname(worker), { recursive: true })]);
+    };
+    return new FreezeWorld(proxies, worker, settings, stop);
+  }
+
+  async stop(): Promise<void> {
+    await this.#stop();
+  }
+
+  /** @param settings environment variables that differ */
+  process(role: Role, settings: Readonly<Record<string, string>> = {}): Promise<FrozenProcess> {
+    return FrozenProcess.start(this.#worker, role, { ...this.#settings, ...settings });
+  }
+
+  /** Over all proxies. */
+  count(what: 'opened' | 'open' | 'late' | 'held'): number {
+    return this.proxies.reduce((sum, proxy) => sum + proxy[what], 0);
+  }
+
+  /** Every proxy forgets its connections while a process is frozen, which then finds requests to be made. */
+  async freezeAndServe(
+    process: FrozenProcess,
+    { ms, forgetting, requests }: { readonly ms: number; readonly forgetting: Forgetting; readonly requests: number },
+  ): Promise<Outcomes> {
+    const thawed = process.freeze(ms);
+    for (const proxy of this.proxies) proxy.forget(forgetting);
+    const [outcomes] = await Promise.all([process.serve(requests), thawed]);
+    return outcomes;
+  }
+}
+
+/** What is due for so many requests. */
+export function allWell(requests: number): Outcomes {
+  return Array.from({ length: requests }, () => 'ok');
+}

@@ -1,0 +1,451 @@
+import { mkdir, mkdtemp, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import {
+  CancelKeyDeletionCommand,
+  CreateAliasCommand,
+  CreateKeyCommand,
+  DecryptCommand,
+  DeleteAliasCommand,
+  DescribeKeyCommand,
+  DisableKeyCommand,
+  EnableKeyCommand,
+  EncryptCommand,
+  GenerateDataKeyCommand,
+  KMSClient,
+  ListAliasesCommand,
+  ListKeysCommand,
+  RotateKeyOnDemandCommand,
+  ScheduleKeyDeletionCommand,
+} from '@aws-sdk/client-kms';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { startKmsEmulator, type KmsEmulator } from '../../../emulators/kms/kms-emulator.ts';
+
+const REGION = 'us-west-2';
+let emulator: KmsEmulator;
+let kms: KMSClient;
+let keyArn: string;
+
+beforeEach(async () => {
+  emulator = await startKmsEmulator();
+  kms = client();
+  ({ keyArn } = await emulator.ensureKey(REGION, 'alias/test'));
+});
+afterEach(() => emulator.close());
+
+function client(
+  region = REGION,
+  accessKeyId = 'local',
+  endpoint = emulator.endpoint,
+  requestTimeout = 10_000,
+): KMSClient {
+  return new KMSClient({
+    region,
+    endpoint,
+    maxAttempts: 1,
+    credentials: { accessKeyId, secretAccessKey: 'x' },
+    requestHandler: { requestTimeout, throwOnRequestTimeout: true },
+  });
+}
+
+async function nameOf(work: Promise<unknown>): Promise<string> {
+  return work.then(
+    () => 'no error',
+    (error: unknown) => (error as Error).name,
+  );
+}
+
+const encrypt = (plaintext: Uint8Array, KeyId = keyArn): EncryptCommand =>
+  new EncryptCommand({ KeyId, Plaintext: plaintext });
+
+describe('keys', () => {
+  it('seal under a new backing key once they are rotated, and open what they sealed before', async () => {
+    const before = await kms.send(encrypt(Buffer.from('before')));
+    expect((await kms.send(new RotateKeyOnDemandCommand({ KeyId: keyArn }))).KeyId).toBe(keyArn.replace(/.*\//, ''));
+    const after = await kms.send(encrypt(Buffer.from('after')));
+    for (const [text, { CiphertextBlob }] of [
+      ['before', before],
+      ['after', after],
+    ] as const) {
+      const { Plaintext = [] } = await kms.send(new DecryptCommand({ CiphertextBlob }));
+      expect(Buffer.from(Plaintext).toString()).toBe(text);
+    }
+  });
+
+  it('that were to be deleted are disabled once that is cancelled', async () => {
+    const { DeletionDate } = await kms.send(new ScheduleKeyDeletionCommand({ KeyId: keyArn }));
+    expect(((DeletionDate?.getTime() ?? 0) - Date.now()) / 86_400_000).toBeCloseTo(30, 1);
+    expect(await nameOf(kms.send(encrypt(Buffer.from('x'))))).toBe('KMSInvalidStateException');
+    await kms.send(new CancelKeyDeletionCommand({ KeyId: keyArn }));
+    expect((await kms.send(new DescribeKeyCommand({ KeyId: keyArn }))).KeyMetadata?.KeyState).toBe('Disabled');
+    expect(await nameOf(kms.send(new CancelKeyDeletionCommand({ KeyId: keyArn })))).toBe('KMSInvalidStateException');
+  });
+
+  it('of another account are used by their ARN alone', async () => {
+    const stranger = client(REGION, '999999999999');
+    expect(await nameOf(stranger.send(encrypt(Buffer.from('x'), keyArn.replace(/.*\//, ''))))).toBe(
+      'NotFoundException',
+    );
+    expect(await nameOf(stranger.send(encrypt(Buffer.from('x'), 'alias/test')))).toBe('NotFoundException');
+    expect((await stranger.send(encrypt(Buffer.from('x')))).KeyId).toBe(keyArn);
+    expect(await nameOf(stranger.send(new DisableKeyCommand({ KeyId: keyArn })))).toBe('AccessDeniedException');
+    expect((await kms.send(new DescribeKeyCommand({ KeyId: keyArn }))).KeyMetadata?.KeyState).toBe('Enabled');
+  });
+
+  it.for([
+    ['a plaintext above 4 KB', () => encrypt(Buffer.alloc(4097)), 'ValidationException'],
+    ['an empty plaintext', () => encrypt(Buffer.alloc(0)), 'ValidationException'],
+    [
+      'a ciphertext above 6 KB',
+      () => new DecryptCommand({ CiphertextBlob: Buffer.alloc(6145) }),
+      'ValidationException',
+    ],
+    [
+      'a ciphertext that is none',
+      () => new DecryptCommand({ CiphertextBlob: Buffer.alloc(99) }),
+      'InvalidCiphertextException',
+    ],
+    ['a data key of no length', () => new GenerateDataKeyCommand({ KeyId: keyArn }), 'ValidationException'],
+    [
+      'a data key of two lengths',
+      () => new GenerateDataKeyCommand({ KeyId: keyArn, KeySpec: 'AES_256', NumberOfBytes: 32 }),
+      'ValidationException',
+    ],
+    [
+      'a key of another region',
+      () => new DescribeKeyCommand({ KeyId: keyArn.replace(REGION, 'us-east-1') }),
+      'NotFoundException',
+    ],
+    ['an ARN that is none', () => new DescribeKeyCommand({ KeyId: 'arn:nothing' }), 'InvalidArnException'],
+    ['a key of many regions', () => new CreateKeyCommand({ MultiRegion: true }), 'UnsupportedOperationException'],
+    [
+      'an asymmetric key',
+      () => new CreateKeyCommand({ KeySpec: 'RSA_2048', KeyUsage: 'ENCRYPT_DECRYPT' }),
+      'UnsupportedOperationException',
+    ],
+    [
+      'an alias that is taken',
+      () => new CreateAliasCommand({ AliasName: 'alias/test', TargetKeyId: keyArn }),
+      'AlreadyExistsException',
+    ],
+    [
+      'an alias without its prefix',
+      () => new CreateAliasCommand({ AliasName: 'test', TargetKeyId: keyArn }),
+      'ValidationException',
+    ],
+    ['an alias that is not there', () => new DeleteAliasCommand({ AliasName: 'alias/none' }), 'NotFoundException'],
+    [
+      'a window of 6 days',
+      () => new ScheduleKeyDeletionCommand({ KeyId: keyArn, PendingWindowInDays: 6 }),
+      'ValidationException',
+    ],
+    ['an action that is not emulated', () => new ListKeysCommand({}), 'UnknownOperationException'],
+    [
+      'a member that is not emulated',
+      () => new DescribeKeyCommand({ KeyId: keyArn, GrantTokens: ['x'] }),
+      'ValidationException',
+    ],
+    ['a key policy', () => new CreateKeyCommand({ Policy: '{}' }), 'ValidationException'],
+    ['tags', () => new CreateKeyCommand({ Tags: [{ TagKey: 'a', TagValue: 'b' }] }), 'ValidationException'],
+    [
+      'a description above 8,192 characters',
+      () => new CreateKeyCommand({ Description: 'x'.repeat(8193) }),
+      'ValidationException',
+    ],
+    [
+      'an alias of an alias',
+      () => new CreateAliasCommand({ AliasName: 'alias/b', TargetKeyId: 'alias/test' }),
+      'ValidationException',
+    ],
+    [
+      'an algorithm that there is not',
+      () => new EncryptCommand({ KeyId: keyArn, Plaintext: Buffer.from('x'), EncryptionAlgorithm: 'X' as never }),
+      'ValidationException',
+    ],
+    [
+      'an algorithm of other keys',
+      () =>
+        new EncryptCommand({ KeyId: keyArn, Plaintext: Buffer.from('x'), EncryptionAlgorithm: 'RSAES_OAEP_SHA_256' }),
+      'InvalidKeyUsageException',
+    ],
+    [
+      'a data key of a kind that there is not',
+      () => new GenerateDataKeyCommand({ KeyId: keyArn, KeySpec: 'AES_512' as never }),
+      'ValidationException',
+    ],
+    [
+      'a context above 8 KiB',
+      () =>
+        new EncryptCommand({ KeyId: keyArn, Plaintext: Buffer.from('x'), EncryptionContext: { a: 'x'.repeat(8192) } }),
+      'ValidationException',
+    ],
+    [
+      'a page after an alias that can be none',
+      () => new ListAliasesCommand({ Marker: 'garbage' }),
+      'InvalidMarkerException',
+    ],
+    ['an empty key id', () => new DescribeKeyCommand({ KeyId: '' }), 'ValidationException'],
+  ] as const)('refuse %s', async ([, command, name]) => {
+    expect(await nameOf(kms.send(command() as never))).toBe(name);
+  });
+
+  it.for([
+    ['DisableKey', DisableKeyCommand],
+    ['EnableKey', EnableKeyCommand],
+    ['ScheduleKeyDeletion', ScheduleKeyDeletionCommand],
+    ['CancelKeyDeletion', CancelKeyDeletionCommand],
+    ['RotateKeyOnDemand', RotateKeyOnDemandCommand],
+    ['ListAliases', ListAliasesCommand],
+  ] as const)('are managed by their id or ARN, not by an alias: %s', async ([, command]) => {
+    const Command = command as typeof DisableKeyCommand;
+    expect(await nameOf(kms.send(new Command({ KeyId: 'alias/test' })))).toBe('NotFoundException');
+    const KeyId = keyArn.replace(/key\/.*/, 'alias/test');
+    expect(await nameOf(kms.send(new Command({ KeyId })))).toBe('InvalidArnException');
+  });
+
+  it('are rotated on demand 25 times at most', async () => {
+    const outcomes: string[] = [];
+    for (let i = 0; i < 26; i += 1)
+      outcomes.push(await nameOf(kms.send(new RotateKeyOnDemandCommand({ KeyId: keyArn }))));
+    expect(outcomes.indexOf('LimitExceededException')).toBe(25);
+  });
+
+  it('may have an empty description', async () => {
+    const { KeyMetadata } = await kms.send(new CreateKeyCommand({ Description: '' }));
+    expect(KeyMetadata?.Description).toBe('');
+  });
+
+  it('are gone once the day of their deletion has come', async () => {
+    await kms.send(new ScheduleKeyDeletionCommand({ KeyId: keyArn, PendingWindowInDays: 7 }));
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 8 * 86_400_000 });
+    expect(await nameOf(kms.send(new CancelKeyDeletionCommand({ KeyId: keyArn })))).toBe('NotFoundException');
+    vi.useRealTimers();
+  });
+
+  it('have aliases that are listed in pages and go when deleted', async () => {
+    for (const n of [1, 2]) await kms.send(new CreateAliasCommand({ AliasName: `alias/n${n}`, TargetKeyId: keyArn }));
+    const first = await kms.send(new ListAliasesCommand({ Limit: 2 }));
+    expect(first.Aliases?.map(({ AliasName }) => AliasName)).toEqual(['alias/n1', 'alias/n2']);
+    const rest = await kms.send(new ListAliasesCommand({ Limit: 2, Marker: first.NextMarker }));
+    expect(rest).toMatchObject({ Truncated: false, Aliases: [{ AliasName: 'alias/test' }] });
+    await kms.send(new DeleteAliasCommand({ AliasName: 'alias/n1' }));
+    expect(await nameOf(kms.send(encrypt(Buffer.from('x'), 'alias/n1')))).toBe('NotFoundException');
+  });
+
+  it('are kept in a file over a restart, readable by nobody else, and their ciphertexts with them', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
+    const dataFile = join(folder, 'kms.json');
+    const first = await startKmsEmulator({ dataFile });
+    const made = await first.ensureKey(REGION, 'alias/kept');
+    const { CiphertextBlob } = await client(REGION, 'local', first.endpoint).send(
+      encrypt(Buffer.from('x'), 'alias/kept'),
+    );
+    await first.close();
+    expect((await stat(dataFile)).mode & 0o777).toBe(0o600);
+    const second = await startKmsEmulator({ dataFile });
+    expect(await second.ensureKey(REGION, 'alias/kept')).toEqual(made);
+    const { Plaintext = [] } = await client(REGION, 'local', second.endpoint).send(
+      new DecryptCommand({ CiphertextBlob }),
+    );
+    expect(Buffer.from(Plaintext).toString()).toBe('x');
+    await second.close();
+    await rm(folder, { recursive: true });
+  });
+});
+
+describe('a dry run', () => {
+  const dry = { KeyId: '', DryRun: true };
+
+  it('of what would succeed says so by an error, and gives nothing', async () => {
+    const { CiphertextBlob } = await kms.send(encrypt(Buffer.from('x')));
+    const commands = [
+      new EncryptCommand({ ...dry, KeyId: keyArn, Plaintext: Buffer.from('x') }),
+      new GenerateDataKeyCommand({ ...dry, KeyId: keyArn, KeySpec: 'AES_256' }),
+      new DecryptCommand({ ...dry, KeyId: keyArn, CiphertextBlob }),
+    ];
+    for (const command of commands) {
+      expect(await nameOf(kms.send(command as never))).toBe('DryRunOperationException');
+    }
+  });
+
+  it('of what would fail has that error', async () => {
+    await kms.send(new DisableKeyCommand({ KeyId: keyArn }));
+    const command = new EncryptCommand({ ...dry, KeyId: keyArn, Plaintext: Buffer.from('x') });
+    expect(await nameOf(kms.send(command))).toBe('DisabledException');
+  });
+});
+
+function call(target: string, body: string): Promise<Response> {
+  const authorization = `AWS4-HMAC-SHA256 Credential=local/20260101/${REGION}/kms/aws4_request`;
+  return control('/', { method: 'POST', body, headers: { 'x-amz-target': target, authorization } });
+}
+
+describe('over the wire', () => {
+  it('every answer has a request id of its own, an error too', async () => {
+    const { $metadata } = await kms.send(new ListAliasesCommand({}));
+    const error: unknown = await kms.send(new ListKeysCommand({})).catch((e: unknown) => e);
+    const ids = [$metadata.requestId, (error as { $metadata: { requestId?: string } }).$metadata.requestId];
+    for (const id of ids) expect(id).toMatch(/^[\da-f-]{36}$/);
+    expect(ids[0]).not.toBe(ids[1]);
+  });
+
+  it.for([
+    ['TrentService.Encrypt', '{"KeyId":"alias/test","Plaintext":"!!!!"}', 'SerializationException'],
+    ['TrentService.Encrypt', '{"KeyId":7,"Plaintext":"eA=="}', 'SerializationException'],
+    [
+      'TrentService.Encrypt',
+      '{"KeyId":"alias/test","Plaintext":"eA==","EncryptionContext":["a"]}',
+      'SerializationException',
+    ],
+    ['TrentService.Encrypt', '{"KeyId":"alias/test","Plaintext":"eA==","DryRun":"yes"}', 'SerializationException'],
+    ['TrentService.Encrypt', '{"KeyId":"alias/test","Plaintext":"eA==","Colour":"red"}', 'ValidationException'],
+    ['TrentService.Encrypt', '[]', 'SerializationException'],
+    ['TrentService.Encrypt', '{', 'SerializationException'],
+    ['TrentService.constructor', '{}', 'UnknownOperationException'],
+    ['Encrypt', '{"KeyId":"alias/test","Plaintext":"eA=="}', 'UnknownOperationException'],
+  ])('%s of %j is a %s', async ([target, body, name]) => {
+    const answer = await call(target ?? '', body ?? '');
+    expect(answer.status).toBe(400);
+    expect(await answer.json()).toMatchObject({ __type: name });
+  });
+
+  it('a null is as if it were not there', async () => {
+    const body = '{"KeyId":"alias/test","Plaintext":"eA==","GrantTokens":null}';
+    expect((await call('TrentService.Encrypt', body)).status).toBe(200);
+  });
+});
+
+describe('a file that keeps keys', () => {
+  it('takes the next change when one could not be written', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'keyfold-kms-'));
+    const kept = await startKmsEmulator({ dataFile: join(folder, 'sub', 'kms.json') });
+    const create = (): Promise<string> => nameOf(client(REGION, 'local', kept.endpoint).send(new CreateKeyCommand({})));
+    try {
+      expect(await create()).not.toBe('no error');
+      await mkdir(join(folder, 'sub'));
+      expect(await create()).toBe('no error');
+    } finally {
+      await kept.close();
+      await rm(folder, { recursive: true });
+    }
+  });
+});
+
+describe('a fault', () => {
+  it.for([
+    [{ kind: 'down' }, 'ECONNRESET'],
+    [{ kind: 'hang' }, 'ETIMEDOUT'],
+    [{ kind: 'garbage' }, 'SyntaxError'],
+    [{ kind: 'throttle', perSecond: 0 }, 'ThrottlingException'],
+    [{ kind: 'error', name: 'DisabledException' }, 'DisabledException'],
+    [{ kind: 'error', name: 'KMSInternalException', status: 500 }, 'KMSInternalException'],
+    [{ kind: 'latency', ms: 1 }, 'no error'],
+  ] as const)('%j befalls its region alone, until it is cleared', async ([fault, outcome]) => {
+    const east = await emulator.ensureKey('us-east-1', 'alias/test');
+    emulator.setFault(REGION, fault);
+    const asked = fault.kind === 'hang' ? client(REGION, 'local', emulator.endpoint, 300) : kms;
+    const error: unknown = await asked.send(encrypt(Buffer.from('x'))).catch((e: unknown) => e);
+    const { code, name } = error as NodeJS.ErrnoException;
+    expect(error instanceof Error ? (code ?? name) : 'no error').toBe(outcome);
+    expect((await client('us-east-1').send(encrypt(Buffer.from('x'), east.keyArn))).KeyId).toBe(east.keyArn);
+    emulator.clearFaults();
+    expect((await kms.send(encrypt(Buffer.from('x')))).KeyId).toBe(keyArn);
+  });
+
+  it('ends a connection in mid-answer', async () => {
+    emulator.setFault(REGION, { kind: 'reset' });
+    expect(await nameOf(kms.send(encrypt(Buffer.from('x'))))).not.toBe('no error');
+    expect(emulator.calls().at(-1)).toMatchObject({ action: 'Encrypt', outcome: 'reset' });
+  });
+
+  it('may befall some actions only', async () => {
+    emulator.setFault(REGION, { kind: 'down', actions: ['GenerateDataKey'] });
+    expect((await kms.send(encrypt(Buffer.from('x')))).KeyId).toBe(keyArn);
+    const command = new GenerateDataKeyCommand({ KeyId: keyArn, KeySpec: 'AES_256' });
+    expect(await nameOf(kms.send(command))).not.toBe('no error');
+  });
+
+  it('of latency does nothing for a caller who has left', async () => {
+    emulator.setFault(REGION, { kind: 'latency', ms: 400 });
+    const impatient = client(REGION, 'local', emulator.endpoint, 200);
+    expect(await nameOf(impatient.send(new CreateKeyCommand({})))).toBe('TimeoutError');
+    await setTimeout(400);
+    emulator.clearFaults();
+    const { regions } = (await (await control('/regions')).json()) as { regions: { keys: object[] }[] };
+    expect(regions[0]?.keys).toHaveLength(1);
+  });
+
+  it('may let so many calls a second through', async () => {
+    emulator.setFault(REGION, { kind: 'throttle', perSecond: 2 });
+    const outcomes = await Promise.all(Array.from({ length: 10 }, () => nameOf(kms.send(encrypt(Buffer.from('x'))))));
+    expect(outcomes.filter((outcome) => outcome === 'no error').length).toBeGreaterThanOrEqual(2);
+    expect(outcomes).toContain('ThrottlingException');
+  });
+});
+
+function control(path: string, init?: RequestInit): Promise<Response> {
+  return fetch(`${emulator.endpoint}${path}`, init);
+}
+
+describe('the control API', () => {
+  it('sets, tells and clears faults, and counts calls', async () => {
+    const put = await control(`/regions/${REGION}/fault`, { method: 'PUT', body: '{"kind":"down"}' });
+    expect(await put.json()).toEqual({ region: REGION, fault: { kind: 'down' } });
+    await nameOf(kms.send(encrypt(Buffer.from('x'))));
+    expect(await (await control('/regions')).json()).toEqual({
+      regions: [
+        { region: REGION, keys: [{ arn: keyArn, state: 'Enabled' }], fault: { kind: 'down' }, calls: { Encrypt: 1 } },
+      ],
+    });
+    await control(`/regions/${REGION}/fault`, { method: 'DELETE' });
+    expect(await nameOf(kms.send(encrypt(Buffer.from('x'))))).toBe('no error');
+    await control(`/regions/${REGION}/fault`, { method: 'PUT', body: '{"kind":"hang"}' });
+    await control('/faults', { method: 'DELETE' });
+    expect(await nameOf(kms.send(encrypt(Buffer.from('x'))))).toBe('no error');
+  });
+
+  it.for([
+    '',
+    '{',
+    '[]',
+    '{"kind":"flood"}',
+    '{"kind":"latency"}',
+    '{"kind":"error","name":"X","rate":2}',
+    '{"kind":"down","actions":["Decypt"]}',
+    '{"kind":"down","actions":[]}',
+  ])('refuses the fault %j', async (body) => {
+    const answer = await control(`/regions/${REGION}/fault`, { method: 'PUT', body });
+    expect(answer.status).toBe(400);
+    expect(await answer.json()).toHaveProperty('error');
+  });
+
+  it.for(['us-west-3', 'US-WEST-2', 'constructor'])('knows no region %s, and names those there are', async (region) => {
+    for (const method of ['PUT', 'DELETE']) {
+      const body = method === 'PUT' ? { body: '{"kind":"down"}' } : {};
+      const answer = await control(`/regions/${region}/fault`, { method, ...body });
+      expect(answer.status).toBe(404);
+      expect(await answer.json()).toEqual({ error: `There is no region '${region}' here: us-west-2` });
+    }
+    expect(() => emulator.setFault(region, { kind: 'down' })).toThrow(RangeError);
+    const { regions } = (await (await control('/regions')).json()) as { regions: { region: string }[] };
+    expect(regions.map((one) => one.region)).toEqual([REGION]);
+  });
+
+  it('does not listen to a web page of elsewhere', async () => {
+    const headers = { origin: 'https://example.com' };
+    const answer = await control(`/regions/${REGION}/fault`, { method: 'PUT', body: '{"kind":"down"}', headers });
+    expect(answer.status).toBe(403);
+    expect(await nameOf(kms.send(encrypt(Buffer.from('x'))))).toBe('no error');
+  });
+
+  it('answers no unsigned call of KMS', async () => {
+    const answer = await control('/', {
+      method: 'POST',
+      body: '{}',
+      headers: { 'x-amz-target': 'TrentService.ListAliases' },
+    });
+    expect(answer.status).toBe(400);
+    expect(await answer.json()).toMatchObject({ __type: 'MissingAuthenticationTokenException' });
+  });
+});

@@ -1,0 +1,271 @@
+import { createHash } from 'node:crypto';
+import {
+  CreateQueueCommand,
+  DeleteMessageCommand,
+  GetQueueAttributesCommand,
+  GetQueueUrlCommand,
+  PurgeQueueCommand,
+  ReceiveMessageCommand,
+  SendMessageBatchCommand,
+  SendMessageCommand,
+  SetQueueAttributesCommand,
+  SQSClient,
+  type SendMessageCommandInput,
+} from '@aws-sdk/client-sqs';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { startSqsEmulator, type SqsEmulator } from '../../../emulators/sqs/sqs-emulator.ts';
+
+let sqs: SqsEmulator;
+let client: SQSClient;
+let queues = 0;
+
+beforeAll(async () => {
+  sqs = await startSqsEmulator();
+  client = new SQSClient({ endpoint: sqs.endpoint, region: 'us-west-2', maxAttempts: 1 });
+});
+afterAll(() => sqs.close());
+
+function queue(attributes: Record<string, string> = {}, fifo = false): string {
+  return sqs.ensureQueue(`queue-${(queues += 1)}${fifo ? '.fifo' : ''}`, attributes).queueUrl;
+}
+
+async function nameOf(work: Promise<unknown>): Promise<string> {
+  return work.then(
+    () => 'no error',
+    (error: unknown) => (error as Error).name,
+  );
+}
+
+const send = (QueueUrl: string, more: Partial<SendMessageCommandInput> = {}): Promise<unknown> =>
+  client.send(new SendMessageCommand({ QueueUrl, MessageBody: 'x', ...more }));
+const create = (QueueName: string, Attributes: Record<string, string>): Promise<unknown> =>
+  client.send(new CreateQueueCommand({ QueueName, Attributes }));
+
+const DEAD_LETTERS = '"deadLetterTargetArn":"arn:aws:sqs:us-west-2:111122223333:letters"';
+const attribute = (value: object): Partial<SendMessageCommandInput> => ({ MessageAttributes: { a: value as never } });
+
+describe('queues', () => {
+  it('with content-based deduplication tell messages apart by the SHA-256 of the body', async () => {
+    const QueueUrl = queue({ ContentBasedDeduplication: 'true' }, true);
+    await send(QueueUrl, { MessageGroupId: 'g' });
+    await send(QueueUrl, { MessageGroupId: 'g' });
+    const MessageSystemAttributeNames = ['MessageDeduplicationId' as const];
+    const command = new ReceiveMessageCommand({ QueueUrl, MaxNumberOfMessages: 10, MessageSystemAttributeNames });
+    const { Messages = [] } = await client.send(command);
+    const MessageDeduplicationId = createHash('sha256').update('x').digest('hex');
+    expect(Messages.map(({ Attributes }) => Attributes)).toEqual([{ MessageDeduplicationId }]);
+  });
+
+  it.for([
+    [{ KmsMasterKeyId: 'alias/x' }, 'UnsupportedOperation'],
+    [{ FifoThroughputLimit: 'perMessageGroupId' }, 'UnsupportedOperation'],
+    [{ Colour: 'red' }, 'InvalidAttributeName'],
+    [{ QueueArn: 'x' }, 'InvalidAttributeName'],
+    [{ VisibilityTimeout: '43201' }, 'InvalidAttributeValue'],
+    [{ VisibilityTimeout: '' }, 'InvalidAttributeValue'],
+    [{ DelaySeconds: '1.5' }, 'InvalidAttributeValue'],
+    [{ MaximumMessageSize: '1023' }, 'InvalidAttributeValue'],
+    [{ MessageRetentionPeriod: '59' }, 'InvalidAttributeValue'],
+    [{ ReceiveMessageWaitTimeSeconds: '21' }, 'InvalidAttributeValue'],
+    [{ ContentBasedDeduplication: 'true' }, 'InvalidAttributeValue'],
+    [{ RedrivePolicy: '{' }, 'InvalidParameterValue'],
+    [{ RedrivePolicy: '{"maxReceiveCount":0,"deadLetterTargetArn":"x"}' }, 'InvalidParameterValue'],
+    [{ RedrivePolicy: '{"maxReceiveCount":5,"deadLetterTargetArn":"x"}' }, 'InvalidParameterValue'],
+  ] as [Record<string, string>, string][])('are neither made nor changed with %j: %s', async ([attributes, name]) => {
+    const QueueUrl = queue();
+    expect(await nameOf(create('refused', attributes))).toBe(name);
+    const command = new SetQueueAttributesCommand({ QueueUrl, Attributes: attributes });
+    expect(await nameOf(client.send(command))).toBe(name);
+    const { Attributes = {} } = await client.send(new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['All'] }));
+    expect(Attributes).toMatchObject({ VisibilityTimeout: '30', MaximumMessageSize: '1048576' });
+  });
+
+  it('are not made a second time with other attributes', async () => {
+    await create('twice', { VisibilityTimeout: '7' });
+    expect(await nameOf(create('twice', { VisibilityTimeout: '7' }))).toBe('no error');
+    expect(await nameOf(create('twice', { VisibilityTimeout: '8' }))).toBe('QueueNameExists');
+  });
+
+  it('take a changed attribute at once, and only their own account knows them', async () => {
+    const QueueUrl = queue();
+    await client.send(new SetQueueAttributesCommand({ QueueUrl, Attributes: { MaximumMessageSize: '1024' } }));
+    expect(await nameOf(send(QueueUrl, { MessageBody: 'x'.repeat(1025) }))).toBe('InvalidParameterValue');
+    expect(await nameOf(send(QueueUrl.replace('111122223333', '999999999999')))).toBe('QueueDoesNotExist');
+    const QueueName = QueueUrl.replace(/.*\//, '');
+    const urlOf = (QueueOwnerAWSAccountId: string): GetQueueUrlCommand =>
+      new GetQueueUrlCommand({ QueueName, QueueOwnerAWSAccountId });
+    expect((await client.send(urlOf('111122223333'))).QueueUrl).toBe(QueueUrl);
+    expect(await nameOf(client.send(urlOf('999999999999')))).toBe('QueueDoesNotExist');
+    const names = new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['Colour' as never] });
+    expect(await nameOf(client.send(names))).toBe('InvalidAttributeName');
+  });
+
+  it('forget messages that are older than they keep', async () => {
+    const QueueUrl = queue({ MessageRetentionPeriod: '60' });
+    await send(QueueUrl);
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 61_000 });
+    expect((await client.send(new ReceiveMessageCommand({ QueueUrl }))).Messages).toBeUndefined();
+    vi.useRealTimers();
+  });
+});
+
+describe('messages', () => {
+  it.for([
+    [{ MessageSystemAttributes: { AWSTraceHeader: { DataType: 'String', StringValue: 'x' } } }, 'UnsupportedOperation'],
+    [{ MessageDeduplicationId: 'x' }, 'InvalidParameterValue'],
+    [{ MessageGroupId: 'a b' }, 'InvalidParameterValue'],
+    [{ DelaySeconds: 901 }, 'InvalidParameterValue'],
+    [attribute({ DataType: 'Text', StringValue: 'x' }), 'InvalidParameterValue'],
+    [attribute({ DataType: 'Number', StringValue: 'one' }), 'InvalidParameterValue'],
+    [attribute({ DataType: 'Number', StringValue: '1e127' }), 'InvalidParameterValue'],
+    [attribute({ DataType: 'Number', StringValue: '-1e-129' }), 'InvalidParameterValue'],
+    [attribute({ DataType: 'String', StringValue: '\u0000' }), 'InvalidMessageContents'],
+    [attribute({ DataType: 'String', BinaryValue: Buffer.from('x') }), 'InvalidParameterValue'],
+    [attribute({ DataType: 'String', StringValue: 'x', StringListValues: ['y'] }), 'UnsupportedOperation'],
+    [{ MessageAttributes: { 'AWS.x': { DataType: 'String', StringValue: 'x' } } }, 'InvalidParameterValue'],
+  ] as const)('are not taken with %j: %s', async ([more, name]) => {
+    expect(await nameOf(send(queue(), more as Partial<SendMessageCommandInput>))).toBe(name);
+  });
+
+  it('of a FIFO queue have no delay of their own', async () => {
+    const more = { MessageGroupId: 'g', MessageDeduplicationId: 'd' };
+    expect(await nameOf(send(queue({}, true), { ...more, DelaySeconds: 1 }))).toBe('InvalidParameterValue');
+  });
+
+  it('that are unfit fail alone in a batch', async () => {
+    const Entries = [
+      { Id: 'a', MessageBody: 'x' },
+      { Id: 'b', MessageBody: '' },
+    ];
+    const answer = await client.send(new SendMessageBatchCommand({ QueueUrl: queue(), Entries }));
+    expect(answer.Successful?.map(({ Id }) => Id)).toEqual(['a']);
+    expect(answer.Failed).toMatchObject([{ Id: 'b', SenderFault: true, Code: 'InvalidParameterValue' }]);
+  });
+
+  it('come with those attributes that are asked for, and no others', async () => {
+    const QueueUrl = queue();
+    const text = { DataType: 'String', StringValue: 'x' };
+    await send(QueueUrl, { MessageAttributes: { 'a.one': text, b: text } });
+    const receive = (more: object): ReceiveMessageCommand =>
+      new ReceiveMessageCommand({ QueueUrl, VisibilityTimeout: 0, ...more });
+    const { Messages: [message] = [] } = await client.send(
+      receive({ MessageAttributeNames: ['a.*'], MessageSystemAttributeNames: ['ApproximateReceiveCount'] }),
+    );
+    expect(message?.MessageAttributes).toEqual({ 'a.one': text });
+    expect(message?.Attributes).toEqual({ ApproximateReceiveCount: '1' });
+    expect(await nameOf(client.send(receive({ MessageSystemAttributeNames: ['Colour'] })))).toBe(
+      'InvalidAttributeName',
+    );
+    expect(await nameOf(client.send(receive({ ReceiveRequestAttemptId: 'x' })))).toBe('UnsupportedOperation');
+    expect(await nameOf(client.send(receive({ MaxNumberOfMessages: 11 })))).toBe('InvalidParameterValue');
+  });
+
+  it('are not deleted by what is no receipt handle', async () => {
+    const command = new DeleteMessageCommand({ QueueUrl: queue(), ReceiptHandle: 'x' });
+    expect(await nameOf(client.send(command))).toBe('ReceiptHandleIsInvalid');
+  });
+
+  it('are not purged, since that is not emulated', async () => {
+    expect(await nameOf(client.send(new PurgeQueueCommand({ QueueUrl: queue() })))).not.toBe('no error');
+  });
+});
+
+describe('the JSON protocol', () => {
+  it.for([
+    [
+      'SendMessage',
+      { MessageBody: 'x', MessageAttributes: { a: { DataType: 'Binary', BinaryValue: '!!!' } } },
+      'base64',
+    ],
+    [
+      'SetQueueAttributes',
+      { Attributes: { RedrivePolicy: `{"maxReceiveCount":[5],${DEAD_LETTERS}}` } },
+      'maxReceiveCount',
+    ],
+    ['ListQueues', [], 'no JSON object'],
+    ['ListQueues', 5, 'no JSON object'],
+    ['ListQueues', null, 'no JSON object'],
+  ] as const)('has no %s with %j, which no SDK sends', async ([action, members, fault]) => {
+    const { queueUrl } = sqs.ensureQueue('letters');
+    const headers = { 'x-amz-target': `AmazonSQS.${action}` };
+    const answer = await fetch(queueUrl, { method: 'POST', headers, body: JSON.stringify(members) });
+    expect(answer.status).toBe(400);
+    expect(await answer.text()).toContain(fault);
+  });
+});
+
+/** Calls by the query protocol, as an AWS client or, unsigned, as curl. */
+function post(form: Record<string, string>, signed = true): Promise<Response> {
+  const authorization = 'AWS4-HMAC-SHA256 Credential=local/20260101/us-west-2/sqs/aws4_request';
+  return fetch(sqs.endpoint, {
+    method: 'POST',
+    body: new URLSearchParams({ Version: '2012-11-05', ...form }),
+    headers: signed ? { authorization } : {},
+  });
+}
+
+describe('the query protocol of older AWS CLIs', () => {
+  it('sends and receives, with attributes, in XML', async () => {
+    const QueueUrl = queue();
+    const sent = await post({
+      Action: 'SendMessage',
+      QueueUrl,
+      MessageBody: 'a <b> & "c"\r\n',
+      'MessageAttribute.1.Name': 'kind',
+      'MessageAttribute.1.Value.DataType': 'String',
+      'MessageAttribute.1.Value.StringValue': 'v',
+    });
+    expect(sent.headers.get('content-type')).toBe('text/xml');
+    expect(await sent.text()).toMatch(
+      /^<\?xml version="1.0"\?><SendMessageResponse><SendMessageResult><MessageId>[\da-f-]{36}<\/MessageId>/,
+    );
+    const form = { Action: 'ReceiveMessage', QueueUrl, 'MessageAttributeName.1': 'All', 'AttributeName.1': 'SenderId' };
+    const received = await (await post(form)).text();
+    expect(received).toContain('<Body>a &#60;b&#62; &#38; &#34;c&#34;&#13;\n</Body>');
+    expect(received).toContain('<Attribute><Name>SenderId</Name><Value>AIDALOCAL</Value></Attribute>');
+    expect(received).toContain(
+      '<MessageAttribute><Name>kind</Name><Value><DataType>String</DataType><StringValue>v</StringValue></Value></MessageAttribute>',
+    );
+  });
+
+  it('sends batches, whose failures are told each', async () => {
+    const entry = 'SendMessageBatchRequestEntry';
+    const answer = await post({
+      Action: 'SendMessageBatch',
+      QueueUrl: queue(),
+      [`${entry}.1.Id`]: 'a',
+      [`${entry}.1.MessageBody`]: 'x',
+      [`${entry}.2.Id`]: 'b',
+      [`${entry}.2.MessageBody`]: '',
+    });
+    const xml = await answer.text();
+    expect(xml).toContain('<SendMessageBatchResultEntry><Id>a</Id>');
+    expect(xml).toContain('<BatchResultErrorEntry><Id>b</Id><Code>InvalidParameterValue</Code>');
+  });
+
+  it.for([
+    [{ Action: 'GetQueueUrl', QueueName: 'nowhere' }, 'AWS.SimpleQueueService.NonExistentQueue'],
+    [{ Action: 'PurgeQueue' }, 'InvalidAction'],
+    [
+      { Action: 'CreateQueue', QueueName: 'q', 'Attribute.1.Name': 'Colour', 'Attribute.1.Value': 'red' },
+      'InvalidAttributeName',
+    ],
+    [
+      { Action: 'CreateQueue', QueueName: 'q', 'Tag.1.Key': 'a', 'Tag.1.Value': 'b' },
+      'AWS.SimpleQueueService.UnsupportedOperation',
+    ],
+    [{ Action: 'CreateQueue', QueueName: 'q', '__proto__.1.Name': 'x' }, 'AWS.SimpleQueueService.UnsupportedOperation'],
+  ] as const)('answers %j with the code %s, and a request id', async ([form, code]) => {
+    const answer = await post(form);
+    expect(answer.status).toBe(400);
+    const xml = await answer.text();
+    expect(xml).toContain(`<Code>${code}</Code>`);
+    expect(xml).toContain(`<RequestId>${answer.headers.get('x-amzn-requestid')}</RequestId>`);
+  });
+
+  it('is answered in JSON without a signature, as from curl', async () => {
+    const answer = await post({ Action: 'GetQueueUrl', QueueName: queue().replace(/.*\//, '') }, false);
+    expect(await answer.json()).toMatchObject({ QueueUrl: expect.stringContaining(sqs.endpoint) as string });
+    expect(answer.headers.get('x-amzn-requestid')).toMatch(/^[\da-f-]{36}$/);
+  });
+});

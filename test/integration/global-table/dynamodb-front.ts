@@ -1,0 +1,96 @@
+import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
+import { DynamoDBClient, GetItemCommand, PutItemCommand } from '@aws-sdk/client-dynamodb';
+import dynalite from 'dynalite';
+import { createKeyTable } from '../../../local/dynamodb.ts';
+import { readBody } from '../../../emulators/http-body.ts';
+import { close, listen } from '../../../emulators/listen.ts';
+import { GlobalTable, type Item, type LinkOptions, type Replica } from './global-table.ts';
+
+/** A DynamoDB over the wire that sees every write, and in which tables may follow each other. */
+export interface DynamoDbFront {
+  readonly endpoint: string;
+  /** Makes two key tables of these names, which are replicas of each other from then on. */
+  globalTable(names: readonly [string, string], link: LinkOptions): Promise<GlobalTable>;
+  readonly close: () => Promise<void>;
+}
+
+/** A replicated table, by its name: which pair it belongs to, and as which of the two. */
+type Replicated = Map<string, { readonly table: GlobalTable; readonly at: number }>;
+
+/** What is read of a write: a PutItem has an `Item`, an UpdateItem a `Key`. */
+interface Write {
+  readonly TableName: string;
+  readonly Item?: Item;
+  readonly Key?: Item;
+}
+
+interface Answer {
+  readonly done: boolean;
+  readonly status: number;
+  readonly body: Buffer;
+}
+
+const LARGEST_BODY_BYTES = 1024 * 1024;
+const WRITES = /\.(?:PutItem|UpdateItem)$/;
+/** What DynamoDB is told of who writes. */
+const HEADERS = ['authorization', 'content-type', 'x-amz-date', 'x-amz-target'];
+
+/** Starts a DynamoDB emulator on 127.0.0.1. At the endpoint every write is seen; behind it are the tables themselves. */
+export async function startDynamoDbFront(): Promise<DynamoDbFront> {
+  const [emulator] = dynalite({ createTableMs: 0 }).listeners('request') as [RequestListener];
+  const back = createServer(emulator);
+  const behind = `http://127.0.0.1:${await listen(back, 0)}`;
+  const client = new DynamoDBClient({ endpoint: behind, region: 'us-west-2' });
+  const tables: Replicated = new Map();
+  const front = createServer((request, response) => {
+    if (!WRITES.test(String(request.headers['x-amz-target']))) emulator(request, response);
+    else write(behind, tables, request, response).catch(() => response.destroy());
+  });
+  return {
+    endpoint: `http://127.0.0.1:${await listen(front, 0)}`,
+    globalTable: async (names, link) => {
+      await Promise.all(names.map((name) => createKeyTable(behind, name)));
+      const table = new GlobalTable([replica(client, names[0]), replica(client, names[1])], link);
+      for (const [at, name] of names.entries()) tables.set(name, { table, at });
+      return table;
+    },
+    close: async () => {
+      client.destroy();
+      await Promise.all([close(front), close(back)]);
+    },
+  };
+}
+
+async function write(
+  behind: string,
+  tables: Replicated,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const body = (await readBody(request, LARGEST_BODY_BYTES)) ?? Buffer.alloc(0);
+  const { TableName, Item: item, Key: key = item } = JSON.parse(body.toString('utf8')) as Write;
+  const replicated = tables.get(TableName);
+  if (replicated === undefined || key === undefined) throw new RangeError(`${TableName} is not replicated`);
+  const { status, body: answer } = await replicated.table.write(replicated.at, key, () => ask(behind, request, body));
+  response.writeHead(status, { 'content-type': 'application/x-amz-json-1.0' }).end(answer);
+}
+
+/** Hands a call to the tables as it came. */
+async function ask(behind: string, { headers }: IncomingMessage, body: Buffer): Promise<Answer> {
+  const passed = HEADERS.map((name): [string, string] => [name, String(headers[name])]);
+  const answer = await fetch(behind, { method: 'POST', headers: passed, body });
+  return { done: answer.ok, status: answer.status, body: Buffer.from(await answer.arrayBuffer()) };
+}
+
+function replica(client: DynamoDBClient, TableName: string): Replica {
+  return {
+    read: async ({ Id, Created }) => {
+      if (Id === undefined || Created === undefined) throw new TypeError('a row without its primary key');
+      const command = new GetItemCommand({ TableName, Key: { Id, Created }, ConsistentRead: true });
+      return (await client.send(command)).Item;
+    },
+    put: async (Item) => {
+      await client.send(new PutItemCommand({ TableName, Item }));
+    },
+  };
+}

@@ -1,0 +1,133 @@
+import type { KeyRow } from '../../../src/maintenance/key-table.ts';
+import type { DataRowRecord, EnvelopeKeyRecord, KeyMeta } from '../../../src/index.ts';
+import { MINUTE_MS } from '../../support/fakes.ts';
+import type { Region } from './two-regions.ts';
+
+/** A record that was returned to a caller, and so must not be lost. */
+export interface Entry {
+  readonly number: number;
+  readonly partition: string;
+  readonly payload: Buffer;
+  readonly record: DataRowRecord;
+  /** Where it was sealed. */
+  readonly home: Region;
+  /** Whether it was sealed under keys with a region suffix, which processes without one do not read. */
+  readonly suffixed: boolean;
+  /** The keys it hangs under. */
+  readonly keys: readonly KeyMeta[];
+}
+
+/** Rows that were not there when they were first looked for are remembered as absent for so long. */
+const ABSENCE_MS = 1000;
+/** From which age on an absent key is no longer said to be on its way. */
+const ON_ITS_WAY_MS = 15 * MINUTE_MS;
+
+/** What must be true of the two replicas by now, reckoned from what was done, without a look at them. */
+export class Ledger {
+  readonly entries: Entry[] = [];
+  readonly #lagMs: number;
+  /** By when a row must be in both replicas; for ever where they are cut off from each other. */
+  readonly #everywhereByMs = new Map<string, number>();
+  readonly #revokedAtMs = new Map<string, number>();
+  #cut = false;
+
+  constructor(lagMs: number) {
+    this.#lagMs = lagMs;
+  }
+
+  /** A record was returned; its keys had been written by then. */
+  enter(entry: Entry, nowMs: number): void {
+    this.entries.push(entry);
+    for (const key of entry.keys) {
+      const name = rowName(key);
+      if (!this.#everywhereByMs.has(name)) this.#everywhereByMs.set(name, this.#cut ? Infinity : nowMs + this.#lagMs);
+    }
+  }
+
+  revoked(key: KeyMeta, nowMs: number): void {
+    if (!this.#revokedAtMs.has(rowName(key))) this.#revokedAtMs.set(rowName(key), nowMs);
+  }
+
+  /** For how long a key has been revoked in the replica of its region; -Infinity where it is not. */
+  revokedForMs(key: KeyMeta, nowMs: number): number {
+    return nowMs - (this.#revokedAtMs.get(rowName(key)) ?? Infinity);
+  }
+
+  cut(nowMs: number): void {
+    this.#cut = true;
+    for (const [name, byMs] of this.#everywhereByMs) if (byMs > nowMs) this.#everywhereByMs.set(name, Infinity);
+  }
+
+  heal(nowMs: number): void {
+    this.#cut = false;
+    for (const [name, byMs] of this.#everywhereByMs)
+      if (byMs === Infinity) this.#everywhereByMs.set(name, nowMs + this.#lagMs);
+  }
+
+  /**
+   * Whether a process may say of a record that it does not open, with that code. KMS is not thought of.
+   * @param clockMs what the process takes for the time
+   */
+  mayFail(entry: Entry, where: { region: Region; nowMs: number; clockMs: number }, code: string): boolean {
+    const byMs = Math.max(...entry.keys.map((key) => this.#everywhereByMs.get(rowName(key)) ?? 0));
+    if (where.region === entry.home || where.nowMs >= byMs + ABSENCE_MS) return false;
+    if (code === 'KeyNotYetVisible') return true;
+    const ageMs = where.clockMs - entry.record.key.parent.created * 1000;
+    return ageMs >= ON_ITS_WAY_MS && (code === 'RecordUnreadable' || code === 'KeyRowUnreadable');
+  }
+}
+
+/** What was once seen of a row in a replica. */
+interface Seen {
+  readonly revoked: boolean;
+  /** The sealed key, without its wraps. */
+  readonly sealed: string;
+  /** The regions that wrap it; none of an Intermediate Key. */
+  readonly regions: readonly string[];
+}
+
+/** Watches one replica: nothing that it has once held may be undone. */
+export class ReplicaWatch {
+  readonly #region: Region;
+  readonly #seen = new Map<string, Seen>();
+
+  constructor(region: Region) {
+    this.#region = region;
+  }
+
+  /** What was undone since the last look. */
+  look(rows: readonly KeyRow[]): string[] {
+    const now = new Map(rows.map((row) => [rowName(row), 'unreadable' in row ? undefined : seenOf(row)]));
+    const undone: string[] = [];
+    const note = (name: string, what: string): unknown => undone.push(`${what}: ${name} in ${this.#region}`);
+    for (const [name, before] of this.#seen) {
+      const after = now.get(name);
+      if (after === undefined) note(name, 'row gone');
+      else if (after.sealed !== before.sealed) note(name, 'key replaced');
+      else if (before.regions.some((region) => !after.regions.includes(region))) note(name, 'wrap lost');
+      if (before.revoked && after?.revoked === false) note(name, 'revocation undone');
+    }
+    for (const [name, seen] of now) if (seen !== undefined) this.#seen.set(name, seen);
+    return undone;
+  }
+}
+
+function seenOf(row: EnvelopeKeyRecord): Seen {
+  const wraps = row.parent === undefined ? wrapsOf(row) : undefined;
+  const sealed = wraps?.sealed ?? Buffer.from(row.encryptedKey).toString('base64');
+  return { revoked: row.revoked, sealed, regions: wraps?.regions ?? [] };
+}
+
+/** What KMS has made of a System Key: the sealed key, and the regions that can open it. */
+export function wrapsOf({ encryptedKey }: EnvelopeKeyRecord): { sealed: string; regions: string[] } {
+  const envelope = JSON.parse(Buffer.from(encryptedKey).toString()) as {
+    encryptedKey: string;
+    kmsKeks: { region: string }[];
+  };
+  return { sealed: envelope.encryptedKey, regions: envelope.kmsKeks.map(({ region }) => region) };
+}
+
+/** A row's primary key as text. */
+export function rowName({ id, created }: { id: string; created: number | undefined }): string {
+  return `${id} ${created}`;
+}

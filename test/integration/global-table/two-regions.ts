@@ -1,0 +1,171 @@
+import { CreateKeyCommand, DisableKeyCommand, KMSClient, UpdateAliasCommand } from '@aws-sdk/client-kms';
+import { startKmsEmulator, type KmsEmulator } from '../../../emulators/kms/kms-emulator.ts';
+import {
+  AwsKms,
+  DynamoDbMetastore,
+  SessionFactory,
+  SystemKeyMaintenance,
+  type CryptoPolicy,
+  type MaintenanceReport,
+} from '../../../src/index.ts';
+import { RegionalKms } from '../../../src/kms/regional-kms.ts';
+import { DynamoDbKeyTable } from '../../../src/metastore/dynamodb-key-table.ts';
+import { HandClock } from '../../support/fakes.ts';
+import { startDynamoDbFront, type DynamoDbFront } from './dynamodb-front.ts';
+import type { GlobalTable } from './global-table.ts';
+
+/** The two regions. In the first, processes without a suffix may have been before. */
+export const REGIONS = ['us-west-2', 'us-east-1'] as const;
+
+export type Region = (typeof REGIONS)[number];
+
+/** Something for each region. */
+export type PerRegion<T> = Readonly<Record<Region, T>>;
+
+/** The emulators, which many worlds share. */
+export interface Emulators {
+  readonly dynamoDb: DynamoDbFront;
+  readonly kms: KmsEmulator;
+}
+
+export async function startEmulators(): Promise<Emulators> {
+  const [dynamoDb, kms] = await Promise.all([startDynamoDbFront(), startKmsEmulator()]);
+  return { dynamoDb, kms };
+}
+
+export interface TwoRegionsOptions {
+  /** Tells its table and its KMS keys from those of other worlds on the same emulators. */
+  readonly name: string;
+  readonly lagMs: number;
+  /** From 0 up to 1, for all that is left to chance. */
+  readonly draw: () => number;
+}
+
+/** How a process is started. */
+export interface ProcessOptions {
+  readonly suffixed: boolean;
+  /** How wrong its clock goes. */
+  readonly offsetMs?: number;
+  readonly policy?: Partial<CryptoPolicy>;
+}
+
+/** No emulator hangs; a busy machine may be slow. */
+const PATIENCE_MS = 15_000;
+const NAMES = { service: 'svc', product: 'prod' };
+
+/** A service in two regions: in each a replica of its Global Table and a KMS key behind an alias. Its time is turned by hand. */
+export class TwoRegions {
+  readonly clock: HandClock;
+  readonly table: GlobalTable;
+  /** The replicas as an operator sees them. */
+  readonly keyTables: PerRegion<DynamoDbKeyTable>;
+  readonly #emulators: Emulators;
+  readonly #alias: string;
+  readonly #metastores: PerRegion<DynamoDbMetastore>;
+  readonly #kms: PerRegion<AwsKms>;
+  readonly #kmsClients: PerRegion<KMSClient>;
+  readonly #replacedKeys: { region: Region; arn: string }[] = [];
+  #brokenKms: Region | undefined;
+
+  private constructor(
+    emulators: Emulators,
+    { name, draw }: TwoRegionsOptions,
+    world: { clock: HandClock; table: GlobalTable; keys: PerRegion<string> },
+  ) {
+    const { clock, table, keys } = world;
+    const { endpoint } = emulators.kms;
+    const place = (region: Region) => ({
+      tableName: `${name}.${region}`,
+      region,
+      endpoint: emulators.dynamoDb.endpoint,
+      requestTimeoutMs: PATIENCE_MS,
+    });
+    // A clock that is turned by hand knows no delays: they are over at once.
+    const real = {
+      now: clock.now,
+      random: draw,
+      sleep: async () => {},
+      connect: (o: ConstructorParameters<typeof RegionalKms>[0]) => new RegionalKms(o),
+    };
+    const timeouts = { requestTimeoutMs: PATIENCE_MS };
+    this.clock = clock;
+    this.table = table;
+    this.#emulators = emulators;
+    this.#alias = `alias/${name}`;
+    this.keyTables = perRegion((region) => new DynamoDbKeyTable(place(region)));
+    this.#metastores = perRegion((region) => new DynamoDbMetastore(place(region)));
+    this.#kms = perRegion((region) => new AwsKms({ keys, preferredRegion: region, endpoint, timeouts }, real));
+    this.#kmsClients = perRegion((region) => new KMSClient({ region, endpoint }));
+  }
+
+  static async open(emulators: Emulators, options: TwoRegionsOptions): Promise<TwoRegions> {
+    const { name, lagMs, draw } = options;
+    const clock = new HandClock();
+    const [first, second] = REGIONS;
+    const tables = [`${name}.${first}`, `${name}.${second}`] as const;
+    const table = await emulators.dynamoDb.globalTable(tables, { now: clock.now, lagMs, draw });
+    const made = await Promise.all(REGIONS.map((region) => emulators.kms.ensureKey(region, `alias/${name}`)));
+    const keys = perRegion((region) => made[REGIONS.indexOf(region)]?.aliasArn ?? '');
+    return new TwoRegions(emulators, options, { clock, table, keys });
+  }
+
+  /** A process in a region: a cold cache of its own over the region's replica. */
+  process(region: Region, { suffixed, offsetMs = 0, policy = {} }: ProcessOptions): SessionFactory {
+    return new SessionFactory({ ...this.#parts(region, suffixed), policy, now: () => this.clock.nowMs + offsetMs });
+  }
+
+  /** One run of the maintenance in a region, of its own keys or of those without a suffix. */
+  maintain(region: Region, suffixed: boolean): Promise<MaintenanceReport> {
+    return new SystemKeyMaintenance({ ...this.#parts(region, suffixed), now: this.clock.now }).run();
+  }
+
+  /** Turns the clock, and delivers what has become due. */
+  async wait(ms: number): Promise<void> {
+    this.clock.advance(ms);
+    await this.table.deliver();
+  }
+
+  /** The region where KMS fails now. */
+  get brokenKms(): Region | undefined {
+    return this.#brokenKms;
+  }
+
+  /** Has KMS keys fail in one region, and in no other. */
+  breakKms(region: Region): void {
+    this.mendKms();
+    this.#brokenKms = region;
+    const actions = ['GenerateDataKey', 'Encrypt', 'Decrypt'];
+    this.#emulators.kms.setFault(region, { kind: 'error', name: 'KMSInternalException', status: 500, actions });
+  }
+
+  mendKms(): void {
+    this.#brokenKms = undefined;
+    this.#emulators.kms.clearFaults();
+  }
+
+  /** Puts a new KMS key behind a region's alias. */
+  async replaceKmsKey(region: Region): Promise<void> {
+    const { keyArn } = await this.#emulators.kms.ensureKey(region, this.#alias);
+    const { KeyMetadata } = await this.#kmsClients[region].send(new CreateKeyCommand({}));
+    const command = new UpdateAliasCommand({ AliasName: this.#alias, TargetKeyId: KeyMetadata?.Arn });
+    await this.#kmsClients[region].send(command);
+    this.#replacedKeys.push({ region, arn: keyArn });
+  }
+
+  /** Disables every KMS key that another has replaced. */
+  async disableReplacedKmsKeys(): Promise<void> {
+    for (const { region, arn } of this.#replacedKeys) {
+      await this.#kmsClients[region].send(new DisableKeyCommand({ KeyId: arn }));
+    }
+  }
+
+  #parts(region: Region, suffixed: boolean) {
+    const regionSuffix = suffixed ? region : undefined;
+    return { ...NAMES, regionSuffix, metastore: this.#metastores[region], kms: this.#kms[region] };
+  }
+}
+
+/** Makes something for each region. */
+export function perRegion<T>(make: (region: Region) => T): PerRegion<T> {
+  return { 'us-west-2': make('us-west-2'), 'us-east-1': make('us-east-1') };
+}

@@ -1,0 +1,610 @@
+import { readFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { monthOf } from '../../../scripts/costs/fleet.ts';
+import { ASSUMED } from '../../../scripts/costs/given.ts';
+import { packageFolder } from '../../../deploy/package.ts';
+import { readQueueConfig, type QueueConfig } from '../../../src/config/queue-config.ts';
+import { readConfig } from '../../../src/config/read-config.ts';
+import { OPERATION_NAMES } from '../../../src/operations/operation-name.ts';
+import { namesOf as commandsOf, startCli } from './aws-cli.ts';
+import { documentedMetrics, FLIPPED, packageExample, type AppPackage, type AppResource } from './package.ts';
+import { templateOf } from './template.ts';
+
+const FUNCTIONS = ['Api', 'Seal', 'Open', 'Queue', 'Maintenance'];
+const documented = documentedMetrics();
+
+let example: AppPackage;
+let flipped: AppPackage;
+
+beforeAll(async () => {
+  // One after the other: osls writes into .serverless/ on its way.
+  example = await packageExample({});
+  flipped = await packageExample(FLIPPED);
+}, 120_000);
+afterAll(() => Promise.all([example.remove(), flipped.remove()]));
+
+function ofType({ resources }: AppPackage, type: string): [string, AppResource][] {
+  return Object.entries(resources).filter(([, { Type }]) => Type === type);
+}
+
+function functionOf(app: AppPackage, name: string): AppResource['Properties'] {
+  return app.resources[`${name}LambdaFunction`]?.Properties ?? {};
+}
+
+/** A function's environment, what refers to a queue replaced by a URL of it. */
+function environmentOf(app: AppPackage, name: string): Record<string, string> {
+  const { Variables } = functionOf(app, name)['Environment'] as { Variables: Record<string, string | { Ref: string }> };
+  const urlOf = (ref: string): string => {
+    const { QueueName } = (app.resources[ref] as AppResource).Properties as { QueueName: string };
+    return `https://sqs.us-west-2.amazonaws.com/111122223333/${QueueName}`;
+  };
+  const values = Object.entries(Variables).map(([key, value]) => [
+    key,
+    typeof value === 'string' ? value : urlOf(value.Ref),
+  ]);
+  return { ...Object.fromEntries(values), AWS_REGION: 'us-west-2', AWS_LAMBDA_FUNCTION_NAME: name };
+}
+
+/** What an operator would review of a deployment: when each alarm rings, and the limits of each queue and function, a line each. */
+function reviewOf(app: AppPackage): string {
+  const lines = Object.entries(app.resources).flatMap(([name, { Type, Properties: all }]) => {
+    const { AlarmDescription: _description, AlarmActions: _actions, OKActions: _ok, ...alarm } = all;
+    const { MemorySize, Timeout, ReservedConcurrentExecutions } = all;
+    const { BatchSize, MaximumBatchingWindowInSeconds, ScalingConfig, FunctionResponseTypes } = all;
+    const reviewed: Record<string, object> = {
+      'AWS::CloudWatch::Alarm': alarm,
+      'AWS::SQS::Queue': all,
+      'AWS::SQS::QueuePolicy': all,
+      'AWS::Lambda::Function': { MemorySize, Timeout, ReservedConcurrentExecutions },
+      'AWS::Lambda::EventSourceMapping': {
+        BatchSize,
+        MaximumBatchingWindowInSeconds,
+        ScalingConfig,
+        FunctionResponseTypes,
+      },
+    };
+    const properties = reviewed[Type];
+    return properties === undefined ? [] : [`${name} ${JSON.stringify(properties)}`];
+  });
+  return `${lines.toSorted().join('\n')}\n`;
+}
+
+function aliasOf(region: string): string {
+  return `arn:aws:kms:${region}:111122223333:alias/keyfold`;
+}
+
+function queueNames(app: AppPackage): unknown[] {
+  return ofType(app, 'AWS::SQS::Queue').map(([, { Properties }]) => [Properties['QueueName'], Properties['FifoQueue']]);
+}
+
+function namesOf(dimensions: { Name: string }[]): string[] {
+  return dimensions.map(({ Name }) => Name).toSorted();
+}
+
+/** The metrics of ours that an alarm goes by, each with its dimensions. */
+function ownMetrics({ Namespace, MetricName, Dimensions = [], Metrics = [] }: AppResource['Properties']): unknown[] {
+  const one = Namespace === 'Keyfold' ? [[MetricName, namesOf(Dimensions)]] : [];
+  const others = Metrics.flatMap(
+    (part: { MetricStat?: { Metric: AppResource['Properties'] }; Expression?: string }) => {
+      const { Metric } = part.MetricStat ?? {};
+      if (Metric?.['Namespace'] === 'Keyfold') return [[Metric['MetricName'], namesOf(Metric['Dimensions'])]];
+      const query = /^SELECT SUM\("(\w+)"\) FROM SCHEMA\("Keyfold", (.*)\) WHERE/.exec(part.Expression ?? '');
+      return query === null ? [] : [[query[1], (query[2] ?? '').replaceAll('"', '').split(', ').toSorted()]];
+    },
+  );
+  return [...one, ...others];
+}
+
+/** The chance that so many events in an hour, at random, ring an alarm within some hours. */
+function chanceToRing(alarm: AppResource['Properties'], perHour: number, hours: number): number {
+  const { Threshold, EvaluationPeriods, Metrics } = alarm as {
+    Threshold: number;
+    EvaluationPeriods: number;
+    Metrics: { Period: number }[];
+  };
+  const periodHours = (Metrics[0]?.Period ?? 0) / 3600;
+  const mean = perHour * periodHours;
+  let [below, term] = [0, Math.exp(-mean)];
+  for (let count = 0; count < Threshold; count += 1) {
+    below += term;
+    term *= mean / (count + 1);
+  }
+  return 1 - (1 - (1 - below) ** EvaluationPeriods) ** (hours / periodHours / EvaluationPeriods);
+}
+
+/** The periods of an alarm on one metric, or on several that are summed. */
+function periodsOf({ Period, Metrics = [] }: AppResource['Properties']): unknown[] {
+  const metrics = (Metrics as { MetricStat?: { Period: number } }[]).flatMap(
+    ({ MetricStat }) => MetricStat?.Period ?? [],
+  );
+  return Period === undefined ? metrics : [Period];
+}
+
+/** The codes of docs/http.md that are no mistake of a caller's. */
+function documentedFaults(): string[] {
+  const docs = readFileSync(new URL('../../../docs/http.md', import.meta.url), 'utf8');
+  return [...docs.matchAll(/^\|([^|]*)\|\s*5\d\d\s*\|/gm)].flatMap(([, codes = '']) =>
+    [...codes.matchAll(/`(\w+)`/g)].map(([, code = '']) => code),
+  );
+}
+
+/** How long each of the queues keeps a message. */
+function daysKept(app: AppPackage): unknown[] {
+  return ['InputQueue', 'OutputQueue', 'DeadLetterQueue'].map(
+    (id) => app.resources[id]?.Properties['MessageRetentionPeriod'] / 86_400,
+  );
+}
+
+/** The codes of a metric of ours by which an alarm rings. */
+function codesRungFor(metric: string): Set<unknown> {
+  const counted = ofType(example, 'AWS::CloudWatch::Alarm').flatMap(([, { Properties }]) => {
+    const terms = (Properties['Metrics'] ?? []) as AppResource['Properties'][];
+    return terms.map(({ MetricStat }) => MetricStat?.Metric ?? {}).concat(Properties);
+  });
+  const dimensions = counted
+    .filter(({ MetricName }) => MetricName === metric)
+    .flatMap(({ Dimensions }) => (Dimensions as { Name: string; Value: string }[]) ?? []);
+  return new Set(dimensions.filter(({ Name }) => Name === 'code').map(({ Value }) => Value));
+}
+
+/** The minutes in which a message that no queue takes is tried, the first at so many seconds. */
+function minutesTried({ retryDelaySeconds, longestRetryDelaySeconds }: QueueConfig, startSeconds: number): number[] {
+  let at = startSeconds;
+  const tries = Array.from({ length: 12 }, (_, i) => {
+    const tried = at;
+    at += Math.min(longestRetryDelaySeconds, retryDelaySeconds * 2 ** i);
+    return Math.floor(tried / 60);
+  });
+  return [...new Set(tries)];
+}
+
+describe('each function', () => {
+  it.for(FUNCTIONS)('%s has a role of its own, from the stack of roles', (name) => {
+    expect(functionOf(example, name)['Role']).toEqual({ 'Fn::ImportValue': `keyfold-roles-${name}RoleArn` });
+  });
+
+  it('names no partition of AWS but by what the deployment is given', () => {
+    const arns = JSON.stringify(example.resources).match(/arn:aws[a-z-]*:[^"\\]*/g) ?? [];
+    expect(new Set(arns)).toEqual(new Set([aliasOf('us-west-2'), aliasOf('us-east-1')]));
+  });
+
+  it('has no role beside those, and the packages make none', () => {
+    expect(
+      ofType(example, 'AWS::Lambda::Function')
+        .map(([id]) => id)
+        .toSorted(),
+    ).toEqual(FUNCTIONS.map((name) => `${name}LambdaFunction`).toSorted());
+    expect(ofType(example, 'AWS::IAM::Role')).toEqual([]);
+  });
+
+  it.for(FUNCTIONS)('%s runs on Arm under Node 24, and logs lines as they are, for a time that is set', (name) => {
+    const found = functionOf(example, name);
+    expect(found).toMatchObject({ Runtime: 'nodejs24.x', Architectures: ['arm64'] });
+    expect(found).toMatchObject({
+      FunctionName: `keyfold-${name.toLowerCase()}`,
+      LoggingConfig: { LogFormat: 'Text' },
+    });
+    expect(functionOf(flipped, name)['LoggingConfig']).toEqual({
+      LogFormat: 'JSON',
+      ApplicationLogLevel: 'DEBUG',
+      SystemLogLevel: 'WARN',
+    });
+    const group = example.resources[`${name}LogGroup`];
+    expect(group?.Properties).toEqual({
+      LogGroupName: `/aws/lambda/keyfold-${name.toLowerCase()}`,
+      RetentionInDays: 365,
+    });
+  });
+
+  it('has in its zip its own folder of the build and nothing else', () => {
+    const folders = Object.entries(example.zips).map(([zip, names]) => [
+      zip,
+      [...new Set(names.map((name) => name.slice(0, name.lastIndexOf('/'))))],
+    ]);
+    expect(Object.fromEntries(folders)).toEqual({
+      'api.zip': ['dist/handlers/api'],
+      'seal.zip': ['dist/handlers/invoke'],
+      'open.zip': ['dist/handlers/invoke'],
+      'queue.zip': ['dist/handlers/queue'],
+      'maintenance.zip': ['dist/handlers/maintenance'],
+    });
+  });
+
+  it.for(['Api', 'Seal', 'Open', 'Maintenance'])('%s has an environment that the code accepts', (name) => {
+    for (const app of [example, flipped]) {
+      const { names, kms } = readConfig(environmentOf(app, name));
+      expect(names).toMatchObject({ service: 'orders', product: 'shop', regionSuffix: 'us-west-2' });
+      expect(kms).toMatchObject({ keys: { 'us-west-2': aliasOf('us-west-2'), 'us-east-1': aliasOf('us-east-1') } });
+    }
+  });
+
+  it('of the API authenticates as its routes do', () => {
+    expect(readConfig(environmentOf(example, 'Api')).auth).toEqual({ kind: 'iam' });
+    expect(readConfig(environmentOf(flipped, 'Api')).auth).toEqual({
+      kind: 'jwt',
+      partitionsClaim: 'tenants',
+      partitionLists: true,
+      partitionWildcards: false,
+      scopeClaim: 'scp',
+    });
+  });
+
+  it('may set further settings', () => {
+    expect(environmentOf(flipped, 'Open')['KEYFOLD_ON_KEY_REFUSED']).toBe('fail');
+  });
+
+  it('seal and open share the operations between them', () => {
+    const [seal = [], open = []] = ['Seal', 'Open'].map(
+      (name) => readConfig(environmentOf(example, name)).door.serves.operations,
+    );
+    expect([...seal, ...open].toSorted()).toEqual([...OPERATION_NAMES].toSorted());
+    expect(open.every((operation) => operation.startsWith('decrypt'))).toBe(true);
+    expect(seal.some((operation) => operation.startsWith('decrypt'))).toBe(false);
+  });
+
+  it('may be traced, have a customer key for its environment, and a share of the concurrency', () => {
+    for (const name of FUNCTIONS) {
+      expect(functionOf(flipped, name)).toMatchObject({
+        TracingConfig: { Mode: 'Active' },
+        KmsKeyArn: FLIPPED.environmentKeys['us-west-2'],
+      });
+      expect(functionOf(example, name)).toMatchObject({ TracingConfig: { Mode: 'PassThrough' } });
+      expect(functionOf(example, name)).not.toHaveProperty('KmsKeyArn');
+      expect(functionOf(example, name)).not.toHaveProperty('ReservedConcurrentExecutions');
+    }
+    expect(functionOf(flipped, 'Seal')).toMatchObject({ ReservedConcurrentExecutions: 7 });
+  });
+});
+
+describe('the HTTP API', () => {
+  it('has the three routes and one for all else, each of them with an authorizer', () => {
+    const routes = ofType(example, 'AWS::ApiGatewayV2::Route').map(([, { Properties }]) => Properties);
+    expect(routes.map(({ RouteKey }) => RouteKey as string)).toEqual([
+      'POST /v1/partitions/{partition}/{operation}',
+      'GET /v1/health',
+      'GET /v1/openapi.json',
+      '$default',
+    ]);
+    for (const route of routes) expect(route['AuthorizationType']).toBe('AWS_IAM');
+  });
+
+  it('may go by tokens instead, of an issuer, for an audience, with a scope', () => {
+    const [[id, authorizer] = []] = ofType(flipped, 'AWS::ApiGatewayV2::Authorizer');
+    expect(authorizer?.Properties).toMatchObject({
+      AuthorizerType: 'JWT',
+      JwtConfiguration: { Issuer: 'https://login.example.com/', Audience: ['keyfold'] },
+    });
+    const routes = ofType(flipped, 'AWS::ApiGatewayV2::Route');
+    expect(routes).toHaveLength(4);
+    for (const [, { Properties }] of routes) {
+      expect(Properties).toMatchObject({ AuthorizationType: 'JWT', AuthorizerId: { Ref: id } });
+      expect(Properties['AuthorizationScopes']).toEqual(['keyfold/encrypt', 'keyfold/decrypt', 'keyfold/rewrap']);
+    }
+  });
+
+  it('alone may invoke its function, and the schedule alone the maintenance', () => {
+    const permissions = ofType(example, 'AWS::Lambda::Permission').map(([, { Properties }]) => Properties);
+    expect(permissions).toHaveLength(2);
+    const [ofApi, ofSchedule] = ['Api', 'Maintenance'].map((name) =>
+      permissions.find(({ FunctionName }) => JSON.stringify(FunctionName).includes(`"${name}LambdaFunction"`)),
+    );
+    expect(ofApi).toMatchObject({ Principal: 'apigateway.amazonaws.com', Action: 'lambda:InvokeFunction' });
+    expect(JSON.stringify(ofApi?.['SourceArn'])).toMatch(/:execute-api:.*\{"Ref":"HttpApi"\},"\/\*"/);
+    expect(ofSchedule).toMatchObject({ Principal: 'events.amazonaws.com' });
+    expect(ofSchedule?.['SourceArn']).toEqual({ 'Fn::GetAtt': ['MaintenanceEventsRuleSchedule1', 'Arn'] });
+  });
+
+  it('is throttled, and logs who was turned away without the path', () => {
+    const { DefaultRouteSettings, AccessLogSettings } = example.resources['HttpApiStage']?.Properties ?? {};
+    expect(DefaultRouteSettings).toMatchObject({ ThrottlingRateLimit: 1000, ThrottlingBurstLimit: 500 });
+    expect(JSON.parse((AccessLogSettings as { Format: string }).Format)).not.toHaveProperty('path');
+    expect(example.resources['HttpApiLogGroup']?.Properties).toMatchObject({
+      RetentionInDays: 365,
+      // What begins otherwise is listed in a resource policy of the account, which has room for 5,120 characters.
+      LogGroupName: '/aws/vendedlogs/http-api/keyfold-app',
+    });
+  });
+
+  it('and every function log into what stays when the stack is deleted', () => {
+    for (const app of [example, flipped]) {
+      const groups = ofType(app, 'AWS::Logs::LogGroup');
+      expect(groups.map(([id]) => id).toSorted()).toEqual(
+        [...FUNCTIONS, 'HttpApi'].map((name) => `${name}LogGroup`).toSorted(),
+      );
+      for (const [, group] of groups) {
+        expect(group).toMatchObject({ DeletionPolicy: 'RetainExceptOnCreate', UpdateReplacePolicy: 'Retain' });
+      }
+    }
+  });
+});
+
+describe('the queues', () => {
+  it('hide a message for six time-outs of the function, and hand it out a hundred times', () => {
+    for (const app of [example, flipped]) {
+      const { VisibilityTimeout, RedrivePolicy, MessageRetentionPeriod } =
+        app.resources['InputQueue']?.Properties ?? {};
+      expect(VisibilityTimeout).toBeGreaterThanOrEqual(6 * (functionOf(app, 'Queue')['Timeout'] as number));
+      expect(RedrivePolicy.maxReceiveCount).toBeGreaterThanOrEqual(100);
+      expect(RedrivePolicy.deadLetterTargetArn).toEqual({ 'Fn::GetAtt': ['DeadLetterQueue', 'Arn'] });
+      expect(MessageRetentionPeriod).toBeGreaterThanOrEqual(2 * 86_400);
+    }
+  });
+
+  it('keep dead letters for fourteen days, however long the others keep theirs: SQS counts from the first sending', () => {
+    expect(daysKept(example)).toEqual([14, 14, 14]);
+    expect(daysKept(flipped)).toEqual([2, 2, 14]);
+  });
+
+  it('are encrypted, for TLS alone, and not deleted with the stack', () => {
+    const queues = ofType(example, 'AWS::SQS::Queue');
+    expect(queues.map(([id]) => id)).toEqual(['InputQueue', 'OutputQueue', 'DeadLetterQueue']);
+    for (const [id, { DeletionPolicy, Properties }] of queues) {
+      expect(DeletionPolicy).toBe('RetainExceptOnCreate');
+      expect(Properties['SqsManagedSseEnabled']).toBe(true);
+      const { PolicyDocument } = (example.resources[`${id}Policy`] as AppResource).Properties;
+      const [statement] = PolicyDocument.Statement as object[];
+      expect(statement).toMatchObject({ Effect: 'Deny', Condition: { Bool: { 'aws:SecureTransport': 'false' } } });
+    }
+  });
+
+  it('have their failures reported one by one, and so many batches at once', () => {
+    const [[, mapping] = []] = ofType(example, 'AWS::Lambda::EventSourceMapping');
+    expect(mapping?.Properties).toMatchObject({
+      EventSourceArn: { 'Fn::GetAtt': ['InputQueue', 'Arn'] },
+      FunctionResponseTypes: ['ReportBatchItemFailures'],
+      ScalingConfig: { MaximumConcurrency: 10 },
+    });
+  });
+
+  it('are all standard or all FIFO, and the function accepts them', () => {
+    expect(queueNames(example)).toEqual([
+      ['keyfold-input', undefined],
+      ['keyfold-output', undefined],
+      ['keyfold-dead-letters', undefined],
+    ]);
+    expect(queueNames(flipped)).toEqual([
+      ['keyfold-input.fifo', true],
+      ['keyfold-output.fifo', true],
+      ['keyfold-dead-letters.fifo', true],
+    ]);
+    expect(readQueueConfig(environmentOf(example, 'Queue')).queue.outputUrl).toMatch(/keyfold-output$/);
+    expect(readQueueConfig(environmentOf(flipped, 'Queue')).queue).toMatchObject({ fields: ['$.card'] });
+  });
+});
+
+describe('alarms', () => {
+  it('go by metrics that the code writes, with all their dimensions', () => {
+    const alarms = ofType(example, 'AWS::CloudWatch::Alarm');
+    const own = alarms.flatMap(([, { Properties }]) => ownMetrics(Properties)) as [string, string[]][];
+    for (const [metric, dimensions] of own) expect([metric, dimensions]).toEqual([metric, documented.get(metric)]);
+    expect([...new Set(own.map(([metric]) => metric))].toSorted()).toEqual([
+      'KeysRetired',
+      'KmsFailovers',
+      'KmsRegionFailures',
+      'KmsWrapsMissing',
+      'MessagesDeadLettered',
+      'MessagesRetried',
+      'RequestErrors',
+      'StaleServes',
+      'SystemKeyAge',
+      'SystemKeysNotCreated',
+      'SystemKeysNotMaintained',
+      'SystemKeysUnopenable',
+    ]);
+  });
+
+  it('on the age of the System Key ring where it may not seal any more, by the deployment’s own setting', () => {
+    const [byDefault, shorter] = [example, flipped].map(({ resources }) => resources['SystemKeyOldAlarm']?.Properties);
+    expect(byDefault).toMatchObject({ MetricName: 'SystemKeyAge', Statistic: 'Maximum', Threshold: 90 * 86_400 });
+    expect(shorter).toMatchObject({ Threshold: 30 * 86_400 });
+  });
+
+  it('are as many as the bill has them: with those of the keys, and by the metrics that they go by', () => {
+    const app = ofType(example, 'AWS::CloudWatch::Alarm').map(([, { Properties }]) =>
+      ((Properties['Metrics'] ?? []) as object[]).filter((part) => 'MetricStat' in part),
+    );
+    const keys = Object.values(templateOf('keys').Resources).filter(({ Type }) => Type === 'AWS::CloudWatch::Alarm');
+    const metrics = app.map((counted) => Math.max(1, counted.length)).reduce((sum, count) => sum + count, keys.length);
+    expect(metrics).toBe(ASSUMED.alarms);
+    const docs = readFileSync(new URL('../../../docs/deploy.md', import.meta.url), 'utf8');
+    expect(docs).toContain(`${app.length} with a queue`);
+  });
+
+  it('watch errors and throttles of every function, and the dead letters', () => {
+    const watched = ofType(example, 'AWS::CloudWatch::Alarm').flatMap(([, { Properties }]) =>
+      (Properties['Dimensions'] ?? []).map(({ Value }: { Value: string }) => `${Properties['MetricName']} ${Value}`),
+    );
+    for (const name of FUNCTIONS) {
+      expect(watched).toContain(`Errors keyfold-${name.toLowerCase()}`);
+      expect(watched).toContain(`Throttles keyfold-${name.toLowerCase()}`);
+    }
+    expect(watched).toContain('ApproximateNumberOfMessagesVisible keyfold-dead-letters');
+  });
+
+  it('take what is not reported for well, but for the maintenance, which must have run in 26 hours', () => {
+    for (const [id, { Properties }] of ofType(example, 'AWS::CloudWatch::Alarm')) {
+      const isMaintenance = id === 'MaintenanceMissingAlarm';
+      expect([id, Properties['TreatMissingData']]).toEqual([id, isMaintenance ? 'missing' : 'notBreaching']);
+      expect('InsufficientDataActions' in Properties).toBe(isMaintenance);
+    }
+  });
+
+  it('tell that the maintenance is missing once it has run, and not of a new deployment, whose first run is to come', () => {
+    expect(example.resources['MaintenanceMissingAlarm']?.Properties).toMatchObject({
+      // A new alarm is in this state: only the change to it is told.
+      TreatMissingData: 'missing',
+      InsufficientDataActions: [{ Ref: 'AlarmTopic' }],
+      MetricName: 'Invocations',
+      Period: 3600,
+      EvaluationPeriods: 26,
+      ComparisonOperator: 'LessThanThreshold',
+      Threshold: 1,
+    });
+  });
+
+  it('tell of an end where something is watched, and not where failures are counted, which are still once nobody asks', () => {
+    const told = ofType(example, 'AWS::CloudWatch::Alarm').filter(([, { Properties }]) => 'OKActions' in Properties);
+    expect(told.map(([id]) => id)).toEqual([
+      'MaintenanceMissingAlarm',
+      'DeadLettersWaitingAlarm',
+      'OutputAgingAlarm',
+      'MessagesAgingAlarm',
+    ]);
+    for (const [, { Properties }] of told) expect(Properties['OKActions']).toEqual([{ Ref: 'AlarmTopic' }]);
+  });
+
+  it.for(['Seal', 'Open'])(
+    'ring where %s fails for all that ask, however few, and not for the mistakes of some',
+    (name) => {
+      const { Properties } = example.resources[`${name}CannotServeAlarm`] as AppResource;
+      const dimensions = [{ Name: 'FunctionName', Value: `keyfold-${name.toLowerCase()}` }];
+      const counted = ([Id, MetricName]: string[]): object => ({
+        Id,
+        MetricStat: {
+          Metric: { Namespace: 'AWS/Lambda', MetricName, Dimensions: dimensions },
+          Period: 300,
+          Stat: 'Sum',
+        },
+        ReturnData: false,
+      });
+      expect(Properties['Metrics']).toEqual([
+        counted(['failed', 'Errors']),
+        counted(['asked', 'Invocations']),
+        { Id: 'share', Expression: 'failed / asked', ReturnData: true },
+      ]);
+      expect(Properties).toMatchObject({ Threshold: 0.5, EvaluationPeriods: 3, DatapointsToAlarm: 3 });
+    },
+  );
+
+  it('ring for every code of a failure that is not its caller’s, of requests and of messages that come back', () => {
+    // Functions do not start with it, which their own alarms tell of.
+    const codes = documentedFaults().filter((code) => code !== 'InvalidConfiguration');
+    expect(codes).toContain('KeyNotYetVisible');
+    expect(codes.filter((code) => !codesRungFor('RequestErrors').has(code))).toEqual([]);
+    expect([...codes, 'NotSent'].filter((code) => !codesRungFor('MessagesRetried').has(code))).toEqual([]);
+  });
+
+  it('ring where the API fails before it reaches the function, by what API Gateway counts', () => {
+    const { Properties } = example.resources['ApiCannotServeAlarm'] as AppResource;
+    expect(Properties).toMatchObject({ Threshold: 0.5, EvaluationPeriods: 3, DatapointsToAlarm: 3 });
+    const counted = (Properties['Metrics'] as AppResource['Properties'][]).flatMap(
+      ({ MetricStat }) => MetricStat ?? [],
+    );
+    expect(counted.map(({ Metric }) => Metric)).toEqual(
+      ['5xx', 'Count'].map((MetricName) => ({
+        Namespace: 'AWS/ApiGateway',
+        MetricName,
+        Dimensions: [{ Name: 'ApiId', Value: { Ref: 'HttpApi' } }],
+      })),
+    );
+  });
+
+  it('ring where a message waits for longer than the deployment allows', () => {
+    const [byDefault, own] = [example, flipped].map(({ resources }) => resources['MessagesAgingAlarm']?.Properties);
+    expect(byDefault).toMatchObject({ Threshold: 3600, Statistic: 'Maximum' });
+    expect(own).toMatchObject({ Threshold: FLIPPED.queue.oldestMessageSeconds, Statistic: 'Maximum' });
+  });
+
+  it('ring where nobody reads the results, before the queue drops them', () => {
+    const days = [example, flipped].map((app) => app.resources['OutputAgingAlarm']?.Properties['Threshold'] / 86_400);
+    expect(days).toEqual([7, 1]);
+  });
+
+  it('ring where requests go unanswered for a quarter of an hour, however few', () => {
+    const [many, long] = ['RequestsUnanswered', 'RequestsUnansweredForLong'].map(
+      (name) => example.resources[`${name}Alarm`]?.Properties,
+    );
+    expect(many).toMatchObject({ Threshold: 10, EvaluationPeriods: 1, DatapointsToAlarm: 1 });
+    expect(long).toMatchObject({ Threshold: 1, EvaluationPeriods: 3, DatapointsToAlarm: 3 });
+    expect(long?.['Metrics']).toEqual(many?.['Metrics']);
+  });
+
+  it.for([
+    [1, 12],
+    [100, 1],
+    [10_000, 1],
+  ] as const)(
+    'ring where a fleet of %i requests a second loses its preferred region, within %i hours',
+    ([rate, hours]) => {
+      const unwrapsPerHour = monthOf(rate, ASSUMED).unwraps / ASSUMED.hoursInMonth;
+      const { Properties } = example.resources['KmsFailoversAlarm'] as AppResource;
+      expect(chanceToRing(Properties, unwrapsPerHour, hours)).toBeGreaterThan(0.99);
+      // One that failed over by itself wakes nobody.
+      expect(Properties['Threshold']).toBeGreaterThan(1);
+    },
+  );
+
+  it.for(
+    ['MessagesNotSent', 'MessagesUnanswered'].flatMap((name) => [0, 30, 59].map((start) => [name, start] as const)),
+  )('%s rings where one message comes back, first tried at second %i, within ten minutes', ([name, start]) => {
+    const { Properties } = example.resources[`${name}Alarm`] as AppResource;
+    const { EvaluationPeriods, DatapointsToAlarm } = Properties;
+    for (const period of periodsOf(Properties)) expect(period).toBe(60);
+    expect(EvaluationPeriods).toBeGreaterThanOrEqual(10);
+    const { queue } = readQueueConfig(environmentOf(example, 'Queue'));
+    const tried = minutesTried(queue, start).filter((minute) => minute < 10);
+    expect(tried.length).toBeGreaterThanOrEqual(DatapointsToAlarm as number);
+    // A queue that took nothing for a moment, whatever was sent to it, wakes nobody.
+    expect(DatapointsToAlarm).toBeGreaterThan(2);
+  });
+
+  it('tell a topic made here, or the one that is given', () => {
+    for (const [, { Properties }] of ofType(example, 'AWS::CloudWatch::Alarm')) {
+      expect(Properties['AlarmActions']).toEqual([{ Ref: 'AlarmTopic' }]);
+    }
+    for (const [, { Properties }] of ofType(flipped, 'AWS::CloudWatch::Alarm')) {
+      expect(Properties['AlarmActions']).toEqual([FLIPPED.alarmTopics['us-west-2']]);
+    }
+    expect(flipped.resources).not.toHaveProperty('AlarmTopic');
+  });
+});
+
+describe('the dashboard', () => {
+  it('shows every metric of docs/metrics.md, with all its dimensions', () => {
+    const body = JSON.parse(example.resources['Dashboard']?.Properties['DashboardBody'] as string) as {
+      widgets: { properties: { metrics: [string | { expression: string }][] } }[];
+    };
+    const lines = body.widgets.flatMap(({ properties }) => properties.metrics.map(([first]) => first));
+    const searches = lines.flatMap((line) => (typeof line === 'string' ? [] : [line.expression]));
+    const shown = new Map(
+      searches.map((expression) => {
+        const [, schema = '', metric = ''] = /^SEARCH\('\{Keyfold,([\w,]+)\} MetricName="(\w+)"/.exec(expression) ?? [];
+        return [metric, schema.split(',').toSorted()];
+      }),
+    );
+    expect(Object.fromEntries(shown)).toEqual(Object.fromEntries(documented));
+  });
+});
+
+describe('npm run deploy', () => {
+  it('packages the app, and says without --yes what it would change', async () => {
+    const cli = await startCli();
+    const there = { Resources: { HttpApi: { Type: 'AWS::ApiGatewayV2::Api' }, Gone: { Type: 'AWS::SNS::Topic' } } };
+    const outcome = await cli.deploy(
+      ['app'],
+      {
+        'cloudformation describe-stacks': { Stacks: [{ StackStatus: 'UPDATE_COMPLETE' }] },
+        'cloudformation get-template': { TemplateBody: there },
+      },
+      { regions: ['us-west-2'], prefix: 'trial' },
+    );
+    await Promise.all([cli.remove(), rm(packageFolder({ prefix: 'trial' }, '.'), { recursive: true })]);
+    expect(outcome.said).toContain('trial-app in us-west-2:');
+    expect(outcome.said).toContain('Modify HttpApi (AWS::ApiGatewayV2::Api)');
+    expect(outcome.said).toContain('Remove Gone (AWS::SNS::Topic)');
+    expect(outcome.said).toContain('Add SealLambdaFunction (AWS::Lambda::Function)');
+    expect(commandsOf(outcome)).toEqual([
+      'sts get-caller-identity',
+      'cloudformation describe-stacks',
+      'cloudformation get-template',
+    ]);
+  }, 60_000);
+});
+
+describe('what was reviewed of alarms, queues and functions is what is packaged', () => {
+  it.for(['example', 'flipped'] as const)('of the %s', async (name) => {
+    const app = { example, flipped }[name];
+    await expect(reviewOf(app)).toMatchFileSnapshot(`reviewed/${name}.txt`);
+  });
+});

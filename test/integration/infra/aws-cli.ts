@@ -1,0 +1,201 @@
+/** The scripts that deploy, with stand-ins for the AWS CLI and for osls, which write down what they are asked. */
+import { execFile } from 'node:child_process';
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { vi } from 'vitest';
+import { yamlParse } from 'yaml-cfn';
+import { deploy } from '../../../deploy/deploy.ts';
+
+const root = join(import.meta.dirname, '..', '..', '..');
+
+/** The deployment that all of these begin with. */
+export const EXAMPLE = join(root, 'deploy.example.yml');
+
+/**
+ * What the stand-ins answer, by service and command (a waiter's by its name): a string is what they fail with, and a list is of one answer
+ * for each time, the last one for all further. CHANGE_SET stands for the name of the latest change set. All else is answered with nothing. osls is the real one for what is not among these.
+ */
+export type Answers = Readonly<Record<string, unknown>>;
+
+/** What a function answers that is invoked. */
+export function invoked(payload: unknown, meta: object = {}): object {
+  return { ...meta, [PAYLOAD]: payload };
+}
+
+/** What a script did. */
+export interface Outcome {
+  readonly code: number;
+  readonly said: string;
+  /** Each call's service and command, and its other arguments. */
+  readonly calls: readonly { readonly name: string; readonly args: readonly string[] }[];
+}
+
+/** The scripts. */
+export interface Cli {
+  /** Does what `deploy/main.ts` does with the example, some of it changed, and with further variables in its environment. */
+  deploy(args: readonly string[], answers: Answers, changed?: object, variables?: object): Promise<Outcome>;
+  /** The same in a process of its own, of whose output osls's is a part. */
+  deployInProcess(args: readonly string[], answers: Answers, changed?: object, variables?: object): Promise<Outcome>;
+  /** As `deploy`, with a deployment's file. */
+  run(args: readonly string[], answers: Answers, file: string, variables?: object): Promise<Outcome>;
+  remove(): Promise<void>;
+}
+
+const IDENTITY = {
+  'sts get-caller-identity': {
+    Account: '111122223333',
+    Arn: 'arn:aws:sts::111122223333:assumed-role/key-administrator/somebody',
+  },
+  'configure export-credentials': {
+    Version: 1,
+    AccessKeyId: 'EXPORTED',
+    SecretAccessKey: 'not-a-secret',
+    SessionToken: 'session',
+  },
+};
+
+const PAYLOAD = 'payload';
+
+/** An argument ends with NUL, and a call with a further one. `lambda invoke` has its answer in a file, which it names last. */
+const STAND_IN = `#!/bin/sh
+if [ "$1" = --version ]; then echo "aws-cli/\${CLI_VERSION:-2.31.0} Python/3.13.7"; exit; fi
+cd "$(dirname "$0")"
+printf '%s\\0' "$@" >> calls
+printf '\\0' >> calls
+name="$1 $2"
+if [ "$2" = wait ]; then for word; do case $word in *-complete) name=$word;; esac; done; fi
+previous=
+for word; do
+  if [ "$previous" = --change-set-name ]; then echo "$word" > change-set; fi
+  previous=$word
+done
+echo >> "times/$name"
+nth="$name $(wc -l < "times/$name" | tr -d ' ')"
+for one in "$nth" "$name"; do
+  if [ -f "fails/$one" ]; then cat "fails/$one" >&2; exit 254; fi
+  if [ -f "answers/$one" ]; then
+    if [ -f "payloads/$one" ]; then cat "payloads/$one" > "$previous"; fi
+    sed "s/CHANGE_SET/$(cat change-set 2> /dev/null)/g" "answers/$one"
+    exit
+  fi
+done
+`;
+
+/** Imported by every process of the script: osls's own is at its end then. */
+const OSLS_STAND_IN = `
+import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+const [, bin = '', command, ...args] = process.argv;
+const file = (folder) => join(import.meta.dirname, folder, 'osls ' + command);
+if (bin.endsWith('serverless.js') && (existsSync(file('answers')) || existsSync(file('fails')))) {
+  const call = ['osls', command, ...args, ...Object.entries(process.env).flatMap(([name, value]) => (name.startsWith('AWS_') ? [name + '=' + value] : []))];
+  appendFileSync(join(import.meta.dirname, 'calls'), call.join('\\0') + '\\0\\0');
+  if (existsSync(file('fails'))) {
+    process.stderr.write(readFileSync(file('fails')));
+    process.exit(1);
+  }
+  if (process.env.OSLS_TELLS) console.log('osls ' + command);
+  if (command === 'package') {
+    const folder = args[args.indexOf('--package') + 1];
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, 'cloudformation-template-update-stack.json'), readFileSync(file('answers')));
+  }
+  process.exit(0);
+}
+`;
+
+/** Makes the stand-ins. */
+export async function startCli(): Promise<Cli> {
+  const folder = await mkdtemp(join(tmpdir(), 'keyfold-deploy-'));
+  await writeFile(join(folder, 'aws'), STAND_IN);
+  await chmod(join(folder, 'aws'), 0o755);
+  const preload = join(folder, 'osls.mjs');
+  await writeFile(preload, OSLS_STAND_IN);
+
+  const runBy = async (
+    how: typeof runHere,
+    args: readonly string[],
+    answers: Answers,
+    file: string,
+    variables: object,
+  ): Promise<Outcome> => {
+    for (const name of ['answers', 'fails', 'payloads', 'times']) {
+      await rm(join(folder, name), { recursive: true, force: true });
+      await mkdir(join(folder, name));
+    }
+    const put = async (name: string, answer: unknown): Promise<void> => {
+      if (typeof answer === 'string') return writeFile(join(folder, 'fails', name), answer);
+      const { [PAYLOAD]: payload, ...meta } = answer as Record<string, unknown>;
+      if (payload !== undefined) await writeFile(join(folder, 'payloads', name), JSON.stringify(payload));
+      return writeFile(join(folder, 'answers', name), JSON.stringify(meta));
+    };
+    for (const [name, answer] of Object.entries({ ...IDENTITY, ...answers })) {
+      const list = Array.isArray(answer) ? (answer as unknown[]) : [answer];
+      await put(name, list.at(-1));
+      for (const [i, one] of list.slice(0, -1).entries()) await put(`${name} ${i + 1}`, one);
+    }
+    await writeFile(join(folder, 'calls'), '');
+    const own = {
+      PATH: `${folder}:${process.env['PATH'] ?? ''}`,
+      NODE_OPTIONS: `--import ${pathToFileURL(preload).href}`,
+      KEYFOLD_DEPLOY_FILE: file,
+      ...variables,
+    };
+    const { code, said } = await how(args, own);
+    const calls = (await readFile(join(folder, 'calls'), 'utf8')).split('\0\0').slice(0, -1);
+    return {
+      code,
+      said,
+      calls: calls.map((call) => {
+        const [service, command, ...rest] = call.split('\0');
+        return { name: `${service} ${command}`, args: rest };
+      }),
+    };
+  };
+
+  const example = async (changed: object): Promise<string> => {
+    const file = join(folder, 'deploy.yml');
+    await writeFile(file, JSON.stringify({ ...(yamlParse(await readFile(EXAMPLE, 'utf8')) as object), ...changed }));
+    return file;
+  };
+  return {
+    run: (args, answers, file, variables = {}) => runBy(runHere, args, answers, file, variables),
+    deploy: async (args, answers, changed = {}, variables = {}) =>
+      runBy(runHere, args, answers, await example(changed), variables),
+    deployInProcess: async (args, answers, changed = {}, variables = {}) =>
+      runBy(runProcess, args, answers, await example(changed), { ...variables, OSLS_TELLS: '1' }),
+    remove: () => rm(folder, { recursive: true }),
+  };
+}
+
+type Ended = Omit<Outcome, 'calls'>;
+
+function runProcess(args: readonly string[], variables: object): Promise<Ended> {
+  const options = { cwd: root, env: { ...process.env, ...variables } };
+  return new Promise((resolve) => {
+    execFile(process.execPath, ['deploy/main.ts', ...args], options, (error, stdout, stderr) =>
+      resolve({ code: error === null ? 0 : Number(error.code), said: stdout + stderr }),
+    );
+  });
+}
+
+/** As the script's entry does, without a process of its own. */
+async function runHere(args: readonly string[], variables: object): Promise<Ended> {
+  for (const [name, value] of Object.entries(variables)) vi.stubEnv(name, value as string);
+  const lines: string[] = [];
+  try {
+    await deploy(args, (line) => lines.push(line));
+    return { code: 0, said: lines.map((line) => `${line}\n`).join('') };
+  } catch (error) {
+    return { code: 1, said: [...lines, (error as Error).message].map((line) => `${line}\n`).join('') };
+  } finally {
+    vi.unstubAllEnvs();
+  }
+}
+
+/** The services and commands that were called, in order. */
+export function namesOf({ calls }: Outcome): string[] {
+  return calls.map(({ name }) => name);
+}

@@ -1,0 +1,325 @@
+/** The calls that the real functions make, on emulators, held against what their roles allow: none is missing, none is for nothing. */
+import { CreateAliasCommand, CreateKeyCommand, KMSClient, UpdateAliasCommand } from '@aws-sdk/client-kms';
+import { ReceiveMessageCommand, SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
+import type { SQSBatchResponse, SQSEvent } from 'aws-lambda';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { startDynamoDb, type LocalDynamoDb } from '../../../local/dynamodb.ts';
+import { startEventSource } from '../../../local/event-source.ts';
+import { functionEnvironment } from '../../../local/function-environment.ts';
+import { startKmsEmulator, type KmsEmulator } from '../../../emulators/kms/kms-emulator.ts';
+import { LocalFunction } from '../../../local/local-function.ts';
+import { startSqsEmulator, type SqsEmulator } from '../../../emulators/sqs/sqs-emulator.ts';
+import { DynamoDbProxy } from '../../support/dynamodb-proxy.ts';
+import { request } from '../../support/http-door.ts';
+import { allowedOn, EAST, isAllowed, KEYS, REST, tableAt, USERS, WEST } from './account.ts';
+
+const TIMEOUT_MS = 15_000;
+
+let dynamoDb: LocalDynamoDb;
+let proxy: DynamoDbProxy;
+let kms: KmsEmulator;
+let sqs: SqsEmulator;
+let services = 0;
+let settings: Record<string, string>;
+let started: LocalFunction[] = [];
+/** The functions' calls of KMS from before an administrator made his own. */
+let before: string[] = [];
+/** The calls of SQS, as IAM calls them, by queue. */
+let sqsCalls: string[] = [];
+
+beforeAll(async () => {
+  dynamoDb = await startDynamoDb('EncryptionKey', 0);
+  proxy = await DynamoDbProxy.start(dynamoDb.endpoint);
+});
+afterAll(async () => {
+  await proxy.stop();
+  await dynamoDb.close();
+});
+beforeEach(async () => {
+  kms = await startKmsEmulator();
+  // A batch is allowed by its single action.
+  sqs = await startSqsEmulator({
+    onCall: (action, queue) => {
+      sqsCalls.push(`${queue} sqs:${action.replace(/Batch$/, '')}`);
+    },
+  });
+  const keys = await Promise.all(
+    [WEST, EAST].map(async (region) => [region, (await kms.ensureKey(region, 'alias/keyfold')).aliasArn] as const),
+  );
+  settings = {
+    ...functionEnvironment({ kms: kms.endpoint, dynamoDb: proxy.endpoint, keys: Object.fromEntries(keys) }),
+    POWERTOOLS_LOG_LEVEL: 'SILENT',
+    POWERTOOLS_METRICS_DISABLED: 'true',
+    KEYFOLD_SERVICE: `calls${(services += 1)}`,
+    KEYFOLD_PRODUCT: 'shop',
+    // As every second test has it; deploy.yml has it by default.
+    ...(services % 2 === 0 && { KEYFOLD_REGION_SUFFIX: WEST }),
+    // Two processes that make a key within a day make the same one.
+    KEYFOLD_CREATE_DATE_PRECISION_MS: '86400000',
+    // A loaded machine is not to be taken for an outage.
+    KEYFOLD_KMS_REQUEST_TIMEOUT_MS: '15000',
+    KEYFOLD_DYNAMODB_REQUEST_TIMEOUT_MS: '15000',
+  };
+  record();
+});
+afterEach(async () => {
+  proxy.befall = () => undefined;
+  await Promise.all(started.map((one) => one.recycle()));
+  started = [];
+  await kms.close();
+  await sqs.close();
+});
+
+/** A cold process of a handler, limited to some operations as the function is. */
+function start(handler: 'api' | 'invoke' | 'maintenance' | 'queue', operations?: string): LocalFunction {
+  const environment = { ...settings, ...(operations !== undefined && { KEYFOLD_OPERATIONS: operations }) };
+  const one = new LocalFunction(new URL(`../../../handlers/${handler}.ts`, import.meta.url).href, environment);
+  started.push(one);
+  return one;
+}
+
+function maintain(): Promise<unknown> {
+  return start('maintenance').invoke({}, TIMEOUT_MS);
+}
+
+async function ask(process: LocalFunction, operation: string, body: unknown): Promise<Record<string, unknown>> {
+  const answer = (await process.invoke(request(operation, body), TIMEOUT_MS)) as { statusCode: number; body: string };
+  expect({ operation, status: answer.statusCode }).toEqual({ operation, status: 200 });
+  return JSON.parse(answer.body) as Record<string, unknown>;
+}
+
+/** Direct invocation, as `seal` and `open` are asked. A failure is thrown, but for an item's. */
+async function invoke(process: LocalFunction, operation: string, body: object): Promise<Record<string, unknown>> {
+  const answer = await process.invoke({ operation, partition: 'tenant-1', ...body }, TIMEOUT_MS);
+  expect(JSON.stringify(answer)).not.toContain('"error"');
+  return answer as Record<string, unknown>;
+}
+
+/** Forgets the calls of what only prepares. */
+function record(): void {
+  kms.resetCalls();
+  proxy.calls = [];
+  proxy.ids = [];
+  before = [];
+  sqsCalls = [];
+}
+
+function kmsCalls(): string[] {
+  return [...before, ...kms.calls().map(({ region, action }) => `${region} kms:${action}`)];
+}
+
+/** The calls since {@link record}, as IAM calls them, each once; those of KMS with their region. */
+function recorded(): { kms: { region: string; action: string }[]; dynamoDb: string[] } {
+  const ofKms = [...new Set(kmsCalls())].toSorted().map((call) => {
+    const [region = '', action = ''] = call.split(' ');
+    return { region, action };
+  });
+  return { kms: ofKms, dynamoDb: [...new Set(proxy.calls.map(iamActionOf))].toSorted() };
+}
+
+/** What IAM calls a call such as `Put SK`. */
+function iamActionOf(call: string): string {
+  const [action = ''] = call.split(' ');
+  return `dynamodb:${action === 'Query' ? action : `${action}Item`}`;
+}
+
+/** What was called, and what of that a role would have refused. */
+async function calledAs(name: keyof typeof USERS): Promise<{ called: string[]; refused: string[] }> {
+  const { kms: ofKms, dynamoDb: ofDynamoDb } = recorded();
+  const keys = new Map([
+    [WEST, KEYS['the key']],
+    [EAST, KEYS["the other region's key"]],
+  ]);
+  const refused: string[] = [];
+  for (const { region, action } of ofKms) {
+    const key = keys.get(region);
+    if (key === undefined || !(await isAllowed(USERS[name], action, key))) refused.push(`${action} in ${region}`);
+  }
+  const rows = new Set(proxy.calls.map((call, i) => `${iamActionOf(call)} ${proxy.ids[i]}`));
+  for (const row of rows) {
+    const [action = '', id = ''] = row.split(' ');
+    // The roles are those of the service orders.
+    const target = tableAt(WEST, id.replace(settings['KEYFOLD_SERVICE'] as string, 'orders'));
+    if (!(await isAllowed(USERS[name], action, target))) refused.push(row);
+  }
+  const called = new Set([...ofKms.map(({ action }) => action), ...ofDynamoDb, ...sqsCalls]);
+  return { called: [...called].toSorted(), refused };
+}
+
+/** All that a role allows: each is to be called, and nothing else. */
+async function exactly(name: keyof typeof USERS): Promise<{ called: string[]; refused: string[] }> {
+  const allowed = await Promise.all([KEYS['the key'], REST['the table']].map((one) => allowedOn(USERS[name], one)));
+  const ofQueues = await Promise.all(
+    Object.entries(QUEUES).map(async ([queue, target]) =>
+      (await allowedOn(USERS[name], target)).map((action) => `${queue} ${action}`),
+    ),
+  );
+  return { called: [...allowed, ...ofQueues].flat().toSorted(), refused: [] };
+}
+
+const QUEUES = {
+  input: REST['the input queue'],
+  output: REST['the output queue'],
+  'dead-letters': REST['the dead-letter queue'],
+};
+
+const PLAINTEXT = { plaintext: 'aGVsbG8=' };
+
+describe('the role allows exactly the calls that are made', { timeout: 60_000 }, () => {
+  it('by seal: new keys and those of others, encryption and rewrapping, with a region down', async () => {
+    const operations = 'encrypt,encrypt-batch,encrypt-fields,rewrap,rewrap-batch';
+    const { record: old } = await invoke(start('invoke', operations), 'encrypt', PLAINTEXT);
+    const cold = start('invoke', operations);
+    await invoke(cold, 'encrypt', PLAINTEXT);
+    await invoke(cold, 'rewrap', { record: old });
+    await invoke(cold, 'encrypt-fields', { document: { card: 1 }, fields: ['$.card'] });
+    kms.setFault(WEST, { kind: 'down' });
+    await invoke(start('invoke', operations), 'rewrap-batch', { items: [{ record: old }] });
+    expect(await calledAs('seal')).toEqual(await exactly('seal'));
+  });
+
+  it('by open: records of others alone, with each region down in turn and the latest System Key preloaded', async () => {
+    const seal = start('invoke', 'encrypt,encrypt-fields');
+    const { record: one } = await invoke(seal, 'encrypt', PLAINTEXT);
+    const { document } = await invoke(seal, 'encrypt-fields', { document: { card: 1 }, fields: ['$.card'] });
+    record();
+    for (const region of [WEST, EAST]) {
+      kms.setFault(region, { kind: 'down' });
+      const open = start('invoke', 'decrypt,decrypt-batch,decrypt-fields');
+      expect(await invoke(open, 'decrypt', { record: one })).toEqual(PLAINTEXT);
+      await invoke(open, 'decrypt-batch', { items: [{ record: one }] });
+      await invoke(open, 'decrypt-fields', { document, fields: ['$.card'] });
+      kms.clearFaults();
+    }
+    settings['KEYFOLD_PRELOAD_SYSTEM_KEY'] = 'true';
+    await invoke(start('invoke', 'decrypt'), 'decrypt', { record: one });
+    expect(recorded().kms).toEqual([
+      { region: EAST, action: 'kms:Decrypt' },
+      { region: WEST, action: 'kms:Decrypt' },
+    ]);
+    expect(await calledAs('open')).toEqual(await exactly('open'));
+  });
+
+  it('by open: records of another region, and records that name keys that are not there', async () => {
+    settings['KEYFOLD_REGION_SUFFIX'] = WEST;
+    const sealed = await invoke(start('invoke', 'encrypt'), 'encrypt', PLAINTEXT);
+    const { Key } = sealed['record'] as { Key: { ParentKeyMeta: { KeyId: string } } };
+    Key.ParentKeyMeta.KeyId = Key.ParentKeyMeta.KeyId.replace(WEST, 'eu-north-1');
+    record();
+    const open = start('invoke', 'decrypt');
+    await expect(open.invoke({ operation: 'decrypt', partition: 'tenant-1', ...sealed }, TIMEOUT_MS)).rejects.toThrow(
+      'RecordUnreadable',
+    );
+    expect(proxy.ids).toEqual([expect.stringMatching(/^_IK_tenant-1_calls\d+_shop_eu-north-1$/)]);
+    expect(await calledAs('open')).toMatchObject({ refused: [] });
+  });
+
+  it('by the API: everything', async () => {
+    const api = start('api');
+    const { record: one } = await ask(api, 'encrypt', PLAINTEXT);
+    const cold = start('api');
+    await ask(cold, 'decrypt', { record: one });
+    await ask(cold, 'rewrap', { record: one });
+    expect(await calledAs('api')).toEqual(await exactly('api'));
+  });
+
+  it('by the API that loses the race for a key', async () => {
+    let raced = false;
+    proxy.befall = (call) => {
+      if (call !== 'Put SK' || raced) return undefined;
+      raced = true;
+      return { kind: 'overtaken', by: () => ask(start('api'), 'encrypt', PLAINTEXT) };
+    };
+    await ask(start('api'), 'encrypt', PLAINTEXT);
+    expect(raced).toBe(true);
+    expect(await calledAs('api')).toEqual(await exactly('api'));
+  });
+
+  it('by the maintenance: the first key, wraps renewed after an alias was moved, and another maintenance that was quicker', async () => {
+    await maintain();
+    await moveAlias(WEST);
+    let raced = false;
+    proxy.befall = (call) => {
+      if (call !== 'Update SK' || raced) return undefined;
+      raced = true;
+      return { kind: 'overtaken', by: maintain };
+    };
+    expect(await maintain()).toMatchObject({ systemKeys: [{ regions: [{ opens: true }, { opens: true }] }] });
+    expect(raced).toBe(true);
+    expect(await calledAs('maintenance')).toEqual(await exactly('maintenance'));
+  });
+
+  it('by the queue: results, dead letters, and messages that come back, and by Lambda that takes and deletes them', async () => {
+    const queues = openQueues();
+    expect(await queues.take('encrypt', PLAINTEXT)).toBe(0);
+    const { record: one } = await queues.result();
+    expect(await queues.take('decrypt', { record: one })).toBe(0);
+    expect(await queues.take('rewrap', { record: one })).toBe(0);
+    expect(await queues.take('decrypt', { record: 'none' })).toBe(0);
+    for (const region of [WEST, EAST]) kms.setFault(region, { kind: 'error', name: 'DisabledException' });
+    expect(await queues.take('decrypt', { record: one })).toBe(1);
+    queues.close();
+    // Lambda asks for it beside the messages, which the local stand-in for it does not.
+    sqsCalls.push('input sqs:GetQueueAttributes');
+    expect(await calledAs('queue')).toEqual(await exactly('queue'));
+  });
+});
+
+/** Does what is not to be recorded. */
+async function aside<T>(work: Promise<T>): Promise<T> {
+  const recordedBefore = [...sqsCalls];
+  const done = await work;
+  sqsCalls = recordedBefore;
+  return done;
+}
+
+/** The three queues, and a test's own calls of them, which are not recorded. */
+function openQueues() {
+  const input = sqs.ensureQueue('input');
+  const { queueUrl: outputUrl } = sqs.ensureQueue('output');
+  settings = {
+    ...settings,
+    AWS_ENDPOINT_URL_SQS: sqs.endpoint,
+    KEYFOLD_OUTPUT_QUEUE_URL: outputUrl,
+    KEYFOLD_DEAD_LETTER_QUEUE_URL: sqs.ensureQueue('dead-letters').queueUrl,
+  };
+  const credentials = { accessKeyId: 'local', secretAccessKey: 'local' };
+  const client = new SQSClient({ region: WEST, endpoint: sqs.endpoint, credentials });
+  return {
+    /** Has a message done by a cold process. @returns how many come back: 0 or 1 */
+    take: async (operation: string, body: object): Promise<number> => {
+      const MessageBody = JSON.stringify({ partition: 'tenant-1', operation, ...body });
+      await aside(client.send(new SendMessageCommand({ QueueUrl: input.queueUrl, MessageBody })));
+      const process = start('queue', 'encrypt,decrypt,rewrap');
+      const { promise: answered, resolve } = Promise.withResolvers<unknown>();
+      const passOn = (event: SQSEvent): Promise<unknown> => {
+        const answer = process.invoke(event, TIMEOUT_MS);
+        resolve(answer);
+        return answer;
+      };
+      const source = startEventSource({ endpoint: sqs.endpoint, ...input, invoke: passOn });
+      try {
+        return ((await answered) as SQSBatchResponse).batchItemFailures.length;
+      } finally {
+        await source.stop();
+      }
+    },
+    result: async (): Promise<Record<string, unknown>> => {
+      const { Messages } = await aside(client.send(new ReceiveMessageCommand({ QueueUrl: outputUrl })));
+      return JSON.parse(Messages?.[0]?.Body ?? '') as Record<string, unknown>;
+    },
+    close: () => client.destroy(),
+  };
+}
+
+/** Puts a new key behind the alias, as an administrator does; the old one is retired first. */
+async function moveAlias(region: string): Promise<void> {
+  before = kmsCalls();
+  const client = new KMSClient({ region, endpoint: kms.endpoint });
+  const old = await kms.ensureKey(region, 'alias/keyfold');
+  await client.send(new CreateAliasCommand({ AliasName: 'alias/keyfold-retired-1', TargetKeyId: old.keyArn }));
+  const { KeyMetadata } = await client.send(new CreateKeyCommand({}));
+  await client.send(new UpdateAliasCommand({ AliasName: 'alias/keyfold', TargetKeyId: KeyMetadata?.KeyId }));
+  client.destroy();
+  kms.resetCalls();
+}

@@ -1,0 +1,916 @@
+/** The scripts that deploy, over stand-ins for the AWS CLI and osls. */
+import { readFile, rm } from 'node:fs/promises';
+import * as v from 'valibot';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { yamlParse } from 'yaml-cfn';
+import { environmentOf } from '../../../deploy/app.ts';
+import { deploymentSchema } from '../../../deploy/deployment.ts';
+import { packageFolder } from '../../../deploy/package.ts';
+import { EXAMPLE, invoked, namesOf, startCli, type Answers, type Cli, type Outcome } from './aws-cli.ts';
+
+let cli: Cli;
+beforeEach(async () => {
+  cli = await startCli();
+});
+afterEach(() => cli.remove());
+
+const ABSENT = {
+  'cloudformation describe-stacks': 'Stack with id keyfold-keys does not exist',
+  'cloudformation get-template': 'Stack with id keyfold-app does not exist',
+};
+
+function changes(...list: [action: string, type: string, replacement?: string][]): Answers {
+  const Changes = list.map(([Action, ResourceType, Replacement]) => ({
+    ResourceChange: { Action, LogicalResourceId: 'It', ResourceType, Replacement },
+  }));
+  return { 'cloudformation describe-change-set': { Status: 'CREATE_COMPLETE', Changes } };
+}
+
+/** An event of a stack; CHANGE_SET is the token of what is done now. */
+function event(id: string, status: string, reason?: string, token = 'CHANGE_SET'): object {
+  return { LogicalResourceId: id, ResourceStatus: status, ResourceStatusReason: reason, ClientRequestToken: token };
+}
+
+function callerOf(Arn: string): Answers {
+  return { 'sts get-caller-identity': { Account: '111122223333', Arn } };
+}
+
+/** The parameters of each change set that was asked for. */
+function parametersOf({ calls }: Outcome): Record<string, unknown>[] {
+  return calls
+    .filter(({ name }) => name === 'cloudformation create-change-set')
+    .map(({ args }) => {
+      const list = JSON.parse(args[args.indexOf('--parameters') + 1] as string) as Record<string, unknown>[];
+      return Object.fromEntries(
+        list.map(({ ParameterKey, ParameterValue, UsePreviousValue }) => [
+          ParameterKey,
+          ParameterValue ?? { UsePreviousValue },
+        ]),
+      );
+    });
+}
+
+describe('without --yes', () => {
+  it('a script says what it would do, deletes its change sets and does nothing', async () => {
+    const outcome = await cli.deploy(['keys'], { ...ABSENT, ...changes(['Add', 'AWS::KMS::Key']) });
+    expect(outcome.code).toBe(0);
+    expect(outcome.said).toContain('keyfold-keys in us-west-2:\n  Add It (AWS::KMS::Key)');
+    expect(outcome.said).toContain('keyfold-keys in us-east-1:');
+    expect(outcome.said).toContain('Nothing was changed');
+    expect(namesOf(outcome)).not.toContain('cloudformation execute-change-set');
+    expect(namesOf(outcome).filter((name) => name === 'cloudformation delete-change-set')).toHaveLength(2);
+  });
+});
+
+describe('with --yes', () => {
+  it('the change sets are executed, waited for, and the keys protected from being deleted', async () => {
+    const outcome = await cli.deploy(['keys', '--yes'], { ...ABSENT, ...changes(['Add', 'AWS::KMS::Key']) });
+    expect(outcome.code).toBe(0);
+    const done = outcome.calls.filter(({ name }) => /execute|termination/.test(name));
+    expect(done.map(({ name, args }) => `${name} ${args[args.indexOf('--region') + 1]}`)).toEqual([
+      'cloudformation execute-change-set us-west-2',
+      'cloudformation update-termination-protection us-west-2',
+      'cloudformation execute-change-set us-east-1',
+      'cloudformation update-termination-protection us-east-1',
+    ]);
+  });
+
+  const unchanged = {
+    'cloudformation describe-change-set': {
+      Status: 'FAILED',
+      StatusReason: "The submitted information didn't contain changes.",
+      Changes: [],
+    },
+  };
+
+  it('a stack with nothing to change is left alone, but for its protection: the run that made it may have ended before that', async () => {
+    const outcome = await cli.deploy(['table', '--yes'], { ...ABSENT, ...unchanged });
+    expect(outcome).toMatchObject({ code: 0, said: 'keyfold-table in us-west-2: nothing to change\n' });
+    expect(namesOf(outcome)).not.toContain('cloudformation execute-change-set');
+    expect(namesOf(outcome).at(-1)).toBe('cloudformation update-termination-protection');
+  });
+
+  it('the roles, which can be made again, are not protected', async () => {
+    const outcome = await cli.deploy(['roles', '--yes'], { ...ABSENT, ...changes(['Add', 'AWS::IAM::Role']) });
+    expect(outcome.code).toBe(0);
+    expect(namesOf(outcome)).not.toContain('cloudformation update-termination-protection');
+  });
+
+  it.for([
+    ['Remove', 'AWS::KMS::Key', undefined],
+    ['Modify', 'AWS::KMS::Key', 'True'],
+    ['Modify', 'AWS::KMS::Alias', 'Conditional'],
+    ['Remove', 'AWS::KMS::Alias', undefined],
+    ['Modify', 'AWS::DynamoDB::GlobalTable', 'True'],
+    ['Remove', 'AWS::DynamoDB::GlobalTable', undefined],
+  ] as const)('%s of %s is refused (replacement: %s)', async ([action, type, replacement]) => {
+    const set = changes(
+      ['Modify', 'AWS::SNS::Topic', 'True'],
+      replacement === undefined ? [action, type] : [action, type, replacement],
+    );
+    const outcome = await cli.deploy(['keys', '--yes'], { ...ABSENT, ...set });
+    expect(outcome.code).toBe(1);
+    expect(outcome.said).toContain(`keyfold-keys in us-west-2 is refused: ${action} It (${type})`);
+    expect(namesOf(outcome)).not.toContain('cloudformation execute-change-set');
+    expect(namesOf(outcome).at(-1)).toBe('cloudformation delete-change-set');
+  });
+
+  it('taking away a replica of the table is refused, which CloudFormation would call a modification', async () => {
+    const Parameters = [{ ParameterKey: 'ReplicaRegion1', ParameterValue: 'eu-west-1' }];
+    const there = { 'cloudformation describe-stacks': { Stacks: [{ StackStatus: 'CREATE_COMPLETE', Parameters }] } };
+    const outcome = await cli.deploy(['table', '--yes'], {
+      ...there,
+      ...changes(['Modify', 'AWS::DynamoDB::GlobalTable', 'False']),
+    });
+    expect(outcome).toMatchObject({ code: 1 });
+    expect(outcome.said).toContain("take away the table's replica in eu-west-1");
+    expect(namesOf(outcome)).not.toContain('cloudformation create-change-set');
+  });
+});
+
+describe('where CloudFormation fails', () => {
+  const planned = changes(['Add', 'AWS::KMS::Key']);
+  const FAILED = 'Waiter StackCreateComplete failed: matched expected path: "ROLLBACK_COMPLETE"';
+
+  it('the first thing that failed is told, and the next region is left as it is', async () => {
+    const outcome = await cli.deploy(['keys', '--yes'], {
+      ...ABSENT,
+      ...planned,
+      'stack-create-complete': FAILED,
+      'cloudformation describe-stack-events': {
+        StackEvents: [
+          event('keyfold-keys', 'ROLLBACK_COMPLETE'),
+          event('AlarmTopic', 'CREATE_FAILED', 'Resource creation cancelled'),
+          event(
+            'Key',
+            'CREATE_FAILED',
+            'The new key policy will not allow you to update the key policy in the future.',
+          ),
+          event('Key', 'CREATE_IN_PROGRESS'),
+          event('Key', 'UPDATE_FAILED', 'long ago', 'keyfold-1'),
+        ],
+      },
+    });
+    expect(outcome.code).toBe(1);
+    expect(outcome.said).toContain('keyfold-keys in us-west-2 failed: Key: The new key policy will not allow you');
+    expect(outcome.said).not.toContain('keyfold-keys in us-east-1');
+  });
+
+  it('what it cannot tell the CLI tells', async () => {
+    const answers = { ...ABSENT, ...planned, 'stack-create-complete': FAILED };
+    const outcome = await cli.deploy(['keys', '--yes'], {
+      ...answers,
+      'cloudformation describe-stack-events': { StackEvents: [] },
+    });
+    expect(outcome.code).toBe(1);
+    expect(outcome.said).toContain('Waiter StackCreateComplete failed');
+  });
+
+  it('at once, the script fails', async () => {
+    const refusal = { 'cloudformation execute-change-set': 'AccessDenied: not authorized' };
+    const outcome = await cli.deploy(['keys', '--yes'], { ...ABSENT, ...planned, ...refusal });
+    expect(outcome.code).toBe(1);
+    expect(outcome.said).toContain('execute-change-set in us-west-2 failed: AccessDenied: not authorized');
+    expect(namesOf(outcome).at(-1)).toBe('cloudformation execute-change-set');
+  });
+
+  it('what it has made goes again, keys too, which are kept otherwise: another try would find their names taken', async () => {
+    const outcome = await cli.deploy(['keys', '--yes'], { ...ABSENT, ...planned });
+    const executed = outcome.calls.filter(({ name }) => name === 'cloudformation execute-change-set');
+    expect(executed).toHaveLength(2);
+    for (const { args } of executed) expect(args).toContain('--retain-except-on-create');
+  });
+
+  const StackId = 'arn:aws:cloudformation:us-west-2:111122223333:stack/keyfold-table/1';
+
+  /** A stack in that state, with what it has left. */
+  function unmade(StackStatus: string, ...ResourceStatuses: string[]): Answers {
+    const left = ResourceStatuses.map((ResourceStatus, i) => ({ LogicalResourceId: `It${i}`, ResourceStatus }));
+    return {
+      'cloudformation describe-stacks': { Stacks: [{ StackId, StackStatus }] },
+      'cloudformation list-stack-resources': { StackResourceSummaries: left },
+      'cloudformation get-template': { TemplateBody: { Resources: {} } },
+      ...planned,
+    };
+  }
+
+  it('a stack whose making was rolled back is deleted by the next run, which makes it anew', async () => {
+    const outcome = await cli.deploy(['roles', '--yes'], unmade('ROLLBACK_COMPLETE', 'DELETE_COMPLETE'), {
+      regions: ['us-west-2'],
+    });
+    expect(outcome.code).toBe(0);
+    expect(outcome.said).toContain('keyfold-roles in us-west-2: could not be made, is empty, and is deleted first\n');
+    expect(namesOf(outcome).slice(2, 7)).toEqual([
+      'cloudformation describe-stacks',
+      'cloudformation list-stack-resources',
+      'cloudformation delete-stack',
+      'cloudformation wait',
+      'cloudformation create-change-set',
+    ]);
+    const [deletion, making] = ['delete-stack', 'create-change-set'].map(
+      (command) => outcome.calls.find(({ name }) => name.endsWith(command))?.args ?? [],
+    );
+    expect(deletion).toContain(StackId);
+    expect(making?.[making.indexOf('--change-set-type') + 1]).toBe('CREATE');
+  });
+
+  it('that is not done without --yes, but said', async () => {
+    const outcome = await cli.deploy(['roles'], unmade('ROLLBACK_COMPLETE', 'DELETE_COMPLETE'));
+    expect(outcome.code).toBe(1);
+    expect(outcome.said).toContain(
+      'keyfold-roles in us-west-2 could not be made, and is empty: --yes deletes it first',
+    );
+    expect(namesOf(outcome)).not.toContain('cloudformation delete-stack');
+  });
+
+  it('nor where something of it has stayed', async () => {
+    const outcome = await cli.deploy(
+      ['keys', '--yes'],
+      unmade('ROLLBACK_COMPLETE', 'DELETE_COMPLETE', 'DELETE_SKIPPED'),
+    );
+    expect(outcome.code).toBe(1);
+    expect(outcome.said).toContain('keyfold-keys in us-west-2 could not be made, and has left It1: see docs/deploy.md');
+    expect(namesOf(outcome)).not.toContain('cloudformation delete-stack');
+  });
+
+  it.for(['ROLLBACK_COMPLETE', 'REVIEW_IN_PROGRESS'])(
+    'the app in %s is deleted first, too, if it is empty',
+    async (state) => {
+      const given = {
+        'cloudformation get-template': {},
+        'osls package': { Resources: {} },
+        'osls deploy': {},
+        'lambda invoke': invoked({ systemKeys: [], createFault: 'it' }),
+      };
+      const deployment = { prefix: 'stand-in', regions: ['us-west-2'] };
+      const empty = await cli.deploy(['app', '--yes'], { ...unmade(state), ...given }, deployment);
+      expect(empty.said).toContain('stand-in-app in us-west-2: could not be made, is empty, and is deleted first\n');
+      expect(namesOf(empty).filter((name) => /delete-stack|deploy/.test(name))).toEqual([
+        'cloudformation delete-stack',
+        'osls deploy',
+      ]);
+      const left = await cli.deploy(['app', '--yes'], { ...unmade(state, 'DELETE_SKIPPED'), ...given }, deployment);
+      expect(left.said).toContain('stand-in-app in us-west-2 could not be made, and has left It0');
+      expect(namesOf(left)).not.toContain('osls deploy');
+      await rm(packageFolder({ prefix: 'stand-in' }, '.'), { recursive: true });
+    },
+  );
+
+  it('a table is not made in another region than the one where it is', async () => {
+    const outcome = await cli.deploy(
+      ['table', '--yes'],
+      {
+        ...planned,
+        'cloudformation describe-stacks': [
+          'Stack with id keyfold-table does not exist',
+          { Stacks: [{ StackId, StackStatus: 'CREATE_COMPLETE' }] },
+        ],
+      },
+      { regions: ['us-east-1', 'us-west-2'] },
+    );
+    expect(outcome.code).toBe(1);
+    expect(outcome.said).toContain('keyfold-table is in us-west-2: that must stay the first of the regions');
+    expect(namesOf(outcome)).not.toContain('cloudformation create-change-set');
+  });
+});
+
+describe('version 1 of the AWS CLI', () => {
+  const fails = { 'sts get-caller-identity': 'Unknown options: --no-cli-pager' };
+
+  it.for(['keys', 'table', 'roles', 'app'])('is named by deploy %s as what is wrong', async (stack) => {
+    const outcome = await cli.deploy([stack], fails, {}, { CLI_VERSION: '1.42.9' });
+    expect(outcome.code).toBe(1);
+    expect(outcome.said).toContain('this needs version 2 of the AWS CLI, and the aws on the PATH is version 1.42.9');
+  });
+
+  it('is not blamed for what version 2 refuses', async () => {
+    const outcome = await cli.deploy(['keys'], fails);
+    expect(outcome.code).toBe(1);
+    expect(outcome.said).toContain('Unknown options');
+    expect(outcome.said).not.toContain('version');
+  });
+});
+
+describe('npm run deploy -- --yes', () => {
+  const prefix = 'stand-in';
+  const NONE = { ...ABSENT, 'cloudformation get-template': { TemplateBody: { Resources: {} } } };
+  const OSLS = { 'osls package': { Resources: { It: { Type: 'AWS::SNS::Topic' } } }, 'osls deploy': {} };
+  const key = { id: '_SK_orders_shop_us-west-2', created: 1_790_000_000, state: 'valid' };
+  const well = ['us-west-2', 'us-east-1'].map((region) => ({ region, opens: true, renewed: false }));
+  const made = invoked({ systemKeys: [], created: { id: key.id, created: key.created } });
+  const deploy = (...invoke: object[]): Promise<Outcome> =>
+    cli.deploy(
+      ['app', '--yes'],
+      { ...NONE, ...OSLS, 'lambda invoke': invoke },
+      { prefix, regions: ['us-west-2', 'us-east-1'] },
+    );
+  afterEach(() => rm(packageFolder({ prefix }, '.'), { recursive: true }));
+
+  it('deploys the app, and is done once every region opens every System Key, that which was just made too', async () => {
+    const opened = invoked({ systemKeys: [{ ...key, regions: well }] });
+    const outcome = await deploy(made, opened);
+    expect(outcome.said).toContain('stand-in-app in us-west-2: done');
+    expect(outcome.said).toContain('stand-in-app in us-east-1: done');
+    expect(outcome.code).toBe(0);
+    expect(namesOf(outcome).filter((name) => /osls|lambda/.test(name))).toEqual([
+      'osls package',
+      'osls deploy',
+      'lambda invoke',
+      'lambda invoke',
+      'osls package',
+      'osls deploy',
+      'lambda invoke',
+    ]);
+    for (const { args } of outcome.calls.filter(({ name }) => name === 'lambda invoke')) {
+      expect(args).toContain('stand-in-maintenance');
+      // The maintenance may take longer than the minute that the CLI waits before it asks again.
+      expect(args.join(' ')).toContain('--cli-read-timeout 0');
+    }
+  });
+
+  it.for([
+    [
+      'a System Key cannot be made',
+      { systemKeys: [], createFault: 'KmsMisconfigured: no region' },
+      'KmsMisconfigured: no region',
+    ],
+    ['there is none', { systemKeys: [] }, 'there is no System Key'],
+    [
+      'one cannot be read',
+      { systemKeys: [{ ...key, regions: [], fault: 'MetastoreUnavailable: it' }] },
+      'MetastoreUnavailable: it',
+    ],
+    [
+      'a region does not open one',
+      { systemKeys: [{ ...key, regions: [well[0], { region: 'us-east-1', opens: false, fault: 'AccessDenied' }] }] },
+      'us-east-1 does not open or wrap it (AccessDenied)',
+    ],
+    [
+      'a region opens one and does not wrap it any more',
+      { systemKeys: [{ ...key, regions: [well[0], { region: 'us-east-1', opens: true, fault: 'AccessDenied' }] }] },
+      'us-east-1 does not open or wrap it (AccessDenied)',
+    ],
+    [
+      'a region has not wrapped one',
+      { systemKeys: [{ ...key, regions: [well[0], { region: 'us-east-1', opens: false }] }] },
+      'us-east-1 does not open or wrap it (it has no wrap)',
+    ],
+  ] as const)('fails, and leaves the other region as it is, where %s', async ([, report, said]) => {
+    const outcome = await deploy(made, invoked(report));
+    expect(outcome.code).toBe(1);
+    expect(outcome.said).toContain(said);
+    expect(outcome.said).not.toContain(': done');
+    expect(namesOf(outcome).filter((name) => name === 'osls deploy')).toHaveLength(1);
+  });
+
+  it('gives osls the credentials that the AWS CLI has, whose account was looked at, and lets it tell what it does', async () => {
+    const outcome = await cli.deployInProcess(
+      ['app', '--yes'],
+      { ...NONE, ...OSLS },
+      { prefix, regions: ['us-west-2'] },
+      { AWS_PROFILE: 'another', AWS_ACCESS_KEY_ID: 'ANOTHER', 'AWS_STAND-IN_PROFILE': 'another' },
+    );
+    expect(outcome.said).toContain('osls deploy\n');
+    const { args = [] } = outcome.calls.find(({ name }) => name === 'osls deploy') ?? {};
+    expect(args).toContain('AWS_ACCESS_KEY_ID=EXPORTED');
+    expect(args).toContain('AWS_SESSION_TOKEN=session');
+    expect(args.filter((arg) => /another|PROFILE/i.test(arg))).toEqual([]);
+  });
+
+  it('fails where osls does, and has no maintenance run', async () => {
+    const outcome = await cli.deployInProcess(
+      ['app', '--yes'],
+      { ...NONE, ...OSLS, 'osls deploy': 'UPDATE_FAILED: InputQueue' },
+      { prefix, regions: ['us-west-2'] },
+    );
+    expect(outcome.code).toBe(1);
+    expect(outcome.said).toContain('UPDATE_FAILED: InputQueue');
+    expect(outcome.said).toContain('osls deploy failed in us-west-2');
+    expect(namesOf(outcome)).not.toContain('lambda invoke');
+  });
+
+  it('fails where the maintenance does', async () => {
+    const outcome = await deploy(invoked({ errorType: 'InvalidConfiguration' }, { FunctionError: 'Unhandled' }));
+    expect(outcome.code).toBe(1);
+    expect(outcome.said).toContain('stand-in-maintenance fails in us-west-2: {"errorType":"InvalidConfiguration"}');
+  });
+});
+
+/** The app as it is deployed. */
+function app(QueueName?: string): Answers {
+  const InputQueue = { Type: 'AWS::SQS::Queue', Properties: { QueueName } };
+  const Resources = QueueName === undefined ? {} : { InputQueue };
+  return { 'cloudformation get-template': { TemplateBody: { Resources } } };
+}
+
+/** A function whose code is in a folder. */
+function withCode(folder: string, MemorySize: number): object {
+  const Code = { S3Bucket: { Ref: 'Bucket' }, S3Key: `serverless/${folder}/seal.zip` };
+  return { Type: 'AWS::Lambda::Function', Properties: { Code, MemorySize } };
+}
+
+describe('npm run deploy', () => {
+  const prefix = 'stand-in';
+  afterEach(() => rm(packageFolder({ prefix }, '.'), { recursive: true, force: true }));
+
+  it('says which properties would be others, and not that the code lies in another place', async () => {
+    const before = { Seal: withCode('yesterday', 1024), Open: withCode('yesterday', 1024), Kept: { Type: 'A::B::C' } };
+    const after = {
+      Seal: withCode('today', 1024),
+      Open: withCode('today', 512),
+      Kept: { Type: 'A::B::C', DeletionPolicy: 'Retain' },
+    };
+    const outcome = await cli.deploy(
+      ['app'],
+      {
+        ...ABSENT,
+        'cloudformation get-template': { TemplateBody: { Resources: before } },
+        'osls package': { Resources: after },
+      },
+      { prefix, regions: ['us-west-2'] },
+    );
+    expect(outcome.said.split('\n').slice(0, 4)).toEqual([
+      "stand-in-app in us-west-2: beside the functions' code",
+      '  Modify Open (AWS::Lambda::Function): MemorySize',
+      '  Modify Kept (A::B::C): DeletionPolicy',
+      'Nothing was changed. The same with -- --yes does it.',
+    ]);
+  });
+});
+
+describe('queue.kind', () => {
+  const prefix = 'stand-in';
+  afterEach(() => rm(packageFolder({ prefix }, '.'), { recursive: true, force: true }));
+  const given = { ...ABSENT, ...changes(['Modify', 'AWS::IAM::Role']) };
+  const deploy = (what: string, deployed: Answers, kind: string): Promise<Outcome> =>
+    cli.deploy(
+      [what, '--yes'],
+      { ...given, ...deployed, 'osls package': { Resources: {} }, 'osls deploy': {} },
+      { prefix, queue: { kind } },
+    );
+
+  it.for([
+    ['roles', 'stand-in-input', 'fifo'],
+    ['roles', 'stand-in-input.fifo', 'standard'],
+    ['app', 'stand-in-input', 'fifo'],
+  ] as const)(
+    'is not changed by %s with %s there to %s: its messages would stay behind',
+    async ([what, queue, kind]) => {
+      const outcome = await deploy(what, app(queue), kind);
+      expect(outcome.code).toBe(1);
+      expect(outcome.said).toContain(`the app in us-west-2 has the queue ${queue}: to change queue.kind`);
+      expect(namesOf(outcome).some((name) => /create-change-set|osls deploy/.test(name))).toBe(false);
+    },
+  );
+
+  it('goes from the app before the roles, which it needs as long as it has it', async () => {
+    const early = await deploy('roles', app('stand-in-input'), 'none');
+    expect(early.code).toBe(1);
+    expect(early.said).toContain('the app in us-west-2 has the queue stand-in-input: run deploy before deploy:roles');
+    const removal = await deploy('app', app('stand-in-input'), 'none');
+    expect(removal.said).toContain('Remove InputQueue (AWS::SQS::Queue)');
+    expect(namesOf(removal)).toContain('osls deploy');
+    expect(await deploy('roles', app(), 'none')).toMatchObject({ code: 0 });
+  });
+
+  it('that stays, or is new, is deployed', async () => {
+    expect(await deploy('roles', app('stand-in-input'), 'standard')).toMatchObject({ code: 0 });
+    expect(await deploy('roles', app(), 'fifo')).toMatchObject({ code: 0 });
+    expect(namesOf(await deploy('app', app('stand-in-input'), 'standard'))).toContain('osls deploy');
+  });
+});
+
+describe('parameters', () => {
+  it('are those of the deployment, the policies made in the first region alone', async () => {
+    const [west, east] = parametersOf(await cli.deploy(['keys'], { ...ABSENT, ...changes() }));
+    const both = {
+      Name: 'keyfold',
+      Classification: 'confidential',
+      AdministratorArns: 'arn:aws:iam::111122223333:role/key-administrator',
+      AlarmEmail: 'security@example.com',
+      AlarmTopicArn: '',
+    };
+    expect(west).toEqual({ ...both, KeyRegions: 'us-west-2,us-east-1' });
+    expect(east).toEqual(both);
+  });
+
+  it('of the alarms say both who is told and who is not any more', async () => {
+    const alarmTopics = {
+      'us-west-2': 'arn:aws:sns:us-west-2:111122223333:oncall',
+      'us-east-1': 'arn:aws:sns:us-east-1:111122223333:oncall',
+    };
+    const given = { ...ABSENT, ...changes() };
+    const [, moved] = parametersOf(await cli.deploy(['keys'], given, { alarmEmail: undefined, alarmTopics }));
+    expect(moved).toMatchObject({ AlarmEmail: '', AlarmTopicArn: alarmTopics['us-east-1'] });
+    const [both] = parametersOf(await cli.deploy(['keys'], given, { alarmTopics }));
+    expect(both).toMatchObject({ AlarmTopicArn: alarmTopics['us-west-2'] });
+  });
+
+  it('that the deployment does not know keep their value: which key an alias points to', async () => {
+    const Parameters = ['Name', 'AliasTargetArn', 'KeyStanding', 'Gone'].map((ParameterKey) => ({
+      ParameterKey,
+      ParameterValue: 'x',
+    }));
+    const there = { 'cloudformation describe-stacks': { Stacks: [{ StackStatus: 'UPDATE_COMPLETE', Parameters }] } };
+    const [west] = parametersOf(await cli.deploy(['keys'], { ...there, ...changes() }));
+    expect(west).toMatchObject({
+      Name: 'keyfold',
+      AliasTargetArn: { UsePreviousValue: true },
+      KeyStanding: { UsePreviousValue: true },
+    });
+    expect(west).not.toHaveProperty('Gone');
+  });
+
+  it('of the roles name what the app has', async () => {
+    const [west] = parametersOf(
+      await cli.deploy(['roles'], { ...ABSENT, ...changes() }, { queue: { kind: 'fifo' }, tracing: true }),
+    );
+    expect(west).toMatchObject({
+      FunctionPrefix: 'keyfold',
+      KeyRegions: 'us-west-2,us-east-1',
+      InputQueueName: 'keyfold-input.fifo',
+      OutputQueueName: 'keyfold-output.fifo',
+      DeadLetterQueueName: 'keyfold-dead-letters.fifo',
+      Tracing: 'true',
+      Service: 'orders',
+      Product: 'shop',
+      PermissionsBoundaryArn: '',
+    });
+    const permissionsBoundary = 'arn:aws:iam::111122223333:policy/bounds';
+    const [bound] = parametersOf(await cli.deploy(['roles'], { ...ABSENT, ...changes() }, { permissionsBoundary }));
+    expect(bound).toMatchObject({ PermissionsBoundaryArn: permissionsBoundary });
+  });
+
+  it('of the table name who writes it', async () => {
+    const roles = 'arn:aws:iam::111122223333:role';
+    const tableWriters = [`${roles}/key-revoker`, `${roles}/billing-roles-*`];
+    const [table] = parametersOf(await cli.deploy(['table'], { ...ABSENT, ...changes() }, { tableWriters }));
+    expect(table).toMatchObject({ RolesStackName: 'keyfold-roles', WriterArns: tableWriters.join(',') });
+    const [alone] = parametersOf(await cli.deploy(['table'], { ...ABSENT, ...changes() }));
+    expect(alone).toMatchObject({ WriterArns: '' });
+  });
+});
+
+describe('a script refuses', () => {
+  it("another account's credentials", async () => {
+    const outcome = await cli.deploy(['keys', '--yes'], { 'sts get-caller-identity': { Account: '999999999999' } });
+    expect(outcome).toMatchObject({ code: 1 });
+    expect(outcome.said).toContain('account 999999999999; the deployment is of 111122223333');
+    expect(namesOf(outcome)).toEqual(['sts get-caller-identity']);
+  });
+
+  const ROLES = 'arn:aws:iam::111122223333:role';
+
+  it.for([
+    ['arn:aws:sts::111122223333:assumed-role/deployer/somebody', `${ROLES}/key-administrator`],
+    ['arn:aws:sts::111122223333:assumed-role/administrator/somebody', `${ROLES}/key-administrator`],
+    ['arn:aws:sts::111122223333:assumed-role/ann/ann', 'arn:aws:iam::111122223333:user/ann'],
+    ['arn:aws:iam::111122223333:user/ann', `${ROLES}/ann`],
+    ['arn:aws:iam::111122223333:root', `${ROLES}/root`],
+  ] as const)('to make keys as %s, whom KMS would lock out: %s administers them', async ([caller, administrator]) => {
+    const outcome = await cli.deploy(['keys', '--yes'], callerOf(caller), { administrators: [administrator] });
+    expect(outcome.code).toBe(1);
+    expect(outcome.said).toContain(`${caller} is not among administrators`);
+    expect(namesOf(outcome)).toEqual(['sts get-caller-identity']);
+  });
+
+  it.for([
+    ['arn:aws:sts::111122223333:assumed-role/admin/somebody', `${ROLES}/path/admin`],
+    ['arn:aws:iam::111122223333:user/path/ann', 'arn:aws:iam::111122223333:user/path/ann'],
+  ] as const)('not %s, where %s administers the keys', async ([caller, administrator]) => {
+    const given = { ...callerOf(caller), ...ABSENT, ...changes(['Add', 'AWS::KMS::Key']) };
+    const outcome = await cli.deploy(['keys', '--yes'], given, { administrators: [administrator] });
+    expect(outcome.code).toBe(0);
+  });
+
+  it('nobody who only looks at what would be done', async () => {
+    const caller = callerOf('arn:aws:sts::111122223333:assumed-role/reader/somebody');
+    const outcome = await cli.deploy(['keys'], { ...caller, ...ABSENT, ...changes(['Add', 'AWS::KMS::Key']) });
+    expect(outcome.code).toBe(0);
+  });
+
+  it('the example', async () => {
+    const outcome = await cli.run(['keys', '--yes'], {}, EXAMPLE);
+    expect(outcome).toMatchObject({ code: 1, calls: [] });
+    expect(outcome.said).toContain('there is no deploy.yml');
+  });
+
+  it('a deployment with faults, all of them at once', async () => {
+    const outcome = await cli.deploy(
+      ['keys'],
+      {},
+      {
+        account: 111122223333,
+        regions: ['us-west-2', 'nowhere'],
+        service: undefined,
+        queue: { kind: 'lifo' },
+        http: { auth: 'jwt' },
+        colour: 'blue',
+      },
+    );
+    expect(outcome).toMatchObject({ code: 1, calls: [] });
+    expect(outcome.said).toContain('account is no text: put it into quotes');
+    expect(outcome.said).toContain('regions.1 is no region');
+    expect(outcome.said).toContain('service is not there');
+    expect(outcome.said).toContain('queue.kind is none of none, standard and fifo');
+    expect(outcome.said).toContain('colour is no option');
+  });
+
+  it.for([
+    ['keyName', 'keyfold*'],
+    ['keyName', 'aws-keyfold'],
+    ['keyName', 'keyfold-next'],
+    ['keyName', 'keyfold-retired'],
+    ['keyName', 'keyfold-retired-1'],
+    ['tableKeyName', '*'],
+    ['tableKeyName', 'keyfold-table-next-2'],
+  ] as const)('the %s %s, which would let the functions use the keys of other names', async ([option, name]) => {
+    const outcome = await cli.deploy(['keys'], {}, { [option]: name });
+    expect(outcome).toMatchObject({ code: 1, calls: [] });
+    expect(outcome.said).toContain(`${option} is no name of a key`);
+  });
+
+  it.for(['trial-next', 'trial-retired-1', 'aws'])(
+    'the prefix %s, unless the keys have another name',
+    async (prefix) => {
+      const refused = await cli.deploy(['keys'], {}, { prefix });
+      expect(refused).toMatchObject({ code: 1, calls: [] });
+      expect(refused.said).toContain('prefix is no name of a key, and keyName is not there');
+      const named = await cli.deploy(['keys'], { ...ABSENT, ...changes() }, { prefix, keyName: 'orders' });
+      expect(named.code).toBe(0);
+    },
+  );
+
+  it('what the functions would not start with', async () => {
+    const outcome = await cli.deploy(
+      ['keys'],
+      {},
+      {
+        service: 'my_orders',
+        settings: { KEYFOLD_TABEL: 'x', KEYFOLD_MAX_ITEMS: '2000', KEYFOLD_DYNAMODB_REGION: 'us-west-2' },
+        queue: { kind: 'standard', operations: ['bogus'], fields: ['no path'] },
+      },
+    );
+    expect(outcome).toMatchObject({ code: 1, calls: [] });
+    for (const fault of [
+      'the service holds an underscore, which makes key ids ambiguous; allow it only for an existing table',
+      'KEYFOLD_TABEL is not a setting',
+      'KEYFOLD_MAX_ITEMS is more than 1000',
+      'KEYFOLD_OPERATIONS lists what is no operation',
+      'KEYFOLD_FIELDS[0] is not a JSONPath: at character 1 it needs $',
+      "KEYFOLD_REGION_SUFFIX is another region than the table's: keys of a region are written in its own replica",
+    ]) {
+      expect(outcome.said.split(`- ${fault}\n`)).toHaveLength(2);
+    }
+  });
+
+  it('how claims are read, without tokens', async () => {
+    const http = { partitionLists: true, partitionWildcards: false, scopeClaim: 'scp' };
+    const outcome = await cli.deploy(['keys'], {}, { http });
+    expect(outcome).toMatchObject({ code: 1, calls: [] });
+    for (const name of Object.keys(http)) expect(outcome.said).toContain(`http.${name} is there without http.auth jwt`);
+  });
+
+  it('a claim for scopes that API Gateway does not look into', async () => {
+    const outcome = await cli.deploy(['keys'], {}, { http: { auth: 'jwt', scopeClaim: 'permissions' } });
+    expect(outcome).toMatchObject({ code: 1, calls: [] });
+    expect(outcome.said).toContain('http.scopeClaim is neither scope nor scp');
+  });
+
+  it.for([
+    [
+      '101 fields',
+      { queue: { kind: 'standard', fields: Array.from({ length: 101 }, (_, i) => `$.f${i}`) } },
+      'KEYFOLD_FIELDS has 101 paths',
+    ],
+    [
+      'fields of which one is inside another',
+      { queue: { kind: 'fifo', fields: ['$.a', '$.a.b'] } },
+      'KEYFOLD_FIELDS[1] selects only values inside',
+    ],
+    [
+      'more settings than Lambda takes',
+      { queue: { kind: 'standard', fields: ['a', 'b', 'c', 'd', 'e'].map((f) => `$.${f.repeat(900)}`) } },
+      'and Lambda takes 4096',
+    ],
+    [
+      'a deadline margin that leaves no time',
+      { functions: { api: { timeoutSeconds: 5 } }, settings: { KEYFOLD_DEADLINE_MARGIN_MS: '5000' } },
+      'functions.api.timeoutSeconds leaves no time',
+    ],
+    [
+      'more wraps than there are regions',
+      { settings: { KEYFOLD_MINIMUM_WRAPPED_REGIONS: '4' } },
+      'minimumWrappedRegions is 4',
+    ],
+    ['a region that is none', { regions: ['us-west-2', 'us-east'] }, 'is no region'],
+    [
+      'an alarm topic that is none',
+      { alarmTopics: { 'us-west-2': 'arn:aws:sns:us-west-2' } },
+      'is no ARN of a standard SNS topic',
+    ],
+    [
+      'an alarm topic of another region',
+      { alarmTopics: { 'us-west-2': 'arn:aws:sns:us-east-1:111122223333:oncall' } },
+      'alarmTopics.us-west-2 is in us-east-1',
+    ],
+    [
+      'a key that is none',
+      { environmentKeys: { 'us-west-2': 'arn:aws:kms:us-west-2:111122223333:alias/x' } },
+      'is no ARN of a KMS key',
+    ],
+    [
+      'an issuer without TLS',
+      { http: { auth: 'jwt', issuer: 'http://login.example.com/', audience: ['x'], partitionsClaim: 't' } },
+      'is no https address',
+    ],
+    [
+      'an alarm that comes too late',
+      { queue: { kind: 'standard', retentionDays: 2, oldestMessageSeconds: 172_800 } },
+      'queue.oldestMessageSeconds is not below',
+    ],
+    [
+      'operations without a queue',
+      { queue: { operations: ['encrypt-fields'] } },
+      'queue.operations is there without a queue.kind',
+    ],
+    [
+      'a log level without the audit',
+      { settings: { POWERTOOLS_LOG_LEVEL: 'SILENT' } },
+      'settings.POWERTOOLS_LOG_LEVEL is SILENT, at which there is no audit',
+    ],
+    [
+      'functions without metrics',
+      { settings: { POWERTOOLS_METRICS_DISABLED: 'true' } },
+      'settings.POWERTOOLS_METRICS_DISABLED can turn the metrics off',
+    ],
+    [
+      'functions without metrics, for development',
+      { settings: { POWERTOOLS_DEV: '1' } },
+      'settings.POWERTOOLS_DEV can turn the metrics off',
+    ],
+    ['a table of more than one line', { tableName: 'Keys\n' }, 'is no name of a table'],
+  ] as const)('%s', async ([, options, fault]) => {
+    const outcome = await cli.deploy(['keys'], {}, options);
+    expect(outcome).toMatchObject({ code: 1, calls: [] });
+    expect(outcome.said).toContain(fault);
+  });
+
+  it('what does not go together', async () => {
+    const outcome = await cli.deploy(
+      ['keys'],
+      {},
+      {
+        http: { auth: 'jwt', issuer: 'https://login.example.com/' },
+        alarmTopics: { 'eu-west-1': 'arn:aws:sns:eu-west-1:111122223333:oncall' },
+        settings: { KEYFOLD_AUTH: 'none' },
+        functions: { queue: { reservedConcurrency: 2 } },
+        queue: { kind: 'standard', maximumConcurrency: 50 },
+      },
+    );
+    expect(outcome.said).toContain('functions.queue.reservedConcurrency is below queue.maximumConcurrency');
+    expect(outcome.said).toContain('http.audience is not there with http.auth jwt');
+    expect(outcome.said).toContain('alarmTopics names eu-west-1, which is not among the regions');
+    expect(outcome.said).toContain('settings.KEYFOLD_AUTH is said elsewhere');
+  });
+
+  it.for<[fault: string, changed: object]>([
+    [
+      'regions are of several partitions of AWS (aws, aws-cn), which share nothing',
+      { regions: ['us-west-2', 'cn-north-1'] },
+    ],
+    [
+      'regions are of several partitions of AWS (aws, aws-eusc), which share nothing',
+      { regions: ['eu-central-1', 'eusc-de-east-1'], alarmTopics: {} },
+    ],
+    [
+      'administrators.0 is of the partition aws, and us-gov-west-1 of aws-us-gov',
+      { regions: ['us-gov-west-1', 'us-gov-east-1'] },
+    ],
+    [
+      'administrators.1 is of account 444455556666, and the deployment of 111122223333',
+      { administrators: [`${ROLES}/key-administrator`, 'arn:aws:iam::444455556666:role/key-administrator'] },
+    ],
+    [
+      'tableWriters.0 is of account 444455556666, and the deployment of 111122223333',
+      { tableWriters: ['arn:aws:iam::444455556666:role/key-revoker'] },
+    ],
+    [
+      'permissionsBoundary is of account 444455556666, and the deployment of 111122223333',
+      { permissionsBoundary: 'arn:aws:iam::444455556666:policy/bounds' },
+    ],
+    [
+      'alarmTopics.us-west-2 is in us-east-1: AWS takes one of the same region alone',
+      { alarmTopics: { 'us-west-2': 'arn:aws:sns:us-east-1:111122223333:oncall' } },
+    ],
+    [
+      'alarmTopics.us-west-2 is of the partition aws-cn, and us-west-2 of aws',
+      { alarmTopics: { 'us-west-2': 'arn:aws-cn:sns:us-west-2:111122223333:oncall' } },
+    ],
+    [
+      'alarmTopics.us-west-2 is no ARN of a standard SNS topic',
+      { alarmTopics: { 'us-west-2': 'arn:aws:sns:us-west-2:111122223333:oncall.fifo' } },
+    ],
+    [
+      'environmentKeys.us-east-1 is in us-west-2: AWS takes one of the same region alone',
+      { environmentKeys: { 'us-east-1': 'arn:aws:kms:us-west-2:111122223333:key/1' } },
+    ],
+    [
+      'environmentKeys.us-east-1 is no ARN of a KMS key',
+      { environmentKeys: { 'us-east-1': 'arn:aws:kms:us-east-1:111122223333:banana' } },
+    ],
+    [
+      'the variables of the function queue are ',
+      {
+        queue: {
+          kind: 'standard',
+          fields: Array.from({ length: 60 }, (_, i) => `$.customer.details.field${i}.a${'x'.repeat(40)}`),
+        },
+      },
+    ],
+    ['the variables of the function api are ', { settings: { POWERTOOLS_SERVICE_NAME: 'é'.repeat(2000) } }],
+    ['systemLogLevel is there without logFormat json', { systemLogLevel: 'WARN' }],
+    ['applicationLogLevel is there without logFormat json', { applicationLogLevel: 'INFO', logFormat: 'text' }],
+    [
+      'applicationLogLevel is none of TRACE, DEBUG, INFO: above INFO Lambda drops the audit and the metrics',
+      { logFormat: 'json', applicationLogLevel: 'WARN' },
+    ],
+    ['service holds a character that is not ASCII', { service: 'café' }],
+    ['service begins with a colon, or holds an asterisk, a question mark or a dollar sign', { service: 'orders*' }],
+    ['product begins with a colon, or holds an asterisk', { product: '${aws:username}' }],
+    ['service begins with a colon', { service: ':orders' }],
+    ['service is longer than 255 characters', { service: 's'.repeat(256) }],
+    [
+      'http.issuer is no https address',
+      { http: { auth: 'jwt', issuer: 'http://login.example.com/', audience: ['a'], partitionsClaim: 'p' } },
+    ],
+    ['prefix begins as no S3 bucket may', { prefix: 'xn--keyfold' }],
+    ['settings.POWERTOOLS_A-B is no setting', { settings: { 'POWERTOOLS_A-B': '1' } }],
+    ["tableKeyName is the name of the functions' keys", { tableKeyName: 'keyfold' }],
+    ["tableKeyName is the name of the functions' keys", { tableKeyName: 'orders', keyName: 'orders' }],
+    ['tableWriters.0 is no role', { tableWriters: ['*'] }],
+    ['tableWriters.0 is no role, or has a comma in its name', { tableWriters: [`${ROLES}/revoker,restorer`] }],
+    ['administrators.0 is no role, or has a comma in its name', { administrators: [`${ROLES}/keys,all`] }],
+    ['administrators.0 is no role', { administrators: [`${ROLES}/keys/`] }],
+    ['administrators.0 is no role', { administrators: [`${ROLES}//keys`] }],
+    [
+      'administrators have 4391 characters together, and CloudFormation takes 4096',
+      { administrators: Array.from({ length: 72 }, (_, i) => `${ROLES}/key-administrator-${'x'.repeat(8)}-${10 + i}`) },
+    ],
+    [
+      'tableWriters have 4175 characters together, and CloudFormation takes 4096',
+      { tableWriters: Array.from({ length: 72 }, (_, i) => `${ROLES}/key-revoker-${'x'.repeat(11)}-${10 + i}`) },
+    ],
+    [
+      'http.audience names more than API Gateway takes, 50',
+      {
+        http: {
+          auth: 'jwt',
+          issuer: 'https://login.example.com/',
+          partitionsClaim: 'tenant',
+          audience: Array.from({ length: 51 }, (_, i) => `client-${i}`),
+        },
+      },
+    ],
+    ['permissionsBoundary is no ARN of a policy', { permissionsBoundary: `${ROLES}/bounds` }],
+  ])('what AWS would refuse: %s', async ([fault, changed]) => {
+    const outcome = await cli.deploy(['keys'], {}, changed);
+    expect(outcome).toMatchObject({ code: 1, calls: [] });
+    expect(outcome.said).toContain(`- ${fault}`);
+  });
+
+  it('to deploy the app where osls does not know the way to S3', async () => {
+    const region = 'eusc-de-east-1';
+    const changed = { regions: [region], administrators: ['arn:aws-eusc:iam::111122223333:role/key-administrator'] };
+    const outcome = await cli.deploy(['app'], ABSENT, changed);
+    expect(outcome.code).toBe(1);
+    expect(outcome.said).toContain('osls, which deploys the app, does not know where S3 is in the partition aws-eusc');
+    expect(namesOf(outcome)).toEqual(['sts get-caller-identity']);
+  });
+
+  it.for([
+    ['cn-northwest-1', 'aws-cn'],
+    ['us-gov-east-1', 'aws-us-gov'],
+    ['eusc-de-east-1', 'aws-eusc'],
+    ['us-iso-east-1', 'aws-iso'],
+    ['us-isob-east-1', 'aws-iso-b'],
+    ['eu-isoe-west-1', 'aws-iso-e'],
+    ['us-isof-south-1', 'aws-iso-f'],
+  ] as const)('nothing of %s, whose keys, topics and administrators are of %s', async ([region, name]) => {
+    const changed = {
+      regions: [region],
+      administrators: [`arn:${name}:iam::111122223333:role/key-administrator`],
+      alarmTopics: { [region]: `arn:${name}:sns:${region}:111122223333:oncall` },
+      environmentKeys: { [region]: `arn:${name}:kms:${region}:111122223333:key/1` },
+      tableWriters: [`arn:${name}:iam::111122223333:role/key-revoker`],
+      permissionsBoundary: `arn:${name}:iam::aws:policy/PowerUserAccess`,
+    };
+    const outcome = await cli.deploy(['keys'], { ...ABSENT, ...changes() }, changed);
+    expect(outcome).toMatchObject({ code: 0 });
+    const file = { ...(yamlParse(await readFile(EXAMPLE, 'utf8')) as object), ...changed };
+    const deployment = v.parse(deploymentSchema, file);
+    expect(JSON.parse(environmentOf(deployment, region)['KEYFOLD_KMS_KEYS'] ?? '')).toEqual({
+      [region]: `arn:${name}:kms:${region}:111122223333:alias/keyfold`,
+    });
+  });
+});

@@ -1,0 +1,434 @@
+/** What the policies of the roles that deploy do not allow. That they allow what CloudFormation asks for: test/peers/deployers.test.ts. */
+import { rm } from 'node:fs/promises';
+import * as v from 'valibot';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { alarmResources } from '../../../deploy/alarms.ts';
+import { deploymentSchema } from '../../../deploy/deployment.ts';
+import { packageFolder } from '../../../deploy/package.ts';
+import { readDeployment } from '../../../deploy/read-deployment.ts';
+import { isAllowed, KEYS, OUTSIDERS, REST, type Target, WEST } from './account.ts';
+import { EXAMPLE, invoked, startCli, type Answers, type Cli, type Outcome } from './aws-cli.ts';
+import { DEPLOYERS, deployersOf, type Deployers } from './deployers.ts';
+import { ACCOUNT, templateOf } from './template.ts';
+
+function at(arn: string, context: Target['context'] = {}): Target {
+  return { arn, context };
+}
+
+const iam = (name: string): Target => at(`arn:aws:iam::${ACCOUNT}:${name}`);
+const ofLambda = (name: string): Target => at(`arn:aws:lambda:${WEST}:${ACCOUNT}:function:${name}`);
+const queue = at(`arn:aws:sqs:${WEST}:${ACCOUNT}:keyfold-input`);
+const audit = at(`arn:aws:logs:${WEST}:${ACCOUNT}:log-group:/aws/lambda/keyfold-api`);
+const changeSet = (name: string): Target => at(`arn:aws:cloudformation:${WEST}:${ACCOUNT}:changeSet/${name}/1`);
+const stack = (name: string): Target => at(arnOfStack(WEST, name));
+
+/** A role of a function, with a boundary or without. */
+function role(bound?: string): Target {
+  const context = bound === undefined ? {} : { 'iam:PermissionsBoundary': bound };
+  return at(`arn:aws:iam::${ACCOUNT}:role/keyfold-roles-ApiRole-1`, context);
+}
+
+describe('who deploys', () => {
+  const longest = { Prefix: 'k'.repeat(16), KeyName: 'k'.repeat(60), TableName: 'k'.repeat(255) };
+  it.for(Object.entries(deployersOf(longest)))('%s has policies that fit, whatever the names', ([, { policies }]) => {
+    for (const policy of policies) {
+      const there = JSON.stringify(policy).replaceAll('arn:aws:', 'arn:aws-us-gov:');
+      expect(there.length).toBeLessThanOrEqual(6144);
+    }
+  });
+
+  it.for(Object.entries(DEPLOYERS))(
+    'the policy of %s does not allow to use the key, or to grant its use',
+    async ([, deployer]) => {
+      for (const action of [
+        'kms:Decrypt',
+        'kms:Encrypt',
+        'kms:GenerateDataKey',
+        'kms:CreateGrant',
+        'kms:ReEncryptFrom',
+      ]) {
+        expect([action, await isAllowed(deployer, action, KEYS['the key'])]).toEqual([action, false]);
+      }
+    },
+  );
+
+  it.for([
+    ['keys', 'iam:CreatePolicyVersion', iam('policy/allow-decrypt-orders')],
+    ['keys', 'iam:CreateRole', iam('role/keyfold-roles-ApiRole-1')],
+    ['keys', 'kms:CreateAlias', at(`arn:aws:kms:${WEST}:${ACCOUNT}:alias/orders`)],
+    ['keys', 'cloudformation:DeleteStack', stack('keyfold-app')],
+    ['tableAndRoles', 'dynamodb:DeleteTable', REST['the table']],
+    ['tableAndRoles', 'dynamodb:DeleteTableReplica', REST['the table']],
+    ['tableAndRoles', 'iam:AttachRolePolicy', iam('role/keyfold-roles-ApiRole-1')],
+    ['tableAndRoles', 'dynamodb:GetItem', REST['another table']],
+    ['tableAndRoles', 'iam:PutRolePolicy', iam('role/keyfold')],
+    ['tableAndRoles', 'iam:PassRole', iam('role/keyfold-roles-ApiRole-1')],
+    ['app', 'iam:PutRolePolicy', iam('role/keyfold-roles-ApiRole-1')],
+    [
+      'app',
+      'iam:PassRole',
+      at(`arn:aws:iam::${ACCOUNT}:role/admin`, { 'iam:PassedToService': 'lambda.amazonaws.com' }),
+    ],
+    ['app', 'lambda:InvokeFunction', ofLambda('keyfold-open')],
+    ['app', 'lambda:UpdateFunctionCode', ofLambda('orders-open')],
+    ['app', 'sqs:ReceiveMessage', queue],
+    ['app', 'sqs:DeleteQueue', queue],
+    ['app', 'sqs:PurgeQueue', queue],
+    // What they keep would be gone by it.
+    ['app', 'sqs:SetQueueAttributes', queue],
+    ['app', 'logs:PutRetentionPolicy', audit],
+    ['app', 'logs:DeleteLogStream', at(`${audit.arn}:log-stream:1`)],
+    ['appWithRetention', 'sqs:DeleteQueue', queue],
+    ['appWithRetention', 'logs:DeleteLogGroup', audit],
+    ['app', 'logs:DeleteLogGroup', audit],
+    ['app', 'cloudformation:DeleteStack', stack('keyfold-keys')],
+  ] as const)('the policy of %s does not allow %s', async ([name, action, target]) => {
+    expect(await isAllowed(DEPLOYERS[name], action, target)).toBe(false);
+  });
+
+  // Whose prefix begins with that of ours.
+  it.for([
+    ['lambda:UpdateFunctionCode', ofLambda('keyfold-eu-open')],
+    ['sqs:SetQueueAttributes', at(`arn:aws:sqs:${WEST}:${ACCOUNT}:keyfold-eu-input`)],
+    ['logs:PutRetentionPolicy', at(`arn:aws:logs:${WEST}:${ACCOUNT}:log-group:/aws/lambda/keyfold-eu-open:*`)],
+    [
+      'logs:PutRetentionPolicy',
+      at(`arn:aws:logs:${WEST}:${ACCOUNT}:log-group:/aws/vendedlogs/http-api/keyfold-apps-app:*`),
+    ],
+    ['cloudwatch:DeleteAlarms', at(`arn:aws:cloudwatch:${WEST}:${ACCOUNT}:alarm:keyfold-eu-OpenErrors`)],
+    ['cloudwatch:DeleteAlarms', at(`arn:aws:cloudwatch:${WEST}:${ACCOUNT}:alarm:keyfold-keys-KeyTouchedUntold-1`)],
+    ['s3:PutObject', at('arn:aws:s3:::keyfold-eu-app-serverlessdeploymentbucket-1/serverless/code.zip')],
+    ['s3:PutObject', at('arn:aws:s3:::orders-serverlessdeploymentbucket-1/serverless/code.zip')],
+  ] as const)("the app's does not do to another deployment or service: %s on $1.arn", async ([action, target]) => {
+    expect(await isAllowed(DEPLOYERS.appWithRetention, action, target)).toBe(false);
+  });
+
+  it('the app has, under its names, functions, queues with their logs, and alarms', async () => {
+    const deployment = await readDeployment(EXAMPLE);
+    const alarms = Object.values(alarmResources(deployment, WEST)).flatMap(({ Properties }) => Properties['AlarmName']);
+    const names = alarms.filter((name) => name !== undefined);
+    expect(names.length).toBeGreaterThan(20);
+    const functions = ['api', 'seal', 'open', 'queue', 'maintenance'];
+    const queues = ['input', 'output', 'dead-letters'].flatMap((name) => [name, `${name}.fifo`]);
+    const logs = [...functions.map((name) => `/aws/lambda/keyfold-${name}`), '/aws/vendedlogs/http-api/keyfold-app'];
+    const asked: (readonly [action: string, target: Target])[] = [
+      ...names.map(
+        (name) =>
+          ['cloudwatch:PutMetricAlarm', at(`arn:aws:cloudwatch:${WEST}:${ACCOUNT}:alarm:${name as string}`)] as const,
+      ),
+      ...functions.map((name) => ['lambda:UpdateFunctionCode', ofLambda(`keyfold-${name}`)] as const),
+      ...queues.map(
+        (name) => ['sqs:SetQueueAttributes', at(`arn:aws:sqs:${WEST}:${ACCOUNT}:keyfold-${name}`)] as const,
+      ),
+      // Of a log group IAM is asked with this end and without, as the action has it.
+      ...logs.flatMap((name) =>
+        ['', ':*'].map(
+          (end) => ['logs:PutRetentionPolicy', at(`arn:aws:logs:${WEST}:${ACCOUNT}:log-group:${name}${end}`)] as const,
+        ),
+      ),
+    ];
+    const answers = await Promise.all(
+      asked.map(([action, target]) => isAllowed(DEPLOYERS.appWithRetention, action, target)),
+    );
+    expect(asked.filter((_, i) => !answers[i])).toEqual([]);
+  });
+
+  it.for([
+    ['api', 'apigateway.amazonaws.com', true],
+    ['maintenance', 'events.amazonaws.com', true],
+    ['api', '444455556666', false],
+    ['api', '*', false],
+    ['maintenance', 's3.amazonaws.com', false],
+    ['open', 'apigateway.amazonaws.com', false],
+    ['open', '444455556666', false],
+    ['seal', 'events.amazonaws.com', false],
+  ] as const)("the app's lets %s be invoked by %s: %s", async ([name, by, may]) => {
+    const target = { ...ofLambda(`keyfold-${name}`), context: { 'lambda:Principal': by } };
+    expect(await isAllowed(DEPLOYERS.app, 'lambda:AddPermission', target)).toBe(may);
+  });
+
+  it.for([
+    ['keys', 'keyfold-keys'],
+    ['keys', 'keyfold-keys-2'],
+    ['tableAndRoles', 'keyfold-table'],
+    ['tableAndRoles', 'keyfold-roles'],
+    ['app', 'keyfold-app'],
+  ] as const)('the policy of %s allows to go on with a rollback of %s that has failed', async ([name, of]) => {
+    expect(await isAllowed(DEPLOYERS[name], 'cloudformation:ContinueUpdateRollback', stack(of))).toBe(true);
+  });
+
+  it.for([
+    ['tableAndRoles', 'replication.dynamodb.amazonaws.com', 'replication.dynamodb.amazonaws.com', true],
+    ['app', 'ops.apigateway.amazonaws.com', 'ops.apigateway.amazonaws.com', true],
+    ['app', 'ops.apigateway.amazonaws.com', 'replication.dynamodb.amazonaws.com', false],
+    ['app', 'replication.dynamodb.amazonaws.com', 'replication.dynamodb.amazonaws.com', false],
+  ] as const)('the policy of %s makes the role of %s for %s: %s', async ([name, folder, service, may]) => {
+    const { arn } = iam(`role/aws-service-role/${folder}/AWSServiceRoleForIt`);
+    const target = at(arn, { 'iam:AWSServiceName': service });
+    expect(await isAllowed(DEPLOYERS[name], 'iam:CreateServiceLinkedRole', target)).toBe(may);
+  });
+
+  describe('who deploys keys', () => {
+    const everybodyWhomIamAllows = {
+      Version: '2012-10-17',
+      Statement: [
+        { Effect: 'Allow', Principal: { AWS: `arn:aws:iam::${ACCOUNT}:root` }, Action: 'kms:*', Resource: '*' },
+      ],
+    };
+    const key = (context: Target['context'] = {}): Target => ({
+      ...at(`arn:aws:kms:${WEST}:${ACCOUNT}:key/1`, context),
+      policy: everybodyWhomIamAllows,
+    });
+
+    it('makes them, whether or not AWS says that CloudFormation calls', async () => {
+      for (const via of [{}, { 'aws:CalledVia': ['cloudformation.amazonaws.com'] }]) {
+        const asked = at('*', {
+          ...via,
+          'kms:KeySpec': 'SYMMETRIC_DEFAULT',
+          'aws:RequestTag/Classification': 'private',
+        });
+        expect(await isAllowed(DEPLOYERS.keys, 'kms:CreateKey', asked)).toBe(true);
+      }
+      expect(await isAllowed(DEPLOYERS.keys, 'kms:CreateKey', at('*', { 'kms:KeySpec': 'RSA_4096' }))).toBe(false);
+    });
+
+    it.for([
+      [true, 'as they are made', { 'aws:TagKeys': ['Classification'] }],
+      [true, 'with those of CloudFormation', { 'aws:TagKeys': ['Classification', 'aws:cloudformation:stack-name'] }],
+      [false, 'with others', { 'aws:TagKeys': ['Team'] }],
+      [false, 'of others', { 'aws:TagKeys': ['Classification'], 'kms:ResourceAliases': ['alias/orders'] }],
+    ] as const)('tags them: %s, %s', async ([may, , context]) => {
+      const copied = Object.fromEntries(Object.entries(context).map(([name, values]) => [name, [...values]]));
+      expect(await isAllowed(DEPLOYERS.keys, 'kms:TagResource', key(copied))).toBe(may);
+    });
+  });
+
+  it('adds a replica, for which DynamoDB asks for the limits of the account', async () => {
+    expect(await isAllowed(DEPLOYERS.tableAndRoles, 'dynamodb:DescribeLimits', at('*'))).toBe(true);
+  });
+
+  it("tags the app's stack by its change set, and no other", async () => {
+    for (const [name, may] of [
+      ['keyfold-app-change-set', true],
+      ['keyfold-keys-change-set', false],
+      ['keyfold-eu-app-change-set', false],
+    ] as const) {
+      expect([name, await isAllowed(DEPLOYERS.app, 'cloudformation:TagResource', changeSet(name))]).toEqual([
+        name,
+        may,
+      ]);
+    }
+  });
+
+  describe('of HTTP APIs', () => {
+    const api = (path: string, stackName?: string): Target =>
+      at(
+        `arn:aws:apigateway:${WEST}::/apis${path}`,
+        stackName === undefined ? {} : { 'aws:ResourceTag/aws:cloudformation:stack-name': stackName },
+      );
+
+    it.for([
+      ['POST', api('')],
+      ['PATCH', api('/1', 'keyfold-app')],
+      ['DELETE', api('/1', 'keyfold-app')],
+      ['POST', api('/1/stages')],
+      ['PATCH', api('/1/stages/$default', 'keyfold-app')],
+      ['POST', api('/1/routes')],
+      ['PATCH', api('/1/routes/2')],
+      ['DELETE', api('/1/integrations/2')],
+      ['POST', api('/1/authorizers')],
+      ['GET', api('/1/routes/2')],
+    ] as const)('the app has its own: %s', async ([verb, target]) => {
+      expect(await isAllowed(DEPLOYERS.app, `apigateway:${verb}`, target)).toBe(true);
+    });
+
+    it.for([
+      ['PATCH', api('/1')],
+      ['PATCH', api('/1', 'orders-app')],
+      ['DELETE', api('/1', 'keyfold-app-2')],
+      ['DELETE', api('/1/stages/$default', 'orders-app')],
+      ['PATCH', api('/1/stages/prod')],
+      ['DELETE', api('/1/stages/prod/routesettings/1')],
+      ['POST', api('/1/deployments')],
+      ['PATCH', api('/1/models/2')],
+      ['DELETE', at(`arn:aws:apigateway:${WEST}::/domainnames/1`)],
+      ['DELETE', at(`arn:aws:apigateway:${WEST}::/restapis/1`)],
+    ] as const)("the app does not touch another team's: %s", async ([verb, target]) => {
+      expect(await isAllowed(DEPLOYERS.app, `apigateway:${verb}`, target)).toBe(false);
+    });
+  });
+
+  it.for([
+    ['iam:CreateRole', true],
+    ['iam:PutRolePolicy', true],
+    ['iam:PutRolePermissionsBoundary', true],
+    ['iam:DeleteRolePermissionsBoundary', false],
+  ] as const)('with a boundary for the roles, %s goes with that boundary alone: %s', async ([action, withIt]) => {
+    const boundary = `arn:aws:iam::${ACCOUNT}:policy/bounds`;
+    const { tableAndRoles } = deployersOf({ RolesBoundaryArn: boundary });
+    expect(await isAllowed(tableAndRoles, action, role(boundary))).toBe(withIt);
+    expect(await isAllowed(tableAndRoles, action, role())).toBe(false);
+    expect(await isAllowed(tableAndRoles, action, role(`arn:aws:iam::${ACCOUNT}:policy/others`))).toBe(false);
+    expect(await isAllowed(DEPLOYERS.tableAndRoles, action, role())).toBe(true);
+  });
+
+  // CloudFormation replaces a policy whose description changes, and finds the name taken: an update would fail.
+  it('the policies with names of their own keep their descriptions', () => {
+    const described = ['deployers', 'keys'].flatMap((template) =>
+      Object.entries(templateOf(template).Resources)
+        .filter(([, { Type }]) => Type === 'AWS::IAM::ManagedPolicy')
+        .map(([id, { Properties }]) => [
+          id,
+          (Properties as { Description: { 'Fn::Sub': string } }).Description['Fn::Sub'],
+        ]),
+    );
+    expect(Object.fromEntries(described)).toEqual({
+      KeysPolicy: 'Deploys ${Prefix}-keys, and the stacks of keys that follow',
+      TableAndRolesPolicy: 'Deploys ${Prefix}-table and ${Prefix}-roles; deletes no table',
+      AppPolicy: 'Deploys ${Prefix}-app with the roles that there are, and has its maintenance run',
+      AppQueuesAndLogsPolicy:
+        'Deploys the queues, logs, alarms and schedule of ${Prefix}-app; deletes no queue and no log',
+      AppRetentionPolicy: 'Sets how long the logs and queues of ${Prefix}-app keep what is in them',
+      EncryptPolicy: 'Encrypts under alias/${Name}',
+      DecryptPolicy: 'Decrypts under alias/${Name} and the keys that it pointed to',
+      CryptoPolicy:
+        'Encrypts under alias/${Name}, decrypts under it and the keys that it pointed to, and moves from those to it',
+    });
+  });
+
+  it.for(['keys', 'app'] as const)('the policy of %s allows to look at all alarms', async (name) => {
+    const alarm = at(`arn:aws:cloudwatch:${WEST}:${ACCOUNT}:alarm:orders-ApiErrors`);
+    expect(await isAllowed(DEPLOYERS[name], 'cloudwatch:DescribeAlarms', alarm)).toBe(true);
+    expect(await isAllowed(DEPLOYERS[name], 'cloudwatch:PutMetricAlarm', alarm)).toBe(false);
+  });
+
+  it('may have the maintenance run', async () => {
+    expect(await isAllowed(DEPLOYERS.app, 'lambda:InvokeFunction', ofLambda('keyfold-maintenance'))).toBe(true);
+  });
+
+  it("is, of the keys, one of the key's administrators", () => {
+    expect(DEPLOYERS.keys.arn).toBe(OUTSIDERS['a key administrator without IAM'].arn);
+  });
+});
+
+describe('a prefix', () => {
+  it.for([
+    ['Keyfold', "which the bucket's name would not begin with: it is in small letters"],
+    ['k'.repeat(17), 'with which names that CloudFormation makes are cut'],
+    ['keyfold-keys', 'whose names are among those that the deployment keyfold makes'],
+    ['keyfold-app-eu', 'whose names are among those that the deployment keyfold makes'],
+    ['keyfold*', "which would stand for others'"],
+  ] as const)('%s is refused, %s', ([prefix]) => {
+    expect(() => deployersOf({ Prefix: prefix })).toThrow('Prefix does not match its pattern');
+    expect(v.is(deploymentSchema.entries.prefix, prefix)).toBe(false);
+  });
+
+  it.for(['keyfold', 'k', 'orders-eu-2', 'k'.repeat(16), 'keys'])('%s is taken', (prefix) => {
+    expect(deployersOf({ Prefix: prefix }).app.policies).toHaveLength(2);
+    expect(v.is(deploymentSchema.entries.prefix, prefix)).toBe(true);
+  });
+});
+
+describe('what the scripts ask of AWS themselves', { timeout: 60_000 }, () => {
+  const prefix = 'held';
+  const held = deployersOf({ Prefix: prefix });
+  let cli: Cli;
+  beforeAll(async () => {
+    cli = await startCli();
+  });
+  afterAll(() => Promise.all([cli.remove(), rm(packageFolder({ prefix }, '.'), { recursive: true, force: true })]));
+
+  const absent = {
+    'cloudformation describe-stacks': 'Stack does not exist',
+    'cloudformation get-template': 'Stack does not exist',
+    'cloudformation describe-change-set': { Status: 'CREATE_COMPLETE', Changes: [] },
+  };
+  const rolledBack = (what: string): Answers => ({
+    'cloudformation describe-stacks': {
+      Stacks: [{ StackId: arnOfStack('us-west-2', `${prefix}-${what}`), StackStatus: 'ROLLBACK_COMPLETE' }],
+    },
+    'cloudformation list-stack-resources': { StackResourceSummaries: [] },
+  });
+  const failing = {
+    ...absent,
+    'stack-create-complete': 'Waiter failed',
+    'cloudformation describe-stack-events': { StackEvents: [] },
+  };
+  const toStacks = (what: string): Answers[] => [absent, { ...absent, ...rolledBack(what) }, failing];
+  const app = {
+    ...rolledBack('app'),
+    'cloudformation get-template': { TemplateBody: { Resources: {} } },
+    'osls package': { Resources: {} },
+    'osls deploy': {},
+    'lambda invoke': invoked({ systemKeys: [] }),
+  };
+  const stacks = [
+    'cloudformation create-change-set',
+    'cloudformation delete-change-set',
+    'cloudformation delete-stack',
+    'cloudformation describe-change-set',
+    'cloudformation describe-stack-events',
+    'cloudformation describe-stacks',
+    'cloudformation execute-change-set',
+    'cloudformation list-stack-resources',
+    'cloudformation wait',
+    'sts get-caller-identity',
+  ];
+
+  it.for([
+    ['keys', 'keys', toStacks('keys'), [...stacks, 'cloudformation update-termination-protection']],
+    ['table', 'tableAndRoles', toStacks('table'), [...stacks, 'cloudformation update-termination-protection']],
+    ['roles', 'tableAndRoles', toStacks('roles'), [...stacks, 'cloudformation get-template']],
+    [
+      'app',
+      'app',
+      [app],
+      [
+        'cloudformation delete-stack',
+        'cloudformation describe-stacks',
+        'cloudformation get-template',
+        'cloudformation list-stack-resources',
+        'cloudformation wait',
+        'configure export-credentials',
+        'lambda invoke',
+        'osls deploy',
+        'osls package',
+        'sts get-caller-identity',
+      ],
+    ],
+  ] as const satisfies readonly [string, keyof Deployers, readonly Answers[], readonly string[]][])(
+    'to deploy %s the policy of %s allows',
+    async ([what, name, situations, commands]) => {
+      const calls: Outcome['calls'][number][] = [];
+      for (const answers of situations) {
+        for (const args of [[what], [what, '--yes']])
+          calls.push(...(await cli.deploy(args, answers, { prefix })).calls);
+      }
+      expect([...new Set(calls.map((call) => call.name))].toSorted()).toEqual(commands.toSorted());
+      const asked = calls.flatMap(askedOf);
+      const answers = await Promise.all(asked.map(([action, target]) => isAllowed(held[name], action, target)));
+      expect(asked.filter((_, i) => !answers[i])).toEqual([]);
+    },
+  );
+});
+
+/** What a call of the AWS CLI asks IAM for, if anything. */
+function askedOf({ name, args }: Outcome['calls'][number]): [action: string, target: Target][] {
+  // The first is anybody's, the second is of the CLI alone, and osls asks for what its stack does.
+  if (/^(?:sts get-caller-identity|configure export-credentials|osls \w+)$/.test(name)) return [];
+  const [service = '', command = ''] = name.split(' ');
+  const option = (of: string): string => args[args.indexOf(of) + 1] as string;
+  if (name === 'lambda invoke') {
+    const called = `arn:aws:lambda:${option('--region')}:${ACCOUNT}:function:${option('--function-name')}`;
+    return [['lambda:InvokeFunction', at(called)]];
+  }
+  const looked = args.includes('change-set-create-complete') ? 'describe-change-set' : 'describe-stacks';
+  const words = (command === 'wait' ? looked : command).split('-');
+  const action = words.map((word) => word.slice(0, 1).toUpperCase() + word.slice(1)).join('');
+  const named = option('--stack-name');
+  return [[`${service}:${action}`, at(named.startsWith('arn:') ? named : arnOfStack(option('--region'), named))]];
+}
+
+function arnOfStack(region: string, name: string): string {
+  return `arn:aws:cloudformation:${region}:${ACCOUNT}:stack/${name}/1`;
+}

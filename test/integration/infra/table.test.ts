@@ -1,0 +1,54 @@
+import { describe, expect, it } from 'vitest';
+import { KEY_TABLE } from '../../../local/dynamodb.ts';
+import { ACCOUNT, render } from './template.ts';
+
+const REGION = 'us-west-2';
+
+interface Replica {
+  readonly Region: string;
+}
+
+function table(parameters: Record<string, string> = {}) {
+  const { resources } = render('table', REGION, { Classification: 'confidential', ...parameters });
+  const replicas = resources['Table']?.Properties['Replicas'] as Replica[];
+  return { ...resources['Table'], replicas };
+}
+
+describe('the table stack', () => {
+  it('has the key table in the shape that the code reads, paid by the request', () => {
+    expect(table().Properties).toMatchObject({ TableName: 'EncryptionKey', ...KEY_TABLE });
+  });
+
+  it('keeps the table by whatever happens to the stack', () => {
+    expect(table()).toMatchObject({ DeletionPolicy: 'Retain', UpdateReplacePolicy: 'Retain' });
+  });
+
+  it('has a replica in its region and in those that are named, each protected and recoverable to a point in time', () => {
+    expect(table().replicas.map(({ Region }) => Region)).toEqual([REGION]);
+    const { replicas } = table({
+      ReplicaRegion1: 'us-east-1',
+      ReplicaRegion2: 'eu-west-1',
+      ReplicaRegion3: 'eu-north-1',
+    });
+    expect(replicas.map(({ Region }) => Region)).toEqual([REGION, 'us-east-1', 'eu-west-1', 'eu-north-1']);
+    for (const replica of replicas) {
+      expect(replica).toMatchObject({
+        DeletionProtectionEnabled: true,
+        PointInTimeRecoverySpecification: { PointInTimeRecoveryEnabled: true },
+        Tags: [{ Key: 'Classification', Value: 'confidential' }],
+      });
+      expect(replica).not.toHaveProperty('SSESpecification');
+    }
+    expect(table({ ReplicaRegion2: 'eu-west-1' }).replicas.map(({ Region }) => Region)).toEqual([REGION, 'eu-west-1']);
+  });
+
+  it("is encrypted with each region's key behind one alias, or with DynamoDB's own", () => {
+    expect(table().Properties).toMatchObject({ SSESpecification: { SSEEnabled: false } });
+    const own = table({ EncryptionKeyName: 'keyfold-table', ReplicaRegion1: 'us-east-1' });
+    expect(own.Properties).toMatchObject({ SSESpecification: { SSEEnabled: true, SSEType: 'KMS' } });
+    for (const replica of own.replicas) {
+      const alias = `arn:aws:kms:${replica.Region}:${ACCOUNT}:alias/keyfold-table`;
+      expect(replica).toMatchObject({ SSESpecification: { KMSMasterKeyId: alias } });
+    }
+  });
+});

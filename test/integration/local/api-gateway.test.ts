@@ -1,0 +1,63 @@
+import { gzipSync } from 'node:zlib';
+import { request } from 'node:http';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { startLocalApi, type LocalApi } from '../../support/local-api.ts';
+
+let api: LocalApi;
+
+beforeAll(async () => {
+  api = await startLocalApi();
+});
+afterAll(() => api.stop());
+
+const BODY = '{"plaintext":"aGVsbG8="}';
+
+/** Sends exactly those bytes and that path, as no client library would. */
+function send(
+  body: Uint8Array | string,
+  headers: Readonly<Record<string, string>> = {},
+  { method = 'POST', path = '/v1/partitions/a@b.c/encrypt' } = {},
+): Promise<{ status: number; headers: Readonly<Record<string, unknown>>; detail: unknown; text: string }> {
+  const { hostname, port } = new URL(api.url);
+  const { promise, resolve, reject } = Promise.withResolvers<Awaited<ReturnType<typeof send>>>();
+  const sent = request({ hostname, port, method, path, headers: { 'content-type': 'application/json', ...headers } });
+  sent.on('error', reject);
+  sent.on('response', (response) => {
+    let text = '';
+    response.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+    response.on('end', () => {
+      const { detail } = (text === '' ? {} : JSON.parse(text)) as { detail?: unknown };
+      resolve({ status: response.statusCode ?? 0, headers: response.headers, detail, text });
+    });
+  });
+  sent.end(body);
+  return promise;
+}
+
+it.for([
+  ['a byte that is not UTF-8', Buffer.from('{"plaintext":"\xe9"}', 'latin1'), {}, 400, /not UTF-8/],
+  ['a byte order mark', `\ufeff${BODY}`, {}, 400, /byte order mark/],
+  ['UTF-16', Buffer.from(BODY, 'utf16le'), {}, 400, /not JSON|not UTF-8/],
+  ['nothing', '', {}, 400, /no body/],
+  ['gzip', gzipSync(BODY), { 'content-encoding': 'gzip' }, 415, /Content-Encoding/],
+  ['a charset that is not UTF-8', BODY, { 'content-type': 'application/json; charset=latin1' }, 415, /UTF-8/],
+  ['another type', BODY, { 'content-type': 'text/plain' }, 415, /application\/json/],
+] as const)('a body of %s is refused behind the local gateway too', async ([, body, headers, status, detail]) => {
+  expect(await send(body, headers)).toMatchObject({ status, detail: expect.stringMatching(detail) as string });
+});
+
+it('a type with an empty parameter is taken, and %40 for @ in the path', async () => {
+  const type = { 'content-type': 'application/json;' };
+  expect((await send(BODY, type)).status).toBe(200);
+  expect((await send(BODY, type, { path: '/v1/partitions/a%40b.c/encrypt' })).status).toBe(200);
+});
+
+it('HEAD of the health has no body', async () => {
+  const answer = await send('', {}, { method: 'HEAD', path: '/v1/health' });
+  expect([answer.status, answer.text]).toEqual([200, '']);
+});
+
+it('another method is told which one there is', async () => {
+  const answer = await send(BODY, {}, { method: 'PUT' });
+  expect([answer.status, answer.headers['allow']]).toEqual([405, 'POST']);
+});

@@ -1,0 +1,127 @@
+import { request as send } from 'node:http';
+import { InvokeCommand, LambdaClient, type InvokeCommandOutput } from '@aws-sdk/client-lambda';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startLocalApi, type LocalApi } from '../../support/local-api.ts';
+
+let api: LocalApi;
+let lambda: LambdaClient;
+
+beforeAll(async () => {
+  api = await startLocalApi();
+  const credentials = { accessKeyId: 'local', secretAccessKey: 'local' };
+  lambda = new LambdaClient({ endpoint: api.url, region: 'us-west-2', maxAttempts: 1, credentials });
+});
+afterAll(() => api.stop());
+
+function invoke(FunctionName: string, event: unknown, more: object = {}): Promise<InvokeCommandOutput> {
+  const Payload = typeof event === 'string' ? event : JSON.stringify(event);
+  return lambda.send(new InvokeCommand({ FunctionName, Payload, ...more }));
+}
+
+function payloadOf({ Payload }: InvokeCommandOutput): unknown {
+  return JSON.parse(Payload?.transformToString() ?? '');
+}
+
+/** The status of a POST with headers that fetch would not send. */
+function post(path: string, headers: Record<string, string>): Promise<number | undefined> {
+  return new Promise((resolve, reject) => {
+    const request = send(`${api.url}${path}`, { method: 'POST', headers }, (response) => {
+      response.resume();
+      resolve(response.statusCode);
+    });
+    request.once('error', reject);
+    request.end('{}');
+  });
+}
+
+const HELLO = { operation: 'encrypt', partition: 'tenant-1', plaintext: 'aGVsbG8=' };
+
+describe("Lambda's Invoke API on this machine", () => {
+  it("encrypts with one function and decrypts with the other, for the SDK's client", async () => {
+    const sealed = await invoke('keyfold-seal', HELLO);
+    expect(sealed).toMatchObject({ StatusCode: 200, ExecutedVersion: '$LATEST' });
+    expect(sealed.FunctionError).toBeUndefined();
+    expect(sealed.$metadata.requestId).toMatch(/^[0-9a-f-]{36}$/);
+    const { record } = payloadOf(sealed) as { record: unknown };
+    const arn = 'arn:aws:lambda:us-west-2:111122223333:function:keyfold-open:$LATEST';
+    const opened = await invoke(arn, { operation: 'decrypt', partition: 'tenant-1', record });
+    expect(payloadOf(opened)).toEqual({ plaintext: 'aGVsbG8=' });
+  });
+
+  it('passes on every digit of a number, which no clone of a value does', async () => {
+    const about = { partition: 'tenant-1', fields: ['$.a'] };
+    const documentText = '{"a":12345678901234567890,"b":1.0}';
+    const sealed = await invoke('keyfold-seal', { operation: 'encrypt-fields', ...about, documentText });
+    const document = JSON.parse((payloadOf(sealed) as { documentText: string }).documentText) as unknown;
+    const opened = await invoke('keyfold-open', { operation: 'decrypt-fields', ...about, document });
+    expect(opened.Payload?.transformToString()).toBe('{"document":{"a":12345678901234567890,"b":1}}');
+  });
+
+  it("tells of a function's failure by its name", async () => {
+    const refused = await invoke('keyfold-open', HELLO);
+    expect(refused).toMatchObject({ StatusCode: 200, FunctionError: 'Unhandled' });
+    const errorMessage = 'This function does not serve that operation.';
+    expect(payloadOf(refused)).toEqual({
+      errorType: 'Forbidden',
+      errorMessage,
+      trace: [`Forbidden: ${errorMessage}`],
+    });
+  });
+
+  it('tells of a function that does not start, and why', async () => {
+    const failed = await invoke('keyfold-broken', HELLO);
+    expect(failed.FunctionError).toBe('Unhandled');
+    expect(payloadOf(failed)).toMatchObject({
+      errorMessage: expect.stringMatching(
+        /cannot start:\n- KEYFOLD_COLOUR is not a setting\n- KEYFOLD_OPERATIONS is not set/,
+      ) as string,
+    });
+  });
+
+  it('accepts an event that nobody waits for, and a trial without one', async () => {
+    expect(await invoke('keyfold-seal', HELLO, { InvocationType: 'Event' })).toMatchObject({ StatusCode: 202 });
+    expect(await invoke('keyfold-seal', HELLO, { InvocationType: 'DryRun' })).toMatchObject({ StatusCode: 204 });
+  });
+
+  it.for([
+    ['a function that there is not', 'nothing', '{}', {}, 'ResourceNotFoundException', 404],
+    ["a function of an object's prototype", 'constructor', '{}', {}, 'ResourceNotFoundException', 404],
+    ['an event that is no JSON', 'keyfold-seal', '{', {}, 'InvalidRequestContentException', 400],
+    ['an event too large', 'keyfold-seal', ' '.repeat(6_300_000), {}, 'RequestTooLargeException', 413],
+    ['the log of a call', 'keyfold-seal', '{}', { LogType: 'Tail' }, 'InvalidParameterValueException', 400],
+    ["a client's context", 'keyfold-seal', '{}', { ClientContext: 'e30=' }, 'InvalidParameterValueException', 400],
+    ['a version in the name', 'keyfold-seal:live', '{}', {}, 'ResourceNotFoundException', 404],
+    [
+      'a function of another account',
+      'arn:aws:lambda:us-west-2:999999999999:function:keyfold-seal',
+      '{}',
+      {},
+      'ResourceNotFoundException',
+      404,
+    ],
+    ['a tenant', 'keyfold-seal', '{}', { TenantId: 't' }, 'InvalidParameterValueException', 400],
+    ['a version', 'keyfold-seal', '{}', { Qualifier: '7' }, 'ResourceNotFoundException', 404],
+    ['an unknown type', 'keyfold-seal', '{}', { InvocationType: 'x' }, 'InvalidParameterValueException', 400],
+  ] as const)('refuses %s as Lambda does', async ([, name, event, more, error, status]) => {
+    await expect(invoke(name, event, more)).rejects.toMatchObject({
+      name: error,
+      $metadata: { httpStatusCode: status },
+    });
+  });
+
+  it('knows a function by its ARN, and none by what cannot be decoded', async () => {
+    for (const name of [
+      'arn:aws:lambda:us-west-2:111122223333:function:keyfold-seal',
+      '111122223333:function:keyfold-seal',
+    ])
+      expect(await invoke(name, HELLO)).toMatchObject({ StatusCode: 200 });
+    expect(await post('/2015-03-31/functions/%/invocations', {})).toBe(404);
+  });
+
+  it('answers no web page of elsewhere that is open on this machine', async () => {
+    const path = '/2015-03-31/functions/keyfold-seal/invocations';
+    expect(await post(path, {})).toBe(200);
+    expect(await post(path, { origin: 'https://elsewhere.example' })).toBe(403);
+    expect(await post(path, { host: 'rebound.example' })).toBe(403);
+  });
+});

@@ -1,0 +1,204 @@
+import { readdir } from 'node:fs/promises';
+import { request } from 'node:http';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { JournalCall } from '../../../local/call-journal.ts';
+import type { PageRow } from '../../../local/key-rows.ts';
+import { startLocalWorld, stopLocalWorld, type LocalWorld } from '../../support/local-world.ts';
+
+interface State {
+  readonly regions: readonly { readonly region: string; readonly preferred: boolean; readonly fault: unknown }[];
+  readonly keys: readonly PageRow[];
+}
+
+/** As much as these tests look at of an encrypt's. */
+interface Answer {
+  readonly record: { readonly Key: { readonly ParentKeyMeta: { readonly Created: number } } };
+}
+
+let world: LocalWorld;
+
+beforeAll(async () => {
+  world = await startLocalWorld();
+});
+afterAll(() => stopLocalWorld(world));
+
+async function get<T>(path: string): Promise<T> {
+  const answer = await fetch(world.url + path);
+  expect(answer.status).toBe(200);
+  return (await answer.json()) as T;
+}
+
+function post(path: string, content: unknown = {}): Promise<Response> {
+  const headers = { 'content-type': 'application/json' };
+  return fetch(world.url + path, { method: 'POST', headers, body: JSON.stringify(content) });
+}
+
+/** What a request of a partition answers, and the calls that it cost: `KMS us-west-2 Decrypt ok`. */
+async function ask(operation: string, content: unknown): Promise<{ answer: Answer; calls: string[] }> {
+  const { position } = await get<{ position: number }>('/local/calls');
+  const answer = (await (await post(`/v1/partitions/tenant-1/${operation}`, content)).json()) as Answer;
+  const { calls } = await get<{ calls: JournalCall[] }>(`/local/calls?since=${position}`);
+  const told = calls.map(({ service, region, action, keyId, outcome }) => [service, region, action, keyId, outcome]);
+  return { answer, calls: told.map((parts) => parts.filter((part) => part !== null).join(' ')) };
+}
+
+/** The status of a request with headers that fetch does not let one write. */
+function statusOf(method: string, path: string, headers: Record<string, string>): Promise<number | undefined> {
+  return new Promise((resolve, reject) => {
+    const sent = request(world.url + path, { method, headers }, (answer) => {
+      answer.resume();
+      resolve(answer.statusCode);
+    });
+    sent.once('error', reject);
+    sent.end();
+  });
+}
+
+describe('the page', () => {
+  it('is served with all its files, under a policy that lets nothing in from elsewhere or inline', async () => {
+    const files = await readdir(join(import.meta.dirname, '..', '..', '..', 'local', 'page'));
+    const paths = files.map((file) => (file === 'index.html' ? '/' : `/page/${file}`));
+    expect(paths).toContain('/page/main.js');
+    for (const path of paths) {
+      const answer = await fetch(world.url + path);
+      expect([path, answer.status]).toEqual([path, 200]);
+      expect(answer.headers.get('content-security-policy')).toMatch(/^default-src 'none'; script-src 'self'; /);
+      expect(answer.headers.get('content-security-policy')).not.toMatch(/unsafe|\*|https?:|data:/);
+      expect(answer.headers.get('x-content-type-options')).toBe('nosniff');
+      const text = (await answer.text()).replace('http://www.w3.org/2000/svg', '');
+      expect(text).not.toMatch(/https?:\/\/|innerHTML|<style|style="| on\w+="/);
+    }
+  });
+
+  it('asks for no file that is not there', async () => {
+    const page = await (await fetch(world.url)).text();
+    const asked = [...page.matchAll(/(?:src|href)="(\/[^"]+)"/g)].map(([, path = '']) => path);
+    expect(asked.length).toBeGreaterThan(3);
+    for (const path of asked) expect((await fetch(world.url + path)).status).toBe(200);
+  });
+
+  it.for(['/page/', '/page/none.js', '/page/../start.ts', '/page/%2e%2e/start.ts', '/page/index.html'])(
+    'serves nothing at %s',
+    async (path) => {
+      expect(await statusOf('GET', path, {})).toBe(404);
+    },
+  );
+});
+
+describe('what is under /local/', () => {
+  const routes = [
+    ['GET', '/local/state'],
+    ['GET', '/local/calls'],
+    ['PUT', '/local/regions/us-west-2/fault'],
+    ['DELETE', '/local/regions/us-west-2/fault'],
+    ['POST', '/local/keys/revoke'],
+    ['POST', '/local/cold-start'],
+    ['POST', '/local/maintenance'],
+  ] as const;
+
+  it.for(routes)(
+    '%s %s refuses a page of elsewhere, and a name that is not of this machine',
+    async ([method, path]) => {
+      expect(await statusOf(method, path, { origin: 'https://example.com' })).toBe(403);
+      expect(await statusOf(method, path, { origin: 'null' })).toBe(403);
+      expect(await statusOf(method, path, { host: 'example.com' })).toBe(403);
+    },
+  );
+
+  it('breaks no region that there is not', async () => {
+    const put = { method: 'PUT', body: '{"kind":"down"}' };
+    const answer = await fetch(`${world.url}/local/regions/us-west-3/fault`, put);
+    expect(answer.status).toBe(400);
+    expect(await answer.json()).toEqual({ error: "There is no region 'us-west-3' here: us-east-1, us-west-2" });
+    expect((await fetch(`${world.url}/local/regions/us-west-3/fault`, { method: 'DELETE' })).status).toBe(400);
+  });
+
+  it('refuses what is no fault, and what is no key', async () => {
+    const put = { method: 'PUT', body: '{"kind":"flood"}' };
+    expect((await fetch(`${world.url}/local/regions/us-west-2/fault`, put)).status).toBe(400);
+    for (const content of [{}, { id: '_SK_local_keyfold' }, { id: 1, created: 2 }]) {
+      expect((await post('/local/keys/revoke', content)).status).toBe(400);
+    }
+  });
+
+  it('has no other routes', async () => {
+    expect(await statusOf('GET', '/local/none', {})).toBe(404);
+    expect(await statusOf('GET', '/local/calls?since=-1', {})).toBe(404);
+  });
+});
+
+describe('what a request costs', () => {
+  it('is counted at the emulators: a first encrypt makes keys, a warm one asks nobody', async () => {
+    const first = await ask('encrypt', { plaintext: 'aGVsbG8=' });
+    expect(first.calls.filter((call) => call.startsWith('KMS')).toSorted()).toEqual([
+      'KMS us-east-1 Encrypt ok',
+      'KMS us-west-2 GenerateDataKey ok',
+    ]);
+    expect(first.calls.filter((call) => call.startsWith('DynamoDB'))).toEqual([
+      'DynamoDB Query _IK_tenant-1_local_keyfold ok',
+      'DynamoDB Query _SK_local_keyfold ok',
+      'DynamoDB PutItem _SK_local_keyfold ok',
+      'DynamoDB PutItem _IK_tenant-1_local_keyfold ok',
+    ]);
+    expect((await ask('encrypt', { plaintext: 'aGVsbG8=' })).calls).toEqual([]);
+    expect((await ask('decrypt', first.answer)).calls).toEqual([]);
+  });
+
+  it('shows a cold decrypt going on to the next region, by way of the fault', async () => {
+    const { answer } = await ask('encrypt', { plaintext: 'aGVsbG8=' });
+    const fault = `${world.url}/local/regions/us-west-2/fault`;
+    expect((await fetch(fault, { method: 'PUT', body: '{"kind":"down"}' })).status).toBe(200);
+    expect(await get<State>('/local/state')).toMatchObject({
+      regions: [
+        { region: 'us-west-2', preferred: true, fault: { kind: 'down' } },
+        { region: 'us-east-1', preferred: false, fault: null },
+      ],
+    });
+    expect((await post('/local/cold-start')).status).toBe(204);
+    expect(await ask('decrypt', answer)).toEqual({
+      answer: { plaintext: 'aGVsbG8=' },
+      calls: [
+        'DynamoDB GetItem _IK_tenant-1_local_keyfold ok',
+        'DynamoDB GetItem _SK_local_keyfold ok',
+        'KMS us-west-2 Decrypt down',
+        'KMS us-east-1 Decrypt ok',
+      ],
+    });
+    await fetch(fault, { method: 'DELETE' });
+    expect((await get<State>('/local/state')).regions[0]).toMatchObject({ fault: null });
+  });
+
+  it('counts a call that was given up, too', async () => {
+    const { answer } = await ask('encrypt', { plaintext: 'aGVsbG8=' });
+    const fault = `${world.url}/local/regions/us-west-2/fault`;
+    await fetch(fault, { method: 'PUT', body: '{"kind":"latency","ms":20000}' });
+    await post('/local/cold-start');
+    expect((await ask('decrypt', answer)).calls.slice(2).toSorted()).toEqual([
+      'KMS us-east-1 Decrypt ok',
+      'KMS us-west-2 Decrypt latency',
+    ]);
+    await fetch(fault, { method: 'DELETE' });
+  });
+});
+
+describe('the key table', () => {
+  it('shows the rows with what wraps each System Key; a revoked key is followed by another after a cold start', async () => {
+    const before = await ask('encrypt', { plaintext: '' });
+    const created = before.answer.record.Key.ParentKeyMeta.Created;
+    const { keys } = await get<State>('/local/state');
+    const intermediate = keys.find((row) => row.id === '_IK_tenant-1_local_keyfold' && row.created === created);
+    expect(intermediate).toMatchObject({ kind: 'intermediate', state: 'valid', parent: { id: '_SK_local_keyfold' } });
+    expect(keys[0]).toMatchObject({ id: '_SK_local_keyfold', kind: 'system', state: 'valid', parent: null });
+    expect(keys[0]?.wraps?.map(({ region }) => region).toSorted()).toEqual(['us-east-1', 'us-west-2']);
+    expect(JSON.stringify(keys)).not.toContain('encryptedK');
+
+    const revoked = await post('/local/keys/revoke', { id: '_IK_tenant-1_local_keyfold', created });
+    expect(await revoked.json()).toEqual({ outcome: 'revoked' });
+    expect(await (await post('/local/keys/revoke', { id: '_IK_none', created })).json()).toEqual({ outcome: 'absent' });
+    await post('/local/cold-start');
+    expect(await ask('rewrap', before.answer)).toMatchObject({ answer: { rewrapped: true } });
+    const states = (await get<State>('/local/state')).keys.filter((row) => row.kind === 'intermediate');
+    expect(states.map(({ state }) => state)).toEqual(['valid', 'revoked']);
+  });
+});

@@ -1,0 +1,178 @@
+import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
+import { afterEach, expect, it } from 'vitest';
+import { takeDataFolder } from '../../../local/data-folder.ts';
+import { close, listen } from '../../../emulators/listen.ts';
+import { readStartOptions } from '../../../local/start-options.ts';
+import { startLocalWorld, stopLocalWorld, type LocalWorld } from '../../support/local-world.ts';
+
+let running: LocalWorld[] = [];
+
+afterEach(async () => {
+  await Promise.all(running.map(stopLocalWorld));
+  running = [];
+});
+
+/** Starts it, to be ended after the test. */
+async function start(...args: string[]): Promise<LocalWorld> {
+  const world = await startLocalWorld(...args);
+  running.push(world);
+  return world;
+}
+
+/** Runs it to its end. */
+async function said(...args: string[]): Promise<{ code: number; stderr: string }> {
+  const file = join(import.meta.dirname, '..', '..', '..', 'local', 'start.ts');
+  return new Promise((resolve) => {
+    execFile(process.execPath, [file, ...args], (error, _, stderr) => resolve({ code: Number(error?.code), stderr }));
+  });
+}
+
+/** The n-th command that the greeting says to paste. */
+function commandOf(greeting: string, n: number): string {
+  return new RegExp(`^${n}\\. .*\\n +(.*)$`, 'm').exec(greeting)?.[1] ?? '';
+}
+
+/** Does what curl would: this suite needs nothing but npm packages. Of a chain of commands, all must succeed. */
+async function paste(commands: string, folder: string): Promise<string> {
+  let output = '';
+  for (const command of commands.split(' && ')) {
+    const [call = '', tee] = command.split(' | tee ');
+    const words = [...call.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, bare]) => quoted ?? bare ?? '');
+    const option = (name: string): string | undefined => words[words.indexOf(name) + 1 || Infinity];
+    const data = option('-d');
+    const body = data?.startsWith('@') === true ? await readFile(join(folder, data.slice(1))) : data;
+    const [name = 'x-none', value = ''] = option('-H')?.split(': ') ?? [];
+    const method = option('-X') ?? (body === undefined ? 'GET' : 'POST');
+    const url = words.find((word) => word.startsWith('http')) ?? '';
+    const answer = await fetch(url, { method, headers: { [name]: value }, ...(body && { body }) });
+    expect(words.slice(0, 2)).toEqual(['curl', '-s']);
+    expect(answer.ok).toBe(true);
+    output = await answer.text();
+    if (tee !== undefined) await writeFile(join(folder, tee), output);
+  }
+  return output;
+}
+
+it('the three commands to paste encrypt, decrypt, and take a region away without harm', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
+  const { greeting } = await start();
+  expect(greeting).toContain('in memory');
+  expect(await paste(commandOf(greeting, 1), folder)).toMatch(/^\{"record":\{"Key":/);
+  expect(await paste(commandOf(greeting, 2), folder)).toBe('{"plaintext":"aGVsbG8="}');
+  expect(await paste(commandOf(greeting, 3), folder)).toBe('');
+  expect(await paste(commandOf(greeting, 2), folder)).toBe('{"plaintext":"aGVsbG8="}');
+  const [, health = ''] = /health: (\S+)\)/.exec(greeting) ?? [];
+  expect(await (await fetch(health)).json()).toMatchObject({
+    kms: [
+      { region: 'us-west-2', state: 'unavailable' },
+      { region: 'us-east-1', state: 'ok' },
+    ],
+    metastore: { state: 'ok' },
+  });
+  await rm(folder, { recursive: true });
+});
+
+it("invokes its functions over Lambda's own API, and what one seals another opens", async () => {
+  const { greeting } = await start();
+  const [, endpoint = ''] = /Lambda +(\S+)/.exec(greeting) ?? [];
+  const lambda = new LambdaClient({ endpoint, maxAttempts: 1 });
+  const invoke = async (FunctionName: string, event: object): Promise<object> => {
+    const answer = await lambda.send(new InvokeCommand({ FunctionName, Payload: JSON.stringify(event) }));
+    return JSON.parse(answer.Payload?.transformToString() ?? '') as object;
+  };
+  const about = { partition: 'tenant-1' };
+  const sealed = await invoke('keyfold-seal', { operation: 'encrypt', ...about, plaintext: 'aGVsbG8=' });
+  await fetch(`${endpoint}/local/cold-start`, { method: 'POST' });
+  const opened = await invoke('keyfold-open', { operation: 'decrypt', ...about, ...sealed });
+  expect(opened).toEqual({ plaintext: 'aGVsbG8=' });
+  expect(await invoke('keyfold-seal', { operation: 'decrypt', ...about, ...sealed })).toMatchObject({
+    errorType: 'Forbidden',
+  });
+  lambda.destroy();
+});
+
+it('a message posted to the queue is answered in the output queue', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
+  const { greeting } = await start();
+  const answer = JSON.parse(await paste(commandOf(greeting, 4), folder)) as { Messages: { Body: string }[] };
+  expect(answer.Messages[0]?.Body).toMatch(/^\{"document":\{"name":"Ada","card":"kf1j\./);
+  await rm(folder, { recursive: true });
+});
+
+it('maintains the System Keys as the schedule would', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
+  const { greeting, url } = await start();
+  const [, kms = ''] = /KMS +(\S+)/.exec(greeting) ?? [];
+  await fetch(`${kms}/regions/us-east-1/fault`, { method: 'PUT', body: '{"kind":"down"}' });
+  await paste(commandOf(greeting, 1), folder);
+  await fetch(`${kms}/faults`, { method: 'DELETE' });
+  const report = await (await fetch(`${url}/local/maintenance`, { method: 'POST' })).json();
+  expect(report).toMatchObject({
+    systemKeys: [
+      {
+        id: '_SK_local_keyfold',
+        state: 'valid',
+        regions: [
+          { region: 'us-west-2', opens: true, renewed: false },
+          { region: 'us-east-1', opens: true, renewed: true },
+        ],
+      },
+    ],
+  });
+  await rm(folder, { recursive: true });
+});
+
+it('what was encrypted opens after a restart with the same folder of data', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
+  const first = await start('--data', join(folder, 'data'));
+  expect(first.greeting).toContain('are kept in');
+  await paste(commandOf(first.greeting, 1), folder);
+  await stopLocalWorld(first);
+  const second = await start('--data', join(folder, 'data'));
+  expect(await paste(commandOf(second.greeting, 2), folder)).toBe('{"plaintext":"aGVsbG8="}');
+  await rm(folder, { recursive: true });
+});
+
+it('a folder of data is used by one process at a time, and is free once that was killed', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
+  const first = await start('--data', folder);
+  const second = await said('--data', folder);
+  expect(second.code).toBe(1);
+  expect(second.stderr).toContain(`${folder} is in use by another npm start`);
+  first.child.kill('SIGKILL');
+  await once(first.child, 'exit');
+  expect((await start('--data', folder)).greeting).toContain('are kept in');
+  await Promise.all(running.map(stopLocalWorld));
+  await rm(folder, { recursive: true });
+});
+
+it('a folder of data cannot be a file, nor in one', async () => {
+  const file = join(import.meta.dirname, 'start.test.ts');
+  for (const folder of [file, join(file, 'data')])
+    await expect(takeDataFolder(folder)).rejects.toThrow(`${folder} is, or is in, a file`);
+});
+
+it.for([
+  [['--port', 'x'], '--port must be a port from 0 to 65535'],
+  [['--sqs-port', '65536'], '--sqs-port must be a port from 0 to 65535'],
+  [['--kms-port='], '--kms-port must be a port from 0 to 65535'],
+  [['--data='], '--data must name a folder'],
+  [['--colour', 'red'], "Unknown option '--colour'"],
+] as const)('%j is refused with the reason', ([args, reason]) => {
+  expect(() => readStartOptions([...args])).toThrow(reason);
+});
+
+it('a port that is taken is replaced by a free one', async () => {
+  const taken = createServer();
+  const port = await listen(taken, 0);
+  const { greeting } = await start('--port', String(port));
+  expect(greeting).toMatch(/API +http:\/\/127\.0\.0\.1:\d+/);
+  expect(greeting).not.toContain(`127.0.0.1:${port}/`);
+  await close(taken);
+});

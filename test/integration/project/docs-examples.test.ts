@@ -1,0 +1,138 @@
+/** The examples of docs/direct.md, docs/queue.md, docs/maintenance.md and docs/asherah.md are what is sent and answered. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { startKmsEmulator, type KmsEmulator } from '../../../emulators/kms/kms-emulator.ts';
+import { settingsSchema } from '../../../src/config/settings.ts';
+import { directDoor } from '../../../src/doors/direct.ts';
+import { createTelemetry } from '../../../src/doors/telemetry.ts';
+import { AwsKms, MemoryMetastore, SessionFactory, SystemKeyMaintenance } from '../../../src/index.ts';
+import { openDirectDoor } from '../../support/direct-door.ts';
+import { FakeWorld } from '../../support/fakes.ts';
+import { captureOutput, DOOR_CONFIG, lambdaContext } from '../../support/http-door.ts';
+import { FakeQueues, openQueueDoor, OUTPUT, queueRecord } from '../../support/queue-door.ts';
+
+const [direct, queue, maintenance, asherah] = ['direct', 'queue', 'maintenance', 'asherah'].map((name) =>
+  readFileSync(join(import.meta.dirname, '..', '..', '..', 'docs', `${name}.md`), 'utf8'),
+) as [string, string, string, string];
+
+/** The first block of a language. */
+function blockOf(text: string, language: string): string {
+  const [, block = ''] = new RegExp(`\`\`\`${language}\n(.*?)\n\`\`\``, 's').exec(text) ?? [];
+  return block;
+}
+
+let emulator: KmsEmulator;
+
+beforeAll(async () => {
+  emulator = await startKmsEmulator();
+});
+afterAll(() => emulator.close());
+beforeEach(() => {
+  captureOutput();
+  emulator.clearFaults();
+});
+
+describe('docs/direct.md', () => {
+  it('sends what it says to the AWS CLI', async () => {
+    const [, payload = ''] = /--payload '(.*?)'/.exec(direct) ?? [];
+    expect(JSON.parse((await openDirectDoor()(payload)).payload ?? '')).toHaveProperty('record');
+  });
+
+  const rows = [...direct.matchAll(/^\| `(\{"operation".*?\})`\s*\| `(\{.*?\})`/gm)].map(
+    ([, event = '', result = '']) => [event, result] as const,
+  );
+
+  it('has a table of events', () => {
+    expect(rows.length).toBe(4);
+  });
+
+  it.for(rows)('gets for %s the answer %s', async ([event, result]) => {
+    const world = new FakeWorld();
+    const invoke = openDirectDoor({ world });
+    const record = await world.process().session('tenant-1').encryptToJson(Buffer.from('hello'));
+    const given = event
+      .replace('"record":{…}', `"record":${record}`)
+      .replace('"document":{…}', '"document":{"card":1}')
+      .replace(',…]', ',{}]');
+    const { payload, error } = await invoke(given);
+    expect(error).toBeUndefined();
+    expect(shapeOf(JSON.parse(payload ?? ''))).toEqual(
+      shapeOf(JSON.parse(result.replaceAll('{…}', '{}').replace(',…]', ']'))),
+    );
+  });
+
+  it('has a failure as Lambda hands it over when every region of KMS is down', async () => {
+    const keys: Record<string, string> = {};
+    for (const region of ['us-west-2', 'us-east-1']) {
+      keys[region] = (await emulator.ensureKey(region, 'alias/keyfold')).aliasArn;
+      emulator.setFault(region, { kind: 'down' });
+    }
+    const failover = { maxRounds: 1 };
+    const awsKms = new AwsKms({ keys, preferredRegion: 'us-west-2', endpoint: emulator.endpoint, failover });
+    const names = { service: 'svc', product: 'prod' };
+    const handler = directDoor({
+      keyfold: new SessionFactory({ ...names, metastore: new MemoryMetastore(), kms: awsKms }),
+      now: Date.now,
+      telemetry: createTelemetry('svc'),
+      config: DOOR_CONFIG,
+    });
+    const event = { operation: 'encrypt', partition: 'tenant-1', plaintext: '' };
+    const {
+      name,
+      message,
+      stack = '',
+    } = await handler(event, lambdaContext()).then(
+      () => new Error('it has answered'),
+      (error: unknown) => error as Error,
+    );
+    // As Lambda's runtime writes an error.
+    expect({ errorType: name, errorMessage: message, trace: stack.split('\n') }).toEqual(
+      JSON.parse(blockOf(direct, 'json')),
+    );
+  });
+});
+
+/** The members of a value, and those of what is in them as far as there is something; texts as they are. */
+function shapeOf(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map((item) => Object.keys(item as object));
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([name, member]) => [name, Array.isArray(member) ? shapeOf(member) : typeof member]),
+  );
+}
+
+describe('docs/queue.md', () => {
+  it('has a message and its result', async () => {
+    const queues = new FakeQueues();
+    expect(await openQueueDoor({ queues })([queueRecord('m', blockOf(queue, 'json'))])).toEqual([]);
+    const [, result = ''] = /The result is the operation's answer, here `(.*?)`/.exec(queue) ?? [];
+    const [before, after] = result.split('…');
+    const body = queues.in(OUTPUT)[0]?.body ?? '';
+    expect(body.startsWith(before ?? '-')).toBe(true);
+    expect(body.endsWith(after ?? '-')).toBe(true);
+  });
+});
+
+describe('docs/maintenance.md', () => {
+  it('runs a maintenance whose report says which regions open each System Key', async () => {
+    const { aliasArn } = await emulator.ensureKey('us-west-2', 'alias/keyfold');
+    const { endpoint } = emulator;
+    const kms = new AwsKms({ keys: { 'us-west-2': aliasArn }, preferredRegion: 'us-west-2', endpoint });
+    const metastore = new MemoryMetastore();
+    const names = { service: 'orders', product: 'shop' };
+    await new SessionFactory({ ...names, kms, metastore }).session('tenant-1').encrypt(Buffer.from('x'));
+    const report = await new SystemKeyMaintenance({ service: 'orders', product: 'shop', kms, metastore }).run();
+    const line = "await new SystemKeyMaintenance({ service: 'orders', product: 'shop', kms, metastore }).run();";
+    expect(blockOf(maintenance, 'ts')).toBe(`const report = ${line}`);
+    expect(report.systemKeys).toMatchObject([{ id: '_SK_orders_shop', regions: [{ opens: true }] }]);
+  });
+});
+
+describe('docs/asherah.md', () => {
+  it('names settings that there are', () => {
+    const named = new Set([...asherah.matchAll(/KEYFOLD_([A-Z_]+)/g)].map(([, name = '']) => name));
+    expect(named.size).toBeGreaterThan(8);
+    expect(Object.keys(settingsSchema.entries)).toEqual(expect.arrayContaining([...named]));
+  });
+});

@@ -1,0 +1,55 @@
+/** docs/local.md lists the actions, members and attributes that the emulators have: all of them, and no others. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { KMS_ACTIONS } from '../../../emulators/kms/actions.ts';
+import { ACTIONS } from '../../../emulators/sqs/actions.ts';
+import { READABLE, SETTABLE } from '../../../emulators/sqs/queue-attributes.ts';
+import { SYSTEM_ATTRIBUTES } from '../../../emulators/sqs/received.ts';
+
+const root = join(import.meta.dirname, '..', '..', '..');
+const text = readFileSync(join(root, 'docs', 'local.md'), 'utf8');
+
+/** The rows of the table whose first header is that: the first cell, and the names in the second. */
+function rows(header: string): Record<string, string[]> {
+  const table = text.split(`\n| ${header} `)[1]?.split('\n\n')[0] ?? '';
+  const cells = table.split('\n').slice(2);
+  return Object.fromEntries(
+    cells.map((row) => {
+      const [, first = '', second = ''] = row.split('|').map((cell) => cell.trim());
+      return [first.replaceAll('`', ''), namesIn(second)];
+    }),
+  );
+}
+
+function namesIn(cell: string): string[] {
+  return [...cell.matchAll(/`(\w+)`/g)].map(([, name = '']) => name);
+}
+
+describe('docs/local.md', () => {
+  it.for([
+    ["KMS's action", KMS_ACTIONS],
+    ["SQS's action", ACTIONS],
+  ] as const)('has the row of each %s, with its members', ([header, actions]) => {
+    const members = Object.entries(actions).map(([name, action]) => [name, action.members]);
+    expect(rows(header)).toEqual(Object.fromEntries(members));
+  });
+
+  it("has the attributes of SQS's queues and messages", () => {
+    expect(rows('attributes of')).toEqual({
+      'a queue, set and read': SETTABLE,
+      'a queue, read': READABLE,
+      'a message that is received': Object.keys(SYSTEM_ATTRIBUTES),
+    });
+  });
+
+  it("has dynalite's version and actions", () => {
+    const folder = join(root, 'node_modules', 'dynalite');
+    const [, section = ''] = text.split('\n## DynamoDB\n');
+    const { version } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { version: string };
+    expect(section).toContain(`) ${version} speaks`);
+    const actions = readdirSync(join(folder, 'actions')).map((file) => file.replace('.js', ''));
+    const listed = namesIn(section).filter((name) => !name.includes('_'));
+    expect(listed.map((name) => name.charAt(0).toLowerCase() + name.slice(1))).toEqual(actions);
+  });
+});

@@ -1,0 +1,165 @@
+/** The shape of the house: which folder may import which, and who may look around. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join, relative, sep } from 'node:path';
+import { describe, expect, it } from 'vitest';
+
+const root = join(import.meta.dirname, '..', '..', '..');
+
+/** What only the operator's commands need of Node. */
+const OF_A_TERMINAL = ['node:events', 'node:fs/promises', 'node:os', 'node:readline/promises'];
+/** What the client signs HTTP requests with, and judges by why it cannot. */
+const TO_SIGN = [
+  '@aws-sdk/core/client',
+  '@aws-sdk/credential-provider-node',
+  '@smithy/core/checksum',
+  '@smithy/core/retry',
+  '@smithy/signature-v4',
+];
+/** All that the client runs of what the service runs: none of it knows keys. */
+const SHARED_WITH_CLIENT = [
+  'async/deadline.ts',
+  'connections/agents.ts',
+  'connections/freeze-guard.ts',
+  'connections/signature-fault.ts',
+  'crypto/base64.ts',
+  'errors.ts',
+  'input/checks.ts',
+  'input/defaults.ts',
+  'input/hidden-characters.ts',
+  'operations/http-partition.ts',
+  'operations/operation-name.ts',
+];
+/** The one file beside the container that knows the process it is in. */
+const CLI_ENTRY = join(root, 'src', 'cli', 'main.ts');
+
+/** What every folder may import. */
+const FLOOR = ['input', 'errors.ts'];
+/** What the key lifecycle and everything above it may import. */
+const CORE = [...FLOOR, 'crypto', 'async', 'records'];
+
+/** What each folder of src may import beside itself: of src by folder, of packages by name. */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  input: ['node:util/types'],
+  'errors.ts': ['input'],
+  crypto: [...FLOOR, 'node:crypto'],
+  async: FLOOR,
+  records: [...FLOOR, 'crypto'],
+  envelope: [...CORE, 'node:crypto'],
+  maintenance: [...CORE, 'envelope'],
+  connections: [...FLOOR, 'node:events', 'node:http', 'node:https', 'node:module', 'node:net', '@smithy/core/retry'],
+  kms: [
+    ...CORE,
+    'envelope',
+    'maintenance',
+    'connections',
+    'node:crypto',
+    'node:timers/promises',
+    '@aws-sdk/client-kms',
+    '@smithy/core/retry',
+  ],
+  metastore: [...CORE, 'envelope', 'maintenance', 'connections', '@aws-sdk/client-dynamodb'],
+  operations: [...CORE, 'envelope', 'valibot'],
+  sqs: [...FLOOR, 'async', 'connections', 'node:timers/promises', '@aws-sdk/client-sqs'],
+  config: [...CORE, 'operations', 'envelope', 'kms', 'metastore', 'sqs', 'valibot'],
+  doors: [
+    ...CORE,
+    'operations',
+    'envelope',
+    'maintenance',
+    'kms',
+    'metastore',
+    'sqs',
+    'config',
+    'node:crypto',
+    'node:util',
+    '@middy/',
+    '@aws-lambda-powertools/',
+    'aws-lambda',
+  ],
+  cli: [
+    ...CORE,
+    'container.ts',
+    'config',
+    'envelope',
+    'maintenance',
+    'kms',
+    'metastore',
+    'commander',
+    ...OF_A_TERMINAL,
+  ],
+  client: [
+    ...CORE,
+    'connections',
+    'operations',
+    '@aws-sdk/client-lambda',
+    ...TO_SIGN,
+    'node:http',
+    'node:https',
+    'node:stream/consumers',
+    'node:timers/promises',
+  ],
+  'container.ts': [...CORE, 'config', 'doors', 'envelope', 'maintenance', 'kms', 'metastore', 'sqs'],
+  'index.ts': [...CORE, 'envelope', 'maintenance', 'kms', 'metastore'],
+};
+const ADAPTERS = /new (?:AwsKms|StaticKms|DynamoDbMetastore|DynamoDbKeyTable|MemoryMetastore|SqsQueues)\(/;
+
+function filesOf(folder: string): string[] {
+  const entries = readdirSync(join(root, folder), { recursive: true, withFileTypes: true });
+  return entries.filter((e) => e.isFile() && e.name.endsWith('.ts')).map((e) => join(e.parentPath, e.name));
+}
+
+/** What a file imports: `envelope` for a file of that folder, a package's name for a package's. */
+function importsOf(file: string): string[] {
+  const specifiers = readFileSync(file, 'utf8').matchAll(/(?:from|import) '([^']+)'/g);
+  return [...specifiers].map(([, specifier = '']) =>
+    specifier.startsWith('.') ? homeOf(join(file, '..', specifier)) : specifier,
+  );
+}
+
+/** A file's text without its doc comments. */
+function codeOf(file: string): string {
+  return readFileSync(file, 'utf8').replace(/\/\*\*.*?\*\//gs, '');
+}
+
+function homeOf(file: string): string {
+  return relative(join(root, 'src'), file).split(sep)[0] ?? '';
+}
+
+describe('the house', () => {
+  it.for(filesOf('src').map((file) => relative(root, file)))('%s imports only what its folder may', (name) => {
+    const file = join(root, name);
+    const home = homeOf(file);
+    const allowed = [home, ...(MAY_IMPORT[home] ?? [])];
+    const strays = importsOf(file).filter(
+      (one) => !allowed.some((a) => one === a || (a.endsWith('/') && one.startsWith(a))),
+    );
+    expect(strays).toEqual([]);
+  });
+
+  it('has handlers that only wire: they import the container and a door, and hold no condition', () => {
+    for (const file of filesOf('handlers')) {
+      expect(importsOf(file).filter((home) => !['container.ts', 'doors'].includes(home))).toEqual([]);
+      expect(readFileSync(file, 'utf8')).not.toMatch(/\bif\b|\?/);
+    }
+  });
+
+  it('has a client that takes little of the service but types', () => {
+    for (const file of filesOf('src/client')) {
+      const runs = readFileSync(file, 'utf8').matchAll(/(?:import|export) (?!type )[^;]*? from '\.\.\/([^']+)'/g);
+      expect(SHARED_WITH_CLIENT).toEqual(expect.arrayContaining([...runs].map(([, path]) => path)));
+    }
+  });
+
+  it('builds adapters in the container alone, and reads the environment there and at the entry of the CLI', () => {
+    const files = filesOf('src').filter((file) => homeOf(file) !== 'container.ts');
+    for (const file of files) expect(ADAPTERS.test(codeOf(file))).toBe(false);
+    for (const file of files.filter((f) => f !== CLI_ENTRY)) expect(codeOf(file)).not.toContain('process.env');
+  });
+
+  it('knows its process, its container and its streams at the entry of the CLI, and in no other of its files', () => {
+    for (const file of filesOf('src/cli').filter((f) => f !== CLI_ENTRY)) {
+      expect(importsOf(file)).not.toContain('container.ts');
+      expect(readFileSync(file, 'utf8')).not.toMatch(/\bprocess\./);
+    }
+  });
+});

@@ -1,0 +1,105 @@
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { cp, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { describe, expect, it } from 'vitest';
+
+interface Package {
+  readonly version?: string;
+  readonly integrity?: string;
+  readonly link?: boolean;
+  readonly hasInstallScript?: boolean;
+  readonly optional?: boolean;
+  readonly dev?: boolean;
+}
+
+interface Manifest {
+  readonly allowScripts: Readonly<Record<string, boolean>>;
+  readonly scripts: Readonly<Record<string, string>>;
+  readonly dependencies?: Readonly<Record<string, string>>;
+  readonly devDependencies?: Readonly<Record<string, string>>;
+  readonly optionalDependencies?: Readonly<Record<string, string>>;
+}
+
+const root = join(import.meta.dirname, '..', '..', '..');
+const launcher = join(root, 'tools', 'pinned-node', 'pinned-node.js');
+const manifest = read('package.json') as Manifest;
+const nodes = (read('tools/pinned-node/package.json') as Manifest).optionalDependencies ?? {};
+const { packages } = read('package-lock.json') as { packages: Readonly<Record<string, Package>> };
+const installed = Object.entries(packages).filter(([path]) => path.startsWith('node_modules/'));
+
+function read(file: string): unknown {
+  return JSON.parse(readFileSync(join(root, file), 'utf8'));
+}
+
+describe('the lock file', () => {
+  it('has the exact version and the SHA-512 of every package but the one in this repository', () => {
+    expect(installed.filter(([, { link }]) => link).map(([path]) => path)).toEqual(['node_modules/pinned-node']);
+    const unlocked = installed.filter(
+      ([, { link, integrity = '', version = '' }]) =>
+        link !== true && !(integrity.startsWith('sha512-') && /^\d+\.\d+\.\d+/.test(version)),
+    );
+    expect(unlocked).toEqual([]);
+  });
+
+  it('has no version range in what this repository asks for', () => {
+    const { dependencies, devDependencies } = manifest;
+    const versions = Object.values({ ...dependencies, ...devDependencies, ...nodes });
+    expect(versions.filter((version) => !/^\d+\.\d+\.\d+$/.test(version))).toEqual(['file:tools/pinned-node']);
+  });
+
+  it('lets no install script run, whichever npm installs it', () => {
+    // npm 11 reads `allowScripts`; npm 10 knows only the setting.
+    expect(readFileSync(join(root, '.npmrc'), 'utf8').split('\n')).toContain('ignore-scripts=true');
+    const withScript = installed.filter(([, { hasInstallScript }]) => hasInstallScript);
+    const names = withScript.map(([path]) => path.replace(/.*node_modules\//, ''));
+    expect(manifest.allowScripts).toEqual(Object.fromEntries(names.map((name) => [name, false])));
+  });
+
+  it('has no script of ours beside an explicit one, since npm would not run it', () => {
+    const names = Object.keys(manifest.scripts);
+    const hooks = names.filter(
+      (name) => /^(?:pre|post)/.test(name) || ['install', 'prepare', 'dependencies'].includes(name),
+    );
+    expect(hooks).toEqual([]);
+  });
+});
+
+describe('the pinned Node', () => {
+  it('is locked for each platform, for development alone', () => {
+    expect(manifest.optionalDependencies).toBeUndefined();
+    expect(Object.keys(manifest.dependencies ?? {}).filter((name) => name.startsWith('node-'))).toEqual([]);
+    for (const [name, version] of Object.entries(nodes)) {
+      expect(packages[`node_modules/${name}`]).toMatchObject({ version, optional: true, dev: true });
+    }
+  });
+
+  it('runs every script that is TypeScript, and the tests', () => {
+    const commands = Object.values(manifest.scripts).flatMap((script) => script.split(' && '));
+    const ours = commands.filter((command) => /\.(?:ts|mjs)\b/.test(command));
+    expect(ours.filter((command) => !command.startsWith('pinned-node '))).toEqual([]);
+    expect(process.versions.node).toBe(nodes[`node-${process.platform}-${process.arch}`] ?? process.versions.node);
+  });
+
+  it('hands signals on, and ends with the exit code of its script', async () => {
+    const failed = promisify(execFile)(process.execPath, [launcher, '-e', 'process.exitCode = 7']);
+    await expect(failed).rejects.toMatchObject({ code: 7 });
+    const script = "process.on('SIGTERM', () => process.exit(5)); setInterval(() => {}, 1000); console.log('up')";
+    const child = spawn(process.execPath, [launcher, '-e', script]);
+    await once(child.stdout, 'data');
+    child.kill('SIGTERM');
+    expect(await once(child, 'exit')).toEqual([5, null]);
+  });
+
+  it('is replaced by the own Node of a platform that npm has none for', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
+    const alone = join(folder, 'pinned-node.mjs');
+    await cp(launcher, alone);
+    const { stdout } = await promisify(execFile)(process.execPath, [alone, '-p', 'process.execPath']);
+    expect(stdout).toBe(`${process.execPath}\n`);
+    await rm(folder, { recursive: true });
+  });
+});

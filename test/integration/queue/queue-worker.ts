@@ -1,0 +1,29 @@
+/**
+ * An execution environment of the queue's function, as a process that can be killed: runs the events that its parent sends.
+ * With `FLAW` set it acknowledges before it sends.
+ */
+import type { Context, SQSEvent } from 'aws-lambda';
+import { handler } from '../../../handlers/queue.ts';
+
+/** What the parent sends. */
+export interface Invocation {
+  readonly event: SQSEvent;
+  readonly timeoutMs: number;
+}
+
+/** What is sent back. */
+export type Outcome = { readonly result: unknown } | { readonly error: string };
+
+const answer = (outcome: Outcome): void => void process.send?.(outcome);
+
+process.on('message', ({ event, timeoutMs }: Invocation) => {
+  const endsAtMs = Date.now() + timeoutMs;
+  const context = { getRemainingTimeInMillis: () => endsAtMs - Date.now() } as Context;
+  if (process.env['FLAW'] !== undefined) answer({ result: { batchItemFailures: [] } });
+  handler(event, context).then(
+    (result) => answer({ result }),
+    (error: unknown) => answer({ error: String(error) }),
+  );
+});
+process.on('disconnect', () => process.exit());
+process.send?.('loaded');

@@ -1,0 +1,140 @@
+import { rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Message } from '@aws-sdk/client-sqs';
+import { startDynamoDb } from '../../../local/dynamodb.ts';
+import { startEventSource } from '../../../local/event-source.ts';
+import { functionEnvironment } from '../../../local/function-environment.ts';
+import { startKmsEmulator } from '../../../emulators/kms/kms-emulator.ts';
+import { AwsKms, DynamoDbMetastore, SessionFactory } from '../../../src/index.ts';
+import { Seeded } from '../../support/seeded.ts';
+import { Findings } from './findings.ts';
+import { buildWorker } from '../../support/build-worker.ts';
+import { FunctionProcess } from './function-process.ts';
+import { planLoad, WireQueue } from './load.ts';
+
+/** What is to be lived through. */
+export interface Ordeal {
+  /** Of SQS. */
+  readonly endpoint: string;
+  readonly kind: 'standard' | 'fifo';
+  readonly messages: number;
+  readonly seed: number;
+  /** How many environments the function has at once. */
+  readonly environments?: number;
+  /** As many messages as one call hands out; all of them are of one event. */
+  readonly receivedAtOnce?: number;
+  /** How often a message may come before SQS itself makes it a dead letter. */
+  readonly maxReceiveCount?: number;
+  /** What the function does wrong on purpose: it acknowledges before it sends. */
+  readonly isFlawed?: boolean;
+}
+
+const REGIONS = ['us-west-2', 'us-east-1'];
+const NAMES = { service: 'queue', product: 'survival' };
+const TIMEOUT_MS = 3000;
+/** Longer than the function may take: nothing is handed out twice at once. */
+const VISIBILITY_SECONDS = '4';
+/** So many that an outage of this length does not use them up. */
+const MAX_RECEIVE_COUNT = 100;
+const OUTAGE_MS = 4000;
+const KILL_CHANCE = 0.25;
+/** How long, at most, it lives on; a warm event of ten messages takes some ten milliseconds. */
+const LIVES_MS = [10, 30, 300];
+/** The outage begins when this part of the results has come. */
+const OUTAGE_AFTER = 5;
+/** Or moto, which counts a queue's messages for each that it takes in or hands out, takes for ever. */
+const MOST_UNDER_WAY = 60;
+const LOOK_MS = 50;
+
+/**
+ * Sends messages through the function, one in a hundred of which cannot be done, while KMS is gone for a while and the function
+ * is killed at random moments.
+ * @returns what came out, and what is wrong with it
+ */
+export async function liveThrough(ordeal: Ordeal): Promise<Findings> {
+  const { endpoint, kind, messages, seed, environments = 2, receivedAtOnce = 10 } = ordeal;
+  const { maxReceiveCount = MAX_RECEIVE_COUNT, isFlawed = false } = ordeal;
+  const suffix = kind === 'fifo' ? '.fifo' : '';
+  const [worker, kms, dynamoDb] = await Promise.all([
+    buildWorker(join(import.meta.dirname, 'queue-worker.ts')),
+    startKmsEmulator(),
+    startDynamoDb('EncryptionKey', 0),
+  ]);
+  const keys = Object.fromEntries(
+    await Promise.all(
+      REGIONS.map(async (region) => [region, (await kms.ensureKey(region, 'alias/keyfold')).aliasArn] as const),
+    ),
+  );
+  const output = await WireQueue.create(endpoint, `output-${seed}${suffix}`);
+  const deadLetters = await WireQueue.create(endpoint, `dead-${seed}${suffix}`);
+  const input = await WireQueue.create(endpoint, `input-${seed}${suffix}`, {
+    VisibilityTimeout: VISIBILITY_SECONDS,
+    RedrivePolicy: JSON.stringify({ maxReceiveCount, deadLetterTargetArn: deadLetters.arn }),
+  });
+  const environment = {
+    ...functionEnvironment({ kms: kms.endpoint, dynamoDb: dynamoDb.endpoint, keys }),
+    AWS_ENDPOINT_URL_SQS: endpoint,
+    KEYFOLD_SERVICE: NAMES.service,
+    KEYFOLD_PRODUCT: NAMES.product,
+    KEYFOLD_OUTPUT_QUEUE_URL: output.url,
+    KEYFOLD_DEAD_LETTER_QUEUE_URL: deadLetters.url,
+    KEYFOLD_OPERATIONS: 'encrypt-fields,decrypt-fields',
+    KEYFOLD_RETRY_DELAY_SECONDS: '1',
+    KEYFOLD_LONGEST_RETRY_DELAY_SECONDS: '2',
+    ...(isFlawed && { FLAW: 'acknowledges before it sends' }),
+  };
+
+  const random = new Seeded(seed);
+  const functions = Array.from({ length: environments }, () => new FunctionProcess(worker, environment));
+  const sources = functions.map((one) =>
+    startEventSource({
+      endpoint,
+      queueUrl: input.url,
+      queueArn: input.arn,
+      receivedAtOnce,
+      invoke: (event) => {
+        const killAfterMs = random.chance(KILL_CHANCE) ? random.below(random.of(LIVES_MS)) : undefined;
+        return one.invoke(event, TIMEOUT_MS, killAfterMs);
+      },
+    }),
+  );
+  const results: Message[] = [];
+  const letters: Message[] = [];
+  let isOver = false;
+  const drained = Promise.all([output.drain(results, () => isOver), deadLetters.drain(letters, () => isOver)]);
+
+  const load = planLoad(messages, kind, seed);
+  const outage = async (): Promise<void> => {
+    while (results.length < messages / OUTAGE_AFTER) await sleep(LOOK_MS);
+    // Whatever is warm needs no KMS.
+    for (const one of functions) one.end();
+    for (const region of REGIONS) kms.setFault(region, { kind: 'down' });
+    await sleep(OUTAGE_MS);
+    kms.clearFaults();
+  };
+  const send = async (): Promise<void> => {
+    for (let sent = 0; sent < messages; sent += 10) {
+      // What is lost never comes: an empty queue says that nothing is under way.
+      while (sent - results.length - letters.length > MOST_UNDER_WAY && !(await input.isEmpty())) await sleep(LOOK_MS);
+      await input.send(load.slice(sent, sent + 10).map(({ entry }) => entry));
+    }
+  };
+  await Promise.all([send(), outage()]);
+  await input.emptied();
+  isOver = true;
+  await drained;
+  await Promise.all(sources.map(({ stop }) => stop()));
+  for (const one of functions) one.end();
+
+  const findings = new Findings(kind, load, {
+    results,
+    letters,
+    kills: functions.reduce((n, { kills }) => n + kills, 0),
+  });
+  const metastore = new DynamoDbMetastore({ endpoint: dynamoDb.endpoint, region: 'us-west-2' });
+  const real = new AwsKms({ keys, preferredRegion: 'us-west-2', endpoint: kms.endpoint });
+  await findings.open(new SessionFactory({ ...NAMES, kms: real, metastore }));
+  await Promise.all([kms.close(), dynamoDb.close(), rm(dirname(worker), { recursive: true })]);
+  return findings;
+}

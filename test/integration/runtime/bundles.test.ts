@@ -1,0 +1,173 @@
+/** What the handlers' bundles leave out or load late must not be missed: the same answers come as from the source. */
+import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { startDynamoDb, type LocalDynamoDb } from '../../../local/dynamodb.ts';
+import { functionEnvironment } from '../../../local/function-environment.ts';
+import { startKmsEmulator, type KmsEmulator } from '../../../emulators/kms/kms-emulator.ts';
+import { LocalFunction } from '../../../local/local-function.ts';
+import { bundleHandler } from '../../../scripts/handler-bundle.ts';
+import { KEPT_ERRORS } from '../../../scripts/handler-plugins.ts';
+import { loadedAtOnce } from '../../../scripts/loaded-at-once.ts';
+import { DynamoDbProxy } from '../../support/dynamodb-proxy.ts';
+import { request } from '../../support/http-door.ts';
+import { startStub } from '../../support/stub-server.ts';
+import { EAST, WEST } from '../../support/wire-world.ts';
+
+const root = join(import.meta.dirname, '..', '..', '..');
+const TIMEOUT_MS = 15_000;
+/** Of the api's bundle: what it loads before the first request. */
+const MOST_AT_ONCE_BYTES = 320 * 1024;
+
+let folder: string;
+let dynamoDb: LocalDynamoDb;
+let proxy: DynamoDbProxy;
+let kms: KmsEmulator;
+let settings: Record<string, string>;
+let services = 0;
+let started: LocalFunction[] = [];
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'keyfold-bundles-'));
+  dynamoDb = await startDynamoDb('EncryptionKey', 0);
+  proxy = await DynamoDbProxy.start(dynamoDb.endpoint);
+  kms = await startKmsEmulator();
+  const keys = await Promise.all(
+    [WEST, EAST].map(async (region) => [region, (await kms.ensureKey(region, 'alias/keyfold')).aliasArn] as const),
+  );
+  await bundleHandler('api', join(folder, 'api'), join(folder, 'maps'));
+  settings = {
+    ...functionEnvironment({ kms: kms.endpoint, dynamoDb: proxy.endpoint, keys: Object.fromEntries(keys) }),
+    POWERTOOLS_LOG_LEVEL: 'SILENT',
+    POWERTOOLS_METRICS_DISABLED: 'true',
+    KEYFOLD_PRODUCT: 'shop',
+    KEYFOLD_CREATE_DATE_PRECISION_MS: '86400000',
+    KEYFOLD_MAX_ROUNDS: '1',
+  };
+}, 60_000);
+afterEach(async () => {
+  kms.clearFaults();
+  proxy.befall = () => undefined;
+  await Promise.all(started.map((one) => one.recycle()));
+  started = [];
+});
+afterAll(async () => {
+  await Promise.all([proxy.stop(), kms.close()]);
+  await dynamoDb.close();
+  await rm(folder, { recursive: true });
+});
+
+/** A process of the bundle, as Lambda starts one. */
+function start(environment: Readonly<Record<string, string | undefined>>): LocalFunction {
+  const present = Object.entries({ ...settings, ...environment }).filter(([, value]) => value !== undefined);
+  const path = pathToFileURL(join(folder, 'api', 'index.mjs')).href;
+  const one = new LocalFunction(path, Object.fromEntries(present) as Record<string, string>);
+  started.push(one);
+  return one;
+}
+
+function newService(): { KEYFOLD_SERVICE: string } {
+  return { KEYFOLD_SERVICE: `bundle${(services += 1)}` };
+}
+
+async function ask(one: LocalFunction, event: unknown): Promise<{ status: number; body: Record<string, unknown> }> {
+  const { statusCode: status, body } = (await one.invoke(event, TIMEOUT_MS)) as { statusCode: number; body: string };
+  return { status, body: JSON.parse(body) as Record<string, unknown> };
+}
+
+const ENCRYPT = request('encrypt', { plaintext: 'aGVsbG8=' });
+
+it('what the api loads before its first request is within its bound, and no part of a bundle asks for what is not in it', async () => {
+  const files = await loadedAtOnce(join(folder, 'api'));
+  const sizes = await Promise.all(files.map(async (file) => (await stat(join(folder, 'api', file))).size));
+  expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThanOrEqual(MOST_AT_ONCE_BYTES);
+  for (const file of await readdir(join(folder, 'api'))) {
+    const text = await readFile(join(folder, 'api', file), 'utf8');
+    expect({ file, found: /Dynamic require|from ?"(?!\.\/)[^"]*"|import\("(?!\.\/)/.exec(text)?.[0] }).toEqual({
+      file,
+    });
+  }
+});
+
+it('seals and opens fields, and has the OpenAPI document, which is loaded late', async () => {
+  const one = start(newService());
+  const document = { card: 41, name: 'Ada' };
+  const sealed = await ask(one, request('encrypt-fields', { document, fields: ['$.card'] }));
+  expect(sealed).toMatchObject({
+    status: 200,
+    body: { document: { name: 'Ada', card: expect.stringMatching(/^kf1j\./) } },
+  });
+  const opened = await ask(one, request('decrypt-fields', { document: sealed.body['document'], all: true }));
+  expect(opened).toEqual({ status: 200, body: { document } });
+  expect(await ask(one, { ...ENCRYPT, routeKey: 'GET /v1/openapi.json' })).toMatchObject({
+    status: 200,
+    body: { openapi: expect.stringMatching(/^3\.1/) },
+  });
+});
+
+it('the classes of the SDK’s errors that the code asks for, or its retries go by, are those that the bundles keep', async () => {
+  const files = await readdir(join(root, 'src'), { recursive: true });
+  const texts = await Promise.all(
+    files.filter((file) => file.endsWith('.ts')).map((file) => readFile(join(root, 'src', file), 'utf8')),
+  );
+  const imported = texts.join('\n').matchAll(/import \{([^}]*)\} from '@aws-sdk\/client-(?!lambda)/g);
+  const classes = [...imported].flatMap(([, names = '']) => names.match(/\w+Exception\b/g) ?? []);
+  const retryable = await Promise.all(
+    ['kms', 'dynamodb', 'sqs'].map(async (client) => {
+      const models = join(root, 'node_modules', '@aws-sdk', `client-${client}`, 'dist-es', 'models', 'errors.js');
+      return (await readFile(models, 'utf8')).matchAll(/class (\w+) [^}]*?\$retryable = /g);
+    }),
+  );
+  const ofRetries = retryable.flatMap((found) => [...found].map(([, name = '']) => name));
+  const ofCode = classes.filter((name) => !name.endsWith('ServiceException'));
+  expect(new Set([...ofCode, ...ofRetries])).toEqual(KEPT_ERRORS);
+});
+
+it.each([
+  ['DisabledException', 400, 500, 'KmsMisconfigured'],
+  ['ThrottlingException', 400, 503, 'KmsThrottled'],
+  ['KMSInternalException', 500, 503, 'KmsUnavailable'],
+  ['DependencyTimeoutException', 503, 503, 'KmsUnavailable'],
+])('an error that the bundle has no class for is known by its name: %s', async (name, kmsStatus, status, code) => {
+  for (const region of [WEST, EAST]) kms.setFault(region, { kind: 'error', name, status: kmsStatus });
+  expect(await ask(start(newService()), ENCRYPT)).toMatchObject({ status, body: { code } });
+});
+
+it('losing the race to create a key is no error: the winner’s is used', async () => {
+  const service = newService();
+  const [first, second] = [start(service), start(service)];
+  let overtaken = 0;
+  proxy.befall = (call) => {
+    if (call !== 'Put SK' || overtaken > 0) return undefined;
+    overtaken += 1;
+    return { kind: 'overtaken', by: () => ask(second, ENCRYPT) };
+  };
+  const sealed = await ask(first, ENCRYPT);
+  expect({ overtaken, status: sealed.status }).toEqual({ overtaken: 1, status: 200 });
+  expect(await ask(second, request('decrypt', sealed.body))).toEqual({ status: 200, body: { plaintext: 'aGVsbG8=' } });
+});
+
+it('credentials come from the environment, or else from the URL that Lambda names there', async () => {
+  const inEnvironment = { AWS_ACCESS_KEY_ID: undefined, AWS_SECRET_ACCESS_KEY: undefined };
+  const expiration = new Date(Date.now() + 3_600_000).toISOString();
+  const given = { AccessKeyId: 'fromtheurl', SecretAccessKey: 'secret', Token: 'token', Expiration: expiration };
+  const stub = await startStub({ status: 200, body: JSON.stringify(given) });
+  const url = {
+    AWS_CONTAINER_CREDENTIALS_FULL_URI: `${stub.url}/credentials`,
+    AWS_CONTAINER_AUTHORIZATION_TOKEN: 'mine',
+  };
+  expect(await ask(start({ ...newService(), ...inEnvironment, ...url }), ENCRYPT)).toMatchObject({ status: 200 });
+  expect(stub.requests).not.toHaveLength(0);
+  for (const { path, headers } of stub.requests) {
+    expect({ path, authorization: headers.authorization }).toEqual({ path: '/credentials', authorization: 'mine' });
+  }
+  await stub.stop();
+});
+
+it('where there are no credentials a request fails at once, and nothing is looked for elsewhere', async () => {
+  const none = { AWS_ACCESS_KEY_ID: undefined, AWS_SECRET_ACCESS_KEY: undefined };
+  const answer = await ask(start({ ...newService(), ...none }), ENCRYPT);
+  expect(answer).toMatchObject({ status: 503, body: { code: 'MetastoreUnavailable' } });
+});

@@ -1,0 +1,202 @@
+/** Lambda Managed Instances: one bundle in several worker threads, of which each serves 64 invocations at once. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { afterAll, beforeAll, beforeEach, afterEach, expect, it } from 'vitest';
+import { startDynamoDb, type LocalDynamoDb } from '../../../local/dynamodb.ts';
+import { functionEnvironment } from '../../../local/function-environment.ts';
+import { startKmsEmulator, type KmsEmulator } from '../../../emulators/kms/kms-emulator.ts';
+import { bundleHandler } from '../../../scripts/handler-bundle.ts';
+import { request } from '../../support/http-door.ts';
+import { EAST, WEST } from '../../support/wire-world.ts';
+import type { Holding } from './instance-worker.ts';
+import { ManagedInstance, type Answer } from './managed-instance.ts';
+
+const AT_ONCE = 64;
+const PARTITIONS = 16;
+const EVERY_OPERATION = 'encrypt,decrypt,rewrap,encrypt-batch,decrypt-batch,encrypt-fields,decrypt-fields';
+/** Of an invocation, after garbage is collected: less than what any of them could hold on to. */
+const MOST_GROWTH_BYTES = 400;
+
+let folder: string;
+let dynamoDb: LocalDynamoDb;
+let kms: KmsEmulator;
+let settings: Record<string, string>;
+let instances: { api: ManagedInstance[]; direct: ManagedInstance[] };
+let requests = 0;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'keyfold-instances-'));
+  await Promise.all(['api', 'invoke'].map((name) => bundleHandler(name, join(folder, name))));
+  dynamoDb = await startDynamoDb('EncryptionKey', 0);
+}, 60_000);
+afterAll(async () => {
+  await dynamoDb.close();
+  await rm(folder, { recursive: true });
+});
+beforeEach(async () => {
+  kms = await startKmsEmulator();
+  const keys = await Promise.all(
+    [WEST, EAST].map(async (region) => [region, (await kms.ensureKey(region, 'alias/keyfold')).aliasArn] as const),
+  );
+  settings = {
+    ...functionEnvironment({ kms: kms.endpoint, dynamoDb: dynamoDb.endpoint, keys: Object.fromEntries(keys) }),
+    KEYFOLD_SERVICE: `instances${(requests += 1)}`,
+    KEYFOLD_PRODUCT: 'shop',
+    KEYFOLD_OPERATIONS: EVERY_OPERATION,
+    KEYFOLD_CREATE_DATE_PRECISION_MS: '86400000',
+    // A loaded machine is not to be taken for an outage.
+    KEYFOLD_KMS_CONNECTION_TIMEOUT_MS: '15000',
+    KEYFOLD_DYNAMODB_CONNECTION_TIMEOUT_MS: '15000',
+    KEYFOLD_KMS_REQUEST_TIMEOUT_MS: '15000',
+    KEYFOLD_DYNAMODB_REQUEST_TIMEOUT_MS: '15000',
+  };
+  instances = { api: [start('api'), start('api')], direct: [start('invoke'), start('invoke')] };
+});
+afterEach(async () => {
+  await Promise.all([...instances.api, ...instances.direct].map((one) => one.end()));
+  await kms.close();
+});
+
+function start(name: 'api' | 'invoke'): ManagedInstance {
+  return new ManagedInstance(pathToFileURL(join(folder, name, 'index.mjs')).href, settings);
+}
+
+/** One invocation as it was made. */
+interface Asked {
+  readonly requestId: string;
+  readonly partition: string;
+  readonly operation: string;
+  readonly result: string;
+}
+
+/** A caller of one function, who notes what he has asked for. */
+type Caller = (operation: string, partition: string, body: object) => Promise<Record<string, unknown>>;
+
+/** Over HTTP, whose problem documents name the request by API Gateway's id. */
+function httpCaller(one: ManagedInstance, asked: Asked[]): Caller {
+  return async (operation, partition, body) => {
+    const requestId = `http-${(requests += 1)}`;
+    const event = request(operation, body, partition);
+    const given = { ...event, requestContext: { ...event.requestContext, requestId: `gateway-${requestId}` } };
+    const { statusCode, body: text } = resultOf(await one.invoke(given, requestId)) as {
+      statusCode: number;
+      body: string;
+    };
+    const answer = JSON.parse(text) as Record<string, unknown>;
+    expect(answer).toMatchObject(statusCode === 200 ? {} : { requestId: `gateway-${requestId}` });
+    asked.push({ requestId, partition, operation, result: statusCode === 200 ? 'ok' : String(answer['code']) });
+    return answer;
+  };
+}
+
+function directCaller(one: ManagedInstance, asked: Asked[]): Caller {
+  return async (operation, partition, body) => {
+    const requestId = `direct-${(requests += 1)}`;
+    const answer = await one.invoke({ operation, partition, ...body }, requestId);
+    const result = 'errorType' in answer ? answer.errorType : 'ok';
+    asked.push({ requestId, partition, operation, result });
+    return 'errorType' in answer ? { code: result } : (answer.result as Record<string, unknown>);
+  };
+}
+
+function resultOf(answer: Answer): unknown {
+  if ('result' in answer) return answer.result;
+  throw new Error(answer.errorType);
+}
+
+/** Goes through the operations with a payload of its own, all of which must come back; a stranger's partition must not open it. */
+async function goThrough(ask: Caller, turn: number): Promise<void> {
+  const partition = `tenant-${turn % PARTITIONS}`;
+  const plaintext = Buffer.from(`${partition}'s own, ${turn}`).toString('base64');
+  const sealed = await ask('encrypt', partition, { plaintext });
+  expect(sealed).toMatchObject({ record: {} });
+  const { record } = sealed;
+  expect(await ask('decrypt', partition, { record })).toEqual({ plaintext });
+  expect(await ask('decrypt', `tenant-${(turn + 1) % PARTITIONS}`, { record })).toMatchObject({
+    code: 'RecordUnreadable',
+  });
+  const { results } = await ask('encrypt-batch', partition, { items: [{ plaintext }, { plaintext }] });
+  expect(await ask('decrypt-batch', partition, { items: results })).toEqual({
+    results: [{ plaintext }, { plaintext }],
+  });
+  const { document } = await ask('encrypt-fields', partition, {
+    document: { turn, plaintext },
+    fields: ['$.plaintext'],
+  });
+  expect(await ask('decrypt-fields', partition, { document, all: true })).toEqual({ document: { turn, plaintext } });
+}
+
+/** Lets so many callers at once go through it all, on every worker. */
+async function load(asked: Asked[]): Promise<void> {
+  const callers = [
+    ...instances.api.map((one) => httpCaller(one, asked)),
+    ...instances.direct.map((one) => directCaller(one, asked)),
+  ];
+  await Promise.all(callers.flatMap((ask) => Array.from({ length: AT_ONCE }, (_, turn) => goThrough(ask, turn))));
+}
+
+it('each worker asks KMS once, each invocation gets its own answer, and each line of the log is of its own invocation', async () => {
+  const asked: Asked[] = [];
+  // The System Key is there before.
+  await httpCaller(instances.api[0] as ManagedInstance, [])('encrypt', 'tenant-0', { plaintext: '' });
+  const seeded = instances.api[0] as ManagedInstance;
+  instances.api[0] = start('api');
+  await seeded.end();
+  kms.resetCalls();
+
+  await load(asked);
+  expect(kms.calls().map(({ region, action, outcome }) => [region, action, outcome])).toEqual(
+    Array.from({ length: 4 }, () => [WEST, 'Decrypt', 'ok']),
+  );
+
+  const ended = [...instances.api, ...instances.direct];
+  const lines = (await Promise.all(ended.map((one) => one.end()))).flat();
+  instances = { api: [], direct: [] };
+  const audited = lines.filter(({ message }) => message === 'audit');
+  expect(
+    audited
+      .map(({ requestId, partition, operation, result }) => [requestId, partition, operation, result].join(' '))
+      .toSorted(),
+  ).toEqual(
+    asked
+      .map(({ requestId, partition, operation, result }) => [requestId, partition, operation, result].join(' '))
+      .toSorted(),
+  );
+  // Whoever was refused, and nobody else, has a line that says so: powertools' lines name the invocation, too.
+  const refused = lines
+    .filter(({ message }) => message === 'request failed')
+    .map((line) => String(line['function_request_id']));
+  expect(refused.toSorted()).toEqual(
+    asked
+      .filter(({ result }) => result !== 'ok')
+      .map(({ requestId }) => requestId)
+      .toSorted(),
+  );
+});
+
+/** What each worker holds. */
+function measureAll(): Promise<Holding[]> {
+  return Promise.all([...instances.api, ...instances.direct].map((one) => one.measure()));
+}
+
+it(
+  'nothing is left of thousands of invocations: no memory, and nothing that keeps a process alive',
+  { timeout: 60_000 },
+  async () => {
+    const asked: Asked[] = [];
+    // Until most of it is compiled.
+    for (let i = 0; i < 3; i += 1) await load(asked);
+    const before = await measureAll();
+    const done = asked.length;
+    for (let i = 0; i < 4; i += 1) await load(asked);
+    const after = await measureAll();
+    const perWorker = (asked.length - done) / after.length;
+    expect(perWorker).toBeGreaterThan(1500);
+    after.forEach(({ heapBytes, resources }, i) => {
+      expect((heapBytes - (before[i]?.heapBytes ?? 0)) / perWorker).toBeLessThan(MOST_GROWTH_BYTES);
+      expect(resources).toEqual(before[i]?.resources);
+    });
+  },
+);

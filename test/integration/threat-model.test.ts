@@ -1,0 +1,118 @@
+/** What docs/threat-model.md says does not hold, shown: each is a property of the format, or of what was asked for. */
+import { createSecretKey } from 'node:crypto';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { open as aeadOpen, SEAL_OVERHEAD_BYTES } from '../../src/crypto/aead.ts';
+import type { DataRowRecord, EnvelopeKeyRecord } from '../../src/index.ts';
+import { codeOf, DAY_MS, FakeWorld, noDeadline } from '../support/fakes.ts';
+import { operate, type Operator } from '../support/operations.ts';
+
+let world: FakeWorld;
+
+beforeEach(() => {
+  world = new FakeWorld();
+});
+
+const seal = (partition: string, text: string): Promise<DataRowRecord> =>
+  world.process().session(partition).encrypt(Buffer.from(text));
+const open = async (partition: string, record: DataRowRecord): Promise<string> =>
+  (await world.process().session(partition).decrypt(record)).toString();
+
+function plant(row: EnvelopeKeyRecord): void {
+  world.metastore.rows.set(`${row.id} ${row.created}`, row);
+}
+
+const rowOf = ({ key }: DataRowRecord): EnvelopeKeyRecord => {
+  const row = world.metastore.rows.get(`${key.parent.id} ${key.parent.created}`);
+  if (row === undefined) throw new Error('no such row');
+  return row;
+};
+
+describe('an attacker who writes the table', () => {
+  it("makes a partition open another's record, if they can rewrite that too: a row is not bound to its id", async () => {
+    const victim = await seal('victim', 'secret');
+    const own = rowOf(await seal('accomplice', 'x'));
+    const parent = { id: own.id, created: (own.created + 60) as EnvelopeKeyRecord['created'] };
+    plant({ ...rowOf(victim), ...parent });
+    const renamed = { ...victim, key: { ...victim.key, parent } };
+    expect(await open('accomplice', renamed)).toBe('secret');
+    // With the record as it was nothing opens.
+    expect(await codeOf(open('accomplice', victim))).toBe('RecordUnreadable');
+  });
+
+  it('makes an old key seal again, under a later date: a row is not bound to its date', async () => {
+    const old = rowOf(await seal('p', 'x'));
+    world.clock.advance(80 * DAY_MS);
+    const created = Math.floor(world.clock.nowMs / 1000) as never;
+    plant({ ...old, created });
+    world.clock.advance(8 * DAY_MS);
+    expect((await seal('p', 'y')).key.parent.created).toBe(created);
+  });
+
+  it('takes a revocation back, for cold processes', async () => {
+    const row = rowOf(await seal('p', 'x'));
+    world.metastore.change(row, { revoked: true });
+    const successor = rowOf(await seal('p', 'y'));
+    expect(successor.created).toBeGreaterThan(row.created);
+    world.metastore.change(row, { revoked: false });
+    world.metastore.remove(successor);
+    expect((await seal('p', 'z')).key.parent.created).toBe(row.created);
+  });
+
+  it('makes new keys stand under a System Key that they know, if they may also wrap with the KMS key', async () => {
+    const known = Buffer.alloc(32, 9);
+    const encryptedKey = await world.kms.wrap(Buffer.from(known), noDeadline());
+    const created = Math.floor(world.clock.nowMs / 1000) as never;
+    plant({ id: '_SK_svc_prod' as never, created, encryptedKey, revoked: false });
+    const row = rowOf(await seal('p', 'x'));
+    expect(aeadOpen(createSecretKey(known), row.encryptedKey)).toHaveLength(32);
+  });
+});
+
+describe('an attacker who writes records', () => {
+  it('puts one of the same partition in the place of another, or an older one in its own', async () => {
+    const balances = { alice: await seal('p', '10'), bob: await seal('p', '1000') };
+    balances.alice = balances.bob;
+    expect(await open('p', balances.alice)).toBe('1000');
+  });
+
+  it('cannot make one of two: a payload opens under its own Data Row Key alone', async () => {
+    const [one, other] = [await seal('p', 'one'), await seal('p', 'other')];
+    expect(await codeOf(open('p', { key: one.key, data: other.data }))).toBe('RecordUnreadable');
+  });
+
+  it('reads how long a payload is', async () => {
+    for (const length of [0, 1, 1000]) {
+      expect((await seal('p', 'x'.repeat(length))).data).toHaveLength(length + SEAL_OVERHEAD_BYTES);
+    }
+  });
+});
+
+describe("an attacker who controls a field's value, and has seen a sealed one of the same partition,", () => {
+  let operator: Operator;
+  let stolen: unknown;
+
+  beforeEach(async () => {
+    operator = operate(world.process());
+    const card = await operator.answer('encrypt-fields', { document: { card: '4111' }, fields: ['$.card'] });
+    stolen = (card['document'] as { card: unknown }).card;
+  });
+
+  it('has it opened by "all", if their field was never sealed', async () => {
+    const document = { nickname: stolen };
+    expect(await operator.answer('decrypt-fields', { document, all: true })).toEqual({
+      document: { nickname: '4111' },
+    });
+  });
+
+  it('has it opened if "skipSealed" left it alone', async () => {
+    const body = { document: { nickname: stolen }, fields: ['$.nickname'] };
+    const { document } = await operator.answer('encrypt-fields', { ...body, skipSealed: true });
+    expect(await operator.answer('decrypt-fields', { ...body, document })).toEqual({ document: { nickname: '4111' } });
+  });
+
+  it('gets back what they wrote if their field is sealed like any other', async () => {
+    const body = { document: { nickname: stolen }, fields: ['$.nickname'] };
+    const { document } = await operator.answer('encrypt-fields', body);
+    expect(await operator.answer('decrypt-fields', { ...body, document })).toEqual({ document: { nickname: stolen } });
+  });
+});

@@ -1,0 +1,246 @@
+/**
+ * All that reads what a caller, a record or a key row can hold: twice the input makes at most about twice the work, whether the
+ * input is ordinary or hostile. `npm run bench` measures what only time shows.
+ */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { formatTable, printableJson } from '../../src/cli/text.ts';
+import { documentOf } from '../../src/client/documents.ts';
+import { readInvocation } from '../../src/doors/invocation.ts';
+import { decodeBase64, decodeBase64Url } from '../../src/crypto/base64.ts';
+import { decodeCompactRecord } from '../../src/records/compact-record.ts';
+import { decodeDataRowRecord } from '../../src/records/data-row-record.ts';
+import { isPartition, KeyNaming, regionOfKeyId } from '../../src/records/ids.ts';
+import { isNestedTooDeeply } from '../../src/records/json-depth.ts';
+import { decodeKekEnvelope, replaceKeks } from '../../src/kms/kek-envelope.ts';
+import { parseKmsArn } from '../../src/kms/key-arn.ts';
+import { readKeyItem, type KeyItem } from '../../src/metastore/dynamodb-item.ts';
+import { selectValues, withDescendants } from '../../src/operations/field-paths.ts';
+import { parseJsonPath } from '../../src/operations/json-path.ts';
+import { locateValues, type JsonValue } from '../../src/operations/json-text.ts';
+import { WorkMeter } from '../support/work.ts';
+
+/** How much more than twice as much is still about twice as much. */
+const TOLERANCE = 1.1;
+/** What work costs however little there is of it. */
+const FIXED = 100;
+
+let meter: WorkMeter;
+beforeAll(async () => {
+  meter = await WorkMeter.start();
+});
+afterAll(() => meter.stop());
+
+/** Input of a size that is about the number given, and what reads it. Whether it is refused does not matter. */
+interface Shape<Input> {
+  readonly name: string;
+  readonly input: (n: number) => Input;
+  readonly read: (input: Input) => unknown;
+}
+
+function shape<Input>(name: string, input: (n: number) => Input, read: (input: Input) => unknown): Shape<unknown> {
+  return { name, input, read: read as (input: unknown) => unknown };
+}
+
+async function workOn({ input, read }: Shape<unknown>, n: number): Promise<number> {
+  const made = input(n);
+  return meter.workOf(() => {
+    try {
+      read(made);
+    } catch {
+      // Refused.
+    }
+  });
+}
+
+function twice(shapes: readonly Shape<unknown>[], n: number): void {
+  it.for(shapes.map((one) => [one.name, one] as const))('%s', async ([, one]) => {
+    // The counters of a function are there once it has run.
+    await workOn(one, n);
+    const [once, doubled] = [await workOn(one, n), await workOn(one, 2 * n)];
+    expect(once).toBeGreaterThan(0);
+    expect(doubled).toBeLessThanOrEqual(2 * TOLERANCE * once + FIXED);
+  });
+}
+
+function repeated(part: string, before = '', behind = ''): (n: number) => string {
+  return (n) => before + part.repeat(n) + behind;
+}
+
+function pathOf(name: string, part: string, before = '$', behind = ''): Shape<unknown> {
+  return shape(name, repeated(part, before, behind), parseJsonPath);
+}
+
+describe('a path of twice the length', () => {
+  const shapes = [
+    pathOf('of names', '.a'),
+    pathOf('of names in quotes', "['a']"),
+    pathOf('of descendants', '..*'),
+    pathOf('of indexes', '1,', '$[', '1]'),
+    pathOf('of slices', '::-1,', '$[', '1]'),
+    pathOf('of one long name', 'a', '$.'),
+    pathOf('of escapes', '\\u0061', '$["', '"]'),
+    pathOf('of surrogate pairs', '\\ud83d\\udd11', '$["', '"]'),
+    pathOf('of backslashes without an end', '\\\\', '$["'),
+    pathOf('of a string without an end', 'a', "$['"),
+    pathOf('of white space', ' ', '$', '.a'),
+    pathOf('of white space within brackets', ' ', '$[0', ''),
+    pathOf('of digits', '1', '$['),
+    pathOf('of brackets', '[', '$'),
+    pathOf('of dots', '.', '$'),
+    pathOf('of commas', ',', '$[0'),
+    pathOf('of nested calls in a filter', 'f(', '$[?', '@.a'),
+    pathOf('of parentheses in a filter', '(', '$[?'),
+  ];
+  twice(shapes, 40);
+});
+
+describe('a document of twice the size', () => {
+  const document = (name: string, input: (n: number) => string): Shape<unknown> => shape(name, input, locateValues);
+  const texts = [
+    document('of numbers', repeated('1,', '[', '1]')),
+    document('of members', (n) =>
+      JSON.stringify(Object.fromEntries(Array.from({ length: n }, (_, i) => [`m${i}`, i]))),
+    ),
+    document('of one long string', repeated('a', '"', '"')),
+    document('of backslashes', repeated('\\\\', '"', '"')),
+    document('of escaped quotes', repeated('\\"', '"', '"')),
+    document('of white space', repeated(' ', '[', ']')),
+    document('of digits', repeated('1')),
+    document('of brackets', repeated('[')),
+    document('of lists ninety deep', (n) => `[${`${'['.repeat(90)}${']'.repeat(90)},`.repeat(Math.ceil(n / 90))}1]`),
+  ];
+  const depths = texts.map(({ name, input }) =>
+    shape(`${name}, whose depth is looked at`, input as (n: number) => string, isNestedTooDeeply),
+  );
+  twice(
+    [
+      ...texts,
+      ...depths,
+      shape('of numbers, in an answer', repeated('1e2,', '[', '1]'), (text) => documentOf(text, undefined)),
+    ],
+    300,
+  );
+});
+
+function wide(n: number): JsonValue {
+  return locateValues(`[${'{"a":[1,2],"b":{"a":3}},'.repeat(n)}0]`);
+}
+
+function deep(n: number): JsonValue {
+  return locateValues(`[${`${'{"a":'.repeat(90)}1${'}'.repeat(90)},`.repeat(Math.ceil(n / 90))}0]`);
+}
+
+function flat(n: number): JsonValue {
+  return locateValues(`[${'1,'.repeat(n)}1]`);
+}
+
+describe('paths through a document of twice the size', () => {
+  const select = (name: string, path: string, input: (n: number) => JsonValue): Shape<unknown> =>
+    shape(name, input, (root: JsonValue) => selectValues(root, [path], { allowMissing: true }));
+  const shapes = [
+    select('by name', '$[*].b.a', wide),
+    select('by descendants', '$..a', wide),
+    select('by descendants of descendants', '$..*..*..*', wide),
+    select('by descendants of descendants, nested', '$..a..a..a', deep),
+    select('by descendants that none has, nested', '$..a..x..a', deep),
+    select('by all, many times over', '$[*,*,*,*,*]', flat),
+    select('by one index, many times over', '$[0,0,-1,0,0]', flat),
+    select('by slices of all', '$[::1,::-1,0:9007199254740991]', flat),
+    select('by slices of nothing', '$[9007199254740991:,::0,5:1]', flat),
+    select('by slices of huge steps', '$[::9007199254740991,::-9007199254740991]', flat),
+    shape('all of it, nested', deep, (root: JsonValue) => withDescendants([root])),
+    shape('all of it', wide, (root: JsonValue) => withDescendants([root])),
+  ];
+  twice(shapes, 450);
+});
+
+describe('a path of twice the length through one document', () => {
+  const root = locateValues(`[${`${'{"a":'.repeat(50)}1${'}'.repeat(50)},`.repeat(5)}0]`);
+  const through = (name: string, part: string, before = '$', behind = ''): Shape<unknown> =>
+    shape(name, repeated(part, before, behind), (path: string) => selectValues(root, [path], { allowMissing: true }));
+  twice([through('of descendants', '..*'), through('of unions', '*,', '$..[', '*]'), through('of names', '..a')], 10);
+
+  it('is given up after a number of steps that is the same for any document', async () => {
+    const large = locateValues(`[${'[1],'.repeat(40_000)}0]`);
+    const works = [];
+    for (const n of [30, 60])
+      works.push(
+        await workOn(
+          shape('', repeated('..*', '$'), (path: string) => selectValues(large, [path], { allowMissing: true })),
+          n,
+        ),
+      );
+    expect(works[1]).toBeLessThan(1.1 * (works[0] ?? 0));
+  });
+});
+
+function base64(n: number): string {
+  return 'A'.repeat(4 * n);
+}
+
+function recordText(key: string, id: string, data: string): string {
+  return `{"Key":{"Created":1,"Key":"${key}","ParentKeyMeta":{"KeyId":"${id}","Created":1}},"Data":"${data}"}`;
+}
+
+describe('a record of twice the size', () => {
+  const naming = new KeyNaming({ service: 's', product: 'p', regionSuffix: 'us-east-1' });
+  const partition = naming.parsePartition('a');
+  const isOurs = (id: string): boolean => naming.isIntermediateKeyOf(partition, id) || naming.isSystemKey(id);
+  const shapes = [
+    shape('with a long payload', (n) => recordText('AAAA', 'id', base64(n)), decodeDataRowRecord),
+    shape('with a long key', (n) => recordText(base64(n), 'id', 'AAAA'), decodeDataRowRecord),
+    shape('with many payloads', repeated(',"Data":"x"', '{"a":1', '}'), decodeDataRowRecord),
+    shape('with many members', repeated('"a":1,', '{', '"Data":""}'), decodeDataRowRecord),
+    shape('in its compact form', (n) => `kf1.${base64(n)}`, decodeCompactRecord),
+    shape('in its compact form, with what is no base64', (n) => `kf1.${base64(n)}=`, decodeCompactRecord),
+    shape('in base64', base64, decodeBase64),
+    shape('in base64 with padding', repeated('='), decodeBase64),
+    shape('in base64url', base64, decodeBase64Url),
+    shape('with a long id', repeated('a', '_IK_a_s_p_'), isOurs),
+    shape('with an id of many hyphens', repeated('-a', '_IK_a_s_p_us', '-1x'), isOurs),
+    shape('with an id of one long region', repeated('a', '_SK_s_p_us-', '-1'), isOurs),
+    shape('with an id of underscores', repeated('_', '_IK_'), regionOfKeyId),
+    shape('of a long partition', repeated('a'), isPartition),
+    shape('of a partition of controls', repeated('\u0001'), isPartition),
+    shape(
+      'in an event of many members',
+      (n) => Object.fromEntries(Array.from({ length: n }, (_, i) => [`m${i}`, i])),
+      (event) => readInvocation({ value: event, text: () => '' }),
+    ),
+  ];
+  twice(shapes, 300);
+});
+
+function item(n: number): KeyItem {
+  return {
+    Id: { S: '_SK_s_p' },
+    Created: { N: '1' },
+    KeyRecord: { M: { Created: { N: '1' }, Key: { S: base64(n) } } },
+    ...Object.fromEntries(Array.from({ length: n }, (_, i) => [`more${i}`, { S: 'x' }])),
+  };
+}
+
+describe('a key row of twice the size', () => {
+  const kek = { region: 'us-west-2', arn: 'alias/x', encryptedKek: 'AAAA' };
+  const envelope = (n: number): Buffer =>
+    Buffer.from(JSON.stringify({ encryptedKey: 'AAAA', kmsKeks: Array.from({ length: n }, () => kek) }));
+  const shapes = [
+    shape('with more wraps', envelope, decodeKekEnvelope),
+    shape('with more wraps, written again', envelope, (bytes) => replaceKeks(bytes, [])),
+    shape('of nested lists', (n) => Buffer.from('['.repeat(n)), decodeKekEnvelope),
+    shape('with a longer key and more attributes', item, readKeyItem),
+    shape('with a longer ARN', repeated('a', 'arn:aws:kms:us-west-2:111122223333:key/', '!'), parseKmsArn),
+    shape('with an ARN of hyphens', repeated('-', 'arn:aws'), parseKmsArn),
+    shape(
+      'in a list for an operator',
+      (n) => Array.from({ length: n }, (_, i) => [`${i}`, 'x'.repeat(i)]),
+      (rows) => formatTable(['ID', 'X'], rows),
+    ),
+    shape(
+      'in JSON for an operator',
+      (n) => '\u202e'.repeat(n),
+      (text) => printableJson(text),
+    ),
+  ];
+  twice(shapes, 300);
+});

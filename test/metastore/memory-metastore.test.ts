@@ -1,4 +1,0 @@
-import { MemoryMetastore } from '../../src/index.ts';
-import { metastoreContract } from '../contract/metastore-contract.ts';
-
-metastoreContract('memory', () => new MemoryMetastore());

@@ -1,0 +1,151 @@
+import { beforeEach, describe, expect, expectTypeOf, it } from 'vitest';
+import { KeyfoldClientError, type KeyfoldClient, type JsonRecord } from '../../../src/client/index.ts';
+import { isErrorCode } from '../../../src/errors.ts';
+
+const HELLO = Buffer.from('hello');
+const EXACT = '{"id":12345678901234567890,"card":4111111111111111.10}';
+
+/** What was thrown by a call that must fail. */
+export async function failureOf(work: Promise<unknown>): Promise<KeyfoldClientError> {
+  const outcome = await work.then(
+    () => new Error('it succeeded'),
+    (error: unknown) => error,
+  );
+  if (outcome instanceof KeyfoldClientError) return outcome;
+  throw outcome;
+}
+
+/** What every way to Keyfold must do: the same, against the real handlers. */
+export function clientContract(way: string, open: () => KeyfoldClient): void {
+  describe(`over ${way}`, () => {
+    let client: KeyfoldClient;
+    beforeEach(() => {
+      client = open();
+    });
+
+    it('what is encrypted is decrypted, in either form of a record', async () => {
+      const tenant = client.partition('tenant-1');
+      const record = await tenant.encrypt(HELLO);
+      expectTypeOf(record).toEqualTypeOf<JsonRecord>();
+      expect(Object.keys(record)).toEqual(['Key', 'Data']);
+      expect(await tenant.decrypt(record)).toEqual(new Uint8Array(HELLO));
+      const compact = await tenant.encrypt(HELLO, { format: 'compact' });
+      expectTypeOf(compact).toEqualTypeOf<string>();
+      expect(compact).toMatch(/^kf1\./);
+      expect(await tenant.decrypt(compact)).toEqual(new Uint8Array(HELLO));
+    });
+
+    it('nothing, and a megabyte, are payloads', async () => {
+      const tenant = client.partition('tenant-1');
+      for (const payload of [new Uint8Array(), new Uint8Array(1_048_576).fill(0xa7)]) {
+        const opened = await tenant.decrypt(await tenant.encrypt(payload));
+        expect(Buffer.from(opened).equals(payload)).toBe(true);
+      }
+    });
+
+    it('a part of a buffer is sealed alone', async () => {
+      const tenant = client.partition('tenant-1');
+      const opened = await tenant.decrypt(await tenant.encrypt(new Uint8Array(HELLO).subarray(1, 3)));
+      expect(Buffer.from(opened).toString()).toBe('el');
+      expect(opened.buffer.byteLength).toBe(2);
+    });
+
+    it('a record keeps its form when it is rewrapped, unless another is asked for', async () => {
+      const tenant = client.partition('tenant-1');
+      const record = await tenant.encrypt(HELLO);
+      expect(await tenant.rewrap(record)).toEqual({ record, rewrapped: false });
+      const { record: compact } = await tenant.rewrap(record, { format: 'compact' });
+      expectTypeOf(compact).toEqualTypeOf<string>();
+      expect(await tenant.rewrap(compact)).toEqual({ record: compact, rewrapped: false });
+    });
+
+    it('a batch has its results in order, and the failure of one in its place', async () => {
+      const tenant = client.partition('tenant-1');
+      const sealed = await tenant.encryptBatch([HELLO, new Uint8Array()], { format: 'compact' });
+      expect(sealed).toEqual([expect.stringMatching(/^kf1\./), expect.stringMatching(/^kf1\./)]);
+      const strange = await client.partition('tenant-2').encrypt(HELLO);
+      const [first = '', second = ''] = sealed.map(String);
+      const opened = await tenant.decryptBatch([first, strange, second]);
+      expect([opened[0], opened[2]]).toEqual([new Uint8Array(HELLO), new Uint8Array()]);
+      expect(opened[1]).toMatchObject({ name: 'KeyfoldServiceError', code: 'RecordUnreadable', retryable: false });
+      const moved = await tenant.rewrapBatch([first, strange, second]);
+      expect(moved[0]).toEqual({ record: first, rewrapped: false });
+      expect(moved[1]).toBeInstanceOf(KeyfoldClientError);
+      expect(await tenant.encryptBatch([])).toEqual([]);
+    });
+
+    it('the records of a batch, or the values of a document, share a Data Row Key where that is asked for', async () => {
+      const tenant = client.partition('tenant-1');
+      const sealed = await tenant.encryptBatch([HELLO, HELLO], { shareDataRowKey: true });
+      const [first, second] = sealed.map((record) => (record as { Key: { Key: string } }).Key.Key);
+      expect(first).toBe(second);
+      const document = { a: 1, b: 2 };
+      const fields = await tenant.encryptFields({ document, fields: ['$.*'], shareDataRowKey: true });
+      const { a, b } = fields as { a: string; b: string };
+      // All but the payload and its nonce and tag at the end.
+      expect(a.slice(0, -40)).toBe(b.slice(0, -40));
+      expect(await tenant.decryptFields({ document: fields as object, all: true })).toEqual(document);
+    });
+
+    it('a batch that is too large is refused, not split', async () => {
+      const tenant = client.partition('tenant-1');
+      const error = await failureOf(tenant.encryptBatch(Array.from({ length: 1001 }, () => HELLO)));
+      expect(error).toMatchObject({ code: 'InvalidRequest', message: expect.stringContaining('1000') as string });
+    });
+
+    it('fields of a value are sealed and opened as values', async () => {
+      const tenant = client.partition('tenant-1');
+      const document = { id: 7, card: { no: '4111', cvc: 123.5 }, ['__proto__x']: null };
+      const sealed = await tenant.encryptFields({ document, fields: ['$.card'] });
+      expectTypeOf(sealed).toEqualTypeOf<unknown>();
+      expect(sealed).toEqual({ ...document, card: expect.stringMatching(/^kf1j\./) as string });
+      expect(await tenant.decryptFields({ document: sealed, all: true })).toEqual(document);
+      const again = await tenant.encryptFields({ document: sealed, fields: ['$.card'], skipSealed: true });
+      expect(again).toEqual(sealed);
+      const missing = tenant.encryptFields({ document, fields: ['$.cart'] });
+      expect(await failureOf(missing)).toMatchObject({ code: 'FieldNotFound' });
+      expect(await tenant.encryptFields({ document, fields: ['$.cart'], allowMissing: true })).toEqual(document);
+    });
+
+    it('fields of a text are sealed and opened in the text, with every digit', async () => {
+      const tenant = client.partition('tenant-1');
+      const sealed = await tenant.encryptFields({ documentText: EXACT, fields: ['$.card'] });
+      expectTypeOf(sealed).toEqualTypeOf<string>();
+      expect(sealed).toMatch(/^\{"id":12345678901234567890,"card":"kf1j\./);
+      expect(await tenant.decryptFields({ documentText: sealed, fields: ['$.card'] })).toBe(EXACT);
+    });
+
+    it('a number that JavaScript cannot hold is not given out as another', async () => {
+      const tenant = client.partition('tenant-1');
+      const sealed = await tenant.encryptFields({ documentText: EXACT, fields: ['$.id'] });
+      const opening = tenant.decryptFields({ document: JSON.parse(sealed), all: true });
+      expect(await failureOf(opening)).toMatchObject({ code: 'InexactNumber', retryable: false });
+    });
+
+    it("a failure has Keyfold's code and detail, and says whether to try again", async () => {
+      const record = await client.partition('tenant-1').encrypt(HELLO);
+      const error = await failureOf(client.partition('tenant-2').decrypt(record));
+      expect(error).toMatchObject({
+        name: 'KeyfoldServiceError',
+        code: 'RecordUnreadable',
+        message: 'The record cannot be opened for this partition.',
+        retryable: false,
+      });
+      expect(error.requestId).toMatch(/^[0-9a-f-]{36}$/);
+      expect(isErrorCode(error.code)).toBe(true);
+    });
+
+    it('a call that is not wanted any more ends with its reason', async () => {
+      const reason = new Error('the caller has gone');
+      const tenant = client.partition('tenant-1');
+      await expect(tenant.encrypt(HELLO, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+      const controller = new AbortController();
+      const running = tenant.encryptBatch(
+        Array.from({ length: 1000 }, () => HELLO),
+        { signal: controller.signal },
+      );
+      setImmediate(() => controller.abort(reason));
+      await expect(running).rejects.toBe(reason);
+    });
+  });
+}

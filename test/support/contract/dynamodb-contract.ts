@@ -1,0 +1,116 @@
+import { DynamoDBClient, PutItemCommand } from '@aws-sdk/client-dynamodb';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createKeyTable } from '../../../local/dynamodb.ts';
+import { DynamoDbMetastore, type DynamoDbMetastoreOptions } from '../../../src/index.ts';
+import { encodeKeyItem, type KeyItem } from '../../../src/metastore/dynamodb-item.ts';
+import { DynamoDbKeyTable } from '../../../src/metastore/dynamodb-key-table.ts';
+import { codeOf, errorOf, noDeadline } from '../fakes.ts';
+import { keyTableContract } from './key-table-contract.ts';
+import { keyRecord, metastoreContract } from './metastore-contract.ts';
+
+/** A running DynamoDB, or what stands for it. */
+export interface DynamoDbUnderTest {
+  readonly endpoint: string;
+  stop(): Promise<void>;
+}
+
+const TABLE = 'Contract';
+const REGION = 'us-west-2';
+
+/** The metastore's contract over the wire, and what only DynamoDB can get wrong. */
+export function dynamoDbContract(name: string, start: () => Promise<DynamoDbUnderTest>): void {
+  describe(`on ${name}`, () => {
+    let server: DynamoDbUnderTest;
+    const deadline = noDeadline();
+    const optionsOf = (tableName: string): DynamoDbMetastoreOptions => ({
+      tableName,
+      endpoint: server.endpoint,
+      region: REGION,
+    });
+    const open = (): DynamoDbMetastore => new DynamoDbMetastore(optionsOf(TABLE));
+
+    beforeAll(async () => {
+      server = await start();
+      await createKeyTable(server.endpoint, TABLE);
+    });
+    afterAll(() => server.stop());
+
+    metastoreContract(name, open);
+
+    const put = async (item: KeyItem): Promise<void> => {
+      const client = new DynamoDBClient({ endpoint: server.endpoint, region: REGION });
+      await client.send(new PutItemCommand({ TableName: TABLE, Item: item }));
+    };
+
+    keyTableContract(() => ({ table: new DynamoDbKeyTable(optionsOf(TABLE)), metastore: open(), put }));
+
+    it('ignores attributes that it does not know', async () => {
+      const record = keyRecord('_SK_unknown', 60);
+      await put({ ...encodeKeyItem(record), More: { S: 'x' } });
+      expect(await open().load(record.id, record.created, deadline)).toEqual(record);
+    });
+
+    it('ends the list of the latest before a row that does not parse, and throws if that is the latest of them', async () => {
+      const rows = [60, 120, 180].map((created) => keyRecord('_SK_recent_broken', created));
+      for (const row of rows) await put(encodeKeyItem(row));
+      const [oldest, broken, newest] = rows;
+      if (oldest === undefined || broken === undefined || newest === undefined) throw new Error('no rows');
+      await put({ ...encodeKeyItem(broken), KeyRecord: { S: 'x' } });
+      expect(await open().loadRecent(newest.id, newest.created, deadline)).toEqual([newest]);
+      expect(await codeOf(open().loadRecent(newest.id, broken.created, deadline))).toBe('KeyRowUnreadable');
+      expect(await open().loadRecent(newest.id, oldest.created, deadline)).toEqual([oldest]);
+    });
+
+    it('has no row of a key that DynamoDB would refuse to look for, and is not taken for down', async () => {
+      const metastore = open();
+      const { id, created } = keyRecord('_SK_possible', 60);
+      await metastore.load(id, created, deadline);
+      const table = new DynamoDbKeyTable(optionsOf(TABLE));
+      for (const impossible of ['', 'a'.repeat(2049), 'é'.repeat(1025), 'a\ud800']) {
+        expect(await metastore.load(keyRecord(impossible, 0).id, created, deadline)).toBeUndefined();
+        expect(await table.find(impossible, 60)).toBeUndefined();
+        expect(await table.find(impossible, 'latest')).toBeUndefined();
+        expect(await table.list(impossible)).toEqual([]);
+      }
+      for (const impossible of [1.5, 2 ** 53, 1e40, NaN, -Infinity]) {
+        expect(await metastore.load(id, keyRecord('', impossible).created, deadline)).toBeUndefined();
+        expect(await table.find(id, impossible)).toBeUndefined();
+      }
+      for (const possible of [-1, 0, 2 ** 53 - 1, -(2 ** 53 - 1)]) {
+        expect(
+          await metastore.load(keyRecord('a'.repeat(2048), 0).id, keyRecord('', possible).created, deadline),
+        ).toBeUndefined();
+      }
+      expect(metastore.state).toMatchObject({ state: 'ok' });
+      expect(metastore.state).not.toHaveProperty('lastError');
+    });
+
+    it('says of a row that does not parse which one it is, and never that it is absent', async () => {
+      const record = keyRecord('_SK_broken', 60);
+      await put({ ...encodeKeyItem(record), KeyRecord: { S: 'x' } });
+      const works = [open().load(record.id, record.created, deadline), open().loadLatest(record.id, deadline)];
+      for (const error of await Promise.all(works.map(errorOf))) {
+        expect(error).toMatchObject({
+          code: 'KeyRowUnreadable',
+          message: expect.stringContaining('_SK_broken created 60') as string,
+        });
+      }
+    });
+
+    it('takes a table that is not there for an outage, not for an absent key', async () => {
+      const metastore = new DynamoDbMetastore(optionsOf('NoSuch'));
+      expect(await codeOf(metastore.loadLatest(keyRecord('_SK_x', 0).id, deadline))).toBe('MetastoreUnavailable');
+      expect(await codeOf(metastore.store(keyRecord('_SK_x', 0), deadline))).toBe('MetastoreUnavailable');
+      expect(metastore.state).toMatchObject({
+        state: 'unavailable',
+        lastError: { errorName: 'ResourceNotFoundException' },
+      });
+      const table = new DynamoDbKeyTable(optionsOf('NoSuch'));
+      const works = [table.find('_SK_x', 0), table.find('_SK_x', 'latest'), table.list('_SK_x'), table.list()];
+      for (const error of await Promise.all([...works, table.revoke(keyRecord('_SK_x', 0))].map(errorOf))) {
+        expect(error).toMatchObject({ code: 'MetastoreUnavailable' });
+        expect(String((error as Error).cause)).toBe('Error: DynamoDB table NoSuch: ResourceNotFoundException');
+      }
+    });
+  });
+}

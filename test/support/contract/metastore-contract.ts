@@ -1,0 +1,144 @@
+import { describe, expect, it } from 'vitest';
+import type { EnvelopeKeyRecord, KeyMeta, Metastore, SystemKeyStore } from '../../../src/index.ts';
+import { noDeadline } from '../fakes.ts';
+
+/** A record with nothing special about it. */
+export function keyRecord(id: string, created: number, changes: Partial<EnvelopeKeyRecord> = {}): EnvelopeKeyRecord {
+  return { ...meta(id, created), encryptedKey: Buffer.from(`key ${created}`), revoked: false, ...changes };
+}
+
+function meta(id: string, created: number): KeyMeta {
+  return { id: id as KeyMeta['id'], created: created as KeyMeta['created'] };
+}
+
+/** What every metastore does. Each test uses ids of its own. */
+export function metastoreContract(name: string, open: () => Metastore & SystemKeyStore): void {
+  describe(`${name} as a metastore`, () => {
+    const deadline = noDeadline();
+
+    it('gives back what it stored, field by field', async () => {
+      const metastore = open();
+      const system = keyRecord('_SK_fields', 60);
+      const intermediate = keyRecord('_IK_ü_fields', 120, { parent: meta('_SK_fields', 60), revoked: true });
+      expect(await metastore.store(system, deadline)).toBe('stored');
+      expect(await metastore.store(intermediate, deadline)).toBe('stored');
+      expect(await metastore.load(system.id, system.created, deadline)).toEqual(system);
+      expect(await metastore.load(intermediate.id, intermediate.created, deadline)).toEqual(intermediate);
+    });
+
+    it('gives back what it stored under an id of 2,048 bytes, of controls and what no terminal shows', async () => {
+      const metastore = open();
+      const id = '_IK_\0\n\u001b\u0085\u202e\u2028\ufeff\ufffe\u{e0001}'.padEnd(2037, 'x');
+      const record = keyRecord(id, 60, { parent: meta('_SK_long', 60) });
+      expect(Buffer.byteLength(id)).toBe(2048);
+      expect(await metastore.store(record, deadline)).toBe('stored');
+      expect(await metastore.load(record.id, record.created, deadline)).toEqual(record);
+      expect(await metastore.loadLatest(record.id, deadline)).toEqual(record);
+    });
+
+    it('has no record of an id or a time that was not stored', async () => {
+      const metastore = open();
+      const record = keyRecord('_SK_absent', 60);
+      await metastore.store(record, deadline);
+      expect(await metastore.load(record.id, keyRecord('', 61).created, deadline)).toBeUndefined();
+      expect(await metastore.load(keyRecord('_SK_other', 60).id, record.created, deadline)).toBeUndefined();
+      expect(await metastore.loadLatest(keyRecord('_SK_abs', 0).id, deadline)).toBeUndefined();
+    });
+
+    it('knows the latest by its time, not by when it was stored', async () => {
+      const metastore = open();
+      for (const created of [9, 1000, 200]) await metastore.store(keyRecord('_SK_latest', created), deadline);
+      const latest = await metastore.loadLatest(keyRecord('_SK_latest', 0).id, deadline);
+      expect(latest?.created).toBe(1000);
+    });
+
+    it('knows the latest ten up to a date', async () => {
+      const metastore = open();
+      const { id } = keyRecord('_SK_recent', 0);
+      expect(await metastore.loadRecent?.(id, keyRecord('', 1000).created, deadline)).toEqual([]);
+      for (let created = 10; created <= 130; created += 10) {
+        await metastore.store(keyRecord('_SK_recent', created), deadline);
+      }
+      const recent = (await metastore.loadRecent?.(id, keyRecord('', 120).created, deadline)) ?? [];
+      expect(recent.map(({ created }) => created)).toEqual([120, 110, 100, 90, 80, 70, 60, 50, 40, 30]);
+      expect(recent[0]).toEqual(keyRecord('_SK_recent', 120));
+    });
+
+    it('calls a second record of one id and time a duplicate, and leaves the first as it was', async () => {
+      const metastore = open();
+      const first = keyRecord('_SK_duplicate', 60);
+      await metastore.store(first, deadline);
+      const second = keyRecord('_SK_duplicate', 60, { encryptedKey: Buffer.from('another') });
+      expect(await metastore.store(second, deadline)).toBe('duplicate');
+      expect(await metastore.load(first.id, first.created, deadline)).toEqual(first);
+    });
+
+    it('has all rows of an id, latest first, however many', async () => {
+      const metastore = open();
+      const times = Array.from({ length: 30 }, (_, i) => 60 * (i + 1));
+      const stored = times.map((created) =>
+        metastore.store(keyRecord('_SK_rows', created, { encryptedKey: Buffer.alloc(1000, created) }), deadline),
+      );
+      await Promise.all(stored);
+      await metastore.store(keyRecord('_SK_rows_of_another', 60), deadline);
+      const rows = await metastore.rows(keyRecord('_SK_rows', 0).id, deadline);
+      expect(rows.map((row) => row.created)).toEqual(times.toReversed());
+      expect(rows.at(-1)).toEqual(keyRecord('_SK_rows', 60, { encryptedKey: Buffer.alloc(1000, 60) }));
+    });
+
+    it('replaces a key where it is the one that was read, and leaves the rest of the row as it is', async () => {
+      const metastore = open();
+      const record = keyRecord('_SK_replace', 60, { revoked: true });
+      await metastore.store(record, deadline);
+      expect(await metastore.replaceKey(record, Buffer.from('renewed'), deadline)).toBe('replaced');
+      const renewed = { ...record, encryptedKey: Buffer.from('renewed') };
+      expect(await metastore.load(record.id, record.created, deadline)).toEqual(renewed);
+      expect(await metastore.replaceKey(record, Buffer.from('late'), deadline)).toBe('changed');
+      expect(await metastore.load(record.id, record.created, deadline)).toEqual(renewed);
+    });
+
+    it('keeps what it was given, whatever its caller later writes to those bytes', async () => {
+      const metastore = open();
+      const record = keyRecord('_SK_copies', 60, { encryptedKey: Buffer.from('first') });
+      await metastore.store(record, deadline);
+      record.encryptedKey.fill(0);
+      const stored = keyRecord('_SK_copies', 60, { encryptedKey: Buffer.from('first') });
+      expect(await metastore.load(record.id, record.created, deadline)).toEqual(stored);
+      const renewed = Buffer.from('renewed');
+      expect(await metastore.replaceKey(stored, renewed, deadline)).toBe('replaced');
+      renewed.fill(0);
+      const kept = await metastore.load(record.id, record.created, deadline);
+      expect(Buffer.from(kept?.encryptedKey ?? []).toString()).toBe('renewed');
+    });
+
+    it('makes no row where the one to be renewed is absent', async () => {
+      const metastore = open();
+      const record = keyRecord('_SK_replace_absent', 60);
+      expect(await metastore.replaceKey(record, Buffer.from('renewed'), deadline)).toBe('changed');
+      expect(await metastore.load(record.id, record.created, deadline)).toBeUndefined();
+    });
+
+    it('replaces a key once where many want to at once', async () => {
+      const metastore = open();
+      const record = keyRecord('_SK_replace_race', 60);
+      await metastore.store(record, deadline);
+      const outcomes = await Promise.all(
+        Array.from({ length: 10 }, (_, i) => metastore.replaceKey(record, Buffer.from(`${i}`), deadline)),
+      );
+      expect(outcomes.filter((outcome) => outcome === 'replaced')).toHaveLength(1);
+      const kept = await metastore.load(record.id, record.created, deadline);
+      expect(Buffer.from(kept?.encryptedKey ?? []).toString()).toBe(String(outcomes.indexOf('replaced')));
+    });
+
+    it('stores one of many records of one id and time that come at once', async () => {
+      const metastore = open();
+      const records = Array.from({ length: 20 }, (_, i) =>
+        keyRecord('_SK_race', 60, { encryptedKey: Buffer.from(`${i}`) }),
+      );
+      const outcomes = await Promise.all(records.map((record) => metastore.store(record, deadline)));
+      expect(outcomes.filter((outcome) => outcome === 'stored')).toHaveLength(1);
+      const kept = records[outcomes.indexOf('stored')];
+      expect(await metastore.loadLatest(keyRecord('_SK_race', 60).id, deadline)).toEqual(kept);
+    });
+  });
+}

@@ -1,0 +1,104 @@
+/**
+ * Freezes that take longer to try than those of test/integration/connections: over TLS, of many lengths, and in the middle of work. OpenSSL
+ * makes the certificate.
+ */
+import { execFileSync } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { Role } from '../../integration/connections/freeze-worker.ts';
+import { allWell, FreezeWorld, ROLES } from '../../integration/connections/freeze-world.ts';
+import type { FrozenProcess } from '../../integration/connections/frozen-process.ts';
+import { Seeded } from '../../support/seeded.ts';
+
+const FORGETTING = ['reset', 'silence'] as const;
+const OPENSSL =
+  'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test -addext subjectAltName=IP:127.0.0.1';
+
+let folder: string;
+let world: FreezeWorld;
+let frozen: FrozenProcess | undefined;
+
+afterEach(async () => {
+  await frozen?.end();
+  frozen = undefined;
+});
+
+async function start(role: Role, settings: Readonly<Record<string, string>> = {}): Promise<FrozenProcess> {
+  frozen = await world.process(role, settings);
+  return frozen;
+}
+
+describe('over TLS', () => {
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'keyfold-tls-'));
+    const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
+    execFileSync('openssl', [...OPENSSL.split(' '), '-keyout', key, '-out', cert], { stdio: 'ignore' });
+    world = await FreezeWorld.start({ key: await readFile(key, 'utf8'), cert: await readFile(cert, 'utf8') });
+  });
+  afterAll(async () => {
+    await world.stop();
+    await rm(folder, { recursive: true });
+  });
+
+  it.for(ROLES)('%s sends no request on a connection from before a freeze, and none fails', async (role) => {
+    const process = await start(role, { NODE_EXTRA_CA_CERTS: join(folder, 'cert.pem') });
+    const lateBefore = world.count('late');
+    for (const forgetting of FORGETTING) {
+      for (const requests of [1, 8, 60]) {
+        do expect(await process.serve(requests)).toEqual(allWell(requests));
+        while (world.count('open') === 0);
+        expect(await world.freezeAndServe(process, { ms: 300, forgetting, requests })).toEqual(allWell(requests));
+      }
+    }
+    expect(world.count('late')).toBe(lateBefore);
+    const openedBefore = world.count('opened');
+    for (let i = 0; i < 20; i += 1) expect(await process.serve(1)).toEqual(['ok']);
+    expect(world.count('opened') - openedBefore).toBeLessThan(7);
+  });
+});
+
+describe('in the clear', () => {
+  beforeAll(async () => {
+    world = await FreezeWorld.start();
+  });
+  afterAll(() => world.stop());
+
+  it.for(ROLES)('%s outlives freezes of a tenth of a second to eleven seconds', async (role) => {
+    const process = await start(role);
+    const lateBefore = world.count('late');
+    for (const [ms, forgetting] of [
+      [120, 'silence'],
+      [150, 'reset'],
+      [500, 'silence'],
+      [1100, 'reset'],
+      [2500, 'silence'],
+      // Longer than a connection may be idle.
+      [11_000, 'silence'],
+    ] as const) {
+      do expect(await process.serve(8)).toEqual(allWell(8));
+      while (world.count('open') === 0);
+      expect(await world.freezeAndServe(process, { ms, forgetting, requests: 8 })).toEqual(allWell(8));
+    }
+    expect(world.count('late')).toBe(lateBefore);
+  });
+
+  // A client of the caller's own waits for its attempt's time-out.
+  it.for(ROLES.filter((role) => !role.includes('caller')))(
+    '%s outlives freezes at any moment of its work',
+    async (role) => {
+      const process = await start(role);
+      const random = new Seeded(role.length);
+      for (let i = 0; i < 20; i += 1) {
+        const underWay = process.serve(60);
+        await sleep(random.below(120));
+        const thawed = process.freeze(150 + random.below(600));
+        for (const proxy of world.proxies) proxy.forget(random.of(FORGETTING));
+        await thawed;
+        expect(await underWay).toEqual(allWell(60));
+      }
+    },
+  );
+});

@@ -1,0 +1,80 @@
+import { Agent, createServer, request as send, type IncomingMessage, type ServerResponse } from 'node:http';
+import { buffer } from 'node:stream/consumers';
+import { close, listen } from '../../../emulators/listen.ts';
+
+/** When a process is killed at a request: before anything is done, when the work is, or when the answer has been sent. */
+export const MOMENTS = ['before', 'done', 'answered'] as const;
+
+/** A point in a process's life, told by its requests, of which the first is 1. */
+export interface KillPoint {
+  readonly request: number;
+  readonly moment: (typeof MOMENTS)[number];
+}
+
+/** What stands between a process and the emulators of KMS and DynamoDB. */
+export interface Proxy {
+  readonly endpoint: string;
+  /** What was asked so far, in the order of arrival: `Encrypt us-east-1` of KMS, `PutItem` of DynamoDB. */
+  readonly steps: readonly string[];
+  /** Ends it when whatever was forwarded is done. */
+  stop(): Promise<void>;
+}
+
+const CREDENTIAL_REGION = /Credential=[^/]+\/\d{8}\/([a-z0-9-]+)\//;
+
+/** Starts a proxy. `at` is called at each point of each request; the request goes no further where it says `killed`. */
+export async function startProxy(
+  emulators: { readonly kms: string; readonly dynamoDb: string },
+  at: (point: KillPoint) => 'killed' | 'alive',
+): Promise<Proxy> {
+  const agent = new Agent({ keepAlive: true });
+  const steps: string[] = [];
+  const underWay = new Set<Promise<void>>();
+
+  const pass = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const body = await buffer(request);
+    const { service, step } = stepOf(request);
+    const number = steps.push(step);
+    if (at({ request: number, moment: 'before' }) === 'killed') return;
+    const answer = await forward(emulators[service], agent, request, body);
+    if (at({ request: number, moment: 'done' }) === 'killed') return;
+    response.writeHead(answer.status, answer.headers);
+    response.end(answer.body, () => at({ request: number, moment: 'answered' }));
+  };
+
+  const server = createServer((request, response) => {
+    const passing = pass(request, response)
+      .catch(() => void response.destroy())
+      .finally(() => underWay.delete(passing));
+    underWay.add(passing);
+  });
+  const endpoint = `http://127.0.0.1:${await listen(server, 0)}`;
+  return {
+    endpoint,
+    steps,
+    stop: async () => {
+      await Promise.all(underWay);
+      await close(server);
+      agent.destroy();
+    },
+  };
+}
+
+function stepOf({ headers }: IncomingMessage): { service: 'kms' | 'dynamoDb'; step: string } {
+  const [api = '', action = ''] = String(headers['x-amz-target']).split('.');
+  if (api.startsWith('DynamoDB')) return { service: 'dynamoDb', step: action };
+  const region = CREDENTIAL_REGION.exec(headers.authorization ?? '')?.[1] ?? '';
+  return { service: 'kms', step: `${action} ${region}` };
+}
+
+async function forward(
+  endpoint: string,
+  agent: Agent,
+  { method = 'POST', url = '/', headers }: IncomingMessage,
+  body: Buffer,
+): Promise<{ status: number; headers: IncomingMessage['headers']; body: Buffer }> {
+  const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+    send(`${endpoint}${url}`, { method, headers, agent }, resolve).on('error', reject).end(body);
+  });
+  return { status: answer.statusCode ?? 0, headers: answer.headers, body: await buffer(answer) };
+}

@@ -1,0 +1,94 @@
+import {
+  MemoryMetastore,
+  SessionFactory,
+  type EnvelopeKeyRecord,
+  type KeyManagementService,
+} from '../../../src/index.ts';
+import { DAY_MS, noDeadline } from '../../support/fakes.ts';
+import { HOME, NAMES, payloadOf, type Returned, type Task } from './job.ts';
+import { REGIONS, type KillWorld } from './world.ts';
+
+/** What was before a process was killed. */
+export interface Past {
+  readonly rows: readonly EnvelopeKeyRecord[];
+  /** What callers have been given. */
+  readonly returned: readonly Returned[];
+  /** The regions that open all of it. */
+  readonly opensIn: readonly string[];
+}
+
+/** Something that a process is killed at. */
+export interface Scenario {
+  readonly name: string;
+  readonly task: Task;
+  readonly past: (world: KillWorld) => Promise<Past>;
+  /** The requests that it makes where nobody kills it, sorted: some are made at once. */
+  readonly steps: readonly string[];
+}
+
+const [, EAST, DUBLIN] = REGIONS;
+const ENCRYPT: Task = { encryptFor: ['p', 'q'] };
+const A_NEW_SYSTEM_KEY = [`Encrypt ${DUBLIN}`, `Encrypt ${EAST}`, `GenerateDataKey ${HOME}`];
+
+/** What a process may be at when it is killed. */
+export const SCENARIOS: readonly Scenario[] = [
+  {
+    name: 'making the first System Key and Intermediate Keys',
+    task: ENCRYPT,
+    past: () => Promise.resolve({ rows: [], returned: [], opensIn: REGIONS }),
+    steps: [...A_NEW_SYSTEM_KEY, 'PutItem', 'PutItem', 'PutItem', 'Query', 'Query', 'Query'],
+  },
+  {
+    name: 'making Intermediate Keys under a System Key that is there',
+    task: ENCRYPT,
+    past: (world) => pastOf(world, { ageMs: 0, partitions: ['other'] }),
+    steps: [`Decrypt ${HOME}`, 'PutItem', 'PutItem', 'Query', 'Query', 'Query'],
+  },
+  {
+    name: 'making the keys that follow expired ones',
+    task: ENCRYPT,
+    past: (world) => pastOf(world, { ageMs: 91 * DAY_MS, partitions: ['p', 'q'] }),
+    steps: [...A_NEW_SYSTEM_KEY, 'PutItem', 'PutItem', 'PutItem', 'Query', 'Query', 'Query'],
+  },
+  {
+    name: 'maintaining a System Key that lacks a wrap, has an outdated one and needs a successor',
+    task: 'maintenance',
+    past: async (world) => {
+      // A key that names another than its alias does now was wrapped before the alias was pointed elsewhere.
+      const keys = { [HOME]: world.formerKey, [EAST]: world.keys[EAST] ?? '' };
+      return pastOf(world, { ageMs: 85 * DAY_MS, partitions: ['p', 'q'], keys });
+    },
+    steps: [
+      ...['Decrypt', 'Encrypt'].flatMap((action) => [`${action} ${DUBLIN}`, `${action} ${EAST}`, `${action} ${HOME}`]),
+      `Decrypt ${HOME}`,
+      ...A_NEW_SYSTEM_KEY,
+      'PutItem',
+      'Query',
+      'Query',
+      'UpdateItem',
+    ].toSorted(),
+  },
+];
+
+/** What a service has left that encrypted once for each partition, so long ago and with these keys. */
+async function pastOf(
+  world: KillWorld,
+  { ageMs, partitions, keys = world.keys }: { ageMs: number; partitions: string[]; keys?: Record<string, string> },
+): Promise<Past> {
+  const metastore = new MemoryMetastore();
+  const now = (): number => Date.now() - ageMs;
+  const real = world.kms(keys);
+  // It keeps the real time, and would find its deadlines long past.
+  const kms: KeyManagementService = {
+    wrap: (key) => real.wrap(key, noDeadline()),
+    unwrap: (wrapped) => real.unwrap(wrapped, noDeadline()),
+  };
+  const keyfold = new SessionFactory({ ...NAMES, metastore, kms, now });
+  const returned: Returned[] = [];
+  for (const partition of partitions) {
+    returned.push({ partition, record: await keyfold.session(partition).encryptToJson(payloadOf(partition)) });
+  }
+  const ids = ['_SK_orders_shop', ...partitions.map((partition) => `_IK_${partition}_orders_shop`)];
+  const rows = await Promise.all(ids.map((id) => metastore.rows(id as never)));
+  return { rows: rows.flat(), returned, opensIn: Object.keys(keys) };
+}

@@ -1,0 +1,166 @@
+/** Rows that somebody has written who is no friend of the operator: none of them writes to the terminal, or keeps others from it. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { runCli } from '../../../src/cli/program.ts';
+import { formatDuration, formatFields, formatTable, printable, printableJson } from '../../../src/cli/text.ts';
+import type { KeyRow, KeyTable } from '../../../src/maintenance/key-table.ts';
+import { KeyfoldError } from '../../../src/index.ts';
+import { encodeKekEnvelope } from '../../../src/kms/kek-envelope.ts';
+import { keyRecord } from '../../support/contract/metastore-contract.ts';
+
+/** Bidirectional and zero width characters, controls of both kinds, line separators, half a pair, a tag, a filler. */
+const EVIL = 'a\u202eb\u2066c\u200bd\ufeffe\u001b[2J\u009b31mf\u0085g\r\nh\u2028i\u2029j\ud800k\u{e0041}l\u3164m\u00ad';
+const SHOWN =
+  'a\\u202eb\\u2066c\\u200bd\\ufeffe\\x1b[2J\\x9b31mf\\x85g\\x0d\\x0ah\\u2028i\\u2029j\\ud800k\\u{e0041}l\\u3164m\\xad';
+const UNPRINTABLE = /[^\P{Cc}\n]|[\p{Cf}\p{Cs}\p{Zl}\p{Zp}\u3164]/u;
+
+const anyText = fc.array(fc.nat({ max: 0x10_ff_ff })).map((codes) => String.fromCodePoint(...codes));
+
+/** A command's words over a table of these rows; with somebody at the terminal if there is an `answer`. */
+async function keyfold(
+  args: readonly string[],
+  rows: readonly KeyRow[] | KeyfoldError,
+  answer?: string,
+): Promise<{ code: number; out: string; all: string }> {
+  const [out, all] = [[] as string[], [] as string[]];
+  const table: KeyTable = {
+    place: async () => ({ table: `EncryptionKey${EVIL}`, region: 'us-west-2' }),
+    find: async () => found()[0],
+    list: async () => found(),
+    revoke: async () => 'revoked',
+  };
+  const found = (): KeyRow[] => {
+    if (rows instanceof KeyfoldError) throw rows;
+    return [...rows];
+  };
+  const code = await runCli(['keys', ...args], {
+    environment: { KEYFOLD_SERVICE: 'orders', KEYFOLD_PRODUCT: 'shop' },
+    terminal: {
+      out: (text) => void all.push(out[out.push(text) - 1] ?? ''),
+      err: (text) => void all.push(text),
+      ask: answer === undefined ? undefined : async (question) => (all.push(question), answer),
+    },
+    caller: { user: EVIL, host: 'here' },
+    now: Date.now,
+    openTable: () => table,
+  });
+  return { code, out: out.join('\n'), all: all.join('\n') };
+}
+
+function evilRows(): KeyRow[] {
+  const kek = { region: `us-west-2${EVIL}`, arn: EVIL, encryptedKek: Buffer.from('x') };
+  const encryptedKey = encodeKekEnvelope({ encryptedKey: Buffer.from('x'), kmsKeks: [kek] });
+  return [
+    keyRecord(`_SK_${EVIL}`, 60, { encryptedKey, parent: keyRecord(`_SK_${EVIL}`, 60) }),
+    { id: `_SK_${EVIL}`, created: 60, unreadable: `The key row ${EVIL} cannot be read.` },
+  ];
+}
+
+describe('text of the table', () => {
+  it.for([
+    [['list', '--all']],
+    [['list', '--all', '--json']],
+    [['show', `_SK_${EVIL}`, 'latest']],
+    [['show', `_SK_${EVIL}`, 'latest', '--json']],
+    [['revoke', `_SK_${EVIL}`, 'latest', '--dry-run']],
+    [['revoke', `_SK_${EVIL}`, 'latest', '--reason', EVIL, '--json', '--yes']],
+    [['revoke', `_SK_${EVIL}`, 'latest', '--reason', EVIL]],
+    [['revoke', EVIL, 'latest']],
+    [['list', '--table', EVIL, '--region', EVIL]],
+    [[`list${EVIL}`]],
+  ] as const)('%# reaches the terminal escaped, in answers, errors and the audit', async ([args]) => {
+    const [sound, unreadable] = evilRows();
+    for (const rows of [
+      [sound],
+      [unreadable],
+      [],
+      new KeyfoldError('MetastoreUnavailable', EVIL, { cause: new Error(EVIL) }),
+    ]) {
+      for (const answer of [undefined, 'yes']) {
+        const { all, out } = await keyfold(args, rows as KeyRow[], answer);
+        expect(all).not.toMatch(UNPRINTABLE);
+        expect(() => JSON.parse(args.includes('--json' as never) && out !== '' ? out : '{}') as unknown).not.toThrow();
+      }
+    }
+  });
+
+  it('cannot pass for a line of ours', async () => {
+    const [, unreadable] = evilRows() as [KeyRow, KeyRow];
+    const { all } = await keyfold(['revoke', '_SK_a_b', 'latest', '--yes'], [unreadable]);
+    expect(all.split('\n').at(-1)).toBe(`keyfold: The key row ${SHOWN} cannot be read.`);
+  });
+
+  it('is shown with an escape for each character that a terminal would not show', () => {
+    expect(printable(EVIL)).toBe(SHOWN);
+    expect(formatTable(['ID'], [[EVIL]])).toEqual(['ID', SHOWN]);
+    expect(formatFields([['id', EVIL]])).toBe(`id  ${SHOWN}`);
+    expect(printable('tenant-é_日本_🔑 \\x1b')).toBe('tenant-é_日本_🔑 \\x1b');
+  });
+
+  it('is the same from JSON as it was in the table', () => {
+    fc.assert(
+      fc.property(anyText, fc.constantFrom(undefined, 2), (id, indent) => {
+        const text = printableJson({ id, [id]: [EVIL] }, indent);
+        expect(text).not.toMatch(UNPRINTABLE);
+        expect(JSON.parse(text)).toEqual({ id, [id]: [EVIL] });
+      }),
+    );
+  });
+});
+
+describe('keys list', () => {
+  it('has the rows by id, and the latest of an id first', async () => {
+    const rows = [
+      keyRecord('_SK_b', 60),
+      keyRecord('_SK_a', 60),
+      { id: '_SK_a', created: undefined, unreadable: 'x' },
+      keyRecord('_SK_b', 120),
+      keyRecord('_SK_a', 120),
+    ];
+    const { out } = await keyfold(['list', '--all', '--json'], rows);
+    const listed = JSON.parse(out) as { id: string; created: number | null }[];
+    expect(listed.map(({ id, created }) => `${id} ${created}`)).toEqual([
+      '_SK_a 120',
+      '_SK_a 60',
+      '_SK_a null',
+      '_SK_b 120',
+      '_SK_b 60',
+    ]);
+    expect(JSON.parse((await keyfold(['list', '--all', '--json'], [])).out)).toEqual([]);
+  });
+
+  it('shows a question mark for a date that no calendar holds', async () => {
+    const { out } = await keyfold(['list', '--all'], [keyRecord('_SK_a', 8_640_000_000_001)]);
+    expect(out.split('\n')[1]).toMatch(/^_SK_a +system +\? +8640000000001 /);
+  });
+});
+
+it('a duration is in minutes if they are whole, else in seconds', () => {
+  expect([0, 60_000, 90_000, 61_500, 3_600_000].map(formatDuration)).toEqual([
+    '0 min',
+    '1 min',
+    '90 s',
+    '61.5 s',
+    '60 min',
+  ]);
+});
+
+describe('a large table', () => {
+  const many = Array.from({ length: 130_000 }, (_, i) => keyRecord(`_IK_tenant-${i}_orders_shop`, 60));
+
+  it('is listed to its last row, for people and in JSON', async () => {
+    const [table, json] = [await keyfold(['list', '--all'], many), await keyfold(['list', '--all', '--json'], many)];
+    expect(table.code).toBe(0);
+    expect(table.out.split('\n')).toHaveLength(130_001);
+    expect(JSON.parse(json.out)).toHaveLength(130_000);
+  });
+
+  it('is not widened by one long id, or by one long name of a parent', async () => {
+    const few = many.slice(0, 1000);
+    const plain = await keyfold(['list', '--all'], few);
+    const long = keyRecord(`_IK_${'x'.repeat(2000)}`, 60, { parent: keyRecord('y'.repeat(100_000), 60) });
+    const widened = await keyfold(['list', '--all'], [...few, long]);
+    expect(widened.out.length - plain.out.length).toBeLessThan(1000 * 120 + 2000 + 100_000 + 120);
+    expect(widened.out).toContain('x'.repeat(2000));
+  });
+});

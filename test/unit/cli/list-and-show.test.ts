@@ -1,0 +1,212 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { encodeKekEnvelope } from '../../../src/kms/kek-envelope.ts';
+import { keyRecord } from '../../support/contract/metastore-contract.ts';
+import { DAY_MS, noDeadline } from '../../support/fakes.ts';
+import { OperatorWorld, type CliRun } from '../../support/operator.ts';
+
+const SYSTEM_KEY = '_SK_orders_shop';
+const GUARD = '__asherah_internal_config_drift_guard_v1__:orders';
+const ARN = 'arn:aws:kms:us-west-2:111122223333:key/0000';
+let world: OperatorWorld;
+let created: number;
+let sealed: string;
+
+beforeAll(async () => {
+  world = await OperatorWorld.start();
+  await world.service().session('tenant-1').encrypt(Buffer.from('x'));
+  await world.service().session('tenant-2').encrypt(Buffer.from('x'));
+  const systemKey = await world.metastore.loadLatest(keyRecord(SYSTEM_KEY, 0).id, noDeadline());
+  created = systemKey?.created ?? 0;
+  sealed = Buffer.from(systemKey?.encryptedKey ?? []).toString('base64');
+  const old = Math.floor((world.clock.nowMs - 91 * DAY_MS) / 1000);
+  await world.put(keyRecord(SYSTEM_KEY, old));
+  await world.put(keyRecord(SYSTEM_KEY, old - 60, { revoked: true }));
+  const kek = { region: 'us-west-2', arn: ARN, encryptedKek: Buffer.from('CANARY') };
+  const kmsKeks = [kek, { ...kek, region: 'us-east-1', arn: 'alias/asherah\x1b[2J' }];
+  const encryptedKey = encodeKekEnvelope({ encryptedKey: Buffer.from('CANARY'), kmsKeks });
+  await world.put(keyRecord('_SK_billing_shop', 60, { encryptedKey }));
+  await world.put({ Id: { S: '_SK_broken_shop' }, Created: { N: '60' }, KeyRecord: { S: 'CANARY' } });
+  await world.put({ Id: { S: GUARD }, Created: { N: '0' }, KeyRecord: { M: { Guard: { S: 'CANARY' } } } });
+  await world.put(keyRecord('_IK_bad\x1b[2J_orders_shop', 60, { parent: keyRecord(SYSTEM_KEY, 60) }));
+});
+afterAll(() => world.stop());
+
+/** The rows of an answer in JSON. */
+async function rows(...args: string[]): Promise<Record<string, unknown>[]> {
+  const { stdout } = await world.keyfold(['keys', 'list', '--json', ...args]);
+  return JSON.parse(stdout) as Record<string, unknown>[];
+}
+
+/** The lines of an answer for people, cell by cell. */
+function cells({ stdout }: CliRun): string[][] {
+  return stdout
+    .trimEnd()
+    .split('\n')
+    .map((line) => line.split(/ {2,}/));
+}
+
+describe('keys list', () => {
+  it("shows the service's System Keys, latest first, each with its state", async () => {
+    const run = await world.keyfold(['keys', 'list']);
+    expect(run).toMatchObject({ code: 0, stderr: '' });
+    const [header, ...lines] = cells(run);
+    expect(header).toEqual(['ID', 'KIND', 'CREATED', 'EPOCH', 'STATE', 'PARENT']);
+    const iso = new Date(created * 1000).toISOString();
+    expect(lines[0]).toEqual([SYSTEM_KEY, 'system', iso, String(created), 'valid']);
+    expect(lines.map((line) => line[4])).toEqual(['valid', 'expired', 'revoked']);
+  });
+
+  it("shows a partition's Intermediate Keys with the System Key of each", async () => {
+    expect(await rows('--partition', 'tenant-1')).toEqual([
+      {
+        id: '_IK_tenant-1_orders_shop',
+        kind: 'intermediate',
+        created,
+        createdAt: new Date(created * 1000).toISOString(),
+        state: 'valid',
+        parent: { id: SYSTEM_KEY, created },
+      },
+    ]);
+  });
+
+  it('lists every row of the table: broken ones, and those of other programs', async () => {
+    const all = await rows('--all');
+    expect(all).toHaveLength(9);
+    expect(all.filter((row) => row['state'] === 'unreadable')).toMatchObject([
+      {
+        id: '_SK_broken_shop',
+        kind: 'system',
+        created: 60,
+        unreadable: expect.stringContaining('KeyRecord is missing'),
+      },
+      { id: GUARD, kind: 'other', created: 0, unreadable: expect.stringContaining('KeyRecord.Key is missing') },
+    ]);
+    const run = await world.keyfold(['keys', 'list', '--all']);
+    expect(cells(run)).toContainEqual([GUARD, 'other', '1970-01-01T00:00:00.000Z', '0', 'unreadable']);
+    expect(cells(run).flat()).toContain('_IK_bad\\x1b[2J_orders_shop');
+  });
+
+  it('takes names, table and expiry from the settings, and options before them', async () => {
+    expect(await rows('--service', 'billing')).toMatchObject([{ id: '_SK_billing_shop' }]);
+    expect(await rows('--region-suffix', 'us-east-1')).toEqual([]);
+    const soon = await world.keyfold(['keys', 'list', '--json'], {
+      KEYFOLD_EXPIRE_AFTER_MS: '1',
+      KEYFOLD_CREATE_DATE_PRECISION_MS: '1',
+    });
+    expect(JSON.parse(soon.stdout)).toMatchObject([{ state: 'expired' }, { state: 'expired' }, { state: 'revoked' }]);
+    const missing = await world.keyfold(['keys', 'list', '--table', 'NoSuch']);
+    expect(missing).toMatchObject({ code: 1, stdout: '' });
+    expect(missing.stderr).toContain('DynamoDB table NoSuch: ResourceNotFoundException');
+    const none = await world.keyfold(['keys', 'list', '--service', 'nobody']);
+    expect(none).toEqual({
+      code: 0,
+      stdout: '',
+      stderr: 'No rows of _SK_nobody_shop in table EncryptionKey in us-west-2.\n',
+    });
+  });
+});
+
+describe('keys show', () => {
+  it('names the regions and the KMS keys that wrap a System Key', async () => {
+    const { stdout } = await world.keyfold(['keys', 'show', '_SK_billing_shop', '60', '--json']);
+    expect(JSON.parse(stdout)).toMatchObject({
+      id: '_SK_billing_shop',
+      state: 'expired',
+      table: 'EncryptionKey',
+      region: 'us-west-2',
+      kms: 'aws',
+      wraps: [
+        { region: 'us-west-2', arn: ARN },
+        { region: 'us-east-1', arn: 'alias/asherah\x1b[2J' },
+      ],
+    });
+    const lines = cells(await world.keyfold(['keys', 'show', '_SK_billing_shop', 'latest']));
+    expect(lines).toContainEqual(['wrapped in us-west-2', ARN]);
+    expect(lines).toContainEqual(['wrapped in us-east-1', 'alias/asherah\\x1b[2J']);
+  });
+
+  it('says of a System Key that a static master key wraps it', async () => {
+    const { stdout } = await world.keyfold(['keys', 'show', SYSTEM_KEY, 'latest']);
+    expect(stdout).toContain('a static master key');
+  });
+
+  it('shows an Intermediate Key with its System Key, and nothing of KMS', async () => {
+    const run = await world.keyfold(['keys', 'show', '_IK_tenant-1_orders_shop', String(created)]);
+    expect(cells(run)).toContainEqual(['parent', `${SYSTEM_KEY} ${created}`]);
+    expect(run.stdout).not.toContain('wrapped');
+  });
+
+  it('says why a row cannot be read', async () => {
+    const run = await world.keyfold(['keys', 'show', '_SK_broken_shop', '60']);
+    expect(run.code).toBe(0);
+    expect(run.stdout).toMatch(/^state +unreadable: .*KeyRecord is missing or malformed/m);
+  });
+
+  it('fails for a row that is absent', async () => {
+    expect(await world.keyfold(['keys', 'show', SYSTEM_KEY, '61'])).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: `keyfold: no row ${SYSTEM_KEY} 61 in table EncryptionKey in us-west-2\n`,
+    });
+  });
+});
+
+it('no command prints credentials or key bytes, sealed ones neither', async () => {
+  const environment = {
+    AWS_ACCESS_KEY_ID: 'AKIACANARY',
+    AWS_SECRET_ACCESS_KEY: 'CANARY',
+    AWS_SESSION_TOKEN: 'CANARY',
+    KEYFOLD_STATIC_MASTER_KEY_HEX: '07'.repeat(32),
+  };
+  const commands = [
+    ['list', '--all'],
+    ['list', '--all', '--table', 'NoSuch'],
+    ['list', '--all', '--endpoint', 'http://127.0.0.1:9'],
+    ['show', '_SK_billing_shop', '60'],
+    ['show', '_SK_broken_shop', '60'],
+    ['show', SYSTEM_KEY, 'latest'],
+    ['revoke', SYSTEM_KEY, String(created), '--dry-run'],
+    ['revoke', '_SK_broken_shop', '60', '--yes'],
+  ];
+  const runs = commands
+    .flatMap((args) => [args, [...args, '--json']])
+    .map((args) => world.keyfold(['keys', ...args], environment));
+  for (const { stdout, stderr } of await Promise.all(runs)) {
+    expect(stdout + stderr).not.toMatch(/CANARY|(07){8}/);
+    expect(stdout + stderr).not.toContain(Buffer.from('CANARY').toString('base64'));
+    expect(stdout + stderr).not.toContain(sealed);
+  }
+});
+
+describe('the command line', () => {
+  it.for([
+    [['keys', 'list', '--all', '--partition', 'p'], 'cannot be used with option'],
+    [['keys', 'list', '--partition', ''], 'The partition is empty'],
+    [['keys', 'list', '--nonsense'], 'unknown option'],
+    [['keys', 'show', SYSTEM_KEY], 'missing required argument'],
+    [['keys', 'show', SYSTEM_KEY, '1.5'], 'neither epoch seconds nor latest'],
+    [['keys', 'show', SYSTEM_KEY, '1234567890123'], 'neither epoch seconds nor latest'],
+    [['keys', 'show', SYSTEM_KEY, '60', '--endpoint', 'localhost'], 'KEYFOLD_DYNAMODB_ENDPOINT is not a URL'],
+    [['keys', 'revoke', 'tenant-1', '60'], 'is no id of a System Key'],
+    [['keys'], 'Usage: keyfold keys'],
+    [['key'], 'unknown command'],
+  ] as const)('%j is a fault of usage', async ([args, says]) => {
+    const run = await world.keyfold(args);
+    expect(run).toMatchObject({ code: 2, stdout: '' });
+    expect(run.stderr).toContain(says);
+  });
+
+  it.for([
+    [{ KEYFOLD_SERVICE: '' }, 'KEYFOLD_SERVICE is empty'],
+    [{ KEYFOLD_REVOKE_CHECK_INTERVAL: '1' }, 'KEYFOLD_REVOKE_CHECK_INTERVAL is not a setting'],
+    [{ AWS_REGION: '', AWS_CONFIG_FILE: '/dev/null', AWS_SHARED_CREDENTIALS_FILE: '/dev/null' }, 'no region is set'],
+  ] as const)('settings such as %j are a fault of usage, too', async ([environment, says]) => {
+    const run = await world.keyfoldProcess(['keys', 'list'], environment);
+    expect(run.code).toBe(2);
+    expect(run.stderr).toContain(says);
+  });
+
+  it('prints its help as an answer', async () => {
+    expect(await world.keyfold(['keys', 'revoke', '--help'])).toMatchObject({ code: 0, stderr: '' });
+  });
+});

@@ -1,0 +1,291 @@
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { hostname, tmpdir, userInfo } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { runCli } from '../../../src/cli/program.ts';
+import type { KeyTable } from '../../../src/maintenance/key-table.ts';
+import { KeyfoldError, type DynamoDbMetastoreOptions } from '../../../src/index.ts';
+import { DynamoDbKeyTable } from '../../../src/metastore/dynamodb-key-table.ts';
+import { keyRecord } from '../../support/contract/metastore-contract.ts';
+import { MINUTE_MS, noDeadline } from '../../support/fakes.ts';
+import { OperatorWorld } from '../../support/operator.ts';
+
+let world: OperatorWorld;
+let serial = 0;
+let id: string;
+
+beforeAll(async () => {
+  world = await OperatorWorld.start();
+});
+afterAll(() => world.stop());
+
+/** A key of its own for each test, of which there are two rows. */
+beforeEach(async () => {
+  serial += 1;
+  id = `_IK_tenant-${serial}_orders_shop`;
+  for (const created of [60, 120])
+    await world.put(keyRecord(id, created, { parent: keyRecord('_SK_orders_shop', 60) }));
+});
+
+/** Which of the key's two rows are revoked. */
+async function revoked(): Promise<boolean[]> {
+  const rows = [60, 120].map((created) => {
+    const meta = keyRecord(id, created);
+    return world.metastore.load(meta.id, meta.created, noDeadline());
+  });
+  return (await Promise.all(rows)).map((row) => row?.revoked ?? false);
+}
+
+function auditOf(stderr: string): unknown {
+  const lines = stderr.split('\n').filter((line) => line.startsWith('{"time"'));
+  return JSON.parse(lines.at(-1) ?? '');
+}
+
+describe('keys revoke', () => {
+  it('flags one row, says what that reaches and by when, and leaves a line in the audit', async () => {
+    const before = Date.now();
+    const run = await world.keyfoldProcess(['keys', 'revoke', id, '60', '--yes', '--reason', 'laptop "lost"']);
+    expect(run.code).toBe(0);
+    expect(await revoked()).toEqual([true, false]);
+    expect(run.stdout).toMatch(/^reaches +new encrypts of this partition: the next one seals under another key$/m);
+    expect(run.stdout).toMatch(
+      /^latest +warm processes by \S+Z: 60 min \(revokeCheckInterval\) after the write, plus staleGrace \(15 min\)/m,
+    );
+    const [, by = ''] = /^Revoked\. The last warm process stops by (\S+): 60 min/m.exec(run.stdout) ?? [];
+    expect(Date.parse(by)).toBeGreaterThanOrEqual(before + 60 * MINUTE_MS);
+    expect(Date.parse(by)).toBeLessThanOrEqual(Date.now() + 60 * MINUTE_MS);
+    expect(auditOf(run.stderr)).toEqual({
+      time: expect.stringMatching(/Z$/) as string,
+      action: 'keys revoke',
+      id,
+      created: 60,
+      reason: 'laptop "lost"',
+      table: 'EncryptionKey',
+      region: 'us-west-2',
+      caller: { user: userInfo().username, host: hostname() },
+      dryRun: false,
+      outcome: 'revoked',
+    });
+  });
+
+  it('takes the interval from the setting of the service', async () => {
+    const run = await world.keyfold(['keys', 'revoke', id, '60', '--dry-run'], {
+      KEYFOLD_REVOKE_CHECK_INTERVAL_MS: '1500',
+    });
+    expect(run.stdout).toContain('1.5 s (revokeCheckInterval)');
+  });
+
+  it('finds the latest key of an id, and names it', async () => {
+    const run = await world.keyfold(['keys', 'revoke', id, 'latest', '--yes', '--json']);
+    expect(JSON.parse(run.stdout)).toMatchObject({ id, created: 120, outcome: 'revoked' });
+    expect(await revoked()).toEqual([false, true]);
+  });
+
+  it('does not take a row that is dated too far ahead to seal for the latest key', async () => {
+    const ahead = Math.floor(world.clock.nowMs / 1000) + 3600;
+    await world.put(keyRecord(id, ahead));
+    const run = await world.keyfold(['keys', 'revoke', id, 'latest', '--yes']);
+    expect(run.code).toBe(1);
+    expect(run.stderr).toContain(`the latest row, ${ahead}, is dated too far ahead to seal`);
+    expect(await revoked()).toEqual([false, false]);
+    const named = await world.keyfold(['keys', 'revoke', id, String(ahead), '--yes', '--json']);
+    expect(JSON.parse(named.stdout)).toMatchObject({ created: ahead, outcome: 'revoked' });
+  });
+
+  it('of a System Key reaches every partition of the service', async () => {
+    await world.put(keyRecord('_SK_orders_shop', 60));
+    const run = await world.keyfold(['keys', 'revoke', '_SK_orders_shop', '60', '--dry-run']);
+    expect(run.stdout).toMatch(
+      /^reaches +new encrypts of every partition of the service: no Intermediate Key under it/m,
+    );
+  });
+
+  it('that is dry writes nothing, and asks nobody', async () => {
+    const run = await world.keyfold(['keys', 'revoke', id, '60', '--dry-run', '--json']);
+    expect(run.code).toBe(0);
+    expect(JSON.parse(run.stdout)).toMatchObject({
+      dryRun: true,
+      outcome: 'would-revoke',
+      reach: { revokeCheckIntervalMs: 60 * MINUTE_MS, latestBy: expect.stringMatching(/Z$/) as string },
+    });
+    expect(auditOf(run.stderr)).toMatchObject({ dryRun: true, outcome: 'would-revoke' });
+    expect(await revoked()).toEqual([false, false]);
+  });
+
+  it('refuses where nobody is there to confirm', async () => {
+    const run = await world.keyfold(['keys', 'revoke', id, '60']);
+    expect(run.code).toBe(1);
+    expect(run.stderr).toContain('nobody is there to confirm: nothing was written');
+    expect(auditOf(run.stderr)).toMatchObject({ outcome: 'refused' });
+    expect(await revoked()).toEqual([false, false]);
+  });
+
+  it('of a key that was revoked before says so, and is no failure', async () => {
+    await world.keyfold(['keys', 'revoke', id, '60', '--yes']);
+    const again = await world.keyfold(['keys', 'revoke', id, '60']);
+    expect(again).toMatchObject({ code: 0, stdout: 'It is revoked already: nothing was written.\n' });
+    expect(auditOf(again.stderr)).toMatchObject({ outcome: 'already-revoked' });
+  });
+
+  it('of a row that is absent fails and makes none', async () => {
+    for (const created of ['61', 'latest']) {
+      const run = await world.keyfold(['keys', 'revoke', `${id}-not`, created, '--yes']);
+      expect(run).toMatchObject({ code: 1, stdout: '' });
+      expect(run.stderr).toContain(`keyfold: no row ${id}-not ${created}`);
+      expect(auditOf(run.stderr)).toMatchObject({ outcome: 'absent', created: created === 'latest' ? created : 61 });
+    }
+    expect((await world.keyfold(['keys', 'show', `${id}-not`, 'latest'])).code).toBe(1);
+  });
+
+  it('of a row that cannot be read refuses', async () => {
+    await world.put({ Id: { S: id }, Created: { N: '60' }, KeyRecord: { S: 'CANARY' } });
+    const run = await world.keyfold(['keys', 'revoke', id, '60', '--yes']);
+    expect(run.code).toBe(1);
+    expect(run.stderr).toContain('KeyRecord is missing or malformed');
+    expect(auditOf(run.stderr)).toMatchObject({ outcome: 'refused' });
+  });
+
+  it('leaves a line in the audit though whoever reads its answer has left', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
+    const file = join(folder, 'audit.jsonl');
+    await world.keyfoldProcess(['keys', 'revoke', id, '60', '--yes', '--audit-file', file], {}, 'leaves');
+    expect(await revoked()).toEqual([true, false]);
+    expect((await readFile(file, 'utf8')).trimEnd().split('\n').at(-1)).toContain('"outcome":"revoked"');
+    await rm(folder, { recursive: true });
+  });
+
+  it('that fails leaves that in the audit', async () => {
+    const run = await world.keyfold(['keys', 'revoke', id, '60', '--yes', '--table', 'NoSuch']);
+    expect(run).toMatchObject({ code: 1, stdout: '' });
+    expect(run.stderr).toMatch(/"outcome":"failed"\}\nkeyfold: The metastore does not answer\.\n/);
+  });
+
+  it('appends to the file of the audit, which nobody else may read, and does nothing where it cannot', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
+    const file = join(folder, 'audit.jsonl');
+    const run = await world.keyfold(['keys', 'revoke', id, '60', '--dry-run', '--audit-file', file]);
+    expect(run).toMatchObject({ code: 0, stderr: '' });
+    await world.keyfold(['keys', 'revoke', id, '60', '--yes', '--audit-file', file]);
+    const lines = (await readFile(file, 'utf8')).trimEnd().split('\n');
+    expect(lines.map((line) => JSON.parse(line) as unknown)).toMatchObject([
+      { outcome: 'would-revoke' },
+      { outcome: 'attempting' },
+      { outcome: 'revoked' },
+    ]);
+    expect((await stat(file)).mode & 0o777).toBe(0o600);
+
+    const nowhere = await world.keyfold([
+      'keys',
+      'revoke',
+      id,
+      '120',
+      '--yes',
+      '--audit-file',
+      join(folder, 'no', 'x'),
+    ]);
+    expect(nowhere.code).toBe(1);
+    expect(nowhere.stderr).toContain('ENOENT');
+    expect(await revoked()).toEqual([true, false]);
+    await rm(folder, { recursive: true });
+  });
+});
+
+/**
+ * The CLI in this process, with somebody at the terminal who types `answer`.
+ * @param update what happens to the row instead of its update
+ */
+async function atTerminal(
+  args: readonly string[],
+  answer: string,
+  update?: KeyTable['revoke'],
+): Promise<{ code: number; said: string; opened: DynamoDbMetastoreOptions[] }> {
+  let said = '';
+  const opened: DynamoDbMetastoreOptions[] = [];
+  const say = (text: string): void => void (said += `${text}\n`);
+  const ask = async (question: string): Promise<string> => {
+    say(question);
+    return answer;
+  };
+  const code = await runCli(args, {
+    environment: world.settings(),
+    terminal: { out: say, err: say, ask },
+    caller: { user: 'somebody', host: 'somewhere' },
+    now: Date.now,
+    openTable: (options) => {
+      opened.push(options);
+      const table: KeyTable = new DynamoDbKeyTable(options);
+      if (update !== undefined) table.revoke = update;
+      return table;
+    },
+  });
+  return { code, said, opened };
+}
+
+describe('at a terminal', () => {
+  it.for(['60', 'yes', ' yes\n'])('%j confirms', async (answer) => {
+    const { code, said } = await atTerminal(['keys', 'revoke', id, '60'], answer);
+    expect(code).toBe(0);
+    expect(said).toMatch(/^reaches [^]*^Type 60 or yes to revoke it: $[^]*^Revoked\. /m);
+    expect(await revoked()).toEqual([true, false]);
+  });
+
+  it.for(['', 'y', '120', 'no'])('%j does not', async (answer) => {
+    const { code, said } = await atTerminal(['keys', 'revoke', id, '60'], answer);
+    expect(code).toBe(1);
+    expect(said).toContain('"outcome":"declined"');
+    expect(await revoked()).toEqual([false, false]);
+  });
+});
+
+describe('between the look at a row and its update', () => {
+  it('a metastore that fails leaves the very key in the audit', async () => {
+    const down = new KeyfoldError('MetastoreUnavailable', 'down');
+    const { code, said } = await atTerminal(['keys', 'revoke', id, 'latest', '--yes'], '', () => Promise.reject(down));
+    expect(code).toBe(1);
+    expect(said).toMatch(/"created":120,.*"outcome":"failed"/);
+    expect(said).toContain('keyfold: down');
+  });
+
+  it('a row that goes is absent', async () => {
+    const { code, said } = await atTerminal(['keys', 'revoke', id, 'latest', '--yes'], '', async () => 'absent');
+    expect(code).toBe(1);
+    expect(said).toMatch(/"outcome":"absent"/);
+  });
+});
+
+describe('a key whose id ends with a region', () => {
+  it('is revoked in that region, where alone it is sealed with', async () => {
+    await world.put(keyRecord(`${id}_us-east-1`, 60, { parent: keyRecord('_SK_orders_shop_us-east-1', 60) }));
+    const { code, said, opened } = await atTerminal(['keys', 'revoke', `${id}_us-east-1`, '60', '--yes'], '');
+    expect(code).toBe(0);
+    expect(opened).toMatchObject([{ region: 'us-east-1' }]);
+    expect(said).toContain('new encrypts of this partition in us-east-1, where alone it is sealed with');
+    expect(said).toContain('"region":"us-east-1"');
+  });
+
+  it('is refused with another region', async () => {
+    for (const command of ['revoke', 'show']) {
+      const args = ['keys', command, `${id}_us-east-1`, '60', '--region', 'eu-west-1'];
+      const { code, said, opened } = await atTerminal(args, 'yes');
+      expect(code).toBe(2);
+      expect(said).toContain('is written in us-east-1: --region eu-west-1 is refused');
+      expect(opened).toEqual([]);
+    }
+  });
+
+  it('takes the region from the option where the id has none, though the product be shaped like one', async () => {
+    const args = ['keys', 'show', '--region', 'eu-west-1', '--product', 'us-east-1', '_SK_orders_us-east-1', '60'];
+    expect((await atTerminal(args, '')).opened).toMatchObject([{ region: 'eu-west-1' }]);
+    const partition = [
+      'keys',
+      'show',
+      '--region',
+      'eu-west-1',
+      '--product',
+      'us-east-1',
+      '_IK_a_b_orders_us-east-1',
+      '60',
+    ];
+    expect((await atTerminal(partition, '')).opened).toMatchObject([{ region: 'eu-west-1' }]);
+  });
+});

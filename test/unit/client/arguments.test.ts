@@ -1,0 +1,138 @@
+import vm from 'node:vm';
+import type { LambdaClient } from '@aws-sdk/client-lambda';
+import { describe, expect, it } from 'vitest';
+import { KeyfoldClient, KeyfoldServiceError } from '../../../src/client/index.ts';
+import { errorOf } from '../../support/fakes.ts';
+import { detached, outOfBounds } from '../../support/hostile.ts';
+import { tenant } from '../../support/public-client.ts';
+
+const HTTP = { endpoint: 'https://keyfold.example', region: 'us-west-2' };
+
+/** A client of a Lambda that must not be asked. */
+function unasked(): ReturnType<KeyfoldClient['partition']> {
+  const config = { maxAttempts: async () => 1, credentials: async () => ({}) };
+  const client = { config, send: () => expect.unreachable() } as unknown as LambdaClient;
+  return new KeyfoldClient({ lambda: { functions: 'keyfold', client } }).partition('p');
+}
+
+/** The message of the TypeError that a promise rejects with. */
+async function refusalOf(work: Promise<unknown>): Promise<string> {
+  const error = await errorOf(work);
+  if (error instanceof TypeError) return error.message;
+  throw error;
+}
+
+describe("the client's methods", () => {
+  it.for([
+    'héllo',
+    new Uint16Array([256, 257]),
+    new DataView(new ArrayBuffer(2)),
+    new ArrayBuffer(2),
+    new Proxy(new Uint8Array(1), {}),
+    detached(),
+    outOfBounds(),
+    null,
+  ])('send no payload such as %o', async (plaintext) => {
+    expect(await refusalOf(unasked().encrypt(plaintext as never))).toContain('plaintext must be a Uint8Array');
+    const batch = [Buffer.from('x'), plaintext] as never;
+    expect(await refusalOf(unasked().encryptBatch(batch))).toContain('plaintexts[1] must be a Uint8Array');
+  });
+
+  it('send the bytes that an array really has', async () => {
+    const odd = Object.defineProperty(new Uint8Array([1, 2, 255]), 'byteLength', { value: 1 });
+    const foreign = vm.runInNewContext('new Uint8Array([1, 2, 255])') as Uint8Array;
+    for (const plaintext of [odd, foreign]) {
+      expect(await tenant.decrypt(await tenant.encrypt(plaintext))).toEqual(new Uint8Array([1, 2, 255]));
+    }
+  });
+
+  it('send no record with a member of another type', async () => {
+    const record = await tenant.encrypt(Buffer.from('x'));
+    const parent = record.Key.ParentKeyMeta;
+    for (const [name, broken] of [
+      ['record must be an object', null],
+      ['record.Key must be an object', { Data: record.Data }],
+      ['record.Data must be a string', { ...record, Data: Buffer.from('x') }],
+      ['record.Key.Key must be a string', { ...record, Key: { ...record.Key, Key: 5 } }],
+      [
+        'record.Key.ParentKeyMeta.Created must be a number',
+        { ...record, Key: { ...record.Key, ParentKeyMeta: { ...parent, Created: '5' } } },
+      ],
+    ] as const) {
+      expect(await refusalOf(unasked().decrypt(broken as never))).toContain(name);
+      expect(await refusalOf(unasked().rewrap(broken as never))).toContain(name);
+      const batch = [record, broken] as never;
+      expect(await refusalOf(unasked().decryptBatch(batch))).toContain(name.replace('record', 'records[1]'));
+      expect(await refusalOf(unasked().rewrapBatch(batch))).toContain(name.replace('record', 'records[1]'));
+    }
+  });
+
+  it('leave wrong values to the service', async () => {
+    const error = await errorOf(tenant.encrypt(Buffer.from('x'), { format: 'json' as never }));
+    expect(error).toBeInstanceOf(KeyfoldServiceError);
+    expect(error).toMatchObject({ code: 'InvalidRequest' });
+  });
+
+  it('take no list that is none', async () => {
+    expect(await refusalOf(unasked().encryptBatch(Buffer.from('x') as never))).toContain('plaintexts must be an array');
+    expect(await refusalOf(unasked().decryptBatch('kf1.x' as never))).toContain('records must be an array');
+    // However long it is.
+    const sparse = Array.from({ length: 1 }, () => 'kf1.x');
+    sparse.length = 2 ** 32 - 1;
+    expect(await refusalOf(unasked().rewrapBatch(sparse))).toContain('records[1] must be an object');
+  });
+
+  it.for<[string, unknown]>([
+    ['request must be an object', 'text'],
+    ['request must have one of document and documentText', { fields: [] }],
+    ['request must have one of document and documentText', { document: {}, documentText: '{}', fields: [] }],
+    ['request.documentText must be a string', { documentText: {}, fields: [] }],
+    ['request.fields must be an array', { document: {}, fields: '$.card' }],
+    ['request.fields[0] must be a string', { document: {}, fields: [5] }],
+    ['request.allowMissing must be a boolean', { document: {}, fields: [], allowMissing: 'no' }],
+    ['request has no option field', { document: {}, fields: [], field: '$.card' }],
+    ['request.document has no JSON', { document: 5n, fields: [] }],
+    ['request.document has no JSON', { document: () => {}, fields: [] }],
+  ])('%s', async ([name, request]) => {
+    expect(await refusalOf(unasked().encryptFields(request as never))).toContain(name);
+    expect(await refusalOf(unasked().decryptFields(request as never))).toContain(name);
+  });
+
+  it.for<[string, unknown]>([
+    ['options must be an object', null],
+    ['options must be an object', new AbortController().signal],
+    ['options.signal must be an AbortSignal', { signal: new AbortController() }],
+    ['options has no option formt', { formt: 'compact' }],
+  ])('%s', async ([name, options]) => {
+    expect(await refusalOf(unasked().encrypt(Buffer.from('x'), options as never))).toContain(name);
+    expect(await refusalOf(unasked().decrypt('kf1.x', options as never))).toContain(name);
+    expect(await refusalOf(unasked().decryptFields({ document: {}, all: true }, options as never))).toContain(name);
+  });
+});
+
+describe("the client's options", () => {
+  it.for<[string, unknown]>([
+    ['options must be an object', undefined],
+    ['options must have one of lambda and http', {}],
+    ['options must have one of lambda and http', { http: HTTP, lambda: { functions: 'f' } }],
+    ['options has no option retries', { http: HTTP, retries: {} }],
+    ['retry.maxAttempts must be a number', { http: HTTP, retry: { maxAttempts: '4' } }],
+    ['retry has no option attempts', { http: HTTP, retry: { attempts: 4 } }],
+    ['http.endpoint must be a string', { http: { ...HTTP, endpoint: new URL(HTTP.endpoint) } }],
+    ['http.endpoint must be a URL', { http: { ...HTTP, endpoint: 'keyfold.example' } }],
+    ['http.credentials must be', { http: { ...HTTP, credentials: { accessKeyId: 'a' } } }],
+    ['http.authorization must be a function', { http: { ...HTTP, authorization: 'Bearer x' } }],
+    ['lambda.functions must be', { lambda: {} }],
+    ['lambda.functions.open must be a string', { lambda: { functions: { seal: 'f' } } }],
+    ['lambda.client must be a LambdaClient', { lambda: { functions: 'f', client: { send: () => {} } } }],
+  ])('%s', ([message, options]) => {
+    expect(() => new KeyfoldClient(options as never)).toThrow(TypeError);
+    expect(() => new KeyfoldClient(options as never)).toThrow(message);
+  });
+
+  it('an authorization that is not text is not sent as some', async () => {
+    const http = { endpoint: HTTP.endpoint, authorization: async () => undefined as never };
+    const client = new KeyfoldClient({ http });
+    expect(await refusalOf(client.partition('p').decrypt('kf1.x'))).toContain('The authorization');
+  });
+});

@@ -1,0 +1,66 @@
+import { LambdaClient } from '@aws-sdk/client-lambda';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { KeyfoldClient, type RetryPolicy } from '../../../src/client/index.ts';
+import { clientContract, failureOf } from '../../support/contract/client-contract.ts';
+import { startLocalApi, type LocalApi } from '../../support/local-api.ts';
+
+const HELLO = Buffer.from('hello');
+const functions = { seal: 'keyfold-seal', open: 'keyfold-open' };
+let api: LocalApi;
+beforeAll(async () => {
+  api = await startLocalApi({ KEYFOLD_MAX_ROUNDS: '1' });
+});
+afterAll(() => api.stop());
+
+function overLambda(retry: Partial<RetryPolicy> = {}, names: string | typeof functions = functions): KeyfoldClient {
+  const client = new LambdaClient({ endpoint: api.url, maxAttempts: 1 });
+  return new KeyfoldClient({ lambda: { functions: names, client }, retry });
+}
+
+function overHttp(retry: Partial<RetryPolicy> = {}): KeyfoldClient {
+  return new KeyfoldClient({ http: { endpoint: api.url, region: 'us-west-2' }, retry });
+}
+
+clientContract('direct invocation', overLambda);
+clientContract('HTTP', overHttp);
+
+it.for([
+  ['direct invocation', overLambda],
+  ['HTTP', overHttp],
+] as const)(
+  'over %s a call goes on trying while KMS is down, and succeeds when it is back',
+  { timeout: 30_000 },
+  async ([, open]) => {
+    const policy = { maxAttempts: 100, baseDelayMs: 100, longestDelayMs: 100, totalTimeoutMs: 25_000 };
+    const tenant = open(policy).partition('tenant-of-an-outage');
+    const record = await tenant.encrypt(HELLO);
+    await api.recycle();
+    api.kms.setFault('us-west-2', { kind: 'down' });
+    const once = open({ maxAttempts: 1 }).partition(tenant.partition);
+    expect(await failureOf(once.decrypt(record))).toMatchObject({ code: 'KmsUnavailable', retryable: true });
+    const opening = tenant.decrypt(record);
+    setTimeout(() => api.kms.clearFaults(), 300);
+    expect(await opening).toEqual(new Uint8Array(HELLO));
+  },
+);
+
+it('what the function does not serve is Forbidden', async () => {
+  const wrong = overLambda({}, { seal: 'keyfold-open', open: 'keyfold-seal' }).partition('p');
+  expect(await failureOf(wrong.encrypt(HELLO))).toMatchObject({ name: 'KeyfoldServiceError', code: 'Forbidden' });
+});
+
+it('a function that there is not, or that does not start, is told apart from a failure of Keyfold', async () => {
+  const nothing = await failureOf(overLambda({}, 'nothing').partition('p').encrypt(HELLO));
+  expect(nothing).toMatchObject({ name: 'KeyfoldTransportError', code: 'NotFound', retryable: false });
+  const broken = await failureOf(overLambda({}, 'keyfold-broken').partition('p').encrypt(HELLO));
+  expect(broken).toMatchObject({ name: 'KeyfoldTransportError', code: 'FunctionFailed', retryable: false });
+});
+
+it('a partition that HTTP cannot name goes over direct invocation', async () => {
+  for (const partition of ['..', 'a/b', 'ä', '', 'a%2e', 'x'.repeat(129)]) {
+    const error = await failureOf(overHttp().partition(partition).encrypt(HELLO));
+    expect(error).toMatchObject({ code: 'InvalidRequest' });
+  }
+  const tenant = overLambda().partition('a/../b ä');
+  expect(await tenant.decrypt(await tenant.encrypt(HELLO))).toEqual(new Uint8Array(HELLO));
+});

@@ -1,0 +1,150 @@
+/** Requests that are refused because the caller's clock is off or its credentials have ended. */
+import { LambdaClient } from '@aws-sdk/client-lambda';
+import { afterEach, describe, expect, it } from 'vitest';
+import { KeyfoldClient, type KeyfoldClientOptions } from '../../../src/client/index.ts';
+import { failureOf } from '../../support/contract/client-contract.ts';
+import { startStub, type AnswerOf, type StubAnswer, type StubServer } from '../../support/stub-server.ts';
+
+const HOUR_MS = 3_600_000;
+const HELLO = Buffer.from('hello');
+const IDENTITY = { accessKeyId: 'AKID', secretAccessKey: 'secret' };
+let stub: StubServer;
+
+afterEach(() => stub.stop());
+
+/** An answer of a server whose clock is so far ahead of this machine's. */
+function at(aheadMs: number, answer: Exclude<StubAnswer, string>): StubAnswer {
+  return { ...answer, headers: { ...answer.headers, date: new Date(Date.now() + aheadMs).toUTCString() } };
+}
+
+const FORBIDDEN = { status: 403, body: '{"message":"Forbidden"}' };
+const good = { status: 200, body: '{"plaintext":"aGVsbG8="}' };
+
+function refused(errorType: string, message: string): Exclude<StubAnswer, string> {
+  return { status: 403, headers: { 'x-amzn-errortype': errorType }, body: JSON.stringify({ message }) };
+}
+
+async function clientOf(
+  way: 'HTTP' | 'Lambda',
+  answers: readonly AnswerOf[],
+  credentials: () => Promise<typeof IDENTITY> = () => Promise.resolve(IDENTITY),
+): Promise<ReturnType<KeyfoldClient['partition']>> {
+  stub = await startStub(...answers);
+  const { url: endpoint } = stub;
+  const options: KeyfoldClientOptions =
+    way === 'HTTP'
+      ? { http: { endpoint, region: 'us-west-2', credentials } }
+      : { lambda: { functions: 'keyfold', client: new LambdaClient({ endpoint, maxAttempts: 1, credentials }) } };
+  return new KeyfoldClient({ ...options, retry: { maxAttempts: 1 } }).partition('p');
+}
+
+/** By how much the time that a request was signed at is ahead of this machine's clock, to the hour. */
+function hoursAhead(i: number): number {
+  const date = String(stub.requests[i]?.headers['x-amz-date']);
+  const iso = date.replace(/^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/, '$1-$2-$3T$4:$5:$6Z');
+  return Math.round((Date.parse(iso) - Date.now()) / HOUR_MS) + 0;
+}
+
+describe('a clock that is off', () => {
+  it.for([
+    ['HTTP', 2, FORBIDDEN],
+    ['HTTP', -2, FORBIDDEN],
+    ['HTTP', 2, { status: 401, body: '{"message":"Unauthorized"}' }],
+    ['HTTP', 2, refused('InvalidSignatureException', 'Signature expired: …')],
+    ['Lambda', 2, refused('InvalidSignatureException', 'Signature expired: …')],
+    ['Lambda', -2, refused('RequestTimeTooSkewed', '…')],
+  ] as const)('is corrected by the date of the answer, over %s, %i hours ahead', async ([way, hours, refusal]) => {
+    const client = await clientOf(way, [at(hours * HOUR_MS, refusal), at(hours * HOUR_MS, good)]);
+    expect(await client.decrypt('kf1.x')).toEqual(new Uint8Array(HELLO));
+    expect([hoursAhead(0), hoursAhead(1)]).toEqual([0, hours]);
+    await client.decrypt('kf1.x');
+    expect(hoursAhead(2)).toBe(hours);
+    expect(stub.requests).toHaveLength(3);
+  });
+
+  it.for(['HTTP', 'Lambda'] as const)('is named if the corrected request is refused too, over %s', async (way) => {
+    const refusal = refused('InvalidSignatureException', 'Signature expired: CANARY');
+    const error = await failureOf((await clientOf(way, [at(2 * HOUR_MS, refusal)])).decrypt('kf1.x'));
+    expect(error).toMatchObject({ code: 'Forbidden', retryable: false });
+    expect(error.message).toMatch(/this machine's clock/i);
+    expect(error.message).not.toContain('CANARY');
+    expect(stub.requests).toHaveLength(2);
+  });
+
+  it('says by how much it is off, and in which direction', async () => {
+    for (const [hours, said] of [
+      [2, /clock is 7\d\d\d s behind/],
+      [-2, /clock is 7\d\d\d s ahead/],
+    ] as const) {
+      const error = await failureOf((await clientOf('HTTP', [at(hours * HOUR_MS, FORBIDDEN)])).decrypt('kf1.x'));
+      expect(error.message).toMatch(said);
+      await stub.stop();
+    }
+  });
+
+  it('is corrected for each of several requests that were sent at once', async () => {
+    const ahead = new Date(Date.now() + HOUR_MS).toISOString().replace(/[-:]/g, '');
+    const client = await clientOf('HTTP', [
+      ({ headers }) => at(2 * HOUR_MS, String(headers['x-amz-date']) > ahead ? good : FORBIDDEN),
+    ]);
+    const opened = await Promise.all([1, 2, 3].map(() => client.decrypt('kf1.x')));
+    expect(opened).toEqual([HELLO, HELLO, HELLO].map((bytes) => new Uint8Array(bytes)));
+    expect(stub.requests).toHaveLength(6);
+  });
+
+  it('is not suspected if the answer comes at the right time, or without one', async () => {
+    for (const headers of [{ date: new Date().toUTCString() }, { date: 'some day' }]) {
+      const error = await failureOf((await clientOf('HTTP', [{ ...FORBIDDEN, headers }])).decrypt('kf1.x'));
+      expect(error.message).toBe('The API has answered with the status 403.');
+      expect(stub.requests).toHaveLength(1);
+      await stub.stop();
+    }
+  });
+
+  it('does not matter to a token, nor to an answer of Keyfold itself', async () => {
+    stub = await startStub(at(2 * HOUR_MS, FORBIDDEN));
+    const http = { endpoint: stub.url, authorization: () => Promise.resolve('Bearer x') };
+    await failureOf(new KeyfoldClient({ http }).partition('p').decrypt('kf1.x'));
+    expect(stub.requests).toHaveLength(1);
+    await stub.stop();
+    const headers = { 'content-type': 'application/problem+json' };
+    const denied = at(2 * HOUR_MS, { status: 403, headers, body: '{"code":"Forbidden","detail":"Why."}' });
+    expect(await failureOf((await clientOf('HTTP', [denied])).decrypt('kf1.x'))).toMatchObject({
+      name: 'KeyfoldServiceError',
+      code: 'Forbidden',
+    });
+    expect(stub.requests).toHaveLength(1);
+  });
+});
+
+describe('credentials that have ended', () => {
+  it.for([
+    ['HTTP', 'ExpiredTokenException', 'The security token included in the request is expired'],
+    ['HTTP', 'UnrecognizedClientException', 'The security token included in the request is invalid.'],
+    ['HTTP', 'Other', 'The security token included in the request is expired'],
+    ['Lambda', 'ExpiredTokenException', 'The security token included in the request is expired'],
+    ['Lambda', 'UnrecognizedClientException', 'The security token included in the request is invalid.'],
+  ] as const)('are asked for anew, over %s after %s', async ([way, name, message]) => {
+    let asked = 0;
+    const inAnHour = new Date(Date.now() + HOUR_MS);
+    const credentials = () =>
+      Promise.resolve({ ...IDENTITY, accessKeyId: `AKID${(asked += 1)}`, expiration: inAnHour });
+    const client = await clientOf(way, [good, refused(name, message), good], credentials);
+    await client.decrypt('kf1.x');
+    expect(await client.decrypt('kf1.x')).toEqual(new Uint8Array(HELLO));
+    const ids = stub.requests.map(({ headers }) => /Credential=([^/]+)/.exec(headers.authorization ?? '')?.[1]);
+    expect(ids).toEqual(['AKID1', 'AKID1', 'AKID2']);
+  });
+});
+
+it.for([
+  'http://localhost.keyfold.example',
+  'http://127.0.0.1.keyfold.example',
+  'http://keyfold.example/localhost',
+  'http://localhost@keyfold.example',
+  'http://notlocalhost',
+  'http://[::2]',
+])('plaintexts are not sent without TLS to %s', async (endpoint) => {
+  stub = await startStub(good);
+  expect(() => new KeyfoldClient({ http: { endpoint, region: 'us-west-2' } })).toThrow(TypeError);
+});

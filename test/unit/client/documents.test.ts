@@ -1,0 +1,61 @@
+/** What docs/client.md shows, run; and what becomes of documents' numbers. */
+import { execFile } from 'node:child_process';
+import { readFile, writeFile, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { expect, it } from 'vitest';
+import { documentOf, documentTextOf } from '../../../src/client/documents.ts';
+import { startLocalApi } from '../../support/local-api.ts';
+
+const root = join(import.meta.dirname, '..', '..', '..');
+
+it('the example of the documents does what it says', async () => {
+  const docs = await readFile(join(root, 'docs', 'client.md'), 'utf8');
+  const [, example = ''] = /documents\.test\.ts.*?```ts\n(.*?)```/s.exec(docs) ?? [];
+  const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
+  const api = await startLocalApi();
+  try {
+    const client = join(root, 'src', 'client', 'index.ts');
+    expect(example).toContain("from 'keyfold/client'");
+    await writeFile(join(folder, 'example.ts'), example.replace("'keyfold/client'", JSON.stringify(client)));
+    const env = { ...process.env, AWS_ENDPOINT_URL_LAMBDA: api.url };
+    const { stdout } = await promisify(execFile)(process.execPath, ['example.ts'], { cwd: folder, env });
+    const said = [...example.matchAll(/console\.log.*?\/\/ (.*)/g)].map(([, comment]) => comment);
+    expect(stdout.trim().split('\n')).toEqual(said);
+  } finally {
+    await api.stop();
+    await rm(folder, { recursive: true });
+  }
+});
+
+it.for(['{"a":9007199254740991}', '[1.0,-0,1e3,0.1]', '"12345678901234567890"', '{"12345678901234567890":1}', 'null'])(
+  'a document whose numbers JavaScript holds is a value: %s',
+  (text) => {
+    expect(documentOf(text, undefined)).toEqual(JSON.parse(text));
+  },
+);
+
+it.for(['9007199254740993', '{"a":[{"b":-12345678901234567890}]}', '[1e400]', '1E+25'])(
+  'a document with a number that JavaScript may not hold is none: %s',
+  (text) => {
+    expect(() => documentOf(text, undefined)).toThrow(expect.objectContaining({ code: 'InexactNumber' }));
+  },
+);
+
+it('a document that is nested too deeply to be written is refused before anything is sent', () => {
+  const document = JSON.parse('['.repeat(60_000) + ']'.repeat(60_000)) as unknown;
+  expect(() => documentTextOf({ document })).toThrow(
+    expect.objectContaining({ code: 'InvalidRequest', message: 'The request is nested too deeply.' }),
+  );
+});
+
+it('a document that is nested deeply is read', () => {
+  expect(documentOf('['.repeat(60_000) + ']'.repeat(60_000), undefined)).toBeInstanceOf(Array);
+});
+
+it('a document without JSON is a fault of the caller', () => {
+  for (const document of [undefined, () => 1, Symbol('a')]) {
+    expect(() => documentTextOf({ document })).toThrow(TypeError);
+  }
+});

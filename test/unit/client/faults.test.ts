@@ -1,0 +1,357 @@
+import { LambdaClient } from '@aws-sdk/client-lambda';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { KeyfoldClient, type KeyfoldClientOptions, type RetryPolicy } from '../../../src/client/index.ts';
+import { failureOf } from '../../support/contract/client-contract.ts';
+import { startStub, type StubAnswer, type StubServer } from '../../support/stub-server.ts';
+
+const HELLO = Buffer.from('hello');
+const CANARY = 'CANARY';
+const GOOD: StubAnswer = { status: 200, body: '{"plaintext":"aGVsbG8="}' };
+const QUICK: Partial<RetryPolicy> = { baseDelayMs: 5 };
+/** Only where no answer comes: a loaded machine is not to be taken for one. */
+const IMPATIENT: Partial<RetryPolicy> = { ...QUICK, attemptTimeoutMs: 1000 };
+let stub: StubServer | undefined;
+
+afterEach(async () => {
+  await stub?.stop();
+  stub = undefined;
+});
+
+/** A client of a stub that answers so. */
+async function clientOf(
+  way: 'HTTP' | 'Lambda',
+  answers: readonly StubAnswer[],
+  retry: Partial<RetryPolicy> = QUICK,
+): Promise<ReturnType<KeyfoldClient['partition']>> {
+  stub = await startStub(...answers);
+  const options: KeyfoldClientOptions =
+    way === 'HTTP'
+      ? { http: { endpoint: stub.url, region: 'us-west-2' } }
+      : { lambda: { functions: 'keyfold', client: new LambdaClient({ endpoint: stub.url, maxAttempts: 1 }) } };
+  return new KeyfoldClient({ ...options, retry }).partition('p');
+}
+
+function problem(status: number, code: string, more: object = {}, headers: Record<string, string> = {}): StubAnswer {
+  const body = JSON.stringify({
+    type: `urn:keyfold:error:${code}`,
+    status,
+    code,
+    detail: 'Why.',
+    requestId: 'r1',
+    ...more,
+  });
+  return { status, headers: { 'content-type': 'application/problem+json', ...headers }, body };
+}
+
+function ofLambda(status: number, type: string): StubAnswer & object {
+  return { status, headers: { 'x-amzn-errortype': type, 'x-amzn-requestid': 'r1' }, body: '{"Message":"no"}' };
+}
+
+function functionError(errorType: string): StubAnswer {
+  const headers = { 'x-amz-function-error': 'Unhandled', 'x-amzn-requestid': 'r1' };
+  return { status: 200, headers, body: JSON.stringify({ errorType, errorMessage: 'Why.', trace: [] }) };
+}
+
+const page: StubAnswer = { status: 502, headers: { 'content-type': 'text/html' }, body: `<html>${CANARY}</html>` };
+const busy: StubAnswer = { status: 429, body: '{"message":"Too Many Requests"}' };
+
+describe('what a later try may mend is tried again:', () => {
+  it.for([
+    ['HTTP', 'an outage of KMS', problem(503, 'KmsUnavailable')],
+    ['HTTP', "a gateway's throttling", busy],
+    ['HTTP', "a proxy's page", page],
+    ['HTTP', "a gateway's error", { status: 500, body: '{"message":"Internal Server Error"}' }],
+    ['HTTP', 'a request that took too long to come', { status: 408, body: '{}' }],
+    ['HTTP', 'a request that came too early', { status: 425, body: '' }],
+    ['HTTP', 'a gateway that times out', { status: 504, body: '{"message":"Endpoint request timed out"}' }],
+    ['HTTP', 'a retryable code that this version does not know', problem(503, 'MoonUnavailable')],
+    ['HTTP', 'a connection that is reset', 'reset'],
+    ['HTTP', 'a connection that ends in mid-answer', 'stall'],
+    ['HTTP', 'no answer', 'hang'],
+    ['Lambda', 'an outage of KMS', functionError('KmsUnavailable')],
+    ['Lambda', "Lambda's throttling", ofLambda(429, 'TooManyRequestsException')],
+    ['Lambda', 'a failure of Lambda', ofLambda(500, 'ServiceException')],
+    ['Lambda', 'a file system that is not mounted in time', ofLambda(408, 'EFSMountTimeoutException')],
+    ['Lambda', 'a file system that fails', ofLambda(410, 'EFSIOException')],
+    ['Lambda', 'a function that is being changed', ofLambda(409, 'ResourceConflictException')],
+    ['Lambda', 'a function that is not ready', ofLambda(502, 'ResourceNotReadyException')],
+    ['Lambda', 'a snapshot that is not ready', ofLambda(409, 'SnapStartNotReadyException')],
+    ['Lambda', "EC2's throttling", ofLambda(502, 'EC2ThrottledException')],
+    ['Lambda', 'a subnet that is full for now', ofLambda(502, 'SubnetIPAddressLimitReachedException')],
+    ['Lambda', "a proxy's page", page],
+    ['Lambda', "a function's time-out", functionError('Sandbox.Timedout')],
+    ['Lambda', 'a connection that is reset', 'reset'],
+    ['Lambda', 'a connection that ends in mid-answer', 'stall'],
+    ['Lambda', 'no answer', 'hang'],
+  ] as const)('over %s %s', async ([way, , fault]) => {
+    const client = await clientOf(way, [fault, fault, GOOD], fault === 'hang' ? IMPATIENT : QUICK);
+    expect(await client.decrypt('kf1.x')).toEqual(new Uint8Array(HELLO));
+    expect(stub?.requests.length).toBe(3);
+    // The same each time: only the signature is new.
+    expect(new Set(stub?.requests.map(({ body }) => body)).size).toBe(1);
+  });
+});
+
+describe('what none can mend is not:', () => {
+  it.for([
+    ['HTTP', 'a bad request', problem(400, 'InvalidRequest'), 'KeyfoldServiceError', 'InvalidRequest'],
+    ['HTTP', 'a fault of ours', problem(500, 'Internal'), 'KeyfoldServiceError', 'Internal'],
+    [
+      'HTTP',
+      "an authorizer's 401",
+      { status: 401, body: '{"message":"Unauthorized"}' },
+      'KeyfoldTransportError',
+      'Unauthenticated',
+    ],
+    ['HTTP', "IAM's 403", { status: 403, body: '{"message":"Forbidden"}' }, 'KeyfoldTransportError', 'Forbidden'],
+    ['HTTP', 'a method that is not known', { status: 501, body: '' }, 'KeyfoldTransportError', 'UnexpectedAnswer'],
+    ['HTTP', 'a network that wants a log-in', { status: 511, body: '' }, 'KeyfoldTransportError', 'UnexpectedAnswer'],
+    ['HTTP', 'no such path', { status: 404, body: '{"message":"Not Found"}' }, 'KeyfoldTransportError', 'NotFound'],
+    ['HTTP', "a gateway's 413", { status: 413, body: '{"message":"no"}' }, 'KeyfoldTransportError', 'PayloadTooLarge'],
+    ['HTTP', 'an unknown code', problem(422, 'MoonRequired'), 'KeyfoldTransportError', 'UnexpectedAnswer'],
+    [
+      'HTTP',
+      'another place',
+      { status: 307, headers: { location: 'http://127.0.0.1:9/' }, body: '' },
+      'KeyfoldTransportError',
+      'UnexpectedAnswer',
+    ],
+    [
+      'HTTP',
+      'a page for an answer',
+      { status: 200, body: `<html>${CANARY}` },
+      'KeyfoldTransportError',
+      'UnexpectedAnswer',
+    ],
+    [
+      'HTTP',
+      'another answer',
+      { status: 200, body: `{"text":"${CANARY}"}` },
+      'KeyfoldTransportError',
+      'UnexpectedAnswer',
+    ],
+    [
+      'HTTP',
+      'bad base64',
+      { status: 200, body: `{"plaintext":"${CANARY}"}` },
+      'KeyfoldTransportError',
+      'UnexpectedAnswer',
+    ],
+    ['HTTP', 'null', { status: 200, body: 'null' }, 'KeyfoldTransportError', 'UnexpectedAnswer'],
+    ['Lambda', 'a bad request', functionError('InvalidRequest'), 'KeyfoldServiceError', 'InvalidRequest'],
+    ['Lambda', 'a function that dies', functionError('Runtime.ExitError'), 'KeyfoldTransportError', 'FunctionFailed'],
+    ['Lambda', 'an odd error', functionError(`<${CANARY}>`), 'KeyfoldTransportError', 'FunctionFailed'],
+    ['Lambda', 'a refusal of IAM', ofLambda(403, 'AccessDeniedException'), 'KeyfoldTransportError', 'Forbidden'],
+    [
+      'Lambda',
+      'a key that is disabled',
+      ofLambda(502, 'KMSDisabledException'),
+      'KeyfoldTransportError',
+      'FunctionFailed',
+    ],
+    ['Lambda', 'a broken package', ofLambda(502, 'InvalidZipFileException'), 'KeyfoldTransportError', 'FunctionFailed'],
+    [
+      'Lambda',
+      'a mount that is refused',
+      ofLambda(403, 'EFSMountFailureException'),
+      'KeyfoldTransportError',
+      'FunctionFailed',
+    ],
+    ['Lambda', 'no such function', ofLambda(404, 'ResourceNotFoundException'), 'KeyfoldTransportError', 'NotFound'],
+    [
+      'Lambda',
+      'too large an event',
+      ofLambda(413, 'RequestTooLargeException'),
+      'KeyfoldTransportError',
+      'PayloadTooLarge',
+    ],
+    ['Lambda', 'no JSON', { status: 200, body: CANARY }, 'KeyfoldTransportError', 'UnexpectedAnswer'],
+    ['Lambda', 'null', { status: 200, body: 'null' }, 'KeyfoldTransportError', 'UnexpectedAnswer'],
+  ] as const)('over %s %s', async ([way, , fault, name, code]) => {
+    const error = await failureOf((await clientOf(way, [fault, GOOD])).decrypt('kf1.x'));
+    expect(error).toMatchObject({ name, code, retryable: false });
+    expect(stub?.requests.length).toBe(1);
+    expect(`${error.message} ${String(error.cause)}`).not.toContain(CANARY);
+  });
+});
+
+/** Calls, and leaves a little after the request has come: how that ended, and how often it was asked. */
+async function leave(
+  client: Awaited<ReturnType<typeof clientOf>>,
+): Promise<[ended: string, requests: number | undefined]> {
+  const controller = new AbortController();
+  const call = client.decrypt('kf1.x', { signal: controller.signal }).then(
+    () => 'answered',
+    (error: Error) => error.message,
+  );
+  await vi.waitUntil(() => stub?.requests.length === 1, { timeout: 10_000 });
+  setTimeout(() => controller.abort(new Error('gone')), 50);
+  return [await call, stub?.requests.length];
+}
+
+describe('a retry', () => {
+  it('waits as long as the service asks for, at least', async () => {
+    const client = await clientOf('HTTP', [problem(503, 'KmsThrottled', {}, { 'retry-after': '1' }), GOOD]);
+    await client.decrypt('kf1.x');
+    const [first, second] = (stub?.requests ?? []).map(({ atMs }) => atMs);
+    expect((second ?? 0) - (first ?? 0)).toBeGreaterThanOrEqual(990);
+  });
+
+  it('is not waited for past the time that there is', async () => {
+    const asked = problem(503, 'KmsThrottled', {}, { 'retry-after': '60' });
+    const error = await failureOf((await clientOf('HTTP', [asked, GOOD])).decrypt('kf1.x'));
+    expect(error).toMatchObject({ code: 'KmsThrottled', retryable: true, retryAfterSeconds: 60, requestId: 'r1' });
+    expect(stub?.requests.length).toBe(1);
+  });
+
+  it.for([
+    ['an IMF date', 'Fri, 27 Nov 2026 10:00:30 GMT', 30],
+    ["RFC 850's date", 'Friday, 27-Nov-26 10:00:30 GMT', 30],
+    ["asctime's date", 'Fri Nov 27 10:00:30 2026', 30],
+    ['a date that has passed', 'Fri, 27 Nov 2026 09:00:00 GMT', 0],
+    ['no date and no number', 'soon', undefined],
+    ['more seconds than any client waits', '9'.repeat(400), 999_999_999],
+    ['a negative number', '-5', undefined],
+    ['a number with a fraction', '1.5', undefined],
+  ] as const)("reads %s, by the answer's own date", async ([, retryAfter, retryAfterSeconds]) => {
+    const headers = { date: 'Fri, 27 Nov 2026 10:00:00 GMT', 'retry-after': retryAfter };
+    for (const way of ['HTTP', 'Lambda'] as const) {
+      const ofService = { ...ofLambda(503, 'ServiceException'), headers };
+      const answer = way === 'HTTP' ? problem(503, 'KmsThrottled', {}, headers) : ofService;
+      const error = await failureOf((await clientOf(way, [answer], { ...QUICK, maxAttempts: 1 })).decrypt('kf1.x'));
+      expect(error).toMatchObject({ retryable: true, retryAfterSeconds });
+      await stub?.stop();
+    }
+  });
+
+  it.for([ofLambda(429, 'TooManyRequestsException'), ofLambda(503, 'ServiceException')])(
+    'waits as long as Lambda itself asks for, too',
+    async (refused) => {
+      const asked = { ...refused, headers: { ...refused.headers, 'retry-after': '60' } };
+      const error = await failureOf((await clientOf('Lambda', [asked, GOOD])).decrypt('kf1.x'));
+      expect(error).toMatchObject({ retryable: true, retryAfterSeconds: 60, requestId: 'r1' });
+      expect(stub?.requests.length).toBe(1);
+    },
+  );
+
+  it('is one of so many', async () => {
+    const client = await clientOf('HTTP', [busy], { ...QUICK, maxAttempts: 3 });
+    expect(await failureOf(client.decrypt('kf1.x'))).toMatchObject({ code: 'Throttled', retryable: true });
+    expect(stub?.requests.length).toBe(3);
+  });
+
+  it.for(['HTTP', 'Lambda'] as const)('ends with the time for all of them, over %s', async (way) => {
+    const client = await clientOf(way, ['hang'], { ...IMPATIENT, totalTimeoutMs: 1500, maxAttempts: 100 });
+    expect(await failureOf(client.decrypt('kf1.x'))).toMatchObject({ code: 'TimedOut', retryable: true });
+    expect(stub?.requests.length).toBeLessThanOrEqual(2);
+  });
+
+  it.for(['HTTP', 'Lambda'] as const)('ends with its caller, over %s: while it waits for an answer', async (way) => {
+    const client = await clientOf(way, ['hang'], { attemptTimeoutMs: 10_000 });
+    expect(await leave(client)).toEqual(['gone', 1]);
+  });
+
+  it.for([Infinity, 2 ** 32])('may be given as long as %s ms', async (attemptTimeoutMs) => {
+    const client = await clientOf('HTTP', ['hang'], { attemptTimeoutMs, totalTimeoutMs: attemptTimeoutMs });
+    expect(await leave(client)).toEqual(['gone', 1]);
+  });
+
+  it('is as always where its policy says undefined, and has none that says nonsense', async () => {
+    const none = { maxAttempts: undefined, totalTimeoutMs: undefined } as unknown as Partial<RetryPolicy>;
+    const client = await clientOf('HTTP', [busy], { ...QUICK, ...none });
+    expect(await failureOf(client.decrypt('kf1.x'))).toMatchObject({ code: 'Throttled' });
+    expect(stub?.requests.length).toBe(4);
+    for (const nonsense of [NaN, -1]) {
+      const http = { endpoint: 'http://127.0.0.1:9', region: 'us-west-2' };
+      expect(() => new KeyfoldClient({ http, retry: { totalTimeoutMs: nonsense } })).toThrow(/totalTimeoutMs/);
+    }
+  });
+
+  it('ends with its caller: while it waits for the next try', async () => {
+    const client = await clientOf('HTTP', [problem(503, 'KmsThrottled', {}, { 'retry-after': '5' })]);
+    expect(await leave(client)).toEqual(['gone', 1]);
+  });
+});
+
+describe('credentials', () => {
+  const identity = { accessKeyId: 'AKID', secretAccessKey: 'secret' };
+
+  /** A client whose credentials are asked for, and fail so at first. */
+  async function clientThatFindsNone(
+    way: 'HTTP' | 'Lambda',
+    fault: object,
+  ): Promise<ReturnType<KeyfoldClient['partition']>> {
+    stub = await startStub(GOOD);
+    let asked = 0;
+    const credentials = () =>
+      (asked += 1) === 1 ? Promise.reject(Object.assign(new Error(CANARY), fault)) : Promise.resolve(identity);
+    const { url: endpoint } = stub;
+    const options: KeyfoldClientOptions =
+      way === 'HTTP'
+        ? { http: { endpoint, region: 'us-west-2', credentials } }
+        : { lambda: { functions: 'keyfold', client: new LambdaClient({ endpoint, maxAttempts: 1, credentials }) } };
+    return new KeyfoldClient({ ...options, retry: QUICK }).partition('p');
+  }
+
+  it.for([
+    ['HTTP', { name: 'Throttling', $metadata: { httpStatusCode: 400 } }],
+    ['HTTP', { name: 'InternalFailure', $metadata: { httpStatusCode: 500 } }],
+    ['HTTP', { code: 'ECONNRESET' }],
+    ['HTTP', { name: 'CredentialsProviderError', cause: { code: 'ECONNREFUSED' } }],
+    ['Lambda', { name: 'Throttling', $metadata: { httpStatusCode: 400 } }],
+    ['Lambda', { name: 'InternalFailure', $metadata: { httpStatusCode: 500 } }],
+    ['Lambda', { name: 'TimeoutError' }],
+  ] as const)('that cannot be had for a moment are asked for again, over %s: %j', async ([way, fault]) => {
+    const client = await clientThatFindsNone(way, fault);
+    expect(await client.decrypt('kf1.x')).toEqual(new Uint8Array(HELLO));
+    expect(stub?.requests.length).toBe(1);
+  });
+
+  it.for([
+    ['HTTP', { name: 'AccessDenied', $metadata: { httpStatusCode: 403 } }],
+    ['HTTP', { name: 'CredentialsProviderError' }],
+    ['Lambda', { name: 'AccessDenied', $metadata: { httpStatusCode: 403 } }],
+    ['Lambda', { name: 'CredentialsProviderError' }],
+  ] as const)('that nobody gives are Unauthenticated, over %s: %j', async ([way, fault]) => {
+    const error = await failureOf((await clientThatFindsNone(way, fault)).decrypt('kf1.x'));
+    expect(error).toMatchObject({ code: 'Unauthenticated', retryable: false });
+    expect(error.message).toContain(fault.name);
+    expect(error.message).not.toContain(CANARY);
+    expect(stub?.requests.length).toBe(0);
+  });
+});
+
+it('nobody at the address is Unreachable', async () => {
+  for (const way of ['HTTP', 'Lambda'] as const) {
+    const client = await clientOf(way, [GOOD], { ...QUICK, maxAttempts: 2 });
+    await stub?.stop();
+    const error = await failureOf(client.decrypt('kf1.x'));
+    expect(error).toMatchObject({ code: 'Unreachable', retryable: true });
+    expect(error.message).toContain('ECONNREFUSED');
+  }
+});
+
+it.for<unknown>([undefined, null, ['p']])('%j is no partition', (partition) => {
+  const client = new KeyfoldClient({ http: { endpoint: 'https://keyfold.example', region: 'us-west-2' } });
+  expect(() => client.partition(partition as string)).toThrow(
+    new TypeError(
+      `partition must be a string, not ${partition === undefined || partition === null ? partition : 'another object'}.`,
+    ),
+  );
+});
+
+it("an item's failure of a code that this version does not know is one all the same", async () => {
+  const results = [{ error: { code: 'MoonRequired', detail: 'Why.' } }, { plaintext: '' }];
+  const client = await clientOf('HTTP', [{ status: 200, body: JSON.stringify({ results }) }]);
+  expect(await client.decryptBatch(['kf1.x', 'kf1.y'])).toEqual([
+    expect.objectContaining({ code: 'UnexpectedAnswer' }) as Error,
+    new Uint8Array(),
+  ]);
+  expect(await failureOf(client.decryptBatch(['kf1.x']))).toMatchObject({ code: 'UnexpectedAnswer' });
+});
+
+it('a client of Lambda that would try again by itself is refused', async () => {
+  const client = new LambdaClient({ endpoint: 'http://127.0.0.1:9' });
+  const keyfold = new KeyfoldClient({ lambda: { functions: 'keyfold', client } });
+  await expect(keyfold.partition('p').decrypt('kf1.x')).rejects.toThrow(/maxAttempts: 1/);
+});

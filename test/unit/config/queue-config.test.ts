@@ -1,0 +1,147 @@
+import { describe, expect, it } from 'vitest';
+import type { Environment } from '../../../src/config/app-config.ts';
+import { readQueueConfig } from '../../../src/config/queue-config.ts';
+
+const QUEUES = 'https://sqs.us-west-2.amazonaws.com/111122223333';
+const minimal: Environment = {
+  KEYFOLD_SERVICE: 'svc',
+  KEYFOLD_PRODUCT: 'prod',
+  KEYFOLD_KMS_KEYS: '{"us-west-2":"arn:aws:kms:us-west-2:111122223333:alias/keyfold"}',
+  KEYFOLD_OUTPUT_QUEUE_URL: `${QUEUES}/out`,
+  KEYFOLD_DEAD_LETTER_QUEUE_URL: `${QUEUES}/dead`,
+  AWS_REGION: 'us-west-2',
+};
+
+function faultsOf(changes: Environment): string[] {
+  try {
+    readQueueConfig({ ...minimal, ...changes });
+  } catch (error) {
+    return (error as Error).message.split('\n- ').slice(1);
+  }
+  return [];
+}
+
+describe("the configuration of a queue's function", () => {
+  it('serves nothing but the sealing of fields unless it is told to', () => {
+    expect(readQueueConfig(minimal)).toMatchObject({
+      door: { serves: { operations: ['encrypt-fields'] } },
+      queue: {
+        outputUrl: `${QUEUES}/out`,
+        deadLetterUrl: `${QUEUES}/dead`,
+        fields: undefined,
+        retryDelaySeconds: 5,
+        longestRetryDelaySeconds: 900,
+      },
+    });
+  });
+
+  it('takes every setting', () => {
+    const config = readQueueConfig({
+      ...minimal,
+      KEYFOLD_FIELDS: '["$.card", "$..secret"]',
+      KEYFOLD_OPERATIONS: 'decrypt-fields',
+      KEYFOLD_PARTITIONS: 'tenant-*',
+      KEYFOLD_RETRY_DELAY_SECONDS: '1',
+      KEYFOLD_LONGEST_RETRY_DELAY_SECONDS: '2',
+    });
+    expect(config).toMatchObject({
+      door: { serves: { operations: ['decrypt-fields'], partitions: ['tenant-*'] } },
+      queue: { fields: ['$.card', '$..secret'], retryDelaySeconds: 1, longestRetryDelaySeconds: 2 },
+    });
+  });
+
+  it('may have two FIFO queues, and one delay for every retry, of at most 42300 seconds', () => {
+    const queues = { KEYFOLD_OUTPUT_QUEUE_URL: `${QUEUES}/a.fifo`, KEYFOLD_DEAD_LETTER_QUEUE_URL: `${QUEUES}/b.fifo` };
+    const delays = { KEYFOLD_RETRY_DELAY_SECONDS: '42300', KEYFOLD_LONGEST_RETRY_DELAY_SECONDS: '42300' };
+    expect(faultsOf({ ...queues, ...delays })).toEqual([]);
+  });
+
+  it('lists queues that are missing with every other fault', () => {
+    const faults = faultsOf({
+      KEYFOLD_OUTPUT_QUEUE_URL: undefined,
+      KEYFOLD_DEAD_LETTER_QUEUE_URL: undefined,
+      KEYFOLD_AUTH: 'jwt',
+      KEYFOLD_TYPO: 'x',
+    });
+    expect(faults).toEqual([
+      'KEYFOLD_TYPO is not a setting',
+      'KEYFOLD_OUTPUT_QUEUE_URL is not set',
+      'KEYFOLD_DEAD_LETTER_QUEUE_URL is not set',
+      'KEYFOLD_JWT_PARTITIONS_CLAIM must be set with KEYFOLD_AUTH=jwt',
+    ]);
+  });
+
+  it.for([
+    [{ KEYFOLD_OUTPUT_QUEUE_URL: 'out' }, ['KEYFOLD_OUTPUT_QUEUE_URL is not a URL']],
+    [
+      { KEYFOLD_DEAD_LETTER_QUEUE_URL: 'arn:aws:sqs:us-west-2:111122223333:dead' },
+      ['KEYFOLD_DEAD_LETTER_QUEUE_URL is not a URL'],
+    ],
+    [
+      { KEYFOLD_OUTPUT_QUEUE_URL: `${QUEUES}/dead`.replace('https://sqs', 'https://SQS') },
+      ['KEYFOLD_OUTPUT_QUEUE_URL and KEYFOLD_DEAD_LETTER_QUEUE_URL are the same queue'],
+    ],
+    [{ KEYFOLD_OUTPUT_QUEUE_URL: `${QUEUES}/out\n` }, ['KEYFOLD_OUTPUT_QUEUE_URL is not a URL']],
+    [{ KEYFOLD_OUTPUT_QUEUE_URL: `${QUEUES}/out name` }, ['KEYFOLD_OUTPUT_QUEUE_URL is not a URL']],
+    [
+      { KEYFOLD_OUTPUT_QUEUE_URL: `${QUEUES}/dead` },
+      ['KEYFOLD_OUTPUT_QUEUE_URL and KEYFOLD_DEAD_LETTER_QUEUE_URL are the same queue'],
+    ],
+    [
+      { KEYFOLD_OUTPUT_QUEUE_URL: `${QUEUES}/out.fifo` },
+      ['one of KEYFOLD_OUTPUT_QUEUE_URL and KEYFOLD_DEAD_LETTER_QUEUE_URL is a FIFO queue and the other is not'],
+    ],
+    [
+      { KEYFOLD_DEAD_LETTER_QUEUE_URL: `${QUEUES}/dead.fifo` },
+      ['one of KEYFOLD_OUTPUT_QUEUE_URL and KEYFOLD_DEAD_LETTER_QUEUE_URL is a FIFO queue and the other is not'],
+    ],
+    [{ KEYFOLD_OUTPUT_QUEUE_URL: undefined }, ['KEYFOLD_OUTPUT_QUEUE_URL is not set']],
+    [{ KEYFOLD_DEAD_LETTER_QUEUE_URL: undefined }, ['KEYFOLD_DEAD_LETTER_QUEUE_URL is not set']],
+    [
+      { KEYFOLD_OUTPUT_QUEUE_URL: 'queue', KEYFOLD_DEAD_LETTER_QUEUE_URL: 'queue' },
+      ['KEYFOLD_OUTPUT_QUEUE_URL is not a URL', 'KEYFOLD_DEAD_LETTER_QUEUE_URL is not a URL'],
+    ],
+    [
+      { KEYFOLD_RETRY_DELAY_SECONDS: '42301', KEYFOLD_LONGEST_RETRY_DELAY_SECONDS: '900' },
+      ['KEYFOLD_RETRY_DELAY_SECONDS is more than 42300'],
+    ],
+    [
+      { KEYFOLD_LONGEST_RETRY_DELAY_SECONDS: '0' },
+      ['KEYFOLD_LONGEST_RETRY_DELAY_SECONDS is not a positive whole number'],
+    ],
+    [{ KEYFOLD_RETRY_DELAY_SECONDS: '0' }, ['KEYFOLD_RETRY_DELAY_SECONDS is not a positive whole number']],
+    [{ KEYFOLD_LONGEST_RETRY_DELAY_SECONDS: '42301' }, ['KEYFOLD_LONGEST_RETRY_DELAY_SECONDS is more than 42300']],
+    ...['card', '[]', '[1]', '"$.a"'].map((fields) => [
+      { KEYFOLD_FIELDS: fields },
+      ['KEYFOLD_FIELDS is not a JSON array of strings'],
+    ]),
+    ...[
+      'https://sqs.us-west-2.amazonaws.com/out',
+      `${QUEUES}/out?x=1`,
+      `${QUEUES}/out/more`,
+      `${QUEUES}/${'a'.repeat(81)}`,
+      'https://user:pass@sqs.us-west-2.amazonaws.com/111122223333/out',
+    ].map((url) => [
+      { KEYFOLD_OUTPUT_QUEUE_URL: url },
+      ['KEYFOLD_OUTPUT_QUEUE_URL is not the URL of a queue: …/ACCOUNT/NAME'],
+    ]),
+    [
+      { KEYFOLD_RETRY_DELAY_SECONDS: '901' },
+      ['KEYFOLD_RETRY_DELAY_SECONDS is more than KEYFOLD_LONGEST_RETRY_DELAY_SECONDS'],
+    ],
+    [
+      { KEYFOLD_FIELDS: '["card", "$.a[?@.b]"]' },
+      [
+        expect.stringMatching(/^KEYFOLD_FIELDS\[0\] is not a JSONPath/) as string,
+        expect.stringMatching(/^KEYFOLD_FIELDS\[1\] has a filter/) as string,
+      ],
+    ],
+    [
+      { KEYFOLD_FIELDS: JSON.stringify(Array.from({ length: 101 }, (_, i) => `$.f${i}`)) },
+      ['KEYFOLD_FIELDS has 101 paths, and a request may have 100'],
+    ],
+    [{ KEYFOLD_FIELDS: '["$.a", "$.a.b"]' }, ['KEYFOLD_FIELDS[1] selects only values inside those of [0]']],
+  ] as [Environment, string[]][])('refuses %o', ([changes, faults]) => {
+    expect(faultsOf(changes)).toEqual(faults);
+  });
+});

@@ -1,0 +1,411 @@
+import { describe, expect, it } from 'vitest';
+import type { Environment } from '../../../src/config/app-config.ts';
+import { readConfig } from '../../../src/config/read-config.ts';
+import { settingsSchema } from '../../../src/config/settings.ts';
+import { STATIC_KMS_OVERRIDE } from '../../../src/kms/static-kms.ts';
+
+const ARN = 'arn:aws:kms:us-west-2:111122223333:alias/keyfold';
+const minimal: Environment = {
+  KEYFOLD_SERVICE: 'svc',
+  KEYFOLD_PRODUCT: 'prod',
+  KEYFOLD_KMS_KEYS: JSON.stringify({ 'us-west-2': ARN, 'us-east-1': ARN.replace('us-west-2', 'us-east-1') }),
+  AWS_REGION: 'us-west-2',
+};
+
+/** The faults that a configuration is refused for, one each. */
+function faultsOf(environment: Environment): string[] {
+  try {
+    readConfig(environment);
+  } catch (error) {
+    return (error as Error).message.split('\n- ').slice(1);
+  }
+  return [];
+}
+
+describe('the configuration', () => {
+  it('needs little, and prefers the region that it runs in', () => {
+    const config = readConfig(minimal);
+    expect(config).toStrictEqual({
+      names: { service: 'svc', product: 'prod', regionSuffix: undefined, allowAmbiguousNames: undefined },
+      kms: {
+        kind: 'aws',
+        keys: JSON.parse(minimal['KEYFOLD_KMS_KEYS'] ?? '') as unknown,
+        preferredRegion: 'us-west-2',
+        timeouts: {},
+        failover: {},
+      },
+      policy: {},
+      metastore: {},
+      preloadSystemKey: false,
+      auth: { kind: 'iam' },
+      door: {
+        serves: { operations: undefined, partitions: undefined },
+        plaintextLimitBytes: 1_048_576,
+        maxItems: 1000,
+        deadlineMarginMs: 500,
+      },
+    });
+    expect(Object.isFrozen(config)).toBe(true);
+  });
+
+  it('has nothing of tokens if no tokens are asked for', () => {
+    expect(readConfig({ ...minimal, KEYFOLD_AUTH: 'none' }).auth).toStrictEqual({ kind: 'none' });
+  });
+
+  it.for(Object.keys(settingsSchema.entries))('tells of one fault once: %s is empty', (name) => {
+    const faults = faultsOf({ ...minimal, [`KEYFOLD_${name}`]: '' });
+    expect(faults).toEqual([expect.stringMatching(new RegExp(`^KEYFOLD_${name} is `))]);
+  });
+
+  it('tells of a setting that is required and empty once', () => {
+    expect(() => readConfig({ ...minimal, KEYFOLD_OPERATIONS: '' }, ['OPERATIONS'])).toThrow(
+      /:\n- KEYFOLD_OPERATIONS is empty$/,
+    );
+  });
+
+  it.for([
+    'KMS_CONNECTION_TIMEOUT_MS',
+    'KMS_REQUEST_TIMEOUT_MS',
+    'BASE_DELAY_MS',
+    'LONGEST_DELAY_MS',
+    'THROTTLED_DELAY_MS',
+    'FIRST_COOL_DOWN_MS',
+    'LONGEST_COOL_DOWN_MS',
+    'DYNAMODB_CONNECTION_TIMEOUT_MS',
+    'DYNAMODB_REQUEST_TIMEOUT_MS',
+  ])('takes for a time whatever a timer can count, and no more: %s', (name) => {
+    const setting = `KEYFOLD_${name}`;
+    const longest = { KEYFOLD_LONGEST_DELAY_MS: '2147483647', KEYFOLD_LONGEST_COOL_DOWN_MS: '2147483647' };
+    expect(faultsOf({ ...minimal, ...longest, [setting]: '2147483647' })).toEqual([]);
+    expect(faultsOf({ ...minimal, [setting]: '2147483648' })).toEqual([`${setting} is more than 2147483647`]);
+  });
+
+  it.for([
+    'MAX_ROUNDS',
+    'MINIMUM_WRAPPED_REGIONS',
+    'EXPIRE_AFTER_MS',
+    'CREATE_DATE_PRECISION_MS',
+    'REVOKE_CHECK_INTERVAL_MS',
+    'SYSTEM_KEY_MAX_AGE_MS',
+    'INTERMEDIATE_KEY_MAX_AGE_MS',
+    'MAX_SYSTEM_KEYS',
+    'MAX_INTERMEDIATE_KEYS',
+    'DATA_ROW_KEY_MAX_MESSAGES',
+    'DATA_ROW_KEY_MAX_BYTES',
+    'DATA_ROW_KEY_MAX_AGE_MS',
+    'PLAINTEXT_LIMIT_BYTES',
+    'MAX_ITEMS',
+    'DEADLINE_MARGIN_MS',
+  ])('takes positive whole numbers alone: %s', (name) => {
+    const setting = `KEYFOLD_${name}`;
+    const least = name === 'EXPIRE_AFTER_MS' ? '60000' : '1';
+    expect(faultsOf({ ...minimal, [setting]: least })).toEqual([]);
+    for (const value of ['0', '01', '-1', '1.5', '1e3', '1 ', '1x', `1${'0'.repeat(15)}`]) {
+      expect(faultsOf({ ...minimal, [setting]: value })).toEqual([`${setting} is not a positive whole number`]);
+    }
+  });
+
+  it('takes zero for the grace', () => {
+    for (const value of ['0', '1', '999999999999999']) {
+      expect(faultsOf({ ...minimal, KEYFOLD_STALE_GRACE_MS: value })).toEqual([]);
+    }
+    for (const value of ['00', '0x', '-1', '1x', `1${'0'.repeat(15)}`]) {
+      const faults = faultsOf({ ...minimal, KEYFOLD_STALE_GRACE_MS: value });
+      expect(faults).toEqual(['KEYFOLD_STALE_GRACE_MS is not a whole number']);
+    }
+  });
+
+  it('may have to say more where a function cannot do without, which is told with all other faults', () => {
+    const { KEYFOLD_PRODUCT: _, ...lacking } = minimal;
+    expect(() => readConfig(lacking, ['OPERATIONS'])).toThrow(
+      /- KEYFOLD_PRODUCT is not set\n- KEYFOLD_OPERATIONS is not set/,
+    );
+    const config = readConfig({ ...minimal, KEYFOLD_OPERATIONS: 'encrypt' }, ['OPERATIONS']);
+    expect(config.door.serves.operations).toEqual(['encrypt']);
+  });
+
+  it('takes every setting', () => {
+    const config = readConfig({
+      ...minimal,
+      KEYFOLD_PREFERRED_REGION: 'us-east-1',
+      KEYFOLD_REGION_SUFFIX: 'eu-west-1',
+      KEYFOLD_KMS_CONNECTION_TIMEOUT_MS: '11',
+      KEYFOLD_KMS_REQUEST_TIMEOUT_MS: '12',
+      KEYFOLD_MAX_ROUNDS: '21',
+      KEYFOLD_BASE_DELAY_MS: '22',
+      KEYFOLD_LONGEST_DELAY_MS: '23',
+      KEYFOLD_THROTTLED_DELAY_MS: '26',
+      KEYFOLD_FIRST_COOL_DOWN_MS: '24',
+      KEYFOLD_LONGEST_COOL_DOWN_MS: '25',
+      KEYFOLD_ON_KEY_REFUSED: 'fail',
+      KEYFOLD_MINIMUM_WRAPPED_REGIONS: '2',
+      KEYFOLD_STALE_GRACE_MS: '0',
+      KEYFOLD_TABLE: 'Keys',
+      KEYFOLD_DYNAMODB_REGION: 'eu-west-1',
+      KEYFOLD_DYNAMODB_ENDPOINT: 'http://127.0.0.1:1',
+      KEYFOLD_DYNAMODB_CONNECTION_TIMEOUT_MS: '13',
+      KEYFOLD_DYNAMODB_REQUEST_TIMEOUT_MS: '14',
+      KEYFOLD_EXPIRE_AFTER_MS: '2',
+      KEYFOLD_CREATE_DATE_PRECISION_MS: '1',
+      KEYFOLD_REVOKE_CHECK_INTERVAL_MS: '3',
+      KEYFOLD_SYSTEM_KEY_MAX_AGE_MS: '4',
+      KEYFOLD_INTERMEDIATE_KEY_MAX_AGE_MS: '5',
+      KEYFOLD_MAX_SYSTEM_KEYS: '6',
+      KEYFOLD_MAX_INTERMEDIATE_KEYS: '7',
+      KEYFOLD_DATA_ROW_KEY_MAX_MESSAGES: '31',
+      KEYFOLD_DATA_ROW_KEY_MAX_BYTES: '32',
+      KEYFOLD_DATA_ROW_KEY_MAX_AGE_MS: '33',
+      KEYFOLD_PRELOAD_SYSTEM_KEY: 'true',
+      KEYFOLD_AUTH: 'jwt',
+      KEYFOLD_JWT_PARTITIONS_CLAIM: 'tenants',
+      KEYFOLD_JWT_PARTITION_LISTS: 'true',
+      KEYFOLD_JWT_PARTITION_WILDCARDS: 'false',
+      KEYFOLD_JWT_SCOPE_CLAIM: 'scp',
+      KEYFOLD_PLAINTEXT_LIMIT_BYTES: '8',
+      KEYFOLD_DEADLINE_MARGIN_MS: '9',
+      KEYFOLD_MAX_ITEMS: '10',
+      KEYFOLD_OPERATIONS: 'encrypt, rewrap-batch',
+      KEYFOLD_PARTITIONS: 'tenant-1,b*',
+    });
+    expect(config).toMatchObject({
+      names: { regionSuffix: 'eu-west-1' },
+      kms: {
+        preferredRegion: 'us-east-1',
+        timeouts: { connectionTimeoutMs: 11, requestTimeoutMs: 12 },
+        failover: {
+          maxRounds: 21,
+          baseDelayMs: 22,
+          longestDelayMs: 23,
+          throttledDelayMs: 26,
+          firstCoolDownMs: 24,
+          longestCoolDownMs: 25,
+          onKeyRefused: 'fail',
+          minimumWrappedRegions: 2,
+        },
+      },
+      metastore: {
+        tableName: 'Keys',
+        region: 'eu-west-1',
+        endpoint: 'http://127.0.0.1:1',
+        connectionTimeoutMs: 13,
+        requestTimeoutMs: 14,
+      },
+      policy: {
+        expireAfterMs: 2,
+        createDatePrecisionMs: 1,
+        revokeCheckIntervalMs: 3,
+        staleGraceMs: 0,
+        systemKeyMaxAgeMs: 4,
+        intermediateKeyMaxAgeMs: 5,
+        maxSystemKeys: 6,
+        maxIntermediateKeys: 7,
+        dataRowKeyMaxMessages: 31,
+        dataRowKeyMaxBytes: 32,
+        dataRowKeyMaxAgeMs: 33,
+      },
+      preloadSystemKey: true,
+      auth: {
+        kind: 'jwt',
+        partitionsClaim: 'tenants',
+        partitionLists: true,
+        partitionWildcards: false,
+        scopeClaim: 'scp',
+      },
+      door: {
+        serves: { operations: ['encrypt', 'rewrap-batch'], partitions: ['tenant-1', 'b*'] },
+        plaintextLimitBytes: 8,
+        maxItems: 10,
+        deadlineMarginMs: 9,
+      },
+    });
+  });
+
+  it('lists every fault at once, and no value', () => {
+    const faults = faultsOf({
+      KEYFOLD_SERVICE: 'a_CANARY',
+      KEYFOLD_PRODUCT: 'us-east-1',
+      KEYFOLD_KMS_KEYS: '{"us-west-2":"CANARY"}',
+      KEYFOLD_EXPIRE_AFTER_MS: 'CANARY',
+      KEYFOLD_AUTH: 'CANARY',
+      KEYFOLD_PLAINTEXT_LIMIT_BYTES: '99999999',
+      KEYFOLD_EXPIRE_AFTER: '1',
+      KEYFOLD_TABEL: 'CANARY',
+      KEYFOLD_KMS_REQUEST_TIMEOUT_MS: '2147483648',
+      AWS_REGION: 'eu-west-1',
+    });
+    expect(faults).toEqual([
+      'KEYFOLD_EXPIRE_AFTER is not a setting',
+      'KEYFOLD_TABEL is not a setting',
+      'KEYFOLD_KMS_REQUEST_TIMEOUT_MS is more than 2147483647',
+      'KEYFOLD_EXPIRE_AFTER_MS is not a positive whole number',
+      'KEYFOLD_AUTH is none of iam, jwt, none',
+      'KEYFOLD_PLAINTEXT_LIMIT_BYTES is more than 4194304',
+      expect.stringContaining('the service holds an underscore'),
+      expect.stringContaining('the product is shaped like a region'),
+      'the KMS key of us-west-2 is neither a key ARN nor an alias ARN',
+      expect.stringContaining('set KEYFOLD_PREFERRED_REGION'),
+    ]);
+    expect(faults.join()).not.toContain('CANARY');
+  });
+
+  it.for([
+    [{ KEYFOLD_SERVICE: undefined }, 'KEYFOLD_SERVICE is not set'],
+    [{ KEYFOLD_KMS_KEYS: undefined }, 'one of KEYFOLD_KMS_KEYS and KEYFOLD_STATIC_MASTER_KEY_HEX must be set'],
+    [{ KEYFOLD_STATIC_MASTER_KEY_HEX: '00'.repeat(32) }, 'and not both'],
+    [{ KEYFOLD_STATIC_MASTER_KEY_HEX: 'xyz' }, 'is not 64 hexadecimal digits'],
+    [{ KEYFOLD_KMS_KEYS: '[]' }, 'is not a JSON object of region to ARN'],
+    [{ KEYFOLD_KMS_KEYS: '{"us-west-2":1}' }, 'is not a JSON object of region to ARN'],
+    [{ AWS_REGION: 'eu-west-1' }, 'set KEYFOLD_PREFERRED_REGION'],
+    [{ AWS_REGION: undefined }, 'set KEYFOLD_PREFERRED_REGION'],
+    [{ KEYFOLD_PREFERRED_REGION: 'eu-west-1' }, 'the preferred region eu-west-1 has no KMS key'],
+    [{ KEYFOLD_REGION_SUFFIX: 'west' }, 'the region suffix is not the name of an AWS region'],
+    [{ KEYFOLD_AUTH: 'jwt' }, 'KEYFOLD_JWT_PARTITIONS_CLAIM must be set'],
+    [{ KEYFOLD_JWT_PARTITIONS_CLAIM: 'x' }, 'KEYFOLD_JWT_PARTITIONS_CLAIM is set without KEYFOLD_AUTH=jwt'],
+    [{ KEYFOLD_JWT_PARTITION_LISTS: 'true' }, 'KEYFOLD_JWT_PARTITION_LISTS is set without KEYFOLD_AUTH=jwt'],
+    [{ KEYFOLD_JWT_PARTITION_WILDCARDS: 'false' }, 'JWT_PARTITION_WILDCARDS is set without KEYFOLD_AUTH=jwt'],
+    [{ KEYFOLD_JWT_SCOPE_CLAIM: 'scp' }, 'KEYFOLD_JWT_SCOPE_CLAIM is set without KEYFOLD_AUTH=jwt'],
+    [{ KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_PARTITIONS_CLAIM: 'a\\b' }, 'KEYFOLD_JWT_PARTITIONS_CLAIM holds a quote, a'],
+    [{ KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_SCOPE_CLAIM: '' }, 'KEYFOLD_JWT_SCOPE_CLAIM is empty'],
+    [{ KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_PARTITION_LISTS: '1' }, 'LISTS is neither true nor false'],
+    [{ KEYFOLD_AUTH: 'none', AWS_LAMBDA_FUNCTION_NAME: 'api' }, 'which Lambda refuses'],
+    [{ KEYFOLD_ALLOW_AMBIGUOUS_NAMES: 'yes' }, 'is neither true nor false'],
+    [{ KEYFOLD_DYNAMODB_ENDPOINT: 'localhost' }, 'is not a URL'],
+    [{ KEYFOLD_DYNAMODB_ENDPOINT: 'ftp://127.0.0.1' }, 'KEYFOLD_DYNAMODB_ENDPOINT is not a URL'],
+    [{ KEYFOLD_DYNAMODB_ENDPOINT: 'http://127.0.0.1/?x' }, 'KEYFOLD_DYNAMODB_ENDPOINT is more than an address'],
+    [{ KEYFOLD_DYNAMODB_ENDPOINT: 'http://a:b@127.0.0.1' }, 'KEYFOLD_DYNAMODB_ENDPOINT is more than an address'],
+    [{ KEYFOLD_TABLE: 'Keys\n' }, 'KEYFOLD_TABLE is neither the name nor the ARN'],
+    [{ KEYFOLD_TABLE: 'ab' }, 'KEYFOLD_TABLE is neither the name nor the ARN'],
+    [{ KEYFOLD_TABLE: 'a'.repeat(256) }, 'KEYFOLD_TABLE is neither the name nor the ARN'],
+    [
+      { KEYFOLD_TABLE: 'arn:aws:s3:us-west-2:111122223333:table/Keys' },
+      'KEYFOLD_TABLE is neither the name nor the ARN',
+    ],
+    [{ KEYFOLD_DYNAMODB_REGION: 'us-west-2 ' }, 'KEYFOLD_DYNAMODB_REGION is not the name of an AWS region'],
+    [{ KEYFOLD_PREFERRED_REGION: 'us-west-2\n' }, 'KEYFOLD_PREFERRED_REGION is not the name of an AWS region'],
+    [{ KEYFOLD_KMS_KEYS: `{"us-west-2":"${ARN}","us-west-2":"${ARN}"}` }, 'KEYFOLD_KMS_KEYS names a region twice'],
+    [
+      { KEYFOLD_KMS_KEYS: `{"us-west-2":"${ARN}","us\\u002dwest-2":"${ARN}"}` },
+      'KEYFOLD_KMS_KEYS names a region twice',
+    ],
+    [{ KEYFOLD_KMS_KEYS: `{"us-west-2":"${ARN}\\n"}` }, 'is neither a key ARN nor an alias ARN'],
+    [
+      { KEYFOLD_KMS_KEYS: `{"us-west-2":"${ARN}${'x'.repeat(300)}"}` },
+      'the ARN of the KMS key of us-west-2 is too long',
+    ],
+    [{ KEYFOLD_KMS_KEYS: `{"west":"${ARN.replace('us-west-2', 'west')}"}` }, 'not the name of an AWS region'],
+    [{ KEYFOLD_KMS_KEYS: `{"us-west-2":"${ARN.replace('keyfold', 'aws/dynamodb')}"}` }, "is one of AWS's own"],
+    [{ KEYFOLD_MINIMUM_WRAPPED_REGIONS: '3' }, 'minimumWrappedRegions is 3 and there are 2 regions with a KMS key'],
+    [
+      { KEYFOLD_MINIMUM_WRAPPED_REGIONS: '3', AWS_REGION: 'eu-west-1' },
+      'minimumWrappedRegions is 3 and there are 2 regions with a KMS key',
+    ],
+    [{ KEYFOLD_CREATE_DATE_PRECISION_MS: '10', KEYFOLD_EXPIRE_AFTER_MS: '9' }, 'could have expired already'],
+    [{ KEYFOLD_CREATE_DATE_PRECISION_MS: '9999999999999' }, 'could have expired already'],
+    [{ KEYFOLD_LONGEST_DELAY_MS: '2147483648' }, 'KEYFOLD_LONGEST_DELAY_MS is more than 2147483647'],
+    [{ KEYFOLD_FIRST_COOL_DOWN_MS: '2147483648' }, 'KEYFOLD_FIRST_COOL_DOWN_MS is more than 2147483647'],
+    [{ KEYFOLD_DEADLINE_MARGIN_MS: '27001' }, 'KEYFOLD_DEADLINE_MARGIN_MS is more than 27000'],
+    [{ KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_PARTITIONS_CLAIM: 'tenants\n' }, 'a control character or a space at an end'],
+    [{ KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_PARTITIONS_CLAIM: ' tenants' }, 'a control character or a space at an end'],
+    [{ KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_PARTITIONS_CLAIM: 'tenants ' }, 'a control character or a space at an end'],
+    [{ KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_PARTITIONS_CLAIM: 'a"b' }, 'KEYFOLD_JWT_PARTITIONS_CLAIM holds a quote, a'],
+    [
+      { KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_PARTITIONS_CLAIM: 'a\u0007b' },
+      'KEYFOLD_JWT_PARTITIONS_CLAIM holds a quote, a',
+    ],
+    [{ KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_SCOPE_CLAIM: 'a\\b' }, 'KEYFOLD_JWT_SCOPE_CLAIM holds a quote, a'],
+    [{ KEYFOLD_toString: '1' }, 'KEYFOLD_toString is not a setting'],
+    [{ KEYFOLD_REGION_SUFFIX: 'us-east-1' }, "KEYFOLD_REGION_SUFFIX is another region than the table's"],
+    [
+      { KEYFOLD_REGION_SUFFIX: 'us-west-2', KEYFOLD_DYNAMODB_REGION: 'us-east-1' },
+      "KEYFOLD_REGION_SUFFIX is another region than the table's",
+    ],
+    [{ KEYFOLD_DYNAMODB_ENDPOINT: 'http://a@127.0.0.1' }, 'KEYFOLD_DYNAMODB_ENDPOINT is more than an address'],
+    [{ KEYFOLD_DYNAMODB_ENDPOINT: 'http://:b@127.0.0.1' }, 'KEYFOLD_DYNAMODB_ENDPOINT is more than an address'],
+    [{ KEYFOLD_DYNAMODB_ENDPOINT: 'http://127.0.0.1/#x' }, 'KEYFOLD_DYNAMODB_ENDPOINT is more than an address'],
+    [{ KEYFOLD_DYNAMODB_ENDPOINT: 'http://' }, 'KEYFOLD_DYNAMODB_ENDPOINT is not a URL'],
+    [{ KEYFOLD_MAX_ITEMS: '1001' }, 'KEYFOLD_MAX_ITEMS is more than 1000'],
+    [{ KEYFOLD_PLAINTEXT_LIMIT_BYTES: '4194305' }, 'KEYFOLD_PLAINTEXT_LIMIT_BYTES is more than 4194304'],
+    [{ KEYFOLD_DATA_ROW_KEY_MAX_MESSAGES: '4294967297' }, 'KEYFOLD_DATA_ROW_KEY_MAX_MESSAGES is more than 4294967296'],
+    [{ KEYFOLD_STATIC_MASTER_KEY_HEX: '0'.repeat(62) }, 'is not 64 hexadecimal digits'],
+    [{ KEYFOLD_STATIC_MASTER_KEY_HEX: '0'.repeat(66) }, 'is not 64 hexadecimal digits'],
+    [{ KEYFOLD_ON_KEY_REFUSED: 'retry' }, 'KEYFOLD_ON_KEY_REFUSED is neither failover nor fail'],
+    [{ KEYFOLD_PARTITIONS: 'a'.repeat(2040) }, 'KEYFOLD_PARTITIONS lists one whose key id is too long for DynamoDB'],
+    [
+      { KEYFOLD_TABLE: 'arn:aws:dynamodb:eu-west-1:111122223333:table/EncryptionKey' },
+      'KEYFOLD_TABLE is in another region than the one that is asked',
+    ],
+    [{ KEYFOLD_BASE_DELAY_MS: '3000' }, 'baseDelayMs is more than longestDelayMs'],
+    [{ KEYFOLD_FIRST_COOL_DOWN_MS: '10001' }, 'firstCoolDownMs is more than longestCoolDownMs'],
+    [
+      {
+        KEYFOLD_KMS_KEYS:
+          '{"us-west-2":"arn:aws:kms:us-west-2:111122223333:alias/x","cn-north-1":"arn:aws-cn:kms:cn-north-1:111122223333:alias/x"}',
+      },
+      'the KMS keys are of several partitions of AWS (aws, aws-cn)',
+    ],
+    [{ KEYFOLD_PARTITIONS: '["a\\ud800"]' }, 'KEYFOLD_PARTITIONS lists what is neither a partition nor'],
+    [{ KEYFOLD_PARTITIONS: 'a'.repeat(2049) }, 'KEYFOLD_PARTITIONS lists what is neither a partition nor'],
+    [{ KEYFOLD_PARTITIONS: 'a,,b' }, 'KEYFOLD_PARTITIONS lists what is neither a partition nor'],
+    [{ KEYFOLD_OPERATIONS: 'encrypt,' }, 'KEYFOLD_OPERATIONS lists what is no operation'],
+    [{ KEYFOLD_SERVICE: 's'.repeat(2000) }, "would not fit DynamoDB's 2048 bytes"],
+    [{ KEYFOLD_PRODUCT: 'a\nb' }, 'the product must be text'],
+    [{ KEYFOLD_PARTITIONS: '["a"' }, 'KEYFOLD_PARTITIONS is not a JSON array of strings'],
+    [{ KEYFOLD_PARTITIONS: '[]' }, 'KEYFOLD_PARTITIONS is not a JSON array of strings'],
+    [{ KEYFOLD_PARTITIONS: '["a",1]' }, 'KEYFOLD_PARTITIONS is not a JSON array of strings'],
+    [{ KEYFOLD_PARTITIONS: '["a",""]' }, 'lists what is neither a partition nor a beginning'],
+    [{ KEYFOLD_PARTITIONS: 'a*b' }, 'lists what is neither a partition nor a beginning'],
+  ] as const)('with %j is refused', ([change, fault]) => {
+    expect(faultsOf({ ...minimal, ...change }).join()).toContain(fault);
+  });
+
+  it.for([
+    ['tenant-1, b*', ['tenant-1', 'b*']],
+    ['["a,b"," user:42 ","line\\nfeed","b*"]', ['a,b', ' user:42 ', 'line\nfeed', 'b*']],
+  ] as const)('reads the partitions %s', ([setting, partitions]) => {
+    expect(readConfig({ ...minimal, KEYFOLD_PARTITIONS: setting }).door.serves.partitions).toEqual(partitions);
+  });
+
+  it.for([
+    [{ KEYFOLD_TABLE: 'arn:aws:dynamodb:us-west-2:111122223333:table/Keys' }],
+    [{ KEYFOLD_DYNAMODB_ENDPOINT: 'https://vpce-1.dynamodb.us-west-2.vpce.amazonaws.com' }],
+    [{ KEYFOLD_PARTITIONS: 'tenant-*, *' }],
+    [{ KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_PARTITIONS_CLAIM: 'https://example.com/tenants' }],
+    [{ KEYFOLD_MINIMUM_WRAPPED_REGIONS: '2' }],
+    [
+      {
+        KEYFOLD_TABLE: 'arn:aws-us-gov:dynamodb:us-gov-west-1:111122223333:table/Keys',
+        KEYFOLD_DYNAMODB_REGION: 'us-gov-west-1',
+      },
+    ],
+    [{ KEYFOLD_TABLE: 'a.b' }],
+    [{ KEYFOLD_TABLE: 'a'.repeat(255) }],
+    [{ KEYFOLD_REGION_SUFFIX: 'us-west-2' }],
+    [{ KEYFOLD_REGION_SUFFIX: 'us-east-1', KEYFOLD_DYNAMODB_REGION: 'us-east-1' }],
+    [{ KEYFOLD_REGION_SUFFIX: 'us-east-1', KEYFOLD_PREFERRED_REGION: 'us-west-2', AWS_REGION: undefined }],
+    [{ KEYFOLD_AUTH: 'none' }],
+    [{ AWS_LAMBDA_FUNCTION_NAME: 'api' }],
+    [{ KEYFOLD_PRODUCT: 'a_b', KEYFOLD_ALLOW_AMBIGUOUS_NAMES: 'true' }],
+    [{ KEYFOLD_ON_KEY_REFUSED: 'failover' }],
+    [{ KEYFOLD_PARTITIONS: 'a[b,c]' }],
+    [{ KEYFOLD_MAX_ITEMS: '1000', KEYFOLD_PLAINTEXT_LIMIT_BYTES: '4194304', KEYFOLD_DEADLINE_MARGIN_MS: '27000' }],
+    [{ KEYFOLD_DATA_ROW_KEY_MAX_MESSAGES: '4294967296' }],
+  ] as const)('may have %j', ([change]) => {
+    expect(faultsOf({ ...minimal, ...change })).toEqual([]);
+  });
+
+  it('takes a static master key outside Lambda, and in it only with the override', () => {
+    const masterKey = { ...minimal, KEYFOLD_KMS_KEYS: undefined, KEYFOLD_STATIC_MASTER_KEY_HEX: '07'.repeat(32) };
+    const settings = Object.fromEntries(Object.entries(masterKey).filter(([, value]) => value !== undefined));
+    expect(readConfig(settings).kms).toMatchObject({ kind: 'static', masterKey: Buffer.alloc(32, 7) });
+    expect(readConfig({ ...settings, KEYFOLD_STATIC_MASTER_KEY_HEX: 'Ab'.repeat(32) }).kms).toMatchObject({
+      masterKey: Buffer.alloc(32, 0xab),
+    });
+    const inLambda = { ...settings, AWS_LAMBDA_FUNCTION_NAME: 'api' };
+    expect(faultsOf(inLambda).join()).toContain('protects nothing in Lambda');
+    expect(faultsOf({ ...inLambda, KEYFOLD_STATIC_KMS_OVERRIDE: 'yes' }).join()).toContain(
+      'protects nothing in Lambda',
+    );
+    const overridden = readConfig({ ...inLambda, KEYFOLD_STATIC_KMS_OVERRIDE: STATIC_KMS_OVERRIDE });
+    expect(overridden.kms).toMatchObject({ kind: 'static', override: STATIC_KMS_OVERRIDE });
+  });
+});

@@ -1,0 +1,50 @@
+import { describe, expect, it } from 'vitest';
+import { freeNow } from '../../../src/crypto/free-now.ts';
+import { FakeWorld } from '../../support/fakes.ts';
+
+const MIB = 1024 * 1024;
+
+describe('memory given back at once', () => {
+  it('is free without garbage collection', () => {
+    const bytes = Buffer.alloc(16 * MIB, 1);
+    const before = process.memoryUsage().arrayBuffers;
+    freeNow(bytes);
+    expect(bytes).toHaveLength(0);
+    expect(before - process.memoryUsage().arrayBuffers).toBeGreaterThanOrEqual(16 * MIB);
+  });
+
+  it.for([
+    ['a part of a larger buffer', Buffer.alloc(4096, 7).subarray(1)],
+    ['of the pool', Buffer.from('x'.repeat(1000))],
+    ['shared by threads', new Uint8Array(new SharedArrayBuffer(4096))],
+    ['little', Buffer.alloc(100, 7)],
+  ] as const)('is never what is %s', ([, bytes]) => {
+    const before = Buffer.from(bytes);
+    freeNow(bytes);
+    expect(Buffer.from(bytes)).toEqual(before);
+  });
+
+  it('is left to the garbage collector by a Node that cannot give it back, as Node 20', async () => {
+    const transfer = Object.getOwnPropertyDescriptor(ArrayBuffer.prototype, 'transfer') as PropertyDescriptor;
+    Reflect.deleteProperty(ArrayBuffer.prototype, 'transfer');
+    try {
+      const session = new FakeWorld().process().session('p');
+      const payload = Buffer.alloc(100_000, 5);
+      expect(await session.decryptJson(await session.encryptToJson(payload))).toEqual(payload);
+    } finally {
+      Reflect.defineProperty(ArrayBuffer.prototype, 'transfer', transfer);
+    }
+  });
+
+  it("is none of the caller's, whose payload and record stay", async () => {
+    const session = new FakeWorld().process().session('p');
+    const payload = Buffer.alloc(100_000, 5);
+    const text = await session.encryptToJson(payload);
+    const record = await session.encrypt(payload);
+    expect(payload).toEqual(Buffer.alloc(100_000, 5));
+    for (let i = 0; i < 2; i += 1) {
+      expect(await session.decryptJson(text)).toEqual(payload);
+      expect(await session.decrypt(record)).toEqual(payload);
+    }
+  });
+});

@@ -1,0 +1,209 @@
+import { readFileSync } from 'node:fs';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { AuthConfig } from '../../../src/config/app-config.ts';
+import { AuditTrail } from '../../../src/doors/audit.ts';
+import { principalOf } from '../../../src/doors/authorize.ts';
+import { encodeCompactRecord } from '../../../src/index.ts';
+import { FakeWorld } from '../../support/fakes.ts';
+import { openDirectDoor } from '../../support/direct-door.ts';
+import { captureOutput, lambdaContext, openDoor, request, sampleEvent } from '../../support/http-door.ts';
+import { openQueueDoor, queueRecord, sealing } from '../../support/queue-door.ts';
+
+const SECRET = 'c2VjcmV0IQ==';
+const IAM = 'arn:aws:sts::111122223333:assumed-role/client/session';
+
+let world: FakeWorld;
+let output: ReturnType<typeof captureOutput>;
+
+beforeEach(() => {
+  world = new FakeWorld();
+  output = captureOutput();
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+  vi.unstubAllEnvs();
+});
+
+/** The audit's lines since the last time, without when they were written. */
+let seen = 0;
+beforeEach(() => {
+  seen = 0;
+});
+function audit(): Record<string, unknown>[] {
+  const lines = output.lines().filter(({ message }) => message === 'audit');
+  const fresh = lines.slice(seen).map(({ timestamp, ...line }) => {
+    expect(new Date(timestamp as string).toISOString()).toBe(timestamp);
+    return line;
+  });
+  seen = lines.length;
+  return fresh;
+}
+
+/** The id and time of the partition's key. */
+function keyOf(partition: string): string {
+  const row = world.metastore.latest(`_IK_${partition}_svc_prod`);
+  return `${row?.id}@${row?.created}`;
+}
+
+const OF_AN_ENCRYPT = {
+  level: 'INFO',
+  message: 'audit',
+  service: 'svc',
+  requestId: 'aws-request',
+  operation: 'encrypt',
+  partition: 'tenant-1',
+  result: 'ok',
+};
+
+describe('the audit has one line for each operation', () => {
+  it('over HTTP, with the caller that IAM names, the keys used and the result', async () => {
+    const send = openDoor({ world });
+    const { body } = await send(request('encrypt', { plaintext: SECRET }));
+    const line = { ...OF_AN_ENCRYPT, door: 'http', principal: IAM, keys: [keyOf('tenant-1')] };
+    expect(audit()).toEqual([line]);
+    await send(request('decrypt', body));
+    expect(audit()).toEqual([{ ...line, operation: 'decrypt' }]);
+    await send(request('decrypt', body, 'tenant-2'));
+    expect(audit()).toEqual([
+      { ...line, operation: 'decrypt', partition: 'tenant-2', keys: [], result: 'RecordUnreadable' },
+    ]);
+  });
+
+  it("over HTTP with a token, with its issuer and subject, also where the token's claims do not allow it", async () => {
+    const auth = { kind: 'jwt', partitionsClaim: 'tenants' } as const;
+    const send = openDoor({ world, auth });
+    const event = sampleEvent('api-encrypt-jwt');
+    await send(event);
+    const { claims } = (event.requestContext.authorizer as { jwt: { claims: Record<string, string> } }).jwt;
+    const principal = `${claims['iss']}#${claims['sub']}`;
+    expect(audit()).toMatchObject([{ principal, result: 'ok' }]);
+    for (const partition of ['x'.repeat(5000), 'a b/c free text']) {
+      await send({ ...event, pathParameters: { partition, operation: 'encrypt' } });
+      expect(audit()).toMatchObject([{ principal, partition: null, result: 'Forbidden', keys: [] }]);
+    }
+    expect(world.log.take().filter((call) => call.includes('x'))).toEqual([]);
+  });
+
+  it('by direct invocation, whose caller CloudTrail knows', async () => {
+    const invoke = openDirectDoor({ world });
+    await invoke({ operation: 'encrypt', partition: 'tenant-1', plaintext: SECRET });
+    const line = { ...OF_AN_ENCRYPT, door: 'direct', principal: null, keys: [keyOf('tenant-1')] };
+    expect(audit()).toEqual([line]);
+    await invoke({ operation: 'encrypt', partition: 'tenant-1', plaintext: 'no base64' });
+    expect(audit()).toEqual([{ ...line, keys: [], result: 'InvalidRequest' }]);
+  });
+
+  it("for each message of a queue, with the sender's id", async () => {
+    const take = openQueueDoor({ world });
+    const bad = { ...(sealing() as Record<string, unknown>), fields: ['$.missing'] };
+    await take([queueRecord('m1', sealing()), queueRecord('m2', bad)]);
+    const line = {
+      ...OF_AN_ENCRYPT,
+      door: 'queue',
+      operation: 'encrypt-fields',
+      principal: queueRecord('m', '').attributes.SenderId,
+    };
+    expect(audit()).toEqual(
+      expect.arrayContaining([
+        { ...line, messageId: 'm1', keys: [keyOf('tenant-1')], items: 1 },
+        { ...line, messageId: 'm2', keys: [], result: 'FieldNotFound' },
+      ]),
+    );
+  });
+
+  it('also if something goes wrong that nobody thought of, or if a record does not open', async () => {
+    const keyfold = {
+      session: () => {
+        throw new RangeError(SECRET);
+      },
+    };
+    await openDoor({ keyfold: keyfold as never })(request('encrypt', { plaintext: SECRET }));
+    expect(audit()).toMatchObject([{ result: 'Internal', keys: [] }]);
+    const deep = Buffer.from('['.repeat(200_000) + ']'.repeat(200_000));
+    const sealed = encodeCompactRecord(await world.process().session('tenant-1').encrypt(deep), 'json');
+    const event = { operation: 'decrypt-fields', partition: 'tenant-1', document: { a: sealed }, all: true };
+    expect((await openDirectDoor({ world })(event)).error?.errorType).toBe('RecordUnreadable');
+    expect(audit()).toMatchObject([{ result: 'RecordUnreadable', items: 1 }]);
+  });
+
+  it('with how many items there were and how many failed, and each key once', async () => {
+    const send = openDoor({ world });
+    const { body } = await send(request('encrypt-batch', { items: [{ plaintext: SECRET }, { plaintext: '' }, {}] }));
+    const [first, second] = body['results'] as object[];
+    const key = keyOf('tenant-1');
+    expect(audit()).toMatchObject([{ items: 3, failed: 1, keys: [key], result: 'ok' }]);
+    world.clock.advance(91 * 86_400_000);
+    await send(request('rewrap-batch', { items: [first, second] }));
+    const [line] = audit();
+    expect(line).toMatchObject({ items: 2, keys: [key, keyOf('tenant-1')] });
+    expect(line).not.toHaveProperty('failed');
+  });
+
+  it('with each of two keys that were made in one second', () => {
+    const trail = new AuditTrail();
+    for (const id of ['_IK_p_svc_prod_us-west-2', '_IK_p_svc_prod_us-east-1', '_IK_p_svc_prod_us-west-2']) {
+      trail.keyUsed({ id, created: 60 } as never);
+    }
+    const asked = { door: 'direct', requestId: 'r', principal: null, operation: 'decrypt', partition: 'p' } as const;
+    expect(trail.entry(asked, 'ok').keys).toEqual(['_IK_p_svc_prod_us-west-2@60', '_IK_p_svc_prod_us-east-1@60']);
+  });
+
+  it('with ten keys at most', async () => {
+    const send = openDoor({ world });
+    const items: object[] = [];
+    for (let i = 0; i < 12; i += 1) {
+      items.push((await send(request('encrypt', { plaintext: SECRET }))).body);
+      world.clock.advance(91 * 86_400_000);
+    }
+    audit();
+    await send(request('decrypt-batch', { items }));
+    expect(audit().map(({ keys }) => (keys as string[]).length)).toEqual([10]);
+  });
+});
+
+const JWT = { kind: 'jwt', partitionsClaim: 'tenants' } as const;
+it.for([
+  ['the ARN that signed the request', { kind: 'iam' }, { userArn: IAM, claims: { sub: 's' } }, IAM],
+  ['nobody, if IAM names none', { kind: 'iam' }, {}, null],
+  ['nobody, if what IAM names is no text', { kind: 'iam' }, { userArn: 1 }, null],
+  ['issuer and subject of a token', JWT, { claims: { iss: 'i', sub: 's' }, userArn: IAM }, 'i#s'],
+  ['the subject alone of a token without an issuer', JWT, { claims: { sub: 's' } }, '#s'],
+  ['nobody, if the token has no subject', JWT, { claims: { iss: 'i' } }, null],
+  ['nobody, if the subject is no text', JWT, { claims: { iss: 'i', sub: 1 } }, null],
+  ['nobody, if there are no claims', JWT, {}, null],
+  ['nobody, if nobody is asked', { kind: 'none' }, {}, null],
+] as readonly (readonly [string, AuthConfig, Record<string, unknown>, string | null])[])(
+  'the principal is %s',
+  ([, auth, found, principal]) => {
+    expect(principalOf(auth, found)).toBe(principal);
+  },
+);
+
+it.for(['ERROR', 'SILENT'])('the audit is written whatever the level of the log, but for SILENT: %s', async (level) => {
+  vi.stubEnv('POWERTOOLS_LOG_LEVEL', level);
+  await openDoor({ world })(request('encrypt', { plaintext: SECRET }), lambdaContext());
+  expect(audit()).toHaveLength(level === 'SILENT' ? 0 : 1);
+});
+
+it('docs/audit.md has the fields of the line, in their order', async () => {
+  const guide = readFileSync(new URL('../../../docs/audit.md', import.meta.url), 'utf8');
+  const [, table = ''] = /^\| field .*?\n\|[ -|]*\n(.*?)\n\n/ms.exec(guide) ?? [];
+  const fields = [...table.matchAll(/^\| `(\w+)`/gm)].map(([, name]) => name);
+  const { body } = await openDoor({ world })(request('encrypt-batch', { items: [{}] }));
+  expect(body['results']).toHaveLength(1);
+  await openQueueDoor({ world })([queueRecord('m1', sealing())]);
+  const names = output
+    .lines()
+    .filter(({ message }) => message === 'audit')
+    .map((line) => Object.keys(line));
+  expect(names).toHaveLength(2);
+  for (const of of names) expect(of).toEqual(fields.filter((name) => of.includes(name ?? '')));
+  expect(new Set(names.flat())).toEqual(new Set(fields));
+});
+
+it('what is no operation of a partition has no line', async () => {
+  const send = openDoor({ world });
+  await send(sampleEvent('api-health-iam'));
+  await send(request('destroy', {}));
+  expect(audit()).toEqual([]);
+});

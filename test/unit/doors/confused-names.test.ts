@@ -1,0 +1,170 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { documentOf } from '../../../src/client/documents.ts';
+import { requestOf } from '../../../src/doors/json-request.ts';
+import { openDirectDoor } from '../../support/direct-door.ts';
+import { FakeWorld } from '../../support/fakes.ts';
+import { captureOutput, openDoor, request } from '../../support/http-door.ts';
+import { FakeQueues, openQueueDoor, OUTPUT, queueRecord } from '../../support/queue-door.ts';
+
+/**
+ * Once `JSON.parse` of Node 24.21 has read `{"x":0,"\\":0}` and `{"x":0,"\n":0}`, it takes `"\n"` behind `"x"` for a backslash, and
+ * so it does `"\u00e9"`, which is how Python writes é. What it has learnt from one tenant it applies to another.
+ */
+function poison(): void {
+  for (const text of ['{"x":0,"\\\\":0}', '{"x":0,"\\n":0}', '{"x":0,"caf\\\\":0}', '{"x":0,"caf\\n":0}'])
+    JSON.parse(text);
+}
+
+beforeEach(() => {
+  captureOutput();
+  poison();
+});
+afterEach(() => vi.restoreAllMocks());
+
+/** What an encrypt-fields of a document, as it is written, comes to by direct invocation. A refusal touches no key. */
+async function sealDirectly(document: string): Promise<unknown> {
+  const world = new FakeWorld();
+  const event = `{"operation":"encrypt-fields","partition":"p","fields":["$.x"],"document":${document}}`;
+  const { payload, error } = await openDirectDoor({ world })(event);
+  return payload ?? { ...error, keysTouched: world.log.take().length > 0 };
+}
+
+const REFUSED = expect.objectContaining({
+  errorType: 'InvalidRequest',
+  errorMessage: expect.stringMatching(/a name that Lambda may not have passed on exactly.*documentText/) as string,
+  keysTouched: false,
+}) as object;
+
+it('a document with a name that JSON.parse has taken for another is refused', async () => {
+  // The first of the file, since what JSON.parse confuses depends on all that it has read before.
+  for (const [written, taken] of [
+    ['\\n', '\\'],
+    ['\\u00e9', '\\'],
+    ['caf\\u00e9', 'caf\\'],
+  ]) {
+    expect(Object.keys(JSON.parse(`{"x":0,"${written}":1}`) as object)).toEqual(['x', taken]);
+    expect(await sealDirectly(`{"x":0,"${written}":1}`)).toEqual(REFUSED);
+  }
+});
+
+/** Members of a document, as they are written, by their true names. */
+const NAMES = [
+  ['\n', '\\n'],
+  ['é', '\\u00e9'],
+  ['café', 'caf\\u00e9'],
+  ['\\', '\\\\'],
+  ['a\\b', 'a\\\\b'],
+  ['"', '\\"'],
+  ['/', '\\/'],
+  ['\u0001', '\\u0001'],
+  ['plain', 'pl\\u0061in'],
+] as const;
+
+describe('by direct invocation', () => {
+  it.for([
+    ['that is a line feed', '{"x":0,"\\n":1}'],
+    ['that is a backslash', '{"x":0,"\\\\":1}'],
+    ['with a backslash in it', '{"x":0,"a\\\\b":1}'],
+    ['with a quotation mark', '{"x":0,"\\"":1}'],
+    ['with a control character', '{"x":0,"\\u0001":1}'],
+    ['with half of a character', '{"x":0,"\\ud800":1}'],
+    ['with the other half of one', '{"x":0,"\\udfff":1}'],
+    ['deep inside', '[{"a":[{"x":0,"\\n":1}]}]'],
+    ['in what is sealed', '{"x":{"x":0,"\\n":1}}'],
+  ] as const)('a document with a name %s is refused with a pointer to documentText', async ([, document]) => {
+    expect(await sealDirectly(document)).toEqual(REFUSED);
+  });
+
+  it.for(['é', 'café', 'plain'])('a document with the name %s, escaped, is refused or keeps it', async (name) => {
+    const written = name.replace(/[éi]/, (letter) => `\\u00${letter.charCodeAt(0).toString(16)}`);
+    const kept = expect.stringContaining(`"${name}":1}`) as string;
+    expect([REFUSED, kept]).toContainEqual(await sealDirectly(`{"x":0,"${written}":1}`));
+  });
+
+  it('names that are written as they are pass, and a documentText with any name does', async () => {
+    const invoke = openDirectDoor();
+    const about = { operation: 'encrypt-fields', partition: 'p', fields: ['$.x'] };
+    const document = { x: 0, é: 1, '/': 2, '€': 3, ' ': 4, '\u{1f511}': 5, ['__proto__']: 6, '\ud7ff\ue000': 7 };
+    const sealed = await invoke({ ...about, document });
+    expect(sealed.payload).toContain('"é":1,"/":2,"€":3," ":4,"\u{1f511}":5,"__proto__":6,"\ud7ff\ue000":7');
+    for (const [, written] of NAMES) {
+      const documentText = `{"x":0,"${written}":1}`;
+      const { payload = '' } = await invoke({ ...about, documentText });
+      expect((JSON.parse(payload) as { documentText: string }).documentText).toContain(`,"${written}":1}`);
+    }
+  });
+
+  it.for(NAMES)(
+    'an answer with the name %j, written "%s", holds that name or points to documentText',
+    async ([name, written]) => {
+      const invoke = openDirectDoor();
+      const sealed = await invoke({
+        operation: 'encrypt-fields',
+        partition: 'p',
+        fields: ['$.a'],
+        documentText: `{"a":{"x":0,"${written}":1.0}}`,
+      });
+      const { documentText } = JSON.parse(sealed.payload ?? '') as { documentText: string };
+      const about = { operation: 'decrypt-fields', partition: 'p', all: true };
+      const text = await invoke({ ...about, documentText });
+      expect(JSON.parse(text.payload ?? '')).toEqual({ documentText: `{"a":{"x":0,"${written}":1.0}}` });
+      const value = await invoke({ ...about, document: JSON.parse(documentText) as unknown });
+      const isEscaped = JSON.stringify(name).includes('\\');
+      expect(value.payload).toBe(isEscaped ? undefined : `{"document":{"a":{"x":0,"${name}":1.0}}}`);
+      const told = 'The document holds a name that may not reach the caller exactly: ask for it as documentText.';
+      expect(value.error?.errorMessage).toBe(isEscaped ? told : undefined);
+    },
+  );
+});
+
+describe('over HTTP', () => {
+  it('a request has its own names, and not those that JSON.parse takes them for', () => {
+    const { value } = requestOf('{"x":0,"\\n":1}');
+    expect(Object.keys(value as object)).toEqual(['x', '\n']);
+  });
+
+  it.for(NAMES)('a document keeps the name %j, written "%s"', async ([, written]) => {
+    const door = openDoor();
+    const document = `{"x":0,"y":{"x":0,"${written}":1}}`;
+    const sealed = await door(
+      request('encrypt-fields', `{"documentText":${JSON.stringify(document)},"fields":["$.y"]}`),
+    );
+    const opened = await door(request('decrypt-fields', { ...sealed.body, all: true }));
+    expect(opened.body).toEqual({ documentText: document });
+  });
+
+  it('members of a request and of a record are read by their names, however they are written', async () => {
+    const door = openDoor();
+    for (const text of ['{"plaintex\\\\":0}', '{"plaintex\\n":0}', '{"a":0,"Ke\\\\":0}', '{"a":0,"Ke\\n":0}'])
+      JSON.parse(text);
+    const sealed = await door(request('encrypt', '{"plaintex\\u0074":"aGVsbG8="}'));
+    expect(sealed.status).toBe(200);
+    const record = JSON.stringify(sealed.body['record']).replace('{"Key"', '{"a":0,"Ke\\u0079"');
+    expect((await door(request('decrypt', `{"record":${record}}`))).body).toEqual({ plaintext: 'aGVsbG8=' });
+  });
+});
+
+it('in a queue, a message keeps its names', async () => {
+  const queues = new FakeQueues();
+  const body = '{"x":0,"part\\u0069tion":"p","document":{"x":0,"\\u00e9":1,"\\n":2},"fields":["$.x"]}'.replace(
+    '"x":0,',
+    '',
+  );
+  expect(await openQueueDoor({ queues })([queueRecord('a', body)])).toEqual([]);
+  expect(queues.in(OUTPUT)[0]?.body).toMatch(/^\{"document":\{"x":"kf1j\.[\w-]+","\\u00e9":1,"\\n":2\}\}$/);
+});
+
+describe('in the client', () => {
+  it.for(['\\n', '\\u00e9', 'caf\\u00e9', '\\\\'])(
+    'a document with the name "%s" points to documentText',
+    (written) => {
+      const read = (): unknown => documentOf(`{"a":[{"x":0,"${written}":1}]}`, 'r');
+      expect(read).toThrow(expect.objectContaining({ code: 'InexactName', requestId: 'r' }));
+      expect(read).toThrow(/documentText/);
+    },
+  );
+
+  it('a document without such a name is a value', () => {
+    expect(documentOf('{"x":0,"é":"\\n","a\\"b":1}', 'r')).toEqual({ x: 0, é: '\n', 'a"b': 1 });
+  });
+});

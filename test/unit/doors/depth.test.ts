@@ -1,0 +1,105 @@
+/** Values that are nested as deeply as a body allows, at every door: the code that looks at each level must not call itself for it. */
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { isNestedTooDeeply } from '../../../src/records/json-depth.ts';
+import { FakeWorld } from '../../support/fakes.ts';
+import { openDirectDoor } from '../../support/direct-door.ts';
+import { captureOutput, openDoor, request } from '../../support/http-door.ts';
+import { operate } from '../../support/operations.ts';
+import { DEAD_LETTERS, FakeQueues, openQueueDoor, queueRecord } from '../../support/queue-door.ts';
+
+const DEEP = '['.repeat(60_000) + ']'.repeat(60_000);
+const DEEP_OBJECT = '{"a":'.repeat(60_000) + '1' + '}'.repeat(60_000);
+
+let world: FakeWorld;
+
+beforeEach(() => {
+  world = new FakeWorld();
+  captureOutput();
+});
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+/** A body's text sent through each door: the code of the error that it is answered with, if any. */
+async function throughAllDoors(operation: string, body: string): Promise<Record<string, unknown>> {
+  const { body: answer } = await openDoor({ world })(request(operation, body));
+  const event = `{"operation":"${operation}","partition":"tenant-1",${body.slice(1)}`;
+  const { error } = await openDirectDoor({ world })(event);
+  const queues = new FakeQueues();
+  const operations = ['encrypt', 'decrypt', 'rewrap', 'encrypt-fields', 'decrypt-fields', 'decrypt-batch'] as const;
+  await openQueueDoor({ world, queues, config: { serves: { operations } } })([queueRecord('1', event)]);
+  const [deadLetter] = queues.in(DEAD_LETTERS);
+  return {
+    http: answer['code'],
+    direct: error?.errorType,
+    queue: deadLetter?.attributes['keyfold-error-code']?.StringValue,
+  };
+}
+
+function everywhere(code: string | undefined): Record<string, unknown> {
+  return { http: code, direct: code, queue: code };
+}
+
+/** Bytes, sealed as a compact record whose label says that they are a field. */
+async function relabelled(text: string): Promise<string> {
+  const plaintext = Buffer.from(text).toString('base64');
+  const { record } = await operate(world.process()).answer('encrypt', { plaintext, format: 'compact' });
+  return (record as string).replace('kf1.', 'kf1j.');
+}
+
+it.for([DEEP, DEEP_OBJECT, DEEP.slice(0, 60_000)])(
+  '%# a payload relabelled as a field is an unreadable record',
+  async (text) => {
+    const field = await relabelled(text);
+    const body = { document: { field }, all: true };
+    expect(await throughAllDoors('decrypt-fields', JSON.stringify(body))).toEqual(everywhere('RecordUnreadable'));
+    const asText = { documentText: JSON.stringify({ field }), fields: ['$.field'] };
+    expect(await throughAllDoors('decrypt-fields', JSON.stringify(asText))).toEqual(everywhere('RecordUnreadable'));
+  },
+);
+
+it('a field of the greatest depth that is sealed comes back through every door', async () => {
+  // The request's own object is a level, too.
+  const document = '['.repeat(99) + '"]{"' + ']'.repeat(99);
+  const answer = await operate(world.process()).ask('encrypt-fields', `{"document":${document},"fields":["$"]}`);
+  const body = `{"document":[${answer.slice('{"document":'.length, -1)}],"all":true}`;
+  expect(await throughAllDoors('decrypt-fields', body)).toEqual(everywhere(undefined));
+});
+
+it.for([
+  ['encrypt-fields', `{"fields":["$"],"document":${DEEP}}`],
+  ['encrypt-fields', `{"fields":["$"],"document":${DEEP_OBJECT}}`],
+  ['encrypt-fields', `{"fields":["$"],"documentText":${JSON.stringify(DEEP)}}`],
+  ['encrypt-fields', `{"fields":${DEEP},"document":1}`],
+  ['decrypt-fields', `{"all":true,"document":${DEEP}}`],
+  ['encrypt', `{"plaintext":${DEEP}}`],
+  ['decrypt', `{"record":${DEEP_OBJECT}}`],
+  ['decrypt', `{"record":{"Key":${DEEP_OBJECT},"Data":""}}`],
+  ['rewrap', `{"record":"eA==","more":${DEEP}}`],
+] as const)('%# a request that is nested too deeply is invalid: %s', async ([operation, body]) => {
+  expect(await throughAllDoors(operation, body)).toEqual(everywhere('InvalidRequest'));
+});
+
+it('what a record has besides its members is dropped or refused, however deeply it is nested', async () => {
+  const { record } = await operate(world.process()).answer('encrypt', { plaintext: '' });
+  const body = JSON.stringify({ record }).replace('"Key":', `"more":${DEEP},"Key":`);
+  for (const [operation, text] of [
+    ['decrypt', body],
+    ['rewrap', body],
+    ['decrypt-batch', `{"items":[${body}]}`],
+  ] as const) {
+    const codes = Object.values(await throughAllDoors(operation, text));
+    expect([undefined, 'InvalidRequest']).toEqual(expect.arrayContaining(codes));
+  }
+});
+
+it.for([
+  [false, '[]'.repeat(1000)],
+  [false, '['.repeat(100) + ']'.repeat(100)],
+  [true, '['.repeat(101) + ']'.repeat(101)],
+  [false, JSON.stringify({ ['['.repeat(500)]: '\\"['.repeat(500) })],
+  [true, `["\\\\",${'{"a":'.repeat(100)}1${'}'.repeat(100)}]`],
+] as const)('%# the depth of a text counts brackets outside of strings: %s', ([isTooDeep, text]) => {
+  expect(isNestedTooDeeply(text)).toBe(isTooDeep);
+});

@@ -1,0 +1,218 @@
+import { readFileSync } from 'node:fs';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { KeyfoldError } from '../../../src/index.ts';
+import { openDirectDoor } from '../../support/direct-door.ts';
+import { FakeWorld } from '../../support/fakes.ts';
+import { captureOutput, lambdaContext } from '../../support/http-door.ts';
+
+const HELLO = 'aGVsbG8=';
+let output: ReturnType<typeof captureOutput>;
+
+beforeEach(() => {
+  output = captureOutput();
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+  vi.unstubAllEnvs();
+});
+
+function sampleEvent(name: string): Record<string, unknown> {
+  const file = new URL(`../../../events/invoke-${name}.json`, import.meta.url);
+  return JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>;
+}
+
+function parsed(payload: string | undefined): Record<string, unknown> {
+  return JSON.parse(payload ?? 'null') as Record<string, unknown>;
+}
+
+describe('by direct invocation', () => {
+  it('what is encrypted is decrypted, and the event names operation and partition', async () => {
+    const invoke = openDirectDoor();
+    const sealed = parsed((await invoke(sampleEvent('encrypt'))).payload);
+    expect(Object.keys(sealed)).toEqual(['record']);
+    const { payload } = await invoke({ operation: 'decrypt', partition: 'tenant-1', ...sealed });
+    expect(payload).toBe(`{"plaintext":"${HELLO}"}`);
+  });
+
+  it('a batch is answered item by item', async () => {
+    const invoke = openDirectDoor();
+    const { results } = parsed((await invoke(sampleEvent('encrypt-batch'))).payload) as { results: object[] };
+    const items = [...results, { record: 'kf1.x' }];
+    const { payload } = await invoke({ operation: 'decrypt-batch', partition: 'tenant-1', items });
+    expect(parsed(payload)['results']).toEqual([
+      { plaintext: HELLO },
+      { plaintext: 'd29ybGQ=' },
+      { error: { code: 'InvalidRequest', detail: expect.any(String) as string } },
+    ]);
+  });
+
+  it('a partition may be one that no path can name', async () => {
+    const invoke = openDirectDoor();
+    const { payload } = await invoke({ ...sampleEvent('encrypt'), partition: 'Zürich/../a b' });
+    expect(payload).toMatch(/^\{"record":/);
+  });
+
+  it('only what the function serves is served', async () => {
+    const world = new FakeWorld();
+    const serves = { operations: ['encrypt', 'rewrap'] as const, partitions: ['tenant-1', 'team-*'] };
+    const invoke = openDirectDoor({ world, config: { serves } });
+    for (const event of [
+      { operation: 'decrypt', partition: 'tenant-1', record: {} },
+      { operation: 'encrypt', partition: 'tenant-12', plaintext: HELLO },
+    ]) {
+      expect((await invoke(event)).error?.errorType).toBe('Forbidden');
+    }
+    expect(world.log.take()).toEqual([]);
+    expect((await invoke({ operation: 'encrypt', partition: 'team-a', plaintext: HELLO })).payload).toBeDefined();
+  });
+});
+
+describe('the digits of numbers', () => {
+  const DIGITS = '{"a":4111111111111111.10,"b":-0,"c":12345678901234567890,"d":[1.0,1E2],"__proto__":{"e":1e400}}';
+
+  it('are all there in a documentText', async () => {
+    const invoke = openDirectDoor();
+    const about = { partition: 'tenant-1', fields: ['$.*'] };
+    const sealed = await invoke({ operation: 'encrypt-fields', ...about, documentText: DIGITS });
+    const { documentText } = parsed(sealed.payload);
+    expect(documentText).not.toContain('4111');
+    const opened = await invoke({ operation: 'decrypt-fields', ...about, documentText });
+    expect(parsed(opened.payload)).toEqual({ documentText: DIGITS });
+  });
+
+  it('are all there in a document that was sealed from text', async () => {
+    const invoke = openDirectDoor();
+    const partition = 'tenant-1';
+    const sealed = await invoke({ operation: 'encrypt-fields', partition, fields: ['$.*'], documentText: DIGITS });
+    const document: unknown = JSON.parse(parsed(sealed.payload)['documentText'] as string);
+    const opened = await invoke({ operation: 'decrypt-fields', partition, all: true, document });
+    expect(opened.payload).toBe(`{"document":${DIGITS}}`);
+  });
+
+  it('that a double holds come through a document', async () => {
+    const invoke = openDirectDoor();
+    const partition = 'tenant-1';
+    const document = '{"a":9007199254740991,"b":-0,"c":0.1,"d":1e-7}';
+    const event = `{"operation":"encrypt-fields","partition":"${partition}","fields":["$.*"],"document":${document}}`;
+    const sealed = parsed((await invoke(event)).payload)['document'];
+    const opened = await invoke({ operation: 'decrypt-fields', partition, all: true, document: sealed });
+    expect(opened.payload).toBe(`{"document":${document}}`);
+  });
+
+  it.for(['9007199254740993', '[-12345678901234567890]', '{"a":1e400}', '1e20'])(
+    'that Lambda may have changed are refused, and the caller is told of documentText: %s',
+    async (document) => {
+      const world = new FakeWorld();
+      const event = `{"operation":"encrypt-fields","partition":"p","fields":["$"],"document":${document}}`;
+      const { error } = await openDirectDoor({ world })(event);
+      expect(error?.errorType).toBe('InvalidRequest');
+      expect(error?.errorMessage).toContain('documentText');
+      expect(world.log.take()).toEqual([]);
+    },
+  );
+});
+
+describe('a failure', () => {
+  it.for([
+    ['null', 'InvalidRequest'],
+    ['[]', 'InvalidRequest'],
+    ['{"operation":"toString","partition":"p"}', 'InvalidRequest'],
+    ['{"operation":"encrypt","plaintext":""}', 'InvalidRequest'],
+    ['{"operation":"encrypt","partition":"","plaintext":""}', 'InvalidRequest'],
+    ['{"operation":"encrypt","partition":"p","plaintext":"","colour":"red"}', 'InvalidRequest'],
+    [
+      `{"operation":"encrypt-fields","partition":"p","fields":["$"],"document":${'['.repeat(9999)}${']'.repeat(9999)}}`,
+      'InvalidRequest',
+    ],
+    ['{"operation":"encrypt-fields","partition":"p","fields":["$.a"],"document":{}}', 'FieldNotFound'],
+    [`{"operation":"encrypt","partition":"p","plaintext":"${'A'.repeat(1336)}"}`, 'PayloadTooLarge'],
+  ] as const)('of %.80s is %s, before any key is touched', async ([event, code]) => {
+    const world = new FakeWorld();
+    const { error } = await openDirectDoor({ world, config: { plaintextLimitBytes: 1000 } })(event);
+    expect(error).toMatchObject({ errorType: code, errorMessage: expect.stringMatching(/\.$/) as string });
+    expect(world.log.take()).toEqual([]);
+  });
+
+  it.for([
+    [{ partition: 'p', document: 1, fields: ['$'] }, /^operation must be one of encrypt, decrypt, /],
+    [{ operation: 'encrypt', plaintext: '' }, /^The event must have a partition\.$/],
+    [{ operation: 'encrypt', partition: 1, plaintext: '' }, /^partition must be a string\.$/],
+  ] as const)('of %j says what is wrong', async ([event, message]) => {
+    expect((await openDirectDoor()(event)).error?.errorMessage).toMatch(message);
+  });
+
+  it('is an answer of one byte more than Lambda hands over', async () => {
+    const invoke = openDirectDoor();
+    const about = { operation: 'encrypt-fields', partition: 'p', fields: ['$.a'] };
+    const ask = (b: string): ReturnType<typeof invoke> => invoke({ ...about, document: { a: 1, b } });
+    const bare = Buffer.byteLength((await ask('€')).payload ?? '');
+    const most = `€${'x'.repeat(6_000_000 - bare)}`;
+    expect(Buffer.byteLength((await ask(most)).payload ?? '')).toBe(6_000_000);
+    expect((await ask(`${most}x`)).error?.errorType).toBe('PayloadTooLarge');
+  });
+
+  it('has its code for a name, and no cause and no stack for anyone to read', async () => {
+    const invoke = openDirectDoor();
+    const sealed = parsed((await invoke(sampleEvent('encrypt'))).payload);
+    const { error, runtimeLog } = await invoke({ operation: 'decrypt', partition: 'tenant-2', ...sealed });
+    expect(error).toEqual({
+      errorType: 'RecordUnreadable',
+      errorMessage: 'The record cannot be opened for this partition.',
+      trace: ['RecordUnreadable: The record cannot be opened for this partition.'],
+    });
+    expect(runtimeLog).not.toContain('not of this partition');
+    expect(output.lines()).toContainEqual(
+      expect.objectContaining({ code: 'RecordUnreadable', reasons: ['it names a key that is not of this partition'] }),
+    );
+    expect(output.lines()).toContainEqual(expect.objectContaining({ code: 'RecordUnreadable', RequestErrors: 1 }));
+  });
+
+  it.for(['KmsThrottled', 'KmsUnavailable', 'MetastoreUnavailable', 'KeyNotYetVisible'] as const)(
+    'that a later try may mend can be told by its name: %s',
+    async (code) => {
+      const world = new FakeWorld();
+      world.metastore.interfere = () => Promise.reject(new KeyfoldError(code, 'Why.', { cause: new Error('inner') }));
+      const { error, runtimeLog } = await openDirectDoor({ world })(sampleEvent('encrypt'));
+      expect(error).toEqual({ errorType: code, errorMessage: 'Why.', trace: [`${code}: Why.`] });
+      expect(runtimeLog).not.toContain('inner');
+    },
+  );
+
+  it('comes before the invocation ends', async () => {
+    const world = new FakeWorld();
+    world.metastore.interfere = () => new Promise(() => {});
+    const { error } = await openDirectDoor({ world })(sampleEvent('encrypt'), lambdaContext(530));
+    expect(error?.errorType).toBe('DeadlineExceeded');
+  });
+
+  it('that is ours is Internal, and its text goes neither out nor into the log', async () => {
+    const world = new FakeWorld();
+    world.metastore.interfere = () => Promise.reject(new TypeError('CANARY is not a function'));
+    const failed = await openDirectDoor({ world })(sampleEvent('encrypt'));
+    expect(failed.error?.errorType).toBe('Internal');
+    expect(JSON.stringify(failed) + output.text()).not.toContain('CANARY');
+    expect(output.text()).toContain('TypeError at ');
+  });
+});
+
+it('nothing of an event is in any log line or error, whatever powertools is told', async () => {
+  vi.stubEnv('POWERTOOLS_LOGGER_LOG_EVENT', 'true');
+  vi.stubEnv('POWERTOOLS_LOG_LEVEL', 'DEBUG');
+  const invoke = openDirectDoor();
+  const CANARY = 'CANARY';
+  const plaintext = Buffer.from(CANARY).toString('base64');
+  const about = { partition: 'tenant-1' };
+  const sealed = parsed((await invoke({ operation: 'encrypt', ...about, plaintext })).payload);
+  const failures = [
+    await invoke({ operation: CANARY, partition: CANARY }),
+    await invoke({ operation: 'encrypt', partition: `${CANARY}\ud800`, plaintext }),
+    await invoke({ operation: 'encrypt', ...about, plaintext: CANARY, [CANARY]: CANARY }),
+    await invoke({ operation: 'encrypt', ...about, plaintext: `${CANARY}!` }),
+    await invoke({ operation: 'decrypt', partition: 'tenant-2', ...sealed }),
+    await invoke({ operation: 'encrypt-fields', ...about, fields: ['$.a'], document: { CANARY } }),
+    await invoke({ operation: 'encrypt-fields', ...about, fields: [CANARY], document: { CANARY } }),
+    await invoke({ operation: 'encrypt-fields', ...about, fields: ['$'], documentText: CANARY }),
+  ];
+  for (const { error } of failures) expect(error).toBeDefined();
+  expect(JSON.stringify(failures) + output.text()).not.toMatch(new RegExp(`${CANARY}|${plaintext}`));
+});

@@ -1,0 +1,241 @@
+import type { SQSEvent } from 'aws-lambda';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { directDoor } from '../../../src/doors/direct.ts';
+import { isFromGateway, isFromQueue, isFromSchedule, isInvocation } from '../../../src/doors/event-source.ts';
+import { httpDoor } from '../../../src/doors/http.ts';
+import { queueDoor } from '../../../src/doors/queue.ts';
+import { scheduleDoor } from '../../../src/doors/schedule.ts';
+import { createTelemetry } from '../../../src/doors/telemetry.ts';
+import { FakeWorld } from '../../support/fakes.ts';
+import { captureOutput, DOOR_CONFIG, lambdaContext, request, sampleEvent } from '../../support/http-door.ts';
+import { DEAD_LETTERS, FakeQueues, OUTPUT, queueRecord, sealing } from '../../support/queue-door.ts';
+
+beforeEach(() => {
+  captureOutput();
+});
+afterEach(() => vi.restoreAllMocks());
+
+const gateway = request('encrypt', { plaintext: 'aGVsbG8=' });
+const context = gateway.requestContext;
+const functionUrl = {
+  ...gateway,
+  routeKey: '$default',
+  requestContext: { ...context, routeKey: '$default', domainName: 'abc123.lambda-url.us-west-2.on.aws' },
+};
+const restApi = {
+  resource: '/v1/partitions/{partition}/{operation}',
+  path: '/v1/partitions/tenant-1/encrypt',
+  httpMethod: 'POST',
+  headers: gateway.headers,
+  pathParameters: gateway.pathParameters,
+  requestContext: { requestId: 'JKJaXmPLvHcESHA=', httpMethod: 'POST', authorizer: context.authorizer },
+  body: gateway.body,
+  isBase64Encoded: false,
+};
+const loadBalancer = {
+  requestContext: { elb: { targetGroupArn: 'arn:aws:elasticloadbalancing:us-west-2:111122223333:targetgroup/a/1' } },
+  httpMethod: 'POST',
+  path: '/v1/partitions/tenant-1/encrypt',
+  headers: gateway.headers,
+  body: gateway.body,
+  isBase64Encoded: false,
+};
+const queueEvent: SQSEvent = { Records: [queueRecord('a', sealing())] };
+const recordOf = (source: string): object => ({ Records: [{ eventSource: source, messageId: 'a', body: '{}' }] });
+
+/** Events by where they come from. */
+const EVENTS = {
+  'an HTTP API': gateway,
+  'a function URL': functionUrl,
+  'a REST API': restApi,
+  'an HTTP API with payload format 1.0': { ...restApi, version: '1.0' },
+  'a load balancer': loadBalancer,
+  'a test with a header that is null': { ...gateway, headers: { ...gateway.headers, 'content-encoding': null } },
+  'a test with a list of headers': { ...gateway, headers: { 'content-type': ['application/json'] } },
+  'a test with a parameter that is a number': { ...gateway, pathParameters: { partition: 5, operation: 'encrypt' } },
+  'a test with a list of parameters': { ...gateway, pathParameters: { partition: 'a', operation: ['encrypt'] } },
+  'a VPC Lattice service': { version: '2.0', path: '/', method: 'POST', headers: {}, requestContext: { region: 'a' } },
+  'a WebSocket API': { requestContext: { connectionId: 'a', eventType: 'MESSAGE' }, body: '{}' },
+  'a direct invocation': { operation: 'encrypt', partition: 'tenant-1', plaintext: 'aGVsbG8=' },
+  'a queue': queueEvent,
+  SNS: { Records: [{ EventSource: 'aws:sns', Sns: { Message: '{}' } }] },
+  S3: recordOf('aws:s3'),
+  'DynamoDB Streams': recordOf('aws:dynamodb'),
+  Kinesis: recordOf('aws:kinesis'),
+  'a queue and S3': { Records: [...queueEvent.Records, ...(recordOf('aws:s3') as SQSEvent).Records] },
+  'a schedule': { source: 'aws.events', 'detail-type': 'Scheduled Event', detail: {} },
+  'EventBridge Scheduler': { source: 'aws.scheduler', 'detail-type': 'Scheduled Event', detail: '{}' },
+  'a rule of EventBridge': { source: 'aws.ec2', 'detail-type': 'EC2 Instance State-change Notification', detail: {} },
+  'CloudTrail by EventBridge': { source: 'aws.events', 'detail-type': 'AWS API Call via CloudTrail', detail: {} },
+  'a warm-up ping': { source: 'serverless-plugin-warmup' },
+  'another warm-up ping': { warmup: true },
+  nothing: {},
+  null: null,
+  'a text': 'ping',
+  'a number': 1,
+  'an array': [queueEvent],
+} as const satisfies Record<string, unknown>;
+
+type Source = keyof typeof EVENTS;
+
+/** Every function: what it serves, and the words with which it refuses all else. */
+const FUNCTIONS = {
+  http: {
+    serves: ['an HTTP API'],
+    says: /expects requests of an API Gateway HTTP API, payload format 2\.0/,
+    open: (world) =>
+      httpDoor({
+        keyfold: world.process(),
+        now: world.clock.now,
+        telemetry: createTelemetry('svc'),
+        auth: { kind: 'iam' },
+        config: DOOR_CONFIG,
+        health: () => ({}),
+      }),
+  },
+  direct: {
+    serves: ['a direct invocation'],
+    says: /expects a direct invocation such as \{"operation":"encrypt"/,
+    open: (world) =>
+      directDoor({
+        keyfold: world.process(),
+        now: world.clock.now,
+        telemetry: createTelemetry('svc'),
+        config: DOOR_CONFIG,
+      }),
+  },
+  queue: {
+    serves: ['a queue'],
+    says: /expects the messages of an SQS queue/,
+    open: (world) =>
+      queueDoor({
+        keyfold: world.process(),
+        now: world.clock.now,
+        telemetry: createTelemetry('svc'),
+        config: DOOR_CONFIG,
+        queues: new FakeQueues(),
+        queue: {
+          outputUrl: OUTPUT,
+          deadLetterUrl: DEAD_LETTERS,
+          fields: undefined,
+          retryDelaySeconds: 5,
+          longestRetryDelaySeconds: 900,
+        },
+      }),
+  },
+  maintenance: {
+    serves: ['a schedule', 'EventBridge Scheduler', 'nothing', 'null'],
+    says: /expects a schedule's event of EventBridge/,
+    open: (world) =>
+      scheduleDoor({
+        maintenance: { run: () => world.process().preload({}) } as never,
+        telemetry: { ...createTelemetry('svc'), maintained: () => {} },
+        deadlineMarginMs: 500,
+      }),
+  },
+} as const satisfies Record<
+  string,
+  {
+    serves: readonly Source[];
+    says: RegExp;
+    open: (world: FakeWorld) => (event: never, context: ReturnType<typeof lambdaContext>) => Promise<unknown>;
+  }
+>;
+
+const CASES = Object.entries(FUNCTIONS).flatMap(([name, { serves, says, open }]) =>
+  (Object.keys(EVENTS) as Source[]).map(
+    (source) => [name, source, (serves as readonly Source[]).includes(source), says, open] as const,
+  ),
+);
+
+describe('a function serves the events that it is for, and says so to any other:', () => {
+  it.for(CASES)('%s, the event of %s', async ([, source, isServed, says, open]) => {
+    const world = new FakeWorld();
+    const outcome = await open(world)(EVENTS[source] as never, lambdaContext()).catch((error: unknown) => error);
+    const told = outcome instanceof Error ? outcome.message : JSON.stringify(outcome ?? '').replaceAll('\\"', '"');
+    expect(says.test(told)).toBe(!isServed);
+    expect(world.log.take().length > 0).toBe(isServed);
+  });
+});
+
+describe('an event is not taken for another because it lacks one thing:', () => {
+  const [record] = queueEvent.Records;
+
+  it.for(['version', 'routeKey', 'rawPath', 'headers', 'requestContext'])('a request without %s', (name) => {
+    expect(isFromGateway(gateway)).toBe(true);
+    expect(isFromGateway({ ...gateway, [name]: undefined })).toBe(false);
+    expect(isFromGateway({ ...gateway, [name]: [] })).toBe(false);
+  });
+
+  it.for([['http'], ['domainName'], ['http', {}]] as const)('a request without its %s', ([name, value]) => {
+    expect(isFromGateway({ ...gateway, requestContext: { ...context, [name]: value } })).toBe(false);
+  });
+
+  it.for(['eventSource', 'eventSourceARN', 'messageId', 'body', 'attributes'])('a message without %s', (name) => {
+    expect(isFromQueue({ Records: [record] })).toBe(true);
+    expect(isFromQueue({ Records: [record, { ...record, [name]: undefined }] })).toBe(false);
+    expect(isFromQueue({ Records: [{ ...record, [name]: [] }] })).toBe(false);
+  });
+
+  it('a message of another service', () => {
+    expect(isFromQueue({ Records: [{ ...record, eventSource: 'aws:s3' }] })).toBe(false);
+    expect(isFromQueue({ Records: record })).toBe(false);
+  });
+
+  it('half of a direct invocation is one, whose answer says what it lacks', () => {
+    expect([{ operation: 'encrypt' }, { partition: 'p' }, {}, null].map(isInvocation)).toEqual([
+      true,
+      true,
+      false,
+      false,
+    ]);
+  });
+
+  it.for([
+    [undefined, true],
+    [null, true],
+    [{}, true],
+    [[], false],
+    ['', false],
+    [0, false],
+    [{ source: 'aws.events' }, true],
+    [{ source: 'aws.scheduler' }, true],
+    [{ source: 'aws.ec2' }, false],
+    [{ 'detail-type': 'Scheduled Event' }, false],
+  ] as const)('%j is a schedule or by hand: %s', ([event, expected]) => {
+    expect(isFromSchedule(event)).toBe(expected);
+  });
+});
+
+function answer(source: Source): Promise<unknown> {
+  return FUNCTIONS.http.open(new FakeWorld())(EVENTS[source] as never, lambdaContext());
+}
+
+describe('over HTTP an event of another source', () => {
+  it.for([
+    ['a function URL', 'JKJaXmPLvHcESHA='],
+    ['a REST API', 'JKJaXmPLvHcESHA='],
+    ['a load balancer', 'aws-request'],
+  ] as const)(
+    'has a response for its sender, if that reads one: %s, with the request id %s',
+    async ([source, requestId]) => {
+      expect(await answer(source)).toMatchObject({
+        statusCode: 400,
+        headers: { 'content-type': 'application/problem+json' },
+        body: expect.stringContaining(`"requestId":"${requestId}"`) as string,
+      });
+    },
+  );
+
+  it.for(['a queue', 'S3', 'a warm-up ping', 'a rule of EventBridge', 'null'] as const)(
+    'fails the invocation, so that nothing takes it for done: %s',
+    async (source) => {
+      await expect(answer(source)).rejects.toMatchObject({ code: 'InvalidRequest' });
+    },
+  );
+});
+
+it('the samples in events/ are for the function over HTTP', async () => {
+  const served = await FUNCTIONS.http.open(new FakeWorld())(sampleEvent('api-encrypt-iam'), lambdaContext());
+  expect(served.statusCode).toBe(200);
+});

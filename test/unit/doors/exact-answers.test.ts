@@ -1,0 +1,60 @@
+/** Answers of direct invocation that are larger or deeper than a request may be: what was opened adds to what was sent. */
+import { beforeEach, afterEach, expect, it, vi } from 'vitest';
+import { FakeWorld } from '../../support/fakes.ts';
+import { openDirectDoor } from '../../support/direct-door.ts';
+import { captureOutput } from '../../support/http-door.ts';
+import { operate } from '../../support/operations.ts';
+
+let world: FakeWorld;
+
+beforeEach(() => {
+  world = new FakeWorld();
+  captureOutput();
+});
+afterEach(() => vi.restoreAllMocks());
+
+/** The compact record of a value, written as it is. */
+async function sealedValue(text: string): Promise<string> {
+  const answer = await operate(world.process()).answer('encrypt-fields', { documentText: text, fields: ['$'] });
+  return JSON.parse(answer['documentText'] as string) as string;
+}
+
+/** The compact record of any text, labelled as a field's. */
+async function relabelled(text: string): Promise<string> {
+  const plaintext = Buffer.from(text).toString('base64');
+  const { record } = await operate(world.process()).answer('encrypt', { plaintext, format: 'compact' });
+  return (record as string).replace('kf1.', 'kf1j.');
+}
+
+it.for(['"\\\\"', '"plain"', '1.0'])('a deep field in a deep document comes back: %s', async (value) => {
+  const nested = '['.repeat(99) + value + ']'.repeat(99);
+  const document = JSON.parse('['.repeat(98) + JSON.stringify(await sealedValue(nested)) + ']'.repeat(98)) as unknown;
+  const event = { operation: 'decrypt-fields', partition: 'tenant-1', document, all: true };
+  const { payload, error } = await openDirectDoor({ world })(event);
+  expect(error).toBeUndefined();
+  expect(payload).toBe(`{"document":${'['.repeat(98)}${nested}${']'.repeat(98)}}`);
+});
+
+it.for(['"\\n"', '"n"'])('fields with more values than a request may have come back: %s', async (value) => {
+  const field = `[${value}${',1.0'.repeat(60_000)}]`;
+  const document = [await sealedValue(field), await sealedValue(field)];
+  const event = { operation: 'decrypt-fields', partition: 'tenant-1', document, all: true };
+  const { payload, error } = await openDirectDoor({ world })(event);
+  expect(error).toBeUndefined();
+  expect(payload === `{"document":[${field},${field}]}`).toBe(true);
+});
+
+it.for(['{"a":"\\\\","a":1}', '{"a":0,"a":1}'])(
+  'an answer with two members of one name points to documentText: %s',
+  async (field) => {
+    const document = { field: await relabelled(field) };
+    const about = { operation: 'decrypt-fields', partition: 'tenant-1', all: true };
+    const { error } = await openDirectDoor({ world })({ ...about, document });
+    expect(error).toMatchObject({
+      errorType: 'InvalidRequest',
+      errorMessage: 'The answer holds an object with two members of one name: ask for it as documentText.',
+    });
+    const text = await openDirectDoor({ world })({ ...about, documentText: JSON.stringify(document) });
+    expect(JSON.parse(text.payload ?? '')).toEqual({ documentText: `{"field":${field}}` });
+  },
+);

@@ -1,0 +1,315 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { bodyLimitBytes } from '../../../src/doors/http-request.ts';
+import { problemResponse, statusOf } from '../../../src/doors/problem.ts';
+import { KeyfoldError, type ErrorCode } from '../../../src/index.ts';
+import { FakeWorld } from '../../support/fakes.ts';
+import { captureOutput, lambdaContext, openDoor, request, sampleEvent } from '../../support/http-door.ts';
+
+beforeEach(() => {
+  captureOutput();
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+const HELLO = Buffer.from('hello').toString('base64');
+
+/** What a decrypt in a cold process is answered where the metastore fails. */
+async function failingWith(error: Error): ReturnType<ReturnType<typeof openDoor>> {
+  const world = new FakeWorld();
+  const { body } = await openDoor({ world })(request('encrypt', { plaintext: HELLO }));
+  world.metastore.interfere = () => {
+    throw error;
+  };
+  return openDoor({ world })(request('decrypt', body));
+}
+
+describe('over HTTP', () => {
+  it('what is encrypted is decrypted', async () => {
+    const send = openDoor();
+    const sealed = await send(sampleEvent('api-encrypt-iam'));
+    expect(sealed).toMatchObject({
+      status: 200,
+      headers: { 'content-type': 'application/json', 'cache-control': 'no-store' },
+    });
+    expect(Object.keys(sealed.body)).toEqual(['record']);
+    expect((await send(request('decrypt', sealed.body))).body).toEqual({ plaintext: HELLO });
+  });
+
+  it('an empty plaintext is a real one', async () => {
+    const send = openDoor();
+    const sealed = await send(request('encrypt', { plaintext: '' }));
+    expect((await send(request('decrypt', sealed.body))).body).toEqual({ plaintext: '' });
+  });
+
+  it('a record is rewrapped when there is a later key, and comes back as it was when there is not', async () => {
+    const world = new FakeWorld();
+    const send = openDoor({ world });
+    const { body } = await send(sampleEvent('api-encrypt-iam'));
+    expect((await send(request('rewrap', body))).body).toEqual({ ...body, rewrapped: false });
+    world.clock.advance(91 * 86_400_000);
+    const moved = await send(request('rewrap', body));
+    expect(moved.body['rewrapped']).toBe(true);
+    expect((await send(request('decrypt', { record: moved.body['record'] }))).body).toEqual({ plaintext: HELLO });
+  });
+
+  it('a plaintext is the same however its body is written', async () => {
+    const send = openDoor();
+    for (const body of [`{ "plaintext" : "${HELLO}" }`, `{"plaintext":"${HELLO.replace('=', '\\u003d')}"}`]) {
+      const sealed = await send(request('encrypt', body));
+      expect((await send(request('decrypt', sealed.body))).body).toEqual({ plaintext: HELLO });
+    }
+  });
+
+  it('a body in base64 is a body', async () => {
+    const event = request('encrypt', Buffer.from(`{"plaintext":"${HELLO}"}`).toString('base64'));
+    event.isBase64Encoded = true;
+    expect((await openDoor()(event)).status).toBe(200);
+  });
+
+  it('a record opens however its texts are escaped', async () => {
+    const send = openDoor();
+    const { body } = await send(request('encrypt', { plaintext: HELLO }));
+    const text = JSON.stringify(body);
+    const { Data: data } = body['record'] as { Data: string };
+    const last = `\\u00${data.slice(-1).charCodeAt(0).toString(16)}`;
+    for (const written of [text.replace('"_IK_', '"\\u005fIK_'), text.replace(data, data.slice(0, -1) + last)]) {
+      expect(written).not.toBe(text);
+      expect((await send(request('decrypt', written))).body).toEqual({ plaintext: HELLO });
+    }
+  });
+
+  it('a batch has as many items as are allowed, and those that fail are logged', async () => {
+    vi.restoreAllMocks();
+    const output = captureOutput();
+    const send = openDoor({ config: { maxItems: 2 } });
+    const items = [{ plaintext: HELLO }, {}, {}];
+    expect((await send(request('encrypt-batch', { items }))).status).toBe(400);
+    expect((await send(request('encrypt-batch', { items: items.slice(1) }))).status).toBe(200);
+    expect(output.lines()).toContainEqual(
+      expect.objectContaining({ message: 'items of a batch failed', codes: { InvalidRequest: 2 } }),
+    );
+  });
+
+  it('health is as last seen, and asks nobody', async () => {
+    const world = new FakeWorld();
+    const state = { kms: [{ region: 'us-west-2', state: 'ok' }], metastore: { state: 'ok' } };
+    const answer = await openDoor({ world, health: () => state })(sampleEvent('api-health-iam'));
+    expect(answer).toMatchObject({ status: 200, body: state });
+    expect(world.log.take()).toEqual([]);
+  });
+});
+
+describe('a problem', () => {
+  it.for([
+    ['no JSON', 'encrypt', '{"plaintext":', 400, 'InvalidRequest'],
+    ['an empty body', 'encrypt', '', 400, 'InvalidRequest'],
+    ['half of a body', 'encrypt', '{"plaintext":"}', 400, 'InvalidRequest'],
+    ['a plaintext that ends too early', 'encrypt', '{"plaintext":"aGk=","}', 400, 'InvalidRequest'],
+    ['a plaintext with a backslash', 'encrypt', '{"plaintext":"aGk\\"}', 400, 'InvalidRequest'],
+    ['a plaintext with a line break', 'encrypt', '{"plaintext":"aGk=\n"}', 400, 'InvalidRequest'],
+    ['no object', 'encrypt', '[]', 400, 'InvalidRequest'],
+    ['null', 'encrypt', 'null', 400, 'InvalidRequest'],
+    ['no plaintext', 'encrypt', {}, 400, 'InvalidRequest'],
+    ['a plaintext of another type', 'encrypt', { plaintext: 1 }, 400, 'InvalidRequest'],
+    ['a plaintext in no base64', 'encrypt', { plaintext: 'a' }, 400, 'InvalidRequest'],
+    ['an unknown member', 'encrypt', { plaintext: '', colour: 'red' }, 400, 'InvalidRequest'],
+    ['no record', 'decrypt', {}, 400, 'InvalidRequest'],
+    ['a record of another shape', 'decrypt', { record: 'x' }, 400, 'InvalidRequest'],
+    ['a record of another shape', 'rewrap', { record: { Key: {} } }, 400, 'InvalidRequest'],
+    ['another member of the same length', 'encrypt', '{"plaintexx":"aGk="}', 400, 'InvalidRequest'],
+    [
+      'half of a record',
+      'decrypt',
+      '{"record":{"Key":{"Created":1,"Key":"AA==","ParentKeyMeta":{"KeyId":"a","Created":1}},"Data":"AAAA',
+      400,
+      'InvalidRequest',
+    ],
+    [
+      'a number that JSON does not have',
+      'decrypt',
+      '{"record":{"Key":{"Created":01,"Key":"AA==","ParentKeyMeta":{"KeyId":"a","Created":1}},"Data":"AAAA"}}',
+      400,
+      'InvalidRequest',
+    ],
+    [
+      'another such number',
+      'decrypt',
+      '{"record":{"Key":{"Created":1,"Key":"AA==","ParentKeyMeta":{"KeyId":"a","Created":01}},"Data":"AAAA"}}',
+      400,
+      'InvalidRequest',
+    ],
+    [
+      'a line feed in a name',
+      'decrypt',
+      '{"record":{"Key":{"Created":1,"Key":"AA==","ParentKeyMeta":{"KeyId":"a\n","Created":1}},"Data":"AAAA"}}',
+      400,
+      'InvalidRequest',
+    ],
+    ['an operation that is none', 'toString', {}, 404, 'NotFound'],
+    ['a plaintext too large', 'encrypt', { plaintext: Buffer.alloc(1001).toString('base64') }, 413, 'PayloadTooLarge'],
+    ['a body too large', 'encrypt', `{"plaintext":"${' '.repeat(80_000)}"}`, 413, 'PayloadTooLarge'],
+  ] as const)('with %s is told to the caller (%s)', async ([, operation, body, status, code]) => {
+    const world = new FakeWorld();
+    const answer = await openDoor({ world, config: { plaintextLimitBytes: 1000 } })(request(operation, body));
+    expect(answer).toMatchObject({
+      status,
+      headers: { 'content-type': 'application/problem+json', 'cache-control': 'no-store' },
+      body: { type: `urn:keyfold:error:${code}`, status, code, requestId: 'JKJaXmPLvHcESHA=' },
+    });
+    expect(answer.body['title']).toEqual(expect.any(String));
+    expect(answer.body).not.toHaveProperty('retryAfterSeconds');
+    expect(world.log.take()).toEqual([]);
+  });
+
+  it.for([
+    ['quotation marks, which JSON escapes twice', String.raw`\"`, 4],
+    ['characters of three bytes', '€', 3],
+    ['line breaks in its text', '\n', 2],
+  ] as const)('is an answer too large for Lambda once it is escaped: %s', async ([, character, bytes]) => {
+    const send = openDoor();
+    const ask = (count: number): ReturnType<typeof send> => {
+      const value = character === '\n' ? `[${character.repeat(count)}]` : `"${character.repeat(count)}"`;
+      return send(request('encrypt-fields', `{"document":{"a":1,"b":${value}},"fields":["$.a"]}`));
+    };
+    const most = Math.floor(6_000_000 / bytes);
+    expect((await ask(most - 500)).status).toBe(200);
+    expect(await ask(most)).toMatchObject({ status: 413, body: { code: 'PayloadTooLarge' } });
+  });
+
+  it('is not a body with room for what is around the largest plaintext, and one with many may fill an event', () => {
+    expect(bodyLimitBytes('decrypt', 1_000_000)).toBe(1_333_336 + 65_536);
+    expect(bodyLimitBytes('encrypt-batch', 1000)).toBe(6_291_456);
+    expect(bodyLimitBytes('decrypt-fields', 1000)).toBe(6_291_456);
+  });
+
+  it('is a body of one byte too many, as text and as base64', async () => {
+    const limit = bodyLimitBytes('encrypt', 3);
+    const send = openDoor({ config: { plaintextLimitBytes: 3 } });
+    const ask = async (size: number, isBase64Encoded: boolean): Promise<number> => {
+      const body = '{"plaintext":""}'.padEnd(size);
+      const event = request('encrypt', isBase64Encoded ? Buffer.from(body).toString('base64') : body);
+      return (await send({ ...event, isBase64Encoded })).status;
+    };
+    expect([await ask(limit, false), await ask(limit + 1, false)]).toEqual([200, 413]);
+    // Base64 tells the size to three bytes.
+    expect([await ask(limit, true), await ask(limit + 3, true)]).toEqual([200, 413]);
+  });
+
+  it('is not a plaintext as large as is allowed', async () => {
+    const body = { plaintext: Buffer.alloc(1000).toString('base64') };
+    expect((await openDoor({ config: { plaintextLimitBytes: 1000 } })(request('encrypt', body))).status).toBe(200);
+  });
+
+  it('with a record that does not open says nothing of the reason, and logs it', async () => {
+    vi.restoreAllMocks();
+    const output = captureOutput();
+    const send = openDoor();
+    const { body } = await send(request('encrypt', { plaintext: HELLO }));
+    const answer = await send(request('decrypt', body, 'tenant-2'));
+    expect(answer).toMatchObject({ status: 422, body: { code: 'RecordUnreadable' } });
+    expect(JSON.stringify(answer.body)).not.toContain('not of this partition');
+    expect(output.lines()).toContainEqual(
+      expect.objectContaining({ code: 'RecordUnreadable', reasons: ['it names a key that is not of this partition'] }),
+    );
+  });
+
+  it.for([
+    ['/v1/nothing', 404, undefined],
+    ['/v1/health', 405, 'GET, HEAD'],
+    ['/v1/openapi.json', 405, 'GET, HEAD'],
+    ['/v1/partitions/a/encrypt', 405, 'POST'],
+    ['/v1/partitions/a/b/encrypt', 404, undefined],
+    ['/live/v1/health', 405, 'GET, HEAD'],
+    ['/live/v1/partitions/a/encrypt', 405, 'POST'],
+    ['/other/v1/health', 404, undefined],
+    ['/other/v1/partitions/a/encrypt', 404, undefined],
+    ['/v1/health/', 404, undefined],
+    ['//v1/health', 404, undefined],
+    ['/V1/health', 404, undefined],
+    ['/v1/openapi-json', 404, undefined],
+  ] as const)('is a route that API Gateway did not match: %s is %i, and allows %s', async ([path, status, allow]) => {
+    const event = request('encrypt', { plaintext: HELLO });
+    event.routeKey = '$default';
+    event.requestContext.stage = 'live';
+    event.rawPath = path;
+    const answer = await openDoor()(event);
+    expect(answer.status).toBe(status);
+    expect(answer.headers['allow']).toBe(allow);
+  });
+
+  it.for(['OPTIONS', 'PUT', 'DELETE', 'PATCH', 'GET'])(
+    'is the method %s under the base path of a custom domain',
+    async (method) => {
+      const event = request('encrypt', '');
+      event.routeKey = '$default';
+      event.rawPath = '/keys/v2/v1/partitions/tenant-1/encrypt';
+      event.requestContext.domainName = 'keyfold.example.com';
+      event.requestContext.http.method = method;
+      const answer = await openDoor()(event);
+      expect([answer.status, answer.headers['allow']]).toEqual([405, 'POST']);
+    },
+  );
+
+  it.for([
+    ['KmsThrottled', 503],
+    ['KmsUnavailable', 503],
+    ['KmsMisconfigured', 500],
+    ['KeyRowUnreadable', 500],
+    ['MetastoreUnavailable', 503],
+    ['KeyNotYetVisible', 503],
+    ['DeadlineExceeded', 504],
+  ] as const)('%s is %i, and says when to come back if it is worth it', async ([code, status]) => {
+    const answer = await failingWith(new KeyfoldError(code, 'why'));
+    expect(answer).toMatchObject({ status, body: { code, detail: 'why' } });
+    const retryAfter = answer.body['retryAfterSeconds'];
+    expect(answer.headers['retry-after']).toBe(retryAfter === undefined ? undefined : JSON.stringify(retryAfter));
+    expect(retryAfter !== undefined).toBe(new KeyfoldError(code satisfies ErrorCode, '').retryable);
+  });
+
+  it.for([
+    [0, 1],
+    [0.5, 3],
+    [0.999, 5],
+  ] as const)('says when to come back, from one to five seconds: of %d it is %i', ([drawn, seconds]) => {
+    vi.spyOn(Math, 'random').mockReturnValue(drawn);
+    expect(problemResponse(new KeyfoldError('KmsThrottled', 'why'), 'r').headers?.['retry-after']).toBe(`${seconds}`);
+  });
+
+  it('has a status that the API documents for each code', () => {
+    const codes = ['InvalidConfiguration', 'KeyRowUnreadable', 'Internal', 'FieldNotFound'] as const;
+    expect(codes.map(statusOf)).toEqual([500, 500, 500, 422]);
+  });
+
+  it('that is ours is Internal, and its text goes neither out nor into the log', async () => {
+    vi.restoreAllMocks();
+    const output = captureOutput();
+    const answer = await failingWith(new TypeError('CANARY is not a function'));
+    expect(answer).toMatchObject({ status: 500, body: { code: 'Internal' } });
+    expect(JSON.stringify(answer)).not.toContain('CANARY');
+    expect(output.text()).not.toContain('CANARY');
+    expect(output.text()).toContain('TypeError at ');
+  });
+
+  it('is an answer that would come too late for the invocation', async () => {
+    const world = new FakeWorld();
+    world.metastore.interfere = () => new Promise(() => {});
+    const send = openDoor({ world });
+    const answer = await send(request('encrypt', { plaintext: HELLO }), lambdaContext(530));
+    expect(answer).toMatchObject({ status: 504, body: { code: 'DeadlineExceeded' } });
+  });
+
+  it('is an answer that would come too late for API Gateway, however long the function may run', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const world = new FakeWorld();
+    world.metastore.interfere = () => new Promise(() => {});
+    let answered = false;
+    const answer = openDoor({ world })(request('encrypt', { plaintext: HELLO }), lambdaContext(900_000));
+    void answer.then(() => (answered = true));
+    await vi.advanceTimersByTimeAsync(27_499);
+    expect(answered).toBe(false);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(await answer).toMatchObject({ status: 504, body: { code: 'DeadlineExceeded' } });
+    vi.useRealTimers();
+  });
+});

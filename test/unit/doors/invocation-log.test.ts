@@ -1,0 +1,90 @@
+/** What every door writes of an invocation: log lines that name it, and the metrics, before it answers. */
+import type { Context } from 'aws-lambda';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { directDoor } from '../../../src/doors/direct.ts';
+import { httpDoor } from '../../../src/doors/http.ts';
+import { queueDoor } from '../../../src/doors/queue.ts';
+import { createTelemetry, type Telemetry } from '../../../src/doors/telemetry.ts';
+import { scheduleDoor } from '../../../src/doors/schedule.ts';
+import { FakeWorld } from '../../support/fakes.ts';
+import { captureOutput, DOOR_CONFIG, lambdaContext, request } from '../../support/http-door.ts';
+import { DEAD_LETTERS, FakeQueues, OUTPUT, queueRecord, sealing } from '../../support/queue-door.ts';
+
+type Door = (event: never, context: Context) => Promise<unknown>;
+
+let output: ReturnType<typeof captureOutput>;
+
+beforeEach(() => {
+  output = captureOutput();
+});
+afterEach(() => vi.restoreAllMocks());
+
+function optionsOf(telemetry: Telemetry): Parameters<typeof directDoor>[0] {
+  const { events } = telemetry;
+  const world = new FakeWorld();
+  return { keyfold: world.process({ events }), now: world.clock.now, telemetry, config: DOOR_CONFIG };
+}
+
+const DOORS: readonly (readonly [string, unknown, (telemetry: Telemetry) => Door])[] = [
+  [
+    'HTTP',
+    request('encrypt', { plaintext: '' }),
+    (telemetry) => httpDoor({ ...optionsOf(telemetry), auth: { kind: 'iam' }, health: () => ({}) }),
+  ],
+  [
+    'direct invocation',
+    { operation: 'encrypt', partition: 'p', plaintext: '' },
+    (telemetry) => directDoor(optionsOf(telemetry)),
+  ],
+  [
+    'a queue',
+    { Records: [queueRecord('a', sealing())] },
+    (telemetry) =>
+      queueDoor({
+        ...optionsOf(telemetry),
+        queues: new FakeQueues(),
+        queue: {
+          outputUrl: OUTPUT,
+          deadLetterUrl: DEAD_LETTERS,
+          fields: undefined,
+          retryDelaySeconds: 5,
+          longestRetryDelaySeconds: 900,
+        },
+      }),
+  ],
+  [
+    'a schedule',
+    {},
+    (telemetry) => {
+      const run = async (): Promise<unknown> => {
+        await optionsOf(telemetry).keyfold.session('p').encrypt(Buffer.alloc(1));
+        return { systemKeys: [] };
+      };
+      return scheduleDoor({ maintenance: { run } as never, telemetry, deadlineMarginMs: 500 });
+    },
+  ],
+];
+
+it.for(DOORS)('by %s, what is done is logged under its invocation, and its metrics are written', async (door) => {
+  const [, event, open] = door;
+  await open(createTelemetry('svc'))(event as never, lambdaContext());
+  expect(output.lines()).toContainEqual(
+    expect.objectContaining({ message: 'key created', function_request_id: 'aws-request' }),
+  );
+  expect(output.lines()).toContainEqual(expect.objectContaining({ kind: 'intermediate', KeysCreated: 1 }));
+});
+
+it.for(DOORS)('by %s, what is refused is logged under its invocation, and counted', async ([, , open]) => {
+  const refused = open(createTelemetry('svc'))({ other: true } as never, lambdaContext());
+  await expect(refused).rejects.toThrow(/This function expects/);
+  expect(output.lines()).toContainEqual(
+    expect.objectContaining({
+      level: 'WARN',
+      message: 'request failed',
+      code: 'InvalidRequest',
+      status: 400,
+      function_request_id: 'aws-request',
+    }),
+  );
+  expect(output.lines()).toContainEqual(expect.objectContaining({ code: 'InvalidRequest', RequestErrors: 1 }));
+});

@@ -1,0 +1,155 @@
+/** The API's document: what it says is so, and its examples are real. */
+import { readFileSync } from 'node:fs';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import document from '../../../docs/openapi.json' with { type: 'json' };
+import { MemoryMetastore, SessionFactory, StaticKms } from '../../../src/index.ts';
+import { decodeKeyItem, type KeyItem } from '../../../src/metastore/dynamodb-item.ts';
+import { ACTION_OF, OPERATION_NAMES, type OperationName } from '../../../src/operations/operation-name.ts';
+import { captureOutput, openDoor, request, sampleEvent, type Event } from '../../support/http-door.ts';
+import { mustConform, PATHS, responseOf, type DocumentedOperation } from '../../support/openapi.ts';
+
+/** Soon after the vectors' latest key was made. */
+const NOW_MS = 1_795_344_200_000;
+
+let send: ReturnType<typeof openDoor>;
+
+beforeEach(async () => {
+  captureOutput();
+  send = openDoor({ keyfold: await vectorsService() });
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+interface Vectors {
+  readonly groups: { readonly name: string; readonly static_master_key: string; readonly metastore_rows: KeyItem[] }[];
+}
+
+/** The service whose keys the examples are under. */
+async function vectorsService(): Promise<SessionFactory> {
+  const file = new URL('../vectors/asherah-go.json', import.meta.url);
+  const { groups } = JSON.parse(readFileSync(file, 'utf8')) as Vectors;
+  const group = groups.find(({ name }) => name === 'rotation');
+  if (group === undefined) throw new Error('the vectors have changed');
+  const metastore = new MemoryMetastore();
+  for (const row of group.metastore_rows) await metastore.store(decodeKeyItem(row));
+  const kms = new StaticKms(Buffer.from(group.static_master_key), {});
+  return new SessionFactory({ service: 'orders', product: 'rot', metastore, kms, now: () => NOW_MS });
+}
+
+function exampleOf(operation: DocumentedOperation | undefined): { asked: unknown; answered: unknown } {
+  const [, content] = Object.entries(operation?.responses['200']?.content ?? {})[0] ?? [];
+  return {
+    asked: operation?.requestBody?.content['application/json'].example,
+    answered: (content as { example?: unknown } | undefined)?.example,
+  };
+}
+
+/** What is in an answer, in the clear: that of sealing is random, and is opened. */
+async function inTheClear(operation: OperationName, answer: unknown): Promise<unknown> {
+  if (ACTION_OF[operation] === 'decrypt') return answer;
+  if (operation === 'encrypt-fields') {
+    return (await send(request('decrypt-fields', { ...(answer as object), all: true }))).body;
+  }
+  const { results = [answer] } = answer as { results?: unknown[] };
+  const items = (results as { record: unknown }[]).map(({ record }) => ({ record }));
+  return (await send(request('decrypt-batch', { items }))).body['results'];
+}
+
+describe("the document's example", () => {
+  it.for(OPERATION_NAMES)('of %s is answered as it says', async (name) => {
+    const { asked, answered } = exampleOf(PATHS[`/v1/partitions/{partition}/${name}`]?.['post']);
+    const answer = await send(request(name, asked));
+    expect(answer.status).toBe(200);
+    const clear = await inTheClear(name, answer.body);
+    expect(JSON.stringify(clear)).not.toContain('"kf1');
+    expect(clear).toEqual(await inTheClear(name, answered));
+    // Of rewrap, which is not in what it holds in the clear.
+    expect(answer.body['rewrapped']).toBe((answered as typeof answer.body)['rewrapped']);
+  });
+});
+
+describe("the document's word", () => {
+  it('has every operation, and what else the door answers', async () => {
+    const operations = OPERATION_NAMES.map((name) => `/v1/partitions/{partition}/${name}`);
+    expect(Object.keys(PATHS)).toEqual([...operations, '/v1/health', '/v1/openapi.json']);
+    const event: Event = { ...sampleEvent('api-health-iam'), routeKey: 'GET /v1/openapi.json' };
+    expect((await send(event)).body).toEqual(document);
+  });
+
+  it('is for callers that have passed the authorizer, as health is', async () => {
+    const event: Event = { ...sampleEvent('api-health-iam'), routeKey: 'GET /v1/openapi.json' };
+    delete event.requestContext.authorizer;
+    expect((await send(event)).body['code']).toBe('Unauthenticated');
+  });
+
+  it.for(OPERATION_NAMES)("on who may do %s is the door's: its scope is the one that lets a token in", async (name) => {
+    const { security = [] } = PATHS[`/v1/partitions/{partition}/${name}`]?.['post'] ?? {};
+    const { jwt: scopes = [] } = security.find(({ jwt }) => jwt !== undefined) ?? {};
+    expect(security).toEqual([{ iam: [] }, { jwt: scopes }]);
+    const letIn = openDoor({ auth: { kind: 'jwt', partitionsClaim: 'tenants' } });
+    const passed: string[] = [];
+    for (const scope of ['keyfold/encrypt', 'keyfold/decrypt', 'keyfold/rewrap']) {
+      const event = request(name, {});
+      event.requestContext.authorizer = { jwt: { claims: { tenants: 'tenant-1', scope }, scopes: null } };
+      if ((await letIn(event)).status !== 403) passed.push(scope);
+    }
+    expect(passed).toEqual(scopes);
+  });
+
+  it.for(['a', 'A-Z.a_z~0@9', 'x'.repeat(128), 'x'.repeat(129), '', '.', '..', '...', 'a b', 'a/b', 'a%41', 'a:b'])(
+    "on what a partition may be is the door's: %j",
+    async (partition) => {
+      const { pattern, minLength, maxLength } = document.components.parameters.Partition.schema;
+      const { length } = partition;
+      const isAllowed = new RegExp(pattern).test(partition) && minLength <= length && length <= maxLength;
+      expect((await send(request('encrypt', { plaintext: '' }, partition))).status).toBe(isAllowed ? 200 : 400);
+    },
+  );
+
+  it('promises when to come back wherever another try may help, and nowhere else', () => {
+    const retryable = new Set(['503', '504']);
+    const wrong: string[] = [];
+    for (const [path, { post }] of Object.entries(PATHS)) {
+      for (const [status, given] of Object.entries(post?.responses ?? {})) {
+        const { headers = {}, content = {} } = responseOf(given);
+        const problem = JSON.stringify(content['application/problem+json'] ?? {});
+        const promises = ['Retry-After' in headers, problem.includes('"required":["retryAfterSeconds"]')];
+        const isRetryable = retryable.has(status) && problem !== '{}';
+        if (promises.some((one) => one !== isRetryable)) wrong.push(`${path} ${status}`);
+      }
+    }
+    expect(wrong).toEqual([]);
+  });
+
+  it.for(['encrypt-fields', 'decrypt-fields'])('knows that %s may find no field', async (name) => {
+    const answer = await send(request(name, { document: {}, fields: ['$.card'] }));
+    expect(answer).toMatchObject({ status: 422, body: { code: 'FieldNotFound' } });
+  });
+
+  it('gives no member a default: generators take one that has it for one that must be there', () => {
+    expect(JSON.stringify(document.components.schemas)).not.toContain('"default":');
+  });
+
+  it.for([
+    ['another member', { status: 200, headers: {}, body: { plaintext: '', more: 1 } }, /must NOT have additional/],
+    ['base64 that is none', { status: 200, headers: {}, body: { plaintext: 'a' } }, /must match pattern/],
+    ['a status that it does not know', { status: 418, headers: {}, body: {} }, /418/],
+    ['another type', { status: 200, headers: { 'content-type': 'text/plain' }, body: {} }, /text\/plain/],
+    [
+      'no word for caches',
+      { status: 200, headers: { 'cache-control': undefined }, body: { plaintext: '' } },
+      /without/,
+    ],
+    ['a code of another operation', { status: 422, headers: {}, body: { code: 'FieldNotFound' } }, /allowed values/],
+  ] as const)('is broken by an answer with %s', ([, { status, headers, body }, complaint]) => {
+    const type = status === 200 ? 'application/json' : 'application/problem+json';
+    const problem = { type: 'urn:x', title: '', status, detail: '', requestId: '' };
+    const answer = {
+      status,
+      headers: { 'content-type': type, 'cache-control': 'no-store', ...headers } as Record<string, string>,
+      body: status === 200 ? body : { ...problem, ...body },
+    };
+    expect(() => mustConform(request('decrypt', {}), answer)).toThrow(complaint);
+  });
+});

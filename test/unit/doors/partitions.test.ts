@@ -1,0 +1,85 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { openDirectDoor } from '../../support/direct-door.ts';
+import { FakeWorld } from '../../support/fakes.ts';
+import { captureOutput } from '../../support/http-door.ts';
+import { oddPartitions } from '../../support/odd-partitions.ts';
+import { FakeQueues, openQueueDoor, OUTPUT, queueRecord } from '../../support/queue-door.ts';
+
+const HELLO = 'aGVsbG8=';
+/** As many bytes as DynamoDB's 2,048 leave room for beside `_IK_` and `_svc_prod`. */
+const LONGEST_BYTES = 2048 - '_IK__svc_prod'.length;
+
+const PARTITIONS = oddPartitions({ service: 'svc', product: 'prod' });
+
+let output: ReturnType<typeof captureOutput>;
+let world: FakeWorld;
+
+beforeEach(() => {
+  output = captureOutput();
+  world = new FakeWorld();
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+/** What the audit says of the partitions so far. */
+function audited(): unknown[] {
+  return output
+    .lines()
+    .filter(({ message }) => message === 'audit')
+    .map(({ partition, result }) => [partition, result]);
+}
+
+describe.for(PARTITIONS.map((partition) => [encodeURIComponent(partition).slice(0, 40), partition] as const))(
+  'the partition %s',
+  ([, partition]) => {
+    it.for(['json', 'compact'] as const)('seals and opens by direct invocation, records as %s', async (format) => {
+      const invoke = openDirectDoor({ world });
+      const ask = async (event: object): Promise<Record<string, unknown>> => {
+        const { payload, error } = await invoke({ partition, ...event });
+        expect(error).toBeUndefined();
+        return JSON.parse(payload ?? '') as Record<string, unknown>;
+      };
+      const { record } = await ask({ operation: 'encrypt', plaintext: HELLO, ...(format === 'compact' && { format }) });
+      expect(typeof record).toBe(format === 'compact' ? 'string' : 'object');
+      expect(await ask({ operation: 'decrypt', record })).toEqual({ plaintext: HELLO });
+      expect(await ask({ operation: 'rewrap', record })).toEqual({ record, rewrapped: false });
+      const other = await invoke({ operation: 'decrypt', partition: 'tenant-1', record });
+      expect(other.error).toMatchObject({ errorType: 'RecordUnreadable' });
+      const ok = [partition, 'ok'];
+      expect(audited().slice(0, 3)).toEqual([ok, ok, ok]);
+    });
+
+    it('seals in a queue, and its results are texts that SQS takes', async () => {
+      const queues = new FakeQueues();
+      const operations = ['encrypt-fields', 'encrypt'] as const;
+      const take = openQueueDoor({ world, queues, config: { serves: { operations } } });
+      const fields = { partition, document: { a: 'secret' }, fields: ['$.a'] };
+      const bytes = { partition, operation: 'encrypt', plaintext: HELLO };
+      expect(await take([queueRecord('m1', fields), queueRecord('m2', bytes)])).toEqual([]);
+      const bodies = queues.in(OUTPUT).map(({ body }) => body);
+      for (const body of bodies)
+        expect(body).toMatch(/^[\t\n\r\u{20}-\u{d7ff}\u{e000}-\u{fffd}\u{10000}-\u{10ffff}]+$/u);
+      const results = bodies.map((body) => JSON.parse(body) as Record<string, unknown>);
+      const { document, record } = Object.assign({}, ...results) as Record<string, unknown>;
+      const invoke = openDirectDoor({ world });
+      const opened = await invoke({ operation: 'decrypt-fields', partition, document, all: true });
+      expect(opened.payload).toBe('{"document":{"a":"secret"}}');
+      expect((await invoke({ operation: 'decrypt', partition, record })).payload).toBe(`{"plaintext":"${HELLO}"}`);
+    });
+  },
+);
+
+describe('a partition that Asherah cannot have written', () => {
+  it.for([
+    ['an empty one', '', 'The partition is empty.'],
+    ['a lone surrogate', 'a\ud800', 'The partition is not well-formed Unicode.'],
+    ['a byte too many', 'x'.repeat(LONGEST_BYTES + 1), 'The partition is too long'],
+    ['a byte too many in UTF-8', 'é'.repeat((LONGEST_BYTES + 1) / 2), 'The partition is too long'],
+  ] as const)('is refused before any key is touched: %s', async ([, partition, why]) => {
+    const { error } = await openDirectDoor({ world })({ operation: 'encrypt', partition, plaintext: HELLO });
+    expect(error?.errorType).toBe('InvalidRequest');
+    expect(error?.errorMessage).toContain(why);
+    expect(world.log.take()).toEqual([]);
+  });
+});

@@ -1,0 +1,49 @@
+import { describe, expect, it } from 'vitest';
+import { AuditTrail } from '../../../src/doors/audit.ts';
+import { perform } from '../../../src/doors/perform.ts';
+import { createTelemetry } from '../../../src/doors/telemetry.ts';
+import { OPERATION_NAMES, type OperationName } from '../../../src/operations/operation-name.ts';
+import { codeOf, FakeWorld } from '../../support/fakes.ts';
+import { DOOR_CONFIG } from '../../support/http-door.ts';
+import { operate } from '../../support/operations.ts';
+
+const RECORD = { plaintext: 'AAAA' };
+
+/** What each operation needs to give an answer, of some length. */
+async function bodies(world: FakeWorld): Promise<Record<OperationName, unknown>> {
+  const { answer } = operate(world.process());
+  const sealed = await answer('encrypt', RECORD);
+  const { document } = await answer('encrypt-fields', { document: 'a text', fields: ['$'] });
+  return {
+    encrypt: RECORD,
+    decrypt: sealed,
+    rewrap: sealed,
+    'encrypt-batch': { items: [RECORD] },
+    'decrypt-batch': { items: [sealed] },
+    'rewrap-batch': { items: [sealed] },
+    'encrypt-fields': { document: 1, fields: ['$'] },
+    'decrypt-fields': { document, all: true },
+  };
+}
+
+describe('an answer that its door cannot let out is refused:', () => {
+  it.for(OPERATION_NAMES)('%s', async (operation) => {
+    const world = new FakeWorld();
+    const value = (await bodies(world))[operation];
+    const request = { value, text: () => JSON.stringify(value) };
+    const answerOf = (mostCharacters: number): Promise<string> =>
+      perform(
+        {
+          keyfold: world.process(),
+          telemetry: createTelemetry('svc'),
+          config: DOOR_CONFIG,
+          now: world.clock.now,
+        },
+        { partition: 'tenant-1', operation, request },
+        { remainingMs: 10_000, answerFits: (answer) => answer.length <= mostCharacters, trail: new AuditTrail() },
+      );
+    const { length } = await answerOf(Infinity);
+    expect(await answerOf(length)).toHaveLength(length);
+    expect(await codeOf(answerOf(length - 1))).toBe('PayloadTooLarge');
+  });
+});

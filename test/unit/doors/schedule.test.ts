@@ -1,0 +1,62 @@
+import { readFileSync } from 'node:fs';
+import type { ScheduledEvent } from 'aws-lambda';
+import { afterEach, expect, it, vi } from 'vitest';
+import { scheduleDoor, type ScheduleDoorOptions } from '../../../src/doors/schedule.ts';
+import { createTelemetry } from '../../../src/doors/telemetry.ts';
+import { KeyfoldError, type MaintenanceReport } from '../../../src/index.ts';
+import { errorOf } from '../../support/fakes.ts';
+import { captureOutput, lambdaContext } from '../../support/http-door.ts';
+
+const event = JSON.parse(
+  readFileSync(new URL('../../../events/maintenance-schedule.json', import.meta.url), 'utf8'),
+) as ScheduledEvent;
+
+afterEach(() => vi.restoreAllMocks());
+
+/** A door to a maintenance that does as told. */
+function doorTo(run: ScheduleDoorOptions['maintenance']['run']): () => Promise<MaintenanceReport> {
+  const telemetry = createTelemetry('svc');
+  const handler = scheduleDoor({ maintenance: { run } as never, telemetry, deadlineMarginMs: 500 });
+  return () => handler(event, lambdaContext(10_000));
+}
+
+it('answers with what was found, and logs what somebody must act upon as an error', async () => {
+  const output = captureOutput();
+  const well = { region: 'us-west-2', opens: true, renewed: true };
+  const bad = { region: 'us-east-1', opens: false, renewed: false, fault: 'Decrypt in us-east-1: misconfigured' };
+  const report: MaintenanceReport = {
+    systemKeys: [
+      { id: '_SK_a', created: 60, state: 'valid', regions: [well] },
+      { id: '_SK_a', created: 0, state: 'revoked', regions: [well, bad] },
+    ],
+    created: { id: '_SK_a', created: 120 } as never,
+  };
+  expect(await doorTo(() => Promise.resolve(report))()).toEqual(report);
+  const logged = output.lines().filter((line) => 'level' in line);
+  expect(logged.map(({ level, message }) => [level, message])).toEqual([
+    ['INFO', 'System Key maintained'],
+    ['ERROR', 'System Key maintained'],
+    ['INFO', 'the next System Key was made ahead'],
+  ]);
+  expect(output.lines()).toContainEqual(expect.objectContaining({ region: 'us-east-1', SystemKeysUnopenable: 1 }));
+  expect(output.lines()).toContainEqual(expect.objectContaining({ region: 'us-west-2', WrapsRenewed: 2 }));
+});
+
+it('fails with what was thrown, if that is no error of ours', async () => {
+  captureOutput();
+  const thrown = new TypeError('no error of ours');
+  expect(await doorTo(() => Promise.reject(thrown))().catch((error: unknown) => error)).toBe(thrown);
+});
+
+it('is to be done before the invocation ends, and fails as an invocation where it cannot', async () => {
+  const output = captureOutput();
+  let deadlineAtMs = 0;
+  const run = doorTo((limits) => {
+    deadlineAtMs = limits?.deadlineAtMs ?? 0;
+    return Promise.reject(new KeyfoldError('MetastoreUnavailable', 'down', { cause: new Error('AccessDenied') }));
+  });
+  expect(await errorOf(run())).toMatchObject({ code: 'MetastoreUnavailable' });
+  expect(output.lines()).toContainEqual(expect.objectContaining({ level: 'ERROR', reasons: ['AccessDenied'] }));
+  expect(deadlineAtMs - Date.now()).toBeLessThanOrEqual(9500);
+  expect(deadlineAtMs - Date.now()).toBeGreaterThan(5000);
+});

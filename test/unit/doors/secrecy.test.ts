@@ -1,0 +1,136 @@
+import { inspect } from 'node:util';
+import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest';
+import { startDynamoDb, type LocalDynamoDb } from '../../../local/dynamodb.ts';
+import { startKmsEmulator, type KmsEmulator } from '../../../emulators/kms/kms-emulator.ts';
+import { httpDoor } from '../../../src/doors/http.ts';
+import { createTelemetry } from '../../../src/doors/telemetry.ts';
+import { AwsKms, DynamoDbMetastore, SessionFactory, type KeyManagementService } from '../../../src/index.ts';
+import { DOOR_CONFIG, captureOutput, lambdaContext, request, type Event } from '../../support/http-door.ts';
+
+const CANARY = 'CANARY-0123456789abcdef0123456789abcdef';
+const PAYLOAD = Buffer.from(CANARY).toString('base64');
+const REGIONS = ['us-west-2', 'us-east-1'];
+
+let kms: KmsEmulator;
+let dynamoDb: LocalDynamoDb;
+/** Copies of every System Key that passed through KMS. */
+const systemKeys: Buffer[] = [];
+
+beforeAll(async () => {
+  // What an operator may set to see more must not show a body.
+  vi.stubEnv('POWERTOOLS_LOGGER_LOG_EVENT', 'true');
+  vi.stubEnv('POWERTOOLS_LOG_LEVEL', 'DEBUG');
+  [kms, dynamoDb] = await Promise.all([startKmsEmulator(), startDynamoDb('EncryptionKey', 0)]);
+});
+afterAll(() => {
+  vi.unstubAllEnvs();
+  return Promise.all([kms.close(), dynamoDb.close()]);
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+  kms.clearFaults();
+});
+
+/** A cold function on real parts. */
+async function coldFunction(endpoint = dynamoDb.endpoint): Promise<(event: Event) => Promise<string>> {
+  const telemetry = createTelemetry('svc');
+  const { events } = telemetry;
+  const keys = await Promise.all(REGIONS.map(async (r) => [r, (await kms.ensureKey(r, 'alias/keyfold')).aliasArn]));
+  const real = new AwsKms({
+    keys: Object.fromEntries(keys) as Record<string, string>,
+    preferredRegion: 'us-west-2',
+    endpoint: kms.endpoint,
+    timeouts: { requestTimeoutMs: 200 },
+    failover: { maxRounds: 3, throttledDelayMs: 10 },
+    events,
+  });
+  const spied: KeyManagementService = {
+    wrap: (key, deadline) => {
+      systemKeys.push(Buffer.from(key));
+      return real.wrap(key, deadline);
+    },
+    unwrap: (wrapped, deadline) => real.unwrap(wrapped, deadline),
+  };
+  const metastore = new DynamoDbMetastore({ endpoint, region: 'us-west-2', requestTimeoutMs: 200 });
+  const handler = httpDoor({
+    keyfold: new SessionFactory({ service: 'svc', product: 'prod', kms: spied, metastore, events }),
+    telemetry,
+    auth: { kind: 'iam' },
+    config: { ...DOOR_CONFIG, plaintextLimitBytes: 10_000 },
+    health: () => ({ kms: real.regionStates(), metastore: metastore.state }),
+    now: Date.now,
+  });
+  return async (event) => inspect(await handler(event, lambdaContext()), { depth: Infinity });
+}
+
+/** The secrets that a text holds, in any form they could be printed in. */
+function secretsIn(text: string): string[] {
+  const secrets = [Buffer.from(CANARY), ...systemKeys];
+  const forms = secrets.flatMap((s) => [
+    s.toString('base64'),
+    s.toString('hex'),
+    s.toString('latin1'),
+    [...s].join(', '),
+  ]);
+  return [...forms, 'CANARY'].filter((form) => text.includes(form));
+}
+
+it('nothing of a payload, a body or a key is in any log line, metric or error answer', async () => {
+  const output = captureOutput();
+  const warm = await coldFunction();
+  const sealed = await warm(request('encrypt', { plaintext: PAYLOAD }));
+  const record = JSON.parse(/"record":(\{.*\})\}'/.exec(sealed)?.[1] ?? '') as object;
+  const answers = [
+    await warm(request('encrypt', `{"plaintext":"${CANARY}`)),
+    await warm(request('encrypt', { plaintext: CANARY })),
+    await warm(request('encrypt', { plaintext: PAYLOAD, [CANARY]: CANARY })),
+    await warm(request('encrypt', { plaintext: { CANARY } })),
+    await warm(request('encrypt', { plaintext: PAYLOAD.repeat(500) })),
+    await warm(request('decrypt', { record: { ...record, Data: CANARY } })),
+    await warm(request('decrypt', { record: { ...record, Data: PAYLOAD } })),
+    await warm(request('decrypt', { record: { Key: { Created: CANARY, Key: CANARY }, Data: PAYLOAD } })),
+    await warm(request('decrypt', { record }, 'tenant-2')),
+  ];
+  const faults = [
+    { kind: 'down' },
+    { kind: 'hang' },
+    { kind: 'reset' },
+    { kind: 'garbage' },
+    { kind: 'throttle', perSecond: 0 },
+    { kind: 'error', name: 'KMSInternalException', status: 500, message: CANARY },
+    { kind: 'error', name: 'ValidationException', message: CANARY },
+    { kind: 'error', name: 'InvalidCiphertextException', message: CANARY },
+  ] as const;
+  for (const fault of faults) {
+    for (const regions of [['us-west-2'], REGIONS]) {
+      for (const region of regions) kms.setFault(region, fault);
+      const cold = await coldFunction();
+      const decrypted = await cold(request('decrypt', { record }));
+      if (!decrypted.includes('statusCode: 200')) answers.push(decrypted);
+      const encrypted = await cold(request('encrypt', { plaintext: PAYLOAD }, 'another'));
+      if (!encrypted.includes('statusCode: 200')) answers.push(encrypted);
+      kms.clearFaults();
+    }
+  }
+  // Something that is no DynamoDB, and echoes what it is sent.
+  const noDynamoDb = await coldFunction(kms.endpoint);
+  answers.push(await noDynamoDb(request('encrypt', { plaintext: PAYLOAD })));
+
+  const logged = output.text();
+  vi.restoreAllMocks();
+  expect(systemKeys.length).toBeGreaterThan(0);
+  expect(answers.length).toBeGreaterThanOrEqual(9 + 2 * faults.length + 1);
+  for (const code of [
+    'InvalidRequest',
+    'PayloadTooLarge',
+    'RecordUnreadable',
+    'KmsUnavailable',
+    'KmsThrottled',
+    'MetastoreUnavailable',
+  ]) {
+    expect(logged).toContain(code);
+  }
+  expect(logged).toContain('KmsRegionFailures');
+  expect(secretsIn(logged)).toEqual([]);
+  for (const answer of answers) expect(secretsIn(answer)).toEqual([]);
+});

@@ -1,0 +1,545 @@
+import { readFileSync } from 'node:fs';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { AuditEntry } from '../../../src/doors/audit.ts';
+import type { MessageOutcome } from '../../../src/doors/message-outcome.ts';
+import { createTelemetry, type Telemetry } from '../../../src/doors/telemetry.ts';
+import { keyRowUnreadable } from '../../../src/errors.ts';
+import { metaOf } from '../../../src/records/ids.ts';
+import { KeyfoldError, type ErrorCode } from '../../../src/index.ts';
+import { RegionFault } from '../../../src/kms/faults.ts';
+import { keyRecord } from '../../support/contract/metastore-contract.ts';
+import { captureOutput } from '../../support/http-door.ts';
+
+const KEY = { id: '_IK_p_svc_prod', created: 60 } as never;
+const AUDITED: AuditEntry = {
+  door: 'direct',
+  requestId: 'aws-request',
+  principal: null,
+  operation: 'encrypt',
+  partition: null,
+  result: 'ok',
+  keys: [],
+};
+let output: ReturnType<typeof captureOutput>;
+let telemetry: Telemetry;
+
+beforeEach(() => {
+  output = captureOutput();
+  telemetry = createTelemetry('svc');
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+  vi.useRealTimers();
+});
+
+/** The metric lines written so far: each metric's value or values, with its dimensions. */
+function metrics(): Record<string, unknown>[] {
+  return output
+    .lines()
+    .filter((line) => '_aws' in line)
+    .map(({ _aws, ...rest }) => rest);
+}
+
+/** Has everything happen that is counted. */
+function everything(): void {
+  const { events } = telemetry;
+  const fault = new RegionFault('us-west-2', 'Decrypt', 'throttled', 'ThrottlingException');
+  events.keyCreated('system', KEY);
+  events.keyRetired('intermediate', KEY, 'expired');
+  for (const kind of ['system', 'intermediate'] as const) {
+    for (const outcome of ['hit', 'miss', 'eviction'] as const) events.cacheUsed(kind, outcome);
+  }
+  events.servedStale(KEY);
+  events.attempted({ region: 'us-west-2', action: 'Decrypt', latencyMs: 7, fault });
+  events.attempted({ region: 'us-west-2', action: 'Decrypt', latencyMs: 9 });
+  events.coolingDown('us-west-2', 5000);
+  events.failedOver('us-east-1');
+  events.wrapMissing('us-west-2');
+  events.metastoreCalled('GetItem', 3, 'TimeoutError');
+  telemetry.maintained({
+    systemKeys: [
+      {
+        id: 'k',
+        created: 60,
+        state: 'valid',
+        fault: 'why',
+        regions: [{ region: 'us-west-2', opens: false, renewed: true }],
+      },
+      { id: 'k', created: 9e9, state: 'dated-ahead', regions: [] },
+    ],
+    createFault: 'why',
+  });
+  telemetry.requestFailed(new KeyfoldError('KmsThrottled', 'why'), 503);
+  telemetry.messagesHandled(OUTCOMES, ['MessageNotInflight']);
+}
+
+function failed(...codes: ErrorCode[]): KeyfoldError[] {
+  return codes.map((code) => new KeyfoldError(code, 'why', { cause: new Error(`reason of ${code}`) }));
+}
+
+const THROTTLED = new KeyfoldError('KmsThrottled', 'KMS throttles.', { cause: new Error('us-west-2: throttled') });
+const OUTCOMES: readonly MessageOutcome[] = [
+  { messageId: 'a', kind: 'done' },
+  { messageId: 'b', kind: 'done' },
+  { messageId: 'c', kind: 'retried', code: 'KmsThrottled', error: THROTTLED },
+  { messageId: 'd', kind: 'retried', code: 'KmsThrottled', error: THROTTLED },
+  { messageId: 'e', kind: 'retried', code: 'Behind' },
+  { messageId: 'f', kind: 'dead-lettered', code: 'Internal', error: new KeyfoldError('Internal', 'why') },
+];
+
+describe('the metrics', () => {
+  it('are those that docs/metrics.md names', () => {
+    everything();
+    telemetry.flush();
+    const written = new Set(metrics().flatMap((line) => Object.keys(line).filter((name) => /^[A-Z]/.test(name))));
+    const docs = readFileSync(new URL('../../../docs/metrics.md', import.meta.url), 'utf8');
+    const table = docs.slice(docs.indexOf('| metric'), docs.indexOf('## What'));
+    const named = [...table.matchAll(/`([A-Z][A-Za-z]+)`/g)].map(([, name = '']) => name);
+    for (const kind of ['SystemKeyCache', 'IntermediateKeyCache']) {
+      for (const what of ['Hits', 'Misses', 'Evictions']) named.push(`${kind}${what}`);
+    }
+    expect([...written].toSorted()).toEqual([...new Set(named)].toSorted());
+  });
+
+  it('are gathered over an invocation, one line for each set of dimensions', () => {
+    everything();
+    expect(metrics()).toEqual([]);
+    telemetry.flush();
+    expect(metrics()).toContainEqual({ service: 'svc', region: 'us-west-2', action: 'Decrypt', KmsCalls: 2 });
+    expect(metrics()).toContainEqual(expect.objectContaining({ region: 'us-west-2', KmsLatency: [7, 9] }));
+    const before = metrics().length;
+    telemetry.flush();
+    expect(metrics()).toHaveLength(before);
+  });
+
+  it('keep their dimensions however many values there are', () => {
+    for (let i = 0; i < 250; i += 1) {
+      telemetry.events.attempted({ region: 'us-west-2', action: 'Decrypt', latencyMs: i });
+    }
+    telemetry.flush();
+    const latencies = metrics().flatMap((line) => {
+      const values = line['KmsLatency'];
+      return values === undefined || line['region'] !== 'us-west-2' ? [] : values;
+    });
+    expect(latencies).toEqual(Array.from({ length: 250 }, (_, i) => i));
+    const perLine = metrics().flatMap(({ KmsLatency: values }) => (Array.isArray(values) ? values.length : []));
+    expect(perLine).toEqual([100, 100, 50]);
+    expect(metrics()).toContainEqual({ service: 'svc', region: 'us-west-2', action: 'Decrypt', KmsCalls: 250 });
+  });
+
+  it('with one set of dimensions are all written, however few there are of another', () => {
+    telemetry.events.servedStale(KEY);
+    for (let i = 0; i < 150; i += 1) telemetry.maintained({ systemKeys: [WELL] });
+    telemetry.flush();
+    const ages = metrics().flatMap(({ SystemKeyAge: values }) => values ?? []);
+    expect(ages).toHaveLength(150);
+    expect(metrics().flatMap(({ StaleServes: count }) => count ?? [])).toEqual([1]);
+  });
+
+  it("of a queue's messages are counted by what became of them, and those that failed alike logged in one line", () => {
+    telemetry.messagesHandled(OUTCOMES, []);
+    telemetry.flush();
+    expect(metrics()).toEqual([
+      { service: 'svc', MessagesDone: 2 },
+      { service: 'svc', code: 'KmsThrottled', MessagesRetried: 2 },
+      { service: 'svc', code: 'Behind', MessagesRetried: 1 },
+      { service: 'svc', code: 'Internal', MessagesDeadLettered: 1 },
+    ]);
+    expect(logged()).toMatchObject([
+      {
+        level: 'WARN',
+        message: 'messages retried',
+        code: 'KmsThrottled',
+        count: 2,
+        details: ['KMS throttles.'],
+        reasons: ['us-west-2: throttled'],
+        messageIds: ['c', 'd'],
+      },
+      { level: 'WARN', message: 'messages retried', code: 'Behind' },
+      { level: 'ERROR', message: 'messages dead-lettered', code: 'Internal', messageIds: ['f'] },
+    ]);
+  });
+
+  it('of the cache alone are written once a minute', () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    telemetry = createTelemetry('svc');
+    for (let i = 0; i < 3; i += 1) {
+      telemetry.events.cacheUsed('intermediate', 'hit');
+      telemetry.flush();
+    }
+    vi.setSystemTime(Date.now() + 59_999);
+    telemetry.flush();
+    expect(metrics()).toEqual([]);
+    vi.setSystemTime(Date.now() + 1);
+    telemetry.flush();
+    const first = { service: 'svc', IntermediateKeyCacheHits: 3 };
+    expect(metrics()).toEqual([first]);
+    telemetry.events.cacheUsed('intermediate', 'hit');
+    vi.setSystemTime(Date.now() + 59_999);
+    telemetry.flush();
+    expect(metrics()).toEqual([first]);
+    vi.setSystemTime(Date.now() + 1);
+    telemetry.flush();
+    expect(metrics()).toEqual([first, { service: 'svc', IntermediateKeyCacheHits: 1 }]);
+  });
+
+  it('of the cache are told apart by the kind of key and what became of it', () => {
+    const outcomes = ['hit', 'miss', 'eviction'] as const;
+    outcomes.forEach((outcome, i) => {
+      for (let n = 0; n <= i; n += 1) telemetry.events.cacheUsed('system', outcome);
+      for (let n = 0; n <= i + 3; n += 1) telemetry.events.cacheUsed('intermediate', outcome);
+    });
+    telemetry.events.servedStale(KEY);
+    telemetry.flush();
+    expect(metrics()).toEqual([
+      {
+        service: 'svc',
+        StaleServes: 1,
+        SystemKeyCacheHits: 1,
+        SystemKeyCacheMisses: 2,
+        SystemKeyCacheEvictions: 3,
+        IntermediateKeyCacheHits: 4,
+        IntermediateKeyCacheMisses: 5,
+        IntermediateKeyCacheEvictions: 6,
+      },
+    ]);
+  });
+});
+
+/** The lines of the log, without what every line has. */
+function logged(): Record<string, unknown>[] {
+  return output
+    .lines()
+    .filter((line) => 'level' in line)
+    .map(({ timestamp: _timestamp, service: _service, sampling_rate: _rate, ...line }) => line);
+}
+
+const CALL = { region: 'us-west-2', action: 'Decrypt' } as const;
+const REGIONS = { ['us-west-2']: { region: 'us-west-2', opens: true, renewed: false } } as const;
+const WELL = { id: 'k', created: 60, state: 'valid', regions: [REGIONS['us-west-2']] } as const;
+
+describe('an event has its line in the log and its metric, with all that tells it apart:', () => {
+  it.for([
+    [
+      'a key made',
+      ({ events }) => events.keyCreated('intermediate', KEY),
+      { level: 'INFO', message: 'key created', kind: 'intermediate', keyId: '_IK_p_svc_prod', created: 60 },
+      { kind: 'intermediate', KeysCreated: 1 },
+    ],
+    [
+      'a key retired',
+      ({ events }) => events.keyRetired('system', KEY, 'revoked'),
+      { level: 'INFO', message: 'key retired', kind: 'system', keyId: '_IK_p_svc_prod', created: 60, why: 'revoked' },
+      { kind: 'system', why: 'revoked', KeysRetired: 1 },
+    ],
+    [
+      'a key that serves on',
+      ({ events }) => events.servedStale(KEY),
+      {
+        level: 'WARN',
+        message: 'a key goes on serving while the metastore is down',
+        keyId: '_IK_p_svc_prod',
+        created: 60,
+      },
+      { StaleServes: 1 },
+    ],
+    [
+      'a cool-down',
+      ({ events }) => events.coolingDown('us-west-2', 5000),
+      { level: 'WARN', message: 'KMS region is asked last for a while', region: 'us-west-2', coolDownMs: 5000 },
+      { region: 'us-west-2', KmsCoolDowns: 1 },
+    ],
+    ['a failover', ({ events }) => events.failedOver('us-east-1'), undefined, { region: 'us-east-1', KmsFailovers: 1 }],
+    [
+      'a wrap that is missing',
+      ({ events }) => events.wrapMissing('us-west-2'),
+      {
+        level: 'ERROR',
+        message: 'a System Key was wrapped without this region, which cannot open it',
+        region: 'us-west-2',
+      },
+      { region: 'us-west-2', KmsWrapsMissing: 1 },
+    ],
+    [
+      'messages that may come back too early',
+      (one) => one.messagesHandled([], ['A', 'B', 'A']),
+      { level: 'WARN', message: 'messages may come back too early', count: 3, errorNames: ['A', 'B'] },
+      undefined,
+    ],
+    [
+      'a request that the caller can mend',
+      (one) => one.requestFailed(THROTTLED, 499),
+      {
+        level: 'WARN',
+        message: 'request failed',
+        code: 'KmsThrottled',
+        status: 499,
+        retryable: true,
+        detail: 'KMS throttles.',
+        reasons: ['us-west-2: throttled'],
+      },
+      { code: 'KmsThrottled', RequestErrors: 1 },
+    ],
+    [
+      'a request that failed by our fault',
+      (one) => one.requestFailed(new KeyfoldError('KeyRowUnreadable', 'why'), 500),
+      {
+        level: 'ERROR',
+        message: 'request failed',
+        code: 'KeyRowUnreadable',
+        status: 500,
+        retryable: false,
+        detail: 'why',
+        reasons: [],
+      },
+      { code: 'KeyRowUnreadable', RequestErrors: 1 },
+    ],
+  ] as readonly (readonly [string, (telemetry: Telemetry) => void, object | undefined, object | undefined])[])(
+    '%s',
+    ([, happen, line, metric]) => {
+      happen(telemetry);
+      expect(logged()).toEqual(line === undefined ? [] : [line]);
+      telemetry.flush();
+      expect(metrics()).toEqual(metric === undefined ? [] : [{ service: 'svc', ...metric }]);
+    },
+  );
+
+  it.for([
+    ['misconfigured', 'ERROR'],
+    ['corrupt', 'ERROR'],
+    ['throttled', 'WARN'],
+    ['unavailable', 'WARN'],
+  ] as const)('a KMS call that failed as %s', ([faultClass, level]) => {
+    const fault = new RegionFault('us-west-2', 'Decrypt', faultClass, 'SomeException');
+    telemetry.events.attempted({ ...CALL, latencyMs: 7, fault });
+    const { message: reason } = fault;
+    expect(logged()).toEqual([
+      { level, message: 'KMS region failed', ...CALL, faultClass, errorName: 'SomeException', reason },
+    ]);
+    telemetry.flush();
+    expect(metrics()).toEqual([
+      { service: 'svc', region: 'us-west-2', KmsLatency: 7 },
+      { service: 'svc', ...CALL, KmsCalls: 1 },
+      { service: 'svc', region: 'us-west-2', faultClass, KmsRegionFailures: 1 },
+    ]);
+  });
+
+  it('a KMS call and calls of the metastore, of which only those that failed count as failures', () => {
+    telemetry.events.attempted({ ...CALL, latencyMs: 7 });
+    telemetry.events.metastoreCalled('GetItem', 3, undefined);
+    telemetry.events.metastoreCalled('Query', 4, 'TimeoutError');
+    telemetry.flush();
+    expect(logged()).toEqual([]);
+    expect(metrics()).toEqual([
+      { service: 'svc', region: 'us-west-2', KmsLatency: 7 },
+      { service: 'svc', ...CALL, KmsCalls: 1 },
+      { service: 'svc', action: 'GetItem', MetastoreLatency: 3 },
+      { service: 'svc', action: 'Query', MetastoreLatency: 4, MetastoreFailures: 1 },
+    ]);
+  });
+
+  it('a time has its unit', () => {
+    telemetry.events.attempted({ ...CALL, latencyMs: 7 });
+    telemetry.events.metastoreCalled('GetItem', 3, undefined);
+    telemetry.maintained({ systemKeys: [WELL] });
+    telemetry.flush();
+    const units = new Map(
+      output.lines().flatMap(({ _aws: aws }) => {
+        const { CloudWatchMetrics: groups } = (aws ?? { CloudWatchMetrics: [] }) as {
+          CloudWatchMetrics: { Metrics: { Name: string; Unit: string }[] }[];
+        };
+        return groups.flatMap((group) => group.Metrics.map(({ Name: name, Unit: unit }) => [name, unit] as const));
+      }),
+    );
+    expect(Object.fromEntries(units)).toEqual({
+      KmsLatency: 'Milliseconds',
+      KmsCalls: 'Count',
+      MetastoreLatency: 'Milliseconds',
+      SystemKeyAge: 'Seconds',
+    });
+  });
+});
+
+describe('a System Key that was looked after', () => {
+  const sound = REGIONS['us-west-2'];
+  const shut = { region: 'us-east-1', opens: false, renewed: false };
+  it.for([
+    ['is well', WELL, 'INFO', {}],
+    ['was renewed', { ...WELL, regions: [{ ...sound, renewed: true }] }, 'INFO', { WrapsRenewed: 1 }],
+    ['could not be looked after', { ...WELL, fault: 'why' }, 'ERROR', { SystemKeysNotMaintained: 1 }],
+    ['is dated ahead', { ...WELL, state: 'dated-ahead' }, 'ERROR', { SystemKeysDatedAhead: 1 }],
+    ['does not open in one region', { ...WELL, regions: [sound, shut] }, 'ERROR', { SystemKeysUnopenable: 1 }],
+    ['has a fault in a region that opens it', { ...WELL, regions: [{ ...sound, fault: 'why' }] }, 'ERROR', {}],
+  ] as const)('%s', ([, key, level, counts]) => {
+    telemetry.maintained({ systemKeys: [key] });
+    expect(logged()).toEqual([{ level, message: 'System Key maintained', ...key }]);
+    telemetry.flush();
+    const found = metrics().flatMap((line) => Object.entries(line).filter(([name]) => /^(?:System|Wraps)/.test(name)));
+    const { SystemKeyAge: _, ...rest } = Object.fromEntries(found);
+    expect(rest).toEqual(counts);
+  });
+
+  it('has a successor, or a reason why there is none', () => {
+    telemetry.maintained({ systemKeys: [], created: metaOf(keyRecord('k', 90)) });
+    telemetry.maintained({ systemKeys: [], createFault: 'why' });
+    expect(logged()).toMatchObject([
+      { level: 'INFO', message: 'the next System Key was made ahead', id: 'k', created: 90 },
+      { level: 'ERROR', message: 'the next System Key could not be made ahead', createFault: 'why' },
+    ]);
+    telemetry.flush();
+    expect(metrics()).toContainEqual(expect.objectContaining({ SystemKeysNotCreated: 1 }));
+  });
+});
+
+function ten(word: string): string[] {
+  return Array.from({ length: 10 }, (_, i) => `${word}${i}`);
+}
+
+describe('what went wrong', () => {
+  it('is told with the messages of all causes, one after the other', () => {
+    const cause = new Error('outer', { cause: new Error('inner', { cause: 'no error' }) });
+    telemetry.requestFailed(new KeyfoldError('KmsUnavailable', 'why', { cause }), 503);
+    expect(logged()).toMatchObject([{ reasons: ['outer', 'inner'] }]);
+  });
+
+  it('is told for ten causes and ten messages at most, each once', () => {
+    const errors = Array.from({ length: 12 }, (_, i) => {
+      const cause = new Error(`reason ${i}`);
+      return new KeyfoldError('RecordUnreadable', `detail ${i}`, { cause });
+    });
+    telemetry.itemsFailed([...errors, ...errors]);
+    telemetry.messagesHandled(
+      errors.map((error, i) => ({ messageId: `m${i}`, kind: 'dead-lettered', code: 'RecordUnreadable', error })),
+      [],
+    );
+    expect(logged()).toEqual([
+      expect.objectContaining({ codes: { RecordUnreadable: 24 }, reasons: ten('reason ') }),
+      expect.objectContaining({
+        level: 'WARN',
+        count: 12,
+        details: ten('detail '),
+        reasons: ten('reason '),
+        messageIds: ten('m'),
+      }),
+    ]);
+  });
+
+  it.for([
+    ['KmsMisconfigured', 'ERROR'],
+    ['Internal', 'ERROR'],
+    ['KmsUnavailable', 'WARN'],
+    ['DeadlineExceeded', 'WARN'],
+  ] as const)('with a message is for an operator unless it passes: %s', ([code, level]) => {
+    telemetry.messagesHandled([{ messageId: 'a', kind: 'retried', code, error: new KeyfoldError(code, 'why') }], []);
+    expect(logged()).toMatchObject([{ level }]);
+  });
+
+  it('with messages is told apart by what became of them', () => {
+    const error = new KeyfoldError('Internal', 'why');
+    telemetry.messagesHandled(
+      [
+        { messageId: 'a', kind: 'retried', code: 'Internal', error },
+        { messageId: 'b', kind: 'dead-lettered', code: 'Internal', error },
+      ],
+      [],
+    );
+    expect(logged()).toMatchObject([
+      { message: 'messages retried', messageIds: ['a'] },
+      { message: 'messages dead-lettered', messageIds: ['b'] },
+    ]);
+  });
+
+  it('inside is told by its name and eight frames at most, and nothing of its text', () => {
+    const frames = Array.from({ length: 12 }, (_, i) => `    at f${i} (file.ts:${i}:1)`);
+    const cause = new TypeError('CANARY\n    at CANARY');
+    cause.stack = [`TypeError: ${cause.message}`, ...frames, 'CANARY'].join('\n');
+    telemetry.requestFailed(new KeyfoldError('Internal', 'why', { cause }), 500);
+    const told = frames.slice(0, 8).map((frame) => ` ${frame.trim()}`);
+    expect(logged()).toMatchObject([{ reasons: [`TypeError${told.join('')}`] }]);
+  });
+});
+
+describe('the age of the latest System Key', () => {
+  const key = { id: 'k', created: 60, state: 'valid', regions: [] } as const;
+
+  it.for([
+    [
+      'the first of those that there are',
+      { systemKeys: [{ ...key, created: undefined }, key, { ...key, created: 0 }] },
+      40,
+    ],
+    ['none that is dated too far ahead', { systemKeys: [{ ...key, created: 9e9, state: 'dated-ahead' }, key] }, 40],
+    ['the one that was just made', { systemKeys: [key], created: metaOf(keyRecord('k', 90)) }, 10],
+    ['the newest, which is no less than nothing', { systemKeys: [{ ...key, created: 130 }] }, 0],
+    ['none where there is no key', { systemKeys: [], createFault: 'why' }, undefined],
+  ] as const)('is told after a maintenance: of %s', ([, report, age]) => {
+    vi.useFakeTimers({ toFake: ['Date'], now: 100_000 });
+    telemetry.maintained(report);
+    telemetry.flush();
+    expect(metrics().find((line) => 'SystemKeyAge' in line)?.['SystemKeyAge']).toBe(age);
+  });
+});
+
+describe('the items of a batch that failed', () => {
+  it('are one line, with how many there are of each code, and count one by one', () => {
+    telemetry.itemsFailed(failed('RecordUnreadable', 'InvalidRequest', 'RecordUnreadable'));
+    telemetry.flush();
+    expect(output.lines().filter((line) => 'codes' in line)).toMatchObject([
+      {
+        level: 'WARN',
+        codes: { RecordUnreadable: 2, InvalidRequest: 1 },
+        reasons: ['reason of RecordUnreadable', 'reason of InvalidRequest'],
+      },
+    ]);
+    expect(metrics()).toContainEqual({ service: 'svc', code: 'RecordUnreadable', RequestErrors: 2 });
+  });
+
+  it('are an error like a request by itself where it was us that failed', () => {
+    telemetry.itemsFailed(failed('RecordUnreadable', 'KmsMisconfigured'));
+    expect(output.lines()).toMatchObject([{ level: 'ERROR' }]);
+  });
+});
+
+it('a System Key that could not be preloaded is a warning, with why, and no failed request', () => {
+  telemetry.preloadFailed(THROTTLED);
+  telemetry.flush();
+  const reasons = ['us-west-2: throttled'];
+  expect(output.lines()).toMatchObject([{ level: 'WARN', code: 'KmsThrottled', detail: 'KMS throttles.', reasons }]);
+  expect(metrics()).toEqual([]);
+});
+
+describe('characters that a terminal would act upon or not show are escaped, and the values stay the same,', () => {
+  const CONTROLS = ['\0', '\n', '\u001b', '\u007f', '\u0085', '\u009b', '\u2028', '\u2029'];
+  const FORMATS = ['\u00ad', '\u061c', '\u200b', '\u202e', '\u2066', '\ufeff', '\u{110bd}', '\u{e0001}'];
+  const IGNORABLES = ['\u034f', '\u3164', '\ufe0f'];
+  const HIDDEN = [...CONTROLS, ...FORMATS, ...IGNORABLES];
+  const partition = `a${HIDDEN.join('b')}日本 é`;
+  const key = { id: `_IK_${partition}_svc_prod`, created: 60 } as never;
+
+  it.for([
+    [
+      'in the audit',
+      () => telemetry.audited({ ...AUDITED, partition, principal: partition }),
+      { partition, principal: partition },
+    ],
+    ['in a line of the log', () => telemetry.events.servedStale(key), { keyId: `_IK_${partition}_svc_prod` }],
+    ['in a list', () => telemetry.requestFailed(...failedFor(partition)), { reasons: [partition] }],
+  ] as const)('%s', ([, write, values]) => {
+    write();
+    expect(output.lines()).toMatchObject([values]);
+    const text = output.text();
+    for (const character of HIDDEN) expect(text.trimEnd()).not.toContain(character);
+    expect(text).toContain('日本 é');
+  });
+
+  it('in the message of an error that names a key row', () => {
+    const { message } = keyRowUnreadable(key, 'KeyRecord is missing');
+    for (const character of HIDDEN) expect(message).not.toContain(character);
+    expect(message).toContain(String.raw`\u001bb\u007fb`);
+    expect(message).toContain(String.raw`\udb40\udc01b\u034fb\u3164b\ufe0f日本 é`);
+  });
+});
+
+function failedFor(reason: string): [KeyfoldError, number] {
+  return [new KeyfoldError('RecordUnreadable', 'why', { cause: new Error(reason) }), 422];
+}

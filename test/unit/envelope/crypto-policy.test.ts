@@ -1,0 +1,81 @@
+import type * as nodeCrypto from 'node:crypto';
+import { describe, expect, it, vi } from 'vitest';
+import { cryptoPolicy } from '../../../src/index.ts';
+
+/** What the next draws are made of, instead of random bytes. */
+const draws = vi.hoisted(() => ({ next: [] as number[] }));
+
+vi.mock('node:crypto', async (original) => ({
+  ...(await original<typeof nodeCrypto>()),
+  randomFillSync: (pool: Buffer) => {
+    draws.next.forEach((value, i) => pool.writeUInt32LE(value, i * 4));
+    return pool;
+  },
+}));
+
+describe('the default policy', () => {
+  it('wears a key out with the probability 2^-27', () => {
+    const { wearsOut } = cryptoPolicy();
+    // Of the 2^32 values that 32 bits can have, the lowest 32.
+    draws.next = [0, 31, 32, 2 ** 31, 2 ** 32 - 1];
+    expect(draws.next.map(() => wearsOut())).toEqual([true, true, false, false, false]);
+  });
+
+  it('has the values that the documents give', () => {
+    const { wearsOut, ...numbers } = cryptoPolicy();
+    expect(numbers).toEqual({
+      expireAfterMs: 90 * 24 * 3600 * 1000,
+      createDatePrecisionMs: 60_000,
+      revokeCheckIntervalMs: 3600 * 1000,
+      staleGraceMs: 15 * 60_000,
+      systemKeyMaxAgeMs: 3600 * 1000,
+      intermediateKeyMaxAgeMs: 3600 * 1000,
+      maxSystemKeys: 100,
+      maxIntermediateKeys: 10_000,
+      flightTimeoutMs: 30_000,
+      dataRowKeyMaxMessages: 1,
+      dataRowKeyMaxBytes: 64 * 1024 * 1024,
+      dataRowKeyMaxAgeMs: 60_000,
+    });
+    expect(wearsOut).toBeTypeOf('function');
+  });
+
+  it('lets keys be dated as coarsely as they live long, and no more', () => {
+    const policy = { expireAfterMs: 5000, createDatePrecisionMs: 5000 };
+    expect(cryptoPolicy(policy)).toMatchObject(policy);
+    expect(() => cryptoPolicy({ ...policy, createDatePrecisionMs: 5001 })).toThrow(
+      'createDatePrecisionMs is more than',
+    );
+  });
+
+  it('is not undone by what is undefined', () => {
+    expect(cryptoPolicy({ expireAfterMs: undefined } as never)).toEqual(cryptoPolicy());
+  });
+
+  it.for([
+    { expireAfterMs: Number.NaN },
+    { revokeCheckIntervalMs: Infinity },
+    { maxSystemKeys: 0 },
+    { staleGraceMs: -1 },
+    { flightTimeoutMs: 1.5 },
+  ])('is not replaced by %j', (changes) => {
+    const [name] = Object.keys(changes);
+    expect(() => cryptoPolicy(changes as never)).toThrow(`${name} must be a positive whole number`);
+  });
+
+  it.for([{ expireAfterMs: '5' }, { maxIntermediateKeys: null }, { wearsOut: true }, { expireAfter: 5 }, null, [], 5])(
+    'is a TypeError for %j',
+    (changes) => {
+      expect(() => cryptoPolicy(changes as never)).toThrow(TypeError);
+    },
+  );
+
+  it('has no Data Row Key seal more than GCM allows', () => {
+    expect(cryptoPolicy({ dataRowKeyMaxMessages: 2 ** 32 }).dataRowKeyMaxMessages).toBe(2 ** 32);
+    expect(() => cryptoPolicy({ dataRowKeyMaxMessages: 2 ** 32 + 1 })).toThrow('must not be more than 4294967296');
+  });
+
+  it('may have no grace', () => {
+    expect(cryptoPolicy({ staleGraceMs: 0 }).staleGraceMs).toBe(0);
+  });
+});

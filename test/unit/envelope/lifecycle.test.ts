@@ -1,0 +1,388 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { KeyfoldError, type DataRowRecord, type EnvelopeEvents } from '../../../src/index.ts';
+import { codeOf, DAY_MS, errorOf, FakeWorld, MINUTE_MS } from '../../support/fakes.ts';
+
+const PAYLOAD = Buffer.from('payload');
+let world: FakeWorld;
+
+beforeEach(() => {
+  world = new FakeWorld();
+});
+
+const rowOf = (record: DataRowRecord): ReturnType<typeof world.metastore.latest> =>
+  world.metastore.rows.get(`${record.key.parent.id} ${record.key.parent.created}`);
+
+function revoke(kind: 'SK' | 'IK'): void {
+  for (const row of world.metastore.ofKind(kind)) world.metastore.change(row, { revoked: true });
+}
+
+describe('a new key', () => {
+  it('is dated to the minute, and a Data Row Key to the second', async () => {
+    const record = await world.process().session('p').encrypt(PAYLOAD);
+    const seconds = world.clock.nowMs / 1000;
+    expect(record.key.created).toBe(seconds);
+    expect(record.key.parent.created).toBe(seconds - (seconds % 60));
+    expect(world.metastore.ofKind('SK')[0]?.created).toBe(seconds - (seconds % 60));
+  });
+
+  it('is dated later than the one revoked in the very minute it was made, again and again', async () => {
+    const dates: number[] = [];
+    for (let i = 0; i < 4; i += 1) {
+      const record = await world.process().session('p').encrypt(PAYLOAD);
+      dates.push(record.key.parent.created);
+      revoke('IK');
+    }
+    expect(dates).toEqual([...new Set(dates)].toSorted((a, b) => a - b));
+    expect(dates[1]).toBe(world.clock.nowMs / 1000);
+  });
+
+  it('replaces a System Key revoked in the very minute it was made, too', async () => {
+    const before = await world.process().session('p').encrypt(PAYLOAD);
+    revoke('SK');
+    const service = world.process();
+    const after = await service.session('p').encrypt(PAYLOAD);
+    expect(world.metastore.ofKind('SK').map(({ revoked }) => revoked)).toEqual([true, false]);
+    expect(rowOf(after)?.parent?.created).toBe(world.metastore.ofKind('SK')[1]?.created);
+    for (const record of [before, after]) expect(await service.session('p').decrypt(record)).toEqual(PAYLOAD);
+  });
+
+  it('is made when the last has expired, and not a moment before', async () => {
+    const service = world.process();
+    const first = await service.session('p').encrypt(PAYLOAD);
+    world.clock.nowMs = first.key.parent.created * 1000 + 90 * DAY_MS;
+    expect((await service.session('p').encrypt(PAYLOAD)).key.parent).toEqual(first.key.parent);
+    world.clock.advance(1);
+    const second = await service.session('p').encrypt(PAYLOAD);
+    expect(second.key.parent.created).toBeGreaterThan(first.key.parent.created);
+    expect(world.metastore.ofKind('SK')).toHaveLength(2);
+    expect(await service.session('p').decrypt(first)).toEqual(PAYLOAD);
+  });
+
+  it('does the seal that draws the lot, though the old one is not revoked', async () => {
+    let worn = false;
+    const service = world.process({ policy: { wearsOut: () => worn } });
+    const first = await service.session('p').encrypt(PAYLOAD);
+    worn = true;
+    const next = await service.session('p').encrypt(PAYLOAD);
+    expect(next.key.parent.created).toBeGreaterThan(first.key.parent.created);
+    worn = false;
+    expect((await world.process().session('p').encrypt(PAYLOAD)).key.parent).toEqual(next.key.parent);
+    expect(await service.session('p').decrypt(first)).toEqual(PAYLOAD);
+  });
+
+  it('does the rewrap that draws the lot', async () => {
+    let worn = false;
+    const service = world.process({ policy: { wearsOut: () => worn } });
+    const first = await service.session('p').encrypt(PAYLOAD);
+    worn = true;
+    const next = await service.session('p').encrypt(PAYLOAD);
+    const { record } = await service.session('p').rewrap(first);
+    expect(record.key.parent.created).toBeGreaterThan(next.key.parent.created);
+    expect(await service.session('p').decrypt(record)).toEqual(PAYLOAD);
+  });
+
+  it('is made whenever the lot is drawn, even by processes that each seal once', async () => {
+    const parents = new Set<number>();
+    for (let i = 0; i < 5; i += 1) {
+      const { key } = await world
+        .process({ policy: { wearsOut: () => true } })
+        .session('p')
+        .encrypt(PAYLOAD);
+      parents.add(key.parent.created);
+    }
+    expect(parents.size).toBe(5);
+  });
+
+  it('is not made under a System Key known to be revoked, however little a process may remember', async () => {
+    const policy = { maxSystemKeys: 1 };
+    const first = await world.process().session('a').encrypt(PAYLOAD);
+    const [one] = world.metastore.ofKind('SK');
+    if (one === undefined) throw new Error('no System Key');
+    world.metastore.change(one, { revoked: true });
+    const second = await world.process().session('b').encrypt(PAYLOAD);
+    const service = world.process({ policy });
+    await service.session('a').decrypt(first);
+    await service.session('b').decrypt(second);
+    await service.session('a').decrypt(first);
+    const again = await service.session('a').encrypt(PAYLOAD);
+    expect(again.key.parent.created).toBeGreaterThan(first.key.parent.created);
+  });
+});
+
+describe('losing the race to create a key', () => {
+  it("means using the winner's, under the winner's own System Key", async () => {
+    const winner = world.process();
+    const loser = world.process();
+    await loser.session('warm').encrypt(PAYLOAD);
+    let won: DataRowRecord | undefined;
+    world.metastore.interfere = async (call) => {
+      if (call !== 'Put IK' || won !== undefined) return;
+      world.metastore.interfere = () => {};
+      // The System Key rotates in between, so that the winner's is not the loser's.
+      revoke('SK');
+      won = await winner.session('p').encrypt(PAYLOAD);
+    };
+    const lost = await loser.session('p').encrypt(PAYLOAD);
+    expect(lost.key.parent).toEqual(won?.key.parent);
+    expect(rowOf(lost)?.parent?.created).toBe(world.metastore.ofKind('SK')[1]?.created);
+    expect(world.metastore.ofKind('IK').filter(({ id }) => id === '_IK_p_svc_prod')).toHaveLength(1);
+    expect(await winner.session('p').decrypt(lost)).toEqual(PAYLOAD);
+  });
+
+  it("means using the winner's System Key, unwrapped", async () => {
+    world.metastore.interfere = async (call) => {
+      if (call !== 'Put SK') return;
+      world.metastore.interfere = () => {};
+      await world.process().session('other').encrypt(PAYLOAD);
+    };
+    const service = world.process();
+    const record = await service.session('p').encrypt(PAYLOAD);
+    expect(world.metastore.ofKind('SK')).toHaveLength(1);
+    expect(await world.process().session('p').decrypt(record)).toEqual(PAYLOAD);
+  });
+
+  it('to a key that is revoked at once means making another', async () => {
+    world.metastore.interfere = async (call) => {
+      if (call !== 'Put IK') return;
+      world.metastore.interfere = () => {};
+      await world.process().session('p').encrypt(PAYLOAD);
+      revoke('IK');
+    };
+    const record = await world.process().session('p').encrypt(PAYLOAD);
+    expect(rowOf(record)?.revoked).toBe(false);
+  });
+
+  it('over and over is an error and not an endless loop', async () => {
+    world.metastore.interfere = async (call) => {
+      if (call !== 'Put IK') return;
+      const interfere = world.metastore.interfere;
+      world.metastore.interfere = () => {};
+      await world.process().session('p').encrypt(PAYLOAD);
+      revoke('IK');
+      world.metastore.interfere = interfere;
+    };
+    expect(await codeOf(world.process().session('p').encrypt(PAYLOAD))).toBe('MetastoreUnavailable');
+  });
+
+  it('is not what a failing store means', async () => {
+    const outage = new KeyfoldError('MetastoreUnavailable', 'down');
+    for (const failing of ['Put SK', 'Put IK']) {
+      world.metastore.interfere = (call) => {
+        if (call === failing) throw outage;
+      };
+      expect(await errorOf(world.process().session('p').encrypt(PAYLOAD))).toBe(outage);
+    }
+    expect(world.log.take().filter((call) => call.startsWith('Get'))).toEqual([]);
+  });
+});
+
+describe('a revocation', () => {
+  it('of an Intermediate Key reaches a warm process within the check interval', async () => {
+    const service = world.process();
+    const before = await service.session('p').encrypt(PAYLOAD);
+    revoke('IK');
+    world.clock.advance(59 * MINUTE_MS);
+    expect((await service.session('p').encrypt(PAYLOAD)).key.parent).toEqual(before.key.parent);
+    world.clock.advance(MINUTE_MS);
+    expect((await service.session('p').encrypt(PAYLOAD)).key.parent).not.toEqual(before.key.parent);
+    expect(await service.session('p').decrypt(before)).toEqual(PAYLOAD);
+  });
+
+  it('of a System Key reaches the Intermediate Keys under it within one check interval, not two', async () => {
+    const service = world.process({ policy: { systemKeyMaxAgeMs: DAY_MS, intermediateKeyMaxAgeMs: DAY_MS } });
+    await service.session('first').encrypt(PAYLOAD);
+    world.clock.advance(50 * MINUTE_MS);
+    const before = await service.session('p').encrypt(PAYLOAD);
+    revoke('SK');
+    world.clock.advance(10 * MINUTE_MS);
+    const after = await service.session('p').encrypt(PAYLOAD);
+    expect(after.key.parent.created).toBeGreaterThan(before.key.parent.created);
+    expect(world.metastore.ofKind('SK')).toHaveLength(2);
+  });
+
+  it('found by one partition is known to the others at once', async () => {
+    const service = world.process({ policy: { systemKeyMaxAgeMs: DAY_MS, intermediateKeyMaxAgeMs: DAY_MS } });
+    await service.session('a').encrypt(PAYLOAD);
+    world.clock.advance(30 * MINUTE_MS);
+    const b = await service.session('b').encrypt(PAYLOAD);
+    revoke('SK');
+    world.clock.advance(31 * MINUTE_MS);
+    await service.session('a').encrypt(PAYLOAD);
+    expect((await service.session('b').encrypt(PAYLOAD)).key.parent).not.toEqual(b.key.parent);
+  });
+
+  it('that finds nothing changed costs one read of each key, and no unwrapping', async () => {
+    const service = world.process({ policy: { systemKeyMaxAgeMs: DAY_MS, intermediateKeyMaxAgeMs: DAY_MS } });
+    await service.session('p').encrypt(PAYLOAD);
+    world.clock.advance(60 * MINUTE_MS);
+    world.log.take();
+    await service.session('p').encrypt(PAYLOAD);
+    expect(world.log.take()).toEqual(['Query IK', 'Get SK']);
+    await service.session('p').encrypt(PAYLOAD);
+    expect(world.log.take()).toEqual([]);
+  });
+});
+
+describe('decrypt', () => {
+  it('finds no record whose key row is absent, and says no more than of any other it cannot open', async () => {
+    const record = await world.process().session('p').encrypt(PAYLOAD);
+    world.metastore.rows.clear();
+    const absent = await errorOf(world.process().session('p').decrypt(record));
+    const foreign = await errorOf(world.process().session('q').decrypt(record));
+    expect(absent).toMatchObject({ code: 'RecordUnreadable', retryable: false });
+    expect((absent as Error).message).toBe((foreign as Error).message);
+  });
+
+  it.for([
+    { regionSuffix: 'us-west-2', ageMinutes: 14, code: 'KeyNotYetVisible' },
+    { regionSuffix: 'us-west-2', ageMinutes: 16, code: 'RecordUnreadable' },
+    { regionSuffix: 'us-west-2', ageMinutes: -14, code: 'KeyNotYetVisible' },
+    { regionSuffix: 'us-west-2', ageMinutes: -1000, code: 'RecordUnreadable' },
+    { regionSuffix: undefined, ageMinutes: 1, code: 'RecordUnreadable' },
+  ])('of a key $ageMinutes minutes old and absent, with suffix $regionSuffix, says $code', async (row) => {
+    const record = await world.process({ regionSuffix: row.regionSuffix }).session('p').encrypt(PAYLOAD);
+    world.metastore.rows.clear();
+    world.clock.nowMs = (record.key.parent.created + row.ageMinutes * 60) * 1000;
+    const work = world.process({ regionSuffix: row.regionSuffix }).session('p').decrypt(record);
+    expect(await codeOf(work)).toBe(row.code);
+  });
+
+  it('waits for a System Key, too, that may be on its way from another region', async () => {
+    const regionSuffix = 'us-west-2';
+    const record = await world.process({ regionSuffix }).session('p').encrypt(PAYLOAD);
+    for (const row of world.metastore.ofKind('SK')) world.metastore.remove(row);
+    expect(await codeOf(world.process({ regionSuffix }).session('p').decrypt(record))).toBe('KeyNotYetVisible');
+    world.clock.advance(16 * MINUTE_MS);
+    expect(await codeOf(world.process({ regionSuffix }).session('p').decrypt(record))).toBe('KeyRowUnreadable');
+  });
+
+  it('waits for an old System Key, too, under a new Intermediate Key: rows are replicated in no order', async () => {
+    const regionSuffix = 'us-west-2';
+    await world.process({ regionSuffix }).session('other').encrypt(PAYLOAD);
+    world.clock.advance(16 * MINUTE_MS);
+    const record = await world.process({ regionSuffix }).session('p').encrypt(PAYLOAD);
+    for (const row of world.metastore.ofKind('SK')) world.metastore.remove(row);
+    expect(await codeOf(world.process({ regionSuffix }).session('p').decrypt(record))).toBe('KeyNotYetVisible');
+    world.clock.advance(16 * MINUTE_MS);
+    expect(await codeOf(world.process({ regionSuffix }).session('p').decrypt(record))).toBe('KeyRowUnreadable');
+  });
+
+  it.for([
+    ['names no System Key', { parent: undefined }],
+    ["its System Key is not this service's", { parent: { id: '_SK_svc_other', created: 60 } }],
+    ['does not open under its System Key', { encryptedKey: Buffer.alloc(60, 1) }],
+    ['does not open under its System Key', { encryptedKey: Buffer.alloc(3) }],
+  ] as const)('names the row of an Intermediate Key that %s', async ([why, change]) => {
+    const record = await world.process().session('p').encrypt(PAYLOAD);
+    const [row] = world.metastore.ofKind('IK');
+    world.metastore.change(row as never, change as never);
+    const error = await errorOf(world.process().session('p').decrypt(record));
+    expect(error).toMatchObject({ code: 'KeyRowUnreadable' });
+    expect((error as Error).message).toContain(`_IK_p_svc_prod created ${record.key.parent.created}`);
+    expect((error as Error).message).toContain(why.replace('names', 'it names'));
+  });
+
+  it('names the row of a System Key that KMS cannot open', async () => {
+    const record = await world.process().session('p').encrypt(PAYLOAD);
+    const [row] = world.metastore.ofKind('SK');
+    world.metastore.change(row as never, { encryptedKey: Buffer.alloc(60, 1) });
+    const error = await errorOf(world.process().session('p').decrypt(record));
+    expect((error as Error).message).toContain('_SK_svc_prod created');
+    expect(await codeOf(world.process().session('p').encrypt(PAYLOAD))).toBe('KeyRowUnreadable');
+  });
+});
+
+describe('rewrap', () => {
+  it('leaves a record under the latest key as it is', async () => {
+    const session = world.process().session('p');
+    const record = await session.encrypt(PAYLOAD);
+    expect(await session.rewrap(record)).toEqual({ record, rewrapped: false });
+  });
+
+  it('moves an older record under the latest key, its payload untouched', async () => {
+    const session = world.process().session('p');
+    const old = await session.encrypt(PAYLOAD);
+    world.clock.advance(91 * DAY_MS);
+    const { record, rewrapped } = await session.rewrap(old);
+    expect(rewrapped).toBe(true);
+    expect(record.data).toBe(old.data);
+    expect(record.key.created).toBe(old.key.created);
+    expect(record.key.parent).toEqual((await session.encrypt(PAYLOAD)).key.parent);
+    expect(await world.process().session('p').decrypt(record)).toEqual(PAYLOAD);
+  });
+
+  it('refuses a record whose key was tampered with, under the latest key or not', async () => {
+    const session = world.process().session('p');
+    const record = await session.encrypt(PAYLOAD);
+    const tampered = { ...record, key: { ...record.key, encryptedKey: Buffer.alloc(60) } };
+    expect(await codeOf(session.rewrap(tampered))).toBe('RecordUnreadable');
+    world.clock.advance(91 * DAY_MS);
+    expect(await codeOf(session.rewrap(tampered))).toBe('RecordUnreadable');
+  });
+});
+
+describe('events', () => {
+  const told: string[] = [];
+  const events: EnvelopeEvents = {
+    keyCreated: (kind, key) => void told.push(`${kind} ${key.created} created`),
+    keyRetired: (kind, key, why) => void told.push(`${kind} ${key.created} ${why}`),
+    cacheUsed: (kind, outcome) => void told.push(`${kind} ${outcome}`),
+    servedStale: (key) => void told.push(`${key.id} stale`),
+  };
+  /** What was told of keys since the last time, and what of the cache. */
+  const takeOf = (about: RegExp): string[] => told.splice(0).filter((line) => about.test(line));
+  const KEYS = /\d/;
+  const CACHE = /(?:hit|miss|eviction)$/;
+
+  beforeEach(() => void told.splice(0));
+
+  it('tell of each key that is made, and of the one before it with the reason', async () => {
+    const service = world.process({ events });
+    const first = (await service.session('p').encrypt(PAYLOAD)).key.parent.created;
+    expect(takeOf(KEYS)).toEqual([`system ${first} created`, `intermediate ${first} created`]);
+    world.clock.advance(91 * DAY_MS);
+    const second = (await service.session('p').encrypt(PAYLOAD)).key.parent.created;
+    expect(takeOf(KEYS)).toEqual([
+      `system ${second} created`,
+      `system ${first} expired`,
+      `intermediate ${second} created`,
+      `intermediate ${first} expired`,
+    ]);
+    revoke('SK');
+    world.clock.advance(61 * MINUTE_MS);
+    const third = (await service.session('p').encrypt(PAYLOAD)).key.parent.created;
+    expect(takeOf(KEYS)).toEqual([
+      `system ${third} created`,
+      `system ${second} revoked`,
+      `intermediate ${third} created`,
+      `intermediate ${second} parent-retired`,
+    ]);
+  });
+
+  it('tell of hits, misses and evictions of both kinds', async () => {
+    const service = world.process({ events, policy: { maxIntermediateKeys: 1, maxSystemKeys: 1 } });
+    const record = await service.session('a').encrypt(PAYLOAD);
+    expect(takeOf(CACHE)).toEqual(['intermediate miss', 'system miss']);
+    await service.session('a').decrypt(record);
+    expect(takeOf(CACHE)).toEqual(['intermediate hit']);
+    await service.session('b').encrypt(PAYLOAD);
+    expect(takeOf(CACHE)).toEqual(['intermediate miss', 'system hit', 'intermediate eviction']);
+    world.clock.advance(91 * DAY_MS);
+    await service.session('b').encrypt(PAYLOAD);
+    takeOf(CACHE);
+    await service.session('a').decrypt(record);
+    expect(takeOf(CACHE)).toEqual(['intermediate miss', 'system miss', 'system eviction', 'intermediate eviction']);
+  });
+
+  it('tell the audit the key of each record that is sealed, opened or moved, in a batch too', async () => {
+    const used: number[] = [];
+    const session = world.process().session('p', ({ created }) => void used.push(created));
+    const batch = session.batch({ shareDataRowKey: true });
+    const old = await batch.encrypt(PAYLOAD);
+    await batch.decrypt(old);
+    world.clock.advance(91 * DAY_MS);
+    const { record } = await session.rewrap(old);
+    const [from, to] = [old.key.parent.created, record.key.parent.created];
+    expect(used).toEqual([from, from, from, to]);
+  });
+});

@@ -1,0 +1,245 @@
+import { describe, expect, it } from 'vitest';
+import {
+  AwsKms,
+  DynamoDbMetastore,
+  encodeDataRowRecord,
+  KeyfoldError,
+  MemoryMetastore,
+  SessionFactory,
+  StaticKms,
+  SystemKeyMaintenance,
+  type EnvelopeKeyRecord,
+  type SessionFactoryOptions,
+} from '../../../src/index.ts';
+import { keyRecord } from '../../support/contract/metastore-contract.ts';
+import { errorOf, FakeWorld, memoryService } from '../../support/fakes.ts';
+import { detached } from '../../support/hostile.ts';
+
+const KMS = {
+  keys: { 'us-west-2': 'arn:aws:kms:us-west-2:111122223333:alias/keyfold' },
+  preferredRegion: 'us-west-2',
+};
+const SERVICE = {
+  service: 'svc',
+  product: 'prod',
+  metastore: new MemoryMetastore(),
+  kms: new StaticKms(Buffer.alloc(32), {}),
+};
+
+/** What sealing rejects with, or making the service throws. */
+function sealWith(options: Partial<SessionFactoryOptions>): Promise<unknown> {
+  return errorOf((async () => memoryService(options).session('p').encryptToJson(Buffer.from('x')))());
+}
+
+describe('the options of a service', () => {
+  it.for<[string, object]>([
+    ['options has no option expireAfter', { expireAfter: 5 }],
+    ['policy has no option expireAfter', { policy: { expireAfter: 5 } }],
+    ['policy.expireAfterMs must be a number', { policy: { expireAfterMs: '5' } }],
+    ['options.policy must be an object', { policy: null }],
+    ['options.service must be a string', { service: new String('svc') }],
+    ['options.product must be a string', { product: undefined }],
+    ['options.allowAmbiguousNames must be a boolean', { allowAmbiguousNames: 'no' }],
+    ['options.metastore must be an object with load, loadLatest, store', { metastore: { load: () => {} } }],
+    ['options.kms must be an object with wrap, unwrap', { kms: {} }],
+    ['options.now must be a function', { now: 5 }],
+    ['options.events must be an object with', { events: {} }],
+    [
+      'options.events must be an object with keyCreated, keyRetired, cacheUsed, servedStale, not another object',
+      { events: { keyCreated: () => {}, keyRetired: () => {}, cacheUsed: () => {} } },
+    ],
+    ['options.metastore must be an object with load, loadLatest, store, not null', { metastore: null }],
+    ['options has no such option as one of those given', { [`a${'b'.repeat(64)}`]: 5 }],
+    ['options has no such option as one of those given', { 'SECRET value': 5 }],
+    [`options has no option ${'b'.repeat(64)}`, { ['b'.repeat(64)]: 5 }],
+  ])('%s', ([message, change]) => {
+    expect(() => memoryService(change)).toThrow(new RegExp(`^${message}`));
+    expect(() => memoryService(change)).toThrow(TypeError);
+  });
+
+  it.for<[string, () => unknown]>([
+    ['options has no option key', () => new AwsKms({ ...KMS, key: 'x' } as never)],
+    ['options.keys must be an object', () => new AwsKms({ ...KMS, keys: new Map() } as never)],
+    ['options.keys.us-west-2 must be a string', () => new AwsKms({ ...KMS, keys: { 'us-west-2': 5 } } as never)],
+    ['timeouts has no option requestTimeout', () => new AwsKms({ ...KMS, timeouts: { requestTimeout: 5 } } as never)],
+    ['failover.maxRounds must be a number', () => new AwsKms({ ...KMS, failover: { maxRounds: '8' } } as never)],
+    ['options.events must be an object with', () => new AwsKms({ ...KMS, events: { attempted: () => {} } } as never)],
+    ['options has no option table', () => new DynamoDbMetastore({ table: 'T' } as never)],
+    ['options.tableName must be a string', () => new DynamoDbMetastore({ tableName: null } as never)],
+    ['options must be an object', () => new DynamoDbMetastore(null as never)],
+    ['masterKey must be a Uint8Array', () => new StaticKms('0'.repeat(32) as never, {})],
+    ['masterKey must be a Uint8Array', () => new StaticKms(detached(), {})],
+    ['environment must be an object', () => new StaticKms(Buffer.alloc(32), undefined as never)],
+    ['override must be a string', () => new StaticKms(Buffer.alloc(32), {}, true as never)],
+    ['options.kms must be an object with wrap, unwrap, renew', () => new SystemKeyMaintenance({ ...SERVICE } as never)],
+    ['partition must be a string', () => memoryService().session(new String('p') as never)],
+    ['keyUsed must be a function', () => memoryService().session('p', {} as never)],
+    [
+      'options.shareDataRowKey must be a boolean',
+      () =>
+        memoryService()
+          .session('p')
+          .batch({} as never),
+    ],
+    ['code must be an ErrorCode', () => new KeyfoldError('Wrong' as never, 'x')],
+  ])('%s, for any other constructor or method', ([message, make]) => {
+    expect(make).toThrow(TypeError);
+    expect(make).toThrow(message);
+  });
+
+  it.for<() => unknown>([
+    () => new AwsKms({ ...KMS, timeouts: { requestTimeoutMs: Infinity } }),
+    () => new AwsKms({ ...KMS, failover: { onKeyRefused: 'ignore' as never } }),
+    () => new DynamoDbMetastore({ requestTimeoutMs: Number.NaN }),
+    () => new DynamoDbMetastore({ connectionTimeoutMs: -1 }),
+    () => new StaticKms(Object.defineProperty(Buffer.alloc(31), 'length', { value: 32 }), {}),
+  ])('are an InvalidConfiguration if a value of the right type is wrong: %s', (make) => {
+    expect(make).toThrow(expect.objectContaining({ code: 'InvalidConfiguration' }));
+  });
+
+  it.for([undefined, null, 'x', [], new Map()])('are not %j', (options) => {
+    expect(() => new SessionFactory(options as never)).toThrow(/^options must be an object/);
+  });
+
+  it.for<[string, unknown]>([
+    ['limits must be an object', null],
+    ['limits must be an object', new AbortController().signal],
+    ['limits.deadlineAtMs must be a number of milliseconds', { deadlineAtMs: Number.NaN }],
+    ['limits.deadlineAtMs must be a number of milliseconds', { deadlineAtMs: new Date() }],
+    ['limits.signal must be an AbortSignal', { signal: new AbortController() }],
+    ['limits has no option deadlineMs', { deadlineMs: 5 }],
+  ])('%s for a request: %j', async ([message, limits]) => {
+    const service = memoryService();
+    const session = service.session('p');
+    const record = await session.encrypt(Buffer.from('x'));
+    for (const work of [
+      session.encrypt(Buffer.from('x'), limits as never),
+      session.decrypt(record, limits as never),
+      session.rewrap(record, limits as never),
+      session.decryptJson(encodeDataRowRecord(record), limits as never),
+      service.preload(limits as never),
+    ]) {
+      const error = await errorOf(work);
+      expect(error).toBeInstanceOf(TypeError);
+      expect((error as Error).message).toContain(message);
+    }
+  });
+});
+
+describe('what ports answer', () => {
+  it.for([Number.NaN, -1, 9e15, '5', Promise.resolve(5)])('no record is dated by a clock that says %s', async (ms) => {
+    expect(await sealWith({ now: () => ms as never })).toBeInstanceOf(TypeError);
+  });
+
+  it.for([undefined, true, 'ok'])('nothing is sealed when a metastore says %s of a new key', async (outcome) => {
+    const metastore = new MemoryMetastore();
+    metastore.store = async () => outcome as never;
+    expect(await sealWith({ metastore })).toBeInstanceOf(TypeError);
+  });
+
+  it.for(['wrapped', undefined, new Uint8Array(), new Uint16Array(9)])(
+    'no System Key is stored under a wrap such as %o',
+    async (wrap) => {
+      const metastore = new MemoryMetastore();
+      const kms = new StaticKms(Buffer.alloc(32), {});
+      kms.wrap = async () => wrap as never;
+      expect(await sealWith({ metastore, kms })).toBeInstanceOf(TypeError);
+      expect(await metastore.rows('_SK_svc_prod' as never)).toEqual([]);
+    },
+  );
+
+  it('a KMS that gives back the very bytes that it was given loses none', async () => {
+    const metastore = new MemoryMetastore();
+    const kms = new StaticKms(Buffer.alloc(32), {});
+    kms.wrap = async (key) => key;
+    kms.unwrap = async (wrapped) => ({ key: Buffer.from(wrapped.buffer as ArrayBuffer) });
+    const text = await memoryService({ metastore, kms }).session('p').encryptToJson(Buffer.from('x'));
+    for (let i = 0; i < 2; i += 1) {
+      expect(String(await memoryService({ metastore, kms }).session('p').decryptJson(text))).toBe('x');
+    }
+  });
+
+  it.for([null, {}, { id: '_SK_svc_prod', created: 60, encryptedKey: 'AAAA', revoked: false }])(
+    'a row such as %j cannot be read',
+    async (row) => {
+      const metastore = new MemoryMetastore();
+      Object.assign(metastore, { loadLatest: async () => row, loadRecent: undefined });
+      expect(await sealWith({ metastore })).toMatchObject({ code: 'KeyRowUnreadable' });
+    },
+  );
+
+  describe('about a row that a record names', () => {
+    it.for<[string, (row: EnvelopeKeyRecord) => object]>([
+      ['no word of a revocation', ({ id, created, encryptedKey, parent }) => ({ id, created, encryptedKey, parent })],
+      ['a date that is not whole', (row) => ({ ...row, created: row.created + 0.5 })],
+      ['another date', (row) => ({ ...row, created: row.created + 60 })],
+      ['another id', (row) => ({ ...row, id: '_IK_q_svc_prod' })],
+      ['a parent of a date that is not whole', (row) => ({ ...row, parent: { id: row.parent?.id, created: 0.5 } })],
+      ['a parent without an id', (row) => ({ ...row, parent: { created: 60 } })],
+    ])('with %s makes it unreadable', async ([, change]) => {
+      const world = new FakeWorld();
+      const record = await world.process().session('p').encrypt(Buffer.from('x'));
+      const [row] = world.metastore.ofKind('IK') as [EnvelopeKeyRecord];
+      const [systemKey] = world.metastore.ofKind('SK');
+      Object.assign(world.metastore, { load: async (id: string) => (id === row.id ? change(row) : systemKey) });
+      const error = await errorOf(world.process().session('p').decrypt(record));
+      expect(error).toMatchObject({ code: 'KeyRowUnreadable' });
+      expect((error as Error).message).toContain(`${row.id} created ${row.created} cannot be read: metastore.load has`);
+    });
+  });
+
+  it('rows of another id behind one dated ahead seal nothing', async () => {
+    const world = new FakeWorld();
+    await world.process().session('q').encrypt(Buffer.from('x'));
+    const [other] = world.metastore.ofKind('IK') as [EnvelopeKeyRecord];
+    const ahead = { ...other, id: '_IK_p_svc_prod', created: other.created + 86_400 } as EnvelopeKeyRecord;
+    Object.assign(world.metastore, { loadLatest: async () => ahead, loadRecent: async () => [other] });
+    expect(await errorOf(world.process().session('p').encrypt(Buffer.from('x')))).toMatchObject({
+      code: 'KeyRowUnreadable',
+    });
+  });
+
+  it.for<unknown>([undefined, 'key', {}, { key: 'k'.repeat(32) }, { key: undefined }, { unreadable: 5 }])(
+    'an unwrapping that gives %j is a TypeError',
+    async (unwrapped) => {
+      const world = new FakeWorld();
+      const record = await world.process().session('p').encrypt(Buffer.from('x'));
+      world.kms.unwrap = async () => unwrapped as never;
+      const error = await errorOf(world.process().session('p').decrypt(record));
+      expect(error).toBeInstanceOf(TypeError);
+      expect((error as Error).message).toMatch(/^The (?:answer|key|reason) of kms\.unwrap must be/);
+    },
+  );
+
+  it('a wrap is stored apart from the key that the KMS was given, which is zeroed', async () => {
+    const world = new FakeWorld();
+    world.kms.wrap = async (key) => key;
+    await world.process().session('p').encrypt(Buffer.from('x'));
+    expect(world.metastore.ofKind('SK')[0]?.encryptedKey.some((byte) => byte !== 0)).toBe(true);
+  });
+
+  it.for([0, 8.64e15])('a clock may say %d, the first and the last time that there is', async (ms) => {
+    const record = await memoryService({ now: () => ms })
+      .session('p')
+      .encrypt(Buffer.from('x'));
+    expect(record.key.created).toBe(ms / 1000);
+  });
+
+  it('nothing is sealed under the key of another id', async () => {
+    const metastore = new MemoryMetastore();
+    const service = memoryService({ metastore });
+    await service.session('q').encrypt(Buffer.from('x'));
+    const [other] = await metastore.rows(service.session('q').keyId);
+    Object.assign(metastore, { loadLatest: async () => other, loadRecent: undefined });
+    expect(await sealWith({ metastore })).toMatchObject({ code: 'KeyRowUnreadable' });
+  });
+
+  it('a metastore in memory keeps what it stored, whatever its caller does to the record', async () => {
+    const metastore = new MemoryMetastore();
+    const record = keyRecord('_SK_kept', 60);
+    await metastore.store(record);
+    record.encryptedKey.fill(0);
+    const stored = await metastore.load(record.id, record.created);
+    expect(String(stored?.encryptedKey)).toBe('key 60');
+  });
+});

@@ -1,0 +1,169 @@
+import { createSecretKey } from 'node:crypto';
+import vm from 'node:vm';
+import { describe, expect, it } from 'vitest';
+import { open, seal } from '../../../src/crypto/aead.ts';
+import {
+  decodeCompactRecord,
+  decodeDataRowRecord,
+  encodeCompactRecord,
+  encodeDataRowRecord,
+  type DataRowRecord,
+} from '../../../src/index.ts';
+import { errorOf, FakeWorld, memoryService } from '../../support/fakes.ts';
+import { detached, outOfBounds } from '../../support/hostile.ts';
+
+/** Says that it is shorter than it is, by every property that it has. */
+class ShortArray extends Uint8Array {
+  override get length(): number {
+    return 1;
+  }
+  override get byteLength(): number {
+    return 1;
+  }
+  override get byteOffset(): number {
+    return 1;
+  }
+  override subarray(): Uint8Array<ArrayBuffer> {
+    return new Uint8Array(1);
+  }
+}
+
+/** What is no payload, by what it is. */
+const NO_PAYLOADS: Readonly<Record<string, () => unknown>> = {
+  'a string': () => 'héllo',
+  'an ASCII string': () => 'hello',
+  'a String object': () => new String('hello'),
+  'a Uint16Array': () => new Uint16Array([256, 257]),
+  'a Uint8ClampedArray': () => new Uint8ClampedArray(2),
+  'a DataView': () => new DataView(new ArrayBuffer(4)),
+  'an ArrayBuffer': () => new ArrayBuffer(4),
+  'an array': () => [1, 2],
+  'a proxy': () => new Proxy(new Uint8Array(4), {}),
+  'an object with the prototype of one': () => Object.create(Uint8Array.prototype) as unknown,
+  undefined: () => undefined,
+  null: () => null,
+  'an array whose buffer was transferred': detached,
+  'an array beyond the end of its buffer': outOfBounds,
+};
+
+/** What is a payload, with the bytes that it has. */
+const PAYLOADS: Readonly<Record<string, [() => Uint8Array, number[]]>> = {
+  'an array of another realm': [() => vm.runInNewContext('new Uint8Array([1, 2, 255])') as Uint8Array, [1, 2, 255]],
+  'an array with shared memory': [() => new Uint8Array(new SharedArrayBuffer(2)).fill(9), [9, 9]],
+  'an array with a resizable buffer': [() => new Uint8Array(new ArrayBuffer(2, { maxByteLength: 8 })).fill(9), [9, 9]],
+  'a part of a larger buffer': [() => new Uint8Array([1, 2, 3, 4]).subarray(1, 3), [2, 3]],
+  'an empty array': [() => new Uint8Array(), []],
+  'a subclass that says it is shorter': [() => new ShortArray([1, 2, 3]), [1, 2, 3]],
+  'an array with a length of its own': [
+    () => Object.defineProperty(new Uint8Array([1, 2, 3]), 'length', { value: 1 }),
+    [1, 2, 3],
+  ],
+};
+
+describe('a payload', () => {
+  it.for(Object.entries(NO_PAYLOADS))('is not %s, which touches no key', async ([, make]) => {
+    const world = new FakeWorld();
+    const session = world.process().session('p');
+    for (const method of ['encrypt', 'encryptToJson'] as const) {
+      const error = await errorOf(session[method](make() as never));
+      expect(error).toBeInstanceOf(TypeError);
+      expect((error as Error).message).toMatch(/^plaintext must be a Uint8Array/);
+    }
+    expect(() => seal(createSecretKey(Buffer.alloc(32)), make() as never)).toThrow(TypeError);
+    expect(world.log.take()).toEqual([]);
+  });
+
+  it.for(Object.entries(PAYLOADS))('is %s, and comes back', async ([, [make, bytes]]) => {
+    const session = memoryService().session('p');
+    // Cold, and then warm.
+    for (let i = 0; i < 2; i += 1) {
+      const record = await session.encrypt(make());
+      expect([...(await session.decrypt(record))]).toEqual(bytes);
+      expect([...(await session.decryptJson(await session.encryptToJson(make())))]).toEqual(bytes);
+    }
+    const key = createSecretKey(Buffer.alloc(32, 1));
+    expect([...(open(key, seal(key, make())) ?? [])]).toEqual(bytes);
+  });
+
+  it('is sealed as it was at the call, though the key is waited for', async () => {
+    const world = new FakeWorld();
+    const [written, gone] = [Buffer.from('as given'), new Uint8Array([1, 2, 3])];
+    const session = world.process().session('p');
+    const records = [session.encrypt(written), session.encrypt(gone)];
+    written.fill('x');
+    structuredClone(gone.buffer, { transfer: [gone.buffer] });
+    const payloads = await Promise.all(records.map(async (record) => session.decrypt(await record)));
+    expect(payloads.map(String)).toEqual(['as given', '\u0001\u0002\u0003']);
+  });
+
+  it('counts by its real size towards what a shared Data Row Key may seal', async () => {
+    const session = memoryService({ policy: { dataRowKeyMaxMessages: 9, dataRowKeyMaxBytes: 4 } }).session('p');
+    const records = [await session.encrypt(new ShortArray(3)), await session.encrypt(new ShortArray(3))];
+    expect(records[0]?.key.encryptedKey).not.toEqual(records[1]?.key.encryptedKey);
+  });
+});
+
+describe('a record', () => {
+  const session = memoryService().session('p');
+  const PAYLOAD = Buffer.from('payload');
+
+  it.for<[string, (record: DataRowRecord) => unknown]>([
+    ['record', () => null],
+    ['record', () => '{}'],
+    ['record.key', ({ data }) => ({ data })],
+    ['record.data', ({ key }) => ({ key, data: 'AAAA' })],
+    ['record.key.created', ({ key, data }) => ({ key: { ...key, created: '5' }, data })],
+    ['record.key.encryptedKey', ({ key, data }) => ({ key: { ...key, encryptedKey: [1] }, data })],
+    ['record.key.parent', ({ key, data }) => ({ key: { ...key, parent: null }, data })],
+    ['record.key.parent.id', ({ key, data }) => ({ key: { ...key, parent: { ...key.parent, id: 5 } }, data })],
+    ['record.key.parent.created', ({ key, data }) => ({ key: { ...key, parent: { id: key.parent.id } }, data })],
+  ])('without a %s of its type is refused by name', async ([name, change]) => {
+    const broken = change(await session.encrypt(PAYLOAD)) as DataRowRecord;
+    const message = new RegExp(`^${name.replaceAll('.', '\\.')} (?:must|cannot) be`);
+    for (const work of [
+      async () => session.decrypt(broken),
+      async () => session.rewrap(broken),
+      async () => encodeDataRowRecord(broken),
+      async () => encodeCompactRecord(broken, 'bytes'),
+    ]) {
+      const error = await errorOf(work());
+      expect(error).toBeInstanceOf(TypeError);
+      expect((error as Error).message).toMatch(message);
+    }
+  });
+
+  it('is read once, whatever its getters say later', async () => {
+    const { key, data } = await session.encrypt(PAYLOAD);
+    let reads = 0;
+    const changing = {
+      key,
+      get data() {
+        return (reads += 1) === 1 ? data : ('gone' as never);
+      },
+    };
+    expect(await session.decrypt(changing)).toEqual(PAYLOAD);
+    reads = 0;
+    expect(await session.decryptJson(encodeDataRowRecord(changing))).toEqual(PAYLOAD);
+  });
+
+  it('is written with the bytes that its arrays really have', async () => {
+    const { key, data } = await session.encrypt(PAYLOAD);
+    const record = { key: { ...key, encryptedKey: new ShortArray(key.encryptedKey) }, data: new ShortArray(data) };
+    expect(await session.decrypt(record)).toEqual(PAYLOAD);
+    expect(await session.decryptJson(encodeDataRowRecord(record))).toEqual(PAYLOAD);
+    const compact = encodeCompactRecord(record, 'bytes') ?? '';
+    expect(await session.decrypt(decodeCompactRecord(compact).record)).toEqual(PAYLOAD);
+  });
+
+  it('has no text that does not parse again', async () => {
+    const { key, data } = await session.encrypt(PAYLOAD);
+    for (const created of [Number.NaN, Infinity, 0.5]) {
+      const code = { code: 'InvalidRequest' };
+      expect(() => encodeDataRowRecord({ key: { ...key, created }, data })).toThrow(expect.objectContaining(code));
+    }
+    expect(() => encodeCompactRecord({ key, data }, 'text' as never)).toThrow("kind must be 'bytes' or 'json'");
+    for (const decode of [decodeDataRowRecord, decodeCompactRecord]) {
+      expect(() => decode(Buffer.from('kf1.') as never)).toThrow('text must be a string');
+    }
+  });
+});

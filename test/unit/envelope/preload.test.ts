@@ -1,0 +1,56 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { codeOf, DAY_MS, FakeWorld } from '../../support/fakes.ts';
+
+const PAYLOAD = Buffer.from('payload');
+let world: FakeWorld;
+
+beforeEach(() => {
+  world = new FakeWorld();
+});
+
+describe('a System Key that is preloaded', () => {
+  it('is not asked for by the first request, be it to seal, for a known or a new partition, or to open', async () => {
+    const record = await world.process().session('known').encrypt(PAYLOAD);
+    const requests = [
+      [(started) => started.session('known').encrypt(PAYLOAD), ['Query IK']],
+      [(started) => started.session('new').encrypt(PAYLOAD), ['Query IK', 'Put IK']],
+      [(started) => started.session('known').decrypt(record), ['Get IK']],
+    ] as const satisfies [(started: ReturnType<typeof world.process>) => Promise<unknown>, string[]][];
+    for (const [request, calls] of requests) {
+      const started = world.process();
+      world.log.take();
+      await started.preload();
+      expect(world.log.take()).toEqual(['Query SK', 'Unwrap']);
+      await request(started);
+      expect(world.log.take()).toEqual(calls);
+    }
+  });
+
+  it('is none where there is none yet: that is for a request to make', async () => {
+    await world.process().preload();
+    expect(world.log.take()).toEqual(['Query SK']);
+  });
+
+  it('is none that may not seal any more', async () => {
+    await world.process().session('p').encrypt(PAYLOAD);
+    world.clock.advance(91 * DAY_MS);
+    world.log.take();
+    const started = world.process();
+    await started.preload();
+    expect(world.log.take()).toEqual(['Query SK']);
+    await started.session('p').encrypt(PAYLOAD);
+    expect(world.log.take()).toContain('Put SK');
+  });
+
+  it('is looked for no longer than it may take, and asked for again by the first request', async () => {
+    await world.process().session('p').encrypt(PAYLOAD);
+    const started = world.process();
+    world.kms.interfere = (_, { signal }) =>
+      new Promise((_resolve, reject) => {
+        signal.addEventListener('abort', () => reject(signal.reason as Error));
+      });
+    expect(await codeOf(started.preload({ deadlineAtMs: world.clock.nowMs + 20 }))).toBe('DeadlineExceeded');
+    world.kms.interfere = () => {};
+    expect((await started.session('p').encrypt(PAYLOAD)).data.length).toBeGreaterThan(0);
+  });
+});

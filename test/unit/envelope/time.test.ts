@@ -1,0 +1,456 @@
+/** Keys dated in the future, and clocks that step. */
+import { beforeEach, describe, expect, it } from 'vitest';
+import { AbsentKeys } from '../../../src/envelope/absent-keys.ts';
+import { agingClock } from '../../../src/async/clock.ts';
+import { createdNow, cryptoPolicy } from '../../../src/envelope/crypto-policy.ts';
+import type { EpochSeconds, KeyMeta } from '../../../src/records/ids.ts';
+import { KeyfoldError, type DataRowRecord, type EnvelopeKeyRecord, type SessionFactory } from '../../../src/index.ts';
+import { SystemKeyMaintenance } from '../../../src/maintenance/system-key-maintenance.ts';
+import { codeOf, DAY_MS, FakeWorld, HandClock, MINUTE_MS, noDeadline } from '../../support/fakes.ts';
+
+const PAYLOAD = Buffer.from('payload');
+const HOUR_MS = 60 * MINUTE_MS;
+let world: FakeWorld;
+
+beforeEach(() => {
+  world = new FakeWorld();
+});
+
+const nowSeconds = (): number => world.clock.nowMs / 1000;
+
+async function createdBy(service: SessionFactory, partition = 'p'): Promise<number> {
+  return (await service.session(partition).encrypt(PAYLOAD)).key.parent.created;
+}
+
+/** Puts the latest row of a kind a second time, dated so many seconds from now, as a writer with a wrong clock would have made it. */
+function copyTo(kind: 'SK' | 'IK', created: number, changes: Partial<EnvelopeKeyRecord> = {}): EnvelopeKeyRecord {
+  const row = world.metastore.ofKind(kind).at(-1);
+  if (row === undefined) throw new Error('no row');
+  const copy = { ...row, ...changes, created: created as EpochSeconds };
+  world.metastore.change(copy, {});
+  return copy;
+}
+
+/** A partition's key, which another process made on a clock that is so far ahead. */
+async function madeAhead(ms: number): Promise<DataRowRecord> {
+  world.clock.advance(ms);
+  const record = await world.process().session('p').encrypt(PAYLOAD);
+  world.clock.advance(-ms);
+  world.log.take();
+  return record;
+}
+
+describe('a key dated in the future', () => {
+  it.for([5 * MINUTE_MS, 9 * MINUTE_MS])('seals if it is %i ms ahead, for one query', async (ms) => {
+    const ahead = await madeAhead(ms);
+    expect(await createdBy(world.process())).toBe(ahead.key.parent.created);
+    expect(world.log.take()).toEqual(['Query IK', 'Get SK', 'Unwrap']);
+  });
+
+  it.for([12 * MINUTE_MS, 400 * DAY_MS])(
+    'does not seal if it is %i ms ahead; its successor is dated now',
+    async (ms) => {
+      const ahead = await madeAhead(ms);
+      const service = world.process();
+      expect(await createdBy(service)).toBe(nowSeconds() - (nowSeconds() % 60));
+      expect(world.log.take()).toEqual(['Query IK', 'Recent IK', 'Query SK', 'Recent SK', 'Wrap', 'Put SK', 'Put IK']);
+      expect(await service.session('p').decrypt(ahead)).toEqual(PAYLOAD);
+      world.log.take();
+      await createdBy(service);
+      expect(world.log.take()).toEqual([]);
+    },
+  );
+
+  it('seals up to ten minutes ahead and not a second more', async () => {
+    const own = await createdBy(world.process());
+    const seconds = Math.floor(nowSeconds());
+    copyTo('IK', seconds + 601);
+    expect(await createdBy(world.process())).toBe(own);
+    copyTo('IK', seconds + 600);
+    expect(await createdBy(world.process())).toBe(seconds + 600);
+  });
+
+  it.for([2 ** 53 - 1, 2 ** 53, 1e300, Infinity, NaN, 1.5e12])('does not hide a usable one, at %d', async (created) => {
+    const service = world.process();
+    const own = await createdBy(service);
+    for (const kind of ['IK', 'SK'] as const) copyTo(kind, created);
+    const cold = world.process();
+    const record = await cold.session('p').encrypt(PAYLOAD);
+    expect(record.key.parent.created).toBe(own);
+    expect(await service.session('p').decrypt(record)).toEqual(PAYLOAD);
+    expect(world.metastore.ofKind('SK')).toHaveLength(2);
+  });
+
+  it('is followed by one that can be named in a record, once the usable one has expired', async () => {
+    await createdBy(world.process());
+    copyTo('IK', 2 ** 53 - 1);
+    copyTo('SK', 2 ** 53 - 1);
+    world.clock.advance(91 * DAY_MS);
+    const service = world.process();
+    const record = await service.session('p').encrypt(PAYLOAD);
+    expect(record.key.parent.created).toBeLessThanOrEqual(nowSeconds());
+    expect(await service.session('p').decrypt(record)).toEqual(PAYLOAD);
+  });
+
+  it('does not hide a usable one if it cannot be read', async () => {
+    const own = await createdBy(world.process());
+    world.metastore.interfere = (call) => {
+      if (call === 'Query IK') throw new KeyfoldError('KeyRowUnreadable', 'made up');
+    };
+    expect(await createdBy(world.process())).toBe(own);
+  });
+
+  it('is followed by a new one, if no row that can be read is behind it', async () => {
+    const created = await createdBy(world.process());
+    for (const kind of ['IK', 'SK'] as const) copyTo(kind, 2 ** 53);
+    for (const row of world.metastore.rows.values()) if (row.created === created) world.metastore.remove(row);
+    const record = await world.process().session('p').encrypt(PAYLOAD);
+    expect(await world.process().session('p').decrypt(record)).toEqual(PAYLOAD);
+  });
+
+  it.for(['IK', 'SK'] as const)(
+    'is not told from a broken one without loadRecent, so that nothing is sealed: %s',
+    async (kind) => {
+      await createdBy(world.process());
+      world.metastore.interfere = (call) => {
+        if (call === `Query ${kind}`) throw new KeyfoldError('KeyRowUnreadable', 'made up');
+      };
+      Object.assign(world.metastore, { loadRecent: undefined });
+      expect(
+        await codeOf(
+          world
+            .process()
+            .session(kind === 'SK' ? 'q' : 'p')
+            .encrypt(PAYLOAD),
+        ),
+      ).toBe('KeyRowUnreadable');
+    },
+  );
+
+  it('is followed by a new one without loadRecent, if the row can be read', async () => {
+    await createdBy(world.process());
+    const ahead = copyTo('IK', nowSeconds() + 3600);
+    Object.assign(world.metastore, { loadRecent: undefined });
+    expect(await createdBy(world.process())).toBeLessThan(ahead.created);
+  });
+
+  it('does not hide a usable one if it is ahead by less, and revoked', async () => {
+    const own = await createdBy(world.process());
+    copyTo('IK', nowSeconds() + 300, { revoked: true });
+    world.log.take();
+    expect(await createdBy(world.process())).toBe(own);
+    expect(world.log.take()).toEqual(['Query IK', 'Recent IK', 'Get SK', 'Unwrap']);
+  });
+
+  it('does not pass its date on when it is revoked', async () => {
+    const ahead = await madeAhead(9 * MINUTE_MS);
+    for (const row of world.metastore.ofKind('IK')) world.metastore.change(row, { revoked: true });
+    const made = await createdBy(world.process());
+    expect(made).toBe(nowSeconds());
+    expect(made).toBeLessThan(ahead.key.parent.created);
+    // Another process finds it behind the revoked one.
+    expect(await createdBy(world.process())).toBe(made);
+  });
+
+  it('takes the Intermediate Keys under it along, if it is a System Key', async () => {
+    const own = await createdBy(world.process());
+    const system = copyTo('SK', nowSeconds() + 3600);
+    copyTo('IK', nowSeconds() + 10, { parent: { id: system.id, created: system.created } });
+    expect(await createdBy(world.process())).toBe(own);
+  });
+
+  it('is reported by the maintenance, and is no reason not to make the next one ahead of time', async () => {
+    await createdBy(world.process());
+    copyTo('SK', nowSeconds() + 3600 * 24 * 365);
+    world.clock.advance(85 * DAY_MS);
+    const { metastore, kms } = world;
+    const maintenance = new SystemKeyMaintenance({
+      service: 'svc',
+      product: 'prod',
+      now: world.clock.now,
+      metastore: {
+        load: (...given) => metastore.load(...given),
+        loadLatest: (...given) => metastore.loadLatest(...given),
+        loadRecent: (...given) => metastore.loadRecent(...given),
+        store: (...given) => metastore.store(...given),
+        rows: async () => metastore.ofKind('SK').toReversed(),
+        replaceKey: async () => 'replaced',
+      },
+      kms: {
+        wrap: (...given) => kms.wrap(...given),
+        unwrap: (...given) => kms.unwrap(...given),
+        renew: async () => ({ regions: [], renewed: undefined }),
+      },
+    });
+    const report = await maintenance.run();
+    expect(report.systemKeys.map(({ state }) => state)).toEqual(['dated-ahead', 'valid']);
+    expect(report.created?.created).toBe(nowSeconds() - (nowSeconds() % 60));
+  });
+});
+
+describe('the date of a new key', () => {
+  const policy = cryptoPolicy();
+  const nowMs = Date.UTC(2026, 10, 27, 12, 0, 30);
+  const now = nowMs / 1000;
+  const dated = (taken: readonly number[], worn?: number): number | undefined =>
+    createdNow(policy, nowMs, taken as EpochSeconds[], worn as EpochSeconds | undefined);
+
+  it.for([
+    ['no other', [], now - 30],
+    ['an old one', [now - 86_400], now - 30],
+    ['one of this minute', [now - 30], now],
+    ['one of this second', [now, now - 30], now + 1],
+    ['some that were made ahead', [now + 2, now + 1, now], now + 3],
+    ['one far ahead', [now + 590], now],
+    ['a gap', [now + 2, now], now + 1],
+  ] as const)('with %s known is the first free one', ([, taken, created]) => {
+    expect(dated(taken)).toBe(created);
+  });
+
+  it('is at most a minute ahead, and then there is none', () => {
+    const taken = Array.from({ length: 61 }, (_, i) => now + i);
+    expect(dated(taken.slice(0, 60))).toBe(now + 60);
+    expect(dated(taken)).toBeUndefined();
+  });
+
+  it('is later than that of a key at its usage limit, so that every process sees it', () => {
+    expect(dated([now + 20], now + 20)).toBe(now + 21);
+    expect(dated([now + 300], now + 300)).toBe(now);
+    expect(dated([now + 60], now + 60)).toBe(now);
+    expect(dated([now - 30], now - 30)).toBe(now);
+  });
+
+  it.for([NaN, Infinity, 2 ** 63])('is none if the clock says %d', (time) => {
+    expect(() => createdNow(policy, time, [])).toThrow(TypeError);
+  });
+});
+
+describe('if every second of the next minute is taken by a revoked key', () => {
+  it('encrypting is refused for the moment', async () => {
+    await createdBy(world.process());
+    const seconds = Math.floor(nowSeconds());
+    for (let i = -40; i <= 60; i += 1) copyTo('IK', seconds + i, { revoked: true });
+    expect(await codeOf(world.process().session('p').encrypt(PAYLOAD))).toBe('MetastoreUnavailable');
+  });
+});
+
+describe('after the clock has stepped back', () => {
+  it.for([2 * MINUTE_MS, 40 * MINUTE_MS, 2 * HOUR_MS, 30 * DAY_MS])(
+    'by %i ms, a revoked Intermediate Key does not go on sealing',
+    async (ms) => {
+      const service = world.process();
+      await createdBy(service);
+      world.clock.advance(30 * MINUTE_MS);
+      const old = await createdBy(service);
+      for (const row of world.metastore.ofKind('IK')) world.metastore.change(row, { revoked: true });
+      world.clock.advance(-ms);
+      expect(await createdBy(service)).not.toBe(old);
+    },
+  );
+
+  it('nor does what is under a revoked System Key', async () => {
+    const service = world.process();
+    await createdBy(service);
+    world.clock.advance(50 * MINUTE_MS);
+    await createdBy(service);
+    for (const row of world.metastore.ofKind('SK')) world.metastore.change(row, { revoked: true });
+    world.clock.advance(-5 * MINUTE_MS);
+    const made = await createdBy(service);
+    const row = world.metastore.ofKind('IK').find(({ created }) => created === made);
+    expect(world.metastore.ofKind('SK').find(({ created }) => created === row?.parent?.created)?.revoked).toBe(false);
+  });
+
+  it('what was read is read again, and no KMS is needed for that', async () => {
+    const service = world.process();
+    const own = await createdBy(service);
+    world.clock.advance(-5 * MINUTE_MS);
+    world.log.take();
+    expect(await createdBy(service)).toBe(own);
+    expect(world.log.take()).toEqual(['Query IK', 'Get SK']);
+  });
+
+  it('in small steps, a key that was revoked meanwhile does not seal either', async () => {
+    const service = world.process();
+    const first = await createdBy(service);
+    for (const row of world.metastore.ofKind('IK')) world.metastore.change(row, { revoked: true });
+    for (let i = 0; i < 4; i += 1) {
+      world.clock.advance(-900);
+      await createdBy(service);
+    }
+    expect(await createdBy(service)).not.toBe(first);
+  });
+
+  it('by less than a second, nothing is read again', async () => {
+    const service = world.process();
+    await createdBy(service);
+    world.log.take();
+    world.clock.advance(-900);
+    await createdBy(service);
+    expect(world.log.take()).toEqual([]);
+  });
+
+  it('a key that is now too far ahead does not seal, and its successor stays warm', async () => {
+    const service = world.process();
+    const ahead = await createdBy(service);
+    world.clock.advance(-HOUR_MS);
+    const made = await createdBy(service);
+    expect(made).toBeLessThan(ahead);
+    world.log.take();
+    expect(await createdBy(service)).toBe(made);
+    expect(world.log.take()).toEqual([]);
+  });
+
+  it('plaintext keys are dropped as soon as without the step', async () => {
+    const service = world.process();
+    const record = await service.session('p').encrypt(PAYLOAD);
+    world.clock.advance(40 * MINUTE_MS);
+    await service.session('p').decrypt(record);
+    world.clock.advance(-30 * MINUTE_MS);
+    await service.session('p').decrypt(record);
+    world.clock.advance(20 * MINUTE_MS);
+    world.log.take();
+    await service.session('p').decrypt(record);
+    expect(world.log.take()).toEqual(['Get IK', 'Get SK', 'Unwrap']);
+  });
+
+  it('a key that was absent is looked for again', async () => {
+    const record = await world.process().session('p').encrypt(PAYLOAD);
+    const [row] = world.metastore.ofKind('IK');
+    if (row === undefined) throw new Error('no key');
+    world.metastore.remove(row);
+    const service = world.process();
+    expect(await codeOf(service.session('p').decrypt(record))).toBe('RecordUnreadable');
+    await world.metastore.store(row, noDeadline());
+    world.clock.advance(-HOUR_MS);
+    world.clock.advance(1000);
+    expect(await service.session('p').decrypt(record)).toEqual(PAYLOAD);
+  });
+
+  it('the grace of an outage does not begin anew', async () => {
+    const service = world.process();
+    await createdBy(service);
+    world.clock.advance(70 * MINUTE_MS);
+    world.metastore.interfere = () => {
+      throw new KeyfoldError('MetastoreUnavailable', 'down');
+    };
+    await createdBy(service);
+    world.clock.advance(-HOUR_MS);
+    expect(await codeOf(service.session('p').encrypt(PAYLOAD))).toBe('MetastoreUnavailable');
+  });
+
+  it('a shared Data Row Key is not used for longer', async () => {
+    const service = world.process({ policy: { dataRowKeyMaxMessages: 1000, dataRowKeyMaxAgeMs: 10 * MINUTE_MS } });
+    const keyOf = async (): Promise<string> =>
+      Buffer.from((await service.session('p').encrypt(PAYLOAD)).key.encryptedKey).toString('hex');
+    const first = await keyOf();
+    world.clock.advance(5 * MINUTE_MS);
+    expect(await keyOf()).toBe(first);
+    world.clock.advance(-MINUTE_MS);
+    expect(await keyOf()).toBe(first);
+    world.clock.advance(5 * MINUTE_MS);
+    expect(await keyOf()).not.toBe(first);
+  });
+});
+
+describe('the clock of ages', () => {
+  it('goes on as the given clock does, and never back', () => {
+    const clock = new HandClock();
+    const ages = agingClock(clock.now, 0);
+    clock.advance(500);
+    expect(ages()).toBe(500);
+    clock.advance(-HOUR_MS);
+    expect(ages()).toBe(500);
+    clock.advance(1);
+    expect(ages()).toBe(501);
+  });
+
+  it('makes everything older at a step back, once', () => {
+    const clock = new HandClock();
+    const ages = agingClock(clock.now, HOUR_MS);
+    clock.advance(-1001);
+    expect(ages()).toBe(HOUR_MS);
+    expect(ages()).toBe(HOUR_MS);
+    clock.advance(-1000);
+    expect(ages()).toBe(HOUR_MS);
+  });
+
+  it('sees a step back between two readings by the monotonic clock', () => {
+    const [clock, monotonic] = [new HandClock(), new HandClock(0)];
+    const ages = agingClock(clock.now, HOUR_MS, monotonic.now);
+    monotonic.advance(40 * MINUTE_MS);
+    clock.advance(10 * MINUTE_MS);
+    expect(ages()).toBe(HOUR_MS + 40 * MINUTE_MS);
+  });
+
+  it('adds small steps back together, until they are more than a second', () => {
+    const clock = new HandClock();
+    const ages = agingClock(clock.now, HOUR_MS);
+    clock.advance(-600);
+    expect(ages()).toBe(0);
+    clock.advance(-600);
+    expect(ages()).toBe(HOUR_MS);
+    clock.advance(-600);
+    expect(ages()).toBe(HOUR_MS);
+  });
+
+  it('goes on as the monotonic clock does, if the given one steps back a little between readings again and again', () => {
+    const [clock, monotonic] = [new HandClock(), new HandClock(0)];
+    const ages = agingClock(clock.now, HOUR_MS, monotonic.now);
+    for (let i = 0; i < 600; i += 1) {
+      monotonic.advance(1000);
+      clock.advance(100);
+      ages();
+    }
+    expect(ages()).toBeGreaterThanOrEqual(10 * MINUTE_MS - 1000);
+    expect(ages()).toBeLessThanOrEqual(10 * MINUTE_MS);
+  });
+
+  it('is not stepped by a lag of up to a minute, and sees the next one from where it is', () => {
+    const [clock, monotonic] = [new HandClock(), new HandClock(0)];
+    const ages = agingClock(clock.now, HOUR_MS, monotonic.now);
+    for (let i = 1; i <= 3; i += 1) {
+      monotonic.advance(MINUTE_MS + 1);
+      clock.advance(1);
+      expect(ages()).toBe(i * (MINUTE_MS + 1));
+    }
+    monotonic.advance(MINUTE_MS + 2);
+    clock.advance(1);
+    expect(ages()).toBe(HOUR_MS + 4 * MINUTE_MS + 5);
+    monotonic.advance(10);
+    clock.advance(10);
+    expect(ages()).toBe(HOUR_MS + 4 * MINUTE_MS + 15);
+  });
+
+  it('counts the time that a frozen process did not', () => {
+    const [clock, monotonic] = [new HandClock(), new HandClock(0)];
+    const ages = agingClock(clock.now, HOUR_MS, monotonic.now);
+    monotonic.advance(10);
+    clock.advance(8 * HOUR_MS);
+    expect(ages()).toBe(8 * HOUR_MS);
+  });
+});
+
+it('an extension in an outage ends with the grace, also if the check interval is shorter than the maximum age', async () => {
+  const policy = { revokeCheckIntervalMs: 5 * MINUTE_MS, staleGraceMs: MINUTE_MS, intermediateKeyMaxAgeMs: HOUR_MS };
+  const service = world.process({ policy });
+  await createdBy(service);
+  world.metastore.interfere = () => {
+    throw new KeyfoldError('MetastoreUnavailable', 'down');
+  };
+  world.clock.advance(6 * MINUTE_MS - 1000);
+  await createdBy(service);
+  world.clock.advance(999);
+  await createdBy(service);
+  world.clock.advance(1);
+  expect(await codeOf(service.session('p').encrypt(PAYLOAD))).toBe('MetastoreUnavailable');
+});
+
+const key = (created: number): KeyMeta => ({ id: 'x', created }) as KeyMeta;
+
+it('the memory of absent keys is bounded: the oldest is forgotten first', () => {
+  const absent = new AbsentKeys(world.clock.now);
+  for (let i = 0; i < 10_000; i += 1) absent.add(key(i));
+  expect(absent.has(key(0))).toBe(true);
+  absent.add(key(10_000));
+  expect([absent.has(key(0)), absent.has(key(1)), absent.has(key(10_000))]).toEqual([false, true, true]);
+});

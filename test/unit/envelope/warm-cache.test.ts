@@ -1,0 +1,479 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { EnvelopeKey } from '../../../src/envelope/envelope-key.ts';
+import { KeyCache } from '../../../src/envelope/key-cache.ts';
+import { NO_ENVELOPE_EVENTS } from '../../../src/envelope/ports.ts';
+import {
+  KeyfoldError,
+  type DataRowRecord,
+  type Deadline,
+  type Session,
+  type SessionFactoryOptions,
+} from '../../../src/index.ts';
+import { codeOf, errorOf, FakeWorld, MINUTE_MS, noDeadline } from '../../support/fakes.ts';
+
+const PAYLOAD = Buffer.from('payload');
+const partitions = (count: number): string[] => Array.from({ length: count }, (_, i) => `p${i}`);
+let world: FakeWorld;
+
+beforeEach(() => {
+  world = new FakeWorld();
+});
+
+/** How often each call was made. */
+function counts(): Record<string, number> {
+  return Object.fromEntries(
+    Object.entries(Object.groupBy(world.log.take(), (call) => call)).map(([k, v = []]) => [k, v.length]),
+  );
+}
+
+/** Holds a call back until it is let go. */
+function hold(held: string): { release: () => void; signals: AbortSignal[] } {
+  const signals: AbortSignal[] = [];
+  const { promise, resolve } = Promise.withResolvers<void>();
+  world.metastore.interfere = async (call, { signal }) => {
+    if (call !== held) return;
+    signals.push(signal);
+    await promise;
+  };
+  return { release: resolve, signals };
+}
+
+describe('one flight', () => {
+  it('serves 100 encrypts at once for a partition that is new', async () => {
+    const session = world.process().session('p');
+    const records = await Promise.all(Array.from({ length: 100 }, () => session.encrypt(PAYLOAD)));
+    expect(counts()).toEqual({ 'Query IK': 1, 'Query SK': 1, Wrap: 1, 'Put SK': 1, 'Put IK': 1 });
+    for (const record of records) expect(await session.decrypt(record)).toEqual(PAYLOAD);
+  });
+
+  it('of KMS serves 100 encrypts at once for 100 partitions', async () => {
+    await Promise.all(partitions(100).map((p) => world.process().session(p).encrypt(PAYLOAD)));
+    const service = world.process();
+    world.log.take();
+    await Promise.all(partitions(100).map((p) => service.session(p).encrypt(PAYLOAD)));
+    expect(counts()).toEqual({ 'Query IK': 100, 'Get SK': 1, Unwrap: 1 });
+  });
+
+  it('of KMS serves 100 decrypts at once for 100 partitions', async () => {
+    const maker = world.process();
+    const records = await Promise.all(partitions(100).map((p) => maker.session(p).encrypt(PAYLOAD)));
+    const service = world.process();
+    world.log.take();
+    await Promise.all(records.flatMap((r, i) => [r, r].map((record) => service.session(`p${i}`).decrypt(record))));
+    expect(counts()).toEqual({ 'Get IK': 100, 'Get SK': 1, Unwrap: 1 });
+  });
+
+  it('of KMS serves decrypts, encrypts and new partitions at once', async () => {
+    const records = await Promise.all(partitions(20).map((p) => world.process().session(p).encrypt(PAYLOAD)));
+    const service = world.process();
+    world.log.take();
+    await Promise.all([
+      ...records.map((record, i) => service.session(`p${i}`).decrypt(record)),
+      ...partitions(20).map((p) => service.session(p).encrypt(PAYLOAD)),
+      ...partitions(20).map((p) => service.session(`new-${p}`).encrypt(PAYLOAD)),
+    ]);
+    expect(counts()).toEqual({ 'Get IK': 20, 'Query IK': 40, 'Get SK': 1, 'Query SK': 1, Unwrap: 1, 'Put IK': 20 });
+  });
+
+  it('of KMS serves 10,000 partitions in one process', async () => {
+    const service = world.process();
+    await Promise.all(partitions(10_000).map((p) => service.session(p).encrypt(PAYLOAD)));
+    expect(counts()).toEqual({ 'Query IK': 10_000, 'Query SK': 1, Wrap: 1, 'Put SK': 1, 'Put IK': 10_000 });
+  });
+
+  it('that fails fails all that wait for it, is not cached, and leaves other keys alone', async () => {
+    const service = world.process();
+    await service.session('well').encrypt(PAYLOAD);
+    world.metastore.interfere = (call) => {
+      if (call === 'Query IK') throw new KeyfoldError('MetastoreUnavailable', 'down');
+    };
+    const failing = Array.from({ length: 10 }, () => codeOf(service.session('p').encrypt(PAYLOAD)));
+    expect(new Set(await Promise.all(failing))).toEqual(new Set(['MetastoreUnavailable']));
+    expect((await service.session('well').encrypt(PAYLOAD)).data).toHaveLength(PAYLOAD.length + 28);
+    world.metastore.interfere = () => {};
+    expect((await service.session('p').encrypt(PAYLOAD)).data).toHaveLength(PAYLOAD.length + 28);
+  });
+});
+
+describe('a hot key', () => {
+  it('asks nobody', async () => {
+    const session = world.process().session('p');
+    const record = await session.encrypt(PAYLOAD);
+    world.log.take();
+    for (let i = 0; i < 100; i += 1) {
+      await session.encrypt(PAYLOAD);
+      await session.decrypt(record);
+      await session.rewrap(record);
+    }
+    expect(world.log.take()).toEqual([]);
+  });
+
+  it('serves even a caller whose time is up', async () => {
+    const session = world.process().session('p');
+    await session.encrypt(PAYLOAD);
+    expect((await session.encrypt(PAYLOAD, { deadlineAtMs: 0 })).key.created).toBeGreaterThan(0);
+  });
+});
+
+describe('a waiter', () => {
+  it('leaves at its own deadline, while the flight goes on for the others', async () => {
+    const session = world.process().session('p');
+    const { release } = hold('Query IK');
+    const patient = session.encrypt(PAYLOAD);
+    const hasty = session.encrypt(PAYLOAD, { deadlineAtMs: world.clock.nowMs + 20 });
+    expect(await codeOf(hasty)).toBe('DeadlineExceeded');
+    release();
+    expect((await patient).data).toHaveLength(PAYLOAD.length + 28);
+    expect(counts()['Query IK']).toBe(1);
+  });
+
+  it("leaves at its signal, with the signal's own reason", async () => {
+    const session = world.process().session('p');
+    const { release } = hold('Query IK');
+    const controller = new AbortController();
+    const leaving = session.encrypt(PAYLOAD, { signal: controller.signal });
+    const reason = new Error('no longer wanted');
+    setImmediate(() => controller.abort(reason));
+    expect(await errorOf(leaving)).toBe(reason);
+    expect(await errorOf(session.encrypt(PAYLOAD, { signal: controller.signal }))).toBe(reason);
+    release();
+  });
+
+  it('that is the last to leave ends the flight, and the next one starts anew', async () => {
+    const session = world.process().session('p');
+    const { release, signals } = hold('Query IK');
+    const hasty = [20, 30].map((ms) => session.encrypt(PAYLOAD, { deadlineAtMs: world.clock.nowMs + ms }));
+    for (const work of hasty) expect(await codeOf(work)).toBe('DeadlineExceeded');
+    expect(signals.map((signal) => signal.aborted)).toEqual([true]);
+    release();
+    expect((await session.encrypt(PAYLOAD)).data).toHaveLength(PAYLOAD.length + 28);
+    expect(signals.map((signal) => signal.aborted)).toEqual([true, false]);
+  });
+
+  it('that is the last to leave ends the flights under it, too', async () => {
+    await world.process().session('p').encrypt(PAYLOAD);
+    const session = world.process().session('p');
+    const { release, signals } = hold('Get SK');
+    expect(await codeOf(session.encrypt(PAYLOAD, { deadlineAtMs: world.clock.nowMs + 20 }))).toBe('DeadlineExceeded');
+    expect(signals.map((signal) => signal.aborted)).toEqual([true]);
+    release();
+  });
+
+  it('does not wait beyond the deadline of the flight itself', async () => {
+    const session = world.process({ policy: { flightTimeoutMs: 20 } }).session('p');
+    const { release, signals } = hold('Query IK');
+    expect(await codeOf(session.encrypt(PAYLOAD))).toBe('DeadlineExceeded');
+    expect(signals[0]?.aborted).toBe(true);
+    release();
+  });
+});
+
+describe('the cache', () => {
+  it('holds one copy of a key that was loaded again, and serves that', async () => {
+    const service = world.process();
+    const record = await service.session('p').encrypt(PAYLOAD);
+    world.clock.advance(61 * MINUTE_MS);
+    await service.session('p').decrypt(record);
+    world.log.take();
+    for (let i = 0; i < 3; i += 1) await service.session('p').decrypt(record);
+    expect(world.log.take()).toEqual([]);
+    const limits = { maxKeys: 2, maxAgeMs: 60, graceMs: 0, evicted: () => {} };
+    const cache = new KeyCache(limits, world.clock.now);
+    const key = (): EnvelopeKey =>
+      new EnvelopeKey(Buffer.alloc(32), world.clock.now(), { id: 'a', created: 60 } as never);
+    cache.putLatest(key(), () => false);
+    const again = key();
+    cache.put(again);
+    expect(cache.latest('a' as never)).toBe(again);
+    cache.put(new EnvelopeKey(Buffer.alloc(32), world.clock.now(), { id: 'b', created: 60 } as never));
+    cache.put(new EnvelopeKey(Buffer.alloc(32), world.clock.now(), { id: 'c', created: 60 } as never));
+    expect(cache.latest('a' as never)).toBeUndefined();
+  });
+
+  it('drops keys that nobody asks for any more', () => {
+    const limits = { maxKeys: 10, maxAgeMs: 60 * MINUTE_MS, graceMs: 15 * MINUTE_MS, evicted: () => {} };
+    const cache = new KeyCache(limits, world.clock.now);
+    const key = (id: string): EnvelopeKey =>
+      new EnvelopeKey(Buffer.alloc(32), world.clock.now(), { id, created: 60 } as never);
+    cache.put(key('a'));
+    world.clock.advance(76 * MINUTE_MS);
+    cache.put(key('b'));
+    expect(cache.size).toBe(1);
+  });
+
+  it('drops the plaintext of keys at their maximum age, decrypts included', async () => {
+    const service = world.process({
+      policy: { systemKeyMaxAgeMs: 10 * MINUTE_MS, intermediateKeyMaxAgeMs: 5 * MINUTE_MS },
+    });
+    const record = await service.session('p').encrypt(PAYLOAD);
+    world.clock.advance(5 * MINUTE_MS);
+    world.log.take();
+    await service.session('p').decrypt(record);
+    expect(world.log.take()).toEqual(['Get IK']);
+    world.clock.advance(5 * MINUTE_MS);
+    await service.session('p').decrypt(record);
+    expect(world.log.take()).toEqual(['Get IK', 'Get SK', 'Unwrap']);
+  });
+
+  it('does not keep a key longer because it is in use', async () => {
+    const service = world.process({ policy: { intermediateKeyMaxAgeMs: 5 * MINUTE_MS } });
+    const record = await service.session('p').encrypt(PAYLOAD);
+    world.log.take();
+    for (let minute = 0; minute < 5; minute += 1) {
+      await service.session('p').decrypt(record);
+      world.clock.advance(MINUTE_MS);
+    }
+    expect(world.log.take()).toEqual([]);
+    await service.session('p').decrypt(record);
+    expect(world.log.take()).toEqual(['Get IK']);
+  });
+
+  it('holds so many keys, the least recently used going first', async () => {
+    const service = world.process({ policy: { maxIntermediateKeys: 3 } });
+    const records = new Map<string, Awaited<ReturnType<ReturnType<typeof service.session>['encrypt']>>>();
+    for (const p of ['a', 'b', 'c']) records.set(p, await service.session(p).encrypt(PAYLOAD));
+    const decrypt = (p: string): Promise<Buffer> => service.session(p).decrypt(records.get(p) as never);
+    await decrypt('a');
+    await service.session('d').encrypt(PAYLOAD);
+    world.log.take();
+    for (const p of ['a', 'c']) await decrypt(p);
+    expect(world.log.take()).toEqual([]);
+    await decrypt('b');
+    expect(world.log.take()).toEqual(['Get IK']);
+  });
+
+  it('does not take a key for the latest because an old record was decrypted with it', async () => {
+    const maker = world.process();
+    const old = await maker.session('p').encrypt(PAYLOAD);
+    // Another process has rotated without a revocation: the old key would do, but it is not the latest.
+    world.clock.advance(2 * MINUTE_MS);
+    const [row] = world.metastore.ofKind('IK');
+    const newer = { ...row, created: (row?.created ?? 0) + 60 };
+    world.metastore.rows.set(`${row?.id} ${newer.created}`, newer as never);
+    const service = world.process();
+    await service.session('p').decrypt(old);
+    expect((await service.session('p').encrypt(PAYLOAD)).key.parent.created).toBe(newer.created);
+    await service.session('p').decrypt(old);
+    expect((await service.session('p').encrypt(PAYLOAD)).key.parent.created).toBe(newer.created);
+  });
+});
+
+function takeDown(code: 'MetastoreUnavailable' | 'KeyRowUnreadable' = 'MetastoreUnavailable'): void {
+  world.metastore.interfere = () => {
+    throw new KeyfoldError(code, 'down');
+  };
+}
+
+describe('while the metastore is down, a warm process', () => {
+  const stale: string[] = [];
+  let session: Session;
+  let record: DataRowRecord;
+
+  const warm = async (options: Partial<SessionFactoryOptions> = {}): Promise<void> => {
+    const events = { ...NO_ENVELOPE_EVENTS, servedStale: (key: { id: string }): unknown => stale.push(key.id) };
+    session = world.process({ events, ...options }).session('p');
+    record = await session.encrypt(PAYLOAD);
+    world.log.take();
+  };
+
+  beforeEach(async () => {
+    stale.length = 0;
+    await warm();
+  });
+  afterEach(() => vi.useRealTimers());
+
+  it('goes on encrypting and decrypting for the grace, and says so', async () => {
+    takeDown();
+    world.clock.advance(60 * MINUTE_MS);
+    expect((await session.encrypt(PAYLOAD)).key.parent).toEqual(record.key.parent);
+    expect(await session.decrypt(record)).toEqual(PAYLOAD);
+    expect(stale).toEqual(['_IK_p_svc_prod']);
+    world.clock.advance(15 * MINUTE_MS - 1);
+    expect(await session.decrypt(record)).toEqual(PAYLOAD);
+    expect((await session.encrypt(PAYLOAD)).key.parent).toEqual(record.key.parent);
+    world.clock.advance(1);
+    expect(await codeOf(session.encrypt(PAYLOAD))).toBe('MetastoreUnavailable');
+    expect(await codeOf(session.decrypt(record))).toBe('MetastoreUnavailable');
+  });
+
+  it('asks the metastore again only after a while, and goes by what it says then', async () => {
+    takeDown();
+    world.clock.advance(60 * MINUTE_MS);
+    for (let i = 0; i < 10; i += 1) await session.encrypt(PAYLOAD);
+    expect(world.log.take()).toEqual(['Query IK']);
+    const [row] = world.metastore.ofKind('IK');
+    if (row !== undefined) world.metastore.change(row, { revoked: true });
+    world.metastore.interfere = () => {};
+    world.clock.advance(5000);
+    expect((await session.encrypt(PAYLOAD)).key.parent.created).toBeGreaterThan(record.key.parent.created);
+  });
+
+  it('waits a moment for one that stalls, not until its caller gives up', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    world.clock.advance(60 * MINUTE_MS);
+    world.metastore.interfere = () => new Promise(() => {});
+    const sealed = session.encrypt(PAYLOAD);
+    await vi.advanceTimersByTimeAsync(1000);
+    expect((await sealed).key.parent).toEqual(record.key.parent);
+  });
+
+  it("waits no longer where only the System Key's row stalls", async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    world.clock.advance(60 * MINUTE_MS);
+    world.metastore.interfere = (call) => (call.endsWith('SK') ? new Promise(() => {}) : undefined);
+    const deadlineAtMs = world.clock.now() + 5000;
+    const sealed = session.encrypt(PAYLOAD, { deadlineAtMs });
+    const opened = session.decrypt(record, { deadlineAtMs });
+    const both = Promise.allSettled([sealed, opened]);
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(stale).toHaveLength(2);
+    await vi.advanceTimersByTimeAsync(5000);
+    expect(await both).toMatchObject([{ status: 'fulfilled' }, { status: 'fulfilled', value: PAYLOAD }]);
+  });
+
+  it('waits no longer than half of the time that its caller has', async () => {
+    world.clock.advance(60 * MINUTE_MS);
+    world.metastore.interfere = () => new Promise(() => {});
+    const deadlineAtMs = world.clock.now() + 100;
+    expect((await session.encrypt(PAYLOAD, { deadlineAtMs })).key.parent).toEqual(record.key.parent);
+  });
+
+  it('never encrypts with a key that a decrypt has shown to be revoked', async () => {
+    const [row] = world.metastore.ofKind('IK');
+    if (row !== undefined) world.metastore.change(row, { revoked: true });
+    world.clock.advance(61 * MINUTE_MS);
+    await session.decrypt(record);
+    takeDown();
+    expect(await codeOf(session.encrypt(PAYLOAD))).toBe('MetastoreUnavailable');
+  });
+
+  it('takes a KMS region that hangs for no such outage, and waits for another', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    world.clock.advance(61 * MINUTE_MS);
+    world.kms.interfere = () => new Promise((resolve) => setTimeout(resolve, 2500));
+    const opened = session.decrypt(record);
+    await vi.advanceTimersByTimeAsync(2500);
+    expect(await opened).toEqual(PAYLOAD);
+    expect(stale).toEqual([]);
+  });
+
+  it('makes a new key in its own time where the row tells that the old one is revoked', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const [row] = world.metastore.ofKind('IK');
+    if (row !== undefined) world.metastore.change(row, { revoked: true });
+    world.clock.advance(61 * MINUTE_MS);
+    world.kms.interfere = () => new Promise((resolve) => setTimeout(resolve, 1500));
+    const sealed = session.encrypt(PAYLOAD);
+    await vi.advanceTimersByTimeAsync(1500);
+    expect((await sealed).key.parent.created).toBeGreaterThan(record.key.parent.created);
+  });
+
+  it('never encrypts with a key that it knows to be revoked', async () => {
+    const [row] = world.metastore.ofKind('IK');
+    if (row !== undefined) world.metastore.change(row, { revoked: true });
+    world.metastore.interfere = (call) => {
+      if (call.startsWith('Put')) throw new KeyfoldError('MetastoreUnavailable', 'down');
+    };
+    world.clock.advance(60 * MINUTE_MS);
+    expect(await codeOf(session.encrypt(PAYLOAD))).toBe('MetastoreUnavailable');
+    takeDown();
+    expect(await codeOf(session.encrypt(PAYLOAD))).toBe('MetastoreUnavailable');
+    expect(stale).toEqual([]);
+  });
+
+  it('takes a row that cannot be read, or KMS being down, for no such outage', async () => {
+    world.clock.advance(60 * MINUTE_MS);
+    takeDown('KeyRowUnreadable');
+    expect(await codeOf(session.encrypt(PAYLOAD))).toBe('KeyRowUnreadable');
+    world.metastore.interfere = () => {};
+    world.kms.interfere = () => {
+      throw new KeyfoldError('KmsMisconfigured', 'disabled');
+    };
+    expect(await codeOf(session.decrypt(record))).toBe('KmsMisconfigured');
+  });
+
+  it('serves nothing stale where the grace is turned off', async () => {
+    await warm({ policy: { staleGraceMs: 0 } });
+    takeDown();
+    world.clock.advance(60 * MINUTE_MS);
+    expect(await codeOf(session.encrypt(PAYLOAD))).toBe('MetastoreUnavailable');
+    expect(await codeOf(session.decrypt(record))).toBe('MetastoreUnavailable');
+  });
+});
+
+describe('a key that is absent', () => {
+  it('is not looked for again for a second, however many records name it', async () => {
+    const service = world.process();
+    const { key, data } = await service.session('p').encrypt(PAYLOAD);
+    const madeUp = { key: { ...key, parent: { ...key.parent, created: key.parent.created - 60 } }, data };
+    world.log.take();
+    for (let i = 0; i < 5; i += 1) expect(await codeOf(service.session('p').decrypt(madeUp))).toBe('RecordUnreadable');
+    expect(world.log.take()).toEqual(['Get IK']);
+    world.clock.advance(1000);
+    expect(await codeOf(service.session('p').decrypt(madeUp))).toBe('RecordUnreadable');
+    expect(world.log.take()).toEqual(['Get IK']);
+  });
+
+  it('is seen soon after it has come, however often it is asked for meanwhile', async () => {
+    const maker = world.process();
+    const record = await maker.session('p').encrypt(PAYLOAD);
+    const [row] = world.metastore.ofKind('IK');
+    if (row === undefined) throw new Error('no key');
+    world.metastore.remove(row);
+    const service = world.process();
+    expect(await codeOf(service.session('p').decrypt(record))).toBe('RecordUnreadable');
+    await world.metastore.store(row, noDeadline());
+    world.clock.advance(900);
+    expect(await codeOf(service.session('p').decrypt(record))).toBe('RecordUnreadable');
+    world.clock.advance(100);
+    expect(await service.session('p').decrypt(record)).toEqual(PAYLOAD);
+  });
+
+  it('is looked for every time where it is the latest', async () => {
+    const service = world.process();
+    world.metastore.interfere = (call) => {
+      if (call === 'Put IK') throw new KeyfoldError('MetastoreUnavailable', 'down');
+    };
+    for (let i = 0; i < 2; i += 1) await codeOf(service.session('p').encrypt(PAYLOAD));
+    expect(world.log.take().filter((call) => call === 'Query IK')).toHaveLength(2);
+  });
+});
+
+describe('a flight', () => {
+  it('lets a load within it go on for as long as a waiter that came later has', async () => {
+    const service = world.process();
+    const inner: Deadline[] = [];
+    const held = Promise.withResolvers<void>();
+    world.kms.interfere = async (_call, deadline) => {
+      inner.push(deadline);
+      await held.promise;
+    };
+    const leaving = codeOf(service.session('p').encrypt(PAYLOAD, { deadlineAtMs: world.clock.now() + 20 }));
+    await new Promise(setImmediate);
+    const staying = service.session('p').encrypt(PAYLOAD, { deadlineAtMs: world.clock.now() + 5000 });
+    await new Promise(setImmediate);
+    expect((inner[0]?.atMs ?? 0) - world.clock.now()).toBe(5000);
+    expect(await leaving).toBe('DeadlineExceeded');
+    held.resolve();
+    expect((await staying).key.parent.id).toBe('_IK_p_svc_prod');
+  });
+
+  it("has until the most patient of its waiters' deadlines, within its own", async () => {
+    const service = world.process({ policy: { flightTimeoutMs: 10_000 } });
+    const seen: number[] = [];
+    const held = Promise.withResolvers<void>();
+    world.metastore.interfere = async (_call, deadline) => {
+      await held.promise;
+      seen.push(deadline.atMs - world.clock.now());
+    };
+    const waiters = [500, 3000, 1000].map((ms) =>
+      service.session('p').encrypt(PAYLOAD, { deadlineAtMs: world.clock.now() + ms }),
+    );
+    await new Promise(setImmediate);
+    held.resolve();
+    await Promise.all(waiters);
+    expect(new Set(seen)).toEqual(new Set([3000]));
+    await service.session('q').encrypt(PAYLOAD);
+    expect(seen.at(-1)).toBe(10_000);
+  });
+});

@@ -1,0 +1,131 @@
+/** Every buffer of ours that holds a plaintext key is zeroed, whichever way the work ends. */
+import type * as nodeCrypto from 'node:crypto';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+import type * as aead from '../../../src/crypto/aead.ts';
+import { AwsKms } from '../../../src/index.ts';
+import type { KmsRegion } from '../../../src/kms/kms-region.ts';
+import { errorOf, FakeWorld, noDeadline } from '../../support/fakes.ts';
+
+/** Buffers that held a key: what was made a KeyObject of, sealed as a key, opened to a key, or drawn from the pool. */
+const spied = vi.hoisted(() => ({ keys: [] as Uint8Array[], pools: [] as Uint8Array[] }));
+
+vi.mock('node:crypto', async (original) => {
+  const real = await original<typeof nodeCrypto>();
+  return {
+    ...real,
+    createSecretKey: (bytes: Uint8Array) => {
+      spied.keys.push(bytes);
+      return real.createSecretKey(bytes);
+    },
+    randomFillSync: (bytes: Uint8Array) => {
+      spied.pools.push(bytes);
+      return real.randomFillSync(bytes);
+    },
+  };
+});
+vi.mock('../../../src/crypto/aead.ts', async (original) => {
+  const real = await original<typeof aead>();
+  return {
+    ...real,
+    seal: (key: never, plaintext: Uint8Array) => {
+      if (plaintext.length === 32) spied.keys.push(plaintext);
+      return real.seal(key, plaintext);
+    },
+    open: (key: never, sealed: Uint8Array) => {
+      const plaintext = real.open(key, sealed);
+      if (plaintext?.length === 32) spied.keys.push(plaintext);
+      return plaintext;
+    },
+  };
+});
+
+const PAYLOAD = Buffer.from('not of 32 bytes');
+let world: FakeWorld;
+
+beforeEach(() => {
+  world = new FakeWorld();
+  spied.keys.length = 0;
+});
+
+/** How many buffers held a key, at least ten where the spy sees them, and how many of those still do. */
+function counts(): { held: string; stillHold: number } {
+  const stillHold = spied.keys.filter((bytes) => bytes.some((byte) => byte !== 0)).length;
+  return { held: spied.keys.length >= 10 ? 'enough' : 'too few', stillHold };
+}
+
+describe('the bytes of a key', () => {
+  it('are zeroed once keys were made, opened and rewrapped', async () => {
+    const record = await world.process().session('p').encrypt(PAYLOAD);
+    await world.process().session('p').decrypt(record);
+    const [key] = world.metastore.ofKind('IK');
+    if (key !== undefined) world.metastore.change(key, { revoked: true });
+    expect((await world.process().session('p').rewrap(record)).rewrapped).toBe(true);
+    expect(counts()).toEqual({ held: 'enough', stillHold: 0 });
+  });
+
+  it.for(['Put SK', 'Put IK'])('are zeroed where the race of %s is lost', async (put) => {
+    let raced = false;
+    world.metastore.interfere = async (call) => {
+      if (call !== put || raced) return;
+      raced = true;
+      await world.process().session('p').encrypt(PAYLOAD);
+    };
+    await world.process().session('p').encrypt(PAYLOAD);
+    expect(counts()).toEqual({ held: 'enough', stillHold: 0 });
+  });
+
+  it.for(['Wrap', 'Put SK', 'Put IK'])('are zeroed where %s fails', async (failing) => {
+    world.kms.interfere = world.metastore.interfere = (call) => {
+      if (call === failing) throw new Error('down');
+    };
+    await errorOf(world.process().session('p').encrypt(PAYLOAD));
+    for (const bytes of [...spied.keys, ...world.kms.plaintexts]) {
+      expect(Buffer.from(bytes)).toEqual(Buffer.alloc(bytes.length));
+    }
+    expect(world.kms.plaintexts).toHaveLength(1);
+  });
+
+  it('are zeroed where a payload does not open', async () => {
+    const record = await world.process().session('p').encrypt(PAYLOAD);
+    await errorOf(
+      world
+        .process()
+        .session('p')
+        .decrypt({ ...record, data: Buffer.alloc(40) }),
+    );
+    expect(counts()).toEqual({ held: 'enough', stillHold: 0 });
+  });
+
+  it('are zeroed by AWS KMS on the way in and out, even where the System Key does not open', async () => {
+    const dataKeys: Buffer[] = [];
+    const region: KmsRegion = {
+      region: 'us-west-2',
+      keyArn: ARN,
+      generateDataKey: async () => ({ plaintext: note(Buffer.alloc(32, 1)), wrapped: Buffer.from('w'), arn: ARN }),
+      encrypt: () => Promise.reject(new Error('there is one region')),
+      decrypt: async () => note(Buffer.alloc(32, 1)),
+    };
+    const note = (dataKey: Buffer): Buffer => {
+      dataKeys.push(dataKey);
+      return dataKey;
+    };
+    const real = { now: Date.now, random: () => 0, sleep: () => Promise.resolve(), connect: () => region };
+    const kms = new AwsKms({ keys: { 'us-west-2': ARN }, preferredRegion: 'us-west-2' }, real);
+    const wrapped = await kms.wrap(Buffer.alloc(32, 9), noDeadline());
+    await kms.unwrap(wrapped, noDeadline());
+    const envelope = JSON.parse(Buffer.from(wrapped).toString()) as { encryptedKey: string };
+    envelope.encryptedKey = Buffer.alloc(60).toString('base64');
+    await kms.unwrap(Buffer.from(JSON.stringify(envelope)), noDeadline());
+    expect(dataKeys).toHaveLength(3);
+    for (const dataKey of dataKeys) expect(dataKey).toEqual(Buffer.alloc(32));
+  });
+
+  it('are zeroed in the pool that they were drawn from', async () => {
+    await world.process().session('p').encrypt(PAYLOAD);
+    const pool = Buffer.from(spied.pools.at(-1) ?? []);
+    const firstUnused = pool.findIndex((byte) => byte !== 0);
+    expect(firstUnused).toBeGreaterThanOrEqual(32 + 12);
+  });
+});
+
+const ARN = 'arn:aws:kms:us-west-2:111122223333:key/11111111-2222-3333-4444-555555555555';

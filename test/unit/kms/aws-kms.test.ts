@@ -1,0 +1,287 @@
+import { createSecretKey } from 'node:crypto';
+import { CreateKeyCommand, EncryptCommand, KMSClient } from '@aws-sdk/client-kms';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { startKmsEmulator, type KmsEmulator } from '../../../emulators/kms/kms-emulator.ts';
+import { seal } from '../../../src/crypto/aead.ts';
+import { AwsKms, type AwsKmsOptions } from '../../../src/index.ts';
+import { NO_EVENTS } from '../../../src/kms/failover.ts';
+import type { RegionFault } from '../../../src/kms/faults.ts';
+import { codeOf, errorOf, noDeadline } from '../../support/fakes.ts';
+
+const WEST = 'us-west-2';
+const EAST = 'us-east-1';
+const SYSTEM_KEY = Buffer.alloc(32, 9);
+
+interface Envelope {
+  encryptedKey: string;
+  kmsKeks: { region: string; arn: string; encryptedKek: string }[];
+}
+
+let emulator: KmsEmulator;
+let keys: Record<string, string>;
+let faults: RegionFault[];
+let missing: string[];
+
+beforeEach(async () => {
+  emulator = await startKmsEmulator();
+  keys = {};
+  for (const region of [WEST, EAST]) keys[region] = (await emulator.ensureKey(region, 'alias/keyfold')).aliasArn;
+  faults = [];
+  missing = [];
+});
+afterEach(() => emulator.close());
+
+function open(options: Partial<AwsKmsOptions> = {}): AwsKms {
+  return new AwsKms({
+    keys,
+    preferredRegion: WEST,
+    endpoint: emulator.endpoint,
+    timeouts: { requestTimeoutMs: 1000 },
+    // One round: what each region says is told once.
+    failover: { maxRounds: 1, baseDelayMs: 1 },
+    events: {
+      ...NO_EVENTS,
+      attempted: ({ fault }) => fault && faults.push(fault),
+      wrapMissing: (region) => missing.push(region),
+    },
+    ...options,
+  });
+}
+
+const wrapped = async (kms = open()): Promise<Buffer> => Buffer.from(await kms.wrap(SYSTEM_KEY, noDeadline()));
+
+function edit(bytes: Buffer, change: (envelope: Envelope) => void): Buffer {
+  const envelope = JSON.parse(bytes.toString()) as Envelope;
+  change(envelope);
+  return Buffer.from(JSON.stringify(envelope));
+}
+
+const calls = (): string[] => emulator.calls().map(({ region, action }) => `${action} ${region}`);
+
+describe('wrapping', () => {
+  it('asks the preferred region for a data key and all others to wrap it', async () => {
+    const envelope = JSON.parse((await wrapped()).toString()) as Envelope;
+    expect(calls()).toEqual([`GenerateDataKey ${WEST}`, `Encrypt ${EAST}`]);
+    expect(envelope.kmsKeks.map(({ region }) => region)).toEqual([WEST, EAST]);
+  });
+
+  it.for(['down', 'hang', 'reset', 'garbage'] as const)(
+    'goes on without a region that is %s, and says so',
+    async (kind) => {
+      emulator.setFault(WEST, { kind });
+      const envelope = JSON.parse((await wrapped()).toString()) as Envelope;
+      expect(envelope.kmsKeks.map(({ region }) => region)).toEqual([EAST]);
+      expect(missing).toEqual([WEST]);
+      expect(faults.map(({ faultClass }) => faultClass)).toEqual(['unavailable', 'unavailable']);
+    },
+  );
+
+  it('leaves out another region that hangs, in time for who waits', async () => {
+    emulator.setFault(EAST, { kind: 'hang' });
+    const controller = new AbortController();
+    const kms = open({ timeouts: {} });
+    const envelope = JSON.parse(
+      Buffer.from(await kms.wrap(SYSTEM_KEY, { atMs: Date.now() + 1500, signal: controller.signal })).toString(),
+    ) as Envelope;
+    expect(envelope.kmsKeks.map(({ region }) => region)).toEqual([WEST]);
+    expect(missing).toEqual([EAST]);
+    expect(kms.regionStates()[1]).toMatchObject({ state: 'unavailable', lastFault: { errorName: 'NoAnswerInTime' } });
+  });
+
+  it('says how many regions have wrapped a key where more must', async () => {
+    emulator.setFault(EAST, { kind: 'error', name: 'AccessDeniedException' });
+    const error = await errorOf(wrapped(open({ failover: { minimumWrappedRegions: 2 } })));
+    expect(error).toMatchObject({
+      code: 'KmsMisconfigured',
+      message: '1 KMS regions wrapped a new key, and 2 must: us-east-1 misconfigured (AccessDeniedException).',
+    });
+  });
+
+  it('leaves out another region that fails', async () => {
+    emulator.setFault(EAST, { kind: 'error', name: 'DisabledException' });
+    const envelope = JSON.parse((await wrapped()).toString()) as Envelope;
+    expect(envelope.kmsKeks.map(({ region }) => region)).toEqual([WEST]);
+    expect(missing).toEqual([EAST]);
+    expect(faults).toMatchObject([{ region: EAST, action: 'Encrypt', faultClass: 'misconfigured' }]);
+  });
+});
+
+describe('unwrapping', () => {
+  it('asks the preferred region alone while it answers', async () => {
+    const bytes = await wrapped();
+    emulator.resetCalls();
+    expect(await open().unwrap(bytes, noDeadline())).toEqual({ key: SYSTEM_KEY });
+    expect(await open({ preferredRegion: EAST }).unwrap(bytes, noDeadline())).toEqual({ key: SYSTEM_KEY });
+    expect(calls()).toEqual([`Decrypt ${WEST}`, `Decrypt ${EAST}`]);
+  });
+
+  it.for([
+    [{ kind: 'down' }, 'unavailable'],
+    [{ kind: 'hang' }, 'unavailable'],
+    [{ kind: 'reset' }, 'unavailable'],
+    [{ kind: 'garbage' }, 'unavailable'],
+    [{ kind: 'throttle', perSecond: 0 }, 'throttled'],
+    [{ kind: 'error', name: 'KMSInternalException', status: 500 }, 'unavailable'],
+    [{ kind: 'error', name: 'DependencyTimeoutException', status: 503 }, 'unavailable'],
+    [{ kind: 'error', name: 'KeyUnavailableException', status: 500 }, 'unavailable'],
+    [{ kind: 'error', name: 'LimitExceededException' }, 'throttled'],
+    [{ kind: 'error', name: 'AccessDeniedException' }, 'misconfigured'],
+    [{ kind: 'error', name: 'DisabledException' }, 'misconfigured'],
+    [{ kind: 'error', name: 'KMSInvalidStateException', message: 'arn:… is pending deletion.' }, 'misconfigured'],
+    [{ kind: 'error', name: 'KMSInvalidStateException', message: 'arn:… is pending import.' }, 'misconfigured'],
+    [{ kind: 'error', name: 'KMSInvalidStateException', message: 'arn:… is PendingReplicaDeletion.' }, 'misconfigured'],
+    [{ kind: 'error', name: 'KMSInvalidStateException', message: 'The key store is DISCONNECTED.' }, 'unavailable'],
+    [{ kind: 'error', name: 'KMSInvalidStateException', message: 'arn:… is Unavailable.' }, 'unavailable'],
+    [{ kind: 'error', name: 'KMSInvalidStateException', message: 'arn:… is Creating.' }, 'unavailable'],
+    [{ kind: 'error', name: 'KMSInvalidStateException' }, 'unavailable'],
+    [{ kind: 'error', name: 'InvalidSignatureException', message: 'Signature expired: …' }, 'unavailable'],
+    [{ kind: 'error', name: 'RequestExpired' }, 'unavailable'],
+    [{ kind: 'error', name: 'RequestTimeTooSkewed', status: 403 }, 'unavailable'],
+    [{ kind: 'error', name: 'SignatureDoesNotMatch', status: 403 }, 'unavailable'],
+    [{ kind: 'error', name: 'IncompleteSignature', status: 400 }, 'unavailable'],
+    [{ kind: 'error', name: 'UnrecognizedClientException' }, 'unavailable'],
+    [{ kind: 'error', name: 'InvalidClientTokenId', status: 403 }, 'unavailable'],
+    [{ kind: 'error', name: 'RequestTimeoutException', status: 408 }, 'unavailable'],
+    [{ kind: 'error', name: 'RequestAbortedException' }, 'unavailable'],
+    [{ kind: 'error', name: 'RequestLimitExceeded' }, 'throttled'],
+    [{ kind: 'error', name: 'ValidationException' }, 'corrupt'],
+    [{ kind: 'error', name: 'NotFoundException' }, 'misconfigured'],
+    [{ kind: 'error', name: 'InvalidKeyUsageException' }, 'misconfigured'],
+    [{ kind: 'error', name: 'IncorrectKeyException' }, 'misconfigured'],
+    [{ kind: 'error', name: 'ExpiredTokenException' }, 'unavailable'],
+    [{ kind: 'error', name: 'SomethingNewException' }, 'misconfigured'],
+    [{ kind: 'error', name: 'InvalidCiphertextException' }, 'corrupt'],
+  ] as const)('falls back from a region with %j, which is %s', async ([fault, faultClass]) => {
+    const bytes = await wrapped();
+    emulator.setFault(WEST, fault);
+    const kms = open();
+    expect(await kms.unwrap(bytes, noDeadline())).toEqual({ key: SYSTEM_KEY });
+    expect(faults.map((f) => `${f.region} ${f.faultClass}`)).toEqual([`${WEST} ${faultClass}`]);
+    expect(kms.regionStates()).toMatchObject([
+      { region: WEST, state: faultClass === 'corrupt' ? 'ok' : faultClass, lastFault: { faultClass } },
+      { region: EAST, state: 'ok' },
+    ]);
+  });
+
+  it.for([
+    [{ kind: 'down' }, { kind: 'error', name: 'DisabledException' }, 'KmsUnavailable'],
+    [{ kind: 'throttle', perSecond: 0 }, { kind: 'error', name: 'DisabledException' }, 'KmsThrottled'],
+    [{ kind: 'throttle', perSecond: 0 }, { kind: 'down' }, 'KmsUnavailable'],
+    [
+      { kind: 'error', name: 'AccessDeniedException' },
+      { kind: 'error', name: 'DisabledException' },
+      'KmsMisconfigured',
+    ],
+  ] as const)('with %j here and %j there says %s, and what happened in each', async ([west, east, code]) => {
+    const bytes = await wrapped();
+    emulator.setFault(WEST, west);
+    emulator.setFault(EAST, east);
+    const error = await errorOf(open().unwrap(bytes, noDeadline()));
+    expect(error).toMatchObject({ code });
+    expect((error as Error).message).toMatch(/us-west-2 \w+ \(\w+\), us-east-1 \w+ \(\w+\)/);
+  });
+
+  it('says of bytes that can never open why, and asks nobody where it need not', async () => {
+    const bytes = await wrapped();
+    emulator.resetCalls();
+    for (const [broken, why] of [
+      [Buffer.alloc(60), 'it is not wrapped by KMS'],
+      [Buffer.from('{"encryptedKey":"!","kmsKeks":[]}'), 'it is not wrapped by KMS'],
+      [edit(bytes, (e) => (e.kmsKeks = [])), 'no configured region has wrapped it'],
+      [
+        edit(bytes, (e) => e.kmsKeks.forEach((kek) => (kek.region = 'eu-west-1'))),
+        'no configured region has wrapped it',
+      ],
+    ] as const) {
+      expect(await open().unwrap(broken, noDeadline())).toEqual({ unreadable: why });
+    }
+    expect(calls()).toEqual([]);
+    const tampered = edit(bytes, (e) => (e.encryptedKey = Buffer.alloc(60).toString('base64')));
+    expect(await open().unwrap(tampered, noDeadline())).toEqual({
+      unreadable: 'it opens in no region (us-west-2 SystemKeyDoesNotOpen, us-east-1 SystemKeyDoesNotOpen)',
+    });
+  });
+
+  it('tries every wrap of a region that has several', async () => {
+    const broken = edit(await wrapped(), (envelope) => {
+      const [west] = envelope.kmsKeks;
+      if (west !== undefined) envelope.kmsKeks.unshift({ ...west, encryptedKek: Buffer.alloc(100).toString('base64') });
+    });
+    expect(await open({ keys: { [WEST]: keys[WEST] ?? '' } }).unwrap(broken, noDeadline())).toEqual({
+      key: SYSTEM_KEY,
+    });
+  });
+
+  it("is never done with a stranger's key: refused before the call where the wrap names it", async () => {
+    const { arn, encryptedKek, encryptedKey } = await strangersWrap();
+    const forged = edit(await wrapped(), (envelope) => {
+      envelope.encryptedKey = encryptedKey;
+      for (const kek of envelope.kmsKeks) Object.assign(kek, { arn, encryptedKek });
+    });
+    emulator.resetCalls();
+    expect(await open().unwrap(forged, noDeadline())).toMatchObject({
+      unreadable: expect.stringContaining('KeyOfAnotherAccount') as string,
+    });
+    expect(calls()).toEqual([]);
+  });
+
+  it("is never done with a stranger's key: refused after the call where only the ciphertext names it", async () => {
+    const { encryptedKek, encryptedKey } = await strangersWrap();
+    const forged = edit(await wrapped(), (envelope) => {
+      envelope.encryptedKey = encryptedKey;
+      for (const kek of envelope.kmsKeks) Object.assign(kek, { arn: 'alias/keyfold', encryptedKek });
+    });
+    expect(await codeOf(open().unwrap(forged, noDeadline()))).toBe('KmsMisconfigured');
+    expect(faults.map(({ errorName }) => errorName)).toContain('KeyOfAnotherAccount');
+  });
+
+  it('ends at the deadline, with its reason, and blames no region for it', async () => {
+    const bytes = await wrapped();
+    emulator.setFault(WEST, { kind: 'hang' });
+    const controller = new AbortController();
+    const reason = new Error('time is up');
+    setTimeout(() => controller.abort(reason), 30);
+    expect(await errorOf(open().unwrap(bytes, { atMs: Date.now() + 1000, signal: controller.signal }))).toBe(reason);
+    expect(faults).toEqual([]);
+  });
+});
+
+/** A data key wrapped by somebody else's key, which that somebody lets everyone use, and a System Key sealed by it. */
+async function strangersWrap(): Promise<{ arn: string; encryptedKek: string; encryptedKey: string }> {
+  const stranger = new KMSClient({
+    region: WEST,
+    endpoint: emulator.endpoint,
+    credentials: { accessKeyId: '999999999999', secretAccessKey: 'x' },
+  });
+  const { KeyMetadata } = await stranger.send(new CreateKeyCommand({}));
+  const arn = KeyMetadata?.Arn ?? '';
+  const { CiphertextBlob } = await stranger.send(new EncryptCommand({ KeyId: arn, Plaintext: Buffer.alloc(32, 1) }));
+  const encryptedKey = seal(createSecretKey(Buffer.alloc(32, 1)), Buffer.alloc(32, 6)).toString('base64');
+  return { arn, encryptedKek: Buffer.from(CiphertextBlob ?? []).toString('base64'), encryptedKey };
+}
+
+describe('the configuration', () => {
+  it.for([
+    [{ keys: {} }, 'no KMS region is configured'],
+    [{ keys: { [WEST]: 'alias/keyfold' } }, 'the KMS key of us-west-2 is neither a key ARN nor an alias ARN'],
+    [{ keys: { [WEST]: `arn:aws:kms:${EAST}:111122223333:alias/x` } }, 'the KMS key of us-west-2 is in us-east-1'],
+    [{ keys: { [WEST]: `arn:aws:kms:${WEST}:111122223333:alias/aws/s3` } }, "one of AWS's own"],
+    [{ keys: { [WEST]: `arn:aws:kms:${WEST}:111122223333:alias/${'x'.repeat(280)}` } }, 'is too long'],
+    [{ keys: { west: `arn:aws:kms:west:111122223333:alias/x` } }, 'not the name of an AWS region'],
+    [{ preferredRegion: 'eu-west-1' }, 'the preferred region eu-west-1 has no KMS key'],
+    [{ timeouts: { requestTimeoutMs: 0 } }, 'requestTimeoutMs must be a positive whole number'],
+    [{ timeouts: { connectionTimeoutMs: 1.5 } }, 'connectionTimeoutMs must be a positive whole number'],
+    [{ failover: { maxRounds: 0 } }, 'maxRounds must be a positive whole number'],
+    [{ failover: { minimumWrappedRegions: 3 } }, 'minimumWrappedRegions is 3 and there are 2 regions'],
+    [{ failover: { onKeyRefused: 'ignore' } }, "onKeyRefused must be 'failover' or 'fail'"],
+  ] as const)('%j is refused', ([change, fault]) => {
+    expect(() => open(change as Partial<AwsKmsOptions>)).toThrow(fault);
+  });
+
+  it('may have the longest ARN that an alias has, and as many wraps as there are regions', () => {
+    const arn = `arn:aws:kms:${WEST}:111122223333:alias/${'x'.repeat(279)}`;
+    expect(arn).toHaveLength(320);
+    expect(open({ keys: { [WEST]: arn } })).toBeInstanceOf(AwsKms);
+    expect(open({ failover: { minimumWrappedRegions: 2 } })).toBeInstanceOf(AwsKms);
+  });
+});

@@ -1,0 +1,125 @@
+/** Signatures that KMS refuses for their time or their credentials, over the wire. */
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { RegionFault } from '../../../src/kms/faults.ts';
+import { RegionalKms } from '../../../src/kms/regional-kms.ts';
+import { errorOf, noDeadline } from '../../support/fakes.ts';
+import { startStub, type StubAnswer, type StubServer } from '../../support/stub-server.ts';
+
+const KEY = 'arn:aws:kms:us-west-2:111122223333:key/12345678-1234-1234-1234-123456789012';
+const HOUR_MS = 3_600_000;
+const PLAINTEXT = Buffer.alloc(32, 3);
+let stub: StubServer;
+
+afterEach(async () => {
+  vi.unstubAllEnvs();
+  await stub.stop();
+});
+
+function refusal(name: string, serverAheadMs = 0, status = 400): StubAnswer {
+  const date = new Date(Date.now() + serverAheadMs).toUTCString();
+  return { status, headers: { date, 'x-amzn-errortype': name }, body: `{"__type":"${name}","message":"CANARY"}` };
+}
+
+function opened(serverAheadMs = 0): StubAnswer {
+  const date = new Date(Date.now() + serverAheadMs).toUTCString();
+  return {
+    status: 200,
+    headers: { date },
+    body: JSON.stringify({ KeyId: KEY, Plaintext: PLAINTEXT.toString('base64') }),
+  };
+}
+
+async function regionOf(...answers: readonly StubAnswer[]): Promise<RegionalKms> {
+  stub = await startStub(...answers);
+  const timeouts = { connectionTimeoutMs: 5000, requestTimeoutMs: 5000 };
+  return new RegionalKms({
+    region: 'us-west-2',
+    keyArn: KEY,
+    accounts: new Set(['111122223333']),
+    timeouts,
+    endpoint: stub.url,
+  });
+}
+
+const decrypt = (region: RegionalKms): Promise<Buffer> => region.decrypt(Buffer.from('wrap'), KEY, noDeadline());
+
+/** When a request says that it was signed. */
+function signedAtMs(i: number): number {
+  const [, y, mo, d, h, mi, s] =
+    /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/.exec(String(stub.requests[i]?.headers['x-amz-date'])) ?? [];
+  return Date.UTC(Number(y), Number(mo) - 1, Number(d), Number(h), Number(mi), Number(s));
+}
+
+describe('a clock that is off', () => {
+  it.for([
+    ['InvalidSignatureException', HOUR_MS, 400],
+    ['RequestExpired', HOUR_MS, 400],
+    ['RequestTimeTooSkewed', -HOUR_MS, 403],
+    ['SignatureDoesNotMatch', -HOUR_MS, 403],
+    ['AccessDeniedException', HOUR_MS, 400],
+  ] as const)('is corrected after %s, and the request is sent once more', async ([name, aheadMs, status]) => {
+    const region = await regionOf(refusal(name, aheadMs, status), opened(aheadMs));
+    expect(await decrypt(region)).toEqual(PLAINTEXT);
+    expect(stub.requests).toHaveLength(2);
+    expect(Math.abs(signedAtMs(1) - (Date.now() + aheadMs))).toBeLessThan(HOUR_MS / 10);
+  });
+
+  it('stays corrected for later requests', async () => {
+    const region = await regionOf(refusal('RequestExpired', HOUR_MS), opened(HOUR_MS));
+    await decrypt(region);
+    await decrypt(region);
+    expect(stub.requests).toHaveLength(3);
+    expect(signedAtMs(2) - Date.now()).toBeGreaterThan(HOUR_MS / 2);
+  });
+
+  it('is a passing fault if the second request is refused too, and no third is sent', async () => {
+    const region = await regionOf(refusal('InvalidSignatureException', HOUR_MS));
+    const fault = await errorOf(decrypt(region));
+    expect(fault).toBeInstanceOf(RegionFault);
+    expect(fault).toMatchObject({ faultClass: 'unavailable', errorName: 'InvalidSignatureException' });
+    expect((fault as Error).message).not.toContain('CANARY');
+    expect(stub.requests).toHaveLength(2);
+  });
+
+  it('is not suspected if access is denied at the right time', async () => {
+    const region = await regionOf(refusal('AccessDeniedException'));
+    expect(await errorOf(decrypt(region))).toMatchObject({ faultClass: 'misconfigured' });
+    expect(stub.requests).toHaveLength(1);
+  });
+});
+
+describe('credentials that have ended', () => {
+  it.for(['ExpiredTokenException', 'UnrecognizedClientException', 'InvalidClientTokenId'])(
+    'are read anew after %s',
+    async (name) => {
+      const region = await regionOf(opened(), refusal(name), opened());
+      await decrypt(region);
+      vi.stubEnv('AWS_ACCESS_KEY_ID', 'AKIDRENEWED');
+      expect(await decrypt(region)).toEqual(PLAINTEXT);
+      expect(stub.requests.map(({ headers }) => headers.authorization?.includes('AKIDRENEWED/'))).toEqual([
+        false,
+        false,
+        true,
+      ]);
+    },
+  );
+
+  it('are a passing fault if the new ones are refused too', async () => {
+    const region = await regionOf(refusal('ExpiredTokenException'));
+    expect(await errorOf(decrypt(region))).toMatchObject({ faultClass: 'unavailable' });
+    expect(stub.requests).toHaveLength(2);
+  });
+});
+
+describe('a key row that KMS could only refuse is corrupt, and costs no call:', () => {
+  it.for([
+    ['a wrap that is empty', 0, KEY],
+    ['a wrap that is too long', 6145, KEY],
+    ['a key of another region', 10, KEY.replace('us-west-2', 'eu-west-1')],
+  ] as const)('%s', async ([, length, keyId]) => {
+    const region = await regionOf(opened());
+    const fault = await errorOf(region.decrypt(Buffer.alloc(length), keyId, noDeadline()));
+    expect(fault).toMatchObject({ faultClass: 'corrupt' });
+    expect(stub.requests).toHaveLength(0);
+  });
+});

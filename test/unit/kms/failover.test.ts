@@ -1,0 +1,353 @@
+/** The engine that tries regions, on a clock turned by hand. What it remembers of them is in region-health.test.ts. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { FaultClass } from '../../../src/kms/faults.ts';
+import { codeOf, errorOf, noDeadline } from '../../support/fakes.ts';
+import { ScriptedRegions } from '../../support/failover-world.ts';
+
+const PASSING = ['throttled', 'unavailable'] as const;
+const LASTING = ['misconfigured', 'corrupt'] as const;
+const NAMES = ['west', 'east', 'south', 'north'];
+const JUST_UNDER_ONE = 1 - 2 ** -53;
+const DRAWS = [0, 0.25, 0.5, JUST_UNDER_ONE];
+
+/** That many milliseconds, but for what floating point makes of them. */
+const about = (ms: number): number => expect.closeTo(ms, 2) as number;
+
+describe('the rounds', () => {
+  it('the preferred region is asked alone while it answers', async () => {
+    const regions = new ScriptedRegions(['west', 'east']);
+    expect(await regions.request()).toBe('west');
+    expect(regions.takeAsked()).toBe('west');
+    expect(regions.slept).toEqual([]);
+  });
+
+  it.for([1, 2, 3, 5].flatMap((maxRounds) => [1, 2, 3].map((count) => [maxRounds, count] as const)))(
+    'at most %i are made of %i regions that are down, and after the first no more than one attempt in each where they throttle',
+    async ([maxRounds, count]) => {
+      for (const [faultClass, draw, most] of [
+        ['unavailable', 0, maxRounds * count],
+        ['unavailable', 0.5, maxRounds * count],
+        ['throttled', 0, count + maxRounds - 1],
+        ['throttled', 0.5, count + maxRounds - 1],
+      ] as const) {
+        const names = NAMES.slice(0, count);
+        const regions = new ScriptedRegions(names, { maxRounds });
+        regions.draw = draw;
+        regions.answers = Object.fromEntries(names.map((name) => [name, [faultClass]]));
+        expect(await regions.request()).toBe(names.map((name) => `${name} ${faultClass}`).join(', '));
+        expect(regions.attempts).toHaveLength(most);
+      }
+    },
+  );
+
+  it.for(LASTING)('a second is not begun where every region is %s', async (faultClass) => {
+    const regions = new ScriptedRegions(['west', 'east']);
+    regions.answers = { west: [faultClass], east: [faultClass] };
+    expect(await regions.request()).toBe(`west ${faultClass}, east ${faultClass}`);
+    expect(regions.takeAsked()).toBe('west east');
+    expect(regions.slept).toEqual([]);
+  });
+
+  it('later ones leave out a region whose fault no waiting mends', async () => {
+    const regions = new ScriptedRegions(['west', 'east', 'south'], { maxRounds: 3 });
+    regions.answers = { west: ['misconfigured'], east: ['unavailable'], south: ['unavailable', 'corrupt'] };
+    expect(await regions.request()).toBe('west misconfigured, east unavailable, south corrupt');
+    expect(regions.takeAsked()).toBe('west east south east south east');
+  });
+
+  it('are eight where nothing else is said', async () => {
+    const regions = new ScriptedRegions(['west']);
+    regions.answers = { west: ['unavailable'] };
+    await regions.request();
+    expect(regions.attempts).toHaveLength(8);
+  });
+
+  it('later ones are in the order of preference, though the preferred region is in a cool-down', async () => {
+    const regions = new ScriptedRegions(['west', 'east']);
+    regions.answers = { west: ['unavailable'], east: ['ok', 'throttled', 'ok'] };
+    await regions.request();
+    regions.takeAsked();
+    expect(await regions.request()).toBe('east');
+    expect(regions.states()[0]?.avoidedUntilMs).toBeGreaterThan(regions.clock.nowMs);
+    expect(regions.takeAsked()).toBe('east west west east');
+  });
+
+  it('an answer of a later one is an answer', async () => {
+    const regions = new ScriptedRegions(['west', 'east']);
+    regions.answers = { west: ['unavailable'], east: ['unavailable', 'unavailable', 'ok'] };
+    expect(await regions.request()).toBe('east');
+  });
+
+  it('with one region down, whichever and however, at most one attempt more is made than with none down', async () => {
+    for (const count of [2, 3, 4]) {
+      for (const down of NAMES.slice(0, count)) {
+        for (const faultClass of [...PASSING, ...LASTING]) {
+          const regions = new ScriptedRegions(NAMES.slice(0, count));
+          regions.answers = { [down]: [faultClass] };
+          expect(await regions.request()).toBe(down === 'west' ? 'east' : 'west');
+          expect(regions.attempts).toHaveLength(down === 'west' ? 2 : 1);
+        }
+      }
+    }
+  });
+
+  it('whatever befalls, attempts are bounded, and so is each delay', async () => {
+    const answer = fc.constantFrom<'ok' | FaultClass>('ok', ...PASSING, ...LASTING);
+    const script = fc.array(fc.array(answer, { minLength: 1, maxLength: 6 }), { minLength: 1, maxLength: 4 });
+    const draws = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
+    await fc.assert(
+      fc.asyncProperty(script, fc.integer({ min: 1, max: 8 }), draws, async (answers, maxRounds, draw) => {
+        const names = NAMES.slice(0, answers.length);
+        const regions = new ScriptedRegions(names, { maxRounds });
+        regions.draw = draw;
+        regions.answers = Object.fromEntries(names.map((name, i) => [name, answers[i] ?? []]));
+        for (let request = 0; request < 3; request += 1) {
+          const before = regions.attempts.length;
+          await regions.request();
+          expect(regions.attempts.length - before).toBeLessThanOrEqual(maxRounds * names.length);
+        }
+        const longestMs = answers.flat().includes('throttled') ? 4500 : 2000;
+        expect(Math.max(0, ...regions.slept)).toBeLessThanOrEqual(longestMs);
+      }),
+    );
+  });
+});
+
+/** Of the delay after a first throttle the short end is the likelier. */
+function firstDelayMs(draw: number): number {
+  return 4500 * (0.16 + 0.84 * draw ** 1.45);
+}
+
+describe('the delay before a round', () => {
+  it.for(DRAWS)(
+    'is drawn (%d) from zero to a limit that doubles and is capped, where nothing throttles',
+    async (draw) => {
+      const regions = new ScriptedRegions(['west'], { maxRounds: 7, baseDelayMs: 50, longestDelayMs: 600 });
+      regions.draw = draw;
+      regions.answers = { west: ['unavailable'] };
+      await regions.request();
+      expect(regions.slept).toEqual([50, 100, 200, 400, 600, 600].map((limit) => draw * limit));
+    },
+  );
+
+  it.for(DRAWS)(
+    'is drawn (%d) from a share to the whole of a limit that shrinks to a third, where the preferred region throttles',
+    async (draw) => {
+      for (const elsewhere of [...PASSING, ...LASTING]) {
+        const regions = new ScriptedRegions(['west', 'east'], { maxRounds: 10 });
+        regions.draw = draw;
+        regions.answers = { west: ['throttled'], east: [elsewhere] };
+        await regions.request();
+        const limits = [3780, 3175.2, 2667.168, 2240.421, 1881.954, 1580.841, 1500, 1500];
+        const later = limits.map((limit) => about(limit / 8 + (draw * 7 * limit) / 8));
+        expect(regions.slept).toEqual([about(firstDelayMs(draw)), ...later]);
+      }
+    },
+  );
+
+  it.for(DRAWS)(
+    'is drawn (%d) from a third to the whole of one limit, where only a less preferred region throttles',
+    async (draw) => {
+      for (const atHome of ['unavailable', ...LASTING] as const) {
+        const regions = new ScriptedRegions(['west', 'east'], { maxRounds: 5 });
+        regions.draw = draw;
+        regions.answers = { west: [atHome], east: ['throttled'] };
+        await regions.request();
+        expect(regions.slept).toEqual(Array.from({ length: 4 }, () => about(1500 + draw * 3000)));
+      }
+    },
+  );
+
+  it('doubles from 50 ms to 2 s where nothing else is said', async () => {
+    const regions = new ScriptedRegions(['west']);
+    regions.draw = JUST_UNDER_ONE;
+    regions.answers = { west: ['unavailable'] };
+    await regions.request();
+    expect(regions.slept).toEqual([50, 100, 200, 400, 800, 1600, 2000].map(about));
+  });
+
+  it('has its limit from the policy where a region throttles', async () => {
+    for (const [west, east] of [
+      ['throttled', 'unavailable'],
+      ['unavailable', 'throttled'],
+    ] as const) {
+      const regions = new ScriptedRegions(['west', 'east'], { maxRounds: 2, throttledDelayMs: 40 });
+      regions.draw = JUST_UNDER_ONE;
+      regions.answers = { west: [west], east: [east] };
+      await regions.request();
+      expect(regions.slept).toEqual([about(40)]);
+    }
+  });
+
+  it("goes by each region's last fault, and in its length by the round", async () => {
+    const regions = new ScriptedRegions(['west', 'east'], { maxRounds: 4 });
+    regions.answers = { west: ['throttled', 'unavailable', 'throttled'], east: ['unavailable'] };
+    await regions.request();
+    expect(regions.slept).toEqual([about(firstDelayMs(0.5)), about(50), about(3175.2 * 0.5625)]);
+  });
+
+  it('takes for preferred the first of the regions that the request may ask', async () => {
+    const regions = new ScriptedRegions(['west', 'east', 'south'], { maxRounds: 3 });
+    regions.draw = 0;
+    regions.answers = { east: ['throttled'], south: ['unavailable'] };
+    expect(await regions.request(noDeadline(), ['east', 'south'])).toBe('east throttled, south unavailable');
+    expect(regions.slept).toEqual([about(720), about(3780 / 8)]);
+  });
+
+  it('takes the preferred region for that even where another was asked first', async () => {
+    const regions = new ScriptedRegions(['west', 'east'], { maxRounds: 2 });
+    regions.draw = 0;
+    regions.answers = { west: ['unavailable', 'throttled'], east: ['ok', 'unavailable'] };
+    await regions.request();
+    regions.takeAsked();
+    await regions.request();
+    expect(regions.takeAsked()).toBe('east west east west');
+    expect(regions.slept).toEqual([about(720)]);
+  });
+
+  it('ends with the reason of a deadline that comes meanwhile', async () => {
+    const regions = new ScriptedRegions(['west']);
+    const controller = new AbortController();
+    const reason = new Error('time is up');
+    regions.answers = { west: [() => (controller.abort(reason), 'unavailable')] };
+    expect(await errorOf(regions.request({ ...noDeadline(), signal: controller.signal }))).toBe(reason);
+    expect(regions.takeAsked()).toBe('west');
+  });
+});
+
+describe('a region that throttles', () => {
+  it.for(DRAWS)('in the first round is followed by the next at once, whatever is drawn (%d)', async (draw) => {
+    const regions = new ScriptedRegions(['west', 'east', 'south']);
+    regions.draw = draw;
+    regions.answers = { west: ['throttled'], east: ['throttled'] };
+    expect(await regions.request()).toBe('south');
+    expect(regions.takeAsked()).toBe('west east south');
+    expect(regions.slept).toEqual([]);
+  });
+
+  it.for([
+    [0, 'lets another be asked instead', 'west east south east'],
+    [0.06 - 2 ** -53, 'lets another be asked instead', 'west east south east'],
+    [0.06, 'is asked alone', 'west east south west'],
+    [JUST_UNDER_ONE, 'is asked alone', 'west east south west'],
+  ] as const)('in a later round, by the draw (%d), %s', async ([draw, , asked]) => {
+    const regions = new ScriptedRegions(['west', 'east', 'south'], { maxRounds: 2 });
+    regions.draw = draw;
+    regions.answers = { west: ['throttled'], east: ['throttled'], south: ['throttled'] };
+    expect(await regions.request()).toBe('west throttled, east throttled, south throttled');
+    expect(regions.takeAsked()).toBe(asked);
+  });
+
+  it('in a later round is asked after a more preferred one that is down, and leaves only those after it alone', async () => {
+    const regions = new ScriptedRegions(['west', 'east', 'south'], { maxRounds: 2 });
+    regions.answers = { west: ['unavailable'], east: ['throttled'], south: ['throttled'] };
+    expect(await regions.request()).toBe('west unavailable, east throttled, south throttled');
+    expect(regions.takeAsked()).toBe('west east south west east');
+  });
+
+  it('leaves the less preferred alone for that round only', async () => {
+    const regions = new ScriptedRegions(['west', 'east']);
+    regions.answers = { west: ['throttled', 'throttled', 'unavailable'], east: ['throttled', 'ok'] };
+    expect(await regions.request()).toBe('east');
+    expect(regions.takeAsked()).toBe('west east west west east');
+  });
+});
+
+describe('at the deadline', () => {
+  it('no attempt is begun with less than 50 ms left', async () => {
+    const regions = new ScriptedRegions(['west']);
+    expect(await codeOf(regions.request(regions.deadlineIn(49)))).toBe('DeadlineExceeded');
+    expect(regions.takeAsked()).toBe('');
+    expect(await regions.request(regions.deadlineIn(50))).toBe('west');
+  });
+
+  it('what was learnt before is told instead of asking another region in vain', async () => {
+    const regions = new ScriptedRegions(['west', 'east']);
+    regions.answers = { west: [() => (regions.clock.advance(951), 'unavailable')] };
+    expect(await regions.request(regions.deadlineIn(1000))).toBe('west unavailable');
+    expect(regions.takeAsked()).toBe('west');
+  });
+
+  it.for(LASTING)('a region that is %s is not all that is told while another was not asked', async (faultClass) => {
+    const regions = new ScriptedRegions(['west', 'east']);
+    regions.answers = { west: [() => (regions.clock.advance(951), faultClass)] };
+    expect(await codeOf(regions.request(regions.deadlineIn(1000)))).toBe('DeadlineExceeded');
+    expect(regions.takeAsked()).toBe('west');
+  });
+
+  it.for([
+    ['unavailable', 50, 0.5],
+    ['throttled', 128, 0],
+  ] as const)(
+    'no delay is begun after which there is no time to ask (west %s, drawn are %i ms)',
+    async ([faultClass, drawnMs, draw]) => {
+      const regions = new ScriptedRegions(['west', 'east'], { baseDelayMs: 100, throttledDelayMs: 800 });
+      regions.draw = draw;
+      regions.answers = { west: [faultClass], east: ['unavailable'] };
+      // An attempt takes 50 ms more.
+      expect(await regions.request(regions.deadlineIn(drawnMs + 49))).toBe(`west ${faultClass}, east unavailable`);
+      expect(regions.takeAsked()).toBe('west east');
+      expect(regions.slept).toEqual([]);
+      await regions.request(regions.deadlineIn(drawnMs + 50));
+      expect(regions.slept).toEqual([drawnMs]);
+    },
+  );
+
+  it("its reason ends the request, and isn't held against the region that was being asked", async () => {
+    const regions = new ScriptedRegions(['west', 'east']);
+    const reason = new Error('time is up');
+    regions.answers = { west: [() => Promise.reject(reason)] };
+    expect(await errorOf(regions.request())).toBe(reason);
+    expect(regions.takeAsked()).toBe('west');
+    expect(regions.attempts).toEqual([]);
+    expect(regions.states()).toEqual([
+      { region: 'west', state: 'unknown' },
+      { region: 'east', state: 'unknown' },
+    ]);
+  });
+});
+
+describe('an attempt that is cut off at the deadline', () => {
+  it.for([
+    [499, []],
+    [500, ['west 3750']],
+  ] as const)('after %i ms costs the region a cool-down: %j', async ([tookMs, coolDowns]) => {
+    const regions = new ScriptedRegions(['west', 'east']);
+    const reason = new Error('time is up');
+    regions.answers = { west: [() => (regions.clock.advance(tookMs), Promise.reject(reason))] };
+    expect(await errorOf(regions.request())).toBe(reason);
+    expect(regions.coolDowns).toEqual(coolDowns);
+    expect(regions.attempts.map(({ fault }) => fault?.errorName)).toEqual(coolDowns.map(() => 'NoAnswerInTime'));
+    expect(regions.takeAsked()).toBe('west');
+  });
+});
+
+describe('onKeyRefused', () => {
+  it('passes over a region that refuses its key if nothing else is said', async () => {
+    const regions = new ScriptedRegions(['west', 'east']);
+    regions.answers = { west: ['misconfigured'] };
+    expect(await regions.request()).toBe('east');
+  });
+
+  it('`failover` passes over a region that refuses its key', async () => {
+    const regions = new ScriptedRegions(['west', 'east'], { onKeyRefused: 'failover' });
+    regions.answers = { west: ['misconfigured'] };
+    expect(await regions.request()).toBe('east');
+  });
+
+  it('`fail` stops at a region that refuses its key, in whichever place, and not at another fault', async () => {
+    for (const [west, east, asked] of [
+      ['misconfigured', 'ok', 'west'],
+      ['unavailable', 'misconfigured', 'west east'],
+      ['throttled', 'misconfigured', 'west east'],
+      ['corrupt', 'ok', 'west east'],
+      ['unavailable', 'ok', 'west east'],
+    ] as const) {
+      const regions = new ScriptedRegions(['west', 'east'], { onKeyRefused: 'fail' });
+      regions.answers = { west: [west], east: [east] };
+      await regions.request();
+      expect(regions.takeAsked()).toBe(asked);
+    }
+  });
+});

@@ -1,0 +1,155 @@
+/** What KMS can suffer from, in one region, the other or both, and what becomes of each kind of request: over the wire. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { startDynamoDb, type LocalDynamoDb } from '../../../local/dynamodb.ts';
+import type { FaultInput } from '../../../emulators/kms/faults.ts';
+import { mustOpen, outcomeOf, REQUEST_NAMES, REQUESTS, type RequestName } from '../../support/requests.ts';
+import { EAST, WEST, WireWorld } from '../../support/wire-world.ts';
+
+// Before anything can take hold of it: it is drawn whether a request that is throttled goes on to the next region, and this never does.
+vi.hoisted(() => vi.spyOn(Math, 'random').mockReturnValue(0.5));
+
+/** Waited for only where a region hangs; elsewhere a time-out is longer than the bound, which so tells that none was waited for. */
+const HANGING_TIMEOUT_MS = 1000;
+const LONG_TIMEOUT_MS = 20_000;
+const SLACK_MS = 5000;
+const FAILOVER = { maxRounds: 3, baseDelayMs: 5, longestDelayMs: 20, throttledDelayMs: 40 };
+/** One before each round but the first, none of them longer than where a region throttles. */
+const DELAYS_MS = (FAILOVER.maxRounds - 1) * FAILOVER.throttledDelayMs;
+/** How long calls are looked out for that nobody waits for any more. */
+const AFTERMATH_MS = 300;
+
+const PLACES = { preferred: [WEST], other: [EAST], all: [WEST, EAST] } as const;
+type Place = keyof typeof PLACES;
+
+const FAULTS = {
+  refuse: { kind: 'down' },
+  hang: { kind: 'hang' },
+  slow: { kind: 'latency', ms: 100 },
+  '5xx': { kind: 'error', name: 'KMSInternalException', status: 500 },
+  throttle: { kind: 'throttle', perSecond: 0 },
+  disabled: 'Disabled',
+  'pending deletion': 'PendingDeletion',
+  denied: { kind: 'error', name: 'AccessDeniedException' },
+  'not found': { kind: 'error', name: 'NotFoundException' },
+  garbage: { kind: 'garbage' },
+  reset: { kind: 'reset' },
+} as const satisfies Record<string, FaultInput | 'Disabled' | 'PendingDeletion'>;
+type Fault = keyof typeof FAULTS;
+
+/**
+ * For each fault, where it is: what becomes of the four requests, and the calls made west/east (G GenerateDataKey, E Encrypt,
+ * D Decrypt). The preferred region is the western.
+ * - What fails passingly is gone through three times where no region answers; what is refused, once.
+ * - In the second and third round the preferred region, where it throttles, is asked alone.
+ * - Who makes a key has it wrapped in the region that has just failed, too: it may have been a moment's fault.
+ */
+const MATRIX: readonly (readonly [Fault, Place, ...string[]])[] = [
+  // the fault, the region, and: encrypt with a new SK, encrypt with a known SK, decrypt cold, decrypt warm
+  ['refuse', 'preferred', 'ok GE/G', 'ok D/D', 'ok D/D', 'ok -/-'],
+  ['refuse', 'other', 'ok G/E', 'ok D/-', 'ok D/-', 'ok -/-'],
+  ['refuse', 'all', 'KmsUnavailable GGG/GGG', 'KmsUnavailable DDD/DDD', 'KmsUnavailable DDD/DDD', 'ok -/-'],
+
+  ['hang', 'preferred', 'ok GE/G', 'ok D/D', 'ok D/D', 'ok -/-'],
+  ['hang', 'other', 'ok G/E', 'ok D/-', 'ok D/-', 'ok -/-'],
+  ['hang', 'all', 'KmsUnavailable GGG/GGG', 'KmsUnavailable DDD/DDD', 'KmsUnavailable DDD/DDD', 'ok -/-'],
+
+  ['slow', 'preferred', 'ok G/E', 'ok D/-', 'ok D/-', 'ok -/-'],
+  ['slow', 'other', 'ok G/E', 'ok D/-', 'ok D/-', 'ok -/-'],
+  ['slow', 'all', 'ok G/E', 'ok D/-', 'ok D/-', 'ok -/-'],
+
+  ['5xx', 'preferred', 'ok GE/G', 'ok D/D', 'ok D/D', 'ok -/-'],
+  ['5xx', 'other', 'ok G/E', 'ok D/-', 'ok D/-', 'ok -/-'],
+  ['5xx', 'all', 'KmsUnavailable GGG/GGG', 'KmsUnavailable DDD/DDD', 'KmsUnavailable DDD/DDD', 'ok -/-'],
+
+  ['throttle', 'preferred', 'ok GE/G', 'ok D/D', 'ok D/D', 'ok -/-'],
+  ['throttle', 'other', 'ok G/E', 'ok D/-', 'ok D/-', 'ok -/-'],
+  ['throttle', 'all', 'KmsThrottled GGG/G', 'KmsThrottled DDD/D', 'KmsThrottled DDD/D', 'ok -/-'],
+
+  ['disabled', 'preferred', 'ok GE/G', 'ok D/D', 'ok D/D', 'ok -/-'],
+  ['disabled', 'other', 'ok G/E', 'ok D/-', 'ok D/-', 'ok -/-'],
+  ['disabled', 'all', 'KmsMisconfigured G/G', 'KmsMisconfigured D/D', 'KmsMisconfigured D/D', 'ok -/-'],
+
+  ['pending deletion', 'preferred', 'ok GE/G', 'ok D/D', 'ok D/D', 'ok -/-'],
+  ['pending deletion', 'other', 'ok G/E', 'ok D/-', 'ok D/-', 'ok -/-'],
+  ['pending deletion', 'all', 'KmsMisconfigured G/G', 'KmsMisconfigured D/D', 'KmsMisconfigured D/D', 'ok -/-'],
+
+  ['denied', 'preferred', 'ok GE/G', 'ok D/D', 'ok D/D', 'ok -/-'],
+  ['denied', 'other', 'ok G/E', 'ok D/-', 'ok D/-', 'ok -/-'],
+  ['denied', 'all', 'KmsMisconfigured G/G', 'KmsMisconfigured D/D', 'KmsMisconfigured D/D', 'ok -/-'],
+
+  ['not found', 'preferred', 'ok GE/G', 'ok D/D', 'ok D/D', 'ok -/-'],
+  ['not found', 'other', 'ok G/E', 'ok D/-', 'ok D/-', 'ok -/-'],
+  ['not found', 'all', 'KmsMisconfigured G/G', 'KmsMisconfigured D/D', 'KmsMisconfigured D/D', 'ok -/-'],
+
+  ['garbage', 'preferred', 'ok GE/G', 'ok D/D', 'ok D/D', 'ok -/-'],
+  ['garbage', 'other', 'ok G/E', 'ok D/-', 'ok D/-', 'ok -/-'],
+  ['garbage', 'all', 'KmsUnavailable GGG/GGG', 'KmsUnavailable DDD/DDD', 'KmsUnavailable DDD/DDD', 'ok -/-'],
+
+  ['reset', 'preferred', 'ok GE/G', 'ok D/D', 'ok D/D', 'ok -/-'],
+  ['reset', 'other', 'ok G/E', 'ok D/-', 'ok D/-', 'ok -/-'],
+  ['reset', 'all', 'KmsUnavailable GGG/GGG', 'KmsUnavailable DDD/DDD', 'KmsUnavailable DDD/DDD', 'ok -/-'],
+];
+
+let dynamoDb: LocalDynamoDb;
+let cells = 0;
+
+beforeAll(async () => {
+  dynamoDb = await startDynamoDb('EncryptionKey', 0);
+});
+afterAll(() => dynamoDb.close());
+
+/** A world over the table that all share. */
+async function startWorld(requestTimeoutMs: number): Promise<WireWorld> {
+  cells += 1;
+  const timeouts = { connectionTimeoutMs: LONG_TIMEOUT_MS, requestTimeoutMs };
+  return WireWorld.start({
+    dynamoDb: dynamoDb.endpoint,
+    service: `cell-${cells}`,
+    kms: { failover: FAILOVER, timeouts },
+  });
+}
+
+async function befall(world: WireWorld, name: Fault, place: Place): Promise<void> {
+  const fault = FAULTS[name];
+  for (const region of PLACES[place]) {
+    if (typeof fault === 'string') await world.setKeyState(region, fault);
+    else world.setFault(region, fault);
+  }
+  world.kms.resetCalls();
+}
+
+/** One cell of the matrix: what became of the request and the calls that it made. */
+async function cell(name: RequestName, fault: Fault, place: Place, expected: string): Promise<string> {
+  const world = await startWorld(fault === 'hang' ? HANGING_TIMEOUT_MS : LONG_TIMEOUT_MS);
+  try {
+    const request = await REQUESTS[name](() => world.process());
+    await befall(world, fault, place);
+    const mostCalls = expected.replace(/.* /, '').length;
+    const waitsMs = fault === 'hang' ? mostCalls * HANGING_TIMEOUT_MS : 0;
+    const { code, record } = await outcomeOf(request, waitsMs + DELAYS_MS + SLACK_MS);
+    const calls = world.kmsCalls();
+    await sleep(AFTERMATH_MS);
+    expect(world.kmsCalls(), `${name}: nothing runs on after the answer`).toBe(calls);
+    await world.recover();
+    // Neither the answer nor the failure leaves anything behind: the same process serves, and a cold one opens all there is.
+    const later = await outcomeOf(request, SLACK_MS);
+    expect(later.code, `${name}: once it is over`).toBe('ok');
+    for (const one of [record, later.record]) if (one !== undefined) await mustOpen(world.process(), one);
+    return `${code} ${calls}`;
+  } finally {
+    await world.stop();
+  }
+}
+
+describe.concurrent('of the requests new SK, known SK, cold and warm', () => {
+  it.for(MATRIX)('with KMS %s in %s region: %s, %s, %s, %s', async ([fault, place, ...expected]) => {
+    const cellOf = (name: RequestName, i: number): Promise<string> => cell(name, fault, place, expected[i] ?? '');
+    expect(await Promise.all(REQUEST_NAMES.map(cellOf))).toEqual(expected);
+  });
+});
+
+it('the matrix has every fault in every place, once', () => {
+  const all = Object.keys(FAULTS).flatMap((fault) => Object.keys(PLACES).map((place) => `${fault} ${place}`));
+  expect(MATRIX.map(([fault, place]) => `${fault} ${place}`).toSorted()).toEqual(all.toSorted());
+});

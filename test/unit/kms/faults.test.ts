@@ -1,0 +1,64 @@
+/** What an error of the SDK means for its region, and how much of its text is kept. */
+import { KMSServiceException } from '@aws-sdk/client-kms';
+import { describe, expect, it } from 'vitest';
+import { classify, everyRegionFailed, RegionFault, type FaultClass, type KmsAction } from '../../../src/kms/faults.ts';
+
+const REGION = 'us-west-2';
+
+function answer(name: string, httpStatusCode = 400, message = 'CANARY'): KMSServiceException {
+  return new KMSServiceException({ name, message, $fault: 'client', $metadata: { httpStatusCode } });
+}
+
+function named(name: string, code?: string): Error {
+  return Object.assign(new Error('CANARY'), { name, ...(code !== undefined && { code }) });
+}
+
+describe('an error', () => {
+  it.for<[string, KmsAction, unknown, FaultClass, string]>([
+    ['an unknown answer', 'Decrypt', answer('Odd'), 'misconfigured', 'Odd'],
+    ['an unknown answer with the status 499', 'Decrypt', answer('Odd', 499), 'misconfigured', 'Odd'],
+    ['an unknown answer with the status 408', 'Decrypt', answer('Odd', 408), 'unavailable', 'Odd'],
+    ['an unknown answer with the status 425', 'Decrypt', answer('Odd', 425), 'unavailable', 'Odd'],
+    ['a request that took long to arrive', 'Decrypt', answer('RequestTimeout', 400), 'unavailable', 'RequestTimeout'],
+    ['an unknown answer with the status 500', 'Decrypt', answer('Odd', 500), 'unavailable', 'Odd'],
+    ['parameters of a key row', 'Decrypt', answer('ValidationException'), 'corrupt', 'ValidationException'],
+    ['parameters of ours', 'Encrypt', answer('ValidationException'), 'misconfigured', 'ValidationException'],
+    ['parameters of ours', 'GenerateDataKey', answer('InvalidArnException'), 'misconfigured', 'InvalidArnException'],
+    ['missing credentials', 'Decrypt', named('CredentialsProviderError'), 'misconfigured', 'CredentialsProviderError'],
+    ['a missing token', 'Decrypt', named('TokenProviderError'), 'misconfigured', 'TokenProviderError'],
+    ['the network', 'Decrypt', named('Error', 'ECONNRESET'), 'unavailable', 'ECONNRESET'],
+    ['an error of another program', 'Decrypt', named('Odd'), 'unavailable', 'Odd'],
+    ['a name that may hold anything', 'Decrypt', named('CANARY is the key'), 'unavailable', 'UnknownError'],
+    ['a name that is too long', 'Decrypt', named('x'.repeat(65)), 'unavailable', 'UnknownError'],
+    ['the longest name', 'Decrypt', named('x'.repeat(64)), 'unavailable', 'x'.repeat(64)],
+    ['what is no error', 'Decrypt', { name: 'CANARY' }, 'unavailable', 'UnknownError'],
+  ])('that is %s (%s) has its class and name, and no text', ([, action, error, faultClass, errorName]) => {
+    const fault = classify(REGION, action, error);
+    expect(fault).toMatchObject({ region: REGION, action, faultClass, errorName });
+    expect(fault.message).toBe(`${action} in ${REGION}: ${faultClass} (${errorName})`);
+  });
+
+  it.for(['AccessDeniedException', 'DisabledException', 'KMSInvalidStateException', 'NotFoundException'])(
+    '%s keeps the beginning of its message, which says what to mend',
+    (name) => {
+      const { message } = classify(REGION, 'Decrypt', answer(name, 400, `User x${'y'.repeat(500)}`));
+      expect(message.endsWith(`(${name}): User x${'y'.repeat(394)}`)).toBe(true);
+    },
+  );
+
+  it('that only bears such a name, but is no answer of KMS, keeps none of its text', () => {
+    expect(classify(REGION, 'Decrypt', named('AccessDeniedException')).message).not.toContain('CANARY');
+  });
+});
+
+it.for<[FaultClass[], string, string]>([
+  [['unavailable', 'throttled', 'misconfigured'], 'KmsUnavailable', 'No KMS region answered: '],
+  [['throttled', 'misconfigured'], 'KmsThrottled', 'KMS throttles in every region: '],
+  [['misconfigured', 'corrupt'], 'KmsMisconfigured', 'Every KMS region refused: '],
+])('regions that are %j make a request fail with %s', ([classes, code, says]) => {
+  const faults = classes.map((faultClass, i) => new RegionFault(`r${i}`, 'Decrypt', faultClass, 'Name'));
+  const error = everyRegionFailed(faults);
+  expect(error).toMatchObject({ code, retryable: code !== 'KmsMisconfigured' });
+  expect(error.message).toBe(`${says}${classes.map((c, i) => `r${i} ${c} (Name)`).join(', ')}.`);
+  expect((error.cause as AggregateError).errors).toEqual(faults);
+});

@@ -1,0 +1,247 @@
+/** What is remembered of a region that failed: for how long it is asked last, and what health tells of it. */
+import { describe, expect, it } from 'vitest';
+import type { FailoverPolicy } from '../../../src/kms/failover-policy.ts';
+import { ScriptedRegions } from '../../support/failover-world.ts';
+import { errorOf } from '../../support/fakes.ts';
+
+const COOL_DOWN_MS = 5000;
+/** What is drawn makes it three quarters of the whole. */
+const DRAWN_MS = 3750;
+const JUST_UNDER_ONE = 1 - 2 ** -53;
+/** The faults that sparing a region does not mend, since it has answered. */
+const ANSWERED = ['throttled', 'misconfigured', 'corrupt'] as const;
+
+function scripted(changes: Partial<FailoverPolicy> = {}): ScriptedRegions {
+  return new ScriptedRegions(['west', 'east'], { firstCoolDownMs: COOL_DOWN_MS, ...changes });
+}
+
+/** Makes a request, and says which regions it asked. */
+async function askedBy(regions: ScriptedRegions): Promise<string> {
+  regions.takeAsked();
+  await regions.request();
+  return regions.takeAsked();
+}
+
+describe('a region that failed', () => {
+  it('to answer is asked last until its cool-down ends', async () => {
+    const regions = scripted();
+    const failedAtMs = regions.clock.nowMs;
+    regions.answers = { west: ['unavailable'] };
+    await regions.request();
+    regions.answers = {};
+    expect(await askedBy(regions)).toBe('east');
+    regions.clock.nowMs = failedAtMs + DRAWN_MS - 1;
+    expect(await askedBy(regions)).toBe('east');
+    regions.clock.advance(1);
+    expect(await askedBy(regions)).toBe('west');
+  });
+
+  it.for(ANSWERED)('with an answer (%s) keeps its place: sparing it mends nothing', async (faultClass) => {
+    const regions = scripted();
+    regions.answers = { west: [faultClass] };
+    expect(await askedBy(regions)).toBe('west east');
+    expect(await askedBy(regions)).toBe('west east');
+    expect(regions.coolDowns).toEqual([]);
+    const state = faultClass === 'corrupt' ? 'ok' : faultClass;
+    expect(regions.states()[0]).toMatchObject({ region: 'west', state, lastFault: { faultClass } });
+    expect(regions.states()[0]).not.toHaveProperty('avoidedUntilMs');
+  });
+
+  it('is not avoided for longer than its cool-down when the clock steps back', async () => {
+    const regions = scripted();
+    regions.answers = { west: ['unavailable'] };
+    await regions.request();
+    regions.answers = {};
+    regions.clock.advance(-3_600_000);
+    expect(regions.states()[0]).not.toHaveProperty('avoidedUntilMs');
+    expect(await askedBy(regions)).toBe('west');
+    expect(regions.attempts.every(({ latencyMs }) => latencyMs >= 0)).toBe(true);
+  });
+
+  it('cools down anew if it fails after the clock has stepped back', async () => {
+    const regions = scripted();
+    regions.answers = { west: ['unavailable'] };
+    await regions.request();
+    regions.clock.advance(-3_600_000);
+    await regions.request();
+    expect(regions.coolDowns).toHaveLength(2);
+    expect(regions.states()[0]?.avoidedUntilMs).toBeLessThanOrEqual(regions.clock.nowMs + 10_000);
+  });
+
+  it('is the last hope, not given up: it is asked where the others fail', async () => {
+    const regions = scripted();
+    regions.answers = { west: ['unavailable', 'ok'], east: ['ok', 'misconfigured'] };
+    expect(await askedBy(regions)).toBe('west east');
+    expect(await askedBy(regions)).toBe('east west');
+  });
+
+  it('is asked before one whose cool-down ends later', async () => {
+    const regions = scripted({ maxRounds: 1 });
+    regions.answers = { west: ['misconfigured', 'unavailable', 'ok'], east: ['unavailable', 'unavailable', 'ok'] };
+    expect(await askedBy(regions)).toBe('west east');
+    regions.clock.advance(1);
+    expect(await askedBy(regions)).toBe('west east');
+    expect(await askedBy(regions)).toBe('east');
+    regions.clock.advance(DRAWN_MS);
+    expect(await askedBy(regions)).toBe('west');
+  });
+});
+
+describe('a cool-down', () => {
+  it.for([
+    [0, 2500],
+    [0.5, 3750],
+    [JUST_UNDER_ONE, 5000],
+  ] as const)('is drawn (%d) between half and the whole of its length: %i ms', async ([draw, ms]) => {
+    const regions = scripted();
+    regions.draw = draw;
+    regions.answers = { west: ['unavailable'] };
+    await regions.request();
+    expect(regions.coolDowns).toEqual([`west ${ms}`]);
+  });
+
+  it.for([
+    [{}, [5000, 10_000, 10_000, 10_000, 10_000, 10_000, 5000]],
+    [{ longestCoolDownMs: 60_000 }, [5000, 10_000, 20_000, 40_000, 60_000, 60_000, 5000]],
+  ] as const)(
+    'is twice as long after each further failure, up to the longest, and the first again after a success (%j)',
+    async ([changes, lengths]) => {
+      const regions = new ScriptedRegions(['west', 'east'], changes);
+      regions.draw = JUST_UNDER_ONE;
+      for (let failure = 0; failure < 6; failure += 1) {
+        regions.answers = { west: ['unavailable'] };
+        await regions.request();
+        regions.clock.advance(60_000);
+      }
+      regions.answers = {};
+      expect(await askedBy(regions)).toBe('west');
+      regions.answers = { west: ['unavailable'] };
+      await regions.request();
+      expect(regions.coolDowns).toEqual(lengths.map((ms) => `west ${ms}`));
+    },
+  );
+
+  it('is one and the first for failures side by side', async () => {
+    const regions = scripted();
+    const down = Promise.withResolvers<'unavailable'>();
+    regions.answers = { west: [() => down.promise] };
+    const requests = Array.from({ length: 10 }, () => regions.request());
+    down.resolve('unavailable');
+    expect(await Promise.all(requests)).toEqual(Array(10).fill('east'));
+    expect(regions.coolDowns).toEqual([`west ${DRAWN_MS}`]);
+  });
+
+  it('ends when it was drawn to, though the region was asked again meanwhile', async () => {
+    const regions = scripted();
+    const failedAtMs = regions.clock.nowMs;
+    regions.draw = 0;
+    regions.answers = { west: ['unavailable'], east: ['corrupt'] };
+    await regions.request();
+    expect(regions.attempts.filter(({ region }) => region === 'west').length).toBeGreaterThan(2);
+    expect(regions.states()[0]?.avoidedUntilMs).toBe(failedAtMs + COOL_DOWN_MS / 2);
+  });
+
+  it('is no longer for the attempts of later rounds', async () => {
+    const regions = scripted();
+    regions.answers = { west: ['unavailable'], east: ['unavailable'] };
+    await regions.request();
+    expect(regions.coolDowns).toEqual([`west ${DRAWN_MS}`, `east ${DRAWN_MS}`]);
+  });
+
+  it('ends with an answer, which a last hope may give', async () => {
+    const regions = scripted();
+    regions.answers = { west: ['unavailable', 'ok'], east: ['ok', 'unavailable'] };
+    await regions.request();
+    await regions.request();
+    expect(await askedBy(regions)).toBe('west');
+  });
+
+  it.for(ANSWERED)(
+    'ends with a fault that is an answer (%s), and the next is a first one again',
+    async (faultClass) => {
+      const regions = scripted({ maxRounds: 1 });
+      regions.answers = { west: ['unavailable', faultClass, 'unavailable'], east: ['ok', 'misconfigured', 'ok'] };
+      expect(await askedBy(regions)).toBe('west east');
+      expect(await askedBy(regions)).toBe('east west');
+      expect(regions.states()[0]).not.toHaveProperty('avoidedUntilMs');
+      expect(await askedBy(regions)).toBe('west east');
+      expect(regions.coolDowns).toEqual([`west ${DRAWN_MS}`, `west ${DRAWN_MS}`]);
+    },
+  );
+});
+
+/** Regions of which the western has failed and may be asked again. */
+async function cooled(): Promise<ScriptedRegions> {
+  const regions = scripted();
+  regions.answers = { west: ['unavailable'] };
+  await regions.request();
+  regions.clock.advance(DRAWN_MS);
+  regions.takeAsked();
+  return regions;
+}
+
+describe('after a cool-down', () => {
+  it('one request finds out whether the region is back, while others go on sparing it', async () => {
+    const regions = await cooled();
+    const back = Promise.withResolvers<'ok'>();
+    regions.answers = { west: [() => back.promise, 'ok'] };
+    const prober = regions.request();
+    expect(await Promise.all([1, 2, 3].map(() => regions.request()))).toEqual(['east', 'east', 'east']);
+    back.resolve('ok');
+    expect(await prober).toBe('west');
+    expect(regions.takeAsked()).toBe('west east east east');
+    expect(await askedBy(regions)).toBe('west');
+  });
+
+  it('a region that is still down is spared twice as long', async () => {
+    const regions = await cooled();
+    expect(await askedBy(regions)).toBe('west east');
+    expect(regions.coolDowns).toEqual([`west ${DRAWN_MS}`, `west ${2 * DRAWN_MS}`]);
+    expect(await askedBy(regions)).toBe('east');
+  });
+
+  it('a request that was to find out and was given up leaves that to another one, in time', async () => {
+    const regions = await cooled();
+    const reason = new Error('its caller has left');
+    regions.answers = { west: [() => Promise.reject(reason), 'ok'] };
+    expect(await errorOf(regions.request())).toBe(reason);
+    expect(await askedBy(regions)).toBe('east');
+    regions.clock.advance(COOL_DOWN_MS);
+    expect(await askedBy(regions)).toBe('west');
+  });
+});
+
+describe('health', () => {
+  it('tells each region as last seen, the preferred first, and until when it is asked last', async () => {
+    const regions = scripted();
+    const unknown = ['west', 'east'].map((region) => ({ region, state: 'unknown' }));
+    expect(regions.states()).toEqual(unknown);
+    const atMs = regions.clock.nowMs;
+    regions.answers = { west: ['unavailable', 'ok'] };
+    await regions.request();
+    const lastFault = { faultClass: 'unavailable', errorName: 'Scripted', atMs };
+    expect(regions.states()).toEqual([
+      { region: 'west', state: 'unavailable', atMs, lastFault, avoidedUntilMs: atMs + DRAWN_MS },
+      { region: 'east', state: 'ok', atMs },
+    ]);
+    regions.clock.advance(DRAWN_MS);
+    await regions.request();
+    expect(regions.states()[0]).toEqual({ region: 'west', state: 'ok', atMs: atMs + DRAWN_MS, lastFault });
+  });
+
+  it('is told of each attempt: where, what, how long it took, and the fault', async () => {
+    const regions = scripted();
+    regions.answers = {
+      west: [() => (regions.clock.advance(70), 'throttled'), 'unavailable'],
+      east: [() => (regions.clock.advance(30), 'throttled'), 'ok'],
+    };
+    await regions.request();
+    expect(regions.attempts).toMatchObject([
+      { region: 'west', action: 'Decrypt', latencyMs: 70, fault: { faultClass: 'throttled' } },
+      { region: 'east', action: 'Decrypt', latencyMs: 30, fault: { faultClass: 'throttled' } },
+      { region: 'west', action: 'Decrypt', latencyMs: 0, fault: { faultClass: 'unavailable' } },
+      { region: 'east', action: 'Decrypt', latencyMs: 0 },
+    ]);
+    expect(regions.attempts[3]).not.toHaveProperty('fault');
+  });
+});

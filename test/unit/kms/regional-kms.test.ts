@@ -1,0 +1,115 @@
+/** What no honest KMS answers: the checks of which key was used, and of answers that lack something. */
+import { createServer, type Server } from 'node:http';
+import { KMSClient } from '@aws-sdk/client-kms';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { close, listen } from '../../../emulators/listen.ts';
+import { RegionalKms } from '../../../src/kms/regional-kms.ts';
+import { errorOf, noDeadline } from '../../support/fakes.ts';
+
+const OURS = 'arn:aws:kms:us-west-2:111122223333:key/11111111-2222-3333-4444-555555555555';
+const ALIAS = 'arn:aws:kms:us-west-2:111122223333:alias/keyfold';
+const OTHER_OF_OURS = OURS.replace('key/1', 'key/9');
+const STRANGERS = OURS.replace('111122223333', '999999999999');
+const WHOLE = { KeyId: OURS, Plaintext: Buffer.alloc(32, 7).toString('base64'), CiphertextBlob: 'YWJj' };
+
+let server: Server;
+let endpoint: string;
+let answer: object;
+
+beforeAll(async () => {
+  server = createServer((request, response) => {
+    request.resume();
+    response.writeHead(200, { 'content-type': 'application/x-amz-json-1.1' }).end(JSON.stringify(answer));
+  });
+  endpoint = `http://127.0.0.1:${await listen(server, 0)}`;
+});
+afterAll(() => close(server));
+
+function connect(keyArn: string): RegionalKms {
+  const timeouts = { connectionTimeoutMs: 1000, requestTimeoutMs: 1000 };
+  return new RegionalKms({ region: 'us-west-2', keyArn, accounts: new Set(['111122223333']), timeouts, endpoint });
+}
+
+const ACTIONS = {
+  GenerateDataKey: (keyArn: string) => connect(keyArn).generateDataKey(noDeadline()),
+  Encrypt: (keyArn: string) => connect(keyArn).encrypt(Buffer.alloc(32), noDeadline()),
+  Decrypt: (keyArn: string) => connect(keyArn).decrypt(Buffer.from('abc'), keyArn, noDeadline()),
+};
+
+describe.for(Object.entries(ACTIONS))('an answer of %s', ([action, act]) => {
+  it('is taken where it is whole and of the key that was named, or of one behind the alias', async () => {
+    answer = WHOLE;
+    expect(await act(OURS)).toBeDefined();
+    expect(await act(ALIAS)).toBeDefined();
+  });
+
+  it.for([
+    [OURS, { KeyId: STRANGERS }, 'corrupt', 'KeyOfAnotherAccount'],
+    [ALIAS, { KeyId: STRANGERS }, 'corrupt', 'KeyOfAnotherAccount'],
+    [ALIAS, { KeyId: ALIAS }, 'corrupt', 'KeyOfAnotherAccount'],
+    [OURS, { KeyId: OTHER_OF_OURS }, 'corrupt', 'AnotherKeyUsed'],
+    [OURS, { KeyId: undefined }, 'unavailable', 'IncompleteAnswer'],
+  ] as const)('for %s is refused with %j', async ([keyArn, change, faultClass, errorName]) => {
+    answer = { ...WHOLE, ...change };
+    expect(await errorOf(act(keyArn))).toMatchObject({ region: 'us-west-2', action, faultClass, errorName });
+  });
+});
+
+it.for([
+  ['GenerateDataKey', { Plaintext: undefined }],
+  ['GenerateDataKey', { Plaintext: Buffer.alloc(16).toString('base64') }],
+  ['GenerateDataKey', { CiphertextBlob: undefined }],
+  ['Encrypt', { CiphertextBlob: undefined }],
+] as const)('an answer of %s is refused with %j, and another region may answer', async ([action, change]) => {
+  answer = { ...WHOLE, ...change };
+  expect(await errorOf(ACTIONS[action](OURS))).toMatchObject({
+    faultClass: 'unavailable',
+    errorName: 'IncompleteAnswer',
+  });
+});
+
+it.for(['GenerateDataKey', 'Decrypt'] as const)('a plaintext that %s brings too late is zeroed', async (action) => {
+  const Plaintext = Buffer.alloc(32, 7);
+  const late = Promise.withResolvers<object>();
+  const send = vi.spyOn(KMSClient.prototype, 'send').mockReturnValue(late.promise as never);
+  const controller = new AbortController();
+  const deadline = { ...noDeadline(), signal: controller.signal };
+  const region = connect(OURS);
+  const reason = new Error('time is up');
+  const asked =
+    action === 'Decrypt' ? region.decrypt(Buffer.from('abc'), OURS, deadline) : region.generateDataKey(deadline);
+  const failed = errorOf(asked);
+  controller.abort(reason);
+  late.resolve({ ...WHOLE, CiphertextBlob: Buffer.from('abc'), Plaintext });
+  expect(await failed).toBe(reason);
+  await new Promise(setImmediate);
+  expect(Plaintext).toEqual(Buffer.alloc(32));
+  send.mockRestore();
+});
+
+it('no connection is kept: it would be dead after a freeze, and the region blamed for it', async () => {
+  answer = WHOLE;
+  let opened = 0;
+  const count = (): void => void (opened += 1);
+  server.on('connection', count);
+  const region = connect(OURS);
+  for (let i = 0; i < 2; i += 1) await region.decrypt(Buffer.from('abc'), OURS, noDeadline());
+  server.off('connection', count);
+  expect(opened).toBe(2);
+});
+
+it('a plaintext of a key that is refused is zeroed', async () => {
+  for (const action of ['GenerateDataKey', 'Decrypt'] as const) {
+    const Plaintext = Buffer.alloc(32, 7);
+    const refused = { KeyId: STRANGERS, CiphertextBlob: Buffer.from('abc'), Plaintext };
+    const send = vi.spyOn(KMSClient.prototype, 'send').mockResolvedValue(refused as never);
+    expect(await errorOf(ACTIONS[action](OURS))).toMatchObject({ errorName: 'KeyOfAnotherAccount' });
+    send.mockRestore();
+    expect(Plaintext).toEqual(Buffer.alloc(32));
+  }
+});
+
+it('a wrap of the longest size that KMS takes is sent to it', async () => {
+  answer = WHOLE;
+  expect(await connect(OURS).decrypt(Buffer.alloc(6144), OURS, noDeadline())).toHaveLength(32);
+});

@@ -1,0 +1,270 @@
+import {
+  CreateKeyCommand,
+  DisableKeyCommand,
+  EnableKeyCommand,
+  KMSClient,
+  UpdateAliasCommand,
+} from '@aws-sdk/client-kms';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { startKmsEmulator, type KmsEmulator } from '../../../emulators/kms/kms-emulator.ts';
+import { AwsKms, type AwsKmsOptions, type WrapReport } from '../../../src/index.ts';
+import type { KmsRegion } from '../../../src/kms/kms-region.ts';
+import { noDeadline } from '../../support/fakes.ts';
+
+const WEST = 'us-west-2';
+const EAST = 'us-east-1';
+const SYSTEM_KEY = Buffer.alloc(32, 9);
+
+interface Envelope {
+  encryptedKey: string;
+  kmsKeks: { region: string; arn: string; encryptedKek: string }[];
+  [unknown: string]: unknown;
+}
+
+let emulator: KmsEmulator;
+let aliases: Record<string, string>;
+let keys: Record<string, string>;
+
+beforeEach(async () => {
+  emulator = await startKmsEmulator();
+  const made = await Promise.all([WEST, EAST].map((region) => emulator.ensureKey(region, 'alias/keyfold')));
+  const [west, east] = made;
+  aliases = { [WEST]: west?.aliasArn ?? '', [EAST]: east?.aliasArn ?? '' };
+  keys = { [WEST]: west?.keyArn ?? '', [EAST]: east?.keyArn ?? '' };
+});
+afterEach(() => emulator.close());
+
+function kms(options: Partial<AwsKmsOptions> = {}): AwsKms {
+  return new AwsKms({
+    keys: aliases,
+    preferredRegion: WEST,
+    endpoint: emulator.endpoint,
+    timeouts: { requestTimeoutMs: 1000 },
+    failover: { maxRounds: 1, baseDelayMs: 1 },
+    ...options,
+  });
+}
+
+const only = (region: string, arns = aliases): AwsKms =>
+  kms({ keys: { [region]: arns[region] ?? '' }, preferredRegion: region });
+const renew = (wrapped: Uint8Array, service = kms()): Promise<WrapReport> => service.renew(wrapped, noDeadline());
+const client = (region: string): KMSClient =>
+  new KMSClient({ region, endpoint: emulator.endpoint, credentials: { accessKeyId: 'local', secretAccessKey: 'x' } });
+const parse = (bytes: Uint8Array | undefined): Envelope => JSON.parse(Buffer.from(bytes ?? []).toString()) as Envelope;
+const calls = (): string[] => emulator.calls().map(({ region, action }) => `${action} ${region}`);
+
+/** A new key behind the alias of a region. */
+async function moveAlias(region: string): Promise<string> {
+  const { KeyMetadata } = await client(region).send(new CreateKeyCommand({}));
+  const TargetKeyId = KeyMetadata?.Arn ?? '';
+  await client(region).send(new UpdateAliasCommand({ AliasName: 'alias/keyfold', TargetKeyId }));
+  return TargetKeyId;
+}
+
+describe('renewing the wraps of a System Key', () => {
+  it('adds those of regions that failed, or were not configured, when it was made', async () => {
+    const wrapped = await only(WEST).wrap(SYSTEM_KEY, noDeadline());
+    const { regions, renewed } = await renew(wrapped);
+    expect(regions).toEqual([
+      { region: WEST, opens: true, renewed: false },
+      { region: EAST, opens: true, renewed: true },
+    ]);
+    expect(parse(renewed).encryptedKey).toBe(parse(wrapped).encryptedKey);
+    for (const region of [WEST, EAST]) {
+      expect(await only(region).unwrap(renewed ?? wrapped, noDeadline())).toEqual({ key: SYSTEM_KEY });
+    }
+  });
+
+  it('makes those anew whose alias points to a new key, so that the old one can go', async () => {
+    const wrapped = await kms().wrap(SYSTEM_KEY, noDeadline());
+    const newKey = await moveAlias(WEST);
+    const { regions, renewed } = await renew(wrapped);
+    expect(regions.map((r) => [r.region, r.renewed])).toEqual([
+      [WEST, true],
+      [EAST, false],
+    ]);
+    expect(parse(renewed).kmsKeks.map(({ region, arn }) => [region, arn])).toEqual([
+      [EAST, keys[EAST]],
+      [WEST, newKey],
+    ]);
+    await client(WEST).send(new DisableKeyCommand({ KeyId: keys[WEST] }));
+    expect(await only(WEST).unwrap(renewed ?? wrapped, noDeadline())).toEqual({ key: SYSTEM_KEY });
+  });
+
+  it('makes them anew under a key that the region is now configured with', async () => {
+    const wrapped = await kms({ keys }).wrap(SYSTEM_KEY, noDeadline());
+    const moved: Record<string, string> = { ...keys, [EAST]: await moveAlias(EAST) };
+    const { renewed } = await renew(wrapped, kms({ keys: moved }));
+    expect(parse(renewed).kmsKeks.map(({ arn }) => arn)).toEqual([moved[WEST], moved[EAST]]);
+  });
+
+  it('names the key in a wrap where Asherah named its alias, and leaves one wrap of several', async () => {
+    const wrapped = parse(await kms().wrap(SYSTEM_KEY, noDeadline()));
+    for (const kek of wrapped.kmsKeks) kek.arn = aliases[kek.region] ?? '';
+    wrapped.kmsKeks.push({ ...(wrapped.kmsKeks[0] as Envelope['kmsKeks'][0]) });
+    const { renewed } = await renew(Buffer.from(JSON.stringify(wrapped)));
+    expect(parse(renewed).kmsKeks.map(({ region, arn }) => [region, arn])).toEqual(
+      [WEST, EAST].map((region) => [region, keys[region]]),
+    );
+  });
+
+  it('leaves one wrap of several that name one key, also if the region is configured with that key', async () => {
+    const wrapped = parse(await kms({ keys }).wrap(SYSTEM_KEY, noDeadline()));
+    const [west, east] = wrapped.kmsKeks;
+    const bytes = Buffer.from(JSON.stringify({ ...wrapped, kmsKeks: [west, west, east] }));
+    for (const arns of [keys, aliases]) {
+      const { regions, renewed } = await renew(bytes, kms({ keys: arns }));
+      expect(regions.map((r) => r.renewed)).toEqual([true, false]);
+      expect(parse(renewed).kmsKeks.map(({ region, arn }) => [region, arn])).toEqual([
+        [EAST, keys[EAST]],
+        [WEST, keys[WEST]],
+      ]);
+    }
+  });
+
+  it('changes nothing where all is well, and asks each key once by its ARN', async () => {
+    const wrapped = await kms({ keys }).wrap(SYSTEM_KEY, noDeadline());
+    emulator.resetCalls();
+    expect(await renew(wrapped, kms({ keys }))).toMatchObject({ renewed: undefined });
+    expect(calls().toSorted()).toEqual([`Decrypt ${EAST}`, `Decrypt ${WEST}`]);
+    expect(await renew(wrapped)).toMatchObject({ renewed: undefined });
+  });
+
+  it('keeps what it does not know: other fields, and the wraps of regions that are not configured', async () => {
+    const wrapped = parse(await kms().wrap(SYSTEM_KEY, noDeadline()));
+    const foreign = { region: 'eu-west-1', arn: 'x', encryptedKek: 'not%base64', more: 1 };
+    const bytes = Buffer.from(JSON.stringify({ ...wrapped, more: 2, kmsKeks: [...wrapped.kmsKeks, foreign] }));
+    await moveAlias(WEST);
+    const renewed = parse((await renew(bytes)).renewed);
+    expect(renewed['more']).toBe(2);
+    expect(renewed.kmsKeks).toContainEqual(foreign);
+  });
+
+  it.for(['down', 'hang', 'garbage'] as const)('leaves the wraps of a region that is %s as they are', async (kind) => {
+    const wrapped = await kms().wrap(SYSTEM_KEY, noDeadline());
+    await moveAlias(WEST);
+    emulator.setFault(WEST, { kind });
+    emulator.resetCalls();
+    const { regions, renewed } = await renew(wrapped);
+    expect(calls()).not.toContain(`Encrypt ${WEST}`);
+    expect(regions[0]).toMatchObject({ region: WEST, opens: false, renewed: false });
+    expect(regions[0]?.fault).toContain('unavailable');
+    expect(regions[1]).toEqual({ region: EAST, opens: true, renewed: false });
+    expect(renewed).toBeUndefined();
+  });
+
+  it('takes no wrap into the row that the region has not opened', async () => {
+    const wrapped = await only(WEST).wrap(SYSTEM_KEY, noDeadline());
+    emulator.setFault(EAST, { kind: 'error', name: 'AccessDeniedException', actions: ['Decrypt'] });
+    const { regions, renewed } = await renew(wrapped);
+    expect(regions[1]).toMatchObject({ region: EAST, opens: false, renewed: false });
+    expect(regions[1]?.fault).toContain('AccessDeniedException');
+    expect(renewed).toBeUndefined();
+  });
+
+  it('gives a region whose old key is disabled a wrap by its new one', async () => {
+    const wrapped = await kms().wrap(SYSTEM_KEY, noDeadline());
+    await moveAlias(WEST);
+    await client(WEST).send(new DisableKeyCommand({ KeyId: keys[WEST] }));
+    const { renewed } = await renew(wrapped);
+    expect(await only(WEST).unwrap(renewed ?? wrapped, noDeadline())).toEqual({ key: SYSTEM_KEY });
+    await client(WEST).send(new EnableKeyCommand({ KeyId: keys[WEST] }));
+  });
+
+  it('makes nothing of a key that no region opens', async () => {
+    const wrapped = await kms().wrap(SYSTEM_KEY, noDeadline());
+    for (const region of [WEST, EAST]) emulator.setFault(region, { kind: 'error', name: 'DisabledException' });
+    const { regions, renewed } = await renew(wrapped);
+    expect(regions.map(({ opens, fault }) => [opens, fault?.includes('DisabledException')])).toEqual([
+      [false, true],
+      [false, true],
+    ]);
+    expect(renewed).toBeUndefined();
+    expect(await renew(Buffer.alloc(60))).toEqual({
+      regions: [],
+      renewed: undefined,
+      unreadable: 'it is not wrapped by KMS',
+    });
+  });
+
+  it('zeroes every key that it has opened, also if a region fails in a way that ends the renewal', async () => {
+    const dataKeys: Buffer[] = [];
+    let ends = false;
+    const region = (name: string): KmsRegion => ({
+      region: name,
+      keyArn: keys[name] ?? '',
+      generateDataKey: async () => ({
+        plaintext: Buffer.alloc(32, 1),
+        wrapped: Buffer.from('w'),
+        arn: keys[name] ?? '',
+      }),
+      encrypt: async () => ({ wrapped: Buffer.from('new'), arn: 'another' }),
+      decrypt: async () => {
+        if (ends && name === EAST) throw new Error('not a fault of the region');
+        const dataKey = Buffer.alloc(32, 1);
+        dataKeys.push(dataKey);
+        return dataKey;
+      },
+    });
+    const world = { now: Date.now, random: () => 0, sleep: () => Promise.resolve() };
+    const service = new AwsKms(
+      { keys, preferredRegion: WEST },
+      { ...world, connect: ({ region: name }) => region(name) },
+    );
+    const wrapped = await service.wrap(SYSTEM_KEY, noDeadline());
+    // A System Key is not handed out, so count the buffers that hold it and are overwritten.
+    const real = Buffer.prototype.fill;
+    let zeroedSystemKeys = 0;
+    const fill = vi.spyOn(Buffer.prototype, 'fill').mockImplementation(function (this: Buffer, ...given: unknown[]) {
+      if (this.length === 32 && this.equals(SYSTEM_KEY)) zeroedSystemKeys += 1;
+      return Reflect.apply(real, this, given);
+    });
+    try {
+      await renew(wrapped, service);
+      expect(zeroedSystemKeys).toBe(2);
+      ends = true;
+      await expect(renew(wrapped, service)).rejects.toThrow('not a fault of the region');
+      expect(zeroedSystemKeys).toBe(3);
+    } finally {
+      fill.mockRestore();
+    }
+    expect(dataKeys).toHaveLength(3);
+    for (const dataKey of dataKeys) expect(dataKey.equals(Buffer.alloc(32))).toBe(true);
+  });
+
+  it('believes no region that opens its new wrap to other bytes', async () => {
+    const dataKey = Buffer.alloc(32, 1);
+    const opened: Buffer[] = [];
+    const region = (name: string, opens: Buffer): KmsRegion => ({
+      region: name,
+      keyArn: keys[name] ?? '',
+      generateDataKey: async () => ({
+        plaintext: Buffer.from(dataKey),
+        wrapped: Buffer.from('w'),
+        arn: keys[name] ?? '',
+      }),
+      encrypt: async () => ({ wrapped: Buffer.from('new'), arn: keys[name] ?? '' }),
+      decrypt: async () => {
+        opened.push(Buffer.from(opens));
+        return opened.at(-1) ?? opens;
+      },
+    });
+    const world = { now: Date.now, random: () => 0, sleep: () => Promise.resolve() };
+    const connected = (opens: Record<string, Buffer>): AwsKms =>
+      new AwsKms(
+        { keys: Object.fromEntries(Object.keys(opens).map((name) => [name, keys[name] ?? ''])), preferredRegion: WEST },
+        { ...world, connect: ({ region: name }) => region(name, opens[name] ?? dataKey) },
+      );
+    const wrapped = await connected({ [WEST]: dataKey }).wrap(SYSTEM_KEY, noDeadline());
+    opened.length = 0;
+    expect((await renew(wrapped, connected({ [WEST]: dataKey, [EAST]: dataKey }))).regions[1]?.renewed).toBe(true);
+    for (const other of [Buffer.alloc(32, 2), Buffer.alloc(31, 1)]) {
+      const { regions, renewed } = await renew(wrapped, connected({ [WEST]: dataKey, [EAST]: other }));
+      expect(regions[1]?.fault).toContain('NewWrapDoesNotOpen');
+      expect(renewed).toBeUndefined();
+    }
+    // Each of the three renewals opened the old wrap in the west and a new one in the east.
+    expect(opened).toHaveLength(6);
+    for (const bytes of opened) expect(bytes.every((byte) => byte === 0)).toBe(true);
+  });
+});

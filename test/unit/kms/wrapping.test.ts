@@ -1,0 +1,252 @@
+/** In how many regions a new System Key is wrapped, how often each is asked, and what is told of it: on scripted regions. */
+import { beforeEach, describe, expect, it } from 'vitest';
+import { deadlineExceeded } from '../../../src/async/deadline.ts';
+import { AwsKms, type AwsKmsOptions } from '../../../src/index.ts';
+import { RegionFault, type FaultClass, type KmsAction } from '../../../src/kms/faults.ts';
+import type { KmsRegion, Wrap } from '../../../src/kms/kms-region.ts';
+import { codeOf, errorOf, HandClock, noDeadline } from '../../support/fakes.ts';
+
+const SYSTEM_KEY = Buffer.alloc(32, 9);
+const REGIONS = ['us-west-2', 'us-east-1', 'eu-west-1'];
+const [WEST = '', EAST = '', EU = ''] = REGIONS;
+
+let clock: HandClock;
+/** What is wrong with a region, each time in turn; afterwards it is well, unless the last is `always`. */
+let faults: Record<string, (FaultClass | 'always')[]>;
+let asked: string[];
+let told: string[];
+let plaintexts: Buffer[];
+let onEncrypt: () => void;
+
+beforeEach(() => {
+  clock = new HandClock();
+  [faults, asked, told, plaintexts, onEncrypt] = [{}, [], [], [], () => {}];
+});
+
+function arnOf(region: string): string {
+  return `arn:aws:kms:${region}:111122223333:key/11111111-2222-3333-4444-555555555555`;
+}
+
+/** A region that wraps a data key by naming it. */
+function connect({ region, keyArn }: { region: string; keyArn: string }): KmsRegion {
+  const call = (action: KmsAction): Wrap => {
+    asked.push(`${action} ${region}`);
+    const [fault, next] = faults[region] ?? [];
+    if (next !== 'always') faults[region]?.shift();
+    if (fault !== undefined && fault !== 'always') throw new RegionFault(region, action, fault, 'Scripted');
+    return { wrapped: Buffer.from(region), arn: arnOf(region) };
+  };
+  return {
+    region,
+    keyArn,
+    generateDataKey: async () => {
+      const plaintext = Buffer.alloc(32, 3);
+      const wrap = call('GenerateDataKey');
+      plaintexts.push(plaintext);
+      return { ...wrap, plaintext };
+    },
+    encrypt: async (_, { signal }) => {
+      onEncrypt();
+      signal.throwIfAborted();
+      return call('Encrypt');
+    },
+    decrypt: async () => {
+      call('Decrypt');
+      const plaintext = Buffer.alloc(32, 3);
+      plaintexts.push(plaintext);
+      return plaintext;
+    },
+  };
+}
+
+function open(failover: AwsKmsOptions['failover'] = {}): AwsKms {
+  const keys = Object.fromEntries(REGIONS.map((region) => [region, arnOf(region)]));
+  const events = {
+    attempted: () => {},
+    coolingDown: () => {},
+    failedOver: (region: string) => told.push(`failed over to ${region}`),
+    wrapMissing: (region: string) => told.push(`no wrap in ${region}`),
+  };
+  const sleep = async (ms: number, signal: AbortSignal): Promise<void> => {
+    signal.throwIfAborted();
+    clock.advance(ms);
+  };
+  const world = { now: clock.now, random: () => 0.5, sleep, connect };
+  return new AwsKms({ keys, preferredRegion: WEST, failover: { maxRounds: 3, ...failover }, events }, world);
+}
+
+/** The regions whose wrap the new System Key has. */
+async function wrappedIn(kms: AwsKms, deadline = noDeadline()): Promise<string[]> {
+  const envelope = JSON.parse(Buffer.from(await kms.wrap(SYSTEM_KEY, deadline)).toString()) as {
+    kmsKeks: { region: string }[];
+  };
+  return envelope.kmsKeks.map(({ region }) => region);
+}
+
+describe('a new System Key', () => {
+  it('is wrapped in every region by one call in each, and nothing is told where all is well', async () => {
+    expect(await wrappedIn(open())).toEqual([WEST, EAST, EU]);
+    expect(asked).toEqual([`GenerateDataKey ${WEST}`, `Encrypt ${EAST}`, `Encrypt ${EU}`]);
+    expect(told).toEqual([]);
+  });
+
+  it('does without the wrap of a region that fails, which is asked once and told of', async () => {
+    faults = { [EAST]: ['unavailable', 'always'] };
+    expect(await wrappedIn(open())).toEqual([WEST, EU]);
+    expect(asked.filter((call) => call.endsWith(EAST))).toHaveLength(1);
+    expect(told).toEqual([`no wrap in ${EAST}`]);
+  });
+
+  it('is made in the next region where the preferred one fails, and both are told of', async () => {
+    faults = { [WEST]: ['unavailable', 'always'] };
+    expect(await wrappedIn(open())).toEqual([EAST, EU]);
+    expect(asked).toHaveLength(1 + REGIONS.length);
+    expect(told).toEqual([`failed over to ${EAST}`, `no wrap in ${WEST}`]);
+  });
+
+  it('has the wrap of the preferred region all the same where that was down but for a moment', async () => {
+    faults = { [WEST]: ['unavailable'] };
+    expect(await wrappedIn(open())).toEqual([EAST, WEST, EU]);
+    expect(told).toEqual([`failed over to ${EAST}`]);
+  });
+
+  it.for([
+    ['unavailable', 'KmsUnavailable', 'each is asked in every round', [...REGIONS, ...REGIONS, ...REGIONS]],
+    ['throttled', 'KmsThrottled', 'after the first round the preferred one is asked alone', [...REGIONS, WEST, WEST]],
+  ] as const)('is not made where every region is %s (%s): %s', async ([faultClass, code, , regions]) => {
+    faults = Object.fromEntries(REGIONS.map((region) => [region, [faultClass, 'always']]));
+    expect(await codeOf(wrappedIn(open()))).toBe(code);
+    expect(asked).toEqual(regions.map((region) => `GenerateDataKey ${region}`));
+    expect(told).toEqual([]);
+  });
+
+  it('is not made if the time is up while other regions wrap it', async () => {
+    const over = new AbortController();
+    const reason = deadlineExceeded();
+    faults = { [EAST]: ['unavailable', 'always'] };
+    const kms = open();
+    const wrapping = kms.wrap(SYSTEM_KEY, { ...noDeadline(), signal: over.signal });
+    onEncrypt = () => over.abort(reason);
+    expect(await errorOf(wrapping)).toBe(reason);
+    expect(plaintexts).toEqual([Buffer.alloc(32)]);
+  });
+
+  it('leaves no data key in the clear behind, made or not', async () => {
+    await wrappedIn(open());
+    faults = { [EAST]: ['unavailable', 'always'], [EU]: ['unavailable', 'always'] };
+    expect(await codeOf(wrappedIn(open({ minimumWrappedRegions: 2 })))).toBe('KmsUnavailable');
+    expect(plaintexts).toEqual([Buffer.alloc(32), Buffer.alloc(32)]);
+  });
+});
+
+describe('where more than one region must have wrapped it', () => {
+  it('is satisfied by as many, and tells of the others', async () => {
+    faults = { [EU]: ['misconfigured', 'always'] };
+    expect(await wrappedIn(open({ minimumWrappedRegions: 2 }))).toEqual([WEST, EAST]);
+    expect(told).toEqual([`no wrap in ${EU}`]);
+  });
+
+  it('asks those that may recover in further rounds', async () => {
+    faults = { [EAST]: ['unavailable', 'unavailable'], [EU]: ['misconfigured', 'always'] };
+    expect(await wrappedIn(open({ minimumWrappedRegions: 2 }))).toEqual([WEST, EAST]);
+    expect(asked.filter((call) => call === `Encrypt ${EAST}`)).toHaveLength(3);
+    expect(asked.filter((call) => call === `Encrypt ${EU}`)).toHaveLength(1);
+  });
+
+  it('asks none again when enough have wrapped it', async () => {
+    faults = { [EAST]: ['unavailable', 'always'] };
+    const beganAtMs = clock.now();
+    expect(await wrappedIn(open({ minimumWrappedRegions: 2 }))).toEqual([WEST, EU]);
+    expect(asked.filter((call) => call === `Encrypt ${EAST}`)).toHaveLength(1);
+    expect(clock.now()).toBe(beganAtMs);
+    expect(told).toEqual([`no wrap in ${EAST}`]);
+  });
+
+  it('asks again until enough have, and no longer', async () => {
+    faults = { [EAST]: ['unavailable', 'always'], [EU]: ['unavailable', 'unavailable'] };
+    expect(await wrappedIn(open({ minimumWrappedRegions: 2, maxRounds: 8 }))).toEqual([WEST, EU]);
+    expect(asked.filter((call) => call === `Encrypt ${EAST}`).length).toBeLessThanOrEqual(3);
+    expect(told).toEqual([`no wrap in ${EAST}`]);
+  });
+
+  it('asks again until all have that must', async () => {
+    faults = { [EAST]: ['unavailable', 'throttled'], [EU]: ['throttled', 'unavailable'] };
+    expect((await wrappedIn(open({ minimumWrappedRegions: 3, maxRounds: 8 }))).toSorted()).toEqual(REGIONS.toSorted());
+    expect(told).toEqual([]);
+  });
+
+  it('makes no key that too few have wrapped, and says what each of the others said', async () => {
+    faults = { [EAST]: ['unavailable', 'always'], [EU]: ['misconfigured', 'always'] };
+    const error = await errorOf(wrappedIn(open({ minimumWrappedRegions: 2 })));
+    expect(error).toMatchObject({ code: 'KmsUnavailable', retryable: true });
+    expect((error as Error).message).toContain('us-east-1 unavailable (Scripted), eu-west-1 misconfigured (Scripted)');
+    expect(asked.filter((call) => call === `Encrypt ${EAST}`)).toHaveLength(3);
+    expect(told).toEqual([]);
+  });
+
+  it('makes no key that can never have as many, and says that waiting does not help', async () => {
+    faults = { [EAST]: ['misconfigured', 'always'], [EU]: ['misconfigured', 'always'] };
+    expect(await codeOf(wrappedIn(open({ minimumWrappedRegions: 2 })))).toBe('KmsMisconfigured');
+    expect(asked).toHaveLength(3);
+  });
+});
+
+describe('opening one', () => {
+  it('leaves no data key in the clear behind, whether it opens the System Key or not', async () => {
+    const wrapped = await open().wrap(SYSTEM_KEY, noDeadline());
+    plaintexts = [];
+    expect(await open().unwrap(wrapped, noDeadline())).toEqual({ key: SYSTEM_KEY });
+    expect(plaintexts).toEqual([Buffer.alloc(32)]);
+    const envelope = JSON.parse(Buffer.from(wrapped).toString()) as object;
+    const tampered = Buffer.from(JSON.stringify({ ...envelope, encryptedKey: Buffer.alloc(60).toString('base64') }));
+    plaintexts = [];
+    expect(await open().unwrap(tampered, noDeadline())).toHaveProperty('unreadable');
+    expect(plaintexts).toEqual(REGIONS.map(() => Buffer.alloc(32)));
+  });
+
+  it('asks a region that is down or throttles once, however many wraps it has', async () => {
+    for (const faultClass of ['unavailable', 'throttled'] as const) {
+      const envelope = JSON.parse(Buffer.from(await open().wrap(SYSTEM_KEY, noDeadline())).toString()) as {
+        kmsKeks: object[];
+      };
+      const wrapped = Buffer.from(JSON.stringify({ ...envelope, kmsKeks: Array(3).fill(envelope.kmsKeks[0]) }));
+      faults = { [WEST]: [faultClass, 'always'] };
+      asked = [];
+      await errorOf(open({ maxRounds: 1 }).unwrap(wrapped, noDeadline()));
+      expect(asked).toEqual([`Decrypt ${WEST}`]);
+      faults = {};
+    }
+  });
+
+  it('tells which region answered where it was not the preferred one', async () => {
+    const wrapped = await open().wrap(SYSTEM_KEY, noDeadline());
+    faults = { [WEST]: ['unavailable'], [EAST]: ['throttled', 'always'] };
+    expect(await open().unwrap(wrapped, noDeadline())).toEqual({ key: SYSTEM_KEY });
+    expect(told).toEqual([`failed over to ${EU}`]);
+  });
+
+  it('asks only the regions that have wrapped it, in as many rounds', async () => {
+    faults = { [WEST]: ['unavailable', 'always'], [EU]: ['unavailable', 'always'] };
+    const wrapped = await open().wrap(SYSTEM_KEY, noDeadline());
+    faults = { [EAST]: ['unavailable', 'unavailable'] };
+    asked = [];
+    expect(await open().unwrap(wrapped, noDeadline())).toEqual({ key: SYSTEM_KEY });
+    expect(asked).toEqual(Array(3).fill(`Decrypt ${EAST}`));
+  });
+});
+
+describe('a region that refuses its key', () => {
+  it('ends the making of a key where the owner says so, and nothing is made elsewhere', async () => {
+    faults = { [WEST]: ['misconfigured', 'always'] };
+    expect(await codeOf(wrappedIn(open({ onKeyRefused: 'fail' })))).toBe('KmsMisconfigured');
+    expect(asked).toEqual([`GenerateDataKey ${WEST}`]);
+  });
+
+  it('ends the opening of a key likewise', async () => {
+    const wrapped = await open().wrap(SYSTEM_KEY, noDeadline());
+    faults = { [WEST]: ['misconfigured', 'always'] };
+    asked = [];
+    expect(await codeOf(open({ onKeyRefused: 'fail' }).unwrap(wrapped, noDeadline()))).toBe('KmsMisconfigured');
+    expect(asked).toEqual([`Decrypt ${WEST}`]);
+  });
+});

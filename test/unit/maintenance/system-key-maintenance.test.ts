@@ -1,0 +1,171 @@
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+import {
+  KeyfoldError,
+  MemoryMetastore,
+  SystemKeyMaintenance,
+  type KeyManagementService,
+  type MaintenanceOptions,
+  type WrapRenewer,
+} from '../../../src/index.ts';
+import { DAY_MS, FakeKms, HandClock, memoryService, MINUTE_MS } from '../../support/fakes.ts';
+
+const PAYLOAD = Buffer.from('payload');
+const SYSTEM_KEY_ID = '_SK_svc_prod' as never;
+
+let clock: HandClock;
+let metastore: MemoryMetastore;
+/** How many of the next renewals find something to renew. */
+let renewals: number;
+let kms: KeyManagementService & WrapRenewer;
+const fake = new FakeKms();
+
+beforeEach(() => {
+  clock = new HandClock();
+  metastore = new MemoryMetastore();
+  renewals = 0;
+  fake.interfere = () => {};
+  kms = {
+    wrap: (key, d) => fake.wrap(key, d),
+    unwrap: (wrapped, d) => fake.unwrap(wrapped, d),
+    // The same bytes twice over: a change that a test can see.
+    renew: async (wrapped) => ({
+      regions: [{ region: 'us-west-2', opens: true, renewed: renewals > 0 }],
+      renewed: renewals-- > 0 ? Buffer.concat([wrapped, wrapped]) : undefined,
+    }),
+  };
+});
+
+const service = (): ReturnType<typeof memoryService> => memoryService({ metastore, kms, now: clock.now });
+const maintenance = (options: Partial<MaintenanceOptions> = {}): SystemKeyMaintenance =>
+  new SystemKeyMaintenance({ service: 'svc', product: 'prod', metastore, kms, now: clock.now, ...options });
+const createdTimes = async (): Promise<number[]> => (await metastore.rows(SYSTEM_KEY_ID)).map((row) => row.created);
+
+describe('the maintenance of System Keys', () => {
+  it('tells of each how it stands, latest first', async () => {
+    await service().session('p').encrypt(PAYLOAD);
+    clock.advance(91 * DAY_MS);
+    await service().session('p').encrypt(PAYLOAD);
+    const { systemKeys, created } = await maintenance().run();
+    const [latest, first] = await createdTimes();
+    const regions = [{ region: 'us-west-2', opens: true, renewed: false }];
+    expect(systemKeys).toEqual([
+      { id: SYSTEM_KEY_ID, created: latest, state: 'valid', regions },
+      { id: SYSTEM_KEY_ID, created: first, state: 'expired', regions },
+    ]);
+    expect(created).toBeUndefined();
+  });
+
+  it('stores renewed wraps', async () => {
+    await service().session('p').encrypt(PAYLOAD);
+    const [before] = await metastore.rows(SYSTEM_KEY_ID);
+    renewals = 1;
+    await maintenance().run();
+    const [after] = await metastore.rows(SYSTEM_KEY_ID);
+    expect(after?.encryptedKey).toHaveLength(2 * (before?.encryptedKey.length ?? 0));
+  });
+
+  it('takes a row up again that another has renewed meanwhile', async () => {
+    await service().session('p').encrypt(PAYLOAD);
+    renewals = 2;
+    let raced = false;
+    const replaceKey = metastore.replaceKey.bind(metastore);
+    vi.spyOn(metastore, 'replaceKey').mockImplementation(async (record, key) => {
+      if (!raced) await replaceKey(record, Buffer.from('by another'));
+      raced = true;
+      return replaceKey(record, key);
+    });
+    await maintenance().run();
+    const [after] = await metastore.rows(SYSTEM_KEY_ID);
+    expect(Buffer.from(after?.encryptedKey ?? []).toString()).toBe('by anotherby another');
+  });
+
+  it('gives up on a row that changes each time', async () => {
+    await service().session('p').encrypt(PAYLOAD);
+    renewals = 9;
+    vi.spyOn(metastore, 'replaceKey').mockResolvedValue('changed');
+    const { systemKeys } = await maintenance().run();
+    expect(systemKeys[0]?.fault).toMatch(/^MetastoreUnavailable: The row changed each time/);
+  });
+
+  it('makes the next key when a tenth of the life of the present one is left, and no sooner', async () => {
+    const first = await service().session('p').encrypt(PAYLOAD);
+    clock.advance(80 * DAY_MS);
+    expect((await maintenance().run()).created).toBeUndefined();
+    clock.advance(DAY_MS);
+    const { created } = await maintenance().run();
+    expect(await createdTimes()).toEqual([created?.created, expect.any(Number)]);
+    expect((await maintenance().run()).created).toBeUndefined();
+    // A request that comes when the first has expired finds the next, and asks KMS to unwrap it, not to make one.
+    clock.advance(10 * DAY_MS);
+    fake.log.take();
+    const next = await service().session('p').encrypt(PAYLOAD);
+    expect(fake.log.take()).toEqual(['Unwrap']);
+    expect(next.key.parent.created).toBeGreaterThan(first.key.parent.created);
+    expect(await service().session('p').decrypt(first)).toEqual(PAYLOAD);
+  });
+
+  it('makes one where there is none, or where the present one is revoked', async () => {
+    expect((await maintenance().run()).created).toEqual({ id: SYSTEM_KEY_ID, created: expect.any(Number) });
+    const [row] = await metastore.rows(SYSTEM_KEY_ID);
+    const revoked = new MemoryMetastore();
+    if (row !== undefined) await revoked.store({ ...row, revoked: true });
+    clock.advance(MINUTE_MS);
+    const report = await maintenance({ metastore: revoked }).run();
+    expect(report.systemKeys.map(({ state }) => state)).toEqual(['revoked']);
+    expect(report.created?.created).toBeGreaterThan(row?.created ?? 0);
+  });
+
+  it('makes one key however many run at once', async () => {
+    await Promise.all(Array.from({ length: 10 }, () => maintenance().run()));
+    expect(await createdTimes()).toHaveLength(1);
+  });
+
+  it('renews what there is even where the next key cannot be made, and says why', async () => {
+    await service().session('p').encrypt(PAYLOAD);
+    clock.advance(85 * DAY_MS);
+    renewals = 1;
+    fake.interfere = () => {
+      throw new KeyfoldError('KmsUnavailable', 'No KMS region answered.');
+    };
+    const report = await maintenance().run();
+    expect(report.createFault).toBe('KmsUnavailable: No KMS region answered.');
+    expect(report.systemKeys[0]?.regions[0]?.renewed).toBe(true);
+  });
+
+  it('tells of a row that does not parse, and goes on', async () => {
+    await service().session('p').encrypt(PAYLOAD);
+    const rows = await metastore.rows(SYSTEM_KEY_ID);
+    const broken = { id: '_SK_svc_prod', created: 9, unreadable: 'KeyRecord.Key is missing' };
+    vi.spyOn(metastore, 'rows').mockResolvedValue([broken as never, ...rows]);
+    const { systemKeys } = await maintenance().run();
+    expect(systemKeys.map(({ state }) => state)).toEqual(['unreadable', 'valid']);
+  });
+
+  it('looks after every key though one cannot be, and tells of that one', async () => {
+    for (let i = 0; i < 3; i += 1) {
+      await service().session('p').encrypt(PAYLOAD);
+      clock.advance(91 * DAY_MS);
+    }
+    const [, second] = await metastore.rows(SYSTEM_KEY_ID);
+    renewals = 3;
+    const replaceKey = metastore.replaceKey.bind(metastore);
+    vi.spyOn(metastore, 'replaceKey').mockImplementation(async (record, key) => {
+      if (record.created === second?.created) throw new KeyfoldError('MetastoreUnavailable', 'denied');
+      return replaceKey(record, key);
+    });
+    const { systemKeys, created } = await maintenance().run();
+    expect(systemKeys.map(({ fault }) => fault)).toEqual([undefined, 'MetastoreUnavailable: denied', undefined]);
+    expect(created?.created).toBeGreaterThan(systemKeys[0]?.created ?? Infinity);
+  });
+
+  it('ends at its deadline, and tells how far it came', async () => {
+    await service().session('p').encrypt(PAYLOAD);
+    kms = {
+      ...kms,
+      renew: (_wrapped, d) =>
+        new Promise((_, reject) => d.signal.addEventListener('abort', () => reject(d.signal.reason as Error))),
+    };
+    const { systemKeys } = await maintenance().run({ deadlineAtMs: clock.now() + 20 });
+    expect(systemKeys[0]?.fault).toMatch(/^DeadlineExceeded/);
+  });
+});

@@ -1,0 +1,57 @@
+import { describe, expect, it } from 'vitest';
+import { decodeKeyItem, encodeKeyItem, type KeyItem } from '../../../src/metastore/dynamodb-item.ts';
+import { keyRecord } from '../../support/contract/metastore-contract.ts';
+
+const parent = { id: '_SK_svc_prod', created: 60 } as never;
+const intermediate = keyRecord('_IK_p_svc_prod', 120, { parent, encryptedKey: Buffer.from('sealed') });
+const item = encodeKeyItem(intermediate);
+const inner = item['KeyRecord']?.M ?? {};
+
+function revoked(attributes: KeyItem): boolean {
+  return decodeKeyItem({ ...item, KeyRecord: { M: { ...inner, ...attributes } } }).revoked;
+}
+
+describe('a key row', () => {
+  it("is written in Asherah's form", () => {
+    expect(item).toEqual({
+      Id: { S: '_IK_p_svc_prod' },
+      Created: { N: '120' },
+      KeyRecord: {
+        M: {
+          Created: { N: '120' },
+          Key: { S: 'c2VhbGVk' },
+          ParentKeyMeta: { M: { KeyId: { S: '_SK_svc_prod' }, Created: { N: '60' } } },
+        },
+      },
+    });
+  });
+
+  it('is read back as it was, revoked or not, with a parent or without', () => {
+    for (const changes of [{}, { revoked: true }, { parent: undefined }]) {
+      const record = { ...intermediate, ...changes };
+      expect(decodeKeyItem(encodeKeyItem(record))).toEqual(record);
+    }
+  });
+
+  it('is not revoked where it says so, or says nothing', () => {
+    expect(revoked({})).toBe(false);
+    expect(revoked({ Revoked: { BOOL: false } })).toBe(false);
+    expect(revoked({ Revoked: { BOOL: true } })).toBe(true);
+  });
+
+  it.for([
+    ['Id', { Id: { N: '1' } }],
+    ['Created', { Created: { S: '120' } }],
+    ['Created', { Created: { N: '1.5' } }],
+    ['KeyRecord', { KeyRecord: { S: '' } }],
+    ['KeyRecord.Key', { KeyRecord: { M: { ...inner, Key: { S: 'not base64' } } } }],
+    ['KeyRecord.Key', { KeyRecord: { M: { ParentKeyMeta: inner['ParentKeyMeta'] } } }],
+    ['KeyRecord.ParentKeyMeta', { KeyRecord: { M: { ...inner, ParentKeyMeta: { S: 'x' } } } }],
+    ['KeyRecord.ParentKeyMeta', { KeyRecord: { M: { ...inner, ParentKeyMeta: { M: { KeyId: { S: 'x' } } } } } }],
+    ['KeyRecord.ParentKeyMeta', { KeyRecord: { M: { ...inner, ParentKeyMeta: { M: { Created: { N: '60' } } } } } }],
+    ['Created', { Created: { N: '9007199254740992' } }],
+    ['KeyRecord.Revoked', { KeyRecord: { M: { ...inner, Revoked: { S: 'true' } } } }],
+  ] as const)('without a sound %s is named as unreadable', ([attribute, change]) => {
+    expect(() => decodeKeyItem({ ...item, ...change } as KeyItem)).toThrow(`${attribute} is missing or malformed`);
+  });
+});

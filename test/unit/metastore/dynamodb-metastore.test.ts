@@ -1,0 +1,212 @@
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterEach, expect, it } from 'vitest';
+import { startDynamoDb } from '../../../local/dynamodb.ts';
+import { close, listen } from '../../../emulators/listen.ts';
+import { DynamoDbMetastore } from '../../../src/index.ts';
+import { encodeKeyItem } from '../../../src/metastore/dynamodb-item.ts';
+import { DynamoDbKeyTable } from '../../../src/metastore/dynamodb-key-table.ts';
+import { dynamoDbContract } from '../../support/contract/dynamodb-contract.ts';
+import { keyRecord } from '../../support/contract/metastore-contract.ts';
+import { codeOf, errorOf, noDeadline } from '../../support/fakes.ts';
+
+dynamoDbContract('dynalite', async () => {
+  const { endpoint, close: stop } = await startDynamoDb('EncryptionKey', 0);
+  return { endpoint, stop };
+});
+
+const { id, created } = keyRecord('_SK_x', 60);
+let server: Server | undefined;
+
+afterEach(async () => {
+  if (server !== undefined) await close(server);
+  server = undefined;
+});
+
+/** A DynamoDB that does as it is told; what it was asked is in `requests`. */
+async function open(
+  answer: (target: string) => { status: number; body: string } | 'hang' | 'stall',
+  requestTimeoutMs = 10_000,
+): Promise<{ metastore: DynamoDbMetastore; requests: { target: string; body: Record<string, unknown> }[] }> {
+  const requests: { target: string; body: Record<string, unknown> }[] = [];
+  server = createServer((request, response) => {
+    let body = '';
+    request.on('data', (chunk: Buffer) => (body += chunk.toString()));
+    request.on('end', () => {
+      const target = String(request.headers['x-amz-target']).replace(/.*\./, '');
+      requests.push({ target, body: JSON.parse(body) as Record<string, unknown> });
+      const said = answer(target);
+      if (said === 'hang') return;
+      if (said === 'stall') {
+        response.writeHead(200, { 'content-type': 'application/x-amz-json-1.0', 'content-length': '1000' }).write('{');
+        return;
+      }
+      response.writeHead(said.status, { 'content-type': 'application/x-amz-json-1.0' });
+      response.end(said.body);
+    });
+  });
+  const endpoint = `http://127.0.0.1:${await listen(server, 0)}`;
+  const metastore = new DynamoDbMetastore({ endpoint, region: 'us-west-2', requestTimeoutMs });
+  return { metastore, requests };
+}
+
+it('reads consistently, from the table named EncryptionKey unless told otherwise, and stores on a condition', async () => {
+  const { metastore, requests } = await open(() => ({ status: 200, body: '{}' }));
+  await metastore.load(id, created, noDeadline());
+  await metastore.loadLatest(id, noDeadline());
+  await metastore.store(keyRecord('_SK_x', 60), noDeadline());
+  expect(requests).toMatchObject([
+    { target: 'GetItem', body: { TableName: 'EncryptionKey', ConsistentRead: true } },
+    { target: 'Query', body: { ConsistentRead: true, ScanIndexForward: false, Limit: 1 } },
+    { target: 'PutItem', body: { ConditionExpression: 'attribute_not_exists(Id)' } },
+  ]);
+});
+
+it.for([
+  ['a server error', { status: 500, body: '{"__type":"InternalServerError"}' }],
+  ['throttling', { status: 400, body: '{"__type":"ThrottlingException"}' }],
+  ['an access denied', { status: 400, body: '{"__type":"AccessDeniedException","message":"CANARY"}' }],
+  ['an answer that is no JSON', { status: 200, body: 'CANARY' }],
+  ['no answer', 'hang'],
+  ['an answer that begins and does not go on', 'stall'],
+] as const)('%s is an outage: retryable, never an absent key or a lost race', async ([, answer]) => {
+  const { metastore } = await open(() => answer, 100);
+  const works = [
+    metastore.load(id, created, noDeadline()),
+    metastore.loadLatest(id, noDeadline()),
+    metastore.store(keyRecord('_SK_x', 60), noDeadline()),
+  ];
+  for (const error of await Promise.all(works.map(errorOf))) {
+    expect(error).toMatchObject({ code: 'MetastoreUnavailable', retryable: true });
+    expect(String((error as Error).cause)).toMatch(/^Error: DynamoDB table EncryptionKey: \w+$/);
+  }
+  expect(metastore.state.state).toBe('unavailable');
+});
+
+it('tries throttled calls again', async () => {
+  let calls = 0;
+  const { metastore } = await open(() => {
+    calls += 1;
+    return calls < 3 ? { status: 400, body: '{"__type":"ThrottlingException"}' } : { status: 200, body: '{}' };
+  });
+  expect(await metastore.load(id, created, noDeadline())).toBeUndefined();
+  expect(calls).toBe(3);
+  expect(metastore.state).toMatchObject({ state: 'ok' });
+});
+
+it('makes three attempts, whichever number the SDK would', async () => {
+  const { metastore, requests } = await open(() => ({ status: 500, body: '{"__type":"InternalServerError"}' }));
+  expect(await codeOf(metastore.load(id, created, noDeadline()))).toBe('MetastoreUnavailable');
+  expect(requests).toHaveLength(3);
+});
+
+it('retries as often after an outage as before it', async () => {
+  let isDown = true;
+  let attempts = 0;
+  const { metastore } = await open(() => {
+    attempts += 1;
+    const fails = isDown || attempts % 2 === 1;
+    return fails ? { status: 500, body: '{"__type":"InternalServerError"}' } : { status: 200, body: '{}' };
+  });
+  // More failures than the SDK's quota has retries for.
+  const outage = Array.from({ length: 40 }, () => codeOf(metastore.load(id, created, noDeadline())));
+  expect(new Set(await Promise.all(outage))).toEqual(new Set(['MetastoreUnavailable']));
+  expect(attempts).toBe(3 * outage.length);
+  isDown = false;
+  for (let i = 0; i < 10; i += 1) expect(await metastore.load(id, created, noDeadline())).toBeUndefined();
+});
+
+it('refuses to answer after the deadline, with its reason', async () => {
+  const { metastore } = await open(() => 'hang');
+  const controller = new AbortController();
+  const work = metastore.load(id, created, { atMs: 0, signal: controller.signal });
+  const reason = new Error('time is up');
+  controller.abort(reason);
+  expect(await errorOf(work)).toBe(reason);
+});
+
+it('takes a connection that is refused for an outage', async () => {
+  const { metastore } = await open(() => 'hang');
+  await close(server as Server);
+  expect(await codeOf(metastore.load(id, created, noDeadline()))).toBe('MetastoreUnavailable');
+});
+
+it('is not taken for down because it is asked more at once than there are connections', async () => {
+  server = createServer((request, response) => {
+    request.resume().on('end', () => setTimeout(() => response.end('{}'), 200));
+  });
+  const endpoint = `http://127.0.0.1:${await listen(server, 0)}`;
+  const metastore = new DynamoDbMetastore({ endpoint, region: 'us-west-2', connectionTimeoutMs: 1500 });
+  // Longer than that in all, and each connection is there well before it, on a loaded machine too.
+  const loads = Array.from({ length: 500 }, () => metastore.load(id, created, noDeadline()));
+  expect(new Set(await Promise.all(loads))).toEqual(new Set([undefined]));
+});
+
+it('lists the table for an operator consistently, to the last page', async () => {
+  const { requests } = await open(() => {
+    const more = requests.length % 2 === 1 ? { LastEvaluatedKey: { Id: { S: 'a' }, Created: { N: '1' } } } : {};
+    return { status: 200, body: JSON.stringify({ Items: [encodeKeyItem(keyRecord('_SK_x', 60))], ...more }) };
+  });
+  const { port } = (server as Server).address() as AddressInfo;
+  const table = new DynamoDbKeyTable({ endpoint: `http://127.0.0.1:${port}`, region: 'us-west-2' });
+  expect(await table.list()).toHaveLength(2);
+  expect(await table.list('_SK_x')).toHaveLength(2);
+  expect(requests.map(({ target, body }) => `${target} ${String(body['ConsistentRead'])}`)).toEqual([
+    'Scan true',
+    'Scan true',
+    'Query true',
+    'Query true',
+  ]);
+  expect(requests[1]?.body).toMatchObject({ ExclusiveStartKey: { Id: { S: 'a' } } });
+});
+
+it('tells of each call and of what the last one found, and remembers the last failure', async () => {
+  let isDown = false;
+  const { requests } = await open(() =>
+    isDown ? { status: 400, body: '{"__type":"AccessDeniedException"}' } : { status: 200, body: '{}' },
+  );
+  const { port } = (server as Server).address() as AddressInfo;
+  const told: string[] = [];
+  const events = {
+    metastoreCalled: (action: string, latencyMs: number, errorName?: string) =>
+      told.push(`${action} ${latencyMs >= 0} ${errorName}`),
+  };
+  const metastore = new DynamoDbMetastore({ endpoint: `http://127.0.0.1:${port}`, region: 'us-west-2', events });
+  expect(metastore.state).toEqual({ state: 'unknown' });
+  await metastore.load(id, created, noDeadline());
+  expect(metastore.state).toEqual({ state: 'ok', atMs: expect.any(Number) as number });
+  isDown = true;
+  await errorOf(metastore.loadLatest(id, noDeadline()));
+  const { atMs, lastError } = metastore.state;
+  expect(metastore.state.state).toBe('unavailable');
+  expect(lastError).toEqual({ errorName: 'AccessDeniedException', atMs });
+  isDown = false;
+  await metastore.store(keyRecord('_SK_x', 60), noDeadline());
+  await metastore.replaceKey(keyRecord('_SK_x', 60), Buffer.from('x'), noDeadline());
+  expect(metastore.state).toMatchObject({ state: 'ok', lastError });
+  expect(told).toEqual([
+    'GetItem true undefined',
+    'Query true AccessDeniedException',
+    'PutItem true undefined',
+    'UpdateItem true undefined',
+  ]);
+  expect(requests).toHaveLength(4);
+});
+
+it('is not well if it has not answered at the deadline', async () => {
+  const { metastore } = await open(() => 'hang');
+  const over = new AbortController();
+  const work = errorOf(metastore.load(id, created, { ...noDeadline(), signal: over.signal }));
+  over.abort(new Error('time is up'));
+  await work;
+  expect(metastore.state).toMatchObject({ state: 'unavailable', lastError: { errorName: 'NoAnswerInTime' } });
+});
+
+it.for([{ requestTimeoutMs: 0 }, { connectionTimeoutMs: -1 }, { requestTimeoutMs: 1.5 }])(
+  'is not made with the time-outs %j',
+  (timeouts) => {
+    expect(() => new DynamoDbMetastore({ region: 'us-west-2', ...timeouts })).toThrow(
+      'must be a positive whole number',
+    );
+  },
+);

@@ -1,0 +1,176 @@
+/** What DynamoDB can suffer from, for long or for a moment, and what becomes of each kind of request: over the wire. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startDynamoDb, type LocalDynamoDb } from '../../../local/dynamodb.ts';
+import type { DataRowRecord } from '../../../src/index.ts';
+import { DynamoDbProxy, type Befall, type DynamoDbFault } from '../../support/dynamodb-proxy.ts';
+import { mustOpen, outcomeOf, REQUEST_NAMES, REQUESTS, type RequestName } from '../../support/requests.ts';
+import { WireWorld } from '../../support/wire-world.ts';
+
+/** Waited for only where an answer does not come; elsewhere a time-out is longer than the bound. */
+const SILENT_TIMEOUT_MS = 2000;
+const LONG_TIMEOUT_MS = 60_000;
+const SLACK_MS = 5000;
+/** No delay of the SDK's is longer, between three attempts: after throttling, and after anything else. */
+const THROTTLED_DELAY_MS = 2000;
+const OTHER_DELAY_MS = 200;
+/** How long calls are looked out for that nobody waits for any more. */
+/** For so long a process remembers that a row was unreadable. */
+const UNREADABLE_MS = 5000;
+const AFTERMATH_MS = 300;
+
+const FAULTS = {
+  refuse: { kind: 'refuse' },
+  hang: { kind: 'hang' },
+  stall: { kind: 'stall' },
+  '5xx': { kind: 'error', name: 'InternalServerError', status: 500 },
+  throttle: { kind: 'error', name: 'ThrottlingException', status: 400 },
+  'over capacity': { kind: 'error', name: 'ProvisionedThroughputExceededException', status: 400 },
+  denied: { kind: 'error', name: 'AccessDeniedException', status: 400 },
+  garbage: { kind: 'garbage' },
+  'answer lost': { kind: 'answer lost' },
+  malformed: { kind: 'edited', edit: (answer) => answer.replaceAll(/"Key":\{"S":"[^"]*"/g, '"Key":{"S":"!"') },
+} as const satisfies Record<string, DynamoDbFault>;
+type Fault = keyof typeof FAULTS | 'overtaken';
+
+/** Which calls meet the fault, and whether every attempt does or only the first. */
+const WHEN = {
+  always: { calls: /./, first: false },
+  once: { calls: /./, first: true },
+  'at puts': { calls: /Put/, first: false },
+  'once at puts': { calls: /Put/, first: true },
+  'once at Put SK': { calls: /Put SK/, first: true },
+  'once at Put IK': { calls: /Put IK/, first: true },
+  'at rows of SKs': { calls: /SK/, first: false },
+  'at rows of IKs': { calls: /IK/, first: false },
+} as const;
+type When = keyof typeof WHEN;
+
+/**
+ * For each fault and when it strikes: what becomes of the four requests, and the calls made, each Q Query, G GetItem or P
+ * PutItem of a System Key s or an Intermediate Key i.
+ * - The SDK makes three attempts at a call where another may help.
+ * - An answer that was lost is asked for again; the put then meets its own row, which is read like a winner's.
+ * - `overtaken`: another process encrypts for the same partition just before the put.
+ */
+const MATRIX: readonly (readonly [Fault, When, ...string[]])[] = [
+  // the fault, when, and: encrypt with a new SK, encrypt with a known SK, decrypt cold, decrypt warm
+  ['refuse', 'always', 'MetastoreUnavailable Qi×3', 'MetastoreUnavailable Qi×3', 'MetastoreUnavailable Gi×3', 'ok -'],
+  ['hang', 'always', 'MetastoreUnavailable Qi×3', 'MetastoreUnavailable Qi×3', 'MetastoreUnavailable Gi×3', 'ok -'],
+  ['stall', 'always', 'MetastoreUnavailable Qi×3', 'MetastoreUnavailable Qi×3', 'MetastoreUnavailable Gi×3', 'ok -'],
+  ['5xx', 'always', 'MetastoreUnavailable Qi×3', 'MetastoreUnavailable Qi×3', 'MetastoreUnavailable Gi×3', 'ok -'],
+  ['throttle', 'always', 'MetastoreUnavailable Qi×3', 'MetastoreUnavailable Qi×3', 'MetastoreUnavailable Gi×3', 'ok -'],
+  [
+    'over capacity',
+    'always',
+    'MetastoreUnavailable Qi×3',
+    'MetastoreUnavailable Qi×3',
+    'MetastoreUnavailable Gi×3',
+    'ok -',
+  ],
+  ['denied', 'always', 'MetastoreUnavailable Qi', 'MetastoreUnavailable Qi', 'MetastoreUnavailable Gi', 'ok -'],
+  ['garbage', 'always', 'MetastoreUnavailable Qi', 'MetastoreUnavailable Qi', 'MetastoreUnavailable Gi', 'ok -'],
+
+  ['refuse', 'once', 'ok Qi×2 Qs×2 Ps×2 Pi×2', 'ok Qi×2 Qs×2 Pi×2', 'ok Gi×2 Gs×2', 'ok -'],
+  ['hang', 'once', 'ok Qi×2 Qs×2 Ps×2 Pi×2', 'ok Qi×2 Qs×2 Pi×2', 'ok Gi×2 Gs×2', 'ok -'],
+  ['stall', 'once', 'ok Qi×2 Qs×2 Ps×2 Pi×2', 'ok Qi×2 Qs×2 Pi×2', 'ok Gi×2 Gs×2', 'ok -'],
+  ['5xx', 'once', 'ok Qi×2 Qs×2 Ps×2 Pi×2', 'ok Qi×2 Qs×2 Pi×2', 'ok Gi×2 Gs×2', 'ok -'],
+  ['throttle', 'once', 'ok Qi×2 Qs×2 Ps×2 Pi×2', 'ok Qi×2 Qs×2 Pi×2', 'ok Gi×2 Gs×2', 'ok -'],
+  ['over capacity', 'once', 'ok Qi×2 Qs×2 Ps×2 Pi×2', 'ok Qi×2 Qs×2 Pi×2', 'ok Gi×2 Gs×2', 'ok -'],
+
+  ['refuse', 'at puts', 'MetastoreUnavailable Qi Qs Ps×3', 'MetastoreUnavailable Qi Qs Pi×3', 'ok Gi Gs', 'ok -'],
+  ['hang', 'at puts', 'MetastoreUnavailable Qi Qs Ps×3', 'MetastoreUnavailable Qi Qs Pi×3', 'ok Gi Gs', 'ok -'],
+  ['answer lost', 'at puts', 'MetastoreUnavailable Qi Qs Ps×3', 'MetastoreUnavailable Qi Qs Pi×3', 'ok Gi Gs', 'ok -'],
+  ['answer lost', 'once', 'ok Qi×2 Qs×2 Ps×2 Gs×2 Pi×2 Gi×2', 'ok Qi×2 Qs×2 Pi×2 Gi×2', 'ok Gi×2 Gs×2', 'ok -'],
+  ['answer lost', 'once at puts', 'ok Qi Qs Ps×2 Gs Pi×2 Gi', 'ok Qi Qs Pi×2 Gi', 'ok Gi Gs', 'ok -'],
+  ['answer lost', 'once at Put SK', 'ok Qi Qs Ps×2 Gs Pi', 'ok Qi Qs Pi', 'ok Gi Gs', 'ok -'],
+  ['answer lost', 'once at Put IK', 'ok Qi Qs Ps Pi×2 Gi', 'ok Qi Qs Pi×2 Gi', 'ok Gi Gs', 'ok -'],
+
+  ['overtaken', 'once at Put SK', 'ok Qi Qs Ps Gs Pi Gi', 'ok Qi Qs Pi', 'ok Gi Gs', 'ok -'],
+  ['overtaken', 'once at Put IK', 'ok Qi Qs Ps Pi Gi', 'ok Qi Qs Pi Gi', 'ok Gi Gs', 'ok -'],
+
+  // A row that cannot be read may be dated too far ahead, which a second query tells.
+  ['malformed', 'at rows of SKs', 'ok Qi Qs Ps Pi', 'KeyRowUnreadable Qi Qs×2', 'KeyRowUnreadable Gi Gs', 'ok -'],
+  ['malformed', 'at rows of IKs', 'ok Qi Qs Ps Pi', 'ok Qi Qs Pi', 'KeyRowUnreadable Gi', 'ok -'],
+];
+
+let dynamoDb: LocalDynamoDb;
+let cells = 0;
+
+beforeAll(async () => {
+  dynamoDb = await startDynamoDb('EncryptionKey', 0);
+});
+afterAll(() => dynamoDb.close());
+
+/** Lets calls meet a fault when they should. */
+function befall(fault: DynamoDbFault, when: When): Befall {
+  const { calls, first } = WHEN[when];
+  const seen = new Set<string>();
+  return (call) => {
+    if (!calls.test(call) || (first && seen.has(call))) return undefined;
+    seen.add(call);
+    return fault;
+  };
+}
+
+/** `Query IK, Query IK, Put SK` as `Qi×2 Ps`. */
+function shortOf(calls: readonly string[]): string {
+  const runs: { call: string; count: number }[] = [];
+  for (const call of calls) {
+    const last = runs.at(-1);
+    if (last?.call === call) last.count += 1;
+    else runs.push({ call, count: 1 });
+  }
+  const short = ({ call, count }: (typeof runs)[number]): string =>
+    `${call.charAt(0)}${call.endsWith('SK') ? 's' : 'i'}${count > 1 ? `×${count}` : ''}`;
+  return runs.map(short).join(' ') || '-';
+}
+
+/** What a cell may wait for: a bound, see outcomeOf. */
+function boundMsOf(fault: Fault, expected: string): number {
+  const attempts = [...expected.matchAll(/[QGP][is](?:×(\d))?/g)].reduce((sum, [, n = '1']) => sum + Number(n), 0);
+  const silenceMs = fault === 'hang' || fault === 'stall' ? SILENT_TIMEOUT_MS : 0;
+  const delayMs = fault === 'throttle' || fault === 'over capacity' ? THROTTLED_DELAY_MS : OTHER_DELAY_MS;
+  return attempts * (silenceMs + delayMs) + SLACK_MS;
+}
+
+/** One cell of the matrix: what became of the request and the calls that it made. */
+async function cell(name: RequestName, fault: Fault, when: When, expected: string): Promise<string> {
+  cells += 1;
+  const service = `cell-${cells}`;
+  const proxy = await DynamoDbProxy.start(dynamoDb.endpoint);
+  const dynamoDbTimeoutMs = fault === 'hang' || fault === 'stall' ? SILENT_TIMEOUT_MS : LONG_TIMEOUT_MS;
+  const world = await WireWorld.start({ dynamoDb: proxy.endpoint, dynamoDbTimeoutMs, service });
+  const records: DataRowRecord[] = [];
+  const overtake = async (): Promise<void> => {
+    const rival = world.process({}, dynamoDb.endpoint);
+    records.push(await REQUESTS['encrypt new SK'](() => rival).then((request) => request()));
+  };
+  try {
+    const request = await REQUESTS[name](() => world.process());
+    proxy.calls = [];
+    proxy.befall = befall(fault === 'overtaken' ? { kind: 'overtaken', by: overtake } : FAULTS[fault], when);
+    const { code, record } = await outcomeOf(request, boundMsOf(fault, expected));
+    const calls = shortOf(proxy.calls);
+    await sleep(AFTERMATH_MS);
+    expect(shortOf(proxy.calls), `${name}: nothing runs on after the answer`).toBe(calls);
+    proxy.befall = () => undefined;
+    if (code === 'KeyRowUnreadable') await sleep(UNREADABLE_MS);
+    // Neither the answer nor the failure leaves anything behind: the same process serves, and a cold one opens all there is.
+    const later = await outcomeOf(request, SLACK_MS);
+    expect(later.code, `${name}: once it is over`).toBe('ok');
+    records.push(...[record, later.record].filter((one) => one !== undefined));
+    for (const one of records) await mustOpen(world.process(), one);
+    return `${code} ${calls}`;
+  } finally {
+    await world.stop();
+    await proxy.stop();
+  }
+}
+
+describe.concurrent('of the requests new SK, known SK, cold and warm', { timeout: 40_000 }, () => {
+  it.for(MATRIX)('with DynamoDB %s, %s: %s; %s; %s; %s', async ([fault, when, ...expected]) => {
+    const cellOf = (name: RequestName, i: number): Promise<string> => cell(name, fault, when, expected[i] ?? '');
+    expect(await Promise.all(REQUEST_NAMES.map(cellOf))).toEqual(expected);
+  });
+});

@@ -1,0 +1,95 @@
+/** Outages of DynamoDB that the matrix does not tell: a closed port, the invocation's deadline, and what is in the table after. */
+import { createServer } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DynamoDBClient, ScanCommand } from '@aws-sdk/client-dynamodb';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { startDynamoDb, type LocalDynamoDb } from '../../../local/dynamodb.ts';
+import { close, listen } from '../../../emulators/listen.ts';
+import { DynamoDbProxy } from '../../support/dynamodb-proxy.ts';
+import type { SessionFactory } from '../../../src/index.ts';
+import { mustOpen, outcomeOf, REQUESTS, type Request } from '../../support/requests.ts';
+import { WEST, WireWorld } from '../../support/wire-world.ts';
+
+const SLACK_MS = 5000;
+/** Longer than any bound here: none is waited for. */
+const LONG_MS = 20_000;
+/** The SDK's longest delay before a second attempt, and some. */
+const AFTERMATH_MS = 1300;
+const THROTTLING = { kind: 'error', name: 'ThrottlingException', status: 400 } as const;
+
+let dynamoDb: LocalDynamoDb;
+let proxy: DynamoDbProxy;
+let world: WireWorld;
+
+beforeEach(async () => {
+  dynamoDb = await startDynamoDb('EncryptionKey', 0);
+  proxy = await DynamoDbProxy.start(dynamoDb.endpoint);
+  world = await WireWorld.start({ dynamoDb: proxy.endpoint, dynamoDbTimeoutMs: LONG_MS, service: 'outage' });
+});
+afterEach(async () => {
+  await world.stop();
+  await proxy.stop();
+  await dynamoDb.close();
+});
+
+function encryptWithin(process: SessionFactory, ms: number): Request {
+  return () => process.session('p').encrypt(Buffer.from('payload'), { deadlineAtMs: Date.now() + ms });
+}
+
+/** The kinds of the rows in the table. */
+async function rows(): Promise<string[]> {
+  const client = new DynamoDBClient({ endpoint: dynamoDb.endpoint, region: WEST });
+  const { Items = [] } = await client.send(new ScanCommand({ TableName: 'EncryptionKey' }));
+  client.destroy();
+  return Items.map(({ Id }) => Id?.S?.slice(1, 3) ?? '').toSorted();
+}
+
+it('a port where nobody listens is an outage, and no time-out is waited for', async () => {
+  const server = createServer();
+  const endpoint = `http://127.0.0.1:${await listen(server, 0)}`;
+  await close(server);
+  const request = await REQUESTS['encrypt new SK'](() => world.process({}, endpoint));
+  expect((await outcomeOf(request, SLACK_MS)).code).toBe('MetastoreUnavailable');
+  expect(world.kmsCalls()).toBe('-/-');
+});
+
+describe("at the invocation's deadline", () => {
+  it.for([
+    ['hangs', { kind: 'hang' }],
+    ['stalls in mid-answer', { kind: 'stall' }],
+    ['throttles', THROTTLING],
+  ] as const)('a DynamoDB that %s means a clean error in time, and nothing runs on', async ([, fault]) => {
+    const cold = world.process();
+    proxy.befall = () => fault;
+    expect((await outcomeOf(encryptWithin(cold, 100), 100 + SLACK_MS)).code).toBe('DeadlineExceeded');
+    // On a busy machine the proxy may see the first call only after the answer.
+    const calls = Math.max(1, proxy.calls.length);
+    await sleep(AFTERMATH_MS);
+    expect(proxy.calls.length).toBeLessThanOrEqual(calls);
+  });
+});
+
+describe('a put whose answer is lost', () => {
+  it('leaves one System Key and one Intermediate Key, of which the first is unwrapped once', async () => {
+    const seen = new Set<string>();
+    proxy.befall = (call) => {
+      if (!call.startsWith('Put') || seen.has(call)) return undefined;
+      seen.add(call);
+      return { kind: 'answer lost' };
+    };
+    const { code, record } = await outcomeOf(await REQUESTS['encrypt new SK'](() => world.process()), SLACK_MS);
+    expect(code).toBe('ok');
+    expect(await rows()).toEqual(['IK', 'SK']);
+    expect(world.kmsCalls()).toBe('GD/E');
+    if (record !== undefined) await mustOpen(world.process(), record);
+  });
+
+  it('until the deadline leaves rows that the next request uses', async () => {
+    const cold = world.process();
+    proxy.befall = (call) => (call === 'Put SK' ? { kind: 'answer held back' } : undefined);
+    expect((await outcomeOf(encryptWithin(cold, 400), 400 + SLACK_MS)).code).toBe('DeadlineExceeded');
+    proxy.befall = () => undefined;
+    await mustOpen(world.process(), await cold.session('p').encrypt(Buffer.from('payload')));
+    expect(await rows()).toEqual(['IK', 'SK']);
+  });
+});

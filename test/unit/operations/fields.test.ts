@@ -1,0 +1,353 @@
+import { describe, expect, it, vi } from 'vitest';
+import { codeOf, DAY_MS, errorOf, FakeWorld } from '../../support/fakes.ts';
+import { decodeCompactRecord, KeyfoldError } from '../../../src/index.ts';
+import { operate } from '../../support/operations.ts';
+
+const SEALED = /"kf1j\.[\w-]+"/g;
+
+/** A document's text, with what is sealed in it made readable. */
+async function sealedForm(document: string, fields: string[], more = ''): Promise<string> {
+  const answer = await operate().ask(
+    'encrypt-fields',
+    `{"fields":${JSON.stringify(fields)},"document":${document}${more}}`,
+  );
+  return answer.slice('{"document":'.length, -1).replaceAll(SEALED, '***');
+}
+
+describe('encrypt-fields', () => {
+  it.for([
+    ['a member', '{"a":1,"b":2}', ['$.a'], '{"a":***,"b":2}'],
+    ['several', '{"a":1,"b":2,"c":3}', ['$.c', '$.a'], '{"a":***,"b":2,"c":***}'],
+    ['by name in brackets', '{"a b":1}', ["$['a b']"], '{"a b":***}'],
+    ['by one of two names', '{"a":1,"b":2,"c":3}', ["$['a','c']"], '{"a":***,"b":2,"c":***}'],
+    ['an index', '[1,2,3]', ['$[1]'], '[1,***,3]'],
+    ['an index from the end', '[1,2,3]', ['$[-1]'], '[1,2,***]'],
+    ['a slice', '[0,1,2,3,4]', ['$[1:4:2]'], '[0,***,2,***,4]'],
+    ['a slice backwards', '[0,1,2,3,4]', ['$[3:0:-2]'], '[0,***,2,***,4]'],
+    ['all of a list', '[1,[2]]', ['$[*]'], '[***,***]'],
+    ['all of an object', '{"a":1,"b":{}}', ['$.*'], '{"a":***,"b":***}'],
+    ['a descendant', '{"a":{"x":1},"b":[{"x":{"y":2}}]}', ['$..x'], '{"a":{"x":***},"b":[{"x":***}]}'],
+    ['the document', '{"a":1}', ['$'], '***'],
+    ['a scalar document', '7', ['$'], '***'],
+    ['a value that two paths select', '{"a":1}', ['$.a', "$['a']", '$..a'], '{"a":***}'],
+    ['a value named by an escape', '{"\\u0061":1}', ['$.a'], '{"\\u0061":***}'],
+    ['__proto__', '{"__proto__":1,"constructor":2}', ['$.__proto__'], '{"__proto__":***,"constructor":2}'],
+    ['what looks sealed', '{"a":"kf1j.AAAA"}', ['$.a'], '{"a":***}'],
+    ['null', '{"a":null}', ['$.a'], '{"a":***}'],
+  ] as const)('seals %s', async ([, document, fields, sealed]) => {
+    expect(await sealedForm(document, [...fields])).toBe(sealed);
+  });
+
+  it('seals the values under one Data Row Key where that is asked for', async () => {
+    const { answer, ask } = operate();
+    const request = { document: { a: 1, b: 'two' }, fields: ['$.*'], shareDataRowKey: true };
+    const { document } = (await answer('encrypt-fields', request)) as { document: { a: string; b: string } };
+    const [a, b] = [document.a, document.b].map((text) => decodeCompactRecord(text).record.key.encryptedKey);
+    expect(a).toEqual(b);
+    expect(await ask('decrypt-fields', { document, all: true })).toBe('{"document":{"a":1,"b":"two"}}');
+  });
+
+  it('leaves all else as it was written: digits, order, white space, escapes', async () => {
+    const document = '{ "z" : 12345678901234567890 ,\n"10":1.0,"2":-0,"é\\u00e9":[1e400, "\\/"], "a":"secret"}';
+    expect(await sealedForm(document, ['$.a'])).toBe(document.replace('"secret"', '***'));
+  });
+
+  it('takes names as they are written, also where JSON.parse of Node 24.21 confuses them', async () => {
+    // Once it has read the first, it reads the second as if its "\n" were a backslash too.
+    for (const document of ['{"x":0,"\\\\":0}', '{"x":0,"\\n":0}']) JSON.parse(document);
+    expect(await sealedForm('{"x":0,"\\n":1}', ['$["\\n"]'])).toBe('{"x":0,"\\n":***}');
+    await expect(sealedForm('{"x":0,"\\n":1}', ['$["\\\\"]'])).rejects.toMatchObject({ code: 'FieldNotFound' });
+  });
+
+  it('takes a document as text, and gives it back as text', async () => {
+    const { answer } = operate();
+    const documentText = '{"a": 1.00, "b": 2.0}';
+    const sealed = (await answer('encrypt-fields', { documentText, fields: ['$.a'] }))['documentText'] as string;
+    expect(sealed.replaceAll(SEALED, '***')).toBe('{"a": ***, "b": 2.0}');
+    expect(await answer('decrypt-fields', { documentText: sealed, all: true })).toEqual({ documentText });
+  });
+
+  it('keeps the white space around the root of a documentText', async () => {
+    const { answer } = operate();
+    for (const [before, after] of [
+      ['', '\n'],
+      [' \t', ''],
+      ['\r\n', ' \n\n'],
+    ] as const) {
+      for (const root of ['{"a":1}', '1', '[ ]']) {
+        const documentText = `${before}${root}${after}`;
+        const fields = ['$'];
+        const sealed = (await answer('encrypt-fields', { documentText, fields }))['documentText'] as string;
+        expect(sealed.replaceAll(SEALED, '***')).toBe(`${before}***${after}`);
+        expect(await answer('decrypt-fields', { documentText: sealed, all: true })).toEqual({ documentText });
+      }
+    }
+  });
+
+  it('seals a value that starts like a record even where another record stands beside it', async () => {
+    const { answer } = operate();
+    const { document: record } = await answer('encrypt-fields', { document: 'x', fields: ['$'] });
+    const twice = await answer('encrypt-fields', { document: { a: record }, fields: ['$.a'] });
+    expect(twice['document']).not.toEqual({ a: record });
+    expect(await answer('decrypt-fields', { document: twice['document'], all: true })).toEqual({
+      document: { a: record },
+    });
+  });
+
+  it('with skipSealed leaves alone just those records that open under this partition', async () => {
+    const { answer } = operate();
+    const seal = async (partition: string): Promise<unknown> =>
+      (await answer('encrypt-fields', { document: 1, fields: ['$'] }, partition))['document'];
+    const [own, foreign] = [await seal('tenant-1'), await seal('tenant-2')] as [string, string];
+    const bytes = (await answer('encrypt', { plaintext: 'eA==', format: 'compact' }))['record'] as string;
+    const noJson = bytes.replace('kf1.', 'kf1j.');
+    const document = [own, bytes, foreign, noJson, `${own.slice(0, -8)}AAAAAAAA`, 'kf1j.', 'plain', 5];
+    const skipped = await answer('encrypt-fields', { document, fields: ['$[*]'], skipSealed: true });
+    const kept = (skipped['document'] as unknown[]).map((value, i) => value === document[i]);
+    expect(kept).toEqual([true, true, false, false, false, false, false, false]);
+    expect((await answer('decrypt-fields', { document: skipped['document'], all: true }))['document']).toEqual([
+      1,
+      'eA==',
+      ...document.slice(2),
+    ]);
+  });
+
+  it.for([
+    'MetastoreUnavailable',
+    'KmsUnavailable',
+    'KmsThrottled',
+    'KmsMisconfigured',
+    'KeyRowUnreadable',
+    'KeyNotYetVisible',
+    'DeadlineExceeded',
+  ] as const)("with skipSealed fails, and seals nothing twice, if the record's own key meets %s", async (code) => {
+    const world = new FakeWorld();
+    const { document } = await operate(world.process()).answer('encrypt-fields', { document: 1, fields: ['$'] });
+    // The latest key is another, and at hand: what is sealed needs no call.
+    world.clock.advance(91 * DAY_MS);
+    const { ask } = operate(world.process());
+    await ask('encrypt-fields', { document: 2, fields: ['$'] });
+    world.metastore.interfere = (call) => {
+      if (call.startsWith('Get')) throw new KeyfoldError(code, 'out');
+    };
+    const body = { document: { a: document, b: 1 }, fields: ['$.*'], skipSealed: true };
+    expect(await errorOf(ask('encrypt-fields', body))).toMatchObject({ code });
+    world.metastore.interfere = () => {};
+    // A row that could not be read is not tried again for a few seconds.
+    world.clock.advance(5000);
+    const skipped = JSON.parse(await ask('encrypt-fields', body)) as { document: { a: unknown } };
+    expect(skipped.document.a).toBe(document);
+  });
+
+  it('lets a path select nothing only where that is allowed', async () => {
+    const body = { document: { a: 1 }, fields: ['$.a', '$.b'] };
+    expect(await errorOf(operate().ask('encrypt-fields', body))).toMatchObject({
+      code: 'FieldNotFound',
+      message: 'fields[1] selects nothing.',
+    });
+    const sealed = await operate().ask('encrypt-fields', { ...body, allowMissing: true });
+    expect(sealed.replaceAll(SEALED, '***')).toBe('{"document":{"a":***}}');
+  });
+
+  it.for([
+    ['a path that is none', '{"document":{},"fields":["CANARY"]}'],
+    ['a filter', '{"document":[1],"fields":["$[?@ > 0]"]}'],
+    ['a filter beside a name', '{"document":[1],"fields":["$[0,?match(@.a, \'(a+)+\')]"]}'],
+    ['no path', '{"document":{},"fields":[]}'],
+    ['too many paths', `{"document":{},"fields":[${Array.from({ length: 101 }, () => '"$"').join()}]}`],
+    ['a path that is too long', `{"document":{},"fields":["$${'.a'.repeat(500)}"]}`],
+    ['a path that is no text', '{"document":{},"fields":[1]}'],
+    ['one value inside another', '{"document":{"a":{"b":1}},"fields":["$.a","$.a.b"]}'],
+    ['one value inside another of the same path', '{"document":{"a":{"a":1}},"fields":["$..a"]}'],
+    ['no document', '{"fields":["$"]}'],
+    ['two documents', '{"document":1,"documentText":"1","fields":["$"]}'],
+    ['two documents, one of them null', '{"document":null,"documentText":"1","fields":["$"]}'],
+    ['a documentText that is no JSON', '{"documentText":"{CANARY}","fields":["$"]}'],
+    ['two members of one name', '{"document":{"a":1,"a":2},"fields":["$.a"]}'],
+    ['two members of one name, escaped', '{"document":{"a":1,"\\u0061":2},"fields":["$.a"]}'],
+    ['two members of one name in a documentText', '{"documentText":"[{\\"a\\":1,\\"a\\":2}]","fields":["$"]}'],
+    ['two documents of one name', '{"document":{"a":1},"fields":["$.a"],"document":{}}'],
+    ['half of a surrogate pair', '{"documentText":"\\"\\ud800\\"","fields":["$"]}'],
+    ['an unknown member', '{"document":{},"fields":["$"],"CANARY":1}'],
+    ['too deep a document', `{"document":${'['.repeat(200)}${']'.repeat(200)},"fields":["$"]}`],
+    ['too many values', `{"document":[${'1,'.repeat(100_000)}1],"fields":["$"]}`],
+    ['more selected values than are allowed', '{"document":[1,2,3,4],"fields":["$[*]"]}'],
+    [
+      'too much to walk',
+      `{"document":${'['.repeat(40)}${'1,'.repeat(90_000)}1${']'.repeat(40)},"fields":["$${'..*'.repeat(20)}"]}`,
+    ],
+  ] as const)('refuses %s, before any key is touched, and quotes nothing', async ([, body]) => {
+    const world = new FakeWorld();
+    const error = await errorOf(operate(world.process(), { maxItems: 3 }).ask('encrypt-fields', body));
+    expect(error).toMatchObject({ code: 'InvalidRequest' });
+    expect(String(error)).not.toContain('CANARY');
+    expect(world.log.take()).toEqual([]);
+  });
+
+  it('says of paths that walk too far what is wrong', async () => {
+    const document = `${'['.repeat(40)}${'1,'.repeat(90_000)}1${']'.repeat(40)}`;
+    const body = `{"document":${document},"fields":["$${'..*'.repeat(20)}"]}`;
+    expect(await errorOf(operate().ask('encrypt-fields', body))).toMatchObject({
+      message: "The request's fields take more than 1000000 steps through the document.",
+    });
+  });
+
+  it('refuses more plaintext than is allowed, and an answer that would not go out, before any key is touched', async () => {
+    const world = new FakeWorld();
+    const body = { document: ['aaaa', 'bbbb'], fields: ['$[*]'] };
+    const small = operate(world.process(), { plaintextLimitBytes: 11 });
+    expect(await codeOf(small.ask('encrypt-fields', body))).toBe('PayloadTooLarge');
+    const tight = operate(world.process(), { answerFits: (answer) => answer.length < 300 });
+    expect(await codeOf(tight.ask('encrypt-fields', body))).toBe('PayloadTooLarge');
+    expect(world.log.take()).toEqual([]);
+    expect(await tight.ask('encrypt-fields', { ...body, fields: ['$[0]'] })).toMatch(SEALED);
+  });
+
+  it('waits for the keys of all its values with one deadline', async () => {
+    const world = new FakeWorld();
+    const timers = vi.spyOn(globalThis, 'setTimeout');
+    const { answer } = operate(world.process(), { limits: { deadlineAtMs: world.clock.nowMs + 60_000 } });
+    const { document } = await answer('encrypt-fields', { document: Array(1000).fill(1), fields: ['$[*]'] });
+    const ofEncrypt = timers.mock.calls.length;
+    const cold = operate(world.process(), { limits: { deadlineAtMs: world.clock.nowMs + 60_000 } });
+    await cold.answer('decrypt-fields', { document, all: true });
+    expect(ofEncrypt).toBeLessThan(10);
+    expect(timers.mock.calls.length - ofEncrypt).toBeLessThan(10);
+    timers.mockRestore();
+  });
+
+  it('foretells the size of its answer to the character', async () => {
+    const sizes: number[] = [];
+    const answerFits = (answer: string): boolean => sizes.push(answer.length) > 0;
+    const document = { a: 'é', b: [1, 2.5, null], c: 'x'.repeat(1000) };
+    const answer = await operate(undefined, { answerFits }).ask('encrypt-fields', { document, fields: ['$.*'] });
+    expect(sizes).toEqual([answer.length]);
+  });
+});
+
+describe('decrypt-fields', () => {
+  const TEXT = '{"a": 12345678901234567890, "b": {"c": [1.0, -0, "\\u00e9"]}, "d": null}';
+
+  async function sealed(): Promise<{ ask: ReturnType<typeof operate>['ask']; text: string }> {
+    const { ask } = operate();
+    const answer = await ask('encrypt-fields', `{"document":${TEXT},"fields":["$.a","$.b.c"]}`);
+    return { ask, text: answer.slice(1, -1) };
+  }
+
+  it('puts values back as they were written', async () => {
+    const { ask, text } = await sealed();
+    expect(await ask('decrypt-fields', `{${text},"fields":["$.b.c","$.a"]}`)).toBe(`{"document":${TEXT}}`);
+    expect(await ask('decrypt-fields', `{${text},"all":true}`)).toBe(`{"document":${TEXT}}`);
+  });
+
+  it('opens just the fields that it is told', async () => {
+    const { ask, text } = await sealed();
+    const opened = await ask('decrypt-fields', `{${text},"fields":["$.a"]}`);
+    expect(opened.replaceAll(SEALED, '***')).toBe(`{"document":${TEXT.replace('[1.0, -0, "\\u00e9"]', '***')}}`);
+  });
+
+  it('opens a record of bytes as their base64', async () => {
+    const { answer } = operate();
+    const { record } = await answer('encrypt', { plaintext: 'AAEC', format: 'compact' });
+    expect(await answer('decrypt-fields', { document: { record }, all: true })).toEqual({
+      document: { record: 'AAEC' },
+    });
+  });
+
+  it('finds a record whose prefix is written with escapes', async () => {
+    const { ask } = operate();
+    const record = await ask('encrypt-fields', { document: 5, fields: ['$'] });
+    const escaped = record.replace('kf1j', '\\u006bf1j');
+    expect(await ask('decrypt-fields', `${escaped.slice(0, -1)},"all":true}`)).toBe('{"document":5}');
+  });
+
+  it('never looks inside what it opened', async () => {
+    const { answer } = operate();
+    const { document: inner } = await answer('encrypt-fields', { document: 1, fields: ['$'] });
+    const { document: outer } = await answer('encrypt-fields', { document: { inner }, fields: ['$'] });
+    expect(await answer('decrypt-fields', { document: outer, all: true })).toEqual({ document: { inner } });
+  });
+
+  it('leaves a document without records as it is', async () => {
+    expect(await operate().ask('decrypt-fields', '{"document": {"kf1j.": 1, "a" : "x"}, "all":true}')).toBe(
+      '{"document":{"kf1j.": 1, "a" : "x"}}',
+    );
+  });
+
+  it.for([
+    ['cut', (r: string) => r.slice(0, -4)],
+    ['changed', (r: string) => `${r.slice(0, -8)}AAAAAAAA`],
+    ['emptied', () => 'kf1j.'],
+    ['made bytes of a partition of another', (r: string) => r.replace('VuYW50', 'VuYW51')],
+  ] as const)('fails where a record was %s', async ([, change]) => {
+    const { answer, ask } = operate();
+    const { document: record } = await answer('encrypt-fields', { document: 'x', fields: ['$'] });
+    const tampered = change(record as string);
+    expect(tampered).not.toBe(record);
+    for (const which of [{ all: true }, { fields: ['$.a'] }]) {
+      expect(await codeOf(ask('decrypt-fields', { document: { a: tampered, b: record }, ...which }))).toBe(
+        'RecordUnreadable',
+      );
+    }
+  });
+
+  it('fails where bytes that are no JSON are passed off as a field', async () => {
+    const { answer, ask } = operate();
+    for (const plaintext of [
+      '',
+      'eA==',
+      '/w==',
+      Buffer.from('1,"b":2').toString('base64'),
+      Buffer.from('\ufeff1').toString('base64'),
+    ]) {
+      const { record } = await answer('encrypt', { plaintext, format: 'compact' });
+      const field = (record as string).replace('kf1.', 'kf1j.');
+      expect(await codeOf(ask('decrypt-fields', { document: field, all: true }))).toBe('RecordUnreadable');
+    }
+  });
+
+  it('leaves nothing running behind a failure: Lambda freezes the process after the answer', async () => {
+    const world = new FakeWorld();
+    const warm = operate(world.process());
+    const seal = async (partition: string): Promise<unknown> =>
+      (await warm.answer('encrypt-fields', { document: 1, fields: ['$'] }, partition))['document'];
+    const document = [await seal('tenant-2'), await seal('tenant-1')];
+    world.log.take();
+    for (const [operation, more] of [
+      ['decrypt-fields', { all: true }],
+      ['decrypt-fields', { fields: ['$[*]'] }],
+    ] as const) {
+      expect(await codeOf(operate(world.process()).ask(operation, { document, ...more }))).toBe('RecordUnreadable');
+      world.log.take();
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      expect(world.log.take()).toEqual([]);
+    }
+  });
+
+  it.for([
+    ['a value that is no record', { document: { a: 'plain' }, fields: ['$.a'] }, 'InvalidRequest'],
+    ['a value that is no text', { document: { a: 1 }, fields: ['$.a'] }, 'InvalidRequest'],
+    ['a path that selects nothing', { document: {}, fields: ['$.a'] }, 'FieldNotFound'],
+    ['neither fields nor all', { document: {} }, 'InvalidRequest'],
+    ['all with allowMissing', { document: {}, all: true, allowMissing: true }, 'InvalidRequest'],
+    ['both', { document: {}, fields: ['$'], all: true }, 'InvalidRequest'],
+    ['all that is not true', { document: {}, all: false }, 'InvalidRequest'],
+    ['more records than are allowed', { document: ['kf1.', 'kf1.', 'kf1.', 'kf1.'], all: true }, 'InvalidRequest'],
+  ] as const)('refuses %s', async ([, body, code]) => {
+    const world = new FakeWorld();
+    expect(await codeOf(operate(world.process(), { maxItems: 3 }).ask('decrypt-fields', body))).toBe(code);
+    expect(world.log.take()).toEqual([]);
+  });
+
+  it('refuses more plaintext than is allowed', async () => {
+    const world = new FakeWorld();
+    const { document } = await operate(world.process()).answer('encrypt-fields', {
+      document: ['aaaa', 'bbbb'],
+      fields: ['$[*]'],
+    });
+    world.log.take();
+    const cold = operate(world.process(), { plaintextLimitBytes: 11 });
+    expect(await codeOf(cold.ask('decrypt-fields', { document, all: true }))).toBe('PayloadTooLarge');
+    expect(world.log.take()).toEqual([]);
+  });
+});

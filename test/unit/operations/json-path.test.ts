@@ -1,0 +1,160 @@
+import { describe, expect, it } from 'vitest';
+import { errorOf } from '../../support/fakes.ts';
+import { selectValues } from '../../../src/operations/field-paths.ts';
+import { parseJsonPath } from '../../../src/operations/json-path.ts';
+import { locateValues } from '../../../src/operations/json-text.ts';
+import { operate } from '../../support/operations.ts';
+
+const NAMES = { o: { 'j j': { 'k.k': 3 } }, "'": { '@': 2 } };
+const WILD = { o: { j: 1, k: 2 }, a: [5, 3] };
+const LETTERS = ['a', 'b', 'c', 'd', 'e', 'f', 'g'];
+const DEEP = { o: { j: 1, k: 2 }, a: [5, 3, [{ j: 4 }, { k: 6 }]] };
+const NULLS = { a: null, b: [null], c: [{}], null: 1 };
+const NORMAL = { a: { b: [0, 1] }, '\u000b': 2 };
+const STORE = {
+  store: {
+    book: [
+      { author: 'Rees', price: 8.95 },
+      { author: 'Waugh', price: 12.99 },
+      { author: 'Melville', isbn: '1', price: 8.99 },
+      { author: 'Tolkien', isbn: '2', price: 22.99 },
+    ],
+    bicycle: { color: 'red', price: 399 },
+  },
+};
+const [first, second, third, fourth] = STORE.store.book;
+
+/** What a path selects in a document, each value once and in the document's order. */
+function select(document: unknown, path: string): unknown[] {
+  const text = JSON.stringify(document);
+  const selected = selectValues(locateValues(text), [path], { allowMissing: true });
+  return selected.map(({ start, end }) => JSON.parse(text.slice(start, end)) as unknown);
+}
+
+describe('the examples of RFC 9535', () => {
+  it.for([
+    // 1.5
+    [STORE, '$.store.book[*].author', ['Rees', 'Waugh', 'Melville', 'Tolkien']],
+    [STORE, '$..author', ['Rees', 'Waugh', 'Melville', 'Tolkien']],
+    [STORE, '$.store.*', [STORE.store.book, STORE.store.bicycle]],
+    [STORE, '$.store..price', [8.95, 12.99, 8.99, 22.99, 399]],
+    [STORE, '$..book[2]', [third]],
+    [STORE, '$..book[2].author', ['Melville']],
+    [STORE, '$..book[2].publisher', []],
+    [STORE, '$..book[-1]', [fourth]],
+    [STORE, '$..book[0,1]', [first, second]],
+    [STORE, '$..book[:2]', [first, second]],
+    // 2.2.3, 2.3.1.3
+    [NAMES, '$', [NAMES]],
+    [NAMES, "$.o['j j']", [{ 'k.k': 3 }]],
+    [NAMES, "$.o['j j']['k.k']", [3]],
+    [NAMES, '$.o["j j"]["k.k"]', [3]],
+    [NAMES, '$["\'"]["@"]', [2]],
+    // 2.3.2.3
+    [WILD, '$[*]', [WILD.o, WILD.a]],
+    [WILD, '$.o[*]', [1, 2]],
+    [WILD, '$.o[*, *]', [1, 2]],
+    [WILD, '$.a[*]', [5, 3]],
+    // 2.3.3.3
+    [['a', 'b'], '$[1]', ['b']],
+    [['a', 'b'], '$[-2]', ['a']],
+    // 2.3.4.3
+    [LETTERS, '$[1:3]', ['b', 'c']],
+    [LETTERS, '$[5:]', ['f', 'g']],
+    [LETTERS, '$[1:5:2]', ['b', 'd']],
+    [LETTERS, '$[5:1:-2]', ['d', 'f']],
+    [LETTERS, '$[::-1]', LETTERS],
+    // 2.5.1.3
+    [LETTERS, '$[0, 3]', ['a', 'd']],
+    [LETTERS, '$[0:2, 5]', ['a', 'b', 'f']],
+    [LETTERS, '$[0, 0]', ['a']],
+    // 2.5.2.3
+    [DEEP, '$..j', [1, 4]],
+    [DEEP, '$..o', [DEEP.o]],
+    [DEEP, '$.o..[*, *]', [1, 2]],
+    [{ a: [5, 3, [4, 6]] }, '$.a[2]..[0, 1]', [4, 6]],
+    // 2.6.1
+    [NULLS, '$.a', [null]],
+    [NULLS, '$.a[0]', []],
+    [NULLS, '$.a.d', []],
+    [NULLS, '$.b[0]', [null]],
+    [NULLS, '$.b[*]', [null]],
+    [NULLS, '$.null', [1]],
+    // 2.7.1
+    [NORMAL, '$.a.b[1:2]', [1]],
+    [NORMAL, '$.a.b[-2]', [0]],
+    [NORMAL, '$["\\u000B"]', [2]],
+    [NORMAL, '$["\\u0061"]', [NORMAL.a]],
+  ] as const)('%# select what it says: $1', ([document, path, values]) => {
+    expect(select(document, path)).toEqual(values);
+  });
+});
+
+describe('a path', () => {
+  it.for([
+    ['escapes of both kinds of quotes', String.raw`$['\'"\b\f\n\r\t\/\\']["'\""]`],
+    ['an escaped surrogate pair', String.raw`$["\uD83D\uDD11"]['\ud83d\udd11']`],
+    ['names beyond ASCII without quotes', '$.é.\u{1f511}.ñ9'],
+    ['white space between all but names and dots', '$ \t\n\r[ 0 , \'a\' , * , 1 : 2 : 3 ] .a\n..b [ "c" ]'],
+    ['the largest integers', '$[9007199254740991,-9007199254740991,:9007199254740991:-9007199254740991]'],
+    ['a step of zero', '$[::0]'],
+  ] as const)('may have %s', ([, path]) => {
+    expect(() => parseJsonPath(path)).not.toThrow();
+  });
+
+  it.for([
+    ['', 'is not a JSONPath: at its end it needs $'],
+    ['a', 'is not a JSONPath: at character 1 it needs $'],
+    [' $', 'is not a JSONPath: at character 1 it needs $'],
+    ['$ ', 'is not a JSONPath: at its end it needs . or ['],
+    ['$a', 'is not a JSONPath: at character 2 it needs . or ['],
+    ['$.', 'is not a JSONPath: at its end it needs a name or *'],
+    ['$. a', 'is not a JSONPath: at character 3 it needs a name or *'],
+    ['$...a', 'is not a JSONPath: at character 4 it needs a name or *'],
+    ['$.. [0]', 'is not a JSONPath: at character 4 it needs a name or *'],
+    ['$.1a', 'is not a JSONPath: at character 3 it needs a name or *'],
+    ['$.a-b', 'is not a JSONPath: at character 4 it needs . or ['],
+    ['$.\ud800', 'is not a JSONPath: at character 3 it needs a name or *'],
+    ['$[]', 'is not a JSONPath: at character 3 it needs a name in quotes, a number, : or *'],
+    ['$[0', 'is not a JSONPath: at its end it needs , or ]'],
+    ['$[0 1]', 'is not a JSONPath: at character 5 it needs , or ]'],
+    ['$[0,]', 'is not a JSONPath: at character 5 it needs a name in quotes, a number, : or *'],
+    ['$[a]', 'is not a JSONPath: at character 3 it needs a name in quotes, a number, : or *'],
+    ['$[-]', 'is not a JSONPath: at character 4 it needs a digit'],
+    ['$[1:2:3:4]', 'is not a JSONPath: at character 8 it needs , or ]'],
+    ["$['a]", "is not a JSONPath: at its end it needs the ' that ends the name"],
+    ['$["\n"]', 'is not a JSONPath: at character 4 it needs an escape instead of this character'],
+    ["$['\udc00']", 'is not a JSONPath: at character 4 it needs an escape instead of this character'],
+    [String.raw`$['\x']`, 'is not a JSONPath: at character 5 it needs an escape that JSONPath knows'],
+    [String.raw`$['\"']`, 'is not a JSONPath: at character 5 it needs an escape that JSONPath knows'],
+    [String.raw`$["\'"]`, 'is not a JSONPath: at character 5 it needs an escape that JSONPath knows'],
+    [String.raw`$["\u12"]`, 'is not a JSONPath: at character 6 it needs four hexadecimal digits'],
+    [String.raw`$["\ud83d"]`, 'is not a JSONPath: at character 10 it needs a surrogate pair that is whole'],
+    [String.raw`$["\udd11"]`, 'is not a JSONPath: at character 10 it needs a surrogate pair that is whole'],
+    ['$[?@.a]', 'has a filter at character 3: filters are not supported'],
+    ["$[0, ?match(@.a, '(a+)+')]", 'has a filter at character 6: filters are not supported'],
+    [`$${'.a'.repeat(500)}`, 'is longer than 1000 characters'],
+    [`$[${'0,'.repeat(200)}0]`, 'has more than 200 selectors'],
+  ] as const)('%# that is none is refused with its position: %j', ([path, message]) => {
+    expect(() => parseJsonPath(path)).toThrow(message);
+  });
+
+  it.for(['01', '-0', '-01', '9007199254740992', '-9007199254740992', `1${'0'.repeat(400)}`])(
+    'is refused for the integer %s, in an index and in each part of a slice',
+    (integer) => {
+      for (const selector of ['*', '*:', ':*', '::*']) {
+        expect(() => parseJsonPath(`$[${selector.replace('*', integer)}]`)).toThrow(
+          `at character ${3 + selector.indexOf('*')} it needs a whole number from -(2^53-1) to 2^53-1`,
+        );
+      }
+    },
+  );
+
+  it('in a request is named by its place, and never quoted', async () => {
+    const body = { document: [1], fields: ['$[0]', '$[?CANARY(f(f(f(f(f(f(f(f(f(f(f(@.a'] };
+    expect(await errorOf(operate().ask('encrypt-fields', body))).toMatchObject({
+      code: 'InvalidRequest',
+      message: "The request's fields[1] has a filter at character 3: filters are not supported.",
+    });
+  });
+});

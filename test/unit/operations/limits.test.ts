@@ -1,0 +1,185 @@
+/** Limits of a request at their edges, and what the door is told of its items. */
+import { describe, expect, it } from 'vitest';
+import { MAX_JSON_DEPTH } from '../../../src/records/json-depth.ts';
+import { fieldPathFaults } from '../../../src/operations/field-path-faults.ts';
+import { parseJsonPath } from '../../../src/operations/json-path.ts';
+import { locateValues } from '../../../src/operations/json-text.ts';
+import type { OperationName } from '../../../src/operations/operation-name.ts';
+import { codeOf, errorOf, FakeWorld } from '../../support/fakes.ts';
+import { operate } from '../../support/operations.ts';
+
+const bytes = (count: number): { plaintext: string } => ({ plaintext: Buffer.alloc(count).toString('base64') });
+
+/** An array that is so many values with itself. */
+function list(count: number): string {
+  return `[${Array.from({ length: count - 1 }, () => '1').join(',')}]`;
+}
+
+function nested(depth: number): string {
+  return '['.repeat(depth) + ']'.repeat(depth);
+}
+
+function paths(count: number): string[] {
+  return Array.from({ length: count }, (_, i) => `$.a${i}`);
+}
+
+/** The name that a path of one segment selects. */
+function nameIn(path: string): unknown {
+  const [segment] = parseJsonPath(path);
+  return segment?.selectors[0];
+}
+
+describe('as much plaintext as is allowed, and one byte more,', () => {
+  it.for([
+    ['encrypt', bytes(10), bytes(11)],
+    ['encrypt-batch', { items: [bytes(4), bytes(6)] }, { items: [bytes(5), bytes(6)] }],
+    ['encrypt-fields', { document: ['12345678'], fields: ['$[0]'] }, { document: ['123456789'], fields: ['$[0]'] }],
+  ] as const)('to %s', async ([operation, most, more]) => {
+    const { answer } = operate(new FakeWorld().process(), { plaintextLimitBytes: 10 });
+    await expect(answer(operation, most)).resolves.toBeTypeOf('object');
+    expect(await codeOf(answer(operation, more))).toBe('PayloadTooLarge');
+  });
+
+  it('in a record by itself', async () => {
+    const world = new FakeWorld();
+    const { answer } = operate(world.process());
+    const [most, more] = [await answer('encrypt', bytes(10)), await answer('encrypt', bytes(11))];
+    const small = operate(world.process(), { plaintextLimitBytes: 10 });
+    for (const operation of ['decrypt', 'rewrap'] as const) {
+      await expect(small.answer(operation, most)).resolves.toBeTypeOf('object');
+      expect(await codeOf(small.answer(operation, more))).toBe('PayloadTooLarge');
+    }
+  });
+});
+
+describe('the door is told', () => {
+  it.for([
+    ['encrypt-batch', { items: [bytes(1), bytes(1)] }, 2],
+    ['encrypt-batch', { items: [] }, 0],
+    ['encrypt-fields', { document: [1, 2, 3], fields: ['$[*]'] }, 3],
+    ['decrypt-fields', { document: [1, 2, 3], all: true }, 0],
+  ] as const satisfies readonly (readonly [OperationName, object, number])[])(
+    'how many items %s has: %j',
+    async ([operation, body, count]) => {
+      const counts: number[] = [];
+      const itemsCounted = (counted: number): void => void counts.push(counted);
+      await operate(undefined, { itemsCounted }).ask(operation, body);
+      expect(counts).toEqual([count]);
+    },
+  );
+
+  it('of failures only where there are some', async () => {
+    const told: number[] = [];
+    const itemsFailed = (errors: readonly unknown[]): void => void told.push(errors.length);
+    const { ask } = operate(undefined, { itemsFailed });
+    await ask('encrypt-batch', { items: [bytes(1)] });
+    expect(told).toEqual([]);
+    await ask('encrypt-batch', { items: [bytes(1), {}, {}] });
+    expect(told).toEqual([2]);
+  });
+});
+
+describe('a document', () => {
+  it('may hold as many values and levels as are allowed, and no more', () => {
+    expect(locateValues(list(100_000)).items).toHaveLength(99_999);
+    expect(() => locateValues(list(100_001))).toThrow('holds more than 100000 values');
+    expect(locateValues(nested(MAX_JSON_DEPTH)).end).toBe(2 * MAX_JSON_DEPTH);
+    expect(() => locateValues(nested(MAX_JSON_DEPTH + 1))).toThrow(`is nested deeper than ${MAX_JSON_DEPTH}`);
+  });
+
+  it('that is nested too deeply is told so as a text, too', async () => {
+    const documentText = nested(200);
+    const error = await errorOf(operate().ask('encrypt-fields', { documentText, fields: ['$'] }));
+    expect(error).toMatchObject({ code: 'InvalidRequest', message: expect.stringContaining('nested') as string });
+  });
+
+  it('may lack a field to open only where that is allowed', async () => {
+    const { ask } = operate();
+    const body = { document: {}, fields: ['$.a'] };
+    expect(await ask('decrypt-fields', { ...body, allowMissing: true })).toBe('{"document":{}}');
+    expect(await codeOf(ask('decrypt-fields', { ...body, allowMissing: false }))).toBe('FieldNotFound');
+  });
+
+  it('has its records at different depths opened, each in its place', async () => {
+    const { ask, answer } = operate();
+    const { document } = await answer('encrypt-fields', {
+      document: { deep: { a: 1 }, flat: 2, list: [{ b: 3 }], last: 4 },
+      fields: ['$..a', '$.flat', '$..b', '$.last'],
+    });
+    expect(await ask('decrypt-fields', { document, all: true })).toBe(
+      '{"document":{"deep":{"a":1},"flat":2,"list":[{"b":3}],"last":4}}',
+    );
+  });
+});
+
+describe('a path', () => {
+  it('may have as many characters and selectors as are allowed', () => {
+    expect(parseJsonPath(`$.${'a'.repeat(998)}`)).toHaveLength(1);
+    expect(() => parseJsonPath(`$.${'a'.repeat(999)}`)).toThrow('is longer than 1000 characters');
+    expect(parseJsonPath(`$[${'0,'.repeat(199)}0]`)[0]?.selectors).toHaveLength(200);
+    expect(() => parseJsonPath(`$[${'0,'.repeat(200)}0]`)).toThrow('has more than 200 selectors');
+  });
+
+  it.for(['A', 'Z', 'a', 'z', '_', 'b0', 'b9', '\u0080', '\ud7ff', '\ue000', '\uffff', '\u{10000}'])(
+    'may have the name %j without quotes',
+    (name) => {
+      expect(nameIn(`$.${name}`)).toEqual({ kind: 'name', name });
+    },
+  );
+
+  it.for(['@', '[', '`', '{', '0', '9', '/', ':', '\u007f', '\ud800', '\udfff'])(
+    'may not have a name that begins with %j without quotes',
+    (name) => {
+      expect(() => parseJsonPath(`$.${name}`)).toThrow('is not a JSONPath');
+    },
+  );
+
+  it.for([
+    [String.raw`\b`, '\b'],
+    [String.raw`\f`, '\f'],
+    [String.raw`\n`, '\n'],
+    [String.raw`\r`, '\r'],
+    [String.raw`\t`, '\t'],
+    [String.raw`\/`, '/'],
+    [String.raw`\\`, '\\'],
+    [String.raw`\"`, '"'],
+    [String.raw`\u00e9`, 'é'],
+    [String.raw`\uD800\uDC00`, '\u{10000}'],
+    [String.raw`\udbff\udfff`, '\u{10ffff}'],
+  ] as const)('reads the escape %s', ([escape, name]) => {
+    expect(nameIn(`$["${escape}"]`)).toEqual({ kind: 'name', name });
+  });
+
+  it.for([
+    String.raw`\u0g12`,
+    String.raw`\ug012`,
+    String.raw`\u012g`,
+    String.raw`\ud800\ud800`,
+    String.raw`\ud800\ue000`,
+  ])('has no escape such as %s', (escape) => {
+    expect(() => parseJsonPath(`$["${escape}"]`)).toThrow('is not a JSONPath');
+  });
+});
+
+describe('the paths of a setting', () => {
+  it('may be as many as those of a request', () => {
+    expect(fieldPathFaults(paths(100))).toEqual([]);
+    expect(fieldPathFaults(paths(101))).toEqual([' has 101 paths, and a request may have 100']);
+  });
+
+  it('that are none are told by their places', () => {
+    expect(fieldPathFaults(['$.a', 'b', '$[?@.a]'])).toEqual([
+      '[1] is not a JSONPath: at character 1 it needs $',
+      '[2] has a filter at character 3: filters are not supported',
+    ]);
+  });
+
+  it('may have a selector that selects nothing beside one that does', () => {
+    expect(fieldPathFaults(['$[0:0,1]'])).toEqual([]);
+  });
+
+  it('are told of a fault once', () => {
+    expect(fieldPathFaults(['$.a', '$.a'])).toEqual(['[1] repeats [0]']);
+    expect(fieldPathFaults(['$.a', '$[0]'])).toEqual(['[1] and [0] take one value for an object and for an array']);
+  });
+});

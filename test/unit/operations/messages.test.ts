@@ -1,0 +1,108 @@
+import { describe, expect, it } from 'vitest';
+import type { OperationName } from '../../../src/operations/operation-name.ts';
+import { errorOf, FakeWorld } from '../../support/fakes.ts';
+import { operate } from '../../support/operations.ts';
+
+const CANARY = 'CANARY';
+const RECORD = { Key: { Created: 1, Key: 'AA==', ParentKeyMeta: { KeyId: 'a', Created: 1 } }, Data: 'AA==' };
+const WRAP_RECORD = 'wrap the record: {"record": …}.';
+const NO_OBJECT = 'The request must be an object:';
+const UNKNOWN = 'The request holds a member that this operation does not know. It knows';
+const PATHS_101 = Array.from({ length: 101 }, (_, i) => `$.a${i}`);
+
+/** What a request of each operation is told, word for word. */
+const TOLD: readonly (readonly [OperationName, unknown, string])[] = [
+  ['encrypt', '"aGVsbG8="', `${NO_OBJECT} wrap the plaintext: {"plaintext": …}.`],
+  ['encrypt', null, `${NO_OBJECT} wrap the plaintext: {"plaintext": …}.`],
+  ['encrypt', [], `${NO_OBJECT} wrap the plaintext: {"plaintext": …}.`],
+  ['encrypt', {}, 'The request has no plaintext.'],
+  ['encrypt', { plaintext: 1 }, 'plaintext must be a string.'],
+  ['encrypt', { plaintext: null }, 'plaintext must be a string.'],
+  ['encrypt', { plaintext: `${CANARY}!` }, 'plaintext must be padded standard base64.'],
+  ['encrypt', { plaintext: '', format: 'json' }, 'format must be "compact".'],
+  ['encrypt', { plaintext: '', format: null }, 'format must be "compact".'],
+  ['encrypt', { plaintext: '', [CANARY]: 1 }, `${UNKNOWN} plaintext, format.`],
+  ['encrypt', { [CANARY]: 'aGVsbG8=' }, `${UNKNOWN} plaintext, format.`],
+  ['encrypt', { items: [] }, `${UNKNOWN} plaintext, format.`],
+  ['decrypt', '"kf1.AAAA"', `${NO_OBJECT} ${WRAP_RECORD}`],
+  ['decrypt', RECORD, WRAP_RECORD],
+  ['decrypt', { ...RECORD, format: 'compact' }, WRAP_RECORD],
+  ['decrypt', {}, 'The request has no record.'],
+  ['decrypt', { record: RECORD, format: 'compact' }, `${UNKNOWN} record.`],
+  ['decrypt', { record: null }, 'record must be the JSON object or the compact string of a record.'],
+  ['decrypt', { record: 1 }, 'record must be the JSON object or the compact string of a record.'],
+  ['decrypt', { record: JSON.stringify(RECORD) }, 'record must be the JSON object or the compact string of a record.'],
+  ['decrypt', { record: CANARY }, 'record must be the JSON object or the compact string of a record.'],
+  ['decrypt', { record: 'kf1.A' }, 'The compact record is malformed: it is not unpadded base64url.'],
+  ['decrypt', { record: 'kf1.AAAA' }, 'The compact record is malformed: it ends too early.'],
+  ['decrypt', { record: [] }, 'The record is malformed: the record is not a JSON object.'],
+  ['decrypt', { record: {} }, 'The record is malformed: Key is not a JSON object.'],
+  ['rewrap', RECORD, WRAP_RECORD],
+  ['rewrap', { record: RECORD, format: 'object' }, 'format must be "compact".'],
+  ['rewrap', { record: RECORD, [CANARY]: 1 }, `${UNKNOWN} record, format.`],
+  ['encrypt-batch', [{ plaintext: '' }], `${NO_OBJECT} wrap the items: {"items": …}.`],
+  ['encrypt-batch', {}, 'The request has no items.'],
+  ['encrypt-batch', { items: {} }, 'items must be an array.'],
+  ['encrypt-batch', { items: [], shareDataRowKey: 'yes' }, 'shareDataRowKey must be true or false.'],
+  ['encrypt-batch', { items: [{}, {}, {}, {}] }, 'items must have at most 3 entries.'],
+  ['encrypt-batch', { items: [], format: 'compact' }, `${UNKNOWN} shareDataRowKey, items.`],
+  ['decrypt-batch', [RECORD], `${NO_OBJECT} wrap the items: {"items": …}.`],
+  ['rewrap-batch', { records: [RECORD] }, `${UNKNOWN} items.`],
+  ['encrypt-fields', [], 'The request must be a JSON object.'],
+  ['encrypt-fields', { document: {} }, 'The request has no fields.'],
+  ['encrypt-fields', { document: {}, fields: '$.a' }, 'fields must be an array.'],
+  ['encrypt-fields', { document: {}, fields: [] }, 'fields must have 1 to 100 entries.'],
+  ['encrypt-fields', { document: {}, fields: PATHS_101 }, 'fields must have 1 to 100 entries.'],
+  ['encrypt-fields', { document: {}, fields: ['$', 1] }, 'fields[1] must be a string.'],
+  ['encrypt-fields', { document: {}, fields: ['$'], allowMissing: 1 }, 'allowMissing must be true or false.'],
+  ['encrypt-fields', { document: {}, fields: ['$'], skipSealed: 'true' }, 'skipSealed must be true or false.'],
+  ['encrypt-fields', { document: {}, fields: ['$'], shareDataRowKey: 0 }, 'shareDataRowKey must be true or false.'],
+  ['encrypt-fields', { documentText: {}, fields: ['$'] }, 'documentText must be a string.'],
+  ['encrypt-fields', { documentText: CANARY, fields: ['$'] }, 'documentText must be JSON.'],
+  ['encrypt-fields', { fields: ['$'] }, 'The request must have a document, or its JSON text as documentText.'],
+  [
+    'encrypt-fields',
+    { document: 1, documentText: '1', fields: ['$'] },
+    'The request must have either a document or a documentText, not both.',
+  ],
+  [
+    'encrypt-fields',
+    { document: {}, fields: ['$'], all: true },
+    `${UNKNOWN} document, documentText, fields, allowMissing, skipSealed, shareDataRowKey.`,
+  ],
+  ['decrypt-fields', { document: {}, all: false }, 'all must be true.'],
+  ['decrypt-fields', { document: {}, fields: [] }, 'fields must have 1 to 100 entries.'],
+  ['decrypt-fields', { document: {} }, 'The request must have either fields or "all": true.'],
+  ['decrypt-fields', { document: {}, fields: ['$'], all: true }, 'The request must have either fields or "all": true.'],
+  [
+    'decrypt-fields',
+    { document: {}, all: true, allowMissing: true },
+    'allowMissing must come with fields, not with all.',
+  ],
+  [
+    'decrypt-fields',
+    { document: {}, fields: ['$'], skipSealed: true },
+    `${UNKNOWN} document, documentText, fields, all, allowMissing.`,
+  ],
+];
+
+describe('a malformed request is told in a sentence what is wrong:', () => {
+  it.for(TOLD)('%s of %j', async ([operation, body, message]) => {
+    const world = new FakeWorld();
+    const { answer } = operate(world.process(), { maxItems: 3 });
+    const error = await errorOf(answer(operation, body));
+    expect(error).toMatchObject({ code: 'InvalidRequest', message });
+    expect(String(error)).not.toContain(CANARY);
+    expect(world.log.take()).toEqual([]);
+  });
+
+  it.for([
+    ['encrypt-batch', 'aGVsbG8=', `${NO_OBJECT} wrap the plaintext: {"plaintext": …}.`],
+    ['encrypt-batch', { plaintext: '', [CANARY]: 1 }, `${UNKNOWN} plaintext, format.`],
+    ['decrypt-batch', RECORD, WRAP_RECORD],
+    ['rewrap-batch', 'kf1.AAAA', `${NO_OBJECT} ${WRAP_RECORD}`],
+  ] as const)('%s with the item %j, in its place', async ([operation, item, detail]) => {
+    const { results } = await operate().answer(operation, { items: [item] });
+    expect(results).toEqual([{ error: { code: 'InvalidRequest', detail } }]);
+  });
+});

@@ -1,0 +1,258 @@
+import { describe, expect, it } from 'vitest';
+import {
+  isRegionName,
+  keyKindOf,
+  KeyNaming,
+  regionOfKeyId,
+  type ServiceNames,
+  type PartitionId,
+} from '../../../src/records/ids.ts';
+import { codeOf, FakeWorld } from '../../support/fakes.ts';
+
+const names: ServiceNames = { service: 'svc', product: 'prod' };
+const regional: ServiceNames = { ...names, regionSuffix: 'us-west-2' };
+
+describe('a partition', () => {
+  it.for([
+    'a',
+    'tenant-1',
+    'user:42',
+    'with_underscores_',
+    'ünï',
+    '日本',
+    '\u{1f511}',
+    ' ',
+    '*',
+    'a,b',
+    '../x',
+    '__proto__',
+  ])('may be %j', (partition) => {
+    expect(new KeyNaming(names).parsePartition(partition)).toBe(partition);
+  });
+
+  it.for(['a\u0000b', 'a\nb', '\u0085', '\u202e', '\u2028', '\ufeff', '\ufffe', '\u{e0001}', '\x1b[2J'])(
+    'may hold %j',
+    (partition) => {
+      expect(new KeyNaming(names).parsePartition(partition)).toBe(partition);
+    },
+  );
+
+  it.for([
+    ['', 'is empty'],
+    ['a\ud800', 'is not well-formed Unicode'],
+    ['\udc00b', 'is not well-formed Unicode'],
+  ])('may not be %j, which %s', ([partition = '', why = '']) => {
+    expect(() => new KeyNaming(names).parsePartition(partition)).toThrow(why);
+  });
+
+  it.for([
+    { names, letter: 'a' },
+    { names, letter: 'é' },
+    { names: regional, letter: 'a' },
+    { names: { ...regional, service: 'ü' }, letter: '\u{1f511}' },
+  ])('may be as long as the id of its keys fits 2,048 bytes, and no longer: %j', ({ names: owned, letter }) => {
+    const naming = new KeyNaming(owned);
+    const room = 2048 - Buffer.byteLength(naming.intermediateKeyId(naming.parsePartition('x'))) + 1;
+    const letters = letter.repeat(Math.floor(room / Buffer.byteLength(letter)));
+    const longest = letters + 'x'.repeat(room - Buffer.byteLength(letters));
+    expect(naming.parsePartition(longest)).toBe(longest);
+    expect(() => naming.parsePartition(`${longest}x`)).toThrow('is too long');
+  });
+
+  it('is never normalised: two ways to write one letter are two partitions', async () => {
+    const service = new FakeWorld().process();
+    const record = await service.session('caf\u00e9').encrypt(Buffer.from('x'));
+    expect(await codeOf(service.session('cafe\u0301').decrypt(record))).toBe('RecordUnreadable');
+  });
+});
+
+describe('ids', () => {
+  it('are those of Asherah', () => {
+    const partition = new KeyNaming(names).parsePartition('my_tenant');
+    expect(new KeyNaming(names).systemKeyId).toBe('_SK_svc_prod');
+    expect(new KeyNaming(names).intermediateKeyId(partition)).toBe('_IK_my_tenant_svc_prod');
+    expect(new KeyNaming(regional).systemKeyId).toBe('_SK_svc_prod_us-west-2');
+    expect(new KeyNaming(regional).intermediateKeyId(partition)).toBe('_IK_my_tenant_svc_prod_us-west-2');
+  });
+
+  it('of a record may be of any region or none where a suffix is configured, and of no other partition', () => {
+    const naming = new KeyNaming(regional);
+    const a = naming.parsePartition('a');
+    const own = [
+      '',
+      '_us-west-2',
+      '_us-east-1',
+      '_us-gov-west-1',
+      '_ap-southeast-3',
+      '_us-iso-east-1',
+      '_eusc-de-east-1',
+    ];
+    for (const suffix of own) expect(naming.isIntermediateKeyOf(a, `_IK_a_svc_prod${suffix}`)).toBe(true);
+    const others = [
+      '_b',
+      '_b_svc_prod',
+      '_us-west-2_b',
+      '2',
+      '_',
+      '_US-WEST-2',
+      '_us-west-2 ',
+      '_us-west-2_svc_prod',
+      '_x-y',
+    ];
+    for (const tail of others) expect(naming.isIntermediateKeyOf(a, `_IK_a_svc_prod${tail}`)).toBe(false);
+    expect(naming.isIntermediateKeyOf(a, '_IK_b_svc_prod')).toBe(false);
+    expect(naming.isIntermediateKeyOf(a, '_SK_svc_prod')).toBe(false);
+  });
+
+  it('of a record are the one exact id where no suffix is configured', () => {
+    const naming = new KeyNaming(names);
+    const a = naming.parsePartition('a');
+    expect(naming.isIntermediateKeyOf(a, '_IK_a_svc_prod')).toBe(true);
+    for (const id of ['_IK_a_svc_prod_us-west-2', '_IK_a_svc_prod_b', '_IK_a_svc_pro', '_ik_a_svc_prod']) {
+      expect(naming.isIntermediateKeyOf(a, id)).toBe(false);
+    }
+  });
+
+  it('of a System Key are those of this service alone, in any region', () => {
+    const naming = new KeyNaming(names);
+    for (const id of ['_SK_svc_prod', '_SK_svc_prod_eu-west-1']) expect(naming.isSystemKey(id)).toBe(true);
+    for (const id of ['_SK_svc_prod2', '_SK_svc_prod_x', '_SK_svc_other', '_IK_svc_prod']) {
+      expect(naming.isSystemKey(id)).toBe(false);
+    }
+  });
+});
+
+describe.for([
+  { regionSuffix: undefined, title: 'without a region suffix' },
+  { regionSuffix: 'us-west-2', title: 'with a region suffix' },
+])('the prefix hole, $title', ({ regionSuffix }) => {
+  it.for([
+    { hole: 'partition a and partition a_svc_prod_b', victim: 'a_svc_prod_b', product: 'prod' },
+    { hole: 'product prod and product prod2', victim: 'a', product: 'prod2' },
+  ])('is closed between $hole, before anything is read', async ({ victim, product }) => {
+    const world = new FakeWorld();
+    const record = await world.process({ product, regionSuffix }).session(victim).encrypt(Buffer.from('secret'));
+    world.log.take();
+    const attacker = world.process({ regionSuffix }).session('a');
+    expect(await codeOf(attacker.decrypt(record))).toBe('RecordUnreadable');
+    expect(await codeOf(attacker.rewrap(record))).toBe('RecordUnreadable');
+    expect(world.log.take()).toEqual([]);
+  });
+});
+
+describe('with a region suffix, a record whose key id ends in what DynamoDB could only refuse', () => {
+  it.for([
+    `_us-${'a'.repeat(3000)}-1`,
+    `_us-${'a'.repeat(21)}-1`,
+    '_us-east-1_us-east-1',
+    '-us-west-2',
+    '_us-west-2\n',
+    '_us-\ud800-1',
+  ])('is unreadable before anything is read: %.20j', async (ending) => {
+    const world = new FakeWorld();
+    const session = world.process({ regionSuffix: 'us-west-2' }).session('p');
+    const record = await session.encrypt(Buffer.from('x'));
+    world.log.take();
+    const parent = { ...record.key.parent, id: `_IK_p_svc_prod${ending}` };
+    const forged = { ...record, key: { ...record.key, parent } };
+    for (const work of [session.decrypt(forged), session.rewrap(forged)]) {
+      expect(await codeOf(work)).toBe('RecordUnreadable');
+    }
+    expect(world.log.take()).toEqual([]);
+  });
+
+  it('is unreadable if the partition leaves no room for the region', async () => {
+    const world = new FakeWorld();
+    const partition = 'p'.repeat(2048 - '_IK__svc_prod_us-west-2'.length);
+    const session = world.process({ regionSuffix: 'us-west-2' }).session(partition);
+    const record = await session.encrypt(Buffer.from('x'));
+    world.log.take();
+    const parent = { ...record.key.parent, id: `_IK_${partition}_svc_prod_ap-southeast-3` };
+    expect(await codeOf(session.decrypt({ ...record, key: { ...record.key, parent } }))).toBe('RecordUnreadable');
+    expect(world.log.take()).toEqual([]);
+  });
+
+  it('is a broken row, if it is the System Key of an Intermediate Key', async () => {
+    const world = new FakeWorld();
+    const record = await world.process({ regionSuffix: 'us-west-2' }).session('p').encrypt(Buffer.from('x'));
+    const [row] = world.metastore.ofKind('IK');
+    if (row?.parent === undefined) throw new Error('no key');
+    const id = `_SK_svc_prod_us-${'a'.repeat(3000)}-1` as typeof row.id;
+    world.metastore.change(row, { parent: { ...row.parent, id } });
+    const cold = world.process({ regionSuffix: 'us-west-2' }).session('p');
+    expect(await codeOf(cold.decrypt(record))).toBe('KeyRowUnreadable');
+  });
+});
+
+describe('a product whose name goes on as another', () => {
+  it('has ids of its own', () => {
+    for (const product of ['prod-us-west-2', 'prod2', 'prod.us-west-2']) {
+      const other = new KeyNaming({ ...regional, product, allowAmbiguousNames: true });
+      const naming = new KeyNaming(regional);
+      expect(naming.isIntermediateKeyOf('p' as PartitionId, `_IK_p_svc_${product}`)).toBe(false);
+      expect(naming.isIntermediateKeyOf('p' as PartitionId, other.intermediateKeyId('p' as PartitionId))).toBe(false);
+      expect(naming.isSystemKey(`_SK_svc_${product}`)).toBe(false);
+      expect(naming.isSystemKey(other.systemKeyId)).toBe(false);
+    }
+  });
+});
+
+describe('names', () => {
+  it.for([
+    [{ service: 'a_b' }, 'the service holds an underscore'],
+    [{ product: 'c_d' }, 'the product holds an underscore'],
+    [{ product: 'us-east-1' }, 'the product is shaped like a region'],
+    [{ service: '' }, 'the service must be text'],
+    [{ product: 'a\nb' }, 'the product must be text'],
+    [{ service: 'a\ud800' }, 'the service must be text'],
+    [{ service: 's'.repeat(2048) }, 'the service and the product are too long'],
+    [{ regionSuffix: 'west' }, 'the region suffix is not the name of an AWS region'],
+  ] as const)('%j are refused', ([change, fault]) => {
+    expect(() => new KeyNaming({ ...names, ...change })).toThrow(fault);
+  });
+
+  it('that are ambiguous are let in for an existing table', () => {
+    const naming = new KeyNaming({ service: 'a_b', product: 'us-east-1', allowAmbiguousNames: true });
+    expect(naming.systemKeyId).toBe('_SK_a_b_us-east-1');
+  });
+
+  it.for([
+    'us-east-1',
+    'us-gov-west-1',
+    'ap-southeast-3',
+    'us-iso-east-1',
+    'us-isob-east-1',
+    'eusc-de-east-1',
+    'mx-central-1',
+  ])('shaped like the region %s are known as such', (name) => {
+    expect(isRegionName(name)).toBe(true);
+  });
+
+  it.for([`us-${'a'.repeat(21)}-1`, 'shop', 'east-1', 'us-east', 'us_east_1', 'order-service', 'v2-api-1x'])(
+    'like %s are no region',
+    (name) => {
+      expect(isRegionName(name)).toBe(false);
+    },
+  );
+});
+
+describe('an id', () => {
+  it.for([
+    ['_SK_svc_prod', 'system', undefined],
+    ['_SK_svc_prod_us-east-1', 'system', 'us-east-1'],
+    ['_SK_svc_us-east-1', 'system', undefined],
+    ['_IK_p_svc_prod', 'intermediate', undefined],
+    ['_IK_p_svc_prod_us-gov-west-1', 'intermediate', 'us-gov-west-1'],
+    ['_IK_p_svc_us-east-1', 'intermediate', undefined],
+    ['_IK_us-east-1_svc_prod', 'intermediate', undefined],
+    ['__asherah_internal_config_drift_guard_v1__:svc', undefined, undefined],
+  ] as const)('%s says its kind and its region', ([id, kind, region]) => {
+    expect([keyKindOf(id), regionOfKeyId(id)]).toEqual([kind, region]);
+  });
+
+  it('does not end with a region where the product is the one that is shaped like it', () => {
+    const id = '_IK_a_b_svc_us-east-1';
+    expect(regionOfKeyId(id)).toBe('us-east-1');
+    expect(regionOfKeyId(id, { service: 'svc', product: 'us-east-1' })).toBeUndefined();
+  });
+});

@@ -1,0 +1,72 @@
+import { describe, expect, it } from 'vitest';
+import {
+  isFifoQueue,
+  isQueueUrl,
+  isSameQueue,
+  isSendable,
+  sizeOf,
+  type MessageAttributes,
+} from '../../../src/sqs/message.ts';
+
+const HOST = 'https://sqs.us-west-2.amazonaws.com';
+const ARN = 'arn:aws:sqs:us-west-2:111122223333:keyfold-input';
+
+function attributes(count: number): MessageAttributes {
+  return Object.fromEntries(
+    Array.from({ length: count }, (_, i) => [`n${i}`, { DataType: 'String', StringValue: 'v' }]),
+  );
+}
+
+describe('a message', () => {
+  it('is as large as its body and its attributes, in bytes', () => {
+    expect(sizeOf({ body: 'é', attributes: {} })).toBe(2);
+    expect(sizeOf({ body: '', attributes: { é: { DataType: 'String.é', StringValue: 'é' } } })).toBe(2 + 9 + 2);
+    expect(sizeOf({ body: 'x', attributes: { b: { DataType: 'Binary', BinaryValue: Buffer.alloc(5) } } })).toBe(13);
+  });
+
+  it('may be of 1 MiB, with ten attributes', () => {
+    expect(isSendable({ body: 'x'.repeat(1_048_576), attributes: {} })).toBe(true);
+    expect(isSendable({ body: 'x'.repeat(1_048_577), attributes: {} })).toBe(false);
+    expect(isSendable({ body: 'x', attributes: attributes(10) })).toBe(true);
+    expect(isSendable({ body: 'x', attributes: attributes(11) })).toBe(false);
+  });
+});
+
+describe('a queue', () => {
+  it.for([
+    [`${HOST}/111122223333/keyfold-input`, true],
+    ['http://127.0.0.1:9324/111122223333/keyfold-input', true],
+    [`${HOST}/111122223333/keyfold-output`, false],
+    [`${HOST}/999922223333/keyfold-input`, false],
+    [`${HOST}/111122223333/keyfold-input/x`, false],
+  ] as const)('with the URL %s is the one of the ARN: %s', ([url, is]) => {
+    expect(isSameQueue(ARN, url)).toBe(is);
+  });
+
+  it.for([
+    ['/111122223333/keyfold_in-1', true],
+    [`/111122223333/${'q'.repeat(80)}`, true],
+    [`/111122223333/${'q'.repeat(81)}`, false],
+    [`/111122223333/${'q'.repeat(75)}.fifo`, true],
+    [`/111122223333/${'q'.repeat(76)}.fifo`, false],
+    ['/111122223333/in.put', false],
+    ['/111122223333/', false],
+    ['/11112222333/in', false],
+    ['/1111222233334/in', false],
+    ['/111122223333/in/more', false],
+    ['/x/111122223333/in', false],
+    ['/111122223333/in?x=1', false],
+    ['/111122223333/in#x', false],
+  ] as const)('has the URL path %s: %s', ([path, is]) => {
+    expect(isQueueUrl(HOST + path)).toBe(is);
+  });
+
+  it('has no credentials in its URL', () => {
+    expect(isQueueUrl('https://user@sqs.us-west-2.amazonaws.com/111122223333/in')).toBe(false);
+    expect(isQueueUrl('https://:word@sqs.us-west-2.amazonaws.com/111122223333/in')).toBe(false);
+  });
+
+  it('is a FIFO queue by the end of its name', () => {
+    expect([`${ARN}.fifo`, ARN, `${ARN}.fifo-not`].map(isFifoQueue)).toEqual([true, false, false]);
+  });
+});

@@ -1,0 +1,185 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { json } from 'node:stream/consumers';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { close, listen } from '../../../emulators/listen.ts';
+import type { OutgoingMessage } from '../../../src/sqs/message.ts';
+import { SqsQueues } from '../../../src/sqs/sqs-queues.ts';
+
+const neverAborted = new AbortController().signal;
+const ARN = 'arn:aws:sqs:us-west-2:111122223333:keyfold-input';
+
+interface Call {
+  readonly action: string;
+  readonly input: { readonly Entries?: readonly { readonly Id: string; readonly MessageBody?: string }[] };
+}
+type Answer = { readonly status?: number; readonly body: object } | 'hang up';
+
+let server: Server;
+let endpoint: string;
+let calls: Call[] = [];
+let answer: (call: Call) => Answer;
+
+async function respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const input = (await json(request)) as Call['input'];
+  const call = { action: String(request.headers['x-amz-target']).replace('AmazonSQS.', ''), input };
+  calls.push(call);
+  const given = answer(call);
+  if (given === 'hang up') request.socket.destroy();
+  else response.writeHead(given.status ?? 200).end(JSON.stringify(given.body));
+}
+
+beforeAll(async () => {
+  server = createServer((request, response) => void respond(request, response));
+  endpoint = `http://127.0.0.1:${await listen(server, 0)}`;
+  vi.stubEnv('AWS_ENDPOINT_URL_SQS', endpoint);
+});
+afterAll(() => {
+  vi.unstubAllEnvs();
+  return close(server);
+});
+afterEach(() => {
+  calls = [];
+});
+
+function messages(...bodies: string[]): OutgoingMessage[] {
+  return bodies.map((body) => ({ body, attributes: {} }));
+}
+
+function send(...bodies: string[]): ReturnType<SqsQueues['send']> {
+  return new SqsQueues().send(`${endpoint}/111122223333/out`, messages(...bodies), neverAborted);
+}
+
+/** Takes all of a call but what a test says. */
+function taken(call: Call, failed: readonly object[] = []): Answer {
+  const ids = new Set(failed.map((one) => (one as { Id: string }).Id));
+  const Successful = (call.input.Entries ?? [])
+    .filter(({ Id }) => !ids.has(Id))
+    .map(({ Id }) => ({ Id, MessageId: 'm', MD5OfMessageBody: 'of another' }));
+  return { body: { Successful, Failed: failed } };
+}
+
+describe('sending', () => {
+  it("sends a message's group and its deduplication id, and neither if it has none", async () => {
+    answer = (call) => taken(call);
+    const message = { body: 'x', attributes: {} };
+    const some = [{ ...message, groupId: 'a', deduplicationId: 'b' }, { ...message, groupId: 'a' }, message];
+    await new SqsQueues().send(`${endpoint}/111122223333/out`, some, neverAborted);
+    expect(calls[0]?.input.Entries).toMatchObject([
+      { MessageGroupId: 'a', MessageDeduplicationId: 'b' },
+      { MessageGroupId: 'a' },
+      {},
+    ]);
+    const membersOf = (i: number): string[] => Object.keys(calls[0]?.input.Entries?.[i] ?? {});
+    expect(membersOf(1)).not.toContain('MessageDeduplicationId');
+    expect(membersOf(2)).not.toContain('MessageGroupId');
+  });
+
+  it('tells for each message whether it was taken, and what may pass soon', async () => {
+    answer = (call) =>
+      taken(call, [
+        { Id: '1', Code: 'InternalError', SenderFault: false, Message: 'x' },
+        { Id: '2', Code: 'KmsAccessDenied', SenderFault: true, Message: 'x' },
+      ]);
+    expect(await send('a', 'b', 'c', 'd')).toEqual([
+      undefined,
+      { errorName: 'InternalError', maySoonPass: true },
+      { errorName: 'KmsAccessDenied', maySoonPass: false },
+      undefined,
+    ]);
+  });
+
+  it.for([
+    'BatchRequestTooLong',
+    'MessageTooLong',
+    'InvalidMessageContents',
+    'InvalidParameterValue',
+    'InvalidAttributeValue',
+    'AWS.SimpleQueueService.MessageTooLong',
+  ])('knows from %s that the queue refuses what a message holds', async (Code) => {
+    answer = (call) => taken(call, [{ Id: '0', Code, SenderFault: true }]);
+    expect(await send('a')).toEqual([{ errorName: Code, maySoonPass: false, refusesContent: true }]);
+  });
+
+  it('takes a message that the answer does not speak of for not sent', async () => {
+    answer = () => ({ body: { Successful: [{ Id: '0', MessageId: 'm', MD5OfMessageBody: 'x' }] } });
+    expect(await send('a', 'b')).toEqual([undefined, { errorName: 'NoAnswer', maySoonPass: true }]);
+  });
+
+  it('sends messages one by one when they are refused together', async () => {
+    const refusal = { status: 400, body: { __type: 'com.amazonaws.sqs#InvalidMessageContents', message: 'x' } };
+    answer = (call) =>
+      call.input.Entries?.some(({ MessageBody }) => MessageBody === 'bad') === true ? refusal : taken(call);
+    expect(await send('a', 'bad', 'c')).toEqual([
+      undefined,
+      { errorName: 'InvalidMessageContents', maySoonPass: false, refusesContent: true },
+      undefined,
+    ]);
+    expect(calls).toHaveLength(4);
+  });
+
+  it.for<[string, Answer, string]>([
+    ['throttles', { status: 400, body: { __type: 'ThrottlingException', message: 'x' } }, 'ThrottlingException'],
+    ['is down', { status: 503, body: { __type: 'ServiceUnavailable', message: 'x' } }, 'ServiceUnavailable'],
+    ['hangs up', 'hang up', 'TimeoutError'],
+  ])('tells that nothing was sent where SQS %s, each time that it was tried', async ([, given, name]) => {
+    answer = () => given;
+    expect(await send('a', 'b')).toEqual([1, 2].map(() => ({ errorName: name, maySoonPass: false })));
+    expect(calls).toHaveLength(3);
+  });
+});
+
+it('retries as often after an outage as before it', async () => {
+  const queues = new SqsQueues();
+  const url = `${endpoint}/111122223333/out`;
+  answer = () => 'hang up';
+  // More failures than the SDK's quota has retries for.
+  const outage = Array.from({ length: 40 }, () => queues.send(url, messages('a'), neverAborted));
+  for (const faults of await Promise.all(outage)) expect(faults).toMatchObject([{ errorName: 'TimeoutError' }]);
+  expect(calls).toHaveLength(3 * outage.length);
+  answer = (call) => (calls.length % 2 === 1 ? 'hang up' : taken(call));
+  for (let i = 0; i < 10; i += 1) expect(await queues.send(url, messages('a'), neverAborted)).toEqual([undefined]);
+});
+
+describe('hiding', () => {
+  it('finds the queue by its ARN, once, and hides ten messages a call', async () => {
+    answer = (call) =>
+      call.action === 'GetQueueUrl' ? { body: { QueueUrl: `${endpoint}/111122223333/keyfold-input` } } : taken(call);
+    const queues = new SqsQueues();
+    const some = Array.from({ length: 21 }, (_, i) => ({ receiptHandle: `h${i}`, delaySeconds: i }));
+    expect(await queues.postpone(ARN, some, neverAborted)).toEqual([]);
+    expect(await queues.postpone(ARN, some.slice(0, 1), neverAborted)).toEqual([]);
+    expect(calls.map(({ action }) => action)).toEqual([
+      'GetQueueUrl',
+      ...Array.from({ length: 4 }, () => 'ChangeMessageVisibilityBatch'),
+    ]);
+    expect(calls[0]?.input).toEqual({ QueueName: 'keyfold-input', QueueOwnerAWSAccountId: '111122223333' });
+    expect(calls.slice(1).map(({ input }) => input.Entries?.length)).toEqual([10, 10, 1, 1]);
+    const entries = calls.slice(1, 4).flatMap(({ input }) => input.Entries ?? []);
+    expect(entries).toEqual(some.map((_, i) => ({ Id: String(i % 10), ReceiptHandle: `h${i}`, VisibilityTimeout: i })));
+  });
+
+  it('tells the error of each message of a call that fails, and of no other', async () => {
+    answer = (call) => {
+      if (call.action === 'GetQueueUrl') return { body: { QueueUrl: `${endpoint}/111122223333/keyfold-input` } };
+      const isSecond = call.input.Entries?.length === 2;
+      return isSecond ? { status: 400, body: { __type: 'AccessDeniedException', message: 'x' } } : taken(call);
+    };
+    const some = Array.from({ length: 12 }, (_, i) => ({ receiptHandle: `h${i}`, delaySeconds: 1 }));
+    expect(await new SqsQueues().postpone(ARN, some, neverAborted)).toEqual([
+      'AccessDeniedException',
+      'AccessDeniedException',
+    ]);
+  });
+
+  it('tells what could not be hidden, and looks for the queue again where it was not found', async () => {
+    const queues = new SqsQueues();
+    const some = [{ receiptHandle: 'h', delaySeconds: 5 }];
+    answer = () => ({ status: 400, body: { __type: 'AccessDeniedException', message: 'x' } });
+    expect(await queues.postpone(ARN, some, neverAborted)).toEqual(['AccessDeniedException']);
+    answer = (call) =>
+      call.action === 'GetQueueUrl'
+        ? { body: { QueueUrl: `${endpoint}/111122223333/keyfold-input` } }
+        : taken(call, [{ Id: '0', Code: 'MessageNotInflight', SenderFault: true }]);
+    expect(await queues.postpone(ARN, some, neverAborted)).toEqual(['MessageNotInflight']);
+  });
+});
