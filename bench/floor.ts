@@ -6,7 +6,7 @@ import { createCipheriv, createDecipheriv, createSecretKey, randomFillSync, type
 
 const CIPHER = 'aes-256-gcm';
 const TAG_LENGTH = { authTagLength: 16 };
-const BEFORE_DATA = ',"Data":"';
+const DATA_PREFIX = ',"Data":"';
 const POOL_BYTES = 4096;
 const BEYOND_LATIN_1 = /[\u0100-\uffff]/;
 
@@ -85,12 +85,12 @@ export function floorEncrypt(parent: KeyObject, plaintext: Uint8Array): string {
 
 /** Reads a record as {@link floorEncrypt} writes it, and opens it. What is before the payload alone is parsed. */
 export function floorDecrypt(parent: KeyObject, text: string): Buffer {
-  const at = text.indexOf(BEFORE_DATA);
+  const at = text.indexOf(DATA_PREFIX);
   const record = JSON.parse(`${text.slice(0, at)}}`) as { Key: { Key: string } };
   const bytes = open(parent, strictBase64(record.Key.Key));
   const key = createSecretKey(bytes);
   bytes.fill(0);
-  const data = strictBase64(text.slice(at + BEFORE_DATA.length, -2));
+  const data = strictBase64(text.slice(at + DATA_PREFIX.length, -2));
   const plaintext = open(key, data);
   freeNow(data);
   return plaintext;

@@ -19,7 +19,7 @@ const nowhere: Queues = {
     if (queueUrl !== OUTPUT_URL) throw new Error('a message went to the dead letters');
     return Promise.resolve(messages.map(() => undefined));
   },
-  postpone: () => {
+  changeVisibility: () => {
     throw new Error('a message is to be retried');
   },
 };

@@ -7,7 +7,7 @@ import { FUNCTION_TIMEOUT_MS, type LocalFunction } from './local-function.ts';
 import type { PageServer } from './page-server.ts';
 
 /** API Gateway's own limit; above it the function is not asked. */
-const LARGEST_BODY_BYTES = 10 * 1024 * 1024;
+const MAX_BODY_BYTES = 10 * 1024 * 1024;
 
 /**
  * An HTTP server that stands where API Gateway does: each request becomes an event for the function, but for those
@@ -39,7 +39,7 @@ async function answer(
   response: ServerResponse,
 ): Promise<void> {
   if (await answerInvoke(invokable, request, response)) return;
-  const body = await readBody(request, LARGEST_BODY_BYTES);
+  const body = await readBody(request, MAX_BODY_BYTES);
   if (body === undefined) {
     response.writeHead(413, { 'content-type': 'application/json', connection: 'close' });
     response.end('{"message":"Request Entity Too Large"}');

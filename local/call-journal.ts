@@ -10,7 +10,7 @@ export interface JournalCall {
   readonly outcome: string;
 }
 
-const MOST_CALLS = 10_000;
+const MAX_CALLS = 10_000;
 
 /**
  * What was called at the emulators, in the order in which the calls ended. They themselves tell it, so that what a request
@@ -27,9 +27,9 @@ export class CallJournal {
 
   note(call: JournalCall): void {
     this.#calls.push(call);
-    if (this.#calls.length <= MOST_CALLS) return;
-    this.#forgotten += MOST_CALLS / 2;
-    this.#calls = this.#calls.slice(MOST_CALLS / 2);
+    if (this.#calls.length <= MAX_CALLS) return;
+    this.#forgotten += MAX_CALLS / 2;
+    this.#calls = this.#calls.slice(MAX_CALLS / 2);
   }
 
   /** The calls that have ended since a position, oldest first; the oldest of all are forgotten above 10,000. */

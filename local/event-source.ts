@@ -17,7 +17,7 @@ export interface EventSourceOptions {
   readonly concurrency?: number;
 }
 
-const MOST_RECEIVED = 10;
+const MAX_RECEIVED = 10;
 const WAIT_SECONDS = 2;
 const PAUSE_MS = 200;
 
@@ -47,7 +47,7 @@ export function startEventSource(options: EventSourceOptions): { stop: () => Pro
 }
 
 async function takeBatch(client: SQSClient, options: EventSourceOptions, signal: AbortSignal): Promise<void> {
-  const { queueUrl, queueArn, invoke, batchSize = MOST_RECEIVED, receivedAtOnce = MOST_RECEIVED } = options;
+  const { queueUrl, queueArn, invoke, batchSize = MAX_RECEIVED, receivedAtOnce = MAX_RECEIVED } = options;
   const messages: Message[] = [];
   for (let received = 1; received > 0 && messages.length < batchSize;) {
     const command = new ReceiveMessageCommand({
@@ -64,8 +64,8 @@ async function takeBatch(client: SQSClient, options: EventSourceOptions, signal:
   if (messages.length === 0) return;
   const answer = await invoke({ Records: messages.map((message) => toRecord(message, queueArn)) });
   const done = acknowledged(messages, answer);
-  for (let i = 0; i < done.length; i += MOST_RECEIVED) {
-    const entries = done.slice(i, i + MOST_RECEIVED).map(({ ReceiptHandle }, n) => ({ Id: String(n), ReceiptHandle }));
+  for (let i = 0; i < done.length; i += MAX_RECEIVED) {
+    const entries = done.slice(i, i + MAX_RECEIVED).map(({ ReceiptHandle }, n) => ({ Id: String(n), ReceiptHandle }));
     await client.send(new DeleteMessageBatchCommand({ QueueUrl: queueUrl, Entries: entries }));
   }
 }

@@ -4,7 +4,7 @@ import { isFromThisMachine, readBody } from '../emulators/http-body.ts';
 import { FUNCTION_TIMEOUT_MS, FunctionFailure, type LocalFunction } from './local-function.ts';
 
 /** Lambda's own limits: of an event and of an answer. */
-const LARGEST_PAYLOAD_BYTES = 6 * 1024 * 1024;
+const MAX_PAYLOAD_BYTES = 6 * 1024 * 1024;
 /** Where the functions are, as their context says. */
 const NAME = /^(?:(?:arn:aws:lambda:us-west-2:)?111122223333:function:)?([^:]+)(?::([^:]+))?$/;
 /** What the SDKs send with any request, and what is emulated. */
@@ -49,7 +49,7 @@ async function invoke(
   const named = readName(segment);
   const asked = new Map(Object.entries(functions)).get(named.name);
   const foreign = Object.keys(request.headers).find((name) => name.startsWith('x-amz-') && !HEADERS.test(name));
-  const body = await readBody(request, LARGEST_PAYLOAD_BYTES);
+  const body = await readBody(request, MAX_PAYLOAD_BYTES);
   if (body === undefined) return refusal(413, 'RequestTooLargeException', 'The event is larger than 6 MiB.');
   if (asked === undefined) return refusal(404, 'ResourceNotFoundException', 'There is no such function.');
   const { 'x-amz-log-type': logType = 'None' } = request.headers;
@@ -79,7 +79,7 @@ async function respond(asked: LocalFunction, payload: string, requestId: string)
   const headers = { 'content-type': 'application/json', 'x-amz-executed-version': '$LATEST' };
   try {
     const body = await asked.run(payload, FUNCTION_TIMEOUT_MS, requestId);
-    if (Buffer.byteLength(body) <= LARGEST_PAYLOAD_BYTES) return { status: 200, headers, body };
+    if (Buffer.byteLength(body) <= MAX_PAYLOAD_BYTES) return { status: 200, headers, body };
     return failed(headers, { errorType: 'Function.ResponseSizeTooLarge', errorMessage: 'The answer is over 6 MiB.' });
   } catch (error) {
     if (error instanceof FunctionFailure) return failed(headers, error.told);

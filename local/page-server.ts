@@ -8,7 +8,7 @@ import type { KmsEmulator } from '../emulators/kms/kms-emulator.ts';
 import { pageFileOf, sendPageFile } from './page-files.ts';
 
 /** What the page looks at and breaks. */
-export interface PageWorld {
+export interface PageDependencies {
   readonly kms: KmsEmulator;
   readonly keys: KeyRows;
   readonly journal: CallJournal;
@@ -19,7 +19,7 @@ export interface PageWorld {
 /** Answers a request that is meant for the page; false where it is not. */
 export type PageServer = (request: IncomingMessage, body: Buffer, response: ServerResponse) => Promise<boolean>;
 
-type Route = (world: PageWorld, body: Buffer, parts: readonly string[]) => unknown;
+type Route = (world: PageDependencies, body: Buffer, parts: readonly string[]) => unknown;
 
 const keyMeta = v.strictObject({ id: v.string(), created: v.pipe(v.number(), v.safeInteger()) });
 const FAULT = /^\/local\/regions\/([^/]+)\/fault$/;
@@ -38,7 +38,7 @@ const ROUTES: readonly (readonly [method: string, path: RegExp, route: Route])[]
  * The page at `/`, and the routes under `/local/` by which it looks at the emulators and breaks them. Whatever is under
  * `/local/` is for this machine's own pages only: another site's could otherwise break and revoke through a visitor's browser.
  */
-export function createPageServer(world: PageWorld): PageServer {
+export function createPageServer(world: PageDependencies): PageServer {
   return async (request, body, response) => {
     const { method = 'GET', url = '/' } = request;
     const file = method === 'GET' ? pageFileOf(url) : undefined;
@@ -71,12 +71,12 @@ async function answer(work: () => unknown, response: ServerResponse): Promise<vo
 }
 
 /** Without a position there are no calls since: that is how to learn where one begins. */
-function tellCalls({ journal }: PageWorld, _: Buffer, [since]: readonly (string | undefined)[]): object {
+function tellCalls({ journal }: PageDependencies, _: Buffer, [since]: readonly (string | undefined)[]): object {
   const { position } = journal;
   return { position, calls: journal.since(since === undefined ? position : Number(since)) };
 }
 
-async function describe({ kms, keys, regions }: PageWorld): Promise<object> {
+async function describe({ kms, keys, regions }: PageDependencies): Promise<object> {
   const known = kms.describe();
   return {
     regions: regions.map((region, i) => ({
@@ -88,7 +88,7 @@ async function describe({ kms, keys, regions }: PageWorld): Promise<object> {
   };
 }
 
-async function revoke({ keys }: PageWorld, body: Buffer): Promise<object> {
+async function revoke({ keys }: PageDependencies, body: Buffer): Promise<object> {
   const parsed = v.safeParse(keyMeta, parse(body));
   if (!parsed.success) throw new RangeError('The body is no id and created of a key.');
   return { outcome: await keys.revoke(parsed.output.id, parsed.output.created) };

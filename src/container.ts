@@ -5,7 +5,7 @@ import type { HttpDoorOptions } from './doors/http.ts';
 import type { DoorOptions } from './doors/perform.ts';
 import type { QueueDoorOptions } from './doors/queue-batch.ts';
 import type { ScheduleDoorOptions } from './doors/schedule.ts';
-import { toldAs } from './doors/problem.ts';
+import { toKeyfoldError } from './doors/problem.ts';
 import { createTelemetry, type Telemetry } from './doors/telemetry.ts';
 import { invalidConfiguration } from './errors.ts';
 import type { KeyTable } from './maintenance/key-table.ts';
@@ -84,7 +84,7 @@ async function buildDoor(config: AppConfig): Promise<DoorOptions & Pick<HttpDoor
   if (config.preloadSystemKey) {
     const deadlineAtMs = Date.now() + PRELOAD_TIMEOUT_MS;
     // A start that failed for an outage would be tried again and again, where a request may be answered by a cached key.
-    await keyfold.preload({ deadlineAtMs }).catch((error: unknown) => telemetry.preloadFailed(toldAs(error)));
+    await keyfold.preload({ deadlineAtMs }).catch((error: unknown) => telemetry.preloadFailed(toKeyfoldError(error)));
     // The first request may be hours away.
     telemetry.flush();
   }

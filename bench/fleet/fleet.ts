@@ -8,7 +8,7 @@ import { VirtualClock } from './virtual-clock.ts';
 
 /** What a request may take: 28 s over HTTP, less the margin. */
 const REQUEST_MS = 27_500;
-const LONGEST_RETRY_SECONDS = 5;
+const MAX_RETRY_SECONDS = 5;
 
 /** A caller's wish, from its first request to the answer. Times are from the start of what is measured. */
 export interface Wish {
@@ -93,7 +93,7 @@ async function seek(
     } catch (error) {
       if (!(error instanceof KeyfoldError && error.retryable)) throw error;
     }
-    await clock.sleep(1000 * (1 + Math.floor(random() * LONGEST_RETRY_SECONDS)));
+    await clock.sleep(1000 * (1 + Math.floor(random() * MAX_RETRY_SECONDS)));
   }
 }
 

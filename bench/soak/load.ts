@@ -34,7 +34,7 @@ const CONTAINERS = 6;
 const CALLERS = 24;
 /** How much later than its deadline an answer may come. */
 const LATE_MS = 300;
-const MOST_REMEMBERED = 2000;
+const MAX_REMEMBERED = 2000;
 
 await run(JSON.parse(process.argv[2] ?? '') as LoadOptions);
 
@@ -60,8 +60,8 @@ async function run(options: LoadOptions): Promise<void> {
     const digest = createHash('sha256').update(plaintext).digest('base64');
     const kept = { partition, record, digest };
     appendFileSync(options.recordFile, `${JSON.stringify(kept)}\n`);
-    if (remembered.length < MOST_REMEMBERED) remembered.push(kept);
-    else remembered[random.below(MOST_REMEMBERED)] = kept;
+    if (remembered.length < MAX_REMEMBERED) remembered.push(kept);
+    else remembered[random.below(MAX_REMEMBERED)] = kept;
   };
 
   const operations = {

@@ -22,7 +22,7 @@ import { DEADLINE_MS, SOAK_NAMES, type KeptRecord, type LoadOptions, type LoadRe
 import { Seeded } from '../../test/support/seeded.ts';
 
 const REGIONS = ['us-west-2', 'us-east-1'];
-const LONGEST_WEATHER_MS = 4000;
+const MAX_FAULT_MS = 4000;
 /** Of the whole run, how much is warm-up: caches fill, code is compiled. */
 const WARM_UP = 0.3;
 /** How much memory may be held at the end beyond what was held after the warm-up. */
@@ -86,7 +86,7 @@ async function soak(): Promise<LoadReport[]> {
     proxy.befall = () => (random.chance(weather.dynamoDbRate) ? weather.dynamoDb : undefined);
     proxy.calls = [];
     kms.resetCalls();
-    await setTimeout(200 + random.below(LONGEST_WEATHER_MS));
+    await setTimeout(200 + random.below(MAX_FAULT_MS));
     // A request that one region has refused must not meet another that now does: both have, and rightly for good.
     if (!weather.isLasting) continue;
     kms.clearFaults();

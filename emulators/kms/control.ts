@@ -4,7 +4,7 @@ import { parseFault, type Fault } from './faults.ts';
 import { keyArn, type KeyStore } from './key-store.ts';
 import type { Regions } from './regions.ts';
 
-const LARGEST_BODY_BYTES = 16 * 1024;
+const MAX_BODY_BYTES = 16 * 1024;
 
 /** Whether a request is meant for the control API rather than for KMS. */
 export function isControl(request: IncomingMessage): boolean {
@@ -21,7 +21,7 @@ export async function answerControl(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const body = await readBody(request, LARGEST_BODY_BYTES);
+  const body = await readBody(request, MAX_BODY_BYTES);
   if (!isFromThisMachine(request)) return send(response, 403, { error: 'Only this machine controls the emulator.' });
   const region = /^\/regions\/([^/]+)\/fault$/.exec(request.url ?? '')?.[1];
   switch (`${request.method} ${region === undefined ? request.url : '/regions/{region}/fault'}`) {

@@ -5,9 +5,9 @@ import type { Input } from './input.ts';
 import { usable, type Action } from './key-actions.ts';
 import { keyArn, type EmulatedKey, type KeyStore, type Place } from './key-store.ts';
 
-const MOST_PLAINTEXT_BYTES = 4096;
-const MOST_CIPHERTEXT_BYTES = 6144;
-const MOST_DATA_KEY_BYTES = 1024;
+const MAX_PLAINTEXT_BYTES = 4096;
+const MAX_CIPHERTEXT_BYTES = 6144;
+const MAX_DATA_KEY_BYTES = 1024;
 const DATA_KEY_BYTES: Readonly<Record<string, number>> = { AES_256: 32, AES_128: 16 };
 
 /** What KMS knows; a symmetric key takes the first alone. */
@@ -31,7 +31,7 @@ export const CRYPTO_ACTIONS: Readonly<Record<string, Action>> = {
     members: ['KeyId', 'Plaintext', 'EncryptionContext', 'EncryptionAlgorithm', 'DryRun'],
     perform: (store, place, input) => {
       const context = input.encryptionContext();
-      const plaintext = input.bytes('Plaintext', MOST_PLAINTEXT_BYTES);
+      const plaintext = input.bytes('Plaintext', MAX_PLAINTEXT_BYTES);
       const key = usable(store.find(place, input.keyId()));
       symmetric(input);
       input.endDryRun();
@@ -43,7 +43,7 @@ export const CRYPTO_ACTIONS: Readonly<Record<string, Action>> = {
     members: ['CiphertextBlob', 'KeyId', 'EncryptionContext', 'EncryptionAlgorithm', 'DryRun'],
     perform: (store, place, input) => {
       const context = input.encryptionContext();
-      const blob = input.bytes('CiphertextBlob', MOST_CIPHERTEXT_BYTES);
+      const blob = input.bytes('CiphertextBlob', MAX_CIPHERTEXT_BYTES);
       const key = usable(keyOfBlob(store, place, blob, input.optionalKeyId()));
       symmetric(input);
       const plaintext = decryptBlob(key, blob, context);
@@ -74,7 +74,7 @@ function keyOfBlob(store: KeyStore, place: Place, blob: Buffer, named: string | 
 
 function dataKeyBytes(input: Input): number {
   const spec = input.optionalText('KeySpec');
-  const count = input.number('NumberOfBytes', 1, MOST_DATA_KEY_BYTES);
+  const count = input.number('NumberOfBytes', 1, MAX_DATA_KEY_BYTES);
   if ((spec === undefined) === (count === undefined)) throw validation('Give one of KeySpec and NumberOfBytes');
   const bytes = count ?? DATA_KEY_BYTES[spec ?? ''];
   if (bytes === undefined) throw validation("Value at 'KeySpec' must be one of AES_256, AES_128");

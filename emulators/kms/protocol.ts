@@ -13,7 +13,7 @@ import type { Regions } from './regions.ts';
 const TARGET = /^TrentService\.(\w+)$/;
 const CREDENTIAL = /Credential=([^/,\s]+)\/\d{8}\/([a-z0-9-]+)\/kms\/aws4_request/;
 const DEFAULT_ACCOUNT = '111122223333';
-const LARGEST_BODY_BYTES = 64 * 1024;
+const MAX_BODY_BYTES = 64 * 1024;
 
 /**
  * Answers one call of KMS's JSON protocol. The region is that of the signature's credential scope, and the account the
@@ -26,7 +26,7 @@ export async function answerKms(
   response: ServerResponse,
 ): Promise<void> {
   response.setHeader('x-amzn-requestid', randomUUID());
-  const bytes = await readBody(request, LARGEST_BODY_BYTES);
+  const bytes = await readBody(request, MAX_BODY_BYTES);
   if (bytes === undefined) {
     response.setHeader('connection', 'close');
     sendError(response, new KmsApiError('RequestEntityTooLargeException', 'The request is too long', 413));

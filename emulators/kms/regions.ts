@@ -10,7 +10,7 @@ export interface KmsCall {
   readonly outcome: string;
 }
 
-const MOST_CALLS = 100_000;
+const MAX_CALLS = 100_000;
 
 /** The faults of each region, and what was called in it. */
 export class Regions {
@@ -61,7 +61,7 @@ export class Regions {
   note(call: KmsCall): void {
     this.#onCall?.(call);
     this.#calls.push(call);
-    if (this.#calls.length > MOST_CALLS) this.#calls.splice(0, MOST_CALLS / 2);
+    if (this.#calls.length > MAX_CALLS) this.#calls.splice(0, MAX_CALLS / 2);
   }
 
   /** Every region that was called or has a fault. */

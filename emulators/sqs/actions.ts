@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Input } from './input.ts';
-import { attributesMd5, bodyMd5, MESSAGE_MEMBERS, MOST_BYTES, readContent, sizeOf } from './message.ts';
+import { attributesMd5, bodyMd5, MESSAGE_MEMBERS, MAX_BYTES, readContent, sizeOf } from './message.ts';
 import type { Queue } from './queue.ts';
 import { checkNames, numberOf, withDefaults } from './queue-attributes.ts';
 import type { QueueStore } from './queue-store.ts';
@@ -15,7 +15,7 @@ export interface Action {
   readonly perform: (store: QueueStore, input: Input, gone: AbortSignal) => object | Promise<object>;
 }
 
-const LONGEST_HIDING_SECONDS = 43_200;
+const MAX_VISIBILITY_TIMEOUT_SECONDS = 43_200;
 /** How often a long poll looks again. */
 const LOOK_MS = 20;
 
@@ -71,7 +71,7 @@ export const ACTIONS: Readonly<Record<string, Action>> = {
       const queue = store.at(input.text('QueueUrl'));
       const entries = input.entries(MESSAGE_MEMBERS);
       const sizeBytes = entries.reduce((sum, entry) => sum + sizeOfEntry(entry), 0);
-      if (sizeBytes > MOST_BYTES) throw new SqsError('BatchRequestTooLong', `Longer than ${MOST_BYTES} bytes.`);
+      if (sizeBytes > MAX_BYTES) throw new SqsError('BatchRequestTooLong', `Longer than ${MAX_BYTES} bytes.`);
       return eachOf(entries, (entry) => sendTo(queue, entry));
     },
   },
@@ -88,7 +88,7 @@ export const ACTIONS: Readonly<Record<string, Action>> = {
     perform: async (store, input, gone) => {
       const queue = store.at(input.text('QueueUrl'));
       const most = input.number('MaxNumberOfMessages', 1, 10) ?? 1;
-      const visibilitySeconds = input.number('VisibilityTimeout', 0, LONGEST_HIDING_SECONDS);
+      const visibilitySeconds = input.number('VisibilityTimeout', 0, MAX_VISIBILITY_TIMEOUT_SECONDS);
       const waitSeconds =
         input.number('WaitTimeSeconds', 0, 20) ?? numberOf(queue.attributes, 'ReceiveMessageWaitTimeSeconds');
       const names = input.texts('MessageAttributeNames');
@@ -170,7 +170,7 @@ function eachOf(entries: readonly Input[], work: (entry: Input) => object): obje
 }
 
 function hide(queue: Queue, input: Input): void {
-  const seconds = input.number('VisibilityTimeout', 0, LONGEST_HIDING_SECONDS);
+  const seconds = input.number('VisibilityTimeout', 0, MAX_VISIBILITY_TIMEOUT_SECONDS);
   if (seconds === undefined) throw new SqsError('MissingParameter', 'There is no VisibilityTimeout.');
   queue.changeVisibility(input.text('ReceiptHandle'), seconds);
 }

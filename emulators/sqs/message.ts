@@ -28,8 +28,8 @@ export interface Content {
 }
 
 /** In a message, and in all of one call. */
-export const MOST_BYTES = 1_048_576;
-const MOST_ATTRIBUTES = 10;
+export const MAX_BYTES = 1_048_576;
+const MAX_ATTRIBUTES = 10;
 const FORBIDDEN = /[^\t\n\r\u{20}-\u{d7ff}\u{e000}-\u{fffd}\u{10000}-\u{10ffff}]/u;
 
 /** A group or deduplication id. */
@@ -70,7 +70,7 @@ function readAttributes(value: unknown): Record<string, WireAttribute> {
   const given = value ?? {};
   if (typeof given !== 'object' || Array.isArray(given)) throw invalid('MessageAttributes must be a map.');
   const all = Object.entries(given as Record<string, unknown>);
-  if (all.length > MOST_ATTRIBUTES) throw invalid(`Number of message attributes exceeds ${MOST_ATTRIBUTES}.`);
+  if (all.length > MAX_ATTRIBUTES) throw invalid(`Number of message attributes exceeds ${MAX_ATTRIBUTES}.`);
   return Object.fromEntries(all.map(([name, attribute]) => [name, readAttribute(name, attribute)]));
 }
 

@@ -25,7 +25,7 @@ interface Options {
   readonly onCall?: (action: string, queue: string) => void;
 }
 
-const LARGEST_BODY_BYTES = 8 * 1024 * 1024;
+const MAX_BODY_BYTES = 8 * 1024 * 1024;
 const TARGET = /^AmazonSQS\.(\w+)$/;
 
 const JSON_1_0 = 'application/x-amz-json-1.0';
@@ -63,7 +63,7 @@ async function answer(
   response.once('close', () => gone.abort());
   const readsXml = request.headers['x-amz-target'] === undefined && request.headers.authorization !== undefined;
   try {
-    const bytes = await readBody(request, LARGEST_BODY_BYTES);
+    const bytes = await readBody(request, MAX_BODY_BYTES);
     if (bytes === undefined) {
       response.setHeader('connection', 'close');
       throw invalid('The request is too long.');

@@ -8,7 +8,7 @@ const KINDS = {
   tag: { letter: 'T', name: 'Tag', why: 'proof that no bit was changed' },
   nonce: { letter: 'N', name: 'Nonce', why: 'drawn at random for this one seal' },
 };
-const MOST_BYTES_SHOWN = 96;
+const MAX_BYTES_SHOWN = 96;
 
 /** A record taken apart: what its fields say, and what each of its bytes is. */
 export function bytesView(record) {
@@ -82,8 +82,8 @@ function row({ kind, bytes, label, why, seconds, text }) {
 
 function hexOf(bytes) {
   if (bytes.length === 0) return 'none: what you sealed was empty';
-  const shown = [...bytes.subarray(0, MOST_BYTES_SHOWN)].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+  const shown = [...bytes.subarray(0, MAX_BYTES_SHOWN)].map((byte) => byte.toString(16).padStart(2, '0')).join('');
   const groups = shown.replaceAll(/(.{8})(?!$)/g, '$1 ');
-  const more = bytes.length - MOST_BYTES_SHOWN;
+  const more = bytes.length - MAX_BYTES_SHOWN;
   return more > 0 ? `${groups} … and ${count(more, 'byte')} more` : groups;
 }

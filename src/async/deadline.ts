@@ -76,12 +76,12 @@ export async function withDeadline<T>(
   }
 }
 
-/** What setTimeout can count; a longer wait would fire at once. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
+/** The longest delay that setTimeout can count. A longer one would fire at once. */
+export const MAX_TIMER_MS = 2 ** 31 - 1;
 
 function startTimer(delayMs: number, fire: () => void): NodeJS.Timeout | undefined {
   if (delayMs <= 0) fire();
-  return delayMs <= 0 || delayMs > LONGEST_TIMER_MS ? undefined : setTimeout(fire, delayMs);
+  return delayMs <= 0 || delayMs > MAX_TIMER_MS ? undefined : setTimeout(fire, delayMs);
 }
 
 /** The promise's outcome, or the signal's reason where that comes first. The work itself is not stopped by this. */

@@ -25,7 +25,7 @@ class Flight<T> implements Deadline {
     return this.#controller.signal;
   }
 
-  /** Asked for anew each time, since waiters come and go; a waiter may be a flight itself. */
+  /** AuditSubject for anew each time, since waiters come and go; a waiter may be a flight itself. */
   get atMs(): number {
     let atMs = 0;
     for (const waiter of this.waiters) atMs = Math.max(atMs, waiter.atMs);

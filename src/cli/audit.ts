@@ -1,6 +1,6 @@
 import { appendFile } from 'node:fs/promises';
 import { printableJson } from './text.ts';
-import type { Caller, Terminal } from './world.ts';
+import type { Caller, Terminal } from './dependencies.ts';
 
 /** How an attempt to revoke a key stands. After `attempting` or `failed` the row may have been changed, or not. */
 export type RevokeOutcome =

@@ -3,7 +3,7 @@ import { KeyNaming } from '../records/ids.ts';
 import type { OperatorConfig } from '../config/operator-config.ts';
 import { viewOf, type KeyView } from './key-view.ts';
 import { formatTable, printableJson } from './text.ts';
-import type { CliWorld } from './world.ts';
+import type { CliDependencies } from './dependencies.ts';
 
 /** Which rows: the service's System Keys, or a partition's Intermediate Keys, or all that the table holds. */
 export interface ListRequest {
@@ -17,7 +17,7 @@ export interface ListRequest {
  * @throws KeyfoldError `InvalidConfiguration` where the service's names are needed and not set; `InvalidRequest` for a
  * partition that cannot be one; `MetastoreUnavailable`
  */
-export async function listKeys(request: ListRequest, config: OperatorConfig, world: CliWorld): Promise<void> {
+export async function listKeys(request: ListRequest, config: OperatorConfig, world: CliDependencies): Promise<void> {
   const id = request.all ? undefined : idOf(request, config);
   const table = world.openTable(config.metastore);
   const { table: name, region } = await table.place();

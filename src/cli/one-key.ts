@@ -2,7 +2,7 @@ import type { OperatorConfig } from '../config/operator-config.ts';
 import { KeyfoldError } from '../errors.ts';
 import { regionOfKeyId } from '../records/ids.ts';
 import type { KeyTable } from '../maintenance/key-table.ts';
-import type { CliWorld } from './world.ts';
+import type { CliDependencies } from './dependencies.ts';
 
 /** Which row. */
 export interface KeyRequest {
@@ -18,7 +18,7 @@ export interface KeyRequest {
  * are resolved by their last writer; else the table that the settings name.
  * @throws KeyfoldError `InvalidRequest` where another region was asked for
  */
-export function openTableOf({ id, region }: KeyRequest, config: OperatorConfig, world: CliWorld): KeyTable {
+export function openTableOf({ id, region }: KeyRequest, config: OperatorConfig, world: CliDependencies): KeyTable {
   const own = regionOfKeyId(id, config.names);
   if (own === undefined) return world.openTable(config.metastore);
   if (region !== undefined && region !== own) {

@@ -6,7 +6,7 @@ import type { KeyRequest } from './one-key.ts';
 import { revokeKey } from './revoke-key.ts';
 import { showKey } from './show-key.ts';
 import { printable, printableLines } from './text.ts';
-import { EXIT, type CliWorld, type Terminal } from './world.ts';
+import { EXIT, type CliDependencies, type Terminal } from './dependencies.ts';
 
 /** The options that every command has. */
 interface CommonOptions {
@@ -34,7 +34,7 @@ const SETTING_OF = {
  * @param argv what follows the program's name
  * @returns the process's exit code
  */
-export async function runCli(argv: readonly string[], given: CliWorld): Promise<number> {
+export async function runCli(argv: readonly string[], given: CliDependencies): Promise<number> {
   let exitCode: number = EXIT.ok;
   const terminal = printing(given.terminal);
   const world = { ...given, terminal };
@@ -132,7 +132,7 @@ function printing(terminal: Terminal): Terminal {
   };
 }
 
-function report(error: unknown, { terminal }: CliWorld): number {
+function report(error: unknown, { terminal }: CliDependencies): number {
   // Commander has said it.
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
   const message = error instanceof Error ? error.message : String(error);

@@ -7,7 +7,7 @@ import { viewOf } from './key-view.ts';
 import { openTableOf, type KeyRequest } from './one-key.ts';
 import { latestBy, latestByInWords, reachOf, type BeliefBounds } from './reach.ts';
 import { formatFields, printable, printableJson } from './text.ts';
-import { EXIT, type CliWorld } from './world.ts';
+import { EXIT, type CliDependencies } from './dependencies.ts';
 
 /** Which key to revoke, and how. */
 export interface RevokeRequest extends KeyRequest {
@@ -39,7 +39,11 @@ interface Ending {
  * @returns the exit code: a key that was revoked already is as it should be; an absent one, or a refusal, is a failure
  * @throws KeyfoldError `InvalidRequest`; `MetastoreUnavailable`, after which the row may be flagged or not
  */
-export async function revokeKey(request: RevokeRequest, config: OperatorConfig, world: CliWorld): Promise<number> {
+export async function revokeKey(
+  request: RevokeRequest,
+  config: OperatorConfig,
+  world: CliDependencies,
+): Promise<number> {
   if (keyKindOf(request.id) === undefined) {
     throw new KeyfoldError('InvalidRequest', `${request.id} is no id of a System Key or an Intermediate Key.`);
   }
@@ -83,7 +87,7 @@ async function attempt(
   row: KeyRow | undefined,
   request: RevokeRequest,
   config: OperatorConfig,
-  { terminal, now }: CliWorld,
+  { terminal, now }: CliDependencies,
   { table, place, record }: Attempt,
 ): Promise<Ending> {
   const absent: Ending = {

@@ -2,7 +2,7 @@ import type { OperatorConfig } from '../config/operator-config.ts';
 import { viewOf, wrapsOf, type KeyView, type WrapsView } from './key-view.ts';
 import { openTableOf, type KeyRequest } from './one-key.ts';
 import { formatFields, printableJson } from './text.ts';
-import { EXIT, type CliWorld } from './world.ts';
+import { EXIT, type CliDependencies } from './dependencies.ts';
 
 /**
  * `keys show`. A row that cannot be read is shown with the reason.
@@ -12,7 +12,7 @@ import { EXIT, type CliWorld } from './world.ts';
 export async function showKey(
   request: KeyRequest & { readonly json: boolean },
   config: OperatorConfig,
-  world: CliWorld,
+  world: CliDependencies,
 ): Promise<number> {
   const { terminal, now } = world;
   const table = openTableOf(request, config, world);

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { overDefaults } from '../input/defaults.ts';
-import { orAborted } from '../async/deadline.ts';
+import { withDefaults } from '../input/defaults.ts';
+import { MAX_TIMER_MS, orAborted } from '../async/deadline.ts';
 import { KeyfoldClientError, KeyfoldTransportError } from './errors.ts';
 
 /** How often and for how long a call is tried. */
@@ -32,14 +32,11 @@ const DEFAULT_RETRY_POLICY: RetryPolicy = {
  * also for a name that is not a policy's
  */
 export function retryPolicy(given: Partial<RetryPolicy> = {}): RetryPolicy {
-  const policy = overDefaults(DEFAULT_RETRY_POLICY, given, 'retry');
+  const policy = withDefaults(DEFAULT_RETRY_POLICY, given, 'retry');
   const wrong = Object.entries(policy).find(([, value]) => !(value >= 0));
   if (wrong !== undefined) throw new TypeError(`The retry policy's ${wrong[0]} is not a number from zero.`);
   return policy;
 }
-
-/** What a timer can count; a longer one would fire at once. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /**
  * Tries until it succeeds, fails in a way that no other try would mend, or has been tried enough. An operation may be done
@@ -56,7 +53,7 @@ export async function withRetries<T>(
   for (let attempts = 1; ; attempts += 1) {
     try {
       return await tryOnce(
-        Math.min(policy.attemptTimeoutMs, endsAtMs - performance.now(), LONGEST_TIMER_MS),
+        Math.min(policy.attemptTimeoutMs, endsAtMs - performance.now(), MAX_TIMER_MS),
         given,
         attempt,
       );
@@ -65,7 +62,7 @@ export async function withRetries<T>(
       if (!(error instanceof KeyfoldClientError) || !error.retryable || attempts >= policy.maxAttempts) throw error;
       const delayMs = (error.retryAfterSeconds ?? 0) * 1000 + backOffMs(policy, attempts);
       // Who would wait past the end knows as much now.
-      if (performance.now() + delayMs >= endsAtMs || delayMs > LONGEST_TIMER_MS) throw error;
+      if (performance.now() + delayMs >= endsAtMs || delayMs > MAX_TIMER_MS) throw error;
       await orReason(sleep(delayMs, undefined, given === undefined ? {} : { signal: given }), given);
     }
   }

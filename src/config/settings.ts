@@ -1,5 +1,6 @@
 import * as v from 'valibot';
-import { MOST_NONCES } from '../envelope/crypto-policy.ts';
+import { MAX_TIMER_MS } from '../async/deadline.ts';
+import { MAX_NONCES } from '../envelope/crypto-policy.ts';
 import { KeyfoldError } from '../errors.ts';
 import { isPartition, isRegionName } from '../records/ids.ts';
 import { locateValues } from '../operations/json-text.ts';
@@ -10,8 +11,7 @@ import { isQueueUrl } from '../sqs/message.ts';
 const NO_STRINGS = 'is not a JSON array of strings';
 const text = v.pipe(v.string(), v.nonEmpty('is empty'));
 const count = v.pipe(v.string(), v.regex(/^[1-9]\d{0,14}$/, 'is not a positive whole number'), v.transform(Number));
-/** What a timer can count: a longer one would fire at once. */
-const timeout = v.pipe(count, v.maxValue(2 ** 31 - 1, 'is more than 2147483647'));
+const timeout = v.pipe(count, v.maxValue(MAX_TIMER_MS, `is more than ${MAX_TIMER_MS}`));
 const countOrZero = v.pipe(v.string(), v.regex(/^(?:0|[1-9]\d{0,14})$/, 'is not a whole number'), v.transform(Number));
 const flag = v.pipe(
   v.picklist(['true', 'false'], 'is neither true nor false'),
@@ -90,13 +90,13 @@ const regionMap = v.pipe(
 );
 
 /** Plaintext above this, in base64, would not fit a Lambda answer of 6 MB. */
-const MOST_PLAINTEXT_BYTES = 4 * 1024 * 1024;
+const MAX_PLAINTEXT_BYTES = 4 * 1024 * 1024;
 
 /** So many records, with that much plaintext among them, still fit an answer. */
-const MOST_ITEMS = 1000;
+const MAX_ITEMS = 1000;
 
 /** An answer over HTTP must be there after 28 s. A longer margin would leave no time for it. */
-const MOST_MARGIN_MS = 27_000;
+const MAX_MARGIN_MS = 27_000;
 
 /** Every setting there is: the environment variable of that name, with `KEYFOLD_` before it. Units are in the name. */
 export const settingsSchema = v.object({
@@ -110,10 +110,10 @@ export const settingsSchema = v.object({
   KMS_REQUEST_TIMEOUT_MS: v.optional(timeout),
   MAX_ROUNDS: v.optional(count),
   BASE_DELAY_MS: v.optional(timeout),
-  LONGEST_DELAY_MS: v.optional(timeout),
+  MAX_DELAY_MS: v.optional(timeout),
   THROTTLED_DELAY_MS: v.optional(timeout),
   FIRST_COOL_DOWN_MS: v.optional(timeout),
-  LONGEST_COOL_DOWN_MS: v.optional(timeout),
+  MAX_COOL_DOWN_MS: v.optional(timeout),
   ON_KEY_REFUSED: v.optional(v.picklist(['failover', 'fail'], 'is neither failover nor fail')),
   MINIMUM_WRAPPED_REGIONS: v.optional(count),
   STATIC_MASTER_KEY_HEX: v.optional(v.pipe(v.string(), v.regex(/^[0-9a-fA-F]{64}$/, 'is not 64 hexadecimal digits'))),
@@ -131,7 +131,7 @@ export const settingsSchema = v.object({
   INTERMEDIATE_KEY_MAX_AGE_MS: v.optional(count),
   MAX_SYSTEM_KEYS: v.optional(count),
   MAX_INTERMEDIATE_KEYS: v.optional(count),
-  DATA_ROW_KEY_MAX_MESSAGES: v.optional(v.pipe(count, v.maxValue(MOST_NONCES, `is more than ${MOST_NONCES}`))),
+  DATA_ROW_KEY_MAX_MESSAGES: v.optional(v.pipe(count, v.maxValue(MAX_NONCES, `is more than ${MAX_NONCES}`))),
   DATA_ROW_KEY_MAX_BYTES: v.optional(count),
   DATA_ROW_KEY_MAX_AGE_MS: v.optional(count),
   PRELOAD_SYSTEM_KEY: v.optional(flag, 'false'),
@@ -141,21 +141,21 @@ export const settingsSchema = v.object({
   JWT_PARTITION_WILDCARDS: v.optional(flag),
   JWT_SCOPE_CLAIM: v.optional(claimName),
   PLAINTEXT_LIMIT_BYTES: v.optional(
-    v.pipe(count, v.maxValue(MOST_PLAINTEXT_BYTES, `is more than ${MOST_PLAINTEXT_BYTES}`)),
+    v.pipe(count, v.maxValue(MAX_PLAINTEXT_BYTES, `is more than ${MAX_PLAINTEXT_BYTES}`)),
     String(DEFAULT_LIMITS.plaintextLimitBytes),
   ),
   MAX_ITEMS: v.optional(
-    v.pipe(count, v.maxValue(MOST_ITEMS, `is more than ${MOST_ITEMS}`)),
+    v.pipe(count, v.maxValue(MAX_ITEMS, `is more than ${MAX_ITEMS}`)),
     String(DEFAULT_LIMITS.maxItems),
   ),
   OPERATIONS: v.optional(operations),
   PARTITIONS: v.optional(partitions),
-  DEADLINE_MARGIN_MS: v.optional(v.pipe(count, v.maxValue(MOST_MARGIN_MS, `is more than ${MOST_MARGIN_MS}`)), '500'),
+  DEADLINE_MARGIN_MS: v.optional(v.pipe(count, v.maxValue(MAX_MARGIN_MS, `is more than ${MAX_MARGIN_MS}`)), '500'),
   FIELDS: v.optional(fields),
   OUTPUT_QUEUE_URL: v.optional(queueUrl),
   DEAD_LETTER_QUEUE_URL: v.optional(queueUrl),
   RETRY_DELAY_SECONDS: v.optional(hiddenSeconds, '5'),
-  LONGEST_RETRY_DELAY_SECONDS: v.optional(hiddenSeconds, '900'),
+  MAX_RETRY_DELAY_SECONDS: v.optional(hiddenSeconds, '900'),
 });
 
 /** The settings, parsed. */

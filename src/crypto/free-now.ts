@@ -1,5 +1,5 @@
 /** What less costs to give back than to leave. */
-const LEAST_BYTES = 256;
+const MIN_BYTES = 256;
 
 /**
  * Gives the memory of bytes back at once, for whoever owns all of it: nobody looks at it again, by this array or by another. The bytes are
@@ -7,5 +7,5 @@ const LEAST_BYTES = 256;
  * that enough of them wait. Left they are, too, where they are few or a part of something larger, and by Node 20, which cannot do it.
  */
 export function freeNow({ buffer, length }: Uint8Array): void {
-  if (length >= LEAST_BYTES && length === buffer.byteLength && 'transfer' in buffer) buffer.transfer(0);
+  if (length >= MIN_BYTES && length === buffer.byteLength && 'transfer' in buffer) buffer.transfer(0);
 }

@@ -1,9 +1,9 @@
 import { isPartition, type KeyMeta } from '../records/ids.ts';
 import type { OperationName } from '../operations/operation-name.ts';
-import { toldAs } from './problem.ts';
+import { toKeyfoldError } from './problem.ts';
 
 /** Who asked for what, and where. */
-export interface Asked {
+export interface AuditSubject {
   readonly door: 'http' | 'direct' | 'queue';
   /** Lambda's id of the invocation. */
   readonly requestId: string;
@@ -17,7 +17,7 @@ export interface Asked {
 }
 
 /** What the audit says of one operation (docs/audit.md). None of the data. */
-export interface AuditEntry extends Omit<Asked, 'partition'> {
+export interface AuditEntry extends Omit<AuditSubject, 'partition'> {
   /** Null where there can be no such partition: what stands in its place may be anything. */
   readonly partition: string | null;
   /** `ok`, or the code of the error. */
@@ -38,7 +38,7 @@ export interface AuditLog {
 
 const OK = 'ok';
 /** In one line. */
-const MOST_KEYS = 10;
+const MAX_KEYS = 10;
 
 /** What an operation used and did, gathered while it runs. */
 export class AuditTrail {
@@ -49,7 +49,7 @@ export class AuditTrail {
   /** Takes note of a key that a record was sealed or opened under. */
   readonly keyUsed = (key: KeyMeta): void => {
     const isKnown = this.#keys.some(({ id, created }) => created === key.created && id === key.id);
-    if (!isKnown && this.#keys.length < MOST_KEYS) this.#keys.push(key);
+    if (!isKnown && this.#keys.length < MAX_KEYS) this.#keys.push(key);
   };
 
   /** Takes note of how many items or values an operation is on. */
@@ -63,7 +63,7 @@ export class AuditTrail {
   }
 
   /** What there is to say. */
-  entry({ door, requestId, messageId, principal, operation, partition }: Asked, result: string): AuditEntry {
+  entry({ door, requestId, messageId, principal, operation, partition }: AuditSubject, result: string): AuditEntry {
     return {
       door,
       requestId,
@@ -83,10 +83,14 @@ export class AuditTrail {
  * Does what was asked for, and writes its line of the audit whatever comes of it, before anything is answered.
  * @throws what the work throws
  */
-export async function audited<T>(log: AuditLog, asked: Asked, work: (trail: AuditTrail) => Promise<T>): Promise<T> {
+export async function audited<T>(
+  log: AuditLog,
+  asked: AuditSubject,
+  work: (trail: AuditTrail) => Promise<T>,
+): Promise<T> {
   const trail = new AuditTrail();
   const answer = await work(trail).catch((thrown: unknown) => {
-    log.audited(trail.entry(asked, toldAs(thrown).code));
+    log.audited(trail.entry(asked, toKeyfoldError(thrown).code));
     throw thrown;
   });
   log.audited(trail.entry(asked, OK));

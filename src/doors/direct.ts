@@ -2,12 +2,12 @@ import middy from '@middy/core';
 import type { Context } from 'aws-lambda';
 import type { KeyfoldError } from '../errors.ts';
 import { isOnFields } from '../operations/operation-name.ts';
-import { audited, type Asked } from './audit.ts';
+import { audited, type AuditSubject } from './audit.ts';
 import { isInvocation, unexpectedEvent } from './event-source.ts';
 import { exactJsonText, exactValue } from './exact-json.ts';
 import { readInvocation } from './invocation.ts';
-import { LONGEST_ANSWER_BYTES, perform, type DoorOptions } from './perform.ts';
-import { statusOf, toldAs } from './problem.ts';
+import { MAX_ANSWER_BYTES, perform, type DoorOptions } from './perform.ts';
+import { statusOf, toKeyfoldError } from './problem.ts';
 
 const EXPECTED = 'a direct invocation such as {"operation":"encrypt","partition":"tenant-1","plaintext":"aGVsbG8="}';
 
@@ -26,7 +26,7 @@ export function directDoor(options: DoorOptions): DirectHandler {
       try {
         return await answer(options, event, context);
       } catch (thrown) {
-        const error = toldAs(thrown);
+        const error = toKeyfoldError(thrown);
         telemetry.requestFailed(error, statusOf(error.code));
         throw new FailedInvocation(error);
       } finally {
@@ -39,7 +39,13 @@ async function answer(options: DoorOptions, event: unknown, context: Context): P
   if (!isInvocation(event)) throw unexpectedEvent(EXPECTED);
   const call = readInvocation({ value: event, text: () => exactJsonText(event) });
   const { operation, partition } = call;
-  const asked: Asked = { door: 'direct', requestId: context.awsRequestId, principal: null, operation, partition };
+  const asked: AuditSubject = {
+    door: 'direct',
+    requestId: context.awsRequestId,
+    principal: null,
+    operation,
+    partition,
+  };
   return audited(options.telemetry, asked, async (trail) => {
     const remainingMs = context.getRemainingTimeInMillis();
     const text = await perform(options, call, { remainingMs, answerFits, trail });
@@ -49,7 +55,7 @@ async function answer(options: DoorOptions, event: unknown, context: Context): P
 }
 
 function answerFits(text: string): boolean {
-  return Buffer.byteLength(text) <= LONGEST_ANSWER_BYTES;
+  return Buffer.byteLength(text) <= MAX_ANSWER_BYTES;
 }
 
 /**

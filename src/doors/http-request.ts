@@ -7,13 +7,13 @@ import { requestOf } from './json-request.ts';
 /** What a record or a request adds to its payload, with room for white space and fields we do not know. */
 const BODY_ROOM_BYTES = 64 * 1024;
 /** Lambda's own limit. */
-const LARGEST_EVENT_BYTES = 6 * 1024 * 1024;
+const MAX_EVENT_BYTES = 6 * 1024 * 1024;
 const BEFORE_PLAINTEXT = '{"plaintext":"';
 const BEHIND_PLAINTEXT = '"}';
 /** A request with a record as Keyfold and Asherah's Go write it, up to the payload. */
-const BEFORE_DATA =
+const DATA_PREFIX =
   /^\{"record":\{"Key":\{"Created":(0|[1-9]\d{0,14}),"Key":"([A-Za-z0-9+/=]*)","ParentKeyMeta":\{"KeyId":"([ !#-[\]-\uffff]*)","Created":(0|[1-9]\d{0,14})\}\},"Data":"/;
-const BEHIND_DATA = '"}}';
+const DATA_SUFFIX = '"}}';
 
 /**
  * The request's body, parsed.
@@ -39,12 +39,12 @@ function plaintextAlone(text: string): { plaintext: string } | undefined {
 
 /** A body that holds a record and nothing else, as {@link plaintextAlone}. No name can stand in it twice. */
 function recordAlone(text: string): { record: unknown } | undefined {
-  const match = BEFORE_DATA.exec(text);
+  const match = DATA_PREFIX.exec(text);
   if (match === null) return undefined;
   const [before, created, key, keyId, parentCreated] = match;
   const rest = text.slice(before.length);
-  if (!rest.endsWith(BEHIND_DATA)) return undefined;
-  const data = rest.slice(0, -BEHIND_DATA.length);
+  if (!rest.endsWith(DATA_SUFFIX)) return undefined;
+  const data = rest.slice(0, -DATA_SUFFIX.length);
   if (data.includes('"') || data.includes('\\')) return undefined;
   const parent = { KeyId: keyId, Created: Number(parentCreated) };
   return { record: { Key: { Created: Number(created), Key: key, ParentKeyMeta: parent }, Data: data } };
@@ -52,5 +52,5 @@ function recordAlone(text: string): { record: unknown } | undefined {
 
 /** How long the body of an operation may be: what the largest payload needs, and as much as Lambda takes where there may be many. */
 export function bodyLimitBytes(operation: OperationName, plaintextLimitBytes: number): number {
-  return operation === ACTION_OF[operation] ? base64Length(plaintextLimitBytes) + BODY_ROOM_BYTES : LARGEST_EVENT_BYTES;
+  return operation === ACTION_OF[operation] ? base64Length(plaintextLimitBytes) + BODY_ROOM_BYTES : MAX_EVENT_BYTES;
 }

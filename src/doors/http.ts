@@ -3,19 +3,19 @@ import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context
 import type { AuthConfig } from '../config/app-config.ts';
 import { KeyfoldError } from '../errors.ts';
 import { HTTP_PARTITION } from '../operations/http-partition.ts';
-import { audited, type Asked } from './audit.ts';
+import { audited, type AuditSubject } from './audit.ts';
 import { authenticate, authorize, principalOf } from './authorize.ts';
 import { isFromGateway, isRequest, unexpectedEvent } from './event-source.ts';
 import { checkTarget, methodsOf, pathOf, readTarget } from './http-path.ts';
 import { bodyLimitBytes, readBody } from './http-request.ts';
-import { LONGEST_ANSWER_BYTES, perform, type DoorOptions } from './perform.ts';
-import { problemResponse, statusOf, toldAs } from './problem.ts';
+import { MAX_ANSWER_BYTES, perform, type DoorOptions } from './perform.ts';
+import { problemResponse, statusOf, toKeyfoldError } from './problem.ts';
 import type { Telemetry } from './telemetry.ts';
 
 /** API Gateway answers at 30 s whatever we do. */
-const LONGEST_ANSWER_MS = 28_000;
+const MAX_ANSWER_MS = 28_000;
 /** UTF-8 takes up to three for each of a string, and JSON two for a quotation mark. No answer has half a surrogate pair, nor a control character but white space. */
-const MOST_BYTES_A_CHARACTER = 3;
+const MAX_BYTES_PER_CHARACTER = 3;
 
 /** What the HTTP door needs. */
 export interface HttpDoorOptions extends DoorOptions {
@@ -86,27 +86,27 @@ async function operate(
   const principal = principalOf(options.auth, found);
   // What cannot be a partition here is not to be in the audit.
   const named = HTTP_PARTITION.test(partition) ? partition : '';
-  const asked: Asked = { door: 'http', requestId: context.awsRequestId, principal, operation, partition: named };
+  const asked: AuditSubject = { door: 'http', requestId: context.awsRequestId, principal, operation, partition: named };
   return audited(options.telemetry, asked, async (trail) => {
     authorize(options.auth, found, partition, operation);
     checkTarget(event, { partition, operation });
     const request = readBody(event, bodyLimitBytes(operation, options.config.plaintextLimitBytes));
-    const remainingMs = Math.min(context.getRemainingTimeInMillis(), LONGEST_ANSWER_MS);
+    const remainingMs = Math.min(context.getRemainingTimeInMillis(), MAX_ANSWER_MS);
     return json(await perform(options, { partition, operation, request }, { remainingMs, answerFits, trail }));
   });
 }
 
 /** An answer goes out inside another JSON text, with its quotation marks escaped. Most are told by their length: to escape a megabyte takes longer than to seal it. */
 function answerFits(answer: string): boolean {
-  const mostBytes = answer.length * MOST_BYTES_A_CHARACTER;
-  return mostBytes <= LONGEST_ANSWER_BYTES || Buffer.byteLength(JSON.stringify(answer)) <= LONGEST_ANSWER_BYTES;
+  const mostBytes = answer.length * MAX_BYTES_PER_CHARACTER;
+  return mostBytes <= MAX_ANSWER_BYTES || Buffer.byteLength(JSON.stringify(answer)) <= MAX_ANSWER_BYTES;
 }
 
 /** Everything that is thrown becomes a problem document. */
 function problems(telemetry: Telemetry): MiddlewareObj<APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2> {
   return {
     onError: (request) => {
-      const error = toldAs(request.error);
+      const error = toKeyfoldError(request.error);
       telemetry.requestFailed(error, statusOf(error.code));
       telemetry.flush();
       const { event, context } = request;

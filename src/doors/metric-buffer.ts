@@ -14,10 +14,10 @@ interface Series {
 }
 
 /** Powertools writes a line by itself above a hundred values, and forgets the dimensions then. */
-const MOST_VALUES = 100;
+const MAX_VALUES = 100;
 
 /** Counts that only grow are written at least this often, if anything is. */
-const LONGEST_GATHERING_MS = 60_000;
+const FLUSH_INTERVAL_MS = 60_000;
 
 /**
  * Gathers metrics until the end of an invocation, and writes one line for each set of dimensions (CloudWatch's embedded metric
@@ -51,13 +51,13 @@ export class MetricBuffer {
   /** Writes what there is to write. */
   flush(): void {
     const nowMs = Date.now();
-    if (this.#series.size === 0 && nowMs - this.#writtenAtMs < LONGEST_GATHERING_MS) return;
+    if (this.#series.size === 0 && nowMs - this.#writtenAtMs < FLUSH_INTERVAL_MS) return;
     this.#writtenAtMs = nowMs;
     for (const [name, count] of this.#tallies) this.add(name, MetricUnit.Count, count, {});
     this.#tallies.clear();
     for (const group of Map.groupBy(this.#series.values(), ({ dimensions }) => JSON.stringify(dimensions)).values()) {
       const longest = Math.max(...group.map(({ values }) => values.length));
-      for (let from = 0; from < longest; from += MOST_VALUES) this.#write(group, from);
+      for (let from = 0; from < longest; from += MAX_VALUES) this.#write(group, from);
     }
     this.#series.clear();
   }
@@ -66,7 +66,7 @@ export class MetricBuffer {
   #write(group: readonly Series[], from: number): void {
     this.#metrics.addDimensions(group[0]?.dimensions ?? {});
     for (const { name, unit, values } of group) {
-      for (const value of values.slice(from, from + MOST_VALUES)) this.#metrics.addMetric(name, unit, value);
+      for (const value of values.slice(from, from + MAX_VALUES)) this.#metrics.addMetric(name, unit, value);
     }
     this.#metrics.publishStoredMetrics();
   }

@@ -37,7 +37,7 @@ export interface Allowance {
 }
 
 /** A Lambda answers with 6 MB at most; a little is left for what is around the answer. */
-export const LONGEST_ANSWER_BYTES = 6_000_000;
+export const MAX_ANSWER_BYTES = 6_000_000;
 
 /**
  * Does what a call asks for, if this function serves that.

@@ -23,7 +23,7 @@ const PROBLEMS: Record<ErrorCode, readonly [status: number, title: string]> = {
   Internal: [500, 'Internal error'],
 };
 
-const LONGEST_RETRY_SECONDS = 5;
+const MAX_RETRY_SECONDS = 5;
 
 /** The HTTP status of an error. */
 export function statusOf(code: ErrorCode): number {
@@ -31,7 +31,7 @@ export function statusOf(code: ErrorCode): number {
 }
 
 /** What was thrown, as a door tells of it: what is not ours becomes `Internal`, and stays inside. */
-export function toldAs(thrown: unknown): KeyfoldError {
+export function toKeyfoldError(thrown: unknown): KeyfoldError {
   if (thrown instanceof KeyfoldError) return thrown;
   return new KeyfoldError('Internal', 'Something went wrong here, and has been logged.', { cause: thrown });
 }
@@ -43,7 +43,7 @@ export function problemResponse(error: KeyfoldError, requestId: string): APIGate
   const problem = { type: `urn:keyfold:error:${code}`, title, status, code, detail, requestId };
   const headers = { 'content-type': 'application/problem+json', 'cache-control': 'no-store' };
   if (!error.retryable) return { statusCode: status, headers, body: JSON.stringify(problem) };
-  const retryAfterSeconds = 1 + Math.floor(Math.random() * LONGEST_RETRY_SECONDS);
+  const retryAfterSeconds = 1 + Math.floor(Math.random() * MAX_RETRY_SECONDS);
   return {
     statusCode: status,
     headers: { ...headers, 'retry-after': String(retryAfterSeconds) },

@@ -5,10 +5,10 @@ import { Turns } from '../async/turns.ts';
 import { isSendable, type OutgoingMessage } from '../sqs/message.ts';
 import { NotSent, Outbox } from '../sqs/outbox.ts';
 import type { Queues } from '../sqs/queues.ts';
-import { audited, type Asked } from './audit.ts';
+import { audited, type AuditSubject } from './audit.ts';
 import type { MessageOutcome } from './message-outcome.ts';
 import { perform, type Call, type DoorOptions } from './perform.ts';
-import { deadLetter, isMendable, orderedGroupOf, readMessage, resultMessage } from './queue-message.ts';
+import { deadLetter, isRetryableMessage, orderedGroupOf, readMessage, resultMessage } from './queue-message.ts';
 
 /** What the queue's door needs. */
 export interface QueueDoorOptions extends DoorOptions {
@@ -19,7 +19,7 @@ export interface QueueDoorOptions extends DoorOptions {
 /** By which share of an invocation's time operations are to be done. */
 const DONE_BY = 0.7;
 /** Enough to fill SQS's calls, and few enough that what is under way at the end is little. */
-const MOST_AT_ONCE = 100;
+const CONCURRENCY = 100;
 
 /** The messages of one event on their way through. */
 export class QueueBatch {
@@ -49,7 +49,7 @@ export class QueueBatch {
       deadLetters: new Outbox(queues, queue.deadLetterUrl, signal),
       remainingMs: () => DONE_BY * remainingMs - (now() - startMs),
     };
-    const turns = new Turns(MOST_AT_ONCE);
+    const turns = new Turns(CONCURRENCY);
     await Promise.all(this.#lanes.map((lane) => turns.take(() => this.#takeInOrder(lane, work))));
   }
 
@@ -76,15 +76,15 @@ export class QueueBatch {
    * Hides the messages that are to come back, for the longer the more often they came. A group's come back together.
    * @returns the name of the error for each that could not be hidden, and comes when its queue's own time is up
    */
-  async postponeFailed(signal: AbortSignal): Promise<readonly string[]> {
-    const postponements = this.#lanes.flatMap((lane) => {
+  async hideFailed(signal: AbortSignal): Promise<readonly string[]> {
+    const visibilityChanges = this.#lanes.flatMap((lane) => {
       const failed = lane.filter((record) => this.#isFailed(record));
       const delaySeconds = this.#delayOf(failed[0]);
       return failed.map(({ receiptHandle }) => ({ receiptHandle, delaySeconds }));
     });
     const queueArn = this.#lanes[0]?.[0]?.eventSourceARN;
-    if (queueArn === undefined || postponements.length === 0) return [];
-    return this.#options.queues.postpone(queueArn, postponements, signal);
+    if (queueArn === undefined || visibilityChanges.length === 0) return [];
+    return this.#options.queues.changeVisibility(queueArn, visibilityChanges, signal);
   }
 
   /** Never throws. */
@@ -96,7 +96,7 @@ export class QueueBatch {
       return { messageId, kind: 'done' };
     } catch (thrown) {
       const error = asFailure(thrown);
-      if (error instanceof NotSent || isMendable(error)) return retried(record, error);
+      if (error instanceof NotSent || isRetryableMessage(error)) return retried(record, error);
       return work.deadLetters.send(deadLetter(record, error.code)).then(
         () => ({ messageId, kind: 'dead-lettered', code: error.code, error }),
         (unsent: unknown) => retried(record, asFailure(unsent)),
@@ -115,13 +115,13 @@ export class QueueBatch {
         remainingMs: remainingMs(),
         answerFits: (text) => isSendable(resultMessage(record, text)),
         trail,
-        itemsFailed: throwMendable,
+        itemsFailed: throwRetryable,
       }),
     );
     return resultMessage(record, answer);
   }
 
-  #askedBy({ messageId, attributes }: SQSRecord, { operation, partition }: Call): Asked {
+  #askedBy({ messageId, attributes }: SQSRecord, { operation, partition }: Call): AuditSubject {
     const requestId = this.#requestId;
     return { door: 'queue', requestId, messageId, principal: attributes.SenderId, operation, partition };
   }
@@ -152,8 +152,8 @@ interface Work {
 }
 
 /** An item that a retry can mend is not to be answered with an error, since its message would be acknowledged with it. */
-function throwMendable(errors: readonly KeyfoldError[]): void {
-  const mendable = errors.find(isMendable);
+function throwRetryable(errors: readonly KeyfoldError[]): void {
+  const mendable = errors.find(isRetryableMessage);
   if (mendable !== undefined) throw mendable;
 }
 

@@ -20,7 +20,7 @@ const ERROR_CODE_ATTRIBUTE = 'keyfold-error-code';
  * What becomes of a message that fails. Whoever calls over HTTP is told at once that an operator must act; a message can wait
  * for that, and an outage must not turn good messages into dead letters.
  */
-const FATES: Readonly<Record<ErrorCode, 'dead-letter' | 'retry'>> = {
+const DISPOSITIONS: Readonly<Record<ErrorCode, 'dead-letter' | 'retry'>> = {
   InvalidConfiguration: 'retry',
   InvalidRequest: 'dead-letter',
   Unauthenticated: 'dead-letter',
@@ -42,8 +42,8 @@ const FATES: Readonly<Record<ErrorCode, 'dead-letter' | 'retry'>> = {
 };
 
 /** Whether a later try may succeed, once an operator has done something about it at the latest. */
-export function isMendable({ code }: KeyfoldError): boolean {
-  return FATES[code] === 'retry';
+export function isRetryableMessage({ code }: KeyfoldError): boolean {
+  return DISPOSITIONS[code] === 'retry';
 }
 
 /**

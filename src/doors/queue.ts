@@ -48,7 +48,7 @@ async function answer(options: QueueDoorOptions, event: SQSEvent, context: Conte
   const until = (share: number) => ({ deadlineAtMs: startMs + share * remainingMs - config.deadlineMarginMs });
   const batch = new QueueBatch(options, records, context.awsRequestId);
   await withDeadline(until(SENT_BY), now, ({ signal }) => batch.run(remainingMs, signal));
-  const unhidden = await withDeadline(until(1), now, ({ signal }) => batch.postponeFailed(signal));
+  const unhidden = await withDeadline(until(1), now, ({ signal }) => batch.hideFailed(signal));
   telemetry.messagesHandled(batch.outcomes(), unhidden);
   return { batchItemFailures: batch.failed().map(({ messageId }) => ({ itemIdentifier: messageId })) };
 }

@@ -169,7 +169,7 @@ function withoutHidden(_name: string, value: unknown): unknown {
 }
 
 /** In one line of the log. */
-const MOST_TOLD = 10;
+const MAX_LISTED = 10;
 
 const MESSAGE_METRICS = {
   done: 'MessagesDone',
@@ -188,7 +188,7 @@ const CACHE_METRICS = {
 
 /** The first few, each once. */
 function someOf(texts: readonly string[]): string[] {
-  return [...new Set(texts)].slice(0, MOST_TOLD);
+  return [...new Set(texts)].slice(0, MAX_LISTED);
 }
 
 /** Whether it does not pass by itself. */

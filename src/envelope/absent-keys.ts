@@ -3,14 +3,14 @@ import type { Clock } from '../async/clock.ts';
 import { ShortMemory } from '../async/short-memory.ts';
 
 const REMEMBERED_MS = 1000;
-const MOST_REMEMBERED = 10_000;
+const MAX_REMEMBERED = 10_000;
 
 /** Keys that the metastore has just said it does not have, so that a flood of records with made-up keys costs few reads. */
 export class AbsentKeys {
   readonly #memory: ShortMemory<true>;
 
   constructor(now: Clock) {
-    this.#memory = new ShortMemory(now, REMEMBERED_MS, MOST_REMEMBERED);
+    this.#memory = new ShortMemory(now, REMEMBERED_MS, MAX_REMEMBERED);
   }
 
   /** Whether the key was absent a moment ago. */

@@ -1,4 +1,4 @@
-import { numberFaults, overDefaults } from '../input/defaults.ts';
+import { numberFaults, withDefaults } from '../input/defaults.ts';
 import { invalidConfiguration } from '../errors.ts';
 import { secondsOf, type EpochSeconds } from '../records/ids.ts';
 import { oneIn2To } from '../crypto/random.ts';
@@ -7,7 +7,7 @@ const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
 
 /** How often GCM may draw a random nonce under one key (NIST SP 800-38D, 8.3). */
-export const MOST_NONCES = 2 ** 32;
+export const MAX_NONCES = 2 ** 32;
 
 /** How much one Data Row Key may seal. */
 export interface DataRowKeyBounds {
@@ -74,10 +74,10 @@ const DEFAULTS: CryptoPolicy = {
  * @throws TypeError for a value of another type than its default's, and for a name that is not a policy's
  */
 export function cryptoPolicy(changes: Partial<CryptoPolicy> = {}): CryptoPolicy {
-  const policy = overDefaults(DEFAULTS, changes, 'policy');
+  const policy = withDefaults(DEFAULTS, changes, 'policy');
   const faults = numberFaults(policy, DEFAULTS, ['staleGraceMs']);
-  if (policy.dataRowKeyMaxMessages > MOST_NONCES)
-    faults.push(`dataRowKeyMaxMessages must not be more than ${MOST_NONCES}`);
+  if (policy.dataRowKeyMaxMessages > MAX_NONCES)
+    faults.push(`dataRowKeyMaxMessages must not be more than ${MAX_NONCES}`);
   faults.push(...ageFaults(policy));
   if (faults.length > 0) throw invalidConfiguration(faults);
   return policy;

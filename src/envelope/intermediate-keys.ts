@@ -7,7 +7,7 @@ import { Flights } from '../async/flights.ts';
 import { metaOf, type KeyId, type KeyMeta, type KeyNaming } from '../records/ids.ts';
 import { KeyCache } from './key-cache.ts';
 import { isFresh, isInGrace, isRetired, refresh, retirementOf, standingOf, type KeyStanding } from './key-standing.ts';
-import type { KeyWorld } from './key-world.ts';
+import type { KeyDependencies } from './key-dependencies.ts';
 import type { EnvelopeKeyRecord, Retirement } from './ports.ts';
 import type { Deadline } from '../async/deadline.ts';
 import { KEY_BYTES, randomKeyBytes } from '../crypto/random.ts';
@@ -20,14 +20,14 @@ const REPLICATION_MS = 15 * 60_000;
 export class IntermediateKeys {
   readonly #naming: KeyNaming;
   readonly #systemKeys: SystemKeys;
-  readonly #world: KeyWorld;
+  readonly #world: KeyDependencies;
   readonly #cache: KeyCache;
   readonly #absent: AbsentKeys;
   readonly #grace: StaleGrace;
   readonly #loads: Flights<EnvelopeKey | undefined>;
   readonly #latest: Flights<EnvelopeKey>;
 
-  constructor(naming: KeyNaming, systemKeys: SystemKeys, world: KeyWorld) {
+  constructor(naming: KeyNaming, systemKeys: SystemKeys, world: KeyDependencies) {
     const { policy, now, ages, checkAges, events } = world;
     this.#naming = naming;
     this.#systemKeys = systemKeys;

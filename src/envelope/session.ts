@@ -29,7 +29,7 @@ import {
   type ServiceNames,
 } from '../records/ids.ts';
 import { IntermediateKeys } from './intermediate-keys.ts';
-import { keyWorld } from './key-world.ts';
+import { keyDependencies } from './key-dependencies.ts';
 import { NO_ENVELOPE_EVENTS } from './ports.ts';
 import type { EnvelopeEvents, KeyManagementService, Metastore } from './ports.ts';
 import type { Clock } from '../async/clock.ts';
@@ -61,7 +61,7 @@ const OPTIONS: Types<SessionFactoryOptions> = {
  * cache of its own.
  */
 export class SessionFactory {
-  readonly #world: SessionWorld;
+  readonly #world: SessionDependencies;
   readonly #systemKeys: SystemKeys;
 
   /**
@@ -75,7 +75,7 @@ export class SessionFactory {
     const now = checkedClock(given.now);
     const { events = NO_ENVELOPE_EVENTS } = given;
     const ports = { metastore: checkedMetastore(given.metastore), kms: checkedKms(given.kms) };
-    const world = keyWorld({ ...ports, policy, now, events });
+    const world = keyDependencies({ ...ports, policy, now, events });
     this.#systemKeys = new SystemKeys(naming.systemKeyId, world);
     const keys = new IntermediateKeys(naming, this.#systemKeys, world);
     const shared = new WeakMap<EnvelopeKey, SharedDataRowKey>();
@@ -115,12 +115,12 @@ export class SessionFactory {
 }
 
 /** What the sessions of one service share. */
-interface SessionWorld {
+interface SessionDependencies {
   readonly naming: KeyNaming;
   readonly keys: IntermediateKeys;
   readonly policy: CryptoPolicy;
   readonly now: Clock;
-  /** See {@link KeyWorld}. */
+  /** See {@link KeyDependencies}. */
   readonly ages: Clock;
   /** What records under an Intermediate Key share, where the policy lets them; gone with that key. */
   readonly shared: WeakMap<EnvelopeKey, SharedDataRowKey>;
@@ -166,12 +166,12 @@ export class Session {
   /** The id of the keys that this partition's new records are sealed under. */
   readonly keyId: KeyId;
   readonly #partition: PartitionId;
-  readonly #world: SessionWorld;
+  readonly #world: SessionDependencies;
   readonly #keyUsed: KeyUsed | undefined;
   readonly #batch: BatchKeys | undefined;
 
   /** Made by {@link SessionFactory.session}. */
-  constructor(partition: PartitionId, world: SessionWorld, { keyUsed, batch }: SessionExtras) {
+  constructor(partition: PartitionId, world: SessionDependencies, { keyUsed, batch }: SessionExtras) {
     this.#partition = partition;
     this.keyId = world.naming.intermediateKeyId(partition);
     this.#world = world;

@@ -4,7 +4,7 @@ import type { EnvelopeKey } from './envelope-key.ts';
 import { KeyfoldError } from '../errors.ts';
 import { metaOf } from '../records/ids.ts';
 import { spare } from './key-standing.ts';
-import type { KeyWorld } from './key-world.ts';
+import type { KeyDependencies } from './key-dependencies.ts';
 import type { EnvelopeEvents } from './ports.ts';
 import type { Clock } from '../async/clock.ts';
 import type { Deadline } from '../async/deadline.ts';
@@ -25,7 +25,7 @@ export class StaleGrace {
   readonly #checkAges: Clock;
   readonly #events: EnvelopeEvents;
 
-  constructor({ policy, now, ages, checkAges, events }: KeyWorld) {
+  constructor({ policy, now, ages, checkAges, events }: KeyDependencies) {
     this.#policy = policy;
     this.#now = now;
     this.#ages = ages;
@@ -52,7 +52,7 @@ export class StaleGrace {
     try {
       return await find(deadline);
     } catch (error) {
-      // Asked only now, since a part of the search may have told that the key is revoked.
+      // AuditSubject only now, since a part of the search may have told that the key is revoked.
       const stale = held();
       if (stale === undefined || !(error instanceof KeyfoldError && error.code === 'MetastoreUnavailable')) throw error;
       stale.sparedUntilMs = this.#ages() + SPARE_MS;

@@ -18,7 +18,7 @@ import {
 } from './key-standing.ts';
 import type { EnvelopeKeyRecord, Metastore } from './ports.ts';
 import type { Deadline } from '../async/deadline.ts';
-import type { KeyWorld } from './key-world.ts';
+import type { KeyDependencies } from './key-dependencies.ts';
 import { KEY_BYTES, randomKeyBytes } from '../crypto/random.ts';
 import { StaleGrace, type Held } from './stale-grace.ts';
 import { UnreadableRows } from './unreadable-rows.ts';
@@ -29,7 +29,7 @@ export const CREATE_ATTEMPTS = 3;
 /** The System Keys of one service: found in the cache, in the metastore through KMS, or made. */
 export class SystemKeys {
   readonly #id: KeyId;
-  readonly #world: KeyWorld;
+  readonly #world: KeyDependencies;
   readonly #cache: KeyCache;
   /** What is known of each key, which outlives its plaintext: the Intermediate Keys under it share it. */
   readonly #standings = new Map<string, KeyStanding>();
@@ -40,7 +40,7 @@ export class SystemKeys {
   readonly #unwraps: Flights<EnvelopeKey>;
   readonly #latest: Flights<EnvelopeKey>;
 
-  constructor(id: KeyId, world: KeyWorld) {
+  constructor(id: KeyId, world: KeyDependencies) {
     const { policy, now, ages, events } = world;
     this.#id = id;
     this.#world = world;

@@ -12,7 +12,7 @@ const TYPE_OF_DEFAULT: Readonly<Record<string, Type>> = {
  * @param name of the parameter that holds what is given
  * @throws TypeError if an option is not of its default's type, or has no default
  */
-export function overDefaults<T extends object>(
+export function withDefaults<T extends object>(
   defaults: T,
   given: { readonly [K in keyof T]?: T[K] | undefined },
   name: string,

@@ -2,14 +2,14 @@ import { createSecretKey } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { seal } from '../crypto/aead.ts';
 import { BYTES, check, having, OBJECT, optional, optionsOf, recordOf, STRING, type Types } from '../input/checks.ts';
-import { numberFaults, overDefaults } from '../input/defaults.ts';
+import { numberFaults, withDefaults } from '../input/defaults.ts';
 import { checkDeadline, deadlineExceeded, halfOf, withDeadline } from '../async/deadline.ts';
 import { invalidConfiguration, KeyfoldError } from '../errors.ts';
 import type { KeyManagementService, Unwrapped } from '../envelope/ports.ts';
 import type { Deadline } from '../async/deadline.ts';
 import type { WrapRenewer, WrapReport } from '../maintenance/system-key-maintenance.ts';
 import { failoverPolicy, type FailoverPolicy } from './failover-policy.ts';
-import { Failover, NO_EVENTS, type FailoverWorld, type FirstAnswer, type KmsEvents } from './failover.ts';
+import { Failover, NO_EVENTS, type FailoverDependencies, type FirstAnswer, type KmsEvents } from './failover.ts';
 import { everyRegionFailed, RegionFault, regionsFailed } from './faults.ts';
 import { decodeKekEnvelope, encodeKekEnvelope, type RegionalKek } from './kek-envelope.ts';
 import { keyFaults, parseKmsArn } from './key-arn.ts';
@@ -34,7 +34,7 @@ export interface AwsKmsOptions {
 }
 
 /** What AwsKms needs of the world besides. */
-export interface KmsWorld extends FailoverWorld {
+export interface KmsDependencies extends FailoverDependencies {
   /** KMS in one region. */
   readonly connect: (options: RegionalKmsOptions) => KmsRegion;
 }
@@ -51,7 +51,7 @@ const OPTIONS: Types<AwsKmsOptions> = {
 };
 const WORLD = having('now', 'random', 'sleep', 'connect');
 
-const REAL_WORLD: KmsWorld = {
+const REAL_WORLD: KmsDependencies = {
   now: Date.now,
   random: Math.random,
   sleep: (ms, signal) =>
@@ -72,20 +72,20 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
   readonly #failover: Failover;
   readonly #policy: FailoverPolicy;
   readonly #events: KmsEvents;
-  readonly #world: KmsWorld;
+  readonly #world: KmsDependencies;
 
   /**
    * `world` is the real one, but for a simulation.
    * @throws TypeError naming an option of a wrong type, and one that there is not
    * @throws KeyfoldError `InvalidConfiguration`, listing each region, ARN and number at fault
    */
-  constructor(options: AwsKmsOptions, world: KmsWorld = REAL_WORLD) {
+  constructor(options: AwsKmsOptions, world: KmsDependencies = REAL_WORLD) {
     const given = optionsOf(options, 'options', OPTIONS);
     check(world, 'world', WORLD);
     const { preferredRegion, failover = {}, endpoint, events = NO_EVENTS } = given;
     const keys = recordOf<string>(given.keys, 'options.keys', STRING);
     const faults = keyFaults(keys, preferredRegion);
-    const timeouts = overDefaults(DEFAULT_TIMEOUTS, given.timeouts ?? {}, 'timeouts');
+    const timeouts = withDefaults(DEFAULT_TIMEOUTS, given.timeouts ?? {}, 'timeouts');
     faults.push(...numberFaults(timeouts, DEFAULT_TIMEOUTS));
     if (faults.length > 0) throw invalidConfiguration(faults);
     const accounts = new Set(Object.values(keys).map((arn) => parseKmsArn(arn)?.account ?? ''));

@@ -1,4 +1,4 @@
-import { numberFaults, overDefaults } from '../input/defaults.ts';
+import { numberFaults, withDefaults } from '../input/defaults.ts';
 import { invalidConfiguration } from '../errors.ts';
 
 /** How regions are tried one after the other, and how long one that failed is spared. */
@@ -39,12 +39,12 @@ const DEFAULTS: FailoverPolicy = {
 export function failoverPolicy(changes: Partial<FailoverPolicy>, regions: number): FailoverPolicy {
   const faults = failoverFaults(changes, regions);
   if (faults.length > 0) throw invalidConfiguration(faults);
-  return overDefaults(DEFAULTS, changes, 'failover');
+  return withDefaults(DEFAULTS, changes, 'failover');
 }
 
 /** What is wrong with changes to the default policy, for so many regions; empty where nothing is. */
 export function failoverFaults(changes: Partial<FailoverPolicy>, regions: number): string[] {
-  const policy = overDefaults(DEFAULTS, changes, 'failover');
+  const policy = withDefaults(DEFAULTS, changes, 'failover');
   const faults = numberFaults(policy, DEFAULTS);
   const { minimumWrappedRegions, onKeyRefused } = policy;
   if (policy.baseDelayMs > policy.longestDelayMs) faults.push('baseDelayMs is more than longestDelayMs');

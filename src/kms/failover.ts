@@ -4,10 +4,10 @@ import type { Deadline } from '../async/deadline.ts';
 import type { FailoverPolicy } from './failover-policy.ts';
 import { RegionFault, type KmsAction } from './faults.ts';
 import type { KmsRegion } from './kms-region.ts';
-import { isPassing, RegionHealth, type RegionState } from './region-health.ts';
+import { isTransient, RegionHealth, type RegionState } from './region-health.ts';
 
 /** What failing over needs of the world. Passed in, so that a test or a simulation has a world of its own. */
-export interface FailoverWorld {
+export interface FailoverDependencies {
   readonly now: Clock;
   /** From 0 up to 1. */
   readonly random: () => number;
@@ -45,7 +45,7 @@ export interface Attempt {
 }
 
 /** Something to have done by whichever region answers. */
-export interface Errand<T> {
+export interface KmsRequest<T> {
   readonly action: KmsAction;
   readonly deadline: Deadline;
   /** Throws a RegionFault where the region fails. */
@@ -70,7 +70,7 @@ const FIRST_SKEW = 1.45;
 const LATER_LEAST = 0.125;
 
 /** Less time than this is not enough for an attempt, which is then not begun. */
-const SHORTEST_ATTEMPT_MS = 50;
+const MIN_ATTEMPT_MS = 50;
 
 /** An attempt that is cut off at the deadline after this long counts as its region's failure. */
 const LONG_ATTEMPT_MS = 500;
@@ -79,11 +79,11 @@ const LONG_ATTEMPT_MS = 500;
 export class Failover {
   readonly #health: ReadonlyMap<string, RegionHealth>;
   readonly #policy: FailoverPolicy;
-  readonly #world: FailoverWorld;
+  readonly #world: FailoverDependencies;
   readonly #events: KmsEvents;
 
   /** `regions` in the order of preference. */
-  constructor(regions: readonly KmsRegion[], policy: FailoverPolicy, world: FailoverWorld, events: KmsEvents) {
+  constructor(regions: readonly KmsRegion[], policy: FailoverPolicy, world: FailoverDependencies, events: KmsEvents) {
     this.#health = new Map(regions.map(({ region }) => [region, new RegionHealth(region, policy)]));
     this.#policy = policy;
     this.#world = world;
@@ -103,7 +103,7 @@ export class Failover {
    */
   async firstAnswer<T>(
     regions: readonly KmsRegion[],
-    errand: Errand<T>,
+    errand: KmsRequest<T>,
     maxRounds = this.#policy.maxRounds,
   ): Promise<FirstAnswer<T>> {
     const { deadline } = errand;
@@ -120,7 +120,7 @@ export class Failover {
         if (this.#isFinal(outcome.fault)) return { faults: [...faults.values()] };
         if (round > 1 && outcome.fault.faultClass === 'throttled') break;
       }
-      hopeful = hopeful.filter((region) => isPassing(faults.get(region)));
+      hopeful = hopeful.filter((region) => isTransient(faults.get(region)));
       const all = [...faults.values()];
       if (hopeful.length === 0 || round === maxRounds) return { faults: all };
       const atHome = home && faults.get(home);
@@ -133,7 +133,7 @@ export class Failover {
    * One attempt in one region.
    * @throws what is not the region's fault: the deadline's reason
    */
-  async #attempt<T>(region: KmsRegion, { action, ask }: Errand<T>): Promise<Outcome<T>> {
+  async #attempt<T>(region: KmsRegion, { action, ask }: KmsRequest<T>): Promise<Outcome<T>> {
     const health = this.#health.get(region.region);
     const { now, random } = this.#world;
     const beganAtMs = now();
@@ -205,7 +205,7 @@ export class Failover {
   }
 
   #hasTimeAfter(delayMs: number, deadline: Deadline): boolean {
-    return this.#world.now() + delayMs + SHORTEST_ATTEMPT_MS <= deadline.atMs;
+    return this.#world.now() + delayMs + MIN_ATTEMPT_MS <= deadline.atMs;
   }
 
   #isFinal(fault: RegionFault): boolean {
@@ -221,6 +221,6 @@ function elapsedSince(beganAtMs: number, nowMs: number): number {
 /** What was learnt, unless that would have it that no waiting helps: a region that was not asked might have answered. */
 function outOfTime(faults: ReadonlyMap<KmsRegion, RegionFault>): { faults: readonly RegionFault[] } {
   const all = [...faults.values()];
-  if (!all.some(isPassing)) throw deadlineExceeded();
+  if (!all.some(isTransient)) throw deadlineExceeded();
   return { faults: all };
 }

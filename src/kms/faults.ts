@@ -46,7 +46,7 @@ const TELLING = new Set([
   'KMSInvalidStateException',
   'NotFoundException',
 ]);
-const LONGEST_DETAIL = 400;
+const MAX_DETAIL = 400;
 
 /**
  * What an error of the SDK means. Of its text only the messages of a few errors are kept: the SDK quotes an answer that it
@@ -55,9 +55,7 @@ const LONGEST_DETAIL = 400;
 export function classify(region: string, action: KmsAction, error: unknown): RegionFault {
   const faultClass = classOf(action, error);
   const detail =
-    error instanceof KMSServiceException && TELLING.has(error.name)
-      ? error.message.slice(0, LONGEST_DETAIL)
-      : undefined;
+    error instanceof KMSServiceException && TELLING.has(error.name) ? error.message.slice(0, MAX_DETAIL) : undefined;
   return new RegionFault(region, action, faultClass, nameOf(error), detail);
 }
 

@@ -97,6 +97,6 @@ export class RegionHealth {
 }
 
 /** Whether a region with that fault may answer later. */
-export function isPassing(fault: RegionFault | undefined): boolean {
+export function isTransient(fault: RegionFault | undefined): boolean {
   return fault?.faultClass === 'throttled' || fault?.faultClass === 'unavailable';
 }

@@ -5,7 +5,7 @@ import { checkLimits, halfOf, withDeadline, type RequestLimits } from '../async/
 import { KeyfoldError } from '../errors.ts';
 import { KeyNaming, metaOf, SERVICE_NAMES, type KeyId, type KeyMeta, type ServiceNames } from '../records/ids.ts';
 import { retirementOf, standingOf } from '../envelope/key-standing.ts';
-import { keyWorld } from '../envelope/key-world.ts';
+import { keyDependencies } from '../envelope/key-dependencies.ts';
 import type { KeyRow } from './key-table.ts';
 import {
   NO_ENVELOPE_EVENTS,
@@ -92,7 +92,7 @@ const AHEAD = 0.1;
 /** How often a row that has changed meanwhile is taken up again. */
 const RENEW_ATTEMPTS = 3;
 /** How many keys are looked after side by side. */
-const AT_ONCE = 8;
+const CONCURRENCY = 8;
 
 const STORE = having('load', 'loadLatest', 'store', 'rows', 'replaceKey');
 const RENEWING_KMS = having('wrap', 'unwrap', 'renew');
@@ -144,7 +144,7 @@ export class SystemKeyMaintenance {
       const worker = async (): Promise<void> => {
         for (const [i, row] of queue) systemKeys[i] = await this.#maintain(row, deadline);
       };
-      await Promise.all(Array.from({ length: AT_ONCE }, worker));
+      await Promise.all(Array.from({ length: CONCURRENCY }, worker));
       return { systemKeys, ...made };
     });
   }
@@ -152,7 +152,7 @@ export class SystemKeyMaintenance {
   async #createAhead(deadline: Deadline): Promise<Pick<MaintenanceReport, 'created' | 'createFault'>> {
     const { metastore, kms, events = NO_ENVELOPE_EVENTS } = this.#options;
     const ports = { metastore: checkedMetastore(metastore), kms: checkedKms(kms) };
-    const world = keyWorld({ ...ports, events, policy: this.#policy, now: this.#now });
+    const world = keyDependencies({ ...ports, events, policy: this.#policy, now: this.#now });
     try {
       const created = await new SystemKeys(this.#id, world).createAhead(this.#policy.expireAfterMs * AHEAD, deadline);
       return created === undefined ? {} : { created };

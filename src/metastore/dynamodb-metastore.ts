@@ -51,14 +51,14 @@ const OPTIONS: Types<Options> = { ...DYNAMODB_OPTIONS, events: optional(having('
  * As many connections as there may be. The SDK takes a call that waits for one of them for a connection that does not come about, and
  * a batch of records with made-up keys makes a thousand calls.
  */
-const MOST_CALLS_AT_ONCE = 50;
+const MAX_CONCURRENT_CALLS = 50;
 
 /** Key records in a DynamoDB table of Asherah's shape. Throttling and 5xx are retried by the SDK's standard mode. */
 export class DynamoDbMetastore implements Metastore, SystemKeyStore {
   readonly #client: DynamoDBClient;
   readonly #tableName: string;
   readonly #events: MetastoreEvents;
-  readonly #turns = new Turns(MOST_CALLS_AT_ONCE);
+  readonly #turns = new Turns(MAX_CONCURRENT_CALLS);
   #state: MetastoreState = { state: 'unknown' };
 
   /**

@@ -16,8 +16,8 @@ export interface JsonDocument {
 /** A value of a document, and the JSON text to be put in its place. */
 export type Replacement = readonly [value: JsonValue, text: string];
 
-export const MOST_PATHS = 100;
-const FIELDS_LENGTH = `fields must have 1 to ${MOST_PATHS} entries.`;
+export const MAX_PATHS = 100;
+const FIELDS_LENGTH = `fields must have 1 to ${MAX_PATHS} entries.`;
 
 /** The members of a request with which a document comes. */
 export const documentEntries = {
@@ -46,7 +46,7 @@ export const allowMissingEntry = v.pipe(
 export const fieldsEntry = v.pipe(
   v.array(v.pipe(v.string(), v.metadata({ maxLength: MAX_PATH_LENGTH }))),
   v.minLength(1, FIELDS_LENGTH),
-  v.maxLength(MOST_PATHS, FIELDS_LENGTH),
+  v.maxLength(MAX_PATHS, FIELDS_LENGTH),
   v.description('JSONPaths (RFC 9535) without filters; none may select a value inside one that another selects.'),
 );
 

@@ -1,9 +1,9 @@
-import { MOST_PATHS } from './document.ts';
+import { MAX_PATHS } from './document.ts';
 import { JsonPathError, parseJsonPath, type Segment, type Selector, type Slice } from './json-path.ts';
 
 /** Why no document can satisfy some paths, each fault reading on from a name for the paths; empty if some can. */
 export function fieldPathFaults(paths: readonly string[]): string[] {
-  if (paths.length > MOST_PATHS) return [` has ${paths.length} paths, and a request may have ${MOST_PATHS}`];
+  if (paths.length > MAX_PATHS) return [` has ${paths.length} paths, and a request may have ${MAX_PATHS}`];
   const parsed: Segment[][] = [];
   const faults: string[] = [];
   for (const [i, path] of paths.entries()) {

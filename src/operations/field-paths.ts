@@ -10,7 +10,7 @@ interface Path {
 }
 
 /** How many values the paths of one request may step on, which bounds what descendants and wildcards can cost. */
-const MOST_STEPS = 1_000_000;
+const MAX_STEPS = 1_000_000;
 /**
  * The values of a document that some paths select (JSONPath, RFC 9535), in the document's order, each once.
  * @throws KeyfoldError `InvalidRequest` for a path that is none or has a filter, and where one value is inside another;
@@ -108,7 +108,7 @@ function stepCounter(): () => void {
   let steps = 0;
   return () => {
     steps += 1;
-    if (steps > MOST_STEPS) throw invalid(`fields take more than ${MOST_STEPS} steps through the document`);
+    if (steps > MAX_STEPS) throw invalid(`fields take more than ${MAX_STEPS} steps through the document`);
   };
 }
 

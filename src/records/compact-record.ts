@@ -21,7 +21,7 @@ const TIME_BYTES = 6;
 const LATEST_TIME = 2 ** (8 * TIME_BYTES) - 1;
 const ID_LENGTH_AT = 2 * TIME_BYTES;
 const ID_AT = ID_LENGTH_AT + 2;
-const LONGEST_ID_BYTES = 0xff_ff;
+const MAX_ID_BYTES = 0xff_ff;
 const SEALED_KEY_BYTES = KEY_BYTES + SEAL_OVERHEAD_BYTES;
 
 /** Whether a text claims to be a compact record. It may still be none. */
@@ -45,7 +45,7 @@ export function encodeCompactRecord(record: DataRowRecord, kind: CompactKind): s
     byteLengthOf(key.encryptedKey) === SEALED_KEY_BYTES &&
     dataBytes >= SEAL_OVERHEAD_BYTES &&
     idBytes >= 1 &&
-    idBytes <= LONGEST_ID_BYTES &&
+    idBytes <= MAX_ID_BYTES &&
     key.parent.id.isWellFormed();
   if (!exists) return undefined;
   const keyAt = ID_AT + idBytes;

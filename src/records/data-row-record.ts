@@ -105,14 +105,14 @@ function base64(value: Uint8Array): string {
   return buffer.toString('base64');
 }
 
-const BEFORE_DATA = ',"Data":"';
-const BEHIND_DATA = '"}';
+const DATA_PREFIX = ',"Data":"';
+const DATA_SUFFIX = '"}';
 
 /** A record's text in two: the value without the payload, and what the payload is if that has neither quote nor backslash, as no base64 has. */
 function cutAtData(text: string): { rest: Record<string, unknown>; data: string } | undefined {
-  const at = text.indexOf(BEFORE_DATA);
-  const [begin, end] = [at + BEFORE_DATA.length, text.length - BEHIND_DATA.length];
-  if (at < 0 || begin > end || !text.endsWith(BEHIND_DATA)) return undefined;
+  const at = text.indexOf(DATA_PREFIX);
+  const [begin, end] = [at + DATA_PREFIX.length, text.length - DATA_SUFFIX.length];
+  if (at < 0 || begin > end || !text.endsWith(DATA_SUFFIX)) return undefined;
   try {
     // Where this is an object with a member, what was cut off was one more of the same object.
     const rest = JSON.parse(`${text.slice(0, at)}}`) as Record<string, unknown>;

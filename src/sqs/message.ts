@@ -20,13 +20,13 @@ export interface OutgoingMessage {
 }
 
 /** As many as SQS takes with one message. */
-const MOST_ATTRIBUTES = 10;
+const MAX_ATTRIBUTES = 10;
 
 /** As much as SQS takes in one message, and in all messages of one call. */
-export const LARGEST_MESSAGE_BYTES = 1_048_576;
+export const MAX_MESSAGE_BYTES = 1_048_576;
 
 /** As many messages as SQS takes in one call. */
-export const MOST_IN_ONE_CALL = 10;
+export const MAX_CALL_ENTRIES = 10;
 
 /** How large SQS finds a message: its body and its attributes' names, types and values. */
 export function sizeOf({ body, attributes }: OutgoingMessage): number {
@@ -42,7 +42,7 @@ export function sizeOf({ body, attributes }: OutgoingMessage): number {
 
 /** Whether a message is of a size, and has as many attributes, as SQS takes. */
 export function isSendable(message: OutgoingMessage): boolean {
-  return Object.keys(message.attributes).length <= MOST_ATTRIBUTES && sizeOf(message) <= LARGEST_MESSAGE_BYTES;
+  return Object.keys(message.attributes).length <= MAX_ATTRIBUTES && sizeOf(message) <= MAX_MESSAGE_BYTES;
 }
 
 /** Whether an ARN and a URL are of one queue. Their region is left out: a process sends within its own, from which its events are. */

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { LARGEST_MESSAGE_BYTES, MOST_IN_ONE_CALL, sizeOf, type OutgoingMessage } from './message.ts';
+import { MAX_MESSAGE_BYTES, MAX_CALL_ENTRIES, sizeOf, type OutgoingMessage } from './message.ts';
 import type { Queues, SendFault } from './queues.ts';
 
-const MOST_ATTEMPTS = 5;
+const MAX_ATTEMPTS = 5;
 /** The first delay between attempts is up to this; each further one up to twice as long. */
 const FIRST_DELAY_MS = 50;
 
@@ -65,11 +65,11 @@ export class Outbox {
     for (let attempt = 1; left.length > 0; attempt += 1) {
       const messages = left.map(({ message }) => message);
       const faults = await this.#queues.send(this.#queueUrl, messages, this.#signal);
-      const isLast = attempt === MOST_ATTEMPTS || this.#signal.aborted;
+      const isLast = attempt === MAX_ATTEMPTS || this.#signal.aborted;
       left = left.filter(({ resolve, reject }, i) => {
         const fault = faults[i];
         if (fault === undefined) resolve();
-        else if (fault.maySoonPass && !isLast) return true;
+        else if (fault.isTransient && !isLast) return true;
         else reject(new NotSent(fault));
         return false;
       });
@@ -91,7 +91,7 @@ function batchesOf(waiting: readonly Waiting[]): Waiting[][] {
   for (const one of waiting) {
     const ownBytes = sizeOf(one.message);
     const last = batches.at(-1);
-    if (last !== undefined && last.length < MOST_IN_ONE_CALL && sizeBytes + ownBytes <= LARGEST_MESSAGE_BYTES) {
+    if (last !== undefined && last.length < MAX_CALL_ENTRIES && sizeBytes + ownBytes <= MAX_MESSAGE_BYTES) {
       last.push(one);
       sizeBytes += ownBytes;
     } else {

@@ -5,13 +5,13 @@ export interface SendFault {
   /** SQS's name for it, or the network's: all that is kept, since a text may quote the message. */
   readonly errorName: string;
   /** Whether this very message may well be taken in a moment. */
-  readonly maySoonPass: boolean;
+  readonly isTransient: boolean;
   /** Whether the queue refuses what the message holds: its length or its characters. No later try would mend that. */
   readonly refusesContent?: boolean;
 }
 
 /** A message received, not to be seen again for a while. */
-export interface Postponement {
+export interface VisibilityChange {
   readonly receiptHandle: string;
   readonly delaySeconds: number;
 }
@@ -31,5 +31,9 @@ export interface Queues {
    * Hides messages that a queue has handed out. One for which that fails comes back when the queue's own time is up.
    * @returns the name of the error for each that could not be hidden
    */
-  postpone(queueArn: string, messages: readonly Postponement[], signal: AbortSignal): Promise<readonly string[]>;
+  changeVisibility(
+    queueArn: string,
+    messages: readonly VisibilityChange[],
+    signal: AbortSignal,
+  ): Promise<readonly string[]>;
 }

@@ -8,8 +8,8 @@ import {
 import { keptConnections } from '../connections/agents.ts';
 import { retriesOf } from '../connections/retries.ts';
 import { Turns } from '../async/turns.ts';
-import { MOST_IN_ONE_CALL, type OutgoingMessage } from './message.ts';
-import type { Postponement, Queues, SendFault } from './queues.ts';
+import { MAX_CALL_ENTRIES, type OutgoingMessage } from './message.ts';
+import type { VisibilityChange, Queues, SendFault } from './queues.ts';
 
 const MAX_ATTEMPTS = 3;
 const CONNECTION_TIMEOUT_MS = 1000;
@@ -17,7 +17,7 @@ const REQUEST_TIMEOUT_MS = 5000;
 /** SQS answers within some ten milliseconds; a starved process must not take that for a dead connection. */
 const ANSWER_AFTER_FREEZE_MS = 1000;
 /** How many calls hide messages at once. */
-const CALLS_AT_ONCE = 10;
+const MAX_CONCURRENT_CALLS = 10;
 
 /** Queues of Amazon SQS. Throttling, 5xx and the network's faults are retried by the SDK's standard mode. */
 export class SqsQueues implements Queues {
@@ -71,12 +71,16 @@ export class SqsQueues implements Queues {
     }
   }
 
-  async postpone(queueArn: string, messages: readonly Postponement[], signal: AbortSignal): Promise<readonly string[]> {
+  async changeVisibility(
+    queueArn: string,
+    messages: readonly VisibilityChange[],
+    signal: AbortSignal,
+  ): Promise<readonly string[]> {
     try {
       const queueUrl = await this.#urlOf(queueArn, signal);
-      const turns = new Turns(CALLS_AT_ONCE);
-      const calls = Array.from({ length: Math.ceil(messages.length / MOST_IN_ONE_CALL) }, (_, i) => {
-        const some = messages.slice(i * MOST_IN_ONE_CALL, (i + 1) * MOST_IN_ONE_CALL);
+      const turns = new Turns(MAX_CONCURRENT_CALLS);
+      const calls = Array.from({ length: Math.ceil(messages.length / MAX_CALL_ENTRIES) }, (_, i) => {
+        const some = messages.slice(i * MAX_CALL_ENTRIES, (i + 1) * MAX_CALL_ENTRIES);
         return turns.take(() => this.#hide(queueUrl, some, signal));
       });
       return (await Promise.all(calls)).flat();
@@ -85,7 +89,7 @@ export class SqsQueues implements Queues {
     }
   }
 
-  async #hide(queueUrl: string, messages: readonly Postponement[], signal: AbortSignal): Promise<string[]> {
+  async #hide(queueUrl: string, messages: readonly VisibilityChange[], signal: AbortSignal): Promise<string[]> {
     const command = new ChangeMessageVisibilityBatchCommand({
       QueueUrl: queueUrl,
       Entries: messages.map(({ receiptHandle, delaySeconds }, i) => ({
@@ -118,8 +122,8 @@ export class SqsQueues implements Queues {
 const CONTENT =
   /\b(?:BatchRequestTooLong|MessageTooLong|InvalidMessageContents|InvalidParameterValue|InvalidAttributeValue)/;
 
-function faultOf(errorName: string, maySoonPass: boolean): SendFault {
-  return CONTENT.test(errorName) ? { errorName, maySoonPass, refusesContent: true } : { errorName, maySoonPass };
+function faultOf(errorName: string, isTransient: boolean): SendFault {
+  return CONTENT.test(errorName) ? { errorName, isTransient, refusesContent: true } : { errorName, isTransient };
 }
 
 /** Whether SQS has refused a call for what it was, not for how many there are. */

@@ -22,7 +22,7 @@ export type DynamoDbFault =
 /** Says what befalls a call such as `Put SK`; nothing, where it is undefined. */
 export type Befall = (call: string) => DynamoDbFault | undefined;
 
-const LARGEST_BODY_BYTES = 1024 * 1024;
+const MAX_BODY_BYTES = 1024 * 1024;
 const JSON_TYPE = { 'content-type': 'application/x-amz-json-1.0' };
 
 /** Stands before a DynamoDB emulator, counts what passes, and makes the faults that the emulator does not. */
@@ -50,7 +50,7 @@ export class DynamoDbProxy {
   }
 
   async #answer(emulator: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const body = (await readBody(request, LARGEST_BODY_BYTES)) ?? Buffer.alloc(0);
+    const body = (await readBody(request, MAX_BODY_BYTES)) ?? Buffer.alloc(0);
     const id = idOf(body);
     const call = `${actionOf(request)} ${id.startsWith('_SK_') ? 'SK' : 'IK'}`;
     this.calls.push(call);
@@ -104,7 +104,7 @@ function forward(
 ): Promise<{ status: number; text: string }> {
   return new Promise((resolve, reject) => {
     const onward = httpRequest(new URL(url ?? '/', emulator), { method, headers }, (answer) => {
-      readBody(answer, LARGEST_BODY_BYTES).then(
+      readBody(answer, MAX_BODY_BYTES).then(
         (bytes) => resolve({ status: answer.statusCode ?? 500, text: bytes?.toString() ?? '' }),
         reject,
       );

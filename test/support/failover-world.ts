@@ -1,6 +1,6 @@
 import type { Deadline } from '../../src/index.ts';
 import { failoverPolicy, type FailoverPolicy } from '../../src/kms/failover-policy.ts';
-import { Failover, type Attempt, type FailoverWorld, type KmsEvents } from '../../src/kms/failover.ts';
+import { Failover, type Attempt, type FailoverDependencies, type KmsEvents } from '../../src/kms/failover.ts';
 import { RegionFault, type FaultClass } from '../../src/kms/faults.ts';
 import type { KmsRegion } from '../../src/kms/kms-region.ts';
 import type { RegionState } from '../../src/kms/region-health.ts';
@@ -10,7 +10,7 @@ import { HandClock, noDeadline } from './fakes.ts';
 export type Answer = 'ok' | FaultClass | (() => Promise<'ok' | FaultClass> | 'ok' | FaultClass);
 
 /** Regions that answer as they are told, on a clock turned by hand, where sleeping takes no time but the clock's. */
-export class ScriptedRegions implements FailoverWorld {
+export class ScriptedRegions implements FailoverDependencies {
   readonly clock = new HandClock();
   /** What is drawn, every time. */
   draw = 0.5;

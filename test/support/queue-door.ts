@@ -5,7 +5,7 @@ import type { QueueConfig } from '../../src/config/queue-config.ts';
 import { queueDoor } from '../../src/doors/queue.ts';
 import { createTelemetry } from '../../src/doors/telemetry.ts';
 import type { OutgoingMessage } from '../../src/sqs/message.ts';
-import type { Postponement, Queues, SendFault } from '../../src/sqs/queues.ts';
+import type { VisibilityChange, Queues, SendFault } from '../../src/sqs/queues.ts';
 import { FakeWorld } from './fakes.ts';
 import { DOOR_CONFIG, lambdaContext } from './http-door.ts';
 
@@ -19,7 +19,7 @@ type Interference = (queueUrl: string, message: OutgoingMessage, call: number) =
 export class FakeQueues implements Queues {
   /** Each call with what it held, taken or not. */
   readonly calls: { readonly queueUrl: string; readonly messages: readonly OutgoingMessage[] }[] = [];
-  readonly postponed: Postponement[] = [];
+  readonly postponed: VisibilityChange[] = [];
   befall: Interference = () => undefined;
   /** What a call waits for before it answers. */
   delay: (messages: readonly OutgoingMessage[]) => Promise<void> = () => Promise.resolve();
@@ -36,7 +36,7 @@ export class FakeQueues implements Queues {
     });
   }
 
-  postpone(_queueArn: string, messages: readonly Postponement[]): Promise<readonly string[]> {
+  changeVisibility(_queueArn: string, messages: readonly VisibilityChange[]): Promise<readonly string[]> {
     this.postponed.push(...messages);
     return Promise.resolve(this.postponeFaults);
   }

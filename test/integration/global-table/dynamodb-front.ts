@@ -30,7 +30,7 @@ interface Answer {
   readonly body: Buffer;
 }
 
-const LARGEST_BODY_BYTES = 1024 * 1024;
+const MAX_BODY_BYTES = 1024 * 1024;
 const WRITES = /\.(?:PutItem|UpdateItem)$/;
 /** What DynamoDB is told of who writes. */
 const HEADERS = ['authorization', 'content-type', 'x-amz-date', 'x-amz-target'];
@@ -67,7 +67,7 @@ async function write(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const body = (await readBody(request, LARGEST_BODY_BYTES)) ?? Buffer.alloc(0);
+  const body = (await readBody(request, MAX_BODY_BYTES)) ?? Buffer.alloc(0);
   const { TableName, Item: item, Key: key = item } = JSON.parse(body.toString('utf8')) as Write;
   const replicated = tables.get(TableName);
   if (replicated === undefined || key === undefined) throw new RangeError(`${TableName} is not replicated`);

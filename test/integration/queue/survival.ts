@@ -44,7 +44,7 @@ const LIVES_MS = [10, 30, 300];
 /** The outage begins when this part of the results has come. */
 const OUTAGE_AFTER = 5;
 /** Or moto, which counts a queue's messages for each that it takes in or hands out, takes for ever. */
-const MOST_UNDER_WAY = 60;
+const MAX_IN_FLIGHT = 60;
 const LOOK_MS = 50;
 
 /**
@@ -116,7 +116,7 @@ export async function liveThrough(ordeal: Ordeal): Promise<Findings> {
   const send = async (): Promise<void> => {
     for (let sent = 0; sent < messages; sent += 10) {
       // What is lost never comes: an empty queue says that nothing is under way.
-      while (sent - results.length - letters.length > MOST_UNDER_WAY && !(await input.isEmpty())) await sleep(LOOK_MS);
+      while (sent - results.length - letters.length > MAX_IN_FLIGHT && !(await input.isEmpty())) await sleep(LOOK_MS);
       await input.send(load.slice(sent, sent + 10).map(({ entry }) => entry));
     }
   };

@@ -13,11 +13,11 @@ import { EAST, WEST } from '../../support/wire-world.ts';
 import type { Holding } from './instance-worker.ts';
 import { ManagedInstance, type Answer } from './managed-instance.ts';
 
-const AT_ONCE = 64;
+const CONCURRENCY = 64;
 const PARTITIONS = 16;
 const EVERY_OPERATION = 'encrypt,decrypt,rewrap,encrypt-batch,decrypt-batch,encrypt-fields,decrypt-fields';
 /** Of an invocation, after garbage is collected: less than what any of them could hold on to. */
-const MOST_GROWTH_BYTES = 400;
+const MAX_GROWTH_BYTES = 400;
 
 let folder: string;
 let dynamoDb: LocalDynamoDb;
@@ -64,7 +64,7 @@ function start(name: 'api' | 'invoke'): ManagedInstance {
 }
 
 /** One invocation as it was made. */
-interface Asked {
+interface AuditSubject {
   readonly requestId: string;
   readonly partition: string;
   readonly operation: string;
@@ -75,7 +75,7 @@ interface Asked {
 type Caller = (operation: string, partition: string, body: object) => Promise<Record<string, unknown>>;
 
 /** Over HTTP, whose problem documents name the request by API Gateway's id. */
-function httpCaller(one: ManagedInstance, asked: Asked[]): Caller {
+function httpCaller(one: ManagedInstance, asked: AuditSubject[]): Caller {
   return async (operation, partition, body) => {
     const requestId = `http-${(requests += 1)}`;
     const event = request(operation, body, partition);
@@ -91,7 +91,7 @@ function httpCaller(one: ManagedInstance, asked: Asked[]): Caller {
   };
 }
 
-function directCaller(one: ManagedInstance, asked: Asked[]): Caller {
+function directCaller(one: ManagedInstance, asked: AuditSubject[]): Caller {
   return async (operation, partition, body) => {
     const requestId = `direct-${(requests += 1)}`;
     const answer = await one.invoke({ operation, partition, ...body }, requestId);
@@ -129,16 +129,16 @@ async function goThrough(ask: Caller, turn: number): Promise<void> {
 }
 
 /** Lets so many callers at once go through it all, on every worker. */
-async function load(asked: Asked[]): Promise<void> {
+async function load(asked: AuditSubject[]): Promise<void> {
   const callers = [
     ...instances.api.map((one) => httpCaller(one, asked)),
     ...instances.direct.map((one) => directCaller(one, asked)),
   ];
-  await Promise.all(callers.flatMap((ask) => Array.from({ length: AT_ONCE }, (_, turn) => goThrough(ask, turn))));
+  await Promise.all(callers.flatMap((ask) => Array.from({ length: CONCURRENCY }, (_, turn) => goThrough(ask, turn))));
 }
 
 it('each worker asks KMS once, each invocation gets its own answer, and each line of the log is of its own invocation', async () => {
-  const asked: Asked[] = [];
+  const asked: AuditSubject[] = [];
   // The System Key is there before.
   await httpCaller(instances.api[0] as ManagedInstance, [])('encrypt', 'tenant-0', { plaintext: '' });
   const seeded = instances.api[0] as ManagedInstance;
@@ -185,7 +185,7 @@ it(
   'nothing is left of thousands of invocations: no memory, and nothing that keeps a process alive',
   { timeout: 60_000 },
   async () => {
-    const asked: Asked[] = [];
+    const asked: AuditSubject[] = [];
     // Until most of it is compiled.
     for (let i = 0; i < 3; i += 1) await load(asked);
     const before = await measureAll();
@@ -195,7 +195,7 @@ it(
     const perWorker = (asked.length - done) / after.length;
     expect(perWorker).toBeGreaterThan(1500);
     after.forEach(({ heapBytes, resources }, i) => {
-      expect((heapBytes - (before[i]?.heapBytes ?? 0)) / perWorker).toBeLessThan(MOST_GROWTH_BYTES);
+      expect((heapBytes - (before[i]?.heapBytes ?? 0)) / perWorker).toBeLessThan(MAX_GROWTH_BYTES);
       expect(resources).toEqual(before[i]?.resources);
     });
   },

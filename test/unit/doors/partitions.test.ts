@@ -7,7 +7,7 @@ import { FakeQueues, openQueueDoor, OUTPUT, queueRecord } from '../../support/qu
 
 const HELLO = 'aGVsbG8=';
 /** As many bytes as DynamoDB's 2,048 leave room for beside `_IK_` and `_svc_prod`. */
-const LONGEST_BYTES = 2048 - '_IK__svc_prod'.length;
+const MAX_BYTES = 2048 - '_IK__svc_prod'.length;
 
 const PARTITIONS = oddPartitions({ service: 'svc', product: 'prod' });
 
@@ -74,8 +74,8 @@ describe('a partition that Asherah cannot have written', () => {
   it.for([
     ['an empty one', '', 'The partition is empty.'],
     ['a lone surrogate', 'a\ud800', 'The partition is not well-formed Unicode.'],
-    ['a byte too many', 'x'.repeat(LONGEST_BYTES + 1), 'The partition is too long'],
-    ['a byte too many in UTF-8', 'é'.repeat((LONGEST_BYTES + 1) / 2), 'The partition is too long'],
+    ['a byte too many', 'x'.repeat(MAX_BYTES + 1), 'The partition is too long'],
+    ['a byte too many in UTF-8', 'é'.repeat((MAX_BYTES + 1) / 2), 'The partition is too long'],
   ] as const)('is refused before any key is touched: %s', async ([, partition, why]) => {
     const { error } = await openDirectDoor({ world })({ operation: 'encrypt', partition, plaintext: HELLO });
     expect(error?.errorType).toBe('InvalidRequest');

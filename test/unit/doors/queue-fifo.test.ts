@@ -82,7 +82,7 @@ describe('of a FIFO queue', () => {
       const down = new KeyfoldError('KmsUnavailable', 'why');
       world.kms.interfere = () => (byKms ? Promise.reject(down) : undefined);
       queues.befall = (_, { groupId }) =>
-        groupId === 'a' ? { errorName: 'AccessDenied', maySoonPass: false } : undefined;
+        groupId === 'a' ? { errorName: 'AccessDenied', isTransient: false } : undefined;
       const names = byKms ? ['a1', 'b1!', 'a2', 'a3', 'b2!'] : ['a1', 'b1', 'a2', 'a3', 'b2'];
       expect(await open()(records(...names))).toEqual(['a1', 'a2', 'a3']);
       expect(queues.postponed.map(({ receiptHandle }) => receiptHandle)).toEqual(
@@ -113,7 +113,7 @@ describe('of a FIFO queue', () => {
 
   it('what cannot be done and cannot be put aside holds its group up', async () => {
     queues.befall = (url) =>
-      url === FIFO.deadLetterUrl ? { errorName: 'AccessDenied', maySoonPass: false } : undefined;
+      url === FIFO.deadLetterUrl ? { errorName: 'AccessDenied', isTransient: false } : undefined;
     expect(await open()(records('a1', 'a2!', 'a3'))).toEqual(['a2', 'a3']);
     expect(sourcesOf(queues.in(FIFO.outputUrl), ['a1', 'a3'])).toEqual(['a1']);
   });

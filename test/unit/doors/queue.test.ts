@@ -80,7 +80,7 @@ describe('a message', () => {
   it('of a group does not wait for another of a standard queue, nor come back with it', async () => {
     queues.befall = (_url, message, call) =>
       call === 1 && message === queues.calls[0]?.messages[0]
-        ? { errorName: 'AccessDenied', maySoonPass: false }
+        ? { errorName: 'AccessDenied', isTransient: false }
         : undefined;
     expect(await open()([grouped('a', sealing()), grouped('b', sealing())])).toEqual(['a']);
   });
@@ -225,7 +225,7 @@ describe('of what fails', () => {
 
   it('a result that the output queue will never take is a dead letter, and not for the message to come back', async () => {
     queues.befall = (url) =>
-      url === OUTPUT ? { errorName: 'InvalidParameterValue', maySoonPass: false, refusesContent: true } : undefined;
+      url === OUTPUT ? { errorName: 'InvalidParameterValue', isTransient: false, refusesContent: true } : undefined;
     expect(await open()([queueRecord('a', sealing())])).toEqual([]);
     expect(queues.in(DEAD_LETTERS)).toMatchObject([
       { attributes: { 'keyfold-error-code': { StringValue: 'PayloadTooLarge' } } },
@@ -244,7 +244,7 @@ describe('of what fails', () => {
 
   it('why the output queue refuses a result is logged', async () => {
     queues.befall = (url) =>
-      url === OUTPUT ? { errorName: 'InvalidParameterValue', maySoonPass: false, refusesContent: true } : undefined;
+      url === OUTPUT ? { errorName: 'InvalidParameterValue', isTransient: false, refusesContent: true } : undefined;
     await open()([queueRecord('a', sealing())]);
     expect(output.lines()).toContainEqual(
       expect.objectContaining({ code: 'PayloadTooLarge', reasons: ['SQS: InvalidParameterValue'] }),
@@ -252,7 +252,7 @@ describe('of what fails', () => {
   });
 
   it('a message that no queue took is told apart from one that could not be done', async () => {
-    queues.befall = () => ({ errorName: 'AccessDenied', maySoonPass: false });
+    queues.befall = () => ({ errorName: 'AccessDenied', isTransient: false });
     await open()([queueRecord('a', 'bad'), queueRecord('b', sealing())]);
     expect(output.lines()).toContainEqual(
       expect.objectContaining({ code: 'NotSent', details: ['SQS: AccessDenied'], messageIds: ['a', 'b'] }),
@@ -260,7 +260,7 @@ describe('of what fails', () => {
   });
 
   it('a dead letter that the dead-letter queue will never take comes back', async () => {
-    const fault = { errorName: 'InvalidParameterValue', maySoonPass: false, refusesContent: true };
+    const fault = { errorName: 'InvalidParameterValue', isTransient: false, refusesContent: true };
     queues.befall = () => fault;
     expect(await open()([queueRecord('a', 'bad'), queueRecord('b', sealing())])).toEqual(['a', 'b']);
   });
@@ -278,7 +278,7 @@ describe('of what fails', () => {
   });
 
   it('a dead letter that the dead-letter queue does not take comes back', async () => {
-    queues.befall = (url) => (url === DEAD_LETTERS ? { errorName: 'AccessDenied', maySoonPass: false } : undefined);
+    queues.befall = (url) => (url === DEAD_LETTERS ? { errorName: 'AccessDenied', isTransient: false } : undefined);
     expect(await open()([queueRecord('a', 'bad'), queueRecord('b', sealing())])).toEqual(['a']);
     expect(queues.in(OUTPUT)).toHaveLength(1);
   });
@@ -448,9 +448,9 @@ describe('a large batch', () => {
     const silent: Queues = {
       send: async (_url, messages, signal) => {
         await aborted(signal);
-        return messages.map(() => ({ errorName: 'TimeoutError', maySoonPass: true }));
+        return messages.map(() => ({ errorName: 'TimeoutError', isTransient: true }));
       },
-      postpone: async (_arn, _messages, signal) => {
+      changeVisibility: async (_arn, _messages, signal) => {
         await aborted(signal);
         return ['TimeoutError'];
       },

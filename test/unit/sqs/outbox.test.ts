@@ -57,7 +57,7 @@ describe('an outbox', () => {
   it('sends again what a queue could not take for a moment, and not what it has taken', async () => {
     const queues = new FakeQueues();
     queues.befall = (_, { body }, call) =>
-      body === 'b' && call < 3 ? { errorName: 'InternalError', maySoonPass: true } : undefined;
+      body === 'b' && call < 3 ? { errorName: 'InternalError', isTransient: true } : undefined;
     expect(
       await sendAll(
         queues,
@@ -69,7 +69,7 @@ describe('an outbox', () => {
 
   it('gives up on what a queue goes on not taking, and at once on what it never will', async () => {
     const queues = new FakeQueues();
-    queues.befall = (_, { body }) => ({ errorName: body, maySoonPass: body === 'InternalError' });
+    queues.befall = (_, { body }) => ({ errorName: body, isTransient: body === 'InternalError' });
     const failed = await sendAll(queues, [message('InternalError'), message('AccessDenied')]);
     expect(failed).toEqual({ InternalError: 'SQS: InternalError', AccessDenied: 'SQS: AccessDenied' });
     expect(bodiesOf(queues.calls)).toEqual([
@@ -81,9 +81,9 @@ describe('an outbox', () => {
   it('says whether the queue refuses what the message holds', async () => {
     const queues = new FakeQueues();
     const outbox = new Outbox(queues, URL, neverAborted);
-    queues.befall = () => ({ errorName: 'InvalidMessageContents', maySoonPass: false, refusesContent: true });
+    queues.befall = () => ({ errorName: 'InvalidMessageContents', isTransient: false, refusesContent: true });
     expect(await errorOf(outbox.send(message('a')))).toMatchObject({ name: 'NotSent', refusesContent: true });
-    queues.befall = () => ({ errorName: 'AccessDenied', maySoonPass: false });
+    queues.befall = () => ({ errorName: 'AccessDenied', isTransient: false });
     expect(await errorOf(outbox.send(message('a')))).toMatchObject({ name: 'NotSent', refusesContent: false });
   });
 
@@ -100,7 +100,7 @@ describe('an outbox', () => {
     const over = new AbortController();
     queues.befall = () => {
       over.abort();
-      return { errorName: 'InternalError', maySoonPass: true };
+      return { errorName: 'InternalError', isTransient: true };
     };
     const outbox = new Outbox(queues, URL, over.signal);
     expect(await errorOf(outbox.send(message('a')))).toMatchObject({ message: 'SQS: InternalError' });

@@ -82,8 +82,8 @@ describe('sending', () => {
       ]);
     expect(await send('a', 'b', 'c', 'd')).toEqual([
       undefined,
-      { errorName: 'InternalError', maySoonPass: true },
-      { errorName: 'KmsAccessDenied', maySoonPass: false },
+      { errorName: 'InternalError', isTransient: true },
+      { errorName: 'KmsAccessDenied', isTransient: false },
       undefined,
     ]);
   });
@@ -97,12 +97,12 @@ describe('sending', () => {
     'AWS.SimpleQueueService.MessageTooLong',
   ])('knows from %s that the queue refuses what a message holds', async (Code) => {
     answer = (call) => taken(call, [{ Id: '0', Code, SenderFault: true }]);
-    expect(await send('a')).toEqual([{ errorName: Code, maySoonPass: false, refusesContent: true }]);
+    expect(await send('a')).toEqual([{ errorName: Code, isTransient: false, refusesContent: true }]);
   });
 
   it('takes a message that the answer does not speak of for not sent', async () => {
     answer = () => ({ body: { Successful: [{ Id: '0', MessageId: 'm', MD5OfMessageBody: 'x' }] } });
-    expect(await send('a', 'b')).toEqual([undefined, { errorName: 'NoAnswer', maySoonPass: true }]);
+    expect(await send('a', 'b')).toEqual([undefined, { errorName: 'NoAnswer', isTransient: true }]);
   });
 
   it('sends messages one by one when they are refused together', async () => {
@@ -111,7 +111,7 @@ describe('sending', () => {
       call.input.Entries?.some(({ MessageBody }) => MessageBody === 'bad') === true ? refusal : taken(call);
     expect(await send('a', 'bad', 'c')).toEqual([
       undefined,
-      { errorName: 'InvalidMessageContents', maySoonPass: false, refusesContent: true },
+      { errorName: 'InvalidMessageContents', isTransient: false, refusesContent: true },
       undefined,
     ]);
     expect(calls).toHaveLength(4);
@@ -123,7 +123,7 @@ describe('sending', () => {
     ['hangs up', 'hang up', 'TimeoutError'],
   ])('tells that nothing was sent where SQS %s, each time that it was tried', async ([, given, name]) => {
     answer = () => given;
-    expect(await send('a', 'b')).toEqual([1, 2].map(() => ({ errorName: name, maySoonPass: false })));
+    expect(await send('a', 'b')).toEqual([1, 2].map(() => ({ errorName: name, isTransient: false })));
     expect(calls).toHaveLength(3);
   });
 });
@@ -146,8 +146,8 @@ describe('hiding', () => {
       call.action === 'GetQueueUrl' ? { body: { QueueUrl: `${endpoint}/111122223333/keyfold-input` } } : taken(call);
     const queues = new SqsQueues();
     const some = Array.from({ length: 21 }, (_, i) => ({ receiptHandle: `h${i}`, delaySeconds: i }));
-    expect(await queues.postpone(ARN, some, neverAborted)).toEqual([]);
-    expect(await queues.postpone(ARN, some.slice(0, 1), neverAborted)).toEqual([]);
+    expect(await queues.changeVisibility(ARN, some, neverAborted)).toEqual([]);
+    expect(await queues.changeVisibility(ARN, some.slice(0, 1), neverAborted)).toEqual([]);
     expect(calls.map(({ action }) => action)).toEqual([
       'GetQueueUrl',
       ...Array.from({ length: 4 }, () => 'ChangeMessageVisibilityBatch'),
@@ -165,7 +165,7 @@ describe('hiding', () => {
       return isSecond ? { status: 400, body: { __type: 'AccessDeniedException', message: 'x' } } : taken(call);
     };
     const some = Array.from({ length: 12 }, (_, i) => ({ receiptHandle: `h${i}`, delaySeconds: 1 }));
-    expect(await new SqsQueues().postpone(ARN, some, neverAborted)).toEqual([
+    expect(await new SqsQueues().changeVisibility(ARN, some, neverAborted)).toEqual([
       'AccessDeniedException',
       'AccessDeniedException',
     ]);
@@ -175,11 +175,11 @@ describe('hiding', () => {
     const queues = new SqsQueues();
     const some = [{ receiptHandle: 'h', delaySeconds: 5 }];
     answer = () => ({ status: 400, body: { __type: 'AccessDeniedException', message: 'x' } });
-    expect(await queues.postpone(ARN, some, neverAborted)).toEqual(['AccessDeniedException']);
+    expect(await queues.changeVisibility(ARN, some, neverAborted)).toEqual(['AccessDeniedException']);
     answer = (call) =>
       call.action === 'GetQueueUrl'
         ? { body: { QueueUrl: `${endpoint}/111122223333/keyfold-input` } }
         : taken(call, [{ Id: '0', Code: 'MessageNotInflight', SenderFault: true }]);
-    expect(await queues.postpone(ARN, some, neverAborted)).toEqual(['MessageNotInflight']);
+    expect(await queues.changeVisibility(ARN, some, neverAborted)).toEqual(['MessageNotInflight']);
   });
 });

@@ -4,7 +4,7 @@ import type { EnvelopeEvents, KeyManagementService, Metastore } from './ports.ts
 import type { Clock } from '../async/clock.ts';
 
 /** What the keys of one service need of the world. */
-export interface KeyWorld {
+export interface KeyDependencies {
   readonly metastore: Metastore;
   readonly kms: KeyManagementService;
   readonly policy: CryptoPolicy;
@@ -16,10 +16,10 @@ export interface KeyWorld {
   readonly events: EnvelopeEvents;
 }
 
-/** A service's {@link KeyWorld}, with the clocks that its policy asks for. */
-export function keyWorld(
-  parts: Omit<KeyWorld, 'now' | 'ages' | 'checkAges'> & { readonly now?: Clock | undefined },
-): KeyWorld {
+/** A service's {@link KeyDependencies}, with the clocks that its policy asks for. */
+export function keyDependencies(
+  parts: Omit<KeyDependencies, 'now' | 'ages' | 'checkAges'> & { readonly now?: Clock | undefined },
+): KeyDependencies {
   const { now = Date.now, policy } = parts;
   // A clock that is passed in is a test's, and a clock of the machine's would not agree with it.
   const monotonic = now === Date.now ? () => performance.now() : undefined;

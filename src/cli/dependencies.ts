@@ -20,7 +20,7 @@ export interface Caller {
 }
 
 /** What the commands need of the world; the entry gives the real one. */
-export interface CliWorld {
+export interface CliDependencies {
   readonly environment: Environment;
   readonly terminal: Terminal;
   readonly caller: Caller;
