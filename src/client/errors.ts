@@ -134,11 +134,11 @@ const HTTP_DATE = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? [\w: -]+$/;
  * @param date the answer's own date, by which a date is read: this machine's clock may be off
  */
 export function secondsOf(retryAfter: string | undefined, date: string | undefined): number | undefined {
-  const asked = retryAfter?.trim() ?? '';
+  const asked = retryAfter ?? '';
   if (/^\d+$/.test(asked)) return Math.min(Number(asked), MAX_RETRY_AFTER_SECONDS);
   const untilMs = dateOf(asked);
   if (untilMs === undefined) return undefined;
-  return Math.max(0, Math.ceil((untilMs - (dateOf(date?.trim() ?? '') ?? Date.now())) / 1000));
+  return Math.max(0, Math.ceil((untilMs - (dateOf(date ?? '') ?? Date.now())) / 1000));
 }
 
 /** A date of HTTP, in milliseconds since 1970. */

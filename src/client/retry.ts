@@ -53,7 +53,7 @@ export async function withRetries<T>(
   for (let attempts = 1; ; attempts += 1) {
     try {
       return await tryOnce(
-        Math.min(policy.attemptTimeoutMs, endsAtMs - performance.now(), MAX_TIMER_MS),
+        Math.max(0, Math.min(policy.attemptTimeoutMs, endsAtMs - performance.now(), MAX_TIMER_MS)),
         given,
         attempt,
       );

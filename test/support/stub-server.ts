@@ -5,7 +5,7 @@ import { close, listen } from '../../emulators/listen.ts';
 
 /** How a stub answers one request: with this, never, or by ending the connection before the answer or in its middle. */
 export type StubAnswer =
-  | { readonly status: number; readonly headers?: Readonly<Record<string, string>>; readonly body: string }
+  | { readonly status: number; readonly headers?: Readonly<Record<string, string>>; readonly body: string | Uint8Array }
   | 'hang'
   | 'reset'
   | 'stall';

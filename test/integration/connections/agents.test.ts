@@ -13,6 +13,7 @@ it('keeps up to fifty connections to a host, each idle for at most ten seconds, 
     expect(agent).toMatchObject({ options: { keepAlive: true, timeout: 10_000 } });
     expect(agent.maxSockets).toBe(50);
   }
+  expect(httpAgent).not.toBeInstanceOf(HttpsAgent);
   expect(keptConnections({}, { maxSockets: 2 }).httpsAgent.maxSockets).toBe(2);
 });
 

@@ -1,6 +1,6 @@
 /** Requests that are refused because the caller's clock is off or its credentials have ended. */
 import { LambdaClient } from '@aws-sdk/client-lambda';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { KeyfoldClient, type KeyfoldClientOptions } from '../../../src/client/index.ts';
 import { failureOf } from '../../support/contract/client-contract.ts';
 import { startStub, type AnswerOf, type StubAnswer, type StubServer } from '../../support/stub-server.ts';
@@ -82,6 +82,29 @@ describe('a clock that is off', () => {
     }
   });
 
+  it('is named behind any refusal of a signature, and behind no other failure', async () => {
+    for (const [status, named] of [
+      [401, true],
+      [403, true],
+      [500, false],
+    ] as const) {
+      const client = await clientOf('HTTP', [at(2 * HOUR_MS, FORBIDDEN), { ...FORBIDDEN, status }]);
+      const { message } = await failureOf(client.decrypt('kf1.x'));
+      expect([message.includes(`the status ${status}`), message.includes('clock')]).toEqual([true, named]);
+      await stub.stop();
+    }
+  });
+
+  it('is corrected once: what is refused by the right time is not sent again', async () => {
+    const client = await clientOf(
+      'HTTP',
+      [FORBIDDEN, good, FORBIDDEN].map((answer) => at(2 * HOUR_MS, answer)),
+    );
+    await client.decrypt('kf1.x');
+    expect(await failureOf(client.decrypt('kf1.x'))).toMatchObject({ code: 'Forbidden' });
+    expect(stub.requests).toHaveLength(3);
+  });
+
   it('is corrected for each of several requests that were sent at once', async () => {
     const ahead = new Date(Date.now() + HOUR_MS).toISOString().replace(/[-:]/g, '');
     const client = await clientOf('HTTP', [
@@ -117,7 +140,46 @@ describe('a clock that is off', () => {
   });
 });
 
+it('is tolerated for as long as AWS tolerates it, with a minute for the way', async () => {
+  for (const [minutes, requests] of [
+    [3, 1],
+    [-3, 1],
+    [5, 2],
+    [-5, 2],
+  ] as const) {
+    await failureOf((await clientOf('HTTP', [at(minutes * 60_000, FORBIDDEN)])).decrypt('kf1.x'));
+    expect(stub.requests).toHaveLength(requests);
+    await stub.stop();
+  }
+});
+
+it("a signature that the API's words call early is sent once more, and the clock named", async () => {
+  const refusal = refused('Other', 'Signature not yet current: …');
+  const error = await failureOf((await clientOf('HTTP', [refusal])).decrypt('kf1.x'));
+  expect(error.message).toBe(
+    "The API has answered with the status 403: check this machine's clock and its credentials.",
+  );
+  expect(stub.requests).toHaveLength(2);
+});
+
 describe('credentials that have ended', () => {
+  it('are asked for past every cache, once', async () => {
+    const credentials = vi.fn<() => Promise<typeof IDENTITY>>(() => Promise.resolve(IDENTITY));
+    const ended = refused('ExpiredTokenException:http://x/', '…');
+    const client = await clientOf('HTTP', [ended, good], credentials);
+    await client.decrypt('kf1.x');
+    await client.decrypt('kf1.x');
+    expect(credentials.mock.calls).toEqual([[], [{ forceRefresh: true }], []]);
+  });
+
+  it("have ended by the API's clock", async () => {
+    const ends = new Date(Date.now() + 2 * HOUR_MS);
+    const credentials = vi.fn<() => Promise<typeof IDENTITY>>(() => Promise.resolve({ ...IDENTITY, expiration: ends }));
+    const client = await clientOf('HTTP', [at(2 * HOUR_MS, FORBIDDEN), at(2 * HOUR_MS, good)], credentials);
+    await client.decrypt('kf1.x');
+    expect(credentials).toHaveBeenCalledTimes(2);
+  });
+
   it.for([
     ['HTTP', 'ExpiredTokenException', 'The security token included in the request is expired'],
     ['HTTP', 'UnrecognizedClientException', 'The security token included in the request is invalid.'],

@@ -1,6 +1,6 @@
 /** The signature of requests over HTTP, against AWS's published algorithm written down a second time. */
 import { createHash, createHmac } from 'node:crypto';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { KeyfoldClient, type HttpTransportOptions } from '../../../src/client/index.ts';
 import { requestSigner } from '../../../src/client/sign.ts';
 import { failureOf } from '../../support/contract/client-contract.ts';
@@ -75,7 +75,7 @@ it.for(['tenant-1', 'a.b_c~d-e', 'user@example.com', 'A'.repeat(128)])(
 
 it('a session of its own credentials is signed too, and a stage is a part of the path', async () => {
   const credentials = () => Promise.resolve({ ...IDENTITY, sessionToken: 'a-token' });
-  const sent = await sentBy({ endpoint: `${stub.url}/prod/`, region: 'us-west-2', credentials });
+  const sent = await sentBy({ endpoint: `${stub.url}/prod///`, region: 'us-west-2', credentials });
   expect(sent.path).toBe('/prod/v1/partitions/tenant-1/decrypt');
   expect(sent.headers['x-amz-security-token']).toBe('a-token');
   expect(sent.headers.authorization).toContain('x-amz-security-token');
@@ -97,6 +97,8 @@ it('credentials are found as the SDK finds them, and asked for anew', async () =
 
 it.for([
   [3600, 1],
+  [330, 1],
+  [270, 2],
   [60, 2],
 ] as const)('credentials that end in %i s are asked for %i time(s) by two calls', async ([seconds, times]) => {
   let asked = 0;
@@ -110,11 +112,33 @@ it.for([
   expect(asked).toBe(times);
 });
 
-it('without credentials the call is Unauthenticated, and nothing is sent', async () => {
+it('calls at the same time ask for credentials once', async () => {
+  const credentials = vi.fn<() => Promise<typeof IDENTITY>>(() =>
+    Promise.resolve({ ...IDENTITY, expiration: new Date(Date.now() + 3_600_000) }),
+  );
+  const client = new KeyfoldClient({ http: { endpoint: stub.url, region: 'us-west-2', credentials } }).partition('p');
+  await Promise.all([1, 2, 3].map(() => client.decrypt('kf1.x')));
+  expect(credentials.mock.calls).toEqual([[]]);
+});
+
+it.for(['http://localhost:9', 'http://127.0.0.1:9', 'http://[::1]:9', 'https://keyfold.example'])(
+  'plaintexts may be sent to %s',
+  (endpoint) => {
+    expect(() => new KeyfoldClient({ http: { endpoint, region: 'us-west-2' } })).not.toThrow();
+  },
+);
+
+it('a region that is given is signed for, whatever the name of the host', async () => {
+  const signer = requestSigner('abc123.execute-api.us-west-2.amazonaws.com', 'eu-west-1', IDENTITY);
+  const headers = await signer.sign(new URL('https://keyfold.example/'), {}, '{}');
+  expect(headers['authorization']).toContain('/eu-west-1/execute-api/aws4_request');
+  expect(headers).not.toHaveProperty('host');
+});
+
+it.for([new Error('CANARY'), 'CANARY', undefined])('without credentials (%o) nothing is sent', async (reason) => {
   const sent = stub.requests.length;
-  const client = new KeyfoldClient({
-    http: { endpoint: stub.url, region: 'us-west-2', credentials: () => Promise.reject(new Error('CANARY')) },
-  });
+  const credentials = (): Promise<never> => Promise.reject(reason);
+  const client = new KeyfoldClient({ http: { endpoint: stub.url, region: 'us-west-2', credentials } });
   const error = await failureOf(client.partition('p').encrypt(HELLO));
   expect(error).toMatchObject({ code: 'Unauthenticated', retryable: false });
   expect(error.message).not.toContain('CANARY');
@@ -125,6 +149,11 @@ it('an authorization takes the place of a signature', async () => {
   const sent = await sentBy({ authorization: () => Promise.resolve('Bearer a.b.c') });
   expect(sent.headers.authorization).toBe('Bearer a.b.c');
   expect(sent.headers).not.toHaveProperty('x-amz-date');
+  expect(sent.headers).toMatchObject({
+    'content-type': 'application/json',
+    accept: 'application/json',
+    'user-agent': 'keyfold-client',
+  });
   const client = new KeyfoldClient({
     http: { endpoint: stub.url, authorization: async () => 'Bearer CANARY\r\nx: y' },
   });
@@ -137,6 +166,7 @@ it.for([
   ['an address that is more', { endpoint: 'https://keyfold.example/?a', region: 'us-west-2' }, /more than an address/],
   ['an address with a bare ?', { endpoint: 'https://keyfold.example/?', region: 'us-west-2' }, /more than an address/],
   ['an address with a bare #', { endpoint: 'https://keyfold.example#', region: 'us-west-2' }, /more than an address/],
+  ['an address with a user', { endpoint: 'https://x@keyfold.example', region: 'us-west-2' }, /more than an address/],
   [
     'an address with a password',
     { endpoint: 'https://:x@keyfold.example', region: 'us-west-2' },

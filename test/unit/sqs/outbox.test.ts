@@ -1,8 +1,18 @@
-import { describe, expect, it } from 'vitest';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { OutgoingMessage } from '../../../src/sqs/message.ts';
 import { Outbox } from '../../../src/sqs/outbox.ts';
 import { errorOf } from '../../support/fakes.ts';
 import { FakeQueues } from '../../support/queue-door.ts';
+
+vi.mock('node:timers/promises', async (original) => ({
+  ...(await original<object>()),
+  setTimeout: vi.fn<typeof sleep>(() => Promise.resolve() as Promise<never>),
+}));
+afterEach(() => {
+  vi.restoreAllMocks();
+  vi.mocked(sleep).mockClear();
+});
 
 const URL = 'https://sqs.us-west-2.amazonaws.com/111122223333/out';
 const neverAborted = new AbortController().signal;
@@ -76,6 +86,16 @@ describe('an outbox', () => {
       ['InternalError', 'AccessDenied'],
       ...Array.from({ length: 4 }, () => ['InternalError']),
     ]);
+  });
+
+  it('waits twice as long before each further attempt, and draws the wait from all of that', async () => {
+    vi.spyOn(Math, 'random').mockReturnValue(0.5);
+    const queues = new FakeQueues();
+    queues.befall = () => ({ errorName: 'InternalError', isTransient: true });
+    await sendAll(queues, [message('a')]);
+    const waits = vi.mocked(sleep).mock.calls;
+    expect(waits.map(([ms]) => ms)).toEqual([25, 50, 100, 200]);
+    expect(waits.map(([, , options]) => options?.signal)).toEqual(waits.map(() => neverAborted));
   });
 
   it('says whether the queue refuses what the message holds', async () => {

@@ -1,0 +1,68 @@
+/** Connections over HTTP: which are made, through what, and when they end. */
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { globalAgent } from 'node:https';
+import { createServer as createTcpServer, type Socket } from 'node:net';
+import { expect, it, vi } from 'vitest';
+import { close, listen } from '../../../emulators/listen.ts';
+import { KeyfoldClient } from '../../../src/client/index.ts';
+import { failureOf } from '../../support/contract/client-contract.ts';
+import { startStub } from '../../support/stub-server.ts';
+
+function clientOf(endpoint: string): ReturnType<KeyfoldClient['partition']> {
+  return new KeyfoldClient({ http: { endpoint, region: 'us-west-2' }, retry: { maxAttempts: 1 } }).partition('p');
+}
+
+it('an https endpoint is spoken to by TLS', async () => {
+  const server = createTcpServer();
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { readonly port: number };
+  const call = failureOf(clientOf(`https://127.0.0.1:${port}`).decrypt('kf1.x'));
+  const [socket] = (await once(server, 'connection')) as [Socket];
+  const [sent] = (await once(socket, 'data')) as [Buffer];
+  socket.destroy();
+  // A handshake's record.
+  expect(sent[0]).toBe(22);
+  expect(await call).toMatchObject({ code: 'Unreachable' });
+  server.close();
+});
+
+it('requests go through the proxy that is set for all of Node', async () => {
+  const proxy = await startStub({ status: 200, body: '{"plaintext":"aGVsbG8="}' });
+  const { proxyEnv } = globalAgent.options;
+  try {
+    globalAgent.options.proxyEnv = { http_proxy: proxy.url };
+    expect(await clientOf('http://localhost:9').decrypt('kf1.x')).toEqual(new Uint8Array(Buffer.from('hello')));
+    expect(proxy.requests.map(({ path }) => path)).toEqual(['http://localhost:9/v1/partitions/p/decrypt']);
+  } finally {
+    globalAgent.options.proxyEnv = proxyEnv;
+    await proxy.stop();
+  }
+});
+
+// The agent would close it too, but not before ten seconds.
+it('the connection of a caller who has left is closed', { timeout: 5000 }, async () => {
+  const server = createServer(() => {});
+  const endpoint = `http://127.0.0.1:${await listen(server, 0)}`;
+  const came = once(server, 'request') as Promise<[{ readonly socket: NodeJS.EventEmitter }]>;
+  const controller = new AbortController();
+  const call = clientOf(endpoint).decrypt('kf1.x', { signal: controller.signal }).catch(String);
+  const [{ socket }] = await came;
+  const closed = once(socket, 'close');
+  controller.abort(new Error('gone'));
+  expect(await call).toBe('Error: gone');
+  await closed;
+  await close(server);
+});
+
+it('calls beside each other do not wait for connections', async () => {
+  const stub = await startStub('hang');
+  const client = clientOf(stub.url);
+  const controller = new AbortController();
+  const calls = Array.from({ length: 51 }, () => client.decrypt('kf1.x', { signal: controller.signal }).catch(String));
+  await vi.waitUntil(() => stub.requests.length === 51, { timeout: 10_000 });
+  controller.abort(new Error('gone'));
+  expect(new Set(await Promise.all(calls))).toEqual(new Set(['Error: gone']));
+  await stub.stop();
+});

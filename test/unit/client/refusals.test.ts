@@ -1,0 +1,195 @@
+/** What each status, each header and each of Lambda's error names comes to, in one attempt. */
+import { LambdaClient } from '@aws-sdk/client-lambda';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { HttpExchange } from '../../../src/client/exchange.ts';
+import {
+  KeyfoldClient,
+  KeyfoldServiceError,
+  KeyfoldTransportError,
+  type KeyfoldClientError,
+} from '../../../src/client/index.ts';
+import { failureOf } from '../../support/contract/client-contract.ts';
+import { startStub, type StubAnswer } from '../../support/stub-server.ts';
+
+const PROBLEM = 'application/problem+json';
+
+afterEach(() => {
+  vi.restoreAllMocks();
+  vi.useRealTimers();
+  vi.unstubAllEnvs();
+});
+
+/** What a client throws that is answered so. */
+async function thrownFor(way: 'HTTP' | 'Lambda', answer: StubAnswer): Promise<KeyfoldClientError> {
+  const stub = await startStub(answer);
+  const { url: endpoint } = stub;
+  const to =
+    way === 'HTTP'
+      ? { http: { endpoint, region: 'us-west-2' } }
+      : { lambda: { functions: 'keyfold', client: new LambdaClient({ endpoint, maxAttempts: 1 }) } };
+  const client = new KeyfoldClient({ ...to, retry: { maxAttempts: 1 } });
+  const thrown = await failureOf(client.partition('p').decrypt('kf1.x'));
+  await stub.stop();
+  return thrown;
+}
+
+it.for([
+  [201, 'UnexpectedAnswer'],
+  [204, 'UnexpectedAnswer'],
+  [299, 'UnexpectedAnswer'],
+  [400, 'UnexpectedAnswer'],
+  [401, 'Unauthenticated'],
+  [403, 'Forbidden'],
+  [404, 'NotFound'],
+  [407, 'UnexpectedAnswer'],
+  [408, 'TimedOut'],
+  [413, 'PayloadTooLarge'],
+  [425, 'Unavailable'],
+  [426, 'UnexpectedAnswer'],
+  [429, 'Throttled'],
+  [499, 'UnexpectedAnswer'],
+  [500, 'Unavailable'],
+  [501, 'UnexpectedAnswer'],
+  [502, 'Unavailable'],
+  [505, 'UnexpectedAnswer'],
+  [506, 'Unavailable'],
+  [511, 'UnexpectedAnswer'],
+  [599, 'Unavailable'],
+] as const)('the status %i is %s', async ([status, code]) => {
+  const body = status === 204 ? '' : '{"plaintext":"aGVsbG8="}';
+  expect(await thrownFor('HTTP', { status, headers: { 'apigw-requestid': 'g1' }, body })).toMatchObject({
+    name: 'KeyfoldTransportError',
+    code,
+    message: `The API has answered with the status ${status}.`,
+    requestId: 'g1',
+  });
+});
+
+it.for([
+  ['Unavailable', 408, ['EFSMountConnectivityException', 'EFSMountTimeoutException']],
+  ['Unavailable', 410, ['EFSIOException']],
+  ['Unavailable', 409, ['ResourceConflictException', 'SnapStartNotReadyException']],
+  ['Unavailable', 404, ['ResourceNotReadyException']],
+  ['Unavailable', 408, ['SnapStartTimeoutException']],
+  ['Throttled', 502, ['EC2ThrottledException', 'RequestLimitExceeded']],
+  [
+    'FunctionFailed',
+    502,
+    [
+      'EC2AccessDeniedException',
+      'EFSMountFailureException',
+      'InvalidRuntimeException',
+      'InvalidSecurityGroupIDException',
+      'InvalidSubnetIDException',
+      'InvalidZipFileException',
+      'KMSAccessDeniedException',
+      'KMSDisabledException',
+      'KMSNotFoundException',
+      'SnapStartException',
+    ],
+  ],
+] as const)('%s is what Lambda means by %i with %j', async ([code, status, names]) => {
+  for (const name of names) {
+    const headers = { 'x-amzn-errortype': name, 'x-amzn-requestid': 'r1' };
+    const error = await thrownFor('Lambda', { status, headers, body: '{"Message":"no"}' });
+    const message = `Lambda (${name}) has answered with the status ${status}.`;
+    expect(error).toMatchObject({ code, message, requestId: 'r1' });
+  }
+});
+
+it.for(['Handled', 'Unhandled'])('a function that ran out of time is TimedOut (%s)', async (kind) => {
+  const headers = { 'x-amz-function-error': kind, 'x-amzn-requestid': 'r1' };
+  const body = JSON.stringify({ errorType: 'Sandbox.Timedout', errorMessage: 'Task timed out after 3.00 seconds' });
+  expect(await thrownFor('Lambda', { status: 200, headers, body })).toMatchObject({
+    code: 'TimedOut',
+    message: "The function's time was up before it answered.",
+    retryable: true,
+    requestId: 'r1',
+  });
+});
+
+it('bytes of Lambda that are no UTF-8 are no answer', async () => {
+  const body = Buffer.from('{"plaintext":"aGVsbG8=","more":"\xff"}', 'latin1');
+  expect(await thrownFor('Lambda', { status: 200, body })).toMatchObject({
+    code: 'UnexpectedAnswer',
+    message: 'The function has not answered with JSON.',
+  });
+});
+
+it('a client of Lambda that is made for the caller leaves retries to Keyfold', async () => {
+  const stub = await startStub({ status: 200, body: '{"plaintext":"aGVsbG8="}' });
+  vi.stubEnv('AWS_ENDPOINT_URL_LAMBDA', stub.url);
+  const client = new KeyfoldClient({ lambda: { functions: 'keyfold' } }).partition('p');
+  expect(await client.decrypt('kf1.x')).toEqual(new Uint8Array(Buffer.from('hello')));
+  expect(stub.requests[0]?.path).toContain('/functions/keyfold/');
+  await stub.stop();
+});
+
+describe('a problem document', () => {
+  const problem = { code: 'KmsUnavailable', detail: 'Why.', requestId: 'r1' };
+  const answered = (body: unknown, contentType = PROBLEM): Promise<KeyfoldClientError> =>
+    thrownFor('HTTP', {
+      status: 503,
+      headers: { 'content-type': contentType, 'apigw-requestid': 'g1' },
+      body: JSON.stringify(body),
+    });
+
+  it.for([PROBLEM, `${PROBLEM}; charset=utf-8`, `${PROBLEM};charset=utf-8`])('may be of the type %s', async (type) => {
+    const expected = { name: 'KeyfoldServiceError', code: 'KmsUnavailable', message: 'Why.', requestId: 'r1' };
+    expect(await answered(problem, type)).toMatchObject(expected);
+  });
+
+  it.for(['application/json', `text/plain, ${PROBLEM}`])('is none of the type %s', async (type) => {
+    const expected = { name: 'KeyfoldTransportError', code: 'Unavailable', requestId: 'g1' };
+    expect(await answered(problem, type)).toMatchObject(expected);
+  });
+
+  it('says its code where it has no words, and may lack an ID', async () => {
+    const expected = { name: 'KeyfoldServiceError', message: 'KmsUnavailable', requestId: 'g1' };
+    expect(await answered({ code: 'KmsUnavailable', detail: 7, requestId: 7 })).toMatchObject(expected);
+  });
+
+  it('may be null', async () => {
+    expect(await answered(null)).toMatchObject({ name: 'KeyfoldTransportError', code: 'Unavailable' });
+  });
+});
+
+it("without the answer's date, this machine's clock tells how long to wait: in whole seconds, and not too short", async () => {
+  vi.useFakeTimers({ toFake: ['Date'], now: new Date('2026-11-27T10:00:00.500Z') });
+  const headers = { date: 'some day', 'retry-after': 'Fri, 27 Nov 2026 10:00:30 GMT' };
+  expect(await thrownFor('HTTP', { status: 503, headers, body: '' })).toMatchObject({ retryAfterSeconds: 30 });
+});
+
+it.for([
+  [{ code: 'CERT_HAS_EXPIRED' }, "CERT_HAS_EXPIRED, or this machine's clock is wrong"],
+  [{ code: 'CERT_NOT_YET_VALID' }, "CERT_NOT_YET_VALID, or this machine's clock is wrong"],
+  [{ code: 'DEPTH_ZERO_SELF_SIGNED_CERT' }, 'DEPTH_ZERO_SELF_SIGNED_CERT'],
+  [{ name: 'OddError', code: 'ECODE' }, 'ECODE'],
+  [{ name: 'OddError' }, 'OddError'],
+] as const)('a connection that fails with %j is named', async ([fault, named]) => {
+  vi.spyOn(HttpExchange.prototype, 'post').mockRejectedValue(Object.assign(new Error('CANARY'), fault));
+  const error = await thrownFor('HTTP', 'hang');
+  expect(error).toMatchObject({ code: 'Unreachable', message: `The API was not reached: ${named}.` });
+});
+
+it.for([
+  ['Unauthenticated', false],
+  ['Forbidden', false],
+  ['NotFound', false],
+  ['PayloadTooLarge', false],
+  ['Throttled', true],
+  ['Unavailable', true],
+  ['Unreachable', true],
+  ['TimedOut', true],
+  ['FunctionFailed', false],
+  ['UnexpectedAnswer', false],
+  ['InexactNumber', false],
+  ['InexactName', false],
+] as const)('whether %s may be tried again: %s', ([code, retryable]) => {
+  expect(new KeyfoldTransportError(code, 'Why.')).toMatchObject({ code, retryable, requestId: undefined });
+});
+
+it.for(['Moon', 'toString', '', undefined, ['Forbidden']])('%j is the code of no error', (code) => {
+  expect(() => new KeyfoldTransportError(code as 'Forbidden', 'Why.')).toThrow(/^code must be a TransportErrorCode/);
+  expect(() => new KeyfoldServiceError(code as 'Forbidden', 'Why.')).toThrow(/^code must be an ErrorCode/);
+});

@@ -1,0 +1,96 @@
+/** How long a client waits, by timers that do not pass. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, expect, it, vi } from 'vitest';
+import { KeyfoldClient, type RetryPolicy } from '../../../src/client/index.ts';
+import { failureOf } from '../../support/contract/client-contract.ts';
+import { startStub, type StubAnswer, type StubServer } from '../../support/stub-server.ts';
+
+vi.mock('node:timers/promises', async (original) => ({
+  ...(await original<object>()),
+  setTimeout: vi.fn<typeof sleep>(() => Promise.resolve() as Promise<never>),
+}));
+
+const GOOD: StubAnswer = { status: 200, body: '{"plaintext":"aGVsbG8="}' };
+const HELLO = new Uint8Array(Buffer.from('hello'));
+let stub: StubServer | undefined;
+
+afterEach(async () => {
+  vi.restoreAllMocks();
+  vi.useRealTimers();
+  vi.mocked(sleep).mockClear();
+  await stub?.stop();
+  stub = undefined;
+});
+
+async function clientOf(
+  answers: readonly StubAnswer[],
+  retry: Partial<RetryPolicy> = {},
+): Promise<ReturnType<KeyfoldClient['partition']>> {
+  stub = await startStub(...answers);
+  return new KeyfoldClient({ http: { endpoint: stub.url, region: 'us-west-2' }, retry }).partition('p');
+}
+
+function throttled(retryAfter?: string): StubAnswer {
+  return { status: 429, headers: retryAfter === undefined ? {} : { 'retry-after': retryAfter }, body: '{}' };
+}
+
+/** How long it has waited before each further attempt. */
+function waits(): unknown[] {
+  return vi.mocked(sleep).mock.calls.map(([ms]) => ms);
+}
+
+it('the client waits twice as long each time, up to five seconds, and draws the wait from all of that', async () => {
+  vi.spyOn(Math, 'random').mockReturnValue(0.5);
+  await failureOf((await clientOf([throttled()], { maxAttempts: 9 })).decrypt('kf1.x'));
+  expect(waits()).toEqual([50, 100, 200, 400, 800, 1600, 2500, 2500]);
+});
+
+it('unless told otherwise it tries four times', async () => {
+  await failureOf((await clientOf([throttled()])).decrypt('kf1.x'));
+  expect(stub?.requests).toHaveLength(4);
+});
+
+it('what the service asks for comes on top', async () => {
+  vi.spyOn(Math, 'random').mockReturnValue(0.5);
+  await (await clientOf([throttled('2'), throttled('0'), GOOD])).decrypt('kf1.x');
+  expect(waits()).toEqual([2050, 100]);
+});
+
+it.for([
+  ['20', {}, 2],
+  ['30', {}, 1],
+  ['2147483', { totalTimeoutMs: Infinity, baseDelayMs: 0 }, 2],
+  ['2147484', { totalTimeoutMs: Infinity, baseDelayMs: 0 }, 1],
+] as const)('if %s s are asked for under the policy %j, it tries %i time(s)', async ([asked, retry, times]) => {
+  const outcome = await (await clientOf([throttled(asked), GOOD], retry)).decrypt('kf1.x').catch(Object);
+  expect(outcome).toMatchObject(times === 1 ? { code: 'Throttled', retryAfterSeconds: Number(asked) } : HELLO);
+  expect(stub?.requests).toHaveLength(times);
+});
+
+it('one attempt has ten seconds', async () => {
+  const client = await clientOf(['hang'], { maxAttempts: 1 });
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  const ended = vi.fn<(error: unknown) => void>();
+  const call = client.decrypt('kf1.x').catch(ended);
+  await vi.advanceTimersByTimeAsync(9_990);
+  expect(ended).not.toHaveBeenCalled();
+  await vi.advanceTimersByTimeAsync(20);
+  await call;
+  expect(ended).toHaveBeenCalledWith(
+    expect.objectContaining({ code: 'TimedOut', message: 'There was no answer within 10000 ms.' }),
+  );
+});
+
+it('no timer is left behind by an answer', async () => {
+  const client = await clientOf([GOOD]);
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  await client.decrypt('kf1.x');
+  expect(vi.getTimerCount()).toBe(0);
+});
+
+it('with no time at all it ends at once, and Node has nothing to warn of', async () => {
+  const warned = vi.spyOn(process, 'emitWarning').mockReturnValue();
+  const client = await clientOf(['hang'], { totalTimeoutMs: 0 });
+  expect(await failureOf(client.decrypt('kf1.x'))).toMatchObject({ code: 'TimedOut' });
+  expect(warned).not.toHaveBeenCalled();
+});
