@@ -10,11 +10,13 @@ export function unexpectedEvent(expected: string): KeyfoldError {
 
 /** Whether an event is a request that an HTTP API of API Gateway hands over in payload format 2.0. */
 export function isFromGateway(event: unknown): event is APIGatewayProxyEventV2 {
-  const { version, routeKey, rawPath, headers, pathParameters, requestContext } = membersOf(event);
+  const { version, type, routeKey, rawPath, headers, pathParameters, requestContext } = membersOf(event);
   const { http, domainName } = membersOf(requestContext);
   const { partition, operation } = membersOf(pathParameters);
   return (
     version === '2.0' &&
+    // A Lambda authorizer's events look the same but for their type.
+    type === undefined &&
     typeof routeKey === 'string' &&
     typeof rawPath === 'string' &&
     isObject(headers) &&

@@ -30,9 +30,16 @@ function checkType(header: string | undefined): void {
   if (type?.essence !== JSON_TYPE) {
     throw unsupported(`The Content-Type must be ${JSON_TYPE}.`);
   }
-  if (!/^utf-?8$/i.test(type.params.get('charset') ?? 'utf-8')) {
-    throw unsupported('The charset of the Content-Type must be UTF-8.');
+  const charset = type.params.get('charset');
+  if (!/^utf-?8$/i.test(charset ?? 'utf-8') || charsetsIn(header) !== (charset === null ? 0 : 1)) {
+    throw unsupported('The Content-Type may name one charset, once: UTF-8.');
   }
+}
+
+/** How often a Content-Type names a charset. MIMEType keeps the first of several, and drops those that are malformed. */
+function charsetsIn(header = ''): number {
+  const unquoted = header.replaceAll(/="(?:\\.|[^"\\])*"?/g, '=');
+  return unquoted.match(/;\s*charset\s*(?=[=;]|$)/gi)?.length ?? 0;
 }
 
 function parseType(header: string | undefined): MIMEType | undefined {

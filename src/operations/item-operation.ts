@@ -24,7 +24,7 @@ export interface ItemOperation<Item> {
 
 /** The operation on an item by itself. */
 export function single<Item>(operation: ItemOperation<Item>): Operation {
-  return ({ value }, context) => {
+  return async ({ value }, context) => {
     const item = operation.parse(value);
     limitPlaintext([operation.sizeBytes(item)], context);
     return operation.run(item, context);

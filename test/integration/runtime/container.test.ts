@@ -1,7 +1,14 @@
 /** What each function runs on, from the environment's settings. */
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { startDynamoDb, type LocalDynamoDb } from '../../../local/dynamodb.ts';
+import { functionEnvironment } from '../../../local/function-environment.ts';
+import { startKmsEmulator, type KmsEmulator } from '../../../emulators/kms/kms-emulator.ts';
 import { buildApi, buildInvoke, buildMaintenance, buildQueue } from '../../../src/container.ts';
+import { SessionFactory } from '../../../src/index.ts';
+import { SqsQueues } from '../../../src/sqs/sqs-queues.ts';
+import type { Telemetry } from '../../../src/doors/telemetry.ts';
 import { codeOf } from '../../support/fakes.ts';
+import { captureOutput } from '../../support/http-door.ts';
 
 const WEST = 'arn:aws:kms:us-west-2:111122223333:alias/keyfold';
 const EAST = 'arn:aws:kms:us-east-1:111122223333:alias/keyfold';
@@ -24,11 +31,62 @@ beforeEach(() => {
   });
 });
 afterEach(() => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
   vi.unstubAllEnvs();
 });
 
 const withKms = (): void => set({ KEYFOLD_KMS_KEYS: JSON.stringify({ 'us-west-2': WEST, 'us-east-1': EAST }) });
 const withStaticKey = (): void => set({ KEYFOLD_STATIC_MASTER_KEY_HEX: '00'.repeat(32) });
+
+describe('what happens to keys, in KMS and in the table, is told to the telemetry', () => {
+  let dynamoDb: LocalDynamoDb;
+  let kms: KmsEmulator;
+
+  beforeAll(async () => {
+    dynamoDb = await startDynamoDb('EncryptionKey', 0);
+    kms = await startKmsEmulator();
+  });
+  afterAll(async () => {
+    await kms.close();
+    await dynamoDb.close();
+  });
+  beforeEach(async () => {
+    const { aliasArn } = await kms.ensureKey('us-west-2', 'alias/keyfold');
+    set(functionEnvironment({ kms: kms.endpoint, dynamoDb: dynamoDb.endpoint, keys: { 'us-west-2': aliasArn } }));
+  });
+
+  it('by a function that seals', async () => {
+    set({ KEYFOLD_CREATE_DATE_PRECISION_MS: '3600000' });
+    const { keyfold, telemetry, now } = await buildApi();
+    const told = toldTo(telemetry);
+    const { key } = await keyfold.session('p').encrypt(Buffer.from('x'));
+    expect(key.parent.id).toBe('_IK_p_service_product');
+    expect(key.parent.created % 3600).toBe(0);
+    expect(told()).toEqual(['attempted', 'cacheUsed', 'keyCreated', 'metastoreCalled']);
+    expect(now).toBe(Date.now);
+  });
+
+  it('by the maintenance', async () => {
+    set({ KEYFOLD_SERVICE: 'maintained', KEYFOLD_CREATE_DATE_PRECISION_MS: '3600000' });
+    const { maintenance, telemetry } = buildMaintenance();
+    const told = toldTo(telemetry);
+    const { created } = await maintenance.run({ deadlineAtMs: Date.now() + 10_000 });
+    expect(created).toMatchObject({ id: '_SK_maintained_product' });
+    expect((created?.created ?? 1) % 3600).toBe(0);
+    expect(told()).toEqual(['attempted', 'keyCreated', 'metastoreCalled']);
+  });
+});
+
+/** Names the events that a telemetry has been told of. */
+function toldTo({ events }: Telemetry): () => string[] {
+  const spies = Object.keys(events).map((name) => vi.spyOn(events, name as keyof typeof events));
+  return () =>
+    spies
+      .filter((spy) => spy.mock.calls.length > 0)
+      .map((spy) => spy.getMockName())
+      .toSorted();
+}
 
 describe('a function', () => {
   it('tells the health of each KMS region, its own first, and of the table, of which nothing is known yet', async () => {
@@ -51,11 +109,57 @@ describe('a function', () => {
     expect(await codeOf(keyfold.session('p').encrypt(Buffer.from('x')))).toBe('MetastoreUnavailable');
   });
 
+  it('waits five seconds at most for the System Key', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    const preload = vi.spyOn(SessionFactory.prototype, 'preload').mockResolvedValue();
+    withStaticKey();
+    await buildApi();
+    expect(preload).not.toHaveBeenCalled();
+    set({ KEYFOLD_PRELOAD_SYSTEM_KEY: 'true' });
+    await buildApi();
+    expect(preload.mock.calls).toEqual([[{ deadlineAtMs: Date.now() + 5000 }]]);
+  });
+
+  it('runs on a static master key in Lambda only if it is told that this protects nothing', async () => {
+    withStaticKey();
+    set({ AWS_LAMBDA_FUNCTION_NAME: 'api', KEYFOLD_AUTH: 'iam' });
+    await expect(buildApi()).rejects.toThrow('a static master key protects nothing in Lambda');
+    set({ KEYFOLD_STATIC_KMS_OVERRIDE: 'anyone-who-reads-this-configuration-can-read-all-data' });
+    expect(await buildApi()).toMatchObject({ auth: { kind: 'iam' } });
+  });
+
+  it('says that it starts without the System Key, and why, before its first request', async () => {
+    withStaticKey();
+    set({
+      KEYFOLD_PRELOAD_SYSTEM_KEY: 'true',
+      POWERTOOLS_LOG_LEVEL: 'WARN',
+      POWERTOOLS_METRICS_DISABLED: 'false',
+      POWERTOOLS_DEV: 'false',
+    });
+    const output = captureOutput();
+    await buildApi();
+    const lines = output.lines();
+    expect(lines).toContainEqual(
+      expect.objectContaining({ message: 'the System Key was not preloaded', code: 'MetastoreUnavailable' }),
+    );
+    expect(lines).toContainEqual(expect.objectContaining({ MetastoreFailures: expect.any(Number) as number }));
+  });
+
   it('for direct invocation must be told which operations it serves', async () => {
     withStaticKey();
     expect(() => buildInvoke()).toThrow('KEYFOLD_OPERATIONS');
     set({ KEYFOLD_OPERATIONS: 'encrypt' });
     expect((await buildInvoke()).config.serves.operations).toEqual(['encrypt']);
+  });
+
+  it('for a queue sends where it is told', async () => {
+    withStaticKey();
+    const url = (name: string): string => `https://sqs.us-east-1.amazonaws.com/111122223333/${name}`;
+    set({ KEYFOLD_OUTPUT_QUEUE_URL: url('out'), KEYFOLD_DEAD_LETTER_QUEUE_URL: url('dead') });
+    const { queue, queues, config } = await buildQueue();
+    expect(queue).toMatchObject({ outputUrl: url('out'), deadLetterUrl: url('dead') });
+    expect(queues).toBeInstanceOf(SqsQueues);
+    expect(config.serves.operations).toEqual(['encrypt-fields']);
   });
 
   it('for a queue must be told where to send', async () => {

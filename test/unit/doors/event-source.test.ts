@@ -54,6 +54,13 @@ const EVENTS = {
   'a test with a list of headers': { ...gateway, headers: { 'content-type': ['application/json'] } },
   'a test with a parameter that is a number': { ...gateway, pathParameters: { partition: 5, operation: 'encrypt' } },
   'a test with a list of parameters': { ...gateway, pathParameters: { partition: 'a', operation: ['encrypt'] } },
+  'a Lambda authorizer': {
+    ...gateway,
+    type: 'REQUEST',
+    routeArn: 'arn:aws:execute-api:us-west-2:111122223333:abc123/$default/POST/v1/partitions/tenant-1/encrypt',
+    identitySource: ['token'],
+  },
+  'a Lambda authorizer with payload format 1.0': { ...restApi, version: '1.0', type: 'REQUEST', methodArn: 'arn' },
   'a VPC Lattice service': { version: '2.0', path: '/', method: 'POST', headers: {}, requestContext: { region: 'a' } },
   'a WebSocket API': { requestContext: { connectionId: 'a', eventType: 'MESSAGE' }, body: '{}' },
   'a direct invocation': { operation: 'encrypt', partition: 'tenant-1', plaintext: 'aGVsbG8=' },

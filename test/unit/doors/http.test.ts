@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { bodyLimitBytes } from '../../../src/doors/http-request.ts';
-import { problemResponse, statusOf } from '../../../src/doors/problem.ts';
+import { problemResponse } from '../../../src/doors/problem.ts';
 import { KeyfoldError, type ErrorCode } from '../../../src/index.ts';
 import { FakeWorld } from '../../support/fakes.ts';
 import { captureOutput, lambdaContext, openDoor, request, sampleEvent } from '../../support/http-door.ts';
@@ -276,9 +276,39 @@ describe('a problem', () => {
     expect(problemResponse(new KeyfoldError('KmsThrottled', 'why'), 'r').headers?.['retry-after']).toBe(`${seconds}`);
   });
 
-  it('has a status that the API documents for each code', () => {
-    const codes = ['InvalidConfiguration', 'KeyRowUnreadable', 'Internal', 'FieldNotFound'] as const;
-    expect(codes.map(statusOf)).toEqual([500, 500, 500, 422]);
+  it('of a route without its parameters is that there is no such operation', async () => {
+    const event = request('encrypt', { plaintext: HELLO });
+    delete event.pathParameters;
+    // API Gateway never sends this, so the API's document does not say it.
+    event.rawPath = '/v1/health';
+    expect(await openDoor()(event)).toMatchObject({ status: 404, body: { code: 'NotFound' } });
+  });
+
+  it.for([
+    ['InvalidConfiguration', 500, 'Invalid configuration'],
+    ['InvalidRequest', 400, 'Invalid request'],
+    ['Unauthenticated', 401, 'Not authenticated'],
+    ['Forbidden', 403, 'Forbidden'],
+    ['NotFound', 404, 'Not found'],
+    ['MethodNotAllowed', 405, 'Method not allowed'],
+    ['UnsupportedMediaType', 415, 'Unsupported media type'],
+    ['PayloadTooLarge', 413, 'Payload too large'],
+    ['FieldNotFound', 422, 'Field not found'],
+    ['RecordUnreadable', 422, 'Record unreadable'],
+    ['KeyNotYetVisible', 503, 'Key not yet visible'],
+    ['KmsThrottled', 503, 'KMS throttled'],
+    ['KmsUnavailable', 503, 'KMS unavailable'],
+    ['KmsMisconfigured', 500, 'KMS misconfigured'],
+    ['KeyRowUnreadable', 500, 'Key row unreadable'],
+    ['MetastoreUnavailable', 503, 'Metastore unavailable'],
+    ['DeadlineExceeded', 504, 'Deadline exceeded'],
+    ['Internal', 500, 'Internal error'],
+  ] as const)('with the code %s has the status %i and the title %s', ([code, status, title]) => {
+    const { statusCode, headers, body = '' } = problemResponse(new KeyfoldError(code, 'why'), 'r');
+    expect(statusCode).toBe(status);
+    expect(headers).toMatchObject({ 'content-type': 'application/problem+json', 'cache-control': 'no-store' });
+    const type = `urn:keyfold:error:${code}`;
+    expect(JSON.parse(body)).toMatchObject({ type, title, status, code, detail: 'why', requestId: 'r' });
   });
 
   it('that is ours is Internal, and its text goes neither out nor into the log', async () => {

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import document from '../../../docs/openapi.json' with { type: 'json' };
 import { MemoryMetastore, SessionFactory, StaticKms } from '../../../src/index.ts';
+import { openApiDocument } from '../../../scripts/openapi/document.ts';
 import { decodeKeyItem, type KeyItem } from '../../../src/metastore/dynamodb-item.ts';
 import { ACTION_OF, OPERATION_NAMES, type OperationName } from '../../../src/operations/operation-name.ts';
 import { captureOutput, openDoor, request, sampleEvent, type Event } from '../../support/http-door.ts';
@@ -75,6 +76,11 @@ describe("the document's word", () => {
     expect(Object.keys(PATHS)).toEqual([...operations, '/v1/health', '/v1/openapi.json']);
     const event: Event = { ...sampleEvent('api-health-iam'), routeKey: 'GET /v1/openapi.json' };
     expect((await send(event)).body).toEqual(document);
+  });
+
+  it('is what the schemas that requests are checked with say', () => {
+    // Undefined members are not written.
+    expect(document).toEqual(JSON.parse(JSON.stringify(openApiDocument())));
   });
 
   it('is for callers that have passed the authorizer, as health is', async () => {

@@ -119,6 +119,16 @@ describe('a batch', () => {
     expect(world.log.take()).toEqual([]);
   });
 
+  it('may hold as much as is allowed beside an item that is malformed', async () => {
+    const { answer } = operate(undefined, { plaintextLimitBytes: 10 });
+    const items = [...plaintexts('aaaaa', 'bbbbb').items, { plaintext: 'bad' }];
+    expect(results(await answer('encrypt-batch', { items }))).toMatchObject([
+      { record: expect.any(Object) as object },
+      { record: expect.any(Object) as object },
+      { error: { code: 'InvalidRequest' } },
+    ]);
+  });
+
   it('of records counts what they hold', async () => {
     const world = new FakeWorld();
     const sealed = await operate(world.process()).answer('encrypt-batch', plaintexts('aaaaa', 'bbbbb', 'c'));

@@ -299,6 +299,7 @@ describe('decrypt-fields', () => {
       '/w==',
       Buffer.from('1,"b":2').toString('base64'),
       Buffer.from('\ufeff1').toString('base64'),
+      Buffer.from('"\xff"', 'latin1').toString('base64'),
     ]) {
       const { record } = await answer('encrypt', { plaintext, format: 'compact' });
       const field = (record as string).replace('kf1.', 'kf1j.');

@@ -64,6 +64,12 @@ describe('the examples of RFC 9535', () => {
     [LETTERS, '$[1:5:2]', ['b', 'd']],
     [LETTERS, '$[5:1:-2]', ['d', 'f']],
     [LETTERS, '$[::-1]', LETTERS],
+    [LETTERS, '$[::-2]', ['a', 'c', 'e', 'g']],
+    [LETTERS, '$[::-3]', ['a', 'd', 'g']],
+    [LETTERS, '$[99:-99:-4]', ['c', 'g']],
+    [LETTERS, '$[-99:99:3]', ['a', 'd', 'g']],
+    [LETTERS, '$[:-5:-1]', ['d', 'e', 'f', 'g']],
+    [LETTERS, '$[-1:0:-3]', ['d', 'g']],
     // 2.5.1.3
     [LETTERS, '$[0, 3]', ['a', 'd']],
     [LETTERS, '$[0:2, 5]', ['a', 'b', 'f']],
@@ -88,6 +94,14 @@ describe('the examples of RFC 9535', () => {
   ] as const)('%# select what it says: $1', ([document, path, values]) => {
     expect(select(document, path)).toEqual(values);
   });
+});
+
+it('paths may step on as many values as are allowed, and no more', () => {
+  // Each wildcard counts itself and the 99,999 values.
+  const root = locateValues(`[${'0,'.repeat(99_998)}0]`);
+  const wildcards = (count: number): string => `$[${Array.from({ length: count }, () => '*').join()}]`;
+  expect(selectValues(root, [wildcards(10)], { allowMissing: false })).toHaveLength(99_999);
+  expect(() => selectValues(root, [wildcards(10), '$.a'], { allowMissing: true })).toThrow('more than 1000000 steps');
 });
 
 describe('a path', () => {

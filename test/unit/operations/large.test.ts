@@ -1,5 +1,6 @@
 /** Payloads whose memory is given back: less shares its memory with others, and stays. */
-import { expect, it } from 'vitest';
+import { afterEach, expect, it, vi } from 'vitest';
+import { Session } from '../../../src/envelope/session.ts';
 import { FakeWorld } from '../../support/fakes.ts';
 import { operate } from '../../support/operations.ts';
 
@@ -18,6 +19,29 @@ it.for(FORMS)('a large payload is sealed, moved, left where it is and opened (%o
   for (const each of [record, moved['record']]) {
     expect(await answer('decrypt', { record: each })).toEqual({ plaintext: PLAINTEXT });
   }
+});
+
+afterEach(() => vi.restoreAllMocks());
+
+it('the memory of each payload is given back by the time of the answer', async () => {
+  const { answer } = operate();
+  const sealToJson = vi.spyOn(Session.prototype, 'encryptToJson');
+  const seal = vi.spyOn(Session.prototype, 'encrypt');
+  const move = vi.spyOn(Session.prototype, 'rewrap');
+  const open = vi.spyOn(Session.prototype, 'decrypt');
+  const { record } = await answer('encrypt', { plaintext: PLAINTEXT });
+  await answer('encrypt', { plaintext: PLAINTEXT, format: 'compact' });
+  await answer('rewrap', { record });
+  await answer('decrypt', { record });
+  const sizes = {
+    sealedToJson: sealToJson.mock.calls[0]?.[0].length,
+    sealed: seal.mock.calls[0]?.[0].length,
+    record: (await seal.mock.results[0]?.value)?.data.length,
+    moved: move.mock.calls[0]?.[0].data.length,
+    opened: open.mock.calls[0]?.[0].data.length,
+    plaintext: (await open.mock.results[0]?.value)?.length,
+  };
+  expect(sizes).toEqual({ sealedToJson: 0, sealed: 0, record: 0, moved: 0, opened: 0, plaintext: 0 });
 });
 
 it.for([false, true])('large payloads in a batch, one of them bad (shared key: %s)', async (shareDataRowKey) => {

@@ -93,6 +93,25 @@ describe('a document', () => {
     expect(error).toMatchObject({ code: 'InvalidRequest', message: expect.stringContaining('nested') as string });
   });
 
+  it.for(['tenant-1', 'é', '🔑'.repeat(20)])(
+    'whose answer is too large is refused before any key is touched, to the character, for the partition %s',
+    async (partition) => {
+      const world = new FakeWorld();
+      const body = { document: { a: 1, b: 'text' }, fields: ['$.a', '$.b'] };
+      const { length } = await operate(world.process()).ask('encrypt-fields', body, partition);
+      world.log.take();
+      const within = (most: number): Promise<string> =>
+        operate(world.process(), { answerFits: (answer) => answer.length <= most }).ask(
+          'encrypt-fields',
+          body,
+          partition,
+        );
+      expect(await codeOf(within(length - 1))).toBe('PayloadTooLarge');
+      expect(world.log.take()).toEqual([]);
+      expect(await within(length)).toHaveLength(length);
+    },
+  );
+
   it('may lack a field to open only where that is allowed', async () => {
     const { ask } = operate();
     const body = { document: {}, fields: ['$.a'] };

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { OperationName } from '../../../src/operations/operation-name.ts';
+import { OPERATION_NAMES, type OperationName } from '../../../src/operations/operation-name.ts';
 import { errorOf, FakeWorld } from '../../support/fakes.ts';
 import { operate } from '../../support/operations.ts';
 
@@ -24,9 +24,13 @@ const TOLD: readonly (readonly [OperationName, unknown, string])[] = [
   ['encrypt', { plaintext: '', [CANARY]: 1 }, `${UNKNOWN} plaintext, format.`],
   ['encrypt', { [CANARY]: 'aGVsbG8=' }, `${UNKNOWN} plaintext, format.`],
   ['encrypt', { items: [] }, `${UNKNOWN} plaintext, format.`],
+  ['encrypt', RECORD, `${UNKNOWN} plaintext, format.`],
   ['decrypt', '"kf1.AAAA"', `${NO_OBJECT} ${WRAP_RECORD}`],
   ['decrypt', RECORD, WRAP_RECORD],
   ['decrypt', { ...RECORD, format: 'compact' }, WRAP_RECORD],
+  ['decrypt', { Key: RECORD.Key }, `${UNKNOWN} record.`],
+  ['decrypt', { Data: RECORD.Data }, `${UNKNOWN} record.`],
+  ['decrypt', [RECORD.Key, RECORD.Data], `${NO_OBJECT} ${WRAP_RECORD}`],
   ['decrypt', {}, 'The request has no record.'],
   ['decrypt', { record: RECORD, format: 'compact' }, `${UNKNOWN} record.`],
   ['decrypt', { record: null }, 'record must be the JSON object or the compact string of a record.'],
@@ -94,6 +98,11 @@ describe('a malformed request is told in a sentence what is wrong:', () => {
     expect(error).toMatchObject({ code: 'InvalidRequest', message });
     expect(String(error)).not.toContain(CANARY);
     expect(world.log.take()).toEqual([]);
+  });
+
+  it.for(OPERATION_NAMES)('%s rejects, and does not throw', async (operation) => {
+    const asked = operate().ask(operation, { [CANARY]: 1 });
+    expect(await errorOf(asked)).toMatchObject({ code: 'InvalidRequest' });
   });
 
   it.for([
