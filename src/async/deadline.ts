@@ -56,23 +56,75 @@ export function deadlineExceeded(): KeyfoldError {
   return new KeyfoldError('DeadlineExceeded', 'The time for this request is up.');
 }
 
-/** Does work under a caller's limits. The signal it is given is let go when the work has ended. */
+/**
+ * Runs work under a caller's limits. The deadline ends when the work does.
+ * @throws what the work throws; the signal's reason if it is aborted already
+ */
 export async function withDeadline<T>(
   limits: RequestLimits,
   now: Clock,
   work: (deadline: Deadline) => Promise<T>,
 ): Promise<T> {
-  const { deadlineAtMs = Number.MAX_SAFE_INTEGER, signal } = limits;
-  signal?.throwIfAborted();
-  const controller = new AbortController();
-  const abort = (): void => controller.abort(signal?.reason);
-  signal?.addEventListener('abort', abort, { once: true });
-  const timer = startTimer(deadlineAtMs - now(), () => controller.abort(deadlineExceeded()));
+  const deadline = new RunningDeadline(limits, now);
   try {
-    return await work({ atMs: deadlineAtMs, signal: controller.signal });
+    return await work(deadline);
   } finally {
-    clearTimeout(timer);
-    signal?.removeEventListener('abort', abort);
+    deadline.end();
+  }
+}
+
+/**
+ * The deadlines of the requests under way. Work under the same limits object shares one deadline, because the thousand items of a
+ * batch would otherwise keep a thousand timers.
+ */
+export class RequestDeadlines {
+  readonly #now: Clock;
+  readonly #running = new WeakMap<RequestLimits, { readonly deadline: RunningDeadline; users: number }>();
+
+  constructor(now: Clock) {
+    this.#now = now;
+  }
+
+  /** As {@link withDeadline}. The deadline ends when all work under these limits has ended. */
+  async within<T>(limits: RequestLimits, work: (deadline: Deadline) => Promise<T>): Promise<T> {
+    const running = this.#running.get(limits) ?? { deadline: new RunningDeadline(limits, this.#now), users: 0 };
+    this.#running.set(limits, running);
+    running.users += 1;
+    try {
+      return await work(running.deadline);
+    } finally {
+      running.users -= 1;
+      if (running.users === 0) {
+        this.#running.delete(limits);
+        running.deadline.end();
+      }
+    }
+  }
+}
+
+/** A deadline with its timer and its listener on the caller's signal. Whoever makes it calls {@link end}. */
+class RunningDeadline implements Deadline {
+  readonly atMs: number;
+  readonly #controller = new AbortController();
+  readonly #timer: NodeJS.Timeout | undefined;
+  readonly #given: AbortSignal | undefined;
+  readonly #abort = (): void => this.#controller.abort(this.#given?.reason);
+
+  constructor({ deadlineAtMs = Number.MAX_SAFE_INTEGER, signal }: RequestLimits, now: Clock) {
+    signal?.throwIfAborted();
+    this.atMs = deadlineAtMs;
+    this.#given = signal;
+    signal?.addEventListener('abort', this.#abort, { once: true });
+    this.#timer = startTimer(deadlineAtMs - now(), () => this.#controller.abort(deadlineExceeded()));
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  end(): void {
+    clearTimeout(this.#timer);
+    this.#given?.removeEventListener('abort', this.#abort);
   }
 }
 

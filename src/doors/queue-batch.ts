@@ -1,7 +1,7 @@
 import type { SQSRecord } from 'aws-lambda';
 import type { QueueConfig } from '../config/queue-config.ts';
 import { KeyfoldError } from '../errors.ts';
-import { Turns } from '../async/turns.ts';
+import { Semaphore } from '../async/semaphore.ts';
 import { isSendable, type OutgoingMessage } from '../sqs/message.ts';
 import { NotSent, Outbox } from '../sqs/outbox.ts';
 import type { Queues } from '../sqs/queues.ts';
@@ -49,8 +49,8 @@ export class QueueBatch {
       deadLetters: new Outbox(queues, queue.deadLetterUrl, signal),
       remainingMs: () => DONE_BY * remainingMs - (now() - startMs),
     };
-    const turns = new Turns(CONCURRENCY);
-    await Promise.all(this.#lanes.map((lane) => turns.take(() => this.#takeInOrder(lane, work))));
+    const semaphore = new Semaphore(CONCURRENCY);
+    await Promise.all(this.#lanes.map((lane) => semaphore.run(() => this.#takeInOrder(lane, work))));
   }
 
   /** What is to come back holds up those of its lane behind it. */

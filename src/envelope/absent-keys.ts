@@ -1,4 +1,4 @@
-import type { KeyMeta } from '../records/ids.ts';
+import { keyName, type KeyMeta } from '../records/ids.ts';
 import type { Clock } from '../async/clock.ts';
 import { ShortMemory } from '../async/short-memory.ts';
 
@@ -14,11 +14,11 @@ export class AbsentKeys {
   }
 
   /** Whether the key was absent a moment ago. */
-  has({ id, created }: KeyMeta): boolean {
-    return this.#memory.get(`${created} ${id}`) ?? false;
+  has(key: KeyMeta): boolean {
+    return this.#memory.get(keyName(key)) ?? false;
   }
 
-  add({ id, created }: KeyMeta): void {
-    this.#memory.set(`${created} ${id}`, true);
+  add(key: KeyMeta): void {
+    this.#memory.set(keyName(key), true);
   }
 }

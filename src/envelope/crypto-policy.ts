@@ -97,7 +97,7 @@ const MAX_SECONDS_AHEAD = 60;
  * The `Created` of a key made now: truncated, unless a key of that time or a later one is known. Then it is the first free
  * second from now, so that a key revoked in the very minute it was made is followed by another, and no date is inherited.
  * @param taken of the keys that are known
- * @param worn of the key that has reached its usage limit, if one has: its successor is dated later, to be the latest
+ * @param exhausted of the key that has reached its usage limit, if one has: its successor is dated later, to be the latest
  * @returns undefined if the next minute has no second free
  * @throws TypeError if the clock does not give milliseconds since 1970
  */
@@ -105,13 +105,13 @@ export function createdNow(
   policy: CryptoPolicy,
   nowMs: number,
   taken: readonly EpochSeconds[],
-  worn?: EpochSeconds,
+  exhausted?: EpochSeconds,
 ): EpochSeconds | undefined {
   const truncated = secondsOf(nowMs - (nowMs % policy.createDatePrecisionMs));
   if (taken.every((created) => created < truncated)) return truncated;
   const now = secondsOf(nowMs);
   const latest = now + MAX_SECONDS_AHEAD;
-  const first = worn !== undefined && worn >= now && worn < latest ? worn + 1 : now;
+  const first = exhausted !== undefined && exhausted >= now && exhausted < latest ? exhausted + 1 : now;
   for (let created = first; created <= latest; created += 1) {
     if (!taken.includes(created as EpochSeconds)) return created as EpochSeconds;
   }

@@ -14,7 +14,7 @@ export class EnvelopeKey {
   /** When the plaintext came into memory, on the clock of ages. */
   readonly loadedAtMs: number;
   /** Until when the key serves past its maximum age, since the metastore has just failed to give it anew; on the clock of ages. */
-  sparedUntilMs = 0;
+  staleUntilMs = 0;
   readonly #secret: KeyObject;
 
   /** Takes the bytes over: they are zeroed before this returns. */

@@ -14,7 +14,7 @@ export interface KeySearch<K> {
   /** The key of a record, if it may seal. */
   readonly use: (record: EnvelopeKeyRecord) => Promise<K | undefined>;
   /** Whether a key has reached its usage limit. Then an older one does not take its place, since other processes cannot know that. */
-  readonly isWorn?: (record: EnvelopeKeyRecord) => boolean;
+  readonly isExhausted?: (record: EnvelopeKeyRecord) => boolean;
 }
 
 /** A key that may seal, or else the rows that were read, latest first, without those dated too far ahead. */
@@ -25,7 +25,7 @@ export type FoundKey<K> = { readonly key: K } | { readonly rows: readonly Envelo
  * Nearly always this is one query.
  * @throws KeyfoldError `KeyRowUnreadable` if the latest row cannot be read, unless the metastore shows that it is dated too far ahead
  */
-export async function findKey<K>({ now, latest, recent, use, isWorn }: KeySearch<K>): Promise<FoundKey<K>> {
+export async function findKey<K>({ now, latest, recent, use, isExhausted }: KeySearch<K>): Promise<FoundKey<K>> {
   let unreadable: unknown;
   const newest = await latest().catch((error: unknown) => {
     if (!(error instanceof KeyfoldError && error.code === 'KeyRowUnreadable')) throw error;
@@ -36,7 +36,7 @@ export async function findKey<K>({ now, latest, recent, use, isWorn }: KeySearch
   if (newest !== 'unreadable' && !isDatedAhead(newest.created, now())) {
     const key = await use(newest);
     if (key !== undefined) return { key };
-    if (newest.created * 1000 <= now() || isWorn?.(newest) === true) return { rows: [newest] };
+    if (newest.created * 1000 <= now() || isExhausted?.(newest) === true) return { rows: [newest] };
   }
   const rows = await recent(Math.floor((now() + MAX_AHEAD_MS) / 1000) as EpochSeconds);
   if (rows === undefined) {

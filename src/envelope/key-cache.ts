@@ -1,5 +1,5 @@
 import type { EnvelopeKey } from './envelope-key.ts';
-import type { EpochSeconds, KeyId } from '../records/ids.ts';
+import { keyName, type EpochSeconds, type KeyId } from '../records/ids.ts';
 import type { Clock } from '../async/clock.ts';
 
 /** What bounds a {@link KeyCache}. */
@@ -82,7 +82,7 @@ export class KeyCache {
         this.#drop(key);
         return undefined;
       }
-      if (nowMs >= key.sparedUntilMs) return undefined;
+      if (nowMs >= key.staleUntilMs) return undefined;
     }
     this.#touch(key);
     return key;
@@ -91,14 +91,14 @@ export class KeyCache {
   #touch(key: EnvelopeKey): void {
     if (key === this.#newest) return;
     this.#newest = key;
-    const name = cacheKey(key.standing.id, key.standing.created);
+    const name = keyName(key.standing);
     this.#keys.delete(name);
     this.#keys.set(name, key);
   }
 
   #find(id: KeyId, created: EpochSeconds): EnvelopeKey | undefined {
     const latest = this.#latest.get(id);
-    return latest?.standing.created === created ? latest : this.#keys.get(cacheKey(id, created));
+    return latest?.standing.created === created ? latest : this.#keys.get(keyName({ id, created }));
   }
 
   /** Whether the key's maximum age, and so much more, is over. */
@@ -109,7 +109,7 @@ export class KeyCache {
   #drop(key: EnvelopeKey | undefined): void {
     if (key === undefined) return;
     const { id, created } = key.standing;
-    this.#keys.delete(cacheKey(id, created));
+    this.#keys.delete(keyName({ id, created }));
     this.#newest = undefined;
     if (isSameKey(this.#latest.get(id), key)) this.#latest.delete(id);
   }
@@ -127,8 +127,4 @@ export class KeyCache {
 /** Whether both are of one id, which the caller sees to, and time. */
 function isSameKey(one: EnvelopeKey | undefined, other: EnvelopeKey): boolean {
   return one?.standing.created === other.standing.created;
-}
-
-function cacheKey(id: KeyId, created: EpochSeconds): string {
-  return `${created} ${id}`;
 }

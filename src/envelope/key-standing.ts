@@ -7,11 +7,11 @@ export interface KeyStanding extends KeyMeta {
   /** Once true it stays so: nothing un-revokes a key. */
   revoked: boolean;
   /** Set when this process drew the key's last seal (CryptoPolicy `wearsOut`). */
-  worn: boolean;
+  exhausted: boolean;
   /** When the metastore last answered, on the clock of ages. */
   checkedAtMs: number;
   /** Until when what is known is taken for fresh, since the metastore has just failed to say; on the clock of ages. */
-  sparedUntilMs: number;
+  staleUntilMs: number;
 }
 
 /**
@@ -23,9 +23,9 @@ export function standingOf(record: EnvelopeKeyRecord, agedMs: number): KeyStandi
     id: record.id,
     created: record.created,
     revoked: record.revoked,
-    worn: false,
+    exhausted: false,
     checkedAtMs: agedMs,
-    sparedUntilMs: 0,
+    staleUntilMs: 0,
   };
 }
 
@@ -61,7 +61,7 @@ export function retirementByDate(
 /** Why the key, as far as is known, may no longer seal; undefined where it may. It still opens what it sealed. */
 export function retirementOf(policy: CryptoPolicy, standing: KeyStanding, nowMs: number): Retirement | undefined {
   if (standing.revoked) return 'revoked';
-  if (standing.worn) return 'worn';
+  if (standing.exhausted) return 'worn';
   return retirementByDate(policy, standing.created, nowMs);
 }
 
@@ -72,13 +72,13 @@ export function isRetired(policy: CryptoPolicy, standing: KeyStanding, nowMs: nu
 
 /** Whether what is known was learnt recently enough to seal by. */
 export function isFresh(policy: CryptoPolicy, standing: KeyStanding, agedMs: number): boolean {
-  return agedMs - standing.checkedAtMs < policy.revokeCheckIntervalMs || agedMs < standing.sparedUntilMs;
+  return agedMs - standing.checkedAtMs < policy.revokeCheckIntervalMs || agedMs < standing.staleUntilMs;
 }
 
 /** Takes what is known for fresh for a moment, within the grace, so that not every request waits for a metastore that is down. */
-export function spare(policy: CryptoPolicy, standing: KeyStanding, untilMs: number): void {
+export function extend(policy: CryptoPolicy, standing: KeyStanding, untilMs: number): void {
   const graceEndsAtMs = standing.checkedAtMs + policy.revokeCheckIntervalMs + policy.staleGraceMs;
-  standing.sparedUntilMs = Math.min(untilMs, graceEndsAtMs);
+  standing.staleUntilMs = Math.min(untilMs, graceEndsAtMs);
 }
 
 /** Whether what is known is recent enough to seal by while the metastore is down. */

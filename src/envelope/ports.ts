@@ -60,7 +60,7 @@ export interface EnvelopeEvents {
 }
 
 /** The two kinds of keys that the metastore keeps. */
-type KeyKind = 'system' | 'intermediate';
+export type KeyKind = 'system' | 'intermediate';
 
 /**
  * Why a key seals nothing new: too old, withdrawn, sealed enough, dated too far ahead, or the System Key over it is one of

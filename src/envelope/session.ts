@@ -15,7 +15,7 @@ import {
 import { DataRowKey, SharedDataRowKey } from './data-row-key.ts';
 import { checkedRecord, decodeDataRowRecord, type DataRowRecord } from '../records/data-row-record.ts';
 import { openDataRow, openDataRowKey, rewrapDataRow } from './data-rows.ts';
-import { checkLimits, withDeadline, type RequestLimits } from '../async/deadline.ts';
+import { checkLimits, RequestDeadlines, withDeadline, type RequestLimits } from '../async/deadline.ts';
 import type { EnvelopeKey } from './envelope-key.ts';
 import { recordUnreadable } from '../errors.ts';
 import { freeNow } from '../crypto/free-now.ts';
@@ -34,7 +34,6 @@ import { NO_ENVELOPE_EVENTS } from './ports.ts';
 import type { EnvelopeEvents, KeyManagementService, Metastore } from './ports.ts';
 import type { Clock } from '../async/clock.ts';
 import { SystemKeys } from './system-keys.ts';
-import { Waits } from '../async/waits.ts';
 
 /** What a {@link SessionFactory} is made of. */
 export interface SessionFactoryOptions extends ServiceNames {
@@ -61,7 +60,7 @@ const OPTIONS: Types<SessionFactoryOptions> = {
  * cache of its own.
  */
 export class SessionFactory {
-  readonly #world: SessionDependencies;
+  readonly #dependencies: SessionDependencies;
   readonly #systemKeys: SystemKeys;
 
   /**
@@ -79,15 +78,14 @@ export class SessionFactory {
     this.#systemKeys = new SystemKeys(naming.systemKeyId, world);
     const keys = new IntermediateKeys(naming, this.#systemKeys, world);
     const shared = new WeakMap<EnvelopeKey, SharedDataRowKey>();
-    this.#world = {
+    this.#dependencies = {
       naming,
       keys,
       policy,
       now,
       ages: world.ages,
       shared,
-      latest: new Waits(now),
-      loads: new Waits(now),
+      deadlines: new RequestDeadlines(now),
     };
   }
 
@@ -99,7 +97,7 @@ export class SessionFactory {
    */
   async preload(limits: RequestLimits = {}): Promise<void> {
     checkLimits(limits);
-    await withDeadline(limits, this.#world.now, (deadline) => this.#systemKeys.preload(deadline));
+    await withDeadline(limits, this.#dependencies.now, (deadline) => this.#systemKeys.preload(deadline));
   }
 
   /**
@@ -110,7 +108,7 @@ export class SessionFactory {
    */
   session(partition: string, keyUsed?: KeyUsed): Session {
     check(keyUsed, 'keyUsed', KEY_USED);
-    return new Session(this.#world.naming.parsePartition(partition), this.#world, { keyUsed });
+    return new Session(this.#dependencies.naming.parsePartition(partition), this.#dependencies, { keyUsed });
   }
 }
 
@@ -124,10 +122,7 @@ interface SessionDependencies {
   readonly ages: Clock;
   /** What records under an Intermediate Key share, where the policy lets them; gone with that key. */
   readonly shared: WeakMap<EnvelopeKey, SharedDataRowKey>;
-  /** Who waits for a partition's latest key. */
-  readonly latest: Waits<EnvelopeKey>;
-  /** Who waits for a key that a record names. */
-  readonly loads: Waits<EnvelopeKey | undefined>;
+  readonly deadlines: RequestDeadlines;
 }
 
 /** Is told which key was used. */
@@ -166,15 +161,15 @@ export class Session {
   /** The id of the keys that this partition's new records are sealed under. */
   readonly keyId: KeyId;
   readonly #partition: PartitionId;
-  readonly #world: SessionDependencies;
+  readonly #dependencies: SessionDependencies;
   readonly #keyUsed: KeyUsed | undefined;
   readonly #batch: BatchKeys | undefined;
 
   /** Made by {@link SessionFactory.session}. */
-  constructor(partition: PartitionId, world: SessionDependencies, { keyUsed, batch }: SessionExtras) {
+  constructor(partition: PartitionId, dependencies: SessionDependencies, { keyUsed, batch }: SessionExtras) {
     this.#partition = partition;
-    this.keyId = world.naming.intermediateKeyId(partition);
-    this.#world = world;
+    this.keyId = dependencies.naming.intermediateKeyId(partition);
+    this.#dependencies = dependencies;
     this.#keyUsed = keyUsed;
     this.#batch = batch;
   }
@@ -189,7 +184,7 @@ export class Session {
   batch(options: { readonly shareDataRowKey: boolean }): Session {
     const { shareDataRowKey } = optionsOf(options, 'options', BATCH_OPTIONS);
     const sealing = shareDataRowKey ? new SharedDataRowKey(OF_ONE_REQUEST) : undefined;
-    return new Session(this.#partition, this.#world, { keyUsed: this.#keyUsed, batch: { sealing } });
+    return new Session(this.#partition, this.#dependencies, { keyUsed: this.#keyUsed, batch: { sealing } });
   }
 
   /**
@@ -218,7 +213,7 @@ export class Session {
     const given = checkedRecord(record);
     checkLimits(limits);
     const meta = this.#parentOf(given);
-    return this.#open(this.#world.keys.cached(meta) ?? (await this.#load(meta, limits)), given);
+    return this.#open(this.#dependencies.keys.cached(meta) ?? (await this.#load(meta, limits)), given);
   }
 
   /**
@@ -230,7 +225,7 @@ export class Session {
     const record = decodeDataRowRecord(text);
     checkLimits(limits);
     const meta = this.#parentOf(record);
-    const plaintext = this.#open(this.#world.keys.cached(meta) ?? (await this.#load(meta, limits)), record);
+    const plaintext = this.#open(this.#dependencies.keys.cached(meta) ?? (await this.#load(meta, limits)), record);
     freeNow(record.data);
     return plaintext;
   }
@@ -248,9 +243,9 @@ export class Session {
     const given = checkedRecord(record);
     checkLimits(limits);
     const meta = this.#parentOf(given);
-    const from = this.#world.keys.cached(meta) ?? (await this.#load(meta, limits));
-    let to = this.#world.keys.cachedLatest(this.keyId) ?? (await this.#latestKey(limits));
-    if (to !== from && this.#world.policy.wearsOut()) to = await this.#successorOf(to, limits);
+    const from = this.#dependencies.keys.cached(meta) ?? (await this.#load(meta, limits));
+    let to = this.#dependencies.keys.cachedLatest(this.keyId) ?? (await this.#latestKey(limits));
+    if (to !== from && this.#dependencies.policy.wearsOut()) to = await this.#successorOf(to, limits);
     for (const key of [from, to]) this.#keyUsed?.(key.standing);
     const moved = rewrapDataRow(from, to, given);
     return moved === given ? { record, rewrapped: false } : { record: moved, rewrapped: true };
@@ -276,14 +271,14 @@ export class Session {
 
   /** The key to seal with; a promise of it only where there is something to wait for. */
   #sealingKey(limits: RequestLimits): EnvelopeKey | Promise<EnvelopeKey> {
-    const cached = this.#world.keys.cachedLatest(this.keyId);
-    if (cached === undefined) return this.#latestKey(limits).then((key) => this.#unlessWorn(key, limits));
-    return this.#unlessWorn(cached, limits);
+    const cached = this.#dependencies.keys.cachedLatest(this.keyId);
+    if (cached === undefined) return this.#latestKey(limits).then((key) => this.#unlessExhausted(key, limits));
+    return this.#unlessExhausted(cached, limits);
   }
 
   /** The key itself, or a promise of its successor where it has sealed enough. */
-  #unlessWorn(key: EnvelopeKey, limits: RequestLimits): EnvelopeKey | Promise<EnvelopeKey> {
-    return this.#world.policy.wearsOut() ? this.#successorOf(key, limits) : key;
+  #unlessExhausted(key: EnvelopeKey, limits: RequestLimits): EnvelopeKey | Promise<EnvelopeKey> {
+    return this.#dependencies.policy.wearsOut() ? this.#successorOf(key, limits) : key;
   }
 
   #open(parent: EnvelopeKey, record: DataRowRecord): Buffer {
@@ -293,7 +288,7 @@ export class Session {
 
   /** The key that is to seal a payload. */
   #dataRowKeyUnder(parent: EnvelopeKey, plaintext: Uint8Array): DataRowKey {
-    const { policy, now, ages } = this.#world;
+    const { policy, now, ages } = this.#dependencies;
     this.#keyUsed?.(parent.standing);
     const sharing = this.#batch?.sealing ?? (policy.dataRowKeyMaxMessages > 1 ? this.#sharedUnder(parent) : undefined);
     return sharing === undefined
@@ -302,7 +297,7 @@ export class Session {
   }
 
   #sharedUnder(parent: EnvelopeKey): SharedDataRowKey {
-    const { policy, shared } = this.#world;
+    const { policy, shared } = this.#dependencies;
     const known = shared.get(parent);
     if (known !== undefined) return known;
     const made = new SharedDataRowKey(policy);
@@ -320,12 +315,15 @@ export class Session {
   }
 
   #latestKey(limits: RequestLimits): Promise<EnvelopeKey> {
-    return this.#world.latest.join(limits, this.keyId, (deadline) => this.#world.keys.latest(this.keyId, deadline));
+    return this.#dependencies.deadlines.within(limits, (deadline) =>
+      this.#dependencies.keys.latest(this.keyId, deadline),
+    );
   }
 
   async #load(meta: KeyMeta, limits: RequestLimits): Promise<EnvelopeKey> {
-    const name = `${meta.created} ${meta.id}`;
-    const key = await this.#world.loads.join(limits, name, (deadline) => this.#world.keys.load(meta, deadline));
+    const key = await this.#dependencies.deadlines.within(limits, (deadline) =>
+      this.#dependencies.keys.load(meta, deadline),
+    );
     if (key === undefined) throw recordUnreadable('its Intermediate Key is absent');
     return key;
   }
@@ -333,7 +331,7 @@ export class Session {
   /** The key that the record names, which must be one of this partition's: checked before anything is read. */
   #parentOf(record: DataRowRecord): KeyMeta {
     const { id, created } = record.key.parent;
-    const isOurs = id === this.keyId || this.#world.naming.isIntermediateKeyOf(this.#partition, id);
+    const isOurs = id === this.keyId || this.#dependencies.naming.isIntermediateKeyOf(this.#partition, id);
     if (isOurs && Number.isSafeInteger(created)) {
       return { id: id as KeyId, created: created as EpochSeconds };
     }
@@ -342,7 +340,7 @@ export class Session {
 
   /** The key that takes the place of one that has sealed enough. */
   #successorOf(key: EnvelopeKey, limits: RequestLimits): Promise<EnvelopeKey> {
-    key.standing.worn = true;
+    key.standing.exhausted = true;
     return this.#latestKey(limits);
   }
 }

@@ -1,5 +1,5 @@
 import { KeyfoldError } from '../errors.ts';
-import type { KeyMeta } from '../records/ids.ts';
+import { keyName, type KeyMeta } from '../records/ids.ts';
 import type { Clock } from '../async/clock.ts';
 import { ShortMemory } from '../async/short-memory.ts';
 
@@ -24,8 +24,8 @@ export class UnreadableRows {
    * Loads a key of that very id and time.
    * @throws KeyfoldError `KeyRowUnreadable` without loading if that was the answer a moment ago, or whatever the load throws
    */
-  async unlessKnown<T>({ id, created }: KeyMeta, load: () => Promise<T>): Promise<T> {
-    const name = `${created} ${id}`;
+  async unlessKnown<T>(key: KeyMeta, load: () => Promise<T>): Promise<T> {
+    const name = keyName(key);
     const known = this.#memory.get(name);
     if (known !== undefined) throw known;
     try {

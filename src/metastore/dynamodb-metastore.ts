@@ -6,7 +6,7 @@ import type { EpochSeconds, KeyId } from '../records/ids.ts';
 import type { KeyRow } from '../maintenance/key-table.ts';
 import type { EnvelopeKeyRecord, Metastore } from '../envelope/ports.ts';
 import type { Deadline } from '../async/deadline.ts';
-import { Turns } from '../async/turns.ts';
+import { Semaphore } from '../async/semaphore.ts';
 import type { SystemKeyStore } from '../maintenance/system-key-maintenance.ts';
 import {
   DYNAMODB_OPTIONS,
@@ -58,7 +58,7 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
   readonly #client: DynamoDBClient;
   readonly #tableName: string;
   readonly #events: MetastoreEvents;
-  readonly #turns = new Turns(MAX_CONCURRENT_CALLS);
+  readonly #calls = new Semaphore(MAX_CONCURRENT_CALLS);
   #state: MetastoreState = { state: 'unknown' };
 
   /**
@@ -158,12 +158,12 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
 
   async #call<T>(action: MetastoreAction, deadline: Deadline, send: (signal: AbortSignal) => Promise<T>): Promise<T> {
     let beganAtMs = performance.now();
-    const inTurn = this.#turns.take(() => {
+    const result = this.#calls.run(() => {
       beganAtMs = performance.now();
       return send(deadline.signal);
     });
     try {
-      const answer = await orAborted(inTurn, deadline.signal);
+      const answer = await orAborted(result, deadline.signal);
       this.#state = { ...this.#state, state: 'ok', atMs: Date.now() };
       this.#events.metastoreCalled(action, performance.now() - beganAtMs);
       return answer;

@@ -30,6 +30,11 @@ export function metaOf({ id, created }: KeyMeta): KeyMeta {
   return { id, created };
 }
 
+/** A name for one key that no other key has, to be a key of a Map. */
+export function keyName({ id, created }: KeyMeta): string {
+  return `${created} ${id}`;
+}
+
 /** Whose keys they are. Asherah's ids are made of these, so two services that share a table must differ in one of them. */
 export interface ServiceNames {
   readonly service: string;

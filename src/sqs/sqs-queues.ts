@@ -7,7 +7,7 @@ import {
 } from '@aws-sdk/client-sqs';
 import { keptConnections } from '../connections/agents.ts';
 import { retriesOf } from '../connections/retries.ts';
-import { Turns } from '../async/turns.ts';
+import { Semaphore } from '../async/semaphore.ts';
 import { MAX_CALL_ENTRIES, type OutgoingMessage } from './message.ts';
 import type { VisibilityChange, Queues, SendFault } from './queues.ts';
 
@@ -78,10 +78,10 @@ export class SqsQueues implements Queues {
   ): Promise<readonly string[]> {
     try {
       const queueUrl = await this.#urlOf(queueArn, signal);
-      const turns = new Turns(MAX_CONCURRENT_CALLS);
+      const semaphore = new Semaphore(MAX_CONCURRENT_CALLS);
       const calls = Array.from({ length: Math.ceil(messages.length / MAX_CALL_ENTRIES) }, (_, i) => {
         const some = messages.slice(i * MAX_CALL_ENTRIES, (i + 1) * MAX_CALL_ENTRIES);
-        return turns.take(() => this.#hide(queueUrl, some, signal));
+        return semaphore.run(() => this.#hide(queueUrl, some, signal));
       });
       return (await Promise.all(calls)).flat();
     } catch (error) {

@@ -1,0 +1,87 @@
+import type { Clock } from './clock.ts';
+import { deadlineExceeded, orAborted, type Deadline } from './deadline.ts';
+
+/**
+ * One load under way. It is also the deadline of the load: the latest deadline of its waiters, but at most the time-out of a
+ * flight.
+ */
+class Flight<T> implements Deadline {
+  /** The promise of each waiter, by the waiter's deadline. */
+  readonly waiters = new Map<Deadline, Promise<T>>();
+  ended = false;
+  readonly result: Promise<T>;
+  readonly #latestMs: number;
+  readonly #controller = new AbortController();
+
+  constructor(timeoutMs: number, nowMs: number, load: (deadline: Deadline) => Promise<T>) {
+    this.#latestMs = nowMs + timeoutMs;
+    const timer = setTimeout(() => this.abort(), timeoutMs);
+    // Starts in a later microtask: a load that throws at once then rejects like any other, and its first waiter is known.
+    const loaded = Promise.resolve().then(() => load(this));
+    this.result = orAborted(loaded, this.signal).finally(() => {
+      clearTimeout(timer);
+      this.ended = true;
+    });
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** Computed on each read, because waiters come and go, and because a waiter may be a flight itself. */
+  get atMs(): number {
+    let atMs = 0;
+    for (const waiter of this.waiters.keys()) atMs = Math.max(atMs, waiter.atMs);
+    return Math.min(this.#latestMs, atMs);
+  }
+
+  abort(): void {
+    this.#controller.abort(deadlineExceeded());
+  }
+}
+
+/**
+ * Runs one load per name at a time, for all callers that want its result. Each caller leaves at its own deadline. When the last
+ * caller has left, the load is aborted and forgotten. It must not run on after the last answer: Lambda freezes the process then,
+ * and a thawed load would finish during the invocation of another caller.
+ */
+export class SingleFlight<T> {
+  readonly #flights = new Map<string, Flight<T>>();
+  readonly #timeoutMs: number;
+  readonly #now: Clock;
+
+  /** @param timeoutMs how long one load may take, whatever the deadlines of its callers */
+  constructor(timeoutMs: number, now: Clock) {
+    this.#timeoutMs = timeoutMs;
+    this.#now = now;
+  }
+
+  /**
+   * Joins the load of that name, or starts it. Callers with the same deadline share one promise.
+   * @throws what the load throws, or the reason of the caller's own deadline
+   */
+  run(name: string, deadline: Deadline, load: (deadline: Deadline) => Promise<T>): Promise<T> {
+    if (deadline.signal.aborted) return Promise.reject(deadline.signal.reason as Error);
+    const flight = this.#flights.get(name) ?? this.#start(name, load);
+    const shared = flight.waiters.get(deadline);
+    if (shared !== undefined) return shared;
+    const result = orAborted(flight.result, deadline.signal).finally(() => {
+      flight.waiters.delete(deadline);
+      if (flight.waiters.size === 0) this.#end(name, flight);
+    });
+    flight.waiters.set(deadline, result);
+    return result;
+  }
+
+  #start(name: string, load: (deadline: Deadline) => Promise<T>): Flight<T> {
+    const flight = new Flight(this.#timeoutMs, this.#now(), load);
+    this.#flights.set(name, flight);
+    return flight;
+  }
+
+  /** Forgets a flight without waiters, and aborts it if it is still under way. */
+  #end(name: string, flight: Flight<T>): void {
+    if (this.#flights.get(name) === flight) this.#flights.delete(name);
+    if (!flight.ended) flight.abort();
+  }
+}

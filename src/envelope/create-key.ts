@@ -1,0 +1,98 @@
+import type { Deadline } from '../async/deadline.ts';
+import { randomKeyBytes } from '../crypto/random.ts';
+import { KeyfoldError } from '../errors.ts';
+import { escapeHidden } from '../input/hidden-characters.ts';
+import { metaOf, type EpochSeconds, type KeyId } from '../records/ids.ts';
+import { createdNow } from './crypto-policy.ts';
+import { EnvelopeKey } from './envelope-key.ts';
+import { findKey, type KeySearch } from './find-key.ts';
+import type { KeyDependencies } from './key-dependencies.ts';
+import type { EnvelopeKeyRecord, KeyKind, Retirement } from './ports.ts';
+
+/** How many lost races to create a key are followed up before that is an error. */
+const CREATE_ATTEMPTS = 3;
+
+/** How {@link findOrCreateKey} finds the key of one id, and makes one if none may seal. */
+export interface KeySource extends KeySearch<EnvelopeKey> {
+  readonly id: KeyId;
+  /**
+   * Makes a key, or gives the record of the key that another process stored first.
+   * @param rows of the keys of this id that may not seal, latest first
+   */
+  readonly create: (rows: readonly EnvelopeKeyRecord[]) => Promise<EnvelopeKey | EnvelopeKeyRecord>;
+}
+
+/**
+ * The newest key that may seal, or a new one. After a lost race it uses the winner's key, unless that may not seal.
+ * @throws KeyfoldError `MetastoreUnavailable` if the winners of three races in a row may not seal
+ */
+export async function findOrCreateKey(source: KeySource): Promise<EnvelopeKey> {
+  const found = await findKey(source);
+  if ('key' in found) return found.key;
+  const rows = [...found.rows];
+  for (let attempt = 0; attempt < CREATE_ATTEMPTS; attempt += 1) {
+    const made = await source.create(rows);
+    if (made instanceof EnvelopeKey) return made;
+    const key = await source.use(made);
+    if (key !== undefined) return key;
+    rows.unshift(made);
+  }
+  throw noUsableKey(source.id);
+}
+
+/** A key to be made by {@link createKey}. */
+export interface NewKey {
+  readonly kind: KeyKind;
+  readonly id: KeyId;
+  /** The rows of the keys of this id that may not seal, latest first. */
+  readonly rows: readonly EnvelopeKeyRecord[];
+  /** When the key that has reached its usage limit was created, if one has. */
+  readonly exhausted?: EpochSeconds | undefined;
+  /** Wraps or seals the bytes of the key. It does not keep them. */
+  readonly protect: (bytes: Buffer) => Promise<Pick<EnvelopeKeyRecord, 'encryptedKey' | 'parent'>>;
+  /** Why the latest of `rows` may not seal; undefined if it may. */
+  readonly whyRetired: (latest: EnvelopeKeyRecord) => Retirement | undefined;
+  /** Makes the key of the stored record. It takes the bytes over. */
+  readonly toKey: (bytes: Buffer, record: EnvelopeKeyRecord) => EnvelopeKey;
+}
+
+/**
+ * Makes a key and stores its record, or gives the record of the key that another process stored first.
+ * @throws KeyfoldError `MetastoreUnavailable` if each second of the next minute has a key already, or if the metastore does not
+ * give back the winner's record
+ */
+export async function createKey(
+  { kind, id, rows, exhausted, protect, whyRetired, toKey }: NewKey,
+  { metastore, policy, now, events }: KeyDependencies,
+  deadline: Deadline,
+): Promise<EnvelopeKey | EnvelopeKeyRecord> {
+  const taken = rows.map((row) => row.created);
+  const created = createdNow(policy, now(), taken, exhausted);
+  if (created === undefined) throw noUsableKey(id);
+  const bytes = randomKeyBytes();
+  try {
+    const record: EnvelopeKeyRecord = { id, created, ...(await protect(bytes)), revoked: false };
+    if ((await metastore.store(record, deadline)) === 'duplicate') {
+      const winner = await metastore.load(id, created, deadline);
+      if (winner !== undefined) return winner;
+      throw new KeyfoldError(
+        'MetastoreUnavailable',
+        'The metastore refused a key row as a duplicate, but does not have it.',
+      );
+    }
+    events.keyCreated(kind, metaOf(record));
+    const [latest] = rows;
+    const why = latest && whyRetired(latest);
+    if (latest !== undefined && why !== undefined) events.keyRetired(kind, metaOf(latest), why);
+    return toKey(bytes, record);
+  } finally {
+    bytes.fill(0);
+  }
+}
+
+function noUsableKey(id: KeyId): KeyfoldError {
+  return new KeyfoldError(
+    'MetastoreUnavailable',
+    `No usable key of ${escapeHidden(id)} could be created, because every key found was retired.`,
+  );
+}

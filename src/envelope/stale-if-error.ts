@@ -1,0 +1,68 @@
+import type { Clock } from '../async/clock.ts';
+import { halfOf, orAborted, withDeadline, type Deadline } from '../async/deadline.ts';
+import { KeyfoldError } from '../errors.ts';
+import { metaOf } from '../records/ids.ts';
+import type { CryptoPolicy } from './crypto-policy.ts';
+import type { EnvelopeKey } from './envelope-key.ts';
+import type { KeyDependencies } from './key-dependencies.ts';
+import { extend } from './key-standing.ts';
+import type { EnvelopeEvents } from './ports.ts';
+
+/** Gives the cached key that may be served while the metastore is down; undefined if there is none. */
+export type StaleKey = () => EnvelopeKey | undefined;
+
+/** How long a read of the metastore may take if a stale key can be served instead. */
+const READ_TIMEOUT_MS = 1000;
+/** How long a stale key is served before the metastore is asked again. */
+const EXTENSION_MS = 5000;
+
+/** Serves cached keys while the metastore is down, for as long as `staleGraceMs` of the {@link CryptoPolicy} allows. */
+export class StaleIfError {
+  readonly #policy: CryptoPolicy;
+  readonly #now: Clock;
+  readonly #ages: Clock;
+  readonly #checkAges: Clock;
+  readonly #events: EnvelopeEvents;
+
+  constructor({ policy, now, ages, checkAges, events }: KeyDependencies) {
+    this.#policy = policy;
+    this.#now = now;
+    this.#ages = ages;
+    this.#checkAges = checkAges;
+    this.#events = events;
+  }
+
+  /**
+   * Reads from the metastore. If a stale key can be served, the read gets a second at most.
+   * @throws KeyfoldError `MetastoreUnavailable` if that second is over
+   */
+  async read<T>(stale: StaleKey, deadline: Deadline, read: (deadline: Deadline) => Promise<T>): Promise<T> {
+    if (stale() === undefined) return read(deadline);
+    const half = halfOf(deadline, this.#now);
+    const limits = { ...half, deadlineAtMs: Math.min(half.deadlineAtMs, this.#now() + READ_TIMEOUT_MS) };
+    try {
+      return await withDeadline(limits, this.#now, (short) => orAborted(read(short), short.signal));
+    } catch (error) {
+      deadline.signal.throwIfAborted();
+      if (!(error instanceof KeyfoldError && error.code === 'DeadlineExceeded')) throw error;
+      throw new KeyfoldError('MetastoreUnavailable', 'The metastore did not answer within a second.');
+    }
+  }
+
+  /** Runs a load. If the metastore is down, the stale key takes the place of the result, and serves for five seconds more. */
+  async run<T>(stale: StaleKey, load: () => Promise<T>): Promise<T | EnvelopeKey> {
+    try {
+      return await load();
+    } catch (error) {
+      // Asked only now: before it failed, the load may have learned that the key is revoked.
+      const key = stale();
+      if (key === undefined || !(error instanceof KeyfoldError && error.code === 'MetastoreUnavailable')) throw error;
+      key.staleUntilMs = this.#ages() + EXTENSION_MS;
+      for (const standing of [key.standing, key.parent]) {
+        if (standing !== undefined) extend(this.#policy, standing, this.#checkAges() + EXTENSION_MS);
+      }
+      this.#events.servedStale(metaOf(key.standing));
+      return key;
+    }
+  }
+}
