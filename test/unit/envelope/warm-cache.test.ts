@@ -63,6 +63,28 @@ describe('one flight', () => {
     expect(counts()).toEqual({ 'Get IK': 100, 'Get SK': 1, Unwrap: 1 });
   });
 
+  it('reads the System Key once for partitions whose rows arrive while KMS unwraps it', async () => {
+    const maker = world.process();
+    const records = await Promise.all(partitions(20).map((p) => maker.session(p).encrypt(PAYLOAD)));
+    const service = world.process();
+    world.log.take();
+    const unwrap = Promise.withResolvers<void>();
+    const asked = Promise.withResolvers<void>();
+    world.kms.interfere = (): Promise<void> => (asked.resolve(), unwrap.promise);
+    const first = service.session('p0').decrypt(records[0] as DataRowRecord);
+    await asked.promise;
+    const others = [
+      ...records.slice(1, 10).map((record, i) => service.session(`p${i + 1}`).decrypt(record)),
+      ...partitions(20)
+        .slice(10)
+        .map((p) => service.session(p).encrypt(PAYLOAD)),
+    ];
+    await new Promise((resolve) => setImmediate(resolve));
+    unwrap.resolve();
+    await Promise.all([first, ...others]);
+    expect(counts()).toEqual({ 'Get IK': 10, 'Query IK': 10, 'Get SK': 1, Unwrap: 1 });
+  });
+
   it('of KMS serves decrypts, encrypts and new partitions at once', async () => {
     const records = await Promise.all(partitions(20).map((p) => world.process().session(p).encrypt(PAYLOAD)));
     const service = world.process();
