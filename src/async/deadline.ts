@@ -79,26 +79,31 @@ export async function withDeadline<T>(
  */
 export class RequestDeadlines {
   readonly #now: Clock;
-  readonly #running = new WeakMap<RequestLimits, { readonly deadline: RunningDeadline; users: number }>();
+  readonly #running = new WeakMap<RequestLimits, { readonly deadline: RunningDeadline; readonly work: Set<unknown> }>();
 
   constructor(now: Clock) {
     this.#now = now;
   }
 
-  /** As {@link withDeadline}. The deadline ends when all work under these limits has ended. */
-  async within<T>(limits: RequestLimits, work: (deadline: Deadline) => Promise<T>): Promise<T> {
-    const running = this.#running.get(limits) ?? { deadline: new RunningDeadline(limits, this.#now), users: 0 };
+  /**
+   * Starts work under a caller's limits, and gives its promise. The deadline ends when all work under these limits has ended.
+   * @throws the signal's reason if it is aborted already
+   */
+  within<T>(limits: RequestLimits, start: (deadline: Deadline) => Promise<T>): Promise<T> {
+    const running = this.#running.get(limits) ?? { deadline: new RunningDeadline(limits, this.#now), work: new Set() };
     this.#running.set(limits, running);
-    running.users += 1;
-    try {
-      return await work(running.deadline);
-    } finally {
-      running.users -= 1;
-      if (running.users === 0) {
-        this.#running.delete(limits);
-        running.deadline.end();
-      }
-    }
+    const work = start(running.deadline);
+    // Items that wait for the same key have the same promise, which is followed once.
+    if (running.work.has(work)) return work;
+    running.work.add(work);
+    const end = (): void => {
+      running.work.delete(work);
+      if (running.work.size > 0) return;
+      this.#running.delete(limits);
+      running.deadline.end();
+    };
+    work.then(end, end);
+    return work;
   }
 }
 
