@@ -39,8 +39,6 @@ afterEach(() => {
 const withKms = (): void => set({ KEYFOLD_KMS_KEYS: JSON.stringify({ 'us-west-2': WEST, 'us-east-1': EAST }) });
 const withStaticKey = (): void => set({ KEYFOLD_STATIC_MASTER_KEY_HEX: '00'.repeat(32) });
 
-const url = (name: string): string => `https://sqs.us-east-1.amazonaws.com/111122223333/${name}`;
-
 describe('what happens to keys, in KMS and in the table, is told to the telemetry', () => {
   let dynamoDb: LocalDynamoDb;
   let kms: KmsEmulator;
@@ -156,9 +154,11 @@ describe('a function', () => {
 
   it('for a queue sends where it is told', async () => {
     withStaticKey();
-    set({ KEYFOLD_OUTPUT_QUEUE_URL: url('out'), KEYFOLD_DEAD_LETTER_QUEUE_URL: url('dead') });
+    const outputUrl = 'https://sqs.us-east-1.amazonaws.com/111122223333/out';
+    const deadLetterUrl = 'https://sqs.us-east-1.amazonaws.com/111122223333/dead';
+    set({ KEYFOLD_OUTPUT_QUEUE_URL: outputUrl, KEYFOLD_DEAD_LETTER_QUEUE_URL: deadLetterUrl });
     const { queue, queues, config } = await buildQueue();
-    expect(queue).toMatchObject({ outputUrl: url('out'), deadLetterUrl: url('dead') });
+    expect(queue).toMatchObject({ outputUrl, deadLetterUrl });
     expect(queues).toBeInstanceOf(SqsQueues);
     expect(config.serves.operations).toEqual(['encrypt-fields']);
   });

@@ -276,6 +276,11 @@ describe('a problem', () => {
     expect(problemResponse(new KeyfoldError('KmsThrottled', 'why'), 'r').headers?.['retry-after']).toBe(`${seconds}`);
   });
 
+  it('about a partition says what one may be', async () => {
+    const { body } = await openDoor()(request('encrypt', { plaintext: HELLO }, '..'));
+    expect(body['detail']).toBe('Over HTTP a partition is 1 to 128 of A-Z a-z 0-9 . _ ~ @ -, and not . or .. itself.');
+  });
+
   it('of a route without its parameters is that there is no such operation', async () => {
     const event = request('encrypt', { plaintext: HELLO });
     delete event.pathParameters;

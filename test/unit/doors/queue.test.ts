@@ -165,6 +165,12 @@ describe('a message', () => {
 });
 
 describe('of what fails', () => {
+  it('a message whose time is up comes back, though its key is warm', async () => {
+    const door = open({ config: { deadlineMarginMs: 700 } });
+    expect(await door([queueRecord('a', sealing())], 30_000)).toEqual([]);
+    expect(await door([queueRecord('b', sealing())], 1000)).toEqual(['b']);
+  });
+
   it.for([
     ['KeyNotYetVisible', 'retried'],
     ['KmsThrottled', 'retried'],

@@ -101,6 +101,14 @@ describe('the metrics', () => {
     expect([...written].toSorted()).toEqual([...new Set(named)].toSorted());
   });
 
+  it('are in the namespace that docs/metrics.md gives', () => {
+    everything();
+    telemetry.flush();
+    const written = output.lines().flatMap((line) => ('_aws' in line ? JSON.stringify(line['_aws']) : []));
+    expect(written.length).toBeGreaterThan(0);
+    for (const metadata of written) expect(metadata).toContain('"Namespace":"Keyfold"');
+  });
+
   it('are gathered over an invocation, one line for each set of dimensions', () => {
     everything();
     expect(metrics()).toEqual([]);

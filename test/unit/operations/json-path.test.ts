@@ -96,13 +96,12 @@ describe('the examples of RFC 9535', () => {
   });
 });
 
-const wildcards = (count: number): string => `$[${Array.from({ length: count }, () => '*').join()}]`;
-
 it('paths may step on as many values as are allowed, and no more', () => {
   // Each wildcard counts itself and the 99,999 values.
   const root = locateValues(`[${'0,'.repeat(99_998)}0]`);
-  expect(selectValues(root, [wildcards(10)], { allowMissing: false })).toHaveLength(99_999);
-  expect(() => selectValues(root, [wildcards(10), '$.a'], { allowMissing: true })).toThrow('more than 1000000 steps');
+  const tenWildcards = '$[*,*,*,*,*,*,*,*,*,*]';
+  expect(selectValues(root, [tenWildcards], { allowMissing: false })).toHaveLength(99_999);
+  expect(() => selectValues(root, [tenWildcards, '$.a'], { allowMissing: true })).toThrow('more than 1000000 steps');
 });
 
 describe('a path', () => {
