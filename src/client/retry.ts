@@ -58,7 +58,6 @@ export async function withRetries<T>(
         attempt,
       );
     } catch (error) {
-      given?.throwIfAborted();
       if (!(error instanceof KeyfoldClientError) || !error.retryable || attempts >= policy.maxAttempts) throw error;
       const delayMs = (error.retryAfterSeconds ?? 0) * 1000 + backOffMs(policy, attempts);
       // Who would wait past the end knows as much now.

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { DynamoDBClient, PutItemCommand } from '@aws-sdk/client-dynamodb';
 import { startDynamoDb } from '../../local/dynamodb.ts';
 import { runCli } from '../../src/cli/program.ts';
+import type { Environment } from '../../src/config/app-config.ts';
 import { openKeyTable } from '../../src/container.ts';
 import { DynamoDbMetastore, SessionFactory, StaticKms, type EnvelopeKeyRecord } from '../../src/index.ts';
 import { encodeKeyItem, type KeyItem } from '../../src/metastore/dynamodb-item.ts';
@@ -49,7 +50,7 @@ export class OperatorWorld {
   }
 
   /** Runs the CLI as its entry does, but for the process: nobody is at the terminal. */
-  async keyfold(args: readonly string[], environment: Record<string, string> = {}): Promise<CliRun> {
+  async keyfold(args: readonly string[], environment: Environment = {}): Promise<CliRun> {
     const said = { stdout: '', stderr: '' };
     const code = await runCli(args, {
       environment: { ...process.env, ...this.settings(), ...environment },

@@ -88,6 +88,8 @@ describe('text of the table', () => {
     const [, unreadable] = evilRows() as [KeyRow, KeyRow];
     const { all } = await keyfold(['revoke', '_SK_a_b', 'latest', '--yes'], [unreadable]);
     expect(all.split('\n').at(-1)).toBe(`keyfold: The key row ${SHOWN} cannot be read.`);
+    const named = await keyfold(['revoke', EVIL, 'latest'], []);
+    expect(named.all).toBe(`keyfold: ${SHOWN} is no id of a System Key or an Intermediate Key.`);
   });
 
   it('is shown with an escape for each character that a terminal would not show', () => {
@@ -118,7 +120,8 @@ describe('keys list', () => {
       keyRecord('_SK_a', 120),
     ];
     const { out } = await keyfold(['list', '--all', '--json'], rows);
-    const listed = JSON.parse(out) as { id: string; created: number | null }[];
+    const listed = JSON.parse(out) as { id: string; created: number | null; createdAt: string | null }[];
+    expect(listed.map(({ createdAt }) => createdAt).slice(1, 3)).toEqual(['1970-01-01T00:01:00.000Z', null]);
     expect(listed.map(({ id, created }) => `${id} ${created}`)).toEqual([
       '_SK_a 120',
       '_SK_a 60',

@@ -106,6 +106,12 @@ describe('keys list', () => {
   });
 });
 
+it('keys list wants to know whose keys, if it is not told to list all', async () => {
+  const run = await world.keyfold(['keys', 'list'], { KEYFOLD_SERVICE: undefined, KEYFOLD_PRODUCT: undefined });
+  expect(run).toMatchObject({ code: 2, stdout: '' });
+  expect(run.stderr).toContain('KEYFOLD_SERVICE and KEYFOLD_PRODUCT, or --service and --product, say whose keys');
+});
+
 describe('keys show', () => {
   it('names the regions and the KMS keys that wrap a System Key', async () => {
     const { stdout } = await world.keyfold(['keys', 'show', '_SK_billing_shop', '60', '--json']);

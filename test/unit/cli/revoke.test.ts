@@ -101,6 +101,7 @@ describe('keys revoke', () => {
   });
 
   it('that is dry writes nothing, and asks nobody', async () => {
+    const before = world.clock.nowMs;
     const run = await world.keyfold(['keys', 'revoke', id, '60', '--dry-run', '--json']);
     expect(run.code).toBe(0);
     expect(JSON.parse(run.stdout)).toMatchObject({
@@ -108,7 +109,9 @@ describe('keys revoke', () => {
       outcome: 'would-revoke',
       reach: { revokeCheckIntervalMs: 60 * MINUTE_MS, latestBy: expect.stringMatching(/Z$/) as string },
     });
-    expect(auditOf(run.stderr)).toMatchObject({ dryRun: true, outcome: 'would-revoke' });
+    const { reach } = JSON.parse(run.stdout) as { reach: { latestBy: string } };
+    expect(Date.parse(reach.latestBy)).toBeGreaterThanOrEqual(before + 60 * MINUTE_MS);
+    expect(auditOf(run.stderr)).toMatchObject({ dryRun: true, outcome: 'would-revoke', reason: null });
     expect(await revoked()).toEqual([false, false]);
   });
 

@@ -160,6 +160,26 @@ it("without the answer's date, this machine's clock tells how long to wait: in w
   expect(await thrownFor('HTTP', { status: 503, headers, body: '' })).toMatchObject({ retryAfterSeconds: 30 });
 });
 
+it('a date without a zone is in GMT, wherever this machine is', async () => {
+  const { parse } = Date;
+  vi.spyOn(Date, 'parse').mockImplementation((text) => parse(text.endsWith('GMT') ? text : `${text} EST`));
+  const headers = { date: 'Fri, 27 Nov 2026 10:00:00 GMT', 'retry-after': 'Fri Nov 27 10:00:30 2026' };
+  expect(await thrownFor('HTTP', { status: 503, headers, body: '' })).toMatchObject({ retryAfterSeconds: 30 });
+});
+
+it('a connection to Lambda that is not made in time is Unreachable, and a fault of the set-up is told as it is', async () => {
+  for (const [fault, expected] of [
+    [{ name: 'TimeoutError' }, { code: 'Unreachable', message: 'Lambda was not reached: TimeoutError.' }],
+    [{ name: 'OddError', $response: { statusCode: 200 } }, { code: 'Unreachable' }],
+    [{ name: 'OddError' }, { name: 'OddError' }],
+  ] as const) {
+    const requestHandler = { handle: () => Promise.reject(Object.assign(new Error('CANARY'), fault)) };
+    const client = new LambdaClient({ maxAttempts: 1, requestHandler });
+    const keyfold = new KeyfoldClient({ lambda: { functions: 'keyfold', client }, retry: { maxAttempts: 1 } });
+    await expect(keyfold.partition('p').decrypt('kf1.x')).rejects.toMatchObject(expected);
+  }
+});
+
 it.for([
   [{ code: 'CERT_HAS_EXPIRED' }, "CERT_HAS_EXPIRED, or this machine's clock is wrong"],
   [{ code: 'CERT_NOT_YET_VALID' }, "CERT_NOT_YET_VALID, or this machine's clock is wrong"],

@@ -94,3 +94,11 @@ it('with no time at all it ends at once, and Node has nothing to warn of', async
   expect(await failureOf(client.decrypt('kf1.x'))).toMatchObject({ code: 'TimedOut' });
   expect(warned).not.toHaveBeenCalled();
 });
+
+it('nothing is asked for a caller who has left before the call', async () => {
+  const authorization = vi.fn<() => Promise<string>>(() => Promise.resolve('Bearer x'));
+  const client = new KeyfoldClient({ http: { endpoint: 'http://127.0.0.1:9', authorization } }).partition('p');
+  const call = client.decrypt('kf1.x', { signal: AbortSignal.abort(new Error('gone')) });
+  await expect(call).rejects.toThrow('gone');
+  expect(authorization).not.toHaveBeenCalled();
+});

@@ -115,6 +115,18 @@ describe('an outbox', () => {
     expect(bodiesOf(queues.calls)).toEqual([['a'], ['b']]);
   });
 
+  it('tells what was not sent when its time is up while it waits', async () => {
+    const queues = new FakeQueues();
+    const over = new AbortController();
+    queues.befall = () => ({ errorName: 'InternalError', isTransient: true });
+    vi.mocked(sleep).mockImplementationOnce(() => {
+      over.abort();
+      return Promise.reject(new Error('aborted'));
+    });
+    expect(await sendAll(queues, [message('a')], over.signal)).toEqual({ a: 'SQS: InternalError' });
+    expect(queues.calls).toHaveLength(2);
+  });
+
   it('tries nothing again when its time is up', async () => {
     const queues = new FakeQueues();
     const over = new AbortController();

@@ -59,6 +59,13 @@ function taken(call: Call, failed: readonly object[] = []): Answer {
 }
 
 describe('sending', () => {
+  it("sends a message's attributes", async () => {
+    answer = (call) => taken(call);
+    const attributes = { kind: { DataType: 'String.of a kind', StringValue: 'é' } };
+    await new SqsQueues().send(`${endpoint}/111122223333/out`, [{ body: 'x', attributes }], neverAborted);
+    expect(calls[0]?.input.Entries).toEqual([{ Id: '0', MessageBody: 'x', MessageAttributes: attributes }]);
+  });
+
   it("sends a message's group and its deduplication id, and neither if it has none", async () => {
     answer = (call) => taken(call);
     const message = { body: 'x', attributes: {} };
