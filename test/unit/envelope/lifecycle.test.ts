@@ -1,4 +1,6 @@
+import { createSecretKey } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { open } from '../../../src/crypto/aead.ts';
 import { KeyfoldError, type DataRowRecord, type EnvelopeEvents } from '../../../src/index.ts';
 import { codeOf, DAY_MS, errorOf, FakeWorld, MINUTE_MS } from '../../support/fakes.ts';
 
@@ -109,6 +111,31 @@ describe('a new key', () => {
   });
 });
 
+describe('each key', () => {
+  it('has 32 bytes, each of them random', async () => {
+    const keys: Record<string, Buffer[]> = { system: [], intermediate: [], dataRow: [] };
+    const opened = (parent: Uint8Array, sealed: Uint8Array): Buffer => {
+      const bytes = open(createSecretKey(parent), sealed);
+      if (bytes === undefined) throw new Error('does not open');
+      return bytes;
+    };
+    for (let i = 0; i < 20; i += 1) {
+      const one = new FakeWorld();
+      const record = await one.process().session('p').encrypt(PAYLOAD);
+      const [system, intermediate] = [...one.metastore.ofKind('SK'), ...one.metastore.ofKind('IK')];
+      const systemKey = opened(Buffer.alloc(32, 7), system?.encryptedKey ?? Buffer.alloc(0));
+      const intermediateKey = opened(systemKey, intermediate?.encryptedKey ?? Buffer.alloc(0));
+      keys['system']?.push(systemKey);
+      keys['intermediate']?.push(intermediateKey);
+      keys['dataRow']?.push(opened(intermediateKey, record.key.encryptedKey));
+    }
+    for (const ofKind of Object.values(keys)) {
+      expect(ofKind.map(({ length }) => length)).toEqual(Array(20).fill(32));
+      for (let at = 0; at < 32; at += 1) expect(new Set(ofKind.map((bytes) => bytes[at])).size).toBeGreaterThan(10);
+    }
+  });
+});
+
 describe('losing the race to create a key', () => {
   it("means using the winner's, under the winner's own System Key", async () => {
     const winner = world.process();
@@ -186,6 +213,14 @@ describe('a revocation', () => {
     world.clock.advance(MINUTE_MS);
     expect((await service.session('p').encrypt(PAYLOAD)).key.parent).not.toEqual(before.key.parent);
     expect(await service.session('p').decrypt(before)).toEqual(PAYLOAD);
+  });
+
+  it('of an Intermediate Key reaches a warm process within a check interval of a second, too', async () => {
+    const service = world.process({ policy: { revokeCheckIntervalMs: 1000 } });
+    const before = await service.session('p').encrypt(PAYLOAD);
+    revoke('IK');
+    world.clock.advance(1000);
+    expect((await service.session('p').encrypt(PAYLOAD)).key.parent).not.toEqual(before.key.parent);
   });
 
   it('of a System Key reaches the Intermediate Keys under it within one check interval, not two', async () => {

@@ -55,7 +55,7 @@ describe('a Data Row Key', () => {
     world.clock.advance(MINUTE_MS - 1);
     const second = await sealed(session, 1);
     world.clock.advance(1);
-    expect(runs([...first, ...second, ...(await sealed(session, 1))])).toEqual([2, 1]);
+    expect(runs([...first, ...second, ...(await sealed(session, 2))])).toEqual([2, 2]);
   });
 
   it('is of one partition, over all its sessions', async () => {
@@ -111,6 +111,7 @@ describe('a record', () => {
     const session = world.process({ policy: NO_BOUND }).session('p');
     const [first] = (await sealed(session, 1)) as [DataRowRecord];
     first.key.encryptedKey.fill(0);
+    Object.assign(first.key.parent, { id: 'written over' });
     const [second] = (await sealed(session, 1)) as [DataRowRecord];
     expect(await world.process().session('p').decrypt(second)).toEqual(Buffer.alloc(1, 0));
   });

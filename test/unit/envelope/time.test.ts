@@ -142,6 +142,14 @@ describe('a key dated in the future', () => {
     expect(world.log.take()).toEqual(['Query IK', 'Recent IK', 'Get SK', 'Unwrap']);
   });
 
+  it('hides an older usable one if it is revoked and dated to this very second', async () => {
+    const own = await createdBy(world.process());
+    copyTo('IK', nowSeconds(), { revoked: true });
+    expect(await createdBy(world.process())).toBeGreaterThan(nowSeconds());
+    expect(own).toBeLessThan(nowSeconds());
+    expect(world.log.take()).not.toContain('Recent IK');
+  });
+
   it('does not pass its date on when it is revoked', async () => {
     const ahead = await madeAhead(9 * MINUTE_MS);
     for (const row of world.metastore.ofKind('IK')) world.metastore.change(row, { revoked: true });

@@ -7,9 +7,10 @@ import {
   type DataRowRecord,
   type Deadline,
   type Session,
+  type SessionFactory,
   type SessionFactoryOptions,
 } from '../../../src/index.ts';
-import { codeOf, errorOf, FakeWorld, MINUTE_MS, noDeadline } from '../../support/fakes.ts';
+import { codeOf, DAY_MS, errorOf, FakeWorld, MINUTE_MS, noDeadline } from '../../support/fakes.ts';
 
 const PAYLOAD = Buffer.from('payload');
 const partitions = (count: number): string[] => Array.from({ length: count }, (_, i) => `p${i}`);
@@ -199,6 +200,35 @@ describe('the cache', () => {
     world.clock.advance(76 * MINUTE_MS);
     cache.put(key('b'));
     expect(cache.size).toBe(1);
+    world.clock.advance(75 * MINUTE_MS);
+    expect(cache.get('b' as never, 60 as never)).toBeUndefined();
+    expect(cache.size).toBe(0);
+  });
+
+  it('keeps the latest key when an older key of the same partition is dropped', async () => {
+    const service = world.process({ policy: { maxIntermediateKeys: 2 } });
+    const old = await service.session('p').encrypt(PAYLOAD);
+    world.clock.advance(91 * DAY_MS);
+    await service.session('p').encrypt(PAYLOAD);
+    await service.session('p').decrypt(old);
+    await service.session('p').encrypt(PAYLOAD);
+    await service.session('q').encrypt(PAYLOAD);
+    world.log.take();
+    await service.session('p').encrypt(PAYLOAD);
+    expect(world.log.take()).toEqual([]);
+  });
+
+  it('seals with the newer key of another process from its first look at the metastore on', async () => {
+    const service = world.process();
+    const old = await service.session('p').encrypt(PAYLOAD);
+    world.clock.advance(61 * MINUTE_MS);
+    const other = world.process({ policy: { wearsOut: () => true } });
+    const newer = await other.session('p').encrypt(PAYLOAD);
+    expect(newer.key.parent.created).toBeGreaterThan(old.key.parent.created);
+    expect((await service.session('p').encrypt(PAYLOAD)).key.parent).toEqual(newer.key.parent);
+    world.log.take();
+    expect((await service.session('p').encrypt(PAYLOAD)).key.parent).toEqual(newer.key.parent);
+    expect(world.log.take()).toEqual([]);
   });
 
   it('drops the plaintext of keys at their maximum age, decrypts included', async () => {
@@ -266,12 +296,14 @@ function takeDown(code: 'MetastoreUnavailable' | 'KeyRowUnreadable' = 'Metastore
 
 describe('while the metastore is down, a warm process', () => {
   const stale: string[] = [];
+  let factory: SessionFactory;
   let session: Session;
   let record: DataRowRecord;
 
   const warm = async (options: Partial<SessionFactoryOptions> = {}): Promise<void> => {
     const events = { ...NO_ENVELOPE_EVENTS, servedStale: (key: { id: string }): unknown => stale.push(key.id) };
-    session = world.process({ events, ...options }).session('p');
+    factory = world.process({ events, ...options });
+    session = factory.session('p');
     record = await session.encrypt(PAYLOAD);
     world.log.take();
   };
@@ -293,6 +325,36 @@ describe('while the metastore is down, a warm process', () => {
     expect((await session.encrypt(PAYLOAD)).key.parent).toEqual(record.key.parent);
     world.clock.advance(1);
     expect(await codeOf(session.encrypt(PAYLOAD))).toBe('MetastoreUnavailable');
+    expect(await codeOf(session.decrypt(record))).toBe('MetastoreUnavailable');
+  });
+
+  it('asks the metastore for the key of a record again after five seconds, and not a moment before', async () => {
+    takeDown();
+    world.clock.advance(60 * MINUTE_MS);
+    for (let i = 0; i < 3; i += 1) await session.decrypt(record);
+    expect(world.log.take()).toEqual(['Get IK']);
+    world.clock.advance(4999);
+    await session.decrypt(record);
+    expect(world.log.take()).toEqual([]);
+    world.clock.advance(1);
+    await session.decrypt(record);
+    expect(world.log.take()).toEqual(['Get IK']);
+  });
+
+  it('keeps a key for the grace, though other keys are loaded meanwhile', async () => {
+    world.clock.advance(61 * MINUTE_MS);
+    await world.process().session('q').encrypt(PAYLOAD);
+    await factory.session('q').encrypt(PAYLOAD);
+    takeDown();
+    expect(await session.decrypt(record)).toEqual(PAYLOAD);
+  });
+
+  it('does not serve a key whose grace ends while the metastore is asked', async () => {
+    world.clock.advance(75 * MINUTE_MS - 1);
+    world.metastore.interfere = () => {
+      world.clock.advance(1);
+      throw new KeyfoldError('MetastoreUnavailable', 'down');
+    };
     expect(await codeOf(session.decrypt(record))).toBe('MetastoreUnavailable');
   });
 
@@ -332,10 +394,12 @@ describe('while the metastore is down, a warm process', () => {
   });
 
   it('waits no longer than half of the time that its caller has', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     world.clock.advance(60 * MINUTE_MS);
     world.metastore.interfere = () => new Promise(() => {});
-    const deadlineAtMs = world.clock.now() + 100;
-    expect((await session.encrypt(PAYLOAD, { deadlineAtMs })).key.parent).toEqual(record.key.parent);
+    const sealed = Promise.allSettled([session.encrypt(PAYLOAD, { deadlineAtMs: world.clock.now() + 100 })]);
+    await vi.advanceTimersByTimeAsync(100);
+    expect(await sealed).toMatchObject([{ status: 'fulfilled', value: { key: { parent: record.key.parent } } }]);
   });
 
   it('never encrypts with a key that a decrypt has shown to be revoked', async () => {
