@@ -268,6 +268,18 @@ describe('decrypt', () => {
     expect((absent as Error).message).toBe((foreign as Error).message);
   });
 
+  it.for([Number.NaN, 1.5, 2 ** 53, Infinity])(
+    'looks for no key whose row would be dated %d, which no row can be',
+    async (created) => {
+      const service = world.process();
+      const { key, data } = await service.session('p').encrypt(PAYLOAD);
+      world.log.take();
+      const record = { key: { ...key, parent: { ...key.parent, created } }, data };
+      expect(await codeOf(service.session('p').decrypt(record))).toBe('RecordUnreadable');
+      expect(world.log.take()).toEqual([]);
+    },
+  );
+
   it.for([
     { regionSuffix: 'us-west-2', ageMinutes: 14, code: 'KeyNotYetVisible' },
     { regionSuffix: 'us-west-2', ageMinutes: 16, code: 'RecordUnreadable' },
@@ -327,11 +339,52 @@ describe('decrypt', () => {
   });
 });
 
+describe('requests with the same limits', () => {
+  it('each seal under the key of their own partition', async () => {
+    const service = world.process();
+    const limits = {};
+    const partitions = ['p', 'q'];
+    const records = await Promise.all(partitions.map((name) => service.session(name).encrypt(PAYLOAD, limits)));
+    expect(records.map(({ key }) => key.parent.id)).toEqual(['_IK_p_svc_prod', '_IK_q_svc_prod']);
+  });
+
+  it('each open with the key that their record names', async () => {
+    const old = await world.process().session('p').encrypt(PAYLOAD);
+    world.clock.advance(91 * DAY_MS);
+    const young = await world.process().session('p').encrypt(Buffer.from('young'));
+    const session = world.process().session('p');
+    const limits = {};
+    const payloads = await Promise.all([old, young].map((record) => session.decrypt(record, limits)));
+    expect(payloads.map(String)).toEqual(['payload', 'young']);
+  });
+});
+
 describe('rewrap', () => {
   it('leaves a record under the latest key as it is', async () => {
     const session = world.process().session('p');
     const record = await session.encrypt(PAYLOAD);
-    expect(await session.rewrap(record)).toEqual({ record, rewrapped: false });
+    const rewrapped = await session.rewrap(record);
+    expect(rewrapped).toEqual({ record, rewrapped: false });
+    expect(rewrapped.record).toBe(record);
+  });
+
+  it('does not count a record that stays under the latest key as a seal', async () => {
+    let draws = 0;
+    const session = world.process({ policy: { wearsOut: () => (draws += 1) > 1 } }).session('p');
+    const record = await session.encrypt(PAYLOAD);
+    expect((await session.rewrap(record)).rewrapped).toBe(false);
+    expect(draws).toBe(1);
+  });
+
+  it("moves a record of another region under this region's key, though both keys were made in the same minute", async () => {
+    const record = await world.process({ regionSuffix: 'us-east-1' }).session('p').encrypt(PAYLOAD);
+    const session = world.process({ regionSuffix: 'us-west-2' }).session('p');
+    const { key } = await session.encrypt(PAYLOAD);
+    expect(key.parent.created).toBe(record.key.parent.created);
+    const moved = await session.rewrap(record);
+    expect(moved.rewrapped).toBe(true);
+    expect(moved.record.key.parent).toEqual(key.parent);
+    expect(await session.decrypt(moved.record)).toEqual(PAYLOAD);
   });
 
   it('moves an older record under the latest key, its payload untouched', async () => {

@@ -1,5 +1,5 @@
 /** Keys dated in the future, and clocks that step. */
-import { beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { AbsentKeys } from '../../../src/envelope/absent-keys.ts';
 import { agingClock } from '../../../src/async/clock.ts';
 import { createdNow, cryptoPolicy } from '../../../src/envelope/crypto-policy.ts';
@@ -357,6 +357,38 @@ describe('after the clock has stepped back', () => {
     expect(await keyOf()).toBe(first);
     world.clock.advance(5 * MINUTE_MS);
     expect(await keyOf()).not.toBe(first);
+  });
+});
+
+describe("after the machine's clock has stepped back between two requests", () => {
+  beforeEach(() => {
+    vi.useFakeTimers({ toFake: ['Date', 'performance'], now: world.clock.nowMs });
+  });
+  afterEach(() => vi.useRealTimers());
+
+  /** An hour and a quarter passes, of which the clock shows ten seconds. */
+  function pass(): void {
+    const shownMs = Date.now() + 10_000;
+    vi.advanceTimersByTime(75 * MINUTE_MS);
+    vi.setSystemTime(shownMs);
+  }
+
+  it('a plaintext key is dropped at its maximum age all the same', async () => {
+    const service = world.process({ now: undefined });
+    const record = await service.session('p').encrypt(PAYLOAD);
+    pass();
+    world.log.take();
+    await service.session('p').decrypt(record);
+    expect(world.log.take()).toEqual(['Get IK', 'Get SK', 'Unwrap']);
+  });
+
+  it('a revoked key does not go on sealing', async () => {
+    const policy = { intermediateKeyMaxAgeMs: DAY_MS, systemKeyMaxAgeMs: DAY_MS };
+    const service = world.process({ now: undefined, policy });
+    const before = await createdBy(service);
+    for (const row of world.metastore.ofKind('IK')) world.metastore.change(row, { revoked: true });
+    pass();
+    expect(await createdBy(service)).not.toBe(before);
   });
 });
 
