@@ -60,6 +60,16 @@ describe('a new key', () => {
     expect(await service.session('p').decrypt(first)).toEqual(PAYLOAD);
   });
 
+  it('is made under a new System Key without a look at one that has expired by its date', async () => {
+    await world.process().session('other').encrypt(PAYLOAD);
+    world.clock.advance(89 * DAY_MS);
+    await world.process().session('p').encrypt(PAYLOAD);
+    world.clock.advance(2 * DAY_MS);
+    world.log.take();
+    await world.process().session('p').encrypt(PAYLOAD);
+    expect(world.log.take()).toEqual(['Query IK', 'Query SK', 'Wrap', 'Put SK', 'Put IK']);
+  });
+
   it('does the seal that draws the lot, though the old one is not revoked', async () => {
     let worn = false;
     const service = world.process({ policy: { wearsOut: () => worn } });
@@ -179,17 +189,23 @@ describe('losing the race to create a key', () => {
     expect(rowOf(record)?.revoked).toBe(false);
   });
 
-  it('over and over is an error and not an endless loop', async () => {
-    world.metastore.interfere = async (call) => {
-      if (call !== 'Put IK') return;
-      const interfere = world.metastore.interfere;
-      world.metastore.interfere = () => {};
-      await world.process().session('p').encrypt(PAYLOAD);
-      revoke('IK');
-      world.metastore.interfere = interfere;
-    };
-    expect(await codeOf(world.process().session('p').encrypt(PAYLOAD))).toBe('MetastoreUnavailable');
-  });
+  it.for(['IK', 'SK'] as const)(
+    'over and over (%s) is an error after three times, not an endless loop',
+    async (kind) => {
+      let races = 0;
+      world.metastore.interfere = async (call) => {
+        if (call !== `Put ${kind}`) return;
+        races += 1;
+        const interfere = world.metastore.interfere;
+        world.metastore.interfere = () => {};
+        await world.process().session('p').encrypt(PAYLOAD);
+        revoke(kind);
+        world.metastore.interfere = interfere;
+      };
+      expect(await codeOf(world.process().session('p').encrypt(PAYLOAD))).toBe('MetastoreUnavailable');
+      expect(races).toBe(3);
+    },
+  );
 
   it('is not what a failing store means', async () => {
     const outage = new KeyfoldError('MetastoreUnavailable', 'down');
@@ -444,6 +460,26 @@ describe('events', () => {
       `system ${second} revoked`,
       `intermediate ${third} created`,
       `intermediate ${second} parent-retired`,
+    ]);
+  });
+
+  it.for([
+    ['SK', 'system'],
+    ['IK', 'intermediate'],
+  ] as const)('tell of the latest %s as the one retired, though it was met by losing a race', async ([kind, name]) => {
+    await world.process().session('p').encrypt(PAYLOAD);
+    world.clock.advance(91 * DAY_MS);
+    let raced = 0;
+    world.metastore.interfere = async (call) => {
+      if (call !== `Put ${kind}`) return;
+      world.metastore.interfere = () => {};
+      await world.process().session('p').encrypt(PAYLOAD);
+      raced = world.metastore.ofKind(kind).at(-1)?.created ?? 0;
+      revoke(kind);
+    };
+    await world.process({ events }).session('p').encrypt(PAYLOAD);
+    expect(takeOf(KEYS).filter((line) => line.startsWith(name) && !line.endsWith('created'))).toEqual([
+      `${name} ${raced} revoked`,
     ]);
   });
 

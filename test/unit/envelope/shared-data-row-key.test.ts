@@ -29,8 +29,13 @@ describe('a Data Row Key', () => {
   });
 
   it('seals as many payloads as the policy lets it', async () => {
-    const policy = { ...NO_BOUND, dataRowKeyMaxMessages: 3 };
-    expect(runs(await sealed(new FakeWorld().process({ policy }).session('p'), 7))).toEqual([3, 3, 1]);
+    for (const [dataRowKeyMaxMessages, lengths] of [
+      [2, [2, 2, 2, 1]],
+      [3, [3, 3, 1]],
+    ] as const) {
+      const session = new FakeWorld().process({ policy: { ...NO_BOUND, dataRowKeyMaxMessages } }).session('p');
+      expect(runs(await sealed(session, 7))).toEqual(lengths);
+    }
   });
 
   it('is of as many records in JSON', async () => {

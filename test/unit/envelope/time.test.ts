@@ -234,10 +234,10 @@ describe('the date of a new key', () => {
 });
 
 describe('if every second of the next minute is taken by a revoked key', () => {
-  it('encrypting is refused for the moment', async () => {
+  it.for(['IK', 'SK'] as const)('encrypting is refused for the moment (%s)', async (kind) => {
     await createdBy(world.process());
     const seconds = Math.floor(nowSeconds());
-    for (let i = -40; i <= 60; i += 1) copyTo('IK', seconds + i, { revoked: true });
+    for (let i = -40; i <= 60; i += 1) copyTo(kind, seconds + i, { revoked: true });
     expect(await codeOf(world.process().session('p').encrypt(PAYLOAD))).toBe('MetastoreUnavailable');
   });
 });
@@ -467,6 +467,10 @@ describe('the clock of ages', () => {
     monotonic.advance(10);
     clock.advance(8 * HOUR_MS);
     expect(ages()).toBe(8 * HOUR_MS);
+    // Time that the monotonic clock lost is no credit for a later step back.
+    monotonic.advance(40 * MINUTE_MS);
+    clock.advance(10 * MINUTE_MS);
+    expect(ages()).toBe(9 * HOUR_MS + 40 * MINUTE_MS);
   });
 });
 

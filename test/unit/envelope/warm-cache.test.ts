@@ -205,6 +205,24 @@ describe('the cache', () => {
     expect(cache.size).toBe(0);
   });
 
+  it('holds as many System Keys as the policy says', async () => {
+    const maker = world.process();
+    const first = await maker.session('p').encrypt(PAYLOAD);
+    world.clock.advance(91 * DAY_MS);
+    const second = await maker.session('p').encrypt(PAYLOAD);
+    for (const [maxSystemKeys, calls] of [
+      [1, ['Get IK', 'Get SK', 'Unwrap']],
+      [2, ['Get IK']],
+    ] as const) {
+      const session = world.process({ policy: { maxSystemKeys, intermediateKeyMaxAgeMs: MINUTE_MS } }).session('p');
+      for (const record of [first, second]) await session.decrypt(record);
+      world.clock.advance(MINUTE_MS);
+      world.log.take();
+      await session.decrypt(first);
+      expect(world.log.take()).toEqual(calls);
+    }
+  });
+
   it('keeps the latest key when an older key of the same partition is dropped', async () => {
     const service = world.process({ policy: { maxIntermediateKeys: 2 } });
     const old = await service.session('p').encrypt(PAYLOAD);
