@@ -198,14 +198,25 @@ describe('losing the race to create a key', () => {
         races += 1;
         const interfere = world.metastore.interfere;
         world.metastore.interfere = () => {};
-        await world.process().session('p').encrypt(PAYLOAD);
+        await world.process().session('p\u001b').encrypt(PAYLOAD);
         revoke(kind);
         world.metastore.interfere = interfere;
       };
-      expect(await codeOf(world.process().session('p').encrypt(PAYLOAD))).toBe('MetastoreUnavailable');
+      const error = await errorOf(world.process().session('p\u001b').encrypt(PAYLOAD));
+      expect(error).toMatchObject({ code: 'MetastoreUnavailable' });
+      // A terminal would act upon an escape in the partition.
+      const id = kind === 'IK' ? '_IK_p\\u001b_svc_prod' : '_SK_svc_prod';
+      expect((error as Error).message).toContain(`No usable key of ${id} could be created`);
       expect(races).toBe(3);
     },
   );
+
+  it('is an error if the row that was stored before is then absent', async () => {
+    Object.assign(world.metastore, { store: async () => 'duplicate' });
+    const error = await errorOf(world.process().session('p').encrypt(PAYLOAD));
+    expect(error).toMatchObject({ code: 'MetastoreUnavailable' });
+    expect((error as Error).message).toContain('holds a key row that it does not give back');
+  });
 
   it('is not what a failing store means', async () => {
     const outage = new KeyfoldError('MetastoreUnavailable', 'down');

@@ -306,6 +306,8 @@ describe('after the clock has stepped back', () => {
     world.log.take();
     expect(await createdBy(service)).toBe(made);
     expect(world.log.take()).toEqual([]);
+    await createdBy(service, 'new');
+    expect(world.log.take()).toEqual(['Query IK', 'Put IK']);
   });
 
   it('plaintext keys are dropped as soon as without the step', async () => {

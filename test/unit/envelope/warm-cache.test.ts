@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { EnvelopeKey } from '../../../src/envelope/envelope-key.ts';
 import { KeyCache } from '../../../src/envelope/key-cache.ts';
@@ -138,6 +139,22 @@ describe('a waiter', () => {
     expect(await errorOf(leaving)).toBe(reason);
     expect(await errorOf(session.encrypt(PAYLOAD, { signal: controller.signal }))).toBe(reason);
     release();
+  });
+
+  it('leaves no timer and no listener behind, whether it is served or leaves', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    try {
+      const controller = new AbortController();
+      const limits = { deadlineAtMs: world.clock.nowMs + 1000, signal: controller.signal };
+      const record = await world.process().session('p').encrypt(PAYLOAD, limits);
+      await world.process().session('p').decrypt(record, limits);
+      world.metastore.interfere = () => Promise.reject(new KeyfoldError('MetastoreUnavailable', 'down'));
+      expect(await codeOf(world.process().session('p').decrypt(record, limits))).toBe('MetastoreUnavailable');
+      expect(vi.getTimerCount()).toBe(0);
+      expect(getEventListeners(controller.signal, 'abort')).toEqual([]);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it('that is the last to leave ends the flight, and the next one starts anew', async () => {

@@ -34,7 +34,7 @@ vi.mock('../../../src/crypto/aead.ts', async (original) => {
     },
     open: (key: never, sealed: Uint8Array) => {
       const plaintext = real.open(key, sealed);
-      if (plaintext?.length === 32 || plaintext?.length === 24) spied.keys.push(plaintext);
+      if ([24, 32, 40].includes(plaintext?.length ?? 0) && plaintext !== undefined) spied.keys.push(plaintext);
       return plaintext;
     },
   };
@@ -104,23 +104,23 @@ describe('the bytes of a key', () => {
     expect(counts()).toEqual({ held: 'enough', stillHold: 0 });
   });
 
-  it('are zeroed if they are too few for a key, which is refused', async () => {
+  it.for([24, 40])('are zeroed if they are %i, of which no key is made', async (size) => {
     const record = await world.process().session('p').encrypt(PAYLOAD);
     const [system, intermediate] = [...world.metastore.ofKind('SK'), ...world.metastore.ofKind('IK')];
     const open = (key: Uint8Array, sealed: Uint8Array): Buffer => aes.open(createSecretKey(key), sealed) as Buffer;
     const systemKey = open(Buffer.alloc(32, 7), system?.encryptedKey as Uint8Array);
-    const short = (key: Uint8Array): Buffer => aes.seal(createSecretKey(key), Buffer.alloc(24, 1));
+    const misfit = (key: Uint8Array): Buffer => aes.seal(createSecretKey(key), Buffer.alloc(size, 1));
     const intermediateKey = open(systemKey, intermediate?.encryptedKey as Uint8Array);
-    const encryptedKey = short(intermediateKey);
+    const encryptedKey = misfit(intermediateKey);
     spied.keys.length = 0;
     const session = world.process().session('p');
     expect(await codeOf(session.decrypt({ ...record, key: { ...record.key, encryptedKey } }))).toBe('RecordUnreadable');
-    world.metastore.change(intermediate as never, { encryptedKey: short(systemKey) });
+    world.metastore.change(intermediate as never, { encryptedKey: misfit(systemKey) });
     expect(await codeOf(world.process().session('p').decrypt(record))).toBe('KeyRowUnreadable');
-    world.metastore.change(system as never, { encryptedKey: short(Buffer.alloc(32, 7)) });
+    world.metastore.change(system as never, { encryptedKey: misfit(Buffer.alloc(32, 7)) });
     expect(await codeOf(world.process().session('p').decrypt(record))).toBe('KeyRowUnreadable');
-    const tooFew = spied.keys.filter(({ length }) => length === 24);
-    expect(tooFew).toEqual(Array(3).fill(Buffer.alloc(24)));
+    const misfits = spied.keys.filter(({ length }) => length === size);
+    expect(misfits).toEqual(Array(3).fill(Buffer.alloc(size)));
   });
 
   it('are zeroed by AWS KMS on the way in and out, even where the System Key does not open', async () => {
