@@ -1,5 +1,6 @@
+import { getEventListeners } from 'node:events';
 import { afterEach, expect, it, vi } from 'vitest';
-import { withDeadline } from '../../../src/async/deadline.ts';
+import { orAborted, withDeadline } from '../../../src/async/deadline.ts';
 import { errorOf } from '../../support/fakes.ts';
 
 afterEach(() => {
@@ -33,3 +34,15 @@ it.for([2 ** 31 - 1, 2 ** 31, 2 ** 40])(
     expect(await work).toBe(false);
   },
 );
+
+it('work that goes on ends for its waiter at once if the signal is aborted already', async () => {
+  const reason = new Error('no longer wanted');
+  expect(await errorOf(orAborted(new Promise(() => {}), AbortSignal.abort(reason)))).toBe(reason);
+});
+
+it('work that has ended leaves no listener on the signal', async () => {
+  const { signal } = new AbortController();
+  await orAborted(Promise.resolve(), signal);
+  await errorOf(orAborted(Promise.reject(new Error('failed')), signal));
+  expect(getEventListeners(signal, 'abort')).toEqual([]);
+});

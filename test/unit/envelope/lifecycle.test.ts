@@ -164,6 +164,9 @@ describe('losing the race to create a key', () => {
     expect(rowOf(lost)?.parent?.created).toBe(world.metastore.ofKind('SK')[1]?.created);
     expect(world.metastore.ofKind('IK').filter(({ id }) => id === '_IK_p_svc_prod')).toHaveLength(1);
     expect(await winner.session('p').decrypt(lost)).toEqual(PAYLOAD);
+    world.log.take();
+    expect((await loser.session('p').encrypt(PAYLOAD)).key.parent).toEqual(won?.key.parent);
+    expect(world.log.take()).toEqual([]);
   });
 
   it("means using the winner's System Key, unwrapped", async () => {
@@ -309,7 +312,7 @@ describe('decrypt', () => {
 
   it.for([
     { regionSuffix: 'us-west-2', ageMinutes: 14, code: 'KeyNotYetVisible' },
-    { regionSuffix: 'us-west-2', ageMinutes: 16, code: 'RecordUnreadable' },
+    { regionSuffix: 'us-west-2', ageMinutes: 15, code: 'RecordUnreadable' },
     { regionSuffix: 'us-west-2', ageMinutes: -14, code: 'KeyNotYetVisible' },
     { regionSuffix: 'us-west-2', ageMinutes: -1000, code: 'RecordUnreadable' },
     { regionSuffix: undefined, ageMinutes: 1, code: 'RecordUnreadable' },

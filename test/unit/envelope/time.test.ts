@@ -167,6 +167,20 @@ describe('a key dated in the future', () => {
     expect(await createdBy(world.process())).toBe(own);
   });
 
+  it('gives its place in the cache to an older one when its System Key is revoked', async () => {
+    const own = await createdBy(world.process());
+    const system = copyTo('SK', nowSeconds() + 200);
+    const ahead = copyTo('IK', nowSeconds() + 300, { parent: { id: system.id, created: system.created } });
+    const service = world.process({ policy: { revokeCheckIntervalMs: MINUTE_MS } });
+    expect(await createdBy(service)).toBe(ahead.created);
+    world.metastore.change(system, { revoked: true });
+    world.clock.advance(MINUTE_MS);
+    expect(await createdBy(service)).toBe(own);
+    world.log.take();
+    expect(await createdBy(service)).toBe(own);
+    expect(world.log.take()).toEqual([]);
+  });
+
   it('is reported by the maintenance, and is no reason not to make the next one ahead of time', async () => {
     await createdBy(world.process());
     copyTo('SK', nowSeconds() + 3600 * 24 * 365);

@@ -240,6 +240,23 @@ describe('the cache', () => {
     }
   });
 
+  it('looks once at a System Key that it had forgotten, and then seals under it without asking', async () => {
+    await world.process().session('p').encrypt(PAYLOAD);
+    world.clock.advance(2 * MINUTE_MS);
+    const [system] = world.metastore.ofKind('SK');
+    world.metastore.change({ ...system, created: Math.floor(world.clock.nowMs / 1000) } as never, {});
+    await world.process().session('q').encrypt(PAYLOAD);
+    const policy = { maxSystemKeys: 1, systemKeyMaxAgeMs: DAY_MS, intermediateKeyMaxAgeMs: DAY_MS };
+    const service = world.process({ policy });
+    for (const partition of ['p', 'q']) await service.session(partition).encrypt(PAYLOAD);
+    world.clock.advance(60 * MINUTE_MS);
+    world.log.take();
+    await service.session('p').encrypt(PAYLOAD);
+    expect(world.log.take()).toEqual(['Query IK', 'Get SK', 'Unwrap']);
+    await service.session('p').encrypt(PAYLOAD);
+    expect(world.log.take()).toEqual([]);
+  });
+
   it('keeps the latest key when an older key of the same partition is dropped', async () => {
     const service = world.process({ policy: { maxIntermediateKeys: 2 } });
     const old = await service.session('p').encrypt(PAYLOAD);
