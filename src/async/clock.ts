@@ -29,7 +29,7 @@ export function agingClock(now: Clock, stepMs: number, monotonic?: Clock): Clock
     const monotonicMs = monotonic?.() ?? 0;
     const trulyPassedMs = monotonicMs - lastMonotonicMs;
     const lagMs = trulyPassedMs - passedMs;
-    const steppedBack = nowMs < highestMs - MAX_CORRECTION_MS || (monotonic !== undefined && lagMs > MAX_LAG_MS);
+    const steppedBack = nowMs < highestMs - MAX_CORRECTION_MS || lagMs > MAX_LAG_MS;
     const grownMs = Math.max(0, passedMs);
     behindMs = Math.max(0, behindMs + trulyPassedMs - grownMs);
     agedMs += grownMs;

@@ -1,5 +1,6 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { freeNow } from '../../../src/crypto/free-now.ts';
+import { encodeCompactRecord } from '../../../src/index.ts';
 import { FakeWorld } from '../../support/fakes.ts';
 
 const MIB = 1024 * 1024;
@@ -33,6 +34,35 @@ describe('memory given back at once', () => {
       expect(await session.decryptJson(await session.encryptToJson(payload))).toEqual(payload);
     } finally {
       Reflect.defineProperty(ArrayBuffer.prototype, 'transfer', transfer);
+    }
+  });
+
+  it('is that of each sealed copy which a session or a codec makes for itself', async () => {
+    const session = new FakeWorld().process().session('p');
+    const payload = Buffer.alloc(100_000, 5);
+    const sealed = payload.length + 28;
+    const record = await session.encrypt(payload);
+    const text = await session.encryptToJson(payload);
+    const given: number[] = [];
+    const real = Object.getOwnPropertyDescriptor(ArrayBuffer.prototype, 'transfer')?.value as (size: number) => unknown;
+    const transfer = vi.spyOn(ArrayBuffer.prototype, 'transfer').mockImplementation(function (
+      this: ArrayBuffer,
+      size = 0,
+    ) {
+      given.push(this.byteLength);
+      return Reflect.apply(real, this, [size]) as never;
+    });
+    try {
+      await session.encrypt(payload);
+      expect(given.splice(0)).toEqual([payload.length]);
+      await session.encryptToJson(payload);
+      expect(given.splice(0)).toEqual([payload.length, sealed]);
+      await session.decryptJson(text);
+      expect(given.splice(0)).toEqual([sealed]);
+      encodeCompactRecord(record, 'bytes');
+      expect(given.splice(0)).toEqual([sealed + 60 + 14 + Buffer.byteLength(record.key.parent.id)]);
+    } finally {
+      transfer.mockRestore();
     }
   });
 

@@ -1,4 +1,6 @@
+import { createSecretKey } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { open } from '../../../src/crypto/aead.ts';
 import { KeyfoldError, type DataRowRecord, type EnvelopeEvents } from '../../../src/index.ts';
 import { codeOf, DAY_MS, errorOf, FakeWorld, MINUTE_MS } from '../../support/fakes.ts';
 
@@ -58,6 +60,16 @@ describe('a new key', () => {
     expect(await service.session('p').decrypt(first)).toEqual(PAYLOAD);
   });
 
+  it('is made under a new System Key without a look at one that has expired by its date', async () => {
+    await world.process().session('other').encrypt(PAYLOAD);
+    world.clock.advance(89 * DAY_MS);
+    await world.process().session('p').encrypt(PAYLOAD);
+    world.clock.advance(2 * DAY_MS);
+    world.log.take();
+    await world.process().session('p').encrypt(PAYLOAD);
+    expect(world.log.take()).toEqual(['Query IK', 'Query SK', 'Wrap', 'Put SK', 'Put IK']);
+  });
+
   it('does the seal that draws the lot, though the old one is not revoked', async () => {
     let worn = false;
     const service = world.process({ policy: { wearsOut: () => worn } });
@@ -109,6 +121,31 @@ describe('a new key', () => {
   });
 });
 
+describe('each key', () => {
+  it('has 32 bytes, each of them random', async () => {
+    const keys: Record<string, Buffer[]> = { system: [], intermediate: [], dataRow: [] };
+    const opened = (parent: Uint8Array, sealed: Uint8Array): Buffer => {
+      const bytes = open(createSecretKey(parent), sealed);
+      if (bytes === undefined) throw new Error('does not open');
+      return bytes;
+    };
+    for (let i = 0; i < 20; i += 1) {
+      const one = new FakeWorld();
+      const record = await one.process().session('p').encrypt(PAYLOAD);
+      const [system, intermediate] = [...one.metastore.ofKind('SK'), ...one.metastore.ofKind('IK')];
+      const systemKey = opened(Buffer.alloc(32, 7), system?.encryptedKey ?? Buffer.alloc(0));
+      const intermediateKey = opened(systemKey, intermediate?.encryptedKey ?? Buffer.alloc(0));
+      keys['system']?.push(systemKey);
+      keys['intermediate']?.push(intermediateKey);
+      keys['dataRow']?.push(opened(intermediateKey, record.key.encryptedKey));
+    }
+    for (const ofKind of Object.values(keys)) {
+      expect(ofKind.map(({ length }) => length)).toEqual(Array(20).fill(32));
+      for (let at = 0; at < 32; at += 1) expect(new Set(ofKind.map((bytes) => bytes[at])).size).toBeGreaterThan(10);
+    }
+  });
+});
+
 describe('losing the race to create a key', () => {
   it("means using the winner's, under the winner's own System Key", async () => {
     const winner = world.process();
@@ -127,6 +164,9 @@ describe('losing the race to create a key', () => {
     expect(rowOf(lost)?.parent?.created).toBe(world.metastore.ofKind('SK')[1]?.created);
     expect(world.metastore.ofKind('IK').filter(({ id }) => id === '_IK_p_svc_prod')).toHaveLength(1);
     expect(await winner.session('p').decrypt(lost)).toEqual(PAYLOAD);
+    world.log.take();
+    expect((await loser.session('p').encrypt(PAYLOAD)).key.parent).toEqual(won?.key.parent);
+    expect(world.log.take()).toEqual([]);
   });
 
   it("means using the winner's System Key, unwrapped", async () => {
@@ -152,16 +192,33 @@ describe('losing the race to create a key', () => {
     expect(rowOf(record)?.revoked).toBe(false);
   });
 
-  it('over and over is an error and not an endless loop', async () => {
-    world.metastore.interfere = async (call) => {
-      if (call !== 'Put IK') return;
-      const interfere = world.metastore.interfere;
-      world.metastore.interfere = () => {};
-      await world.process().session('p').encrypt(PAYLOAD);
-      revoke('IK');
-      world.metastore.interfere = interfere;
-    };
-    expect(await codeOf(world.process().session('p').encrypt(PAYLOAD))).toBe('MetastoreUnavailable');
+  it.for(['IK', 'SK'] as const)(
+    'over and over (%s) is an error after three times, not an endless loop',
+    async (kind) => {
+      let races = 0;
+      world.metastore.interfere = async (call) => {
+        if (call !== `Put ${kind}`) return;
+        races += 1;
+        const interfere = world.metastore.interfere;
+        world.metastore.interfere = () => {};
+        await world.process().session('p\u001b').encrypt(PAYLOAD);
+        revoke(kind);
+        world.metastore.interfere = interfere;
+      };
+      const error = await errorOf(world.process().session('p\u001b').encrypt(PAYLOAD));
+      expect(error).toMatchObject({ code: 'MetastoreUnavailable' });
+      // A terminal would act upon an escape in the partition.
+      const id = kind === 'IK' ? '_IK_p\\u001b_svc_prod' : '_SK_svc_prod';
+      expect((error as Error).message).toContain(`No usable key of ${id} could be created`);
+      expect(races).toBe(3);
+    },
+  );
+
+  it('is an error if the row that was stored before is then absent', async () => {
+    Object.assign(world.metastore, { store: async () => 'duplicate' });
+    const error = await errorOf(world.process().session('p').encrypt(PAYLOAD));
+    expect(error).toMatchObject({ code: 'MetastoreUnavailable' });
+    expect((error as Error).message).toContain('holds a key row that it does not give back');
   });
 
   it('is not what a failing store means', async () => {
@@ -186,6 +243,14 @@ describe('a revocation', () => {
     world.clock.advance(MINUTE_MS);
     expect((await service.session('p').encrypt(PAYLOAD)).key.parent).not.toEqual(before.key.parent);
     expect(await service.session('p').decrypt(before)).toEqual(PAYLOAD);
+  });
+
+  it('of an Intermediate Key reaches a warm process within a check interval of a second, too', async () => {
+    const service = world.process({ policy: { revokeCheckIntervalMs: 1000 } });
+    const before = await service.session('p').encrypt(PAYLOAD);
+    revoke('IK');
+    world.clock.advance(1000);
+    expect((await service.session('p').encrypt(PAYLOAD)).key.parent).not.toEqual(before.key.parent);
   });
 
   it('of a System Key reaches the Intermediate Keys under it within one check interval, not two', async () => {
@@ -233,9 +298,21 @@ describe('decrypt', () => {
     expect((absent as Error).message).toBe((foreign as Error).message);
   });
 
+  it.for([Number.NaN, 1.5, 2 ** 53, Infinity])(
+    'looks for no key whose row would be dated %d, which no row can be',
+    async (created) => {
+      const service = world.process();
+      const { key, data } = await service.session('p').encrypt(PAYLOAD);
+      world.log.take();
+      const record = { key: { ...key, parent: { ...key.parent, created } }, data };
+      expect(await codeOf(service.session('p').decrypt(record))).toBe('RecordUnreadable');
+      expect(world.log.take()).toEqual([]);
+    },
+  );
+
   it.for([
     { regionSuffix: 'us-west-2', ageMinutes: 14, code: 'KeyNotYetVisible' },
-    { regionSuffix: 'us-west-2', ageMinutes: 16, code: 'RecordUnreadable' },
+    { regionSuffix: 'us-west-2', ageMinutes: 15, code: 'RecordUnreadable' },
     { regionSuffix: 'us-west-2', ageMinutes: -14, code: 'KeyNotYetVisible' },
     { regionSuffix: 'us-west-2', ageMinutes: -1000, code: 'RecordUnreadable' },
     { regionSuffix: undefined, ageMinutes: 1, code: 'RecordUnreadable' },
@@ -292,11 +369,52 @@ describe('decrypt', () => {
   });
 });
 
+describe('requests with the same limits', () => {
+  it('each seal under the key of their own partition', async () => {
+    const service = world.process();
+    const limits = {};
+    const partitions = ['p', 'q'];
+    const records = await Promise.all(partitions.map((name) => service.session(name).encrypt(PAYLOAD, limits)));
+    expect(records.map(({ key }) => key.parent.id)).toEqual(['_IK_p_svc_prod', '_IK_q_svc_prod']);
+  });
+
+  it('each open with the key that their record names', async () => {
+    const old = await world.process().session('p').encrypt(PAYLOAD);
+    world.clock.advance(91 * DAY_MS);
+    const young = await world.process().session('p').encrypt(Buffer.from('young'));
+    const session = world.process().session('p');
+    const limits = {};
+    const payloads = await Promise.all([old, young].map((record) => session.decrypt(record, limits)));
+    expect(payloads.map(String)).toEqual(['payload', 'young']);
+  });
+});
+
 describe('rewrap', () => {
   it('leaves a record under the latest key as it is', async () => {
     const session = world.process().session('p');
     const record = await session.encrypt(PAYLOAD);
-    expect(await session.rewrap(record)).toEqual({ record, rewrapped: false });
+    const rewrapped = await session.rewrap(record);
+    expect(rewrapped).toEqual({ record, rewrapped: false });
+    expect(rewrapped.record).toBe(record);
+  });
+
+  it('does not count a record that stays under the latest key as a seal', async () => {
+    let draws = 0;
+    const session = world.process({ policy: { wearsOut: () => (draws += 1) > 1 } }).session('p');
+    const record = await session.encrypt(PAYLOAD);
+    expect((await session.rewrap(record)).rewrapped).toBe(false);
+    expect(draws).toBe(1);
+  });
+
+  it("moves a record of another region under this region's key, though both keys were made in the same minute", async () => {
+    const record = await world.process({ regionSuffix: 'us-east-1' }).session('p').encrypt(PAYLOAD);
+    const session = world.process({ regionSuffix: 'us-west-2' }).session('p');
+    const { key } = await session.encrypt(PAYLOAD);
+    expect(key.parent.created).toBe(record.key.parent.created);
+    const moved = await session.rewrap(record);
+    expect(moved.rewrapped).toBe(true);
+    expect(moved.record.key.parent).toEqual(key.parent);
+    expect(await session.decrypt(moved.record)).toEqual(PAYLOAD);
   });
 
   it('moves an older record under the latest key, its payload untouched', async () => {
@@ -356,6 +474,26 @@ describe('events', () => {
       `system ${second} revoked`,
       `intermediate ${third} created`,
       `intermediate ${second} parent-retired`,
+    ]);
+  });
+
+  it.for([
+    ['SK', 'system'],
+    ['IK', 'intermediate'],
+  ] as const)('tell of the latest %s as the one retired, though it was met by losing a race', async ([kind, name]) => {
+    await world.process().session('p').encrypt(PAYLOAD);
+    world.clock.advance(91 * DAY_MS);
+    let raced = 0;
+    world.metastore.interfere = async (call) => {
+      if (call !== `Put ${kind}`) return;
+      world.metastore.interfere = () => {};
+      await world.process().session('p').encrypt(PAYLOAD);
+      raced = world.metastore.ofKind(kind).at(-1)?.created ?? 0;
+      revoke(kind);
+    };
+    await world.process({ events }).session('p').encrypt(PAYLOAD);
+    expect(takeOf(KEYS).filter((line) => line.startsWith(name) && !line.endsWith('created'))).toEqual([
+      `${name} ${raced} revoked`,
     ]);
   });
 

@@ -97,7 +97,7 @@ describe('a payload', () => {
   });
 
   it('counts by its real size towards what a shared Data Row Key may seal', async () => {
-    const session = memoryService({ policy: { dataRowKeyMaxMessages: 9, dataRowKeyMaxBytes: 4 } }).session('p');
+    const session = memoryService({ policy: { dataRowKeyMaxMessages: 9, dataRowKeyMaxBytes: 5 } }).session('p');
     const records = [await session.encrypt(new ShortArray(3)), await session.encrypt(new ShortArray(3))];
     expect(records[0]?.key.encryptedKey).not.toEqual(records[1]?.key.encryptedKey);
   });

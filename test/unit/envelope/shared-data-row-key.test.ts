@@ -29,8 +29,13 @@ describe('a Data Row Key', () => {
   });
 
   it('seals as many payloads as the policy lets it', async () => {
-    const policy = { ...NO_BOUND, dataRowKeyMaxMessages: 3 };
-    expect(runs(await sealed(new FakeWorld().process({ policy }).session('p'), 7))).toEqual([3, 3, 1]);
+    for (const [dataRowKeyMaxMessages, lengths] of [
+      [2, [2, 2, 2, 1]],
+      [3, [3, 3, 1]],
+    ] as const) {
+      const session = new FakeWorld().process({ policy: { ...NO_BOUND, dataRowKeyMaxMessages } }).session('p');
+      expect(runs(await sealed(session, 7))).toEqual(lengths);
+    }
   });
 
   it('is of as many records in JSON', async () => {
@@ -55,7 +60,7 @@ describe('a Data Row Key', () => {
     world.clock.advance(MINUTE_MS - 1);
     const second = await sealed(session, 1);
     world.clock.advance(1);
-    expect(runs([...first, ...second, ...(await sealed(session, 1))])).toEqual([2, 1]);
+    expect(runs([...first, ...second, ...(await sealed(session, 2))])).toEqual([2, 2]);
   });
 
   it('is of one partition, over all its sessions', async () => {
@@ -111,6 +116,7 @@ describe('a record', () => {
     const session = world.process({ policy: NO_BOUND }).session('p');
     const [first] = (await sealed(session, 1)) as [DataRowRecord];
     first.key.encryptedKey.fill(0);
+    Object.assign(first.key.parent, { id: 'written over' });
     const [second] = (await sealed(session, 1)) as [DataRowRecord];
     expect(await world.process().session('p').decrypt(second)).toEqual(Buffer.alloc(1, 0));
   });

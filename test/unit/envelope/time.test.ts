@@ -1,5 +1,5 @@
 /** Keys dated in the future, and clocks that step. */
-import { beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { AbsentKeys } from '../../../src/envelope/absent-keys.ts';
 import { agingClock } from '../../../src/async/clock.ts';
 import { createdNow, cryptoPolicy } from '../../../src/envelope/crypto-policy.ts';
@@ -142,6 +142,14 @@ describe('a key dated in the future', () => {
     expect(world.log.take()).toEqual(['Query IK', 'Recent IK', 'Get SK', 'Unwrap']);
   });
 
+  it('hides an older usable one if it is revoked and dated to this very second', async () => {
+    const own = await createdBy(world.process());
+    copyTo('IK', nowSeconds(), { revoked: true });
+    expect(await createdBy(world.process())).toBeGreaterThan(nowSeconds());
+    expect(own).toBeLessThan(nowSeconds());
+    expect(world.log.take()).not.toContain('Recent IK');
+  });
+
   it('does not pass its date on when it is revoked', async () => {
     const ahead = await madeAhead(9 * MINUTE_MS);
     for (const row of world.metastore.ofKind('IK')) world.metastore.change(row, { revoked: true });
@@ -157,6 +165,20 @@ describe('a key dated in the future', () => {
     const system = copyTo('SK', nowSeconds() + 3600);
     copyTo('IK', nowSeconds() + 10, { parent: { id: system.id, created: system.created } });
     expect(await createdBy(world.process())).toBe(own);
+  });
+
+  it('gives its place in the cache to an older one when its System Key is revoked', async () => {
+    const own = await createdBy(world.process());
+    const system = copyTo('SK', nowSeconds() + 200);
+    const ahead = copyTo('IK', nowSeconds() + 300, { parent: { id: system.id, created: system.created } });
+    const service = world.process({ policy: { revokeCheckIntervalMs: MINUTE_MS } });
+    expect(await createdBy(service)).toBe(ahead.created);
+    world.metastore.change(system, { revoked: true });
+    world.clock.advance(MINUTE_MS);
+    expect(await createdBy(service)).toBe(own);
+    world.log.take();
+    expect(await createdBy(service)).toBe(own);
+    expect(world.log.take()).toEqual([]);
   });
 
   it('is reported by the maintenance, and is no reason not to make the next one ahead of time', async () => {
@@ -226,10 +248,10 @@ describe('the date of a new key', () => {
 });
 
 describe('if every second of the next minute is taken by a revoked key', () => {
-  it('encrypting is refused for the moment', async () => {
+  it.for(['IK', 'SK'] as const)('encrypting is refused for the moment (%s)', async (kind) => {
     await createdBy(world.process());
     const seconds = Math.floor(nowSeconds());
-    for (let i = -40; i <= 60; i += 1) copyTo('IK', seconds + i, { revoked: true });
+    for (let i = -40; i <= 60; i += 1) copyTo(kind, seconds + i, { revoked: true });
     expect(await codeOf(world.process().session('p').encrypt(PAYLOAD))).toBe('MetastoreUnavailable');
   });
 });
@@ -298,6 +320,8 @@ describe('after the clock has stepped back', () => {
     world.log.take();
     expect(await createdBy(service)).toBe(made);
     expect(world.log.take()).toEqual([]);
+    await createdBy(service, 'new');
+    expect(world.log.take()).toEqual(['Query IK', 'Put IK']);
   });
 
   it('plaintext keys are dropped as soon as without the step', async () => {
@@ -349,6 +373,38 @@ describe('after the clock has stepped back', () => {
     expect(await keyOf()).toBe(first);
     world.clock.advance(5 * MINUTE_MS);
     expect(await keyOf()).not.toBe(first);
+  });
+});
+
+describe("after the machine's clock has stepped back between two requests", () => {
+  beforeEach(() => {
+    vi.useFakeTimers({ toFake: ['Date', 'performance'], now: world.clock.nowMs });
+  });
+  afterEach(() => vi.useRealTimers());
+
+  /** An hour and a quarter passes, of which the clock shows ten seconds. */
+  function pass(): void {
+    const shownMs = Date.now() + 10_000;
+    vi.advanceTimersByTime(75 * MINUTE_MS);
+    vi.setSystemTime(shownMs);
+  }
+
+  it('a plaintext key is dropped at its maximum age all the same', async () => {
+    const service = world.process({ now: undefined });
+    const record = await service.session('p').encrypt(PAYLOAD);
+    pass();
+    world.log.take();
+    await service.session('p').decrypt(record);
+    expect(world.log.take()).toEqual(['Get IK', 'Get SK', 'Unwrap']);
+  });
+
+  it('a revoked key does not go on sealing', async () => {
+    const policy = { intermediateKeyMaxAgeMs: DAY_MS, systemKeyMaxAgeMs: DAY_MS };
+    const service = world.process({ now: undefined, policy });
+    const before = await createdBy(service);
+    for (const row of world.metastore.ofKind('IK')) world.metastore.change(row, { revoked: true });
+    pass();
+    expect(await createdBy(service)).not.toBe(before);
   });
 });
 
@@ -427,6 +483,10 @@ describe('the clock of ages', () => {
     monotonic.advance(10);
     clock.advance(8 * HOUR_MS);
     expect(ages()).toBe(8 * HOUR_MS);
+    // Time that the monotonic clock lost is no credit for a later step back.
+    monotonic.advance(40 * MINUTE_MS);
+    clock.advance(10 * MINUTE_MS);
+    expect(ages()).toBe(9 * HOUR_MS + 40 * MINUTE_MS);
   });
 });
 

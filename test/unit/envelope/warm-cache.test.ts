@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { EnvelopeKey } from '../../../src/envelope/envelope-key.ts';
 import { KeyCache } from '../../../src/envelope/key-cache.ts';
@@ -7,9 +8,10 @@ import {
   type DataRowRecord,
   type Deadline,
   type Session,
+  type SessionFactory,
   type SessionFactoryOptions,
 } from '../../../src/index.ts';
-import { codeOf, errorOf, FakeWorld, MINUTE_MS, noDeadline } from '../../support/fakes.ts';
+import { codeOf, DAY_MS, errorOf, FakeWorld, MINUTE_MS, noDeadline } from '../../support/fakes.ts';
 
 const PAYLOAD = Buffer.from('payload');
 const partitions = (count: number): string[] => Array.from({ length: count }, (_, i) => `p${i}`);
@@ -161,6 +163,22 @@ describe('a waiter', () => {
     release();
   });
 
+  it('leaves no timer and no listener behind, whether it is served or leaves', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    try {
+      const controller = new AbortController();
+      const limits = { deadlineAtMs: world.clock.nowMs + 1000, signal: controller.signal };
+      const record = await world.process().session('p').encrypt(PAYLOAD, limits);
+      await world.process().session('p').decrypt(record, limits);
+      world.metastore.interfere = () => Promise.reject(new KeyfoldError('MetastoreUnavailable', 'down'));
+      expect(await codeOf(world.process().session('p').decrypt(record, limits))).toBe('MetastoreUnavailable');
+      expect(vi.getTimerCount()).toBe(0);
+      expect(getEventListeners(controller.signal, 'abort')).toEqual([]);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
   it('that is the last to leave ends the flight, and the next one starts anew', async () => {
     const session = world.process().session('p');
     const { release, signals } = hold('Query IK');
@@ -221,6 +239,70 @@ describe('the cache', () => {
     world.clock.advance(76 * MINUTE_MS);
     cache.put(key('b'));
     expect(cache.size).toBe(1);
+    world.clock.advance(75 * MINUTE_MS);
+    expect(cache.get('b' as never, 60 as never)).toBeUndefined();
+    expect(cache.size).toBe(0);
+  });
+
+  it('holds as many System Keys as the policy says', async () => {
+    const maker = world.process();
+    const first = await maker.session('p').encrypt(PAYLOAD);
+    world.clock.advance(91 * DAY_MS);
+    const second = await maker.session('p').encrypt(PAYLOAD);
+    for (const [maxSystemKeys, calls] of [
+      [1, ['Get IK', 'Get SK', 'Unwrap']],
+      [2, ['Get IK']],
+    ] as const) {
+      const session = world.process({ policy: { maxSystemKeys, intermediateKeyMaxAgeMs: MINUTE_MS } }).session('p');
+      for (const record of [first, second]) await session.decrypt(record);
+      world.clock.advance(MINUTE_MS);
+      world.log.take();
+      await session.decrypt(first);
+      expect(world.log.take()).toEqual(calls);
+    }
+  });
+
+  it('looks once at a System Key that it had forgotten, and then seals under it without asking', async () => {
+    await world.process().session('p').encrypt(PAYLOAD);
+    world.clock.advance(2 * MINUTE_MS);
+    const [system] = world.metastore.ofKind('SK');
+    world.metastore.change({ ...system, created: Math.floor(world.clock.nowMs / 1000) } as never, {});
+    await world.process().session('q').encrypt(PAYLOAD);
+    const policy = { maxSystemKeys: 1, systemKeyMaxAgeMs: DAY_MS, intermediateKeyMaxAgeMs: DAY_MS };
+    const service = world.process({ policy });
+    for (const partition of ['p', 'q']) await service.session(partition).encrypt(PAYLOAD);
+    world.clock.advance(60 * MINUTE_MS);
+    world.log.take();
+    await service.session('p').encrypt(PAYLOAD);
+    expect(world.log.take()).toEqual(['Query IK', 'Get SK', 'Unwrap']);
+    await service.session('p').encrypt(PAYLOAD);
+    expect(world.log.take()).toEqual([]);
+  });
+
+  it('keeps the latest key when an older key of the same partition is dropped', async () => {
+    const service = world.process({ policy: { maxIntermediateKeys: 2 } });
+    const old = await service.session('p').encrypt(PAYLOAD);
+    world.clock.advance(91 * DAY_MS);
+    await service.session('p').encrypt(PAYLOAD);
+    await service.session('p').decrypt(old);
+    await service.session('p').encrypt(PAYLOAD);
+    await service.session('q').encrypt(PAYLOAD);
+    world.log.take();
+    await service.session('p').encrypt(PAYLOAD);
+    expect(world.log.take()).toEqual([]);
+  });
+
+  it('seals with the newer key of another process from its first look at the metastore on', async () => {
+    const service = world.process();
+    const old = await service.session('p').encrypt(PAYLOAD);
+    world.clock.advance(61 * MINUTE_MS);
+    const other = world.process({ policy: { wearsOut: () => true } });
+    const newer = await other.session('p').encrypt(PAYLOAD);
+    expect(newer.key.parent.created).toBeGreaterThan(old.key.parent.created);
+    expect((await service.session('p').encrypt(PAYLOAD)).key.parent).toEqual(newer.key.parent);
+    world.log.take();
+    expect((await service.session('p').encrypt(PAYLOAD)).key.parent).toEqual(newer.key.parent);
+    expect(world.log.take()).toEqual([]);
   });
 
   it('drops the plaintext of keys at their maximum age, decrypts included', async () => {
@@ -288,12 +370,14 @@ function takeDown(code: 'MetastoreUnavailable' | 'KeyRowUnreadable' = 'Metastore
 
 describe('while the metastore is down, a warm process', () => {
   const stale: string[] = [];
+  let factory: SessionFactory;
   let session: Session;
   let record: DataRowRecord;
 
   const warm = async (options: Partial<SessionFactoryOptions> = {}): Promise<void> => {
     const events = { ...NO_ENVELOPE_EVENTS, servedStale: (key: { id: string }): unknown => stale.push(key.id) };
-    session = world.process({ events, ...options }).session('p');
+    factory = world.process({ events, ...options });
+    session = factory.session('p');
     record = await session.encrypt(PAYLOAD);
     world.log.take();
   };
@@ -315,6 +399,36 @@ describe('while the metastore is down, a warm process', () => {
     expect((await session.encrypt(PAYLOAD)).key.parent).toEqual(record.key.parent);
     world.clock.advance(1);
     expect(await codeOf(session.encrypt(PAYLOAD))).toBe('MetastoreUnavailable');
+    expect(await codeOf(session.decrypt(record))).toBe('MetastoreUnavailable');
+  });
+
+  it('asks the metastore for the key of a record again after five seconds, and not a moment before', async () => {
+    takeDown();
+    world.clock.advance(60 * MINUTE_MS);
+    for (let i = 0; i < 3; i += 1) await session.decrypt(record);
+    expect(world.log.take()).toEqual(['Get IK']);
+    world.clock.advance(4999);
+    await session.decrypt(record);
+    expect(world.log.take()).toEqual([]);
+    world.clock.advance(1);
+    await session.decrypt(record);
+    expect(world.log.take()).toEqual(['Get IK']);
+  });
+
+  it('keeps a key for the grace, though other keys are loaded meanwhile', async () => {
+    world.clock.advance(61 * MINUTE_MS);
+    await world.process().session('q').encrypt(PAYLOAD);
+    await factory.session('q').encrypt(PAYLOAD);
+    takeDown();
+    expect(await session.decrypt(record)).toEqual(PAYLOAD);
+  });
+
+  it('does not serve a key whose grace ends while the metastore is asked', async () => {
+    world.clock.advance(75 * MINUTE_MS - 1);
+    world.metastore.interfere = () => {
+      world.clock.advance(1);
+      throw new KeyfoldError('MetastoreUnavailable', 'down');
+    };
     expect(await codeOf(session.decrypt(record))).toBe('MetastoreUnavailable');
   });
 
@@ -354,10 +468,12 @@ describe('while the metastore is down, a warm process', () => {
   });
 
   it('waits no longer than half of the time that its caller has', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     world.clock.advance(60 * MINUTE_MS);
     world.metastore.interfere = () => new Promise(() => {});
-    const deadlineAtMs = world.clock.now() + 100;
-    expect((await session.encrypt(PAYLOAD, { deadlineAtMs })).key.parent).toEqual(record.key.parent);
+    const sealed = Promise.allSettled([session.encrypt(PAYLOAD, { deadlineAtMs: world.clock.now() + 100 })]);
+    await vi.advanceTimersByTimeAsync(100);
+    expect(await sealed).toMatchObject([{ status: 'fulfilled', value: { key: { parent: record.key.parent } } }]);
   });
 
   it('never encrypts with a key that a decrypt has shown to be revoked', async () => {

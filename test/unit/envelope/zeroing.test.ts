@@ -1,10 +1,11 @@
 /** Every buffer of ours that holds a plaintext key is zeroed, whichever way the work ends. */
 import type * as nodeCrypto from 'node:crypto';
+import { createSecretKey } from 'node:crypto';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
-import type * as aead from '../../../src/crypto/aead.ts';
+import * as aes from '../../../src/crypto/aead.ts';
 import { AwsKms } from '../../../src/index.ts';
 import type { KmsRegion } from '../../../src/kms/kms-region.ts';
-import { errorOf, FakeWorld, noDeadline } from '../../support/fakes.ts';
+import { codeOf, errorOf, FakeWorld, noDeadline } from '../../support/fakes.ts';
 
 /** Buffers that held a key: what was made a KeyObject of, sealed as a key, opened to a key, or drawn from the pool. */
 const spied = vi.hoisted(() => ({ keys: [] as Uint8Array[], pools: [] as Uint8Array[] }));
@@ -24,7 +25,7 @@ vi.mock('node:crypto', async (original) => {
   };
 });
 vi.mock('../../../src/crypto/aead.ts', async (original) => {
-  const real = await original<typeof aead>();
+  const real = await original<typeof aes>();
   return {
     ...real,
     seal: (key: never, plaintext: Uint8Array) => {
@@ -33,7 +34,7 @@ vi.mock('../../../src/crypto/aead.ts', async (original) => {
     },
     open: (key: never, sealed: Uint8Array) => {
       const plaintext = real.open(key, sealed);
-      if (plaintext?.length === 32) spied.keys.push(plaintext);
+      if ([24, 32, 40].includes(plaintext?.length ?? 0) && plaintext !== undefined) spied.keys.push(plaintext);
       return plaintext;
     },
   };
@@ -94,6 +95,32 @@ describe('the bytes of a key', () => {
         .decrypt({ ...record, data: Buffer.alloc(40) }),
     );
     expect(counts()).toEqual({ held: 'enough', stillHold: 0 });
+  });
+
+  it('are zeroed in the copy that a session makes of a payload while it waits for a key', async () => {
+    const payload = Buffer.alloc(32, 5);
+    for (const partition of ['p', 'q']) await world.process().session(partition).encrypt(payload);
+    expect(payload).toEqual(Buffer.alloc(32, 5));
+    expect(counts()).toEqual({ held: 'enough', stillHold: 0 });
+  });
+
+  it.for([24, 40])('are zeroed if they are %i, of which no key is made', async (size) => {
+    const record = await world.process().session('p').encrypt(PAYLOAD);
+    const [system, intermediate] = [...world.metastore.ofKind('SK'), ...world.metastore.ofKind('IK')];
+    const open = (key: Uint8Array, sealed: Uint8Array): Buffer => aes.open(createSecretKey(key), sealed) as Buffer;
+    const systemKey = open(Buffer.alloc(32, 7), system?.encryptedKey as Uint8Array);
+    const misfit = (key: Uint8Array): Buffer => aes.seal(createSecretKey(key), Buffer.alloc(size, 1));
+    const intermediateKey = open(systemKey, intermediate?.encryptedKey as Uint8Array);
+    const encryptedKey = misfit(intermediateKey);
+    spied.keys.length = 0;
+    const session = world.process().session('p');
+    expect(await codeOf(session.decrypt({ ...record, key: { ...record.key, encryptedKey } }))).toBe('RecordUnreadable');
+    world.metastore.change(intermediate as never, { encryptedKey: misfit(systemKey) });
+    expect(await codeOf(world.process().session('p').decrypt(record))).toBe('KeyRowUnreadable');
+    world.metastore.change(system as never, { encryptedKey: misfit(Buffer.alloc(32, 7)) });
+    expect(await codeOf(world.process().session('p').decrypt(record))).toBe('KeyRowUnreadable');
+    const misfits = spied.keys.filter(({ length }) => length === size);
+    expect(misfits).toEqual(Array(3).fill(Buffer.alloc(size)));
   });
 
   it('are zeroed by AWS KMS on the way in and out, even where the System Key does not open', async () => {

@@ -4,9 +4,12 @@ import {
   MemoryMetastore,
   SystemKeyMaintenance,
   type KeyManagementService,
+  type EnvelopeEvents,
   type MaintenanceOptions,
+  type MaintenanceReport,
   type WrapRenewer,
 } from '../../../src/index.ts';
+import { NO_ENVELOPE_EVENTS } from '../../../src/envelope/ports.ts';
 import { DAY_MS, FakeKms, HandClock, memoryService, MINUTE_MS } from '../../support/fakes.ts';
 
 const PAYLOAD = Buffer.from('payload');
@@ -82,9 +85,69 @@ describe('the maintenance of System Keys', () => {
   it('gives up on a row that changes each time', async () => {
     await service().session('p').encrypt(PAYLOAD);
     renewals = 9;
-    vi.spyOn(metastore, 'replaceKey').mockResolvedValue('changed');
+    const replaceKey = vi.spyOn(metastore, 'replaceKey').mockResolvedValue('changed');
     const { systemKeys } = await maintenance().run();
     expect(systemKeys[0]?.fault).toMatch(/^MetastoreUnavailable: The row changed each time/);
+    expect(replaceKey).toHaveBeenCalledTimes(3);
+  });
+
+  it('tells of a row that was deleted before its renewed wraps could be stored', async () => {
+    await service().session('p').encrypt(PAYLOAD);
+    renewals = 9;
+    vi.spyOn(metastore, 'replaceKey').mockResolvedValue('changed');
+    vi.spyOn(metastore, 'load').mockResolvedValue(undefined);
+    const { systemKeys } = await maintenance().run();
+    expect(systemKeys[0]?.fault).toMatch(/^MetastoreUnavailable: The row changed each time/);
+  });
+
+  it('goes by the policy that it is given, and tells of the key that it makes', async () => {
+    const policy = { expireAfterMs: 10 * DAY_MS };
+    const keyCreated = vi.fn<EnvelopeEvents['keyCreated']>();
+    const run = (): Promise<MaintenanceReport> =>
+      maintenance({ policy, events: { ...NO_ENVELOPE_EVENTS, keyCreated } }).run();
+    await service().session('p').encrypt(PAYLOAD);
+    clock.advance(8 * DAY_MS);
+    expect((await run()).created).toBeUndefined();
+    clock.advance(3 * DAY_MS);
+    const { created, systemKeys } = await run();
+    expect(systemKeys.map(({ state }) => state)).toEqual(['expired']);
+    expect(keyCreated.mock.calls).toEqual([['system', created]]);
+  });
+
+  it('throws a TypeError for wraps that are not bytes, and for limits of a wrong type', async () => {
+    await service().session('p').encrypt(PAYLOAD);
+    kms.renew = async () => ({ regions: [], renewed: 'text' as never });
+    const replaceKey = vi.spyOn(metastore, 'replaceKey');
+    await expect(maintenance().run()).rejects.toThrow('The wraps of kms.renew must be a Uint8Array');
+    expect(replaceKey).not.toHaveBeenCalled();
+    await expect(maintenance().run({ deadlineAtMs: 'soon' as never })).rejects.toThrow('limits.deadlineAtMs must be');
+  });
+
+  it('tells of a row that KMS has not wrapped', async () => {
+    await service().session('p').encrypt(PAYLOAD);
+    kms.renew = async () => ({ regions: [], renewed: undefined, unreadable: 'it is not wrapped by KMS' });
+    expect((await maintenance().run()).systemKeys).toMatchObject([
+      { state: 'valid', fault: 'it is not wrapped by KMS' },
+    ]);
+  });
+
+  it('has time left for the keys that there are when KMS hangs as the next key is made', async () => {
+    await service().session('p').encrypt(PAYLOAD);
+    clock.advance(85 * DAY_MS);
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const inTime: boolean[] = [];
+    kms.renew = async (_wrapped, { signal }) => {
+      inTime.push(!signal.aborted);
+      return { regions: [], renewed: undefined };
+    };
+    kms.wrap = (_key, { signal }) =>
+      new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)));
+    const report = maintenance().run({ deadlineAtMs: clock.now() + 40 });
+    await vi.advanceTimersByTimeAsync(40);
+    vi.useRealTimers();
+    const { createFault } = await report;
+    expect(createFault).toMatch(/^DeadlineExceeded/);
+    expect(inTime).toEqual([true]);
   });
 
   it('makes the next key when a tenth of the life of the present one is left, and no sooner', async () => {
