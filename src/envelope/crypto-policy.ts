@@ -6,48 +6,49 @@ import { oneIn2To } from '../crypto/random.ts';
 const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
 
-/** How often GCM may draw a random nonce under one key (NIST SP 800-38D, 8.3). */
+/** How many random nonces AES-GCM may use under one key (NIST SP 800-38D, 8.3). */
 export const MAX_NONCES = 2 ** 32;
 
-/** How much one Data Row Key may seal. */
+/** The limits of one Data Row Key. */
 export interface DataRowKeyBounds {
-  /** How many payloads: with 1 each record has a key of its own. */
+  /** How many payloads one Data Row Key may seal. With 1, each record has its own key. */
   readonly dataRowKeyMaxMessages: number;
-  /** How many bytes of them together; one payload that is larger has a key of its own. */
+  /** How many bytes one Data Row Key may seal in total. A larger payload gets its own key. */
   readonly dataRowKeyMaxBytes: number;
-  /** For how long. */
+  /** How long one Data Row Key may be used, in milliseconds. */
   readonly dataRowKeyMaxAgeMs: number;
 }
 
-/** How long keys live, how long a process may go on believing what it read of them, and how much a Data Row Key may seal. */
+/** How long keys live, how long a process trusts what it has read of them, and how much one Data Row Key may seal. */
 export interface CryptoPolicy extends DataRowKeyBounds {
-  /** A key older than this seals nothing new. */
+  /** The age after which a key seals nothing new. */
   readonly expireAfterMs: number;
-  /** `Created` of a new System Key or Intermediate Key is truncated to this, so that a fleet that starts at once makes one. */
+  /** The creation time of a new key is rounded down to a multiple of this. Processes that start together then make one key. */
   readonly createDatePrecisionMs: number;
-  /** Past this, a cached key is looked up again before it encrypts, to see whether it was revoked. */
+  /** How long a process trusts that a key is not revoked. After that, it reads the key's row again before it encrypts. */
   readonly revokeCheckIntervalMs: number;
   /**
-   * While the metastore is down, how much longer than `revokeCheckIntervalMs` and than its maximum age a cached key goes on
-   * serving. Zero turns that off. A key known to be revoked never seals.
+   * How much longer a cached key is used while the metastore is down, beyond `revokeCheckIntervalMs` and beyond its maximum age.
+   * Zero turns this off. A key that is known to be revoked never seals.
    */
   readonly staleGraceMs: number;
-  /** How long a System Key's plaintext is kept. Bounds how long a disabled KMS key goes on being used. */
+  /** How long the plaintext of a System Key is cached. After a KMS key is disabled, processes use it for this long at most. */
   readonly systemKeyMaxAgeMs: number;
-  /** How long an Intermediate Key's plaintext is kept. */
+  /** How long the plaintext of an Intermediate Key is cached. */
   readonly intermediateKeyMaxAgeMs: number;
   readonly maxSystemKeys: number;
   readonly maxIntermediateKeys: number;
-  /** How long one load of a key may take, for all that wait for it together. */
+  /** How long one load of a key may take, whatever the deadlines of the requests that wait for it. */
   readonly flightTimeoutMs: number;
   /**
-   * Drawn before each seal under an Intermediate Key: whether that is for a new one to do. GCM allows 2^32 random nonces under one key
-   * (NIST SP 800-38D, 8.3) and no process can count a fleet's, so a key retires with a small probability at each.
+   * Called before each seal under an Intermediate Key. If it returns true, the key is exhausted and a new one seals instead.
+   * AES-GCM allows 2^32 random nonces under one key (NIST SP 800-38D, 8.3). No process can count the seals of a whole fleet, so by
+   * default each seal retires the key with a probability of 2^-27.
    */
   readonly wearsOut: () => boolean;
 }
 
-/** With 2^-27 a seal, a key passes 2^32 seals with probability e^-32. */
+/** With a probability of 2^-27 per seal, a key exceeds 2^32 seals with a probability of e^-32. */
 const WEAR_OUT_BITS = 27;
 
 const DEFAULTS: CryptoPolicy = {
@@ -67,11 +68,10 @@ const DEFAULTS: CryptoPolicy = {
 };
 
 /**
- * The default policy with some of it replaced.
+ * The default policy with the given members replaced.
  * @throws KeyfoldError `InvalidConfiguration`, listing each value that is not a positive whole number (`staleGraceMs` may be
- * zero), and `dataRowKeyMaxMessages` where it is more than GCM allows, and a
- * `createDatePrecisionMs` of more than `expireAfterMs`
- * @throws TypeError for a value of another type than its default's, and for a name that is not a policy's
+ * zero), a `dataRowKeyMaxMessages` above 2^32, and a `createDatePrecisionMs` above `expireAfterMs`
+ * @throws TypeError for a value of another type than its default, or a member that does not exist
  */
 export function cryptoPolicy(changes: Partial<CryptoPolicy> = {}): CryptoPolicy {
   const policy = withDefaults(DEFAULTS, changes, 'policy');
@@ -83,22 +83,22 @@ export function cryptoPolicy(changes: Partial<CryptoPolicy> = {}): CryptoPolicy 
   return policy;
 }
 
-/** What is wrong with the ages of keys in a policy; the default's stand in for those that are not given. Empty if nothing is. */
+/** The faults of the ages in a policy; empty if there are none. Ages that are not given have their defaults. */
 export function ageFaults(given: Partial<Pick<CryptoPolicy, 'createDatePrecisionMs' | 'expireAfterMs'>>): string[] {
   const { createDatePrecisionMs = DEFAULTS.createDatePrecisionMs, expireAfterMs = DEFAULTS.expireAfterMs } = given;
   if (createDatePrecisionMs <= expireAfterMs) return [];
   return ['createDatePrecisionMs is more than expireAfterMs: a new key could have expired already'];
 }
 
-/** How many seconds ahead of now a new key may be dated. */
+/** How many seconds in the future the creation time of a new key may lie. */
 const MAX_SECONDS_AHEAD = 60;
 
 /**
- * The `Created` of a key made now: truncated, unless a key of that time or a later one is known. Then it is the first free
- * second from now, so that a key revoked in the very minute it was made is followed by another, and no date is inherited.
- * @param taken of the keys that are known
- * @param exhausted of the key that has reached its usage limit, if one has: its successor is dated later, to be the latest
- * @returns undefined if the next minute has no second free
+ * The creation time of a new key: the current time, rounded down to `createDatePrecisionMs`. If a known key has that time or a later
+ * one, it is the first free second from now instead. A key that is revoked in the minute of its creation can so be replaced.
+ * @param taken the creation times of the known keys
+ * @param exhausted the creation time of the key that has reached its usage limit, if any. The new key is dated after it.
+ * @returns undefined if no second of the next minute is free
  * @throws TypeError if the clock does not give milliseconds since 1970
  */
 export function createdNow(

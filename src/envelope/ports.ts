@@ -1,74 +1,79 @@
 import type { Deadline } from '../async/deadline.ts';
 import type { EpochSeconds, KeyId, KeyMeta } from '../records/ids.ts';
 
-/** A System Key or an Intermediate Key as the metastore keeps it: sealed. */
+/** The row of a System Key or an Intermediate Key in the metastore. The key in it is encrypted. */
 export interface EnvelopeKeyRecord extends KeyMeta {
-  /** The key, sealed by its parent, or wrapped by KMS where it has none. */
+  /** An Intermediate Key sealed by its System Key, or a System Key wrapped by KMS. */
   readonly encryptedKey: Uint8Array;
-  /** The System Key that seals an Intermediate Key; absent on a System Key. */
+  /** The System Key that sealed an Intermediate Key. A System Key has no parent. */
   readonly parent?: KeyMeta | undefined;
-  /** Set when someone has withdrawn the key: it opens what it sealed, and seals nothing new. */
+  /** Set when an operator has revoked the key. A revoked key still opens records, and seals nothing new. */
   readonly revoked: boolean;
 }
 
 /**
- * Where key records are kept. Reads are consistent. Every trouble is a throw: `MetastoreUnavailable`, `KeyRowUnreadable`
- * for a row that does not parse, or the deadline's reason.
+ * Stores the key rows. Its reads must be consistent. It reports a failure by throwing: `MetastoreUnavailable`,
+ * `KeyRowUnreadable` for a row that does not parse, or the reason of the deadline's signal.
  */
 export interface Metastore {
-  /** The record of that very id and time; undefined where there is none. */
+  /** The row with exactly this id and creation time; undefined if there is none. */
   load(id: KeyId, created: EpochSeconds, deadline: Deadline): Promise<EnvelopeKeyRecord | undefined>;
-  /** The record of that id created last; undefined where there is none. */
+  /** The row of this id with the latest creation time; undefined if there is none. */
   loadLatest(id: KeyId, deadline: Deadline): Promise<EnvelopeKeyRecord | undefined>;
   /**
-   * The records of that id that were created up to a date, latest first, at most ten. The list ends before the first row
-   * that does not parse; if that is the latest of them, this throws `KeyRowUnreadable`. Without this method, a row dated ahead
-   * is followed by a new key even if an older one may still seal, and a latest row that cannot be read is always an error.
+   * Up to ten rows of this id that were created at `notAfter` or earlier, latest first. The list ends before the first row that does
+   * not parse. If the latest row does not parse, this throws `KeyRowUnreadable`.
+   *
+   * The method is optional. Without it, Keyfold makes a new key if the latest row is dated in the future, even if an older key may
+   * still seal, and reports an error if the latest row is unreadable.
    */
   loadRecent?(id: KeyId, notAfter: EpochSeconds, deadline: Deadline): Promise<readonly EnvelopeKeyRecord[]>;
   /**
-   * Keeps a new record. `duplicate` says that one of the same id and time is there already, which then stays as it is. After
-   * a throw the record may have been stored, or not.
+   * Stores a new row. If a row with the same id and creation time exists, that row stays unchanged and the answer is `duplicate`.
+   * If this throws, the row may or may not have been stored.
    */
   store(record: EnvelopeKeyRecord, deadline: Deadline): Promise<'stored' | 'duplicate'>;
 }
 
-/** What protects System Keys. Throws `KmsThrottled`, `KmsUnavailable`, `KmsMisconfigured` or the deadline's reason. */
+/**
+ * Protects System Keys with a master key. It reports a failure by throwing: `KmsThrottled`, `KmsUnavailable`, `KmsMisconfigured`, or the
+ * reason of the deadline's signal.
+ */
 export interface KeyManagementService {
-  /** Wraps a System Key. `key` stays the caller's, who zeroes it. */
+  /** Wraps a System Key. The caller owns `key` and zeroes it. */
   wrap(key: Uint8Array, deadline: Deadline): Promise<Uint8Array>;
   /**
-   * Unwraps what {@link wrap} made. The plaintext is the caller's, who zeroes it; undefined, with a reason, where these
-   * bytes are no wrap or one that cannot ever open here.
+   * Unwraps a System Key that {@link wrap} wrapped. The caller owns the plaintext and zeroes it. If the bytes can never be unwrapped
+   * here, the answer is the reason.
    */
   unwrap(wrapped: Uint8Array, deadline: Deadline): Promise<Unwrapped>;
 }
 
-/** A System Key's plaintext, or why there is none. */
+/** The plaintext of a System Key, or the reason why it can never be unwrapped. */
 export type Unwrapped = { readonly key: Buffer } | { readonly unreadable: string };
 
-/** What an operator wants to know of and no caller sees. */
+/** Events for operators. Callers do not see them. */
 export interface EnvelopeEvents {
-  /** A System Key or an Intermediate Key was made and stored. */
+  /** A new key was made and stored. */
   keyCreated(kind: KeyKind, key: KeyMeta): void;
-  /** A key has been followed by a new one, and why. */
+  /** A new key has replaced this key, for the reason given. */
   keyRetired(kind: KeyKind, key: KeyMeta, why: Retirement): void;
-  /** A key was wanted and was in the cache or not; or one was dropped from a full cache. */
+  /** A look-up found the key in the cache or did not, or the full cache dropped a key. */
   cacheUsed(kind: KeyKind, outcome: 'hit' | 'miss' | 'eviction'): void;
-  /** The metastore is down, and an Intermediate Key goes on serving without it (CryptoPolicy `staleGraceMs`). */
+  /** The metastore is down, and a cached Intermediate Key is used for longer (`staleGraceMs` of the CryptoPolicy). */
   servedStale(key: KeyMeta): void;
 }
 
-/** The two kinds of keys that the metastore keeps. */
+/** The two kinds of keys in the metastore. */
 export type KeyKind = 'system' | 'intermediate';
 
 /**
- * Why a key seals nothing new: too old, withdrawn, sealed enough, dated too far ahead, or the System Key over it is one of
- * these or gone.
+ * Why a key seals nothing new: it is too old, was revoked, has reached its usage limit, or is dated too far in the future. With
+ * `parent-retired`, its System Key is retired or absent.
  */
 export type Retirement = 'expired' | 'revoked' | 'worn' | 'dated-ahead' | 'parent-retired';
 
-/** For who wants to know nothing. */
+/** The event sink that ignores all events. */
 export const NO_ENVELOPE_EVENTS: EnvelopeEvents = {
   keyCreated: () => {},
   keyRetired: () => {},

@@ -35,13 +35,13 @@ import type { EnvelopeEvents, KeyManagementService, Metastore } from './ports.ts
 import type { Clock } from '../async/clock.ts';
 import { SystemKeys } from './system-keys.ts';
 
-/** What a {@link SessionFactory} is made of. */
+/** The options of a {@link SessionFactory}. */
 export interface SessionFactoryOptions extends ServiceNames {
   readonly metastore: Metastore;
   readonly kms: KeyManagementService;
-  /** What differs from the default policy. */
+  /** Replaces members of the default policy. */
   readonly policy?: Partial<CryptoPolicy>;
-  /** The real time but for tests: AWS KMS and DynamoDB go by that, and take a deadline on another scale for over. */
+  /** The clock; `Date.now` by default. Pass another one in tests only: the AWS adapters compare deadlines with the real time. */
   readonly now?: Clock;
   readonly events?: EnvelopeEvents;
 }
@@ -56,16 +56,22 @@ const OPTIONS: Types<SessionFactoryOptions> = {
 };
 
 /**
- * One service's keys, with the warm cache of those that are in the clear. Make one for a process and keep it: each has a
- * cache of its own.
+ * Makes the sessions of one service. It holds the cache of decrypted keys, so make one per process and keep it.
+ *
+ * @example
+ * ```ts
+ * const factory = new SessionFactory({ service: 'orders', product: 'shop', kms, metastore });
+ * const record = await factory.session('tenant-1').encrypt(Buffer.from('a secret'));
+ * const plaintext = await factory.session('tenant-1').decrypt(record);
+ * ```
  */
 export class SessionFactory {
   readonly #dependencies: SessionDependencies;
   readonly #systemKeys: SystemKeys;
 
   /**
-   * @throws TypeError naming an option of a wrong type, one that there is not, and a port that lacks a method
-   * @throws KeyfoldError `InvalidConfiguration`, listing what is wrong with the names or with the policy
+   * @throws TypeError naming an option that has a wrong type or does not exist, or a port that lacks a method
+   * @throws KeyfoldError `InvalidConfiguration`, listing the faults of the names and of the policy
    */
   constructor(options: SessionFactoryOptions) {
     const given = optionsOf(options, 'options', OPTIONS);
@@ -90,10 +96,10 @@ export class SessionFactory {
   }
 
   /**
-   * Has the service's latest System Key in the cache before the first request, and the connections and the code that it takes warm:
-   * for a process whose start nobody waits for. Makes no key.
+   * Loads the service's latest System Key into the cache before the first request. This also opens the connections and loads the code
+   * that the first request would need. Call it while no caller waits. It makes no key.
    * @throws TypeError for limits of a wrong type
-   * @throws KeyfoldError where it could not be had; requests then try again
+   * @throws KeyfoldError if the key cannot be loaded. The first request then tries again.
    */
   async preload(limits: RequestLimits = {}): Promise<void> {
     checkLimits(limits);
@@ -101,9 +107,9 @@ export class SessionFactory {
   }
 
   /**
-   * A session for one partition. It costs nothing to make and holds nothing to be closed.
-   * @param keyUsed told of the Intermediate Key of each record that is sealed, opened or moved, for an audit
-   * @throws TypeError for a partition that is not a string, and for a `keyUsed` that is not a function
+   * A session for one partition. It is cheap to make and needs no closing.
+   * @param keyUsed called with the Intermediate Key of each record that is sealed, opened or moved, for an audit
+   * @throws TypeError if the partition is not a string, or `keyUsed` is not a function
    * @throws KeyfoldError `InvalidRequest` for a partition that {@link KeyNaming.parsePartition} refuses
    */
   session(partition: string, keyUsed?: KeyUsed): Session {
@@ -112,7 +118,7 @@ export class SessionFactory {
   }
 }
 
-/** What the sessions of one service share. */
+/** The objects that all sessions of one service share. */
 interface SessionDependencies {
   readonly naming: KeyNaming;
   readonly keys: IntermediateKeys;
@@ -120,24 +126,24 @@ interface SessionDependencies {
   readonly now: Clock;
   /** See {@link KeyDependencies}. */
   readonly ages: Clock;
-  /** What records under an Intermediate Key share, where the policy lets them; gone with that key. */
+  /** The shared Data Row Key of each Intermediate Key, if the policy allows sharing. It is dropped with the Intermediate Key. */
   readonly shared: WeakMap<EnvelopeKey, SharedDataRowKey>;
   readonly deadlines: RequestDeadlines;
 }
 
-/** Is told which key was used. */
+/** Called with the id and creation time of each Intermediate Key that was used. */
 type KeyUsed = (key: KeyMeta) => void;
 
-/** What a session has besides its partition. */
+/** The parts of a session besides its partition. */
 interface SessionExtras {
   readonly keyUsed: KeyUsed | undefined;
   readonly batch?: BatchKeys;
 }
 
-/** What the items of one request share. */
+/** The Data Row Keys that the items of one request share. */
 interface BatchKeys {
   readonly sealing: SharedDataRowKey | undefined;
-  /** The Data Row Key that was opened last. */
+  /** The Data Row Key that was opened last, with the Intermediate Key that opened it. */
   opened?: { readonly parent: EnvelopeKey; readonly encryptedKey: Uint8Array; readonly key: KeyObject };
 }
 
@@ -149,23 +155,25 @@ const toJson: Seal<string> = (key, plaintext) => key.sealToJson(plaintext);
 const KEY_USED = optional(FUNCTION);
 const BATCH_OPTIONS = { shareDataRowKey: BOOLEAN };
 
-/** What the Data Row Key of one request may seal: as much as a request may hold. */
+/** The limits of a Data Row Key that one request shares: as much as one request may contain. */
 const OF_ONE_REQUEST: DataRowKeyBounds = {
   dataRowKeyMaxMessages: 1000,
   dataRowKeyMaxBytes: 64 * 1024 * 1024,
   dataRowKeyMaxAgeMs: 60_000,
 };
 
-/** Encrypts and decrypts for one partition. */
+/**
+ * Encrypts and decrypts for one partition. {@link SessionFactory.session} makes sessions.
+ */
 export class Session {
-  /** The id of the keys that this partition's new records are sealed under. */
+  /** The id of the Intermediate Keys that seal this partition's new records. */
   readonly keyId: KeyId;
   readonly #partition: PartitionId;
   readonly #dependencies: SessionDependencies;
   readonly #keyUsed: KeyUsed | undefined;
   readonly #batch: BatchKeys | undefined;
 
-  /** Made by {@link SessionFactory.session}. */
+  /** For {@link SessionFactory.session} only. */
   constructor(partition: PartitionId, dependencies: SessionDependencies, { keyUsed, batch }: SessionExtras) {
     this.#partition = partition;
     this.keyId = dependencies.naming.intermediateKeyId(partition);
@@ -175,11 +183,11 @@ export class Session {
   }
 
   /**
-   * A session of the same partition for the items of one request, to be let go with it. A record with the Data Row Key of the one
-   * opened before it opens without opening that key again.
-   * @param shareDataRowKey whether the records that it makes share a Data Row Key, whatever the policy says: faster, and whoever has that key in the clear can
-   * open them all (docs/threat-model.md)
-   * @throws TypeError if it is not a boolean
+   * A session of the same partition for the items of one request. Drop it when the request ends. If a record has the same Data Row
+   * Key as the record opened before it, the key is not opened again.
+   * @param shareDataRowKey whether the new records share one Data Row Key. This is faster, but an attacker who obtains that key can
+   * open all of these records (docs/threat-model.md).
+   * @throws TypeError if `shareDataRowKey` is not a boolean
    */
   batch(options: { readonly shareDataRowKey: boolean }): Session {
     const { shareDataRowKey } = optionsOf(options, 'options', BATCH_OPTIONS);
@@ -188,26 +196,26 @@ export class Session {
   }
 
   /**
-   * Seals a payload, which may be empty and stays the caller's. What it holds when this is called is sealed, even if the caller
-   * writes to it before the record is there.
-   * @param plaintext a Uint8Array of any realm, such as a Buffer; text must be encoded first, `Buffer.from(text)`
-   * @throws TypeError, before any key is touched, for a payload that is anything else, whose buffer is detached, or that lies
-   * beyond the end of a buffer that was shrunk; also for limits of a wrong type
+   * Seals a payload, which may be empty. The payload stays the caller's: later changes to it do not reach the record.
+   * @param plaintext a Uint8Array of any realm, such as a Buffer. Encode text first: `Buffer.from(text)`.
+   * @throws TypeError before any key is used, if the payload is not a Uint8Array, or its buffer is detached or has been shrunk below
+   * the end of the array; also for limits of a wrong type
+   * @throws KeyfoldError such as `KmsUnavailable`, `MetastoreUnavailable` or `DeadlineExceeded`, if no key to seal with can be had
    */
   async encrypt(plaintext: Uint8Array, limits: RequestLimits = {}): Promise<DataRowRecord> {
     return this.#seal(plaintext, limits, toRecord);
   }
 
-  /** As {@link encrypt}, to the JSON text of the record, which is what to store. */
+  /** As {@link encrypt}, but gives the record as JSON text, ready to be stored. */
   async encryptToJson(plaintext: Uint8Array, limits: RequestLimits = {}): Promise<string> {
     return this.#seal(plaintext, limits, toJson);
   }
 
   /**
    * Opens a record of this partition.
-   * @returns the payload, which is the caller's
-   * @throws TypeError, before any key is touched, for a member of another type than a record's, and for limits of a wrong type
-   * @throws KeyfoldError `RecordUnreadable` for one that is not this partition's, was tampered with, or whose key is gone
+   * @returns the payload; the buffer is the caller's
+   * @throws TypeError before any key is used, if a member of the record or the limits have a wrong type
+   * @throws KeyfoldError `RecordUnreadable` if the record is another partition's or was tampered with, or its key row is absent
    */
   async decrypt(record: DataRowRecord, limits: RequestLimits = {}): Promise<Buffer> {
     const given = checkedRecord(record);
@@ -217,9 +225,9 @@ export class Session {
   }
 
   /**
-   * As {@link decrypt}, from the JSON text of the record.
-   * @throws TypeError for anything but a string
-   * @throws KeyfoldError `InvalidRequest` for text that is no record's, or whatever {@link decrypt} throws
+   * As {@link decrypt}, but takes the record as JSON text.
+   * @throws TypeError if the text is not a string
+   * @throws KeyfoldError `InvalidRequest` if the text is not a record, or the errors of {@link decrypt}
    */
   async decryptJson(text: string, limits: RequestLimits = {}): Promise<Buffer> {
     const record = decodeDataRowRecord(text);
@@ -231,10 +239,10 @@ export class Session {
   }
 
   /**
-   * Moves a record under the partition's latest Intermediate Key without touching its payload.
-   * @returns the record and `rewrapped`: false where it was under that key already and is unchanged
+   * Moves a record under the partition's latest Intermediate Key. The payload is not opened.
+   * @returns the record, and `rewrapped`: false if the record was under that key already and is unchanged
    * @throws TypeError as {@link decrypt}
-   * @throws KeyfoldError `RecordUnreadable` as {@link decrypt}, except that the payload is not looked at
+   * @throws KeyfoldError `RecordUnreadable` as {@link decrypt}, except that a tampered payload is not noticed
    */
   async rewrap(
     record: DataRowRecord,
@@ -251,7 +259,7 @@ export class Session {
     return moved === given ? { record, rewrapped: false } : { record: moved, rewrapped: true };
   }
 
-  /** Seals a payload: at once if the key is at hand, otherwise a copy that the caller cannot change meanwhile. */
+  /** Seals a payload now if the key is cached. Otherwise it seals a copy later, which the caller cannot change meanwhile. */
   #seal<T>(plaintext: Uint8Array, limits: RequestLimits, seal: Seal<T>): T | Promise<T> {
     check(plaintext, 'plaintext', BYTES);
     checkLimits(limits);
@@ -269,14 +277,14 @@ export class Session {
     }
   }
 
-  /** The key to seal with; a promise of it only where there is something to wait for. */
+  /** The key to seal with. It is a promise only if the key must be loaded or replaced. */
   #sealingKey(limits: RequestLimits): EnvelopeKey | Promise<EnvelopeKey> {
     const cached = this.#dependencies.keys.cachedLatest(this.keyId);
     if (cached === undefined) return this.#latestKey(limits).then((key) => this.#unlessExhausted(key, limits));
     return this.#unlessExhausted(cached, limits);
   }
 
-  /** The key itself, or a promise of its successor where it has sealed enough. */
+  /** The key itself, or a promise of its successor if the policy says that the key has reached its usage limit. */
   #unlessExhausted(key: EnvelopeKey, limits: RequestLimits): EnvelopeKey | Promise<EnvelopeKey> {
     return this.#dependencies.policy.wearsOut() ? this.#successorOf(key, limits) : key;
   }
@@ -286,7 +294,7 @@ export class Session {
     return openDataRow(this.#dataRowKeyOf(record, parent), record);
   }
 
-  /** The key that is to seal a payload. */
+  /** The Data Row Key that seals a payload under an Intermediate Key. */
   #dataRowKeyUnder(parent: EnvelopeKey, plaintext: Uint8Array): DataRowKey {
     const { policy, now, ages } = this.#dependencies;
     this.#keyUsed?.(parent.standing);
@@ -328,7 +336,7 @@ export class Session {
     return key;
   }
 
-  /** The key that the record names, which must be one of this partition's: checked before anything is read. */
+  /** The Intermediate Key that a record names. Before anything is read, this checks that the key is this partition's. */
   #parentOf(record: DataRowRecord): KeyMeta {
     const { id, created } = record.key.parent;
     const isOurs = id === this.keyId || this.#dependencies.naming.isIntermediateKeyOf(this.#partition, id);
@@ -338,7 +346,7 @@ export class Session {
     throw recordUnreadable('it names a key that is not of this partition');
   }
 
-  /** The key that takes the place of one that has sealed enough. */
+  /** Marks a key as exhausted, and gives its successor. */
   #successorOf(key: EnvelopeKey, limits: RequestLimits): Promise<EnvelopeKey> {
     key.standing.exhausted = true;
     return this.#latestKey(limits);
