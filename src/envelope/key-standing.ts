@@ -43,9 +43,9 @@ export function isExpired(policy: CryptoPolicy, created: number, nowMs: number):
 /** How far ahead of this process's clock a key may be dated and still seal: clocks differ, those of other writers too. */
 export const MAX_AHEAD_MS = 10 * 60_000;
 
-/** Whether a key is dated too far ahead to seal. So is one whose date is no safe integer: no record could name it. */
+/** Whether a key is dated too far ahead to seal. */
 export function isDatedAhead(created: number, nowMs: number): boolean {
-  return !Number.isSafeInteger(created) || created * 1000 > nowMs + MAX_AHEAD_MS;
+  return created * 1000 > nowMs + MAX_AHEAD_MS;
 }
 
 /** Why a key of that date may not seal; undefined if it may. */

@@ -127,6 +127,17 @@ describe('a key dated in the future', () => {
     },
   );
 
+  it.for([Number.NaN, -0.5, 2 ** 53])('cannot be read if that is %d seconds from now', async (seconds) => {
+    await createdBy(world.process());
+    const row = { ...world.metastore.ofKind('IK')[0], created: nowSeconds() + seconds };
+    const loadLatest = world.metastore.loadLatest.bind(world.metastore);
+    Object.assign(world.metastore, {
+      loadRecent: undefined,
+      loadLatest: async (...given: Parameters<typeof loadLatest>) => (given[0] === row.id ? row : loadLatest(...given)),
+    });
+    expect(await codeOf(world.process().session('p').encrypt(PAYLOAD))).toBe('KeyRowUnreadable');
+  });
+
   it('is followed by a new one without loadRecent, if the row can be read', async () => {
     await createdBy(world.process());
     const ahead = copyTo('IK', nowSeconds() + 3600);
