@@ -5,7 +5,7 @@ import { ShortMemory } from '../async/short-memory.ts';
 const REMEMBERED_MS = 1000;
 const MAX_REMEMBERED = 10_000;
 
-/** Keys that the metastore has just said it does not have, so that a flood of records with made-up keys costs few reads. */
+/** Remembers for a second which keys the metastore does not have, so that a flood of records with invented keys costs few reads. */
 export class AbsentKeys {
   readonly #memory: ShortMemory<true>;
 
@@ -13,7 +13,7 @@ export class AbsentKeys {
     this.#memory = new ShortMemory(now, REMEMBERED_MS, MAX_REMEMBERED);
   }
 
-  /** Whether the key was absent a moment ago. */
+  /** Whether the key was absent less than a second ago. */
   has(key: KeyMeta): boolean {
     return this.#memory.get(keyName(key)) ?? false;
   }

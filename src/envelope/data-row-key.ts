@@ -7,16 +7,16 @@ import type { EnvelopeKey } from './envelope-key.ts';
 import { freeNow } from '../crypto/free-now.ts';
 import { fillRandom, KEY_BYTES } from '../crypto/random.ts';
 
-/** Holds a new key's bytes until OpenSSL does. Nothing waits in between, and it is zero before and after. */
+/** Receives the bytes of each new key until OpenSSL has them. The code that uses it is synchronous, and zeroes it afterwards. */
 const fresh = Buffer.allocUnsafeSlow(KEY_BYTES).fill(0);
 
-/** A Data Row Key that seals: in the clear, and sealed by its Intermediate Key for the records to carry. */
+/** A Data Row Key to seal with, together with its encrypted form, which goes into the records. */
 export class DataRowKey {
   readonly #secret: KeyObject;
   readonly #inRecord: DataRowRecord['key'];
   #inJson: string | undefined;
 
-  /** Makes a new one under an Intermediate Key. */
+  /** Makes a new Data Row Key, sealed by an Intermediate Key. */
   constructor(parent: EnvelopeKey, nowMs: number) {
     fillRandom(fresh, 0, KEY_BYTES);
     try {
@@ -28,14 +28,14 @@ export class DataRowKey {
     }
   }
 
-  /** A record of a payload, which stays the caller's. The record is the caller's, too: whatever he does to it, others of this key stay as they are. */
+  /** Seals a payload, which stays the caller's. The record shares no buffer with other records of this key, so the caller may change it. */
   seal(plaintext: Uint8Array): DataRowRecord {
     const { created, encryptedKey, parent } = this.#inRecord;
     const key = { created, encryptedKey: Buffer.from(encryptedKey), parent: { ...parent } };
     return { key, data: seal(this.#secret, plaintext) };
   }
 
-  /** As {@link seal}, to the record's JSON text. */
+  /** As {@link seal}, but gives the record as JSON text. */
   sealToJson(plaintext: Uint8Array): string {
     this.#inJson ??= encodeRecordKey(this.#inRecord);
     const data = seal(this.#secret, plaintext);
@@ -46,9 +46,9 @@ export class DataRowKey {
 }
 
 /**
- * Lets the records of one partition share a Data Row Key within bounds. Each still opens by itself, here and in Asherah; whoever has
- * that one key in the clear can open all of them (docs/threat-model.md). The key is never used beyond the Intermediate Key that it was made
- * under: when that is retired, so is this.
+ * Lets records of one partition share a Data Row Key, within limits. Each record still opens alone, in Keyfold and in Asherah. An attacker
+ * who obtains the shared key can open all of these records (docs/threat-model.md). When the Intermediate Key that sealed the shared key is
+ * replaced, a new Data Row Key is made.
  */
 export class SharedDataRowKey {
   readonly #bounds: DataRowKeyBounds;
@@ -63,7 +63,7 @@ export class SharedDataRowKey {
   }
 
   /**
-   * The key that is to seal so many bytes under an Intermediate Key that may seal: the one that there is, or a new one.
+   * The key to seal a payload of `sizeBytes`: the current one if its limits allow that, otherwise a new one.
    * @param agedMs the time on the clock of ages
    */
   take(parent: EnvelopeKey, sizeBytes: number, nowMs: number, agedMs: number): DataRowKey {

@@ -6,7 +6,7 @@ import { recordUnreadable } from '../errors.ts';
 import { KEY_BYTES } from '../crypto/random.ts';
 
 /**
- * Opens the Data Row Key of a record under the Intermediate Key that it names.
+ * Opens the Data Row Key of a record with the Intermediate Key that the record names.
  * @throws KeyfoldError `RecordUnreadable`
  */
 export function openDataRowKey(parent: EnvelopeKey, record: DataRowRecord): KeyObject {
@@ -18,7 +18,7 @@ export function openDataRowKey(parent: EnvelopeKey, record: DataRowRecord): KeyO
 
 /**
  * Opens a record with its Data Row Key.
- * @returns the payload, which is the caller's
+ * @returns the payload; the buffer is the caller's
  * @throws KeyfoldError `RecordUnreadable`
  */
 export function openDataRow(key: KeyObject, record: DataRowRecord): Buffer {
@@ -29,7 +29,7 @@ export function openDataRow(key: KeyObject, record: DataRowRecord): Buffer {
 
 /**
  * Moves a record under another Intermediate Key. Its payload is neither opened nor changed.
- * @returns the record itself where it is under that key already
+ * @returns the same record if it is under that key already
  * @throws KeyfoldError `RecordUnreadable`
  */
 export function rewrapDataRow(from: EnvelopeKey, to: EnvelopeKey, record: DataRowRecord): DataRowRecord {

@@ -4,20 +4,20 @@ import type { KeyMeta } from '../records/ids.ts';
 import type { KeyStanding } from './key-standing.ts';
 
 /**
- * A System Key or an Intermediate Key in the clear. Its bytes are held by OpenSSL, off the JavaScript heap, and nothing
- * prints them: JSON and `inspect` show its id only.
+ * A decrypted System Key or Intermediate Key. OpenSSL keeps its bytes outside the JavaScript heap. JSON and `inspect` show only its id
+ * and creation time.
  */
 export class EnvelopeKey {
   readonly standing: KeyStanding;
-  /** The System Key's standing, for an Intermediate Key; pointed to the newest reading of it. */
+  /** The standing of the System Key above an Intermediate Key. It is replaced when the System Key is loaded again. */
   parent: KeyStanding | undefined;
-  /** When the plaintext came into memory, on the clock of ages. */
+  /** When the key was decrypted or made, on the clock of ages. */
   readonly loadedAtMs: number;
-  /** Until when the key serves past its maximum age, since the metastore has just failed to give it anew; on the clock of ages. */
+  /** Until when the key is used past its maximum age, because the metastore has just failed; on the clock of ages. */
   staleUntilMs = 0;
   readonly #secret: KeyObject;
 
-  /** Takes the bytes over: they are zeroed before this returns. */
+  /** @param bytes of the key. The constructor zeroes them. */
   constructor(bytes: Buffer, loadedAtMs: number, standing: KeyStanding, parent?: KeyStanding) {
     this.#secret = createSecretKey(bytes);
     bytes.fill(0);

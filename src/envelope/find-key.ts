@@ -4,26 +4,26 @@ import { isDatedAhead, MAX_AHEAD_MS } from './key-standing.ts';
 import type { EnvelopeKeyRecord } from './ports.ts';
 import type { Clock } from '../async/clock.ts';
 
-/** How {@link findKey} reads the rows of one id, and tells which of their keys may seal. */
+/** How {@link findKey} reads the rows of one id and decides which of their keys may seal. */
 export interface KeySearch<K> {
   readonly now: Clock;
   /** See `Metastore.loadLatest`. */
   readonly latest: () => Promise<EnvelopeKeyRecord | undefined>;
-  /** See `Metastore.loadRecent`; undefined if the metastore does not have it. */
+  /** See `Metastore.loadRecent`; gives undefined if the metastore does not have this method. */
   readonly recent: (notAfter: EpochSeconds) => Promise<readonly EnvelopeKeyRecord[] | undefined>;
-  /** The key of a record, if it may seal. */
+  /** Gives the key of a row if it may seal. */
   readonly use: (record: EnvelopeKeyRecord) => Promise<K | undefined>;
-  /** Whether a key has reached its usage limit. Then an older one does not take its place, since other processes cannot know that. */
+  /** Whether a key has reached its usage limit. No older key replaces it, because other processes do not know the limit was reached. */
   readonly isExhausted?: (record: EnvelopeKeyRecord) => boolean;
 }
 
-/** A key that may seal, or else the rows that were read, latest first, without those dated too far ahead. */
+/** A key that may seal, or the rows that were read, latest first. Rows dated too far in the future are left out. */
 export type FoundKey<K> = { readonly key: K } | { readonly rows: readonly EnvelopeKeyRecord[] };
 
 /**
- * Finds the newest key that may seal. A row that is dated ahead and may not seal does not hide an older one.
- * Nearly always this is one query.
- * @throws KeyfoldError `KeyRowUnreadable` if the latest row cannot be read, unless the metastore shows that it is dated too far ahead
+ * Finds the newest key that may seal. If the latest row is dated too far in the future, older rows are tried. Nearly always, one query is
+ * enough.
+ * @throws KeyfoldError `KeyRowUnreadable` if the latest row cannot be read, unless it turns out to be dated too far in the future
  */
 export async function findKey<K>({ now, latest, recent, use, isExhausted }: KeySearch<K>): Promise<FoundKey<K>> {
   let unreadable: unknown;
@@ -43,7 +43,7 @@ export async function findKey<K>({ now, latest, recent, use, isExhausted }: KeyS
     if (unreadable === undefined) return { rows: [] };
     throw unreadable;
   }
-  // A row that cannot be read may be dated too far ahead. If it is not, the query for these rows has just thrown as the first did.
+  // An unreadable latest row may be dated too far in the future. If it is not, the query for recent rows has just thrown for it, too.
   for (const row of rows) {
     const isTried = newest !== 'unreadable' && row.created === newest.created;
     const key = isTried ? undefined : await use(row);

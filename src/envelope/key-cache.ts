@@ -2,27 +2,27 @@ import type { EnvelopeKey } from './envelope-key.ts';
 import { keyName, type EpochSeconds, type KeyId } from '../records/ids.ts';
 import type { Clock } from '../async/clock.ts';
 
-/** What bounds a {@link KeyCache}. */
+/** The limits of a {@link KeyCache}. */
 export interface KeyCacheLimits {
   readonly maxKeys: number;
   readonly maxAgeMs: number;
-  /** How much longer a key is held, to be asked for as stale. */
+  /** How much longer than its maximum age a key is kept, for {@link KeyCache.stale}. */
   readonly graceMs: number;
-  /** Told when a key is dropped because the cache is full. */
+  /** Called when the full cache drops a key. */
   readonly evicted: () => void;
 }
 
 /**
- * Keys in the clear, kept between requests: at most so many, the least recently used going first, each for at most so
- * long. It holds no request's data and no decisions: who uses a key says whether it still may be.
+ * Keeps decrypted keys between requests. It drops the least recently used key when it is full, and each key at its maximum age. It
+ * does not judge whether a key may still be used: its callers do.
  */
 export class KeyCache {
   readonly #limits: KeyCacheLimits;
   readonly #now: Clock;
-  /** In the order of last use, oldest first. */
+  /** The cached keys, least recently used first. */
   readonly #keys = new Map<string, EnvelopeKey>();
   readonly #latest = new Map<KeyId, EnvelopeKey>();
-  /** The last of `#keys`, which a hit on it need not move there again. */
+  /** The most recently used key. A hit on it does not need to move it. */
   #newest: EnvelopeKey | undefined;
   #sweptAtMs: number;
 
@@ -32,30 +32,30 @@ export class KeyCache {
     this.#sweptAtMs = now();
   }
 
-  /** How many keys are held. */
+  /** The number of cached keys. */
   get size(): number {
     return this.#keys.size;
   }
 
-  /** The key of that very id and time; undefined where it is not held or has been for too long. */
+  /** The key with exactly this id and creation time; undefined if it is not cached or has reached its maximum age. */
   get(id: KeyId, created: EpochSeconds): EnvelopeKey | undefined {
     return this.#use(this.#find(id, created));
   }
 
-  /** The key that was put to seal with; undefined where there is none or it has been held for too long. */
+  /** The key to seal with; undefined if there is none or it has reached its maximum age. */
   latest(id: KeyId): EnvelopeKey | undefined {
     return this.#use(this.#latest.get(id));
   }
 
-  /** As {@link get}, or as {@link latest} without a time, but also in the grace that follows the maximum age. */
+  /** As {@link get}, or as {@link latest} if `created` is missing, but also gives a key in the grace after its maximum age. */
   stale(id: KeyId, created?: EpochSeconds): EnvelopeKey | undefined {
     const key = created === undefined ? this.#latest.get(id) : this.#find(id, created);
     return key === undefined || this.#isPast(key, this.#limits.graceMs, this.#now()) ? undefined : key;
   }
 
-  /** Holds a key, in the place of one of the same id and time. */
+  /** Caches a key. It replaces a cached key with the same id and creation time. */
   put(key: EnvelopeKey): void {
-    // Loaded again, it takes the place of its older copy wherever that is held.
+    // The new copy of a key replaces the old one as the latest, too.
     if (isSameKey(this.#latest.get(key.standing.id), key)) this.#latest.set(key.standing.id, key);
     this.#touch(key);
     if (this.#keys.size > this.#limits.maxKeys) {
@@ -65,7 +65,7 @@ export class KeyCache {
     this.#sweep();
   }
 
-  /** Holds a key to seal with, unless a later one of its id is held as that and is not retired. */
+  /** Caches a key to seal with, unless a later key of the same id is cached that is not retired. */
   putLatest(key: EnvelopeKey, isRetired: (held: EnvelopeKey) => boolean): void {
     const latest = this.#latest.get(key.standing.id);
     if (latest === undefined || latest.standing.created <= key.standing.created || isRetired(latest)) {
@@ -101,7 +101,7 @@ export class KeyCache {
     return latest?.standing.created === created ? latest : this.#keys.get(keyName({ id, created }));
   }
 
-  /** Whether the key's maximum age, and so much more, is over. */
+  /** Whether the key is older than its maximum age and the given grace. */
   #isPast(key: EnvelopeKey, graceMs: number, nowMs: number): boolean {
     return nowMs - key.loadedAtMs >= this.#limits.maxAgeMs + graceMs;
   }
@@ -114,7 +114,7 @@ export class KeyCache {
     if (isSameKey(this.#latest.get(id), key)) this.#latest.delete(id);
   }
 
-  /** Drops keys that nobody asks for any more, once in a maximum age. */
+  /** Drops all keys past their grace. It runs once per maximum age. */
   #sweep(): void {
     const { maxAgeMs, graceMs } = this.#limits;
     const nowMs = this.#now();
@@ -124,7 +124,7 @@ export class KeyCache {
   }
 }
 
-/** Whether both are of one id, which the caller sees to, and time. */
+/** Whether two keys of one id have the same creation time. */
 function isSameKey(one: EnvelopeKey | undefined, other: EnvelopeKey): boolean {
   return one?.standing.created === other.standing.created;
 }

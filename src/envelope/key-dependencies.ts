@@ -3,25 +3,25 @@ import type { CryptoPolicy } from './crypto-policy.ts';
 import type { EnvelopeEvents, KeyManagementService, Metastore } from './ports.ts';
 import type { Clock } from '../async/clock.ts';
 
-/** What the keys of one service need of the world. */
+/** The ports, the policy and the clocks that the keys of one service share. */
 export interface KeyDependencies {
   readonly metastore: Metastore;
   readonly kms: KeyManagementService;
   readonly policy: CryptoPolicy;
   readonly now: Clock;
-  /** Ages of what is held, which never go back. */
+  /** A clock for the ages of cached keys. It never goes back. */
   readonly ages: Clock;
-  /** Ages of what is known of keys. All of it is due to be looked up again once the clock has stepped back. */
+  /** A clock for the ages of standings. If `now` steps back, it jumps so far ahead that all standings are due to be read again. */
   readonly checkAges: Clock;
   readonly events: EnvelopeEvents;
 }
 
-/** A service's {@link KeyDependencies}, with the clocks that its policy asks for. */
+/** Adds the clocks that the policy needs to the ports of a service. */
 export function keyDependencies(
   parts: Omit<KeyDependencies, 'now' | 'ages' | 'checkAges'> & { readonly now?: Clock | undefined },
 ): KeyDependencies {
   const { now = Date.now, policy } = parts;
-  // A clock that is passed in is a test's, and a clock of the machine's would not agree with it.
+  // A clock that is passed in belongs to a test. The monotonic clock of the machine would not agree with it.
   const monotonic = now === Date.now ? () => performance.now() : undefined;
   return {
     ...parts,

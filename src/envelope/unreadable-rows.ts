@@ -3,17 +3,17 @@ import { keyName, type KeyMeta } from '../records/ids.ts';
 import type { Clock } from '../async/clock.ts';
 import { ShortMemory } from '../async/short-memory.ts';
 
-/** A row that was repaired is read again after this long at the latest. */
+/** After a row is repaired, processes read it again within this time. */
 const REMEMBERED_MS = 5000;
 const MAX_REMEMBERED = 1000;
 
 /**
- * Key rows that have just turned out to be unreadable. Without it, each request for such a row would read it again and make KMS
- * calls for each of its wraps.
+ * Remembers which key rows were unreadable. Without this, each request for such a row would read it again and make KMS calls for each
+ * of its wraps.
  */
 export class UnreadableRows {
   readonly #memory: ShortMemory<KeyfoldError>;
-  /** A System Key's error passes through the load of an Intermediate Key. Remembered there again, it would last twice as long. */
+  /** The remembered errors. The error of a System Key also passes through the load of its Intermediate Key, and must not be remembered twice. */
   readonly #remembered = new WeakSet<KeyfoldError>();
 
   constructor(now: Clock) {
@@ -21,8 +21,9 @@ export class UnreadableRows {
   }
 
   /**
-   * Loads a key of that very id and time.
-   * @throws KeyfoldError `KeyRowUnreadable` without loading if that was the answer a moment ago, or whatever the load throws
+   * Loads the key with exactly this id and creation time.
+   * @throws KeyfoldError `KeyRowUnreadable` without loading, if a load failed with it less than five seconds ago
+   * @throws what the load throws
    */
   async unlessKnown<T>(key: KeyMeta, load: () => Promise<T>): Promise<T> {
     const name = keyName(key);
