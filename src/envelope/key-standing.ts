@@ -43,7 +43,7 @@ export function isExpired(policy: CryptoPolicy, created: number, nowMs: number):
 /** How far in the future the creation time of a key may lie. It allows for the different clocks of the processes that make keys. */
 export const MAX_AHEAD_MS = 10 * 60_000;
 
-/** Whether a key is dated too far ahead to seal. */
+/** Whether a key is dated too far in the future to seal. */
 export function isDatedAhead(created: number, nowMs: number): boolean {
   return created * 1000 > nowMs + MAX_AHEAD_MS;
 }
