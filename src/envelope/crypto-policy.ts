@@ -6,50 +6,54 @@ import { oneIn2To } from '../crypto/random.ts';
 const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
 
-/** How many random nonces AES-GCM may use under one key (NIST SP 800-38D, 8.3). */
+/** The number of random nonces that GCM allows under one key (NIST SP 800-38D, 8.3). */
 export const MAX_NONCES = 2 ** 32;
 
-/** The limits of one Data Row Key. */
+/** Limits on the use of one Data Row Key. */
 export interface DataRowKeyBounds {
-  /** How many payloads one Data Row Key may seal. With 1, each record has its own key. */
+  /** The number of payloads that one key may seal. With 1, each record has its own key. */
   readonly dataRowKeyMaxMessages: number;
-  /** How many bytes one Data Row Key may seal in total. A larger payload gets its own key. */
+  /** The number of bytes that one key may seal, over all payloads. A payload above this limit gets its own key. */
   readonly dataRowKeyMaxBytes: number;
-  /** How long one Data Row Key may be used, in milliseconds. */
+  /** How long after its creation one key may seal. */
   readonly dataRowKeyMaxAgeMs: number;
 }
 
-/** How long keys live, how long a process trusts what it has read of them, and how much one Data Row Key may seal. */
+/** The lifetimes of keys, the sizes and ages of the caches, and the limits on the use of one Data Row Key. */
 export interface CryptoPolicy extends DataRowKeyBounds {
-  /** The age after which a key seals nothing new. */
+  /** An older key no longer encrypts. It still decrypts. */
   readonly expireAfterMs: number;
-  /** The creation time of a new key is rounded down to a multiple of this. Processes that start together then make one key. */
+  /** `Created` of a new key is truncated to a multiple of this, so that processes that start together make one key. */
   readonly createDatePrecisionMs: number;
-  /** How long a process trusts that a key is not revoked. After that, it reads the key's row again before it encrypts. */
+  /**
+   * If a key was last checked longer ago than this, its row is read again before it encrypts: it may have been revoked.
+   */
   readonly revokeCheckIntervalMs: number;
   /**
-   * How much longer a cached key is used while the metastore is down, beyond `revokeCheckIntervalMs` and beyond its maximum age.
-   * Zero turns this off. A key that is known to be revoked never seals.
+   * While the metastore is down, a cached key serves this much longer than `revokeCheckIntervalMs` and its maximum age
+   * allow. Zero turns the extension off. A key that the process knows to be revoked never encrypts.
    */
   readonly staleGraceMs: number;
-  /** How long the plaintext of a System Key is cached. After a KMS key is disabled, processes use it for this long at most. */
+  /**
+   * How long the cache keeps the plaintext of a System Key. A disabled KMS key takes effect after at most this time.
+   */
   readonly systemKeyMaxAgeMs: number;
-  /** How long the plaintext of an Intermediate Key is cached. */
+  /** How long the cache keeps the plaintext of an Intermediate Key. */
   readonly intermediateKeyMaxAgeMs: number;
   readonly maxSystemKeys: number;
   readonly maxIntermediateKeys: number;
-  /** How long one load of a key may take, whatever the deadlines of the requests that wait for it. */
+  /** The time limit of one load of a key, which all requests for that key share. */
   readonly flightTimeoutMs: number;
   /**
-   * Called before each seal under an Intermediate Key. If it returns true, the key is exhausted and a new one seals instead.
-   * AES-GCM allows 2^32 random nonces under one key (NIST SP 800-38D, 8.3). No process can count the seals of a whole fleet, so by
-   * default each seal retires the key with a probability of 2^-27.
+   * Called before each seal under an Intermediate Key. If it returns true, a new key takes over. GCM allows 2^32 random
+   * nonces under one key (NIST SP 800-38D, 8.3). No process can count the seals of a fleet, so each seal retires the
+   * key with a small probability instead.
    */
   readonly wearsOut: () => boolean;
 }
 
-/** With a probability of 2^-27 per seal, a key exceeds 2^32 seals with a probability of e^-32. */
-const WEAR_OUT_BITS = 27;
+/** Each seal retires its key with the probability 2^-27. A key then reaches 2^32 seals with the probability e^-32. */
+const RETIREMENT_BITS = 27;
 
 const DEFAULTS: CryptoPolicy = {
   expireAfterMs: 90 * DAY_MS,
@@ -64,14 +68,18 @@ const DEFAULTS: CryptoPolicy = {
   dataRowKeyMaxMessages: 1,
   dataRowKeyMaxBytes: 64 * 1024 * 1024,
   dataRowKeyMaxAgeMs: MINUTE_MS,
-  wearsOut: () => oneIn2To(WEAR_OUT_BITS),
+  wearsOut: () => oneIn2To(RETIREMENT_BITS),
 };
 
 /**
- * The default policy with the given members replaced.
- * @throws KeyfoldError `InvalidConfiguration`, listing each value that is not a positive whole number (`staleGraceMs` may be
- * zero), a `dataRowKeyMaxMessages` above 2^32, and a `createDatePrecisionMs` above `expireAfterMs`
- * @throws TypeError for a value of another type than its default, or a member that does not exist
+ * Completes a policy with the defaults.
+ * @param changes the values that differ from the defaults; an undefined member means its default
+ * @throws KeyfoldError `InvalidConfiguration`, listing every wrong value. Each must be a positive whole number;
+ * `staleGraceMs` may be zero. `dataRowKeyMaxMessages` is at most 2^32, and `createDatePrecisionMs` at most
+ * `expireAfterMs`.
+ * @throws TypeError for a value of the wrong type, and for an unknown name
+ * @example
+ * const policy = cryptoPolicy({ expireAfterMs: 30 * 24 * 60 * 60 * 1000 });
  */
 export function cryptoPolicy(changes: Partial<CryptoPolicy> = {}): CryptoPolicy {
   const policy = withDefaults(DEFAULTS, changes, 'policy');
@@ -83,23 +91,28 @@ export function cryptoPolicy(changes: Partial<CryptoPolicy> = {}): CryptoPolicy 
   return policy;
 }
 
-/** The faults of the ages in a policy; empty if there are none. Ages that are not given have their defaults. */
+/**
+ * Lists the faults in the key ages of a policy. An absent age means its default. The list is empty if there is no
+ * fault.
+ */
 export function ageFaults(given: Partial<Pick<CryptoPolicy, 'createDatePrecisionMs' | 'expireAfterMs'>>): string[] {
   const { createDatePrecisionMs = DEFAULTS.createDatePrecisionMs, expireAfterMs = DEFAULTS.expireAfterMs } = given;
   if (createDatePrecisionMs <= expireAfterMs) return [];
   return ['createDatePrecisionMs is more than expireAfterMs: a new key could have expired already'];
 }
 
-/** How many seconds in the future the creation time of a new key may lie. */
+/** A new key is dated at most this many seconds after the current time. */
 const MAX_SECONDS_AHEAD = 60;
 
 /**
- * The creation time of a new key: the current time, rounded down to `createDatePrecisionMs`. If a known key has that time or a later
- * one, it is the first free second from now instead. A key that is revoked in the minute of its creation can so be replaced.
- * @param taken the creation times of the known keys
- * @param exhausted the creation time of the key that has reached its usage limit, if any. The new key is dated after it.
- * @returns undefined if no second of the next minute is free
- * @throws TypeError if the clock does not give milliseconds since 1970
+ * Chooses the `Created` of a new key. It is the current time, truncated to `createDatePrecisionMs`. If a known key has
+ * that date or a later one, it is the first free second from now on. A key that is revoked within its first minute can
+ * therefore be replaced at once, and no key inherits a date from the future.
+ * @param taken the dates of the known keys
+ * @param exhausted the date of the key that has reached its usage limit, if any. The new key gets a later date, so that
+ * all processes take it for the latest.
+ * @returns undefined if every second of the next minute is taken
+ * @throws TypeError if `nowMs` is not a number of milliseconds since 1970
  */
 export function createdNow(
   policy: CryptoPolicy,

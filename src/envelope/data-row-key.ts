@@ -7,16 +7,19 @@ import type { EnvelopeKey } from './envelope-key.ts';
 import { freeNow } from '../crypto/free-now.ts';
 import { fillRandom, KEY_BYTES } from '../crypto/random.ts';
 
-/** Receives the bytes of each new key until OpenSSL has them. The code that uses it is synchronous, and zeroes it afterwards. */
+/**
+ * The bytes of a new key, until OpenSSL has copied them. All use is synchronous, and the buffer is zero before and
+ * after.
+ */
 const fresh = Buffer.allocUnsafeSlow(KEY_BYTES).fill(0);
 
-/** A Data Row Key to seal with, together with its encrypted form, which goes into the records. */
+/** A Data Row Key for new records. It holds the plaintext key, and the key sealed under its Intermediate Key. */
 export class DataRowKey {
   readonly #secret: KeyObject;
   readonly #inRecord: DataRowRecord['key'];
   #inJson: string | undefined;
 
-  /** Makes a new Data Row Key, sealed by an Intermediate Key. */
+  /** Makes a random key and seals it under an Intermediate Key. */
   constructor(parent: EnvelopeKey, nowMs: number) {
     fillRandom(fresh, 0, KEY_BYTES);
     try {
@@ -28,14 +31,17 @@ export class DataRowKey {
     }
   }
 
-  /** Seals a payload, which stays the caller's. The record shares no buffer with other records of this key, so the caller may change it. */
+  /**
+   * Seals a payload, which is not changed. The caller owns the record: it shares no memory with other records of this
+   * key.
+   */
   seal(plaintext: Uint8Array): DataRowRecord {
     const { created, encryptedKey, parent } = this.#inRecord;
     const key = { created, encryptedKey: Buffer.from(encryptedKey), parent: { ...parent } };
     return { key, data: seal(this.#secret, plaintext) };
   }
 
-  /** As {@link seal}, but gives the record as JSON text. */
+  /** Seals a payload like {@link seal}, and returns the record as JSON text. */
   sealToJson(plaintext: Uint8Array): string {
     this.#inJson ??= encodeRecordKey(this.#inRecord);
     const data = seal(this.#secret, plaintext);
@@ -46,9 +52,9 @@ export class DataRowKey {
 }
 
 /**
- * Lets records of one partition share a Data Row Key, within limits. Each record still opens alone, in Keyfold and in Asherah. An attacker
- * who obtains the shared key can open all of these records (docs/threat-model.md). When the Intermediate Key that sealed the shared key is
- * replaced, a new Data Row Key is made.
+ * Lets several records of one partition share a Data Row Key, within limits. Each record still opens by itself, here
+ * and in Asherah. An attacker who has the plaintext of that key can open all of them (docs/threat-model.md). A new
+ * Intermediate Key always gets a new Data Row Key.
  */
 export class SharedDataRowKey {
   readonly #bounds: DataRowKeyBounds;
@@ -63,8 +69,12 @@ export class SharedDataRowKey {
   }
 
   /**
-   * The key to seal a payload of `sizeBytes`: the current one if its limits allow that, otherwise a new one.
-   * @param agedMs the time on the clock of ages
+   * Returns the key to seal the next payload with, and counts that payload. The key is new if a limit would be
+   * exceeded.
+   * @param parent the Intermediate Key, which the caller has found usable
+   * @param sizeBytes the size of the payload
+   * @param nowMs the date of a new key
+   * @param agedMs the current time of the clock `ages`, which never goes back
    */
   take(parent: EnvelopeKey, sizeBytes: number, nowMs: number, agedMs: number): DataRowKey {
     const key =

@@ -2,27 +2,27 @@ import type { EnvelopeKey } from './envelope-key.ts';
 import { keyName, type EpochSeconds, type KeyId } from '../records/ids.ts';
 import type { Clock } from '../async/clock.ts';
 
-/** The limits of a {@link KeyCache}. */
+/** The limits of a {@link KeyCache}, and the listener for evictions. */
 export interface KeyCacheLimits {
   readonly maxKeys: number;
   readonly maxAgeMs: number;
-  /** How much longer than its maximum age a key is kept, for {@link KeyCache.stale}. */
+  /** After `maxAgeMs` the cache holds a key this much longer, for {@link KeyCache.stale} only. */
   readonly graceMs: number;
   /** Called when the full cache drops a key. */
   readonly evicted: () => void;
 }
 
 /**
- * Keeps decrypted keys between requests. It drops the least recently used key when it is full, and each key at its maximum age. It
- * does not judge whether a key may still be used: its callers do.
+ * An LRU cache of plaintext keys, with a limit on their number and their age. It does not decide whether a key may
+ * seal: the callers do.
  */
 export class KeyCache {
   readonly #limits: KeyCacheLimits;
   readonly #now: Clock;
-  /** The cached keys, least recently used first. */
+  /** All cached keys by name, the least recently used first. */
   readonly #keys = new Map<string, EnvelopeKey>();
   readonly #latest = new Map<KeyId, EnvelopeKey>();
-  /** The most recently used key. A hit on it does not need to move it. */
+  /** The last key of `#keys`. A hit on this key does not have to move it. */
   #newest: EnvelopeKey | undefined;
   #sweptAtMs: number;
 
@@ -37,25 +37,28 @@ export class KeyCache {
     return this.#keys.size;
   }
 
-  /** The key with exactly this id and creation time; undefined if it is not cached or has reached its maximum age. */
+  /** The key with exactly this id and creation time; undefined if it is not cached or its maximum age is over. */
   get(id: KeyId, created: EpochSeconds): EnvelopeKey | undefined {
     return this.#use(this.#find(id, created));
   }
 
-  /** The key to seal with; undefined if there is none or it has reached its maximum age. */
+  /** The key that {@link putLatest} stored for this id; undefined if there is none or its maximum age is over. */
   latest(id: KeyId): EnvelopeKey | undefined {
     return this.#use(this.#latest.get(id));
   }
 
-  /** As {@link get}, or as {@link latest} if `created` is missing, but also gives a key in the grace after its maximum age. */
+  /**
+   * Like {@link get}, or like {@link latest} if `created` is absent, but also returns keys within the grace after their
+   * maximum age.
+   */
   stale(id: KeyId, created?: EpochSeconds): EnvelopeKey | undefined {
     const key = created === undefined ? this.#latest.get(id) : this.#find(id, created);
     return key === undefined || this.#isPast(key, this.#limits.graceMs, this.#now()) ? undefined : key;
   }
 
-  /** Caches a key. It replaces a cached key with the same id and creation time. */
+  /** Caches a key. It replaces a cached copy of the same key. */
   put(key: EnvelopeKey): void {
-    // The new copy of a key replaces the old one as the latest, too.
+    // A key that was loaded again replaces its older copy in both maps.
     if (isSameKey(this.#latest.get(key.standing.id), key)) this.#latest.set(key.standing.id, key);
     this.#touch(key);
     if (this.#keys.size > this.#limits.maxKeys) {
@@ -65,7 +68,7 @@ export class KeyCache {
     this.#sweep();
   }
 
-  /** Caches a key to seal with, unless a later key of the same id is cached that is not retired. */
+  /** Caches a key, and makes it the latest of its id. A later key of that id stays the latest, unless it is retired. */
   putLatest(key: EnvelopeKey, isRetired: (held: EnvelopeKey) => boolean): void {
     const latest = this.#latest.get(key.standing.id);
     if (latest === undefined || latest.standing.created <= key.standing.created || isRetired(latest)) {
@@ -101,7 +104,7 @@ export class KeyCache {
     return latest?.standing.created === created ? latest : this.#keys.get(keyName({ id, created }));
   }
 
-  /** Whether the key is older than its maximum age and the given grace. */
+  /** Whether the maximum age of the key ended at least `graceMs` ago. */
   #isPast(key: EnvelopeKey, graceMs: number, nowMs: number): boolean {
     return nowMs - key.loadedAtMs >= this.#limits.maxAgeMs + graceMs;
   }
@@ -114,7 +117,7 @@ export class KeyCache {
     if (isSameKey(this.#latest.get(id), key)) this.#latest.delete(id);
   }
 
-  /** Drops all keys past their grace. It runs once per maximum age. */
+  /** Drops all keys that are past their maximum age and its grace. It runs at most once per maximum age. */
   #sweep(): void {
     const { maxAgeMs, graceMs } = this.#limits;
     const nowMs = this.#now();
@@ -124,7 +127,7 @@ export class KeyCache {
   }
 }
 
-/** Whether two keys of one id have the same creation time. */
+/** Whether two keys of one id are the same key. The caller makes sure that their ids are equal. */
 function isSameKey(one: EnvelopeKey | undefined, other: EnvelopeKey): boolean {
   return one?.standing.created === other.standing.created;
 }

@@ -3,7 +3,7 @@ import type { CryptoPolicy } from './crypto-policy.ts';
 import type { EnvelopeEvents, KeyManagementService, Metastore } from './ports.ts';
 import type { Clock } from '../async/clock.ts';
 
-/** The ports, the policy and the clocks that the keys of one service share. */
+/** The ports, policy and clocks that {@link SystemKeys} and {@link IntermediateKeys} use. */
 export interface KeyDependencies {
   readonly metastore: Metastore;
   readonly kms: KeyManagementService;
@@ -11,17 +11,20 @@ export interface KeyDependencies {
   readonly now: Clock;
   /** A clock for the ages of cached keys. It never goes back. */
   readonly ages: Clock;
-  /** A clock for the ages of standings. If `now` steps back, it jumps so far ahead that all standings are due to be read again. */
+  /**
+   * A clock for the ages of standings. When `now` steps back, this clock jumps ahead, so every key is read again before
+   * it seals.
+   */
   readonly checkAges: Clock;
   readonly events: EnvelopeEvents;
 }
 
-/** Adds the clocks that the policy needs to the ports of a service. */
+/** Adds the two clocks for ages to the ports and the policy of a service. */
 export function keyDependencies(
   parts: Omit<KeyDependencies, 'now' | 'ages' | 'checkAges'> & { readonly now?: Clock | undefined },
 ): KeyDependencies {
   const { now = Date.now, policy } = parts;
-  // A clock that is passed in belongs to a test. The monotonic clock of the machine would not agree with it.
+  // Only tests pass a clock. The monotonic clock of the machine would disagree with it.
   const monotonic = now === Date.now ? () => performance.now() : undefined;
   return {
     ...parts,

@@ -2,21 +2,24 @@ import type { CryptoPolicy } from './crypto-policy.ts';
 import type { KeyMeta } from '../records/ids.ts';
 import type { EnvelopeKeyRecord, Retirement } from './ports.ts';
 
-/** What a process knows of a key. All keys under a System Key share its standing, so a change reaches them all at once. */
+/**
+ * The last known state of a key. The key and all keys under it share one object, so a revocation that one load reads is
+ * known to all of them at once.
+ */
 export interface KeyStanding extends KeyMeta {
-  /** Never becomes false again: a revocation is final. */
+  /** Never changes from true to false: a revocation is final. */
   revoked: boolean;
-  /** Set when `wearsOut` of the CryptoPolicy has ended the use of this key in this process. */
+  /** True when this process has retired the key at its usage limit (`wearsOut` of CryptoPolicy). */
   exhausted: boolean;
-  /** When this process last read the row of the key, on the clock of ages. */
+  /** When the row of the key was last read, in milliseconds of the clock `checkAges`. */
   checkedAtMs: number;
-  /** Until when the standing counts as fresh although the metastore has just failed; on the clock of ages. */
+  /** Until this time of the clock `checkAges` the state counts as fresh, because the metastore is down. */
   staleUntilMs: number;
 }
 
 /**
  * The standing of a key whose row was just read or stored.
- * @param agedMs the time on the clock of ages
+ * @param agedMs the current time of the clock `checkAges`
  */
 export function standingOf(record: EnvelopeKeyRecord, agedMs: number): KeyStanding {
   return {
@@ -40,15 +43,21 @@ export function isExpired(policy: CryptoPolicy, created: number, nowMs: number):
   return nowMs > created * 1000 + policy.expireAfterMs;
 }
 
-/** How far in the future the creation time of a key may lie. It allows for the different clocks of the processes that make keys. */
+/**
+ * A key dated up to ten minutes ahead of the clock of this process may seal, because the clocks of other processes
+ * differ.
+ */
 export const MAX_AHEAD_MS = 10 * 60_000;
 
-/** Whether a key is dated too far in the future to seal. */
+/**
+ * Whether a key is dated too far ahead to seal. A date that is not a safe integer counts as too far ahead: no record
+ * could name that key.
+ */
 export function isDatedAhead(created: number, nowMs: number): boolean {
   return created * 1000 > nowMs + MAX_AHEAD_MS;
 }
 
-/** Why a key with this creation time may not seal; undefined if it may. */
+/** Why a key with this creation time may not seal; undefined if its date allows it. */
 export function retirementByDate(
   policy: CryptoPolicy,
   created: number,
@@ -58,30 +67,33 @@ export function retirementByDate(
   return isExpired(policy, created, nowMs) ? 'expired' : undefined;
 }
 
-/** Why a key may not seal, as far as this process knows; undefined if it may. A retired key still opens records. */
+/** Why a key may not seal, by its last known state; undefined if it may. A retired key still opens records. */
 export function retirementOf(policy: CryptoPolicy, standing: KeyStanding, nowMs: number): Retirement | undefined {
   if (standing.revoked) return 'revoked';
   if (standing.exhausted) return 'worn';
   return retirementByDate(policy, standing.created, nowMs);
 }
 
-/** Whether a key may not seal, as far as this process knows. */
+/** Whether a key may not seal, by its last known state. */
 export function isRetired(policy: CryptoPolicy, standing: KeyStanding, nowMs: number): boolean {
   return retirementOf(policy, standing, nowMs) !== undefined;
 }
 
-/** Whether a standing is recent enough to seal with the key. */
+/** Whether the row of a key was read recently enough to seal without reading it again. */
 export function isFresh(policy: CryptoPolicy, standing: KeyStanding, agedMs: number): boolean {
   return agedMs - standing.checkedAtMs < policy.revokeCheckIntervalMs || agedMs < standing.staleUntilMs;
 }
 
-/** Counts a standing as fresh for a few seconds while the metastore is down, so that not every request waits for it. The grace limits this. */
+/**
+ * Makes a standing count as fresh until `untilMs`, but not beyond its grace. Otherwise every request would wait for a
+ * metastore that is down.
+ */
 export function extend(policy: CryptoPolicy, standing: KeyStanding, untilMs: number): void {
   const graceEndsAtMs = standing.checkedAtMs + policy.revokeCheckIntervalMs + policy.staleGraceMs;
   standing.staleUntilMs = Math.min(untilMs, graceEndsAtMs);
 }
 
-/** Whether a standing is recent enough to seal with the key while the metastore is down. */
+/** Whether the row of a key was read recently enough to seal while the metastore is down. */
 export function isInGrace(policy: CryptoPolicy, standing: KeyStanding, agedMs: number): boolean {
   return agedMs - standing.checkedAtMs < policy.revokeCheckIntervalMs + policy.staleGraceMs;
 }

@@ -1,66 +1,67 @@
 import type { Deadline } from '../async/deadline.ts';
 import type { EpochSeconds, KeyId, KeyMeta } from '../records/ids.ts';
 
-/** The row of a System Key or an Intermediate Key in the metastore. The key in it is encrypted. */
+/** A System Key or an Intermediate Key in its encrypted form, as the metastore stores it. */
 export interface EnvelopeKeyRecord extends KeyMeta {
-  /** An Intermediate Key sealed by its System Key, or a System Key wrapped by KMS. */
+  /** An Intermediate Key sealed under its System Key, or a System Key wrapped by KMS. */
   readonly encryptedKey: Uint8Array;
-  /** The System Key that sealed an Intermediate Key. A System Key has no parent. */
+  /** The System Key that seals this Intermediate Key. Absent on a System Key. */
   readonly parent?: KeyMeta | undefined;
-  /** Set when an operator has revoked the key. A revoked key still opens records, and seals nothing new. */
+  /** True if an operator has revoked the key. A revoked key still decrypts, but no longer encrypts. */
   readonly revoked: boolean;
 }
 
 /**
- * Stores the key rows. Its reads must be consistent. It reports a failure by throwing: `MetastoreUnavailable`,
- * `KeyRowUnreadable` for a row that does not parse, or the reason of the deadline's signal.
+ * The store of key records. Reads must be strongly consistent. Every method throws `MetastoreUnavailable` if the store
+ * fails, `KeyRowUnreadable` for a row that does not parse, and the reason of the deadline's signal if that aborts.
  */
 export interface Metastore {
-  /** The row with exactly this id and creation time; undefined if there is none. */
+  /** Loads the record with exactly this id and creation time; undefined if there is none. */
   load(id: KeyId, created: EpochSeconds, deadline: Deadline): Promise<EnvelopeKeyRecord | undefined>;
-  /** The row of this id with the latest creation time; undefined if there is none. */
+  /** Loads the record of this id with the latest creation time; undefined if there is none. */
   loadLatest(id: KeyId, deadline: Deadline): Promise<EnvelopeKeyRecord | undefined>;
   /**
-   * Up to ten rows of this id that were created at `notAfter` or earlier, latest first. The list ends before the first row that does
-   * not parse. If the latest row does not parse, this throws `KeyRowUnreadable`.
+   * Loads at most ten records of this id that were created up to `notAfter`, latest first. The list ends before the
+   * first row that does not parse. If the latest of these rows does not parse, the method throws `KeyRowUnreadable`.
    *
-   * The method is optional. Without it, Keyfold makes a new key if the latest row is dated in the future, even if an older key may
-   * still seal, and reports an error if the latest row is unreadable.
+   * The method is optional. Without it, a latest row that is dated ahead is replaced by a new key, even if an older key
+   * may still seal. A latest row that cannot be read is then always an error.
    */
   loadRecent?(id: KeyId, notAfter: EpochSeconds, deadline: Deadline): Promise<readonly EnvelopeKeyRecord[]>;
   /**
-   * Stores a new row. If a row with the same id and creation time exists, that row stays unchanged and the answer is `duplicate`.
-   * If this throws, the row may or may not have been stored.
+   * Stores a new record, and never overwrites one.
+   * @returns `duplicate` if the store has a record of this id and creation time already
+   * @throws KeyfoldError `MetastoreUnavailable`, after which the record may or may not have been stored
    */
   store(record: EnvelopeKeyRecord, deadline: Deadline): Promise<'stored' | 'duplicate'>;
 }
 
 /**
- * Protects System Keys with a master key. It reports a failure by throwing: `KmsThrottled`, `KmsUnavailable`, `KmsMisconfigured`, or the
- * reason of the deadline's signal.
+ * The service that protects System Keys. Both methods throw `KmsThrottled`, `KmsUnavailable` or `KmsMisconfigured`, and
+ * the reason of the deadline's signal if that aborts.
  */
 export interface KeyManagementService {
-  /** Wraps a System Key. The caller owns `key` and zeroes it. */
+  /** Wraps a System Key. The caller owns `key` and zeroes it afterwards, so the result must not share its memory. */
   wrap(key: Uint8Array, deadline: Deadline): Promise<Uint8Array>;
   /**
-   * Unwraps a System Key that {@link wrap} wrapped. The caller owns the plaintext and zeroes it. If the bytes can never be unwrapped
-   * here, the answer is the reason.
+   * Unwraps bytes that {@link wrap} returned. The caller owns the plaintext and zeroes it.
+   * @returns `unreadable`, with the reason, if the bytes are not a wrap or can never be opened by this service
    */
   unwrap(wrapped: Uint8Array, deadline: Deadline): Promise<Unwrapped>;
 }
 
-/** The plaintext of a System Key, or the reason why it can never be unwrapped. */
+/** The plaintext of a System Key, or the reason why it cannot be unwrapped. */
 export type Unwrapped = { readonly key: Buffer } | { readonly unreadable: string };
 
-/** Events for operators. Callers do not see them. */
+/** A listener for events of the key lifecycle, for metrics and logs. */
 export interface EnvelopeEvents {
-  /** A new key was made and stored. */
+  /** Called after a System Key or an Intermediate Key was made and stored. */
   keyCreated(kind: KeyKind, key: KeyMeta): void;
-  /** A new key has replaced this key, for the reason given. */
+  /** Called after a new key has replaced `key`. */
   keyRetired(kind: KeyKind, key: KeyMeta, why: Retirement): void;
-  /** A look-up found the key in the cache or did not, or the full cache dropped a key. */
+  /** Called for each look-up in a key cache (`hit` or `miss`), and when a full cache drops a key (`eviction`). */
   cacheUsed(kind: KeyKind, outcome: 'hit' | 'miss' | 'eviction'): void;
-  /** The metastore is down, and a cached Intermediate Key is used for longer (`staleGraceMs` of the CryptoPolicy). */
+  /** Called when an Intermediate Key serves although the metastore is down (`staleGraceMs` of CryptoPolicy). */
   servedStale(key: KeyMeta): void;
 }
 
@@ -68,12 +69,16 @@ export interface EnvelopeEvents {
 export type KeyKind = 'system' | 'intermediate';
 
 /**
- * Why a key seals nothing new: it is too old, was revoked, has reached its usage limit, or is dated too far in the future. With
- * `parent-retired`, its System Key is retired or absent.
+ * Why a key may not seal.
+ * - `expired`: it is older than `expireAfterMs`.
+ * - `revoked`: an operator has revoked it.
+ * - `worn`: this process has retired it at its usage limit.
+ * - `dated-ahead`: its date is too far in the future.
+ * - `parent-retired`: its System Key may not seal, or is absent.
  */
 export type Retirement = 'expired' | 'revoked' | 'worn' | 'dated-ahead' | 'parent-retired';
 
-/** The event sink that ignores all events. */
+/** Ignores all events. */
 export const NO_ENVELOPE_EVENTS: EnvelopeEvents = {
   keyCreated: () => {},
   keyRetired: () => {},
