@@ -10,8 +10,8 @@ const FREEZE_MS = 100;
 /** Which requests the agent of {@link guardAgainstFreezes} makes. */
 export interface GuardOptions {
   /**
-   * How long after a freeze a request that was in flight waits for a byte of its answer, in milliseconds. Then its connection
-   * ends with `ECONNRESET`, so all requests of the agent must be safe to repeat. Without it they are left alone.
+   * How long after a freeze a request that was in flight waits for the next byte of its answer, in milliseconds. Then its
+   * connection ends with `ECONNRESET`, so all requests of the agent must be safe to repeat. Without it they are left alone.
    */
   readonly answerWithinMs?: number;
 }
@@ -56,7 +56,7 @@ const guarded = new WeakSet<Agent>();
 /** A connection in use when the process was frozen. */
 interface Suspect {
   readonly bytesRead: number;
-  /** Beats since: time in which the process runs and could have read an answer. */
+  /** Beats since it last read something: time in which the process runs and could have read more. */
   beats: number;
 }
 
@@ -114,8 +114,11 @@ class FreezeGuard {
   #endUnanswered(): void {
     for (const [socket, suspect] of this.#suspects) {
       suspect.beats += 1;
-      if (socket.destroyed || socket.bytesRead > suspect.bytesRead) this.#suspects.delete(socket);
-      else if (suspect.beats * BEAT_MS > this.#answerWithinMs) {
+      if (socket.destroyed) this.#suspects.delete(socket);
+      else if (socket.bytesRead > suspect.bytesRead) {
+        // It may have come before the freeze, without the rest of the answer.
+        this.#suspects.set(socket, { bytesRead: socket.bytesRead, beats: 0 });
+      } else if (suspect.beats * BEAT_MS > this.#answerWithinMs) {
         this.#suspects.delete(socket);
         socket.destroy(Object.assign(new Error('No answer after the process was frozen.'), { code: 'ECONNRESET' }));
       }

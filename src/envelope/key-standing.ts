@@ -54,7 +54,7 @@ export const MAX_AHEAD_MS = 10 * 60_000;
  * could name that key.
  */
 export function isDatedAhead(created: number, nowMs: number): boolean {
-  return !Number.isSafeInteger(created) || created * 1000 > nowMs + MAX_AHEAD_MS;
+  return created * 1000 > nowMs + MAX_AHEAD_MS;
 }
 
 /** Why a key with this creation time may not seal; undefined if its date allows it. */

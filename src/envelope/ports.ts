@@ -65,7 +65,7 @@ export interface EnvelopeEvents {
   servedStale(key: KeyMeta): void;
 }
 
-/** The two kinds of keys that the metastore keeps. */
+/** The two kinds of keys in the metastore. */
 export type KeyKind = 'system' | 'intermediate';
 
 /**

@@ -165,7 +165,9 @@ const REQUEST_BOUNDS: DataRowKeyBounds = {
   dataRowKeyMaxAgeMs: 60_000,
 };
 
-/** Encrypts and decrypts for one partition. */
+/**
+ * Encrypts and decrypts for one partition. {@link SessionFactory.session} makes sessions.
+ */
 export class Session {
   /** The id of the Intermediate Keys that encrypt new records of this partition. */
   readonly keyId: KeyId;

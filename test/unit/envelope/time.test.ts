@@ -130,6 +130,17 @@ describe('a key dated in the future', () => {
     },
   );
 
+  it.for([Number.NaN, -0.5, 2 ** 53])('cannot be read if its date is %d seconds from now', async (seconds) => {
+    await createdBy(world.process());
+    const row = { ...world.metastore.ofKind('IK')[0], created: nowSeconds() + seconds };
+    const loadLatest = world.metastore.loadLatest.bind(world.metastore);
+    Object.assign(world.metastore, {
+      loadRecent: undefined,
+      loadLatest: async (...given: Parameters<typeof loadLatest>) => (given[0] === row.id ? row : loadLatest(...given)),
+    });
+    expect(await codeOf(world.process().session('p').encrypt(PAYLOAD))).toBe('KeyRowUnreadable');
+  });
+
   it('is replaced by a new key if the metastore lacks loadRecent and the row can be read', async () => {
     await createdBy(world.process());
     const ahead = copyTo('IK', nowSeconds() + 3600);
@@ -379,18 +390,18 @@ describe('after the clock stepped back', () => {
   });
 });
 
+/** Lets 75 minutes pass on the monotonic clock, but ten seconds on the wall clock. */
+function pass(): void {
+  const shownMs = Date.now() + 10_000;
+  vi.advanceTimersByTime(75 * MINUTE_MS);
+  vi.setSystemTime(shownMs);
+}
+
 describe("after the machine's clock stepped back between two requests", () => {
   beforeEach(() => {
     vi.useFakeTimers({ toFake: ['Date', 'performance'], now: world.clock.nowMs });
   });
   afterEach(() => vi.useRealTimers());
-
-  /** Lets 75 minutes pass on the monotonic clock, but ten seconds on the wall clock. */
-  function pass(): void {
-    const shownMs = Date.now() + 10_000;
-    vi.advanceTimersByTime(75 * MINUTE_MS);
-    vi.setSystemTime(shownMs);
-  }
 
   it('the cache drops a plaintext key at its maximum age', async () => {
     const service = world.process({ now: Date.now });
