@@ -219,7 +219,7 @@ describe('a process that loses the race to create a key', () => {
     Object.assign(world.metastore, { store: async () => 'duplicate' });
     const error = await errorOf(world.process().session('p').encrypt(PAYLOAD));
     expect(error).toMatchObject({ code: 'MetastoreUnavailable' });
-    expect((error as Error).message).toContain('holds a key row that it does not give back');
+    expect((error as Error).message).toContain('refused a key row as a duplicate, but does not have it');
   });
 
   it('fails with the error of the metastore if store fails', async () => {
