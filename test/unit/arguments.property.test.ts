@@ -37,7 +37,10 @@ async function outcomeOf(call: () => unknown): Promise<{ readonly value: unknown
   }
 }
 
-/** A property: with any value in place of one argument or option, the function throws a named error or works as promised. */
+/**
+ * A property: with any value in place of one argument or option, the function throws a named error or works as
+ * promised.
+ */
 async function refusesOrHolds(functions: PublicFunctions, name: string): Promise<fc.IAsyncProperty<unknown>> {
   const { args, call, holds } = functions[name] as PublicFunctions[string];
   const first = call(...((await args()) as never[]));

@@ -1,6 +1,6 @@
 /**
- * Tests all 81 states of an Intermediate Key and its System Key, each in the cache and in the metastore. `-` means absent, `r`
- * revoked, `v` valid. The cache and the metastore always have the same key.
+ * Tests all 81 states of an Intermediate Key and its System Key, each in the cache and in the metastore. `-` means
+ * absent, `r` revoked, `v` valid. The cache and the metastore always have the same key.
  */
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { DataRowRecord, EnvelopeKeyRecord, SessionFactory } from '../../../src/index.ts';
@@ -127,7 +127,7 @@ it('the tables of encrypt and decrypt list each of the 81 states once', () => {
   }
 });
 
-describe('encrypt, with IK cached / stored and SK cached / stored as', () => {
+describe('encrypt, for each state of the cached and stored keys', () => {
   it.for(ENCRYPT)('in the state %s encrypt uses: %s', async ([state, sealed, calls]) => {
     const process = await inState(state);
     const made = await process.session('tenant').encrypt(Buffer.from('new'));
@@ -137,7 +137,7 @@ describe('encrypt, with IK cached / stored and SK cached / stored as', () => {
   });
 });
 
-describe('decrypt, with IK cached / stored and SK cached / stored as', () => {
+describe('decrypt, for each state of the cached and stored keys', () => {
   it.for(DECRYPT)('in the state %s decrypt ends with: %s', async ([state, outcome, calls]) => {
     const process = await inState(state);
     const work = process.session('tenant').decrypt(record);

@@ -76,8 +76,8 @@ class Run {
   }
 
   /**
-   * Steps the clock. The process reads it before and after, because an injected clock has no monotonic clock that would show the
-   * step.
+   * Steps the clock. The process reads it before and after, because an injected clock has no monotonic clock that would
+   * show the step.
    */
   async step(ms: number): Promise<void> {
     await this.encrypt('a');
@@ -122,8 +122,8 @@ class Run {
 }
 
 /**
- * The successor of a key at its usage limit is dated after that key, at most a minute ahead. If many keys reach the limit one
- * after another, no date is left.
+ * The successor of a key at its usage limit is dated after that key, at most a minute ahead. If many keys reach the
+ * limit one after another, no date is left.
  */
 function mustBeFullMinute(error: unknown, everWorn: boolean): void {
   if (!everWorn) throw error;

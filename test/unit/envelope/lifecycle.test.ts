@@ -254,7 +254,7 @@ describe('a revocation', () => {
     expect((await service.session('p').encrypt(PAYLOAD)).key.parent).not.toEqual(before.key.parent);
   });
 
-  it('of a System Key retires its Intermediate Keys within one check interval, not two', async () => {
+  it('retires the Intermediate Keys under a revoked System Key within one check interval, not two', async () => {
     const service = world.process({ policy: { systemKeyMaxAgeMs: DAY_MS, intermediateKeyMaxAgeMs: DAY_MS } });
     await service.session('first').encrypt(PAYLOAD);
     world.clock.advance(50 * MINUTE_MS);
@@ -266,7 +266,7 @@ describe('a revocation', () => {
     expect(world.metastore.ofKind('SK')).toHaveLength(2);
   });
 
-  it('of a System Key that one partition reads takes effect for all partitions at once', async () => {
+  it('takes effect for all partitions as soon as one of them reads the revoked System Key', async () => {
     const service = world.process({ policy: { systemKeyMaxAgeMs: DAY_MS, intermediateKeyMaxAgeMs: DAY_MS } });
     await service.session('a').encrypt(PAYLOAD);
     world.clock.advance(30 * MINUTE_MS);
@@ -277,7 +277,7 @@ describe('a revocation', () => {
     expect((await service.session('b').encrypt(PAYLOAD)).key.parent).not.toEqual(b.key.parent);
   });
 
-  it('check that finds no revocation reads each key row once, and does not call KMS', async () => {
+  it('costs one read of each key row and no KMS call to check for, if no key was revoked', async () => {
     const service = world.process({ policy: { systemKeyMaxAgeMs: DAY_MS, intermediateKeyMaxAgeMs: DAY_MS } });
     await service.session('p').encrypt(PAYLOAD);
     world.clock.advance(60 * MINUTE_MS);

@@ -112,7 +112,7 @@ describe('a key dated in the future', () => {
   });
 
   it.for(['IK', 'SK'] as const)(
-    'that cannot be read makes encrypt fail if the metastore lacks loadRecent (%s row)',
+    'makes encrypt fail if its row cannot be read and the metastore lacks loadRecent (%s row)',
     async (kind) => {
       await createdBy(world.process());
       world.metastore.interfere = (call) => {
@@ -521,7 +521,7 @@ it('a key serves during an outage until its grace ends, even if the check interv
 
 const key = (created: number): KeyMeta => ({ id: 'x', created }) as KeyMeta;
 
-it('AbsentKeys drops its oldest entry at 10,000 entries', () => {
+it('AbsentKeys drops its oldest entry when it has more than 10,000 entries', () => {
   const absent = new AbsentKeys(world.clock.now);
   for (let i = 0; i < 10_000; i += 1) absent.add(key(i));
   expect(absent.has(key(0))).toBe(true);

@@ -506,7 +506,7 @@ describe('while the metastore is down, a warm process', () => {
     expect((await sealed).key.parent.created).toBeGreaterThan(record.key.parent.created);
   });
 
-  it('never encrypts with a key that it knows to be revoked', async () => {
+  it('never encrypts with a key that encrypt has found revoked', async () => {
     const [row] = world.metastore.ofKind('IK');
     if (row !== undefined) world.metastore.change(row, { revoked: true });
     world.metastore.interfere = (call) => {

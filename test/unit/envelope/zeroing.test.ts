@@ -7,7 +7,9 @@ import { AwsKms } from '../../../src/index.ts';
 import type { KmsRegion } from '../../../src/kms/kms-region.ts';
 import { codeOf, errorOf, FakeWorld, noDeadline } from '../../support/fakes.ts';
 
-/** `keys` are all buffers that held a plaintext key. `pools` are all buffers of random bytes, which keys are drawn from. */
+/**
+ * `keys` are all buffers that held a plaintext key. `pools` are all buffers of random bytes, which keys are drawn from.
+ */
 const spied = vi.hoisted(() => ({ keys: [] as Uint8Array[], pools: [] as Uint8Array[] }));
 
 vi.mock('node:crypto', async (original) => {
@@ -54,7 +56,7 @@ function counts(): { held: string; stillHold: number } {
   return { held: spied.keys.length >= 10 ? 'enough' : 'too few', stillHold };
 }
 
-/** What a key seals. */
+/** The plaintexts that were sealed or opened under a key. */
 function opened(key: Uint8Array, sealed: Uint8Array | undefined): Buffer {
   return aes.open(createSecretKey(key), sealed ?? Buffer.alloc(0)) as Buffer;
 }
