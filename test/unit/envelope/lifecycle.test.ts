@@ -219,7 +219,7 @@ describe('losing the race to create a key', () => {
     Object.assign(world.metastore, { store: async () => 'duplicate' });
     const error = await errorOf(world.process().session('p').encrypt(PAYLOAD));
     expect(error).toMatchObject({ code: 'MetastoreUnavailable' });
-    expect((error as Error).message).toContain('holds a key row that it does not give back');
+    expect((error as Error).message).toContain('refused a key row as a duplicate, but does not have it');
   });
 
   it('is not what a failing store means', async () => {
