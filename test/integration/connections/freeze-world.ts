@@ -79,8 +79,13 @@ export class FreezeWorld {
     return FrozenProcess.start(this.#worker, role, { ...this.#settings, ...settings });
   }
 
+  /** How many connections are open to the server that has most. */
+  get mostOpen(): number {
+    return Math.max(...this.proxies.map(({ open }) => open));
+  }
+
   /** Over all proxies. */
-  count(what: 'opened' | 'open' | 'late' | 'held'): number {
+  count(what: 'opened' | 'late' | 'held'): number {
     return this.proxies.reduce((sum, proxy) => sum + proxy[what], 0);
   }
 
@@ -94,6 +99,11 @@ export class FreezeWorld {
     const [outcomes] = await Promise.all([process.serve(requests), thawed]);
     return outcomes;
   }
+}
+
+/** How many idle connections to one server so many requests at once leave. The SDK's agents have at most 50, HTTP's any number. */
+export function idleAfter(role: Role, requests: number): number {
+  return role === 'HTTP' ? requests : Math.min(requests, 50);
 }
 
 /** What is due for so many requests. */
