@@ -89,7 +89,7 @@ describe('text of the table', () => {
     const { all } = await keyfold(['revoke', '_SK_a_b', 'latest', '--yes'], [unreadable]);
     expect(all.split('\n').at(-1)).toBe(`keyfold: The key row ${SHOWN} cannot be read.`);
     const named = await keyfold(['revoke', EVIL, 'latest'], []);
-    expect(named.all).toBe(`keyfold: ${SHOWN} is no id of a System Key or an Intermediate Key.`);
+    expect(named.all).toBe(`keyfold: ${SHOWN} is not the ID of a System Key or an Intermediate Key.`);
   });
 
   it('is shown with an escape for each character that a terminal would not show', () => {

@@ -109,7 +109,7 @@ describe('keys list', () => {
 it('keys list wants to know whose keys, if it is not told to list all', async () => {
   const run = await world.keyfold(['keys', 'list'], { KEYFOLD_SERVICE: undefined, KEYFOLD_PRODUCT: undefined });
   expect(run).toMatchObject({ code: 2, stdout: '' });
-  expect(run.stderr).toContain('KEYFOLD_SERVICE and KEYFOLD_PRODUCT, or --service and --product, say whose keys');
+  expect(run.stderr).toContain('KEYFOLD_SERVICE and KEYFOLD_PRODUCT, or --service and --product, to list the keys');
 });
 
 describe('keys show', () => {
@@ -190,10 +190,10 @@ describe('the command line', () => {
     [['keys', 'list', '--partition', ''], 'The partition is empty'],
     [['keys', 'list', '--nonsense'], 'unknown option'],
     [['keys', 'show', SYSTEM_KEY], 'missing required argument'],
-    [['keys', 'show', SYSTEM_KEY, '1.5'], 'neither epoch seconds nor latest'],
-    [['keys', 'show', SYSTEM_KEY, '1234567890123'], 'neither epoch seconds nor latest'],
+    [['keys', 'show', SYSTEM_KEY, '1.5'], 'must be epoch seconds or latest'],
+    [['keys', 'show', SYSTEM_KEY, '1234567890123'], 'must be epoch seconds or latest'],
     [['keys', 'show', SYSTEM_KEY, '60', '--endpoint', 'localhost'], 'KEYFOLD_DYNAMODB_ENDPOINT is not a URL'],
-    [['keys', 'revoke', 'tenant-1', '60'], 'is no id of a System Key'],
+    [['keys', 'revoke', 'tenant-1', '60'], 'is not the ID of a System Key'],
     [['keys'], 'Usage: keyfold keys'],
     [['key'], 'unknown command'],
   ] as const)('%j is a fault of usage', async ([args, says]) => {

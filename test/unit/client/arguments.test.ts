@@ -91,8 +91,8 @@ describe("the client's methods", () => {
     ['request.fields[0] must be a string', { document: {}, fields: [5] }],
     ['request.allowMissing must be a boolean', { document: {}, fields: [], allowMissing: 'no' }],
     ['request has no option field', { document: {}, fields: [], field: '$.card' }],
-    ['request.document has no JSON', { document: 5n, fields: [] }],
-    ['request.document has no JSON', { document: () => {}, fields: [] }],
+    ['request.document has no JSON form', { document: 5n, fields: [] }],
+    ['request.document has no JSON form', { document: () => {}, fields: [] }],
   ])('%s', async ([name, request]) => {
     expect(await refusalOf(unasked().encryptFields(request as never))).toContain(name);
     expect(await refusalOf(unasked().decryptFields(request as never))).toContain(name);
@@ -133,6 +133,6 @@ describe("the client's options", () => {
   it('an authorization that is not text is not sent as some', async () => {
     const http = { endpoint: HTTP.endpoint, authorization: async () => undefined as never };
     const client = new KeyfoldClient({ http });
-    expect(await refusalOf(client.partition('p').decrypt('kf1.x'))).toContain('The authorization');
+    expect(await refusalOf(client.partition('p').decrypt('kf1.x'))).toContain('http.authorization');
   });
 });

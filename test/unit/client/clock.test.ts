@@ -90,7 +90,7 @@ describe('a clock that is off', () => {
     ] as const) {
       const client = await clientOf('HTTP', [at(2 * HOUR_MS, FORBIDDEN), { ...FORBIDDEN, status }]);
       const { message } = await failureOf(client.decrypt('kf1.x'));
-      expect([message.includes(`the status ${status}`), message.includes('clock')]).toEqual([true, named]);
+      expect([message.includes(`status ${status}`), message.includes('clock')]).toEqual([true, named]);
       await stub.stop();
     }
   });
@@ -118,7 +118,7 @@ describe('a clock that is off', () => {
   it('is not suspected if the answer comes at the right time, or without one', async () => {
     for (const headers of [{ date: new Date().toUTCString() }, { date: 'some day' }]) {
       const error = await failureOf((await clientOf('HTTP', [{ ...FORBIDDEN, headers }])).decrypt('kf1.x'));
-      expect(error.message).toBe('The API has answered with the status 403.');
+      expect(error.message).toBe('The API answered with status 403.');
       expect(stub.requests).toHaveLength(1);
       await stub.stop();
     }
@@ -156,9 +156,7 @@ it('is tolerated for as long as AWS tolerates it, with a minute for the way', as
 it("a signature that the API's words call early is sent once more, and the clock named", async () => {
   const refusal = refused('Other', 'Signature not yet current: …');
   const error = await failureOf((await clientOf('HTTP', [refusal])).decrypt('kf1.x'));
-  expect(error.message).toBe(
-    "The API has answered with the status 403: check this machine's clock and its credentials.",
-  );
+  expect(error.message).toBe("The API answered with status 403: check this machine's clock and its credentials.");
   expect(stub.requests).toHaveLength(2);
 });
 

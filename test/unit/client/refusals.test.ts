@@ -60,7 +60,7 @@ it.for([
   expect(await thrownFor('HTTP', { status, headers: { 'apigw-requestid': 'g1' }, body })).toMatchObject({
     name: 'KeyfoldTransportError',
     code,
-    message: `The API has answered with the status ${status}.`,
+    message: `The API answered with status ${status}.`,
     requestId: 'g1',
   });
 });
@@ -92,7 +92,7 @@ it.for([
   for (const name of names) {
     const headers = { 'x-amzn-errortype': name, 'x-amzn-requestid': 'r1' };
     const error = await thrownFor('Lambda', { status, headers, body: '{"Message":"no"}' });
-    const message = `Lambda (${name}) has answered with the status ${status}.`;
+    const message = `Lambda (${name}) answered with status ${status}.`;
     expect(error).toMatchObject({ code, message, requestId: 'r1' });
   }
 });
@@ -102,7 +102,7 @@ it.for(['Handled', 'Unhandled'])('a function that ran out of time is TimedOut (%
   const body = JSON.stringify({ errorType: 'Sandbox.Timedout', errorMessage: 'Task timed out after 3.00 seconds' });
   expect(await thrownFor('Lambda', { status: 200, headers, body })).toMatchObject({
     code: 'TimedOut',
-    message: "The function's time was up before it answered.",
+    message: 'The function timed out before it answered.',
     retryable: true,
     requestId: 'r1',
   });
@@ -112,7 +112,7 @@ it('bytes of Lambda that are no UTF-8 are no answer', async () => {
   const body = Buffer.from('{"plaintext":"aGVsbG8=","more":"\xff"}', 'latin1');
   expect(await thrownFor('Lambda', { status: 200, body })).toMatchObject({
     code: 'UnexpectedAnswer',
-    message: 'The function has not answered with JSON.',
+    message: 'The function did not answer with JSON.',
   });
 });
 
@@ -169,7 +169,7 @@ it('a date without a zone is in GMT, wherever this machine is', async () => {
 
 it('a connection to Lambda that is not made in time is Unreachable, and a fault of the set-up is told as it is', async () => {
   for (const [fault, expected] of [
-    [{ name: 'TimeoutError' }, { code: 'Unreachable', message: 'Lambda was not reached: TimeoutError.' }],
+    [{ name: 'TimeoutError' }, { code: 'Unreachable', message: 'Lambda could not be reached: TimeoutError.' }],
     [{ name: 'OddError', $response: { statusCode: 200 } }, { code: 'Unreachable' }],
     [{ name: 'OddError' }, { name: 'OddError' }],
   ] as const) {
@@ -189,7 +189,7 @@ it.for([
 ] as const)('a connection that fails with %j is named', async ([fault, named]) => {
   vi.spyOn(HttpExchange.prototype, 'post').mockRejectedValue(Object.assign(new Error('CANARY'), fault));
   const error = await thrownFor('HTTP', 'hang');
-  expect(error).toMatchObject({ code: 'Unreachable', message: `The API was not reached: ${named}.` });
+  expect(error).toMatchObject({ code: 'Unreachable', message: `The API could not be reached: ${named}.` });
 });
 
 it.for([

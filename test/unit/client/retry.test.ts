@@ -77,7 +77,7 @@ it('one attempt has ten seconds', async () => {
   await vi.advanceTimersByTimeAsync(20);
   await call;
   expect(ended).toHaveBeenCalledWith(
-    expect.objectContaining({ code: 'TimedOut', message: 'There was no answer within 10000 ms.' }),
+    expect.objectContaining({ code: 'TimedOut', message: 'No answer arrived within 10000 ms.' }),
   );
 });
 

@@ -158,25 +158,21 @@ it('an authorization takes the place of a signature', async () => {
     http: { endpoint: stub.url, authorization: async () => 'Bearer CANARY\r\nx: y' },
   });
   const error = await client.partition('p').decrypt('kf1.x').catch(String);
-  expect(error).toBe('TypeError: The authorization is no header value.');
+  expect(error).toBe('TypeError: http.authorization must return a valid header value.');
 });
 
 it.for([
-  ['an address without TLS', { endpoint: 'http://keyfold.example', region: 'us-west-2' }, /not https/],
-  ['an address that is more', { endpoint: 'https://keyfold.example/?a', region: 'us-west-2' }, /more than an address/],
-  ['an address with a bare ?', { endpoint: 'https://keyfold.example/?', region: 'us-west-2' }, /more than an address/],
-  ['an address with a bare #', { endpoint: 'https://keyfold.example#', region: 'us-west-2' }, /more than an address/],
-  ['an address with a user', { endpoint: 'https://x@keyfold.example', region: 'us-west-2' }, /more than an address/],
-  [
-    'an address with a password',
-    { endpoint: 'https://:x@keyfold.example', region: 'us-west-2' },
-    /more than an address/,
-  ],
+  ['an address without TLS', { endpoint: 'http://keyfold.example', region: 'us-west-2' }, /must start with https/],
+  ['an address that is more', { endpoint: 'https://keyfold.example/?a', region: 'us-west-2' }, /must not contain/],
+  ['an address with a bare ?', { endpoint: 'https://keyfold.example/?', region: 'us-west-2' }, /must not contain/],
+  ['an address with a bare #', { endpoint: 'https://keyfold.example#', region: 'us-west-2' }, /must not contain/],
+  ['an address with a user', { endpoint: 'https://x@keyfold.example', region: 'us-west-2' }, /must not contain/],
+  ['an address with a password', { endpoint: 'https://:x@keyfold.example', region: 'us-west-2' }, /must not contain/],
   ['no region to sign for', { endpoint: 'https://keyfold.example' }, /region/],
   [
     'two ways to be known',
     { endpoint: 'https://keyfold.example', credentials: IDENTITY, authorization: async () => 'x' },
-    /not both/,
+    /must not have both/,
   ],
 ] as const)('%s is refused at once', ([, http, message]) => {
   expect(() => new KeyfoldClient({ http })).toThrow(message);
