@@ -10,7 +10,8 @@ export interface Terminal {
   /** Writes an error or a note to standard error. */
   err(text: string): void;
   /**
-   * Asks the operator a question and returns the line that they type, or an empty string if they close the input. Absent if
+   * Asks the operator a question and returns the line that they type, or an empty string if they close the input.
+   * Absent if
    * standard input is not a terminal.
    */
   readonly ask?: ((question: string) => Promise<string>) | undefined;

@@ -23,7 +23,10 @@ export interface KeyView {
 export interface WrapsView {
   /** `aws` if the row contains a KMS envelope. `static` if a static master key sealed the System Key. */
   readonly kms: 'aws' | 'static';
-  /** One KMS key per region, by the ARN in the row. Rows that Asherah wrote contain the ARN from its configuration, such as an alias. */
+  /**
+   * One KMS key per region, by the ARN in the row. Rows that Asherah wrote contain the ARN from its configuration, such
+   * as an alias.
+   */
   readonly wraps: readonly { readonly region: string; readonly arn: string }[];
 }
 
@@ -44,7 +47,9 @@ export function viewOf(row: KeyRow, policy: CryptoPolicy, nowMs: number): KeyVie
   return { ...view, state: row.revoked ? 'revoked' : aged, parent: row.parent ?? null };
 }
 
-/** Returns the master keys that wrap a System Key. Returns undefined for other rows and for rows that cannot be read. */
+/**
+ * Returns the master keys that wrap a System Key. Returns undefined for other rows and for rows that cannot be read.
+ */
 export function wrapsOf(row: KeyRow): WrapsView | undefined {
   if ('unreadable' in row || keyKindOf(row.id) !== 'system') return undefined;
   const envelope = decodeKekEnvelope(row.encryptedKey);

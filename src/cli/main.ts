@@ -15,7 +15,8 @@ function userName(): string {
 }
 
 /**
- * Asks a question on standard error, because standard output is for the command's answer. Returns an empty string if the
+ * Asks a question on standard error, because standard output is for the command's answer. Returns an empty string if
+ * the
  * operator presses Ctrl+C or Ctrl+D.
  */
 async function ask(question: string): Promise<string> {

@@ -137,7 +137,8 @@ function report(error: unknown, { terminal }: CliDependencies): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
   const message = error instanceof Error ? error.message : String(error);
   const isMultiline = error instanceof KeyfoldError && error.code === 'InvalidConfiguration';
-  // Only configuration errors have several lines. In other errors a line feed may come from a row's ID and could fake a line.
+  // Only configuration errors have several lines. In other errors a line feed may come from a row's ID and could fake a
+  // line.
   terminal.err(`keyfold: ${isMultiline ? message : printable(message)}`);
   if (!(error instanceof KeyfoldError)) return EXIT.failed;
   if (error.cause instanceof Error) terminal.err(printable(error.cause.message));

@@ -24,7 +24,8 @@ export type KeyfoldClientOptions = (
 const OPTIONS = { lambda: optional(OBJECT), http: optional(OBJECT), retry: optional(OBJECT) };
 
 /**
- * A client for a Keyfold service that runs in Lambda. It keeps connections open, so make one client per process and share it.
+ * A client for a Keyfold service that runs in Lambda. It keeps connections open, so make one client per process and
+ * share it.
  * @example
  * const keyfold = new KeyfoldClient({ lambda: { functions: 'keyfold:live' } });
  * const record = await keyfold.partition('tenant-42').encrypt(Buffer.from('secret'));
@@ -33,7 +34,10 @@ export class KeyfoldClient {
   readonly #transport: HttpTransport | LambdaTransport;
   readonly #retry: RetryPolicy;
 
-  /** @throws TypeError if an option has the wrong type, if it does not exist, or unless `lambda` or `http` alone is given */
+  /**
+   * @throws TypeError if an option has the wrong type, if it does not exist, or unless `lambda` or `http` alone is
+   * given
+   */
   constructor(options: KeyfoldClientOptions) {
     const { lambda, http, retry } = optionsOf<KeyfoldClientOptions>(options, 'options', OPTIONS);
     if ((lambda === undefined) === (http === undefined)) {

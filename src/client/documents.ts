@@ -25,8 +25,10 @@ export function documentTextOf({ document, documentText }: GivenDocument): strin
 /**
  * Parses a document's JSON text into a JavaScript value. Fractions are rounded to the nearest JavaScript number.
  * @throws KeyfoldTransportError `UnexpectedAnswer` if the text is not JSON
- * @throws KeyfoldTransportError `InexactNumber` if a number is larger than `Number.MAX_SAFE_INTEGER`, so parsing may change it
- * @throws KeyfoldTransportError `InexactName` if a member's name contains a backslash. `JSON.parse` of Node 24.21 may confuse
+ * @throws KeyfoldTransportError `InexactNumber` if a number is larger than `Number.MAX_SAFE_INTEGER`, so parsing may
+ * change it
+ * @throws KeyfoldTransportError `InexactName` if a member's name contains a backslash. `JSON.parse` of Node 24.21 may
+ * confuse
  * two names if one is written with a backslash, and the name that it then returns always contains a backslash.
  */
 export function documentOf(text: string, requestId: string | undefined): unknown {
@@ -54,7 +56,8 @@ export function documentOf(text: string, requestId: string | undefined): unknown
 }
 
 /**
- * Whether the text has sixteen digits in a row or an exponent. Few documents do, so most skip the search for large numbers.
+ * Whether the text has sixteen digits in a row or an exponent. Few documents do, so most skip the search for large
+ * numbers.
  */
 function mayHoldLargeNumber(text: string): boolean {
   return /\d{16}|\d[eE]\+?\d/.test(text);

@@ -44,7 +44,8 @@ export interface FailureDetails {
 const DETAILS: Types<FailureDetails> = { requestId: optional(STRING), retryAfterSeconds: optional(NUMBER) };
 
 /**
- * Base class of every error that a call throws. `code` is a literal, so `switch (error.code)` narrows the type. An error never
+ * Base class of every error that a call throws. `code` is a literal, so `switch (error.code)` narrows the type. An
+ * error never
  * contains the data of a request or an answer; its message may contain Keyfold's own explanation.
  * @example
  * try {
@@ -106,7 +107,8 @@ export class KeyfoldTransportError extends KeyfoldClientError {
 }
 
 /**
- * Turns a failure that Keyfold reported into an error. Keyfold reports failures in a problem document, as a function's error or
+ * Turns a failure that Keyfold reported into an error. Keyfold reports failures in a problem document, as a function's
+ * error or
  * as the result of a batch item.
  * @returns undefined if this version of the client does not know the code
  */
@@ -120,7 +122,8 @@ export function serviceError(
 }
 
 /**
- * Turns an error of a credential provider into a transport error. The SDK decides whether the error is transient, such as a
+ * Turns an error of a credential provider into a transport error. The SDK decides whether the error is transient, such
+ * as a
  * failure of STS or of the network. The message contains only the error's name, because its text may quote a secret.
  */
 export function credentialsError(thrown: unknown): KeyfoldTransportError {
@@ -131,7 +134,9 @@ export function credentialsError(thrown: unknown): KeyfoldTransportError {
   return new KeyfoldTransportError('Unauthenticated', `No AWS credentials were found: ${error.name}.`);
 }
 
-/** Upper bound of `retry-after`, about 32 years. A huge number must still mean a long wait, never an immediate retry. */
+/**
+ * Upper bound of `retry-after`, about 32 years. A huge number must still mean a long wait, never an immediate retry.
+ */
 const MAX_RETRY_AFTER_SECONDS = 999_999_999;
 
 /** Matches the three date formats of HTTP (RFC 9110, section 5.6.7). */
@@ -139,7 +144,8 @@ const HTTP_DATE = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? [\w: -]+$/;
 
 /**
  * Reads a `retry-after` header.
- * @param date the answer's `date` header. A date in `retry-after` is compared with it, because this machine's clock may be wrong.
+ * @param date the answer's `date` header. A date in `retry-after` is compared with it, because this machine's clock may
+ * be wrong.
  * @returns seconds to wait, or undefined if the header contains neither seconds nor a date
  */
 export function secondsOf(retryAfter: string | undefined, date: string | undefined): number | undefined {
@@ -161,7 +167,8 @@ export function dateOf(text: string): number | undefined {
 /**
  * Makes the error for a request whose signature AWS rejected because of its time.
  * @param service `Lambda` or `The API`, for the message
- * @param offsetMs milliseconds that this machine's clock is behind AWS's. 0 if the client did not retry with a corrected clock.
+ * @param offsetMs milliseconds that this machine's clock is behind AWS's. 0 if the client did not retry with a
+ * corrected clock.
  */
 export function clockRefusal(
   service: string,
@@ -214,7 +221,8 @@ function codeOf(status: number): TransportErrorCode {
     // 425 Too Early: the server refused to process early data. A retry on an established connection may succeed.
     case 425:
       return 'Unavailable';
-    // 501 Not Implemented, 505 HTTP Version Not Supported, 511 Network Authentication Required: a retry gets the same answer.
+    // 501 Not Implemented, 505 HTTP Version Not Supported, 511 Network Authentication Required: a retry gets the same
+    // answer.
     case 501:
     case 505:
     case 511:

@@ -15,9 +15,15 @@ export interface HttpAnswer {
 /** Some firewalls reject requests without a `user-agent` header. */
 const COMMON_HEADERS = { accept: 'application/json', 'user-agent': 'keyfold-client' };
 
-/** Sends POST requests to one host. It reuses connections, but closes those that were open when Lambda froze the process. */
+/**
+ * Sends POST requests to one host. It reuses connections, but closes those that were open when Lambda froze the
+ * process.
+ */
 export class HttpExchange {
-  /** `proxyEnv` applies the proxy settings of NODE_USE_ENV_PROXY, which Node otherwise applies only to its global agents. */
+  /**
+   * `proxyEnv` applies the proxy settings of NODE_USE_ENV_PROXY, which Node otherwise applies only to its global
+   * agents.
+   */
   readonly #agents = keptConnections(
     { answerWithinMs: ANSWER_AFTER_FREEZE_MS },
     { maxSockets: Infinity, proxyEnv: globalAgent.options.proxyEnv },

@@ -17,7 +17,9 @@ import type { ClientAnswer, ClientCall, Transport } from './transport.ts';
 
 /** Options of an {@link HttpTransport}. It signs requests for IAM unless `authorization` is given. */
 export interface HttpTransportOptions {
-  /** The API's URL, such as `https://abc123.execute-api.us-west-2.amazonaws.com`, with the stage's path if it has one. */
+  /**
+   * The API's URL, such as `https://abc123.execute-api.us-west-2.amazonaws.com`, with the stage's path if it has one.
+   */
   readonly endpoint: string;
   /** The AWS region to sign requests for. If absent, it is read from the endpoint's host name. */
   readonly region?: string;
@@ -46,7 +48,8 @@ export class HttpTransport implements Transport {
   readonly #signer: RequestSigner | Authorizer;
 
   /**
-   * @throws TypeError if an option has the wrong type or does not exist, if both `credentials` and `authorization` are given, or
+   * @throws TypeError if an option has the wrong type or does not exist, if both `credentials` and `authorization` are
+   * given, or
    * if the endpoint uses `http:` for a host other than this machine
    */
   constructor(options: HttpTransportOptions) {
@@ -99,7 +102,8 @@ async function asUnreachable(exchange: Promise<HttpAnswer>): Promise<HttpAnswer>
 }
 
 /**
- * Whether the API rejected a request's signature and signing again may help. Corrects the signer's clock by the answer's date,
+ * Whether the API rejected a request's signature and signing again may help. Corrects the signer's clock by the
+ * answer's date,
  * or makes the signer ask for new credentials.
  */
 function isCorrected({ status, headers, text }: HttpAnswer, signer: RequestSigner, signedOffsetMs: number): boolean {
@@ -120,7 +124,8 @@ function signatureFaultIn(headers: HttpAnswer['headers'], text: string): Signatu
 
 /**
  * Parses a reply's JSON, or throws the error that the reply reports.
- * @param clockOffsetMs milliseconds that this machine's clock is behind AWS's. 0 if the client did not retry with a corrected clock.
+ * @param clockOffsetMs milliseconds that this machine's clock is behind AWS's. 0 if the client did not retry with a
+ * corrected clock.
  */
 function answerOf(reply: HttpAnswer, clockOffsetMs = 0): ClientAnswer {
   const { status, headers, text } = reply;

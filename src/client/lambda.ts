@@ -16,7 +16,9 @@ import {
 import { jsonOf } from './json.ts';
 import { ANSWER_AFTER_FREEZE_MS, type ClientAnswer, type ClientCall, type Transport } from './transport.ts';
 
-/** The Lambda functions to invoke: one for all operations, or one that encrypts and rewraps and another that decrypts. */
+/**
+ * The Lambda functions to invoke: one for all operations, or one that encrypts and rewraps and another that decrypts.
+ */
 export type KeyfoldFunctions = string | { readonly seal: string; readonly open: string };
 
 /** Options of a {@link LambdaTransport}. */
@@ -24,7 +26,8 @@ export interface LambdaTransportOptions {
   /** Function names or ARNs. Append `:` and an alias or a version to invoke one. */
   readonly functions: KeyfoldFunctions;
   /**
-   * An SDK client with `maxAttempts: 1`, because the Keyfold client retries by itself. If absent, the transport makes one with
+   * An SDK client with `maxAttempts: 1`, because the Keyfold client retries by itself. If absent, the transport makes
+   * one with
    * the SDK's default settings.
    */
   readonly client?: LambdaClient;
@@ -66,7 +69,8 @@ export class LambdaTransport implements Transport {
     if ((await this.#client.config.maxAttempts()) !== 1) {
       throw new TypeError('The Keyfold client retries by itself. Make the LambdaClient with maxAttempts: 1.');
     }
-    // Resolve the credentials before the call, so that an error of STS is not mistaken for one of Lambda. The client caches them.
+    // Resolve the credentials before the call, so that an error of STS is not mistaken for one of Lambda. The client
+    // caches them.
     await this.#client.config.credentials().catch((error: unknown) => {
       throw credentialsError(error);
     });
@@ -78,7 +82,8 @@ export class LambdaTransport implements Transport {
     const sent = invoke().catch(async (error: unknown) => {
       const fault = signatureFaultOf(error);
       if (fault === undefined || signal.aborted) throw error;
-      // For a clock fault, the SDK has corrected its clock by the answer's date. It signs the next request with that time.
+      // For a clock fault, the SDK has corrected its clock by the answer's date. It signs the next request with that
+      // time.
       if (fault === 'credentials') await this.#client.config.credentials({ forceRefresh: true }).catch(() => {});
       return invoke();
     });
@@ -91,7 +96,10 @@ export class LambdaTransport implements Transport {
     return { value, requestId };
   }
 
-  /** Guards the SDK client's agents before and after the call, because a caller's client makes them with its first request. */
+  /**
+   * Guards the SDK client's agents before and after the call, because a caller's client makes them with its first
+   * request.
+   */
   async #invoke(command: InvokeCommand, abortSignal: AbortSignal): Promise<InvokeCommandOutput> {
     const { requestHandler } = this.#client.config;
     guardHandler(requestHandler);
@@ -116,7 +124,10 @@ function parse(payload: Uint8Array | undefined, requestId: string | undefined): 
   }
 }
 
-/** Turns a function error into a client error. Keyfold reports its codes as `errorType`; Lambda reports crashes and timeouts. */
+/**
+ * Turns a function error into a client error. Keyfold reports its codes as `errorType`; Lambda reports crashes and
+ * timeouts.
+ */
 function failureOf(value: unknown, requestId: string | undefined): KeyfoldClientError {
   const { errorType, errorMessage } = (value ?? {}) as {
     readonly errorType?: unknown;
@@ -157,7 +168,8 @@ const CODES: Readonly<Record<string, TransportErrorCode>> = {
 };
 
 /**
- * Turns an SDK error into a transport error if Lambda answered or the network failed. Returns any other error unchanged: it
+ * Turns an SDK error into a transport error if Lambda answered or the network failed. Returns any other error
+ * unchanged: it
  * means that the client is configured wrongly.
  */
 function asTransportError(thrown: unknown): unknown {
@@ -181,7 +193,8 @@ function asTransportError(thrown: unknown): unknown {
       ? refusal(service, status, details)
       : new KeyfoldTransportError(known, `${service} answered with status ${status}.`, details);
   }
-  // A network error has a code. A status of 200 with an error means that the connection broke before the body was complete.
+  // A network error has a code. A status of 200 with an error means that the connection broke before the body was
+  // complete.
   const fault = typeof code === 'string' ? code : name;
   if (fault === code || name === 'TimeoutError' || status === 200) {
     return new KeyfoldTransportError('Unreachable', `Lambda could not be reached: ${fault}.`);

@@ -104,7 +104,8 @@ const DECRYPT_FIELDS: Types<FieldRequest & { readonly all?: boolean }> = {
 /**
  * The operations on one partition's keys. Get one from `KeyfoldClient.partition`.
  *
- * Every operation throws a {@link KeyfoldClientError} if it fails, and the signal's reason if the signal aborts. Before it sends
+ * Every operation throws a {@link KeyfoldClientError} if it fails, and the signal's reason if the signal aborts. Before
+ * it sends
  * a request, it throws a TypeError that names the parameter or the option of a wrong type.
  * @example
  * const partition = keyfold.partition('tenant-42');
@@ -151,7 +152,8 @@ export class PartitionClient {
   }
 
   /**
-   * Encrypts several payloads in one request. The result of a failed item is its error, and the client does not retry the item.
+   * Encrypts several payloads in one request. The result of a failed item is its error, and the client does not retry
+   * the item.
    * The service rejects a batch above its limit (by default 1,000 items); the client does not split it.
    * @returns one record or error per payload, in the same order
    */
@@ -203,7 +205,8 @@ export class PartitionClient {
   /**
    * Decrypts values of a document and replaces each compact record with its value.
    * @returns a JavaScript value if `document` was given, JSON text if `documentText` was given
-   * @throws KeyfoldTransportError `InexactNumber` if a decrypted number is too large for JavaScript to represent exactly
+   * @throws KeyfoldTransportError `InexactNumber` if a decrypted number is too large for JavaScript to represent
+   * exactly
    */
   async decryptFields<Given extends GivenDocument>(
     request: Given & FieldsToDecrypt,

@@ -11,9 +11,14 @@ export interface RetryPolicy {
   readonly attemptTimeoutMs: number;
   /** Milliseconds that all attempts and the delays between them may take. Default 30,000. */
   readonly totalTimeoutMs: number;
-  /** Upper bound of the random delay before the first retry, in milliseconds. It doubles with each retry. Default 100. */
+  /**
+   * Upper bound of the random delay before the first retry, in milliseconds. It doubles with each retry. Default 100.
+   */
   readonly baseDelayMs: number;
-  /** Limit of the doubled upper bound, in milliseconds. Default 5,000. The service's `retry-after` is added to the delay. */
+  /**
+   * Limit of the doubled upper bound, in milliseconds. Default 5,000. The service's `retry-after` is added to the
+   * delay.
+   */
   readonly longestDelayMs: number;
 }
 
@@ -27,7 +32,8 @@ const DEFAULT_RETRY_POLICY: RetryPolicy = {
 
 /**
  * Returns the default policy with the caller's values in place of the defaults.
- * @throws TypeError if a value is not a number of at least 0, or if the policy has no such value. Node's timers would take NaN or
+ * @throws TypeError if a value is not a number of at least 0, or if the policy has no such value. Node's timers would
+ * take NaN or
  * a negative number for 1 ms.
  */
 export function retryPolicy(given: Partial<RetryPolicy> = {}): RetryPolicy {
@@ -38,7 +44,8 @@ export function retryPolicy(given: Partial<RetryPolicy> = {}): RetryPolicy {
 }
 
 /**
- * Repeats an attempt until it succeeds, fails with an error that is not retryable, or the policy allows no more attempts. Keyfold
+ * Repeats an attempt until it succeeds, fails with an error that is not retryable, or the policy allows no more
+ * attempts. Keyfold
  * may perform an operation twice. That is harmless: encrypting twice makes two records, of which the caller gets one.
  * @param callerSignal if it aborts, its reason is thrown at once
  * @throws KeyfoldClientError of the last attempt, with code `TimedOut` if it got no answer in time
@@ -90,7 +97,8 @@ async function tryOnce<T>(
 }
 
 /**
- * Returns the delay after a number of attempts, in milliseconds. The delay has full jitter, because many clients may have been
+ * Returns the delay after a number of attempts, in milliseconds. The delay has full jitter, because many clients may
+ * have been
  * throttled at the same moment.
  */
 function backOffMs({ baseDelayMs, longestDelayMs }: RetryPolicy, attempts: number): number {

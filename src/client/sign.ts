@@ -24,9 +24,11 @@ export interface RequestSigner {
    */
   sign(url: URL, headers: Record<string, string>, body: string): Promise<Record<string, string>>;
   /**
-   * Compares an answer's `date` header with the time of the request's signature. If they differ by more than AWS allows, later
+   * Compares an answer's `date` header with the time of the request's signature. If they differ by more than AWS
+   * allows, later
    * signatures use AWS's time.
-   * @param signedOffsetMs the clock offset of the request's signature. Another request may have corrected the clock since.
+   * @param signedOffsetMs the clock offset of the request's signature. Another request may have corrected the clock
+   * since.
    * @returns whether the signature's time was too far off, so signing again may help
    */
   correctClock(date: string | undefined, signedOffsetMs: number): boolean;
@@ -39,7 +41,10 @@ export interface RequestSigner {
 /** AWS accepts a signature for five minutes before and after its time. This leaves one minute for transmission. */
 const MAX_SKEW_MS = 240_000;
 
-/** Checks {@link Credentials}. Members that the client does not read are allowed, because the SDK's credentials have more. */
+/**
+ * Checks {@link Credentials}. Members that the client does not read are allowed, because the SDK's credentials have
+ * more.
+ */
 export const CREDENTIALS: Type = {
   called: 'credentials or a function that finds them',
   holds: (value) => {
@@ -50,7 +55,8 @@ export const CREDENTIALS: Type = {
 };
 
 /**
- * Makes a signer for requests to API Gateway with AWS Signature Version 4. AWS accepts a signature for five minutes, so each
+ * Makes a signer for requests to API Gateway with AWS Signature Version 4. AWS accepts a signature for five minutes, so
+ * each
  * attempt needs its own.
  * @param region if undefined, it is read from the host name
  * @throws TypeError if the region is neither given nor part of the host name
@@ -109,8 +115,10 @@ function regionOfHost(hostname: string): string | undefined {
 const RENEWED_BEFORE_MS = 300_000;
 
 /**
- * Caches the credentials of a provider until shortly before they expire, as the SDK's clients do. Most of the SDK's providers
- * cache nothing, so a provider that assumes a role would call STS for each request. Credentials without an expiration are not
+ * Caches the credentials of a provider until shortly before they expire, as the SDK's clients do. Most of the SDK's
+ * providers
+ * cache nothing, so a provider that assumes a role would call STS for each request. Credentials without an expiration
+ * are not
  * cached.
  */
 class CachedCredentials {

@@ -10,7 +10,8 @@ const FREEZE_MS = 100;
 /** Options of {@link guardAgainstFreezes}. */
 export interface GuardOptions {
   /**
-   * After a freeze, a request in flight waits this many milliseconds for a byte of its answer. Then its connection ends with
+   * After a freeze, a request in flight waits this many milliseconds for a byte of its answer. Then its connection ends
+   * with
    * `ECONNRESET`, so all requests of the agent must be safe to repeat. If absent, requests in flight are left alone.
    */
   readonly answerWithinMs?: number;
@@ -18,13 +19,15 @@ export interface GuardOptions {
 
 /**
  * Makes an agent close the connections that were open when the process was frozen. Lambda freezes a process between
- * invocations. Meanwhile the server, a firewall or a NAT gateway may drop a connection. A request on a dropped connection fails
+ * invocations. Meanwhile the server, a firewall or a NAT gateway may drop a connection. A request on a dropped
+ * connection fails
  * with a reset or waits until it times out.
  *
  * - After a freeze, idle connections are closed. Connections in use are closed when they become idle.
  * - After a request fails on a reused connection, idle connections are closed, so its retry gets a new one.
  *
- * The guard detects a freeze as a gap of at least 100 ms between two ticks of a 25 ms timer in which the process used no CPU
+ * The guard detects a freeze as a gap of at least 100 ms between two ticks of a 25 ms timer in which the process used
+ * no CPU
  * time. An overloaded machine can look the same, which costs only a new connection. The timer runs only while there are
  * connections, and does not keep the process alive.
  *
@@ -36,7 +39,8 @@ export function guardAgainstFreezes<Guarded extends Agent>(agent: Guarded, optio
   if (guarded.has(agent)) return agent;
   guarded.add(agent);
   const guard = new FreezeGuard(agent, options);
-  // `addRequest` is undocumented, but it is the only hook that runs before an agent picks a connection. Proxy agents use it too.
+  // `addRequest` is undocumented, but it is the only hook that runs before an agent picks a connection. Proxy agents
+  // use it too.
   const hooked = agent as unknown as { addRequest(request: ClientRequest, ...more: unknown[]): void };
   const addRequest = hooked.addRequest.bind(agent);
   hooked.addRequest = (request, ...more) => {
@@ -99,7 +103,10 @@ class FreezeGuard {
     this.#timer = undefined;
   }
 
-  /** Records that the process is running. If it was frozen since the last record, closes idle connections and marks the others. */
+  /**
+   * Records that the process is running. If it was frozen since the last record, closes idle connections and marks the
+   * others.
+   */
   #checkForFreeze(): void {
     const before = this.#lastSeen;
     this.#lastSeen = seenNow();

@@ -32,7 +32,9 @@ export function signatureFaultNamed(errorName: string): SignatureFault | undefin
   return CLOCK_FAULTS.has(errorName) ? 'clock' : undefined;
 }
 
-/** Returns why AWS rejected a request's signature, by the error of the AWS SDK. Returns undefined for any other error. */
+/**
+ * Returns why AWS rejected a request's signature, by the error of the AWS SDK. Returns undefined for any other error.
+ */
 export function signatureFaultOf(error: unknown): SignatureFault | undefined {
   const { name = '', $metadata } = (error ?? {}) as {
     readonly name?: string;

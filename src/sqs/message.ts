@@ -46,7 +46,8 @@ export function isSendable(message: OutgoingMessage): boolean {
 }
 
 /**
- * Whether an ARN and a URL name the same queue, by account and name. The regions are not compared, because a process receives
+ * Whether an ARN and a URL name the same queue, by account and name. The regions are not compared, because a process
+ * receives
  * from and sends to queues of its own region.
  */
 export function isSameQueue(arn: string, url: string): boolean {

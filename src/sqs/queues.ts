@@ -16,7 +16,9 @@ export interface VisibilityChange {
   readonly delaySeconds: number;
 }
 
-/** Access to the queues that messages come from and that results go to. The methods return failures instead of throwing. */
+/**
+ * Access to the queues that messages come from and that results go to. The methods return failures instead of throwing.
+ */
 export interface Queues {
   /**
    * Sends messages in one call, in the given order.
@@ -29,7 +31,8 @@ export interface Queues {
     signal: AbortSignal,
   ): Promise<readonly (SendFault | undefined)[]>;
   /**
-   * Sets how long the queue hides messages that it has delivered. If that fails for a message, it becomes visible after the
+   * Sets how long the queue hides messages that it has delivered. If that fails for a message, it becomes visible after
+   * the
    * queue's own visibility timeout.
    * @returns the error name of each message whose change failed
    */
