@@ -11,8 +11,7 @@ export interface Terminal {
   err(text: string): void;
   /**
    * Asks the operator a question and returns the line that they type, or an empty string if they close the input.
-   * Absent if
-   * standard input is not a terminal.
+   * Absent if standard input is not a terminal.
    */
   readonly ask?: ((question: string) => Promise<string>) | undefined;
 }

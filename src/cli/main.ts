@@ -16,8 +16,7 @@ function userName(): string {
 
 /**
  * Asks a question on standard error, because standard output is for the command's answer. Returns an empty string if
- * the
- * operator presses Ctrl+C or Ctrl+D.
+ * the operator presses Ctrl+C or Ctrl+D.
  */
 async function ask(question: string): Promise<string> {
   const lines = createInterface({ input: process.stdin, output: process.stderr });

@@ -15,9 +15,8 @@ export interface KeyRequest {
 
 /**
  * Opens the table in which a key's row is written. If the key's ID ends with a region, that is the replica in this
- * region: a
- * Global Table resolves conflicts by the last writer of a row, so one region must do all writes. Otherwise the settings
- * decide.
+ * region: a Global Table resolves conflicts by the last writer of a row, so one region must do all writes. Otherwise
+ * the settings decide.
  * @throws KeyfoldError `InvalidRequest` if `--region` names another region than the ID
  */
 export function openTableOf(

@@ -36,8 +36,7 @@ interface RevokeResult {
 
 /**
  * Runs `keys revoke`. It shows which encrypts the revocation stops and by when, asks for confirmation, flags the row
- * and writes
- * to the audit.
+ * and writes to the audit.
  * @returns the exit code. A key that is already revoked is a success. An absent row or a refusal is a failure.
  * @throws KeyfoldError `InvalidRequest`, or `MetastoreUnavailable`, after which the row may or may not be flagged
  */

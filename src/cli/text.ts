@@ -35,8 +35,7 @@ export function formatDuration(ms: number): string {
 
 /**
  * Makes a text safe for a terminal, in one line. It escapes control characters and invisible characters, because an
- * attacker who
- * can write to the key table must not control an operator's terminal.
+ * attacker who can write to the key table must not control an operator's terminal.
  */
 export function printable(text: string): string {
   return text.replaceAll(HIDDEN, (character) => {

@@ -28,8 +28,7 @@ export function documentTextOf({ document, documentText }: GivenDocument): strin
  * @throws KeyfoldTransportError `InexactNumber` if a number is larger than `Number.MAX_SAFE_INTEGER`, so parsing may
  * change it
  * @throws KeyfoldTransportError `InexactName` if a member's name contains a backslash. `JSON.parse` of Node 24.21 may
- * confuse
- * two names if one is written with a backslash, and the name that it then returns always contains a backslash.
+ * confuse two names if one is written with a backslash, and the name that it then returns always contains a backslash.
  */
 export function documentOf(text: string, requestId: string | undefined): unknown {
   let document: unknown;

@@ -45,8 +45,7 @@ const DETAILS: Types<FailureDetails> = { requestId: optional(STRING), retryAfter
 
 /**
  * Base class of every error that a call throws. `code` is a literal, so `switch (error.code)` narrows the type. An
- * error never
- * contains the data of a request or an answer; its message may contain Keyfold's own explanation.
+ * error never contains the data of a request or an answer; its message may contain Keyfold's own explanation.
  * @example
  * try {
  *   await partition.decrypt(record);
@@ -108,8 +107,7 @@ export class KeyfoldTransportError extends KeyfoldClientError {
 
 /**
  * Turns a failure that Keyfold reported into an error. Keyfold reports failures in a problem document, as a function's
- * error or
- * as the result of a batch item.
+ * error or as the result of a batch item.
  * @returns undefined if this version of the client does not know the code
  */
 export function serviceError(
@@ -123,8 +121,8 @@ export function serviceError(
 
 /**
  * Turns an error of a credential provider into a transport error. The SDK decides whether the error is transient, such
- * as a
- * failure of STS or of the network. The message contains only the error's name, because its text may quote a secret.
+ * as a failure of STS or of the network. The message contains only the error's name, because its text may quote a
+ * secret.
  */
 export function credentialsError(thrown: unknown): KeyfoldTransportError {
   const error = (thrown instanceof Error ? thrown : new Error()) as Parameters<typeof isTransientError>[0];

@@ -49,8 +49,7 @@ export class HttpTransport implements Transport {
 
   /**
    * @throws TypeError if an option has the wrong type or does not exist, if both `credentials` and `authorization` are
-   * given, or
-   * if the endpoint uses `http:` for a host other than this machine
+   * given, or if the endpoint uses `http:` for a host other than this machine
    */
   constructor(options: HttpTransportOptions) {
     const { endpoint, region, credentials, authorization } = optionsOf(options, 'http', OPTIONS);
@@ -103,8 +102,7 @@ async function asUnreachable(exchange: Promise<HttpAnswer>): Promise<HttpAnswer>
 
 /**
  * Whether the API rejected a request's signature and signing again may help. Corrects the signer's clock by the
- * answer's date,
- * or makes the signer ask for new credentials.
+ * answer's date, or makes the signer ask for new credentials.
  */
 function isCorrected({ status, headers, text }: HttpAnswer, signer: RequestSigner, signedOffsetMs: number): boolean {
   if ((status !== 401 && status !== 403) || isProblem(headers)) return false;

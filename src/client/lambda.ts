@@ -27,8 +27,7 @@ export interface LambdaTransportOptions {
   readonly functions: KeyfoldFunctions;
   /**
    * An SDK client with `maxAttempts: 1`, because the Keyfold client retries by itself. If absent, the transport makes
-   * one with
-   * the SDK's default settings.
+   * one with the SDK's default settings.
    */
   readonly client?: LambdaClient;
 }
@@ -169,8 +168,7 @@ const CODES: Readonly<Record<string, TransportErrorCode>> = {
 
 /**
  * Turns an SDK error into a transport error if Lambda answered or the network failed. Returns any other error
- * unchanged: it
- * means that the client is configured wrongly.
+ * unchanged: it means that the client is configured wrongly.
  */
 function asTransportError(thrown: unknown): unknown {
   const { name, code, $metadata, $response } = thrown as {

@@ -105,8 +105,7 @@ const DECRYPT_FIELDS: Types<FieldRequest & { readonly all?: boolean }> = {
  * The operations on one partition's keys. Get one from `KeyfoldClient.partition`.
  *
  * Every operation throws a {@link KeyfoldClientError} if it fails, and the signal's reason if the signal aborts. Before
- * it sends
- * a request, it throws a TypeError that names the parameter or the option of a wrong type.
+ * it sends a request, it throws a TypeError that names the parameter or the option of a wrong type.
  * @example
  * const partition = keyfold.partition('tenant-42');
  * const record = await partition.encrypt(Buffer.from('secret'));
@@ -153,8 +152,7 @@ export class PartitionClient {
 
   /**
    * Encrypts several payloads in one request. The result of a failed item is its error, and the client does not retry
-   * the item.
-   * The service rejects a batch above its limit (by default 1,000 items); the client does not split it.
+   * the item. The service rejects a batch above its limit (by default 1,000 items); the client does not split it.
    * @returns one record or error per payload, in the same order
    */
   async encryptBatch<Format extends RecordFormat = undefined>(

@@ -33,8 +33,7 @@ const DEFAULT_RETRY_POLICY: RetryPolicy = {
 /**
  * Returns the default policy with the caller's values in place of the defaults.
  * @throws TypeError if a value is not a number of at least 0, or if the policy has no such value. Node's timers would
- * take NaN or
- * a negative number for 1 ms.
+ * take NaN or a negative number for 1 ms.
  */
 export function retryPolicy(given: Partial<RetryPolicy> = {}): RetryPolicy {
   const policy = withDefaults(DEFAULT_RETRY_POLICY, given, 'retry');
@@ -45,8 +44,8 @@ export function retryPolicy(given: Partial<RetryPolicy> = {}): RetryPolicy {
 
 /**
  * Repeats an attempt until it succeeds, fails with an error that is not retryable, or the policy allows no more
- * attempts. Keyfold
- * may perform an operation twice. That is harmless: encrypting twice makes two records, of which the caller gets one.
+ * attempts. Keyfold may perform an operation twice. That is harmless: encrypting twice makes two records, of which the
+ * caller gets one.
  * @param callerSignal if it aborts, its reason is thrown at once
  * @throws KeyfoldClientError of the last attempt, with code `TimedOut` if it got no answer in time
  * @throws any other error of `attempt`, without a retry
@@ -98,8 +97,7 @@ async function tryOnce<T>(
 
 /**
  * Returns the delay after a number of attempts, in milliseconds. The delay has full jitter, because many clients may
- * have been
- * throttled at the same moment.
+ * have been throttled at the same moment.
  */
 function backOffMs({ baseDelayMs, longestDelayMs }: RetryPolicy, attempts: number): number {
   return Math.random() * Math.min(longestDelayMs, baseDelayMs * 2 ** (attempts - 1));

@@ -25,8 +25,7 @@ export interface RequestSigner {
   sign(url: URL, headers: Record<string, string>, body: string): Promise<Record<string, string>>;
   /**
    * Compares an answer's `date` header with the time of the request's signature. If they differ by more than AWS
-   * allows, later
-   * signatures use AWS's time.
+   * allows, later signatures use AWS's time.
    * @param signedOffsetMs the clock offset of the request's signature. Another request may have corrected the clock
    * since.
    * @returns whether the signature's time was too far off, so signing again may help
@@ -56,8 +55,7 @@ export const CREDENTIALS: Type = {
 
 /**
  * Makes a signer for requests to API Gateway with AWS Signature Version 4. AWS accepts a signature for five minutes, so
- * each
- * attempt needs its own.
+ * each attempt needs its own.
  * @param region if undefined, it is read from the host name
  * @throws TypeError if the region is neither given nor part of the host name
  */
@@ -116,10 +114,8 @@ const RENEWED_BEFORE_MS = 300_000;
 
 /**
  * Caches the credentials of a provider until shortly before they expire, as the SDK's clients do. Most of the SDK's
- * providers
- * cache nothing, so a provider that assumes a role would call STS for each request. Credentials without an expiration
- * are not
- * cached.
+ * providers cache nothing, so a provider that assumes a role would call STS for each request. Credentials without an
+ * expiration are not cached.
  */
 class CachedCredentials {
   readonly #provider: (options?: { readonly forceRefresh?: boolean }) => Promise<Identity>;

@@ -31,8 +31,7 @@ export function keptConnections(
 
 /**
  * Guards the agents of an SDK client that the caller made, if the client has made its agents yet. Requests in flight
- * during a
- * freeze are left alone, because the caller may use the client for requests that must not be repeated.
+ * during a freeze are left alone, because the caller may use the client for requests that must not be repeated.
  * @param requestHandler the `requestHandler` of the client's config. A handler without Node agents is left unchanged.
  */
 export function guardHandler(requestHandler: unknown): void {

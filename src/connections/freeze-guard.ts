@@ -11,8 +11,8 @@ const FREEZE_MS = 100;
 export interface GuardOptions {
   /**
    * After a freeze, a request in flight waits this many milliseconds for a byte of its answer. Then its connection ends
-   * with
-   * `ECONNRESET`, so all requests of the agent must be safe to repeat. If absent, requests in flight are left alone.
+   * with `ECONNRESET`, so all requests of the agent must be safe to repeat. If absent, requests in flight are left
+   * alone.
    */
   readonly answerWithinMs?: number;
 }
@@ -20,16 +20,14 @@ export interface GuardOptions {
 /**
  * Makes an agent close the connections that were open when the process was frozen. Lambda freezes a process between
  * invocations. Meanwhile the server, a firewall or a NAT gateway may drop a connection. A request on a dropped
- * connection fails
- * with a reset or waits until it times out.
+ * connection fails with a reset or waits until it times out.
  *
  * - After a freeze, idle connections are closed. Connections in use are closed when they become idle.
  * - After a request fails on a reused connection, idle connections are closed, so its retry gets a new one.
  *
  * The guard detects a freeze as a gap of at least 100 ms between two ticks of a 25 ms timer in which the process used
- * no CPU
- * time. An overloaded machine can look the same, which costs only a new connection. The timer runs only while there are
- * connections, and does not keep the process alive.
+ * no CPU time. An overloaded machine can look the same, which costs only a new connection. The timer runs only while
+ * there are connections, and does not keep the process alive.
  *
  * @returns the same agent. Guarding an agent a second time has no effect.
  * @example

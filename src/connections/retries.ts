@@ -8,10 +8,8 @@ type RetryStrategy = Pick<
 
 /**
  * Returns the SDK's standard retry strategy, but with a retry quota per request. The SDK's own quota belongs to the
- * client and
- * is refilled only by successes. After an outage, requests to a healthy table would then get no retries. `maxAttempts`
- * and the
- * request's deadline still bound each request.
+ * client and is refilled only by successes. After an outage, requests to a healthy table would then get no retries.
+ * `maxAttempts` and the request's deadline still bound each request.
  * @example
  * new DynamoDBClient({ maxAttempts: 3, retryStrategy: retriesOf(3) });
  */

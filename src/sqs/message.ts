@@ -47,8 +47,7 @@ export function isSendable(message: OutgoingMessage): boolean {
 
 /**
  * Whether an ARN and a URL name the same queue, by account and name. The regions are not compared, because a process
- * receives
- * from and sends to queues of its own region.
+ * receives from and sends to queues of its own region.
  */
 export function isSameQueue(arn: string, url: string): boolean {
   const [, , , , account, name] = arn.split(':');

@@ -26,8 +26,7 @@ interface PendingMessage {
 
 /**
  * Sends messages to one queue, in batches as large as SQS accepts. To keep the order of a group, callers must wait for
- * `send` of
- * one message before they send the next. No call then contains two messages of a group.
+ * `send` of one message before they send the next. No call then contains two messages of a group.
  */
 export class Outbox {
   readonly #queues: Queues;

@@ -32,8 +32,7 @@ export interface Queues {
   ): Promise<readonly (SendFault | undefined)[]>;
   /**
    * Sets how long the queue hides messages that it has delivered. If that fails for a message, it becomes visible after
-   * the
-   * queue's own visibility timeout.
+   * the queue's own visibility timeout.
    * @returns the error name of each message whose change failed
    */
   changeVisibility(

@@ -49,7 +49,7 @@ async function opensTo(record: unknown, given: unknown): Promise<void> {
   expect(Buffer.from(payload)).toEqual(realBytesOf(given));
 }
 
-/** Returns whether an encrypted document decrypts to its original JSON. */
+/** Expects that an encrypted document decrypts to its original JSON. */
 async function documentOpens(sealed: unknown, [{ document, documentText }]: [client.GivenDocument]): Promise<void> {
   const text = documentText ?? JSON.stringify(document);
   const sealedText = documentText === undefined ? JSON.stringify(sealed) : (sealed as string);

@@ -9,7 +9,7 @@ import { KeyfoldClient, type KeyfoldClientOptions } from '../../../src/client/in
 /** The kinds of process that the tests freeze. */
 export type Role = 'api' | 'queue' | 'direct' | 'direct with a client of the caller’s' | 'HTTP';
 
-/** A command of the parent: makes `count` requests at once. `round` makes their data unique. */
+/** A command of the parent: makes `requests` concurrent requests. `round` makes their data unique. */
 export interface Round {
   readonly round: number;
   readonly requests: number;

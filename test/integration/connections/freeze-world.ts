@@ -79,7 +79,7 @@ export class FreezeWorld {
     return FrozenProcess.start(this.#worker, role, { ...this.#settings, ...settings });
   }
 
-  /** The number of connections through all proxies so far. */
+  /** Sums one of the proxies' counters over all proxies. */
   count(what: 'opened' | 'open' | 'late' | 'held'): number {
     return this.proxies.reduce((sum, proxy) => sum + proxy[what], 0);
   }
@@ -96,7 +96,7 @@ export class FreezeWorld {
   }
 }
 
-/** The expected results of `count` successful requests. */
+/** The expected results of successful requests. */
 export function allWell(requests: number): Outcomes {
   return Array.from({ length: requests }, () => 'ok');
 }

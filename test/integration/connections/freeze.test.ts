@@ -1,6 +1,4 @@
-/**
- * A process is frozen while what stands between it and its servers forgets every connection, as Lambda and networks do.
- */
+/** Tests that freeze a process, as Lambda does, while proxies drop all its connections, as networks do. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Role } from './freeze-worker.ts';

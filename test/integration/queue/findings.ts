@@ -13,7 +13,7 @@ export interface Arrivals {
 
 /** The results after all messages have gone through. */
 export class Findings {
-  /** Descriptions of lost, repeated or wrong messages. Empty if all is well. */
+  /** Descriptions of lost, wrong or misordered messages. Empty if all is well. */
   readonly faults: string[] = [];
   readonly kills: number;
   readonly #results: readonly Message[];

@@ -41,17 +41,16 @@ const OUTAGE_MS = 4000;
 const KILL_CHANCE = 0.25;
 /** Upper bound of the random time until a kill. A warm event of ten messages takes tens of milliseconds. */
 const LIVES_MS = [10, 30, 300];
-/** The outage begins after this fraction of the results has arrived. */
+/** The outage begins after one fifth of the results has arrived. */
 const OUTAGE_AFTER = 5;
 /** Limits the messages in the queue, because moto counts all of them for each message that it receives or delivers. */
 const MAX_IN_FLIGHT = 60;
 const LOOK_MS = 50;
 
 /**
- * Sends messages through the function, one in a hundred of which cannot be done, while KMS is gone for a while and the
- * function
- * is killed at random moments.
- * @returns what came out, and what is wrong with it
+ * Sends messages through the function, one in a hundred of them invalid. Meanwhile KMS has an outage, and the function
+ * is killed at random times.
+ * @returns the messages that came out, and the problems with them
  */
 export async function liveThrough(ordeal: Ordeal): Promise<Findings> {
   const { endpoint, kind, messages, seed, environments = 2, receivedAtOnce = 10 } = ordeal;

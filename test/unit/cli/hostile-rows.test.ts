@@ -1,7 +1,4 @@
-/**
- * Rows that somebody has written who is no friend of the operator: none of them writes to the terminal, or keeps others
- * from it.
- */
+/** Key rows that an attacker wrote. None may control the operator's terminal or hide other rows. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { runCli } from '../../../src/cli/program.ts';

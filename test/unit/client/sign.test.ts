@@ -39,8 +39,7 @@ function encode(segment: string): string {
 
 /**
  * Computes the expected `authorization` header for the headers that the request lists as signed. Source: IAM User
- * Guide, "Create a
- * signed AWS API request".
+ * Guide, "Create a signed AWS API request".
  */
 function signatureOf({ method, path, headers, body }: StubRequest, secret: string): string {
   const [, accessKeyId = '', scope = '', signedHeaders = ''] =
