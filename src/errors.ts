@@ -2,8 +2,7 @@ import { ANYTHING, check, optionsOf, STRING, type Type } from './input/checks.ts
 import { escapeHidden } from './input/hidden-characters.ts';
 
 /**
- * Whether the same request may succeed when it is sent again, for each way in which one can fail. Every error code
- * there is stands here; the doors map the same codes to their own status.
+ * All error codes, and for each whether the same request may succeed if it is sent again. The doors map the codes to HTTP statuses.
  */
 const RETRYABLE = {
   InvalidConfiguration: false,
@@ -26,15 +25,15 @@ const RETRYABLE = {
   Internal: false,
 } as const satisfies Record<string, boolean>;
 
-/** What went wrong, as a literal: `switch (error.code)` narrows. */
+/** The literal code of an error, for `switch (error.code)`. */
 export type ErrorCode = keyof typeof RETRYABLE;
 
-/** Whether a name from outside is an error's code. */
+/** Whether a value is an error code. */
 export function isErrorCode(name: unknown): name is ErrorCode {
   return typeof name === 'string' && Object.hasOwn(RETRYABLE, name);
 }
 
-/** Whether a request that failed so may succeed when it is sent again. */
+/** Whether a request that failed with this code may succeed if it is sent again. */
 export function isRetryable(code: ErrorCode): boolean {
   return RETRYABLE[code];
 }
@@ -43,14 +42,14 @@ const OPTIONS = { cause: ANYTHING };
 const CODE: Type = { called: 'an ErrorCode', holds: isErrorCode };
 
 /**
- * Every failure that Keyfold reports. `message` may be shown to the caller: it says what is wrong and holds nothing of the
- * caller's data. What only an operator should see is in `cause`, which holds no plaintext and no key bytes either.
+ * The error of every failure that Keyfold reports. Callers may see `message`: it says what is wrong and contains none of the data. Details
+ * for operators are in `cause`, which contains neither plaintext nor key bytes.
  */
 export class KeyfoldError extends Error {
   override readonly name = 'KeyfoldError';
   readonly code: ErrorCode;
 
-  /** @throws TypeError for a code that there is not, and for a message that is not a string */
+  /** @throws TypeError for an unknown code, or a message that is not a string */
   constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
     check(code, 'code', CODE);
     check(message, 'message', STRING);
@@ -64,14 +63,14 @@ export class KeyfoldError extends Error {
   }
 }
 
-/** A configuration that cannot be run. `message` lists every fault found, one a line. */
+/** The error for an invalid configuration. `message` lists every fault on a line of its own. */
 export function invalidConfiguration(faults: readonly string[]): KeyfoldError {
   return new KeyfoldError('InvalidConfiguration', `Keyfold cannot start:\n${faults.map((f) => `- ${f}`).join('\n')}`);
 }
 
 /**
- * A record that does not open. The message is the same whatever the reason (tampered, another partition's, key gone), so
- * that a caller learns nothing from it; `reason` is for the log.
+ * The error for a record that does not open. The message does not tell tampering, another partition and an absent key apart, so that callers
+ * learn nothing from it. The log gets `reason`.
  */
 export function recordUnreadable(reason: string): KeyfoldError {
   return new KeyfoldError('RecordUnreadable', 'The record cannot be opened for this partition.', {
@@ -79,7 +78,7 @@ export function recordUnreadable(reason: string): KeyfoldError {
   });
 }
 
-/** A key row that does not parse or whose key does not open. Never to be taken for an absent one. */
+/** The error for a key row that does not parse, or whose key does not open. Never treat such a row as absent. */
 export function keyRowUnreadable(row: { id: string; created: number }, reason: string, cause?: unknown): KeyfoldError {
   return new KeyfoldError(
     'KeyRowUnreadable',

@@ -1,16 +1,16 @@
-/** Milliseconds since 1970. Passed in, so that a test turns it by hand. */
+/** Gives milliseconds since 1970. It is passed in, so that tests can set it. */
 export type Clock = () => number;
 
-/** Clocks get smaller corrections now and then. Several of them add up. */
+/** A clock may step back by up to this in total without consequences, because time services make small corrections. */
 const MAX_CORRECTION_MS = 1000;
-/** A step back that happened between two readings shows once the clock is this far behind the monotonic one. */
+/** If the clock is further than this behind the monotonic clock, it has stepped back between two readings. */
 const MAX_LAG_MS = 60_000;
 
 /**
- * A clock for ages. It never goes back, so nothing grows younger if the given clock does.
- * @param stepMs how much older everything becomes at once if the clock steps back, since its true age is then not known
- * @param monotonic counts milliseconds since any time, and never goes back; shows a step back that no reading has seen.
- * Ages are at most a second behind it.
+ * Makes a clock for ages. It never goes back, even if the given clock does.
+ * @param stepMs how far the ages jump ahead if the given clock steps back, because the true ages are then unknown
+ * @param monotonic a clock that never goes back, in milliseconds. It reveals a step back between two readings. The ages are at most a
+ * second behind it.
  * @returns milliseconds since the first reading
  */
 export function agingClock(now: Clock, stepMs: number, monotonic?: Clock): Clock {

@@ -2,19 +2,19 @@ import { ABORT_SIGNAL, check, OBJECT, optional, read, refuseUnknown, type Type, 
 import { KeyfoldError } from '../errors.ts';
 import type { Clock } from './clock.ts';
 
-/** Until when a piece of work may go on. */
+/** When a piece of work must end. */
 export interface Deadline {
   /** On the {@link Clock}'s scale. */
   readonly atMs: number;
-  /** Aborted when the deadline has come, or when nobody waits for the work any more. Its reason is what to throw. */
+  /** Aborts when the time is over, or when no caller waits for the work any more. The work then throws the reason of the signal. */
   readonly signal: AbortSignal;
 }
 
-/** How long a caller waits; without either, as long as it takes. */
+/** How long a caller waits. Without limits, it waits until the work ends. */
 export interface RequestLimits {
-  /** When the answer must be there, in milliseconds since 1970. */
+  /** When the call must have answered, in milliseconds since 1970. */
   readonly deadlineAtMs?: number | undefined;
-  /** Aborted when the caller no longer wants the answer; its reason is then thrown. */
+  /** Abort it to end the call early. The call then throws the reason of the signal. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -23,7 +23,7 @@ const TIME: Type = {
   holds: (value) => typeof value === 'number' && !Number.isNaN(value),
 };
 
-/** What a {@link Deadline} is to have, for those who are passed one. */
+/** The check of a {@link Deadline} argument. */
 const DEADLINE: Type = {
   called: 'a deadline with atMs and signal',
   holds: (value) =>
@@ -32,7 +32,7 @@ const DEADLINE: Type = {
 
 const LIMITS: Types<RequestLimits> = { deadlineAtMs: optional(TIME), signal: optional(ABORT_SIGNAL) };
 
-/** @throws TypeError if the limits hold anything but a time and a signal */
+/** @throws TypeError if the limits have a member other than a time and a signal */
 export function checkLimits(limits: RequestLimits): void {
   check(limits, 'limits', OBJECT);
   refuseUnknown(limits, 'limits', LIMITS);
@@ -40,18 +40,18 @@ export function checkLimits(limits: RequestLimits): void {
   check(read(limits, 'signal', 'limits'), 'limits.signal', LIMITS.signal);
 }
 
-/** @throws TypeError if a caller of a metastore or a KMS passed no deadline */
+/** @throws TypeError if the argument is not a deadline; callers of a metastore or a KMS must pass one */
 export function checkDeadline(deadline: Deadline): void {
   check(deadline, 'deadline', DEADLINE);
 }
 
-/** Half of the time that is left: for work after which there must be time for more. */
+/** Limits with half of the time that is left. Use them for work that must leave time for a second step. */
 export function halfOf({ atMs, signal }: Deadline, now: Clock): RequestLimits & { readonly deadlineAtMs: number } {
   const nowMs = now();
   return { deadlineAtMs: nowMs + (atMs - nowMs) / 2, signal };
 }
 
-/** What is thrown where the time is up. */
+/** The error for a request whose time is up. */
 export function deadlineExceeded(): KeyfoldError {
   return new KeyfoldError('DeadlineExceeded', 'The time for this request is up.');
 }
@@ -107,7 +107,7 @@ export class RequestDeadlines {
   }
 }
 
-/** A deadline with its timer and its listener on the caller's signal. Whoever makes it calls {@link end}. */
+/** A deadline with its timer and its listener on the caller's signal. Call {@link end} when the work has ended. */
 class RunningDeadline implements Deadline {
   readonly atMs: number;
   readonly #controller = new AbortController();
@@ -141,7 +141,7 @@ function startTimer(delayMs: number, fire: () => void): NodeJS.Timeout | undefin
   return delayMs <= 0 || delayMs > MAX_TIMER_MS ? undefined : setTimeout(fire, delayMs);
 }
 
-/** The promise's outcome, or the signal's reason where that comes first. The work itself is not stopped by this. */
+/** Settles as the promise does, or rejects with the signal's reason if the signal aborts first. This does not stop the work itself. */
 export function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const leave = (): void => reject(signal.reason);

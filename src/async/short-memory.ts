@@ -1,8 +1,7 @@
 import type { Clock } from './clock.ts';
 
 /**
- * What a process remembers of single keys for a moment, so that a flood of requests for the same key costs little. It is bounded
- * in time and in number: the oldest goes first.
+ * Remembers values by name for a limited time. When it is full, it drops the oldest value.
  */
 export class ShortMemory<T> {
   readonly #now: Clock;
@@ -17,13 +16,13 @@ export class ShortMemory<T> {
     this.#maxEntries = maxEntries;
   }
 
-  /** What was remembered under a name a moment ago; undefined if nothing was, or if that is too long ago. */
+  /** The value of a name; undefined if there is none or its time is over. */
   get(name: string): T | undefined {
     const entry = this.#entries.get(name);
     return entry !== undefined && this.#now() < entry.untilMs ? entry.value : undefined;
   }
 
-  /** Remembers a value from now on. */
+  /** Remembers a value, for the whole time from now on. */
   set(name: string, value: T): void {
     this.#entries.delete(name);
     this.#entries.set(name, { value, untilMs: this.#now() + this.#rememberMs });

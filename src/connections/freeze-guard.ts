@@ -10,9 +10,9 @@ const FREEZE_MS = 100;
 /** Options of {@link guardAgainstFreezes}. */
 export interface GuardOptions {
   /**
-   * After a freeze, a request in flight waits this many milliseconds for a byte of its answer. Then its connection ends
-   * with `ECONNRESET`, so all requests of the agent must be safe to repeat. If absent, requests in flight are left
-   * alone.
+   * After a freeze, a request in flight waits this many milliseconds for the next byte of its answer. Then its
+   * connection ends with `ECONNRESET`, so all requests of the agent must be safe to repeat. If absent, requests in
+   * flight are left alone.
    */
   readonly answerWithinMs?: number;
 }
@@ -58,7 +58,7 @@ const guarded = new WeakSet<Agent>();
 /** A connection in use when the process was frozen. */
 interface Suspect {
   readonly bytesRead: number;
-  /** Timer ticks since the freeze. Each is time in which the process could have read an answer. */
+  /** Timer ticks since the last byte arrived. Each is time in which the process could have read more of the answer. */
   ticks: number;
 }
 
@@ -119,8 +119,11 @@ class FreezeGuard {
   #endUnanswered(): void {
     for (const [socket, suspect] of this.#suspects) {
       suspect.ticks += 1;
-      if (socket.destroyed || socket.bytesRead > suspect.bytesRead) this.#suspects.delete(socket);
-      else if (suspect.ticks * TICK_MS > this.#answerWithinMs) {
+      if (socket.destroyed) this.#suspects.delete(socket);
+      else if (socket.bytesRead > suspect.bytesRead) {
+        // These bytes may have arrived before the freeze, without the rest of the answer. Wait for the next ones.
+        this.#suspects.set(socket, { bytesRead: socket.bytesRead, ticks: 0 });
+      } else if (suspect.ticks * TICK_MS > this.#answerWithinMs) {
         this.#suspects.delete(socket);
         socket.destroy(Object.assign(new Error('No answer after the process was frozen.'), { code: 'ECONNRESET' }));
       }

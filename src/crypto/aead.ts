@@ -8,16 +8,16 @@ const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 const TAG_LENGTH = { authTagLength: TAG_BYTES };
 
-/** The nonce of the seal under way, which nothing interrupts: a view of each result for its nonce would cost more than the copy. */
+/** The nonce of the current seal. One buffer is enough, because a seal is synchronous. Copying 12 bytes costs less than making a view. */
 const nonce = Buffer.allocUnsafeSlow(NONCE_BYTES);
 
-/** How many bytes a sealed value is longer than what it seals. */
+/** By how many bytes a sealed value is longer than its plaintext. */
 export const SEAL_OVERHEAD_BYTES = TAG_BYTES + NONCE_BYTES;
 
 /**
  * Seals bytes under a key with AES-256-GCM (NIST SP 800-38D), a fresh random nonce and no additional data.
- * @returns `ciphertext || tag || nonce`, as Asherah lays it out; the caller's
- * @throws TypeError if the plaintext is no Uint8Array
+ * @returns `ciphertext || tag || nonce`, the layout of Asherah; the buffer is the caller's
+ * @throws TypeError if the plaintext is not a Uint8Array
  */
 export function seal(key: KeyObject, plaintext: Uint8Array): Buffer {
   check(plaintext, 'plaintext', BYTES);
@@ -25,7 +25,7 @@ export function seal(key: KeyObject, plaintext: Uint8Array): Buffer {
   const cipher = createCipheriv(CIPHER, key, nonce, TAG_LENGTH);
   const ciphertext = cipher.update(plaintext);
   cipher.final();
-  // The cipher has read the bytes themselves. The plaintext's `length` is a property that a subclass can override.
+  // The length comes from the cipher, because a subclass can override `length` of the plaintext.
   const tagAt = ciphertext.length;
   const sealed = Buffer.allocUnsafe(tagAt + SEAL_OVERHEAD_BYTES);
   sealed.set(ciphertext, 0);
@@ -36,8 +36,8 @@ export function seal(key: KeyObject, plaintext: Uint8Array): Buffer {
 }
 
 /**
- * Opens what {@link seal}, or any Asherah, sealed.
- * @returns the plaintext, the caller's; undefined where the tag does not hold or the value is too short to have one
+ * Opens a value that {@link seal} or Asherah sealed.
+ * @returns the plaintext, whose buffer is the caller's; undefined if the tag is wrong or the value is too short to contain one
  */
 export function open(key: KeyObject, sealed: Uint8Array): Buffer | undefined {
   const nonceAt = byteLengthOf(sealed) - NONCE_BYTES;

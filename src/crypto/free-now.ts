@@ -1,10 +1,12 @@
-/** What less costs to give back than to leave. */
+/** Freeing fewer bytes than this at once costs more than leaving them to the garbage collector. */
 const MIN_BYTES = 256;
 
 /**
- * Gives the memory of bytes back at once, for whoever owns all of it: nobody looks at it again, by this array or by another. The bytes are
- * not zeroed, and the array is empty from then on. Left to the garbage collector they are counted, and V8 goes through all of its heap each time
- * that enough of them wait. Left they are, too, where they are few or a part of something larger, and by Node 20, which cannot do it.
+ * Frees the memory of an array at once. Only the owner of the whole buffer may call this: the array is empty afterwards, and so is every other
+ * view of the buffer. The bytes are not zeroed.
+ *
+ * Without it, V8 counts the waiting external memory and collects its whole heap each time that the count is high.
+ * The function does nothing for a small array, for a part of a larger buffer, and in Node 20, which lacks `ArrayBuffer.transfer`.
  */
 export function freeNow({ buffer, length }: Uint8Array): void {
   if (length >= MIN_BYTES && length === buffer.byteLength && 'transfer' in buffer) buffer.transfer(0);

@@ -2,16 +2,17 @@ import { randomFillSync } from 'node:crypto';
 
 const POOL_BYTES = 4096;
 
-/** How long every key is. */
+/** The length of every key, in bytes. */
 export const KEY_BYTES = 32;
 
 let pool: Buffer | undefined;
 let used = POOL_BYTES;
 
 /**
- * Fills part of `target` with random bytes. They come from a pool, since a system call for twelve bytes costs forty times
- * as much; the pool is filled on first use, never while a process starts (a snapshot of a started process must not repeat
- * its nonces), and what was handed out is zeroed.
+ * Fills part of `target` with random bytes from a pool. A system call for twelve bytes would cost forty times as much.
+ *
+ * The pool is filled on first use and not when the process starts, so that two processes from one snapshot do not repeat nonces. Bytes
+ * that were handed out are zeroed in the pool.
  */
 export function fillRandom(target: Buffer, offset: number, length: number): void {
   const { bytes, at } = draw(length);
@@ -19,20 +20,23 @@ export function fillRandom(target: Buffer, offset: number, length: number): void
   bytes.fill(0, at, at + length);
 }
 
-/** A new 256-bit key. The buffer is the caller's, who zeroes it; it shares its memory with no other. */
+/** A new 256-bit key. The caller owns the buffer and zeroes it. The buffer does not share its memory. */
 export function randomKeyBytes(): Buffer {
   const bytes = Buffer.allocUnsafeSlow(KEY_BYTES);
   fillRandom(bytes, 0, bytes.length);
   return bytes;
 }
 
-/** Says yes with the probability 2^-`bits`, for 1 to 32 bits. */
+/**
+ * Gives true with a probability of 2^-`bits`.
+ * @param bits 1 to 32
+ */
 export function oneIn2To(bits: number): boolean {
   const { bytes, at } = draw(4);
   return bytes.readUInt32LE(at) >>> (32 - bits) === 0;
 }
 
-/** Where in the pool so many bytes are that nobody else is handed. */
+/** Reserves bytes of the pool for one caller. */
 function draw(length: number): { bytes: Buffer; at: number } {
   if (pool === undefined || used + length > POOL_BYTES) {
     pool = randomFillSync(pool ?? Buffer.allocUnsafeSlow(POOL_BYTES));

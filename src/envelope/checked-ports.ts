@@ -18,12 +18,12 @@ import type { KeyMeta } from '../records/ids.ts';
 import type { EnvelopeKeyRecord, KeyManagementService, Metastore } from './ports.ts';
 import type { Clock } from '../async/clock.ts';
 
-/** The methods that each port must have. */
+/** Types of the port objects: each must have these methods. */
 export const METASTORE = having('load', 'loadLatest', 'store');
 export const KMS = having('wrap', 'unwrap');
 export const EVENTS = having('keyCreated', 'keyRetired', 'cacheUsed', 'servedStale');
 
-/** The members of a row; a row that says nothing of a revocation must not pass for a valid one. */
+/** The members of a key row. `revoked` is required, because a row without it must not count as a valid key. */
 const KEY_RECORD: Types<EnvelopeKeyRecord> = {
   id: STRING,
   created: NUMBER,
@@ -34,12 +34,13 @@ const KEY_RECORD: Types<EnvelopeKeyRecord> = {
 const KEY_META: Types<KeyMeta> = { id: STRING, created: NUMBER };
 const STORED = oneOf('stored', 'duplicate');
 
-/** The last millisecond that a Date has. */
+/** The latest time that a Date can hold, in milliseconds since 1970. */
 const LAST_MS = 8.64e15;
 
 /**
- * A key record from outside, its members read once.
- * @throws TypeError naming the member that is not of a record's type
+ * Checks a key record that a plug-in or a caller gives. Each member is read once, so a getter cannot change its answer
+ * later.
+ * @throws TypeError naming the member that has the wrong type
  */
 export function checkedKeyRecord(given: unknown, name: string): EnvelopeKeyRecord {
   const record = membersOf(given, name, KEY_RECORD);
@@ -50,15 +51,16 @@ export function checkedKeyRecord(given: unknown, name: string): EnvelopeKeyRecor
   return { ...record, parent };
 }
 
-/** @throws TypeError for anything but a whole number, by which alone a key is found again */
+/** @throws TypeError for anything but a whole number, because a key with a fractional date could not be found again */
 export function checkSeconds(value: number, name: string): void {
   check(value, name, NUMBER);
   if (!Number.isSafeInteger(value)) throw new TypeError(`${name} must be a whole number of seconds.`);
 }
 
 /**
- * The metastore, whose answers are checked. A row that is not of a record's type is `KeyRowUnreadable`. If `store` did not
- * answer with one of its two words, a duplicate could pass for stored, and records would be sealed under a lost key.
+ * Wraps a metastore so that its answers are checked. A row that is not a record fails with `KeyRowUnreadable`. An
+ * answer of `store` other than `stored` and `duplicate` is a TypeError: a duplicate taken for stored would seal records
+ * under a lost key.
  */
 export function checkedMetastore(metastore: Metastore): Metastore {
   const recent: Metastore['loadRecent'] = async (id, notAfter, deadline) => {
@@ -87,15 +89,16 @@ function foundOne(answer: unknown, method: string, id: string, created?: number)
   try {
     record = checkedKeyRecord(answer, `The answer of metastore.${method}`);
   } catch (cause) {
-    throw keyRowUnreadable(row, `metastore.${method} has not answered with a record`, cause);
+    throw keyRowUnreadable(row, `metastore.${method} has not returned a key record`, cause);
   }
   if (record.id === id && (created ?? record.created) === record.created) return record;
-  throw keyRowUnreadable(row, `metastore.${method} has answered with the record of another key`);
+  throw keyRowUnreadable(row, `metastore.${method} has returned the record of another key`);
 }
 
 /**
- * The KMS, whose answers are checked: a System Key whose wrap is not bytes would be lost with the process. Keys are zeroed after
- * use, so neither the stored wrap nor the key shares memory with what the KMS was given.
+ * Wraps a KMS so that its answers are checked: a System Key whose wrap is not bytes would be lost with the process. The
+ * bytes of keys are zeroed after use, so the wrap and the key are copies that share no memory with the arguments of the
+ * KMS.
  */
 export function checkedKms(kms: KeyManagementService): KeyManagementService {
   return {
@@ -115,7 +118,7 @@ export function checkedKms(kms: KeyManagementService): KeyManagementService {
   };
 }
 
-/** The clock, whose readings are checked: a record that is dated NaN would never open. */
+/** Wraps a clock so that its readings are checked: a record with the date NaN could never be opened. */
 export function checkedClock(now: Clock = Date.now): Clock {
   if (now === Date.now) return now;
   return () => {

@@ -9,7 +9,7 @@ import { findKey, type KeySearch } from './find-key.ts';
 import type { KeyDependencies } from './key-dependencies.ts';
 import type { EnvelopeKeyRecord, KeyKind, Retirement } from './ports.ts';
 
-/** How many lost races to create a key are followed up before that is an error. */
+/** The number of races to create a key that a process may lose before it gives up. */
 const CREATE_ATTEMPTS = 3;
 
 /** How {@link findOrCreateKey} finds the key of one id, and makes one if none may seal. */
@@ -46,20 +46,20 @@ export interface NewKey {
   readonly id: KeyId;
   /** The rows of the keys of this id that may not seal, latest first. */
   readonly rows: readonly EnvelopeKeyRecord[];
-  /** When the key that has reached its usage limit was created, if one has. */
+  /** The creation time of the key that has reached its usage limit; undefined if no key has. */
   readonly exhausted?: EpochSeconds | undefined;
   /** Wraps or seals the bytes of the key. It does not keep them. */
   readonly protect: (bytes: Buffer) => Promise<Pick<EnvelopeKeyRecord, 'encryptedKey' | 'parent'>>;
   /** Why the latest of `rows` may not seal; undefined if it may. */
   readonly whyRetired: (latest: EnvelopeKeyRecord) => Retirement | undefined;
-  /** Makes the key of the stored record. It takes the bytes over. */
+  /** Makes the key of the stored record. It takes ownership of the bytes. */
   readonly toKey: (bytes: Buffer, record: EnvelopeKeyRecord) => EnvelopeKey;
 }
 
 /**
  * Makes a key and stores its record, or gives the record of the key that another process stored first.
- * @throws KeyfoldError `MetastoreUnavailable` if each second of the next minute has a key already, or if the metastore does not
- * give back the winner's record
+ * @throws KeyfoldError `MetastoreUnavailable` if each second of the next minute has a key already, or if the metastore
+ * does not give back the winner's record
  */
 export async function createKey(
   { kind, id, rows, exhausted, protect, whyRetired, toKey }: NewKey,

@@ -6,49 +6,54 @@ import { oneIn2To } from '../crypto/random.ts';
 const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
 
-/** How often GCM may draw a random nonce under one key (NIST SP 800-38D, 8.3). */
+/** The number of random nonces that GCM allows under one key (NIST SP 800-38D, 8.3). */
 export const MAX_NONCES = 2 ** 32;
 
-/** How much one Data Row Key may seal. */
+/** Limits on the use of one Data Row Key. */
 export interface DataRowKeyBounds {
-  /** How many payloads: with 1 each record has a key of its own. */
+  /** The number of payloads that one key may seal. With 1, each record has its own key. */
   readonly dataRowKeyMaxMessages: number;
-  /** How many bytes of them together; one payload that is larger has a key of its own. */
+  /** The number of bytes that one key may seal, over all payloads. A payload above this limit gets its own key. */
   readonly dataRowKeyMaxBytes: number;
-  /** For how long. */
+  /** How long after its creation one key may seal. */
   readonly dataRowKeyMaxAgeMs: number;
 }
 
-/** How long keys live, how long a process may go on believing what it read of them, and how much a Data Row Key may seal. */
+/** The lifetimes of keys, the sizes and ages of the caches, and the limits on the use of one Data Row Key. */
 export interface CryptoPolicy extends DataRowKeyBounds {
-  /** A key older than this seals nothing new. */
+  /** An older key no longer encrypts. It still decrypts. */
   readonly expireAfterMs: number;
-  /** `Created` of a new System Key or Intermediate Key is truncated to this, so that a fleet that starts at once makes one. */
+  /** `Created` of a new key is truncated to a multiple of this, so that processes that start together make one key. */
   readonly createDatePrecisionMs: number;
-  /** Past this, a cached key is looked up again before it encrypts, to see whether it was revoked. */
+  /**
+   * If a key was last checked longer ago than this, its row is read again before it encrypts: it may have been revoked.
+   */
   readonly revokeCheckIntervalMs: number;
   /**
-   * While the metastore is down, how much longer than `revokeCheckIntervalMs` and than its maximum age a cached key goes on
-   * serving. Zero turns that off. A key known to be revoked never seals.
+   * While the metastore is down, a cached key serves this much longer than `revokeCheckIntervalMs` and its maximum age
+   * allow. Zero turns the extension off. A key that the process knows to be revoked never encrypts.
    */
   readonly staleGraceMs: number;
-  /** How long a System Key's plaintext is kept. Bounds how long a disabled KMS key goes on being used. */
+  /**
+   * How long the cache keeps the plaintext of a System Key. A disabled KMS key takes effect after at most this time.
+   */
   readonly systemKeyMaxAgeMs: number;
-  /** How long an Intermediate Key's plaintext is kept. */
+  /** How long the cache keeps the plaintext of an Intermediate Key. */
   readonly intermediateKeyMaxAgeMs: number;
   readonly maxSystemKeys: number;
   readonly maxIntermediateKeys: number;
-  /** How long one load of a key may take, for all that wait for it together. */
+  /** The time limit of one load of a key, which all requests for that key share. */
   readonly flightTimeoutMs: number;
   /**
-   * Drawn before each seal under an Intermediate Key: whether that is for a new one to do. GCM allows 2^32 random nonces under one key
-   * (NIST SP 800-38D, 8.3) and no process can count a fleet's, so a key retires with a small probability at each.
+   * Called before each seal under an Intermediate Key. If it returns true, a new key takes over. GCM allows 2^32 random
+   * nonces under one key (NIST SP 800-38D, 8.3). No process can count the seals of a fleet, so each seal retires the
+   * key with a small probability instead.
    */
   readonly wearsOut: () => boolean;
 }
 
-/** With 2^-27 a seal, a key passes 2^32 seals with probability e^-32. */
-const WEAR_OUT_BITS = 27;
+/** Each seal retires its key with the probability 2^-27. A key then reaches 2^32 seals with the probability e^-32. */
+const RETIREMENT_BITS = 27;
 
 const DEFAULTS: CryptoPolicy = {
   expireAfterMs: 90 * DAY_MS,
@@ -63,15 +68,18 @@ const DEFAULTS: CryptoPolicy = {
   dataRowKeyMaxMessages: 1,
   dataRowKeyMaxBytes: 64 * 1024 * 1024,
   dataRowKeyMaxAgeMs: MINUTE_MS,
-  wearsOut: () => oneIn2To(WEAR_OUT_BITS),
+  wearsOut: () => oneIn2To(RETIREMENT_BITS),
 };
 
 /**
- * The default policy with some of it replaced.
- * @throws KeyfoldError `InvalidConfiguration`, listing each value that is not a positive whole number (`staleGraceMs` may be
- * zero), and `dataRowKeyMaxMessages` where it is more than GCM allows, and a
- * `createDatePrecisionMs` of more than `expireAfterMs`
- * @throws TypeError for a value of another type than its default's, and for a name that is not a policy's
+ * Completes a policy with the defaults.
+ * @param changes the values that differ from the defaults; an undefined member means its default
+ * @throws KeyfoldError `InvalidConfiguration`, listing every wrong value. Each must be a positive whole number;
+ * `staleGraceMs` may be zero. `dataRowKeyMaxMessages` is at most 2^32, and `createDatePrecisionMs` at most
+ * `expireAfterMs`.
+ * @throws TypeError for a value of the wrong type, and for an unknown name
+ * @example
+ * const policy = cryptoPolicy({ expireAfterMs: 30 * 24 * 60 * 60 * 1000 });
  */
 export function cryptoPolicy(changes: Partial<CryptoPolicy> = {}): CryptoPolicy {
   const policy = withDefaults(DEFAULTS, changes, 'policy');
@@ -83,23 +91,28 @@ export function cryptoPolicy(changes: Partial<CryptoPolicy> = {}): CryptoPolicy 
   return policy;
 }
 
-/** What is wrong with the ages of keys in a policy; the default's stand in for those that are not given. Empty if nothing is. */
+/**
+ * Lists the faults in the key ages of a policy. An absent age means its default. The list is empty if there is no
+ * fault.
+ */
 export function ageFaults(given: Partial<Pick<CryptoPolicy, 'createDatePrecisionMs' | 'expireAfterMs'>>): string[] {
   const { createDatePrecisionMs = DEFAULTS.createDatePrecisionMs, expireAfterMs = DEFAULTS.expireAfterMs } = given;
   if (createDatePrecisionMs <= expireAfterMs) return [];
   return ['createDatePrecisionMs is more than expireAfterMs: a new key could have expired already'];
 }
 
-/** How many seconds ahead of now a new key may be dated. */
+/** A new key is dated at most this many seconds after the current time. */
 const MAX_SECONDS_AHEAD = 60;
 
 /**
- * The `Created` of a key made now: truncated, unless a key of that time or a later one is known. Then it is the first free
- * second from now, so that a key revoked in the very minute it was made is followed by another, and no date is inherited.
- * @param taken of the keys that are known
- * @param exhausted of the key that has reached its usage limit, if one has: its successor is dated later, to be the latest
- * @returns undefined if the next minute has no second free
- * @throws TypeError if the clock does not give milliseconds since 1970
+ * Chooses the `Created` of a new key. It is the current time, truncated to `createDatePrecisionMs`. If a known key has
+ * that date or a later one, it is the first free second from now on. A key that is revoked within its first minute can
+ * therefore be replaced at once, and no key inherits a date from the future.
+ * @param taken the dates of the known keys
+ * @param exhausted the date of the key that has reached its usage limit, if any. The new key gets a later date, so that
+ * all processes take it for the latest.
+ * @returns undefined if every second of the next minute is taken
+ * @throws TypeError if `nowMs` is not a number of milliseconds since 1970
  */
 export function createdNow(
   policy: CryptoPolicy,

@@ -7,16 +7,19 @@ import type { EnvelopeKey } from './envelope-key.ts';
 import { freeNow } from '../crypto/free-now.ts';
 import { fillRandom, KEY_BYTES } from '../crypto/random.ts';
 
-/** Holds a new key's bytes until OpenSSL does. Nothing waits in between, and it is zero before and after. */
+/**
+ * The bytes of a new key, until OpenSSL has copied them. All use is synchronous, and the buffer is zero before and
+ * after.
+ */
 const fresh = Buffer.allocUnsafeSlow(KEY_BYTES).fill(0);
 
-/** A Data Row Key that seals: in the clear, and sealed by its Intermediate Key for the records to carry. */
+/** A Data Row Key for new records. It holds the plaintext key, and the key sealed under its Intermediate Key. */
 export class DataRowKey {
   readonly #secret: KeyObject;
   readonly #inRecord: DataRowRecord['key'];
   #inJson: string | undefined;
 
-  /** Makes a new one under an Intermediate Key. */
+  /** Makes a random key and seals it under an Intermediate Key. */
   constructor(parent: EnvelopeKey, nowMs: number) {
     fillRandom(fresh, 0, KEY_BYTES);
     try {
@@ -28,14 +31,17 @@ export class DataRowKey {
     }
   }
 
-  /** A record of a payload, which stays the caller's. The record is the caller's, too: whatever he does to it, others of this key stay as they are. */
+  /**
+   * Seals a payload, which is not changed. The caller owns the record: it shares no memory with other records of this
+   * key.
+   */
   seal(plaintext: Uint8Array): DataRowRecord {
     const { created, encryptedKey, parent } = this.#inRecord;
     const key = { created, encryptedKey: Buffer.from(encryptedKey), parent: { ...parent } };
     return { key, data: seal(this.#secret, plaintext) };
   }
 
-  /** As {@link seal}, to the record's JSON text. */
+  /** Seals a payload like {@link seal}, and returns the record as JSON text. */
   sealToJson(plaintext: Uint8Array): string {
     this.#inJson ??= encodeRecordKey(this.#inRecord);
     const data = seal(this.#secret, plaintext);
@@ -46,9 +52,9 @@ export class DataRowKey {
 }
 
 /**
- * Lets the records of one partition share a Data Row Key within bounds. Each still opens by itself, here and in Asherah; whoever has
- * that one key in the clear can open all of them (docs/threat-model.md). The key is never used beyond the Intermediate Key that it was made
- * under: when that is retired, so is this.
+ * Lets several records of one partition share a Data Row Key, within limits. Each record still opens by itself, here
+ * and in Asherah. An attacker who has the plaintext of that key can open all of them (docs/threat-model.md). A new
+ * Intermediate Key always gets a new Data Row Key.
  */
 export class SharedDataRowKey {
   readonly #bounds: DataRowKeyBounds;
@@ -63,8 +69,12 @@ export class SharedDataRowKey {
   }
 
   /**
-   * The key that is to seal so many bytes under an Intermediate Key that may seal: the one that there is, or a new one.
-   * @param agedMs the time on the clock of ages
+   * Returns the key to seal the next payload with, and counts that payload. The key is new if a limit would be
+   * exceeded.
+   * @param parent the Intermediate Key, which the caller has found usable
+   * @param sizeBytes the size of the payload
+   * @param nowMs the date of a new key
+   * @param agedMs the current time of the clock `ages`, which never goes back
    */
   take(parent: EnvelopeKey, sizeBytes: number, nowMs: number, agedMs: number): DataRowKey {
     const key =

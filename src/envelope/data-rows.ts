@@ -6,8 +6,9 @@ import { recordUnreadable } from '../errors.ts';
 import { KEY_BYTES } from '../crypto/random.ts';
 
 /**
- * Opens the Data Row Key of a record under the Intermediate Key that it names.
- * @throws KeyfoldError `RecordUnreadable`
+ * Opens the Data Row Key of a record.
+ * @param parent the Intermediate Key that the record names
+ * @throws KeyfoldError `RecordUnreadable` if the Data Row Key does not open under `parent`
  */
 export function openDataRowKey(parent: EnvelopeKey, record: DataRowRecord): KeyObject {
   const bytes = dataRowKeyBytes(parent, record);
@@ -18,8 +19,8 @@ export function openDataRowKey(parent: EnvelopeKey, record: DataRowRecord): KeyO
 
 /**
  * Opens a record with its Data Row Key.
- * @returns the payload, which is the caller's
- * @throws KeyfoldError `RecordUnreadable`
+ * @returns the payload, which the caller owns
+ * @throws KeyfoldError `RecordUnreadable` if the payload does not open
  */
 export function openDataRow(key: KeyObject, record: DataRowRecord): Buffer {
   const plaintext = open(key, record.data);
@@ -28,8 +29,8 @@ export function openDataRow(key: KeyObject, record: DataRowRecord): Buffer {
 }
 
 /**
- * Moves a record under another Intermediate Key. Its payload is neither opened nor changed.
- * @returns the record itself where it is under that key already
+ * Moves a record from one Intermediate Key to another. The payload is neither opened nor changed.
+ * @returns the same record object if the two keys are the same
  * @throws KeyfoldError `RecordUnreadable`
  */
 export function rewrapDataRow(from: EnvelopeKey, to: EnvelopeKey, record: DataRowRecord): DataRowRecord {

@@ -4,20 +4,22 @@ import type { KeyMeta } from '../records/ids.ts';
 import type { KeyStanding } from './key-standing.ts';
 
 /**
- * A System Key or an Intermediate Key in the clear. Its bytes are held by OpenSSL, off the JavaScript heap, and nothing
- * prints them: JSON and `inspect` show its id only.
+ * The plaintext of a System Key or an Intermediate Key. OpenSSL holds the bytes outside the JavaScript heap. JSON and
+ * `inspect` show the id and the date of the key, never its bytes.
  */
 export class EnvelopeKey {
   readonly standing: KeyStanding;
-  /** The System Key's standing, for an Intermediate Key; pointed to the newest reading of it. */
+  /** For an Intermediate Key, the standing of its System Key, as last read. Undefined for a System Key. */
   parent: KeyStanding | undefined;
-  /** When the plaintext came into memory, on the clock of ages. */
+  /** When the plaintext was loaded or made, in milliseconds of the clock `ages`. */
   readonly loadedAtMs: number;
-  /** Until when the key serves past its maximum age, since the metastore has just failed to give it anew; on the clock of ages. */
+  /**
+   * The key serves until this time of the clock `ages` although its maximum age is over, because the metastore is down.
+   */
   staleUntilMs = 0;
   readonly #secret: KeyObject;
 
-  /** Takes the bytes over: they are zeroed before this returns. */
+  /** Takes ownership of the bytes, and zeroes them before it returns. */
   constructor(bytes: Buffer, loadedAtMs: number, standing: KeyStanding, parent?: KeyStanding) {
     this.#secret = createSecretKey(bytes);
     bytes.fill(0);
@@ -26,12 +28,12 @@ export class EnvelopeKey {
     this.parent = parent;
   }
 
-  /** See {@link seal}. */
+  /** Seals bytes under this key. See `seal` of crypto/aead.ts. */
   seal(plaintext: Uint8Array): Buffer {
     return seal(this.#secret, plaintext);
   }
 
-  /** See {@link open}. */
+  /** Opens bytes that {@link EnvelopeKey.seal} sealed. Undefined if they do not open under this key. */
   open(sealed: Uint8Array): Buffer | undefined {
     return open(this.#secret, sealed);
   }

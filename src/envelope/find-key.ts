@@ -4,26 +4,30 @@ import { isDatedAhead, MAX_AHEAD_MS } from './key-standing.ts';
 import type { EnvelopeKeyRecord } from './ports.ts';
 import type { Clock } from '../async/clock.ts';
 
-/** How {@link findKey} reads the rows of one id, and tells which of their keys may seal. */
+/** The functions with which {@link findKey} reads the rows of one id and decides which of their keys may seal. */
 export interface KeySearch<K> {
   readonly now: Clock;
   /** See `Metastore.loadLatest`. */
   readonly latest: () => Promise<EnvelopeKeyRecord | undefined>;
-  /** See `Metastore.loadRecent`; undefined if the metastore does not have it. */
+  /** See `Metastore.loadRecent`. Resolves with undefined if the metastore lacks that method. */
   readonly recent: (notAfter: EpochSeconds) => Promise<readonly EnvelopeKeyRecord[] | undefined>;
-  /** The key of a record, if it may seal. */
+  /** Gives the key of a record; undefined if that key may not seal. */
   readonly use: (record: EnvelopeKeyRecord) => Promise<K | undefined>;
-  /** Whether a key has reached its usage limit. Then an older one does not take its place, since other processes cannot know that. */
+  /**
+   * Whether a key has reached its usage limit. Only this process knows that, so an older key must not replace it: other
+   * processes would go on with the exhausted key, which is later.
+   */
   readonly isExhausted?: (record: EnvelopeKeyRecord) => boolean;
 }
 
-/** A key that may seal, or else the rows that were read, latest first, without those dated too far ahead. */
+/** A key that may seal. If there is none, the rows that were read, latest first, without rows dated too far ahead. */
 export type FoundKey<K> = { readonly key: K } | { readonly rows: readonly EnvelopeKeyRecord[] };
 
 /**
- * Finds the newest key that may seal. A row that is dated ahead and may not seal does not hide an older one.
- * Nearly always this is one query.
- * @throws KeyfoldError `KeyRowUnreadable` if the latest row cannot be read, unless the metastore shows that it is dated too far ahead
+ * Finds the newest key that may seal. If the latest row is dated ahead of the clock and may not seal, older rows are
+ * tried. Nearly every search takes one query.
+ * @throws KeyfoldError `KeyRowUnreadable` if the latest row cannot be read, unless `recent` shows that its date is too
+ * far ahead
  */
 export async function findKey<K>({ now, latest, recent, use, isExhausted }: KeySearch<K>): Promise<FoundKey<K>> {
   let unreadable: unknown;
@@ -43,7 +47,7 @@ export async function findKey<K>({ now, latest, recent, use, isExhausted }: KeyS
     if (unreadable === undefined) return { rows: [] };
     throw unreadable;
   }
-  // A row that cannot be read may be dated too far ahead. If it is not, the query for these rows has just thrown as the first did.
+  // If the unreadable row were not dated too far ahead, `recent` would have thrown for it as `latest` did.
   for (const row of rows) {
     const isTried = newest !== 'unreadable' && row.created === newest.created;
     const key = isTried ? undefined : await use(row);

@@ -16,7 +16,7 @@ import type { SystemKeys } from './system-keys.ts';
 /** How long replication may take to bring a key from another region. */
 const REPLICATION_MS = 15 * 60_000;
 
-/** The Intermediate Keys of one service. Each comes from the cache, from the metastore under its System Key, or is made. */
+/** The Intermediate Keys of one service. A key comes from the cache or from the metastore, or it is made. */
 export class IntermediateKeys {
   readonly #naming: KeyNaming;
   readonly #systemKeys: SystemKeys;
@@ -47,13 +47,17 @@ export class IntermediateKeys {
     this.#latest = new SingleFlight(policy.flightTimeoutMs, now);
   }
 
-  /** The cached key with exactly this id and creation time, to open with. If it is undefined, {@link load} loads the key. */
+  /**
+   * The cached key with exactly this id and creation time, to open with. If it is undefined, {@link load} loads the
+   * key.
+   */
   cached(meta: KeyMeta): EnvelopeKey | undefined {
     return this.#counted(this.#cache.get(meta.id, meta.created));
   }
 
   /**
-   * The key with exactly this id and creation time, to open with, even if it is retired. It is undefined if its row is absent.
+   * The key with exactly this id and creation time, to open with, even if it is retired. It is undefined if its row is
+   * absent.
    * @throws KeyfoldError `KeyNotYetVisible` if replication may still bring the row from another region
    */
   load(meta: KeyMeta, deadline: Deadline): Promise<EnvelopeKey | undefined> {
@@ -65,13 +69,13 @@ export class IntermediateKeys {
     );
   }
 
-  /** The cached key to seal with, if it still may. If it is undefined, {@link latest} finds or makes one. */
+  /** The cached key to seal with. It is undefined if no cached key may seal; then {@link latest} finds or makes one. */
   cachedLatest(id: KeyId): EnvelopeKey | undefined {
     const key = this.#cache.latest(id);
     return this.#counted(this.#maySeal(key, isFresh) ? key : undefined);
   }
 
-  /** The key to seal with: the newest of the metastore that may seal, or a new one. */
+  /** The key to seal with: the newest key in the metastore that may seal, or a new key. */
   latest(id: KeyId, deadline: Deadline): Promise<EnvelopeKey> {
     const stale: StaleKey = () => {
       const key = this.#cache.stale(id);

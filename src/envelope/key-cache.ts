@@ -2,27 +2,27 @@ import type { EnvelopeKey } from './envelope-key.ts';
 import { keyName, type EpochSeconds, type KeyId } from '../records/ids.ts';
 import type { Clock } from '../async/clock.ts';
 
-/** What bounds a {@link KeyCache}. */
+/** The limits of a {@link KeyCache}, and the listener for evictions. */
 export interface KeyCacheLimits {
   readonly maxKeys: number;
   readonly maxAgeMs: number;
-  /** How much longer a key is held, to be asked for as stale. */
+  /** After `maxAgeMs` the cache holds a key this much longer, for {@link KeyCache.stale} only. */
   readonly graceMs: number;
-  /** Told when a key is dropped because the cache is full. */
+  /** Called when the full cache drops a key. */
   readonly evicted: () => void;
 }
 
 /**
- * Keys in the clear, kept between requests: at most so many, the least recently used going first, each for at most so
- * long. It holds no request's data and no decisions: who uses a key says whether it still may be.
+ * An LRU cache of plaintext keys, with a limit on their number and their age. It does not decide whether a key may
+ * seal: the callers do.
  */
 export class KeyCache {
   readonly #limits: KeyCacheLimits;
   readonly #now: Clock;
-  /** In the order of last use, oldest first. */
+  /** All cached keys by name, the least recently used first. */
   readonly #keys = new Map<string, EnvelopeKey>();
   readonly #latest = new Map<KeyId, EnvelopeKey>();
-  /** The last of `#keys`, which a hit on it need not move there again. */
+  /** The last key of `#keys`. A hit on this key does not have to move it. */
   #newest: EnvelopeKey | undefined;
   #sweptAtMs: number;
 
@@ -32,30 +32,33 @@ export class KeyCache {
     this.#sweptAtMs = now();
   }
 
-  /** How many keys are held. */
+  /** The number of cached keys. */
   get size(): number {
     return this.#keys.size;
   }
 
-  /** The key of that very id and time; undefined where it is not held or has been for too long. */
+  /** The key with exactly this id and creation time; undefined if it is not cached or its maximum age is over. */
   get(id: KeyId, created: EpochSeconds): EnvelopeKey | undefined {
     return this.#use(this.#find(id, created));
   }
 
-  /** The key that was put to seal with; undefined where there is none or it has been held for too long. */
+  /** The key that {@link putLatest} stored for this id; undefined if there is none or its maximum age is over. */
   latest(id: KeyId): EnvelopeKey | undefined {
     return this.#use(this.#latest.get(id));
   }
 
-  /** As {@link get}, or as {@link latest} without a time, but also in the grace that follows the maximum age. */
+  /**
+   * Like {@link get}, or like {@link latest} if `created` is absent, but also returns keys within the grace after their
+   * maximum age.
+   */
   stale(id: KeyId, created?: EpochSeconds): EnvelopeKey | undefined {
     const key = created === undefined ? this.#latest.get(id) : this.#find(id, created);
     return key === undefined || this.#isPast(key, this.#limits.graceMs, this.#now()) ? undefined : key;
   }
 
-  /** Holds a key, in the place of one of the same id and time. */
+  /** Caches a key. It replaces a cached copy of the same key. */
   put(key: EnvelopeKey): void {
-    // Loaded again, it takes the place of its older copy wherever that is held.
+    // A key that was loaded again replaces its older copy in both maps.
     if (isSameKey(this.#latest.get(key.standing.id), key)) this.#latest.set(key.standing.id, key);
     this.#touch(key);
     if (this.#keys.size > this.#limits.maxKeys) {
@@ -65,7 +68,7 @@ export class KeyCache {
     this.#sweep();
   }
 
-  /** Holds a key to seal with, unless a later one of its id is held as that and is not retired. */
+  /** Caches a key, and makes it the latest of its id. A later key of that id stays the latest, unless it is retired. */
   putLatest(key: EnvelopeKey, isRetired: (held: EnvelopeKey) => boolean): void {
     const latest = this.#latest.get(key.standing.id);
     if (latest === undefined || latest.standing.created <= key.standing.created || isRetired(latest)) {
@@ -101,7 +104,7 @@ export class KeyCache {
     return latest?.standing.created === created ? latest : this.#keys.get(keyName({ id, created }));
   }
 
-  /** Whether the key's maximum age, and so much more, is over. */
+  /** Whether the maximum age of the key ended at least `graceMs` ago. */
   #isPast(key: EnvelopeKey, graceMs: number, nowMs: number): boolean {
     return nowMs - key.loadedAtMs >= this.#limits.maxAgeMs + graceMs;
   }
@@ -114,7 +117,7 @@ export class KeyCache {
     if (isSameKey(this.#latest.get(id), key)) this.#latest.delete(id);
   }
 
-  /** Drops keys that nobody asks for any more, once in a maximum age. */
+  /** Drops all keys that are past their maximum age and its grace. It runs at most once per maximum age. */
   #sweep(): void {
     const { maxAgeMs, graceMs } = this.#limits;
     const nowMs = this.#now();
@@ -124,7 +127,7 @@ export class KeyCache {
   }
 }
 
-/** Whether both are of one id, which the caller sees to, and time. */
+/** Whether two keys of one id are the same key. The caller makes sure that their ids are equal. */
 function isSameKey(one: EnvelopeKey | undefined, other: EnvelopeKey): boolean {
   return one?.standing.created === other.standing.created;
 }

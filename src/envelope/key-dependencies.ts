@@ -3,25 +3,28 @@ import type { CryptoPolicy } from './crypto-policy.ts';
 import type { EnvelopeEvents, KeyManagementService, Metastore } from './ports.ts';
 import type { Clock } from '../async/clock.ts';
 
-/** What the keys of one service need of the world. */
+/** The ports, policy and clocks that {@link SystemKeys} and {@link IntermediateKeys} use. */
 export interface KeyDependencies {
   readonly metastore: Metastore;
   readonly kms: KeyManagementService;
   readonly policy: CryptoPolicy;
   readonly now: Clock;
-  /** Ages of what is held, which never go back. */
+  /** A clock for the ages of cached keys. It never goes back. */
   readonly ages: Clock;
-  /** Ages of what is known of keys. All of it is due to be looked up again once the clock has stepped back. */
+  /**
+   * A clock for the ages of standings. When `now` steps back, this clock jumps ahead, so every key is read again before
+   * it seals.
+   */
   readonly checkAges: Clock;
   readonly events: EnvelopeEvents;
 }
 
-/** A service's {@link KeyDependencies}, with the clocks that its policy asks for. */
+/** Adds the two clocks for ages to the ports and the policy of a service. */
 export function keyDependencies(
   parts: Omit<KeyDependencies, 'now' | 'ages' | 'checkAges'> & { readonly now?: Clock | undefined },
 ): KeyDependencies {
   const { now = Date.now, policy } = parts;
-  // A clock that is passed in is a test's, and a clock of the machine's would not agree with it.
+  // Only tests pass a clock. The monotonic clock of the machine would disagree with it.
   const monotonic = now === Date.now ? () => performance.now() : undefined;
   return {
     ...parts,

@@ -2,21 +2,24 @@ import type { CryptoPolicy } from './crypto-policy.ts';
 import type { KeyMeta } from '../records/ids.ts';
 import type { EnvelopeKeyRecord, Retirement } from './ports.ts';
 
-/** What a process knows of a key. One object is shared by all that hang under the key, so that news reaches them at once. */
+/**
+ * The last known state of a key. The key and all keys under it share one object, so a revocation that one load reads is
+ * known to all of them at once.
+ */
 export interface KeyStanding extends KeyMeta {
-  /** Once true it stays so: nothing un-revokes a key. */
+  /** Never changes from true to false: a revocation is final. */
   revoked: boolean;
-  /** Set when this process drew the key's last seal (CryptoPolicy `wearsOut`). */
+  /** True when this process has retired the key at its usage limit (`wearsOut` of CryptoPolicy). */
   exhausted: boolean;
-  /** When the metastore last answered, on the clock of ages. */
+  /** When the row of the key was last read, in milliseconds of the clock `checkAges`. */
   checkedAtMs: number;
-  /** Until when what is known is taken for fresh, since the metastore has just failed to say; on the clock of ages. */
+  /** Until this time of the clock `checkAges` the state counts as fresh, because the metastore is down. */
   staleUntilMs: number;
 }
 
 /**
- * The standing of a key that was just read or made.
- * @param agedMs the time on the clock of ages
+ * The standing of a key whose row was just read or stored.
+ * @param agedMs the current time of the clock `checkAges`
  */
 export function standingOf(record: EnvelopeKeyRecord, agedMs: number): KeyStanding {
   return {
@@ -29,26 +32,32 @@ export function standingOf(record: EnvelopeKeyRecord, agedMs: number): KeyStandi
   };
 }
 
-/** Takes over what the metastore has just said. */
+/** Updates a standing from a row that was just read. */
 export function refresh(standing: KeyStanding, record: EnvelopeKeyRecord, agedMs: number): void {
   standing.revoked ||= record.revoked;
   standing.checkedAtMs = agedMs;
 }
 
-/** Whether a key of that age is too old to seal anything new. */
+/** Whether a key with this creation time is too old to seal. */
 export function isExpired(policy: CryptoPolicy, created: number, nowMs: number): boolean {
   return nowMs > created * 1000 + policy.expireAfterMs;
 }
 
-/** How far ahead of this process's clock a key may be dated and still seal: clocks differ, those of other writers too. */
+/**
+ * A key dated up to ten minutes ahead of the clock of this process may seal, because the clocks of other processes
+ * differ.
+ */
 export const MAX_AHEAD_MS = 10 * 60_000;
 
-/** Whether a key is dated too far ahead to seal. So is one whose date is no safe integer: no record could name it. */
+/**
+ * Whether a key is dated too far ahead to seal. A date that is not a safe integer counts as too far ahead: no record
+ * could name that key.
+ */
 export function isDatedAhead(created: number, nowMs: number): boolean {
-  return !Number.isSafeInteger(created) || created * 1000 > nowMs + MAX_AHEAD_MS;
+  return created * 1000 > nowMs + MAX_AHEAD_MS;
 }
 
-/** Why a key of that date may not seal; undefined if it may. */
+/** Why a key with this creation time may not seal; undefined if its date allows it. */
 export function retirementByDate(
   policy: CryptoPolicy,
   created: number,
@@ -58,30 +67,33 @@ export function retirementByDate(
   return isExpired(policy, created, nowMs) ? 'expired' : undefined;
 }
 
-/** Why the key, as far as is known, may no longer seal; undefined where it may. It still opens what it sealed. */
+/** Why a key may not seal, by its last known state; undefined if it may. A retired key still opens records. */
 export function retirementOf(policy: CryptoPolicy, standing: KeyStanding, nowMs: number): Retirement | undefined {
   if (standing.revoked) return 'revoked';
   if (standing.exhausted) return 'worn';
   return retirementByDate(policy, standing.created, nowMs);
 }
 
-/** Whether the key, as far as is known, may no longer seal. */
+/** Whether a key may not seal, by its last known state. */
 export function isRetired(policy: CryptoPolicy, standing: KeyStanding, nowMs: number): boolean {
   return retirementOf(policy, standing, nowMs) !== undefined;
 }
 
-/** Whether what is known was learnt recently enough to seal by. */
+/** Whether the row of a key was read recently enough to seal without reading it again. */
 export function isFresh(policy: CryptoPolicy, standing: KeyStanding, agedMs: number): boolean {
   return agedMs - standing.checkedAtMs < policy.revokeCheckIntervalMs || agedMs < standing.staleUntilMs;
 }
 
-/** Takes what is known for fresh for a moment, within the grace, so that not every request waits for a metastore that is down. */
+/**
+ * Makes a standing count as fresh until `untilMs`, but not beyond its grace. Otherwise every request would wait for a
+ * metastore that is down.
+ */
 export function extend(policy: CryptoPolicy, standing: KeyStanding, untilMs: number): void {
   const graceEndsAtMs = standing.checkedAtMs + policy.revokeCheckIntervalMs + policy.staleGraceMs;
   standing.staleUntilMs = Math.min(untilMs, graceEndsAtMs);
 }
 
-/** Whether what is known is recent enough to seal by while the metastore is down. */
+/** Whether the row of a key was read recently enough to seal while the metastore is down. */
 export function isInGrace(policy: CryptoPolicy, standing: KeyStanding, agedMs: number): boolean {
   return agedMs - standing.checkedAtMs < policy.revokeCheckIntervalMs + policy.staleGraceMs;
 }

@@ -1,74 +1,84 @@
 import type { Deadline } from '../async/deadline.ts';
 import type { EpochSeconds, KeyId, KeyMeta } from '../records/ids.ts';
 
-/** A System Key or an Intermediate Key as the metastore keeps it: sealed. */
+/** A System Key or an Intermediate Key in its encrypted form, as the metastore stores it. */
 export interface EnvelopeKeyRecord extends KeyMeta {
-  /** The key, sealed by its parent, or wrapped by KMS where it has none. */
+  /** An Intermediate Key sealed under its System Key, or a System Key wrapped by KMS. */
   readonly encryptedKey: Uint8Array;
-  /** The System Key that seals an Intermediate Key; absent on a System Key. */
+  /** The System Key that seals this Intermediate Key. Absent on a System Key. */
   readonly parent?: KeyMeta | undefined;
-  /** Set when someone has withdrawn the key: it opens what it sealed, and seals nothing new. */
+  /** True if an operator has revoked the key. A revoked key still decrypts, but no longer encrypts. */
   readonly revoked: boolean;
 }
 
 /**
- * Where key records are kept. Reads are consistent. Every trouble is a throw: `MetastoreUnavailable`, `KeyRowUnreadable`
- * for a row that does not parse, or the deadline's reason.
+ * The store of key records. Reads must be strongly consistent. Every method throws `MetastoreUnavailable` if the store
+ * fails, `KeyRowUnreadable` for a row that does not parse, and the reason of the deadline's signal if that aborts.
  */
 export interface Metastore {
-  /** The record of that very id and time; undefined where there is none. */
+  /** Loads the record with exactly this id and creation time; undefined if there is none. */
   load(id: KeyId, created: EpochSeconds, deadline: Deadline): Promise<EnvelopeKeyRecord | undefined>;
-  /** The record of that id created last; undefined where there is none. */
+  /** Loads the record of this id with the latest creation time; undefined if there is none. */
   loadLatest(id: KeyId, deadline: Deadline): Promise<EnvelopeKeyRecord | undefined>;
   /**
-   * The records of that id that were created up to a date, latest first, at most ten. The list ends before the first row
-   * that does not parse; if that is the latest of them, this throws `KeyRowUnreadable`. Without this method, a row dated ahead
-   * is followed by a new key even if an older one may still seal, and a latest row that cannot be read is always an error.
+   * Loads at most ten records of this id that were created up to `notAfter`, latest first. The list ends before the
+   * first row that does not parse. If the latest of these rows does not parse, the method throws `KeyRowUnreadable`.
+   *
+   * The method is optional. Without it, a latest row that is dated ahead is replaced by a new key, even if an older key
+   * may still seal. A latest row that cannot be read is then always an error.
    */
   loadRecent?(id: KeyId, notAfter: EpochSeconds, deadline: Deadline): Promise<readonly EnvelopeKeyRecord[]>;
   /**
-   * Keeps a new record. `duplicate` says that one of the same id and time is there already, which then stays as it is. After
-   * a throw the record may have been stored, or not.
+   * Stores a new record, and never overwrites one.
+   * @returns `duplicate` if the store has a record of this id and creation time already
+   * @throws KeyfoldError `MetastoreUnavailable`, after which the record may or may not have been stored
    */
   store(record: EnvelopeKeyRecord, deadline: Deadline): Promise<'stored' | 'duplicate'>;
 }
 
-/** What protects System Keys. Throws `KmsThrottled`, `KmsUnavailable`, `KmsMisconfigured` or the deadline's reason. */
+/**
+ * The service that protects System Keys. Both methods throw `KmsThrottled`, `KmsUnavailable` or `KmsMisconfigured`, and
+ * the reason of the deadline's signal if that aborts.
+ */
 export interface KeyManagementService {
-  /** Wraps a System Key. `key` stays the caller's, who zeroes it. */
+  /** Wraps a System Key. The caller owns `key` and zeroes it afterwards, so the result must not share its memory. */
   wrap(key: Uint8Array, deadline: Deadline): Promise<Uint8Array>;
   /**
-   * Unwraps what {@link wrap} made. The plaintext is the caller's, who zeroes it; undefined, with a reason, where these
-   * bytes are no wrap or one that cannot ever open here.
+   * Unwraps bytes that {@link wrap} returned. The caller owns the plaintext and zeroes it.
+   * @returns `unreadable`, with the reason, if the bytes are not a wrap or can never be opened by this service
    */
   unwrap(wrapped: Uint8Array, deadline: Deadline): Promise<Unwrapped>;
 }
 
-/** A System Key's plaintext, or why there is none. */
+/** The plaintext of a System Key, or the reason why it cannot be unwrapped. */
 export type Unwrapped = { readonly key: Buffer } | { readonly unreadable: string };
 
-/** What an operator wants to know of and no caller sees. */
+/** A listener for events of the key lifecycle, for metrics and logs. */
 export interface EnvelopeEvents {
-  /** A System Key or an Intermediate Key was made and stored. */
+  /** Called after a System Key or an Intermediate Key was made and stored. */
   keyCreated(kind: KeyKind, key: KeyMeta): void;
-  /** A key has been followed by a new one, and why. */
+  /** Called after a new key has replaced `key`. */
   keyRetired(kind: KeyKind, key: KeyMeta, why: Retirement): void;
-  /** A key was wanted and was in the cache or not; or one was dropped from a full cache. */
+  /** Called for each look-up in a key cache (`hit` or `miss`), and when a full cache drops a key (`eviction`). */
   cacheUsed(kind: KeyKind, outcome: 'hit' | 'miss' | 'eviction'): void;
-  /** The metastore is down, and an Intermediate Key goes on serving without it (CryptoPolicy `staleGraceMs`). */
+  /** Called when an Intermediate Key serves although the metastore is down (`staleGraceMs` of CryptoPolicy). */
   servedStale(key: KeyMeta): void;
 }
 
-/** The two kinds of keys that the metastore keeps. */
+/** The two kinds of keys in the metastore. */
 export type KeyKind = 'system' | 'intermediate';
 
 /**
- * Why a key seals nothing new: too old, withdrawn, sealed enough, dated too far ahead, or the System Key over it is one of
- * these or gone.
+ * Why a key may not seal.
+ * - `expired`: it is older than `expireAfterMs`.
+ * - `revoked`: an operator has revoked it.
+ * - `worn`: this process has retired it at its usage limit.
+ * - `dated-ahead`: its date is too far in the future.
+ * - `parent-retired`: its System Key may not seal, or is absent.
  */
 export type Retirement = 'expired' | 'revoked' | 'worn' | 'dated-ahead' | 'parent-retired';
 
-/** For who wants to know nothing. */
+/** Ignores all events. */
 export const NO_ENVELOPE_EVENTS: EnvelopeEvents = {
   keyCreated: () => {},
   keyRetired: () => {},

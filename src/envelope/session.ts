@@ -35,13 +35,16 @@ import type { EnvelopeEvents, KeyManagementService, Metastore } from './ports.ts
 import type { Clock } from '../async/clock.ts';
 import { SystemKeys } from './system-keys.ts';
 
-/** What a {@link SessionFactory} is made of. */
+/** The options of {@link SessionFactory}. */
 export interface SessionFactoryOptions extends ServiceNames {
   readonly metastore: Metastore;
   readonly kms: KeyManagementService;
-  /** What differs from the default policy. */
+  /** The values that differ from the default policy. */
   readonly policy?: Partial<CryptoPolicy>;
-  /** The real time but for tests: AWS KMS and DynamoDB go by that, and take a deadline on another scale for over. */
+  /**
+   * The current time in milliseconds since 1970, for tests. With AWS KMS and DynamoDB it must be the real time, because
+   * they compare deadlines with that.
+   */
   readonly now?: Clock;
   readonly events?: EnvelopeEvents;
 }
@@ -56,16 +59,21 @@ const OPTIONS: Types<SessionFactoryOptions> = {
 };
 
 /**
- * One service's keys, with the warm cache of those that are in the clear. Make one for a process and keep it: each has a
- * cache of its own.
+ * Makes sessions for the partitions of one service, and caches the plaintext keys that they share. Make one factory per
+ * process and keep it, because each factory has its own cache.
+ * @example
+ * const keyfold = new SessionFactory({ service: 'orders', product: 'shop', metastore, kms });
+ * const session = keyfold.session('customer-1234');
+ * const text = await session.encryptToJson(Buffer.from('secret'));
+ * const payload = await session.decryptJson(text);
  */
 export class SessionFactory {
   readonly #dependencies: SessionDependencies;
   readonly #systemKeys: SystemKeys;
 
   /**
-   * @throws TypeError naming an option of a wrong type, one that there is not, and a port that lacks a method
-   * @throws KeyfoldError `InvalidConfiguration`, listing what is wrong with the names or with the policy
+   * @throws TypeError naming an option of the wrong type, an unknown option, or a port that lacks a method
+   * @throws KeyfoldError `InvalidConfiguration`, listing the faults of the names or of the policy
    */
   constructor(options: SessionFactoryOptions) {
     const given = optionsOf(options, 'options', OPTIONS);
@@ -74,26 +82,26 @@ export class SessionFactory {
     const now = checkedClock(given.now);
     const { events = NO_ENVELOPE_EVENTS } = given;
     const ports = { metastore: checkedMetastore(given.metastore), kms: checkedKms(given.kms) };
-    const world = keyDependencies({ ...ports, policy, now, events });
-    this.#systemKeys = new SystemKeys(naming.systemKeyId, world);
-    const keys = new IntermediateKeys(naming, this.#systemKeys, world);
+    const dependencies = keyDependencies({ ...ports, policy, now, events });
+    this.#systemKeys = new SystemKeys(naming.systemKeyId, dependencies);
+    const keys = new IntermediateKeys(naming, this.#systemKeys, dependencies);
     const shared = new WeakMap<EnvelopeKey, SharedDataRowKey>();
     this.#dependencies = {
       naming,
       keys,
       policy,
       now,
-      ages: world.ages,
+      ages: dependencies.ages,
       shared,
       deadlines: new RequestDeadlines(now),
     };
   }
 
   /**
-   * Has the service's latest System Key in the cache before the first request, and the connections and the code that it takes warm:
-   * for a process whose start nobody waits for. Makes no key.
-   * @throws TypeError for limits of a wrong type
-   * @throws KeyfoldError where it could not be had; requests then try again
+   * Loads the latest System Key of the service into the cache before the first request, which also warms up connections
+   * and code. Use it if no request waits for the start of the process. It makes no key.
+   * @throws TypeError for limits of the wrong type
+   * @throws KeyfoldError if the key could not be loaded. The next request tries again.
    */
   async preload(limits: RequestLimits = {}): Promise<void> {
     checkLimits(limits);
@@ -101,10 +109,10 @@ export class SessionFactory {
   }
 
   /**
-   * A session for one partition. It costs nothing to make and holds nothing to be closed.
-   * @param keyUsed told of the Intermediate Key of each record that is sealed, opened or moved, for an audit
-   * @throws TypeError for a partition that is not a string, and for a `keyUsed` that is not a function
-   * @throws KeyfoldError `InvalidRequest` for a partition that {@link KeyNaming.parsePartition} refuses
+   * Makes a session for one partition. A session is cheap, and needs no closing.
+   * @param keyUsed called for audits with the Intermediate Key of each record that is encrypted, decrypted or rewrapped
+   * @throws TypeError if `partition` is not a string or `keyUsed` is not a function
+   * @throws KeyfoldError `InvalidRequest` if {@link KeyNaming.parsePartition} refuses the partition
    */
   session(partition: string, keyUsed?: KeyUsed): Session {
     check(keyUsed, 'keyUsed', KEY_USED);
@@ -112,7 +120,7 @@ export class SessionFactory {
   }
 }
 
-/** What the sessions of one service share. */
+/** The objects that all sessions of one service share. */
 interface SessionDependencies {
   readonly naming: KeyNaming;
   readonly keys: IntermediateKeys;
@@ -120,28 +128,29 @@ interface SessionDependencies {
   readonly now: Clock;
   /** See {@link KeyDependencies}. */
   readonly ages: Clock;
-  /** What records under an Intermediate Key share, where the policy lets them; gone with that key. */
+  /** The shared Data Row Key of each Intermediate Key, if the policy allows sharing. It is collected with that key. */
   readonly shared: WeakMap<EnvelopeKey, SharedDataRowKey>;
   readonly deadlines: RequestDeadlines;
 }
 
-/** Is told which key was used. */
+/** Called with the id and the date of an Intermediate Key that was used. */
 type KeyUsed = (key: KeyMeta) => void;
 
-/** What a session has besides its partition. */
+/** The optional parts of a session. */
 interface SessionExtras {
   readonly keyUsed: KeyUsed | undefined;
   readonly batch?: BatchKeys;
 }
 
-/** What the items of one request share. */
+/** The Data Row Keys that the items of one request share. */
 interface BatchKeys {
+  /** The key for new records; undefined if each record gets its own. */
   readonly sealing: SharedDataRowKey | undefined;
-  /** The Data Row Key that was opened last. */
+  /** The Data Row Key that was opened last, with its sealed form and its Intermediate Key. */
   opened?: { readonly parent: EnvelopeKey; readonly encryptedKey: Uint8Array; readonly key: KeyObject };
 }
 
-/** How a Data Row Key seals a payload. */
+/** Seals a payload under a Data Row Key, to a record or to its JSON text. */
 type Seal<T> = (key: DataRowKey, plaintext: Uint8Array) => T;
 const toRecord: Seal<DataRowRecord> = (key, plaintext) => key.seal(plaintext);
 const toJson: Seal<string> = (key, plaintext) => key.sealToJson(plaintext);
@@ -149,23 +158,25 @@ const toJson: Seal<string> = (key, plaintext) => key.sealToJson(plaintext);
 const KEY_USED = optional(FUNCTION);
 const BATCH_OPTIONS = { shareDataRowKey: BOOLEAN };
 
-/** What the Data Row Key of one request may seal: as much as a request may hold. */
-const OF_ONE_REQUEST: DataRowKeyBounds = {
+/** The limits on a Data Row Key that one request shares. They equal the limits on the size of a request. */
+const REQUEST_BOUNDS: DataRowKeyBounds = {
   dataRowKeyMaxMessages: 1000,
   dataRowKeyMaxBytes: 64 * 1024 * 1024,
   dataRowKeyMaxAgeMs: 60_000,
 };
 
-/** Encrypts and decrypts for one partition. */
+/**
+ * Encrypts and decrypts for one partition. {@link SessionFactory.session} makes sessions.
+ */
 export class Session {
-  /** The id of the keys that this partition's new records are sealed under. */
+  /** The id of the Intermediate Keys that encrypt new records of this partition. */
   readonly keyId: KeyId;
   readonly #partition: PartitionId;
   readonly #dependencies: SessionDependencies;
   readonly #keyUsed: KeyUsed | undefined;
   readonly #batch: BatchKeys | undefined;
 
-  /** Made by {@link SessionFactory.session}. */
+  /** Internal: call {@link SessionFactory.session} instead. */
   constructor(partition: PartitionId, dependencies: SessionDependencies, { keyUsed, batch }: SessionExtras) {
     this.#partition = partition;
     this.keyId = dependencies.naming.intermediateKeyId(partition);
@@ -175,39 +186,43 @@ export class Session {
   }
 
   /**
-   * A session of the same partition for the items of one request, to be let go with it. A record with the Data Row Key of the one
-   * opened before it opens without opening that key again.
-   * @param shareDataRowKey whether the records that it makes share a Data Row Key, whatever the policy says: faster, and whoever has that key in the clear can
-   * open them all (docs/threat-model.md)
-   * @throws TypeError if it is not a boolean
+   * Makes a session of the same partition for the items of one request. Drop it when the request ends. If consecutive
+   * records have the same Data Row Key, the session opens that key once.
+   * @param options `shareDataRowKey` says whether all new records share one Data Row Key, even if the policy does not
+   * allow sharing. That is faster, but an attacker who has the plaintext of that key can open all of them
+   * (docs/threat-model.md).
+   * @throws TypeError if `shareDataRowKey` is not a boolean
    */
   batch(options: { readonly shareDataRowKey: boolean }): Session {
     const { shareDataRowKey } = optionsOf(options, 'options', BATCH_OPTIONS);
-    const sealing = shareDataRowKey ? new SharedDataRowKey(OF_ONE_REQUEST) : undefined;
+    const sealing = shareDataRowKey ? new SharedDataRowKey(REQUEST_BOUNDS) : undefined;
     return new Session(this.#partition, this.#dependencies, { keyUsed: this.#keyUsed, batch: { sealing } });
   }
 
   /**
-   * Seals a payload, which may be empty and stays the caller's. What it holds when this is called is sealed, even if the caller
-   * writes to it before the record is there.
-   * @param plaintext a Uint8Array of any realm, such as a Buffer; text must be encoded first, `Buffer.from(text)`
-   * @throws TypeError, before any key is touched, for a payload that is anything else, whose buffer is detached, or that lies
-   * beyond the end of a buffer that was shrunk; also for limits of a wrong type
+   * Encrypts a payload, which may be empty. The record holds the bytes at the time of the call, even if the caller
+   * overwrites them before the promise resolves.
+   * @param plaintext a Uint8Array of any realm, such as a Buffer. Encode text first: `Buffer.from(text)`.
+   * @throws TypeError, before any key is touched, if `plaintext` is not a Uint8Array, if its buffer is detached, or if
+   * it lies beyond the end of a buffer that was shrunk
+   * @throws TypeError for limits of the wrong type
+   * @throws KeyfoldError if no key to encrypt with can be loaded or made
    */
   async encrypt(plaintext: Uint8Array, limits: RequestLimits = {}): Promise<DataRowRecord> {
     return this.#seal(plaintext, limits, toRecord);
   }
 
-  /** As {@link encrypt}, to the JSON text of the record, which is what to store. */
+  /** Encrypts a payload like {@link encrypt}, and returns the JSON text of the record, ready to be stored. */
   async encryptToJson(plaintext: Uint8Array, limits: RequestLimits = {}): Promise<string> {
     return this.#seal(plaintext, limits, toJson);
   }
 
   /**
-   * Opens a record of this partition.
-   * @returns the payload, which is the caller's
-   * @throws TypeError, before any key is touched, for a member of another type than a record's, and for limits of a wrong type
-   * @throws KeyfoldError `RecordUnreadable` for one that is not this partition's, was tampered with, or whose key is gone
+   * Decrypts a record of this partition.
+   * @returns the payload, which the caller owns
+   * @throws TypeError, before any key is touched, if a member of the record or of the limits has the wrong type
+   * @throws KeyfoldError `RecordUnreadable` if the record belongs to another partition, was changed, or its key is
+   * absent
    */
   async decrypt(record: DataRowRecord, limits: RequestLimits = {}): Promise<Buffer> {
     const given = checkedRecord(record);
@@ -217,9 +232,9 @@ export class Session {
   }
 
   /**
-   * As {@link decrypt}, from the JSON text of the record.
-   * @throws TypeError for anything but a string
-   * @throws KeyfoldError `InvalidRequest` for text that is no record's, or whatever {@link decrypt} throws
+   * Decrypts a record from its JSON text. It throws the errors of {@link decrypt}, and also these:
+   * @throws TypeError if `text` is not a string
+   * @throws KeyfoldError `InvalidRequest` if the text is not a record
    */
   async decryptJson(text: string, limits: RequestLimits = {}): Promise<Buffer> {
     const record = decodeDataRowRecord(text);
@@ -231,10 +246,9 @@ export class Session {
   }
 
   /**
-   * Moves a record under the partition's latest Intermediate Key without touching its payload.
-   * @returns the record and `rewrapped`: false where it was under that key already and is unchanged
-   * @throws TypeError as {@link decrypt}
-   * @throws KeyfoldError `RecordUnreadable` as {@link decrypt}, except that the payload is not looked at
+   * Moves a record to the latest Intermediate Key of the partition. The payload is neither opened nor changed. It
+   * throws the errors of {@link decrypt}, but does not notice a changed payload.
+   * @returns the record. `rewrapped` is false if the record already was under that key; then it is returned unchanged.
    */
   async rewrap(
     record: DataRowRecord,
@@ -251,7 +265,10 @@ export class Session {
     return moved === given ? { record, rewrapped: false } : { record: moved, rewrapped: true };
   }
 
-  /** Seals a payload: at once if the key is at hand, otherwise a copy that the caller cannot change meanwhile. */
+  /**
+   * Seals a payload at once if the key is cached. Otherwise it seals a copy, because the caller may overwrite the
+   * payload.
+   */
   #seal<T>(plaintext: Uint8Array, limits: RequestLimits, seal: Seal<T>): T | Promise<T> {
     check(plaintext, 'plaintext', BYTES);
     checkLimits(limits);
@@ -269,14 +286,14 @@ export class Session {
     }
   }
 
-  /** The key to seal with; a promise of it only where there is something to wait for. */
+  /** The Intermediate Key to seal with. It is a promise only if the key is not cached. */
   #sealingKey(limits: RequestLimits): EnvelopeKey | Promise<EnvelopeKey> {
     const cached = this.#dependencies.keys.cachedLatest(this.keyId);
     if (cached === undefined) return this.#latestKey(limits).then((key) => this.#unlessExhausted(key, limits));
     return this.#unlessExhausted(cached, limits);
   }
 
-  /** The key itself, or a promise of its successor where it has sealed enough. */
+  /** Returns the key, or a promise of its successor if this seal retires the key at its usage limit. */
   #unlessExhausted(key: EnvelopeKey, limits: RequestLimits): EnvelopeKey | Promise<EnvelopeKey> {
     return this.#dependencies.policy.wearsOut() ? this.#successorOf(key, limits) : key;
   }
@@ -286,7 +303,7 @@ export class Session {
     return openDataRow(this.#dataRowKeyOf(record, parent), record);
   }
 
-  /** The key that is to seal a payload. */
+  /** The Data Row Key to seal a payload with: a new one, unless the request or the policy shares one. */
   #dataRowKeyUnder(parent: EnvelopeKey, plaintext: Uint8Array): DataRowKey {
     const { policy, now, ages } = this.#dependencies;
     this.#keyUsed?.(parent.standing);
@@ -328,7 +345,10 @@ export class Session {
     return key;
   }
 
-  /** The key that the record names, which must be one of this partition's: checked before anything is read. */
+  /**
+   * The Intermediate Key that the record names.
+   * @throws KeyfoldError `RecordUnreadable`, before any key is read, if the key belongs to another partition
+   */
   #parentOf(record: DataRowRecord): KeyMeta {
     const { id, created } = record.key.parent;
     const isOurs = id === this.keyId || this.#dependencies.naming.isIntermediateKeyOf(this.#partition, id);
@@ -338,7 +358,7 @@ export class Session {
     throw recordUnreadable('it names a key that is not of this partition');
   }
 
-  /** The key that takes the place of one that has sealed enough. */
+  /** Retires a key at its usage limit, and gives its successor. */
   #successorOf(key: EnvelopeKey, limits: RequestLimits): Promise<EnvelopeKey> {
     key.standing.exhausted = true;
     return this.#latestKey(limits);

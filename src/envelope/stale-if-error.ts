@@ -33,8 +33,8 @@ export class StaleIfError {
   }
 
   /**
-   * Reads from the metastore. If a stale key can be served, the read gets a second at most.
-   * @throws KeyfoldError `MetastoreUnavailable` if that second is over
+   * Reads from the metastore. If a stale key can be served, the read may take at most one second.
+   * @throws KeyfoldError `MetastoreUnavailable` if the read takes longer
    */
   async read<T>(stale: StaleKey, deadline: Deadline, read: (deadline: Deadline) => Promise<T>): Promise<T> {
     if (stale() === undefined) return read(deadline);
@@ -49,12 +49,12 @@ export class StaleIfError {
     }
   }
 
-  /** Runs a load. If the metastore is down, the stale key takes the place of the result, and serves for five seconds more. */
+  /** Runs a load. If the metastore is down, it returns the stale key, which then serves for five more seconds. */
   async run<T>(stale: StaleKey, load: () => Promise<T>): Promise<T | EnvelopeKey> {
     try {
       return await load();
     } catch (error) {
-      // Asked only now: before it failed, the load may have learned that the key is revoked.
+      // The stale key is looked up after the load, because the load may have learned that the key is revoked.
       const key = stale();
       if (key === undefined || !(error instanceof KeyfoldError && error.code === 'MetastoreUnavailable')) throw error;
       key.staleUntilMs = this.#ages() + EXTENSION_MS;

@@ -24,14 +24,14 @@ import { UnreadableRows } from './unreadable-rows.ts';
 
 /** The System Keys of one service. Each comes from the cache, from the metastore through KMS, or is made. */
 export class SystemKeys {
-  /** The key rows that could not be read a moment ago; those of Intermediate Keys, too. */
+  /** Remembers the unreadable rows of System Keys and of Intermediate Keys. */
   readonly unreadable: UnreadableRows;
   readonly #id: KeyId;
   readonly #dependencies: KeyDependencies;
   readonly #cache: KeyCache;
   /** The standing of each key, kept longer than its plaintext because the Intermediate Keys under it share it. */
   readonly #standings = new Map<string, KeyStanding>();
-  /** The rows of the keys that KMS is unwrapping. A load that arrives meanwhile does not read the row again. */
+  /** The rows of the keys that KMS is unwrapping. A load that starts during the unwrap uses the row from here. */
   readonly #unwrapping = new Map<string, EnvelopeKeyRecord>();
   readonly #staleIfError: StaleIfError;
   readonly #reads: SingleFlight<EnvelopeKeyRecord | undefined>;
@@ -59,7 +59,8 @@ export class SystemKeys {
   }
 
   /**
-   * The key with exactly this id and creation time, to open with, even if it is retired. It is undefined if its row is absent.
+   * The key with exactly this id and creation time, to open with, even if it is retired. It is undefined if its row is
+   * absent.
    * @param stale the Intermediate Key that can be served if the metastore stalls
    */
   async load(meta: KeyMeta, deadline: Deadline, stale: StaleKey): Promise<EnvelopeKey | undefined> {
@@ -72,7 +73,8 @@ export class SystemKeys {
   }
 
   /**
-   * The key with exactly this id and creation time, if it may still seal. It is undefined if the key is retired or its row is absent.
+   * The key with exactly this id and creation time, if it may still seal. It is undefined if the key is retired or its
+   * row is absent.
    * @param stale the Intermediate Key that can be served if the metastore stalls
    */
   async loadUsable(meta: KeyMeta, deadline: Deadline, stale: StaleKey): Promise<EnvelopeKey | undefined> {
@@ -126,7 +128,7 @@ export class SystemKeys {
     return made instanceof EnvelopeKey ? metaOf(made.standing) : undefined;
   }
 
-  /** How the rows of this id are read. */
+  /** The functions that read the rows of the System Keys from the metastore. */
   #search(deadline: Deadline): Omit<KeySearch<never>, 'use'> {
     const { metastore, now } = this.#dependencies;
     return {

@@ -3,26 +3,30 @@ import { keyName, type KeyMeta } from '../records/ids.ts';
 import type { Clock } from '../async/clock.ts';
 import { ShortMemory } from '../async/short-memory.ts';
 
-/** A row that was repaired is read again after this long at the latest. */
-const REMEMBERED_MS = 5000;
-const MAX_REMEMBERED = 1000;
+/** An operator who repairs a row waits at most this long until it is read again. */
+const TTL_MS = 5000;
+const MAX_ENTRIES = 1000;
 
 /**
- * Key rows that have just turned out to be unreadable. Without it, each request for such a row would read it again and make KMS
- * calls for each of its wraps.
+ * Remembers the unreadable key rows of the last five seconds. Otherwise each request for such a row would read it again
+ * and make KMS calls for each of its wraps.
  */
 export class UnreadableRows {
   readonly #memory: ShortMemory<KeyfoldError>;
-  /** A System Key's error passes through the load of an Intermediate Key. Remembered there again, it would last twice as long. */
+  /**
+   * Errors that are already in the memory. The error of a System Key also fails the load of its Intermediate Keys. If
+   * that load remembered the error again, requests would fail for ten seconds.
+   */
   readonly #remembered = new WeakSet<KeyfoldError>();
 
   constructor(now: Clock) {
-    this.#memory = new ShortMemory(now, REMEMBERED_MS, MAX_REMEMBERED);
+    this.#memory = new ShortMemory(now, TTL_MS, MAX_ENTRIES);
   }
 
   /**
-   * Loads a key of that very id and time.
-   * @throws KeyfoldError `KeyRowUnreadable` without loading if that was the answer a moment ago, or whatever the load throws
+   * Calls `load`, unless the row of this key was unreadable within the last five seconds.
+   * @throws KeyfoldError `KeyRowUnreadable`, the remembered error, without calling `load`
+   * @throws whatever `load` throws
    */
   async unlessKnown<T>(key: KeyMeta, load: () => Promise<T>): Promise<T> {
     const name = keyName(key);

@@ -1,6 +1,6 @@
 /**
- * How public functions check what JavaScript callers pass. A value of a wrong type is a TypeError that names the parameter
- * and never shows the value. A wrong value of the right type is refused by the function, with a code.
+ * Checks of the arguments that JavaScript callers pass to public functions. A wrong type is a TypeError that names the parameter and does
+ * not show the value. The function itself refuses a wrong value of the right type, with an error code.
  */
 import { isUint8Array } from 'node:util/types';
 
@@ -15,16 +15,16 @@ export interface Type {
 export type Types<T> = { readonly [K in keyof T]-?: Type };
 
 export const STRING: Type = { called: 'a string', holds: (value) => typeof value === 'string' };
-/** NaN and the infinities too: they are wrong values, not wrong types. */
+/** Accepts NaN and the infinities, which are wrong values but not wrong types. */
 export const NUMBER: Type = { called: 'a number', holds: (value) => typeof value === 'number' };
 export const BOOLEAN: Type = { called: 'a boolean', holds: (value) => typeof value === 'boolean' };
 export const FUNCTION: Type = { called: 'a function', holds: (value) => typeof value === 'function' };
-/** An object that holds members: no array, Map, Date or other built-in object, whose members would be missed. */
+/** An object with members. Arrays, Maps, Dates and other built-in objects are refused, because their contents are not members. */
 export const OBJECT: Type = {
   called: 'an object',
   holds: (value) => typeof value === 'object' && Object.prototype.toString.call(value) === '[object Object]',
 };
-/** A Uint8Array of any realm whose bytes are there. */
+/** A Uint8Array of any realm whose buffer is not detached. */
 export const BYTES: Type = { called: 'a Uint8Array whose buffer is not detached', holds: isBytes };
 /** An AbortSignal of any realm. */
 export const ABORT_SIGNAL: Type = {
@@ -61,7 +61,7 @@ export function check(value: unknown, name: string, type: Type): void {
   if (!isOf(type, value, name)) throw new TypeError(`${name} must be ${type.called}, not ${kindOf(value)}.`);
 }
 
-/** Whether a value is of a type. @throws TypeError if the value cannot even be looked at, as a revoked proxy */
+/** Whether a value is of a type. @throws TypeError if the value cannot be inspected, such as a revoked proxy */
 export function isOf(type: Type, value: unknown, name: string): boolean {
   try {
     return type.holds(value);
@@ -71,9 +71,9 @@ export function isOf(type: Type, value: unknown, name: string): boolean {
 }
 
 /**
- * Reads members of an object from outside, each once, so that a getter cannot give another value later.
- * @returns an object of its own, without the members that are undefined
- * @throws TypeError naming the member at fault
+ * Reads members of a caller's object. Each member is read once, so that a getter cannot give another value later.
+ * @returns a new object without the members that are undefined
+ * @throws TypeError naming the wrong member
  */
 export function membersOf<T extends object>(given: unknown, name: string, types: Types<T>): T {
   check(given, name, OBJECT);
@@ -87,8 +87,8 @@ export function membersOf<T extends object>(given: unknown, name: string, types:
 }
 
 /**
- * {@link membersOf}, of options.
- * @throws TypeError also for an option that there is not: a misspelt name would leave the default in force
+ * As {@link membersOf}, for options.
+ * @throws TypeError also for an unknown option, because a misspelt name would silently leave the default in force
  */
 export function optionsOf<T extends object>(given: unknown, name: string, types: Types<T>): T {
   const options = membersOf(given, name, types);
@@ -96,7 +96,7 @@ export function optionsOf<T extends object>(given: unknown, name: string, types:
   return options;
 }
 
-/** The members of an object whose names are not known, each read once. @throws TypeError if one is not of the type */
+/** The members of an object with unknown names. Each member is read once. @throws TypeError if a member is not of the type */
 export function recordOf<T>(given: unknown, name: string, type: Type): Record<string, T> {
   check(given, name, OBJECT);
   const names: [string, Type][] = [];
@@ -104,7 +104,7 @@ export function recordOf<T>(given: unknown, name: string, type: Type): Record<st
   return membersOf<Record<string, T>>(given, name, Object.fromEntries(names));
 }
 
-/** @throws TypeError if an object has a member that is not among the types */
+/** @throws TypeError if an object has a member that the types do not list */
 export function refuseUnknown<T>(given: unknown, name: string, types: Types<T>): void {
   for (const member in given as object) {
     if (Object.hasOwn(types, member)) continue;
@@ -113,17 +113,17 @@ export function refuseUnknown<T>(given: unknown, name: string, types: Types<T>):
   }
 }
 
-/** @throws TypeError naming the item at fault, or that there is no array */
+/** @throws TypeError naming the wrong item, or saying that the value is not an array */
 export function itemsOf<T>(given: unknown, name: string, itemOf: (item: unknown, name: string) => T): T[] {
   check(given, name, ARRAY);
   const { length } = given as readonly unknown[];
   const items: T[] = [];
-  // An item at a time: the first hole of a sparse array ends it, however long that is.
+  // Checks one item at a time, so that the first hole of a sparse array ends the loop, however long the array is.
   for (let i = 0; i < length; i += 1) items.push(itemOf(read(given as readonly unknown[], i, name), `${name}[${i}]`));
   return items;
 }
 
-/** {@link check}, giving the value back, for {@link itemsOf}. */
+/** As {@link check}, but returns the value. {@link itemsOf} uses it. */
 export function checked(type: Type): (value: unknown, name: string) => unknown {
   return (value, name) => {
     check(value, name, type);
@@ -131,24 +131,24 @@ export function checked(type: Type): (value: unknown, name: string) => unknown {
   };
 }
 
-/** The getters of the language: a subclass or a property of an array's own cannot change what they say. */
+/** The built-in getters of typed arrays. Neither a subclass nor an own property of an array can change their results. */
 const [byteLength, byteOffset, buffer] = ['byteLength', 'byteOffset', 'buffer'].map((name) => {
   const typedArray = Object.getPrototypeOf(Uint8Array.prototype) as object;
   // oxlint-disable-next-line typescript/unbound-method -- each is called with the array as its `this`
   return Object.getOwnPropertyDescriptor(typedArray, name)?.get as () => unknown;
 }) as [() => number, () => number, () => ArrayBuffer];
 
-/** How many bytes an array really has. */
+/** The true number of bytes of an array, even if the array overrides `length`. */
 export function byteLengthOf(bytes: Uint8Array): number {
   return byteLength.call(bytes);
 }
 
-/** The bytes that an array really has, by a Buffer that shares its memory and has none of its properties. */
+/** A Buffer over the true bytes of an array. It shares the memory of the array, and none of its properties. */
 export function viewOf(bytes: Uint8Array): Buffer {
   return Buffer.from(buffer.call(bytes), byteOffset.call(bytes), byteLength.call(bytes));
 }
 
-/** A part of the bytes that an array really has: made in less time than {@link viewOf}. */
+/** A view of a part of the true bytes of an array. It is faster than {@link viewOf}. */
 export function partOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
   return new Uint8Array(buffer.call(bytes), byteOffset.call(bytes) + start, end - start);
 }
@@ -156,7 +156,7 @@ export function partOf(bytes: Uint8Array, start: number, end: number): Uint8Arra
 function isBytes(value: unknown): boolean {
   if (!isUint8Array(value)) return false;
   if (byteLength.call(value) > 0) return true;
-  // The bytes of a detached buffer are gone, as are those beyond the end of one that was shrunk: such arrays look empty.
+  // An array looks empty if its buffer is detached, or was shrunk below the start of the array.
   try {
     Uint8Array.prototype.at.call(value, 0);
     return true;
@@ -170,7 +170,7 @@ function isObjectWith(value: unknown, methods: readonly string[]): boolean {
   return methods.every((method) => typeof (value as Record<string, unknown>)[method] === 'function');
 }
 
-/** A member of an object from outside. @throws TypeError if a getter of it throws */
+/** Reads a member of a caller's object. @throws TypeError if its getter throws */
 export function read<T extends object>(object: T, member: keyof T & (string | number), name: string): unknown {
   try {
     return object[member];

@@ -8,9 +8,9 @@ const TYPE_OF_DEFAULT: Readonly<Record<string, Type>> = {
 };
 
 /**
- * Defaults, and in their place what is given. A member that is undefined is not given.
- * @param name of the parameter that holds what is given
- * @throws TypeError if an option is not of its default's type, or has no default
+ * The defaults with the given options in their place. An option that is undefined keeps its default.
+ * @param name the name of the parameter with the given options, for error messages
+ * @throws TypeError if an option has another type than its default, or has no default
  */
 export function withDefaults<T extends object>(
   defaults: T,
@@ -25,9 +25,9 @@ export function withDefaults<T extends object>(
 }
 
 /**
- * What is wrong with the numbers among some options; empty where nothing is.
- * @param defaults says which options are numbers
- * @param mayBeZero those that are
+ * The faults of the numbers among some options; empty if there are none.
+ * @param defaults the defaults; an option is checked if its default is a number
+ * @param mayBeZero the options that may be zero
  */
 export function numberFaults<T extends object>(
   options: T,

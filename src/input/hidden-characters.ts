@@ -1,12 +1,12 @@
 /**
- * What a terminal does not show as itself: control and format characters (bidirectional ones among them), line separators, halves
- * of surrogate pairs, and all else that Unicode lets a terminal leave out.
+ * Characters that a terminal acts upon or does not show: control and format characters (including bidirectional ones), line separators,
+ * lone surrogates, and all other characters that Unicode lets a terminal ignore.
  */
 export const HIDDEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
 
 /**
- * A text with `\uXXXX` in the place of each character that a terminal would act upon or not show, such as an escape, a line
- * feed or a bidirectional override. A partition may hold any of them. A JSON text without indentation keeps its value.
+ * Replaces each hidden character of a text by `\uXXXX`. A partition may contain escapes, line feeds or bidirectional overrides, which must not
+ * reach a log or a terminal. JSON text without indentation keeps its value.
  */
 export function escapeHidden(text: string): string {
   return text.replace(HIDDEN, escapeUnits);

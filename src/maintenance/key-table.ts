@@ -1,19 +1,19 @@
 import type { KeyMeta } from '../records/ids.ts';
 import type { EnvelopeKeyRecord } from '../envelope/ports.ts';
 
-/** A row of the key table that is no record of ours, or a broken one. */
+/** A row of the key table that does not parse as a key record. */
 interface UnreadableRow {
   readonly id: string;
-  /** In seconds since 1970; undefined where the table holds no whole number. */
+  /** In seconds since 1970; undefined if the row holds no whole number. */
   readonly created: number | undefined;
-  /** Why it cannot be read; holds nothing of the row but its id and time. */
+  /** Why the row cannot be read. The text contains only the id and the creation time of the row. */
   readonly unreadable: string;
 }
 
-/** A row as an operator sees it: its record, or why there is none. */
+/** A row of the key table: its key record, or the reason why it cannot be read. */
 export type KeyRow = EnvelopeKeyRecord | UnreadableRow;
 
-/** Where a {@link KeyTable} is. */
+/** The name and the AWS region of a {@link KeyTable}. */
 export interface TablePlace {
   readonly table: string;
   /** The AWS region. */
@@ -21,16 +21,23 @@ export interface TablePlace {
 }
 
 /**
- * The key table as operators look at it, who want to see every row: one that does not parse is a value here, where the
- * metastore throws. Reads are consistent. Trouble is a throw of `MetastoreUnavailable`.
+ * The key table as operator tools use it. A row that does not parse is a value here, so that operators see every row;
+ * the metastore throws for it. Reads are strongly consistent. The methods throw `MetastoreUnavailable` if the table
+ * fails.
  */
 export interface KeyTable {
-  /** @throws KeyfoldError `InvalidConfiguration` where neither the settings nor the AWS SDK's own name a region */
+  /**
+   * The name and the region of the table.
+   * @throws KeyfoldError `InvalidConfiguration` if neither Keyfold's settings nor the AWS SDK's settings name a region
+   */
   place(): Promise<TablePlace>;
-  /** The row of that id and time, or the id's latest; undefined where there is none. */
+  /** The row with this id and creation time, or the latest row of this id; undefined if there is none. */
   find(id: string, created: number | 'latest'): Promise<KeyRow | undefined>;
-  /** All rows of an id, latest first; without an id all of the table, in no order. */
+  /** All rows of an id, latest first. If `id` is absent, all rows of the table, in no order. */
   list(id?: string): Promise<KeyRow[]>;
-  /** Flags a key as revoked and changes nothing else. A row that is absent stays so; after a throw it may be flagged, or not. */
+  /**
+   * Marks a key as revoked, and changes nothing else. It never creates a row.
+   * @throws KeyfoldError `MetastoreUnavailable`, after which the key may or may not be revoked
+   */
   revoke(key: KeyMeta): Promise<'revoked' | 'absent'>;
 }

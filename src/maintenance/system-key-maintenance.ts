@@ -18,80 +18,84 @@ import type { Clock } from '../async/clock.ts';
 import type { Deadline } from '../async/deadline.ts';
 import { SystemKeys } from '../envelope/system-keys.ts';
 
-/** What renews the wraps of System Keys. */
+/** The part of a KMS that checks and renews the wraps of System Keys. */
 export interface WrapRenewer {
   /**
-   * Asks each region whether it opens a System Key, and makes new wraps where the configuration wants others. Nothing is stored.
-   * @throws the deadline's reason
+   * Checks in each configured region that it opens a System Key, and makes the wraps that are missing or outdated. It
+   * stores nothing: the caller does.
+   * @throws the reason of the deadline's signal
    */
   renew(wrapped: Uint8Array, deadline: Deadline): Promise<WrapReport>;
 }
 
-/** What a {@link WrapRenewer} found and made. */
+/** The result of {@link WrapRenewer.renew}. */
 export interface WrapReport {
-  /** Each configured region. */
+  /** One entry for each configured region. */
   readonly regions: readonly RegionWrap[];
-  /** The wraps to be stored in the place of the old; undefined where those will do. */
+  /** The wraps that must replace the stored ones; undefined if the stored wraps are up to date. */
   readonly renewed: Uint8Array | undefined;
-  /** Why nobody could open it; absent where it is wrapped by KMS. */
+  /** Why no region can ever open these bytes. Absent if they are a wrap of this KMS. */
   readonly unreadable?: string;
 }
 
-/** How one region stands to one System Key. */
+/** The state of one System Key in one region. */
 export interface RegionWrap {
   readonly region: string;
-  /** Whether the region can open it: it has just done so. */
+  /** Whether the region has just opened the key. */
   readonly opens: boolean;
-  /** Whether its wrap was made anew. */
+  /** Whether the region has made a new wrap. */
   readonly renewed: boolean;
-  /** Why it does not open, or why its wrap could not be renewed. */
+  /** Why the region does not open the key, or why it could not make a new wrap. */
   readonly fault?: string;
 }
 
-/** Where System Keys are kept, for their maintenance. Throws as the metastore does. */
+/** The part of a metastore that only maintenance uses. The methods throw the errors of {@link Metastore}. */
 export interface SystemKeyStore {
   /** All rows of an id, latest first. */
   rows(id: KeyId, deadline: Deadline): Promise<KeyRow[]>;
-  /** Puts another wrap of the same key in a record's place; `changed` says that the row is no longer what the record says. */
+  /**
+   * Replaces the wraps in the row of a System Key.
+   * @returns `changed`, without a write, if the row no longer equals `record`
+   */
   replaceKey(record: EnvelopeKeyRecord, encryptedKey: Uint8Array, deadline: Deadline): Promise<'replaced' | 'changed'>;
 }
 
-/** What {@link SystemKeyMaintenance} is made of. */
+/** The options of {@link SystemKeyMaintenance}. */
 export interface MaintenanceOptions extends ServiceNames {
   readonly metastore: Metastore & SystemKeyStore;
   readonly kms: KeyManagementService & WrapRenewer;
-  /** The policy of the service whose keys they are. */
+  /** The policy of the service that uses the keys. */
   readonly policy?: Partial<CryptoPolicy>;
   readonly now?: Clock;
   readonly events?: EnvelopeEvents;
 }
 
-/** How one System Key was found, and left. */
+/** The state of one System Key after {@link SystemKeyMaintenance.run}. */
 export interface SystemKeyReport {
   readonly id: string;
   /** In seconds since 1970. */
   readonly created: number | undefined;
   readonly state: 'valid' | 'expired' | 'revoked' | 'dated-ahead' | 'unreadable';
   readonly regions: readonly RegionWrap[];
-  /** Why the row or its key cannot be read, or could not be looked after now. */
+  /** Why the row or its key cannot be read, or why this run could not check it. */
   readonly fault?: string;
 }
 
-/** What a maintenance did. */
+/** The result of {@link SystemKeyMaintenance.run}. */
 export interface MaintenanceReport {
-  /** Latest first. */
+  /** One entry for each row, latest first. */
   readonly systemKeys: readonly SystemKeyReport[];
-  /** The System Key made ahead of the present one's end; absent where that was not due. */
+  /** The new System Key. Absent if the current one is not about to expire. */
   readonly created?: KeyMeta;
-  /** Why it could not be made, although it was due. */
+  /** Why the new System Key could not be made, although it was due. */
   readonly createFault?: string;
 }
 
-/** Of a key's life, how much is left when its successor is made. */
-const AHEAD = 0.1;
-/** How often a row that has changed meanwhile is taken up again. */
+/** The next System Key is made when this share of the current key's lifetime is left. */
+const AHEAD_SHARE = 0.1;
+/** The number of attempts to renew a row that other maintenance runs change meanwhile. */
 const RENEW_ATTEMPTS = 3;
-/** How many keys are looked after side by side. */
+/** The number of keys that are checked at the same time. */
 const CONCURRENCY = 8;
 
 const STORE = having('load', 'loadLatest', 'store', 'rows', 'replaceKey');
@@ -106,8 +110,12 @@ const OPTIONS: Types<MaintenanceOptions> = {
 };
 
 /**
- * Looks after one service's System Keys (those of its own region suffix): renews their wraps, tells which regions open them, and
- * makes the next one before the present one ends. Any number may run at once, and any may be ended at any time.
+ * Maintains the System Keys of one service and region suffix. A run renews their wraps, reports which regions can open
+ * them, and makes the next System Key before the current one expires. Several runs may overlap, and a run may be
+ * stopped at any time.
+ * @example
+ * const maintenance = new SystemKeyMaintenance({ service: 'orders', product: 'shop', metastore, kms });
+ * const { systemKeys } = await maintenance.run();
  */
 export class SystemKeyMaintenance {
   readonly #options: MaintenanceOptions;
@@ -116,8 +124,8 @@ export class SystemKeyMaintenance {
   readonly #now: Clock;
 
   /**
-   * @throws TypeError naming an option of a wrong type, one that there is not, and a port that lacks a method
-   * @throws KeyfoldError `InvalidConfiguration`, listing what is wrong with the names or with the policy
+   * @throws TypeError naming an option of the wrong type, an unknown option, or a port that lacks a method
+   * @throws KeyfoldError `InvalidConfiguration`, listing the faults of the names or of the policy
    */
   constructor(options: MaintenanceOptions) {
     this.#options = optionsOf(options, 'options', OPTIONS);
@@ -127,17 +135,17 @@ export class SystemKeyMaintenance {
   }
 
   /**
-   * Makes the next System Key if that is due, and goes through all that there are. What fails for one is in its report, and does not
-   * keep the others from being looked after; nor does the end of the time.
-   * @throws TypeError for limits of a wrong type
-   * @throws KeyfoldError `MetastoreUnavailable`, or the deadline's reason, where the keys cannot even be listed
+   * Makes the next System Key if it is due, then checks every System Key. If one key fails, or the deadline passes, the
+   * report on that key has a `fault`; the run still reports on the others.
+   * @throws TypeError for limits of the wrong type
+   * @throws KeyfoldError `MetastoreUnavailable`, or the reason of the deadline's signal, if the keys cannot be listed
    */
   async run(limits: RequestLimits = {}): Promise<MaintenanceReport> {
     checkLimits(limits);
     const { metastore } = this.#options;
     return withDeadline(limits, this.#now, async (deadline) => {
       const rows = await metastore.rows(this.#id, deadline);
-      // A region that hangs must not keep the keys that there are from being looked after.
+      // Half of the time is reserved for the existing keys, in case a region hangs while the new key is wrapped.
       const made = await withDeadline(halfOf(deadline, this.#now), this.#now, (half) => this.#createAhead(half));
       const systemKeys: SystemKeyReport[] = [];
       const queue = rows.entries();
@@ -152,9 +160,12 @@ export class SystemKeyMaintenance {
   async #createAhead(deadline: Deadline): Promise<Pick<MaintenanceReport, 'created' | 'createFault'>> {
     const { metastore, kms, events = NO_ENVELOPE_EVENTS } = this.#options;
     const ports = { metastore: checkedMetastore(metastore), kms: checkedKms(kms) };
-    const world = keyDependencies({ ...ports, events, policy: this.#policy, now: this.#now });
+    const dependencies = keyDependencies({ ...ports, events, policy: this.#policy, now: this.#now });
     try {
-      const created = await new SystemKeys(this.#id, world).createAhead(this.#policy.expireAfterMs * AHEAD, deadline);
+      const created = await new SystemKeys(this.#id, dependencies).createAhead(
+        this.#policy.expireAfterMs * AHEAD_SHARE,
+        deadline,
+      );
       return created === undefined ? {} : { created };
     } catch (error) {
       return { createFault: faultOf(error) };
@@ -183,14 +194,14 @@ export class SystemKeyMaintenance {
       if (report.renewed === undefined) return report;
       check(report.renewed, 'The wraps of kms.renew', BYTES);
       if ((await metastore.replaceKey(record, report.renewed, deadline)) === 'replaced') return report;
-      // Another maintenance was quicker.
+      // Another maintenance run has changed the row. The next attempt starts from its new content.
       record = await metastore.load(record.id, record.created, deadline);
     }
-    throw new KeyfoldError('MetastoreUnavailable', 'The row changed each time that its wraps were to be renewed.');
+    throw new KeyfoldError('MetastoreUnavailable', 'The row changed during each attempt to renew its wraps.');
   }
 }
 
-/** What went wrong with one key, in words. @throws what is not ours */
+/** The text of a KeyfoldError, for a report. @throws any other error, because that is a bug */
 function faultOf(error: unknown): string {
   if (error instanceof KeyfoldError) return `${error.code}: ${error.message}`;
   throw error;

@@ -6,10 +6,10 @@ import { KeyfoldError } from '../errors.ts';
 import { freeNow } from '../crypto/free-now.ts';
 import { KEY_BYTES } from '../crypto/random.ts';
 
-/** What a compact record says that its payload is: bytes, or the text of a JSON value (a field of a document). */
+/** What the payload of a compact record is: `bytes`, or `json`, the text of a JSON value from a field of a document. */
 export type CompactKind = 'bytes' | 'json';
 
-/** A record that came as a string. */
+/** A record that was read from its compact form. */
 export interface CompactRecord {
   readonly kind: CompactKind;
   readonly record: DataRowRecord;
@@ -24,16 +24,16 @@ const ID_AT = ID_LENGTH_AT + 2;
 const MAX_ID_BYTES = 0xff_ff;
 const SEALED_KEY_BYTES = KEY_BYTES + SEAL_OVERHEAD_BYTES;
 
-/** Whether a text claims to be a compact record. It may still be none. */
+/** Whether a text begins like a compact record. The rest of it is not checked. */
 export function looksCompact(text: string): boolean {
   return kindOf(text) !== undefined;
 }
 
 /**
- * A record as a string (docs/compact-record.md): about half as long as the base64 of its JSON, for a column or a field that
- * holds text. What it says of its payload's kind is not sealed, since an Asherah record has no place for it.
- * @returns undefined for a record that has no such form, which no record is that Keyfold made
- * @throws TypeError for a member of another type than a record's, and for a kind that there is not
+ * Writes a record as a short string, for a column or a field of text (docs/compact-record.md). It is about half as long as the base64 of
+ * the record's JSON. The kind is not authenticated, because an Asherah record has no place for it.
+ * @returns the string; undefined for a record that has no compact form. Every record that Keyfold made has one.
+ * @throws TypeError for a member of a wrong type, or an unknown kind
  */
 export function encodeCompactRecord(record: DataRowRecord, kind: CompactKind): string | undefined {
   const { key, data } = checkedRecord(record);
@@ -61,7 +61,7 @@ export function encodeCompactRecord(record: DataRowRecord, kind: CompactKind): s
   return text;
 }
 
-/** How many characters a compact record has, all of them ASCII. */
+/** The number of characters of a compact record. All of them are ASCII. */
 export function compactLength(kind: CompactKind, idBytes: number, payloadBytes: number): number {
   const bytes = ID_AT + idBytes + SEALED_KEY_BYTES + payloadBytes + SEAL_OVERHEAD_BYTES;
   return PREFIX[kind].length + Math.ceil((bytes * 4) / 3);
@@ -69,8 +69,8 @@ export function compactLength(kind: CompactKind, idBytes: number, payloadBytes: 
 
 /**
  * Reads a record from its compact form.
- * @throws TypeError for anything but a string
- * @throws KeyfoldError `InvalidRequest`, never quoting the text
+ * @throws TypeError if the text is not a string
+ * @throws KeyfoldError `InvalidRequest` if the text is not a compact record. The error does not quote the text.
  */
 export function decodeCompactRecord(text: string): CompactRecord {
   check(text, 'text', STRING);

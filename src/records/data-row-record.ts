@@ -3,8 +3,8 @@ import { ARRAY, BYTES, check, isOf, NUMBER, OBJECT, read, STRING, viewOf } from 
 import { KeyfoldError } from '../errors.ts';
 
 /**
- * A sealed payload with the sealed key that opens it, as a caller stores it. What it says of itself is only a claim until
- * it has opened: its parent's id is text from outside.
+ * A sealed payload together with its sealed Data Row Key, as callers store it. Do not trust the members of a record that has not been
+ * opened: anyone could have written them.
  */
 export interface DataRowRecord {
   readonly key: {
@@ -19,9 +19,9 @@ export interface DataRowRecord {
 }
 
 /**
- * The record as JSON text, in Asherah's form (wire-format.md, Data Row Record).
- * @throws TypeError for a member of another type than a record's
- * @throws KeyfoldError `InvalidRequest` for a time that is not a whole number, since {@link decodeDataRowRecord} refuses it
+ * Writes a record as JSON text, in Asherah's form.
+ * @throws TypeError for a member of a wrong type
+ * @throws KeyfoldError `InvalidRequest` for a time that is not a whole number, because {@link decodeDataRowRecord} would refuse it
  */
 export function encodeDataRowRecord(record: DataRowRecord): string {
   const { key, data } = checkedRecord(record);
@@ -31,8 +31,8 @@ export function encodeDataRowRecord(record: DataRowRecord): string {
 }
 
 /**
- * A record from outside, with each member read once, so that a getter cannot give another value later.
- * @throws TypeError naming the member that is not of a record's type
+ * Checks a record from a caller, and copies its members. Each member is read once, so that a getter cannot give another value later.
+ * @throws TypeError naming the member that has a wrong type
  */
 export function checkedRecord(record: DataRowRecord): DataRowRecord {
   const key = memberOf(record, 'key', 'record');
@@ -55,20 +55,20 @@ function memberOf<T extends object, K extends keyof T & string>(object: T, membe
   return read(object, member, name) as T[K];
 }
 
-/** What {@link encodeWithKey} takes: the same for all records of one Data Row Key. */
+/** The JSON text of a record's key, for {@link encodeWithKey}. All records of one Data Row Key share it. */
 export function encodeRecordKey({ created, encryptedKey, parent }: DataRowRecord['key']): string {
   return `{"Created":${created},"Key":"${base64(encryptedKey)}","ParentKeyMeta":{"KeyId":${JSON.stringify(parent.id)},"Created":${parent.created}}}`;
 }
 
-/** {@link encodeDataRowRecord}, with the key as JSON text. */
+/** As {@link encodeDataRowRecord}, but takes the key as JSON text. */
 export function encodeWithKey(keyText: string, data: Uint8Array): string {
   return `{"Key":${keyText},"Data":"${base64(data)}"}`;
 }
 
 /**
  * Reads a record from JSON text.
- * @throws TypeError for anything but a string
- * @throws KeyfoldError `InvalidRequest`, naming the field at fault and never quoting the text
+ * @throws TypeError if the text is not a string
+ * @throws KeyfoldError `InvalidRequest`, naming the wrong member. The error does not quote the text.
  */
 export function decodeDataRowRecord(text: string): DataRowRecord {
   check(text, 'text', STRING);
@@ -80,8 +80,8 @@ export function decodeDataRowRecord(text: string): DataRowRecord {
 }
 
 /**
- * Reads a record from a value that `JSON.parse` made. Fields it does not know are ignored.
- * @throws KeyfoldError `InvalidRequest`, naming the field at fault
+ * Reads a record from a value that `JSON.parse` made. Unknown members are ignored.
+ * @throws KeyfoldError `InvalidRequest`, naming the wrong member
  */
 export function dataRowRecordFromValue(value: unknown): DataRowRecord {
   const record = fields(value, 'the record');
@@ -108,13 +108,13 @@ function base64(value: Uint8Array): string {
 const DATA_PREFIX = ',"Data":"';
 const DATA_SUFFIX = '"}';
 
-/** A record's text in two: the value without the payload, and what the payload is if that has neither quote nor backslash, as no base64 has. */
+/** Splits the text of a record: the value without the payload, and the payload's text. It works if the payload is the last member. */
 function cutAtData(text: string): { rest: Record<string, unknown>; data: string } | undefined {
   const at = text.indexOf(DATA_PREFIX);
   const [begin, end] = [at + DATA_PREFIX.length, text.length - DATA_SUFFIX.length];
   if (at < 0 || begin > end || !text.endsWith(DATA_SUFFIX)) return undefined;
   try {
-    // Where this is an object with a member, what was cut off was one more of the same object.
+    // If the shortened text is an object with a member, then the removed part was another member of the same object.
     const rest = JSON.parse(`${text.slice(0, at)}}`) as Record<string, unknown>;
     return Object.keys(rest).length > 0 ? { rest, data: text.slice(begin, end) } : undefined;
   } catch {

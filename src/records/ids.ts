@@ -3,52 +3,52 @@ import { invalidConfiguration, KeyfoldError } from '../errors.ts';
 
 declare const brand: unique symbol;
 
-/** A partition (a tenant, a user) that {@link KeyNaming.parsePartition} has checked. */
+/** The name of a partition, such as a tenant or a user, that {@link KeyNaming.parsePartition} has checked. */
 export type PartitionId = string & { readonly [brand]: 'PartitionId' };
 
-/** The id of a System Key or an Intermediate Key, as kept in the metastore. */
+/** The id of a System Key or an Intermediate Key, as in the metastore. */
 export type KeyId = string & { readonly [brand]: 'KeyId' };
 
-/** Seconds since 1970-01-01T00:00Z; a whole number. */
+/** Whole seconds since 1970-01-01T00:00Z. */
 export type EpochSeconds = number & { readonly [brand]: 'EpochSeconds' };
 
-/** A time in whole seconds since 1970, as records and rows have it. @throws TypeError for what is no time */
+/** The whole seconds of a time in milliseconds. @throws TypeError if the number is not a time */
 export function secondsOf(nowMs: number): EpochSeconds {
   const seconds = Math.floor(nowMs / 1000);
   if (Number.isSafeInteger(seconds)) return seconds as EpochSeconds;
   throw new TypeError('The clock does not give milliseconds since 1970.');
 }
 
-/** What names one key: its id and when it was created. Many keys of one id follow each other as they are rotated. */
+/** Names one key: its id and its creation time. Rotation makes new keys with the same id. */
 export interface KeyMeta {
   readonly id: KeyId;
   readonly created: EpochSeconds;
 }
 
-/** Only what names a key, of whatever else is known of it. */
+/** Copies only the id and the creation time of a key. */
 export function metaOf({ id, created }: KeyMeta): KeyMeta {
   return { id, created };
 }
 
-/** A name for one key that no other key has, to be a key of a Map. */
+/** A string that names one key, for use as the key of a Map. */
 export function keyName({ id, created }: KeyMeta): string {
   return `${created} ${id}`;
 }
 
-/** Whose keys they are. Asherah's ids are made of these, so two services that share a table must differ in one of them. */
+/** The names that key ids are made of, as in Asherah. Two services that share a table must differ in one of them. */
 export interface ServiceNames {
   readonly service: string;
   readonly product: string;
-  /** The AWS region that this process writes in, for a table replicated over regions; undefined for a table of one. */
+  /** For a Global Table: the AWS region that this process writes in. Leave it undefined for a table in one region. */
   readonly regionSuffix?: string | undefined;
   /**
-   * Allows names that make ids ambiguous (an underscore in the service or product, a product shaped like a region), for an
-   * existing Asherah table that has them. One service may then open records of another whose id reads the same.
+   * Allows names that make key ids ambiguous: an underscore in the service or product, or a product that looks like a region. Use it only
+   * for an existing Asherah table with such names. One service may then open the records of another service whose key ids look the same.
    */
   readonly allowAmbiguousNames?: boolean | undefined;
 }
 
-/** What {@link ServiceNames} are made of. */
+/** The types of the {@link ServiceNames}. */
 export const SERVICE_NAMES: Types<ServiceNames> = {
   service: STRING,
   product: STRING,
@@ -58,15 +58,15 @@ export const SERVICE_NAMES: Types<ServiceNames> = {
 
 /** DynamoDB's limit for the value of a partition key, in bytes of UTF-8. */
 const MAX_KEY_ID_BYTES = 2048;
-/** No region's name is much longer than these. */
+/** The form of a region name. The limits leave room for longer names than AWS has today. */
 const REGION = /^[a-z]{2,4}(?:-[a-z]{1,20}){1,2}-\d{1,2}$/;
-/** The longest partition that HTTP can name must have an id. */
+/** The longest partition that the HTTP API accepts. Its key id must fit into a row. */
 const MAX_HTTP_PARTITION_BYTES = 128;
 const CONTROL = /\p{Cc}/u;
 
 /**
- * Whether a text can be a partition: it is not empty, well-formed Unicode, and no longer than a key's id may be.
- * {@link KeyNaming.parsePartition} checks the length of the id that the partition's keys have.
+ * Whether a text can be a partition: not empty, well-formed Unicode, and no longer than a key id may be.
+ * {@link KeyNaming.parsePartition} also checks the length of the partition's key id.
  */
 export function isPartition(value: string): value is PartitionId {
   return partitionFault(value, value) === undefined;
@@ -79,38 +79,38 @@ function partitionFault(value: string, keyId: string): string | undefined {
   return `is too long: its key id would have more than DynamoDB's ${MAX_KEY_ID_BYTES} bytes of UTF-8`;
 }
 
-/** Whether DynamoDB can hold a row of such an id. It refuses to look for any other. */
+/** Whether DynamoDB accepts this key id. It refuses even to look for any other. */
 export function isPossibleKeyId(id: string): boolean {
   return id !== '' && id.isWellFormed() && Buffer.byteLength(id) <= MAX_KEY_ID_BYTES;
 }
 
-/** Whether a name is shaped like an AWS region's (`us-east-1`, `us-gov-west-1`, `us-iso-east-1`). */
+/** Whether a name has the form of an AWS region, such as `us-east-1`, `us-gov-west-1` or `us-iso-east-1`. */
 export function isRegionName(name: string): boolean {
   return REGION.test(name);
 }
 
-/** Which level of the hierarchy an id names a key of; undefined for an id that is none of ours. */
+/** Whether a key id names a System Key or an Intermediate Key; undefined if it names neither. */
 export function keyKindOf(id: string): 'system' | 'intermediate' | undefined {
   if (id.startsWith('_SK_')) return 'system';
   return id.startsWith('_IK_') ? 'intermediate' : undefined;
 }
 
 /**
- * The region that a key's id ends with: where its row is written, and the only one whose processes seal under it. Undefined
- * for an id without, and for one that a product shaped like a region ends, as far as `names` tell.
+ * The region suffix of a key id. Only processes of that region write the row and seal with the key. It is undefined if the id has no
+ * suffix, or if it ends with the product of `names`, which may look like a region.
  */
 export function regionOfKeyId(id: string, names?: ServiceNames): string | undefined {
   if (names !== undefined && id.endsWith(`_${names.service}_${names.product}`)) return undefined;
   const parts = id.split('_').slice(1);
   const last = parts.at(-1) ?? '';
-  // A System Key's id has a service and a product before the region, an Intermediate Key's a partition as well.
+  // Before the region, a System Key's id has a service and a product. An Intermediate Key's id has a partition, too.
   return parts.length >= (keyKindOf(id) === 'system' ? 4 : 5) && isRegionName(last) ? last : undefined;
 }
 
-/** Makes the ids of one service's keys, and tells which ids a record may name. */
+/** Makes the key ids of one service, and decides which key ids a record may name. */
 export class KeyNaming {
   readonly systemKeyId: KeyId;
-  /** Whether keys carry a region suffix, so that a key written elsewhere may take a while to arrive here. */
+  /** Whether key ids have a region suffix. Rows of another region may then arrive late. */
   readonly suffixed: boolean;
   readonly #base: string;
   readonly #suffix: string;
@@ -126,10 +126,10 @@ export class KeyNaming {
   }
 
   /**
-   * Checks a partition from outside: any text of well-formed Unicode whose Intermediate Key id fits DynamoDB, as in Asherah.
+   * Checks a partition from a caller. As in Asherah, any well-formed Unicode is allowed if its Intermediate Key id fits DynamoDB.
    * Partitions are compared byte for byte and never normalised.
-   * @throws TypeError for anything but a string
-   * @throws KeyfoldError `InvalidRequest` for one that is empty, not well-formed Unicode, or too long for DynamoDB
+   * @throws TypeError if the partition is not a string
+   * @throws KeyfoldError `InvalidRequest` if it is empty, not well-formed Unicode, or too long for DynamoDB
    */
   parsePartition(value: string): PartitionId {
     check(value, 'partition', STRING);
@@ -138,14 +138,14 @@ export class KeyNaming {
     return value as PartitionId;
   }
 
-  /** The id under which this process writes a partition's Intermediate Keys. */
+  /** The id of the Intermediate Keys that this process makes for a partition. */
   intermediateKeyId(partition: PartitionId): KeyId {
     return `_IK_${partition}${this.#base}${this.#suffix}` as KeyId;
   }
 
   /**
-   * Whether `id` names an Intermediate Key of the partition: its own id exactly, or, where a suffix is configured, that of
-   * any region or none. A mere prefix is never enough: `_IK_a_s_p` also begins the ids of partition `a_s_p_b`.
+   * Whether `id` names an Intermediate Key of the partition. It must be the partition's exact id. If a region suffix is configured, the
+   * same id with any other region or without one will do. A prefix is not enough: `_IK_a_s_p` also begins the ids of partition `a_s_p_b`.
    */
   isIntermediateKeyOf(partition: PartitionId, id: string): id is KeyId {
     if (id === this.intermediateKeyId(partition)) return true;
@@ -153,8 +153,8 @@ export class KeyNaming {
   }
 
   /**
-   * Whether `id` names a System Key of this service, of any region or none. An Intermediate Key that hangs under another
-   * service's System Key was put there by somebody who can write the table.
+   * Whether `id` names a System Key of this service, with any region suffix or without one. If an Intermediate Key names the System Key of
+   * another service, an attacker has written its row.
    */
   isSystemKey(id: string): id is KeyId {
     return id === this.systemKeyId || (isPossibleKeyId(id) && isRegionalFormOf(`_SK${this.#base}`, id));
@@ -168,7 +168,7 @@ function isRegionalFormOf(unsuffixed: string, id: string): boolean {
   );
 }
 
-/** What is wrong with a service's names; empty where nothing is. */
+/** The faults of a service's names; empty if there are none. */
 export function nameFaults(names: ServiceNames): string[] {
   const faults: string[] = [];
   for (const part of ['service', 'product'] as const) {

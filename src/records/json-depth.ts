@@ -1,17 +1,17 @@
 import { KeyfoldError } from '../errors.ts';
 
 /**
- * How deep JSON from outside may be nested. `JSON.parse` takes any depth, but `JSON.stringify` and revivers call themselves for
- * each level: they run out of stack at a few thousand. Collecting the garbage of deep values is slow, too.
+ * How deep JSON from a caller may be nested. `JSON.parse` accepts any depth, but `JSON.stringify` and revivers recurse and exhaust the stack
+ * at a few thousand levels. The garbage collector is slow with deep values, too.
  */
 export const MAX_JSON_DEPTH = 100;
 
 const [QUOTE, OPENING_BRACKET, CLOSING_BRACKET, OPENING_BRACE, CLOSING_BRACE] = [0x22, 0x5b, 0x5d, 0x7b, 0x7d];
 
 /**
- * `JSON.parse` of a request's text, which is bounded in depth before it is parsed.
- * @throws KeyfoldError `InvalidRequest` for a text that is nested too deeply
- * @throws SyntaxError for a text that is not JSON, which it quotes
+ * As `JSON.parse`, but checks the depth of a request first.
+ * @throws KeyfoldError `InvalidRequest` if the text is nested too deeply
+ * @throws SyntaxError if the text is not JSON. Do not log this error: it quotes the text.
  */
 export function parseRequestJson(text: string): unknown {
   if (isNestedTooDeeply(text)) {
@@ -21,8 +21,8 @@ export function parseRequestJson(text: string): unknown {
 }
 
 /**
- * Whether a JSON text is nested deeper than {@link MAX_JSON_DEPTH}, in one pass over the text without recursion.
- * @param text one whose syntax `JSON.parse` checks, before or after: of any other text the answer means nothing
+ * Whether a JSON text is nested deeper than {@link MAX_JSON_DEPTH}. It reads the text once, without recursion.
+ * @param text JSON text. The answer for any other text is meaningless, so `JSON.parse` must check the syntax before or after.
  */
 export function isNestedTooDeeply(text: string): boolean {
   let depth = 0;
@@ -37,9 +37,9 @@ export function isNestedTooDeeply(text: string): boolean {
 }
 
 /**
- * The place behind the quotation mark that ends a string: the first one that an even number of backslashes precedes. It is the
- * text's end if there is none.
- * @param start the place of the quotation mark that begins the string
+ * The position after the closing quotation mark of a string, or the end of the text if the string is not closed. The closing quotation
+ * mark is the first one that follows an even number of backslashes.
+ * @param start the position of the opening quotation mark
  */
 export function endOfString(text: string, start: number): number {
   for (let at = text.indexOf('"', start + 1); at >= 0; at = text.indexOf('"', at + 1)) {

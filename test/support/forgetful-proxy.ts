@@ -8,6 +8,8 @@ interface Passage {
   readonly client: Socket;
   readonly upstream: Socket;
   forgotten?: Forgetting;
+  /** Answers that are held back. */
+  readonly heldBack: Buffer[];
 }
 
 /**
@@ -45,9 +47,13 @@ export class ForgetfulProxy {
     return [...this.#passages].filter(({ forgotten }) => forgotten === undefined).length;
   }
 
-  /** Forgets every connection. */
-  forget(forgotten: Forgetting): void {
+  /**
+   * Forgets every connection.
+   * @param isTruncating whether all but the last byte of an answer that is held back arrives first
+   */
+  forget(forgotten: Forgetting, isTruncating = false): void {
     for (const passage of this.#passages) {
+      if (isTruncating) passage.client.write(Buffer.concat(passage.heldBack).subarray(0, -1));
       passage.forgotten ??= forgotten;
       passage.upstream.destroy();
     }
@@ -62,15 +68,12 @@ export class ForgetfulProxy {
 
   #pass(client: Socket, upstream: Socket): void {
     this.opened += 1;
-    const passage: Passage = { client, upstream };
+    const passage: Passage = { client, upstream, heldBack: [] };
     let isHeld = false;
     this.#passages.add(passage);
     client.on('data', (bytes) => {
       if (passage.forgotten === undefined) {
-        if (!isHeld && this.hold?.test(bytes.toString('latin1')) === true) {
-          isHeld = true;
-          this.held += 1;
-        }
+        isHeld ||= this.hold?.test(bytes.toString('latin1')) === true;
         upstream.write(bytes);
         return;
       }
@@ -79,6 +82,7 @@ export class ForgetfulProxy {
     });
     upstream.on('data', (bytes) => {
       if (!isHeld) client.write(bytes);
+      else if (passage.heldBack.push(bytes) === 1) this.held += 1;
     });
     client.on('close', () => {
       this.#passages.delete(passage);

@@ -71,7 +71,10 @@ describe.for([
   ['direct', /./],
   ['HTTP', /./],
 ] as const)('%s, frozen while it waits for the answer to %s', ([role, hold]) => {
-  it('repeats the request on a new connection', async () => {
+  it.for([
+    ['nothing', false],
+    ['all but the last byte', true],
+  ] as const)('repeats the request on a new connection if %s of the answer has arrived', async ([, isTruncating]) => {
     // The result must come before SQS's request timeout of 5 s, which would hide a missing guard.
     const process = await start(role, role === 'queue' ? { INVOCATION_MS: '5000' } : {});
     await process.serve(1);
@@ -79,7 +82,7 @@ describe.for([
     const underWay = process.serve(8);
     await held(1);
     const thawed = process.freeze(200);
-    for (const proxy of world.proxies) proxy.forget('silence');
+    for (const proxy of world.proxies) proxy.forget('silence', isTruncating);
     await thawed;
     expect(await underWay).toEqual(allWell(8));
   });

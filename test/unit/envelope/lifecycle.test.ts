@@ -121,14 +121,15 @@ describe('a new key', () => {
   });
 });
 
+function opened(parent: Uint8Array, sealed: Uint8Array): Buffer {
+  const bytes = open(createSecretKey(parent), sealed);
+  if (bytes === undefined) throw new Error('does not open');
+  return bytes;
+}
+
 describe('each key', () => {
   it('has 32 bytes, each of them random', async () => {
     const keys: Record<string, Buffer[]> = { system: [], intermediate: [], dataRow: [] };
-    const opened = (parent: Uint8Array, sealed: Uint8Array): Buffer => {
-      const bytes = open(createSecretKey(parent), sealed);
-      if (bytes === undefined) throw new Error('does not open');
-      return bytes;
-    };
     for (let i = 0; i < 20; i += 1) {
       const one = new FakeWorld();
       const record = await one.process().session('p').encrypt(PAYLOAD);

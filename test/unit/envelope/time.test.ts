@@ -127,6 +127,17 @@ describe('a key dated in the future', () => {
     },
   );
 
+  it.for([Number.NaN, -0.5, 2 ** 53])('cannot be read if that is %d seconds from now', async (seconds) => {
+    await createdBy(world.process());
+    const row = { ...world.metastore.ofKind('IK')[0], created: nowSeconds() + seconds };
+    const loadLatest = world.metastore.loadLatest.bind(world.metastore);
+    Object.assign(world.metastore, {
+      loadRecent: undefined,
+      loadLatest: async (...given: Parameters<typeof loadLatest>) => (given[0] === row.id ? row : loadLatest(...given)),
+    });
+    expect(await codeOf(world.process().session('p').encrypt(PAYLOAD))).toBe('KeyRowUnreadable');
+  });
+
   it('is followed by a new one without loadRecent, if the row can be read', async () => {
     await createdBy(world.process());
     const ahead = copyTo('IK', nowSeconds() + 3600);
@@ -376,21 +387,21 @@ describe('after the clock has stepped back', () => {
   });
 });
 
+/** An hour and a quarter passes, of which the clock shows ten seconds. */
+function pass(): void {
+  const shownMs = Date.now() + 10_000;
+  vi.advanceTimersByTime(75 * MINUTE_MS);
+  vi.setSystemTime(shownMs);
+}
+
 describe("after the machine's clock has stepped back between two requests", () => {
   beforeEach(() => {
     vi.useFakeTimers({ toFake: ['Date', 'performance'], now: world.clock.nowMs });
   });
   afterEach(() => vi.useRealTimers());
 
-  /** An hour and a quarter passes, of which the clock shows ten seconds. */
-  function pass(): void {
-    const shownMs = Date.now() + 10_000;
-    vi.advanceTimersByTime(75 * MINUTE_MS);
-    vi.setSystemTime(shownMs);
-  }
-
   it('a plaintext key is dropped at its maximum age all the same', async () => {
-    const service = world.process({ now: undefined });
+    const service = world.process({ now: Date.now });
     const record = await service.session('p').encrypt(PAYLOAD);
     pass();
     world.log.take();
@@ -400,7 +411,7 @@ describe("after the machine's clock has stepped back between two requests", () =
 
   it('a revoked key does not go on sealing', async () => {
     const policy = { intermediateKeyMaxAgeMs: DAY_MS, systemKeyMaxAgeMs: DAY_MS };
-    const service = world.process({ now: undefined, policy });
+    const service = world.process({ now: Date.now, policy });
     const before = await createdBy(service);
     for (const row of world.metastore.ofKind('IK')) world.metastore.change(row, { revoked: true });
     pass();

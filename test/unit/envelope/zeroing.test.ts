@@ -54,6 +54,11 @@ function counts(): { held: string; stillHold: number } {
   return { held: spied.keys.length >= 10 ? 'enough' : 'too few', stillHold };
 }
 
+/** What a key seals. */
+function opened(key: Uint8Array, sealed: Uint8Array | undefined): Buffer {
+  return aes.open(createSecretKey(key), sealed ?? Buffer.alloc(0)) as Buffer;
+}
+
 describe('the bytes of a key', () => {
   it('are zeroed once keys were made, opened and rewrapped', async () => {
     const record = await world.process().session('p').encrypt(PAYLOAD);
@@ -107,10 +112,9 @@ describe('the bytes of a key', () => {
   it.for([24, 40])('are zeroed if they are %i, of which no key is made', async (size) => {
     const record = await world.process().session('p').encrypt(PAYLOAD);
     const [system, intermediate] = [...world.metastore.ofKind('SK'), ...world.metastore.ofKind('IK')];
-    const open = (key: Uint8Array, sealed: Uint8Array): Buffer => aes.open(createSecretKey(key), sealed) as Buffer;
-    const systemKey = open(Buffer.alloc(32, 7), system?.encryptedKey as Uint8Array);
+    const systemKey = opened(Buffer.alloc(32, 7), system?.encryptedKey);
     const misfit = (key: Uint8Array): Buffer => aes.seal(createSecretKey(key), Buffer.alloc(size, 1));
-    const intermediateKey = open(systemKey, intermediate?.encryptedKey as Uint8Array);
+    const intermediateKey = opened(systemKey, intermediate?.encryptedKey);
     const encryptedKey = misfit(intermediateKey);
     spied.keys.length = 0;
     const session = world.process().session('p');

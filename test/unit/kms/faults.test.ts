@@ -38,6 +38,38 @@ describe('an error', () => {
     expect(fault.message).toBe(`${action} in ${REGION}: ${faultClass} (${errorName})`);
   });
 
+  it.for([
+    'KMSInternalException',
+    'DependencyTimeoutException',
+    'KeyUnavailableException',
+    'RequestTimeout',
+    'RequestTimeoutException',
+    'RequestAbortedException',
+  ])('%s means that the region may answer soon, whatever status it comes with', (name) => {
+    expect(classify(REGION, 'Encrypt', answer(name, 400)).faultClass).toBe('unavailable');
+  });
+
+  it.for(['ValidationException', 'ValidationError', 'InvalidArnException'])(
+    '%s is the fault of a key row in a Decrypt, and ours in any other call',
+    (name) => {
+      expect(classify(REGION, 'Decrypt', answer(name)).faultClass).toBe('corrupt');
+      for (const action of ['Encrypt', 'GenerateDataKey'] as const) {
+        expect(classify(REGION, action, answer(name)).faultClass).toBe('misconfigured');
+      }
+    },
+  );
+
+  it.for<[string, FaultClass]>([
+    ['arn:aws:kms:us-west-2:1:key/x is pending deletion.', 'misconfigured'],
+    ['arn:aws:kms:us-west-2:1:key/x is pending replica deletion.', 'misconfigured'],
+    ['arn:aws:kms:us-west-2:1:key/x is pending import.', 'misconfigured'],
+    ['PendingReplicaDeletion', 'misconfigured'],
+    ['The custom key store is disconnected.', 'unavailable'],
+    ['arn:aws:kms:us-west-2:1:key/x is creating.', 'unavailable'],
+  ])('of a state (%s) is %s', ([message, faultClass]) => {
+    expect(classify(REGION, 'Decrypt', answer('KMSInvalidStateException', 400, message)).faultClass).toBe(faultClass);
+  });
+
   it.for(['AccessDeniedException', 'DisabledException', 'KMSInvalidStateException', 'NotFoundException'])(
     '%s keeps the beginning of its message, which says what to mend',
     (name) => {

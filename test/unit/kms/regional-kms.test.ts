@@ -15,18 +15,24 @@ const WHOLE = { KeyId: OURS, Plaintext: Buffer.alloc(32, 7).toString('base64'), 
 let server: Server;
 let endpoint: string;
 let answer: object;
+let status = 200;
+let stalls = false;
+let requests = 0;
 
 beforeAll(async () => {
   server = createServer((request, response) => {
+    requests += 1;
     request.resume();
-    response.writeHead(200, { 'content-type': 'application/x-amz-json-1.1' }).end(JSON.stringify(answer));
+    response.writeHead(status, { 'content-type': 'application/x-amz-json-1.1' });
+    if (stalls) response.write('{');
+    else response.end(JSON.stringify(answer));
   });
   endpoint = `http://127.0.0.1:${await listen(server, 0)}`;
 });
 afterAll(() => close(server));
 
-function connect(keyArn: string): RegionalKms {
-  const timeouts = { connectionTimeoutMs: 1000, requestTimeoutMs: 1000 };
+function connect(keyArn: string, requestTimeoutMs = 1000): RegionalKms {
+  const timeouts = { connectionTimeoutMs: 1000, requestTimeoutMs };
   return new RegionalKms({ region: 'us-west-2', keyArn, accounts: new Set(['111122223333']), timeouts, endpoint });
 }
 
@@ -112,4 +118,18 @@ it('a plaintext of a key that is refused is zeroed', async () => {
 it('a wrap of the longest size that KMS takes is sent to it', async () => {
   answer = WHOLE;
   expect(await connect(OURS).decrypt(Buffer.alloc(6144), OURS, noDeadline())).toHaveLength(32);
+});
+
+it('a call is one request, also if the region fails or stalls in the middle of its answer', async () => {
+  answer = { __type: 'KMSInternalException' };
+  for (const [given, isStalling] of [
+    [500, false],
+    [200, true],
+  ] as const) {
+    [status, stalls, requests] = [given, isStalling, 0];
+    const failed = errorOf(connect(OURS, 100).encrypt(Buffer.alloc(32), noDeadline()));
+    expect(await failed).toMatchObject({ faultClass: 'unavailable' });
+    expect(requests).toBe(1);
+  }
+  [status, stalls] = [200, false];
 });

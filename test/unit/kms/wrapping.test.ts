@@ -1,9 +1,10 @@
 /** In how many regions a new System Key is wrapped, how often each is asked, and what is told of it: on scripted regions. */
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { deadlineExceeded } from '../../../src/async/deadline.ts';
 import { AwsKms, type AwsKmsOptions } from '../../../src/index.ts';
 import { RegionFault, type FaultClass, type KmsAction } from '../../../src/kms/faults.ts';
 import type { KmsRegion, Wrap } from '../../../src/kms/kms-region.ts';
+import type { RegionalKmsOptions } from '../../../src/kms/regional-kms.ts';
 import { codeOf, errorOf, HandClock, noDeadline } from '../../support/fakes.ts';
 
 const SYSTEM_KEY = Buffer.alloc(32, 9);
@@ -16,11 +17,12 @@ let faults: Record<string, (FaultClass | 'always')[]>;
 let asked: string[];
 let told: string[];
 let plaintexts: Buffer[];
-let onEncrypt: () => void;
+let onEncrypt: (region: string, signal: AbortSignal) => Promise<void> | void;
+let connected: RegionalKmsOptions[];
 
 beforeEach(() => {
   clock = new HandClock();
-  [faults, asked, told, plaintexts, onEncrypt] = [{}, [], [], [], () => {}];
+  [faults, asked, told, plaintexts, onEncrypt, connected] = [{}, [], [], [], () => {}, []];
 });
 
 function arnOf(region: string): string {
@@ -28,7 +30,9 @@ function arnOf(region: string): string {
 }
 
 /** A region that wraps a data key by naming it. */
-function connect({ region, keyArn }: { region: string; keyArn: string }): KmsRegion {
+function connect(options: RegionalKmsOptions): KmsRegion {
+  const { region, keyArn } = options;
+  connected.push(options);
   const call = (action: KmsAction): Wrap => {
     asked.push(`${action} ${region}`);
     const [fault, next] = faults[region] ?? [];
@@ -46,7 +50,7 @@ function connect({ region, keyArn }: { region: string; keyArn: string }): KmsReg
       return { ...wrap, plaintext };
     },
     encrypt: async (_, { signal }) => {
-      onEncrypt();
+      await onEncrypt(region, signal);
       signal.throwIfAborted();
       return call('Encrypt');
     },
@@ -59,7 +63,7 @@ function connect({ region, keyArn }: { region: string; keyArn: string }): KmsReg
   };
 }
 
-function open(failover: AwsKmsOptions['failover'] = {}): AwsKms {
+function open(failover: AwsKmsOptions['failover'] = {}, more: Partial<AwsKmsOptions> = {}): AwsKms {
   const keys = Object.fromEntries(REGIONS.map((region) => [region, arnOf(region)]));
   const events = {
     attempted: () => {},
@@ -72,7 +76,7 @@ function open(failover: AwsKmsOptions['failover'] = {}): AwsKms {
     clock.advance(ms);
   };
   const world = { now: clock.now, random: () => 0.5, sleep, connect };
-  return new AwsKms({ keys, preferredRegion: WEST, failover: { maxRounds: 3, ...failover }, events }, world);
+  return new AwsKms({ keys, preferredRegion: WEST, failover: { maxRounds: 3, ...failover }, events, ...more }, world);
 }
 
 /** The regions whose wrap the new System Key has. */
@@ -82,6 +86,21 @@ async function wrappedIn(kms: AwsKms, deadline = noDeadline()): Promise<string[]
   };
   return envelope.kmsKeks.map(({ region }) => region);
 }
+
+describe('AwsKms', () => {
+  it('gives each call a second to connect and two to be answered, unless its owner says otherwise', () => {
+    open();
+    const timeouts = { connectionTimeoutMs: 1000, requestTimeoutMs: 2000 };
+    const accounts = new Set(['111122223333']);
+    expect(connected).toEqual(
+      REGIONS.map((region) => ({ region, keyArn: arnOf(region), accounts, timeouts, endpoint: undefined })),
+    );
+    connected = [];
+    open({}, { timeouts: { requestTimeoutMs: 700 }, endpoint: 'http://127.0.0.1:1' });
+    expect(connected[0]?.timeouts).toEqual({ connectionTimeoutMs: 1000, requestTimeoutMs: 700 });
+    expect(connected.map(({ endpoint }) => endpoint)).toEqual(REGIONS.map(() => 'http://127.0.0.1:1'));
+  });
+});
 
 describe('a new System Key', () => {
   it('is wrapped in every region by one call in each, and nothing is told where all is well', async () => {
@@ -95,6 +114,32 @@ describe('a new System Key', () => {
     expect(await wrappedIn(open())).toEqual([WEST, EU]);
     expect(asked.filter((call) => call.endsWith(EAST))).toHaveLength(1);
     expect(told).toEqual([`no wrap in ${EAST}`]);
+  });
+
+  it('asks a region that fails once, though another has yet to answer', async () => {
+    faults = { [EAST]: ['unavailable', 'always'] };
+    const answers = Promise.withResolvers<void>();
+    onEncrypt = (region) => (region === EU ? answers.promise : undefined);
+    const wrapping = wrappedIn(open());
+    await new Promise(setImmediate);
+    answers.resolve();
+    expect(await wrapping).toEqual([WEST, EU]);
+    expect(asked.filter((call) => call === `Encrypt ${EAST}`)).toHaveLength(1);
+  });
+
+  it('takes no more than half of the time for a region that hangs', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    onEncrypt = (region, signal) =>
+      region === EU
+        ? new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)))
+        : undefined;
+    const wrapping = wrappedIn(open(), { ...noDeadline(), atMs: clock.now() + 1000 });
+    let regions: string[] = [];
+    void wrapping.then((wrapped) => (regions = wrapped));
+    await vi.advanceTimersByTimeAsync(500);
+    vi.useRealTimers();
+    expect(regions).toEqual([WEST, EAST]);
+    expect(told).toEqual([`no wrap in ${EU}`]);
   });
 
   it('is made in the next region where the preferred one fails, and both are told of', async () => {
@@ -160,6 +205,15 @@ describe('where more than one region must have wrapped it', () => {
     expect(asked.filter((call) => call === `Encrypt ${EAST}`)).toHaveLength(1);
     expect(clock.now()).toBe(beganAtMs);
     expect(told).toEqual([`no wrap in ${EAST}`]);
+  });
+
+  it('waits for one that is slower than as many as must', async () => {
+    const answers = Promise.withResolvers<void>();
+    onEncrypt = (region) => (region === EU ? answers.promise : undefined);
+    const wrapping = wrappedIn(open({ minimumWrappedRegions: 2 }));
+    await new Promise(setImmediate);
+    answers.resolve();
+    expect(await wrapping).toEqual(REGIONS);
   });
 
   it('asks again until enough have, and no longer', async () => {

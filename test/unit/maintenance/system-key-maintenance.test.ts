@@ -87,7 +87,7 @@ describe('the maintenance of System Keys', () => {
     renewals = 9;
     const replaceKey = vi.spyOn(metastore, 'replaceKey').mockResolvedValue('changed');
     const { systemKeys } = await maintenance().run();
-    expect(systemKeys[0]?.fault).toMatch(/^MetastoreUnavailable: The row changed each time/);
+    expect(systemKeys[0]?.fault).toMatch(/^MetastoreUnavailable: The row changed during each attempt/);
     expect(replaceKey).toHaveBeenCalledTimes(3);
   });
 
@@ -97,7 +97,7 @@ describe('the maintenance of System Keys', () => {
     vi.spyOn(metastore, 'replaceKey').mockResolvedValue('changed');
     vi.spyOn(metastore, 'load').mockResolvedValue(undefined);
     const { systemKeys } = await maintenance().run();
-    expect(systemKeys[0]?.fault).toMatch(/^MetastoreUnavailable: The row changed each time/);
+    expect(systemKeys[0]?.fault).toMatch(/^MetastoreUnavailable: The row changed during each attempt/);
   });
 
   it('goes by the policy that it is given, and tells of the key that it makes', async () => {

@@ -1,0 +1,26 @@
+import { describe, expect, it } from 'vitest';
+import { failoverFaults, failoverPolicy, type FailoverPolicy } from '../../../src/kms/failover-policy.ts';
+
+describe('a failover policy', () => {
+  it.for<[Partial<FailoverPolicy>, number]>([
+    [{ baseDelayMs: 2000 }, 2],
+    [{ firstCoolDownMs: 10_000 }, 2],
+    [{ minimumWrappedRegions: 2 }, 2],
+    [{ minimumWrappedRegions: 1 }, 1],
+    [{ minimumWrappedRegions: 2 }, 0],
+  ])('may hold %j for %i regions', ([changes, regions]) => {
+    expect(failoverFaults(changes, regions)).toEqual([]);
+    expect(failoverPolicy(changes, regions)).toMatchObject(changes);
+  });
+
+  it.for<[Partial<FailoverPolicy>, number, string]>([
+    [{ baseDelayMs: 2001 }, 2, 'baseDelayMs is more than longestDelayMs'],
+    [{ firstCoolDownMs: 10_001 }, 2, 'firstCoolDownMs is more than longestCoolDownMs'],
+    [{ minimumWrappedRegions: 2 }, 1, 'minimumWrappedRegions is 2 and there are 1 regions with a KMS key'],
+    [{ onKeyRefused: 'ask' as never }, 2, "onKeyRefused must be 'failover' or 'fail'"],
+    [{ maxRounds: 0 }, 2, 'maxRounds must be a positive whole number'],
+  ])('may not hold %j for %i regions: %s', ([changes, regions, fault]) => {
+    expect(failoverFaults(changes, regions)).toEqual([fault]);
+    expect(() => failoverPolicy(changes, regions)).toThrow(fault);
+  });
+});

@@ -1,0 +1,55 @@
+import { describe, expect, it } from 'vitest';
+import { keyFaults, parseKmsArn } from '../../../src/kms/key-arn.ts';
+
+const KEY = 'arn:aws:kms:us-west-2:111122223333:key/mrk-1';
+
+describe('an ARN', () => {
+  it.for([
+    [KEY, { region: 'us-west-2', account: '111122223333', kind: 'key' }],
+    [KEY.replace('key/', 'alias/'), { region: 'us-west-2', account: '111122223333', kind: 'alias' }],
+    [KEY.replace('aws:kms:us', 'aws-us-gov:kms:us-gov'), { region: 'us-gov-west-2', kind: 'key' }],
+  ] as const)('%s is read', ([arn, parts]) => {
+    expect(parseKmsArn(arn)).toMatchObject(parts);
+  });
+
+  it.for([
+    '11111111-2222-3333-4444-555555555555',
+    'alias/keyfold',
+    KEY.replace('kms', 's3'),
+    KEY.replace('111122223333', '11112222333'),
+    KEY.replace('111122223333', '1111222233334'),
+    KEY.replace('key/', 'grant/'),
+    `${KEY}\n`,
+    `${KEY} x`,
+    ` ${KEY}`,
+    `${KEY}:x`,
+  ])('%j is none of a KMS key', (text) => {
+    expect(parseKmsArn(text)).toBeUndefined();
+  });
+});
+
+describe('the KMS keys of regions', () => {
+  const long = (length: number): string => KEY.replace('key/mrk-1', 'alias/').padEnd(length, 'x');
+
+  it('may have an alias of the longest name', () => {
+    expect(keyFaults({ 'us-west-2': long(320) }, 'us-west-2')).toEqual([]);
+  });
+
+  it.for<[Record<string, string>, string, string]>([
+    [{ 'us-west-2': long(321) }, 'us-west-2', 'the ARN of the KMS key of us-west-2 is too long'],
+    [{ 'us-east-1': KEY }, 'us-east-1', 'the KMS key of us-east-1 is in us-west-2'],
+    [{ 'us-west-2': KEY }, 'us-east-1', 'the preferred region us-east-1 has no KMS key'],
+    [{ 'us-west-2': KEY }, 'constructor', 'the preferred region constructor has no KMS key'],
+    [
+      { 'us-west-2': KEY, 'cn-north-1': KEY.replace('aws:kms:us-west-2', 'aws-cn:kms:cn-north-1') },
+      'us-west-2',
+      'the KMS keys are of several partitions of AWS (aws, aws-cn), which share nothing',
+    ],
+  ])('%j with %s preferred are refused: %s', ([keys, preferred, fault]) => {
+    expect(keyFaults(keys, preferred)).toEqual([fault]);
+  });
+
+  it('may not be none', () => {
+    expect(keyFaults({}, 'us-west-2')).toEqual(['no KMS region is configured']);
+  });
+});
