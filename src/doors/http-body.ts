@@ -9,7 +9,7 @@ const JSON_TYPE = 'application/json';
 /**
  * Returns the text of a request's body.
  * @param limitBytes the largest body that is accepted, after base64 decoding
- * @throws KeyfoldError `UnsupportedMediaType`, `PayloadTooLarge` or `InvalidRequest`. The error never contains the body.
+ * @throws KeyfoldError `UnsupportedMediaType`, `PayloadTooLarge` or `InvalidRequest`, none of which contains the body
  */
 export function readBodyText({ headers, body, isBase64Encoded }: APIGatewayProxyEventV2, limitBytes: number): string {
   checkType(headers['content-type']);

@@ -18,7 +18,7 @@ const DATA_SUFFIX = '"}}';
 /**
  * Parses the body of a request.
  * @param limitBytes the largest body that is accepted, after base64 decoding
- * @throws KeyfoldError `UnsupportedMediaType`, `PayloadTooLarge` or `InvalidRequest`. The error never contains the body.
+ * @throws KeyfoldError `UnsupportedMediaType`, `PayloadTooLarge` or `InvalidRequest`, none of which contains the body
  */
 export function readBody(event: APIGatewayProxyEventV2, limitBytes: number): OperationRequest {
   const text = readBodyText(event, limitBytes);
