@@ -42,7 +42,7 @@ export function methodsOf(path: string): string {
  */
 export function readTarget({ pathParameters }: APIGatewayProxyEventV2): Target {
   const { partition = '', operation = '' } = pathParameters ?? {};
-  if (!isOperationName(operation)) throw new KeyfoldError('NotFound', 'There is no such operation.');
+  if (!isOperationName(operation)) throw new KeyfoldError('NotFound', 'The path names an unknown operation.');
   return { partition, operation };
 }
 

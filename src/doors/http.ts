@@ -72,11 +72,11 @@ async function answerUnmatched(
   context: Context,
 ): Promise<APIGatewayProxyStructuredResultV2> {
   const path = pathOf(event);
-  if (path === undefined) throw new KeyfoldError('NotFound', 'There is nothing at this path.');
+  if (path === undefined) throw new KeyfoldError('NotFound', 'The API has no such path.');
   const routeKey = `GET ${path}`;
   const isHead = event.requestContext.http.method === 'HEAD' && methodsOf(path).includes('HEAD');
   if (isHead) return { ...(await route(options, { ...event, routeKey }, context)), body: '' };
-  throw new KeyfoldError('MethodNotAllowed', `This path takes ${methodsOf(path)} and no other method.`);
+  throw new KeyfoldError('MethodNotAllowed', `This path supports only ${methodsOf(path)}.`);
 }
 
 async function operate(
