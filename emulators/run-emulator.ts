@@ -6,7 +6,7 @@ interface Emulator {
 }
 
 /**
- * Runs one emulator as a process: reads `--port`, prints the endpoint on a line of its own, and ends on SIGTERM or SIGINT.
+ * Runs one emulator as a process: reads `--port`, prints the endpoint, and ends on SIGTERM or SIGINT.
  * @param defaultPort the port that the emulator listens on without `--port`
  */
 export async function runEmulator(start: (port: number) => Promise<Emulator>, defaultPort: number): Promise<void> {
