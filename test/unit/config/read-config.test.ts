@@ -67,10 +67,10 @@ describe('the configuration', () => {
     'KMS_CONNECTION_TIMEOUT_MS',
     'KMS_REQUEST_TIMEOUT_MS',
     'BASE_DELAY_MS',
-    'MAX_DELAY_MS',
+    'LONGEST_DELAY_MS',
     'THROTTLED_DELAY_MS',
     'FIRST_COOL_DOWN_MS',
-    'MAX_COOL_DOWN_MS',
+    'LONGEST_COOL_DOWN_MS',
     'DYNAMODB_CONNECTION_TIMEOUT_MS',
     'DYNAMODB_REQUEST_TIMEOUT_MS',
   ])('takes for a time whatever a timer can count, and no more: %s', (name) => {
