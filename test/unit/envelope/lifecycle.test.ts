@@ -71,22 +71,22 @@ describe('key creation', () => {
   });
 
   it('encrypts with a new key after wearsOut returned true, although the old key is not revoked', async () => {
-    let worn = false;
-    const service = world.process({ policy: { wearsOut: () => worn } });
+    let exhausted = false;
+    const service = world.process({ policy: { wearsOut: () => exhausted } });
     const first = await service.session('p').encrypt(PAYLOAD);
-    worn = true;
+    exhausted = true;
     const next = await service.session('p').encrypt(PAYLOAD);
     expect(next.key.parent.created).toBeGreaterThan(first.key.parent.created);
-    worn = false;
+    exhausted = false;
     expect((await world.process().session('p').encrypt(PAYLOAD)).key.parent).toEqual(next.key.parent);
     expect(await service.session('p').decrypt(first)).toEqual(PAYLOAD);
   });
 
   it('rewraps to a new key after wearsOut returned true', async () => {
-    let worn = false;
-    const service = world.process({ policy: { wearsOut: () => worn } });
+    let exhausted = false;
+    const service = world.process({ policy: { wearsOut: () => exhausted } });
     const first = await service.session('p').encrypt(PAYLOAD);
-    worn = true;
+    exhausted = true;
     const next = await service.session('p').encrypt(PAYLOAD);
     const { record } = await service.session('p').rewrap(first);
     expect(record.key.parent.created).toBeGreaterThan(next.key.parent.created);
@@ -444,19 +444,19 @@ describe('rewrap', () => {
 });
 
 describe('events', () => {
-  const told: string[] = [];
+  const reported: string[] = [];
   const events: EnvelopeEvents = {
-    keyCreated: (kind, key) => void told.push(`${kind} ${key.created} created`),
-    keyRetired: (kind, key, why) => void told.push(`${kind} ${key.created} ${why}`),
-    cacheUsed: (kind, outcome) => void told.push(`${kind} ${outcome}`),
-    servedStale: (key) => void told.push(`${key.id} stale`),
+    keyCreated: (kind, key) => void reported.push(`${kind} ${key.created} created`),
+    keyRetired: (kind, key, why) => void reported.push(`${kind} ${key.created} ${why}`),
+    cacheUsed: (kind, outcome) => void reported.push(`${kind} ${outcome}`),
+    servedStale: (key) => void reported.push(`${key.id} stale`),
   };
   /** Takes the events that match the pattern since the last call. */
-  const takeOf = (about: RegExp): string[] => told.splice(0).filter((line) => about.test(line));
+  const takeOf = (about: RegExp): string[] => reported.splice(0).filter((line) => about.test(line));
   const KEYS = /\d/;
   const CACHE = /(?:hit|miss|eviction)$/;
 
-  beforeEach(() => void told.splice(0));
+  beforeEach(() => void reported.splice(0));
 
   it('report each new key, and why the key before it was retired', async () => {
     const service = world.process({ events });

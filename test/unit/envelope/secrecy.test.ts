@@ -32,7 +32,7 @@ function formsOf(secret: Buffer): string[] {
 describe('plaintext keys', () => {
   it('are never printed: an EnvelopeKey prints only its id and date', () => {
     const bytes = Buffer.from('0123456789abcdef0123456789abcdef');
-    const standing = { id: '_IK_p', created: 60, revoked: false, worn: false, checkedAtMs: 0 };
+    const standing = { id: '_IK_p', created: 60, revoked: false, exhausted: false, checkedAtMs: 0 };
     const key = new EnvelopeKey(Buffer.from(bytes), 0, standing as never);
     expect(JSON.stringify(key)).toBe('{"id":"_IK_p","created":60}');
     expect(inspect(key, { depth: Infinity, showHidden: true })).toBe('EnvelopeKey(_IK_p created 60)');

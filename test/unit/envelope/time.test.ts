@@ -228,8 +228,8 @@ describe('createdNow', () => {
   const policy = cryptoPolicy();
   const nowMs = Date.UTC(2026, 10, 27, 12, 0, 30);
   const now = nowMs / 1000;
-  const dated = (taken: readonly number[], worn?: number): number | undefined =>
-    createdNow(policy, nowMs, taken as EpochSeconds[], worn as EpochSeconds | undefined);
+  const dated = (taken: readonly number[], exhausted?: number): number | undefined =>
+    createdNow(policy, nowMs, taken as EpochSeconds[], exhausted as EpochSeconds | undefined);
 
   it.for([
     ['no key', [], now - 30],
