@@ -15,7 +15,7 @@ export interface ClientAnswer {
 }
 
 /**
- * After Lambda froze the process, a call in flight waits this many milliseconds for the first byte of its answer. A
+ * After Lambda froze the process, a call in flight waits this many milliseconds for the next byte of its answer. A
  * cold start takes about a second.
  */
 export const ANSWER_AFTER_FREEZE_MS = 2000;

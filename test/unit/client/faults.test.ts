@@ -104,9 +104,9 @@ describe('the client does not retry', () => {
       'Unauthenticated',
     ],
     ['HTTP', "IAM's 403", { status: 403, body: '{"message":"Forbidden"}' }, 'KeyfoldTransportError', 'Forbidden'],
-    ['HTTP', 'a method that is not known', { status: 501, body: '' }, 'KeyfoldTransportError', 'UnexpectedAnswer'],
+    ['HTTP', 'an unknown method (501)', { status: 501, body: '' }, 'KeyfoldTransportError', 'UnexpectedAnswer'],
     ['HTTP', 'a network that requires a login', { status: 511, body: '' }, 'KeyfoldTransportError', 'UnexpectedAnswer'],
-    ['HTTP', 'no such path', { status: 404, body: '{"message":"Not Found"}' }, 'KeyfoldTransportError', 'NotFound'],
+    ['HTTP', 'an unknown path', { status: 404, body: '{"message":"Not Found"}' }, 'KeyfoldTransportError', 'NotFound'],
     ['HTTP', "a gateway's 413", { status: 413, body: '{"message":"no"}' }, 'KeyfoldTransportError', 'PayloadTooLarge'],
     ['HTTP', 'an unknown code', problem(422, 'MoonRequired'), 'KeyfoldTransportError', 'UnexpectedAnswer'],
     [
@@ -137,7 +137,7 @@ describe('the client does not retry', () => {
       'KeyfoldTransportError',
       'UnexpectedAnswer',
     ],
-    ['HTTP', 'null', { status: 200, body: 'null' }, 'KeyfoldTransportError', 'UnexpectedAnswer'],
+    ['HTTP', 'a null answer', { status: 200, body: 'null' }, 'KeyfoldTransportError', 'UnexpectedAnswer'],
     ['Lambda', 'a bad request', functionError('InvalidRequest'), 'KeyfoldServiceError', 'InvalidRequest'],
     [
       'Lambda',
@@ -163,7 +163,7 @@ describe('the client does not retry', () => {
       'KeyfoldTransportError',
       'FunctionFailed',
     ],
-    ['Lambda', 'no such function', ofLambda(404, 'ResourceNotFoundException'), 'KeyfoldTransportError', 'NotFound'],
+    ['Lambda', 'an unknown function', ofLambda(404, 'ResourceNotFoundException'), 'KeyfoldTransportError', 'NotFound'],
     [
       'Lambda',
       'too large an event',
@@ -171,8 +171,14 @@ describe('the client does not retry', () => {
       'KeyfoldTransportError',
       'PayloadTooLarge',
     ],
-    ['Lambda', 'no JSON', { status: 200, body: CANARY }, 'KeyfoldTransportError', 'UnexpectedAnswer'],
-    ['Lambda', 'null', { status: 200, body: 'null' }, 'KeyfoldTransportError', 'UnexpectedAnswer'],
+    [
+      'Lambda',
+      'an answer that is not JSON',
+      { status: 200, body: CANARY },
+      'KeyfoldTransportError',
+      'UnexpectedAnswer',
+    ],
+    ['Lambda', 'a null answer', { status: 200, body: 'null' }, 'KeyfoldTransportError', 'UnexpectedAnswer'],
   ] as const)('over %s after %s', async ([way, , fault, name, code]) => {
     const error = await failureOf((await clientOf(way, [fault, GOOD])).decrypt('kf1.x'));
     expect(error).toMatchObject({ name, code, retryable: false });
@@ -214,8 +220,8 @@ describe('the retry policy', () => {
     ['an IMF date', 'Fri, 27 Nov 2026 10:00:30 GMT', 30],
     ["RFC 850's date", 'Friday, 27-Nov-26 10:00:30 GMT', 30],
     ["asctime's date", 'Fri Nov 27 10:00:30 2026', 30],
-    ['a date that has passed', 'Fri, 27 Nov 2026 09:00:00 GMT', 0],
-    ['no date and no number', 'soon', undefined],
+    ['a date in the past', 'Fri, 27 Nov 2026 09:00:00 GMT', 0],
+    ['text that is neither a date nor a number', 'soon', undefined],
     ['more seconds than any client waits', '9'.repeat(400), 999_999_999],
     ['a negative number', '-5', undefined],
     ['a number with a fraction', '1.5', undefined],

@@ -1,3 +1,5 @@
+import { SQSClient } from '@aws-sdk/client-sqs';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { json } from 'node:stream/consumers';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -163,6 +165,23 @@ describe('SqsQueues.changeVisibility', () => {
     expect(calls.slice(1).map(({ input }) => input.Entries?.length)).toEqual([10, 10, 1, 1]);
     const entries = calls.slice(1, 4).flatMap(({ input }) => input.Entries ?? []);
     expect(entries).toEqual(some.map((_, i) => ({ Id: String(i % 10), ReceiptHandle: `h${i}`, VisibilityTimeout: i })));
+  });
+
+  it('makes at most ten calls concurrently', async () => {
+    let active = 0;
+    let peak = 0;
+    const sendOne = async (): Promise<object> => {
+      active += 1;
+      peak = Math.max(peak, active);
+      await nextTurn();
+      active -= 1;
+      return { QueueUrl: `${endpoint}/111122223333/keyfold-input` };
+    };
+    const sending = vi.spyOn(SQSClient.prototype, 'send').mockImplementation(sendOne as () => never);
+    const many = Array.from({ length: 250 }, (_, i) => ({ receiptHandle: `h${i}`, delaySeconds: i }));
+    expect(await new SqsQueues().changeVisibility(ARN, many, neverAborted)).toEqual([]);
+    sending.mockRestore();
+    expect(peak).toBe(10);
   });
 
   it('returns an error for each message of a failed call and for no other message', async () => {
