@@ -199,6 +199,8 @@ describe('the paths of a setting', () => {
 
   it('are told of a fault once', () => {
     expect(fieldPathFaults(['$.a', '$.a'])).toEqual(['[1] repeats [0]']);
-    expect(fieldPathFaults(['$.a', '$[0]'])).toEqual(['[1] and [0] take one value for an object and for an array']);
+    expect(fieldPathFaults(['$.a', '$[0]'])).toEqual([
+      '[1] and [0] require the same value to be both an object and an array',
+    ]);
   });
 });
