@@ -110,10 +110,10 @@ function failoverOf(settings: Settings): Partial<FailoverPolicy> {
   return present({
     maxRounds: settings.MAX_ROUNDS,
     baseDelayMs: settings.BASE_DELAY_MS,
-    longestDelayMs: settings.MAX_DELAY_MS,
+    longestDelayMs: settings.LONGEST_DELAY_MS,
     throttledDelayMs: settings.THROTTLED_DELAY_MS,
     firstCoolDownMs: settings.FIRST_COOL_DOWN_MS,
-    longestCoolDownMs: settings.MAX_COOL_DOWN_MS,
+    longestCoolDownMs: settings.LONGEST_COOL_DOWN_MS,
     onKeyRefused: settings.ON_KEY_REFUSED,
     minimumWrappedRegions: settings.MINIMUM_WRAPPED_REGIONS,
   });

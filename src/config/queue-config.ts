@@ -33,7 +33,7 @@ export function readQueueConfig(environment: Environment): AppConfig & { readonl
   const settings = checkedSettings(environment, QUEUE_URLS, (read, areValid) => [
     ...(areValid(QUEUE_URLS) ? queueFaults(read) : []),
     ...(areValid(['FIELDS']) ? fieldPathFaults(read.FIELDS ?? []).map((fault) => `${PREFIX}FIELDS${fault}`) : []),
-    ...(areValid(['RETRY_DELAY_SECONDS', 'MAX_RETRY_DELAY_SECONDS']) ? delayFaults(read) : []),
+    ...(areValid(['RETRY_DELAY_SECONDS', 'LONGEST_RETRY_DELAY_SECONDS']) ? delayFaults(read) : []),
   ]);
   const { door, ...config } = configOf(settings, environment);
   return {
@@ -44,13 +44,13 @@ export function readQueueConfig(environment: Environment): AppConfig & { readonl
       deadLetterUrl: settings.DEAD_LETTER_QUEUE_URL ?? '',
       fields: settings.FIELDS,
       retryDelaySeconds: settings.RETRY_DELAY_SECONDS,
-      longestRetryDelaySeconds: settings.MAX_RETRY_DELAY_SECONDS,
+      longestRetryDelaySeconds: settings.LONGEST_RETRY_DELAY_SECONDS,
     },
   };
 }
 
-function delayFaults({ RETRY_DELAY_SECONDS: first, MAX_RETRY_DELAY_SECONDS: longest }: Settings): string[] {
-  return first > longest ? [`${PREFIX}RETRY_DELAY_SECONDS is more than ${PREFIX}MAX_RETRY_DELAY_SECONDS`] : [];
+function delayFaults({ RETRY_DELAY_SECONDS: first, LONGEST_RETRY_DELAY_SECONDS: longest }: Settings): string[] {
+  return first > longest ? [`${PREFIX}RETRY_DELAY_SECONDS is more than ${PREFIX}LONGEST_RETRY_DELAY_SECONDS`] : [];
 }
 
 function queueFaults({ OUTPUT_QUEUE_URL: output, DEAD_LETTER_QUEUE_URL: deadLetters }: Settings): string[] {

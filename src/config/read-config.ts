@@ -22,10 +22,10 @@ const JWT_SETTINGS = [
 const FAILOVER_SETTINGS = [
   'MAX_ROUNDS',
   'BASE_DELAY_MS',
-  'MAX_DELAY_MS',
+  'LONGEST_DELAY_MS',
   'THROTTLED_DELAY_MS',
   'FIRST_COOL_DOWN_MS',
-  'MAX_COOL_DOWN_MS',
+  'LONGEST_COOL_DOWN_MS',
   'ON_KEY_REFUSED',
   'MINIMUM_WRAPPED_REGIONS',
 ] as const;
@@ -42,7 +42,7 @@ export function readConfig(environment: Environment, required: readonly (keyof S
 /**
  * Reads the settings. Checks each setting, and then the settings that depend on each other.
  * @param required see {@link readConfig}
- * @param faultsOf returns further faults; its `areValid` tells whether all of the named settings are valid by themselves
+ * @param faultsOf returns further faults; its `areValid` tells whether all named settings are valid by themselves
  * @throws KeyfoldError `InvalidConfiguration`, listing every fault at once
  */
 export function checkedSettings(

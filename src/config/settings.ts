@@ -117,10 +117,10 @@ export const settingsSchema = v.object({
   KMS_REQUEST_TIMEOUT_MS: v.optional(timeout),
   MAX_ROUNDS: v.optional(count),
   BASE_DELAY_MS: v.optional(timeout),
-  MAX_DELAY_MS: v.optional(timeout),
+  LONGEST_DELAY_MS: v.optional(timeout),
   THROTTLED_DELAY_MS: v.optional(timeout),
   FIRST_COOL_DOWN_MS: v.optional(timeout),
-  MAX_COOL_DOWN_MS: v.optional(timeout),
+  LONGEST_COOL_DOWN_MS: v.optional(timeout),
   ON_KEY_REFUSED: v.optional(v.picklist(['failover', 'fail'], 'is neither failover nor fail')),
   MINIMUM_WRAPPED_REGIONS: v.optional(count),
   STATIC_MASTER_KEY_HEX: v.optional(v.pipe(v.string(), v.regex(/^[0-9a-fA-F]{64}$/, 'is not 64 hexadecimal digits'))),
@@ -162,7 +162,7 @@ export const settingsSchema = v.object({
   OUTPUT_QUEUE_URL: v.optional(queueUrl),
   DEAD_LETTER_QUEUE_URL: v.optional(queueUrl),
   RETRY_DELAY_SECONDS: v.optional(hiddenSeconds, '5'),
-  MAX_RETRY_DELAY_SECONDS: v.optional(hiddenSeconds, '900'),
+  LONGEST_RETRY_DELAY_SECONDS: v.optional(hiddenSeconds, '900'),
 });
 
 /** The parsed settings. */

@@ -110,7 +110,9 @@ describe('what is under /local/', () => {
     const put = { method: 'PUT', body: '{"kind":"down"}' };
     const answer = await fetch(`${world.url}/local/regions/us-west-3/fault`, put);
     expect(answer.status).toBe(400);
-    expect(await answer.json()).toEqual({ error: "There is no region 'us-west-3' here: us-east-1, us-west-2" });
+    expect(await answer.json()).toEqual({
+      error: "Region 'us-west-3' has no key. Regions with keys: us-east-1, us-west-2",
+    });
     expect((await fetch(`${world.url}/local/regions/us-west-3/fault`, { method: 'DELETE' })).status).toBe(400);
   });
 

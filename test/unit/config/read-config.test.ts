@@ -67,10 +67,10 @@ describe('the configuration', () => {
     'KMS_CONNECTION_TIMEOUT_MS',
     'KMS_REQUEST_TIMEOUT_MS',
     'BASE_DELAY_MS',
-    'MAX_DELAY_MS',
+    'LONGEST_DELAY_MS',
     'THROTTLED_DELAY_MS',
     'FIRST_COOL_DOWN_MS',
-    'MAX_COOL_DOWN_MS',
+    'LONGEST_COOL_DOWN_MS',
     'DYNAMODB_CONNECTION_TIMEOUT_MS',
     'DYNAMODB_REQUEST_TIMEOUT_MS',
   ])('takes for a time whatever a timer can count, and no more: %s', (name) => {
@@ -355,8 +355,8 @@ describe('the configuration', () => {
     [{ KEYFOLD_PARTITIONS: '["a"' }, 'KEYFOLD_PARTITIONS is not a JSON array of strings'],
     [{ KEYFOLD_PARTITIONS: '[]' }, 'KEYFOLD_PARTITIONS is not a JSON array of strings'],
     [{ KEYFOLD_PARTITIONS: '["a",1]' }, 'KEYFOLD_PARTITIONS is not a JSON array of strings'],
-    [{ KEYFOLD_PARTITIONS: '["a",""]' }, 'lists an entry that is neither a partition nor a beginning'],
-    [{ KEYFOLD_PARTITIONS: 'a*b' }, 'lists an entry that is neither a partition nor a beginning'],
+    [{ KEYFOLD_PARTITIONS: '["a",""]' }, 'lists an entry that is neither a partition nor a prefix'],
+    [{ KEYFOLD_PARTITIONS: 'a*b' }, 'lists an entry that is neither a partition nor a prefix'],
   ] as const)('with %j is refused', ([change, fault]) => {
     expect(faultsOf({ ...minimal, ...change }).join()).toContain(fault);
   });
