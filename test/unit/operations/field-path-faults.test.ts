@@ -3,7 +3,7 @@ import { fieldPathFaults } from '../../../src/operations/field-path-faults.ts';
 import { selectValues } from '../../../src/operations/field-paths.ts';
 import { locateValues } from '../../../src/operations/json-text.ts';
 
-describe('paths that no document can satisfy are refused:', () => {
+describe('fieldPathFaults finds a fault in paths that no document can satisfy:', () => {
   it.for([
     [['$.a', '$.a.b'], '[1] selects only values inside those of [0]'],
     [['$.a.b', '$.a'], '[0] selects only values inside those of [1]'],
@@ -45,7 +45,7 @@ describe('paths that no document can satisfy are refused:', () => {
   });
 });
 
-describe('paths that some document can satisfy are taken:', () => {
+describe('fieldPathFaults accepts paths that some document satisfies:', () => {
   it.for([
     [['$.a', '$.b'], { a: 1, b: 1 }],
     [['$.a', '$..b'], { a: 1, b: 1 }],
