@@ -101,7 +101,10 @@ export class FreezeWorld {
   }
 }
 
-/** The number of idle connections that concurrent requests leave to one server. The SDK's agents keep at most 50, the HTTP client's any number. */
+/**
+ * The number of idle connections that concurrent requests leave to one server. The SDK's agents keep at most 50, the
+ * HTTP client's any number.
+ */
 export function idleAfter(role: Role, requests: number): number {
   return role === 'HTTP' ? requests : Math.min(requests, 50);
 }

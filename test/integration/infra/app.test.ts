@@ -46,7 +46,10 @@ function environmentOf(app: AppPackage, name: string): Record<string, string> {
   return { ...Object.fromEntries(values), AWS_REGION: 'us-west-2', AWS_LAMBDA_FUNCTION_NAME: name };
 }
 
-/** What an operator would review of a deployment: when each alarm rings, and the limits of each queue and function, a line each. */
+/**
+ * What an operator would review of a deployment: when each alarm rings, and the limits of each queue and function, a
+ * line each.
+ */
 function reviewOf(app: AppPackage): string {
   const lines = Object.entries(app.resources).flatMap(([name, { Type, Properties: all }]) => {
     const { AlarmDescription: _description, AlarmActions: _actions, OKActions: _ok, ...alarm } = all;

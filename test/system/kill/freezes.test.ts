@@ -1,6 +1,6 @@
 /**
- * Freezes that take longer to try than those of test/integration/connections: over TLS, of many lengths, and in the middle of work. OpenSSL
- * makes the certificate.
+ * Freezes that take longer to try than those of test/integration/connections: over TLS, of many lengths, and in the
+ * middle of work. OpenSSL makes the certificate.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
