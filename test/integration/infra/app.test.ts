@@ -46,28 +46,22 @@ function environmentOf(app: AppPackage, name: string): Record<string, string> {
   return { ...Object.fromEntries(values), AWS_REGION: 'us-west-2', AWS_LAMBDA_FUNCTION_NAME: name };
 }
 
-/** What an operator would review of a deployment: when each alarm rings, and the limits of each queue and function, a line each. */
-function reviewOf(app: AppPackage): string {
-  const lines = Object.entries(app.resources).flatMap(([name, { Type, Properties: all }]) => {
-    const { AlarmDescription: _description, AlarmActions: _actions, OKActions: _ok, ...alarm } = all;
-    const { MemorySize, Timeout, ReservedConcurrentExecutions } = all;
-    const { BatchSize, MaximumBatchingWindowInSeconds, ScalingConfig, FunctionResponseTypes } = all;
-    const reviewed: Record<string, object> = {
-      'AWS::CloudWatch::Alarm': alarm,
-      'AWS::SQS::Queue': all,
-      'AWS::SQS::QueuePolicy': all,
-      'AWS::Lambda::Function': { MemorySize, Timeout, ReservedConcurrentExecutions },
-      'AWS::Lambda::EventSourceMapping': {
-        BatchSize,
-        MaximumBatchingWindowInSeconds,
-        ScalingConfig,
-        FunctionResponseTypes,
-      },
-    };
-    const properties = reviewed[Type];
-    return properties === undefined ? [] : [`${name} ${JSON.stringify(properties)}`];
+/**
+ * What an operator would review of a deployment, a line for each resource and each graph: without the texts of alarms, whom they tell, and
+ * where the code lies, which is another place each time.
+ */
+function reviewOf({ resources }: AppPackage): string {
+  const lines = Object.entries(resources).flatMap(([name, { Type: _type, Properties: all, ...rest }]) => {
+    if (name === 'Dashboard') return graphsOf(all);
+    const { AlarmDescription: _text, AlarmActions: _told, OKActions: _end, Code: _code, ...properties } = all;
+    return [`${name} ${JSON.stringify({ ...properties, ...rest })}`];
   });
   return `${lines.toSorted().join('\n')}\n`;
+}
+
+function graphsOf({ DashboardName, DashboardBody }: AppResource['Properties']): string[] {
+  const { widgets } = JSON.parse(DashboardBody as string) as { widgets: object[] };
+  return widgets.map((widget, i) => `${DashboardName as string} graph ${10 + i} ${JSON.stringify(widget)}`);
 }
 
 function aliasOf(region: string): string {
@@ -293,6 +287,13 @@ describe('the HTTP API', () => {
     expect(JSON.stringify(ofApi?.['SourceArn'])).toMatch(/:execute-api:.*\{"Ref":"HttpApi"\},"\/\*"/);
     expect(ofSchedule).toMatchObject({ Principal: 'events.amazonaws.com' });
     expect(ofSchedule?.['SourceArn']).toEqual({ 'Fn::GetAtt': ['MaintenanceEventsRuleSchedule1', 'Arn'] });
+  });
+
+  it('is of a stack that is not deleted by mistake, and has the tags of the deployment', () => {
+    const tags = { Classification: 'confidential' };
+    for (const { stack } of [example, flipped]) {
+      expect(stack).toMatchObject({ deletionProtection: true, stackTags: tags });
+    }
   });
 
   it('is throttled, and logs who was turned away without the path', () => {
@@ -602,7 +603,7 @@ describe('npm run deploy', () => {
   }, 60_000);
 });
 
-describe('what was reviewed of alarms, queues and functions is what is packaged', () => {
+describe('what was reviewed is what is packaged', () => {
   it.for(['example', 'flipped'] as const)('of the %s', async (name) => {
     const app = { example, flipped }[name];
     await expect(reviewOf(app)).toMatchFileSnapshot(`reviewed/${name}.txt`);
