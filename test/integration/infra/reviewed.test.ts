@@ -8,7 +8,7 @@ import { ACCOUNT, render, templateOf } from './template.ts';
 const REGION = 'us-west-2';
 const ROLE = `arn:aws:iam::${ACCOUNT}:role`;
 
-/** Each stack with as little as it can have, and with everything. */
+/** Each stack with as little as it can have, with everything, and with some of it: which condition is of what. */
 const STACKS: readonly (readonly [stack: string, how: string, parameters: Readonly<Record<string, string>>])[] = [
   ['keys', 'least', { Classification: 'confidential', AdministratorArns: `${ROLE}/key-administrator` }],
   [
@@ -38,6 +38,16 @@ const STACKS: readonly (readonly [stack: string, how: string, parameters: Readon
       AlarmTopicArn: `arn:aws:sns:us-west-2:${ACCOUNT}:oncall`,
     },
   ],
+  [
+    'keys',
+    'some',
+    {
+      Classification: 'confidential',
+      AdministratorArns: `${ROLE}/key-administrator`,
+      EncryptingPrincipalArns: 'arn:aws:iam::444455556666:root',
+      AlarmTopicArn: `arn:aws:sns:us-west-2:${ACCOUNT}:oncall`,
+    },
+  ],
   ['table', 'least', { Classification: 'confidential' }],
   [
     'table',
@@ -52,6 +62,11 @@ const STACKS: readonly (readonly [stack: string, how: string, parameters: Readon
       RolesStackName: 'orders-roles',
       WriterArns: `${ROLE}/key-revoker,${ROLE}/billing-roles-*`,
     },
+  ],
+  [
+    'table',
+    'some',
+    { Classification: 'confidential', ReplicaRegion3: 'eu-north-1', WriterArns: `${ROLE}/key-revoker` },
   ],
   ['roles', 'least', { KeyRegions: REGION, Service: 'orders', Product: 'shop' }],
   [
@@ -72,6 +87,7 @@ const STACKS: readonly (readonly [stack: string, how: string, parameters: Readon
       PermissionsBoundaryArn: `arn:aws:iam::${ACCOUNT}:policy/bounds`,
     },
   ],
+  ['roles', 'some', { KeyRegions: REGION, Service: 'orders', Product: 'shop', Tracing: 'true', InputQueueName: 'in' }],
   ['deployers', 'least', {}],
   [
     'deployers',
