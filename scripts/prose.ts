@@ -1,6 +1,6 @@
 /**
- * Checks the comments of the code: `npm run check:prose`. A comment line has at most 120 columns, and no comment contains a phrase that
- * `banned-phrases.json` lists.
+ * Checks the comments of the code: `npm run check:prose`. A comment line has at most 120 columns, and no comment
+ * contains a phrase that `banned-phrases.json` lists.
  */
 import { readFileSync } from 'node:fs';
 import { execFileSync } from 'node:child_process';

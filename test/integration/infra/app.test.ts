@@ -47,30 +47,21 @@ function environmentOf(app: AppPackage, name: string): Record<string, string> {
 }
 
 /**
- * What an operator would review of a deployment: when each alarm rings, and the limits of each queue and function, a
- * line each.
+ * The parts of a packaged app that are reviewed: one line per resource and per graph. The texts and the topics of
+ * alarms are left out, and the location of the code, which changes with each package.
  */
-function reviewOf(app: AppPackage): string {
-  const lines = Object.entries(app.resources).flatMap(([name, { Type, Properties: all }]) => {
-    const { AlarmDescription: _description, AlarmActions: _actions, OKActions: _ok, ...alarm } = all;
-    const { MemorySize, Timeout, ReservedConcurrentExecutions } = all;
-    const { BatchSize, MaximumBatchingWindowInSeconds, ScalingConfig, FunctionResponseTypes } = all;
-    const reviewed: Record<string, object> = {
-      'AWS::CloudWatch::Alarm': alarm,
-      'AWS::SQS::Queue': all,
-      'AWS::SQS::QueuePolicy': all,
-      'AWS::Lambda::Function': { MemorySize, Timeout, ReservedConcurrentExecutions },
-      'AWS::Lambda::EventSourceMapping': {
-        BatchSize,
-        MaximumBatchingWindowInSeconds,
-        ScalingConfig,
-        FunctionResponseTypes,
-      },
-    };
-    const properties = reviewed[Type];
-    return properties === undefined ? [] : [`${name} ${JSON.stringify(properties)}`];
+function reviewOf({ resources }: AppPackage): string {
+  const lines = Object.entries(resources).flatMap(([name, { Type: _type, Properties: all, ...rest }]) => {
+    if (name === 'Dashboard') return graphsOf(all);
+    const { AlarmDescription: _text, AlarmActions: _told, OKActions: _end, Code: _code, ...properties } = all;
+    return [`${name} ${JSON.stringify({ ...properties, ...rest })}`];
   });
   return `${lines.toSorted().join('\n')}\n`;
+}
+
+function graphsOf({ DashboardName, DashboardBody }: AppResource['Properties']): string[] {
+  const { widgets } = JSON.parse(DashboardBody as string) as { widgets: object[] };
+  return widgets.map((widget, i) => `${DashboardName as string} graph ${10 + i} ${JSON.stringify(widget)}`);
 }
 
 function aliasOf(region: string): string {
@@ -296,6 +287,13 @@ describe('the HTTP API', () => {
     expect(JSON.stringify(ofApi?.['SourceArn'])).toMatch(/:execute-api:.*\{"Ref":"HttpApi"\},"\/\*"/);
     expect(ofSchedule).toMatchObject({ Principal: 'events.amazonaws.com' });
     expect(ofSchedule?.['SourceArn']).toEqual({ 'Fn::GetAtt': ['MaintenanceEventsRuleSchedule1', 'Arn'] });
+  });
+
+  it('is of a stack that is not deleted by mistake, and has the tags of the deployment', () => {
+    const tags = { Classification: 'confidential' };
+    for (const { stack } of [example, flipped]) {
+      expect(stack).toMatchObject({ deletionProtection: true, stackTags: tags });
+    }
   });
 
   it('is throttled, and logs who was turned away without the path', () => {
@@ -605,7 +603,7 @@ describe('npm run deploy', () => {
   }, 60_000);
 });
 
-describe('what was reviewed of alarms, queues and functions is what is packaged', () => {
+describe('what was reviewed is what is packaged', () => {
   it.for(['example', 'flipped'] as const)('of the %s', async (name) => {
     const app = { example, flipped }[name];
     await expect(reviewOf(app)).toMatchFileSnapshot(`reviewed/${name}.txt`);

@@ -63,11 +63,13 @@ const IDENTITY = {
 const PAYLOAD = 'payload';
 
 /**
- * An argument ends with NUL, and a call with a further one. `lambda invoke` has its answer in a file, which it names
- * last.
+ * A stand-in for the AWS CLI. It reads its input to the end, as a prompt would. It records each argument with a NUL at
+ * its end, and a second NUL after each call. `lambda invoke` writes its answer to the file that its last argument
+ * names.
  */
 const STAND_IN = `#!/bin/sh
-if [ "$1" = --version ]; then echo "aws-cli/\${CLI_VERSION:-2.31.0} Python/3.13.7"; exit; fi
+if [ "$1" = --version ]; then echo "aws-cli/\${CLI_VERSION:-2.31.0} Python/3.13.7" >&\${CLI_VERSION_TO:-1}; exit; fi
+cat > /dev/null
 cd "$(dirname "$0")"
 printf '%s\\0' "$@" >> calls
 printf '\\0' >> calls
@@ -97,7 +99,7 @@ import { join } from 'node:path';
 const [, bin = '', command, ...args] = process.argv;
 const file = (folder) => join(import.meta.dirname, folder, 'osls ' + command);
 if (bin.endsWith('serverless.js') && (existsSync(file('answers')) || existsSync(file('fails')))) {
-  const call = ['osls', command, ...args, ...Object.entries(process.env).flatMap(([name, value]) => (name.startsWith('AWS_') ? [name + '=' + value] : []))];
+  const call = ['osls', command, ...args, ...Object.entries(process.env).flatMap(([name, value]) => (/^(?:AWS|OSLS|SLS)_/.test(name) ? [name + '=' + value] : []))];
   appendFileSync(join(import.meta.dirname, 'calls'), call.join('\\0') + '\\0\\0');
   if (existsSync(file('fails'))) {
     process.stderr.write(readFileSync(file('fails')));

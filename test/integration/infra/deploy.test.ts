@@ -50,6 +50,182 @@ function parametersOf({ calls }: Outcome): Record<string, unknown>[] {
     });
 }
 
+/** What follows an option, in each call of a command. */
+function optionOf({ calls }: Outcome, command: string, option: string): unknown[] {
+  return calls
+    .filter(({ name }) => name === `cloudformation ${command}`)
+    .map(({ args }) => (args.includes(option) ? args[args.indexOf(option) + 1] : undefined));
+}
+
+/** A stack that is there. */
+function stackIn(StackStatus: string, ...parameters: [name: string, value: string][]): Answers {
+  const Parameters = parameters.map(([ParameterKey, ParameterValue]) => ({ ParameterKey, ParameterValue }));
+  return { 'cloudformation describe-stacks': { Stacks: [{ StackId: 'it', StackStatus, Parameters }] } };
+}
+
+it('every call names its region, and asks for JSON and for no pager', async () => {
+  const outcome = await cli.deploy(['keys', '--yes'], { ...ABSENT, ...changes(['Add', 'AWS::KMS::Key']) });
+  const regions = outcome.calls.map(({ args }) => args[1]);
+  for (const { args } of outcome.calls) {
+    expect(args.slice(0, 5)).toEqual(['--region', expect.any(String), '--output', 'json', '--no-cli-pager']);
+  }
+  // Whose credentials they are is asked in the first region, and one region follows the other.
+  expect(regions.filter((region, i) => region !== regions[i - 1])).toEqual(['us-west-2', 'us-east-1']);
+});
+
+it.for([[[]], [['queues']], [['keys-and-table', '--yes']]] as const)(
+  '%j is nothing that is deployed',
+  async ([args]) => {
+    const outcome = await cli.deploy(args, {});
+    expect(outcome).toMatchObject({ code: 1, said: 'deploy what: keys, table, roles or app?\n', calls: [] });
+  },
+);
+
+describe('a change set', () => {
+  it.for([
+    ['keys', 'keyfold-keys'],
+    ['table', 'keyfold-table'],
+    ['roles', 'keyfold-roles'],
+  ] as const)(
+    'of the %s is of the template of that name, and may make what has to do with IAM',
+    async ([what, name]) => {
+      const outcome = await cli.deploy([what], { ...ABSENT, ...changes() }, { regions: ['us-west-2'] });
+      expect(optionOf(outcome, 'create-change-set', '--stack-name')).toEqual([name]);
+      const [template] = optionOf(outcome, 'create-change-set', '--template-body');
+      expect(template).toMatch(new RegExp(`^file:///.*/infra/${what}\\.yml$`));
+      const { args = [] } = outcome.calls.find((call) => call.name === 'cloudformation create-change-set') ?? {};
+      const capabilities = args.slice(args.indexOf('--capabilities') + 1, args.indexOf('--parameters'));
+      expect(capabilities).toEqual(['CAPABILITY_IAM', 'CAPABILITY_NAMED_IAM']);
+    },
+  );
+
+  it('makes a stack that is not there, or of which an earlier one was only looked at, and updates any other', async () => {
+    const typeWith = async (there: Answers): Promise<unknown[]> => {
+      const outcome = await cli.deploy(['roles'], { ...ABSENT, ...there, ...changes() }, { regions: ['us-west-2'] });
+      return [
+        ...optionOf(outcome, 'create-change-set', '--change-set-type'),
+        parametersOf(outcome)[0]?.['TableKeyName'],
+      ];
+    };
+    // A stack that was never made has no values to keep.
+    expect(await typeWith({})).toEqual(['CREATE', '']);
+    expect(await typeWith(stackIn('REVIEW_IN_PROGRESS'))).toEqual(['CREATE', '']);
+    expect(await typeWith(stackIn('UPDATE_ROLLBACK_COMPLETE'))).toEqual(['UPDATE', '']);
+    const reviewed = { ...stackIn('REVIEW_IN_PROGRESS', ['AliasTargetArn', 'x']), ...changes() };
+    expect(parametersOf(await cli.deploy(['keys'], reviewed))[0]).not.toHaveProperty('AliasTargetArn');
+  });
+
+  it.for(["The submitted information didn't contain changes.", 'No updates are to be performed.'])(
+    'without a change fails with "%s", and is deleted',
+    async (StatusReason) => {
+      const outcome = await cli.deploy(['table'], {
+        ...stackIn('CREATE_COMPLETE'),
+        'change-set-create-complete': 'Waiter ChangeSetCreateComplete failed',
+        'cloudformation describe-change-set': { Status: 'FAILED', StatusReason, Changes: [] },
+      });
+      expect(outcome.code).toBe(0);
+      expect(outcome.said).toContain('keyfold-table in us-west-2: nothing to change\n');
+      expect(namesOf(outcome).at(-1)).toBe('cloudformation delete-change-set');
+    },
+  );
+
+  it.for([
+    [{ Status: 'FAILED', StatusReason: 'Template error: it' }, 'Template error: it'],
+    [{ Status: 'CREATE_IN_PROGRESS' }, 'CREATE_IN_PROGRESS'],
+  ] as const)('that CloudFormation does not make fails the script, and is deleted: %o', async ([set, said]) => {
+    const answer = { 'cloudformation describe-change-set': { ...set, Changes: [] } };
+    const outcome = await cli.deploy(['table', '--yes'], { ...ABSENT, ...answer });
+    expect(outcome).toMatchObject({ code: 1, said: `keyfold-table in us-west-2: ${said}\n` });
+    expect(namesOf(outcome).at(-1)).toBe('cloudformation delete-change-set');
+  });
+
+  it('says of each change whether the resource is replaced', async () => {
+    const outcome = await cli.deploy(['roles'], {
+      ...ABSENT,
+      ...stackIn('CREATE_COMPLETE'),
+      ...changes(
+        ['Modify', 'AWS::IAM::Role', 'True'],
+        ['Modify', 'AWS::SNS::Topic', 'Conditional'],
+        ['Modify', 'AWS::Events::Rule', 'False'],
+        ['Remove', 'AWS::IAM::ManagedPolicy'],
+      ),
+    });
+    expect(outcome.code).toBe(0);
+    expect(outcome.said).toContain(
+      '  Modify It (AWS::IAM::Role), by a new one\n  Modify It (AWS::SNS::Topic), maybe by a new one\n' +
+        '  Modify It (AWS::Events::Rule)\n  Remove It (AWS::IAM::ManagedPolicy)\n',
+    );
+  });
+
+  it.for(['AWS::KMS::Key', 'AWS::KMS::Alias', 'AWS::DynamoDB::GlobalTable'])(
+    'may add a %s, and change one that stays',
+    async (type) => {
+      const set = changes(['Add', type, 'True'], ['Modify', type, 'False']);
+      const outcome = await cli.deploy(['keys', '--yes'], { ...stackIn('CREATE_COMPLETE'), ...set });
+      expect(outcome.code).toBe(0);
+      expect(outcome.said).toContain('keyfold-keys in us-west-2: done\n');
+    },
+  );
+
+  it('is executed under its own name, by which the events of the failure are known', async () => {
+    const planned = changes(['Add', 'AWS::KMS::Key']);
+    const outcome = await cli.deploy(['keys', '--yes'], { ...ABSENT, ...planned }, { regions: ['us-west-2'] });
+    const [made] = optionOf(outcome, 'create-change-set', '--change-set-name');
+    expect(made).toMatch(/^keyfold-\d+$/);
+    expect(optionOf(outcome, 'execute-change-set', '--change-set-name')).toEqual([made]);
+    expect(optionOf(outcome, 'execute-change-set', '--client-request-token')).toEqual([made]);
+    const { args = [] } = outcome.calls.at(-1) ?? {};
+    expect(args.slice(5)).toEqual(['--stack-name', 'keyfold-keys', '--enable-termination-protection']);
+  });
+
+  it.for([
+    [{}, 'stack-create-complete'],
+    [stackIn('UPDATE_COMPLETE'), 'stack-update-complete'],
+  ] as const)('is waited for: %o by %s', async ([there, waiter]) => {
+    const outcome = await cli.deploy(
+      ['roles', '--yes'],
+      {
+        ...ABSENT,
+        ...there,
+        ...changes(['Add', 'AWS::IAM::Role']),
+        [waiter]: `Waiter ${waiter} failed`,
+        'cloudformation describe-stack-events': {
+          StackEvents: [event('ApiRole', 'UPDATE_FAILED', 'it is so'), event('ApiRole', 'UPDATE_IN_PROGRESS')],
+        },
+      },
+      { regions: ['us-west-2'] },
+    );
+    expect(outcome).toMatchObject({ code: 1 });
+    expect(outcome.said).toContain('keyfold-roles in us-west-2 failed: ApiRole: it is so\n');
+  });
+});
+
+describe('a stack of which AWS does not say whether it is there', () => {
+  it.for(['keys', 'app'])('stops deploy %s', async (what) => {
+    const outcome = await cli.deploy([what, '--yes'], {
+      ...ABSENT,
+      'cloudformation describe-stacks': 'AccessDenied: not authorized \n',
+      'osls package': { Resources: {} },
+    });
+    expect(outcome.code).toBe(1);
+    expect(outcome.said).toContain(
+      'aws cloudformation describe-stacks in us-west-2 failed: AccessDenied: not authorized\n',
+    );
+    expect(namesOf(outcome).at(-1)).toBe('cloudformation describe-stacks');
+  });
+
+  it.for(['roles', 'app'])('stops deploy %s, where it is the app', async (what) => {
+    const outcome = await cli.deploy([what, '--yes'], {
+      ...ABSENT,
+      'cloudformation get-template': 'AccessDenied: not authorized',
+      'osls package': { Resources: {} },
+    });
+    expect(outcome.code).toBe(1);
+    expect(outcome.said).toContain('get-template in us-west-2 failed: AccessDenied: not authorized');
+    expect(namesOf(outcome).at(-1)).toBe('cloudformation get-template');
+  });
+});
+
 describe('without --yes', () => {
   it('a script says what it would do, deletes its change sets and does nothing', async () => {
     const outcome = await cli.deploy(['keys'], { ...ABSENT, ...changes(['Add', 'AWS::KMS::Key']) });
@@ -125,6 +301,24 @@ describe('with --yes', () => {
     expect(outcome).toMatchObject({ code: 1 });
     expect(outcome.said).toContain("take away the table's replica in eu-west-1");
     expect(namesOf(outcome)).not.toContain('cloudformation create-change-set');
+  });
+
+  it.for(['ReplicaRegion1', 'ReplicaRegion2', 'ReplicaRegion3'])('so is that of %s', async (name) => {
+    const there = stackIn('CREATE_COMPLETE', ['TableName', 'EncryptionKey'], [name, 'eu-west-1']);
+    const outcome = await cli.deploy(['table', '--yes'], { ...there, ...changes() });
+    expect(outcome.said).toContain("keyfold-table is refused: it would take away the table's replica in eu-west-1\n");
+  });
+
+  it('not so one that moves to another parameter, and one that never was', async () => {
+    const there = stackIn(
+      'CREATE_COMPLETE',
+      ['TableName', 'EncryptionKey'],
+      ['ReplicaRegion1', ''],
+      ['ReplicaRegion3', 'us-east-1'],
+    );
+    const outcome = await cli.deploy(['table', '--yes'], { ...there, ...changes() });
+    expect(outcome).toMatchObject({ code: 0 });
+    expect(parametersOf(outcome)[0]).toMatchObject({ ReplicaRegion1: 'us-east-1', ReplicaRegion3: '' });
   });
 });
 
@@ -211,6 +405,12 @@ describe('where CloudFormation fails', () => {
       (command) => outcome.calls.find(({ name }) => name.endsWith(command))?.args ?? [],
     );
     expect(deletion).toContain(StackId);
+    // Of a stack that is gone CloudFormation knows the id alone.
+    expect(outcome.calls.find(({ name }) => name === 'cloudformation wait')?.args.slice(5)).toEqual([
+      'stack-delete-complete',
+      '--stack-name',
+      StackId,
+    ]);
     expect(making?.[making.indexOf('--change-set-type') + 1]).toBe('CREATE');
   });
 
@@ -223,15 +423,17 @@ describe('where CloudFormation fails', () => {
     expect(namesOf(outcome)).not.toContain('cloudformation delete-stack');
   });
 
-  it('nor where something of it has stayed', async () => {
-    const outcome = await cli.deploy(
-      ['keys', '--yes'],
-      unmade('ROLLBACK_COMPLETE', 'DELETE_COMPLETE', 'DELETE_SKIPPED'),
-    );
-    expect(outcome.code).toBe(1);
-    expect(outcome.said).toContain('keyfold-keys in us-west-2 could not be made, and has left It1: see docs/deploy.md');
-    expect(namesOf(outcome)).not.toContain('cloudformation delete-stack');
-  });
+  it.for(['DELETE_SKIPPED', 'DELETE_FAILED', 'CREATE_COMPLETE'])(
+    'nor where something of it has stayed: %s',
+    async (status) => {
+      const outcome = await cli.deploy(['keys', '--yes'], unmade('ROLLBACK_COMPLETE', 'DELETE_COMPLETE', status));
+      expect(outcome.code).toBe(1);
+      expect(outcome.said).toContain(
+        'keyfold-keys in us-west-2 could not be made, and has left It1: see docs/deploy.md',
+      );
+      expect(namesOf(outcome)).not.toContain('cloudformation delete-stack');
+    },
+  );
 
   it.for(['ROLLBACK_COMPLETE', 'REVIEW_IN_PROGRESS'])(
     'the app in %s is deleted first, too, if it is empty',
@@ -283,8 +485,18 @@ describe('version 1 of the AWS CLI', () => {
     expect(outcome.said).toContain('this needs version 2 of the AWS CLI, and the aws on the PATH is version 1.42.9');
   });
 
-  it('is not blamed for what version 2 refuses', async () => {
-    const outcome = await cli.deploy(['keys'], fails);
+  it('is known where it says so on its error output', async () => {
+    const outcome = await cli.deploy(['keys'], fails, {}, { CLI_VERSION: '1.18.69', CLI_VERSION_TO: '2' });
+    expect(outcome.said).toContain('the aws on the PATH is version 1.18.69');
+  });
+
+  it('is not told where there is none', async () => {
+    const outcome = await cli.deploy(['keys'], {}, {}, { PATH: '/nowhere' });
+    expect(outcome).toMatchObject({ code: 1, said: 'the AWS CLI (aws) is not installed\n' });
+  });
+
+  it.for(['2.31.0', '10.0.0'])('is not blamed for what version %s refuses', async (CLI_VERSION) => {
+    const outcome = await cli.deploy(['keys'], fails, {}, { CLI_VERSION });
     expect(outcome.code).toBe(1);
     expect(outcome.said).toContain('Unknown options');
     expect(outcome.said).not.toContain('version');
@@ -326,6 +538,22 @@ describe('npm run deploy -- --yes', () => {
       // The maintenance may take longer than the minute that the CLI waits before it asks again.
       expect(args.join(' ')).toContain('--cli-read-timeout 0');
     }
+  });
+
+  it('looks again where there was no System Key, which another region may have made meanwhile', async () => {
+    const opened = invoked({ systemKeys: [{ ...key, regions: well }] });
+    expect(await deploy(invoked({ systemKeys: [] }), opened)).toMatchObject({ code: 0 });
+  });
+
+  it('looks at a System Key that was just made also where there were others', async () => {
+    const older = { ...key, created: 1_780_000_000, regions: well };
+    const made2 = invoked({ systemKeys: [older], created: { id: key.id, created: key.created } });
+    const unopened = { ...key, regions: [well[0], { region: 'us-east-1', opens: false, fault: 'AccessDenied' }] };
+    const outcome = await deploy(made2, invoked({ systemKeys: [unopened, older] }));
+    expect(outcome.code).toBe(1);
+    expect(outcome.said).toContain(
+      `- ${key.id}, created ${key.created}: us-east-1 does not open or wrap it (AccessDenied)\n`,
+    );
   });
 
   it.for([
@@ -373,8 +601,32 @@ describe('npm run deploy -- --yes', () => {
     expect(outcome.said).toContain('osls deploy\n');
     const { args = [] } = outcome.calls.find(({ name }) => name === 'osls deploy') ?? {};
     expect(args).toContain('AWS_ACCESS_KEY_ID=EXPORTED');
+    expect(args).toContain('AWS_SECRET_ACCESS_KEY=not-a-secret');
     expect(args).toContain('AWS_SESSION_TOKEN=session');
+    expect(args.slice(0, 4)).toEqual(['--package', packageFolder({ prefix }, 'us-west-2'), '--region', 'us-west-2']);
+    // osls asks nobody, and checks what it is given.
+    expect(args).toContain('SLS_NOTIFICATIONS_MODE=off');
+    expect(args).toContain('OSLS_VALIDATION=error');
     expect(args.filter((arg) => /another|PROFILE/i.test(arg))).toEqual([]);
+  });
+
+  it('gives osls no session of other credentials than those', async () => {
+    const outcome = await cli.deploy(
+      ['app', '--yes'],
+      {
+        ...NONE,
+        ...OSLS,
+        'configure export-credentials': { AccessKeyId: 'EXPORTED', SecretAccessKey: 'not-a-secret' },
+        'lambda invoke': invoked({ systemKeys: [{ ...key, regions: well }] }),
+      },
+      { prefix, regions: ['us-west-2'] },
+      { AWS_SESSION_TOKEN: 'another', AWS_SECRET_ACCESS_KEY: 'another' },
+    );
+    const { args = [] } = outcome.calls.find(({ name }) => name === 'osls deploy') ?? {};
+    expect(args.filter((arg) => arg.startsWith('AWS_')).toSorted()).toEqual(
+      expect.arrayContaining(['AWS_ACCESS_KEY_ID=EXPORTED', 'AWS_SECRET_ACCESS_KEY=not-a-secret']),
+    );
+    expect(args.filter((arg) => /another|SESSION_TOKEN/.test(arg))).toEqual([]);
   });
 
   it('fails where osls does, and has no maintenance run', async () => {
@@ -404,9 +656,13 @@ function app(QueueName?: string): Answers {
 }
 
 /** A function whose code is in a folder. */
-function withCode(folder: string, MemorySize: number): object {
-  const Code = { S3Bucket: { Ref: 'Bucket' }, S3Key: `serverless/${folder}/seal.zip` };
+function withCode(folder: string, MemorySize: number, bucket = 'Bucket'): object {
+  const Code = { S3Bucket: { Ref: bucket }, S3Key: `serverless/${folder}/seal.zip` };
   return { Type: 'AWS::Lambda::Function', Properties: { Code, MemorySize } };
+}
+
+function topicWith(Properties: object): object {
+  return { Type: 'AWS::SNS::Topic', Properties };
 }
 
 describe('npm run deploy', () => {
@@ -414,10 +670,18 @@ describe('npm run deploy', () => {
   afterEach(() => rm(packageFolder({ prefix }, '.'), { recursive: true, force: true }));
 
   it('says which properties would be others, and not that the code lies in another place', async () => {
-    const before = { Seal: withCode('yesterday', 1024), Open: withCode('yesterday', 1024), Kept: { Type: 'A::B::C' } };
+    const before = {
+      Seal: withCode('yesterday', 1024),
+      Open: withCode('yesterday', 1024),
+      Moved: withCode('yesterday', 1024, 'Other'),
+      Topic: topicWith({ DisplayName: 'It', KmsMasterKeyId: 'it' }),
+      Kept: { Type: 'A::B::C' },
+    };
     const after = {
       Seal: withCode('today', 1024),
       Open: withCode('today', 512),
+      Moved: withCode('today', 1024),
+      Topic: topicWith({ DisplayName: 'It', FifoTopic: true }),
       Kept: { Type: 'A::B::C', DeletionPolicy: 'Retain' },
     };
     const outcome = await cli.deploy(
@@ -429,9 +693,11 @@ describe('npm run deploy', () => {
       },
       { prefix, regions: ['us-west-2'] },
     );
-    expect(outcome.said.split('\n').slice(0, 4)).toEqual([
+    expect(outcome.said.split('\n').slice(0, 6)).toEqual([
       "stand-in-app in us-west-2: beside the functions' code",
       '  Modify Open (AWS::Lambda::Function): MemorySize',
+      '  Modify Moved (AWS::Lambda::Function): Code',
+      '  Modify Topic (AWS::SNS::Topic): KmsMasterKeyId, FifoTopic',
       '  Modify Kept (A::B::C): DeletionPolicy',
       'Nothing was changed. The same with -- --yes does it.',
     ]);
@@ -525,9 +791,12 @@ describe('parameters', () => {
     const [west] = parametersOf(
       await cli.deploy(['roles'], { ...ABSENT, ...changes() }, { queue: { kind: 'fifo' }, tracing: true }),
     );
-    expect(west).toMatchObject({
+    expect(west).toEqual({
       FunctionPrefix: 'keyfold',
+      KeyName: 'keyfold',
       KeyRegions: 'us-west-2,us-east-1',
+      TableName: 'EncryptionKey',
+      TableKeyName: '',
       InputQueueName: 'keyfold-input.fifo',
       OutputQueueName: 'keyfold-output.fifo',
       DeadLetterQueueName: 'keyfold-dead-letters.fifo',
@@ -539,6 +808,46 @@ describe('parameters', () => {
     const permissionsBoundary = 'arn:aws:iam::111122223333:policy/bounds';
     const [bound] = parametersOf(await cli.deploy(['roles'], { ...ABSENT, ...changes() }, { permissionsBoundary }));
     expect(bound).toMatchObject({ PermissionsBoundaryArn: permissionsBoundary });
+  });
+
+  it('have the names that the deployment gives its keys and its table', async () => {
+    const named = {
+      prefix: 'trial',
+      keyName: 'orders',
+      tableName: 'Keys',
+      tableKeyName: 'table',
+      regions: ['us-west-2', 'us-east-1', 'eu-west-1'],
+      administrators: ['arn:aws:iam::111122223333:role/one', 'arn:aws:iam::111122223333:role/two'],
+      queue: { kind: 'none' },
+    };
+    const given = async (what: string): Promise<unknown> =>
+      parametersOf(await cli.deploy([what], { ...ABSENT, ...changes() }, named))[0];
+    expect(await given('keys')).toMatchObject({
+      Name: 'orders',
+      AdministratorArns: 'arn:aws:iam::111122223333:role/one,arn:aws:iam::111122223333:role/two',
+    });
+    expect(await given('table')).toEqual({
+      TableName: 'Keys',
+      Classification: 'confidential',
+      EncryptionKeyName: 'table',
+      RolesStackName: 'trial-roles',
+      WriterArns: '',
+      ReplicaRegion1: 'us-east-1',
+      ReplicaRegion2: 'eu-west-1',
+      ReplicaRegion3: '',
+    });
+    expect(await given('roles')).toEqual({
+      FunctionPrefix: 'trial',
+      KeyName: 'orders',
+      KeyRegions: 'us-west-2,us-east-1,eu-west-1',
+      TableName: 'Keys',
+      Service: 'orders',
+      Product: 'shop',
+      TableKeyName: 'table',
+      InputQueueName: '',
+      Tracing: 'false',
+      PermissionsBoundaryArn: '',
+    });
   });
 
   it('of the table name who writes it', async () => {

@@ -24,7 +24,13 @@ export interface AppPackage {
   readonly template: string;
   readonly resources: Readonly<Record<string, AppResource>>;
   readonly zips: Readonly<Record<string, readonly string[]>>;
+  /** What osls sets of the stack itself. */
+  readonly stack: { readonly deletionProtection: unknown; readonly stackTags: unknown };
   remove(): Promise<void>;
+}
+
+interface OslsState {
+  readonly service: { readonly provider: AppPackage['stack'] };
 }
 
 /** The example's options the other way round, with a topic and a key for the functions' environment. */
@@ -64,6 +70,8 @@ export async function packageExample(changed: object, region = 'us-west-2'): Pro
   return {
     template,
     resources: (JSON.parse(readFileSync(template, 'utf8')) as { Resources: Record<string, AppResource> }).Resources,
+    stack: (JSON.parse(readFileSync(join(folder, 'package', 'serverless-state.json'), 'utf8')) as OslsState).service
+      .provider,
     zips: Object.fromEntries(zips.map((name) => [name, namesIn(readFileSync(join(folder, 'package', name)))])),
     remove: () => rm(folder, { recursive: true }),
   };

@@ -1,0 +1,359 @@
+/**
+ * What deploy.yml may say: the first and the last value that each option takes, its defaults, and what does not go
+ * together.
+ */
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { yamlParse } from 'yaml-cfn';
+import { environmentOf } from '../../../deploy/app.ts';
+import { keyNameOf, type Deployment } from '../../../deploy/deployment.ts';
+import { deploymentFile, readDeployment } from '../../../deploy/read-deployment.ts';
+import { EXAMPLE } from './aws-cli.ts';
+
+const ROLES = 'arn:aws:iam::111122223333:role';
+const USERS = 'arn:aws:iam::111122223333:user';
+const JWT = { auth: 'jwt', issuer: 'https://login.example.com/', audience: ['keyfold'], partitionsClaim: 'tenant' };
+
+let folder: string;
+let example: Record<string, unknown>;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'keyfold-deployment-'));
+  example = yamlParse(await readFile(EXAMPLE, 'utf8')) as Record<string, unknown>;
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+/** Reads the example, some of it changed. */
+async function read(changed: object): Promise<Deployment> {
+  const file = join(folder, 'deploy.yml');
+  await writeFile(file, JSON.stringify({ ...example, ...changed }));
+  return readDeployment(file);
+}
+
+/** The faults of the example, some of it changed, a line each. */
+async function faultsOf(changed: object): Promise<string[]> {
+  return read(changed).then(
+    () => [],
+    (error: Error) => error.message.split('\n').slice(1),
+  );
+}
+
+/** An option by its path, as deploy.yml has it. */
+function withOption(path: string, value: unknown): object {
+  const [first = '', second, third] = path.split('.');
+  const inner = third === undefined ? value : { [third]: value };
+  const queue = path.startsWith('queue.') ? { kind: 'standard' } : {};
+  return { [first]: second === undefined ? value : { ...queue, [second]: inner } };
+}
+
+/** A queue that keeps messages for so long. */
+function withQueue(retentionDays: number, oldestMessageSeconds: number): object {
+  return { queue: { kind: 'standard', retentionDays, oldestMessageSeconds } };
+}
+
+/** An option with ARNs of so many characters together: five, with commas between them. */
+function withArns(option: string, characters: number): object {
+  const list = Array.from({ length: 4 }, (_, i) => `${ROLES}/${'p'.repeat(500)}/${'x'.repeat(100)}${i}`);
+  const rest = characters - list.join(',').length;
+  return { [option]: [...list, `${ROLES}/${'x'.repeat(rest - ROLES.length - 2)}`] };
+}
+
+/** A variable of so many characters, without a queue. */
+function withVariable(characters: number, regions: string[]): object {
+  return { regions, settings: { POWERTOOLS_SERVICE_NAME: 'x'.repeat(characters) }, queue: {} };
+}
+
+/** A function with its defaults. */
+function functionWith(timeoutSeconds: number): object {
+  return { memoryMb: 1024, timeoutSeconds, reservedConcurrency: null };
+}
+
+describe('a number of deploy.yml is taken from its least to its most', () => {
+  it.for([
+    ...['api', 'seal', 'open', 'queue', 'maintenance'].flatMap((name) => [
+      [`functions.${name}.memoryMb`, 128, 10_240] as const,
+      [`functions.${name}.timeoutSeconds`, 1, name === 'api' ? 29 : 900] as const,
+    ]),
+    ['functions.seal.reservedConcurrency', 1, 100_000],
+    ['http.requestsPerSecond', 1, 100_000],
+    ['http.burst', 1, 100_000],
+    ['queue.batchSize', 1, 10_000],
+    ['queue.maximumConcurrency', 2, 1000],
+    ['queue.retentionDays', 2, 14],
+  ] as const)('%s: %i to %i', async ([path, least, most]) => {
+    expect(await faultsOf(withOption(path, least))).toEqual([]);
+    expect(await faultsOf(withOption(path, most))).toEqual([]);
+    expect(await faultsOf(withOption(path, least - 1))).toEqual([`- ${path} is below ${least}`]);
+    expect(await faultsOf(withOption(path, most + 1))).toEqual([`- ${path} is above ${most}`]);
+    expect(await faultsOf(withOption(path, least + 0.5))).toEqual([`- ${path} is no whole number`]);
+  });
+
+  it('queue.oldestMessageSeconds: a minute to as long as the queue keeps messages', async () => {
+    expect(await faultsOf(withQueue(2, 60))).toEqual([]);
+    expect(await faultsOf(withQueue(2, 59))).toEqual(['- queue.oldestMessageSeconds is below 60']);
+    expect(await faultsOf(withQueue(2, 172_799))).toEqual([]);
+    expect(await faultsOf(withQueue(2, 172_800))).toEqual([
+      '- queue.oldestMessageSeconds is not below queue.retentionDays: messages would be gone before the alarm',
+    ]);
+    // Without a queue the two do not meet.
+    expect(await faultsOf({ queue: { kind: 'none', retentionDays: 14, oldestMessageSeconds: 1_209_600 } })).toEqual([]);
+    expect(await faultsOf(withQueue(14, 1_209_601))).toEqual(['- queue.oldestMessageSeconds is above 1209600']);
+  });
+});
+
+describe('a text of deploy.yml', () => {
+  it.for([
+    ['account', '111122223333'],
+    ['classification', 'c'.repeat(40)],
+    ['service', 's'.repeat(255)],
+    ['product', '~'],
+    ['keyName', 'K'],
+    ['keyName', `K${'_'.repeat(59)}`],
+    ['tableKeyName', 'next-retiredly'],
+    ['tableName', 'a.b'],
+    ['tableName', 'T'.repeat(255)],
+    ['administrators', [`${ROLES}/key-administrator`, `${ROLES}/path/of/it`, `${USERS}/ann@example.com`]],
+    ['tableWriters', [`${ROLES}/key-revoker`, `${ROLES}/billing-roles-*`, `${USERS}/ann`]],
+    ['permissionsBoundary', 'arn:aws:iam::aws:policy/PowerUserAccess'],
+    ['permissionsBoundary', 'arn:aws:iam::111122223333:policy/path/bounds,all'],
+    ['alarmTopics', { 'us-west-2': `arn:aws:sns:us-west-2:111122223333:${'t'.repeat(256)}` }],
+    ['environmentKeys', { 'us-west-2': `arn:aws:kms:us-west-2:111122223333:key/${'k'.repeat(64)}` }],
+    ['environmentKeys', { 'us-west-2': 'arn:aws:kms:us-west-2:111122223333:key/mrk-0' }],
+    ['prefix', 'keyfold-apples'],
+    ['settings', { KEYFOLD_MAX_ROUNDS: '2', POWERTOOLS_LOG_LEVEL: 'WARN', POWERTOOLS_LEVEL_2: '1' }],
+    ['http', { ...JWT, audience: Array.from({ length: 50 }, (_, i) => `client-${i}`) }],
+    ['http', { ...JWT, partitionLists: true, partitionWildcards: true, scopeClaim: 'scope' }],
+    ['regions', ['us-west-2', 'us-east-1', 'eu-west-1', 'eu-north-1']],
+    ...['TRACE', 'DEBUG', 'INFO'].map((level) => ['applicationLogLevel', level] as const),
+    ...['DEBUG', 'INFO', 'WARN'].map((level) => ['systemLogLevel', level] as const),
+    ...[30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653].map(
+      (days) => ['logRetentionDays', days] as const,
+    ),
+  ] as const)('%s is taken: %s', async ([option, value]) => {
+    const levels = option.endsWith('LogLevel') ? { logFormat: 'json' } : {};
+    expect(await faultsOf({ ...levels, [option]: value })).toEqual([]);
+  });
+
+  it.for([
+    ['account', '1111222233334', 'account is not twelve digits'],
+    ['account', '11112222333', 'account is not twelve digits'],
+    ['classification', 'c'.repeat(41), 'classification is not up to forty small letters, digits and hyphens'],
+    ['classification', '', 'classification is not up to forty small letters, digits and hyphens'],
+    ['keyName', 'k'.repeat(61), 'keyName is no name of a key'],
+    ['keyName', '1keyfold', 'keyName is no name of a key'],
+    ['tableName', 'ab', 'tableName is no name of a table'],
+    ['tableName', 'T'.repeat(256), 'tableName is no name of a table'],
+    ['prefix', 'sthree-keyfold', 'prefix begins as no S3 bucket may'],
+    ['prefix', 'amzn-s3-demo-k', 'prefix begins as no S3 bucket may'],
+    ['prefix', 'team-roles', "prefix reads as a stack's name: leave out -keys, -roles and -app"],
+    ['regions', [], 'regions names no region'],
+    ['regions', ['us-west-2', 'us-east-1', 'eu-west-1', 'eu-north-1', 'eu-west-2'], 'regions names more than four'],
+    ['regions', ['us-west-2', 'us-east-1', 'us-west-2'], 'regions names one twice'],
+    ['administrators', [], 'administrators names nobody'],
+    ['alarmEmail', 'security', 'alarmEmail is no address'],
+    ['tableWriters', [`${ROLES}/billing-*-roles`], 'tableWriters.0 is no role, or has a comma in its name'],
+    [
+      'alarmTopics',
+      { 'us-west-2': `arn:aws:sns:us-west-2:111122223333:${'t'.repeat(257)}` },
+      'alarmTopics.us-west-2 is no ARN of a standard SNS topic',
+    ],
+    [
+      'environmentKeys',
+      { 'us-west-2': `arn:aws:kms:us-west-2:111122223333:key/${'k'.repeat(65)}` },
+      'environmentKeys.us-west-2 is no ARN of a KMS key',
+    ],
+    [
+      'environmentKeys',
+      { 'eu-west-1': 'arn:aws:kms:eu-west-1:111122223333:key/1' },
+      'environmentKeys names eu-west-1, which is not among the regions',
+    ],
+    ['settings', { OTHER_SETTING: '1' }, 'settings.OTHER_SETTING is no setting'],
+    ['settings', { KEYFOLD_MAX_ROUNDS: 2 }, 'settings.KEYFOLD_MAX_ROUNDS is no text: put it into quotes'],
+    ['http', { ...JWT, audience: [] }, 'http.audience names nobody'],
+    ['http', { ...JWT, audience: [''] }, 'http.audience.0 is empty'],
+    [
+      'logRetentionDays',
+      7,
+      'logRetentionDays is none of 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653',
+    ],
+    ['logFormat', 'xml', 'logFormat is neither text nor json'],
+    ['tracing', 'yes', 'tracing is not boolean'],
+  ] as const)('%s is refused: %s', async ([option, value, fault]) => {
+    expect(await faultsOf({ [option]: value })).toEqual([`- ${fault}`]);
+  });
+
+  it.for([
+    'SERVICE',
+    'PRODUCT',
+    'KMS_KEYS',
+    'TABLE',
+    'REGION_SUFFIX',
+    'AUTH',
+    'JWT_PARTITIONS_CLAIM',
+    'JWT_SCOPE_CLAIM',
+    'OPERATIONS',
+    'FIELDS',
+    'OUTPUT_QUEUE_URL',
+    'DEAD_LETTER_QUEUE_URL',
+    'STATIC_MASTER_KEY_HEX',
+    'STATIC_KMS_OVERRIDE',
+  ])('settings.KEYFOLD_%s is refused, which other options say', async (name) => {
+    expect(await faultsOf({ settings: { [`KEYFOLD_${name}`]: 'x' } })).toContain(
+      `- settings.KEYFOLD_${name} is said elsewhere in the file, or must not be set`,
+    );
+  });
+});
+
+describe('options of deploy.yml that do not go together', () => {
+  it.for<[fault: string, changed: object]>([
+    [
+      'regionSuffix is false with several regions, which lose keys (docs/global-tables.md)',
+      { regions: ['us-west-2', 'us-east-1'], regionSuffix: false },
+    ],
+    ...['issuer', 'audience', 'partitionsClaim'].flatMap((name): [string, object][] => [
+      [`http.${name} is not there with http.auth jwt`, { http: { ...JWT, [name]: undefined } }],
+      [
+        `http.${name} is there without http.auth jwt`,
+        { http: { [name]: (JWT as Readonly<Record<string, unknown>>)[name] } },
+      ],
+    ]),
+    ['queue.fields is there without a queue.kind', { queue: { kind: 'none', fields: ['$.card'] } }],
+    ['queue.batchSize is above 10 of a FIFO queue', { queue: { kind: 'fifo', batchSize: 11 } }],
+    [
+      'functions.queue.reservedConcurrency is below queue.maximumConcurrency: what is throttled counts as tried',
+      {
+        functions: { queue: { reservedConcurrency: 9 } },
+        queue: { kind: 'standard', maximumConcurrency: 10 },
+      },
+    ],
+    [
+      'alarmEmail is not there, nor an alarmTopics for every region: nobody would hear of an alarm',
+      {
+        alarmEmail: undefined,
+        alarmTopics: { 'us-west-2': 'arn:aws:sns:us-west-2:111122223333:oncall' },
+      },
+    ],
+    [
+      'functions.open.timeoutSeconds leaves no time beside KEYFOLD_DEADLINE_MARGIN_MS',
+      { functions: { open: { timeoutSeconds: 2 } }, settings: { KEYFOLD_DEADLINE_MARGIN_MS: '2000' } },
+    ],
+  ])('%s', async ([fault, changed]) => {
+    expect(await faultsOf(changed)).toContain(`- ${fault}`);
+  });
+
+  it.for<[what: string, changed: object]>([
+    ['one region without its suffix in key ids', { regions: ['us-west-2'], regionSuffix: false }],
+    ['a FIFO queue read in batches of ten', { queue: { kind: 'fifo', batchSize: 10 } }],
+    ['a standard queue read in batches of more', { queue: { kind: 'standard', batchSize: 11 } }],
+    [
+      'as much concurrency as the queue has',
+      { functions: { queue: { reservedConcurrency: 10 } }, queue: { kind: 'standard', maximumConcurrency: 10 } },
+    ],
+    ['little concurrency without a queue', { functions: { queue: { reservedConcurrency: 1 } }, queue: {} }],
+    ['fields of a FIFO queue', { queue: { kind: 'fifo', fields: ['$.card'] } }],
+    [
+      'a topic in each region without an address',
+      {
+        alarmEmail: undefined,
+        alarmTopics: {
+          'us-west-2': 'arn:aws:sns:us-west-2:111122223333:oncall',
+          'us-east-1': 'arn:aws:sns:us-east-1:111122223333:oncall',
+        },
+      },
+    ],
+    [
+      'a margin just below the time of a function',
+      { functions: { open: { timeoutSeconds: 2 } }, settings: { KEYFOLD_DEADLINE_MARGIN_MS: '1999' } },
+    ],
+  ])('do: %s', async ([, changed]) => {
+    expect(await faultsOf(changed)).toEqual([]);
+  });
+});
+
+describe('what AWS has room for', () => {
+  it.for(['administrators', 'tableWriters'])('%s have 4096 characters together at most', async (option) => {
+    expect(await faultsOf(withArns(option, 4096))).toEqual([]);
+    expect(await faultsOf(withArns(option, 4097))).toEqual([
+      `- ${option} have 4097 characters together, and CloudFormation takes 4096`,
+    ]);
+  });
+
+  it('the variables of a function are of 4096 bytes at most, in whichever region they are longest', async () => {
+    const deployment = await read({ regions: ['us-west-2'], settings: { POWERTOOLS_SERVICE_NAME: '' }, queue: {} });
+    // The API has one variable more than the others but seal, whose operations are the longest.
+    const variables = {
+      ...environmentOf(deployment, 'us-west-2'),
+      KEYFOLD_OPERATIONS: 'encrypt,rewrap,encrypt-batch,rewrap-batch,encrypt-fields',
+    };
+    const room = 4096 - Buffer.byteLength(JSON.stringify(variables));
+    expect(await faultsOf(withVariable(room, ['us-west-2']))).toEqual([]);
+    expect(await faultsOf(withVariable(room + 1, ['us-west-2']))).toEqual([
+      '- the variables of the function seal are 4097 bytes, and Lambda takes 4096: shorten settings or queue.fields',
+    ]);
+    // The name of the first region is two letters longer than that of the last.
+    const [long, short] = ['ap-southeast-1', 'us-west-2'];
+    const bytesOf = async (regions: string[]): Promise<number[]> =>
+      (await faultsOf(withVariable(4000, regions))).map((fault) => Number(/are (\d+) bytes/.exec(fault)?.[1]));
+    expect(await bytesOf([long, short])).toEqual(await bytesOf([short, long]));
+  });
+});
+
+describe('deploy.yml', () => {
+  it('has these defaults', async () => {
+    const { account, service, product, regions, classification, administrators, alarmEmail } = example;
+    const file = join(folder, 'least.yml');
+    const least = { account, service, product, regions, classification, administrators, alarmEmail };
+    await writeFile(file, JSON.stringify(least));
+    expect(await readDeployment(file)).toEqual({
+      ...least,
+      prefix: 'keyfold',
+      alarmTopics: {},
+      tableName: 'EncryptionKey',
+      tableWriters: [],
+      regionSuffix: true,
+      http: { auth: 'iam', requestsPerSecond: 1000, burst: 500 },
+      functions: {
+        api: functionWith(29),
+        seal: functionWith(30),
+        open: functionWith(30),
+        queue: functionWith(120),
+        maintenance: functionWith(300),
+      },
+      queue: {
+        kind: 'none',
+        batchSize: 10,
+        maximumConcurrency: 10,
+        retentionDays: 14,
+        oldestMessageSeconds: 3600,
+      },
+      environmentKeys: {},
+      tracing: false,
+      logFormat: 'text',
+      logRetentionDays: 365,
+      settings: {},
+    });
+  });
+
+  it('gives the keys a name of their own, or the prefix', async () => {
+    expect(keyNameOf(await read({ prefix: 'trial' }))).toBe('trial');
+    expect(keyNameOf(await read({ prefix: 'trial', keyName: 'orders' }))).toBe('orders');
+  });
+
+  it('that is no YAML, or not there, is named as that', async () => {
+    const file = join(folder, 'broken.yml');
+    await writeFile(file, 'a: [');
+    await expect(readDeployment(file)).rejects.toThrow(`${file} is no YAML: `);
+    const missing = join(folder, 'missing.yml');
+    await expect(readDeployment(missing)).rejects.toThrow(`${missing} is not there: copy deploy.example.yml`);
+  });
+
+  it('is the one that KEYFOLD_DEPLOY_FILE names, also if it is not there', ({ onTestFinished }) => {
+    const missing = join(folder, 'missing.yml');
+    process.env['KEYFOLD_DEPLOY_FILE'] = missing;
+    onTestFinished(() => {
+      delete process.env['KEYFOLD_DEPLOY_FILE'];
+    });
+    expect(deploymentFile()).toBe(missing);
+  });
+});
