@@ -271,8 +271,14 @@ describe('readConfig', () => {
     [{ KEYFOLD_ALLOW_AMBIGUOUS_NAMES: 'yes' }, 'is neither true nor false'],
     [{ KEYFOLD_DYNAMODB_ENDPOINT: 'localhost' }, 'is not a URL'],
     [{ KEYFOLD_DYNAMODB_ENDPOINT: 'ftp://127.0.0.1' }, 'KEYFOLD_DYNAMODB_ENDPOINT is not a URL'],
-    [{ KEYFOLD_DYNAMODB_ENDPOINT: 'http://127.0.0.1/?x' }, 'KEYFOLD_DYNAMODB_ENDPOINT is more than an address'],
-    [{ KEYFOLD_DYNAMODB_ENDPOINT: 'http://a:b@127.0.0.1' }, 'KEYFOLD_DYNAMODB_ENDPOINT is more than an address'],
+    [
+      { KEYFOLD_DYNAMODB_ENDPOINT: 'http://127.0.0.1/?x' },
+      'KEYFOLD_DYNAMODB_ENDPOINT has a query, a fragment or credentials',
+    ],
+    [
+      { KEYFOLD_DYNAMODB_ENDPOINT: 'http://a:b@127.0.0.1' },
+      'KEYFOLD_DYNAMODB_ENDPOINT has a query, a fragment or credentials',
+    ],
     [{ KEYFOLD_TABLE: 'Keys\n' }, 'KEYFOLD_TABLE is neither the name nor the ARN'],
     [{ KEYFOLD_TABLE: 'ab' }, 'KEYFOLD_TABLE is neither the name nor the ARN'],
     [{ KEYFOLD_TABLE: 'a'.repeat(256) }, 'KEYFOLD_TABLE is neither the name nor the ARN'],
@@ -319,9 +325,18 @@ describe('readConfig', () => {
       { KEYFOLD_REGION_SUFFIX: 'us-west-2', KEYFOLD_DYNAMODB_REGION: 'us-east-1' },
       "KEYFOLD_REGION_SUFFIX is another region than the table's",
     ],
-    [{ KEYFOLD_DYNAMODB_ENDPOINT: 'http://a@127.0.0.1' }, 'KEYFOLD_DYNAMODB_ENDPOINT is more than an address'],
-    [{ KEYFOLD_DYNAMODB_ENDPOINT: 'http://:b@127.0.0.1' }, 'KEYFOLD_DYNAMODB_ENDPOINT is more than an address'],
-    [{ KEYFOLD_DYNAMODB_ENDPOINT: 'http://127.0.0.1/#x' }, 'KEYFOLD_DYNAMODB_ENDPOINT is more than an address'],
+    [
+      { KEYFOLD_DYNAMODB_ENDPOINT: 'http://a@127.0.0.1' },
+      'KEYFOLD_DYNAMODB_ENDPOINT has a query, a fragment or credentials',
+    ],
+    [
+      { KEYFOLD_DYNAMODB_ENDPOINT: 'http://:b@127.0.0.1' },
+      'KEYFOLD_DYNAMODB_ENDPOINT has a query, a fragment or credentials',
+    ],
+    [
+      { KEYFOLD_DYNAMODB_ENDPOINT: 'http://127.0.0.1/#x' },
+      'KEYFOLD_DYNAMODB_ENDPOINT has a query, a fragment or credentials',
+    ],
     [{ KEYFOLD_DYNAMODB_ENDPOINT: 'http://' }, 'KEYFOLD_DYNAMODB_ENDPOINT is not a URL'],
     [{ KEYFOLD_MAX_ITEMS: '1001' }, 'KEYFOLD_MAX_ITEMS is more than 1000'],
     [{ KEYFOLD_PLAINTEXT_LIMIT_BYTES: '4194305' }, 'KEYFOLD_PLAINTEXT_LIMIT_BYTES is more than 4194304'],
