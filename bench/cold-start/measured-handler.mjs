@@ -1,4 +1,4 @@
-/** Wraps a handler under the runtime emulator. It imports the handler as Lambda does and answers with the time and CPU used. */
+/** Wraps a handler under the runtime emulator. It imports the handler and answers with the time and CPU used. */
 const before = process.cpuUsage();
 const { handler: measured } = await import(process.env.MEASURED_HANDLER);
 const loaded = process.cpuUsage();
