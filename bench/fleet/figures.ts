@@ -31,7 +31,7 @@ interface Trial {
 }
 interface Took {
   readonly medianMs: number;
-  readonly mostMs: number;
+  readonly maxMs: number;
 }
 
 /**
@@ -78,13 +78,13 @@ export async function figures(): Promise<Figure[]> {
     await tryOut({ kind: 'refuses' }, HEALTHY),
   ];
   const worst = await tryOut(THROTTLES, THROTTLES);
-  const longest = REQUEST_TIMEOUT_MS + healthy.cold.mostMs;
+  const longest = REQUEST_TIMEOUT_MS + healthy.cold.maxMs;
   const { maxRounds } = failoverPolicy({}, REGIONS.length);
   // Each container opens only one key here, because it gets no further.
   const most = CONTAINERS * (1 + maxRounds * REGIONS.length);
   return [
-    figure('preferred region hanging: a warm process waits, ms', hangs.warm.mostMs, healthy.warm.mostMs),
-    figure('the same, a cold decrypt, ms (time-out and a healthy answer at most)', hangs.cold.mostMs, longest),
+    figure('preferred region hanging: a warm process waits, ms', hangs.warm.maxMs, healthy.warm.maxMs),
+    figure('the same, a cold decrypt, ms (time-out and a healthy answer at most)', hangs.cold.maxMs, longest),
     ratio('the same, during the cool-down, × healthy', hangs.next, healthy.next, 1.2),
     ratio('preferred region refusing: a cold decrypt, × healthy', refuses.cold, healthy.cold, 1.5),
     // Each container opens two System Keys.
@@ -108,5 +108,5 @@ function ratio(what: string, own: Took, base: Took, most: number): Figure {
 
 function summary(values: readonly number[]): Took {
   const sorted = values.toSorted((a, b) => a - b);
-  return { medianMs: sorted[Math.floor(sorted.length / 2)] ?? 0, mostMs: sorted.at(-1) ?? 0 };
+  return { medianMs: sorted[Math.floor(sorted.length / 2)] ?? 0, maxMs: sorted.at(-1) ?? 0 };
 }

@@ -8,7 +8,7 @@ interface VirtualTimer {
 
 /**
  * A virtual clock that runs as fast as the simulated code. During {@link run} it replaces
- * `setTimeout`, `clearTimeout` and `Math.random`, also for the AWS SDK. It counts whole milliseconds, as `Date.now` does.
+ * `setTimeout`, `clearTimeout` and `Math.random`, also for the AWS SDK. It counts whole milliseconds.
  */
 export class VirtualClock {
   #nowMs = 0;

@@ -32,7 +32,7 @@ interface Answer {
 
 const MAX_BODY_BYTES = 1024 * 1024;
 const WRITES = /\.(?:PutItem|UpdateItem)$/;
-/** The credentials of the emulator's own DynamoDB client. */
+/** The request headers that are forwarded to the emulator. */
 const HEADERS = ['authorization', 'content-type', 'x-amz-date', 'x-amz-target'];
 
 /** Starts a DynamoDB emulator on 127.0.0.1 behind a proxy. The proxy replicates each write to the other table. */

@@ -18,7 +18,7 @@ export interface Process {
 export const [LEGACY_REGION] = REGIONS;
 
 const PROCESSES_A_REGION = 3;
-const WRONGEST_CLOCK_MS = 20_000;
+const MAX_CLOCK_ERROR_MS = 20_000;
 /** A key is retired after this number of seals on average. */
 const SEALS_OF_A_KEY = 30;
 const CHECK_INTERVAL_MS = 60 * MINUTE_MS;
@@ -52,7 +52,7 @@ export class Fleet {
   /** Starts a cold process that does not belong to the fleet. */
   start(region: Region, suffixed: boolean): Process {
     const { world, seeded } = this.#options;
-    const offsetMs = seeded.below(2 * WRONGEST_CLOCK_MS) - WRONGEST_CLOCK_MS;
+    const offsetMs = seeded.below(2 * MAX_CLOCK_ERROR_MS) - MAX_CLOCK_ERROR_MS;
     // No stale grace: DynamoDB never fails here, and the grace uses real time, which a busy machine distorts.
     const policy = { wearsOut: () => seeded.below(SEALS_OF_A_KEY) === 0, staleGraceMs: 0 };
     return { region, suffixed, offsetMs, service: world.process(region, { suffixed, offsetMs, policy }) };

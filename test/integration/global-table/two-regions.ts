@@ -50,7 +50,7 @@ export interface ProcessOptions {
 }
 
 /** Long timeouts, because no emulator hangs here but a busy machine may be slow. */
-const PATIENCE_MS = 15_000;
+const TIMEOUT_MS = 15_000;
 const NAMES = { service: 'svc', product: 'prod' };
 
 /** A service in two regions, each with a Global Table replica and a KMS key behind an alias. Tests advance its clock. */
@@ -78,7 +78,7 @@ export class TwoRegions {
       tableName: `${name}.${region}`,
       region,
       endpoint: emulators.dynamoDb.endpoint,
-      requestTimeoutMs: PATIENCE_MS,
+      requestTimeoutMs: TIMEOUT_MS,
     });
     // Delays end at once, because only the test advances this clock.
     const real = {
@@ -87,7 +87,7 @@ export class TwoRegions {
       sleep: async () => {},
       connect: (o: ConstructorParameters<typeof RegionalKms>[0]) => new RegionalKms(o),
     };
-    const timeouts = { requestTimeoutMs: PATIENCE_MS };
+    const timeouts = { requestTimeoutMs: TIMEOUT_MS };
     this.clock = clock;
     this.table = table;
     this.#emulators = emulators;
