@@ -1,7 +1,7 @@
 /**
  * The load of a soak, in its own process so that its memory can be measured. Containers start and stop, encrypt,
- * decrypt and rewrap under a deadline, and check every byte. Each returned record is appended to a file before it is counted.
- * The process reports its progress to its parent every second and ends on SIGTERM.
+ * decrypt and rewrap under a deadline, and check every byte. Each returned record is appended to a file before it is
+ * counted. The process reports its progress to its parent every second and ends on SIGTERM.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { appendFileSync } from 'node:fs';
