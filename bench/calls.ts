@@ -1,4 +1,4 @@
-/** Calls, counted. */
+/** Benchmark section: counts the calls that operations make to the metastore and to KMS. */
 import { randomBytes } from 'node:crypto';
 import { startKmsEmulator } from '../emulators/kms/kms-emulator.ts';
 import { AwsKms, MemoryMetastore, SessionFactory, StaticKms } from '../src/index.ts';
@@ -11,7 +11,7 @@ const REGIONS = ['us-west-2', 'us-east-1'];
 const PARTITIONS = 10_000;
 const OPERATIONS = 1_000_000;
 
-/** Counts what is asked of the metastore, and of KMS on an emulator. */
+/** Counts the calls to the metastore, and to KMS on an emulator. */
 export async function countCalls(): Promise<SectionResult> {
   const metastore = new CountingMetastore();
   const kms = new StaticKms(randomBytes(32), process.env);
@@ -47,7 +47,7 @@ export async function countCalls(): Promise<SectionResult> {
   return { figures };
 }
 
-/** What a process asks of KMS, over the wire, whose service has its System Key. */
+/** Counts the KMS calls of a process whose service has a System Key already. */
 async function countKmsCalls(): Promise<number> {
   Object.assign(process.env, AWS_ENVIRONMENT);
   let calls = 0;

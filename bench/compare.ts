@@ -1,43 +1,43 @@
 import { setImmediate } from 'node:timers/promises';
 
-/** One thing measured in this process; returns a promise where it is asynchronous. */
+/** A task measured in this process. It returns a promise if it is asynchronous. */
 export type Task = () => unknown;
 
-/** One thing measured in another process, which times itself. */
+/** A task measured in another process, which times itself. */
 export interface RemoteTask {
-  /** Does it so many times, one after the other. */
+  /** Runs the task `runs` times in sequence. */
   time(runs: number): Promise<Lap>;
 }
 
-/** How long some runs took, or one of them, in milliseconds. */
+/** The time of some runs, or of one run, in milliseconds. */
 export interface Lap {
   readonly wallMs: number;
-  /** Of the whole process, the threads that collect garbage too. */
+  /** CPU time of the whole process, including its garbage collection threads. */
   readonly cpuMs: number;
 }
 
-/** What one contestant took for one operation, round by round. */
+/** The time of one operation of one contestant, for each round. */
 export type Laps = readonly Lap[];
 
-/** A figure over all rounds: the median, and the quartiles. */
+/** The median and the quartiles of a figure over all rounds. */
 export interface Spread {
   readonly value: number;
   readonly lower: number;
   readonly upper: number;
 }
 
-/** How long contestants race. */
+/** The duration of a comparison. */
 export interface RaceOptions {
   readonly rounds?: number;
-  /** How long each contestant's turn in a round is. */
+  /** The duration of each contestant's turn in a round. */
   readonly roundMs?: number;
 }
 
 const WARM_UP_MS = 400;
 
 /**
- * Lets contestants take turns, each for a part of every round, so that what slows the machine slows all of them. Neither tinybench nor
- * mitata does this: they measure one task after the other, and on a machine that others share the ratio of the two is then noise.
+ * Measures contestants in turns within each round, so that other load on the machine slows all of them equally.
+ * Tinybench and mitata measure one task after the other. On a shared machine the ratio of two tasks is then noise.
  */
 export async function race<Name extends string>(
   contestants: Readonly<Record<Name, Task | RemoteTask>>,
@@ -50,7 +50,7 @@ export async function race<Name extends string>(
     starters.push({ name, task, runs: Math.max(1, Math.round(roundMs / (await warmUp(task)))), laps: [] });
   }
   for (let round = 0; round < rounds; round += 1) {
-    // There and back, so that nobody always follows the same one.
+    // Every second round runs in reverse order, so that no contestant always runs after the same one.
     for (const { task, runs, laps } of round % 2 === 0 ? starters : starters.toReversed()) {
       const { wallMs, cpuMs } = await task.time(runs);
       laps.push({ wallMs: wallMs / runs, cpuMs: cpuMs / runs });
@@ -59,21 +59,21 @@ export async function race<Name extends string>(
   return Object.fromEntries(starters.map(({ name, laps }) => [name, laps])) as unknown as Record<Name, Laps>;
 }
 
-/** How many times as long the one took as the other, compared within each round. */
+/** The ratio of the times of two contestants, computed within each round. */
 export function timesAsLong(one: Laps, other: Laps, clock: keyof Lap = 'wallMs'): Spread {
   return spread(one.map((lap, round) => lap[clock] / (other[round] as Lap)[clock]));
 }
 
-/** The time of one operation. */
+/** The median and quartiles of the time of one operation. */
 export function timeOf(laps: Laps, clock: keyof Lap = 'wallMs'): Spread {
   return spread(laps.map((lap) => lap[clock]));
 }
 
-/** A task that times itself in this process. */
+/** Wraps a task of this process so that it times itself. */
 export function localTask(task: Task): RemoteTask {
   return {
     time: async (runs) => {
-      // Node frees native keys and ciphers between turns of its loop: what one task left must not be paid by the next.
+      // Node frees native keys and ciphers between event loop turns. Wait here so that they do not slow the next task.
       await setImmediate();
       const cpu = process.cpuUsage();
       const start = process.hrtime.bigint();
@@ -88,7 +88,7 @@ export function localTask(task: Task): RemoteTask {
   };
 }
 
-/** How long one run takes once the code is compiled, in milliseconds. */
+/** The time of one run after warm-up, in milliseconds. */
 async function warmUp(task: RemoteTask): Promise<number> {
   let spentMs = 0;
   let eachMs = Infinity;

@@ -1,4 +1,4 @@
-/** Keyfold beside what people would pick instead: the same payloads, in one run. */
+/** Benchmark section: compares Keyfold with alternatives, on the same payloads and in the same run. */
 import { randomBytes } from 'node:crypto';
 import { race, timesAsLong, type Lap, type RemoteTask } from './compare.ts';
 import { CONTESTANTS, type ContestantName } from './contestants/contestant.ts';
@@ -9,7 +9,10 @@ import { SIZE_NAMES, SIZES, speedOf, type Figure, type SectionResult, type Speed
 const OPERATIONS = ['encrypt', 'decrypt'] as const;
 const KEYFOLD = 'Keyfold, library';
 
-/** Races all that this machine can have, size by size. A ratio is how many times as long as Keyfold's library the other took. */
+/**
+ * Compares all contestants that this machine can run, for each payload size.
+ * A ratio is the time of the other contestant divided by the time of Keyfold's library.
+ */
 export async function measureContestants(): Promise<SectionResult> {
   await installNpmContestants();
   const there = await Promise.all(CONTESTANTS.map(canHave));
@@ -17,12 +20,15 @@ export async function measureContestants(): Promise<SectionResult> {
   return raceOf(names, (name) => `against ${name} `, { heats: 1, rounds: 15 });
 }
 
-/** The hot library against the floor alone, in more rounds and heats: what a cache, ids, policy and errors cost. 1 is the floor's own speed. */
+/**
+ * Compares the warm library with the floor, in more rounds and heats.
+ * The ratio shows the cost of the cache, ids, policy and errors. A ratio of 1 is the speed of the floor.
+ */
 export function measureLibrary(): Promise<SectionResult> {
   return raceOf(['floor', KEYFOLD], () => '', { heats: 5, rounds: 15 });
 }
 
-/** How often contestants are started anew, and how many rounds they race then: one process may lie better in memory than another. */
+/** The number of restarts of the contestants, and the rounds after each. Restarts average out the memory layout. */
 interface Heats {
   readonly heats: number;
   readonly rounds: number;

@@ -1,10 +1,10 @@
 import { MemoryMetastore } from '../src/index.ts';
 
-/** A metastore that counts what is asked of it, as DynamoDB would bill it. */
+/** A metastore in memory that counts its calls as DynamoDB would bill them. */
 export class CountingMetastore extends MemoryMetastore {
   counts = { Get: 0, Query: 0, Put: 0 };
 
-  /** What was asked since the last call, such as `1 Query, 1 Put`. */
+  /** The calls since this method was last called, such as `1 Query, 1 Put`. */
   take(): string {
     const said = Object.entries(this.counts).filter(([, n]) => n > 0);
     this.counts = { Get: 0, Query: 0, Put: 0 };

@@ -1,18 +1,18 @@
 import type { Laps, Spread } from './compare.ts';
 import { timeOf } from './compare.ts';
 
-/** What a section of the benchmark measures: one line of its table, held against the budget of the same name if there is one. */
+/** One line of a section's table. If a budget has the same name, the figure must meet it. */
 export interface Figure extends Partial<Pick<Spread, 'lower' | 'upper'>> {
   readonly name: string;
-  /** A number in `unit`, or calls as they were counted, such as `1 Query, 1 Put`. */
+  /** A number in `unit`, or counted calls such as `1 Query, 1 Put`. */
   readonly value: number | string;
-  /** `×` for a ratio. */
+  /** The unit of the value. `×` means a ratio. */
   readonly unit: '×' | 'KiB' | 'MiB' | '/s' | '';
-  /** The same ratio by the CPU of the processes instead of the clock on the wall. */
+  /** The same ratio, computed from CPU time instead of wall-clock time. */
   readonly byCpu?: number;
 }
 
-/** How long one contestant takes for one operation on one size, in microseconds. */
+/** The time of one operation of one contestant on one payload size, in microseconds. */
 export interface Speed {
   readonly contestant: string;
   readonly operation: string;
@@ -21,20 +21,20 @@ export interface Speed {
   readonly cpuUs: number;
 }
 
-/** What a section comes to. */
+/** The result of a section. */
 export interface SectionResult {
   readonly figures: readonly Figure[];
   readonly speeds?: readonly Speed[];
 }
 
-/** The payloads that all contestants have. */
+/** The payloads that all contestants encrypt and decrypt. */
 export const SIZES = { '64 B': 64, '1 KiB': 1024, '64 KiB': 65_536, '1 MiB': 1_048_576 } as const;
 
 export type SizeName = keyof typeof SIZES;
 
 export const SIZE_NAMES = Object.keys(SIZES) as SizeName[];
 
-/** One contestant's speed, from its rounds. */
+/** Computes the speed of one contestant from its rounds. */
 export function speedOf(contestant: string, operation: string, size: SizeName, laps: Laps): Speed {
   const { value, lower, upper } = timeOf(laps);
   const wallUs = { value: value * 1000, lower: lower * 1000, upper: upper * 1000 };

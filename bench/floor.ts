@@ -1,6 +1,6 @@
 /**
- * The least that a record can cost in Node: two GCM operations with KeyObjects, strict base64, JSON text, and nothing
- * else. No cache, no ids, no policy, no errors worth the name.
+ * The minimum cost of a record in Node: two GCM operations with KeyObjects, strict base64 and JSON.
+ * The floor has no cache, ids or policy, and no detailed errors.
  */
 import { createCipheriv, createDecipheriv, createSecretKey, randomFillSync, type KeyObject } from 'node:crypto';
 
@@ -54,7 +54,10 @@ function open(key: KeyObject, sealed: Buffer): Buffer {
   return plaintext;
 }
 
-/** As src/crypto/base64.ts: what Node's decoder lets pass is caught by the length and by the last four characters. */
+/**
+ * Decodes strict base64, as src/crypto/base64.ts does. Node's decoder accepts invalid input,
+ * which the checks of the length and of the last four characters reject.
+ */
 function strictBase64(text: string): Buffer {
   const bytes = Buffer.from(text, 'base64');
   const padding = text.endsWith('==') ? 2 : Number(text.endsWith('='));
@@ -83,7 +86,7 @@ export function floorEncrypt(parent: KeyObject, plaintext: Uint8Array): string {
   return text;
 }
 
-/** Reads a record as {@link floorEncrypt} writes it, and opens it. What is before the payload alone is parsed. */
+/** Opens a record of {@link floorEncrypt}. It parses only the JSON before the payload. */
 export function floorDecrypt(parent: KeyObject, text: string): Buffer {
   const at = text.indexOf(DATA_PREFIX);
   const record = JSON.parse(`${text.slice(0, at)}}`) as { Key: { Key: string } };

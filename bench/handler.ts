@@ -1,4 +1,4 @@
-/** The full HTTP handler, from event to answer, beside what it does at its core. */
+/** Benchmark section: compares the full HTTP handler, from event to answer, with its cryptography alone. */
 import { createSecretKey, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { APIGatewayProxyEventV2, Context } from 'aws-lambda';
@@ -15,7 +15,7 @@ const ITEM_BYTES = 256;
 const SHARED_ITEM_BYTES = 64;
 const RAW_SIZES = ['64 B', '1 KiB', '64 KiB', '1 MiB'] as const;
 
-/** Measures the handler, which writes its line of the audit to standard output at each call. In each ratio the two take turns. */
+/** Measures the handler, which writes an audit line to standard output at each call. */
 export async function measureHandler(): Promise<SectionResult> {
   const send = openHandler();
   const parent = createSecretKey(randomBytes(32));
@@ -103,7 +103,7 @@ function openHandler(): (event: APIGatewayProxyEventV2) => Promise<Buffer> {
   };
 }
 
-/** A text as what goes out: V8 puts one together only where its characters are wanted. */
+/** Copies a string to bytes, because V8 concatenates a string only when its characters are read. */
 function flat(text = ''): Buffer {
   return Buffer.from(text, 'latin1');
 }

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { MemoryMetastore, SessionFactory, StaticKms } from '../src/index.ts';
 import type { Contestant } from './contestants/contestant.ts';
 
-/** Keyfold's library as a contestant: a warm process, from bytes to JSON text and back. */
+/** Keyfold's library as a contestant. It converts bytes to JSON text and back, with a warm cache. */
 export function openKeyfold(): Contestant<string> {
   const session = new SessionFactory({
     service: 'bench',

@@ -1,5 +1,5 @@
 /**
- * One measurement of memory, in a process that has done nothing else: what another has freed would be taken again, and not be counted.
+ * Takes one memory measurement in a fresh process. In a used process, V8 would reuse freed memory and hide the growth.
  * Needs Node's `--expose-gc`. Arguments: `held PARTITIONS ROOM`, or `growth OPERATIONS`.
  */
 import { randomBytes } from 'node:crypto';
@@ -7,17 +7,17 @@ import { setTimeout } from 'node:timers/promises';
 import { SessionFactory, StaticKms, type EnvelopeKeyRecord } from '../src/index.ts';
 import { CountingMetastore } from './counting-metastore.ts';
 
-/** What cached keys come to. */
+/** The memory that cached keys need. */
 export interface Held {
-  /** How many partitions, from the one used last backwards, are served again without a call of the metastore. */
+  /** The number of most recently used partitions that are served without a metastore call. */
   readonly partitions: number;
-  /** How much more of memory is resident than before. */
+  /** The growth of resident memory. */
   readonly residentBytes: number;
-  /** How much more of it V8 knows: its heap, and what its objects have outside. Native keys it does not know. */
+  /** The growth of memory that V8 accounts for: its heap and external memory, but not native keys. */
   readonly knownBytes: number;
 }
 
-/** Memory after each quarter of the operations. */
+/** The memory after each quarter of the operations. */
 export type Quarters = readonly { readonly residentBytes: number; readonly heapBytes: number }[];
 
 const CHUNK = 1000;
@@ -26,7 +26,7 @@ const GROWTH_ROOM = 1000;
 const COLD_EVERY = 10;
 const ONE = Buffer.from('x');
 
-/** Keeps System Keys only: what is measured is the cache, not the rows of a metastore in memory. */
+/** A metastore that stores only System Keys, so that its own rows do not add to the measured memory. */
 class SystemKeysOnly extends CountingMetastore {
   override async store(record: EnvelopeKeyRecord): Promise<'stored' | 'duplicate'> {
     return record.parent === undefined ? super.store(record) : 'stored';
@@ -40,7 +40,7 @@ process.send?.(result, () => process.exit());
 async function held(partitions: number, room: number): Promise<Held> {
   const metastore = new SystemKeysOnly();
   const keyfold = open(metastore, room);
-  // Compiles the code and grows V8's young generation, which are no key's.
+  // Warm up first, so that compiled code and V8's young generation do not count as memory of keys.
   for (let i = 0; i < WARM_UP; i += 1) await keyfold.session('warm').encrypt(ONE);
   const before = await memory();
   await touch(keyfold, partitions);
@@ -61,7 +61,7 @@ async function countHeld(keyfold: SessionFactory, metastore: CountingMetastore, 
   return partitions;
 }
 
-/** Most operations are of one partition; the others go round more of them than there is room for. */
+/** Most operations use one partition. The others cycle through more partitions than fit into the cache. */
 async function growth(operations: number): Promise<Quarters> {
   const keyfold = open(new SystemKeysOnly(), GROWTH_ROOM);
   const hot = keyfold.session('hot');
@@ -74,7 +74,7 @@ async function growth(operations: number): Promise<Quarters> {
         const session = i % COLD_EVERY === 0 ? keyfold.session(`tenant-${(cold += 1) % (2 * GROWTH_ROOM)}`) : hot;
         await session.decrypt(await session.encrypt(plaintext));
       }
-      // As between a function's invocations.
+      // Yield to the event loop, as happens between two invocations of a function.
       await setTimeout(0);
     }
     quarters.push(await memory());
@@ -96,7 +96,7 @@ async function touch(keyfold: SessionFactory, partitions: number): Promise<void>
   for (let i = 0; i < partitions; i += 1) {
     await keyfold.session(`tenant-${i}`).encrypt(ONE);
     if (i % CHUNK !== 0) continue;
-    // What garbage has once held stays resident, native keys' above all, and would be taken for what the cache holds.
+    // Freed memory, above all that of native keys, stays resident and would seem to be cache memory.
     globalThis.gc?.();
     await setTimeout(0);
   }

@@ -1,4 +1,4 @@
-/** What cached keys hold of memory, and that nothing else goes on growing. */
+/** Benchmark section: measures the memory of cached keys, and checks that memory does not grow otherwise. */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
@@ -11,14 +11,14 @@ const OPERATIONS = 4_000_000;
 const KIB = 1024;
 const MIB = 1024 * KIB;
 
-/** Measures each in a process of its own. */
+/** Takes each memory measurement in its own process. */
 export async function measureMemory(): Promise<SectionResult> {
   const all = (await inChild('held', PARTITIONS, PARTITIONS + 1)) as Held;
   const few = (await inChild('held', ROOM, ROOM)) as Held;
   const bound = (await inChild('held', PARTITIONS, ROOM)) as Held;
   const operations = Number(process.env['BENCH_OPERATIONS'] ?? OPERATIONS);
   const quarters = (await inChild('growth', operations)) as Quarters;
-  // In the first, garbage comes to what V8 and malloc let it come to.
+  // Ignore the first quarter, in which V8 and malloc let garbage grow to its usual level.
   const grownBy = (what: keyof Quarters[number]): number => {
     return ((quarters.at(-1)?.[what] ?? Number.NaN) - (quarters[1]?.[what] ?? Number.NaN)) / MIB;
   };

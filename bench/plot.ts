@@ -8,10 +8,13 @@ const PITCH = 20;
 const PANEL_GAP = 34;
 const OURS = 'Keyfold, library';
 const INK = '#1f2328';
-/** Ours, the floor that nothing in Node is below, and the others. */
+/** The colours of Keyfold, of the floor (the minimum cost in Node) and of all other contestants. */
 const COLOURS = { ours: '#0b6e4f', floor: '#8a9199', other: '#3b5ba5' };
 
-/** How long each contestant takes for one operation, a panel for each size, as SVG on a ground of its own. Shorter is faster; each mark is ten times the one before. */
+/**
+ * Draws an SVG bar chart of the time that each contestant takes for one operation, one panel for each size.
+ * Shorter bars are faster. The scale is logarithmic, and each mark is ten times the previous one.
+ */
 export function plotSpeeds(operation: string, speeds: readonly Speed[]): string {
   const panels = SIZE_NAMES.map((size) => ({ size, bars: speeds.filter((speed) => speed.size === size) }));
   const times = speeds.map(({ wallUs }) => wallUs.value);

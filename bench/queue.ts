@@ -13,18 +13,18 @@ const SECRET = 'x'.repeat(64);
 
 const OUTPUT_URL = 'https://sqs.us-west-2.amazonaws.com/111122223333/output';
 
-/** Queues that keep nothing. All that comes must be output: a message that fails costs something else. */
+/** Queues that discard messages. They accept only results, because a failed message would distort the measurement. */
 const nowhere: Queues = {
   send: (queueUrl, messages) => {
-    if (queueUrl !== OUTPUT_URL) throw new Error('a message went to the dead letters');
+    if (queueUrl !== OUTPUT_URL) throw new Error('a message was sent to the dead-letter queue');
     return Promise.resolve(messages.map(() => undefined));
   },
   changeVisibility: () => {
-    throw new Error('a message is to be retried');
+    throw new Error('the visibility of a message was changed, so it would be retried');
   },
 };
 
-/** Takes events of a hundred messages, each with one field to be sealed, through the door. */
+/** Measures the queue door with events of 100 messages, each with one field to encrypt. */
 export async function measureQueue(): Promise<SectionResult> {
   const keyfold = new SessionFactory({
     service: 'bench',
@@ -42,7 +42,7 @@ export async function measureQueue(): Promise<SectionResult> {
     Promise.all(Array.from({ length: MESSAGES }, (_, i) => keyfold.session(partitionOf(i)).encrypt(plaintext)));
   const contestants = { real: doorOf(keyfold), without: doorOf(mute as unknown as SessionFactory), crypto };
   const laps = await race(contestants);
-  // Round by round the door without crypto and then the same crypto by itself: below 1 the door adds to their sum.
+  // Each round measures the door without cryptography and the same cryptography alone. A ratio below 1 is overhead.
   const apart = laps.without.map((lap, i) => sumOf(lap, laps.crypto[i] as Lap));
   return {
     figures: [

@@ -1,7 +1,9 @@
 /**
- * `npm run bench`: ratios taken in one run, calls counted and memory measured, section by section, each in a process of its own.
- * `--check` exits 1 where a budget is missed; `--only SECTION` measures that one; `--write` writes docs/performance.md and its plots;
- * `--operations N` looks at the growth of memory over so many.
+ * `npm run bench`: measures speed ratios, calls and memory. Each section runs in its own process.
+ * - `--check` exits with 1 if a figure misses its budget.
+ * - `--only SECTION` measures only that section. It can be repeated.
+ * - `--write` writes docs/performance.md and its plots.
+ * - `--operations N` sets the number of operations over which the growth of memory is measured.
  */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
@@ -24,7 +26,7 @@ const { values } = parseArgs({
 
 const names = Object.keys(SECTIONS) as SectionName[];
 const strange = values.only?.filter((name) => !(names as string[]).includes(name)) ?? [];
-if (strange.length > 0) throw new Error(`there is no section ${strange.join(', ')}: one of ${names.join(', ')}`);
+if (strange.length > 0) throw new Error(`unknown section ${strange.join(', ')}; the sections are ${names.join(', ')}`);
 const wanted = names.filter((name) => values.only?.includes(name) ?? true);
 
 const results: Partial<Record<SectionName, SectionResult>> = {};
@@ -41,7 +43,7 @@ const held = verdicts.filter(({ holds }) => holds).length;
 console.log(`${held} of ${verdicts.length} budgets hold`);
 if (values.check && held < verdicts.length) process.exitCode = 1;
 
-/** Runs a section in a child, whose standard output is the service's log and goes nowhere. */
+/** Runs a section in a child process. Its standard output has only the service's log and is discarded. */
 async function measure(name: SectionName): Promise<SectionResult> {
   const child = fork(join(import.meta.dirname, 'section-worker.ts'), [name], {
     execArgv: ['--expose-gc'],
@@ -50,7 +52,7 @@ async function measure(name: SectionName): Promise<SectionResult> {
   });
   const answered = once(child, 'message') as Promise<[SectionResult]>;
   const ended = once(child, 'exit').then(([code]) => {
-    throw new Error(`the section ${name} ended with ${code} and no result`);
+    throw new Error(`the section ${name} exited with code ${code} before it sent a result`);
   });
   const [result] = await Promise.race([answered, ended]);
   return result;

@@ -1,6 +1,6 @@
 /**
- * One section of the benchmark, in a process of its own: no section finds the heap and the compiled code that another left. Standard
- * output is the service's, which writes its audit and its metrics there; the result goes to the parent.
+ * Runs one section of the benchmark in its own process, so that it finds a fresh heap and no compiled code.
+ * The service writes audit lines and metrics to standard output, so the result goes to the parent as a message.
  */
 import { SECTIONS, type SectionName } from './sections.ts';
 

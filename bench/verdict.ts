@@ -1,39 +1,39 @@
 import type { Budget } from './budgets.ts';
 import type { Figure, SectionResult } from './figures.ts';
 
-/** Whether one budget holds. */
+/** The result of checking one budget. */
 export interface Verdict {
   readonly name: string;
   readonly budget: Budget;
   readonly holds: boolean;
 }
 
-/** Holds a section's figures to its budgets. A budget whose figure is absent is missed. */
+/** Checks the figures of a section against its budgets. A budget without a figure counts as missed. */
 export function judge(budgets: Readonly<Record<string, Budget>>, figures: readonly Figure[]): Verdict[] {
   const byName = new Map(figures.map((figure) => [figure.name, figure.value]));
   return Object.entries(budgets).map(([name, budget]) => ({ name, budget, holds: isWithin(budget, byName.get(name)) }));
 }
 
-/** A budget in words. */
+/** Describes a budget in words. */
 export function budgetText(budget: Budget): string {
   if ('exactly' in budget) return budget.exactly;
   return 'atLeast' in budget ? `≥ ${budget.atLeast}` : `≤ ${budget.atMost}`;
 }
 
-/** A figure with its spread, if it has one. */
+/** Formats a figure, with its quartiles if it has any. */
 export function figureText({ value, lower, upper, unit }: Figure): string {
   if (typeof value === 'string') return value;
   const spread = lower === undefined || upper === undefined ? '' : ` (${short(lower)} to ${short(upper)})`;
   return `${short(value)}${unit === '×' ? '' : ' '}${unit}${spread}`;
 }
 
-/** Three digits that matter. */
+/** Formats a number with three significant digits. */
 export function short(value: number): string {
   const digits = Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2;
   return value.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
-/** A section as lines for the terminal. */
+/** Formats the result of a section for the terminal. */
 export function sectionText(name: string, { figures }: SectionResult, verdicts: readonly Verdict[]): string {
   const lines = figures.map((figure) => {
     const verdict = verdicts.find((each) => each.name === figure.name);

@@ -1,4 +1,4 @@
-/** Writes what was measured: docs/performance/results.json, and from it the generated parts of docs/performance.md with their plots. */
+/** Writes docs/performance/results.json, and from it the generated parts and the plots of docs/performance.md. */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { format, resolveConfig } from 'prettier';
@@ -9,7 +9,7 @@ import { plotSpeeds } from './plot.ts';
 import type { SectionName } from './sections.ts';
 import { budgetText, figureText, judge, short } from './verdict.ts';
 
-/** Results by section. One that was never measured is absent. */
+/** Results by section. A section that was never measured is absent. */
 export type Results = Partial<Record<SectionName, SectionResult>>;
 
 const DOCS = join(import.meta.dirname, '..', 'docs');
@@ -28,7 +28,7 @@ const TITLES: Readonly<Record<SectionName, string>> = {
 };
 const OF_MEMORY: ReadonlySet<SectionName> = new Set(['memory']);
 
-/** Writes the sections that were measured; of the others what was written before stays. */
+/** Writes the results of the measured sections. Other sections keep their earlier results. */
 export async function writePerformance(measured: Results): Promise<void> {
   await mkdir(join(DOCS, 'performance'), { recursive: true });
   const results: Results = { ...(await earlierResults()), ...measured };
@@ -62,7 +62,7 @@ async function writeFormatted(file: string, text: string): Promise<void> {
   await writeFile(file, await format(text, { ...(await resolveConfig(file)), filepath: file }));
 }
 
-/** Four digits say all that a shared machine can. */
+/** Rounds to four significant digits, because measurements on a shared machine are no more precise. */
 function rounded(_key: string, value: unknown): unknown {
   return typeof value === 'number' ? Number(value.toPrecision(4)) : value;
 }
@@ -92,7 +92,7 @@ function byCpu({ byCpu: value }: Figure): string {
   return value === undefined ? '' : `${short(value)}×`;
 }
 
-/** Microseconds of one operation, encrypt and then decrypt, by contestant and size. */
+/** A Markdown table of the microseconds of encrypt and decrypt, by contestant and payload size. */
 function speedTable(speeds: readonly Speed[]): string {
   const sizes = [...new Set(speeds.map(({ size }) => size))];
   const contestants = [...new Set(speeds.map(({ contestant }) => contestant))];

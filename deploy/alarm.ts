@@ -1,6 +1,9 @@
 import type { Resources } from './queues.ts';
 
-/** When an alarm rings: at `least` so much in each of `periods` periods, or in so many of the last `outOf`. What is not reported is none. */
+/**
+ * When an alarm rings: at `least` so much in each of `periods` periods, or in so many of the last `outOf`. What is not
+ * reported is none.
+ */
 export interface Ring {
   readonly least?: number;
   readonly periodSeconds?: number;
@@ -85,8 +88,8 @@ function term(
 }
 
 /**
- * The sum of a metric of ours. CloudWatch knows a metric by its dimensions and all their values, so where some are not known
- * beforehand, such as the regions, Metrics Insights is asked. It has no OR: several known values are summed here.
+ * The sum of a metric of ours. CloudWatch knows a metric by its dimensions and all their values, so where some are not
+ * known beforehand, such as the regions, Metrics Insights is asked. It has no OR: several known values are summed here.
  */
 export function ownMetric(service: string, name: string, which: Which, ring: Ring): object {
   const { of = [], where = {}, whereNot = {} } = which;

@@ -131,8 +131,8 @@ export function alarmResources(deployment: Deployment, region: string): Resource
       {
         ...oneMetric('AWS/Lambda', 'Invocations', maintenance, { periodSeconds: HOUR }),
         ComparisonOperator: 'LessThanThreshold',
-        // Lambda reports no hour without an invocation, so this has data or none. None is told once there was some: a new alarm has none
-        // until the deployment's first run.
+        // Lambda reports no hour without an invocation, so this has data or none. None is told once there was some: a
+        // new alarm has none until the deployment's first run.
         TreatMissingData: 'missing',
         InsufficientDataActions: [topic],
         ...ends,

@@ -27,7 +27,8 @@ export async function requireQueueOfApp(deployment: Deployment, region: string):
 
 /**
  * What a package would change in a region, a resource a line.
- * @throws Error where AWS does not say what there is, and where queues would be replaced, whose messages nobody would read any more
+ * @throws Error where AWS does not say what there is, and where queues would be replaced, whose messages nobody would
+ * read any more
  */
 export async function appChanges(deployment: Deployment, region: string, folder: string): Promise<string[]> {
   const before = await deployedResources(deployment, region);

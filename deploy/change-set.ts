@@ -53,7 +53,8 @@ export interface Intent {
 
 /**
  * Makes a change set of a stack, which changes nothing yet; a stack whose making was rolled back is deleted first.
- * @throws Error where it would take away or replace a key, an alias, the table or one of its replicas; the change set is deleted then
+ * @throws Error where it would take away or replace a key, an alias, the table or one of its replicas; the change set
+ * is deleted then
  */
 export async function plan(stack: Stack, intent: Intent): Promise<Plan | undefined> {
   const deployed = await deleteUnmade(stack, ['ROLLBACK_COMPLETE'], intent);

@@ -8,7 +8,10 @@ const WIDTH = 8;
 const HEIGHT = 6;
 const PER_ROW = 3;
 
-/** Our metrics on the dashboard: its title, and each metric with its dimensions beside `service` and what is made of its values. */
+/**
+ * Our metrics on the dashboard: its title, and each metric with its dimensions beside `service` and what is made of its
+ * values.
+ */
 const OWN: readonly (readonly [string, readonly (readonly [string, readonly string[], string])[]])[] = [
   ['Requests that failed', [['RequestErrors', ['code'], 'Sum']]],
   ['KMS calls', [['KmsCalls', ['region', 'action'], 'Sum']]],

@@ -2,7 +2,9 @@ import * as v from 'valibot';
 import { isRegionName } from '../src/records/ids.ts';
 
 const REGION = v.pipe(v.string(), v.check(isRegionName, 'is no region'));
-/** IAM takes a comma in a name. A parameter of CloudFormation, which lists these by commas, would make two names of it. */
+/**
+ * IAM takes a comma in a name. A parameter of CloudFormation, which lists these by commas, would make two names of it.
+ */
 const ROLE = v.pipe(
   v.string(),
   v.regex(/^arn:aws[a-z-]*:iam::\d{12}:(?:role|user)(?:\/[\w+=.@-]+)+$/, 'is no role, or has a comma in its name'),
@@ -21,16 +23,16 @@ const whole = (least: number, most: number) =>
     v.maxValue(most, `is above ${most}`),
   );
 /**
- * As keys.yml has it. Roles and policies match the aliases NAME-next-N and NAME-retired-N, too, so no name may be taken for one of those of
- * another name, nor hold what stands for other names.
+ * As keys.yml has it. Roles and policies match the aliases NAME-next-N and NAME-retired-N, too, so no name may be taken
+ * for one of those of another name, nor hold what stands for other names.
  */
 const keyNameSchema = v.pipe(
   v.string(),
   v.regex(/^(?!aws)(?!.*-(?:retired|next)(?:-|$))[A-Za-z][A-Za-z0-9_-]{0,59}$/, 'is no name of a key'),
 );
 /**
- * What CloudFormation names by itself begins with the stack's name, in small letters or cut where it is long. infra/deployers.yml goes by that
- * beginning, so no prefix may be taken for that of another's stack.
+ * What CloudFormation names by itself begins with the stack's name, in small letters or cut where it is long.
+ * infra/deployers.yml goes by that beginning, so no prefix may be taken for that of another's stack.
  */
 const prefixSchema = v.pipe(
   v.string(),
@@ -40,8 +42,9 @@ const prefixSchema = v.pipe(
 );
 const text = v.pipe(v.string(), v.nonEmpty('is empty'));
 /**
- * A name in the ids of keys. It is also a dimension of metrics, which CloudWatch takes in ASCII and which queries quote, and a part of the
- * patterns by which IAM knows a service's rows: an asterisk, a question mark or a dollar sign would stand for other services' names there.
+ * A name in the ids of keys. It is also a dimension of metrics, which CloudWatch takes in ASCII and which queries
+ * quote, and a part of the patterns by which IAM knows a service's rows: an asterisk, a question mark or a dollar sign
+ * would stand for other services' names there.
  */
 const namePart = v.pipe(
   v.string(),
@@ -55,8 +58,8 @@ const namePart = v.pipe(
 const RETENTIONS = [30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653] as const;
 
 /**
- * Lambda takes a line without a level, such as those of metrics, for one at INFO, and the audit's lines are at INFO: above it both would be
- * dropped.
+ * Lambda takes a line without a level, such as those of metrics, for one at INFO, and the audit's lines are at INFO:
+ * above it both would be dropped.
  */
 const APPLICATION_LEVELS = ['TRACE', 'DEBUG', 'INFO'] as const;
 const applicationLevelFault =

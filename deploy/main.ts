@@ -1,4 +1,6 @@
-/** `npm run deploy:keys`, `deploy:table`, `deploy:roles` and `deploy`: say what they would do, and with `--yes` do it. */
+/**
+ * `npm run deploy:keys`, `deploy:table`, `deploy:roles` and `deploy`: say what they would do, and with `--yes` do it.
+ */
 import { deploy } from './deploy.ts';
 
 try {

@@ -5,7 +5,8 @@ import { aws } from './aws.ts';
 import type { Deployment } from './deployment.ts';
 
 /**
- * Has the maintenance run in a region, which makes the first System Key, and looks whether every region opens every key.
+ * Has the maintenance run in a region, which makes the first System Key, and looks whether every region opens every
+ * key.
  * @param folder for its answer
  * @throws Error that says which does not, and why
  */

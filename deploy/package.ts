@@ -20,7 +20,10 @@ export interface Artefact {
   readonly sizeBytes: number;
 }
 
-/** Of all others osls knows no region, and takes S3 to be at `s3.amazonaws.com`, where their CloudFormation finds no template. */
+/**
+ * Of all others osls knows no region, and takes S3 to be at `s3.amazonaws.com`, where their CloudFormation finds no
+ * template.
+ */
 const PARTITIONS_OF_OSLS: ReadonlySet<string> = new Set(['aws', 'aws-cn', 'aws-us-gov', 'aws-iso', 'aws-iso-b']);
 
 /** @throws Error where osls cannot deploy to a region */
@@ -39,7 +42,8 @@ export function packageFolder({ prefix }: Pick<Deployment, 'prefix'>, region: st
 }
 
 /**
- * Packages what is in dist/ for a region: the template and a zip for each function. Asks nobody, and needs no credentials.
+ * Packages what is in dist/ for a region: the template and a zip for each function. Asks nobody, and needs no
+ * credentials.
  * @param file the deployment
  * @param folder where to; what was there before goes
  * @throws Error with what osls says
@@ -57,8 +61,8 @@ export async function packageApp(file: string, region: string, folder: string): 
 }
 
 /**
- * Deploys a package, with the credentials that the AWS CLI has: osls would look for its own, and ask for a code where nobody can give it.
- * What it does it says itself, meanwhile.
+ * Deploys a package, with the credentials that the AWS CLI has: osls would look for its own, and ask for a code where
+ * nobody can give it. What it does it says itself, meanwhile.
  * @throws Error where it fails
  */
 export async function deployPackage(file: string, region: string, folder: string): Promise<void> {

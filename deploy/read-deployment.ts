@@ -20,7 +20,10 @@ const METRICS_OFF = /^POWERTOOLS_(?:METRICS_DISABLED|DEV)$/;
 
 const root = join(import.meta.dirname, '..');
 
-/** Where the deployment is: in the file that KEYFOLD_DEPLOY_FILE names, in deploy.yml, or, where there is none, the example. */
+/**
+ * Where the deployment is: in the file that KEYFOLD_DEPLOY_FILE names, in deploy.yml, or, where there is none, the
+ * example.
+ */
 export function deploymentFile(): string {
   const own = process.env['KEYFOLD_DEPLOY_FILE'] ?? join(root, 'deploy.yml');
   return existsSync(own) || own !== join(root, 'deploy.yml') ? own : join(root, 'deploy.example.yml');
@@ -108,7 +111,10 @@ function faultsBetween(deployment: Deployment): string[] {
   ];
 }
 
-/** What the functions would not start with, told before they are deployed: by the same code, with the environment that they get. */
+/**
+ * What the functions would not start with, told before they are deployed: by the same code, with the environment that
+ * they get.
+ */
 function settingFaults(deployment: Deployment): string[] {
   const faults = deployment.regions.flatMap((region) => {
     const runtime = { AWS_REGION: region, AWS_LAMBDA_FUNCTION_NAME: deployment.prefix };

@@ -1,20 +1,20 @@
 import type { IncomingMessage } from 'node:http';
 
-/** A request's whole body; undefined where it is larger than that. */
-export async function readBody(request: IncomingMessage, mostBytes: number): Promise<Buffer | undefined> {
+/** Reads a request's whole body. Undefined if the body is larger than `maxBytes`. */
+export async function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer | undefined> {
   const chunks: Buffer[] = [];
   let sizeBytes = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
     sizeBytes += chunk.length;
-    if (sizeBytes > mostBytes) return undefined;
+    if (sizeBytes > maxBytes) return undefined;
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);
 }
 
 /**
- * Whether a request may control what runs here: one made to this machine by its own name, and not by a web page of
- * elsewhere that happens to be open on it.
+ * Whether a request comes from this machine. The `Host` must be 127.0.0.1 or localhost, so that DNS rebinding fails.
+ * The `Origin`, if any, must be the same, so that a web page of another site cannot control the local processes.
  */
 export function isFromThisMachine({ headers }: IncomingMessage): boolean {
   const host = headers.host ?? '';

@@ -2,8 +2,8 @@ import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 /**
- * Listens on 127.0.0.1, on the port wished for or, where that is taken, on a free one; 0 asks for a free one.
- * @returns the port that it is
+ * Makes a server listen on 127.0.0.1. If the port is 0 or already in use, the server listens on a free one.
+ * @returns the port that the server listens on
  */
 export async function listen(server: Server, port: number): Promise<number> {
   try {
@@ -24,7 +24,7 @@ function bind(server: Server, port: number): Promise<number> {
   });
 }
 
-/** Stops listening and ends every connection, those with a request under way too. */
+/** Closes a server and all its connections, including those with a request in progress. */
 export function close(server: Server): Promise<void> {
   return new Promise((resolve) => {
     server.close(() => resolve());

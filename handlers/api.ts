@@ -1,5 +1,5 @@
 import { buildApi } from '../src/container.ts';
 import { httpDoor } from '../src/doors/http.ts';
 
-/** API Gateway's HTTP API. */
+/** Handles requests of the API Gateway HTTP API. */
 export const handler = httpDoor(await buildApi());

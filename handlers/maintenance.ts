@@ -1,5 +1,5 @@
 import { buildMaintenance } from '../src/container.ts';
 import { scheduleDoor } from '../src/doors/schedule.ts';
 
-/** EventBridge, once a day. */
+/** Handles the EventBridge schedule, which runs once a day. */
 export const handler = scheduleDoor(buildMaintenance());

@@ -3,20 +3,20 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
 
-/** The API's routes, as API Gateway is configured with them; anything else is `$default`. */
+/** The routes that API Gateway is configured with. All other requests have the route key `$default`. */
 const ROUTES = ['POST /v1/partitions/{partition}/{operation}', 'GET /v1/health', 'GET /v1/openapi.json'];
 const TEXT_TYPE = /^(?:text\/|application\/(?:[\w.-]+\+)?json|application\/javascript|application\/xml)/;
 
 /**
- * The event that an HTTP API (payload format 2.0) makes of a request: header names in lower case, the path decoded once,
- * a body that is not text in base64.
+ * Converts a request to the event of an HTTP API (payload format 2.0). Header names are in lower case.
+ * The path is decoded once. A body that is not text is in base64.
  */
 export function toEvent(request: IncomingMessage, body: Buffer): APIGatewayProxyEventV2 {
   const { method = 'GET', url = '/', headers } = request;
   const [encodedPath = '/', rawQueryString = ''] = url.split(/\?(.*)/s);
   const { routeKey, pathParameters } = matchRoute(method, encodedPath);
   const rawPath = decode(encodedPath);
-  // As text, bytes that are not UTF-8 would become other characters.
+  // A body that is not UTF-8 must stay base64, because decoding it as text would change its bytes.
   const isText =
     TEXT_TYPE.test(headers['content-type'] ?? '') && headers['content-encoding'] === undefined && isUtf8(body);
   const now = new Date();

@@ -6,14 +6,15 @@ import { answerInvoke } from './lambda-api.ts';
 import { FUNCTION_TIMEOUT_MS, type LocalFunction } from './local-function.ts';
 import type { PageServer } from './page-server.ts';
 
-/** API Gateway's own limit; above it the function is not asked. */
+/** The body limit of API Gateway. A larger request is answered with 413 and does not reach the function. */
 const MAX_BODY_BYTES = 10 * 1024 * 1024;
 
 /**
- * An HTTP server that stands where API Gateway does: each request becomes an event for the function, but for those
- * that are meant for the page or for Lambda's own API. `POST /local/cold-start` ends every function's environment, and
- * `POST /local/maintenance` does what the schedule would.
- * @param invokable functions that Lambda's own API invokes here, by name
+ * Creates an HTTP server in the place of API Gateway. It also serves the page and Lambda's Invoke API.
+ * - `POST /local/cold-start` ends the execution environment of every function.
+ * - `POST /local/maintenance` invokes the maintenance function, as the daily schedule does.
+ * - All other requests become events for the API function.
+ * @param invokable the functions that Lambda's Invoke API can invoke, by name
  */
 export function createApiServer(
   api: LocalFunction,

@@ -1,39 +1,39 @@
 /** One call that reached an emulator. */
 export interface JournalCall {
   readonly service: 'KMS' | 'DynamoDB';
-  /** KMS's region; null for DynamoDB, of which there is one. */
+  /** The region of a KMS call. Null for DynamoDB, because all calls go to one table. */
   readonly region: string | null;
   readonly action: string;
-  /** The id of the key row that DynamoDB was asked about; null where the call named none. */
+  /** The id of the key row that a DynamoDB call names. Null if the call names none. */
   readonly keyId: string | null;
-  /** `ok`, or what kept the call from an answer. */
+  /** `ok`, or the reason why the call failed. */
   readonly outcome: string;
 }
 
 const MAX_CALLS = 10_000;
 
 /**
- * What was called at the emulators, in the order in which the calls ended. They themselves tell it, so that what a request
- * costs is what was really asked for, and nothing that Keyfold says of itself.
+ * The calls that reached the emulators, in the order in which they ended. The emulators report them, not Keyfold.
+ * So the page shows the calls that a request really made.
  */
 export class CallJournal {
   #calls: JournalCall[] = [];
-  #forgotten = 0;
+  #dropped = 0;
 
-  /** How many calls there have been: a place to come back to. */
+  /** The number of calls so far. Pass it to `since` to get the calls that ended after this moment. */
   get position(): number {
-    return this.#forgotten + this.#calls.length;
+    return this.#dropped + this.#calls.length;
   }
 
   note(call: JournalCall): void {
     this.#calls.push(call);
     if (this.#calls.length <= MAX_CALLS) return;
-    this.#forgotten += MAX_CALLS / 2;
+    this.#dropped += MAX_CALLS / 2;
     this.#calls = this.#calls.slice(MAX_CALLS / 2);
   }
 
-  /** The calls that have ended since a position, oldest first; the oldest of all are forgotten above 10,000. */
+  /** The calls that ended after a position, oldest first. Above 10,000 calls the older half is dropped. */
   since(position: number): readonly JournalCall[] {
-    return this.#calls.slice(Math.max(0, position - this.#forgotten));
+    return this.#calls.slice(Math.max(0, position - this.#dropped));
   }
 }

@@ -1,17 +1,17 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { JournalCall } from './call-journal.ts';
 
-/** The access key id of whoever looks at the table without being part of what is counted. */
+/** The access key id of the page's own DynamoDB client. Its calls are not reported. */
 export const ONLOOKER = 'onlooker';
 
-/** Tells of every call that reaches a DynamoDB emulator, as soon as it has been answered; not of an onlooker's. */
+/** Reports each call to a DynamoDB emulator when it ends, except those with the access key id `ONLOOKER`. */
 export function watchDynamoDb(server: Server, note: (call: JournalCall) => void): void {
   server.on('request', (request: IncomingMessage, response: ServerResponse) => {
     const { authorization = '', 'x-amz-target': target = '' } = request.headers;
     if (authorization.includes(`Credential=${ONLOOKER}/`)) return;
     const action = String(target).replace(/^.*\./, '');
     const chunks: Buffer[] = [];
-    // The emulator reads it, too: each listener is handed every chunk.
+    // The emulator reads the body too. That works because every `data` listener receives every chunk.
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
     response.once('close', () => {
       const keyId = keyIdOf(Buffer.concat(chunks));
@@ -20,7 +20,7 @@ export function watchDynamoDb(server: Server, note: (call: JournalCall) => void)
   });
 }
 
-/** A key's id wherever the actions that Keyfold calls have it; null for any other call. */
+/** Finds the id of the key row in a request of Keyfold. Null if the request has none. */
 function keyIdOf(body: Buffer): string | null {
   return /"(?:Id|:id)":\{"S":"(_[SI]K_[^"\\]*)"/.exec(body.toString('utf8'))?.[1] ?? null;
 }

@@ -16,10 +16,10 @@ export interface LocalDynamoDb {
 }
 
 /**
- * Starts a DynamoDB emulator with the key table in it.
- * @param port the one wished for; a free one is taken where it is in use
- * @param dataFolder where tables outlive the process; in memory where undefined
- * @param onCall is told of each call as it ends
+ * Starts a DynamoDB emulator and creates the key table.
+ * @param port the port to listen on; if it is 0 or in use, a free one
+ * @param dataFolder the folder that keeps the tables across restarts; if undefined, they are in memory
+ * @param onCall called at the end of each call
  */
 export async function startDynamoDb(
   tableName: string,
@@ -34,7 +34,7 @@ export async function startDynamoDb(
   return { endpoint, close: () => close(server) };
 }
 
-/** The key table in Asherah's shape, paid by the request. */
+/** The schema of Asherah's key table, with on-demand billing. */
 export const KEY_TABLE: Omit<CreateTableCommandInput, 'TableName'> = {
   BillingMode: 'PAY_PER_REQUEST',
   AttributeDefinitions: [
@@ -47,7 +47,7 @@ export const KEY_TABLE: Omit<CreateTableCommandInput, 'TableName'> = {
   ],
 };
 
-/** Creates the key table, unless it is there. */
+/** Creates the key table if it does not exist. */
 export async function createKeyTable(endpoint: string, tableName: string): Promise<void> {
   const credentials = { accessKeyId: 'local', secretAccessKey: 'local' };
   const client = new DynamoDBClient({ endpoint, region: 'us-west-2', credentials });

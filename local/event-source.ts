@@ -2,18 +2,18 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { DeleteMessageBatchCommand, ReceiveMessageCommand, SQSClient, type Message } from '@aws-sdk/client-sqs';
 import type { SQSBatchResponse, SQSEvent, SQSRecord } from 'aws-lambda';
 
-/** A queue, and the function that its messages are for. */
+/** The queue to poll and the function to invoke with its messages. */
 export interface EventSourceOptions {
-  /** Of SQS, and of the queue there. */
+  /** The URL of SQS. */
   readonly endpoint: string;
   readonly queueUrl: string;
   readonly queueArn: string;
   readonly invoke: (event: SQSEvent) => Promise<unknown>;
-  /** As many messages as go into one event. */
+  /** The maximum number of messages in one event. The default is 10. */
   readonly batchSize?: number;
-  /** As many as are asked for in one call, of which an event takes several; SQS hands out ten at most. */
+  /** The maximum number of messages of one ReceiveMessage call, at most 10. An event may need several calls. */
   readonly receivedAtOnce?: number;
-  /** How many events may be under way at once. */
+  /** The maximum number of concurrent invocations. The default is 1. */
   readonly concurrency?: number;
 }
 
@@ -22,9 +22,10 @@ const WAIT_SECONDS = 2;
 const PAUSE_MS = 200;
 
 /**
- * Does what Lambda does with a queue and a function that reports its batch's failures: receives, invokes, and deletes what the
- * function has not reported. Where the function fails, or answers what makes no sense, nothing is deleted.
- * @returns how to end it, at once: what is under way then comes back
+ * Polls a queue and invokes a function with its messages, as Lambda does with `ReportBatchItemFailures`.
+ * It deletes the messages that the function did not report as failed.
+ * If the function fails or its answer is invalid, no message is deleted.
+ * @returns `stop`, which ends polling at once; messages in progress become visible in the queue again
  */
 export function startEventSource(options: EventSourceOptions): { stop: () => Promise<void> } {
   const { endpoint, concurrency = 1 } = options;
@@ -33,7 +34,7 @@ export function startEventSource(options: EventSourceOptions): { stop: () => Pro
   const stopped = new AbortController();
   const poll = async (): Promise<void> => {
     while (!stopped.signal.aborted) {
-      await takeBatch(client, options, stopped.signal).catch(() => sleep(PAUSE_MS));
+      await processBatch(client, options, stopped.signal).catch(() => sleep(PAUSE_MS));
     }
   };
   const pollers = Promise.all(Array.from({ length: concurrency }, poll));
@@ -46,7 +47,7 @@ export function startEventSource(options: EventSourceOptions): { stop: () => Pro
   };
 }
 
-async function takeBatch(client: SQSClient, options: EventSourceOptions, signal: AbortSignal): Promise<void> {
+async function processBatch(client: SQSClient, options: EventSourceOptions, signal: AbortSignal): Promise<void> {
   const { queueUrl, queueArn, invoke, batchSize = MAX_RECEIVED, receivedAtOnce = MAX_RECEIVED } = options;
   const messages: Message[] = [];
   for (let received = 1; received > 0 && messages.length < batchSize;) {
@@ -70,7 +71,7 @@ async function takeBatch(client: SQSClient, options: EventSourceOptions, signal:
   }
 }
 
-/** The messages that are not reported as failed; none where a report is of a message that was not in the batch. */
+/** The messages that are not reported as failed. Empty if the report names a message that is not in the batch. */
 function acknowledged(messages: readonly Message[], answer: unknown): Message[] {
   const { batchItemFailures = [] } = (answer ?? {}) as Partial<SQSBatchResponse>;
   const failed = new Set(batchItemFailures.map(({ itemIdentifier }) => itemIdentifier));
@@ -78,7 +79,7 @@ function acknowledged(messages: readonly Message[], answer: unknown): Message[] 
   return left.length === messages.length - failed.size ? left : [];
 }
 
-/** A message as Lambda's event has it: names in lower case, binary values in base64. */
+/** Converts a received message to a record of Lambda's SQS event. Binary values are in base64. */
 function toRecord(message: Message, queueArn: string): SQSRecord {
   const attributes = Object.entries(message.MessageAttributes ?? {}).map(([name, attribute]) => [
     name,

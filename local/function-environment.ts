@@ -1,17 +1,18 @@
-/** What the two functions for direct invocation serve, as docs/direct.md splits them. */
+/** The operations of the two functions for direct invocation, split as in docs/direct.md. */
 export const SEALING = 'encrypt,rewrap,encrypt-batch,rewrap-batch,encrypt-fields';
 export const OPENING = 'decrypt,decrypt-batch,decrypt-fields';
 
-/** Where a function's keys are. */
+/** The emulators and KMS keys that a function uses. */
 export interface KeyPlaces {
-  /** The endpoints of the emulators. */
+  /** The endpoint of the KMS emulator. */
   readonly kms: string;
+  /** The endpoint of the DynamoDB emulator. */
   readonly dynamoDb: string;
-  /** The ARN of each region's KMS key; the first region is the function's own. */
+  /** The ARN of the KMS key of each region. The first region is the one that the function runs in. */
   readonly keys: Readonly<Record<string, string>>;
 }
 
-/** The environment variables of a function that works on emulators: all that it must have, but for whose keys it uses. */
+/** The environment variables that a function needs to use the emulators. Service and product are not included. */
 export function functionEnvironment({ kms, dynamoDb, keys }: KeyPlaces): Record<string, string> {
   const [region = ''] = Object.keys(keys);
   return {

@@ -1,24 +1,24 @@
-/** One execution environment of a function: loads its handler and runs the events that the parent posts. */
+/** An execution environment of a function. It loads the handler and runs the events that the parent thread posts. */
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Context } from 'aws-lambda';
 
-/** What the parent posts. */
+/** One invocation, as the parent thread posts it. */
 export interface Invocation {
   readonly id: number;
-  /** JSON text, as it comes to Lambda's runtime. */
+  /** The event as JSON text, as the Lambda runtime receives it. */
   readonly payload: string;
   readonly requestId: string;
   readonly timeoutMs: number;
 }
 
-/** An error as Lambda's runtime tells of it. */
+/** An error of a function, in the format of the Lambda runtime. */
 export interface FunctionError {
   readonly errorType: string;
   readonly errorMessage: string;
   readonly trace: readonly string[];
 }
 
-/** What is posted back: the result as JSON text, written here since a number with all its digits would not be cloned. */
+/** The outcome, as the worker posts it. The result is JSON text, because parsing it would lose digits. */
 export type Outcome =
   { readonly id: number; readonly payload: string } | { readonly id: number; readonly error: FunctionError };
 

@@ -4,10 +4,10 @@ import { cryptoPolicy } from '../src/envelope/crypto-policy.ts';
 import { revocationOf, rowsFrom, unlessRefused } from '../src/metastore/dynamodb-client.ts';
 import { ONLOOKER } from './dynamodb-watch.ts';
 
-/** A row of the key table and, of a System Key, the regions that wrap it. */
+/** A row of the key table. For a System Key, `wraps` has the regions that wrap it; otherwise it is null. */
 export type PageRow = KeyView & { readonly wraps: WrapsView['wraps'] | null };
 
-/** The key table as the page shows it: by what `keyfold keys` would say of each row, and never counted as a request's call. */
+/** Reads and revokes key rows for the page, in the format of `keyfold keys`. Its calls are not in the journal. */
 export class KeyRows {
   readonly #client: DynamoDBClient;
   readonly #tableName: string;
@@ -18,7 +18,7 @@ export class KeyRows {
     this.#tableName = tableName;
   }
 
-  /** All rows: System Keys before Intermediate Keys, each id's latest first. */
+  /** All rows: System Keys before Intermediate Keys, and the newest key of each id first. */
   async list(): Promise<PageRow[]> {
     const pages = paginateScan({ client: this.#client }, { TableName: this.#tableName, ConsistentRead: true });
     const rows = await rowsFrom(pages);

@@ -3,15 +3,15 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isFromThisMachine, readBody } from '../emulators/http-body.ts';
 import { FUNCTION_TIMEOUT_MS, FunctionFailure, type LocalFunction } from './local-function.ts';
 
-/** Lambda's own limits: of an event and of an answer. */
+/** Lambda's limit for an event and for an answer. */
 const MAX_PAYLOAD_BYTES = 6 * 1024 * 1024;
-/** Where the functions are, as their context says. */
+/** A function name, with or without the prefix of a full or partial ARN and with or without a version. */
 const NAME = /^(?:(?:arn:aws:lambda:us-west-2:)?111122223333:function:)?([^:]+)(?::([^:]+))?$/;
-/** What the SDKs send with any request, and what is emulated. */
+/** The `x-amz-` headers that are accepted: those that SDKs always send, and those that are emulated. */
 const HEADERS = /^x-amz-(?:content-sha256|date|invocation-type|log-type|security-token|user-agent)$/;
 const INVOKE = /^\/2015-03-31\/functions\/([^/?]+)\/invocations(?:\?.*)?$/;
 
-/** What Lambda answers with: a status, headers and JSON text. */
+/** An answer of the Invoke API. The body is JSON text. */
 interface Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
@@ -19,10 +19,10 @@ interface Answer {
 }
 
 /**
- * Lambda's Invoke API, for the AWS CLI and SDKs with their endpoint set to this server. It checks no signature, so it answers
- * this machine alone.
- * @param functions by the names that they are invoked by
- * @returns whether the request was one of that API's, and has been answered
+ * Answers requests to Lambda's Invoke API, for AWS CLIs and SDKs whose endpoint is this server.
+ * Signatures are not checked, so requests from other machines and web pages are refused.
+ * @param functions the functions by name
+ * @returns true if the request was an Invoke request, which is then answered; false if it was another request
  */
 export async function answerInvoke(
   functions: Readonly<Record<string, LocalFunction>>,
@@ -51,27 +51,27 @@ async function invoke(
   const foreign = Object.keys(request.headers).find((name) => name.startsWith('x-amz-') && !HEADERS.test(name));
   const body = await readBody(request, MAX_PAYLOAD_BYTES);
   if (body === undefined) return refusal(413, 'RequestTooLargeException', 'The event is larger than 6 MiB.');
-  if (asked === undefined) return refusal(404, 'ResourceNotFoundException', 'There is no such function.');
+  if (asked === undefined) return refusal(404, 'ResourceNotFoundException', 'The function does not exist.');
   const { 'x-amz-log-type': logType = 'None' } = request.headers;
   const { searchParams } = new URL(request.url ?? '', 'http://127.0.0.1');
   const qualifier = searchParams.get('Qualifier') ?? named.qualifier;
   if (logType !== 'None') return refusal(400, 'InvalidParameterValueException', 'Log types are not emulated.');
   if (foreign !== undefined)
     return refusal(400, 'InvalidParameterValueException', `The header ${foreign} is not emulated.`);
-  if (qualifier !== '$LATEST') return refusal(404, 'ResourceNotFoundException', 'There is no such version or alias.');
+  if (qualifier !== '$LATEST') return refusal(404, 'ResourceNotFoundException', 'The version or alias does not exist.');
   const payload = body.length === 0 ? '{}' : body.toString();
   if (!isJson(payload)) return refusal(400, 'InvalidRequestContentException', 'The event is not JSON.');
   switch (request.headers['x-amz-invocation-type'] ?? 'RequestResponse') {
     case 'RequestResponse':
       return respond(asked, payload, requestId);
     case 'Event':
-      // Nobody is told, as with Lambda; it would try again, and this does not.
+      // The caller is not told of a failure, as in Lambda. Lambda would retry twice, but this server does not retry.
       asked.run(payload, FUNCTION_TIMEOUT_MS, requestId).catch(() => {});
       return { status: 202, headers: {}, body: '' };
     case 'DryRun':
       return { status: 204, headers: {}, body: '' };
     default:
-      return refusal(400, 'InvalidParameterValueException', 'There is no such invocation type.');
+      return refusal(400, 'InvalidParameterValueException', 'The invocation type does not exist.');
   }
 }
 
@@ -82,18 +82,18 @@ async function respond(asked: LocalFunction, payload: string, requestId: string)
     if (Buffer.byteLength(body) <= MAX_PAYLOAD_BYTES) return { status: 200, headers, body };
     return failed(headers, { errorType: 'Function.ResponseSizeTooLarge', errorMessage: 'The answer is over 6 MiB.' });
   } catch (error) {
-    if (error instanceof FunctionFailure) return failed(headers, error.told);
-    // It does not start, or has ended: as here, Lambda tells what the runtime said last.
+    if (error instanceof FunctionFailure) return failed(headers, error.details);
+    // The environment did not start or has ended. As in Lambda, the answer has the last error of the runtime.
     const { name: errorType, message: errorMessage } = error as Error;
     return failed(headers, { errorType, errorMessage, trace: [] });
   }
 }
 
-function failed(headers: Answer['headers'], told: object): Answer {
-  return { status: 200, headers: { ...headers, 'x-amz-function-error': 'Unhandled' }, body: JSON.stringify(told) };
+function failed(headers: Answer['headers'], details: object): Answer {
+  return { status: 200, headers: { ...headers, 'x-amz-function-error': 'Unhandled' }, body: JSON.stringify(details) };
 }
 
-/** An error of Lambda's own. */
+/** Makes an error answer of the Lambda service, as opposed to an error of the function. */
 function refusal(status: number, type: string, message: string): Answer {
   return {
     status,
@@ -102,7 +102,7 @@ function refusal(status: number, type: string, message: string): Answer {
   };
 }
 
-/** A function is named by its name, or by its ARN or the end of it, with or without a version. Anything else names none. */
+/** Reads a function's name and version. The name is empty if the segment is not a valid function name or ARN. */
 function readName(segment: string): { name: string; qualifier: string } {
   const [, name = '', qualifier = '$LATEST'] = NAME.exec(decoded(segment)) ?? [];
   return { name, qualifier };

@@ -2,17 +2,17 @@ import { randomUUID } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
 import type { FunctionError, Invocation, Outcome } from './function-worker.ts';
 
-/** How long each function may run. */
+/** The timeout of each function. */
 export const FUNCTION_TIMEOUT_MS = 30_000;
 
-/** A failure of a function, as its caller is told of it. */
+/** Thrown to the caller of a function whose handler threw an error. */
 export class FunctionFailure extends Error {
   override readonly name = 'FunctionFailure';
-  readonly told: FunctionError;
+  readonly details: FunctionError;
 
-  constructor(told: FunctionError) {
-    super(`${told.errorType}: ${told.errorMessage}`);
-    this.told = told;
+  constructor(details: FunctionError) {
+    super(`${details.errorType}: ${details.errorMessage}`);
+    this.details = details;
   }
 }
 
@@ -21,15 +21,15 @@ interface Waiter {
   reject(error: Error): void;
 }
 
-/** What runs events, and who waits for them. */
+/** A worker thread, and the callers that wait for its outcomes by invocation id. */
 interface Environment {
   readonly worker: Worker;
   readonly waiters: Map<number, Waiter>;
 }
 
 /**
- * A function of the handlers/ folder in an execution environment of its own: a worker thread with its own environment
- * variables and module scope, so that its cache can be cold again without a restart of everything.
+ * Runs a function of the handlers/ folder in a worker thread with its own environment variables and module scope.
+ * So `recycle` can empty its cache without a restart of the whole process.
  */
 export class LocalFunction {
   readonly #modulePath: string;
@@ -45,16 +45,16 @@ export class LocalFunction {
   }
 
   /**
-   * Runs one event; in a new environment where there is none. Any number may run at once.
-   * @throws FunctionFailure
+   * Runs one event. Starts an environment if there is none. Any number of events may run at the same time.
+   * @throws FunctionFailure if the handler throws
    */
   async invoke(event: unknown, timeoutMs: number): Promise<unknown> {
     return JSON.parse(await this.run(JSON.stringify(event), timeoutMs));
   }
 
   /**
-   * As {@link invoke}, with the event and its result as the JSON texts that go to and fro between Lambda and a function.
-   * @throws FunctionFailure
+   * Like {@link invoke}, but the event and the result are JSON text, as between Lambda and its runtime.
+   * @throws FunctionFailure if the handler throws
    */
   run(payload: string, timeoutMs: number, requestId: string = randomUUID()): Promise<string> {
     const { worker, waiters } = (this.#current ??= this.#start());
@@ -65,7 +65,7 @@ export class LocalFunction {
     });
   }
 
-  /** Ends the environment: what runs fails, and the next event starts cold. */
+  /** Ends the environment. Events in progress fail, and the next event starts in a cold environment. */
   async recycle(): Promise<void> {
     const ended = this.#current;
     this.#current = undefined;

@@ -12,8 +12,8 @@ const TYPES: Readonly<Record<string, string>> = {
 };
 
 /**
- * Nothing from elsewhere, nothing inline, and no text ever becomes markup or a script: with `require-trusted-types-for` a
- * browser refuses `innerHTML` itself.
+ * Allows only files of this server, and neither inline scripts nor inline styles.
+ * `require-trusted-types-for` makes the browser refuse `innerHTML`, so text can never become markup.
  */
 const CONTENT_SECURITY_POLICY = [
   "default-src 'none'",
@@ -28,16 +28,16 @@ const CONTENT_SECURITY_POLICY = [
   "trusted-types 'none'",
 ].join('; ');
 
-/** Which file of the page a path asks for; undefined where it asks for none. */
+/** The file name for a URL path of the page. Undefined if the path is not one of the page's. */
 export function pageFileOf(url: string): string | undefined {
   return url === '/' ? 'index.html' : PATH.exec(url)?.[1];
 }
 
-/** Answers with a file of the page, read afresh, so that an edit is seen at the next reload. */
+/** Sends a file of the page. It is read from disk each time, so that a reload shows an edit. */
 export async function sendPageFile(name: string, response: ServerResponse): Promise<void> {
   const content = await readFile(join(FOLDER, name)).catch(() => undefined);
   if (content === undefined) {
-    response.writeHead(404, { 'content-type': 'text/plain' }).end('There is no such file.\n');
+    response.writeHead(404, { 'content-type': 'text/plain' }).end('The file does not exist.\n');
     return;
   }
   const headers = {

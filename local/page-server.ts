@@ -7,7 +7,7 @@ import { parseFault } from '../emulators/kms/faults.ts';
 import type { KmsEmulator } from '../emulators/kms/kms-emulator.ts';
 import { pageFileOf, sendPageFile } from './page-files.ts';
 
-/** What the page looks at and breaks. */
+/** The parts of the local world that the page shows and changes. */
 export interface PageDependencies {
   readonly kms: KmsEmulator;
   readonly keys: KeyRows;
@@ -16,7 +16,7 @@ export interface PageDependencies {
   readonly regions: readonly string[];
 }
 
-/** Answers a request that is meant for the page; false where it is not. */
+/** Answers a request for the page or its routes. Resolves to false if the request is for something else. */
 export type PageServer = (request: IncomingMessage, body: Buffer, response: ServerResponse) => Promise<boolean>;
 
 type Route = (world: PageDependencies, body: Buffer, parts: readonly string[]) => unknown;
@@ -25,18 +25,18 @@ const keyMeta = v.strictObject({ id: v.string(), created: v.pipe(v.number(), v.s
 const FAULT = /^\/local\/regions\/([^/]+)\/fault$/;
 const CALLS = /^\/local\/calls(?:\?since=(\d{1,15}))?$/;
 
-/** What the page may ask for, beside the API's own routes. */
+/** The routes under `/local/` that only the page uses. */
 const ROUTES: readonly (readonly [method: string, path: RegExp, route: Route])[] = [
   ['GET', /^\/local\/state$/, describe],
-  ['GET', CALLS, tellCalls],
+  ['GET', CALLS, listCalls],
   ['PUT', FAULT, ({ kms }, body, [region = '']) => kms.setFault(region, parseFault(parse(body)))],
   ['DELETE', FAULT, ({ kms }, _, [region = '']) => kms.clearFault(region)],
   ['POST', /^\/local\/keys\/revoke$/, revoke],
 ];
 
 /**
- * The page at `/`, and the routes under `/local/` by which it looks at the emulators and breaks them. Whatever is under
- * `/local/` is for this machine's own pages only: another site's could otherwise break and revoke through a visitor's browser.
+ * Serves the page at `/`, and the routes under `/local/` with which the page reads and changes the emulators.
+ * Routes under `/local/` refuse requests from other sites. Otherwise a web page of another site could revoke keys.
  */
 export function createPageServer(world: PageDependencies): PageServer {
   return async (request, body, response) => {
@@ -48,7 +48,7 @@ export function createPageServer(world: PageDependencies): PageServer {
     }
     if (!url.startsWith('/local/')) return false;
     if (!isFromThisMachine(request)) {
-      send(response, 403, { error: 'Only this machine controls what runs here.' });
+      send(response, 403, { error: 'Only requests from this machine may control the local world.' });
       return true;
     }
     for (const [routeMethod, path, route] of ROUTES) {
@@ -70,8 +70,8 @@ async function answer(work: () => unknown, response: ServerResponse): Promise<vo
   }
 }
 
-/** Without a position there are no calls since: that is how to learn where one begins. */
-function tellCalls({ journal }: PageDependencies, _: Buffer, [since]: readonly (string | undefined)[]): object {
+/** Returns the calls since a position. Without `since` it returns the current position and no calls. */
+function listCalls({ journal }: PageDependencies, _: Buffer, [since]: readonly (string | undefined)[]): object {
   const { position } = journal;
   return { position, calls: journal.since(since === undefined ? position : Number(since)) };
 }
@@ -90,16 +90,16 @@ async function describe({ kms, keys, regions }: PageDependencies): Promise<objec
 
 async function revoke({ keys }: PageDependencies, body: Buffer): Promise<object> {
   const parsed = v.safeParse(keyMeta, parse(body));
-  if (!parsed.success) throw new RangeError('The body is no id and created of a key.');
+  if (!parsed.success) throw new RangeError('The body must be a JSON object with the id and created of a key.');
   return { outcome: await keys.revoke(parsed.output.id, parsed.output.created) };
 }
 
-/** @throws RangeError where the body is no JSON */
+/** @throws RangeError if the body is not JSON */
 function parse(body: Buffer): unknown {
   try {
     return JSON.parse(body.toString('utf8'));
   } catch {
-    throw new RangeError('The body is no JSON.');
+    throw new RangeError('The body is not JSON.');
   }
 }
 

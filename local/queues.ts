@@ -2,29 +2,29 @@ import type { SQSEvent } from 'aws-lambda';
 import { startEventSource } from './event-source.ts';
 import { startSqsEmulator } from '../emulators/sqs/sqs-emulator.ts';
 
-/** The queues that `npm start` has. */
+/** The queues of the local world. */
 export interface LocalQueues {
   readonly endpoint: string;
   readonly names: readonly string[];
-  /** Posts a message and reads its result. */
+  /** A shell command that sends a message and reads its result. */
   readonly sampleCommand: string;
-  /** What the function that serves them is configured with. */
+  /** The environment variables of the function that serves the queues. */
   readonly environment: Readonly<Record<string, string>>;
-  /** Has the messages taken to the function, until all is closed. */
+  /** Starts to invoke the function with the messages of the input queue, until `close`. */
   serve(invoke: (event: SQSEvent) => Promise<unknown>): void;
   close(): Promise<void>;
 }
 
-/** Six times that. */
+/** Six times the timeout of the function, as AWS recommends. */
 const VISIBILITY_SECONDS = '180';
 const NAMES = ['keyfold-input', 'keyfold-output', 'keyfold-dead-letters'] as const;
 const [INPUT, OUTPUT, DEAD_LETTERS] = NAMES;
-/** curl sends it as it stands: a form with one member that is JSON. */
+/** JSON for one member of a form. curl sends it without encoding. */
 const SAMPLE_MESSAGE =
   '{"partition":"tenant-1","document":{"name":"Ada","card":"4111 1111 1111 1111"},"fields":["$.card"]}';
 const MAX_RECEIVE_COUNT = 100;
 
-/** Starts an emulator of SQS with a queue for messages, one for results and one for what cannot be done. */
+/** Starts an SQS emulator with three queues: for messages, for results, and for messages that cannot be processed. */
 export async function startQueues(port: number): Promise<LocalQueues> {
   const sqs = await startSqsEmulator({ port });
   const { queueUrl: outputUrl } = sqs.ensureQueue(OUTPUT);

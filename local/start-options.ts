@@ -1,20 +1,20 @@
 import { parseArgs } from 'node:util';
 
-/** What `npm start` is told. Ports are those wished for; 0 asks for a free one. */
+/** The options of `npm start`. A port that is 0 or in use is replaced by a free one. */
 export interface StartOptions {
   readonly port: number;
   readonly kmsPort: number;
   readonly dynamoDbPort: number;
   readonly sqsPort: number;
-  /** Where keys and tables are kept. Undefined for memory. */
+  /** The folder that keeps keys and tables. If undefined, they are in memory. */
   readonly data: string | undefined;
   readonly help: boolean;
 }
 
 export const HELP = `npm start -- [--port 8080] [--kms-port 8081] [--dynamodb-port 8082] [--sqs-port 8083] [--data DIR]
-A port that is taken is replaced by a free one. --data keeps tables and keys in DIR over restarts; one process at a time uses it.`;
+A port that is in use is replaced by a free one. --data keeps tables and keys in DIR across restarts; only one process can use DIR at a time.`;
 
-/** @throws Error naming the option at fault */
+/** Reads the command line. @throws Error with the name of the invalid option */
 export function readStartOptions(args: string[]): StartOptions {
   const { values } = parseArgs({
     args,

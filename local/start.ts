@@ -1,4 +1,4 @@
-/** `npm start`: all of it on local emulators of DynamoDB, of SQS and of KMS in two regions. Nothing leaves this machine. */
+/** `npm start`: runs Keyfold on emulators of DynamoDB, SQS and KMS in two regions. No request leaves this machine. */
 import { join } from 'node:path';
 import { createApiServer } from './api-server.ts';
 import { CallJournal } from './call-journal.ts';
@@ -72,7 +72,8 @@ async function start({ data, ...ports }: StartOptions): Promise<void> {
     await folder?.release();
     process.exit(0);
   };
-  // A terminal, npm and the launcher each send a signal of their own: the later ones must not cut the stop short.
+  // The terminal, npm and the launcher each send a signal. Only the first one starts the shutdown; later ones are
+  // ignored.
   let stopping: Promise<void> | undefined;
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => void (stopping ??= stop()));
   console.log(greeting({ apiUrl, kmsUrl: kms.endpoint, dynamoDbUrl: dynamoDb.endpoint, queues, data }));

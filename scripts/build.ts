@@ -1,6 +1,7 @@
 /**
- * `npm run build`: the library, the client, the CLI and the handlers, bundled into dist/. All but the handlers leave the package's
- * dependencies to whoever installs it. dist/handlers/NAME is what a function is deployed with, and dist/maps/NAME has its source maps.
+ * `npm run build`: the library, the client, the CLI and the handlers, bundled into dist/. All but the handlers leave
+ * the package's dependencies to whoever installs it. dist/handlers/NAME is what a function is deployed with, and
+ * dist/maps/NAME has its source maps.
  */
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -1,4 +1,7 @@
-/** How the functions' handlers are bundled, so that a cold start reads and runs as little as it can (docs/performance.md). */
+/**
+ * How the functions' handlers are bundled, so that a cold start reads and runs as little as it can
+ * (docs/performance.md).
+ */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { build, type BuildOptions } from 'esbuild';
@@ -26,8 +29,8 @@ export const COMMON: BuildOptions = {
 };
 
 /**
- * Bundles a handler into a folder that is all its function is deployed with: `index.mjs`, what it loads at once, and what is
- * loaded when it is asked for.
+ * Bundles a handler into a folder that is all its function is deployed with: `index.mjs`, what it loads at once, and
+ * what is loaded when it is asked for.
  * @param maps a folder for the source maps, which are not deployed
  */
 export async function bundleHandler(name: string, folder: string, maps?: string): Promise<void> {

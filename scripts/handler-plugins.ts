@@ -7,8 +7,8 @@ import type { Plugin } from 'esbuild';
 const ROOT = join(import.meta.dirname, '..');
 
 /**
- * Node's own modules by `process.getBuiltinModule` instead of an import: an import of `node:http` reads every export of it, and
- * one of those loads undici. Of each only what is used is read.
+ * Node's own modules by `process.getBuiltinModule` instead of an import: an import of `node:http` reads every export of
+ * it, and one of those loads undici. Of each only what is used is read.
  */
 export const BUILT_INS: Plugin = {
   name: 'built-ins',
@@ -44,8 +44,8 @@ function builtInModule(name: string): string {
 }
 
 /**
- * Leaves out of the SDK's chain of credential providers those that Lambda has nothing for: SSO, profiles, processes, web
- * identities and the metadata of EC2. Lambda's credentials are in the environment, or behind the URL that
+ * Leaves out of the SDK's chain of credential providers those that Lambda has nothing for: SSO, profiles, processes,
+ * web identities and the metadata of EC2. Lambda's credentials are in the environment, or behind the URL that
  * AWS_CONTAINER_CREDENTIALS_FULL_URI has; those two stay, and where there is neither the chain fails.
  */
 export const LAMBDA_CREDENTIALS: Plugin = {
@@ -99,8 +99,8 @@ export const KEPT_ERRORS: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Leaves out of the SDK's clients the classes of errors that are told by their names alone: a client makes its base class with
- * that name of an error that it has no class for. There are a hundred, made one by one at each start.
+ * Leaves out of the SDK's clients the classes of errors that are told by their names alone: a client makes its base
+ * class with that name of an error that it has no class for. There are a hundred, made one by one at each start.
  */
 export const ERRORS_BY_NAME: Plugin = {
   name: 'errors-by-name',
@@ -115,7 +115,10 @@ export const ERRORS_BY_NAME: Plugin = {
   },
 };
 
-/** Leaves out the cache of endpoints that DynamoDB's client makes and none of its commands asks: none discovers its endpoint. */
+/**
+ * Leaves out the cache of endpoints that DynamoDB's client makes and none of its commands asks: none discovers its
+ * endpoint.
+ */
 export const NO_ENDPOINT_CACHE: Plugin = {
   name: 'no-endpoint-cache',
   setup: (bundler) => {

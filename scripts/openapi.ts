@@ -1,6 +1,6 @@
 /**
- * Writes docs/openapi.json from the operations' schemas: `npm run openapi`. With `--check` it writes nothing, and exits 1 where
- * the file is not what it would write.
+ * Writes docs/openapi.json from the operations' schemas: `npm run openapi`. With `--check` it writes nothing, and exits
+ * 1 where the file is not what it would write.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

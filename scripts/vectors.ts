@@ -1,6 +1,6 @@
 /**
- * Runs interoperability vectors (docs/vectors.md) through the library: `npm run -s vectors -- FILE…`. Prints each failure and, last, a count;
- * exits 1 on a failure.
+ * Runs interoperability vectors (docs/vectors.md) through the library: `npm run -s vectors -- FILE…`. Prints each
+ * failure and, last, a count; exits 1 on a failure.
  */
 import { readFile } from 'node:fs/promises';
 import type { AttributeValue } from '@aws-sdk/client-dynamodb';
@@ -108,8 +108,8 @@ async function open(service: SessionFactory, { session, drr }: Case): Promise<Bu
 }
 
 /**
- * Whether a record must not open although Asherah Go opens it: it names a key that is not exactly its partition's, or its
- * base64 is not canonical. Told without the library, which could be wrong about it.
+ * Whether a record must not open although Asherah Go opens it: it names a key that is not exactly its partition's, or
+ * its base64 is not canonical. Told without the library, which could be wrong about it.
  */
 function isRefusedBySpec({ session, drr }: Case): boolean {
   const parsed = v.safeParse(recordSchema, drr);

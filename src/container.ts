@@ -21,7 +21,8 @@ import { DynamoDbMetastore } from './metastore/dynamodb-metastore.ts';
 import { SqsQueues } from './sqs/sqs-queues.ts';
 
 /**
- * Builds what the API runs on from the environment's settings; once in a process, since the warm cache is in it.
+ * Builds the dependencies of the HTTP door from environment variables. Call it once per process, because the result
+ * holds the key cache.
  * @throws KeyfoldError `InvalidConfiguration`, listing every fault
  */
 export async function buildApi(): Promise<HttpDoorOptions> {
@@ -30,8 +31,8 @@ export async function buildApi(): Promise<HttpDoorOptions> {
 }
 
 /**
- * Builds what a function for direct invocation runs on. Nothing stands before it that knows operations apart, so which it
- * serves must be said.
+ * Builds the dependencies of the door for direct invocation. `KEYFOLD_OPERATIONS` is required, because IAM permissions
+ * to invoke a function do not distinguish its operations.
  * @throws KeyfoldError `InvalidConfiguration`, listing every fault
  */
 export function buildInvoke(): Promise<DoorOptions> {
@@ -39,7 +40,7 @@ export function buildInvoke(): Promise<DoorOptions> {
 }
 
 /**
- * Builds what a queue's messages are taken through with; once in a process, since the warm cache is in it.
+ * Builds the dependencies of the queue door. Call it once per process, because the result holds the key cache.
  * @throws KeyfoldError `InvalidConfiguration`, listing every fault
  */
 export async function buildQueue(): Promise<QueueDoorOptions> {
@@ -48,7 +49,7 @@ export async function buildQueue(): Promise<QueueDoorOptions> {
 }
 
 /**
- * Builds what the maintenance of System Keys runs on.
+ * Builds the dependencies of the schedule door, which maintains System Keys.
  * @throws KeyfoldError `InvalidConfiguration`, listing every fault
  */
 export function buildMaintenance(): ScheduleDoorOptions {
@@ -67,12 +68,12 @@ export function buildMaintenance(): ScheduleDoorOptions {
   };
 }
 
-/** Opens the key table for an operator's command, which says where it is. Makes no call. */
+/** Opens the key table for an operator's command. It makes no call to DynamoDB. */
 export function openKeyTable(options: DynamoDbMetastoreOptions): KeyTable {
   return new DynamoDbKeyTable(options);
 }
 
-/** How long a start waits for the System Key: Lambda gives it ten seconds. */
+/** The longest that a start waits for the System Key. Lambda allows ten seconds for the whole start. */
 const PRELOAD_TIMEOUT_MS = 5000;
 
 async function buildDoor(config: AppConfig): Promise<DoorOptions & Pick<HttpDoorOptions, 'health'>> {
@@ -83,9 +84,9 @@ async function buildDoor(config: AppConfig): Promise<DoorOptions & Pick<HttpDoor
   const keyfold = new SessionFactory({ ...names, policy, metastore, kms, events: telemetry.events });
   if (config.preloadSystemKey) {
     const deadlineAtMs = Date.now() + PRELOAD_TIMEOUT_MS;
-    // A start that failed for an outage would be tried again and again, where a request may be answered by a cached key.
+    // A failure is only logged. If an outage failed the start, Lambda would restart the process again and again.
     await keyfold.preload({ deadlineAtMs }).catch((error: unknown) => telemetry.preloadFailed(toKeyfoldError(error)));
-    // The first request may be hours away.
+    // The metrics of the preload are written now, because the first request may be hours away.
     telemetry.flush();
   }
   return {

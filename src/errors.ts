@@ -2,7 +2,8 @@ import { ANYTHING, check, optionsOf, STRING, type Type } from './input/checks.ts
 import { escapeHidden } from './input/hidden-characters.ts';
 
 /**
- * All error codes, and for each whether the same request may succeed if it is sent again. The doors map the codes to HTTP statuses.
+ * All error codes, and for each whether the same request may succeed if it is sent again. The doors map the codes to
+ * HTTP statuses.
  */
 const RETRYABLE = {
   InvalidConfiguration: false,
@@ -42,8 +43,8 @@ const OPTIONS = { cause: ANYTHING };
 const CODE: Type = { called: 'an ErrorCode', holds: isErrorCode };
 
 /**
- * The error of every failure that Keyfold reports. Callers may see `message`: it says what is wrong and contains none of the data. Details
- * for operators are in `cause`, which contains neither plaintext nor key bytes.
+ * The error of every failure that Keyfold reports. Callers may see `message`: it says what is wrong and contains none
+ * of the data. Details for operators are in `cause`, which contains neither plaintext nor key bytes.
  */
 export class KeyfoldError extends Error {
   override readonly name = 'KeyfoldError';
@@ -69,8 +70,8 @@ export function invalidConfiguration(faults: readonly string[]): KeyfoldError {
 }
 
 /**
- * The error for a record that does not open. The message does not tell tampering, another partition and an absent key apart, so that callers
- * learn nothing from it. The log gets `reason`.
+ * The error for a record that does not open. The message does not tell tampering, another partition and an absent key
+ * apart, so that callers learn nothing from it. The log gets `reason`.
  */
 export function recordUnreadable(reason: string): KeyfoldError {
   return new KeyfoldError('RecordUnreadable', 'The record cannot be opened for this partition.', {

@@ -1,6 +1,6 @@
 /**
- * `npm run cold-start`: cold starts of the api under Lambda's runtime emulator, as built and as esbuild bundles it by itself. Exits 1
- * where a budget is missed. `-- --rounds N`; `-- --write` puts the tables into docs/performance.md.
+ * `npm run cold-start`: cold starts of the api under Lambda's runtime emulator, as built and as esbuild bundles it by
+ * itself. Exits 1 where a budget is missed. `-- --rounds N`; `-- --write` puts the tables into docs/performance.md.
  */
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';

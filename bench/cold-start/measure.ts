@@ -12,7 +12,10 @@ import { prepareStarters, startCold, STARTERS, type ColdStart, type Starter } fr
 export interface ColdStarts {
   /** Medians over all rounds. */
   readonly medians: Readonly<Record<Starter, ColdStart>>;
-  /** How much CPU loading the built bundle takes of what the plain one does: the median of the rounds, and their quartiles. */
+  /**
+   * How much CPU loading the built bundle takes of what the plain one does: the median of the rounds, and their
+   * quartiles.
+   */
   readonly ratio: { readonly value: number; readonly lower: number; readonly upper: number };
   readonly rounds: number;
   /** The calls that the first request of a process made, of a service that has no keys yet and of one that has. */
@@ -23,8 +26,8 @@ const REGIONS = ['us-west-2', 'us-east-1'];
 const EVENT = new URL('../../events/api-encrypt-iam.json', import.meta.url);
 
 /**
- * Starts the api cold on emulators, as built and as esbuild bundles it by itself, and an empty handler: in turns, so that what
- * slows the machine slows all of them.
+ * Starts the api cold on emulators, as built and as esbuild bundles it by itself, and an empty handler: in turns, so
+ * that what slows the machine slows all of them.
  */
 export async function measureColdStarts(rounds: number): Promise<ColdStarts> {
   await installLambdaRuntime();

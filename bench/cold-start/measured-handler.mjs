@@ -1,4 +1,7 @@
-/** Stands before a handler under the runtime emulator: imports it as Lambda's client would, and answers with what it took. */
+/**
+ * Stands before a handler under the runtime emulator: imports it as Lambda's client would, and answers with what it
+ * took.
+ */
 const before = process.cpuUsage();
 const { handler: measured } = await import(process.env.MEASURED_HANDLER);
 const loaded = process.cpuUsage();

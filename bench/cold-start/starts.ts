@@ -3,7 +3,10 @@ import { join } from 'node:path';
 import { bundleHandler, bundlePlainHandler } from '../../scripts/handler-bundle.ts';
 import { EmulatedFunction } from '../../test/peers/emulated-function.ts';
 
-/** What is started cold. `plain` is the api as esbuild bundles it by itself, `built` as `npm run build` does, `preloaded` that with the System Key preloaded. */
+/**
+ * What is started cold. `plain` is the api as esbuild bundles it by itself, `built` as `npm run build` does,
+ * `preloaded` that with the System Key preloaded.
+ */
 export const STARTERS = ['empty', 'plain', 'built', 'preloaded'] as const;
 export type Starter = (typeof STARTERS)[number];
 

@@ -17,8 +17,8 @@ export interface AwsEncryptionSdk {
 const LIMITS = { maxAge: 3_600_000, maxMessagesEncrypted: 2 ** 32 };
 
 /**
- * The AWS Encryption SDK with its data key caching. `tuned` has no ECDSA signature, which Keyfold's records have not either, and one frame
- * for the whole payload: the fastest that it can be while its key commitment stays.
+ * The AWS Encryption SDK with its data key caching. `tuned` has no ECDSA signature, which Keyfold's records have not
+ * either, and one frame for the whole payload: the fastest that it can be while its key commitment stays.
  */
 export function awsEncryptionSdk(sdk: AwsEncryptionSdk, { tuned }: { readonly tuned: boolean }): Contestant<Buffer> {
   const client = sdk.buildClient();

@@ -8,7 +8,10 @@ import { installOnce, PEERS_FOLDER } from '../../test/peers/peers-folder.ts';
 const NAME = 'contestants';
 const PACKAGES = join(import.meta.dirname, 'packages.json');
 
-/** Installs the contestants that are on npm, once. Not for a contestant's own process, whose environment says nothing of a registry. */
+/**
+ * Installs the contestants that are on npm, once. Not for a contestant's own process, whose environment says nothing of
+ * a registry.
+ */
 export async function installNpmContestants(): Promise<void> {
   await installOnce(NAME, PACKAGES, async (folder) => {
     await copyFile(PACKAGES, join(folder, 'package.json'));

@@ -21,7 +21,8 @@ export interface ContestantProcess {
 }
 
 /**
- * Starts one. Were they in one process, the garbage of the one would be the other's to collect, native keys and ciphers above all.
+ * Starts one. Were they in one process, the garbage of the one would be the other's to collect, native keys and ciphers
+ * above all.
  * @throws Error where the contestant cannot be installed
  */
 export async function startContestant(name: ContestantName): Promise<ContestantProcess> {

@@ -1,6 +1,7 @@
 /**
- * One contestant of Node in this process. Each line of standard input is an order, each is answered with one line, as of
- * asherah_worker.py: `{"payload"}` (base64) hands a payload over and checks that it comes back; `{"operation", "runs"}` times so many.
+ * One contestant of Node in this process. Each line of standard input is an order, each is answered with one line, as
+ * of asherah_worker.py: `{"payload"}` (base64) hands a payload over and checks that it comes back; `{"operation",
+ * "runs"}` times so many.
  */
 import { createSecretKey, randomBytes } from 'node:crypto';
 import { createInterface } from 'node:readline';

@@ -35,8 +35,8 @@ interface Took {
 }
 
 /**
- * Each container opens a record cold, opens it again (warm), and opens one under another System Key a second later, while the
- * cool-down lasts. Both regions have the same latency, so that one region's trouble is all that differs.
+ * Each container opens a record cold, opens it again (warm), and opens one under another System Key a second later,
+ * while the cool-down lasts. Both regions have the same latency, so that one region's trouble is all that differs.
  */
 async function tryOut(preferred: RegionCondition, other: RegionCondition): Promise<Trial> {
   const random = new Seeded(11).draw;

@@ -1,7 +1,8 @@
 /**
- * `npm run fleet`: our policy of trying KMS regions beside Asherah's and the AWS SDK's, on a virtual clock. Writes the tables
- * into docs/fleet.md and the plots into docs/fleet/. Exits 1 while ours is not the best, or equal, everywhere.
- * `--quick` runs small fleets, `--only ID` one scenario, and `--policy JSON` other settings of ours; none of them writes anything.
+ * `npm run fleet`: our policy of trying KMS regions beside Asherah's and the AWS SDK's, on a virtual clock. Writes the
+ * tables into docs/fleet.md and the plots into docs/fleet/. Exits 1 while ours is not the best, or equal, everywhere.
+ * `--quick` runs small fleets, `--only ID` one scenario, and `--policy JSON` other settings of ours; none of them
+ * writes anything.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -9,7 +9,9 @@ export interface Measures {
   readonly p99Ms: number;
   /** Attempts in all regions, answered or not. */
   readonly calls: number;
-  /** The load that failing over throws on the second region: attempts there in excess of its quota, second by second. */
+  /**
+   * The load that failing over throws on the second region: attempts there in excess of its quota, second by second.
+   */
   readonly overload: number;
   /** Attempts in the second region. */
   readonly spill: number;

@@ -11,7 +11,9 @@ import type { VirtualClock } from './virtual-clock.ts';
 /** Asks one region, once or as often as the policy would. @throws RegionFault */
 type AskRegion = (region: KmsRegion, ask: () => Promise<Buffer>) => Promise<Buffer>;
 
-/** Opens System Keys in each region in order, with nothing remembered, as Asherah and a plain loop over SDK clients do. */
+/**
+ * Opens System Keys in each region in order, with nothing remembered, as Asherah and a plain loop over SDK clients do.
+ */
 class InOrder implements KeyManagementService {
   readonly #regions: readonly KmsRegion[];
   readonly #askRegion: AskRegion;
@@ -54,7 +56,10 @@ type Strategy = Extract<
   { acquireInitialRetryToken: unknown }
 >;
 
-/** The AWS SDK's default retries in a region before the next: the installed SDK's own strategy, one to a client as there. */
+/**
+ * The AWS SDK's default retries in a region before the next: the installed SDK's own strategy, one to a client as
+ * there.
+ */
 export async function sdkKms(): Promise<(regions: readonly KmsRegion[], clock: VirtualClock) => KeyManagementService> {
   const client = new KMSClient({ region: 'us-west-2' });
   const strategy = (await client.config.retryStrategy()) as Strategy;

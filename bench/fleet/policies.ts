@@ -12,7 +12,9 @@ export type PolicyName = (typeof POLICIES)[number];
 /** Makes the KMS of one container, on models of regions in the order of preference. */
 export type KmsMaker = (regions: readonly RegionModel[], clock: VirtualClock) => KeyManagementService;
 
-/** The time-outs of every policy, though Asherah and the SDK set none by default: policies are compared, not time-outs. */
+/**
+ * The time-outs of every policy, though Asherah and the SDK set none by default: policies are compared, not time-outs.
+ */
 const TIMEOUTS = { connectionTimeoutMs: 1000, requestTimeoutMs: 2000 };
 
 /** What differs from our defaults, to try another policy: `npm run fleet -- --policy '{"maxRounds":1}'`. */

@@ -79,8 +79,8 @@ function badDay({ id, death, demand, perSecond, throttledTo, runs }: BadDay): Sc
 }
 
 /**
- * A quarter of the demand is warm containers whose key has reached its maximum age, the rest new containers, each of which
- * asks for the present System Key and within twenty seconds for an older one.
+ * A quarter of the demand is warm containers whose key has reached its maximum age, the rest new containers, each of
+ * which asks for the present System Key and within twenty seconds for an older one.
  */
 function steadyLoad(random: () => number, demand: number, untilMs: number): Visit[][] {
   const seconds = untilMs / SECOND;

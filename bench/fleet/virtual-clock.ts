@@ -7,8 +7,8 @@ interface VirtualTimer {
 }
 
 /**
- * Time that passes as fast as the work allows. While {@link run} runs, `setTimeout`, `clearTimeout` and `Math.random` are the
- * clock's: the code under it, the AWS SDK's too, cannot tell. It counts whole milliseconds, as `Date.now` does.
+ * Time that passes as fast as the work allows. While {@link run} runs, `setTimeout`, `clearTimeout` and `Math.random`
+ * are the clock's: the code under it, the AWS SDK's too, cannot tell. It counts whole milliseconds, as `Date.now` does.
  */
 export class VirtualClock {
   #nowMs = 0;

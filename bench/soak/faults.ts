@@ -26,8 +26,8 @@ const PASSING: readonly FaultInput[] = [
   { kind: 'error', name: 'ThrottlingException', rate: 0.5 },
 ];
 /**
- * Which somebody must act upon. They befall one region at a time and its decrypts alone: all regions, or one that must wrap a new
- * key, would rightly refuse requests for good.
+ * Which somebody must act upon. They befall one region at a time and its decrypts alone: all regions, or one that must
+ * wrap a new key, would rightly refuse requests for good.
  */
 const LASTING: readonly FaultInput[] = [
   'AccessDeniedException',

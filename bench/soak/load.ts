@@ -1,7 +1,7 @@
 /**
- * The load of a soak, in a process of its own so that its memory is its own: containers that come and go, encrypt, decrypt and
- * rewrap under a deadline, and check every byte. It appends each record that it was given to a file before it counts it, tells its
- * parent every second how it fares, and ends on SIGTERM.
+ * The load of a soak, in a process of its own so that its memory is its own: containers that come and go, encrypt,
+ * decrypt and rewrap under a deadline, and check every byte. It appends each record that it was given to a file before
+ * it counts it, tells its parent every second how it fares, and ends on SIGTERM.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { appendFileSync } from 'node:fs';

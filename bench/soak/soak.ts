@@ -1,7 +1,7 @@
 /**
- * `npm run soak [-- --minutes 30] [--seconds 60] [--seed N]`: a mixed load while KMS regions and DynamoDB fail and recover at
- * random. Exits 1 unless no plaintext was wrong, every record ever returned opens at the end, every error was retryable and in
- * time, and memory stayed flat.
+ * `npm run soak [-- --minutes 30] [--seconds 60] [--seed N]`: a mixed load while KMS regions and DynamoDB fail and
+ * recover at random. Exits 1 unless no plaintext was wrong, every record ever returned opens at the end, every error
+ * was retryable and in time, and memory stayed flat.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

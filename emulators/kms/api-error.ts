@@ -1,7 +1,7 @@
-/** An error that KMS's API answers with. */
+/** An error response of the KMS API. */
 export class KmsApiError extends Error {
   override readonly name = 'KmsApiError';
-  /** KMS's own name for it, such as `NotFoundException`. */
+  /** The name that KMS gives the error, such as `NotFoundException`. */
   readonly type: string;
   readonly status: number;
 
@@ -12,7 +12,7 @@ export class KmsApiError extends Error {
   }
 }
 
-/** What KMS says of a request that it cannot make sense of. */
+/** Makes the `ValidationException` that KMS answers an invalid request with. */
 export function validation(message: string): KmsApiError {
   return new KmsApiError('ValidationException', message);
 }

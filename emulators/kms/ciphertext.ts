@@ -2,14 +2,17 @@ import { createCipheriv, createDecipheriv, createHash, createSecretKey, randomBy
 import { KmsApiError } from './api-error.ts';
 import { keyArn, type EmulatedKey } from './key-store.ts';
 
-/** A form of our own, as KMS's is of its own: magic, key id, which backing key, nonce, tag, ciphertext. */
+/**
+ * KMS does not document the format of its ciphertexts, so the emulator has its own:
+ * magic, key id, index of the backing key, nonce, tag, ciphertext.
+ */
 const MAGIC = Buffer.from('kfemu1');
 const KEY_ID_BYTES = 36;
 const HEADER_BYTES = MAGIC.length + KEY_ID_BYTES + 2;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 
-/** Pairs that must be given again, the same, to decrypt; their order does not matter. */
+/** The name-value pairs that Encrypt and Decrypt must both be given. Their order does not matter. */
 export type EncryptionContext = Readonly<Record<string, string>>;
 
 /** Seals bytes under the key's current backing key. */
@@ -26,7 +29,7 @@ export function encryptBlob(key: EmulatedKey, plaintext: Uint8Array, context: En
   return Buffer.concat([header, nonce, cipher.getAuthTag(), sealed]);
 }
 
-/** The id of the key that a blob names. @throws KmsApiError `InvalidCiphertextException` where it is no blob */
+/** Reads the key id from a blob. @throws KmsApiError `InvalidCiphertextException` if the bytes are not a blob */
 export function keyIdOf(blob: Buffer): string {
   if (blob.length < HEADER_BYTES + NONCE_BYTES + TAG_BYTES || !blob.subarray(0, MAGIC.length).equals(MAGIC)) {
     throw invalid();
@@ -34,7 +37,10 @@ export function keyIdOf(blob: Buffer): string {
   return blob.toString('latin1', MAGIC.length, MAGIC.length + KEY_ID_BYTES);
 }
 
-/** Opens a blob that names this key. @throws KmsApiError `InvalidCiphertextException` */
+/**
+ * Opens a blob that `key` sealed.
+ * @throws KmsApiError `InvalidCiphertextException` if the blob was changed or the encryption context differs
+ */
 export function decryptBlob(key: EmulatedKey, blob: Buffer, context: EncryptionContext): Buffer {
   const header = blob.subarray(0, HEADER_BYTES);
   const index = header.readUInt16BE(HEADER_BYTES - 2);

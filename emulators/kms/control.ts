@@ -6,14 +6,16 @@ import type { Regions } from './regions.ts';
 
 const MAX_BODY_BYTES = 16 * 1024;
 
-/** Whether a request is meant for the control API rather than for KMS. */
+/** Whether a request calls the emulator's control API. All other requests are KMS calls. */
 export function isControl(request: IncomingMessage): boolean {
   return /^\/(?:regions|faults)\b/.test(request.url ?? '');
 }
 
 /**
- * The control API: `GET /regions` tells keys, faults and calls; `PUT` and `DELETE /regions/{region}/fault` set and clear a
- * fault; `DELETE /faults` clears all.
+ * Answers a request to the control API:
+ * - `GET /regions` lists the keys, the fault and the calls of each region.
+ * - `PUT` and `DELETE /regions/{region}/fault` set and clear the fault of a region.
+ * - `DELETE /faults` clears the faults of all regions.
  */
 export async function answerControl(
   store: KeyStore,
@@ -22,7 +24,8 @@ export async function answerControl(
   response: ServerResponse,
 ): Promise<void> {
   const body = await readBody(request, MAX_BODY_BYTES);
-  if (!isFromThisMachine(request)) return send(response, 403, { error: 'Only this machine controls the emulator.' });
+  if (!isFromThisMachine(request))
+    return send(response, 403, { error: 'Only requests from this machine may control the emulator.' });
   const region = /^\/regions\/([^/]+)\/fault$/.exec(request.url ?? '')?.[1];
   switch (`${request.method} ${region === undefined ? request.url : '/regions/{region}/fault'}`) {
     case 'GET /regions':
@@ -38,11 +41,11 @@ export async function answerControl(
       if (!isRegion(store, region)) return sendNoRegion(store, region, response);
       return setFault(regions, region, body, response);
     default:
-      return send(response, 404, { error: 'No such control.' });
+      return send(response, 404, { error: 'The control API has no such path or method.' });
   }
 }
 
-/** Refuses a fault that no call would meet. @throws RangeError naming the regions that have a key */
+/** @throws RangeError if no key is in the region. The message lists the regions that have keys. */
 export function requireRegion(store: KeyStore, region: string): void {
   if (!isRegion(store, region)) throw new RangeError(noRegion(store, region));
 }
@@ -52,7 +55,7 @@ function isRegion(store: KeyStore, region: string | undefined): region is string
 }
 
 function noRegion(store: KeyStore, region = ''): string {
-  return `There is no region '${region}' here: ${store.regions().toSorted().join(', ')}`;
+  return `Region '${region}' has no key. Regions with keys: ${store.regions().toSorted().join(', ')}`;
 }
 
 function sendNoRegion(store: KeyStore, region: string | undefined, response: ServerResponse): void {
@@ -65,21 +68,21 @@ function setFault(regions: Regions, region: string, body: Buffer | undefined, re
     regions.setFault(region, fault);
     send(response, 200, { region, fault });
   } catch (error) {
-    send(response, 400, { error: error instanceof RangeError ? error.message : 'The body is no JSON.' });
+    send(response, 400, { error: error instanceof RangeError ? error.message : 'The body is not JSON.' });
   }
 }
 
-/** A region as the control API tells of it. */
+/** The control API's description of a region. */
 export interface RegionView {
   readonly region: string;
   readonly keys: readonly { readonly arn: string; readonly state: string }[];
-  /** Null where it is well. */
+  /** Null if the region has no fault. */
   readonly fault: Fault | null;
-  /** How often each action was called. */
+  /** The number of calls of each action. */
   readonly calls: Readonly<Record<string, number>>;
 }
 
-/** Every region that has a key, a fault or was called, in the order of their names. */
+/** Describes every region that has a key or a fault or was called, sorted by name. */
 export function describeRegions(store: KeyStore, regions: Regions): RegionView[] {
   const known = new Set([...store.regions(), ...regions.known()]);
   return [...known].toSorted().map((region) => ({

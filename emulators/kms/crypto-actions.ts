@@ -10,10 +10,10 @@ const MAX_CIPHERTEXT_BYTES = 6144;
 const MAX_DATA_KEY_BYTES = 1024;
 const DATA_KEY_BYTES: Readonly<Record<string, number>> = { AES_256: 32, AES_128: 16 };
 
-/** What KMS knows; a symmetric key takes the first alone. */
+/** The encryption algorithms of KMS. A symmetric key supports only the first one. */
 const ALGORITHMS = ['SYMMETRIC_DEFAULT', 'RSAES_OAEP_SHA_1', 'RSAES_OAEP_SHA_256', 'SM2PKE'];
 
-/** The actions that use keys. */
+/** The KMS actions that encrypt, decrypt and generate data keys. */
 export const CRYPTO_ACTIONS: Readonly<Record<string, Action>> = {
   GenerateDataKey: {
     members: ['KeyId', 'EncryptionContext', 'KeySpec', 'NumberOfBytes', 'DryRun'],
@@ -53,7 +53,11 @@ export const CRYPTO_ACTIONS: Readonly<Record<string, Action>> = {
   },
 };
 
-/** The key that sealed a blob, which must be the named one where one is named. A key may be used across accounts. */
+/**
+ * Finds the key that sealed a blob. The key may belong to another account.
+ * @param named the request's `KeyId`, if any
+ * @throws KmsApiError `IncorrectKeyException` if `named` is another key
+ */
 function keyOfBlob(store: KeyStore, place: Place, blob: Buffer, named: string | undefined): EmulatedKey {
   const keyId = keyIdOf(blob);
   if (named !== undefined) {

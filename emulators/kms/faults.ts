@@ -15,32 +15,38 @@ const faultSchema = v.variant('kind', [
     kind: v.literal('error'),
     name: v.pipe(v.string(), v.regex(/^\w{1,100}$/)),
     status: v.optional(v.pipe(v.number(), v.integer(), v.minValue(400), v.maxValue(599)), 400),
-    message: v.optional(v.string(), 'An error that was asked for'),
+    message: v.optional(v.string(), 'An injected error'),
     rate: v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(1)), 1),
     actions,
   }),
 ]);
 
 /**
- * What is wrong with a region. `down` ends the connection before any answer: on a port that all regions share a refused
- * connection cannot be told apart by region. `hang` never answers; `reset` ends the connection in mid-answer; `garbage`
- * answers what is no JSON; `latency` answers late; `throttle` refuses above so many calls a second; `error` answers with
- * any error at a rate. `actions` restricts each to some of KMS's actions.
+ * A fault of one region:
+ * - `down` closes the connection without an answer. It cannot refuse the connection, because all regions share a port.
+ * - `hang` never answers.
+ * - `reset` closes the connection in the middle of the answer.
+ * - `garbage` answers with a body that is not JSON.
+ * - `latency` answers after `ms` milliseconds.
+ * - `throttle` answers with `ThrottlingException` above `perSecond` calls a second.
+ * - `error` answers with the given error, for the share `rate` of the calls.
+ *
+ * `actions` restricts a fault to the KMS actions in the list.
  */
 export type Fault = v.InferOutput<typeof faultSchema>;
 
-/** What a caller writes: the defaults may be left out. */
+/** A fault as a caller writes it. Members with a default may be omitted. */
 export type FaultInput = v.InferInput<typeof faultSchema>;
 
-/** Reads a fault. @throws RangeError, naming the member at fault */
+/** Parses a fault. @throws RangeError with the name of the first invalid member */
 export function parseFault(value: unknown): Fault {
   const parsed = v.safeParse(faultSchema, value);
   if (parsed.success) return parsed.output;
   const [issue] = parsed.issues;
-  throw new RangeError(`A fault's ${v.getDotPath(issue) ?? 'body'} is wrong: ${issue.message}`);
+  throw new RangeError(`Invalid fault: ${v.getDotPath(issue) ?? 'body'}: ${issue.message}`);
 }
 
-/** Lets so many calls a second through: a bucket that refills evenly and holds a second's worth. */
+/** Token bucket that admits `perSecond` calls a second. It starts full and holds the tokens of one second. */
 export class Throttle {
   readonly #perSecond: number;
   #tokens: number;
@@ -51,7 +57,7 @@ export class Throttle {
     this.#tokens = perSecond;
   }
 
-  /** Whether one more call is let through now. */
+  /** Takes a token for one call. False if none is left, so that the call must be refused. */
   admits(): boolean {
     const nowMs = Date.now();
     this.#tokens = Math.min(this.#perSecond, this.#tokens + ((nowMs - this.#filledAtMs) / 1000) * this.#perSecond);

@@ -2,22 +2,23 @@ import { KmsApiError, validation } from './api-error.ts';
 import type { EncryptionContext } from './ciphertext.ts';
 
 const MAX_KEY_ID_LENGTH = 2048;
-/** Of the pairs of an encryption context as KMS serializes them. */
+/** The size limit of an encryption context, counted on its JSON. */
 const MAX_CONTEXT_BYTES = 8192;
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 
-/** The members of a request, checked as they are asked for. */
+/** Reads the members of a KMS request. Each method checks the type and limits of the member that it returns. */
 export class Input {
   readonly #members: Readonly<Record<string, unknown>>;
 
   /**
-   * @param supported the members that the action knows; a null counts as absent
-   * @throws KmsApiError `SerializationException` if the body is not a JSON object, `ValidationException` for another member
+   * @param supported the members that the action supports; a null counts as absent
+   * @throws KmsApiError `SerializationException` if the body is not a JSON object,
+   * `ValidationException` if the request has an unsupported member
    */
   constructor(body: string, supported: readonly string[]) {
     const parsed: unknown = parse(body);
     if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed))
-      throw serialization('The body is no JSON object');
+      throw serialization('The body is not a JSON object');
     this.#members = parsed as Record<string, unknown>;
     for (const name of Object.keys(parsed)) {
       if (!supported.includes(name) && this.optional(name) !== undefined)
@@ -42,7 +43,7 @@ export class Input {
     return this.optionalText(name) ?? missing(name);
   }
 
-  /** A member of any type. Undefined if it is absent. */
+  /** A member of any type. Undefined if the member is absent. */
   optional(name: string): unknown {
     return this.#members[name] ?? undefined;
   }
@@ -53,23 +54,23 @@ export class Input {
     throw serialization(`Value at '${name}' must be a string`);
   }
 
-  /** A whole number within limits. Undefined if it is absent. */
-  number(name: string, least: number, most: number): number | undefined {
+  /** An integer from `min` to `max`. Undefined if the member is absent. */
+  number(name: string, min: number, max: number): number | undefined {
     const value = this.optional(name);
     if (value === undefined) return undefined;
     if (!Number.isInteger(value)) throw serialization(`Value at '${name}' must be a whole number`);
-    if ((value as number) < least || (value as number) > most)
-      throw validation(`Value at '${name}' must be from ${least} to ${most}`);
+    if ((value as number) < min || (value as number) > max)
+      throw validation(`Value at '${name}' must be from ${min} to ${max}`);
     return value as number;
   }
 
-  /** A blob of 1 byte up to so many. It is base64 on the wire. */
-  bytes(name: string, mostBytes: number): Buffer {
+  /** Decodes a base64 member of 1 to `maxBytes` bytes. */
+  bytes(name: string, maxBytes: number): Buffer {
     const value = this.text(name);
     if (!BASE64.test(value)) throw serialization(`Value at '${name}' must be base64`);
     const bytes = Buffer.from(value, 'base64');
-    if (bytes.length < 1 || bytes.length > mostBytes) {
-      throw validation(`Value at '${name}' must have length from 1 to ${mostBytes}`);
+    if (bytes.length < 1 || bytes.length > maxBytes) {
+      throw validation(`Value at '${name}' must have length from 1 to ${maxBytes}`);
     }
     return bytes;
   }
@@ -84,7 +85,7 @@ export class Input {
     return value as EncryptionContext;
   }
 
-  /** Ends a request that asked only whether it would succeed. @throws KmsApiError `DryRunOperationException` */
+  /** Ends a valid dry run. @throws KmsApiError `DryRunOperationException` if the request has `DryRun: true` */
   endDryRun(): void {
     const value = this.optional('DryRun') ?? false;
     if (typeof value !== 'boolean') throw serialization("Value at 'DryRun' must be true or false");
@@ -98,7 +99,7 @@ function parse(body: string): unknown {
   try {
     return JSON.parse(body);
   } catch {
-    throw serialization('The body is no JSON');
+    throw serialization('The body is not JSON');
   }
 }
 
@@ -106,7 +107,7 @@ function missing(name: string): never {
   throw validation(`Value at '${name}' must not be null`);
 }
 
-/** KMS's answer to a member of the wrong JSON type. */
+/** Makes the error that KMS answers with if a member has the wrong JSON type. */
 function serialization(message: string): KmsApiError {
   return new KmsApiError('SerializationException', message);
 }

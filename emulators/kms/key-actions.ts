@@ -2,17 +2,17 @@ import { KmsApiError, validation } from './api-error.ts';
 import type { Input } from './input.ts';
 import { aliasArn, keyArn, type EmulatedAlias, type EmulatedKey, type KeyStore, type Place } from './key-store.ts';
 
-/** One of KMS's actions. */
+/** An emulated KMS action. */
 export interface Action {
-  /** The members of a request that are emulated. Any other is refused. */
+  /** The request members that the emulator supports. It refuses all others. */
   readonly members: readonly string[];
-  /** Gives the answer as it goes over the wire. */
+  /** Performs the action and returns the JSON of the answer. */
   readonly perform: (store: KeyStore, place: Place, input: Input) => object;
 }
 
 const ALIAS = /^alias\/(?!aws\/)[A-Za-z0-9/_-]{1,250}$/;
 const DAY_SECONDS = 86_400;
-/** The one value that is emulated of each option that makes a key another. */
+/** The only supported value of each CreateKey option. */
 const EMULATED = {
   KeySpec: 'SYMMETRIC_DEFAULT',
   CustomerMasterKeySpec: 'SYMMETRIC_DEFAULT',
@@ -21,10 +21,10 @@ const EMULATED = {
   MultiRegion: false,
 };
 const MAX_DESCRIPTION_LENGTH = 8192;
-/** On demand, for each key. */
+/** KMS's limit on the on-demand rotations of one key. */
 const MAX_ROTATIONS = 25;
 
-/** The actions that manage keys and aliases. Each changes the store; who calls them saves it. */
+/** The KMS actions that manage keys and aliases. They change the store in memory. The caller then saves the store. */
 export const KEY_ACTIONS: Readonly<Record<string, Action>> = {
   CreateKey: {
     members: ['Description', ...Object.keys(EMULATED)],
@@ -136,7 +136,10 @@ export const KEY_ACTIONS: Readonly<Record<string, Action>> = {
   },
 };
 
-/** The key, unless its state forbids cryptography. @throws KmsApiError as KMS does */
+/**
+ * Returns the key if its state allows encryption and decryption.
+ * @throws KmsApiError `DisabledException` or `KMSInvalidStateException`, as KMS does
+ */
 export function usable(key: EmulatedKey): EmulatedKey {
   if (key.state === 'Disabled') throw new KmsApiError('DisabledException', `${keyArn(key)} is disabled.`);
   return notPendingDeletion(key);

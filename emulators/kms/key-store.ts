@@ -3,24 +3,24 @@ import { existsSync, readFileSync } from 'node:fs';
 import { open, rename } from 'node:fs/promises';
 import { KmsApiError } from './api-error.ts';
 
-/** Where a call is made: KMS keeps keys and aliases apart by region and account. */
+/** The region and account of a call. KMS keeps the keys and aliases of each region and account separate. */
 export interface Place {
   readonly region: string;
   readonly account: string;
 }
 
-/** A KMS key with its backing keys, the current one last. */
+/** A KMS key with its backing keys. The last backing key is the current one. */
 export interface EmulatedKey extends Place {
   readonly keyId: string;
   readonly description: string;
   readonly createdSeconds: number;
-  /** Base64; a rotation adds one, and the old ones go on opening what they sealed. */
+  /** Backing keys in base64. A rotation adds one. Earlier backing keys still open the ciphertexts that they sealed. */
   readonly backingKeys: string[];
   state: 'Enabled' | 'Disabled' | 'PendingDeletion';
   deletionSeconds?: number | undefined;
 }
 
-/** An alias, which points to a key of its own region and account. */
+/** An alias of a key in the same region and account. */
 export interface EmulatedAlias extends Place {
   readonly name: string;
   keyId: string;
@@ -43,7 +43,7 @@ export function aliasArn(alias: EmulatedAlias): string {
   return `arn:aws:kms:${alias.region}:${alias.account}:${alias.name}`;
 }
 
-/** All keys and aliases of all regions; kept in a file where one is named. */
+/** All keys and aliases of all regions. They are in memory, and also in `dataFile` if that is given. */
 export class KeyStore {
   readonly #dataFile: string | undefined;
   readonly #keys = new Map<string, EmulatedKey>();
@@ -71,12 +71,15 @@ export class KeyStore {
     return key;
   }
 
-  /** Adds a backing key, with which the key seals from now on. */
+  /** Adds a backing key. The key seals new ciphertexts under the newest backing key. */
   rotate(key: EmulatedKey): void {
     key.backingKeys.push(newBackingKey());
   }
 
-  /** The key that an id, key ARN, alias name or alias ARN names. @throws KmsApiError as KMS does */
+  /**
+   * Finds a key by its id, ARN, alias name or alias ARN.
+   * @throws KmsApiError `NotFoundException` or `InvalidArnException`, as KMS does
+   */
   find(place: Place, keyId: string): EmulatedKey {
     const { at, resource } = parseKeyId(place, keyId);
     const key = resource.startsWith('alias/') ? this.#keyOfAlias(at, resource) : this.#keyOfId(at, resource);
@@ -85,8 +88,8 @@ export class KeyStore {
   }
 
   /**
-   * The key that an action may manage: one of the caller's own account, named by its id or key ARN.
-   * @throws KmsApiError as KMS does, for an alias too
+   * Finds a key that the caller may manage. It must belong to the caller's account and be named by its id or ARN.
+   * @throws KmsApiError as KMS does, also if `keyId` is an alias
    */
   findOwn(place: Place, keyId: string): EmulatedKey {
     const { resource } = parseKeyId(place, keyId);
@@ -99,7 +102,7 @@ export class KeyStore {
     throw new KmsApiError('AccessDeniedException', `${keyArn(key)} is not a key of this account`);
   }
 
-  /** The key of that region with that id, in whatever account; undefined where there is none. */
+  /** Finds a key by its id in all accounts of a region. Undefined if the region has no such key. */
   findInRegion(region: string, keyId: string): EmulatedKey | undefined {
     return this.keysOf(region).find((key) => key.keyId === keyId);
   }
@@ -108,7 +111,7 @@ export class KeyStore {
     return this.#aliases.get(aliasArn({ ...place, name, keyId: '' }));
   }
 
-  /** Points an alias to a key, making it where there is none. */
+  /** Points an alias to a key. Creates the alias if it does not exist. */
   setAlias(place: Place, name: string, keyId: string): void {
     const alias = { ...place, name, keyId };
     this.#aliases.set(aliasArn(alias), alias);
@@ -123,19 +126,19 @@ export class KeyStore {
     return own.toSorted((a, b) => (a.name < b.name ? -1 : 1));
   }
 
-  /** Every region that has a key. */
+  /** The regions that have at least one key. */
   regions(): string[] {
     return [...new Set([...this.#keys.values()].map((key) => key.region))];
   }
 
-  /** Every key of a region whose day of deletion has not come. */
+  /** The keys of a region, without those whose deletion date has passed. */
   keysOf(region: string): EmulatedKey[] {
     return [...this.#keys.values()].filter((key) => key.region === region && !isDeleted(key));
   }
 
   /**
-   * Keeps what has changed; resolves when it is on the disk. One at a time, each the whole state of its moment, whatever
-   * became of the one before.
+   * Writes all keys and aliases to the data file, and resolves when they are on disk. Does nothing without a data file.
+   * Writes are sequential. A failed write does not prevent the next one.
    */
   save(): Promise<void> {
     const file = this.#dataFile;

@@ -6,39 +6,39 @@ import { aliasArn, keyArn, KeyStore } from './key-store.ts';
 import { answerKms } from './protocol.ts';
 import { Regions, type KmsCall } from './regions.ts';
 
-/** How to start the emulator. */
+/** Options of `startKmsEmulator`. */
 export interface KmsEmulatorOptions {
-  /** The port wished for; a free one is taken where it is in use, or for 0. */
+  /** The port to listen on. If it is 0 or in use, the emulator listens on a free port. The default is 0. */
   readonly port?: number;
-  /** A file that keeps keys and aliases over restarts, in the clear; without it they are in memory. */
+  /** A file that keeps keys and aliases, unencrypted, across restarts. Without it they are only in memory. */
   readonly dataFile?: string;
-  /** Is told of each call as it ends. */
+  /** Called at the end of each KMS call. */
   readonly onCall?: (call: KmsCall) => void;
 }
 
-/** A running emulator of AWS KMS, of all regions at one endpoint. */
+/** A running emulator of AWS KMS. One endpoint serves all regions. */
 export interface KmsEmulator {
   readonly endpoint: string;
-  /** Makes sure that a region has a key behind an alias, in the default account. */
+  /** Creates an alias with a new key in the default account, unless the alias exists. Returns both ARNs. */
   ensureKey(region: string, aliasName: string): Promise<{ keyArn: string; aliasArn: string }>;
-  /** @throws RangeError for a region that has no key, and for what is no fault */
+  /** Sets the fault of a region. @throws RangeError if the region has no key or the fault is invalid */
   setFault(region: string, fault: FaultInput): void;
   clearFault(region: string): void;
   clearFaults(): void;
-  /** Keys, fault and calls of each region. */
+  /** Describes the keys, the fault and the calls of each region. */
   describe(): readonly RegionView[];
-  /** What was called, oldest first. */
+  /** The KMS calls since the start or the last reset, oldest first. */
   calls(): readonly KmsCall[];
   resetCalls(): void;
-  /** Ends it at once, with whatever hangs. */
+  /** Stops the emulator at once and closes all connections, including those that hang. */
   readonly close: () => Promise<void>;
 }
 
 const ACCOUNT = '111122223333';
 
 /**
- * Starts an emulator on 127.0.0.1. It speaks KMS's JSON protocol to the AWS SDK of any language, and is for tests and
- * local runs only: it checks no signature and no policy.
+ * Starts a KMS emulator on 127.0.0.1. It speaks the JSON protocol of KMS, so the AWS SDK of any language can call it.
+ * It is for tests and local runs only, because it does not check signatures or policies.
  */
 export async function startKmsEmulator(options: KmsEmulatorOptions = {}): Promise<KmsEmulator> {
   const store = new KeyStore(options.dataFile);

@@ -16,8 +16,8 @@ const DEFAULT_ACCOUNT = '111122223333';
 const MAX_BODY_BYTES = 64 * 1024;
 
 /**
- * Answers one call of KMS's JSON protocol. The region is that of the signature's credential scope, and the account the
- * access key's id where that is twelve digits; signatures are not checked.
+ * Answers one call in the JSON protocol of KMS. The region comes from the credential scope of the signature.
+ * If the access key id has twelve digits, it is the account. The signature itself is not checked.
  */
 export async function answerKms(
   store: KeyStore,
@@ -44,7 +44,7 @@ export async function answerKms(
     return;
   }
   const note = (outcome: string): void => regions.note({ region: place.region, action, keyId: keyIdOf(body), outcome });
-  const fault = regions.draw(place.region, action);
+  const fault = regions.faultForCall(place.region, action);
   if (fault?.kind === 'latency') {
     await delay(fault.ms, response).catch((error: unknown) => {
       note(fault.kind);
@@ -52,7 +52,7 @@ export async function answerKms(
     });
   } else if (fault !== undefined) {
     note(fault.kind === 'error' ? fault.name : fault.kind);
-    suffer(fault, request, response);
+    applyFault(fault, request, response);
     return;
   }
   try {
@@ -62,10 +62,10 @@ export async function answerKms(
     send(response, 200, answer);
   } catch (error) {
     if (!(error instanceof KmsApiError)) console.error(error);
-    const told =
+    const answered =
       error instanceof KmsApiError ? error : new KmsApiError('KMSInternalException', 'The emulator failed', 500);
-    note(told.type);
-    sendError(response, told);
+    note(answered.type);
+    sendError(response, answered);
   }
 }
 
@@ -75,8 +75,12 @@ function perform(store: KeyStore, place: Place, action: string, body: string): o
   return known.perform(store, place, new Input(body, known.members));
 }
 
-/** Lets a call meet its fault. */
-function suffer(fault: Exclude<Fault, { kind: 'latency' }>, request: IncomingMessage, response: ServerResponse): void {
+/** Answers a call with a fault. */
+function applyFault(
+  fault: Exclude<Fault, { kind: 'latency' }>,
+  request: IncomingMessage,
+  response: ServerResponse,
+): void {
   switch (fault.kind) {
     case 'down':
       request.socket.destroy();
@@ -99,7 +103,7 @@ function suffer(fault: Exclude<Fault, { kind: 'latency' }>, request: IncomingMes
   }
 }
 
-/** Waits, and @throws AbortError as soon as the connection is gone: what nobody waits for is not done. */
+/** Waits for `ms` milliseconds. @throws AbortError if the client disconnects, so that its call is not performed */
 async function delay(ms: number, response: ServerResponse): Promise<void> {
   const gone = new AbortController();
   const abort = (): void => gone.abort();

@@ -1,24 +1,24 @@
 import { Throttle, type Fault } from './faults.ts';
 
-/** One call that reached the emulator. */
+/** One KMS call that reached the emulator. */
 export interface KmsCall {
   readonly region: string;
   readonly action: string;
-  /** The `KeyId` that the call named, as it wrote it; undefined where it named none. */
+  /** The `KeyId` or `TargetKeyId` as the request has it. Undefined if the request has neither. */
   readonly keyId: string | undefined;
-  /** `ok`, the error's name, or the fault that kept it from an answer. */
+  /** `ok`, the name of the error, or the kind of the fault that prevented an answer. */
   readonly outcome: string;
 }
 
 const MAX_CALLS = 100_000;
 
-/** The faults of each region, and what was called in it. */
+/** Keeps the fault and the calls of each region. */
 export class Regions {
   readonly #faults = new Map<string, { fault: Fault; throttle: Throttle | undefined }>();
   readonly #onCall: ((call: KmsCall) => void) | undefined;
   #calls: KmsCall[] = [];
 
-  /** @param onCall is told of each call as it is noted */
+  /** @param onCall called by `note` with each call */
   constructor(onCall?: (call: KmsCall) => void) {
     this.#onCall = onCall;
   }
@@ -36,20 +36,23 @@ export class Regions {
     this.#faults.clear();
   }
 
-  /** What a region suffers from; undefined where it is well. */
+  /** The fault of a region. Undefined if the region has none. */
   faultOf(region: string): Fault | undefined {
     return this.#faults.get(region)?.fault;
   }
 
-  /** What befalls one call: the fault, unless it spares this action or lets this call through. */
-  draw(region: string, action: string): Fault | undefined {
+  /**
+   * The fault that one call gets. Undefined if the fault excludes this action, the throttle admits the call,
+   * or an `error` fault with a rate below 1 lets the call through.
+   */
+  faultForCall(region: string, action: string): Fault | undefined {
     const set = this.#faults.get(region);
     if (set === undefined || set.fault.actions?.includes(action) === false) return undefined;
     if (set.throttle?.admits() === true) return undefined;
     return set.fault.kind === 'error' && Math.random() >= set.fault.rate ? undefined : set.fault;
   }
 
-  /** The calls since the start or the last reset, oldest first; the oldest are forgotten above 100,000. */
+  /** The calls since the start or the last reset, oldest first. Above 100,000 calls the older half is dropped. */
   calls(): readonly KmsCall[] {
     return this.#calls;
   }
@@ -64,12 +67,12 @@ export class Regions {
     if (this.#calls.length > MAX_CALLS) this.#calls.splice(0, MAX_CALLS / 2);
   }
 
-  /** Every region that was called or has a fault. */
+  /** The regions that have a fault or were called, sorted by name. */
   known(): string[] {
     return [...new Set([...this.#faults.keys(), ...this.#calls.map((call) => call.region)])].toSorted();
   }
 
-  /** How often each action was called in a region. */
+  /** The number of calls of each action in a region. */
   countsOf(region: string): Record<string, number> {
     const counts: Record<string, number> = {};
     for (const call of this.#calls) {

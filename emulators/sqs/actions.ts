@@ -4,22 +4,22 @@ import { attributesMd5, bodyMd5, MESSAGE_MEMBERS, MAX_BYTES, readContent, sizeOf
 import type { Queue } from './queue.ts';
 import { checkNames, numberOf, withDefaults } from './queue-attributes.ts';
 import type { QueueStore } from './queue-store.ts';
-import { checkSystemNames, handedOut } from './received.ts';
+import { checkSystemNames, receivedMessage } from './received.ts';
 import { SqsError } from './sqs-error.ts';
 
-/** One action of SQS's API. */
+/** An emulated SQS action. */
 export interface Action {
-  /** The members of a request that are emulated. Any other is refused. */
+  /** The request members that the emulator supports. It refuses all others. */
   readonly members: readonly string[];
-  /** Gives the answer. `gone` is aborted when the caller has left. */
+  /** Performs the action and returns the JSON of the answer. `gone` is aborted when the client disconnects. */
   readonly perform: (store: QueueStore, input: Input, gone: AbortSignal) => object | Promise<object>;
 }
 
 const MAX_VISIBILITY_TIMEOUT_SECONDS = 43_200;
-/** How often a long poll looks again. */
-const LOOK_MS = 20;
+/** The interval at which a long poll checks the queue. */
+const POLL_INTERVAL_MS = 20;
 
-/** The actions that are emulated, by name. */
+/** The SQS actions that the emulator supports, by name. */
 export const ACTIONS: Readonly<Record<string, Action>> = {
   CreateQueue: {
     members: ['QueueName', 'Attributes'],
@@ -72,7 +72,7 @@ export const ACTIONS: Readonly<Record<string, Action>> = {
       const entries = input.entries(MESSAGE_MEMBERS);
       const sizeBytes = entries.reduce((sum, entry) => sum + sizeOfEntry(entry), 0);
       if (sizeBytes > MAX_BYTES) throw new SqsError('BatchRequestTooLong', `Longer than ${MAX_BYTES} bytes.`);
-      return eachOf(entries, (entry) => sendTo(queue, entry));
+      return performEach(entries, (entry) => sendTo(queue, entry));
     },
   },
   ReceiveMessage: {
@@ -87,7 +87,7 @@ export const ACTIONS: Readonly<Record<string, Action>> = {
     ],
     perform: async (store, input, gone) => {
       const queue = store.at(input.text('QueueUrl'));
-      const most = input.number('MaxNumberOfMessages', 1, 10) ?? 1;
+      const max = input.number('MaxNumberOfMessages', 1, 10) ?? 1;
       const visibilitySeconds = input.number('VisibilityTimeout', 0, MAX_VISIBILITY_TIMEOUT_SECONDS);
       const waitSeconds =
         input.number('WaitTimeSeconds', 0, 20) ?? numberOf(queue.attributes, 'ReceiveMessageWaitTimeSeconds');
@@ -95,13 +95,13 @@ export const ACTIONS: Readonly<Record<string, Action>> = {
       const systemNames = [...input.texts('MessageSystemAttributeNames'), ...input.texts('AttributeNames')];
       checkSystemNames(systemNames);
       const untilMs = Date.now() + waitSeconds * 1000;
-      let received = queue.receive(most, visibilitySeconds);
+      let received = queue.receive(max, visibilitySeconds);
       while (received.length === 0 && Date.now() < untilMs && !gone.aborted) {
-        await sleep(LOOK_MS);
-        if (!gone.aborted) received = queue.receive(most, visibilitySeconds);
+        await sleep(POLL_INTERVAL_MS);
+        if (!gone.aborted) received = queue.receive(max, visibilitySeconds);
       }
       if (received.length === 0) return {};
-      return { Messages: received.map((message) => handedOut(message, names, systemNames)) };
+      return { Messages: received.map((message) => receivedMessage(message, names, systemNames)) };
     },
   },
   DeleteMessage: {
@@ -115,7 +115,7 @@ export const ACTIONS: Readonly<Record<string, Action>> = {
     members: ['QueueUrl', 'Entries'],
     perform: (store, input) => {
       const queue = store.at(input.text('QueueUrl'));
-      return eachOf(input.entries(['ReceiptHandle']), (entry) => {
+      return performEach(input.entries(['ReceiptHandle']), (entry) => {
         queue.delete(entry.text('ReceiptHandle'));
         return {};
       });
@@ -132,7 +132,7 @@ export const ACTIONS: Readonly<Record<string, Action>> = {
     members: ['QueueUrl', 'Entries'],
     perform: (store, input) => {
       const queue = store.at(input.text('QueueUrl'));
-      return eachOf(input.entries(['ReceiptHandle', 'VisibilityTimeout']), (entry) => {
+      return performEach(input.entries(['ReceiptHandle', 'VisibilityTimeout']), (entry) => {
         hide(queue, entry);
         return {};
       });
@@ -153,8 +153,8 @@ function readAttributes(queue: Queue): Record<string, string> {
   };
 }
 
-/** What came of each entry: one that fails does not keep the others from theirs. */
-function eachOf(entries: readonly Input[], work: (entry: Input) => object): object {
+/** Performs a batch action for each entry. If an entry fails, the others are still performed. */
+function performEach(entries: readonly Input[], work: (entry: Input) => object): object {
   const Successful: object[] = [];
   const Failed: object[] = [];
   for (const entry of entries) {
@@ -175,7 +175,7 @@ function hide(queue: Queue, input: Input): void {
   queue.changeVisibility(input.text('ReceiptHandle'), seconds);
 }
 
-/** Zero for an entry that cannot be read: it fails by itself. */
+/** The size of a message in bytes. Zero if the entry is invalid, because `sendTo` then reports its error. */
 function sizeOfEntry(entry: Input): number {
   try {
     return sizeOf(readContent(entry, true, Infinity));
@@ -184,9 +184,12 @@ function sizeOfEntry(entry: Input): number {
   }
 }
 
-/** The checksums are of what was sent, though the queue may have taken it for an earlier message. */
+/**
+ * Sends a message to a queue. The checksums in the answer are those of the message in this request,
+ * even if deduplication returned an earlier message. The SDK compares them with what it sent.
+ */
 function sendTo(queue: Queue, input: Input): object {
-  const content = readContent(input, queue.isFifo, queue.mostBytes);
+  const content = readContent(input, queue.isFifo, queue.maxBytes);
   const { messageId, sequenceNumber } = queue.send(content);
   return {
     MessageId: messageId,

@@ -1,12 +1,16 @@
 import { invalid, SqsError, unsupported } from './sqs-error.ts';
 
-/** The members of a request or of an entry in one, checked as they are asked for. */
+/** Reads the members of an SQS request or batch entry. Each method checks the member that it returns. */
 export class Input {
   readonly #members: Readonly<Record<string, unknown>>;
 
-  /** @param supported the members that are emulated. @throws SqsError for another one; a null counts as absent */
+  /**
+   * @param supported the members that the action supports; a null counts as absent
+   * @throws SqsError `UnsupportedOperation` if there is another member
+   */
   constructor(members: unknown, supported: readonly string[]) {
-    if (typeof members !== 'object' || members === null || Array.isArray(members)) throw invalid('No object');
+    if (typeof members !== 'object' || members === null || Array.isArray(members))
+      throw invalid('An object was expected.');
     this.#members = members as Record<string, unknown>;
     for (const name of Object.keys(members)) {
       if (!supported.includes(name) && this.optional(name) !== undefined)
@@ -14,7 +18,7 @@ export class Input {
     }
   }
 
-  /** A member of whatever type; undefined where it is not given. */
+  /** A member of any type. Undefined if the member is absent. */
   optional(name: string): unknown {
     return this.#members[name] ?? undefined;
   }
@@ -31,14 +35,14 @@ export class Input {
     throw new SqsError('MissingParameter', `The request must contain the parameter ${name}.`);
   }
 
-  /** A whole number within limits; undefined where it is not given. */
-  number(name: string, least: number, most: number): number | undefined {
+  /** An integer from `min` to `max`. Undefined if the member is absent. */
+  number(name: string, min: number, max: number): number | undefined {
     const value = this.optional(name);
     if (value === undefined) return undefined;
-    // A form has text only.
+    // The query protocol sends numbers as text.
     const number = typeof value === 'string' && /^-?\d{1,9}$/.test(value) ? Number(value) : value;
-    if (typeof number !== 'number' || !Number.isInteger(number) || number < least || number > most) {
-      throw invalid(`The parameter ${name} must be from ${least} to ${most}.`);
+    if (typeof number !== 'number' || !Number.isInteger(number) || number < min || number > max) {
+      throw invalid(`The parameter ${name} must be from ${min} to ${max}.`);
     }
     return number;
   }
@@ -49,7 +53,7 @@ export class Input {
     throw invalid(`${name} must be a list of strings`);
   }
 
-  /** The strings of a map, by name. */
+  /** A map of strings. Empty if the member is absent. */
   map(name: string): Record<string, string> {
     const value = this.optional(name) ?? {};
     if (
@@ -62,7 +66,7 @@ export class Input {
     throw invalid(`${name} must be a map of strings`);
   }
 
-  /** The entries of a batch: one to ten, each with an id of its own. */
+  /** The entries of a batch. @throws SqsError if there are not 1 to 10 entries, or their ids are not distinct */
   entries(supported: readonly string[]): Input[] {
     const entries = this.optional('Entries') ?? [];
     if (!Array.isArray(entries)) throw invalid('Entries must be a list');

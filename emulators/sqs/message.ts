@@ -2,14 +2,14 @@ import { createHash } from 'node:crypto';
 import { Input } from './input.ts';
 import { invalid, SqsError } from './sqs-error.ts';
 
-/** An attribute as it is on the wire; a binary value is in base64. */
+/** A message attribute in the JSON protocol. `BinaryValue` is base64. */
 export interface WireAttribute {
   readonly DataType: string;
   readonly StringValue?: string;
   readonly BinaryValue?: string;
 }
 
-/** What a message is read from. */
+/** The request members that describe a message. */
 export const MESSAGE_MEMBERS = [
   'MessageBody',
   'MessageAttributes',
@@ -18,7 +18,7 @@ export const MESSAGE_MEMBERS = [
   'MessageDeduplicationId',
 ];
 
-/** A message as a producer hands it over. */
+/** A message as its sender gives it. */
 export interface Content {
   readonly body: string;
   readonly attributes: Readonly<Record<string, WireAttribute>>;
@@ -27,20 +27,21 @@ export interface Content {
   readonly delaySeconds: number | undefined;
 }
 
-/** In a message, and in all of one call. */
+/** SQS's size limit, in bytes, for one message and for all messages of one batch. */
 export const MAX_BYTES = 1_048_576;
 const MAX_ATTRIBUTES = 10;
+/** The characters that SQS does not allow in a message. */
 const FORBIDDEN = /[^\t\n\r\u{20}-\u{d7ff}\u{e000}-\u{fffd}\u{10000}-\u{10ffff}]/u;
 
-/** A group or deduplication id. */
+/** The format of group ids and deduplication ids. */
 const ID = /^[!-~]{1,128}$/;
 
 /**
- * Reads a message.
- * @param mostBytes what the queue takes
- * @throws SqsError for one that SQS would not take
+ * Reads and checks a message.
+ * @param maxBytes the queue's `MaximumMessageSize`
+ * @throws SqsError if SQS would refuse the message
  */
-export function readContent(input: Input, isFifo: boolean, mostBytes: number): Content {
+export function readContent(input: Input, isFifo: boolean, maxBytes: number): Content {
   const content = {
     body: input.text('MessageBody'),
     attributes: readAttributes(input.optional('MessageAttributes')),
@@ -56,7 +57,7 @@ export function readContent(input: Input, isFifo: boolean, mostBytes: number): C
     throw invalid('The parameter MessageDeduplicationId is not valid for this queue type.');
   if (isFifo && content.delaySeconds !== undefined)
     throw invalid('The parameter DelaySeconds is not valid for this queue type.');
-  if (sizeOf(content) > mostBytes) throw invalid(`One or more parameters are invalid: longer than ${mostBytes} bytes.`);
+  if (sizeOf(content) > maxBytes) throw invalid(`One or more parameters are invalid: longer than ${maxBytes} bytes.`);
   return content;
 }
 
@@ -104,7 +105,7 @@ function isNumber(value: string): boolean {
   return /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i.test(value) && (size === 0 || (size >= 1e-128 && size <= 1e126));
 }
 
-/** How large a message is: its body, and its attributes' names, types and values. */
+/** The size of a message in bytes: its body, and the names, types and values of its attributes. */
 export function sizeOf({ body, attributes }: Content): number {
   const parts = Object.entries(attributes).map(
     ([name, { DataType, StringValue = '', BinaryValue = '' }]) =>
@@ -113,12 +114,12 @@ export function sizeOf({ body, attributes }: Content): number {
   return parts.reduce((sum, part) => sum + part, Buffer.byteLength(body));
 }
 
-/** The checksum by which the SDK sees that a body came through. */
+/** The MD5 of a message body. The SDK compares it with the body that it sent or received. */
 export function bodyMd5({ body }: Content): string {
   return createHash('md5').update(body).digest('hex');
 }
 
-/** The same of the attributes; undefined where there are none. */
+/** The MD5 of message attributes, by the algorithm in the SQS Developer Guide. Undefined if there are none. */
 export function attributesMd5(attributes: Readonly<Record<string, WireAttribute>>): string | undefined {
   const names = Object.keys(attributes).toSorted();
   if (names.length === 0) return undefined;

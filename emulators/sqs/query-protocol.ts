@@ -1,12 +1,12 @@
 /**
- * SQS's older protocol, which AWS CLIs before 2.13 speak: a request is a form, of which names have dots, and an answer is XML.
- * Here it becomes the members of the JSON protocol, and back.
+ * The older query protocol of SQS, which AWS CLIs before 2.13 use. A request is a form whose names are paths with dots.
+ * An answer is XML. This file converts between the query protocol and the JSON protocol.
  */
 import type { SqsError } from './sqs-error.ts';
 
 type Tree = { [name: string]: Tree | string };
 
-/** Lists and maps of a form, by the name that the JSON protocol has for them. */
+/** The lists of the query protocol, with their names in the JSON protocol. */
 const LISTS: Readonly<Record<string, string>> = {
   AttributeName: 'AttributeNames',
   MessageAttributeName: 'MessageAttributeNames',
@@ -15,13 +15,14 @@ const LISTS: Readonly<Record<string, string>> = {
   DeleteMessageBatchRequestEntry: 'Entries',
   ChangeMessageVisibilityBatchRequestEntry: 'Entries',
 };
+/** The maps of the query protocol, with their names in the JSON protocol. */
 const MAPS: Readonly<Record<string, string>> = {
   Attribute: 'Attributes',
   MessageAttribute: 'MessageAttributes',
   MessageSystemAttribute: 'MessageSystemAttributes',
   Tag: 'tags',
 };
-/** The elements of an answer's lists. Entries that succeed are named after the action. */
+/** The XML element for each item of a list or map. The element of `Successful` items is named after the action. */
 const ELEMENTS: Readonly<Record<string, string>> = {
   Messages: 'Message',
   QueueUrls: 'QueueUrl',
@@ -29,16 +30,17 @@ const ELEMENTS: Readonly<Record<string, string>> = {
   MessageAttributes: 'MessageAttribute',
   Failed: 'BatchResultErrorEntry',
 };
-/** Codes that differ from the JSON protocol's. */
+/** The error codes that differ from those of the JSON protocol. */
 const CODES: Readonly<Record<string, string>> = {
   QueueDoesNotExist: 'AWS.SimpleQueueService.NonExistentQueue',
   QueueNameExists: 'QueueAlreadyExists',
   UnknownOperationException: 'InvalidAction',
 };
+/** The error codes that have the prefix `AWS.SimpleQueueService.` in the query protocol. */
 const PREFIXED =
   /^(?:EmptyBatch|TooManyEntries|BatchEntryIds|BatchRequest|InvalidBatch|MessageNotInflight|Unsupported)/;
 
-/** The members of a form, named as in the JSON protocol. */
+/** Converts a form to request members of the JSON protocol. */
 export function readForm(form: URLSearchParams): Record<string, unknown> {
   const tree: Tree = {};
   for (const [path, value] of form) {
@@ -55,7 +57,7 @@ function branch(tree: Tree, name: string): Tree {
   return typeof there === 'object' ? there : (define(tree, name, {}) as Tree);
 }
 
-/** Also for a name such as `__proto__`. */
+/** Sets a property with `defineProperty`, because an assignment to `__proto__` would change the prototype. */
 function define(tree: Tree, name: string, value: Tree | string): Tree | string {
   Object.defineProperty(tree, name, { value, enumerable: true, configurable: true, writable: true });
   return value;
@@ -81,7 +83,7 @@ function pairOf(item: unknown): [string, unknown] {
   return [String(Name ?? Key), Value];
 }
 
-/** An answer as XML. */
+/** Converts an answer of the JSON protocol to XML. */
 export function toXml(action: string, answer: object, requestId: string): string {
   const result = children(answer, action);
   return `<?xml version="1.0"?><${action}Response>${element(`${action}Result`, result)}${element(
@@ -90,14 +92,14 @@ export function toXml(action: string, answer: object, requestId: string): string
   )}</${action}Response>`;
 }
 
-/** An error as XML. */
+/** Converts an error to XML. */
 export function errorToXml(error: SqsError, requestId: string): string {
   const Code = queryCode(error);
-  const told = children({ Type: 'Sender', Code, Message: error.message }, '');
-  return `<?xml version="1.0"?><ErrorResponse>${element('Error', told)}${element('RequestId', requestId)}</ErrorResponse>`;
+  const details = children({ Type: 'Sender', Code, Message: error.message }, '');
+  return `<?xml version="1.0"?><ErrorResponse>${element('Error', details)}${element('RequestId', requestId)}</ErrorResponse>`;
 }
 
-/** The code of an error in this protocol. The JSON protocol has it in a header. */
+/** The code of an error in the query protocol. A JSON answer has it in the header `x-amzn-query-error`. */
 export function queryCode({ type }: SqsError): string {
   return CODES[type] ?? (PREFIXED.test(type) ? `AWS.SimpleQueueService.${type}` : type);
 }
@@ -124,7 +126,7 @@ function element(name: string, content: string): string {
   return `<${name}>${content}</${name}>`;
 }
 
-/** A parser turns a bare carriage return into a line feed, so it is written as a reference. */
+/** Escapes text for XML. A carriage return becomes a reference, because XML parsers turn it into a line feed. */
 function escaped(text: string): string {
   return text.replace(/[&<>"\r]/g, (char) => `&#${char.charCodeAt(0)};`);
 }

@@ -1,10 +1,10 @@
 import { invalid, SqsError, unsupported } from './sqs-error.ts';
 
-/** A queue's attributes as SQS names them. All are strings. */
+/** The attributes of a queue, by their SQS names. All values are strings. */
 export type QueueAttributes = Readonly<Record<string, string>>;
 
-/** The whole numbers among them: least, most and what SQS takes if none is given. Times are in seconds, sizes in bytes. */
-const NUMBERS: Readonly<Record<string, readonly [least: number, most: number, byDefault: number]>> = {
+/** The integer attributes: minimum, maximum and default of each. Times are in seconds, sizes in bytes. */
+const NUMBERS: Readonly<Record<string, readonly [min: number, max: number, byDefault: number]>> = {
   DelaySeconds: [0, 900, 0],
   MaximumMessageSize: [1024, 1_048_576, 1_048_576],
   MessageRetentionPeriod: [60, 1_209_600, 345_600],
@@ -12,10 +12,10 @@ const NUMBERS: Readonly<Record<string, readonly [least: number, most: number, by
   VisibilityTimeout: [0, 43_200, 30],
 };
 
-/** The attributes that can be set. */
+/** The queue attributes that a request can set. */
 export const SETTABLE = [...Object.keys(NUMBERS), 'RedrivePolicy', 'FifoQueue', 'ContentBasedDeduplication'];
 
-/** The attributes that can only be read. */
+/** The queue attributes that a request can only read. */
 export const READABLE = [
   'QueueArn',
   'CreatedTimestamp',
@@ -25,7 +25,7 @@ export const READABLE = [
   'ApproximateNumberOfMessagesDelayed',
 ];
 
-/** What SQS knows and the emulator does not. A queue is never asked for it to have it, so reading it gives nothing. */
+/** The queue attributes of SQS that the emulator does not support. Setting one fails; reading one returns nothing. */
 const UNSUPPORTED = [
   'DeduplicationScope',
   'FifoThroughputLimit',
@@ -36,32 +36,32 @@ const UNSUPPORTED = [
   'SqsManagedSseEnabled',
 ];
 
-/** A redrive policy, read. */
+/** The parsed value of the attribute `RedrivePolicy`. */
 export interface RedrivePolicy {
   readonly maxReceiveCount: number;
   readonly deadLetterTargetArn: string;
 }
 
-/** The number that an attribute is, or its default. */
+/** The value of an integer attribute. If it is not set, its default. */
 export function numberOf(attributes: QueueAttributes, name: string): number {
   return Number(attributes[name] ?? NUMBERS[name]?.[2]);
 }
 
-/** Every attribute that can be set, those that nobody has set too. */
+/** Adds the defaults of the integer attributes that are not set. */
 export function withDefaults(attributes: QueueAttributes): QueueAttributes {
   const defaults = Object.entries(NUMBERS).map(([name, [, , byDefault]]) => [name, String(byDefault)]);
   return { ...(Object.fromEntries(defaults) as QueueAttributes), ...attributes };
 }
 
-/** @throws SqsError for a name or a value that SQS would not take, and for what is not emulated */
+/** @throws SqsError if SQS would refuse a name or a value, or the emulator does not support the attribute */
 export function checkAttributes(attributes: QueueAttributes, isFifo: boolean): void {
   for (const [name, value] of Object.entries(attributes)) {
     if (UNSUPPORTED.includes(name)) throw unsupported(`the attribute ${name}`);
     if (!SETTABLE.includes(name)) throw new SqsError('InvalidAttributeName', `Unknown Attribute ${name}.`);
-    const [least, most] = NUMBERS[name] ?? [];
-    if (least !== undefined && most !== undefined) {
-      if (!/^\d{1,9}$/.test(value) || Number(value) < least || Number(value) > most)
-        throw invalidValue(name, `must be from ${least} to ${most}`);
+    const [min, max] = NUMBERS[name] ?? [];
+    if (min !== undefined && max !== undefined) {
+      if (!/^\d{1,9}$/.test(value) || Number(value) < min || Number(value) > max)
+        throw invalidValue(name, `must be from ${min} to ${max}`);
     } else if (name === 'RedrivePolicy') {
       redrivePolicyOf(attributes);
     } else if (!isFifo || !['true', ...(name === 'FifoQueue' ? [] : ['false'])].includes(value)) {
@@ -70,14 +70,17 @@ export function checkAttributes(attributes: QueueAttributes, isFifo: boolean): v
   }
 }
 
-/** @throws SqsError for an attribute to read that SQS does not know */
+/** @throws SqsError `InvalidAttributeName` if a name is not an attribute of SQS queues */
 export function checkNames(names: readonly string[]): void {
   const known = new Set(['All', ...SETTABLE, ...READABLE, ...UNSUPPORTED]);
   const unknown = names.find((name) => !known.has(name));
   if (unknown !== undefined) throw new SqsError('InvalidAttributeName', `Unknown Attribute ${unknown}.`);
 }
 
-/** The redrive policy. Undefined if there is none; an empty one takes it away. @throws SqsError for one that is malformed */
+/**
+ * Parses the redrive policy of a queue. Undefined if the attribute is absent or empty.
+ * @throws SqsError `InvalidParameterValue` if the policy is malformed
+ */
 export function redrivePolicyOf({ RedrivePolicy: text = '' }: QueueAttributes): RedrivePolicy | undefined {
   if (text === '') return undefined;
   const { maxReceiveCount, deadLetterTargetArn, ...others } = parse(text);

@@ -5,13 +5,13 @@ import { invalid, SqsError } from './sqs-error.ts';
 const ACCOUNT = '111122223333';
 const REGION = 'us-west-2';
 
-/** All queues, in memory. */
+/** All queues of the emulator, in memory. */
 export class QueueStore {
-  /** Where the emulator is; known once it listens. */
+  /** The emulator's URL. Empty until the emulator listens. */
   endpoint = '';
   readonly #queues = new Map<string, Queue>();
 
-  /** Makes a queue. One that is there already stays as it is. @throws SqsError if that one has other attributes */
+  /** Creates a queue or returns the existing one. @throws SqsError `QueueNameExists` if the attributes differ */
   create(name: string, attributes: QueueAttributes): Queue {
     if (!/^(?:[\w-]{1,80}|[\w-]{1,75}\.fifo)$/.test(name))
       throw invalid('A queue name has up to 80 of A-Z a-z 0-9 _ -, and may end in .fifo.');
@@ -28,7 +28,7 @@ export class QueueStore {
     return queue;
   }
 
-  /** All whose name begins so. */
+  /** The queues whose names begin with `prefix`. */
   startingWith(prefix: string): Queue[] {
     return [...this.#queues.values()].filter(({ name }) => name.startsWith(prefix));
   }
@@ -37,14 +37,14 @@ export class QueueStore {
     return `${this.endpoint}/${ACCOUNT}/${name}`;
   }
 
-  /** @throws SqsError `QueueDoesNotExist` */
+  /** Finds a queue by its name. @throws SqsError `QueueDoesNotExist` */
   named(name: string, account = ACCOUNT): Queue {
     const queue = account === ACCOUNT ? this.#queues.get(name) : undefined;
     if (queue !== undefined) return queue;
     throw new SqsError('QueueDoesNotExist', 'The specified queue does not exist.');
   }
 
-  /** By its URL, or the path of it. The host may be any name of this machine. @throws SqsError `QueueDoesNotExist` */
+  /** Finds a queue by its URL or URL path. The host is ignored. @throws SqsError `QueueDoesNotExist` */
   at(url: string): Queue {
     const [, account = '', name = ''] = /^(?:https?:\/\/[^/]+)?\/(\d{12})\/([^/]+)$/.exec(url) ?? [];
     return this.named(name, account);

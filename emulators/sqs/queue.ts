@@ -3,42 +3,45 @@ import type { Content } from './message.ts';
 import { checkAttributes, numberOf, redrivePolicyOf, type QueueAttributes } from './queue-attributes.ts';
 import { invalid, SqsError } from './sqs-error.ts';
 
-/** A message in a queue. */
+/** A message in a queue, with its delivery state. */
 export interface Message extends Content {
   readonly messageId: string;
   readonly sentAtMs: number;
   readonly sequenceNumber: string | undefined;
   firstReceivedAtMs: number | undefined;
   receiveCount: number;
-  /** Until when it is not handed out. */
+  /** Until this time `receive` skips the message, because it is delayed or in flight. */
   hiddenUntilMs: number;
-  /** Of the last time that it was handed out. */
+  /** The handle of the last receive. Undefined if the message was never received. */
   receiptHandle: string | undefined;
-  /** The ARN of the queue that it was redriven from. */
+  /** The ARN of the queue that moved the message to this dead-letter queue. Undefined if none did. */
   deadLetterSourceArn: string | undefined;
 }
 
 const DEDUPLICATION_MS = 5 * 60_000;
-/** The form of a receipt handle. */
+/** The format of receipt handles. */
 const UUID = /^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/;
 
-/** A standard or a FIFO queue. Of a group nothing is handed out while anything of it is in flight. */
+/** A standard or FIFO queue. A FIFO queue delivers no message of a group while another of the group is in flight. */
 export class Queue {
   readonly name: string;
   readonly arn: string;
   readonly createdSeconds = Math.floor(Date.now() / 1000);
   readonly isFifo: boolean;
   readonly #deadLetters: (arn: string) => Queue | undefined;
-  /** By id, in the order in which they were sent. */
+  /** The messages by message id, in the order in which they were sent. */
   readonly #messages = new Map<string, Message>();
   readonly #byHandle = new Map<string, Message>();
-  /** Of a FIFO queue, by deduplication id: what was sent in the last five minutes, though it may be gone. */
+  /** The messages sent to a FIFO queue by deduplication id. They stay here after deletion, to detect duplicates. */
   readonly #sent = new Map<string, Message>();
   #sequence = 10n ** 19n;
   #attributes: QueueAttributes = {};
   #modifiedSeconds = this.createdSeconds;
 
-  /** @throws SqsError for attributes that SQS would not take */
+  /**
+   * @param find looks up a dead-letter queue by its ARN
+   * @throws SqsError if SQS would refuse the attributes
+   */
   constructor(name: string, arn: string, attributes: QueueAttributes, find: (arn: string) => Queue | undefined) {
     this.name = name;
     this.arn = arn;
@@ -47,7 +50,7 @@ export class Queue {
     this.setAttributes(attributes);
   }
 
-  /** Those that were given, without defaults. */
+  /** The attributes that were set, without defaults. */
   get attributes(): QueueAttributes {
     return this.#attributes;
   }
@@ -56,12 +59,12 @@ export class Queue {
     return this.#modifiedSeconds;
   }
 
-  /** The largest message that it takes. */
-  get mostBytes(): number {
+  /** The largest message that the queue accepts, in bytes. */
+  get maxBytes(): number {
     return numberOf(this.#attributes, 'MaximumMessageSize');
   }
 
-  /** Changes those that are given. @throws SqsError for what SQS would not take; then none is changed */
+  /** Changes the given attributes. @throws SqsError if SQS would refuse one of them; then none is changed */
   setAttributes(attributes: QueueAttributes): void {
     checkAttributes(attributes, this.isFifo);
     const policy = redrivePolicyOf(attributes);
@@ -75,7 +78,7 @@ export class Queue {
     this.#modifiedSeconds = Math.floor(Date.now() / 1000);
   }
 
-  /** Takes a message in, or, within five minutes, the first of the same deduplication id in its place. */
+  /** Adds a message. If one with the same deduplication id was sent in the last 5 minutes, returns that one instead. */
   send(content: Content): Message {
     const deduplicationId = this.#deduplicationIdOf(content);
     const nowMs = Date.now();
@@ -99,8 +102,11 @@ export class Queue {
     return message;
   }
 
-  /** Hands out what there is, at most so many, and hides it. What has come too often goes to the dead-letter queue instead. */
-  receive(most: number, visibilitySeconds = numberOf(this.#attributes, 'VisibilityTimeout')): Message[] {
+  /**
+   * Receives up to `max` messages and hides them for `visibilitySeconds`.
+   * A message that reached `maxReceiveCount` moves to the dead-letter queue instead.
+   */
+  receive(max: number, visibilitySeconds = numberOf(this.#attributes, 'VisibilityTimeout')): Message[] {
     const nowMs = Date.now();
     this.#expire(nowMs);
     const policy = redrivePolicyOf(this.#attributes);
@@ -108,7 +114,7 @@ export class Queue {
     const held = this.#groupsInFlight(nowMs);
     const received: Message[] = [];
     for (const message of this.#messages.values()) {
-      if (received.length === most) break;
+      if (received.length === max) break;
       if (message.hiddenUntilMs > nowMs || (this.isFifo && held.has(message.groupId))) continue;
       if (policy && deadLetters && message.receiveCount >= policy.maxReceiveCount) {
         this.#remove(message);
@@ -126,7 +132,7 @@ export class Queue {
     return received;
   }
 
-  /** Deletes what was handed out under that handle; nothing where it is gone. */
+  /** Deletes the message that was received with this handle. Does nothing if the message is already deleted. */
   delete(receiptHandle: string): void {
     if (!UUID.test(receiptHandle)) throw invalidHandle();
     const message = this.#byHandle.get(receiptHandle);
@@ -135,7 +141,7 @@ export class Queue {
     this.#remove(message);
   }
 
-  /** Hides what is in flight from now on for so long. */
+  /** Makes a message in flight visible again after `seconds` from now. */
   changeVisibility(receiptHandle: string, seconds: number): void {
     const message = this.#byHandle.get(receiptHandle);
     if (message === undefined) throw invalidHandle();
@@ -143,7 +149,7 @@ export class Queue {
     message.hiddenUntilMs = Date.now() + seconds * 1000;
   }
 
-  /** How many there are to be handed out, in flight, and not yet sent. */
+  /** Counts the messages that are visible, in flight, and delayed. */
   counts(): { visible: number; inFlight: number; delayed: number } {
     const nowMs = Date.now();
     this.#expire(nowMs);
@@ -169,7 +175,7 @@ export class Queue {
     return new Set(all.filter(({ hiddenUntilMs }) => hiddenUntilMs > nowMs).map(({ groupId }) => groupId));
   }
 
-  /** Forgets what is older than the queue keeps messages. */
+  /** Deletes messages that are older than `MessageRetentionPeriod`. */
   #expire(nowMs: number): void {
     const oldestMs = nowMs - numberOf(this.#attributes, 'MessageRetentionPeriod') * 1000;
     for (const message of this.#messages.values()) if (message.sentAtMs < oldestMs) this.#remove(message);
@@ -189,7 +195,7 @@ function invalidHandle(): SqsError {
   return new SqsError('ReceiptHandleIsInvalid', 'The input receipt handle is invalid.');
 }
 
-/** What a queue with content-based deduplication tells messages apart by. */
+/** The deduplication id of a message in a queue with content-based deduplication. */
 function bodySha256({ body }: Content): string {
   return createHash('sha256').update(body).digest('hex');
 }

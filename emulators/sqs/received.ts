@@ -2,7 +2,7 @@ import { attributesMd5, bodyMd5 } from './message.ts';
 import type { Message } from './queue.ts';
 import { SqsError } from './sqs-error.ts';
 
-/** What ReceiveMessage tells about a message besides what its sender gave it, by name. */
+/** The system attributes of received messages, each with the function that reads it. */
 export const SYSTEM_ATTRIBUTES: Readonly<Record<string, (message: Message) => string | undefined>> = {
   SenderId: () => 'AIDALOCAL',
   SentTimestamp: ({ sentAtMs }) => String(sentAtMs),
@@ -14,7 +14,10 @@ export const SYSTEM_ATTRIBUTES: Readonly<Record<string, (message: Message) => st
   DeadLetterQueueSourceArn: ({ deadLetterSourceArn }) => deadLetterSourceArn,
 };
 
-/** @throws SqsError for a name that SQS does not know. No message has a trace header, since sending one is refused. */
+/**
+ * Accepts `AWSTraceHeader` too, although no message has one: the emulator refuses to send it.
+ * @throws SqsError `InvalidAttributeName` if a name is not a system attribute of SQS
+ */
 export function checkSystemNames(names: readonly string[]): void {
   const known = new Set(['All', 'AWSTraceHeader', ...Object.keys(SYSTEM_ATTRIBUTES)]);
   const unknown = names.find((name) => !known.has(name));
@@ -22,11 +25,11 @@ export function checkSystemNames(names: readonly string[]): void {
 }
 
 /**
- * A message as ReceiveMessage answers with it.
- * @param names the attributes of its sender that are asked for: `All`, names, or `prefix.*`
- * @param systemNames those of SQS: `All` or names
+ * Converts a message to the form in which ReceiveMessage returns it.
+ * @param names the requested message attributes: `All`, names, or `prefix.*`
+ * @param systemNames the requested system attributes: `All` or names
  */
-export function handedOut(message: Message, names: readonly string[], systemNames: readonly string[]): object {
+export function receivedMessage(message: Message, names: readonly string[], systemNames: readonly string[]): object {
   const isAsked = (name: string): boolean =>
     names.some(
       (asked) => asked === 'All' || asked === name || (asked.endsWith('.*') && name.startsWith(asked.slice(0, -2))),

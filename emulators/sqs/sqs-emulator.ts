@@ -12,16 +12,16 @@ import { invalid, SqsError } from './sqs-error.ts';
 /** A running emulator of Amazon SQS. */
 export interface SqsEmulator {
   readonly endpoint: string;
-  /** Makes sure that there is a queue of that name. */
+  /** Creates a queue unless it exists. A name that ends in `.fifo` makes a FIFO queue. Returns its URL and ARN. */
   ensureQueue(name: string, attributes?: QueueAttributes): { queueUrl: string; queueArn: string };
-  /** Ends it at once, with whatever waits. */
+  /** Stops the emulator at once and closes all connections, including long polls. */
   readonly close: () => Promise<void>;
 }
 
 interface Options {
-  /** The one wished for; a free one is taken where it is in use, or for 0. */
+  /** The port to listen on. If it is 0 or in use, the emulator listens on a free port. The default is 0. */
   readonly port?: number;
-  /** Is told of each call as it comes: its action, and the queue's name. */
+  /** Called at the start of each SQS call with its action and the name of its queue. */
   readonly onCall?: (action: string, queue: string) => void;
 }
 
@@ -32,8 +32,9 @@ const JSON_1_0 = 'application/x-amz-json-1.0';
 const XML = 'text/xml';
 
 /**
- * Starts an emulator on 127.0.0.1. It speaks SQS's JSON protocol and its older query protocol to AWS SDKs and CLIs. A form or a
- * query without a signature (`Action=SendMessage&…`, as from curl) is answered in JSON. It is for tests and local runs only: messages are in memory, and signatures not checked.
+ * Starts an SQS emulator on 127.0.0.1. It speaks the JSON protocol and the older query protocol of SQS.
+ * A form or query without a signature (`Action=SendMessage&…`, as from curl) is answered in JSON.
+ * It is for tests and local runs only: messages are in memory, and signatures are not checked.
  */
 export async function startSqsEmulator({ port = 0, onCall }: Options = {}): Promise<SqsEmulator> {
   const store = new QueueStore();
@@ -88,7 +89,7 @@ async function answer(
   }
 }
 
-/** Requests of actions on a queue may name it by the URL that they are sent to. */
+/** Reads the action and members of a request. If the members have no `QueueUrl`, the request's path is used. */
 function readRequest({ url = '/', headers }: IncomingMessage, body: string): { action: string; members: object } {
   const { pathname, searchParams } = new URL(url, 'http://127.0.0.1');
   const queue = pathname === '/' ? {} : { QueueUrl: pathname };
@@ -106,10 +107,10 @@ function parse(body: string): object {
   try {
     parsed = JSON.parse(body);
   } catch {
-    throw invalid('The body is no JSON');
+    throw invalid('The body is not JSON');
   }
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed))
-    throw invalid('The body is no JSON object');
+    throw invalid('The body is not a JSON object');
   return parsed;
 }
 

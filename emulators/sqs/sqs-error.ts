@@ -1,7 +1,7 @@
-/** An error that SQS's API answers with. */
+/** An error response of the SQS API. */
 export class SqsError extends Error {
   override readonly name = 'SqsError';
-  /** SQS's own name for it, such as `QueueDoesNotExist`. */
+  /** The name that SQS gives the error, such as `QueueDoesNotExist`. */
   readonly type: string;
 
   constructor(type: string, message: string) {
@@ -10,12 +10,12 @@ export class SqsError extends Error {
   }
 }
 
-/** What SQS says of a parameter that it does not take. */
+/** Makes the error that SQS answers an invalid parameter with. */
 export function invalid(message: string): SqsError {
   return new SqsError('InvalidParameterValue', message);
 }
 
-/** The emulator's answer to something that SQS knows and the emulator does not. */
+/** Makes the error for a feature that SQS has and the emulator does not support. */
 export function unsupported(what: string): SqsError {
   return new SqsError('UnsupportedOperation', `The emulator does not support ${what}.`);
 }

@@ -1,27 +1,27 @@
-/** What the world around is like: the regions and their faults, and the rows of the key table. */
+/** Reads the state of the local world: the regions with their faults, and the rows of the key table. */
 export function readState() {
   return control('GET', '/local/state');
 }
 
-/** Breaks a region, or mends it where the fault is null. */
+/** Sets the fault of a region. Null clears it. */
 export function setFault(region, fault) {
   const path = `/local/regions/${region}/fault`;
   return fault === null ? control('DELETE', path) : control('PUT', path, fault);
 }
 
-/** Flags a key as revoked, for good. */
+/** Revokes a key. This cannot be undone. */
 export function revoke({ id, created }) {
   return control('POST', '/local/keys/revoke', { id, created });
 }
 
-/** Each region as the process last saw it; makes no call. */
+/** Reads the state that the process last observed for each region. Causes no call to KMS. */
 export function readHealth() {
   return control('GET', '/v1/health');
 }
 
 /**
- * Makes a request, and tells what it was answered and which calls reached the emulators meanwhile. Those of anybody else who
- * asks at the same time are among them.
+ * Sends a request to the API and returns its answer and the calls that reached the emulators meanwhile.
+ * The calls of other requests at the same time are included.
  */
 export async function ask(path, body = '') {
   const { position } = await control('GET', '/local/calls');

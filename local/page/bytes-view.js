@@ -1,7 +1,7 @@
 import { count, el, timeOf } from './dom.js';
 import { sealedParts } from './record.js';
 
-/** Colour is never all that tells the kinds apart: each has a letter, and in the bar a pattern, too. */
+/** The kinds of bytes. Each has a letter and a pattern too, so that nobody needs to see colours to distinguish them. */
 const KINDS = {
   header: { letter: 'H', name: 'Header' },
   ciphertext: { letter: 'C', name: 'Ciphertext' },
@@ -10,7 +10,7 @@ const KINDS = {
 };
 const MAX_BYTES_SHOWN = 96;
 
-/** A record taken apart: what its fields say, and what each of its bytes is. */
+/** Shows the fields of a record and the meaning of each of its bytes. */
 export function bytesView(record) {
   const { form, size, created, parent, key, data, header, prefix } = record;
   return [
@@ -56,7 +56,7 @@ function blob(title, subtitle, parts) {
   );
 }
 
-/** The parts as wide as they are long: what it shows is said again in the rows below it. */
+/** A bar whose parts are as wide as they are long in bytes. The rows below it repeat its content as text. */
 function bar(parts) {
   const strip = el('div', { class: 'bar', 'aria-hidden': 'true' });
   for (const { kind, bytes } of parts) {

@@ -1,6 +1,6 @@
 import { count, el, timeOf } from './dom.js';
 
-/** What opens what, from the regions' KMS keys down to the data of a record. */
+/** Shows the key hierarchy of a record, from the KMS keys of the regions down to the data. */
 export function chainView(record, { keys, regions }) {
   const intermediate = rowOf(keys, record.parent);
   const system = intermediate?.parent && rowOf(keys, intermediate.parent);
@@ -26,12 +26,12 @@ export function chainView(record, { keys, regions }) {
   );
 }
 
-/** The row of a key in the table; undefined where it is not there. */
+/** The row of a key in the key table. Undefined if the table does not have it. */
 export function rowOf(keys, { id, created }) {
   return keys.find((row) => row.id === id && row.created === created);
 }
 
-/** A key's state as a word with a mark, so that it is not told by colour alone. */
+/** The state of a key as a word with a mark, so that it does not depend on colour alone. */
 export function stateBadge(state) {
   const mark = { valid: '✓', revoked: '✕', expired: '⏱' }[state] ?? '?';
   return el('span', { class: `state ${state === 'valid' ? 'good' : 'bad'}` }, `${mark} ${state}`);

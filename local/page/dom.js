@@ -1,4 +1,4 @@
-/** The element of that id. @throws Error where the page has none: it and its script belong together */
+/** The element with that id. @throws Error if the page has none, which is a bug in the page */
 export function byId(id) {
   const element = document.getElementById(id);
   if (element === null) throw new Error(`The page has no #${id}.`);
@@ -6,9 +6,9 @@ export function byId(id) {
 }
 
 /**
- * Makes an element. Text goes in as text nodes, so whatever comes from data stays text. Properties are set as attributes, but for
- * those that begin with `on`, which are listeners; `undefined` and `false`
- * leave one out, as they do a child.
+ * Creates an element. Strings become text nodes, so data can never become markup.
+ * Properties become attributes, and properties that begin with `on` become listeners.
+ * A property or child that is `undefined` or `false` is omitted.
  */
 export function el(name, properties = {}, ...children) {
   const element = document.createElement(name);
@@ -21,12 +21,12 @@ export function el(name, properties = {}, ...children) {
   return element;
 }
 
-/** `3 calls`, `1 call`. */
+/** Formats a count with its noun, such as `3 calls` or `1 call`. */
 export function count(number, noun) {
   return `${number} ${noun}${number === 1 ? '' : 's'}`;
 }
 
-/** A time in seconds since 1970, for a person. */
+/** Formats a time in seconds since 1970 for display. */
 export function timeOf(seconds) {
   const date = new Date(seconds * 1000);
   return Number.isNaN(date.getTime()) ? `${seconds} s` : date.toISOString().replace('T', ' ').replace('.000Z', ' UTC');

@@ -1,11 +1,11 @@
 /**
- * JSON as text: JavaScript's own numbers would lose the digits of a long one, so a document goes out as it was typed and is
- * shown as it came.
+ * Handles JSON as text. JavaScript numbers would lose digits of long numbers,
+ * so a document is sent as it was typed and shown as it was received.
  */
 
 /**
- * A request's body with a member whose text goes in as it is.
- * @throws SyntaxError where that text is no JSON
+ * Makes a request body with one member whose JSON text is inserted unchanged.
+ * @throws SyntaxError if that text is not JSON
  */
 export function bodyWith(name, text, members = {}) {
   JSON.parse(text);
@@ -13,7 +13,7 @@ export function bodyWith(name, text, members = {}) {
   return `{${JSON.stringify(name)}:${text}${others === '' ? '' : `,${others}`}}`;
 }
 
-/** The text of the first member of an answer, which has that name; undefined where it does not. */
+/** The JSON text of the first member of an answer. Undefined if the first member does not have that name. */
 export function memberOf(answer, name) {
   const start = `{${JSON.stringify(name)}:`;
   if (!answer.startsWith(start)) return undefined;
@@ -21,7 +21,7 @@ export function memberOf(answer, name) {
   return answer.slice(start.length, end);
 }
 
-/** Where the value ends that begins there. */
+/** The index after the JSON value that begins at an index. */
 function endOfValue(text, start) {
   let depth = 0;
   for (let i = start; i < text.length; i += 1) {
@@ -34,20 +34,20 @@ function endOfValue(text, start) {
   return text.length;
 }
 
-/** Where the closing quotation mark is of the string that opens there. */
+/** The index of the closing quotation mark of the string that opens at an index. */
 function endOfString(text, start) {
   let i = start + 1;
   while (i < text.length && text[i] !== '"') i += text[i] === '\\' ? 2 : 1;
   return i;
 }
 
-/** The text with line breaks for a reader; as it is where JavaScript would write it in another way, which may lose digits. */
+/** Formats JSON with line breaks. Returns the text unchanged if JavaScript would write a number differently. */
 export function readable(text) {
   const value = JSON.parse(text);
   return JSON.stringify(value) === text ? JSON.stringify(value, undefined, 2) : text;
 }
 
-/** The compact records among the strings of a document, in their order, each with the name of its member where it is one. */
+/** Finds the compact records in a document, in order. Each has the name of its member, if it is a member's value. */
 export function compactRecordsOf(text) {
   const found = text.matchAll(/(?:("(?:[^"\\]|\\.)*")\s*:\s*)?"(kf1j?\.[\w-]+)"/g);
   return [...found].map(([, name, record]) => ({ name: name && JSON.parse(name), record }));

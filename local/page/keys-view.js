@@ -4,7 +4,7 @@ import { el, timeOf } from './dom.js';
 const KINDS = { system: 'System Key', intermediate: 'Intermediate Key', other: 'no key of ours' };
 const COLUMNS = ['Key', 'Kind', 'Made', 'State', 'Sealed by', ''];
 
-/** The rows of the key table. The roles are said again since a narrow page lays the table out as blocks. */
+/** Shows the rows of the key table. Its elements have ARIA roles, because a narrow page shows it as blocks. */
 export function keysView(keys, onRevoke) {
   if (keys.length === 0)
     return el('p', { class: 'empty' }, 'Empty: the first encrypt makes a System Key and an Intermediate Key.');

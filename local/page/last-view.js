@@ -1,8 +1,8 @@
 import { count, el } from './dom.js';
 
 /**
- * What the last request came to and what it cost. `output` is what it opened, if anything,
- * `note` a sentence on that, and `why` one on the cost where the calls do not tell it.
+ * Shows the outcome and the cost of the last request. `output` is the decrypted text, if any.
+ * `note` is a sentence about the output. `why` explains the cost if the calls alone do not.
  */
 export function lastView({ output, note, problem, asked, why = explain(asked.calls) }) {
   const { path, body, status, text, ms, calls } = asked;
@@ -33,7 +33,7 @@ export function lastView({ output, note, problem, asked, why = explain(asked.cal
   ].filter((part) => part !== undefined);
 }
 
-/** The outcome and its cost in a sentence, for who listens. */
+/** The outcome and the cost in one sentence, for screen readers. */
 export function statusOf({ said, asked }) {
   const [kms, dynamoDb] = ['KMS', 'DynamoDB'].map(
     (service) => asked.calls.filter((call) => call.service === service).length,
@@ -52,7 +52,7 @@ function callView({ service, region, action, keyId, outcome }) {
   );
 }
 
-/** Why it cost what it did, as far as the calls tell. */
+/** Explains the cost of a request from its calls. */
 function explain(calls) {
   if (calls.length === 0) return 'Nobody was asked: its keys were warm in memory.';
   const kms = calls.filter(({ service }) => service === 'KMS');

@@ -10,7 +10,7 @@ import { regionsView } from './regions-view.js';
 import { noteForTour } from './tour.js';
 import { perform } from './work.js';
 
-/** What is known of the world around, as of the last look. */
+/** The state of the local world at the last refresh. */
 let world = { regions: [], keys: [] };
 let keysShown;
 let before = Promise.resolve();
@@ -28,7 +28,7 @@ document.addEventListener('keydown', (event) => {
   if (event.key === 'Enter' && (event.ctrlKey || event.metaKey))
     event.target.closest('.pane')?.querySelector('.primary').click();
 });
-// Who comes back from a terminal may have changed the world there.
+// The user may have changed the local world in a terminal, so refresh when the window gets the focus again.
 window.addEventListener('focus', () => void control(async () => {}));
 showWhat();
 await control(async () => {});
@@ -41,7 +41,7 @@ async function act(name) {
   }, readHealth);
 }
 
-/** Does something to the world, then looks at it again. One thing at a time: what a request costs is counted around it. */
+/** Changes the local world, then refreshes. Runs one change at a time, to count the calls of each request. */
 function control(work, health = async () => world.health) {
   before = before.then(() => doAndLook(work, health));
   return before;
@@ -69,7 +69,7 @@ function show(result) {
   byId('last').replaceChildren(...lastView(result));
 }
 
-/** Not drawn anew where nothing has changed: the focus may be in it. */
+/** Redraws the view only if its data changed, because the focus may be inside it. */
 function showKeys() {
   const now = JSON.stringify(world.keys);
   if (now === keysShown) return;
@@ -104,7 +104,7 @@ function showWhat() {
   showRecord();
 }
 
-/** Offers the records in what is sealed now: one, or those of a document's fields. */
+/** Offers the records of the current output for selection: a single record, or one for each field of a document. */
 function showRecord() {
   const records = sealedNow();
   byId('pick-field').hidden = records.length < 2;

@@ -2,7 +2,7 @@ const TAG_BYTES = 16;
 const NONCE_BYTES = 12;
 const SEALED_KEY_BYTES = 32 + TAG_BYTES + NONCE_BYTES;
 
-/** Reads a record in either form, to explain it. @throws Error saying what is wrong with it */
+/** Parses a Data Row Record or a compact record. @throws Error that says what is wrong with the text */
 export function readRecord(text) {
   return /^"?kf1j?\./.test(text) ? readCompact(text.replace(/^"|"$/g, '')) : readObject(text);
 }

@@ -1,6 +1,6 @@
 import { el } from './dom.js';
 
-/** Ways to break a region, worst first (docs/local.md, Breaking KMS). */
+/** The faults that the page offers, worst first (docs/local.md, "Breaking KMS"). */
 const FAULTS = [
   { name: 'Down', says: 'Down: connections end unanswered', fault: { kind: 'down' } },
   { name: 'Hangs', says: 'Hangs: it never answers', fault: { kind: 'hang' } },
@@ -25,7 +25,7 @@ const FAULTS = [
   { name: 'Garbage', says: 'Answers garbage', fault: { kind: 'garbage' } },
 ];
 
-/** A switch for each region, made once: only what it says changes, so that the focus stays where it is. */
+/** Creates the controls of each region once. Updates change only their text, so that the focus does not move. */
 export function regionsView(container, onFault) {
   const shown = new Map();
   return ({ regions, health }) => {
@@ -80,12 +80,12 @@ function regionSwitch(region, preferred, onFault) {
   };
 }
 
-/** Whether a fault, with its defaults filled in, is one of ours. */
+/** Whether a fault, with its defaults filled in, is the same as one that the page offers. */
 function matches(ours, fault) {
   return Object.entries(ours).every(([name, value]) => fault[name] === value);
 }
 
-/** What the process believes of a region, which it learns by its requests alone. */
+/** The state that the process assumes for a region. The process learns it only from its own requests. */
 function seenBy(health) {
   if (health === undefined || health.state === 'unknown') return 'The process has not asked it yet.';
   const spared = health.avoidedUntilMs > Date.now() ? `, asked last until ${clock(health.avoidedUntilMs)}` : '';

@@ -1,6 +1,6 @@
 import { byId, el } from './dom.js';
 
-/** Marks a step of the tour as done, once. */
+/** Marks a step of the tour as done. Does nothing if it is done already. */
 function finish(step) {
   const item = byId('tour').querySelector(`[data-step="${step}"]`);
   if (item.classList.contains('done')) return;
@@ -8,7 +8,7 @@ function finish(step) {
   item.append(el('span', { class: 'unseen' }, ' Done.'));
 }
 
-/** Sees by what a request was and cost whether it was a step of the tour. */
+/** Marks the step of the tour that a request completed, if any. Decides by the operation and its calls. */
 export function noteForTour({ act, asked, rewrapped }) {
   if (!asked.ok) return;
   const { calls } = asked;

@@ -3,8 +3,8 @@ import { byId } from './dom.js';
 import { bodyWith, memberOf, readable } from './json-text.js';
 
 /**
- * The operations, by the button that asks for each: what goes into the request, and what becomes of the answer. A result has
- * `said`, an outcome in a word.
+ * The operations by the button that starts each. Each makes the request and reads the answer.
+ * The `said` of a result is the outcome in one word.
  */
 const ACTS = {
   encrypt: {
@@ -68,8 +68,8 @@ const ACTS = {
 };
 
 /**
- * Does what a button asks for.
- * @throws Error where there is nothing to send: then no request was made
+ * Performs the operation of a button.
+ * @throws Error if there is nothing to send, before any request is made
  */
 export async function perform(act) {
   const { operation, body, take } = ACTS[act];
@@ -103,7 +103,7 @@ function compared(output, original) {
     : 'Not what is in the clear above now.';
 }
 
-/** A record is a JSON object or, as a compact string, not yet JSON. */
+/** The record field's text as JSON: a Data Row Record is JSON already, a compact record becomes a JSON string. */
 function recordText() {
   const text = value('record').trim();
   return text.startsWith('kf1') ? JSON.stringify(text) : text;
@@ -122,7 +122,7 @@ function ticked(id) {
   return byId(id).checked;
 }
 
-/** What a script writes into a field makes no event of its own. */
+/** Sets the value of a field and dispatches `input`, because a browser sends no event for changes by scripts. */
 function fill(id, text) {
   byId(id).value = text;
   byId(id).dispatchEvent(new Event('input'));
@@ -132,7 +132,7 @@ function toBase64(text) {
   return btoa(Array.from(new TextEncoder().encode(text), (byte) => String.fromCharCode(byte)).join(''));
 }
 
-/** The text; or, of what is no UTF-8, its bytes in base64. */
+/** Decodes bytes as UTF-8 text. Returns them in base64 if they are not UTF-8. */
 function fromBase64(base64) {
   const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
   try {

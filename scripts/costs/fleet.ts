@@ -39,9 +39,10 @@ export function processesFor(ratePerSecond: number, assumed: FleetAssumptions): 
 }
 
 /**
- * The calls that a month's requests come to. A process unwraps each System Key that it meets once in a cache age, and reads the
- * keys of each partition that it meets once in one: of `processes × partitions` pairs, requests that come at random meet
- * `1 - (1 - 1/pairs)^requests`. How many the code makes is held against this in test/integration/project/costs.test.ts.
+ * The calls that a month's requests come to. A process unwraps each System Key that it meets once in a cache age, and
+ * reads the keys of each partition that it meets once in one: of `processes × partitions` pairs, requests that come at
+ * random meet `1 - (1 - 1/pairs)^requests`. How many the code makes is held against this in
+ * test/integration/project/costs.test.ts.
  */
 export function monthOf(ratePerSecond: number, assumed: FleetAssumptions): FleetMonth {
   const { hoursInMonth, processLifetimeHours, cacheAgeMinutes, partitions, regions } = assumed;
@@ -53,7 +54,8 @@ export function monthOf(ratePerSecond: number, assumed: FleetAssumptions): Fleet
   const pairsMet = ages * pairsMetBy(requests / ages, processes * partitions);
   const systemKeyLoads = coldStarts * agesInLife * assumed.systemKeysInUse;
   const lives = hoursInMonth / (assumed.expireAfterDays * 24);
-  // Each day the maintenance has every region open each key, and, behind an alias, wrap it once to learn which key that is now.
+  // Each day the maintenance has every region open each key, and, behind an alias, wrap it once to learn which key that
+  // is now.
   const maintenance = (hoursInMonth / 24) * assumed.systemKeysStored * regions * 2;
   return {
     requests,

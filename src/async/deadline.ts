@@ -6,7 +6,10 @@ import type { Clock } from './clock.ts';
 export interface Deadline {
   /** On the {@link Clock}'s scale. */
   readonly atMs: number;
-  /** Aborts when the time is over, or when no caller waits for the work any more. The work then throws the reason of the signal. */
+  /**
+   * Aborts when the time is over, or when no caller waits for the work any more. The work then throws the reason of the
+   * signal.
+   */
   readonly signal: AbortSignal;
 }
 
@@ -74,8 +77,8 @@ export async function withDeadline<T>(
 }
 
 /**
- * The deadlines of the requests under way. Work under the same limits object shares one deadline, because the thousand items of a
- * batch would otherwise keep a thousand timers.
+ * The deadlines of the requests under way. Work under the same limits object shares one deadline, because the thousand
+ * items of a batch would otherwise keep a thousand timers.
  */
 export class RequestDeadlines {
   readonly #now: Clock;
@@ -86,7 +89,8 @@ export class RequestDeadlines {
   }
 
   /**
-   * Starts work under a caller's limits, and gives its promise. The deadline ends when all work under these limits has ended.
+   * Starts work under a caller's limits, and gives its promise. The deadline ends when all work under these limits has
+   * ended.
    * @throws the signal's reason if it is aborted already
    */
   within<T>(limits: RequestLimits, start: (deadline: Deadline) => Promise<T>): Promise<T> {
@@ -141,7 +145,10 @@ function startTimer(delayMs: number, fire: () => void): NodeJS.Timeout | undefin
   return delayMs <= 0 || delayMs > MAX_TIMER_MS ? undefined : setTimeout(fire, delayMs);
 }
 
-/** Settles as the promise does, or rejects with the signal's reason if the signal aborts first. This does not stop the work itself. */
+/**
+ * Settles as the promise does, or rejects with the signal's reason if the signal aborts first. This does not stop the
+ * work itself.
+ */
 export function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const leave = (): void => reject(signal.reason);

@@ -2,17 +2,17 @@ import { appendFile } from 'node:fs/promises';
 import { printableJson } from './text.ts';
 import type { Caller, Terminal } from './dependencies.ts';
 
-/** How an attempt to revoke a key stands. After `attempting` or `failed` the row may have been changed, or not. */
+/** The outcome of an attempt to revoke a key. After `attempting` or `failed`, the row may or may not be revoked. */
 export type RevokeOutcome =
   'attempting' | 'revoked' | 'would-revoke' | 'already-revoked' | 'absent' | 'refused' | 'declined' | 'failed';
 
-/** One line of the audit, as JSON: who did what to which key, when, and with what outcome. */
+/** One line of the audit, written as JSON: the caller, the action, the key, the time and the outcome. */
 interface AuditEntry {
   /** ISO 8601. */
   readonly time: string;
   readonly action: 'keys revoke';
   readonly id: string;
-  /** In seconds since 1970; `latest` where that is what was asked for and no row was found. */
+  /** The key's creation time in seconds since 1970. `latest` if the command requested `latest` and no row was found. */
   readonly created: number | 'latest';
   readonly reason: string | null;
   readonly table: string;
@@ -22,12 +22,13 @@ interface AuditEntry {
   readonly outcome: RevokeOutcome;
 }
 
-/** Writes one entry. */
+/** Writes one entry to the audit. */
 export type Audit = (entry: AuditEntry) => Promise<void>;
 
 /**
- * Opens the audit: a file that is appended to, or the terminal's standard error.
- * @throws Error of node:fs where the file cannot be written, before anything is done that should be in it
+ * Opens the audit.
+ * @param file the file to append to. If undefined, entries go to standard error.
+ * @throws Error of node:fs if the file cannot be written. The command fails before it changes a key.
  */
 export async function openAudit(file: string | undefined, terminal: Terminal): Promise<Audit> {
   if (file === undefined) return async (entry) => terminal.err(printableJson(entry));

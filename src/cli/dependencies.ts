@@ -3,23 +3,26 @@ import type { KeyTable } from '../maintenance/key-table.ts';
 import type { Clock } from '../async/clock.ts';
 import type { DynamoDbMetastoreOptions } from '../metastore/dynamodb-client.ts';
 
-/** Where a command's words go. Each call is one or more whole lines, without the last line's end. */
+/** Output and input of a command. Each text is one or more lines, without a line feed at the end. */
 export interface Terminal {
-  /** The answer: standard output. */
+  /** Writes a part of the command's answer to standard output. */
   out(text: string): void;
-  /** What is no part of the answer: standard error. */
+  /** Writes an error or a note to standard error. */
   err(text: string): void;
-  /** Asks the person there, and gives their line, or an empty one where they left; absent where nobody is there. */
+  /**
+   * Asks the operator a question and returns the line that they type, or an empty string if they close the input.
+   * Absent if standard input is not a terminal.
+   */
   readonly ask?: ((question: string) => Promise<string>) | undefined;
 }
 
-/** Who runs a command, as the machine knows them. */
+/** The operating system's user and host that run a command, for the audit. */
 export interface Caller {
   readonly user: string;
   readonly host: string;
 }
 
-/** What the commands need of the world; the entry gives the real one. */
+/** The environment of the commands. src/cli/main.ts passes that of the process; tests pass their own. */
 export interface CliDependencies {
   readonly environment: Environment;
   readonly terminal: Terminal;
@@ -28,5 +31,5 @@ export interface CliDependencies {
   openTable(options: DynamoDbMetastoreOptions): KeyTable;
 }
 
-/** How a command ends, as a process's exit code. */
+/** Exit codes of the process. */
 export const EXIT = { ok: 0, failed: 1, usage: 2 } as const;

@@ -5,29 +5,35 @@ import { retirementByDate } from '../envelope/key-standing.ts';
 import { decodeKekEnvelope } from '../kms/kek-envelope.ts';
 import { isoOf } from './text.ts';
 
-/** What a key row shows of itself, as `--json` prints it; never a key, not even a sealed one. */
+/** A key row as `--json` prints it. It never contains key bytes, sealed or not. */
 export interface KeyView {
   readonly id: string;
   readonly kind: 'system' | 'intermediate' | 'other';
-  /** In seconds since 1970; null where the row holds no whole number. */
+  /** The creation time in seconds since 1970. Null if the row's value is not an integer. */
   readonly created: number | null;
   readonly createdAt: string | null;
-  /** The key's own: an Intermediate Key whose System Key is retired seals nothing either. */
+  /** The state of this key alone. A valid Intermediate Key seals nothing if its System Key is expired or revoked. */
   readonly state: 'valid' | 'expired' | 'revoked' | 'dated-ahead' | 'unreadable';
   readonly parent: KeyMeta | null;
-  /** Why the row cannot be read; absent where it can. */
+  /** Why the row cannot be read. Absent if it can. */
   readonly unreadable?: string;
 }
 
-/** What wraps a System Key. */
+/** The master keys that wrap a System Key. */
 export interface WrapsView {
-  /** `static` for a row without a KMS envelope, which a static master key sealed. */
+  /** `aws` if the row contains a KMS envelope. `static` if a static master key sealed the System Key. */
   readonly kms: 'aws' | 'static';
-  /** By region, the ARN that the row names: of a key, or where Asherah wrote it of whatever it was configured with. */
+  /**
+   * One KMS key per region, by the ARN in the row. Rows that Asherah wrote contain the ARN from its configuration, such
+   * as an alias.
+   */
   readonly wraps: readonly { readonly region: string; readonly arn: string }[];
 }
 
-/** A row for an operator's eyes, at a time in milliseconds since 1970. */
+/**
+ * Makes the view of a row.
+ * @param nowMs the time for the key's state, in milliseconds since 1970
+ */
 export function viewOf(row: KeyRow, policy: CryptoPolicy, nowMs: number): KeyView {
   const { id, created } = row;
   const view = {
@@ -41,7 +47,9 @@ export function viewOf(row: KeyRow, policy: CryptoPolicy, nowMs: number): KeyVie
   return { ...view, state: row.revoked ? 'revoked' : aged, parent: row.parent ?? null };
 }
 
-/** What wraps a System Key; undefined for a row that is none, or that cannot be read. */
+/**
+ * Returns the master keys that wrap a System Key. Returns undefined for other rows and for rows that cannot be read.
+ */
 export function wrapsOf(row: KeyRow): WrapsView | undefined {
   if ('unreadable' in row || keyKindOf(row.id) !== 'system') return undefined;
   const envelope = decodeKekEnvelope(row.encryptedKey);

@@ -5,7 +5,7 @@ import { viewOf, type KeyView } from './key-view.ts';
 import { formatTable, printableJson } from './text.ts';
 import type { CliDependencies } from './dependencies.ts';
 
-/** Which rows: the service's System Keys, or a partition's Intermediate Keys, or all that the table holds. */
+/** The rows to list: the service's System Keys, one partition's Intermediate Keys, or all rows of the table. */
 export interface ListRequest {
   readonly partition?: string | undefined;
   readonly all: boolean;
@@ -13,24 +13,28 @@ export interface ListRequest {
 }
 
 /**
- * `keys list`. Rows that cannot be read are listed as such.
- * @throws KeyfoldError `InvalidConfiguration` where the service's names are needed and not set; `InvalidRequest` for a
- * partition that cannot be one; `MetastoreUnavailable`
+ * Runs `keys list`. It lists rows that cannot be read with the state `unreadable`.
+ * @throws KeyfoldError `InvalidConfiguration` if neither `--all` nor the service's names are given, `InvalidRequest` if
+ * the partition is invalid, or `MetastoreUnavailable`
  */
-export async function listKeys(request: ListRequest, config: OperatorConfig, world: CliDependencies): Promise<void> {
+export async function listKeys(
+  request: ListRequest,
+  config: OperatorConfig,
+  dependencies: CliDependencies,
+): Promise<void> {
   const id = request.all ? undefined : idOf(request, config);
-  const table = world.openTable(config.metastore);
+  const table = dependencies.openTable(config.metastore);
   const { table: name, region } = await table.place();
   const rows = await table.list(id);
-  const views = rows.map((row) => viewOf(row, config.policy, world.now())).toSorted(byIdLatestFirst);
-  const { terminal } = world;
-  // Line by line: all of a large table is more than one string holds.
+  const views = rows.map((row) => viewOf(row, config.policy, dependencies.now())).toSorted(byIdLatestFirst);
+  const { terminal } = dependencies;
+  // Print line by line, because a large table would exceed the maximum length of a string.
   if (request.json) for (const line of jsonLines(views)) terminal.out(line);
   else if (views.length > 0) for (const line of formatTable(HEADER, views.map(cellsOf))) terminal.out(line);
   else terminal.err(`No rows of ${id ?? 'any id'} in table ${name} in ${region}.`);
 }
 
-/** A JSON array, each row in a line of its own. */
+/** Yields the lines of a JSON array with one row per line. */
 function* jsonLines(views: readonly KeyView[]): Iterable<string> {
   yield views.length === 0 ? '[]' : '[';
   for (const [i, view] of views.entries()) yield `  ${printableJson(view)}${i + 1 < views.length ? ',' : ''}`;
@@ -47,7 +51,7 @@ function cellsOf({ id, kind, created, createdAt, state, parent }: KeyView): stri
 function idOf({ partition }: ListRequest, { names }: OperatorConfig): string {
   if (names === undefined) {
     throw invalidConfiguration([
-      'KEYFOLD_SERVICE and KEYFOLD_PRODUCT, or --service and --product, say whose keys to list; --all lists every row',
+      'set KEYFOLD_SERVICE and KEYFOLD_PRODUCT, or --service and --product, to list the keys of a service; --all lists every row',
     ]);
   }
   const naming = new KeyNaming(names);

@@ -1,11 +1,11 @@
-/** `keyfold`, the operator's commands: docs/revocation.md. The one place of the CLI that knows the process it is in. */
+/** Entry of the `keyfold` command, which docs/revocation.md describes. Only this file of the CLI uses `process`. */
 import { once } from 'node:events';
 import { hostname, userInfo } from 'node:os';
 import { createInterface } from 'node:readline/promises';
 import { openKeyTable } from '../container.ts';
 import { runCli } from './program.ts';
 
-/** The account that this runs under; its number where the system has no name for it, as in some containers. */
+/** Returns the user's name, or their number if the system has no name for it, as in some containers. */
 function userName(): string {
   try {
     return userInfo().username;
@@ -14,19 +14,22 @@ function userName(): string {
   }
 }
 
-/** Asks on standard error, so that standard output holds the answer alone. Who leaves (Ctrl+C, Ctrl+D) says nothing. */
+/**
+ * Asks a question on standard error, because standard output is for the command's answer. Returns an empty string if
+ * the operator presses Ctrl+C or Ctrl+D.
+ */
 async function ask(question: string): Promise<string> {
   const lines = createInterface({ input: process.stdin, output: process.stderr });
-  // Older versions of Node leave the question open where the terminal is left, newer ones reject.
-  const left = once(lines, 'close').then(() => '');
+  // If the input closes, older versions of Node never settle the question and newer ones reject it.
+  const closed = once(lines, 'close').then(() => '');
   try {
-    return await Promise.race([lines.question(question), left]).catch(() => '');
+    return await Promise.race([lines.question(question), closed]).catch(() => '');
   } finally {
     lines.close();
   }
 }
 
-// Who reads the answer may leave before its end (`| head -1`): what is being done goes on.
+// Ignore a closed pipe (`| head -1`), so that the command finishes its work.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 
 process.exitCode = await runCli(process.argv.slice(2), {

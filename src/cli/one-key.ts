@@ -4,25 +4,33 @@ import { regionOfKeyId } from '../records/ids.ts';
 import type { KeyTable } from '../maintenance/key-table.ts';
 import type { CliDependencies } from './dependencies.ts';
 
-/** Which row. */
+/** The row that a command is about. */
 export interface KeyRequest {
   readonly id: string;
-  /** In seconds since 1970. */
+  /** The key's creation time in seconds since 1970, or the latest row of the ID. */
   readonly created: number | 'latest';
-  /** The region that the command line asks for; undefined where it does not. */
+  /** The value of `--region`. Undefined if the option is absent. */
   readonly region: string | undefined;
 }
 
 /**
- * The table that a key's row is written in: of a Global Table the replica in the region that ends the id, since whole rows
- * are resolved by their last writer; else the table that the settings name.
- * @throws KeyfoldError `InvalidRequest` where another region was asked for
+ * Opens the table in which a key's row is written. If the key's ID ends with a region, that is the replica in this
+ * region: a Global Table resolves conflicts by the last writer of a row, so one region must do all writes. Otherwise
+ * the settings decide.
+ * @throws KeyfoldError `InvalidRequest` if `--region` names another region than the ID
  */
-export function openTableOf({ id, region }: KeyRequest, config: OperatorConfig, world: CliDependencies): KeyTable {
+export function openTableOf(
+  { id, region }: KeyRequest,
+  config: OperatorConfig,
+  dependencies: CliDependencies,
+): KeyTable {
   const own = regionOfKeyId(id, config.names);
-  if (own === undefined) return world.openTable(config.metastore);
+  if (own === undefined) return dependencies.openTable(config.metastore);
   if (region !== undefined && region !== own) {
-    throw new KeyfoldError('InvalidRequest', `The row of ${id} is written in ${own}: --region ${region} is refused.`);
+    throw new KeyfoldError(
+      'InvalidRequest',
+      `The row of ${id} is written in ${own}, so --region ${region} is not allowed.`,
+    );
   }
-  return world.openTable({ ...config.metastore, region: own });
+  return dependencies.openTable({ ...config.metastore, region: own });
 }

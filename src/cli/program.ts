@@ -8,7 +8,7 @@ import { showKey } from './show-key.ts';
 import { printable, printableLines } from './text.ts';
 import { EXIT, type CliDependencies, type Terminal } from './dependencies.ts';
 
-/** The options that every command has. */
+/** Options of every command. */
 interface CommonOptions {
   readonly table?: string;
   readonly region?: string;
@@ -19,7 +19,7 @@ interface CommonOptions {
   readonly json?: boolean;
 }
 
-/** The setting that each option stands in for. */
+/** The setting that each option overrides, without the prefix `KEYFOLD_`. */
 const SETTING_OF = {
   table: 'TABLE',
   region: 'DYNAMODB_REGION',
@@ -30,19 +30,19 @@ const SETTING_OF = {
 } as const satisfies Partial<Record<keyof CommonOptions, keyof Overrides>>;
 
 /**
- * Runs one command of `keyfold`. Nothing is thrown: a failure is said on the terminal.
- * @param argv what follows the program's name
+ * Runs one `keyfold` command. It never throws: it prints failures to standard error.
+ * @param argv the arguments after the program's name
  * @returns the process's exit code
  */
 export async function runCli(argv: readonly string[], given: CliDependencies): Promise<number> {
   let exitCode: number = EXIT.ok;
-  const terminal = printing(given.terminal);
-  const world = { ...given, terminal };
+  const terminal = escapingTerminal(given.terminal);
+  const dependencies = { ...given, terminal };
   const configOf = (options: CommonOptions): OperatorConfig =>
-    readOperatorConfig(world.environment, overridesOf(options));
+    readOperatorConfig(dependencies.environment, overridesOf(options));
 
   const program = new Command('keyfold').description('Operates the keys of a Keyfold or Asherah service.');
-  // Set before the commands are made, which inherit it.
+  // Configure the program first, because subcommands copy its settings when they are made.
   program.exitOverride().configureOutput({
     writeOut: (text) => terminal.out(text.trimEnd()),
     writeErr: (text) => terminal.err(text.trimEnd()),
@@ -51,37 +51,37 @@ export async function runCli(argv: readonly string[], given: CliDependencies): P
 
   withCommonOptions(keys.command('list'))
     .description("lists the service's System Keys")
-    .option('--partition <partition>', "a partition's Intermediate Keys instead")
-    .addOption(new Option('--all', 'every row of the table instead').conflicts('partition'))
+    .option('--partition <partition>', "lists a partition's Intermediate Keys instead")
+    .addOption(new Option('--all', 'lists every row of the table instead').conflicts('partition'))
     .action(async (options: CommonOptions & { partition?: string; all?: true }) => {
       const { partition, all = false, json = false } = options;
-      await listKeys({ partition, all, json }, configOf(options), world);
+      await listKeys({ partition, all, json }, configOf(options), dependencies);
     });
 
   withCommonOptions(withKey(keys.command('show')))
     .description('shows one key and what wraps it')
     .action(async (id: string, created: KeyRequest['created'], options: CommonOptions) => {
       const { region, json = false } = options;
-      exitCode = await showKey({ id, created, region, json }, configOf(options), world);
+      exitCode = await showKey({ id, created, region, json }, configOf(options), dependencies);
     });
 
   withCommonOptions(withKey(keys.command('revoke')))
-    .description('revokes a key for good: it opens what it sealed, and seals nothing new')
-    .option('--dry-run', 'says what it would do, and does not')
-    .option('--yes', 'does not ask')
-    .option('--reason <text>', 'goes into the audit')
-    .option('--audit-file <file>', 'is appended the audit line, which else goes to standard error')
+    .description('revokes a key for good: it seals nothing new, but old records still decrypt')
+    .option('--dry-run', 'shows what the command would do, and changes nothing')
+    .option('--yes', 'revokes without asking for confirmation')
+    .option('--reason <text>', 'a reason for the audit')
+    .option('--audit-file <file>', 'appends the audit to a file instead of writing it to standard error')
     .action(async (id: string, created: KeyRequest['created'], options: CommonOptions & RevokeOptions) => {
       const { region, json = false, dryRun = false, yes = false, reason, auditFile } = options;
       const request = { id, created, region, json, dryRun, yes, reason, auditFile };
-      exitCode = await revokeKey(request, configOf(options), world);
+      exitCode = await revokeKey(request, configOf(options), dependencies);
     });
 
   try {
     await program.parseAsync(argv, { from: 'user' });
     return exitCode;
   } catch (error) {
-    return report(error, world);
+    return report(error, dependencies);
   }
 }
 
@@ -94,19 +94,19 @@ interface RevokeOptions {
 
 function withKey(command: Command): Command {
   return command
-    .argument('<id>', 'as the table has it: _SK_… or _IK_…')
-    .argument('<created>', 'in epoch seconds, or latest', parseCreated);
+    .argument('<id>', 'the ID in the key table: _SK_… or _IK_…')
+    .argument('<created>', 'the creation time in epoch seconds, or latest', parseCreated);
 }
 
 function withCommonOptions(command: Command): Command {
   return command
     .option('--table <name>', 'the key table (KEYFOLD_TABLE)')
     .option('--region <region>', "the table's region (KEYFOLD_DYNAMODB_REGION)")
-    .option('--endpoint <url>', "instead of AWS's (KEYFOLD_DYNAMODB_ENDPOINT)")
-    .option('--service <name>', 'whose keys (KEYFOLD_SERVICE)')
-    .option('--product <name>', 'whose keys (KEYFOLD_PRODUCT)')
-    .option('--region-suffix <region>', 'the region at the end of ids (KEYFOLD_REGION_SUFFIX)')
-    .option('--json', 'answers in JSON');
+    .option('--endpoint <url>', 'the DynamoDB endpoint, if not AWS (KEYFOLD_DYNAMODB_ENDPOINT)')
+    .option('--service <name>', 'the service that owns the keys (KEYFOLD_SERVICE)')
+    .option('--product <name>', 'the product that owns the keys (KEYFOLD_PRODUCT)')
+    .option('--region-suffix <region>', 'the region at the end of key IDs (KEYFOLD_REGION_SUFFIX)')
+    .option('--json', 'prints JSON');
 }
 
 function overridesOf(options: CommonOptions): Overrides {
@@ -119,11 +119,11 @@ function overridesOf(options: CommonOptions): Overrides {
 function parseCreated(text: string): number | 'latest' {
   if (text === 'latest') return text;
   if (/^\d{1,12}$/.test(text)) return Number(text);
-  throw new InvalidArgumentError('It is neither epoch seconds nor latest.');
+  throw new InvalidArgumentError('It must be epoch seconds or latest.');
 }
 
-/** The terminal, to which nothing goes that it would not show as itself. */
-function printing(terminal: Terminal): Terminal {
+/** Wraps a terminal so that hidden and control characters of every text are escaped. */
+function escapingTerminal(terminal: Terminal): Terminal {
   const { ask } = terminal;
   return {
     out: (text) => terminal.out(printableLines(text)),
@@ -133,12 +133,13 @@ function printing(terminal: Terminal): Terminal {
 }
 
 function report(error: unknown, { terminal }: CliDependencies): number {
-  // Commander has said it.
+  // Commander has already printed this error.
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
   const message = error instanceof Error ? error.message : String(error);
-  const isList = error instanceof KeyfoldError && error.code === 'InvalidConfiguration';
-  // Of others a line's end may be part of a row's id, and what follows would pass for a line of ours.
-  terminal.err(`keyfold: ${isList ? message : printable(message)}`);
+  const isMultiline = error instanceof KeyfoldError && error.code === 'InvalidConfiguration';
+  // Only configuration errors have several lines. In other errors a line feed may come from a row's ID and could fake a
+  // line.
+  terminal.err(`keyfold: ${isMultiline ? message : printable(message)}`);
   if (!(error instanceof KeyfoldError)) return EXIT.failed;
   if (error.cause instanceof Error) terminal.err(printable(error.cause.message));
   return error.code === 'InvalidConfiguration' || error.code === 'InvalidRequest' ? EXIT.usage : EXIT.failed;

@@ -1,21 +1,24 @@
 import { keyKindOf } from '../records/ids.ts';
 import { formatDuration } from './text.ts';
 
-/** For how long processes go on believing what they read of a key; the policy of those that a revocation is to reach. */
-export interface BeliefBounds {
-  /** Past this, a process reads a key's row again before it seals with it. */
+/** How long warm processes may use a cached key before they notice its revocation. Durations are in milliseconds. */
+export interface CacheBounds {
+  /** A process reads a key's row again before it seals with a key that it read longer ago than this. */
   readonly revokeCheckIntervalMs: number;
-  /** For how much longer it seals where the metastore is down by then. */
+  /** If the metastore is down at that time, the process may seal for this much longer. */
   readonly staleGraceMs: number;
 }
 
-/** When the last warm process has stopped, as ISO 8601, for a row written at `writtenAtMs` (milliseconds since 1970). */
-export function latestBy(bounds: BeliefBounds, writtenAtMs: number): string {
+/**
+ * Returns when the last warm process stops sealing with a revoked key, as ISO 8601.
+ * @param writtenAtMs when the row was flagged, in milliseconds since 1970
+ */
+export function latestBy(bounds: CacheBounds, writtenAtMs: number): string {
   return new Date(writtenAtMs + bounds.revokeCheckIntervalMs).toISOString();
 }
 
-/** {@link latestBy} in words, with what it is made of. */
-export function latestByInWords(bounds: BeliefBounds, writtenAtMs: number): string {
+/** Describes {@link latestBy} for an operator, with the durations that it is made of. */
+export function latestByInWords(bounds: CacheBounds, writtenAtMs: number): string {
   const { revokeCheckIntervalMs, staleGraceMs } = bounds;
   const interval = `${formatDuration(revokeCheckIntervalMs)} (revokeCheckInterval) after the write`;
   const grace = `plus staleGrace (${formatDuration(staleGraceMs)}) while the metastore is down`;
@@ -23,13 +26,14 @@ export function latestByInWords(bounds: BeliefBounds, writtenAtMs: number): stri
 }
 
 /**
- * What a revocation reaches and by when, as names and values for a person to read; docs/revocation.md says why it is so.
- * @param region the one that ends the key's id; undefined for an id without
+ * Describes which encrypts a revocation stops and by when, as labels and texts for an operator. docs/revocation.md
+ * explains it.
+ * @param region the region at the end of the key's ID. Undefined if the ID has none.
  */
 export function reachOf(
   id: string,
   region: string | undefined,
-  bounds: BeliefBounds,
+  bounds: CacheBounds,
   writtenAtMs: number,
 ): [string, string][] {
   const whose = region === undefined ? '' : ` in ${region}, where alone it is sealed with`;

@@ -5,74 +5,75 @@ import type { KeyRow, KeyTable, TablePlace } from '../maintenance/key-table.ts';
 import { openAudit, type RevokeOutcome } from './audit.ts';
 import { viewOf } from './key-view.ts';
 import { openTableOf, type KeyRequest } from './one-key.ts';
-import { latestBy, latestByInWords, reachOf, type BeliefBounds } from './reach.ts';
+import { latestBy, latestByInWords, reachOf, type CacheBounds } from './reach.ts';
 import { formatFields, printable, printableJson } from './text.ts';
 import { EXIT, type CliDependencies } from './dependencies.ts';
 
-/** Which key to revoke, and how. */
+/** Arguments and options of `keys revoke`. */
 export interface RevokeRequest extends KeyRequest {
   readonly dryRun: boolean;
-  /** Nobody is asked. */
+  /** Revokes without asking for confirmation. */
   readonly yes: boolean;
   readonly reason: string | undefined;
   readonly auditFile: string | undefined;
   readonly json: boolean;
 }
 
-/** What an attempt works with. */
+/** The key table and the audit of one attempt. */
 interface Attempt {
   readonly table: KeyTable;
   readonly place: TablePlace;
   readonly record: (outcome: RevokeOutcome) => Promise<void>;
 }
 
-/** What became of it, and why where it is not what was asked for. */
-interface Ending {
+/** The outcome of an attempt, and its text for the operator. */
+interface RevokeResult {
   readonly outcome: RevokeOutcome;
   readonly says: string;
-  /** From when its reach counts, in milliseconds since 1970; undefined where nothing changes. */
+  /** The time from which the revocation takes effect, in milliseconds since 1970. Absent if nothing changes. */
   readonly fromMs?: number;
 }
 
 /**
- * `keys revoke`: says what it will reach and by when, asks, flags the row and writes a line to the audit.
- * @returns the exit code: a key that was revoked already is as it should be; an absent one, or a refusal, is a failure
- * @throws KeyfoldError `InvalidRequest`; `MetastoreUnavailable`, after which the row may be flagged or not
+ * Runs `keys revoke`. It shows which encrypts the revocation stops and by when, asks for confirmation, flags the row
+ * and writes to the audit.
+ * @returns the exit code. A key that is already revoked is a success. An absent row or a refusal is a failure.
+ * @throws KeyfoldError `InvalidRequest`, or `MetastoreUnavailable`, after which the row may or may not be flagged
  */
 export async function revokeKey(
   request: RevokeRequest,
   config: OperatorConfig,
-  world: CliDependencies,
+  dependencies: CliDependencies,
 ): Promise<number> {
   if (keyKindOf(request.id) === undefined) {
-    throw new KeyfoldError('InvalidRequest', `${request.id} is no id of a System Key or an Intermediate Key.`);
+    throw new KeyfoldError('InvalidRequest', `${request.id} is not the ID of a System Key or an Intermediate Key.`);
   }
-  const { terminal, now, caller } = world;
-  const table = openTableOf(request, config, world);
+  const { terminal, now, caller } = dependencies;
+  const table = openTableOf(request, config, dependencies);
   const place = await table.place();
   const audit = await openAudit(request.auditFile, terminal);
-  // What `latest` turns out to be.
+  // `latest` until the row is found.
   let { created } = request;
   const record = (outcome: RevokeOutcome): Promise<void> => {
     const { id, reason = null, dryRun } = request;
     const time = new Date(now()).toISOString();
     return audit({ time, action: 'keys revoke', id, created, reason, ...place, caller, dryRun, outcome });
   };
-  let ending: Ending;
+  let result: RevokeResult;
   try {
     const row = await table.find(request.id, request.created);
     created = row?.created ?? created;
-    ending = await attempt(row, request, config, world, { table, place, record });
+    result = await attempt(row, request, config, dependencies, { table, place, record });
   } catch (error) {
     await record('failed');
     throw error;
   }
-  const { outcome, says, fromMs } = ending;
+  const { outcome, says, fromMs } = result;
   await record(outcome);
   const failed = fromMs === undefined && outcome !== 'already-revoked';
   if (request.json) {
     const { id, dryRun } = request;
-    const { revokeCheckIntervalMs, staleGraceMs }: BeliefBounds = config.policy;
+    const { revokeCheckIntervalMs, staleGraceMs }: CacheBounds = config.policy;
     const reach =
       fromMs === undefined
         ? undefined
@@ -89,8 +90,8 @@ async function attempt(
   config: OperatorConfig,
   { terminal, now }: CliDependencies,
   { table, place, record }: Attempt,
-): Promise<Ending> {
-  const absent: Ending = {
+): Promise<RevokeResult> {
+  const absent: RevokeResult = {
     outcome: 'absent',
     says: `no row ${request.id} ${request.created} in table ${place.table} in ${place.region}`,
   };
@@ -111,7 +112,7 @@ async function attempt(
     ['state', `${state}, then revoked for good`],
     ...reachOf(row.id, regionOfKeyId(row.id, config.names), config.policy, now()),
   ]);
-  // With --json only the outcome is the answer.
+  // With --json, standard output must contain only the JSON of the outcome.
   if (request.json) terminal.err(plan);
   else terminal.out(plan);
 
@@ -125,7 +126,7 @@ async function attempt(
       return { outcome: 'declined', says: 'not confirmed: nothing was written' };
     }
   }
-  // Before the write, so that nothing is ever revoked without a line, whatever ends this.
+  // Write to the audit first, so that even a crash leaves no revoked key without an audit line.
   await record('attempting');
   if ((await table.revoke(row)) === 'absent') return absent;
   const fromMs = now();

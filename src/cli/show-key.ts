@@ -5,17 +5,17 @@ import { formatFields, printableJson } from './text.ts';
 import { EXIT, type CliDependencies } from './dependencies.ts';
 
 /**
- * `keys show`. A row that cannot be read is shown with the reason.
- * @returns the exit code: a row that is absent is a failure
+ * Runs `keys show`. It shows a row that cannot be read with the reason.
+ * @returns the exit code. An absent row is a failure.
  * @throws KeyfoldError `InvalidRequest`, `MetastoreUnavailable`
  */
 export async function showKey(
   request: KeyRequest & { readonly json: boolean },
   config: OperatorConfig,
-  world: CliDependencies,
+  dependencies: CliDependencies,
 ): Promise<number> {
-  const { terminal, now } = world;
-  const table = openTableOf(request, config, world);
+  const { terminal, now } = dependencies;
+  const table = openTableOf(request, config, dependencies);
   const place = await table.place();
   const row = await table.find(request.id, request.created);
   if (row === undefined) {

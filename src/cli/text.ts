@@ -1,9 +1,9 @@
 import { escapeHidden, HIDDEN } from '../input/hidden-characters.ts';
 
-/** Two spaces stand between columns. A longer cell runs over: one long id must not widen each line of a large table. */
+/** A longer cell overflows its column, because one long ID must not widen every line of a large table. */
 const MAX_COLUMN_WIDTH = 120;
 
-/** The lines of a table: cells under a header, in columns as wide as need be; for a person to read. */
+/** Formats a table for an operator, as lines. Columns are as wide as their longest cell, up to 120 characters. */
 export function formatTable(header: readonly string[], rows: readonly (readonly string[])[]): string[] {
   const lines = [header, ...rows].map((line) => line.map(printable));
   const widths = header.map((_, column) =>
@@ -17,25 +17,25 @@ export function formatTable(header: readonly string[], rows: readonly (readonly 
   );
 }
 
-/** Names and values, one pair a line. */
+/** Formats names and values in two columns, one pair per line. */
 export function formatFields(fields: readonly (readonly [string, string])[]): string {
   return formatTable(['', ''], fields).slice(1).join('\n');
 }
 
-/** A time in seconds since 1970 as ISO 8601; undefined for one that no calendar holds. */
+/** Formats a time in seconds since 1970 as ISO 8601. Returns undefined if it is out of the range of `Date`. */
 export function isoOf(epochSeconds: number | undefined): string | undefined {
   const date = new Date((epochSeconds ?? Number.NaN) * 1000);
   return Number.isNaN(date.getTime()) ? undefined : date.toISOString();
 }
 
-/** A duration in minutes where they are whole, else in seconds. */
+/** Formats a duration in minutes if it is a whole number of minutes, otherwise in seconds. */
 export function formatDuration(ms: number): string {
   return ms % 60_000 === 0 ? `${ms / 60_000} min` : `${ms / 1000} s`;
 }
 
 /**
- * Text for a terminal, in one line. Whoever can write the table must not be able to write to an operator's terminal: what it
- * would not show as itself is shown as an escape.
+ * Makes a text safe for a terminal, in one line. It escapes control characters and invisible characters, because an
+ * attacker who can write to the key table must not control an operator's terminal.
  */
 export function printable(text: string): string {
   return text.replaceAll(HIDDEN, (character) => {
@@ -46,14 +46,14 @@ export function printable(text: string): string {
   });
 }
 
-/** As {@link printable}, of several lines. */
+/** Escapes a text as {@link printable} does, but keeps its line feeds. */
 export function printableLines(text: string): string {
   return text.split('\n').map(printable).join('\n');
 }
 
-/** The JSON text of a value, in which JSON's own escapes stand for what a terminal does not show as itself. */
+/** Returns the JSON text of a value with control characters and invisible characters written as JSON escapes. */
 export function printableJson(value: unknown, indent?: number): string {
-  // JSON has escaped the line feeds of strings: those that are left separate lines.
+  // JSON.stringify escapes line feeds inside strings, so the remaining ones separate lines.
   const lines = JSON.stringify(value, undefined, indent).split('\n');
   return lines.map(escapeHidden).join('\n');
 }

@@ -9,42 +9,50 @@ export type Reader<T> = (answer: ClientAnswer) => T;
 type Members = Readonly<Record<string, unknown>>;
 
 /**
- * The readers check what they read: something between here and Keyfold may answer in its place, and what is stored unread is
- * missed when it is too late.
+ * Reads the bytes of a decrypted payload.
+ *
+ * Every reader in this file checks the whole answer. A proxy may answer in Keyfold's place, and a caller who stores a
+ * malformed record finds out only when decrypting fails.
  */
 export const readPlaintext: Reader<Uint8Array> = (answer) => {
   const { plaintext } = membersOf(answer.value, answer);
   const bytes = typeof plaintext === 'string' ? decodeBase64(plaintext) : undefined;
   if (bytes === undefined) throw unexpected('a plaintext', answer);
-  // Bytes of their own: Node's may be a part of what other buffers share.
+  // Copy the bytes: a Node Buffer may share its memory with other buffers.
   return new Uint8Array(bytes);
 };
 
-/** See {@link readPlaintext}. */
+/** Reads a Data Row Record as a JSON object. */
 export const readJsonRecord: Reader<JsonRecord> = (answer) => {
   const { record } = membersOf(answer.value, answer);
   return jsonRecord(record, answer);
 };
 
-/** See {@link readPlaintext}. */
+/** Reads a record in its compact form: a `kf1.` or `kf1j.` string. */
 export const readCompactRecord: Reader<string> = (answer) => {
   const { record } = membersOf(answer.value, answer);
   if (typeof record === 'string' && /^kf1j?\.[A-Za-z0-9_-]+$/.test(record)) return record;
   throw unexpected('a compact record', answer);
 };
 
-/** What a rewrap has come to, with a record read by one of the others. */
+/**
+ * Makes a reader for the answer to a rewrap.
+ * @param read reads the record inside the answer
+ */
 export function readRewrapped<R extends KeyfoldRecord>(
   read: Reader<R>,
 ): Reader<{ readonly record: R; readonly rewrapped: boolean }> {
   return (answer) => {
     const { rewrapped } = membersOf(answer.value, answer);
-    if (typeof rewrapped !== 'boolean') throw unexpected('whether it was rewrapped', answer);
+    if (typeof rewrapped !== 'boolean') throw unexpected('a boolean named rewrapped', answer);
     return { record: read(answer), rewrapped };
   };
 }
 
-/** The results of a batch, each read by its own reader; an item's failure is in its place. */
+/**
+ * Makes a reader for the results of a batch, in the order of the items. The result of a failed item is its error.
+ * @param readers one reader per item
+ */
 export function readResults<T>(readers: readonly Reader<T>[]): Reader<(T | KeyfoldClientError)[]> {
   return (answer) => {
     const { results } = membersOf(answer.value, answer);
@@ -55,7 +63,7 @@ export function readResults<T>(readers: readonly Reader<T>[]): Reader<(T | Keyfo
   };
 }
 
-/** The JSON text of a document. */
+/** Reads the JSON text of a document. */
 export const readDocumentText: Reader<string> = (answer) => {
   const { documentText } = membersOf(answer.value, answer);
   if (typeof documentText === 'string') return documentText;
@@ -67,7 +75,7 @@ function readResult<T>(read: Reader<T>, answer: ClientAnswer): T | KeyfoldClient
   if (error === undefined) return read(answer);
   const { code, detail } = membersOf(error, answer);
   const { requestId } = answer;
-  return serviceError(code, detail, { requestId }) ?? unexpected('an error that this version knows', answer);
+  return serviceError(code, detail, { requestId }) ?? unexpected('an error code that this version knows', answer);
 }
 
 function jsonRecord(value: unknown, answer: ClientAnswer): JsonRecord {

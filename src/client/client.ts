@@ -7,28 +7,37 @@ import { retryPolicy, type RetryPolicy } from './retry.ts';
 /** How a {@link KeyfoldClient} reaches Keyfold. */
 export type KeyfoldClientOptions = (
   | {
-      /** By direct invocation. */
+      /** Invokes the Lambda functions directly. */
       readonly lambda: LambdaTransportOptions;
       readonly http?: undefined;
     }
   | {
-      /** Through API Gateway. */
+      /** Calls the HTTP API through API Gateway. */
       readonly http: HttpTransportOptions;
       readonly lambda?: undefined;
     }
 ) & {
-  /** What differs from the default policy. */
+  /** Overrides single values of the default retry policy. */
   readonly retry?: Partial<RetryPolicy>;
 };
 
 const OPTIONS = { lambda: optional(OBJECT), http: optional(OBJECT), retry: optional(OBJECT) };
 
-/** A client of a Keyfold that runs in Lambda. One for a process will do. */
+/**
+ * A client for a Keyfold service that runs in Lambda. It keeps connections open, so make one client per process and
+ * share it.
+ * @example
+ * const keyfold = new KeyfoldClient({ lambda: { functions: 'keyfold:live' } });
+ * const record = await keyfold.partition('tenant-42').encrypt(Buffer.from('secret'));
+ */
 export class KeyfoldClient {
   readonly #transport: HttpTransport | LambdaTransport;
   readonly #retry: RetryPolicy;
 
-  /** @throws TypeError naming an option of a wrong type, one that there is not, and those that do not go together */
+  /**
+   * @throws TypeError if an option has the wrong type, if it does not exist, or unless `lambda` or `http` alone is
+   * given
+   */
   constructor(options: KeyfoldClientOptions) {
     const { lambda, http, retry } = optionsOf<KeyfoldClientOptions>(options, 'options', OPTIONS);
     if ((lambda === undefined) === (http === undefined)) {
@@ -39,8 +48,8 @@ export class KeyfoldClient {
   }
 
   /**
-   * The operations on a partition's keys. Makes no call.
-   * @throws TypeError for a partition that is not a string
+   * Returns the operations on one partition's keys. Sends nothing.
+   * @throws TypeError if the partition is not a string
    */
   partition(partition: string): PartitionClient {
     check(partition, 'partition', STRING);

@@ -1,14 +1,15 @@
 import { KeyfoldTransportError } from './errors.ts';
 import { jsonOf } from './json.ts';
 
-/** A document as a JavaScript value, or as JSON text, whose numbers keep all their digits. Just one of the two. */
+/** Exactly one of a document as a JavaScript value, or as JSON text. In JSON text, numbers keep all their digits. */
 export type GivenDocument =
   | { readonly document: unknown; readonly documentText?: undefined }
   | { readonly documentText: string; readonly document?: undefined };
 
 /**
- * The document as it is sent: always as text, which nothing on the way parses.
- * @throws as {@link jsonOf}; TypeError unless there is just one of the two, and it has a JSON
+ * Returns the document as JSON text. The client always sends text, so that no parser on the way rounds a number.
+ * @throws TypeError unless exactly one of `document` and `documentText` is given, or if the document has no JSON form
+ * @throws KeyfoldServiceError `InvalidRequest` if the document is nested too deeply for JSON.stringify
  */
 export function documentTextOf({ document, documentText }: GivenDocument): string {
   if ((document === undefined) === (documentText === undefined)) {
@@ -16,17 +17,18 @@ export function documentTextOf({ document, documentText }: GivenDocument): strin
   }
   if (documentText !== undefined) return documentText;
   const text = jsonOf(document, 'request.document');
-  // Whatever its type says, it has no text for functions and symbols.
-  if (text === undefined) throw new TypeError('request.document has no JSON.');
+  // JSON.stringify returns undefined for functions and symbols, although its declared return type is string.
+  if (text === undefined) throw new TypeError('request.document has no JSON form.');
   return text;
 }
 
 /**
- * A document as a JavaScript value.
- * @throws KeyfoldTransportError `InexactNumber` if it holds a whole number beyond what JavaScript holds exactly, which would
- * come out as another. (Of a fraction, `1.10` or one of twenty digits, the nearest that JavaScript holds comes out.)
- * @throws KeyfoldTransportError `InexactName` if it holds a name that may be another. `JSON.parse` of Node 24.21 takes one name for
- * another only if either is written with a backslash, and what it takes it for holds one.
+ * Parses a document's JSON text into a JavaScript value. Fractions are rounded to the nearest JavaScript number.
+ * @throws KeyfoldTransportError `UnexpectedAnswer` if the text is not JSON
+ * @throws KeyfoldTransportError `InexactNumber` if a number is larger than `Number.MAX_SAFE_INTEGER`, so parsing may
+ * change it
+ * @throws KeyfoldTransportError `InexactName` if a member's name contains a backslash. `JSON.parse` of Node 24.21 may
+ * confuse two names if one is written with a backslash, and the name that it then returns always contains a backslash.
  */
 export function documentOf(text: string, requestId: string | undefined): unknown {
   let document: unknown;
@@ -38,42 +40,45 @@ export function documentOf(text: string, requestId: string | undefined): unknown
   if (mayHoldLargeNumber(text) && someValue(document, isLarge)) {
     throw new KeyfoldTransportError(
       'InexactNumber',
-      'The document holds a number that JavaScript cannot hold exactly: ask with documentText.',
+      'The document contains a number that JavaScript cannot represent exactly. Send documentText instead.',
       { requestId },
     );
   }
-  if (text.includes('\\') && someValue(document, holdsBackslashInName)) {
+  if (text.includes('\\') && someValue(document, hasNameWithBackslash)) {
     throw new KeyfoldTransportError(
       'InexactName',
-      'The document holds a name that JavaScript may have taken for another: ask with documentText.',
+      'The document contains a name that JSON.parse may have confused with another. Send documentText instead.',
       { requestId },
     );
   }
   return document;
 }
 
-/** Sixteen digits, or a power of ten: rare outside of what is sealed, so that most documents are gone through once. */
+/**
+ * Whether the text has sixteen digits in a row or an exponent. Few documents do, so most skip the search for large
+ * numbers.
+ */
 function mayHoldLargeNumber(text: string): boolean {
   return /\d{16}|\d[eE]\+?\d/.test(text);
 }
 
-/** Whether another number than this may have been written. */
+/** Whether a parsed number may differ from its JSON text. */
 function isLarge(value: unknown): boolean {
   return typeof value === 'number' && Math.abs(value) > Number.MAX_SAFE_INTEGER;
 }
 
-function holdsBackslashInName(value: unknown): boolean {
+function hasNameWithBackslash(value: unknown): boolean {
   return typeof value === 'object' && value !== null && Object.keys(value).some((name) => name.includes('\\'));
 }
 
-/** Whether that is so of a value, or of one inside it. */
-function someValue(value: unknown, isSo: (value: unknown) => boolean): boolean {
-  const open = [value];
-  while (open.length > 0) {
-    const next = open.pop();
-    if (isSo(next)) return true;
+/** Whether a predicate holds for a value or for any value nested in it. */
+function someValue(value: unknown, predicate: (value: unknown) => boolean): boolean {
+  const pending = [value];
+  while (pending.length > 0) {
+    const next = pending.pop();
+    if (predicate(next)) return true;
     if (typeof next !== 'object' || next === null) continue;
-    for (const inner of Object.values(next)) open.push(inner);
+    for (const inner of Object.values(next)) pending.push(inner);
   }
   return false;
 }

@@ -2,59 +2,66 @@ import { isThrottlingError, isTransientError } from '@smithy/core/retry';
 import { BOOLEAN, check, NUMBER, optional, optionsOf, STRING, type Type, type Types } from '../input/checks.ts';
 import { isErrorCode, isRetryable, type ErrorCode } from '../errors.ts';
 
-/** Whether the same request may succeed when it is sent again, for each way in which Keyfold's answer may not come through. */
+/** For each transport error code: whether the same request may succeed if it is sent again. */
 const TRANSPORT_RETRYABLE = {
-  /** There are no credentials and none will come, or the gateway takes them for nobody's. */
+  /** The client found no AWS credentials, or API Gateway rejected them. */
   Unauthenticated: false,
-  /** IAM, or what stands before Keyfold, does not let the caller do this. */
+  /** IAM, or a firewall or proxy in front of Keyfold, denied the request. */
   Forbidden: false,
-  /** There is no such function or no such path. */
+  /** The function or the URL path does not exist. */
   NotFound: false,
-  /** More than Lambda or the gateway takes. */
+  /** The request is larger than Lambda or API Gateway accepts. */
   PayloadTooLarge: false,
-  /** Lambda or the gateway throttles. */
+  /** Lambda or API Gateway throttled the request. */
   Throttled: true,
-  /** Lambda or the gateway has failed, or what gives credentials. */
+  /** Lambda, API Gateway or the credential provider failed temporarily. */
   Unavailable: true,
-  /** The network: no connection, or none that lasted until the answer. */
+  /** The connection failed, or it broke before the answer was complete. */
   Unreachable: true,
-  /** No answer in the time that the client allows. */
+  /** No answer arrived before the timeout of the client or of the function. */
   TimedOut: true,
-  /** The function did not start, or died. */
+  /** The function did not start, or it crashed. */
   FunctionFailed: false,
-  /** An answer that is not Keyfold's, or is none to what was asked. */
+  /** The answer does not come from Keyfold, or it does not fit the request. */
   UnexpectedAnswer: false,
-  /** A document came back with a number that JavaScript cannot hold exactly: ask with `documentText`. */
+  /** The decrypted document contains a number that JavaScript cannot represent exactly. Send `documentText` instead. */
   InexactNumber: false,
-  /** A document came back with a name that JavaScript may have taken for another: ask with `documentText`. */
+  /** The document contains a name that `JSON.parse` may have confused with another. Send `documentText` instead. */
   InexactName: false,
 } as const satisfies Record<string, boolean>;
 
-/** Why no answer of Keyfold's came through. */
+/** Codes of {@link KeyfoldTransportError}: reasons why the client has no answer from Keyfold. */
 export type TransportErrorCode = keyof typeof TRANSPORT_RETRYABLE;
 
-/** What is known of a failure besides its code. */
+/** Details of a failure besides its code. */
 export interface FailureDetails {
-  /** By which the service's owner finds it in a log; absent where nobody has answered. */
+  /** The service's operator can find the request in the logs by this ID. Absent if no answer arrived. */
   readonly requestId?: string | undefined;
-  /** How long to wait before another try, where the service has said. */
+  /** Seconds to wait before a retry. Absent if the answer had no usable `retry-after` header. */
   readonly retryAfterSeconds?: number | undefined;
 }
 
 const DETAILS: Types<FailureDetails> = { requestId: optional(STRING), retryAfterSeconds: optional(NUMBER) };
 
 /**
- * Every failure of a call. `code` is a literal, so that `switch (error.code)` narrows. Nothing of what was sent or answered is
- * in one, but Keyfold's own words on what was wrong.
+ * Base class of every error that a call throws. `code` is a literal, so `switch (error.code)` narrows the type. An
+ * error never contains the data of a request or an answer; its message may contain Keyfold's own explanation.
+ * @example
+ * try {
+ *   await partition.decrypt(record);
+ * } catch (error) {
+ *   if (error instanceof KeyfoldClientError && error.retryable) await putBackIntoQueue(job);
+ *   else throw error;
+ * }
  */
 export abstract class KeyfoldClientError extends Error {
   abstract readonly code: ErrorCode | TransportErrorCode;
-  /** Whether the same request may succeed later. The client has tried again already, as often as it was allowed. */
+  /** Whether the same request may succeed later. The client throws this error only after its own retries. */
   readonly retryable: boolean;
   readonly requestId: string | undefined;
   readonly retryAfterSeconds: number | undefined;
 
-  /** @throws TypeError naming a parameter of a wrong type */
+  /** @throws TypeError that names the parameter if it has the wrong type */
   constructor(message: string, retryable: boolean, details: FailureDetails = {}) {
     check(message, 'message', STRING);
     check(retryable, 'retryable', BOOLEAN);
@@ -72,12 +79,12 @@ const TRANSPORT_CODE: Type = {
   holds: (code) => typeof code === 'string' && Object.hasOwn(TRANSPORT_RETRYABLE, code),
 };
 
-/** Keyfold has answered that the request failed (docs/http.md lists the codes). */
+/** Keyfold answered that the request failed. docs/http.md lists the codes. */
 export class KeyfoldServiceError extends KeyfoldClientError {
   override readonly name = 'KeyfoldServiceError';
   readonly code: ErrorCode;
 
-  /** @throws TypeError for a code that there is not, and for a detail that is not a string */
+  /** @throws TypeError if the code does not exist, or if the detail is not a string */
   constructor(code: ErrorCode, detail: string, details: FailureDetails = {}) {
     check(code, 'code', SERVICE_CODE);
     super(detail, isRetryable(code), details);
@@ -85,12 +92,12 @@ export class KeyfoldServiceError extends KeyfoldClientError {
   }
 }
 
-/** Keyfold has not answered, or its answer did not come through. */
+/** The client received no answer from Keyfold, or one that it cannot use. */
 export class KeyfoldTransportError extends KeyfoldClientError {
   override readonly name = 'KeyfoldTransportError';
   readonly code: TransportErrorCode;
 
-  /** @throws TypeError for a code that there is not, and for a message that is not a string */
+  /** @throws TypeError if the code does not exist, or if the message is not a string */
   constructor(code: TransportErrorCode, message: string, details: FailureDetails = {}) {
     check(code, 'code', TRANSPORT_CODE);
     super(message, TRANSPORT_RETRYABLE[code], details);
@@ -99,8 +106,9 @@ export class KeyfoldTransportError extends KeyfoldClientError {
 }
 
 /**
- * A failure that Keyfold tells of, in a problem document, as a function's error or in the place of an item.
- * @returns undefined where this is no code that this version knows
+ * Turns a failure that Keyfold reported into an error. Keyfold reports failures in a problem document, as a function's
+ * error or as the result of a batch item.
+ * @returns undefined if this version of the client does not know the code
  */
 export function serviceError(
   code: unknown,
@@ -112,26 +120,31 @@ export function serviceError(
 }
 
 /**
- * Why there are no credentials. The SDK's own judgement on whether another try may find some: STS or the network may fail for a
- * moment. Of what was thrown only its name is told: its text may quote anything.
+ * Turns an error of a credential provider into a transport error. The SDK decides whether the error is transient, such
+ * as a failure of STS or of the network. The message contains only the error's name, because its text may quote a
+ * secret.
  */
-export function withoutCredentials(thrown: unknown): KeyfoldTransportError {
+export function credentialsError(thrown: unknown): KeyfoldTransportError {
   const error = (thrown instanceof Error ? thrown : new Error()) as Parameters<typeof isTransientError>[0];
   if (isThrottlingError(error) || isTransientError(error)) {
-    return new KeyfoldTransportError('Unavailable', `There are no AWS credentials for now: ${error.name}.`);
+    return new KeyfoldTransportError('Unavailable', `AWS credentials are temporarily unavailable: ${error.name}.`);
   }
-  return new KeyfoldTransportError('Unauthenticated', `There are no AWS credentials: ${error.name}.`);
+  return new KeyfoldTransportError('Unauthenticated', `No AWS credentials were found: ${error.name}.`);
 }
 
-/** Longer than any client waits. A larger number must not pass for none, which would mean to retry at once. */
+/**
+ * Upper bound of `retry-after`, about 32 years. A huge number must still mean a long wait, never an immediate retry.
+ */
 const MAX_RETRY_AFTER_SECONDS = 999_999_999;
 
-/** The three forms of a date in HTTP (RFC 9110, 5.6.7). */
+/** Matches the three date formats of HTTP (RFC 9110, section 5.6.7). */
 const HTTP_DATE = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? [\w: -]+$/;
 
 /**
- * How long an answer's `retry-after` header asks to wait; undefined if it names neither seconds nor a date.
- * @param date the answer's own date, by which a date is read: this machine's clock may be off
+ * Reads a `retry-after` header.
+ * @param date the answer's `date` header. A date in `retry-after` is compared with it, because this machine's clock may
+ * be wrong.
+ * @returns seconds to wait, or undefined if the header contains neither seconds nor a date
  */
 export function secondsOf(retryAfter: string | undefined, date: string | undefined): number | undefined {
   const asked = retryAfter ?? '';
@@ -141,49 +154,52 @@ export function secondsOf(retryAfter: string | undefined, date: string | undefin
   return Math.max(0, Math.ceil((untilMs - (dateOf(date ?? '') ?? Date.now())) / 1000));
 }
 
-/** A date of HTTP, in milliseconds since 1970. */
+/** Parses an HTTP date. Returns milliseconds since 1970, or undefined if the text is not an HTTP date. */
 export function dateOf(text: string): number | undefined {
   if (!HTTP_DATE.test(text)) return undefined;
-  // The oldest of the forms does not say that it is in GMT.
+  // The asctime format means GMT but does not say so.
   const ms = Date.parse(text.endsWith('GMT') ? text : `${text} GMT`);
   return Number.isNaN(ms) ? undefined : ms;
 }
 
 /**
- * A signature that Lambda or a gateway has refused for its time.
- * @param offsetMs by how much the clock was found to be behind, if the request was sent once more for that
+ * Makes the error for a request whose signature AWS rejected because of its time.
+ * @param service `Lambda` or `The API`, for the message
+ * @param offsetMs milliseconds that this machine's clock is behind AWS's. 0 if the client did not retry with a
+ * corrected clock.
  */
 export function clockRefusal(
-  who: string,
+  service: string,
   status: number,
   offsetMs: number,
   details: FailureDetails,
 ): KeyfoldTransportError {
-  const refused = refusedBy(who, status);
+  const refused = refusedBy(service, status);
   const seconds = Math.abs(Math.round(offsetMs / 1000));
   const direction = offsetMs > 0 ? 'behind' : 'ahead';
   const message =
     offsetMs === 0
       ? `${refused}: check this machine's clock and its credentials.`
-      : `${refused}, also to a signature by its own clock. This machine's clock is ${seconds} s ${direction}.`;
-  return refusal(who, status, details, message);
+      : `${refused}, even after the client signed with AWS's time. This machine's clock is ${seconds} s ${direction}.`;
+  return refusal(service, status, details, message);
 }
 
 /**
- * What a status means that Lambda or a gateway, named by `who`, has answered with.
- * @param message replaces the usual one
+ * Makes the error for an HTTP status of Lambda or API Gateway.
+ * @param service `Lambda` or `The API`, for the message
+ * @param message replaces the default message
  */
 export function refusal(
-  who: string,
+  service: string,
   status: number,
   details: FailureDetails,
-  message = `${refusedBy(who, status)}.`,
+  message = `${refusedBy(service, status)}.`,
 ): KeyfoldTransportError {
   return new KeyfoldTransportError(codeOf(status), message, details);
 }
 
-function refusedBy(who: string, status: number): string {
-  return `${who} has answered with the status ${status}`;
+function refusedBy(service: string, status: number): string {
+  return `${service} answered with status ${status}`;
 }
 
 function codeOf(status: number): TransportErrorCode {
@@ -200,10 +216,11 @@ function codeOf(status: number): TransportErrorCode {
       return 'PayloadTooLarge';
     case 429:
       return 'Throttled';
-    // Too Early: the connection has sent the request before it was safe to.
+    // 425 Too Early: the server refused to process early data. A retry on an established connection may succeed.
     case 425:
       return 'Unavailable';
-    // Not Implemented, HTTP Version Not Supported, Network Authentication Required: they say the same to every try.
+    // 501 Not Implemented, 505 HTTP Version Not Supported, 511 Network Authentication Required: a retry gets the same
+    // answer.
     case 501:
     case 505:
     case 511:

@@ -4,26 +4,35 @@ import { buffer } from 'node:stream/consumers';
 import { http, keptConnections } from '../connections/agents.ts';
 import { ANSWER_AFTER_FREEZE_MS } from './transport.ts';
 
-/** An answer over HTTP, whatever its status. */
+/** An HTTP response of any status. */
 export interface HttpAnswer {
   readonly status: number;
-  /** By their names in small letters. */
+  /** Keyed by the header's name in lower case. */
   readonly headers: ReadonlyMap<string, string>;
   readonly text: string;
 }
 
-/** Firewalls refuse requests that do not say who makes them. */
+/** Some firewalls reject requests without a `user-agent` header. */
 const COMMON_HEADERS = { accept: 'application/json', 'user-agent': 'keyfold-client' };
 
-/** Posts to one host. It keeps connections between requests, and none over a freeze of the process. */
+/**
+ * Sends POST requests to one host. It reuses connections, but closes those that were open when Lambda froze the
+ * process.
+ */
 export class HttpExchange {
-  /** The proxy that NODE_USE_ENV_PROXY sets for all of Node is used here, too. */
+  /**
+   * `proxyEnv` applies the proxy settings of NODE_USE_ENV_PROXY, which Node otherwise applies only to its global
+   * agents.
+   */
   readonly #agents = keptConnections(
     { answerWithinMs: ANSWER_AFTER_FREEZE_MS },
     { maxSockets: Infinity, proxyEnv: globalAgent.options.proxyEnv },
   );
 
-  /** Redirects are not followed. @throws what Node throws when the connection fails, or the signal's error */
+  /**
+   * Sends a request. Does not follow redirects.
+   * @throws Error of Node if the connection fails or if the signal aborts
+   */
   async post(
     url: URL,
     headers: Readonly<Record<string, string>>,

@@ -15,19 +15,21 @@ import { jsonOf } from './json.ts';
 import { CREDENTIALS, requestSigner, type Credentials, type RequestSigner } from './sign.ts';
 import type { ClientAnswer, ClientCall, Transport } from './transport.ts';
 
-/** What an {@link HttpTransport} needs. Requests are signed for IAM, unless there is an `authorization`. */
+/** Options of an {@link HttpTransport}. It signs requests for IAM unless `authorization` is given. */
 export interface HttpTransportOptions {
-  /** Where the API is: `https://….execute-api.us-west-2.amazonaws.com`, with a stage's path if it has one. */
+  /**
+   * The API's URL, such as `https://abc123.execute-api.us-west-2.amazonaws.com`, with the stage's path if it has one.
+   */
   readonly endpoint: string;
-  /** That requests are signed for; of the endpoint's name unless given. */
+  /** The AWS region to sign requests for. If absent, it is read from the endpoint's host name. */
   readonly region?: string;
-  /** That requests are signed with; found as the AWS SDK finds them unless given. */
+  /** The AWS credentials to sign requests with. If absent, the AWS SDK's default provider finds them. */
   readonly credentials?: Credentials;
-  /** The value of the `authorization` header, `Bearer …`, for an API with a JWT authorizer; asked for each attempt. */
+  /** Returns the `authorization` header, `Bearer …`, for an API with a JWT authorizer. Called once per attempt. */
   readonly authorization?: () => Promise<string>;
 }
 
-/** Adds an authorization to requests, which no clock bears on. */
+/** Adds the caller's `authorization` header. Unlike a signature, it does not depend on the clock. */
 type Authorizer = Pick<RequestSigner, 'sign'>;
 
 const LOCAL_HOST = /^(?:localhost|127\.0\.0\.1|\[::1\])$/;
@@ -39,34 +41,34 @@ const OPTIONS: Types<HttpTransportOptions> = {
   authorization: optional(FUNCTION),
 };
 
-/** The way to Keyfold through API Gateway. */
+/** Calls Keyfold's HTTP API through API Gateway. */
 export class HttpTransport implements Transport {
   readonly #endpoint: string;
   readonly #exchange = new HttpExchange();
   readonly #signer: RequestSigner | Authorizer;
 
   /**
-   * @throws TypeError naming an option of a wrong type, one that there is not, those that do not go together, and an endpoint that
-   * would be sent plaintexts without TLS
+   * @throws TypeError if an option has the wrong type or does not exist, if both `credentials` and `authorization` are
+   * given, or if the endpoint uses `http:` for a host other than this machine
    */
   constructor(options: HttpTransportOptions) {
     const { endpoint, region, credentials, authorization } = optionsOf(options, 'http', OPTIONS);
     if (!URL.canParse(endpoint)) throw new TypeError('http.endpoint must be a URL.');
     const { protocol, hostname, username, password } = new URL(endpoint);
     if (protocol !== 'https:' && !(protocol === 'http:' && LOCAL_HOST.test(hostname))) {
-      throw new TypeError('The endpoint is not https.');
+      throw new TypeError('http.endpoint must start with https.');
     }
-    // A bare ? or # is none in a URL's parts, and would take in the path that is put behind it.
+    // A URL object hides a bare ? or #, which would turn the appended path into a query or a fragment.
     if (/[?#]/.test(endpoint) || username !== '' || password !== '')
-      throw new TypeError('The endpoint is more than an address.');
+      throw new TypeError('http.endpoint must not contain a query, a fragment or a user name.');
     if (authorization !== undefined && credentials !== undefined) {
-      throw new TypeError('Requests are signed with credentials or bear an authorization, not both.');
+      throw new TypeError('http must not have both credentials and authorization.');
     }
     this.#endpoint = withoutSlashes(endpoint);
     this.#signer = authorization === undefined ? requestSigner(hostname, region, credentials) : bearing(authorization);
   }
 
-  /** @throws KeyfoldServiceError `InvalidRequest`, without asking, for a partition that HTTP cannot name */
+  /** @throws KeyfoldServiceError `InvalidRequest`, before sending, if the partition cannot be part of a URL path */
   async send({ partition, operation, members }: ClientCall, signal: AbortSignal): Promise<ClientAnswer> {
     if (!HTTP_PARTITION.test(partition)) {
       throw new KeyfoldServiceError('InvalidRequest', NO_HTTP_PARTITION);
@@ -75,7 +77,7 @@ export class HttpTransport implements Transport {
     const body = jsonOf(members) ?? '';
     const headers = { 'content-type': 'application/json' };
     const sendTo = async (signer: RequestSigner | Authorizer): Promise<HttpAnswer> =>
-      reached(this.#exchange.post(url, await signer.sign(url, headers, body), body, signal));
+      asUnreachable(this.#exchange.post(url, await signer.sign(url, headers, body), body, signal));
     const signer = this.#signer;
     if (!('correctClock' in signer)) return answerOf(await sendTo(signer));
     const signedOffsetMs = signer.clockOffsetMs;
@@ -85,23 +87,26 @@ export class HttpTransport implements Transport {
   }
 }
 
-/** Without the slashes at its end. A regular expression for them would look at each slash of the whole again and again. */
+/** Removes trailing slashes. A regular expression would take quadratic time for an endpoint of many slashes. */
 function withoutSlashes(endpoint: string): string {
   let end = endpoint.length;
   while (endpoint[end - 1] === '/') end -= 1;
   return endpoint.slice(0, end);
 }
 
-async function reached(exchange: Promise<HttpAnswer>): Promise<HttpAnswer> {
+async function asUnreachable(exchange: Promise<HttpAnswer>): Promise<HttpAnswer> {
   return exchange.catch((error: unknown) => {
-    throw new KeyfoldTransportError('Unreachable', `The API was not reached: ${faultOf(error)}.`);
+    throw new KeyfoldTransportError('Unreachable', `The API could not be reached: ${faultOf(error)}.`);
   });
 }
 
-/** Whether a request was refused for its signature, and the next signature is another one: by the API's clock, or with new credentials. */
+/**
+ * Whether the API rejected a request's signature and signing again may help. Corrects the signer's clock by the
+ * answer's date, or makes the signer ask for new credentials.
+ */
 function isCorrected({ status, headers, text }: HttpAnswer, signer: RequestSigner, signedOffsetMs: number): boolean {
   if ((status !== 401 && status !== 403) || isProblem(headers)) return false;
-  // An HTTP API says no more than Forbidden. Its date tells whether the clock may be the reason.
+  // An HTTP API answers only `Forbidden`. The answer's date shows whether this machine's clock may be the cause.
   if (signer.correctClock(headers.get('date'), signedOffsetMs)) return true;
   const fault = signatureFaultIn(headers, text);
   if (fault === 'credentials') signer.renewCredentials();
@@ -115,19 +120,23 @@ function signatureFaultIn(headers: HttpAnswer['headers'], text: string): Signatu
   return signatureFaultNamed(named);
 }
 
-/** @param clockOffsetMs by how much this machine's clock was found to be behind, if the request was sent once more for that */
+/**
+ * Parses a reply's JSON, or throws the error that the reply reports.
+ * @param clockOffsetMs milliseconds that this machine's clock is behind AWS's. 0 if the client did not retry with a
+ * corrected clock.
+ */
 function answerOf(reply: HttpAnswer, clockOffsetMs = 0): ClientAnswer {
   const { status, headers, text } = reply;
   const requestId = headers.get('apigw-requestid');
   const value = parse(text);
   if (status !== 200) throw failureOf(reply, value, requestId, clockOffsetMs);
   if (value === undefined) {
-    throw new KeyfoldTransportError('UnexpectedAnswer', 'The API has not answered with JSON.', { requestId });
+    throw new KeyfoldTransportError('UnexpectedAnswer', 'The API did not answer with JSON.', { requestId });
   }
   return { value, requestId };
 }
 
-/** Undefined where it is no JSON: a page of somebody's between here and Keyfold. */
+/** Parses JSON. Returns undefined for other text, such as the HTML page of a proxy. */
 function parse(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -140,7 +149,7 @@ function isProblem(headers: HttpAnswer['headers']): boolean {
   return headers.get('content-type')?.startsWith('application/problem+json') === true;
 }
 
-/** A problem document of Keyfold's, or what somebody else has answered. */
+/** Turns a failed reply into an error. Keyfold sends problem documents; API Gateway and proxies send other replies. */
 function failureOf(
   { status, headers, text }: HttpAnswer,
   value: unknown,
@@ -152,16 +161,16 @@ function failureOf(
   const details = { requestId: typeof requestId === 'string' ? requestId : gatewayId, retryAfterSeconds };
   const error = serviceError(code, detail, details);
   if (error !== undefined) return error;
-  const isClocks = clockOffsetMs !== 0 || signatureFaultIn(headers, text) === 'clock';
-  return isClocks && (status === 401 || status === 403)
+  const isClockFault = clockOffsetMs !== 0 || signatureFaultIn(headers, text) === 'clock';
+  return isClockFault && (status === 401 || status === 403)
     ? clockRefusal('The API', status, clockOffsetMs, details)
     : refusal('The API', status, details);
 }
 
-/** Certificates that are not valid now. */
+/** Node's codes for certificates whose validity period excludes the current time. */
 const CERTIFICATE_DATES = new Set(['CERT_HAS_EXPIRED', 'CERT_NOT_YET_VALID']);
 
-/** Its code, or its name: a text of the network's may quote what was sent. */
+/** Returns a network error's code or name. Its message is left out, because it may quote the request. */
 function faultOf(error: unknown): string {
   const { name, code } = error as { readonly name?: string; readonly code?: string };
   const fault = code ?? name ?? 'an unknown fault';
@@ -172,9 +181,9 @@ function bearing(authorization: () => Promise<string>): Authorizer {
   return {
     async sign(_url, headers) {
       const value = await authorization();
-      // The platform's own error would quote it.
+      // Check the value here, because Node's error for an invalid header value would contain it.
       if (typeof value !== 'string' || !/^[\x21-\x7e]+(?: [\x21-\x7e]+)*$/.test(value))
-        throw new TypeError('The authorization is no header value.');
+        throw new TypeError('http.authorization must return a valid header value.');
       return { ...headers, authorization: value };
     },
   };

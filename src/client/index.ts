@@ -1,9 +1,9 @@
 /**
- * A client of a Keyfold that runs in Lambda: make one {@link KeyfoldClient}, and take a {@link PartitionClient} from it for each
- * partition. The methods are the same whether it invokes functions or calls the API.
+ * A client for a Keyfold service that runs in Lambda. Make one {@link KeyfoldClient}, and get a {@link PartitionClient}
+ * from it for each partition. The methods are the same for direct invocation and for the HTTP API.
  *
- * Every function throws a TypeError that names the parameter for an argument of a wrong type, and for an option that does not exist.
- * Asynchronous functions reject with it, before anything is sent.
+ * Every function throws a TypeError that names the parameter if an argument has the wrong type or an option does not
+ * exist. Asynchronous functions reject with the TypeError before they send a request.
  */
 export { KeyfoldClient, type KeyfoldClientOptions } from './client.ts';
 export type { GivenDocument } from './documents.ts';

@@ -5,25 +5,30 @@ import { ACTION_OF } from '../operations/operation-name.ts';
 import { signatureFaultOf } from '../connections/signature-fault.ts';
 import {
   clockRefusal,
+  credentialsError,
   KeyfoldTransportError,
   refusal,
   secondsOf,
   serviceError,
-  withoutCredentials,
   type KeyfoldClientError,
   type TransportErrorCode,
 } from './errors.ts';
 import { jsonOf } from './json.ts';
 import { ANSWER_AFTER_FREEZE_MS, type ClientAnswer, type ClientCall, type Transport } from './transport.ts';
 
-/** Which functions there are: one that does everything, or one that seals (and rewraps) and one that opens. */
+/**
+ * The Lambda functions to invoke: one for all operations, or one that encrypts and rewraps and another that decrypts.
+ */
 export type KeyfoldFunctions = string | { readonly seal: string; readonly open: string };
 
-/** What a {@link LambdaTransport} needs. */
+/** Options of a {@link LambdaTransport}. */
 export interface LambdaTransportOptions {
-  /** Names or ARNs, with an alias or a version behind `:` if need be. */
+  /** Function names or ARNs. Append `:` and an alias or a version to invoke one. */
   readonly functions: KeyfoldFunctions;
-  /** With `maxAttempts: 1`: when to try again is Keyfold's client to say. One with the SDK's defaults is made unless given. */
+  /**
+   * An SDK client with `maxAttempts: 1`, because the Keyfold client retries by itself. If absent, the transport makes
+   * one with the SDK's default settings.
+   */
   readonly client?: LambdaClient;
 }
 
@@ -41,12 +46,12 @@ const OPTIONS: Types<LambdaTransportOptions> = {
   }),
 };
 
-/** The way to Keyfold by direct invocation. */
+/** Calls Keyfold by invoking its Lambda functions directly. */
 export class LambdaTransport implements Transport {
   readonly #functions: KeyfoldFunctions;
   readonly #client: LambdaClient;
 
-  /** @throws TypeError naming an option of a wrong type, and one that there is not */
+  /** @throws TypeError that names the option if it has the wrong type or does not exist */
   constructor(options: LambdaTransportOptions) {
     const { functions, client } = optionsOf(options, 'lambda', OPTIONS);
     this.#functions = typeof functions === 'string' ? functions : optionsOf(functions, 'lambda.functions', FUNCTIONS);
@@ -58,14 +63,15 @@ export class LambdaTransport implements Transport {
       });
   }
 
-  /** @throws TypeError where the SDK's client would try again by itself, too */
+  /** @throws TypeError if the SDK's client has retries of its own */
   async send({ partition, operation, members }: ClientCall, signal: AbortSignal): Promise<ClientAnswer> {
     if ((await this.#client.config.maxAttempts()) !== 1) {
-      throw new TypeError("Keyfold's client retries by itself: make the LambdaClient with maxAttempts: 1.");
+      throw new TypeError('The Keyfold client retries by itself. Make the LambdaClient with maxAttempts: 1.');
     }
-    // First of all, and kept by the client: what fails here is not Lambda, though it may look the same.
+    // Resolve the credentials before the call, so that an error of STS is not mistaken for one of Lambda. The client
+    // caches them.
     await this.#client.config.credentials().catch((error: unknown) => {
-      throw withoutCredentials(error);
+      throw credentialsError(error);
     });
     const command = new InvokeCommand({
       FunctionName: this.#functionFor(operation),
@@ -75,7 +81,8 @@ export class LambdaTransport implements Transport {
     const sent = invoke().catch(async (error: unknown) => {
       const fault = signatureFaultOf(error);
       if (fault === undefined || signal.aborted) throw error;
-      // From the answer's date the SDK has learnt by how much the clock is off. It signs the next request by that.
+      // For a clock fault, the SDK has corrected its clock by the answer's date. It signs the next request with that
+      // time.
       if (fault === 'credentials') await this.#client.config.credentials({ forceRefresh: true }).catch(() => {});
       return invoke();
     });
@@ -88,7 +95,10 @@ export class LambdaTransport implements Transport {
     return { value, requestId };
   }
 
-  /** A client of the caller's own makes its agents with its first request, so they are guarded from then on. */
+  /**
+   * Guards the SDK client's agents before and after the call, because a caller's client makes them with its first
+   * request.
+   */
   async #invoke(command: InvokeCommand, abortSignal: AbortSignal): Promise<InvokeCommandOutput> {
     const { requestHandler } = this.#client.config;
     guardHandler(requestHandler);
@@ -109,11 +119,14 @@ function parse(payload: Uint8Array | undefined, requestId: string | undefined): 
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(payload));
   } catch {
-    throw new KeyfoldTransportError('UnexpectedAnswer', 'The function has not answered with JSON.', { requestId });
+    throw new KeyfoldTransportError('UnexpectedAnswer', 'The function did not answer with JSON.', { requestId });
   }
 }
 
-/** What a function threw: one of our codes, or what Lambda says of a function that did not get so far. */
+/**
+ * Turns a function error into a client error. Keyfold reports its codes as `errorType`; Lambda reports crashes and
+ * timeouts.
+ */
 function failureOf(value: unknown, requestId: string | undefined): KeyfoldClientError {
   const { errorType, errorMessage } = (value ?? {}) as {
     readonly errorType?: unknown;
@@ -123,14 +136,14 @@ function failureOf(value: unknown, requestId: string | undefined): KeyfoldClient
   if (error !== undefined) return error;
   const kind = typeof errorType === 'string' && /^[\w.]{1,64}$/.test(errorType) ? errorType : 'an unnamed error';
   if (kind === 'Sandbox.Timedout') {
-    return new KeyfoldTransportError('TimedOut', "The function's time was up before it answered.", { requestId });
+    return new KeyfoldTransportError('TimedOut', 'The function timed out before it answered.', { requestId });
   }
-  return new KeyfoldTransportError('FunctionFailed', `The function has failed with ${kind}.`, { requestId });
+  return new KeyfoldTransportError('FunctionFailed', `The function failed with ${kind}.`, { requestId });
 }
 
-/** What Lambda says of a function that it cannot run, if the status alone would mislead. */
+/** Lambda's errors for a function that it cannot run, if the HTTP status alone would give the wrong transport code. */
 const CODES: Readonly<Record<string, TransportErrorCode>> = {
-  // These pass.
+  // Transient: a retry may succeed.
   EFSIOException: 'Unavailable',
   EFSMountTimeoutException: 'Unavailable',
   EFSMountConnectivityException: 'Unavailable',
@@ -140,7 +153,7 @@ const CODES: Readonly<Record<string, TransportErrorCode>> = {
   ResourceNotReadyException: 'Unavailable',
   SnapStartNotReadyException: 'Unavailable',
   SnapStartTimeoutException: 'Unavailable',
-  // These last until somebody changes the function.
+  // Permanent: an operator must change the function.
   EC2AccessDeniedException: 'FunctionFailed',
   EFSMountFailureException: 'FunctionFailed',
   InvalidRuntimeException: 'FunctionFailed',
@@ -153,7 +166,10 @@ const CODES: Readonly<Record<string, TransportErrorCode>> = {
   SnapStartException: 'FunctionFailed',
 };
 
-/** What the SDK throws: an answer of Lambda's, the network's fault, or something that is wrong with the client's set-up. */
+/**
+ * Turns an SDK error into a transport error if Lambda answered or the network failed. Returns any other error
+ * unchanged: it means that the client is configured wrongly.
+ */
 function asTransportError(thrown: unknown): unknown {
   const { name, code, $metadata, $response } = thrown as {
     readonly name?: string;
@@ -168,17 +184,18 @@ function asTransportError(thrown: unknown): unknown {
       requestId: $metadata?.requestId,
       retryAfterSeconds: secondsOf(headers?.['retry-after'], headers?.['date']),
     };
-    const who = `Lambda (${name})`;
-    if (signatureFaultOf(thrown) === 'clock') return clockRefusal(who, status, 0, details);
+    const service = `Lambda (${name})`;
+    if (signatureFaultOf(thrown) === 'clock') return clockRefusal(service, status, 0, details);
     const known = CODES[name ?? ''];
     return known === undefined
-      ? refusal(who, status, details)
-      : new KeyfoldTransportError(known, `${who} has answered with the status ${status}.`, details);
+      ? refusal(service, status, details)
+      : new KeyfoldTransportError(known, `${service} answered with status ${status}.`, details);
   }
-  // A 200 whose body did not come.
+  // A network error has a code. A status of 200 with an error means that the connection broke before the body was
+  // complete.
   const fault = typeof code === 'string' ? code : name;
   if (fault === code || name === 'TimeoutError' || status === 200) {
-    return new KeyfoldTransportError('Unreachable', `Lambda was not reached: ${fault}.`);
+    return new KeyfoldTransportError('Unreachable', `Lambda could not be reached: ${fault}.`);
   }
   return thrown;
 }

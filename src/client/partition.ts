@@ -35,41 +35,42 @@ import {
 import { withRetries, type RetryPolicy } from './retry.ts';
 import type { ClientAnswer, ClientCall, Transport } from './transport.ts';
 
-/** How a call is made. */
+/** Options of every call. */
 export interface CallOptions {
-  /** Ends the call, its retries too; its reason is thrown. */
+  /** If it aborts, the call and its retries end, and the call throws the signal's reason. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** How a call that makes records is made. */
+/** Options of a call that returns records. */
 export interface RecordOptions<Format extends RecordFormat> extends CallOptions {
+  /** `compact` for records as compact strings. Absent for JSON objects. */
   readonly format?: Format;
 }
 
-/** How records that are made together may be made. */
+/** Options of a call that encrypts several payloads. */
 export interface SharingOptions {
-  /** Seals all under one Data Row Key: faster, and whoever has that key in the clear can open them all. */
+  /** Encrypts all payloads under one Data Row Key. This is faster, but a leak of that key exposes all of them. */
   readonly shareDataRowKey?: boolean;
 }
 
-/** Which values of a document are meant: JSONPaths, as docs/fields.md describes them. */
+/** Selects values of a document by JSONPath. docs/fields.md describes the supported paths. */
 export interface FieldSelection {
   readonly fields: readonly string[];
-  /** Lets a path select nothing. */
+  /** Allows paths that select no value. Otherwise such a path is an error. */
   readonly allowMissing?: boolean;
 }
 
-/** What is to be sealed of a document. */
+/** The values of a document to encrypt. */
 export type FieldsToEncrypt = FieldSelection &
   SharingOptions & {
-    /** Leaves a value alone that is a compact record and really opens under this partition. */
+    /** Keeps a value unchanged if it is already a compact record that this partition can decrypt. */
     readonly skipSealed?: boolean;
   };
 
-/** What is to be opened of a document: some values, or every compact record in it. */
+/** The values of a document to decrypt: selected ones, or every compact record in it. */
 export type FieldsToDecrypt = FieldSelection | { readonly all: true };
 
-/** What is asked of a document. */
+/** The members that both operations on fields have in common. */
 interface FieldRequest {
   readonly document: unknown;
   readonly documentText?: string;
@@ -83,7 +84,6 @@ const BATCH_OPTIONS: Types<RecordOptions<RecordFormat> & SharingOptions> = {
   ...RECORD_OPTIONS,
   shareDataRowKey: optional(BOOLEAN),
 };
-/** Of both operations on fields; {@link FieldRequest} is what their types have in common. */
 const DOCUMENT_OPTIONS: Types<Omit<FieldRequest, 'fields'>> = {
   document: ANYTHING,
   documentText: optional(STRING),
@@ -102,8 +102,14 @@ const DECRYPT_FIELDS: Types<FieldRequest & { readonly all?: boolean }> = {
 };
 
 /**
- * The operations on one partition's keys. Any of them throws {@link KeyfoldClientError}, the reason of its signal, or before
- * anything is sent a TypeError that names the parameter or the option of a wrong type.
+ * The operations on one partition's keys. Get one from `KeyfoldClient.partition`.
+ *
+ * Every operation throws a {@link KeyfoldClientError} if it fails, and the signal's reason if the signal aborts. Before
+ * it sends a request, it throws a TypeError that names the parameter or the option of a wrong type.
+ * @example
+ * const partition = keyfold.partition('tenant-42');
+ * const record = await partition.encrypt(Buffer.from('secret'));
+ * const plaintext = await partition.decrypt(record);
  */
 export class PartitionClient {
   readonly partition: string;
@@ -116,96 +122,98 @@ export class PartitionClient {
     this.#retry = retry;
   }
 
-  /** Seals a payload into a record, which the caller stores. */
+  /** Encrypts a payload. Returns a record, which the caller stores. */
   async encrypt<Format extends RecordFormat = undefined>(
     plaintext: Uint8Array,
     options: RecordOptions<Format> = {},
   ): Promise<RecordOf<Format>> {
     const { format, signal } = optionsOf(options, 'options', RECORD_OPTIONS);
-    const answer = await this.#ask('encrypt', sealing(plaintext, 'plaintext', format), signal);
+    const answer = await this.#send('encrypt', plaintextMembers(plaintext, 'plaintext', format), signal);
     return recordReader<Format>(format)(answer);
   }
 
-  /** Opens a record of this partition, in either form. The bytes are the caller's. */
+  /** Decrypts a record of this partition in either format. The caller owns the returned bytes. */
   async decrypt(record: KeyfoldRecord, options: CallOptions = {}): Promise<Uint8Array> {
     const given = checkedRecord(record, 'record');
     const { signal } = optionsOf(options, 'options', CALL_OPTIONS);
-    return readPlaintext(await this.#ask('decrypt', { record: given }, signal));
+    return readPlaintext(await this.#send('decrypt', { record: given }, signal));
   }
 
-  /** Moves a record under the partition's latest key; its payload is not touched. */
+  /** Rewraps a record under the partition's latest key. The sealed payload stays the same. */
   async rewrap<Given extends KeyfoldRecord, Format extends RecordFormat = undefined>(
     record: Given,
     options: RecordOptions<Format> = {},
   ): Promise<Rewrapped<MovedRecordOf<Given, Format>>> {
     const given = checkedRecord(record, 'record');
     const { format, signal } = optionsOf(options, 'options', RECORD_OPTIONS);
-    const answer = await this.#ask('rewrap', formatted({ record: given }, format), signal);
-    return movedReader<Given, Format>(given, format)(answer);
+    const answer = await this.#send('rewrap', withFormat({ record: given }, format), signal);
+    return rewrappedReader<Given, Format>(given, format)(answer);
   }
 
   /**
-   * Seals many payloads at once. A failure of one is in its place, and is not tried again. More than the service takes at once
-   * (1,000 unless it is set up otherwise) are refused, not split.
+   * Encrypts several payloads in one request. The result of a failed item is its error, and the client does not retry
+   * the item. The service rejects a batch above its limit (by default 1,000 items); the client does not split it.
+   * @returns one record or error per payload, in the same order
    */
   async encryptBatch<Format extends RecordFormat = undefined>(
     plaintexts: readonly Uint8Array[],
     options: RecordOptions<Format> & SharingOptions = {},
   ): Promise<(RecordOf<Format> | KeyfoldClientError)[]> {
     const { format, shareDataRowKey, signal } = optionsOf(options, 'options', BATCH_OPTIONS);
-    const items = itemsOf(plaintexts, 'plaintexts', (plaintext, name) => sealing(plaintext, name, format));
+    const items = itemsOf(plaintexts, 'plaintexts', (plaintext, name) => plaintextMembers(plaintext, name, format));
     const members = shareDataRowKey === undefined ? { items } : { items, shareDataRowKey };
-    const answer = await this.#ask('encrypt-batch', members, signal);
+    const answer = await this.#send('encrypt-batch', members, signal);
     return readResults(items.map(() => recordReader<Format>(format)))(answer);
   }
 
-  /** Opens many records at once; see {@link encryptBatch}. */
+  /** Decrypts several records in one request. Failed items are handled as in {@link encryptBatch}. */
   async decryptBatch(
     records: readonly KeyfoldRecord[],
     options: CallOptions = {},
   ): Promise<(Uint8Array | KeyfoldClientError)[]> {
     const { signal } = optionsOf(options, 'options', CALL_OPTIONS);
     const items = itemsOf(records, 'records', (record, name) => ({ record: checkedRecord(record, name) }));
-    const answer = await this.#ask('decrypt-batch', { items }, signal);
+    const answer = await this.#send('decrypt-batch', { items }, signal);
     return readResults(items.map(() => readPlaintext))(answer);
   }
 
-  /** Moves many records at once; see {@link encryptBatch}. */
+  /** Rewraps several records in one request. Failed items are handled as in {@link encryptBatch}. */
   async rewrapBatch<Given extends KeyfoldRecord, Format extends RecordFormat = undefined>(
     records: readonly Given[],
     options: RecordOptions<Format> = {},
   ): Promise<(Rewrapped<MovedRecordOf<Given, Format>> | KeyfoldClientError)[]> {
     const { format, signal } = optionsOf(options, 'options', RECORD_OPTIONS);
     const given = itemsOf(records, 'records', checkedRecord);
-    const items = given.map((record) => formatted({ record }, format));
-    const answer = await this.#ask('rewrap-batch', { items }, signal);
-    return readResults(given.map((record) => movedReader<Given, Format>(record, format)))(answer);
+    const items = given.map((record) => withFormat({ record }, format));
+    const answer = await this.#send('rewrap-batch', { items }, signal);
+    return readResults(given.map((record) => rewrappedReader<Given, Format>(record, format)))(answer);
   }
 
   /**
-   * Seals values of a document, each in its place.
-   * @returns the document in the form in which it was given: a value, or its JSON text
+   * Encrypts values of a document and replaces each with its compact record.
+   * @returns a JavaScript value if `document` was given, JSON text if `documentText` was given
    */
   async encryptFields<Given extends GivenDocument>(
     request: Given & FieldsToEncrypt,
     options: CallOptions = {},
   ): Promise<Given extends { readonly documentText: string } ? string : unknown> {
-    return this.#askOfDocument('encrypt-fields', optionsOf(request, 'request', ENCRYPT_FIELDS), options);
+    return this.#sendDocument('encrypt-fields', optionsOf(request, 'request', ENCRYPT_FIELDS), options);
   }
 
   /**
-   * Opens sealed values of a document, each in its place.
-   * @returns as {@link encryptFields}
-   * @throws KeyfoldTransportError `InexactNumber` where JavaScript cannot hold a number that was sealed from a text
+   * Decrypts values of a document and replaces each compact record with its value.
+   * @returns a JavaScript value if `document` was given, JSON text if `documentText` was given
+   * @throws KeyfoldTransportError `InexactNumber` if a decrypted number is too large for JavaScript to represent
+   * exactly
    */
   async decryptFields<Given extends GivenDocument>(
     request: Given & FieldsToDecrypt,
     options: CallOptions = {},
   ): Promise<Given extends { readonly documentText: string } ? string : unknown> {
-    return this.#askOfDocument('decrypt-fields', optionsOf(request, 'request', DECRYPT_FIELDS), options);
+    return this.#sendDocument('decrypt-fields', optionsOf(request, 'request', DECRYPT_FIELDS), options);
   }
 
-  async #askOfDocument(
+  async #sendDocument(
     operation: 'encrypt-fields' | 'decrypt-fields',
     { document, documentText, fields, ...members }: FieldRequest,
     options: CallOptions,
@@ -216,13 +224,13 @@ export class PartitionClient {
       ...(fields !== undefined && { fields: itemsOf(fields, 'request.fields', checked(STRING)) }),
       documentText: documentTextOf({ document, documentText } as GivenDocument),
     };
-    const answer = await this.#ask(operation, sent, signal);
+    const answer = await this.#send(operation, sent, signal);
     const text = readDocumentText(answer);
-    // The methods' types say which of the two it is.
+    // The return types of the public methods depend on which member was given.
     return documentText === undefined ? (documentOf(text, answer.requestId) as string) : text;
   }
 
-  #ask(
+  #send(
     operation: ClientCall['operation'],
     members: ClientCall['members'],
     signal: AbortSignal | undefined,
@@ -232,12 +240,12 @@ export class PartitionClient {
   }
 }
 
-function sealing(plaintext: unknown, name: string, format: RecordFormat): ClientCall['members'] {
+function plaintextMembers(plaintext: unknown, name: string, format: RecordFormat): ClientCall['members'] {
   check(plaintext, name, BYTES);
-  return formatted({ plaintext: viewOf(plaintext as Uint8Array).toString('base64') }, format);
+  return withFormat({ plaintext: viewOf(plaintext as Uint8Array).toString('base64') }, format);
 }
 
-function formatted(members: ClientCall['members'], format: RecordFormat): ClientCall['members'] {
+function withFormat(members: ClientCall['members'], format: RecordFormat): ClientCall['members'] {
   return format === undefined ? members : { ...members, format };
 }
 
@@ -245,7 +253,7 @@ function recordReader<Format extends RecordFormat>(format: RecordFormat): Reader
   return (format === undefined ? readJsonRecord : readCompactRecord) as Reader<RecordOf<Format>>;
 }
 
-function movedReader<Given extends KeyfoldRecord, Format extends RecordFormat>(
+function rewrappedReader<Given extends KeyfoldRecord, Format extends RecordFormat>(
   given: KeyfoldRecord,
   format: RecordFormat,
 ): Reader<Rewrapped<MovedRecordOf<Given, Format>>> {

@@ -1,19 +1,19 @@
 import { membersOf, NUMBER, OBJECT, STRING } from '../input/checks.ts';
 
-/** A Data Row Record as Asherah's JSON has it: to be stored as it is. */
+/** A Data Row Record in Asherah's JSON format. Callers store it unchanged. */
 export interface JsonRecord {
   readonly Key: {
-    /** In seconds since 1970. */
+    /** When the Data Row Key was created, in seconds since 1970. */
     readonly Created: number;
-    /** In base64. */
+    /** The Data Row Key, sealed under the Intermediate Key, in base64. */
     readonly Key: string;
     readonly ParentKeyMeta: { readonly KeyId: string; readonly Created: number };
   };
-  /** In base64. */
+  /** The sealed payload, in base64. */
   readonly Data: string;
 }
 
-/** A record in either form: the JSON object, or the compact string of docs/compact-record.md. */
+/** A record in either format: the JSON object, or the compact string that docs/compact-record.md describes. */
 export type KeyfoldRecord = JsonRecord | string;
 
 const RECORD = { Key: OBJECT, Data: STRING };
@@ -21,8 +21,9 @@ const KEY = { Created: NUMBER, Key: STRING, ParentKeyMeta: OBJECT };
 const KEY_META = { KeyId: STRING, Created: NUMBER };
 
 /**
- * A record as it is sent: the members that a record has, each read once.
- * @throws TypeError naming the member that is not of a record's type
+ * Copies the members of a caller's record, reading each member once. Other members are not sent.
+ * @param name the parameter's name, for the error
+ * @throws TypeError that names the member if it has the wrong type
  */
 export function checkedRecord(record: unknown, name: string): KeyfoldRecord {
   if (typeof record === 'string') return record;
@@ -32,20 +33,20 @@ export function checkedRecord(record: unknown, name: string): KeyfoldRecord {
   return { Key: { ...key, ParentKeyMeta: parent }, Data };
 }
 
-/** The form of a new record: the JSON object, unless `compact` is asked for. */
+/** The format of a new record: a compact string for `compact`, a JSON object for undefined. */
 export type RecordFormat = 'compact' | undefined;
 
-/** A record of the form that was asked for. */
+/** The type of a record in the requested format. */
 export type RecordOf<Format extends RecordFormat> = Format extends 'compact' ? string : JsonRecord;
 
-/** A record that was moved keeps its form, unless `compact` is asked for. */
+/** The type of a rewrapped record: it keeps the format of the given record unless the caller requests `compact`. */
 export type MovedRecordOf<Given extends KeyfoldRecord, Format extends RecordFormat> = Given extends string
   ? string
   : RecordOf<Format>;
 
-/** What a rewrap has come to. */
+/** The result of a rewrap. */
 export interface Rewrapped<R extends KeyfoldRecord> {
   readonly record: R;
-  /** False where the record was under the latest key already. */
+  /** False if the record was already under the latest key. */
   readonly rewrapped: boolean;
 }

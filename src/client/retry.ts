@@ -3,21 +3,25 @@ import { withDefaults } from '../input/defaults.ts';
 import { MAX_TIMER_MS, orAborted } from '../async/deadline.ts';
 import { KeyfoldClientError, KeyfoldTransportError } from './errors.ts';
 
-/** How often and for how long a call is tried. */
+/** How many attempts a call gets, and how long they may take. */
 export interface RetryPolicy {
-  /** 4 unless said; 1 turns retries off. */
+  /** Attempts per call, the first one included. Default 4; 1 turns retries off. */
   readonly maxAttempts: number;
-  /** How long one attempt may take: 10 s unless said. */
+  /** Milliseconds that one attempt may take. Default 10,000. */
   readonly attemptTimeoutMs: number;
-  /** How long all of them may take, with the waits between them: 30 s unless said. */
+  /** Milliseconds that all attempts and the delays between them may take. Default 30,000. */
   readonly totalTimeoutMs: number;
-  /** The first wait is drawn from zero to this, each further one from twice as much: 100 ms unless said. */
+  /**
+   * Upper bound of the random delay before the first retry, in milliseconds. It doubles with each retry. Default 100.
+   */
   readonly baseDelayMs: number;
-  /** What they are drawn from at most: 5 s unless said. What the service asks for comes on top. */
+  /**
+   * Limit of the doubled upper bound, in milliseconds. Default 5,000. The service's `retry-after` is added to the
+   * delay.
+   */
   readonly longestDelayMs: number;
 }
 
-/** The policy of who says nothing. */
 const DEFAULT_RETRY_POLICY: RetryPolicy = {
   maxAttempts: 4,
   attemptTimeoutMs: 10_000,
@@ -27,26 +31,28 @@ const DEFAULT_RETRY_POLICY: RetryPolicy = {
 };
 
 /**
- * The default policy, but for what is given.
- * @throws TypeError where something given is no length of time and no number of attempts: a timer would take it for none at all;
- * also for a name that is not a policy's
+ * Returns the default policy with the caller's values in place of the defaults.
+ * @throws TypeError if a value is not a number of at least 0, or if the policy has no such value. Node's timers would
+ * take NaN or a negative number for 1 ms.
  */
 export function retryPolicy(given: Partial<RetryPolicy> = {}): RetryPolicy {
   const policy = withDefaults(DEFAULT_RETRY_POLICY, given, 'retry');
   const wrong = Object.entries(policy).find(([, value]) => !(value >= 0));
-  if (wrong !== undefined) throw new TypeError(`The retry policy's ${wrong[0]} is not a number from zero.`);
+  if (wrong !== undefined) throw new TypeError(`The retry policy's ${wrong[0]} is not a number of at least 0.`);
   return policy;
 }
 
 /**
- * Tries until it succeeds, fails in a way that no other try would mend, or has been tried enough. An operation may be done
- * twice so, and no harm is in that: what is sealed twice is two records of which one is used.
- * @param given the caller's; its reason is thrown as soon as it aborts
- * @throws KeyfoldClientError the last failure, or `TimedOut`; also what `attempt` throws that is none
+ * Repeats an attempt until it succeeds, fails with an error that is not retryable, or the policy allows no more
+ * attempts. Keyfold may perform an operation twice. That is harmless: encrypting twice makes two records, of which the
+ * caller gets one.
+ * @param callerSignal if it aborts, its reason is thrown at once
+ * @throws KeyfoldClientError of the last attempt, with code `TimedOut` if it got no answer in time
+ * @throws any other error of `attempt`, without a retry
  */
 export async function withRetries<T>(
   policy: RetryPolicy,
-  given: AbortSignal | undefined,
+  callerSignal: AbortSignal | undefined,
   attempt: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const endsAtMs = performance.now() + policy.totalTimeoutMs;
@@ -54,31 +60,34 @@ export async function withRetries<T>(
     try {
       return await tryOnce(
         Math.max(0, Math.min(policy.attemptTimeoutMs, endsAtMs - performance.now(), MAX_TIMER_MS)),
-        given,
+        callerSignal,
         attempt,
       );
     } catch (error) {
       if (!(error instanceof KeyfoldClientError) || !error.retryable || attempts >= policy.maxAttempts) throw error;
       const delayMs = (error.retryAfterSeconds ?? 0) * 1000 + backOffMs(policy, attempts);
-      // Who would wait past the end knows as much now.
+      // Fail now if the delay would use up the total timeout: no attempt could follow it.
       if (performance.now() + delayMs >= endsAtMs || delayMs > MAX_TIMER_MS) throw error;
-      await orReason(sleep(delayMs, undefined, given === undefined ? {} : { signal: given }), given);
+      await orReason(
+        sleep(delayMs, undefined, callerSignal === undefined ? {} : { signal: callerSignal }),
+        callerSignal,
+      );
     }
   }
 }
 
 async function tryOnce<T>(
   timeoutMs: number,
-  given: AbortSignal | undefined,
+  callerSignal: AbortSignal | undefined,
   attempt: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  given?.throwIfAborted();
-  const over = new AbortController();
+  callerSignal?.throwIfAborted();
+  const timeout = new AbortController();
   const timer = setTimeout(
-    () => over.abort(new KeyfoldTransportError('TimedOut', `There was no answer within ${Math.round(timeoutMs)} ms.`)),
+    () => timeout.abort(new KeyfoldTransportError('TimedOut', `No answer arrived within ${Math.round(timeoutMs)} ms.`)),
     timeoutMs,
   );
-  const signal = given === undefined ? over.signal : AbortSignal.any([given, over.signal]);
+  const signal = callerSignal === undefined ? timeout.signal : AbortSignal.any([callerSignal, timeout.signal]);
   try {
     return await orAborted(attempt(signal), signal);
   } finally {
@@ -86,12 +95,15 @@ async function tryOnce<T>(
   }
 }
 
-/** The wait behind so many attempts, jittered over its whole length, since others were turned away in the same moment. */
+/**
+ * Returns the delay after a number of attempts, in milliseconds. The delay has full jitter, because many clients may
+ * have been throttled at the same moment.
+ */
 function backOffMs({ baseDelayMs, longestDelayMs }: RetryPolicy, attempts: number): number {
   return Math.random() * Math.min(longestDelayMs, baseDelayMs * 2 ** (attempts - 1));
 }
 
-/** Node's timer throws an error of its own where it is aborted. */
-async function orReason(waiting: Promise<void>, given: AbortSignal | undefined): Promise<void> {
-  await waiting.catch(() => given?.throwIfAborted());
+/** Waits for a sleep. If it is aborted, throws the reason of the caller's signal instead of Node's AbortError. */
+async function orReason(waiting: Promise<void>, callerSignal: AbortSignal | undefined): Promise<void> {
+  await waiting.catch(() => callerSignal?.throwIfAborted());
 }

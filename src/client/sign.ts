@@ -3,9 +3,9 @@ import { defaultProvider } from '@aws-sdk/credential-provider-node';
 import { Sha256 } from '@smithy/core/checksum';
 import { SignatureV4 } from '@smithy/signature-v4';
 import type { Type } from '../input/checks.ts';
-import { dateOf, withoutCredentials } from './errors.ts';
+import { dateOf, credentialsError } from './errors.ts';
 
-/** An AWS identity, as the SDK has it. */
+/** An AWS identity in the SDK's format. */
 interface Identity {
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
@@ -13,29 +13,37 @@ interface Identity {
   readonly expiration?: Date;
 }
 
-/** AWS credentials, or what finds them: any provider of the SDK's is one. */
+/** AWS credentials, or a function that finds them. Every credential provider of the AWS SDK is such a function. */
 export type Credentials = Identity | (() => Promise<Identity>);
 
-/** Signs requests, and learns from how they are refused. */
+/** Signs requests. It can correct its clock and renew its credentials after AWS rejected a signature. */
 export interface RequestSigner {
-  /** Adds the signature to the headers of a POST request. @throws KeyfoldTransportError without credentials */
+  /**
+   * Returns the headers of a POST request with the signature added.
+   * @throws KeyfoldTransportError `Unauthenticated` or `Unavailable` if no credentials are found
+   */
   sign(url: URL, headers: Record<string, string>, body: string): Promise<Record<string, string>>;
   /**
-   * Takes the time from an answer's date, and signs by that from now on.
-   * @param signedOffsetMs the offset that the request was signed by: another request may have corrected the clock since
-   * @returns whether the request's signature was so far off that AWS refuses it
+   * Compares an answer's `date` header with the time of the request's signature. If they differ by more than AWS
+   * allows, later signatures use AWS's time.
+   * @param signedOffsetMs the clock offset of the request's signature. Another request may have corrected the clock
+   * since.
+   * @returns whether the signature's time was too far off, so signing again may help
    */
   correctClock(date: string | undefined, signedOffsetMs: number): boolean;
-  /** Asks for credentials before it signs the next request. */
+  /** Makes the next call of `sign` ask the provider for new credentials. */
   renewCredentials(): void;
-  /** By how much this machine's clock is behind AWS's, in milliseconds; 0 unless it was corrected. */
+  /** Milliseconds that this machine's clock is behind AWS's. 0 until `correctClock` corrects it. */
   readonly clockOffsetMs: number;
 }
 
-/** AWS takes a signature within five minutes of its time. The rest is for the way. */
+/** AWS accepts a signature for five minutes before and after its time. This leaves one minute for transmission. */
 const MAX_SKEW_MS = 240_000;
 
-/** What {@link Credentials} are: the SDK's may have more members than are read. */
+/**
+ * Checks {@link Credentials}. Members that the client does not read are allowed, because the SDK's credentials have
+ * more.
+ */
 export const CREDENTIALS: Type = {
   called: 'credentials or a function that finds them',
   holds: (value) => {
@@ -46,9 +54,10 @@ export const CREDENTIALS: Type = {
 };
 
 /**
- * Signs requests to API Gateway with AWS Signature Version 4, each anew: a signature holds for five minutes.
- * @param region of the host's name unless given
- * @throws TypeError if the region is not given and not in the host's name
+ * Makes a signer for requests to API Gateway with AWS Signature Version 4. AWS accepts a signature for five minutes, so
+ * each attempt needs its own.
+ * @param region if undefined, it is read from the host name
+ * @throws TypeError if the region is neither given nor part of the host name
  */
 export function requestSigner(
   hostname: string,
@@ -56,15 +65,16 @@ export function requestSigner(
   credentials: Credentials | undefined,
 ): RequestSigner {
   const signedFor = region ?? regionOfHost(hostname);
-  if (signedFor === undefined) throw new TypeError('The region to sign for is not given, nor in the name of the host.');
+  if (signedFor === undefined)
+    throw new TypeError('http.region is required, because the host name of http.endpoint does not contain a region.');
   let clockOffsetMs = 0;
   const now = (): number => Date.now() + clockOffsetMs;
   const identity = credentials ?? defaultProvider();
-  const found = typeof identity === 'function' ? new FoundCredentials(identity, now) : undefined;
+  const cache = typeof identity === 'function' ? new CachedCredentials(identity, now) : undefined;
   const signer = new SignatureV4({
     service: 'execute-api',
     region: signedFor,
-    credentials: found === undefined ? identity : () => found.get(),
+    credentials: cache === undefined ? identity : () => cache.get(),
     sha256: Sha256,
   });
   return {
@@ -72,7 +82,7 @@ export function requestSigner(
       const { protocol, host, hostname: to, pathname: path } = url;
       const request = { method: 'POST', protocol, hostname: to, path, headers: { ...headers, host }, body };
       const signed = await signer.sign(request, { signingDate: new Date(now()) });
-      // The platform sets it by itself.
+      // Node sets the host header by itself.
       delete signed.headers['host'];
       return signed.headers;
     },
@@ -83,7 +93,7 @@ export function requestSigner(
       return true;
     },
     renewCredentials() {
-      found?.forget();
+      cache?.clear();
     },
     get clockOffsetMs() {
       return clockOffsetMs;
@@ -91,7 +101,7 @@ export function requestSigner(
   };
 }
 
-/** Undefined for a name of one's own. Each partition of AWS has its own domains. */
+/** Reads the region from an API Gateway host name. Returns undefined for a custom domain name. */
 function regionOfHost(hostname: string): string | undefined {
   const [, region, domain] = /\.execute-api(?:-fips)?\.([a-z0-9-]+)\.([a-z0-9.-]+)$/.exec(hostname) ?? [];
   if (region === undefined) return undefined;
@@ -99,18 +109,19 @@ function regionOfHost(hostname: string): string | undefined {
   return domain === dnsSuffix || domain === dualStackDnsSuffix ? region : undefined;
 }
 
-/** Before credentials end, by how much they are asked for anew. */
+/** Cached credentials are renewed five minutes before they expire. */
 const RENEWED_BEFORE_MS = 300_000;
 
 /**
- * Those that tell when they end are kept until shortly before, as the SDK's clients do: most of its providers keep nothing, and
- * one that assumes a role would do so for each request. Any others are asked for each time.
+ * Caches the credentials of a provider until shortly before they expire, as the SDK's clients do. Most of the SDK's
+ * providers cache nothing, so a provider that assumes a role would call STS for each request. Credentials without an
+ * expiration are not cached.
  */
-class FoundCredentials {
+class CachedCredentials {
   readonly #provider: (options?: { readonly forceRefresh?: boolean }) => Promise<Identity>;
   readonly #now: () => number;
-  #kept: Identity | undefined;
-  #asked: Promise<Identity> | undefined;
+  #cached: Identity | undefined;
+  #pending: Promise<Identity> | undefined;
   #mustRenew = false;
 
   constructor(provider: () => Promise<Identity>, now: () => number) {
@@ -119,22 +130,22 @@ class FoundCredentials {
   }
 
   async get(): Promise<Identity> {
-    const kept = this.#kept;
-    if (kept?.expiration !== undefined && +kept.expiration - this.#now() > RENEWED_BEFORE_MS) return kept;
+    const cached = this.#cached;
+    if (cached?.expiration !== undefined && +cached.expiration - this.#now() > RENEWED_BEFORE_MS) return cached;
     try {
-      this.#asked ??= this.#ask().finally(() => (this.#asked = undefined));
-      return (this.#kept = await this.#asked);
+      this.#pending ??= this.#request().finally(() => (this.#pending = undefined));
+      return (this.#cached = await this.#pending);
     } catch (error) {
-      throw withoutCredentials(error);
+      throw credentialsError(error);
     }
   }
 
-  forget(): void {
-    this.#kept = undefined;
+  clear(): void {
+    this.#cached = undefined;
     this.#mustRenew = true;
   }
 
-  #ask(): Promise<Identity> {
+  #request(): Promise<Identity> {
     const forceRefresh = this.#mustRenew;
     this.#mustRenew = false;
     return forceRefresh ? this.#provider({ forceRefresh }) : this.#provider();

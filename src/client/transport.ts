@@ -1,30 +1,31 @@
 import type { OperationName } from '../operations/operation-name.ts';
 
-/** What is asked of Keyfold. */
+/** One call of a Keyfold operation. */
 export interface ClientCall {
   readonly partition: string;
   readonly operation: OperationName;
-  /** The members of the request. */
+  /** The JSON members of the request, besides the partition and the operation. */
   readonly members: Readonly<Record<string, unknown>>;
 }
 
-/** What Keyfold has answered: JSON, parsed and not looked at. */
+/** Keyfold's answer: parsed JSON that nothing has checked yet. */
 export interface ClientAnswer {
   readonly value: unknown;
   readonly requestId?: string | undefined;
 }
 
 /**
- * How long after a freeze of the process a call in flight waits for a byte of its answer, in milliseconds. A function that
- * starts takes about a second.
+ * After Lambda froze the process, a call in flight waits this many milliseconds for the next byte of its answer. A
+ * cold start takes about a second.
  */
 export const ANSWER_AFTER_FREEZE_MS = 2000;
 
-/** A way to Keyfold. It tries once: when to try again is the client's to say. */
+/** Sends calls to Keyfold. A transport makes a single attempt; the client decides about retries. */
 export interface Transport {
   /**
-   * @param signal ends the attempt; what is thrown then does not matter
-   * @throws KeyfoldClientError; anything else is a fault in how the transport was set up, and is not tried again
+   * Sends one call.
+   * @param signal ends the attempt. The client ignores errors that the transport throws after the abort.
+   * @throws KeyfoldClientError; any other error means a wrong configuration, and the client does not retry
    */
   send(call: ClientCall, signal: AbortSignal): Promise<ClientAnswer>;
 }

@@ -7,10 +7,10 @@ import type { OperationName } from '../operations/operation-name.ts';
 import type { OperationLimits } from '../operations/operation.ts';
 import type { Settings } from './settings.ts';
 
-/** Environment variables, as `process.env` has them. */
+/** Environment variables, such as `process.env`. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** How System Keys are protected. */
+/** The KMS that wraps System Keys: AWS KMS keys by region, or a static master key for local use. */
 type KmsConfig =
   | {
       readonly kind: 'aws';
@@ -21,49 +21,52 @@ type KmsConfig =
     }
   | { readonly kind: 'static'; readonly masterKey: Buffer; readonly override: string | undefined };
 
-/** Who may call over HTTP: signed requests, bearers of a token with a claim that lists partitions, or, locally, anyone. */
+/**
+ * How HTTP callers are authorized: by IAM signatures, by a JWT whose claim lists partitions, or not at all. Lambda
+ * refuses `none`.
+ */
 export type AuthConfig = { readonly kind: 'iam' } | JwtConfig | { readonly kind: 'none' };
 
-/** How a token's claims are read. */
+/** How the claims of a token are read. */
 export interface JwtConfig {
   readonly kind: 'jwt';
-  /** The claim that grants partitions. */
+  /** The name of the claim that grants partitions. */
   readonly partitionsClaim: string;
-  /** Whether that claim may list several. If not, it grants one: its whole text. */
+  /** Whether the claim may list several partitions. If not, its whole text is one partition. */
   readonly partitionLists?: boolean | undefined;
   /** Whether `team-*` grants every partition that begins with `team-`. */
   readonly partitionWildcards?: boolean | undefined;
-  /** The claim that holds the scopes, text or array; `scope` unless it is set. */
+  /** The name of the claim that holds the scopes, as text or an array. The default is `scope`. */
   readonly scopeClaim?: string | undefined;
 }
 
-/** What a function serves, whoever asks: undefined for everything. */
+/** What a function serves, for all callers. Undefined members do not restrict anything. */
 interface Scope {
   readonly operations?: readonly OperationName[] | undefined;
-  /** Each a partition, or the beginning of some followed by `*`. */
+  /** Each entry is an exact partition, or a prefix followed by `*`. */
   readonly partitions?: readonly string[] | undefined;
 }
 
-/** What the doors allow. */
+/** The limits of a door. */
 export interface DoorConfig extends OperationLimits {
   readonly serves: Scope;
-  /** How long before the invocation ends the answer must be there. */
+  /** Milliseconds before the end of the invocation at which the answer must be ready. */
   readonly deadlineMarginMs: number;
 }
 
-/** Everything that can be configured, checked. */
+/** The checked configuration of a function. */
 export interface AppConfig {
   readonly names: ServiceNames;
   readonly policy: Partial<CryptoPolicy>;
   readonly kms: KmsConfig;
   readonly metastore: DynamoDbMetastoreOptions;
-  /** Whether a starting process has the System Key before its first request. */
+  /** Whether a process loads the System Key before its first request. */
   readonly preloadSystemKey: boolean;
   readonly auth: AuthConfig;
   readonly door: DoorConfig;
 }
 
-/** What settings that were checked come to. */
+/** Builds the configuration from checked settings. */
 export function configOf(settings: Settings, environment: Environment): AppConfig {
   return Object.freeze({
     names: namesOf(settings),
@@ -76,7 +79,7 @@ export function configOf(settings: Settings, environment: Environment): AppConfi
   });
 }
 
-/** Whose keys the settings say are used. */
+/** Returns the service, product and region suffix, which name the keys. */
 export function namesOf(settings: Settings): ServiceNames {
   return {
     service: settings.SERVICE,
@@ -86,7 +89,7 @@ export function namesOf(settings: Settings): ServiceNames {
   };
 }
 
-/** How the settings say that System Keys are protected. */
+/** Returns the KMS configuration. */
 export function kmsOf(settings: Settings, environment: Environment): KmsConfig {
   const { KMS_KEYS: keys = {}, STATIC_MASTER_KEY_HEX: masterKey } = settings;
   if (masterKey !== undefined) {
@@ -107,16 +110,16 @@ function failoverOf(settings: Settings): Partial<FailoverPolicy> {
   return present({
     maxRounds: settings.MAX_ROUNDS,
     baseDelayMs: settings.BASE_DELAY_MS,
-    longestDelayMs: settings.MAX_DELAY_MS,
+    longestDelayMs: settings.LONGEST_DELAY_MS,
     throttledDelayMs: settings.THROTTLED_DELAY_MS,
     firstCoolDownMs: settings.FIRST_COOL_DOWN_MS,
-    longestCoolDownMs: settings.MAX_COOL_DOWN_MS,
+    longestCoolDownMs: settings.LONGEST_COOL_DOWN_MS,
     onKeyRefused: settings.ON_KEY_REFUSED,
     minimumWrappedRegions: settings.MINIMUM_WRAPPED_REGIONS,
   });
 }
 
-/** Where the settings say that the key table is. */
+/** Returns the location of the key table. */
 export function metastoreOf(settings: Omit<Settings, 'SERVICE' | 'PRODUCT'>): DynamoDbMetastoreOptions {
   return present({
     tableName: settings.TABLE,
@@ -127,7 +130,7 @@ export function metastoreOf(settings: Omit<Settings, 'SERVICE' | 'PRODUCT'>): Dy
   });
 }
 
-/** What the settings change of the default policy. */
+/** Returns the members of the crypto policy that the settings change from the default. */
 export function policyOf(settings: Omit<Settings, 'SERVICE' | 'PRODUCT'>): Partial<CryptoPolicy> {
   return present({
     expireAfterMs: settings.EXPIRE_AFTER_MS,
@@ -165,7 +168,7 @@ function doorOf(settings: Settings): DoorConfig {
   };
 }
 
-/** Without the members that are undefined, so that they do not replace a default. */
+/** Drops undefined members, so that they do not replace a default. */
 function present<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as {
     [K in keyof T]?: Exclude<T[K], undefined>;

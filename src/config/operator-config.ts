@@ -7,18 +7,18 @@ import { metastoreOf, policyOf, type Environment } from './app-config.ts';
 import { settingFaults, settingsOf } from './read-config.ts';
 import { settingsSchema, type Settings } from './settings.ts';
 
-/** What an operator's command needs of the service's settings. It calls no KMS, so none of that must be set. */
+/** The settings that an operator's command uses. The command calls no KMS, so KMS settings are not required. */
 export interface OperatorConfig {
-  /** Whose keys; absent where the service or the product is not set. */
+  /** The names that identify the keys. Undefined if the service or the product is not set. */
   readonly names: ServiceNames | undefined;
   readonly policy: CryptoPolicy;
   readonly metastore: DynamoDbMetastoreOptions;
 }
 
-/** Settings that the command line gives in the place of the environment's, by their names without `KEYFOLD_`. */
+/** Command-line values that replace environment settings, by their names without `KEYFOLD_`. */
 export type Overrides = Partial<Record<keyof Settings, string>>;
 
-/** As the service's, except that no setting is required. */
+/** The schema of the service's settings, but with no setting required. */
 const operatorSchema = v.object({
   ...settingsSchema.entries,
   SERVICE: v.optional(settingsSchema.entries.SERVICE),
@@ -26,8 +26,9 @@ const operatorSchema = v.object({
 });
 
 /**
- * Reads the settings that the service runs with (docs/configuration.md), so that what is said of it is true of it.
- * @throws KeyfoldError `InvalidConfiguration`, listing every fault: values that do not fit, names it does not know
+ * Reads the settings of the service (docs/configuration.md) for an operator's command. The same settings make the
+ * command report what the service really does.
+ * @throws KeyfoldError `InvalidConfiguration`, listing every invalid value and unknown name
  */
 export function readOperatorConfig(environment: Environment, overrides: Overrides): OperatorConfig {
   const own = { ...settingsOf(environment), ...overrides };

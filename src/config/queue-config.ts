@@ -5,53 +5,57 @@ import { configOf, type AppConfig, type Environment } from './app-config.ts';
 import { checkedSettings, PREFIX } from './read-config.ts';
 import type { Settings } from './settings.ts';
 
-/** Where a queue's messages go, and what is made of them. */
+/** The configuration of the queue door. */
 export interface QueueConfig {
   readonly outputUrl: string;
   readonly deadLetterUrl: string;
-  /** Which values of a document are meant by a message that does not say; undefined where each must. */
+  /** The JSONPaths for messages without `fields`. Undefined if every message must have its own. */
   readonly fields: readonly string[] | undefined;
-  /** How long, about, a message waits that has failed for the first time; after each further time twice as long. */
+  /** The longest delay after the first failure of a message. It doubles with each further failure, and is jittered. */
   readonly retryDelaySeconds: number;
+  /** The upper bound of the doubled delay. */
   readonly longestRetryDelaySeconds: number;
 }
 
 const QUEUE_URLS = ['OUTPUT_QUEUE_URL', 'DEAD_LETTER_QUEUE_URL'] as const;
 
-/** A producer of a queue asks for what nobody has granted it: it gets no more than was set. */
-const SERVED_UNLESS_SET: readonly OperationName[] = ['encrypt-fields'];
+/**
+ * The operations of a queue function by default. Producers have no grants per operation, so decryption must be enabled
+ * explicitly.
+ */
+const DEFAULT_OPERATIONS: readonly OperationName[] = ['encrypt-fields'];
 
 /**
  * Reads the configuration of a function that serves a queue (docs/queue.md).
  * @throws KeyfoldError `InvalidConfiguration`, listing every fault at once
  */
 export function readQueueConfig(environment: Environment): AppConfig & { readonly queue: QueueConfig } {
-  const settings = checkedSettings(environment, QUEUE_URLS, (read, sound) => [
-    ...(sound(QUEUE_URLS) ? queueFaults(read) : []),
-    ...(sound(['FIELDS']) ? fieldPathFaults(read.FIELDS ?? []).map((fault) => `${PREFIX}FIELDS${fault}`) : []),
-    ...(sound(['RETRY_DELAY_SECONDS', 'MAX_RETRY_DELAY_SECONDS']) ? delayFaults(read) : []),
+  const settings = checkedSettings(environment, QUEUE_URLS, (read, areValid) => [
+    ...(areValid(QUEUE_URLS) ? queueFaults(read) : []),
+    ...(areValid(['FIELDS']) ? fieldPathFaults(read.FIELDS ?? []).map((fault) => `${PREFIX}FIELDS${fault}`) : []),
+    ...(areValid(['RETRY_DELAY_SECONDS', 'LONGEST_RETRY_DELAY_SECONDS']) ? delayFaults(read) : []),
   ]);
   const { door, ...config } = configOf(settings, environment);
   return {
     ...config,
-    door: { ...door, serves: { ...door.serves, operations: door.serves.operations ?? SERVED_UNLESS_SET } },
+    door: { ...door, serves: { ...door.serves, operations: door.serves.operations ?? DEFAULT_OPERATIONS } },
     queue: {
       outputUrl: settings.OUTPUT_QUEUE_URL ?? '',
       deadLetterUrl: settings.DEAD_LETTER_QUEUE_URL ?? '',
       fields: settings.FIELDS,
       retryDelaySeconds: settings.RETRY_DELAY_SECONDS,
-      longestRetryDelaySeconds: settings.MAX_RETRY_DELAY_SECONDS,
+      longestRetryDelaySeconds: settings.LONGEST_RETRY_DELAY_SECONDS,
     },
   };
 }
 
-function delayFaults({ RETRY_DELAY_SECONDS: first, MAX_RETRY_DELAY_SECONDS: longest }: Settings): string[] {
-  return first > longest ? [`${PREFIX}RETRY_DELAY_SECONDS is more than ${PREFIX}MAX_RETRY_DELAY_SECONDS`] : [];
+function delayFaults({ RETRY_DELAY_SECONDS: first, LONGEST_RETRY_DELAY_SECONDS: longest }: Settings): string[] {
+  return first > longest ? [`${PREFIX}RETRY_DELAY_SECONDS is more than ${PREFIX}LONGEST_RETRY_DELAY_SECONDS`] : [];
 }
 
 function queueFaults({ OUTPUT_QUEUE_URL: output, DEAD_LETTER_QUEUE_URL: deadLetters }: Settings): string[] {
   if (output === undefined || deadLetters === undefined) return [];
-  // A host has many spellings, and a URL may name its port.
+  // The URLs are normalized first, because a host has several spellings and the port is optional.
   if (new URL(output).href === new URL(deadLetters).href) {
     return [`${PREFIX}OUTPUT_QUEUE_URL and ${PREFIX}DEAD_LETTER_QUEUE_URL are the same queue`];
   }

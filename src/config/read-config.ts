@@ -8,7 +8,7 @@ import { staticKmsFaults } from '../kms/static-kms.ts';
 import { configOf, kmsOf, namesOf, policyOf, type AppConfig, type Environment } from './app-config.ts';
 import { settingsSchema, type Settings } from './settings.ts';
 
-/** What the names of all settings begin with. */
+/** The prefix of all setting names. */
 export const PREFIX = 'KEYFOLD_';
 
 const JWT_SETTINGS = [
@@ -18,69 +18,71 @@ const JWT_SETTINGS = [
   'JWT_SCOPE_CLAIM',
 ] as const;
 
-/** Those that {@link failoverFaults} looks at. */
+/** The settings that {@link failoverFaults} checks together. */
 const FAILOVER_SETTINGS = [
   'MAX_ROUNDS',
   'BASE_DELAY_MS',
-  'MAX_DELAY_MS',
+  'LONGEST_DELAY_MS',
   'THROTTLED_DELAY_MS',
   'FIRST_COOL_DOWN_MS',
-  'MAX_COOL_DOWN_MS',
+  'LONGEST_COOL_DOWN_MS',
   'ON_KEY_REFUSED',
   'MINIMUM_WRAPPED_REGIONS',
 ] as const;
 
 /**
  * Reads the configuration from environment variables (docs/configuration.md).
- * @param required settings that this function cannot do without, though others can
- * @throws KeyfoldError `InvalidConfiguration`, listing every fault at once: values that do not fit, names it does not know
+ * @param required settings that are optional in general but required for this function
+ * @throws KeyfoldError `InvalidConfiguration`, listing every invalid value and unknown name at once
  */
 export function readConfig(environment: Environment, required: readonly (keyof Settings)[] = []): AppConfig {
   return configOf(checkedSettings(environment, required), environment);
 }
 
 /**
- * Reads the settings and checks them, each and together.
- * @param required as {@link readConfig} has it
- * @param faultsOf what else is wrong with settings of which each is sound by itself
+ * Reads the settings. Checks each setting, and then the settings that depend on each other.
+ * @param required see {@link readConfig}
+ * @param faultsOf returns further faults; its `areValid` tells whether all named settings are valid by themselves
  * @throws KeyfoldError `InvalidConfiguration`, listing every fault at once
  */
 export function checkedSettings(
   environment: Environment,
   required: readonly (keyof Settings)[],
-  faultsOf: (settings: Settings, sound: (names: readonly (keyof Settings)[]) => boolean) => string[] = () => [],
+  faultsOf: (settings: Settings, areValid: (names: readonly (keyof Settings)[]) => boolean) => string[] = () => [],
 ): Settings {
   const own = settingsOf(environment);
   const parsed = v.safeParse(settingsSchema, own);
   const broken = new Set<string>(parsed.issues?.map((issue) => v.getDotPath(issue) ?? ''));
-  // What depends on several settings is checked where all of them are sound, so that one fault is told once.
-  const sound = (names: readonly (keyof Settings)[]): boolean => !names.some((name) => broken.has(name));
+  // A check of several settings runs only if each of them is valid, so that every fault is reported once.
+  const areValid = (names: readonly (keyof Settings)[]): boolean => !names.some((name) => broken.has(name));
   const settings = parsed.output as Settings;
   const faults = [
     ...settingFaults(own, parsed.issues),
     ...required.filter((name) => own[name] === undefined).map((name) => `${PREFIX}${name} is not set`),
-    ...(sound(['SERVICE', 'PRODUCT', 'REGION_SUFFIX', 'ALLOW_AMBIGUOUS_NAMES']) ? nameFaults(namesOf(settings)) : []),
-    ...(sound(['KMS_KEYS', 'PREFERRED_REGION', 'STATIC_MASTER_KEY_HEX', ...FAILOVER_SETTINGS])
+    ...(areValid(['SERVICE', 'PRODUCT', 'REGION_SUFFIX', 'ALLOW_AMBIGUOUS_NAMES'])
+      ? nameFaults(namesOf(settings))
+      : []),
+    ...(areValid(['KMS_KEYS', 'PREFERRED_REGION', 'STATIC_MASTER_KEY_HEX', ...FAILOVER_SETTINGS])
       ? kmsFaults(settings, environment)
       : []),
-    ...(sound(['REGION_SUFFIX', 'DYNAMODB_REGION']) ? replicaFaults(settings, environment) : []),
-    ...(sound(['TABLE', 'DYNAMODB_REGION']) ? tableFaults(settings, environment) : []),
-    ...(sound(['SERVICE', 'PRODUCT', 'REGION_SUFFIX', 'PARTITIONS']) ? partitionFaults(settings) : []),
-    ...(sound(['AUTH', ...JWT_SETTINGS]) ? authFaults(settings, environment) : []),
-    ...(sound(['EXPIRE_AFTER_MS', 'CREATE_DATE_PRECISION_MS']) ? ageFaults(policyOf(settings)) : []),
-    ...faultsOf(settings, sound),
+    ...(areValid(['REGION_SUFFIX', 'DYNAMODB_REGION']) ? replicaFaults(settings, environment) : []),
+    ...(areValid(['TABLE', 'DYNAMODB_REGION']) ? tableFaults(settings, environment) : []),
+    ...(areValid(['SERVICE', 'PRODUCT', 'REGION_SUFFIX', 'PARTITIONS']) ? partitionFaults(settings) : []),
+    ...(areValid(['AUTH', ...JWT_SETTINGS]) ? authFaults(settings, environment) : []),
+    ...(areValid(['EXPIRE_AFTER_MS', 'CREATE_DATE_PRECISION_MS']) ? ageFaults(policyOf(settings)) : []),
+    ...faultsOf(settings, areValid),
   ];
   if (faults.length > 0) throw invalidConfiguration(faults);
   return settings;
 }
 
-/** The variables that are ours, without their prefix. */
+/** Returns the variables that begin with the prefix, under their names without it. */
 export function settingsOf(environment: Environment): Record<string, string | undefined> {
   const own = Object.entries(environment).filter(([name, value]) => name.startsWith(PREFIX) && value !== undefined);
   return Object.fromEntries(own.map(([name, value]) => [name.slice(PREFIX.length), value]));
 }
 
-/** Every setting that is unknown or wrong, and why; never its value, which may be a key. */
+/** Describes every unknown or invalid setting. The text never contains a value, which may be a key. */
 export function settingFaults(own: object, issues: readonly v.BaseIssue<unknown>[] = []): string[] {
   const unknown = Object.keys(own).filter((name) => !Object.hasOwn(settingsSchema.entries, name));
   return [...unknown.map((name) => `${PREFIX}${name} is not a setting`), ...issues.map(describe)];
@@ -109,7 +111,10 @@ function kmsFaults(settings: Settings, environment: Environment): string[] {
   return [...keyFaults(kms.keys, kms.preferredRegion), ...failoverFaults(kms.failover, regions)];
 }
 
-/** Rows with a region suffix are written in that region's replica alone: others would undo what is done to them there. */
+/**
+ * Checks that keys with a region suffix are written in that region. Writes in another replica could overwrite its
+ * changes.
+ */
 function replicaFaults(settings: Settings, environment: Environment): string[] {
   const { REGION_SUFFIX: suffix } = settings;
   const region = settings.DYNAMODB_REGION ?? environment['AWS_REGION'];
@@ -117,22 +122,22 @@ function replicaFaults(settings: Settings, environment: Environment): string[] {
   return [`${PREFIX}REGION_SUFFIX is another region than the table's: keys of a region are written in its own replica`];
 }
 
-/** DynamoDB takes the ARN of a table of its own region alone. */
+/** Checks that a table ARN is in the configured region, because DynamoDB refuses the ARN of another region's table. */
 function tableFaults({ TABLE: table, DYNAMODB_REGION }: Settings, environment: Environment): string[] {
   const tableRegion = table?.split(':')[3];
   const region = DYNAMODB_REGION ?? environment['AWS_REGION'];
   if (tableRegion === undefined || region === undefined || region === tableRegion) return [];
-  return [`${PREFIX}TABLE is in another region than the one that is asked`];
+  return [`${PREFIX}TABLE is in another region than the DynamoDB client`];
 }
 
-/** No request could name such a partition. */
+/** Finds partitions in the settings whose key id would be too long. No request could succeed for them. */
 function partitionFaults(settings: Settings): string[] {
   const exact = settings.PARTITIONS?.filter((partition) => !partition.endsWith('*')) ?? [];
   if (exact.length === 0 || nameFaults(namesOf(settings)).length > 0) return [];
   const naming = new KeyNaming(namesOf(settings));
   const fits = (partition: string): boolean =>
     isPartition(partition) && isPossibleKeyId(naming.intermediateKeyId(partition));
-  return exact.every(fits) ? [] : [`${PREFIX}PARTITIONS lists one whose key id is too long for DynamoDB`];
+  return exact.every(fits) ? [] : [`${PREFIX}PARTITIONS lists a partition whose key id is too long for DynamoDB`];
 }
 
 function authFaults(settings: Settings, environment: Environment): string[] {
@@ -143,5 +148,7 @@ function authFaults(settings: Settings, environment: Environment): string[] {
   const idle = JWT_SETTINGS.filter((name) => settings[name] !== undefined);
   if (idle.length > 0) return idle.map((name) => `${PREFIX}${name} is set without ${PREFIX}AUTH=jwt`);
   const inLambda = environment['AWS_LAMBDA_FUNCTION_NAME'] !== undefined;
-  return auth === 'none' && inLambda ? [`${PREFIX}AUTH=none lets anyone in, which Lambda refuses`] : [];
+  return auth === 'none' && inLambda
+    ? [`${PREFIX}AUTH=none would let anyone call, so it is not allowed in Lambda`]
+    : [];
 }

@@ -20,10 +20,12 @@ const flag = v.pipe(
 const list = v.pipe(text, v.transform(itemsOf));
 const operations = v.pipe(
   list,
-  v.everyItem(isOperationName, 'lists what is no operation'),
+  v.everyItem(isOperationName, 'lists an unknown operation'),
   v.transform((names) => names.filter(isOperationName)),
 );
-/** A JSON array is for partitions that hold a comma, or begin or end with a space. */
+/**
+ * A comma-separated list or a JSON array. Only the array can hold partitions with a comma or with a space at an end.
+ */
 const partitions = v.pipe(
   text,
   v.rawTransform(({ dataset, addIssue, NEVER }) => {
@@ -35,10 +37,12 @@ const partitions = v.pipe(
   }),
   v.everyItem(
     (item) => item === '*' || (/^[^*]+\*?$/.test(item) && isPartition(item.replace(/\*$/, ''))),
-    'lists what is neither a partition nor a beginning of some with * behind it',
+    'lists an entry that is neither a partition nor a prefix followed by *',
   ),
 );
-/** Lambda's `JSON.parse` may take another name for one that holds a backslash. */
+/**
+ * The name of a JWT claim. It may have no backslash, since `JSON.parse` in Lambda can confuse names that contain one.
+ */
 const claimName = v.pipe(
   text,
   v.regex(/^(?!\s)[^"\\\p{C}]*(?<!\s)$/u, 'holds a quote, a backslash, a control character or a space at an end'),
@@ -52,13 +56,13 @@ const fields = v.pipe(
     return NEVER;
   }),
 );
-/** An ARN is a URL, too, of a scheme of its own. */
+/** The URL of an SQS queue. The scheme is checked because an ARN also parses as a URL. */
 const queueUrl = v.pipe(
   v.string(),
   v.check(isHttpUrl, 'is not a URL'),
   v.check((value) => !isHttpUrl(value) || isQueueUrl(value), 'is not the URL of a queue: …/ACCOUNT/NAME'),
 );
-/** A table's name, or its ARN. */
+/** The name or the ARN of a DynamoDB table. */
 const table = v.pipe(
   v.string(),
   v.regex(
@@ -76,7 +80,10 @@ const endpoint = v.pipe(
     return [search, hash, username, password].every((part) => part === '');
   }, 'is more than an address'),
 );
-/** SQS hides a message for twelve hours from when it was received, which may be a whole invocation ago: 15 minutes. */
+/**
+ * A delay in seconds. SQS allows a visibility of 12 hours since receipt, which may be a whole invocation (15 minutes)
+ * ago.
+ */
 const hiddenSeconds = v.pipe(count, v.maxValue(42_300, 'is more than 42300'));
 const regionMap = v.pipe(
   v.string(),
@@ -89,16 +96,16 @@ const regionMap = v.pipe(
   }),
 );
 
-/** Plaintext above this, in base64, would not fit a Lambda answer of 6 MB. */
+/** The largest plaintext limit. More plaintext would not fit in base64 into a Lambda response of 6 MB. */
 const MAX_PLAINTEXT_BYTES = 4 * 1024 * 1024;
 
-/** So many records, with that much plaintext among them, still fit an answer. */
+/** The most items. With the largest plaintext, this many records still fit into a Lambda response. */
 const MAX_ITEMS = 1000;
 
-/** An answer over HTTP must be there after 28 s. A longer margin would leave no time for it. */
+/** The longest deadline margin. HTTP requests have at most 28 s, so a longer margin would leave them no time. */
 const MAX_MARGIN_MS = 27_000;
 
-/** Every setting there is: the environment variable of that name, with `KEYFOLD_` before it. Units are in the name. */
+/** All settings, by environment variable without the prefix `KEYFOLD_`. The name of a quantity ends with its unit. */
 export const settingsSchema = v.object({
   SERVICE: text,
   PRODUCT: text,
@@ -110,10 +117,10 @@ export const settingsSchema = v.object({
   KMS_REQUEST_TIMEOUT_MS: v.optional(timeout),
   MAX_ROUNDS: v.optional(count),
   BASE_DELAY_MS: v.optional(timeout),
-  MAX_DELAY_MS: v.optional(timeout),
+  LONGEST_DELAY_MS: v.optional(timeout),
   THROTTLED_DELAY_MS: v.optional(timeout),
   FIRST_COOL_DOWN_MS: v.optional(timeout),
-  MAX_COOL_DOWN_MS: v.optional(timeout),
+  LONGEST_COOL_DOWN_MS: v.optional(timeout),
   ON_KEY_REFUSED: v.optional(v.picklist(['failover', 'fail'], 'is neither failover nor fail')),
   MINIMUM_WRAPPED_REGIONS: v.optional(count),
   STATIC_MASTER_KEY_HEX: v.optional(v.pipe(v.string(), v.regex(/^[0-9a-fA-F]{64}$/, 'is not 64 hexadecimal digits'))),
@@ -155,10 +162,10 @@ export const settingsSchema = v.object({
   OUTPUT_QUEUE_URL: v.optional(queueUrl),
   DEAD_LETTER_QUEUE_URL: v.optional(queueUrl),
   RETRY_DELAY_SECONDS: v.optional(hiddenSeconds, '5'),
-  MAX_RETRY_DELAY_SECONDS: v.optional(hiddenSeconds, '900'),
+  LONGEST_RETRY_DELAY_SECONDS: v.optional(hiddenSeconds, '900'),
 });
 
-/** The settings, parsed. */
+/** The parsed settings. */
 export type Settings = v.InferOutput<typeof settingsSchema>;
 
 function parseRegionMap(value: string): Record<string, string> | undefined {
@@ -166,7 +173,7 @@ function parseRegionMap(value: string): Record<string, string> | undefined {
   return !Array.isArray(parsed) && v.is(v.record(v.string(), v.string()), parsed) ? parsed : undefined;
 }
 
-/** Of text that `JSON.parse` takes, which keeps the last of two members of one name. */
+/** Whether a JSON text has an object with repeated names. `JSON.parse` would silently keep the last of them. */
 function hasDuplicateNames(value: string): boolean {
   try {
     locateValues(value);
@@ -178,7 +185,7 @@ function hasDuplicateNames(value: string): boolean {
 }
 
 function isHttpUrl(value: string): boolean {
-  // The parser drops white space at the ends, and line feeds anywhere.
+  // The pattern refuses white space, which the URL parser would silently remove.
   return URL.canParse(value) && /^https?:\S*$/.test(value);
 }
 
@@ -186,13 +193,13 @@ function itemsOf(value: string): string[] {
   return value.split(',').map((item) => item.trim());
 }
 
-/** The strings of a JSON array; undefined for anything else, and for an empty array. */
+/** Parses a JSON array of strings. Undefined for any other text and for an empty array. */
 function stringsOf(value: string): string[] | undefined {
   const parsed = parseJson(value);
   return v.is(v.pipe(v.array(v.string()), v.minLength(1)), parsed) ? parsed : undefined;
 }
 
-/** Undefined for what is not JSON. */
+/** Parses JSON. Undefined if the text is not JSON. */
 function parseJson(value: string): unknown {
   try {
     return JSON.parse(value);

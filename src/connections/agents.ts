@@ -3,16 +3,18 @@ import { Agent as HttpsAgent, type AgentOptions } from 'node:https';
 import { createRequire as requireFrom } from 'node:module';
 import { guardAgainstFreezes, type GuardOptions } from './freeze-guard.ts';
 
-/** An import of it would load undici, which takes 50 ms of a cold start. */
+/** `node:http`, loaded with `require`: an `import` of it also loads undici, which adds 50 ms to a cold start. */
 export const http = requireFrom(import.meta.url)('node:http') as typeof nodeHttp;
 
-/** As many connections to one host as the SDK has unless told otherwise. */
+/** Connections per host: the AWS SDK's default. */
 const MAX_SOCKETS = 50;
-/** Idle connections are closed before a server, or a network on the way, is likely to forget them. */
+/** Idle connections are closed after ten seconds, before a server or a firewall is likely to drop them. */
 const MAX_IDLE_MS = 10_000;
 
 /**
- * Agents that keep connections between requests, and none over a freeze of the process.
+ * Makes agents that reuse connections between requests, but close those that were open when Lambda froze the process.
+ * @param guard what happens to requests that were in flight during a freeze
+ * @param options override the options of both agents
  * @example
  * new DynamoDBClient({ requestHandler: keptConnections({ answerWithinMs: 1000 }) });
  */
@@ -28,8 +30,9 @@ export function keptConnections(
 }
 
 /**
- * Guards the agents of an SDK client that somebody else has made, as far as it has any yet. Its requests in flight are left
- * alone, since others may use the client for what must not be repeated.
+ * Guards the agents of an SDK client that the caller made, if the client has made its agents yet. Requests in flight
+ * during a freeze are left alone, because the caller may use the client for requests that must not be repeated.
+ * @param requestHandler the `requestHandler` of the client's config. A handler without Node agents is left unchanged.
  */
 export function guardHandler(requestHandler: unknown): void {
   const handler = requestHandler as

@@ -2,33 +2,34 @@ import { errorMonitor } from 'node:events';
 import type { Agent, ClientRequest } from 'node:http';
 import type { Socket } from 'node:net';
 
-/** How often the process notes that it runs while an agent has connections. */
-const BEAT_MS = 25;
-/** Time that the process neither worked nor planned to wait. From here on it counts as a freeze. */
+/** While an agent has connections, a timer records at this interval that the process is running. */
+const TICK_MS = 25;
+/** A gap this long in which the process used no CPU time counts as a freeze. */
 const FREEZE_MS = 100;
 
-/** Which requests the agent of {@link guardAgainstFreezes} makes. */
+/** Options of {@link guardAgainstFreezes}. */
 export interface GuardOptions {
   /**
-   * How long after a freeze a request that was in flight waits for the next byte of its answer, in milliseconds. Then its
-   * connection ends with `ECONNRESET`, so all requests of the agent must be safe to repeat. Without it they are left alone.
+   * After a freeze, a request in flight waits this many milliseconds for the next byte of its answer. Then its
+   * connection ends with `ECONNRESET`, so all requests of the agent must be safe to repeat. If absent, requests in
+   * flight are left alone.
    */
   readonly answerWithinMs?: number;
 }
 
 /**
- * Makes an agent forget the connections that were open when the process was frozen. Lambda freezes a process between
- * invocations, and meanwhile the other side or anything on the way may forget a connection. A request that is sent on it is
- * reset, or waits until it times out.
+ * Makes an agent close the connections that were open when the process was frozen. Lambda freezes a process between
+ * invocations. Meanwhile the server, a firewall or a NAT gateway may drop a connection. A request on a dropped
+ * connection fails with a reset or waits until it times out.
  *
  * - After a freeze, idle connections are closed. Connections in use are closed when they become idle.
- * - After a request has failed on a kept connection, idle connections are closed, too: its retry gets a new one.
+ * - After a request fails on a reused connection, idle connections are closed, so its retry gets a new one.
  *
- * A freeze shows as time in which the process did not work, and longer than its timer was set for. A machine that starves the
- * process looks the same, and costs it no more than a new connection. The timer runs only while there are connections, and does
- * not keep the process alive.
+ * The guard detects a freeze as a gap of at least 100 ms between two ticks of a 25 ms timer in which the process used
+ * no CPU time. An overloaded machine can look the same, which costs only a new connection. The timer runs only while
+ * there are connections, and does not keep the process alive.
  *
- * @returns the same agent
+ * @returns the same agent. Guarding an agent a second time has no effect.
  * @example
  * const httpsAgent = guardAgainstFreezes(new Agent({ keepAlive: true }));
  */
@@ -36,7 +37,8 @@ export function guardAgainstFreezes<Guarded extends Agent>(agent: Guarded, optio
   if (guarded.has(agent)) return agent;
   guarded.add(agent);
   const guard = new FreezeGuard(agent, options);
-  // Not documented, but the one step before an agent chooses a connection; proxies' agents build on it, too.
+  // `addRequest` is undocumented, but it is the only hook that runs before an agent picks a connection. Proxy agents
+  // use it too.
   const hooked = agent as unknown as { addRequest(request: ClientRequest, ...more: unknown[]): void };
   const addRequest = hooked.addRequest.bind(agent);
   hooked.addRequest = (request, ...more) => {
@@ -46,7 +48,7 @@ export function guardAgainstFreezes<Guarded extends Agent>(agent: Guarded, optio
     });
     addRequest(request, ...more);
   };
-  // Before the agent's own listener, which hands the connection to the next request in line.
+  // Run before the agent's own `free` listener, which gives the connection to the next queued request.
   agent.prependListener('free', (socket: Socket) => guard.beforeIdle(socket));
   return agent;
 }
@@ -56,8 +58,8 @@ const guarded = new WeakSet<Agent>();
 /** A connection in use when the process was frozen. */
 interface Suspect {
   readonly bytesRead: number;
-  /** Beats since it last read something: time in which the process runs and could have read more. */
-  beats: number;
+  /** Timer ticks since the last byte arrived. Each is time in which the process could have read more of the answer. */
+  ticks: number;
 }
 
 class FreezeGuard {
@@ -65,24 +67,24 @@ class FreezeGuard {
   readonly #answerWithinMs: number;
   #timer: NodeJS.Timeout | undefined;
   #lastSeen = seenNow();
-  /** Connections older than the last freeze that were in use then. */
+  /** Connections that were in use during a freeze. They are closed when they become idle. */
   readonly #stale = new WeakSet<Socket>();
   readonly #suspects = new Map<Socket, Suspect>();
 
   constructor(agent: Agent, { answerWithinMs = Infinity }: GuardOptions) {
     this.#agent = agent;
     this.#answerWithinMs = answerWithinMs;
-    // Whatever it has open already is watched from now on.
+    // The agent may already have connections, so start the timer now.
     this.beforeRequest();
   }
 
   beforeRequest(): void {
-    this.#look();
-    this.#timer ??= setInterval(() => this.#beat(), BEAT_MS).unref();
+    this.#checkForFreeze();
+    this.#timer ??= setInterval(() => this.#tick(), TICK_MS).unref();
   }
 
   beforeIdle(socket: Socket): void {
-    this.#look();
+    this.#checkForFreeze();
     this.#suspects.delete(socket);
     if (this.#stale.has(socket)) socket.destroy();
   }
@@ -91,34 +93,37 @@ class FreezeGuard {
     for (const socket of socketsIn(this.#agent.freeSockets)) socket.destroy();
   }
 
-  #beat(): void {
-    this.#look();
+  #tick(): void {
+    this.#checkForFreeze();
     this.#endUnanswered();
     if (socketsIn(this.#agent.sockets).length > 0 || socketsIn(this.#agent.freeSockets).length > 0) return;
     clearInterval(this.#timer);
     this.#timer = undefined;
   }
 
-  /** Notes that the process runs, and finds out whether it was frozen since that was last noted. */
-  #look(): void {
+  /**
+   * Records that the process is running. If it was frozen since the last record, closes idle connections and marks the
+   * others.
+   */
+  #checkForFreeze(): void {
     const before = this.#lastSeen;
     this.#lastSeen = seenNow();
     if (idleMsBetween(before, this.#lastSeen) < FREEZE_MS) return;
     this.closeIdle();
     for (const socket of socketsIn(this.#agent.sockets)) {
       this.#stale.add(socket);
-      if (!this.#suspects.has(socket)) this.#suspects.set(socket, { bytesRead: socket.bytesRead, beats: 0 });
+      if (!this.#suspects.has(socket)) this.#suspects.set(socket, { bytesRead: socket.bytesRead, ticks: 0 });
     }
   }
 
   #endUnanswered(): void {
     for (const [socket, suspect] of this.#suspects) {
-      suspect.beats += 1;
+      suspect.ticks += 1;
       if (socket.destroyed) this.#suspects.delete(socket);
       else if (socket.bytesRead > suspect.bytesRead) {
-        // It may have come before the freeze, without the rest of the answer.
-        this.#suspects.set(socket, { bytesRead: socket.bytesRead, beats: 0 });
-      } else if (suspect.beats * BEAT_MS > this.#answerWithinMs) {
+        // These bytes may have arrived before the freeze, without the rest of the answer. Wait for the next ones.
+        this.#suspects.set(socket, { bytesRead: socket.bytesRead, ticks: 0 });
+      } else if (suspect.ticks * TICK_MS > this.#answerWithinMs) {
         this.#suspects.delete(socket);
         socket.destroy(Object.assign(new Error('No answer after the process was frozen.'), { code: 'ECONNRESET' }));
       }
@@ -126,18 +131,18 @@ class FreezeGuard {
   }
 }
 
-/** A moment at which the process runs. */
+/** Clock readings at a moment when the process was running. */
 interface Seen {
-  /** It goes on while the process is stopped, and stands still while the machine is suspended. */
+  /** Advances while the process is stopped, but not while the machine is suspended. */
   readonly monotonicMs: number;
-  /** It goes on while the machine is suspended, and may be set back. */
+  /** Advances while the machine is suspended, but an operator or NTP may set it back. */
   readonly wallMs: number;
-  /** What this thread has worked. */
+  /** CPU time of this thread; of the whole process in older versions of Node. */
   readonly workedMs: number;
 }
 
 function seenNow(): Seen {
-  // Node 20 knows only all threads' together.
+  // Older versions of Node measure only the CPU time of the whole process.
   const { user, system } = process.threadCpuUsage?.() ?? process.cpuUsage();
   return { monotonicMs: performance.now(), wallMs: Date.now(), workedMs: (user + system) / 1000 };
 }

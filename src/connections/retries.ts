@@ -1,15 +1,15 @@
 import { StandardRetryStrategy } from '@smithy/core/retry';
 
-/** The part of a retry strategy that the SDK's clients call. */
+/** The methods of a retry strategy that the SDK's clients call. */
 type RetryStrategy = Pick<
   StandardRetryStrategy,
   'acquireInitialRetryToken' | 'refreshRetryTokenForRetry' | 'recordSuccess'
 >;
 
 /**
- * The SDK's standard retries with a quota for each request. The SDK's own quota belongs to the client and is refilled by later
- * successes alone: after an outage, the requests of a healthy table would go without retries. How much a request may cost is
- * bounded by its attempts and its deadline.
+ * Returns the SDK's standard retry strategy, but with a retry quota per request. The SDK's own quota belongs to the
+ * client and is refilled only by successes. After an outage, requests to a healthy table would then get no retries.
+ * `maxAttempts` and the request's deadline still bound each request.
  * @example
  * new DynamoDBClient({ maxAttempts: 3, retryStrategy: retriesOf(3) });
  */

@@ -1,4 +1,4 @@
-/** AWS refuses a signature for its time: the clock is wrong, or the request took long to be sent. */
+/** Names of AWS errors for a signature whose time is too far off: the clock is wrong, or sending took too long. */
 const CLOCK_FAULTS = new Set([
   'InvalidSignatureException',
   'SignatureDoesNotMatch',
@@ -9,7 +9,7 @@ const CLOCK_FAULTS = new Set([
   'RequestTimeTooSkewed',
 ]);
 
-/** Credentials that have just ended, or that AWS does not know yet. */
+/** Names of AWS errors for credentials that have expired, or that AWS does not know yet. */
 const CREDENTIAL_FAULTS = new Set([
   'ExpiredToken',
   'ExpiredTokenException',
@@ -23,22 +23,24 @@ const CREDENTIAL_FAULTS = new Set([
   'MissingAuthenticationTokenException',
 ]);
 
-/** What to correct before a request is signed and sent once more. */
+/** What the caller corrects before signing and sending the request again. */
 export type SignatureFault = 'clock' | 'credentials';
 
-/** Why AWS refused a request's signature, by the name of its error; undefined for any other failure. */
+/** Returns why AWS rejected a request's signature, by the name of its error. Returns undefined for any other error. */
 export function signatureFaultNamed(errorName: string): SignatureFault | undefined {
   if (CREDENTIAL_FAULTS.has(errorName)) return 'credentials';
   return CLOCK_FAULTS.has(errorName) ? 'clock' : undefined;
 }
 
-/** As {@link signatureFaultNamed}, of what the AWS SDK throws. */
+/**
+ * Returns why AWS rejected a request's signature, by the error of the AWS SDK. Returns undefined for any other error.
+ */
 export function signatureFaultOf(error: unknown): SignatureFault | undefined {
   const { name = '', $metadata } = (error ?? {}) as {
     readonly name?: string;
     readonly $metadata?: { readonly clockSkewCorrected?: boolean };
   };
-  // The SDK sets the mark when the answer's date has shown that the clock is off.
+  // The SDK sets `clockSkewCorrected` if the answer's date showed that the clock is wrong.
   if (name === 'AccessDeniedException' && $metadata?.clockSkewCorrected === true) return 'clock';
   return signatureFaultNamed(name);
 }

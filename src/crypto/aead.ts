@@ -8,7 +8,10 @@ const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 const TAG_LENGTH = { authTagLength: TAG_BYTES };
 
-/** The nonce of the current seal. One buffer is enough, because a seal is synchronous. Copying 12 bytes costs less than making a view. */
+/**
+ * The nonce of the current seal. One buffer is enough, because a seal is synchronous. Copying 12 bytes costs less than
+ * making a view.
+ */
 const nonce = Buffer.allocUnsafeSlow(NONCE_BYTES);
 
 /** By how many bytes a sealed value is longer than its plaintext. */
@@ -37,7 +40,8 @@ export function seal(key: KeyObject, plaintext: Uint8Array): Buffer {
 
 /**
  * Opens a value that {@link seal} or Asherah sealed.
- * @returns the plaintext, whose buffer is the caller's; undefined if the tag is wrong or the value is too short to contain one
+ * @returns the plaintext, whose buffer is the caller's; undefined if the tag is wrong or the value is too short to
+ * contain one
  */
 export function open(key: KeyObject, sealed: Uint8Array): Buffer | undefined {
   const nonceAt = byteLengthOf(sealed) - NONCE_BYTES;

@@ -2,12 +2,13 @@
 const BEYOND_LATIN_1 = /[\u0100-\uffff]/;
 
 /**
- * Decodes standard base64 (RFC 4648, section 4), strictly: with padding, without white space, and with zero in the unused bits of the
- * last character.
+ * Decodes standard base64 (RFC 4648, section 4), strictly: with padding, without white space, and with zero in the
+ * unused bits of the last character.
  *
- * Node's decoder is lenient, so this function checks its result. Node skips unknown characters and then gives fewer bytes than the length
- * of the text says. It accepts the base64url alphabet, uses only the lower eight bits of a character beyond Latin-1, and ignores the
- * unused bits. Encoding the result again to compare it would take twice as long.
+ * Node's decoder is lenient, so this function checks its result. Node skips unknown characters and then gives fewer
+ * bytes than the length of the text says. It accepts the base64url alphabet, uses only the lower eight bits of a
+ * character beyond Latin-1, and ignores the unused bits. Encoding the result again to compare it would take twice as
+ * long.
  * @returns the bytes, whose buffer is the caller's; undefined if the text is not strict base64
  */
 export function decodeBase64(text: string): Buffer | undefined {

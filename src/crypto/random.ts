@@ -11,8 +11,8 @@ let used = POOL_BYTES;
 /**
  * Fills part of `target` with random bytes from a pool. A system call for twelve bytes would cost forty times as much.
  *
- * The pool is filled on first use and not when the process starts, so that two processes from one snapshot do not repeat nonces. Bytes
- * that were handed out are zeroed in the pool.
+ * The pool is filled on first use and not when the process starts, so that two processes from one snapshot do not
+ * repeat nonces. Bytes that were handed out are zeroed in the pool.
  */
 export function fillRandom(target: Buffer, offset: number, length: number): void {
   const { bytes, at } = draw(length);

@@ -2,67 +2,70 @@ import { isPartition, type KeyMeta } from '../records/ids.ts';
 import type { OperationName } from '../operations/operation-name.ts';
 import { toKeyfoldError } from './problem.ts';
 
-/** Who asked for what, and where. */
+/** The request that an audit line describes: its caller, door, operation and partition. */
 export interface AuditSubject {
   readonly door: 'http' | 'direct' | 'queue';
-  /** Lambda's id of the invocation. */
+  /** Lambda's request id of the invocation. */
   readonly requestId: string;
-  /** Of a queue, whose messages of one invocation have one request id. */
+  /** The SQS message id. Only the queue door sets it, because all messages of an invocation share one request id. */
   readonly messageId?: string | undefined;
-  /** Who asked, as far as the event says: null for a direct invocation, of which CloudTrail knows. */
+  /** The caller that the event names. Null for a direct invocation; CloudTrail records its caller. */
   readonly principal: string | null;
   readonly operation: OperationName;
-  /** As it was asked for: there may be no such. */
+  /** The partition as the request names it. It may be invalid. */
   readonly partition: string;
 }
 
-/** What the audit says of one operation (docs/audit.md). None of the data. */
+/** One audit line: the outcome of one operation (docs/audit.md). It never contains plaintext or records. */
 export interface AuditEntry extends Omit<AuditSubject, 'partition'> {
-  /** Null where there can be no such partition: what stands in its place may be anything. */
+  /** Null if the operation failed and the name is not a valid partition, since an invalid name may be any text. */
   readonly partition: string | null;
-  /** `ok`, or the code of the error. */
+  /** `ok`, or the error code. */
   readonly result: string;
-  /** The Intermediate Keys that records were sealed under or tried with, as id@created; at most ten. */
+  /** The Intermediate Keys that the operation used or tried, as `id@created`. At most ten are listed. */
   readonly keys: readonly string[];
-  /** Of a batch how many items, of an operation on fields how many values. */
+  /** The number of items in a batch, or of values that a field operation selects. Undefined for other operations. */
   readonly items?: number | undefined;
-  /** How many of the items failed, if any did. */
+  /** The number of batch items that failed. Undefined if none failed. */
   readonly failed?: number | undefined;
 }
 
-/** Where the lines of the audit go. */
+/** The destination of audit lines. */
 export interface AuditLog {
-  /** Writes a line of the audit, whatever the log's level, unless that is SILENT. */
+  /** Writes an audit line at every log level except SILENT. */
   audited(entry: AuditEntry): void;
 }
 
 const OK = 'ok';
-/** In one line. */
+/** The most keys that one audit line lists. */
 const MAX_KEYS = 10;
 
-/** What an operation used and did, gathered while it runs. */
+/** Collects the keys and item counts of one operation while it runs. */
 export class AuditTrail {
   readonly #keys: KeyMeta[] = [];
   #items: number | undefined;
   #failed: number | undefined;
 
-  /** Takes note of a key that a record was sealed or opened under. */
+  /** Records that the operation sealed or opened under this key. */
   readonly keyUsed = (key: KeyMeta): void => {
     const isKnown = this.#keys.some(({ id, created }) => created === key.created && id === key.id);
     if (!isKnown && this.#keys.length < MAX_KEYS) this.#keys.push(key);
   };
 
-  /** Takes note of how many items or values an operation is on. */
+  /** Records how many items or field values the operation has. */
   readonly itemsCounted = (count: number): void => {
     this.#items = count;
   };
 
-  /** Takes note of how many of them failed while the others went on. */
+  /** Records how many items of a batch failed. */
   itemsFailed(count: number): void {
     this.#failed = count;
   }
 
-  /** What there is to say. */
+  /**
+   * Returns the operation's audit entry.
+   * @param result `ok`, or an error code
+   */
   entry({ door, requestId, messageId, principal, operation, partition }: AuditSubject, result: string): AuditEntry {
     return {
       door,
@@ -80,19 +83,20 @@ export class AuditTrail {
 }
 
 /**
- * Does what was asked for, and writes its line of the audit whatever comes of it, before anything is answered.
- * @throws what the work throws
+ * Runs an operation and writes its audit line, whether the operation succeeds or fails. The line is written before the
+ * door answers the caller.
+ * @throws any error of `work`, unchanged
  */
 export async function audited<T>(
   log: AuditLog,
-  asked: AuditSubject,
+  subject: AuditSubject,
   work: (trail: AuditTrail) => Promise<T>,
 ): Promise<T> {
   const trail = new AuditTrail();
   const answer = await work(trail).catch((thrown: unknown) => {
-    log.audited(trail.entry(asked, toKeyfoldError(thrown).code));
+    log.audited(trail.entry(subject, toKeyfoldError(thrown).code));
     throw thrown;
   });
-  log.audited(trail.entry(asked, OK));
+  log.audited(trail.entry(subject, OK));
   return answer;
 }

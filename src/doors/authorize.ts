@@ -10,7 +10,7 @@ type Fields = Readonly<Record<string, unknown>>;
 /**
  * Checks that the request came through the configured kind of authorizer, and through no other.
  * @param authorizer `requestContext.authorizer` of the event
- * @returns what that authorizer found out
+ * @returns the fields that the authorizer passed on: the IAM caller's ARN, or the claims of a token
  * @throws KeyfoldError `Unauthenticated`
  */
 export function authenticate(auth: AuthConfig, authorizer: unknown): Fields {
@@ -26,9 +26,9 @@ export function authenticate(auth: AuthConfig, authorizer: unknown): Fields {
 }
 
 /**
- * Checks that the caller may do this. With IAM the path is the resource and the policy has decided already; a token's
- * claims are decided on here.
- * @param found what {@link authenticate} returned
+ * Checks that the caller may run this operation on this partition. With IAM, API Gateway has already checked the path
+ * against the caller's policy. With JWT, this function checks the token's scope and partition claims.
+ * @param found the result of {@link authenticate}
  * @throws KeyfoldError `Forbidden`
  */
 export function authorize(auth: AuthConfig, found: Fields, partition: string, operation: OperationName): void {
@@ -44,9 +44,9 @@ export function authorize(auth: AuthConfig, found: Fields, partition: string, op
 }
 
 /**
- * Who asks: the ARN that signed the request, or the issuer of a token and its subject with `#` between them. Null where the authorizer
- * did not say.
- * @param found what {@link authenticate} returned
+ * Names the caller for the audit. With IAM the name is the ARN that signed the request; with JWT it is
+ * `issuer#subject`. Null if the authorizer passed on no such name.
+ * @param found the result of {@link authenticate}
  */
 export function principalOf(auth: AuthConfig, found: Fields): string | null {
   if (auth.kind === 'iam') return asText(found['userArn']);
@@ -60,8 +60,8 @@ function asText(value: unknown): string | null {
 }
 
 /**
- * The partitions that a claim grants. An identity provider may let a tenant choose a claim's text, so a list and a wildcard count
- * only if the settings say so. A claim with an entry that cannot be a partition grants nothing.
+ * Returns the partitions that a claim grants. An identity provider may let tenants choose the text of a claim. Lists
+ * and wildcards therefore count only if the settings allow them. A claim with one invalid entry grants nothing.
  */
 function grantsOf(
   { partitionLists = false, partitionWildcards = false }: JwtConfig,
@@ -75,8 +75,8 @@ function grantsOf(
 }
 
 /**
- * The entries of a claim that lists some, separated by spaces. HTTP APIs hand an array claim over as `[a b]`, as they do one whose
- * only entry is `a b`. Undefined for anything else, such as an array in an array.
+ * Returns the entries of a space-separated claim. HTTP APIs pass an array claim on as the text `[a b]`, so one entry `a
+ * b` looks the same as two entries. Undefined for any other claim, such as nested arrays.
  */
 function entriesOf(claim: unknown): readonly string[] | undefined {
   if (Array.isArray(claim)) return claim.every((entry) => typeof entry === 'string') ? claim : undefined;
@@ -85,7 +85,7 @@ function entriesOf(claim: unknown): readonly string[] | undefined {
   return /[[\]]/.test(list) ? undefined : list.split(' ').filter((entry) => entry !== '');
 }
 
-/** A grant is a partition, or the beginning of some followed by `*`. */
+/** Whether a grant covers a partition. A grant is an exact partition, or a prefix followed by `*`. */
 export function isGranted(grant: string, partition: string): boolean {
   return grant.endsWith('*') ? partition.startsWith(grant.slice(0, -1)) : partition === grant;
 }

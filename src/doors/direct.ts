@@ -15,8 +15,9 @@ const EXPECTED = 'a direct invocation such as {"operation":"encrypt","partition"
 export type DirectHandler = (event: unknown, context: Context) => Promise<unknown>;
 
 /**
- * The door for direct invocation: the event says what is asked (docs/direct.md), and the result is what HTTP would answer with.
- * A failure is thrown with its code as the error's name, by which Step Functions and callers tell failures apart.
+ * Creates the door for direct invocation. The event names the operation and the partition (docs/direct.md). The result
+ * is the body that the HTTP door would send. A failure is thrown with its code as the error name, so that Step
+ * Functions and other callers can match on the name.
  */
 export function directDoor(options: DoorOptions): DirectHandler {
   const { telemetry } = options;
@@ -39,17 +40,17 @@ async function answer(options: DoorOptions, event: unknown, context: Context): P
   if (!isInvocation(event)) throw unexpectedEvent(EXPECTED);
   const call = readInvocation({ value: event, text: () => exactJsonText(event) });
   const { operation, partition } = call;
-  const asked: AuditSubject = {
+  const subject: AuditSubject = {
     door: 'direct',
     requestId: context.awsRequestId,
     principal: null,
     operation,
     partition,
   };
-  return audited(options.telemetry, asked, async (trail) => {
+  return audited(options.telemetry, subject, async (trail) => {
     const remainingMs = context.getRemainingTimeInMillis();
     const text = await perform(options, call, { remainingMs, answerFits, trail });
-    // Only a document holds numbers and names that others have written.
+    // Only documents hold numbers and names of the caller's own, which JSON.parse might change.
     return isOnFields(operation) ? exactValue(text) : (JSON.parse(text) as unknown);
   });
 }
@@ -59,8 +60,9 @@ function answerFits(text: string): boolean {
 }
 
 /**
- * What Lambda hands to the caller as `errorType` and `errorMessage`, and writes to the log. It hands over the stack and logs
- * what hangs on an error, too: so there is no cause, and a stack of one line. The causes have been logged before.
+ * The error that Lambda returns to the caller as `errorType` and `errorMessage`. Lambda also returns the stack and logs
+ * every property of the error. This class therefore has a stack of one line and no cause; the door has already logged
+ * the causes.
  */
 class FailedInvocation extends Error {
   constructor({ code, message }: KeyfoldError) {

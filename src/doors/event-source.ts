@@ -3,47 +3,50 @@ import { KeyfoldError } from '../errors.ts';
 
 type Members = Readonly<Record<string, unknown>>;
 
-/** What a function says to an event that is not for it. */
+/** The error for an event from a source that this function does not serve. */
 export function unexpectedEvent(expected: string): KeyfoldError {
   return new KeyfoldError('InvalidRequest', `This function expects ${expected}; this event is something else.`);
 }
 
-/** Whether an event is a request that an HTTP API of API Gateway hands over in payload format 2.0. */
+/** Whether an event is a request of an API Gateway HTTP API in payload format 2.0. */
 export function isFromGateway(event: unknown): event is APIGatewayProxyEventV2 {
   const { version, type, routeKey, rawPath, headers, pathParameters, requestContext } = membersOf(event);
   const { http, domainName } = membersOf(requestContext);
   const { partition, operation } = membersOf(pathParameters);
   return (
     version === '2.0' &&
-    // A Lambda authorizer's events look the same but for their type.
+    // Events for a Lambda authorizer differ from requests only in having a type.
     type === undefined &&
     typeof routeKey === 'string' &&
     typeof rawPath === 'string' &&
     isObject(headers) &&
-    // Only what is read of them is checked, since every request comes by here.
+    // Only the headers and parameters that a door reads are checked, because this runs for every request.
     isTextOrAbsent(headers['content-type']) &&
     isTextOrAbsent(headers['content-encoding']) &&
     isTextOrAbsent(partition) &&
     isTextOrAbsent(operation) &&
     typeof membersOf(http)['method'] === 'string' &&
     typeof domainName === 'string' &&
-    // A function URL's events look the same but for its name.
+    // Events of a function URL differ only in their domain name.
     !domainName.includes('.lambda-url.')
   );
 }
 
-/** Whether an event is an HTTP request from anywhere, whose sender reads a response: a function URL, a REST API, a load balancer. */
+/**
+ * Whether an event is an HTTP request of any kind, such as from a function URL, a REST API or a load balancer. Its
+ * sender reads an HTTP response.
+ */
 export function isRequest(event: unknown): boolean {
   return isObject(membersOf(event)['requestContext']);
 }
 
-/** Whether an event may be a direct invocation, right or wrong. */
+/** Whether an event is meant as a direct invocation, even if it is invalid. */
 export function isInvocation(event: unknown): boolean {
   const { operation, partition } = membersOf(event);
   return operation !== undefined || partition !== undefined;
 }
 
-/** Whether an event brings messages of SQS and nothing else. */
+/** Whether every record of an event is an SQS message. */
 export function isFromQueue(event: unknown): event is SQSEvent {
   const { Records: records } = membersOf(event);
   return Array.isArray(records) && records.every(isQueueRecord);
@@ -55,7 +58,7 @@ function isQueueRecord(record: unknown): boolean {
   return eventSource === 'aws:sqs' && isNamed && isObject(attributes);
 }
 
-/** Whether an event is a schedule's, or empty, as an operator invokes a function by hand. */
+/** Whether an event is from an EventBridge schedule, or is empty because an operator invoked the function by hand. */
 export function isFromSchedule(event: unknown): boolean {
   if (event === null || event === undefined) return true;
   const { source, 'detail-type': detailType } = membersOf(event);

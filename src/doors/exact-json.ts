@@ -3,7 +3,7 @@ import { MAX_JSON_DEPTH } from '../records/json-depth.ts';
 import { withDescendants } from '../operations/field-paths.ts';
 import { locateValues, valueOf, type JsonBounds } from '../operations/json-text.ts';
 
-/** What Node 24 has of JSON and TypeScript's library does not (ECMA-262, JSON.parse source text access). */
+/** Functions of JSON in Node 24 that TypeScript's types lack (ECMA-262, JSON.parse source text access). */
 interface ExactJson {
   rawJSON(text: string): unknown;
   stringify(value: unknown, replacer: (name: string, value: unknown) => unknown): string;
@@ -11,17 +11,17 @@ interface ExactJson {
 const exactJson = JSON as unknown as ExactJson;
 
 /**
- * What JSON writes with a backslash: a quotation mark, a backslash, a control character, half of a surrogate pair. Once
- * `JSON.parse` of Node 24.21 has read a name that holds a backslash, it can take a name that is written with one for it. What it
- * takes a name for always holds a backslash, so these are all the names that it may have confused, or that a caller's may.
+ * Matches a character that JSON escapes or may escape: `"`, `\`, control characters and lone surrogates. `JSON.parse`
+ * of Node 24.21 can confuse a name that is written with an escape with an earlier name that contains a backslash. The
+ * wrong name that it returns always contains a backslash. This pattern therefore finds every name that `JSON.parse` may
+ * have confused, here or at the caller.
  */
 const ESCAPED = /["\\]|[^ -\ud7ff\ue000-\u{10ffff}]/u;
 
 /**
- * The JSON text of an event that Lambda has parsed. Two things may have been written otherwise, and are refused: whole numbers that
- * a double does not tell from their neighbours, and names of {@link ESCAPED} characters. (Of a fraction nobody can tell what
- * digits it had.)
- * @throws KeyfoldError `InvalidRequest`
+ * Writes the JSON text of an event that Lambda has already parsed. Parsing may have changed whole numbers beyond 2^53 -
+ * 1 and names with {@link ESCAPED} characters, so both are refused. A fraction that lost digits cannot be detected.
+ * @throws KeyfoldError `InvalidRequest` for such a number or name, and for an event that is nested too deeply
  */
 export function exactJsonText(event: unknown): string {
   try {
@@ -41,14 +41,15 @@ function exactNumber(value: number): unknown {
 }
 
 /**
- * Opened values add to the depth and the number of a request's values. The limits of a request and of its plaintext bound how many
- * they are, and each value that is opened is at most {@link MAX_JSON_DEPTH} deep.
+ * The bounds of an answer. Its depth is at most that of the request plus that of a decrypted value, each at most
+ * {@link MAX_JSON_DEPTH}. The number of values needs no bound here, because the limits of the request already bound it.
  */
 const ANSWER_BOUNDS: JsonBounds = { subject: 'answer', depth: 2 * MAX_JSON_DEPTH, values: Infinity };
 
 /**
- * The value of an answer's JSON text. `JSON.stringify` writes each of its numbers with the digits that the text has.
- * @throws KeyfoldError `InvalidRequest` for a name that the caller's `JSON.parse` may take for another, and for two members of one name
+ * Parses the JSON text of an answer so that `JSON.stringify` writes each number with the same digits as the text.
+ * @throws KeyfoldError `InvalidRequest` for an object with two members of one name, and for a name that the caller's
+ * `JSON.parse` may confuse with another
  */
 export function exactValue(text: string): unknown {
   const root = locateValues(text, ANSWER_BOUNDS);

@@ -7,13 +7,14 @@ import { base64Length } from '../operations/operation.ts';
 const JSON_TYPE = 'application/json';
 
 /**
- * The text of a request's body.
- * @throws KeyfoldError `UnsupportedMediaType`, `PayloadTooLarge` or `InvalidRequest`; never with the body on it
+ * Returns the text of a request's body.
+ * @param limitBytes the largest body that is accepted, after base64 decoding
+ * @throws KeyfoldError `UnsupportedMediaType`, `PayloadTooLarge` or `InvalidRequest`, none of which contains the body
  */
 export function readBodyText({ headers, body, isBase64Encoded }: APIGatewayProxyEventV2, limitBytes: number): string {
   checkType(headers['content-type']);
   checkEncoding(headers['content-encoding']);
-  // API Gateway leaves it out; hand-written events may have null.
+  // API Gateway omits the body of an empty request. Events written by hand may have null.
   const given: unknown = body ?? '';
   if (typeof given !== 'string') throw invalid("The event's body must be text: the JSON as a string.");
   if (given === '') throw invalid('The request has no body: send a JSON object.');
@@ -23,7 +24,7 @@ export function readBodyText({ headers, body, isBase64Encoded }: APIGatewayProxy
   return isBase64Encoded ? decode(given) : given;
 }
 
-/** RFC 9110, 8.3: a type with parameters, of which only the charset changes what is read. */
+/** Checks the Content-Type (RFC 9110, 8.3). Of its parameters only `charset` matters, and it must be UTF-8. */
 function checkType(header: string | undefined): void {
   if (header === JSON_TYPE) return;
   const type = parseType(header);
@@ -36,7 +37,7 @@ function checkType(header: string | undefined): void {
   }
 }
 
-/** How often a Content-Type names a charset. MIMEType keeps the first of several, and drops those that are malformed. */
+/** Counts the charsets in a Content-Type, because `MIMEType` silently drops malformed and repeated ones. */
 function charsetsIn(header = ''): number {
   const unquoted = header.replaceAll(/="(?:\\.|[^"\\])*"?/g, '=');
   return unquoted.match(/;\s*charset\s*(?=[=;]|$)/gi)?.length ?? 0;
@@ -50,7 +51,7 @@ function parseType(header: string | undefined): MIMEType | undefined {
   }
 }
 
-/** RFC 9110, 8.4. `identity` says that there is none. */
+/** Checks that the body is not encoded (RFC 9110, 8.4). The encoding `identity` means that it is not. */
 function checkEncoding(header = ''): void {
   const encodings = header.split(',').map((encoding) => encoding.trim().toLowerCase());
   if (encodings.every((encoding) => encoding === '' || encoding === 'identity')) return;

@@ -3,15 +3,16 @@ import { KeyfoldError } from '../errors.ts';
 import { HTTP_PARTITION, NO_HTTP_PARTITION } from '../operations/http-partition.ts';
 import { isOperationName, type OperationName } from '../operations/operation-name.ts';
 
-/** What a request to a partition asks for. */
+/** The partition and the operation that an HTTP request names. */
 export interface Target {
   readonly partition: string;
   readonly operation: OperationName;
 }
 
 /**
- * The base path of a custom domain or a stage, if any, and what is ours. API Gateway's base paths have these characters. A base path
- * that holds a path of ours is refused: a policy might take it for what is asked.
+ * Matches an optional stage or base path of a custom domain, followed by a Keyfold path. API Gateway allows these
+ * characters in base paths. A base path that contains `/v1/partitions/` does not match, since a policy might match that
+ * part instead.
  */
 const PATH =
   /^((?:\/(?!\.{1,2}\/|v1\/partitions\/)[\w$.+!*'()-]+)*)(\/v1\/(?:health|openapi\.json|partitions\/[^/]+\/[^/]+))$/;
@@ -20,8 +21,8 @@ const NOT_LITERAL =
   'The path must be /v1/partitions/PARTITION/OPERATION, spelled out without percent-encoding; %40 for @ is allowed.';
 
 /**
- * The path of a request without the stage or the base path of a custom domain; undefined for a path that is none of ours.
- * On API Gateway's own domain only the stage can stand before it.
+ * Returns a request's path without the stage or the base path of a custom domain. Undefined if Keyfold has no such
+ * path. On API Gateway's own domain, only the stage may precede the path.
  */
 export function pathOf({ rawPath, requestContext }: APIGatewayProxyEventV2): string | undefined {
   const { stage, apiId, domainName } = requestContext;
@@ -30,24 +31,24 @@ export function pathOf({ rawPath, requestContext }: APIGatewayProxyEventV2): str
   return base === '' || base === `/${stage}` || !isOwnDomain ? path : undefined;
 }
 
-/** The methods that a path of ours takes, as Allow has them. */
+/** The methods of a Keyfold path, in the form of an Allow header. */
 export function methodsOf(path: string): string {
   return path.startsWith('/v1/partitions/') ? 'POST' : 'GET, HEAD';
 }
 
 /**
- * Which partition and operation a request names, from the path parameters that API Gateway matched and authorized.
- * @throws KeyfoldError `NotFound` for an operation that there is not
+ * Reads the partition and the operation from the path parameters, which API Gateway has matched and authorized.
+ * @throws KeyfoldError `NotFound` for an unknown operation
  */
 export function readTarget({ pathParameters }: APIGatewayProxyEventV2): Target {
   const { partition = '', operation = '' } = pathParameters ?? {};
-  if (!isOperationName(operation)) throw new KeyfoldError('NotFound', 'There is no such operation.');
+  if (!isOperationName(operation)) throw new KeyfoldError('NotFound', 'The path names an unknown operation.');
   return { partition, operation };
 }
 
 /**
- * Checks that a partition can be named over HTTP, and that the path spells it and the operation literally. A policy on the path
- * would not match another spelling.
+ * Checks that the partition's name is valid over HTTP, and that the path contains it and the operation literally. An
+ * IAM policy on the path would not match a percent-encoded spelling.
  * @throws KeyfoldError `InvalidRequest`
  */
 export function checkTarget(event: APIGatewayProxyEventV2, { partition, operation }: Target): void {

@@ -4,20 +4,21 @@ import { base64Length, type OperationRequest } from '../operations/operation.ts'
 import { readBodyText } from './http-body.ts';
 import { requestOf } from './json-request.ts';
 
-/** What a record or a request adds to its payload, with room for white space and fields we do not know. */
+/** Space in a body besides its payload: the rest of the record, white space and unknown members. */
 const BODY_ROOM_BYTES = 64 * 1024;
-/** Lambda's own limit. */
+/** Lambda's limit for an event. */
 const MAX_EVENT_BYTES = 6 * 1024 * 1024;
-const BEFORE_PLAINTEXT = '{"plaintext":"';
-const BEHIND_PLAINTEXT = '"}';
-/** A request with a record as Keyfold and Asherah's Go write it, up to the payload. */
+const PLAINTEXT_PREFIX = '{"plaintext":"';
+const PLAINTEXT_SUFFIX = '"}';
+/** Matches a decrypt request up to the payload, if its record is written as by Keyfold and Asherah for Go. */
 const DATA_PREFIX =
   /^\{"record":\{"Key":\{"Created":(0|[1-9]\d{0,14}),"Key":"([A-Za-z0-9+/=]*)","ParentKeyMeta":\{"KeyId":"([ !#-[\]-\uffff]*)","Created":(0|[1-9]\d{0,14})\}\},"Data":"/;
 const DATA_SUFFIX = '"}}';
 
 /**
- * The request's body, parsed.
- * @throws KeyfoldError `UnsupportedMediaType`, `PayloadTooLarge` or `InvalidRequest`; never with the body on it
+ * Parses the body of a request.
+ * @param limitBytes the largest body that is accepted, after base64 decoding
+ * @throws KeyfoldError `UnsupportedMediaType`, `PayloadTooLarge` or `InvalidRequest`, none of which contains the body
  */
 export function readBody(event: APIGatewayProxyEventV2, limitBytes: number): OperationRequest {
   const text = readBodyText(event, limitBytes);
@@ -26,18 +27,21 @@ export function readBody(event: APIGatewayProxyEventV2, limitBytes: number): Ope
 }
 
 /**
- * A body that holds a plaintext and nothing else, without a look at each of its characters. Decoding the base64 is that look:
- * no character that JSON forbids or escapes is part of base64. Parsing a large one takes half as long as sealing it.
+ * A fast path for a body that contains only a plaintext; undefined for any other body. The JSON parser is skipped,
+ * because on a large body it takes half as long as sealing. This is safe: the base64 decoder later refuses every
+ * character that JSON forbids or escapes.
  */
 function plaintextAlone(text: string): { plaintext: string } | undefined {
-  if (!text.startsWith(BEFORE_PLAINTEXT)) return undefined;
-  const rest = text.slice(BEFORE_PLAINTEXT.length);
-  if (!rest.endsWith(BEHIND_PLAINTEXT)) return undefined;
-  const plaintext = rest.slice(0, -BEHIND_PLAINTEXT.length);
+  if (!text.startsWith(PLAINTEXT_PREFIX)) return undefined;
+  const rest = text.slice(PLAINTEXT_PREFIX.length);
+  if (!rest.endsWith(PLAINTEXT_SUFFIX)) return undefined;
+  const plaintext = rest.slice(0, -PLAINTEXT_SUFFIX.length);
   return plaintext.includes('"') || plaintext.includes('\\') ? undefined : { plaintext };
 }
 
-/** A body that holds a record and nothing else, as {@link plaintextAlone}. No name can stand in it twice. */
+/**
+ * The fast path of {@link plaintextAlone} for a body that contains only a record. The pattern rules out repeated names.
+ */
 function recordAlone(text: string): { record: unknown } | undefined {
   const match = DATA_PREFIX.exec(text);
   if (match === null) return undefined;
@@ -50,7 +54,10 @@ function recordAlone(text: string): { record: unknown } | undefined {
   return { record: { Key: { Created: Number(created), Key: key, ParentKeyMeta: parent }, Data: data } };
 }
 
-/** How long the body of an operation may be: what the largest payload needs, and as much as Lambda takes where there may be many. */
+/**
+ * The largest body that an operation accepts, in bytes. Operations on one item accept the largest plaintext in base64;
+ * the others accept as much as Lambda does.
+ */
 export function bodyLimitBytes(operation: OperationName, plaintextLimitBytes: number): number {
   return operation === ACTION_OF[operation] ? base64Length(plaintextLimitBytes) + BODY_ROOM_BYTES : MAX_EVENT_BYTES;
 }

@@ -12,27 +12,30 @@ import { MAX_ANSWER_BYTES, perform, type DoorOptions } from './perform.ts';
 import { problemResponse, statusOf, toKeyfoldError } from './problem.ts';
 import type { Telemetry } from './telemetry.ts';
 
-/** API Gateway answers at 30 s whatever we do. */
+/** The longest that a request may take. API Gateway gives up after 30 s. */
 const MAX_ANSWER_MS = 28_000;
-/** UTF-8 takes up to three for each of a string, and JSON two for a quotation mark. No answer has half a surrogate pair, nor a control character but white space. */
+/**
+ * The most bytes that one UTF-16 code unit of an answer takes. UTF-8 needs up to three, and an escaped quotation mark
+ * two. Answers contain no lone surrogates and no control characters except white space, which would take more.
+ */
 const MAX_BYTES_PER_CHARACTER = 3;
 
-/** What the HTTP door needs. */
+/** Dependencies of the HTTP door. */
 export interface HttpDoorOptions extends DoorOptions {
   readonly auth: AuthConfig;
-  /** The state of the regions and the metastore as last seen, to be sent as JSON; makes no call. */
+  /** Returns the last known state of the KMS regions and the metastore as a JSON value, without calling them. */
   readonly health: () => unknown;
 }
 
-/** A handler for API Gateway's HTTP APIs, payload format 2.0. */
+/** A Lambda handler for API Gateway HTTP APIs with payload format 2.0. */
 export type HttpHandler = (
   event: APIGatewayProxyEventV2,
   context: Context,
 ) => Promise<APIGatewayProxyStructuredResultV2>;
 
 /**
- * The HTTP door. It goes by the route that API Gateway matched, since that is what API Gateway authorized, and requires that the
- * path spells the same.
+ * Creates the HTTP door. The door uses the route and path parameters that API Gateway matched, because those are what
+ * API Gateway authorized. It refuses a request whose path spells them differently.
  */
 export function httpDoor(options: HttpDoorOptions): HttpHandler {
   const { telemetry } = options;
@@ -62,18 +65,18 @@ async function route(
   }
 }
 
-/** A request for which API Gateway has no route: HEAD of what GET answers, another method, or another path. */
+/** Answers a request that matches no route of API Gateway: a HEAD request, a wrong method or an unknown path. */
 async function answerUnmatched(
   options: HttpDoorOptions,
   event: APIGatewayProxyEventV2,
   context: Context,
 ): Promise<APIGatewayProxyStructuredResultV2> {
   const path = pathOf(event);
-  if (path === undefined) throw new KeyfoldError('NotFound', 'There is nothing at this path.');
+  if (path === undefined) throw new KeyfoldError('NotFound', 'The API has no such path.');
   const routeKey = `GET ${path}`;
   const isHead = event.requestContext.http.method === 'HEAD' && methodsOf(path).includes('HEAD');
   if (isHead) return { ...(await route(options, { ...event, routeKey }, context)), body: '' };
-  throw new KeyfoldError('MethodNotAllowed', `This path takes ${methodsOf(path)} and no other method.`);
+  throw new KeyfoldError('MethodNotAllowed', `This path supports only ${methodsOf(path)}.`);
 }
 
 async function operate(
@@ -84,10 +87,16 @@ async function operate(
 ): Promise<APIGatewayProxyStructuredResultV2> {
   const { partition, operation } = readTarget(event);
   const principal = principalOf(options.auth, found);
-  // What cannot be a partition here is not to be in the audit.
+  // An invalid partition name may be any text, so the audit leaves the name out.
   const named = HTTP_PARTITION.test(partition) ? partition : '';
-  const asked: AuditSubject = { door: 'http', requestId: context.awsRequestId, principal, operation, partition: named };
-  return audited(options.telemetry, asked, async (trail) => {
+  const subject: AuditSubject = {
+    door: 'http',
+    requestId: context.awsRequestId,
+    principal,
+    operation,
+    partition: named,
+  };
+  return audited(options.telemetry, subject, async (trail) => {
     authorize(options.auth, found, partition, operation);
     checkTarget(event, { partition, operation });
     const request = readBody(event, bodyLimitBytes(operation, options.config.plaintextLimitBytes));
@@ -96,13 +105,16 @@ async function operate(
   });
 }
 
-/** An answer goes out inside another JSON text, with its quotation marks escaped. Most are told by their length: to escape a megabyte takes longer than to seal it. */
+/**
+ * Whether an answer fits into Lambda's response, in which the answer is a JSON string with escaped quotation marks.
+ * Only answers that may be too large are measured exactly, because escaping a megabyte takes longer than sealing it.
+ */
 function answerFits(answer: string): boolean {
-  const mostBytes = answer.length * MAX_BYTES_PER_CHARACTER;
-  return mostBytes <= MAX_ANSWER_BYTES || Buffer.byteLength(JSON.stringify(answer)) <= MAX_ANSWER_BYTES;
+  const maxBytes = answer.length * MAX_BYTES_PER_CHARACTER;
+  return maxBytes <= MAX_ANSWER_BYTES || Buffer.byteLength(JSON.stringify(answer)) <= MAX_ANSWER_BYTES;
 }
 
-/** Everything that is thrown becomes a problem document. */
+/** Middleware that turns every thrown error into a problem document (RFC 9457). */
 function problems(telemetry: Telemetry): MiddlewareObj<APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2> {
   return {
     onError: (request) => {
@@ -110,7 +122,8 @@ function problems(telemetry: Telemetry): MiddlewareObj<APIGatewayProxyEventV2, A
       telemetry.requestFailed(error, statusOf(error.code));
       telemetry.flush();
       const { event, context } = request;
-      // Nobody who sends anything but a request would read a response: what is refused must not look done.
+      // Only an HTTP client reads the status of a response. For other events the invocation must fail, or it would look
+      // done.
       if (!isRequest(event)) return;
       const response = problemResponse(error, event.requestContext.requestId ?? context.awsRequestId);
       request.response = { ...response, headers: { ...response.headers, ...hintsOf(error, event) } };
@@ -118,13 +131,13 @@ function problems(telemetry: Telemetry): MiddlewareObj<APIGatewayProxyEventV2, A
   };
 }
 
-/** What a client may send instead (RFC 9110, 15.5.6 and 15.5.16). */
+/** Headers that list what the client may send instead (RFC 9110, 15.5.6 and 15.5.16). */
 function hintsOf({ code }: KeyfoldError, event: APIGatewayProxyEventV2): Record<string, string> {
   if (code === 'MethodNotAllowed') return { allow: methodsOf(pathOf(event) ?? '') };
   return code === 'UnsupportedMediaType' ? { accept: 'application/json', 'accept-encoding': 'identity' } : {};
 }
 
-/** The API's document. It is loaded when it is asked for: a cold start does without. */
+/** Returns the OpenAPI document. It is loaded on the first request for it, to keep cold starts short. */
 async function openApiText(): Promise<string> {
   const { default: document } = await import('../../docs/openapi.json', { with: { type: 'json' } });
   return JSON.stringify(document);

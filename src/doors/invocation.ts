@@ -3,15 +3,15 @@ import { isOnFields, isOperationName, OPERATION_NAMES, type OperationName } from
 import type { OperationRequest } from '../operations/operation.ts';
 import type { Call } from './perform.ts';
 
-/** What an event means where it says nothing. */
+/** Defaults for members that an event omits. */
 export interface InvocationDefaults {
   readonly operation?: OperationName;
-  /** Which values of a document are meant, of an operation on fields. */
+  /** The JSONPaths for field operations, if the event has neither `fields` nor `all`. */
   readonly fields?: readonly string[] | undefined;
 }
 
 /**
- * Reads an event that names its operation and partition itself: a direct invocation, or the body of a message.
+ * Reads an event that names its operation and partition: a direct invocation, or the body of a queue message.
  * @throws KeyfoldError `InvalidRequest`
  */
 export function readInvocation(given: OperationRequest, defaults: InvocationDefaults = {}): Call {
@@ -25,14 +25,14 @@ export function readInvocation(given: OperationRequest, defaults: InvocationDefa
   return { partition, operation, request: { ...given, value: withFields(operation, members, defaults) } };
 }
 
-/** What was given, with the fields that are meant where it says nothing of them. */
+/** Adds the default fields to a field operation, if the request has neither `fields` nor `all`. */
 function withFields(
   operation: OperationName,
   given: Readonly<Record<string, unknown>>,
   { fields }: InvocationDefaults,
 ): unknown {
-  const isSaid = Object.hasOwn(given, 'fields') || Object.hasOwn(given, 'all');
-  return fields === undefined || isSaid || !isOnFields(operation) ? given : { ...given, fields };
+  const hasSelection = Object.hasOwn(given, 'fields') || Object.hasOwn(given, 'all');
+  return fields === undefined || hasSelection || !isOnFields(operation) ? given : { ...given, fields };
 }
 
 function invalid(message: string): KeyfoldError {

@@ -6,15 +6,17 @@ import type { OperationRequest } from '../operations/operation.ts';
 const [QUOTE, COLON] = [0x22, 0x3a];
 
 /**
- * A request from its JSON text. Readers disagree about which of two members with one name counts, so no object may have two.
- * @throws KeyfoldError `InvalidRequest`; never with the text on it
+ * Parses the JSON text of a request. Objects with two members of one name are refused, because JSON parsers disagree
+ * about which of the two counts.
+ * @throws KeyfoldError `InvalidRequest`, which never contains the text
  */
 export function requestOf(text: string): OperationRequest {
   const value = parse(text);
-  // In a text without a backslash, JSON.parse takes no name for another.
+  // JSON.parse of Node 24.21 can confuse names, but only in a text that contains a backslash.
   const isExact = !text.includes('\\');
   if (isExact && !hasDocument(value)) {
-    // JSON.parse keeps one of two members, so the text then has more names. To count takes a third of the time of locateValues.
+    // JSON.parse drops repeated members, so the text has more names than the value. Counting takes a third as long as
+    // locateValues.
     if (countMembers(value) !== countNames(text)) throw twoMembersOfOneName();
     return { value, text: () => text };
   }
@@ -22,12 +24,12 @@ export function requestOf(text: string): OperationRequest {
   return { value: isExact ? value : valueOf(text, root), text: () => text, root };
 }
 
-/** Whether an operation may ask where the values stand. */
+/** Whether a request contains a document, whose values an operation may need to locate in the text. */
 function hasDocument(value: unknown): boolean {
   return typeof value === 'object' && value !== null && Object.hasOwn(value, 'document');
 }
 
-/** The members of all objects in a value whose depth is bounded. */
+/** Counts the members of all objects in a value. The parser has bounded the depth, so recursion is safe. */
 function countMembers(value: unknown): number {
   if (typeof value !== 'object' || value === null) return 0;
   let count = 0;
@@ -35,12 +37,12 @@ function countMembers(value: unknown): number {
     for (const item of value) count += countMembers(item);
     return count;
   }
-  // Object.values would make an array of each object.
+  // Object.values would allocate an array for each object.
   for (const name in value) count += 1 + countMembers((value as Readonly<Record<string, unknown>>)[name]);
   return count;
 }
 
-/** The names in a JSON text without backslashes: a colon outside of a string follows each. */
+/** Counts the member names in a JSON text without backslashes. Each is followed by a colon outside of a string. */
 function countNames(text: string): number {
   let count = 0;
   for (let at = 0; at < text.length; at += 1) {
@@ -59,7 +61,7 @@ function parse(text: string): unknown {
     return parseRequestJson(text);
   } catch (error) {
     if (error instanceof KeyfoldError) throw error;
-    // The parser's own error quotes what it read.
+    // The error of JSON.parse quotes its input, so it is neither passed on nor kept as a cause.
     throw new KeyfoldError('InvalidRequest', 'The body is not JSON.');
   }
 }

@@ -1,11 +1,14 @@
 import type { KeyfoldError, ErrorCode } from '../errors.ts';
 import type { NotSent } from '../sqs/outbox.ts';
 
-/** What has become of a message. */
+/** The outcome of one queue message. */
 export interface MessageOutcome {
   readonly messageId: string;
   readonly kind: 'done' | 'retried' | 'dead-lettered';
-  /** `NotSent`: a queue did not take it. `Behind`: one of its group before it is to be tried again. */
+  /**
+   * Why the message failed. `NotSent`: a queue did not accept the outgoing message. `Behind`: an earlier message of its
+   * FIFO group is retried first. Undefined if the message is done.
+   */
   readonly code?: ErrorCode | 'NotSent' | 'Behind';
   readonly error?: KeyfoldError | NotSent;
 }

@@ -1,6 +1,6 @@
 import { MetricUnit, type Metrics } from '@aws-lambda-powertools/metrics';
 
-/** What a metric is told apart by besides the service. */
+/** The dimensions of a metric besides the service. */
 export type Dimensions = Readonly<Record<string, string>>;
 
 type Unit = (typeof MetricUnit)[keyof typeof MetricUnit];
@@ -9,24 +9,24 @@ interface Series {
   readonly name: string;
   readonly unit: Unit;
   readonly dimensions: Dimensions;
-  /** One for a count; for a time as many as there were. */
+  /** A single sum for a count. For a latency, one value per measurement. */
   readonly values: number[];
 }
 
-/** Powertools writes a line by itself above a hundred values, and forgets the dimensions then. */
+/** The most values per metric in a line. Beyond a hundred, Powertools flushes by itself and loses the dimensions. */
 const MAX_VALUES = 100;
 
-/** Counts that only grow are written at least this often, if anything is. */
+/** The longest that {@link MetricBuffer.flush} holds tallies back. */
 const FLUSH_INTERVAL_MS = 60_000;
 
 /**
- * Gathers metrics until the end of an invocation, and writes one line for each set of dimensions (CloudWatch's embedded metric
- * format) instead of one for each value. They hold no request's data, so it does not matter whose invocation writes them.
+ * Collects metrics until the end of an invocation. It then writes one line per set of dimensions, not one per value, in
+ * CloudWatch's embedded metric format. The metrics contain no request data, so any invocation may write them.
  */
 export class MetricBuffer {
   readonly #metrics: Metrics;
   readonly #series = new Map<string, Series>();
-  /** What every request counts: too much to write a line each time. */
+  /** Counts that change with every request. A log line for each invocation would be too many. */
   readonly #tallies = new Map<string, number>();
   #writtenAtMs = Date.now();
 
@@ -34,7 +34,7 @@ export class MetricBuffer {
     this.#metrics = metrics;
   }
 
-  /** Adds one value, to be written at the end of this invocation. */
+  /** Adds a value, which the flush at the end of the invocation writes. Values of a count are summed. */
   add(name: string, unit: Unit, value: number, dimensions: Dimensions): void {
     const key = `${name} ${JSON.stringify(dimensions)}`;
     const series = this.#series.get(key);
@@ -43,12 +43,12 @@ export class MetricBuffer {
     else series.values.push(value);
   }
 
-  /** Counts one, to be written with the next values or within a minute of invocations. */
+  /** Adds one to a counter. The next flush that has other values writes it, or the first flush after a minute. */
   tally(name: string): void {
     this.#tallies.set(name, (this.#tallies.get(name) ?? 0) + 1);
   }
 
-  /** Writes what there is to write. */
+  /** Writes all values and tallies. If there are only tallies, it writes at most once a minute. */
   flush(): void {
     const nowMs = Date.now();
     if (this.#series.size === 0 && nowMs - this.#writtenAtMs < FLUSH_INTERVAL_MS) return;
@@ -62,7 +62,7 @@ export class MetricBuffer {
     this.#series.clear();
   }
 
-  /** Writes one line: of each series the next hundred values. */
+  /** Writes one line with up to a hundred values of each series, beginning at index `from`. */
   #write(group: readonly Series[], from: number): void {
     this.#metrics.addDimensions(group[0]?.dimensions ?? {});
     for (const { name, unit, values } of group) {

@@ -9,41 +9,41 @@ import type { AuditTrail } from './audit.ts';
 import { isGranted } from './authorize.ts';
 import type { Telemetry } from './telemetry.ts';
 
-/** What every door to the operations needs. */
+/** Dependencies of every door that runs operations. */
 export interface DoorOptions {
   readonly keyfold: SessionFactory;
   readonly telemetry: Telemetry;
   readonly config: DoorConfig;
-  /** The clock that `keyfold` goes by. */
+  /** The clock that `keyfold` uses. */
   readonly now: Clock;
 }
 
-/** What a caller asks for. */
+/** The operation that a caller requests, with its partition and input. */
 export interface Call {
   readonly partition: string;
   readonly operation: OperationName;
   readonly request: OperationRequest;
 }
 
-/** What a door allows the work on one call. */
+/** Limits and callbacks that a door sets for one call. */
 export interface Allowance {
-  /** How long until the answer must be there. */
+  /** Milliseconds until the invocation must return. {@link perform} subtracts the configured deadline margin. */
   readonly remainingMs: number;
-  /** See {@link OperationContext}. */
+  /** Whether the door can return this answer, given as JSON text. See {@link OperationContext}. */
   readonly answerFits: (answer: string) => boolean;
   readonly trail: AuditTrail;
-  /** Told, besides the log, of the items of a batch that failed. */
+  /** Called with the errors of failed batch items, in addition to logging. An error that it throws fails the call. */
   readonly itemsFailed?: (errors: readonly KeyfoldError[]) => void;
 }
 
-/** A Lambda answers with 6 MB at most; a little is left for what is around the answer. */
+/** The largest answer. It is a little below Lambda's limit of 6 MB, since headers and other members take some space. */
 export const MAX_ANSWER_BYTES = 6_000_000;
 
 /**
- * Does what a call asks for, if this function serves that.
+ * Runs an operation, if this function is configured to serve the operation and the partition.
  * @returns the answer as JSON text
- * @throws KeyfoldError `Forbidden` before any key is touched, `PayloadTooLarge` for an answer that does not fit, or whatever the
- * operation throws
+ * @throws KeyfoldError `Forbidden` if the function does not serve the request; `PayloadTooLarge` if the answer does not
+ * fit; or any error of the operation. `Forbidden` is thrown before any key is touched.
  */
 export async function perform(
   { keyfold, telemetry, config, now }: DoorOptions,

@@ -1,7 +1,7 @@
 import type { APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
 import { KeyfoldError, type ErrorCode } from '../errors.ts';
 
-/** What each code is over HTTP (RFC 9110) and in a few words. */
+/** The HTTP status (RFC 9110) and the problem title of each error code. */
 const PROBLEMS: Record<ErrorCode, readonly [status: number, title: string]> = {
   InvalidConfiguration: [500, 'Invalid configuration'],
   InvalidRequest: [400, 'Invalid request'],
@@ -30,13 +30,16 @@ export function statusOf(code: ErrorCode): number {
   return PROBLEMS[code][0];
 }
 
-/** What was thrown, as a door tells of it: what is not ours becomes `Internal`, and stays inside. */
+/**
+ * Converts a thrown value to a `KeyfoldError`. Any other error becomes `Internal` and is kept as the cause, for the log
+ * only.
+ */
 export function toKeyfoldError(thrown: unknown): KeyfoldError {
   if (thrown instanceof KeyfoldError) return thrown;
-  return new KeyfoldError('Internal', 'Something went wrong here, and has been logged.', { cause: thrown });
+  return new KeyfoldError('Internal', 'An internal error occurred. The log has its cause.', { cause: thrown });
 }
 
-/** An error as a problem document (RFC 9457). Retryable ones say, jittered, when to come back. */
+/** Writes an error as a problem document (RFC 9457). If the error is retryable, a jittered Retry-After is included. */
 export function problemResponse(error: KeyfoldError, requestId: string): APIGatewayProxyStructuredResultV2 {
   const { code, message: detail } = error;
   const [status, title] = PROBLEMS[code];

@@ -10,26 +10,30 @@ import type { MessageOutcome } from './message-outcome.ts';
 import { perform, type Call, type DoorOptions } from './perform.ts';
 import { deadLetter, isRetryableMessage, orderedGroupOf, readMessage, resultMessage } from './queue-message.ts';
 
-/** What the queue's door needs. */
+/** Dependencies of the queue door. */
 export interface QueueDoorOptions extends DoorOptions {
   readonly queues: Queues;
   readonly queue: QueueConfig;
 }
 
-/** By which share of an invocation's time operations are to be done. */
-const DONE_BY = 0.7;
-/** Enough to fill SQS's calls, and few enough that what is under way at the end is little. */
+/** The share of the remaining invocation time that operations may use. */
+const OPERATIONS_TIME_SHARE = 0.7;
+/**
+ * Messages processed at once: enough to fill SQS batch calls, and few enough that little is unfinished at the deadline.
+ */
 const CONCURRENCY = 100;
 
-/** The messages of one event on their way through. */
+/** Processes the messages of one SQS event and records the outcome of each. */
 export class QueueBatch {
   readonly #options: QueueDoorOptions;
   readonly #requestId: string;
-  /** What must be in order is in one lane: a FIFO queue's group, and every message of another queue by itself. */
+  /**
+   * Messages that must be processed in order share a lane: one per FIFO group, and one per message of a standard queue.
+   */
   readonly #lanes: readonly (readonly SQSRecord[])[];
   readonly #outcomes = new Map<SQSRecord, MessageOutcome>();
 
-  /** @param requestId Lambda's id of the invocation */
+  /** @param requestId Lambda's request id of the invocation */
   constructor(options: QueueDoorOptions, records: readonly SQSRecord[], requestId: string) {
     this.#options = options;
     this.#requestId = requestId;
@@ -37,9 +41,9 @@ export class QueueBatch {
   }
 
   /**
-   * Takes every message as far as it comes.
-   * @param remainingMs how long the invocation may take
-   * @param signal aborted when nothing more is to be sent
+   * Processes all messages: runs their operations and sends results and dead letters. Failures become outcomes.
+   * @param remainingMs milliseconds until the invocation must return
+   * @param signal aborts sending to SQS
    */
   async run(remainingMs: number, signal: AbortSignal): Promise<void> {
     const { now, queues, queue } = this.#options;
@@ -47,34 +51,35 @@ export class QueueBatch {
     const work = {
       results: new Outbox(queues, queue.outputUrl, signal),
       deadLetters: new Outbox(queues, queue.deadLetterUrl, signal),
-      remainingMs: () => DONE_BY * remainingMs - (now() - startMs),
+      remainingMs: () => OPERATIONS_TIME_SHARE * remainingMs - (now() - startMs),
     };
     const semaphore = new Semaphore(CONCURRENCY);
-    await Promise.all(this.#lanes.map((lane) => semaphore.run(() => this.#takeInOrder(lane, work))));
+    await Promise.all(this.#lanes.map((lane) => semaphore.run(() => this.#processInOrder(lane, work))));
   }
 
-  /** What is to come back holds up those of its lane behind it. */
-  async #takeInOrder(lane: readonly SQSRecord[], work: Work): Promise<void> {
+  /** Stops at the first message that must be retried, so that the later messages of its lane stay behind it. */
+  async #processInOrder(lane: readonly SQSRecord[], work: Work): Promise<void> {
     for (const record of lane) {
-      const outcome = await this.#take(record, work);
+      const outcome = await this.#process(record, work);
       this.#outcomes.set(record, outcome);
       if (outcome.kind === 'retried') return;
     }
   }
 
-  /** What became of each message. */
+  /** Returns the outcome of every message. */
   outcomes(): MessageOutcome[] {
     return this.#lanes.flat().map((record) => this.#outcomeOf(record));
   }
 
-  /** The messages that are to come back. */
+  /** Returns the messages that SQS must deliver again. */
   failed(): SQSRecord[] {
     return this.#lanes.flat().filter((record) => this.#isFailed(record));
   }
 
   /**
-   * Hides the messages that are to come back, for the longer the more often they came. A group's come back together.
-   * @returns the name of the error for each that could not be hidden, and comes when its queue's own time is up
+   * Delays the redelivery of failed messages. The delay doubles with each receive; messages of one FIFO group share a
+   * delay.
+   * @returns one error name for each message whose delay SQS refused. The queue's own visibility timeout applies to it.
    */
   async hideFailed(signal: AbortSignal): Promise<readonly string[]> {
     const visibilityChanges = this.#lanes.flatMap((lane) => {
@@ -87,8 +92,8 @@ export class QueueBatch {
     return this.#options.queues.changeVisibility(queueArn, visibilityChanges, signal);
   }
 
-  /** Never throws. */
-  async #take(record: SQSRecord, work: Work): Promise<MessageOutcome> {
+  /** Processes one message. Never throws; a failure becomes the outcome. */
+  async #process(record: SQSRecord, work: Work): Promise<MessageOutcome> {
     const { messageId } = record;
     try {
       const message = await this.#resultOf(record, work);
@@ -105,9 +110,10 @@ export class QueueBatch {
   }
 
   async #resultOf(record: SQSRecord, { remainingMs }: Work): Promise<OutgoingMessage> {
-    // Warm keys ask for no time: without this the last of many would be done when there is none to send it.
+    // With warm keys no KMS call checks the deadline. Without this check, late results would have no time left to be
+    // sent.
     if (remainingMs() <= this.#options.config.deadlineMarginMs) {
-      throw new KeyfoldError('DeadlineExceeded', 'The time for this batch is up.');
+      throw new KeyfoldError('DeadlineExceeded', 'The invocation has no time left for this message.');
     }
     const call = readMessage(record, this.#options.queue);
     const answer = await audited(this.#options.telemetry, this.#askedBy(record, call), (trail) =>
@@ -134,7 +140,10 @@ export class QueueBatch {
     return this.#outcomeOf(record).kind === 'retried';
   }
 
-  /** Jittered, so that what has failed together does not come back together. */
+  /**
+   * Returns the retry delay in seconds. It is jittered, so that messages that failed together are not all retried at
+   * once.
+   */
   #delayOf(record: SQSRecord | undefined): number {
     const { retryDelaySeconds, longestRetryDelaySeconds } = this.#options.queue;
     const received = Number(record?.attributes.ApproximateReceiveCount ?? 1);
@@ -143,29 +152,32 @@ export class QueueBatch {
   }
 }
 
-/** What messages are taken through. */
+/** Shared by all messages of a batch while they are processed. */
 interface Work {
   readonly results: Outbox;
   readonly deadLetters: Outbox;
-  /** How long until the operations are to be done. */
+  /** Milliseconds until the operations must be done. */
   readonly remainingMs: () => number;
 }
 
-/** An item that a retry can mend is not to be answered with an error, since its message would be acknowledged with it. */
+/** Fails the whole message if any item is retryable, because a result with that error would acknowledge the message. */
 function throwRetryable(errors: readonly KeyfoldError[]): void {
-  const mendable = errors.find(isRetryableMessage);
-  if (mendable !== undefined) throw mendable;
+  const retryable = errors.find(isRetryableMessage);
+  if (retryable !== undefined) throw retryable;
 }
 
-/** What the output queue will never take is the message's fault, and must not come back again and again. */
+/**
+ * Turns a result that SQS will never accept into `PayloadTooLarge`, so that the message is dead-lettered and not
+ * retried.
+ */
 function throwIfRefused(error: unknown): never {
   if (!(error instanceof NotSent && error.refusesContent)) throw error;
-  throw new KeyfoldError('PayloadTooLarge', 'The output queue does not take the result.', { cause: error });
+  throw new KeyfoldError('PayloadTooLarge', 'The output queue refuses the content of the result.', { cause: error });
 }
 
 function asFailure(thrown: unknown): KeyfoldError | NotSent {
   if (thrown instanceof KeyfoldError || thrown instanceof NotSent) return thrown;
-  return new KeyfoldError('Internal', 'Something went wrong here, and has been logged.', { cause: thrown });
+  return new KeyfoldError('Internal', 'An internal error occurred. The log has its cause.', { cause: thrown });
 }
 
 function retried({ messageId }: SQSRecord, error: KeyfoldError | NotSent): MessageOutcome {

@@ -13,12 +13,12 @@ import { readInvocation } from './invocation.ts';
 import { requestOf } from './json-request.ts';
 import type { Call } from './perform.ts';
 
-/** The attribute that says why a message is in the dead-letter queue. */
+/** The message attribute with the error code that sent a message to the dead-letter queue. */
 const ERROR_CODE_ATTRIBUTE = 'keyfold-error-code';
 
 /**
- * What becomes of a message that fails. Whoever calls over HTTP is told at once that an operator must act; a message can wait
- * for that, and an outage must not turn good messages into dead letters.
+ * The disposition of a failed message, by error code. Errors that an operator must fix are retried, because the message
+ * can wait in the queue. An outage must not turn good messages into dead letters.
  */
 const DISPOSITIONS: Readonly<Record<ErrorCode, 'dead-letter' | 'retry'>> = {
   InvalidConfiguration: 'retry',
@@ -41,53 +41,56 @@ const DISPOSITIONS: Readonly<Record<ErrorCode, 'dead-letter' | 'retry'>> = {
   Internal: 'retry',
 };
 
-/** Whether a later try may succeed, once an operator has done something about it at the latest. */
+/** Whether a later attempt at a message may succeed, either by itself or after an operator has fixed the cause. */
 export function isRetryableMessage({ code }: KeyfoldError): boolean {
   return DISPOSITIONS[code] === 'retry';
 }
 
 /**
- * Reads what a message asks for.
- * @throws KeyfoldError `InvalidRequest`; never with the body on it
+ * Reads the operation and its input from the body of a message. The default operation is `encrypt-fields`.
+ * @throws KeyfoldError `InvalidRequest`, which never contains the body
  */
 export function readMessage({ body }: SQSRecord, { fields }: QueueConfig): Call {
   return readInvocation(requestOf(body), { operation: 'encrypt-fields', fields });
 }
 
-/** The message with a result: what it came with goes with it. It may be larger than SQS takes. */
+/**
+ * Builds the output message for a result, with the attributes of its source message. It may exceed the limit of SQS.
+ */
 export function resultMessage(record: SQSRecord, answer: string): OutgoingMessage {
-  // The two characters that JSON allows in a string and SQS nowhere.
+  // JSON strings may contain these two characters, and SQS refuses them.
   const body = answer.replace(/[\ufffe\uffff]/g, (character) => `\\u${character.charCodeAt(0).toString(16)}`);
   return { body, attributes: carriedAttributes(record), ...placeOf(record) };
 }
 
-/** A message as it came, for the dead-letter queue, with the reason where there is room for it. */
+/** Builds the dead letter: the message unchanged, plus an attribute with the error code if it fits. */
 export function deadLetter(record: SQSRecord, code: ErrorCode): OutgoingMessage {
   const attributes = carriedAttributes(record);
   const message = { body: record.body, attributes, ...placeOf(record) };
-  const told = { DataType: 'String', StringValue: code };
-  const labelled = { ...message, attributes: { ...attributes, [ERROR_CODE_ATTRIBUTE]: told } };
+  const errorCode = { DataType: 'String', StringValue: code };
+  const labelled = { ...message, attributes: { ...attributes, [ERROR_CODE_ATTRIBUTE]: errorCode } };
   return isSendable(labelled) ? labelled : message;
 }
 
-/** The group of a FIFO queue's message, which keeps an order; undefined for another queue's. */
+/** The ordered message group of a FIFO queue. Undefined for a standard queue, whose groups have no order. */
 export function orderedGroupOf({ eventSourceARN, attributes }: SQSRecord): string | undefined {
   return isFifoQueue(eventSourceARN) ? attributes.MessageGroupId : undefined;
 }
 
 /**
- * Where a message's result goes. A standard queue's group (fair queues) is passed on. A FIFO queue's deduplication id is the same each time
- * that the message is received, so that a result that is sent twice within five minutes arrives once.
+ * The group and deduplication id of a result. A standard queue's group (fair queues) is passed on. On a FIFO queue the
+ * deduplication id is the same for every receive of a message. SQS therefore delivers a result once, even if it is sent
+ * twice within five minutes.
  */
 function placeOf(record: SQSRecord): Pick<OutgoingMessage, 'groupId' | 'deduplicationId'> {
   const groupId = record.attributes.MessageGroupId;
   if (groupId === undefined || orderedGroupOf(record) === undefined) return { groupId };
-  // Nothing in front of the last part can hold a line feed.
+  // Queue ARNs and group ids cannot contain a line feed, so the joined text is unambiguous.
   const source = [record.eventSourceARN, groupId, record.messageId].join('\n');
   return { groupId, deduplicationId: createHash('sha256').update(source).digest('hex') };
 }
 
-/** Without the reason for which a message was once dead-lettered, if it was and has been sent back. */
+/** The attributes of a message without the error code that a redriven dead letter carries. */
 function carriedAttributes({ messageAttributes }: SQSRecord): MessageAttributes {
   const carried = Object.entries(messageAttributes).filter(([name]) => name !== ERROR_CODE_ATTRIBUTE);
   return Object.fromEntries(carried.map(([name, attribute]) => [name, toOutgoing(attribute)]));

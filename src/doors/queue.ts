@@ -7,12 +7,13 @@ import { isFromQueue, unexpectedEvent } from './event-source.ts';
 import { statusOf } from './problem.ts';
 import { QueueBatch, type QueueDoorOptions } from './queue-batch.ts';
 
-/** By which share of an invocation's time results are to be sent. The rest is for hiding what has failed. */
-const SENT_BY = 0.85;
+/** The share of the remaining invocation time until sending ends. The rest is for delaying failed messages. */
+const SENDING_TIME_SHARE = 0.85;
 
 /**
- * A handler for SQS's events, of standard and of FIFO queues (docs/queue.md). A message is acknowledged when its result is in
- * the output queue, or itself in the dead-letter queue; every other is reported as failed, and comes back.
+ * Creates the door for standard and FIFO queues of SQS (docs/queue.md). A message is acknowledged once its result is in
+ * the output queue or the message is in the dead-letter queue. Every other message is reported as failed, so SQS
+ * delivers it again.
  */
 export function queueDoor(options: QueueDoorOptions): (event: SQSEvent, context: Context) => Promise<SQSBatchResponse> {
   const { telemetry } = options;
@@ -31,23 +32,23 @@ export function queueDoor(options: QueueDoorOptions): (event: SQSEvent, context:
 }
 
 async function answer(options: QueueDoorOptions, event: SQSEvent, context: Context): Promise<SQSBatchResponse> {
-  // Thrown, since an answer without failures would have a queue's messages deleted.
+  // A response without failures would make SQS delete the messages, so an unexpected event must throw.
   if (!isFromQueue(event)) throw unexpectedEvent('the messages of an SQS queue');
   const { Records: records } = event;
   const remainingMs = context.getRemainingTimeInMillis();
   const { queue, config, telemetry, now } = options;
   if (records.some(({ eventSourceARN }) => isFifoQueue(eventSourceARN) !== isFifoQueue(queue.outputUrl))) {
-    throw invalidConfiguration(['of the queue that messages come from and the output queue one is a FIFO queue']);
+    throw invalidConfiguration(['one of the source queue and the output queue is a FIFO queue and the other is not']);
   }
   const sendsTo = [queue.outputUrl, queue.deadLetterUrl];
   if (records.some(({ eventSourceARN }) => sendsTo.some((url) => isSameQueue(eventSourceARN, url)))) {
-    // Each message sent there would be a new one: no count of its receives would ever end that.
-    throw invalidConfiguration(['the queue that messages come from is the output queue or the dead-letter queue']);
+    // Each result would come back as a new message with a receive count of 1, so the loop would never end.
+    throw invalidConfiguration(['the source queue is also the output queue or the dead-letter queue']);
   }
   const startMs = now();
   const until = (share: number) => ({ deadlineAtMs: startMs + share * remainingMs - config.deadlineMarginMs });
   const batch = new QueueBatch(options, records, context.awsRequestId);
-  await withDeadline(until(SENT_BY), now, ({ signal }) => batch.run(remainingMs, signal));
+  await withDeadline(until(SENDING_TIME_SHARE), now, ({ signal }) => batch.run(remainingMs, signal));
   const unhidden = await withDeadline(until(1), now, ({ signal }) => batch.hideFailed(signal));
   telemetry.messagesHandled(batch.outcomes(), unhidden);
   return { batchItemFailures: batch.failed().map(({ messageId }) => ({ itemIdentifier: messageId })) };

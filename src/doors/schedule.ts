@@ -6,15 +6,15 @@ import { isFromSchedule, unexpectedEvent } from './event-source.ts';
 import { statusOf } from './problem.ts';
 import type { Telemetry } from './telemetry.ts';
 
-/** What the schedule's door needs. */
+/** Dependencies of the schedule door. */
 export interface ScheduleDoorOptions {
   readonly maintenance: SystemKeyMaintenance;
   readonly telemetry: Telemetry;
-  /** How long before the invocation ends it must be done. */
+  /** Milliseconds before the end of the invocation at which the maintenance must be done. */
   readonly deadlineMarginMs: number;
 }
 
-/** A handler for EventBridge's schedules: looks after the System Keys, and answers with what it found and did. */
+/** Creates the door for EventBridge schedules. It runs the maintenance of System Keys and returns its report. */
 export function scheduleDoor({
   maintenance,
   telemetry,

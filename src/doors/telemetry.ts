@@ -12,29 +12,36 @@ import { MetricBuffer } from './metric-buffer.ts';
 import { statusOf } from './problem.ts';
 import type { MessageOutcome } from './message-outcome.ts';
 
-/** What operators see of this service: a log and metrics, in which no plaintext and no key byte ever is. */
+/** The log and the metrics of a door. They never contain plaintext or key bytes. */
 export interface Telemetry extends AuditLog {
   readonly events: EnvelopeEvents & KmsEvents & MetastoreEvents;
-  /** Names the invocation in every line until the next. Never its event, which holds a plaintext. */
+  /** Adds the invocation to all following log lines. Its event is never logged, because it may contain plaintext. */
   begin(invocation: Context): void;
-  /** Logs a failed request, with the reasons that its caller is not told; `status` is HTTP's. */
+  /**
+   * Logs a failed request, including internal causes that the caller does not see.
+   * @param status the HTTP status of the error
+   */
   requestFailed(error: KeyfoldError, status: number): void;
-  /** Logs the items of a batch that failed, in one line however many they are. */
+  /** Logs all failed items of a batch in one line. */
   itemsFailed(errors: readonly KeyfoldError[]): void;
   /**
-   * Logs those of a queue's messages that failed, those that did alike in one line.
-   * @param unhidden why some of them may come back too early
+   * Logs the failed messages of a queue event, one line per outcome and error code. Also counts the messages that are
+   * done.
+   * @param unhidden an error name for each message whose redelivery could not be delayed
    */
   messagesHandled(outcomes: readonly MessageOutcome[], unhidden: readonly string[]): void;
-  /** Logs that the System Key could not be had before the first request, and why. */
+  /** Logs why the System Key could not be loaded before the first request. */
   preloadFailed(error: KeyfoldError): void;
-  /** Logs what a maintenance found and did. */
+  /** Logs the report of a maintenance run. */
   maintained(report: MaintenanceReport): void;
-  /** Writes the metrics gathered since the last time: at the end of every invocation. */
+  /** Writes the metrics since the last flush. Doors call it at the end of every invocation. */
   flush(): void;
 }
 
-/** Makes the telemetry of a process. `service` names it in every line. docs/metrics.md lists the metrics. */
+/**
+ * Creates the telemetry of a process. docs/metrics.md lists the metrics.
+ * @param service the name of the service in every log line and metric
+ */
 export function createTelemetry(service: string): Telemetry {
   const logger = new Logger({ serviceName: service, jsonReplacerFn: withoutHidden });
   const metrics = new MetricBuffer(new Metrics({ namespace: 'Keyfold', serviceName: service }));
@@ -45,7 +52,7 @@ export function createTelemetry(service: string): Telemetry {
     begin: (invocation) => logger.addContext(invocation),
     audited: (entry) => {
       if (isSilent) return;
-      // Powertools' logger takes ten times as long for a line, which every request would wait for.
+      // Every request waits for its audit line, and Powertools' logger takes ten times as long as this.
       const line = { level: 'INFO', message: 'audit', timestamp: new Date().toISOString(), service, ...entry };
       process.stdout.write(`${escapeHidden(JSON.stringify(line))}\n`);
     },
@@ -68,8 +75,8 @@ export function createTelemetry(service: string): Telemetry {
         count('KmsCalls', { region, action });
         if (fault === undefined) return;
         const { faultClass, errorName, message: reason } = fault;
-        const mustAct = faultClass === 'misconfigured' || faultClass === 'corrupt';
-        logger[mustAct ? 'error' : 'warn']('KMS region failed', { region, action, faultClass, errorName, reason });
+        const isPersistent = faultClass === 'misconfigured' || faultClass === 'corrupt';
+        logger[isPersistent ? 'error' : 'warn']('KMS region failed', { region, action, faultClass, errorName, reason });
         count('KmsRegionFailures', { region, faultClass });
       },
       coolingDown: (region, coolDownMs) => {
@@ -103,8 +110,8 @@ export function createTelemetry(service: string): Telemetry {
         codes[code] = (codes[code] ?? 0) + 1;
         count('RequestErrors', { code });
       }
-      const isOurs = errors.some(({ code }) => statusOf(code) >= 500);
-      logger[isOurs ? 'error' : 'warn']('items of a batch failed', {
+      const isServerFault = errors.some(({ code }) => statusOf(code) >= 500);
+      logger[isServerFault ? 'error' : 'warn']('items of a batch failed', {
         codes,
         reasons: someOf(errors.flatMap(reasonsOf)),
       });
@@ -116,7 +123,7 @@ export function createTelemetry(service: string): Telemetry {
         metrics.add(MESSAGE_METRICS[kind], MetricUnit.Count, all.count, code === undefined ? {} : { code });
         if (kind === 'done') continue;
         const errors = alike.flatMap(({ error }) => error ?? []);
-        logger[errors.some(isForAnOperator) ? 'error' : 'warn'](`messages ${kind}`, {
+        logger[errors.some(needsOperator) ? 'error' : 'warn'](`messages ${kind}`, {
           ...all,
           details: someOf(errors.map(({ message }) => message)),
           reasons: someOf(errors.flatMap((error) => (error instanceof KeyfoldError ? reasonsOf(error) : []))),
@@ -134,8 +141,8 @@ export function createTelemetry(service: string): Telemetry {
       for (const { regions, ...key } of systemKeys) {
         const isAhead = key.state === 'dated-ahead';
         const opensEverywhere = regions.every(({ opens, fault }) => opens && fault === undefined);
-        const isWell = key.fault === undefined && !isAhead && opensEverywhere;
-        logger[isWell ? 'info' : 'error']('System Key maintained', { ...key, regions });
+        const isHealthy = key.fault === undefined && !isAhead && opensEverywhere;
+        logger[isHealthy ? 'info' : 'error']('System Key maintained', { ...key, regions });
         if (key.fault !== undefined) count('SystemKeysNotMaintained', {});
         if (isAhead) count('SystemKeysDatedAhead', {});
         for (const { region, opens, renewed } of regions) {
@@ -159,16 +166,19 @@ export function createTelemetry(service: string): Telemetry {
   };
 }
 
-/** Node has it and TypeScript's library does not (ECMA-262, JSON.parse source text access). */
+/** A function of JSON in Node 24 that TypeScript's types lack (ECMA-262, JSON.parse source text access). */
 const { rawJSON } = JSON as unknown as { rawJSON: (text: string) => unknown };
 
-/** Has `JSON.stringify` escape hidden characters in a string, of which it escapes only those below U+0020 by itself. */
+/**
+ * A `JSON.stringify` replacer that escapes hidden characters. By itself `JSON.stringify` escapes only those below
+ * U+0020.
+ */
 function withoutHidden(_name: string, value: unknown): unknown {
   if (typeof value !== 'string' || escapeHidden(value) === value) return value;
   return rawJSON(escapeHidden(JSON.stringify(value)));
 }
 
-/** In one line of the log. */
+/** The most details, reasons or message ids in one log line. */
 const MAX_LISTED = 10;
 
 const MESSAGE_METRICS = {
@@ -186,17 +196,20 @@ const CACHE_METRICS = {
   },
 } as const;
 
-/** The first few, each once. */
+/** Returns the first {@link MAX_LISTED} distinct texts. */
 function someOf(texts: readonly string[]): string[] {
   return [...new Set(texts)].slice(0, MAX_LISTED);
 }
 
-/** Whether it does not pass by itself. */
-function isForAnOperator(error: Error): boolean {
+/** Whether an error persists until an operator acts, which is true of codes with HTTP status 500. */
+function needsOperator(error: Error): boolean {
   return error instanceof KeyfoldError && statusOf(error.code) === 500;
 }
 
-/** The messages of an error's causes. Of an error that is not ours only its name and where it arose: its text may quote data. */
+/**
+ * The messages of an error's causes. Causes of `Internal` are reduced to a name and stack frames: their text may quote
+ * data.
+ */
 function reasonsOf(error: KeyfoldError): string[] {
   const reasons: string[] = [];
   for (let cause: unknown = error.cause; cause instanceof Error; cause = cause.cause) {
@@ -207,7 +220,7 @@ function reasonsOf(error: KeyfoldError): string[] {
 }
 
 function framesOf(error: Error): string {
-  // A message of several lines may have some that look like frames.
+  // The message is removed first, because its lines may look like stack frames.
   const frames = (error.stack ?? '')
     .replace(error.message, '')
     .split('\n')

@@ -41,7 +41,7 @@ export interface Metastore {
  * the reason of the deadline's signal if that aborts.
  */
 export interface KeyManagementService {
-  /** Wraps a System Key. The caller owns `key` and zeroes it afterwards, so the result must not share its memory. */
+  /** Wraps a System Key. The caller owns `key` and zeroes it afterwards. */
   wrap(key: Uint8Array, deadline: Deadline): Promise<Uint8Array>;
   /**
    * Unwraps bytes that {@link wrap} returned. The caller owns the plaintext and zeroes it.

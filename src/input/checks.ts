@@ -1,6 +1,7 @@
 /**
- * Checks of the arguments that JavaScript callers pass to public functions. A wrong type is a TypeError that names the parameter and does
- * not show the value. The function itself refuses a wrong value of the right type, with an error code.
+ * Checks of the arguments that JavaScript callers pass to public functions. A wrong type is a TypeError that names the
+ * parameter and does not show the value. The function itself refuses a wrong value of the right type, with an error
+ * code.
  */
 import { isUint8Array } from 'node:util/types';
 
@@ -19,7 +20,10 @@ export const STRING: Type = { called: 'a string', holds: (value) => typeof value
 export const NUMBER: Type = { called: 'a number', holds: (value) => typeof value === 'number' };
 export const BOOLEAN: Type = { called: 'a boolean', holds: (value) => typeof value === 'boolean' };
 export const FUNCTION: Type = { called: 'a function', holds: (value) => typeof value === 'function' };
-/** An object with members. Arrays, Maps, Dates and other built-in objects are refused, because their contents are not members. */
+/**
+ * An object with members. Arrays, Maps, Dates and other built-in objects are refused, because their contents are not
+ * members.
+ */
 export const OBJECT: Type = {
   called: 'an object',
   holds: (value) => typeof value === 'object' && Object.prototype.toString.call(value) === '[object Object]',
@@ -96,7 +100,10 @@ export function optionsOf<T extends object>(given: unknown, name: string, types:
   return options;
 }
 
-/** The members of an object with unknown names. Each member is read once. @throws TypeError if a member is not of the type */
+/**
+ * The members of an object with unknown names. Each member is read once.
+ * @throws TypeError if a member is not of the type
+ */
 export function recordOf<T>(given: unknown, name: string, type: Type): Record<string, T> {
   check(given, name, OBJECT);
   const names: [string, Type][] = [];
@@ -131,7 +138,9 @@ export function checked(type: Type): (value: unknown, name: string) => unknown {
   };
 }
 
-/** The built-in getters of typed arrays. Neither a subclass nor an own property of an array can change their results. */
+/**
+ * The built-in getters of typed arrays. Neither a subclass nor an own property of an array can change their results.
+ */
 const [byteLength, byteOffset, buffer] = ['byteLength', 'byteOffset', 'buffer'].map((name) => {
   const typedArray = Object.getPrototypeOf(Uint8Array.prototype) as object;
   // oxlint-disable-next-line typescript/unbound-method -- each is called with the array as its `this`

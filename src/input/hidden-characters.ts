@@ -1,12 +1,12 @@
 /**
- * Characters that a terminal acts upon or does not show: control and format characters (including bidirectional ones), line separators,
- * lone surrogates, and all other characters that Unicode lets a terminal ignore.
+ * Characters that a terminal acts upon or does not show: control and format characters (including bidirectional ones),
+ * line separators, lone surrogates, and all other characters that Unicode lets a terminal ignore.
  */
 export const HIDDEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
 
 /**
- * Replaces each hidden character of a text by `\uXXXX`. A partition may contain escapes, line feeds or bidirectional overrides, which must not
- * reach a log or a terminal. JSON text without indentation keeps its value.
+ * Replaces each hidden character of a text by `\uXXXX`. A partition may contain escapes, line feeds or bidirectional
+ * overrides, which must not reach a log or a terminal. JSON text without indentation keeps its value.
  */
 export function escapeHidden(text: string): string {
   return text.replace(HIDDEN, escapeUnits);

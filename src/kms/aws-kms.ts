@@ -63,8 +63,8 @@ const REAL_WORLD: KmsDependencies = {
 };
 
 /**
- * AWS KMS over several regions. A System Key is sealed by a data key that a KMS key of each region wraps, so that any one
- * region opens it. The keys need not know of each other.
+ * AWS KMS over several regions. A System Key is sealed by a data key that a KMS key of each region wraps, so that any
+ * one region opens it. The keys need not know of each other.
  */
 export class AwsKms implements KeyManagementService, WrapRenewer {
   /** In the order of preference. */
@@ -152,8 +152,8 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
   }
 
   /**
-   * Wraps a data key in every region but the one that made it, in all at once. Those that fail are left out. They are asked more
-   * than one round only where more than one region must have wrapped it, and only until so many have.
+   * Wraps a data key in every region but the one that made it, in all at once. Those that fail are left out. They are
+   * asked more than one round only where more than one region must have wrapped it, and only until so many have.
    */
   async #wrapInOthers(maker: KmsRegion, dataKey: Uint8Array, deadline: Deadline): Promise<RegionalKek[]> {
     const { minimumWrappedRegions, maxRounds } = this.#policy;

@@ -96,9 +96,9 @@ export class Failover {
   }
 
   /**
-   * The first answer of these regions, the last fault of each where there is none. In the first round they are asked in order, the
-   * spared ones last, and one that fails is followed by the next at once. Those that may recover are gone through again while
-   * rounds and time are left, until one throttles: those after it have had their chance.
+   * The first answer of these regions, the last fault of each where there is none. In the first round they are asked in
+   * order, the spared ones last, and one that fails is followed by the next at once. Those that may recover are gone
+   * through again while rounds and time are left, until one throttles: those after it have had their chance.
    * @throws the deadline's reason
    */
   async firstAnswer<T>(
@@ -158,9 +158,9 @@ export class Failover {
   }
 
   /**
-   * How long to wait before round `round + 1`. Where nothing throttles, a full-jitter exponential delay. Where a region does, the
-   * fleet was throttled at the same moment, and spread over seconds it soonest finds room: the sooner the later it is, as the storm
-   * thins out, unless it is a less preferred region alone that is full.
+   * How long to wait before round `round + 1`. Where nothing throttles, a full-jitter exponential delay. Where a region
+   * does, the fleet was throttled at the same moment, and spread over seconds it soonest finds room: the sooner the
+   * later it is, as the storm thins out, unless it is a less preferred region alone that is full.
    */
   #delayMs(round: number, atHome: RegionFault | undefined, faults: readonly RegionFault[]): number {
     const { baseDelayMs, longestDelayMs, throttledDelayMs } = this.#policy;
@@ -196,8 +196,8 @@ export class Failover {
   }
 
   /**
-   * In the order of preference: the preferred region may be back. Where it throttles, a few try their luck elsewhere, so that
-   * another region's quota, which may be a tenth of its, is used and not stormed.
+   * In the order of preference: the preferred region may be back. Where it throttles, a few try their luck elsewhere,
+   * so that another region's quota, which may be a tenth of its, is used and not stormed.
    */
   #inLaterOrder(regions: readonly KmsRegion[], atHome: RegionFault | undefined): readonly KmsRegion[] {
     const triesElsewhere = atHome?.faultClass === 'throttled' && this.#world.random() < SPILL;
@@ -218,7 +218,9 @@ function elapsedSince(beganAtMs: number, nowMs: number): number {
   return Math.max(0, nowMs - beganAtMs);
 }
 
-/** What was learnt, unless that would have it that no waiting helps: a region that was not asked might have answered. */
+/**
+ * What was learnt, unless that would have it that no waiting helps: a region that was not asked might have answered.
+ */
 function outOfTime(faults: ReadonlyMap<KmsRegion, RegionFault>): { faults: readonly RegionFault[] } {
   const all = [...faults.values()];
   if (!all.some(isTransient)) throw deadlineExceeded();

@@ -37,9 +37,14 @@ const UNAVAILABLE = new Set([
 ]);
 /** What KMS says of parameters that it does not read. Those of a Decrypt come from the key row. */
 const INVALID_PARAMETERS = new Set(['ValidationException', 'ValidationError', 'InvalidArnException']);
-/** The states of a KMS key that somebody chose for it. Every other state passes, such as that of a key store that is disconnected. */
+/**
+ * The states of a KMS key that somebody chose for it. Every other state passes, such as that of a key store that is
+ * disconnected.
+ */
 const CHOSEN_STATE = /\bpending\s*(?:replica\s*)?(?:deletion|import)\b/i;
-/** Errors whose message names the principal, key or state at fault, which is what someone who must act wants to read. */
+/**
+ * Errors whose message names the principal, key or state at fault, which is what someone who must act wants to read.
+ */
 const TELLING = new Set([
   'AccessDeniedException',
   'DisabledException',
@@ -49,8 +54,8 @@ const TELLING = new Set([
 const MAX_DETAIL = 400;
 
 /**
- * What an error of the SDK means. Of its text only the messages of a few errors are kept: the SDK quotes an answer that it
- * cannot parse, and an answer can hold a key.
+ * What an error of the SDK means. Of its text only the messages of a few errors are kept: the SDK quotes an answer that
+ * it cannot parse, and an answer can hold a key.
  */
 export function classify(region: string, action: KmsAction, error: unknown): RegionFault {
   const faultClass = classOf(action, error);
@@ -92,7 +97,10 @@ export function everyRegionFailed(faults: readonly RegionFault[]): KeyfoldError 
   return regionsFailed(faults, classes.has('throttled') ? 'KMS throttles in every region' : 'Every KMS region refused');
 }
 
-/** The error of a request that failed for these regions' faults; `what` says how, and then what happened in each is told. */
+/**
+ * The error of a request that failed for these regions' faults; `what` says how, and then what happened in each is
+ * told.
+ */
 export function regionsFailed(faults: readonly RegionFault[], what: string): KeyfoldError {
   const said = faults.map((fault) => `${fault.region} ${fault.faultClass} (${fault.errorName})`).join(', ');
   const classes = new Set(faults.map((fault) => fault.faultClass));

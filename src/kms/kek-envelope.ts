@@ -30,8 +30,8 @@ export function encodeKekEnvelope(envelope: KekEnvelope): Buffer {
 }
 
 /**
- * Reads an envelope; undefined if the bytes are none. Entries and fields that it does not know are passed over, and so are entries
- * that KMS would refuse for their size.
+ * Reads an envelope; undefined if the bytes are none. Entries and fields that it does not know are passed over, and so
+ * are entries that KMS would refuse for their size.
  */
 export function decodeKekEnvelope(bytes: Uint8Array): KekEnvelope | undefined {
   const value = parse(bytes);
@@ -42,8 +42,8 @@ export function decodeKekEnvelope(bytes: Uint8Array): KekEnvelope | undefined {
 }
 
 /**
- * The envelope with these regions' wraps in the place of all that they had. The rest stays as it was written, with what we do
- * not know: another reader may.
+ * The envelope with these regions' wraps in the place of all that they had. The rest stays as it was written, with what
+ * we do not know: another reader may.
  */
 export function replaceKeks(bytes: Uint8Array, keks: readonly RegionalKek[]): Buffer {
   const envelope = parse(bytes) ?? {};

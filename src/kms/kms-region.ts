@@ -8,8 +8,8 @@ export interface Wrap {
 }
 
 /**
- * KMS in one region. Each method makes one call and throws a RegionFault, or the deadline's reason: who tries again, and
- * where, is decided above. Buffers with a plaintext key are the caller's, who zeroes them.
+ * KMS in one region. Each method makes one call and throws a RegionFault, or the deadline's reason: who tries again,
+ * and where, is decided above. Buffers with a plaintext key are the caller's, who zeroes them.
  */
 export interface KmsRegion {
   readonly region: string;
@@ -21,8 +21,8 @@ export interface KmsRegion {
   encrypt(plaintext: Uint8Array, deadline: Deadline): Promise<Wrap>;
   /**
    * Unwraps a data key.
-   * @param keyId the key to use: a key ARN, which KMS must then say it used; an alias; or undefined, for the key that the
-   * ciphertext itself names
+   * @param keyId the key to use: a key ARN, which KMS must then say it used; an alias; or undefined, for the key that
+   * the ciphertext itself names
    */
   decrypt(wrapped: Uint8Array, keyId: string | undefined, deadline: Deadline): Promise<Buffer>;
 }

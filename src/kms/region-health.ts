@@ -53,7 +53,9 @@ export class RegionHealth {
     return Math.max(endOf(this.#cooling, nowMs), endOf(this.#probed, nowMs));
   }
 
-  /** An attempt begins. One that finds out whether the region is back does so alone: meanwhile others go on sparing it. */
+  /**
+   * An attempt begins. One that finds out whether the region is back does so alone: meanwhile others go on sparing it.
+   */
   begin(nowMs: number): void {
     if (this.#failures > 0) this.#probed = { fromMs: nowMs, untilMs: nowMs + this.#policy.firstCoolDownMs };
   }

@@ -50,7 +50,8 @@ export class RegionalKms implements KmsRegion {
         connectionTimeout: timeouts.connectionTimeoutMs,
         requestTimeout: timeouts.requestTimeoutMs,
         throwOnRequestTimeout: true,
-        // A process makes few calls. A connection kept while Lambda freezes it would be found dead, and the region blamed for it.
+        // A process makes few calls. A connection kept while Lambda freezes it would be found dead, and the region
+        // blamed for it.
         httpAgent: { keepAlive: false },
         httpsAgent: { keepAlive: false },
       },
@@ -126,7 +127,10 @@ export class RegionalKms implements KmsRegion {
     await orAborted(renewed, deadline.signal).catch(() => {});
   }
 
-  /** The ARN of the key that KMS says it used. Refused unless it is of our accounts, and the very one where one was named. */
+  /**
+   * The ARN of the key that KMS says it used. Refused unless it is of our accounts, and the very one where one was
+   * named.
+   */
   #keyUsed(action: KmsAction, asked: string | undefined, used: string | undefined): string {
     if (used === undefined) throw this.#incomplete(action);
     const arn = parseKmsArn(used);

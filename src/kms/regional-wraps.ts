@@ -21,8 +21,8 @@ export function kekOf({ region }: KmsRegion, { arn, wrapped }: Wrap): RegionalKe
 }
 
 /**
- * Keyfold writes one wrap for a region, and so does Asherah. A row with thousands would otherwise make one or two KMS calls for
- * each.
+ * Keyfold writes one wrap for a region, and so does Asherah. A row with thousands would otherwise make one or two KMS
+ * calls for each.
  */
 const MAX_WRAPS_OF_A_REGION = 4;
 
@@ -47,7 +47,9 @@ export async function openIn(region: KmsRegion, envelope: KekEnvelope, deadline:
   throw fault;
 }
 
-/** Our own wraps name the key that made them. Asherah's name what it was configured with, which may have moved since. */
+/**
+ * Our own wraps name the key that made them. Asherah's name what it was configured with, which may have moved since.
+ */
 function keysToTry(kek: RegionalKek, region: KmsRegion): (string | undefined)[] {
   return parseKmsArn(kek.arn)?.kind === 'key' ? [kek.arn] : [region.keyArn, undefined];
 }

@@ -16,9 +16,9 @@ interface Opening {
 }
 
 /**
- * Asks every region whether it opens a System Key, and wraps its data key anew where a region has no wrap that opens, several,
- * or one by another key than the one it is configured with. A new wrap counts only once the region has opened it; a region
- * that does not do all of that keeps what it had.
+ * Asks every region whether it opens a System Key, and wraps its data key anew where a region has no wrap that opens,
+ * several, or one by another key than the one it is configured with. A new wrap counts only once the region has opened
+ * it; a region that does not do all of that keeps what it had.
  */
 export async function renewWraps(
   wrapped: Uint8Array,
@@ -101,8 +101,8 @@ function isKey(arn: string): boolean {
 }
 
 /**
- * Wraps a data key in a region and has the region open it again; undefined where the key that does it has ARN `present`, and so
- * has wrapped it already. @throws RegionFault
+ * Wraps a data key in a region and has the region open it again; undefined where the key that does it has ARN
+ * `present`, and so has wrapped it already. @throws RegionFault
  */
 async function wrapUnlessPresent(
   region: KmsRegion,

@@ -38,13 +38,17 @@ export const DYNAMODB_OPTIONS: Types<DynamoDbMetastoreOptions> = {
 
 const DEFAULT_TIMEOUTS = { connectionTimeoutMs: 1000, requestTimeoutMs: 3000 };
 
-/** The SDK's own number is another from one client and version to the next, and how long an outage is waited for hangs on it. */
+/**
+ * The SDK's own number is another from one client and version to the next, and how long an outage is waited for hangs
+ * on it.
+ */
 const MAX_ATTEMPTS = 3;
 /** DynamoDB answers within some ten milliseconds; a starved process must not take that for a dead connection. */
 const ANSWER_AFTER_FREEZE_MS = 1000;
 
 /**
- * The table's name and a client for it. Throttling, 5xx and the network's faults are retried by the SDK's standard mode.
+ * The table's name and a client for it. Throttling, 5xx and the network's faults are retried by the SDK's standard
+ * mode.
  * @throws KeyfoldError `InvalidConfiguration` for a time-out that is no positive whole number
  */
 export function dynamoDbClient(options: DynamoDbMetastoreOptions): { tableName: string; client: DynamoDBClient } {
@@ -120,7 +124,10 @@ export function revocationOf(tableName: string, id: string, created: number): Up
   });
 }
 
-/** What a conditional write comes to: `done`, or `refused` where its condition does not hold. Any other failure is thrown. */
+/**
+ * What a conditional write comes to: `done`, or `refused` where its condition does not hold. Any other failure is
+ * thrown.
+ */
 export async function unlessRefused<Done, Refused>(
   write: Promise<unknown>,
   done: Done,

@@ -14,7 +14,10 @@ export function keyOfItem(id: string, created: number): KeyItem {
   return { Id: { S: id }, Created: { N: String(created) } };
 }
 
-/** Whether there can be a row of that id and time. DynamoDB refuses to look for any other, as if the request were at fault. */
+/**
+ * Whether there can be a row of that id and time. DynamoDB refuses to look for any other, as if the request were at
+ * fault.
+ */
 export function isPossibleKey(id: string, created: number): boolean {
   return isPossibleKeyId(id) && Number.isSafeInteger(created);
 }
@@ -37,7 +40,8 @@ export function encodeKeyItem(record: EnvelopeKeyRecord): KeyItem {
 }
 
 /**
- * Reads a row. Attributes it does not know are ignored, and so is the second `Created` inside: the primary key's counts.
+ * Reads a row. Attributes it does not know are ignored, and so is the second `Created` inside: the primary key's
+ * counts.
  * @throws KeyfoldError `KeyRowUnreadable`, naming the row and the attribute at fault
  */
 export function decodeKeyItem(item: KeyItem): EnvelopeKeyRecord {

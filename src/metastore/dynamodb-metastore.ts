@@ -48,8 +48,8 @@ type Options = DynamoDbMetastoreOptions & { readonly events?: MetastoreEvents };
 const OPTIONS: Types<Options> = { ...DYNAMODB_OPTIONS, events: optional(having('metastoreCalled')) };
 
 /**
- * As many connections as there may be. The SDK takes a call that waits for one of them for a connection that does not come about, and
- * a batch of records with made-up keys makes a thousand calls.
+ * As many connections as there may be. The SDK takes a call that waits for one of them for a connection that does not
+ * come about, and a batch of records with made-up keys makes a thousand calls.
  */
 const MAX_CONCURRENT_CALLS = 50;
 

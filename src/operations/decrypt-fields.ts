@@ -16,13 +16,13 @@ import { allEnded, limitPlaintext, parseInput, type Operation } from './operatio
 import { payloadBytes } from './record.ts';
 import { openField, readSealedField, sealedTextOf } from './sealed-field.ts';
 
-/** Which values of a document are opened. */
+/** The input of `decrypt-fields`: a document, and the values in it to decrypt. */
 export const decryptFieldsInput = v.pipe(
   v.strictObject({
     ...documentEntries,
     fields: v.optional(fieldsEntry),
     all: v.optional(
-      v.pipe(v.literal(true), v.description('In place of fields: every compact record in the document.')),
+      v.pipe(v.literal(true), v.description('In place of fields: decrypts every compact record in the document.')),
     ),
     allowMissing: v.optional(allowMissingEntry),
   }),
@@ -34,7 +34,9 @@ export const decryptFieldsInput = v.pipe(
   }),
 );
 
-/** Opens the compact records among a document's values, the selected ones or all, and puts what they hold in their places. */
+/**
+ * Decrypts the selected compact records of a document, or all of them, and puts the plaintext values in their places.
+ */
 export const decryptFields: Operation = async (request, context) => {
   const { documentText, fields, all, allowMissing } = parseInput(decryptFieldsInput, request.value);
   if ((fields === undefined) === (all === undefined)) {
@@ -76,6 +78,6 @@ function selectedClaims({ text, root }: JsonDocument, fields: readonly string[],
   return selectValues(root, fields, { allowMissing }).map((value) => {
     const compact = sealedTextOf(text, value);
     if (compact !== undefined) return [value, compact];
-    throw new KeyfoldError('InvalidRequest', 'The fields select a value that is no compact record.');
+    throw new KeyfoldError('InvalidRequest', 'The fields select a value that is not a compact record.');
   });
 }

@@ -4,15 +4,15 @@ import type { ItemOperation } from './item-operation.ts';
 import { BASE64, parseInput } from './operation.ts';
 import { payloadBytes, readRecord, recordEntry, type GivenRecord } from './record.ts';
 
-/** What is opened. */
+/** The input of `decrypt`. */
 export const decryptInput = v.strictObject({ record: recordEntry });
 
-/** What opening answers with. */
+/** The output of `decrypt`. */
 export const decryptOutput = v.strictObject({
   plaintext: v.pipe(v.string(), v.metadata({ ...BASE64, description: 'The payload, in padded standard base64.' })),
 });
 
-/** Opens a record of the session's partition. */
+/** The operation `decrypt`: opens a record of the session's partition. */
 export const decrypt: ItemOperation<GivenRecord> = {
   parse: (value) => readRecord(parseInput(decryptInput, value).record),
   sizeBytes: ({ record }) => payloadBytes(record),

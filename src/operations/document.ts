@@ -5,54 +5,58 @@ import { MAX_PATH_LENGTH } from './json-path.ts';
 import { locateValues, type JsonValue } from './json-text.ts';
 import type { OperationContext, OperationRequest } from './operation.ts';
 
-/** A JSON document of a request, as it was written. */
+/** The JSON document of a request, in its original text. */
 export interface JsonDocument {
   readonly text: string;
   readonly root: JsonValue;
-  /** Whether it came as text, and so goes back as text. */
+  /** Whether the request has it as `documentText`. The answer then has a `documentText`, too. */
   readonly asText: boolean;
 }
 
-/** A value of a document, and the JSON text to be put in its place. */
+/** A value of a document, and the JSON text that replaces it. */
 export type Replacement = readonly [value: JsonValue, text: string];
 
 export const MAX_PATHS = 100;
 const FIELDS_LENGTH = `fields must have 1 to ${MAX_PATHS} entries.`;
 
-/** The members of a request with which a document comes. */
+/** The schemas of the request members that hold a document. A request has exactly one of them. */
 export const documentEntries = {
-  document: v.optional(v.pipe(v.unknown(), v.description('Any JSON. It is kept as it was written, to the digit.'))),
+  document: v.optional(v.pipe(v.unknown(), v.description('Any JSON value. Keyfold keeps every digit of its numbers.'))),
   documentText: v.optional(
-    v.pipe(v.string(), v.description('In place of document: the JSON as a text. The answer then has a documentText.')),
+    v.pipe(
+      v.string(),
+      v.description('In place of document: the JSON text in a string. The answer then has a documentText, too.'),
+    ),
   ),
 };
 
-/** How JSON Schema says that a document comes in one of the two ways. */
+/** The JSON Schema rule that a request has either `document` or `documentText`. */
 export const ONE_DOCUMENT = { oneOf: [{ required: ['document'] }, { required: ['documentText'] }] };
 
-/** What an operation on a document answers with. */
+/** The output of operations on a document. */
 export const documentOutput = v.union([
   v.strictObject({ document: v.unknown() }),
   v.strictObject({ documentText: v.string() }),
 ]);
 
-/** The member of a request that lets a path select nothing. */
+/** The schema of `allowMissing`. */
 export const allowMissingEntry = v.pipe(
   v.boolean(),
-  v.description('Lets a path select nothing, which is an error otherwise.'),
+  v.description('Accepts paths that select nothing. Otherwise they are an error.'),
 );
 
-/** The member of a request that says which values are meant. */
+/** The schema of `fields`. */
 export const fieldsEntry = v.pipe(
   v.array(v.pipe(v.string(), v.metadata({ maxLength: MAX_PATH_LENGTH }))),
   v.minLength(1, FIELDS_LENGTH),
   v.maxLength(MAX_PATHS, FIELDS_LENGTH),
-  v.description('JSONPaths (RFC 9535) without filters; none may select a value inside one that another selects.'),
+  v.description('JSONPaths (RFC 9535) without filters. No path may select a value inside another selected value.'),
 );
 
 /**
- * The document of a request: its `document`, or the JSON text in its `documentText`.
- * @throws KeyfoldError `InvalidRequest` where there is not just one, or it is none
+ * Reads the document of a request: its `document`, or the JSON text in its `documentText`.
+ * @throws KeyfoldError `InvalidRequest` if the request has neither or both, if `documentText` is not JSON, or if
+ * the text contains a lone surrogate
  */
 export function readDocument(request: OperationRequest, documentText: string | undefined): JsonDocument {
   if (documentText === undefined) {
@@ -70,9 +74,12 @@ export function readDocument(request: OperationRequest, documentText: string | u
   return { text: wellFormed(documentText), root: locateValues(documentText), asText: true };
 }
 
-/** The answer with a document some of whose values are replaced, in the document's order, as JSON text. */
+/**
+ * Writes the answer with the changed document, as JSON text.
+ * @param replacements in the order of the document
+ */
 export function writeDocument({ text, root, asText }: JsonDocument, replacements: readonly Replacement[]): string {
-  // White space around the root is part of a text, and of no member of a request.
+  // White space around the root belongs to a documentText, but not to a document.
   const [start, end] = asText ? [0, text.length] : [root.start, root.end];
   const parts: string[] = [];
   let at = start;
@@ -85,13 +92,13 @@ export function writeDocument({ text, root, asText }: JsonDocument, replacements
 }
 
 /**
- * Counts the values that a request means.
- * @throws KeyfoldError `InvalidRequest` for too many
+ * Reports the number of values that a request selects, and checks it.
+ * @throws KeyfoldError `InvalidRequest` if there are more than `maxItems`
  */
 export function countValues(values: readonly JsonValue[], { maxItems, itemsCounted }: OperationContext): void {
   itemsCounted(values.length);
   if (values.length <= maxItems) return;
-  throw new KeyfoldError('InvalidRequest', `The request means more than ${maxItems} values of the document.`);
+  throw new KeyfoldError('InvalidRequest', `The request selects more than ${maxItems} values of the document.`);
 }
 
 function mustBeJson(text: string): void {
@@ -103,7 +110,7 @@ function mustBeJson(text: string): void {
   }
 }
 
-/** Half of a surrogate pair has no UTF-8: sealing would put another character in its place. */
+/** Refuses lone surrogates. UTF-8 cannot encode them, so sealing would silently replace them with U+FFFD. */
 function wellFormed(text: string): string {
   if (text.isWellFormed()) return text;
   throw new KeyfoldError('InvalidRequest', 'The document is not well-formed Unicode.');

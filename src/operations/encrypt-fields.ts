@@ -25,14 +25,17 @@ import {
 import { sharingEntry } from './record.ts';
 import { openField, readSealedField, sealedTextOf } from './sealed-field.ts';
 
-/** Which values of a document are sealed. */
+/** The input of `encrypt-fields`: a document, and the values in it to encrypt. */
 export const encryptFieldsInput = v.pipe(
   v.strictObject({
     ...documentEntries,
     fields: fieldsEntry,
     allowMissing: v.optional(allowMissingEntry, false),
     skipSealed: v.optional(
-      v.pipe(v.boolean(), v.description('Leaves a record alone that really opens under this partition.')),
+      v.pipe(
+        v.boolean(),
+        v.description('Leaves a value unchanged if it is a compact record that this partition can decrypt.'),
+      ),
       false,
     ),
     shareDataRowKey: sharingEntry,
@@ -40,7 +43,7 @@ export const encryptFieldsInput = v.pipe(
   v.metadata(ONE_DOCUMENT),
 );
 
-/** Seals the selected values of a document, each as its JSON text, and puts compact records in their places. */
+/** Encrypts the JSON text of each selected value of a document, and puts compact records in their places. */
 export const encryptFields: Operation = async (request, context) => {
   const {
     documentText,
@@ -58,11 +61,12 @@ export const encryptFields: Operation = async (request, context) => {
     context,
   );
   const idBytes = Buffer.byteLength(context.session.keyId);
-  const asLong = values.map(({ value, text }): Replacement => {
+  const placeholders = values.map(({ value, text }): Replacement => {
     return [value, `"${'-'.repeat(compactLength('json', idBytes, text.length))}"`];
   });
-  // Tried for its size before any key is touched: sealed, a byte is some 180 characters.
-  limitAnswer(writeDocument(document, asLong), context);
+  // Checks the size of the answer before any key is touched, because a sealed one-byte value takes about 180
+  // characters.
+  limitAnswer(writeDocument(document, placeholders), context);
 
   const within = { ...context, session: context.session.batch({ shareDataRowKey }) };
   const sealed = await allEnded(
@@ -80,7 +84,9 @@ async function seal(text: Buffer, { session, limits }: OperationContext): Promis
   throw new Error('a new record has no compact form');
 }
 
-/** Whether a value is a record that opens: one that merely looks like it is sealed like any other. */
+/**
+ * Whether a value is a compact record that this partition can decrypt. Look-alikes are encrypted like any other value.
+ */
 async function isSealed({ text }: JsonDocument, value: JsonValue, context: OperationContext): Promise<boolean> {
   const compact = sealedTextOf(text, value);
   if (compact === undefined) return false;

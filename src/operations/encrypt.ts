@@ -6,7 +6,7 @@ import type { ItemOperation } from './item-operation.ts';
 import { BASE64, base64Length, DEFAULT_LIMITS, parseInput } from './operation.ts';
 import { formatEntry, recordSchema, writeRecord, type RecordForm } from './record.ts';
 
-/** What is sealed. */
+/** The input of `encrypt`. */
 export const encryptInput = v.strictObject({
   plaintext: v.pipe(
     v.string(),
@@ -19,10 +19,10 @@ export const encryptInput = v.strictObject({
   format: formatEntry,
 });
 
-/** What sealing answers with. */
+/** The output of `encrypt`. */
 export const encryptOutput = v.strictObject({ record: recordSchema });
 
-/** Seals a payload for the session's partition. */
+/** The operation `encrypt`: seals a payload for the session's partition. */
 export const encrypt: ItemOperation<{ plaintext: Buffer; form: RecordForm }> = {
   parse: (value) => {
     const { plaintext, format } = parseInput(encryptInput, value);

@@ -1,7 +1,11 @@
 import { MAX_PATHS } from './document.ts';
 import { JsonPathError, parseJsonPath, type Segment, type Selector, type Slice } from './json-path.ts';
 
-/** Why no document can satisfy some paths, each fault reading on from a name for the paths; empty if some can. */
+/**
+ * Finds the reasons why no document can satisfy a list of paths. Empty if there are none.
+ * @returns text to append to the name of the list
+ * @example fieldPathFaults(['$.a', '$.a']) // ['[1] repeats [0]']
+ */
 export function fieldPathFaults(paths: readonly string[]): string[] {
   if (paths.length > MAX_PATHS) return [` has ${paths.length} paths, and a request may have ${MAX_PATHS}`];
   const parsed: Segment[][] = [];
@@ -14,7 +18,7 @@ export function fieldPathFaults(paths: readonly string[]): string[] {
       faults.push(`[${i}] ${error.message}`);
     }
   }
-  // Positions are told below, so all of the paths must be there.
+  // Faults of pairs name positions in the list, so every path must have parsed.
   return faults.length > 0 ? faults : [...faultsOfEach(parsed), ...faultsOfPairs(parsed)];
 }
 
@@ -32,17 +36,17 @@ function faultsOfPairs(paths: readonly Segment[][]): string[] {
       if (covered.some((length) => length < b.length)) return [`[${j}] selects only values inside those of [${i}]`];
       if (j < i) return [];
       if (covered.includes(b.length) && coveredLengths(b, a).includes(a.length)) return [`[${j}] repeats [${i}]`];
-      return conflict(a, b) ? [`[${j}] and [${i}] take one value for an object and for an array`] : [];
+      return conflict(a, b) ? [`[${j}] and [${i}] require the same value to be both an object and an array`] : [];
     }),
   );
 }
 
 /**
- * The numbers of segments after which every value that `b` reaches is one that `a` selects.
+ * Finds the prefixes of `b` whose every value is selected by `a`, and returns their lengths in segments.
  * The work grows with the product of the paths' lengths.
  */
 function coveredLengths(a: readonly Segment[], b: readonly Segment[]): number[] {
-  // After none of a's segments the root is selected, which is what b reaches after none of its own.
+  // Empty prefixes of both paths select the root.
   let lengths = new Set([0]);
   for (const { descends, selectors } of a) {
     const next = new Set<number>();
@@ -57,19 +61,19 @@ function coveredLengths(a: readonly Segment[], b: readonly Segment[]): number[] 
   return [...lengths];
 }
 
-/** Whether a selector picks, from any value, all that another does. */
+/** Whether `one` selects at least the children that `other` selects, whatever the value. */
 function includes(one: Selector, other: Selector): boolean {
   if (one.kind === 'wildcard') return true;
   if (one.kind === 'slice' && sliceIncludes(one, other)) return true;
   return JSON.stringify(one) === JSON.stringify(other);
 }
 
-/** Whether a slice picks, from any array, all that another selector does. A slice selects nothing of an object. */
+/** Whether a slice selects at least the items that `other` selects, whatever the array. */
 function sliceIncludes({ start, end, step }: Slice, other: Selector): boolean {
   if (Math.abs(step) === 1 && (step > 0 ? (start ?? 0) : (start ?? -1) + 1) === 0 && end === undefined) {
     return other.kind !== 'name';
   }
-  // How far a bound that counts from the end reaches depends on the array.
+  // A negative bound counts from the end, so its position depends on the array.
   const [from = 0, to = Infinity] = [start, end];
   if (step < 0 || from < 0 || to < 0) return false;
   if (other.kind === 'index') return other.index >= from && other.index < to && (other.index - from) % step === 0;
@@ -80,7 +84,7 @@ function sliceIncludes({ start, end, step }: Slice, other: Selector): boolean {
   );
 }
 
-/** Whether two paths are the same up to a value, and one goes on to a member of it and the other to an item. */
+/** Whether one path selects a member of a value, and the other an item of the same value. */
 function conflict(a: readonly Segment[], b: readonly Segment[]): boolean {
   for (const [i, segment] of a.entries()) {
     const other = b[i];
@@ -94,7 +98,7 @@ function conflict(a: readonly Segment[], b: readonly Segment[]): boolean {
   return false;
 }
 
-/** What a value must be for a segment to select anything of it; undefined if it may be either. */
+/** The kind of value from which a segment can select children. Undefined if both kinds are possible. */
 function kindOf({ selectors }: Segment): 'object' | 'array' | undefined {
   if (selectors.every(({ kind }) => kind === 'name')) return 'object';
   return selectors.every(({ kind }) => kind === 'index' || kind === 'slice') ? 'array' : undefined;

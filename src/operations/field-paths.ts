@@ -2,19 +2,20 @@ import { KeyfoldError } from '../errors.ts';
 import { JsonPathError, parseJsonPath, type Segment, type Selector, type Slice } from './json-path.ts';
 import type { JsonValue } from './json-text.ts';
 
-/** A path of a request, parsed. */
+/** A parsed path of a request. */
 interface Path {
   readonly segments: readonly Segment[];
-  /** How errors name it, since its text is the caller's. */
+  /** Its name in errors, such as `fields[0]`. Errors do not quote the path, which is the caller's text. */
   readonly name: string;
 }
 
-/** How many values the paths of one request may step on, which bounds what descendants and wildcards can cost. */
+/** The most values that the paths of a request may visit. It bounds the cost of descendant segments and wildcards. */
 const MAX_STEPS = 1_000_000;
+
 /**
- * The values of a document that some paths select (JSONPath, RFC 9535), in the document's order, each once.
- * @throws KeyfoldError `InvalidRequest` for a path that is none or has a filter, and where one value is inside another;
- * `FieldNotFound` for a path that selects nothing
+ * Selects values of a document by JSONPath (RFC 9535). Each value is returned once, in the order of the document.
+ * @throws KeyfoldError `InvalidRequest` if a path is malformed or has a filter, or if a selected value contains
+ * another; `FieldNotFound` if a path selects nothing and `allowMissing` is false
  */
 export function selectValues(
   root: JsonValue,
@@ -34,10 +35,10 @@ export function selectValues(
   return inOrder;
 }
 
-/** The values and all that is inside them, at any depth. */
+/** Returns the given values and all their descendants. */
 export function withDescendants(values: Iterable<JsonValue>): Set<JsonValue> {
   const all = new Set(values);
-  // A set goes on to what is added to it on the way.
+  // Iterating a set also visits values that are added during the iteration.
   for (const value of all) for (const child of childrenOf(value)) all.add(child);
   return all;
 }
@@ -51,7 +52,10 @@ function parsePath(text: string, index: number): Path {
   }
 }
 
-/** Each segment starts from a set: a value that was reached in two ways is stepped on once. */
+/**
+ * Selects the values of one path. A value that several selectors reach is visited once, because the values are in a
+ * set.
+ */
 function follow({ segments }: Path, root: JsonValue, count: () => void): Set<JsonValue> {
   let reached = new Set([root]);
   for (const { descends, selectors } of segments) {
@@ -88,7 +92,7 @@ function childrenBy(selector: Selector, value: JsonValue): Iterable<JsonValue> {
   }
 }
 
-/** RFC 9535, section 2.3.4.2.2. */
+/** The items that a slice selects (RFC 9535, section 2.3.4.2.2). */
 function* slice(items: readonly JsonValue[], { start, end, step }: Slice): Iterable<JsonValue> {
   if (step === 0) return;
   const size = items.length;

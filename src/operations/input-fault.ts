@@ -1,9 +1,9 @@
 import * as v from 'valibot';
 
-/** Members that a caller may send without the object around them. */
+/** Members that callers tend to send without the enclosing object. */
 const WRAPPED = ['record', 'plaintext', 'items'] as const;
 
-/** How messages name what a schema expects. */
+/** The names of types in messages, by the name that Valibot expects. */
 const EXPECTED: Readonly<Record<string, string>> = {
   string: 'a string',
   boolean: 'true or false',
@@ -11,7 +11,7 @@ const EXPECTED: Readonly<Record<string, string>> = {
 };
 
 /**
- * What is wrong with a request, in a sentence for its sender. A member that the schema does not know is not named, since its name is
+ * Describes the fault of a request in a sentence for its caller. Unknown members are not named, since their names are
  * the caller's data.
  */
 export function inputFault(schema: v.GenericSchema, input: unknown, issue: v.BaseIssue<unknown>): string {
@@ -23,7 +23,7 @@ export function inputFault(schema: v.GenericSchema, input: unknown, issue: v.Bas
   if (names.includes('record') && Object.hasOwn(input, 'Key') && Object.hasOwn(input, 'Data'))
     return `${wrap('record')}.`;
   if (Object.keys(input).some((name) => !names.includes(name))) {
-    return `The request holds a member that this operation does not know. It knows ${names.join(', ')}.`;
+    return `The request holds an unknown member. This operation accepts ${names.join(', ')}.`;
   }
   const name = (v.getDotPath(issue) ?? 'the request').replace(/\.(\d+)/g, '[$1]');
   if (issue.received === 'undefined') return `The request has no ${name}.`;

@@ -9,20 +9,23 @@ import {
   type OperationContext,
 } from './operation.ts';
 
-/** An operation on one item, which is offered by itself and in batches. */
+/** An operation on one item. The API offers it both for single items and for batches. */
 export interface ItemOperation<Item> {
-  /** @throws KeyfoldError `InvalidRequest`; touches no key */
+  /**
+   * Parses an item. Touches no key.
+   * @throws KeyfoldError `InvalidRequest`
+   */
   parse(input: unknown): Item;
-  /** How many bytes of plaintext the item is. */
+  /** The size of the item's plaintext in bytes. */
   sizeBytes(item: Item): number;
   /**
-   * Takes the item over, whose memory may be given back at once: none is run twice.
+   * Runs the operation. It takes ownership of the item and may free its buffers, so an item must not be run twice.
    * @returns the answer as JSON text
    */
   run(item: Item, context: OperationContext): Promise<string>;
 }
 
-/** The operation on an item by itself. */
+/** Makes the operation for requests with a single item. */
 export function single<Item>(operation: ItemOperation<Item>): Operation {
   return async ({ value }, context) => {
     const item = operation.parse(value);
@@ -36,7 +39,11 @@ interface BatchRequest {
   readonly shareDataRowKey?: boolean;
 }
 
-/** What a batch takes, of items that are such, besides `more`. */
+/**
+ * The input schema of a batch.
+ * @param item the schema of each item
+ * @param more schemas of further request members
+ */
 export function batchInput(item: v.GenericSchema, more: v.ObjectEntries = {}): v.GenericSchema<unknown, BatchRequest> {
   return v.strictObject({
     ...more,
@@ -45,30 +52,34 @@ export function batchInput(item: v.GenericSchema, more: v.ObjectEntries = {}): v
       v.metadata({
         maxItems: DEFAULT_LIMITS.maxItems,
         description:
-          'All of one partition. One that is malformed fails by itself. The limit of a plaintext holds for all together.',
+          'Items of one partition. A malformed item does not fail the others. The plaintext limit applies to the sum of all items.',
       }),
     ),
   });
 }
 
-/** What a batch answers with, whose items are answered so or fail with one of those errors. */
+/**
+ * The output schema of a batch.
+ * @param answer the schema of each successful result
+ * @param codes the error codes with which items can fail
+ */
 export function batchOutput(answer: v.GenericSchema, codes: readonly ErrorCode[]): v.GenericSchema {
   const failure = v.strictObject({ error: v.strictObject({ code: v.picklist(codes), detail: v.string() }) });
   return v.strictObject({
     results: v.pipe(
       v.array(v.union([answer, failure])),
-      v.description("In the items' order. One that failed did not keep the others from their answers."),
+      v.description('One result per item, in the order of the items. A failed item does not fail the others.'),
     ),
   });
 }
 
 /**
- * The operation on many items. Answers are in the items' order; one that fails has its error in its place and does not keep
- * the others from theirs. All run at once: those that need the same key share one load of it.
+ * Makes the batch operation. Results are in the order of the items. A failed item has its error as its result and does
+ * not fail the others. All items run concurrently, and items that need the same key share one load of it.
  * @param more see {@link batchInput}
  */
 export function batch<Item>(operation: ItemOperation<Item>, more?: v.ObjectEntries): Operation {
-  // Each item is checked by itself.
+  // This schema accepts any item, so that a malformed item fails alone, when it is parsed below.
   const uncheckedItems = batchInput(v.unknown(), more);
   return async ({ value }, context) => {
     const { items, shareDataRowKey = false } = parseInput(uncheckedItems, value);

@@ -1,11 +1,11 @@
-/** What one part of a segment picks from a value (RFC 9535, section 2.3). */
+/** A selector: chooses children of a value (RFC 9535, section 2.3). */
 export type Selector =
   | { readonly kind: 'name'; readonly name: string }
   | { readonly kind: 'index'; readonly index: number }
   | Slice
   | { readonly kind: 'wildcard' };
 
-/** A slice of an array. A bound that is undefined depends on the sign of the step. */
+/** A slice of an array. The default of an undefined bound depends on the sign of `step`. */
 export interface Slice {
   readonly kind: 'slice';
   readonly start: number | undefined;
@@ -13,25 +13,28 @@ export interface Slice {
   readonly step: number;
 }
 
-/** A step of a path: what it picks from each value reached, or also from all that is inside it. */
+/**
+ * A segment of a path. It applies its selectors to each value reached so far and, if `descends`, to all descendants.
+ */
 export interface Segment {
   readonly descends: boolean;
   readonly selectors: readonly Selector[];
 }
 
-/** How many characters a path may have. */
+/** The longest path, in UTF-16 code units. */
 export const MAX_PATH_LENGTH = 1000;
-/** How many selectors a path may have, in all its segments together. */
+/** The most selectors of a path, over all its segments. */
 const MAX_PATH_SELECTORS = 200;
 
-/** Why a text is no path. The message reads on from a name for the path, gives a position, and quotes nothing. */
+/** A text is not a supported path. The message follows the path's name in a sentence; it never quotes the path. */
 export class JsonPathError extends Error {
   override readonly name = 'JsonPathError';
 }
 
 /**
- * Parses a JSONPath (RFC 9535) without filters. It reads each character once, so the time is linear in the path's length.
- * @throws JsonPathError for a text that is no such path, is too long, or has a filter
+ * Parses a JSONPath (RFC 9535) without filters. Each character is read once, so the time is linear in the path's
+ * length.
+ * @throws JsonPathError if the text is not a JSONPath, is too long or has a filter
  * @example parseJsonPath('$.items[*].card') // three segments
  */
 export function parseJsonPath(text: string): Segment[] {
@@ -51,7 +54,7 @@ const ESCAPED: ReadonlyMap<string, string> = new Map([
 ]);
 const HEX_DIGITS = 4;
 
-/** A parser by recursive descent that recurses nowhere: without filters the grammar has no nesting. */
+/** A parser with one method per grammar rule. It never recurses, because the grammar without filters has no nesting. */
 class PathParser {
   readonly #text: string;
   #at = 0;
@@ -111,7 +114,7 @@ class PathParser {
     return { kind: 'slice', start, end, step: this.#integer() ?? 1 };
   }
 
-  /** Section 2.1 limits integers to those that a double holds exactly; undefined if there is none. */
+  /** Reads an integer, which section 2.1 limits to ±(2^53 - 1). Undefined if the next character begins no integer. */
   #integer(): number | undefined {
     const from = this.#at;
     const isNegative = this.#take('-');
@@ -154,23 +157,23 @@ class PathParser {
     return parts.join('');
   }
 
-  /** What follows a backslash. */
+  /** Reads the rest of an escape, after its backslash. */
   #escaped(quote: string): string {
     if (this.#take('u')) return this.#escapedCode();
     const next = this.#peek();
-    const meant = next === quote ? quote : ESCAPED.get(next);
-    if (meant === undefined) throw this.#expected('an escape that JSONPath knows');
+    const character = next === quote ? quote : ESCAPED.get(next);
+    if (character === undefined) throw this.#expected('an escape of JSONPath');
     this.#at += 1;
-    return meant;
+    return character;
   }
 
-  /** A surrogate counts only as half of a pair, whose other half is escaped too. */
+  /** Reads the digits of a `\u` escape. A high surrogate must be followed by the escape of a low one. */
   #escapedCode(): string {
     const high = this.#hex();
     if (!isSurrogate(high)) return String.fromCharCode(high);
     const low = high < 0xdc_00 && this.#take('\\') && this.#take('u') ? this.#hex() : 0;
     if (low >= 0xdc_00 && isSurrogate(low)) return String.fromCharCode(high, low);
-    throw this.#expected('a surrogate pair that is whole');
+    throw this.#expected('a complete surrogate pair');
   }
 
   #hex(): number {
@@ -196,7 +199,7 @@ class PathParser {
     return true;
   }
 
-  /** The next character; an empty text at the end. */
+  /** Returns the next character without consuming it. Empty at the end of the text. */
   #peek(): string {
     return this.#text.charAt(this.#at);
   }
@@ -226,7 +229,7 @@ function isDigitCode(code: number | undefined): boolean {
   return code !== undefined && code >= 0x30 && code <= 0x39;
 }
 
-/** Whether a name without quotes may begin with this: a letter of ASCII, `_`, or anything beyond ASCII. */
+/** Whether an unquoted name may begin with this code point: an ASCII letter, `_`, or any non-ASCII character. */
 function isNameCode(code: number | undefined): code is number {
   if (code === undefined) return false;
   if (code >= 0x80) return !isSurrogate(code);
@@ -237,7 +240,7 @@ function isSurrogate(code: number): boolean {
   return code >= 0xd8_00 && code <= 0xdf_ff;
 }
 
-/** How many UTF-16 code units a code point takes. */
+/** The number of UTF-16 code units of a code point. */
 function unitsOf(code: number | undefined): number {
   return code !== undefined && code > 0xff_ff ? 2 : 1;
 }

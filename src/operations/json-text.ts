@@ -1,19 +1,19 @@
 import { KeyfoldError } from '../errors.ts';
 import { endOfString, MAX_JSON_DEPTH } from '../records/json-depth.ts';
 
-/** A value in a JSON text: where it stands, and what it holds. */
+/** A value in a JSON text: its position and its children. */
 export interface JsonValue {
-  /** Of its first character. */
+  /** The index of its first character. */
   readonly start: number;
-  /** Behind its last character. */
+  /** The index after its last character. */
   end: number;
-  /** An object's members by name; undefined for what is no object. */
+  /** The members of an object by name. Undefined if the value is not an object. */
   readonly members?: Map<string, JsonValue>;
-  /** An array's values; undefined for what is no array. */
+  /** The items of an array. Undefined if the value is not an array. */
   readonly items?: JsonValue[];
 }
 
-/** What bounds a JSON text, and what errors call it. */
+/** The largest depth and number of values of a JSON text, and the name of the text in errors. */
 export interface JsonBounds {
   readonly subject: 'request' | 'answer';
   readonly depth: number;
@@ -21,15 +21,15 @@ export interface JsonBounds {
 }
 
 const REQUEST_BOUNDS: JsonBounds = { subject: 'request', depth: MAX_JSON_DEPTH, values: 100_000 };
-/** Up to the end of a number or a literal. */
+/** Matches the rest of a number or literal. */
 const REST_OF_WORD = /[^\s,\]}]*/y;
 
 /**
- * Finds where each value of a JSON text stands, so that one can be replaced and all else stays as it was written: digits,
- * order, white space.
- * @param text one that `JSON.parse` has taken: its syntax is not checked again
- * @param bounds those of a request unless they are given
- * @throws KeyfoldError `InvalidRequest` if an object has two members of one name, or the text is out of bounds
+ * Locates every value of a JSON text. A caller can then replace some values and keep the digits, order and white space
+ * of the rest.
+ * @param text a text that `JSON.parse` accepts; the syntax is not checked again
+ * @param bounds the bounds of a request by default
+ * @throws KeyfoldError `InvalidRequest` if an object has two members of one name, or the text exceeds the bounds
  */
 export function locateValues(text: string, bounds = REQUEST_BOUNDS): JsonValue {
   const open: JsonValue[] = [];
@@ -93,24 +93,24 @@ export function locateValues(text: string, bounds = REQUEST_BOUNDS): JsonValue {
         place({ start, end: at });
     }
   }
-  if (root === undefined) throw new Error('a text that JSON.parse has not taken');
+  if (root === undefined) throw new Error('the text is not JSON');
   return root;
 }
 
 /**
- * The value that stands there. `JSON.parse` of Node 24.21 can take one member name for another, across texts, if either holds a
- * backslash or is written with one. Here each name is read by itself.
- * @param primitive what a string, a number or a literal is read with
+ * Parses a located value. `JSON.parse` of Node 24.21 can confuse a member name with one from an earlier text, if either
+ * contains a backslash or is written with one. This function parses each name alone, which avoids the confusion.
+ * @param primitive parses the text of a string, number or literal
  */
 export function valueOf(text: string, value: JsonValue, primitive: (source: string) => unknown = JSON.parse): unknown {
   const { members, items, start, end } = value;
   if (items !== undefined) return items.map((item) => valueOf(text, item, primitive));
   if (members === undefined) return primitive(text.slice(start, end));
-  // This defines members, so that `__proto__` is one like any other.
+  // Object.fromEntries defines members, so `__proto__` is an ordinary member.
   return Object.fromEntries(Array.from(members, ([name, member]) => [name, valueOf(text, member, primitive)]));
 }
 
-/** The string that stands there; undefined where the value is none. */
+/** Parses a located string. Undefined if the value is not a string. */
 export function stringOf(text: string, value: JsonValue): string | undefined {
   return text[value.start] === '"' ? stringAt(text, value) : undefined;
 }
@@ -120,7 +120,7 @@ function stringAt(text: string, { start, end }: { readonly start: number; readon
   return inner.includes('\\') ? (JSON.parse(text.slice(start, end)) as string) : inner;
 }
 
-/** An object has two members of one name. */
+/** The error for an object with two members of one name. */
 export function twoMembersOfOneName(subject: JsonBounds['subject'] = 'request'): KeyfoldError {
   const advice = subject === 'answer' ? ': ask for it as documentText' : '';
   return new KeyfoldError('InvalidRequest', `The ${subject} holds an object with two members of one name${advice}.`);

@@ -1,4 +1,6 @@
-/** What it is that each operation does, however many at once: the right to do it is granted by this. */
+/**
+ * The action of each operation. Permissions are granted per action, so `encrypt-batch` needs the right to `encrypt`.
+ */
 export const ACTION_OF = {
   encrypt: 'encrypt',
   decrypt: 'decrypt',
@@ -10,18 +12,18 @@ export const ACTION_OF = {
   'decrypt-fields': 'decrypt',
 } as const;
 
-/** The name of an operation. */
+/** The name of an operation, as callers write it. */
 export type OperationName = keyof typeof ACTION_OF;
 
-/** Every operation, by the name that callers use. */
+/** The names of all operations. */
 export const OPERATION_NAMES = Object.keys(ACTION_OF) as OperationName[];
 
-/** Whether a name from outside is an operation's. */
+/** Whether an untrusted value is the name of an operation. */
 export function isOperationName(name: unknown): name is OperationName {
   return typeof name === 'string' && Object.hasOwn(ACTION_OF, name);
 }
 
-/** Whether an operation is on the fields of a document. */
+/** Whether an operation encrypts or decrypts fields of a document. */
 export function isOnFields(name: OperationName): boolean {
   return name === 'encrypt-fields' || name === 'decrypt-fields';
 }

@@ -5,58 +5,65 @@ import type { Session } from '../envelope/session.ts';
 import { inputFault } from './input-fault.ts';
 import type { JsonValue } from './json-text.ts';
 
-/** How much one request may ask for. */
+/** Limits for one request. */
 export interface OperationLimits {
-  /** How much one request may seal or open, over all its items or fields. */
+  /** The most plaintext that a request may encrypt or decrypt, in bytes, summed over its items or fields. */
   readonly plaintextLimitBytes: number;
-  /** How many items a batch may have, and how many values of a document may be sealed or opened at once. */
+  /** The most items of a batch, and the most values of a document that one request may select. */
   readonly maxItems: number;
 }
 
-/** How much, where the configuration says nothing else; the API's document says these. */
+/** The limits if the configuration sets none. The OpenAPI document states these. */
 export const DEFAULT_LIMITS: OperationLimits = { plaintextLimitBytes: 1_048_576, maxItems: 1000 };
 
-/** What an operation works with: whose keys, and within which limits. */
+/** The dependencies of an operation: a session, limits and callbacks. */
 export interface OperationContext extends OperationLimits {
   readonly session: Session;
   readonly limits: RequestLimits;
-  /** Whether the door can let an answer of this JSON text out. */
+  /** Whether the door can return this answer, given as JSON text. */
   readonly answerFits: (answer: string) => boolean;
-  /** Told how many items a batch has, or how many values of a document are meant. */
+  /** Called with the number of items in a batch, or of selected values in a document. */
   readonly itemsCounted: (count: number) => void;
-  /** Told of the items of a batch that failed while the others went on. */
+  /** Called with the errors of the failed items of a batch, if any failed. */
   readonly itemsFailed: (errors: readonly KeyfoldError[]) => void;
 }
 
-/** A request as it came: parsed, and as the JSON text that it was parsed from, whose numbers have all their digits. */
+/** A request: its parsed value, and its JSON text, whose numbers have all their digits. */
 export interface OperationRequest {
   readonly value: unknown;
-  /** @throws KeyfoldError `InvalidRequest` if the door was handed a value and its exact text cannot be told */
+  /**
+   * Returns the JSON text.
+   * @throws KeyfoldError `InvalidRequest` if the door received a parsed value, whose exact text cannot be restored
+   */
   readonly text: () => string;
-  /** Where the text's values stand, if the door has located them. */
+  /** The located values of the text. Undefined if the door has not located them. */
   readonly root?: JsonValue;
 }
 
 /**
  * One operation of the API.
- * @returns the answer as JSON text: written out, since `JSON.stringify` looks through a megabyte of base64 for what to escape
+ * @returns the answer as JSON text. Operations build the text themselves, because `JSON.stringify` would search all of
+ * a large base64 string for characters to escape.
  */
 export type Operation = (request: OperationRequest, context: OperationContext) => Promise<string>;
 
-/** How JSON Schema says base64 as `decodeBase64` takes it, which is what checks it. */
+/**
+ * JSON Schema for the base64 that `decodeBase64` accepts. Only documentation uses it; requests are checked by
+ * `decodeBase64`.
+ */
 export const BASE64 = {
   contentEncoding: 'base64',
   pattern: '^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$',
 } as const;
 
-/** How many characters of base64 that is. */
+/** The length of padded base64 for a number of bytes. */
 export function base64Length(sizeBytes: number): number {
   return Math.ceil(sizeBytes / 3) * 4;
 }
 
 /**
- * Checks the shape of a request, or of an item in one.
- * @throws KeyfoldError `InvalidRequest`, naming the member at fault and never quoting its value
+ * Checks a request, or an item of a batch, against a schema.
+ * @throws KeyfoldError `InvalidRequest`, which names the member at fault but never quotes its value
  */
 export function parseInput<Schema extends v.GenericSchema>(schema: Schema, input: unknown): v.InferOutput<Schema> {
   const parsed = v.safeParse(schema, input, { abortEarly: true });
@@ -65,24 +72,27 @@ export function parseInput<Schema extends v.GenericSchema>(schema: Schema, input
 }
 
 /**
- * Limits what a request seals or opens, all together.
- * @throws KeyfoldError `PayloadTooLarge`
+ * Checks the total plaintext of a request.
+ * @throws KeyfoldError `PayloadTooLarge` if the sum of the sizes exceeds the limit
  */
 export function limitPlaintext(sizesBytes: readonly number[], { plaintextLimitBytes }: OperationLimits): void {
   if (sizesBytes.reduce((sum, size) => sum + size, 0) <= plaintextLimitBytes) return;
   throw new KeyfoldError('PayloadTooLarge', `The plaintext is larger than ${plaintextLimitBytes} bytes.`);
 }
 
-/** @throws KeyfoldError `PayloadTooLarge` where the door cannot let an answer out, or one of its length */
+/**
+ * Checks that the door can return an answer. A placeholder of the same length may stand for the answer.
+ * @throws KeyfoldError `PayloadTooLarge`
+ */
 export function limitAnswer(answer: string, { answerFits }: Pick<OperationContext, 'answerFits'>): void {
   if (answerFits(answer)) return;
-  throw new KeyfoldError('PayloadTooLarge', 'The answer would be larger than this door lets out.');
+  throw new KeyfoldError('PayloadTooLarge', 'The answer would be too large to return.');
 }
 
 /**
- * What all of some work gives, once all of it has ended: what ran on after the answer would be frozen with the process, and
- * finish in somebody else's invocation.
- * @throws the first failure, in the work's order
+ * Waits until every promise has settled, and returns their values. `Promise.all` would reject early: Lambda would then
+ * freeze the rest of the work after the response and resume it in a later invocation.
+ * @throws the reason of the first rejected promise, in the order of `work`
  */
 export async function allEnded<T>(work: readonly Promise<T>[]): Promise<T[]> {
   const outcomes = await Promise.allSettled(work);

@@ -5,64 +5,67 @@ import { dataRowRecordFromValue, encodeDataRowRecord, type DataRowRecord } from 
 import { KeyfoldError } from '../errors.ts';
 import { BASE64 } from './operation.ts';
 
-/** The member of a request that a record comes in: {@link readRecord} checks it, documents say {@link recordSchema} for it. */
+/**
+ * The schema of `record` in a request. {@link readRecord} checks the value, and OpenAPI shows {@link recordSchema}
+ * instead.
+ */
 export const recordEntry = v.unknown();
 
 const seconds = v.pipe(v.number(), v.safeInteger(), v.description('In seconds since 1970.'));
 
-/** A record as Asherah writes it. Members that are not here are ignored, and dropped by `rewrap`. */
+/** Asherah's Data Row Record. Unknown members are ignored, and `rewrap` drops them. */
 export const dataRowRecordSchema = v.pipe(
   v.object({
     Key: v.pipe(
       v.object({
         Created: seconds,
-        Key: v.pipe(v.string(), v.metadata({ ...BASE64, description: 'The Data Row Key, sealed.' })),
+        Key: v.pipe(v.string(), v.metadata({ ...BASE64, description: 'The Data Row Key, encrypted, in base64.' })),
         ParentKeyMeta: v.pipe(
           v.object({ KeyId: v.string(), Created: seconds }),
-          v.description("The partition's Intermediate Key that opens the Data Row Key."),
+          v.description("The partition's Intermediate Key, which decrypts the Data Row Key."),
         ),
       }),
-      v.description('A key of this record alone, and what opens it.'),
+      v.description('The encrypted Data Row Key, and the Intermediate Key that decrypts it.'),
     ),
-    Data: v.pipe(v.string(), v.metadata({ ...BASE64, description: 'The payload, sealed.' })),
+    Data: v.pipe(v.string(), v.metadata({ ...BASE64, description: 'The payload, encrypted, in base64.' })),
   }),
-  v.description("Asherah's Data Row Record. Members that are not known are ignored."),
+  v.description("Asherah's Data Row Record. Unknown members are ignored."),
 );
 
-/** A record as a string. */
+/** A compact record. */
 export const compactRecordSchema = v.pipe(
   v.string(),
   v.regex(/^kf1j?\.[A-Za-z0-9_-]{138,}$/),
   v.description(
-    'A record as a string: kf1. holds bytes, kf1j. the text of a JSON value; unpadded base64url behind it.',
+    'A record as a string: the label kf1. for bytes or kf1j. for the text of a JSON value, then unpadded base64url.',
   ),
 );
 
-/** What a record looks like from outside. */
+/** A record in either of its forms. */
 export const recordSchema = v.pipe(
   v.union([dataRowRecordSchema, compactRecordSchema]),
-  v.description('What to store, as it is. Wherever one is taken, both forms are.'),
+  v.description('The record. Store it unchanged. Every operation accepts both forms.'),
 );
 
-/** The member of a request that asks for records in their compact form. */
+/** The schema of `format`. */
 export const formatEntry = v.optional(
-  v.pipe(v.literal('compact'), v.description('Asks for the record as a string instead of an object.')),
+  v.pipe(v.literal('compact'), v.description('Returns the record as a string instead of an object.')),
 );
 
-/** The member of a request by which its records share a Data Row Key. */
+/** The schema of `shareDataRowKey`. */
 export const sharingEntry = v.optional(
   v.pipe(
     v.boolean(),
     v.description(
-      'Seals all under one Data Row Key, which is faster. Each record still opens by itself; whoever has that key in the clear can open all.',
+      'Encrypts all records under one Data Row Key, which is faster. Each record still decrypts by itself. The plaintext key would decrypt all of them.',
     ),
   ),
 );
 
-/** How a record is written: as Asherah's JSON object, or as a compact string of some kind. */
+/** The form of a record: Asherah's JSON object, or one of the two compact strings. */
 export type RecordForm = 'object' | CompactKind;
 
-/** A record of a request, and the form that it came in. */
+/** A record of a request, and its form in the request. */
 export interface GivenRecord {
   readonly record: DataRowRecord;
   readonly form: RecordForm;
@@ -81,13 +84,16 @@ export function readRecord(value: unknown): GivenRecord {
   return { record, form: kind };
 }
 
-/** A record as JSON text; as the object where it has no compact form. */
+/** Writes a record as JSON text. A record that has no compact form is always written as the object. */
 export function writeRecord(record: DataRowRecord, form: RecordForm): string {
   const compact = form === 'object' ? undefined : encodeCompactRecord(record, form);
   return compact === undefined ? encodeDataRowRecord(record) : `"${compact}"`;
 }
 
-/** How many bytes a record's payload is in the clear: none where it is too short to open, lest it makes room for others. */
+/**
+ * The size of a record's plaintext payload in bytes. Zero if the record is too short to decrypt, because a negative
+ * size would raise the limit of other records.
+ */
 export function payloadBytes({ data }: DataRowRecord): number {
   return Math.max(0, data.length - SEAL_OVERHEAD_BYTES);
 }

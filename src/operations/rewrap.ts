@@ -12,16 +12,19 @@ import {
   type GivenRecord,
 } from './record.ts';
 
-/** What is moved. */
+/** The input of `rewrap`. */
 export const rewrapInput = v.strictObject({ record: recordEntry, format: formatEntry });
 
-/** What moving answers with. */
+/** The output of `rewrap`. */
 export const rewrapOutput = v.strictObject({
   record: recordSchema,
-  rewrapped: v.pipe(v.boolean(), v.description('false: it was under the latest key already.')),
+  rewrapped: v.pipe(v.boolean(), v.description('False if the record already was under the latest key.')),
 });
 
-/** Moves a record of the session's partition under its latest key. It keeps its form unless another is asked for. */
+/**
+ * The operation `rewrap`: moves a record under the partition's latest key. The record keeps its form unless `format` is
+ * given.
+ */
 export const rewrap: ItemOperation<GivenRecord> = {
   parse: (value) => {
     const { record: given, format } = parseInput(rewrapInput, value);
@@ -30,8 +33,8 @@ export const rewrap: ItemOperation<GivenRecord> = {
   },
   sizeBytes: ({ record }) => payloadBytes(record),
   run: async ({ record, form }, { session, limits }) => {
-    const moved = await session.rewrap(record, limits);
-    const answer = `{"record":${writeRecord(moved.record, form)},"rewrapped":${moved.rewrapped}}`;
+    const result = await session.rewrap(record, limits);
+    const answer = `{"record":${writeRecord(result.record, form)},"rewrapped":${result.rewrapped}}`;
     freeNow(record.data);
     return answer;
   },

@@ -10,13 +10,13 @@ import type { OperationName } from './operation-name.ts';
 import { sharingEntry } from './record.ts';
 import { rewrapInput, rewrapOutput } from './rewrap.ts';
 
-/** An operation as it is told to those who call it. */
+/** The documentation of an operation. */
 export interface OperationSchemas {
-  /** What it takes: what requests are checked with, but that of an item or a record more is said here. */
+  /** The input schema. It describes items and records in more detail than the schema that checks requests. */
   readonly input: v.GenericSchema;
-  /** What it answers with. */
+  /** The output schema. */
   readonly output: v.GenericSchema;
-  /** What it fails with, beside what any request can. */
+  /** The error codes of this operation, besides those that any request can have. */
   readonly codes: readonly ErrorCode[];
 }
 
@@ -30,7 +30,7 @@ const SEALING = [
 ] as const satisfies readonly ErrorCode[];
 const OPENING = ['RecordUnreadable', 'KeyNotYetVisible', ...SEALING] as const satisfies readonly ErrorCode[];
 
-/** A batch of an operation: what its items fail with is in their places. */
+/** Documents the batch form of an operation. Errors of items are part of the output, so `codes` is empty. */
 function batched({ input, output, codes }: OperationSchemas, more?: v.ObjectEntries): OperationSchemas {
   return { input: batchInput(input, more), output: batchOutput(output, ['InvalidRequest', ...codes]), codes: [] };
 }
@@ -39,7 +39,7 @@ const encrypt = { input: encryptInput, output: encryptOutput, codes: SEALING };
 const decrypt = { input: decryptInput, output: decryptOutput, codes: OPENING };
 const rewrap = { input: rewrapInput, output: rewrapOutput, codes: OPENING };
 
-/** Every operation's schemas, by its name: for the API's document, not for its handlers. */
+/** The schemas of every operation. Only the OpenAPI document uses them; handlers do not load them. */
 export const SCHEMAS: Readonly<Record<OperationName, OperationSchemas>> = {
   encrypt,
   decrypt,
@@ -50,7 +50,7 @@ export const SCHEMAS: Readonly<Record<OperationName, OperationSchemas>> = {
   'encrypt-fields': {
     input: encryptFieldsInput,
     output: documentOutput,
-    // With skipSealed, a key that another region has just made may be asked for.
+    // With skipSealed, a record may name a key that another region has just created and that is not replicated yet.
     codes: ['FieldNotFound', 'KeyNotYetVisible', ...SEALING],
   },
   'decrypt-fields': { input: decryptFieldsInput, output: documentOutput, codes: ['FieldNotFound', ...OPENING] },

@@ -4,7 +4,7 @@ import { isNestedTooDeeply } from '../records/json-depth.ts';
 import { stringOf, type JsonValue } from './json-text.ts';
 import type { OperationContext } from './operation.ts';
 
-/** The compact record that a value of a document claims to be, as text; undefined where it claims nothing. */
+/** Returns the text of a value that looks like a compact record. Undefined if it does not. */
 export function sealedTextOf(text: string, value: JsonValue): string | undefined {
   const string = stringOf(text, value);
   return string !== undefined && looksCompact(string) ? string : undefined;
@@ -12,7 +12,7 @@ export function sealedTextOf(text: string, value: JsonValue): string | undefined
 
 /**
  * Reads the compact record of a field.
- * @throws KeyfoldError `RecordUnreadable`: whatever was done to a record in a document, it is one that does not open
+ * @throws KeyfoldError `RecordUnreadable` if it is malformed. Any damage to a record in a document has this one code.
  */
 export function readSealedField(text: string): CompactRecord {
   try {
@@ -23,8 +23,8 @@ export function readSealedField(text: string): CompactRecord {
 }
 
 /**
- * Opens a field.
- * @returns its JSON text; of one that holds bytes, a string with their base64
+ * Decrypts a field.
+ * @returns JSON text. If the record holds bytes, a JSON string with their base64
  * @throws KeyfoldError `RecordUnreadable`
  */
 export async function openField(
@@ -36,8 +36,8 @@ export async function openField(
 }
 
 /**
- * The label `kf1j.` is not sealed, so a caller can relabel sealed bytes as a field. Only one whole JSON value goes into a document,
- * and none that is nested deeper than `encrypt-fields` would have sealed.
+ * Checks that a payload is one JSON value, not nested deeper than `encrypt-fields` allows. The check is needed because
+ * the label `kf1j.` is not authenticated: a caller can relabel encrypted bytes as a field.
  */
 function jsonTextOf(payload: Buffer): string {
   const text = utf8Of(payload);

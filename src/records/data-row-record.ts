@@ -3,8 +3,8 @@ import { ARRAY, BYTES, check, isOf, NUMBER, OBJECT, read, STRING, viewOf } from 
 import { KeyfoldError } from '../errors.ts';
 
 /**
- * A sealed payload together with its sealed Data Row Key, as callers store it. Do not trust the members of a record that has not been
- * opened: anyone could have written them.
+ * A sealed payload together with its sealed Data Row Key, as callers store it. Do not trust the members of a record
+ * that has not been opened: anyone could have written them.
  */
 export interface DataRowRecord {
   readonly key: {
@@ -21,7 +21,8 @@ export interface DataRowRecord {
 /**
  * Writes a record as JSON text, in Asherah's form.
  * @throws TypeError for a member of a wrong type
- * @throws KeyfoldError `InvalidRequest` for a time that is not a whole number, because {@link decodeDataRowRecord} would refuse it
+ * @throws KeyfoldError `InvalidRequest` for a time that is not a whole number, because {@link decodeDataRowRecord}
+ * would refuse it
  */
 export function encodeDataRowRecord(record: DataRowRecord): string {
   const { key, data } = checkedRecord(record);
@@ -31,7 +32,8 @@ export function encodeDataRowRecord(record: DataRowRecord): string {
 }
 
 /**
- * Checks a record from a caller, and copies its members. Each member is read once, so that a getter cannot give another value later.
+ * Checks a record from a caller, and copies its members. Each member is read once, so that a getter cannot give another
+ * value later.
  * @throws TypeError naming the member that has a wrong type
  */
 export function checkedRecord(record: DataRowRecord): DataRowRecord {
@@ -108,7 +110,10 @@ function base64(value: Uint8Array): string {
 const DATA_PREFIX = ',"Data":"';
 const DATA_SUFFIX = '"}';
 
-/** Splits the text of a record: the value without the payload, and the payload's text. It works if the payload is the last member. */
+/**
+ * Splits the text of a record: the value without the payload, and the payload's text. It works if the payload is the
+ * last member.
+ */
 function cutAtData(text: string): { rest: Record<string, unknown>; data: string } | undefined {
   const at = text.indexOf(DATA_PREFIX);
   const [begin, end] = [at + DATA_PREFIX.length, text.length - DATA_SUFFIX.length];

@@ -42,8 +42,9 @@ export interface ServiceNames {
   /** For a Global Table: the AWS region that this process writes in. Leave it undefined for a table in one region. */
   readonly regionSuffix?: string | undefined;
   /**
-   * Allows names that make key ids ambiguous: an underscore in the service or product, or a product that looks like a region. Use it only
-   * for an existing Asherah table with such names. One service may then open the records of another service whose key ids look the same.
+   * Allows names that make key ids ambiguous: an underscore in the service or product, or a product that looks like a
+   * region. Use it only for an existing Asherah table with such names. One service may then open the records of another
+   * service whose key ids look the same.
    */
   readonly allowAmbiguousNames?: boolean | undefined;
 }
@@ -96,8 +97,8 @@ export function keyKindOf(id: string): 'system' | 'intermediate' | undefined {
 }
 
 /**
- * The region suffix of a key id. Only processes of that region write the row and seal with the key. It is undefined if the id has no
- * suffix, or if it ends with the product of `names`, which may look like a region.
+ * The region suffix of a key id. Only processes of that region write the row and seal with the key. It is undefined if
+ * the id has no suffix, or if it ends with the product of `names`, which may look like a region.
  */
 export function regionOfKeyId(id: string, names?: ServiceNames): string | undefined {
   if (names !== undefined && id.endsWith(`_${names.service}_${names.product}`)) return undefined;
@@ -126,8 +127,8 @@ export class KeyNaming {
   }
 
   /**
-   * Checks a partition from a caller. As in Asherah, any well-formed Unicode is allowed if its Intermediate Key id fits DynamoDB.
-   * Partitions are compared byte for byte and never normalised.
+   * Checks a partition from a caller. As in Asherah, any well-formed Unicode is allowed if its Intermediate Key id fits
+   * DynamoDB. Partitions are compared byte for byte and never normalised.
    * @throws TypeError if the partition is not a string
    * @throws KeyfoldError `InvalidRequest` if it is empty, not well-formed Unicode, or too long for DynamoDB
    */
@@ -144,8 +145,9 @@ export class KeyNaming {
   }
 
   /**
-   * Whether `id` names an Intermediate Key of the partition. It must be the partition's exact id. If a region suffix is configured, the
-   * same id with any other region or without one will do. A prefix is not enough: `_IK_a_s_p` also begins the ids of partition `a_s_p_b`.
+   * Whether `id` names an Intermediate Key of the partition. It must be the partition's exact id. If a region suffix is
+   * configured, the same id with any other region or without one will do. A prefix is not enough: `_IK_a_s_p` also
+   * begins the ids of partition `a_s_p_b`.
    */
   isIntermediateKeyOf(partition: PartitionId, id: string): id is KeyId {
     if (id === this.intermediateKeyId(partition)) return true;
@@ -153,8 +155,8 @@ export class KeyNaming {
   }
 
   /**
-   * Whether `id` names a System Key of this service, with any region suffix or without one. If an Intermediate Key names the System Key of
-   * another service, an attacker has written its row.
+   * Whether `id` names a System Key of this service, with any region suffix or without one. If an Intermediate Key
+   * names the System Key of another service, an attacker has written its row.
    */
   isSystemKey(id: string): id is KeyId {
     return id === this.systemKeyId || (isPossibleKeyId(id) && isRegionalFormOf(`_SK${this.#base}`, id));

@@ -1,8 +1,8 @@
 import { KeyfoldError } from '../errors.ts';
 
 /**
- * How deep JSON from a caller may be nested. `JSON.parse` accepts any depth, but `JSON.stringify` and revivers recurse and exhaust the stack
- * at a few thousand levels. The garbage collector is slow with deep values, too.
+ * How deep JSON from a caller may be nested. `JSON.parse` accepts any depth, but `JSON.stringify` and revivers recurse
+ * and exhaust the stack at a few thousand levels. The garbage collector is slow with deep values, too.
  */
 export const MAX_JSON_DEPTH = 100;
 
@@ -22,7 +22,8 @@ export function parseRequestJson(text: string): unknown {
 
 /**
  * Whether a JSON text is nested deeper than {@link MAX_JSON_DEPTH}. It reads the text once, without recursion.
- * @param text JSON text. The answer for any other text is meaningless, so `JSON.parse` must check the syntax before or after.
+ * @param text JSON text. The answer for any other text is meaningless, so `JSON.parse` must check the syntax before or
+ * after.
  */
 export function isNestedTooDeeply(text: string): boolean {
   let depth = 0;
@@ -37,8 +38,8 @@ export function isNestedTooDeeply(text: string): boolean {
 }
 
 /**
- * The position after the closing quotation mark of a string, or the end of the text if the string is not closed. The closing quotation
- * mark is the first one that follows an even number of backslashes.
+ * The position after the closing quotation mark of a string, or the end of the text if the string is not closed. The
+ * closing quotation mark is the first one that follows an even number of backslashes.
  * @param start the position of the opening quotation mark
  */
 export function endOfString(text: string, start: number): number {

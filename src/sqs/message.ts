@@ -1,34 +1,34 @@
-/** A value beside a message's body, as SQS types it. */
+/** An attribute of an SQS message. */
 export interface MessageAttribute {
-  /** `String`, `Number` or `Binary`, and what its sender has put behind a dot. */
+  /** `String`, `Number` or `Binary`, optionally with a suffix of the sender such as `.gzip`. */
   readonly DataType: string;
   readonly StringValue?: string;
   readonly BinaryValue?: Uint8Array;
 }
 
-/** A message's attributes, by name. */
+/** A message's attributes, keyed by name. */
 export type MessageAttributes = Readonly<Record<string, MessageAttribute>>;
 
-/** A message to be sent. */
+/** A message to send. */
 export interface OutgoingMessage {
   readonly body: string;
   readonly attributes: MessageAttributes;
-  /** What a FIFO queue keeps in order, and a standard queue shares out fairly. */
+  /** A FIFO queue delivers the messages of a group in order. A standard queue uses groups for fair delivery. */
   readonly groupId?: string | undefined;
-  /** For a FIFO queue, and no other: for five minutes SQS takes a second message of the same id for the first. */
+  /** For FIFO queues only. SQS drops a message whose ID it has received within the last five minutes. */
   readonly deduplicationId?: string | undefined;
 }
 
-/** As many as SQS takes with one message. */
+/** SQS's limit of attributes per message. */
 const MAX_ATTRIBUTES = 10;
 
-/** As much as SQS takes in one message, and in all messages of one call. */
+/** SQS's limit for the size of one message, and for the total size of the messages in one call. */
 export const MAX_MESSAGE_BYTES = 1_048_576;
 
-/** As many messages as SQS takes in one call. */
+/** SQS's limit of messages per call. */
 export const MAX_CALL_ENTRIES = 10;
 
-/** How large SQS finds a message: its body and its attributes' names, types and values. */
+/** Returns a message's size as SQS counts it, in bytes: the body, and the names, types and values of the attributes. */
 export function sizeOf({ body, attributes }: OutgoingMessage): number {
   const sizes = Object.entries(attributes).map(
     ([name, { DataType, StringValue = '', BinaryValue }]) =>
@@ -40,25 +40,28 @@ export function sizeOf({ body, attributes }: OutgoingMessage): number {
   return sizes.reduce((sum, size) => sum + size, Buffer.byteLength(body));
 }
 
-/** Whether a message is of a size, and has as many attributes, as SQS takes. */
+/** Whether a message is within SQS's limits for its size and its number of attributes. */
 export function isSendable(message: OutgoingMessage): boolean {
   return Object.keys(message.attributes).length <= MAX_ATTRIBUTES && sizeOf(message) <= MAX_MESSAGE_BYTES;
 }
 
-/** Whether an ARN and a URL are of one queue. Their region is left out: a process sends within its own, from which its events are. */
+/**
+ * Whether an ARN and a URL name the same queue, by account and name. The regions are not compared, because a process
+ * receives from and sends to queues of its own region.
+ */
 export function isSameQueue(arn: string, url: string): boolean {
   const [, , , , account, name] = arn.split(':');
   return new URL(url).pathname === `/${account}/${name}`;
 }
 
-/** Whether a URL has a queue's account and name for its path, and nothing behind it. */
+/** Whether a URL's path is a queue's account and name, and the URL has no query, fragment or user name. */
 export function isQueueUrl(url: string): boolean {
   const { pathname, search, hash, username, password } = new URL(url);
   const isBare = [search, hash, username, password].every((part) => part === '');
   return isBare && /^\/\d{12}\/(?:[A-Za-z0-9_-]{1,80}|[A-Za-z0-9_-]{1,75}\.fifo)$/.test(pathname);
 }
 
-/** Whether a queue is a FIFO queue, which its name, its URL and its ARN all say. */
+/** Whether a queue's name, URL or ARN is that of a FIFO queue, which ends with `.fifo`. */
 export function isFifoQueue(urlOrArn: string): boolean {
   return urlOrArn.endsWith('.fifo');
 }

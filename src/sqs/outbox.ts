@@ -3,13 +3,13 @@ import { MAX_MESSAGE_BYTES, MAX_CALL_ENTRIES, sizeOf, type OutgoingMessage } fro
 import type { Queues, SendFault } from './queues.ts';
 
 const MAX_ATTEMPTS = 5;
-/** The first delay between attempts is up to this; each further one up to twice as long. */
+/** Upper bound of the random delay before the first retry. It doubles with each retry. */
 const FIRST_DELAY_MS = 50;
 
-/** That a message was not sent, or may not have been. */
+/** A message was not sent, or SQS may have received it without confirming. */
 export class NotSent extends Error {
   override readonly name = 'NotSent';
-  /** See {@link SendFault}. */
+  /** Whether the queue rejected the message's content, so that a retry cannot help. */
   readonly refusesContent: boolean;
 
   constructor({ errorName, refusesContent = false }: Pick<SendFault, 'errorName' | 'refusesContent'>) {
@@ -18,23 +18,23 @@ export class NotSent extends Error {
   }
 }
 
-interface Waiting {
+interface PendingMessage {
   readonly message: OutgoingMessage;
   readonly resolve: () => void;
   readonly reject: (error: NotSent) => void;
 }
 
 /**
- * Sends messages to one queue, gathered into calls of as many as SQS takes. Messages of one group keep their order where each
- * is handed over when the one before has been sent; then no call ever holds two of a group.
+ * Sends messages to one queue, in batches as large as SQS accepts. To keep the order of a group, callers must wait for
+ * `send` of one message before they send the next. No call then contains two messages of a group.
  */
 export class Outbox {
   readonly #queues: Queues;
   readonly #queueUrl: string;
   readonly #signal: AbortSignal;
-  #waiting: Waiting[] = [];
+  #waiting: PendingMessage[] = [];
 
-  /** @param signal aborted when nothing is to be sent any more */
+  /** @param signal if it aborts, the outbox sends nothing more and rejects the messages that remain */
   constructor(queues: Queues, queueUrl: string, signal: AbortSignal) {
     this.#queues = queues;
     this.#queueUrl = queueUrl;
@@ -42,12 +42,12 @@ export class Outbox {
   }
 
   /**
-   * Sends a message that {@link isSendable}; resolves when the queue has it.
-   * @throws NotSent where it was not sent, or may not have been
+   * Sends a message. It must be {@link isSendable}. The promise resolves when SQS has confirmed the message.
+   * @throws NotSent if SQS has not confirmed the message
    */
   send(message: OutgoingMessage): Promise<void> {
     return new Promise((resolve, reject) => {
-      // All that is ready in this turn of the event loop goes together.
+      // Collect the messages of this turn of the event loop into one batch.
       if (this.#waiting.length === 0) setImmediate(() => this.#flush());
       this.#waiting.push({ message, resolve, reject });
     });
@@ -59,43 +59,43 @@ export class Outbox {
     for (const batch of batchesOf(waiting)) void this.#deliver(batch);
   }
 
-  /** Settles all of a batch. What the queue may take in a moment is tried again, and not what it took. */
-  async #deliver(batch: readonly Waiting[]): Promise<void> {
-    let left = batch;
-    for (let attempt = 1; left.length > 0; attempt += 1) {
-      const messages = left.map(({ message }) => message);
+  /** Sends a batch and settles each message's promise. Retries only the messages that failed with a transient fault. */
+  async #deliver(batch: readonly PendingMessage[]): Promise<void> {
+    let remaining = batch;
+    for (let attempt = 1; remaining.length > 0; attempt += 1) {
+      const messages = remaining.map(({ message }) => message);
       const faults = await this.#queues.send(this.#queueUrl, messages, this.#signal);
       const isLast = attempt === MAX_ATTEMPTS || this.#signal.aborted;
-      left = left.filter(({ resolve, reject }, i) => {
+      remaining = remaining.filter(({ resolve, reject }, i) => {
         const fault = faults[i];
         if (fault === undefined) resolve();
         else if (fault.isTransient && !isLast) return true;
         else reject(new NotSent(fault));
         return false;
       });
-      if (left.length > 0) await this.#pause(attempt);
+      if (remaining.length > 0) await this.#pause(attempt);
     }
   }
 
   async #pause(attempt: number): Promise<void> {
     const delayMs = Math.random() * FIRST_DELAY_MS * 2 ** (attempt - 1);
-    // When it is aborted the next call fails at once, and tells so.
+    // If the signal aborts, end the delay. The next call then fails at once and reports the abort.
     await sleep(delayMs, undefined, { signal: this.#signal }).catch(() => {});
   }
 }
 
-/** Batches of no more messages, and no larger together, than SQS takes in a call. */
-function batchesOf(waiting: readonly Waiting[]): Waiting[][] {
-  const batches: Waiting[][] = [];
+/** Splits messages into batches within SQS's limits for the number and the total size of messages per call. */
+function batchesOf(waiting: readonly PendingMessage[]): PendingMessage[][] {
+  const batches: PendingMessage[][] = [];
   let sizeBytes = 0;
-  for (const one of waiting) {
-    const ownBytes = sizeOf(one.message);
+  for (const pending of waiting) {
+    const ownBytes = sizeOf(pending.message);
     const last = batches.at(-1);
     if (last !== undefined && last.length < MAX_CALL_ENTRIES && sizeBytes + ownBytes <= MAX_MESSAGE_BYTES) {
-      last.push(one);
+      last.push(pending);
       sizeBytes += ownBytes;
     } else {
-      batches.push([one]);
+      batches.push([pending]);
       sizeBytes = ownBytes;
     }
   }

@@ -1,26 +1,29 @@
 import type { OutgoingMessage } from './message.ts';
 
-/** Why a message was not sent, or may not have been. */
+/** Why SQS did not confirm a message. The queue may have received it nevertheless. */
 export interface SendFault {
-  /** SQS's name for it, or the network's: all that is kept, since a text may quote the message. */
+  /** The name of the SQS error or the network error. The error's text is dropped, because it may quote the message. */
   readonly errorName: string;
-  /** Whether this very message may well be taken in a moment. */
+  /** Whether a retry of the same message may succeed. */
   readonly isTransient: boolean;
-  /** Whether the queue refuses what the message holds: its length or its characters. No later try would mend that. */
+  /** Whether the queue rejected the message's length or characters. A retry cannot help. Absent means false. */
   readonly refusesContent?: boolean;
 }
 
-/** A message received, not to be seen again for a while. */
+/** A received message, and for how many seconds the queue hides it from now on. */
 export interface VisibilityChange {
   readonly receiptHandle: string;
   readonly delaySeconds: number;
 }
 
-/** The queues that results go to and that messages come from. Its methods do not throw: what failed is told. */
+/**
+ * Access to the queues that messages come from and that results go to. The methods return failures instead of throwing.
+ */
 export interface Queues {
   /**
-   * Sends messages in one call, at most ten and together of one message's size, in the order given.
-   * @returns for each of them undefined, or why it was not sent
+   * Sends messages in one call, in the given order.
+   * @param messages at most {@link MAX_CALL_ENTRIES}, and in total at most {@link MAX_MESSAGE_BYTES} bytes
+   * @returns one entry per message: undefined if it was sent, otherwise the fault
    */
   send(
     queueUrl: string,
@@ -28,8 +31,9 @@ export interface Queues {
     signal: AbortSignal,
   ): Promise<readonly (SendFault | undefined)[]>;
   /**
-   * Hides messages that a queue has handed out. One for which that fails comes back when the queue's own time is up.
-   * @returns the name of the error for each that could not be hidden
+   * Sets how long the queue hides messages that it has delivered. If that fails for a message, it becomes visible after
+   * the queue's own visibility timeout.
+   * @returns the error name of each message whose change failed
    */
   changeVisibility(
     queueArn: string,

@@ -14,17 +14,18 @@ import type { VisibilityChange, Queues, SendFault } from './queues.ts';
 const MAX_ATTEMPTS = 3;
 const CONNECTION_TIMEOUT_MS = 1000;
 const REQUEST_TIMEOUT_MS = 5000;
-/** SQS answers within some ten milliseconds; a starved process must not take that for a dead connection. */
+/** SQS usually answers within tens of milliseconds. The limit is long enough for a process on an overloaded machine. */
 const ANSWER_AFTER_FREEZE_MS = 1000;
-/** How many calls hide messages at once. */
+/** Limit of concurrent calls that change the visibility of messages. */
 const MAX_CONCURRENT_CALLS = 10;
 
-/** Queues of Amazon SQS. Throttling, 5xx and the network's faults are retried by the SDK's standard mode. */
+/** Queues of Amazon SQS. The SDK's standard mode retries throttling, 5xx statuses and network errors. */
 export class SqsQueues implements Queues {
   readonly #client = new SQSClient({
     maxAttempts: MAX_ATTEMPTS,
     retryStrategy: retriesOf(MAX_ATTEMPTS),
-    // A result sent twice is sealed anew: where a FIFO queue has the first of them, a checksum of that is no fault.
+    // Do not compare checksums. A repeated result has new ciphertext, and a FIFO queue answers with the first message's
+    // checksum.
     md5: false,
     requestHandler: {
       connectionTimeout: CONNECTION_TIMEOUT_MS,
@@ -34,7 +35,7 @@ export class SqsQueues implements Queues {
       ...keptConnections({ answerWithinMs: ANSWER_AFTER_FREEZE_MS }),
     },
   });
-  /** By ARN: an event tells no more of the queue that it came from. */
+  /** Queue URLs keyed by ARN, because an SQS event contains only the queue's ARN. */
   readonly #urls = new Map<string, Promise<string>>();
 
   async send(
@@ -58,12 +59,12 @@ export class SqsQueues implements Queues {
       const faults = new Map(
         Failed.map(({ Id, Code = 'unknown', SenderFault }) => [Id, faultOf(Code, SenderFault !== true)]),
       );
-      // What the answer does not speak of was not sent.
+      // A message that the answer does not list counts as not sent.
       return messages.map((_, i) =>
         sent.has(String(i)) ? undefined : (faults.get(String(i)) ?? faultOf('NoAnswer', true)),
       );
     } catch (error) {
-      // One message that SQS does not take must not keep the others from theirs.
+      // One invalid message can make SQS reject the whole call, so send each message on its own.
       if (messages.length > 1 && isRefusal(error)) {
         return (await Promise.all(messages.map((message) => this.send(queueUrl, [message], signal)))).flat();
       }
@@ -81,7 +82,7 @@ export class SqsQueues implements Queues {
       const semaphore = new Semaphore(MAX_CONCURRENT_CALLS);
       const calls = Array.from({ length: Math.ceil(messages.length / MAX_CALL_ENTRIES) }, (_, i) => {
         const some = messages.slice(i * MAX_CALL_ENTRIES, (i + 1) * MAX_CALL_ENTRIES);
-        return semaphore.run(() => this.#hide(queueUrl, some, signal));
+        return semaphore.run(() => this.#changeBatch(queueUrl, some, signal));
       });
       return (await Promise.all(calls)).flat();
     } catch (error) {
@@ -89,7 +90,7 @@ export class SqsQueues implements Queues {
     }
   }
 
-  async #hide(queueUrl: string, messages: readonly VisibilityChange[], signal: AbortSignal): Promise<string[]> {
+  async #changeBatch(queueUrl: string, messages: readonly VisibilityChange[], signal: AbortSignal): Promise<string[]> {
     const command = new ChangeMessageVisibilityBatchCommand({
       QueueUrl: queueUrl,
       Entries: messages.map(({ receiptHandle, delaySeconds }, i) => ({
@@ -118,7 +119,7 @@ export class SqsQueues implements Queues {
   }
 }
 
-/** What SQS says of a message's length, characters or attributes; with or without what it puts before and behind. */
+/** Matches SQS's errors for a message's length, characters or attributes, with or without a prefix or a suffix. */
 const CONTENT =
   /\b(?:BatchRequestTooLong|MessageTooLong|InvalidMessageContents|InvalidParameterValue|InvalidAttributeValue)/;
 
@@ -126,7 +127,7 @@ function faultOf(errorName: string, isTransient: boolean): SendFault {
   return CONTENT.test(errorName) ? { errorName, isTransient, refusesContent: true } : { errorName, isTransient };
 }
 
-/** Whether SQS has refused a call for what it was, not for how many there are. */
+/** Whether SQS rejected a call because of its content. Throttling is not such a rejection. */
 function isRefusal(error: unknown): boolean {
   return error instanceof SQSServiceException && error.$fault === 'client' && !/throttl/i.test(error.name);
 }

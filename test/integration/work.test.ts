@@ -1,6 +1,6 @@
 /**
- * All that reads what a caller, a record or a key row can hold: twice the input makes at most about twice the work, whether the
- * input is ordinary or hostile. `npm run bench` measures what only time shows.
+ * All that reads what a caller, a record or a key row can hold: twice the input makes at most about twice the work,
+ * whether the input is ordinary or hostile. `npm run bench` measures what only time shows.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { formatTable, printableJson } from '../../src/cli/text.ts';

@@ -14,8 +14,8 @@ const PACKAGES = join(import.meta.dirname, 'browser-packages.json');
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'];
 
 /**
- * Installs a Chromium unless this machine has one: the build for Lambda that an npm package holds, which needs nobody to be root
- * and no package of the system, with fonts of its own, since it ends where a character is in none.
+ * Installs a Chromium unless this machine has one: the build for Lambda that an npm package holds, which needs nobody
+ * to be root and no package of the system, with fonts of its own, since it ends where a character is in none.
  * @throws Error where there is neither a browser nor a build for this machine
  */
 export async function installBrowser(): Promise<void> {

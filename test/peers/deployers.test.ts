@@ -1,4 +1,7 @@
-/** The policies of the roles that deploy, held against what CloudFormation's own schemas say that each kind of resource asks for. */
+/**
+ * The policies of the roles that deploy, held against what CloudFormation's own schemas say that each kind of resource
+ * asks for.
+ */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, it } from 'vitest';

@@ -26,8 +26,8 @@ const TIMEOUT_SECONDS = 30;
 const PATH = '/2015-03-31/functions/function/invocations';
 
 /**
- * A function under Lambda's runtime emulator, with Lambda's own client of the Runtime API. Its process is started by the first
- * event, as a cold start, and has its own environment variables alone.
+ * A function under Lambda's runtime emulator, with Lambda's own client of the Runtime API. Its process is started by
+ * the first event, as a cold start, and has its own environment variables alone.
  */
 export class EmulatedFunction {
   readonly #emulator: ChildProcess;

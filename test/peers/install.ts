@@ -73,7 +73,10 @@ async function installAsherahJava(): Promise<void> {
   });
 }
 
-/** Compiles the program that speaks for Asherah Go with version 2 of the AWS SDK. Go itself knows what it has compiled before. */
+/**
+ * Compiles the program that speaks for Asherah Go with version 2 of the AWS SDK. Go itself knows what it has compiled
+ * before.
+ */
 async function installAsherahGo(): Promise<void> {
   const program = join(PEERS_FOLDER, 'asherah-go-v2', 'peer');
   await run('go', ['build', '-o', program, '.'], { cwd: join(import.meta.dirname, 'go') });

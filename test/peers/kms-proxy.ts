@@ -18,9 +18,9 @@ export interface KmsProxy {
 }
 
 /**
- * Starts an HTTPS proxy that ends the TLS of KMS's own host names and hands each request to an emulator. It is for version 1
- * of the AWS SDK for Go, which Asherah Go has: it reads `HTTPS_PROXY` and `AWS_CA_BUNDLE`, but no endpoint of KMS. The SDKs
- * of Rust and Java read `AWS_ENDPOINT_URL_KMS`.
+ * Starts an HTTPS proxy that ends the TLS of KMS's own host names and hands each request to an emulator. It is for
+ * version 1 of the AWS SDK for Go, which Asherah Go has: it reads `HTTPS_PROXY` and `AWS_CA_BUNDLE`, but no endpoint of
+ * KMS. The SDKs of Rust and Java read `AWS_ENDPOINT_URL_KMS`.
  * @param endpoint the emulator's
  * @param regions the regions whose host names the certificate has
  */

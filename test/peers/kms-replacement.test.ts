@@ -1,6 +1,6 @@
 /**
- * Replacing a KMS key while Asherah reads the table (docs/maintenance.md): what its cold processes read before and after a
- * maintenance, and the orders in which they read all the time.
+ * Replacing a KMS key while Asherah reads the table (docs/maintenance.md): what its cold processes read before and
+ * after a maintenance, and the orders in which they read all the time.
  */
 import { CreateAliasCommand, CreateKeyCommand, KMSClient, UpdateAliasCommand } from '@aws-sdk/client-kms';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';

@@ -18,8 +18,8 @@ export const LAMBDA_RUNTIME = {
 };
 
 /**
- * Installs both, once: the emulator out of the wheel of the SAM CLI, which has it in it, and the client from npm, which builds its
- * native part with CMake, make and a C++ compiler, against the headers of the Node that runs this.
+ * Installs both, once: the emulator out of the wheel of the SAM CLI, which has it in it, and the client from npm, which
+ * builds its native part with CMake, make and a C++ compiler, against the headers of the Node that runs this.
  */
 export async function installLambdaRuntime(): Promise<void> {
   await installOnce(NAME, VERSIONS, async (folder) => {

@@ -1,6 +1,6 @@
 /**
- * The roles' policies enforced by moto, which goes by actions alone: `test/integration/infra/permissions.test.ts` simulates resources and
- * conditions. And the queues of the app, deployed to it.
+ * The roles' policies enforced by moto, which goes by actions alone: `test/integration/infra/permissions.test.ts`
+ * simulates resources and conditions. And the queues of the app, deployed to it.
  */
 import { CreateTableCommand, DynamoDBClient, GetItemCommand, PutItemCommand } from '@aws-sdk/client-dynamodb';
 import {
@@ -50,7 +50,10 @@ interface RolePolicy {
   readonly Statement: readonly object[];
 }
 
-/** A policy on everything: moto takes whatever is asked of KMS and DynamoDB to be asked of `*`, which no policy of ours covers. */
+/**
+ * A policy on everything: moto takes whatever is asked of KMS and DynamoDB to be asked of `*`, which no policy of ours
+ * covers.
+ */
 function anywhere({ Statement, ...policy }: RolePolicy): RolePolicy {
   return { ...policy, Statement: Statement.map((statement) => ({ ...statement, Resource: '*' })) };
 }

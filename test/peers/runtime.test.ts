@@ -1,6 +1,6 @@
 /**
- * The functions as they are deployed, under Lambda's runtime emulator: each from its own packaged zip, with the handler and the
- * environment of its own that the packaged template has, but for where emulators stand in for AWS.
+ * The functions as they are deployed, under Lambda's runtime emulator: each from its own packaged zip, with the handler
+ * and the environment of its own that the packaged template has, but for where emulators stand in for AWS.
  */
 import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -211,7 +211,10 @@ describe('a direct invocation that fails tells its caller the code, and nothing 
 
 const LEVELS = ['TRACE', 'DEBUG', 'INFO', 'WARN', 'ERROR', 'FATAL'] as const;
 
-/** Whether Lambda lets a line through at a level (Lambda's guide, "Log-level filtering"): one without a level is taken for INFO. */
+/**
+ * Whether Lambda lets a line through at a level (Lambda's guide, "Log-level filtering"): one without a level is taken
+ * for INFO.
+ */
 function passes({ level }: Record<string, unknown>, least: (typeof LEVELS)[number]): boolean {
   const own = LEVELS.find((one) => one === level) ?? 'INFO';
   return LEVELS.indexOf(own) >= LEVELS.indexOf(least);

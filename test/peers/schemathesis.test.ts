@@ -1,4 +1,6 @@
-/** The running API against its document, by requests that schemathesis makes up: when all is well, and under each fault. */
+/**
+ * The running API against its document, by requests that schemathesis makes up: when all is well, and under each fault.
+ */
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -108,7 +110,10 @@ async function realRequests(): Promise<readonly Request[]> {
   return Object.entries(bodies).map(([operationId, body]) => [operationId, 'tenant-1', body]);
 }
 
-/** What is wrong under a fault: answers that are not documented, failures of ours that no retry mends, no failure as expected. */
+/**
+ * What is wrong under a fault: answers that are not documented, failures of ours that no retry mends, no failure as
+ * expected.
+ */
 async function complaints(expected: ErrorCode | 'nothing'): Promise<readonly string[]> {
   const { failures, codes } = await rounds.run(requests, 5);
   const ours = (codes as readonly ErrorCode[]).filter((code) => statusOf(code) >= 500);

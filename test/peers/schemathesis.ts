@@ -47,7 +47,10 @@ export function startRounds(document: string, url: string): Rounds {
   };
 }
 
-/** Runs schemathesis's own command, with all its ways of making requests up. @returns what it said, where it found anything */
+/**
+ * Runs schemathesis's own command, with all its ways of making requests up.
+ * @returns what it said, where it found anything
+ */
 export async function runSchemathesis(document: string, url: string): Promise<string> {
   const config = join(import.meta.dirname, 'schemathesis.toml');
   const args = ['-m', 'schemathesis.cli', '--config-file', config, 'run', document, '--url', url, '--no-color'];

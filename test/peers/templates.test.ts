@@ -1,4 +1,7 @@
-/** The templates under cfn-lint, and the key stack deployed to moto, which knows neither aliases, tags of a key nor Global Tables in one. */
+/**
+ * The templates under cfn-lint, and the key stack deployed to moto, which knows neither aliases, tags of a key nor
+ * Global Tables in one.
+ */
 import { execFile } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';

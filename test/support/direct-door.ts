@@ -14,8 +14,8 @@ export interface Invoked {
 }
 
 /**
- * A direct door behind what Lambda's runtime does (aws-lambda-ric 4.0.2: `JSON.parse`, `JSON.stringify`, `formatError` and
- * `withEnumerableProperties`): sends it a payload.
+ * A direct door behind what Lambda's runtime does (aws-lambda-ric 4.0.2: `JSON.parse`, `JSON.stringify`, `formatError`
+ * and `withEnumerableProperties`): sends it a payload.
  */
 export function openDirectDoor(
   options: { world?: FakeWorld; config?: Partial<DoorConfig> } = {},

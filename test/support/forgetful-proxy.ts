@@ -13,8 +13,8 @@ interface Passage {
 }
 
 /**
- * Passes TCP connections on, and can forget them all, as a load balancer or a NAT gateway does: the client hears nothing of it
- * until it sends again.
+ * Passes TCP connections on, and can forget them all, as a load balancer or a NAT gateway does: the client hears
+ * nothing of it until it sends again.
  */
 export class ForgetfulProxy {
   /** How many connections were opened. */

@@ -78,7 +78,10 @@ class ShortArray extends Uint8Array {
   }
 }
 
-/** The bytes that a Uint8Array has, whatever it says of itself; undefined for anything else, and for one that lost its buffer. */
+/**
+ * The bytes that a Uint8Array has, whatever it says of itself; undefined for anything else, and for one that lost its
+ * buffer.
+ */
 export function realBytesOf(value: unknown): Buffer | undefined {
   try {
     return Object.prototype.toString.call(value) === '[object Uint8Array]' && ArrayBuffer.isView(value)

@@ -65,7 +65,9 @@ export class OperatorWorld {
     return { code, ...said };
   }
 
-  /** Runs the CLI in a process of its own, where nobody is at the terminal; its reader `leaves` before anything is said. */
+  /**
+   * Runs the CLI in a process of its own, where nobody is at the terminal; its reader `leaves` before anything is said.
+   */
   keyfoldProcess(
     args: readonly string[],
     environment: Record<string, string> = {},

@@ -12,7 +12,7 @@ const HELLO = Buffer.from('héllo');
 const FIELDS = { fields: ['$.card'], allowMissing: true };
 
 const invoke = openDirectDoor();
-/** Lambda with a Keyfold in this process. */
+/** A LambdaClient that runs Keyfold's handlers in this process. */
 const lambda = {
   config: { maxAttempts: async () => 1, credentials: async () => ({}) },
   send: async ({ input }: InvokeCommand) => {
@@ -39,7 +39,7 @@ const options = (): object => ({ signal: new AbortController().signal });
 const recordOptions = (): object => ({ ...options(), format: 'compact' });
 
 const isHello = (payload: unknown): void => {
-  // An item's failure stands in its place.
+  // The result of a failed item is its error.
   if (payload instanceof KeyfoldServiceError) expect(payload.code).toMatch(/^(?:RecordUnreadable|InvalidRequest)$/);
   else expect(payload).toEqual(new Uint8Array(HELLO));
 };
@@ -49,7 +49,7 @@ async function opensTo(record: unknown, given: unknown): Promise<void> {
   expect(Buffer.from(payload)).toEqual(realBytesOf(given));
 }
 
-/** That a sealed document opens to what its JSON says. */
+/** Expects that an encrypted document decrypts to its original JSON. */
 async function documentOpens(sealed: unknown, [{ document, documentText }]: [client.GivenDocument]): Promise<void> {
   const text = documentText ?? JSON.stringify(document);
   const sealedText = documentText === undefined ? JSON.stringify(sealed) : (sealed as string);
@@ -57,7 +57,7 @@ async function documentOpens(sealed: unknown, [{ document, documentText }]: [cli
   expect(JSON.parse(opened)).toEqual(JSON.parse(text));
 }
 
-/** The functions of `keyfold/client`. */
+/** The functions of `keyfold/client` with arguments for each. */
 export const CLIENT: PublicFunctions = {
   'new KeyfoldClientError': {
     args: () => ['Why.', true, { requestId: 'r', retryAfterSeconds: 1 }],
@@ -77,7 +77,7 @@ export const CLIENT: PublicFunctions = {
     args: () => [byLambda()],
     call: (given: never) => new KeyfoldClient(given),
   },
-  // The same function with its other options.
+  // Calls the same function with its other options.
   'new KeyfoldClient over HTTP': {
     args: () => [byHttp()],
     call: (given: never) => new KeyfoldClient(given),

@@ -40,8 +40,8 @@ export interface Outcome {
 }
 
 /**
- * Makes a request, which must be over within so long. That is a bound, not a measurement: it is the sum of what the request
- * may wait for and seconds of slack, so that a hang is found and a slow machine is not.
+ * Makes a request, which must be over within so long. That is a bound, not a measurement: it is the sum of what the
+ * request may wait for and seconds of slack, so that a hang is found and a slow machine is not.
  * @throws what is no KeyfoldError, and Error at the bound
  */
 export async function outcomeOf(request: Request, boundMs: number): Promise<Outcome> {

@@ -1,4 +1,6 @@
-/** Random numbers that are the same each time for the same seed (mulberry32), so that a run that fails can be run again. */
+/**
+ * Random numbers that are the same each time for the same seed (mulberry32), so that a run that fails can be run again.
+ */
 export class Seeded {
   #state: number;
 

@@ -23,7 +23,9 @@ export interface WireOptions {
   readonly kms?: Partial<AwsKmsOptions>;
 }
 
-/** KMS in two regions, and as many processes of a service as a test wants, which reach it and DynamoDB over the wire. */
+/**
+ * KMS in two regions, and as many processes of a service as a test wants, which reach it and DynamoDB over the wire.
+ */
 export class WireWorld {
   readonly kms: KmsEmulator;
   readonly keys: Readonly<Record<string, { readonly keyArn: string; readonly aliasArn: string }>>;
@@ -56,7 +58,10 @@ export class WireWorld {
     return new SessionFactory({ service, product: 'matrix', kms: this.#openKms(kms), metastore, policy });
   }
 
-  /** The calls that reached KMS, by region: `GE/G` is GenerateDataKey and Encrypt in the west, GenerateDataKey in the east. */
+  /**
+   * The calls that reached KMS, by region: `GE/G` is GenerateDataKey and Encrypt in the west, GenerateDataKey in the
+   * east.
+   */
   kmsCalls(): string {
     return [WEST, EAST].map((region) => this.#callsIn(region)).join('/');
   }

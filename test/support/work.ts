@@ -4,8 +4,8 @@ import { join } from 'node:path';
 const SOURCES = join(import.meta.dirname, '..', '..', 'src');
 
 /**
- * Counts work: how often blocks of our own source are entered, loops' bodies at each turn, as V8 counts them for coverage. The
- * counts are the same on each machine. What built-in functions and regular expressions do is not in them.
+ * Counts work: how often blocks of our own source are entered, loops' bodies at each turn, as V8 counts them for
+ * coverage. The counts are the same on each machine. What built-in functions and regular expressions do is not in them.
  */
 export class WorkMeter {
   readonly #session = new Session();

@@ -1,4 +1,4 @@
-/** Every public function refuses a value of a wrong type by an error that names it, or does with it what it is for. */
+/** Each public function either rejects an arbitrary argument with an error that names it, or works with it. */
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { beforeAll, expect, it, vi } from 'vitest';
@@ -9,7 +9,7 @@ import { CLIENT, tenant } from '../support/public-client.ts';
 import { isNamed, type PublicFunctions } from '../support/public-function.ts';
 import { LIBRARY, session } from '../support/public-functions.ts';
 
-/** The names of a module's functions, of its classes, and of the methods of these and of what they give. */
+/** The names of the functions and classes of a module, and of the methods of these classes and of the given objects. */
 function namesOf(module: object, given: Readonly<Record<string, object>>): string[] {
   const functions = Object.entries(module).filter(([, value]) => typeof value === 'function');
   const classes = functions.filter(([, value]) => String(value).startsWith('class'));
@@ -28,7 +28,7 @@ function methodsOf(prototype: object): string[] {
   return members.filter(([name, { value }]) => name !== 'constructor' && typeof value === 'function').map(([n]) => n);
 }
 
-/** What a call came to. */
+/** The value that a call returns or resolves with, or its error. */
 async function outcomeOf(call: () => unknown): Promise<{ readonly value: unknown } | { readonly error: unknown }> {
   try {
     return { value: await call() };
@@ -37,7 +37,10 @@ async function outcomeOf(call: () => unknown): Promise<{ readonly value: unknown
   }
 }
 
-/** Whether a function refuses what is put in the place of one of its arguments or options, or holds with it. */
+/**
+ * A property: with any value in place of one argument or option, the function throws a named error or works as
+ * promised.
+ */
 async function refusesOrHolds(functions: PublicFunctions, name: string): Promise<fc.IAsyncProperty<unknown>> {
   const { args, call, holds } = functions[name] as PublicFunctions[string];
   const first = call(...((await args()) as never[]));
@@ -47,7 +50,7 @@ async function refusesOrHolds(functions: PublicFunctions, name: string): Promise
     const given = withValueAt(await args(), at, make());
     let result: unknown;
     const begin = (): unknown => (result = call(...(given as never[])));
-    // An asynchronous function must not throw by itself.
+    // An asynchronous function must reject, not throw synchronously.
     if (isAsync) begin();
     const outcome = await outcomeOf(isAsync ? () => result : begin);
     if ('value' in outcome) await holds?.(outcome.value as never, given as never);
@@ -59,7 +62,7 @@ beforeAll(() => {
   for (const stream of [process.stdout, process.stderr]) vi.spyOn(stream, 'write').mockReturnValue(true);
 });
 
-it('every function that the package exports has a case', () => {
+it('the argument property covers every function that the package exports', () => {
   const { exports } = JSON.parse(readFileSync('package.json', 'utf8')) as { exports: object };
   expect(Object.keys(exports)).toEqual(['.', './client']);
   expect(Object.keys(LIBRARY).toSorted()).toEqual(namesOf(library, { Session: session }).toSorted());
@@ -67,9 +70,9 @@ it('every function that the package exports has a case', () => {
   expect(ofClient.toSorted()).toEqual(namesOf(client, { PartitionClient: tenant }).toSorted());
 });
 
-it.for(Object.keys(LIBRARY))('%s', async (name) => {
+it.for(Object.keys(LIBRARY))('%s of the library names a bad argument or works', async (name) => {
   await fc.assert(await refusesOrHolds(LIBRARY, name), { numRuns: 100 });
 });
-it.for(Object.keys(CLIENT))('%s of the client', async (name) => {
+it.for(Object.keys(CLIENT))('%s of the client names a bad argument or works', async (name) => {
   await fc.assert(await refusesOrHolds(CLIENT, name), { numRuns: 100 });
 });

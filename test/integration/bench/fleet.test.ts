@@ -1,4 +1,7 @@
-/** The fleet simulation is itself tested: a model that admits too much, or a judge that cannot say no, would prove nothing. */
+/**
+ * The fleet simulation is itself tested: a model that admits too much, or a judge that cannot say no, would prove
+ * nothing.
+ */
 import { describe, expect, it } from 'vitest';
 import { Seeded } from '../../support/seeded.ts';
 import { sendFleet } from '../../../bench/fleet/fleet.ts';

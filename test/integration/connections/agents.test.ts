@@ -6,7 +6,7 @@ import { close, listen } from '../../../emulators/listen.ts';
 import { guardHandler, keptConnections } from '../../../src/connections/agents.ts';
 import { guardAgainstFreezes } from '../../../src/connections/freeze-guard.ts';
 
-it('keeps up to fifty connections to a host, each idle for at most ten seconds, in the clear and over TLS', () => {
+it('keptConnections keeps up to fifty connections per host, idle for at most ten seconds, for HTTP and HTTPS', () => {
   const { httpAgent, httpsAgent } = keptConnections({});
   expect(httpsAgent).toBeInstanceOf(HttpsAgent);
   for (const agent of [httpAgent, httpsAgent]) {
@@ -17,7 +17,7 @@ it('keeps up to fifty connections to a host, each idle for at most ten seconds, 
   expect(keptConnections({}, { maxSockets: 2 }).httpsAgent.maxSockets).toBe(2);
 });
 
-it('guards both agents of a client that somebody else has made, once', () => {
+it('guardHandler guards both agents of a client once', () => {
   const [httpAgent, httpsAgent] = [new Agent(), new HttpsAgent()];
   const listeners = (): number[] => [httpAgent, httpsAgent].map((agent) => agent.listenerCount('free'));
   const before = listeners();
@@ -26,13 +26,13 @@ it('guards both agents of a client that somebody else has made, once', () => {
 });
 
 it.for([undefined, {}, { httpHandlerConfigs: () => undefined }, { httpHandlerConfigs: () => ({ httpAgent: {} }) }])(
-  'leaves a client alone that has no agents: %o',
+  'guardHandler ignores a request handler without agents: %o',
   (handler) => {
     expect(() => guardHandler(handler)).not.toThrow();
   },
 );
 
-it('looks for freezes only while there are connections', async () => {
+it('the freeze guard runs its timer only while there are connections', async () => {
   const server = createServer((_, response) => response.end());
   const port = await listen(server, 0);
   const [started, stopped] = [vi.spyOn(globalThis, 'setInterval'), vi.spyOn(globalThis, 'clearInterval')];

@@ -1,22 +1,25 @@
-/** A process that is frozen: it serves what its parent asks for through a real handler or the real client. */
+/**
+ * The process that the tests freeze. It makes the requests that its parent sends, through a real handler or the real
+ * client.
+ */
 import type { APIGatewayProxyEventV2, Context, SQSEvent } from 'aws-lambda';
 import { LambdaClient } from '@aws-sdk/client-lambda';
 import { KeyfoldClient, type KeyfoldClientOptions } from '../../../src/client/index.ts';
 
-/** What a process may be. */
+/** The kinds of process that the tests freeze. */
 export type Role = 'api' | 'queue' | 'direct' | 'direct with a client of the caller’s' | 'HTTP';
 
-/** So many requests at once, told apart from those of other rounds. */
+/** A command of the parent: makes `requests` concurrent requests. `round` makes their data unique. */
 export interface Round {
   readonly round: number;
   readonly requests: number;
 }
 
-/** For each request `ok`, or its error's code. */
+/** The answer to the parent: `ok` or an error code for each request. */
 export type Outcomes = readonly string[];
 
 const INVOCATION_MS = Number(process.env['INVOCATION_MS']);
-/** Longer than any test: only the guard ends an attempt on a dead connection. */
+/** Timeouts longer than any test, so that only the freeze guard can end an attempt on a dead connection. */
 const PATIENT = { attemptTimeoutMs: INVOCATION_MS, totalTimeoutMs: INVOCATION_MS };
 const context = { awsRequestId: 'r', getRemainingTimeInMillis: () => INVOCATION_MS } as Context;
 const { ROLE: role = '', ENDPOINT: endpoint = '', QUEUE_ARN: queueArn = '' } = process.env;
@@ -27,7 +30,7 @@ async function api(): Promise<Serve> {
   const { handler } = await import('../../../handlers/api.ts');
   return ({ round, requests }) =>
     each(requests, async (i) => {
-      // A new partition has no key in the cache: DynamoDB is read and written.
+      // A new partition has no cached key, so the handler reads and writes DynamoDB.
       const { statusCode, body } = await handler(encryptEvent(`${process.pid}-${round}-${i}`), context);
       return statusCode === 200 ? 'ok' : String(body);
     });

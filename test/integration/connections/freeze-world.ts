@@ -9,12 +9,12 @@ import { startTlsFront, type Certificate } from '../../support/tls-front.ts';
 import type { Outcomes, Role } from './freeze-worker.ts';
 import { FrozenProcess } from './frozen-process.ts';
 
-/** What a process is, in the order in which it is tried. */
+/** The kinds of process to freeze, in the order of the tests. */
 export const ROLES: readonly Role[] = ['api', 'queue', 'direct', 'direct with a client of the caller’s', 'HTTP'];
 
-/** Servers behind proxies that forget connections, and processes that are frozen meanwhile. */
+/** Servers behind proxies that drop connections, and the processes that use them. */
 export class FreezeWorld {
-  /** Of DynamoDB, SQS, and Lambda or the API. */
+  /** Proxies of DynamoDB, of SQS, and of Lambda or the API. */
   readonly proxies: readonly ForgetfulProxy[];
   readonly #worker: string;
   readonly #settings: Readonly<Record<string, string>>;
@@ -32,7 +32,7 @@ export class FreezeWorld {
     this.#stop = stop;
   }
 
-  /** @param certificate what servers show over TLS; without it they speak in the clear */
+  /** @param certificate the servers' TLS certificate. Without it, they use plain HTTP. */
   static async start(certificate?: Certificate): Promise<FreezeWorld> {
     const [worker, dynamoDb, sqs, stub] = await Promise.all([
       buildWorker(join(import.meta.dirname, 'freeze-worker.ts')),
@@ -60,7 +60,7 @@ export class FreezeWorld {
       KEYFOLD_AUTH: 'none',
       KEYFOLD_STATIC_MASTER_KEY_HEX: '00'.repeat(32),
       KEYFOLD_DYNAMODB_ENDPOINT: toDynamoDb,
-      // Longer than any test: no time-out of an attempt hides that it waits for a dead connection.
+      // Timeouts longer than any test, so that no timeout hides a wait on a dead connection.
       KEYFOLD_DYNAMODB_REQUEST_TIMEOUT_MS: '300000',
     };
     const stop = async (): Promise<void> => {
@@ -74,17 +74,22 @@ export class FreezeWorld {
     await this.#stop();
   }
 
-  /** @param settings environment variables that differ */
+  /** @param settings override environment variables of the process */
   process(role: Role, settings: Readonly<Record<string, string>> = {}): Promise<FrozenProcess> {
     return FrozenProcess.start(this.#worker, role, { ...this.#settings, ...settings });
   }
 
-  /** Over all proxies. */
-  count(what: 'opened' | 'open' | 'late' | 'held'): number {
+  /** The number of open connections to the server that has the most. */
+  get mostOpen(): number {
+    return Math.max(...this.proxies.map(({ open }) => open));
+  }
+
+  /** Sums one of the proxies' counters over all proxies. */
+  count(what: 'opened' | 'late' | 'held'): number {
     return this.proxies.reduce((sum, proxy) => sum + proxy[what], 0);
   }
 
-  /** Every proxy forgets its connections while a process is frozen, which then finds requests to be made. */
+  /** Freezes a process, drops all connections of the proxies, and then makes requests in the process. */
   async freezeAndServe(
     process: FrozenProcess,
     { ms, forgetting, requests }: { readonly ms: number; readonly forgetting: Forgetting; readonly requests: number },
@@ -96,7 +101,15 @@ export class FreezeWorld {
   }
 }
 
-/** What is due for so many requests. */
+/**
+ * The number of idle connections that concurrent requests leave to one server. The SDK's agents keep at most 50, the
+ * HTTP client's any number.
+ */
+export function idleAfter(role: Role, requests: number): number {
+  return role === 'HTTP' ? requests : Math.min(requests, 50);
+}
+
+/** The expected results of successful requests. */
 export function allWell(requests: number): Outcomes {
   return Array.from({ length: requests }, () => 'ok');
 }

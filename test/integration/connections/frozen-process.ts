@@ -3,10 +3,10 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Outcomes, Role, Round } from './freeze-worker.ts';
 
-/** A process of its own that can be frozen, as Lambda freezes one. */
+/** A child process that can be frozen, as Lambda freezes one. */
 export class FrozenProcess {
   readonly #child: ChildProcess;
-  /** Rejects when it ends. */
+  /** Rejects when the child process ends. */
   readonly #ended: Promise<never>;
   #rounds = 0;
 
@@ -16,7 +16,7 @@ export class FrozenProcess {
     this.#ended.catch(() => {});
   }
 
-  /** @param worker freeze-worker.ts, as `buildWorker` has bundled it */
+  /** @param worker the path of freeze-worker.ts after `buildWorker` has bundled it */
   static async start(worker: string, role: Role, settings: Readonly<Record<string, string>>): Promise<FrozenProcess> {
     const child = fork(worker, {
       env: { ...process.env, ROLE: role, ...settings },
@@ -27,7 +27,7 @@ export class FrozenProcess {
     return one;
   }
 
-  /** Makes so many requests at once. */
+  /** Makes `count` concurrent requests in the child process. */
   async serve(requests: number): Promise<Outcomes> {
     this.#rounds += 1;
     const answered = once(this.#child, 'message');
@@ -36,11 +36,11 @@ export class FrozenProcess {
     return outcomes;
   }
 
-  /** Stops the process for so long. What is asked of it meanwhile waits for it when it goes on. */
+  /** Stops the child process for a time. It handles commands that arrive meanwhile when it continues. */
   async freeze(ms: number): Promise<void> {
     const endsAtMs = performance.now() + ms;
     this.#child.kill('SIGSTOP');
-    // A timer that is set late in a busy turn of the event loop fires early.
+    // Node's timers count from the start of the event-loop turn, so one set late in a busy turn fires early.
     while (performance.now() < endsAtMs) await sleep(1);
     this.#child.kill('SIGCONT');
   }

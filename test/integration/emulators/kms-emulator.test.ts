@@ -59,8 +59,8 @@ async function nameOf(work: Promise<unknown>): Promise<string> {
 const encrypt = (plaintext: Uint8Array, KeyId = keyArn): EncryptCommand =>
   new EncryptCommand({ KeyId, Plaintext: plaintext });
 
-describe('keys', () => {
-  it('seal under a new backing key once they are rotated, and open what they sealed before', async () => {
+describe('KMS emulator: keys', () => {
+  it('a rotated key seals under a new backing key and still opens earlier ciphertexts', async () => {
     const before = await kms.send(encrypt(Buffer.from('before')));
     expect((await kms.send(new RotateKeyOnDemandCommand({ KeyId: keyArn }))).KeyId).toBe(keyArn.replace(/.*\//, ''));
     const after = await kms.send(encrypt(Buffer.from('after')));
@@ -73,7 +73,7 @@ describe('keys', () => {
     }
   });
 
-  it('that were to be deleted are disabled once that is cancelled', async () => {
+  it('a key is disabled after its scheduled deletion is cancelled', async () => {
     const { DeletionDate } = await kms.send(new ScheduleKeyDeletionCommand({ KeyId: keyArn }));
     expect(((DeletionDate?.getTime() ?? 0) - Date.now()) / 86_400_000).toBeCloseTo(30, 1);
     expect(await nameOf(kms.send(encrypt(Buffer.from('x'))))).toBe('KMSInvalidStateException');
@@ -82,7 +82,7 @@ describe('keys', () => {
     expect(await nameOf(kms.send(new CancelKeyDeletionCommand({ KeyId: keyArn })))).toBe('KMSInvalidStateException');
   });
 
-  it('of another account are used by their ARN alone', async () => {
+  it('a caller of another account can use a key only by its ARN, and cannot manage it', async () => {
     const stranger = client(REGION, '999999999999');
     expect(await nameOf(stranger.send(encrypt(Buffer.from('x'), keyArn.replace(/.*\//, ''))))).toBe(
       'NotFoundException',
@@ -102,13 +102,17 @@ describe('keys', () => {
       'ValidationException',
     ],
     [
-      'a ciphertext that is none',
+      'a malformed ciphertext',
       () => new DecryptCommand({ CiphertextBlob: Buffer.alloc(99) }),
       'InvalidCiphertextException',
     ],
-    ['a data key of no length', () => new GenerateDataKeyCommand({ KeyId: keyArn }), 'ValidationException'],
     [
-      'a data key of two lengths',
+      'a data key without KeySpec and NumberOfBytes',
+      () => new GenerateDataKeyCommand({ KeyId: keyArn }),
+      'ValidationException',
+    ],
+    [
+      'a data key with both KeySpec and NumberOfBytes',
       () => new GenerateDataKeyCommand({ KeyId: keyArn, KeySpec: 'AES_256', NumberOfBytes: 32 }),
       'ValidationException',
     ],
@@ -117,15 +121,15 @@ describe('keys', () => {
       () => new DescribeKeyCommand({ KeyId: keyArn.replace(REGION, 'us-east-1') }),
       'NotFoundException',
     ],
-    ['an ARN that is none', () => new DescribeKeyCommand({ KeyId: 'arn:nothing' }), 'InvalidArnException'],
-    ['a key of many regions', () => new CreateKeyCommand({ MultiRegion: true }), 'UnsupportedOperationException'],
+    ['a malformed ARN', () => new DescribeKeyCommand({ KeyId: 'arn:nothing' }), 'InvalidArnException'],
+    ['a multi-Region key', () => new CreateKeyCommand({ MultiRegion: true }), 'UnsupportedOperationException'],
     [
       'an asymmetric key',
       () => new CreateKeyCommand({ KeySpec: 'RSA_2048', KeyUsage: 'ENCRYPT_DECRYPT' }),
       'UnsupportedOperationException',
     ],
     [
-      'an alias that is taken',
+      'an alias that already exists',
       () => new CreateAliasCommand({ AliasName: 'alias/test', TargetKeyId: keyArn }),
       'AlreadyExistsException',
     ],
@@ -134,15 +138,19 @@ describe('keys', () => {
       () => new CreateAliasCommand({ AliasName: 'test', TargetKeyId: keyArn }),
       'ValidationException',
     ],
-    ['an alias that is not there', () => new DeleteAliasCommand({ AliasName: 'alias/none' }), 'NotFoundException'],
     [
-      'a window of 6 days',
+      'the deletion of an alias that does not exist',
+      () => new DeleteAliasCommand({ AliasName: 'alias/none' }),
+      'NotFoundException',
+    ],
+    [
+      'a deletion window of 6 days',
       () => new ScheduleKeyDeletionCommand({ KeyId: keyArn, PendingWindowInDays: 6 }),
       'ValidationException',
     ],
-    ['an action that is not emulated', () => new ListKeysCommand({}), 'UnknownOperationException'],
+    ['an unsupported action', () => new ListKeysCommand({}), 'UnknownOperationException'],
     [
-      'a member that is not emulated',
+      'an unsupported member',
       () => new DescribeKeyCommand({ KeyId: keyArn, GrantTokens: ['x'] }),
       'ValidationException',
     ],
@@ -154,39 +162,39 @@ describe('keys', () => {
       'ValidationException',
     ],
     [
-      'an alias of an alias',
+      'an alias as the target of an alias',
       () => new CreateAliasCommand({ AliasName: 'alias/b', TargetKeyId: 'alias/test' }),
       'ValidationException',
     ],
     [
-      'an algorithm that there is not',
+      'an unknown encryption algorithm',
       () => new EncryptCommand({ KeyId: keyArn, Plaintext: Buffer.from('x'), EncryptionAlgorithm: 'X' as never }),
       'ValidationException',
     ],
     [
-      'an algorithm of other keys',
+      'an algorithm for asymmetric keys',
       () =>
         new EncryptCommand({ KeyId: keyArn, Plaintext: Buffer.from('x'), EncryptionAlgorithm: 'RSAES_OAEP_SHA_256' }),
       'InvalidKeyUsageException',
     ],
     [
-      'a data key of a kind that there is not',
+      'an unknown KeySpec',
       () => new GenerateDataKeyCommand({ KeyId: keyArn, KeySpec: 'AES_512' as never }),
       'ValidationException',
     ],
     [
-      'a context above 8 KiB',
+      'an encryption context above 8 KiB',
       () =>
         new EncryptCommand({ KeyId: keyArn, Plaintext: Buffer.from('x'), EncryptionContext: { a: 'x'.repeat(8192) } }),
       'ValidationException',
     ],
     [
-      'a page after an alias that can be none',
+      'a ListAliases marker that is not an alias name',
       () => new ListAliasesCommand({ Marker: 'garbage' }),
       'InvalidMarkerException',
     ],
     ['an empty key id', () => new DescribeKeyCommand({ KeyId: '' }), 'ValidationException'],
-  ] as const)('refuse %s', async ([, command, name]) => {
+  ] as const)('the emulator refuses %s', async ([, command, name]) => {
     expect(await nameOf(kms.send(command() as never))).toBe(name);
   });
 
@@ -197,33 +205,33 @@ describe('keys', () => {
     ['CancelKeyDeletion', CancelKeyDeletionCommand],
     ['RotateKeyOnDemand', RotateKeyOnDemandCommand],
     ['ListAliases', ListAliasesCommand],
-  ] as const)('are managed by their id or ARN, not by an alias: %s', async ([, command]) => {
+  ] as const)('%s takes a key id or key ARN and refuses an alias', async ([, command]) => {
     const Command = command as typeof DisableKeyCommand;
     expect(await nameOf(kms.send(new Command({ KeyId: 'alias/test' })))).toBe('NotFoundException');
     const KeyId = keyArn.replace(/key\/.*/, 'alias/test');
     expect(await nameOf(kms.send(new Command({ KeyId })))).toBe('InvalidArnException');
   });
 
-  it('are rotated on demand 25 times at most', async () => {
+  it('a key can be rotated on demand at most 25 times', async () => {
     const outcomes: string[] = [];
     for (let i = 0; i < 26; i += 1)
       outcomes.push(await nameOf(kms.send(new RotateKeyOnDemandCommand({ KeyId: keyArn }))));
     expect(outcomes.indexOf('LimitExceededException')).toBe(25);
   });
 
-  it('may have an empty description', async () => {
+  it('a key can have an empty description', async () => {
     const { KeyMetadata } = await kms.send(new CreateKeyCommand({ Description: '' }));
     expect(KeyMetadata?.Description).toBe('');
   });
 
-  it('are gone once the day of their deletion has come', async () => {
+  it('a key does not exist after its deletion date', async () => {
     await kms.send(new ScheduleKeyDeletionCommand({ KeyId: keyArn, PendingWindowInDays: 7 }));
     vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 8 * 86_400_000 });
     expect(await nameOf(kms.send(new CancelKeyDeletionCommand({ KeyId: keyArn })))).toBe('NotFoundException');
     vi.useRealTimers();
   });
 
-  it('have aliases that are listed in pages and go when deleted', async () => {
+  it('ListAliases returns pages of aliases, and a deleted alias no longer names its key', async () => {
     for (const n of [1, 2]) await kms.send(new CreateAliasCommand({ AliasName: `alias/n${n}`, TargetKeyId: keyArn }));
     const first = await kms.send(new ListAliasesCommand({ Limit: 2 }));
     expect(first.Aliases?.map(({ AliasName }) => AliasName)).toEqual(['alias/n1', 'alias/n2']);
@@ -233,7 +241,7 @@ describe('keys', () => {
     expect(await nameOf(kms.send(encrypt(Buffer.from('x'), 'alias/n1')))).toBe('NotFoundException');
   });
 
-  it('are kept in a file over a restart, readable by nobody else, and their ciphertexts with them', async () => {
+  it('the data file keeps keys across a restart and only its owner can read it', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
     const dataFile = join(folder, 'kms.json');
     const first = await startKmsEmulator({ dataFile });
@@ -254,10 +262,10 @@ describe('keys', () => {
   });
 });
 
-describe('a dry run', () => {
+describe('KMS emulator: dry run', () => {
   const dry = { KeyId: '', DryRun: true };
 
-  it('of what would succeed says so by an error, and gives nothing', async () => {
+  it('a valid dry run fails with DryRunOperationException', async () => {
     const { CiphertextBlob } = await kms.send(encrypt(Buffer.from('x')));
     const commands = [
       new EncryptCommand({ ...dry, KeyId: keyArn, Plaintext: Buffer.from('x') }),
@@ -269,7 +277,7 @@ describe('a dry run', () => {
     }
   });
 
-  it('of what would fail has that error', async () => {
+  it('a dry run with a disabled key fails with DisabledException', async () => {
     await kms.send(new DisableKeyCommand({ KeyId: keyArn }));
     const command = new EncryptCommand({ ...dry, KeyId: keyArn, Plaintext: Buffer.from('x') });
     expect(await nameOf(kms.send(command))).toBe('DisabledException');
@@ -281,8 +289,8 @@ function call(target: string, body: string): Promise<Response> {
   return control('/', { method: 'POST', body, headers: { 'x-amz-target': target, authorization } });
 }
 
-describe('over the wire', () => {
-  it('every answer has a request id of its own, an error too', async () => {
+describe('KMS emulator: JSON protocol', () => {
+  it('each answer and each error has its own request id', async () => {
     const { $metadata } = await kms.send(new ListAliasesCommand({}));
     const error: unknown = await kms.send(new ListKeysCommand({})).catch((e: unknown) => e);
     const ids = [$metadata.requestId, (error as { $metadata: { requestId?: string } }).$metadata.requestId];
@@ -304,20 +312,20 @@ describe('over the wire', () => {
     ['TrentService.Encrypt', '{', 'SerializationException'],
     ['TrentService.constructor', '{}', 'UnknownOperationException'],
     ['Encrypt', '{"KeyId":"alias/test","Plaintext":"eA=="}', 'UnknownOperationException'],
-  ])('%s of %j is a %s', async ([target, body, name]) => {
+  ])('answers %s with the body %j with %s', async ([target, body, name]) => {
     const answer = await call(target ?? '', body ?? '');
     expect(answer.status).toBe(400);
     expect(await answer.json()).toMatchObject({ __type: name });
   });
 
-  it('a null is as if it were not there', async () => {
+  it('treats a null member as absent', async () => {
     const body = '{"KeyId":"alias/test","Plaintext":"eA==","GrantTokens":null}';
     expect((await call('TrentService.Encrypt', body)).status).toBe(200);
   });
 });
 
-describe('a file that keeps keys', () => {
-  it('takes the next change when one could not be written', async () => {
+describe('KMS emulator: data file', () => {
+  it('saves the next change after a failed write', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'keyfold-kms-'));
     const kept = await startKmsEmulator({ dataFile: join(folder, 'sub', 'kms.json') });
     const create = (): Promise<string> => nameOf(client(REGION, 'local', kept.endpoint).send(new CreateKeyCommand({})));
@@ -332,7 +340,7 @@ describe('a file that keeps keys', () => {
   });
 });
 
-describe('a fault', () => {
+describe('KMS emulator: faults', () => {
   it.for([
     [{ kind: 'down' }, 'ECONNRESET'],
     [{ kind: 'hang' }, 'ETIMEDOUT'],
@@ -341,7 +349,7 @@ describe('a fault', () => {
     [{ kind: 'error', name: 'DisabledException' }, 'DisabledException'],
     [{ kind: 'error', name: 'KMSInternalException', status: 500 }, 'KMSInternalException'],
     [{ kind: 'latency', ms: 1 }, 'no error'],
-  ] as const)('%j befalls its region alone, until it is cleared', async ([fault, outcome]) => {
+  ] as const)('the fault %j affects only its region, until it is cleared', async ([fault, outcome]) => {
     const east = await emulator.ensureKey('us-east-1', 'alias/test');
     emulator.setFault(REGION, fault);
     const asked = fault.kind === 'hang' ? client(REGION, 'local', emulator.endpoint, 300) : kms;
@@ -353,20 +361,20 @@ describe('a fault', () => {
     expect((await kms.send(encrypt(Buffer.from('x')))).KeyId).toBe(keyArn);
   });
 
-  it('ends a connection in mid-answer', async () => {
+  it('the fault "reset" closes the connection in the middle of the answer', async () => {
     emulator.setFault(REGION, { kind: 'reset' });
     expect(await nameOf(kms.send(encrypt(Buffer.from('x'))))).not.toBe('no error');
     expect(emulator.calls().at(-1)).toMatchObject({ action: 'Encrypt', outcome: 'reset' });
   });
 
-  it('may befall some actions only', async () => {
+  it('a fault with actions affects only those actions', async () => {
     emulator.setFault(REGION, { kind: 'down', actions: ['GenerateDataKey'] });
     expect((await kms.send(encrypt(Buffer.from('x')))).KeyId).toBe(keyArn);
     const command = new GenerateDataKeyCommand({ KeyId: keyArn, KeySpec: 'AES_256' });
     expect(await nameOf(kms.send(command))).not.toBe('no error');
   });
 
-  it('of latency does nothing for a caller who has left', async () => {
+  it('a delayed call is not performed after its client disconnects', async () => {
     emulator.setFault(REGION, { kind: 'latency', ms: 400 });
     const impatient = client(REGION, 'local', emulator.endpoint, 200);
     expect(await nameOf(impatient.send(new CreateKeyCommand({})))).toBe('TimeoutError');
@@ -376,7 +384,7 @@ describe('a fault', () => {
     expect(regions[0]?.keys).toHaveLength(1);
   });
 
-  it('may let so many calls a second through', async () => {
+  it('the fault "throttle" admits some calls and refuses the rest', async () => {
     emulator.setFault(REGION, { kind: 'throttle', perSecond: 2 });
     const outcomes = await Promise.all(Array.from({ length: 10 }, () => nameOf(kms.send(encrypt(Buffer.from('x'))))));
     expect(outcomes.filter((outcome) => outcome === 'no error').length).toBeGreaterThanOrEqual(2);
@@ -388,8 +396,8 @@ function control(path: string, init?: RequestInit): Promise<Response> {
   return fetch(`${emulator.endpoint}${path}`, init);
 }
 
-describe('the control API', () => {
-  it('sets, tells and clears faults, and counts calls', async () => {
+describe('KMS emulator: control API', () => {
+  it('sets, shows and clears faults, and counts calls', async () => {
     const put = await control(`/regions/${REGION}/fault`, { method: 'PUT', body: '{"kind":"down"}' });
     expect(await put.json()).toEqual({ region: REGION, fault: { kind: 'down' } });
     await nameOf(kms.send(encrypt(Buffer.from('x'))));
@@ -420,26 +428,29 @@ describe('the control API', () => {
     expect(await answer.json()).toHaveProperty('error');
   });
 
-  it.for(['us-west-3', 'US-WEST-2', 'constructor'])('knows no region %s, and names those there are', async (region) => {
-    for (const method of ['PUT', 'DELETE']) {
-      const body = method === 'PUT' ? { body: '{"kind":"down"}' } : {};
-      const answer = await control(`/regions/${region}/fault`, { method, ...body });
-      expect(answer.status).toBe(404);
-      expect(await answer.json()).toEqual({ error: `There is no region '${region}' here: us-west-2` });
-    }
-    expect(() => emulator.setFault(region, { kind: 'down' })).toThrow(RangeError);
-    const { regions } = (await (await control('/regions')).json()) as { regions: { region: string }[] };
-    expect(regions.map((one) => one.region)).toEqual([REGION]);
-  });
+  it.for(['us-west-3', 'US-WEST-2', 'constructor'])(
+    'refuses a fault for the unknown region %s and lists the known regions',
+    async (region) => {
+      for (const method of ['PUT', 'DELETE']) {
+        const body = method === 'PUT' ? { body: '{"kind":"down"}' } : {};
+        const answer = await control(`/regions/${region}/fault`, { method, ...body });
+        expect(answer.status).toBe(404);
+        expect(await answer.json()).toEqual({ error: `Region '${region}' has no key. Regions with keys: us-west-2` });
+      }
+      expect(() => emulator.setFault(region, { kind: 'down' })).toThrow(RangeError);
+      const { regions } = (await (await control('/regions')).json()) as { regions: { region: string }[] };
+      expect(regions.map((one) => one.region)).toEqual([REGION]);
+    },
+  );
 
-  it('does not listen to a web page of elsewhere', async () => {
+  it('refuses a request from a web page of another origin', async () => {
     const headers = { origin: 'https://example.com' };
     const answer = await control(`/regions/${REGION}/fault`, { method: 'PUT', body: '{"kind":"down"}', headers });
     expect(answer.status).toBe(403);
     expect(await nameOf(kms.send(encrypt(Buffer.from('x'))))).toBe('no error');
   });
 
-  it('answers no unsigned call of KMS', async () => {
+  it('refuses an unsigned KMS call', async () => {
     const answer = await control('/', {
       method: 'POST',
       body: '{}',

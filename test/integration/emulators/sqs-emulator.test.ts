@@ -44,8 +44,8 @@ const create = (QueueName: string, Attributes: Record<string, string>): Promise<
 const DEAD_LETTERS = '"deadLetterTargetArn":"arn:aws:sqs:us-west-2:111122223333:letters"';
 const attribute = (value: object): Partial<SendMessageCommandInput> => ({ MessageAttributes: { a: value as never } });
 
-describe('queues', () => {
-  it('with content-based deduplication tell messages apart by the SHA-256 of the body', async () => {
+describe('SQS emulator: queues', () => {
+  it('content-based deduplication uses the SHA-256 of the body as the deduplication id', async () => {
     const QueueUrl = queue({ ContentBasedDeduplication: 'true' }, true);
     await send(QueueUrl, { MessageGroupId: 'g' });
     await send(QueueUrl, { MessageGroupId: 'g' });
@@ -71,22 +71,27 @@ describe('queues', () => {
     [{ RedrivePolicy: '{' }, 'InvalidParameterValue'],
     [{ RedrivePolicy: '{"maxReceiveCount":0,"deadLetterTargetArn":"x"}' }, 'InvalidParameterValue'],
     [{ RedrivePolicy: '{"maxReceiveCount":5,"deadLetterTargetArn":"x"}' }, 'InvalidParameterValue'],
-  ] as [Record<string, string>, string][])('are neither made nor changed with %j: %s', async ([attributes, name]) => {
-    const QueueUrl = queue();
-    expect(await nameOf(create('refused', attributes))).toBe(name);
-    const command = new SetQueueAttributesCommand({ QueueUrl, Attributes: attributes });
-    expect(await nameOf(client.send(command))).toBe(name);
-    const { Attributes = {} } = await client.send(new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['All'] }));
-    expect(Attributes).toMatchObject({ VisibilityTimeout: '30', MaximumMessageSize: '1048576' });
-  });
+  ] as [Record<string, string>, string][])(
+    'CreateQueue and SetQueueAttributes refuse %j with %s',
+    async ([attributes, name]) => {
+      const QueueUrl = queue();
+      expect(await nameOf(create('refused', attributes))).toBe(name);
+      const command = new SetQueueAttributesCommand({ QueueUrl, Attributes: attributes });
+      expect(await nameOf(client.send(command))).toBe(name);
+      const { Attributes = {} } = await client.send(
+        new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['All'] }),
+      );
+      expect(Attributes).toMatchObject({ VisibilityTimeout: '30', MaximumMessageSize: '1048576' });
+    },
+  );
 
-  it('are not made a second time with other attributes', async () => {
+  it('CreateQueue refuses an existing name with other attributes', async () => {
     await create('twice', { VisibilityTimeout: '7' });
     expect(await nameOf(create('twice', { VisibilityTimeout: '7' }))).toBe('no error');
     expect(await nameOf(create('twice', { VisibilityTimeout: '8' }))).toBe('QueueNameExists');
   });
 
-  it('take a changed attribute at once, and only their own account knows them', async () => {
+  it('applies a changed attribute at once, and hides the queue from other accounts', async () => {
     const QueueUrl = queue();
     await client.send(new SetQueueAttributesCommand({ QueueUrl, Attributes: { MaximumMessageSize: '1024' } }));
     expect(await nameOf(send(QueueUrl, { MessageBody: 'x'.repeat(1025) }))).toBe('InvalidParameterValue');
@@ -100,7 +105,7 @@ describe('queues', () => {
     expect(await nameOf(client.send(names))).toBe('InvalidAttributeName');
   });
 
-  it('forget messages that are older than they keep', async () => {
+  it('drops messages that are older than MessageRetentionPeriod', async () => {
     const QueueUrl = queue({ MessageRetentionPeriod: '60' });
     await send(QueueUrl);
     vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 61_000 });
@@ -109,7 +114,7 @@ describe('queues', () => {
   });
 });
 
-describe('messages', () => {
+describe('SQS emulator: messages', () => {
   it.for([
     [{ MessageSystemAttributes: { AWSTraceHeader: { DataType: 'String', StringValue: 'x' } } }, 'UnsupportedOperation'],
     [{ MessageDeduplicationId: 'x' }, 'InvalidParameterValue'],
@@ -123,16 +128,16 @@ describe('messages', () => {
     [attribute({ DataType: 'String', BinaryValue: Buffer.from('x') }), 'InvalidParameterValue'],
     [attribute({ DataType: 'String', StringValue: 'x', StringListValues: ['y'] }), 'UnsupportedOperation'],
     [{ MessageAttributes: { 'AWS.x': { DataType: 'String', StringValue: 'x' } } }, 'InvalidParameterValue'],
-  ] as const)('are not taken with %j: %s', async ([more, name]) => {
+  ] as const)('SendMessage refuses %j with %s', async ([more, name]) => {
     expect(await nameOf(send(queue(), more as Partial<SendMessageCommandInput>))).toBe(name);
   });
 
-  it('of a FIFO queue have no delay of their own', async () => {
+  it('SendMessage to a FIFO queue refuses DelaySeconds', async () => {
     const more = { MessageGroupId: 'g', MessageDeduplicationId: 'd' };
     expect(await nameOf(send(queue({}, true), { ...more, DelaySeconds: 1 }))).toBe('InvalidParameterValue');
   });
 
-  it('that are unfit fail alone in a batch', async () => {
+  it('an invalid entry of a batch fails alone', async () => {
     const Entries = [
       { Id: 'a', MessageBody: 'x' },
       { Id: 'b', MessageBody: '' },
@@ -142,7 +147,7 @@ describe('messages', () => {
     expect(answer.Failed).toMatchObject([{ Id: 'b', SenderFault: true, Code: 'InvalidParameterValue' }]);
   });
 
-  it('come with those attributes that are asked for, and no others', async () => {
+  it('ReceiveMessage returns only the requested attributes', async () => {
     const QueueUrl = queue();
     const text = { DataType: 'String', StringValue: 'x' };
     await send(QueueUrl, { MessageAttributes: { 'a.one': text, b: text } });
@@ -160,17 +165,17 @@ describe('messages', () => {
     expect(await nameOf(client.send(receive({ MaxNumberOfMessages: 11 })))).toBe('InvalidParameterValue');
   });
 
-  it('are not deleted by what is no receipt handle', async () => {
+  it('DeleteMessage refuses a malformed receipt handle', async () => {
     const command = new DeleteMessageCommand({ QueueUrl: queue(), ReceiptHandle: 'x' });
     expect(await nameOf(client.send(command))).toBe('ReceiptHandleIsInvalid');
   });
 
-  it('are not purged, since that is not emulated', async () => {
+  it('refuses the unsupported action PurgeQueue', async () => {
     expect(await nameOf(client.send(new PurgeQueueCommand({ QueueUrl: queue() })))).not.toBe('no error');
   });
 });
 
-describe('the JSON protocol', () => {
+describe('SQS emulator: JSON protocol', () => {
   it.for([
     [
       'SendMessage',
@@ -182,10 +187,10 @@ describe('the JSON protocol', () => {
       { Attributes: { RedrivePolicy: `{"maxReceiveCount":[5],${DEAD_LETTERS}}` } },
       'maxReceiveCount',
     ],
-    ['ListQueues', [], 'no JSON object'],
-    ['ListQueues', 5, 'no JSON object'],
-    ['ListQueues', null, 'no JSON object'],
-  ] as const)('has no %s with %j, which no SDK sends', async ([action, members, fault]) => {
+    ['ListQueues', [], 'not a JSON object'],
+    ['ListQueues', 5, 'not a JSON object'],
+    ['ListQueues', null, 'not a JSON object'],
+  ] as const)('refuses %s with the invalid body %j', async ([action, members, fault]) => {
     const { queueUrl } = sqs.ensureQueue('letters');
     const headers = { 'x-amz-target': `AmazonSQS.${action}` };
     const answer = await fetch(queueUrl, { method: 'POST', headers, body: JSON.stringify(members) });
@@ -194,7 +199,7 @@ describe('the JSON protocol', () => {
   });
 });
 
-/** Calls by the query protocol, as an AWS client or, unsigned, as curl. */
+/** Sends a request in the query protocol: signed as by an AWS client, or unsigned as by curl. */
 function post(form: Record<string, string>, signed = true): Promise<Response> {
   const authorization = 'AWS4-HMAC-SHA256 Credential=local/20260101/us-west-2/sqs/aws4_request';
   return fetch(sqs.endpoint, {
@@ -204,8 +209,8 @@ function post(form: Record<string, string>, signed = true): Promise<Response> {
   });
 }
 
-describe('the query protocol of older AWS CLIs', () => {
-  it('sends and receives, with attributes, in XML', async () => {
+describe('SQS emulator: query protocol of older AWS CLIs', () => {
+  it('sends and receives a message with attributes in XML', async () => {
     const QueueUrl = queue();
     const sent = await post({
       Action: 'SendMessage',
@@ -228,7 +233,7 @@ describe('the query protocol of older AWS CLIs', () => {
     );
   });
 
-  it('sends batches, whose failures are told each', async () => {
+  it('reports the failure of each batch entry', async () => {
     const entry = 'SendMessageBatchRequestEntry';
     const answer = await post({
       Action: 'SendMessageBatch',
@@ -255,7 +260,7 @@ describe('the query protocol of older AWS CLIs', () => {
       'AWS.SimpleQueueService.UnsupportedOperation',
     ],
     [{ Action: 'CreateQueue', QueueName: 'q', '__proto__.1.Name': 'x' }, 'AWS.SimpleQueueService.UnsupportedOperation'],
-  ] as const)('answers %j with the code %s, and a request id', async ([form, code]) => {
+  ] as const)('answers %j with the code %s and a request id', async ([form, code]) => {
     const answer = await post(form);
     expect(answer.status).toBe(400);
     const xml = await answer.text();
@@ -263,7 +268,7 @@ describe('the query protocol of older AWS CLIs', () => {
     expect(xml).toContain(`<RequestId>${answer.headers.get('x-amzn-requestid')}</RequestId>`);
   });
 
-  it('is answered in JSON without a signature, as from curl', async () => {
+  it('answers an unsigned request in JSON', async () => {
     const answer = await post({ Action: 'GetQueueUrl', QueueName: queue().replace(/.*\//, '') }, false);
     expect(await answer.json()).toMatchObject({ QueueUrl: expect.stringContaining(sqs.endpoint) as string });
     expect(answer.headers.get('x-amzn-requestid')).toMatch(/^[\da-f-]{36}$/);

@@ -35,7 +35,9 @@ const WRITES = /\.(?:PutItem|UpdateItem)$/;
 /** What DynamoDB is told of who writes. */
 const HEADERS = ['authorization', 'content-type', 'x-amz-date', 'x-amz-target'];
 
-/** Starts a DynamoDB emulator on 127.0.0.1. At the endpoint every write is seen; behind it are the tables themselves. */
+/**
+ * Starts a DynamoDB emulator on 127.0.0.1. At the endpoint every write is seen; behind it are the tables themselves.
+ */
 export async function startDynamoDbFront(): Promise<DynamoDbFront> {
   const [emulator] = dynalite({ createTableMs: 0 }).listeners('request') as [RequestListener];
   const back = createServer(emulator);

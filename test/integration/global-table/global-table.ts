@@ -30,9 +30,9 @@ interface Parcel {
 }
 
 /**
- * Two replicas that follow each other as those of a DynamoDB Global Table do (eventual consistency): conditions are judged by
- * the replica that is written to; each write then travels as the whole row, rows in no order; and of two writes of one row the
- * last wins everywhere, as a whole.
+ * Two replicas that follow each other as those of a DynamoDB Global Table do (eventual consistency): conditions are
+ * judged by the replica that is written to; each write then travels as the whole row, rows in no order; and of two
+ * writes of one row the last wins everywhere, as a whole.
  */
 export class GlobalTable {
   readonly #replicas: readonly [Replica, Replica];
@@ -55,8 +55,8 @@ export class GlobalTable {
   }
 
   /**
-   * Does a write in one replica, and sends the row on where it was done. One write at a time: a row read back is what this
-   * write made of it.
+   * Does a write in one replica, and sends the row on where it was done. One write at a time: a row read back is what
+   * this write made of it.
    * @param key a row with the same primary key
    */
   write<T extends { readonly done: boolean }>(at: number, key: Item, work: () => Promise<T>): Promise<T> {

@@ -106,8 +106,8 @@ class Run {
   }
 
   /**
-   * Lets all arrive, and has everything read. Where nothing is lost, maintains the keys, disables the KMS keys that were
-   * replaced, and has everything read in each region while its own KMS is broken.
+   * Lets all arrive, and has everything read. Where nothing is lost, maintains the keys, disables the KMS keys that
+   * were replaced, and has everything read in each region while its own KMS is broken.
    * @returns what was lost
    */
   async comeToRest(): Promise<string[]> {
@@ -146,7 +146,10 @@ class Run {
     if (first !== second) this.log.fault('the replicas differ');
   }
 
-  /** The maintenance as docs/global-tables.md has it: each region its own keys, one region those without a suffix as well. */
+  /**
+   * The maintenance as docs/global-tables.md has it: each region its own keys, one region those without a suffix as
+   * well.
+   */
   async #maintain(region: Region): Promise<void> {
     const whose = this.#suffixed && region === LEGACY_REGION ? [true, false] : [this.#suffixed];
     for (const suffixed of whose) {

@@ -53,7 +53,10 @@ export interface ProcessOptions {
 const PATIENCE_MS = 15_000;
 const NAMES = { service: 'svc', product: 'prod' };
 
-/** A service in two regions: in each a replica of its Global Table and a KMS key behind an alias. Its time is turned by hand. */
+/**
+ * A service in two regions: in each a replica of its Global Table and a KMS key behind an alias. Its time is turned by
+ * hand.
+ */
 export class TwoRegions {
   readonly clock: HandClock;
   readonly table: GlobalTable;

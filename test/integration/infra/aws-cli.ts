@@ -14,8 +14,9 @@ const root = join(import.meta.dirname, '..', '..', '..');
 export const EXAMPLE = join(root, 'deploy.example.yml');
 
 /**
- * What the stand-ins answer, by service and command (a waiter's by its name): a string is what they fail with, and a list is of one answer
- * for each time, the last one for all further. CHANGE_SET stands for the name of the latest change set. All else is answered with nothing. osls is the real one for what is not among these.
+ * What the stand-ins answer, by service and command (a waiter's by its name): a string is what they fail with, and a
+ * list is of one answer for each time, the last one for all further. CHANGE_SET stands for the name of the latest
+ * change set. All else is answered with nothing. osls is the real one for what is not among these.
  */
 export type Answers = Readonly<Record<string, unknown>>;
 
@@ -34,7 +35,10 @@ export interface Outcome {
 
 /** The scripts. */
 export interface Cli {
-  /** Does what `deploy/main.ts` does with the example, some of it changed, and with further variables in its environment. */
+  /**
+   * Does what `deploy/main.ts` does with the example, some of it changed, and with further variables in its
+   * environment.
+   */
   deploy(args: readonly string[], answers: Answers, changed?: object, variables?: object): Promise<Outcome>;
   /** The same in a process of its own, of whose output osls's is a part. */
   deployInProcess(args: readonly string[], answers: Answers, changed?: object, variables?: object): Promise<Outcome>;
@@ -58,7 +62,10 @@ const IDENTITY = {
 
 const PAYLOAD = 'payload';
 
-/** It reads its input to the end, as a prompt would. An argument ends with NUL, and a call with a further one. `lambda invoke` has its answer in a file, which it names last. */
+/**
+ * It reads its input to the end, as a prompt would. An argument ends with NUL, and a call with a further one.
+ * `lambda invoke` has its answer in a file, which it names last.
+ */
 const STAND_IN = `#!/bin/sh
 if [ "$1" = --version ]; then echo "aws-cli/\${CLI_VERSION:-2.31.0} Python/3.13.7" >&\${CLI_VERSION_TO:-1}; exit; fi
 cat > /dev/null

@@ -1,4 +1,7 @@
-/** The calls that the real functions make, on emulators, held against what their roles allow: none is missing, none is for nothing. */
+/**
+ * The calls that the real functions make, on emulators, held against what their roles allow: none is missing, none is
+ * for nothing.
+ */
 import { CreateAliasCommand, CreateKeyCommand, KMSClient, UpdateAliasCommand } from '@aws-sdk/client-kms';
 import { ReceiveMessageCommand, SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
 import type { SQSBatchResponse, SQSEvent } from 'aws-lambda';

@@ -965,7 +965,7 @@ describe('a script refuses', () => {
       'the service holds an underscore, which makes key ids ambiguous; allow it only for an existing table',
       'KEYFOLD_TABEL is not a setting',
       'KEYFOLD_MAX_ITEMS is more than 1000',
-      'KEYFOLD_OPERATIONS lists what is no operation',
+      'KEYFOLD_OPERATIONS lists an unknown operation',
       'KEYFOLD_FIELDS[0] is not a JSONPath: at character 1 it needs $',
       "KEYFOLD_REGION_SUFFIX is another region than the table's: keys of a region are written in its own replica",
     ]) {

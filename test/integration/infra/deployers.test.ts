@@ -1,4 +1,7 @@
-/** What the policies of the roles that deploy do not allow. That they allow what CloudFormation asks for: test/peers/deployers.test.ts. */
+/**
+ * What the policies of the roles that deploy do not allow. That they allow what CloudFormation asks for:
+ * test/peers/deployers.test.ts.
+ */
 import { rm } from 'node:fs/promises';
 import * as v from 'valibot';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';

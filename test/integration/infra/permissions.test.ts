@@ -18,7 +18,10 @@ import {
 } from './account.ts';
 import { render, templateOf } from './template.ts';
 
-/** Of every action that there is, those that are allowed, by what they are asked of. Where nothing is said nothing is allowed. */
+/**
+ * Of every action that there is, those that are allowed, by what they are asked of. Where nothing is said nothing is
+ * allowed.
+ */
 type Allowed = Readonly<Record<string, readonly string[]>>;
 
 const ENCRYPT = ['kms:Encrypt', 'kms:GenerateDataKey'];
@@ -55,7 +58,10 @@ const ADMINISTER = [
   'kms:UpdateKeyDescription',
 ];
 
-/** What may be done with the keys that the alias points to, is about to and did, in the regions that are named; with no other. */
+/**
+ * What may be done with the keys that the alias points to, is about to and did, in the regions that are named; with no
+ * other.
+ */
 function ofKeys(current: readonly string[], retired: readonly string[]): Allowed {
   return {
     'the key': current,

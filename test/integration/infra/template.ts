@@ -1,4 +1,7 @@
-/** Templates as CloudFormation would deploy them, as far as ours ask of it: no library resolves the conditions of policies. */
+/**
+ * Templates as CloudFormation would deploy them, as far as ours ask of it: no library resolves the conditions of
+ * policies.
+ */
 import { readFileSync } from 'node:fs';
 import { partition } from '@aws-sdk/core/client';
 import { yamlParse } from 'yaml-cfn';

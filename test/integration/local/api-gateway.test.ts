@@ -12,7 +12,7 @@ afterAll(() => api.stop());
 
 const BODY = '{"plaintext":"aGVsbG8="}';
 
-/** Sends exactly those bytes and that path, as no client library would. */
+/** Sends the exact bytes and path, which a client library would normalise. */
 function send(
   body: Uint8Array | string,
   headers: Readonly<Record<string, string>> = {},
@@ -42,22 +42,25 @@ it.for([
   ['gzip', gzipSync(BODY), { 'content-encoding': 'gzip' }, 415, /Content-Encoding/],
   ['a charset that is not UTF-8', BODY, { 'content-type': 'application/json; charset=latin1' }, 415, /UTF-8/],
   ['another type', BODY, { 'content-type': 'text/plain' }, 415, /application\/json/],
-] as const)('a body of %s is refused behind the local gateway too', async ([, body, headers, status, detail]) => {
-  expect(await send(body, headers)).toMatchObject({ status, detail: expect.stringMatching(detail) as string });
-});
+] as const)(
+  'the local gateway passes on a body of %s, which the handler refuses',
+  async ([, body, headers, status, detail]) => {
+    expect(await send(body, headers)).toMatchObject({ status, detail: expect.stringMatching(detail) as string });
+  },
+);
 
-it('a type with an empty parameter is taken, and %40 for @ in the path', async () => {
+it('accepts a content type with an empty parameter, and %40 for @ in the path', async () => {
   const type = { 'content-type': 'application/json;' };
   expect((await send(BODY, type)).status).toBe(200);
   expect((await send(BODY, type, { path: '/v1/partitions/a%40b.c/encrypt' })).status).toBe(200);
 });
 
-it('HEAD of the health has no body', async () => {
+it('HEAD /v1/health has no body', async () => {
   const answer = await send('', {}, { method: 'HEAD', path: '/v1/health' });
   expect([answer.status, answer.text]).toEqual([200, '']);
 });
 
-it('another method is told which one there is', async () => {
+it('a request with the wrong method is answered with the allowed method', async () => {
   const answer = await send(BODY, {}, { method: 'PUT' });
   expect([answer.status, answer.headers['allow']]).toEqual([405, 'POST']);
 });

@@ -22,7 +22,7 @@ function payloadOf({ Payload }: InvokeCommandOutput): unknown {
   return JSON.parse(Payload?.transformToString() ?? '');
 }
 
-/** The status of a POST with headers that fetch would not send. */
+/** Sends a POST with headers that fetch does not allow, and returns its status. */
 function post(path: string, headers: Record<string, string>): Promise<number | undefined> {
   return new Promise((resolve, reject) => {
     const request = send(`${api.url}${path}`, { method: 'POST', headers }, (response) => {
@@ -36,8 +36,8 @@ function post(path: string, headers: Record<string, string>): Promise<number | u
 
 const HELLO = { operation: 'encrypt', partition: 'tenant-1', plaintext: 'aGVsbG8=' };
 
-describe("Lambda's Invoke API on this machine", () => {
-  it("encrypts with one function and decrypts with the other, for the SDK's client", async () => {
+describe("Lambda's Invoke API in the local world", () => {
+  it("the SDK's Lambda client encrypts with one function and decrypts with the other", async () => {
     const sealed = await invoke('keyfold-seal', HELLO);
     expect(sealed).toMatchObject({ StatusCode: 200, ExecutedVersion: '$LATEST' });
     expect(sealed.FunctionError).toBeUndefined();
@@ -48,7 +48,7 @@ describe("Lambda's Invoke API on this machine", () => {
     expect(payloadOf(opened)).toEqual({ plaintext: 'aGVsbG8=' });
   });
 
-  it('passes on every digit of a number, which no clone of a value does', async () => {
+  it('preserves every digit of a large number', async () => {
     const about = { partition: 'tenant-1', fields: ['$.a'] };
     const documentText = '{"a":12345678901234567890,"b":1.0}';
     const sealed = await invoke('keyfold-seal', { operation: 'encrypt-fields', ...about, documentText });
@@ -57,7 +57,7 @@ describe("Lambda's Invoke API on this machine", () => {
     expect(opened.Payload?.transformToString()).toBe('{"document":{"a":12345678901234567890,"b":1}}');
   });
 
-  it("tells of a function's failure by its name", async () => {
+  it('reports the error name of a function that fails', async () => {
     const refused = await invoke('keyfold-open', HELLO);
     expect(refused).toMatchObject({ StatusCode: 200, FunctionError: 'Unhandled' });
     const errorMessage = 'This function does not serve that operation.';
@@ -68,7 +68,7 @@ describe("Lambda's Invoke API on this machine", () => {
     });
   });
 
-  it('tells of a function that does not start, and why', async () => {
+  it('reports why a function does not start', async () => {
     const failed = await invoke('keyfold-broken', HELLO);
     expect(failed.FunctionError).toBe('Unhandled');
     expect(payloadOf(failed)).toMatchObject({
@@ -78,7 +78,7 @@ describe("Lambda's Invoke API on this machine", () => {
     });
   });
 
-  it('accepts an event that nobody waits for, and a trial without one', async () => {
+  it('accepts the invocation types Event and DryRun', async () => {
     expect(await invoke('keyfold-seal', HELLO, { InvocationType: 'Event' })).toMatchObject({ StatusCode: 202 });
     expect(await invoke('keyfold-seal', HELLO, { InvocationType: 'DryRun' })).toMatchObject({ StatusCode: 204 });
   });
@@ -86,7 +86,7 @@ describe("Lambda's Invoke API on this machine", () => {
   it.for([
     ['a function that there is not', 'nothing', '{}', {}, 'ResourceNotFoundException', 404],
     ["a function of an object's prototype", 'constructor', '{}', {}, 'ResourceNotFoundException', 404],
-    ['an event that is no JSON', 'keyfold-seal', '{', {}, 'InvalidRequestContentException', 400],
+    ['an event that is not JSON', 'keyfold-seal', '{', {}, 'InvalidRequestContentException', 400],
     ['an event too large', 'keyfold-seal', ' '.repeat(6_300_000), {}, 'RequestTooLargeException', 413],
     ['the log of a call', 'keyfold-seal', '{}', { LogType: 'Tail' }, 'InvalidParameterValueException', 400],
     ["a client's context", 'keyfold-seal', '{}', { ClientContext: 'e30=' }, 'InvalidParameterValueException', 400],
@@ -102,14 +102,14 @@ describe("Lambda's Invoke API on this machine", () => {
     ['a tenant', 'keyfold-seal', '{}', { TenantId: 't' }, 'InvalidParameterValueException', 400],
     ['a version', 'keyfold-seal', '{}', { Qualifier: '7' }, 'ResourceNotFoundException', 404],
     ['an unknown type', 'keyfold-seal', '{}', { InvocationType: 'x' }, 'InvalidParameterValueException', 400],
-  ] as const)('refuses %s as Lambda does', async ([, name, event, more, error, status]) => {
+  ] as const)('the Invoke API refuses %s as Lambda does', async ([, name, event, more, error, status]) => {
     await expect(invoke(name, event, more)).rejects.toMatchObject({
       name: error,
       $metadata: { httpStatusCode: status },
     });
   });
 
-  it('knows a function by its ARN, and none by what cannot be decoded', async () => {
+  it('finds a function by its ARN, and answers a malformed name with 404', async () => {
     for (const name of [
       'arn:aws:lambda:us-west-2:111122223333:function:keyfold-seal',
       '111122223333:function:keyfold-seal',
@@ -118,7 +118,7 @@ describe("Lambda's Invoke API on this machine", () => {
     expect(await post('/2015-03-31/functions/%/invocations', {})).toBe(404);
   });
 
-  it('answers no web page of elsewhere that is open on this machine', async () => {
+  it('refuses a request from a web page of another origin', async () => {
     const path = '/2015-03-31/functions/keyfold-seal/invocations';
     expect(await post(path, {})).toBe(200);
     expect(await post(path, { origin: 'https://elsewhere.example' })).toBe(403);

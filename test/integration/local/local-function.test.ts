@@ -1,11 +1,11 @@
 import { expect, it } from 'vitest';
 import { LocalFunction } from '../../../local/local-function.ts';
 
-/** Answers with the event, but never to `never`. */
+/** A handler that returns its event, but never resolves for the event `never`. */
 const HANDLER = "export const handler = async (event) => event === 'never' ? new Promise(() => {}) : event;";
 const ECHO = `data:text/javascript,${encodeURIComponent(HANDLER)}`;
 
-it('a cold start fails what ran before, and nothing of the new environment', async () => {
+it('recycle fails the events of the old environment but not those of the new one', async () => {
   const echo = new LocalFunction(ECHO, {});
   expect(await echo.invoke('warm', 1000)).toBe('warm');
   const recycled = echo.recycle();

@@ -11,7 +11,7 @@ interface State {
   readonly keys: readonly PageRow[];
 }
 
-/** As much as these tests look at of an encrypt's. */
+/** The members of an encrypt answer that these tests use. */
 interface Answer {
   readonly record: { readonly Key: { readonly ParentKeyMeta: { readonly Created: number } } };
 }
@@ -34,7 +34,7 @@ function post(path: string, content: unknown = {}): Promise<Response> {
   return fetch(world.url + path, { method: 'POST', headers, body: JSON.stringify(content) });
 }
 
-/** What a request of a partition answers, and the calls that it cost: `KMS us-west-2 Decrypt ok`. */
+/** Sends a request and returns its answer and its calls, such as `KMS us-west-2 Decrypt ok`. */
 async function ask(operation: string, content: unknown): Promise<{ answer: Answer; calls: string[] }> {
   const { position } = await get<{ position: number }>('/local/calls');
   const answer = (await (await post(`/v1/partitions/tenant-1/${operation}`, content)).json()) as Answer;
@@ -43,7 +43,7 @@ async function ask(operation: string, content: unknown): Promise<{ answer: Answe
   return { answer, calls: told.map((parts) => parts.filter((part) => part !== null).join(' ')) };
 }
 
-/** The status of a request with headers that fetch does not let one write. */
+/** Sends a request with headers that fetch does not allow, and returns its status. */
 function statusOf(method: string, path: string, headers: Record<string, string>): Promise<number | undefined> {
   return new Promise((resolve, reject) => {
     const sent = request(world.url + path, { method, headers }, (answer) => {
@@ -56,7 +56,7 @@ function statusOf(method: string, path: string, headers: Record<string, string>)
 }
 
 describe('the page', () => {
-  it('is served with all its files, under a policy that lets nothing in from elsewhere or inline', async () => {
+  it('is served with all its files and a content security policy without other origins and inline scripts', async () => {
     const files = await readdir(join(import.meta.dirname, '..', '..', '..', 'local', 'page'));
     const paths = files.map((file) => (file === 'index.html' ? '/' : `/page/${file}`));
     expect(paths).toContain('/page/main.js');
@@ -71,7 +71,7 @@ describe('the page', () => {
     }
   });
 
-  it('asks for no file that is not there', async () => {
+  it('refers only to files that exist', async () => {
     const page = await (await fetch(world.url)).text();
     const asked = [...page.matchAll(/(?:src|href)="(\/[^"]+)"/g)].map(([, path = '']) => path);
     expect(asked.length).toBeGreaterThan(3);
@@ -79,14 +79,14 @@ describe('the page', () => {
   });
 
   it.for(['/page/', '/page/none.js', '/page/../start.ts', '/page/%2e%2e/start.ts', '/page/index.html'])(
-    'serves nothing at %s',
+    'answers %s with 404',
     async (path) => {
       expect(await statusOf('GET', path, {})).toBe(404);
     },
   );
 });
 
-describe('what is under /local/', () => {
+describe('the routes under /local/', () => {
   const routes = [
     ['GET', '/local/state'],
     ['GET', '/local/calls'],
@@ -98,7 +98,7 @@ describe('what is under /local/', () => {
   ] as const;
 
   it.for(routes)(
-    '%s %s refuses a page of elsewhere, and a name that is not of this machine',
+    '%s %s refuses the origin of another site and a host name other than 127.0.0.1 or localhost',
     async ([method, path]) => {
       expect(await statusOf(method, path, { origin: 'https://example.com' })).toBe(403);
       expect(await statusOf(method, path, { origin: 'null' })).toBe(403);
@@ -106,15 +106,17 @@ describe('what is under /local/', () => {
     },
   );
 
-  it('breaks no region that there is not', async () => {
+  it('refuse a fault for a region that does not exist', async () => {
     const put = { method: 'PUT', body: '{"kind":"down"}' };
     const answer = await fetch(`${world.url}/local/regions/us-west-3/fault`, put);
     expect(answer.status).toBe(400);
-    expect(await answer.json()).toEqual({ error: "There is no region 'us-west-3' here: us-east-1, us-west-2" });
+    expect(await answer.json()).toEqual({
+      error: "Region 'us-west-3' has no key. Regions with keys: us-east-1, us-west-2",
+    });
     expect((await fetch(`${world.url}/local/regions/us-west-3/fault`, { method: 'DELETE' })).status).toBe(400);
   });
 
-  it('refuses what is no fault, and what is no key', async () => {
+  it('refuse an invalid fault and an invalid key', async () => {
     const put = { method: 'PUT', body: '{"kind":"flood"}' };
     expect((await fetch(`${world.url}/local/regions/us-west-2/fault`, put)).status).toBe(400);
     for (const content of [{}, { id: '_SK_local_keyfold' }, { id: 1, created: 2 }]) {
@@ -122,14 +124,14 @@ describe('what is under /local/', () => {
     }
   });
 
-  it('has no other routes', async () => {
+  it('answer an unknown path with 404', async () => {
     expect(await statusOf('GET', '/local/none', {})).toBe(404);
     expect(await statusOf('GET', '/local/calls?since=-1', {})).toBe(404);
   });
 });
 
-describe('what a request costs', () => {
-  it('is counted at the emulators: a first encrypt makes keys, a warm one asks nobody', async () => {
+describe('the call journal of the page', () => {
+  it('shows the calls of a first encrypt, which creates keys, and none for a warm encrypt', async () => {
     const first = await ask('encrypt', { plaintext: 'aGVsbG8=' });
     expect(first.calls.filter((call) => call.startsWith('KMS')).toSorted()).toEqual([
       'KMS us-east-1 Encrypt ok',
@@ -145,7 +147,7 @@ describe('what a request costs', () => {
     expect((await ask('decrypt', first.answer)).calls).toEqual([]);
   });
 
-  it('shows a cold decrypt going on to the next region, by way of the fault', async () => {
+  it('shows that a cold decrypt tries the failing region and then the next region', async () => {
     const { answer } = await ask('encrypt', { plaintext: 'aGVsbG8=' });
     const fault = `${world.url}/local/regions/us-west-2/fault`;
     expect((await fetch(fault, { method: 'PUT', body: '{"kind":"down"}' })).status).toBe(200);
@@ -169,7 +171,7 @@ describe('what a request costs', () => {
     expect((await get<State>('/local/state')).regions[0]).toMatchObject({ fault: null });
   });
 
-  it('counts a call that was given up, too', async () => {
+  it('includes a call that the client abandoned', async () => {
     const { answer } = await ask('encrypt', { plaintext: 'aGVsbG8=' });
     const fault = `${world.url}/local/regions/us-west-2/fault`;
     await fetch(fault, { method: 'PUT', body: '{"kind":"latency","ms":20000}' });
@@ -182,8 +184,8 @@ describe('what a request costs', () => {
   });
 });
 
-describe('the key table', () => {
-  it('shows the rows with what wraps each System Key; a revoked key is followed by another after a cold start', async () => {
+describe('the key table of the page', () => {
+  it('shows the regions that wrap each System Key, and a new key after a revocation and a cold start', async () => {
     const before = await ask('encrypt', { plaintext: '' });
     const created = before.answer.record.Key.ParentKeyMeta.Created;
     const { keys } = await get<State>('/local/state');

@@ -18,14 +18,14 @@ afterEach(async () => {
   running = [];
 });
 
-/** Starts it, to be ended after the test. */
+/** Starts the local world, which `afterEach` stops. */
 async function start(...args: string[]): Promise<LocalWorld> {
   const world = await startLocalWorld(...args);
   running.push(world);
   return world;
 }
 
-/** Runs it to its end. */
+/** Runs `npm start` with invalid arguments until it exits. */
 async function said(...args: string[]): Promise<{ code: number; stderr: string }> {
   const file = join(import.meta.dirname, '..', '..', '..', 'local', 'start.ts');
   return new Promise((resolve) => {
@@ -33,12 +33,12 @@ async function said(...args: string[]): Promise<{ code: number; stderr: string }
   });
 }
 
-/** The n-th command that the greeting says to paste. */
+/** The n-th command of the greeting. */
 function commandOf(greeting: string, n: number): string {
   return new RegExp(`^${n}\\. .*\\n +(.*)$`, 'm').exec(greeting)?.[1] ?? '';
 }
 
-/** Does what curl would: this suite needs nothing but npm packages. Of a chain of commands, all must succeed. */
+/** Runs the curl commands of the greeting with fetch, because a machine may lack curl. All of a chain must succeed. */
 async function paste(commands: string, folder: string): Promise<string> {
   let output = '';
   for (const command of commands.split(' && ')) {
@@ -59,7 +59,7 @@ async function paste(commands: string, folder: string): Promise<string> {
   return output;
 }
 
-it('the three commands to paste encrypt, decrypt, and take a region away without harm', async () => {
+it('the commands of the greeting encrypt, decrypt, and decrypt again while a region is down', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
   const { greeting } = await start();
   expect(greeting).toContain('in memory');
@@ -78,7 +78,7 @@ it('the three commands to paste encrypt, decrypt, and take a region away without
   await rm(folder, { recursive: true });
 });
 
-it("invokes its functions over Lambda's own API, and what one seals another opens", async () => {
+it("functions are invoked over Lambda's Invoke API, and one opens the records of another", async () => {
   const { greeting } = await start();
   const [, endpoint = ''] = /Lambda +(\S+)/.exec(greeting) ?? [];
   const lambda = new LambdaClient({ endpoint, maxAttempts: 1 });
@@ -97,7 +97,7 @@ it("invokes its functions over Lambda's own API, and what one seals another open
   lambda.destroy();
 });
 
-it('a message posted to the queue is answered in the output queue', async () => {
+it('a message sent to the input queue has its result in the output queue', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
   const { greeting } = await start();
   const answer = JSON.parse(await paste(commandOf(greeting, 4), folder)) as { Messages: { Body: string }[] };
@@ -105,7 +105,7 @@ it('a message posted to the queue is answered in the output queue', async () => 
   await rm(folder, { recursive: true });
 });
 
-it('maintains the System Keys as the schedule would', async () => {
+it('POST /local/maintenance runs the maintenance of the daily schedule', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
   const { greeting, url } = await start();
   const [, kms = ''] = /KMS +(\S+)/.exec(greeting) ?? [];
@@ -128,7 +128,7 @@ it('maintains the System Keys as the schedule would', async () => {
   await rm(folder, { recursive: true });
 });
 
-it('what was encrypted opens after a restart with the same folder of data', async () => {
+it('a record opens after a restart with the same data folder', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
   const first = await start('--data', join(folder, 'data'));
   expect(first.greeting).toContain('are kept in');
@@ -139,7 +139,7 @@ it('what was encrypted opens after a restart with the same folder of data', asyn
   await rm(folder, { recursive: true });
 });
 
-it('a folder of data is used by one process at a time, and is free once that was killed', async () => {
+it('a data folder is locked by one process at a time and is free after that process is killed', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
   const first = await start('--data', folder);
   const second = await said('--data', folder);
@@ -152,10 +152,10 @@ it('a folder of data is used by one process at a time, and is free once that was
   await rm(folder, { recursive: true });
 });
 
-it('a folder of data cannot be a file, nor in one', async () => {
+it('a data folder cannot be a file or inside a file', async () => {
   const file = join(import.meta.dirname, 'start.test.ts');
   for (const folder of [file, join(file, 'data')])
-    await expect(takeDataFolder(folder)).rejects.toThrow(`${folder} is, or is in, a file`);
+    await expect(takeDataFolder(folder)).rejects.toThrow(`${folder} is a file or inside a file`);
 });
 
 it.for([
@@ -164,11 +164,11 @@ it.for([
   [['--kms-port='], '--kms-port must be a port from 0 to 65535'],
   [['--data='], '--data must name a folder'],
   [['--colour', 'red'], "Unknown option '--colour'"],
-] as const)('%j is refused with the reason', ([args, reason]) => {
+] as const)('npm start refuses the arguments %j and gives the reason', ([args, reason]) => {
   expect(() => readStartOptions([...args])).toThrow(reason);
 });
 
-it('a port that is taken is replaced by a free one', async () => {
+it('a port that is in use is replaced by a free one', async () => {
   const taken = createServer();
   const port = await listen(taken, 0);
   const { greeting } = await start('--port', String(port));

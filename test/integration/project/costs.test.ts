@@ -1,4 +1,7 @@
-/** The bill of docs/costs.md: its arithmetic on cases reckoned by hand, its calls against the code's own, and that the document is current. */
+/**
+ * The bill of docs/costs.md: its arithmetic on cases reckoned by hand, its calls against the code's own, and that the
+ * document is current.
+ */
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';

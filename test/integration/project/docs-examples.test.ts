@@ -1,4 +1,6 @@
-/** The examples of docs/direct.md, docs/queue.md, docs/maintenance.md and docs/asherah.md are what is sent and answered. */
+/**
+ * The examples of docs/direct.md, docs/queue.md, docs/maintenance.md and docs/asherah.md are what is sent and answered.
+ */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';

@@ -3,17 +3,17 @@ import { decodeCompactRecord } from '../../../src/records/compact-record.ts';
 import type { SessionFactory } from '../../../src/index.ts';
 import { groupOf, partitionOf, secretOf, type Planned } from './load.ts';
 
-/** What came out of the queues, in the order of arrival. */
+/** The messages that came out of the queues, in the order of arrival. */
 export interface Arrivals {
   readonly results: readonly Message[];
   readonly letters: readonly Message[];
-  /** How often the function was killed at its work. */
+  /** How often the function was killed during an invocation. */
   readonly kills: number;
 }
 
-/** What is found when all messages have gone through. */
+/** The results after all messages have gone through. */
 export class Findings {
-  /** Everything that must not be. */
+  /** Descriptions of lost, wrong or misordered messages. Empty if all is well. */
   readonly faults: string[] = [];
   readonly kills: number;
   readonly #results: readonly Message[];
@@ -34,7 +34,7 @@ export class Findings {
     if (kind === 'fifo') this.#judgeOrder([...done]);
   }
 
-  /** Opens every result. */
+  /** Decrypts a result. */
   async open(keyfold: SessionFactory): Promise<void> {
     for (const message of this.#results) {
       const { document } = JSON.parse(message.Body ?? '') as { document: { place: number; secret: string } };
@@ -45,7 +45,7 @@ export class Findings {
     }
   }
 
-  /** Of each group those that come first must come first, where each is taken at its first appearance. */
+  /** Checks that the first appearances of each group's messages are in the order in which they were sent. */
   #judgeOrder(places: readonly number[]): void {
     for (const [group, ofGroup] of Map.groupBy(places, groupOf)) {
       const isInOrder = ofGroup.every((place, i) => i === 0 || place > (ofGroup[i - 1] ?? 0));

@@ -6,31 +6,31 @@ import type { Invocation, Outcome } from './queue-worker.ts';
 
 interface Environment {
   readonly process: ChildProcess;
-  /** It says so; rejects where it ends before. */
+  /** Resolves when the child process is ready. Rejects if it ends before that. */
   readonly loaded: Promise<unknown>;
 }
 
-/** The queue's function in a process of its own, of which there is a new one after each death. */
+/** The queue's function in a child process. After the process ends, the next event starts a new one. */
 export class FunctionProcess {
   readonly #worker: string;
   readonly #environment: Readonly<Record<string, string>>;
   #child: Environment | undefined;
   #kills = 0;
 
-  /** @param worker what {@link buildWorker} built */
+  /** @param worker the path of the bundle that {@link buildWorker} made */
   constructor(worker: string, environment: Readonly<Record<string, string>>) {
     this.#worker = worker;
     this.#environment = environment;
   }
 
-  /** How often it was killed in the middle of an invocation. */
+  /** How often the process was killed during an invocation. */
   get kills(): number {
     return this.#kills;
   }
 
   /**
-   * Runs one event, at a time. As Lambda does, it is ended where it takes longer than it may.
-   * @param killAfterMs when it is killed, if it has not answered by then; counted from when it has loaded
+   * Runs one event at a time. Like Lambda, it kills the process if the event takes longer than the function's timeout.
+   * @param killAfterMs kills the process this long after it is ready, unless it has answered
    */
   async invoke(event: SQSEvent, timeoutMs: number, killAfterMs?: number): Promise<unknown> {
     const child = (this.#child ??= this.#start());
@@ -43,7 +43,7 @@ export class FunctionProcess {
     return answer.result;
   }
 
-  /** Ends it on the spot; the next event finds a new one. */
+  /** Kills the process. The next event starts a new one. */
   end(): void {
     this.#child?.process.kill('SIGKILL');
     this.#child = undefined;

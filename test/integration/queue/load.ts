@@ -11,14 +11,14 @@ import {
 } from '@aws-sdk/client-sqs';
 import { Seeded } from '../../support/seeded.ts';
 
-/** A message of the load: its place, and whether it can be done. */
+/** A message of the load: its position, and whether the function can process it. */
 export interface Planned {
   readonly place: number;
   readonly isPoison: boolean;
   readonly entry: SendMessageBatchRequestEntry;
 }
 
-/** One queue, over the wire. */
+/** A queue of the SQS emulator, used over HTTP. */
 export class WireQueue {
   readonly url: string;
   readonly arn: string;
@@ -45,7 +45,7 @@ export class WireQueue {
     }
   }
 
-  /** Takes up to ten messages out; waits up to a second for the first. */
+  /** Receives up to ten messages. Waits up to a second for the first. */
   async take(): Promise<Message[]> {
     const QueueUrl = this.url;
     const command = new ReceiveMessageCommand({
@@ -62,7 +62,7 @@ export class WireQueue {
     return Messages;
   }
 
-  /** Takes everything out, as it comes, until `isOver` and there is nothing more. */
+  /** Receives and deletes messages until `isOver` returns true and the queue is empty. */
   async drain(into: Message[], isOver: () => boolean): Promise<void> {
     for (;;) {
       const wasOver = isOver();
@@ -72,7 +72,7 @@ export class WireQueue {
     }
   }
 
-  /** Whether nothing is left, nor in flight. */
+  /** Whether the queue has no messages, visible or in flight. */
   async isEmpty(): Promise<boolean> {
     const command = new GetQueueAttributesCommand({ QueueUrl: this.url, AttributeNames: ['All'] });
     const { Attributes = {} } = await this.#client.send(command);
@@ -81,7 +81,7 @@ export class WireQueue {
     );
   }
 
-  /** Resolves when it is empty. */
+  /** Resolves when the queue is empty. */
   async emptied(): Promise<void> {
     while (!(await this.isEmpty())) await sleep(100);
   }
@@ -97,7 +97,7 @@ const POISON = [
   `{"partition":"p","operation":"decrypt-fields","document":{"secret":"kf1j.${'A'.repeat(250)}"},"all":true}`,
 ];
 
-/** So many messages, of which one in a hundred cannot be done; in 25 groups where they are for a FIFO queue. */
+/** Makes `count` messages, of which one in a hundred is invalid. Messages for a FIFO queue are in 25 groups. */
 export function planLoad(messages: number, kind: 'standard' | 'fifo', seed: number): Planned[] {
   const random = new Seeded(seed);
   return Array.from({ length: messages }, (_, place) => {
@@ -115,17 +115,17 @@ export function planLoad(messages: number, kind: 'standard' | 'fifo', seed: numb
   });
 }
 
-/** What a message's document holds, to be sealed. */
+/** Returns the secret in a message's document. */
 export function secretOf(place: number): string {
   return `secret of ${place}`;
 }
 
-/** Whose keys seal a message's secret. */
+/** Returns the partition whose keys seal a message's secret. */
 export function partitionOf(place: number): string {
   return `tenant-${place % PARTITIONS}`;
 }
 
-/** A message's group in a FIFO queue. */
+/** Returns a message's group in a FIFO queue. */
 export function groupOf(place: number): string {
   return `group-${place % GROUPS}`;
 }

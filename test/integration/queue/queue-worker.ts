@@ -1,17 +1,17 @@
 /**
- * An execution environment of the queue's function, as a process that can be killed: runs the events that its parent sends.
- * With `FLAW` set it acknowledges before it sends.
+ * An execution environment of the queue's function, as a process that tests can kill. It runs the events that its
+ * parent sends. If `FLAW` is set, it acknowledges messages before it sends their results.
  */
 import type { Context, SQSEvent } from 'aws-lambda';
 import { handler } from '../../../handlers/queue.ts';
 
-/** What the parent sends. */
+/** A command of the parent process. */
 export interface Invocation {
   readonly event: SQSEvent;
   readonly timeoutMs: number;
 }
 
-/** What is sent back. */
+/** The answer to the parent process. */
 export type Outcome = { readonly result: unknown } | { readonly error: string };
 
 const answer = (outcome: Outcome): void => void process.send?.(outcome);

@@ -1,4 +1,4 @@
-/** Messages survive an outage of KMS and the function's sudden death, over the wire on our own emulator of SQS. */
+/** Messages survive an outage of KMS and kills of the function, with the SQS emulator over HTTP. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startSqsEmulator, type SqsEmulator } from '../../../emulators/sqs/sqs-emulator.ts';
 import { liveThrough } from './survival.ts';
@@ -9,9 +9,9 @@ beforeAll(async () => {
 });
 afterAll(() => sqs.close());
 
-describe.concurrent('while KMS is gone and the function is killed', { timeout: 120_000 }, () => {
+describe.concurrent('while KMS is down and the function is killed', { timeout: 120_000 }, () => {
   it.for(['standard', 'fifo'] as const)(
-    'every good message of a %s queue comes out, and the bad ones alone are dead letters',
+    'every valid message of a %s queue has a result, and only invalid ones become dead letters',
     async (kind) => {
       const findings = await liveThrough({ endpoint: sqs.endpoint, kind, messages: 200, seed: kind.length });
       expect(findings.faults).toEqual([]);
@@ -19,13 +19,13 @@ describe.concurrent('while KMS is gone and the function is killed', { timeout: 1
     },
   );
 
-  it('a function that acknowledges before it sends is found out', async () => {
+  it('the test detects a function that acknowledges messages before it sends results', async () => {
     const ordeal = { endpoint: sqs.endpoint, kind: 'standard', messages: 150, seed: 3, isFlawed: true } as const;
     const { faults } = await liveThrough(ordeal);
     expect(faults.join()).toContain('is lost');
   });
 
-  it('a queue that gives messages up too soon is found out', async () => {
+  it('the test detects a queue whose maxReceiveCount is too low', async () => {
     const ordeal = { endpoint: sqs.endpoint, kind: 'standard', messages: 100, seed: 4, maxReceiveCount: 1 } as const;
     const { faults } = await liveThrough(ordeal);
     expect(faults.join()).toContain('is a dead letter');

@@ -13,44 +13,44 @@ import { buildWorker } from '../../support/build-worker.ts';
 import { FunctionProcess } from './function-process.ts';
 import { planLoad, WireQueue } from './load.ts';
 
-/** What is to be lived through. */
+/** Parameters of a run. */
 export interface Ordeal {
-  /** Of SQS. */
+  /** The endpoint of SQS or of an emulator. */
   readonly endpoint: string;
   readonly kind: 'standard' | 'fifo';
   readonly messages: number;
   readonly seed: number;
-  /** How many environments the function has at once. */
+  /** How many execution environments of the function run concurrently. */
   readonly environments?: number;
-  /** As many messages as one call hands out; all of them are of one event. */
+  /** Messages per event: as many as one call to SQS returns. */
   readonly receivedAtOnce?: number;
-  /** How often a message may come before SQS itself makes it a dead letter. */
+  /** How often SQS delivers a message before it moves the message to the dead-letter queue. */
   readonly maxReceiveCount?: number;
-  /** What the function does wrong on purpose: it acknowledges before it sends. */
+  /** Makes the function acknowledge messages before it sends their results. */
   readonly isFlawed?: boolean;
 }
 
 const REGIONS = ['us-west-2', 'us-east-1'];
 const NAMES = { service: 'queue', product: 'survival' };
 const TIMEOUT_MS = 3000;
-/** Longer than the function may take: nothing is handed out twice at once. */
+/** Longer than the function's timeout, so that no message is delivered twice at the same time. */
 const VISIBILITY_SECONDS = '4';
-/** So many that an outage of this length does not use them up. */
+/** High enough that the outage does not turn valid messages into dead letters. */
 const MAX_RECEIVE_COUNT = 100;
 const OUTAGE_MS = 4000;
 const KILL_CHANCE = 0.25;
-/** How long, at most, it lives on; a warm event of ten messages takes some ten milliseconds. */
+/** Upper bound of the random time until a kill. A warm event of ten messages takes tens of milliseconds. */
 const LIVES_MS = [10, 30, 300];
-/** The outage begins when this part of the results has come. */
+/** The outage begins after one fifth of the results has arrived. */
 const OUTAGE_AFTER = 5;
-/** Or moto, which counts a queue's messages for each that it takes in or hands out, takes for ever. */
+/** Limits the messages in the queue, because moto counts all of them for each message that it receives or delivers. */
 const MAX_IN_FLIGHT = 60;
 const LOOK_MS = 50;
 
 /**
- * Sends messages through the function, one in a hundred of which cannot be done, while KMS is gone for a while and the function
- * is killed at random moments.
- * @returns what came out, and what is wrong with it
+ * Sends messages through the function, one in a hundred of them invalid. Meanwhile KMS has an outage, and the function
+ * is killed at random times.
+ * @returns the messages that came out, and the problems with them
  */
 export async function liveThrough(ordeal: Ordeal): Promise<Findings> {
   const { endpoint, kind, messages, seed, environments = 2, receivedAtOnce = 10 } = ordeal;
@@ -107,7 +107,7 @@ export async function liveThrough(ordeal: Ordeal): Promise<Findings> {
   const load = planLoad(messages, kind, seed);
   const outage = async (): Promise<void> => {
     while (results.length < messages / OUTAGE_AFTER) await sleep(LOOK_MS);
-    // Whatever is warm needs no KMS.
+    // Kill the processes, because a warm process has its keys and needs no KMS.
     for (const one of functions) one.end();
     for (const region of REGIONS) kms.setFault(region, { kind: 'down' });
     await sleep(OUTAGE_MS);
@@ -115,7 +115,7 @@ export async function liveThrough(ordeal: Ordeal): Promise<Findings> {
   };
   const send = async (): Promise<void> => {
     for (let sent = 0; sent < messages; sent += 10) {
-      // What is lost never comes: an empty queue says that nothing is under way.
+      // A lost message never arrives, so stop when the input queue is empty.
       while (sent - results.length - letters.length > MAX_IN_FLIGHT && !(await input.isEmpty())) await sleep(LOOK_MS);
       await input.send(load.slice(sent, sent + 10).map(({ entry }) => entry));
     }

@@ -1,6 +1,7 @@
 /**
- * One worker thread of a Managed Instance: a module scope of its own, in which as many invocations run at once as are posted. Each runs in
- * the store of its own that Lambda's client of the Runtime API gives it where AWS_LAMBDA_MAX_CONCURRENCY is set.
+ * One worker thread of a Managed Instance: a module scope of its own, in which as many invocations run at once as are
+ * posted. Each runs in the store of its own that Lambda's client of the Runtime API gives it where
+ * AWS_LAMBDA_MAX_CONCURRENCY is set.
  */
 import { setImmediate } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';

@@ -106,7 +106,10 @@ function resultOf(answer: Answer): unknown {
   throw new Error(answer.errorType);
 }
 
-/** Goes through the operations with a payload of its own, all of which must come back; a stranger's partition must not open it. */
+/**
+ * Goes through the operations with a payload of its own, all of which must come back; a stranger's partition must not
+ * open it.
+ */
 async function goThrough(ask: Caller, turn: number): Promise<void> {
   const partition = `tenant-${turn % PARTITIONS}`;
   const plaintext = Buffer.from(`${partition}'s own, ${turn}`).toString('base64');

@@ -5,7 +5,7 @@ import { isErrorCode } from '../../../src/errors.ts';
 const HELLO = Buffer.from('hello');
 const EXACT = '{"id":12345678901234567890,"card":4111111111111111.10}';
 
-/** What was thrown by a call that must fail. */
+/** Returns the error of a call that must fail. */
 export async function failureOf(work: Promise<unknown>): Promise<KeyfoldClientError> {
   const outcome = await work.then(
     () => new Error('it succeeded'),
@@ -15,15 +15,15 @@ export async function failureOf(work: Promise<unknown>): Promise<KeyfoldClientEr
   throw outcome;
 }
 
-/** What every way to Keyfold must do: the same, against the real handlers. */
+/** The contract of every transport of the client, tested with the real handlers. */
 export function clientContract(way: string, open: () => KeyfoldClient): void {
-  describe(`over ${way}`, () => {
+  describe(`the client over ${way}`, () => {
     let client: KeyfoldClient;
     beforeEach(() => {
       client = open();
     });
 
-    it('what is encrypted is decrypted, in either form of a record', async () => {
+    it('decrypts a record in either format to the encrypted payload', async () => {
       const tenant = client.partition('tenant-1');
       const record = await tenant.encrypt(HELLO);
       expectTypeOf(record).toEqualTypeOf<JsonRecord>();
@@ -35,7 +35,7 @@ export function clientContract(way: string, open: () => KeyfoldClient): void {
       expect(await tenant.decrypt(compact)).toEqual(new Uint8Array(HELLO));
     });
 
-    it('nothing, and a megabyte, are payloads', async () => {
+    it('encrypts an empty payload and one of a megabyte', async () => {
       const tenant = client.partition('tenant-1');
       for (const payload of [new Uint8Array(), new Uint8Array(1_048_576).fill(0xa7)]) {
         const opened = await tenant.decrypt(await tenant.encrypt(payload));
@@ -43,14 +43,14 @@ export function clientContract(way: string, open: () => KeyfoldClient): void {
       }
     });
 
-    it('a part of a buffer is sealed alone', async () => {
+    it('encrypts only the viewed part of a buffer', async () => {
       const tenant = client.partition('tenant-1');
       const opened = await tenant.decrypt(await tenant.encrypt(new Uint8Array(HELLO).subarray(1, 3)));
       expect(Buffer.from(opened).toString()).toBe('el');
       expect(opened.buffer.byteLength).toBe(2);
     });
 
-    it('a record keeps its form when it is rewrapped, unless another is asked for', async () => {
+    it('rewraps a record in its own format unless compact is requested', async () => {
       const tenant = client.partition('tenant-1');
       const record = await tenant.encrypt(HELLO);
       expect(await tenant.rewrap(record)).toEqual({ record, rewrapped: false });
@@ -59,7 +59,7 @@ export function clientContract(way: string, open: () => KeyfoldClient): void {
       expect(await tenant.rewrap(compact)).toEqual({ record: compact, rewrapped: false });
     });
 
-    it('a batch has its results in order, and the failure of one in its place', async () => {
+    it('returns the results of a batch in order, with the error of a failed item in its place', async () => {
       const tenant = client.partition('tenant-1');
       const sealed = await tenant.encryptBatch([HELLO, new Uint8Array()], { format: 'compact' });
       expect(sealed).toEqual([expect.stringMatching(/^kf1\./), expect.stringMatching(/^kf1\./)]);
@@ -74,7 +74,7 @@ export function clientContract(way: string, open: () => KeyfoldClient): void {
       expect(await tenant.encryptBatch([])).toEqual([]);
     });
 
-    it('the records of a batch, or the values of a document, share a Data Row Key where that is asked for', async () => {
+    it('uses one Data Row Key for a batch or a document with shareDataRowKey', async () => {
       const tenant = client.partition('tenant-1');
       const sealed = await tenant.encryptBatch([HELLO, HELLO], { shareDataRowKey: true });
       const [first, second] = sealed.map((record) => (record as { Key: { Key: string } }).Key.Key);
@@ -82,18 +82,18 @@ export function clientContract(way: string, open: () => KeyfoldClient): void {
       const document = { a: 1, b: 2 };
       const fields = await tenant.encryptFields({ document, fields: ['$.*'], shareDataRowKey: true });
       const { a, b } = fields as { a: string; b: string };
-      // All but the payload and its nonce and tag at the end.
+      // Compare the record's header with the Data Row Key. The payload with its nonce and tag is at the end.
       expect(a.slice(0, -40)).toBe(b.slice(0, -40));
       expect(await tenant.decryptFields({ document: fields as object, all: true })).toEqual(document);
     });
 
-    it('a batch that is too large is refused, not split', async () => {
+    it('throws an error for a batch above the limit of the service', async () => {
       const tenant = client.partition('tenant-1');
       const error = await failureOf(tenant.encryptBatch(Array.from({ length: 1001 }, () => HELLO)));
       expect(error).toMatchObject({ code: 'InvalidRequest', message: expect.stringContaining('1000') as string });
     });
 
-    it('fields of a value are sealed and opened as values', async () => {
+    it('encrypts and decrypts fields of a document given as a value', async () => {
       const tenant = client.partition('tenant-1');
       const document = { id: 7, card: { no: '4111', cvc: 123.5 }, ['__proto__x']: null };
       const sealed = await tenant.encryptFields({ document, fields: ['$.card'] });
@@ -107,7 +107,7 @@ export function clientContract(way: string, open: () => KeyfoldClient): void {
       expect(await tenant.encryptFields({ document, fields: ['$.cart'], allowMissing: true })).toEqual(document);
     });
 
-    it('fields of a text are sealed and opened in the text, with every digit', async () => {
+    it('encrypts and decrypts fields of a document given as text without losing digits', async () => {
       const tenant = client.partition('tenant-1');
       const sealed = await tenant.encryptFields({ documentText: EXACT, fields: ['$.card'] });
       expectTypeOf(sealed).toEqualTypeOf<string>();
@@ -115,14 +115,14 @@ export function clientContract(way: string, open: () => KeyfoldClient): void {
       expect(await tenant.decryptFields({ documentText: sealed, fields: ['$.card'] })).toBe(EXACT);
     });
 
-    it('a number that JavaScript cannot hold is not given out as another', async () => {
+    it('throws InexactNumber for a decrypted number that JavaScript cannot represent', async () => {
       const tenant = client.partition('tenant-1');
       const sealed = await tenant.encryptFields({ documentText: EXACT, fields: ['$.id'] });
       const opening = tenant.decryptFields({ document: JSON.parse(sealed), all: true });
       expect(await failureOf(opening)).toMatchObject({ code: 'InexactNumber', retryable: false });
     });
 
-    it("a failure has Keyfold's code and detail, and says whether to try again", async () => {
+    it("throws an error with Keyfold's code, detail and retryable", async () => {
       const record = await client.partition('tenant-1').encrypt(HELLO);
       const error = await failureOf(client.partition('tenant-2').decrypt(record));
       expect(error).toMatchObject({
@@ -135,7 +135,7 @@ export function clientContract(way: string, open: () => KeyfoldClient): void {
       expect(isErrorCode(error.code)).toBe(true);
     });
 
-    it('a call that is not wanted any more ends with its reason', async () => {
+    it("ends an aborted call with the signal's reason", async () => {
       const reason = new Error('the caller has gone');
       const tenant = client.partition('tenant-1');
       await expect(tenant.encrypt(HELLO, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);

@@ -1,6 +1,6 @@
 /**
- * Freezes that take longer to try than those of test/integration/connections: over TLS, of many lengths, and in the middle of work. OpenSSL
- * makes the certificate.
+ * Freezes that take longer to try than those of test/integration/connections: over TLS, of many lengths, and in the
+ * middle of work. OpenSSL makes the certificate.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Role } from '../../integration/connections/freeze-worker.ts';
-import { allWell, FreezeWorld, ROLES } from '../../integration/connections/freeze-world.ts';
+import { allWell, FreezeWorld, idleAfter, ROLES } from '../../integration/connections/freeze-world.ts';
 import type { FrozenProcess } from '../../integration/connections/frozen-process.ts';
 import { Seeded } from '../../support/seeded.ts';
 
@@ -49,7 +49,7 @@ describe('over TLS', () => {
     for (const forgetting of FORGETTING) {
       for (const requests of [1, 8, 60]) {
         do expect(await process.serve(requests)).toEqual(allWell(requests));
-        while (world.count('open') === 0);
+        while (world.mostOpen < idleAfter(role, requests));
         expect(await world.freezeAndServe(process, { ms: 300, forgetting, requests })).toEqual(allWell(requests));
       }
     }
@@ -57,6 +57,23 @@ describe('over TLS', () => {
     const openedBefore = world.count('opened');
     for (let i = 0; i < 20; i += 1) expect(await process.serve(1)).toEqual(['ok']);
     expect(world.count('opened') - openedBefore).toBeLessThan(7);
+  });
+
+  // A client of the caller's own waits for its attempt's time-out.
+  describe.for(ROLES.filter((role) => !role.includes('caller')))('%s, frozen in the middle of a handshake,', (role) => {
+    it.for([
+      ['nothing', false],
+      ['all but the last byte', true],
+    ] as const)('makes a new one when %s of the answer has arrived', async ([, isTruncating]) => {
+      const process = await start(role, { NODE_EXTRA_CA_CERTS: join(folder, 'cert.pem') });
+      for (const proxy of world.proxies) proxy.hold = /./s;
+      const underWay = process.serve(8);
+      while (world.count('held') === 0) await sleep(5);
+      const thawed = process.freeze(300);
+      for (const proxy of world.proxies) proxy.forget('silence', isTruncating);
+      await thawed;
+      expect(await underWay).toEqual(allWell(8));
+    });
   });
 });
 
@@ -79,7 +96,7 @@ describe('in the clear', () => {
       [11_000, 'silence'],
     ] as const) {
       do expect(await process.serve(8)).toEqual(allWell(8));
-      while (world.count('open') === 0);
+      while (world.mostOpen < idleAfter(role, 8));
       expect(await world.freezeAndServe(process, { ms, forgetting, requests: 8 })).toEqual(allWell(8));
     }
     expect(world.count('late')).toBe(lateBefore);

@@ -16,7 +16,10 @@ beforeAll(async () => {
 });
 afterAll(() => world.stop());
 
-/** A process's death on a table of its own, what is wrong after it, and the keys that there are when others have gone on. */
+/**
+ * A process's death on a table of its own, what is wrong after it, and the keys that there are when others have gone
+ * on.
+ */
 async function kill(
   { task }: Scenario,
   past: Past,

@@ -2,7 +2,9 @@ import { Agent, createServer, request as send, type IncomingMessage, type Server
 import { buffer } from 'node:stream/consumers';
 import { close, listen } from '../../../emulators/listen.ts';
 
-/** When a process is killed at a request: before anything is done, when the work is, or when the answer has been sent. */
+/**
+ * When a process is killed at a request: before anything is done, when the work is, or when the answer has been sent.
+ */
 export const MOMENTS = ['before', 'done', 'answered'] as const;
 
 /** A point in a process's life, told by its requests, of which the first is 1. */

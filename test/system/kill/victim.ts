@@ -20,7 +20,9 @@ export interface Death {
   readonly returned: readonly Returned[];
   /** Each request that it made, as {@link startProxy} tells them. */
   readonly steps: readonly string[];
-  /** `killed` and the moment, at the point; `finished` where the job was done and there was none; else what went wrong. */
+  /**
+   * `killed` and the moment, at the point; `finished` where the job was done and there was none; else what went wrong.
+   */
   readonly end: string;
 }
 

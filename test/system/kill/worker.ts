@@ -1,6 +1,7 @@
 /**
- * A process that does one job, to be killed at it. Each record is written to standard output as soon as its caller has it,
- * `{"done":true}` last. It then lives on, until it is killed or its standard input ends: it never outlives the tests.
+ * A process that does one job, to be killed at it. Each record is written to standard output as soon as its caller has
+ * it, `{"done":true}` last. It then lives on, until it is killed or its standard input ends: it never outlives the
+ * tests.
  */
 import { writeSync } from 'node:fs';
 import { AwsKms, DynamoDbMetastore, SessionFactory, SystemKeyMaintenance } from '../../../src/index.ts';

@@ -68,7 +68,10 @@ export class KillWorld {
     return tableName;
   }
 
-  /** KMS as a process has it that is configured with these keys, the preferred region's first; with connections of its own. */
+  /**
+   * KMS as a process has it that is configured with these keys, the preferred region's first; with connections of its
+   * own.
+   */
   kms(keys = this.keys): AwsKms {
     const [preferredRegion = ''] = Object.keys(keys);
     return new AwsKms({ keys, preferredRegion, endpoint: this.victims.emulators.kms, timeouts: PATIENCE });

@@ -28,7 +28,8 @@ it('an Intermediate Key is revoked: its partition seals under another, and the o
     { state: 'revoked' },
   ]);
 
-  // A rewrapped record is under another key, with the payload that the leaked one opens as it was; one sealed anew is not.
+  // A rewrapped record is under another key, with the payload that the leaked one opens as it was; one sealed anew is
+  // not.
   const moved = await world.rewrap('tenant-1', leaked);
   expect(createdOf(moved)).toBeGreaterThan(Created);
   expect(moved['Data']).toBe(leaked['Data']);

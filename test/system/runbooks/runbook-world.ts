@@ -96,7 +96,7 @@ export class RunbookWorld {
       const answer = await by.invoke({ operation: 'decrypt', partition, record }, TIMEOUT_MS);
       return Buffer.from((answer as { plaintext: string }).plaintext, 'base64').toString();
     } catch (error) {
-      if (error instanceof FunctionFailure) return error.told.errorType;
+      if (error instanceof FunctionFailure) return error.details.errorType;
       throw error;
     }
   }

@@ -1,4 +1,7 @@
-/** docs/runbooks.md: the key table is lost or corrupted. A restore to a point in time is played by a copy of the rows of that time. */
+/**
+ * docs/runbooks.md: the key table is lost or corrupted. A restore to a point in time is played by a copy of the rows of
+ * that time.
+ */
 import {
   ConditionalCheckFailedException,
   DeleteItemCommand,

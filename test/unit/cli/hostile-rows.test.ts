@@ -1,4 +1,4 @@
-/** Rows that somebody has written who is no friend of the operator: none of them writes to the terminal, or keeps others from it. */
+/** Key rows that an attacker wrote. None may control the operator's terminal or hide other rows. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { runCli } from '../../../src/cli/program.ts';
@@ -8,7 +8,9 @@ import { KeyfoldError } from '../../../src/index.ts';
 import { encodeKekEnvelope } from '../../../src/kms/kek-envelope.ts';
 import { keyRecord } from '../../support/contract/metastore-contract.ts';
 
-/** Bidirectional and zero width characters, controls of both kinds, line separators, half a pair, a tag, a filler. */
+/**
+ * Bidirectional and zero-width characters, C0 and C1 controls, line separators, a lone surrogate, a tag and a filler.
+ */
 const EVIL = 'a\u202eb\u2066c\u200bd\ufeffe\u001b[2J\u009b31mf\u0085g\r\nh\u2028i\u2029j\ud800k\u{e0041}l\u3164m\u00ad';
 const SHOWN =
   'a\\u202eb\\u2066c\\u200bd\\ufeffe\\x1b[2J\\x9b31mf\\x85g\\x0d\\x0ah\\u2028i\\u2029j\\ud800k\\u{e0041}l\\u3164m\\xad';
@@ -16,7 +18,10 @@ const UNPRINTABLE = /[^\P{Cc}\n]|[\p{Cf}\p{Cs}\p{Zl}\p{Zp}\u3164]/u;
 
 const anyText = fc.array(fc.nat({ max: 0x10_ff_ff })).map((codes) => String.fromCodePoint(...codes));
 
-/** A command's words over a table of these rows; with somebody at the terminal if there is an `answer`. */
+/**
+ * Runs a command on a table of these rows and returns its output. With an `answer`, an operator types it at the
+ * terminal.
+ */
 async function keyfold(
   args: readonly string[],
   rows: readonly KeyRow[] | KeyfoldError,
@@ -56,7 +61,7 @@ function evilRows(): KeyRow[] {
   ];
 }
 
-describe('text of the table', () => {
+describe('a row ID with hidden characters', () => {
   it.for([
     [['list', '--all']],
     [['list', '--all', '--json']],
@@ -68,7 +73,7 @@ describe('text of the table', () => {
     [['revoke', EVIL, 'latest']],
     [['list', '--table', EVIL, '--region', EVIL]],
     [[`list${EVIL}`]],
-  ] as const)('%# reaches the terminal escaped, in answers, errors and the audit', async ([args]) => {
+  ] as const)('is escaped in all output of the command %j', async ([args]) => {
     const [sound, unreadable] = evilRows();
     for (const rows of [
       [sound],
@@ -84,22 +89,22 @@ describe('text of the table', () => {
     }
   });
 
-  it('cannot pass for a line of ours', async () => {
+  it('cannot add a line of its own to the output', async () => {
     const [, unreadable] = evilRows() as [KeyRow, KeyRow];
     const { all } = await keyfold(['revoke', '_SK_a_b', 'latest', '--yes'], [unreadable]);
     expect(all.split('\n').at(-1)).toBe(`keyfold: The key row ${SHOWN} cannot be read.`);
     const named = await keyfold(['revoke', EVIL, 'latest'], []);
-    expect(named.all).toBe(`keyfold: ${SHOWN} is no id of a System Key or an Intermediate Key.`);
+    expect(named.all).toBe(`keyfold: ${SHOWN} is not the ID of a System Key or an Intermediate Key.`);
   });
 
-  it('is shown with an escape for each character that a terminal would not show', () => {
+  it('is printed with an escape for each hidden character', () => {
     expect(printable(EVIL)).toBe(SHOWN);
     expect(formatTable(['ID'], [[EVIL]])).toEqual(['ID', SHOWN]);
     expect(formatFields([['id', EVIL]])).toBe(`id  ${SHOWN}`);
     expect(printable('tenant-é_日本_🔑 \\x1b')).toBe('tenant-é_日本_🔑 \\x1b');
   });
 
-  it('is the same from JSON as it was in the table', () => {
+  it('is unchanged after parsing the JSON output', () => {
     fc.assert(
       fc.property(anyText, fc.constantFrom(undefined, 2), (id, indent) => {
         const text = printableJson({ id, [id]: [EVIL] }, indent);
@@ -111,7 +116,7 @@ describe('text of the table', () => {
 });
 
 describe('keys list', () => {
-  it('has the rows by id, and the latest of an id first', async () => {
+  it('sorts rows by ID, with the latest row of an ID first', async () => {
     const rows = [
       keyRecord('_SK_b', 60),
       keyRecord('_SK_a', 60),
@@ -132,13 +137,13 @@ describe('keys list', () => {
     expect(JSON.parse((await keyfold(['list', '--all', '--json'], [])).out)).toEqual([]);
   });
 
-  it('shows a question mark for a date that no calendar holds', async () => {
+  it('prints a question mark for a date out of the range of Date', async () => {
     const { out } = await keyfold(['list', '--all'], [keyRecord('_SK_a', 8_640_000_000_001)]);
     expect(out.split('\n')[1]).toMatch(/^_SK_a +system +\? +8640000000001 /);
   });
 });
 
-it('a duration is in minutes if they are whole, else in seconds', () => {
+it('formatDuration uses minutes for whole minutes and seconds otherwise', () => {
   expect([0, 60_000, 90_000, 61_500, 3_600_000].map(formatDuration)).toEqual([
     '0 min',
     '1 min',
@@ -148,17 +153,17 @@ it('a duration is in minutes if they are whole, else in seconds', () => {
   ]);
 });
 
-describe('a large table', () => {
+describe('keys list of a large table', () => {
   const many = Array.from({ length: 130_000 }, (_, i) => keyRecord(`_IK_tenant-${i}_orders_shop`, 60));
 
-  it('is listed to its last row, for people and in JSON', async () => {
+  it('prints all 130,000 rows as text and as JSON', async () => {
     const [table, json] = [await keyfold(['list', '--all'], many), await keyfold(['list', '--all', '--json'], many)];
     expect(table.code).toBe(0);
     expect(table.out.split('\n')).toHaveLength(130_001);
     expect(JSON.parse(json.out)).toHaveLength(130_000);
   });
 
-  it('is not widened by one long id, or by one long name of a parent', async () => {
+  it('does not widen every line for one long ID or parent', async () => {
     const few = many.slice(0, 1000);
     const plain = await keyfold(['list', '--all'], few);
     const long = keyRecord(`_IK_${'x'.repeat(2000)}`, 60, { parent: keyRecord('y'.repeat(100_000), 60) });

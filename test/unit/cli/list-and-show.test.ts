@@ -31,13 +31,13 @@ beforeAll(async () => {
 });
 afterAll(() => world.stop());
 
-/** The rows of an answer in JSON. */
+/** Runs `keys list --json` and returns the rows. */
 async function rows(...args: string[]): Promise<Record<string, unknown>[]> {
   const { stdout } = await world.keyfold(['keys', 'list', '--json', ...args]);
   return JSON.parse(stdout) as Record<string, unknown>[];
 }
 
-/** The lines of an answer for people, cell by cell. */
+/** Splits the text output of `keys list` into lines of cells. */
 function cells({ stdout }: CliRun): string[][] {
   return stdout
     .trimEnd()
@@ -69,7 +69,7 @@ describe('keys list', () => {
     ]);
   });
 
-  it('lists every row of the table: broken ones, and those of other programs', async () => {
+  it('lists every row with --all, including broken rows and rows of other programs', async () => {
     const all = await rows('--all');
     expect(all).toHaveLength(9);
     expect(all.filter((row) => row['state'] === 'unreadable')).toMatchObject([
@@ -86,7 +86,7 @@ describe('keys list', () => {
     expect(cells(run).flat()).toContain('_IK_bad\\x1b[2J_orders_shop');
   });
 
-  it('takes names, table and expiry from the settings, and options before them', async () => {
+  it('reads names, table and expiry from the settings, which options override', async () => {
     expect(await rows('--service', 'billing')).toMatchObject([{ id: '_SK_billing_shop' }]);
     expect(await rows('--region-suffix', 'us-east-1')).toEqual([]);
     const soon = await world.keyfold(['keys', 'list', '--json'], {
@@ -106,10 +106,10 @@ describe('keys list', () => {
   });
 });
 
-it('keys list wants to know whose keys, if it is not told to list all', async () => {
+it('keys list fails if neither the service nor --all is given', async () => {
   const run = await world.keyfold(['keys', 'list'], { KEYFOLD_SERVICE: undefined, KEYFOLD_PRODUCT: undefined });
   expect(run).toMatchObject({ code: 2, stdout: '' });
-  expect(run.stderr).toContain('KEYFOLD_SERVICE and KEYFOLD_PRODUCT, or --service and --product, say whose keys');
+  expect(run.stderr).toContain('KEYFOLD_SERVICE and KEYFOLD_PRODUCT, or --service and --product, to list the keys');
 });
 
 describe('keys show', () => {
@@ -131,12 +131,12 @@ describe('keys show', () => {
     expect(lines).toContainEqual(['wrapped in us-east-1', 'alias/asherah\\x1b[2J']);
   });
 
-  it('says of a System Key that a static master key wraps it', async () => {
+  it('says that a static master key wraps a System Key', async () => {
     const { stdout } = await world.keyfold(['keys', 'show', SYSTEM_KEY, 'latest']);
     expect(stdout).toContain('a static master key');
   });
 
-  it('shows an Intermediate Key with its System Key, and nothing of KMS', async () => {
+  it('shows an Intermediate Key with its System Key and without KMS keys', async () => {
     const run = await world.keyfold(['keys', 'show', '_IK_tenant-1_orders_shop', String(created)]);
     expect(cells(run)).toContainEqual(['parent', `${SYSTEM_KEY} ${created}`]);
     expect(run.stdout).not.toContain('wrapped');
@@ -157,7 +157,7 @@ describe('keys show', () => {
   });
 });
 
-it('no command prints credentials or key bytes, sealed ones neither', async () => {
+it('no command prints credentials or key bytes, sealed or not', async () => {
   const environment = {
     AWS_ACCESS_KEY_ID: 'AKIACANARY',
     AWS_SECRET_ACCESS_KEY: 'CANARY',
@@ -184,19 +184,19 @@ it('no command prints credentials or key bytes, sealed ones neither', async () =
   }
 });
 
-describe('the command line', () => {
+describe('the keyfold command', () => {
   it.for([
     [['keys', 'list', '--all', '--partition', 'p'], 'cannot be used with option'],
     [['keys', 'list', '--partition', ''], 'The partition is empty'],
     [['keys', 'list', '--nonsense'], 'unknown option'],
     [['keys', 'show', SYSTEM_KEY], 'missing required argument'],
-    [['keys', 'show', SYSTEM_KEY, '1.5'], 'neither epoch seconds nor latest'],
-    [['keys', 'show', SYSTEM_KEY, '1234567890123'], 'neither epoch seconds nor latest'],
+    [['keys', 'show', SYSTEM_KEY, '1.5'], 'must be epoch seconds or latest'],
+    [['keys', 'show', SYSTEM_KEY, '1234567890123'], 'must be epoch seconds or latest'],
     [['keys', 'show', SYSTEM_KEY, '60', '--endpoint', 'localhost'], 'KEYFOLD_DYNAMODB_ENDPOINT is not a URL'],
-    [['keys', 'revoke', 'tenant-1', '60'], 'is no id of a System Key'],
+    [['keys', 'revoke', 'tenant-1', '60'], 'is not the ID of a System Key'],
     [['keys'], 'Usage: keyfold keys'],
     [['key'], 'unknown command'],
-  ] as const)('%j is a fault of usage', async ([args, says]) => {
+  ] as const)('exits with 2 for the arguments %j', async ([args, says]) => {
     const run = await world.keyfold(args);
     expect(run).toMatchObject({ code: 2, stdout: '' });
     expect(run.stderr).toContain(says);
@@ -206,13 +206,13 @@ describe('the command line', () => {
     [{ KEYFOLD_SERVICE: '' }, 'KEYFOLD_SERVICE is empty'],
     [{ KEYFOLD_REVOKE_CHECK_INTERVAL: '1' }, 'KEYFOLD_REVOKE_CHECK_INTERVAL is not a setting'],
     [{ AWS_REGION: '', AWS_CONFIG_FILE: '/dev/null', AWS_SHARED_CREDENTIALS_FILE: '/dev/null' }, 'no region is set'],
-  ] as const)('settings such as %j are a fault of usage, too', async ([environment, says]) => {
+  ] as const)('exits with 2 for the settings %j', async ([environment, says]) => {
     const run = await world.keyfoldProcess(['keys', 'list'], environment);
     expect(run.code).toBe(2);
     expect(run.stderr).toContain(says);
   });
 
-  it('prints its help as an answer', async () => {
+  it('prints its help to standard output and exits with 0', async () => {
     expect(await world.keyfold(['keys', 'revoke', '--help'])).toMatchObject({ code: 0, stderr: '' });
   });
 });

@@ -3,7 +3,7 @@ import type { DataRowRecord, SessionFactory } from '../../../src/index.ts';
 import { MINUTE_MS } from '../../support/fakes.ts';
 import { OperatorWorld } from '../../support/operator.ts';
 
-/** The default of revokeCheckInterval, which is what the CLI says. */
+/** The default of revokeCheckInterval, from which the CLI computes `latestBy`. */
 const INTERVAL_MS = 60 * MINUTE_MS;
 const PAYLOAD = Buffer.from('payload');
 let world: OperatorWorld;
@@ -13,7 +13,7 @@ beforeEach(async () => {
 });
 afterEach(() => world.stop());
 
-/** Revokes a key by the CLI, and gives until when it says that others go on. */
+/** Revokes a key with the CLI. Returns the time until which, by the CLI's output, warm processes may use the key. */
 async function revoke(id: string): Promise<number> {
   const run = await world.keyfold(['keys', 'revoke', id, 'latest', '--yes', '--json']);
   const { outcome, reach } = JSON.parse(run.stdout) as { outcome: string; reach: { latestBy: string } };
@@ -21,19 +21,19 @@ async function revoke(id: string): Promise<number> {
   return Date.parse(reach.latestBy);
 }
 
-/** The key that a process seals a partition's new record under. */
+/** Encrypts a new record for a partition and returns the key that it is under. */
 async function keyOf(service: SessionFactory, partition: string): Promise<number> {
   return (await service.session(partition).encrypt(PAYLOAD)).key.parent.created;
 }
 
-/** A process that is warm: it has just read the keys of these partitions. */
+/** Makes a warm process, which has just read the keys of these partitions. */
 async function warm(partitions: readonly string[]): Promise<{ service: SessionFactory; records: DataRowRecord[] }> {
   const service = world.service();
   const records = await Promise.all(partitions.map((partition) => service.session(partition).encrypt(PAYLOAD)));
   return { service, records };
 }
 
-it('a warm process seals under a revoked Intermediate Key until revokeCheckInterval and not after, and a cold one not at all', async () => {
+it('a warm process stops using a revoked Intermediate Key after revokeCheckInterval, a cold one at once', async () => {
   const { service, records } = await warm(['p', 'other']);
   const [old, other] = records.map((record) => record.key.parent.created);
   const latestByMs = await revoke('_IK_p_orders_shop');
@@ -45,14 +45,14 @@ it('a warm process seals under a revoked Intermediate Key until revokeCheckInter
   world.clock.advance(INTERVAL_MS - 1);
   expect(await keyOf(service, 'p')).toBe(old);
   world.clock.advance(1);
-  // It was warm before the revocation, so what the CLI says is later than what it needs.
+  // The process read its keys before the revocation, so it stops before the time that the CLI prints.
   expect(world.clock.nowMs).toBeLessThanOrEqual(latestByMs);
   expect(await keyOf(service, 'p')).toBe(fresh);
   expect(await keyOf(service, 'other')).toBe(other);
   await expectReadable(service, records);
 });
 
-it('a revoked System Key takes every Intermediate Key under it with it, by the same time', async () => {
+it('a warm process stops using every Intermediate Key of a revoked System Key by the same time', async () => {
   const { service, records } = await warm(['p', 'q']);
   const olds = records.map((record) => record.key.parent.created);
   await revoke('_SK_orders_shop');
@@ -68,7 +68,7 @@ it('a revoked System Key takes every Intermediate Key under it with it, by the s
   await expectReadable(service, records);
 });
 
-it('a record under a revoked key is moved by rewrap, and then names another key', async () => {
+it('rewrap moves a record from a revoked key to another key', async () => {
   const { records } = await warm(['p']);
   const [record] = records;
   await revoke('_IK_p_orders_shop');
@@ -79,7 +79,7 @@ it('a record under a revoked key is moved by rewrap, and then names another key'
   await expectReadable(world.service(), [moved.record]);
 });
 
-/** Records of the partitions that they name still decrypt, in that process and in a cold one. */
+/** Expects that records still decrypt in the given process and in a cold one. */
 async function expectReadable(service: SessionFactory, records: readonly DataRowRecord[]): Promise<void> {
   for (const record of records) {
     const [, partition = ''] = /^_IK_(.*)_orders_shop$/.exec(record.key.parent.id) ?? [];

@@ -19,7 +19,7 @@ beforeAll(async () => {
 });
 afterAll(() => world.stop());
 
-/** A key of its own for each test, of which there are two rows. */
+/** Each test has its own key ID with two rows. */
 beforeEach(async () => {
   serial += 1;
   id = `_IK_tenant-${serial}_orders_shop`;
@@ -27,7 +27,7 @@ beforeEach(async () => {
     await world.put(keyRecord(id, created, { parent: keyRecord('_SK_orders_shop', 60) }));
 });
 
-/** Which of the key's two rows are revoked. */
+/** Returns which of the key's two rows are revoked. */
 async function revoked(): Promise<boolean[]> {
   const rows = [60, 120].map((created) => {
     const meta = keyRecord(id, created);
@@ -42,7 +42,7 @@ function auditOf(stderr: string): unknown {
 }
 
 describe('keys revoke', () => {
-  it('flags one row, says what that reaches and by when, and leaves a line in the audit', async () => {
+  it('flags one row, prints its reach and latest time, and writes to the audit', async () => {
     const before = Date.now();
     const run = await world.keyfoldProcess(['keys', 'revoke', id, '60', '--yes', '--reason', 'laptop "lost"']);
     expect(run.code).toBe(0);
@@ -68,20 +68,20 @@ describe('keys revoke', () => {
     });
   });
 
-  it('takes the interval from the setting of the service', async () => {
+  it('reads revokeCheckInterval from the settings', async () => {
     const run = await world.keyfold(['keys', 'revoke', id, '60', '--dry-run'], {
       KEYFOLD_REVOKE_CHECK_INTERVAL_MS: '1500',
     });
     expect(run.stdout).toContain('1.5 s (revokeCheckInterval)');
   });
 
-  it('finds the latest key of an id, and names it', async () => {
+  it('revokes the latest key of an ID and prints its creation time', async () => {
     const run = await world.keyfold(['keys', 'revoke', id, 'latest', '--yes', '--json']);
     expect(JSON.parse(run.stdout)).toMatchObject({ id, created: 120, outcome: 'revoked' });
     expect(await revoked()).toEqual([false, true]);
   });
 
-  it('does not take a row that is dated too far ahead to seal for the latest key', async () => {
+  it('refuses to revoke latest if the latest row is dated too far in the future', async () => {
     const ahead = Math.floor(world.clock.nowMs / 1000) + 3600;
     await world.put(keyRecord(id, ahead));
     const run = await world.keyfold(['keys', 'revoke', id, 'latest', '--yes']);
@@ -92,7 +92,7 @@ describe('keys revoke', () => {
     expect(JSON.parse(named.stdout)).toMatchObject({ created: ahead, outcome: 'revoked' });
   });
 
-  it('of a System Key reaches every partition of the service', async () => {
+  it('says that revoking a System Key reaches every partition of the service', async () => {
     await world.put(keyRecord('_SK_orders_shop', 60));
     const run = await world.keyfold(['keys', 'revoke', '_SK_orders_shop', '60', '--dry-run']);
     expect(run.stdout).toMatch(
@@ -100,7 +100,7 @@ describe('keys revoke', () => {
     );
   });
 
-  it('that is dry writes nothing, and asks nobody', async () => {
+  it('writes nothing and does not ask with --dry-run', async () => {
     const before = world.clock.nowMs;
     const run = await world.keyfold(['keys', 'revoke', id, '60', '--dry-run', '--json']);
     expect(run.code).toBe(0);
@@ -115,7 +115,7 @@ describe('keys revoke', () => {
     expect(await revoked()).toEqual([false, false]);
   });
 
-  it('refuses where nobody is there to confirm', async () => {
+  it('refuses to revoke without --yes if there is no terminal', async () => {
     const run = await world.keyfold(['keys', 'revoke', id, '60']);
     expect(run.code).toBe(1);
     expect(run.stderr).toContain('nobody is there to confirm: nothing was written');
@@ -123,14 +123,14 @@ describe('keys revoke', () => {
     expect(await revoked()).toEqual([false, false]);
   });
 
-  it('of a key that was revoked before says so, and is no failure', async () => {
+  it('succeeds for a key that is already revoked', async () => {
     await world.keyfold(['keys', 'revoke', id, '60', '--yes']);
     const again = await world.keyfold(['keys', 'revoke', id, '60']);
     expect(again).toMatchObject({ code: 0, stdout: 'It is revoked already: nothing was written.\n' });
     expect(auditOf(again.stderr)).toMatchObject({ outcome: 'already-revoked' });
   });
 
-  it('of a row that is absent fails and makes none', async () => {
+  it('fails for an absent row and does not create it', async () => {
     for (const created of ['61', 'latest']) {
       const run = await world.keyfold(['keys', 'revoke', `${id}-not`, created, '--yes']);
       expect(run).toMatchObject({ code: 1, stdout: '' });
@@ -140,7 +140,7 @@ describe('keys revoke', () => {
     expect((await world.keyfold(['keys', 'show', `${id}-not`, 'latest'])).code).toBe(1);
   });
 
-  it('of a row that cannot be read refuses', async () => {
+  it('refuses to revoke a row that cannot be read', async () => {
     await world.put({ Id: { S: id }, Created: { N: '60' }, KeyRecord: { S: 'CANARY' } });
     const run = await world.keyfold(['keys', 'revoke', id, '60', '--yes']);
     expect(run.code).toBe(1);
@@ -148,7 +148,7 @@ describe('keys revoke', () => {
     expect(auditOf(run.stderr)).toMatchObject({ outcome: 'refused' });
   });
 
-  it('leaves a line in the audit though whoever reads its answer has left', async () => {
+  it('writes to the audit even if the reader of standard output has closed the pipe', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
     const file = join(folder, 'audit.jsonl');
     await world.keyfoldProcess(['keys', 'revoke', id, '60', '--yes', '--audit-file', file], {}, 'leaves');
@@ -157,13 +157,13 @@ describe('keys revoke', () => {
     await rm(folder, { recursive: true });
   });
 
-  it('that fails leaves that in the audit', async () => {
+  it('writes the outcome failed to the audit if the metastore fails', async () => {
     const run = await world.keyfold(['keys', 'revoke', id, '60', '--yes', '--table', 'NoSuch']);
     expect(run).toMatchObject({ code: 1, stdout: '' });
     expect(run.stderr).toMatch(/"outcome":"failed"\}\nkeyfold: The metastore does not answer\.\n/);
   });
 
-  it('appends to the file of the audit, which nobody else may read, and does nothing where it cannot', async () => {
+  it('appends to an audit file that only its owner can read, and revokes nothing if it cannot', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
     const file = join(folder, 'audit.jsonl');
     const run = await world.keyfold(['keys', 'revoke', id, '60', '--dry-run', '--audit-file', file]);
@@ -194,8 +194,8 @@ describe('keys revoke', () => {
 });
 
 /**
- * The CLI in this process, with somebody at the terminal who types `answer`.
- * @param update what happens to the row instead of its update
+ * Runs the CLI in this process with an operator who types `answer` at the terminal.
+ * @param update replaces the update of the row
  */
 async function atTerminal(
   args: readonly string[],
@@ -224,15 +224,15 @@ async function atTerminal(
   return { code, said, opened };
 }
 
-describe('at a terminal', () => {
-  it.for(['60', 'yes', ' yes\n'])('%j confirms', async (answer) => {
+describe('keys revoke at a terminal', () => {
+  it.for(['60', 'yes', ' yes\n'])('revokes the key after the answer %j', async (answer) => {
     const { code, said } = await atTerminal(['keys', 'revoke', id, '60'], answer);
     expect(code).toBe(0);
     expect(said).toMatch(/^reaches [^]*^Type 60 or yes to revoke it: $[^]*^Revoked\. /m);
     expect(await revoked()).toEqual([true, false]);
   });
 
-  it.for(['', 'y', '120', 'no'])('%j does not', async (answer) => {
+  it.for(['', 'y', '120', 'no'])('revokes nothing after the answer %j', async (answer) => {
     const { code, said } = await atTerminal(['keys', 'revoke', id, '60'], answer);
     expect(code).toBe(1);
     expect(said).toContain('"outcome":"declined"');
@@ -240,8 +240,8 @@ describe('at a terminal', () => {
   });
 });
 
-describe('between the look at a row and its update', () => {
-  it('a metastore that fails leaves the very key in the audit', async () => {
+describe('keys revoke between reading a row and updating it', () => {
+  it('writes the key to the audit if the metastore fails', async () => {
     const down = new KeyfoldError('MetastoreUnavailable', 'down');
     const { code, said } = await atTerminal(['keys', 'revoke', id, 'latest', '--yes'], '', () => Promise.reject(down));
     expect(code).toBe(1);
@@ -249,7 +249,7 @@ describe('between the look at a row and its update', () => {
     expect(said).toContain('keyfold: down');
   });
 
-  it('a row that goes is absent', async () => {
+  it('reports absent if the row disappears', async () => {
     const { code, said } = await atTerminal(['keys', 'revoke', id, 'latest', '--yes'], '', async () => 'absent');
     expect(code).toBe(1);
     expect(said).toMatch(/"outcome":"absent"/);
@@ -257,7 +257,7 @@ describe('between the look at a row and its update', () => {
 });
 
 describe('a key whose id ends with a region', () => {
-  it('is revoked in that region, where alone it is sealed with', async () => {
+  it('is revoked in the table of that region', async () => {
     await world.put(keyRecord(`${id}_us-east-1`, 60, { parent: keyRecord('_SK_orders_shop_us-east-1', 60) }));
     const { code, said, opened } = await atTerminal(['keys', 'revoke', `${id}_us-east-1`, '60', '--yes'], '');
     expect(code).toBe(0);
@@ -266,17 +266,17 @@ describe('a key whose id ends with a region', () => {
     expect(said).toContain('"region":"us-east-1"');
   });
 
-  it('is refused with another region', async () => {
+  it('cannot be revoked or shown with another --region', async () => {
     for (const command of ['revoke', 'show']) {
       const args = ['keys', command, `${id}_us-east-1`, '60', '--region', 'eu-west-1'];
       const { code, said, opened } = await atTerminal(args, 'yes');
       expect(code).toBe(2);
-      expect(said).toContain('is written in us-east-1: --region eu-west-1 is refused');
+      expect(said).toContain('is written in us-east-1, so --region eu-west-1 is not allowed');
       expect(opened).toEqual([]);
     }
   });
 
-  it('takes the region from the option where the id has none, though the product be shaped like one', async () => {
+  it('is read in the region of --region if its last part is the product name, not a region', async () => {
     const args = ['keys', 'show', '--region', 'eu-west-1', '--product', 'us-east-1', '_SK_orders_us-east-1', '60'];
     expect((await atTerminal(args, '')).opened).toMatchObject([{ region: 'eu-west-1' }]);
     const partition = [

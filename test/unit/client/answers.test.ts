@@ -1,4 +1,4 @@
-/** What the client makes of an answer, whatever stands between it and Keyfold. */
+/** How the client checks answers, which may come from a proxy instead of Keyfold. */
 import { describe, expect, it } from 'vitest';
 import { PartitionClient } from '../../../src/client/partition.ts';
 import { retryPolicy } from '../../../src/client/retry.ts';
@@ -11,12 +11,12 @@ const RECORD = {
 };
 const COMPACT = 'kf1.AAEC';
 
-/** A client whose service answers so. */
+/** Makes a client whose service gives the same answer to every call. */
 function answering(value: unknown): PartitionClient {
   return new PartitionClient('p', { send: async () => ({ value, requestId: 'r1' }) }, retryPolicy({ maxAttempts: 1 }));
 }
 
-/** The record with some members replaced. */
+/** Returns the test record with some members replaced. */
 function recordWith(key: object, parent: object = {}, data: unknown = RECORD.Data): unknown {
   const ParentKeyMeta = { ...RECORD.Key.ParentKeyMeta, ...parent };
   return { Key: { ...RECORD.Key, ParentKeyMeta, ...key }, Data: data };
@@ -32,7 +32,7 @@ const ASKED = {
   encryptFields: (client: PartitionClient) => client.encryptFields({ documentText: '{}', fields: ['$'] }),
 };
 
-describe('an answer that does not hold what was asked for is UnexpectedAnswer, with the id of the request:', () => {
+describe('the client throws UnexpectedAnswer with the request ID for a malformed answer', () => {
   it.for<[keyof typeof ASKED, unknown]>([
     ['encrypt', null],
     ['encrypt', []],
@@ -68,26 +68,26 @@ describe('an answer that does not hold what was asked for is UnexpectedAnswer, w
     ['decryptBatch', { results: [{ plaintext: '' }, { error: null }] }],
     ['encryptFields', { document: {} }],
     ['encryptFields', { documentText: {} }],
-  ])('%s answered with %j', async ([operation, value]) => {
+  ])('%s that is answered with %j', async ([operation, value]) => {
     const error = await failureOf(ASKED[operation](answering(value)));
     expect(error).toMatchObject({ code: 'UnexpectedAnswer', retryable: false, requestId: 'r1' });
   });
 });
 
-describe('an answer', () => {
-  it('gives the members of a record that are known, each in its place', async () => {
+describe('the client', () => {
+  it('returns only the known members of a JSON record', async () => {
     const record = { ...RECORD, Key: { ...RECORD.Key, Further: 1 }, Further: 1 };
     expect(await answering({ record }).encrypt(HELLO)).toEqual(RECORD);
     expect(await answering({ record, rewrapped: false }).rewrap(RECORD)).toEqual({ record: RECORD, rewrapped: false });
   });
 
-  it('gives compact records of bytes and of JSON', async () => {
+  it('returns compact records that start with kf1 or kf1j', async () => {
     for (const record of [COMPACT, 'kf1j.AAEC_-09az']) {
       expect(await answering({ record, rewrapped: true }).rewrap(COMPACT)).toEqual({ record, rewrapped: true });
     }
   });
 
-  it("gives an item's failure with its detail, its retryability and the id of the request", async () => {
+  it('returns the error of a failed batch item with its detail, retryable and request ID', async () => {
     const results = [
       { error: { code: 'KmsUnavailable', detail: 'Why.' } },
       { error: { code: 'RecordUnreadable', detail: 5 } },
@@ -98,7 +98,7 @@ describe('an answer', () => {
     ]);
   });
 
-  it('that is a value has the id of its request in its failure', async () => {
+  it('adds the request ID to the error for a document that it cannot represent', async () => {
     for (const [documentText, code] of [
       ['9007199254740993', 'InexactNumber'],
       ['{"\\\\":1}', 'InexactName'],

@@ -8,21 +8,21 @@ import { tenant } from '../../support/public-client.ts';
 
 const HTTP = { endpoint: 'https://keyfold.example', region: 'us-west-2' };
 
-/** A client of a Lambda that must not be asked. */
+/** Makes a partition client whose Lambda client fails the test if a method sends a request. */
 function unasked(): ReturnType<KeyfoldClient['partition']> {
   const config = { maxAttempts: async () => 1, credentials: async () => ({}) };
   const client = { config, send: () => expect.unreachable() } as unknown as LambdaClient;
   return new KeyfoldClient({ lambda: { functions: 'keyfold', client } }).partition('p');
 }
 
-/** The message of the TypeError that a promise rejects with. */
+/** Returns the message of the TypeError that a promise rejects with. */
 async function refusalOf(work: Promise<unknown>): Promise<string> {
   const error = await errorOf(work);
   if (error instanceof TypeError) return error.message;
   throw error;
 }
 
-describe("the client's methods", () => {
+describe('PartitionClient', () => {
   it.for([
     'héllo',
     new Uint16Array([256, 257]),
@@ -32,13 +32,13 @@ describe("the client's methods", () => {
     detached(),
     outOfBounds(),
     null,
-  ])('send no payload such as %o', async (plaintext) => {
+  ])('rejects the payload %o with a TypeError', async (plaintext) => {
     expect(await refusalOf(unasked().encrypt(plaintext as never))).toContain('plaintext must be a Uint8Array');
     const batch = [Buffer.from('x'), plaintext] as never;
     expect(await refusalOf(unasked().encryptBatch(batch))).toContain('plaintexts[1] must be a Uint8Array');
   });
 
-  it('send the bytes that an array really has', async () => {
+  it('encrypts all bytes of an array whose byteLength property lies', async () => {
     const odd = Object.defineProperty(new Uint8Array([1, 2, 255]), 'byteLength', { value: 1 });
     const foreign = vm.runInNewContext('new Uint8Array([1, 2, 255])') as Uint8Array;
     for (const plaintext of [odd, foreign]) {
@@ -46,7 +46,7 @@ describe("the client's methods", () => {
     }
   });
 
-  it('send no record with a member of another type', async () => {
+  it('rejects a record that has a member of the wrong type with a TypeError', async () => {
     const record = await tenant.encrypt(Buffer.from('x'));
     const parent = record.Key.ParentKeyMeta;
     for (const [name, broken] of [
@@ -67,16 +67,16 @@ describe("the client's methods", () => {
     }
   });
 
-  it('leave wrong values to the service', async () => {
+  it('sends an option of the right type but with an unknown value, which the service rejects', async () => {
     const error = await errorOf(tenant.encrypt(Buffer.from('x'), { format: 'json' as never }));
     expect(error).toBeInstanceOf(KeyfoldServiceError);
     expect(error).toMatchObject({ code: 'InvalidRequest' });
   });
 
-  it('take no list that is none', async () => {
+  it('rejects a batch that is not an array with a TypeError', async () => {
     expect(await refusalOf(unasked().encryptBatch(Buffer.from('x') as never))).toContain('plaintexts must be an array');
     expect(await refusalOf(unasked().decryptBatch('kf1.x' as never))).toContain('records must be an array');
-    // However long it is.
+    // A huge array-like object must not be read item by item.
     const sparse = Array.from({ length: 1 }, () => 'kf1.x');
     sparse.length = 2 ** 32 - 1;
     expect(await refusalOf(unasked().rewrapBatch(sparse))).toContain('records[1] must be an object');
@@ -91,8 +91,8 @@ describe("the client's methods", () => {
     ['request.fields[0] must be a string', { document: {}, fields: [5] }],
     ['request.allowMissing must be a boolean', { document: {}, fields: [], allowMissing: 'no' }],
     ['request has no option field', { document: {}, fields: [], field: '$.card' }],
-    ['request.document has no JSON', { document: 5n, fields: [] }],
-    ['request.document has no JSON', { document: () => {}, fields: [] }],
+    ['request.document has no JSON form', { document: 5n, fields: [] }],
+    ['request.document has no JSON form', { document: () => {}, fields: [] }],
   ])('%s', async ([name, request]) => {
     expect(await refusalOf(unasked().encryptFields(request as never))).toContain(name);
     expect(await refusalOf(unasked().decryptFields(request as never))).toContain(name);
@@ -110,7 +110,7 @@ describe("the client's methods", () => {
   });
 });
 
-describe("the client's options", () => {
+describe('new KeyfoldClient', () => {
   it.for<[string, unknown]>([
     ['options must be an object', undefined],
     ['options must have one of lambda and http', {}],
@@ -130,9 +130,9 @@ describe("the client's options", () => {
     expect(() => new KeyfoldClient(options as never)).toThrow(message);
   });
 
-  it('an authorization that is not text is not sent as some', async () => {
+  it('makes a client that rejects an authorization that is not a string with a TypeError', async () => {
     const http = { endpoint: HTTP.endpoint, authorization: async () => undefined as never };
     const client = new KeyfoldClient({ http });
-    expect(await refusalOf(client.partition('p').decrypt('kf1.x'))).toContain('The authorization');
+    expect(await refusalOf(client.partition('p').decrypt('kf1.x'))).toContain('http.authorization');
   });
 });

@@ -28,7 +28,7 @@ it.for([
   ['direct invocation', overLambda],
   ['HTTP', overHttp],
 ] as const)(
-  'over %s a call goes on trying while KMS is down, and succeeds when it is back',
+  'a call over %s is retried while KMS is down and succeeds after KMS recovers',
   { timeout: 30_000 },
   async ([, open]) => {
     const policy = { maxAttempts: 100, baseDelayMs: 100, longestDelayMs: 100, totalTimeoutMs: 25_000 };
@@ -44,19 +44,19 @@ it.for([
   },
 );
 
-it('what the function does not serve is Forbidden', async () => {
+it('the client throws Forbidden if the function does not serve the operation', async () => {
   const wrong = overLambda({}, { seal: 'keyfold-open', open: 'keyfold-seal' }).partition('p');
   expect(await failureOf(wrong.encrypt(HELLO))).toMatchObject({ name: 'KeyfoldServiceError', code: 'Forbidden' });
 });
 
-it('a function that there is not, or that does not start, is told apart from a failure of Keyfold', async () => {
+it('the client throws a KeyfoldTransportError if the function does not exist or does not start', async () => {
   const nothing = await failureOf(overLambda({}, 'nothing').partition('p').encrypt(HELLO));
   expect(nothing).toMatchObject({ name: 'KeyfoldTransportError', code: 'NotFound', retryable: false });
   const broken = await failureOf(overLambda({}, 'keyfold-broken').partition('p').encrypt(HELLO));
   expect(broken).toMatchObject({ name: 'KeyfoldTransportError', code: 'FunctionFailed', retryable: false });
 });
 
-it('a partition that HTTP cannot name goes over direct invocation', async () => {
+it('a partition name that a URL path cannot contain works over direct invocation but not over HTTP', async () => {
   for (const partition of ['..', 'a/b', 'ä', '', 'a%2e', 'x'.repeat(129)]) {
     const error = await failureOf(overHttp().partition(partition).encrypt(HELLO));
     expect(error).toMatchObject({ code: 'InvalidRequest' });

@@ -1,4 +1,4 @@
-/** Requests that are refused because the caller's clock is off or its credentials have ended. */
+/** Requests that AWS rejects because the caller's clock is wrong or the credentials have expired. */
 import { LambdaClient } from '@aws-sdk/client-lambda';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { KeyfoldClient, type KeyfoldClientOptions } from '../../../src/client/index.ts';
@@ -12,7 +12,7 @@ let stub: StubServer;
 
 afterEach(() => stub.stop());
 
-/** An answer of a server whose clock is so far ahead of this machine's. */
+/** Makes the answer of a server whose clock is a given time ahead of this machine's. */
 function at(aheadMs: number, answer: Exclude<StubAnswer, string>): StubAnswer {
   return { ...answer, headers: { ...answer.headers, date: new Date(Date.now() + aheadMs).toUTCString() } };
 }
@@ -38,14 +38,14 @@ async function clientOf(
   return new KeyfoldClient({ ...options, retry: { maxAttempts: 1 } }).partition('p');
 }
 
-/** By how much the time that a request was signed at is ahead of this machine's clock, to the hour. */
+/** Returns how many hours the time of a request's signature is ahead of this machine's clock. */
 function hoursAhead(i: number): number {
   const date = String(stub.requests[i]?.headers['x-amz-date']);
   const iso = date.replace(/^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/, '$1-$2-$3T$4:$5:$6Z');
   return Math.round((Date.parse(iso) - Date.now()) / HOUR_MS) + 0;
 }
 
-describe('a clock that is off', () => {
+describe('if the clock is wrong, the client', () => {
   it.for([
     ['HTTP', 2, FORBIDDEN],
     ['HTTP', -2, FORBIDDEN],
@@ -53,7 +53,7 @@ describe('a clock that is off', () => {
     ['HTTP', 2, refused('InvalidSignatureException', 'Signature expired: …')],
     ['Lambda', 2, refused('InvalidSignatureException', 'Signature expired: …')],
     ['Lambda', -2, refused('RequestTimeTooSkewed', '…')],
-  ] as const)('is corrected by the date of the answer, over %s, %i hours ahead', async ([way, hours, refusal]) => {
+  ] as const)('signs with the time of the answer, over %s, from %i hours ahead', async ([way, hours, refusal]) => {
     const client = await clientOf(way, [at(hours * HOUR_MS, refusal), at(hours * HOUR_MS, good)]);
     expect(await client.decrypt('kf1.x')).toEqual(new Uint8Array(HELLO));
     expect([hoursAhead(0), hoursAhead(1)]).toEqual([0, hours]);
@@ -62,16 +62,19 @@ describe('a clock that is off', () => {
     expect(stub.requests).toHaveLength(3);
   });
 
-  it.for(['HTTP', 'Lambda'] as const)('is named if the corrected request is refused too, over %s', async (way) => {
-    const refusal = refused('InvalidSignatureException', 'Signature expired: CANARY');
-    const error = await failureOf((await clientOf(way, [at(2 * HOUR_MS, refusal)])).decrypt('kf1.x'));
-    expect(error).toMatchObject({ code: 'Forbidden', retryable: false });
-    expect(error.message).toMatch(/this machine's clock/i);
-    expect(error.message).not.toContain('CANARY');
-    expect(stub.requests).toHaveLength(2);
-  });
+  it.for(['HTTP', 'Lambda'] as const)(
+    'names the clock in the error if the corrected request is rejected too, over %s',
+    async (way) => {
+      const refusal = refused('InvalidSignatureException', 'Signature expired: CANARY');
+      const error = await failureOf((await clientOf(way, [at(2 * HOUR_MS, refusal)])).decrypt('kf1.x'));
+      expect(error).toMatchObject({ code: 'Forbidden', retryable: false });
+      expect(error.message).toMatch(/this machine's clock/i);
+      expect(error.message).not.toContain('CANARY');
+      expect(stub.requests).toHaveLength(2);
+    },
+  );
 
-  it('says by how much it is off, and in which direction', async () => {
+  it('says in the error how many seconds the clock is behind or ahead', async () => {
     for (const [hours, said] of [
       [2, /clock is 7\d\d\d s behind/],
       [-2, /clock is 7\d\d\d s ahead/],
@@ -82,7 +85,7 @@ describe('a clock that is off', () => {
     }
   });
 
-  it('is named behind any refusal of a signature, and behind no other failure', async () => {
+  it('names the clock in errors of status 401 and 403, but not of 500', async () => {
     for (const [status, named] of [
       [401, true],
       [403, true],
@@ -90,12 +93,12 @@ describe('a clock that is off', () => {
     ] as const) {
       const client = await clientOf('HTTP', [at(2 * HOUR_MS, FORBIDDEN), { ...FORBIDDEN, status }]);
       const { message } = await failureOf(client.decrypt('kf1.x'));
-      expect([message.includes(`the status ${status}`), message.includes('clock')]).toEqual([true, named]);
+      expect([message.includes(`status ${status}`), message.includes('clock')]).toEqual([true, named]);
       await stub.stop();
     }
   });
 
-  it('is corrected once: what is refused by the right time is not sent again', async () => {
+  it('corrects the time once and does not retry a request that was signed with the right time', async () => {
     const client = await clientOf(
       'HTTP',
       [FORBIDDEN, good, FORBIDDEN].map((answer) => at(2 * HOUR_MS, answer)),
@@ -105,7 +108,7 @@ describe('a clock that is off', () => {
     expect(stub.requests).toHaveLength(3);
   });
 
-  it('is corrected for each of several requests that were sent at once', async () => {
+  it('repeats each of several concurrent requests with the corrected time', async () => {
     const ahead = new Date(Date.now() + HOUR_MS).toISOString().replace(/[-:]/g, '');
     const client = await clientOf('HTTP', [
       ({ headers }) => at(2 * HOUR_MS, String(headers['x-amz-date']) > ahead ? good : FORBIDDEN),
@@ -115,16 +118,16 @@ describe('a clock that is off', () => {
     expect(stub.requests).toHaveLength(6);
   });
 
-  it('is not suspected if the answer comes at the right time, or without one', async () => {
+  it('does not blame the clock if the answer has the right date or no valid date', async () => {
     for (const headers of [{ date: new Date().toUTCString() }, { date: 'some day' }]) {
       const error = await failureOf((await clientOf('HTTP', [{ ...FORBIDDEN, headers }])).decrypt('kf1.x'));
-      expect(error.message).toBe('The API has answered with the status 403.');
+      expect(error.message).toBe('The API answered with status 403.');
       expect(stub.requests).toHaveLength(1);
       await stub.stop();
     }
   });
 
-  it('does not matter to a token, nor to an answer of Keyfold itself', async () => {
+  it('does not retry requests with an authorization token or problem documents of Keyfold', async () => {
     stub = await startStub(at(2 * HOUR_MS, FORBIDDEN));
     const http = { endpoint: stub.url, authorization: () => Promise.resolve('Bearer x') };
     await failureOf(new KeyfoldClient({ http }).partition('p').decrypt('kf1.x'));
@@ -140,7 +143,7 @@ describe('a clock that is off', () => {
   });
 });
 
-it('is tolerated for as long as AWS tolerates it, with a minute for the way', async () => {
+it('the client corrects its clock from a difference of four minutes on', async () => {
   for (const [minutes, requests] of [
     [3, 1],
     [-3, 1],
@@ -153,17 +156,15 @@ it('is tolerated for as long as AWS tolerates it, with a minute for the way', as
   }
 });
 
-it("a signature that the API's words call early is sent once more, and the clock named", async () => {
+it('the client retries once and names the clock after a signature that is not yet current', async () => {
   const refusal = refused('Other', 'Signature not yet current: …');
   const error = await failureOf((await clientOf('HTTP', [refusal])).decrypt('kf1.x'));
-  expect(error.message).toBe(
-    "The API has answered with the status 403: check this machine's clock and its credentials.",
-  );
+  expect(error.message).toBe("The API answered with status 403: check this machine's clock and its credentials.");
   expect(stub.requests).toHaveLength(2);
 });
 
-describe('credentials that have ended', () => {
-  it('are asked for past every cache, once', async () => {
+describe('if the credentials have expired, the client', () => {
+  it('asks the provider once with forceRefresh', async () => {
     const credentials = vi.fn<() => Promise<typeof IDENTITY>>(() => Promise.resolve(IDENTITY));
     const ended = refused('ExpiredTokenException:http://x/', '…');
     const client = await clientOf('HTTP', [ended, good], credentials);
@@ -172,7 +173,7 @@ describe('credentials that have ended', () => {
     expect(credentials.mock.calls).toEqual([[], [{ forceRefresh: true }], []]);
   });
 
-  it("have ended by the API's clock", async () => {
+  it("compares their expiration with the API's clock", async () => {
     const ends = new Date(Date.now() + 2 * HOUR_MS);
     const credentials = vi.fn<() => Promise<typeof IDENTITY>>(() => Promise.resolve({ ...IDENTITY, expiration: ends }));
     const client = await clientOf('HTTP', [at(2 * HOUR_MS, FORBIDDEN), at(2 * HOUR_MS, good)], credentials);
@@ -186,7 +187,7 @@ describe('credentials that have ended', () => {
     ['HTTP', 'Other', 'The security token included in the request is expired'],
     ['Lambda', 'ExpiredTokenException', 'The security token included in the request is expired'],
     ['Lambda', 'UnrecognizedClientException', 'The security token included in the request is invalid.'],
-  ] as const)('are asked for anew, over %s after %s', async ([way, name, message]) => {
+  ] as const)('asks for new credentials over %s after %s', async ([way, name, message]) => {
     let asked = 0;
     const inAnHour = new Date(Date.now() + HOUR_MS);
     const credentials = () =>
@@ -206,7 +207,7 @@ it.for([
   'http://localhost@keyfold.example',
   'http://notlocalhost',
   'http://[::2]',
-])('plaintexts are not sent without TLS to %s', async (endpoint) => {
+])('the client refuses to send plaintexts without TLS to %s', async (endpoint) => {
   stub = await startStub(good);
   expect(() => new KeyfoldClient({ http: { endpoint, region: 'us-west-2' } })).toThrow(TypeError);
 });

@@ -1,4 +1,4 @@
-/** What docs/client.md shows, run; and what becomes of documents' numbers. */
+/** Runs the example of docs/client.md, and tests how documents are parsed and written. */
 import { execFile } from 'node:child_process';
 import { readFile, writeFile, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -10,7 +10,7 @@ import { startLocalApi } from '../../support/local-api.ts';
 
 const root = join(import.meta.dirname, '..', '..', '..');
 
-it('the example of the documents does what it says', async () => {
+it('the example in docs/client.md runs and has the results that it shows', async () => {
   const docs = await readFile(join(root, 'docs', 'client.md'), 'utf8');
   const [, example = ''] = /documents\.test\.ts.*?```ts\n(.*?)```/s.exec(docs) ?? [];
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
@@ -30,31 +30,31 @@ it('the example of the documents does what it says', async () => {
 });
 
 it.for(['{"a":9007199254740991}', '[1.0,-0,1e3,0.1]', '"12345678901234567890"', '{"12345678901234567890":1}', 'null'])(
-  'a document whose numbers JavaScript holds is a value: %s',
+  'documentOf parses %s, whose numbers JavaScript represents exactly',
   (text) => {
     expect(documentOf(text, undefined)).toEqual(JSON.parse(text));
   },
 );
 
 it.for(['9007199254740993', '{"a":[{"b":-12345678901234567890}]}', '[1e400]', '1E+25'])(
-  'a document with a number that JavaScript may not hold is none: %s',
+  'documentOf rejects %s, which has a number too large for JavaScript',
   (text) => {
     expect(() => documentOf(text, undefined)).toThrow(expect.objectContaining({ code: 'InexactNumber' }));
   },
 );
 
-it('a document that is nested too deeply to be written is refused before anything is sent', () => {
+it('documentTextOf rejects a document that is nested too deeply for JSON.stringify', () => {
   const document = JSON.parse('['.repeat(60_000) + ']'.repeat(60_000)) as unknown;
   expect(() => documentTextOf({ document })).toThrow(
     expect.objectContaining({ code: 'InvalidRequest', message: 'The request is nested too deeply.' }),
   );
 });
 
-it('a document that is nested deeply is read', () => {
+it('documentOf parses a document with 60,000 levels of nesting', () => {
   expect(documentOf('['.repeat(60_000) + ']'.repeat(60_000), undefined)).toBeInstanceOf(Array);
 });
 
-it('a document without JSON is a fault of the caller', () => {
+it('documentTextOf throws a TypeError for a value without a JSON form', () => {
   for (const document of [undefined, () => 1, Symbol('a')]) {
     expect(() => documentTextOf({ document })).toThrow(TypeError);
   }

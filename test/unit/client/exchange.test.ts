@@ -1,4 +1,4 @@
-/** Connections over HTTP: which are made, through what, and when they end. */
+/** The HTTP connections of the client: TLS, proxies, concurrency, and when they close. */
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { globalAgent } from 'node:https';
@@ -13,7 +13,7 @@ function clientOf(endpoint: string): ReturnType<KeyfoldClient['partition']> {
   return new KeyfoldClient({ http: { endpoint, region: 'us-west-2' }, retry: { maxAttempts: 1 } }).partition('p');
 }
 
-it('an https endpoint is spoken to by TLS', async () => {
+it('the client uses TLS for an https endpoint', async () => {
   const server = createTcpServer();
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -22,13 +22,13 @@ it('an https endpoint is spoken to by TLS', async () => {
   const [socket] = (await once(server, 'connection')) as [Socket];
   const [sent] = (await once(socket, 'data')) as [Buffer];
   socket.destroy();
-  // A handshake's record.
+  // The first byte of a TLS handshake record is 0x16.
   expect(sent[0]).toBe(22);
   expect(await call).toMatchObject({ code: 'Unreachable' });
   server.close();
 });
 
-it('requests go through the proxy that is set for all of Node', async () => {
+it('the client sends requests through the proxy that NODE_USE_ENV_PROXY enables', async () => {
   const proxy = await startStub({ status: 200, body: '{"plaintext":"aGVsbG8="}' });
   const { proxyEnv } = globalAgent.options;
   try {
@@ -41,8 +41,8 @@ it('requests go through the proxy that is set for all of Node', async () => {
   }
 });
 
-// The agent would close it too, but not before ten seconds.
-it('the connection of a caller who has left is closed', { timeout: 5000 }, async () => {
+// The time-out is shorter than the ten seconds after which the agent closes idle connections.
+it('the client closes the connection of an aborted call', { timeout: 5000 }, async () => {
   const server = createServer(() => {});
   const endpoint = `http://127.0.0.1:${await listen(server, 0)}`;
   const came = once(server, 'request') as Promise<[{ readonly socket: NodeJS.EventEmitter }]>;
@@ -56,7 +56,7 @@ it('the connection of a caller who has left is closed', { timeout: 5000 }, async
   await close(server);
 });
 
-it('calls beside each other do not wait for connections', async () => {
+it('concurrent calls each get their own connection without waiting', async () => {
   const stub = await startStub('hang');
   const client = clientOf(stub.url);
   const controller = new AbortController();

@@ -8,7 +8,7 @@ const HELLO = Buffer.from('hello');
 const CANARY = 'CANARY';
 const GOOD: StubAnswer = { status: 200, body: '{"plaintext":"aGVsbG8="}' };
 const QUICK: Partial<RetryPolicy> = { baseDelayMs: 5 };
-/** Only where no answer comes: a loaded machine is not to be taken for one. */
+/** Short timeouts, used only if the stub never answers, because a loaded machine may answer late. */
 const IMPATIENT: Partial<RetryPolicy> = { ...QUICK, attemptTimeoutMs: 1000 };
 let stub: StubServer | undefined;
 
@@ -17,7 +17,7 @@ afterEach(async () => {
   stub = undefined;
 });
 
-/** A client of a stub that answers so. */
+/** Makes a client of a stub server that gives these answers in order and repeats the last. */
 async function clientOf(
   way: 'HTTP' | 'Lambda',
   answers: readonly StubAnswer[],
@@ -55,47 +55,47 @@ function functionError(errorType: string): StubAnswer {
 const page: StubAnswer = { status: 502, headers: { 'content-type': 'text/html' }, body: `<html>${CANARY}</html>` };
 const busy: StubAnswer = { status: 429, body: '{"message":"Too Many Requests"}' };
 
-describe('what a later try may mend is tried again:', () => {
+describe('the client retries', () => {
   it.for([
     ['HTTP', 'an outage of KMS', problem(503, 'KmsUnavailable')],
     ['HTTP', "a gateway's throttling", busy],
     ['HTTP', "a proxy's page", page],
     ['HTTP', "a gateway's error", { status: 500, body: '{"message":"Internal Server Error"}' }],
-    ['HTTP', 'a request that took too long to come', { status: 408, body: '{}' }],
-    ['HTTP', 'a request that came too early', { status: 425, body: '' }],
-    ['HTTP', 'a gateway that times out', { status: 504, body: '{"message":"Endpoint request timed out"}' }],
+    ['HTTP', 'a request timeout (408)', { status: 408, body: '{}' }],
+    ['HTTP', 'the status 425 Too Early', { status: 425, body: '' }],
+    ['HTTP', 'a timeout of the gateway', { status: 504, body: '{"message":"Endpoint request timed out"}' }],
     ['HTTP', 'a retryable code that this version does not know', problem(503, 'MoonUnavailable')],
     ['HTTP', 'a connection that is reset', 'reset'],
-    ['HTTP', 'a connection that ends in mid-answer', 'stall'],
+    ['HTTP', 'a connection that ends before the answer is complete', 'stall'],
     ['HTTP', 'no answer', 'hang'],
     ['Lambda', 'an outage of KMS', functionError('KmsUnavailable')],
     ['Lambda', "Lambda's throttling", ofLambda(429, 'TooManyRequestsException')],
     ['Lambda', 'a failure of Lambda', ofLambda(500, 'ServiceException')],
-    ['Lambda', 'a file system that is not mounted in time', ofLambda(408, 'EFSMountTimeoutException')],
+    ['Lambda', 'a timeout while mounting a file system', ofLambda(408, 'EFSMountTimeoutException')],
     ['Lambda', 'a file system that fails', ofLambda(410, 'EFSIOException')],
-    ['Lambda', 'a function that is being changed', ofLambda(409, 'ResourceConflictException')],
+    ['Lambda', 'an update of the function', ofLambda(409, 'ResourceConflictException')],
     ['Lambda', 'a function that is not ready', ofLambda(502, 'ResourceNotReadyException')],
     ['Lambda', 'a snapshot that is not ready', ofLambda(409, 'SnapStartNotReadyException')],
     ['Lambda', "EC2's throttling", ofLambda(502, 'EC2ThrottledException')],
-    ['Lambda', 'a subnet that is full for now', ofLambda(502, 'SubnetIPAddressLimitReachedException')],
+    ['Lambda', 'a temporarily full subnet', ofLambda(502, 'SubnetIPAddressLimitReachedException')],
     ['Lambda', "a proxy's page", page],
-    ['Lambda', "a function's time-out", functionError('Sandbox.Timedout')],
+    ['Lambda', 'a timeout of the function', functionError('Sandbox.Timedout')],
     ['Lambda', 'a connection that is reset', 'reset'],
-    ['Lambda', 'a connection that ends in mid-answer', 'stall'],
+    ['Lambda', 'a connection that ends before the answer is complete', 'stall'],
     ['Lambda', 'no answer', 'hang'],
-  ] as const)('over %s %s', async ([way, , fault]) => {
+  ] as const)('over %s after %s', async ([way, , fault]) => {
     const client = await clientOf(way, [fault, fault, GOOD], fault === 'hang' ? IMPATIENT : QUICK);
     expect(await client.decrypt('kf1.x')).toEqual(new Uint8Array(HELLO));
     expect(stub?.requests.length).toBe(3);
-    // The same each time: only the signature is new.
+    // Each attempt must send the same request; only the signature may differ.
     expect(new Set(stub?.requests.map(({ body }) => body)).size).toBe(1);
   });
 });
 
-describe('what none can mend is not:', () => {
+describe('the client does not retry', () => {
   it.for([
     ['HTTP', 'a bad request', problem(400, 'InvalidRequest'), 'KeyfoldServiceError', 'InvalidRequest'],
-    ['HTTP', 'a fault of ours', problem(500, 'Internal'), 'KeyfoldServiceError', 'Internal'],
+    ['HTTP', 'an internal error of Keyfold', problem(500, 'Internal'), 'KeyfoldServiceError', 'Internal'],
     [
       'HTTP',
       "an authorizer's 401",
@@ -104,9 +104,9 @@ describe('what none can mend is not:', () => {
       'Unauthenticated',
     ],
     ['HTTP', "IAM's 403", { status: 403, body: '{"message":"Forbidden"}' }, 'KeyfoldTransportError', 'Forbidden'],
-    ['HTTP', 'a method that is not known', { status: 501, body: '' }, 'KeyfoldTransportError', 'UnexpectedAnswer'],
-    ['HTTP', 'a network that wants a log-in', { status: 511, body: '' }, 'KeyfoldTransportError', 'UnexpectedAnswer'],
-    ['HTTP', 'no such path', { status: 404, body: '{"message":"Not Found"}' }, 'KeyfoldTransportError', 'NotFound'],
+    ['HTTP', 'an unknown method (501)', { status: 501, body: '' }, 'KeyfoldTransportError', 'UnexpectedAnswer'],
+    ['HTTP', 'a network that requires a login', { status: 511, body: '' }, 'KeyfoldTransportError', 'UnexpectedAnswer'],
+    ['HTTP', 'an unknown path', { status: 404, body: '{"message":"Not Found"}' }, 'KeyfoldTransportError', 'NotFound'],
     ['HTTP', "a gateway's 413", { status: 413, body: '{"message":"no"}' }, 'KeyfoldTransportError', 'PayloadTooLarge'],
     ['HTTP', 'an unknown code', problem(422, 'MoonRequired'), 'KeyfoldTransportError', 'UnexpectedAnswer'],
     [
@@ -137,11 +137,17 @@ describe('what none can mend is not:', () => {
       'KeyfoldTransportError',
       'UnexpectedAnswer',
     ],
-    ['HTTP', 'null', { status: 200, body: 'null' }, 'KeyfoldTransportError', 'UnexpectedAnswer'],
+    ['HTTP', 'a null answer', { status: 200, body: 'null' }, 'KeyfoldTransportError', 'UnexpectedAnswer'],
     ['Lambda', 'a bad request', functionError('InvalidRequest'), 'KeyfoldServiceError', 'InvalidRequest'],
-    ['Lambda', 'a function that dies', functionError('Runtime.ExitError'), 'KeyfoldTransportError', 'FunctionFailed'],
-    ['Lambda', 'an odd error', functionError(`<${CANARY}>`), 'KeyfoldTransportError', 'FunctionFailed'],
-    ['Lambda', 'a refusal of IAM', ofLambda(403, 'AccessDeniedException'), 'KeyfoldTransportError', 'Forbidden'],
+    [
+      'Lambda',
+      'a crash of the function',
+      functionError('Runtime.ExitError'),
+      'KeyfoldTransportError',
+      'FunctionFailed',
+    ],
+    ['Lambda', 'an unknown function error', functionError(`<${CANARY}>`), 'KeyfoldTransportError', 'FunctionFailed'],
+    ['Lambda', 'a denial of IAM', ofLambda(403, 'AccessDeniedException'), 'KeyfoldTransportError', 'Forbidden'],
     [
       'Lambda',
       'a key that is disabled',
@@ -157,7 +163,7 @@ describe('what none can mend is not:', () => {
       'KeyfoldTransportError',
       'FunctionFailed',
     ],
-    ['Lambda', 'no such function', ofLambda(404, 'ResourceNotFoundException'), 'KeyfoldTransportError', 'NotFound'],
+    ['Lambda', 'an unknown function', ofLambda(404, 'ResourceNotFoundException'), 'KeyfoldTransportError', 'NotFound'],
     [
       'Lambda',
       'too large an event',
@@ -165,9 +171,15 @@ describe('what none can mend is not:', () => {
       'KeyfoldTransportError',
       'PayloadTooLarge',
     ],
-    ['Lambda', 'no JSON', { status: 200, body: CANARY }, 'KeyfoldTransportError', 'UnexpectedAnswer'],
-    ['Lambda', 'null', { status: 200, body: 'null' }, 'KeyfoldTransportError', 'UnexpectedAnswer'],
-  ] as const)('over %s %s', async ([way, , fault, name, code]) => {
+    [
+      'Lambda',
+      'an answer that is not JSON',
+      { status: 200, body: CANARY },
+      'KeyfoldTransportError',
+      'UnexpectedAnswer',
+    ],
+    ['Lambda', 'a null answer', { status: 200, body: 'null' }, 'KeyfoldTransportError', 'UnexpectedAnswer'],
+  ] as const)('over %s after %s', async ([way, , fault, name, code]) => {
     const error = await failureOf((await clientOf(way, [fault, GOOD])).decrypt('kf1.x'));
     expect(error).toMatchObject({ name, code, retryable: false });
     expect(stub?.requests.length).toBe(1);
@@ -175,7 +187,7 @@ describe('what none can mend is not:', () => {
   });
 });
 
-/** Calls, and leaves a little after the request has come: how that ended, and how often it was asked. */
+/** Calls decrypt and aborts shortly after the request arrives. Returns the outcome and the number of requests. */
 async function leave(
   client: Awaited<ReturnType<typeof clientOf>>,
 ): Promise<[ended: string, requests: number | undefined]> {
@@ -189,15 +201,15 @@ async function leave(
   return [await call, stub?.requests.length];
 }
 
-describe('a retry', () => {
-  it('waits as long as the service asks for, at least', async () => {
+describe('the retry policy', () => {
+  it('waits at least as long as the retry-after header of the service', async () => {
     const client = await clientOf('HTTP', [problem(503, 'KmsThrottled', {}, { 'retry-after': '1' }), GOOD]);
     await client.decrypt('kf1.x');
     const [first, second] = (stub?.requests ?? []).map(({ atMs }) => atMs);
     expect((second ?? 0) - (first ?? 0)).toBeGreaterThanOrEqual(990);
   });
 
-  it('is not waited for past the time that there is', async () => {
+  it('ends the call at once if retry-after is longer than the total timeout', async () => {
     const asked = problem(503, 'KmsThrottled', {}, { 'retry-after': '60' });
     const error = await failureOf((await clientOf('HTTP', [asked, GOOD])).decrypt('kf1.x'));
     expect(error).toMatchObject({ code: 'KmsThrottled', retryable: true, retryAfterSeconds: 60, requestId: 'r1' });
@@ -208,8 +220,8 @@ describe('a retry', () => {
     ['an IMF date', 'Fri, 27 Nov 2026 10:00:30 GMT', 30],
     ["RFC 850's date", 'Friday, 27-Nov-26 10:00:30 GMT', 30],
     ["asctime's date", 'Fri Nov 27 10:00:30 2026', 30],
-    ['a date that has passed', 'Fri, 27 Nov 2026 09:00:00 GMT', 0],
-    ['no date and no number', 'soon', undefined],
+    ['a date in the past', 'Fri, 27 Nov 2026 09:00:00 GMT', 0],
+    ['text that is neither a date nor a number', 'soon', undefined],
     ['more seconds than any client waits', '9'.repeat(400), 999_999_999],
     ['a negative number', '-5', undefined],
     ['a number with a fraction', '1.5', undefined],
@@ -225,7 +237,7 @@ describe('a retry', () => {
   });
 
   it.for([ofLambda(429, 'TooManyRequestsException'), ofLambda(503, 'ServiceException')])(
-    'waits as long as Lambda itself asks for, too',
+    'waits at least as long as the retry-after header of Lambda',
     async (refused) => {
       const asked = { ...refused, headers: { ...refused.headers, 'retry-after': '60' } };
       const error = await failureOf((await clientOf('Lambda', [asked, GOOD])).decrypt('kf1.x'));
@@ -234,29 +246,29 @@ describe('a retry', () => {
     },
   );
 
-  it('is one of so many', async () => {
+  it('limits the attempts to maxAttempts', async () => {
     const client = await clientOf('HTTP', [busy], { ...QUICK, maxAttempts: 3 });
     expect(await failureOf(client.decrypt('kf1.x'))).toMatchObject({ code: 'Throttled', retryable: true });
     expect(stub?.requests.length).toBe(3);
   });
 
-  it.for(['HTTP', 'Lambda'] as const)('ends with the time for all of them, over %s', async (way) => {
+  it.for(['HTTP', 'Lambda'] as const)('ends the call after the total timeout, over %s', async (way) => {
     const client = await clientOf(way, ['hang'], { ...IMPATIENT, totalTimeoutMs: 1500, maxAttempts: 100 });
     expect(await failureOf(client.decrypt('kf1.x'))).toMatchObject({ code: 'TimedOut', retryable: true });
     expect(stub?.requests.length).toBeLessThanOrEqual(2);
   });
 
-  it.for(['HTTP', 'Lambda'] as const)('ends with its caller, over %s: while it waits for an answer', async (way) => {
+  it.for(['HTTP', 'Lambda'] as const)('ends an attempt when the caller aborts, over %s', async (way) => {
     const client = await clientOf(way, ['hang'], { attemptTimeoutMs: 10_000 });
     expect(await leave(client)).toEqual(['gone', 1]);
   });
 
-  it.for([Infinity, 2 ** 32])('may be given as long as %s ms', async (attemptTimeoutMs) => {
+  it.for([Infinity, 2 ** 32])('accepts timeouts of %s ms', async (attemptTimeoutMs) => {
     const client = await clientOf('HTTP', ['hang'], { attemptTimeoutMs, totalTimeoutMs: attemptTimeoutMs });
     expect(await leave(client)).toEqual(['gone', 1]);
   });
 
-  it('is as always where its policy says undefined, and has none that says nonsense', async () => {
+  it('uses the defaults for undefined values and rejects values that are not numbers of at least 0', async () => {
     const none = { maxAttempts: undefined, totalTimeoutMs: undefined } as unknown as Partial<RetryPolicy>;
     const client = await clientOf('HTTP', [busy], { ...QUICK, ...none });
     expect(await failureOf(client.decrypt('kf1.x'))).toMatchObject({ code: 'Throttled' });
@@ -267,16 +279,16 @@ describe('a retry', () => {
     }
   });
 
-  it('ends with its caller: while it waits for the next try', async () => {
+  it('ends the delay before a retry when the caller aborts', async () => {
     const client = await clientOf('HTTP', [problem(503, 'KmsThrottled', {}, { 'retry-after': '5' })]);
     expect(await leave(client)).toEqual(['gone', 1]);
   });
 });
 
-describe('credentials', () => {
+describe('the client', () => {
   const identity = { accessKeyId: 'AKID', secretAccessKey: 'secret' };
 
-  /** A client whose credentials are asked for, and fail so at first. */
+  /** Makes a client whose credential provider fails with this error at first. */
   async function clientThatFindsNone(
     way: 'HTTP' | 'Lambda',
     fault: object,
@@ -301,7 +313,7 @@ describe('credentials', () => {
     ['Lambda', { name: 'Throttling', $metadata: { httpStatusCode: 400 } }],
     ['Lambda', { name: 'InternalFailure', $metadata: { httpStatusCode: 500 } }],
     ['Lambda', { name: 'TimeoutError' }],
-  ] as const)('that cannot be had for a moment are asked for again, over %s: %j', async ([way, fault]) => {
+  ] as const)('asks for credentials again after a transient error, over %s: %j', async ([way, fault]) => {
     const client = await clientThatFindsNone(way, fault);
     expect(await client.decrypt('kf1.x')).toEqual(new Uint8Array(HELLO));
     expect(stub?.requests.length).toBe(1);
@@ -312,7 +324,7 @@ describe('credentials', () => {
     ['HTTP', { name: 'CredentialsProviderError' }],
     ['Lambda', { name: 'AccessDenied', $metadata: { httpStatusCode: 403 } }],
     ['Lambda', { name: 'CredentialsProviderError' }],
-  ] as const)('that nobody gives are Unauthenticated, over %s: %j', async ([way, fault]) => {
+  ] as const)('throws Unauthenticated if no credentials are found, over %s: %j', async ([way, fault]) => {
     const error = await failureOf((await clientThatFindsNone(way, fault)).decrypt('kf1.x'));
     expect(error).toMatchObject({ code: 'Unauthenticated', retryable: false });
     expect(error.message).toContain(fault.name);
@@ -321,7 +333,7 @@ describe('credentials', () => {
   });
 });
 
-it('nobody at the address is Unreachable', async () => {
+it('the client throws Unreachable if nothing listens at the endpoint', async () => {
   for (const way of ['HTTP', 'Lambda'] as const) {
     const client = await clientOf(way, [GOOD], { ...QUICK, maxAttempts: 2 });
     await stub?.stop();
@@ -331,7 +343,7 @@ it('nobody at the address is Unreachable', async () => {
   }
 });
 
-it.for<unknown>([undefined, null, ['p']])('%j is no partition', (partition) => {
+it.for<unknown>([undefined, null, ['p']])('KeyfoldClient.partition throws a TypeError for %j', (partition) => {
   const client = new KeyfoldClient({ http: { endpoint: 'https://keyfold.example', region: 'us-west-2' } });
   expect(() => client.partition(partition as string)).toThrow(
     new TypeError(
@@ -340,7 +352,7 @@ it.for<unknown>([undefined, null, ['p']])('%j is no partition', (partition) => {
   );
 });
 
-it("an item's failure of a code that this version does not know is one all the same", async () => {
+it('the client returns UnexpectedAnswer for a batch item with an unknown error code', async () => {
   const results = [{ error: { code: 'MoonRequired', detail: 'Why.' } }, { plaintext: '' }];
   const client = await clientOf('HTTP', [{ status: 200, body: JSON.stringify({ results }) }]);
   expect(await client.decryptBatch(['kf1.x', 'kf1.y'])).toEqual([
@@ -350,7 +362,7 @@ it("an item's failure of a code that this version does not know is one all the s
   expect(await failureOf(client.decryptBatch(['kf1.x']))).toMatchObject({ code: 'UnexpectedAnswer' });
 });
 
-it('a client of Lambda that would try again by itself is refused', async () => {
+it('the client rejects a LambdaClient that has retries of its own', async () => {
   const client = new LambdaClient({ endpoint: 'http://127.0.0.1:9' });
   const keyfold = new KeyfoldClient({ lambda: { functions: 'keyfold', client } });
   await expect(keyfold.partition('p').decrypt('kf1.x')).rejects.toThrow(/maxAttempts: 1/);

@@ -1,4 +1,4 @@
-/** What each status, each header and each of Lambda's error names comes to, in one attempt. */
+/** The client's error for each HTTP status, response header and Lambda error name, after a single attempt. */
 import { LambdaClient } from '@aws-sdk/client-lambda';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { HttpExchange } from '../../../src/client/exchange.ts';
@@ -19,7 +19,7 @@ afterEach(() => {
   vi.unstubAllEnvs();
 });
 
-/** What a client throws that is answered so. */
+/** Returns the error that a client throws after this answer. */
 async function thrownFor(way: 'HTTP' | 'Lambda', answer: StubAnswer): Promise<KeyfoldClientError> {
   const stub = await startStub(answer);
   const { url: endpoint } = stub;
@@ -55,12 +55,12 @@ it.for([
   [506, 'Unavailable'],
   [511, 'UnexpectedAnswer'],
   [599, 'Unavailable'],
-] as const)('the status %i is %s', async ([status, code]) => {
+] as const)('an answer with status %i from the API causes %s', async ([status, code]) => {
   const body = status === 204 ? '' : '{"plaintext":"aGVsbG8="}';
   expect(await thrownFor('HTTP', { status, headers: { 'apigw-requestid': 'g1' }, body })).toMatchObject({
     name: 'KeyfoldTransportError',
     code,
-    message: `The API has answered with the status ${status}.`,
+    message: `The API answered with status ${status}.`,
     requestId: 'g1',
   });
 });
@@ -88,35 +88,38 @@ it.for([
       'SnapStartException',
     ],
   ],
-] as const)('%s is what Lambda means by %i with %j', async ([code, status, names]) => {
-  for (const name of names) {
-    const headers = { 'x-amzn-errortype': name, 'x-amzn-requestid': 'r1' };
-    const error = await thrownFor('Lambda', { status, headers, body: '{"Message":"no"}' });
-    const message = `Lambda (${name}) has answered with the status ${status}.`;
-    expect(error).toMatchObject({ code, message, requestId: 'r1' });
-  }
-});
+] as const)(
+  'the client throws %s for status %i from Lambda with an error name of %j',
+  async ([code, status, names]) => {
+    for (const name of names) {
+      const headers = { 'x-amzn-errortype': name, 'x-amzn-requestid': 'r1' };
+      const error = await thrownFor('Lambda', { status, headers, body: '{"Message":"no"}' });
+      const message = `Lambda (${name}) answered with status ${status}.`;
+      expect(error).toMatchObject({ code, message, requestId: 'r1' });
+    }
+  },
+);
 
-it.for(['Handled', 'Unhandled'])('a function that ran out of time is TimedOut (%s)', async (kind) => {
+it.for(['Handled', 'Unhandled'])('a function that timed out causes TimedOut (%s)', async (kind) => {
   const headers = { 'x-amz-function-error': kind, 'x-amzn-requestid': 'r1' };
   const body = JSON.stringify({ errorType: 'Sandbox.Timedout', errorMessage: 'Task timed out after 3.00 seconds' });
   expect(await thrownFor('Lambda', { status: 200, headers, body })).toMatchObject({
     code: 'TimedOut',
-    message: "The function's time was up before it answered.",
+    message: 'The function timed out before it answered.',
     retryable: true,
     requestId: 'r1',
   });
 });
 
-it('bytes of Lambda that are no UTF-8 are no answer', async () => {
+it('an answer of Lambda that is not valid UTF-8 causes UnexpectedAnswer', async () => {
   const body = Buffer.from('{"plaintext":"aGVsbG8=","more":"\xff"}', 'latin1');
   expect(await thrownFor('Lambda', { status: 200, body })).toMatchObject({
     code: 'UnexpectedAnswer',
-    message: 'The function has not answered with JSON.',
+    message: 'The function did not answer with JSON.',
   });
 });
 
-it('a client of Lambda that is made for the caller leaves retries to Keyfold', async () => {
+it('the default LambdaClient makes a single attempt per request', async () => {
   const stub = await startStub({ status: 200, body: '{"plaintext":"aGVsbG8="}' });
   vi.stubEnv('AWS_ENDPOINT_URL_LAMBDA', stub.url);
   const client = new KeyfoldClient({ lambda: { functions: 'keyfold' } }).partition('p');
@@ -134,42 +137,45 @@ describe('a problem document', () => {
       body: JSON.stringify(body),
     });
 
-  it.for([PROBLEM, `${PROBLEM}; charset=utf-8`, `${PROBLEM};charset=utf-8`])('may be of the type %s', async (type) => {
-    const expected = { name: 'KeyfoldServiceError', code: 'KmsUnavailable', message: 'Why.', requestId: 'r1' };
-    expect(await answered(problem, type)).toMatchObject(expected);
-  });
+  it.for([PROBLEM, `${PROBLEM}; charset=utf-8`, `${PROBLEM};charset=utf-8`])(
+    'is recognized by the content type %s',
+    async (type) => {
+      const expected = { name: 'KeyfoldServiceError', code: 'KmsUnavailable', message: 'Why.', requestId: 'r1' };
+      expect(await answered(problem, type)).toMatchObject(expected);
+    },
+  );
 
-  it.for(['application/json', `text/plain, ${PROBLEM}`])('is none of the type %s', async (type) => {
+  it.for(['application/json', `text/plain, ${PROBLEM}`])('is not recognized by the content type %s', async (type) => {
     const expected = { name: 'KeyfoldTransportError', code: 'Unavailable', requestId: 'g1' };
     expect(await answered(problem, type)).toMatchObject(expected);
   });
 
-  it('says its code where it has no words, and may lack an ID', async () => {
+  it('without detail and request ID gives an error with its code and the ID of the gateway', async () => {
     const expected = { name: 'KeyfoldServiceError', message: 'KmsUnavailable', requestId: 'g1' };
     expect(await answered({ code: 'KmsUnavailable', detail: 7, requestId: 7 })).toMatchObject(expected);
   });
 
-  it('may be null', async () => {
+  it('whose JSON is null causes Unavailable for status 503', async () => {
     expect(await answered(null)).toMatchObject({ name: 'KeyfoldTransportError', code: 'Unavailable' });
   });
 });
 
-it("without the answer's date, this machine's clock tells how long to wait: in whole seconds, and not too short", async () => {
+it("without a date header, the client compares retry-after with this machine's clock and rounds up to seconds", async () => {
   vi.useFakeTimers({ toFake: ['Date'], now: new Date('2026-11-27T10:00:00.500Z') });
   const headers = { date: 'some day', 'retry-after': 'Fri, 27 Nov 2026 10:00:30 GMT' };
   expect(await thrownFor('HTTP', { status: 503, headers, body: '' })).toMatchObject({ retryAfterSeconds: 30 });
 });
 
-it('a date without a zone is in GMT, wherever this machine is', async () => {
+it('the client reads a retry-after date without a time zone as GMT in any local time zone', async () => {
   const { parse } = Date;
   vi.spyOn(Date, 'parse').mockImplementation((text) => parse(text.endsWith('GMT') ? text : `${text} EST`));
   const headers = { date: 'Fri, 27 Nov 2026 10:00:00 GMT', 'retry-after': 'Fri Nov 27 10:00:30 2026' };
   expect(await thrownFor('HTTP', { status: 503, headers, body: '' })).toMatchObject({ retryAfterSeconds: 30 });
 });
 
-it('a connection to Lambda that is not made in time is Unreachable, and a fault of the set-up is told as it is', async () => {
+it('the client throws Unreachable after a connection timeout of Lambda and rethrows configuration errors unchanged', async () => {
   for (const [fault, expected] of [
-    [{ name: 'TimeoutError' }, { code: 'Unreachable', message: 'Lambda was not reached: TimeoutError.' }],
+    [{ name: 'TimeoutError' }, { code: 'Unreachable', message: 'Lambda could not be reached: TimeoutError.' }],
     [{ name: 'OddError', $response: { statusCode: 200 } }, { code: 'Unreachable' }],
     [{ name: 'OddError' }, { name: 'OddError' }],
   ] as const) {
@@ -186,10 +192,10 @@ it.for([
   [{ code: 'DEPTH_ZERO_SELF_SIGNED_CERT' }, 'DEPTH_ZERO_SELF_SIGNED_CERT'],
   [{ name: 'OddError', code: 'ECODE' }, 'ECODE'],
   [{ name: 'OddError' }, 'OddError'],
-] as const)('a connection that fails with %j is named', async ([fault, named]) => {
+] as const)('the client names the cause of a connection error %j', async ([fault, named]) => {
   vi.spyOn(HttpExchange.prototype, 'post').mockRejectedValue(Object.assign(new Error('CANARY'), fault));
   const error = await thrownFor('HTTP', 'hang');
-  expect(error).toMatchObject({ code: 'Unreachable', message: `The API was not reached: ${named}.` });
+  expect(error).toMatchObject({ code: 'Unreachable', message: `The API could not be reached: ${named}.` });
 });
 
 it.for([
@@ -205,11 +211,14 @@ it.for([
   ['UnexpectedAnswer', false],
   ['InexactNumber', false],
   ['InexactName', false],
-] as const)('whether %s may be tried again: %s', ([code, retryable]) => {
+] as const)('an error with the code %s has retryable %s', ([code, retryable]) => {
   expect(new KeyfoldTransportError(code, 'Why.')).toMatchObject({ code, retryable, requestId: undefined });
 });
 
-it.for(['Moon', 'toString', '', undefined, ['Forbidden']])('%j is the code of no error', (code) => {
-  expect(() => new KeyfoldTransportError(code as 'Forbidden', 'Why.')).toThrow(/^code must be a TransportErrorCode/);
-  expect(() => new KeyfoldServiceError(code as 'Forbidden', 'Why.')).toThrow(/^code must be an ErrorCode/);
-});
+it.for(['Moon', 'toString', '', undefined, ['Forbidden']])(
+  'new KeyfoldTransportError throws a TypeError for the unknown code %j',
+  (code) => {
+    expect(() => new KeyfoldTransportError(code as 'Forbidden', 'Why.')).toThrow(/^code must be a TransportErrorCode/);
+    expect(() => new KeyfoldServiceError(code as 'Forbidden', 'Why.')).toThrow(/^code must be an ErrorCode/);
+  },
+);

@@ -1,4 +1,4 @@
-/** How long a client waits, by timers that do not pass. */
+/** The delays between attempts, measured with faked timers. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, it, vi } from 'vitest';
 import { KeyfoldClient, type RetryPolicy } from '../../../src/client/index.ts';
@@ -34,23 +34,23 @@ function throttled(retryAfter?: string): StubAnswer {
   return { status: 429, headers: retryAfter === undefined ? {} : { 'retry-after': retryAfter }, body: '{}' };
 }
 
-/** How long it has waited before each further attempt. */
+/** Returns the delay before each retry, in milliseconds. */
 function waits(): unknown[] {
   return vi.mocked(sleep).mock.calls.map(([ms]) => ms);
 }
 
-it('the client waits twice as long each time, up to five seconds, and draws the wait from all of that', async () => {
+it('the client doubles the upper bound of the random delay with each retry, up to five seconds', async () => {
   vi.spyOn(Math, 'random').mockReturnValue(0.5);
   await failureOf((await clientOf([throttled()], { maxAttempts: 9 })).decrypt('kf1.x'));
   expect(waits()).toEqual([50, 100, 200, 400, 800, 1600, 2500, 2500]);
 });
 
-it('unless told otherwise it tries four times', async () => {
+it('the client makes four attempts by default', async () => {
   await failureOf((await clientOf([throttled()])).decrypt('kf1.x'));
   expect(stub?.requests).toHaveLength(4);
 });
 
-it('what the service asks for comes on top', async () => {
+it('the client adds the retry-after of the service to its own delay', async () => {
   vi.spyOn(Math, 'random').mockReturnValue(0.5);
   await (await clientOf([throttled('2'), throttled('0'), GOOD])).decrypt('kf1.x');
   expect(waits()).toEqual([2050, 100]);
@@ -61,13 +61,16 @@ it.for([
   ['30', {}, 1],
   ['2147483', { totalTimeoutMs: Infinity, baseDelayMs: 0 }, 2],
   ['2147484', { totalTimeoutMs: Infinity, baseDelayMs: 0 }, 1],
-] as const)('if %s s are asked for under the policy %j, it tries %i time(s)', async ([asked, retry, times]) => {
-  const outcome = await (await clientOf([throttled(asked), GOOD], retry)).decrypt('kf1.x').catch(Object);
-  expect(outcome).toMatchObject(times === 1 ? { code: 'Throttled', retryAfterSeconds: Number(asked) } : HELLO);
-  expect(stub?.requests).toHaveLength(times);
-});
+] as const)(
+  'with a retry-after of %s seconds and the policy %j, the client makes %i attempt(s)',
+  async ([asked, retry, times]) => {
+    const outcome = await (await clientOf([throttled(asked), GOOD], retry)).decrypt('kf1.x').catch(Object);
+    expect(outcome).toMatchObject(times === 1 ? { code: 'Throttled', retryAfterSeconds: Number(asked) } : HELLO);
+    expect(stub?.requests).toHaveLength(times);
+  },
+);
 
-it('one attempt has ten seconds', async () => {
+it('the client ends an attempt after ten seconds by default', async () => {
   const client = await clientOf(['hang'], { maxAttempts: 1 });
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
   const ended = vi.fn<(error: unknown) => void>();
@@ -77,25 +80,25 @@ it('one attempt has ten seconds', async () => {
   await vi.advanceTimersByTimeAsync(20);
   await call;
   expect(ended).toHaveBeenCalledWith(
-    expect.objectContaining({ code: 'TimedOut', message: 'There was no answer within 10000 ms.' }),
+    expect.objectContaining({ code: 'TimedOut', message: 'No answer arrived within 10000 ms.' }),
   );
 });
 
-it('no timer is left behind by an answer', async () => {
+it('the client clears its timer after an answer', async () => {
   const client = await clientOf([GOOD]);
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
   await client.decrypt('kf1.x');
   expect(vi.getTimerCount()).toBe(0);
 });
 
-it('with no time at all it ends at once, and Node has nothing to warn of', async () => {
+it('a call with a total timeout of 0 ends at once without a warning of Node', async () => {
   const warned = vi.spyOn(process, 'emitWarning').mockReturnValue();
   const client = await clientOf(['hang'], { totalTimeoutMs: 0 });
   expect(await failureOf(client.decrypt('kf1.x'))).toMatchObject({ code: 'TimedOut' });
   expect(warned).not.toHaveBeenCalled();
 });
 
-it('nothing is asked for a caller who has left before the call', async () => {
+it('a call with an aborted signal sends nothing and does not ask for an authorization', async () => {
   const authorization = vi.fn<() => Promise<string>>(() => Promise.resolve('Bearer x'));
   const client = new KeyfoldClient({ http: { endpoint: 'http://127.0.0.1:9', authorization } }).partition('p');
   const call = client.decrypt('kf1.x', { signal: AbortSignal.abort(new Error('gone')) });

@@ -1,4 +1,4 @@
-/** The signature of requests over HTTP, against AWS's published algorithm written down a second time. */
+/** Compares signatures of HTTP requests with a second implementation of AWS's published algorithm. */
 import { createHash, createHmac } from 'node:crypto';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { KeyfoldClient, type HttpTransportOptions } from '../../../src/client/index.ts';
@@ -15,7 +15,7 @@ beforeAll(async () => {
 });
 afterAll(() => stub.stop());
 
-/** What a client sent. */
+/** Returns the request that a client with these options sent. */
 async function sentBy(options: Partial<HttpTransportOptions>, partition = 'tenant-1'): Promise<StubRequest> {
   const client = new KeyfoldClient({ http: { endpoint: stub.url, ...options } });
   await client.partition(partition).decrypt('kf1.x');
@@ -32,14 +32,14 @@ function hmac(key: string | Buffer, text: string): Buffer {
   return createHmac('sha256', key).update(text).digest();
 }
 
-/** A segment of a path as it is sent, encoded once more. */
+/** Encodes a segment of the sent path once more, as Signature Version 4 requires. */
 function encode(segment: string): string {
   return encodeURIComponent(segment).replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
 }
 
 /**
- * What the `authorization` header must be (IAM's User Guide, "Create a signed AWS API request"), for the headers that the
- * request says are signed.
+ * Computes the expected `authorization` header for the headers that the request lists as signed. Source: IAM User
+ * Guide, "Create a signed AWS API request".
  */
 function signatureOf({ method, path, headers, body }: StubRequest, secret: string): string {
   const [, accessKeyId = '', scope = '', signedHeaders = ''] =
@@ -63,7 +63,7 @@ function signatureOf({ method, path, headers, body }: StubRequest, secret: strin
 }
 
 it.for(['tenant-1', 'a.b_c~d-e', 'user@example.com', 'A'.repeat(128)])(
-  'the signature is what AWS computes, for the partition %.20s',
+  'the client signs requests for the partition %.20s as AWS specifies',
   async (partition) => {
     const sent = await sentBy({ region: 'eu-west-1', credentials: IDENTITY }, partition);
     expect(sent.path).toBe(`/v1/partitions/${partition}/decrypt`);
@@ -73,7 +73,7 @@ it.for(['tenant-1', 'a.b_c~d-e', 'user@example.com', 'A'.repeat(128)])(
   },
 );
 
-it('a session of its own credentials is signed too, and a stage is a part of the path', async () => {
+it("the client signs the session token and the stage's path", async () => {
   const credentials = () => Promise.resolve({ ...IDENTITY, sessionToken: 'a-token' });
   const sent = await sentBy({ endpoint: `${stub.url}/prod///`, region: 'us-west-2', credentials });
   expect(sent.path).toBe('/prod/v1/partitions/tenant-1/decrypt');
@@ -82,7 +82,7 @@ it('a session of its own credentials is signed too, and a stage is a part of the
   expect(sent.headers.authorization).toBe(signatureOf(sent, IDENTITY.secretAccessKey));
 });
 
-it('credentials are found as the SDK finds them, and asked for anew', async () => {
+it('the client finds credentials with the default provider of the SDK for each request', async () => {
   const sent = await sentBy({ region: 'us-west-2' });
   expect(sent.headers.authorization).toContain('Credential=local/');
   expect(sent.headers.authorization).toBe(signatureOf(sent, 'local'));
@@ -100,19 +100,22 @@ it.for([
   [330, 1],
   [270, 2],
   [60, 2],
-] as const)('credentials that end in %i s are asked for %i time(s) by two calls', async ([seconds, times]) => {
-  let asked = 0;
-  const credentials = async () => {
-    asked += 1;
-    return { ...IDENTITY, expiration: new Date(Date.now() + seconds * 1000) };
-  };
-  const client = new KeyfoldClient({ http: { endpoint: stub.url, region: 'us-west-2', credentials } }).partition('p');
-  await client.decrypt('kf1.x');
-  await client.decrypt('kf1.x');
-  expect(asked).toBe(times);
-});
+] as const)(
+  'for credentials that expire in %i seconds, two calls ask the provider %i time(s)',
+  async ([seconds, times]) => {
+    let asked = 0;
+    const credentials = async () => {
+      asked += 1;
+      return { ...IDENTITY, expiration: new Date(Date.now() + seconds * 1000) };
+    };
+    const client = new KeyfoldClient({ http: { endpoint: stub.url, region: 'us-west-2', credentials } }).partition('p');
+    await client.decrypt('kf1.x');
+    await client.decrypt('kf1.x');
+    expect(asked).toBe(times);
+  },
+);
 
-it('calls at the same time ask for credentials once', async () => {
+it('concurrent calls ask the credential provider once', async () => {
   const credentials = vi.fn<() => Promise<typeof IDENTITY>>(() =>
     Promise.resolve({ ...IDENTITY, expiration: new Date(Date.now() + 3_600_000) }),
   );
@@ -122,30 +125,33 @@ it('calls at the same time ask for credentials once', async () => {
 });
 
 it.for(['http://localhost:9', 'http://127.0.0.1:9', 'http://[::1]:9', 'https://keyfold.example'])(
-  'plaintexts may be sent to %s',
+  'the client accepts the endpoint %s',
   (endpoint) => {
     expect(() => new KeyfoldClient({ http: { endpoint, region: 'us-west-2' } })).not.toThrow();
   },
 );
 
-it('a region that is given is signed for, whatever the name of the host', async () => {
+it('the client signs for the region option instead of the region in the host name', async () => {
   const signer = requestSigner('abc123.execute-api.us-west-2.amazonaws.com', 'eu-west-1', IDENTITY);
   const headers = await signer.sign(new URL('https://keyfold.example/'), {}, '{}');
   expect(headers['authorization']).toContain('/eu-west-1/execute-api/aws4_request');
   expect(headers).not.toHaveProperty('host');
 });
 
-it.for([new Error('CANARY'), 'CANARY', undefined])('without credentials (%o) nothing is sent', async (reason) => {
-  const sent = stub.requests.length;
-  const credentials = (): Promise<never> => Promise.reject(reason);
-  const client = new KeyfoldClient({ http: { endpoint: stub.url, region: 'us-west-2', credentials } });
-  const error = await failureOf(client.partition('p').encrypt(HELLO));
-  expect(error).toMatchObject({ code: 'Unauthenticated', retryable: false });
-  expect(error.message).not.toContain('CANARY');
-  expect(stub.requests.length).toBe(sent);
-});
+it.for([new Error('CANARY'), 'CANARY', undefined])(
+  'the client sends nothing if the credential provider rejects with %o',
+  async (reason) => {
+    const sent = stub.requests.length;
+    const credentials = (): Promise<never> => Promise.reject(reason);
+    const client = new KeyfoldClient({ http: { endpoint: stub.url, region: 'us-west-2', credentials } });
+    const error = await failureOf(client.partition('p').encrypt(HELLO));
+    expect(error).toMatchObject({ code: 'Unauthenticated', retryable: false });
+    expect(error.message).not.toContain('CANARY');
+    expect(stub.requests.length).toBe(sent);
+  },
+);
 
-it('an authorization takes the place of a signature', async () => {
+it('the client sends the authorization option instead of a signature', async () => {
   const sent = await sentBy({ authorization: () => Promise.resolve('Bearer a.b.c') });
   expect(sent.headers.authorization).toBe('Bearer a.b.c');
   expect(sent.headers).not.toHaveProperty('x-amz-date');
@@ -158,27 +164,23 @@ it('an authorization takes the place of a signature', async () => {
     http: { endpoint: stub.url, authorization: async () => 'Bearer CANARY\r\nx: y' },
   });
   const error = await client.partition('p').decrypt('kf1.x').catch(String);
-  expect(error).toBe('TypeError: The authorization is no header value.');
+  expect(error).toBe('TypeError: http.authorization must return a valid header value.');
 });
 
 it.for([
-  ['an address without TLS', { endpoint: 'http://keyfold.example', region: 'us-west-2' }, /not https/],
-  ['an address that is more', { endpoint: 'https://keyfold.example/?a', region: 'us-west-2' }, /more than an address/],
-  ['an address with a bare ?', { endpoint: 'https://keyfold.example/?', region: 'us-west-2' }, /more than an address/],
-  ['an address with a bare #', { endpoint: 'https://keyfold.example#', region: 'us-west-2' }, /more than an address/],
-  ['an address with a user', { endpoint: 'https://x@keyfold.example', region: 'us-west-2' }, /more than an address/],
+  ['an endpoint without TLS', { endpoint: 'http://keyfold.example', region: 'us-west-2' }, /must start with https/],
+  ['an endpoint with a query', { endpoint: 'https://keyfold.example/?a', region: 'us-west-2' }, /must not contain/],
+  ['an endpoint with a bare ?', { endpoint: 'https://keyfold.example/?', region: 'us-west-2' }, /must not contain/],
+  ['an endpoint with a bare #', { endpoint: 'https://keyfold.example#', region: 'us-west-2' }, /must not contain/],
+  ['an endpoint with a user name', { endpoint: 'https://x@keyfold.example', region: 'us-west-2' }, /must not contain/],
+  ['an endpoint with a password', { endpoint: 'https://:x@keyfold.example', region: 'us-west-2' }, /must not contain/],
+  ['a custom domain without a region option', { endpoint: 'https://keyfold.example' }, /region/],
   [
-    'an address with a password',
-    { endpoint: 'https://:x@keyfold.example', region: 'us-west-2' },
-    /more than an address/,
-  ],
-  ['no region to sign for', { endpoint: 'https://keyfold.example' }, /region/],
-  [
-    'two ways to be known',
+    'credentials together with an authorization',
     { endpoint: 'https://keyfold.example', credentials: IDENTITY, authorization: async () => 'x' },
-    /not both/,
+    /must not have both/,
   ],
-] as const)('%s is refused at once', ([, http, message]) => {
+] as const)('new KeyfoldClient throws a TypeError for %s', ([, http, message]) => {
   expect(() => new KeyfoldClient({ http })).toThrow(message);
 });
 
@@ -192,7 +194,7 @@ it.for([
   ['abc123.execute-api.us-isob-east-1.sc2s.sgov.gov', 'us-isob-east-1'],
   ['abc123.execute-api.eu-isoe-west-1.cloud.adc-e.uk', 'eu-isoe-west-1'],
   ['abc123.execute-api.us-isof-south-1.csp.hci.ic.gov', 'us-isof-south-1'],
-] as const)("requests to API Gateway's own host %s are signed for %s", async ([host, region]) => {
+] as const)('the client signs requests to the host %s for the region %s', async ([host, region]) => {
   const signer = requestSigner(host, undefined, IDENTITY);
   const headers = await signer.sign(new URL(`https://${host}/v1/partitions/p/encrypt`), {}, '{}');
   expect(headers['authorization']).toContain(`/${region}/execute-api/aws4_request`);
@@ -204,6 +206,6 @@ it.for([
   'abc123.execute-api.cn-north-1.amazonaws.com',
   'abc123.execute-api.eusc-de-east-1.amazonaws.com',
   'execute-api.us-west-2.amazonaws.com.attacker.example',
-])('a host of another domain has no region of its own: %s', (host) => {
+])('the client does not read a region from the host name %s', (host) => {
   expect(() => new KeyfoldClient({ http: { endpoint: `https://${host}` } })).toThrow(/region/);
 });

@@ -7,8 +7,9 @@ import { captureOutput, openDoor, request } from '../../support/http-door.ts';
 import { FakeQueues, openQueueDoor, OUTPUT, queueRecord } from '../../support/queue-door.ts';
 
 /**
- * Once `JSON.parse` of Node 24.21 has read `{"x":0,"\\":0}` and `{"x":0,"\n":0}`, it takes `"\n"` behind `"x"` for a backslash, and
- * so it does `"\u00e9"`, which is how Python writes é. What it has learnt from one tenant it applies to another.
+ * Once `JSON.parse` of Node 24.21 has read `{"x":0,"\\":0}` and `{"x":0,"\n":0}`, it takes `"\n"` behind `"x"` for a
+ * backslash, and so it does `"\u00e9"`, which is how Python writes é. What it has learnt from one tenant it applies to
+ * another.
  */
 function poison(): void {
   for (const text of ['{"x":0,"\\\\":0}', '{"x":0,"\\n":0}', '{"x":0,"caf\\\\":0}', '{"x":0,"caf\\n":0}'])

@@ -1,4 +1,7 @@
-/** Values that are nested as deeply as a body allows, at every door: the code that looks at each level must not call itself for it. */
+/**
+ * Values that are nested as deeply as a body allows, at every door: the code that looks at each level must not call
+ * itself for it.
+ */
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { isNestedTooDeeply } from '../../../src/records/json-depth.ts';
 import { FakeWorld } from '../../support/fakes.ts';

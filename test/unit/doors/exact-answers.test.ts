@@ -1,4 +1,6 @@
-/** Answers of direct invocation that are larger or deeper than a request may be: what was opened adds to what was sent. */
+/**
+ * Answers of direct invocation that are larger or deeper than a request may be: what was opened adds to what was sent.
+ */
 import { beforeEach, afterEach, expect, it, vi } from 'vitest';
 import { FakeWorld } from '../../support/fakes.ts';
 import { openDirectDoor } from '../../support/direct-door.ts';

@@ -22,8 +22,8 @@ function open(): ReturnType<typeof openQueueDoor> {
 }
 
 /**
- * Records in order, named by their group and their place in it: `a1` is the first of the group `a`. Those with an exclamation mark
- * behind their names cannot be done.
+ * Records in order, named by their group and their place in it: `a1` is the first of the group `a`. Those with an
+ * exclamation mark behind their names cannot be done.
  */
 function records(...names: string[]): ReturnType<typeof queueRecord>[] {
   return names.map((name) =>

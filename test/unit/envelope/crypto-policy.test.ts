@@ -2,7 +2,7 @@ import type * as nodeCrypto from 'node:crypto';
 import { describe, expect, it, vi } from 'vitest';
 import { cryptoPolicy } from '../../../src/index.ts';
 
-/** What the next draws are made of, instead of random bytes. */
+/** The values that the next draws use instead of random bytes. */
 const draws = vi.hoisted(() => ({ next: [] as number[] }));
 
 vi.mock('node:crypto', async (original) => ({
@@ -13,15 +13,15 @@ vi.mock('node:crypto', async (original) => ({
   },
 }));
 
-describe('the default policy', () => {
-  it('wears a key out with the probability 2^-27', () => {
+describe('cryptoPolicy', () => {
+  it('retires a key with the probability 2^-27 per seal', () => {
     const { wearsOut } = cryptoPolicy();
-    // Of the 2^32 values that 32 bits can have, the lowest 32.
+    // Only the lowest 32 of the 2^32 values retire the key.
     draws.next = [0, 31, 32, 2 ** 31, 2 ** 32 - 1];
     expect(draws.next.map(() => wearsOut())).toEqual([true, true, false, false, false]);
   });
 
-  it('has the values that the documents give', () => {
+  it('has the documented values', () => {
     const { wearsOut, ...numbers } = cryptoPolicy();
     expect(numbers).toEqual({
       expireAfterMs: 90 * 24 * 3600 * 1000,
@@ -40,7 +40,7 @@ describe('the default policy', () => {
     expect(wearsOut).toBeTypeOf('function');
   });
 
-  it('lets keys be dated as coarsely as they live long, and no more', () => {
+  it('accepts a createDatePrecisionMs up to expireAfterMs', () => {
     const policy = { expireAfterMs: 5000, createDatePrecisionMs: 5000 };
     expect(cryptoPolicy(policy)).toMatchObject(policy);
     expect(() => cryptoPolicy({ ...policy, createDatePrecisionMs: 5001 })).toThrow(
@@ -48,7 +48,7 @@ describe('the default policy', () => {
     );
   });
 
-  it('is not undone by what is undefined', () => {
+  it('uses the default for an undefined value', () => {
     expect(cryptoPolicy({ expireAfterMs: undefined } as never)).toEqual(cryptoPolicy());
   });
 
@@ -58,24 +58,24 @@ describe('the default policy', () => {
     { maxSystemKeys: 0 },
     { staleGraceMs: -1 },
     { flightTimeoutMs: 1.5 },
-  ])('is not replaced by %j', (changes) => {
+  ])('rejects %j, because it is not a positive whole number', (changes) => {
     const [name] = Object.keys(changes);
     expect(() => cryptoPolicy(changes as never)).toThrow(`${name} must be a positive whole number`);
   });
 
   it.for([{ expireAfterMs: '5' }, { maxIntermediateKeys: null }, { wearsOut: true }, { expireAfter: 5 }, null, [], 5])(
-    'is a TypeError for %j',
+    'throws a TypeError for %j',
     (changes) => {
       expect(() => cryptoPolicy(changes as never)).toThrow(TypeError);
     },
   );
 
-  it('has no Data Row Key seal more than GCM allows', () => {
+  it('accepts at most 2^32 messages per Data Row Key', () => {
     expect(cryptoPolicy({ dataRowKeyMaxMessages: 2 ** 32 }).dataRowKeyMaxMessages).toBe(2 ** 32);
     expect(() => cryptoPolicy({ dataRowKeyMaxMessages: 2 ** 32 + 1 })).toThrow('must not be more than 4294967296');
   });
 
-  it('may have no grace', () => {
+  it('accepts a staleGraceMs of zero', () => {
     expect(cryptoPolicy({ staleGraceMs: 0 }).staleGraceMs).toBe(0);
   });
 });

@@ -1,41 +1,41 @@
 /**
- * Every state that a partition's Intermediate Key and its System Key can be in, as the cache knows them and as the metastore
- * does. `-` absent, `r` retired (revoked), `v` valid; always one and the same key of each kind.
+ * Tests all 81 states of an Intermediate Key and its System Key, each in the cache and in the metastore. `-` means
+ * absent, `r` revoked, `v` valid. The cache and the metastore always have the same key.
  */
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { DataRowRecord, EnvelopeKeyRecord, SessionFactory } from '../../../src/index.ts';
 import { codeOf, FakeWorld, MINUTE_MS } from '../../support/fakes.ts';
 
-/** How encrypt ends: under the key there was, or under a new one with the System Key there was, or with both new. */
+/** The keys that encrypt uses: the existing keys, a new Intermediate Key, or two new keys. */
 type Sealed = 'same key' | 'new IK' | 'new IK, new SK';
 
 const Q_IK = 'Query IK';
 const G_SK = 'Get SK';
 const Q_SK = 'Query SK';
 
-/** The calls that make an Intermediate Key, and those that make a System Key first. */
+/** The calls that make an Intermediate Key, without and with a new System Key. */
 const NEW_IK = ['Put IK'];
 const NEW_SK = ['Wrap', 'Put SK', 'Put IK'];
 
-/** IK in the cache, IK row, SK in the cache, SK row. */
+/** A state is four letters: cached Intermediate Key, its row, cached System Key, its row. */
 const ENCRYPT: readonly (readonly [state: string, sealed: Sealed, calls: readonly string[]])[] = [
-  // A cached key that is known to be usable, as is its System Key, is used whatever the metastore says by now.
+  // A valid cached key under a valid System Key is used without reading the metastore.
   ...states('v', '-rv', 'v-', '-rv').map((state) => [state, 'same key', []] as const),
-  // Its System Key is known to be revoked: the metastore may have something newer, which it has not.
+  // The cached System Key is revoked. The metastore is searched for a newer key, but has none.
   ...states('v', '-rv', 'r', '-rv').map((state) => [state, 'new IK, new SK', [Q_IK, Q_SK, ...NEW_SK]] as const),
-  // No usable Intermediate Key, neither cached nor stored; a warm System Key serves at once.
+  // There is no usable Intermediate Key. A valid cached System Key is used for the new one.
   ...states('-r', '-', 'v', '-rv').map((state) => [state, 'new IK', [Q_IK, ...NEW_IK]] as const),
   ...states('-r', 'r', 'v', '-rv').map((state) => [state, 'new IK', [Q_IK, ...NEW_IK]] as const),
   ...states('r', 'v', 'v', '-rv').map((state) => [state, 'new IK', [Q_IK, ...NEW_IK]] as const),
-  // The same with a System Key known to be revoked, or one that is not there.
+  // There is no usable Intermediate Key, and the System Key is revoked or absent.
   ...states('-r', '-r', 'r', '-rv').map((state) => [state, 'new IK, new SK', [Q_IK, Q_SK, ...NEW_SK]] as const),
   ...states('r', 'v', 'r', '-rv').map((state) => [state, 'new IK, new SK', [Q_IK, Q_SK, ...NEW_SK]] as const),
   ...states('-r', '-r', '-', '-r').map((state) => [state, 'new IK, new SK', [Q_IK, Q_SK, ...NEW_SK]] as const),
   ...states('r', 'v', '-', '-r').map((state) => [state, 'new IK, new SK', [Q_IK, Q_SK, ...NEW_SK]] as const),
-  // ... or one that is there and has to be unwrapped.
+  // There is no usable Intermediate Key. The stored System Key is unwrapped for the new one.
   ...states('-r', '-r', '-', 'v').map((state) => [state, 'new IK', [Q_IK, Q_SK, 'Unwrap', ...NEW_IK]] as const),
   ...states('r', 'v', '-', 'v').map((state) => [state, 'new IK', [Q_IK, Q_SK, 'Unwrap', ...NEW_IK]] as const),
-  // A stored Intermediate Key that is valid is used if its System Key is.
+  // A valid stored Intermediate Key is used if its System Key is valid.
   ...states('-', 'v', 'v', '-rv').map((state) => [state, 'same key', [Q_IK]] as const),
   ...states('-', 'v', '-', 'v').map((state) => [state, 'same key', [Q_IK, G_SK, 'Unwrap']] as const),
   ...states('-', 'v', 'r', '-rv').map((state) => [state, 'new IK, new SK', [Q_IK, Q_SK, ...NEW_SK]] as const),
@@ -43,7 +43,7 @@ const ENCRYPT: readonly (readonly [state: string, sealed: Sealed, calls: readonl
 ];
 
 const DECRYPT: readonly (readonly [state: string, outcome: string, calls: readonly string[]])[] = [
-  // A cached key opens, revoked or not, and asks nobody.
+  // A cached key decrypts without any calls, even if it is revoked.
   ...states('rv', '-rv', '-rv', '-rv').map((state) => [state, 'opens', []] as const),
   ...states('-', '-', '-rv', '-rv').map((state) => [state, 'RecordUnreadable', ['Get IK']] as const),
   ...states('-', 'rv', 'rv', '-rv').map((state) => [state, 'opens', ['Get IK']] as const),
@@ -51,7 +51,7 @@ const DECRYPT: readonly (readonly [state: string, outcome: string, calls: readon
   ...states('-', 'rv', '-', '-').map((state) => [state, 'KeyRowUnreadable', ['Get IK', G_SK]] as const),
 ];
 
-/** Every combination of one letter of each. */
+/** All combinations of one letter of each argument. */
 function states(...letters: [string, string, string, string]): string[] {
   return letters.reduce<string[]>(
     (heads, tails) => heads.flatMap((head) => tails.split('').map((tail) => head + tail)),
@@ -67,7 +67,7 @@ beforeEach(() => {
   world = new FakeWorld();
 });
 
-/** A process and a metastore brought into the state, through what processes and operators do. */
+/** Brings a process and the metastore into a state, with encrypts, decrypts and changed rows only. */
 async function inState(state: string): Promise<SessionFactory> {
   const [ikCache, ikRow, skCache, skRow] = state;
   const maker = world.process();
@@ -82,7 +82,7 @@ async function inState(state: string): Promise<SessionFactory> {
     await process.session('tenant').decrypt(record);
   }
   if (skCache === 'v') await process.session('other').encrypt(Buffer.from('x'));
-  // Past the System Key's maximum age where that is short, so that it is gone, or is read anew in another standing.
+  // A short maximum age is now over, so the System Key is no longer cached or is read again.
   world.clock.advance(2 * MINUTE_MS);
   if (skCache === 'r') {
     place(sk(), 'r');
@@ -113,22 +113,22 @@ function place(row: EnvelopeKeyRecord, state: string | undefined): void {
   else world.metastore.change(row, { revoked: state === 'r' });
 }
 
-/** What a record was sealed under, told by the rows there now. */
+/** Tells from the current rows which keys a record was encrypted under. */
 function sealedUnder({ key: { parent } }: DataRowRecord): Sealed {
   const [oldIk, oldSk] = originals;
   if (parent.created === oldIk?.created) return 'same key';
   return ik().parent?.created === oldSk?.created ? 'new IK' : 'new IK, new SK';
 }
 
-it('the tables name each of the 81 states once', () => {
+it('the tables of encrypt and decrypt list each of the 81 states once', () => {
   for (const table of [ENCRYPT, DECRYPT]) {
     expect(table).toHaveLength(81);
     expect(new Set(table.map(([state]) => state)).size).toBe(81);
   }
 });
 
-describe('encrypt, with IK cached / stored and SK cached / stored as', () => {
-  it.for(ENCRYPT)('%s seals under: %s', async ([state, sealed, calls]) => {
+describe('encrypt, for each state of the cached and stored keys', () => {
+  it.for(ENCRYPT)('in the state %s encrypt uses: %s', async ([state, sealed, calls]) => {
     const process = await inState(state);
     const made = await process.session('tenant').encrypt(Buffer.from('new'));
     expect(world.log.take()).toEqual(calls);
@@ -137,8 +137,8 @@ describe('encrypt, with IK cached / stored and SK cached / stored as', () => {
   });
 });
 
-describe('decrypt, with IK cached / stored and SK cached / stored as', () => {
-  it.for(DECRYPT)('%s: %s', async ([state, outcome, calls]) => {
+describe('decrypt, for each state of the cached and stored keys', () => {
+  it.for(DECRYPT)('in the state %s decrypt ends with: %s', async ([state, outcome, calls]) => {
     const process = await inState(state);
     const work = process.session('tenant').decrypt(record);
     expect(outcome === 'opens' ? String(await work) : await codeOf(work)).toBe(

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { DataRowRecord, EnvelopeKeyRecord, SessionFactory } from '../../../src/index.ts';
 import { DAY_MS, FakeWorld, memoryService, MINUTE_MS } from '../../support/fakes.ts';
 
-/** What can happen to a service; numbers pick one of what there is. */
+/** One step of a random history. A number selects a process, a partition or a record. */
 const step = fc.oneof(
   fc.record({ do: fc.constant('encrypt' as const), partition: fc.constantFrom('a', 'b', 'a_svc_prod_b') }),
   fc.record({ do: fc.constant('rewrap' as const), pick: fc.nat() }),
@@ -36,9 +36,9 @@ const MAX_CORRECTION_MS = 1000;
 class Run {
   readonly world = new FakeWorld();
   readonly records: { partition: string; payload: Buffer; record: DataRowRecord }[] = [];
-  /** By how much the clock is ahead of the true time, which no step changes. */
+  /** How far the clock is ahead of the true time. A step of the clock changes it; the true time only advances. */
   clockAheadMs = 0;
-  /** The sum of the steps back that are so small that they count as corrections of the clock. */
+  /** The sum of those steps back that are too small to count as a step. */
   correctedMs = 0;
   readonly revokedAtMs = new Map<string, number>();
   wearsOut = false;
@@ -75,7 +75,10 @@ class Run {
     return this.world.clock.nowMs - this.clockAheadMs;
   }
 
-  /** The process uses its clock before and after, so that it can see the step. The machine's own clock has a monotonic one beside it for that. */
+  /**
+   * Steps the clock. The process reads it before and after, because an injected clock has no monotonic clock that would
+   * show the step.
+   */
   async step(ms: number): Promise<void> {
     await this.encrypt('a');
     this.world.clock.advance(ms);
@@ -84,7 +87,7 @@ class Run {
     await this.encrypt('a');
   }
 
-  /** A row that a writer with another clock has made: a copy, so that what it holds opens. */
+  /** Stores a copy of a key row with another date, as a process with a wrong clock would. Its key still opens. */
   addForeignRow(pick: number, aheadSeconds: number, revoked: boolean): void {
     const rows = [...this.world.metastore.rows.values()];
     const row = rows[pick % Math.max(1, rows.length)];
@@ -96,7 +99,7 @@ class Run {
     if (revoked) this.revokedAtMs.set(nameOf(copy), -Infinity);
   }
 
-  /** Every record ever returned opens, in this process and in a new one. */
+  /** Expects every record of the history to decrypt, in this process and in a new one. */
   async opensEverything(): Promise<void> {
     for (const service of [this.service, this.start()]) {
       for (const { partition, payload, record } of this.records) {
@@ -118,13 +121,16 @@ class Run {
   }
 }
 
-/** A successor of a key that has sealed enough is dated after it, and at most a minute ahead. Keys worn out one after another leave no date. */
+/**
+ * The successor of a key at its usage limit is dated after that key, at most a minute ahead. If many keys reach the
+ * limit one after another, no date is left.
+ */
 function mustBeFullMinute(error: unknown, everWorn: boolean): void {
   if (!everWorn) throw error;
   expect(error).toMatchObject({ code: 'MetastoreUnavailable', message: expect.stringContaining('No usable key') });
 }
 
-/** What a step seals, if it seals anything. */
+/** The record that a step makes; undefined if it makes none. */
 async function seal(run: Run, next: Step): Promise<void> {
   if (next.do === 'encrypt') await run.encrypt(next.partition);
   if (next.do === 'wear out') await run.encrypt('a');
@@ -136,8 +142,8 @@ function nameOf(key: Pick<EnvelopeKeyRecord, 'id' | 'created'>): string {
   return `${key.id} ${key.created}`;
 }
 
-describe('for any sequence of rotations, revocations, restarts, clock steps and rows dated ahead', () => {
-  it('every record opens, and none is sealed under a key that is expired or revoked for an interval', async () => {
+describe('any sequence of rotations, revocations, restarts, clock steps and rows dated ahead', () => {
+  it('leaves every record readable, and none is encrypted under an expired key or one revoked for a check interval', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
         const run = new Run();
@@ -158,10 +164,10 @@ describe('for any sequence of rotations, revocations, restarts, clock steps and 
   });
 });
 
-describe('for any payload and partition', () => {
+describe('a session, for any payload and partition', () => {
   const partition = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 }).filter((p) => !/\p{Cc}/u.test(p));
 
-  it('what is encrypted comes back, through JSON text', async () => {
+  it('decrypts what it encrypted, through JSON text', async () => {
     const service = memoryService();
     await fc.assert(
       fc.asyncProperty(fc.uint8Array({ maxLength: 5000 }), partition, async (payload, name) => {
@@ -172,7 +178,7 @@ describe('for any payload and partition', () => {
     );
   });
 
-  it('no other partition opens it', async () => {
+  it('rejects a record of another partition', async () => {
     const service = memoryService();
     await fc.assert(
       fc.asyncProperty(partition, partition, async (own, other) => {
@@ -183,7 +189,7 @@ describe('for any payload and partition', () => {
     );
   });
 
-  it('no byte of a record can be changed without being found out', async () => {
+  it('rejects a record with any byte changed', async () => {
     const session = memoryService().session('p');
     const record = await session.encrypt(Buffer.from('a payload of some length'));
     await fc.assert(

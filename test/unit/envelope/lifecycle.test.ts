@@ -18,8 +18,8 @@ function revoke(kind: 'SK' | 'IK'): void {
   for (const row of world.metastore.ofKind(kind)) world.metastore.change(row, { revoked: true });
 }
 
-describe('a new key', () => {
-  it('is dated to the minute, and a Data Row Key to the second', async () => {
+describe('key creation', () => {
+  it('dates a new key to the minute, and a Data Row Key to the second', async () => {
     const record = await world.process().session('p').encrypt(PAYLOAD);
     const seconds = world.clock.nowMs / 1000;
     expect(record.key.created).toBe(seconds);
@@ -27,7 +27,7 @@ describe('a new key', () => {
     expect(world.metastore.ofKind('SK')[0]?.created).toBe(seconds - (seconds % 60));
   });
 
-  it('is dated later than the one revoked in the very minute it was made, again and again', async () => {
+  it('dates a new Intermediate Key after one that was revoked within its first minute, however often that happens', async () => {
     const dates: number[] = [];
     for (let i = 0; i < 4; i += 1) {
       const record = await world.process().session('p').encrypt(PAYLOAD);
@@ -38,7 +38,7 @@ describe('a new key', () => {
     expect(dates[1]).toBe(world.clock.nowMs / 1000);
   });
 
-  it('replaces a System Key revoked in the very minute it was made, too', async () => {
+  it('replaces a System Key that was revoked within its first minute', async () => {
     const before = await world.process().session('p').encrypt(PAYLOAD);
     revoke('SK');
     const service = world.process();
@@ -48,7 +48,7 @@ describe('a new key', () => {
     for (const record of [before, after]) expect(await service.session('p').decrypt(record)).toEqual(PAYLOAD);
   });
 
-  it('is made when the last has expired, and not a moment before', async () => {
+  it('replaces an Intermediate Key when it expires, and not a millisecond earlier', async () => {
     const service = world.process();
     const first = await service.session('p').encrypt(PAYLOAD);
     world.clock.nowMs = first.key.parent.created * 1000 + 90 * DAY_MS;
@@ -60,7 +60,7 @@ describe('a new key', () => {
     expect(await service.session('p').decrypt(first)).toEqual(PAYLOAD);
   });
 
-  it('is made under a new System Key without a look at one that has expired by its date', async () => {
+  it('replaces an expired System Key without reading its row', async () => {
     await world.process().session('other').encrypt(PAYLOAD);
     world.clock.advance(89 * DAY_MS);
     await world.process().session('p').encrypt(PAYLOAD);
@@ -70,30 +70,30 @@ describe('a new key', () => {
     expect(world.log.take()).toEqual(['Query IK', 'Query SK', 'Wrap', 'Put SK', 'Put IK']);
   });
 
-  it('does the seal that draws the lot, though the old one is not revoked', async () => {
-    let worn = false;
-    const service = world.process({ policy: { wearsOut: () => worn } });
+  it('encrypts with a new key after wearsOut returned true, although the old key is not revoked', async () => {
+    let exhausted = false;
+    const service = world.process({ policy: { wearsOut: () => exhausted } });
     const first = await service.session('p').encrypt(PAYLOAD);
-    worn = true;
+    exhausted = true;
     const next = await service.session('p').encrypt(PAYLOAD);
     expect(next.key.parent.created).toBeGreaterThan(first.key.parent.created);
-    worn = false;
+    exhausted = false;
     expect((await world.process().session('p').encrypt(PAYLOAD)).key.parent).toEqual(next.key.parent);
     expect(await service.session('p').decrypt(first)).toEqual(PAYLOAD);
   });
 
-  it('does the rewrap that draws the lot', async () => {
-    let worn = false;
-    const service = world.process({ policy: { wearsOut: () => worn } });
+  it('rewraps to a new key after wearsOut returned true', async () => {
+    let exhausted = false;
+    const service = world.process({ policy: { wearsOut: () => exhausted } });
     const first = await service.session('p').encrypt(PAYLOAD);
-    worn = true;
+    exhausted = true;
     const next = await service.session('p').encrypt(PAYLOAD);
     const { record } = await service.session('p').rewrap(first);
     expect(record.key.parent.created).toBeGreaterThan(next.key.parent.created);
     expect(await service.session('p').decrypt(record)).toEqual(PAYLOAD);
   });
 
-  it('is made whenever the lot is drawn, even by processes that each seal once', async () => {
+  it('makes a new key each time wearsOut returns true, even in processes that each encrypt once', async () => {
     const parents = new Set<number>();
     for (let i = 0; i < 5; i += 1) {
       const { key } = await world
@@ -105,7 +105,7 @@ describe('a new key', () => {
     expect(parents.size).toBe(5);
   });
 
-  it('is not made under a System Key known to be revoked, however little a process may remember', async () => {
+  it('never makes a key under a revoked System Key, even if the cache holds one System Key only', async () => {
     const policy = { maxSystemKeys: 1 };
     const first = await world.process().session('a').encrypt(PAYLOAD);
     const [one] = world.metastore.ofKind('SK');
@@ -127,8 +127,8 @@ function opened(parent: Uint8Array, sealed: Uint8Array): Buffer {
   return bytes;
 }
 
-describe('each key', () => {
-  it('has 32 bytes, each of them random', async () => {
+describe('the bytes of a key', () => {
+  it('makes keys of 32 random bytes', async () => {
     const keys: Record<string, Buffer[]> = { system: [], intermediate: [], dataRow: [] };
     for (let i = 0; i < 20; i += 1) {
       const one = new FakeWorld();
@@ -147,8 +147,8 @@ describe('each key', () => {
   });
 });
 
-describe('losing the race to create a key', () => {
-  it("means using the winner's, under the winner's own System Key", async () => {
+describe('a process that loses the race to create a key', () => {
+  it("uses the winner's Intermediate Key, under the winner's System Key", async () => {
     const winner = world.process();
     const loser = world.process();
     await loser.session('warm').encrypt(PAYLOAD);
@@ -156,7 +156,7 @@ describe('losing the race to create a key', () => {
     world.metastore.interfere = async (call) => {
       if (call !== 'Put IK' || won !== undefined) return;
       world.metastore.interfere = () => {};
-      // The System Key rotates in between, so that the winner's is not the loser's.
+      // The System Key rotates during the race, so the winner and the loser have different System Keys.
       revoke('SK');
       won = await winner.session('p').encrypt(PAYLOAD);
     };
@@ -170,7 +170,7 @@ describe('losing the race to create a key', () => {
     expect(world.log.take()).toEqual([]);
   });
 
-  it("means using the winner's System Key, unwrapped", async () => {
+  it("unwraps and uses the winner's System Key", async () => {
     world.metastore.interfere = async (call) => {
       if (call !== 'Put SK') return;
       world.metastore.interfere = () => {};
@@ -182,7 +182,7 @@ describe('losing the race to create a key', () => {
     expect(await world.process().session('p').decrypt(record)).toEqual(PAYLOAD);
   });
 
-  it('to a key that is revoked at once means making another', async () => {
+  it('makes another key if the winner of the race is revoked at once', async () => {
     world.metastore.interfere = async (call) => {
       if (call !== 'Put IK') return;
       world.metastore.interfere = () => {};
@@ -194,7 +194,7 @@ describe('losing the race to create a key', () => {
   });
 
   it.for(['IK', 'SK'] as const)(
-    'over and over (%s) is an error after three times, not an endless loop',
+    'fails with MetastoreUnavailable after three lost races (%s) whose winners are revoked',
     async (kind) => {
       let races = 0;
       world.metastore.interfere = async (call) => {
@@ -208,21 +208,21 @@ describe('losing the race to create a key', () => {
       };
       const error = await errorOf(world.process().session('p\u001b').encrypt(PAYLOAD));
       expect(error).toMatchObject({ code: 'MetastoreUnavailable' });
-      // A terminal would act upon an escape in the partition.
+      // A terminal would interpret the escape sequence in the partition's name.
       const id = kind === 'IK' ? '_IK_p\\u001b_svc_prod' : '_SK_svc_prod';
       expect((error as Error).message).toContain(`No usable key of ${id} could be created`);
       expect(races).toBe(3);
     },
   );
 
-  it('is an error if the row that was stored before is then absent', async () => {
+  it('fails with MetastoreUnavailable if store says duplicate but load finds no row', async () => {
     Object.assign(world.metastore, { store: async () => 'duplicate' });
     const error = await errorOf(world.process().session('p').encrypt(PAYLOAD));
     expect(error).toMatchObject({ code: 'MetastoreUnavailable' });
-    expect((error as Error).message).toContain('holds a key row that it does not give back');
+    expect((error as Error).message).toContain('refused a key row as a duplicate, but does not have it');
   });
 
-  it('is not what a failing store means', async () => {
+  it('fails with the error of the metastore if store fails', async () => {
     const outage = new KeyfoldError('MetastoreUnavailable', 'down');
     for (const failing of ['Put SK', 'Put IK']) {
       world.metastore.interfere = (call) => {
@@ -235,7 +235,7 @@ describe('losing the race to create a key', () => {
 });
 
 describe('a revocation', () => {
-  it('of an Intermediate Key reaches a warm process within the check interval', async () => {
+  it('stops a warm process from encrypting with a revoked Intermediate Key within the check interval', async () => {
     const service = world.process();
     const before = await service.session('p').encrypt(PAYLOAD);
     revoke('IK');
@@ -246,7 +246,7 @@ describe('a revocation', () => {
     expect(await service.session('p').decrypt(before)).toEqual(PAYLOAD);
   });
 
-  it('of an Intermediate Key reaches a warm process within a check interval of a second, too', async () => {
+  it('stops a warm process within a check interval of one second', async () => {
     const service = world.process({ policy: { revokeCheckIntervalMs: 1000 } });
     const before = await service.session('p').encrypt(PAYLOAD);
     revoke('IK');
@@ -254,7 +254,7 @@ describe('a revocation', () => {
     expect((await service.session('p').encrypt(PAYLOAD)).key.parent).not.toEqual(before.key.parent);
   });
 
-  it('of a System Key reaches the Intermediate Keys under it within one check interval, not two', async () => {
+  it('retires the Intermediate Keys under a revoked System Key within one check interval, not two', async () => {
     const service = world.process({ policy: { systemKeyMaxAgeMs: DAY_MS, intermediateKeyMaxAgeMs: DAY_MS } });
     await service.session('first').encrypt(PAYLOAD);
     world.clock.advance(50 * MINUTE_MS);
@@ -266,7 +266,7 @@ describe('a revocation', () => {
     expect(world.metastore.ofKind('SK')).toHaveLength(2);
   });
 
-  it('found by one partition is known to the others at once', async () => {
+  it('takes effect for all partitions as soon as one of them reads the revoked System Key', async () => {
     const service = world.process({ policy: { systemKeyMaxAgeMs: DAY_MS, intermediateKeyMaxAgeMs: DAY_MS } });
     await service.session('a').encrypt(PAYLOAD);
     world.clock.advance(30 * MINUTE_MS);
@@ -277,7 +277,7 @@ describe('a revocation', () => {
     expect((await service.session('b').encrypt(PAYLOAD)).key.parent).not.toEqual(b.key.parent);
   });
 
-  it('that finds nothing changed costs one read of each key, and no unwrapping', async () => {
+  it('costs one read of each key row and no KMS call to check for, if no key was revoked', async () => {
     const service = world.process({ policy: { systemKeyMaxAgeMs: DAY_MS, intermediateKeyMaxAgeMs: DAY_MS } });
     await service.session('p').encrypt(PAYLOAD);
     world.clock.advance(60 * MINUTE_MS);
@@ -290,7 +290,7 @@ describe('a revocation', () => {
 });
 
 describe('decrypt', () => {
-  it('finds no record whose key row is absent, and says no more than of any other it cannot open', async () => {
+  it('fails with RecordUnreadable if the key row is absent, with the same message as for any other unreadable record', async () => {
     const record = await world.process().session('p').encrypt(PAYLOAD);
     world.metastore.rows.clear();
     const absent = await errorOf(world.process().session('p').decrypt(record));
@@ -300,7 +300,7 @@ describe('decrypt', () => {
   });
 
   it.for([Number.NaN, 1.5, 2 ** 53, Infinity])(
-    'looks for no key whose row would be dated %d, which no row can be',
+    'rejects a record whose key has the impossible date %d without reading the metastore',
     async (created) => {
       const service = world.process();
       const { key, data } = await service.session('p').encrypt(PAYLOAD);
@@ -317,15 +317,18 @@ describe('decrypt', () => {
     { regionSuffix: 'us-west-2', ageMinutes: -14, code: 'KeyNotYetVisible' },
     { regionSuffix: 'us-west-2', ageMinutes: -1000, code: 'RecordUnreadable' },
     { regionSuffix: undefined, ageMinutes: 1, code: 'RecordUnreadable' },
-  ])('of a key $ageMinutes minutes old and absent, with suffix $regionSuffix, says $code', async (row) => {
-    const record = await world.process({ regionSuffix: row.regionSuffix }).session('p').encrypt(PAYLOAD);
-    world.metastore.rows.clear();
-    world.clock.nowMs = (record.key.parent.created + row.ageMinutes * 60) * 1000;
-    const work = world.process({ regionSuffix: row.regionSuffix }).session('p').decrypt(record);
-    expect(await codeOf(work)).toBe(row.code);
-  });
+  ])(
+    'fails with $code if an absent key is $ageMinutes minutes old and the region suffix is $regionSuffix',
+    async (row) => {
+      const record = await world.process({ regionSuffix: row.regionSuffix }).session('p').encrypt(PAYLOAD);
+      world.metastore.rows.clear();
+      world.clock.nowMs = (record.key.parent.created + row.ageMinutes * 60) * 1000;
+      const work = world.process({ regionSuffix: row.regionSuffix }).session('p').decrypt(record);
+      expect(await codeOf(work)).toBe(row.code);
+    },
+  );
 
-  it('waits for a System Key, too, that may be on its way from another region', async () => {
+  it('fails with KeyNotYetVisible if a new System Key may not have been replicated to this region yet', async () => {
     const regionSuffix = 'us-west-2';
     const record = await world.process({ regionSuffix }).session('p').encrypt(PAYLOAD);
     for (const row of world.metastore.ofKind('SK')) world.metastore.remove(row);
@@ -334,7 +337,7 @@ describe('decrypt', () => {
     expect(await codeOf(world.process({ regionSuffix }).session('p').decrypt(record))).toBe('KeyRowUnreadable');
   });
 
-  it('waits for an old System Key, too, under a new Intermediate Key: rows are replicated in no order', async () => {
+  it('fails with KeyNotYetVisible if the old System Key of a new Intermediate Key may not have been replicated yet', async () => {
     const regionSuffix = 'us-west-2';
     await world.process({ regionSuffix }).session('other').encrypt(PAYLOAD);
     world.clock.advance(16 * MINUTE_MS);
@@ -350,7 +353,7 @@ describe('decrypt', () => {
     ["its System Key is not this service's", { parent: { id: '_SK_svc_other', created: 60 } }],
     ['does not open under its System Key', { encryptedKey: Buffer.alloc(60, 1) }],
     ['does not open under its System Key', { encryptedKey: Buffer.alloc(3) }],
-  ] as const)('names the row of an Intermediate Key that %s', async ([why, change]) => {
+  ] as const)('fails with an error that names the row of an Intermediate Key that %s', async ([why, change]) => {
     const record = await world.process().session('p').encrypt(PAYLOAD);
     const [row] = world.metastore.ofKind('IK');
     world.metastore.change(row as never, change as never);
@@ -360,7 +363,7 @@ describe('decrypt', () => {
     expect((error as Error).message).toContain(why.replace('names', 'it names'));
   });
 
-  it('names the row of a System Key that KMS cannot open', async () => {
+  it('fails with an error that names the row of a System Key that KMS cannot unwrap', async () => {
     const record = await world.process().session('p').encrypt(PAYLOAD);
     const [row] = world.metastore.ofKind('SK');
     world.metastore.change(row as never, { encryptedKey: Buffer.alloc(60, 1) });
@@ -370,8 +373,8 @@ describe('decrypt', () => {
   });
 });
 
-describe('requests with the same limits', () => {
-  it('each seal under the key of their own partition', async () => {
+describe('concurrent requests with one limits object', () => {
+  it('encrypt each payload under the key of its own partition', async () => {
     const service = world.process();
     const limits = {};
     const partitions = ['p', 'q'];
@@ -379,7 +382,7 @@ describe('requests with the same limits', () => {
     expect(records.map(({ key }) => key.parent.id)).toEqual(['_IK_p_svc_prod', '_IK_q_svc_prod']);
   });
 
-  it('each open with the key that their record names', async () => {
+  it('decrypt each record with the key that it names', async () => {
     const old = await world.process().session('p').encrypt(PAYLOAD);
     world.clock.advance(91 * DAY_MS);
     const young = await world.process().session('p').encrypt(Buffer.from('young'));
@@ -391,7 +394,7 @@ describe('requests with the same limits', () => {
 });
 
 describe('rewrap', () => {
-  it('leaves a record under the latest key as it is', async () => {
+  it('returns a record unchanged if it is under the latest key', async () => {
     const session = world.process().session('p');
     const record = await session.encrypt(PAYLOAD);
     const rewrapped = await session.rewrap(record);
@@ -399,7 +402,7 @@ describe('rewrap', () => {
     expect(rewrapped.record).toBe(record);
   });
 
-  it('does not count a record that stays under the latest key as a seal', async () => {
+  it('does not call wearsOut for a record that is under the latest key', async () => {
     let draws = 0;
     const session = world.process({ policy: { wearsOut: () => (draws += 1) > 1 } }).session('p');
     const record = await session.encrypt(PAYLOAD);
@@ -407,7 +410,7 @@ describe('rewrap', () => {
     expect(draws).toBe(1);
   });
 
-  it("moves a record of another region under this region's key, though both keys were made in the same minute", async () => {
+  it("moves a record of another region to this region's key, even if both keys were made in the same minute", async () => {
     const record = await world.process({ regionSuffix: 'us-east-1' }).session('p').encrypt(PAYLOAD);
     const session = world.process({ regionSuffix: 'us-west-2' }).session('p');
     const { key } = await session.encrypt(PAYLOAD);
@@ -418,7 +421,7 @@ describe('rewrap', () => {
     expect(await session.decrypt(moved.record)).toEqual(PAYLOAD);
   });
 
-  it('moves an older record under the latest key, its payload untouched', async () => {
+  it('moves an older record to the latest key without changing its payload', async () => {
     const session = world.process().session('p');
     const old = await session.encrypt(PAYLOAD);
     world.clock.advance(91 * DAY_MS);
@@ -430,7 +433,7 @@ describe('rewrap', () => {
     expect(await world.process().session('p').decrypt(record)).toEqual(PAYLOAD);
   });
 
-  it('refuses a record whose key was tampered with, under the latest key or not', async () => {
+  it('rejects a record with a changed Data Row Key, whether or not it is under the latest key', async () => {
     const session = world.process().session('p');
     const record = await session.encrypt(PAYLOAD);
     const tampered = { ...record, key: { ...record.key, encryptedKey: Buffer.alloc(60) } };
@@ -441,21 +444,21 @@ describe('rewrap', () => {
 });
 
 describe('events', () => {
-  const told: string[] = [];
+  const reported: string[] = [];
   const events: EnvelopeEvents = {
-    keyCreated: (kind, key) => void told.push(`${kind} ${key.created} created`),
-    keyRetired: (kind, key, why) => void told.push(`${kind} ${key.created} ${why}`),
-    cacheUsed: (kind, outcome) => void told.push(`${kind} ${outcome}`),
-    servedStale: (key) => void told.push(`${key.id} stale`),
+    keyCreated: (kind, key) => void reported.push(`${kind} ${key.created} created`),
+    keyRetired: (kind, key, why) => void reported.push(`${kind} ${key.created} ${why}`),
+    cacheUsed: (kind, outcome) => void reported.push(`${kind} ${outcome}`),
+    servedStale: (key) => void reported.push(`${key.id} stale`),
   };
-  /** What was told of keys since the last time, and what of the cache. */
-  const takeOf = (about: RegExp): string[] => told.splice(0).filter((line) => about.test(line));
+  /** Takes the events that match the pattern since the last call. */
+  const takeOf = (about: RegExp): string[] => reported.splice(0).filter((line) => about.test(line));
   const KEYS = /\d/;
   const CACHE = /(?:hit|miss|eviction)$/;
 
-  beforeEach(() => void told.splice(0));
+  beforeEach(() => void reported.splice(0));
 
-  it('tell of each key that is made, and of the one before it with the reason', async () => {
+  it('report each new key, and why the key before it was retired', async () => {
     const service = world.process({ events });
     const first = (await service.session('p').encrypt(PAYLOAD)).key.parent.created;
     expect(takeOf(KEYS)).toEqual([`system ${first} created`, `intermediate ${first} created`]);
@@ -481,24 +484,27 @@ describe('events', () => {
   it.for([
     ['SK', 'system'],
     ['IK', 'intermediate'],
-  ] as const)('tell of the latest %s as the one retired, though it was met by losing a race', async ([kind, name]) => {
-    await world.process().session('p').encrypt(PAYLOAD);
-    world.clock.advance(91 * DAY_MS);
-    let raced = 0;
-    world.metastore.interfere = async (call) => {
-      if (call !== `Put ${kind}`) return;
-      world.metastore.interfere = () => {};
+  ] as const)(
+    'report the latest %s as retired, even if the process read it after losing a race',
+    async ([kind, name]) => {
       await world.process().session('p').encrypt(PAYLOAD);
-      raced = world.metastore.ofKind(kind).at(-1)?.created ?? 0;
-      revoke(kind);
-    };
-    await world.process({ events }).session('p').encrypt(PAYLOAD);
-    expect(takeOf(KEYS).filter((line) => line.startsWith(name) && !line.endsWith('created'))).toEqual([
-      `${name} ${raced} revoked`,
-    ]);
-  });
+      world.clock.advance(91 * DAY_MS);
+      let raced = 0;
+      world.metastore.interfere = async (call) => {
+        if (call !== `Put ${kind}`) return;
+        world.metastore.interfere = () => {};
+        await world.process().session('p').encrypt(PAYLOAD);
+        raced = world.metastore.ofKind(kind).at(-1)?.created ?? 0;
+        revoke(kind);
+      };
+      await world.process({ events }).session('p').encrypt(PAYLOAD);
+      expect(takeOf(KEYS).filter((line) => line.startsWith(name) && !line.endsWith('created'))).toEqual([
+        `${name} ${raced} revoked`,
+      ]);
+    },
+  );
 
-  it('tell of hits, misses and evictions of both kinds', async () => {
+  it('report cache hits, misses and evictions of System Keys and Intermediate Keys', async () => {
     const service = world.process({ events, policy: { maxIntermediateKeys: 1, maxSystemKeys: 1 } });
     const record = await service.session('a').encrypt(PAYLOAD);
     expect(takeOf(CACHE)).toEqual(['intermediate miss', 'system miss']);
@@ -513,7 +519,7 @@ describe('events', () => {
     expect(takeOf(CACHE)).toEqual(['intermediate miss', 'system miss', 'system eviction', 'intermediate eviction']);
   });
 
-  it('tell the audit the key of each record that is sealed, opened or moved, in a batch too', async () => {
+  it('call keyUsed with the key of each record that is encrypted, decrypted or rewrapped, also in a batch', async () => {
     const used: number[] = [];
     const session = world.process().session('p', ({ created }) => void used.push(created));
     const batch = session.batch({ shareDataRowKey: true });

@@ -26,12 +26,12 @@ const SERVICE = {
   kms: new StaticKms(Buffer.alloc(32), {}),
 };
 
-/** What sealing rejects with, or making the service throws. */
+/** Makes a service with these options and encrypts. Returns the error of either. */
 function sealWith(options: Partial<SessionFactoryOptions>): Promise<unknown> {
   return errorOf((async () => memoryService(options).session('p').encryptToJson(Buffer.from('x')))());
 }
 
-describe('the options of a service', () => {
+describe('the options of constructors and methods', () => {
   it.for<[string, object]>([
     ['options has no option expireAfter', { expireAfter: 5 }],
     ['policy has no option expireAfter', { policy: { expireAfter: 5 } }],
@@ -52,7 +52,7 @@ describe('the options of a service', () => {
     ['options has no such option as one of those given', { [`a${'b'.repeat(64)}`]: 5 }],
     ['options has no such option as one of those given', { 'SECRET value': 5 }],
     [`options has no option ${'b'.repeat(64)}`, { ['b'.repeat(64)]: 5 }],
-  ])('%s', ([message, change]) => {
+  ])('%s, says the TypeError of SessionFactory', ([message, change]) => {
     expect(() => memoryService(change)).toThrow(new RegExp(`^${message}`));
     expect(() => memoryService(change)).toThrow(TypeError);
   });
@@ -82,7 +82,7 @@ describe('the options of a service', () => {
           .batch({} as never),
     ],
     ['code must be an ErrorCode', () => new KeyfoldError('Wrong' as never, 'x')],
-  ])('%s, for any other constructor or method', ([message, make]) => {
+  ])('%s, says the TypeError of the constructor or method', ([message, make]) => {
     expect(make).toThrow(TypeError);
     expect(make).toThrow(message);
   });
@@ -93,13 +93,16 @@ describe('the options of a service', () => {
     () => new DynamoDbMetastore({ requestTimeoutMs: Number.NaN }),
     () => new DynamoDbMetastore({ connectionTimeoutMs: -1 }),
     () => new StaticKms(Object.defineProperty(Buffer.alloc(31), 'length', { value: 32 }), {}),
-  ])('are an InvalidConfiguration if a value of the right type is wrong: %s', (make) => {
+  ])('fail with InvalidConfiguration for a wrong value of the right type: %s', (make) => {
     expect(make).toThrow(expect.objectContaining({ code: 'InvalidConfiguration' }));
   });
 
-  it.for([undefined, null, 'x', [], new Map()])('are not %j', (options) => {
-    expect(() => new SessionFactory(options as never)).toThrow(/^options must be an object/);
-  });
+  it.for([undefined, null, 'x', [], new Map()])(
+    'fail with a TypeError if they are %j instead of an object',
+    (options) => {
+      expect(() => new SessionFactory(options as never)).toThrow(/^options must be an object/);
+    },
+  );
 
   it.for<[string, unknown]>([
     ['limits must be an object', null],
@@ -108,7 +111,7 @@ describe('the options of a service', () => {
     ['limits.deadlineAtMs must be a number of milliseconds', { deadlineAtMs: new Date() }],
     ['limits.signal must be an AbortSignal', { signal: new AbortController() }],
     ['limits has no option deadlineMs', { deadlineMs: 5 }],
-  ])('%s for a request: %j', async ([message, limits]) => {
+  ])('%s, says the TypeError of each session method for the limits %j', async ([message, limits]) => {
     const service = memoryService();
     const session = service.session('p');
     const record = await session.encrypt(Buffer.from('x'));
@@ -126,19 +129,22 @@ describe('the options of a service', () => {
   });
 });
 
-describe('what ports answer', () => {
-  it.for([Number.NaN, -1, 9e15, '5', Promise.resolve(5)])('no record is dated by a clock that says %s', async (ms) => {
-    expect(await sealWith({ now: () => ms as never })).toBeInstanceOf(TypeError);
-  });
+describe('the answers of ports', () => {
+  it.for([Number.NaN, -1, 9e15, '5', Promise.resolve(5)])(
+    'a clock that says %s makes encrypt fail with a TypeError',
+    async (ms) => {
+      expect(await sealWith({ now: () => ms as never })).toBeInstanceOf(TypeError);
+    },
+  );
 
-  it.for([undefined, true, 'ok'])('nothing is sealed when a metastore says %s of a new key', async (outcome) => {
+  it.for([undefined, true, 'ok'])('encrypt fails with a TypeError if metastore.store answers %s', async (outcome) => {
     const metastore = new MemoryMetastore();
     metastore.store = async () => outcome as never;
     expect(await sealWith({ metastore })).toBeInstanceOf(TypeError);
   });
 
   it.for(['wrapped', undefined, new Uint8Array(), new Uint16Array(9)])(
-    'no System Key is stored under a wrap such as %o',
+    'no System Key is stored if kms.wrap answers %o',
     async (wrap) => {
       const metastore = new MemoryMetastore();
       const kms = new StaticKms(Buffer.alloc(32), {});
@@ -148,7 +154,7 @@ describe('what ports answer', () => {
     },
   );
 
-  it('a KMS that gives back the very bytes that it was given loses none', async () => {
+  it('a KMS that returns the same buffer that it was given loses no key', async () => {
     const metastore = new MemoryMetastore();
     const kms = new StaticKms(Buffer.alloc(32), {});
     kms.wrap = async (key) => key;
@@ -160,7 +166,7 @@ describe('what ports answer', () => {
   });
 
   it.for([null, {}, { id: '_SK_svc_prod', created: 60, encryptedKey: 'AAAA', revoked: false }])(
-    'a row such as %j cannot be read',
+    'a key row %j fails with KeyRowUnreadable',
     async (row) => {
       const metastore = new MemoryMetastore();
       Object.assign(metastore, { loadLatest: async () => row, loadRecent: undefined });
@@ -168,15 +174,15 @@ describe('what ports answer', () => {
     },
   );
 
-  describe('about a row that a record names', () => {
+  describe('of a metastore, if a record names a row', () => {
     it.for<[string, (row: EnvelopeKeyRecord) => object]>([
-      ['no word of a revocation', ({ id, created, encryptedKey, parent }) => ({ id, created, encryptedKey, parent })],
+      ['no revoked member', ({ id, created, encryptedKey, parent }) => ({ id, created, encryptedKey, parent })],
       ['a date that is not whole', (row) => ({ ...row, created: row.created + 0.5 })],
       ['another date', (row) => ({ ...row, created: row.created + 60 })],
       ['another id', (row) => ({ ...row, id: '_IK_q_svc_prod' })],
       ['a parent of a date that is not whole', (row) => ({ ...row, parent: { id: row.parent?.id, created: 0.5 } })],
       ['a parent without an id', (row) => ({ ...row, parent: { created: 60 } })],
-    ])('with %s makes it unreadable', async ([, change]) => {
+    ])('with %s, decrypt fails with KeyRowUnreadable', async ([, change]) => {
       const world = new FakeWorld();
       const record = await world.process().session('p').encrypt(Buffer.from('x'));
       const [row] = world.metastore.ofKind('IK') as [EnvelopeKeyRecord];
@@ -188,7 +194,7 @@ describe('what ports answer', () => {
     });
   });
 
-  it('rows of another id behind one dated ahead seal nothing', async () => {
+  it('encrypt fails with KeyRowUnreadable if loadRecent answers with rows of another id', async () => {
     const world = new FakeWorld();
     await world.process().session('q').encrypt(Buffer.from('x'));
     const [other] = world.metastore.ofKind('IK') as [EnvelopeKeyRecord];
@@ -200,7 +206,7 @@ describe('what ports answer', () => {
   });
 
   it.for<unknown>([undefined, 'key', {}, { key: 'k'.repeat(32) }, { key: undefined }, { unreadable: 5 }])(
-    'an unwrapping that gives %j is a TypeError',
+    'decrypt fails with a TypeError if kms.unwrap answers %j',
     async (unwrapped) => {
       const world = new FakeWorld();
       const record = await world.process().session('p').encrypt(Buffer.from('x'));
@@ -211,21 +217,21 @@ describe('what ports answer', () => {
     },
   );
 
-  it('a wrap is stored apart from the key that the KMS was given, which is zeroed', async () => {
+  it('the stored wrap shares no memory with the key, which is zeroed', async () => {
     const world = new FakeWorld();
     world.kms.wrap = async (key) => key;
     await world.process().session('p').encrypt(Buffer.from('x'));
     expect(world.metastore.ofKind('SK')[0]?.encryptedKey.some((byte) => byte !== 0)).toBe(true);
   });
 
-  it.for([0, 8.64e15])('a clock may say %d, the first and the last time that there is', async (ms) => {
+  it.for([0, 8.64e15])('a clock may say %d, the first or last time that a Date can hold', async (ms) => {
     const record = await memoryService({ now: () => ms })
       .session('p')
       .encrypt(Buffer.from('x'));
     expect(record.key.created).toBe(ms / 1000);
   });
 
-  it('nothing is sealed under the key of another id', async () => {
+  it('encrypt fails with KeyRowUnreadable if loadLatest answers with a row of another id', async () => {
     const metastore = new MemoryMetastore();
     const service = memoryService({ metastore });
     await service.session('q').encrypt(Buffer.from('x'));
@@ -234,7 +240,7 @@ describe('what ports answer', () => {
     expect(await sealWith({ metastore })).toMatchObject({ code: 'KeyRowUnreadable' });
   });
 
-  it('a metastore in memory keeps what it stored, whatever its caller does to the record', async () => {
+  it('MemoryMetastore keeps a stored record even if its caller overwrites the key bytes', async () => {
     const metastore = new MemoryMetastore();
     const record = keyRecord('_SK_kept', 60);
     await metastore.store(record);

@@ -12,7 +12,7 @@ import {
 import { errorOf, FakeWorld, memoryService } from '../../support/fakes.ts';
 import { detached, outOfBounds } from '../../support/hostile.ts';
 
-/** Says that it is shorter than it is, by every property that it has. */
+/** An array of any size whose properties all say that it has one byte. */
 class ShortArray extends Uint8Array {
   override get length(): number {
     return 1;
@@ -28,7 +28,7 @@ class ShortArray extends Uint8Array {
   }
 }
 
-/** What is no payload, by what it is. */
+/** Values that are not a payload, by their description. */
 const NO_PAYLOADS: Readonly<Record<string, () => unknown>> = {
   'a string': () => 'héllo',
   'an ASCII string': () => 'hello',
@@ -46,7 +46,7 @@ const NO_PAYLOADS: Readonly<Record<string, () => unknown>> = {
   'an array beyond the end of its buffer': outOfBounds,
 };
 
-/** What is a payload, with the bytes that it has. */
+/** Payloads by their description, with the expected bytes. */
 const PAYLOADS: Readonly<Record<string, [() => Uint8Array, number[]]>> = {
   'an array of another realm': [() => vm.runInNewContext('new Uint8Array([1, 2, 255])') as Uint8Array, [1, 2, 255]],
   'an array with shared memory': [() => new Uint8Array(new SharedArrayBuffer(2)).fill(9), [9, 9]],
@@ -61,21 +61,24 @@ const PAYLOADS: Readonly<Record<string, [() => Uint8Array, number[]]>> = {
 };
 
 describe('a payload', () => {
-  it.for(Object.entries(NO_PAYLOADS))('is not %s, which touches no key', async ([, make]) => {
-    const world = new FakeWorld();
-    const session = world.process().session('p');
-    for (const method of ['encrypt', 'encryptToJson'] as const) {
-      const error = await errorOf(session[method](make() as never));
-      expect(error).toBeInstanceOf(TypeError);
-      expect((error as Error).message).toMatch(/^plaintext must be a Uint8Array/);
-    }
-    expect(() => seal(createSecretKey(Buffer.alloc(32)), make() as never)).toThrow(TypeError);
-    expect(world.log.take()).toEqual([]);
-  });
+  it.for(Object.entries(NO_PAYLOADS))(
+    'is rejected with a TypeError if it is %s, before any key is read',
+    async ([, make]) => {
+      const world = new FakeWorld();
+      const session = world.process().session('p');
+      for (const method of ['encrypt', 'encryptToJson'] as const) {
+        const error = await errorOf(session[method](make() as never));
+        expect(error).toBeInstanceOf(TypeError);
+        expect((error as Error).message).toMatch(/^plaintext must be a Uint8Array/);
+      }
+      expect(() => seal(createSecretKey(Buffer.alloc(32)), make() as never)).toThrow(TypeError);
+      expect(world.log.take()).toEqual([]);
+    },
+  );
 
-  it.for(Object.entries(PAYLOADS))('is %s, and comes back', async ([, [make, bytes]]) => {
+  it.for(Object.entries(PAYLOADS))('can be %s, and decrypts to the same bytes', async ([, [make, bytes]]) => {
     const session = memoryService().session('p');
-    // Cold, and then warm.
+    // The first round loads the keys, and the second finds them in the cache.
     for (let i = 0; i < 2; i += 1) {
       const record = await session.encrypt(make());
       expect([...(await session.decrypt(record))]).toEqual(bytes);
@@ -85,7 +88,7 @@ describe('a payload', () => {
     expect([...(open(key, seal(key, make())) ?? [])]).toEqual(bytes);
   });
 
-  it('is sealed as it was at the call, though the key is waited for', async () => {
+  it('is encrypted as it was at the time of the call, even if the session waits for a key', async () => {
     const world = new FakeWorld();
     const [written, gone] = [Buffer.from('as given'), new Uint8Array([1, 2, 3])];
     const session = world.process().session('p');
@@ -96,7 +99,7 @@ describe('a payload', () => {
     expect(payloads.map(String)).toEqual(['as given', '\u0001\u0002\u0003']);
   });
 
-  it('counts by its real size towards what a shared Data Row Key may seal', async () => {
+  it('counts with its real size towards dataRowKeyMaxBytes', async () => {
     const session = memoryService({ policy: { dataRowKeyMaxMessages: 9, dataRowKeyMaxBytes: 5 } }).session('p');
     const records = [await session.encrypt(new ShortArray(3)), await session.encrypt(new ShortArray(3))];
     expect(records[0]?.key.encryptedKey).not.toEqual(records[1]?.key.encryptedKey);
@@ -117,7 +120,7 @@ describe('a record', () => {
     ['record.key.parent', ({ key, data }) => ({ key: { ...key, parent: null }, data })],
     ['record.key.parent.id', ({ key, data }) => ({ key: { ...key, parent: { ...key.parent, id: 5 } }, data })],
     ['record.key.parent.created', ({ key, data }) => ({ key: { ...key, parent: { id: key.parent.id } }, data })],
-  ])('without a %s of its type is refused by name', async ([name, change]) => {
+  ])('with a %s of the wrong type is rejected with a TypeError that names the member', async ([name, change]) => {
     const broken = change(await session.encrypt(PAYLOAD)) as DataRowRecord;
     const message = new RegExp(`^${name.replaceAll('.', '\\.')} (?:must|cannot) be`);
     for (const work of [
@@ -132,7 +135,7 @@ describe('a record', () => {
     }
   });
 
-  it('is read once, whatever its getters say later', async () => {
+  it('is read once, so a getter cannot change it later', async () => {
     const { key, data } = await session.encrypt(PAYLOAD);
     let reads = 0;
     const changing = {
@@ -146,7 +149,7 @@ describe('a record', () => {
     expect(await session.decryptJson(encodeDataRowRecord(changing))).toEqual(PAYLOAD);
   });
 
-  it('is written with the bytes that its arrays really have', async () => {
+  it('is encoded with the real bytes of its arrays, even if they report a shorter length', async () => {
     const { key, data } = await session.encrypt(PAYLOAD);
     const record = { key: { ...key, encryptedKey: new ShortArray(key.encryptedKey) }, data: new ShortArray(data) };
     expect(await session.decrypt(record)).toEqual(PAYLOAD);
@@ -155,7 +158,7 @@ describe('a record', () => {
     expect(await session.decrypt(decodeCompactRecord(compact).record)).toEqual(PAYLOAD);
   });
 
-  it('has no text that does not parse again', async () => {
+  it('with an invalid date or kind is rejected by the encoders', async () => {
     const { key, data } = await session.encrypt(PAYLOAD);
     for (const created of [Number.NaN, Infinity, 0.5]) {
       const code = { code: 'InvalidRequest' };

@@ -8,8 +8,8 @@ beforeEach(() => {
   world = new FakeWorld();
 });
 
-describe('a System Key that is preloaded', () => {
-  it('is not asked for by the first request, be it to seal, for a known or a new partition, or to open', async () => {
+describe('SessionFactory.preload', () => {
+  it('saves the first encrypt or decrypt from loading the System Key', async () => {
     const record = await world.process().session('known').encrypt(PAYLOAD);
     const requests = [
       [(started) => started.session('known').encrypt(PAYLOAD), ['Query IK']],
@@ -26,12 +26,12 @@ describe('a System Key that is preloaded', () => {
     }
   });
 
-  it('is none where there is none yet: that is for a request to make', async () => {
+  it('makes no System Key if there is none', async () => {
     await world.process().preload();
     expect(world.log.take()).toEqual(['Query SK']);
   });
 
-  it('is none that may not seal any more', async () => {
+  it('does not unwrap an expired System Key', async () => {
     await world.process().session('p').encrypt(PAYLOAD);
     world.clock.advance(91 * DAY_MS);
     world.log.take();
@@ -42,7 +42,7 @@ describe('a System Key that is preloaded', () => {
     expect(world.log.take()).toContain('Put SK');
   });
 
-  it('is looked for no longer than it may take, and asked for again by the first request', async () => {
+  it('fails with DeadlineExceeded at its deadline, and the first request loads the key again', async () => {
     await world.process().session('p').encrypt(PAYLOAD);
     const started = world.process();
     world.kms.interfere = (_, { signal }) =>

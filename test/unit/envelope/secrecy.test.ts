@@ -11,7 +11,7 @@ beforeEach(() => {
   world = new FakeWorld();
 });
 
-/** Everything that could be printed of a value: its JSON, and all that inspect reaches. */
+/** All text that could be printed of a value: its JSON, all that `inspect` reaches, and the causes of an error. */
 function everything(value: unknown): string {
   const inspected = inspect(value, {
     depth: Infinity,
@@ -23,23 +23,23 @@ function everything(value: unknown): string {
   return `${inspected}\n${JSON.stringify(value)}\n${causes}`;
 }
 
-/** A secret in the forms that it could be printed in. */
+/** The texts in which a secret could appear: hex, Base64, Latin-1, and lists of its bytes. */
 function formsOf(secret: Buffer): string[] {
   const bytes = inspect(secret, { maxArrayLength: Infinity }).replace(/^<Buffer |>$/g, '');
   return [secret.toString('hex'), secret.toString('base64'), secret.toString('latin1'), bytes, [...secret].join(', ')];
 }
 
 describe('plaintext keys', () => {
-  it('are never printed: a key shows its id alone', () => {
+  it('are never printed: an EnvelopeKey prints only its id and date', () => {
     const bytes = Buffer.from('0123456789abcdef0123456789abcdef');
-    const standing = { id: '_IK_p', created: 60, revoked: false, worn: false, checkedAtMs: 0 };
+    const standing = { id: '_IK_p', created: 60, revoked: false, exhausted: false, checkedAtMs: 0 };
     const key = new EnvelopeKey(Buffer.from(bytes), 0, standing as never);
     expect(JSON.stringify(key)).toBe('{"id":"_IK_p","created":60}');
     expect(inspect(key, { depth: Infinity, showHidden: true })).toBe('EnvelopeKey(_IK_p created 60)');
     for (const form of formsOf(bytes)) expect(everything({ key })).not.toContain(form);
   });
 
-  it('are not to be found in whatever holds them', async () => {
+  it('do not appear in the printed factory, session or KMS', async () => {
     const masterKey = Buffer.from('thisIsAStaticMasterKeyForTesting');
     const kms = new StaticKms(masterKey, {});
     const service = world.process({ kms });
@@ -52,7 +52,7 @@ describe('plaintext keys', () => {
 });
 
 describe('an error', () => {
-  it('holds nothing of the payload, whatever failed', async () => {
+  it('contains nothing of the payload, whichever call fails', async () => {
     const secret = Buffer.from(CANARY);
     const record = await world.process().session('p').encrypt(secret);
     const tampered = { ...record, data: Buffer.concat([record.data, Buffer.from([1])]) };

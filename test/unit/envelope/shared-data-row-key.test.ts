@@ -5,14 +5,14 @@ import { codeOf, DAY_MS, FakeWorld, MINUTE_MS } from '../../support/fakes.ts';
 
 const NO_BOUND = { dataRowKeyMaxMessages: 1000, dataRowKeyMaxBytes: 1_000_000, dataRowKeyMaxAgeMs: DAY_MS };
 
-/** Seals so many payloads, one after the other, of that size. */
+/** Encrypts `count` payloads of `sizeBytes` bytes, one after the other. */
 async function sealed(session: Session, count: number, sizeBytes = 1): Promise<DataRowRecord[]> {
   const records: DataRowRecord[] = [];
   for (let i = 0; i < count; i += 1) records.push(await session.encrypt(Buffer.alloc(sizeBytes, i)));
   return records;
 }
 
-/** How many records in a row have the same Data Row Key. */
+/** The lengths of the runs of consecutive records with the same Data Row Key. */
 function runs(records: readonly DataRowRecord[]): number[] {
   const lengths: number[] = [];
   records.forEach(({ key }, i) => {
@@ -24,11 +24,11 @@ function runs(records: readonly DataRowRecord[]): number[] {
 }
 
 describe('a Data Row Key', () => {
-  it('is of one record, unless the policy says otherwise', async () => {
+  it('encrypts one record by default', async () => {
     expect(runs(await sealed(new FakeWorld().process().session('p'), 3))).toEqual([1, 1, 1]);
   });
 
-  it('seals as many payloads as the policy lets it', async () => {
+  it('encrypts dataRowKeyMaxMessages payloads', async () => {
     for (const [dataRowKeyMaxMessages, lengths] of [
       [2, [2, 2, 2, 1]],
       [3, [3, 3, 1]],
@@ -38,7 +38,7 @@ describe('a Data Row Key', () => {
     }
   });
 
-  it('is of as many records in JSON', async () => {
+  it('encrypts dataRowKeyMaxMessages payloads with encryptToJson', async () => {
     const session = new FakeWorld().process({ policy: { ...NO_BOUND, dataRowKeyMaxMessages: 3 } }).session('p');
     const texts = await Promise.all(['a', 'b', 'c', 'd'].map((text) => session.encryptToJson(Buffer.from(text))));
     expect(runs(texts.map(decodeDataRowRecord))).toEqual([3, 1]);
@@ -46,14 +46,14 @@ describe('a Data Row Key', () => {
     expect(opened).toEqual(['a', 'b', 'c', 'd']);
   });
 
-  it('seals as many bytes as the policy lets it, and a larger payload by itself', async () => {
+  it('encrypts up to dataRowKeyMaxBytes, and a larger payload gets its own key', async () => {
     const policy = { ...NO_BOUND, dataRowKeyMaxBytes: 10 };
     const session = new FakeWorld().process({ policy }).session('p');
     expect(runs(await sealed(session, 5, 5))).toEqual([2, 2, 1]);
     expect(runs(await sealed(session, 2, 11))).toEqual([1, 1]);
   });
 
-  it('seals for as long as the policy lets it', async () => {
+  it('encrypts until dataRowKeyMaxAgeMs is over', async () => {
     const world = new FakeWorld();
     const session = world.process({ policy: { ...NO_BOUND, dataRowKeyMaxAgeMs: MINUTE_MS } }).session('p');
     const first = await sealed(session, 1);
@@ -63,7 +63,7 @@ describe('a Data Row Key', () => {
     expect(runs([...first, ...second, ...(await sealed(session, 2))])).toEqual([2, 2]);
   });
 
-  it('is of one partition, over all its sessions', async () => {
+  it('is shared by all sessions of one partition, and by no other partition', async () => {
     const process = new FakeWorld().process({ policy: NO_BOUND });
     const of = (partition: string): Promise<DataRowRecord> => process.session(partition).encrypt(Buffer.from('x'));
     const records = [await of('p'), await of('q'), await of('p'), await of('q')];
@@ -72,7 +72,7 @@ describe('a Data Row Key', () => {
     expect(runs(records)).toEqual([1, 1, 1, 1]);
   });
 
-  it('seals nothing more once its Intermediate Key is known to be revoked', async () => {
+  it('encrypts nothing more after its Intermediate Key is found revoked', async () => {
     const world = new FakeWorld();
     const process = world.process({ policy: NO_BOUND });
     const [before] = await sealed(process.session('p'), 1);
@@ -84,14 +84,14 @@ describe('a Data Row Key', () => {
     expect(runs([before, after] as DataRowRecord[])).toEqual([1, 1]);
   });
 
-  it('is shared by the records of a request that asks for it, and by no other request', async () => {
+  it('is shared within a batch with shareDataRowKey, and not between batches', async () => {
     const process = new FakeWorld().process();
     const request = (): Promise<DataRowRecord[]> => sealed(process.session('p').batch({ shareDataRowKey: true }), 3);
     expect(runs([...(await request()), ...(await request())])).toEqual([3, 3]);
     expect(runs(await sealed(process.session('p').batch({ shareDataRowKey: false }), 2))).toEqual([1, 1]);
   });
 
-  it('follows the Intermediate Key, where that wears out in the middle of a request', async () => {
+  it('is replaced if its Intermediate Key reaches its usage limit within a batch', async () => {
     let seals = 0;
     const policy = { wearsOut: () => (seals += 1) === 3 };
     const session = new FakeWorld().process({ policy }).session('p').batch({ shareDataRowKey: true });
@@ -100,7 +100,7 @@ describe('a Data Row Key', () => {
     expect(new Set(records.map(({ key }) => key.parent.created)).size).toBe(2);
   });
 
-  it('that several records share opens each of them by itself, with a nonce of its own', async () => {
+  it('that several records share decrypts each of them alone, and each has its own nonce', async () => {
     const world = new FakeWorld();
     const records = await sealed(world.process().session('p').batch({ shareDataRowKey: true }), 3);
     expect(new Set(records.map(({ data }) => Buffer.from(data.slice(-12)).toString('hex'))).size).toBe(3);
@@ -110,8 +110,8 @@ describe('a Data Row Key', () => {
   });
 });
 
-describe('a record', () => {
-  it("is its caller's alone: what he does to it reaches none that shares its Data Row Key", async () => {
+describe('a record with a shared Data Row Key', () => {
+  it('can be overwritten by its caller without changing the other records of that key', async () => {
     const world = new FakeWorld();
     const session = world.process({ policy: NO_BOUND }).session('p');
     const [first] = (await sealed(session, 1)) as [DataRowRecord];
@@ -123,7 +123,7 @@ describe('a record', () => {
 });
 
 describe('a session of a batch', () => {
-  it('opens records whose reader puts one after the other into one buffer', async () => {
+  it('decrypts records that the caller reads into one buffer, one after the other', async () => {
     const process = new FakeWorld().process();
     const buffer = Buffer.alloc(60);
     const session = process.session('p').batch({ shareDataRowKey: false });
@@ -135,7 +135,7 @@ describe('a session of a batch', () => {
     expect(bytes).toEqual([0, 1]);
   });
 
-  it('opens the Data Row Key of records that share it once', async () => {
+  it('opens a Data Row Key once for consecutive records that share it', async () => {
     const process = new FakeWorld().process();
     const records = await sealed(process.session('p').batch({ shareDataRowKey: true }), 3);
     const opens = vi.spyOn(EnvelopeKey.prototype, 'open');
@@ -145,12 +145,12 @@ describe('a session of a batch', () => {
     opens.mockRestore();
   });
 
-  it('may share a Data Row Key among as many records as a request may hold', async () => {
+  it('shares a Data Row Key among 1,000 records, the limit of a request', async () => {
     const session = new FakeWorld().process({ policy: { wearsOut: () => false } }).session('p');
     expect(runs(await sealed(session.batch({ shareDataRowKey: true }), 1000))).toEqual([1000]);
   });
 
-  it('opens records in any order, some with one Data Row Key, and refuses what was tampered with', async () => {
+  it('decrypts records with shared and own Data Row Keys in any order, and rejects changed records', async () => {
     const world = new FakeWorld();
     const process = world.process();
     const shared = await sealed(process.session('p').batch({ shareDataRowKey: true }), 2);
@@ -166,7 +166,7 @@ describe('a session of a batch', () => {
     expect(await codeOf(session.decrypt({ ...a, key }))).toBe('RecordUnreadable');
   });
 
-  it("does not take another Intermediate Key's word for the Data Row Key opened last", async () => {
+  it('opens a Data Row Key again if the next record names another Intermediate Key', async () => {
     const world = new FakeWorld();
     const process = world.process();
     const [old] = (await sealed(process.session('p'), 1)) as [DataRowRecord];

@@ -1,4 +1,4 @@
-/** Keys dated in the future, and clocks that step. */
+/** Tests for keys dated in the future, and for clocks that step back. */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { AbsentKeys } from '../../../src/envelope/absent-keys.ts';
 import { agingClock } from '../../../src/async/clock.ts';
@@ -22,7 +22,7 @@ async function createdBy(service: SessionFactory, partition = 'p'): Promise<numb
   return (await service.session(partition).encrypt(PAYLOAD)).key.parent.created;
 }
 
-/** Puts the latest row of a kind a second time, dated so many seconds from now, as a writer with a wrong clock would have made it. */
+/** Copies the latest row of a kind to another date, as a process with a wrong clock would have stored it. */
 function copyTo(kind: 'SK' | 'IK', created: number, changes: Partial<EnvelopeKeyRecord> = {}): EnvelopeKeyRecord {
   const row = world.metastore.ofKind(kind).at(-1);
   if (row === undefined) throw new Error('no row');
@@ -31,7 +31,7 @@ function copyTo(kind: 'SK' | 'IK', created: number, changes: Partial<EnvelopeKey
   return copy;
 }
 
-/** A partition's key, which another process made on a clock that is so far ahead. */
+/** Encrypts in another process, whose clock is `ms` ahead, and returns the record. */
 async function madeAhead(ms: number): Promise<DataRowRecord> {
   world.clock.advance(ms);
   const record = await world.process().session('p').encrypt(PAYLOAD);
@@ -41,14 +41,14 @@ async function madeAhead(ms: number): Promise<DataRowRecord> {
 }
 
 describe('a key dated in the future', () => {
-  it.for([5 * MINUTE_MS, 9 * MINUTE_MS])('seals if it is %i ms ahead, for one query', async (ms) => {
+  it.for([5 * MINUTE_MS, 9 * MINUTE_MS])('seals if it is %i ms ahead, and is found with one query', async (ms) => {
     const ahead = await madeAhead(ms);
     expect(await createdBy(world.process())).toBe(ahead.key.parent.created);
     expect(world.log.take()).toEqual(['Query IK', 'Get SK', 'Unwrap']);
   });
 
   it.for([12 * MINUTE_MS, 400 * DAY_MS])(
-    'does not seal if it is %i ms ahead; its successor is dated now',
+    'does not seal if it is %i ms ahead, and its successor is dated now',
     async (ms) => {
       const ahead = await madeAhead(ms);
       const service = world.process();
@@ -70,18 +70,21 @@ describe('a key dated in the future', () => {
     expect(await createdBy(world.process())).toBe(seconds + 600);
   });
 
-  it.for([2 ** 53 - 1, 2 ** 53, 1e300, Infinity, NaN, 1.5e12])('does not hide a usable one, at %d', async (created) => {
-    const service = world.process();
-    const own = await createdBy(service);
-    for (const kind of ['IK', 'SK'] as const) copyTo(kind, created);
-    const cold = world.process();
-    const record = await cold.session('p').encrypt(PAYLOAD);
-    expect(record.key.parent.created).toBe(own);
-    expect(await service.session('p').decrypt(record)).toEqual(PAYLOAD);
-    expect(world.metastore.ofKind('SK')).toHaveLength(2);
-  });
+  it.for([2 ** 53 - 1, 2 ** 53, 1e300, Infinity, NaN, 1.5e12])(
+    'with the date %d does not hide an older usable key',
+    async (created) => {
+      const service = world.process();
+      const own = await createdBy(service);
+      for (const kind of ['IK', 'SK'] as const) copyTo(kind, created);
+      const cold = world.process();
+      const record = await cold.session('p').encrypt(PAYLOAD);
+      expect(record.key.parent.created).toBe(own);
+      expect(await service.session('p').decrypt(record)).toEqual(PAYLOAD);
+      expect(world.metastore.ofKind('SK')).toHaveLength(2);
+    },
+  );
 
-  it('is followed by one that can be named in a record, once the usable one has expired', async () => {
+  it('is replaced by a key with a valid date after the older usable key has expired', async () => {
     await createdBy(world.process());
     copyTo('IK', 2 ** 53 - 1);
     copyTo('SK', 2 ** 53 - 1);
@@ -92,7 +95,7 @@ describe('a key dated in the future', () => {
     expect(await service.session('p').decrypt(record)).toEqual(PAYLOAD);
   });
 
-  it('does not hide a usable one if it cannot be read', async () => {
+  it('does not hide an older usable key if its row cannot be read', async () => {
     const own = await createdBy(world.process());
     world.metastore.interfere = (call) => {
       if (call === 'Query IK') throw new KeyfoldError('KeyRowUnreadable', 'made up');
@@ -100,7 +103,7 @@ describe('a key dated in the future', () => {
     expect(await createdBy(world.process())).toBe(own);
   });
 
-  it('is followed by a new one, if no row that can be read is behind it', async () => {
+  it('is replaced by a new key if there is no older row', async () => {
     const created = await createdBy(world.process());
     for (const kind of ['IK', 'SK'] as const) copyTo(kind, 2 ** 53);
     for (const row of world.metastore.rows.values()) if (row.created === created) world.metastore.remove(row);
@@ -109,7 +112,7 @@ describe('a key dated in the future', () => {
   });
 
   it.for(['IK', 'SK'] as const)(
-    'is not told from a broken one without loadRecent, so that nothing is sealed: %s',
+    'makes encrypt fail if its row cannot be read and the metastore lacks loadRecent (%s row)',
     async (kind) => {
       await createdBy(world.process());
       world.metastore.interfere = (call) => {
@@ -127,7 +130,7 @@ describe('a key dated in the future', () => {
     },
   );
 
-  it.for([Number.NaN, -0.5, 2 ** 53])('cannot be read if that is %d seconds from now', async (seconds) => {
+  it.for([Number.NaN, -0.5, 2 ** 53])('cannot be read if its date is %d seconds from now', async (seconds) => {
     await createdBy(world.process());
     const row = { ...world.metastore.ofKind('IK')[0], created: nowSeconds() + seconds };
     const loadLatest = world.metastore.loadLatest.bind(world.metastore);
@@ -138,14 +141,14 @@ describe('a key dated in the future', () => {
     expect(await codeOf(world.process().session('p').encrypt(PAYLOAD))).toBe('KeyRowUnreadable');
   });
 
-  it('is followed by a new one without loadRecent, if the row can be read', async () => {
+  it('is replaced by a new key if the metastore lacks loadRecent and the row can be read', async () => {
     await createdBy(world.process());
     const ahead = copyTo('IK', nowSeconds() + 3600);
     Object.assign(world.metastore, { loadRecent: undefined });
     expect(await createdBy(world.process())).toBeLessThan(ahead.created);
   });
 
-  it('does not hide a usable one if it is ahead by less, and revoked', async () => {
+  it('does not hide an older usable key if it is revoked and five minutes ahead', async () => {
     const own = await createdBy(world.process());
     copyTo('IK', nowSeconds() + 300, { revoked: true });
     world.log.take();
@@ -153,7 +156,7 @@ describe('a key dated in the future', () => {
     expect(world.log.take()).toEqual(['Query IK', 'Recent IK', 'Get SK', 'Unwrap']);
   });
 
-  it('hides an older usable one if it is revoked and dated to this very second', async () => {
+  it('hides an older usable key if it is revoked and dated to the current second', async () => {
     const own = await createdBy(world.process());
     copyTo('IK', nowSeconds(), { revoked: true });
     expect(await createdBy(world.process())).toBeGreaterThan(nowSeconds());
@@ -161,24 +164,24 @@ describe('a key dated in the future', () => {
     expect(world.log.take()).not.toContain('Recent IK');
   });
 
-  it('does not pass its date on when it is revoked', async () => {
+  it('is replaced by a key dated now when it is revoked', async () => {
     const ahead = await madeAhead(9 * MINUTE_MS);
     for (const row of world.metastore.ofKind('IK')) world.metastore.change(row, { revoked: true });
     const made = await createdBy(world.process());
     expect(made).toBe(nowSeconds());
     expect(made).toBeLessThan(ahead.key.parent.created);
-    // Another process finds it behind the revoked one.
+    // Another process finds the new key, although the revoked key has a later date.
     expect(await createdBy(world.process())).toBe(made);
   });
 
-  it('takes the Intermediate Keys under it along, if it is a System Key', async () => {
+  it('retires the Intermediate Keys under it if it is a System Key', async () => {
     const own = await createdBy(world.process());
     const system = copyTo('SK', nowSeconds() + 3600);
     copyTo('IK', nowSeconds() + 10, { parent: { id: system.id, created: system.created } });
     expect(await createdBy(world.process())).toBe(own);
   });
 
-  it('gives its place in the cache to an older one when its System Key is revoked', async () => {
+  it('is replaced in the cache by an older key when its System Key is revoked', async () => {
     const own = await createdBy(world.process());
     const system = copyTo('SK', nowSeconds() + 200);
     const ahead = copyTo('IK', nowSeconds() + 300, { parent: { id: system.id, created: system.created } });
@@ -192,7 +195,7 @@ describe('a key dated in the future', () => {
     expect(world.log.take()).toEqual([]);
   });
 
-  it('is reported by the maintenance, and is no reason not to make the next one ahead of time', async () => {
+  it('is reported by maintenance, which still makes the next System Key in time', async () => {
     await createdBy(world.process());
     copyTo('SK', nowSeconds() + 3600 * 24 * 365);
     world.clock.advance(85 * DAY_MS);
@@ -221,45 +224,45 @@ describe('a key dated in the future', () => {
   });
 });
 
-describe('the date of a new key', () => {
+describe('createdNow', () => {
   const policy = cryptoPolicy();
   const nowMs = Date.UTC(2026, 10, 27, 12, 0, 30);
   const now = nowMs / 1000;
-  const dated = (taken: readonly number[], worn?: number): number | undefined =>
-    createdNow(policy, nowMs, taken as EpochSeconds[], worn as EpochSeconds | undefined);
+  const dated = (taken: readonly number[], exhausted?: number): number | undefined =>
+    createdNow(policy, nowMs, taken as EpochSeconds[], exhausted as EpochSeconds | undefined);
 
   it.for([
-    ['no other', [], now - 30],
-    ['an old one', [now - 86_400], now - 30],
-    ['one of this minute', [now - 30], now],
-    ['one of this second', [now, now - 30], now + 1],
-    ['some that were made ahead', [now + 2, now + 1, now], now + 3],
-    ['one far ahead', [now + 590], now],
-    ['a gap', [now + 2, now], now + 1],
-  ] as const)('with %s known is the first free one', ([, taken, created]) => {
+    ['no key', [], now - 30],
+    ['an old key', [now - 86_400], now - 30],
+    ['a key of this minute', [now - 30], now],
+    ['a key of this second', [now, now - 30], now + 1],
+    ['keys of the next seconds', [now + 2, now + 1, now], now + 3],
+    ['a key far ahead', [now + 590], now],
+    ['a gap between dates', [now + 2, now], now + 1],
+  ] as const)('chooses the first free date if %s is known', ([, taken, created]) => {
     expect(dated(taken)).toBe(created);
   });
 
-  it('is at most a minute ahead, and then there is none', () => {
+  it('returns undefined if every second of the next minute is taken', () => {
     const taken = Array.from({ length: 61 }, (_, i) => now + i);
     expect(dated(taken.slice(0, 60))).toBe(now + 60);
     expect(dated(taken)).toBeUndefined();
   });
 
-  it('is later than that of a key at its usage limit, so that every process sees it', () => {
+  it('chooses a later date than that of a key at its usage limit', () => {
     expect(dated([now + 20], now + 20)).toBe(now + 21);
     expect(dated([now + 300], now + 300)).toBe(now);
     expect(dated([now + 60], now + 60)).toBe(now);
     expect(dated([now - 30], now - 30)).toBe(now);
   });
 
-  it.for([NaN, Infinity, 2 ** 63])('is none if the clock says %d', (time) => {
+  it.for([NaN, Infinity, 2 ** 63])('throws a TypeError if the time is %d', (time) => {
     expect(() => createdNow(policy, time, [])).toThrow(TypeError);
   });
 });
 
-describe('if every second of the next minute is taken by a revoked key', () => {
-  it.for(['IK', 'SK'] as const)('encrypting is refused for the moment (%s)', async (kind) => {
+describe('encrypt, with a revoked key for every second of the next minute', () => {
+  it.for(['IK', 'SK'] as const)('fails with MetastoreUnavailable (%s rows)', async (kind) => {
     await createdBy(world.process());
     const seconds = Math.floor(nowSeconds());
     for (let i = -40; i <= 60; i += 1) copyTo(kind, seconds + i, { revoked: true });
@@ -267,9 +270,9 @@ describe('if every second of the next minute is taken by a revoked key', () => {
   });
 });
 
-describe('after the clock has stepped back', () => {
+describe('after the clock stepped back', () => {
   it.for([2 * MINUTE_MS, 40 * MINUTE_MS, 2 * HOUR_MS, 30 * DAY_MS])(
-    'by %i ms, a revoked Intermediate Key does not go on sealing',
+    'by %i ms, the session does not encrypt with a revoked Intermediate Key',
     async (ms) => {
       const service = world.process();
       await createdBy(service);
@@ -281,7 +284,7 @@ describe('after the clock has stepped back', () => {
     },
   );
 
-  it('nor does what is under a revoked System Key', async () => {
+  it('the session does not encrypt with an Intermediate Key under a revoked System Key', async () => {
     const service = world.process();
     await createdBy(service);
     world.clock.advance(50 * MINUTE_MS);
@@ -293,7 +296,7 @@ describe('after the clock has stepped back', () => {
     expect(world.metastore.ofKind('SK').find(({ created }) => created === row?.parent?.created)?.revoked).toBe(false);
   });
 
-  it('what was read is read again, and no KMS is needed for that', async () => {
+  it('the session reads the key rows again without calling KMS', async () => {
     const service = world.process();
     const own = await createdBy(service);
     world.clock.advance(-5 * MINUTE_MS);
@@ -302,7 +305,7 @@ describe('after the clock has stepped back', () => {
     expect(world.log.take()).toEqual(['Query IK', 'Get SK']);
   });
 
-  it('in small steps, a key that was revoked meanwhile does not seal either', async () => {
+  it('in small steps, the session does not encrypt with a key that was revoked meanwhile', async () => {
     const service = world.process();
     const first = await createdBy(service);
     for (const row of world.metastore.ofKind('IK')) world.metastore.change(row, { revoked: true });
@@ -313,7 +316,7 @@ describe('after the clock has stepped back', () => {
     expect(await createdBy(service)).not.toBe(first);
   });
 
-  it('by less than a second, nothing is read again', async () => {
+  it('by less than a second, the session does not read key rows again', async () => {
     const service = world.process();
     await createdBy(service);
     world.log.take();
@@ -322,7 +325,7 @@ describe('after the clock has stepped back', () => {
     expect(world.log.take()).toEqual([]);
   });
 
-  it('a key that is now too far ahead does not seal, and its successor stays warm', async () => {
+  it('the session replaces a key that is now dated too far ahead, and caches the new key', async () => {
     const service = world.process();
     const ahead = await createdBy(service);
     world.clock.advance(-HOUR_MS);
@@ -335,7 +338,7 @@ describe('after the clock has stepped back', () => {
     expect(world.log.take()).toEqual(['Query IK', 'Put IK']);
   });
 
-  it('plaintext keys are dropped as soon as without the step', async () => {
+  it('the cache drops plaintext keys as early as without the step', async () => {
     const service = world.process();
     const record = await service.session('p').encrypt(PAYLOAD);
     world.clock.advance(40 * MINUTE_MS);
@@ -348,7 +351,7 @@ describe('after the clock has stepped back', () => {
     expect(world.log.take()).toEqual(['Get IK', 'Get SK', 'Unwrap']);
   });
 
-  it('a key that was absent is looked for again', async () => {
+  it('the session looks again for a key that was absent', async () => {
     const record = await world.process().session('p').encrypt(PAYLOAD);
     const [row] = world.metastore.ofKind('IK');
     if (row === undefined) throw new Error('no key');
@@ -361,7 +364,7 @@ describe('after the clock has stepped back', () => {
     expect(await service.session('p').decrypt(record)).toEqual(PAYLOAD);
   });
 
-  it('the grace of an outage does not begin anew', async () => {
+  it('the grace during an outage of the metastore does not start again', async () => {
     const service = world.process();
     await createdBy(service);
     world.clock.advance(70 * MINUTE_MS);
@@ -373,7 +376,7 @@ describe('after the clock has stepped back', () => {
     expect(await codeOf(service.session('p').encrypt(PAYLOAD))).toBe('MetastoreUnavailable');
   });
 
-  it('a shared Data Row Key is not used for longer', async () => {
+  it('a shared Data Row Key still ends at its maximum age', async () => {
     const service = world.process({ policy: { dataRowKeyMaxMessages: 1000, dataRowKeyMaxAgeMs: 10 * MINUTE_MS } });
     const keyOf = async (): Promise<string> =>
       Buffer.from((await service.session('p').encrypt(PAYLOAD)).key.encryptedKey).toString('hex');
@@ -387,20 +390,20 @@ describe('after the clock has stepped back', () => {
   });
 });
 
-/** An hour and a quarter passes, of which the clock shows ten seconds. */
+/** Lets 75 minutes pass on the monotonic clock, but ten seconds on the wall clock. */
 function pass(): void {
   const shownMs = Date.now() + 10_000;
   vi.advanceTimersByTime(75 * MINUTE_MS);
   vi.setSystemTime(shownMs);
 }
 
-describe("after the machine's clock has stepped back between two requests", () => {
+describe("after the machine's clock stepped back between two requests", () => {
   beforeEach(() => {
     vi.useFakeTimers({ toFake: ['Date', 'performance'], now: world.clock.nowMs });
   });
   afterEach(() => vi.useRealTimers());
 
-  it('a plaintext key is dropped at its maximum age all the same', async () => {
+  it('the cache drops a plaintext key at its maximum age', async () => {
     const service = world.process({ now: Date.now });
     const record = await service.session('p').encrypt(PAYLOAD);
     pass();
@@ -409,7 +412,7 @@ describe("after the machine's clock has stepped back between two requests", () =
     expect(world.log.take()).toEqual(['Get IK', 'Get SK', 'Unwrap']);
   });
 
-  it('a revoked key does not go on sealing', async () => {
+  it('the session does not encrypt with a revoked key', async () => {
     const policy = { intermediateKeyMaxAgeMs: DAY_MS, systemKeyMaxAgeMs: DAY_MS };
     const service = world.process({ now: Date.now, policy });
     const before = await createdBy(service);
@@ -419,8 +422,8 @@ describe("after the machine's clock has stepped back between two requests", () =
   });
 });
 
-describe('the clock of ages', () => {
-  it('goes on as the given clock does, and never back', () => {
+describe('agingClock', () => {
+  it('advances with the given clock and never goes back', () => {
     const clock = new HandClock();
     const ages = agingClock(clock.now, 0);
     clock.advance(500);
@@ -431,7 +434,7 @@ describe('the clock of ages', () => {
     expect(ages()).toBe(501);
   });
 
-  it('makes everything older at a step back, once', () => {
+  it('jumps ahead once when the given clock steps back', () => {
     const clock = new HandClock();
     const ages = agingClock(clock.now, HOUR_MS);
     clock.advance(-1001);
@@ -441,7 +444,7 @@ describe('the clock of ages', () => {
     expect(ages()).toBe(HOUR_MS);
   });
 
-  it('sees a step back between two readings by the monotonic clock', () => {
+  it('detects a step back between two readings by comparing with the monotonic clock', () => {
     const [clock, monotonic] = [new HandClock(), new HandClock(0)];
     const ages = agingClock(clock.now, HOUR_MS, monotonic.now);
     monotonic.advance(40 * MINUTE_MS);
@@ -449,7 +452,7 @@ describe('the clock of ages', () => {
     expect(ages()).toBe(HOUR_MS + 40 * MINUTE_MS);
   });
 
-  it('adds small steps back together, until they are more than a second', () => {
+  it('jumps ahead when small steps back add up to more than a second', () => {
     const clock = new HandClock();
     const ages = agingClock(clock.now, HOUR_MS);
     clock.advance(-600);
@@ -460,7 +463,7 @@ describe('the clock of ages', () => {
     expect(ages()).toBe(HOUR_MS);
   });
 
-  it('goes on as the monotonic clock does, if the given one steps back a little between readings again and again', () => {
+  it('follows the monotonic clock if the given clock steps back a little between all readings', () => {
     const [clock, monotonic] = [new HandClock(), new HandClock(0)];
     const ages = agingClock(clock.now, HOUR_MS, monotonic.now);
     for (let i = 0; i < 600; i += 1) {
@@ -472,7 +475,7 @@ describe('the clock of ages', () => {
     expect(ages()).toBeLessThanOrEqual(10 * MINUTE_MS);
   });
 
-  it('is not stepped by a lag of up to a minute, and sees the next one from where it is', () => {
+  it('does not jump for a lag of up to a minute between two readings, and jumps for a longer lag', () => {
     const [clock, monotonic] = [new HandClock(), new HandClock(0)];
     const ages = agingClock(clock.now, HOUR_MS, monotonic.now);
     for (let i = 1; i <= 3; i += 1) {
@@ -488,20 +491,20 @@ describe('the clock of ages', () => {
     expect(ages()).toBe(HOUR_MS + 4 * MINUTE_MS + 15);
   });
 
-  it('counts the time that a frozen process did not', () => {
+  it('counts the time during which the process was frozen', () => {
     const [clock, monotonic] = [new HandClock(), new HandClock(0)];
     const ages = agingClock(clock.now, HOUR_MS, monotonic.now);
     monotonic.advance(10);
     clock.advance(8 * HOUR_MS);
     expect(ages()).toBe(8 * HOUR_MS);
-    // Time that the monotonic clock lost is no credit for a later step back.
+    // The time that the monotonic clock lost must not hide a later step back.
     monotonic.advance(40 * MINUTE_MS);
     clock.advance(10 * MINUTE_MS);
     expect(ages()).toBe(9 * HOUR_MS + 40 * MINUTE_MS);
   });
 });
 
-it('an extension in an outage ends with the grace, also if the check interval is shorter than the maximum age', async () => {
+it('a key serves during an outage until its grace ends, even if the check interval is shorter than the maximum age', async () => {
   const policy = { revokeCheckIntervalMs: 5 * MINUTE_MS, staleGraceMs: MINUTE_MS, intermediateKeyMaxAgeMs: HOUR_MS };
   const service = world.process({ policy });
   await createdBy(service);
@@ -518,7 +521,7 @@ it('an extension in an outage ends with the grace, also if the check interval is
 
 const key = (created: number): KeyMeta => ({ id: 'x', created }) as KeyMeta;
 
-it('the memory of absent keys is bounded: the oldest is forgotten first', () => {
+it('AbsentKeys drops its oldest entry when it has more than 10,000 entries', () => {
   const absent = new AbsentKeys(world.clock.now);
   for (let i = 0; i < 10_000; i += 1) absent.add(key(i));
   expect(absent.has(key(0))).toBe(true);

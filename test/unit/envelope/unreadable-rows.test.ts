@@ -19,14 +19,14 @@ function row(kind: 'SK' | 'IK'): EnvelopeKeyRecord {
   return world.metastore.ofKind(kind)[0] as EnvelopeKeyRecord;
 }
 
-/** Puts bytes that open nowhere into a row, and gives back how to repair it. */
+/** Overwrites the key of a row with bytes that do not open. Returns a function that repairs the row. */
 function spoil(kind: 'SK' | 'IK'): () => void {
   const sound = row(kind);
   world.metastore.change(sound, { encryptedKey: Buffer.alloc(60) });
   return () => world.metastore.change(sound, {});
 }
 
-/** What a decryption comes to, and the calls that it makes. */
+/** Decrypts the record. Returns `opens` or the error code, and then the calls to the metastore and the KMS. */
 async function decrypt(): Promise<string> {
   const outcome = await service
     .session('p')
@@ -39,7 +39,7 @@ async function decrypt(): Promise<string> {
 }
 
 describe('a key row that cannot be read', () => {
-  it('of a System Key is not asked of KMS again for five seconds, and then is', async () => {
+  it('is sent to KMS again only after five seconds if it is a System Key', async () => {
     const repair = spoil('SK');
     expect(await decrypt()).toBe('KeyRowUnreadable, Get IK, Get SK, Unwrap');
     expect(await decrypt()).toBe('KeyRowUnreadable, Get IK');
@@ -50,7 +50,7 @@ describe('a key row that cannot be read', () => {
     expect(await decrypt()).toBe('opens, Get IK, Get SK, Unwrap');
   });
 
-  it('of an Intermediate Key is not read again for five seconds, and then is', async () => {
+  it('is read again only after five seconds if it is an Intermediate Key', async () => {
     const repair = spoil('IK');
     expect(await decrypt()).toBe('KeyRowUnreadable, Get IK, Get SK, Unwrap');
     repair();
@@ -59,7 +59,7 @@ describe('a key row that cannot be read', () => {
     expect(await decrypt()).toBe('opens, Get IK');
   });
 
-  it('is not remembered if it could not be read for another reason', async () => {
+  it('is not remembered if the cause was an outage of the KMS', async () => {
     world.kms.interfere = () => {
       throw new KeyfoldError('KmsUnavailable', 'out');
     };
@@ -68,7 +68,7 @@ describe('a key row that cannot be read', () => {
     expect(await decrypt()).toBe('opens, Get IK, Get SK, Unwrap');
   });
 
-  it('of the latest System Key is not asked of KMS by each partition that needs a new key, for five seconds', async () => {
+  it('is sent to KMS once in five seconds if it is the latest System Key, however many partitions need a new key', async () => {
     const repair = spoil('SK');
     const seal = (partition: string): Promise<string> => codeOf(service.session(partition).encrypt(Buffer.from('x')));
     expect(await seal('new')).toBe('KeyRowUnreadable');
@@ -86,7 +86,7 @@ describe('a key row that cannot be read', () => {
   });
 });
 
-it('the memory of unreadable rows is bounded: the oldest is forgotten first', async () => {
+it('UnreadableRows drops its oldest entry when it has more than 1,000 entries', async () => {
   const unreadable = new UnreadableRows(new HandClock().now);
   const loaded: number[] = [];
   const load = (created: number): Promise<unknown> =>
@@ -102,8 +102,8 @@ it('the memory of unreadable rows is bounded: the oldest is forgotten first', as
   expect(loaded).toEqual([0]);
 });
 
-describe('a short memory', () => {
-  it('forgets an entry when its time is over, and not a moment before', () => {
+describe('ShortMemory', () => {
+  it('drops an entry when its time is over, and not a millisecond earlier', () => {
     const clock = new HandClock();
     const memory = new ShortMemory<number>(clock.now, 1000, 2);
     memory.set('a', 1);

@@ -21,14 +21,14 @@ beforeEach(() => {
   world = new FakeWorld();
 });
 
-/** How often each call was made. */
+/** Counts the calls to the metastore and the KMS by name. */
 function counts(): Record<string, number> {
   return Object.fromEntries(
     Object.entries(Object.groupBy(world.log.take(), (call) => call)).map(([k, v = []]) => [k, v.length]),
   );
 }
 
-/** Holds a call back until it is let go. */
+/** Holds one kind of metastore call back until `release` is called, and collects the signals of these calls. */
 function hold(held: string): { release: () => void; signals: AbortSignal[] } {
   const signals: AbortSignal[] = [];
   const { promise, resolve } = Promise.withResolvers<void>();
@@ -40,15 +40,15 @@ function hold(held: string): { release: () => void; signals: AbortSignal[] } {
   return { release: resolve, signals };
 }
 
-describe('one flight', () => {
-  it('serves 100 encrypts at once for a partition that is new', async () => {
+describe('a load that requests share', () => {
+  it('serves 100 concurrent encrypts for a new partition', async () => {
     const session = world.process().session('p');
     const records = await Promise.all(Array.from({ length: 100 }, () => session.encrypt(PAYLOAD)));
     expect(counts()).toEqual({ 'Query IK': 1, 'Query SK': 1, Wrap: 1, 'Put SK': 1, 'Put IK': 1 });
     for (const record of records) expect(await session.decrypt(record)).toEqual(PAYLOAD);
   });
 
-  it('of KMS serves 100 encrypts at once for 100 partitions', async () => {
+  it('unwraps the System Key once for 100 concurrent encrypts in 100 partitions', async () => {
     await Promise.all(partitions(100).map((p) => world.process().session(p).encrypt(PAYLOAD)));
     const service = world.process();
     world.log.take();
@@ -56,7 +56,7 @@ describe('one flight', () => {
     expect(counts()).toEqual({ 'Query IK': 100, 'Get SK': 1, Unwrap: 1 });
   });
 
-  it('of KMS serves 100 decrypts at once for 100 partitions', async () => {
+  it('unwraps the System Key once for 200 concurrent decrypts in 100 partitions', async () => {
     const maker = world.process();
     const records = await Promise.all(partitions(100).map((p) => maker.session(p).encrypt(PAYLOAD)));
     const service = world.process();
@@ -87,7 +87,7 @@ describe('one flight', () => {
     expect(counts()).toEqual({ 'Get IK': 10, 'Query IK': 10, 'Get SK': 1, Unwrap: 1 });
   });
 
-  it('of KMS serves decrypts, encrypts and new partitions at once', async () => {
+  it('unwraps the System Key once for concurrent decrypts, encrypts and new partitions', async () => {
     const records = await Promise.all(partitions(20).map((p) => world.process().session(p).encrypt(PAYLOAD)));
     const service = world.process();
     world.log.take();
@@ -99,13 +99,13 @@ describe('one flight', () => {
     expect(counts()).toEqual({ 'Get IK': 20, 'Query IK': 40, 'Get SK': 1, 'Query SK': 1, Unwrap: 1, 'Put IK': 20 });
   });
 
-  it('of KMS serves 10,000 partitions in one process', async () => {
+  it('makes one System Key for 10,000 new partitions in one process', async () => {
     const service = world.process();
     await Promise.all(partitions(10_000).map((p) => service.session(p).encrypt(PAYLOAD)));
     expect(counts()).toEqual({ 'Query IK': 10_000, 'Query SK': 1, Wrap: 1, 'Put SK': 1, 'Put IK': 10_000 });
   });
 
-  it('that fails fails all that wait for it, is not cached, and leaves other keys alone', async () => {
+  it('fails all waiting requests if it fails, is not cached, and does not affect other keys', async () => {
     const service = world.process();
     await service.session('well').encrypt(PAYLOAD);
     world.metastore.interfere = (call) => {
@@ -119,8 +119,8 @@ describe('one flight', () => {
   });
 });
 
-describe('a hot key', () => {
-  it('asks nobody', async () => {
+describe('a cached key', () => {
+  it('serves requests without calls to the metastore or the KMS', async () => {
     const session = world.process().session('p');
     const record = await session.encrypt(PAYLOAD);
     world.log.take();
@@ -132,15 +132,15 @@ describe('a hot key', () => {
     expect(world.log.take()).toEqual([]);
   });
 
-  it('serves even a caller whose time is up', async () => {
+  it('serves a request whose deadline has passed', async () => {
     const session = world.process().session('p');
     await session.encrypt(PAYLOAD);
     expect((await session.encrypt(PAYLOAD, { deadlineAtMs: 0 })).key.created).toBeGreaterThan(0);
   });
 });
 
-describe('a waiter', () => {
-  it('leaves at its own deadline, while the flight goes on for the others', async () => {
+describe('a request that waits for a key', () => {
+  it('fails at its own deadline, while the load continues for other requests', async () => {
     const session = world.process().session('p');
     const { release } = hold('Query IK');
     const patient = session.encrypt(PAYLOAD);
@@ -151,7 +151,7 @@ describe('a waiter', () => {
     expect(counts()['Query IK']).toBe(1);
   });
 
-  it("leaves at its signal, with the signal's own reason", async () => {
+  it('rejects with the reason of its signal when that aborts', async () => {
     const session = world.process().session('p');
     const { release } = hold('Query IK');
     const controller = new AbortController();
@@ -163,7 +163,7 @@ describe('a waiter', () => {
     release();
   });
 
-  it('leaves no timer and no listener behind, whether it is served or leaves', async () => {
+  it('leaves no timer and no listener behind, whether it succeeds or aborts', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     try {
       const controller = new AbortController();
@@ -179,7 +179,7 @@ describe('a waiter', () => {
     }
   });
 
-  it('that is the last to leave ends the flight, and the next one starts anew', async () => {
+  it('aborts the load if no other request waits for it, and the next request starts a new load', async () => {
     const session = world.process().session('p');
     const { release, signals } = hold('Query IK');
     const hasty = [20, 30].map((ms) => session.encrypt(PAYLOAD, { deadlineAtMs: world.clock.nowMs + ms }));
@@ -190,7 +190,7 @@ describe('a waiter', () => {
     expect(signals.map((signal) => signal.aborted)).toEqual([true, false]);
   });
 
-  it('that is the last to leave ends the flights under it, too', async () => {
+  it('aborts the load of the System Key, too, if no other request waits for it', async () => {
     await world.process().session('p').encrypt(PAYLOAD);
     const session = world.process().session('p');
     const { release, signals } = hold('Get SK');
@@ -199,7 +199,7 @@ describe('a waiter', () => {
     release();
   });
 
-  it('does not wait beyond the deadline of the flight itself', async () => {
+  it('fails with DeadlineExceeded when the load exceeds flightTimeoutMs', async () => {
     const session = world.process({ policy: { flightTimeoutMs: 20 } }).session('p');
     const { release, signals } = hold('Query IK');
     expect(await codeOf(session.encrypt(PAYLOAD))).toBe('DeadlineExceeded');
@@ -208,8 +208,8 @@ describe('a waiter', () => {
   });
 });
 
-describe('the cache', () => {
-  it('holds one copy of a key that was loaded again, and serves that', async () => {
+describe('the key cache', () => {
+  it('replaces a key that was loaded again, and serves the new copy', async () => {
     const service = world.process();
     const record = await service.session('p').encrypt(PAYLOAD);
     world.clock.advance(61 * MINUTE_MS);
@@ -230,7 +230,7 @@ describe('the cache', () => {
     expect(cache.latest('a' as never)).toBeUndefined();
   });
 
-  it('drops keys that nobody asks for any more', () => {
+  it('drops unused keys after their maximum age and grace', () => {
     const limits = { maxKeys: 10, maxAgeMs: 60 * MINUTE_MS, graceMs: 15 * MINUTE_MS, evicted: () => {} };
     const cache = new KeyCache(limits, world.clock.now);
     const key = (id: string): EnvelopeKey =>
@@ -244,7 +244,7 @@ describe('the cache', () => {
     expect(cache.size).toBe(0);
   });
 
-  it('holds as many System Keys as the policy says', async () => {
+  it('holds maxSystemKeys System Keys', async () => {
     const maker = world.process();
     const first = await maker.session('p').encrypt(PAYLOAD);
     world.clock.advance(91 * DAY_MS);
@@ -262,7 +262,7 @@ describe('the cache', () => {
     }
   });
 
-  it('looks once at a System Key that it had forgotten, and then seals under it without asking', async () => {
+  it('reads an evicted System Key once, and then makes keys under it without further reads', async () => {
     await world.process().session('p').encrypt(PAYLOAD);
     world.clock.advance(2 * MINUTE_MS);
     const [system] = world.metastore.ofKind('SK');
@@ -292,7 +292,7 @@ describe('the cache', () => {
     expect(world.log.take()).toEqual([]);
   });
 
-  it('seals with the newer key of another process from its first look at the metastore on', async () => {
+  it('encrypts with the newer key of another process after the first read that finds it', async () => {
     const service = world.process();
     const old = await service.session('p').encrypt(PAYLOAD);
     world.clock.advance(61 * MINUTE_MS);
@@ -305,7 +305,7 @@ describe('the cache', () => {
     expect(world.log.take()).toEqual([]);
   });
 
-  it('drops the plaintext of keys at their maximum age, decrypts included', async () => {
+  it('drops plaintext keys at their maximum age, also for decrypt', async () => {
     const service = world.process({
       policy: { systemKeyMaxAgeMs: 10 * MINUTE_MS, intermediateKeyMaxAgeMs: 5 * MINUTE_MS },
     });
@@ -319,7 +319,7 @@ describe('the cache', () => {
     expect(world.log.take()).toEqual(['Get IK', 'Get SK', 'Unwrap']);
   });
 
-  it('does not keep a key longer because it is in use', async () => {
+  it('drops a key at its maximum age even if it is in use', async () => {
     const service = world.process({ policy: { intermediateKeyMaxAgeMs: 5 * MINUTE_MS } });
     const record = await service.session('p').encrypt(PAYLOAD);
     world.log.take();
@@ -332,7 +332,7 @@ describe('the cache', () => {
     expect(world.log.take()).toEqual(['Get IK']);
   });
 
-  it('holds so many keys, the least recently used going first', async () => {
+  it('evicts the least recently used key when it is full', async () => {
     const service = world.process({ policy: { maxIntermediateKeys: 3 } });
     const records = new Map<string, Awaited<ReturnType<ReturnType<typeof service.session>['encrypt']>>>();
     for (const p of ['a', 'b', 'c']) records.set(p, await service.session(p).encrypt(PAYLOAD));
@@ -346,10 +346,10 @@ describe('the cache', () => {
     expect(world.log.take()).toEqual(['Get IK']);
   });
 
-  it('does not take a key for the latest because an old record was decrypted with it', async () => {
+  it('does not make a key the latest because decrypt loaded it', async () => {
     const maker = world.process();
     const old = await maker.session('p').encrypt(PAYLOAD);
-    // Another process has rotated without a revocation: the old key would do, but it is not the latest.
+    // Another process has made a newer key. The old key may still seal, but it is not the latest.
     world.clock.advance(2 * MINUTE_MS);
     const [row] = world.metastore.ofKind('IK');
     const newer = { ...row, created: (row?.created ?? 0) + 60 };
@@ -388,7 +388,7 @@ describe('while the metastore is down, a warm process', () => {
   });
   afterEach(() => vi.useRealTimers());
 
-  it('goes on encrypting and decrypting for the grace, and says so', async () => {
+  it('encrypts and decrypts until the grace ends, and reports servedStale', async () => {
     takeDown();
     world.clock.advance(60 * MINUTE_MS);
     expect((await session.encrypt(PAYLOAD)).key.parent).toEqual(record.key.parent);
@@ -402,7 +402,7 @@ describe('while the metastore is down, a warm process', () => {
     expect(await codeOf(session.decrypt(record))).toBe('MetastoreUnavailable');
   });
 
-  it('asks the metastore for the key of a record again after five seconds, and not a moment before', async () => {
+  it('reads the key of a record again after five seconds, and not a millisecond earlier', async () => {
     takeDown();
     world.clock.advance(60 * MINUTE_MS);
     for (let i = 0; i < 3; i += 1) await session.decrypt(record);
@@ -415,7 +415,7 @@ describe('while the metastore is down, a warm process', () => {
     expect(world.log.take()).toEqual(['Get IK']);
   });
 
-  it('keeps a key for the grace, though other keys are loaded meanwhile', async () => {
+  it('keeps a key until its grace ends, even if it loads other keys meanwhile', async () => {
     world.clock.advance(61 * MINUTE_MS);
     await world.process().session('q').encrypt(PAYLOAD);
     await factory.session('q').encrypt(PAYLOAD);
@@ -423,7 +423,7 @@ describe('while the metastore is down, a warm process', () => {
     expect(await session.decrypt(record)).toEqual(PAYLOAD);
   });
 
-  it('does not serve a key whose grace ends while the metastore is asked', async () => {
+  it('does not serve a key whose grace ends during the read of the metastore', async () => {
     world.clock.advance(75 * MINUTE_MS - 1);
     world.metastore.interfere = () => {
       world.clock.advance(1);
@@ -432,7 +432,7 @@ describe('while the metastore is down, a warm process', () => {
     expect(await codeOf(session.decrypt(record))).toBe('MetastoreUnavailable');
   });
 
-  it('asks the metastore again only after a while, and goes by what it says then', async () => {
+  it('reads the metastore again after five seconds, and obeys a revocation that it finds', async () => {
     takeDown();
     world.clock.advance(60 * MINUTE_MS);
     for (let i = 0; i < 10; i += 1) await session.encrypt(PAYLOAD);
@@ -444,7 +444,7 @@ describe('while the metastore is down, a warm process', () => {
     expect((await session.encrypt(PAYLOAD)).key.parent.created).toBeGreaterThan(record.key.parent.created);
   });
 
-  it('waits a moment for one that stalls, not until its caller gives up', async () => {
+  it('waits one second for a metastore that stalls, not until the deadline of the request', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     world.clock.advance(60 * MINUTE_MS);
     world.metastore.interfere = () => new Promise(() => {});
@@ -453,7 +453,7 @@ describe('while the metastore is down, a warm process', () => {
     expect((await sealed).key.parent).toEqual(record.key.parent);
   });
 
-  it("waits no longer where only the System Key's row stalls", async () => {
+  it('waits one second if only the read of the System Key stalls', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     world.clock.advance(60 * MINUTE_MS);
     world.metastore.interfere = (call) => (call.endsWith('SK') ? new Promise(() => {}) : undefined);
@@ -467,7 +467,7 @@ describe('while the metastore is down, a warm process', () => {
     expect(await both).toMatchObject([{ status: 'fulfilled' }, { status: 'fulfilled', value: PAYLOAD }]);
   });
 
-  it('waits no longer than half of the time that its caller has', async () => {
+  it('waits at most half of the time that the request has left', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     world.clock.advance(60 * MINUTE_MS);
     world.metastore.interfere = () => new Promise(() => {});
@@ -476,7 +476,7 @@ describe('while the metastore is down, a warm process', () => {
     expect(await sealed).toMatchObject([{ status: 'fulfilled', value: { key: { parent: record.key.parent } } }]);
   });
 
-  it('never encrypts with a key that a decrypt has shown to be revoked', async () => {
+  it('never encrypts with a key that decrypt has found revoked', async () => {
     const [row] = world.metastore.ofKind('IK');
     if (row !== undefined) world.metastore.change(row, { revoked: true });
     world.clock.advance(61 * MINUTE_MS);
@@ -485,7 +485,7 @@ describe('while the metastore is down, a warm process', () => {
     expect(await codeOf(session.encrypt(PAYLOAD))).toBe('MetastoreUnavailable');
   });
 
-  it('takes a KMS region that hangs for no such outage, and waits for another', async () => {
+  it('does not treat a hanging KMS region as an outage of the metastore', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     world.clock.advance(61 * MINUTE_MS);
     world.kms.interfere = () => new Promise((resolve) => setTimeout(resolve, 2500));
@@ -495,7 +495,7 @@ describe('while the metastore is down, a warm process', () => {
     expect(stale).toEqual([]);
   });
 
-  it('makes a new key in its own time where the row tells that the old one is revoked', async () => {
+  it('makes a new key without the one-second limit if the row of the old key is revoked', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     const [row] = world.metastore.ofKind('IK');
     if (row !== undefined) world.metastore.change(row, { revoked: true });
@@ -506,7 +506,7 @@ describe('while the metastore is down, a warm process', () => {
     expect((await sealed).key.parent.created).toBeGreaterThan(record.key.parent.created);
   });
 
-  it('never encrypts with a key that it knows to be revoked', async () => {
+  it('never encrypts with a key that encrypt has found revoked', async () => {
     const [row] = world.metastore.ofKind('IK');
     if (row !== undefined) world.metastore.change(row, { revoked: true });
     world.metastore.interfere = (call) => {
@@ -519,7 +519,7 @@ describe('while the metastore is down, a warm process', () => {
     expect(stale).toEqual([]);
   });
 
-  it('takes a row that cannot be read, or KMS being down, for no such outage', async () => {
+  it('fails if a row cannot be read or the KMS key is disabled, even within the grace', async () => {
     world.clock.advance(60 * MINUTE_MS);
     takeDown('KeyRowUnreadable');
     expect(await codeOf(session.encrypt(PAYLOAD))).toBe('KeyRowUnreadable');
@@ -530,7 +530,7 @@ describe('while the metastore is down, a warm process', () => {
     expect(await codeOf(session.decrypt(record))).toBe('KmsMisconfigured');
   });
 
-  it('serves nothing stale where the grace is turned off', async () => {
+  it('serves no stale key if staleGraceMs is zero', async () => {
     await warm({ policy: { staleGraceMs: 0 } });
     takeDown();
     world.clock.advance(60 * MINUTE_MS);
@@ -540,7 +540,7 @@ describe('while the metastore is down, a warm process', () => {
 });
 
 describe('a key that is absent', () => {
-  it('is not looked for again for a second, however many records name it', async () => {
+  it('is not read again within one second, however many records name it', async () => {
     const service = world.process();
     const { key, data } = await service.session('p').encrypt(PAYLOAD);
     const madeUp = { key: { ...key, parent: { ...key.parent, created: key.parent.created - 60 } }, data };
@@ -552,7 +552,7 @@ describe('a key that is absent', () => {
     expect(world.log.take()).toEqual(['Get IK']);
   });
 
-  it('is seen soon after it has come, however often it is asked for meanwhile', async () => {
+  it('is found within a second after its row appears, however often records name it meanwhile', async () => {
     const maker = world.process();
     const record = await maker.session('p').encrypt(PAYLOAD);
     const [row] = world.metastore.ofKind('IK');
@@ -567,7 +567,7 @@ describe('a key that is absent', () => {
     expect(await service.session('p').decrypt(record)).toEqual(PAYLOAD);
   });
 
-  it('is looked for every time where it is the latest', async () => {
+  it('is read for each encrypt if it is the latest key of a partition', async () => {
     const service = world.process();
     world.metastore.interfere = (call) => {
       if (call === 'Put IK') throw new KeyfoldError('MetastoreUnavailable', 'down');
@@ -577,8 +577,8 @@ describe('a key that is absent', () => {
   });
 });
 
-describe('a flight', () => {
-  it('lets a load within it go on for as long as a waiter that came later has', async () => {
+describe('the deadline of a shared load', () => {
+  it('extends to the deadline of a request that joins later, also for the KMS call within it', async () => {
     const service = world.process();
     const inner: Deadline[] = [];
     const held = Promise.withResolvers<void>();
@@ -596,7 +596,7 @@ describe('a flight', () => {
     expect((await staying).key.parent.id).toBe('_IK_p_svc_prod');
   });
 
-  it("has until the most patient of its waiters' deadlines, within its own", async () => {
+  it('is the latest deadline of its requests, and at most flightTimeoutMs', async () => {
     const service = world.process({ policy: { flightTimeoutMs: 10_000 } });
     const seen: number[] = [];
     const held = Promise.withResolvers<void>();

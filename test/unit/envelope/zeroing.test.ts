@@ -1,4 +1,4 @@
-/** Every buffer of ours that holds a plaintext key is zeroed, whichever way the work ends. */
+/** Tests that Keyfold zeroes each buffer that held a plaintext key, whether the request succeeds or fails. */
 import type * as nodeCrypto from 'node:crypto';
 import { createSecretKey } from 'node:crypto';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
@@ -7,7 +7,9 @@ import { AwsKms } from '../../../src/index.ts';
 import type { KmsRegion } from '../../../src/kms/kms-region.ts';
 import { codeOf, errorOf, FakeWorld, noDeadline } from '../../support/fakes.ts';
 
-/** Buffers that held a key: what was made a KeyObject of, sealed as a key, opened to a key, or drawn from the pool. */
+/**
+ * `keys` are all buffers that held a plaintext key. `pools` are all buffers of random bytes, which keys are drawn from.
+ */
 const spied = vi.hoisted(() => ({ keys: [] as Uint8Array[], pools: [] as Uint8Array[] }));
 
 vi.mock('node:crypto', async (original) => {
@@ -48,19 +50,19 @@ beforeEach(() => {
   spied.keys.length = 0;
 });
 
-/** How many buffers held a key, at least ten where the spy sees them, and how many of those still do. */
+/** Says whether the spy saw at least ten buffers with a key, and counts those that are not zeroed. */
 function counts(): { held: string; stillHold: number } {
   const stillHold = spied.keys.filter((bytes) => bytes.some((byte) => byte !== 0)).length;
   return { held: spied.keys.length >= 10 ? 'enough' : 'too few', stillHold };
 }
 
-/** What a key seals. */
+/** Opens sealed bytes under a key. */
 function opened(key: Uint8Array, sealed: Uint8Array | undefined): Buffer {
   return aes.open(createSecretKey(key), sealed ?? Buffer.alloc(0)) as Buffer;
 }
 
 describe('the bytes of a key', () => {
-  it('are zeroed once keys were made, opened and rewrapped', async () => {
+  it('are zeroed after encrypt, decrypt and rewrap', async () => {
     const record = await world.process().session('p').encrypt(PAYLOAD);
     await world.process().session('p').decrypt(record);
     const [key] = world.metastore.ofKind('IK');
@@ -69,7 +71,7 @@ describe('the bytes of a key', () => {
     expect(counts()).toEqual({ held: 'enough', stillHold: 0 });
   });
 
-  it.for(['Put SK', 'Put IK'])('are zeroed where the race of %s is lost', async (put) => {
+  it.for(['Put SK', 'Put IK'])('are zeroed if the process loses the race of %s', async (put) => {
     let raced = false;
     world.metastore.interfere = async (call) => {
       if (call !== put || raced) return;
@@ -80,7 +82,7 @@ describe('the bytes of a key', () => {
     expect(counts()).toEqual({ held: 'enough', stillHold: 0 });
   });
 
-  it.for(['Wrap', 'Put SK', 'Put IK'])('are zeroed where %s fails', async (failing) => {
+  it.for(['Wrap', 'Put SK', 'Put IK'])('are zeroed if %s fails', async (failing) => {
     world.kms.interfere = world.metastore.interfere = (call) => {
       if (call === failing) throw new Error('down');
     };
@@ -91,7 +93,7 @@ describe('the bytes of a key', () => {
     expect(world.kms.plaintexts).toHaveLength(1);
   });
 
-  it('are zeroed where a payload does not open', async () => {
+  it('are zeroed if a payload does not open', async () => {
     const record = await world.process().session('p').encrypt(PAYLOAD);
     await errorOf(
       world
@@ -102,14 +104,14 @@ describe('the bytes of a key', () => {
     expect(counts()).toEqual({ held: 'enough', stillHold: 0 });
   });
 
-  it('are zeroed in the copy that a session makes of a payload while it waits for a key', async () => {
+  it('are zeroed, and so is the copy of a payload that a session makes while it waits for a key', async () => {
     const payload = Buffer.alloc(32, 5);
     for (const partition of ['p', 'q']) await world.process().session(partition).encrypt(payload);
     expect(payload).toEqual(Buffer.alloc(32, 5));
     expect(counts()).toEqual({ held: 'enough', stillHold: 0 });
   });
 
-  it.for([24, 40])('are zeroed if they are %i, of which no key is made', async (size) => {
+  it.for([24, 40])('are zeroed if an unwrapped or opened key has the wrong size of %i bytes', async (size) => {
     const record = await world.process().session('p').encrypt(PAYLOAD);
     const [system, intermediate] = [...world.metastore.ofKind('SK'), ...world.metastore.ofKind('IK')];
     const systemKey = opened(Buffer.alloc(32, 7), system?.encryptedKey);
@@ -127,7 +129,7 @@ describe('the bytes of a key', () => {
     expect(misfits).toEqual(Array(3).fill(Buffer.alloc(size)));
   });
 
-  it('are zeroed by AWS KMS on the way in and out, even where the System Key does not open', async () => {
+  it('are zeroed by AwsKms after wrap and unwrap, even if the System Key does not open', async () => {
     const dataKeys: Buffer[] = [];
     const region: KmsRegion = {
       region: 'us-west-2',
@@ -151,7 +153,7 @@ describe('the bytes of a key', () => {
     for (const dataKey of dataKeys) expect(dataKey).toEqual(Buffer.alloc(32));
   });
 
-  it('are zeroed in the pool that they were drawn from', async () => {
+  it('are zeroed in the pool of random bytes that they were drawn from', async () => {
     await world.process().session('p').encrypt(PAYLOAD);
     const pool = Buffer.from(spied.pools.at(-1) ?? []);
     const firstUnused = pool.findIndex((byte) => byte !== 0);

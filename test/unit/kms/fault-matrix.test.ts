@@ -1,4 +1,6 @@
-/** What KMS can suffer from, in one region, the other or both, and what becomes of each kind of request: over the wire. */
+/**
+ * What KMS can suffer from, in one region, the other or both, and what becomes of each kind of request: over the wire.
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { startDynamoDb, type LocalDynamoDb } from '../../../local/dynamodb.ts';
@@ -6,10 +8,14 @@ import type { FaultInput } from '../../../emulators/kms/faults.ts';
 import { mustOpen, outcomeOf, REQUEST_NAMES, REQUESTS, type RequestName } from '../../support/requests.ts';
 import { EAST, WEST, WireWorld } from '../../support/wire-world.ts';
 
-// Before anything can take hold of it: it is drawn whether a request that is throttled goes on to the next region, and this never does.
+// Before anything can take hold of it: it is drawn whether a request that is throttled goes on to the next region, and
+// this never does.
 vi.hoisted(() => vi.spyOn(Math, 'random').mockReturnValue(0.5));
 
-/** Waited for only where a region hangs; elsewhere a time-out is longer than the bound, which so tells that none was waited for. */
+/**
+ * Waited for only where a region hangs; elsewhere a time-out is longer than the bound, which so tells that none was
+ * waited for.
+ */
 const HANGING_TIMEOUT_MS = 1000;
 const LONG_TIMEOUT_MS = 20_000;
 const SLACK_MS = 5000;
@@ -38,8 +44,8 @@ const FAULTS = {
 type Fault = keyof typeof FAULTS;
 
 /**
- * For each fault, where it is: what becomes of the four requests, and the calls made west/east (G GenerateDataKey, E Encrypt,
- * D Decrypt). The preferred region is the western.
+ * For each fault, where it is: what becomes of the four requests, and the calls made west/east (G GenerateDataKey, E
+ * Encrypt, D Decrypt). The preferred region is the western.
  * - What fails passingly is gone through three times where no region answers; what is refused, once.
  * - In the second and third round the preferred region, where it throttles, is asked alone.
  * - Who makes a key has it wrapped in the region that has just failed, too: it may have been a moment's fault.
@@ -132,7 +138,8 @@ async function cell(name: RequestName, fault: Fault, place: Place, expected: str
     await sleep(AFTERMATH_MS);
     expect(world.kmsCalls(), `${name}: nothing runs on after the answer`).toBe(calls);
     await world.recover();
-    // Neither the answer nor the failure leaves anything behind: the same process serves, and a cold one opens all there is.
+    // Neither the answer nor the failure leaves anything behind: the same process serves, and a cold one opens all
+    // there is.
     const later = await outcomeOf(request, SLACK_MS);
     expect(later.code, `${name}: once it is over`).toBe('ok');
     for (const one of [record, later.record]) if (one !== undefined) await mustOpen(world.process(), one);

@@ -1,4 +1,7 @@
-/** In how many regions a new System Key is wrapped, how often each is asked, and what is told of it: on scripted regions. */
+/**
+ * In how many regions a new System Key is wrapped, how often each is asked, and what is told of it: on scripted
+ * regions.
+ */
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { deadlineExceeded } from '../../../src/async/deadline.ts';
 import { AwsKms, type AwsKmsOptions } from '../../../src/index.ts';

@@ -17,7 +17,7 @@ const SYSTEM_KEY_ID = '_SK_svc_prod' as never;
 
 let clock: HandClock;
 let metastore: MemoryMetastore;
-/** How many of the next renewals find something to renew. */
+/** The number of the next renewals that return a new wrap. */
 let renewals: number;
 let kms: KeyManagementService & WrapRenewer;
 const fake = new FakeKms();
@@ -30,7 +30,7 @@ beforeEach(() => {
   kms = {
     wrap: (key, d) => fake.wrap(key, d),
     unwrap: (wrapped, d) => fake.unwrap(wrapped, d),
-    // The same bytes twice over: a change that a test can see.
+    // The new wrap repeats the old one, so that a test can see the change.
     renew: async (wrapped) => ({
       regions: [{ region: 'us-west-2', opens: true, renewed: renewals > 0 }],
       renewed: renewals-- > 0 ? Buffer.concat([wrapped, wrapped]) : undefined,
@@ -43,8 +43,8 @@ const maintenance = (options: Partial<MaintenanceOptions> = {}): SystemKeyMainte
   new SystemKeyMaintenance({ service: 'svc', product: 'prod', metastore, kms, now: clock.now, ...options });
 const createdTimes = async (): Promise<number[]> => (await metastore.rows(SYSTEM_KEY_ID)).map((row) => row.created);
 
-describe('the maintenance of System Keys', () => {
-  it('tells of each how it stands, latest first', async () => {
+describe('SystemKeyMaintenance', () => {
+  it('reports the state of each System Key, latest first', async () => {
     await service().session('p').encrypt(PAYLOAD);
     clock.advance(91 * DAY_MS);
     await service().session('p').encrypt(PAYLOAD);
@@ -58,7 +58,7 @@ describe('the maintenance of System Keys', () => {
     expect(created).toBeUndefined();
   });
 
-  it('stores renewed wraps', async () => {
+  it('stores the renewed wraps of a System Key', async () => {
     await service().session('p').encrypt(PAYLOAD);
     const [before] = await metastore.rows(SYSTEM_KEY_ID);
     renewals = 1;
@@ -67,7 +67,7 @@ describe('the maintenance of System Keys', () => {
     expect(after?.encryptedKey).toHaveLength(2 * (before?.encryptedKey.length ?? 0));
   });
 
-  it('takes a row up again that another has renewed meanwhile', async () => {
+  it('renews a row again if another run has changed it meanwhile', async () => {
     await service().session('p').encrypt(PAYLOAD);
     renewals = 2;
     let raced = false;
@@ -82,7 +82,7 @@ describe('the maintenance of System Keys', () => {
     expect(Buffer.from(after?.encryptedKey ?? []).toString()).toBe('by anotherby another');
   });
 
-  it('gives up on a row that changes each time', async () => {
+  it('reports a fault for a row that changes during each of three attempts', async () => {
     await service().session('p').encrypt(PAYLOAD);
     renewals = 9;
     const replaceKey = vi.spyOn(metastore, 'replaceKey').mockResolvedValue('changed');
@@ -91,7 +91,7 @@ describe('the maintenance of System Keys', () => {
     expect(replaceKey).toHaveBeenCalledTimes(3);
   });
 
-  it('tells of a row that was deleted before its renewed wraps could be stored', async () => {
+  it('reports a fault for a row that was deleted before its renewed wraps were stored', async () => {
     await service().session('p').encrypt(PAYLOAD);
     renewals = 9;
     vi.spyOn(metastore, 'replaceKey').mockResolvedValue('changed');
@@ -100,7 +100,7 @@ describe('the maintenance of System Keys', () => {
     expect(systemKeys[0]?.fault).toMatch(/^MetastoreUnavailable: The row changed during each attempt/);
   });
 
-  it('goes by the policy that it is given, and tells of the key that it makes', async () => {
+  it('obeys its policy, and reports the key that it makes', async () => {
     const policy = { expireAfterMs: 10 * DAY_MS };
     const keyCreated = vi.fn<EnvelopeEvents['keyCreated']>();
     const run = (): Promise<MaintenanceReport> =>
@@ -114,7 +114,7 @@ describe('the maintenance of System Keys', () => {
     expect(keyCreated.mock.calls).toEqual([['system', created]]);
   });
 
-  it('throws a TypeError for wraps that are not bytes, and for limits of a wrong type', async () => {
+  it('throws a TypeError for wraps that are not bytes, and for limits of the wrong type', async () => {
     await service().session('p').encrypt(PAYLOAD);
     kms.renew = async () => ({ regions: [], renewed: 'text' as never });
     const replaceKey = vi.spyOn(metastore, 'replaceKey');
@@ -123,7 +123,7 @@ describe('the maintenance of System Keys', () => {
     await expect(maintenance().run({ deadlineAtMs: 'soon' as never })).rejects.toThrow('limits.deadlineAtMs must be');
   });
 
-  it('tells of a row that KMS has not wrapped', async () => {
+  it('reports a fault for a row that KMS has not wrapped', async () => {
     await service().session('p').encrypt(PAYLOAD);
     kms.renew = async () => ({ regions: [], renewed: undefined, unreadable: 'it is not wrapped by KMS' });
     expect((await maintenance().run()).systemKeys).toMatchObject([
@@ -131,7 +131,7 @@ describe('the maintenance of System Keys', () => {
     ]);
   });
 
-  it('has time left for the keys that there are when KMS hangs as the next key is made', async () => {
+  it('checks the existing keys even if KMS hangs while the next key is made', async () => {
     await service().session('p').encrypt(PAYLOAD);
     clock.advance(85 * DAY_MS);
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
@@ -150,7 +150,7 @@ describe('the maintenance of System Keys', () => {
     expect(inTime).toEqual([true]);
   });
 
-  it('makes the next key when a tenth of the life of the present one is left, and no sooner', async () => {
+  it('makes the next System Key when a tenth of the current lifetime is left, and not earlier', async () => {
     const first = await service().session('p').encrypt(PAYLOAD);
     clock.advance(80 * DAY_MS);
     expect((await maintenance().run()).created).toBeUndefined();
@@ -158,7 +158,7 @@ describe('the maintenance of System Keys', () => {
     const { created } = await maintenance().run();
     expect(await createdTimes()).toEqual([created?.created, expect.any(Number)]);
     expect((await maintenance().run()).created).toBeUndefined();
-    // A request that comes when the first has expired finds the next, and asks KMS to unwrap it, not to make one.
+    // After the first key has expired, a request unwraps the next key instead of making one.
     clock.advance(10 * DAY_MS);
     fake.log.take();
     const next = await service().session('p').encrypt(PAYLOAD);
@@ -167,7 +167,7 @@ describe('the maintenance of System Keys', () => {
     expect(await service().session('p').decrypt(first)).toEqual(PAYLOAD);
   });
 
-  it('makes one where there is none, or where the present one is revoked', async () => {
+  it('makes a System Key if there is none, or if the current one is revoked', async () => {
     expect((await maintenance().run()).created).toEqual({ id: SYSTEM_KEY_ID, created: expect.any(Number) });
     const [row] = await metastore.rows(SYSTEM_KEY_ID);
     const revoked = new MemoryMetastore();
@@ -178,12 +178,12 @@ describe('the maintenance of System Keys', () => {
     expect(report.created?.created).toBeGreaterThan(row?.created ?? 0);
   });
 
-  it('makes one key however many run at once', async () => {
+  it('makes one System Key in ten concurrent runs', async () => {
     await Promise.all(Array.from({ length: 10 }, () => maintenance().run()));
     expect(await createdTimes()).toHaveLength(1);
   });
 
-  it('renews what there is even where the next key cannot be made, and says why', async () => {
+  it('renews the existing keys if the next key cannot be made, and reports why', async () => {
     await service().session('p').encrypt(PAYLOAD);
     clock.advance(85 * DAY_MS);
     renewals = 1;
@@ -195,7 +195,7 @@ describe('the maintenance of System Keys', () => {
     expect(report.systemKeys[0]?.regions[0]?.renewed).toBe(true);
   });
 
-  it('tells of a row that does not parse, and goes on', async () => {
+  it('reports a row that does not parse, and checks the other rows', async () => {
     await service().session('p').encrypt(PAYLOAD);
     const rows = await metastore.rows(SYSTEM_KEY_ID);
     const broken = { id: '_SK_svc_prod', created: 9, unreadable: 'KeyRecord.Key is missing' };
@@ -204,7 +204,7 @@ describe('the maintenance of System Keys', () => {
     expect(systemKeys.map(({ state }) => state)).toEqual(['unreadable', 'valid']);
   });
 
-  it('looks after every key though one cannot be, and tells of that one', async () => {
+  it('checks every other key if one key fails, and reports the fault of that key', async () => {
     for (let i = 0; i < 3; i += 1) {
       await service().session('p').encrypt(PAYLOAD);
       clock.advance(91 * DAY_MS);
@@ -221,7 +221,7 @@ describe('the maintenance of System Keys', () => {
     expect(created?.created).toBeGreaterThan(systemKeys[0]?.created ?? Infinity);
   });
 
-  it('ends at its deadline, and tells how far it came', async () => {
+  it('ends at its deadline, and reports the keys that it could not check', async () => {
     await service().session('p').encrypt(PAYLOAD);
     kms = {
       ...kms,

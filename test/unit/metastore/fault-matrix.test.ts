@@ -47,8 +47,8 @@ const WHEN = {
 type When = keyof typeof WHEN;
 
 /**
- * For each fault and when it strikes: what becomes of the four requests, and the calls made, each Q Query, G GetItem or P
- * PutItem of a System Key s or an Intermediate Key i.
+ * For each fault and when it strikes: what becomes of the four requests, and the calls made, each Q Query, G GetItem or
+ * P PutItem of a System Key s or an Intermediate Key i.
  * - The SDK makes three attempts at a call where another may help.
  * - An answer that was lost is asked for again; the put then meets its own row, which is read like a winner's.
  * - `overtaken`: another process encrypts for the same partition just before the put.
@@ -156,7 +156,8 @@ async function cell(name: RequestName, fault: Fault, when: When, expected: strin
     expect(shortOf(proxy.calls), `${name}: nothing runs on after the answer`).toBe(calls);
     proxy.befall = () => undefined;
     if (code === 'KeyRowUnreadable') await sleep(UNREADABLE_MS);
-    // Neither the answer nor the failure leaves anything behind: the same process serves, and a cold one opens all there is.
+    // Neither the answer nor the failure leaves anything behind: the same process serves, and a cold one opens all
+    // there is.
     const later = await outcomeOf(request, SLACK_MS);
     expect(later.code, `${name}: once it is over`).toBe('ok');
     records.push(...[record, later.record].filter((one) => one !== undefined));

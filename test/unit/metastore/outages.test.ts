@@ -1,4 +1,7 @@
-/** Outages of DynamoDB that the matrix does not tell: a closed port, the invocation's deadline, and what is in the table after. */
+/**
+ * Outages of DynamoDB that the matrix does not tell: a closed port, the invocation's deadline, and what is in the table
+ * after.
+ */
 import { createServer } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DynamoDBClient, ScanCommand } from '@aws-sdk/client-dynamodb';

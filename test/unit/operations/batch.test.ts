@@ -12,20 +12,20 @@ function results(answer: Answer): Answer[] {
   return answer['results'] as Answer[];
 }
 
-/** The sealed Data Row Key of a record. */
+/** Returns the encrypted Data Row Key of a record. */
 function keyOf({ record }: Answer): string {
   return (record as { Key: { Key: string } }).Key.Key;
 }
 
-describe('a batch', () => {
-  it('answers in the order of its items', async () => {
+describe('batch operations', () => {
+  it('return results in the order of the items', async () => {
     const { answer } = operate();
     const sealed = await answer('encrypt-batch', plaintexts('a', 'b', 'c'));
     const opened = await answer('decrypt-batch', { items: results(sealed).toReversed() });
     expect(opened).toEqual({ results: ['c', 'b', 'a'].map((t) => ({ plaintext: base64(t) })) });
   });
 
-  it('has the error of an item in its place, and the others go on', async () => {
+  it('return the error of a failed item as its result and process the other items', async () => {
     const { answer, itemFailures } = operate();
     const [record] = results(await answer('encrypt-batch', plaintexts('a')));
     const foreign = await answer('encrypt', { plaintext: '' }, 'tenant-2');
@@ -48,7 +48,7 @@ describe('a batch', () => {
     ]);
   });
 
-  it('moves records under the latest key, and says which were there', async () => {
+  it('rewrap-batch moves records under the latest key and reports which ones it moved', async () => {
     const world = new FakeWorld();
     const { answer } = operate(world.process());
     const old = results(await answer('encrypt-batch', plaintexts('a', 'b')));
@@ -61,7 +61,7 @@ describe('a batch', () => {
     });
   });
 
-  it('seals its items under one Data Row Key where that is asked for, and each record opens by itself', async () => {
+  it('encrypt-batch uses one Data Row Key if shareDataRowKey is true, and each record decrypts by itself', async () => {
     const { answer } = operate();
     const own = results(await answer('encrypt-batch', plaintexts('a', 'b')));
     expect(new Set(own.map(keyOf)).size).toBe(2);
@@ -76,7 +76,7 @@ describe('a batch', () => {
     }
   });
 
-  it('loads the keys of a partition once', async () => {
+  it('load the keys of a partition once', async () => {
     const world = new FakeWorld();
     const sealed = await operate(world.process()).answer('encrypt-batch', plaintexts('a', 'b', 'c', 'd'));
     expect(world.log.take()).toEqual(['Query IK', 'Query SK', 'Wrap', 'Put SK', 'Put IK']);
@@ -84,7 +84,7 @@ describe('a batch', () => {
     expect(world.log.take()).toEqual(['Get IK', 'Get SK', 'Unwrap']);
   });
 
-  it('tells the same of an outage for each item that needed what was out', async () => {
+  it('return the same error for each item if the metastore is down', async () => {
     const world = new FakeWorld();
     world.metastore.interfere = () => {
       throw new KeyfoldError('MetastoreUnavailable', 'out');
@@ -95,7 +95,7 @@ describe('a batch', () => {
     });
   });
 
-  it('fails whole where something is wrong with us', async () => {
+  it('fail as a whole if an item throws an unexpected error', async () => {
     const world = new FakeWorld();
     world.metastore.interfere = () => {
       throw new TypeError('a defect');
@@ -103,23 +103,23 @@ describe('a batch', () => {
     await expect(operate(world.process()).ask('encrypt-batch', plaintexts('a'))).rejects.toThrow('a defect');
   });
 
-  it('may be empty', async () => {
+  it('accept an empty list of items', async () => {
     expect(await operate().answer('encrypt-batch', { items: [] })).toEqual({ results: [] });
   });
 
   it.for([
-    ['is no list', { items: {} }, 'InvalidRequest'],
-    ['is missing', {}, 'InvalidRequest'],
-    ['has more items than are allowed', plaintexts('a', 'b', 'c', 'd'), 'InvalidRequest'],
-    ['has more plaintext than is allowed', plaintexts('aaaaa', 'bbbbb', 'c'), 'PayloadTooLarge'],
-  ] as const)('that %s is refused whole, before any key is touched', async ([, body, code]) => {
+    ['items is not an array', { items: {} }, 'InvalidRequest'],
+    ['items is missing', {}, 'InvalidRequest'],
+    ['there are more than maxItems items', plaintexts('a', 'b', 'c', 'd'), 'InvalidRequest'],
+    ['the items exceed the plaintext limit', plaintexts('aaaaa', 'bbbbb', 'c'), 'PayloadTooLarge'],
+  ] as const)('reject the request before any key is touched if %s', async ([, body, code]) => {
     const world = new FakeWorld();
     const { ask } = operate(world.process(), { maxItems: 3, plaintextLimitBytes: 10 });
     expect(await codeOf(ask('encrypt-batch', body))).toBe(code);
     expect(world.log.take()).toEqual([]);
   });
 
-  it('may hold as much as is allowed beside an item that is malformed', async () => {
+  it('do not count a malformed item towards the plaintext limit', async () => {
     const { answer } = operate(undefined, { plaintextLimitBytes: 10 });
     const items = [...plaintexts('aaaaa', 'bbbbb').items, { plaintext: 'bad' }];
     expect(results(await answer('encrypt-batch', { items }))).toMatchObject([
@@ -129,7 +129,7 @@ describe('a batch', () => {
     ]);
   });
 
-  it('of records counts what they hold', async () => {
+  it('decrypt-batch and rewrap-batch limit the total plaintext of the records', async () => {
     const world = new FakeWorld();
     const sealed = await operate(world.process()).answer('encrypt-batch', plaintexts('aaaaa', 'bbbbb', 'c'));
     world.log.take();
@@ -141,8 +141,8 @@ describe('a batch', () => {
   });
 });
 
-describe('a record too short to hold a payload', () => {
-  it('makes no room for others in a batch', async () => {
+describe('a record that is too short to decrypt', () => {
+  it('does not raise the plaintext limit for other records of its batch', async () => {
     const world = new FakeWorld();
     const { answer, ask } = operate(world.process(), { plaintextLimitBytes: 10 });
     const sealed = await operate(world.process()).answer('encrypt', plaintexts('a'.repeat(11)).items[0]);
@@ -154,8 +154,8 @@ describe('a record too short to hold a payload', () => {
   });
 });
 
-describe('a record of a request', () => {
-  it('is compact where that is asked for, and opens from either form', async () => {
+describe('record formats', () => {
+  it('encrypt returns a compact record if asked, and decrypt accepts both forms', async () => {
     const { answer } = operate();
     const object = await answer('encrypt', { plaintext: base64('x') });
     const compact = await answer('encrypt', { plaintext: base64('x'), format: 'compact' });
@@ -164,7 +164,7 @@ describe('a record of a request', () => {
     for (const given of [object, compact]) expect(await answer('decrypt', given)).toEqual({ plaintext: base64('x') });
   });
 
-  it('keeps its form when it is moved, unless the compact one is asked for', async () => {
+  it('rewrap keeps the form of a record unless the request asks for the compact form', async () => {
     const world = new FakeWorld();
     const { answer } = operate(world.process());
     const object = await answer('encrypt', { plaintext: base64('x') });

@@ -3,7 +3,7 @@ import { fieldPathFaults } from '../../../src/operations/field-path-faults.ts';
 import { selectValues } from '../../../src/operations/field-paths.ts';
 import { locateValues } from '../../../src/operations/json-text.ts';
 
-describe('paths that no document can satisfy are refused:', () => {
+describe('fieldPathFaults finds a fault in paths that no document can satisfy:', () => {
   it.for([
     [['$.a', '$.a.b'], '[1] selects only values inside those of [0]'],
     [['$.a.b', '$.a'], '[0] selects only values inside those of [1]'],
@@ -29,12 +29,12 @@ describe('paths that no document can satisfy are refused:', () => {
     [['$.a', '$.a'], '[1] repeats [0]'],
     [['$.a', "$['a']"], '[1] repeats [0]'],
     [["$['a','b']", "$['b','a']"], '[1] repeats [0]'],
-    [['$.a.b', '$.a[0]'], '[1] and [0] take one value for an object and for an array'],
-    [['$.a', '$[0]'], '[1] and [0] take one value for an object and for an array'],
-    [['$.x[0].a', '$.x[0][0]'], '[1] and [0] take one value for an object and for an array'],
-    [['$.x[-1][0]', '$.x[-1].a'], '[1] and [0] take one value for an object and for an array'],
-    [['$.a[0:2]', '$.a.b'], '[1] and [0] take one value for an object and for an array'],
-    [["$.a['b','c']", '$.a[0,1:3]'], '[1] and [0] take one value for an object and for an array'],
+    [['$.a.b', '$.a[0]'], '[1] and [0] require the same value to be both an object and an array'],
+    [['$.a', '$[0]'], '[1] and [0] require the same value to be both an object and an array'],
+    [['$.x[0].a', '$.x[0][0]'], '[1] and [0] require the same value to be both an object and an array'],
+    [['$.x[-1][0]', '$.x[-1].a'], '[1] and [0] require the same value to be both an object and an array'],
+    [['$.a[0:2]', '$.a.b'], '[1] and [0] require the same value to be both an object and an array'],
+    [["$.a['b','c']", '$.a[0,1:3]'], '[1] and [0] require the same value to be both an object and an array'],
     [['$.a[0:0]'], '[0] selects nothing in any document'],
     [['$.a[::0]'], '[0] selects nothing in any document'],
     [['$.a[5:2]'], '[0] selects nothing in any document'],
@@ -45,7 +45,7 @@ describe('paths that no document can satisfy are refused:', () => {
   });
 });
 
-describe('paths that some document can satisfy are taken:', () => {
+describe('fieldPathFaults accepts paths that some document satisfies:', () => {
   it.for([
     [['$.a', '$.b'], { a: 1, b: 1 }],
     [['$.a', '$..b'], { a: 1, b: 1 }],

@@ -25,8 +25,8 @@ const NAMES = [
   'kf1j.',
 ];
 /**
- * None holds a backslash: once Node 24.21 has read an object with such a member, its JSON.parse takes other names that are written
- * with an escape in that place for it. (What is tested does not read names so.)
+ * None holds a backslash: once Node 24.21 has read an object with such a member, its JSON.parse takes other names that
+ * are written with an escape in that place for it. (What is tested does not read names so.)
  */
 const name = fc.oneof(
   fc.constantFrom(...NAMES),

@@ -5,7 +5,7 @@ import { operate } from '../../support/operations.ts';
 
 const SEALED = /"kf1j\.[\w-]+"/g;
 
-/** A document's text, with what is sealed in it made readable. */
+/** Encrypts fields of a document and returns its text, with `***` in place of each compact record. */
 async function sealedForm(document: string, fields: string[], more = ''): Promise<string> {
   const answer = await operate().ask(
     'encrypt-fields',
@@ -17,28 +17,28 @@ async function sealedForm(document: string, fields: string[], more = ''): Promis
 describe('encrypt-fields', () => {
   it.for([
     ['a member', '{"a":1,"b":2}', ['$.a'], '{"a":***,"b":2}'],
-    ['several', '{"a":1,"b":2,"c":3}', ['$.c', '$.a'], '{"a":***,"b":2,"c":***}'],
-    ['by name in brackets', '{"a b":1}', ["$['a b']"], '{"a b":***}'],
-    ['by one of two names', '{"a":1,"b":2,"c":3}', ["$['a','c']"], '{"a":***,"b":2,"c":***}'],
+    ['several members', '{"a":1,"b":2,"c":3}', ['$.c', '$.a'], '{"a":***,"b":2,"c":***}'],
+    ['a member named in brackets', '{"a b":1}', ["$['a b']"], '{"a b":***}'],
+    ['two members named in one segment', '{"a":1,"b":2,"c":3}', ["$['a','c']"], '{"a":***,"b":2,"c":***}'],
     ['an index', '[1,2,3]', ['$[1]'], '[1,***,3]'],
     ['an index from the end', '[1,2,3]', ['$[-1]'], '[1,2,***]'],
     ['a slice', '[0,1,2,3,4]', ['$[1:4:2]'], '[0,***,2,***,4]'],
     ['a slice backwards', '[0,1,2,3,4]', ['$[3:0:-2]'], '[0,***,2,***,4]'],
-    ['all of a list', '[1,[2]]', ['$[*]'], '[***,***]'],
-    ['all of an object', '{"a":1,"b":{}}', ['$.*'], '{"a":***,"b":***}'],
+    ['all items of an array', '[1,[2]]', ['$[*]'], '[***,***]'],
+    ['all members of an object', '{"a":1,"b":{}}', ['$.*'], '{"a":***,"b":***}'],
     ['a descendant', '{"a":{"x":1},"b":[{"x":{"y":2}}]}', ['$..x'], '{"a":{"x":***},"b":[{"x":***}]}'],
-    ['the document', '{"a":1}', ['$'], '***'],
+    ['the whole document', '{"a":1}', ['$'], '***'],
     ['a scalar document', '7', ['$'], '***'],
     ['a value that two paths select', '{"a":1}', ['$.a', "$['a']", '$..a'], '{"a":***}'],
     ['a value named by an escape', '{"\\u0061":1}', ['$.a'], '{"\\u0061":***}'],
     ['__proto__', '{"__proto__":1,"constructor":2}', ['$.__proto__'], '{"__proto__":***,"constructor":2}'],
-    ['what looks sealed', '{"a":"kf1j.AAAA"}', ['$.a'], '{"a":***}'],
+    ['a string that looks like a compact record', '{"a":"kf1j.AAAA"}', ['$.a'], '{"a":***}'],
     ['null', '{"a":null}', ['$.a'], '{"a":***}'],
   ] as const)('seals %s', async ([, document, fields, sealed]) => {
     expect(await sealedForm(document, [...fields])).toBe(sealed);
   });
 
-  it('seals the values under one Data Row Key where that is asked for', async () => {
+  it('encrypts all values under one Data Row Key if shareDataRowKey is true', async () => {
     const { answer, ask } = operate();
     const request = { document: { a: 1, b: 'two' }, fields: ['$.*'], shareDataRowKey: true };
     const { document } = (await answer('encrypt-fields', request)) as { document: { a: string; b: string } };
@@ -47,19 +47,19 @@ describe('encrypt-fields', () => {
     expect(await ask('decrypt-fields', { document, all: true })).toBe('{"document":{"a":1,"b":"two"}}');
   });
 
-  it('leaves all else as it was written: digits, order, white space, escapes', async () => {
+  it('keeps the digits, order, white space and escapes of the rest of the document', async () => {
     const document = '{ "z" : 12345678901234567890 ,\n"10":1.0,"2":-0,"é\\u00e9":[1e400, "\\/"], "a":"secret"}';
     expect(await sealedForm(document, ['$.a'])).toBe(document.replace('"secret"', '***'));
   });
 
-  it('takes names as they are written, also where JSON.parse of Node 24.21 confuses them', async () => {
-    // Once it has read the first, it reads the second as if its "\n" were a backslash too.
+  it('reads member names correctly even if JSON.parse of Node 24.21 would confuse them', async () => {
+    // After JSON.parse has read the first document, it reads the name "\n" of the second as a backslash.
     for (const document of ['{"x":0,"\\\\":0}', '{"x":0,"\\n":0}']) JSON.parse(document);
     expect(await sealedForm('{"x":0,"\\n":1}', ['$["\\n"]'])).toBe('{"x":0,"\\n":***}');
     await expect(sealedForm('{"x":0,"\\n":1}', ['$["\\\\"]'])).rejects.toMatchObject({ code: 'FieldNotFound' });
   });
 
-  it('takes a document as text, and gives it back as text', async () => {
+  it('returns a documentText if the request has a documentText', async () => {
     const { answer } = operate();
     const documentText = '{"a": 1.00, "b": 2.0}';
     const sealed = (await answer('encrypt-fields', { documentText, fields: ['$.a'] }))['documentText'] as string;
@@ -84,7 +84,7 @@ describe('encrypt-fields', () => {
     }
   });
 
-  it('seals a value that starts like a record even where another record stands beside it', async () => {
+  it('encrypts a value again if it already is a compact record', async () => {
     const { answer } = operate();
     const { document: record } = await answer('encrypt-fields', { document: 'x', fields: ['$'] });
     const twice = await answer('encrypt-fields', { document: { a: record }, fields: ['$.a'] });
@@ -94,7 +94,7 @@ describe('encrypt-fields', () => {
     });
   });
 
-  it('with skipSealed leaves alone just those records that open under this partition', async () => {
+  it('leaves only records that this partition can decrypt unchanged if skipSealed is true', async () => {
     const { answer } = operate();
     const seal = async (partition: string): Promise<unknown> =>
       (await answer('encrypt-fields', { document: 1, fields: ['$'] }, partition))['document'];
@@ -120,10 +120,10 @@ describe('encrypt-fields', () => {
     'KeyRowUnreadable',
     'KeyNotYetVisible',
     'DeadlineExceeded',
-  ] as const)("with skipSealed fails, and seals nothing twice, if the record's own key meets %s", async (code) => {
+  ] as const)("fails with %s if skipSealed is true and loading the record's key fails with that code", async (code) => {
     const world = new FakeWorld();
     const { document } = await operate(world.process()).answer('encrypt-fields', { document: 1, fields: ['$'] });
-    // The latest key is another, and at hand: what is sealed needs no call.
+    // The latest key is a newer one and is cached, so encrypting needs no metastore call.
     world.clock.advance(91 * DAY_MS);
     const { ask } = operate(world.process());
     await ask('encrypt-fields', { document: 2, fields: ['$'] });
@@ -133,13 +133,13 @@ describe('encrypt-fields', () => {
     const body = { document: { a: document, b: 1 }, fields: ['$.*'], skipSealed: true };
     expect(await errorOf(ask('encrypt-fields', body))).toMatchObject({ code });
     world.metastore.interfere = () => {};
-    // A row that could not be read is not tried again for a few seconds.
+    // The key cache does not retry an unreadable row for a few seconds.
     world.clock.advance(5000);
     const skipped = JSON.parse(await ask('encrypt-fields', body)) as { document: { a: unknown } };
     expect(skipped.document.a).toBe(document);
   });
 
-  it('lets a path select nothing only where that is allowed', async () => {
+  it('accepts a path that selects nothing only if allowMissing is true', async () => {
     const body = { document: { a: 1 }, fields: ['$.a', '$.b'] };
     expect(await errorOf(operate().ask('encrypt-fields', body))).toMatchObject({
       code: 'FieldNotFound',
@@ -150,41 +150,44 @@ describe('encrypt-fields', () => {
   });
 
   it.for([
-    ['a path that is none', '{"document":{},"fields":["CANARY"]}'],
+    ['a malformed path', '{"document":{},"fields":["CANARY"]}'],
     ['a filter', '{"document":[1],"fields":["$[?@ > 0]"]}'],
     ['a filter beside a name', '{"document":[1],"fields":["$[0,?match(@.a, \'(a+)+\')]"]}'],
-    ['no path', '{"document":{},"fields":[]}'],
+    ['an empty list of paths', '{"document":{},"fields":[]}'],
     ['too many paths', `{"document":{},"fields":[${Array.from({ length: 101 }, () => '"$"').join()}]}`],
     ['a path that is too long', `{"document":{},"fields":["$${'.a'.repeat(500)}"]}`],
-    ['a path that is no text', '{"document":{},"fields":[1]}'],
-    ['one value inside another', '{"document":{"a":{"b":1}},"fields":["$.a","$.a.b"]}'],
-    ['one value inside another of the same path', '{"document":{"a":{"a":1}},"fields":["$..a"]}'],
-    ['no document', '{"fields":["$"]}'],
-    ['two documents', '{"document":1,"documentText":"1","fields":["$"]}'],
-    ['two documents, one of them null', '{"document":null,"documentText":"1","fields":["$"]}'],
-    ['a documentText that is no JSON', '{"documentText":"{CANARY}","fields":["$"]}'],
+    ['a path that is not a string', '{"document":{},"fields":[1]}'],
+    ['paths that select a value and its descendant', '{"document":{"a":{"b":1}},"fields":["$.a","$.a.b"]}'],
+    ['one path that selects a value and its descendant', '{"document":{"a":{"a":1}},"fields":["$..a"]}'],
+    ['a request without a document', '{"fields":["$"]}'],
+    ['a request with document and documentText', '{"document":1,"documentText":"1","fields":["$"]}'],
+    ['a null document beside a documentText', '{"document":null,"documentText":"1","fields":["$"]}'],
+    ['a documentText that is not JSON', '{"documentText":"{CANARY}","fields":["$"]}'],
     ['two members of one name', '{"document":{"a":1,"a":2},"fields":["$.a"]}'],
     ['two members of one name, escaped', '{"document":{"a":1,"\\u0061":2},"fields":["$.a"]}'],
     ['two members of one name in a documentText', '{"documentText":"[{\\"a\\":1,\\"a\\":2}]","fields":["$"]}'],
-    ['two documents of one name', '{"document":{"a":1},"fields":["$.a"],"document":{}}'],
-    ['half of a surrogate pair', '{"documentText":"\\"\\ud800\\"","fields":["$"]}'],
+    ['two document members', '{"document":{"a":1},"fields":["$.a"],"document":{}}'],
+    ['a lone surrogate', '{"documentText":"\\"\\ud800\\"","fields":["$"]}'],
     ['an unknown member', '{"document":{},"fields":["$"],"CANARY":1}'],
-    ['too deep a document', `{"document":${'['.repeat(200)}${']'.repeat(200)},"fields":["$"]}`],
-    ['too many values', `{"document":[${'1,'.repeat(100_000)}1],"fields":["$"]}`],
-    ['more selected values than are allowed', '{"document":[1,2,3,4],"fields":["$[*]"]}'],
+    ['a document that is nested too deeply', `{"document":${'['.repeat(200)}${']'.repeat(200)},"fields":["$"]}`],
+    ['a document with too many values', `{"document":[${'1,'.repeat(100_000)}1],"fields":["$"]}`],
+    ['more selected values than maxItems', '{"document":[1,2,3,4],"fields":["$[*]"]}'],
     [
-      'too much to walk',
+      'paths that visit too many values',
       `{"document":${'['.repeat(40)}${'1,'.repeat(90_000)}1${']'.repeat(40)},"fields":["$${'..*'.repeat(20)}"]}`,
     ],
-  ] as const)('refuses %s, before any key is touched, and quotes nothing', async ([, body]) => {
-    const world = new FakeWorld();
-    const error = await errorOf(operate(world.process(), { maxItems: 3 }).ask('encrypt-fields', body));
-    expect(error).toMatchObject({ code: 'InvalidRequest' });
-    expect(String(error)).not.toContain('CANARY');
-    expect(world.log.take()).toEqual([]);
-  });
+  ] as const)(
+    'refuses %s before any key is touched, with an error that does not quote the request',
+    async ([, body]) => {
+      const world = new FakeWorld();
+      const error = await errorOf(operate(world.process(), { maxItems: 3 }).ask('encrypt-fields', body));
+      expect(error).toMatchObject({ code: 'InvalidRequest' });
+      expect(String(error)).not.toContain('CANARY');
+      expect(world.log.take()).toEqual([]);
+    },
+  );
 
-  it('says of paths that walk too far what is wrong', async () => {
+  it('names the step limit in the error if paths visit too many values', async () => {
     const document = `${'['.repeat(40)}${'1,'.repeat(90_000)}1${']'.repeat(40)}`;
     const body = `{"document":${document},"fields":["$${'..*'.repeat(20)}"]}`;
     expect(await errorOf(operate().ask('encrypt-fields', body))).toMatchObject({
@@ -192,7 +195,7 @@ describe('encrypt-fields', () => {
     });
   });
 
-  it('refuses more plaintext than is allowed, and an answer that would not go out, before any key is touched', async () => {
+  it('refuses too much plaintext or a too large answer before any key is touched', async () => {
     const world = new FakeWorld();
     const body = { document: ['aaaa', 'bbbb'], fields: ['$[*]'] };
     const small = operate(world.process(), { plaintextLimitBytes: 11 });
@@ -203,7 +206,7 @@ describe('encrypt-fields', () => {
     expect(await tight.ask('encrypt-fields', { ...body, fields: ['$[0]'] })).toMatch(SEALED);
   });
 
-  it('waits for the keys of all its values with one deadline', async () => {
+  it('uses one deadline timer for all values of a request', async () => {
     const world = new FakeWorld();
     const timers = vi.spyOn(globalThis, 'setTimeout');
     const { answer } = operate(world.process(), { limits: { deadlineAtMs: world.clock.nowMs + 60_000 } });
@@ -216,7 +219,7 @@ describe('encrypt-fields', () => {
     timers.mockRestore();
   });
 
-  it('foretells the size of its answer to the character', async () => {
+  it('computes the exact length of its answer before encrypting', async () => {
     const sizes: number[] = [];
     const answerFits = (answer: string): boolean => sizes.push(answer.length) > 0;
     const document = { a: 'é', b: [1, 2.5, null], c: 'x'.repeat(1000) };
@@ -234,19 +237,19 @@ describe('decrypt-fields', () => {
     return { ask, text: answer.slice(1, -1) };
   }
 
-  it('puts values back as they were written', async () => {
+  it('restores values with their original text', async () => {
     const { ask, text } = await sealed();
     expect(await ask('decrypt-fields', `{${text},"fields":["$.b.c","$.a"]}`)).toBe(`{"document":${TEXT}}`);
     expect(await ask('decrypt-fields', `{${text},"all":true}`)).toBe(`{"document":${TEXT}}`);
   });
 
-  it('opens just the fields that it is told', async () => {
+  it('decrypts only the selected fields', async () => {
     const { ask, text } = await sealed();
     const opened = await ask('decrypt-fields', `{${text},"fields":["$.a"]}`);
     expect(opened.replaceAll(SEALED, '***')).toBe(`{"document":${TEXT.replace('[1.0, -0, "\\u00e9"]', '***')}}`);
   });
 
-  it('opens a record of bytes as their base64', async () => {
+  it('returns the base64 string of a record that holds bytes', async () => {
     const { answer } = operate();
     const { record } = await answer('encrypt', { plaintext: 'AAEC', format: 'compact' });
     expect(await answer('decrypt-fields', { document: { record }, all: true })).toEqual({
@@ -254,32 +257,32 @@ describe('decrypt-fields', () => {
     });
   });
 
-  it('finds a record whose prefix is written with escapes', async () => {
+  it('finds a record whose label is written with JSON escapes', async () => {
     const { ask } = operate();
     const record = await ask('encrypt-fields', { document: 5, fields: ['$'] });
     const escaped = record.replace('kf1j', '\\u006bf1j');
     expect(await ask('decrypt-fields', `${escaped.slice(0, -1)},"all":true}`)).toBe('{"document":5}');
   });
 
-  it('never looks inside what it opened', async () => {
+  it('does not decrypt records inside a decrypted value', async () => {
     const { answer } = operate();
     const { document: inner } = await answer('encrypt-fields', { document: 1, fields: ['$'] });
     const { document: outer } = await answer('encrypt-fields', { document: { inner }, fields: ['$'] });
     expect(await answer('decrypt-fields', { document: outer, all: true })).toEqual({ document: { inner } });
   });
 
-  it('leaves a document without records as it is', async () => {
+  it('returns a document without records unchanged', async () => {
     expect(await operate().ask('decrypt-fields', '{"document": {"kf1j.": 1, "a" : "x"}, "all":true}')).toBe(
       '{"document":{"kf1j.": 1, "a" : "x"}}',
     );
   });
 
   it.for([
-    ['cut', (r: string) => r.slice(0, -4)],
+    ['truncated', (r: string) => r.slice(0, -4)],
     ['changed', (r: string) => `${r.slice(0, -8)}AAAAAAAA`],
-    ['emptied', () => 'kf1j.'],
-    ['made bytes of a partition of another', (r: string) => r.replace('VuYW50', 'VuYW51')],
-  ] as const)('fails where a record was %s', async ([, change]) => {
+    ['reduced to its label', () => 'kf1j.'],
+    ['changed to name another partition', (r: string) => r.replace('VuYW50', 'VuYW51')],
+  ] as const)('fails with RecordUnreadable if a record was %s', async ([, change]) => {
     const { answer, ask } = operate();
     const { document: record } = await answer('encrypt-fields', { document: 'x', fields: ['$'] });
     const tampered = change(record as string);
@@ -291,7 +294,7 @@ describe('decrypt-fields', () => {
     }
   });
 
-  it('fails where bytes that are no JSON are passed off as a field', async () => {
+  it('fails with RecordUnreadable if a record is relabelled as JSON but holds other bytes', async () => {
     const { answer, ask } = operate();
     for (const plaintext of [
       '',
@@ -307,7 +310,7 @@ describe('decrypt-fields', () => {
     }
   });
 
-  it('leaves nothing running behind a failure: Lambda freezes the process after the answer', async () => {
+  it('waits for all work before it fails, because Lambda freezes the process after the answer', async () => {
     const world = new FakeWorld();
     const warm = operate(world.process());
     const seal = async (partition: string): Promise<unknown> =>
@@ -326,21 +329,21 @@ describe('decrypt-fields', () => {
   });
 
   it.for([
-    ['a value that is no record', { document: { a: 'plain' }, fields: ['$.a'] }, 'InvalidRequest'],
-    ['a value that is no text', { document: { a: 1 }, fields: ['$.a'] }, 'InvalidRequest'],
+    ['a string that is not a record', { document: { a: 'plain' }, fields: ['$.a'] }, 'InvalidRequest'],
+    ['a value that is not a string', { document: { a: 1 }, fields: ['$.a'] }, 'InvalidRequest'],
     ['a path that selects nothing', { document: {}, fields: ['$.a'] }, 'FieldNotFound'],
-    ['neither fields nor all', { document: {} }, 'InvalidRequest'],
+    ['a request with neither fields nor all', { document: {} }, 'InvalidRequest'],
     ['all with allowMissing', { document: {}, all: true, allowMissing: true }, 'InvalidRequest'],
-    ['both', { document: {}, fields: ['$'], all: true }, 'InvalidRequest'],
-    ['all that is not true', { document: {}, all: false }, 'InvalidRequest'],
-    ['more records than are allowed', { document: ['kf1.', 'kf1.', 'kf1.', 'kf1.'], all: true }, 'InvalidRequest'],
+    ['a request with both fields and all', { document: {}, fields: ['$'], all: true }, 'InvalidRequest'],
+    ['the value false for all', { document: {}, all: false }, 'InvalidRequest'],
+    ['more records than maxItems', { document: ['kf1.', 'kf1.', 'kf1.', 'kf1.'], all: true }, 'InvalidRequest'],
   ] as const)('refuses %s', async ([, body, code]) => {
     const world = new FakeWorld();
     expect(await codeOf(operate(world.process(), { maxItems: 3 }).ask('decrypt-fields', body))).toBe(code);
     expect(world.log.take()).toEqual([]);
   });
 
-  it('refuses more plaintext than is allowed', async () => {
+  it('refuses records whose total plaintext exceeds the limit', async () => {
     const world = new FakeWorld();
     const { document } = await operate(world.process()).answer('encrypt-fields', {
       document: ['aaaa', 'bbbb'],

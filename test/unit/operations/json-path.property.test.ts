@@ -84,8 +84,8 @@ function peerReading(text: string): unknown[] {
 }
 
 /**
- * Where the peer departs from RFC 9535. It accepts hyphens in names, a slice without the colon before its step, and half of a
- * surrogate pair. It refuses escaped control characters.
+ * Where the peer departs from RFC 9535. It accepts hyphens in names, a slice without the colon before its step, and
+ * half of a surrogate pair. It refuses escaped control characters.
  */
 function departsFromTheRfc(text: string): boolean {
   return /\.[^.[\]'"\s]*-|:\s*-?\d+(?:\s+-?|-)\d|\\u00[01]/.test(text) || !text.isWellFormed();

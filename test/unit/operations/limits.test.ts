@@ -1,4 +1,4 @@
-/** Limits of a request at their edges, and what the door is told of its items. */
+/** Tests the exact limits of requests, and the callbacks that report item counts to the door. */
 import { describe, expect, it } from 'vitest';
 import { MAX_JSON_DEPTH } from '../../../src/records/json-depth.ts';
 import { fieldPathFaults } from '../../../src/operations/field-path-faults.ts';
@@ -10,7 +10,7 @@ import { operate } from '../../support/operations.ts';
 
 const bytes = (count: number): { plaintext: string } => ({ plaintext: Buffer.alloc(count).toString('base64') });
 
-/** An array that is so many values with itself. */
+/** Writes an array that has `count` values, including the array itself. */
 function list(count: number): string {
   return `[${Array.from({ length: count - 1 }, () => '1').join(',')}]`;
 }
@@ -23,24 +23,24 @@ function paths(count: number): string[] {
   return Array.from({ length: count }, (_, i) => `$.a${i}`);
 }
 
-/** The name that a path of one segment selects. */
+/** Returns the first selector of a path. */
 function nameIn(path: string): unknown {
   const [segment] = parseJsonPath(path);
   return segment?.selectors[0];
 }
 
-describe('as much plaintext as is allowed, and one byte more,', () => {
+describe('the plaintext limit', () => {
   it.for([
     ['encrypt', bytes(10), bytes(11)],
     ['encrypt-batch', { items: [bytes(4), bytes(6)] }, { items: [bytes(5), bytes(6)] }],
     ['encrypt-fields', { document: ['12345678'], fields: ['$[0]'] }, { document: ['123456789'], fields: ['$[0]'] }],
-  ] as const)('to %s', async ([operation, most, more]) => {
+  ] as const)('%s accepts exactly the limit and refuses one byte more', async ([operation, most, more]) => {
     const { answer } = operate(new FakeWorld().process(), { plaintextLimitBytes: 10 });
     await expect(answer(operation, most)).resolves.toBeTypeOf('object');
     expect(await codeOf(answer(operation, more))).toBe('PayloadTooLarge');
   });
 
-  it('in a record by itself', async () => {
+  it('decrypt and rewrap accept exactly the limit and refuse one byte more', async () => {
     const world = new FakeWorld();
     const { answer } = operate(world.process());
     const [most, more] = [await answer('encrypt', bytes(10)), await answer('encrypt', bytes(11))];
@@ -52,14 +52,14 @@ describe('as much plaintext as is allowed, and one byte more,', () => {
   });
 });
 
-describe('the door is told', () => {
+describe('callbacks to the door', () => {
   it.for([
     ['encrypt-batch', { items: [bytes(1), bytes(1)] }, 2],
     ['encrypt-batch', { items: [] }, 0],
     ['encrypt-fields', { document: [1, 2, 3], fields: ['$[*]'] }, 3],
     ['decrypt-fields', { document: [1, 2, 3], all: true }, 0],
   ] as const satisfies readonly (readonly [OperationName, object, number])[])(
-    'how many items %s has: %j',
+    'itemsCounted receives the number of items of %s for %j',
     async ([operation, body, count]) => {
       const counts: number[] = [];
       const itemsCounted = (counted: number): void => void counts.push(counted);
@@ -68,7 +68,7 @@ describe('the door is told', () => {
     },
   );
 
-  it('of failures only where there are some', async () => {
+  it('itemsFailed is called only if items failed', async () => {
     const told: number[] = [];
     const itemsFailed = (errors: readonly unknown[]): void => void told.push(errors.length);
     const { ask } = operate(undefined, { itemsFailed });
@@ -79,22 +79,22 @@ describe('the door is told', () => {
   });
 });
 
-describe('a document', () => {
-  it('may hold as many values and levels as are allowed, and no more', () => {
+describe('the document of a request', () => {
+  it('may have at most 100,000 values and the maximum depth', () => {
     expect(locateValues(list(100_000)).items).toHaveLength(99_999);
     expect(() => locateValues(list(100_001))).toThrow('holds more than 100000 values');
     expect(locateValues(nested(MAX_JSON_DEPTH)).end).toBe(2 * MAX_JSON_DEPTH);
     expect(() => locateValues(nested(MAX_JSON_DEPTH + 1))).toThrow(`is nested deeper than ${MAX_JSON_DEPTH}`);
   });
 
-  it('that is nested too deeply is told so as a text, too', async () => {
+  it('is refused with a message about nesting if a documentText is nested too deeply', async () => {
     const documentText = nested(200);
     const error = await errorOf(operate().ask('encrypt-fields', { documentText, fields: ['$'] }));
     expect(error).toMatchObject({ code: 'InvalidRequest', message: expect.stringContaining('nested') as string });
   });
 
   it.for(['tenant-1', 'é', '🔑'.repeat(20)])(
-    'whose answer is too large is refused before any key is touched, to the character, for the partition %s',
+    'is refused before any key is touched if the answer is one character too long (partition %s)',
     async (partition) => {
       const world = new FakeWorld();
       const body = { document: { a: 1, b: 'text' }, fields: ['$.a', '$.b'] };
@@ -112,14 +112,14 @@ describe('a document', () => {
     },
   );
 
-  it('may lack a field to open only where that is allowed', async () => {
+  it('may lack a field of decrypt-fields only if allowMissing is true', async () => {
     const { ask } = operate();
     const body = { document: {}, fields: ['$.a'] };
     expect(await ask('decrypt-fields', { ...body, allowMissing: true })).toBe('{"document":{}}');
     expect(await codeOf(ask('decrypt-fields', { ...body, allowMissing: false }))).toBe('FieldNotFound');
   });
 
-  it('has its records at different depths opened, each in its place', async () => {
+  it('has its records decrypted at any depth', async () => {
     const { ask, answer } = operate();
     const { document } = await answer('encrypt-fields', {
       document: { deep: { a: 1 }, flat: 2, list: [{ b: 3 }], last: 4 },
@@ -131,8 +131,8 @@ describe('a document', () => {
   });
 });
 
-describe('a path', () => {
-  it('may have as many characters and selectors as are allowed', () => {
+describe('parseJsonPath', () => {
+  it('accepts at most 1000 characters and 200 selectors', () => {
     expect(parseJsonPath(`$.${'a'.repeat(998)}`)).toHaveLength(1);
     expect(() => parseJsonPath(`$.${'a'.repeat(999)}`)).toThrow('is longer than 1000 characters');
     expect(parseJsonPath(`$[${'0,'.repeat(199)}0]`)[0]?.selectors).toHaveLength(200);
@@ -140,14 +140,14 @@ describe('a path', () => {
   });
 
   it.for(['A', 'Z', 'a', 'z', '_', 'b0', 'b9', '\u0080', '\ud7ff', '\ue000', '\uffff', '\u{10000}'])(
-    'may have the name %j without quotes',
+    'accepts the unquoted name %j',
     (name) => {
       expect(nameIn(`$.${name}`)).toEqual({ kind: 'name', name });
     },
   );
 
   it.for(['@', '[', '`', '{', '0', '9', '/', ':', '\u007f', '\ud800', '\udfff'])(
-    'may not have a name that begins with %j without quotes',
+    'refuses an unquoted name that begins with %j',
     (name) => {
       expect(() => parseJsonPath(`$.${name}`)).toThrow('is not a JSONPath');
     },
@@ -175,30 +175,32 @@ describe('a path', () => {
     String.raw`\u012g`,
     String.raw`\ud800\ud800`,
     String.raw`\ud800\ue000`,
-  ])('has no escape such as %s', (escape) => {
+  ])('refuses the escape %s', (escape) => {
     expect(() => parseJsonPath(`$["${escape}"]`)).toThrow('is not a JSONPath');
   });
 });
 
-describe('the paths of a setting', () => {
-  it('may be as many as those of a request', () => {
+describe('fieldPathFaults', () => {
+  it('accepts as many paths as a request may have', () => {
     expect(fieldPathFaults(paths(100))).toEqual([]);
     expect(fieldPathFaults(paths(101))).toEqual([' has 101 paths, and a request may have 100']);
   });
 
-  it('that are none are told by their places', () => {
+  it('names malformed paths by their index', () => {
     expect(fieldPathFaults(['$.a', 'b', '$[?@.a]'])).toEqual([
       '[1] is not a JSONPath: at character 1 it needs $',
       '[2] has a filter at character 3: filters are not supported',
     ]);
   });
 
-  it('may have a selector that selects nothing beside one that does', () => {
+  it('accepts an empty selector beside one that selects something', () => {
     expect(fieldPathFaults(['$[0:0,1]'])).toEqual([]);
   });
 
-  it('are told of a fault once', () => {
+  it('reports each fault of a pair once', () => {
     expect(fieldPathFaults(['$.a', '$.a'])).toEqual(['[1] repeats [0]']);
-    expect(fieldPathFaults(['$.a', '$[0]'])).toEqual(['[1] and [0] take one value for an object and for an array']);
+    expect(fieldPathFaults(['$.a', '$[0]'])).toEqual([
+      '[1] and [0] require the same value to be both an object and an array',
+    ]);
   });
 });

@@ -7,7 +7,7 @@ const CANARY = 'CANARY';
 const RECORD = { Key: { Created: 1, Key: 'AA==', ParentKeyMeta: { KeyId: 'a', Created: 1 } }, Data: 'AA==' };
 const WRAP_RECORD = 'wrap the record: {"record": …}.';
 const NO_OBJECT = 'The request must be an object:';
-const UNKNOWN = 'The request holds a member that this operation does not know. It knows';
+const UNKNOWN = 'The request holds an unknown member. This operation accepts';
 const PATHS_101 = Array.from({ length: 101 }, (_, i) => `$.a${i}`);
 
 /** What a request of each operation is told, word for word. */

@@ -1,4 +1,7 @@
-/** A record's text is read as JSON.parse reads it, whichever way it is written, in a body too. What that refuses is refused, and in a body two members of one name. */
+/**
+ * A record's text is read as JSON.parse reads it, whichever way it is written, in a body too. What that refuses is
+ * refused, and in a body two members of one name.
+ */
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { readBody } from '../../../src/doors/http-request.ts';

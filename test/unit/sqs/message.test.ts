@@ -17,14 +17,14 @@ function attributes(count: number): MessageAttributes {
   );
 }
 
-describe('a message', () => {
-  it('is as large as its body and its attributes, in bytes', () => {
+describe('an SQS message', () => {
+  it('has the size of its body and its attributes in bytes', () => {
     expect(sizeOf({ body: 'é', attributes: {} })).toBe(2);
     expect(sizeOf({ body: '', attributes: { é: { DataType: 'String.é', StringValue: 'é' } } })).toBe(2 + 9 + 2);
     expect(sizeOf({ body: 'x', attributes: { b: { DataType: 'Binary', BinaryValue: Buffer.alloc(5) } } })).toBe(13);
   });
 
-  it('may be of 1 MiB, with ten attributes', () => {
+  it('is sendable up to 1 MiB and up to ten attributes', () => {
     expect(isSendable({ body: 'x'.repeat(1_048_576), attributes: {} })).toBe(true);
     expect(isSendable({ body: 'x'.repeat(1_048_577), attributes: {} })).toBe(false);
     expect(isSendable({ body: 'x', attributes: attributes(10) })).toBe(true);
@@ -32,14 +32,14 @@ describe('a message', () => {
   });
 });
 
-describe('a queue', () => {
+describe('an SQS queue', () => {
   it.for([
     [`${HOST}/111122223333/keyfold-input`, true],
     ['http://127.0.0.1:9324/111122223333/keyfold-input', true],
     [`${HOST}/111122223333/keyfold-output`, false],
     [`${HOST}/999922223333/keyfold-input`, false],
     [`${HOST}/111122223333/keyfold-input/x`, false],
-  ] as const)('with the URL %s is the one of the ARN: %s', ([url, is]) => {
+  ] as const)('isSameQueue compares the URL %s with the ARN: %s', ([url, is]) => {
     expect(isSameQueue(ARN, url)).toBe(is);
   });
 
@@ -57,16 +57,16 @@ describe('a queue', () => {
     ['/x/111122223333/in', false],
     ['/111122223333/in?x=1', false],
     ['/111122223333/in#x', false],
-  ] as const)('has the URL path %s: %s', ([path, is]) => {
+  ] as const)('isQueueUrl checks the path %s: %s', ([path, is]) => {
     expect(isQueueUrl(HOST + path)).toBe(is);
   });
 
-  it('has no credentials in its URL', () => {
+  it('is rejected if its URL contains credentials', () => {
     expect(isQueueUrl('https://user@sqs.us-west-2.amazonaws.com/111122223333/in')).toBe(false);
     expect(isQueueUrl('https://:word@sqs.us-west-2.amazonaws.com/111122223333/in')).toBe(false);
   });
 
-  it('is a FIFO queue by the end of its name', () => {
+  it('is a FIFO queue if its name ends with .fifo', () => {
     expect([`${ARN}.fifo`, ARN, `${ARN}.fifo-not`].map(isFifoQueue)).toEqual([true, false, false]);
   });
 });

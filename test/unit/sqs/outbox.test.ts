@@ -21,7 +21,7 @@ function message(body: string, attributes: OutgoingMessage['attributes'] = {}): 
   return { body, attributes };
 }
 
-/** Sends all at once, and says which were not sent, by their bodies, and why. */
+/** Sends all messages at once. Returns the body and the error of each message that was not sent. */
 async function sendAll(
   queues: FakeQueues,
   messages: readonly OutgoingMessage[],
@@ -39,8 +39,8 @@ function bodiesOf(calls: FakeQueues['calls']): string[][] {
   return calls.map(({ messages }) => messages.map(({ body }) => body));
 }
 
-describe('an outbox', () => {
-  it('sends what is ready in calls of ten', async () => {
+describe('Outbox', () => {
+  it('sends messages in calls of at most ten', async () => {
     const queues = new FakeQueues();
     const messages = Array.from({ length: 23 }, (_, i) => message(String(i)));
     expect(await sendAll(queues, messages)).toEqual({});
@@ -48,13 +48,13 @@ describe('an outbox', () => {
     expect(queues.in(URL)).toEqual(messages);
   });
 
-  it('sends no more than 1 MiB in a call, attributes and characters of several bytes counted', async () => {
+  it('sends at most 1 MiB per call, counting attributes and multi-byte characters', async () => {
     const queues = new FakeQueues();
     const attributes = {
       abcdefghij: { DataType: 'Binary.gz', BinaryValue: Buffer.alloc(100) },
       b: { DataType: 'String', StringValue: 'é' },
     };
-    // 10 + 9 + 100 and 1 + 6 + 2 bytes of attributes.
+    // The attributes have 10 + 9 + 100 and 1 + 6 + 2 bytes.
     const half = message('é'.repeat(262_080), attributes);
     expect(await sendAll(queues, [half, half, half])).toEqual({});
     expect(queues.calls.map((call) => call.messages.length)).toEqual([2, 1]);
@@ -64,7 +64,7 @@ describe('an outbox', () => {
     expect(fresh.calls.map((call) => call.messages.length)).toEqual([1, 1]);
   });
 
-  it('sends again what a queue could not take for a moment, and not what it has taken', async () => {
+  it('retries only the messages that failed with a transient fault', async () => {
     const queues = new FakeQueues();
     queues.befall = (_, { body }, call) =>
       body === 'b' && call < 3 ? { errorName: 'InternalError', isTransient: true } : undefined;
@@ -77,7 +77,7 @@ describe('an outbox', () => {
     expect(bodiesOf(queues.calls)).toEqual([['a', 'b', 'c'], ['b'], ['b']]);
   });
 
-  it('gives up on what a queue goes on not taking, and at once on what it never will', async () => {
+  it('rejects a message after five transient faults, or at once after a permanent fault', async () => {
     const queues = new FakeQueues();
     queues.befall = (_, { body }) => ({ errorName: body, isTransient: body === 'InternalError' });
     const failed = await sendAll(queues, [message('InternalError'), message('AccessDenied')]);
@@ -88,7 +88,7 @@ describe('an outbox', () => {
     ]);
   });
 
-  it('waits twice as long before each further attempt, and draws the wait from all of that', async () => {
+  it('doubles the upper bound of the random delay with each retry', async () => {
     vi.spyOn(Math, 'random').mockReturnValue(0.5);
     const queues = new FakeQueues();
     queues.befall = () => ({ errorName: 'InternalError', isTransient: true });
@@ -98,7 +98,7 @@ describe('an outbox', () => {
     expect(waits.map(([, , options]) => options?.signal)).toEqual(waits.map(() => neverAborted));
   });
 
-  it('says whether the queue refuses what the message holds', async () => {
+  it('rejects with refusesContent if the queue rejects the content of a message', async () => {
     const queues = new FakeQueues();
     const outbox = new Outbox(queues, URL, neverAborted);
     queues.befall = () => ({ errorName: 'InvalidMessageContents', isTransient: false, refusesContent: true });
@@ -107,7 +107,7 @@ describe('an outbox', () => {
     expect(await errorOf(outbox.send(message('a')))).toMatchObject({ name: 'NotSent', refusesContent: false });
   });
 
-  it('sends a message that comes later in a call of its own', async () => {
+  it('sends a message of a later turn of the event loop in a new call', async () => {
     const queues = new FakeQueues();
     const outbox = new Outbox(queues, URL, neverAborted);
     await outbox.send(message('a'));
@@ -115,7 +115,7 @@ describe('an outbox', () => {
     expect(bodiesOf(queues.calls)).toEqual([['a'], ['b']]);
   });
 
-  it('tells what was not sent when its time is up while it waits', async () => {
+  it('rejects the remaining messages when the signal aborts during a delay', async () => {
     const queues = new FakeQueues();
     const over = new AbortController();
     queues.befall = () => ({ errorName: 'InternalError', isTransient: true });
@@ -127,7 +127,7 @@ describe('an outbox', () => {
     expect(queues.calls).toHaveLength(2);
   });
 
-  it('tries nothing again when its time is up', async () => {
+  it('does not retry after the signal aborts', async () => {
     const queues = new FakeQueues();
     const over = new AbortController();
     queues.befall = () => {

@@ -1,3 +1,5 @@
+import { SQSClient } from '@aws-sdk/client-sqs';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { json } from 'node:stream/consumers';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -49,7 +51,7 @@ function send(...bodies: string[]): ReturnType<SqsQueues['send']> {
   return new SqsQueues().send(`${endpoint}/111122223333/out`, messages(...bodies), neverAborted);
 }
 
-/** Takes all of a call but what a test says. */
+/** Answers that SQS accepted all messages of a call, except the given failures. */
 function taken(call: Call, failed: readonly object[] = []): Answer {
   const ids = new Set(failed.map((one) => (one as { Id: string }).Id));
   const Successful = (call.input.Entries ?? [])
@@ -58,15 +60,15 @@ function taken(call: Call, failed: readonly object[] = []): Answer {
   return { body: { Successful, Failed: failed } };
 }
 
-describe('sending', () => {
-  it("sends a message's attributes", async () => {
+describe('SqsQueues.send', () => {
+  it('sends the attributes of a message', async () => {
     answer = (call) => taken(call);
     const attributes = { kind: { DataType: 'String.of a kind', StringValue: 'é' } };
     await new SqsQueues().send(`${endpoint}/111122223333/out`, [{ body: 'x', attributes }], neverAborted);
     expect(calls[0]?.input.Entries).toEqual([{ Id: '0', MessageBody: 'x', MessageAttributes: attributes }]);
   });
 
-  it("sends a message's group and its deduplication id, and neither if it has none", async () => {
+  it('sends the group and the deduplication ID of a message if it has them', async () => {
     answer = (call) => taken(call);
     const message = { body: 'x', attributes: {} };
     const some = [{ ...message, groupId: 'a', deduplicationId: 'b' }, { ...message, groupId: 'a' }, message];
@@ -81,7 +83,7 @@ describe('sending', () => {
     expect(membersOf(2)).not.toContain('MessageGroupId');
   });
 
-  it('tells for each message whether it was taken, and what may pass soon', async () => {
+  it('returns for each message whether SQS accepted it or failed with a transient fault', async () => {
     answer = (call) =>
       taken(call, [
         { Id: '1', Code: 'InternalError', SenderFault: false, Message: 'x' },
@@ -102,17 +104,17 @@ describe('sending', () => {
     'InvalidParameterValue',
     'InvalidAttributeValue',
     'AWS.SimpleQueueService.MessageTooLong',
-  ])('knows from %s that the queue refuses what a message holds', async (Code) => {
+  ])('sets refusesContent for the error code %s', async (Code) => {
     answer = (call) => taken(call, [{ Id: '0', Code, SenderFault: true }]);
     expect(await send('a')).toEqual([{ errorName: Code, isTransient: false, refusesContent: true }]);
   });
 
-  it('takes a message that the answer does not speak of for not sent', async () => {
+  it('returns a fault for a message that the answer does not list', async () => {
     answer = () => ({ body: { Successful: [{ Id: '0', MessageId: 'm', MD5OfMessageBody: 'x' }] } });
     expect(await send('a', 'b')).toEqual([undefined, { errorName: 'NoAnswer', isTransient: true }]);
   });
 
-  it('sends messages one by one when they are refused together', async () => {
+  it('sends each message separately after SQS rejects a call with all of them', async () => {
     const refusal = { status: 400, body: { __type: 'com.amazonaws.sqs#InvalidMessageContents', message: 'x' } };
     answer = (call) =>
       call.input.Entries?.some(({ MessageBody }) => MessageBody === 'bad') === true ? refusal : taken(call);
@@ -128,18 +130,18 @@ describe('sending', () => {
     ['throttles', { status: 400, body: { __type: 'ThrottlingException', message: 'x' } }, 'ThrottlingException'],
     ['is down', { status: 503, body: { __type: 'ServiceUnavailable', message: 'x' } }, 'ServiceUnavailable'],
     ['hangs up', 'hang up', 'TimeoutError'],
-  ])('tells that nothing was sent where SQS %s, each time that it was tried', async ([, given, name]) => {
+  ])('returns a fault for every message of a call if SQS %s', async ([, given, name]) => {
     answer = () => given;
     expect(await send('a', 'b')).toEqual([1, 2].map(() => ({ errorName: name, isTransient: false })));
     expect(calls).toHaveLength(3);
   });
 });
 
-it('retries as often after an outage as before it', async () => {
+it('SqsQueues makes as many retries after an outage as before it', async () => {
   const queues = new SqsQueues();
   const url = `${endpoint}/111122223333/out`;
   answer = () => 'hang up';
-  // More failures than the SDK's quota has retries for.
+  // The outage has more failures than the SDK's own retry quota allows.
   const outage = Array.from({ length: 40 }, () => queues.send(url, messages('a'), neverAborted));
   for (const faults of await Promise.all(outage)) expect(faults).toMatchObject([{ errorName: 'TimeoutError' }]);
   expect(calls).toHaveLength(3 * outage.length);
@@ -147,8 +149,8 @@ it('retries as often after an outage as before it', async () => {
   for (let i = 0; i < 10; i += 1) expect(await queues.send(url, messages('a'), neverAborted)).toEqual([undefined]);
 });
 
-describe('hiding', () => {
-  it('finds the queue by its ARN, once, and hides ten messages a call', async () => {
+describe('SqsQueues.changeVisibility', () => {
+  it('looks up the URL of a queue once and changes ten messages per call', async () => {
     answer = (call) =>
       call.action === 'GetQueueUrl' ? { body: { QueueUrl: `${endpoint}/111122223333/keyfold-input` } } : taken(call);
     const queues = new SqsQueues();
@@ -165,7 +167,24 @@ describe('hiding', () => {
     expect(entries).toEqual(some.map((_, i) => ({ Id: String(i % 10), ReceiptHandle: `h${i}`, VisibilityTimeout: i })));
   });
 
-  it('tells the error of each message of a call that fails, and of no other', async () => {
+  it('makes at most ten calls concurrently', async () => {
+    let active = 0;
+    let peak = 0;
+    const sendOne = async (): Promise<object> => {
+      active += 1;
+      peak = Math.max(peak, active);
+      await nextTurn();
+      active -= 1;
+      return { QueueUrl: `${endpoint}/111122223333/keyfold-input` };
+    };
+    const sending = vi.spyOn(SQSClient.prototype, 'send').mockImplementation(sendOne as () => never);
+    const many = Array.from({ length: 250 }, (_, i) => ({ receiptHandle: `h${i}`, delaySeconds: i }));
+    expect(await new SqsQueues().changeVisibility(ARN, many, neverAborted)).toEqual([]);
+    sending.mockRestore();
+    expect(peak).toBe(10);
+  });
+
+  it('returns an error for each message of a failed call and for no other message', async () => {
     answer = (call) => {
       if (call.action === 'GetQueueUrl') return { body: { QueueUrl: `${endpoint}/111122223333/keyfold-input` } };
       const isSecond = call.input.Entries?.length === 2;
@@ -178,7 +197,7 @@ describe('hiding', () => {
     ]);
   });
 
-  it('tells what could not be hidden, and looks for the queue again where it was not found', async () => {
+  it('returns the failed messages, and looks up the queue again after a failed lookup', async () => {
     const queues = new SqsQueues();
     const some = [{ receiptHandle: 'h', delaySeconds: 5 }];
     answer = () => ({ status: 400, body: { __type: 'AccessDeniedException', message: 'x' } });

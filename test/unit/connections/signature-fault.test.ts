@@ -1,0 +1,40 @@
+import { expect, it } from 'vitest';
+import { signatureFaultNamed, signatureFaultOf } from '../../../src/connections/signature-fault.ts';
+
+it.for([
+  'InvalidSignatureException',
+  'SignatureDoesNotMatch',
+  'IncompleteSignature',
+  'IncompleteSignatureException',
+  'RequestExpired',
+  'RequestInTheFuture',
+  'RequestTimeTooSkewed',
+])('the AWS error %s is a clock fault', (name) => {
+  expect([signatureFaultNamed(name), signatureFaultOf({ name })]).toEqual(['clock', 'clock']);
+});
+
+it.for([
+  'ExpiredToken',
+  'ExpiredTokenException',
+  'TokenRefreshRequired',
+  'UnrecognizedClientException',
+  'InvalidClientTokenId',
+  'InvalidClientTokenIdException',
+  'InvalidAccessKeyId',
+  'InvalidToken',
+  'MissingAuthenticationToken',
+  'MissingAuthenticationTokenException',
+])('the AWS error %s is a credentials fault', (name) => {
+  expect([signatureFaultNamed(name), signatureFaultOf({ name })]).toEqual(['credentials', 'credentials']);
+});
+
+it.for([
+  [{ name: 'AccessDeniedException', $metadata: { clockSkewCorrected: true } }, 'clock'],
+  [{ name: 'AccessDeniedException', $metadata: { clockSkewCorrected: false } }, undefined],
+  [{ name: 'AccessDeniedException' }, undefined],
+  [{ name: 'ThrottlingException', $metadata: { clockSkewCorrected: true } }, undefined],
+  [{}, undefined],
+  [undefined, undefined],
+] as const)('signatureFaultOf classifies %j as %s', ([error, fault]) => {
+  expect(signatureFaultOf(error)).toBe(fault);
+});
