@@ -68,6 +68,11 @@ const STACKS: readonly (readonly [stack: string, how: string, parameters: Readon
     'some',
     { Classification: 'confidential', ReplicaRegion3: 'eu-north-1', WriterArns: `${ROLE}/key-revoker` },
   ],
+  [
+    'table',
+    'other',
+    { Classification: 'confidential', ReplicaRegion2: 'eu-west-1', WriterArns: `${ROLE}/key-revoker` },
+  ],
   ['roles', 'least', { KeyRegions: REGION, Service: 'orders', Product: 'shop' }],
   [
     'roles',
