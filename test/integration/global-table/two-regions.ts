@@ -53,7 +53,9 @@ export interface ProcessOptions {
 const TIMEOUT_MS = 15_000;
 const NAMES = { service: 'svc', product: 'prod' };
 
-/** A service in two regions, each with a Global Table replica and a KMS key behind an alias. Tests advance its clock. */
+/**
+ * A service in two regions, each with a Global Table replica and a KMS key behind an alias. Tests advance its clock.
+ */
 export class TwoRegions {
   readonly clock: HandClock;
   readonly table: GlobalTable;

@@ -1,13 +1,12 @@
 /**
- * What deploy.yml may say: the first and the last value that each option takes, its defaults, and what does not go
- * together.
+ * What deploy.yml may say: the least and the most that each option takes, the defaults, and what does not go together.
  */
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { yamlParse } from 'yaml-cfn';
-import { environmentOf } from '../../../deploy/app.ts';
+import { appValues, environmentOf } from '../../../deploy/app.ts';
 import { keyNameOf, type Deployment } from '../../../deploy/deployment.ts';
 import { deploymentFile, readDeployment } from '../../../deploy/read-deployment.ts';
 import { EXAMPLE } from './aws-cli.ts';
@@ -333,6 +332,14 @@ describe('deploy.yml', () => {
       logRetentionDays: 365,
       settings: {},
     });
+  });
+
+  it('has no app in a region that it does not name', async () => {
+    const deployment = await read({});
+    expect(appValues(deployment, 'us-east-1')).toMatchObject({ region: 'us-east-1', stack: 'keyfold-app' });
+    expect(() => appValues(deployment, 'eu-west-1')).toThrow(
+      'eu-west-1 is not among the regions of the deployment: us-west-2, us-east-1',
+    );
   });
 
   it('gives the keys a name of their own, or the prefix', async () => {

@@ -46,6 +46,8 @@ export const FLIPPED = {
   },
   queue: { kind: 'fifo', fields: ['$.card'], retentionDays: 2, oldestMessageSeconds: 600 },
   functions: { seal: { reservedConcurrency: 7 } },
+  tableName: 'Keys',
+  logRetentionDays: 90,
   tracing: true,
   logFormat: 'json',
   applicationLogLevel: 'DEBUG',

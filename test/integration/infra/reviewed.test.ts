@@ -1,6 +1,6 @@
 /**
- * What was reviewed of the stacks in infra/ is what CloudFormation would deploy. After a change that is meant, rewrite
- * the files with `npm test -- test/integration/infra/reviewed.test.ts -u` and review their differences.
+ * What was reviewed of the stacks in infra/ is what CloudFormation would deploy. After an intended change, rewrite the
+ * files with `npm test -- test/integration/infra/reviewed.test.ts -u` and review their differences.
  */
 import { expect, it } from 'vitest';
 import { ACCOUNT, render, templateOf } from './template.ts';
@@ -68,6 +68,11 @@ const STACKS: readonly (readonly [stack: string, how: string, parameters: Readon
     'some',
     { Classification: 'confidential', ReplicaRegion3: 'eu-north-1', WriterArns: `${ROLE}/key-revoker` },
   ],
+  [
+    'table',
+    'other',
+    { Classification: 'confidential', ReplicaRegion2: 'eu-west-1', WriterArns: `${ROLE}/key-revoker` },
+  ],
   ['roles', 'least', { KeyRegions: REGION, Service: 'orders', Product: 'shop' }],
   [
     'roles',
@@ -102,7 +107,7 @@ const STACKS: readonly (readonly [stack: string, how: string, parameters: Readon
 ];
 
 /**
- * Indented, with lists of plain values on one line, so that a difference shows what changed. Without texts for people.
+ * Indented, with lists of plain values on one line, so that a difference shows what changed. Leaves out descriptions.
  */
 function textOf(part: object): string {
   const text = JSON.stringify(part, (name, value: unknown) => (name.endsWith('Description') ? undefined : value), 1);

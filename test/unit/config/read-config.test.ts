@@ -344,10 +344,10 @@ describe('readConfig', () => {
     [{ KEYFOLD_STATIC_MASTER_KEY_HEX: '0'.repeat(62) }, 'is not 64 hexadecimal digits'],
     [{ KEYFOLD_STATIC_MASTER_KEY_HEX: '0'.repeat(66) }, 'is not 64 hexadecimal digits'],
     [{ KEYFOLD_ON_KEY_REFUSED: 'retry' }, 'KEYFOLD_ON_KEY_REFUSED is neither failover nor fail'],
-    [
-      { KEYFOLD_PARTITIONS: 'a'.repeat(2040) },
-      'KEYFOLD_PARTITIONS lists a partition whose key id is too long for DynamoDB',
-    ],
+    ...['a'.repeat(2040), `tenant-1,${'a'.repeat(2040)},tenant-2`].map(
+      (KEYFOLD_PARTITIONS) =>
+        [{ KEYFOLD_PARTITIONS }, 'KEYFOLD_PARTITIONS lists a partition whose key id is too long for DynamoDB'] as const,
+    ),
     [
       { KEYFOLD_TABLE: 'arn:aws:dynamodb:eu-west-1:111122223333:table/EncryptionKey' },
       'KEYFOLD_TABLE is in another region than the DynamoDB client',
@@ -409,6 +409,11 @@ describe('readConfig', () => {
     [{ KEYFOLD_DATA_ROW_KEY_MAX_MESSAGES: '4294967296' }],
   ] as const)('accepts the settings %j', ([change]) => {
     expect(faultsOf({ ...minimal, ...change })).toEqual([]);
+  });
+
+  it('tells of a wrong name alone, and not of the partitions that it would be part of', () => {
+    const change = { KEYFOLD_SERVICE: 'my_orders', KEYFOLD_PARTITIONS: 'a'.repeat(2040) };
+    expect(faultsOf({ ...minimal, ...change })).toHaveLength(1);
   });
 
   it('accepts a static master key outside Lambda, and inside Lambda only with the override', () => {
