@@ -168,6 +168,12 @@ const QUEUES = {
 
 const PLAINTEXT = { plaintext: 'aGVsbG8=' };
 
+/**
+ * For tests in which another process overtakes a request. If the machine is so loaded that the process takes a stall
+ * for a freeze, it sends the request again, and the second request is not overtaken. The test is then repeated.
+ */
+const RACE = { retry: 3 };
+
 describe('the role allows exactly the calls that are made', { timeout: 60_000 }, () => {
   it('by seal: new keys and those of others, encryption and rewrapping, with a region down', async () => {
     const operations = 'encrypt,encrypt-batch,encrypt-fields,rewrap,rewrap-batch';
@@ -226,7 +232,7 @@ describe('the role allows exactly the calls that are made', { timeout: 60_000 },
     expect(await calledAs('api')).toEqual(await exactly('api'));
   });
 
-  it('by the API that loses the race for a key', async () => {
+  it('by the API that loses the race for a key', RACE, async () => {
     let raced = false;
     proxy.befall = (call) => {
       if (call !== 'Put SK' || raced) return undefined;
@@ -238,19 +244,23 @@ describe('the role allows exactly the calls that are made', { timeout: 60_000 },
     expect(await calledAs('api')).toEqual(await exactly('api'));
   });
 
-  it('by the maintenance: the first key, wraps renewed after an alias was moved, and another maintenance that was quicker', async () => {
-    await maintain();
-    await moveAlias(WEST);
-    let raced = false;
-    proxy.befall = (call) => {
-      if (call !== 'Update SK' || raced) return undefined;
-      raced = true;
-      return { kind: 'overtaken', by: maintain };
-    };
-    expect(await maintain()).toMatchObject({ systemKeys: [{ regions: [{ opens: true }, { opens: true }] }] });
-    expect(raced).toBe(true);
-    expect(await calledAs('maintenance')).toEqual(await exactly('maintenance'));
-  });
+  it(
+    'by the maintenance: the first key, wraps renewed after an alias was moved, and another maintenance that was quicker',
+    RACE,
+    async () => {
+      await maintain();
+      await moveAlias(WEST);
+      let raced = false;
+      proxy.befall = (call) => {
+        if (call !== 'Update SK' || raced) return undefined;
+        raced = true;
+        return { kind: 'overtaken', by: maintain };
+      };
+      expect(await maintain()).toMatchObject({ systemKeys: [{ regions: [{ opens: true }, { opens: true }] }] });
+      expect(raced).toBe(true);
+      expect(await calledAs('maintenance')).toEqual(await exactly('maintenance'));
+    },
+  );
 
   it('by the queue: results, dead letters, and messages that come back, and by Lambda that takes and deletes them', async () => {
     const queues = openQueues();
