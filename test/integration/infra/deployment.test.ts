@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { yamlParse } from 'yaml-cfn';
 import { appValues, environmentOf } from '../../../deploy/app.ts';
 import { keyNameOf, type Deployment } from '../../../deploy/deployment.ts';
+import { queueFunctions } from '../../../deploy/queues.ts';
 import { deploymentFile, readDeployment } from '../../../deploy/read-deployment.ts';
 import { EXAMPLE } from './aws-cli.ts';
 
@@ -338,6 +339,21 @@ describe('deploy.yml', () => {
     expect(() => appValues(deployment, 'eu-west-1')).toThrow(
       'eu-west-1 is not among the regions of the deployment: us-west-2, us-east-1',
     );
+  });
+
+  it('has Lambda wait a second for a batch of more than ten messages, without which AWS takes no such batch', async () => {
+    const functionOf = async (queue: object): Promise<object> => queueFunctions(await read({ queue }));
+    const withSqs = (sqs: object): object => ({ queue: { events: [{ sqs }] } });
+    const more = await functionOf({ kind: 'standard', batchSize: 11 });
+    expect(more).toMatchObject(withSqs({ batchSize: 11, maximumBatchingWindow: 1 }));
+    const ten = await functionOf({ kind: 'standard', batchSize: 10 });
+    expect(ten).toMatchObject(withSqs({ batchSize: 10 }));
+    expect(JSON.stringify(ten)).not.toContain('maximumBatchingWindow');
+    const operations = ['encrypt-fields', 'decrypt-fields'];
+    expect(await functionOf({ kind: 'fifo', operations })).toMatchObject({
+      queue: { environment: { KEYFOLD_OPERATIONS: 'encrypt-fields,decrypt-fields' } },
+    });
+    expect(await functionOf({ kind: 'none' })).toEqual({});
   });
 
   it('gives the keys a name of their own, or the prefix', async () => {
