@@ -1,8 +1,8 @@
 import type { Resources } from './queues.ts';
 
 /**
- * When an alarm rings: at `least` so much in each of `periods` periods, or in so many of the last `outOf`. What is not
- * reported is none.
+ * When an alarm rings: if the value is `least` or more in each of `periods` periods, or in that many of the last
+ * `outOf` periods. A period without data counts as zero.
  */
 export interface Ring {
   readonly least?: number;
@@ -11,18 +11,21 @@ export interface Ring {
   readonly outOf?: number;
 }
 
-/** Which of a metric's values are meant: those of all its dimensions beside `service`. */
+/** Selects the series of a metric by the values of its dimensions, apart from `service`. */
 export interface Which {
-  /** Beside those that `where` gives a value. */
+  /** The dimensions that `where` gives no value. */
   readonly of?: readonly string[];
   readonly where?: Readonly<Record<string, string | readonly string[]>>;
   readonly whereNot?: Readonly<Record<string, readonly string[]>>;
 }
 
-/** Five minutes. */
+/** The period of a metric in seconds: five minutes. */
 const PERIOD_SECONDS = 300;
 
-/** An alarm, told to `topic` when it begins. That what it counts is still is no end: nobody may have asked. */
+/**
+ * An alarm that notifies `topic` when it begins. It sends no OK notification: the metric may be silent only because no
+ * request came.
+ */
 export function alarm(description: string, topic: unknown, ring: Ring, metric: object): Resources[string] {
   const { least = 1, periods = 1, outOf = periods } = ring;
   return {
@@ -40,7 +43,7 @@ export function alarm(description: string, topic: unknown, ring: Ring, metric: o
   };
 }
 
-/** One metric, by all its dimensions, as an alarm has it. */
+/** One metric with all its dimensions, in the form that an alarm needs. */
 export function oneMetric(
   namespace: string,
   name: string,
@@ -51,7 +54,7 @@ export function oneMetric(
   return { ...metricOf(namespace, name, dimensions), Statistic: statistic, Period: periodSeconds };
 }
 
-/** The share that one metric is of another. */
+/** The ratio of one metric to another. */
 export function shareOf(
   namespace: string,
   [failed, all]: readonly [string, string],
@@ -75,7 +78,7 @@ function metricOf(namespace: string, name: string, dimensions: Dimensions): obje
   };
 }
 
-/** The sum of a metric, for an expression. */
+/** The sum of a metric, for use in an expression. */
 function term(
   Id: string,
   namespace: string,
@@ -88,8 +91,9 @@ function term(
 }
 
 /**
- * The sum of a metric of ours. CloudWatch knows a metric by its dimensions and all their values, so where some are not
- * known beforehand, such as the regions, Metrics Insights is asked. It has no OR: several known values are summed here.
+ * The sum of one of Keyfold's metrics. CloudWatch identifies a metric by the values of all its dimensions. If some
+ * values are not known in advance, such as the regions, the sum is a Metrics Insights query. Such a query has no OR, so
+ * several known values are added here.
  */
 export function ownMetric(service: string, name: string, which: Which, ring: Ring): object {
   const { of = [], where = {}, whereNot = {} } = which;

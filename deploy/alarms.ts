@@ -6,28 +6,31 @@ import type { Resources } from './queues.ts';
 const MINUTE = 60;
 const HOUR = 3600;
 const DAY = 86_400;
-/** The schedule is a day; a late one is not missing yet. */
+/** How many hours without a run are a fault. The schedule is daily, and a late run is not missing yet. */
 const HOURS_WITHOUT_MAINTENANCE = 26;
-/** How many failed requests of five minutes are no longer somebody's bad luck. */
+/** How many failed requests in five minutes are a fault of the service. */
 const MANY = 10;
-/** The share of a function's failures that is no longer its callers' mistakes. */
+/** The share of failed invocations that is a fault of the function rather than of its callers. */
 const MOST = 0.5;
-/** A warm process asks KMS once an hour: a small fleet whose preferred region is lost fails over twice in that time. */
+/**
+ * The period of the failover alarm. A warm process calls KMS once an hour, so a small fleet without its preferred
+ * region fails over twice.
+ */
 const AGAIN_WITHIN_THE_HOUR: Ring = { periodSeconds: HOUR, least: 2 };
-/** One message comes back in ever fewer of the minutes. */
+/** In how many minutes messages must come back. A single message comes back more and more rarely. */
 const FOR_MINUTES: Ring = { periodSeconds: MINUTE, periods: 3, outOf: 15 };
 
-/** So long that it is no bad luck, be it one request a minute. */
+/** For how many minutes requests must fail. Even at one request per minute, this is a fault of the service. */
 const FOR_LONG: Ring = { periods: 3 };
-/** Codes of an outage. */
+/** The error codes of an outage. */
 const OUTAGES = ['KmsUnavailable', 'KmsThrottled', 'MetastoreUnavailable', 'DeadlineExceeded'];
-/** A key that another region has made, and whose row has not arrived. */
+/** The error code for a key of another region whose row has not been replicated yet. */
 const NOT_VISIBLE = 'KeyNotYetVisible';
 const UNANSWERED = [...OUTAGES, 'Internal'];
 
 type OwnAlarm = readonly [name: string, metric: string, which: Which, description: string, ring?: Ring];
 
-/** On our metrics (docs/metrics.md), whose dimensions these name, all of them. */
+/** The alarms on Keyfold's metrics (docs/metrics.md). Each names all dimensions of its metric. */
 const OWN: readonly OwnAlarm[] = [
   ['SystemKeysNotCreated', 'SystemKeysNotCreated', {}, 'The present System Key ages, and the next one cannot be made'],
   ['SystemKeysNotMaintained', 'SystemKeysNotMaintained', {}, 'A System Key could not be read or looked after'],
@@ -106,12 +109,12 @@ const OWN_OF_A_QUEUE: readonly OwnAlarm[] = [
   ],
 ];
 
-/** The functions that a deployment has. */
+/** The functions of a deployment. */
 export function functionsOf({ queue }: Deployment): FunctionName[] {
   return ['api', 'seal', 'open', 'maintenance', ...(queue.kind === 'none' ? [] : ['queue' as const])];
 }
 
-/** The alarms of a region, and the topic that they tell unless there is one. */
+/** The alarms of a region, and their topic if the deployment does not name one. */
 export function alarmResources(deployment: Deployment, region: string): Resources {
   const { alarmEmail, alarmTopics, prefix, queue, service, settings } = deployment;
   const expireAfterMs = Number(settings['KEYFOLD_EXPIRE_AFTER_MS'] ?? cryptoPolicy().expireAfterMs);
@@ -119,7 +122,7 @@ export function alarmResources(deployment: Deployment, region: string): Resource
   const topic = given ?? { Ref: 'AlarmTopic' };
   const queues = queueNamesOf(deployment);
   const maintenance = { FunctionName: `${prefix}-maintenance` };
-  // What these watch AWS reports by itself, so that its end is one.
+  // AWS reports the metrics of these alarms continuously, so their end is a real recovery.
   const ends = { OKActions: [topic] };
   const own = [...OWN, ...(queues === undefined ? [] : OWN_OF_A_QUEUE)];
   const alarms: Resources = {
@@ -131,8 +134,8 @@ export function alarmResources(deployment: Deployment, region: string): Resource
       {
         ...oneMetric('AWS/Lambda', 'Invocations', maintenance, { periodSeconds: HOUR }),
         ComparisonOperator: 'LessThanThreshold',
-        // Lambda reports no hour without an invocation, so this has data or none. None is told once there was some: a
-        // new alarm has none until the deployment's first run.
+        // Lambda reports nothing for an hour without invocations, so missing data is the fault. A new alarm has no data
+        // until the first run of the deployment, and does not ring before.
         TreatMissingData: 'missing',
         InsufficientDataActions: [topic],
         ...ends,
@@ -148,7 +151,7 @@ export function alarmResources(deployment: Deployment, region: string): Resource
       'The latest System Key may not seal any more, and the maintenance has not made the next one',
       topic,
       { least: expireAfterMs / 1000 },
-      // A run that is repeated tells of it twice: no sum.
+      // A repeated run reports its result twice, so this is a maximum and not a sum.
       oneMetric('Keyfold', 'SystemKeyAge', { service }, { periodSeconds: HOUR }, 'Maximum'),
     ),
     ...Object.fromEntries(
@@ -206,7 +209,7 @@ export function alarmResources(deployment: Deployment, region: string): Resource
 function functionAlarms(prefix: string, name: FunctionName, topic: unknown): Resources {
   const id = `${name.slice(0, 1).toUpperCase()}${name.slice(1)}`;
   const functionName = `${prefix}-${name}`;
-  // A direct invocation fails by throwing, a caller's mistake too.
+  // A direct invocation throws for the mistakes of its callers, too.
   const isDirect = name === 'seal' || name === 'open';
   const [errors, throttles] = ['Errors', 'Throttles'].map((metric) =>
     oneMetric('AWS/Lambda', metric, { FunctionName: functionName }),

@@ -14,7 +14,7 @@ interface Resource {
 }
 
 /**
- * Refuses roles that would take the queue from the app that is there.
+ * Refuses to update the roles if that would remove the queue's permissions while the deployed app still has the queue.
  * @throws Error that says what to do first
  */
 export async function requireQueueOfApp(deployment: Deployment, region: string): Promise<void> {
@@ -26,9 +26,8 @@ export async function requireQueueOfApp(deployment: Deployment, region: string):
 }
 
 /**
- * What a package would change in a region, a resource a line.
- * @throws Error where AWS does not say what there is, and where queues would be replaced, whose messages nobody would
- * read any more
+ * The changes that a package would make in a region, one line per resource.
+ * @throws Error if AWS does not answer, or if a queue would be replaced: its messages would be stranded
  */
 export async function appChanges(deployment: Deployment, region: string, folder: string): Promise<string[]> {
   const before = await deployedResources(deployment, region);
@@ -45,7 +44,7 @@ export async function appChanges(deployment: Deployment, region: string, folder:
   });
 }
 
-/** What of a resource is another: its properties by name, and the rest. */
+/** The parts of a resource that differ: the names of its properties, and its other attributes. */
 function changedIn(was: Resource, is: Resource): string[] {
   const [before, after] = [partsOf(was), partsOf(is)];
   const names = Object.keys({ ...before, ...after });
@@ -56,7 +55,7 @@ function partsOf({ Properties, ...rest }: Resource): Record<string, unknown> {
   return { ...rest, ...Properties };
 }
 
-/** Without where the code lies, which is another place each time. */
+/** A resource without the location of its code, which changes with each package. */
 function textOf(value: unknown): string | undefined {
   return JSON.stringify(value, (name, member: unknown) => (name === 'S3Key' ? undefined : member));
 }
@@ -75,6 +74,6 @@ async function deployedResources(deployment: Deployment, region: string): Promis
       throw error;
     },
   );
-  // There is none yet of a stack that was never made.
+  // A stack that was never created has no template.
   return TemplateBody?.Resources ?? {};
 }

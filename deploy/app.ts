@@ -4,16 +4,16 @@ import { dashboardResources } from './dashboard.ts';
 import { keyNameOf, queueNamesOf, stackOf, type Deployment } from './deployment.ts';
 import { queueEnvironmentOf, queueFunctions, queueResources } from './queues.ts';
 
-/** Any of them opens the route: which operation needs which is for the function to say, that knows the operation. */
+/** The scopes of a route. API Gateway accepts any of them. The function then checks the scope of the operation. */
 const SCOPES = ['keyfold/encrypt', 'keyfold/decrypt', 'keyfold/rewrap'];
 
-/** Two functions of one handler: who may invoke which is for IAM to say. */
+/** The two functions for direct invocation. They share a handler, and IAM decides which callers may invoke which. */
 const OPERATIONS = {
   seal: 'encrypt,rewrap,encrypt-batch,rewrap-batch,encrypt-fields',
   open: 'decrypt,decrypt-batch,decrypt-fields',
 };
 
-/** What serverless.yml takes from a deployment for one of its regions, as its `custom`. */
+/** The values of `custom` in serverless.yml, for one region of a deployment. */
 export function appValues(deployment: Deployment, region: string): Record<string, unknown> {
   const { http, prefix, regions, functions } = deployment;
   if (!regions.includes(region))
@@ -54,7 +54,7 @@ export function appValues(deployment: Deployment, region: string): Record<string
   };
 }
 
-/** The settings of every function of a region. */
+/** The settings that all functions of a region share. */
 export function environmentOf(deployment: Deployment, region: string): Record<string, string> {
   const { regions, regionSuffix } = deployment;
   return {
@@ -67,7 +67,7 @@ export function environmentOf(deployment: Deployment, region: string): Record<st
   };
 }
 
-/** The API's further settings. */
+/** The settings that only the API function has. */
 function apiEnvironmentOf({ http }: Deployment): Record<string, string> {
   const settings = {
     KEYFOLD_AUTH: http.auth,
@@ -81,7 +81,7 @@ function apiEnvironmentOf({ http }: Deployment): Record<string, string> {
   );
 }
 
-/** All variables of each function of a region, the queues' URLs among them. */
+/** All environment variables of each function of a region, including the URLs of the queues. */
 export function environmentsOf(deployment: Deployment, region: string): Record<string, Record<string, string>> {
   const common = environmentOf(deployment, region);
   const names = queueNamesOf(deployment);
@@ -103,7 +103,7 @@ export function environmentsOf(deployment: Deployment, region: string): Record<s
   };
 }
 
-/** How Lambda writes the functions' logs, as osls has it. */
+/** The logging configuration of the functions, in the form that osls expects. */
 function loggingOf({ logFormat, applicationLogLevel, systemLogLevel }: Deployment): Record<string, string> {
   return {
     logFormat: logFormat === 'json' ? 'JSON' : 'Text',
@@ -112,7 +112,7 @@ function loggingOf({ logFormat, applicationLogLevel, systemLogLevel }: Deploymen
   };
 }
 
-/** What osls's own settings cannot leave out where it is not asked for. */
+/** Overrides of the functions that osls generates, for properties that its own options cannot leave out. */
 function functionExtensions({ functions, queue, environmentKeys }: Deployment, region: string): Record<string, object> {
   const KmsKeyArn = environmentKeys[region];
   const there = Object.entries(functions).filter(([name]) => name !== 'queue' || queue.kind !== 'none');
@@ -125,7 +125,7 @@ function functionExtensions({ functions, queue, environmentKeys }: Deployment, r
       };
       return [
         [`${id}LambdaFunction`, { Properties }],
-        // The audit is in it.
+        // The log contains the audit, so it is not deleted with the stack.
         [`${id}LogGroup`, { DeletionPolicy: 'RetainExceptOnCreate', UpdateReplacePolicy: 'Retain' }],
       ];
     }),

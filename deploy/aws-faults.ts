@@ -2,13 +2,13 @@ import { partition } from '@aws-sdk/core/client';
 import { environmentsOf } from './app.ts';
 import { keyNameOf, type Deployment } from './deployment.ts';
 
-/** Lambda's limit of all of a function's variables, measured as JSON. */
+/** Lambda's limit for all environment variables of a function, measured as JSON. */
 const MAX_ENVIRONMENT_BYTES = 4096;
 
-/** Of one parameter of a stack. */
+/** CloudFormation's limit for one parameter of a stack, in bytes. */
 const MAX_PARAMETER_CHARACTERS = 4096;
 
-/** What each part of a deployment allows by itself, and AWS would refuse in the middle of one. */
+/** The faults of a deployment that only AWS would find, in the middle of deploying it. */
 export function faultsForAws(deployment: Deployment): string[] {
   return [
     ...partitionFaults(deployment),
@@ -21,14 +21,14 @@ export function faultsForAws(deployment: Deployment): string[] {
   ];
 }
 
-/** Credentials are of one partition, and no service of one reaches another. */
+/** All regions must be in one AWS partition, because credentials and services do not work across partitions. */
 function partitionFaults({ regions }: Deployment): string[] {
   const names = new Set(regions.map((region) => partition(region).name));
   if (names.size <= 1) return [];
   return [`regions are of several partitions of AWS (${[...names].join(', ')}), which share nothing`];
 }
 
-/** What a function or an alarm uses must be in its own region. */
+/** A resource that a function or an alarm uses must be in the same region. */
 function regionalFaults({ alarmTopics, environmentKeys }: Deployment): string[] {
   return Object.entries({ alarmTopics, environmentKeys }).flatMap(([option, map]) =>
     Object.entries(map).flatMap(([region, arn]) => {
@@ -39,7 +39,7 @@ function regionalFaults({ alarmTopics, environmentKeys }: Deployment): string[] 
   );
 }
 
-/** KMS takes no administrator, and IAM no boundary, of another account. */
+/** Key administrators and permissions boundaries must be in the account of the deployment. */
 function accountFaults({
   account,
   administrators,
@@ -72,7 +72,10 @@ function logFaults({ logFormat, applicationLogLevel, systemLogLevel }: Deploymen
     .map(([option]) => `${option} is there without logFormat json, with which alone Lambda has levels`);
 }
 
-/** DynamoDB makes a grant of a table's key, which the policy of a key that functions use does not allow. */
+/**
+ * The KMS key of the table must not be a key of the functions. DynamoDB makes a grant for it, which the functions' key
+ * policy forbids.
+ */
 function tableKeyFaults(deployment: Deployment): string[] {
   if (deployment.tableKeyName !== keyNameOf(deployment)) return [];
   return [
@@ -80,7 +83,7 @@ function tableKeyFaults(deployment: Deployment): string[] {
   ];
 }
 
-/** Each of these is one parameter of a stack. */
+/** Lists that become one parameter of a stack each. */
 function parameterFaults({ administrators, tableWriters }: Deployment): string[] {
   return Object.entries({ administrators, tableWriters })
     .filter(([, arns]) => arns.join(',').length > MAX_PARAMETER_CHARACTERS)

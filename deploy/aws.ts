@@ -4,14 +4,14 @@ import { promisify } from 'node:util';
 const run = promisify(execFile);
 
 /**
- * Calls the AWS CLI, whose credentials are those of the environment.
- * @returns what it answers; undefined where that is nothing
- * @throws Error with what the CLI says
+ * Runs the AWS CLI with the credentials of the environment.
+ * @returns the parsed output; undefined if there is none
+ * @throws Error with the message of the CLI
  */
 export async function aws<T>(region: string, service: string, command: string, args: readonly string[]): Promise<T> {
   const all = [service, command, '--region', region, '--output', 'json', '--no-cli-pager', ...args];
   const running = run('aws', all, { maxBuffer: 64 * 1024 * 1024 });
-  // Where there is no terminal to ask for a code, it would wait for one here.
+  // Without a terminal, the CLI would wait here for an MFA code.
   running.child.stdin?.end();
   const { stdout } = await running.catch(async (error: { code?: unknown; stderr?: string }) => {
     if (error.code === 'ENOENT') throw new Error('the AWS CLI (aws) is not installed', { cause: error });
@@ -32,9 +32,9 @@ async function cliVersion(): Promise<string | undefined> {
 }
 
 /**
- * Refuses to go on in an account that is not the deployment's.
- * @returns the caller's ARN
- * @throws Error naming both
+ * Checks that the caller's account is the account of the deployment.
+ * @returns the ARN of the caller
+ * @throws Error that names both accounts if they differ
  */
 export async function requireAccount(account: string, region: string): Promise<string> {
   const caller = await aws<{ Account: string; Arn: string }>(region, 'sts', 'get-caller-identity', []);
@@ -43,11 +43,11 @@ export async function requireAccount(account: string, region: string): Promise<s
 }
 
 /**
- * Refuses to make keys for somebody who does not administer them: KMS takes no key policy that locks its maker out.
- * @throws Error naming the caller
+ * Checks that the caller is an administrator of the keys. KMS refuses a key policy that locks out its creator.
+ * @throws Error that names the caller
  */
 export function requireAdministrator(administrators: readonly string[], caller: string): void {
-  // A role's path is not in the ARN of who has assumed it.
+  // The ARN of an assumed role does not contain the path of the role.
   const [, partition, account, role] = /^arn:([^:]+):sts::(\d+):assumed-role\/([^/]+)\//.exec(caller) ?? [];
   const isCaller = (arn: string): boolean =>
     arn === caller ||

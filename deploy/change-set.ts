@@ -6,15 +6,15 @@ import { REPLICAS, type Stack } from './stacks.ts';
 
 const infra = join(import.meta.dirname, '..', 'infra');
 
-/** What holds keys, or leads to them: without it no record can be read. */
+/** The resource types that contain or lead to keys. If one is lost, no record can be read. */
 const KEPT_TYPES: ReadonlySet<string> = new Set(['AWS::KMS::Key', 'AWS::KMS::Alias', 'AWS::DynamoDB::GlobalTable']);
 
-/** What CloudFormation would do to a resource. */
+/** A change that CloudFormation would make to a resource. */
 interface Change {
   readonly Action: string;
   readonly LogicalResourceId: string;
   readonly ResourceType: string;
-  /** `True`, `False` or `Conditional`, of a modification. */
+  /** Whether a modification replaces the resource: `True`, `False` or `Conditional`. */
   readonly Replacement?: string;
 }
 
@@ -37,7 +37,7 @@ interface ChangeSet {
   readonly Changes: readonly { readonly ResourceChange: Change }[];
 }
 
-/** A change set that was made and looked through; undefined where there is nothing to change. */
+/** A change set that was created and checked; undefined if there is nothing to change. */
 export interface Plan {
   readonly stack: Stack;
   readonly changeSet: string;
@@ -45,16 +45,17 @@ export interface Plan {
   readonly isNew: boolean;
 }
 
-/** Whether a change is meant, or only looked at, and who is told of it. */
+/** Whether a change is only shown, and where progress is reported. */
 export interface Intent {
   readonly isMeant: boolean;
   readonly tell: (line: string) => void;
 }
 
 /**
- * Makes a change set of a stack, which changes nothing yet; a stack whose making was rolled back is deleted first.
- * @throws Error where it would take away or replace a key, an alias, the table or one of its replicas; the change set
- * is deleted then
+ * Creates a change set for a stack, without executing it. If the creation of the stack was rolled back, the stack is
+ * deleted first.
+ * @throws Error if the change set would remove or replace a key, an alias, the table or one of its replicas. The change
+ * set is then deleted.
  */
 export async function plan(stack: Stack, intent: Intent): Promise<Plan | undefined> {
   const deployed = await deleteUnmade(stack, ['ROLLBACK_COMPLETE'], intent);
@@ -74,7 +75,7 @@ export async function plan(stack: Stack, intent: Intent): Promise<Plan | undefin
     '--parameters',
     JSON.stringify(parametersOf(stack, isNew ? undefined : deployed)),
   ]);
-  // It fails where there is nothing to change, too, and the description says which.
+  // Creating a change set also fails if there is nothing to change. The status reason tells the two apart.
   await aws(stack.region, 'cloudformation', 'wait', ['change-set-create-complete', ...given]).catch(() => undefined);
   const set = await aws<ChangeSet>(stack.region, 'cloudformation', 'describe-change-set', given);
   const changes = set.Changes.map(({ ResourceChange }) => ResourceChange);
@@ -93,15 +94,15 @@ export async function plan(stack: Stack, intent: Intent): Promise<Plan | undefin
   return planned;
 }
 
-/** Deletes a change set that is not to be done. */
+/** Deletes a change set that will not be executed. */
 export async function discard({ stack, changeSet }: Plan): Promise<void> {
   const given = ['--stack-name', stack.name, '--change-set-name', changeSet];
   await aws(stack.region, 'cloudformation', 'delete-change-set', given);
 }
 
 /**
- * Does what was planned, and waits for it.
- * @throws Error with what failed first, where CloudFormation fails; it has undone the rest then
+ * Executes a change set, and waits until CloudFormation has finished.
+ * @throws Error with the first failure. CloudFormation has rolled back the other changes then.
  */
 export async function execute({ stack, changeSet, isNew }: Plan): Promise<void> {
   const given = ['--stack-name', stack.name];
@@ -113,7 +114,7 @@ export async function execute({ stack, changeSet, isNew }: Plan): Promise<void> 
     changeSet,
     '--client-request-token',
     changeSet,
-    // A key that was never used, and whose alias the next try needs, is not to be kept.
+    // The new key was never used, and the next attempt needs its alias, so the key is not retained.
     '--retain-except-on-create',
   ]);
   await call('wait', [isNew ? 'stack-create-complete' : 'stack-update-complete', ...given]).catch(
@@ -130,7 +131,7 @@ export async function protect({ name, region }: Stack): Promise<void> {
   await aws(region, 'cloudformation', 'update-termination-protection', args);
 }
 
-/** A change in words. */
+/** Describes a change in one line. */
 export function describe({ Action, LogicalResourceId, ResourceType, Replacement }: Change): string {
   const replaces =
     Replacement === 'True' ? ', by a new one' : Replacement === 'Conditional' ? ', maybe by a new one' : '';
@@ -150,7 +151,7 @@ async function firstFailure({ name, region }: Stack, token: string): Promise<str
     'describe-stack-events',
     args,
   );
-  // The latest is first.
+  // The list begins with the latest event.
   const failed = StackEvents.findLast(
     ({ ClientRequestToken, ResourceStatus }) => ClientRequestToken === token && ResourceStatus.endsWith('_FAILED'),
   );
@@ -158,10 +159,10 @@ async function firstFailure({ name, region }: Stack, token: string): Promise<str
 }
 
 /**
- * Deletes a stack whose making has come to nothing, which takes no change any more.
- * @param states those in which it has
- * @returns the stack; undefined where there is none, or none any more
- * @throws Error where something of it has stayed, and where that is not meant
+ * Deletes a stack whose creation failed, because CloudFormation refuses to change such a stack.
+ * @param states the states of a failed creation
+ * @returns the stack; undefined if there is none, or if it was deleted
+ * @throws Error if resources of the stack remain, or if changes are only shown
  */
 export async function deleteUnmade(
   stack: Pick<Stack, 'name' | 'region'>,
@@ -191,8 +192,8 @@ export async function deleteUnmade(
 }
 
 /**
- * Refuses to make the table where it is in another region already: its replicas would be there twice.
- * @throws Error naming the region
+ * Checks that the table does not exist in another region already. Otherwise, its replicas would exist twice.
+ * @throws Error that names the region
  */
 export async function requireFirstRegion({ name, region }: Stack, regions: readonly string[]): Promise<void> {
   if ((await deployedOf({ name, region })) !== undefined) return;
@@ -213,7 +214,7 @@ async function deployedOf({ name, region }: Pick<Stack, 'name' | 'region'>): Pro
   return answer.Stacks[0];
 }
 
-/** To take a replica away is a modification of the table, which CloudFormation does not call a removal. */
+/** Finds removed replicas. CloudFormation reports the removal of a replica as a modification of the table. */
 function requireReplicas({ name, parameters, template }: Stack, deployed: Deployed | undefined): void {
   if (template !== 'table.yml') return;
   const before = (deployed?.Parameters ?? []).filter(({ ParameterKey }) =>
@@ -227,7 +228,7 @@ function requireReplicas({ name, parameters, template }: Stack, deployed: Deploy
     throw new Error(`${name} is refused: it would take away the table's replica in ${lost.join(', ')}`);
 }
 
-/** What is not given keeps its value: which key an alias points to, say. */
+/** A parameter that is not given keeps its value, such as the key that an alias points to. */
 function parametersOf({ parameters, template }: Stack, deployed: Deployed | undefined): object[] {
   const { Parameters } = yamlParse(readFileSync(join(infra, template), 'utf8')) as { Parameters: object };
   const kept = (deployed?.Parameters ?? [])

@@ -25,9 +25,9 @@ const STACKS: Readonly<Record<string, (deployment: Deployment) => Stack[]>> = {
 };
 
 /**
- * What `deploy/main.ts` does, of which it tells line by line.
- * @param args its arguments
- * @throws Error saying what is wrong, or what failed
+ * Runs the deployment program. It reports each step on a line.
+ * @param args the command line arguments
+ * @throws Error that says what is wrong, or what failed
  */
 export async function deploy(args: readonly string[], tell: (line: string) => void): Promise<void> {
   const { positionals, values } = parseArgs({
@@ -75,7 +75,7 @@ async function deployApps(deployment: Deployment, file: string, intent: Intent):
   for (const region of deployment.regions) {
     const folder = packageFolder(deployment, region);
     await packageApp(file, region, folder);
-    // osls takes no such stack.
+    // osls refuses a stack in this state.
     await deleteUnmade(
       { name: stackOf(deployment, 'app'), region },
       ['ROLLBACK_COMPLETE', 'REVIEW_IN_PROGRESS'],

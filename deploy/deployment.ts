@@ -3,14 +3,18 @@ import { isRegionName } from '../src/records/ids.ts';
 
 const REGION = v.pipe(v.string(), v.check(isRegionName, 'is no region'));
 /**
- * IAM takes a comma in a name. A parameter of CloudFormation, which lists these by commas, would make two names of it.
+ * IAM allows a comma in a name, but CloudFormation separates the names of a list parameter by commas. So a comma is
+ * refused here.
  */
 const ROLE = v.pipe(
   v.string(),
   v.regex(/^arn:aws[a-z-]*:iam::\d{12}:(?:role|user)(?:\/[\w+=.@-]+)+$/, 'is no role, or has a comma in its name'),
 );
 const POLICY = /^arn:aws[a-z-]*:iam::(?:\d{12}|aws):policy\/[\w+=,.@/-]+$/;
-/** A role, or by an asterisk at the end all roles whose names begin so: CloudFormation ends a role's name by chance. */
+/**
+ * The ARN of a role. An asterisk at the end matches all roles with this prefix, because CloudFormation adds a random
+ * suffix to names.
+ */
 const WRITER = /^arn:aws[a-z-]*:iam::\d{12}:(?:role|user)\/[\w+=.@/-]+\*?$/;
 const TOPIC = /^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,256}$/;
 const KMS_KEY = /^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key\/[A-Za-z0-9-]{1,64}$/;
@@ -54,7 +58,7 @@ const namePart = v.pipe(
   v.maxLength(255, 'is longer than 255 characters'),
 );
 
-/** What CloudWatch Logs takes. */
+/** The retention periods that CloudWatch Logs accepts, in days. */
 const RETENTIONS = [30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653] as const;
 
 /**
@@ -67,7 +71,7 @@ const applicationLevelFault =
   '(settings.POWERTOOLS_LOG_LEVEL leaves them)';
 const SYSTEM_LEVELS = ['DEBUG', 'INFO', 'WARN'] as const;
 
-/** One function's share. `reservedConcurrency` null leaves it to the account's pool. */
+/** The limits of one function. If `reservedConcurrency` is null, the function uses the concurrency of the account. */
 const functionOf = (timeoutSeconds: number, mostSeconds: number) =>
   v.optional(
     v.strictObject({
@@ -78,7 +82,7 @@ const functionOf = (timeoutSeconds: number, mostSeconds: number) =>
     {},
   );
 
-/** What deploy.yml is, option by option. */
+/** The schema of deploy.yml. */
 export const deploymentSchema = v.strictObject({
   account: v.pipe(v.string('is no text: put it into quotes'), v.regex(/^\d{12}$/, 'is not twelve digits')),
   prefix: v.optional(prefixSchema, 'keyfold'),
@@ -113,7 +117,7 @@ export const deploymentSchema = v.strictObject({
       partitionsClaim: v.optional(text),
       partitionLists: v.optional(v.boolean()),
       partitionWildcards: v.optional(v.boolean()),
-      // API Gateway looks for the route's scopes in these two and in no other.
+      // API Gateway reads the scopes of a token only from these two claims.
       scopeClaim: v.optional(v.picklist(['scope', 'scp'], 'is neither scope nor scp')),
       requestsPerSecond: v.optional(whole(1, 100_000), 1000),
       burst: v.optional(whole(1, 100_000), 500),
@@ -157,15 +161,15 @@ export const deploymentSchema = v.strictObject({
   ),
 });
 
-/** One deployment: everything that docs/deploy.md lists, checked, with its defaults. */
+/** A checked deployment: all options of docs/deploy.md, with their defaults. */
 export type Deployment = v.InferOutput<typeof deploymentSchema>;
 
-/** Whether keys may be called so. */
+/** Whether a text is allowed as the name of the KMS keys. */
 export function isKeyName(name: string): boolean {
   return v.is(keyNameSchema, name);
 }
 
-/** The functions, by the name behind the prefix. */
+/** The functions of a deployment, by their names without the prefix. */
 export type FunctionName = keyof Deployment['functions'];
 
 /** The name of one of a deployment's stacks. */
@@ -173,12 +177,12 @@ export function stackOf({ prefix }: Deployment, stack: 'keys' | 'table' | 'roles
   return `${prefix}-${stack}`;
 }
 
-/** The Name of the KMS keys, which their alias has. */
+/** The name of the KMS keys, which is also the name of their alias. */
 export function keyNameOf({ keyName, prefix }: Deployment): string {
   return keyName ?? prefix;
 }
 
-/** The names of a deployment's queues; undefined where it has none. */
+/** The names of the queues of a deployment; undefined if it has none. */
 export function queueNamesOf({
   prefix,
   queue,

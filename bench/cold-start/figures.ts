@@ -2,12 +2,12 @@ import type { SectionResult } from '../figures.ts';
 import { measureColdStarts, type ColdStarts } from './measure.ts';
 import { bundleSizes, type BundleSize } from './sizes.ts';
 
-/** Measures what of a cold start has a budget. Takes about a minute. */
+/** Measures the cold-start figures that have a budget. Takes about one minute. */
 export async function measureColdStartSection(): Promise<SectionResult> {
   return figuresOf(await measureColdStarts(15), await bundleSizes());
 }
 
-/** What has a budget, of what was measured. */
+/** Selects the figures that have a budget from the measurements. */
 export function figuresOf({ ratio }: ColdStarts, sizes: readonly BundleSize[]): SectionResult {
   const atOnceBytes = sizes.find(({ handler }) => handler === 'api')?.atOnceBytes ?? Number.NaN;
   return {

@@ -1,6 +1,8 @@
 /**
- * `npm run cold-start`: cold starts of the api under Lambda's runtime emulator, as built and as esbuild bundles it by
- * itself. Exits 1 where a budget is missed. `-- --rounds N`; `-- --write` puts the tables into docs/performance.md.
+ * `npm run cold-start`: measures cold starts of the API function under Lambda's runtime emulator.
+ * It compares the bundle of `npm run build` with a default esbuild bundle. It exits with 1 if a budget is missed.
+ * - `-- --rounds N` sets the number of rounds.
+ * - `-- --write` writes the tables into docs/performance.md.
  */
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';

@@ -8,17 +8,14 @@ import { startKmsEmulator } from '../../emulators/kms/kms-emulator.ts';
 import { installLambdaRuntime } from '../../test/peers/lambda-runtime.ts';
 import { prepareStarters, startCold, STARTERS, type ColdStart, type Starter } from './starts.ts';
 
-/** What cold starts came to. */
+/** The measurements of cold starts. */
 export interface ColdStarts {
   /** Medians over all rounds. */
   readonly medians: Readonly<Record<Starter, ColdStart>>;
-  /**
-   * How much CPU loading the built bundle takes of what the plain one does: the median of the rounds, and their
-   * quartiles.
-   */
+  /** CPU time to load the built bundle divided by that of the default bundle: median and quartiles over the rounds. */
   readonly ratio: { readonly value: number; readonly lower: number; readonly upper: number };
   readonly rounds: number;
-  /** The calls that the first request of a process made, of a service that has no keys yet and of one that has. */
+  /** The calls of the first request of a process, for a service without keys and for one with keys. */
   readonly calls: { readonly ofNewService: string; readonly ofKnownPartition: string };
 }
 
@@ -26,8 +23,8 @@ const REGIONS = ['us-west-2', 'us-east-1'];
 const EVENT = new URL('../../events/api-encrypt-iam.json', import.meta.url);
 
 /**
- * Starts the api cold on emulators, as built and as esbuild bundles it by itself, and an empty handler: in turns, so
- * that what slows the machine slows all of them.
+ * Measures cold starts of the built API bundle, of the default esbuild bundle and of an empty handler, on emulators.
+ * They take turns, so that other load on the machine slows all of them equally.
  */
 export async function measureColdStarts(rounds: number): Promise<ColdStarts> {
   await installLambdaRuntime();
@@ -101,7 +98,7 @@ function quantile(values: readonly number[], share: number): number {
   return sorted[Math.round(share * (sorted.length - 1))] ?? Number.NaN;
 }
 
-/** `2 DynamoDB Query, 1 KMS Decrypt`. */
+/** Formats calls, such as `2 DynamoDB Query, 1 KMS Decrypt`. */
 function counted(calls: readonly string[]): string {
   const groups = Map.groupBy(calls, (call) => call);
   return [...groups].map(([call, { length }]) => `${length} ${call}`).join(', ');

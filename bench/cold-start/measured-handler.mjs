@@ -1,7 +1,4 @@
-/**
- * Stands before a handler under the runtime emulator: imports it as Lambda's client would, and answers with what it
- * took.
- */
+/** Wraps a handler under the runtime emulator. It imports the handler and answers with the time and CPU used. */
 const before = process.cpuUsage();
 const { handler: measured } = await import(process.env.MEASURED_HANDLER);
 const loaded = process.cpuUsage();

@@ -4,15 +4,15 @@ import { join } from 'node:path';
 import { bundleHandler, HANDLERS } from '../../scripts/handler-bundle.ts';
 import { loadedAtOnce } from '../../scripts/loaded-at-once.ts';
 
-/** How large a function's package is, in bytes before it is zipped. */
+/** The size of a function's package, in bytes before compression. */
 export interface BundleSize {
   readonly handler: string;
-  /** What is loaded before the first request. */
+  /** The size of the code that is loaded before the first request. */
   readonly atOnceBytes: number;
   readonly totalBytes: number;
 }
 
-/** The sizes of all handlers' bundles. */
+/** Measures the bundle sizes of all handlers. */
 export async function bundleSizes(): Promise<BundleSize[]> {
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-sizes-'));
   const sizes = await Promise.all(HANDLERS.map((handler) => sizeOf(handler, join(folder, handler))));

@@ -4,28 +4,28 @@ import { bundleHandler, bundlePlainHandler } from '../../scripts/handler-bundle.
 import { EmulatedFunction } from '../../test/peers/emulated-function.ts';
 
 /**
- * What is started cold. `plain` is the api as esbuild bundles it by itself, `built` as `npm run build` does,
- * `preloaded` that with the System Key preloaded.
+ * The variants that are started cold. `plain` is a default esbuild bundle of the API, `built` is the bundle of
+ * `npm run build`, and `preloaded` is `built` with the System Key preloaded.
  */
 export const STARTERS = ['empty', 'plain', 'built', 'preloaded'] as const;
 export type Starter = (typeof STARTERS)[number];
 
-/** One cold start under the runtime emulator. CPU is of the whole process, user and system. */
+/** One cold start under the runtime emulator. CPU times are user and system time of the whole process. */
 export interface ColdStart {
-  /** Importing the handler. */
+  /** The time to import the handler. */
   readonly loadCpuMs: number;
-  /** From the process's begin until the handler is imported: Node, the client of the Runtime API, the handler. */
+  /** From the start of the process until the handler is imported. Includes Node and the Runtime API client. */
   readonly startCpuMs: number;
   readonly requestCpuMs: number;
   readonly requestWallMs: number;
-  /** Resident, up to the end of the first request. */
+  /** The maximum resident memory until the end of the first request. */
   readonly peakMiB: number;
-  /** From the first event to its answer, the start of the process within it. */
+  /** From the first event to its answer, including the start of the process. */
   readonly coldWallMs: number;
   readonly warmWallMs: number;
 }
 
-/** Puts them into folders of their own, as they would be deployed. */
+/** Writes each variant into its own folder, as it would be deployed. */
 export async function prepareStarters(folder: string): Promise<void> {
   const homes = STARTERS.map((name) => join(folder, name));
   await Promise.all(homes.map((home) => mkdir(home)));
@@ -40,8 +40,8 @@ export async function prepareStarters(folder: string): Promise<void> {
 }
 
 /**
- * Starts one cold, and sends it an event twice.
- * @throws Error where it does not answer with status 200
+ * Starts one variant cold and sends it the same event twice.
+ * @throws Error if an answer does not have status 200
  */
 export async function startCold(
   folder: string,

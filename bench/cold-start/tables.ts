@@ -18,7 +18,7 @@ const ROWS: Readonly<Record<Starter, string>> = {
   preloaded: 'that, with the System Key preloaded',
 };
 
-/** What was measured, as tables in Markdown. */
+/** Formats the measurements as Markdown tables. */
 export function tablesOf({ medians, ratio, rounds, calls }: ColdStarts, sizes: readonly BundleSize[]): string {
   const starts = (Object.keys(ROWS) as Starter[]).map((name) => {
     const cells = COLUMNS.map((column) => medians[name][column].toFixed(column === 'warmWallMs' ? 1 : 0));

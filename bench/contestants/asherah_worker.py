@@ -1,7 +1,8 @@
-"""Times Asherah in this process: each line of standard input is a order, each is answered with one line.
+"""Times Asherah in this process. Answers each line of standard input with one line.
 
-{"payload" (base64)} takes a payload and checks that it comes back; {"operation": "encrypt"|"decrypt", "runs"} does it so
-many times to and from JSON text, and is answered with {"wallMs", "cpuMs"}. Usage: asherah_worker.py go|rust
+{"payload"} (base64) sets the payload and checks that it decrypts to the same bytes.
+{"operation": "encrypt"|"decrypt", "runs"} runs the operation that many times, to or from JSON text.
+Its answer is {"wallMs", "cpuMs"}. Usage: asherah_worker.py go|rust
 """
 
 import base64

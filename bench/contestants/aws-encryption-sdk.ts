@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Contestant } from './contestant.ts';
 
-/** The part of @aws-crypto/client-node 5 that is used here. */
+/** The types of the functions of @aws-crypto/client-node 5 that this file calls. */
 export interface AwsEncryptionSdk {
   buildClient(): {
     encrypt(manager: object, plaintext: Buffer, options: object): Promise<{ result: Buffer }>;
@@ -17,8 +17,8 @@ export interface AwsEncryptionSdk {
 const LIMITS = { maxAge: 3_600_000, maxMessagesEncrypted: 2 ** 32 };
 
 /**
- * The AWS Encryption SDK with its data key caching. `tuned` has no ECDSA signature, which Keyfold's records have not
- * either, and one frame for the whole payload: the fastest that it can be while its key commitment stays.
+ * The AWS Encryption SDK with data key caching. `tuned` has no ECDSA signature, as Keyfold's records have none,
+ * and one frame for the whole payload. This is its fastest setting with key commitment.
  */
 export function awsEncryptionSdk(sdk: AwsEncryptionSdk, { tuned }: { readonly tuned: boolean }): Contestant<Buffer> {
   const client = sdk.buildClient();

@@ -1,10 +1,10 @@
-/** What a contestant in Node can do. What `encrypt` gives is what `decrypt` takes. */
+/** A contestant that runs in Node. Its `decrypt` takes the output of its `encrypt`. */
 export interface Contestant<Sealed = unknown> {
   encrypt(plaintext: Buffer): Sealed | Promise<Sealed>;
   decrypt(sealed: Sealed): Uint8Array | Promise<Uint8Array>;
 }
 
-/** All contestants, by the name that tables and budgets have. */
+/** All contestants, by their names in the tables and budgets. */
 export const CONTESTANTS = [
   'floor',
   'Keyfold, library',

@@ -1,7 +1,7 @@
 import { randomBytes, webcrypto } from 'node:crypto';
 import type { Contestant } from './contestant.ts';
 
-/** The part of jose 6 that is used here. */
+/** The types of the functions of jose 6 that this file calls. */
 export interface Jose {
   readonly CompactEncrypt: new (plaintext: Uint8Array) => {
     setProtectedHeader(header: object): { encrypt(key: webcrypto.CryptoKey): Promise<string> };
@@ -9,7 +9,7 @@ export interface Jose {
   compactDecrypt(jwe: string, key: webcrypto.CryptoKey): Promise<{ plaintext: Uint8Array }>;
 }
 
-/** Jose: compact JWE, a content key for each record wrapped under one key that has been imported once. */
+/** Jose with compact JWE. Each record has its own content key, wrapped under one key that is imported once. */
 export async function jose(library: Jose): Promise<Contestant<string>> {
   const key = await webcrypto.subtle.importKey('raw', randomBytes(32), 'AES-GCM', false, ['encrypt', 'decrypt']);
   const header = { alg: 'A256GCMKW', enc: 'A256GCM' };

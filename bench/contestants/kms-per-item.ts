@@ -9,8 +9,8 @@ const REGION = 'us-west-2';
 const AUTH_TAG = { authTagLength: 16 };
 
 /**
- * What one writes without a key hierarchy: a data key from KMS for each item, the item sealed with it. KMS is the
- * emulator, in a process of its own and with no network between: the real one answers some milliseconds later.
+ * Envelope encryption without a key hierarchy: each item is sealed with its own data key from KMS.
+ * KMS is the emulator in another process on this machine. The real KMS adds some milliseconds of network latency.
  */
 export async function kmsPerItem(): Promise<Contestant<string>> {
   const emulator = fork(join(import.meta.dirname, 'kms-worker.ts'), [REGION]);

@@ -1,4 +1,4 @@
-/** The KMS emulator in a process of its own, so that its work is not the contestant's. Ends with its parent. */
+/** Runs the KMS emulator in its own process, so that its CPU time is not the contestant's. Ends with its parent. */
 import { startKmsEmulator } from '../../emulators/kms/kms-emulator.ts';
 
 const [region = ''] = process.argv.slice(2);

@@ -9,8 +9,8 @@ const NAME = 'contestants';
 const PACKAGES = join(import.meta.dirname, 'packages.json');
 
 /**
- * Installs the contestants that are on npm, once. Not for a contestant's own process, whose environment says nothing of
- * a registry.
+ * Installs the contestants from npm, unless they are installed. Call it in the parent process,
+ * because the environment of a contestant's process has no registry settings.
  */
 export async function installNpmContestants(): Promise<void> {
   await installOnce(NAME, PACKAGES, async (folder) => {
@@ -19,5 +19,5 @@ export async function installNpmContestants(): Promise<void> {
   });
 }
 
-/** Loads a package that {@link installNpmContestants} has installed. */
+/** Loads a package that {@link installNpmContestants} installed. */
 export const requireNpmContestant = createRequire(join(PEERS_FOLDER, NAME, 'package.json'));

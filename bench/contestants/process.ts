@@ -10,20 +10,19 @@ import type { ContestantName } from './contestant.ts';
 
 const run = promisify(execFile);
 
-/** A contestant in a process of its own, which times itself there and takes turns with the others over a pipe. */
+/** A contestant in its own process. It times itself and gets its orders over a pipe. */
 export interface ContestantProcess {
-  /** What it does with the payload that it was given last. */
+  /** The tasks that encrypt and decrypt the last payload. */
   readonly encrypt: RemoteTask;
   readonly decrypt: RemoteTask;
-  /** Hands a payload over; it has been sealed and opened once before this resolves. */
+  /** Sends a payload. Resolves after the contestant has encrypted and decrypted it once. */
   take(plaintext: Buffer): Promise<void>;
   readonly stop: () => Promise<void>;
 }
 
 /**
- * Starts one. Were they in one process, the garbage of the one would be the other's to collect, native keys and ciphers
- * above all.
- * @throws Error where the contestant cannot be installed
+ * Starts a contestant. Each has its own process, so that it does not collect the garbage of another.
+ * @throws Error if the contestant cannot be installed
  */
 export async function startContestant(name: ContestantName): Promise<ContestantProcess> {
   const [command, ...args] = await commandOf(name);
@@ -36,7 +35,7 @@ export async function startContestant(name: ContestantName): Promise<ContestantP
   const ask = async (order: object): Promise<Lap> => {
     child.stdin.write(`${JSON.stringify(order)}\n`);
     const { value, done } = await lines.next();
-    if (done === true) throw new Error(`${name} has ended`);
+    if (done === true) throw new Error(`the contestant ${name} has exited`);
     return JSON.parse(value) as Lap;
   };
   return {
@@ -50,7 +49,7 @@ export async function startContestant(name: ContestantName): Promise<ContestantP
   };
 }
 
-/** Whether this machine can have it: one is built here, from its source. */
+/** Whether this machine can run a contestant. Asherah's Rust crate needs a Rust toolchain, because it is built here. */
 export async function canHave(name: ContestantName): Promise<boolean> {
   if (name !== 'Asherah Rust crate') return true;
   return run('cargo', ['--version']).then(
@@ -59,7 +58,7 @@ export async function canHave(name: ContestantName): Promise<boolean> {
   );
 }
 
-/** Builds Asherah's crate, which takes two cores about four minutes the first time. @returns what to run */
+/** Builds Asherah's crate. The first build takes about four minutes on two cores. @returns the command to run */
 async function buildCrate(): Promise<string> {
   const manifest = join(import.meta.dirname, 'asherah-crate', 'Cargo.toml');
   const target = join(PEERS_FOLDER, 'asherah-crate');

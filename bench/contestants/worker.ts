@@ -1,7 +1,7 @@
 /**
- * One contestant of Node in this process. Each line of standard input is an order, each is answered with one line, as
- * of asherah_worker.py: `{"payload"}` (base64) hands a payload over and checks that it comes back; `{"operation",
- * "runs"}` times so many.
+ * Runs one Node contestant. It answers each line of standard input with one line, as asherah_worker.py does:
+ * - `{"payload"}` (base64) sets the payload and checks that it decrypts to the same bytes.
+ * - `{"operation", "runs"}` times that number of runs.
  */
 import { createSecretKey, randomBytes } from 'node:crypto';
 import { createInterface } from 'node:readline';
@@ -39,11 +39,11 @@ for await (const line of createInterface(process.stdin)) {
   }
   plaintext = Buffer.from(payload, 'base64');
   sealed = await contestant.encrypt(plaintext);
-  if (!plaintext.equals(await contestant.decrypt(sealed))) throw new Error('the payload does not come back');
+  if (!plaintext.equals(await contestant.decrypt(sealed))) throw new Error('the decrypted payload differs');
   console.log('{}');
 }
 
-/** A text as what is stored: V8 puts one together only where its characters are wanted. */
+/** Copies a string to bytes, as storing it would. V8 concatenates a string only when its characters are read. */
 function flat(made: unknown): unknown {
   return typeof made === 'string' ? Buffer.from(made, 'latin1') : made;
 }

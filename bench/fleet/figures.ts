@@ -6,7 +6,7 @@ import { RegionModel, type RegionCondition } from './region-model.ts';
 import { EPOCH_MS, makeVault, NAMES, PARTITION } from './vault.ts';
 import { VirtualClock } from './virtual-clock.ts';
 
-/** A figure that was promised, and whether it holds. */
+/** A documented figure, with its measured value and whether it holds. */
 export interface Figure {
   readonly what: string;
   readonly shown: string;
@@ -14,7 +14,7 @@ export interface Figure {
 }
 
 const CONTAINERS = 400;
-/** A draw that makes every latency the median: what a policy adds is all that is seen. */
+/** A constant random number that makes every latency the median, so that only the policy causes differences. */
 const STEADY = 0.25;
 const REQUEST_TIMEOUT_MS = 2000;
 const PER_SECOND = 1_000_000;
@@ -22,7 +22,7 @@ const HEALTHY: RegionCondition = { kind: 'answers', perSecond: PER_SECOND };
 const THROTTLES: RegionCondition = { kind: 'answers', perSecond: 0 };
 const REGIONS = ['us-west-2', 'us-west-1'].map((name) => ({ name, perSecond: PER_SECOND, medianMs: 8 }));
 
-/** How long the asks of one kind took, in the middle of all containers, and the most; and all attempts. */
+/** The median and the maximum time of one kind of request over all containers, and the number of attempts. */
 interface Trial {
   readonly cold: Took;
   readonly next: Took;
@@ -31,12 +31,12 @@ interface Trial {
 }
 interface Took {
   readonly medianMs: number;
-  readonly mostMs: number;
+  readonly maxMs: number;
 }
 
 /**
- * Each container opens a record cold, opens it again (warm), and opens one under another System Key a second later,
- * while the cool-down lasts. Both regions have the same latency, so that one region's trouble is all that differs.
+ * Each container opens a record cold and opens it again warm. One second later, during the cool-down of the failing
+ * region, it opens a record under another System Key. Both regions have the same latency.
  */
 async function tryOut(preferred: RegionCondition, other: RegionCondition): Promise<Trial> {
   const random = new Seeded(11).draw;
@@ -70,7 +70,7 @@ async function tryOut(preferred: RegionCondition, other: RegionCondition): Promi
   return { cold: summary(took.cold), next: summary(took.next), warm: summary(took.warm), attempts };
 }
 
-/** The figures that behaviour.md and the issue promise, on virtual time. */
+/** Measures the figures that the documentation promises, in virtual time. */
 export async function figures(): Promise<Figure[]> {
   const [healthy, hangs, refuses] = [
     await tryOut(HEALTHY, HEALTHY),
@@ -78,16 +78,16 @@ export async function figures(): Promise<Figure[]> {
     await tryOut({ kind: 'refuses' }, HEALTHY),
   ];
   const worst = await tryOut(THROTTLES, THROTTLES);
-  const longest = REQUEST_TIMEOUT_MS + healthy.cold.mostMs;
+  const longest = REQUEST_TIMEOUT_MS + healthy.cold.maxMs;
   const { maxRounds } = failoverPolicy({}, REGIONS.length);
-  // Each has one key to open there, since it comes no further.
+  // Each container opens only one key here, because it gets no further.
   const most = CONTAINERS * (1 + maxRounds * REGIONS.length);
   return [
-    figure('preferred region hanging: a warm process waits, ms', hangs.warm.mostMs, healthy.warm.mostMs),
-    figure('the same, a cold decrypt, ms (time-out and a healthy answer at most)', hangs.cold.mostMs, longest),
+    figure('preferred region hanging: a warm process waits, ms', hangs.warm.maxMs, healthy.warm.maxMs),
+    figure('the same, a cold decrypt, ms (time-out and a healthy answer at most)', hangs.cold.maxMs, longest),
     ratio('the same, during the cool-down, × healthy', hangs.next, healthy.next, 1.2),
     ratio('preferred region refusing: a cold decrypt, × healthy', refuses.cold, healthy.cold, 1.5),
-    // Each container has two System Keys to open.
+    // Each container opens two System Keys.
     figure(
       `attempts of ${CONTAINERS} containers for two keys each, one region down`,
       hangs.attempts,
@@ -108,5 +108,5 @@ function ratio(what: string, own: Took, base: Took, most: number): Figure {
 
 function summary(values: readonly number[]): Took {
   const sorted = values.toSorted((a, b) => a - b);
-  return { medianMs: sorted[Math.floor(sorted.length / 2)] ?? 0, mostMs: sorted.at(-1) ?? 0 };
+  return { medianMs: sorted[Math.floor(sorted.length / 2)] ?? 0, maxMs: sorted.at(-1) ?? 0 };
 }

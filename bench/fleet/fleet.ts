@@ -6,35 +6,35 @@ import type { Scenario, Visit } from './scenarios.ts';
 import { EPOCH_MS, makeVault, NAMES, PARTITION } from './vault.ts';
 import { VirtualClock } from './virtual-clock.ts';
 
-/** What a request may take: 28 s over HTTP, less the margin. */
+/** The time budget of a request: the HTTP deadline of 28 s minus the margin. */
 const REQUEST_MS = 27_500;
 const MAX_RETRY_SECONDS = 5;
 
-/** A caller's wish, from its first request to the answer. Times are from the start of what is measured. */
+/** One caller, from its first request to its answer. Times count from the start of the measurement. */
 export interface Wish {
   readonly startMs: number;
-  /** Absent where there was no answer before the horizon. */
+  /** Absent if the caller had no answer before the horizon. */
   answeredMs?: number;
-  /** How many requests the caller sent. */
+  /** The number of requests that the caller sent. */
   requests: number;
 }
 
-/** What a fleet went through. */
+/** The outcome of one simulation. */
 export interface Passage {
   readonly scenario: Scenario;
   readonly wishes: readonly Wish[];
-  /** For each region, the calls of each second. */
+  /** For each region, the number of calls in each second. */
   readonly calls: readonly ReadonlyMap<number, number>[];
 }
 
-/** Lets a scenario befall a fleet in which each container has a cache and a KMS policy of its own. */
+/** Simulates a scenario for a fleet. Each container has its own cache and KMS policy. */
 export async function sendFleet(
   scenario: Scenario,
   policy: PolicyName,
   seed: number,
   changes: OurChanges = {},
 ): Promise<Passage> {
-  // The load is the same whatever the policy; what the policy draws does not change it.
+  // The load has its own random numbers, so that it is the same for every policy.
   const random = new Seeded(seed + 1).draw;
   const clock = new VirtualClock(random);
   const models = scenario.regions.map((r) => new RegionModel(r.name, r.perSecond, r.medianMs, clock, random));
@@ -67,7 +67,7 @@ export async function sendFleet(
     }
   }
   await clock.run(EPOCH_MS + beginsMs, EPOCH_MS + scenario.horizonMs);
-  if (troubles.length > 0) throw new AggregateError(troubles, 'a request failed for good');
+  if (troubles.length > 0) throw new AggregateError(troubles, 'a request failed permanently');
   return {
     scenario,
     wishes: wishes.filter(({ startMs }) => startMs >= 0),
@@ -75,7 +75,7 @@ export async function sendFleet(
   };
 }
 
-/** A caller: sends its request, and after an error that is worth another try sends it again when our API says so. */
+/** Simulates a caller. After a retryable error it sends its request again after the `Retry-After` of the API. */
 async function seek(
   clock: VirtualClock,
   random: () => number,

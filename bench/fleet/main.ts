@@ -1,8 +1,12 @@
 /**
- * `npm run fleet`: our policy of trying KMS regions beside Asherah's and the AWS SDK's, on a virtual clock. Writes the
- * tables into docs/fleet.md and the plots into docs/fleet/. Exits 1 while ours is not the best, or equal, everywhere.
- * `--quick` runs small fleets, `--only ID` one scenario, and `--policy JSON` other settings of ours; none of them
- * writes anything.
+ * `npm run fleet`: compares Keyfold's KMS failover policy with those of Asherah and the AWS SDK, on a virtual clock.
+ * It writes the tables of docs/fleet.md and the plots in docs/fleet/.
+ * It exits with 1 if Keyfold's policy is neither best nor equal in any cell, or a documented figure does not hold.
+ * - `--quick` runs small fleets.
+ * - `--only ID` runs one scenario.
+ * - `--policy JSON` changes settings of Keyfold's policy.
+ *
+ * With any of these options nothing is written.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,32 +1,30 @@
 import type { Passage, Wish } from './fleet.ts';
 
-/** What a passage is judged by. */
+/** The measures by which policies are compared. */
 export interface Measures {
   /** The share of callers whose first request was answered within its deadline of 28 s. */
   readonly answered: number;
-  /** Of the time from a caller's first request to its answer, its own retries included. */
+  /** Percentiles of the time from a caller's first request to its answer, including the caller's retries. */
   readonly p50Ms: number;
   readonly p99Ms: number;
-  /** Attempts in all regions, answered or not. */
+  /** Attempts in all regions, including those without an answer. */
   readonly calls: number;
-  /**
-   * The load that failing over throws on the second region: attempts there in excess of its quota, second by second.
-   */
+  /** Attempts in the second region above its quota, summed over all seconds. They are the excess load of failover. */
   readonly overload: number;
-  /** Attempts in the second region. */
+  /** All attempts in the second region. */
   readonly spill: number;
   /** Attempts in the second region in its worst second, as a multiple of its quota. */
   readonly spillPeak: number;
-  /** From the end of the trouble until the last caller who waited for more than a second was answered. */
+  /** Time from the end of the fault until the last caller that waited for more than one second has its answer. */
   readonly recoveryMs: number;
 }
 
-/** Whoever waits longer feels it. */
+/** A wait above this counts as noticeable. */
 const PATIENCE_MS = 1000;
 
 export function measure({ scenario, wishes, calls }: Passage): Measures {
   const { horizonMs, troubleEndsAtMs, regions } = scenario;
-  // Who was never answered has waited until the horizon.
+  // A caller without an answer counts as waiting until the horizon.
   const endOf = ({ answeredMs = horizonMs }: Wish): number => answeredMs;
   const waits = wishes.map((wish) => endOf(wish) - wish.startMs).toSorted((a, b) => a - b);
   const late = wishes.filter((wish) => endOf(wish) - wish.startMs > PATIENCE_MS).map(endOf);
@@ -43,7 +41,7 @@ export function measure({ scenario, wishes, calls }: Passage): Measures {
   };
 }
 
-/** The mean of several seeds' measures. */
+/** The mean of the measures over several seeds. */
 export function meanOf(all: readonly Measures[]): Measures {
   const mean = (name: keyof Measures): number => all.reduce((sum, one) => sum + one[name], 0) / all.length;
   return {

@@ -8,12 +8,10 @@ import { decodeKekEnvelope } from '../../src/kms/kek-envelope.ts';
 import type { KmsRegion } from '../../src/kms/kms-region.ts';
 import type { VirtualClock } from './virtual-clock.ts';
 
-/** Asks one region, once or as often as the policy would. @throws RegionFault */
+/** Calls one region, with the retries of the policy. @throws RegionFault */
 type AskRegion = (region: KmsRegion, ask: () => Promise<Buffer>) => Promise<Buffer>;
 
-/**
- * Opens System Keys in each region in order, with nothing remembered, as Asherah and a plain loop over SDK clients do.
- */
+/** Tries the regions in order and remembers no failures, as Asherah and a plain loop over SDK clients do. */
 class InOrder implements KeyManagementService {
   readonly #regions: readonly KmsRegion[];
   readonly #askRegion: AskRegion;
@@ -24,7 +22,7 @@ class InOrder implements KeyManagementService {
   }
 
   wrap(): Promise<Uint8Array> {
-    throw new Error('a fleet only opens');
+    throw new Error('a simulated fleet only decrypts');
   }
 
   async unwrap(wrapped: Uint8Array, deadline: Deadline): Promise<Unwrapped> {
@@ -46,7 +44,7 @@ class InOrder implements KeyManagementService {
   }
 }
 
-/** Asherah: each region once. */
+/** Asherah's policy: it calls each region once. */
 export function asherahKms(regions: readonly KmsRegion[]): KeyManagementService {
   return new InOrder(regions, (_, ask) => ask());
 }
@@ -56,10 +54,7 @@ type Strategy = Extract<
   { acquireInitialRetryToken: unknown }
 >;
 
-/**
- * The AWS SDK's default retries in a region before the next: the installed SDK's own strategy, one to a client as
- * there.
- */
+/** The AWS SDK's policy: the default retries in a region, then the next region. It uses the SDK's own strategy. */
 export async function sdkKms(): Promise<(regions: readonly KmsRegion[], clock: VirtualClock) => KeyManagementService> {
   const client = new KMSClient({ region: 'us-west-2' });
   const strategy = (await client.config.retryStrategy()) as Strategy;
@@ -72,7 +67,7 @@ export async function sdkKms(): Promise<(regions: readonly KmsRegion[], clock: V
   };
 }
 
-/** What the SDK's retry middleware does with a strategy. */
+/** Retries with a strategy as the SDK's retry middleware does. */
 async function retried(strategy: Strategy, ask: () => Promise<Buffer>): Promise<Buffer> {
   let token = await strategy.acquireInitialRetryToken('');
   for (;;) {

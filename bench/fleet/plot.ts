@@ -11,7 +11,7 @@ interface Panel {
   readonly series: Readonly<Record<PolicyName, readonly number[]>>;
 }
 
-/** A scenario's passage under every policy, second by second: answers, and calls in each region. */
+/** Draws an SVG of a scenario under every policy: the answers and the calls in each region, per second. */
 export function plot(passages: Readonly<Record<PolicyName, Passage>>): string {
   const { title, horizonMs, regions } = passages.keyfold.scenario;
   const until = Math.min(horizonMs, lastMs(passages)) / 1000 + 1;

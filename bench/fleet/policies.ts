@@ -5,19 +5,17 @@ import type { RegionModel } from './region-model.ts';
 import { asherahKms, sdkKms } from './peers.ts';
 import type { VirtualClock } from './virtual-clock.ts';
 
-/** The policies that are run side by side, ours first. */
+/** The policies that are compared. Keyfold's is first. */
 export const POLICIES = ['keyfold', 'asherah', 'sdk'] as const;
 export type PolicyName = (typeof POLICIES)[number];
 
-/** Makes the KMS of one container, on models of regions in the order of preference. */
+/** Makes the KMS of one container. The models of the regions are in the order of preference. */
 export type KmsMaker = (regions: readonly RegionModel[], clock: VirtualClock) => KeyManagementService;
 
-/**
- * The time-outs of every policy, though Asherah and the SDK set none by default: policies are compared, not time-outs.
- */
+/** The timeouts of every policy. Asherah and the SDK have none by default, but the comparison is not about timeouts. */
 const TIMEOUTS = { connectionTimeoutMs: 1000, requestTimeoutMs: 2000 };
 
-/** What differs from our defaults, to try another policy: `npm run fleet -- --policy '{"maxRounds":1}'`. */
+/** Changes to Keyfold's default settings, as in `npm run fleet -- --policy '{"maxRounds":1}'`. */
 export type OurChanges = Partial<FailoverPolicy>;
 
 export async function kmsMaker(name: PolicyName, random: () => number, changes: OurChanges = {}): Promise<KmsMaker> {
@@ -27,7 +25,7 @@ export async function kmsMaker(name: PolicyName, random: () => number, changes: 
   return (regions, clock) => make(regions.map(connected), clock);
 }
 
-/** The very code that runs in Lambda, but for its world. */
+/** Keyfold's KMS code as it runs in Lambda, with simulated regions and the virtual clock. */
 export function ourKms(
   regions: readonly RegionModel[],
   clock: VirtualClock,

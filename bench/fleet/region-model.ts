@@ -5,24 +5,24 @@ import type { KmsRegion, Wrap } from '../../src/kms/kms-region.ts';
 import type { RegionalKmsOptions } from '../../src/kms/regional-kms.ts';
 import type { VirtualClock } from './virtual-clock.ts';
 
-/** What a region does with calls. */
+/** The behaviour of a region at a moment. */
 export type RegionCondition =
-  /** Answers so many a second and throttles the rest. */
+  /** Answers up to a number of calls a second and throttles the rest. */
   | { readonly kind: 'answers'; readonly perSecond: number }
-  /** Takes calls and never answers. */
+  /** Accepts calls and never answers. */
   | { readonly kind: 'hangs' }
   /** Refuses the connection. */
   | { readonly kind: 'refuses' };
 
-/** How much a bucket holds, in seconds of its quota: KMS throttles by the second, so little of it is saved up. */
+/** The size of the token bucket, in seconds of the quota. It is small, because KMS throttles by the second. */
 const BURST_SECONDS = 0.1;
 const REFUSAL_MS = 2;
 
-/** KMS of one region as a fleet shares it: a quota, a latency, and what befalls it. */
+/** A model of KMS in one region, shared by the whole fleet: its quota, its latency and its faults. */
 export class RegionModel {
   readonly region: string;
   condition: RegionCondition;
-  /** The calls of each second of virtual time, answered or not. */
+  /** The number of calls in each second of virtual time, including those without an answer. */
   readonly callsBySecond = new Map<number, number>();
   readonly #medianMs: number;
   readonly #clock: VirtualClock;
@@ -38,12 +38,12 @@ export class RegionModel {
     this.#random = random;
   }
 
-  /** All calls so far. */
+  /** The number of calls so far. */
   get calls(): number {
     return [...this.callsBySecond.values()].reduce((a, b) => a + b, 0);
   }
 
-  /** One call. @throws RegionFault, or the deadline's reason */
+  /** Simulates one call. @throws RegionFault if the region fails, or the abort reason of the deadline */
   async call(action: KmsAction, requestTimeoutMs: number, deadline: Deadline): Promise<void> {
     const second = Math.floor(this.#clock.now() / 1000);
     this.callsBySecond.set(second, (this.callsBySecond.get(second) ?? 0) + 1);
@@ -61,7 +61,7 @@ export class RegionModel {
     if (!admitted) throw new RegionFault(this.region, action, 'throttled', 'ThrottlingException');
   }
 
-  /** A client of this region, as AwsKms connects to it. A wrap is the data key itself: nobody here looks at it. */
+  /** Makes a client of this region for AwsKms. A wrap is the plain data key, because nothing here is secret. */
   connect({ keyArn, timeouts }: RegionalKmsOptions): KmsRegion {
     const { region } = this;
     const call = (action: KmsAction, deadline: Deadline): Promise<void> =>
@@ -96,7 +96,7 @@ export class RegionModel {
   }
 }
 
-/** A latency with that median, log-normal, whose 99th percentile is about four times that. */
+/** A log-normal latency with the given median. Its 99th percentile is about four times the median. */
 function latencyMs(medianMs: number, random: () => number): number {
   const normal = Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
   return medianMs * Math.exp(0.6 * normal);

@@ -4,20 +4,20 @@ import { POLICIES, type PolicyName } from './policies.ts';
 import type { Scenario } from './scenarios.ts';
 import { CRITERIA, isBest, type Criterion } from './verdict.ts';
 
-/** A scenario's measures under every policy. */
+/** The measures of one scenario under every policy. */
 export interface Comparison {
   readonly scenario: Scenario;
   readonly measures: Readonly<Record<PolicyName, Measures>>;
 }
 
-/** How many judged cells there are, and in how many ours is the best or equal. */
+/** Counts the compared cells, and those in which Keyfold is the best or equal to it. */
 export function score(comparisons: readonly Comparison[]): { best: number; of: number } {
   const judged = CRITERIA.filter(({ shownOnly }) => shownOnly !== true);
   const cells = comparisons.flatMap(({ measures }) => judged.map((criterion) => isBest(criterion, measures)));
   return { best: cells.filter(Boolean).length, of: cells.length };
 }
 
-/** The tables, in Markdown; a cell of ours that is neither best nor equal is marked. */
+/** Makes the Markdown tables. A cell in which Keyfold is neither best nor equal is marked. */
 export function tables(comparisons: readonly Comparison[], figures: readonly Figure[]): string {
   const parts = comparisons.map(({ scenario, measures }) => {
     const head = ['policy', ...CRITERIA.map(({ title }) => title)];
@@ -36,7 +36,7 @@ function cell(criterion: Criterion, name: PolicyName, measures: Comparison['meas
   return beaten ? `**${text} (beaten)**` : text;
 }
 
-/** Columns as wide as their widest cell, as prettier has them. */
+/** Makes a Markdown table whose columns are as wide as their widest cell, as prettier formats it. */
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = head.map((_, i) => Math.max(3, ...[head, ...rows].map((row) => row[i]?.length ?? 0)));
   const line = (row: readonly string[]): string =>

@@ -1,32 +1,32 @@
 import type { RegionCondition } from './region-model.ts';
 
-/** When a container asks for a key that it does not hold, and for which of the service's System Keys. */
+/** One cache miss of a container: its time, and which System Key of the service it needs. */
 export interface Visit {
   readonly atMs: number;
   readonly key: 'present' | 'older';
 }
 
-/** What befalls a fleet. Times are from the start of what is measured; before it the fleet may have warmed up. */
+/** A simulated situation. Times count from the start of the measurement. The fleet may warm up before that. */
 export interface Scenario {
   readonly id: string;
   readonly title: string;
-  /** The preferred region first. */
+  /** The regions, the preferred one first. */
   readonly regions: readonly { readonly name: string; readonly perSecond: number; readonly medianMs: number }[];
-  /** What becomes of the preferred region, and when. */
+  /** The changes of the preferred region's behaviour over time. */
   readonly turns: readonly { readonly atMs: number; readonly condition: RegionCondition }[];
-  /** The moment from which recovery is counted: the storm's start, or the region's return. */
+  /** The start of the recovery time: the beginning of the load, or the return of the region. */
   readonly troubleEndsAtMs: number;
   readonly horizonMs: number;
-  /** The visits of each container, in order. */
+  /** The cache misses of each container, in order. */
   readonly containers: (random: () => number) => Visit[][];
-  /** How many seeds are run, so that a small fleet's chance does not decide. */
+  /** The number of seeds to run. More seeds reduce the effect of chance in small fleets. */
   readonly runs: number;
 }
 
 const MAX_AGE_MS = 3_600_000;
 const SECOND = 1000;
 
-/** So many containers start within a second, under a quota of which other work has left so much. */
+/** A number of containers start within one second. Other work has used a part of the KMS quota. */
 export function coldStart(id: string, containers: number, perSecond: number, runs: number): Scenario {
   return {
     id,
@@ -40,20 +40,20 @@ export function coldStart(id: string, containers: number, perSecond: number, run
   };
 }
 
-/** How a region's bad day goes. */
+/** The parameters of a regional outage. */
 interface BadDay {
   readonly id: string;
   readonly death: 'hangs' | 'refuses';
-  /** Keys asked of KMS a second. */
+  /** KMS requests a second. */
   readonly demand: number;
-  /** What the preferred region answers a second; the second region a tenth of it. */
+  /** The quota of the preferred region, in calls a second. The quota of the second region is a tenth of it. */
   readonly perSecond: number;
-  /** What it answers while it throttles. */
+  /** The calls a second that the preferred region answers while it throttles. */
   readonly throttledTo: number;
   readonly runs: number;
 }
 
-/** The preferred region throttles, dies and comes back, while containers start and warm ones reload their keys. */
+/** The preferred region throttles, goes down and returns, while containers start and warm ones reload their keys. */
 function badDay({ id, death, demand, perSecond, throttledTo, runs }: BadDay): Scenario {
   const [throttles, dies, back, loadEnds] = [20, 50, 90, 130].map((s) => s * SECOND) as [
     number,
@@ -79,8 +79,8 @@ function badDay({ id, death, demand, perSecond, throttledTo, runs }: BadDay): Sc
 }
 
 /**
- * A quarter of the demand is warm containers whose key has reached its maximum age, the rest new containers, each of
- * which asks for the present System Key and within twenty seconds for an older one.
+ * A quarter of the requests are from warm containers whose key has reached its maximum age. The rest are from new
+ * containers. Each of them requests the current System Key and, within 20 seconds, an older one.
  */
 function steadyLoad(random: () => number, demand: number, untilMs: number): Visit[][] {
   const seconds = untilMs / SECOND;
@@ -102,7 +102,7 @@ function steadyLoad(random: () => number, demand: number, untilMs: number): Visi
   return [...warm, ...cold];
 }
 
-/** Of the quota, the second region has a tenth; it is on the same continent. */
+/** The two regions are on the same continent. The second region has a tenth of the quota. */
 function regionsOf(perSecond: number): Scenario['regions'] {
   return [
     { name: 'us-west-2', perSecond, medianMs: 8 },
@@ -118,7 +118,7 @@ function count(n: number): string {
   return n.toLocaleString('en');
 }
 
-/** What `npm run fleet` shows; `scale` makes every fleet and quota smaller, for a quick look. */
+/** The scenarios of `npm run fleet`. A `scale` below 1 makes every fleet and quota smaller, for a quick run. */
 export function scenarios(scale = 1): Scenario[] {
   const of = (n: number): number => Math.max(1, Math.round(n * scale));
   return [

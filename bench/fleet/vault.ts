@@ -4,19 +4,19 @@ import { RegionModel } from './region-model.ts';
 import type { Scenario, Visit } from './scenarios.ts';
 import { VirtualClock } from './virtual-clock.ts';
 
-/** When what is measured begins, on the virtual clock. */
+/** The start of the measurement on the virtual clock. */
 export const EPOCH_MS = Date.UTC(2026, 10, 23, 12);
 export const NAMES = { service: 'fleet', product: 'keyfold' };
 export const PARTITION = 'tenant';
 const DAY_MS = 86_400_000;
 
-/** A key table with two System Keys, and a record under each. */
+/** A key table with two System Keys, and one record under each. */
 export interface Vault {
   readonly metastore: Metastore;
   readonly records: Readonly<Record<Visit['key'], DataRowRecord>>;
 }
 
-/** Made a hundred days and a day before what is measured, so that the older key has expired and only opens. */
+/** Creates the keys 100 days and 1 day before the measurement. So the older key has expired and only decrypts. */
 export async function makeVault(regions: Scenario['regions']): Promise<Vault> {
   const metastore = new MemoryMetastore();
   const older = await encryptAt(EPOCH_MS - 100 * DAY_MS, regions, metastore);
@@ -34,6 +34,6 @@ async function encryptAt(atMs: number, regions: Scenario['regions'], metastore: 
     record = factory.session(PARTITION).encrypt(Buffer.from('x'));
   });
   await clock.run(atMs, atMs + 1000);
-  if (record === undefined) throw new Error('the vault was not made');
+  if (record === undefined) throw new Error('the records were not created');
   return record;
 }

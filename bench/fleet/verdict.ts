@@ -1,19 +1,19 @@
 import type { Measures } from './measure.ts';
 import { POLICIES, type PolicyName } from './policies.ts';
 
-/** One of the measures, and what counts as better. */
+/** A measure, and which of its values is better. */
 export interface Criterion {
   readonly measure: keyof Measures;
   readonly title: string;
   readonly better: 'higher' | 'lower';
-  /** A difference that nobody feels, in the measure's unit. */
+  /** Differences up to this value count as equal. It has the unit of the measure. */
   readonly grain: number;
   readonly text: (value: number) => string;
-  /** Shown beside the others, and not judged: another measure judges the same thing. */
+  /** If true, the measure is shown but not compared, because another measure covers the same effect. */
   readonly shownOnly?: boolean;
 }
 
-/** What chance and the model's coarseness may make: within this of the best is equal to it. */
+/** The tolerance for chance and for the simplicity of the model. A value this close to the best counts as equal. */
 const TOLERANCE = 0.02;
 
 export const CRITERIA: readonly Criterion[] = [
@@ -34,7 +34,7 @@ export const CRITERIA: readonly Criterion[] = [
   { measure: 'recoveryMs', title: 'to recover', better: 'lower', grain: 1000, text: duration },
 ];
 
-/** Whether ours is, on one measure, as good as the best of all. */
+/** Whether Keyfold is as good as the best policy in one measure. */
 export function isBest(criterion: Criterion, all: Readonly<Record<PolicyName, Measures>>): boolean {
   const { measure, better, grain } = criterion;
   const own = all.keyfold[measure];

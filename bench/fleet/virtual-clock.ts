@@ -1,14 +1,14 @@
 import { setImmediate } from 'node:timers/promises';
 import { orAborted } from '../../src/async/deadline.ts';
 
-/** A timer that was set; without its callback once it is cleared. */
+/** A virtual timer. Its callback is undefined after the timer is cleared. */
 interface VirtualTimer {
   fire: (() => void) | undefined;
 }
 
 /**
- * Time that passes as fast as the work allows. While {@link run} runs, `setTimeout`, `clearTimeout` and `Math.random`
- * are the clock's: the code under it, the AWS SDK's too, cannot tell. It counts whole milliseconds, as `Date.now` does.
+ * A virtual clock that runs as fast as the simulated code. During {@link run} it replaces
+ * `setTimeout`, `clearTimeout` and `Math.random`, also for the AWS SDK. It counts whole milliseconds.
  */
 export class VirtualClock {
   #nowMs = 0;
@@ -21,7 +21,7 @@ export class VirtualClock {
 
   readonly now = (): number => this.#nowMs;
 
-  /** Calls back at a moment that has not passed. */
+  /** Calls a function at a virtual time that is not in the past. */
   at(atMs: number, fire: () => void): VirtualTimer {
     const timer: VirtualTimer = { fire };
     const others = this.#due.get(atMs);
@@ -30,12 +30,12 @@ export class VirtualClock {
     return timer;
   }
 
-  /** Calls back after so long, a millisecond at the least, as `setTimeout` does. */
+  /** Calls a function after a delay of at least one millisecond, as `setTimeout` does. */
   after(ms: number, fire: () => void): VirtualTimer {
     return this.at(this.#nowMs + Math.max(1, Math.round(ms)), fire);
   }
 
-  /** Resolves after so long; rejects with the signal's reason where that comes first. */
+  /** Resolves after a delay. Rejects with the reason of the signal if that is aborted first. */
   async sleep(ms: number, signal?: AbortSignal): Promise<void> {
     let timer: VirtualTimer | undefined;
     const slept = new Promise<void>((resolve) => (timer = this.after(ms, resolve)));
@@ -47,7 +47,7 @@ export class VirtualClock {
     }
   }
 
-  /** Lets time pass from one moment to another. What one moment's timers set off has settled before the next comes. */
+  /** Runs the timers in the order of their times. The effects of one moment settle before the next moment. */
   async run(fromMs: number, toMs: number): Promise<void> {
     const restore = this.#takeOver();
     try {
@@ -68,7 +68,7 @@ export class VirtualClock {
     return timers;
   }
 
-  /** Puts the clock in the place of the process's timers and chance. */
+  /** Replaces the timers and the random numbers of the process. Returns the function that restores them. */
   #takeOver(): () => void {
     const { setTimeout, clearTimeout } = globalThis;
     const { random } = Math;

@@ -1,4 +1,4 @@
-/** Runs passages for `crew.ts`, one after the other, in a thread of its own. */
+/** A worker thread that runs the simulations of `crew.ts` one after the other. */
 import { parentPort } from 'node:worker_threads';
 import type { Job } from './crew.ts';
 import { sendFleet } from './fleet.ts';

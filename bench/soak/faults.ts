@@ -2,18 +2,18 @@ import type { FaultInput } from '../../emulators/kms/faults.ts';
 import type { DynamoDbFault } from '../../test/support/dynamodb-proxy.ts';
 import type { Seeded } from '../../test/support/seeded.ts';
 
-/** What the world suffers from for a while. */
+/** The faults of KMS and DynamoDB during one period of a soak. */
 export interface Weather {
-  /** In the order of the regions; undefined for one that is well. */
+  /** The fault of each region, in the order of the regions. Undefined for a region without a fault. */
   readonly kms: readonly (FaultInput | undefined)[];
   readonly dynamoDb: DynamoDbFault | undefined;
-  /** Whether a region refuses for good. */
+  /** Whether a region has a permanent fault. */
   readonly isLasting: boolean;
-  /** Of DynamoDB's calls, how many its fault befalls. */
+  /** The share of the DynamoDB calls that fail, from 0 to 1. */
   readonly dynamoDbRate: number;
 }
 
-/** From which a region, or all at once, may recover: a caller sees retryable errors alone. */
+/** Transient KMS faults, which may affect several regions at once. Callers must see only retryable errors. */
 const PASSING: readonly FaultInput[] = [
   { kind: 'down' },
   { kind: 'hang' },
@@ -26,8 +26,8 @@ const PASSING: readonly FaultInput[] = [
   { kind: 'error', name: 'ThrottlingException', rate: 0.5 },
 ];
 /**
- * Which somebody must act upon. They befall one region at a time and its decrypts alone: all regions, or one that must
- * wrap a new key, would rightly refuse requests for good.
+ * Permanent KMS faults, which an operator must fix. They affect only decrypts, and one region at a time.
+ * If they affected all regions or the wrapping of new keys, requests would correctly fail permanently.
  */
 const LASTING: readonly FaultInput[] = [
   'AccessDeniedException',
@@ -46,7 +46,7 @@ const OF_DYNAMODB: readonly DynamoDbFault[] = [
   { kind: 'error', name: 'ProvisionedThroughputExceededException', status: 400 },
 ];
 
-/** What comes next: fair weather half the time, else trouble in a region, in all, in DynamoDB, or in several. */
+/** Picks the next faults: half of the time none, otherwise in one region, all regions, DynamoDB, or a mix. */
 export function nextWeather(random: Seeded, regions: number): Weather {
   const kms = Array.from({ length: regions }, () => undefined);
   const fair: Weather = { kms, isLasting: false, dynamoDb: undefined, dynamoDbRate: 0 };

@@ -1,15 +1,15 @@
 import type { AwsKmsOptions, DynamoDbMetastoreOptions } from '../../src/index.ts';
 
-/** What the parent hands over, as JSON in the first argument. */
+/** The options of the load process, as JSON in its first argument. */
 export interface LoadOptions {
   readonly seed: number;
   readonly kms: AwsKmsOptions;
   readonly metastore: DynamoDbMetastoreOptions;
-  /** Where records go, a line of JSON each. */
+  /** The file to which records are appended, one line of JSON each. */
   readonly recordFile: string;
 }
 
-/** A record as the file keeps it. */
+/** One line of the record file. */
 export interface KeptRecord {
   readonly partition: string;
   readonly record: string;
@@ -17,19 +17,19 @@ export interface KeptRecord {
   readonly digest: string;
 }
 
-/** How the load fares so far. */
+/** The progress of the load, counted from its start. */
 export interface LoadReport {
   readonly done: Readonly<Record<string, number>>;
-  /** By code; all must be retryable. */
+  /** The number of errors by code. All of them must be retryable. */
   readonly errors: Readonly<Record<string, number>>;
-  /** What must not be, in words; the first hundred. */
+  /** Descriptions of the first 100 violations, such as a wrong plaintext. */
   readonly wrongs: readonly string[];
   readonly heapBytes: number;
   readonly rssBytes: number;
 }
 
-/** How long a request may take. */
+/** The deadline of a request. */
 export const DEADLINE_MS = 2500;
 
-/** Whose keys they are. */
+/** The service and product of the keys. */
 export const SOAK_NAMES = { service: 'soak', product: 'keyfold' };

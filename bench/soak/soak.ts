@@ -1,7 +1,10 @@
 /**
- * `npm run soak [-- --minutes 30] [--seconds 60] [--seed N]`: a mixed load while KMS regions and DynamoDB fail and
- * recover at random. Exits 1 unless no plaintext was wrong, every record ever returned opens at the end, every error
- * was retryable and in time, and memory stayed flat.
+ * `npm run soak [-- --minutes 30] [--seconds 60] [--seed N]`: runs a mixed load while KMS regions and DynamoDB fail and
+ * recover at random. It exits with 1 if one of these does not hold:
+ * - No plaintext was wrong.
+ * - Every returned record opens at the end.
+ * - Every error was retryable and within the deadline.
+ * - Memory stayed flat.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -23,9 +26,9 @@ import { Seeded } from '../../test/support/seeded.ts';
 
 const REGIONS = ['us-west-2', 'us-east-1'];
 const MAX_FAULT_MS = 4000;
-/** Of the whole run, how much is warm-up: caches fill, code is compiled. */
+/** The share of the run that is warm-up, in which caches fill and code is compiled. */
 const WARM_UP = 0.3;
-/** How much memory may be held at the end beyond what was held after the warm-up. */
+/** The memory growth that is allowed between the end of the warm-up and the end of the run. */
 const ALLOWED_GROWTH_BYTES = 24 * 1024 * 1024;
 
 const { values } = parseArgs({
@@ -47,7 +50,7 @@ const options: LoadOptions = {
     preferredRegion: 'us-west-2',
     endpoint: kms.endpoint,
     timeouts: { connectionTimeoutMs: 200, requestTimeoutMs: 300 },
-    // With a System Key that one region alone can open, that region's refusal would rightly be for good.
+    // All regions must wrap the System Key. Otherwise the refusal of one region could correctly be permanent.
     failover: { firstCoolDownMs: 300, longestCoolDownMs: 2000, minimumWrappedRegions: REGIONS.length },
   },
   metastore: { endpoint: proxy.endpoint, region: 'us-west-2', connectionTimeoutMs: 200, requestTimeoutMs: 300 },
@@ -70,7 +73,7 @@ for (const fault of faults) console.log(`WRONG ${fault}`);
 console.log(faults.length === 0 ? 'the soak holds' : `the soak does not hold: ${faults.length} wrongs`);
 process.exitCode = faults.length === 0 ? 0 : 1;
 
-/** Lets the load run while the weather changes. */
+/** Runs the load while faults come and go. */
 async function soak(): Promise<LoadReport[]> {
   const found: LoadReport[] = [];
   const args = ['--expose-gc', join(import.meta.dirname, 'load.ts'), JSON.stringify(options)];
@@ -87,7 +90,7 @@ async function soak(): Promise<LoadReport[]> {
     proxy.calls = [];
     kms.resetCalls();
     await setTimeout(200 + random.below(MAX_FAULT_MS));
-    // A request that one region has refused must not meet another that now does: both have, and rightly for good.
+    // Pause after a permanent fault, so that no request meets permanent faults of two regions and correctly fails.
     if (!weather.isLasting) continue;
     kms.clearFaults();
     await setTimeout(DEADLINE_MS);
@@ -96,11 +99,11 @@ async function soak(): Promise<LoadReport[]> {
   proxy.befall = () => undefined;
   load.kill('SIGTERM');
   const [exitCode] = await exited;
-  if (exitCode !== 0) throw new Error(`the load ended with ${exitCode}`);
+  if (exitCode !== 0) throw new Error(`the load process exited with code ${exitCode}`);
   return found;
 }
 
-/** What did not hold while it ran. */
+/** Lists the conditions that did not hold during the run. */
 function verdictOf(found: readonly LoadReport[]): string[] {
   const end = found.at(-1);
   const wrongs = [...(end?.wrongs ?? ['the load reported nothing'])];
@@ -111,7 +114,7 @@ function verdictOf(found: readonly LoadReport[]): string[] {
   return wrongs;
 }
 
-/** The least heap after the warm-up, in its first half and in its second: what is never let go shows in the least. */
+/** The minimum heap in the first and second half after the warm-up. A leak raises the minimum, but garbage does not. */
 function halvesOf(found: readonly LoadReport[]): { first: number; second: number } {
   const warm = found.slice(Math.floor(found.length * WARM_UP)).map(({ heapBytes }) => heapBytes);
   const middle = Math.ceil(warm.length / 2);
@@ -127,7 +130,7 @@ function mib(bytes: number): string {
   return (bytes / 2 ** 20).toFixed(1);
 }
 
-/** Opens every record that the load was ever given, in a process with a cold cache and without faults. */
+/** Opens every returned record, in a process with a cold cache and without faults. */
 async function openAll(): Promise<{ opened: number; lost: string[] }> {
   const keyfold = new SessionFactory({
     ...SOAK_NAMES,

@@ -40,7 +40,7 @@ export interface JwtConfig {
   readonly scopeClaim?: string | undefined;
 }
 
-/** What a function serves, for all callers. Undefined members do not restrict anything. */
+/** The operations and partitions that a function serves, for all callers. Undefined members do not restrict anything. */
 interface Scope {
   readonly operations?: readonly OperationName[] | undefined;
   /** Each entry is an exact partition, or a prefix followed by `*`. */

@@ -78,7 +78,7 @@ const endpoint = v.pipe(
     if (!isHttpUrl(value)) return true;
     const { search, hash, username, password } = new URL(value);
     return [search, hash, username, password].every((part) => part === '');
-  }, 'is more than an address'),
+  }, 'has a query, a fragment or credentials'),
 );
 /**
  * A delay in seconds. SQS allows a visibility of 12 hours since receipt, which may be a whole invocation (15 minutes)

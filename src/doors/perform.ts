@@ -42,8 +42,8 @@ export const MAX_ANSWER_BYTES = 6_000_000;
 /**
  * Runs an operation, if this function is configured to serve the operation and the partition.
  * @returns the answer as JSON text
- * @throws KeyfoldError `Forbidden` if the function does not serve the request; `PayloadTooLarge` if the answer does not
- * fit; or any error of the operation. `Forbidden` is thrown before any key is touched.
+ * @throws KeyfoldError `Forbidden` if the function does not serve the request, before any key is touched;
+ * `PayloadTooLarge` if the answer does not fit; or any error of the operation
  */
 export async function perform(
   { keyfold, telemetry, config, now }: DoorOptions,

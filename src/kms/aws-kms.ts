@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { seal } from '../crypto/aead.ts';
 import { BYTES, check, having, OBJECT, optional, optionsOf, recordOf, STRING, type Types } from '../input/checks.ts';
 import { numberFaults, withDefaults } from '../input/defaults.ts';
+import type { Clock } from '../async/clock.ts';
 import { checkDeadline, deadlineExceeded, halfOf, withDeadline } from '../async/deadline.ts';
 import { invalidConfiguration, KeyfoldError } from '../errors.ts';
 import type { KeyManagementService, Unwrapped } from '../envelope/ports.ts';
@@ -19,23 +20,25 @@ import { kekOf, openIn } from './regional-wraps.ts';
 import { RegionalKms, type KmsTimeouts, type RegionalKmsOptions } from './regional-kms.ts';
 import { renewWraps } from './wrap-renewal.ts';
 
-/** What {@link AwsKms} is made of. */
+/** Options of {@link AwsKms}. */
 export interface AwsKmsOptions {
-  /** For each region, the key ARN or alias ARN of its KMS key. */
+  /** Maps each region to the key ARN or alias ARN of its KMS key. */
   readonly keys: Readonly<Record<string, string>>;
-  /** The region that is asked first: the one this process runs in, as a rule. */
+  /** The region that is tried first, usually the region this process runs in. */
   readonly preferredRegion: string;
+  /** Overrides of the default time-outs. */
   readonly timeouts?: Partial<KmsTimeouts>;
-  /** What differs from the default policy of trying regions. */
+  /** Overrides of the default failover policy. */
   readonly failover?: Partial<FailoverPolicy>;
-  /** Replaces AWS's endpoint in every region, for an emulator. */
+  /** Replaces AWS's endpoint in every region, so that an emulator can be used. */
   readonly endpoint?: string;
+  /** Receives KMS events. By default, events are dropped. */
   readonly events?: KmsEvents;
 }
 
-/** What AwsKms needs of the world besides. */
+/** The clock, randomness, sleep and KMS connections of {@link AwsKms}. Tests and simulations replace them. */
 export interface KmsDependencies extends FailoverDependencies {
-  /** KMS in one region. */
+  /** Creates the KMS client of one region. */
   readonly connect: (options: RegionalKmsOptions) => KmsRegion;
 }
 
@@ -49,9 +52,9 @@ const OPTIONS: Types<AwsKmsOptions> = {
   endpoint: optional(STRING),
   events: optional(having('attempted', 'coolingDown', 'failedOver', 'wrapMissing')),
 };
-const WORLD = having('now', 'random', 'sleep', 'connect');
+const DEPENDENCIES = having('now', 'random', 'sleep', 'connect');
 
-const REAL_WORLD: KmsDependencies = {
+const DEFAULT_DEPENDENCIES: KmsDependencies = {
   now: Date.now,
   random: Math.random,
   sleep: (ms, signal) =>
@@ -63,25 +66,34 @@ const REAL_WORLD: KmsDependencies = {
 };
 
 /**
- * AWS KMS over several regions. A System Key is sealed by a data key that a KMS key of each region wraps, so that any
- * one region opens it. The keys need not know of each other.
+ * Wraps System Keys with AWS KMS in several regions. A new data key seals each System Key, and the KMS key of each region
+ * wraps that data key. Any one region can therefore unwrap the System Key. The KMS keys need not be replicas of each other.
+ *
+ * @example
+ * const kms = new AwsKms({
+ *   keys: {
+ *     'eu-west-1': 'arn:aws:kms:eu-west-1:111122223333:alias/keyfold',
+ *     'eu-central-1': 'arn:aws:kms:eu-central-1:111122223333:alias/keyfold',
+ *   },
+ *   preferredRegion: 'eu-west-1',
+ * });
  */
 export class AwsKms implements KeyManagementService, WrapRenewer {
-  /** In the order of preference. */
+  /** The preferred region comes first. */
   readonly #regions: readonly KmsRegion[];
   readonly #failover: Failover;
   readonly #policy: FailoverPolicy;
   readonly #events: KmsEvents;
-  readonly #world: KmsDependencies;
+  readonly #now: Clock;
 
   /**
-   * `world` is the real one, but for a simulation.
-   * @throws TypeError naming an option of a wrong type, and one that there is not
-   * @throws KeyfoldError `InvalidConfiguration`, listing each region, ARN and number at fault
+   * @param dependencies only tests and simulations pass these
+   * @throws TypeError that names an option of the wrong type or an unknown option
+   * @throws KeyfoldError `InvalidConfiguration`, with a list of every invalid region, ARN and number
    */
-  constructor(options: AwsKmsOptions, world: KmsDependencies = REAL_WORLD) {
+  constructor(options: AwsKmsOptions, dependencies: KmsDependencies = DEFAULT_DEPENDENCIES) {
     const given = optionsOf(options, 'options', OPTIONS);
-    check(world, 'world', WORLD);
+    check(dependencies, 'dependencies', DEPENDENCIES);
     const { preferredRegion, failover = {}, endpoint, events = NO_EVENTS } = given;
     const keys = recordOf<string>(given.keys, 'options.keys', STRING);
     const faults = keyFaults(keys, preferredRegion);
@@ -91,14 +103,14 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
     const accounts = new Set(Object.values(keys).map((arn) => parseKmsArn(arn)?.account ?? ''));
     this.#regions = Object.entries(keys)
       .toSorted(([a], [b]) => Number(b === preferredRegion) - Number(a === preferredRegion))
-      .map(([region, arn]) => world.connect({ region, keyArn: arn, accounts, timeouts, endpoint }));
+      .map(([region, arn]) => dependencies.connect({ region, keyArn: arn, accounts, timeouts, endpoint }));
     this.#policy = failoverPolicy(failover, this.#regions.length);
     this.#events = events;
-    this.#world = world;
-    this.#failover = new Failover(this.#regions, this.#policy, world, this.#events);
+    this.#now = dependencies.now;
+    this.#failover = new Failover(this.#regions, this.#policy, dependencies, this.#events);
   }
 
-  /** Each region as last seen, the preferred first; makes no call. */
+  /** Returns the last known state of each region, the preferred region first. Makes no KMS call. */
   regionStates(): RegionState[] {
     return this.#failover.states();
   }
@@ -152,14 +164,15 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
   }
 
   /**
-   * Wraps a data key in every region but the one that made it, in all at once. Those that fail are left out. They are
-   * asked more than one round only where more than one region must have wrapped it, and only until so many have.
+   * Wraps a data key concurrently in every region except `maker`, the region that generated it. Regions that fail are left
+   * out of the result. If `minimumWrappedRegions` is more than 1, failed regions are retried until that many have wrapped it.
+   * @throws KeyfoldError if fewer than `minimumWrappedRegions` regions have wrapped the data key
    */
   async #wrapInOthers(maker: KmsRegion, dataKey: Uint8Array, deadline: Deadline): Promise<RegionalKek[]> {
     const { minimumWrappedRegions, maxRounds } = this.#policy;
     const rounds = minimumWrappedRegions > 1 ? maxRounds : 1;
     const others = this.#regions.filter((region) => region !== maker);
-    const { now } = this.#world;
+    const now = this.#now;
     const enough = new AbortController();
     const tried = new Set<KmsRegion>();
     let wrappedRegions = 1;
@@ -173,7 +186,7 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
         if (tried.size === others.length && wrappedRegions >= minimumWrappedRegions) enough.abort(deadlineExceeded());
       }
     };
-    // A region that hangs must not take the answer of those that have wrapped it.
+    // Each region gets half of the remaining time, so that a region that hangs does not make the whole wrap time out.
     const limits = { ...halfOf(deadline, now), signal: AbortSignal.any([deadline.signal, enough.signal]) };
     const wrapIn = (region: KmsRegion): Promise<FirstAnswer<Wrap>> =>
       withDeadline(limits, now, (half) => {
@@ -188,8 +201,8 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
     const answered = outcomes.filter((outcome) => 'answer' in outcome);
     const faults = outcomes.flatMap((outcome) => ('faults' in outcome ? outcome.faults : []));
     if (wrappedRegions < minimumWrappedRegions) {
-      const said = `${wrappedRegions} KMS regions wrapped a new key, and ${minimumWrappedRegions} must`;
-      throw regionsFailed(faults, said);
+      const summary = `${wrappedRegions} KMS regions wrapped a new key, and ${minimumWrappedRegions} must`;
+      throw regionsFailed(faults, summary);
     }
     for (const { region } of faults) this.#events.wrapMissing(region);
     return answered.map(({ region, answer }) => kekOf(region, answer));

@@ -1,23 +1,23 @@
 import { numberFaults, withDefaults } from '../input/defaults.ts';
 import { invalidConfiguration } from '../errors.ts';
 
-/** How regions are tried one after the other, and how long one that failed is spared. */
+/** How KMS regions are retried, and how long a region that failed is tried last. All times are in milliseconds. */
 export interface FailoverPolicy {
-  /** How often all regions that may yet recover are gone through. */
+  /** The most rounds of a request. The first round tries every region, a later round those with a transient fault. */
   readonly maxRounds: number;
-  /** The first delay is drawn from zero to this; each later one from zero to twice the one before. */
+  /** Upper bound of the first random delay. The upper bound doubles with each further delay. */
   readonly baseDelayMs: number;
-  /** No delay is longer. */
+  /** Upper bound of every delay between rounds. */
   readonly longestDelayMs: number;
-  /** Where a region throttles, no delay is longer than this, and the first is drawn from a sixth of it. */
+  /** Upper bound of every delay after throttling. The first such delay is at least about a sixth of this. */
   readonly throttledDelayMs: number;
-  /** How long, about, a region is asked last after a first failure; twice as long after each further one. */
+  /** About how long a region is tried last after its first failure. The time doubles with each further failure. */
   readonly firstCoolDownMs: number;
-  /** No cool-down is longer. */
+  /** Upper bound of every cool-down. */
   readonly longestCoolDownMs: number;
-  /** Whether a region that refuses its key (disabled, denied, gone) is passed over, or ends the request. */
+  /** If a region refuses its key (disabled, denied or deleted), `failover` tries the next region and `fail` ends the request. */
   readonly onKeyRefused: 'failover' | 'fail';
-  /** How many regions must have wrapped a new System Key before it is used. */
+  /** How many regions must have wrapped a new System Key before Keyfold uses it. */
   readonly minimumWrappedRegions: number;
 }
 
@@ -33,8 +33,9 @@ const DEFAULTS: FailoverPolicy = {
 };
 
 /**
- * The default policy with some of it replaced, for so many regions.
- * @throws KeyfoldError `InvalidConfiguration`, listing what does not fit
+ * Returns the default policy with `changes` applied.
+ * @param regions number of regions with a KMS key
+ * @throws KeyfoldError `InvalidConfiguration`, with a list of every invalid setting
  */
 export function failoverPolicy(changes: Partial<FailoverPolicy>, regions: number): FailoverPolicy {
   const faults = failoverFaults(changes, regions);
@@ -42,7 +43,7 @@ export function failoverPolicy(changes: Partial<FailoverPolicy>, regions: number
   return withDefaults(DEFAULTS, changes, 'failover');
 }
 
-/** What is wrong with changes to the default policy, for so many regions; empty where nothing is. */
+/** Lists every invalid setting in `changes` for this number of regions. The list is empty if all are valid. */
 export function failoverFaults(changes: Partial<FailoverPolicy>, regions: number): string[] {
   const policy = withDefaults(DEFAULTS, changes, 'failover');
   const faults = numberFaults(policy, DEFAULTS);

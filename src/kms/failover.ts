@@ -6,28 +6,28 @@ import { RegionFault, type KmsAction } from './faults.ts';
 import type { KmsRegion } from './kms-region.ts';
 import { isTransient, RegionHealth, type RegionState } from './region-health.ts';
 
-/** What failing over needs of the world. Passed in, so that a test or a simulation has a world of its own. */
+/** The clock, randomness and sleep of {@link Failover}. They are passed in so that tests and simulations can replace them. */
 export interface FailoverDependencies {
   readonly now: Clock;
-  /** From 0 up to 1. */
+  /** Returns a number from 0 up to, but not including, 1. */
   readonly random: () => number;
-  /** Resolves after so long; rejects with the signal's reason where that comes first. */
+  /** Resolves after `ms` milliseconds. If the signal is aborted first, rejects with the signal's reason. */
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
 }
 
-/** What an operator wants to know of KMS and no caller sees. */
+/** Events for an operator's logs and metrics. Callers of the service do not see them. */
 export interface KmsEvents {
-  /** One attempt in a region has ended, with an answer or with a fault. */
+  /** An attempt in a region has ended, with an answer or with a fault. */
   attempted(attempt: Attempt): void;
-  /** A region failed and is asked last for so long. */
+  /** A region has failed. For the next `coolDownMs` milliseconds it is tried last. */
   coolingDown(region: string, coolDownMs: number): void;
-  /** A request was answered in another region than the preferred one. */
+  /** A region other than the preferred one has answered a request. */
   failedOver(region: string): void;
-  /** A System Key was wrapped without this region, which cannot open it. */
+  /** A new System Key has no wrap by this region, so this region cannot unwrap it. */
   wrapMissing(region: string): void;
 }
 
-/** For who wants to know nothing. */
+/** No-op event sink. */
 export const NO_EVENTS: KmsEvents = {
   attempted: () => {},
   coolingDown: () => {},
@@ -35,107 +35,113 @@ export const NO_EVENTS: KmsEvents = {
   wrapMissing: () => {},
 };
 
-/** One attempt to have something done in a region: one call, or several where a System Key has several wraps there. */
+/** One attempt in one region. It makes one KMS call, or several if a System Key has several wraps by that region. */
 export interface Attempt {
   readonly region: string;
   readonly action: KmsAction;
   readonly latencyMs: number;
-  /** Absent where it succeeded. */
+  /** Absent if the attempt succeeded. */
   readonly fault?: RegionFault;
 }
 
-/** Something to have done by whichever region answers. */
+/** A request that any one region can answer. */
 export interface KmsRequest<T> {
   readonly action: KmsAction;
   readonly deadline: Deadline;
-  /** Throws a RegionFault where the region fails. */
+  /** Sends the request to one region. Throws a `RegionFault` if the region fails. */
   readonly ask: (region: KmsRegion) => Promise<T>;
 }
 
-/** The first region's answer, or each region's last fault. */
+/** The answer of the first region that succeeds. If none does, the last fault of each region that was tried. */
 export type FirstAnswer<T> =
   { readonly region: KmsRegion; readonly answer: T } | { readonly faults: readonly RegionFault[] };
 
 /** How one attempt ended. */
 type Outcome<T> = { readonly answer: T } | { readonly fault: RegionFault };
 
-// What a simulated fleet fares best with: docs/fleet.md.
-/** After the first round, how likely a less preferred region is asked instead of the preferred one that throttles. */
+// The five constants below were tuned by simulating a fleet of processes: see docs/fleet.md.
+/** After the first round, the probability of trying another region before the preferred one, if the preferred one throttles. */
 const SPILL = 0.06;
-/** How much shorter each delay is than the one before while the preferred region throttles. */
+/** While the preferred region throttles, the longest delay is multiplied by this factor in each round. */
 const THINNING = 0.84;
-/** The least of those delays as a share of the most, and how much denser the first is towards the least. */
+/** The shortest delay after throttling, as a share of the longest. The exponent makes short first delays more likely. */
 const FIRST_LEAST = 0.16;
 const FIRST_SKEW = 1.45;
 const LATER_LEAST = 0.125;
 
-/** Less time than this is not enough for an attempt, which is then not begun. */
+/** No attempt begins with less time than this before the deadline. */
 const MIN_ATTEMPT_MS = 50;
 
-/** An attempt that is cut off at the deadline after this long counts as its region's failure. */
+/** If the deadline aborts an attempt that has lasted at least this long, the attempt counts as a failure of its region. */
 const LONG_ATTEMPT_MS = 500;
 
-/** Goes through regions until one answers, and remembers which to spare. All that tries KMS again is here. */
+/** Tries regions until one answers, and remembers which regions to try last. All retries of KMS calls happen here. */
 export class Failover {
   readonly #health: ReadonlyMap<string, RegionHealth>;
   readonly #policy: FailoverPolicy;
-  readonly #world: FailoverDependencies;
+  readonly #dependencies: FailoverDependencies;
   readonly #events: KmsEvents;
 
-  /** `regions` in the order of preference. */
-  constructor(regions: readonly KmsRegion[], policy: FailoverPolicy, world: FailoverDependencies, events: KmsEvents) {
+  /** @param regions in the order of preference */
+  constructor(
+    regions: readonly KmsRegion[],
+    policy: FailoverPolicy,
+    dependencies: FailoverDependencies,
+    events: KmsEvents,
+  ) {
     this.#health = new Map(regions.map(({ region }) => [region, new RegionHealth(region, policy)]));
     this.#policy = policy;
-    this.#world = world;
+    this.#dependencies = dependencies;
     this.#events = events;
   }
 
-  /** Each region as last seen, in the order of preference; makes no call. */
+  /** Returns the last known state of each region, in the order of preference. Makes no KMS call. */
   states(): RegionState[] {
-    return [...this.#health.values()].map((health) => health.stateAt(this.#world.now()));
+    return [...this.#health.values()].map((health) => health.stateAt(this.#dependencies.now()));
   }
 
   /**
-   * The first answer of these regions, the last fault of each where there is none. In the first round they are asked in
-   * order, the spared ones last, and one that fails is followed by the next at once. Those that may recover are gone
-   * through again while rounds and time are left, until one throttles: those after it have had their chance.
-   * @throws the deadline's reason
+   * Returns the first answer of these regions, or the last fault of each region if none answers.
+   *
+   * The first round tries every region in order, without delays. Regions in a cool-down come last. Later rounds try the regions
+   * whose fault is transient, while rounds and time remain. A later round ends at the first region that throttles.
+   * @throws KeyfoldError `DeadlineExceeded`, once the deadline has passed
    */
   async firstAnswer<T>(
     regions: readonly KmsRegion[],
-    errand: KmsRequest<T>,
+    request: KmsRequest<T>,
     maxRounds = this.#policy.maxRounds,
   ): Promise<FirstAnswer<T>> {
-    const { deadline } = errand;
+    const { deadline } = request;
     const faults = new Map<KmsRegion, RegionFault>();
-    const [home] = regions;
-    let hopeful = regions;
+    const [preferred] = regions;
+    let retryable = regions;
     let order: readonly KmsRegion[] = this.#inOrder(regions);
     for (let round = 1; ; round += 1) {
       for (const region of order) {
         if (!this.#hasTimeAfter(0, deadline)) return outOfTime(faults);
-        const outcome = await this.#attempt(region, errand);
+        const outcome = await this.#attempt(region, request);
         if ('answer' in outcome) return { region, answer: outcome.answer };
         faults.set(region, outcome.fault);
         if (this.#isFinal(outcome.fault)) return { faults: [...faults.values()] };
         if (round > 1 && outcome.fault.faultClass === 'throttled') break;
       }
-      hopeful = hopeful.filter((region) => isTransient(faults.get(region)));
+      retryable = retryable.filter((region) => isTransient(faults.get(region)));
       const all = [...faults.values()];
-      if (hopeful.length === 0 || round === maxRounds) return { faults: all };
-      const atHome = home && faults.get(home);
-      if (!(await this.#pause(this.#delayMs(round, atHome, all), deadline))) return { faults: all };
-      order = this.#inLaterOrder(hopeful, atHome);
+      if (retryable.length === 0 || round === maxRounds) return { faults: all };
+      const preferredFault = preferred && faults.get(preferred);
+      if (!(await this.#pause(this.#delayMs(round, preferredFault, all), deadline))) return { faults: all };
+      order = this.#inLaterOrder(retryable, preferredFault);
     }
   }
 
   /**
-   * One attempt in one region.
-   * @throws what is not the region's fault: the deadline's reason
+   * Makes one attempt in one region.
+   * @throws any error other than a `RegionFault`, such as the deadline's reason
    */
   async #attempt<T>(region: KmsRegion, { action, ask }: KmsRequest<T>): Promise<Outcome<T>> {
     const health = this.#health.get(region.region);
-    const { now, random } = this.#world;
+    const { now, random } = this.#dependencies;
     const beganAtMs = now();
     health?.begin(beganAtMs);
     try {
@@ -145,28 +151,30 @@ export class Failover {
       return { answer };
     } catch (error) {
       const latencyMs = elapsedSince(beganAtMs, now());
-      const isRegions = error instanceof RegionFault;
-      // The deadline has come. A region that had not answered for so long is not well, even if it might have.
-      if (!isRegions && latencyMs < LONG_ATTEMPT_MS) throw error;
-      const fault = isRegions ? error : new RegionFault(region.region, action, 'unavailable', 'NoAnswerInTime');
+      const isRegionFault = error instanceof RegionFault;
+      // The deadline has passed. A region that has been silent for LONG_ATTEMPT_MS is counted as unavailable.
+      if (!isRegionFault && latencyMs < LONG_ATTEMPT_MS) throw error;
+      const fault = isRegionFault ? error : new RegionFault(region.region, action, 'unavailable', 'NoAnswerInTime');
       const coolDownMs = health?.failed(fault, now(), random());
       this.#events.attempted({ region: region.region, action: fault.action, latencyMs, fault });
       if (coolDownMs !== undefined) this.#events.coolingDown(region.region, coolDownMs);
-      if (!isRegions) throw error;
+      if (!isRegionFault) throw error;
       return { fault };
     }
   }
 
   /**
-   * How long to wait before round `round + 1`. Where nothing throttles, a full-jitter exponential delay. Where a region
-   * does, the fleet was throttled at the same moment, and spread over seconds it soonest finds room: the sooner the
-   * later it is, as the storm thins out, unless it is a less preferred region alone that is full.
+   * Returns how long to wait before round `round + 1`, in milliseconds.
+   * - If no region throttles, the delay is exponential with full jitter.
+   * - If the preferred region throttles, the fleet was probably throttled at the same moment. The delays spread the fleet over
+   *   seconds. They shrink with each round, because the load shrinks too.
+   * - If only another region throttles, the delay is from a third of `throttledDelayMs` to all of it.
    */
-  #delayMs(round: number, atHome: RegionFault | undefined, faults: readonly RegionFault[]): number {
+  #delayMs(round: number, preferredFault: RegionFault | undefined, faults: readonly RegionFault[]): number {
     const { baseDelayMs, longestDelayMs, throttledDelayMs } = this.#policy;
-    const draw = this.#world.random();
+    const draw = this.#dependencies.random();
     const between = (leastMs: number, mostMs: number): number => leastMs + draw * (mostMs - leastMs);
-    if (atHome?.faultClass === 'throttled') {
+    if (preferredFault?.faultClass === 'throttled') {
       const mostMs = throttledDelayMs * Math.max(1 / 3, THINNING ** (round - 1));
       const share =
         round === 1 ? FIRST_LEAST + (1 - FIRST_LEAST) * draw ** FIRST_SKEW : LATER_LEAST + (1 - LATER_LEAST) * draw;
@@ -178,34 +186,35 @@ export class Failover {
   }
 
   /**
-   * Waits.
-   * @returns false, at once, where nothing could be done after it
-   * @throws the deadline's reason
+   * Waits for `delayMs` milliseconds.
+   * @returns false without waiting if no time for an attempt would remain afterwards
+   * @throws KeyfoldError `DeadlineExceeded`, if the deadline passes during the wait
    */
   async #pause(delayMs: number, deadline: Deadline): Promise<boolean> {
     if (!this.#hasTimeAfter(delayMs, deadline)) return false;
-    await this.#world.sleep(delayMs, deadline.signal);
+    await this.#dependencies.sleep(delayMs, deadline.signal);
     return true;
   }
 
-  /** Those that are spared come last, but they come: one of them may be the last hope. */
+  /** Puts regions in a cool-down last. They stay in the list because every other region might fail. */
   #inOrder(regions: readonly KmsRegion[]): KmsRegion[] {
-    const nowMs = this.#world.now();
+    const nowMs = this.#dependencies.now();
     const avoidedUntilMs = ({ region }: KmsRegion): number => this.#health.get(region)?.avoidedUntilMs(nowMs) ?? 0;
     return regions.toSorted((a, b) => avoidedUntilMs(a) - avoidedUntilMs(b));
   }
 
   /**
-   * In the order of preference: the preferred region may be back. Where it throttles, a few try their luck elsewhere,
-   * so that another region's quota, which may be a tenth of its, is used and not stormed.
+   * Returns the regions in the order of preference, because the preferred region may have recovered. If the preferred region
+   * throttles, a small share of the requests try it last. That uses the quota of the other regions, which may be ten times smaller,
+   * without exhausting it.
    */
-  #inLaterOrder(regions: readonly KmsRegion[], atHome: RegionFault | undefined): readonly KmsRegion[] {
-    const triesElsewhere = atHome?.faultClass === 'throttled' && this.#world.random() < SPILL;
-    return triesElsewhere ? [...regions.slice(1), ...regions.slice(0, 1)] : regions;
+  #inLaterOrder(regions: readonly KmsRegion[], preferredFault: RegionFault | undefined): readonly KmsRegion[] {
+    const triesOthersFirst = preferredFault?.faultClass === 'throttled' && this.#dependencies.random() < SPILL;
+    return triesOthersFirst ? [...regions.slice(1), ...regions.slice(0, 1)] : regions;
   }
 
   #hasTimeAfter(delayMs: number, deadline: Deadline): boolean {
-    return this.#world.now() + delayMs + MIN_ATTEMPT_MS <= deadline.atMs;
+    return this.#dependencies.now() + delayMs + MIN_ATTEMPT_MS <= deadline.atMs;
   }
 
   #isFinal(fault: RegionFault): boolean {
@@ -213,14 +222,12 @@ export class Failover {
   }
 }
 
-/** How long ago a time was; 0 if the clock has stepped back since. */
+/** Milliseconds from `beganAtMs` to `nowMs`, or 0 if the clock has stepped back in between. */
 function elapsedSince(beganAtMs: number, nowMs: number): number {
   return Math.max(0, nowMs - beganAtMs);
 }
 
-/**
- * What was learnt, unless that would have it that no waiting helps: a region that was not asked might have answered.
- */
+/** Faults so far. Throws `DeadlineExceeded` if none of them is transient, because an untried region might have answered. */
 function outOfTime(faults: ReadonlyMap<KmsRegion, RegionFault>): { faults: readonly RegionFault[] } {
   const all = [...faults.values()];
   if (!all.some(isTransient)) throw deadlineExceeded();

@@ -3,19 +3,25 @@ import { isThrottlingError } from '@smithy/core/retry';
 import { KeyfoldError } from '../errors.ts';
 import { signatureFaultOf } from '../connections/signature-fault.ts';
 
-/** What a failed call tells of the region: come back soon, go elsewhere, have someone act, or the bytes are bad. */
+/**
+ * What a failed call says about the region:
+ * - `throttled`: retry later
+ * - `unavailable`: try another region
+ * - `misconfigured`: an operator must act
+ * - `corrupt`: the bytes from the key row are bad
+ */
 export type FaultClass = 'throttled' | 'unavailable' | 'misconfigured' | 'corrupt';
 
 /** The KMS actions that this service calls. */
 export type KmsAction = 'GenerateDataKey' | 'Encrypt' | 'Decrypt';
 
-/** One region's failure. It holds no bytes of any request or answer. */
+/** A failure in one region. The error holds no bytes of any request or answer. */
 export class RegionFault extends Error {
   override readonly name = 'RegionFault';
   readonly region: string;
   readonly action: KmsAction;
   readonly faultClass: FaultClass;
-  /** KMS's own error name, the network's code, or ours for an answer that we refuse. */
+  /** The error name of KMS, a network error code, or a Keyfold name for an answer that Keyfold refuses. */
   readonly errorName: string;
 
   constructor(region: string, action: KmsAction, faultClass: FaultClass, errorName: string, detail?: string) {
@@ -35,17 +41,12 @@ const UNAVAILABLE = new Set([
   'RequestTimeoutException',
   'RequestAbortedException',
 ]);
-/** What KMS says of parameters that it does not read. Those of a Decrypt come from the key row. */
+/** Errors of KMS for invalid parameters. The parameters of a Decrypt come from the key row, so such a row is corrupt. */
 const INVALID_PARAMETERS = new Set(['ValidationException', 'ValidationError', 'InvalidArnException']);
-/**
- * The states of a KMS key that somebody chose for it. Every other state passes, such as that of a key store that is
- * disconnected.
- */
-const CHOSEN_STATE = /\bpending\s*(?:replica\s*)?(?:deletion|import)\b/i;
-/**
- * Errors whose message names the principal, key or state at fault, which is what someone who must act wants to read.
- */
-const TELLING = new Set([
+/** Key states that an operator has set. Every other invalid state is temporary, such as a disconnected key store. */
+const OPERATOR_SET_STATE = /\bpending\s*(?:replica\s*)?(?:deletion|import)\b/i;
+/** Errors whose message is kept because it names the principal, key or state that an operator must correct. */
+const DETAILED_ERRORS = new Set([
   'AccessDeniedException',
   'DisabledException',
   'KMSInvalidStateException',
@@ -54,13 +55,15 @@ const TELLING = new Set([
 const MAX_DETAIL = 400;
 
 /**
- * What an error of the SDK means. Of its text only the messages of a few errors are kept: the SDK quotes an answer that
- * it cannot parse, and an answer can hold a key.
+ * Converts an error of the SDK to a `RegionFault`. Only a few errors keep their message: if the SDK cannot parse an answer, its
+ * error quotes the answer, and an answer can contain a key.
  */
 export function classify(region: string, action: KmsAction, error: unknown): RegionFault {
   const faultClass = classOf(action, error);
   const detail =
-    error instanceof KMSServiceException && TELLING.has(error.name) ? error.message.slice(0, MAX_DETAIL) : undefined;
+    error instanceof KMSServiceException && DETAILED_ERRORS.has(error.name)
+      ? error.message.slice(0, MAX_DETAIL)
+      : undefined;
   return new RegionFault(region, action, faultClass, nameOf(error), detail);
 }
 
@@ -73,9 +76,9 @@ function classOf(action: KmsAction, error: unknown): FaultClass {
   if (INVALID_PARAMETERS.has(name) && action === 'Decrypt') return 'corrupt';
   if (UNAVAILABLE.has(name) || signatureFaultOf(error) !== undefined) return 'unavailable';
   if (status !== undefined && (status >= 500 || status === 408 || status === 425)) return 'unavailable';
-  if (isAnswer && name === 'KMSInvalidStateException' && !CHOSEN_STATE.test(error.message)) return 'unavailable';
+  if (isAnswer && name === 'KMSInvalidStateException' && !OPERATOR_SET_STATE.test(error.message)) return 'unavailable';
   if (isAnswer || isCredentialsError(name)) return 'misconfigured';
-  // No answer of KMS's: the network, a time-out, or something between us and KMS that answered in its place.
+  // KMS did not answer: a network error, a time-out, or an answer from a proxy between Keyfold and KMS.
   return 'unavailable';
 }
 
@@ -90,21 +93,18 @@ function nameOf(error: unknown): string {
   return /^\w{1,64}$/.test(name) ? name : 'UnknownError';
 }
 
-/** The error of a request that no region could answer: retryable where any of them may recover. */
+/** Builds the error of a request that no region answered. The error is retryable if any of the faults is transient. */
 export function everyRegionFailed(faults: readonly RegionFault[]): KeyfoldError {
   const classes = new Set(faults.map((fault) => fault.faultClass));
   if (classes.has('unavailable')) return regionsFailed(faults, 'No KMS region answered');
   return regionsFailed(faults, classes.has('throttled') ? 'KMS throttles in every region' : 'Every KMS region refused');
 }
 
-/**
- * The error of a request that failed for these regions' faults; `what` says how, and then what happened in each is
- * told.
- */
-export function regionsFailed(faults: readonly RegionFault[], what: string): KeyfoldError {
-  const said = faults.map((fault) => `${fault.region} ${fault.faultClass} (${fault.errorName})`).join(', ');
+/** Builds the error of a request that failed because of these faults. Its message is `summary`, then the fault of each region. */
+export function regionsFailed(faults: readonly RegionFault[], summary: string): KeyfoldError {
+  const details = faults.map((fault) => `${fault.region} ${fault.faultClass} (${fault.errorName})`).join(', ');
   const classes = new Set(faults.map((fault) => fault.faultClass));
-  const passing = classes.has('unavailable') ? 'KmsUnavailable' : 'KmsThrottled';
-  const code = classes.has('unavailable') || classes.has('throttled') ? passing : 'KmsMisconfigured';
-  return new KeyfoldError(code, `${what}: ${said}.`, { cause: new AggregateError(faults, 'KMS') });
+  const transientCode = classes.has('unavailable') ? 'KmsUnavailable' : 'KmsThrottled';
+  const code = classes.has('unavailable') || classes.has('throttled') ? transientCode : 'KmsMisconfigured';
+  return new KeyfoldError(code, `${summary}: ${details}.`, { cause: new AggregateError(faults, 'KMS') });
 }

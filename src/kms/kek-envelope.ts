@@ -4,34 +4,34 @@ import { isNestedTooDeeply } from '../records/json-depth.ts';
 /** One region's wrap of the data key that seals a System Key. */
 export interface RegionalKek {
   readonly region: string;
-  /** The ARN of the key that wrapped it; where Asherah wrote it, whatever it was configured with. */
+  /** The ARN of the KMS key that made the wrap. If Asherah wrote it, the ARN or alias that Asherah was configured with. */
   readonly arn: string;
   readonly encryptedKek: Uint8Array;
 }
 
-/** The bytes behind a System Key's `Key` (wire-format.md, KMS envelope). */
+/** The content of the `Key` field of a System Key (wire-format.md, KMS envelope). */
 export interface KekEnvelope {
   /** The System Key, sealed by the data key. */
   readonly encryptedKey: Uint8Array;
-  /** In no order; a reader takes more than one of a region. */
+  /** In no particular order. A region may have several wraps. */
   readonly kmsKeks: readonly RegionalKek[];
 }
 
-/** DynamoDB takes no larger item. */
+/** The largest DynamoDB item. */
 const MAX_ENVELOPE_BYTES = 409_600;
-/** KMS takes no longer name of a key, and no longer ciphertext. */
+/** The longest key id and the longest ciphertext that KMS accepts. */
 const MAX_ARN_LENGTH = 2048;
 const MAX_WRAP_BYTES = 6144;
 
-/** The envelope's bytes: JSON in UTF-8. */
+/** Encodes an envelope as JSON in UTF-8. */
 export function encodeKekEnvelope(envelope: KekEnvelope): Buffer {
   const { encryptedKey, kmsKeks } = envelope;
   return Buffer.from(JSON.stringify({ encryptedKey: base64(encryptedKey), kmsKeks: kmsKeks.map(encodeKek) }));
 }
 
 /**
- * Reads an envelope; undefined if the bytes are none. Entries and fields that it does not know are passed over, and so
- * are entries that KMS would refuse for their size.
+ * Decodes an envelope. Returns `undefined` if the bytes are not an envelope. Ignores unknown fields, malformed entries, and
+ * entries that KMS would refuse because of their size.
  */
 export function decodeKekEnvelope(bytes: Uint8Array): KekEnvelope | undefined {
   const value = parse(bytes);
@@ -42,8 +42,8 @@ export function decodeKekEnvelope(bytes: Uint8Array): KekEnvelope | undefined {
 }
 
 /**
- * The envelope with these regions' wraps in the place of all that they had. The rest stays as it was written, with what
- * we do not know: another reader may.
+ * Returns the envelope with `keks` instead of all earlier wraps by the same regions. Everything else stays as it was written,
+ * including unknown fields, because another reader may know them.
  */
 export function replaceKeks(bytes: Uint8Array, keks: readonly RegionalKek[]): Buffer {
   const envelope = parse(bytes) ?? {};

@@ -1,6 +1,6 @@
 import { isRegionName } from '../records/ids.ts';
 
-/** The parts of a KMS ARN that decide anything here. */
+/** The parts of a KMS ARN that Keyfold checks. */
 export interface KmsArn {
   readonly region: string;
   /** The AWS account, twelve digits. */
@@ -10,25 +10,26 @@ export interface KmsArn {
 
 const ARN = /^arn:aws[a-z-]*:kms:([a-z0-9-]+):(\d{12}):(key|alias)\/[A-Za-z0-9/_-]+$/;
 
-/** The names of aliases that AWS keeps for itself. */
-const OF_AWS = /:alias\/aws\//;
-/** An alias has at most 256 characters. */
+/** Matches the aliases of AWS managed keys. */
+const AWS_MANAGED_ALIAS = /:alias\/aws\//;
+/** An alias has at most 256 characters, and the rest of the ARN is shorter than 64. */
 const MAX_ARN_LENGTH = 320;
 
-/** Reads a key ARN or an alias ARN; undefined for a bare id, an alias name or anything else. */
+/** Parses a key ARN or an alias ARN. Returns `undefined` for a bare key id, an alias name or any other text. */
 export function parseKmsArn(text: string): KmsArn | undefined {
   const [, region, account, kind] = ARN.exec(text) ?? [];
   if (region === undefined || account === undefined) return undefined;
   return { region, account, kind: kind === 'key' ? 'key' : 'alias' };
 }
 
-/** What is wrong with a map of region to KMS key and the region to prefer; empty where nothing is. */
+/** Lists every fault in a map of regions to KMS keys and in the preferred region. The list is empty if all are valid. */
 export function keyFaults(keys: Readonly<Record<string, string>>, preferredRegion: string): string[] {
   const faults = Object.entries(keys).flatMap(([region, arn]) => {
     const parsed = parseKmsArn(arn);
     if (parsed === undefined) return [`the KMS key of ${region} is neither a key ARN nor an alias ARN`];
     if (!isRegionName(region)) return ['a KMS key is of what is not the name of an AWS region'];
-    if (OF_AWS.test(arn)) return [`the KMS key of ${region} is one of AWS's own, which only AWS services can use`];
+    if (AWS_MANAGED_ALIAS.test(arn))
+      return [`the KMS key of ${region} is one of AWS's own, which only AWS services can use`];
     if (arn.length > MAX_ARN_LENGTH) return [`the ARN of the KMS key of ${region} is too long`];
     return parsed.region === region ? [] : [`the KMS key of ${region} is in ${parsed.region}`];
   });

@@ -3,26 +3,26 @@ import type { Deadline } from '../async/deadline.ts';
 /** A data key wrapped by one region's KMS key. */
 export interface Wrap {
   readonly wrapped: Uint8Array;
-  /** The ARN of the key that wrapped it, as KMS told it. */
+  /** The ARN of the KMS key that made the wrap, from the answer of KMS. */
   readonly arn: string;
 }
 
 /**
- * KMS in one region. Each method makes one call and throws a RegionFault, or the deadline's reason: who tries again,
- * and where, is decided above. Buffers with a plaintext key are the caller's, who zeroes them.
+ * KMS in one region. A method throws a `RegionFault` if the region fails, and the deadline's reason if the deadline has passed.
+ * Retries and failover are the caller's responsibility. The caller owns every buffer with a plaintext key and must zero it.
  */
 export interface KmsRegion {
   readonly region: string;
-  /** What the region is configured with: a key ARN or an alias ARN. */
+  /** The configured KMS key: a key ARN or an alias ARN. */
   readonly keyArn: string;
-  /** A new data key of 256 bits, in the clear and wrapped by the configured key, whose ARN KMS tells. */
+  /** Generates a 256-bit data key. Returns its plaintext and its wrap by the configured KMS key. */
   generateDataKey(deadline: Deadline): Promise<Wrap & { plaintext: Buffer }>;
-  /** Wraps a data key under the configured key, whose ARN KMS tells. */
+  /** Wraps a data key with the configured KMS key. */
   encrypt(plaintext: Uint8Array, deadline: Deadline): Promise<Wrap>;
   /**
    * Unwraps a data key.
-   * @param keyId the key to use: a key ARN, which KMS must then say it used; an alias; or undefined, for the key that
-   * the ciphertext itself names
+   * @param keyId a key ARN or an alias ARN. If it is a key ARN, KMS must confirm that it used this key. If `keyId` is
+   * `undefined`, KMS uses the key that the ciphertext names.
    */
   decrypt(wrapped: Uint8Array, keyId: string | undefined, deadline: Deadline): Promise<Buffer>;
 }

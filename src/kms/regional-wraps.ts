@@ -7,28 +7,29 @@ import type { KekEnvelope, RegionalKek } from './kek-envelope.ts';
 import { parseKmsArn } from './key-arn.ts';
 import type { KmsRegion, Wrap } from './kms-region.ts';
 
-/** A System Key as one region has opened it. Both buffers are the caller's, who zeroes them. */
+/** A System Key that one region has unwrapped. The caller owns both buffers and must zero them. */
 export interface OpenedWrap {
   readonly systemKey: Buffer;
   readonly dataKey: Buffer;
-  /** The wrap that opened. */
+  /** The wrap that the region decrypted. */
   readonly kek: RegionalKek;
 }
 
-/** A region's wrap as the envelope keeps it. */
+/** Converts a region's wrap to the form that the envelope stores. */
 export function kekOf({ region }: KmsRegion, { arn, wrapped }: Wrap): RegionalKek {
   return { region, arn, encryptedKek: wrapped };
 }
 
 /**
- * Keyfold writes one wrap for a region, and so does Asherah. A row with thousands would otherwise make one or two KMS
- * calls for each.
+ * Keyfold and Asherah write one wrap per region. Each wrap costs one or two KMS calls, so without this limit a tampered row
+ * with thousands of wraps would make thousands of calls.
  */
 const MAX_WRAPS_OF_A_REGION = 4;
 
 /**
- * Opens a System Key with one region's wraps of its data key, of which there may be several. The first four are tried.
- * @throws RegionFault the last wrap's, or the deadline's reason
+ * Unwraps a System Key with the wraps of its data key that one region made. Tries the first four of them.
+ * @throws RegionFault the fault of the last wrap that was tried
+ * @throws KeyfoldError `DeadlineExceeded`, once the deadline has passed
  */
 export async function openIn(region: KmsRegion, envelope: KekEnvelope, deadline: Deadline): Promise<OpenedWrap> {
   let fault: unknown = new RegionFault(region.region, 'Decrypt', 'corrupt', 'NoWrap');
@@ -48,18 +49,19 @@ export async function openIn(region: KmsRegion, envelope: KekEnvelope, deadline:
 }
 
 /**
- * Our own wraps name the key that made them. Asherah's name what it was configured with, which may have moved since.
+ * A wrap by Keyfold names the ARN of the KMS key that made it. A wrap by Asherah may name an alias, and that alias may point to
+ * another key today. For an alias, try the configured key, then let KMS find the key itself.
  */
 function keysToTry(kek: RegionalKek, region: KmsRegion): (string | undefined)[] {
   return parseKmsArn(kek.arn)?.kind === 'key' ? [kek.arn] : [region.keyArn, undefined];
 }
 
-/** Whether another wrap or another key of the same region may open what this one did not. */
+/** Whether another wrap or another key of the same region might succeed after this error. */
 function isRefusal(error: unknown): boolean {
   return error instanceof RegionFault && (error.faultClass === 'misconfigured' || error.faultClass === 'corrupt');
 }
 
-/** The System Key; the data key is zeroed where it does not open it. */
+/** Opens the System Key with a data key. If that fails, zeroes the data key and throws a `RegionFault`. */
 function openWith(dataKey: Buffer, envelope: KekEnvelope, { region }: KmsRegion): Buffer {
   const key = dataKey.length === KEY_BYTES ? open(createSecretKey(dataKey), envelope.encryptedKey) : undefined;
   if (key !== undefined) return key;

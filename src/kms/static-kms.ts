@@ -5,24 +5,24 @@ import { invalidConfiguration } from '../errors.ts';
 import type { KeyManagementService, Unwrapped } from '../envelope/ports.ts';
 import { KEY_BYTES } from '../crypto/random.ts';
 
-/** What must be said, word for word, to run on a static master key in Lambda all the same. */
+/** The exact override value that allows a static master key in Lambda. */
 export const STATIC_KMS_OVERRIDE = 'anyone-who-reads-this-configuration-can-read-all-data';
 
-/** The variable that every Lambda function has and nothing else does. */
+/** The environment variable that only Lambda functions have. */
 export interface LambdaEnvironment {
   readonly AWS_LAMBDA_FUNCTION_NAME?: string | undefined;
 }
 
-/** One master key instead of KMS, for tests and local runs. It seals System Keys directly. */
+/** Seals System Keys with one master key instead of KMS, for tests and local runs. */
 export class StaticKms implements KeyManagementService {
   readonly #masterKey: KeyObject;
 
   /**
-   * @param masterKey 32 bytes, which stay the caller's
-   * @param environment `process.env`, to see whether this is Lambda
-   * @param override {@link STATIC_KMS_OVERRIDE}, to run there all the same
-   * @throws TypeError naming a parameter of a wrong type
-   * @throws KeyfoldError `InvalidConfiguration` in Lambda, or for a key of another length
+   * @param masterKey 32 bytes, which are copied: the caller may zero them afterwards
+   * @param environment `process.env`, which shows whether the process runs in Lambda
+   * @param override {@link STATIC_KMS_OVERRIDE}, if the static key is to be used in Lambda
+   * @throws TypeError that names a parameter of the wrong type
+   * @throws KeyfoldError `InvalidConfiguration` in Lambda without the override, or if the key is not 32 bytes long
    */
   constructor(masterKey: Uint8Array, environment: LambdaEnvironment, override?: string) {
     check(masterKey, 'masterKey', BYTES);
@@ -33,7 +33,7 @@ export class StaticKms implements KeyManagementService {
     this.#masterKey = createSecretKey(masterKey);
   }
 
-  // A port's methods are promised: a throw in them must be a rejection.
+  // The methods are async so that a failed check rejects the promise instead of throwing synchronously.
   async wrap(key: Uint8Array): Promise<Uint8Array> {
     check(key, 'key', BYTES);
     return seal(this.#masterKey, key);
@@ -46,7 +46,7 @@ export class StaticKms implements KeyManagementService {
   }
 }
 
-/** Why {@link StaticKms} would refuse to start; empty where it would not. */
+/** Lists the reasons why {@link StaticKms} would refuse to start. The list is empty if it would start. */
 export function staticKmsFaults(masterKey: Uint8Array, environment: LambdaEnvironment, override?: string): string[] {
   const faults: string[] = [];
   const sizeBytes = byteLengthOf(masterKey);

@@ -8,7 +8,7 @@ import { parseKmsArn } from './key-arn.ts';
 import type { KmsRegion } from './kms-region.ts';
 import { kekOf, openIn, type OpenedWrap } from './regional-wraps.ts';
 
-/** What came of one region: the wrap that opened, or why none did. */
+/** The result of one region: the wrap that it decrypted, or the fault. Both are absent if the region has no wrap. */
 interface Opening {
   readonly region: KmsRegion;
   readonly opened: OpenedWrap | undefined;
@@ -16,9 +16,13 @@ interface Opening {
 }
 
 /**
- * Asks every region whether it opens a System Key, and wraps its data key anew where a region has no wrap that opens,
- * several, or one by another key than the one it is configured with. A new wrap counts only once the region has opened
- * it; a region that does not do all of that keeps what it had.
+ * Checks that every region can unwrap a System Key, and renews the wrap of each region that needs it. A region needs a new wrap
+ * in any of these cases:
+ * - none of its wraps can be decrypted
+ * - it has several wraps
+ * - its wrap was made by a key other than the configured one
+ *
+ * A new wrap is used only after the region has decrypted it. If renewal fails in a region, its old wraps stay unchanged.
  */
 export async function renewWraps(
   wrapped: Uint8Array,
@@ -35,7 +39,7 @@ export async function renewWraps(
     return opening;
   };
   try {
-    // All of them, even where one throws: what the others open must be zeroed.
+    // Wait for every region, even if one throws, because the keys that the others have opened must be zeroed.
     const openings = (await Promise.allSettled(regions.map(open))).map((settled) => {
       if (settled.status === 'rejected') throw settled.reason;
       return settled.value;
@@ -76,33 +80,34 @@ async function renewIn(
   deadline: Deadline,
 ): Promise<{ report: RegionWrap; kek?: RegionalKek }> {
   const report = { region: region.region, opens: opened !== undefined, renewed: false };
-  const said = (why: RegionFault | undefined): RegionWrap =>
+  const withFault = (why: RegionFault | undefined): RegionWrap =>
     why === undefined ? report : { ...report, fault: why.message };
-  // With a region that cannot be asked now, or without the data key, nothing can be proven: all stays as it is.
+  // If the region is unavailable or no region opened the data key, a new wrap cannot be verified. Keep the old wraps.
   if (
     dataKey === undefined ||
     (fault !== undefined && fault.faultClass !== 'corrupt' && fault.faultClass !== 'misconfigured')
   ) {
-    return { report: said(fault) };
+    return { report: withFault(fault) };
   }
   const only = envelope.kmsKeks.filter((kek) => kek.region === region.region).length === 1;
   if (opened !== undefined && only && opened.kek.arn === region.keyArn && isKey(region.keyArn)) return { report };
   const present = only ? opened?.kek.arn : undefined;
   const ask = (r: KmsRegion): Promise<RegionalKek | undefined> => wrapUnlessPresent(r, present, dataKey, deadline);
   const outcome = await failover.firstAnswer([region], { action: 'Encrypt', deadline, ask }, 1);
-  if ('faults' in outcome) return { report: said(outcome.faults[0] ?? fault) };
+  if ('faults' in outcome) return { report: withFault(outcome.faults[0] ?? fault) };
   const { answer: kek } = outcome;
   return kek === undefined ? { report } : { report: { region: region.region, opens: true, renewed: true }, kek };
 }
 
-/** Whether an ARN is a key's: an alias in a row says nothing of which key made the wrap. */
+/** Whether an ARN names a KMS key. An alias ARN in a row does not tell which key made the wrap. */
 function isKey(arn: string): boolean {
   return parseKmsArn(arn)?.kind === 'key';
 }
 
 /**
- * Wraps a data key in a region and has the region open it again; undefined where the key that does it has ARN
- * `present`, and so has wrapped it already. @throws RegionFault
+ * Wraps a data key in a region, then checks that the region can decrypt the new wrap. Returns `undefined` if the KMS key has the
+ * ARN `present`, because the row then already has a wrap by this key.
+ * @throws RegionFault if the region fails or cannot decrypt its new wrap
  */
 async function wrapUnlessPresent(
   region: KmsRegion,

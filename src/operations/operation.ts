@@ -42,8 +42,8 @@ export interface OperationRequest {
 
 /**
  * One operation of the API.
- * @returns the answer as JSON text. Operations build the text themselves, because `JSON.stringify` would search all of
- * a large base64 string for characters to escape.
+ * @returns the answer as JSON text. Operations build the text themselves, because `JSON.stringify` would search a whole
+ * large base64 string for characters to escape.
  */
 export type Operation = (request: OperationRequest, context: OperationContext) => Promise<string>;
 

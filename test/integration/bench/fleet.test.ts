@@ -1,7 +1,4 @@
-/**
- * The fleet simulation is itself tested: a model that admits too much, or a judge that cannot say no, would prove
- * nothing.
- */
+/** Tests of the fleet simulation. Its results mean nothing if a model admits too much or no policy can lose. */
 import { describe, expect, it } from 'vitest';
 import { Seeded } from '../../support/seeded.ts';
 import { sendFleet } from '../../../bench/fleet/fleet.ts';
@@ -15,7 +12,7 @@ import { noDeadline } from '../../support/fakes.ts';
 const storm = coldStart('storm', 200, 40, 1);
 
 describe('the model of a region', () => {
-  it('admits its quota a second, and throttles the rest', async () => {
+  it('admits its quota each second and throttles the rest', async () => {
     const clock = new VirtualClock(new Seeded(1).draw);
     const model = new RegionModel('us-west-2', 100, 8, clock, new Seeded(2).draw);
     let admitted = 0;
@@ -31,7 +28,7 @@ describe('the model of a region', () => {
     expect(admitted).toBeLessThanOrEqual(511);
   });
 
-  it('hangs until the time-out', async () => {
+  it('a hanging region does not answer before the timeout', async () => {
     const clock = new VirtualClock(new Seeded(1).draw);
     const model = new RegionModel('us-west-2', 100, 8, clock, new Seeded(2).draw);
     model.condition = { kind: 'hangs' };
@@ -43,13 +40,13 @@ describe('the model of a region', () => {
 });
 
 describe('a fleet', () => {
-  it('goes through the same twice', async () => {
+  it('a simulation with the same seed has the same result', async () => {
     const [once, again] = [await sendFleet(storm, 'keyfold', 3), await sendFleet(storm, 'keyfold', 3)];
     expect(again.wishes).toEqual(once.wishes);
     expect(again.calls).toEqual(once.calls);
   });
 
-  it('keeps to the attempts that a request may make', async () => {
+  it('a simulated request makes no more attempts than its policy allows', async () => {
     const passage = await sendFleet(storm, 'keyfold', 3, { maxRounds: 2 });
     const { wishes } = passage;
     const requests = wishes.reduce((sum, wish) => sum + wish.requests, 0);
@@ -58,7 +55,7 @@ describe('a fleet', () => {
     expect(attempts).toBeGreaterThan(wishes.length);
   });
 
-  it('under a policy that is worse is reported as worse', async () => {
+  it('a worse policy is reported as worse', async () => {
     const worse = await sendFleet(storm, 'keyfold', 3, { maxRounds: 50, longestDelayMs: 1, baseDelayMs: 1 });
     const asherah = measure(await sendFleet(storm, 'asherah', 3));
     const sdk = measure(await sendFleet(storm, 'sdk', 3));

@@ -9,7 +9,7 @@ import { GlobalTable, type Item, type LinkOptions, type Replica } from './global
 /** A DynamoDB over the wire that sees every write, and in which tables may follow each other. */
 export interface DynamoDbFront {
   readonly endpoint: string;
-  /** Makes two key tables of these names, which are replicas of each other from then on. */
+  /** Creates two key tables with these names, which are replicas of each other. */
   globalTable(names: readonly [string, string], link: LinkOptions): Promise<GlobalTable>;
   readonly close: () => Promise<void>;
 }
@@ -32,12 +32,10 @@ interface Answer {
 
 const MAX_BODY_BYTES = 1024 * 1024;
 const WRITES = /\.(?:PutItem|UpdateItem)$/;
-/** What DynamoDB is told of who writes. */
+/** The request headers that are forwarded to the emulator. */
 const HEADERS = ['authorization', 'content-type', 'x-amz-date', 'x-amz-target'];
 
-/**
- * Starts a DynamoDB emulator on 127.0.0.1. At the endpoint every write is seen; behind it are the tables themselves.
- */
+/** Starts a DynamoDB emulator on 127.0.0.1 behind a proxy. The proxy replicates each write to the other table. */
 export async function startDynamoDbFront(): Promise<DynamoDbFront> {
   const [emulator] = dynalite({ createTableMs: 0 }).listeners('request') as [RequestListener];
   const back = createServer(emulator);
@@ -77,7 +75,7 @@ async function write(
   response.writeHead(status, { 'content-type': 'application/x-amz-json-1.0' }).end(answer);
 }
 
-/** Hands a call to the tables as it came. */
+/** Forwards a call unchanged to the emulator. */
 async function ask(behind: string, { headers }: IncomingMessage, body: Buffer): Promise<Answer> {
   const passed = HEADERS.map((name): [string, string] => [name, String(headers[name])]);
   const answer = await fetch(behind, { method: 'POST', headers: passed, body });
@@ -87,7 +85,7 @@ async function ask(behind: string, { headers }: IncomingMessage, body: Buffer): 
 function replica(client: DynamoDBClient, TableName: string): Replica {
   return {
     read: async ({ Id, Created }) => {
-      if (Id === undefined || Created === undefined) throw new TypeError('a row without its primary key');
+      if (Id === undefined || Created === undefined) throw new TypeError('the row has no primary key');
       const command = new GetItemCommand({ TableName, Key: { Id, Created }, ConsistentRead: true });
       return (await client.send(command)).Item;
     },

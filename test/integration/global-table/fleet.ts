@@ -5,38 +5,38 @@ import { codeAndWhy, type RunLog } from './run-log.ts';
 import type { Seeded } from '../../support/seeded.ts';
 import { REGIONS, type Region, type TwoRegions } from './two-regions.ts';
 
-/** A process of the service: its cache lives until it is started anew. */
+/** A process of the service. It keeps its cache until it is restarted. */
 export interface Process {
   readonly region: Region;
   readonly suffixed: boolean;
-  /** How wrong its clock goes. */
+  /** The error of the process's clock, in milliseconds. */
   readonly offsetMs: number;
   readonly service: SessionFactory;
 }
 
-/** Where processes without a suffix were, and are, before one is configured. */
+/** The region of the processes without a region suffix. */
 export const [LEGACY_REGION] = REGIONS;
 
 const PROCESSES_A_REGION = 3;
-const WRONGEST_CLOCK_MS = 20_000;
-/** One in so many seals is a key's last. */
+const MAX_CLOCK_ERROR_MS = 20_000;
+/** A key is retired after this number of seals on average. */
 const SEALS_OF_A_KEY = 30;
 const CHECK_INTERVAL_MS = 60 * MINUTE_MS;
 const EXPIRE_AFTER_MS = 90 * DAY_MS;
 
-/** What a fleet runs on. */
+/** The parts that a fleet needs. */
 export interface FleetOptions {
   readonly world: TwoRegions;
   readonly ledger: Ledger;
   readonly log: RunLog;
   readonly seeded: Seeded;
-  /** Whether the service is configured as it should be on a Global Table. */
+  /** Whether the service has region suffixes, as it should on a Global Table. */
   readonly suffixed: boolean;
 }
 
-/** The processes of a service in two regions. What they return is entered in the ledger, and judged by it. */
+/** The processes of a service in two regions. The ledger records and checks what they return. */
 export class Fleet {
-  /** Some in each region, and one without a suffix, which was there first. */
+  /** The processes: some in each region, and an older one without a region suffix. */
   readonly #processes: Process[];
   readonly #options: FleetOptions;
 
@@ -49,11 +49,11 @@ export class Fleet {
     ];
   }
 
-  /** Starts a cold process that is none of the fleet's. */
+  /** Starts a cold process that does not belong to the fleet. */
   start(region: Region, suffixed: boolean): Process {
     const { world, seeded } = this.#options;
-    const offsetMs = seeded.below(2 * WRONGEST_CLOCK_MS) - WRONGEST_CLOCK_MS;
-    // DynamoDB is never down here, and the grace goes by real time, which a busy machine has little of.
+    const offsetMs = seeded.below(2 * MAX_CLOCK_ERROR_MS) - MAX_CLOCK_ERROR_MS;
+    // No stale grace: DynamoDB never fails here, and the grace uses real time, which a busy machine distorts.
     const policy = { wearsOut: () => seeded.below(SEALS_OF_A_KEY) === 0, staleGraceMs: 0 };
     return { region, suffixed, offsetMs, service: world.process(region, { suffixed, offsetMs, policy }) };
   }
@@ -62,7 +62,7 @@ export class Fleet {
     await this.#encrypt(this.#process(pick), partition);
   }
 
-  /** All encrypt for one partition at the same time. */
+  /** Makes all processes encrypt for one partition at the same time. */
   async encryptAtOnce(partition: string): Promise<void> {
     await Promise.all(this.#processes.map((process) => this.#encrypt(process, partition)));
   }
@@ -91,7 +91,7 @@ export class Fleet {
     this.#processes[at] = this.start(region, suffixed);
   }
 
-  /** Has a cold process in a region read every record there is. */
+  /** Decrypts every record with a cold process in a region. */
   async readEverything(region: Region): Promise<void> {
     const cold = this.start(region, this.#options.suffixed);
     await Promise.all(this.#options.ledger.entries.map((entry) => this.#decrypt(cold, entry)));
@@ -99,7 +99,7 @@ export class Fleet {
 
   #process(pick: number): Process {
     const process = this.#processes[pick % this.#processes.length];
-    if (process === undefined) throw new RangeError('there is no process');
+    if (process === undefined) throw new RangeError('the fleet has no process');
     return process;
   }
 
@@ -127,7 +127,7 @@ export class Fleet {
     }
   }
 
-  /** Enters a record that a process returned, and sees that it was sealed under keys that may seal. */
+  /** Records what a process returned, and checks that its keys were allowed to seal. */
   async #enter(
     process: Process,
     { partition, payload, record }: { partition: string; payload: Buffer; record: DataRowRecord },
@@ -157,7 +157,7 @@ export class Fleet {
     );
   }
 
-  /** Whether a record may not open in a process now, and in that way. */
+  /** Whether a process may now fail to open a record with this error. */
   async #mayFail(process: Process, entry: Entry, error: unknown): Promise<boolean> {
     const { world, ledger, log } = this.#options;
     if (!(error instanceof KeyfoldError)) return false;
@@ -167,7 +167,7 @@ export class Fleet {
     if (!this.#lacksKms(error)) {
       return ledger.mayFail(entry, { region, nowMs, clockMs: nowMs + offsetMs }, error.code);
     }
-    // Only where all regions that can open the System Key, as far as this replica knows, are broken.
+    // KMS may fail only if every region that this replica lists as able to open the System Key is down.
     const [, { id, created }] = entry.keys as [KeyMeta, KeyMeta];
     const row = await world.keyTables[region].find(id, created);
     if (row === undefined || 'unreadable' in row) return false;

@@ -28,7 +28,7 @@ beforeEach(async () => {
   world = await TwoRegions.open(emulators, { name: `scenes-${(worlds += 1)}`, lagMs: LAG_MS, draw });
 });
 
-/** What a replica holds, in one order. */
+/** The rows of a replica in a fixed order. */
 async function rowsIn(region: Region): Promise<KeyRow[]> {
   const rows = await world.keyTables[region].list();
   return rows.toSorted((a, b) => a.id.localeCompare(b.id) || (a.created ?? 0) - (b.created ?? 0));
@@ -40,7 +40,7 @@ async function rowIn(region: Region, id: string, created: number | 'latest' = 'l
   return row;
 }
 
-/** A System Key that the second region has no wrap of, in both replicas. */
+/** Creates a System Key without a wrap of the second region, and waits until both replicas have it. */
 async function keyToRenew(suffixed: boolean): Promise<KeyMeta> {
   world.breakKms(EAST);
   await world.process(WEST, { suffixed }).session('p').encrypt(PAYLOAD);
@@ -49,15 +49,15 @@ async function keyToRenew(suffixed: boolean): Promise<KeyMeta> {
   return rowIn(WEST, suffixed ? '_SK_svc_prod_us-west-2' : '_SK_svc_prod');
 }
 
-/** What each replica says of a key when all has arrived. */
+/** The state of a key in each replica, after all rows have been replicated. */
 async function states({ id, created }: KeyMeta): Promise<object[]> {
   await world.wait(LAG_MS);
   const rows = await Promise.all(REGIONS.map((region) => rowIn(region, id, created)));
   return rows.map((row) => ({ revoked: row.revoked, regions: wrapsOf(row).regions }));
 }
 
-describe('the stand-in for a Global Table', () => {
-  it('brings rows to the other replica within the lag and not at once, and none while the regions are cut off', async () => {
+describe('the Global Table emulator', () => {
+  it('replicates rows within the lag but not at once, and not while the regions are disconnected', async () => {
     await world.process(WEST, { suffixed: true }).session('p').encrypt(PAYLOAD);
     expect(await rowsIn(EAST)).toEqual([]);
     await world.wait(LAG_MS);
@@ -72,7 +72,7 @@ describe('the stand-in for a Global Table', () => {
     expect(await rowsIn(WEST)).toEqual(await rowsIn(EAST));
   });
 
-  it('lets the last writer of a row win in both replicas, as a whole, whichever write arrives last', async () => {
+  it('keeps the whole row of the last writer in both replicas, in whatever order the writes arrive', async () => {
     const encrypt = (region: Region) => world.process(region, { suffixed: false }).session('p').encrypt(PAYLOAD);
     await Promise.all(REGIONS.map(encrypt));
     world.table.cut();
@@ -88,7 +88,7 @@ describe('the stand-in for a Global Table', () => {
 });
 
 describe('a key made in another region', () => {
-  it('is said to be on its way until it has arrived, and then opens', async () => {
+  it('makes decrypt fail with a retryable error until the key is replicated, and then succeeds', async () => {
     const record = await world.process(WEST, { suffixed: true }).session('p').encrypt(PAYLOAD);
     const reader = world.process(EAST, { suffixed: true });
     expect(await reading(reader, record)).toBe('KeyNotYetVisible');
@@ -97,7 +97,7 @@ describe('a key made in another region', () => {
   });
 });
 
-describe('two regions that make a key in the same minute', () => {
+describe('two regions that create a key in the same minute', () => {
   it.for([
     {
       suffixed: false,
@@ -105,7 +105,7 @@ describe('two regions that make a key in the same minute', () => {
       lose: 'lose one of them',
     },
     { suffixed: true, expected: ['opened', 'opened', 'opened', 'opened'], lose: 'lose none' },
-  ])('$lose, where suffixes are configured: $suffixed', async ({ suffixed, expected }) => {
+  ])('$lose if region suffixes are configured: $suffixed', async ({ suffixed, expected }) => {
     const encrypt = (region: Region) => world.process(region, { suffixed }).session('p').encrypt(PAYLOAD);
     const records = await Promise.all(REGIONS.map(encrypt));
     await world.wait(LAG_MS);
@@ -116,15 +116,15 @@ describe('two regions that make a key in the same minute', () => {
   });
 });
 
-describe('a revocation and a renewal of wraps', () => {
-  it('both hold where they are written in the same replica at the same time', async () => {
+describe('a revocation and a wrap renewal', () => {
+  it('both take effect if they are written in the same replica at the same time', async () => {
     const key = await keyToRenew(true);
     await Promise.all([world.maintain(WEST, true), world.keyTables[WEST].revoke(key)]);
     const both = { revoked: true, regions: [WEST, EAST] };
     expect(await states(key)).toEqual([both, both]);
   });
 
-  it('undo each other where they are written in two replicas: why a row has one region that writes it', async () => {
+  it('undo each other if they are written in two replicas, so only one region may write a row', async () => {
     const key = await keyToRenew(false);
     await world.keyTables[WEST].revoke(key);
     await world.maintain(EAST, false);
@@ -133,7 +133,7 @@ describe('a revocation and a renewal of wraps', () => {
   });
 });
 
-/** `opened`, or the code of the error that a process answers with. */
+/** Decrypts a record in a process. Returns `opened` or the code of the error. */
 async function reading(process: SessionFactory, record: DataRowRecord): Promise<string> {
   try {
     expect(await process.session('p').decrypt(record)).toEqual(PAYLOAD);

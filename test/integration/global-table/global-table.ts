@@ -1,23 +1,23 @@
 import type { AttributeValue } from '@aws-sdk/client-dynamodb';
 import type { Clock } from '../../../src/index.ts';
 
-/** A row as DynamoDB has it. */
+/** A row in DynamoDB's JSON format. */
 export type Item = Record<string, AttributeValue>;
 
-/** One table of the two, past which nobody writes. */
+/** One of the two replicated tables. */
 export interface Replica {
-  /** The row with the primary key of `item`, or with the attributes of one. */
+  /** Reads the row with the primary key of `item`. */
   read(item: Item): Promise<Item | undefined>;
-  /** Puts a whole row, whatever is there. */
+  /** Writes a whole row and replaces any existing one. */
   put(item: Item): Promise<void>;
 }
 
-/** How rows travel. */
+/** The timing of the replication. */
 export interface LinkOptions {
   readonly now: Clock;
-  /** No row is longer under way. Each takes its own time, so that later writes may overtake earlier ones. */
+  /** The maximum replication delay of a row. Delays vary, so a later write may overtake an earlier one. */
   readonly lagMs: number;
-  /** From 0 up to 1, for how long each row takes. */
+  /** A random number from 0 up to 1, which determines the delay of a row. */
   readonly draw: () => number;
 }
 
@@ -30,14 +30,15 @@ interface Parcel {
 }
 
 /**
- * Two replicas that follow each other as those of a DynamoDB Global Table do (eventual consistency): conditions are
- * judged by the replica that is written to; each write then travels as the whole row, rows in no order; and of two
- * writes of one row the last wins everywhere, as a whole.
+ * Two replicas like those of an eventually consistent DynamoDB Global Table:
+ * - A condition is evaluated in the replica that is written to.
+ * - A write is then replicated as the whole row, in no particular order.
+ * - If both replicas write a row, the last write wins in both, as a whole row.
  */
 export class GlobalTable {
   readonly #replicas: readonly [Replica, Replica];
   readonly #link: LinkOptions;
-  /** For each replica, of each row, which write it has. Writes are numbered in the order of their time. */
+  /** For each replica and row, the number of the write that it holds. Writes are numbered in order of time. */
   readonly #has = [new Map<string, number>(), new Map<string, number>()] as const;
   #writes = 0;
   #underWay: Parcel[] = [];
@@ -49,14 +50,14 @@ export class GlobalTable {
     this.#link = link;
   }
 
-  /** Whether the replicas are cut off from each other. */
+  /** Whether the replicas are disconnected. */
   get isCut(): boolean {
     return this.#cut;
   }
 
   /**
-   * Does a write in one replica, and sends the row on where it was done. One write at a time: a row read back is what
-   * this write made of it.
+   * Performs a write in one replica and, if it was done, replicates the row to the other.
+   * Writes are sequential, so that the row read back is the result of this write.
    * @param key a row with the same primary key
    */
   write<T extends { readonly done: boolean }>(at: number, key: Item, work: () => Promise<T>): Promise<T> {
@@ -72,7 +73,7 @@ export class GlobalTable {
     });
   }
 
-  /** Delivers what is due by now. Nothing is, while the replicas are cut off from each other. */
+  /** Delivers the rows that are due. Delivers none while the replicas are disconnected. */
   deliver(): Promise<void> {
     return this.#inTurn(async () => {
       const nowMs = this.#link.now();
@@ -87,12 +88,12 @@ export class GlobalTable {
     });
   }
 
-  /** Cuts the replicas off from each other: what is under way waits, and so does what follows. */
+  /** Disconnects the replicas. Rows in transit and later ones wait. */
   cut(): void {
     this.#cut = true;
   }
 
-  /** Ends a cut. What has waited sets out now. */
+  /** Reconnects the replicas. Waiting rows start their replication now. */
   heal(): void {
     if (!this.#cut) return;
     this.#cut = false;

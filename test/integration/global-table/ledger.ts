@@ -9,24 +9,24 @@ export interface Entry {
   readonly partition: string;
   readonly payload: Buffer;
   readonly record: DataRowRecord;
-  /** Where it was sealed. */
+  /** The region in which the record was sealed. */
   readonly home: Region;
-  /** Whether it was sealed under keys with a region suffix, which processes without one do not read. */
+  /** Whether the record's keys have a region suffix. Processes without a suffix cannot read them. */
   readonly suffixed: boolean;
-  /** The keys it hangs under. */
+  /** The Intermediate Key and the System Key above the record. */
   readonly keys: readonly KeyMeta[];
 }
 
-/** Rows that were not there when they were first looked for are remembered as absent for so long. */
+/** The time for which a process remembers that a row is absent. */
 const ABSENCE_MS = 1000;
-/** From which age on an absent key is no longer said to be on its way. */
+/** Above this age an absent key is reported as unreadable instead of not yet visible. */
 const ON_ITS_WAY_MS = 15 * MINUTE_MS;
 
-/** What must be true of the two replicas by now, reckoned from what was done, without a look at them. */
+/** The expected state of the two replicas, computed from the actions alone and not from the replicas. */
 export class Ledger {
   readonly entries: Entry[] = [];
   readonly #lagMs: number;
-  /** By when a row must be in both replicas; for ever where they are cut off from each other. */
+  /** The time at which a row must be in both replicas. Infinity while the replicas are disconnected. */
   readonly #everywhereByMs = new Map<string, number>();
   readonly #revokedAtMs = new Map<string, number>();
   #cut = false;
@@ -48,7 +48,7 @@ export class Ledger {
     if (!this.#revokedAtMs.has(rowName(key))) this.#revokedAtMs.set(rowName(key), nowMs);
   }
 
-  /** For how long a key has been revoked in the replica of its region; -Infinity where it is not. */
+  /** The time since a key was revoked in the replica of its region. -Infinity if it is not revoked. */
   revokedForMs(key: KeyMeta, nowMs: number): number {
     return nowMs - (this.#revokedAtMs.get(rowName(key)) ?? Infinity);
   }
@@ -65,8 +65,8 @@ export class Ledger {
   }
 
   /**
-   * Whether a process may say of a record that it does not open, with that code. KMS is not thought of.
-   * @param clockMs what the process takes for the time
+   * Whether a process may fail to open a record with this code. KMS faults are not considered here.
+   * @param clockMs the time on the process's own clock
    */
   mayFail(entry: Entry, where: { region: Region; nowMs: number; clockMs: number }, code: string): boolean {
     const byMs = Math.max(...entry.keys.map((key) => this.#everywhereByMs.get(rowName(key)) ?? 0));
@@ -77,16 +77,16 @@ export class Ledger {
   }
 }
 
-/** What was once seen of a row in a replica. */
+/** The last observed state of a row in a replica. */
 interface Seen {
   readonly revoked: boolean;
   /** The sealed key, without its wraps. */
   readonly sealed: string;
-  /** The regions that wrap it; none of an Intermediate Key. */
+  /** The regions that wrap the key. Empty for an Intermediate Key. */
   readonly regions: readonly string[];
 }
 
-/** Watches one replica: nothing that it has once held may be undone. */
+/** Observes one replica and checks that no revocation, wrap or row is ever undone. */
 export class ReplicaWatch {
   readonly #region: Region;
   readonly #seen = new Map<string, Seen>();
@@ -95,7 +95,7 @@ export class ReplicaWatch {
     this.#region = region;
   }
 
-  /** What was undone since the last look. */
+  /** Lists the changes that were undone since the last call. */
   look(rows: readonly KeyRow[]): string[] {
     const now = new Map(rows.map((row) => [rowName(row), 'unreadable' in row ? undefined : seenOf(row)]));
     const undone: string[] = [];
@@ -118,7 +118,7 @@ function seenOf(row: EnvelopeKeyRecord): Seen {
   return { revoked: row.revoked, sealed, regions: wraps?.regions ?? [] };
 }
 
-/** What KMS has made of a System Key: the sealed key, and the regions that can open it. */
+/** Reads the wraps of a System Key: the sealed key, and the regions that can open it. */
 export function wrapsOf({ encryptedKey }: EnvelopeKeyRecord): { sealed: string; regions: string[] } {
   const envelope = JSON.parse(Buffer.from(encryptedKey).toString()) as {
     encryptedKey: string;

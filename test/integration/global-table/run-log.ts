@@ -2,10 +2,10 @@ import { KeyfoldError } from '../../../src/index.ts';
 
 const LAST_STEPS = 25;
 
-/** What happened in a run, and what of it must not be. */
+/** The events of a run, and its faults. */
 export class RunLog {
   readonly faults: string[] = [];
-  /** How often what happened. */
+  /** The number of events of each kind. */
   readonly counts: Record<string, number> = {};
   readonly #steps: string[] = [];
 
@@ -21,7 +21,7 @@ export class RunLog {
     this.faults.push(`after step ${this.#steps.length}: ${what}`);
   }
 
-  /** Does what must not fail; undefined, with a fault, where it does. */
+  /** Performs work that must not fail. If it fails, records a fault and returns undefined. */
   async without<T>(what: string, work: Promise<T>): Promise<T | undefined> {
     try {
       return await work;
@@ -31,7 +31,7 @@ export class RunLog {
     }
   }
 
-  /** The last steps, to be read where a run has failed. */
+  /** The last steps, to diagnose a failed run. */
   tail(): string {
     const first = Math.max(0, this.#steps.length - LAST_STEPS);
     return this.#steps

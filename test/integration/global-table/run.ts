@@ -10,10 +10,10 @@ const STEPS = 100;
 const STEPS_A_LOOK = 10;
 const PARTITIONS = ['a', 'b', 'c'];
 const LAGS_MS = [2000, 30_000, 120_000];
-/** Of how many of the latest rows a revocation is one. */
+/** A revocation picks one of this number of latest rows. */
 const REVOCABLE = 6;
 
-/** How a run ended. */
+/** The result of a run. */
 export interface RunResult {
   readonly log: RunLog;
   /** Records that are lost for good: when all had come to rest, a new process in a region could not open them. */
@@ -28,7 +28,7 @@ export async function run(emulators: Emulators, seed: number, suffixed: boolean)
   const name = `run-${seed}-${suffixed ? 'suffixed' : 'unsuffixed'}`;
   const world = await TwoRegions.open(emulators, { name, lagMs, draw: seeded.draw });
   const running = new Run(world, { suffixed, lagMs, seeded });
-  // All processes are cold, and start at once.
+  // All processes start cold and at the same time.
   for (const partition of PARTITIONS) await running.fleet.encryptAtOnce(partition);
   for (const [i, step] of steps.entries()) {
     await running.perform(step);
@@ -96,7 +96,7 @@ class Run {
     }
   }
 
-  /** Looks whether anything that a replica once held was undone. */
+  /** Checks that no change of a replica was undone. */
   async look(): Promise<void> {
     for (const region of REGIONS) {
       for (const undone of this.#watches[region].look(await this.#world.keyTables[region].list())) {
@@ -106,9 +106,9 @@ class Run {
   }
 
   /**
-   * Lets all arrive, and has everything read. Where nothing is lost, maintains the keys, disables the KMS keys that
-   * were replaced, and has everything read in each region while its own KMS is broken.
-   * @returns what was lost
+   * Waits until all rows are replicated and reads every record. If none is lost, maintains the keys and disables the
+   * replaced KMS keys. Then reads every record again in each region while its own KMS is down.
+   * @returns the records that were lost
    */
   async comeToRest(): Promise<string[]> {
     this.#world.mendKms();
@@ -146,10 +146,7 @@ class Run {
     if (first !== second) this.log.fault('the replicas differ');
   }
 
-  /**
-   * The maintenance as docs/global-tables.md has it: each region its own keys, one region those without a suffix as
-   * well.
-   */
+  /** Runs maintenance as in docs/global-tables.md. Each region maintains its keys, one also those without a suffix. */
   async #maintain(region: Region): Promise<void> {
     const whose = this.#suffixed && region === LEGACY_REGION ? [true, false] : [this.#suffixed];
     for (const suffixed of whose) {

@@ -1,7 +1,7 @@
 import { DAY_MS, MINUTE_MS } from '../../support/fakes.ts';
 import type { Seeded } from '../../support/seeded.ts';
 
-/** How often each thing happens, in proportion. */
+/** The relative frequency of each kind of step. */
 const WEIGHTS = {
   encrypt: 24,
   'encrypt at once': 6,
@@ -20,19 +20,19 @@ const WEIGHTS = {
   restart: 6,
 };
 
-/** One thing that happens. */
+/** One step of a run. */
 export interface Step {
   readonly do: keyof typeof WEIGHTS;
   /** Picks which of what there is: processes, records, rows, partitions. */
   readonly pick: readonly [number, number, number];
-  /** Passes before it. */
+  /** The time that passes before the step. */
   readonly waitMs: number;
 }
 
 const SHORT_MS = [1000, 5000, MINUTE_MS, 3 * MINUTE_MS];
 const LONG_MS = [20 * MINUTE_MS, 65 * MINUTE_MS, 30 * DAY_MS, 83 * DAY_MS, 91 * DAY_MS];
 
-/** What happens in a run, drawn before it, so that it can be done to two worlds. */
+/** Draws the steps of a run in advance, so that the same steps can run with and without region suffixes. */
 export function drawSteps(seeded: Seeded, count: number): Step[] {
   const picked = (): number => seeded.below(2 ** 30);
   return Array.from({ length: count }, () => {

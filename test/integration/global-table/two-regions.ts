@@ -14,12 +14,12 @@ import { HandClock } from '../../support/fakes.ts';
 import { startDynamoDbFront, type DynamoDbFront } from './dynamodb-front.ts';
 import type { GlobalTable } from './global-table.ts';
 
-/** The two regions. In the first, processes without a suffix may have been before. */
+/** The two regions. The first may have older processes without a region suffix. */
 export const REGIONS = ['us-west-2', 'us-east-1'] as const;
 
 export type Region = (typeof REGIONS)[number];
 
-/** Something for each region. */
+/** One value for each region. */
 export type PerRegion<T> = Readonly<Record<Region, T>>;
 
 /** The emulators, which many worlds share. */
@@ -44,19 +44,16 @@ export interface TwoRegionsOptions {
 /** How a process is started. */
 export interface ProcessOptions {
   readonly suffixed: boolean;
-  /** How wrong its clock goes. */
+  /** The error of the process's clock, in milliseconds. */
   readonly offsetMs?: number;
   readonly policy?: Partial<CryptoPolicy>;
 }
 
-/** No emulator hangs; a busy machine may be slow. */
-const PATIENCE_MS = 15_000;
+/** Long timeouts, because no emulator hangs here but a busy machine may be slow. */
+const TIMEOUT_MS = 15_000;
 const NAMES = { service: 'svc', product: 'prod' };
 
-/**
- * A service in two regions: in each a replica of its Global Table and a KMS key behind an alias. Its time is turned by
- * hand.
- */
+/** A service in two regions, each with a Global Table replica and a KMS key behind an alias. Tests advance its clock. */
 export class TwoRegions {
   readonly clock: HandClock;
   readonly table: GlobalTable;
@@ -81,16 +78,16 @@ export class TwoRegions {
       tableName: `${name}.${region}`,
       region,
       endpoint: emulators.dynamoDb.endpoint,
-      requestTimeoutMs: PATIENCE_MS,
+      requestTimeoutMs: TIMEOUT_MS,
     });
-    // A clock that is turned by hand knows no delays: they are over at once.
+    // Delays end at once, because only the test advances this clock.
     const real = {
       now: clock.now,
       random: draw,
       sleep: async () => {},
       connect: (o: ConstructorParameters<typeof RegionalKms>[0]) => new RegionalKms(o),
     };
-    const timeouts = { requestTimeoutMs: PATIENCE_MS };
+    const timeouts = { requestTimeoutMs: TIMEOUT_MS };
     this.clock = clock;
     this.table = table;
     this.#emulators = emulators;
@@ -122,7 +119,7 @@ export class TwoRegions {
     return new SystemKeyMaintenance({ ...this.#parts(region, suffixed), now: this.clock.now }).run();
   }
 
-  /** Turns the clock, and delivers what has become due. */
+  /** Advances the clock and delivers the rows that became due. */
   async wait(ms: number): Promise<void> {
     this.clock.advance(ms);
     await this.table.deliver();
@@ -133,7 +130,7 @@ export class TwoRegions {
     return this.#brokenKms;
   }
 
-  /** Has KMS keys fail in one region, and in no other. */
+  /** Makes KMS fail in one region and work in the other. */
   breakKms(region: Region): void {
     this.mendKms();
     this.#brokenKms = region;
@@ -155,7 +152,7 @@ export class TwoRegions {
     this.#replacedKeys.push({ region, arn: keyArn });
   }
 
-  /** Disables every KMS key that another has replaced. */
+  /** Disables every KMS key that was replaced. */
   async disableReplacedKmsKeys(): Promise<void> {
     for (const { region, arn } of this.#replacedKeys) {
       await this.#kmsClients[region].send(new DisableKeyCommand({ KeyId: arn }));
@@ -168,7 +165,7 @@ export class TwoRegions {
   }
 }
 
-/** Makes something for each region. */
+/** Makes one value for each region. */
 export function perRegion<T>(make: (region: Region) => T): PerRegion<T> {
   return { 'us-west-2': make('us-west-2'), 'us-east-1': make('us-east-1') };
 }

@@ -47,8 +47,8 @@ function environmentOf(app: AppPackage, name: string): Record<string, string> {
 }
 
 /**
- * What an operator would review of a deployment, a line for each resource and each graph. It leaves out the texts of
- * alarms, whom they tell, and where the code lies, which is another place each time.
+ * The parts of a packaged app that are reviewed: one line per resource and per graph. The texts and the topics of
+ * alarms are left out, and the location of the code, which changes with each package.
  */
 function reviewOf({ resources }: AppPackage): string {
   const lines = Object.entries(resources).flatMap(([name, { Type: _type, Properties: all, ...rest }]) => {

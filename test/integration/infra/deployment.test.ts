@@ -1,4 +1,7 @@
-/** What deploy.yml may say: the least and the most that each option takes, the defaults, and what does not go together. */
+/**
+ * What deploy.yml may say: the first and the last value that each option takes, its defaults, and what does not go
+ * together.
+ */
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

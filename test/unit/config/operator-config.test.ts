@@ -2,15 +2,15 @@ import { describe, expect, it } from 'vitest';
 import { readOperatorConfig } from '../../../src/config/operator-config.ts';
 import { cryptoPolicy } from '../../../src/index.ts';
 
-describe("an operator's configuration", () => {
-  it('needs nothing, and of KMS nothing at all', () => {
+describe('readOperatorConfig', () => {
+  it('requires no settings, and none for KMS', () => {
     const config = readOperatorConfig({}, {});
     expect(config).toMatchObject({ names: undefined });
     expect(config.metastore).toStrictEqual({});
     expect(Object.keys(config.policy)).toEqual(Object.keys(cryptoPolicy()));
   });
 
-  it("is the service's own, with what the command line replaces", () => {
+  it('reads the settings of the service, with overrides from the command line', () => {
     const environment = {
       KEYFOLD_SERVICE: 'svc',
       KEYFOLD_PRODUCT: 'prod',
@@ -27,7 +27,7 @@ describe("an operator's configuration", () => {
     });
   });
 
-  it('has names if both the service and the product are set', () => {
+  it('returns names only if both the service and the product are set', () => {
     const names = { KEYFOLD_SERVICE: 'svc', KEYFOLD_PRODUCT: 'prod' };
     expect(readOperatorConfig({ KEYFOLD_SERVICE: 'svc' }, {}).names).toBeUndefined();
     expect(readOperatorConfig({ KEYFOLD_PRODUCT: 'prod' }, {}).names).toBeUndefined();
@@ -39,11 +39,11 @@ describe("an operator's configuration", () => {
     });
   });
 
-  it('refuses a name that is no setting, if all else is well', () => {
+  it('refuses an unknown setting even if all others are valid', () => {
     expect(() => readOperatorConfig({ KEYFOLD_TABEL: 'x' }, {})).toThrow(/\n- KEYFOLD_TABEL is not a setting$/);
   });
 
-  it('lists every fault at once, and no value', () => {
+  it('lists every fault at once without quoting values', () => {
     const environment = { KEYFOLD_REVOKE_CHECK_INTERVAL_MS: 'CANARY', KEYFOLD_REVOKE_CHECK_INTERVAL: 'CANARY' };
     expect(() => readOperatorConfig(environment, { DYNAMODB_ENDPOINT: 'CANARY' })).toThrow(
       /^[^]*\n- KEYFOLD_REVOKE_CHECK_INTERVAL is not a setting\n- KEYFOLD_DYNAMODB_ENDPOINT is not a URL\n- KEYFOLD_REVOKE_CHECK_INTERVAL_MS is not a positive whole number$/,

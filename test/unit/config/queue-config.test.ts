@@ -21,8 +21,8 @@ function faultsOf(changes: Environment): string[] {
   return [];
 }
 
-describe("the configuration of a queue's function", () => {
-  it('serves nothing but the sealing of fields unless it is told to', () => {
+describe('readQueueConfig', () => {
+  it('serves only encrypt-fields by default', () => {
     expect(readQueueConfig(minimal)).toMatchObject({
       door: { serves: { operations: ['encrypt-fields'] } },
       queue: {
@@ -35,7 +35,7 @@ describe("the configuration of a queue's function", () => {
     });
   });
 
-  it('takes every setting', () => {
+  it('reads every setting', () => {
     const config = readQueueConfig({
       ...minimal,
       KEYFOLD_FIELDS: '["$.card", "$..secret"]',
@@ -50,13 +50,13 @@ describe("the configuration of a queue's function", () => {
     });
   });
 
-  it('may have two FIFO queues, and one delay for every retry, of at most 42300 seconds', () => {
+  it('accepts two FIFO queues, and equal retry delays of up to 42,300 seconds', () => {
     const queues = { KEYFOLD_OUTPUT_QUEUE_URL: `${QUEUES}/a.fifo`, KEYFOLD_DEAD_LETTER_QUEUE_URL: `${QUEUES}/b.fifo` };
     const delays = { KEYFOLD_RETRY_DELAY_SECONDS: '42300', KEYFOLD_LONGEST_RETRY_DELAY_SECONDS: '42300' };
     expect(faultsOf({ ...queues, ...delays })).toEqual([]);
   });
 
-  it('lists queues that are missing with every other fault', () => {
+  it('lists missing queue URLs together with every other fault', () => {
     const faults = faultsOf({
       KEYFOLD_OUTPUT_QUEUE_URL: undefined,
       KEYFOLD_DEAD_LETTER_QUEUE_URL: undefined,

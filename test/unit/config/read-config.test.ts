@@ -12,7 +12,7 @@ const minimal: Environment = {
   AWS_REGION: 'us-west-2',
 };
 
-/** The faults that a configuration is refused for, one each. */
+/** Returns the faults of a configuration, one per entry. Empty if it is valid. */
 function faultsOf(environment: Environment): string[] {
   try {
     readConfig(environment);
@@ -22,8 +22,8 @@ function faultsOf(environment: Environment): string[] {
   return [];
 }
 
-describe('the configuration', () => {
-  it('needs little, and prefers the region that it runs in', () => {
+describe('readConfig', () => {
+  it('requires few settings, and prefers the region in which the process runs', () => {
     const config = readConfig(minimal);
     expect(config).toStrictEqual({
       names: { service: 'svc', product: 'prod', regionSuffix: undefined, allowAmbiguousNames: undefined },
@@ -48,16 +48,16 @@ describe('the configuration', () => {
     expect(Object.isFrozen(config)).toBe(true);
   });
 
-  it('has nothing of tokens if no tokens are asked for', () => {
+  it('returns no JWT settings if AUTH is not jwt', () => {
     expect(readConfig({ ...minimal, KEYFOLD_AUTH: 'none' }).auth).toStrictEqual({ kind: 'none' });
   });
 
-  it.for(Object.keys(settingsSchema.entries))('tells of one fault once: %s is empty', (name) => {
+  it.for(Object.keys(settingsSchema.entries))('reports one fault if %s is empty', (name) => {
     const faults = faultsOf({ ...minimal, [`KEYFOLD_${name}`]: '' });
     expect(faults).toEqual([expect.stringMatching(new RegExp(`^KEYFOLD_${name} is `))]);
   });
 
-  it('tells of a setting that is required and empty once', () => {
+  it('reports one fault if a required setting is empty', () => {
     expect(() => readConfig({ ...minimal, KEYFOLD_OPERATIONS: '' }, ['OPERATIONS'])).toThrow(
       /:\n- KEYFOLD_OPERATIONS is empty$/,
     );
@@ -73,7 +73,7 @@ describe('the configuration', () => {
     'LONGEST_COOL_DOWN_MS',
     'DYNAMODB_CONNECTION_TIMEOUT_MS',
     'DYNAMODB_REQUEST_TIMEOUT_MS',
-  ])('takes for a time whatever a timer can count, and no more: %s', (name) => {
+  ])('accepts at most the longest time of a timer for %s', (name) => {
     const setting = `KEYFOLD_${name}`;
     const longest = { KEYFOLD_LONGEST_DELAY_MS: '2147483647', KEYFOLD_LONGEST_COOL_DOWN_MS: '2147483647' };
     expect(faultsOf({ ...minimal, ...longest, [setting]: '2147483647' })).toEqual([]);
@@ -96,7 +96,7 @@ describe('the configuration', () => {
     'PLAINTEXT_LIMIT_BYTES',
     'MAX_ITEMS',
     'DEADLINE_MARGIN_MS',
-  ])('takes positive whole numbers alone: %s', (name) => {
+  ])('accepts only positive whole numbers for %s', (name) => {
     const setting = `KEYFOLD_${name}`;
     const least = name === 'EXPIRE_AFTER_MS' ? '60000' : '1';
     expect(faultsOf({ ...minimal, [setting]: least })).toEqual([]);
@@ -105,7 +105,7 @@ describe('the configuration', () => {
     }
   });
 
-  it('takes zero for the grace', () => {
+  it('accepts zero for STALE_GRACE_MS', () => {
     for (const value of ['0', '1', '999999999999999']) {
       expect(faultsOf({ ...minimal, KEYFOLD_STALE_GRACE_MS: value })).toEqual([]);
     }
@@ -115,7 +115,7 @@ describe('the configuration', () => {
     }
   });
 
-  it('may have to say more where a function cannot do without, which is told with all other faults', () => {
+  it('reports a missing setting that the function requires together with all other faults', () => {
     const { KEYFOLD_PRODUCT: _, ...lacking } = minimal;
     expect(() => readConfig(lacking, ['OPERATIONS'])).toThrow(
       /- KEYFOLD_PRODUCT is not set\n- KEYFOLD_OPERATIONS is not set/,
@@ -124,7 +124,7 @@ describe('the configuration', () => {
     expect(config.door.serves.operations).toEqual(['encrypt']);
   });
 
-  it('takes every setting', () => {
+  it('reads every setting', () => {
     const config = readConfig({
       ...minimal,
       KEYFOLD_PREFERRED_REGION: 'us-east-1',
@@ -220,7 +220,7 @@ describe('the configuration', () => {
     });
   });
 
-  it('lists every fault at once, and no value', () => {
+  it('lists every fault at once without quoting values', () => {
     const faults = faultsOf({
       KEYFOLD_SERVICE: 'a_CANARY',
       KEYFOLD_PRODUCT: 'us-east-1',
@@ -271,8 +271,14 @@ describe('the configuration', () => {
     [{ KEYFOLD_ALLOW_AMBIGUOUS_NAMES: 'yes' }, 'is neither true nor false'],
     [{ KEYFOLD_DYNAMODB_ENDPOINT: 'localhost' }, 'is not a URL'],
     [{ KEYFOLD_DYNAMODB_ENDPOINT: 'ftp://127.0.0.1' }, 'KEYFOLD_DYNAMODB_ENDPOINT is not a URL'],
-    [{ KEYFOLD_DYNAMODB_ENDPOINT: 'http://127.0.0.1/?x' }, 'KEYFOLD_DYNAMODB_ENDPOINT is more than an address'],
-    [{ KEYFOLD_DYNAMODB_ENDPOINT: 'http://a:b@127.0.0.1' }, 'KEYFOLD_DYNAMODB_ENDPOINT is more than an address'],
+    [
+      { KEYFOLD_DYNAMODB_ENDPOINT: 'http://127.0.0.1/?x' },
+      'KEYFOLD_DYNAMODB_ENDPOINT has a query, a fragment or credentials',
+    ],
+    [
+      { KEYFOLD_DYNAMODB_ENDPOINT: 'http://a:b@127.0.0.1' },
+      'KEYFOLD_DYNAMODB_ENDPOINT has a query, a fragment or credentials',
+    ],
     [{ KEYFOLD_TABLE: 'Keys\n' }, 'KEYFOLD_TABLE is neither the name nor the ARN'],
     [{ KEYFOLD_TABLE: 'ab' }, 'KEYFOLD_TABLE is neither the name nor the ARN'],
     [{ KEYFOLD_TABLE: 'a'.repeat(256) }, 'KEYFOLD_TABLE is neither the name nor the ARN'],
@@ -319,9 +325,18 @@ describe('the configuration', () => {
       { KEYFOLD_REGION_SUFFIX: 'us-west-2', KEYFOLD_DYNAMODB_REGION: 'us-east-1' },
       "KEYFOLD_REGION_SUFFIX is another region than the table's",
     ],
-    [{ KEYFOLD_DYNAMODB_ENDPOINT: 'http://a@127.0.0.1' }, 'KEYFOLD_DYNAMODB_ENDPOINT is more than an address'],
-    [{ KEYFOLD_DYNAMODB_ENDPOINT: 'http://:b@127.0.0.1' }, 'KEYFOLD_DYNAMODB_ENDPOINT is more than an address'],
-    [{ KEYFOLD_DYNAMODB_ENDPOINT: 'http://127.0.0.1/#x' }, 'KEYFOLD_DYNAMODB_ENDPOINT is more than an address'],
+    [
+      { KEYFOLD_DYNAMODB_ENDPOINT: 'http://a@127.0.0.1' },
+      'KEYFOLD_DYNAMODB_ENDPOINT has a query, a fragment or credentials',
+    ],
+    [
+      { KEYFOLD_DYNAMODB_ENDPOINT: 'http://:b@127.0.0.1' },
+      'KEYFOLD_DYNAMODB_ENDPOINT has a query, a fragment or credentials',
+    ],
+    [
+      { KEYFOLD_DYNAMODB_ENDPOINT: 'http://127.0.0.1/#x' },
+      'KEYFOLD_DYNAMODB_ENDPOINT has a query, a fragment or credentials',
+    ],
     [{ KEYFOLD_DYNAMODB_ENDPOINT: 'http://' }, 'KEYFOLD_DYNAMODB_ENDPOINT is not a URL'],
     [{ KEYFOLD_MAX_ITEMS: '1001' }, 'KEYFOLD_MAX_ITEMS is more than 1000'],
     [{ KEYFOLD_PLAINTEXT_LIMIT_BYTES: '4194305' }, 'KEYFOLD_PLAINTEXT_LIMIT_BYTES is more than 4194304'],
@@ -357,14 +372,14 @@ describe('the configuration', () => {
     [{ KEYFOLD_PARTITIONS: '["a",1]' }, 'KEYFOLD_PARTITIONS is not a JSON array of strings'],
     [{ KEYFOLD_PARTITIONS: '["a",""]' }, 'lists an entry that is neither a partition nor a prefix'],
     [{ KEYFOLD_PARTITIONS: 'a*b' }, 'lists an entry that is neither a partition nor a prefix'],
-  ] as const)('with %j is refused', ([change, fault]) => {
+  ] as const)('refuses the settings %j', ([change, fault]) => {
     expect(faultsOf({ ...minimal, ...change }).join()).toContain(fault);
   });
 
   it.for([
     ['tenant-1, b*', ['tenant-1', 'b*']],
     ['["a,b"," user:42 ","line\\nfeed","b*"]', ['a,b', ' user:42 ', 'line\nfeed', 'b*']],
-  ] as const)('reads the partitions %s', ([setting, partitions]) => {
+  ] as const)('reads the partition list %s', ([setting, partitions]) => {
     expect(readConfig({ ...minimal, KEYFOLD_PARTITIONS: setting }).door.serves.partitions).toEqual(partitions);
   });
 
@@ -392,16 +407,16 @@ describe('the configuration', () => {
     [{ KEYFOLD_PARTITIONS: 'a[b,c]' }],
     [{ KEYFOLD_MAX_ITEMS: '1000', KEYFOLD_PLAINTEXT_LIMIT_BYTES: '4194304', KEYFOLD_DEADLINE_MARGIN_MS: '27000' }],
     [{ KEYFOLD_DATA_ROW_KEY_MAX_MESSAGES: '4294967296' }],
-  ] as const)('may have %j', ([change]) => {
+  ] as const)('accepts the settings %j', ([change]) => {
     expect(faultsOf({ ...minimal, ...change })).toEqual([]);
   });
 
-  it('tells of a wrong name alone, and not of the partitions that it would be part of', () => {
+  it('reports a wrong name alone, without the partitions whose key ids hold that name', () => {
     const change = { KEYFOLD_SERVICE: 'my_orders', KEYFOLD_PARTITIONS: 'a'.repeat(2040) };
     expect(faultsOf({ ...minimal, ...change })).toHaveLength(1);
   });
 
-  it('takes a static master key outside Lambda, and in it only with the override', () => {
+  it('accepts a static master key outside Lambda, and inside Lambda only with the override', () => {
     const masterKey = { ...minimal, KEYFOLD_KMS_KEYS: undefined, KEYFOLD_STATIC_MASTER_KEY_HEX: '07'.repeat(32) };
     const settings = Object.fromEntries(Object.entries(masterKey).filter(([, value]) => value !== undefined));
     expect(readConfig(settings).kms).toMatchObject({ kind: 'static', masterKey: Buffer.alloc(32, 7) });

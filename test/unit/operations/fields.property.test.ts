@@ -25,15 +25,15 @@ const NAMES = [
   'kf1j.',
 ];
 /**
- * None holds a backslash: once Node 24.21 has read an object with such a member, its JSON.parse takes other names that
- * are written with an escape in that place for it. (What is tested does not read names so.)
+ * Member names without backslashes. After `JSON.parse` of Node 24.21 has read a name with a backslash, it can confuse
+ * other escaped names with that name. The tests compare with `JSON.parse`, so they avoid such names.
  */
 const name = fc.oneof(
   fc.constantFrom(...NAMES),
   fc.string({ unit: 'grapheme' }).filter((text) => !text.includes('\\')),
 );
 
-/** How a number may stand in a text. */
+/** Numbers in various spellings of JSON. */
 const numberText = fc.oneof(
   fc.constantFrom(
     '-0',
@@ -56,7 +56,7 @@ const scalarText = fc.oneof(
   nameText,
 );
 
-/** Any JSON text, spaced and escaped in any way, without two members of one name. */
+/** JSON texts with arbitrary white space and escapes, without repeated names in an object. */
 const { json: jsonText } = fc.letrec<{ json: string; list: string; object: string }>((tie) => ({
   json: fc.oneof({ depthSize: 'medium', withCrossShrink: true }, scalarText, tie('list'), tie('object')),
   list: fc
@@ -82,19 +82,19 @@ const path = fc
   .array(fc.tuple(fc.constantFrom('', '', '..'), fc.array(selector, { minLength: 1, maxLength: 2 })), { maxLength: 3 })
   .map((segments) => `$${segments.map(([dots, selectors]) => `${dots}[${selectors.join()}]`).join('')}`);
 
-/** A string in JSON, its characters escaped or not. */
+/** Writes a JSON string. If `escaped`, every UTF-16 code unit becomes a `\u` escape. */
 function stringText(text: string, escaped: boolean): string {
   if (!escaped || text.length === 1) return JSON.stringify(text);
   return `"${[...Array(text.length).keys()].map((i) => `\\u${text.charCodeAt(i).toString(16).padStart(4, '0')}`).join('')}"`;
 }
 
-/** Where each value of a tree is, as a normalized path (RFC 9535, section 2.7) leads there: the steps as a list. */
+/** Lists all values of a tree, each with its normalized path (RFC 9535, section 2.7) as a JSON array of steps. */
 function placesOf(value: JsonValue, steps: readonly (string | number)[] = []): [string, JsonValue][] {
   const children = [...(value.members ?? []), ...(value.items ?? []).entries()];
   return [[JSON.stringify(steps), value], ...children.flatMap(([step, child]) => placesOf(child, [...steps, step]))];
 }
 
-/** What work gives, or a promise of it; undefined where it is refused as `InvalidRequest`. */
+/** Returns the result of `work`. Undefined if it throws or rejects with `InvalidRequest`. */
 function unlessRefused<T>(work: () => T): T | undefined {
   try {
     const done = work();
@@ -109,13 +109,13 @@ function refused(error: unknown): undefined {
   throw error;
 }
 
-/** Whether one of some places is inside another. */
+/** Whether one of the paths leads to a descendant of another. */
 function isNested(places: readonly (readonly (string | number)[])[]): boolean {
   return places.some((a) => places.some((b) => a.length < b.length && a.every((step, i) => step === b[i])));
 }
 
-describe('the fields of any document', () => {
-  it('are selected as another implementation of JSONPath selects them', () => {
+describe('field operations on generated documents', () => {
+  it('select the same values as another implementation of JSONPath', () => {
     fc.assert(
       fc.property(jsonText, path, (text, query) => {
         const root = locateValues(text);
@@ -131,7 +131,7 @@ describe('the fields of any document', () => {
     );
   });
 
-  it('stand in the text where JSON.parse finds their values', () => {
+  it('locate the text of each value that JSON.parse reads', () => {
     fc.assert(
       fc.property(jsonText, (text) => {
         for (const [steps, { start, end }] of placesOf(locateValues(text))) {
@@ -143,7 +143,7 @@ describe('the fields of any document', () => {
     );
   });
 
-  it('come back as the very text that was sealed, and all else is left as it was', async () => {
+  it('restore the exact text of encrypted values and keep the rest of the document', async () => {
     const { ask } = operate(memoryService());
     await fc.assert(
       fc.asyncProperty(jsonText, fc.array(path, { minLength: 1, maxLength: 3 }), async (text, fields) => {
@@ -171,8 +171,8 @@ const record: fc.Arbitrary<DataRowRecord> = fc
   .filter(({ parent }) => parent.id.isWellFormed())
   .map(({ data, ...key }) => ({ key, data }));
 
-describe('any record', () => {
-  it('is the same from its compact form as from its JSON', () => {
+describe('the compact form of generated records', () => {
+  it('decodes to the same record as the JSON form', () => {
     fc.assert(
       fc.property(record, fc.constantFrom('bytes', 'json'), (one, kind) => {
         const decoded = decodeCompactRecord(encodeCompactRecord(one, kind) ?? '');
@@ -182,7 +182,7 @@ describe('any record', () => {
     );
   });
 
-  it('has one compact text alone: what reads back is what was read', () => {
+  it('is unique: encoding a decoded text returns that text', () => {
     fc.assert(
       fc.property(record, fc.nat(), fc.string({ minLength: 1, maxLength: 1 }), (one, at, character) => {
         const text = encodeCompactRecord(one, 'bytes') ?? '';

@@ -24,14 +24,14 @@ const STORE = {
 };
 const [first, second, third, fourth] = STORE.store.book;
 
-/** What a path selects in a document, each value once and in the document's order. */
+/** Returns the values that a path selects, each once, in the order of the document. */
 function select(document: unknown, path: string): unknown[] {
   const text = JSON.stringify(document);
   const selected = selectValues(locateValues(text), [path], { allowMissing: true });
   return selected.map(({ start, end }) => JSON.parse(text.slice(start, end)) as unknown);
 }
 
-describe('the examples of RFC 9535', () => {
+describe('JSONPath examples of RFC 9535', () => {
   it.for([
     // 1.5
     [STORE, '$.store.book[*].author', ['Rees', 'Waugh', 'Melville', 'Tolkien']],
@@ -91,20 +91,20 @@ describe('the examples of RFC 9535', () => {
     [NORMAL, '$.a.b[-2]', [0]],
     [NORMAL, '$["\\u000B"]', [2]],
     [NORMAL, '$["\\u0061"]', [NORMAL.a]],
-  ] as const)('%# select what it says: $1', ([document, path, values]) => {
+  ] as const)('%#: $1 selects the values that the RFC lists', ([document, path, values]) => {
     expect(select(document, path)).toEqual(values);
   });
 });
 
-it('paths may step on as many values as are allowed, and no more', () => {
-  // Each wildcard counts itself and the 99,999 values.
+it('selectValues visits at most 1,000,000 values for the paths of a request', () => {
+  // Each wildcard counts as 100,000 steps: one for itself and 99,999 for the values.
   const root = locateValues(`[${'0,'.repeat(99_998)}0]`);
   const tenWildcards = '$[*,*,*,*,*,*,*,*,*,*]';
   expect(selectValues(root, [tenWildcards], { allowMissing: false })).toHaveLength(99_999);
   expect(() => selectValues(root, [tenWildcards, '$.a'], { allowMissing: true })).toThrow('more than 1000000 steps');
 });
 
-describe('a path', () => {
+describe('parseJsonPath', () => {
   it.for([
     ['escapes of both kinds of quotes', String.raw`$['\'"\b\f\n\r\t\/\\']["'\""]`],
     ['an escaped surrogate pair', String.raw`$["\uD83D\uDD11"]['\ud83d\udd11']`],
@@ -112,7 +112,7 @@ describe('a path', () => {
     ['white space between all but names and dots', '$ \t\n\r[ 0 , \'a\' , * , 1 : 2 : 3 ] .a\n..b [ "c" ]'],
     ['the largest integers', '$[9007199254740991,-9007199254740991,:9007199254740991:-9007199254740991]'],
     ['a step of zero', '$[::0]'],
-  ] as const)('may have %s', ([, path]) => {
+  ] as const)('accepts %s', ([, path]) => {
     expect(() => parseJsonPath(path)).not.toThrow();
   });
 
@@ -149,12 +149,12 @@ describe('a path', () => {
     ["$[0, ?match(@.a, '(a+)+')]", 'has a filter at character 6: filters are not supported'],
     [`$${'.a'.repeat(500)}`, 'is longer than 1000 characters'],
     [`$[${'0,'.repeat(200)}0]`, 'has more than 200 selectors'],
-  ] as const)('%# that is none is refused with its position: %j', ([path, message]) => {
+  ] as const)('%#: refuses the malformed path %j with a message that says why', ([path, message]) => {
     expect(() => parseJsonPath(path)).toThrow(message);
   });
 
   it.for(['01', '-0', '-01', '9007199254740992', '-9007199254740992', `1${'0'.repeat(400)}`])(
-    'is refused for the integer %s, in an index and in each part of a slice',
+    'refuses the integer %s as an index and in each part of a slice',
     (integer) => {
       for (const selector of ['*', '*:', ':*', '::*']) {
         expect(() => parseJsonPath(`$[${selector.replace('*', integer)}]`)).toThrow(
@@ -164,7 +164,7 @@ describe('a path', () => {
     },
   );
 
-  it('in a request is named by its place, and never quoted', async () => {
+  it('reports a malformed path of a request by its index without quoting it', async () => {
     const body = { document: [1], fields: ['$[0]', '$[?CANARY(f(f(f(f(f(f(f(f(f(f(f(@.a'] };
     expect(await errorOf(operate().ask('encrypt-fields', body))).toMatchObject({
       code: 'InvalidRequest',

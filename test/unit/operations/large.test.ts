@@ -1,4 +1,6 @@
-/** Payloads whose memory is given back: less shares its memory with others, and stays. */
+/**
+ * Tests payloads so large that their buffers are freed at once. Smaller buffers share pooled memory and are not freed.
+ */
 import { afterEach, expect, it, vi } from 'vitest';
 import { Session } from '../../../src/envelope/session.ts';
 import { FakeWorld } from '../../support/fakes.ts';
@@ -7,7 +9,7 @@ import { operate } from '../../support/operations.ts';
 const PLAINTEXT = Buffer.alloc(40_000, 'a payload of some length ').toString('base64');
 const FORMS = [{}, { format: 'compact' }];
 
-it.for(FORMS)('a large payload is sealed, moved, left where it is and opened (%o)', async (form) => {
+it.for(FORMS)('encrypt, rewrap and decrypt handle a large payload (%o)', async (form) => {
   const world = new FakeWorld();
   const { answer } = operate(world.process());
   const { record } = await answer('encrypt', { plaintext: PLAINTEXT, ...form });
@@ -23,7 +25,7 @@ it.for(FORMS)('a large payload is sealed, moved, left where it is and opened (%o
 
 afterEach(() => vi.restoreAllMocks());
 
-it('the memory of each payload is given back by the time of the answer', async () => {
+it('operations free the memory of large payloads before they answer', async () => {
   const { answer } = operate();
   const sealToJson = vi.spyOn(Session.prototype, 'encryptToJson');
   const seal = vi.spyOn(Session.prototype, 'encrypt');
@@ -44,14 +46,17 @@ it('the memory of each payload is given back by the time of the answer', async (
   expect(sizes).toEqual({ sealedToJson: 0, sealed: 0, record: 0, moved: 0, opened: 0, plaintext: 0 });
 });
 
-it.for([false, true])('large payloads in a batch, one of them bad (shared key: %s)', async (shareDataRowKey) => {
-  const { answer } = operate(new FakeWorld().process());
-  const items = [{ plaintext: PLAINTEXT }, { plaintext: 'bad' }, { plaintext: PLAINTEXT }];
-  const sealed = (await answer('encrypt-batch', { items, shareDataRowKey }))['results'] as { record: unknown }[];
-  const [first, , third] = sealed;
-  const moved = await answer('rewrap-batch', { items: [first, third, first] });
-  expect(moved['results']).toEqual([first, third, first].map((item) => ({ record: item?.record, rewrapped: false })));
-  const opened = await answer('decrypt-batch', { items: [first, { record: 'bad' }, third, first] });
-  const good = { plaintext: PLAINTEXT };
-  expect(opened['results']).toEqual([good, { error: expect.anything() }, good, good]);
-});
+it.for([false, true])(
+  'batches handle large payloads beside a malformed item (shareDataRowKey: %s)',
+  async (shareDataRowKey) => {
+    const { answer } = operate(new FakeWorld().process());
+    const items = [{ plaintext: PLAINTEXT }, { plaintext: 'bad' }, { plaintext: PLAINTEXT }];
+    const sealed = (await answer('encrypt-batch', { items, shareDataRowKey }))['results'] as { record: unknown }[];
+    const [first, , third] = sealed;
+    const moved = await answer('rewrap-batch', { items: [first, third, first] });
+    expect(moved['results']).toEqual([first, third, first].map((item) => ({ record: item?.record, rewrapped: false })));
+    const opened = await answer('decrypt-batch', { items: [first, { record: 'bad' }, third, first] });
+    const good = { plaintext: PLAINTEXT };
+    expect(opened['results']).toEqual([good, { error: expect.anything() }, good, good]);
+  },
+);

@@ -10,8 +10,8 @@ const NO_OBJECT = 'The request must be an object:';
 const UNKNOWN = 'The request holds an unknown member. This operation accepts';
 const PATHS_101 = Array.from({ length: 101 }, (_, i) => `$.a${i}`);
 
-/** What a request of each operation is told, word for word. */
-const TOLD: readonly (readonly [OperationName, unknown, string])[] = [
+/** Malformed requests of each operation, with the exact error message. */
+const MESSAGES: readonly (readonly [OperationName, unknown, string])[] = [
   ['encrypt', '"aGVsbG8="', `${NO_OBJECT} wrap the plaintext: {"plaintext": …}.`],
   ['encrypt', null, `${NO_OBJECT} wrap the plaintext: {"plaintext": …}.`],
   ['encrypt', [], `${NO_OBJECT} wrap the plaintext: {"plaintext": …}.`],
@@ -90,8 +90,8 @@ const TOLD: readonly (readonly [OperationName, unknown, string])[] = [
   ],
 ];
 
-describe('a malformed request is told in a sentence what is wrong:', () => {
-  it.for(TOLD)('%s of %j', async ([operation, body, message]) => {
+describe('messages for malformed requests', () => {
+  it.for(MESSAGES)('%s names the fault of the request %j', async ([operation, body, message]) => {
     const world = new FakeWorld();
     const { answer } = operate(world.process(), { maxItems: 3 });
     const error = await errorOf(answer(operation, body));
@@ -100,7 +100,7 @@ describe('a malformed request is told in a sentence what is wrong:', () => {
     expect(world.log.take()).toEqual([]);
   });
 
-  it.for(OPERATION_NAMES)('%s rejects, and does not throw', async (operation) => {
+  it.for(OPERATION_NAMES)('%s returns a rejected promise and does not throw', async (operation) => {
     const asked = operate().ask(operation, { [CANARY]: 1 });
     expect(await errorOf(asked)).toMatchObject({ code: 'InvalidRequest' });
   });
@@ -110,7 +110,7 @@ describe('a malformed request is told in a sentence what is wrong:', () => {
     ['encrypt-batch', { plaintext: '', [CANARY]: 1 }, `${UNKNOWN} plaintext, format.`],
     ['decrypt-batch', RECORD, WRAP_RECORD],
     ['rewrap-batch', 'kf1.AAAA', `${NO_OBJECT} ${WRAP_RECORD}`],
-  ] as const)('%s with the item %j, in its place', async ([operation, item, detail]) => {
+  ] as const)('%s names the fault of the item %j in its result', async ([operation, item, detail]) => {
     const { results } = await operate().answer(operation, { items: [item] });
     expect(results).toEqual([{ error: { code: 'InvalidRequest', detail } }]);
   });
