@@ -65,6 +65,11 @@ function withVariable(characters: number, regions: string[]): object {
   return { regions, settings: { POWERTOOLS_SERVICE_NAME: 'x'.repeat(characters) }, queue: {} };
 }
 
+/** The function of a queue, as osls has it. */
+async function queueFunctionOf(queue: object): Promise<object> {
+  return queueFunctions(await read({ queue }));
+}
+
 /** A function with its defaults. */
 function functionWith(timeoutSeconds: number): object {
   return { memoryMb: 1024, timeoutSeconds, reservedConcurrency: null };
@@ -345,18 +350,16 @@ describe('deploy.yml', () => {
   });
 
   it('has Lambda wait a second for a batch of more than ten messages, without which AWS takes no such batch', async () => {
-    const functionOf = async (queue: object): Promise<object> => queueFunctions(await read({ queue }));
-    const withSqs = (sqs: object): object => ({ queue: { events: [{ sqs }] } });
-    const more = await functionOf({ kind: 'standard', batchSize: 11 });
-    expect(more).toMatchObject(withSqs({ batchSize: 11, maximumBatchingWindow: 1 }));
-    const ten = await functionOf({ kind: 'standard', batchSize: 10 });
-    expect(ten).toMatchObject(withSqs({ batchSize: 10 }));
+    const more = await queueFunctionOf({ kind: 'standard', batchSize: 11 });
+    expect(more).toMatchObject({ queue: { events: [{ sqs: { batchSize: 11, maximumBatchingWindow: 1 } }] } });
+    const ten = await queueFunctionOf({ kind: 'standard', batchSize: 10 });
+    expect(ten).toMatchObject({ queue: { events: [{ sqs: { batchSize: 10 } }] } });
     expect(JSON.stringify(ten)).not.toContain('maximumBatchingWindow');
     const operations = ['encrypt-fields', 'decrypt-fields'];
-    expect(await functionOf({ kind: 'fifo', operations })).toMatchObject({
+    expect(await queueFunctionOf({ kind: 'fifo', operations })).toMatchObject({
       queue: { environment: { KEYFOLD_OPERATIONS: 'encrypt-fields,decrypt-fields' } },
     });
-    expect(await functionOf({ kind: 'none' })).toEqual({});
+    expect(await queueFunctionOf({ kind: 'none' })).toEqual({});
   });
 
   it('gives the keys a name of their own, or the prefix', async () => {
