@@ -63,8 +63,9 @@ const IDENTITY = {
 const PAYLOAD = 'payload';
 
 /**
- * It reads its input to the end, as a prompt would. An argument ends with NUL, and a call with a further one.
- * `lambda invoke` has its answer in a file, which it names last.
+ * A stand-in for the AWS CLI. It reads its input to the end, as a prompt would. It records each argument with a NUL at
+ * its end, and a second NUL after each call. `lambda invoke` writes its answer to the file that its last argument
+ * names.
  */
 const STAND_IN = `#!/bin/sh
 if [ "$1" = --version ]; then echo "aws-cli/\${CLI_VERSION:-2.31.0} Python/3.13.7" >&\${CLI_VERSION_TO:-1}; exit; fi

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { yamlParse } from 'yaml-cfn';
 import { appValues, environmentOf } from '../../../deploy/app.ts';
 import { keyNameOf, type Deployment } from '../../../deploy/deployment.ts';
+import { queueFunctions } from '../../../deploy/queues.ts';
 import { deploymentFile, readDeployment } from '../../../deploy/read-deployment.ts';
 import { EXAMPLE } from './aws-cli.ts';
 
@@ -61,6 +62,11 @@ function withArns(option: string, characters: number): object {
 /** A variable of so many characters, without a queue. */
 function withVariable(characters: number, regions: string[]): object {
   return { regions, settings: { POWERTOOLS_SERVICE_NAME: 'x'.repeat(characters) }, queue: {} };
+}
+
+/** The function of a queue, as osls has it. */
+async function queueFunctionOf(queue: object): Promise<object> {
+  return queueFunctions(await read({ queue }));
 }
 
 /** A function with its defaults. */
@@ -340,6 +346,19 @@ describe('deploy.yml', () => {
     expect(() => appValues(deployment, 'eu-west-1')).toThrow(
       'eu-west-1 is not among the regions of the deployment: us-west-2, us-east-1',
     );
+  });
+
+  it('has Lambda wait a second for a batch of more than ten messages, without which AWS takes no such batch', async () => {
+    const more = await queueFunctionOf({ kind: 'standard', batchSize: 11 });
+    expect(more).toMatchObject({ queue: { events: [{ sqs: { batchSize: 11, maximumBatchingWindow: 1 } }] } });
+    const ten = await queueFunctionOf({ kind: 'standard', batchSize: 10 });
+    expect(ten).toMatchObject({ queue: { events: [{ sqs: { batchSize: 10 } }] } });
+    expect(JSON.stringify(ten)).not.toContain('maximumBatchingWindow');
+    const operations = ['encrypt-fields', 'decrypt-fields'];
+    expect(await queueFunctionOf({ kind: 'fifo', operations })).toMatchObject({
+      queue: { environment: { KEYFOLD_OPERATIONS: 'encrypt-fields,decrypt-fields' } },
+    });
+    expect(await queueFunctionOf({ kind: 'none' })).toEqual({});
   });
 
   it('gives the keys a name of their own, or the prefix', async () => {

@@ -1,6 +1,6 @@
 /**
- * What was reviewed of the stacks in infra/ is what CloudFormation would deploy. After an intended change, rewrite the
- * files with `npm test -- test/integration/infra/reviewed.test.ts -u` and review their differences.
+ * What was reviewed of the stacks in infra/ is what CloudFormation would deploy. After a change that is meant, rewrite
+ * the files with `npm test -- test/integration/infra/reviewed.test.ts -u` and review their differences.
  */
 import { expect, it } from 'vitest';
 import { ACCOUNT, render, templateOf } from './template.ts';
@@ -107,7 +107,7 @@ const STACKS: readonly (readonly [stack: string, how: string, parameters: Readon
 ];
 
 /**
- * Indented, with lists of plain values on one line, so that a difference shows what changed. Leaves out descriptions.
+ * Indented, with lists of plain values on one line, so that a difference shows what changed. Without texts for people.
  */
 function textOf(part: object): string {
   const text = JSON.stringify(part, (name, value: unknown) => (name.endsWith('Description') ? undefined : value), 1);

@@ -411,7 +411,7 @@ describe('readConfig', () => {
     expect(faultsOf({ ...minimal, ...change })).toEqual([]);
   });
 
-  it('tells of a wrong name alone, and not of the partitions that it would be part of', () => {
+  it('reports a wrong name alone, without the partitions whose key ids hold that name', () => {
     const change = { KEYFOLD_SERVICE: 'my_orders', KEYFOLD_PARTITIONS: 'a'.repeat(2040) };
     expect(faultsOf({ ...minimal, ...change })).toHaveLength(1);
   });
