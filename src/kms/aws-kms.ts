@@ -66,8 +66,9 @@ const DEFAULT_DEPENDENCIES: KmsDependencies = {
 };
 
 /**
- * Wraps System Keys with AWS KMS in several regions. A new data key seals each System Key, and the KMS key of each region
- * wraps that data key. Any one region can therefore unwrap the System Key. The KMS keys need not be replicas of each other.
+ * Wraps System Keys with AWS KMS in several regions. A new data key seals each System Key, and the KMS key of each
+ * region wraps that data key. Any one region can therefore unwrap the System Key. The KMS keys need not be replicas of
+ * each other.
  *
  * @example
  * const kms = new AwsKms({
@@ -164,8 +165,9 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
   }
 
   /**
-   * Wraps a data key concurrently in every region except `maker`, the region that generated it. Regions that fail are left
-   * out of the result. If `minimumWrappedRegions` is more than 1, failed regions are retried until that many have wrapped it.
+   * Wraps a data key concurrently in every region except `maker`, the region that generated it. Regions that fail are
+   * left out of the result. If `minimumWrappedRegions` is more than 1, failed regions are retried until that many have
+   * wrapped it.
    * @throws KeyfoldError if fewer than `minimumWrappedRegions` regions have wrapped the data key
    */
   async #wrapInOthers(maker: KmsRegion, dataKey: Uint8Array, deadline: Deadline): Promise<RegionalKek[]> {

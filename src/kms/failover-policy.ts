@@ -15,7 +15,10 @@ export interface FailoverPolicy {
   readonly firstCoolDownMs: number;
   /** Upper bound of every cool-down. */
   readonly longestCoolDownMs: number;
-  /** If a region refuses its key (disabled, denied or deleted), `failover` tries the next region and `fail` ends the request. */
+  /**
+   * If a region refuses its key (disabled, denied or deleted), `failover` tries the next region and `fail` ends the
+   * request.
+   */
   readonly onKeyRefused: 'failover' | 'fail';
   /** How many regions must have wrapped a new System Key before Keyfold uses it. */
   readonly minimumWrappedRegions: number;

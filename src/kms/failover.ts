@@ -6,7 +6,10 @@ import { RegionFault, type KmsAction } from './faults.ts';
 import type { KmsRegion } from './kms-region.ts';
 import { isTransient, RegionHealth, type RegionState } from './region-health.ts';
 
-/** The clock, randomness and sleep of {@link Failover}. They are passed in so that tests and simulations can replace them. */
+/**
+ * The clock, randomness and sleep of {@link Failover}. They are passed in so that tests and simulations can replace
+ * them.
+ */
 export interface FailoverDependencies {
   readonly now: Clock;
   /** Returns a number from 0 up to, but not including, 1. */
@@ -60,11 +63,16 @@ export type FirstAnswer<T> =
 type Outcome<T> = { readonly answer: T } | { readonly fault: RegionFault };
 
 // The five constants below were tuned by simulating a fleet of processes: see docs/fleet.md.
-/** After the first round, the probability of trying another region before the preferred one, if the preferred one throttles. */
+/**
+ * After the first round, the probability of trying another region before the preferred one, if the preferred one
+ * throttles.
+ */
 const SPILL = 0.06;
 /** While the preferred region throttles, the longest delay is multiplied by this factor in each round. */
 const THINNING = 0.84;
-/** The shortest delay after throttling, as a share of the longest. The exponent makes short first delays more likely. */
+/**
+ * The shortest delay after throttling, as a share of the longest. The exponent makes short first delays more likely.
+ */
 const FIRST_LEAST = 0.16;
 const FIRST_SKEW = 1.45;
 const LATER_LEAST = 0.125;
@@ -72,7 +80,9 @@ const LATER_LEAST = 0.125;
 /** No attempt begins with less time than this before the deadline. */
 const MIN_ATTEMPT_MS = 50;
 
-/** If the deadline aborts an attempt that has lasted at least this long, the attempt counts as a failure of its region. */
+/**
+ * If the deadline aborts an attempt that has lasted at least this long, the attempt counts as a failure of its region.
+ */
 const LONG_ATTEMPT_MS = 500;
 
 /** Tries regions until one answers, and remembers which regions to try last. All retries of KMS calls happen here. */
@@ -103,8 +113,9 @@ export class Failover {
   /**
    * Returns the first answer of these regions, or the last fault of each region if none answers.
    *
-   * The first round tries every region in order, without delays. Regions in a cool-down come last. Later rounds try the regions
-   * whose fault is transient, while rounds and time remain. A later round ends at the first region that throttles.
+   * The first round tries every region in order, without delays. Regions in a cool-down come last. Later rounds try the
+   * regions whose fault is transient, while rounds and time remain. A later round ends at the first region that
+   * throttles.
    * @throws KeyfoldError `DeadlineExceeded`, once the deadline has passed
    */
   async firstAnswer<T>(
@@ -166,8 +177,8 @@ export class Failover {
   /**
    * Returns how long to wait before round `round + 1`, in milliseconds.
    * - If no region throttles, the delay is exponential with full jitter.
-   * - If the preferred region throttles, the fleet was probably throttled at the same moment. The delays spread the fleet over
-   *   seconds. They shrink with each round, because the load shrinks too.
+   * - If the preferred region throttles, the fleet was probably throttled at the same moment. The delays spread the
+   * fleet over   seconds. They shrink with each round, because the load shrinks too.
    * - If only another region throttles, the delay is from a third of `throttledDelayMs` to all of it.
    */
   #delayMs(round: number, preferredFault: RegionFault | undefined, faults: readonly RegionFault[]): number {
@@ -204,9 +215,9 @@ export class Failover {
   }
 
   /**
-   * Returns the regions in the order of preference, because the preferred region may have recovered. If the preferred region
-   * throttles, a small share of the requests try it last. That uses the quota of the other regions, which may be ten times smaller,
-   * without exhausting it.
+   * Returns the regions in the order of preference, because the preferred region may have recovered. If the preferred
+   * region throttles, a small share of the requests try it last. That uses the quota of the other regions, which may be
+   * ten times smaller, without exhausting it.
    */
   #inLaterOrder(regions: readonly KmsRegion[], preferredFault: RegionFault | undefined): readonly KmsRegion[] {
     const triesOthersFirst = preferredFault?.faultClass === 'throttled' && this.#dependencies.random() < SPILL;
@@ -227,7 +238,9 @@ function elapsedSince(beganAtMs: number, nowMs: number): number {
   return Math.max(0, nowMs - beganAtMs);
 }
 
-/** Faults so far. Throws `DeadlineExceeded` if none of them is transient, because an untried region might have answered. */
+/**
+ * Faults so far. Throws `DeadlineExceeded` if none of them is transient, because an untried region might have answered.
+ */
 function outOfTime(faults: ReadonlyMap<KmsRegion, RegionFault>): { faults: readonly RegionFault[] } {
   const all = [...faults.values()];
   if (!all.some(isTransient)) throw deadlineExceeded();

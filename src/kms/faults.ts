@@ -41,7 +41,9 @@ const UNAVAILABLE = new Set([
   'RequestTimeoutException',
   'RequestAbortedException',
 ]);
-/** Errors of KMS for invalid parameters. The parameters of a Decrypt come from the key row, so such a row is corrupt. */
+/**
+ * Errors of KMS for invalid parameters. The parameters of a Decrypt come from the key row, so such a row is corrupt.
+ */
 const INVALID_PARAMETERS = new Set(['ValidationException', 'ValidationError', 'InvalidArnException']);
 /** Key states that an operator has set. Every other invalid state is temporary, such as a disconnected key store. */
 const OPERATOR_SET_STATE = /\bpending\s*(?:replica\s*)?(?:deletion|import)\b/i;
@@ -55,8 +57,8 @@ const DETAILED_ERRORS = new Set([
 const MAX_DETAIL = 400;
 
 /**
- * Converts an error of the SDK to a `RegionFault`. Only a few errors keep their message: if the SDK cannot parse an answer, its
- * error quotes the answer, and an answer can contain a key.
+ * Converts an error of the SDK to a `RegionFault`. Only a few errors keep their message: if the SDK cannot parse an
+ * answer, its error quotes the answer, and an answer can contain a key.
  */
 export function classify(region: string, action: KmsAction, error: unknown): RegionFault {
   const faultClass = classOf(action, error);
@@ -100,7 +102,10 @@ export function everyRegionFailed(faults: readonly RegionFault[]): KeyfoldError 
   return regionsFailed(faults, classes.has('throttled') ? 'KMS throttles in every region' : 'Every KMS region refused');
 }
 
-/** Builds the error of a request that failed because of these faults. Its message is `summary`, then the fault of each region. */
+/**
+ * Builds the error of a request that failed because of these faults. Its message is `summary`, then the fault of each
+ * region.
+ */
 export function regionsFailed(faults: readonly RegionFault[], summary: string): KeyfoldError {
   const details = faults.map((fault) => `${fault.region} ${fault.faultClass} (${fault.errorName})`).join(', ');
   const classes = new Set(faults.map((fault) => fault.faultClass));

@@ -4,7 +4,9 @@ import { isNestedTooDeeply } from '../records/json-depth.ts';
 /** One region's wrap of the data key that seals a System Key. */
 export interface RegionalKek {
   readonly region: string;
-  /** The ARN of the KMS key that made the wrap. If Asherah wrote it, the ARN or alias that Asherah was configured with. */
+  /**
+   * The ARN of the KMS key that made the wrap. If Asherah wrote it, the ARN or alias that Asherah was configured with.
+   */
   readonly arn: string;
   readonly encryptedKek: Uint8Array;
 }
@@ -30,8 +32,8 @@ export function encodeKekEnvelope(envelope: KekEnvelope): Buffer {
 }
 
 /**
- * Decodes an envelope. Returns `undefined` if the bytes are not an envelope. Ignores unknown fields, malformed entries, and
- * entries that KMS would refuse because of their size.
+ * Decodes an envelope. Returns `undefined` if the bytes are not an envelope. Ignores unknown fields, malformed entries,
+ * and entries that KMS would refuse because of their size.
  */
 export function decodeKekEnvelope(bytes: Uint8Array): KekEnvelope | undefined {
   const value = parse(bytes);
@@ -42,8 +44,8 @@ export function decodeKekEnvelope(bytes: Uint8Array): KekEnvelope | undefined {
 }
 
 /**
- * Returns the envelope with `keks` instead of all earlier wraps by the same regions. Everything else stays as it was written,
- * including unknown fields, because another reader may know them.
+ * Returns the envelope with `keks` instead of all earlier wraps by the same regions. Everything else stays as it was
+ * written, including unknown fields, because another reader may know them.
  */
 export function replaceKeks(bytes: Uint8Array, keks: readonly RegionalKek[]): Buffer {
   const envelope = parse(bytes) ?? {};

@@ -22,7 +22,9 @@ export function parseKmsArn(text: string): KmsArn | undefined {
   return { region, account, kind: kind === 'key' ? 'key' : 'alias' };
 }
 
-/** Lists every fault in a map of regions to KMS keys and in the preferred region. The list is empty if all are valid. */
+/**
+ * Lists every fault in a map of regions to KMS keys and in the preferred region. The list is empty if all are valid.
+ */
 export function keyFaults(keys: Readonly<Record<string, string>>, preferredRegion: string): string[] {
   const faults = Object.entries(keys).flatMap(([region, arn]) => {
     const parsed = parseKmsArn(arn);

@@ -8,8 +8,9 @@ export interface Wrap {
 }
 
 /**
- * KMS in one region. A method throws a `RegionFault` if the region fails, and the deadline's reason if the deadline has passed.
- * Retries and failover are the caller's responsibility. The caller owns every buffer with a plaintext key and must zero it.
+ * KMS in one region. A method throws a `RegionFault` if the region fails, and the deadline's reason if the deadline has
+ * passed. Retries and failover are the caller's responsibility. The caller owns every buffer with a plaintext key and
+ * must zero it.
  */
 export interface KmsRegion {
   readonly region: string;

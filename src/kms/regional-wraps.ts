@@ -21,8 +21,8 @@ export function kekOf({ region }: KmsRegion, { arn, wrapped }: Wrap): RegionalKe
 }
 
 /**
- * Keyfold and Asherah write one wrap per region. Each wrap costs one or two KMS calls, so without this limit a tampered row
- * with thousands of wraps would make thousands of calls.
+ * Keyfold and Asherah write one wrap per region. Each wrap costs one or two KMS calls, so without this limit a tampered
+ * row with thousands of wraps would make thousands of calls.
  */
 const MAX_WRAPS_OF_A_REGION = 4;
 
@@ -49,8 +49,8 @@ export async function openIn(region: KmsRegion, envelope: KekEnvelope, deadline:
 }
 
 /**
- * A wrap by Keyfold names the ARN of the KMS key that made it. A wrap by Asherah may name an alias, and that alias may point to
- * another key today. For an alias, try the configured key, then let KMS find the key itself.
+ * A wrap by Keyfold names the ARN of the KMS key that made it. A wrap by Asherah may name an alias, and that alias may
+ * point to another key today. For an alias, try the configured key, then let KMS find the key itself.
  */
 function keysToTry(kek: RegionalKek, region: KmsRegion): (string | undefined)[] {
   return parseKmsArn(kek.arn)?.kind === 'key' ? [kek.arn] : [region.keyArn, undefined];

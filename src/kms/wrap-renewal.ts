@@ -16,13 +16,14 @@ interface Opening {
 }
 
 /**
- * Checks that every region can unwrap a System Key, and renews the wrap of each region that needs it. A region needs a new wrap
- * in any of these cases:
+ * Checks that every region can unwrap a System Key, and renews the wrap of each region that needs it. A region needs a
+ * new wrap in any of these cases:
  * - none of its wraps can be decrypted
  * - it has several wraps
  * - its wrap was made by a key other than the configured one
  *
- * A new wrap is used only after the region has decrypted it. If renewal fails in a region, its old wraps stay unchanged.
+ * A new wrap is used only after the region has decrypted it. If renewal fails in a region, its old wraps stay
+ * unchanged.
  */
 export async function renewWraps(
   wrapped: Uint8Array,
@@ -105,8 +106,8 @@ function isKey(arn: string): boolean {
 }
 
 /**
- * Wraps a data key in a region, then checks that the region can decrypt the new wrap. Returns `undefined` if the KMS key has the
- * ARN `present`, because the row then already has a wrap by this key.
+ * Wraps a data key in a region, then checks that the region can decrypt the new wrap. Returns `undefined` if the KMS
+ * key has the ARN `present`, because the row then already has a wrap by this key.
  * @throws RegionFault if the region fails or cannot decrypt its new wrap
  */
 async function wrapUnlessPresent(

@@ -58,8 +58,8 @@ function edit(bytes: Buffer, change: (envelope: Envelope) => void): Buffer {
 
 const calls = (): string[] => emulator.calls().map(({ region, action }) => `${action} ${region}`);
 
-describe('wrapping', () => {
-  it('asks the preferred region for a data key and all others to wrap it', async () => {
+describe('AwsKms.wrap', () => {
+  it('generates a data key in the preferred region and wraps it in all others', async () => {
     const envelope = JSON.parse((await wrapped()).toString()) as Envelope;
     expect(calls()).toEqual([`GenerateDataKey ${WEST}`, `Encrypt ${EAST}`]);
     expect(envelope.kmsKeks.map(({ region }) => region)).toEqual([WEST, EAST]);
@@ -76,7 +76,7 @@ describe('wrapping', () => {
     },
   );
 
-  it('leaves out another region that hangs, in time for who waits', async () => {
+  it('leaves out a region that hangs and still answers before the deadline', async () => {
     emulator.setFault(EAST, { kind: 'hang' });
     const controller = new AbortController();
     const kms = open({ timeouts: {} });
@@ -88,7 +88,7 @@ describe('wrapping', () => {
     expect(kms.regionStates()[1]).toMatchObject({ state: 'unavailable', lastFault: { errorName: 'NoAnswerInTime' } });
   });
 
-  it('says how many regions have wrapped a key where more must', async () => {
+  it('reports how many regions have wrapped a key if there are too few', async () => {
     emulator.setFault(EAST, { kind: 'error', name: 'AccessDeniedException' });
     const error = await errorOf(wrapped(open({ failover: { minimumWrappedRegions: 2 } })));
     expect(error).toMatchObject({
@@ -97,7 +97,7 @@ describe('wrapping', () => {
     });
   });
 
-  it('leaves out another region that fails', async () => {
+  it('leaves out a region that fails', async () => {
     emulator.setFault(EAST, { kind: 'error', name: 'DisabledException' });
     const envelope = JSON.parse((await wrapped()).toString()) as Envelope;
     expect(envelope.kmsKeks.map(({ region }) => region)).toEqual([WEST]);
@@ -106,8 +106,8 @@ describe('wrapping', () => {
   });
 });
 
-describe('unwrapping', () => {
-  it('asks the preferred region alone while it answers', async () => {
+describe('AwsKms.unwrap', () => {
+  it('calls only the preferred region while it answers', async () => {
     const bytes = await wrapped();
     emulator.resetCalls();
     expect(await open().unwrap(bytes, noDeadline())).toEqual({ key: SYSTEM_KEY });
@@ -181,7 +181,7 @@ describe('unwrapping', () => {
     expect((error as Error).message).toMatch(/us-west-2 \w+ \(\w+\), us-east-1 \w+ \(\w+\)/);
   });
 
-  it('says of bytes that can never open why, and asks nobody where it need not', async () => {
+  it('reports why bytes cannot be unwrapped, and makes no needless KMS call', async () => {
     const bytes = await wrapped();
     emulator.resetCalls();
     for (const [broken, why] of [
@@ -212,7 +212,7 @@ describe('unwrapping', () => {
     });
   });
 
-  it("is never done with a stranger's key: refused before the call where the wrap names it", async () => {
+  it('refuses a wrap that names a KMS key of a foreign account before calling KMS', async () => {
     const { arn, encryptedKek, encryptedKey } = await strangersWrap();
     const forged = edit(await wrapped(), (envelope) => {
       envelope.encryptedKey = encryptedKey;
@@ -225,7 +225,7 @@ describe('unwrapping', () => {
     expect(calls()).toEqual([]);
   });
 
-  it("is never done with a stranger's key: refused after the call where only the ciphertext names it", async () => {
+  it('refuses the answer of KMS if the ciphertext names a KMS key of a foreign account', async () => {
     const { encryptedKek, encryptedKey } = await strangersWrap();
     const forged = edit(await wrapped(), (envelope) => {
       envelope.encryptedKey = encryptedKey;
@@ -235,7 +235,7 @@ describe('unwrapping', () => {
     expect(faults.map(({ errorName }) => errorName)).toContain('KeyOfAnotherAccount');
   });
 
-  it('ends at the deadline, with its reason, and blames no region for it', async () => {
+  it('rejects with the reason of the deadline and counts no failure against a region', async () => {
     const bytes = await wrapped();
     emulator.setFault(WEST, { kind: 'hang' });
     const controller = new AbortController();
@@ -246,7 +246,9 @@ describe('unwrapping', () => {
   });
 });
 
-/** A data key wrapped by somebody else's key, which that somebody lets everyone use, and a System Key sealed by it. */
+/**
+ * An envelope whose data key is wrapped by a KMS key of a foreign account. The policy of that KMS key allows everyone.
+ */
 async function strangersWrap(): Promise<{ arn: string; encryptedKek: string; encryptedKey: string }> {
   const stranger = new KMSClient({
     region: WEST,

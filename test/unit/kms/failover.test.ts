@@ -1,4 +1,4 @@
-/** The engine that tries regions, on a clock turned by hand. What it remembers of them is in region-health.test.ts. */
+/** Tests of Failover with a manual clock. The tests of region health are in region-health.test.ts. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { FaultClass } from '../../../src/kms/faults.ts';
@@ -14,8 +14,8 @@ const DRAWS = [0, 0.25, 0.5, JUST_UNDER_ONE];
 /** That many milliseconds, but for what floating point makes of them. */
 const about = (ms: number): number => expect.closeTo(ms, 2) as number;
 
-describe('the rounds', () => {
-  it('the preferred region is asked alone while it answers', async () => {
+describe('the rounds of a request', () => {
+  it('only the preferred region is tried while it answers', async () => {
     const regions = new ScriptedRegions(['west', 'east']);
     expect(await regions.request()).toBe('west');
     expect(regions.takeAsked()).toBe('west');
@@ -49,21 +49,21 @@ describe('the rounds', () => {
     expect(regions.slept).toEqual([]);
   });
 
-  it('later ones leave out a region whose fault no waiting mends', async () => {
+  it('later rounds leave out a region whose fault is permanent', async () => {
     const regions = new ScriptedRegions(['west', 'east', 'south'], { maxRounds: 3 });
     regions.answers = { west: ['misconfigured'], east: ['unavailable'], south: ['unavailable', 'corrupt'] };
     expect(await regions.request()).toBe('west misconfigured, east unavailable, south corrupt');
     expect(regions.takeAsked()).toBe('west east south east south east');
   });
 
-  it('are eight where nothing else is said', async () => {
+  it('number eight by default', async () => {
     const regions = new ScriptedRegions(['west']);
     regions.answers = { west: ['unavailable'] };
     await regions.request();
     expect(regions.attempts).toHaveLength(8);
   });
 
-  it('later ones are in the order of preference, though the preferred region is in a cool-down', async () => {
+  it('later rounds try the preferred region first, even during its cool-down', async () => {
     const regions = new ScriptedRegions(['west', 'east']);
     regions.answers = { west: ['unavailable'], east: ['ok', 'throttled', 'ok'] };
     await regions.request();
@@ -73,13 +73,13 @@ describe('the rounds', () => {
     expect(regions.takeAsked()).toBe('east west west east');
   });
 
-  it('an answer of a later one is an answer', async () => {
+  it('a request succeeds if a region answers in a later round', async () => {
     const regions = new ScriptedRegions(['west', 'east']);
     regions.answers = { west: ['unavailable'], east: ['unavailable', 'unavailable', 'ok'] };
     expect(await regions.request()).toBe('east');
   });
 
-  it('with one region down, whichever and however, at most one attempt more is made than with none down', async () => {
+  it('one failing region costs at most one extra attempt', async () => {
     for (const count of [2, 3, 4]) {
       for (const down of NAMES.slice(0, count)) {
         for (const faultClass of [...PASSING, ...LASTING]) {
@@ -92,7 +92,7 @@ describe('the rounds', () => {
     }
   });
 
-  it('whatever befalls, attempts are bounded, and so is each delay', async () => {
+  it('attempts and delays are bounded for every sequence of faults', async () => {
     const answer = fc.constantFrom<'ok' | FaultClass>('ok', ...PASSING, ...LASTING);
     const script = fc.array(fc.array(answer, { minLength: 1, maxLength: 6 }), { minLength: 1, maxLength: 4 });
     const draws = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
@@ -159,7 +159,7 @@ describe('the delay before a round', () => {
     },
   );
 
-  it('doubles from 50 ms to 2 s where nothing else is said', async () => {
+  it('doubles from 50 ms to 2 s by default', async () => {
     const regions = new ScriptedRegions(['west']);
     regions.draw = JUST_UNDER_ONE;
     regions.answers = { west: ['unavailable'] };
@@ -167,7 +167,7 @@ describe('the delay before a round', () => {
     expect(regions.slept).toEqual([50, 100, 200, 400, 800, 1600, 2000].map(about));
   });
 
-  it('has its limit from the policy where a region throttles', async () => {
+  it('is limited by throttledDelayMs if a region throttles', async () => {
     for (const [west, east] of [
       ['throttled', 'unavailable'],
       ['unavailable', 'throttled'],
@@ -187,7 +187,7 @@ describe('the delay before a round', () => {
     expect(regions.slept).toEqual([about(firstDelayMs(0.5)), about(50), about(3175.2 * 0.5625)]);
   });
 
-  it('takes for preferred the first of the regions that the request may ask', async () => {
+  it('treats the first region of the request as the preferred one', async () => {
     const regions = new ScriptedRegions(['west', 'east', 'south'], { maxRounds: 3 });
     regions.draw = 0;
     regions.answers = { east: ['throttled'], south: ['unavailable'] };
@@ -206,7 +206,7 @@ describe('the delay before a round', () => {
     expect(regions.slept).toEqual([about(720)]);
   });
 
-  it('ends with the reason of a deadline that comes meanwhile', async () => {
+  it('ends with the reason of the deadline if the deadline passes during the delay', async () => {
     const regions = new ScriptedRegions(['west']);
     const controller = new AbortController();
     const reason = new Error('time is up');
@@ -246,7 +246,7 @@ describe('a region that throttles', () => {
     expect(regions.takeAsked()).toBe('west east south west east');
   });
 
-  it('leaves the less preferred alone for that round only', async () => {
+  it('stops attempts in less preferred regions for the current round only', async () => {
     const regions = new ScriptedRegions(['west', 'east']);
     regions.answers = { west: ['throttled', 'throttled', 'unavailable'], east: ['throttled', 'ok'] };
     expect(await regions.request()).toBe('east');
@@ -255,14 +255,14 @@ describe('a region that throttles', () => {
 });
 
 describe('at the deadline', () => {
-  it('no attempt is begun with less than 50 ms left', async () => {
+  it('no attempt begins with less than 50 ms left', async () => {
     const regions = new ScriptedRegions(['west']);
     expect(await codeOf(regions.request(regions.deadlineIn(49)))).toBe('DeadlineExceeded');
     expect(regions.takeAsked()).toBe('');
     expect(await regions.request(regions.deadlineIn(50))).toBe('west');
   });
 
-  it('what was learnt before is told instead of asking another region in vain', async () => {
+  it('the faults so far are returned if no time for another region remains', async () => {
     const regions = new ScriptedRegions(['west', 'east']);
     regions.answers = { west: [() => (regions.clock.advance(951), 'unavailable')] };
     expect(await regions.request(regions.deadlineIn(1000))).toBe('west unavailable');
@@ -324,19 +324,19 @@ describe('an attempt that is cut off at the deadline', () => {
 });
 
 describe('onKeyRefused', () => {
-  it('passes over a region that refuses its key if nothing else is said', async () => {
+  it('skips a region that refuses its key by default', async () => {
     const regions = new ScriptedRegions(['west', 'east']);
     regions.answers = { west: ['misconfigured'] };
     expect(await regions.request()).toBe('east');
   });
 
-  it('`failover` passes over a region that refuses its key', async () => {
+  it('`failover` skips a region that refuses its key', async () => {
     const regions = new ScriptedRegions(['west', 'east'], { onKeyRefused: 'failover' });
     regions.answers = { west: ['misconfigured'] };
     expect(await regions.request()).toBe('east');
   });
 
-  it('`fail` stops at a region that refuses its key, in whichever place, and not at another fault', async () => {
+  it('`fail` ends the request at any region that refuses its key, but not at another fault', async () => {
     for (const [west, east, asked] of [
       ['misconfigured', 'ok', 'west'],
       ['unavailable', 'misconfigured', 'west east'],

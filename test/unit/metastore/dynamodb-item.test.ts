@@ -12,7 +12,7 @@ function revoked(attributes: KeyItem): boolean {
 }
 
 describe('a key row', () => {
-  it("is written in Asherah's form", () => {
+  it("is encoded in Asherah's format", () => {
     expect(item).toEqual({
       Id: { S: '_IK_p_svc_prod' },
       Created: { N: '120' },
@@ -26,14 +26,14 @@ describe('a key row', () => {
     });
   });
 
-  it('is read back as it was, revoked or not, with a parent or without', () => {
+  it('survives encoding and decoding, revoked or not, with or without a parent', () => {
     for (const changes of [{}, { revoked: true }, { parent: undefined }]) {
       const record = { ...intermediate, ...changes };
       expect(decodeKeyItem(encodeKeyItem(record))).toEqual(record);
     }
   });
 
-  it('is not revoked where it says so, or says nothing', () => {
+  it('is not revoked if Revoked is false or absent', () => {
     expect(revoked({})).toBe(false);
     expect(revoked({ Revoked: { BOOL: false } })).toBe(false);
     expect(revoked({ Revoked: { BOOL: true } })).toBe(true);

@@ -23,7 +23,7 @@ afterEach(async () => {
   server = undefined;
 });
 
-/** A DynamoDB that does as it is told; what it was asked is in `requests`. */
+/** Starts a fake DynamoDB that answers as `answer` decides. `requests` holds the requests that it received. */
 async function open(
   answer: (target: string) => { status: number; body: string } | 'hang' | 'stall',
   requestTimeoutMs = 10_000,
@@ -50,7 +50,7 @@ async function open(
   return { metastore, requests };
 }
 
-it('reads consistently, from the table named EncryptionKey unless told otherwise, and stores on a condition', async () => {
+it('reads consistently from the table EncryptionKey by default, and stores with a condition', async () => {
   const { metastore, requests } = await open(() => ({ status: 200, body: '{}' }));
   await metastore.load(id, created, noDeadline());
   await metastore.loadLatest(id, noDeadline());
@@ -83,7 +83,7 @@ it.for([
   expect(metastore.state.state).toBe('unavailable');
 });
 
-it('tries throttled calls again', async () => {
+it('retries throttled calls', async () => {
   let calls = 0;
   const { metastore } = await open(() => {
     calls += 1;
@@ -94,7 +94,7 @@ it('tries throttled calls again', async () => {
   expect(metastore.state).toMatchObject({ state: 'ok' });
 });
 
-it('makes three attempts, whichever number the SDK would', async () => {
+it("makes three attempts, whatever the SDK's default is", async () => {
   const { metastore, requests } = await open(() => ({ status: 500, body: '{"__type":"InternalServerError"}' }));
   expect(await codeOf(metastore.load(id, created, noDeadline()))).toBe('MetastoreUnavailable');
   expect(requests).toHaveLength(3);
@@ -116,7 +116,7 @@ it('retries as often after an outage as before it', async () => {
   for (let i = 0; i < 10; i += 1) expect(await metastore.load(id, created, noDeadline())).toBeUndefined();
 });
 
-it('refuses to answer after the deadline, with its reason', async () => {
+it('rejects with the reason of the deadline after the deadline has passed', async () => {
   const { metastore } = await open(() => 'hang');
   const controller = new AbortController();
   const work = metastore.load(id, created, { atMs: 0, signal: controller.signal });
@@ -125,13 +125,13 @@ it('refuses to answer after the deadline, with its reason', async () => {
   expect(await errorOf(work)).toBe(reason);
 });
 
-it('takes a connection that is refused for an outage', async () => {
+it('reports a refused connection as MetastoreUnavailable', async () => {
   const { metastore } = await open(() => 'hang');
   await close(server as Server);
   expect(await codeOf(metastore.load(id, created, noDeadline()))).toBe('MetastoreUnavailable');
 });
 
-it('is not taken for down because it is asked more at once than there are connections', async () => {
+it('reports no outage if there are more concurrent calls than connections', async () => {
   server = createServer((request, response) => {
     request.resume().on('end', () => setTimeout(() => response.end('{}'), 200));
   });
@@ -142,7 +142,7 @@ it('is not taken for down because it is asked more at once than there are connec
   expect(new Set(await Promise.all(loads))).toEqual(new Set([undefined]));
 });
 
-it('lists the table for an operator consistently, to the last page', async () => {
+it('DynamoDbKeyTable lists all pages with consistent reads', async () => {
   const { requests } = await open(() => {
     const more = requests.length % 2 === 1 ? { LastEvaluatedKey: { Id: { S: 'a' }, Created: { N: '1' } } } : {};
     return { status: 200, body: JSON.stringify({ Items: [encodeKeyItem(keyRecord('_SK_x', 60))], ...more }) };
@@ -160,7 +160,7 @@ it('lists the table for an operator consistently, to the last page', async () =>
   expect(requests[1]?.body).toMatchObject({ ExclusiveStartKey: { Id: { S: 'a' } } });
 });
 
-it('tells of each call and of what the last one found, and remembers the last failure', async () => {
+it('emits an event for each call, and keeps the last state and the last failure', async () => {
   let isDown = false;
   const { requests } = await open(() =>
     isDown ? { status: 400, body: '{"__type":"AccessDeniedException"}' } : { status: 200, body: '{}' },
@@ -193,7 +193,7 @@ it('tells of each call and of what the last one found, and remembers the last fa
   expect(requests).toHaveLength(4);
 });
 
-it('is not well if it has not answered at the deadline', async () => {
+it('has the state unavailable if it has not answered by the deadline', async () => {
   const { metastore } = await open(() => 'hang');
   const over = new AbortController();
   const work = errorOf(metastore.load(id, created, { ...noDeadline(), signal: over.signal }));
@@ -203,7 +203,7 @@ it('is not well if it has not answered at the deadline', async () => {
 });
 
 it.for([{ requestTimeoutMs: 0 }, { connectionTimeoutMs: -1 }, { requestTimeoutMs: 1.5 }])(
-  'is not made with the time-outs %j',
+  'the constructor rejects the time-outs %j',
   (timeouts) => {
     expect(() => new DynamoDbMetastore({ region: 'us-west-2', ...timeouts })).toThrow(
       'must be a positive whole number',
