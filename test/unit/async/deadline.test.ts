@@ -8,7 +8,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-it('a deadline that is past is told at once, and no timer is set for it', async () => {
+it('withDeadline aborts at once without a timer if the deadline has passed', async () => {
   const timer = vi.spyOn(globalThis, 'setTimeout');
   const work = withDeadline(
     { deadlineAtMs: 5 },
@@ -20,7 +20,7 @@ it('a deadline that is past is told at once, and no timer is set for it', async 
 });
 
 it.for([2 ** 31 - 1, 2 ** 31, 2 ** 40])(
-  'a deadline that is %i ms away has not come after a second',
+  'withDeadline does not abort after one second if the deadline is %i ms away',
   async (delayMs) => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     const work = withDeadline(
@@ -35,12 +35,12 @@ it.for([2 ** 31 - 1, 2 ** 31, 2 ** 40])(
   },
 );
 
-it('work that goes on ends for its waiter at once if the signal is aborted already', async () => {
+it('orAborted rejects at once if the signal is aborted already', async () => {
   const reason = new Error('no longer wanted');
   expect(await errorOf(orAborted(new Promise(() => {}), AbortSignal.abort(reason)))).toBe(reason);
 });
 
-it('work that has ended leaves no listener on the signal', async () => {
+it('orAborted leaves no listener on the signal after the work has ended', async () => {
   const { signal } = new AbortController();
   await orAborted(Promise.resolve(), signal);
   await errorOf(orAborted(Promise.reject(new Error('failed')), signal));
