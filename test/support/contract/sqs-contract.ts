@@ -57,7 +57,7 @@ export function sqsContract(name: string, start: () => Promise<SqsUnderTest>, la
     const send = async (QueueUrl: string, ...bodies: string[]): Promise<void> => {
       for (const MessageBody of bodies) await client.send(new SendMessageCommand({ QueueUrl, MessageBody }));
     };
-    /** Sends messages to a FIFO queue. The first letter of a body is its message group: `a1` belongs to the group `a`. */
+    /** Sends messages to a FIFO queue. The first letter of a body is its message group: `a1` is in the group `a`. */
     const sendInGroups = async (QueueUrl: string, ...bodies: string[]): Promise<void> => {
       const Entries = bodies.map((body) => ({
         Id: body,

@@ -37,7 +37,7 @@ function open(options: Partial<AwsKmsOptions> = {}): AwsKms {
     preferredRegion: WEST,
     endpoint: emulator.endpoint,
     timeouts: { requestTimeoutMs: 1000 },
-    // One round: what each region says is told once.
+    // With one round, each region has at most one fault.
     failover: { maxRounds: 1, baseDelayMs: 1 },
     events: {
       ...NO_EVENTS,
@@ -66,7 +66,7 @@ describe('AwsKms.wrap', () => {
   });
 
   it.for(['down', 'hang', 'reset', 'garbage'] as const)(
-    'goes on without a region that is %s, and says so',
+    'leaves out the preferred region with the fault %s, and the event wrapMissing names it',
     async (kind) => {
       emulator.setFault(WEST, { kind });
       const envelope = JSON.parse((await wrapped()).toString()) as Envelope;
@@ -151,7 +151,7 @@ describe('AwsKms.unwrap', () => {
     [{ kind: 'error', name: 'ExpiredTokenException' }, 'unavailable'],
     [{ kind: 'error', name: 'SomethingNewException' }, 'misconfigured'],
     [{ kind: 'error', name: 'InvalidCiphertextException' }, 'corrupt'],
-  ] as const)('falls back from a region with %j, which is %s', async ([fault, faultClass]) => {
+  ] as const)('tries the next region after %j, which is %s', async ([fault, faultClass]) => {
     const bytes = await wrapped();
     emulator.setFault(WEST, fault);
     const kms = open();
@@ -172,14 +172,17 @@ describe('AwsKms.unwrap', () => {
       { kind: 'error', name: 'DisabledException' },
       'KmsMisconfigured',
     ],
-  ] as const)('with %j here and %j there says %s, and what happened in each', async ([west, east, code]) => {
-    const bytes = await wrapped();
-    emulator.setFault(WEST, west);
-    emulator.setFault(EAST, east);
-    const error = await errorOf(open().unwrap(bytes, noDeadline()));
-    expect(error).toMatchObject({ code });
-    expect((error as Error).message).toMatch(/us-west-2 \w+ \(\w+\), us-east-1 \w+ \(\w+\)/);
-  });
+  ] as const)(
+    'after %j in one region and %j in the other throws %s with both faults in its message',
+    async ([west, east, code]) => {
+      const bytes = await wrapped();
+      emulator.setFault(WEST, west);
+      emulator.setFault(EAST, east);
+      const error = await errorOf(open().unwrap(bytes, noDeadline()));
+      expect(error).toMatchObject({ code });
+      expect((error as Error).message).toMatch(/us-west-2 \w+ \(\w+\), us-east-1 \w+ \(\w+\)/);
+    },
+  );
 
   it('reports why bytes cannot be unwrapped, and makes no needless KMS call', async () => {
     const bytes = await wrapped();
@@ -202,7 +205,7 @@ describe('AwsKms.unwrap', () => {
     });
   });
 
-  it('tries every wrap of a region that has several', async () => {
+  it('tries each of several wraps of one region', async () => {
     const broken = edit(await wrapped(), (envelope) => {
       const [west] = envelope.kmsKeks;
       if (west !== undefined) envelope.kmsKeks.unshift({ ...west, encryptedKek: Buffer.alloc(100).toString('base64') });
@@ -262,7 +265,7 @@ async function strangersWrap(): Promise<{ arn: string; encryptedKek: string; enc
   return { arn, encryptedKek: Buffer.from(CiphertextBlob ?? []).toString('base64'), encryptedKey };
 }
 
-describe('the configuration', () => {
+describe('the AwsKms constructor', () => {
   it.for([
     [{ keys: {} }, 'no KMS region is configured'],
     [{ keys: { [WEST]: 'alias/keyfold' } }, 'the KMS key of us-west-2 is neither a key ARN nor an alias ARN'],
@@ -276,11 +279,11 @@ describe('the configuration', () => {
     [{ failover: { maxRounds: 0 } }, 'maxRounds must be a positive whole number'],
     [{ failover: { minimumWrappedRegions: 3 } }, 'minimumWrappedRegions is 3 and there are 2 regions'],
     [{ failover: { onKeyRefused: 'ignore' } }, "onKeyRefused must be 'failover' or 'fail'"],
-  ] as const)('%j is refused', ([change, fault]) => {
+  ] as const)('refuses %j', ([change, fault]) => {
     expect(() => open(change as Partial<AwsKmsOptions>)).toThrow(fault);
   });
 
-  it('may have the longest ARN that an alias has, and as many wraps as there are regions', () => {
+  it('accepts the longest alias ARN, and a minimumWrappedRegions that equals the number of regions', () => {
     const arn = `arn:aws:kms:${WEST}:111122223333:alias/${'x'.repeat(279)}`;
     expect(arn).toHaveLength(320);
     expect(open({ keys: { [WEST]: arn } })).toBeInstanceOf(AwsKms);
