@@ -51,7 +51,10 @@ describe('a key row', () => {
     ['KeyRecord.ParentKeyMeta', { KeyRecord: { M: { ...inner, ParentKeyMeta: { M: { Created: { N: '60' } } } } } }],
     ['Created', { Created: { N: '9007199254740992' } }],
     ['KeyRecord.Revoked', { KeyRecord: { M: { ...inner, Revoked: { S: 'true' } } } }],
-  ] as const)('without a sound %s is named as unreadable', ([attribute, change]) => {
-    expect(() => decodeKeyItem({ ...item, ...change } as KeyItem)).toThrow(`${attribute} is missing or malformed`);
-  });
+  ] as const)(
+    'is refused with an error that names %s if that attribute is missing or malformed: %j',
+    ([attribute, change]) => {
+      expect(() => decodeKeyItem({ ...item, ...change } as KeyItem)).toThrow(`${attribute} is missing or malformed`);
+    },
+  );
 });

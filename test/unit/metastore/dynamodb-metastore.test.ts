@@ -1,9 +1,11 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { afterEach, expect, it } from 'vitest';
+import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { afterEach, expect, it, vi } from 'vitest';
 import { startDynamoDb } from '../../../local/dynamodb.ts';
 import { close, listen } from '../../../emulators/listen.ts';
 import { DynamoDbMetastore } from '../../../src/index.ts';
+import { dynamoDbClient, readOne } from '../../../src/metastore/dynamodb-client.ts';
 import { encodeKeyItem } from '../../../src/metastore/dynamodb-item.ts';
 import { DynamoDbKeyTable } from '../../../src/metastore/dynamodb-key-table.ts';
 import { dynamoDbContract } from '../../support/contract/dynamodb-contract.ts';
@@ -65,11 +67,11 @@ it('reads consistently from the table EncryptionKey by default, and stores with 
 it.for([
   ['a server error', { status: 500, body: '{"__type":"InternalServerError"}' }],
   ['throttling', { status: 400, body: '{"__type":"ThrottlingException"}' }],
-  ['an access denied', { status: 400, body: '{"__type":"AccessDeniedException","message":"CANARY"}' }],
-  ['an answer that is no JSON', { status: 200, body: 'CANARY' }],
-  ['no answer', 'hang'],
-  ['an answer that begins and does not go on', 'stall'],
-] as const)('%s is an outage: retryable, never an absent key or a lost race', async ([, answer]) => {
+  ['denied access', { status: 400, body: '{"__type":"AccessDeniedException","message":"CANARY"}' }],
+  ['an answer that is not JSON', { status: 200, body: 'CANARY' }],
+  ['a missing answer', 'hang'],
+  ['an answer that stalls', 'stall'],
+] as const)('reports %s as MetastoreUnavailable, never as an absent key or a duplicate', async ([, answer]) => {
   const { metastore } = await open(() => answer, 100);
   const works = [
     metastore.load(id, created, noDeadline()),
@@ -108,7 +110,7 @@ it('retries as often after an outage as before it', async () => {
     const fails = isDown || attempts % 2 === 1;
     return fails ? { status: 500, body: '{"__type":"InternalServerError"}' } : { status: 200, body: '{}' };
   });
-  // More failures than the SDK's quota has retries for.
+  // These are more failures than the retry quota of the SDK allows retries for.
   const outage = Array.from({ length: 40 }, () => codeOf(metastore.load(id, created, noDeadline())));
   expect(new Set(await Promise.all(outage))).toEqual(new Set(['MetastoreUnavailable']));
   expect(attempts).toBe(3 * outage.length);
@@ -131,15 +133,38 @@ it('reports a refused connection as MetastoreUnavailable', async () => {
   expect(await codeOf(metastore.load(id, created, noDeadline()))).toBe('MetastoreUnavailable');
 });
 
-it('reports no outage if there are more concurrent calls than connections', async () => {
-  server = createServer((request, response) => {
-    request.resume().on('end', () => setTimeout(() => response.end('{}'), 200));
+it('makes at most 50 calls at the same time, because the SDK has 50 connections', async () => {
+  let running = 0;
+  let mostRunning = 0;
+  const send = vi.spyOn(DynamoDBClient.prototype, 'send').mockImplementation(async () => {
+    running += 1;
+    mostRunning = Math.max(mostRunning, running);
+    await new Promise(setImmediate);
+    running -= 1;
+    return {};
   });
-  const endpoint = `http://127.0.0.1:${await listen(server, 0)}`;
-  const metastore = new DynamoDbMetastore({ endpoint, region: 'us-west-2', connectionTimeoutMs: 1500 });
-  // Longer than that in all, and each connection is there well before it, on a loaded machine too.
-  const loads = Array.from({ length: 500 }, () => metastore.load(id, created, noDeadline()));
-  expect(new Set(await Promise.all(loads))).toEqual(new Set([undefined]));
+  const metastore = new DynamoDbMetastore({ region: 'us-west-2' });
+  await Promise.all(Array.from({ length: 500 }, () => metastore.load(id, created, noDeadline())));
+  expect(send).toHaveBeenCalledTimes(500);
+  expect(mostRunning).toBe(50);
+  send.mockRestore();
+});
+
+it.for([
+  [{}, { connectionTimeout: 1000, requestTimeout: 3000, socketTimeout: 3000 }],
+  [
+    { connectionTimeoutMs: 5000, requestTimeoutMs: 7000 },
+    { connectionTimeout: 5000, requestTimeout: 7000, socketTimeout: 7000 },
+  ],
+] as const)('with the options %j has the time-outs %j', async ([options, timeouts]) => {
+  await open(() => ({ status: 200, body: '{}' }));
+  const { port } = (server as Server).address() as AddressInfo;
+  const { client } = dynamoDbClient({ endpoint: `http://127.0.0.1:${port}`, region: 'us-west-2', ...options });
+  // The SDK resolves the time-outs during the first request.
+  await client.send(readOne('EncryptionKey', id, created));
+  const handler = client.config.requestHandler as unknown as { httpHandlerConfigs(): object };
+  expect(handler.httpHandlerConfigs()).toMatchObject({ ...timeouts, throwOnRequestTimeout: true });
+  client.destroy();
 });
 
 it('DynamoDbKeyTable lists all pages with consistent reads', async () => {
