@@ -49,7 +49,7 @@ const OPTIONS: Types<Options> = { ...DYNAMODB_OPTIONS, events: optional(having('
 
 /**
  * Equal to the most connections of the SDK's client. Without this limit, a batch of records with invented keys could
- * start a thousand calls, and the SDK would report calls that wait for a connection as connection time-outs.
+ * start a thousand calls. The SDK would report calls that wait for a connection as connection time-outs.
  */
 const MAX_CONCURRENT_CALLS = 50;
 

@@ -23,7 +23,7 @@ describe('the rounds of a request', () => {
   });
 
   it.for([1, 2, 3, 5].flatMap((maxRounds) => [1, 2, 3].map((count) => [maxRounds, count] as const)))(
-    'number at most %i with %i failing regions, and rounds after the first make one attempt each if the regions throttle',
+    'number at most %i with %i failing regions, and later rounds make one attempt each if the regions throttle',
     async ([maxRounds, count]) => {
       for (const [faultClass, draw, most] of [
         ['unavailable', 0, maxRounds * count],

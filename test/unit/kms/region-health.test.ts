@@ -208,7 +208,7 @@ describe('after a cool-down', () => {
   });
 });
 
-describe('reports', () => {
+describe('reports of KMS regions', () => {
   it('Failover.states returns the last state of each region, the preferred region first', async () => {
     const regions = scripted();
     const unknown = ['west', 'east'].map((region) => ({ region, state: 'unknown' }));

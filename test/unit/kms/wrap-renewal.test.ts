@@ -75,7 +75,7 @@ describe('AwsKms.renew', () => {
     }
   });
 
-  it('renews the wrap of a region whose alias points to a new key, so that the old key can be deleted', async () => {
+  it('renews the wrap of a region whose alias points to a new key', async () => {
     const wrapped = await kms().wrap(SYSTEM_KEY, noDeadline());
     const newKey = await moveAlias(WEST);
     const { regions, renewed } = await renew(wrapped);
