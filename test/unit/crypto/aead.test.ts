@@ -1,6 +1,6 @@
-import { createSecretKey } from 'node:crypto';
+import { createSecretKey, Decipheriv } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { open, seal, SEAL_OVERHEAD_BYTES } from '../../../src/crypto/aead.ts';
 import { fillRandom, oneIn2To } from '../../../src/crypto/random.ts';
 
@@ -49,6 +49,15 @@ it('open returns undefined if any one bit was flipped', () => {
     tampered[bit >> 3] = (tampered[bit >> 3] ?? 0) ^ (1 << (bit & 7));
     expect(open(key, tampered)).toBeUndefined();
   }
+});
+
+it('open zeroes the plaintext of a value with a wrong tag', () => {
+  const update = vi.spyOn(Decipheriv.prototype, 'update');
+  const sealed = seal(key, Buffer.from('payload'));
+  sealed[sealed.length - 20] = (sealed[sealed.length - 20] ?? 0) ^ 1;
+  expect(open(key, sealed)).toBeUndefined();
+  expect(update.mock.results.map(({ value }) => value as unknown)).toEqual([Buffer.alloc(7)]);
+  update.mockRestore();
 });
 
 it('seal never repeats a nonce, over many refills of the random pool', () => {

@@ -13,13 +13,13 @@ afterEach(() => vi.restoreAllMocks());
 it('makes at most 50 calls at the same time, because the SDK has 50 connections', async () => {
   let running = 0;
   let mostRunning = 0;
-  const send = vi.spyOn(DynamoDBClient.prototype, 'send').mockImplementation(async () => {
+  const send = vi.spyOn(DynamoDBClient.prototype, 'send').mockImplementation((async () => {
     running += 1;
     mostRunning = Math.max(mostRunning, running);
     await new Promise(setImmediate);
     running -= 1;
     return {};
-  });
+  }) as never);
   const metastore = new DynamoDbMetastore({ region: 'us-west-2' });
   await Promise.all(Array.from({ length: 500 }, () => metastore.load(id, created, noDeadline())));
   expect(send).toHaveBeenCalledTimes(500);
@@ -65,7 +65,7 @@ it('measures the latency of a call from the time when it is sent', async () => {
 });
 
 it('DynamoDbKeyTable makes no call for an id that no row can have', async () => {
-  const send = vi.spyOn(DynamoDBClient.prototype, 'send').mockRejectedValue(new Error('sent') as never);
+  const send = vi.spyOn(DynamoDBClient.prototype, 'send').mockRejectedValue(new Error('sent'));
   const table = new DynamoDbKeyTable({ region: 'us-west-2' });
   for (const impossible of ['', 'a'.repeat(2049), 'a\ud800']) {
     expect(await table.list(impossible)).toEqual([]);

@@ -75,8 +75,15 @@ describe('a Data Row Record', () => {
     expect((thrown as KeyfoldError).message).not.toMatch('CANARY');
   });
 
-  it('is not quoted in the error if it is not JSON', () => {
-    expect(() => decodeDataRowRecord('{"CANARY"')).toThrow(/^The record is not JSON\.$/);
+  it.for(['{"CANARY"', '{,"Data":"CANARY=="}'])('is not quoted in the error if it is not JSON: %s', (text) => {
+    expect(() => decodeDataRowRecord(text)).toThrow(/^The record is not JSON\.$/);
+  });
+
+  it.for([
+    ['key.created', { ...record, key: { ...record.key, created: 1.5 } }],
+    ['key.parent.created', { ...record, key: { ...record.key, parent: { id: 'x', created: 2 ** 53 } } }],
+  ] as const)('is not encoded if %s is not a whole number', ([name, given]) => {
+    expect(() => encodeDataRowRecord(given)).toThrow(`malformed: ${name} is not a whole number of seconds`);
   });
 });
 

@@ -211,6 +211,11 @@ describe('KeyNaming', () => {
     expect(() => new KeyNaming({ ...names, ...change })).toThrow(fault);
   });
 
+  it('accepts a service so long that a partition of 128 bytes fits into a key id, but no longer one', () => {
+    expect(() => new KeyNaming({ ...names, service: 's'.repeat(1909) })).not.toThrow();
+    expect(() => new KeyNaming({ ...names, service: 's'.repeat(1910) })).toThrow('too long');
+  });
+
   it('accepts ambiguous names with allowAmbiguousNames', () => {
     const naming = new KeyNaming({ service: 'a_b', product: 'us-east-1', allowAmbiguousNames: true });
     expect(naming.systemKeyId).toBe('_SK_a_b_us-east-1');
