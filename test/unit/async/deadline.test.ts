@@ -1,6 +1,6 @@
 import { getEventListeners } from 'node:events';
 import { afterEach, expect, it, vi } from 'vitest';
-import { orAborted, withDeadline } from '../../../src/async/deadline.ts';
+import { orAborted, RequestDeadlines, withDeadline } from '../../../src/async/deadline.ts';
 import { errorOf } from '../../support/fakes.ts';
 
 afterEach(() => {
@@ -8,16 +8,19 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-it('withDeadline aborts at once without a timer if the deadline has passed', async () => {
-  const timer = vi.spyOn(globalThis, 'setTimeout');
-  const work = withDeadline(
-    { deadlineAtMs: 5 },
-    () => 10,
-    ({ signal }) => Promise.reject(signal.reason as Error),
-  );
-  expect(await errorOf(work)).toMatchObject({ code: 'DeadlineExceeded' });
-  expect(timer).not.toHaveBeenCalled();
-});
+it.for([9, 10])(
+  'withDeadline aborts at once, without a timer, at 10 ms for a deadline at %i ms',
+  async (deadlineAtMs) => {
+    const timer = vi.spyOn(globalThis, 'setTimeout');
+    const work = withDeadline(
+      { deadlineAtMs },
+      () => 10,
+      ({ signal }) => Promise.reject(signal.reason as Error),
+    );
+    expect(await errorOf(work)).toMatchObject({ code: 'DeadlineExceeded' });
+    expect(timer).not.toHaveBeenCalled();
+  },
+);
 
 it.for([2 ** 31 - 1, 2 ** 31, 2 ** 40])(
   'withDeadline does not abort after one second if the deadline is %i ms away',
@@ -34,6 +37,26 @@ it.for([2 ** 31 - 1, 2 ** 31, 2 ** 40])(
     expect(await work).toBe(false);
   },
 );
+
+it('RequestDeadlines aborts work under limits that other work has already left', async () => {
+  const deadlines = new RequestDeadlines(() => 0);
+  const controller = new AbortController();
+  const limits = { signal: controller.signal };
+  const hanging = deadlines.within(limits, ({ signal }) => orAborted(new Promise(() => {}), signal));
+  await deadlines.within(limits, async () => {});
+  const reason = new Error('no longer wanted');
+  controller.abort(reason);
+  expect(await errorOf(hanging)).toBe(reason);
+});
+
+it('RequestDeadlines leaves no listener on the signal after all work has ended', async () => {
+  const deadlines = new RequestDeadlines(() => 0);
+  const { signal } = new AbortController();
+  const limits = { signal };
+  await Promise.all([1, 2].map((i) => deadlines.within(limits, async () => i)));
+  await new Promise(setImmediate);
+  expect(getEventListeners(signal, 'abort')).toEqual([]);
+});
 
 it('orAborted rejects at once if the signal is aborted already', async () => {
   const reason = new Error('no longer wanted');

@@ -27,6 +27,10 @@ describe('StaticKms', () => {
     expect(new StaticKms(masterKey, lambda, STATIC_KMS_OVERRIDE)).toBeInstanceOf(StaticKms);
   });
 
+  it('refuses null as the environment with a TypeError that names it', () => {
+    expect(() => new StaticKms(masterKey, null as never)).toThrow('environment must be an object, not null.');
+  });
+
   it('refuses a master key that is not 32 bytes long', () => {
     for (const bytes of [0, 16, 31, 33]) {
       expect(() => new StaticKms(Buffer.alloc(bytes), {})).toThrow(`is of ${bytes} bytes instead of 32`);

@@ -136,7 +136,9 @@ describe('a new System Key', () => {
     const wrapping = wrappedIn(open(), { ...noDeadline(), atMs: clock.now() + 1000 });
     let regions: string[] = [];
     void wrapping.then((wrapped) => (regions = wrapped));
-    await vi.advanceTimersByTimeAsync(500);
+    await vi.advanceTimersByTimeAsync(499);
+    expect(regions).toEqual([]);
+    await vi.advanceTimersByTimeAsync(1);
     vi.useRealTimers();
     expect(regions).toEqual([WEST, EAST]);
     expect(told).toEqual([`no wrap in ${EU}`]);

@@ -4,6 +4,7 @@ import {
   keyKindOf,
   KeyNaming,
   regionOfKeyId,
+  secondsOf,
   type ServiceNames,
   type PartitionId,
 } from '../../../src/records/ids.ts';
@@ -239,6 +240,11 @@ describe('KeyNaming', () => {
       expect(isRegionName(name)).toBe(false);
     },
   );
+});
+
+it('secondsOf drops the milliseconds of a time', () => {
+  expect([0, 999, 1000, 1999].map(secondsOf)).toEqual([0, 0, 1, 1]);
+  for (const nowMs of [Number.NaN, Infinity, 2 ** 64]) expect(() => secondsOf(nowMs)).toThrow(TypeError);
 });
 
 describe('a key id', () => {
