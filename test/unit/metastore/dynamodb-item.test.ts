@@ -57,4 +57,9 @@ describe('a key row', () => {
       expect(() => decodeKeyItem({ ...item, ...change } as KeyItem)).toThrow(`${attribute} is missing or malformed`);
     },
   );
+
+  it('is named with escapes if its id contains control characters', () => {
+    const broken = { ...item, Id: { S: '_SK_\u001b[2J' }, KeyRecord: { S: '' } };
+    expect(() => decodeKeyItem(broken)).toThrow('The key row _SK_\\u001b[2J created 120 cannot be read');
+  });
 });

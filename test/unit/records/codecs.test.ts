@@ -75,7 +75,7 @@ describe('a Data Row Record', () => {
     expect((thrown as KeyfoldError).message).not.toMatch('CANARY');
   });
 
-  it.for(['{"CANARY"', '{,"Data":"CANARY=="}'])('is not quoted in the error if it is not JSON: %s', (text) => {
+  it.for(['{"CANARY"', '{,"Data":"CANARYAA"}'])('is not quoted in the error if it is not JSON: %s', (text) => {
     expect(() => decodeDataRowRecord(text)).toThrow(/^The record is not JSON\.$/);
   });
 
@@ -117,9 +117,10 @@ const isRetryable = (code: string): boolean => new KeyfoldError(code as never, '
 it('KeyfoldError.retryable depends on the code alone', () => {
   const retryable = ['KeyNotYetVisible', 'KmsThrottled', 'KmsUnavailable', 'MetastoreUnavailable', 'DeadlineExceeded'];
   const permanent = ['InvalidConfiguration', 'InvalidRequest', 'Forbidden', 'FieldNotFound', 'RecordUnreadable'];
+  const refused = ['Unauthenticated', 'NotFound', 'MethodNotAllowed', 'UnsupportedMediaType', 'PayloadTooLarge'];
   const broken = ['KmsMisconfigured', 'KeyRowUnreadable', 'Internal'];
   expect(retryable.filter(isRetryable)).toEqual(retryable);
-  expect([...permanent, ...broken].filter(isRetryable)).toEqual([]);
+  expect([...permanent, ...refused, ...broken].filter(isRetryable)).toEqual([]);
 });
 
 it.for(['toString', 'hasOwnProperty', 5, undefined])('the KeyfoldError constructor refuses the code %s', (code) => {
