@@ -1,10 +1,10 @@
 /**
- * Keyfold as a library: encrypts and decrypts in the caller's own process. Make one {@link SessionFactory}, with a
- * {@link KeyManagementService} and a {@link Metastore}, and keep it; take a {@link Session} from it for each partition.
+ * Keyfold as a library: encrypts and decrypts in the caller's own process. Create one {@link SessionFactory} with a
+ * {@link KeyManagementService} and a {@link Metastore}, and keep it. Get a {@link Session} from it for each partition.
  *
- * Every function throws a TypeError that names the parameter for an argument of a wrong type, and for an option that
- * does not exist. Asynchronous functions reject with it. It comes before any key is touched. Other failures are {@link
- * KeyfoldError}s.
+ * If an argument has a wrong type or an option does not exist, the function throws a TypeError that names the
+ * parameter. Asynchronous functions reject with it. No key has been used by then. Every other failure is a
+ * {@link KeyfoldError}.
  */
 export { cryptoPolicy, type CryptoPolicy } from './envelope/crypto-policy.ts';
 export { decodeCompactRecord, encodeCompactRecord } from './records/compact-record.ts';

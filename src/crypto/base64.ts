@@ -23,7 +23,7 @@ export function decodeBase64(text: string): Buffer | undefined {
  * @returns the bytes, whose buffer is the caller's; undefined if the text is not strict base64url
  */
 export function decodeBase64Url(text: string): Buffer | undefined {
-  if (text.includes('+') || text.includes('/') || text.includes('=')) return undefined;
+  if (text.includes('+') || text.includes('/')) return undefined;
   if (text.length % 4 === 1 || BEYOND_LATIN_1.test(text)) return undefined;
   return decodeExactly(text, 'base64url', Math.floor((text.length * 3) / 4));
 }
@@ -32,7 +32,7 @@ export function decodeBase64Url(text: string): Buffer | undefined {
 function decodeExactly(text: string, alphabet: 'base64' | 'base64url', sizeBytes: number): Buffer | undefined {
   const bytes = Buffer.from(text, alphabet);
   if (bytes.length !== sizeBytes) return undefined;
-  // Only the last group can have unused bits.
-  const lastGroupAt = bytes.length - (bytes.length % 3 || 3);
+  // Only a last group of fewer than three bytes has unused bits.
+  const lastGroupAt = bytes.length - (bytes.length % 3);
   return text.endsWith(bytes.toString(alphabet, lastGroupAt)) ? bytes : undefined;
 }

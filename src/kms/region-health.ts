@@ -1,16 +1,16 @@
 import type { FailoverPolicy } from './failover-policy.ts';
 import type { FaultClass, RegionFault } from './faults.ts';
 
-/** A region as this process last saw it. */
+/** The last known state of a region in this process. */
 export interface RegionState {
   readonly region: string;
-  /** How the last call ended; `unknown` before the first has. */
+  /** How the last call ended. `unknown` until the first call ends. */
   readonly state: 'ok' | 'unknown' | FaultClass;
-  /** When that was, in milliseconds since 1970; absent before. */
+  /** When the last call ended, in milliseconds since 1970. Absent until the first call ends. */
   readonly atMs?: number;
-  /** The last failure, even if calls have succeeded since; absent where there was none. */
+  /** The last failure, even if later calls succeeded. Absent if no call has failed. */
   readonly lastFault?: { readonly faultClass: FaultClass; readonly errorName: string; readonly atMs: number };
-  /** Until when the region is asked last, in milliseconds since 1970; absent where it is not. */
+  /** Until when the region is tried last, in milliseconds since 1970. Absent if the region is not in a cool-down. */
   readonly avoidedUntilMs?: number;
 }
 
@@ -22,12 +22,14 @@ interface Span {
 
 const NO_TIME: Span = { fromMs: 0, untilMs: 0 };
 
-/** When a span ends; 0 if it is over. One that begins in the future is over: the clock has stepped back since. */
+/**
+ * Returns when a span ends, or 0 if it is over. A span in the future is over too, because the clock has stepped back.
+ */
 function endOf({ fromMs, untilMs }: Span, nowMs: number): number {
   return fromMs <= nowMs && nowMs < untilMs ? untilMs : 0;
 }
 
-/** What a process remembers of one region, and whether it asks it last for now. */
+/** Remembers how calls to one region ended, and decides whether the region is tried last. */
 export class RegionHealth {
   readonly #region: string;
   readonly #policy: FailoverPolicy;
@@ -42,19 +44,20 @@ export class RegionHealth {
     this.#state = { region, state: 'unknown' };
   }
 
-  /** For an operator to read. */
+  /** Returns the region's state for an operator. */
   stateAt(nowMs: number): RegionState {
     const avoidedUntilMs = this.avoidedUntilMs(nowMs);
     return avoidedUntilMs > 0 ? { ...this.#state, avoidedUntilMs } : this.#state;
   }
 
-  /** Until when the region is to be asked last; 0 where it is not. */
+  /** Returns until when the region is tried last, in milliseconds since 1970, or 0 if it is not. */
   avoidedUntilMs(nowMs: number): number {
     return Math.max(endOf(this.#cooling, nowMs), endOf(this.#probed, nowMs));
   }
 
   /**
-   * An attempt begins. One that finds out whether the region is back does so alone: meanwhile others go on sparing it.
+   * Records the begin of an attempt. If the region has failed before, this attempt alone tests it, and other requests
+   * still try the region last.
    */
   begin(nowMs: number): void {
     if (this.#failures > 0) this.#probed = { fromMs: nowMs, untilMs: nowMs + this.#policy.firstCoolDownMs };
@@ -69,25 +72,27 @@ export class RegionHealth {
   }
 
   /**
-   * Takes note of a failure.
-   * @param draw from 0 up to 1, for the jitter of the cool-down
-   * @returns how long the region is spared from now on; undefined where it already was, or where waiting mends nothing
+   * Records a failure.
+   * @param draw a random number from 0 up to 1, for the jitter of the cool-down
+   * @returns the length of the new cool-down in milliseconds. It is `undefined` if the region is already in a cool-down
+   * or if the fault does not cause one.
    */
   failed(fault: RegionFault, nowMs: number, draw: number): number | undefined {
     const { faultClass, errorName } = fault;
     const lastFault = { faultClass, errorName, atMs: nowMs };
-    // Bytes that do not open are a fault of a key row. The region itself has answered.
+    // Bytes that cannot be decrypted are a fault of the key row. The region itself is healthy.
     const state = faultClass === 'corrupt' ? 'ok' : faultClass;
     this.#state = { region: this.#region, state, atMs: nowMs, lastFault };
-    // Found out. From here the cool-down alone counts, which is drawn: a fleet must not come back at once.
+    // The test of the region has ended. From now on only the random cool-down counts, so that a fleet does not return
+    // all at once.
     this.#probed = NO_TIME;
     if (fault.faultClass !== 'unavailable') {
-      // It has answered: sparing it mends nothing.
+      // The region has answered, so a cool-down would not help.
       this.#failures = 0;
       this.#cooling = NO_TIME;
       return undefined;
     }
-    // Calls that fail side by side are one failure, not many.
+    // Concurrent calls that fail count as one failure.
     if (endOf(this.#cooling, nowMs) > 0) return undefined;
     const { firstCoolDownMs, longestCoolDownMs } = this.#policy;
     const fullMs = Math.min(longestCoolDownMs, firstCoolDownMs * 2 ** this.#failures);
@@ -98,7 +103,7 @@ export class RegionHealth {
   }
 }
 
-/** Whether a region with that fault may answer later. */
+/** Whether a region with this fault might answer later. */
 export function isTransient(fault: RegionFault | undefined): boolean {
   return fault?.faultClass === 'throttled' || fault?.faultClass === 'unavailable';
 }

@@ -7,29 +7,29 @@ import { classify, RegionFault, type KmsAction } from './faults.ts';
 import { parseKmsArn } from './key-arn.ts';
 import type { KmsRegion, Wrap } from './kms-region.ts';
 
-/** How long one call may take. */
+/** Time-outs of one KMS call. */
 export interface KmsTimeouts {
   readonly connectionTimeoutMs: number;
-  /** From the call to the last byte of its answer. */
+  /** From the start of the call to the last byte of its answer. */
   readonly requestTimeoutMs: number;
 }
 
-/** What {@link RegionalKms} is made of. */
+/** Options of {@link RegionalKms}. */
 export interface RegionalKmsOptions {
   readonly region: string;
   /** A key ARN or an alias ARN. */
   readonly keyArn: string;
-  /** Those whose keys may be used. */
+  /** AWS accounts whose KMS keys may be used. */
   readonly accounts: ReadonlySet<string>;
   readonly timeouts: KmsTimeouts;
-  /** Replaces AWS's own, for an emulator. */
+  /** Replaces AWS's endpoint, so that an emulator can be used. */
   readonly endpoint: string | undefined;
 }
 
-/** The longest ciphertext that KMS takes. */
+/** The longest ciphertext that KMS accepts. */
 const MAX_CIPHERTEXT_BYTES = 6144;
 
-/** AWS KMS in one region, through the AWS SDK without its retries. */
+/** AWS KMS in one region. The retries of the AWS SDK are off, because `Failover` retries. */
 export class RegionalKms implements KmsRegion {
   readonly region: string;
   readonly keyArn: string;
@@ -50,8 +50,8 @@ export class RegionalKms implements KmsRegion {
         connectionTimeout: timeouts.connectionTimeoutMs,
         requestTimeout: timeouts.requestTimeoutMs,
         throwOnRequestTimeout: true,
-        // A process makes few calls. A connection kept while Lambda freezes it would be found dead, and the region
-        // blamed for it.
+        // Each call opens a new connection. A kept connection could be dead after a Lambda freeze, and the failed call
+        // would count against the region. A process makes so few calls that the cost is small.
         httpAgent: { keepAlive: false },
         httpsAgent: { keepAlive: false },
       },
@@ -63,7 +63,7 @@ export class RegionalKms implements KmsRegion {
       const command = new GenerateDataKeyCommand({ KeyId: this.keyArn, KeySpec: 'AES_256' });
       const { Plaintext, CiphertextBlob, KeyId } = await this.#client.send(command, { abortSignal });
       return zeroedOnThrow(Plaintext, (plaintext) => {
-        // Nobody would zero what comes when nobody waits any more.
+        // After an abort no caller owns this plaintext, so throw here, which zeroes it.
         abortSignal.throwIfAborted();
         if (plaintext.length !== KEY_BYTES) throw this.#incomplete('GenerateDataKey');
         const arn = this.#keyUsed('GenerateDataKey', this.keyArn, KeyId);
@@ -83,7 +83,7 @@ export class RegionalKms implements KmsRegion {
 
   async decrypt(wrapped: Uint8Array, keyId: string | undefined, deadline: Deadline): Promise<Buffer> {
     const named = keyId === undefined ? undefined : parseKmsArn(keyId);
-    if (named !== undefined && !this.#accounts.has(named.account)) throw this.#stranger('Decrypt');
+    if (named !== undefined && !this.#accounts.has(named.account)) throw this.#foreignAccount('Decrypt');
     if (named !== undefined && named.region !== this.region) {
       throw new RegionFault(this.region, 'Decrypt', 'corrupt', 'KeyOfAnotherRegion');
     }
@@ -94,6 +94,7 @@ export class RegionalKms implements KmsRegion {
       const command = new DecryptCommand({ CiphertextBlob: wrapped, ...(keyId === undefined ? {} : { KeyId: keyId }) });
       const { Plaintext, KeyId } = await this.#client.send(command, { abortSignal });
       return zeroedOnThrow(Plaintext, (plaintext) => {
+        // After an abort no caller owns this plaintext, so throw here, which zeroes it.
         abortSignal.throwIfAborted();
         this.#keyUsed('Decrypt', keyId, KeyId);
         return plaintext;
@@ -106,7 +107,8 @@ export class RegionalKms implements KmsRegion {
       return await this.#attempt(deadline, send).catch(async (error: unknown) => {
         const fault = signatureFaultOf(error);
         if (fault === undefined || deadline.signal.aborted) throw error;
-        // From the answer's date the SDK has learnt by how much the clock is off. It signs the next request by that.
+        // The SDK corrects its clock by the date in the answer of KMS, so a second attempt is signed with the right
+        // time.
         if (fault === 'credentials') await this.#renewCredentials(deadline);
         return this.#attempt(deadline, send);
       });
@@ -121,21 +123,21 @@ export class RegionalKms implements KmsRegion {
     return orAborted(send(attempt), attempt);
   }
 
-  /** If this fails, the next attempt finds out why. */
+  /** Loads new credentials. Ignores a failure, because the next attempt then reports the credentials error. */
   async #renewCredentials(deadline: Deadline): Promise<void> {
     const renewed = this.#client.config.credentials({ forceRefresh: true });
     await orAborted(renewed, deadline.signal).catch(() => {});
   }
 
   /**
-   * The ARN of the key that KMS says it used. Refused unless it is of our accounts, and the very one where one was
-   * named.
+   * Checks the ARN of the KMS key that KMS says it used, and returns it.
+   * @throws RegionFault if the key is in an account that is not configured, or if the request named another key ARN
    */
-  #keyUsed(action: KmsAction, asked: string | undefined, used: string | undefined): string {
+  #keyUsed(action: KmsAction, requested: string | undefined, used: string | undefined): string {
     if (used === undefined) throw this.#incomplete(action);
     const arn = parseKmsArn(used);
-    if (arn?.kind !== 'key' || !this.#accounts.has(arn.account)) throw this.#stranger(action);
-    if (asked === undefined || parseKmsArn(asked)?.kind !== 'key' || asked === used) return used;
+    if (arn?.kind !== 'key' || !this.#accounts.has(arn.account)) throw this.#foreignAccount(action);
+    if (requested === undefined || parseKmsArn(requested)?.kind !== 'key' || requested === used) return used;
     throw new RegionFault(this.region, action, 'corrupt', 'AnotherKeyUsed');
   }
 
@@ -144,7 +146,7 @@ export class RegionalKms implements KmsRegion {
     throw this.#incomplete(action);
   }
 
-  #stranger(action: KmsAction): RegionFault {
+  #foreignAccount(action: KmsAction): RegionFault {
     return new RegionFault(this.region, action, 'corrupt', 'KeyOfAnotherAccount');
   }
 
@@ -153,7 +155,7 @@ export class RegionalKms implements KmsRegion {
   }
 }
 
-/** Makes something of a plaintext that KMS has answered with; its bytes are zeroed where that throws. */
+/** Passes the plaintext of a KMS answer to `use`. If `use` throws, zeroes the plaintext. */
 function zeroedOnThrow<T>(bytes: Uint8Array = new Uint8Array(), use: (plaintext: Buffer) => T): T {
   const plaintext = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   try {

@@ -14,20 +14,21 @@ import { invalidConfiguration, KeyfoldError } from '../errors.ts';
 import type { KeyRow } from '../maintenance/key-table.ts';
 import { keyOfItem, readKeyItem, type KeyItem } from './dynamodb-item.ts';
 
-/** Where the key table is. */
+/** Location of the key table and time-outs of its client. */
 export interface DynamoDbMetastoreOptions {
-  /** `EncryptionKey` unless said otherwise, as Asherah's. */
+  /** Default: `EncryptionKey`, as in Asherah. */
   readonly tableName?: string;
-  /** The table's region; the SDK's own choice unless said. */
+  /** The table's region. Default: the region that the AWS SDK finds in its environment. */
   readonly region?: string;
-  /** Replaces AWS's endpoint, for an emulator. */
+  /** Replaces AWS's endpoint, so that an emulator can be used. */
   readonly endpoint?: string;
+  /** Default: 1000 milliseconds. */
   readonly connectionTimeoutMs?: number;
-  /** For one attempt to answer, and for an answer that has begun to go on. */
+  /** Longest wait for the answer to one attempt, and longest pause within an answer. Default: 3000 milliseconds. */
   readonly requestTimeoutMs?: number;
 }
 
-/** What {@link DynamoDbMetastoreOptions} are made of. */
+/** The type of each option in {@link DynamoDbMetastoreOptions}, for checks at run time. */
 export const DYNAMODB_OPTIONS: Types<DynamoDbMetastoreOptions> = {
   tableName: optional(STRING),
   region: optional(STRING),
@@ -39,17 +40,18 @@ export const DYNAMODB_OPTIONS: Types<DynamoDbMetastoreOptions> = {
 const DEFAULT_TIMEOUTS = { connectionTimeoutMs: 1000, requestTimeoutMs: 3000 };
 
 /**
- * The SDK's own number is another from one client and version to the next, and how long an outage is waited for hangs
- * on it.
+ * Set here because the SDK's default differs by client and version. It decides how long a call lasts during an outage.
  */
 const MAX_ATTEMPTS = 3;
-/** DynamoDB answers within some ten milliseconds; a starved process must not take that for a dead connection. */
+/**
+ * After this time without an answer, a connection from before a Lambda freeze counts as dead. DynamoDB answers within
+ * about 10 milliseconds, so 1 second also allows for a process that is short of CPU time.
+ */
 const ANSWER_AFTER_FREEZE_MS = 1000;
 
 /**
- * The table's name and a client for it. Throttling, 5xx and the network's faults are retried by the SDK's standard
- * mode.
- * @throws KeyfoldError `InvalidConfiguration` for a time-out that is no positive whole number
+ * Creates the client for a key table. The SDK's standard retry mode retries throttling, 5xx answers and network errors.
+ * @throws KeyfoldError `InvalidConfiguration` if a time-out is not a positive whole number
  */
 export function dynamoDbClient(options: DynamoDbMetastoreOptions): { tableName: string; client: DynamoDBClient } {
   const { tableName = 'EncryptionKey', region, endpoint } = options;
@@ -66,7 +68,7 @@ export function dynamoDbClient(options: DynamoDbMetastoreOptions): { tableName: 
       connectionTimeout: connectionTimeoutMs,
       requestTimeout: requestTimeoutMs,
       throwOnRequestTimeout: true,
-      // The request time-out ends with an answer's head; this one sees that its body comes, too.
+      // `requestTimeout` only covers the wait for the head of an answer. `socketTimeout` also covers its body.
       socketTimeout: requestTimeoutMs,
       ...keptConnections({ answerWithinMs: ANSWER_AFTER_FREEZE_MS }),
     },
@@ -74,12 +76,12 @@ export function dynamoDbClient(options: DynamoDbMetastoreOptions): { tableName: 
   return { tableName, client };
 }
 
-/** Reads the row of that id and time, in seconds since 1970; consistently. */
+/** Reads one row with a consistent read. `created` is in seconds since 1970. */
 export function readOne(tableName: string, id: string, created: number): GetItemCommand {
   return new GetItemCommand({ TableName: tableName, Key: keyOfItem(id, created), ConsistentRead: true });
 }
 
-/** Reads the rows of an id, latest first; consistently. */
+/** Reads all rows of an id with a consistent read, the latest first. */
 export function rowsOf(tableName: string, id: string): QueryCommandInput {
   return {
     TableName: tableName,
@@ -90,19 +92,22 @@ export function rowsOf(tableName: string, id: string): QueryCommandInput {
   };
 }
 
-/** All rows of some pages, those that do not parse too. */
+/** Collects the rows of all pages, including rows that cannot be parsed. */
 export async function rowsFrom(pages: AsyncIterable<{ readonly Items?: KeyItem[] | undefined }>): Promise<KeyRow[]> {
   const rows: KeyRow[] = [];
   for await (const { Items: items = [] } of pages) for (const item of items) rows.push(readKeyItem(item));
   return rows;
 }
 
-/** Reads the row of an id that was created last. */
+/** Reads the latest row of an id. */
 export function readLatest(tableName: string, id: string): QueryCommand {
   return new QueryCommand({ ...rowsOf(tableName, id), Limit: 1 });
 }
 
-/** Reads the rows of an id that were created up to a date, latest first, at most ten. */
+/**
+ * Reads the ten latest rows of an id that were created at or before `notAfter`, in seconds since 1970. The latest comes
+ * first.
+ */
 export function readRecent(tableName: string, id: string, notAfter: number): QueryCommand {
   const query = rowsOf(tableName, id);
   return new QueryCommand({
@@ -113,7 +118,7 @@ export function readRecent(tableName: string, id: string, notAfter: number): Que
   });
 }
 
-/** Flags a key as revoked, whose row must be there. */
+/** Marks a key as revoked. The condition fails if the key's row does not exist. */
 export function revocationOf(tableName: string, id: string, created: number): UpdateItemCommand {
   return new UpdateItemCommand({
     TableName: tableName,
@@ -124,10 +129,7 @@ export function revocationOf(tableName: string, id: string, created: number): Up
   });
 }
 
-/**
- * What a conditional write comes to: `done`, or `refused` where its condition does not hold. Any other failure is
- * thrown.
- */
+/** Returns `done` after a conditional write, or `refused` if its condition failed. Throws any other error. */
 export async function unlessRefused<Done, Refused>(
   write: Promise<unknown>,
   done: Done,
@@ -142,12 +144,15 @@ export async function unlessRefused<Done, Refused>(
   }
 }
 
-/** The name of what a call of the SDK threw, all that is kept of it: the SDK quotes answers in some of its errors. */
+/**
+ * Returns the name of an SDK error. The message is dropped because some SDK errors quote answers, which can contain
+ * data.
+ */
 export function errorNameOf(error: unknown): string {
   return error instanceof Error ? error.name : 'UnknownError';
 }
 
-/** That the table could not be read or written, and the name of the error for the log. */
+/** Builds the error for a table that could not be read or written. Its cause names the SDK error, for the log. */
 export function metastoreUnavailable(tableName: string, errorName: string): KeyfoldError {
   return new KeyfoldError('MetastoreUnavailable', 'The metastore does not answer.', {
     cause: new Error(`DynamoDB table ${tableName}: ${errorName}`),

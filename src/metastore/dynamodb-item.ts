@@ -6,28 +6,25 @@ import { isPossibleKeyId, type EpochSeconds, type KeyId, type KeyMeta } from '..
 import type { KeyRow } from '../maintenance/key-table.ts';
 import type { EnvelopeKeyRecord } from '../envelope/ports.ts';
 
-/** A row of the key table, as the SDK hands it over (wire-format.md, Metastore row). */
+/** A row of the key table in the SDK's representation (wire-format.md, Metastore row). */
 export type KeyItem = Record<string, AttributeValue>;
 
-/** The row's primary key. */
+/** Returns the primary key of a row. */
 export function keyOfItem(id: string, created: number): KeyItem {
   return { Id: { S: id }, Created: { N: String(created) } };
 }
 
-/**
- * Whether there can be a row of that id and time. DynamoDB refuses to look for any other, as if the request were at
- * fault.
- */
+/** Whether a row with this id and time can exist. For an impossible key, DynamoDB answers with a validation error. */
 export function isPossibleKey(id: string, created: number): boolean {
   return isPossibleKeyId(id) && Number.isSafeInteger(created);
 }
 
-/** A sealed key as a row keeps it. */
+/** Encodes a sealed key as a row attribute. */
 export function keyAttribute(encryptedKey: Uint8Array): AttributeValue.SMember {
   return { S: viewOf(encryptedKey).toString('base64') };
 }
 
-/** The row that keeps a record. */
+/** Encodes a key record as a row. */
 export function encodeKeyItem(record: EnvelopeKeyRecord): KeyItem {
   const { id, created, encryptedKey, parent, revoked } = record;
   const keyRecord: KeyItem = {
@@ -40,9 +37,8 @@ export function encodeKeyItem(record: EnvelopeKeyRecord): KeyItem {
 }
 
 /**
- * Reads a row. Attributes it does not know are ignored, and so is the second `Created` inside: the primary key's
- * counts.
- * @throws KeyfoldError `KeyRowUnreadable`, naming the row and the attribute at fault
+ * Decodes a row. Ignores unknown attributes. `created` comes from the primary key, not from `KeyRecord.Created`.
+ * @throws KeyfoldError `KeyRowUnreadable`, with the row and the invalid attribute in its message
  */
 export function decodeKeyItem(item: KeyItem): EnvelopeKeyRecord {
   const row = { id: item['Id']?.S ?? '(no id)', created: wholeNumber(item['Created']) ?? Number.NaN };
@@ -62,7 +58,7 @@ export function decodeKeyItem(item: KeyItem): EnvelopeKeyRecord {
   };
 }
 
-/** Reads a row for an operator, to whom one that {@link decodeKeyItem} refuses is a row all the same. */
+/** Decodes a row for an operator. If {@link decodeKeyItem} refuses the row, returns the reason in `unreadable`. */
 export function readKeyItem(item: KeyItem): KeyRow {
   try {
     return decodeKeyItem(item);
@@ -87,7 +83,7 @@ function bytes(value: AttributeValue | undefined): Buffer | undefined {
   return value?.S === undefined ? undefined : decodeBase64(value.S);
 }
 
-/** Absent means false. */
+/** Decodes a Boolean attribute. An absent attribute means false. */
 function flag(value: AttributeValue | undefined): boolean | undefined {
   return value === undefined ? false : value.BOOL;
 }

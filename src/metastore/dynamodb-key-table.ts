@@ -16,7 +16,7 @@ import {
 } from './dynamodb-client.ts';
 import { isPossibleKey, readKeyItem } from './dynamodb-item.ts';
 
-/** A DynamoDB table of Asherah's shape, in an operator's hands. */
+/** An operator's access to a DynamoDB key table with Asherah's schema. */
 export class DynamoDbKeyTable implements KeyTable {
   readonly #client: DynamoDBClient;
   readonly #tableName: string;

@@ -23,37 +23,40 @@ import {
 } from './dynamodb-client.ts';
 import { decodeKeyItem, encodeKeyItem, isPossibleKey, keyAttribute, keyOfItem, readKeyItem } from './dynamodb-item.ts';
 
-/** What an operator wants to know of the metastore and no caller sees. */
+/** Events for an operator's logs and metrics. Callers of the service do not see them. */
 export interface MetastoreEvents {
-  /** One request, with all its attempts, has ended; `errorName` where it failed. */
+  /** A request has ended, after all its attempts. `errorName` is present if it failed. */
   metastoreCalled(action: MetastoreAction, latencyMs: number, errorName?: string): void;
 }
 
 /** The DynamoDB actions that this service calls. */
 export type MetastoreAction = 'GetItem' | 'Query' | 'PutItem' | 'UpdateItem';
 
-/** The table as it was when last spoken to. */
+/** The last known state of the table in this process. */
 export interface MetastoreState {
   /** `unknown` until the first call ends. */
   readonly state: 'ok' | 'unknown' | 'unavailable';
-  /** When, in milliseconds since 1970; absent before the first call. */
+  /** When the last call ended, in milliseconds since 1970. Absent until the first call ends. */
   readonly atMs?: number;
-  /** The last failure, even if calls have succeeded since; absent where there was none. */
+  /** The last failure, even if later calls succeeded. Absent if no call has failed. */
   readonly lastError?: { readonly errorName: string; readonly atMs: number };
 }
 
-/** What {@link DynamoDbMetastore} is made of. */
+/** Options of {@link DynamoDbMetastore}. */
 type Options = DynamoDbMetastoreOptions & { readonly events?: MetastoreEvents };
 
 const OPTIONS: Types<Options> = { ...DYNAMODB_OPTIONS, events: optional(having('metastoreCalled')) };
 
 /**
- * As many connections as there may be. The SDK takes a call that waits for one of them for a connection that does not
- * come about, and a batch of records with made-up keys makes a thousand calls.
+ * Equal to the most connections of the SDK's client. Without this limit, a batch of records with invented keys could
+ * start a thousand calls. The SDK would report calls that wait for a connection as connection time-outs.
  */
 const MAX_CONCURRENT_CALLS = 50;
 
-/** Key records in a DynamoDB table of Asherah's shape. Throttling and 5xx are retried by the SDK's standard mode. */
+/**
+ * Key records in a DynamoDB table with Asherah's schema. The SDK's standard retry mode retries throttling and 5xx
+ * answers.
+ */
 export class DynamoDbMetastore implements Metastore, SystemKeyStore {
   readonly #client: DynamoDBClient;
   readonly #tableName: string;
@@ -62,8 +65,8 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
   #state: MetastoreState = { state: 'unknown' };
 
   /**
-   * @throws TypeError naming an option of a wrong type, and one that there is not
-   * @throws KeyfoldError `InvalidConfiguration` for a time-out that is no positive whole number
+   * @throws TypeError that names an option of the wrong type or an unknown option
+   * @throws KeyfoldError `InvalidConfiguration` if a time-out is not a positive whole number
    */
   constructor(options: Options = {}) {
     const given = optionsOf(options, 'options', OPTIONS);
@@ -73,7 +76,7 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
     this.#client = client;
   }
 
-  /** What the last call found; makes none. */
+  /** The last known state of the table. Makes no call. */
   get state(): MetastoreState {
     return this.#state;
   }
@@ -109,7 +112,8 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
     );
     const rows = items.map(readKeyItem);
     const broken = rows.findIndex((row) => 'unreadable' in row);
-    // Of the first, the reason is thrown. Those behind it are not read, so that it is not taken for absent.
+    // If the latest row is unreadable, decode it again to throw the reason. If a later one is, end the list before it,
+    // so that an unreadable row does not look absent.
     if (broken === 0) return items.map(decodeKeyItem);
     return rows.slice(0, broken === -1 ? undefined : broken) as EnvelopeKeyRecord[];
   }
@@ -168,7 +172,7 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
       this.#events.metastoreCalled(action, performance.now() - beganAtMs);
       return answer;
     } catch (error) {
-      // At the deadline it is not known whose fault it was; but a metastore that has not answered is not well.
+      // At the deadline the cause is unknown. The table has not answered, so it counts as unavailable.
       const name = deadline.signal.aborted ? 'NoAnswerInTime' : errorNameOf(error);
       const atMs = Date.now();
       this.#state = { state: 'unavailable', atMs, lastError: { errorName: name, atMs } };

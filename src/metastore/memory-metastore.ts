@@ -4,7 +4,10 @@ import type { EpochSeconds, KeyId } from '../records/ids.ts';
 import type { EnvelopeKeyRecord, Metastore } from '../envelope/ports.ts';
 import type { SystemKeyStore } from '../maintenance/system-key-maintenance.ts';
 
-/** Key records in this process's memory, for tests and trials: they are gone with it, and with them all they seal. */
+/**
+ * Keeps key records in the memory of this process, for tests and trials. When the process ends, the keys are lost, and
+ * data that was encrypted with them cannot be decrypted.
+ */
 export class MemoryMetastore implements Metastore, SystemKeyStore {
   readonly #records = new Map<KeyId, Map<EpochSeconds, EnvelopeKeyRecord>>();
 
@@ -49,7 +52,7 @@ export class MemoryMetastore implements Metastore, SystemKeyStore {
   }
 }
 
-/** A caller who writes to a record later must not change what is stored. */
+/** Copies bytes, so that later changes to the caller's buffer do not change the stored record. */
 function copyOf(bytes: Uint8Array): Buffer {
   return Buffer.from(viewOf(bytes));
 }

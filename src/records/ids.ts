@@ -159,7 +159,7 @@ export class KeyNaming {
    * names the System Key of another service, an attacker has written its row.
    */
   isSystemKey(id: string): id is KeyId {
-    return id === this.systemKeyId || (isPossibleKeyId(id) && isRegionalFormOf(`_SK${this.#base}`, id));
+    return isRegionalFormOf(`_SK${this.#base}`, id);
   }
 }
 

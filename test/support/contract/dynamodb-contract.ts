@@ -8,7 +8,7 @@ import { codeOf, errorOf, noDeadline } from '../fakes.ts';
 import { keyTableContract } from './key-table-contract.ts';
 import { keyRecord, metastoreContract } from './metastore-contract.ts';
 
-/** A running DynamoDB, or what stands for it. */
+/** A running DynamoDB or emulator. */
 export interface DynamoDbUnderTest {
   readonly endpoint: string;
   stop(): Promise<void>;
@@ -17,7 +17,7 @@ export interface DynamoDbUnderTest {
 const TABLE = 'Contract';
 const REGION = 'us-west-2';
 
-/** The metastore's contract over the wire, and what only DynamoDB can get wrong. */
+/** Runs the contracts of the metastore and of the key table over HTTP, and further tests of DynamoDB's behaviour. */
 export function dynamoDbContract(name: string, start: () => Promise<DynamoDbUnderTest>): void {
   describe(`on ${name}`, () => {
     let server: DynamoDbUnderTest;
@@ -44,13 +44,13 @@ export function dynamoDbContract(name: string, start: () => Promise<DynamoDbUnde
 
     keyTableContract(() => ({ table: new DynamoDbKeyTable(optionsOf(TABLE)), metastore: open(), put }));
 
-    it('ignores attributes that it does not know', async () => {
+    it('ignores unknown attributes of a row', async () => {
       const record = keyRecord('_SK_unknown', 60);
       await put({ ...encodeKeyItem(record), More: { S: 'x' } });
       expect(await open().load(record.id, record.created, deadline)).toEqual(record);
     });
 
-    it('ends the list of the latest before a row that does not parse, and throws if that is the latest of them', async () => {
+    it('loadRecent ends before a row that does not parse, and throws if that row is the latest', async () => {
       const rows = [60, 120, 180].map((created) => keyRecord('_SK_recent_broken', created));
       for (const row of rows) await put(encodeKeyItem(row));
       const [oldest, broken, newest] = rows;
@@ -61,7 +61,7 @@ export function dynamoDbContract(name: string, start: () => Promise<DynamoDbUnde
       expect(await open().loadRecent(newest.id, oldest.created, deadline)).toEqual([oldest]);
     });
 
-    it('has no row of a key that DynamoDB would refuse to look for, and is not taken for down', async () => {
+    it('returns no row and stays ok if DynamoDB would refuse the id or the time', async () => {
       const metastore = open();
       const { id, created } = keyRecord('_SK_possible', 60);
       await metastore.load(id, created, deadline);
@@ -85,7 +85,7 @@ export function dynamoDbContract(name: string, start: () => Promise<DynamoDbUnde
       expect(metastore.state).not.toHaveProperty('lastError');
     });
 
-    it('says of a row that does not parse which one it is, and never that it is absent', async () => {
+    it('names a row that does not parse, and never reports the row as absent', async () => {
       const record = keyRecord('_SK_broken', 60);
       await put({ ...encodeKeyItem(record), KeyRecord: { S: 'x' } });
       const works = [open().load(record.id, record.created, deadline), open().loadLatest(record.id, deadline)];
@@ -97,7 +97,7 @@ export function dynamoDbContract(name: string, start: () => Promise<DynamoDbUnde
       }
     });
 
-    it('takes a table that is not there for an outage, not for an absent key', async () => {
+    it('reports a missing table as MetastoreUnavailable and not as an absent key', async () => {
       const metastore = new DynamoDbMetastore(optionsOf('NoSuch'));
       expect(await codeOf(metastore.loadLatest(keyRecord('_SK_x', 0).id, deadline))).toBe('MetastoreUnavailable');
       expect(await codeOf(metastore.store(keyRecord('_SK_x', 0), deadline))).toBe('MetastoreUnavailable');

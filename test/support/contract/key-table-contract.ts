@@ -5,19 +5,19 @@ import type { KeyItem } from '../../../src/metastore/dynamodb-item.ts';
 import { noDeadline } from '../fakes.ts';
 import { keyRecord } from './metastore-contract.ts';
 
-/** One table as operators, processes and anybody else who can write it see it. */
+/** One key table, as an operator, a metastore and a plain DynamoDB client access it. */
 export interface TableUnderTest {
   readonly table: KeyTable;
   readonly metastore: Metastore;
   readonly put: (item: KeyItem) => Promise<void>;
 }
 
-/** What a key table in an operator's hands does. Each test uses ids of its own. */
+/** The contract of every {@link KeyTable}. Each test uses its own ids. */
 export function keyTableContract(open: () => TableUnderTest): void {
-  describe('as an operator sees it', () => {
+  describe('the key table', () => {
     const deadline = noDeadline();
 
-    it('finds a row by its time, and the latest of an id', async () => {
+    it('finds a row by its id and time, and the latest row of an id', async () => {
       const { table, metastore } = open();
       const records = [9, 1000, 200].map((created) => keyRecord('_SK_find', created));
       for (const record of records) await metastore.store(record, deadline);
@@ -27,7 +27,7 @@ export function keyTableContract(open: () => TableUnderTest): void {
       expect(await table.find('_SK_fin', 'latest')).toBeUndefined();
     });
 
-    it('lists the rows of an id, latest first, and those of no other', async () => {
+    it('lists only the rows of the given id, latest first', async () => {
       const { table, metastore } = open();
       for (const created of [9, 1000, 200]) await metastore.store(keyRecord('_SK_list', created), deadline);
       await metastore.store(keyRecord('_SK_list_us-east-1', 5), deadline);
@@ -35,7 +35,7 @@ export function keyTableContract(open: () => TableUnderTest): void {
       expect(await table.list('_SK_nothing')).toEqual([]);
     });
 
-    it('lists a table of many pages in full', async () => {
+    it('lists all rows of a table with many pages', async () => {
       const { table, metastore } = open();
       const big = { encryptedKey: Buffer.alloc(30_000) };
       const ofId = Array.from({ length: 40 }, (_, i) => keyRecord('_SK_pages', 60 * (i + 1), big));
@@ -44,7 +44,7 @@ export function keyTableContract(open: () => TableUnderTest): void {
       expect((await table.list()).filter((row) => row.id === '_SK_pages')).toHaveLength(40);
     });
 
-    it('gives a row that does not parse as one, wherever it is met', async () => {
+    it('returns a row that does not parse as unreadable, from find and from list', async () => {
       const { table, put } = open();
       await put({ Id: { S: '_SK_broken-row' }, Created: { N: '60' }, KeyRecord: { S: 'CANARY' } });
       await put({ Id: { S: '__another_program__:1' }, Created: { N: '0.5' }, Guard: { S: 'CANARY' } });
@@ -65,7 +65,7 @@ export function keyTableContract(open: () => TableUnderTest): void {
       });
     });
 
-    it('revokes a row and changes nothing else of it, once or twice', async () => {
+    it('revokes a row once or twice without changing anything else in it', async () => {
       const { table, metastore } = open();
       const record = keyRecord('_IK_p_revoke', 60, { parent: keyRecord('_SK_revoke', 30) });
       const { id, created } = record;
@@ -79,7 +79,7 @@ export function keyTableContract(open: () => TableUnderTest): void {
       expect((await metastore.loadLatest(id, deadline))?.revoked).toBe(false);
     });
 
-    it('does not make a row of one that is absent', async () => {
+    it('creates no row if the row to revoke is absent', async () => {
       const { table } = open();
       const record = keyRecord('_SK_revoke-absent', 60);
       expect(await table.revoke(record)).toBe('absent');

@@ -17,23 +17,23 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AwsKms } from '../../../src/index.ts';
 import { errorOf, noDeadline } from '../fakes.ts';
 
-/** Something that speaks KMS's protocol. */
+/** A running KMS emulator. */
 export interface KmsUnderTest {
   readonly endpoint: string;
   stop(): Promise<void>;
 }
 
-/** What an emulator does not do as KMS does, and so is not asked. */
+/** Features of KMS that an emulator lacks. The contract does not test them. */
 export interface Lacks {
-  /** A key that is disabled, or to be deleted, goes on working. */
+  /** The emulator goes on using a key that is disabled or pending deletion. */
   readonly keyStates?: boolean;
-  /** A key named on Decrypt is not compared to the one that encrypted. */
+  /** The emulator does not check whether the key that Decrypt names is the key that encrypted. */
   readonly keyIdOnDecrypt?: boolean;
 }
 
 const REGIONS = ['us-west-2', 'us-east-1', 'eu-west-1'] as const;
 
-/** The keys of some regions, as Keyfold is configured with them. */
+/** The key ARNs or alias ARNs of some regions, in the form of the option `keys` of AwsKms. */
 function select(
   keys: Record<string, { key: string; alias: string }>,
   what: 'key' | 'alias',
@@ -42,9 +42,9 @@ function select(
   return Object.fromEntries(regions.map((region) => [region, keys[region]?.[what] ?? '']));
 }
 
-/** What Keyfold relies on of KMS, and Keyfold on it, over the wire. */
+/** The behaviour of KMS that Keyfold relies on, and AwsKms on top of it, tested over HTTP. */
 export function kmsContract(name: string, start: () => Promise<KmsUnderTest>, lacks: Lacks = {}): void {
-  describe(`KMS as ${name} speaks it`, () => {
+  describe(`the KMS of ${name}`, () => {
     let server: KmsUnderTest;
     let aliases = 0;
 
@@ -61,7 +61,7 @@ export function kmsContract(name: string, start: () => Promise<KmsUnderTest>, la
         credentials: { accessKeyId: 'local', secretAccessKey: 'local' },
       });
 
-    /** A key behind an alias of its own in each region. */
+    /** Creates a key with its own alias in each region. */
     const makeKeys = async (): Promise<Record<string, { key: string; alias: string }>> => {
       const aliasName = `alias/contract-${(aliases += 1)}`;
       const made = REGIONS.map(async (region) => {
@@ -80,7 +80,7 @@ export function kmsContract(name: string, start: () => Promise<KmsUnderTest>, la
     const kmsOver = (keys: Record<string, string>, preferredRegion: string = REGIONS[0]): AwsKms =>
       new AwsKms({ keys, preferredRegion, endpoint: server.endpoint });
 
-    it('wraps in every region, and any one of them unwraps alone', async () => {
+    it('AwsKms wraps in every region, and any one region unwraps alone', async () => {
       const keys = await makeKeys();
       const systemKey = Buffer.alloc(32, 5);
       const wrapped = await kmsOver(select(keys, 'key', ...REGIONS)).wrap(systemKey, noDeadline());
@@ -90,7 +90,7 @@ export function kmsContract(name: string, start: () => Promise<KmsUnderTest>, la
       }
     });
 
-    it('is told by its alias, and the wrap names the key behind it', async () => {
+    it('AwsKms configured with aliases writes the ARNs of the keys behind them into the wraps', async () => {
       const keys = await makeKeys();
       const wrapped = await kmsOver(select(keys, 'alias', ...REGIONS)).wrap(Buffer.alloc(32, 5), noDeadline());
       const { kmsKeks } = JSON.parse(Buffer.from(wrapped).toString()) as { kmsKeks: { region: string; arn: string }[] };
@@ -99,7 +99,7 @@ export function kmsContract(name: string, start: () => Promise<KmsUnderTest>, la
       );
     });
 
-    it('opens what it wrapped before its alias was pointed to a new key', async () => {
+    it('AwsKms unwraps a key that it wrapped before its alias was moved to a new key', async () => {
       const keys = await makeKeys();
       const [region] = REGIONS;
       const kms = kmsOver(select(keys, 'alias', region));
@@ -109,7 +109,7 @@ export function kmsContract(name: string, start: () => Promise<KmsUnderTest>, la
       expect(await kms.unwrap(wrapped, noDeadline())).toEqual({ key: Buffer.alloc(32, 5) });
     });
 
-    it('opens what Asherah wrapped, with an alias as the ARN, even after the alias has moved', async () => {
+    it('AwsKms unwraps a key of Asherah that names an alias, even after the alias has moved', async () => {
       const keys = await makeKeys();
       const [region] = REGIONS;
       const { key = '', alias = '' } = keys[region] ?? {};
@@ -122,7 +122,7 @@ export function kmsContract(name: string, start: () => Promise<KmsUnderTest>, la
       expect(await kms.unwrap(asAsherah, noDeadline())).toEqual({ key: Buffer.alloc(32, 5) });
     });
 
-    it('answers with key ARNs, whatever the key was named by', async () => {
+    it('answers with the ARN of the key, whether a request names an ARN, an id or an alias', async () => {
       const [region] = REGIONS;
       const { key = '', alias = '' } = (await makeKeys())[region] ?? {};
       const kms = client(region);
@@ -140,7 +140,7 @@ export function kmsContract(name: string, start: () => Promise<KmsUnderTest>, la
       expect(Aliases).toMatchObject([{ AliasArn: alias, TargetKeyId: key.replace(/.*\//, '') }]);
     });
 
-    it('wants the encryption context that was given', async () => {
+    it('requires the encryption context of Encrypt in Decrypt', async () => {
       const [region] = REGIONS;
       const KeyId = await makeKey(region);
       const kms = client(region);
@@ -156,7 +156,7 @@ export function kmsContract(name: string, start: () => Promise<KmsUnderTest>, la
       }
     });
 
-    it('knows no ciphertext of another region, nor garbage', async () => {
+    it('refuses a ciphertext of another region, and garbage', async () => {
       const KeyId = await makeKey('us-west-2');
       const { CiphertextBlob } = await client('us-west-2').send(
         new EncryptCommand({ KeyId, Plaintext: Buffer.from('x') }),
@@ -167,15 +167,15 @@ export function kmsContract(name: string, start: () => Promise<KmsUnderTest>, la
       expect(await errorOf(client('us-west-2').send(garbage))).toBeInstanceOf(KMSServiceException);
     });
 
-    it('refuses a key that is not there', async () => {
+    it('refuses a key that does not exist', async () => {
       const KeyId = (await makeKey('us-west-2')).replace(/[0-9a-f]{12}$/, '000000000000');
       const command = new GenerateDataKeyCommand({ KeyId, KeySpec: 'AES_256' });
       await expect(client('us-west-2').send(command)).rejects.toMatchObject({ name: 'NotFoundException' });
     });
 
-    // What an emulator lacks is not a test that it skips.
+    // Tests of features that the emulator lacks are not registered, so that no skipped test appears in the results.
     if (lacks.keyStates !== true) {
-      it('refuses a disabled key until it is enabled, and one that is to be deleted', async () => {
+      it('refuses a key that is disabled or pending deletion, and accepts it when it is enabled again', async () => {
         const KeyId = await makeKey('us-west-2');
         const kms = client('us-west-2');
         const command = new GenerateDataKeyCommand({ KeyId, KeySpec: 'AES_256' });
@@ -189,7 +189,7 @@ export function kmsContract(name: string, start: () => Promise<KmsUnderTest>, la
     }
 
     if (lacks.keyIdOnDecrypt !== true) {
-      it('refuses to decrypt with a key that did not encrypt', async () => {
+      it('refuses to decrypt with another key than the one that encrypted', async () => {
         const [one, other] = [await makeKey('us-west-2'), await makeKey('us-west-2')];
         const kms = client('us-west-2');
         const { CiphertextBlob } = await kms.send(new EncryptCommand({ KeyId: one, Plaintext: Buffer.from('x') }));

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { EnvelopeKeyRecord, KeyMeta, Metastore, SystemKeyStore } from '../../../src/index.ts';
 import { noDeadline } from '../fakes.ts';
 
-/** A record with nothing special about it. */
+/** An ordinary key record, with some members replaced. */
 export function keyRecord(id: string, created: number, changes: Partial<EnvelopeKeyRecord> = {}): EnvelopeKeyRecord {
   return { ...meta(id, created), encryptedKey: Buffer.from(`key ${created}`), revoked: false, ...changes };
 }
@@ -11,12 +11,12 @@ function meta(id: string, created: number): KeyMeta {
   return { id: id as KeyMeta['id'], created: created as KeyMeta['created'] };
 }
 
-/** What every metastore does. Each test uses ids of its own. */
+/** The contract of every metastore. Each test uses its own ids. */
 export function metastoreContract(name: string, open: () => Metastore & SystemKeyStore): void {
   describe(`${name} as a metastore`, () => {
     const deadline = noDeadline();
 
-    it('gives back what it stored, field by field', async () => {
+    it('loads a record as it was stored, field by field', async () => {
       const metastore = open();
       const system = keyRecord('_SK_fields', 60);
       const intermediate = keyRecord('_IK_ü_fields', 120, { parent: meta('_SK_fields', 60), revoked: true });
@@ -26,7 +26,7 @@ export function metastoreContract(name: string, open: () => Metastore & SystemKe
       expect(await metastore.load(intermediate.id, intermediate.created, deadline)).toEqual(intermediate);
     });
 
-    it('gives back what it stored under an id of 2,048 bytes, of controls and what no terminal shows', async () => {
+    it('loads a record with an id of 2,048 bytes that contains control and format characters', async () => {
       const metastore = open();
       const id = '_IK_\0\n\u001b\u0085\u202e\u2028\ufeff\ufffe\u{e0001}'.padEnd(2037, 'x');
       const record = keyRecord(id, 60, { parent: meta('_SK_long', 60) });
@@ -36,7 +36,7 @@ export function metastoreContract(name: string, open: () => Metastore & SystemKe
       expect(await metastore.loadLatest(record.id, deadline)).toEqual(record);
     });
 
-    it('has no record of an id or a time that was not stored', async () => {
+    it('loads no record for another id or another time', async () => {
       const metastore = open();
       const record = keyRecord('_SK_absent', 60);
       await metastore.store(record, deadline);
@@ -45,14 +45,14 @@ export function metastoreContract(name: string, open: () => Metastore & SystemKe
       expect(await metastore.loadLatest(keyRecord('_SK_abs', 0).id, deadline)).toBeUndefined();
     });
 
-    it('knows the latest by its time, not by when it was stored', async () => {
+    it('loads the record with the latest time, in whatever order records were stored', async () => {
       const metastore = open();
       for (const created of [9, 1000, 200]) await metastore.store(keyRecord('_SK_latest', created), deadline);
       const latest = await metastore.loadLatest(keyRecord('_SK_latest', 0).id, deadline);
       expect(latest?.created).toBe(1000);
     });
 
-    it('knows the latest ten up to a date', async () => {
+    it('loads the ten latest records up to a date', async () => {
       const metastore = open();
       const { id } = keyRecord('_SK_recent', 0);
       expect(await metastore.loadRecent?.(id, keyRecord('', 1000).created, deadline)).toEqual([]);
@@ -64,7 +64,7 @@ export function metastoreContract(name: string, open: () => Metastore & SystemKe
       expect(recent[0]).toEqual(keyRecord('_SK_recent', 120));
     });
 
-    it('calls a second record of one id and time a duplicate, and leaves the first as it was', async () => {
+    it('reports a second record with the same id and time as a duplicate, and keeps the first', async () => {
       const metastore = open();
       const first = keyRecord('_SK_duplicate', 60);
       await metastore.store(first, deadline);
@@ -73,7 +73,7 @@ export function metastoreContract(name: string, open: () => Metastore & SystemKe
       expect(await metastore.load(first.id, first.created, deadline)).toEqual(first);
     });
 
-    it('has all rows of an id, latest first, however many', async () => {
+    it('lists all rows of an id, latest first', async () => {
       const metastore = open();
       const times = Array.from({ length: 30 }, (_, i) => 60 * (i + 1));
       const stored = times.map((created) =>
@@ -86,7 +86,7 @@ export function metastoreContract(name: string, open: () => Metastore & SystemKe
       expect(rows.at(-1)).toEqual(keyRecord('_SK_rows', 60, { encryptedKey: Buffer.alloc(1000, 60) }));
     });
 
-    it('replaces a key where it is the one that was read, and leaves the rest of the row as it is', async () => {
+    it('replaces a sealed key only if it has not changed, and keeps the rest of the row', async () => {
       const metastore = open();
       const record = keyRecord('_SK_replace', 60, { revoked: true });
       await metastore.store(record, deadline);
@@ -97,7 +97,7 @@ export function metastoreContract(name: string, open: () => Metastore & SystemKe
       expect(await metastore.load(record.id, record.created, deadline)).toEqual(renewed);
     });
 
-    it('keeps what it was given, whatever its caller later writes to those bytes', async () => {
+    it('keeps a copy of the sealed key, which later writes to the array do not change', async () => {
       const metastore = open();
       const record = keyRecord('_SK_copies', 60, { encryptedKey: Buffer.from('first') });
       await metastore.store(record, deadline);
@@ -111,14 +111,14 @@ export function metastoreContract(name: string, open: () => Metastore & SystemKe
       expect(Buffer.from(kept?.encryptedKey ?? []).toString()).toBe('renewed');
     });
 
-    it('makes no row where the one to be renewed is absent', async () => {
+    it('creates no row if the row of the key to replace is absent', async () => {
       const metastore = open();
       const record = keyRecord('_SK_replace_absent', 60);
       expect(await metastore.replaceKey(record, Buffer.from('renewed'), deadline)).toBe('changed');
       expect(await metastore.load(record.id, record.created, deadline)).toBeUndefined();
     });
 
-    it('replaces a key once where many want to at once', async () => {
+    it('lets one of many concurrent replacements of a key win', async () => {
       const metastore = open();
       const record = keyRecord('_SK_replace_race', 60);
       await metastore.store(record, deadline);
@@ -130,7 +130,7 @@ export function metastoreContract(name: string, open: () => Metastore & SystemKe
       expect(Buffer.from(kept?.encryptedKey ?? []).toString()).toBe(String(outcomes.indexOf('replaced')));
     });
 
-    it('stores one of many records of one id and time that come at once', async () => {
+    it('stores one of many concurrent records with the same id and time', async () => {
       const metastore = open();
       const records = Array.from({ length: 20 }, (_, i) =>
         keyRecord('_SK_race', 60, { encryptedKey: Buffer.from(`${i}`) }),

@@ -18,21 +18,21 @@ import {
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { errorOf } from '../fakes.ts';
 
-/** Something that speaks SQS's protocol. */
+/** A running SQS emulator. */
 export interface SqsUnderTest {
   readonly endpoint: string;
   stop(): Promise<void>;
 }
 
-/** What an emulator does not do as SQS does, and so is not asked. */
+/** Features of SQS that an emulator lacks. The contract does not test them. */
 export interface Lacks {
-  /** Of a group whose messages are visible again the second comes before the first. */
+  /** The emulator may return the messages of a group in a wrong order after they become visible again. */
   readonly orderOfReturn?: boolean;
 }
 
-/** What the queue's door and Lambda's poller ask of SQS. Each test has queues of its own. */
+/** The behaviour of SQS that the queue door and Lambda's poller rely on. Each test uses its own queues. */
 export function sqsContract(name: string, start: () => Promise<SqsUnderTest>, lacks: Lacks = {}): void {
-  describe(`SQS as ${name} speaks it`, () => {
+  describe(`the SQS of ${name}`, () => {
     let server: SqsUnderTest;
     let client: SQSClient;
     let queues = 0;
@@ -57,7 +57,7 @@ export function sqsContract(name: string, start: () => Promise<SqsUnderTest>, la
     const send = async (QueueUrl: string, ...bodies: string[]): Promise<void> => {
       for (const MessageBody of bodies) await client.send(new SendMessageCommand({ QueueUrl, MessageBody }));
     };
-    /** Bodies of a FIFO queue begin with their group: `a1` is of the group `a`. */
+    /** Sends messages to a FIFO queue. The first letter of a body is its message group: `a1` is in the group `a`. */
     const sendInGroups = async (QueueUrl: string, ...bodies: string[]): Promise<void> => {
       const Entries = bodies.map((body) => ({
         Id: body,
@@ -78,7 +78,7 @@ export function sqsContract(name: string, start: () => Promise<SqsUnderTest>, la
       return (await client.send(command)).Messages ?? [];
     };
 
-    it('a message comes with its attributes, and how often it has come', async () => {
+    it('delivers a message with its attributes and its receive count', async () => {
       const QueueUrl = await create();
       const MessageAttributes = {
         text: { DataType: 'String.of a kind', StringValue: 'é' },
@@ -97,7 +97,7 @@ export function sqsContract(name: string, start: () => Promise<SqsUnderTest>, la
       expect(await receive(QueueUrl)).toMatchObject([{ Attributes: { ApproximateReceiveCount: '2' } }]);
     });
 
-    it('a message is hidden when it was handed out, until its time is up or is changed', async () => {
+    it('hides a received message until its visibility time-out ends or is set to zero', async () => {
       const QueueUrl = await create({ VisibilityTimeout: '1' });
       await send(QueueUrl, 'one');
       const [first] = await receive(QueueUrl);
@@ -113,7 +113,7 @@ export function sqsContract(name: string, start: () => Promise<SqsUnderTest>, la
       expect(bodiesOf(await receive(QueueUrl))).toEqual(['one']);
     });
 
-    it('what was deleted does not come again', async () => {
+    it('never delivers a deleted message again', async () => {
       const QueueUrl = await create({ VisibilityTimeout: '1' });
       await send(QueueUrl, 'one', 'two', 'three');
       const [one, two] = await receive(QueueUrl);
@@ -125,7 +125,7 @@ export function sqsContract(name: string, start: () => Promise<SqsUnderTest>, la
       expect(bodiesOf(await receive(QueueUrl))).toEqual(['three']);
     });
 
-    it('a long poll waits for a message', async () => {
+    it('waits for a message in a long poll', async () => {
       const QueueUrl = await create();
       const waiting = receive(QueueUrl, { WaitTimeSeconds: 10 });
       await sleep(200);
@@ -133,7 +133,7 @@ export function sqsContract(name: string, start: () => Promise<SqsUnderTest>, la
       expect(bodiesOf(await waiting)).toEqual(['late']);
     });
 
-    it('of a group all that there is may come at once, in order, and then nothing until that is gone', async () => {
+    it('delivers the messages of a group in order, and no more of them until those are deleted', async () => {
       const QueueUrl = await createFifo();
       await sendInGroups(QueueUrl, 'a1', 'a2', 'b1', 'a3');
       const received = await receive(QueueUrl, { MaxNumberOfMessages: 2 });
@@ -148,7 +148,7 @@ export function sqsContract(name: string, start: () => Promise<SqsUnderTest>, la
     });
 
     const mostOfGroup = lacks.orderOfReturn === true ? 1 : 2;
-    it(`a group comes again in its order when ${mostOfGroup} of its messages have been hidden alike`, async () => {
+    it(`delivers a group again in order after ${mostOfGroup} of its messages were hidden for the same time`, async () => {
       const QueueUrl = await createFifo({ VisibilityTimeout: '60' });
       await sendInGroups(QueueUrl, 'a1', 'a2', 'a3');
       const received = await receive(QueueUrl, { MaxNumberOfMessages: mostOfGroup });
@@ -163,7 +163,7 @@ export function sqsContract(name: string, start: () => Promise<SqsUnderTest>, la
       expect(bodiesOf(await receive(QueueUrl))).toEqual(['a1', 'a2', 'a3']);
     });
 
-    it('a second message of a deduplication id is taken for the first', async () => {
+    it('drops a second message with the same deduplication id', async () => {
       const QueueUrl = await createFifo();
       const message = { QueueUrl, MessageGroupId: 'a', MessageDeduplicationId: 'same' };
       await client.send(new SendMessageCommand({ ...message, MessageBody: 'first' }));
@@ -171,7 +171,7 @@ export function sqsContract(name: string, start: () => Promise<SqsUnderTest>, la
       expect(bodiesOf(await receive(QueueUrl))).toEqual(['first']);
     });
 
-    it('what has come too often goes to the dead-letter queue, and keeps its attributes', async () => {
+    it('moves a message with too many receives to the dead-letter queue, with its attributes', async () => {
       const deadLetters = await create();
       const RedrivePolicy = JSON.stringify({ maxReceiveCount: 2, deadLetterTargetArn: await arnOf(deadLetters) });
       const QueueUrl = await create({ RedrivePolicy });
@@ -186,7 +186,7 @@ export function sqsContract(name: string, start: () => Promise<SqsUnderTest>, la
       expect(await receive(deadLetters)).toMatchObject([{ Body: 'bad', MessageAttributes }]);
     });
 
-    it('a queue is found by its name, and one that is not there is told', async () => {
+    it('finds a queue by its name, and throws QueueDoesNotExist if there is none', async () => {
       const QueueUrl = await create();
       const found = await client.send(new GetQueueUrlCommand({ QueueName: QueueUrl.split('/').at(-1) }));
       expect(found.QueueUrl).toBe(QueueUrl);
@@ -197,8 +197,8 @@ export function sqsContract(name: string, start: () => Promise<SqsUnderTest>, la
     it.for([
       ['more than ten messages', Array.from({ length: 11 }, (_, i) => entry(i, 'x'))],
       ['more than 1 MiB in all', [0, 1].map((i) => entry(i, 'x'.repeat(600_000)))],
-      ['two entries of one id', [entry(1, 'x'), entry(1, 'y')]],
-    ] as const)('a call with %s is refused', async ([, Entries]) => {
+      ['two entries with the same id', [entry(1, 'x'), entry(1, 'y')]],
+    ] as const)('refuses a batch with %s', async ([, Entries]) => {
       const QueueUrl = await create();
       const sending = client.send(new SendMessageBatchCommand({ QueueUrl, Entries: [...Entries] }));
       expect(await errorOf(sending)).toMatchObject({ $fault: 'client' });

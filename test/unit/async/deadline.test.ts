@@ -1,6 +1,6 @@
 import { getEventListeners } from 'node:events';
 import { afterEach, expect, it, vi } from 'vitest';
-import { orAborted, withDeadline } from '../../../src/async/deadline.ts';
+import { orAborted, RequestDeadlines, withDeadline } from '../../../src/async/deadline.ts';
 import { errorOf } from '../../support/fakes.ts';
 
 afterEach(() => {
@@ -8,19 +8,22 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-it('a deadline that is past is told at once, and no timer is set for it', async () => {
-  const timer = vi.spyOn(globalThis, 'setTimeout');
-  const work = withDeadline(
-    { deadlineAtMs: 5 },
-    () => 10,
-    ({ signal }) => Promise.reject(signal.reason as Error),
-  );
-  expect(await errorOf(work)).toMatchObject({ code: 'DeadlineExceeded' });
-  expect(timer).not.toHaveBeenCalled();
-});
+it.for([9, 10])(
+  'withDeadline aborts at once, without a timer, at 10 ms for a deadline at %i ms',
+  async (deadlineAtMs) => {
+    const timer = vi.spyOn(globalThis, 'setTimeout');
+    const work = withDeadline(
+      { deadlineAtMs },
+      () => 10,
+      ({ signal }) => Promise.reject(signal.reason as Error),
+    );
+    expect(await errorOf(work)).toMatchObject({ code: 'DeadlineExceeded' });
+    expect(timer).not.toHaveBeenCalled();
+  },
+);
 
 it.for([2 ** 31 - 1, 2 ** 31, 2 ** 40])(
-  'a deadline that is %i ms away has not come after a second',
+  'withDeadline does not abort after one second if the deadline is %i ms away',
   async (delayMs) => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     const work = withDeadline(
@@ -35,12 +38,32 @@ it.for([2 ** 31 - 1, 2 ** 31, 2 ** 40])(
   },
 );
 
-it('work that goes on ends for its waiter at once if the signal is aborted already', async () => {
+it('RequestDeadlines aborts work under limits that other work has already left', async () => {
+  const deadlines = new RequestDeadlines(() => 0);
+  const controller = new AbortController();
+  const limits = { signal: controller.signal };
+  const hanging = deadlines.within(limits, ({ signal }) => orAborted(new Promise(() => {}), signal));
+  await deadlines.within(limits, async () => {});
+  const reason = new Error('no longer wanted');
+  controller.abort(reason);
+  expect(await errorOf(hanging)).toBe(reason);
+});
+
+it('RequestDeadlines leaves no listener on the signal after all work has ended', async () => {
+  const deadlines = new RequestDeadlines(() => 0);
+  const { signal } = new AbortController();
+  const limits = { signal };
+  await Promise.all([1, 2].map((i) => deadlines.within(limits, async () => i)));
+  await new Promise(setImmediate);
+  expect(getEventListeners(signal, 'abort')).toEqual([]);
+});
+
+it('orAborted rejects at once if the signal is aborted already', async () => {
   const reason = new Error('no longer wanted');
   expect(await errorOf(orAborted(new Promise(() => {}), AbortSignal.abort(reason)))).toBe(reason);
 });
 
-it('work that has ended leaves no listener on the signal', async () => {
+it('orAborted leaves no listener on the signal after the work has ended', async () => {
   const { signal } = new AbortController();
   await orAborted(Promise.resolve(), signal);
   await errorOf(orAborted(Promise.reject(new Error('failed')), signal));

@@ -1,6 +1,6 @@
-import { createSecretKey } from 'node:crypto';
+import { createSecretKey, Decipheriv } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { open, seal, SEAL_OVERHEAD_BYTES } from '../../../src/crypto/aead.ts';
 import { fillRandom, oneIn2To } from '../../../src/crypto/random.ts';
 
@@ -21,28 +21,28 @@ const file = new URL('../vectors/aes-256-gcm-wycheproof.json', import.meta.url);
 const { cases } = JSON.parse(readFileSync(file, 'utf8')) as Wycheproof;
 const key = createSecretKey(Buffer.alloc(32, 1));
 
-it.for(cases)("Wycheproof's case $id is $result: $comment", (vector) => {
+it.for(cases)('open finds the Wycheproof case $id $result: $comment', (vector) => {
   const sealed = Buffer.from(vector.ciphertext + vector.tag + vector.nonce, 'hex');
   const opened = open(createSecretKey(Buffer.from(vector.key, 'hex')), sealed);
   expect(opened?.toString('hex')).toBe(vector.result === 'valid' ? vector.plaintext : undefined);
 });
 
-it("Wycheproof's cases are there, of both kinds", () => {
+it('the Wycheproof file has both valid and invalid cases', () => {
   expect(new Set(cases.map(({ result }) => result))).toEqual(new Set(['valid', 'invalid']));
 });
 
-it.for([0, 1, 15, 16, 17, 4096, 100_000])('%i bytes come back, 28 bytes longer in between', (size) => {
+it.for([0, 1, 15, 16, 17, 4096, 100_000])('seal adds 28 bytes to %i bytes, and open gives them back', (size) => {
   const plaintext = Buffer.alloc(size, 7);
   const sealed = seal(key, plaintext);
   expect(sealed).toHaveLength(size + SEAL_OVERHEAD_BYTES);
   expect(open(key, sealed)).toEqual(plaintext);
 });
 
-it('opens nothing that is too short to have a tag and a nonce', () => {
+it('open returns undefined for a value that is too short for a tag and a nonce', () => {
   for (let size = 0; size < SEAL_OVERHEAD_BYTES; size += 1) expect(open(key, Buffer.alloc(size))).toBeUndefined();
 });
 
-it('opens nothing with a bit flipped anywhere', () => {
+it('open returns undefined if any one bit was flipped', () => {
   const sealed = seal(key, Buffer.from('payload'));
   for (let bit = 0; bit < sealed.length * 8; bit += 1) {
     const tampered = Buffer.from(sealed);
@@ -51,16 +51,25 @@ it('opens nothing with a bit flipped anywhere', () => {
   }
 });
 
-it('takes a nonce of its own for every seal, over many refills of the pool', () => {
+it('open zeroes the plaintext of a value with a wrong tag', () => {
+  const update = vi.spyOn(Decipheriv.prototype, 'update');
+  const sealed = seal(key, Buffer.from('payload'));
+  sealed[sealed.length - 20] = (sealed[sealed.length - 20] ?? 0) ^ 1;
+  expect(open(key, sealed)).toBeUndefined();
+  expect(update.mock.results.map(({ value }) => value as unknown)).toEqual([Buffer.alloc(7)]);
+  update.mockRestore();
+});
+
+it('seal never repeats a nonce, over many refills of the random pool', () => {
   const nonces = Array.from({ length: 5000 }, () => seal(key, Buffer.alloc(0)).subarray(16).toString('hex'));
   expect(new Set(nonces).size).toBe(nonces.length);
-  // In all of its twelve bytes.
+  // Each of the twelve bytes of a nonce takes every value.
   for (let at = 0; at < 24; at += 2) {
     expect(new Set(nonces.map((nonce) => nonce.slice(at, at + 2))).size).toBe(256);
   }
 });
 
-it('fills just the part of a buffer that it is asked to', () => {
+it('fillRandom fills only the given part of a buffer', () => {
   const target = Buffer.alloc(64);
   fillRandom(target, 16, 32);
   expect(target.subarray(0, 16)).toEqual(Buffer.alloc(16));
@@ -68,9 +77,9 @@ it('fills just the part of a buffer that it is asked to', () => {
   expect(target.subarray(16, 48)).not.toEqual(Buffer.alloc(32));
 });
 
-it('says yes one time in two to the power asked for', () => {
+it('oneIn2To gives true with a probability of two to the power of minus the given bits', () => {
   const yes = Array.from({ length: 40_000 }, () => oneIn2To(4)).filter(Boolean).length;
-  // 2,500 expected with a deviation of 48: ten of those is beyond any chance.
+  // The expected count is 2,500 with a standard deviation of 48. A difference of ten deviations never occurs by chance.
   expect(Math.abs(yes - 2500)).toBeLessThan(480);
   expect(Array.from({ length: 1000 }, () => oneIn2To(27)).filter(Boolean).length).toBeLessThan(3);
 });

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { decodeBase64, decodeBase64Url } from '../../../src/crypto/base64.ts';
 
-/** Text that is nearly base64. */
+/** Base64 with a short text inserted somewhere, which often makes it invalid. */
 const nearly = fc
   .tuple(fc.base64String(), fc.constantFrom('', '=', '==', '-', '_', ' ', '\n', 'é', 'Ł', 'ĭAAA', 'A', 'AB'), fc.nat())
   .map(([text, extra, at]) => text.slice(0, at % (text.length + 1)) + extra + text.slice(at % (text.length + 1)));
@@ -11,8 +11,8 @@ function ofUrls(text: string): string {
   return text.replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
 }
 
-describe('base64', () => {
-  it('is decoded just where encoding the bytes gives the text again', () => {
+describe('base64 decoding', () => {
+  it('decodeBase64 accepts exactly the texts that the encoder produces', () => {
     fc.assert(
       fc.property(fc.oneof(nearly, fc.base64String(), fc.string()), (text) => {
         const bytes = Buffer.from(text, 'base64');
@@ -22,7 +22,7 @@ describe('base64', () => {
     );
   });
 
-  it('of URLs likewise', () => {
+  it('decodeBase64Url accepts exactly the texts that the encoder produces', () => {
     const strangely = fc
       .tuple(nearly.map(ofUrls), fc.constantFrom('', '+', '/', '=', 'A'))
       .map((parts) => parts.join(''));

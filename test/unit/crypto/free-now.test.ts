@@ -5,8 +5,8 @@ import { FakeWorld } from '../../support/fakes.ts';
 
 const MIB = 1024 * 1024;
 
-describe('memory given back at once', () => {
-  it('is free without garbage collection', () => {
+describe('freeNow', () => {
+  it('frees memory without garbage collection', () => {
     const bytes = Buffer.alloc(16 * MIB, 1);
     const before = process.memoryUsage().arrayBuffers;
     freeNow(bytes);
@@ -16,16 +16,16 @@ describe('memory given back at once', () => {
 
   it.for([
     ['a part of a larger buffer', Buffer.alloc(4096, 7).subarray(1)],
-    ['of the pool', Buffer.from('x'.repeat(1000))],
-    ['shared by threads', new Uint8Array(new SharedArrayBuffer(4096))],
-    ['little', Buffer.alloc(100, 7)],
-  ] as const)('is never what is %s', ([, bytes]) => {
+    ['a part of the pool of Buffer', Buffer.from('x'.repeat(1000))],
+    ['shared between threads', new Uint8Array(new SharedArrayBuffer(4096))],
+    ['shorter than 256 bytes', Buffer.alloc(100, 7)],
+  ] as const)('leaves an array alone if it is %s', ([, bytes]) => {
     const before = Buffer.from(bytes);
     freeNow(bytes);
     expect(Buffer.from(bytes)).toEqual(before);
   });
 
-  it('is left to the garbage collector by a Node that cannot give it back, as Node 20', async () => {
+  it('does nothing in Node 20, which has no ArrayBuffer.transfer', async () => {
     const transfer = Object.getOwnPropertyDescriptor(ArrayBuffer.prototype, 'transfer') as PropertyDescriptor;
     Reflect.deleteProperty(ArrayBuffer.prototype, 'transfer');
     try {
@@ -37,7 +37,7 @@ describe('memory given back at once', () => {
     }
   });
 
-  it('is that of each sealed copy which a session or a codec makes for itself', async () => {
+  it('is called on each copy of the payload that a session or a codec makes', async () => {
     const session = new FakeWorld().process().session('p');
     const payload = Buffer.alloc(100_000, 5);
     const sealed = payload.length + 28;
@@ -66,7 +66,7 @@ describe('memory given back at once', () => {
     }
   });
 
-  it("is none of the caller's, whose payload and record stay", async () => {
+  it("is never called on the caller's payload or record", async () => {
     const session = new FakeWorld().process().session('p');
     const payload = Buffer.alloc(100_000, 5);
     const text = await session.encryptToJson(payload);

@@ -37,7 +37,7 @@ function open(options: Partial<AwsKmsOptions> = {}): AwsKms {
     preferredRegion: WEST,
     endpoint: emulator.endpoint,
     timeouts: { requestTimeoutMs: 1000 },
-    // One round: what each region says is told once.
+    // With one round, each region has at most one fault.
     failover: { maxRounds: 1, baseDelayMs: 1 },
     events: {
       ...NO_EVENTS,
@@ -58,15 +58,15 @@ function edit(bytes: Buffer, change: (envelope: Envelope) => void): Buffer {
 
 const calls = (): string[] => emulator.calls().map(({ region, action }) => `${action} ${region}`);
 
-describe('wrapping', () => {
-  it('asks the preferred region for a data key and all others to wrap it', async () => {
+describe('AwsKms.wrap', () => {
+  it('generates a data key in the preferred region and wraps it in all others', async () => {
     const envelope = JSON.parse((await wrapped()).toString()) as Envelope;
     expect(calls()).toEqual([`GenerateDataKey ${WEST}`, `Encrypt ${EAST}`]);
     expect(envelope.kmsKeks.map(({ region }) => region)).toEqual([WEST, EAST]);
   });
 
   it.for(['down', 'hang', 'reset', 'garbage'] as const)(
-    'goes on without a region that is %s, and says so',
+    'leaves out the preferred region with the fault %s, and the event wrapMissing names it',
     async (kind) => {
       emulator.setFault(WEST, { kind });
       const envelope = JSON.parse((await wrapped()).toString()) as Envelope;
@@ -76,7 +76,7 @@ describe('wrapping', () => {
     },
   );
 
-  it('leaves out another region that hangs, in time for who waits', async () => {
+  it('leaves out a region that hangs and still answers before the deadline', async () => {
     emulator.setFault(EAST, { kind: 'hang' });
     const controller = new AbortController();
     const kms = open({ timeouts: {} });
@@ -88,7 +88,7 @@ describe('wrapping', () => {
     expect(kms.regionStates()[1]).toMatchObject({ state: 'unavailable', lastFault: { errorName: 'NoAnswerInTime' } });
   });
 
-  it('says how many regions have wrapped a key where more must', async () => {
+  it('reports how many regions have wrapped a key if there are too few', async () => {
     emulator.setFault(EAST, { kind: 'error', name: 'AccessDeniedException' });
     const error = await errorOf(wrapped(open({ failover: { minimumWrappedRegions: 2 } })));
     expect(error).toMatchObject({
@@ -97,7 +97,7 @@ describe('wrapping', () => {
     });
   });
 
-  it('leaves out another region that fails', async () => {
+  it('leaves out a region that fails', async () => {
     emulator.setFault(EAST, { kind: 'error', name: 'DisabledException' });
     const envelope = JSON.parse((await wrapped()).toString()) as Envelope;
     expect(envelope.kmsKeks.map(({ region }) => region)).toEqual([WEST]);
@@ -106,8 +106,8 @@ describe('wrapping', () => {
   });
 });
 
-describe('unwrapping', () => {
-  it('asks the preferred region alone while it answers', async () => {
+describe('AwsKms.unwrap', () => {
+  it('calls only the preferred region while it answers', async () => {
     const bytes = await wrapped();
     emulator.resetCalls();
     expect(await open().unwrap(bytes, noDeadline())).toEqual({ key: SYSTEM_KEY });
@@ -151,7 +151,7 @@ describe('unwrapping', () => {
     [{ kind: 'error', name: 'ExpiredTokenException' }, 'unavailable'],
     [{ kind: 'error', name: 'SomethingNewException' }, 'misconfigured'],
     [{ kind: 'error', name: 'InvalidCiphertextException' }, 'corrupt'],
-  ] as const)('falls back from a region with %j, which is %s', async ([fault, faultClass]) => {
+  ] as const)('tries the next region after %j, which is %s', async ([fault, faultClass]) => {
     const bytes = await wrapped();
     emulator.setFault(WEST, fault);
     const kms = open();
@@ -172,16 +172,19 @@ describe('unwrapping', () => {
       { kind: 'error', name: 'DisabledException' },
       'KmsMisconfigured',
     ],
-  ] as const)('with %j here and %j there says %s, and what happened in each', async ([west, east, code]) => {
-    const bytes = await wrapped();
-    emulator.setFault(WEST, west);
-    emulator.setFault(EAST, east);
-    const error = await errorOf(open().unwrap(bytes, noDeadline()));
-    expect(error).toMatchObject({ code });
-    expect((error as Error).message).toMatch(/us-west-2 \w+ \(\w+\), us-east-1 \w+ \(\w+\)/);
-  });
+  ] as const)(
+    'after %j in one region and %j in the other throws %s with both faults in its message',
+    async ([west, east, code]) => {
+      const bytes = await wrapped();
+      emulator.setFault(WEST, west);
+      emulator.setFault(EAST, east);
+      const error = await errorOf(open().unwrap(bytes, noDeadline()));
+      expect(error).toMatchObject({ code });
+      expect((error as Error).message).toMatch(/us-west-2 \w+ \(\w+\), us-east-1 \w+ \(\w+\)/);
+    },
+  );
 
-  it('says of bytes that can never open why, and asks nobody where it need not', async () => {
+  it('reports why bytes cannot be unwrapped, and makes no needless KMS call', async () => {
     const bytes = await wrapped();
     emulator.resetCalls();
     for (const [broken, why] of [
@@ -202,7 +205,7 @@ describe('unwrapping', () => {
     });
   });
 
-  it('tries every wrap of a region that has several', async () => {
+  it('tries each of several wraps of one region', async () => {
     const broken = edit(await wrapped(), (envelope) => {
       const [west] = envelope.kmsKeks;
       if (west !== undefined) envelope.kmsKeks.unshift({ ...west, encryptedKek: Buffer.alloc(100).toString('base64') });
@@ -212,7 +215,7 @@ describe('unwrapping', () => {
     });
   });
 
-  it("is never done with a stranger's key: refused before the call where the wrap names it", async () => {
+  it('refuses a wrap that names a KMS key of a foreign account before calling KMS', async () => {
     const { arn, encryptedKek, encryptedKey } = await strangersWrap();
     const forged = edit(await wrapped(), (envelope) => {
       envelope.encryptedKey = encryptedKey;
@@ -225,7 +228,7 @@ describe('unwrapping', () => {
     expect(calls()).toEqual([]);
   });
 
-  it("is never done with a stranger's key: refused after the call where only the ciphertext names it", async () => {
+  it('refuses the answer of KMS if the ciphertext names a KMS key of a foreign account', async () => {
     const { encryptedKek, encryptedKey } = await strangersWrap();
     const forged = edit(await wrapped(), (envelope) => {
       envelope.encryptedKey = encryptedKey;
@@ -235,7 +238,7 @@ describe('unwrapping', () => {
     expect(faults.map(({ errorName }) => errorName)).toContain('KeyOfAnotherAccount');
   });
 
-  it('ends at the deadline, with its reason, and blames no region for it', async () => {
+  it('rejects with the reason of the deadline and counts no failure against a region', async () => {
     const bytes = await wrapped();
     emulator.setFault(WEST, { kind: 'hang' });
     const controller = new AbortController();
@@ -246,7 +249,9 @@ describe('unwrapping', () => {
   });
 });
 
-/** A data key wrapped by somebody else's key, which that somebody lets everyone use, and a System Key sealed by it. */
+/**
+ * An envelope whose data key is wrapped by a KMS key of a foreign account. The policy of that KMS key allows everyone.
+ */
 async function strangersWrap(): Promise<{ arn: string; encryptedKek: string; encryptedKey: string }> {
   const stranger = new KMSClient({
     region: WEST,
@@ -260,7 +265,7 @@ async function strangersWrap(): Promise<{ arn: string; encryptedKek: string; enc
   return { arn, encryptedKek: Buffer.from(CiphertextBlob ?? []).toString('base64'), encryptedKey };
 }
 
-describe('the configuration', () => {
+describe('the AwsKms constructor', () => {
   it.for([
     [{ keys: {} }, 'no KMS region is configured'],
     [{ keys: { [WEST]: 'alias/keyfold' } }, 'the KMS key of us-west-2 is neither a key ARN nor an alias ARN'],
@@ -274,11 +279,11 @@ describe('the configuration', () => {
     [{ failover: { maxRounds: 0 } }, 'maxRounds must be a positive whole number'],
     [{ failover: { minimumWrappedRegions: 3 } }, 'minimumWrappedRegions is 3 and there are 2 regions'],
     [{ failover: { onKeyRefused: 'ignore' } }, "onKeyRefused must be 'failover' or 'fail'"],
-  ] as const)('%j is refused', ([change, fault]) => {
+  ] as const)('refuses %j', ([change, fault]) => {
     expect(() => open(change as Partial<AwsKmsOptions>)).toThrow(fault);
   });
 
-  it('may have the longest ARN that an alias has, and as many wraps as there are regions', () => {
+  it('accepts the longest alias ARN, and a minimumWrappedRegions that equals the number of regions', () => {
     const arn = `arn:aws:kms:${WEST}:111122223333:alias/${'x'.repeat(279)}`;
     expect(arn).toHaveLength(320);
     expect(open({ keys: { [WEST]: arn } })).toBeInstanceOf(AwsKms);

@@ -1,4 +1,4 @@
-/** Signatures that KMS refuses for their time or their credentials, over the wire. */
+/** Tests how RegionalKms handles signatures that KMS refuses because of the clock or the credentials, over HTTP. */
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { RegionFault } from '../../../src/kms/faults.ts';
 import { RegionalKms } from '../../../src/kms/regional-kms.ts';
@@ -43,21 +43,21 @@ async function regionOf(...answers: readonly StubAnswer[]): Promise<RegionalKms>
 
 const decrypt = (region: RegionalKms): Promise<Buffer> => region.decrypt(Buffer.from('wrap'), KEY, noDeadline());
 
-/** When a request says that it was signed. */
+/** The signing time in the header of a request, in milliseconds since 1970. */
 function signedAtMs(i: number): number {
   const [, y, mo, d, h, mi, s] =
     /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/.exec(String(stub.requests[i]?.headers['x-amz-date'])) ?? [];
   return Date.UTC(Number(y), Number(mo) - 1, Number(d), Number(h), Number(mi), Number(s));
 }
 
-describe('a clock that is off', () => {
+describe('a wrong clock', () => {
   it.for([
     ['InvalidSignatureException', HOUR_MS, 400],
     ['RequestExpired', HOUR_MS, 400],
     ['RequestTimeTooSkewed', -HOUR_MS, 403],
     ['SignatureDoesNotMatch', -HOUR_MS, 403],
     ['AccessDeniedException', HOUR_MS, 400],
-  ] as const)('is corrected after %s, and the request is sent once more', async ([name, aheadMs, status]) => {
+  ] as const)('is corrected after %s, and the request is retried once', async ([name, aheadMs, status]) => {
     const region = await regionOf(refusal(name, aheadMs, status), opened(aheadMs));
     expect(await decrypt(region)).toEqual(PLAINTEXT);
     expect(stub.requests).toHaveLength(2);
@@ -72,7 +72,7 @@ describe('a clock that is off', () => {
     expect(signedAtMs(2) - Date.now()).toBeGreaterThan(HOUR_MS / 2);
   });
 
-  it('is a passing fault if the second request is refused too, and no third is sent', async () => {
+  it('causes a fault of the class unavailable if the retry is refused, too', async () => {
     const region = await regionOf(refusal('InvalidSignatureException', HOUR_MS));
     const fault = await errorOf(decrypt(region));
     expect(fault).toBeInstanceOf(RegionFault);
@@ -81,16 +81,16 @@ describe('a clock that is off', () => {
     expect(stub.requests).toHaveLength(2);
   });
 
-  it('is not suspected if access is denied at the right time', async () => {
+  it('causes no retry after an AccessDeniedException with a correct date', async () => {
     const region = await regionOf(refusal('AccessDeniedException'));
     expect(await errorOf(decrypt(region))).toMatchObject({ faultClass: 'misconfigured' });
     expect(stub.requests).toHaveLength(1);
   });
 });
 
-describe('credentials that have ended', () => {
+describe('expired credentials', () => {
   it.for(['ExpiredTokenException', 'UnrecognizedClientException', 'InvalidClientTokenId'])(
-    'are read anew after %s',
+    'are reloaded after %s',
     async (name) => {
       const region = await regionOf(opened(), refusal(name), opened());
       await decrypt(region);
@@ -104,19 +104,19 @@ describe('credentials that have ended', () => {
     },
   );
 
-  it('are a passing fault if the new ones are refused too', async () => {
+  it('cause a fault of the class unavailable if the reloaded credentials are refused, too', async () => {
     const region = await regionOf(refusal('ExpiredTokenException'));
     expect(await errorOf(decrypt(region))).toMatchObject({ faultClass: 'unavailable' });
     expect(stub.requests).toHaveLength(2);
   });
 });
 
-describe('a key row that KMS could only refuse is corrupt, and costs no call:', () => {
+describe('RegionalKms.decrypt', () => {
   it.for([
-    ['a wrap that is empty', 0, KEY],
+    ['an empty wrap', 0, KEY],
     ['a wrap that is too long', 6145, KEY],
     ['a key of another region', 10, KEY.replace('us-west-2', 'eu-west-1')],
-  ] as const)('%s', async ([, length, keyId]) => {
+  ] as const)('reports %s as corrupt without a call of KMS', async ([, length, keyId]) => {
     const region = await regionOf(opened());
     const fault = await errorOf(region.decrypt(Buffer.alloc(length), keyId, noDeadline()));
     expect(fault).toMatchObject({ faultClass: 'corrupt' });

@@ -8,7 +8,7 @@ describe('a failover policy', () => {
     [{ minimumWrappedRegions: 2 }, 2],
     [{ minimumWrappedRegions: 1 }, 1],
     [{ minimumWrappedRegions: 2 }, 0],
-  ])('may hold %j for %i regions', ([changes, regions]) => {
+  ])('accepts %j for %i regions', ([changes, regions]) => {
     expect(failoverFaults(changes, regions)).toEqual([]);
     expect(failoverPolicy(changes, regions)).toMatchObject(changes);
   });
@@ -19,7 +19,8 @@ describe('a failover policy', () => {
     [{ minimumWrappedRegions: 2 }, 1, 'minimumWrappedRegions is 2 and there are 1 regions with a KMS key'],
     [{ onKeyRefused: 'ask' as never }, 2, "onKeyRefused must be 'failover' or 'fail'"],
     [{ maxRounds: 0 }, 2, 'maxRounds must be a positive whole number'],
-  ])('may not hold %j for %i regions: %s', ([changes, regions, fault]) => {
+    [{ maxRounds: 2 ** 53 }, 2, 'maxRounds must be a positive whole number'],
+  ])('refuses %j for %i regions: %s', ([changes, regions, fault]) => {
     expect(failoverFaults(changes, regions)).toEqual([fault]);
     expect(() => failoverPolicy(changes, regions)).toThrow(fault);
   });

@@ -1,4 +1,4 @@
-/** The engine that tries regions, on a clock turned by hand. What it remembers of them is in region-health.test.ts. */
+/** Tests of Failover with a manual clock. The tests of region health are in region-health.test.ts. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { FaultClass } from '../../../src/kms/faults.ts';
@@ -11,11 +11,11 @@ const NAMES = ['west', 'east', 'south', 'north'];
 const JUST_UNDER_ONE = 1 - 2 ** -53;
 const DRAWS = [0, 0.25, 0.5, JUST_UNDER_ONE];
 
-/** That many milliseconds, but for what floating point makes of them. */
+/** Matches a number of milliseconds, except for floating-point errors. */
 const about = (ms: number): number => expect.closeTo(ms, 2) as number;
 
-describe('the rounds', () => {
-  it('the preferred region is asked alone while it answers', async () => {
+describe('the rounds of a request', () => {
+  it('only the preferred region is tried while it answers', async () => {
     const regions = new ScriptedRegions(['west', 'east']);
     expect(await regions.request()).toBe('west');
     expect(regions.takeAsked()).toBe('west');
@@ -23,7 +23,7 @@ describe('the rounds', () => {
   });
 
   it.for([1, 2, 3, 5].flatMap((maxRounds) => [1, 2, 3].map((count) => [maxRounds, count] as const)))(
-    'at most %i are made of %i regions that are down, and after the first no more than one attempt in each where they throttle',
+    'number at most %i with %i failing regions, and later rounds make one attempt each if the regions throttle',
     async ([maxRounds, count]) => {
       for (const [faultClass, draw, most] of [
         ['unavailable', 0, maxRounds * count],
@@ -41,7 +41,7 @@ describe('the rounds', () => {
     },
   );
 
-  it.for(LASTING)('a second is not begun where every region is %s', async (faultClass) => {
+  it.for(LASTING)('end after the first if every region is %s', async (faultClass) => {
     const regions = new ScriptedRegions(['west', 'east']);
     regions.answers = { west: [faultClass], east: [faultClass] };
     expect(await regions.request()).toBe(`west ${faultClass}, east ${faultClass}`);
@@ -49,21 +49,21 @@ describe('the rounds', () => {
     expect(regions.slept).toEqual([]);
   });
 
-  it('later ones leave out a region whose fault no waiting mends', async () => {
+  it('later rounds leave out a region whose fault is permanent', async () => {
     const regions = new ScriptedRegions(['west', 'east', 'south'], { maxRounds: 3 });
     regions.answers = { west: ['misconfigured'], east: ['unavailable'], south: ['unavailable', 'corrupt'] };
     expect(await regions.request()).toBe('west misconfigured, east unavailable, south corrupt');
     expect(regions.takeAsked()).toBe('west east south east south east');
   });
 
-  it('are eight where nothing else is said', async () => {
+  it('number eight by default', async () => {
     const regions = new ScriptedRegions(['west']);
     regions.answers = { west: ['unavailable'] };
     await regions.request();
     expect(regions.attempts).toHaveLength(8);
   });
 
-  it('later ones are in the order of preference, though the preferred region is in a cool-down', async () => {
+  it('later rounds try the preferred region first, even during its cool-down', async () => {
     const regions = new ScriptedRegions(['west', 'east']);
     regions.answers = { west: ['unavailable'], east: ['ok', 'throttled', 'ok'] };
     await regions.request();
@@ -73,13 +73,13 @@ describe('the rounds', () => {
     expect(regions.takeAsked()).toBe('east west west east');
   });
 
-  it('an answer of a later one is an answer', async () => {
+  it('a request succeeds if a region answers in a later round', async () => {
     const regions = new ScriptedRegions(['west', 'east']);
     regions.answers = { west: ['unavailable'], east: ['unavailable', 'unavailable', 'ok'] };
     expect(await regions.request()).toBe('east');
   });
 
-  it('with one region down, whichever and however, at most one attempt more is made than with none down', async () => {
+  it('one failing region costs at most one extra attempt', async () => {
     for (const count of [2, 3, 4]) {
       for (const down of NAMES.slice(0, count)) {
         for (const faultClass of [...PASSING, ...LASTING]) {
@@ -92,7 +92,7 @@ describe('the rounds', () => {
     }
   });
 
-  it('whatever befalls, attempts are bounded, and so is each delay', async () => {
+  it('attempts and delays are bounded for every sequence of faults', async () => {
     const answer = fc.constantFrom<'ok' | FaultClass>('ok', ...PASSING, ...LASTING);
     const script = fc.array(fc.array(answer, { minLength: 1, maxLength: 6 }), { minLength: 1, maxLength: 4 });
     const draws = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
@@ -114,14 +114,14 @@ describe('the rounds', () => {
   });
 });
 
-/** Of the delay after a first throttle the short end is the likelier. */
+/** The delay after a first round that was throttled. Short delays are more likely than long ones. */
 function firstDelayMs(draw: number): number {
   return 4500 * (0.16 + 0.84 * draw ** 1.45);
 }
 
 describe('the delay before a round', () => {
   it.for(DRAWS)(
-    'is drawn (%d) from zero to a limit that doubles and is capped, where nothing throttles',
+    'with the random value %d lies between zero and a limit that doubles, if no region throttles',
     async (draw) => {
       const regions = new ScriptedRegions(['west'], { maxRounds: 7, baseDelayMs: 50, longestDelayMs: 600 });
       regions.draw = draw;
@@ -132,7 +132,7 @@ describe('the delay before a round', () => {
   );
 
   it.for(DRAWS)(
-    'is drawn (%d) from a share to the whole of a limit that shrinks to a third, where the preferred region throttles',
+    'with the random value %d lies under a limit that shrinks to a third, if the preferred region throttles',
     async (draw) => {
       for (const elsewhere of [...PASSING, ...LASTING]) {
         const regions = new ScriptedRegions(['west', 'east'], { maxRounds: 10 });
@@ -147,7 +147,7 @@ describe('the delay before a round', () => {
   );
 
   it.for(DRAWS)(
-    'is drawn (%d) from a third to the whole of one limit, where only a less preferred region throttles',
+    'with the random value %d lies between a third and all of a fixed limit, if only another region throttles',
     async (draw) => {
       for (const atHome of ['unavailable', ...LASTING] as const) {
         const regions = new ScriptedRegions(['west', 'east'], { maxRounds: 5 });
@@ -159,7 +159,7 @@ describe('the delay before a round', () => {
     },
   );
 
-  it('doubles from 50 ms to 2 s where nothing else is said', async () => {
+  it('doubles from 50 ms to 2 s by default', async () => {
     const regions = new ScriptedRegions(['west']);
     regions.draw = JUST_UNDER_ONE;
     regions.answers = { west: ['unavailable'] };
@@ -167,7 +167,7 @@ describe('the delay before a round', () => {
     expect(regions.slept).toEqual([50, 100, 200, 400, 800, 1600, 2000].map(about));
   });
 
-  it('has its limit from the policy where a region throttles', async () => {
+  it('is limited by throttledDelayMs if a region throttles', async () => {
     for (const [west, east] of [
       ['throttled', 'unavailable'],
       ['unavailable', 'throttled'],
@@ -180,14 +180,14 @@ describe('the delay before a round', () => {
     }
   });
 
-  it("goes by each region's last fault, and in its length by the round", async () => {
+  it('depends on the last fault of each region and on the number of the round', async () => {
     const regions = new ScriptedRegions(['west', 'east'], { maxRounds: 4 });
     regions.answers = { west: ['throttled', 'unavailable', 'throttled'], east: ['unavailable'] };
     await regions.request();
     expect(regions.slept).toEqual([about(firstDelayMs(0.5)), about(50), about(3175.2 * 0.5625)]);
   });
 
-  it('takes for preferred the first of the regions that the request may ask', async () => {
+  it('treats the first region of the request as the preferred one', async () => {
     const regions = new ScriptedRegions(['west', 'east', 'south'], { maxRounds: 3 });
     regions.draw = 0;
     regions.answers = { east: ['throttled'], south: ['unavailable'] };
@@ -195,7 +195,7 @@ describe('the delay before a round', () => {
     expect(regions.slept).toEqual([about(720), about(3780 / 8)]);
   });
 
-  it('takes the preferred region for that even where another was asked first', async () => {
+  it('depends on the preferred region even if another region was tried first', async () => {
     const regions = new ScriptedRegions(['west', 'east'], { maxRounds: 2 });
     regions.draw = 0;
     regions.answers = { west: ['unavailable', 'throttled'], east: ['ok', 'unavailable'] };
@@ -206,7 +206,7 @@ describe('the delay before a round', () => {
     expect(regions.slept).toEqual([about(720)]);
   });
 
-  it('ends with the reason of a deadline that comes meanwhile', async () => {
+  it('ends with the reason of the deadline if the deadline passes during the delay', async () => {
     const regions = new ScriptedRegions(['west']);
     const controller = new AbortController();
     const reason = new Error('time is up');
@@ -217,7 +217,7 @@ describe('the delay before a round', () => {
 });
 
 describe('a region that throttles', () => {
-  it.for(DRAWS)('in the first round is followed by the next at once, whatever is drawn (%d)', async (draw) => {
+  it.for(DRAWS)('in the first round is followed by the next region at once, with the random value %d', async (draw) => {
     const regions = new ScriptedRegions(['west', 'east', 'south']);
     regions.draw = draw;
     regions.answers = { west: ['throttled'], east: ['throttled'] };
@@ -227,11 +227,11 @@ describe('a region that throttles', () => {
   });
 
   it.for([
-    [0, 'lets another be asked instead', 'west east south east'],
-    [0.06 - 2 ** -53, 'lets another be asked instead', 'west east south east'],
-    [0.06, 'is asked alone', 'west east south west'],
-    [JUST_UNDER_ONE, 'is asked alone', 'west east south west'],
-  ] as const)('in a later round, by the draw (%d), %s', async ([draw, , asked]) => {
+    [0, 'another region is tried first', 'west east south east'],
+    [0.06 - 2 ** -53, 'another region is tried first', 'west east south east'],
+    [0.06, 'only the preferred region is tried', 'west east south west'],
+    [JUST_UNDER_ONE, 'only the preferred region is tried', 'west east south west'],
+  ] as const)('is the preferred one: in a later round with the random value %d, %s', async ([draw, , asked]) => {
     const regions = new ScriptedRegions(['west', 'east', 'south'], { maxRounds: 2 });
     regions.draw = draw;
     regions.answers = { west: ['throttled'], east: ['throttled'], south: ['throttled'] };
@@ -239,14 +239,14 @@ describe('a region that throttles', () => {
     expect(regions.takeAsked()).toBe(asked);
   });
 
-  it('in a later round is asked after a more preferred one that is down, and leaves only those after it alone', async () => {
+  it('ends a later round, so that less preferred regions are not tried in that round', async () => {
     const regions = new ScriptedRegions(['west', 'east', 'south'], { maxRounds: 2 });
     regions.answers = { west: ['unavailable'], east: ['throttled'], south: ['throttled'] };
     expect(await regions.request()).toBe('west unavailable, east throttled, south throttled');
     expect(regions.takeAsked()).toBe('west east south west east');
   });
 
-  it('leaves the less preferred alone for that round only', async () => {
+  it('stops attempts in less preferred regions for the current round only', async () => {
     const regions = new ScriptedRegions(['west', 'east']);
     regions.answers = { west: ['throttled', 'throttled', 'unavailable'], east: ['throttled', 'ok'] };
     expect(await regions.request()).toBe('east');
@@ -255,37 +255,40 @@ describe('a region that throttles', () => {
 });
 
 describe('at the deadline', () => {
-  it('no attempt is begun with less than 50 ms left', async () => {
+  it('no attempt begins with less than 50 ms left', async () => {
     const regions = new ScriptedRegions(['west']);
     expect(await codeOf(regions.request(regions.deadlineIn(49)))).toBe('DeadlineExceeded');
     expect(regions.takeAsked()).toBe('');
     expect(await regions.request(regions.deadlineIn(50))).toBe('west');
   });
 
-  it('what was learnt before is told instead of asking another region in vain', async () => {
+  it('the faults so far are returned if no time for another region remains', async () => {
     const regions = new ScriptedRegions(['west', 'east']);
     regions.answers = { west: [() => (regions.clock.advance(951), 'unavailable')] };
     expect(await regions.request(regions.deadlineIn(1000))).toBe('west unavailable');
     expect(regions.takeAsked()).toBe('west');
   });
 
-  it.for(LASTING)('a region that is %s is not all that is told while another was not asked', async (faultClass) => {
-    const regions = new ScriptedRegions(['west', 'east']);
-    regions.answers = { west: [() => (regions.clock.advance(951), faultClass)] };
-    expect(await codeOf(regions.request(regions.deadlineIn(1000)))).toBe('DeadlineExceeded');
-    expect(regions.takeAsked()).toBe('west');
-  });
+  it.for(LASTING)(
+    'the request fails with DeadlineExceeded if one region is %s and the other was not tried',
+    async (faultClass) => {
+      const regions = new ScriptedRegions(['west', 'east']);
+      regions.answers = { west: [() => (regions.clock.advance(951), faultClass)] };
+      expect(await codeOf(regions.request(regions.deadlineIn(1000)))).toBe('DeadlineExceeded');
+      expect(regions.takeAsked()).toBe('west');
+    },
+  );
 
   it.for([
     ['unavailable', 50, 0.5],
     ['throttled', 128, 0],
   ] as const)(
-    'no delay is begun after which there is no time to ask (west %s, drawn are %i ms)',
+    'no delay begins if it leaves no time for an attempt (west %s, delay %i ms)',
     async ([faultClass, drawnMs, draw]) => {
       const regions = new ScriptedRegions(['west', 'east'], { baseDelayMs: 100, throttledDelayMs: 800 });
       regions.draw = draw;
       regions.answers = { west: [faultClass], east: ['unavailable'] };
-      // An attempt takes 50 ms more.
+      // An attempt needs 50 ms after the delay.
       expect(await regions.request(regions.deadlineIn(drawnMs + 49))).toBe(`west ${faultClass}, east unavailable`);
       expect(regions.takeAsked()).toBe('west east');
       expect(regions.slept).toEqual([]);
@@ -294,7 +297,7 @@ describe('at the deadline', () => {
     },
   );
 
-  it("its reason ends the request, and isn't held against the region that was being asked", async () => {
+  it('the request rejects with the reason of the deadline, which does not count as a fault of the region', async () => {
     const regions = new ScriptedRegions(['west', 'east']);
     const reason = new Error('time is up');
     regions.answers = { west: [() => Promise.reject(reason)] };
@@ -308,11 +311,11 @@ describe('at the deadline', () => {
   });
 });
 
-describe('an attempt that is cut off at the deadline', () => {
+describe('an attempt that the deadline aborts', () => {
   it.for([
     [499, []],
     [500, ['west 3750']],
-  ] as const)('after %i ms costs the region a cool-down: %j', async ([tookMs, coolDowns]) => {
+  ] as const)('after %i ms causes these cool-downs: %j', async ([tookMs, coolDowns]) => {
     const regions = new ScriptedRegions(['west', 'east']);
     const reason = new Error('time is up');
     regions.answers = { west: [() => (regions.clock.advance(tookMs), Promise.reject(reason))] };
@@ -324,19 +327,19 @@ describe('an attempt that is cut off at the deadline', () => {
 });
 
 describe('onKeyRefused', () => {
-  it('passes over a region that refuses its key if nothing else is said', async () => {
+  it('skips a region that refuses its key by default', async () => {
     const regions = new ScriptedRegions(['west', 'east']);
     regions.answers = { west: ['misconfigured'] };
     expect(await regions.request()).toBe('east');
   });
 
-  it('`failover` passes over a region that refuses its key', async () => {
+  it('`failover` skips a region that refuses its key', async () => {
     const regions = new ScriptedRegions(['west', 'east'], { onKeyRefused: 'failover' });
     regions.answers = { west: ['misconfigured'] };
     expect(await regions.request()).toBe('east');
   });
 
-  it('`fail` stops at a region that refuses its key, in whichever place, and not at another fault', async () => {
+  it('`fail` ends the request at any region that refuses its key, but not at another fault', async () => {
     for (const [west, east, asked] of [
       ['misconfigured', 'ok', 'west'],
       ['unavailable', 'misconfigured', 'west east'],

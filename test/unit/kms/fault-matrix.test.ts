@@ -1,6 +1,4 @@
-/**
- * What KMS can suffer from, in one region, the other or both, and what becomes of each kind of request: over the wire.
- */
+/** Tests the outcome of each kind of request for each KMS fault, in one region or in both, over HTTP. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { startDynamoDb, type LocalDynamoDb } from '../../../local/dynamodb.ts';
@@ -8,21 +6,19 @@ import type { FaultInput } from '../../../emulators/kms/faults.ts';
 import { mustOpen, outcomeOf, REQUEST_NAMES, REQUESTS, type RequestName } from '../../support/requests.ts';
 import { EAST, WEST, WireWorld } from '../../support/wire-world.ts';
 
-// Before anything can take hold of it: it is drawn whether a request that is throttled goes on to the next region, and
-// this never does.
+// A throttled request tries another region first with a probability of 6 %. This value never does. It is set before the
+// imports, because a module may keep a reference to Math.random.
 vi.hoisted(() => vi.spyOn(Math, 'random').mockReturnValue(0.5));
 
-/**
- * Waited for only where a region hangs; elsewhere a time-out is longer than the bound, which so tells that none was
- * waited for.
- */
+/** The time-out for a region that hangs. */
 const HANGING_TIMEOUT_MS = 1000;
+/** The time-out for all other faults. It is longer than every bound, so a cell fails if a request waits for it. */
 const LONG_TIMEOUT_MS = 20_000;
 const SLACK_MS = 5000;
 const FAILOVER = { maxRounds: 3, baseDelayMs: 5, longestDelayMs: 20, throttledDelayMs: 40 };
-/** One before each round but the first, none of them longer than where a region throttles. */
+/** The longest total of all delays: there is one before each round except the first. */
 const DELAYS_MS = (FAILOVER.maxRounds - 1) * FAILOVER.throttledDelayMs;
-/** How long calls are looked out for that nobody waits for any more. */
+/** How long a cell looks for calls that go on after the answer. */
 const AFTERMATH_MS = 300;
 
 const PLACES = { preferred: [WEST], other: [EAST], all: [WEST, EAST] } as const;
@@ -44,14 +40,14 @@ const FAULTS = {
 type Fault = keyof typeof FAULTS;
 
 /**
- * For each fault, where it is: what becomes of the four requests, and the calls made west/east (G GenerateDataKey, E
- * Encrypt, D Decrypt). The preferred region is the western.
- * - What fails passingly is gone through three times where no region answers; what is refused, once.
- * - In the second and third round the preferred region, where it throttles, is asked alone.
- * - Who makes a key has it wrapped in the region that has just failed, too: it may have been a moment's fault.
+ * The expected outcome and calls of the four requests, for each fault and place. Calls are written as west/east, with G
+ * for GenerateDataKey, E for Encrypt and D for Decrypt. The west is the preferred region.
+ * - If no region answers, a transient fault takes three rounds, and a permanent fault takes one.
+ * - If the preferred region throttles, the second and the third round try only that region.
+ * - A new key is also wrapped in the region that has just failed, because the fault may have been momentary.
  */
 const MATRIX: readonly (readonly [Fault, Place, ...string[]])[] = [
-  // the fault, the region, and: encrypt with a new SK, encrypt with a known SK, decrypt cold, decrypt warm
+  // Columns: fault, place, encrypt with a new SK, encrypt with a known SK, decrypt cold, decrypt warm.
   ['refuse', 'preferred', 'ok GE/G', 'ok D/D', 'ok D/D', 'ok -/-'],
   ['refuse', 'other', 'ok G/E', 'ok D/-', 'ok D/-', 'ok -/-'],
   ['refuse', 'all', 'KmsUnavailable GGG/GGG', 'KmsUnavailable DDD/DDD', 'KmsUnavailable DDD/DDD', 'ok -/-'],
@@ -105,7 +101,7 @@ beforeAll(async () => {
 });
 afterAll(() => dynamoDb.close());
 
-/** A world over the table that all share. */
+/** Starts a world with its own KMS. All worlds share one DynamoDB table. */
 async function startWorld(requestTimeoutMs: number): Promise<WireWorld> {
   cells += 1;
   const timeouts = { connectionTimeoutMs: LONG_TIMEOUT_MS, requestTimeoutMs };
@@ -125,7 +121,7 @@ async function befall(world: WireWorld, name: Fault, place: Place): Promise<void
   world.kms.resetCalls();
 }
 
-/** One cell of the matrix: what became of the request and the calls that it made. */
+/** Runs one cell of the matrix. Returns the outcome of the request and the calls that it made. */
 async function cell(name: RequestName, fault: Fault, place: Place, expected: string): Promise<string> {
   const world = await startWorld(fault === 'hang' ? HANGING_TIMEOUT_MS : LONG_TIMEOUT_MS);
   try {
@@ -136,12 +132,11 @@ async function cell(name: RequestName, fault: Fault, place: Place, expected: str
     const { code, record } = await outcomeOf(request, waitsMs + DELAYS_MS + SLACK_MS);
     const calls = world.kmsCalls();
     await sleep(AFTERMATH_MS);
-    expect(world.kmsCalls(), `${name}: nothing runs on after the answer`).toBe(calls);
+    expect(world.kmsCalls(), `${name}: no call may follow the answer`).toBe(calls);
     await world.recover();
-    // Neither the answer nor the failure leaves anything behind: the same process serves, and a cold one opens all
-    // there is.
+    // When the fault has ended, the same process succeeds, and a cold process opens every record.
     const later = await outcomeOf(request, SLACK_MS);
-    expect(later.code, `${name}: once it is over`).toBe('ok');
+    expect(later.code, `${name}: the code after the fault has ended`).toBe('ok');
     for (const one of [record, later.record]) if (one !== undefined) await mustOpen(world.process(), one);
     return `${code} ${calls}`;
   } finally {
@@ -149,14 +144,17 @@ async function cell(name: RequestName, fault: Fault, place: Place, expected: str
   }
 }
 
-describe.concurrent('of the requests new SK, known SK, cold and warm', () => {
-  it.for(MATRIX)('with KMS %s in %s region: %s, %s, %s, %s', async ([fault, place, ...expected]) => {
-    const cellOf = (name: RequestName, i: number): Promise<string> => cell(name, fault, place, expected[i] ?? '');
-    expect(await Promise.all(REQUEST_NAMES.map(cellOf))).toEqual(expected);
-  });
+describe.concurrent('the requests new SK, known SK, cold and warm', () => {
+  it.for(MATRIX)(
+    'with the KMS fault %s, in the place %s, end in: %s, %s, %s, %s',
+    async ([fault, place, ...expected]) => {
+      const cellOf = (name: RequestName, i: number): Promise<string> => cell(name, fault, place, expected[i] ?? '');
+      expect(await Promise.all(REQUEST_NAMES.map(cellOf))).toEqual(expected);
+    },
+  );
 });
 
-it('the matrix has every fault in every place, once', () => {
+it('the matrix has every fault in every place once', () => {
   const all = Object.keys(FAULTS).flatMap((fault) => Object.keys(PLACES).map((place) => `${fault} ${place}`));
   expect(MATRIX.map(([fault, place]) => `${fault} ${place}`).toSorted()).toEqual(all.toSorted());
 });

@@ -1,4 +1,4 @@
-/** What an error of the SDK means for its region, and how much of its text is kept. */
+/** Tests the class that an SDK error gets, and how much of its text is kept. */
 import { KMSServiceException } from '@aws-sdk/client-kms';
 import { describe, expect, it } from 'vitest';
 import { classify, everyRegionFailed, RegionFault, type FaultClass, type KmsAction } from '../../../src/kms/faults.ts';
@@ -13,26 +13,38 @@ function named(name: string, code?: string): Error {
   return Object.assign(new Error('CANARY'), { name, ...(code !== undefined && { code }) });
 }
 
-describe('an error', () => {
+describe('classify', () => {
   it.for<[string, KmsAction, unknown, FaultClass, string]>([
     ['an unknown answer', 'Decrypt', answer('Odd'), 'misconfigured', 'Odd'],
     ['an unknown answer with the status 499', 'Decrypt', answer('Odd', 499), 'misconfigured', 'Odd'],
     ['an unknown answer with the status 408', 'Decrypt', answer('Odd', 408), 'unavailable', 'Odd'],
     ['an unknown answer with the status 425', 'Decrypt', answer('Odd', 425), 'unavailable', 'Odd'],
-    ['a request that took long to arrive', 'Decrypt', answer('RequestTimeout', 400), 'unavailable', 'RequestTimeout'],
+    ['a request that arrived too slowly', 'Decrypt', answer('RequestTimeout', 400), 'unavailable', 'RequestTimeout'],
     ['an unknown answer with the status 500', 'Decrypt', answer('Odd', 500), 'unavailable', 'Odd'],
-    ['parameters of a key row', 'Decrypt', answer('ValidationException'), 'corrupt', 'ValidationException'],
-    ['parameters of ours', 'Encrypt', answer('ValidationException'), 'misconfigured', 'ValidationException'],
-    ['parameters of ours', 'GenerateDataKey', answer('InvalidArnException'), 'misconfigured', 'InvalidArnException'],
+    ['invalid parameters from a key row', 'Decrypt', answer('ValidationException'), 'corrupt', 'ValidationException'],
+    [
+      'invalid parameters from Keyfold',
+      'Encrypt',
+      answer('ValidationException'),
+      'misconfigured',
+      'ValidationException',
+    ],
+    [
+      'invalid parameters from Keyfold',
+      'GenerateDataKey',
+      answer('InvalidArnException'),
+      'misconfigured',
+      'InvalidArnException',
+    ],
     ['missing credentials', 'Decrypt', named('CredentialsProviderError'), 'misconfigured', 'CredentialsProviderError'],
     ['a missing token', 'Decrypt', named('TokenProviderError'), 'misconfigured', 'TokenProviderError'],
-    ['the network', 'Decrypt', named('Error', 'ECONNRESET'), 'unavailable', 'ECONNRESET'],
+    ['a network error', 'Decrypt', named('Error', 'ECONNRESET'), 'unavailable', 'ECONNRESET'],
     ['an error of another program', 'Decrypt', named('Odd'), 'unavailable', 'Odd'],
-    ['a name that may hold anything', 'Decrypt', named('CANARY is the key'), 'unavailable', 'UnknownError'],
-    ['a name that is too long', 'Decrypt', named('x'.repeat(65)), 'unavailable', 'UnknownError'],
-    ['the longest name', 'Decrypt', named('x'.repeat(64)), 'unavailable', 'x'.repeat(64)],
-    ['what is no error', 'Decrypt', { name: 'CANARY' }, 'unavailable', 'UnknownError'],
-  ])('that is %s (%s) has its class and name, and no text', ([, action, error, faultClass, errorName]) => {
+    ['an error whose name could contain data', 'Decrypt', named('CANARY is the key'), 'unavailable', 'UnknownError'],
+    ['an error with a name of 65 characters', 'Decrypt', named('x'.repeat(65)), 'unavailable', 'UnknownError'],
+    ['an error with a name of 64 characters', 'Decrypt', named('x'.repeat(64)), 'unavailable', 'x'.repeat(64)],
+    ['a thrown object that is not an Error', 'Decrypt', { name: 'CANARY' }, 'unavailable', 'UnknownError'],
+  ])('keeps the class and the name of %s in %s, but not its text', ([, action, error, faultClass, errorName]) => {
     const fault = classify(REGION, action, error);
     expect(fault).toMatchObject({ region: REGION, action, faultClass, errorName });
     expect(fault.message).toBe(`${action} in ${REGION}: ${faultClass} (${errorName})`);
@@ -45,12 +57,12 @@ describe('an error', () => {
     'RequestTimeout',
     'RequestTimeoutException',
     'RequestAbortedException',
-  ])('%s means that the region may answer soon, whatever status it comes with', (name) => {
+  ])('classifies %s as unavailable, whatever the status is', (name) => {
     expect(classify(REGION, 'Encrypt', answer(name, 400)).faultClass).toBe('unavailable');
   });
 
   it.for(['ValidationException', 'ValidationError', 'InvalidArnException'])(
-    '%s is the fault of a key row in a Decrypt, and ours in any other call',
+    'classifies %s as corrupt for Decrypt, and as misconfigured for any other call',
     (name) => {
       expect(classify(REGION, 'Decrypt', answer(name)).faultClass).toBe('corrupt');
       for (const action of ['Encrypt', 'GenerateDataKey'] as const) {
@@ -66,19 +78,19 @@ describe('an error', () => {
     ['PendingReplicaDeletion', 'misconfigured'],
     ['The custom key store is disconnected.', 'unavailable'],
     ['arn:aws:kms:us-west-2:1:key/x is creating.', 'unavailable'],
-  ])('of a state (%s) is %s', ([message, faultClass]) => {
+  ])('classifies the KMSInvalidStateException "%s" as %s', ([message, faultClass]) => {
     expect(classify(REGION, 'Decrypt', answer('KMSInvalidStateException', 400, message)).faultClass).toBe(faultClass);
   });
 
   it.for(['AccessDeniedException', 'DisabledException', 'KMSInvalidStateException', 'NotFoundException'])(
-    '%s keeps the beginning of its message, which says what to mend',
+    'keeps the first 400 characters of the message of %s, for the operator',
     (name) => {
       const { message } = classify(REGION, 'Decrypt', answer(name, 400, `User x${'y'.repeat(500)}`));
       expect(message.endsWith(`(${name}): User x${'y'.repeat(394)}`)).toBe(true);
     },
   );
 
-  it('that only bears such a name, but is no answer of KMS, keeps none of its text', () => {
+  it('keeps no text of an AccessDeniedException that did not come from KMS', () => {
     expect(classify(REGION, 'Decrypt', named('AccessDeniedException')).message).not.toContain('CANARY');
   });
 });
@@ -87,7 +99,7 @@ it.for<[FaultClass[], string, string]>([
   [['unavailable', 'throttled', 'misconfigured'], 'KmsUnavailable', 'No KMS region answered: '],
   [['throttled', 'misconfigured'], 'KmsThrottled', 'KMS throttles in every region: '],
   [['misconfigured', 'corrupt'], 'KmsMisconfigured', 'Every KMS region refused: '],
-])('regions that are %j make a request fail with %s', ([classes, code, says]) => {
+])('everyRegionFailed reports the fault classes %j as %s', ([classes, code, says]) => {
   const faults = classes.map((faultClass, i) => new RegionFault(`r${i}`, 'Decrypt', faultClass, 'Name'));
   const error = everyRegionFailed(faults);
   expect(error).toMatchObject({ code, retryable: code !== 'KmsMisconfigured' });

@@ -1,4 +1,4 @@
-/** Key rows whose KMS envelope an attacker has written: what they cost is bounded before KMS is called. */
+/** Tests that KMS envelopes from an attacker cause only a bounded number of KMS calls. */
 import { beforeEach, describe, expect, it } from 'vitest';
 import { AwsKms } from '../../../src/index.ts';
 import { RegionFault } from '../../../src/kms/faults.ts';
@@ -18,7 +18,7 @@ function arnOf(region: string, key = 1): string {
   return `arn:aws:kms:${region}:111122223333:key/${key}`;
 }
 
-/** A region that wraps by naming itself, and unwraps nothing but that. */
+/** A fake region whose wrap is its own name. It refuses to unwrap anything else. */
 function connect({ region, keyArn }: { region: string; keyArn: string }): KmsRegion {
   const wrap = { wrapped: Buffer.from(region), arn: arnOf(region) };
   return {
@@ -42,55 +42,55 @@ const kms = new AwsKms(
 
 type Envelope = Record<string, unknown> & { kmsKeks: unknown[] };
 
-/** The envelope of a System Key, changed. */
+/** Wraps a System Key and changes its envelope. */
 async function envelopeWith(change: (envelope: Envelope) => void): Promise<Buffer> {
   const envelope = JSON.parse(Buffer.from(await kms.wrap(Buffer.alloc(32, 9), noDeadline())).toString()) as Envelope;
   change(envelope);
   return Buffer.from(JSON.stringify(envelope));
 }
 
-/** So many wraps of each region that open nothing. */
+/** Makes `count` wraps for each region. None of them can be unwrapped. */
 function wraps(count: number, arn?: string): unknown[] {
   return REGIONS.flatMap((region) =>
     Array.from({ length: count }, (_, i) => ({ region, arn: arn ?? arnOf(region, i), encryptedKek: 'AAAA' })),
   );
 }
 
-/** Whether it opens, and how many calls of KMS that took. */
+/** Unwraps an envelope. Returns the outcome and the number of KMS calls. */
 async function unwrap(wrapped: Uint8Array): Promise<string> {
   const unwrapped = await kms.unwrap(wrapped, noDeadline());
   return `${'key' in unwrapped ? 'opens' : unwrapped.unreadable}: ${calls}`;
 }
 
-describe('an envelope', () => {
-  it.for([3, 1000, 2000])('with %i wraps of each region costs the same few calls', async (count) => {
+describe('a KMS envelope', () => {
+  it.for([3, 1000, 2000])('with %i wraps for each region causes calls for at most four of them', async (count) => {
     const [named, aliased] = [wraps(count), wraps(count, ALIAS)];
     const ofNamed = await unwrap(await envelopeWith((envelope) => (envelope.kmsKeks = named)));
     expect(ofNamed).toMatch(new RegExp(`^it opens in no region .*: ${2 * Math.min(count, 4)}$`));
     calls = 0;
-    // Two calls for each: with the configured key, and without a key.
+    // A wrap that names an alias causes two calls: one with the configured key, and one without a key.
     const ofAliased = await unwrap(await envelopeWith((envelope) => (envelope.kmsKeks = aliased)));
     expect(ofAliased).toMatch(new RegExp(`^it opens in no region .*: ${4 * Math.min(count, 4)}$`));
   });
 
-  it('opens with any of the first four wraps of a region', async () => {
+  it('is unwrapped with any of the first four wraps of a region', async () => {
     const wrapped = await envelopeWith((envelope) => (envelope.kmsKeks = [...wraps(3), ...envelope.kmsKeks]));
     expect(await unwrap(wrapped)).toBe('opens: 4');
   });
 
-  it('opens in a region that has a sound wrap, whatever another region has', async () => {
+  it('is unwrapped in a region with a valid wrap, whatever the wraps of another region are', async () => {
     const broken = wraps(2000).slice(0, 2000);
     expect(await unwrap(await envelopeWith((envelope) => (envelope.kmsKeks = [...broken, ...envelope.kmsKeks])))).toBe(
       'opens: 5',
     );
   });
 
-  it('is not looked into if it is larger than any that is real', async () => {
+  it('is refused without a KMS call if it is larger than a DynamoDB item can be', async () => {
     const wrapped = await envelopeWith((envelope) => (envelope['padding'] = 'x'.repeat(409_600)));
     expect(await unwrap(wrapped)).toBe('it is not wrapped by KMS: 0');
   });
 
-  it('has no wrap tried that KMS would refuse for its size', async () => {
+  it('causes no KMS call for a wrap or an ARN that is too long for KMS', async () => {
     const kek = { region: 'us-west-2', arn: arnOf('us-west-2'), encryptedKek: 'AAAA' };
     const tooLarge = [
       { ...kek, arn: `${kek.arn}${'1'.repeat(2048)}` },
@@ -101,7 +101,7 @@ describe('an envelope', () => {
     );
   });
 
-  it('is unreadable if it is nested so deeply that it could not be written again', async () => {
+  it('is unreadable if it is nested too deeply to be encoded again', async () => {
     const sound = await envelopeWith(() => {});
     const deep = Buffer.from(sound.toString().replace('{', `{"x":${'['.repeat(20_000)}${']'.repeat(20_000)},`));
     expect(await unwrap(deep)).toBe('it is not wrapped by KMS: 0');

@@ -10,26 +10,26 @@ function decode(value: unknown): unknown {
 }
 
 describe('a KMS envelope', () => {
-  it("is written in Asherah's form, and read back", () => {
+  it("is encoded in Asherah's format, and decoded again", () => {
     const bytes = encodeKekEnvelope(envelope);
     expect(JSON.parse(bytes.toString())).toEqual({ encryptedKey: 'c2VhbGVk', kmsKeks: [written] });
     expect(decodeKekEnvelope(bytes)).toEqual(envelope);
   });
 
   it.for([
-    ['no JSON', '{'],
+    ['not JSON', '{'],
     ['null', null],
     ['a number', 5],
     ['without a sealed key', { kmsKeks: [written] }],
     ['with a sealed key of another type', { encryptedKey: 5, kmsKeks: [written] }],
-    ['with a sealed key that is no base64', { encryptedKey: '!', kmsKeks: [written] }],
+    ['with a sealed key that is not base64', { encryptedKey: '!', kmsKeks: [written] }],
     ['without wraps', { encryptedKey: 'c2VhbGVk' }],
-    ['with wraps that are no list', { encryptedKey: 'c2VhbGVk', kmsKeks: { 0: written } }],
-  ] as const)('is none if it is %s', ([, value]) => {
+    ['with wraps that are not an array', { encryptedKey: 'c2VhbGVk', kmsKeks: { 0: written } }],
+  ] as const)('is refused if it is %s', ([, value]) => {
     expect(decode(value)).toBeUndefined();
   });
 
-  it('is none if its bytes are no UTF-8', () => {
+  it('is refused if its bytes are not UTF-8', () => {
     const bytes = Buffer.concat([
       Buffer.from('{"encryptedKey":"c2VhbGVk","kmsKeks":[],"x":"'),
       Buffer.from([0xff]),
@@ -43,27 +43,27 @@ describe('a KMS envelope', () => {
     ['a string', 'x'],
     ['a region of another type', { ...written, region: 5 }],
     ['no ARN', { ...written, arn: undefined }],
-    ['a wrap that is no base64', { ...written, encryptedKek: 'not base64' }],
-    ['a name that is longer than KMS takes', { ...written, arn: 'a'.repeat(2049) }],
-    ['a wrap that is longer than KMS takes', { ...written, encryptedKek: Buffer.alloc(6145).toString('base64') }],
-  ] as const)('has its other wraps read beside one with %s', ([, broken]) => {
+    ['a wrap that is not base64', { ...written, encryptedKek: 'not base64' }],
+    ['an ARN that is too long for KMS', { ...written, arn: 'a'.repeat(2049) }],
+    ['a wrap that is too long for KMS', { ...written, encryptedKek: Buffer.alloc(6145).toString('base64') }],
+  ] as const)('is decoded without the broken entry, given %s', ([, broken]) => {
     expect(decode({ encryptedKey: 'c2VhbGVk', kmsKeks: [broken, written] })).toEqual(envelope);
   });
 
-  it('has a wrap read that is as long as KMS takes, with a name as long', () => {
+  it('may have a wrap and an ARN of the longest sizes that KMS accepts', () => {
     const longest = { ...kek, arn: 'a'.repeat(2048), encryptedKek: Buffer.alloc(6144) };
     const long = { ...envelope, kmsKeks: [longest] };
     expect(decodeKekEnvelope(encodeKekEnvelope(long))).toEqual(long);
   });
 
-  it('is read up to the size of the largest item, and no further', () => {
+  it('may be as large as a DynamoDB item, but not larger', () => {
     const bytes = encodeKekEnvelope(envelope);
     const padded = (length: number): Buffer => Buffer.concat([bytes, Buffer.alloc(length - bytes.length, ' ')]);
     expect(decodeKekEnvelope(padded(409_600))).toEqual(envelope);
     expect(decodeKekEnvelope(padded(409_601))).toBeUndefined();
   });
 
-  it('has the wraps of these regions replaced, all of them, and of no other', () => {
+  it('replaceKeks replaces all wraps of the given regions, and keeps the other entries', () => {
     const other = { ...written, region: 'us-east-1', more: 1 };
     const bytes = Buffer.from(JSON.stringify({ encryptedKey: 'c2VhbGVk', kmsKeks: [written, other, written, 'odd'] }));
     expect(JSON.parse(replaceKeks(bytes, [{ ...kek, arn: 'new' }]).toString())).toEqual({

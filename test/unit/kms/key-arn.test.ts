@@ -3,12 +3,12 @@ import { keyFaults, parseKmsArn } from '../../../src/kms/key-arn.ts';
 
 const KEY = 'arn:aws:kms:us-west-2:111122223333:key/mrk-1';
 
-describe('an ARN', () => {
+describe('parseKmsArn', () => {
   it.for([
     [KEY, { region: 'us-west-2', account: '111122223333', kind: 'key' }],
     [KEY.replace('key/', 'alias/'), { region: 'us-west-2', account: '111122223333', kind: 'alias' }],
     [KEY.replace('aws:kms:us', 'aws-us-gov:kms:us-gov'), { region: 'us-gov-west-2', kind: 'key' }],
-  ] as const)('%s is read', ([arn, parts]) => {
+  ] as const)('parses %s', ([arn, parts]) => {
     expect(parseKmsArn(arn)).toMatchObject(parts);
   });
 
@@ -23,15 +23,15 @@ describe('an ARN', () => {
     `${KEY} x`,
     ` ${KEY}`,
     `${KEY}:x`,
-  ])('%j is none of a KMS key', (text) => {
+  ])('refuses %j', (text) => {
     expect(parseKmsArn(text)).toBeUndefined();
   });
 });
 
-describe('the KMS keys of regions', () => {
+describe('keyFaults', () => {
   const long = (length: number): string => KEY.replace('key/mrk-1', 'alias/').padEnd(length, 'x');
 
-  it('may have an alias of the longest name', () => {
+  it('accepts an alias ARN of the greatest length', () => {
     expect(keyFaults({ 'us-west-2': long(320) }, 'us-west-2')).toEqual([]);
   });
 
@@ -45,11 +45,11 @@ describe('the KMS keys of regions', () => {
       'us-west-2',
       'the KMS keys are of several partitions of AWS (aws, aws-cn), which share nothing',
     ],
-  ])('%j with %s preferred are refused: %s', ([keys, preferred, fault]) => {
+  ])('refuses the keys %j with the preferred region %s: %s', ([keys, preferred, fault]) => {
     expect(keyFaults(keys, preferred)).toEqual([fault]);
   });
 
-  it('may not be none', () => {
+  it('refuses a configuration without keys', () => {
     expect(keyFaults({}, 'us-west-2')).toEqual(['no KMS region is configured']);
   });
 });

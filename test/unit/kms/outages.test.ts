@@ -1,4 +1,4 @@
-/** Outages that the matrix cannot tell by region, and what an invocation's own deadline makes of one: over the wire. */
+/** Tests KMS outages outside the fault matrix: endpoints that fail, and requests with a deadline, over HTTP. */
 import { createServer, type Server } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -11,7 +11,7 @@ import { EAST, WEST, WireWorld } from '../../support/wire-world.ts';
 
 const SLACK_MS = 5000;
 const AFTERMATH_MS = 300;
-/** Longer than any bound here: none is waited for. */
+/** Longer than every bound in this file, so a test fails if a request waits for this time-out. */
 const LONG_MS = 20_000;
 const FAILOVER = { maxRounds: 3, baseDelayMs: 5, longestDelayMs: 20 };
 const COLD_REQUESTS = ['encrypt new SK', 'encrypt known SK', 'decrypt cold'] as const;
@@ -32,7 +32,7 @@ beforeEach(async () => {
 });
 afterEach(() => world.stop());
 
-/** A request of a process whose KMS, and only its, is this. */
+/** Prepares a request. Only the process that makes it uses these options of AwsKms. */
 function prepare(name: RequestName, kms: Partial<AwsKmsOptions>): Promise<Request> {
   const events = { ...NO_EVENTS, attempted: (attempt: Attempt): unknown => attempts.push(attempt) };
   const timeouts = { connectionTimeoutMs: LONG_MS, requestTimeoutMs: LONG_MS };
@@ -44,19 +44,19 @@ function prepare(name: RequestName, kms: Partial<AwsKmsOptions>): Promise<Reques
   });
 }
 
-/** Each attempt's region and what was wrong with it, in order. */
+/** The region and the error name of each attempt, in order. */
 const said = (): string[] => attempts.map(({ region, fault }) => `${region} ${fault?.errorName}`);
 
-/** Three rounds in the order of preference, whatever is cooling down. */
+/** The attempts of three rounds that fail in both regions, in the order of preference. */
 const inThreeRounds = (errorName: string): string[] =>
   Array.from({ length: 3 }, () => [`${WEST} ${errorName}`, `${EAST} ${errorName}`]).flat();
 
-describe('an endpoint', () => {
+describe('a KMS endpoint', () => {
   let server: Server;
   let endpoint: string;
 
   beforeEach(async () => {
-    // Answers the beginning of an answer, and no more.
+    // Sends only the beginning of each answer.
     server = createServer((request, response) => {
       request.resume();
       response.writeHead(200, { 'content-type': 'application/x-amz-json-1.1', 'content-length': '1000' });
@@ -67,7 +67,7 @@ describe('an endpoint', () => {
   afterEach(() => close(server));
 
   it.for(COLD_REQUESTS)(
-    'that refuses the connection is an outage, to %s, and no time-out is waited for',
+    'that refuses connections ends the request to %s with KmsUnavailable, without waiting for a time-out',
     async (name) => {
       await close(server);
       const request = await prepare(name, { endpoint });
@@ -76,23 +76,26 @@ describe('an endpoint', () => {
     },
   );
 
-  it.for(COLD_REQUESTS)('that stalls in mid-answer is an outage, to %s, at the request time-out', async (name) => {
-    const timeouts = { connectionTimeoutMs: LONG_MS, requestTimeoutMs: 100 };
-    const request = await prepare(name, { endpoint, timeouts });
-    expect((await outcomeOf(request, 6 * timeouts.requestTimeoutMs + SLACK_MS)).code).toBe('KmsUnavailable');
-    expect(said()).toEqual(inThreeRounds('TimeoutError'));
-  });
+  it.for(COLD_REQUESTS)(
+    'that stalls in the middle of an answer ends the request to %s at the request time-out',
+    async (name) => {
+      const timeouts = { connectionTimeoutMs: LONG_MS, requestTimeoutMs: 100 };
+      const request = await prepare(name, { endpoint, timeouts });
+      expect((await outcomeOf(request, 6 * timeouts.requestTimeoutMs + SLACK_MS)).code).toBe('KmsUnavailable');
+      expect(said()).toEqual(inThreeRounds('TimeoutError'));
+    },
+  );
 });
 
-/** Long enough for the calls before the one that hangs, on a loaded machine too. */
+/** Long enough for the calls before the one that hangs, even on a busy machine. */
 const DEADLINE_MS = 1500;
 const within = (ms: number): { deadlineAtMs: number } => ({ deadlineAtMs: Date.now() + ms });
 
-describe("at the invocation's deadline", () => {
+describe('a request with a deadline', () => {
   it.for([
-    ['the preferred region', [WEST]],
-    ['every region', [WEST, EAST]],
-  ] as const)('%s hanging means a clean error in time, and nothing runs on', async ([, regions]) => {
+    ['the preferred region hangs', [WEST]],
+    ['every region hangs', [WEST, EAST]],
+  ] as const)('fails with DeadlineExceeded if %s, and makes no call afterwards', async ([, regions]) => {
     const timeouts = { connectionTimeoutMs: LONG_MS, requestTimeoutMs: LONG_MS };
     const record = await world.process().session('p').encrypt(Buffer.from('x'));
     for (const region of regions) world.setFault(region, { kind: 'hang' });
@@ -109,7 +112,7 @@ describe("at the invocation's deadline", () => {
     for (const { code } of await Promise.all(requests.map((request) => outcomeOf(request, DEADLINE_MS + SLACK_MS)))) {
       expect(code).toBe('DeadlineExceeded');
     }
-    // Both wait for one System Key, so one flight asks.
+    // Both requests need the same System Key, so they share one call.
     expect(world.kmsCalls()).toBe('D/-');
     await sleep(AFTERMATH_MS);
     expect(world.kmsCalls()).toBe('D/-');
@@ -117,8 +120,8 @@ describe("at the invocation's deadline", () => {
     expect(await cold.session('p').decrypt(record)).toEqual(Buffer.from('x'));
   });
 
-  it('no delay is begun that would outlast it: what the regions said is told at once', async () => {
-    // However it is drawn, a delay of these is longer than there is time.
+  it('fails at once with the faults of the regions if the next delay would outlast the deadline', async () => {
+    // With these options, every random delay is longer than the remaining time.
     const failover = { ...FAILOVER, baseDelayMs: 1e15, longestDelayMs: 1e15 };
     for (const region of [WEST, EAST]) world.setFault(region, { kind: 'down' });
     const cold = world.process({ failover });

@@ -1,21 +1,21 @@
-/** What is remembered of a region that failed: for how long it is asked last, and what health tells of it. */
+/** Tests how long a failed region is tried last, and which states and events are reported. */
 import { describe, expect, it } from 'vitest';
 import type { FailoverPolicy } from '../../../src/kms/failover-policy.ts';
 import { ScriptedRegions } from '../../support/failover-world.ts';
 import { errorOf } from '../../support/fakes.ts';
 
 const COOL_DOWN_MS = 5000;
-/** What is drawn makes it three quarters of the whole. */
+/** The cool-down for the random value 0.5: three quarters of its full length. */
 const DRAWN_MS = 3750;
 const JUST_UNDER_ONE = 1 - 2 ** -53;
-/** The faults that sparing a region does not mend, since it has answered. */
+/** Faults that start no cool-down, because the region has answered. */
 const ANSWERED = ['throttled', 'misconfigured', 'corrupt'] as const;
 
 function scripted(changes: Partial<FailoverPolicy> = {}): ScriptedRegions {
   return new ScriptedRegions(['west', 'east'], { firstCoolDownMs: COOL_DOWN_MS, ...changes });
 }
 
-/** Makes a request, and says which regions it asked. */
+/** Makes a request, and returns the regions that it tried. */
 async function askedBy(regions: ScriptedRegions): Promise<string> {
   regions.takeAsked();
   await regions.request();
@@ -23,7 +23,7 @@ async function askedBy(regions: ScriptedRegions): Promise<string> {
 }
 
 describe('a region that failed', () => {
-  it('to answer is asked last until its cool-down ends', async () => {
+  it('is tried last until its cool-down ends', async () => {
     const regions = scripted();
     const failedAtMs = regions.clock.nowMs;
     regions.answers = { west: ['unavailable'] };
@@ -36,7 +36,7 @@ describe('a region that failed', () => {
     expect(await askedBy(regions)).toBe('west');
   });
 
-  it.for(ANSWERED)('with an answer (%s) keeps its place: sparing it mends nothing', async (faultClass) => {
+  it.for(ANSWERED)('keeps its place if its fault was %s', async (faultClass) => {
     const regions = scripted();
     regions.answers = { west: [faultClass] };
     expect(await askedBy(regions)).toBe('west east');
@@ -68,14 +68,14 @@ describe('a region that failed', () => {
     expect(regions.states()[0]?.avoidedUntilMs).toBeLessThanOrEqual(regions.clock.nowMs + 10_000);
   });
 
-  it('is the last hope, not given up: it is asked where the others fail', async () => {
+  it('is still tried during its cool-down if the other regions fail', async () => {
     const regions = scripted();
     regions.answers = { west: ['unavailable', 'ok'], east: ['ok', 'misconfigured'] };
     expect(await askedBy(regions)).toBe('west east');
     expect(await askedBy(regions)).toBe('east west');
   });
 
-  it('is asked before one whose cool-down ends later', async () => {
+  it('is tried before a region whose cool-down ends later', async () => {
     const regions = scripted({ maxRounds: 1 });
     regions.answers = { west: ['misconfigured', 'unavailable', 'ok'], east: ['unavailable', 'unavailable', 'ok'] };
     expect(await askedBy(regions)).toBe('west east');
@@ -92,7 +92,7 @@ describe('a cool-down', () => {
     [0, 2500],
     [0.5, 3750],
     [JUST_UNDER_ONE, 5000],
-  ] as const)('is drawn (%d) between half and the whole of its length: %i ms', async ([draw, ms]) => {
+  ] as const)('with the random value %d lasts %i ms, between half and all of its full length', async ([draw, ms]) => {
     const regions = scripted();
     regions.draw = draw;
     regions.answers = { west: ['unavailable'] };
@@ -104,7 +104,7 @@ describe('a cool-down', () => {
     [{}, [5000, 10_000, 10_000, 10_000, 10_000, 10_000, 5000]],
     [{ longestCoolDownMs: 60_000 }, [5000, 10_000, 20_000, 40_000, 60_000, 60_000, 5000]],
   ] as const)(
-    'is twice as long after each further failure, up to the longest, and the first again after a success (%j)',
+    'doubles with each further failure up to its limit, and starts again after a success (%j)',
     async ([changes, lengths]) => {
       const regions = new ScriptedRegions(['west', 'east'], changes);
       regions.draw = JUST_UNDER_ONE;
@@ -121,7 +121,7 @@ describe('a cool-down', () => {
     },
   );
 
-  it('is one and the first for failures side by side', async () => {
+  it('starts once for concurrent failures', async () => {
     const regions = scripted();
     const down = Promise.withResolvers<'unavailable'>();
     regions.answers = { west: [() => down.promise] };
@@ -131,7 +131,7 @@ describe('a cool-down', () => {
     expect(regions.coolDowns).toEqual([`west ${DRAWN_MS}`]);
   });
 
-  it('ends when it was drawn to, though the region was asked again meanwhile', async () => {
+  it('does not last longer if the region is tried again during it', async () => {
     const regions = scripted();
     const failedAtMs = regions.clock.nowMs;
     regions.draw = 0;
@@ -141,14 +141,14 @@ describe('a cool-down', () => {
     expect(regions.states()[0]?.avoidedUntilMs).toBe(failedAtMs + COOL_DOWN_MS / 2);
   });
 
-  it('is no longer for the attempts of later rounds', async () => {
+  it('starts once for the failures of several rounds', async () => {
     const regions = scripted();
     regions.answers = { west: ['unavailable'], east: ['unavailable'] };
     await regions.request();
     expect(regions.coolDowns).toEqual([`west ${DRAWN_MS}`, `east ${DRAWN_MS}`]);
   });
 
-  it('ends with an answer, which a last hope may give', async () => {
+  it('ends early when the region answers', async () => {
     const regions = scripted();
     regions.answers = { west: ['unavailable', 'ok'], east: ['ok', 'unavailable'] };
     await regions.request();
@@ -156,21 +156,18 @@ describe('a cool-down', () => {
     expect(await askedBy(regions)).toBe('west');
   });
 
-  it.for(ANSWERED)(
-    'ends with a fault that is an answer (%s), and the next is a first one again',
-    async (faultClass) => {
-      const regions = scripted({ maxRounds: 1 });
-      regions.answers = { west: ['unavailable', faultClass, 'unavailable'], east: ['ok', 'misconfigured', 'ok'] };
-      expect(await askedBy(regions)).toBe('west east');
-      expect(await askedBy(regions)).toBe('east west');
-      expect(regions.states()[0]).not.toHaveProperty('avoidedUntilMs');
-      expect(await askedBy(regions)).toBe('west east');
-      expect(regions.coolDowns).toEqual([`west ${DRAWN_MS}`, `west ${DRAWN_MS}`]);
-    },
-  );
+  it.for(ANSWERED)('ends early with the fault %s, and the next one has the first length again', async (faultClass) => {
+    const regions = scripted({ maxRounds: 1 });
+    regions.answers = { west: ['unavailable', faultClass, 'unavailable'], east: ['ok', 'misconfigured', 'ok'] };
+    expect(await askedBy(regions)).toBe('west east');
+    expect(await askedBy(regions)).toBe('east west');
+    expect(regions.states()[0]).not.toHaveProperty('avoidedUntilMs');
+    expect(await askedBy(regions)).toBe('west east');
+    expect(regions.coolDowns).toEqual([`west ${DRAWN_MS}`, `west ${DRAWN_MS}`]);
+  });
 });
 
-/** Regions of which the western has failed and may be asked again. */
+/** Two regions after the cool-down of the western one has ended. */
 async function cooled(): Promise<ScriptedRegions> {
   const regions = scripted();
   regions.answers = { west: ['unavailable'] };
@@ -181,7 +178,7 @@ async function cooled(): Promise<ScriptedRegions> {
 }
 
 describe('after a cool-down', () => {
-  it('one request finds out whether the region is back, while others go on sparing it', async () => {
+  it('one request probes the region, while others go on trying it last', async () => {
     const regions = await cooled();
     const back = Promise.withResolvers<'ok'>();
     regions.answers = { west: [() => back.promise, 'ok'] };
@@ -193,14 +190,14 @@ describe('after a cool-down', () => {
     expect(await askedBy(regions)).toBe('west');
   });
 
-  it('a region that is still down is spared twice as long', async () => {
+  it('a region that is still down gets a cool-down of twice the length', async () => {
     const regions = await cooled();
     expect(await askedBy(regions)).toBe('west east');
     expect(regions.coolDowns).toEqual([`west ${DRAWN_MS}`, `west ${2 * DRAWN_MS}`]);
     expect(await askedBy(regions)).toBe('east');
   });
 
-  it('a request that was to find out and was given up leaves that to another one, in time', async () => {
+  it('another request probes the region later if the first probe was aborted', async () => {
     const regions = await cooled();
     const reason = new Error('its caller has left');
     regions.answers = { west: [() => Promise.reject(reason), 'ok'] };
@@ -211,8 +208,8 @@ describe('after a cool-down', () => {
   });
 });
 
-describe('health', () => {
-  it('tells each region as last seen, the preferred first, and until when it is asked last', async () => {
+describe('reports of KMS regions', () => {
+  it('Failover.states returns the last state of each region, the preferred region first', async () => {
     const regions = scripted();
     const unknown = ['west', 'east'].map((region) => ({ region, state: 'unknown' }));
     expect(regions.states()).toEqual(unknown);
@@ -229,7 +226,7 @@ describe('health', () => {
     expect(regions.states()[0]).toEqual({ region: 'west', state: 'ok', atMs: atMs + DRAWN_MS, lastFault });
   });
 
-  it('is told of each attempt: where, what, how long it took, and the fault', async () => {
+  it('the event attempted has the region, the action, the latency and the fault of an attempt', async () => {
     const regions = scripted();
     regions.answers = {
       west: [() => (regions.clock.advance(70), 'throttled'), 'unavailable'],

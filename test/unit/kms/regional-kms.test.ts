@@ -1,4 +1,4 @@
-/** What no honest KMS answers: the checks of which key was used, and of answers that lack something. */
+/** Tests answers that a real KMS never gives: answers by another key, and incomplete answers. */
 import { createServer, type Server } from 'node:http';
 import { KMSClient } from '@aws-sdk/client-kms';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -43,7 +43,7 @@ const ACTIONS = {
 };
 
 describe.for(Object.entries(ACTIONS))('an answer of %s', ([action, act]) => {
-  it('is taken where it is whole and of the key that was named, or of one behind the alias', async () => {
+  it('is accepted if it is complete and comes from the named key, or from the key behind the alias', async () => {
     answer = WHOLE;
     expect(await act(OURS)).toBeDefined();
     expect(await act(ALIAS)).toBeDefined();
@@ -55,7 +55,7 @@ describe.for(Object.entries(ACTIONS))('an answer of %s', ([action, act]) => {
     [ALIAS, { KeyId: ALIAS }, 'corrupt', 'KeyOfAnotherAccount'],
     [OURS, { KeyId: OTHER_OF_OURS }, 'corrupt', 'AnotherKeyUsed'],
     [OURS, { KeyId: undefined }, 'unavailable', 'IncompleteAnswer'],
-  ] as const)('for %s is refused with %j', async ([keyArn, change, faultClass, errorName]) => {
+  ] as const)('to a request for %s is refused with %j', async ([keyArn, change, faultClass, errorName]) => {
     answer = { ...WHOLE, ...change };
     expect(await errorOf(act(keyArn))).toMatchObject({ region: 'us-west-2', action, faultClass, errorName });
   });
@@ -66,7 +66,7 @@ it.for([
   ['GenerateDataKey', { Plaintext: Buffer.alloc(16).toString('base64') }],
   ['GenerateDataKey', { CiphertextBlob: undefined }],
   ['Encrypt', { CiphertextBlob: undefined }],
-] as const)('an answer of %s is refused with %j, and another region may answer', async ([action, change]) => {
+] as const)('an incomplete answer of %s (%j) is a fault of the class unavailable', async ([action, change]) => {
   answer = { ...WHOLE, ...change };
   expect(await errorOf(ACTIONS[action](OURS))).toMatchObject({
     faultClass: 'unavailable',
@@ -74,26 +74,29 @@ it.for([
   });
 });
 
-it.for(['GenerateDataKey', 'Decrypt'] as const)('a plaintext that %s brings too late is zeroed', async (action) => {
-  const Plaintext = Buffer.alloc(32, 7);
-  const late = Promise.withResolvers<object>();
-  const send = vi.spyOn(KMSClient.prototype, 'send').mockReturnValue(late.promise as never);
-  const controller = new AbortController();
-  const deadline = { ...noDeadline(), signal: controller.signal };
-  const region = connect(OURS);
-  const reason = new Error('time is up');
-  const asked =
-    action === 'Decrypt' ? region.decrypt(Buffer.from('abc'), OURS, deadline) : region.generateDataKey(deadline);
-  const failed = errorOf(asked);
-  controller.abort(reason);
-  late.resolve({ ...WHOLE, CiphertextBlob: Buffer.from('abc'), Plaintext });
-  expect(await failed).toBe(reason);
-  await new Promise(setImmediate);
-  expect(Plaintext).toEqual(Buffer.alloc(32));
-  send.mockRestore();
-});
+it.for(['GenerateDataKey', 'Decrypt'] as const)(
+  'a plaintext that %s returns after the deadline is zeroed',
+  async (action) => {
+    const Plaintext = Buffer.alloc(32, 7);
+    const late = Promise.withResolvers<object>();
+    const send = vi.spyOn(KMSClient.prototype, 'send').mockReturnValue(late.promise as never);
+    const controller = new AbortController();
+    const deadline = { ...noDeadline(), signal: controller.signal };
+    const region = connect(OURS);
+    const reason = new Error('time is up');
+    const asked =
+      action === 'Decrypt' ? region.decrypt(Buffer.from('abc'), OURS, deadline) : region.generateDataKey(deadline);
+    const failed = errorOf(asked);
+    controller.abort(reason);
+    late.resolve({ ...WHOLE, CiphertextBlob: Buffer.from('abc'), Plaintext });
+    expect(await failed).toBe(reason);
+    await new Promise(setImmediate);
+    expect(Plaintext).toEqual(Buffer.alloc(32));
+    send.mockRestore();
+  },
+);
 
-it('no connection is kept: it would be dead after a freeze, and the region blamed for it', async () => {
+it('each call opens a new connection, because a kept one would not survive a freeze', async () => {
   answer = WHOLE;
   let opened = 0;
   const count = (): void => void (opened += 1);
@@ -104,7 +107,7 @@ it('no connection is kept: it would be dead after a freeze, and the region blame
   expect(opened).toBe(2);
 });
 
-it('a plaintext of a key that is refused is zeroed', async () => {
+it('a plaintext from a refused key is zeroed', async () => {
   for (const action of ['GenerateDataKey', 'Decrypt'] as const) {
     const Plaintext = Buffer.alloc(32, 7);
     const refused = { KeyId: STRANGERS, CiphertextBlob: Buffer.from('abc'), Plaintext };
@@ -115,12 +118,12 @@ it('a plaintext of a key that is refused is zeroed', async () => {
   }
 });
 
-it('a wrap of the longest size that KMS takes is sent to it', async () => {
+it('decrypt sends a wrap of the longest size that KMS accepts', async () => {
   answer = WHOLE;
   expect(await connect(OURS).decrypt(Buffer.alloc(6144), OURS, noDeadline())).toHaveLength(32);
 });
 
-it('a call is one request, also if the region fails or stalls in the middle of its answer', async () => {
+it('a call sends one request, even if the region fails or stalls in the middle of its answer', async () => {
   answer = { __type: 'KMSInternalException' };
   for (const [given, isStalling] of [
     [500, false],

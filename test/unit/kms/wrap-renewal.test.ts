@@ -53,7 +53,7 @@ const client = (region: string): KMSClient =>
 const parse = (bytes: Uint8Array | undefined): Envelope => JSON.parse(Buffer.from(bytes ?? []).toString()) as Envelope;
 const calls = (): string[] => emulator.calls().map(({ region, action }) => `${action} ${region}`);
 
-/** A new key behind the alias of a region. */
+/** Points the alias of a region to a new key. Returns the ARN of the new key. */
 async function moveAlias(region: string): Promise<string> {
   const { KeyMetadata } = await client(region).send(new CreateKeyCommand({}));
   const TargetKeyId = KeyMetadata?.Arn ?? '';
@@ -61,8 +61,8 @@ async function moveAlias(region: string): Promise<string> {
   return TargetKeyId;
 }
 
-describe('renewing the wraps of a System Key', () => {
-  it('adds those of regions that failed, or were not configured, when it was made', async () => {
+describe('AwsKms.renew', () => {
+  it('adds the wraps of regions that failed, or were not configured, when the System Key was created', async () => {
     const wrapped = await only(WEST).wrap(SYSTEM_KEY, noDeadline());
     const { regions, renewed } = await renew(wrapped);
     expect(regions).toEqual([
@@ -75,7 +75,7 @@ describe('renewing the wraps of a System Key', () => {
     }
   });
 
-  it('makes those anew whose alias points to a new key, so that the old one can go', async () => {
+  it('renews the wrap of a region whose alias points to a new key', async () => {
     const wrapped = await kms().wrap(SYSTEM_KEY, noDeadline());
     const newKey = await moveAlias(WEST);
     const { regions, renewed } = await renew(wrapped);
@@ -91,14 +91,14 @@ describe('renewing the wraps of a System Key', () => {
     expect(await only(WEST).unwrap(renewed ?? wrapped, noDeadline())).toEqual({ key: SYSTEM_KEY });
   });
 
-  it('makes them anew under a key that the region is now configured with', async () => {
+  it('renews the wrap of a region that is now configured with another key', async () => {
     const wrapped = await kms({ keys }).wrap(SYSTEM_KEY, noDeadline());
     const moved: Record<string, string> = { ...keys, [EAST]: await moveAlias(EAST) };
     const { renewed } = await renew(wrapped, kms({ keys: moved }));
     expect(parse(renewed).kmsKeks.map(({ arn }) => arn)).toEqual([moved[WEST], moved[EAST]]);
   });
 
-  it('names the key in a wrap where Asherah named its alias, and leaves one wrap of several', async () => {
+  it('replaces wraps that name an alias, as Asherah does, and leaves one wrap for each region', async () => {
     const wrapped = parse(await kms().wrap(SYSTEM_KEY, noDeadline()));
     for (const kek of wrapped.kmsKeks) kek.arn = aliases[kek.region] ?? '';
     wrapped.kmsKeks.push({ ...(wrapped.kmsKeks[0] as Envelope['kmsKeks'][0]) });
@@ -108,7 +108,7 @@ describe('renewing the wraps of a System Key', () => {
     );
   });
 
-  it('leaves one wrap of several that name one key, also if the region is configured with that key', async () => {
+  it('leaves one of several wraps by the same key', async () => {
     const wrapped = parse(await kms({ keys }).wrap(SYSTEM_KEY, noDeadline()));
     const [west, east] = wrapped.kmsKeks;
     const bytes = Buffer.from(JSON.stringify({ ...wrapped, kmsKeks: [west, west, east] }));
@@ -122,7 +122,7 @@ describe('renewing the wraps of a System Key', () => {
     }
   });
 
-  it('changes nothing where all is well, and asks each key once by its ARN', async () => {
+  it('changes nothing if all wraps are current, and calls each key once by its ARN', async () => {
     const wrapped = await kms({ keys }).wrap(SYSTEM_KEY, noDeadline());
     emulator.resetCalls();
     expect(await renew(wrapped, kms({ keys }))).toMatchObject({ renewed: undefined });
@@ -130,7 +130,7 @@ describe('renewing the wraps of a System Key', () => {
     expect(await renew(wrapped)).toMatchObject({ renewed: undefined });
   });
 
-  it('keeps what it does not know: other fields, and the wraps of regions that are not configured', async () => {
+  it('keeps unknown fields, and the wraps of regions that are not configured', async () => {
     const wrapped = parse(await kms().wrap(SYSTEM_KEY, noDeadline()));
     const foreign = { region: 'eu-west-1', arn: 'x', encryptedKek: 'not%base64', more: 1 };
     const bytes = Buffer.from(JSON.stringify({ ...wrapped, more: 2, kmsKeks: [...wrapped.kmsKeks, foreign] }));
@@ -140,7 +140,7 @@ describe('renewing the wraps of a System Key', () => {
     expect(renewed.kmsKeks).toContainEqual(foreign);
   });
 
-  it.for(['down', 'hang', 'garbage'] as const)('leaves the wraps of a region that is %s as they are', async (kind) => {
+  it.for(['down', 'hang', 'garbage'] as const)('keeps the wraps of a region with the fault %s', async (kind) => {
     const wrapped = await kms().wrap(SYSTEM_KEY, noDeadline());
     await moveAlias(WEST);
     emulator.setFault(WEST, { kind });
@@ -153,7 +153,7 @@ describe('renewing the wraps of a System Key', () => {
     expect(renewed).toBeUndefined();
   });
 
-  it('takes no wrap into the row that the region has not opened', async () => {
+  it('writes no new wrap that the region has not unwrapped again', async () => {
     const wrapped = await only(WEST).wrap(SYSTEM_KEY, noDeadline());
     emulator.setFault(EAST, { kind: 'error', name: 'AccessDeniedException', actions: ['Decrypt'] });
     const { regions, renewed } = await renew(wrapped);
@@ -162,7 +162,7 @@ describe('renewing the wraps of a System Key', () => {
     expect(renewed).toBeUndefined();
   });
 
-  it('gives a region whose old key is disabled a wrap by its new one', async () => {
+  it('adds a wrap by the new key of a region whose old key is disabled', async () => {
     const wrapped = await kms().wrap(SYSTEM_KEY, noDeadline());
     await moveAlias(WEST);
     await client(WEST).send(new DisableKeyCommand({ KeyId: keys[WEST] }));
@@ -171,7 +171,7 @@ describe('renewing the wraps of a System Key', () => {
     await client(WEST).send(new EnableKeyCommand({ KeyId: keys[WEST] }));
   });
 
-  it('makes nothing of a key that no region opens', async () => {
+  it('renews nothing if no region unwraps the System Key', async () => {
     const wrapped = await kms().wrap(SYSTEM_KEY, noDeadline());
     for (const region of [WEST, EAST]) emulator.setFault(region, { kind: 'error', name: 'DisabledException' });
     const { regions, renewed } = await renew(wrapped);
@@ -187,7 +187,7 @@ describe('renewing the wraps of a System Key', () => {
     });
   });
 
-  it('zeroes every key that it has opened, also if a region fails in a way that ends the renewal', async () => {
+  it('zeroes every key that it has unwrapped, even if an unexpected error ends the renewal', async () => {
     const dataKeys: Buffer[] = [];
     let ends = false;
     const region = (name: string): KmsRegion => ({
@@ -212,7 +212,7 @@ describe('renewing the wraps of a System Key', () => {
       { ...world, connect: ({ region: name }) => region(name) },
     );
     const wrapped = await service.wrap(SYSTEM_KEY, noDeadline());
-    // A System Key is not handed out, so count the buffers that hold it and are overwritten.
+    // The renewal does not return the System Key, so the test counts the calls that overwrite its bytes.
     const real = Buffer.prototype.fill;
     let zeroedSystemKeys = 0;
     const fill = vi.spyOn(Buffer.prototype, 'fill').mockImplementation(function (this: Buffer, ...given: unknown[]) {
@@ -232,7 +232,7 @@ describe('renewing the wraps of a System Key', () => {
     for (const dataKey of dataKeys) expect(dataKey.equals(Buffer.alloc(32))).toBe(true);
   });
 
-  it('believes no region that opens its new wrap to other bytes', async () => {
+  it('rejects a new wrap that a region unwraps to other bytes', async () => {
     const dataKey = Buffer.alloc(32, 1);
     const opened: Buffer[] = [];
     const region = (name: string, opens: Buffer): KmsRegion => ({
@@ -263,7 +263,7 @@ describe('renewing the wraps of a System Key', () => {
       expect(regions[1]?.fault).toContain('NewWrapDoesNotOpen');
       expect(renewed).toBeUndefined();
     }
-    // Each of the three renewals opened the old wrap in the west and a new one in the east.
+    // Each of the three renewals unwrapped the old wrap in the west and a new wrap in the east.
     expect(opened).toHaveLength(6);
     for (const bytes of opened) expect(bytes.every((byte) => byte === 0)).toBe(true);
   });

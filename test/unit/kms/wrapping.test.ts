@@ -1,7 +1,4 @@
-/**
- * In how many regions a new System Key is wrapped, how often each is asked, and what is told of it: on scripted
- * regions.
- */
+/** Tests in how many regions AwsKms wraps a new System Key, and which calls and events that causes. */
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { deadlineExceeded } from '../../../src/async/deadline.ts';
 import { AwsKms, type AwsKmsOptions } from '../../../src/index.ts';
@@ -15,7 +12,7 @@ const REGIONS = ['us-west-2', 'us-east-1', 'eu-west-1'];
 const [WEST = '', EAST = '', EU = ''] = REGIONS;
 
 let clock: HandClock;
-/** What is wrong with a region, each time in turn; afterwards it is well, unless the last is `always`. */
+/** The faults of each region's next calls, in order. Later calls succeed, unless the last item is `always`. */
 let faults: Record<string, (FaultClass | 'always')[]>;
 let asked: string[];
 let told: string[];
@@ -32,7 +29,7 @@ function arnOf(region: string): string {
   return `arn:aws:kms:${region}:111122223333:key/11111111-2222-3333-4444-555555555555`;
 }
 
-/** A region that wraps a data key by naming it. */
+/** A fake region whose wrap is its own name. */
 function connect(options: RegionalKmsOptions): KmsRegion {
   const { region, keyArn } = options;
   connected.push(options);
@@ -82,7 +79,7 @@ function open(failover: AwsKmsOptions['failover'] = {}, more: Partial<AwsKmsOpti
   return new AwsKms({ keys, preferredRegion: WEST, failover: { maxRounds: 3, ...failover }, events, ...more }, world);
 }
 
-/** The regions whose wrap the new System Key has. */
+/** Wraps a new System Key, and returns the regions that have a wrap in its envelope. */
 async function wrappedIn(kms: AwsKms, deadline = noDeadline()): Promise<string[]> {
   const envelope = JSON.parse(Buffer.from(await kms.wrap(SYSTEM_KEY, deadline)).toString()) as {
     kmsKeks: { region: string }[];
@@ -91,7 +88,7 @@ async function wrappedIn(kms: AwsKms, deadline = noDeadline()): Promise<string[]
 }
 
 describe('AwsKms', () => {
-  it('gives each call a second to connect and two to be answered, unless its owner says otherwise', () => {
+  it('gives each call a connection time-out of 1 second and a request time-out of 2 seconds by default', () => {
     open();
     const timeouts = { connectionTimeoutMs: 1000, requestTimeoutMs: 2000 };
     const accounts = new Set(['111122223333']);
@@ -106,20 +103,20 @@ describe('AwsKms', () => {
 });
 
 describe('a new System Key', () => {
-  it('is wrapped in every region by one call in each, and nothing is told where all is well', async () => {
+  it('is wrapped by one call in each region, without an event', async () => {
     expect(await wrappedIn(open())).toEqual([WEST, EAST, EU]);
     expect(asked).toEqual([`GenerateDataKey ${WEST}`, `Encrypt ${EAST}`, `Encrypt ${EU}`]);
     expect(told).toEqual([]);
   });
 
-  it('does without the wrap of a region that fails, which is asked once and told of', async () => {
+  it('has no wrap of a region that fails, and the event wrapMissing names the region', async () => {
     faults = { [EAST]: ['unavailable', 'always'] };
     expect(await wrappedIn(open())).toEqual([WEST, EU]);
     expect(asked.filter((call) => call.endsWith(EAST))).toHaveLength(1);
     expect(told).toEqual([`no wrap in ${EAST}`]);
   });
 
-  it('asks a region that fails once, though another has yet to answer', async () => {
+  it('causes one call to a region that fails, while another region has not answered yet', async () => {
     faults = { [EAST]: ['unavailable', 'always'] };
     const answers = Promise.withResolvers<void>();
     onEncrypt = (region) => (region === EU ? answers.promise : undefined);
@@ -130,7 +127,7 @@ describe('a new System Key', () => {
     expect(asked.filter((call) => call === `Encrypt ${EAST}`)).toHaveLength(1);
   });
 
-  it('takes no more than half of the time for a region that hangs', async () => {
+  it('waits for a region that hangs for half of the remaining time', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     onEncrypt = (region, signal) =>
       region === EU
@@ -139,36 +136,38 @@ describe('a new System Key', () => {
     const wrapping = wrappedIn(open(), { ...noDeadline(), atMs: clock.now() + 1000 });
     let regions: string[] = [];
     void wrapping.then((wrapped) => (regions = wrapped));
-    await vi.advanceTimersByTimeAsync(500);
+    await vi.advanceTimersByTimeAsync(499);
+    expect(regions).toEqual([]);
+    await vi.advanceTimersByTimeAsync(1);
     vi.useRealTimers();
     expect(regions).toEqual([WEST, EAST]);
     expect(told).toEqual([`no wrap in ${EU}`]);
   });
 
-  it('is made in the next region where the preferred one fails, and both are told of', async () => {
+  it('is generated in the next region if the preferred region fails, and events name both', async () => {
     faults = { [WEST]: ['unavailable', 'always'] };
     expect(await wrappedIn(open())).toEqual([EAST, EU]);
     expect(asked).toHaveLength(1 + REGIONS.length);
     expect(told).toEqual([`failed over to ${EAST}`, `no wrap in ${WEST}`]);
   });
 
-  it('has the wrap of the preferred region all the same where that was down but for a moment', async () => {
+  it('is also wrapped in the preferred region if that region failed only for a moment', async () => {
     faults = { [WEST]: ['unavailable'] };
     expect(await wrappedIn(open())).toEqual([EAST, WEST, EU]);
     expect(told).toEqual([`failed over to ${EAST}`]);
   });
 
   it.for([
-    ['unavailable', 'KmsUnavailable', 'each is asked in every round', [...REGIONS, ...REGIONS, ...REGIONS]],
-    ['throttled', 'KmsThrottled', 'after the first round the preferred one is asked alone', [...REGIONS, WEST, WEST]],
-  ] as const)('is not made where every region is %s (%s): %s', async ([faultClass, code, , regions]) => {
+    ['unavailable', 'KmsUnavailable', 'each round tries all regions', [...REGIONS, ...REGIONS, ...REGIONS]],
+    ['throttled', 'KmsThrottled', 'later rounds try only the preferred region', [...REGIONS, WEST, WEST]],
+  ] as const)('is not created if every region is %s (%s), and %s', async ([faultClass, code, , regions]) => {
     faults = Object.fromEntries(REGIONS.map((region) => [region, [faultClass, 'always']]));
     expect(await codeOf(wrappedIn(open()))).toBe(code);
     expect(asked).toEqual(regions.map((region) => `GenerateDataKey ${region}`));
     expect(told).toEqual([]);
   });
 
-  it('is not made if the time is up while other regions wrap it', async () => {
+  it('is not created if the deadline passes while other regions wrap it', async () => {
     const over = new AbortController();
     const reason = deadlineExceeded();
     faults = { [EAST]: ['unavailable', 'always'] };
@@ -179,7 +178,7 @@ describe('a new System Key', () => {
     expect(plaintexts).toEqual([Buffer.alloc(32)]);
   });
 
-  it('leaves no data key in the clear behind, made or not', async () => {
+  it('leaves no plaintext data key in memory, whether it is created or not', async () => {
     await wrappedIn(open());
     faults = { [EAST]: ['unavailable', 'always'], [EU]: ['unavailable', 'always'] };
     expect(await codeOf(wrappedIn(open({ minimumWrappedRegions: 2 })))).toBe('KmsUnavailable');
@@ -187,21 +186,21 @@ describe('a new System Key', () => {
   });
 });
 
-describe('where more than one region must have wrapped it', () => {
-  it('is satisfied by as many, and tells of the others', async () => {
+describe('AwsKms.wrap with minimumWrappedRegions above 1', () => {
+  it('succeeds if enough regions have wrapped the key, and events name the others', async () => {
     faults = { [EU]: ['misconfigured', 'always'] };
     expect(await wrappedIn(open({ minimumWrappedRegions: 2 }))).toEqual([WEST, EAST]);
     expect(told).toEqual([`no wrap in ${EU}`]);
   });
 
-  it('asks those that may recover in further rounds', async () => {
+  it('retries only regions with a transient fault', async () => {
     faults = { [EAST]: ['unavailable', 'unavailable'], [EU]: ['misconfigured', 'always'] };
     expect(await wrappedIn(open({ minimumWrappedRegions: 2 }))).toEqual([WEST, EAST]);
     expect(asked.filter((call) => call === `Encrypt ${EAST}`)).toHaveLength(3);
     expect(asked.filter((call) => call === `Encrypt ${EU}`)).toHaveLength(1);
   });
 
-  it('asks none again when enough have wrapped it', async () => {
+  it('retries no region if enough have wrapped the key', async () => {
     faults = { [EAST]: ['unavailable', 'always'] };
     const beganAtMs = clock.now();
     expect(await wrappedIn(open({ minimumWrappedRegions: 2 }))).toEqual([WEST, EU]);
@@ -210,7 +209,7 @@ describe('where more than one region must have wrapped it', () => {
     expect(told).toEqual([`no wrap in ${EAST}`]);
   });
 
-  it('waits for one that is slower than as many as must', async () => {
+  it('waits for a slow region even if enough others have wrapped the key', async () => {
     const answers = Promise.withResolvers<void>();
     onEncrypt = (region) => (region === EU ? answers.promise : undefined);
     const wrapping = wrappedIn(open({ minimumWrappedRegions: 2 }));
@@ -219,20 +218,20 @@ describe('where more than one region must have wrapped it', () => {
     expect(await wrapping).toEqual(REGIONS);
   });
 
-  it('asks again until enough have, and no longer', async () => {
+  it('stops its retries as soon as enough regions have wrapped the key', async () => {
     faults = { [EAST]: ['unavailable', 'always'], [EU]: ['unavailable', 'unavailable'] };
     expect(await wrappedIn(open({ minimumWrappedRegions: 2, maxRounds: 8 }))).toEqual([WEST, EU]);
     expect(asked.filter((call) => call === `Encrypt ${EAST}`).length).toBeLessThanOrEqual(3);
     expect(told).toEqual([`no wrap in ${EAST}`]);
   });
 
-  it('asks again until all have that must', async () => {
+  it('retries until every required region has wrapped the key', async () => {
     faults = { [EAST]: ['unavailable', 'throttled'], [EU]: ['throttled', 'unavailable'] };
     expect((await wrappedIn(open({ minimumWrappedRegions: 3, maxRounds: 8 }))).toSorted()).toEqual(REGIONS.toSorted());
     expect(told).toEqual([]);
   });
 
-  it('makes no key that too few have wrapped, and says what each of the others said', async () => {
+  it('throws an error with the fault of each failed region if too few have wrapped the key', async () => {
     faults = { [EAST]: ['unavailable', 'always'], [EU]: ['misconfigured', 'always'] };
     const error = await errorOf(wrappedIn(open({ minimumWrappedRegions: 2 })));
     expect(error).toMatchObject({ code: 'KmsUnavailable', retryable: true });
@@ -241,15 +240,15 @@ describe('where more than one region must have wrapped it', () => {
     expect(told).toEqual([]);
   });
 
-  it('makes no key that can never have as many, and says that waiting does not help', async () => {
+  it('throws KmsMisconfigured without retries if too many faults are permanent', async () => {
     faults = { [EAST]: ['misconfigured', 'always'], [EU]: ['misconfigured', 'always'] };
     expect(await codeOf(wrappedIn(open({ minimumWrappedRegions: 2 })))).toBe('KmsMisconfigured');
     expect(asked).toHaveLength(3);
   });
 });
 
-describe('opening one', () => {
-  it('leaves no data key in the clear behind, whether it opens the System Key or not', async () => {
+describe('AwsKms.unwrap', () => {
+  it('leaves no plaintext data key in memory, whether it opens the System Key or not', async () => {
     const wrapped = await open().wrap(SYSTEM_KEY, noDeadline());
     plaintexts = [];
     expect(await open().unwrap(wrapped, noDeadline())).toEqual({ key: SYSTEM_KEY });
@@ -261,7 +260,7 @@ describe('opening one', () => {
     expect(plaintexts).toEqual(REGIONS.map(() => Buffer.alloc(32)));
   });
 
-  it('asks a region that is down or throttles once, however many wraps it has', async () => {
+  it('calls a region that is down or throttles once, even if it has several wraps', async () => {
     for (const faultClass of ['unavailable', 'throttled'] as const) {
       const envelope = JSON.parse(Buffer.from(await open().wrap(SYSTEM_KEY, noDeadline())).toString()) as {
         kmsKeks: object[];
@@ -275,14 +274,14 @@ describe('opening one', () => {
     }
   });
 
-  it('tells which region answered where it was not the preferred one', async () => {
+  it('emits the event failedOver with the region that answered instead of the preferred one', async () => {
     const wrapped = await open().wrap(SYSTEM_KEY, noDeadline());
     faults = { [WEST]: ['unavailable'], [EAST]: ['throttled', 'always'] };
     expect(await open().unwrap(wrapped, noDeadline())).toEqual({ key: SYSTEM_KEY });
     expect(told).toEqual([`failed over to ${EU}`]);
   });
 
-  it('asks only the regions that have wrapped it, in as many rounds', async () => {
+  it('tries only regions with a wrap, in all rounds', async () => {
     faults = { [WEST]: ['unavailable', 'always'], [EU]: ['unavailable', 'always'] };
     const wrapped = await open().wrap(SYSTEM_KEY, noDeadline());
     faults = { [EAST]: ['unavailable', 'unavailable'] };
@@ -292,14 +291,14 @@ describe('opening one', () => {
   });
 });
 
-describe('a region that refuses its key', () => {
-  it('ends the making of a key where the owner says so, and nothing is made elsewhere', async () => {
+describe('onKeyRefused: fail', () => {
+  it('ends AwsKms.wrap at a region that refuses its key, without a call to another region', async () => {
     faults = { [WEST]: ['misconfigured', 'always'] };
     expect(await codeOf(wrappedIn(open({ onKeyRefused: 'fail' })))).toBe('KmsMisconfigured');
     expect(asked).toEqual([`GenerateDataKey ${WEST}`]);
   });
 
-  it('ends the opening of a key likewise', async () => {
+  it('ends AwsKms.unwrap at a region that refuses its key, without a call to another region', async () => {
     const wrapped = await open().wrap(SYSTEM_KEY, noDeadline());
     faults = { [WEST]: ['misconfigured', 'always'] };
     asked = [];

@@ -12,7 +12,7 @@ function revoked(attributes: KeyItem): boolean {
 }
 
 describe('a key row', () => {
-  it("is written in Asherah's form", () => {
+  it("is encoded in Asherah's format", () => {
     expect(item).toEqual({
       Id: { S: '_IK_p_svc_prod' },
       Created: { N: '120' },
@@ -26,14 +26,14 @@ describe('a key row', () => {
     });
   });
 
-  it('is read back as it was, revoked or not, with a parent or without', () => {
+  it('survives encoding and decoding, revoked or not, with or without a parent', () => {
     for (const changes of [{}, { revoked: true }, { parent: undefined }]) {
       const record = { ...intermediate, ...changes };
       expect(decodeKeyItem(encodeKeyItem(record))).toEqual(record);
     }
   });
 
-  it('is not revoked where it says so, or says nothing', () => {
+  it('is not revoked if Revoked is false or absent', () => {
     expect(revoked({})).toBe(false);
     expect(revoked({ Revoked: { BOOL: false } })).toBe(false);
     expect(revoked({ Revoked: { BOOL: true } })).toBe(true);
@@ -51,7 +51,15 @@ describe('a key row', () => {
     ['KeyRecord.ParentKeyMeta', { KeyRecord: { M: { ...inner, ParentKeyMeta: { M: { Created: { N: '60' } } } } } }],
     ['Created', { Created: { N: '9007199254740992' } }],
     ['KeyRecord.Revoked', { KeyRecord: { M: { ...inner, Revoked: { S: 'true' } } } }],
-  ] as const)('without a sound %s is named as unreadable', ([attribute, change]) => {
-    expect(() => decodeKeyItem({ ...item, ...change } as KeyItem)).toThrow(`${attribute} is missing or malformed`);
+  ] as const)(
+    'is refused with an error that names %s if that attribute is missing or malformed: %j',
+    ([attribute, change]) => {
+      expect(() => decodeKeyItem({ ...item, ...change } as KeyItem)).toThrow(`${attribute} is missing or malformed`);
+    },
+  );
+
+  it('is named with escapes if its id contains control characters', () => {
+    const broken = { ...item, Id: { S: '_SK_\u001b[2J' }, KeyRecord: { S: '' } };
+    expect(() => decodeKeyItem(broken)).toThrow('The key row _SK_\\u001b[2J created 120 cannot be read');
   });
 });

@@ -4,6 +4,7 @@ import { afterEach, expect, it } from 'vitest';
 import { startDynamoDb } from '../../../local/dynamodb.ts';
 import { close, listen } from '../../../emulators/listen.ts';
 import { DynamoDbMetastore } from '../../../src/index.ts';
+import { dynamoDbClient, readOne } from '../../../src/metastore/dynamodb-client.ts';
 import { encodeKeyItem } from '../../../src/metastore/dynamodb-item.ts';
 import { DynamoDbKeyTable } from '../../../src/metastore/dynamodb-key-table.ts';
 import { dynamoDbContract } from '../../support/contract/dynamodb-contract.ts';
@@ -23,7 +24,7 @@ afterEach(async () => {
   server = undefined;
 });
 
-/** A DynamoDB that does as it is told; what it was asked is in `requests`. */
+/** Starts a fake DynamoDB that answers as `answer` decides. `requests` holds the requests that it received. */
 async function open(
   answer: (target: string) => { status: number; body: string } | 'hang' | 'stall',
   requestTimeoutMs = 10_000,
@@ -50,7 +51,7 @@ async function open(
   return { metastore, requests };
 }
 
-it('reads consistently, from the table named EncryptionKey unless told otherwise, and stores on a condition', async () => {
+it('reads consistently from the table EncryptionKey by default, and stores with a condition', async () => {
   const { metastore, requests } = await open(() => ({ status: 200, body: '{}' }));
   await metastore.load(id, created, noDeadline());
   await metastore.loadLatest(id, noDeadline());
@@ -65,11 +66,11 @@ it('reads consistently, from the table named EncryptionKey unless told otherwise
 it.for([
   ['a server error', { status: 500, body: '{"__type":"InternalServerError"}' }],
   ['throttling', { status: 400, body: '{"__type":"ThrottlingException"}' }],
-  ['an access denied', { status: 400, body: '{"__type":"AccessDeniedException","message":"CANARY"}' }],
-  ['an answer that is no JSON', { status: 200, body: 'CANARY' }],
-  ['no answer', 'hang'],
-  ['an answer that begins and does not go on', 'stall'],
-] as const)('%s is an outage: retryable, never an absent key or a lost race', async ([, answer]) => {
+  ['denied access', { status: 400, body: '{"__type":"AccessDeniedException","message":"CANARY"}' }],
+  ['an answer that is not JSON', { status: 200, body: 'CANARY' }],
+  ['a missing answer', 'hang'],
+  ['an answer that stalls', 'stall'],
+] as const)('reports %s as MetastoreUnavailable, never as an absent key or a duplicate', async ([, answer]) => {
   const { metastore } = await open(() => answer, 100);
   const works = [
     metastore.load(id, created, noDeadline()),
@@ -83,7 +84,7 @@ it.for([
   expect(metastore.state.state).toBe('unavailable');
 });
 
-it('tries throttled calls again', async () => {
+it('retries throttled calls', async () => {
   let calls = 0;
   const { metastore } = await open(() => {
     calls += 1;
@@ -94,7 +95,7 @@ it('tries throttled calls again', async () => {
   expect(metastore.state).toMatchObject({ state: 'ok' });
 });
 
-it('makes three attempts, whichever number the SDK would', async () => {
+it("makes three attempts, whatever the SDK's default is", async () => {
   const { metastore, requests } = await open(() => ({ status: 500, body: '{"__type":"InternalServerError"}' }));
   expect(await codeOf(metastore.load(id, created, noDeadline()))).toBe('MetastoreUnavailable');
   expect(requests).toHaveLength(3);
@@ -108,7 +109,7 @@ it('retries as often after an outage as before it', async () => {
     const fails = isDown || attempts % 2 === 1;
     return fails ? { status: 500, body: '{"__type":"InternalServerError"}' } : { status: 200, body: '{}' };
   });
-  // More failures than the SDK's quota has retries for.
+  // These are more failures than the retry quota of the SDK allows retries for.
   const outage = Array.from({ length: 40 }, () => codeOf(metastore.load(id, created, noDeadline())));
   expect(new Set(await Promise.all(outage))).toEqual(new Set(['MetastoreUnavailable']));
   expect(attempts).toBe(3 * outage.length);
@@ -116,7 +117,7 @@ it('retries as often after an outage as before it', async () => {
   for (let i = 0; i < 10; i += 1) expect(await metastore.load(id, created, noDeadline())).toBeUndefined();
 });
 
-it('refuses to answer after the deadline, with its reason', async () => {
+it('rejects with the reason of the deadline after the deadline has passed', async () => {
   const { metastore } = await open(() => 'hang');
   const controller = new AbortController();
   const work = metastore.load(id, created, { atMs: 0, signal: controller.signal });
@@ -125,24 +126,30 @@ it('refuses to answer after the deadline, with its reason', async () => {
   expect(await errorOf(work)).toBe(reason);
 });
 
-it('takes a connection that is refused for an outage', async () => {
+it('reports a refused connection as MetastoreUnavailable', async () => {
   const { metastore } = await open(() => 'hang');
   await close(server as Server);
   expect(await codeOf(metastore.load(id, created, noDeadline()))).toBe('MetastoreUnavailable');
 });
 
-it('is not taken for down because it is asked more at once than there are connections', async () => {
-  server = createServer((request, response) => {
-    request.resume().on('end', () => setTimeout(() => response.end('{}'), 200));
-  });
-  const endpoint = `http://127.0.0.1:${await listen(server, 0)}`;
-  const metastore = new DynamoDbMetastore({ endpoint, region: 'us-west-2', connectionTimeoutMs: 1500 });
-  // Longer than that in all, and each connection is there well before it, on a loaded machine too.
-  const loads = Array.from({ length: 500 }, () => metastore.load(id, created, noDeadline()));
-  expect(new Set(await Promise.all(loads))).toEqual(new Set([undefined]));
+it.for([
+  [{}, { connectionTimeout: 1000, requestTimeout: 3000, socketTimeout: 3000 }],
+  [
+    { connectionTimeoutMs: 5000, requestTimeoutMs: 7000 },
+    { connectionTimeout: 5000, requestTimeout: 7000, socketTimeout: 7000 },
+  ],
+] as const)('with the options %j has the time-outs %j', async ([options, timeouts]) => {
+  await open(() => ({ status: 200, body: '{}' }));
+  const { port } = (server as Server).address() as AddressInfo;
+  const { client } = dynamoDbClient({ endpoint: `http://127.0.0.1:${port}`, region: 'us-west-2', ...options });
+  // The SDK resolves the time-outs during the first request.
+  await client.send(readOne('EncryptionKey', id, created));
+  const handler = client.config.requestHandler as unknown as { httpHandlerConfigs(): object };
+  expect(handler.httpHandlerConfigs()).toMatchObject({ ...timeouts, throwOnRequestTimeout: true });
+  client.destroy();
 });
 
-it('lists the table for an operator consistently, to the last page', async () => {
+it('DynamoDbKeyTable lists all pages with consistent reads', async () => {
   const { requests } = await open(() => {
     const more = requests.length % 2 === 1 ? { LastEvaluatedKey: { Id: { S: 'a' }, Created: { N: '1' } } } : {};
     return { status: 200, body: JSON.stringify({ Items: [encodeKeyItem(keyRecord('_SK_x', 60))], ...more }) };
@@ -160,7 +167,7 @@ it('lists the table for an operator consistently, to the last page', async () =>
   expect(requests[1]?.body).toMatchObject({ ExclusiveStartKey: { Id: { S: 'a' } } });
 });
 
-it('tells of each call and of what the last one found, and remembers the last failure', async () => {
+it('emits an event for each call, and keeps the last state and the last failure', async () => {
   let isDown = false;
   const { requests } = await open(() =>
     isDown ? { status: 400, body: '{"__type":"AccessDeniedException"}' } : { status: 200, body: '{}' },
@@ -193,7 +200,7 @@ it('tells of each call and of what the last one found, and remembers the last fa
   expect(requests).toHaveLength(4);
 });
 
-it('is not well if it has not answered at the deadline', async () => {
+it('has the state unavailable if it has not answered by the deadline', async () => {
   const { metastore } = await open(() => 'hang');
   const over = new AbortController();
   const work = errorOf(metastore.load(id, created, { ...noDeadline(), signal: over.signal }));
@@ -203,7 +210,7 @@ it('is not well if it has not answered at the deadline', async () => {
 });
 
 it.for([{ requestTimeoutMs: 0 }, { connectionTimeoutMs: -1 }, { requestTimeoutMs: 1.5 }])(
-  'is not made with the time-outs %j',
+  'the constructor rejects the time-outs %j',
   (timeouts) => {
     expect(() => new DynamoDbMetastore({ region: 'us-west-2', ...timeouts })).toThrow(
       'must be a positive whole number',

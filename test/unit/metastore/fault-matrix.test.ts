@@ -1,4 +1,4 @@
-/** What DynamoDB can suffer from, for long or for a moment, and what becomes of each kind of request: over the wire. */
+/** Tests the outcome of each kind of request for each fault of DynamoDB, permanent or momentary, over HTTP. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startDynamoDb, type LocalDynamoDb } from '../../../local/dynamodb.ts';
@@ -7,16 +7,17 @@ import { DynamoDbProxy, type Befall, type DynamoDbFault } from '../../support/dy
 import { mustOpen, outcomeOf, REQUEST_NAMES, REQUESTS, type RequestName } from '../../support/requests.ts';
 import { WireWorld } from '../../support/wire-world.ts';
 
-/** Waited for only where an answer does not come; elsewhere a time-out is longer than the bound. */
+/** The time-out for faults that give no answer. */
 const SILENT_TIMEOUT_MS = 2000;
+/** The time-out for all other faults. It is longer than every bound, so a cell fails if a request waits for it. */
 const LONG_TIMEOUT_MS = 60_000;
 const SLACK_MS = 5000;
-/** No delay of the SDK's is longer, between three attempts: after throttling, and after anything else. */
+/** The longest delays of the SDK between three attempts, after throttling and after any other fault. */
 const THROTTLED_DELAY_MS = 2000;
 const OTHER_DELAY_MS = 200;
-/** How long calls are looked out for that nobody waits for any more. */
-/** For so long a process remembers that a row was unreadable. */
+/** How long a process remembers that a row was unreadable. */
 const UNREADABLE_MS = 5000;
+/** How long a cell looks for calls that go on after the answer. */
 const AFTERMATH_MS = 300;
 
 const FAULTS = {
@@ -33,7 +34,7 @@ const FAULTS = {
 } as const satisfies Record<string, DynamoDbFault>;
 type Fault = keyof typeof FAULTS | 'overtaken';
 
-/** Which calls meet the fault, and whether every attempt does or only the first. */
+/** Which calls meet the fault, and whether each attempt of a call meets it or only the first. */
 const WHEN = {
   always: { calls: /./, first: false },
   once: { calls: /./, first: true },
@@ -47,14 +48,15 @@ const WHEN = {
 type When = keyof typeof WHEN;
 
 /**
- * For each fault and when it strikes: what becomes of the four requests, and the calls made, each Q Query, G GetItem or
- * P PutItem of a System Key s or an Intermediate Key i.
- * - The SDK makes three attempts at a call where another may help.
- * - An answer that was lost is asked for again; the put then meets its own row, which is read like a winner's.
+ * The expected outcome and calls of the four requests, for each fault. A call is written as Q (Query), G (GetItem) or P
+ * (PutItem), followed by s (System Key) or i (Intermediate Key).
+ * - The SDK makes three attempts at a call if the fault is retryable.
+ * - If the answer to a put is lost, the SDK repeats the put, which then meets its own row. The process loads that row,
+ *   as it does after losing a creation race.
  * - `overtaken`: another process encrypts for the same partition just before the put.
  */
 const MATRIX: readonly (readonly [Fault, When, ...string[]])[] = [
-  // the fault, when, and: encrypt with a new SK, encrypt with a known SK, decrypt cold, decrypt warm
+  // Columns: fault, when, encrypt with a new SK, encrypt with a known SK, decrypt cold, decrypt warm.
   ['refuse', 'always', 'MetastoreUnavailable Qi×3', 'MetastoreUnavailable Qi×3', 'MetastoreUnavailable Gi×3', 'ok -'],
   ['hang', 'always', 'MetastoreUnavailable Qi×3', 'MetastoreUnavailable Qi×3', 'MetastoreUnavailable Gi×3', 'ok -'],
   ['stall', 'always', 'MetastoreUnavailable Qi×3', 'MetastoreUnavailable Qi×3', 'MetastoreUnavailable Gi×3', 'ok -'],
@@ -89,7 +91,7 @@ const MATRIX: readonly (readonly [Fault, When, ...string[]])[] = [
   ['overtaken', 'once at Put SK', 'ok Qi Qs Ps Gs Pi Gi', 'ok Qi Qs Pi', 'ok Gi Gs', 'ok -'],
   ['overtaken', 'once at Put IK', 'ok Qi Qs Ps Pi Gi', 'ok Qi Qs Pi Gi', 'ok Gi Gs', 'ok -'],
 
-  // A row that cannot be read may be dated too far ahead, which a second query tells.
+  // If the latest row is unreadable, a second query looks for rows up to now, because its date may be in the future.
   ['malformed', 'at rows of SKs', 'ok Qi Qs Ps Pi', 'KeyRowUnreadable Qi Qs×2', 'KeyRowUnreadable Gi Gs', 'ok -'],
   ['malformed', 'at rows of IKs', 'ok Qi Qs Ps Pi', 'ok Qi Qs Pi', 'KeyRowUnreadable Gi', 'ok -'],
 ];
@@ -102,7 +104,7 @@ beforeAll(async () => {
 });
 afterAll(() => dynamoDb.close());
 
-/** Lets calls meet a fault when they should. */
+/** Makes the chosen calls meet a fault. */
 function befall(fault: DynamoDbFault, when: When): Befall {
   const { calls, first } = WHEN[when];
   const seen = new Set<string>();
@@ -113,7 +115,7 @@ function befall(fault: DynamoDbFault, when: When): Befall {
   };
 }
 
-/** `Query IK, Query IK, Put SK` as `Qi×2 Ps`. */
+/** Shortens a list of calls: `Query IK, Query IK, Put SK` becomes `Qi×2 Ps`. */
 function shortOf(calls: readonly string[]): string {
   const runs: { call: string; count: number }[] = [];
   for (const call of calls) {
@@ -126,7 +128,7 @@ function shortOf(calls: readonly string[]): string {
   return runs.map(short).join(' ') || '-';
 }
 
-/** What a cell may wait for: a bound, see outcomeOf. */
+/** The longest time that a cell may take, for outcomeOf. */
 function boundMsOf(fault: Fault, expected: string): number {
   const attempts = [...expected.matchAll(/[QGP][is](?:×(\d))?/g)].reduce((sum, [, n = '1']) => sum + Number(n), 0);
   const silenceMs = fault === 'hang' || fault === 'stall' ? SILENT_TIMEOUT_MS : 0;
@@ -134,7 +136,7 @@ function boundMsOf(fault: Fault, expected: string): number {
   return attempts * (silenceMs + delayMs) + SLACK_MS;
 }
 
-/** One cell of the matrix: what became of the request and the calls that it made. */
+/** Runs one cell of the matrix. Returns the outcome of the request and the calls that it made. */
 async function cell(name: RequestName, fault: Fault, when: When, expected: string): Promise<string> {
   cells += 1;
   const service = `cell-${cells}`;
@@ -153,13 +155,12 @@ async function cell(name: RequestName, fault: Fault, when: When, expected: strin
     const { code, record } = await outcomeOf(request, boundMsOf(fault, expected));
     const calls = shortOf(proxy.calls);
     await sleep(AFTERMATH_MS);
-    expect(shortOf(proxy.calls), `${name}: nothing runs on after the answer`).toBe(calls);
+    expect(shortOf(proxy.calls), `${name}: no call may follow the answer`).toBe(calls);
     proxy.befall = () => undefined;
     if (code === 'KeyRowUnreadable') await sleep(UNREADABLE_MS);
-    // Neither the answer nor the failure leaves anything behind: the same process serves, and a cold one opens all
-    // there is.
+    // When the fault has ended, the same process succeeds, and a cold process opens every record.
     const later = await outcomeOf(request, SLACK_MS);
-    expect(later.code, `${name}: once it is over`).toBe('ok');
+    expect(later.code, `${name}: the code after the fault has ended`).toBe('ok');
     records.push(...[record, later.record].filter((one) => one !== undefined));
     for (const one of records) await mustOpen(world.process(), one);
     return `${code} ${calls}`;
@@ -169,8 +170,8 @@ async function cell(name: RequestName, fault: Fault, when: When, expected: strin
   }
 }
 
-describe.concurrent('of the requests new SK, known SK, cold and warm', { timeout: 40_000 }, () => {
-  it.for(MATRIX)('with DynamoDB %s, %s: %s; %s; %s; %s', async ([fault, when, ...expected]) => {
+describe.concurrent('the requests new SK, known SK, cold and warm', { timeout: 40_000 }, () => {
+  it.for(MATRIX)('with the DynamoDB fault %s, %s, end in: %s; %s; %s; %s', async ([fault, when, ...expected]) => {
     const cellOf = (name: RequestName, i: number): Promise<string> => cell(name, fault, when, expected[i] ?? '');
     expect(await Promise.all(REQUEST_NAMES.map(cellOf))).toEqual(expected);
   });

@@ -1,6 +1,6 @@
 /**
- * Outages of DynamoDB that the matrix does not tell: a closed port, the invocation's deadline, and what is in the table
- * after.
+ * Tests outages of DynamoDB outside the fault matrix: a closed port, a deadline, and the rows that a lost answer leaves
+ * in the table.
  */
 import { createServer } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -14,9 +14,9 @@ import { mustOpen, outcomeOf, REQUESTS, type Request } from '../../support/reque
 import { WEST, WireWorld } from '../../support/wire-world.ts';
 
 const SLACK_MS = 5000;
-/** Longer than any bound here: none is waited for. */
+/** Longer than every bound in this file, so a test fails if a request waits for this time-out. */
 const LONG_MS = 20_000;
-/** The SDK's longest delay before a second attempt, and some. */
+/** A little longer than the SDK's longest delay before a second attempt. */
 const AFTERMATH_MS = 1300;
 const THROTTLING = { kind: 'error', name: 'ThrottlingException', status: 400 } as const;
 
@@ -39,7 +39,7 @@ function encryptWithin(process: SessionFactory, ms: number): Request {
   return () => process.session('p').encrypt(Buffer.from('payload'), { deadlineAtMs: Date.now() + ms });
 }
 
-/** The kinds of the rows in the table. */
+/** The kind of each row in the table: `SK` or `IK`. */
 async function rows(): Promise<string[]> {
   const client = new DynamoDBClient({ endpoint: dynamoDb.endpoint, region: WEST });
   const { Items = [] } = await client.send(new ScanCommand({ TableName: 'EncryptionKey' }));
@@ -47,7 +47,7 @@ async function rows(): Promise<string[]> {
   return Items.map(({ Id }) => Id?.S?.slice(1, 3) ?? '').toSorted();
 }
 
-it('a port where nobody listens is an outage, and no time-out is waited for', async () => {
+it('a closed port ends a request with MetastoreUnavailable at once', async () => {
   const server = createServer();
   const endpoint = `http://127.0.0.1:${await listen(server, 0)}`;
   await close(server);
@@ -56,16 +56,16 @@ it('a port where nobody listens is an outage, and no time-out is waited for', as
   expect(world.kmsCalls()).toBe('-/-');
 });
 
-describe("at the invocation's deadline", () => {
+describe('a request with a deadline', () => {
   it.for([
     ['hangs', { kind: 'hang' }],
-    ['stalls in mid-answer', { kind: 'stall' }],
+    ['stalls in the middle of an answer', { kind: 'stall' }],
     ['throttles', THROTTLING],
-  ] as const)('a DynamoDB that %s means a clean error in time, and nothing runs on', async ([, fault]) => {
+  ] as const)('fails with DeadlineExceeded if DynamoDB %s, and makes no call afterwards', async ([, fault]) => {
     const cold = world.process();
     proxy.befall = () => fault;
     expect((await outcomeOf(encryptWithin(cold, 100), 100 + SLACK_MS)).code).toBe('DeadlineExceeded');
-    // On a busy machine the proxy may see the first call only after the answer.
+    // On a busy machine, the proxy may receive the first call only after the request has failed.
     const calls = Math.max(1, proxy.calls.length);
     await sleep(AFTERMATH_MS);
     expect(proxy.calls.length).toBeLessThanOrEqual(calls);
@@ -73,7 +73,7 @@ describe("at the invocation's deadline", () => {
 });
 
 describe('a put whose answer is lost', () => {
-  it('leaves one System Key and one Intermediate Key, of which the first is unwrapped once', async () => {
+  it('leaves one System Key and one Intermediate Key, and the System Key is unwrapped once', async () => {
     const seen = new Set<string>();
     proxy.befall = (call) => {
       if (!call.startsWith('Put') || seen.has(call)) return undefined;
@@ -87,7 +87,7 @@ describe('a put whose answer is lost', () => {
     if (record !== undefined) await mustOpen(world.process(), record);
   });
 
-  it('until the deadline leaves rows that the next request uses', async () => {
+  it('leaves a row that the next request uses if the deadline comes before a retry', async () => {
     const cold = world.process();
     proxy.befall = (call) => (call === 'Put SK' ? { kind: 'answer held back' } : undefined);
     expect((await outcomeOf(encryptWithin(cold, 400), 400 + SLACK_MS)).code).toBe('DeadlineExceeded');

@@ -26,15 +26,15 @@ const wire = {
 };
 
 describe('a Data Row Record', () => {
-  it("is written in Asherah's form", () => {
+  it("is encoded in Asherah's format", () => {
     expect(JSON.parse(encodeDataRowRecord(record))).toEqual(wire);
   });
 
-  it('is read back as it was', () => {
+  it('survives encoding and decoding', () => {
     expect(decodeDataRowRecord(encodeDataRowRecord(record))).toEqual(record);
   });
 
-  it('is read whatever else it holds', () => {
+  it('is decoded even if it has unknown members', () => {
     const more = {
       ...wire,
       More: 1,
@@ -61,7 +61,7 @@ describe('a Data Row Record', () => {
     ['Data', { Key: wire.Key }],
     ['Data', { ...wire, Data: 'CANARY' }],
     ['Data', { ...wire, Data: ['c2VhbGVkIHBheWxvYWQh'] }],
-  ] as const)('is malformed where %s is not what it must be', ([name, value]) => {
+  ] as const)('is reported as malformed at %s, without its value: %j', ([name, value]) => {
     let thrown: unknown;
     try {
       dataRowRecordFromValue(value);
@@ -75,13 +75,20 @@ describe('a Data Row Record', () => {
     expect((thrown as KeyfoldError).message).not.toMatch('CANARY');
   });
 
-  it('is not quoted where it is no JSON', () => {
-    expect(() => decodeDataRowRecord('{"CANARY"')).toThrow(/^The record is not JSON\.$/);
+  it.for(['{"CANARY"', '{,"Data":"CANARYAA"}'])('is not quoted in the error if it is not JSON: %s', (text) => {
+    expect(() => decodeDataRowRecord(text)).toThrow(/^The record is not JSON\.$/);
+  });
+
+  it.for([
+    ['key.created', { ...record, key: { ...record.key, created: 1.5 } }],
+    ['key.parent.created', { ...record, key: { ...record.key, parent: { id: 'x', created: 2 ** 53 } } }],
+  ] as const)('is not encoded if %s is not a whole number', ([name, given]) => {
+    expect(() => encodeDataRowRecord(given)).toThrow(`malformed: ${name} is not a whole number of seconds`);
   });
 });
 
-describe('base64', () => {
-  it.for(['', 'AA==', 'AAA=', 'AAAA', '+/+/', '//8='])('%j is read', (text) => {
+describe('decodeBase64', () => {
+  it.for(['', 'AA==', 'AAA=', 'AAAA', '+/+/', '//8='])('decodes %j', (text) => {
     expect(decodeBase64(text)?.toString('base64')).toBe(text);
   });
 
@@ -100,21 +107,22 @@ describe('base64', () => {
     'AAAA=',
     '====',
     'ÄAAA',
-  ])('%j is refused', (text) => {
+  ])('refuses %j', (text) => {
     expect(decodeBase64(text)).toBeUndefined();
   });
 });
 
 const isRetryable = (code: string): boolean => new KeyfoldError(code as never, 'x').retryable;
 
-it('an error may be tried again by its code alone', () => {
+it('KeyfoldError.retryable depends on the code alone', () => {
   const retryable = ['KeyNotYetVisible', 'KmsThrottled', 'KmsUnavailable', 'MetastoreUnavailable', 'DeadlineExceeded'];
   const permanent = ['InvalidConfiguration', 'InvalidRequest', 'Forbidden', 'FieldNotFound', 'RecordUnreadable'];
+  const refused = ['Unauthenticated', 'NotFound', 'MethodNotAllowed', 'UnsupportedMediaType', 'PayloadTooLarge'];
   const broken = ['KmsMisconfigured', 'KeyRowUnreadable', 'Internal'];
   expect(retryable.filter(isRetryable)).toEqual(retryable);
-  expect([...permanent, ...broken].filter(isRetryable)).toEqual([]);
+  expect([...permanent, ...refused, ...broken].filter(isRetryable)).toEqual([]);
 });
 
-it.for(['toString', 'hasOwnProperty', 5, undefined])('%s is no code of an error', (code) => {
+it.for(['toString', 'hasOwnProperty', 5, undefined])('the KeyfoldError constructor refuses the code %s', (code) => {
   expect(() => new KeyfoldError(code as never, 'x')).toThrow('code must be an ErrorCode');
 });

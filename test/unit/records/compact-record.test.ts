@@ -30,68 +30,68 @@ function changed(key: Partial<DataRowRecord['key']>, data = record.data): DataRo
 }
 
 describe('a compact record', () => {
-  it('has the bytes that the format says, under the prefix of its kind', () => {
+  it('has the documented bytes after the prefix of its kind', () => {
     expect(encodeCompactRecord(record, 'bytes')).toBe(TEXT);
     expect(encodeCompactRecord(record, 'json')).toBe(TEXT.replace('kf1.', 'kf1j.'));
   });
 
-  it('is read back as it was', () => {
+  it('is decoded to the encoded record and kind', () => {
     expect(decodeCompactRecord(TEXT)).toEqual({ kind: 'bytes', record });
     expect(decodeCompactRecord(TEXT.replace('kf1.', 'kf1j.'))).toEqual({ kind: 'json', record });
   });
 
-  it.for([0, 1, 2, 3, 1000])('is as long as is foretold, with %i bytes', (bytes) => {
+  it.for([0, 1, 2, 3, 1000])('has the length that compactLength computes for a payload of %i bytes', (bytes) => {
     const text = encodeCompactRecord(changed({}, Buffer.alloc(28 + bytes)), 'json');
     expect(text).toHaveLength(compactLength('json', 11, bytes));
   });
 
   it.for([
     ['a time before 1970', changed({ created: -1 })],
-    ['a time that is not whole', changed({ created: 1.5 })],
-    ['a parent of a time before 1970', changed({ parent: { id: 'i', created: -1 } })],
+    ['a time that is not a whole number', changed({ created: 1.5 })],
+    ['a parent time before 1970', changed({ parent: { id: 'i', created: -1 } })],
     ['a time past 2^48', changed({ parent: { id: 'i', created: 2 ** 48 } })],
     ['a sealed key of another length', changed({ encryptedKey: Buffer.alloc(61) })],
-    ['an id that is empty', changed({ parent: { id: '', created: 1 } })],
+    ['an empty id', changed({ parent: { id: '', created: 1 } })],
     ['an id that is too long', changed({ parent: { id: 'i'.repeat(65_536), created: 1 } })],
     ['an id with half a surrogate pair', changed({ parent: { id: '\ud800', created: 1 } })],
     ['a payload without a tag', changed({}, Buffer.alloc(27))],
-  ])('is not to be had of a record with %s', ([, odd]) => {
+  ])('does not exist for a record with %s', ([, odd]) => {
     expect(encodeCompactRecord(odd as DataRowRecord, 'bytes')).toBeUndefined();
   });
 
   it.for([
     ['the first second of 1970', { created: 0, parent: { id: 'i', created: 0 } }],
     ['an id that begins with a byte order mark', { parent: { id: '\ufeffi', created: 1 } }],
-  ] as const)('comes back with %s', ([, change]) => {
+  ] as const)('survives encoding and decoding with %s', ([, change]) => {
     const odd = changed(change);
     expect(decodeCompactRecord(encodeCompactRecord(odd, 'bytes') ?? '')).toEqual({ kind: 'bytes', record: odd });
   });
 
-  it('is to be had of one with the longest id', () => {
+  it('survives encoding and decoding with the longest id', () => {
     const long = changed({ parent: { id: 'i'.repeat(65_535), created: 1 } });
     expect(decodeCompactRecord(encodeCompactRecord(long, 'bytes') ?? '')).toEqual({ kind: 'bytes', record: long });
   });
 
   it.for([
     ['another prefix', TEXT.replace('kf1', 'kf2')],
-    ['no prefix', TEXT.slice(4)],
-    ['nothing behind the prefix', 'kf1.'],
+    ['a text without a prefix', TEXT.slice(4)],
+    ['a prefix alone', 'kf1.'],
     ['padding', `${TEXT}=`],
     ['white space', `${TEXT}\n`],
     ['the alphabet of standard base64', TEXT.replaceAll('_', '/')],
     ['unused bits that are not zero', withLast(TEXT)],
     ['a payload that ends too early', `kf1.${BYTES.subarray(0, -1).toString('base64url')}`],
     ['an id that ends too late', `kf1.${patched(12, 0xff).toString('base64url')}`],
-    ['an id of no bytes', `kf1.${Buffer.concat([BYTES.subarray(0, 12), Buffer.alloc(102)]).toString('base64url')}`],
+    ['an id of zero bytes', `kf1.${Buffer.concat([BYTES.subarray(0, 12), Buffer.alloc(102)]).toString('base64url')}`],
     ['an id that is not UTF-8', `kf1.${patched(14, 0xff).toString('base64url')}`],
     ['fewer bytes than a header', 'kf1.AAAA'],
-  ] as const)('is not what has %s, and the error does not quote it', ([, text]) => {
+  ] as const)('is refused with an error that does not quote it, given %s', ([, text]) => {
     const error = thrownBy(() => decodeCompactRecord(text));
     expect(error).toMatchObject({ code: 'InvalidRequest' });
     expect(error.message).not.toContain(text.slice(-12));
   });
 
-  it('is told by its prefix alone', () => {
+  it('is recognised by its prefix alone', () => {
     expect(['kf1.', 'kf1j.x'].map(looksCompact)).toEqual([true, true]);
     expect(['', 'kf1', 'kf1k.', ' kf1.', 'KF1.'].map(looksCompact)).toEqual([false, false, false, false, false]);
   });
@@ -103,7 +103,7 @@ function patched(at: number, byte: number): Buffer {
   return bytes;
 }
 
-/** The text with one of the bits set that its last character does not use. */
+/** Sets one of the unused bits in the last character of a text. */
 function withLast(text: string): string {
   const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
   return text.slice(0, -1) + alphabet[alphabet.indexOf(text.at(-1) ?? '') + 1];

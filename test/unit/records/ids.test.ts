@@ -4,6 +4,7 @@ import {
   keyKindOf,
   KeyNaming,
   regionOfKeyId,
+  secondsOf,
   type ServiceNames,
   type PartitionId,
 } from '../../../src/records/ids.ts';
@@ -26,12 +27,12 @@ describe('a partition', () => {
     'a,b',
     '../x',
     '__proto__',
-  ])('may be %j', (partition) => {
+  ])('may be named %j', (partition) => {
     expect(new KeyNaming(names).parsePartition(partition)).toBe(partition);
   });
 
   it.for(['a\u0000b', 'a\nb', '\u0085', '\u202e', '\u2028', '\ufeff', '\ufffe', '\u{e0001}', '\x1b[2J'])(
-    'may hold %j',
+    'may contain control or format characters: %j',
     (partition) => {
       expect(new KeyNaming(names).parsePartition(partition)).toBe(partition);
     },
@@ -41,7 +42,7 @@ describe('a partition', () => {
     ['', 'is empty'],
     ['a\ud800', 'is not well-formed Unicode'],
     ['\udc00b', 'is not well-formed Unicode'],
-  ])('may not be %j, which %s', ([partition = '', why = '']) => {
+  ])('is refused for the name %j, which %s', ([partition = '', why = '']) => {
     expect(() => new KeyNaming(names).parsePartition(partition)).toThrow(why);
   });
 
@@ -50,7 +51,7 @@ describe('a partition', () => {
     { names, letter: 'é' },
     { names: regional, letter: 'a' },
     { names: { ...regional, service: 'ü' }, letter: '\u{1f511}' },
-  ])('may be as long as the id of its keys fits 2,048 bytes, and no longer: %j', ({ names: owned, letter }) => {
+  ])('may be so long that its key id has 2,048 bytes, but not longer: %j', ({ names: owned, letter }) => {
     const naming = new KeyNaming(owned);
     const room = 2048 - Buffer.byteLength(naming.intermediateKeyId(naming.parsePartition('x'))) + 1;
     const letters = letter.repeat(Math.floor(room / Buffer.byteLength(letter)));
@@ -59,15 +60,15 @@ describe('a partition', () => {
     expect(() => naming.parsePartition(`${longest}x`)).toThrow('is too long');
   });
 
-  it('is never normalised: two ways to write one letter are two partitions', async () => {
+  it('is never normalised: two encodings of one letter name two partitions', async () => {
     const service = new FakeWorld().process();
     const record = await service.session('caf\u00e9').encrypt(Buffer.from('x'));
     expect(await codeOf(service.session('cafe\u0301').decrypt(record))).toBe('RecordUnreadable');
   });
 });
 
-describe('ids', () => {
-  it('are those of Asherah', () => {
+describe('key ids', () => {
+  it('are the same as in Asherah', () => {
     const partition = new KeyNaming(names).parsePartition('my_tenant');
     expect(new KeyNaming(names).systemKeyId).toBe('_SK_svc_prod');
     expect(new KeyNaming(names).intermediateKeyId(partition)).toBe('_IK_my_tenant_svc_prod');
@@ -75,7 +76,7 @@ describe('ids', () => {
     expect(new KeyNaming(regional).intermediateKeyId(partition)).toBe('_IK_my_tenant_svc_prod_us-west-2');
   });
 
-  it('of a record may be of any region or none where a suffix is configured, and of no other partition', () => {
+  it('in a record may have any region or none if a suffix is configured, but not another partition', () => {
     const naming = new KeyNaming(regional);
     const a = naming.parsePartition('a');
     const own = [
@@ -104,7 +105,7 @@ describe('ids', () => {
     expect(naming.isIntermediateKeyOf(a, '_SK_svc_prod')).toBe(false);
   });
 
-  it('of a record are the one exact id where no suffix is configured', () => {
+  it('in a record must match exactly if no suffix is configured', () => {
     const naming = new KeyNaming(names);
     const a = naming.parsePartition('a');
     expect(naming.isIntermediateKeyOf(a, '_IK_a_svc_prod')).toBe(true);
@@ -113,7 +114,7 @@ describe('ids', () => {
     }
   });
 
-  it('of a System Key are those of this service alone, in any region', () => {
+  it('of System Keys may have any region or none, but not another service', () => {
     const naming = new KeyNaming(names);
     for (const id of ['_SK_svc_prod', '_SK_svc_prod_eu-west-1']) expect(naming.isSystemKey(id)).toBe(true);
     for (const id of ['_SK_svc_prod2', '_SK_svc_prod_x', '_SK_svc_other', '_IK_svc_prod']) {
@@ -125,11 +126,11 @@ describe('ids', () => {
 describe.for([
   { regionSuffix: undefined, title: 'without a region suffix' },
   { regionSuffix: 'us-west-2', title: 'with a region suffix' },
-])('the prefix hole, $title', ({ regionSuffix }) => {
+])('a session $title', ({ regionSuffix }) => {
   it.for([
-    { hole: 'partition a and partition a_svc_prod_b', victim: 'a_svc_prod_b', product: 'prod' },
-    { hole: 'product prod and product prod2', victim: 'a', product: 'prod2' },
-  ])('is closed between $hole, before anything is read', async ({ victim, product }) => {
+    { of: 'partition a_svc_prod_b', victim: 'a_svc_prod_b', product: 'prod' },
+    { of: 'product prod2', victim: 'a', product: 'prod2' },
+  ])('of partition a and product prod refuses a record of $of before reading any row', async ({ victim, product }) => {
     const world = new FakeWorld();
     const record = await world.process({ product, regionSuffix }).session(victim).encrypt(Buffer.from('secret'));
     world.log.take();
@@ -140,7 +141,7 @@ describe.for([
   });
 });
 
-describe('with a region suffix, a record whose key id ends in what DynamoDB could only refuse', () => {
+describe('with a region suffix, a record whose key id DynamoDB would refuse', () => {
   it.for([
     `_us-${'a'.repeat(3000)}-1`,
     `_us-${'a'.repeat(21)}-1`,
@@ -148,7 +149,7 @@ describe('with a region suffix, a record whose key id ends in what DynamoDB coul
     '-us-west-2',
     '_us-west-2\n',
     '_us-\ud800-1',
-  ])('is unreadable before anything is read: %.20j', async (ending) => {
+  ])('is unreadable before any row is read, with the ending %.20j', async (ending) => {
     const world = new FakeWorld();
     const session = world.process({ regionSuffix: 'us-west-2' }).session('p');
     const record = await session.encrypt(Buffer.from('x'));
@@ -161,7 +162,7 @@ describe('with a region suffix, a record whose key id ends in what DynamoDB coul
     expect(world.log.take()).toEqual([]);
   });
 
-  it('is unreadable if the partition leaves no room for the region', async () => {
+  it('is unreadable if the partition is so long that the region does not fit into the id', async () => {
     const world = new FakeWorld();
     const partition = 'p'.repeat(2048 - '_IK__svc_prod_us-west-2'.length);
     const session = world.process({ regionSuffix: 'us-west-2' }).session(partition);
@@ -172,7 +173,7 @@ describe('with a region suffix, a record whose key id ends in what DynamoDB coul
     expect(world.log.take()).toEqual([]);
   });
 
-  it('is a broken row, if it is the System Key of an Intermediate Key', async () => {
+  it('throws KeyRowUnreadable if an Intermediate Key names such a System Key', async () => {
     const world = new FakeWorld();
     const record = await world.process({ regionSuffix: 'us-west-2' }).session('p').encrypt(Buffer.from('x'));
     const [row] = world.metastore.ofKind('IK');
@@ -184,8 +185,8 @@ describe('with a region suffix, a record whose key id ends in what DynamoDB coul
   });
 });
 
-describe('a product whose name goes on as another', () => {
-  it('has ids of its own', () => {
+describe('a product whose name begins with the name of another product', () => {
+  it('shares no key ids with the other product', () => {
     for (const product of ['prod-us-west-2', 'prod2', 'prod.us-west-2']) {
       const other = new KeyNaming({ ...regional, product, allowAmbiguousNames: true });
       const naming = new KeyNaming(regional);
@@ -197,7 +198,7 @@ describe('a product whose name goes on as another', () => {
   });
 });
 
-describe('names', () => {
+describe('KeyNaming', () => {
   it.for([
     [{ service: 'a_b' }, 'the service holds an underscore'],
     [{ product: 'c_d' }, 'the product holds an underscore'],
@@ -207,11 +208,16 @@ describe('names', () => {
     [{ service: 'a\ud800' }, 'the service must be text'],
     [{ service: 's'.repeat(2048) }, 'the service and the product are too long'],
     [{ regionSuffix: 'west' }, 'the region suffix is not the name of an AWS region'],
-  ] as const)('%j are refused', ([change, fault]) => {
+  ] as const)('refuses the names %j', ([change, fault]) => {
     expect(() => new KeyNaming({ ...names, ...change })).toThrow(fault);
   });
 
-  it('that are ambiguous are let in for an existing table', () => {
+  it('accepts a service so long that a partition of 128 bytes fits into a key id, but no longer one', () => {
+    expect(() => new KeyNaming({ ...names, service: 's'.repeat(1909) })).not.toThrow();
+    expect(() => new KeyNaming({ ...names, service: 's'.repeat(1910) })).toThrow('too long');
+  });
+
+  it('accepts ambiguous names with allowAmbiguousNames', () => {
     const naming = new KeyNaming({ service: 'a_b', product: 'us-east-1', allowAmbiguousNames: true });
     expect(naming.systemKeyId).toBe('_SK_a_b_us-east-1');
   });
@@ -224,19 +230,24 @@ describe('names', () => {
     'us-isob-east-1',
     'eusc-de-east-1',
     'mx-central-1',
-  ])('shaped like the region %s are known as such', (name) => {
+  ])('isRegionName accepts %s', (name) => {
     expect(isRegionName(name)).toBe(true);
   });
 
   it.for([`us-${'a'.repeat(21)}-1`, 'shop', 'east-1', 'us-east', 'us_east_1', 'order-service', 'v2-api-1x'])(
-    'like %s are no region',
+    'isRegionName refuses %s',
     (name) => {
       expect(isRegionName(name)).toBe(false);
     },
   );
 });
 
-describe('an id', () => {
+it('secondsOf drops the milliseconds of a time', () => {
+  expect([0, 999, 1000, 1999].map(secondsOf)).toEqual([0, 0, 1, 1]);
+  for (const nowMs of [Number.NaN, Infinity, 2 ** 64]) expect(() => secondsOf(nowMs)).toThrow(TypeError);
+});
+
+describe('a key id', () => {
   it.for([
     ['_SK_svc_prod', 'system', undefined],
     ['_SK_svc_prod_us-east-1', 'system', 'us-east-1'],
@@ -246,11 +257,11 @@ describe('an id', () => {
     ['_IK_p_svc_us-east-1', 'intermediate', undefined],
     ['_IK_us-east-1_svc_prod', 'intermediate', undefined],
     ['__asherah_internal_config_drift_guard_v1__:svc', undefined, undefined],
-  ] as const)('%s says its kind and its region', ([id, kind, region]) => {
+  ] as const)('%s has the kind %s and the region %s', ([id, kind, region]) => {
     expect([keyKindOf(id), regionOfKeyId(id)]).toEqual([kind, region]);
   });
 
-  it('does not end with a region where the product is the one that is shaped like it', () => {
+  it('has no region if its ending is the name of the product', () => {
     const id = '_IK_a_b_svc_us-east-1';
     expect(regionOfKeyId(id)).toBe('us-east-1');
     expect(regionOfKeyId(id, { service: 'svc', product: 'us-east-1' })).toBeUndefined();

@@ -1,6 +1,6 @@
 /**
- * A record's text is read as JSON.parse reads it, whichever way it is written, in a body too. What that refuses is
- * refused, and in a body two members of one name.
+ * Compares the fast reader of records with `JSON.parse`, for random texts and for request bodies that contain them.
+ * Both must give the same record or refuse the text. A body with two members of the same name must be refused, too.
  */
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
@@ -17,7 +17,7 @@ const wire = fc
 
 const event = sampleEvent('api-encrypt-iam');
 
-/** Text around a member called Data, some of it JSON. */
+/** Random sequences of JSON fragments around a member called Data. Some of them are valid JSON. */
 const crooked = fc
   .array(
     fc.constantFrom(
@@ -47,7 +47,7 @@ const crooked = fc
   )
   .map((parts) => parts.join(''));
 
-/** A record's text with something behind its payload, or in it. */
+/** The text of a record with other text after its payload or inside it. */
 const behindData = fc
   .tuple(
     wire,
@@ -56,7 +56,7 @@ const behindData = fc
   )
   .map(([text, more, within]) => `${text.slice(0, -2)}${within}"${more}}`);
 
-/** A body, with a record in its place. */
+/** Request bodies that contain a record. */
 const around = fc.constantFrom(
   '{"record":RECORD}',
   '{"record":RECORD]',
@@ -81,7 +81,7 @@ function recordOf(value: unknown): unknown {
   return dataRowRecordFromValue((value as { record: unknown }).record);
 }
 
-it('the text of a record', () => {
+it('decodeDataRowRecord and readBody read a record as JSON.parse does', () => {
   fc.assert(
     fc.property(
       fc.oneof(
@@ -106,7 +106,7 @@ it('the text of a record', () => {
         expect(outcome(() => recordOf(readBody({ ...event, body }, Infinity).value))).toEqual(
           outcome(() => {
             const value: unknown = JSON.parse(body);
-            // Refuses two members of one name.
+            // Throws if two members have the same name.
             locateValues(body);
             return recordOf(value);
           }),
@@ -115,7 +115,7 @@ it('the text of a record', () => {
     ),
     {
       numRuns: 3000,
-      // The quote that begins the payload is not the one that ends it; a payload that is escaped.
+      // The closing quotation mark of the first payload is missing. The second payload is written with escapes.
       examples: [
         ['{"Key":{"Created":1,"Key":"","ParentKeyMeta":{"KeyId":"k","Created":1}},"Data":"}', '{"record":RECORD}'],
         [

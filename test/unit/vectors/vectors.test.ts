@@ -25,7 +25,7 @@ async function run(...files: string[]): Promise<{ exitCode: number; output: stri
   });
 }
 
-/** Asherah's vectors with one case of the first group changed, alone. */
+/** Writes a file with a single, changed case of the first group of Asherah's vectors. Returns its path. */
 async function withOneCase(
   change: (vector: Record<string, unknown>, group: VectorFile['groups'][number]) => void,
 ): Promise<string> {
@@ -39,7 +39,7 @@ async function withOneCase(
   return path;
 }
 
-/** The case, as one that Asherah Go opens for being lenient. */
+/** Writes the changed case with the tag `go-lenient`: Asherah Go opens it although its record is not canonical. */
 function lenient(change: (drr: { Key: { ParentKeyMeta: { KeyId: string } }; Data: string }) => void): Promise<string> {
   return withOneCase((vector) => {
     vector['tags'] = ['go-lenient'];
@@ -48,11 +48,11 @@ function lenient(change: (drr: { Key: { ParentKeyMeta: { KeyId: string } }; Data
 }
 
 describe('the vectors runner', () => {
-  it("finds that we do with Asherah Go's records as Asherah Go does", async () => {
+  it('passes all vectors that Asherah Go made', async () => {
     expect(await run(asherahGo)).toEqual({ exitCode: 0, output: '25 passed, 0 failed, 0 skipped\n' });
   });
 
-  it('fails on another plaintext, a refusal that was not expected and an opening that was not', async () => {
+  it('fails on a wrong plaintext, an unexpected refusal and an unexpected success', async () => {
     const wrong = await withOneCase((vector) => (vector['plaintext_base64'] = 'AAAA'));
     const refused = await withOneCase((vector) => (vector['drr'] = {}));
     const opened = await withOneCase((vector) => (vector['expect'] = 'error'));
@@ -64,14 +64,14 @@ describe('the vectors runner', () => {
     expect(output).toMatch(/0 passed, 3 failed, 0 skipped\n$/);
   });
 
-  it('wants what only a lenient reader opens to be refused where the spec refuses it, and skips the rest', async () => {
+  it('requires lenient cases to be refused if the format forbids them, and skips the others', async () => {
     const prefixed = await lenient((drr) => (drr.Key.ParentKeyMeta.KeyId += '_b'));
     const unpadded = await lenient((drr) => (drr.Data = `${drr.Data}\n`));
     const sound = await lenient(() => {});
     expect(await run(prefixed, unpadded, sound)).toEqual({ exitCode: 0, output: '2 passed, 0 failed, 1 skipped\n' });
   });
 
-  it('fails on a master key that is none, whatever the case expects', async () => {
+  it('fails on an invalid master key, even if the case expects an error', async () => {
     const broken = await withOneCase((vector, group) => {
       Object.assign(group, { static_master_key: 'short' });
       vector['expect'] = 'error';
@@ -79,7 +79,7 @@ describe('the vectors runner', () => {
     expect((await run(broken)).output).toMatch(/broke: .*\n(?:.*\n)?0 passed, 1 failed, 0 skipped\n$/);
   });
 
-  it('takes a key row that does not parse for a refusal of what hangs under it alone', async () => {
+  it('counts a malformed key row as the expected error of a case that needs the row', async () => {
     const broken = await withOneCase((vector, group) => {
       group.metastore_rows = group.metastore_rows.map((row) => ({ ...row, KeyRecord: { S: 'x' } }));
       vector['expect'] = 'error';
@@ -87,7 +87,7 @@ describe('the vectors runner', () => {
     expect(await run(broken)).toEqual({ exitCode: 0, output: '1 passed, 0 failed, 0 skipped\n' });
   });
 
-  it('fails on a file that it cannot read, and on being given none', async () => {
+  it('fails on an unreadable file, and if no file is given', async () => {
     const path = join(folder, 'no.json');
     await writeFile(path, '{"groups":[{}]}');
     const { exitCode, output } = await run(path, join(folder, 'absent.json'));
