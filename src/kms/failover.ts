@@ -178,7 +178,7 @@ export class Failover {
    * Returns how long to wait before round `round + 1`, in milliseconds.
    * - If no region throttles, the delay is exponential with full jitter.
    * - If the preferred region throttles, the fleet was probably throttled at the same moment. The delays spread the
-   * fleet over   seconds. They shrink with each round, because the load shrinks too.
+   *   fleet over seconds. They shrink with each round, because the load shrinks too.
    * - If only another region throttles, the delay is from a third of `throttledDelayMs` to all of it.
    */
   #delayMs(round: number, preferredFault: RegionFault | undefined, faults: readonly RegionFault[]): number {
