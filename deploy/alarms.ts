@@ -128,7 +128,7 @@ export function alarmResources(deployment: Deployment, region: string): Resource
   const alarms: Resources = {
     ...Object.assign({}, ...functionsOf(deployment).map((name) => functionAlarms(prefix, name, topic))),
     MaintenanceMissing: alarm(
-      'The maintenance has not run for more than a day: nobody looks after the System Keys',
+      'The maintenance has not run for more than a day, so no System Key is renewed or replaced',
       topic,
       { periods: HOURS_WITHOUT_MAINTENANCE },
       {

@@ -9,8 +9,8 @@ const HEIGHT = 6;
 const PER_ROW = 3;
 
 /**
- * Our metrics on the dashboard: its title, and each metric with its dimensions beside `service` and what is made of its
- * values.
+ * Keyfold's metrics on the dashboard: the title of each graph, and each metric with its dimensions apart from `service`
+ * and its statistic.
  */
 const OWN: readonly (readonly [string, readonly (readonly [string, readonly string[], string])[]])[] = [
   ['Requests that failed', [['RequestErrors', ['code'], 'Sum']]],
@@ -91,7 +91,7 @@ export function dashboardResources(deployment: Deployment, region: string): Reso
       `${prefix}-${name}`,
       { stat, label: name },
     ]);
-  // A dashboard may search, so that each value of a dimension has its line.
+  // A search expression draws a line for each value of a dimension.
   const own = ([metric, dimensions, stat]: (typeof OWN)[number][1][number]): Line => {
     const schema = ['Keyfold', 'service', ...dimensions].join(',');
     const found = `SEARCH('{${schema}} MetricName="${metric}" AND service="${service}"', '${stat}')`;
@@ -135,7 +135,7 @@ export function dashboardResources(deployment: Deployment, region: string): Reso
   return {
     Dashboard: {
       Type: 'AWS::CloudWatch::Dashboard',
-      // Dashboards are an account's, of all regions: the name tells them apart.
+      // Dashboards belong to the account and not to a region, so the name contains the region.
       Properties: { DashboardName: `${prefix}-${region}`, DashboardBody: JSON.stringify({ widgets }) },
     },
   };

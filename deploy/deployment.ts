@@ -35,8 +35,9 @@ const keyNameSchema = v.pipe(
   v.regex(/^(?!aws)(?!.*-(?:retired|next)(?:-|$))[A-Za-z][A-Za-z0-9_-]{0,59}$/, 'is no name of a key'),
 );
 /**
- * What CloudFormation names by itself begins with the stack's name, in small letters or cut where it is long.
- * infra/deployers.yml goes by that beginning, so no prefix may be taken for that of another's stack.
+ * The prefix of a deployment's stacks. CloudFormation begins the names that it generates with the name of the stack, in
+ * lower case or shortened. infra/deployers.yml identifies resources by this beginning, so no prefix may look like the
+ * stack of another deployment.
  */
 const prefixSchema = v.pipe(
   v.string(),
@@ -93,7 +94,7 @@ export const deploymentSchema = v.strictObject({
     v.string(),
     v.regex(/^[a-z][a-z0-9-]{0,39}$/, 'is not up to forty small letters, digits and hyphens'),
   ),
-  administrators: v.pipe(v.array(ROLE), v.minLength(1, 'names nobody')),
+  administrators: v.pipe(v.array(ROLE), v.minLength(1, 'must have at least one entry')),
   alarmEmail: v.optional(v.pipe(v.string(), v.email('is no address'))),
   alarmTopics: v.optional(v.record(REGION, arn(TOPIC, 'is no ARN of a standard SNS topic')), {}),
   keyName: v.optional(keyNameSchema),
@@ -112,7 +113,11 @@ export const deploymentSchema = v.strictObject({
         v.pipe(v.string(), v.url('is no URL'), v.regex(/^https:\/\/[^?#\s]+$/, 'is no https address')),
       ),
       audience: v.optional(
-        v.pipe(v.array(text), v.minLength(1, 'names nobody'), v.maxLength(50, 'names more than API Gateway takes, 50')),
+        v.pipe(
+          v.array(text),
+          v.minLength(1, 'must have at least one entry'),
+          v.maxLength(50, 'names more than API Gateway takes, 50'),
+        ),
       ),
       partitionsClaim: v.optional(text),
       partitionLists: v.optional(v.boolean()),

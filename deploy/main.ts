@@ -1,5 +1,6 @@
 /**
- * `npm run deploy:keys`, `deploy:table`, `deploy:roles` and `deploy`: say what they would do, and with `--yes` do it.
+ * `npm run deploy:keys`, `deploy:table`, `deploy:roles` and `deploy`. They show the changes, and make them with
+ * `--yes`.
  */
 import { deploy } from './deploy.ts';
 

@@ -21,12 +21,12 @@ export interface Artefact {
 }
 
 /**
- * Of all others osls knows no region, and takes S3 to be at `s3.amazonaws.com`, where their CloudFormation finds no
- * template.
+ * The AWS partitions that osls supports. For a region of another partition, osls uploads to `s3.amazonaws.com`, where
+ * the CloudFormation of that partition finds no template.
  */
 const PARTITIONS_OF_OSLS: ReadonlySet<string> = new Set(['aws', 'aws-cn', 'aws-us-gov', 'aws-iso', 'aws-iso-b']);
 
-/** @throws Error where osls cannot deploy to a region */
+/** @throws Error if osls cannot deploy to the region */
 export function requireOslsPartition(region: string): void {
   const { name } = partition(region);
   if (PARTITIONS_OF_OSLS.has(name)) return;
@@ -36,17 +36,17 @@ export function requireOslsPartition(region: string): void {
   );
 }
 
-/** The folder of a region's package, which git ignores. */
+/** The folder for the package of a region. Git ignores it. */
 export function packageFolder({ prefix }: Pick<Deployment, 'prefix'>, region: string): string {
   return join(root, '.keyfold', 'app', prefix, region);
 }
 
 /**
- * Packages what is in dist/ for a region: the template and a zip for each function. Asks nobody, and needs no
+ * Packages dist/ for a region: a template, and a zip for each function. It makes no call to AWS and needs no
  * credentials.
- * @param file the deployment
- * @param folder where to; what was there before goes
- * @throws Error with what osls says
+ * @param file the file of the deployment
+ * @param folder the folder of the package; its former contents are deleted
+ * @throws Error with the output of osls
  */
 export async function packageApp(file: string, region: string, folder: string): Promise<Artefact[]> {
   await rm(folder, { recursive: true, force: true });
@@ -61,14 +61,14 @@ export async function packageApp(file: string, region: string, folder: string): 
 }
 
 /**
- * Deploys a package, with the credentials that the AWS CLI has: osls would look for its own, and ask for a code where
- * nobody can give it. What it does it says itself, meanwhile.
- * @throws Error where it fails
+ * Deploys a package with the credentials of the AWS CLI. Otherwise osls would look for credentials itself, and could
+ * wait for an MFA code without a terminal. Its progress goes to the output.
+ * @throws Error if osls fails
  */
 export async function deployPackage(file: string, region: string, folder: string): Promise<void> {
   const credentials = await aws<Credentials>(region, 'configure', 'export-credentials', ['--format', 'process']);
   const { args, cwd, env } = osls(['deploy', '--package', folder, '--region', region], file, region);
-  // A profile of the environment would come before the credentials, and so would those that osls knows by the prefix.
+  // osls would prefer a profile from the environment, or credentials in variables with its own prefix.
   const others = Object.entries(env).filter(
     ([name]) => !/^AWS_(?:.*_)?(?:PROFILE|ACCESS_KEY_ID|SESSION_TOKEN)$/.test(name),
   );
@@ -92,14 +92,14 @@ interface OslsProcess {
   readonly env: NodeJS.ProcessEnv;
 }
 
-/** How osls is run with a deployment. */
+/** The command that runs osls with a deployment. */
 function osls(args: readonly string[], file: string, region: string): OslsProcess {
   const bin = fileURLToPath(import.meta.resolve('osls/bin/serverless.js'));
   const env = {
     ...process.env,
     KEYFOLD_DEPLOY_FILE: file,
     SLS_NOTIFICATIONS_MODE: 'off',
-    // The template is right for regions that osls has no name of, too.
+    // The template is also right for regions that osls does not know.
     OSLS_VALIDATION: PARTITIONS_OF_OSLS.has(partition(region).name) ? 'error' : 'warn',
   };
   return { args: [bin, ...args], cwd: root, env };

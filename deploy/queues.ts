@@ -3,14 +3,20 @@ import { queueNamesOf, stackOf, type Deployment } from './deployment.ts';
 /** Resources of a CloudFormation template, by logical name. */
 export type Resources = Record<string, { Type: string; Properties: Record<string, unknown> } & Record<string, unknown>>;
 
-/** An outage of 18 hours, at a wait of up to 15 minutes, makes no dead letters (docs/queue.md). */
+/**
+ * After how many receives a message becomes a dead letter. With waits of up to 15 minutes, an outage of 18 hours makes
+ * none.
+ */
 const MAX_RECEIVE_COUNT = 100;
-/** What Lambda asks of a queue that it reads. */
+/** The ratio of the queue's visibility time-out to the function's time-out, as Lambda recommends it. */
 const VISIBILITY_PER_TIMEOUT = 6;
-/** Messages are lost with a queue. One that was never made whole holds none. */
+/**
+ * Keeps queues, because their messages are lost with them. A queue whose creation failed has no messages and is
+ * deleted.
+ */
 const KEPT = { DeletionPolicy: 'RetainExceptOnCreate', UpdateReplacePolicy: 'Retain' };
 
-/** The queue's function, as osls has functions; none where the deployment has none. */
+/** The function of the queue, in the form that osls expects; empty if the deployment has no queue. */
 export function queueFunctions(deployment: Deployment): Record<string, object> {
   const { queue, prefix, functions } = deployment;
   if (queue.kind === 'none') return {};
@@ -43,7 +49,7 @@ export function queueFunctions(deployment: Deployment): Record<string, object> {
   };
 }
 
-/** The further settings of the queue's function, but for its queues. */
+/** The settings of the queue's function, without the URLs of the queues. */
 export function queueEnvironmentOf({ queue }: Deployment): Record<string, string> {
   return {
     ...(queue.fields !== undefined && { KEYFOLD_FIELDS: JSON.stringify(queue.fields) }),
@@ -51,7 +57,7 @@ export function queueEnvironmentOf({ queue }: Deployment): Record<string, string
   };
 }
 
-/** The three queues of a region, encrypted, for TLS alone; none where the deployment has none. */
+/** The three queues of a region, encrypted and reachable over TLS only; empty if the deployment has no queue. */
 export function queueResources(deployment: Deployment): Resources {
   const names = queueNamesOf(deployment);
   if (names === undefined) return {};

@@ -11,7 +11,7 @@ import { environmentsOf } from './app.ts';
 import { faultsForAws } from './aws-faults.ts';
 import { deploymentSchema, isKeyName, keyNameOf, type Deployment } from './deployment.ts';
 
-/** Settings that the deployment says itself, elsewhere. */
+/** Settings that other options of the deployment determine. */
 const DERIVED =
   /^KEYFOLD_(?:SERVICE|PRODUCT|KMS_KEYS|TABLE|REGION_SUFFIX|AUTH|JWT_.*|OPERATIONS|FIELDS|OUTPUT_QUEUE_URL|DEAD_LETTER_QUEUE_URL|STATIC_.*)$/;
 
@@ -21,8 +21,7 @@ const METRICS_OFF = /^POWERTOOLS_(?:METRICS_DISABLED|DEV)$/;
 const root = join(import.meta.dirname, '..');
 
 /**
- * Where the deployment is: in the file that KEYFOLD_DEPLOY_FILE names, in deploy.yml, or, where there is none, the
- * example.
+ * The path of the deployment's file: the one that KEYFOLD_DEPLOY_FILE names, else deploy.yml, else the example.
  */
 export function deploymentFile(): string {
   const own = process.env['KEYFOLD_DEPLOY_FILE'] ?? join(root, 'deploy.yml');
@@ -31,7 +30,7 @@ export function deploymentFile(): string {
 
 /**
  * Reads a deployment from a file in YAML.
- * @throws Error that lists every fault at once, where the file is not there, is no YAML or does not fit
+ * @throws Error that lists all faults, if the file does not exist, is not YAML or does not match the schema
  */
 export async function readDeployment(file: string): Promise<Deployment> {
   const content = await readFile(file, 'utf8').catch(() => {
@@ -92,7 +91,7 @@ function faultsBetween(deployment: Deployment): string[] {
       ? ['queue.operations is there without a queue.kind']
       : []),
     ...(alarmEmail === undefined && regions.some((region) => alarmTopics[region] === undefined)
-      ? ['alarmEmail is not there, nor an alarmTopics for every region: nobody would hear of an alarm']
+      ? ['alarmEmail is not there, nor an alarmTopics for every region: no one would receive the alarms']
       : []),
     ...(queue.kind === 'fifo' && queue.batchSize > 10 ? ['queue.batchSize is above 10 of a FIFO queue'] : []),
     ...(queue.kind !== 'none' && queueShare !== null && queueShare < queue.maximumConcurrency
@@ -112,8 +111,8 @@ function faultsBetween(deployment: Deployment): string[] {
 }
 
 /**
- * What the functions would not start with, told before they are deployed: by the same code, with the environment that
- * they get.
+ * The settings with which the functions would not start. The code of the functions checks them here, with the
+ * environment that the functions will have, so that the fault is found before they are deployed.
  */
 function settingFaults(deployment: Deployment): string[] {
   const faults = deployment.regions.flatMap((region) => {
@@ -127,7 +126,7 @@ function settingFaults(deployment: Deployment): string[] {
   return [...new Set(faults)];
 }
 
-/** Functions whose time would be over as soon as they begin. */
+/** The functions whose time-out is shorter than their deadline margin. */
 function marginFaults({ functions }: Deployment, { door }: AppConfig): string[] {
   return Object.entries(functions)
     .filter(([, { timeoutSeconds }]) => timeoutSeconds * 1000 <= door.deadlineMarginMs)

@@ -1,18 +1,18 @@
 import { keyNameOf, queueNamesOf, stackOf, type Deployment } from './deployment.ts';
 
-/** A stack of infra/, as a deployment has it in a region. */
+/** A stack of infra/ in one region of a deployment. */
 export interface Stack {
   readonly name: string;
   readonly region: string;
-  /** The file in infra/. */
+  /** The name of the template in infra/. */
   readonly template: 'keys.yml' | 'table.yml' | 'roles.yml';
-  /** What the deployment says of it. Its other parameters stay as they are. */
+  /** The parameters that the deployment determines. Other parameters keep their values. */
   readonly parameters: Readonly<Record<string, string>>;
-  /** Whether it is protected from being deleted. */
+  /** Whether the stack has deletion protection. */
   readonly isKept: boolean;
 }
 
-/** The keys: one in each region, and in the first the policies of the account. */
+/** The stacks of the keys, one per region. The first one also has the policies of the account. */
 export function keyStacks(deployment: Deployment): Stack[] {
   const { administrators, alarmEmail, alarmTopics, classification, regions } = deployment;
   return regions.map((region, i) => ({
@@ -31,7 +31,7 @@ export function keyStacks(deployment: Deployment): Stack[] {
   }));
 }
 
-/** The table: one stack, in the first region, with a replica in each other. */
+/** The stack of the table, in the first region. The other regions have replicas. */
 export function tableStacks(deployment: Deployment): Stack[] {
   const { classification, regions, tableKeyName, tableName, tableWriters } = deployment;
   const [region = '', ...others] = regions;
@@ -53,10 +53,10 @@ export function tableStacks(deployment: Deployment): Stack[] {
   ];
 }
 
-/** table.yml's parameters for the replicas. */
+/** The parameters of table.yml for the replicas. */
 export const REPLICAS = ['ReplicaRegion1', 'ReplicaRegion2', 'ReplicaRegion3'] as const;
 
-/** The functions' roles, in each region. */
+/** The stacks of the functions' roles, one per region. */
 export function roleStacks(deployment: Deployment): Stack[] {
   const { permissionsBoundary, prefix, product, regions, service, tableKeyName, tableName, tracing } = deployment;
   const queues = queueNamesOf(deployment);

@@ -1,3 +1,5 @@
+import type { KmsEmulator } from '../emulators/kms/kms-emulator.ts';
+
 /** The operations of the two functions for direct invocation, split as in docs/direct.md. */
 export const SEALING = 'encrypt,rewrap,encrypt-batch,rewrap-batch,encrypt-fields';
 export const OPENING = 'decrypt,decrypt-batch,decrypt-fields';
@@ -10,6 +12,17 @@ export interface KeyPlaces {
   readonly dynamoDb: string;
   /** The ARN of the KMS key of each region. The first region is the one that the function runs in. */
   readonly keys: Readonly<Record<string, string>>;
+}
+
+/**
+ * Makes a KMS key behind the alias `alias/keyfold` in each region, unless there is one.
+ * @returns the ARN of the alias in each region
+ */
+export async function ensureKeys(kms: KmsEmulator, regions: readonly string[]): Promise<Record<string, string>> {
+  const arns = await Promise.all(
+    regions.map(async (region) => [region, (await kms.ensureKey(region, 'alias/keyfold')).aliasArn] as const),
+  );
+  return Object.fromEntries(arns);
 }
 
 /** The environment variables that a function needs to use the emulators. Service and product are not included. */

@@ -4,7 +4,7 @@ import { createApiServer } from './api-server.ts';
 import { CallJournal } from './call-journal.ts';
 import { takeDataFolder } from './data-folder.ts';
 import { startDynamoDb } from './dynamodb.ts';
-import { functionEnvironment, OPENING, SEALING } from './function-environment.ts';
+import { ensureKeys, functionEnvironment, OPENING, SEALING } from './function-environment.ts';
 import { startKmsEmulator } from '../emulators/kms/kms-emulator.ts';
 import { KeyRows } from './key-rows.ts';
 import { close, listen } from '../emulators/listen.ts';
@@ -34,14 +34,12 @@ async function start({ data, ...ports }: StartOptions): Promise<void> {
     onCall: ({ region, action, outcome }) => journal.note({ service: 'KMS', region, action, keyId: null, outcome }),
     ...(data === undefined ? {} : { dataFile: join(data, 'kms.json') }),
   });
-  const keys = await Promise.all(
-    REGIONS.map(async (region) => [region, (await kms.ensureKey(region, 'alias/keyfold')).aliasArn]),
-  );
+  const keys = await ensureKeys(kms, REGIONS);
   const dynamoDb = await startDynamoDb(TABLE, ports.dynamoDbPort, data && join(data, 'dynamodb'), (call) =>
     journal.note(call),
   );
   const environment = {
-    ...functionEnvironment({ kms: kms.endpoint, dynamoDb: dynamoDb.endpoint, keys: Object.fromEntries(keys) }),
+    ...functionEnvironment({ kms: kms.endpoint, dynamoDb: dynamoDb.endpoint, keys }),
     KEYFOLD_SERVICE: 'local',
     KEYFOLD_PRODUCT: 'keyfold',
     KEYFOLD_TABLE: TABLE,

@@ -1,7 +1,7 @@
 /**
- * `npm run build`: the library, the client, the CLI and the handlers, bundled into dist/. All but the handlers leave
- * the package's dependencies to whoever installs it. dist/handlers/NAME is what a function is deployed with, and
- * dist/maps/NAME has its source maps.
+ * `npm run build`: bundles the library, the client, the CLI and the handlers into dist/. Only the bundles of the
+ * handlers contain the package's dependencies: a user of the package installs them with it. dist/handlers/NAME is
+ * deployed as the code of a function, and dist/maps/NAME has its source maps.
  */
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -11,7 +11,10 @@ import { bundleHandler, COMMON, HANDLERS } from './handler-bundle.ts';
 const root = join(import.meta.dirname, '..');
 const outdir = process.argv[2] ?? join(root, 'dist');
 
-/** Leaves out even the import of a client that nothing is used of: who installs the package may not have it. */
+/**
+ * Removes the import of an SDK client that a bundle does not use, because a user of the package may not have that
+ * client.
+ */
 const sdkFromOutside: Plugin = {
   name: 'sdk-from-outside',
   setup: (bundler) => {

@@ -1,6 +1,6 @@
 /**
  * Writes the tables of docs/costs.md from scripts/costs/prices.json: `npm run costs`. With `--check` it writes nothing,
- * and exits 1 where the document has other tables.
+ * and exits with 1 if the document has other tables.
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';

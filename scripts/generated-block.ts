@@ -1,8 +1,8 @@
 import { readFile, writeFile } from 'node:fs/promises';
 
 /**
- * Replaces what a document has between `<!-- NAME -->` and `<!-- /NAME -->`: the part of it that a script writes.
- * @throws Error where the document has no such place
+ * Replaces the text of a document between `<!-- NAME -->` and `<!-- /NAME -->`.
+ * @throws Error if the document lacks these marks
  */
 export async function writeGeneratedBlock(file: string, name: string, markdown: string): Promise<void> {
   const text = await readFile(file, 'utf8');

@@ -1,6 +1,5 @@
 /**
- * How the functions' handlers are bundled, so that a cold start reads and runs as little as it can
- * (docs/performance.md).
+ * Bundles the handlers so that a cold start reads and runs as little code as possible (docs/performance.md).
  */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
@@ -14,10 +13,10 @@ import {
   VERSION_ALONE,
 } from './handler-plugins.ts';
 
-/** The files of handlers/, of which each is a function's entry. */
+/** The files of handlers/. Each is the entry of a function. */
 export const HANDLERS = ['api', 'invoke', 'maintenance', 'queue'] as const;
 
-/** What all bundles have in common. */
+/** The esbuild options that all bundles share. */
 export const COMMON: BuildOptions = {
   absWorkingDir: join(import.meta.dirname, '..'),
   bundle: true,
@@ -29,8 +28,8 @@ export const COMMON: BuildOptions = {
 };
 
 /**
- * Bundles a handler into a folder that is all its function is deployed with: `index.mjs`, what it loads at once, and
- * what is loaded when it is asked for.
+ * Bundles a handler into the folder that is deployed as its function: `index.mjs`, the code that it loads at start, and
+ * the code that it loads on demand.
  * @param maps a folder for the source maps, which are not deployed
  */
 export async function bundleHandler(name: string, folder: string, maps?: string): Promise<void> {
@@ -55,14 +54,14 @@ export async function bundleHandler(name: string, folder: string, maps?: string)
   }
 }
 
-/** Bundles a handler as esbuild does by itself: what {@link bundleHandler} is measured against. */
+/** Bundles a handler with esbuild's defaults. {@link bundleHandler} is measured against this. */
 export async function bundlePlainHandler(name: string, folder: string): Promise<void> {
   await build({
     ...COMMON,
     entryPoints: { index: `handlers/${name}.ts` },
     outdir: folder,
     outExtension: { '.js': '.mjs' },
-    // What is CommonJS among the dependencies calls require for Node's own modules.
+    // Dependencies in CommonJS call `require` for Node's own modules.
     banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
   });
 }

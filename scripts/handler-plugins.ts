@@ -1,4 +1,4 @@
-/** esbuild plugins of the handlers' bundles. Each takes something out of a cold start that Lambda never uses there. */
+/** The esbuild plugins for the handlers. Each removes code from the cold start that a function in Lambda never uses. */
 import { readFile } from 'node:fs/promises';
 import { builtinModules } from 'node:module';
 import { join } from 'node:path';
@@ -7,8 +7,8 @@ import type { Plugin } from 'esbuild';
 const ROOT = join(import.meta.dirname, '..');
 
 /**
- * Node's own modules by `process.getBuiltinModule` instead of an import: an import of `node:http` reads every export of
- * it, and one of those loads undici. Of each only what is used is read.
+ * Loads Node's own modules by `process.getBuiltinModule` instead of an import. An import of `node:http` reads all of
+ * its exports, and one of them loads undici. With this plugin, only the used exports are read.
  */
 export const BUILT_INS: Plugin = {
   name: 'built-ins',
@@ -29,14 +29,14 @@ function builtInModule(name: string): string {
   const properties = Object.entries(
     Object.getOwnPropertyDescriptors(process.getBuiltinModule(`node:${name}`) as object),
   );
-  // An import that is awaited reads all that is here. What is behind a getter, and a global, too, is undici's.
+  // A dynamic import reads all exports. Those behind a getter that are also globals belong to undici.
   const exported = properties.filter(
     ([key, property]) => /^\w+$/.test(key) && !('get' in property && key in globalThis),
   );
   return [
     `const it = /* @__PURE__ */ (() => process.getBuiltinModule('node:${name}'))();`,
     'export default it;',
-    // Where nobody imports it esbuild leaves it out.
+    // esbuild leaves an export out if no file imports it.
     ...exported
       .filter(([key]) => key !== 'default')
       .map(([key], i) => `const e${i} = /* @__PURE__ */ (() => it.${key})(); export { e${i} as ${key} };`),
@@ -44,9 +44,9 @@ function builtInModule(name: string): string {
 }
 
 /**
- * Leaves out of the SDK's chain of credential providers those that Lambda has nothing for: SSO, profiles, processes,
- * web identities and the metadata of EC2. Lambda's credentials are in the environment, or behind the URL that
- * AWS_CONTAINER_CREDENTIALS_FULL_URI has; those two stay, and where there is neither the chain fails.
+ * Removes the SDK's credential providers that do not exist in Lambda: SSO, profiles, processes, web identities and the
+ * metadata of EC2. Lambda's credentials are in the environment, or at the URL of AWS_CONTAINER_CREDENTIALS_FULL_URI.
+ * Those two providers stay. If neither has credentials, the chain fails.
  */
 export const LAMBDA_CREDENTIALS: Plugin = {
   name: 'lambda-credentials',
@@ -69,7 +69,7 @@ export const LAMBDA_CREDENTIALS: Plugin = {
   },
 };
 
-/** Leaves out what the SDK loads for event streams and in a browser: no call of ours comes to either. */
+/** Removes the SDK's code for event streams and browsers, which the functions do not use. */
 export const NEVER_LOADED: Plugin = {
   name: 'never-loaded',
   setup: (bundler) => {
@@ -81,7 +81,7 @@ export const NEVER_LOADED: Plugin = {
   },
 };
 
-/** Of the SDK clients' package.json, which their user agents take the version from, just that. */
+/** Reduces the package.json of each SDK client to its version, the only member that the user agent reads. */
 export const VERSION_ALONE: Plugin = {
   name: 'version-alone',
   setup: (bundler) => {
@@ -92,15 +92,18 @@ export const VERSION_ALONE: Plugin = {
   },
 };
 
-/** What the code, or the SDK's retries, tell from others by their class; by name they tell any. */
+/**
+ * The error classes that the code or the SDK's retries check with `instanceof`. All other errors are identified by
+ * name.
+ */
 export const KEPT_ERRORS: ReadonlySet<string> = new Set([
   'ConditionalCheckFailedException',
   'ReplicatedWriteConflictException',
 ]);
 
 /**
- * Leaves out of the SDK's clients the classes of errors that are told by their names alone: a client makes its base
- * class with that name of an error that it has no class for. There are a hundred, made one by one at each start.
+ * Removes the SDK's error classes that are identified by name only. For an error without a class, a client makes an
+ * error of its base class with the same name. There are a hundred such classes, and each start would define them all.
  */
 export const ERRORS_BY_NAME: Plugin = {
   name: 'errors-by-name',
@@ -116,8 +119,7 @@ export const ERRORS_BY_NAME: Plugin = {
 };
 
 /**
- * Leaves out the cache of endpoints that DynamoDB's client makes and none of its commands asks: none discovers its
- * endpoint.
+ * Removes the endpoint cache of the DynamoDB client. Only endpoint discovery uses it, which the functions do not use.
  */
 export const NO_ENDPOINT_CACHE: Plugin = {
   name: 'no-endpoint-cache',

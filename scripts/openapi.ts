@@ -1,6 +1,6 @@
 /**
- * Writes docs/openapi.json from the operations' schemas: `npm run openapi`. With `--check` it writes nothing, and exits
- * 1 where the file is not what it would write.
+ * Writes docs/openapi.json from the schemas of the operations: `npm run openapi`. With `--check` it writes nothing, and
+ * exits with 1 if the file is not up to date.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

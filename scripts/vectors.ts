@@ -1,6 +1,6 @@
 /**
- * Runs interoperability vectors (docs/vectors.md) through the library: `npm run -s vectors -- FILE…`. Prints each
- * failure and, last, a count; exits 1 on a failure.
+ * Runs interoperability vectors (docs/vectors.md) through the library: `npm run -s vectors -- FILE…`. It prints each
+ * failure and a final count, and exits with 1 if a vector failed.
  */
 import { readFile } from 'node:fs/promises';
 import type { AttributeValue } from '@aws-sdk/client-dynamodb';
@@ -40,10 +40,10 @@ const fileSchema = v.object({
 type Case = v.InferOutput<typeof caseSchema>;
 type Group = v.InferOutput<typeof fileSchema>['groups'][number];
 
-/** How a case ended; text says why it failed. */
+/** The result of a case, with the reason of a failure. */
 type Verdict = 'passed' | 'skipped' | { readonly failed: string };
 
-/** The group's rows. One that does not parse is left out and fails whoever asks for its id, as in a real table. */
+/** A metastore with the rows of a group. As in a real table, a row that does not parse fails every read of its id. */
 class VectorMetastore extends MemoryMetastore {
   readonly #unreadable = new Map<string | undefined, unknown>();
 
@@ -83,7 +83,10 @@ async function run(group: Group, vector: Case): Promise<Verdict> {
   return opened.toString('base64') === vector.plaintext_base64 ? 'passed' : { failed: 'opened to another plaintext' };
 }
 
-/** The case's service over the group's rows. A configuration that cannot be is thrown: it is no refusal of a record. */
+/**
+ * The service of a case over the rows of its group. An invalid configuration is thrown, because it is not a refusal of
+ * a record.
+ */
 async function serviceOf(group: Group, { session }: Case): Promise<SessionFactory> {
   const metastore = new VectorMetastore();
   await metastore.fill(group.metastore_rows);
@@ -97,7 +100,9 @@ async function serviceOf(group: Group, { session }: Case): Promise<SessionFactor
   });
 }
 
-/** The plaintext, or why the library refuses. Anything but a refusal is a fault of ours and thrown. */
+/**
+ * The plaintext, or the reason why the library refuses the record. Any other error is a fault of Keyfold and is thrown.
+ */
 async function open(service: SessionFactory, { session, drr }: Case): Promise<Buffer | string> {
   try {
     return await service.session(session.partition).decrypt(dataRowRecordFromValue(drr));
@@ -109,7 +114,7 @@ async function open(service: SessionFactory, { session, drr }: Case): Promise<Bu
 
 /**
  * Whether a record must not open although Asherah Go opens it: it names a key that is not exactly its partition's, or
- * its base64 is not canonical. Told without the library, which could be wrong about it.
+ * its base64 is not canonical. This does not use the library, which could be wrong about it.
  */
 function isRefusedBySpec({ session, drr }: Case): boolean {
   const parsed = v.safeParse(recordSchema, drr);
@@ -126,7 +131,7 @@ function isRefusedBySpec({ session, drr }: Case): boolean {
   return !(key.ParentKeyMeta.KeyId.startsWith(base) && isOwn && isCanonical);
 }
 
-/** The file's groups; a file that cannot be read counts as a failure. */
+/** The groups of a file. A file that cannot be read counts as a failure. */
 async function readGroups(path: string): Promise<Group[]> {
   try {
     return v.parse(fileSchema, JSON.parse(await readFile(path, 'utf8'))).groups;

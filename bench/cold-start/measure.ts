@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CallJournal } from '../../local/call-journal.ts';
 import { startDynamoDb } from '../../local/dynamodb.ts';
-import { functionEnvironment } from '../../local/function-environment.ts';
+import { ensureKeys, functionEnvironment } from '../../local/function-environment.ts';
 import { startKmsEmulator } from '../../emulators/kms/kms-emulator.ts';
 import { installLambdaRuntime } from '../../test/peers/lambda-runtime.ts';
 import { prepareStarters, startCold, STARTERS, type ColdStart, type Starter } from './starts.ts';
@@ -37,11 +37,9 @@ export async function measureColdStarts(rounds: number): Promise<ColdStarts> {
   const dynamoDb = await startDynamoDb('EncryptionKey', 0, undefined, (call) => journal.note(call));
   try {
     await prepareStarters(folder);
-    const keys = await Promise.all(
-      REGIONS.map(async (region) => [region, (await kms.ensureKey(region, 'alias/keyfold')).aliasArn] as const),
-    );
+    const keys = await ensureKeys(kms, REGIONS);
     const environment = {
-      ...functionEnvironment({ kms: kms.endpoint, dynamoDb: dynamoDb.endpoint, keys: Object.fromEntries(keys) }),
+      ...functionEnvironment({ kms: kms.endpoint, dynamoDb: dynamoDb.endpoint, keys }),
       KEYFOLD_SERVICE: 'cold',
       KEYFOLD_PRODUCT: 'start',
     };

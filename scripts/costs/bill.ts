@@ -1,12 +1,14 @@
 import { monthOf, type FleetAssumptions } from './fleet.ts';
 
-/** A price that falls with the amount: `price` is of each unit up to `upTo`, which the last lacks. */
+/**
+ * A step of a price that falls with the amount. `price` applies to each unit up to `upTo`. The last step has no `upTo`.
+ */
 export interface Tier {
   readonly upTo?: number;
   readonly price: number;
 }
 
-/** US dollars; prices.json has them with their date. */
+/** Prices in US dollars, from prices.json, which also has their date. */
 export interface Prices {
   readonly kmsKeyMonth: number;
   readonly kmsPerMillionRequests: number;
@@ -24,7 +26,7 @@ export interface Prices {
   readonly dashboardMonth: number;
 }
 
-/** What a bill is reckoned with besides the fleet. */
+/** The assumptions of a bill, apart from those of the fleet. */
 export interface Assumptions extends FleetAssumptions {
   readonly memoryMb: number;
   readonly initMs: number;
@@ -48,10 +50,10 @@ export interface Assumptions extends FleetAssumptions {
 
 const GB = 2 ** 30;
 const MILLION = 1e6;
-/** A call of KMS for each request, instead of all of the keys here. */
+/** The KMS calls per request of a service without a key hierarchy. */
 const NAIVE_CALLS_PER_REQUEST = 1;
 
-/** What a month costs, in US dollars, by what it is for; in the order of a bill. */
+/** The costs of a month in US dollars, by purpose, in the order of a bill. */
 export function billOf(ratePerSecond: number, prices: Prices, assumed: Assumptions): Record<string, number> {
   const month = monthOf(ratePerSecond, assumed);
   const { regions, partitions, eventOverheadBytes: overhead } = assumed;
@@ -90,13 +92,13 @@ export function billOf(ratePerSecond: number, prices: Prices, assumed: Assumptio
   };
 }
 
-/** What KMS alone would cost in a month that asks it for every item. */
+/** The costs of KMS in a month, for a service that calls KMS for every item. */
 export function naiveKmsOf(ratePerSecond: number, prices: Prices, assumed: Assumptions): number {
   const { requests } = monthOf(ratePerSecond, assumed);
   return ((requests * NAIVE_CALLS_PER_REQUEST) / MILLION) * prices.kmsPerMillionRequests;
 }
 
-/** What an amount costs whose price falls in tiers. */
+/** The costs of an amount whose price falls in steps. */
 export function tiered(amount: number, tiers: readonly Tier[]): number {
   let from = 0;
   let cost = 0;

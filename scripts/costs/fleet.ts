@@ -1,4 +1,4 @@
-/** What a fleet is assumed to be; each is explained in prices.json. */
+/** The assumptions about a fleet. prices.json explains each. */
 export interface FleetAssumptions {
   readonly hoursInMonth: number;
   readonly peakFactor: number;
@@ -15,24 +15,24 @@ export interface FleetAssumptions {
   readonly olderKeyReadsPerPair: number;
 }
 
-/** What a fleet does in a month. */
+/** The work of a fleet in a month. */
 export interface FleetMonth {
   readonly requests: number;
-  /** Warm at once. */
+  /** The number of processes that are warm at the same time. */
   readonly processes: number;
   readonly coldStarts: number;
-  /** System Keys that were unwrapped, made and looked after. */
+  /** The KMS calls that unwrap, make and maintain System Keys. */
   readonly kmsCalls: number;
-  /** Of those the unwraps by processes that serve requests. */
+  /** The part of `kmsCalls` by which processes that serve requests unwrap System Keys. */
   readonly unwraps: number;
-  /** Intermediate Keys read, each by a request that waits for it. */
+  /** The reads of Intermediate Keys. A request waits for each. */
   readonly partitionReads: number;
   readonly systemKeyReads: number;
-  /** New Intermediate Keys; each is written once, and by the table to each replica. */
+  /** The new Intermediate Keys. Each is written once, and the table writes it to each replica. */
   readonly keysMade: number;
 }
 
-/** How many processes serve so many requests a second, as Lambda runs one request at a time in each. */
+/** The number of processes for a rate of requests. Lambda runs one request at a time in each process. */
 export function processesFor(ratePerSecond: number, assumed: FleetAssumptions): number {
   const busy = (ratePerSecond * assumed.peakFactor * assumed.durationMs) / 1000;
   return Math.max(1, Math.ceil(busy + assumed.headroomDeviations * Math.sqrt(busy)));
@@ -54,8 +54,8 @@ export function monthOf(ratePerSecond: number, assumed: FleetAssumptions): Fleet
   const pairsMet = ages * pairsMetBy(requests / ages, processes * partitions);
   const systemKeyLoads = coldStarts * agesInLife * assumed.systemKeysInUse;
   const lives = hoursInMonth / (assumed.expireAfterDays * 24);
-  // Each day the maintenance has every region open each key, and, behind an alias, wrap it once to learn which key that
-  // is now.
+  // Each day, the maintenance lets every region open each key. For an alias, it also wraps once, to learn its current
+  // key.
   const maintenance = (hoursInMonth / 24) * assumed.systemKeysStored * regions * 2;
   return {
     requests,
@@ -69,7 +69,7 @@ export function monthOf(ratePerSecond: number, assumed: FleetAssumptions): Fleet
   };
 }
 
-/** How many of so many pairs some requests meet, each one of them at random. */
+/** The expected number of distinct pairs that requests meet at random. */
 export function pairsMetBy(requests: number, pairs: number): number {
   return pairs === 1 ? Math.min(1, requests) : -pairs * Math.expm1(requests * Math.log1p(-1 / pairs));
 }

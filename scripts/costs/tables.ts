@@ -1,7 +1,7 @@
 import { billOf, naiveKmsOf, type Assumptions, type Prices } from './bill.ts';
 import { monthOf, processesFor } from './fleet.ts';
 
-/** A region's quota of KMS, and which regions have it; none named means all others. */
+/** A request quota of KMS, and the regions that have it. Without regions, it is the quota of all others. */
 export interface KmsQuota {
   readonly quota: number;
   readonly regions: readonly string[];
@@ -10,7 +10,7 @@ export interface KmsQuota {
 const RATES = [1, 100, 10_000] as const;
 const AS_COLUMNS = RATES.map((rate) => `${count(rate)} a second`);
 
-/** The bill at each rate, in Markdown, and beside it what KMS would cost if it were asked for every item. */
+/** A Markdown table of the bill at each rate, next to the costs of calling KMS for every item. */
 export function costsTable(prices: Prices, assumed: Assumptions): string {
   const bills = RATES.map((rate) => billOf(rate, prices, assumed));
   const sums = bills.map((bill) => Object.values(bill).reduce((sum, cost) => sum + cost, 0));
@@ -32,18 +32,18 @@ export function costsTable(prices: Prices, assumed: Assumptions): string {
   return table(['a month, in US dollars', ...AS_COLUMNS], rows);
 }
 
-/** What a direct invocation does without; the line's being kept not counted. */
+/** The costs that a direct invocation avoids, without those of storing the log line. */
 function ofApiGateway(bill: Readonly<Record<string, number>>): number {
   return (bill['API Gateway'] ?? 0) + (bill["Logs: API Gateway's line"] ?? 0);
 }
 
-/** What is assumed, and why. */
+/** A Markdown table of the assumptions and their reasons. */
 export function assumptionsTable(assumptions: Readonly<Record<string, { value: number; why: string }>>): string {
   const rows = Object.entries(assumptions).map(([name, { value, why }]) => [`\`${name}\``, String(value), why]);
   return table(['assumption', 'value', ''], rows);
 }
 
-/** The KMS calls of each fleet against each quota, and its requests against API Gateway's, in Markdown. */
+/** A Markdown table of the KMS calls of each fleet and each quota, and of its requests and API Gateway's quota. */
 export function quotaTable(assumed: Assumptions, quotas: readonly KmsQuota[], apiGatewayQuota: number): string {
   const processes = RATES.map((rate) => processesFor(rate, assumed));
   const atOnce = processes.map((n) => n * assumed.systemKeysInUse);
@@ -85,7 +85,7 @@ function share(part: number): string {
   return `${(part * 100).toLocaleString('en-US', { maximumSignificantDigits: 2 })} %`;
 }
 
-/** Columns as wide as their widest cell, as prettier has them. */
+/** Formats a Markdown table as prettier does: each column is as wide as its widest cell. */
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = head.map((_, i) => Math.max(3, ...[head, ...rows].map((row) => row[i]?.length ?? 0)));
   const line = (row: readonly string[]): string =>

@@ -8,6 +8,7 @@ import type { Queues } from '../sqs/queues.ts';
 import { audited, type AuditSubject } from './audit.ts';
 import type { MessageOutcome } from './message-outcome.ts';
 import { perform, type Call, type DoorOptions } from './perform.ts';
+import { toKeyfoldError } from './problem.ts';
 import { deadLetter, isRetryableMessage, orderedGroupOf, readMessage, resultMessage } from './queue-message.ts';
 
 /** Dependencies of the queue door. */
@@ -176,8 +177,7 @@ function throwIfRefused(error: unknown): never {
 }
 
 function asFailure(thrown: unknown): KeyfoldError | NotSent {
-  if (thrown instanceof KeyfoldError || thrown instanceof NotSent) return thrown;
-  return new KeyfoldError('Internal', 'An internal error occurred. The log has its cause.', { cause: thrown });
+  return thrown instanceof NotSent ? thrown : toKeyfoldError(thrown);
 }
 
 function retried({ messageId }: SQSRecord, error: KeyfoldError | NotSent): MessageOutcome {

@@ -11,7 +11,7 @@ import { ReceiveMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
 import * as v from 'valibot';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startDynamoDb, type LocalDynamoDb } from '../../local/dynamodb.ts';
-import { functionEnvironment } from '../../local/function-environment.ts';
+import { ensureKeys, functionEnvironment } from '../../local/function-environment.ts';
 import { startKmsEmulator, type KmsEmulator } from '../../emulators/kms/kms-emulator.ts';
 import { startQueues, type LocalQueues } from '../../local/queues.ts';
 import { APP_TEMPLATE, packageApp } from '../../deploy/package.ts';
@@ -69,11 +69,9 @@ afterAll(async () => {
 });
 beforeEach(async () => {
   kms = await startKmsEmulator();
-  const keys = await Promise.all(
-    [WEST, EAST].map(async (region) => [region, (await kms.ensureKey(region, 'alias/keyfold')).aliasArn] as const),
-  );
+  const keys = await ensureKeys(kms, [WEST, EAST]);
   settings = {
-    ...functionEnvironment({ kms: kms.endpoint, dynamoDb: dynamoDb.endpoint, keys: Object.fromEntries(keys) }),
+    ...functionEnvironment({ kms: kms.endpoint, dynamoDb: dynamoDb.endpoint, keys }),
     KEYFOLD_SERVICE: `runtime${(services += 1)}`,
     KEYFOLD_PRODUCT: 'shop',
   };

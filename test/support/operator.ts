@@ -49,7 +49,7 @@ export class OperatorWorld {
     return new SessionFactory({ ...names, kms, policy, metastore: this.metastore, now: this.clock.now });
   }
 
-  /** Runs the CLI as its entry does, but for the process: nobody is at the terminal. */
+  /** Runs the CLI in this process, without a terminal. */
   async keyfold(args: readonly string[], environment: Environment = {}): Promise<CliRun> {
     const said = { stdout: '', stderr: '' };
     const code = await runCli(args, {
@@ -88,7 +88,7 @@ export class OperatorWorld {
     return { KEYFOLD_SERVICE: 'orders', KEYFOLD_PRODUCT: 'shop', KEYFOLD_DYNAMODB_ENDPOINT: this.endpoint };
   }
 
-  /** Puts a row as anybody could who can write the table. */
+  /** Puts a row, as an attacker who can write to the table could. */
   async put(item: KeyItem | EnvelopeKeyRecord): Promise<void> {
     const client = new DynamoDBClient({ endpoint: this.endpoint, region: REGION });
     const row = 'encryptedKey' in item ? encodeKeyItem(item as EnvelopeKeyRecord) : item;

@@ -12,7 +12,16 @@ import { DOOR_CONFIG, lambdaContext } from './http-door.ts';
 export const OUTPUT = 'https://sqs.us-west-2.amazonaws.com/111122223333/keyfold-output';
 export const DEAD_LETTERS = 'https://sqs.us-west-2.amazonaws.com/111122223333/keyfold-dead-letters';
 
-/** What is wrong with a message's sending; called for each message of each call. */
+/** The configuration of the queue's function in tests. */
+export const QUEUE_CONFIG: QueueConfig = {
+  outputUrl: OUTPUT,
+  deadLetterUrl: DEAD_LETTERS,
+  fields: undefined,
+  retryDelaySeconds: 5,
+  longestRetryDelaySeconds: 900,
+};
+
+/** The fault of sending a message, if any. It is called for each message of each call. */
 type Interference = (queueUrl: string, message: OutgoingMessage, call: number) => SendFault | undefined;
 
 /** Queues that remember what they are handed, and fail where a test says so. */
@@ -101,14 +110,7 @@ export function openQueueDoor(
     now,
     queues,
     config: { ...DOOR_CONFIG, serves: { operations: ['encrypt-fields'] }, ...options.config },
-    queue: {
-      outputUrl: OUTPUT,
-      deadLetterUrl: DEAD_LETTERS,
-      fields: undefined,
-      retryDelaySeconds: 5,
-      longestRetryDelaySeconds: 900,
-      ...options.queue,
-    },
+    queue: { ...QUEUE_CONFIG, ...options.queue },
   });
   return async (records, remainingMs = 30_000) => {
     const { batchItemFailures } = await handler({ Records: [...records] }, lambdaContext(remainingMs));

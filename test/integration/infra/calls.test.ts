@@ -8,7 +8,7 @@ import type { SQSBatchResponse, SQSEvent } from 'aws-lambda';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startDynamoDb, type LocalDynamoDb } from '../../../local/dynamodb.ts';
 import { startEventSource } from '../../../local/event-source.ts';
-import { functionEnvironment } from '../../../local/function-environment.ts';
+import { ensureKeys, functionEnvironment } from '../../../local/function-environment.ts';
 import { startKmsEmulator, type KmsEmulator } from '../../../emulators/kms/kms-emulator.ts';
 import { LocalFunction } from '../../../local/local-function.ts';
 import { startSqsEmulator, type SqsEmulator } from '../../../emulators/sqs/sqs-emulator.ts';
@@ -46,11 +46,9 @@ beforeEach(async () => {
       sqsCalls.push(`${queue} sqs:${action.replace(/Batch$/, '')}`);
     },
   });
-  const keys = await Promise.all(
-    [WEST, EAST].map(async (region) => [region, (await kms.ensureKey(region, 'alias/keyfold')).aliasArn] as const),
-  );
+  const keys = await ensureKeys(kms, [WEST, EAST]);
   settings = {
-    ...functionEnvironment({ kms: kms.endpoint, dynamoDb: proxy.endpoint, keys: Object.fromEntries(keys) }),
+    ...functionEnvironment({ kms: kms.endpoint, dynamoDb: proxy.endpoint, keys }),
     POWERTOOLS_LOG_LEVEL: 'SILENT',
     POWERTOOLS_METRICS_DISABLED: 'true',
     KEYFOLD_SERVICE: `calls${(services += 1)}`,

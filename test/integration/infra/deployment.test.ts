@@ -155,7 +155,7 @@ describe('a text of deploy.yml', () => {
     ['regions', [], 'regions names no region'],
     ['regions', ['us-west-2', 'us-east-1', 'eu-west-1', 'eu-north-1', 'eu-west-2'], 'regions names more than four'],
     ['regions', ['us-west-2', 'us-east-1', 'us-west-2'], 'regions names one twice'],
-    ['administrators', [], 'administrators names nobody'],
+    ['administrators', [], 'administrators must have at least one entry'],
     ['alarmEmail', 'security', 'alarmEmail is no address'],
     ['tableWriters', [`${ROLES}/billing-*-roles`], 'tableWriters.0 is no role, or has a comma in its name'],
     [
@@ -175,7 +175,7 @@ describe('a text of deploy.yml', () => {
     ],
     ['settings', { OTHER_SETTING: '1' }, 'settings.OTHER_SETTING is no setting'],
     ['settings', { KEYFOLD_MAX_ROUNDS: 2 }, 'settings.KEYFOLD_MAX_ROUNDS is no text: put it into quotes'],
-    ['http', { ...JWT, audience: [] }, 'http.audience names nobody'],
+    ['http', { ...JWT, audience: [] }, 'http.audience must have at least one entry'],
     ['http', { ...JWT, audience: [''] }, 'http.audience.0 is empty'],
     [
       'logRetentionDays',
@@ -233,7 +233,7 @@ describe('options of deploy.yml that do not go together', () => {
       },
     ],
     [
-      'alarmEmail is not there, nor an alarmTopics for every region: nobody would hear of an alarm',
+      'alarmEmail is not there, nor an alarmTopics for every region: no one would receive the alarms',
       {
         alarmEmail: undefined,
         alarmTopics: { 'us-west-2': 'arn:aws:sns:us-west-2:111122223333:oncall' },

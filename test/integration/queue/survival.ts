@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Message } from '@aws-sdk/client-sqs';
 import { startDynamoDb } from '../../../local/dynamodb.ts';
 import { startEventSource } from '../../../local/event-source.ts';
-import { functionEnvironment } from '../../../local/function-environment.ts';
+import { ensureKeys, functionEnvironment } from '../../../local/function-environment.ts';
 import { startKmsEmulator } from '../../../emulators/kms/kms-emulator.ts';
 import { AwsKms, DynamoDbMetastore, SessionFactory } from '../../../src/index.ts';
 import { Seeded } from '../../support/seeded.ts';
@@ -61,11 +61,7 @@ export async function liveThrough(ordeal: Ordeal): Promise<Findings> {
     startKmsEmulator(),
     startDynamoDb('EncryptionKey', 0),
   ]);
-  const keys = Object.fromEntries(
-    await Promise.all(
-      REGIONS.map(async (region) => [region, (await kms.ensureKey(region, 'alias/keyfold')).aliasArn] as const),
-    ),
-  );
+  const keys = await ensureKeys(kms, REGIONS);
   const output = await WireQueue.create(endpoint, `output-${seed}${suffix}`);
   const deadLetters = await WireQueue.create(endpoint, `dead-${seed}${suffix}`);
   const input = await WireQueue.create(endpoint, `input-${seed}${suffix}`, {

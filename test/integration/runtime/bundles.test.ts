@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { startDynamoDb, type LocalDynamoDb } from '../../../local/dynamodb.ts';
-import { functionEnvironment } from '../../../local/function-environment.ts';
+import { ensureKeys, functionEnvironment } from '../../../local/function-environment.ts';
 import { startKmsEmulator, type KmsEmulator } from '../../../emulators/kms/kms-emulator.ts';
 import { LocalFunction } from '../../../local/local-function.ts';
 import { bundleHandler } from '../../../scripts/handler-bundle.ts';
@@ -34,12 +34,10 @@ beforeAll(async () => {
   dynamoDb = await startDynamoDb('EncryptionKey', 0);
   proxy = await DynamoDbProxy.start(dynamoDb.endpoint);
   kms = await startKmsEmulator();
-  const keys = await Promise.all(
-    [WEST, EAST].map(async (region) => [region, (await kms.ensureKey(region, 'alias/keyfold')).aliasArn] as const),
-  );
+  const keys = await ensureKeys(kms, [WEST, EAST]);
   await bundleHandler('api', join(folder, 'api'), join(folder, 'maps'));
   settings = {
-    ...functionEnvironment({ kms: kms.endpoint, dynamoDb: proxy.endpoint, keys: Object.fromEntries(keys) }),
+    ...functionEnvironment({ kms: kms.endpoint, dynamoDb: proxy.endpoint, keys }),
     POWERTOOLS_LOG_LEVEL: 'SILENT',
     POWERTOOLS_METRICS_DISABLED: 'true',
     KEYFOLD_PRODUCT: 'shop',

@@ -12,7 +12,7 @@ import { captureOutput } from '../../support/http-door.ts';
 
 const WEST = 'arn:aws:kms:us-west-2:111122223333:alias/keyfold';
 const EAST = 'arn:aws:kms:us-east-1:111122223333:alias/keyfold';
-/** Where nobody listens. */
+/** An endpoint without a server. */
 const NOWHERE = 'http://127.0.0.1:9';
 
 function set(settings: Record<string, string>): void {

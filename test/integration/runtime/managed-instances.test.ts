@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, beforeEach, afterEach, expect, it } from 'vitest';
 import { startDynamoDb, type LocalDynamoDb } from '../../../local/dynamodb.ts';
-import { functionEnvironment } from '../../../local/function-environment.ts';
+import { ensureKeys, functionEnvironment } from '../../../local/function-environment.ts';
 import { startKmsEmulator, type KmsEmulator } from '../../../emulators/kms/kms-emulator.ts';
 import { bundleHandler } from '../../../scripts/handler-bundle.ts';
 import { request } from '../../support/http-door.ts';
@@ -37,11 +37,9 @@ afterAll(async () => {
 });
 beforeEach(async () => {
   kms = await startKmsEmulator();
-  const keys = await Promise.all(
-    [WEST, EAST].map(async (region) => [region, (await kms.ensureKey(region, 'alias/keyfold')).aliasArn] as const),
-  );
+  const keys = await ensureKeys(kms, [WEST, EAST]);
   settings = {
-    ...functionEnvironment({ kms: kms.endpoint, dynamoDb: dynamoDb.endpoint, keys: Object.fromEntries(keys) }),
+    ...functionEnvironment({ kms: kms.endpoint, dynamoDb: dynamoDb.endpoint, keys }),
     KEYFOLD_SERVICE: `instances${(requests += 1)}`,
     KEYFOLD_PRODUCT: 'shop',
     KEYFOLD_OPERATIONS: EVERY_OPERATION,

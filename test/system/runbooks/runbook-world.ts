@@ -4,7 +4,7 @@ import { BatchWriteItemCommand, DynamoDBClient, ScanCommand, type AttributeValue
 import { KMSClient } from '@aws-sdk/client-kms';
 import { vi } from 'vitest';
 import { createKeyTable, startDynamoDb, type LocalDynamoDb } from '../../../local/dynamodb.ts';
-import { functionEnvironment, OPENING, SEALING } from '../../../local/function-environment.ts';
+import { ensureKeys, functionEnvironment, OPENING, SEALING } from '../../../local/function-environment.ts';
 import { startKmsEmulator, type KmsEmulator } from '../../../emulators/kms/kms-emulator.ts';
 import { FunctionFailure, LocalFunction } from '../../../local/local-function.ts';
 import type { MaintenanceReport } from '../../../src/maintenance/system-key-maintenance.ts';
@@ -61,10 +61,8 @@ export class RunbookWorld {
 
   static async start(): Promise<RunbookWorld> {
     const [kms, dynamoDb] = await Promise.all([startKmsEmulator(), startDynamoDb(TABLE, 0)]);
-    const keys = await Promise.all(
-      [WEST, EAST].map(async (region) => [region, (await kms.ensureKey(region, 'alias/keyfold')).aliasArn]),
-    );
-    return new RunbookWorld(kms, dynamoDb, Object.fromEntries(keys));
+    const keys = await ensureKeys(kms, [WEST, EAST]);
+    return new RunbookWorld(kms, dynamoDb, keys);
   }
 
   async stop(): Promise<void> {
@@ -169,7 +167,7 @@ export class RunbookWorld {
   }
 }
 
-/** Of a maintenance's report: whether each region opens each System Key, and none has anything wrong. */
+/** Whether a maintenance report says that each region opens each System Key, without a fault. */
 export function isWell(report: MaintenanceReport): boolean {
   return report.systemKeys.every(
     ({ fault, regions }) =>

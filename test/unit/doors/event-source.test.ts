@@ -8,7 +8,7 @@ import { scheduleDoor } from '../../../src/doors/schedule.ts';
 import { createTelemetry } from '../../../src/doors/telemetry.ts';
 import { FakeWorld } from '../../support/fakes.ts';
 import { captureOutput, DOOR_CONFIG, lambdaContext, request, sampleEvent } from '../../support/http-door.ts';
-import { DEAD_LETTERS, FakeQueues, OUTPUT, queueRecord, sealing } from '../../support/queue-door.ts';
+import { FakeQueues, QUEUE_CONFIG, queueRecord, sealing } from '../../support/queue-door.ts';
 
 beforeEach(() => {
   captureOutput();
@@ -121,13 +121,7 @@ const FUNCTIONS = {
         telemetry: createTelemetry('svc'),
         config: DOOR_CONFIG,
         queues: new FakeQueues(),
-        queue: {
-          outputUrl: OUTPUT,
-          deadLetterUrl: DEAD_LETTERS,
-          fields: undefined,
-          retryDelaySeconds: 5,
-          longestRetryDelaySeconds: 900,
-        },
+        queue: QUEUE_CONFIG,
       }),
   },
   maintenance: {

@@ -8,7 +8,7 @@ import { createTelemetry, type Telemetry } from '../../../src/doors/telemetry.ts
 import { scheduleDoor } from '../../../src/doors/schedule.ts';
 import { FakeWorld } from '../../support/fakes.ts';
 import { captureOutput, DOOR_CONFIG, lambdaContext, request } from '../../support/http-door.ts';
-import { DEAD_LETTERS, FakeQueues, OUTPUT, queueRecord, sealing } from '../../support/queue-door.ts';
+import { FakeQueues, QUEUE_CONFIG, queueRecord, sealing } from '../../support/queue-door.ts';
 
 type Door = (event: never, context: Context) => Promise<unknown>;
 
@@ -43,13 +43,7 @@ const DOORS: readonly (readonly [string, unknown, (telemetry: Telemetry) => Door
       queueDoor({
         ...optionsOf(telemetry),
         queues: new FakeQueues(),
-        queue: {
-          outputUrl: OUTPUT,
-          deadLetterUrl: DEAD_LETTERS,
-          fields: undefined,
-          retryDelaySeconds: 5,
-          longestRetryDelaySeconds: 900,
-        },
+        queue: QUEUE_CONFIG,
       }),
   ],
   [
