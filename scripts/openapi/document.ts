@@ -123,7 +123,7 @@ function health(responses: Responses): Part {
   };
   return {
     operationId: 'health',
-    summary: 'The regions of KMS and the metastore as last seen; asks nobody',
+    summary: 'The last known state of the KMS regions and the metastore. Makes no call.',
     tags: ['Service'],
     responses: { 200: success('As last seen.', refTo('Health'), example), ...responses.ofFailures([]) },
   };

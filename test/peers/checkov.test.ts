@@ -1,4 +1,4 @@
-/** All templates under checkov, which scans for what is insecure. It asks nobody. */
+/** Scans all templates with checkov, which finds insecure settings. It makes no call. */
 import { execFile } from 'node:child_process';
 import { copyFile, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

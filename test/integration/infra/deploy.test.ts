@@ -604,7 +604,7 @@ describe('npm run deploy -- --yes', () => {
     expect(args).toContain('AWS_SECRET_ACCESS_KEY=not-a-secret');
     expect(args).toContain('AWS_SESSION_TOKEN=session');
     expect(args.slice(0, 4)).toEqual(['--package', packageFolder({ prefix }, 'us-west-2'), '--region', 'us-west-2']);
-    // osls asks nobody, and checks what it is given.
+    // osls fetches no notifications, and fails if its configuration is invalid.
     expect(args).toContain('SLS_NOTIFICATIONS_MODE=off');
     expect(args).toContain('OSLS_VALIDATION=error');
     expect(args.filter((arg) => /another|PROFILE/i.test(arg))).toEqual([]);

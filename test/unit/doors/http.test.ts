@@ -91,7 +91,7 @@ describe('over HTTP', () => {
     );
   });
 
-  it('health is as last seen, and asks nobody', async () => {
+  it('health reports the last known state without a call', async () => {
     const world = new FakeWorld();
     const state = { kms: [{ region: 'us-west-2', state: 'ok' }], metastore: { state: 'ok' } };
     const answer = await openDoor({ world, health: () => state })(sampleEvent('api-health-iam'));
