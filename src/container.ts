@@ -10,7 +10,7 @@ import { createTelemetry, type Telemetry } from './doors/telemetry.ts';
 import { invalidConfiguration } from './errors.ts';
 import type { KeyTable } from './maintenance/key-table.ts';
 import type { KeyManagementService } from './envelope/ports.ts';
-import { SessionFactory } from './envelope/session.ts';
+import { SessionFactory } from './envelope/session-factory.ts';
 import { SystemKeyMaintenance } from './maintenance/system-key-maintenance.ts';
 import { AwsKms } from './kms/aws-kms.ts';
 import type { RegionState } from './kms/region-health.ts';

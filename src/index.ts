@@ -32,7 +32,8 @@ export type {
   WrapRenewer,
   WrapReport,
 } from './maintenance/system-key-maintenance.ts';
-export { SessionFactory, type Session, type SessionFactoryOptions } from './envelope/session.ts';
+export type { Session } from './envelope/session.ts';
+export { SessionFactory, type SessionFactoryOptions } from './envelope/session-factory.ts';
 export { AwsKms, type AwsKmsOptions } from './kms/aws-kms.ts';
 export type { FailoverPolicy } from './kms/failover-policy.ts';
 export type { Attempt, KmsEvents } from './kms/failover.ts';

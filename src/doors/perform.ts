@@ -1,7 +1,7 @@
 import type { DoorConfig } from '../config/app-config.ts';
 import { KeyfoldError } from '../errors.ts';
 import type { Clock } from '../async/clock.ts';
-import type { SessionFactory } from '../envelope/session.ts';
+import type { SessionFactory } from '../envelope/session-factory.ts';
 import type { OperationName } from '../operations/operation-name.ts';
 import { limitAnswer, type OperationRequest } from '../operations/operation.ts';
 import { OPERATIONS } from '../operations/operations.ts';

@@ -1,132 +1,24 @@
 import type { KeyObject } from 'node:crypto';
-import { cryptoPolicy, type CryptoPolicy, type DataRowKeyBounds } from './crypto-policy.ts';
-import { checkedKms, checkedMetastore, checkedClock, EVENTS, KMS, METASTORE } from './checked-ports.ts';
-import {
-  BOOLEAN,
-  byteLengthOf,
-  BYTES,
-  check,
-  FUNCTION,
-  OBJECT,
-  optional,
-  optionsOf,
-  type Types,
-} from '../input/checks.ts';
-import { DataRowKey, SharedDataRowKey } from './data-row-key.ts';
-import { checkedRecord, decodeDataRowRecord, type DataRowRecord } from '../records/data-row-record.ts';
-import { openDataRow, openDataRowKey, rewrapDataRow } from './data-rows.ts';
-import { checkLimits, RequestDeadlines, withDeadline, type RequestLimits } from '../async/deadline.ts';
-import type { EnvelopeKey } from './envelope-key.ts';
-import { recordUnreadable } from '../errors.ts';
-import { freeNow } from '../crypto/free-now.ts';
-import {
-  KeyNaming,
-  SERVICE_NAMES,
-  type EpochSeconds,
-  type KeyId,
-  type KeyMeta,
-  type PartitionId,
-  type ServiceNames,
-} from '../records/ids.ts';
-import { IntermediateKeys } from './intermediate-keys.ts';
-import { keyDependencies } from './key-dependencies.ts';
-import { NO_ENVELOPE_EVENTS } from './ports.ts';
-import type { EnvelopeEvents, KeyManagementService, Metastore } from './ports.ts';
 import type { Clock } from '../async/clock.ts';
-import { SystemKeys } from './system-keys.ts';
-
-/** The options of {@link SessionFactory}. */
-export interface SessionFactoryOptions extends ServiceNames {
-  readonly metastore: Metastore;
-  readonly kms: KeyManagementService;
-  /** The values that differ from the default policy. */
-  readonly policy?: Partial<CryptoPolicy>;
-  /**
-   * The current time in milliseconds since 1970, for tests. With AWS KMS and DynamoDB it must be the real time, because
-   * they compare deadlines with that.
-   */
-  readonly now?: Clock;
-  readonly events?: EnvelopeEvents;
-}
-
-const OPTIONS: Types<SessionFactoryOptions> = {
-  ...SERVICE_NAMES,
-  metastore: METASTORE,
-  kms: KMS,
-  policy: optional(OBJECT),
-  now: optional(FUNCTION),
-  events: optional(EVENTS),
-};
-
-/**
- * Makes sessions for the partitions of one service, and caches the plaintext keys that they share. Make one factory per
- * process and keep it, because each factory has its own cache.
- * @example
- * const keyfold = new SessionFactory({ service: 'orders', product: 'shop', metastore, kms });
- * const session = keyfold.session('customer-1234');
- * const text = await session.encryptToJson(Buffer.from('secret'));
- * const payload = await session.decryptJson(text);
- */
-export class SessionFactory {
-  readonly #dependencies: SessionDependencies;
-  readonly #systemKeys: SystemKeys;
-
-  /**
-   * @throws TypeError naming an option of the wrong type, an unknown option, or a port that lacks a method
-   * @throws KeyfoldError `InvalidConfiguration`, listing the faults of the names or of the policy
-   */
-  constructor(options: SessionFactoryOptions) {
-    const given = optionsOf(options, 'options', OPTIONS);
-    const naming = new KeyNaming(given);
-    const policy = cryptoPolicy(given.policy);
-    const now = checkedClock(given.now);
-    const { events = NO_ENVELOPE_EVENTS } = given;
-    const ports = { metastore: checkedMetastore(given.metastore), kms: checkedKms(given.kms) };
-    const dependencies = keyDependencies({ ...ports, policy, now, events });
-    this.#systemKeys = new SystemKeys(naming.systemKeyId, dependencies);
-    const keys = new IntermediateKeys(naming, this.#systemKeys, dependencies);
-    const shared = new WeakMap<EnvelopeKey, SharedDataRowKey>();
-    this.#dependencies = {
-      naming,
-      keys,
-      policy,
-      now,
-      ages: dependencies.ages,
-      shared,
-      deadlines: new RequestDeadlines(now),
-    };
-  }
-
-  /**
-   * Loads the latest System Key of the service into the cache before the first request, which also warms up connections
-   * and code. Use it if no request waits for the start of the process. It makes no key.
-   * @throws TypeError for limits of the wrong type
-   * @throws KeyfoldError if the key could not be loaded. The next request tries again.
-   */
-  async preload(limits: RequestLimits = {}): Promise<void> {
-    checkLimits(limits);
-    await withDeadline(limits, this.#dependencies.now, (deadline) => this.#systemKeys.preload(deadline));
-  }
-
-  /**
-   * Makes a session for one partition. A session is cheap, and needs no closing.
-   * @param keyUsed called for audits with the Intermediate Key of each record that is encrypted, decrypted or rewrapped
-   * @throws TypeError if `partition` is not a string or `keyUsed` is not a function
-   * @throws KeyfoldError `InvalidRequest` if {@link KeyNaming.parsePartition} refuses the partition
-   */
-  session(partition: string, keyUsed?: KeyUsed): Session {
-    check(keyUsed, 'keyUsed', KEY_USED);
-    return new Session(this.#dependencies.naming.parsePartition(partition), this.#dependencies, { keyUsed });
-  }
-}
+import { checkLimits, type RequestDeadlines, type RequestLimits } from '../async/deadline.ts';
+import { freeNow } from '../crypto/free-now.ts';
+import { recordUnreadable } from '../errors.ts';
+import { BOOLEAN, byteLengthOf, BYTES, check, optionsOf } from '../input/checks.ts';
+import { checkedRecord, decodeDataRowRecord, type DataRowRecord } from '../records/data-row-record.ts';
+import type { EpochSeconds, KeyId, KeyMeta, KeyNaming, PartitionId } from '../records/ids.ts';
+import type { CryptoPolicy, DataRowKeyBounds } from './crypto-policy.ts';
+import { DataRowKey, SharedDataRowKey } from './data-row-key.ts';
+import { openDataRow, openDataRowKey, rewrapDataRow } from './data-rows.ts';
+import type { EnvelopeKey } from './envelope-key.ts';
+import type { IntermediateKeys } from './intermediate-keys.ts';
 
 /** The objects that all sessions of one service share. */
-interface SessionDependencies {
+export interface SessionDependencies {
   readonly naming: KeyNaming;
   readonly keys: IntermediateKeys;
   readonly policy: CryptoPolicy;
   readonly now: Clock;
-  /** See {@link KeyDependencies}. */
+  /** See `KeyDependencies`. */
   readonly ages: Clock;
   /** The shared Data Row Key of each Intermediate Key, if the policy allows sharing. It is collected with that key. */
   readonly shared: WeakMap<EnvelopeKey, SharedDataRowKey>;
@@ -134,7 +26,7 @@ interface SessionDependencies {
 }
 
 /** Called with the id and the date of an Intermediate Key that was used. */
-type KeyUsed = (key: KeyMeta) => void;
+export type KeyUsed = (key: KeyMeta) => void;
 
 /** The optional parts of a session. */
 interface SessionExtras {
@@ -155,7 +47,6 @@ type Seal<T> = (key: DataRowKey, plaintext: Uint8Array) => T;
 const toRecord: Seal<DataRowRecord> = (key, plaintext) => key.seal(plaintext);
 const toJson: Seal<string> = (key, plaintext) => key.sealToJson(plaintext);
 
-const KEY_USED = optional(FUNCTION);
 const BATCH_OPTIONS = { shareDataRowKey: BOOLEAN };
 
 /** The limits on a Data Row Key that one request shares. They equal the limits on the size of a request. */
@@ -165,9 +56,7 @@ const REQUEST_BOUNDS: DataRowKeyBounds = {
   dataRowKeyMaxAgeMs: 60_000,
 };
 
-/**
- * Encrypts and decrypts for one partition. {@link SessionFactory.session} makes sessions.
- */
+/** Encrypts and decrypts for one partition. `SessionFactory.session` makes sessions. */
 export class Session {
   /** The id of the Intermediate Keys that encrypt new records of this partition. */
   readonly keyId: KeyId;
@@ -176,7 +65,7 @@ export class Session {
   readonly #keyUsed: KeyUsed | undefined;
   readonly #batch: BatchKeys | undefined;
 
-  /** Internal: call {@link SessionFactory.session} instead. */
+  /** Internal: call `SessionFactory.session` instead. */
   constructor(partition: PartitionId, dependencies: SessionDependencies, { keyUsed, batch }: SessionExtras) {
     this.#partition = partition;
     this.keyId = dependencies.naming.intermediateKeyId(partition);

@@ -1,0 +1,99 @@
+import type { Clock } from '../async/clock.ts';
+import { checkLimits, RequestDeadlines, withDeadline, type RequestLimits } from '../async/deadline.ts';
+import { check, FUNCTION, OBJECT, optional, optionsOf, type Types } from '../input/checks.ts';
+import { KeyNaming, SERVICE_NAMES, type ServiceNames } from '../records/ids.ts';
+import { checkedClock, checkedKms, checkedMetastore, EVENTS, KMS, METASTORE } from './checked-ports.ts';
+import { cryptoPolicy, type CryptoPolicy } from './crypto-policy.ts';
+import type { SharedDataRowKey } from './data-row-key.ts';
+import type { EnvelopeKey } from './envelope-key.ts';
+import { IntermediateKeys } from './intermediate-keys.ts';
+import { keyDependencies } from './key-dependencies.ts';
+import { NO_ENVELOPE_EVENTS, type EnvelopeEvents, type KeyManagementService, type Metastore } from './ports.ts';
+import { Session, type KeyUsed, type SessionDependencies } from './session.ts';
+import { SystemKeys } from './system-keys.ts';
+
+/** The options of {@link SessionFactory}. */
+export interface SessionFactoryOptions extends ServiceNames {
+  readonly metastore: Metastore;
+  readonly kms: KeyManagementService;
+  /** The values that differ from the default policy. */
+  readonly policy?: Partial<CryptoPolicy>;
+  /**
+   * The current time in milliseconds since 1970, for tests. With AWS KMS and DynamoDB it must be the real time, because
+   * they compare deadlines with that.
+   */
+  readonly now?: Clock;
+  readonly events?: EnvelopeEvents;
+}
+
+const KEY_USED = optional(FUNCTION);
+const OPTIONS: Types<SessionFactoryOptions> = {
+  ...SERVICE_NAMES,
+  metastore: METASTORE,
+  kms: KMS,
+  policy: optional(OBJECT),
+  now: optional(FUNCTION),
+  events: optional(EVENTS),
+};
+
+/**
+ * Makes sessions for the partitions of one service, and caches the plaintext keys that they share. Make one factory per
+ * process and keep it, because each factory has its own cache.
+ * @example
+ * const keyfold = new SessionFactory({ service: 'orders', product: 'shop', metastore, kms });
+ * const session = keyfold.session('customer-1234');
+ * const text = await session.encryptToJson(Buffer.from('secret'));
+ * const payload = await session.decryptJson(text);
+ */
+export class SessionFactory {
+  readonly #dependencies: SessionDependencies;
+  readonly #systemKeys: SystemKeys;
+
+  /**
+   * @throws TypeError naming an option of the wrong type, an unknown option, or a port that lacks a method
+   * @throws KeyfoldError `InvalidConfiguration`, listing the faults of the names or of the policy
+   */
+  constructor(options: SessionFactoryOptions) {
+    const given = optionsOf(options, 'options', OPTIONS);
+    const naming = new KeyNaming(given);
+    const policy = cryptoPolicy(given.policy);
+    const now = checkedClock(given.now);
+    const { events = NO_ENVELOPE_EVENTS } = given;
+    const ports = { metastore: checkedMetastore(given.metastore), kms: checkedKms(given.kms) };
+    const dependencies = keyDependencies({ ...ports, policy, now, events });
+    this.#systemKeys = new SystemKeys(naming.systemKeyId, dependencies);
+    const keys = new IntermediateKeys(naming, this.#systemKeys, dependencies);
+    const shared = new WeakMap<EnvelopeKey, SharedDataRowKey>();
+    this.#dependencies = {
+      naming,
+      keys,
+      policy,
+      now,
+      ages: dependencies.ages,
+      shared,
+      deadlines: new RequestDeadlines(now),
+    };
+  }
+
+  /**
+   * Loads the latest System Key of the service into the cache before the first request, which also warms up connections
+   * and code. Use it if no request waits for the start of the process. It makes no key.
+   * @throws TypeError for limits of the wrong type
+   * @throws KeyfoldError if the key could not be loaded. The next request tries again.
+   */
+  async preload(limits: RequestLimits = {}): Promise<void> {
+    checkLimits(limits);
+    await withDeadline(limits, this.#dependencies.now, (deadline) => this.#systemKeys.preload(deadline));
+  }
+
+  /**
+   * Makes a session for one partition. A session is cheap, and needs no closing.
+   * @param keyUsed called for audits with the Intermediate Key of each record that is encrypted, decrypted or rewrapped
+   * @throws TypeError if `partition` is not a string or `keyUsed` is not a function
+   * @throws KeyfoldError `InvalidRequest` if {@link KeyNaming.parsePartition} refuses the partition
+   */
+  session(partition: string, keyUsed?: KeyUsed): Session {
+    check(keyUsed, 'keyUsed', KEY_USED);
+    return new Session(this.#dependencies.naming.parsePartition(partition), this.#dependencies, { keyUsed });
+  }
+}
