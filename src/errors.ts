@@ -15,6 +15,7 @@ const RETRYABLE = {
   UnsupportedMediaType: false,
   PayloadTooLarge: false,
   FieldNotFound: false,
+  ContextRequired: false,
   RecordUnreadable: false,
   KeyNotYetVisible: true,
   KmsThrottled: true,
@@ -67,6 +68,11 @@ export class KeyfoldError extends Error {
 /** The error for an invalid configuration. `message` lists every fault on a line of its own. */
 export function invalidConfiguration(faults: readonly string[]): KeyfoldError {
   return new KeyfoldError('InvalidConfiguration', `Keyfold cannot start:\n${faults.map((f) => `- ${f}`).join('\n')}`);
+}
+
+/** The error for a call without a context, if the record or the configuration needs one. */
+export function contextRequired(): KeyfoldError {
+  return new KeyfoldError('ContextRequired', 'A context is required: give the context that the record is bound to.');
 }
 
 /**

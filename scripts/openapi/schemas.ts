@@ -18,6 +18,7 @@ export const CODES: Readonly<Record<ErrorCode, string | undefined>> = {
   UnsupportedMediaType: 'the body is not application/json in UTF-8, or has a Content-Encoding',
   PayloadTooLarge: 'the body, the plaintexts together, or the answer that there would be',
   FieldNotFound: 'a path selects nothing',
+  ContextRequired: 'the record is bound to a context, or the configuration requires one, and the request has none',
   RecordUnreadable: "tampered with, another partition's, or its key is gone: one answer for all",
   KeyNotYetVisible: 'a key under 15 minutes old that may not have been replicated here yet',
   KmsThrottled: 'KMS throttles in every region',

@@ -12,6 +12,7 @@ const PROBLEMS: Record<ErrorCode, readonly [status: number, title: string]> = {
   UnsupportedMediaType: [415, 'Unsupported media type'],
   PayloadTooLarge: [413, 'Payload too large'],
   FieldNotFound: [422, 'Field not found'],
+  ContextRequired: [422, 'Context required'],
   RecordUnreadable: [422, 'Record unreadable'],
   KeyNotYetVisible: [503, 'Key not yet visible'],
   KmsThrottled: [503, 'KMS throttled'],

@@ -30,6 +30,7 @@ const DISPOSITIONS: Readonly<Record<ErrorCode, 'dead-letter' | 'retry'>> = {
   UnsupportedMediaType: 'dead-letter',
   PayloadTooLarge: 'dead-letter',
   FieldNotFound: 'dead-letter',
+  ContextRequired: 'dead-letter',
   RecordUnreadable: 'dead-letter',
   KeyNotYetVisible: 'retry',
   KmsThrottled: 'retry',

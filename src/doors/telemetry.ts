@@ -70,6 +70,7 @@ export function createTelemetry(service: string): Telemetry {
         logger.warn('a key goes on serving while the metastore is down', { keyId: key.id, created: key.created });
         count('StaleServes', {});
       },
+      openedUnbound: () => count('UnboundOpened', {}),
       attempted: ({ region, action, latencyMs, fault }) => {
         metrics.add('KmsLatency', MetricUnit.Milliseconds, latencyMs, { region });
         count('KmsCalls', { region, action });

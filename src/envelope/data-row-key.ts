@@ -3,6 +3,7 @@ import { seal } from '../crypto/aead.ts';
 import type { DataRowKeyBounds } from './crypto-policy.ts';
 import { secondsOf } from '../records/ids.ts';
 import { encodeRecordKey, encodeWithKey, type DataRowRecord } from '../records/data-row-record.ts';
+import { recordProof, type Binding } from '../records/record-proof.ts';
 import type { EnvelopeKey } from './envelope-key.ts';
 import { freeNow } from '../crypto/free-now.ts';
 import { fillRandom, KEY_BYTES } from '../crypto/random.ts';
@@ -34,18 +35,21 @@ export class DataRowKey {
   /**
    * Seals a payload, which is not changed. The caller owns the record: it shares no memory with other records of this
    * key.
+   * @param binding the place of the record; undefined for a record without a proof
    */
-  seal(plaintext: Uint8Array): DataRowRecord {
+  seal(plaintext: Uint8Array, binding?: Binding): DataRowRecord {
     const { created, encryptedKey, parent } = this.#inRecord;
     const key = { created, encryptedKey: Buffer.from(encryptedKey), parent: { ...parent } };
-    return { key, data: seal(this.#secret, plaintext) };
+    const data = seal(this.#secret, plaintext);
+    return binding === undefined ? { key, data } : { key, proof: recordProof(this.#secret, binding, data), data };
   }
 
   /** Seals a payload like {@link seal}, and returns the record as JSON text. */
-  sealToJson(plaintext: Uint8Array): string {
+  sealToJson(plaintext: Uint8Array, binding?: Binding): string {
     this.#inJson ??= encodeRecordKey(this.#inRecord);
     const data = seal(this.#secret, plaintext);
-    const text = encodeWithKey(this.#inJson, data);
+    const proof = binding && recordProof(this.#secret, binding, data);
+    const text = encodeWithKey(this.#inJson, data, proof);
     freeNow(data);
     return text;
   }

@@ -1,6 +1,7 @@
 import { createSecretKey, type KeyObject } from 'node:crypto';
 import { open } from '../crypto/aead.ts';
 import type { DataRowRecord } from '../records/data-row-record.ts';
+import { isBoundTo, type Binding } from '../records/record-proof.ts';
 import type { EnvelopeKey } from './envelope-key.ts';
 import { recordUnreadable } from '../errors.ts';
 import { KEY_BYTES } from '../crypto/random.ts';
@@ -19,17 +20,22 @@ export function openDataRowKey(parent: EnvelopeKey, record: DataRowRecord): KeyO
 
 /**
  * Opens a record with its Data Row Key.
+ * @param binding the place that the caller expects; undefined if the record need not prove its place
  * @returns the payload, which the caller owns
- * @throws KeyfoldError `RecordUnreadable` if the payload does not open
+ * @throws KeyfoldError `RecordUnreadable` if the record was sealed for another place, or the payload does not open
  */
-export function openDataRow(key: KeyObject, record: DataRowRecord): Buffer {
+export function openDataRow(key: KeyObject, record: DataRowRecord, binding?: Binding): Buffer {
+  if (binding !== undefined && !isBoundTo(key, binding, record)) {
+    throw recordUnreadable('it is not bound to this context');
+  }
   const plaintext = open(key, record.data);
   if (plaintext === undefined) throw recordUnreadable('the payload does not open under its Data Row Key');
   return plaintext;
 }
 
 /**
- * Moves a record from one Intermediate Key to another. The payload is neither opened nor changed.
+ * Moves a record from one Intermediate Key to another. The payload is neither opened nor changed. The record keeps its
+ * proof, which depends on neither of the two keys.
  * @returns the same record object if the two keys are the same
  * @throws KeyfoldError `RecordUnreadable`
  */
@@ -38,7 +44,7 @@ export function rewrapDataRow(from: EnvelopeKey, to: EnvelopeKey, record: DataRo
   try {
     if (from.standing.id === to.standing.id && from.standing.created === to.standing.created) return record;
     const key = { created: record.key.created, encryptedKey: to.seal(bytes), parent: to.toJSON() };
-    return { key, data: record.data };
+    return record.proof === undefined ? { key, data: record.data } : { key, proof: record.proof, data: record.data };
   } finally {
     bytes.fill(0);
   }

@@ -63,6 +63,8 @@ export interface EnvelopeEvents {
   cacheUsed(kind: KeyKind, outcome: 'hit' | 'miss' | 'eviction'): void;
   /** Called when an Intermediate Key serves although the metastore is down (`staleGraceMs` of CryptoPolicy). */
   servedStale(key: KeyMeta): void;
+  /** Called when a record without a proof opens although the caller gives a context (`unboundBefore`). */
+  openedUnbound(key: KeyMeta): void;
 }
 
 /** The two kinds of keys in the metastore. */
@@ -84,4 +86,5 @@ export const NO_ENVELOPE_EVENTS: EnvelopeEvents = {
   keyRetired: () => {},
   cacheUsed: () => {},
   servedStale: () => {},
+  openedUnbound: () => {},
 };

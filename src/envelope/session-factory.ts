@@ -1,6 +1,6 @@
 import type { Clock } from '../async/clock.ts';
 import { checkLimits, RequestDeadlines, withDeadline, type RequestLimits } from '../async/deadline.ts';
-import { check, FUNCTION, OBJECT, optional, optionsOf, type Types } from '../input/checks.ts';
+import { check, FUNCTION, NUMBER, OBJECT, oneOf, optional, optionsOf, type Types } from '../input/checks.ts';
 import { KeyNaming, SERVICE_NAMES, type ServiceNames } from '../records/ids.ts';
 import { checkedClock, checkedKms, checkedMetastore, EVENTS, KMS, METASTORE } from './checked-ports.ts';
 import { cryptoPolicy, type CryptoPolicy } from './crypto-policy.ts';
@@ -9,11 +9,11 @@ import type { EnvelopeKey } from './envelope-key.ts';
 import { IntermediateKeys } from './intermediate-keys.ts';
 import { keyDependencies } from './key-dependencies.ts';
 import { NO_ENVELOPE_EVENTS, type EnvelopeEvents, type KeyManagementService, type Metastore } from './ports.ts';
-import { Session, type KeyUsed, type SessionDependencies } from './session.ts';
+import { Session, type ContextRules, type KeyUsed, type SessionDependencies } from './session.ts';
 import { SystemKeys } from './system-keys.ts';
 
 /** The options of {@link SessionFactory}. */
-export interface SessionFactoryOptions extends ServiceNames {
+export interface SessionFactoryOptions extends ServiceNames, ContextRules {
   readonly metastore: Metastore;
   readonly kms: KeyManagementService;
   /** The values that differ from the default policy. */
@@ -34,6 +34,8 @@ const OPTIONS: Types<SessionFactoryOptions> = {
   policy: optional(OBJECT),
   now: optional(FUNCTION),
   events: optional(EVENTS),
+  requireContext: optional(oneOf('off', 'seal', 'always')),
+  unboundBefore: optional(NUMBER),
 };
 
 /**
@@ -72,6 +74,8 @@ export class SessionFactory {
       ages: dependencies.ages,
       shared,
       deadlines: new RequestDeadlines(now),
+      contextRules: given,
+      events,
     };
   }
 

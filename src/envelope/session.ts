@@ -2,15 +2,17 @@ import type { KeyObject } from 'node:crypto';
 import type { Clock } from '../async/clock.ts';
 import { checkLimits, type RequestDeadlines, type RequestLimits } from '../async/deadline.ts';
 import { freeNow } from '../crypto/free-now.ts';
-import { recordUnreadable } from '../errors.ts';
+import { contextRequired, KeyfoldError, recordUnreadable } from '../errors.ts';
 import { BOOLEAN, byteLengthOf, BYTES, check, optionsOf } from '../input/checks.ts';
 import { checkedRecord, decodeDataRowRecord, type DataRowRecord } from '../records/data-row-record.ts';
 import type { EpochSeconds, KeyId, KeyMeta, KeyNaming, PartitionId } from '../records/ids.ts';
+import { bindingOf, type Binding, type RecordContext, type RecordPlace } from '../records/record-proof.ts';
 import type { CryptoPolicy, DataRowKeyBounds } from './crypto-policy.ts';
 import { DataRowKey, SharedDataRowKey } from './data-row-key.ts';
 import { openDataRow, openDataRowKey, rewrapDataRow } from './data-rows.ts';
 import type { EnvelopeKey } from './envelope-key.ts';
 import type { IntermediateKeys } from './intermediate-keys.ts';
+import type { EnvelopeEvents } from './ports.ts';
 
 /** The objects that all sessions of one service share. */
 export interface SessionDependencies {
@@ -23,6 +25,23 @@ export interface SessionDependencies {
   /** The shared Data Row Key of each Intermediate Key, if the policy allows sharing. It is collected with that key. */
   readonly shared: WeakMap<EnvelopeKey, SharedDataRowKey>;
   readonly deadlines: RequestDeadlines;
+  readonly contextRules: ContextRules;
+  readonly events: Pick<EnvelopeEvents, 'openedUnbound'>;
+}
+
+/** Which calls must give a context, and which records open with a context although they have no proof. */
+export interface ContextRules {
+  /**
+   * - `off`: a context is optional, the default.
+   * - `seal`: encrypting needs a context.
+   * - `always`: encrypting and decrypting need a context. `rewrap` never does.
+   */
+  readonly requireContext?: 'off' | 'seal' | 'always';
+  /**
+   * For a migration: a call that gives a context also opens a record without a proof, if the record's Intermediate Key
+   * was created before this time, in seconds since 1970. Without it, such a record is `RecordUnreadable`.
+   */
+  readonly unboundBefore?: number;
 }
 
 /** Called with the id and the date of an Intermediate Key that was used. */
@@ -31,7 +50,8 @@ export type KeyUsed = (key: KeyMeta) => void;
 /** The optional parts of a session. */
 interface SessionExtras {
   readonly keyUsed: KeyUsed | undefined;
-  readonly batch?: BatchKeys;
+  readonly batch?: BatchKeys | undefined;
+  readonly binding?: Binding;
 }
 
 /** The Data Row Keys that the items of one request share. */
@@ -43,9 +63,9 @@ interface BatchKeys {
 }
 
 /** Seals a payload under a Data Row Key, to a record or to its JSON text. */
-type Seal<T> = (key: DataRowKey, plaintext: Uint8Array) => T;
-const toRecord: Seal<DataRowRecord> = (key, plaintext) => key.seal(plaintext);
-const toJson: Seal<string> = (key, plaintext) => key.sealToJson(plaintext);
+type Seal<T> = (key: DataRowKey, plaintext: Uint8Array, binding: Binding | undefined) => T;
+const toRecord: Seal<DataRowRecord> = (key, plaintext, binding) => key.seal(plaintext, binding);
+const toJson: Seal<string> = (key, plaintext, binding) => key.sealToJson(plaintext, binding);
 
 const BATCH_OPTIONS = { shareDataRowKey: BOOLEAN };
 
@@ -64,14 +84,37 @@ export class Session {
   readonly #dependencies: SessionDependencies;
   readonly #keyUsed: KeyUsed | undefined;
   readonly #batch: BatchKeys | undefined;
+  readonly #binding: Binding | undefined;
 
   /** Internal: call `SessionFactory.session` instead. */
-  constructor(partition: PartitionId, dependencies: SessionDependencies, { keyUsed, batch }: SessionExtras) {
+  constructor(partition: PartitionId, dependencies: SessionDependencies, { keyUsed, batch, binding }: SessionExtras) {
     this.#partition = partition;
     this.keyId = dependencies.naming.intermediateKeyId(partition);
     this.#dependencies = dependencies;
     this.#keyUsed = keyUsed;
     this.#batch = batch;
+    this.#binding = binding;
+  }
+
+  /**
+   * Makes a session of the same partition for one place, such as a column of a row. Its `encrypt` binds records to that
+   * place, and its `decrypt` opens only records that were bound to it. A record that an attacker has moved or swapped
+   * then fails with `RecordUnreadable`. The context is not stored in the record: give the same one to decrypt.
+   *
+   * `rewrap` needs no context, and keeps the binding of a record.
+   * @param context the names and values of the place, in any order. It is read at once.
+   * @param place whether the payload is a field of a document, and the path of that field
+   * @throws TypeError for a context that is not an object of strings, and for a wrong place
+   * @throws KeyfoldError `InvalidRequest` if the context is empty, too large, or not well-formed Unicode
+   * @example
+   * const session = keyfold.session('customer-1234');
+   * const email = session.withContext({ table: 'users', id: '42', column: 'email' });
+   * const text = await email.encryptToJson(Buffer.from('ada@example.com'));
+   * const payload = await email.decryptJson(text);
+   */
+  withContext(context: RecordContext, place: RecordPlace = {}): Session {
+    const binding = bindingOf(context, place);
+    return new Session(this.#partition, this.#dependencies, { keyUsed: this.#keyUsed, batch: this.#batch, binding });
   }
 
   /**
@@ -85,7 +128,8 @@ export class Session {
   batch(options: { readonly shareDataRowKey: boolean }): Session {
     const { shareDataRowKey } = optionsOf(options, 'options', BATCH_OPTIONS);
     const sealing = shareDataRowKey ? new SharedDataRowKey(REQUEST_BOUNDS) : undefined;
-    return new Session(this.#partition, this.#dependencies, { keyUsed: this.#keyUsed, batch: { sealing } });
+    const binding = this.#binding && { binding: this.#binding };
+    return new Session(this.#partition, this.#dependencies, { keyUsed: this.#keyUsed, batch: { sealing }, ...binding });
   }
 
   /**
@@ -95,6 +139,8 @@ export class Session {
    * @throws TypeError, before any key is touched, if `plaintext` is not a Uint8Array, if its buffer is detached, or if
    * it lies beyond the end of a buffer that was shrunk
    * @throws TypeError for limits of the wrong type
+   * @throws KeyfoldError `ContextRequired`, before any key is touched, if the session has no context and
+   * {@link ContextRules} require one
    * @throws KeyfoldError if no key to encrypt with can be loaded or made
    */
   async encrypt(plaintext: Uint8Array, limits: RequestLimits = {}): Promise<DataRowRecord> {
@@ -110,14 +156,35 @@ export class Session {
    * Decrypts a record of this partition.
    * @returns the payload, which the caller owns
    * @throws TypeError, before any key is touched, if a member of the record or of the limits has the wrong type
-   * @throws KeyfoldError `RecordUnreadable` if the record belongs to another partition, was changed, or its key is
-   * absent
+   * @throws KeyfoldError `ContextRequired`, before any key is touched, if the record has a proof but the session has no
+   * context, or {@link ContextRules} require one
+   * @throws KeyfoldError `RecordUnreadable` if the record belongs to another partition, was changed, is not bound to the
+   * session's context, or its key is absent
    */
   async decrypt(record: DataRowRecord, limits: RequestLimits = {}): Promise<Buffer> {
     const given = checkedRecord(record);
     checkLimits(limits);
+    const binding = this.#bindingFor(given);
     const meta = this.#parentOf(given);
-    return this.#open(this.#dependencies.keys.cached(meta) ?? (await this.#load(meta, limits)), given);
+    return this.#open(this.#dependencies.keys.cached(meta) ?? (await this.#load(meta, limits)), given, binding);
+  }
+
+  /**
+   * Whether a record opens under the keys of this partition, whatever it is bound to. It does not give the payload.
+   * @throws the errors of {@link decrypt}, but for `ContextRequired` and `RecordUnreadable`
+   */
+  async opensUnbound(record: DataRowRecord, limits: RequestLimits = {}): Promise<boolean> {
+    const given = checkedRecord(record);
+    checkLimits(limits);
+    try {
+      const meta = this.#parentOf(given);
+      const parent = this.#dependencies.keys.cached(meta) ?? (await this.#load(meta, limits));
+      this.#open(parent, given, undefined).fill(0);
+      return true;
+    } catch (error) {
+      if (error instanceof KeyfoldError && error.code === 'RecordUnreadable') return false;
+      throw error;
+    }
   }
 
   /**
@@ -128,15 +195,18 @@ export class Session {
   async decryptJson(text: string, limits: RequestLimits = {}): Promise<Buffer> {
     const record = decodeDataRowRecord(text);
     checkLimits(limits);
+    const binding = this.#bindingFor(record);
     const meta = this.#parentOf(record);
-    const plaintext = this.#open(this.#dependencies.keys.cached(meta) ?? (await this.#load(meta, limits)), record);
+    const parent = this.#dependencies.keys.cached(meta) ?? (await this.#load(meta, limits));
+    const plaintext = this.#open(parent, record, binding);
     freeNow(record.data);
     return plaintext;
   }
 
   /**
    * Moves a record to the latest Intermediate Key of the partition. The payload is neither opened nor changed. It
-   * throws the errors of {@link decrypt}, but does not notice a changed payload.
+   * throws the errors of {@link decrypt}, but for `ContextRequired`, and does not notice a changed payload. A record keeps
+   * its proof. A record without one does not get one: decrypt it, and encrypt it with a context.
    * @returns the record. `rewrapped` is false if the record already was under that key; then it is returned unchanged.
    */
   async rewrap(
@@ -161,15 +231,17 @@ export class Session {
   #seal<T>(plaintext: Uint8Array, limits: RequestLimits, seal: Seal<T>): T | Promise<T> {
     check(plaintext, 'plaintext', BYTES);
     checkLimits(limits);
+    const { requireContext = 'off' } = this.#dependencies.contextRules;
+    if (this.#binding === undefined && requireContext !== 'off') throw contextRequired();
     const parent = this.#sealingKey(limits);
     return parent instanceof Promise
       ? this.#sealCopy(new Uint8Array(plaintext), parent, seal)
-      : seal(this.#dataRowKeyUnder(parent, plaintext), plaintext);
+      : seal(this.#dataRowKeyUnder(parent, plaintext), plaintext, this.#binding);
   }
 
   async #sealCopy<T>(copy: Uint8Array, parent: Promise<EnvelopeKey>, seal: Seal<T>): Promise<T> {
     try {
-      return seal(this.#dataRowKeyUnder(await parent, copy), copy);
+      return seal(this.#dataRowKeyUnder(await parent, copy), copy, this.#binding);
     } finally {
       copy.fill(0);
     }
@@ -187,9 +259,28 @@ export class Session {
     return this.#dependencies.policy.wearsOut() ? this.#successorOf(key, limits) : key;
   }
 
-  #open(parent: EnvelopeKey, record: DataRowRecord): Buffer {
+  #open(parent: EnvelopeKey, record: DataRowRecord, binding: Binding | undefined): Buffer {
     this.#keyUsed?.(parent.standing);
-    return openDataRow(this.#dataRowKeyOf(record, parent), record);
+    return openDataRow(this.#dataRowKeyOf(record, parent), record, binding);
+  }
+
+  /**
+   * The place that a record must prove; undefined if it need not. The record's syntax alone decides this.
+   * @throws KeyfoldError `ContextRequired`, or `RecordUnreadable` for a record without a proof
+   */
+  #bindingFor({ key, proof }: DataRowRecord): Binding | undefined {
+    const { requireContext, unboundBefore = -Infinity } = this.#dependencies.contextRules;
+    if (this.#binding === undefined) {
+      if (proof !== undefined || requireContext === 'always') throw contextRequired();
+      return undefined;
+    }
+    if (proof !== undefined) return this.#binding;
+    if (!(key.parent.created < unboundBefore)) throw recordUnreadable('it is not bound to any context');
+    this.#dependencies.events.openedUnbound({
+      id: key.parent.id as KeyId,
+      created: key.parent.created as EpochSeconds,
+    });
+    return undefined;
   }
 
   /** The Data Row Key to seal a payload with: a new one, unless the request or the policy shares one. */

@@ -10,6 +10,7 @@ import {
   writeDocument,
   type JsonDocument,
 } from './document.ts';
+import { bindingEntries, fieldSessions } from './field-context.ts';
 import { selectValues, withDescendants } from './field-paths.ts';
 import type { JsonValue } from './json-text.ts';
 import { allEnded, limitPlaintext, parseInput, type Operation } from './operation.ts';
@@ -25,6 +26,7 @@ export const decryptFieldsInput = v.pipe(
       v.pipe(v.literal(true), v.description('In place of fields: decrypts every compact record in the document.')),
     ),
     allowMissing: v.optional(allowMissingEntry),
+    ...bindingEntries,
   }),
   v.metadata({
     allOf: [
@@ -38,7 +40,7 @@ export const decryptFieldsInput = v.pipe(
  * Decrypts the selected compact records of a document, or all of them, and puts the plaintext values in their places.
  */
 export const decryptFields: Operation = async (request, context) => {
-  const { documentText, fields, all, allowMissing } = parseInput(decryptFieldsInput, request.value);
+  const { documentText, fields, all, allowMissing, ...binding } = parseInput(decryptFieldsInput, request.value);
   if ((fields === undefined) === (all === undefined)) {
     throw new KeyfoldError('InvalidRequest', 'The request must have either fields or "all": true.');
   }
@@ -56,9 +58,14 @@ export const decryptFields: Operation = async (request, context) => {
     sealed.map(([, { record }]) => payloadBytes(record)),
     context,
   );
-  const within = { ...context, session: context.session.batch({ shareDataRowKey: false }) };
+  const batch = context.session.batch({ shareDataRowKey: false });
+  const fieldsFound = claims.map(([value]) => value);
+  const sessionOf = fieldSessions(binding, document, fieldsFound, batch);
   const opened = await allEnded(
-    sealed.map(async ([value, compact]) => [value, await openField(compact, within)] as const),
+    sealed.map(async ([value, compact]) => {
+      const session = sessionOf?.(value, compact.kind) ?? batch;
+      return [value, await openField(compact, { ...context, session })] as const;
+    }),
   );
   return writeDocument(document, opened);
 };

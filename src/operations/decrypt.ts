@@ -1,11 +1,23 @@
 import * as v from 'valibot';
 import { freeNow } from '../crypto/free-now.ts';
+import { KeyfoldError } from '../errors.ts';
+import { contextEntry, sessionIn } from './context.ts';
 import type { ItemOperation } from './item-operation.ts';
 import { BASE64, parseInput } from './operation.ts';
 import { payloadBytes, readRecord, recordEntry, type GivenRecord } from './record.ts';
 
+/** The schema of `path`. */
+const pathEntry = v.optional(
+  v.pipe(
+    v.string(),
+    v.description(
+      "For the record of one field, with its context: the field's normalized path with * for each index, such as $['items'][*]['ssn'].",
+    ),
+  ),
+);
+
 /** The input of `decrypt`. */
-export const decryptInput = v.strictObject({ record: recordEntry });
+export const decryptInput = v.strictObject({ record: recordEntry, context: contextEntry, path: pathEntry });
 
 /** The output of `decrypt`. */
 export const decryptOutput = v.strictObject({
@@ -13,11 +25,17 @@ export const decryptOutput = v.strictObject({
 });
 
 /** The operation `decrypt`: opens a record of the session's partition. */
-export const decrypt: ItemOperation<GivenRecord> = {
-  parse: (value) => readRecord(parseInput(decryptInput, value).record),
+export const decrypt: ItemOperation<GivenRecord & { readonly context: unknown; readonly path: string | undefined }> = {
+  parse: (value) => {
+    const { record, context, path } = parseInput(decryptInput, value);
+    const given = readRecord(record);
+    if (path === undefined || (context !== undefined && given.form === 'json')) return { ...given, context, path };
+    throw new KeyfoldError('InvalidRequest', 'path must come with a context, and with the compact record of a field.');
+  },
   sizeBytes: ({ record }) => payloadBytes(record),
-  run: async ({ record }, { session, limits }) => {
-    const plaintext = await session.decrypt(record, limits);
+  run: async ({ record, form, context, path }, { session, limits }) => {
+    const place = { form: form === 'object' ? 'bytes' : form, path } as const;
+    const plaintext = await sessionIn(session, context, place).decrypt(record, limits);
     const answer = `{"plaintext":"${plaintext.toString('base64')}"}`;
     freeNow(record.data);
     freeNow(plaintext);

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { compactLength, encodeCompactRecord } from '../records/compact-record.ts';
+import { compactLength, encodeCompactRecord, type CompactRecord } from '../records/compact-record.ts';
 import { KeyfoldError } from '../errors.ts';
 import {
   allowMissingEntry,
@@ -12,6 +12,7 @@ import {
   type JsonDocument,
   type Replacement,
 } from './document.ts';
+import { bindingEntries, fieldSessions, type FieldSession } from './field-context.ts';
 import { selectValues } from './field-paths.ts';
 import type { JsonValue } from './json-text.ts';
 import {
@@ -39,6 +40,7 @@ export const encryptFieldsInput = v.pipe(
       false,
     ),
     shareDataRowKey: sharingEntry,
+    ...bindingEntries,
   }),
   v.metadata(ONE_DOCUMENT),
 );
@@ -51,6 +53,7 @@ export const encryptFields: Operation = async (request, context) => {
     allowMissing,
     skipSealed,
     shareDataRowKey = false,
+    ...binding
   } = parseInput(encryptFieldsInput, request.value);
   const document = readDocument(request, documentText);
   const selected = selectValues(document.root, fields, { allowMissing });
@@ -60,19 +63,21 @@ export const encryptFields: Operation = async (request, context) => {
     values.map(({ text }) => text.length),
     context,
   );
+  const within = { ...context, session: context.session.batch({ shareDataRowKey }) };
+  const sessionOf = fieldSessions(binding, document, selected, within.session);
   const idBytes = Buffer.byteLength(context.session.keyId);
   const placeholders = values.map(({ value, text }): Replacement => {
-    return [value, `"${'-'.repeat(compactLength('json', idBytes, text.length))}"`];
+    return [value, `"${'-'.repeat(compactLength('json', idBytes, text.length, sessionOf !== undefined))}"`];
   });
   // Checks the size of the answer before any key is touched, because a sealed one-byte value takes about 180
   // characters.
   limitAnswer(writeDocument(document, placeholders), context);
 
-  const within = { ...context, session: context.session.batch({ shareDataRowKey }) };
   const sealed = await allEnded(
     values.map(async ({ value, text }): Promise<Replacement[]> => {
-      const stays = skipSealed && (await isSealed(document, value, within));
-      return stays ? [] : [[value, await seal(text, within)]];
+      const stays = skipSealed && (await isSealed(document, value, within, sessionOf));
+      const session = sessionOf?.(value, 'json') ?? within.session;
+      return stays ? [] : [[value, await seal(text, { ...within, session })]];
     }),
   );
   return writeDocument(document, sealed.flat());
@@ -85,16 +90,40 @@ async function seal(text: Buffer, { session, limits }: OperationContext): Promis
 }
 
 /**
- * Whether a value is a compact record that this partition can decrypt. Look-alikes are encrypted like any other value.
+ * Whether a value is a compact record that this partition can decrypt at this place. Look-alikes are encrypted like any
+ * other value.
+ * @throws KeyfoldError `ContextRequired` for a bound record if the request has no context; `RecordUnreadable` for a
+ * record of this partition that belongs to another place, or to none
  */
-async function isSealed({ text }: JsonDocument, value: JsonValue, context: OperationContext): Promise<boolean> {
+async function isSealed(
+  { text }: JsonDocument,
+  value: JsonValue,
+  context: OperationContext,
+  sessionOf: FieldSession | undefined,
+): Promise<boolean> {
   const compact = sealedTextOf(text, value);
-  if (compact === undefined) return false;
+  const sealed = compact === undefined ? undefined : unlessMalformed(compact);
+  if (sealed === undefined) return false;
+  const session = sessionOf?.(value, sealed.kind) ?? context.session;
   try {
-    await openField(readSealedField(compact), context);
+    await openField(sealed, { ...context, session });
     return true;
   } catch (error) {
-    if (error instanceof KeyfoldError && error.code === 'RecordUnreadable') return false;
+    if (!(error instanceof KeyfoldError)) throw error;
+    const isBound = sealed.record.proof !== undefined;
+    if (error.code !== 'RecordUnreadable' && !(error.code === 'ContextRequired' && isBound)) throw error;
+    // Without a context, a record without a proof that does not open here is a look-alike.
+    if (sessionOf === undefined && !isBound) return false;
+    if (await session.opensUnbound(sealed.record, context.limits)) throw error;
+    return false;
+  }
+}
+
+function unlessMalformed(compact: string): CompactRecord | undefined {
+  try {
+    return readSealedField(compact);
+  } catch (error) {
+    if (error instanceof KeyfoldError) return undefined;
     throw error;
   }
 }

@@ -4,7 +4,8 @@ import { KeyfoldError } from '../errors.ts';
 import { freeNow } from '../crypto/free-now.ts';
 import type { ItemOperation } from './item-operation.ts';
 import { BASE64, base64Length, DEFAULT_LIMITS, parseInput } from './operation.ts';
-import { formatEntry, recordSchema, writeRecord, type RecordForm } from './record.ts';
+import { contextEntry, sessionIn } from './context.ts';
+import { formatEntry, recordSchema, writeRecord, type GivenForm } from './record.ts';
 
 /** The input of `encrypt`. */
 export const encryptInput = v.strictObject({
@@ -17,21 +18,23 @@ export const encryptInput = v.strictObject({
     }),
   ),
   format: formatEntry,
+  context: contextEntry,
 });
 
 /** The output of `encrypt`. */
 export const encryptOutput = v.strictObject({ record: recordSchema });
 
 /** The operation `encrypt`: seals a payload for the session's partition. */
-export const encrypt: ItemOperation<{ plaintext: Buffer; form: RecordForm }> = {
+export const encrypt: ItemOperation<{ plaintext: Buffer; form: GivenForm; context: unknown }> = {
   parse: (value) => {
-    const { plaintext, format } = parseInput(encryptInput, value);
+    const { plaintext, format, context } = parseInput(encryptInput, value);
     const bytes = decodeBase64(plaintext);
-    if (bytes !== undefined) return { plaintext: bytes, form: format === undefined ? 'object' : 'bytes' };
+    if (bytes !== undefined) return { plaintext: bytes, form: format === undefined ? 'object' : 'bytes', context };
     throw new KeyfoldError('InvalidRequest', 'plaintext must be padded standard base64.');
   },
   sizeBytes: ({ plaintext }) => plaintext.length,
-  run: async ({ plaintext, form }, { session, limits }) => {
+  run: async ({ plaintext, form, context }, { session: unbound, limits }) => {
+    const session = sessionIn(unbound, context);
     if (form === 'object') {
       const text = await session.encryptToJson(plaintext, limits);
       freeNow(plaintext);

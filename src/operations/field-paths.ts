@@ -23,8 +23,8 @@ export function selectValues(
   { allowMissing }: { readonly allowMissing: boolean },
 ): JsonValue[] {
   const selected = new Set<JsonValue>();
-  const count = stepCounter();
-  for (const path of paths.map(parsePath)) {
+  const count = stepCounter('fields');
+  for (const path of paths.map((text, i) => parsePath(text, i, 'fields'))) {
     const found = follow(path, root, count);
     if (found.size === 0 && !allowMissing) throw new KeyfoldError('FieldNotFound', `${path.name} selects nothing.`);
     for (const value of found) selected.add(value);
@@ -35,6 +35,27 @@ export function selectValues(
   return inOrder;
 }
 
+/** Reads the values of a path of `contextFrom`. */
+export interface ValueReader {
+  /** What the path starts at: the document, or the element of the innermost array around a field. */
+  readonly from: 'document' | 'element';
+  readonly values: (root: JsonValue) => ReadonlySet<JsonValue>;
+}
+
+/**
+ * Prepares paths that are followed for several fields. The steps of all of them count together.
+ * @param member the name of the member that holds the paths
+ * @throws KeyfoldError `InvalidRequest` if a path is malformed
+ */
+export function readers(paths: readonly string[], member: string): ValueReader[] {
+  const count = stepCounter(member);
+  return paths.map((text, i) => {
+    const from = text.startsWith('@') ? 'element' : 'document';
+    const path = parsePath(from === 'element' ? `$${text.slice(1)}` : text, i, member);
+    return { from, values: (root) => follow(path, root, count) };
+  });
+}
+
 /** Returns the given values and all their descendants. */
 export function withDescendants(values: Iterable<JsonValue>): Set<JsonValue> {
   const all = new Set(values);
@@ -43,8 +64,8 @@ export function withDescendants(values: Iterable<JsonValue>): Set<JsonValue> {
   return all;
 }
 
-function parsePath(text: string, index: number): Path {
-  const name = `fields[${index}]`;
+function parsePath(text: string, index: number, member: string): Path {
+  const name = `${member}[${index}]`;
   try {
     return { segments: parseJsonPath(text), name };
   } catch (error) {
@@ -108,11 +129,11 @@ function present(value: JsonValue | undefined): readonly JsonValue[] {
   return value === undefined ? [] : [value];
 }
 
-function stepCounter(): () => void {
+function stepCounter(member: string): () => void {
   let steps = 0;
   return () => {
     steps += 1;
-    if (steps > MAX_STEPS) throw invalid(`fields take more than ${MAX_STEPS} steps through the document`);
+    if (steps > MAX_STEPS) throw invalid(`${member} take more than ${MAX_STEPS} steps through the document`);
   };
 }
 

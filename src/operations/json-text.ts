@@ -115,6 +115,25 @@ export function stringOf(text: string, value: JsonValue): string | undefined {
   return text[value.start] === '"' ? stringAt(text, value) : undefined;
 }
 
+const NUMBER = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/;
+
+/**
+ * The decimal digits of a JSON number that is exactly a safe integer: `1.0` and `1e0` are `1`, and `-0` is `0`.
+ * @param source JSON text
+ * @returns undefined for any other number, and for text that is not a number
+ */
+export function exactInteger(source: string): string | undefined {
+  const parts = NUMBER.exec(source);
+  if (parts === null) return undefined;
+  const value = Number(source);
+  if (!Number.isSafeInteger(value)) return undefined;
+  const [, , whole = '', fraction = '', exponent = '0'] = parts;
+  const significant = (whole + fraction).replace(/0+$/, '');
+  // Number() rounds, so 1.00000000000000000001 would look like an integer.
+  const lowestPlace = Number(exponent) + whole.length - significant.length;
+  return /[1-9]/.test(significant) && lowestPlace < 0 ? undefined : String(value === 0 ? 0 : value);
+}
+
 function stringAt(text: string, { start, end }: { readonly start: number; readonly end: number }): string {
   const inner = text.slice(start + 1, end - 1);
   return inner.includes('\\') ? (JSON.parse(text.slice(start, end)) as string) : inner;

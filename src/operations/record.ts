@@ -27,6 +27,12 @@ export const dataRowRecordSchema = v.pipe(
       }),
       v.description('The encrypted Data Row Key, and the Intermediate Key that decrypts it.'),
     ),
+    Proof: v.optional(
+      v.pipe(
+        v.string(),
+        v.metadata({ ...BASE64, description: 'Ties the record to its context, in base64. Asherah ignores it.' }),
+      ),
+    ),
     Data: v.pipe(v.string(), v.metadata({ ...BASE64, description: 'The payload, encrypted, in base64.' })),
   }),
   v.description("Asherah's Data Row Record. Unknown members are ignored."),
@@ -35,9 +41,9 @@ export const dataRowRecordSchema = v.pipe(
 /** A compact record. */
 export const compactRecordSchema = v.pipe(
   v.string(),
-  v.regex(/^kf1j?\.[A-Za-z0-9_-]{138,}$/),
+  v.regex(/^kf[12]j?\.[A-Za-z0-9_-]{138,}$/),
   v.description(
-    'A record as a string: the label kf1. for bytes or kf1j. for the text of a JSON value, then unpadded base64url.',
+    'A record as a string: the prefix kf1. for bytes or kf1j. for the text of a JSON value, then unpadded base64url. A record with a proof has kf2. or kf2j.',
   ),
 );
 
@@ -63,12 +69,12 @@ export const sharingEntry = v.optional(
 );
 
 /** The form of a record: Asherah's JSON object, or one of the two compact strings. */
-export type RecordForm = 'object' | CompactKind;
+export type GivenForm = 'object' | CompactKind;
 
 /** A record of a request, and its form in the request. */
 export interface GivenRecord {
   readonly record: DataRowRecord;
-  readonly form: RecordForm;
+  readonly form: GivenForm;
 }
 
 /**
@@ -85,7 +91,7 @@ export function readRecord(value: unknown): GivenRecord {
 }
 
 /** Writes a record as JSON text. A record that has no compact form is always written as the object. */
-export function writeRecord(record: DataRowRecord, form: RecordForm): string {
+export function writeRecord(record: DataRowRecord, form: GivenForm): string {
   const compact = form === 'object' ? undefined : encodeCompactRecord(record, form);
   return compact === undefined ? encodeDataRowRecord(record) : `"${compact}"`;
 }

@@ -5,9 +5,10 @@ import { checkedRecord, type DataRowRecord } from './data-row-record.ts';
 import { KeyfoldError } from '../errors.ts';
 import { freeNow } from '../crypto/free-now.ts';
 import { KEY_BYTES } from '../crypto/random.ts';
+import { PROOF_BYTES, type RecordForm } from './record-proof.ts';
 
 /** What the payload of a compact record is: `bytes`, or `json`, the text of a JSON value from a field of a document. */
-export type CompactKind = 'bytes' | 'json';
+export type CompactKind = RecordForm;
 
 /** A record that was read from its compact form. */
 export interface CompactRecord {
@@ -16,6 +17,8 @@ export interface CompactRecord {
 }
 
 const PREFIX: Readonly<Record<CompactKind, string>> = { bytes: 'kf1.', json: 'kf1j.' };
+/** The prefixes of records with a proof. Versions of Keyfold that know no proofs refuse them. */
+const BOUND_PREFIX: Readonly<Record<CompactKind, string>> = { bytes: 'kf2.', json: 'kf2j.' };
 const KIND = oneOf('bytes', 'json');
 const TIME_BYTES = 6;
 const LATEST_TIME = 2 ** (8 * TIME_BYTES) - 1;
@@ -26,17 +29,23 @@ const SEALED_KEY_BYTES = KEY_BYTES + SEAL_OVERHEAD_BYTES;
 
 /** Whether a text begins like a compact record. The rest of it is not checked. */
 export function looksCompact(text: string): boolean {
-  return kindOf(text) !== undefined;
+  return labelOf(text) !== undefined;
+}
+
+/** Whether a text begins like a compact record with a proof. */
+export function looksBound(text: string): boolean {
+  return labelOf(text)?.bound === true;
 }
 
 /**
  * Writes a record as a short string, for a column or a field of text (docs/compact-record.md). It is about half as long
- * as the base64 of the record's JSON. The kind is not authenticated, because an Asherah record has no place for it.
+ * as the base64 of the record's JSON. Only a proof authenticates the kind, because an Asherah record has no place for
+ * it.
  * @returns the string; undefined for a record that has no compact form. Every record that Keyfold made has one.
  * @throws TypeError for a member of a wrong type, or an unknown kind
  */
 export function encodeCompactRecord(record: DataRowRecord, kind: CompactKind): string | undefined {
-  const { key, data } = checkedRecord(record);
+  const { key, proof, data } = checkedRecord(record);
   check(kind, 'kind', KIND);
   const dataBytes = byteLengthOf(data);
   const idBytes = Buffer.byteLength(key.parent.id);
@@ -49,21 +58,25 @@ export function encodeCompactRecord(record: DataRowRecord, kind: CompactKind): s
     key.parent.id.isWellFormed();
   if (!exists) return undefined;
   const keyAt = ID_AT + idBytes;
-  const bytes = Buffer.allocUnsafe(keyAt + SEALED_KEY_BYTES + dataBytes);
+  const proofAt = keyAt + SEALED_KEY_BYTES;
+  const dataAt = proofAt + (proof === undefined ? 0 : PROOF_BYTES);
+  const bytes = Buffer.allocUnsafe(dataAt + dataBytes);
   bytes.writeUIntBE(key.created, 0, TIME_BYTES);
   bytes.writeUIntBE(key.parent.created, TIME_BYTES, TIME_BYTES);
   bytes.writeUInt16BE(idBytes, ID_LENGTH_AT);
   bytes.write(key.parent.id, ID_AT);
   bytes.set(viewOf(key.encryptedKey), keyAt);
-  bytes.set(viewOf(data), keyAt + SEALED_KEY_BYTES);
-  const text = PREFIX[kind] + bytes.toString('base64url');
+  if (proof !== undefined) bytes.set(viewOf(proof), proofAt);
+  bytes.set(viewOf(data), dataAt);
+  const text = (proof === undefined ? PREFIX : BOUND_PREFIX)[kind] + bytes.toString('base64url');
   freeNow(bytes);
   return text;
 }
 
 /** The number of characters of a compact record. All of them are ASCII. */
-export function compactLength(kind: CompactKind, idBytes: number, payloadBytes: number): number {
-  const bytes = ID_AT + idBytes + SEALED_KEY_BYTES + payloadBytes + SEAL_OVERHEAD_BYTES;
+export function compactLength(kind: CompactKind, idBytes: number, payloadBytes: number, bound: boolean): number {
+  const proofBytes = bound ? PROOF_BYTES : 0;
+  const bytes = ID_AT + idBytes + SEALED_KEY_BYTES + proofBytes + payloadBytes + SEAL_OVERHEAD_BYTES;
   return PREFIX[kind].length + Math.ceil((bytes * 4) / 3);
 }
 
@@ -74,21 +87,28 @@ export function compactLength(kind: CompactKind, idBytes: number, payloadBytes: 
  */
 export function decodeCompactRecord(text: string): CompactRecord {
   check(text, 'text', STRING);
-  const kind = kindOf(text);
-  if (kind === undefined) throw malformed('does not begin with kf1. or kf1j.');
+  const label = labelOf(text);
+  if (label === undefined) throw malformed('does not begin with kf1., kf1j., kf2. or kf2j.');
+  const { kind, bound } = label;
   const bytes = decodeBase64Url(text.slice(PREFIX[kind].length));
   if (bytes === undefined) throw malformed('is not unpadded base64url');
   const keyAt = bytes.length < ID_AT ? Number.NaN : ID_AT + bytes.readUInt16BE(ID_LENGTH_AT);
-  const dataAt = keyAt + SEALED_KEY_BYTES;
+  const proofAt = keyAt + SEALED_KEY_BYTES;
+  const dataAt = proofAt + (bound ? PROOF_BYTES : 0);
   if (!(keyAt > ID_AT && bytes.length - dataAt >= SEAL_OVERHEAD_BYTES)) throw malformed('ends too early');
   const parent = { id: decodeId(bytes.subarray(ID_AT, keyAt)), created: bytes.readUIntBE(TIME_BYTES, TIME_BYTES) };
-  const key = { created: bytes.readUIntBE(0, TIME_BYTES), encryptedKey: bytes.subarray(keyAt, dataAt), parent };
-  return { kind, record: { key, data: bytes.subarray(dataAt) } };
+  const key = { created: bytes.readUIntBE(0, TIME_BYTES), encryptedKey: bytes.subarray(keyAt, proofAt), parent };
+  const data = bytes.subarray(dataAt);
+  return { kind, record: bound ? { key, proof: bytes.subarray(proofAt, dataAt), data } : { key, data } };
 }
 
-function kindOf(text: string): CompactKind | undefined {
-  if (text.startsWith(PREFIX.bytes)) return 'bytes';
-  return text.startsWith(PREFIX.json) ? 'json' : undefined;
+/** What the prefix of a text says; undefined if it is not the prefix of a compact record. */
+function labelOf(text: string): { readonly kind: CompactKind; readonly bound: boolean } | undefined {
+  for (const kind of ['bytes', 'json'] as const) {
+    if (text.startsWith(PREFIX[kind])) return { kind, bound: false };
+    if (text.startsWith(BOUND_PREFIX[kind])) return { kind, bound: true };
+  }
+  return undefined;
 }
 
 function decodeId(bytes: Buffer): string {

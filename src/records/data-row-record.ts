@@ -1,6 +1,19 @@
 import { decodeBase64 } from '../crypto/base64.ts';
-import { ARRAY, BYTES, check, isOf, NUMBER, OBJECT, read, STRING, viewOf } from '../input/checks.ts';
+import {
+  ARRAY,
+  byteLengthOf,
+  BYTES,
+  check,
+  isOf,
+  NUMBER,
+  OBJECT,
+  optional,
+  read,
+  STRING,
+  viewOf,
+} from '../input/checks.ts';
 import { KeyfoldError } from '../errors.ts';
+import { PROOF_BYTES } from './record-proof.ts';
 
 /**
  * A sealed payload together with its sealed Data Row Key, as callers store it. Do not trust the members of a record
@@ -14,6 +27,11 @@ export interface DataRowRecord {
     readonly encryptedKey: Uint8Array;
     readonly parent: { readonly id: string; readonly created: number };
   };
+  /**
+   * Ties the record to its place. Only a caller who gives the same context can open the record with it. Absent if the
+   * record was sealed without a context.
+   */
+  readonly proof?: Uint8Array | undefined;
   /** The payload, sealed by the Data Row Key. */
   readonly data: Uint8Array;
 }
@@ -25,19 +43,23 @@ export interface DataRowRecord {
  * would refuse it
  */
 export function encodeDataRowRecord(record: DataRowRecord): string {
-  const { key, data } = checkedRecord(record);
+  const { key, proof, data } = checkedRecord(record);
   wholeNumber(key.created, 'key.created');
   wholeNumber(key.parent.created, 'key.parent.created');
-  return encodeWithKey(encodeRecordKey({ ...key, encryptedKey: viewOf(key.encryptedKey) }), viewOf(data));
+  return encodeWithKey(encodeRecordKey({ ...key, encryptedKey: viewOf(key.encryptedKey) }), viewOf(data), proof);
 }
+
+const PROOF = optional(BYTES);
 
 /**
  * Checks a record from a caller, and copies its members. Each member is read once, so that a getter cannot give another
  * value later.
  * @throws TypeError naming the member that has a wrong type
+ * @throws KeyfoldError `InvalidRequest` for a proof of another length than 32 bytes
  */
 export function checkedRecord(record: DataRowRecord): DataRowRecord {
   const key = memberOf(record, 'key', 'record');
+  const proof = memberOf(record, 'proof', 'record');
   const data = memberOf(record, 'data', 'record');
   const created = memberOf(key, 'created', 'record.key');
   const encryptedKey = memberOf(key, 'encryptedKey', 'record.key');
@@ -48,8 +70,10 @@ export function checkedRecord(record: DataRowRecord): DataRowRecord {
   check(encryptedKey, 'record.key.encryptedKey', BYTES);
   check(id, 'record.key.parent.id', STRING);
   check(parentCreated, 'record.key.parent.created', NUMBER);
+  check(proof, 'record.proof', PROOF);
   check(data, 'record.data', BYTES);
-  return { key: { created, encryptedKey, parent: { id, created: parentCreated } }, data };
+  const checkedKey = { created, encryptedKey, parent: { id, created: parentCreated } };
+  return proof === undefined ? { key: checkedKey, data } : { key: checkedKey, proof: checkedProof(proof), data };
 }
 
 function memberOf<T extends object, K extends keyof T & string>(object: T, member: K, name: string): T[K] {
@@ -63,8 +87,9 @@ export function encodeRecordKey({ created, encryptedKey, parent }: DataRowRecord
 }
 
 /** As {@link encodeDataRowRecord}, but takes the key as JSON text. */
-export function encodeWithKey(keyText: string, data: Uint8Array): string {
-  return `{"Key":${keyText},"Data":"${base64(data)}"}`;
+export function encodeWithKey(keyText: string, data: Uint8Array, proof?: Uint8Array): string {
+  const bound = proof === undefined ? '' : `,"Proof":"${base64(proof)}"`;
+  return `{"Key":${keyText}${bound},"Data":"${base64(data)}"}`;
 }
 
 /**
@@ -78,7 +103,7 @@ export function decodeDataRowRecord(text: string): DataRowRecord {
   const data = cut && decodeBase64(cut.data);
   return cut === undefined || data === undefined
     ? dataRowRecordFromValue(parseJson(text))
-    : { key: keyFromValue(cut.rest), data };
+    : { ...keyAndProof(cut.rest), data };
 }
 
 /**
@@ -87,7 +112,19 @@ export function decodeDataRowRecord(text: string): DataRowRecord {
  */
 export function dataRowRecordFromValue(value: unknown): DataRowRecord {
   const record = fields(value, 'the record');
-  return { key: keyFromValue(record), data: bytes(read(record, 'Data', 'record'), 'Data') };
+  return { ...keyAndProof(record), data: bytes(read(record, 'Data', 'record'), 'Data') };
+}
+
+function keyAndProof(record: Record<string, unknown>): Omit<DataRowRecord, 'data'> {
+  const key = keyFromValue(record);
+  const proof = read(record, 'Proof', 'record');
+  return proof === undefined ? { key } : { key, proof: checkedProof(bytes(proof, 'Proof')) };
+}
+
+/** A damaged proof is an error. If it counted as absent, the record would open for callers who give no context. */
+function checkedProof(proof: Uint8Array): Uint8Array {
+  if (byteLengthOf(proof) === PROOF_BYTES) return proof;
+  throw malformed('Proof', `of ${PROOF_BYTES} bytes`);
 }
 
 function keyFromValue(record: Record<string, unknown>): DataRowRecord['key'] {

@@ -46,7 +46,7 @@ const service = (): library.SessionFactoryOptions => ({
   kms: new StaticKms(Buffer.alloc(32, 7), {}),
   policy: { expireAfterMs: 1e9, wearsOut: () => false },
   now: Date.now,
-  events: { keyCreated: noop, keyRetired: noop, cacheUsed: noop, servedStale: noop },
+  events: { keyCreated: noop, keyRetired: noop, cacheUsed: noop, servedStale: noop, openedUnbound: noop },
 });
 const factory = new SessionFactory(service());
 

@@ -58,7 +58,7 @@ const maintained = (): library.MaintenanceOptions => ({
   kms: aws,
   policy: { expireAfterMs: 1e9 },
   now: Date.now,
-  events: { keyCreated: noop, keyRetired: noop, cacheUsed: noop, servedStale: noop },
+  events: { keyCreated: noop, keyRetired: noop, cacheUsed: noop, servedStale: noop, openedUnbound: noop },
 });
 const dynamoOptions = { region: 'us-west-2', endpoint: 'http://127.0.0.1:9' };
 const dynamo = new DynamoDbMetastore(dynamoOptions);

@@ -21,18 +21,18 @@ const MESSAGES: readonly (readonly [OperationName, unknown, string])[] = [
   ['encrypt', { plaintext: `${CANARY}!` }, 'plaintext must be padded standard base64.'],
   ['encrypt', { plaintext: '', format: 'json' }, 'format must be "compact".'],
   ['encrypt', { plaintext: '', format: null }, 'format must be "compact".'],
-  ['encrypt', { plaintext: '', [CANARY]: 1 }, `${UNKNOWN} plaintext, format.`],
-  ['encrypt', { [CANARY]: 'aGVsbG8=' }, `${UNKNOWN} plaintext, format.`],
-  ['encrypt', { items: [] }, `${UNKNOWN} plaintext, format.`],
-  ['encrypt', RECORD, `${UNKNOWN} plaintext, format.`],
+  ['encrypt', { plaintext: '', [CANARY]: 1 }, `${UNKNOWN} plaintext, format, context.`],
+  ['encrypt', { [CANARY]: 'aGVsbG8=' }, `${UNKNOWN} plaintext, format, context.`],
+  ['encrypt', { items: [] }, `${UNKNOWN} plaintext, format, context.`],
+  ['encrypt', RECORD, `${UNKNOWN} plaintext, format, context.`],
   ['decrypt', '"kf1.AAAA"', `${NO_OBJECT} ${WRAP_RECORD}`],
   ['decrypt', RECORD, WRAP_RECORD],
   ['decrypt', { ...RECORD, format: 'compact' }, WRAP_RECORD],
-  ['decrypt', { Key: RECORD.Key }, `${UNKNOWN} record.`],
-  ['decrypt', { Data: RECORD.Data }, `${UNKNOWN} record.`],
+  ['decrypt', { Key: RECORD.Key }, `${UNKNOWN} record, context, path.`],
+  ['decrypt', { Data: RECORD.Data }, `${UNKNOWN} record, context, path.`],
   ['decrypt', [RECORD.Key, RECORD.Data], `${NO_OBJECT} ${WRAP_RECORD}`],
   ['decrypt', {}, 'The request has no record.'],
-  ['decrypt', { record: RECORD, format: 'compact' }, `${UNKNOWN} record.`],
+  ['decrypt', { record: RECORD, format: 'compact' }, `${UNKNOWN} record, context, path.`],
   ['decrypt', { record: null }, 'record must be the JSON object or the compact string of a record.'],
   ['decrypt', { record: 1 }, 'record must be the JSON object or the compact string of a record.'],
   ['decrypt', { record: JSON.stringify(RECORD) }, 'record must be the JSON object or the compact string of a record.'],
@@ -72,7 +72,7 @@ const MESSAGES: readonly (readonly [OperationName, unknown, string])[] = [
   [
     'encrypt-fields',
     { document: {}, fields: ['$'], all: true },
-    `${UNKNOWN} document, documentText, fields, allowMissing, skipSealed, shareDataRowKey.`,
+    `${UNKNOWN} document, documentText, fields, allowMissing, skipSealed, shareDataRowKey, context, contextFrom, bindPath.`,
   ],
   ['decrypt-fields', { document: {}, all: false }, 'all must be true.'],
   ['decrypt-fields', { document: {}, fields: [] }, 'fields must have 1 to 100 entries.'],
@@ -86,7 +86,7 @@ const MESSAGES: readonly (readonly [OperationName, unknown, string])[] = [
   [
     'decrypt-fields',
     { document: {}, fields: ['$'], skipSealed: true },
-    `${UNKNOWN} document, documentText, fields, all, allowMissing.`,
+    `${UNKNOWN} document, documentText, fields, all, allowMissing, context, contextFrom, bindPath.`,
   ],
 ];
 
@@ -107,7 +107,7 @@ describe('messages for malformed requests', () => {
 
   it.for([
     ['encrypt-batch', 'aGVsbG8=', `${NO_OBJECT} wrap the plaintext: {"plaintext": …}.`],
-    ['encrypt-batch', { plaintext: '', [CANARY]: 1 }, `${UNKNOWN} plaintext, format.`],
+    ['encrypt-batch', { plaintext: '', [CANARY]: 1 }, `${UNKNOWN} plaintext, format, context.`],
     ['decrypt-batch', RECORD, WRAP_RECORD],
     ['rewrap-batch', 'kf1.AAAA', `${NO_OBJECT} ${WRAP_RECORD}`],
   ] as const)('%s names the fault of the item %j in its result', async ([operation, item, detail]) => {

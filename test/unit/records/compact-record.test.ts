@@ -41,8 +41,21 @@ describe('a compact record', () => {
   });
 
   it.for([0, 1, 2, 3, 1000])('has the length that compactLength computes for a payload of %i bytes', (bytes) => {
-    const text = encodeCompactRecord(changed({}, Buffer.alloc(28 + bytes)), 'json');
-    expect(text).toHaveLength(compactLength('json', 11, bytes));
+    const unbound = changed({}, Buffer.alloc(28 + bytes));
+    expect(encodeCompactRecord(unbound, 'json')).toHaveLength(compactLength('json', 11, bytes, false));
+    const bound = { ...unbound, proof: Buffer.alloc(32) };
+    expect(encodeCompactRecord(bound, 'json')).toHaveLength(compactLength('json', 11, bytes, true));
+  });
+
+  it.for(['bytes', 'json'] as const)('keeps the proof of a record of %s under a prefix of its own', (kind) => {
+    const bound = { ...record, proof: Buffer.alloc(32, 7) };
+    const text = encodeCompactRecord(bound, kind) ?? '';
+    expect(text.startsWith(kind === 'bytes' ? 'kf2.' : 'kf2j.')).toBe(true);
+    expect(decodeCompactRecord(text)).toEqual({ kind, record: bound });
+  });
+
+  it('does not read a record without a proof as one with a proof', () => {
+    expect(() => decodeCompactRecord(TEXT.replace('kf1.', 'kf2.'))).toThrow('ends too early');
   });
 
   it.for([

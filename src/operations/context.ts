@@ -1,0 +1,60 @@
+import * as v from 'valibot';
+import type { Session } from '../envelope/session.ts';
+import { KeyfoldError } from '../errors.ts';
+import { MAX_ENTRIES, type RecordContext, type RecordPlace } from '../records/record-proof.ts';
+
+/** The JSON Schema of an object with 1 to 16 strings. Valibot would drop a member that is named `__proto__`. */
+const STRINGS = {
+  type: 'object',
+  minProperties: 1,
+  maxProperties: MAX_ENTRIES,
+  propertyNames: { minLength: 1, maxLength: 128 },
+} as const;
+
+/** The schema of `context` in a request. {@link contextOf} checks the value. */
+export const contextEntry = v.optional(
+  v.pipe(
+    v.unknown(),
+    v.metadata({
+      ...STRINGS,
+      additionalProperties: { type: 'string', maxLength: 1024 },
+      description:
+        'Names the place of the record, such as {"table": "users", "id": "42"}. A record that is encrypted with a context decrypts with the same context only. Keyfold neither stores nor logs it.',
+    }),
+  ),
+);
+
+/** The schema of `contextFrom` in a request. */
+export const contextFromEntry = v.optional(
+  v.pipe(
+    v.unknown(),
+    v.metadata({
+      ...STRINGS,
+      additionalProperties: { type: 'string' },
+      description:
+        'Reads entries of the context from the document, by JSONPath: {"id": "$.id"}. A path that begins with @ starts at the element of the innermost array around the field. Each path must select one string, boolean or safe integer.',
+    }),
+  ),
+);
+
+/**
+ * Reads an object of strings from a request.
+ * @param name the name of the member
+ * @throws KeyfoldError `InvalidRequest` if it is not an object, or a value is not a string
+ */
+export function stringsOf(value: unknown, name: string): RecordContext | undefined {
+  if (value === undefined) return undefined;
+  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
+  if (isObject && Object.values(value).every((entry) => typeof entry === 'string')) return value as RecordContext;
+  throw new KeyfoldError('InvalidRequest', `${name} must be an object whose values are strings.`);
+}
+
+/**
+ * The session for the place of a record.
+ * @param context as the request has it; undefined if the record has no place
+ * @throws KeyfoldError `InvalidRequest`
+ */
+export function sessionIn(session: Session, context: unknown, place?: RecordPlace): Session {
+  const entries = stringsOf(context, 'context');
+  return entries === undefined ? session : session.withContext(entries, place);
+}

@@ -1,0 +1,58 @@
+import type { JsonValue } from './json-text.ts';
+
+/** The place of a value in a document. */
+export interface FieldLocation {
+  /** The normalized path (RFC 9535, section 2.7). */
+  readonly exactPath: string;
+  /** The same path with `*` for each index of an array, so that it stays the same if arrays are reordered. */
+  readonly path: string;
+  /** The element of the innermost array around the value; undefined if no array is around it. */
+  readonly element: JsonValue | undefined;
+}
+
+/** The locations of the given values, and all values that are neither in nor among them. */
+export interface FieldLocations {
+  readonly of: ReadonlyMap<JsonValue, FieldLocation>;
+  readonly outside: ReadonlySet<JsonValue>;
+}
+
+/** Locates values of a document. It visits each value once. */
+export function locateFields(root: JsonValue, fields: Iterable<JsonValue>): FieldLocations {
+  const wanted = new Set(fields);
+  const found = new Map<JsonValue, FieldLocation>();
+  const outside = new Set<JsonValue>();
+  const visit = (value: JsonValue, at: FieldLocation): void => {
+    if (wanted.has(value)) {
+      found.set(value, at);
+      return;
+    }
+    outside.add(value);
+    for (const [name, member] of value.members ?? []) {
+      const step = `['${escaped(name)}']`;
+      visit(member, { exactPath: at.exactPath + step, path: at.path + step, element: at.element });
+    }
+    for (const [i, item] of value.items?.entries() ?? []) {
+      visit(item, { exactPath: `${at.exactPath}[${i}]`, path: `${at.path}[*]`, element: item });
+    }
+  };
+  visit(root, { exactPath: '$', path: '$', element: undefined });
+  return { of: found, outside };
+}
+
+const ESCAPES: Readonly<Record<string, string>> = {
+  '\b': String.raw`\b`,
+  '\t': String.raw`\t`,
+  '\n': String.raw`\n`,
+  '\f': String.raw`\f`,
+  '\r': String.raw`\r`,
+  "'": String.raw`\'`,
+  '\\': String.raw`\\`,
+};
+
+/** Escapes a name for a normalized path. */
+function escaped(name: string): string {
+  // oxlint-disable-next-line no-control-regex -- RFC 9535 escapes control characters
+  return name.replaceAll(/[\u0000-\u001f'\\]/g, (character) => {
+    return ESCAPES[character] ?? String.raw`\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  });
+}

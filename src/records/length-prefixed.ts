@@ -1,0 +1,23 @@
+/** An unsigned integer of 4 bytes, big endian. */
+export function u32(value: number): Buffer {
+  const bytes = Buffer.allocUnsafe(4);
+  bytes.writeUInt32BE(value);
+  return bytes;
+}
+
+/** An unsigned integer of 8 bytes, big endian. */
+export function u64(value: number): Buffer {
+  const bytes = Buffer.allocUnsafe(8);
+  bytes.writeBigUInt64BE(BigInt(value));
+  return bytes;
+}
+
+/** Bytes, or text in UTF-8, after their length as {@link u32}. Concatenated values then keep their boundaries. */
+export function lengthPrefixed(value: Uint8Array | string): Buffer {
+  const sizeBytes = typeof value === 'string' ? Buffer.byteLength(value) : value.length;
+  const bytes = Buffer.allocUnsafe(4 + sizeBytes);
+  bytes.writeUInt32BE(sizeBytes);
+  if (typeof value === 'string') bytes.write(value, 4);
+  else bytes.set(value, 4);
+  return bytes;
+}

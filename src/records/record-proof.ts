@@ -1,0 +1,113 @@
+import { timingSafeEqual, type KeyObject } from 'node:crypto';
+import { SEAL_OVERHEAD_BYTES } from '../crypto/aead.ts';
+import { expand32 } from '../crypto/hkdf.ts';
+import { KeyfoldError } from '../errors.ts';
+import {
+  byteLengthOf,
+  check,
+  OBJECT,
+  oneOf,
+  optional,
+  optionsOf,
+  partOf,
+  read,
+  STRING,
+  type Types,
+} from '../input/checks.ts';
+import { lengthPrefixed, u32 } from './length-prefixed.ts';
+
+/**
+ * Names the place of a record, such as `{ table: 'users', id: '42' }`. It has 1 to 16 entries. A name has 1 to 128
+ * bytes of UTF-8, and a value 0 to 1,024. The order of the entries does not matter. Contexts are not secret, but
+ * Keyfold neither stores nor logs them.
+ */
+export type RecordContext = Readonly<Record<string, string>>;
+
+/** What a payload is: `bytes`, or `json`, the text of a JSON value from a field of a document. */
+export type RecordForm = 'bytes' | 'json';
+
+/** The parts of a record's place that its {@link RecordContext} does not name. */
+export interface RecordPlace {
+  /** What the payload is; `bytes` by default. */
+  readonly form?: RecordForm | undefined;
+  /** The path of a field in its document; empty by default. */
+  readonly path?: string | undefined;
+}
+
+/** The form, the path and the context of a record, encoded for {@link recordProof}. */
+export type Binding = Buffer;
+
+export const PROOF_BYTES = 32;
+
+const LABEL = lengthPrefixed('keyfold/record-proof/1');
+const FORM: Readonly<Record<RecordForm, Buffer>> = {
+  bytes: Buffer.concat([LABEL, lengthPrefixed('bytes')]),
+  json: Buffer.concat([LABEL, lengthPrefixed('json')]),
+};
+const NO_PATH = lengthPrefixed('');
+const TAIL_LENGTH = u32(SEAL_OVERHEAD_BYTES);
+const PLACE: Types<RecordPlace> = { form: optional(oneOf('bytes', 'json')), path: optional(STRING) };
+
+export const MAX_ENTRIES = 16;
+const MAX_NAME_BYTES = 128;
+const MAX_VALUE_BYTES = 1024;
+
+/**
+ * Encodes the place of a record. Entries are ordered by the UTF-8 bytes of their names, and nothing is normalised.
+ * @throws TypeError if the context is not an object of strings, or the place has a member of a wrong type
+ * @throws KeyfoldError `InvalidRequest` if the context has too few or too many entries, if a name or value is too long
+ * or not well-formed Unicode, or if the path is not well-formed
+ */
+export function bindingOf(context: RecordContext, place: RecordPlace = {}): Binding {
+  check(context, 'context', OBJECT);
+  const { form = 'bytes', path = '' } = optionsOf(place, 'place', PLACE);
+  const names = Object.keys(context);
+  if (names.length === 0 || names.length > MAX_ENTRIES) throw invalid(`must have 1 to ${MAX_ENTRIES} entries`);
+  const entries = names.map((name) => {
+    const value = read(context, name, 'context') as string;
+    if (typeof value !== 'string') throw new TypeError('context must have strings as its values.');
+    return [encoded(name, 1, MAX_NAME_BYTES, 'names'), encoded(value, 0, MAX_VALUE_BYTES, 'values')] as const;
+  });
+  // The lengths in front must not count, because the order is that of the names' bytes.
+  if (entries.length > 1) entries.sort(([a], [b]) => a.compare(b, 4, b.length, 4, a.length));
+  if (!path.isWellFormed())
+    throw new KeyfoldError('InvalidRequest', 'The path of a bound field must be well-formed Unicode.');
+  return Buffer.concat([
+    FORM[form],
+    path === '' ? NO_PATH : lengthPrefixed(path),
+    u32(entries.length),
+    ...entries.flat(),
+  ]);
+}
+
+/**
+ * The proof that a record was sealed for its place: HKDF-Expand-SHA-256 under the Data Row Key, over the binding and
+ * the last 28 bytes of the sealed payload. These are its tag and nonce, to which GCM ties the rest of the payload, so
+ * the cost does not grow with the payload (docs/compact-record.md).
+ */
+export function recordProof(dataRowKey: KeyObject, binding: Binding, sealed: Uint8Array): Buffer {
+  const end = byteLengthOf(sealed);
+  return expand32(dataRowKey, binding, TAIL_LENGTH, partOf(sealed, end - SEAL_OVERHEAD_BYTES, end));
+}
+
+/** Whether a record was sealed for the place of `binding`. The comparison takes constant time. */
+export function isBoundTo(
+  dataRowKey: KeyObject,
+  binding: Binding,
+  { data, proof }: { readonly data: Uint8Array; readonly proof?: Uint8Array | undefined },
+): boolean {
+  if (proof === undefined || byteLengthOf(data) < SEAL_OVERHEAD_BYTES) return false;
+  return timingSafeEqual(recordProof(dataRowKey, binding, data), proof);
+}
+
+function encoded(text: string, min: number, max: number, what: string): Buffer {
+  const bytes = lengthPrefixed(text);
+  const size = bytes.length - 4;
+  if (size < min || size > max) throw invalid(`must have ${what} of ${min} to ${max} bytes of UTF-8`);
+  if (!text.isWellFormed()) throw invalid(`must have ${what} of well-formed Unicode`);
+  return bytes;
+}
+
+function invalid(what: string): KeyfoldError {
+  return new KeyfoldError('InvalidRequest', `context ${what}.`);
+}

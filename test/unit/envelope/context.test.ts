@@ -1,0 +1,216 @@
+import { describe, expect, it } from 'vitest';
+import {
+  decodeCompactRecord,
+  decodeDataRowRecord,
+  encodeCompactRecord,
+  encodeDataRowRecord,
+  type DataRowRecord,
+  type KeyMeta,
+  type Session,
+  type SessionFactoryOptions,
+} from '../../../src/index.ts';
+import { NO_ENVELOPE_EVENTS } from '../../../src/envelope/ports.ts';
+import { codeOf, DAY_MS, FakeWorld } from '../../support/fakes.ts';
+
+const HOME = { table: 'users', id: '42' };
+const AWAY = { table: 'users', id: '43' };
+const SECRET = Buffer.from('secret');
+
+function open(options: Partial<SessionFactoryOptions> = {}, world = new FakeWorld()): Session {
+  return world.process(options).session('tenant-1');
+}
+
+/** Every way to edit the proof of a record, without a key. */
+const EDITS: Readonly<Record<string, (record: DataRowRecord, other: DataRowRecord) => DataRowRecord>> = {
+  'its proof stripped': ({ key, data }) => ({ key, data }),
+  'the proof of another record': (record, { proof }) => ({ ...record, proof }),
+  'a proof with one bit changed': (record) => ({ ...record, proof: flipped(record.proof ?? Buffer.alloc(32)) }),
+  'a proof of zeros': (record) => ({ ...record, proof: Buffer.alloc(32) }),
+  'the payload of another record': (record, { data }) => ({ ...record, data }),
+  'the key of another record': (record, { key }) => ({ ...record, key }),
+  'the payload and the key of another record': (record, { key, data }) => ({ ...record, key, data }),
+  'a payload cut to its last 28 bytes': (record) => ({ ...record, data: record.data.subarray(-28) }),
+  'a payload that is too short': (record) => ({ ...record, data: record.data.subarray(-27) }),
+  'a payload with its first bit changed': (record) => ({ ...record, data: flipped(record.data) }),
+};
+
+describe('a session with a context', () => {
+  it('opens its own record, in each form, in another process', async () => {
+    const world = new FakeWorld();
+    const session = open({}, world).withContext(HOME);
+    const record = await session.encrypt(SECRET);
+    expect(record.proof).toHaveLength(32);
+    const reader = open({}, world).withContext({ id: '42', table: 'users' });
+    expect(await reader.decrypt(record)).toEqual(SECRET);
+    expect(await reader.decrypt(decodeDataRowRecord(encodeDataRowRecord(record)))).toEqual(SECRET);
+    const compact = encodeCompactRecord(record, 'bytes') ?? '';
+    expect(await reader.decrypt(decodeCompactRecord(compact).record)).toEqual(SECRET);
+    const text = await session.encryptToJson(SECRET);
+    expect(Object.keys(JSON.parse(text) as object)).toEqual(['Key', 'Proof', 'Data']);
+    expect(await reader.decryptJson(text)).toEqual(SECRET);
+    const { Key, Proof, Data } = JSON.parse(text) as Record<string, unknown>;
+    expect(await reader.decryptJson(JSON.stringify({ Proof, Data, Key }))).toEqual(SECRET);
+  });
+
+  it.for([
+    ['another value', AWAY],
+    ['another name', { table: 'users', ID: '42' }],
+    ['one entry more', { ...HOME, version: '1' }],
+    ['one entry less', { table: 'users' }],
+    ['another normalisation', { ...HOME, id: '４２' }],
+  ])('refuses a record that was encrypted with %s', async ([, context]) => {
+    const session = open();
+    const record = await session.withContext(HOME).encrypt(SECRET);
+    expect(await codeOf(session.withContext(context as typeof HOME).decrypt(record))).toBe('RecordUnreadable');
+  });
+
+  it.for([{ form: 'json' }, { path: "$['a']" }] as const)('refuses a record of another place: %o', async (place) => {
+    const session = open();
+    const record = await session.withContext(HOME).encrypt(SECRET);
+    expect(await codeOf(session.withContext(HOME, place).decrypt(record))).toBe('RecordUnreadable');
+  });
+
+  it.for(Object.keys(EDITS))('refuses a record with %s', async (name) => {
+    const session = open();
+    const bound = session.withContext(HOME);
+    const [record, other] = [await bound.encrypt(SECRET), await session.withContext(AWAY).encrypt(SECRET)];
+    const edited = EDITS[name]?.(record, other) as DataRowRecord;
+    expect(await codeOf(bound.decrypt(edited))).toBe('RecordUnreadable');
+    expect(await codeOf(bound.decryptJson(encodeDataRowRecord(edited)))).toBe('RecordUnreadable');
+  });
+
+  it('refuses records of one shared Data Row Key that were swapped', async () => {
+    const batch = open().batch({ shareDataRowKey: true });
+    const [home, away] = [batch.withContext(HOME), batch.withContext(AWAY)];
+    const records = [await home.encrypt(Buffer.from('low')), await away.encrypt(Buffer.from('high'))] as const;
+    expect(records[0].key).toEqual(records[1].key);
+    expect(await codeOf(home.decrypt(records[1]))).toBe('RecordUnreadable');
+    expect(await codeOf(home.decrypt({ ...records[1], proof: records[0].proof }))).toBe('RecordUnreadable');
+    expect(await home.decrypt(records[0])).toEqual(Buffer.from('low'));
+  });
+
+  it('keeps the context of the time of the call', async () => {
+    const session = open();
+    const context = { ...HOME };
+    const bound = session.withContext(context);
+    context.id = '43';
+    const sealing = bound.encrypt(SECRET);
+    expect(await session.withContext(HOME).decrypt(await sealing)).toEqual(SECRET);
+  });
+
+  it('rewraps without a context, and the record keeps its proof', async () => {
+    const world = new FakeWorld();
+    const session = open({}, world);
+    const record = await session.withContext(HOME).encrypt(SECRET);
+    world.clock.advance(91 * DAY_MS);
+    const { record: moved, rewrapped } = await open({}, world).rewrap(record);
+    expect(rewrapped).toBe(true);
+    expect(moved.key.parent.created).toBeGreaterThan(record.key.parent.created);
+    expect(moved.proof).toEqual(record.proof);
+    expect(await open({}, world).withContext(HOME).decrypt(moved)).toEqual(SECRET);
+    expect(await codeOf(open({}, world).withContext(AWAY).decrypt(moved))).toBe('RecordUnreadable');
+  });
+});
+
+describe('a session without a context', () => {
+  it('needs one to open a bound record, which it says before it reads a key', async () => {
+    const world = new FakeWorld();
+    const record = await open({}, world).withContext(HOME).encrypt(SECRET);
+    world.log.take();
+    const reader = open({}, world);
+    expect(await codeOf(reader.decrypt(record))).toBe('ContextRequired');
+    expect(await codeOf(reader.decryptJson(encodeDataRowRecord(record)))).toBe('ContextRequired');
+    expect(world.log.take()).toEqual([]);
+  });
+
+  it('opens a record whose proof was stripped, because the proof protects only readers who give a context', async () => {
+    const session = open();
+    const { key, data } = await session.withContext(HOME).encrypt(SECRET);
+    expect(await session.decrypt({ key, data })).toEqual(SECRET);
+  });
+
+  it('still opens a record that was swapped with another of its partition', async () => {
+    const session = open();
+    const [low, high] = [await session.encrypt(Buffer.from('low')), await session.encrypt(Buffer.from('high'))];
+    const column = { low: high, high: low };
+    expect(await session.decrypt(column.low)).toEqual(Buffer.from('high'));
+  });
+
+  it.for([Buffer.alloc(31), Buffer.alloc(33), Buffer.alloc(0)])(
+    'refuses a proof of another length than 32',
+    async (proof) => {
+      const session = open();
+      const record = { ...(await session.encrypt(SECRET)), proof };
+      expect(await codeOf(session.decrypt(record))).toBe('InvalidRequest');
+      expect(await codeOf(session.withContext(HOME).decrypt(record))).toBe('InvalidRequest');
+    },
+  );
+
+  it.for(['null', '""', '"AAAA"', '7', '{}', '"%%"'])('refuses %s as the Proof of a JSON record', async (proof) => {
+    const session = open();
+    const text = (await session.encryptToJson(SECRET)).replace(',"Data"', `,"Proof":${proof},"Data"`);
+    expect(await codeOf(session.decryptJson(text))).toBe('InvalidRequest');
+  });
+});
+
+describe('requireContext', () => {
+  it.for([
+    ['off', 'ok', 'ok'],
+    ['seal', 'ContextRequired', 'ok'],
+    ['always', 'ContextRequired', 'ContextRequired'],
+  ] as const)('set to %s answers encrypt with %s and decrypt with %s', async ([requireContext, sealing, opening]) => {
+    const world = new FakeWorld();
+    const record = await open({}, world).encrypt(SECRET);
+    world.log.take();
+    const session = open({ requireContext }, world);
+    expect(await outcome(session.encrypt(SECRET))).toBe(sealing);
+    expect(await outcome(session.encryptToJson(SECRET))).toBe(sealing);
+    if (sealing !== 'ok') expect(world.log.take()).toEqual([]);
+    expect(await outcome(session.decrypt(record))).toBe(opening);
+    expect(await outcome(session.rewrap(record))).toBe('ok');
+    const bound = await session.withContext(HOME).encrypt(SECRET);
+    expect(await outcome(session.withContext(HOME).decrypt(bound))).toBe('ok');
+  });
+
+  it('refuses another value', () => {
+    expect(() => open({ requireContext: 'never' as never })).toThrow(TypeError);
+  });
+});
+
+describe('unboundBefore', () => {
+  it('opens unbound records of older Intermediate Keys with a context, and reports each', async () => {
+    const world = new FakeWorld();
+    const unbound = await open({}, world).encrypt(SECRET);
+    const { created } = unbound.key.parent;
+    const reported: KeyMeta[] = [];
+    const events = { ...NO_ENVELOPE_EVENTS, openedUnbound: (key: KeyMeta) => void reported.push(key) };
+    const migrating = open({ unboundBefore: created + 1, events }, world).withContext(HOME);
+    expect(await migrating.decrypt(unbound)).toEqual(SECRET);
+    expect(await migrating.decryptJson(encodeDataRowRecord(unbound))).toEqual(SECRET);
+    expect(reported).toEqual([unbound.key.parent, unbound.key.parent]);
+    const later = open({ unboundBefore: created, events }, world).withContext(HOME);
+    expect(await codeOf(later.decrypt(unbound))).toBe('RecordUnreadable');
+    expect(await codeOf(open({}, world).withContext(HOME).decrypt(unbound))).toBe('RecordUnreadable');
+    expect(reported).toHaveLength(2);
+  });
+
+  it('does not open a bound record with another context', async () => {
+    const world = new FakeWorld();
+    const record = await open({}, world).withContext(AWAY).encrypt(SECRET);
+    const migrating = open({ unboundBefore: record.key.parent.created + 1 }, world).withContext(HOME);
+    expect(await codeOf(migrating.decrypt(record))).toBe('RecordUnreadable');
+  });
+});
+
+async function outcome(work: Promise<unknown>): Promise<string> {
+  return work.then(
+    () => 'ok',
+    () => codeOf(work),
+  );
+}
+
+function flipped(bytes: Uint8Array): Buffer {
+  const copy = Buffer.from(bytes);
+  copy[0] = (copy[0] ?? 0) ^ 1;
+  return copy;
+}

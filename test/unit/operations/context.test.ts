@@ -1,0 +1,300 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { exactInteger } from '../../../src/operations/json-text.ts';
+import { codeOf, errorOf, FakeWorld } from '../../support/fakes.ts';
+import { operate, type Answer, type Operator } from '../../support/operations.ts';
+
+const HOME = { table: 'users', id: '42' };
+const ORDER = {
+  id: 7,
+  tenant: 't',
+  items: [
+    { line: 'a', ssn: 1 },
+    { line: 'b', ssn: 2 },
+  ],
+};
+const SSNS = ['$.items[*].ssn'];
+
+async function sealed(operator: Operator, request: Answer, document: unknown = ORDER): Promise<typeof ORDER> {
+  const answer = await operator.answer('encrypt-fields', { document, fields: SSNS, ...request });
+  return answer['document'] as typeof ORDER;
+}
+
+describe('encrypt and decrypt with a context', () => {
+  it.for([undefined, 'compact'])('round-trip in the format %s', async (format) => {
+    const { answer, ask } = operate();
+    const { record } = await answer('encrypt', { plaintext: 'aGk=', context: HOME, ...(format && { format }) });
+    expect(await answer('decrypt', { record, context: HOME })).toEqual({ plaintext: 'aGk=' });
+    expect(await codeOf(ask('decrypt', { record, context: { ...HOME, id: '43' } }))).toBe('RecordUnreadable');
+    expect(await codeOf(ask('decrypt', { record }))).toBe('ContextRequired');
+    const moved = await answer('rewrap', { record, format: 'compact' });
+    expect(await answer('decrypt', { record: moved['record'], context: HOME })).toEqual({ plaintext: 'aGk=' });
+  });
+
+  it.for([null, [], ['a'], 'id=1', 7, { id: 1 }, { id: null }, {}, { '': 'x' }, { id: 'x'.repeat(1025) }])(
+    'refuse %j as a context',
+    async (context) => {
+      const world = new FakeWorld();
+      const { ask } = operate(world.process());
+      const error = await errorOf(ask('encrypt', { plaintext: 'aGk=', context }));
+      expect(error).toMatchObject({
+        code: 'InvalidRequest',
+        message: expect.stringMatching(/^context must/) as string,
+      });
+      expect(world.log.take()).toEqual([]);
+    },
+  );
+
+  it('bind each item of a batch to a context of its own', async () => {
+    const { answer, itemFailures } = operate();
+    const contexts = ['1', '2', '3'].map((id) => ({ table: 'users', id }));
+    const items = contexts.map((context) => ({ plaintext: 'aGk=', context }));
+    const sealing = await answer('encrypt-batch', { items, shareDataRowKey: true });
+    const records = (sealing['results'] as { record: unknown }[]).map(({ record }) => record);
+    const given = records.map((record, i) => ({ record, context: contexts[i === 2 ? 0 : i] }));
+    const { results } = await answer('decrypt-batch', { items: given });
+    expect(results).toMatchObject([
+      { plaintext: 'aGk=' },
+      { plaintext: 'aGk=' },
+      { error: { code: 'RecordUnreadable' } },
+    ]);
+    expect(itemFailures).toHaveLength(1);
+  });
+
+  it('refuse a malformed context of one item alone', async () => {
+    const { answer } = operate();
+    const items = [
+      { plaintext: 'aGk=', context: {} },
+      { plaintext: 'aGk=', context: HOME },
+    ];
+    const { results } = await answer('encrypt-batch', { items });
+    expect(results).toMatchObject([
+      { error: { code: 'InvalidRequest' } },
+      { record: { Proof: expect.any(String) as string } },
+    ]);
+  });
+
+  it('open the record of one field with its path', async () => {
+    const operator = operate();
+    const { items } = await sealed(operator, { context: HOME });
+    const record = items[0]?.ssn;
+    const path = "$['items'][*]['ssn']";
+    expect(await operator.answer('decrypt', { record, context: HOME, path })).toEqual({ plaintext: 'MQ==' });
+    expect(await codeOf(operator.ask('decrypt', { record, context: HOME, path: "$['items'][*]['x']" }))).toBe(
+      'RecordUnreadable',
+    );
+    expect(await codeOf(operator.ask('decrypt', { record, path }))).toBe('InvalidRequest');
+  });
+
+  it('refuse a path with a record that is not the record of a field', async () => {
+    const { answer, ask } = operate();
+    const { record } = await answer('encrypt', { plaintext: '', context: HOME, format: 'compact' });
+    expect(await codeOf(ask('decrypt', { record, context: HOME, path: '$' }))).toBe('InvalidRequest');
+  });
+});
+
+describe('fields of a document with a context', () => {
+  it('survive that members and the items of arrays are reordered', async () => {
+    const operator = operate();
+    const { id, items } = await sealed(operator, { context: HOME });
+    const reordered = { items: items.toReversed(), id };
+    const { document } = await operator.answer('decrypt-fields', { document: reordered, fields: SSNS, context: HOME });
+    expect(document).toEqual({ items: ORDER.items.toReversed(), id: 7 });
+    expect(await operator.answer('decrypt-fields', { document: reordered, all: true, context: HOME })).toEqual({
+      document,
+    });
+  });
+
+  it('do not open in another member, even with the same context', async () => {
+    const operator = operate();
+    const fields = ['$.a', '$.b'];
+    const answer = await operator.answer('encrypt-fields', { document: { a: 1, b: 2 }, fields, context: HOME });
+    const { a, b } = answer['document'] as { a: string; b: string };
+    const swapped = { document: { a: b, b: a }, fields };
+    expect(await codeOf(operator.ask('decrypt-fields', { ...swapped, context: HOME }))).toBe('RecordUnreadable');
+    const unbound = await operator.answer('encrypt-fields', { document: { a: 1, b: 2 }, fields });
+    const plain = unbound['document'] as { a: string; b: string };
+    const opened = await operator.answer('decrypt-fields', { document: { a: plain.b, b: plain.a }, fields });
+    expect(opened['document']).toEqual({ a: 2, b: 1 });
+  });
+
+  it('are bound to their indexes with bindPath exact, and to no path with bindPath none', async () => {
+    const operator = operate();
+    const exact = { context: HOME, bindPath: 'exact' };
+    const document = await sealed(operator, exact);
+    expect((await operator.answer('decrypt-fields', { document, fields: SSNS, ...exact }))['document']).toEqual(ORDER);
+    const reversed = { ...document, items: document.items.toReversed() };
+    expect(await codeOf(operator.ask('decrypt-fields', { document: reversed, fields: SSNS, ...exact }))).toBe(
+      'RecordUnreadable',
+    );
+    const none = { context: HOME, bindPath: 'none' };
+    const [first] = (await sealed(operator, none)).items;
+    const moved = { document: { x: first?.ssn }, fields: ['$.x'], ...none };
+    expect((await operator.answer('decrypt-fields', moved))['document']).toEqual({ x: 1 });
+  });
+
+  it('read entries of their context from the document and from the element around them', async () => {
+    const operator = operate();
+    const from = { contextFrom: { id: '$.id', line: '@.line' }, context: { table: 'orders' } };
+    const document = await sealed(operator, from);
+    const opened = await operator.answer('decrypt-fields', { document, fields: SSNS, ...from });
+    expect(opened['document']).toEqual(ORDER);
+    const [first, second] = document.items;
+    const swapped = {
+      ...document,
+      items: [
+        { ...first, ssn: second?.ssn },
+        { ...second, ssn: first?.ssn },
+      ],
+    };
+    expect(await codeOf(operator.ask('decrypt-fields', { document: swapped, fields: SSNS, ...from }))).toBe(
+      'RecordUnreadable',
+    );
+    const renamed = { ...document, id: 8 };
+    expect(await codeOf(operator.ask('decrypt-fields', { document: renamed, fields: SSNS, ...from }))).toBe(
+      'RecordUnreadable',
+    );
+    const context = { table: 'orders', id: '7', line: 'a' };
+    const given = { record: first?.ssn, context, path: "$['items'][*]['ssn']" };
+    expect(await operator.answer('decrypt', given)).toEqual({ plaintext: 'MQ==' });
+  });
+
+  it.for([
+    ['7', '7.0'],
+    ['7', '70e-1'],
+    ['true', 'true'],
+    ['"\u00e9"', String.raw`"\u00e9"`],
+    ['-0', '0'],
+  ])('take %s and %s for the same value', async ([one, other]) => {
+    const operator = operate();
+    const request = { fields: ['$.s'], contextFrom: { id: '$.id' } };
+    const text = `{"id":${one},"s":1}`;
+    const { documentText } = await operator.answer('encrypt-fields', { documentText: text, ...request });
+    const changed = (documentText as string).replace(`"id":${one}`, `"id":${other}`);
+    const opened = await operator.answer('decrypt-fields', { documentText: changed, ...request });
+    expect(opened['documentText']).toBe(`{"id":${other},"s":1}`);
+  });
+
+  it.for([
+    ['a path that selects nothing', { id: '$.nothing' }],
+    ['a path that selects two values', { id: '$.items[*].line' }],
+    ['a value that is encrypted', { id: '$.items[0].ssn' }],
+    ['an object', { id: '$.items[0]' }],
+    ['null', { id: '$.none' }],
+    ['a number that is not an integer', { id: '$.half' }],
+    ['a number beyond the safe integers', { id: '$.big' }],
+    ['a compact record', { id: '$.sealed' }],
+    ['a malformed path', { id: '$.[' }],
+    ['a path with a filter', { id: '$.items[?@.ssn == 1].line' }],
+    ['no path', { id: 7 }],
+    ['no entries', {}],
+    ['a name that stands in context, too', { table: '$.id' }],
+  ])('refuse contextFrom with %s', async ([, contextFrom]) => {
+    const { ask } = operate();
+    const document = `{"id":1,"none":null,"half":0.5,"big":9007199254740993,"sealed":"kf1j.x",${JSON.stringify(ORDER).slice(1)}`;
+    const asked = JSON.stringify({ fields: SSNS, contextFrom, context: { table: 't' } });
+    const body = `{"document":${document.replace('"id":7,', '')},${asked.slice(1)}`;
+    expect(await codeOf(ask('encrypt-fields', body))).toBe('InvalidRequest');
+  });
+
+  it('refuse a path from the element if a field is in no array', async () => {
+    const request = { document: { id: 1, s: 2 }, fields: ['$.s'], contextFrom: { id: '@.id' } };
+    expect(await codeOf(operate().ask('encrypt-fields', request))).toBe('InvalidRequest');
+  });
+
+  it('refuse bindPath without a context', async () => {
+    const request = { document: { s: 2 }, fields: ['$.s'], bindPath: 'none' };
+    expect(await codeOf(operate().ask('encrypt-fields', request))).toBe('InvalidRequest');
+  });
+
+  it('keep names with quotes, backslashes and control characters apart', async () => {
+    const operator = operate();
+    const names = ["a'", 'a\\', "a\\'", 'a\u0001', 'a\n', 'a\\n', '', '__proto__', "']['"];
+    const documentText = `{${names.map((name, i) => `${JSON.stringify(name)}:${i}`).join(',')}}`;
+    const request = { fields: ['$.*'], context: HOME };
+    const answer = await operator.answer('encrypt-fields', { documentText, ...request });
+    const text = answer['documentText'] as string;
+    expect((await operator.answer('decrypt-fields', { documentText: text, ...request }))['documentText']).toBe(
+      documentText,
+    );
+    const values = [...text.matchAll(/"kf2j[^"]*"/g)].map(([value]) => value);
+    const rotated = names.map((name, i) => `${JSON.stringify(name)}:${values[(i + 1) % values.length]}`);
+    for (const [i, name] of names.entries()) {
+      const alone = `{${rotated[i]}}`;
+      expect(await codeOf(operator.ask('decrypt-fields', { documentText: alone, ...request })), name).toBe(
+        'RecordUnreadable',
+      );
+    }
+  });
+});
+
+describe('skipSealed', () => {
+  const once = { document: { s: 'x' }, fields: ['$.s'] };
+  const sealOnce = async (operator: Operator, request: Answer): Promise<unknown> =>
+    (await operator.answer('encrypt-fields', { ...once, ...request }))['document'];
+
+  it('leaves a field that opens with this context and path', async () => {
+    const operator = operate();
+    const document = await sealOnce(operator, { context: HOME });
+    expect(await sealOnce(operator, { document, context: HOME, skipSealed: true })).toEqual(document);
+  });
+
+  it.for([
+    ['a field that is bound to another context', { context: { id: 'other' } }, { context: HOME }, 'RecordUnreadable'],
+    [
+      'a field that is bound to another path',
+      { context: HOME, bindPath: 'none' },
+      { context: HOME },
+      'RecordUnreadable',
+    ],
+    ['a field that is not bound', {}, { context: HOME }, 'RecordUnreadable'],
+    ['a bound field without a context', { context: HOME }, {}, 'ContextRequired'],
+  ] as const)('refuses %s', async ([, before, after, code]) => {
+    const operator = operate();
+    const document = await sealOnce(operator, before);
+    expect(await codeOf(sealOnce(operator, { document, ...after, skipSealed: true }))).toBe(code);
+  });
+
+  it.for([{}, { context: HOME }])('encrypts a look-alike with %j', async (request) => {
+    const world = new FakeWorld();
+    const operator = operate(world.process());
+    const stranger = operate();
+    for (const before of [{}, { context: HOME }]) {
+      const document = await sealOnce(stranger, before);
+      const again = await sealOnce(operator, { document, ...request, skipSealed: true });
+      const opened = await operator.answer('decrypt-fields', { document: again, fields: ['$.s'], ...request });
+      expect(opened['document']).toEqual(document);
+    }
+  });
+});
+
+describe('exactInteger', () => {
+  it('agrees with BigInt for every decimal that is an integer', () => {
+    fc.assert(
+      fc.property(fc.maxSafeInteger(), fc.integer({ min: 0, max: 5 }), (value, zeros) => {
+        const expected = String(value === 0 ? 0 : value);
+        expect(exactInteger(`${value}`)).toBe(expected);
+        expect(exactInteger(`${value}.${'0'.repeat(zeros + 1)}`)).toBe(expected);
+        expect(exactInteger(`${value}e0`)).toBe(expected);
+        expect(exactInteger(`${value}${'0'.repeat(zeros)}e-${zeros}`)).toBe(expected);
+      }),
+    );
+  });
+
+  it.for(['1.5', '1.00000000000000000001', '1e-1', '9007199254740992', '1e400', '1e-400', 'true', '"1"', '05e-1'])(
+    'refuses %s',
+    (source) => {
+      expect(exactInteger(source)).toBeUndefined();
+    },
+  );
+
+  it.for([
+    ['-0', '0'],
+    ['0e99', '0'],
+    ['0.000', '0'],
+    ['12e2', '1200'],
+    ['-1.20e1', '-12'],
+  ])('writes %s as %s', ([source, digits]) => {
+    expect(exactInteger(source as string)).toBe(digits);
+  });
+});

@@ -1,0 +1,131 @@
+import { createSecretKey } from 'node:crypto';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { bindingOf, recordProof, type RecordContext, type RecordPlace } from '../../../src/records/record-proof.ts';
+
+const DATA_ROW_KEY = createSecretKey(Buffer.from(Array.from({ length: 32 }, (_, i) => i)));
+const TAIL = Buffer.from(Array.from({ length: 28 }, (_, i) => 0x80 + i));
+
+function proofOf(context: RecordContext, place?: RecordPlace, sealed: Uint8Array = TAIL): string {
+  return recordProof(DATA_ROW_KEY, bindingOf(context, place), sealed).toString('hex');
+}
+
+/** Well-formed text of a few bytes, often with the same characters. */
+const text = (min: number): fc.Arbitrary<string> =>
+  fc.string({ unit: fc.constantFrom('a', 'b', '\0', 'é', '€', '𝄞', '\uffff'), minLength: min, maxLength: 8 });
+const contexts = fc
+  .uniqueArray(fc.tuple(text(1), text(0)), { minLength: 1, maxLength: 16, selector: ([name]) => name })
+  .map((entries) => entries);
+
+describe('recordProof', () => {
+  it('gives the published vector', () => {
+    const place = { form: 'json', path: "$['items'][*]['ssn']" } as const;
+    expect(proofOf({ table: 'users', id: '42' }, place)).toBe(
+      '5e5b114310507263eaf49e99b7a1f5b0ded6515cbf0a6673290251db4862c911',
+    );
+  });
+
+  it('does not depend on the order of the entries, whatever their characters are', () => {
+    fc.assert(
+      fc.property(contexts, fc.integer(), (entries, seed) => {
+        const shuffled = entries.toSorted(([a], [b]) => ((a.length * 31 + seed) % 7) - ((b.length * 31 + seed) % 7));
+        expect(proofOf(Object.fromEntries(shuffled))).toBe(proofOf(Object.fromEntries(entries)));
+        expect(proofOf(Object.fromEntries(entries.toReversed()))).toBe(proofOf(Object.fromEntries(entries)));
+      }),
+    );
+  });
+
+  it('orders names by their UTF-8 bytes and not by their UTF-16 units', () => {
+    const entries = bindingOf({ '\u{10000}': 'later', '\uffff': 'earlier' });
+    expect(entries.indexOf('earlier')).toBeLessThan(entries.indexOf('later'));
+  });
+
+  it('differs for contexts, paths and forms that look alike when they are concatenated', () => {
+    const alike: [RecordContext, RecordPlace?][] = [
+      [{ ab: 'c' }],
+      [{ a: 'bc' }],
+      [{ abc: '' }],
+      [{ a: 'b', c: '' }],
+      [{ a: '', b: 'c' }],
+      [{ a: '', bc: '' }],
+      [{ ab: 'c' }, { form: 'json' }],
+      [{ ab: 'c' }, { path: "$['ab']" }],
+      [{ ab: 'c' }, { form: 'json', path: "$['ab']" }],
+      [{ ab: 'c\0' }],
+      [{ 'ab\0': 'c' }],
+      [{ é: '' }],
+      [{ 'e\u0301': '' }],
+    ];
+    expect(new Set(alike.map((args) => proofOf(...args))).size).toBe(alike.length);
+  });
+
+  it('differs for any two different contexts', () => {
+    fc.assert(
+      fc.property(contexts, contexts, (a, b) => {
+        const [first, second] = [a, b].map((entries) => new Map(entries.toSorted(([x], [y]) => (x < y ? -1 : 1))));
+        fc.pre(JSON.stringify([...(first ?? [])]) !== JSON.stringify([...(second ?? [])]));
+        expect(proofOf(Object.fromEntries(a))).not.toBe(proofOf(Object.fromEntries(b)));
+      }),
+    );
+  });
+
+  it.for([0, 5, 16, 27])('depends on byte %i of the last 28 of the sealed payload', (at) => {
+    const other = Buffer.from(TAIL);
+    other[at] = (other[at] ?? 0) ^ 1;
+    expect(proofOf({ id: '1' }, {}, other)).not.toBe(proofOf({ id: '1' }));
+  });
+
+  it('does not depend on the bytes before the last 28', () => {
+    expect(proofOf({ id: '1' }, {}, Buffer.concat([Buffer.alloc(99, 1), TAIL]))).toBe(proofOf({ id: '1' }));
+  });
+
+  it('treats __proto__ as an ordinary name', () => {
+    const context = JSON.parse('{"__proto__":"1"}') as RecordContext;
+    expect(proofOf(context)).not.toBe(proofOf({ proto: '1' }));
+    expect(proofOf(context)).not.toBe(proofOf(JSON.parse('{"__proto__":"2"}') as RecordContext));
+  });
+});
+
+describe('bindingOf', () => {
+  const many = (count: number): RecordContext => Object.fromEntries(Array.from({ length: count }, (_, i) => [i, '']));
+
+  it.for([
+    ['no entries', {}, 'context must have 1 to 16 entries.'],
+    ['17 entries', many(17), 'context must have 1 to 16 entries.'],
+    ['an empty name', { '': 'x' }, 'context must have names of 1 to 128 bytes of UTF-8.'],
+    ['a name of 129 bytes', { ['é'.repeat(64) + 'x']: '' }, 'context must have names of 1 to 128 bytes of UTF-8.'],
+    ['a value of 1,025 bytes', { id: 'x'.repeat(1025) }, 'context must have values of 0 to 1024 bytes of UTF-8.'],
+    ['half a surrogate pair in a name', { '\ud800': '' }, 'context must have names of well-formed Unicode.'],
+    ['half a surrogate pair in a value', { id: '\udfff' }, 'context must have values of well-formed Unicode.'],
+  ] as const)('refuses a context with %s', ([, context, message]) => {
+    expect(() => bindingOf(context)).toThrow(expect.objectContaining({ code: 'InvalidRequest', message }));
+  });
+
+  it('accepts a context of the largest size', () => {
+    const names = Array.from({ length: 16 }, (_, i) => String.fromCharCode(97 + i).padEnd(128, 'x'));
+    expect(bindingOf(Object.fromEntries(names.map((name) => [name, 'v'.repeat(1024)])))).toBeInstanceOf(Buffer);
+  });
+
+  it.for([undefined, null, 'id=1', ['id'], new Map([['id', '1']]), 7])('refuses %o as a context', (context) => {
+    expect(() => bindingOf(context as never)).toThrow(
+      new TypeError(`context must be an object, not ${kind(context)}.`),
+    );
+  });
+
+  it('refuses a value that is not a string', () => {
+    expect(() => bindingOf({ id: 42 } as never)).toThrow(new TypeError('context must have strings as its values.'));
+  });
+
+  it('refuses a path that is not well-formed Unicode', () => {
+    expect(() => bindingOf({ id: '1' }, { path: "$['\ud800']" })).toThrow('must be well-formed Unicode');
+  });
+
+  it.for([{ form: 'text' }, { path: 7 }, { paths: '' }, 'json'])('refuses %o as a place', (place) => {
+    expect(() => bindingOf({ id: '1' }, place as never)).toThrow(TypeError);
+  });
+});
+
+function kind(value: unknown): string {
+  if (value === null || value === undefined) return String(value);
+  return typeof value === 'object' ? 'another object' : `a ${typeof value}`;
+}
