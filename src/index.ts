@@ -20,7 +20,9 @@ export type {
   EnvelopeKeyRecord,
   KeyManagementService,
   Metastore,
+  RowProofBasis,
   Unwrapped,
+  Wrapped,
 } from './envelope/ports.ts';
 export { SystemKeyMaintenance } from './maintenance/system-key-maintenance.ts';
 export type {
@@ -32,7 +34,8 @@ export type {
   WrapRenewer,
   WrapReport,
 } from './maintenance/system-key-maintenance.ts';
-export type { Session } from './envelope/session.ts';
+export type { ContextRules, Session } from './envelope/session.ts';
+export type { RecordContext, RecordForm, RecordPlace } from './records/record-proof.ts';
 export { SessionFactory, type SessionFactoryOptions } from './envelope/session-factory.ts';
 export { AwsKms, type AwsKmsOptions } from './kms/aws-kms.ts';
 export type { FailoverPolicy } from './kms/failover-policy.ts';

@@ -13,7 +13,7 @@ export interface KeyView {
   readonly created: number | null;
   readonly createdAt: string | null;
   /** The state of this key alone. A valid Intermediate Key seals nothing if its System Key is expired or revoked. */
-  readonly state: 'valid' | 'expired' | 'revoked' | 'dated-ahead' | 'unreadable';
+  readonly state: 'valid' | 'expired' | 'before-minimum' | 'revoked' | 'dated-ahead' | 'unreadable';
   readonly parent: KeyMeta | null;
   /** Why the row cannot be read. Absent if it can. */
   readonly unreadable?: string;

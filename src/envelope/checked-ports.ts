@@ -15,7 +15,9 @@ import {
 } from '../input/checks.ts';
 import { keyRowUnreadable } from '../errors.ts';
 import type { KeyMeta } from '../records/ids.ts';
-import type { EnvelopeKeyRecord, KeyManagementService, Metastore } from './ports.ts';
+import type { Deadline } from '../async/deadline.ts';
+import { KEY_BYTES } from '../crypto/random.ts';
+import type { EnvelopeKeyRecord, KeyManagementService, Metastore, RowProofBasis, Wrapped } from './ports.ts';
 import type { Clock } from '../async/clock.ts';
 
 /** Types of the port objects: each must have these methods. */
@@ -29,10 +31,19 @@ const KEY_RECORD: Types<EnvelopeKeyRecord> = {
   created: NUMBER,
   encryptedKey: BYTES,
   parent: optional(OBJECT),
+  proof: optional(BYTES),
   revoked: BOOLEAN,
 };
 const KEY_META: Types<KeyMeta> = { id: STRING, created: NUMBER };
 const STORED = oneOf('stored', 'duplicate');
+
+const WRAPPED: Types<Partial<Wrapped>> = { wrapped: BYTES, rowProof: optional(OBJECT) };
+const BASIS: Types<RowProofBasis> = { key: BYTES, sealed: BYTES };
+
+/** A {@link KeyManagementService} whose `wrap` always answers with an object. */
+export interface CheckedKms extends KeyManagementService {
+  wrap(key: Uint8Array, deadline: Deadline): Promise<Wrapped>;
+}
 
 /** The latest time that a Date can hold, in milliseconds since 1970. */
 const LAST_MS = 8.64e15;
@@ -100,22 +111,35 @@ function foundOne(answer: unknown, method: string, id: string, created?: number)
  * bytes of keys are zeroed after use, so the wrap and the key are copies that share no memory with the arguments of the
  * KMS.
  */
-export function checkedKms(kms: KeyManagementService): KeyManagementService {
+export function checkedKms(kms: KeyManagementService): CheckedKms {
   return {
     wrap: async (key, deadline) => {
-      const wrapped = await kms.wrap(key, deadline);
+      const answer: unknown = await kms.wrap(key, deadline);
+      const { wrapped, rowProof } = BYTES.holds(answer)
+        ? { wrapped: answer }
+        : membersOf<Partial<Wrapped>>(answer, 'The answer of kms.wrap', WRAPPED);
       check(wrapped, 'The answer of kms.wrap', BYTES);
-      if (byteLengthOf(wrapped) === 0) throw new TypeError('The answer of kms.wrap must not be empty.');
-      return new Uint8Array(wrapped);
+      if (byteLengthOf(wrapped as Uint8Array) === 0) throw new TypeError('The answer of kms.wrap must not be empty.');
+      checkBasis(rowProof, 'kms.wrap');
+      return { wrapped: new Uint8Array(wrapped as Uint8Array), rowProof };
     },
     unwrap: async (wrapped, deadline) => {
       const unwrapped = await kms.unwrap(new Uint8Array(wrapped), deadline);
       check(unwrapped, 'The answer of kms.unwrap', OBJECT);
-      if ('key' in unwrapped) check(unwrapped.key, 'The key of kms.unwrap', BYTES);
-      else check(unwrapped.unreadable, 'The reason of kms.unwrap', STRING);
+      if ('key' in unwrapped) {
+        check(unwrapped.key, 'The key of kms.unwrap', BYTES);
+        checkBasis(unwrapped.rowProof, 'kms.unwrap');
+      } else check(unwrapped.unreadable, 'The reason of kms.unwrap', STRING);
       return unwrapped;
     },
   };
+}
+
+/** @throws TypeError if the basis of a row's proof has a member of a wrong type */
+function checkBasis(basis: RowProofBasis | undefined, method: string): void {
+  if (basis === undefined) return;
+  const { key } = membersOf(basis, `The rowProof of ${method}`, BASIS);
+  if (byteLengthOf(key) !== KEY_BYTES) throw new TypeError(`The rowProof of ${method} must have a key of 32 bytes.`);
 }
 
 /** Wraps a clock so that its readings are checked: a record with the date NaN could never be opened. */

@@ -2,7 +2,7 @@ import type { Deadline } from '../async/deadline.ts';
 import { randomKeyBytes } from '../crypto/random.ts';
 import { KeyfoldError } from '../errors.ts';
 import { escapeHidden } from '../input/hidden-characters.ts';
-import { metaOf, type EpochSeconds, type KeyId } from '../records/ids.ts';
+import { metaOf, type EpochSeconds, type KeyId, type KeyMeta } from '../records/ids.ts';
 import { createdNow } from './crypto-policy.ts';
 import { EnvelopeKey } from './envelope-key.ts';
 import { findKey, type KeySearch } from './find-key.ts';
@@ -49,7 +49,10 @@ export interface NewKey {
   /** The creation time of the key that has reached its usage limit; undefined if no key has. */
   readonly exhausted?: EpochSeconds | undefined;
   /** Wraps or seals the bytes of the key. It does not keep them. */
-  readonly protect: (bytes: Buffer) => Promise<Pick<EnvelopeKeyRecord, 'encryptedKey' | 'parent'>>;
+  readonly protect: (
+    bytes: Buffer,
+    meta: KeyMeta,
+  ) => Promise<Pick<EnvelopeKeyRecord, 'encryptedKey' | 'parent' | 'proof'>>;
   /** Why the latest of `rows` may not seal; undefined if it may. */
   readonly whyRetired: (latest: EnvelopeKeyRecord) => Retirement | undefined;
   /** Makes the key of the stored record. It takes ownership of the bytes. */
@@ -71,7 +74,7 @@ export async function createKey(
   if (created === undefined) throw noUsableKey(id);
   const bytes = randomKeyBytes();
   try {
-    const record: EnvelopeKeyRecord = { id, created, ...(await protect(bytes)), revoked: false };
+    const record: EnvelopeKeyRecord = { id, created, ...(await protect(bytes, { id, created })), revoked: false };
     if ((await metastore.store(record, deadline)) === 'duplicate') {
       const winner = await metastore.load(id, created, deadline);
       if (winner !== undefined) return winner;

@@ -4,6 +4,12 @@ import { secondsOf, type EpochSeconds } from '../records/ids.ts';
 import { oneIn2To } from '../crypto/random.ts';
 
 const MINUTE_MS = 60_000;
+
+/**
+ * A key dated up to ten minutes ahead of the clock of this process may seal, because the clocks of other processes
+ * differ.
+ */
+export const MAX_AHEAD_MS = 10 * MINUTE_MS;
 const DAY_MS = 86_400_000;
 
 /** The number of random nonces that GCM allows under one key (NIST SP 800-38D, 8.3). */
@@ -25,6 +31,14 @@ export interface CryptoPolicy extends DataRowKeyBounds {
   readonly expireAfterMs: number;
   /** `Created` of a new key is truncated to a multiple of this, so that processes that start together make one key. */
   readonly createDatePrecisionMs: number;
+  /**
+   * A key that was created before this time, in seconds since 1970, never seals, whatever its row says. Zero sets no
+   * minimum. Raise it after a leak. A new key is dated at this time at the earliest. The date stands in the key table,
+   * so the minimum holds against an attacker who writes the table only if key row proofs are required.
+   */
+  readonly minSealingCreated: number;
+  /** As {@link minSealingCreated}, for opening: a key that was created before this time neither opens nor seals. */
+  readonly minOpeningCreated: number;
   /**
    * If a key was last checked longer ago than this, its row is read again before it encrypts: it may have been revoked.
    */
@@ -58,6 +72,8 @@ const RETIREMENT_BITS = 27;
 const DEFAULTS: CryptoPolicy = {
   expireAfterMs: 90 * DAY_MS,
   createDatePrecisionMs: MINUTE_MS,
+  minSealingCreated: 0,
+  minOpeningCreated: 0,
   revokeCheckIntervalMs: 60 * MINUTE_MS,
   staleGraceMs: 15 * MINUTE_MS,
   systemKeyMaxAgeMs: 60 * MINUTE_MS,
@@ -75,7 +91,7 @@ const DEFAULTS: CryptoPolicy = {
  * Completes a policy with the defaults.
  * @param changes the values that differ from the defaults; an undefined member means its default
  * @throws KeyfoldError `InvalidConfiguration`, listing every wrong value. Each must be a positive whole number;
- * `staleGraceMs` may be zero. `dataRowKeyMaxMessages` is at most 2^32, and `createDatePrecisionMs` at most
+ * `staleGraceMs` and the minimum dates may be zero. `dataRowKeyMaxMessages` is at most 2^32, and `createDatePrecisionMs` at most
  * `expireAfterMs`.
  * @throws TypeError for a value of the wrong type, and for an unknown name
  * @example
@@ -83,7 +99,7 @@ const DEFAULTS: CryptoPolicy = {
  */
 export function cryptoPolicy(changes: Partial<CryptoPolicy> = {}): CryptoPolicy {
   const policy = withDefaults(DEFAULTS, changes, 'policy');
-  const faults = numberFaults(policy, DEFAULTS, ['staleGraceMs']);
+  const faults = numberFaults(policy, DEFAULTS, ['staleGraceMs', 'minSealingCreated', 'minOpeningCreated']);
   if (policy.dataRowKeyMaxMessages > MAX_NONCES)
     faults.push(`dataRowKeyMaxMessages must not be more than ${MAX_NONCES}`);
   faults.push(...ageFaults(policy));
@@ -99,6 +115,14 @@ export function ageFaults(given: Partial<Pick<CryptoPolicy, 'createDatePrecision
   const { createDatePrecisionMs = DEFAULTS.createDatePrecisionMs, expireAfterMs = DEFAULTS.expireAfterMs } = given;
   if (createDatePrecisionMs <= expireAfterMs) return [];
   return ['createDatePrecisionMs is more than expireAfterMs: a new key could have expired already'];
+}
+
+/** @throws KeyfoldError `InvalidConfiguration` for a minimum date more than ten minutes ahead, which no key could meet */
+export function checkMinimums(policy: CryptoPolicy, nowMs: number): void {
+  const faults = (['minSealingCreated', 'minOpeningCreated'] as const)
+    .filter((name) => policy[name] * 1000 > nowMs + MAX_AHEAD_MS)
+    .map((name) => `${name} is more than ten minutes ahead of the clock`);
+  if (faults.length > 0) throw invalidConfiguration(faults);
 }
 
 /** A new key is dated at most this many seconds after the current time. */
@@ -120,9 +144,14 @@ export function createdNow(
   taken: readonly EpochSeconds[],
   exhausted?: EpochSeconds,
 ): EpochSeconds | undefined {
+  const earliest = Math.max(policy.minSealingCreated, policy.minOpeningCreated) as EpochSeconds;
   const truncated = secondsOf(nowMs - (nowMs % policy.createDatePrecisionMs));
+  if (truncated < earliest) return firstFree(Math.max(secondsOf(nowMs), earliest), taken, exhausted);
   if (taken.every((created) => created < truncated)) return truncated;
-  const now = secondsOf(nowMs);
+  return firstFree(secondsOf(nowMs), taken, exhausted);
+}
+
+function firstFree(now: number, taken: readonly EpochSeconds[], exhausted?: EpochSeconds): EpochSeconds | undefined {
   const latest = now + MAX_SECONDS_AHEAD;
   const first = exhausted !== undefined && exhausted >= now && exhausted < latest ? exhausted + 1 : now;
   for (let created = first; created <= latest; created += 1) {

@@ -1,6 +1,8 @@
 import { createSecretKey, type KeyObject } from 'node:crypto';
 import { open, seal } from '../crypto/aead.ts';
 import type { KeyMeta } from '../records/ids.ts';
+import { rowProof } from '../records/row-proof.ts';
+import type { EnvelopeKeyRecord } from './ports.ts';
 import type { KeyStanding } from './key-standing.ts';
 
 /**
@@ -36,6 +38,11 @@ export class EnvelopeKey {
   /** Opens bytes that {@link EnvelopeKey.seal} sealed. Undefined if they do not open under this key. */
   open(sealed: Uint8Array): Buffer | undefined {
     return open(this.#secret, sealed);
+  }
+
+  /** The proof of the row of an Intermediate Key under this System Key. */
+  proofOfRow(row: Omit<EnvelopeKeyRecord, 'revoked' | 'proof'>): Buffer {
+    return rowProof(this.#secret, 'intermediate', { ...row, sealed: row.encryptedKey });
   }
 
   toJSON(): KeyMeta {

@@ -1,6 +1,7 @@
 import { KeyfoldError } from '../errors.ts';
 import type { EpochSeconds } from '../records/ids.ts';
-import { isDatedAhead, MAX_AHEAD_MS } from './key-standing.ts';
+import { MAX_AHEAD_MS } from './crypto-policy.ts';
+import { isDatedAhead } from './key-standing.ts';
 import type { EnvelopeKeyRecord } from './ports.ts';
 import type { Clock } from '../async/clock.ts';
 

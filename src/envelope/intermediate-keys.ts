@@ -1,7 +1,7 @@
 import type { Deadline } from '../async/deadline.ts';
 import { SingleFlight } from '../async/single-flight.ts';
 import { KEY_BYTES } from '../crypto/random.ts';
-import { KeyfoldError, keyRowUnreadable } from '../errors.ts';
+import { KeyfoldError, keyRowUnreadable, recordUnreadable } from '../errors.ts';
 import { keyName, type KeyId, type KeyMeta, type KeyNaming } from '../records/ids.ts';
 import { AbsentKeys } from './absent-keys.ts';
 import { createKey, findOrCreateKey } from './create-key.ts';
@@ -10,6 +10,7 @@ import { KeyCache } from './key-cache.ts';
 import type { KeyDependencies } from './key-dependencies.ts';
 import { isFresh, isInGrace, isRetired, refresh, retirementOf, standingOf, type KeyStanding } from './key-standing.ts';
 import type { EnvelopeKeyRecord, Retirement } from './ports.ts';
+import { checkRowProof } from './row-proofs.ts';
 import { StaleIfError, type StaleKey } from './stale-if-error.ts';
 import type { SystemKeys } from './system-keys.ts';
 
@@ -87,6 +88,7 @@ export class IntermediateKeys {
   }
 
   async #loadToOpen(meta: KeyMeta, deadline: Deadline, stale: StaleKey): Promise<EnvelopeKey | undefined> {
+    this.#throwIfBeforeMinimum(meta);
     if (!this.#absent.has(meta)) {
       const { metastore } = this.#dependencies;
       const record = await this.#staleIfError.read(stale, deadline, (d) => metastore.load(meta.id, meta.created, d));
@@ -137,7 +139,10 @@ export class IntermediateKeys {
       id,
       rows,
       exhausted,
-      protect: async (bytes: Buffer) => ({ encryptedKey: parent.seal(bytes), parent: parent.toJSON() }),
+      protect: async (bytes: Buffer, meta: KeyMeta) => {
+        const sealed = { encryptedKey: parent.seal(bytes), parent: parent.toJSON() };
+        return { ...sealed, proof: parent.proofOfRow({ ...meta, ...sealed }) };
+      },
       whyRetired: (row: EnvelopeKeyRecord) => this.#whyRetired(row),
       toKey: (bytes: Buffer, record: EnvelopeKeyRecord) =>
         new EnvelopeKey(bytes, ages(), standingOf(record, checkAges()), parent.standing),
@@ -192,6 +197,7 @@ export class IntermediateKeys {
 
   async #openToRead(record: EnvelopeKeyRecord, deadline: Deadline, stale: StaleKey): Promise<EnvelopeKey> {
     const parentMeta = this.#parentOf(record);
+    this.#throwIfBeforeMinimum(parentMeta);
     const parent = await this.#systemKeys.load(parentMeta, deadline, stale);
     if (parent !== undefined) return this.#open(record, parent);
     // Replication keeps no order. The row of a new key may arrive before the row of the older System Key above it.
@@ -200,11 +206,14 @@ export class IntermediateKeys {
   }
 
   #open(record: EnvelopeKeyRecord, parent: EnvelopeKey): EnvelopeKey {
-    const { ages } = this.#dependencies;
+    const { ages, keyRowProofs } = this.#dependencies;
     const bytes = parent.open(record.encryptedKey);
-    if (bytes?.length !== KEY_BYTES) {
+    try {
+      if (bytes?.length !== KEY_BYTES) throw keyRowUnreadable(record, 'its key does not open under its System Key');
+      checkRowProof(record, parent.proofOfRow(record), keyRowProofs);
+    } catch (error) {
       bytes?.fill(0);
-      throw keyRowUnreadable(record, 'its key does not open under its System Key');
+      throw error;
     }
     const key = new EnvelopeKey(bytes, ages(), this.#standing(record), parent.standing);
     this.#cache.put(key);
@@ -216,6 +225,12 @@ export class IntermediateKeys {
     if (!this.#naming.isSystemKey(record.parent.id))
       throw keyRowUnreadable(record, "its System Key is not this service's");
     return record.parent;
+  }
+
+  /** @throws KeyfoldError `RecordUnreadable` for a key that was created before the minimum date for opening */
+  #throwIfBeforeMinimum({ created }: KeyMeta): void {
+    if (created >= this.#dependencies.policy.minOpeningCreated) return;
+    throw recordUnreadable('its key was created before the minimum date for opening');
   }
 
   #throwIfReplicating(meta: KeyMeta): void {

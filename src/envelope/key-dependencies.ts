@@ -1,13 +1,22 @@
 import { agingClock } from '../async/clock.ts';
 import type { CryptoPolicy } from './crypto-policy.ts';
-import type { EnvelopeEvents, KeyManagementService, Metastore } from './ports.ts';
+import type { CheckedKms } from './checked-ports.ts';
+import type { EnvelopeEvents, Metastore } from './ports.ts';
 import type { Clock } from '../async/clock.ts';
+
+/** See {@link KeyDependencies}. */
+export type KeyRowProofs = 'verify' | 'require';
 
 /** The ports, policy and clocks that {@link SystemKeys} and {@link IntermediateKeys} use. */
 export interface KeyDependencies {
   readonly metastore: Metastore;
-  readonly kms: KeyManagementService;
+  readonly kms: CheckedKms;
   readonly policy: CryptoPolicy;
+  /**
+   * - `verify`: a proof that a key row has must hold. This finds accidents.
+   * - `require`: every key row must have a proof that holds. This stops an attacker who writes the table.
+   */
+  readonly keyRowProofs: KeyRowProofs;
   readonly now: Clock;
   /** A clock for the ages of cached keys. It never goes back. */
   readonly ages: Clock;

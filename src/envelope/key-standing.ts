@@ -1,4 +1,4 @@
-import type { CryptoPolicy } from './crypto-policy.ts';
+import { MAX_AHEAD_MS, type CryptoPolicy } from './crypto-policy.ts';
 import type { KeyMeta } from '../records/ids.ts';
 import type { EnvelopeKeyRecord, Retirement } from './ports.ts';
 
@@ -44,12 +44,6 @@ export function isExpired(policy: CryptoPolicy, created: number, nowMs: number):
 }
 
 /**
- * A key dated up to ten minutes ahead of the clock of this process may seal, because the clocks of other processes
- * differ.
- */
-export const MAX_AHEAD_MS = 10 * 60_000;
-
-/**
  * Whether a key is dated too far ahead to seal. A date that is not a safe integer counts as too far ahead: no record
  * could name that key.
  */
@@ -62,7 +56,8 @@ export function retirementByDate(
   policy: CryptoPolicy,
   created: number,
   nowMs: number,
-): 'dated-ahead' | 'expired' | undefined {
+): 'dated-ahead' | 'expired' | 'before-minimum' | undefined {
+  if (created < Math.max(policy.minSealingCreated, policy.minOpeningCreated)) return 'before-minimum';
   if (isDatedAhead(created, nowMs)) return 'dated-ahead';
   return isExpired(policy, created, nowMs) ? 'expired' : undefined;
 }

@@ -7,6 +7,8 @@ export interface EnvelopeKeyRecord extends KeyMeta {
   readonly encryptedKey: Uint8Array;
   /** The System Key that seals this Intermediate Key. Absent on a System Key. */
   readonly parent?: KeyMeta | undefined;
+  /** The 32 bytes of `rowProof`, which Keyfold checks. Absent on a row of Asherah or of an older version of Keyfold. */
+  readonly proof?: Uint8Array | undefined;
   /** True if an operator has revoked the key. A revoked key still decrypts, but no longer encrypts. */
   readonly revoked: boolean;
 }
@@ -42,7 +44,7 @@ export interface Metastore {
  */
 export interface KeyManagementService {
   /** Wraps a System Key. The caller owns `key` and zeroes it afterwards. */
-  wrap(key: Uint8Array, deadline: Deadline): Promise<Uint8Array>;
+  wrap(key: Uint8Array, deadline: Deadline): Promise<Uint8Array | Wrapped>;
   /**
    * Unwraps bytes that {@link wrap} returned. The caller owns the plaintext and zeroes it.
    * @returns `unreadable`, with the reason, if the bytes are not a wrap or can never be opened by this service
@@ -50,8 +52,26 @@ export interface KeyManagementService {
   unwrap(wrapped: Uint8Array, deadline: Deadline): Promise<Unwrapped>;
 }
 
+/**
+ * A wrapped System Key, of a service that can also prove its row. A service that returns only the bytes leaves the proof
+ * to the System Key itself, which an attacker who knows an old System Key can forge.
+ */
+export interface Wrapped {
+  readonly wrapped: Uint8Array;
+  readonly rowProof?: RowProofBasis | undefined;
+}
+
+/** What proves the row of a System Key. It is the same for every {@link KeyManagementService.unwrap} of the key. */
+export interface RowProofBasis {
+  /** A key of 32 bytes that does not follow from the System Key. The caller zeroes it. */
+  readonly key: Buffer;
+  /** The bytes of the wrap that stay the same when wraps are renewed. */
+  readonly sealed: Uint8Array;
+}
+
 /** The plaintext of a System Key, or the reason why it cannot be unwrapped. */
-export type Unwrapped = { readonly key: Buffer } | { readonly unreadable: string };
+export type Unwrapped =
+  { readonly key: Buffer; readonly rowProof?: RowProofBasis | undefined } | { readonly unreadable: string };
 
 /** A listener for events of the key lifecycle, for metrics and logs. */
 export interface EnvelopeEvents {
@@ -73,12 +93,13 @@ export type KeyKind = 'system' | 'intermediate';
 /**
  * Why a key may not seal.
  * - `expired`: it is older than `expireAfterMs`.
+ * - `before-minimum`: it was created before `minSealingCreated` or `minOpeningCreated`.
  * - `revoked`: an operator has revoked it.
  * - `worn`: this process has retired it at its usage limit.
  * - `dated-ahead`: its date is too far in the future.
  * - `parent-retired`: its System Key may not seal, or is absent.
  */
-export type Retirement = 'expired' | 'revoked' | 'worn' | 'dated-ahead' | 'parent-retired';
+export type Retirement = 'expired' | 'before-minimum' | 'revoked' | 'worn' | 'dated-ahead' | 'parent-retired';
 
 /** Ignores all events. */
 export const NO_ENVELOPE_EVENTS: EnvelopeEvents = {

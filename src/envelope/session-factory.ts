@@ -3,17 +3,19 @@ import { checkLimits, RequestDeadlines, withDeadline, type RequestLimits } from 
 import { check, FUNCTION, NUMBER, OBJECT, oneOf, optional, optionsOf, type Types } from '../input/checks.ts';
 import { KeyNaming, SERVICE_NAMES, type ServiceNames } from '../records/ids.ts';
 import { checkedClock, checkedKms, checkedMetastore, EVENTS, KMS, METASTORE } from './checked-ports.ts';
-import { cryptoPolicy, type CryptoPolicy } from './crypto-policy.ts';
+import { checkMinimums, cryptoPolicy, type CryptoPolicy } from './crypto-policy.ts';
 import type { SharedDataRowKey } from './data-row-key.ts';
 import type { EnvelopeKey } from './envelope-key.ts';
 import { IntermediateKeys } from './intermediate-keys.ts';
-import { keyDependencies } from './key-dependencies.ts';
+import { keyDependencies, type KeyRowProofs } from './key-dependencies.ts';
 import { NO_ENVELOPE_EVENTS, type EnvelopeEvents, type KeyManagementService, type Metastore } from './ports.ts';
 import { Session, type ContextRules, type KeyUsed, type SessionDependencies } from './session.ts';
 import { SystemKeys } from './system-keys.ts';
 
 /** The options of {@link SessionFactory}. */
 export interface SessionFactoryOptions extends ServiceNames, ContextRules {
+  /** Whether every key row must have a proof (`require`), or only a proof that it has must hold (`verify`, the default). */
+  readonly keyRowProofs?: KeyRowProofs;
   readonly metastore: Metastore;
   readonly kms: KeyManagementService;
   /** The values that differ from the default policy. */
@@ -34,6 +36,7 @@ const OPTIONS: Types<SessionFactoryOptions> = {
   policy: optional(OBJECT),
   now: optional(FUNCTION),
   events: optional(EVENTS),
+  keyRowProofs: optional(oneOf('verify', 'require')),
   requireContext: optional(oneOf('off', 'seal', 'always')),
   unboundBefore: optional(NUMBER),
 };
@@ -60,9 +63,10 @@ export class SessionFactory {
     const naming = new KeyNaming(given);
     const policy = cryptoPolicy(given.policy);
     const now = checkedClock(given.now);
-    const { events = NO_ENVELOPE_EVENTS } = given;
+    checkMinimums(policy, now());
+    const { events = NO_ENVELOPE_EVENTS, keyRowProofs = 'verify' } = given;
     const ports = { metastore: checkedMetastore(given.metastore), kms: checkedKms(given.kms) };
-    const dependencies = keyDependencies({ ...ports, policy, now, events });
+    const dependencies = keyDependencies({ ...ports, policy, keyRowProofs, now, events });
     this.#systemKeys = new SystemKeys(naming.systemKeyId, dependencies);
     const keys = new IntermediateKeys(naming, this.#systemKeys, dependencies);
     const shared = new WeakMap<EnvelopeKey, SharedDataRowKey>();

@@ -18,7 +18,8 @@ import {
   standingOf,
   type KeyStanding,
 } from './key-standing.ts';
-import type { EnvelopeKeyRecord } from './ports.ts';
+import type { EnvelopeKeyRecord, RowProofBasis } from './ports.ts';
+import { checkRowProof, proofOfSystemKey } from './row-proofs.ts';
 import { StaleIfError, type StaleKey } from './stale-if-error.ts';
 import { UnreadableRows } from './unreadable-rows.ts';
 
@@ -144,7 +145,11 @@ export class SystemKeys {
       kind: 'system',
       id: this.#id,
       rows,
-      protect: async (bytes: Buffer) => ({ encryptedKey: await kms.wrap(bytes, deadline) }),
+      protect: async (bytes: Buffer, meta: KeyMeta) => {
+        const { wrapped, rowProof } = await kms.wrap(bytes, deadline);
+        const row = { ...meta, encryptedKey: wrapped };
+        return { encryptedKey: wrapped, proof: proofOfSystemKey(row, bytes, rowProof) };
+      },
       whyRetired: (latest: EnvelopeKeyRecord) => retirementOf(policy, this.#standing(latest), now()),
       toKey: (bytes: Buffer, record: EnvelopeKeyRecord) =>
         this.#putLatest(new EnvelopeKey(bytes, ages(), this.#standing(record))),
@@ -159,6 +164,19 @@ export class SystemKeys {
     const key = await this.unreadable.unlessKnown(record, () => this.#unwrap(record, deadline));
     // Any key that may seal will do for new Intermediate Keys. Finding the very latest would cost another query.
     return this.#putLatest(key);
+  }
+
+  /** @throws KeyfoldError `KeyRowUnreadable` if the key is not of 256 bits, or its row is not proven */
+  #check(record: EnvelopeKeyRecord, key: Buffer, basis: RowProofBasis | undefined): void {
+    try {
+      if (key.length !== KEY_BYTES) throw keyRowUnreadable(record, 'its key is not of 256 bits');
+      checkRowProof(record, proofOfSystemKey(record, key, basis), this.#dependencies.keyRowProofs);
+    } catch (error) {
+      key.fill(0);
+      throw error;
+    } finally {
+      basis?.key.fill(0);
+    }
   }
 
   #putLatest(key: EnvelopeKey): EnvelopeKey {
@@ -213,10 +231,7 @@ export class SystemKeys {
       try {
         const unwrapped = await kms.unwrap(record.encryptedKey, shared);
         if ('unreadable' in unwrapped) throw keyRowUnreadable(record, unwrapped.unreadable);
-        if (unwrapped.key.length !== KEY_BYTES) {
-          unwrapped.key.fill(0);
-          throw keyRowUnreadable(record, 'its key is not of 256 bits');
-        }
+        this.#check(record, unwrapped.key, unwrapped.rowProof);
         const key = new EnvelopeKey(unwrapped.key, ages(), this.#standing(record));
         this.#cache.put(key);
         return key;

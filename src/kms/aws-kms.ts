@@ -6,9 +6,10 @@ import { numberFaults, withDefaults } from '../input/defaults.ts';
 import type { Clock } from '../async/clock.ts';
 import { checkDeadline, deadlineExceeded, halfOf, withDeadline } from '../async/deadline.ts';
 import { invalidConfiguration, KeyfoldError } from '../errors.ts';
-import type { KeyManagementService, Unwrapped } from '../envelope/ports.ts';
+import type { KeyManagementService, Unwrapped, Wrapped } from '../envelope/ports.ts';
 import type { Deadline } from '../async/deadline.ts';
 import type { WrapRenewer, WrapReport } from '../maintenance/system-key-maintenance.ts';
+import { rowProofKey } from '../records/row-proof.ts';
 import { failoverPolicy, type FailoverPolicy } from './failover-policy.ts';
 import { Failover, NO_EVENTS, type FailoverDependencies, type FirstAnswer, type KmsEvents } from './failover.ts';
 import { everyRegionFailed, RegionFault, regionsFailed } from './faults.ts';
@@ -116,7 +117,7 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
     return this.#failover.states();
   }
 
-  async wrap(key: Uint8Array, deadline: Deadline): Promise<Uint8Array> {
+  async wrap(key: Uint8Array, deadline: Deadline): Promise<Wrapped> {
     check(key, 'key', BYTES);
     checkDeadline(deadline);
     const generated = await this.#failover.firstAnswer(this.#regions, {
@@ -130,7 +131,8 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
     try {
       const encryptedKey = seal(createSecretKey(answer.plaintext), key);
       const others = await this.#wrapInOthers(region, answer.plaintext, deadline);
-      return encodeKekEnvelope({ encryptedKey, kmsKeks: [kekOf(region, answer), ...others] });
+      const wrapped = encodeKekEnvelope({ encryptedKey, kmsKeks: [kekOf(region, answer), ...others] });
+      return { wrapped, rowProof: { key: rowProofKey(answer.plaintext), sealed: encryptedKey } };
     } finally {
       answer.plaintext.fill(0);
     }
@@ -150,8 +152,10 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
     });
     if ('answer' in opened) {
       this.#noteFailover(opened.region);
-      opened.answer.dataKey.fill(0);
-      return { key: opened.answer.systemKey };
+      const { dataKey, systemKey } = opened.answer;
+      const rowProof = { key: rowProofKey(dataKey), sealed: envelope.encryptedKey };
+      dataKey.fill(0);
+      return { key: systemKey, rowProof };
     }
     const { faults } = opened;
     if (faults.some((fault) => fault.faultClass !== 'corrupt')) throw everyRegionFailed(faults);

@@ -75,7 +75,7 @@ export interface SystemKeyReport {
   readonly id: string;
   /** In seconds since 1970. */
   readonly created: number | undefined;
-  readonly state: 'valid' | 'expired' | 'revoked' | 'dated-ahead' | 'unreadable';
+  readonly state: 'valid' | 'expired' | 'before-minimum' | 'revoked' | 'dated-ahead' | 'unreadable';
   readonly regions: readonly RegionWrap[];
   /** Why the row or its key cannot be read, or why this run could not check it. */
   readonly fault?: string;
@@ -160,7 +160,13 @@ export class SystemKeyMaintenance {
   async #createAhead(deadline: Deadline): Promise<Pick<MaintenanceReport, 'created' | 'createFault'>> {
     const { metastore, kms, events = NO_ENVELOPE_EVENTS } = this.#options;
     const ports = { metastore: checkedMetastore(metastore), kms: checkedKms(kms) };
-    const dependencies = keyDependencies({ ...ports, events, policy: this.#policy, now: this.#now });
+    const dependencies = keyDependencies({
+      ...ports,
+      events,
+      policy: this.#policy,
+      keyRowProofs: 'verify',
+      now: this.#now,
+    });
     try {
       const created = await new SystemKeys(this.#id, dependencies).createAhead(
         this.#policy.expireAfterMs * AHEAD_SHARE,

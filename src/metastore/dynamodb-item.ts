@@ -3,6 +3,7 @@ import { decodeBase64 } from '../crypto/base64.ts';
 import { viewOf } from '../input/checks.ts';
 import { KeyfoldError, keyRowUnreadable } from '../errors.ts';
 import { isPossibleKeyId, type EpochSeconds, type KeyId, type KeyMeta } from '../records/ids.ts';
+import { PROOF_BYTES } from '../records/record-proof.ts';
 import type { KeyRow } from '../maintenance/key-table.ts';
 import type { EnvelopeKeyRecord } from '../envelope/ports.ts';
 
@@ -26,18 +27,18 @@ export function keyAttribute(encryptedKey: Uint8Array): AttributeValue.SMember {
 
 /** Encodes a key record as a row. */
 export function encodeKeyItem(record: EnvelopeKeyRecord): KeyItem {
-  const { id, created, encryptedKey, parent, revoked } = record;
+  const { id, created, encryptedKey, parent, proof, revoked } = record;
   const keyRecord: KeyItem = {
     Created: { N: String(created) },
     Key: keyAttribute(encryptedKey),
     ...(parent && { ParentKeyMeta: { M: { KeyId: { S: parent.id }, Created: { N: String(parent.created) } } } }),
     ...(revoked && { Revoked: { BOOL: true } }),
   };
-  return { ...keyOfItem(id, created), KeyRecord: { M: keyRecord } };
+  return { ...keyOfItem(id, created), KeyRecord: { M: keyRecord }, ...(proof && { Proof: { B: proof } }) };
 }
 
 /**
- * Decodes a row. Ignores unknown attributes. `created` comes from the primary key, not from `KeyRecord.Created`.
+ * Decodes a row. Ignores unknown attributes. The date in the primary key and the one in `KeyRecord` must agree.
  * @throws KeyfoldError `KeyRowUnreadable`, with the row and the invalid attribute in its message
  */
 export function decodeKeyItem(item: KeyItem): EnvelopeKeyRecord {
@@ -49,11 +50,16 @@ export function decodeKeyItem(item: KeyItem): EnvelopeKeyRecord {
   const id = present(item['Id']?.S, 'Id') as KeyId;
   const created = present(wholeNumber(item['Created']), 'Created') as EpochSeconds;
   const keyRecord = present(item['KeyRecord']?.M, 'KeyRecord');
+  const inner = keyRecord['Created'];
+  if (inner !== undefined && wholeNumber(inner) !== created) {
+    throw keyRowUnreadable(row, 'KeyRecord.Created differs from Created');
+  }
   return {
     id,
     created,
     encryptedKey: present(bytes(keyRecord['Key']), 'KeyRecord.Key'),
     parent: keyRecord['ParentKeyMeta'] && present(keyMeta(keyRecord['ParentKeyMeta']), 'KeyRecord.ParentKeyMeta'),
+    ...(item['Proof'] && { proof: present(proofOf(item['Proof']), 'Proof') }),
     revoked: present(flag(keyRecord['Revoked']), 'KeyRecord.Revoked'),
   };
 }
@@ -81,6 +87,11 @@ function wholeNumber(value: AttributeValue | undefined): number | undefined {
 
 function bytes(value: AttributeValue | undefined): Buffer | undefined {
   return value?.S === undefined ? undefined : decodeBase64(value.S);
+}
+
+/** A proof of another type or length is malformed. If it counted as absent, an attacker could remove it. */
+function proofOf(value: AttributeValue): Buffer | undefined {
+  return value.B?.length === PROOF_BYTES ? viewOf(value.B) : undefined;
 }
 
 /** Decodes a Boolean attribute. An absent attribute means false. */

@@ -46,7 +46,11 @@ export class MemoryMetastore implements Metastore, SystemKeyStore {
     const given = checkedKeyRecord(record, 'record');
     const ofId = this.#records.get(given.id) ?? new Map<EpochSeconds, EnvelopeKeyRecord>();
     if (ofId.has(given.created)) return 'duplicate';
-    const stored = { ...given, encryptedKey: copyOf(given.encryptedKey) };
+    const stored = {
+      ...given,
+      encryptedKey: copyOf(given.encryptedKey),
+      ...(given.proof && { proof: copyOf(given.proof) }),
+    };
     this.#records.set(given.id, ofId.set(given.created, stored));
     return 'stored';
   }

@@ -5,10 +5,10 @@ export function u32(value: number): Buffer {
   return bytes;
 }
 
-/** An unsigned integer of 8 bytes, big endian. */
+/** An integer of 8 bytes, big endian. A negative one, which no row should have, is its two's complement. */
 export function u64(value: number): Buffer {
   const bytes = Buffer.allocUnsafe(8);
-  bytes.writeBigUInt64BE(BigInt(value));
+  bytes.writeBigInt64BE(BigInt(value));
   return bytes;
 }
 

@@ -2,6 +2,7 @@
 import { createSecretKey } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { open as aeadOpen, SEAL_OVERHEAD_BYTES } from '../../src/crypto/aead.ts';
+import { wrappedBy } from '../support/kms.ts';
 import type { DataRowRecord, EnvelopeKeyRecord } from '../../src/index.ts';
 import { codeOf, DAY_MS, FakeWorld, noDeadline } from '../support/fakes.ts';
 import { operate, type Operator } from '../support/operations.ts';
@@ -32,7 +33,7 @@ describe('an attacker who writes the table', () => {
     const victim = await seal('victim', 'secret');
     const own = rowOf(await seal('accomplice', 'x'));
     const parent = { id: own.id, created: (own.created + 60) as EnvelopeKeyRecord['created'] };
-    plant({ ...rowOf(victim), ...parent });
+    plant({ ...rowOf(victim), ...parent, proof: undefined });
     const renamed = { ...victim, key: { ...victim.key, parent } };
     expect(await open('accomplice', renamed)).toBe('secret');
     // With the record as it was nothing opens.
@@ -43,7 +44,7 @@ describe('an attacker who writes the table', () => {
     const old = rowOf(await seal('p', 'x'));
     world.clock.advance(80 * DAY_MS);
     const created = Math.floor(world.clock.nowMs / 1000) as never;
-    plant({ ...old, created });
+    plant({ ...old, proof: undefined, created });
     world.clock.advance(8 * DAY_MS);
     expect((await seal('p', 'y')).key.parent.created).toBe(created);
   });
@@ -60,7 +61,7 @@ describe('an attacker who writes the table', () => {
 
   it('makes new keys stand under a System Key that they know, if they may also wrap with the KMS key', async () => {
     const known = Buffer.alloc(32, 9);
-    const encryptedKey = await world.kms.wrap(Buffer.from(known), noDeadline());
+    const encryptedKey = await wrappedBy(world.kms, Buffer.from(known), noDeadline());
     const created = Math.floor(world.clock.nowMs / 1000) as never;
     plant({ id: '_SK_svc_prod' as never, created, encryptedKey, revoked: false });
     const row = rowOf(await seal('p', 'x'));

@@ -119,6 +119,19 @@ export const LIBRARY: PublicFunctions = {
     call: (options: never) => session.batch(options),
     holds: async (made: library.Session) => isHello(await made.decrypt(await made.encrypt(HELLO))),
   },
+  'Session.withContext': {
+    args: () => [
+      { table: 'users', id: '42' },
+      { form: 'json', path: "$['a']" },
+    ],
+    call: (...args: [never, never]) => session.withContext(...args),
+    holds: async (made: library.Session) => isHello(await made.decrypt(await made.encrypt(HELLO))),
+  },
+  'Session.opensUnbound': {
+    args: async () => [await session.encrypt(HELLO), limits()],
+    call: (...args: [never, never]) => session.opensUnbound(...args),
+    holds: (outcome: boolean) => expect(outcome).toBeTypeOf('boolean'),
+  },
   'Session.encrypt': {
     args: () => [Buffer.from(HELLO), limits()],
     call: (...args: [never, never]) => session.encrypt(...args),

@@ -1,5 +1,6 @@
 import { expect } from 'vitest';
 import * as library from '../../src/index.ts';
+import { keyOf, wrappedBy } from './kms.ts';
 import type { KmsRegion } from '../../src/kms/kms-region.ts';
 import { realBytesOf } from './hostile.ts';
 import { isTold, type PublicFunctions } from './public-function.ts';
@@ -25,7 +26,7 @@ const row = (): object => ({
 });
 
 async function wraps(kms: library.KeyManagementService, key = Buffer.alloc(32, 5)): Promise<void> {
-  expect(await kms.unwrap(await kms.wrap(key, deadline()), deadline())).toEqual({ key });
+  expect(await keyOf(kms.unwrap(await wrappedBy(kms, key, deadline()), deadline()))).toEqual(key);
 }
 
 const REGION: KmsRegion = {
@@ -85,15 +86,15 @@ export const PLUGINS: PublicFunctions = {
   'AwsKms.wrap': {
     args: () => [Buffer.alloc(32, 5), deadline()],
     call: (...args: [never, never]) => aws.wrap(...args),
-    holds: async (wrapped: Uint8Array, [key]: [unknown]) =>
-      expect(await aws.unwrap(wrapped, deadline())).toEqual({ key: realBytesOf(key) }),
+    holds: async ({ wrapped }: library.Wrapped, [key]: [unknown]) =>
+      expect(await keyOf(aws.unwrap(wrapped, deadline()))).toEqual(realBytesOf(key)),
   },
   'AwsKms.unwrap': {
-    args: async () => [await aws.wrap(Buffer.alloc(32, 5), deadline()), deadline()],
+    args: async () => [await wrappedBy(aws, Buffer.alloc(32, 5), deadline()), deadline()],
     call: (...args: [never, never]) => aws.unwrap(...args),
   },
   'AwsKms.renew': {
-    args: async () => [await aws.wrap(Buffer.alloc(32, 5), deadline()), deadline()],
+    args: async () => [await wrappedBy(aws, Buffer.alloc(32, 5), deadline()), deadline()],
     call: (...args: [never, never]) => aws.renew(...args),
   },
   'new StaticKms': {
@@ -108,7 +109,7 @@ export const PLUGINS: PublicFunctions = {
       expect(await local.unwrap(wrapped, deadline())).toEqual({ key: realBytesOf(key) }),
   },
   'StaticKms.unwrap': {
-    args: async () => [await local.wrap(Buffer.alloc(32, 5), deadline())],
+    args: async () => [await wrappedBy(local, Buffer.alloc(32, 5), deadline())],
     call: (wrapped: never) => local.unwrap(wrapped, deadline()),
   },
   'new DynamoDbMetastore': {

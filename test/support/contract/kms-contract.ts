@@ -15,6 +15,7 @@ import {
 } from '@aws-sdk/client-kms';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AwsKms } from '../../../src/index.ts';
+import { keyOf, wrappedBy } from '../kms.ts';
 import { errorOf, noDeadline } from '../fakes.ts';
 
 /** A running KMS emulator. */
@@ -83,7 +84,7 @@ export function kmsContract(name: string, start: () => Promise<KmsUnderTest>, la
     it('AwsKms wraps in every region, and any one region unwraps alone', async () => {
       const keys = await makeKeys();
       const systemKey = Buffer.alloc(32, 5);
-      const wrapped = await kmsOver(select(keys, 'key', ...REGIONS)).wrap(systemKey, noDeadline());
+      const wrapped = await wrappedBy(kmsOver(select(keys, 'key', ...REGIONS)), systemKey, noDeadline());
       for (const region of REGIONS) {
         const unwrapped = await kmsOver(select(keys, 'key', region), region).unwrap(wrapped, noDeadline());
         expect(unwrapped).toEqual({ key: systemKey });
@@ -92,7 +93,7 @@ export function kmsContract(name: string, start: () => Promise<KmsUnderTest>, la
 
     it('AwsKms configured with aliases writes the ARNs of the keys behind them into the wraps', async () => {
       const keys = await makeKeys();
-      const wrapped = await kmsOver(select(keys, 'alias', ...REGIONS)).wrap(Buffer.alloc(32, 5), noDeadline());
+      const wrapped = await wrappedBy(kmsOver(select(keys, 'alias', ...REGIONS)), Buffer.alloc(32, 5), noDeadline());
       const { kmsKeks } = JSON.parse(Buffer.from(wrapped).toString()) as { kmsKeks: { region: string; arn: string }[] };
       expect(Object.fromEntries(kmsKeks.map(({ region, arn }) => [region, arn]))).toEqual(
         select(keys, 'key', ...REGIONS),
@@ -103,10 +104,10 @@ export function kmsContract(name: string, start: () => Promise<KmsUnderTest>, la
       const keys = await makeKeys();
       const [region] = REGIONS;
       const kms = kmsOver(select(keys, 'alias', region));
-      const wrapped = await kms.wrap(Buffer.alloc(32, 5), noDeadline());
+      const wrapped = await wrappedBy(kms, Buffer.alloc(32, 5), noDeadline());
       const AliasName = keys[region]?.alias.replace(/.*:/, '');
       await client(region).send(new UpdateAliasCommand({ AliasName, TargetKeyId: await makeKey(region) }));
-      expect(await kms.unwrap(wrapped, noDeadline())).toEqual({ key: Buffer.alloc(32, 5) });
+      expect(await keyOf(kms.unwrap(wrapped, noDeadline()))).toEqual(Buffer.alloc(32, 5));
     });
 
     it('AwsKms unwraps a key of Asherah that names an alias, even after the alias has moved', async () => {
@@ -114,12 +115,12 @@ export function kmsContract(name: string, start: () => Promise<KmsUnderTest>, la
       const [region] = REGIONS;
       const { key = '', alias = '' } = keys[region] ?? {};
       const kms = kmsOver({ [region]: alias });
-      const wrapped = Buffer.from(await kms.wrap(Buffer.alloc(32, 5), noDeadline()));
+      const wrapped = Buffer.from(await wrappedBy(kms, Buffer.alloc(32, 5), noDeadline()));
       const asAsherah = Buffer.from(wrapped.toString().replace(key, alias));
-      expect(await kms.unwrap(asAsherah, noDeadline())).toEqual({ key: Buffer.alloc(32, 5) });
+      expect(await keyOf(kms.unwrap(asAsherah, noDeadline()))).toEqual(Buffer.alloc(32, 5));
       const AliasName = alias.replace(/.*:/, '');
       await client(region).send(new UpdateAliasCommand({ AliasName, TargetKeyId: await makeKey(region) }));
-      expect(await kms.unwrap(asAsherah, noDeadline())).toEqual({ key: Buffer.alloc(32, 5) });
+      expect(await keyOf(kms.unwrap(asAsherah, noDeadline()))).toEqual(Buffer.alloc(32, 5));
     });
 
     it('answers with the ARN of the key, whether a request names an ARN, an id or an alias', async () => {

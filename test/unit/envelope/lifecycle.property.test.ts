@@ -93,7 +93,7 @@ class Run {
     const row = rows[pick % Math.max(1, rows.length)];
     if (row === undefined) return;
     const created = Math.floor(this.world.clock.nowMs / 1000) + aheadSeconds;
-    const copy = { ...row, created: created as EnvelopeKeyRecord['created'], revoked };
+    const copy = { ...row, proof: undefined, created: created as EnvelopeKeyRecord['created'], revoked };
     if (this.world.metastore.rows.has(nameOf(copy))) return;
     this.world.metastore.change(copy, {});
     if (revoked) this.revokedAtMs.set(nameOf(copy), -Infinity);

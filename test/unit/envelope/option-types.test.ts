@@ -45,7 +45,7 @@ describe('the options of constructors and methods', () => {
     ['options.now must be a function', { now: 5 }],
     ['options.events must be an object with', { events: {} }],
     [
-      'options.events must be an object with keyCreated, keyRetired, cacheUsed, servedStale, not another object',
+      'options.events must be an object with keyCreated, keyRetired, cacheUsed, servedStale, openedUnbound, not another object',
       { events: { keyCreated: () => {}, keyRetired: () => {}, cacheUsed: () => {} } },
     ],
     ['options.metastore must be an object with load, loadLatest, store, not null', { metastore: null }],

@@ -266,7 +266,7 @@ describe('the key cache', () => {
     await world.process().session('p').encrypt(PAYLOAD);
     world.clock.advance(2 * MINUTE_MS);
     const [system] = world.metastore.ofKind('SK');
-    world.metastore.change({ ...system, created: Math.floor(world.clock.nowMs / 1000) } as never, {});
+    world.metastore.change({ ...system, proof: undefined, created: Math.floor(world.clock.nowMs / 1000) } as never, {});
     await world.process().session('q').encrypt(PAYLOAD);
     const policy = { maxSystemKeys: 1, systemKeyMaxAgeMs: DAY_MS, intermediateKeyMaxAgeMs: DAY_MS };
     const service = world.process({ policy });
@@ -352,7 +352,7 @@ describe('the key cache', () => {
     // Another process has made a newer key. The old key may still seal, but it is not the latest.
     world.clock.advance(2 * MINUTE_MS);
     const [row] = world.metastore.ofKind('IK');
-    const newer = { ...row, created: (row?.created ?? 0) + 60 };
+    const newer = { ...row, proof: undefined, created: (row?.created ?? 0) + 60 };
     world.metastore.rows.set(`${row?.id} ${newer.created}`, newer as never);
     const service = world.process();
     await service.session('p').decrypt(old);

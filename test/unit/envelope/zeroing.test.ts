@@ -3,6 +3,7 @@ import type * as nodeCrypto from 'node:crypto';
 import { createSecretKey } from 'node:crypto';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import * as aes from '../../../src/crypto/aead.ts';
+import { wrappedBy } from '../../support/kms.ts';
 import { AwsKms } from '../../../src/index.ts';
 import type { KmsRegion } from '../../../src/kms/kms-region.ts';
 import { codeOf, errorOf, FakeWorld, noDeadline } from '../../support/fakes.ts';
@@ -144,7 +145,7 @@ describe('the bytes of a key', () => {
     };
     const real = { now: Date.now, random: () => 0, sleep: () => Promise.resolve(), connect: () => region };
     const kms = new AwsKms({ keys: { 'us-west-2': ARN }, preferredRegion: 'us-west-2' }, real);
-    const wrapped = await kms.wrap(Buffer.alloc(32, 9), noDeadline());
+    const wrapped = await wrappedBy(kms, Buffer.alloc(32, 9), noDeadline());
     await kms.unwrap(wrapped, noDeadline());
     const envelope = JSON.parse(Buffer.from(wrapped).toString()) as { encryptedKey: string };
     envelope.encryptedKey = Buffer.alloc(60).toString('base64');

@@ -1,6 +1,7 @@
 /** Tests that KMS envelopes from an attacker cause only a bounded number of KMS calls. */
 import { beforeEach, describe, expect, it } from 'vitest';
 import { AwsKms } from '../../../src/index.ts';
+import { wrappedBy } from '../../support/kms.ts';
 import { RegionFault } from '../../../src/kms/faults.ts';
 import type { KmsRegion } from '../../../src/kms/kms-region.ts';
 import { noDeadline } from '../../support/fakes.ts';
@@ -44,7 +45,9 @@ type Envelope = Record<string, unknown> & { kmsKeks: unknown[] };
 
 /** Wraps a System Key and changes its envelope. */
 async function envelopeWith(change: (envelope: Envelope) => void): Promise<Buffer> {
-  const envelope = JSON.parse(Buffer.from(await kms.wrap(Buffer.alloc(32, 9), noDeadline())).toString()) as Envelope;
+  const envelope = JSON.parse(
+    Buffer.from(await wrappedBy(kms, Buffer.alloc(32, 9), noDeadline())).toString(),
+  ) as Envelope;
   change(envelope);
   return Buffer.from(JSON.stringify(envelope));
 }

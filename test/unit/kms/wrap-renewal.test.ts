@@ -7,6 +7,7 @@ import {
 } from '@aws-sdk/client-kms';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { startKmsEmulator, type KmsEmulator } from '../../../emulators/kms/kms-emulator.ts';
+import { keyOf, wrappedBy } from '../../support/kms.ts';
 import { AwsKms, type AwsKmsOptions, type WrapReport } from '../../../src/index.ts';
 import type { KmsRegion } from '../../../src/kms/kms-region.ts';
 import { noDeadline } from '../../support/fakes.ts';
@@ -63,7 +64,7 @@ async function moveAlias(region: string): Promise<string> {
 
 describe('AwsKms.renew', () => {
   it('adds the wraps of regions that failed, or were not configured, when the System Key was created', async () => {
-    const wrapped = await only(WEST).wrap(SYSTEM_KEY, noDeadline());
+    const wrapped = await wrappedBy(only(WEST), SYSTEM_KEY, noDeadline());
     const { regions, renewed } = await renew(wrapped);
     expect(regions).toEqual([
       { region: WEST, opens: true, renewed: false },
@@ -71,12 +72,12 @@ describe('AwsKms.renew', () => {
     ]);
     expect(parse(renewed).encryptedKey).toBe(parse(wrapped).encryptedKey);
     for (const region of [WEST, EAST]) {
-      expect(await only(region).unwrap(renewed ?? wrapped, noDeadline())).toEqual({ key: SYSTEM_KEY });
+      expect(await keyOf(only(region).unwrap(renewed ?? wrapped, noDeadline()))).toEqual(SYSTEM_KEY);
     }
   });
 
   it('renews the wrap of a region whose alias points to a new key', async () => {
-    const wrapped = await kms().wrap(SYSTEM_KEY, noDeadline());
+    const wrapped = await wrappedBy(kms(), SYSTEM_KEY, noDeadline());
     const newKey = await moveAlias(WEST);
     const { regions, renewed } = await renew(wrapped);
     expect(regions.map((r) => [r.region, r.renewed])).toEqual([
@@ -88,18 +89,18 @@ describe('AwsKms.renew', () => {
       [WEST, newKey],
     ]);
     await client(WEST).send(new DisableKeyCommand({ KeyId: keys[WEST] }));
-    expect(await only(WEST).unwrap(renewed ?? wrapped, noDeadline())).toEqual({ key: SYSTEM_KEY });
+    expect(await keyOf(only(WEST).unwrap(renewed ?? wrapped, noDeadline()))).toEqual(SYSTEM_KEY);
   });
 
   it('renews the wrap of a region that is now configured with another key', async () => {
-    const wrapped = await kms({ keys }).wrap(SYSTEM_KEY, noDeadline());
+    const wrapped = await wrappedBy(kms({ keys }), SYSTEM_KEY, noDeadline());
     const moved: Record<string, string> = { ...keys, [EAST]: await moveAlias(EAST) };
     const { renewed } = await renew(wrapped, kms({ keys: moved }));
     expect(parse(renewed).kmsKeks.map(({ arn }) => arn)).toEqual([moved[WEST], moved[EAST]]);
   });
 
   it('replaces wraps that name an alias, as Asherah does, and leaves one wrap for each region', async () => {
-    const wrapped = parse(await kms().wrap(SYSTEM_KEY, noDeadline()));
+    const wrapped = parse(await wrappedBy(kms(), SYSTEM_KEY, noDeadline()));
     for (const kek of wrapped.kmsKeks) kek.arn = aliases[kek.region] ?? '';
     wrapped.kmsKeks.push({ ...(wrapped.kmsKeks[0] as Envelope['kmsKeks'][0]) });
     const { renewed } = await renew(Buffer.from(JSON.stringify(wrapped)));
@@ -109,7 +110,7 @@ describe('AwsKms.renew', () => {
   });
 
   it('leaves one of several wraps by the same key', async () => {
-    const wrapped = parse(await kms({ keys }).wrap(SYSTEM_KEY, noDeadline()));
+    const wrapped = parse(await wrappedBy(kms({ keys }), SYSTEM_KEY, noDeadline()));
     const [west, east] = wrapped.kmsKeks;
     const bytes = Buffer.from(JSON.stringify({ ...wrapped, kmsKeks: [west, west, east] }));
     for (const arns of [keys, aliases]) {
@@ -123,7 +124,7 @@ describe('AwsKms.renew', () => {
   });
 
   it('changes nothing if all wraps are current, and calls each key once by its ARN', async () => {
-    const wrapped = await kms({ keys }).wrap(SYSTEM_KEY, noDeadline());
+    const wrapped = await wrappedBy(kms({ keys }), SYSTEM_KEY, noDeadline());
     emulator.resetCalls();
     expect(await renew(wrapped, kms({ keys }))).toMatchObject({ renewed: undefined });
     expect(calls().toSorted()).toEqual([`Decrypt ${EAST}`, `Decrypt ${WEST}`]);
@@ -131,7 +132,7 @@ describe('AwsKms.renew', () => {
   });
 
   it('keeps unknown fields, and the wraps of regions that are not configured', async () => {
-    const wrapped = parse(await kms().wrap(SYSTEM_KEY, noDeadline()));
+    const wrapped = parse(await wrappedBy(kms(), SYSTEM_KEY, noDeadline()));
     const foreign = { region: 'eu-west-1', arn: 'x', encryptedKek: 'not%base64', more: 1 };
     const bytes = Buffer.from(JSON.stringify({ ...wrapped, more: 2, kmsKeks: [...wrapped.kmsKeks, foreign] }));
     await moveAlias(WEST);
@@ -141,7 +142,7 @@ describe('AwsKms.renew', () => {
   });
 
   it.for(['down', 'hang', 'garbage'] as const)('keeps the wraps of a region with the fault %s', async (kind) => {
-    const wrapped = await kms().wrap(SYSTEM_KEY, noDeadline());
+    const wrapped = await wrappedBy(kms(), SYSTEM_KEY, noDeadline());
     await moveAlias(WEST);
     emulator.setFault(WEST, { kind });
     emulator.resetCalls();
@@ -154,7 +155,7 @@ describe('AwsKms.renew', () => {
   });
 
   it('writes no new wrap that the region has not unwrapped again', async () => {
-    const wrapped = await only(WEST).wrap(SYSTEM_KEY, noDeadline());
+    const wrapped = await wrappedBy(only(WEST), SYSTEM_KEY, noDeadline());
     emulator.setFault(EAST, { kind: 'error', name: 'AccessDeniedException', actions: ['Decrypt'] });
     const { regions, renewed } = await renew(wrapped);
     expect(regions[1]).toMatchObject({ region: EAST, opens: false, renewed: false });
@@ -163,16 +164,16 @@ describe('AwsKms.renew', () => {
   });
 
   it('adds a wrap by the new key of a region whose old key is disabled', async () => {
-    const wrapped = await kms().wrap(SYSTEM_KEY, noDeadline());
+    const wrapped = await wrappedBy(kms(), SYSTEM_KEY, noDeadline());
     await moveAlias(WEST);
     await client(WEST).send(new DisableKeyCommand({ KeyId: keys[WEST] }));
     const { renewed } = await renew(wrapped);
-    expect(await only(WEST).unwrap(renewed ?? wrapped, noDeadline())).toEqual({ key: SYSTEM_KEY });
+    expect(await keyOf(only(WEST).unwrap(renewed ?? wrapped, noDeadline()))).toEqual(SYSTEM_KEY);
     await client(WEST).send(new EnableKeyCommand({ KeyId: keys[WEST] }));
   });
 
   it('renews nothing if no region unwraps the System Key', async () => {
-    const wrapped = await kms().wrap(SYSTEM_KEY, noDeadline());
+    const wrapped = await wrappedBy(kms(), SYSTEM_KEY, noDeadline());
     for (const region of [WEST, EAST]) emulator.setFault(region, { kind: 'error', name: 'DisabledException' });
     const { regions, renewed } = await renew(wrapped);
     expect(regions.map(({ opens, fault }) => [opens, fault?.includes('DisabledException')])).toEqual([
@@ -211,7 +212,7 @@ describe('AwsKms.renew', () => {
       { keys, preferredRegion: WEST },
       { ...world, connect: ({ region: name }) => region(name) },
     );
-    const wrapped = await service.wrap(SYSTEM_KEY, noDeadline());
+    const wrapped = await wrappedBy(service, SYSTEM_KEY, noDeadline());
     // The renewal does not return the System Key, so the test counts the calls that overwrite its bytes.
     const real = Buffer.prototype.fill;
     let zeroedSystemKeys = 0;
@@ -255,7 +256,7 @@ describe('AwsKms.renew', () => {
         { keys: Object.fromEntries(Object.keys(opens).map((name) => [name, keys[name] ?? ''])), preferredRegion: WEST },
         { ...world, connect: ({ region: name }) => region(name, opens[name] ?? dataKey) },
       );
-    const wrapped = await connected({ [WEST]: dataKey }).wrap(SYSTEM_KEY, noDeadline());
+    const wrapped = await wrappedBy(connected({ [WEST]: dataKey }), SYSTEM_KEY, noDeadline());
     opened.length = 0;
     expect((await renew(wrapped, connected({ [WEST]: dataKey, [EAST]: dataKey }))).regions[1]?.renewed).toBe(true);
     for (const other of [Buffer.alloc(32, 2), Buffer.alloc(31, 1)]) {

@@ -1,6 +1,7 @@
 /** Tests in how many regions AwsKms wraps a new System Key, and which calls and events that causes. */
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { deadlineExceeded } from '../../../src/async/deadline.ts';
+import { keyOf, wrappedBy } from '../../support/kms.ts';
 import { AwsKms, type AwsKmsOptions } from '../../../src/index.ts';
 import { RegionFault, type FaultClass, type KmsAction } from '../../../src/kms/faults.ts';
 import type { KmsRegion, Wrap } from '../../../src/kms/kms-region.ts';
@@ -81,7 +82,7 @@ function open(failover: AwsKmsOptions['failover'] = {}, more: Partial<AwsKmsOpti
 
 /** Wraps a new System Key, and returns the regions that have a wrap in its envelope. */
 async function wrappedIn(kms: AwsKms, deadline = noDeadline()): Promise<string[]> {
-  const envelope = JSON.parse(Buffer.from(await kms.wrap(SYSTEM_KEY, deadline)).toString()) as {
+  const envelope = JSON.parse(Buffer.from(await wrappedBy(kms, SYSTEM_KEY, deadline)).toString()) as {
     kmsKeks: { region: string }[];
   };
   return envelope.kmsKeks.map(({ region }) => region);
@@ -249,9 +250,9 @@ describe('AwsKms.wrap with minimumWrappedRegions above 1', () => {
 
 describe('AwsKms.unwrap', () => {
   it('leaves no plaintext data key in memory, whether it opens the System Key or not', async () => {
-    const wrapped = await open().wrap(SYSTEM_KEY, noDeadline());
+    const wrapped = await wrappedBy(open(), SYSTEM_KEY, noDeadline());
     plaintexts = [];
-    expect(await open().unwrap(wrapped, noDeadline())).toEqual({ key: SYSTEM_KEY });
+    expect(await keyOf(open().unwrap(wrapped, noDeadline()))).toEqual(SYSTEM_KEY);
     expect(plaintexts).toEqual([Buffer.alloc(32)]);
     const envelope = JSON.parse(Buffer.from(wrapped).toString()) as object;
     const tampered = Buffer.from(JSON.stringify({ ...envelope, encryptedKey: Buffer.alloc(60).toString('base64') }));
@@ -262,7 +263,7 @@ describe('AwsKms.unwrap', () => {
 
   it('calls a region that is down or throttles once, even if it has several wraps', async () => {
     for (const faultClass of ['unavailable', 'throttled'] as const) {
-      const envelope = JSON.parse(Buffer.from(await open().wrap(SYSTEM_KEY, noDeadline())).toString()) as {
+      const envelope = JSON.parse(Buffer.from(await wrappedBy(open(), SYSTEM_KEY, noDeadline())).toString()) as {
         kmsKeks: object[];
       };
       const wrapped = Buffer.from(JSON.stringify({ ...envelope, kmsKeks: Array(3).fill(envelope.kmsKeks[0]) }));
@@ -275,18 +276,18 @@ describe('AwsKms.unwrap', () => {
   });
 
   it('emits the event failedOver with the region that answered instead of the preferred one', async () => {
-    const wrapped = await open().wrap(SYSTEM_KEY, noDeadline());
+    const wrapped = await wrappedBy(open(), SYSTEM_KEY, noDeadline());
     faults = { [WEST]: ['unavailable'], [EAST]: ['throttled', 'always'] };
-    expect(await open().unwrap(wrapped, noDeadline())).toEqual({ key: SYSTEM_KEY });
+    expect(await keyOf(open().unwrap(wrapped, noDeadline()))).toEqual(SYSTEM_KEY);
     expect(told).toEqual([`failed over to ${EU}`]);
   });
 
   it('tries only regions with a wrap, in all rounds', async () => {
     faults = { [WEST]: ['unavailable', 'always'], [EU]: ['unavailable', 'always'] };
-    const wrapped = await open().wrap(SYSTEM_KEY, noDeadline());
+    const wrapped = await wrappedBy(open(), SYSTEM_KEY, noDeadline());
     faults = { [EAST]: ['unavailable', 'unavailable'] };
     asked = [];
-    expect(await open().unwrap(wrapped, noDeadline())).toEqual({ key: SYSTEM_KEY });
+    expect(await keyOf(open().unwrap(wrapped, noDeadline()))).toEqual(SYSTEM_KEY);
     expect(asked).toEqual(Array(3).fill(`Decrypt ${EAST}`));
   });
 });
@@ -299,7 +300,7 @@ describe('onKeyRefused: fail', () => {
   });
 
   it('ends AwsKms.unwrap at a region that refuses its key, without a call to another region', async () => {
-    const wrapped = await open().wrap(SYSTEM_KEY, noDeadline());
+    const wrapped = await wrappedBy(open(), SYSTEM_KEY, noDeadline());
     faults = { [WEST]: ['misconfigured', 'always'] };
     asked = [];
     expect(await codeOf(open({ onKeyRefused: 'fail' }).unwrap(wrapped, noDeadline()))).toBe('KmsMisconfigured');

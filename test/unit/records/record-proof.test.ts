@@ -86,9 +86,9 @@ describe('recordProof', () => {
   });
 });
 
-describe('bindingOf', () => {
-  const many = (count: number): RecordContext => Object.fromEntries(Array.from({ length: count }, (_, i) => [i, '']));
+const many = (count: number): RecordContext => Object.fromEntries(Array.from({ length: count }, (_, i) => [i, '']));
 
+describe('bindingOf', () => {
   it.for([
     ['no entries', {}, 'context must have 1 to 16 entries.'],
     ['17 entries', many(17), 'context must have 1 to 16 entries.'],

@@ -1,0 +1,40 @@
+import { createSecretKey, timingSafeEqual } from 'node:crypto';
+import { keyRowUnreadable } from '../errors.ts';
+import { byteLengthOf } from '../input/checks.ts';
+import { PROOF_BYTES } from '../records/record-proof.ts';
+import { rowProof } from '../records/row-proof.ts';
+import type { KeyRowProofs } from './key-dependencies.ts';
+import type { EnvelopeKeyRecord, RowProofBasis } from './ports.ts';
+
+/**
+ * Checks the proof of a key row in constant time.
+ * @param expected the proof that the row should have
+ * @throws KeyfoldError `KeyRowUnreadable` if the proof does not hold, or is absent although the mode is `require`
+ */
+export function checkRowProof(record: EnvelopeKeyRecord, expected: Uint8Array, mode: KeyRowProofs): void {
+  const { proof } = record;
+  if (proof === undefined) {
+    if (mode === 'require') throw keyRowUnreadable(record, 'it has no proof');
+  } else if (byteLengthOf(proof) !== PROOF_BYTES || !timingSafeEqual(proof, expected)) {
+    throw keyRowUnreadable(record, 'its proof does not hold');
+  }
+}
+
+/**
+ * The proof that the row of a System Key should have.
+ * @param systemKey the plaintext of the key, which proves the row if its KMS gives no basis
+ * @param basis of the KMS. This function zeroes its key.
+ */
+export function proofOfSystemKey(
+  row: Omit<EnvelopeKeyRecord, 'revoked' | 'proof'>,
+  systemKey: Uint8Array,
+  basis: RowProofBasis | undefined,
+): Buffer {
+  try {
+    const { id, created } = row;
+    const sealed = basis?.sealed ?? row.encryptedKey;
+    return rowProof(createSecretKey(basis?.key ?? systemKey), 'system', { id, created, sealed });
+  } finally {
+    basis?.key.fill(0);
+  }
+}

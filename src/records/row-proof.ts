@@ -1,0 +1,47 @@
+import { createSecretKey, type KeyObject } from 'node:crypto';
+import { expand32 } from '../crypto/hkdf.ts';
+import type { KeyMeta } from './ids.ts';
+import { lengthPrefixed, u64 } from './length-prefixed.ts';
+
+const LABEL = lengthPrefixed('keyfold/row-proof/1');
+const KEY_LABEL = lengthPrefixed('keyfold/row-proof-key/1');
+
+/** The content of a key row that its proof covers. */
+export interface ProvenRow extends KeyMeta {
+  readonly parent?: KeyMeta | undefined;
+  /** The sealed key. For a System Key under KMS, the part that stays the same when its wraps are renewed. */
+  readonly sealed: Uint8Array;
+}
+
+/**
+ * The proof of a key row: HKDF-Expand-SHA-256 over its kind, id, date, parent and sealed key. An attacker who writes
+ * the table but holds no key can then not rename, re-date or lend the key. `Revoked` is not covered.
+ * @param key the System Key of an Intermediate Key; for a System Key, the key of {@link rowProofKey}, or the System Key
+ * itself if its KMS has no data key
+ */
+export function rowProof(
+  key: KeyObject,
+  kind: 'system' | 'intermediate',
+  { id, created, parent, sealed }: ProvenRow,
+): Buffer {
+  return expand32(
+    key,
+    LABEL,
+    lengthPrefixed(kind),
+    lengthPrefixed(id),
+    u64(created),
+    lengthPrefixed(parent?.id ?? ''),
+    u64(parent?.created ?? 0),
+    lengthPrefixed(sealed),
+  );
+}
+
+/**
+ * Derives the key for the proof of a System Key's row from the data key of its KMS envelope. An attacker who knows an
+ * old System Key does not know its data key, and so cannot re-date the row.
+ * @param dataKey 32 random bytes, which the caller zeroes
+ * @returns 32 bytes, which the caller zeroes
+ */
+export function rowProofKey(dataKey: Uint8Array): Buffer {
+  return expand32(createSecretKey(dataKey), KEY_LABEL);
+}
