@@ -26,6 +26,8 @@ describe('cryptoPolicy', () => {
     expect(numbers).toEqual({
       expireAfterMs: 90 * 24 * 3600 * 1000,
       createDatePrecisionMs: 60_000,
+      minSealingCreated: 0,
+      minOpeningCreated: 0,
       revokeCheckIntervalMs: 3600 * 1000,
       staleGraceMs: 15 * 60_000,
       systemKeyMaxAgeMs: 3600 * 1000,
