@@ -80,8 +80,8 @@ async function buildDoor(config: AppConfig): Promise<DoorOptions & Pick<HttpDoor
   const telemetry = createTelemetry(config.names.service);
   const { kms, regionStates } = buildKms(config, telemetry);
   const metastore = new DynamoDbMetastore({ ...config.metastore, events: telemetry.events });
-  const { names, policy } = config;
-  const keyfold = new SessionFactory({ ...names, policy, metastore, kms, events: telemetry.events });
+  const { names, policy, proofs } = config;
+  const keyfold = new SessionFactory({ ...names, ...proofs, policy, metastore, kms, events: telemetry.events });
   if (config.preloadSystemKey) {
     const deadlineAtMs = Date.now() + PRELOAD_TIMEOUT_MS;
     // A failure is only logged. If an outage failed the start, Lambda would restart the process again and again.

@@ -1,4 +1,6 @@
 import type { CryptoPolicy } from '../envelope/crypto-policy.ts';
+import type { ContextRules } from '../envelope/session.ts';
+import type { SessionFactoryOptions } from '../envelope/session-factory.ts';
 import type { ServiceNames } from '../records/ids.ts';
 import type { FailoverPolicy } from '../kms/failover-policy.ts';
 import type { DynamoDbMetastoreOptions } from '../metastore/dynamodb-client.ts';
@@ -54,10 +56,14 @@ export interface DoorConfig extends OperationLimits {
   readonly deadlineMarginMs: number;
 }
 
+/** The rules for proofs of records and of key rows. */
+export type ProofRules = Pick<SessionFactoryOptions, keyof ContextRules | 'keyRowProofs'>;
+
 /** The checked configuration of a function. */
 export interface AppConfig {
   readonly names: ServiceNames;
   readonly policy: Partial<CryptoPolicy>;
+  readonly proofs: ProofRules;
   readonly kms: KmsConfig;
   readonly metastore: DynamoDbMetastoreOptions;
   /** Whether a process loads the System Key before its first request. */
@@ -71,6 +77,7 @@ export function configOf(settings: Settings, environment: Environment): AppConfi
   return Object.freeze({
     names: namesOf(settings),
     policy: policyOf(settings),
+    proofs: proofsOf(settings),
     kms: kmsOf(settings, environment),
     metastore: metastoreOf(settings),
     preloadSystemKey: settings.PRELOAD_SYSTEM_KEY,
@@ -117,12 +124,23 @@ export function policyOf(settings: Omit<Settings, 'SERVICE' | 'PRODUCT'>): Parti
   return present({
     expireAfterMs: settings.EXPIRE_AFTER_MS,
     revokeCheckIntervalMs: settings.REVOKE_CHECK_INTERVAL_MS,
+    minSealingCreated: settings.MIN_SEALING_CREATED,
+    minOpeningCreated: settings.MIN_OPENING_CREATED,
     staleGraceMs: settings.STALE_GRACE_MS,
     systemKeyMaxAgeMs: settings.SYSTEM_KEY_MAX_AGE_MS,
     intermediateKeyMaxAgeMs: settings.INTERMEDIATE_KEY_MAX_AGE_MS,
     maxIntermediateKeys: settings.MAX_INTERMEDIATE_KEYS,
     dataRowKeyMaxMessages: settings.DATA_ROW_KEY_MAX_MESSAGES,
     dataRowKeyMaxAgeMs: settings.DATA_ROW_KEY_MAX_AGE_MS,
+  });
+}
+
+/** Returns which calls need a context, and whether key rows must have a proof. */
+function proofsOf(settings: Settings): ProofRules {
+  return present({
+    requireContext: settings.REQUIRE_CONTEXT,
+    unboundBefore: settings.UNBOUND_BEFORE,
+    keyRowProofs: settings.KEY_ROW_PROOFS,
   });
 }
 

@@ -7,6 +7,7 @@ import { isOperationName } from '../operations/operation-name.ts';
 import { DEFAULT_LIMITS } from '../operations/operation.ts';
 import { isQueueUrl } from '../sqs/message.ts';
 
+const NO_DATE = 'is neither a date such as 2026-11-28T00:00:00Z nor whole seconds since 1970';
 const NO_STRINGS = 'is not a JSON array of strings';
 const text = v.pipe(v.string(), v.nonEmpty('is empty'));
 const count = v.pipe(v.string(), v.regex(/^[1-9]\d{0,14}$/, 'is not a positive whole number'), v.transform(Number));
@@ -83,6 +84,14 @@ const endpoint = v.pipe(
  * ago.
  */
 const hiddenSeconds = v.pipe(count, v.maxValue(42_300, 'is more than 42300'));
+/** A date in ISO 8601 with `Z`, or in whole seconds since 1970. Its value is in seconds. */
+const date = v.pipe(
+  v.string(),
+  v.regex(/^(?:[1-9]\d{8,10}|\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?Z)$/, NO_DATE),
+  v.transform((value) => (/^\d+$/.test(value) ? Number(value) : Date.parse(value) / 1000)),
+  v.number(NO_DATE),
+  v.transform(Math.ceil),
+);
 const regionMap = v.pipe(
   v.string(),
   v.rawTransform(({ dataset, addIssue, NEVER }) => {
@@ -122,6 +131,11 @@ export const settingsSchema = v.object({
     v.pipe(count, v.minValue(CREATE_DATE_PRECISION_MS, `is less than ${CREATE_DATE_PRECISION_MS}`)),
   ),
   REVOKE_CHECK_INTERVAL_MS: v.optional(count),
+  MIN_SEALING_CREATED: v.optional(date),
+  MIN_OPENING_CREATED: v.optional(date),
+  KEY_ROW_PROOFS: v.optional(v.picklist(['verify', 'require'], 'is neither verify nor require')),
+  REQUIRE_CONTEXT: v.optional(v.picklist(['off', 'seal', 'always'], 'is none of off, seal, always')),
+  UNBOUND_BEFORE: v.optional(date),
   STALE_GRACE_MS: v.optional(countOrZero),
   SYSTEM_KEY_MAX_AGE_MS: v.optional(count),
   INTERMEDIATE_KEY_MAX_AGE_MS: v.optional(count),

@@ -386,3 +386,32 @@ describe('readConfig', () => {
     expect(overridden.kms).toMatchObject({ kind: 'static', override: STATIC_KMS_OVERRIDE });
   });
 });
+
+describe('the settings of proofs', () => {
+  const READ = [
+    ['MIN_SEALING_CREATED', '2026-11-28T00:00:00Z', { policy: { minSealingCreated: 1_795_824_000 } }],
+    ['MIN_OPENING_CREATED', '1795824000', { policy: { minOpeningCreated: 1_795_824_000 } }],
+    ['MIN_OPENING_CREATED', '2026-11-28T00:00:00.5Z', { policy: { minOpeningCreated: 1_795_824_001 } }],
+    ['UNBOUND_BEFORE', '2026-11-28T00:00Z', { proofs: { unboundBefore: 1_795_824_000 } }],
+    ['REQUIRE_CONTEXT', 'seal', { proofs: { requireContext: 'seal' } }],
+    ['KEY_ROW_PROOFS', 'require', { proofs: { keyRowProofs: 'require' } }],
+  ] as const;
+
+  it.for(READ)('KEYFOLD_%s accepts %s', ([name, value, expected]) => {
+    expect(readConfig({ ...minimal, [`KEYFOLD_${name}`]: value })).toMatchObject(expected);
+  });
+
+  it.for([
+    ['UNBOUND_BEFORE', '2026'],
+    ['UNBOUND_BEFORE', '2026-11-28'],
+    ['UNBOUND_BEFORE', '2026-13-01T00:00:00Z'],
+    ['UNBOUND_BEFORE', '2026-11-28T00:00:00'],
+    ['UNBOUND_BEFORE', '2026-11-28T00:00:00+01:00'],
+    ['MIN_SEALING_CREATED', 'yesterday'],
+    ['MIN_OPENING_CREATED', '-1'],
+    ['REQUIRE_CONTEXT', 'open'],
+    ['KEY_ROW_PROOFS', 'off'],
+  ])('KEYFOLD_%s refuses %s', ([name, value]) => {
+    expect(() => readConfig({ ...minimal, [`KEYFOLD_${name}`]: value })).toThrow(`KEYFOLD_${name} is n`);
+  });
+});
