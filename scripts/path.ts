@@ -48,7 +48,9 @@ print('A cold decrypt', coldFiles);
 
 /** Sends a request to the function, whose log is discarded. */
 async function send(handler: HttpHandler, operation: string, body: object): Promise<Record<string, unknown>> {
-  const sample = JSON.parse(readFileSync(join(ROOT, 'events', 'api-encrypt-iam.json'), 'utf8')) as APIGatewayProxyEventV2;
+  const sample = JSON.parse(
+    readFileSync(join(ROOT, 'events', 'api-encrypt-iam.json'), 'utf8'),
+  ) as APIGatewayProxyEventV2;
   const event = {
     ...sample,
     rawPath: `/v1/partitions/tenant-1/${operation}`,
@@ -69,7 +71,10 @@ async function filesRunBy(work: () => Promise<unknown>): Promise<RunFile[]> {
   await work();
   const { result } = await session.post('Profiler.takePreciseCoverage');
   const scripts = result.filter(({ url }) => url.startsWith('file:') && fileURLToPath(url).startsWith(SOURCES));
-  const files = scripts.map(({ url, functions }): RunFile => [fileURLToPath(url), functionsOf(fileURLToPath(url), functions)]);
+  const files = scripts.map(({ url, functions }): RunFile => [
+    fileURLToPath(url),
+    functionsOf(fileURLToPath(url), functions),
+  ]);
   return files.filter(([, functions]) => functions.length > 0).toSorted(([one], [other]) => one.localeCompare(other));
 }
 

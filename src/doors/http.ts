@@ -99,7 +99,7 @@ async function operate(
   return audited(options.telemetry, subject, async (trail) => {
     authorize(options.auth, found, partition, operation);
     checkTarget(event, { partition, operation });
-    const request = readBody(event, bodyLimitBytes(operation, options.config.plaintextLimitBytes));
+    const request = readBody(event, operation, bodyLimitBytes(operation, options.config.plaintextLimitBytes));
     const remainingMs = Math.min(context.getRemainingTimeInMillis(), MAX_ANSWER_MS);
     return json(await perform(options, { partition, operation, request }, { remainingMs, answerFits, trail }));
   });

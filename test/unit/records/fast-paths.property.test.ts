@@ -1,0 +1,206 @@
+/**
+ * Compares every fast path with its plain way, for arbitrary texts and for texts that nearly have the form that the
+ * fast path reads. A fast path must give what the plain way gives, or decline with undefined.
+ */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { decodeBase64 } from '../../../src/crypto/base64.ts';
+import { requestOf } from '../../../src/doors/json-request.ts';
+import { decrypt } from '../../../src/operations/decrypt.ts';
+import { encrypt } from '../../../src/operations/encrypt.ts';
+import { locateValues } from '../../../src/operations/json-text.ts';
+import { rewrap } from '../../../src/operations/rewrap.ts';
+import { dataRowRecordFromValue, decodeDataRowRecord, encodeDataRowRecord, KeyfoldError } from '../../../src/index.ts';
+import {
+  cutPayload,
+  hasRepeatedNames,
+  readPlaintextBody,
+  readRecordBody,
+  readUnescaped,
+} from '../../../src/records/fast-paths.ts';
+
+const RUNS = { numRuns: 3000 };
+
+const base64 = fc.uint8Array({ maxLength: 12 }).map((bytes) => Buffer.from(bytes).toString('base64'));
+
+const record = fc
+  .record({ created: fc.nat(), key: fc.uint8Array(), id: fc.string({ unit: 'binary' }), data: fc.uint8Array() })
+  .map(({ created, key, id, data }) =>
+    encodeDataRowRecord({ key: { created, encryptedKey: key, parent: { id, created } }, data }),
+  );
+
+/** Texts of which the fast paths read most. */
+const usual = fc.oneof(
+  record,
+  record.map((text) => `{"record":${text}}`),
+  base64.map((text) => `{"plaintext":"${text}"}`),
+);
+
+/** Pieces of JSON, of requests and of what JSON forbids. */
+const piece = fc.constantFrom(
+  ...[
+    '{',
+    '}',
+    '[',
+    ']',
+    '"',
+    ',',
+    ':',
+    ' ',
+    '\n',
+    '\t',
+    '\0',
+    '\ufeff',
+    '\ud800',
+    '\u2028',
+    '\\',
+    '\\/',
+    '\\u0041',
+    '\\"',
+  ],
+  ...['"}', '"}}', 'AAAA', 'AA==', 'AB==', '=', '-', '_', '0', '00', '-0', '1e3', '9007199254740993', 'null', 'true'],
+  ...[
+    '{"plaintext":"',
+    '"plaintext":',
+    '"format":"compact"',
+    '{"record":',
+    '"record":',
+    '"document":1',
+    '"__proto__":{}',
+  ],
+  ...[
+    '"Key":',
+    '"Data":',
+    ',"Data":"',
+    ',"Data":"AAAA"',
+    ',"Data":1',
+    ',"More":"x"',
+    '"a":1',
+    '"a:b":":"',
+    '"\\u0061":1',
+  ],
+  '{"Key":{"Created":1,"Key":"","ParentKeyMeta":{"KeyId":"k","Created":1}}',
+);
+
+/** Pieces in any order. Some of them are valid JSON. */
+const crooked = fc.array(piece, { maxLength: 8 }).map((parts) => parts.join(''));
+
+/** A usual text in which a part is replaced. */
+const damaged = fc
+  .tuple(usual, fc.nat(), fc.nat(4), fc.oneof(crooked, fc.string()))
+  .map(([text, place, length, more]) => {
+    const at = place % (text.length + 1);
+    return text.slice(0, at) + more + text.slice(at + length);
+  });
+
+/** A usual text with further members, other white space or another order. */
+const varied = fc
+  .tuple(usual, fc.jsonValue(), fc.constantFrom('a', '\\', 'Data', 'record', '__proto__'), fc.nat(2))
+  .map(([text, more, name, indent]) => {
+    const value = JSON.parse(text) as object;
+    return JSON.stringify(indent === 0 ? { [name]: more, ...value } : { ...value, [name]: more }, null, indent);
+  });
+
+const anyText = fc.oneof(usual, crooked, damaged, varied, fc.json(), fc.string(), fc.string({ unit: 'binary' }));
+
+/** The result, or the message of the error that a caller of the service sees. */
+function outcome(read: () => unknown): unknown {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof SyntaxError) return 'not JSON';
+    if (error instanceof KeyfoldError && error.code === 'InvalidRequest') return error.message;
+    throw error;
+  }
+}
+
+/** Checks a fast path over many texts, and that it neither reads all of them nor none. */
+function compare(
+  texts: fc.Arbitrary<string>,
+  fast: (text: string) => unknown,
+  plain: (text: string) => unknown,
+  examples: readonly string[] = [],
+): void {
+  const seen = { read: 0, declined: 0 };
+  const property = fc.property(texts, (text) => {
+    const result = fast(text);
+    seen[result === undefined ? 'declined' : 'read'] += 1;
+    if (result !== undefined) expect(outcome(() => plain(text))).toEqual(result);
+  });
+  fc.assert(property, { ...RUNS, examples: examples.map((text): [string] => [text]) });
+  expect(Math.min(seen.read, seen.declined)).toBeGreaterThan(RUNS.numRuns / 100);
+}
+
+/** Examples that once were, or nearly were, read wrongly. */
+const EXAMPLES = [
+  '{,"Data":""}',
+  '{"plaintext":"}',
+  '{"plaintext":"\n"}',
+  '{"plaintext":"AAAA"}"}',
+  '{"plaintext":"","plaintext":""}',
+  '{"record":{"Key":{"Created":1,"Key":"","ParentKeyMeta":{"KeyId":"k","Created":1}},"Data":"}}',
+  '{"record":{"Key":{"Created":01,"Key":"","ParentKeyMeta":{"KeyId":"k","Created":1}},"Data":""}}',
+  '{"record":{"Key":{"Created":1,"Key":"","ParentKeyMeta":{"KeyId":"k\n","Created":1}},"Data":""}}',
+  '{"record":{"Key":{"Created":1,"Key":"","ParentKeyMeta":{"KeyId":"k","Created":1}},"Data":"","Data":""}}',
+  '{"Key":{"Created":1,"Key":"","ParentKeyMeta":{"KeyId":"k","Created":1}},"Data":"}',
+  '{"Key":{"Created":1,"Key":"","ParentKeyMeta":{"KeyId":"k","Created":1}},"Data":"\\/\\/\\/\\/"}',
+  '{"Key":{"Created":1,"Key":"","ParentKeyMeta":{"KeyId":"k","Created":1}},"Data":"AAAA","Data":"AA=="}',
+];
+
+describe('the fast path of a body gives the item that the JSON parser gives:', () => {
+  it.each([
+    ['encrypt', encrypt, readPlaintextBody],
+    ['decrypt', decrypt, readRecordBody],
+    ['rewrap', rewrap, readRecordBody],
+  ] as const)('%s', (_, operation, fast) => {
+    const itemOf = (text: string): unknown => {
+      const body = fast(text);
+      return body && operation.parse(body);
+    };
+    compare(anyText, itemOf, (text) => operation.parse(requestOf(text).value), EXAMPLES);
+  });
+});
+
+it('the fast path of a record gives the record that JSON.parse gives, and the same errors', () => {
+  const plain = (text: string): unknown => dataRowRecordFromValue(JSON.parse(text));
+  const withData = (text: string): unknown => {
+    const cut = cutPayload(text);
+    return cut && { ...cut.rest, Data: cut.data };
+  };
+  const parsed = (text: string): unknown => {
+    const value = JSON.parse(text) as { Data: string };
+    return { ...value, Data: decodeBase64(value.Data) };
+  };
+  compare(anyText, withData, parsed, EXAMPLES);
+  const decoded = (text: string): unknown => cutPayload(text) && outcome(() => decodeDataRowRecord(text));
+  compare(anyText, decoded, plain, EXAMPLES);
+});
+
+it('the fast path of a string gives what JSON.parse gives', () => {
+  const source = fc.oneof(fc.string(), fc.string({ unit: 'binary' }), crooked).map((text) => JSON.stringify(text));
+  compare(source, readUnescaped, (text) => JSON.parse(text));
+});
+
+it('the count of names finds a repeated name exactly if locating every value finds one', () => {
+  const isRepeated = (text: string): boolean => {
+    try {
+      locateValues(text);
+      return false;
+    } catch (error) {
+      if (error instanceof KeyfoldError) return true;
+      throw error;
+    }
+  };
+  /** Objects with few different names, so that names often repeat. */
+  const { value: json } = fc.letrec<{ value: string }>((tie) => ({
+    value: fc.oneof(
+      { maxDepth: 3 },
+      fc.constantFrom('1', '""', '":"', '"a:{b"', 'null', '"\\\\"', '{}', '[]'),
+      fc.array(tie('value'), { maxLength: 3 }).map((items) => `[${items.join(' , ')}]`),
+      fc
+        .array(fc.tuple(fc.constantFrom('a', 'b:', '', '0', '__proto__', '\\u0061'), tie('value')), { maxLength: 4 })
+        .map((members) => `{${members.map(([name, value]) => `"${name}" :${value}`).join(',')}}`),
+    ),
+  }));
+  compare(json, (text) => hasRepeatedNames(text, JSON.parse(text)), isRepeated);
+});
