@@ -26,6 +26,7 @@ const SHARED_WITH_CLIENT = [
   'input/checks.ts',
   'input/defaults.ts',
   'input/hidden-characters.ts',
+  'input/json-object.ts',
   'operations/http-partition.ts',
   'operations/operation-name.ts',
 ];
