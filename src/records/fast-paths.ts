@@ -99,6 +99,14 @@ export function hasRepeatedNames(text: string, value: unknown): boolean | undefi
   return text.includes('\\') ? undefined : countMembers(value) !== countNames(text);
 }
 
+/**
+ * Whether a JSON text has a number beyond `Number.MAX_SAFE_INTEGER`: false if it has neither sixteen digits in a row nor
+ * an exponent, which few texts have. The plain way looks at every number of the parsed value.
+ */
+export function hasLargeNumber(text: string): false | undefined {
+  return /\d{16}|\d[eE]\+?\d/.test(text) ? undefined : false;
+}
+
 /** Decodes the base64 from `start` to the suffix, which must end the text. Undefined if it is not strict base64. */
 function payloadAt(text: string, start: number, suffix: string): Buffer | undefined {
   const rest = text.slice(start);

@@ -29,6 +29,7 @@ const SHARED_WITH_CLIENT = [
   'input/json-object.ts',
   'operations/http-partition.ts',
   'operations/operation-name.ts',
+  'records/fast-paths.ts',
 ];
 /** The one file beside the container that knows the process it is in. */
 const CLI_ENTRY = join(root, 'src', 'cli', 'main.ts');

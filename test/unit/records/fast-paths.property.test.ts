@@ -13,6 +13,7 @@ import { rewrap } from '../../../src/operations/rewrap.ts';
 import { dataRowRecordFromValue, decodeDataRowRecord, encodeDataRowRecord, KeyfoldError } from '../../../src/index.ts';
 import {
   cutPayload,
+  hasLargeNumber,
   hasRepeatedNames,
   readPlaintextBody,
   readRecordBody,
@@ -191,4 +192,31 @@ function locatesRepeatedName(text: string): boolean {
 
 it('the count of names finds a repeated name if, and only if, locating every value finds one', () => {
   expect(compare(repetitive, countsRepeatedName, locatesRepeatedName)).toBeGreaterThan(ENOUGH);
+});
+
+/** JSON texts with numbers of many lengths and forms, in strings too. */
+const numeric = fc.oneof(
+  fc.bigInt().map(String),
+  fc.double({ noNaN: true, noDefaultInfinity: true }).map(String),
+  fc
+    .tuple(
+      fc.constantFrom('', '-'),
+      fc.oneof(fc.integer({ min: 0, max: 999 }), fc.maxSafeNat(), fc.bigInt({ min: 10n ** 14n, max: 10n ** 17n })),
+      fc.constantFrom('', '.5', '.9999999999999999'),
+      fc.constantFrom('', 'e1', 'E+14', 'e-3', 'E16', 'e+308', 'e400'),
+    )
+    .map((parts) => parts.join('')),
+  fc.bigInt().map((number) => `"${number}"`),
+);
+const numbers = fc.array(numeric, { maxLength: 3 }).map((items) => `[${items.join(',')}]`);
+
+function findsLargeNumber(text: string): boolean {
+  return (JSON.parse(text) as unknown[]).some(
+    (item) => typeof item === 'number' && Math.abs(item) > Number.MAX_SAFE_INTEGER,
+  );
+}
+
+it('the search for digits and exponents finds no large number only if there is none', () => {
+  const examples = ['[999999999999999.9]', '[1e15]', '[123456789e+7]', '[-9007199254740992]'];
+  expect(compare(numbers, hasLargeNumber, findsLargeNumber, examples)).toBeGreaterThan(ENOUGH);
 });
