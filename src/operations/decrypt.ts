@@ -2,6 +2,7 @@ import * as v from 'valibot';
 import { freeNow } from '../crypto/free-now.ts';
 import { KeyfoldError } from '../errors.ts';
 import { contextEntry, sessionIn } from './context.ts';
+import { RecordBody } from '../records/fast-paths.ts';
 import type { ItemOperation } from './item-operation.ts';
 import { BASE64, parseInput } from './operation.ts';
 import { payloadBytes, readRecord, recordEntry, type GivenRecord } from './record.ts';
@@ -27,6 +28,8 @@ export const decryptOutput = v.strictObject({
 /** The operation `decrypt`: opens a record of the session's partition. */
 export const decrypt: ItemOperation<GivenRecord & { readonly context: unknown; readonly path: string | undefined }> = {
   parse: (value) => {
+    if (value instanceof RecordBody)
+      return { record: value.record, form: 'object', context: undefined, path: undefined };
     const { record, context, path } = parseInput(decryptInput, value);
     const given = readRecord(record);
     if (path === undefined || (context !== undefined && given.form === 'json')) return { ...given, context, path };

@@ -26,8 +26,10 @@ const SHARED_WITH_CLIENT = [
   'input/checks.ts',
   'input/defaults.ts',
   'input/hidden-characters.ts',
+  'input/json-object.ts',
   'operations/http-partition.ts',
   'operations/operation-name.ts',
+  'records/fast-paths.ts',
 ];
 /** The one file beside the container that knows the process it is in. */
 const CLI_ENTRY = join(root, 'src', 'cli', 'main.ts');

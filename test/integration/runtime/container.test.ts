@@ -69,7 +69,7 @@ describe('what happens to keys, in KMS and in the table, is told to the telemetr
   it('by the maintenance', async () => {
     set({ KEYFOLD_SERVICE: 'maintained' });
     const { maintenance, telemetry } = buildMaintenance();
-    const told = toldTo(telemetry);
+    const told = toldTo(telemetry as Telemetry);
     const { created } = await maintenance.run({ deadlineAtMs: Date.now() + 10_000 });
     expect(created).toMatchObject({ id: '_SK_maintained_product' });
     expect((created?.created ?? 1) % 60).toBe(0);
