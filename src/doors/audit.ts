@@ -24,6 +24,8 @@ export interface AuditEntry extends Omit<AuditSubject, 'partition'> {
   readonly result: string;
   /** The Intermediate Keys that the operation used or tried, as `id@created`. At most ten are listed. */
   readonly keys: readonly string[];
+  /** Whether the request, or an item of it, gave a context. Its names and values are never logged. */
+  readonly context: boolean;
   /** The number of items in a batch, or of values that a field operation selects. Undefined for other operations. */
   readonly items?: number | undefined;
   /** The number of batch items that failed. Undefined if none failed. */
@@ -43,6 +45,8 @@ const MAX_KEYS = 10;
 /** Collects the keys and item counts of one operation while it runs. */
 export class AuditTrail {
   readonly #keys: KeyMeta[] = [];
+  /** Whether the request gave a context. */
+  contextGiven = false;
   #items: number | undefined;
   #failed: number | undefined;
 
@@ -76,6 +80,7 @@ export class AuditTrail {
       partition: result === OK || isPartition(partition) ? partition : null,
       result,
       keys: this.#keys.map(({ id, created }) => `${id}@${created}`),
+      context: this.contextGiven,
       items: this.#items,
       failed: this.#failed,
     };

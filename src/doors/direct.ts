@@ -2,7 +2,7 @@ import type { Context } from 'aws-lambda';
 import { isOnFields } from '../operations/operation-name.ts';
 import { audited, type AuditSubject } from './audit.ts';
 import { isInvocation, unexpectedEvent } from './event-source.ts';
-import { exactJsonText, exactValue } from './exact-json.ts';
+import { exactJsonText, exactValue, refuseInexactNames } from './exact-json.ts';
 import { doorHandler, type Handler } from './handler.ts';
 import { readInvocation } from './invocation.ts';
 import { MAX_ANSWER_BYTES, perform, type DoorOptions } from './perform.ts';
@@ -30,6 +30,7 @@ async function answer(options: DoorOptions, event: unknown, context: Context): P
     partition,
   };
   return audited(options.telemetry, subject, async (trail) => {
+    refuseInexactNames(event);
     const remainingMs = context.getRemainingTimeInMillis();
     const text = await perform(options, call, { remainingMs, answerFits, trail });
     // Only documents hold numbers and names of the caller's own, which JSON.parse might change.

@@ -1,4 +1,6 @@
 import { KeyfoldError } from '../errors.ts';
+import { isJsonObject } from '../input/json-object.ts';
+import { contextsIn } from '../operations/context.ts';
 import { MAX_JSON_DEPTH } from '../records/json-depth.ts';
 import { withDescendants } from '../operations/field-paths.ts';
 import { locateValues, valueOf, type JsonBounds } from '../operations/json-text.ts';
@@ -38,6 +40,19 @@ export function exactJsonText(event: unknown): string {
 function exactNumber(value: number): unknown {
   if (Math.abs(value) <= Number.MAX_SAFE_INTEGER) return Object.is(value, -0) ? exactJson.rawJSON('-0') : value;
   throw inexact('a number that Lambda may not have passed on exactly: send it');
+}
+
+/**
+ * Checks the names in the contexts of an event that Lambda has already parsed.
+ * @throws KeyfoldError `InvalidRequest` for a name that JSON writes with an escape, because parsing may have changed it:
+ * a record that is bound to a wrong name would never open again
+ */
+export function refuseInexactNames(event: unknown): void {
+  for (const context of contextsIn(event)) {
+    if (!isJsonObject(context) || !Object.keys(context).some((name) => ESCAPED.test(name))) continue;
+    const message = 'The context holds a name that Lambda may not have passed on exactly: use names without escapes.';
+    throw new KeyfoldError('InvalidRequest', message);
+  }
 }
 
 /**

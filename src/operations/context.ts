@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import type { Session } from '../envelope/session.ts';
 import { KeyfoldError } from '../errors.ts';
+import { isJsonObject } from '../input/json-object.ts';
 import { MAX_ENTRIES, type RecordContext, type RecordPlace } from '../records/record-proof.ts';
 
 /** The JSON Schema of an object with 1 to 16 strings. Valibot would drop a member that is named `__proto__`. */
@@ -57,4 +58,14 @@ export function stringsOf(value: unknown, name: string): RecordContext | undefin
 export function sessionIn(session: Session, context: unknown, place?: RecordPlace): Session {
   const entries = stringsOf(context, 'context');
   return entries === undefined ? session : session.withContext(entries, place);
+}
+
+/** The contexts of a request and of its items, as the request has them. */
+export function contextsIn(request: unknown): unknown[] {
+  if (!isJsonObject(request)) return [];
+  const { context, contextFrom, items } = request;
+  const ofItems = Array.isArray(items)
+    ? items.map((item: unknown) => (isJsonObject(item) ? item['context'] : undefined))
+    : [];
+  return [context, contextFrom, ...ofItems].filter((given) => given !== undefined);
 }

@@ -34,6 +34,7 @@ describe('readConfig', () => {
         failover: {},
       },
       policy: {},
+      proofs: {},
       metastore: {},
       preloadSystemKey: false,
       auth: { kind: 'iam' },

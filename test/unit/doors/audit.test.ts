@@ -53,6 +53,7 @@ const OF_AN_ENCRYPT = {
   operation: 'encrypt',
   partition: 'tenant-1',
   result: 'ok',
+  context: false,
 };
 
 describe('the audit has one line for each operation', () => {

@@ -19,6 +19,7 @@ const AUDITED: AuditEntry = {
   partition: null,
   result: 'ok',
   keys: [],
+  context: false,
 };
 let output: ReturnType<typeof captureOutput>;
 let telemetry: Telemetry;
