@@ -1,4 +1,4 @@
-import type { AppConfig } from './config/app-config.ts';
+import type { AppConfig, KmsConfig } from './config/app-config.ts';
 import { readQueueConfig } from './config/queue-config.ts';
 import { readConfig } from './config/read-config.ts';
 import type { HttpDoorOptions } from './doors/http.ts';
@@ -71,6 +71,13 @@ export function buildMaintenance(): ScheduleDoorOptions {
 /** Opens the key table for an operator's command. It makes no call to DynamoDB. */
 export function openKeyTable(options: DynamoDbMetastoreOptions): KeyTable {
   return new DynamoDbKeyTable(options);
+}
+
+/** Opens the KMS for an operator's command. It makes no call to KMS. */
+export function openKms(config: KmsConfig): KeyManagementService {
+  if (config.kind === 'static') return new StaticKms(config.masterKey, process.env, config.override);
+  const { kind: _, ...options } = config;
+  return new AwsKms(options);
 }
 
 /** The longest that a start waits for the System Key. Lambda allows ten seconds for the whole start. */

@@ -6,11 +6,14 @@ import type { Caller, Terminal } from './dependencies.ts';
 export type RevokeOutcome =
   'attempting' | 'revoked' | 'would-revoke' | 'already-revoked' | 'absent' | 'refused' | 'declined' | 'failed';
 
+/** The outcome of an attempt to prove a row. After `attempting` or `failed`, the row may or may not have a proof. */
+export type ProveOutcome = 'attempting' | 'proven' | 'changed' | 'failed';
+
 /** One line of the audit, written as JSON: the caller, the action, the key, the time and the outcome. */
 interface AuditEntry {
   /** ISO 8601. */
   readonly time: string;
-  readonly action: 'keys revoke';
+  readonly action: 'keys revoke' | 'keys prove';
   readonly id: string;
   /** The key's creation time in seconds since 1970. `latest` if the command requested `latest` and no row was found. */
   readonly created: number | 'latest';
@@ -19,7 +22,7 @@ interface AuditEntry {
   readonly region: string;
   readonly caller: Caller;
   readonly dryRun: boolean;
-  readonly outcome: RevokeOutcome;
+  readonly outcome: RevokeOutcome | ProveOutcome;
 }
 
 /** Writes one entry to the audit. */

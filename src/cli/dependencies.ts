@@ -1,4 +1,5 @@
-import type { Environment } from '../config/app-config.ts';
+import type { Environment, KmsConfig } from '../config/app-config.ts';
+import type { KeyManagementService } from '../envelope/ports.ts';
 import type { KeyTable } from '../maintenance/key-table.ts';
 import type { Clock } from '../async/clock.ts';
 import type { DynamoDbMetastoreOptions } from '../metastore/dynamodb-client.ts';
@@ -29,6 +30,8 @@ export interface CliDependencies {
   readonly caller: Caller;
   readonly now: Clock;
   openTable(options: DynamoDbMetastoreOptions): KeyTable;
+  /** @throws KeyfoldError `InvalidConfiguration` if the settings name no KMS */
+  openKms(config: KmsConfig): KeyManagementService;
 }
 
 /** Exit codes of the process. */

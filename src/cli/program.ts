@@ -3,6 +3,7 @@ import { readOperatorConfig, type OperatorConfig, type Overrides } from '../conf
 import { KeyfoldError } from '../errors.ts';
 import { listKeys } from './list-keys.ts';
 import type { KeyRequest } from './one-key.ts';
+import { proveKeys } from './prove-keys.ts';
 import { revokeKey } from './revoke-key.ts';
 import { showKey } from './show-key.ts';
 import { printable, printableLines } from './text.ts';
@@ -71,10 +72,23 @@ export async function runCli(argv: readonly string[], given: CliDependencies): P
     .option('--yes', 'revokes without asking for confirmation')
     .option('--reason <text>', 'a reason for the audit')
     .option('--audit-file <file>', 'appends the audit to a file instead of writing it to standard error')
-    .action(async (id: string, created: KeyRequest['created'], options: CommonOptions & RevokeOptions) => {
+    .action(async (id: string, created: KeyRequest['created'], options: CommonOptions & WriteOptions) => {
       const { region, json = false, dryRun = false, yes = false, reason, auditFile } = options;
       const request = { id, created, region, json, dryRun, yes, reason, auditFile };
       exitCode = await revokeKey(request, configOf(options), dependencies);
+    });
+
+  withCommonOptions(keys.command('prove'))
+    .description('adds proofs to the key rows that have none, after it has opened and checked every key')
+    .option('--against <table>', 'a table restored from a backup, with which every row must agree')
+    .option('--dry-run', 'shows what the command would do, and changes nothing')
+    .option('--yes', 'writes without asking for confirmation')
+    .option('--reason <text>', 'a reason for the audit')
+    .option('--audit-file <file>', 'appends the audit to a file instead of writing it to standard error')
+    .action(async (options: CommonOptions & WriteOptions & { against?: string }) => {
+      const { region, json = false, dryRun = false, yes = false, reason, auditFile, against } = options;
+      const request = { against, region, json, dryRun, yes, reason, auditFile };
+      exitCode = await proveKeys(request, configOf(options), dependencies);
     });
 
   try {
@@ -85,7 +99,7 @@ export async function runCli(argv: readonly string[], given: CliDependencies): P
   }
 }
 
-interface RevokeOptions {
+interface WriteOptions {
   readonly dryRun?: true;
   readonly yes?: true;
   readonly reason?: string;

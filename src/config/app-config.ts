@@ -12,7 +12,7 @@ import type { Settings } from './settings.ts';
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** The KMS that wraps System Keys: AWS KMS keys by region, or a static master key for local use. */
-type KmsConfig =
+export type KmsConfig =
   | {
       readonly kind: 'aws';
       readonly keys: Readonly<Record<string, string>>;
@@ -97,7 +97,7 @@ export function namesOf(settings: Settings): ServiceNames {
 }
 
 /** Returns the KMS configuration. */
-export function kmsOf(settings: Settings, environment: Environment): KmsConfig {
+export function kmsOf(settings: Omit<Settings, 'SERVICE' | 'PRODUCT'>, environment: Environment): KmsConfig {
   const { KMS_KEYS: keys = {}, STATIC_MASTER_KEY_HEX: masterKey } = settings;
   if (masterKey !== undefined) {
     return { kind: 'static', masterKey: Buffer.from(masterKey, 'hex'), override: settings.STATIC_KMS_OVERRIDE };

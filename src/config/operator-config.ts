@@ -3,16 +3,18 @@ import { cryptoPolicy, type CryptoPolicy } from '../envelope/crypto-policy.ts';
 import { invalidConfiguration } from '../errors.ts';
 import type { ServiceNames } from '../records/ids.ts';
 import type { DynamoDbMetastoreOptions } from '../metastore/dynamodb-client.ts';
-import { metastoreOf, policyOf, type Environment } from './app-config.ts';
+import { kmsOf, metastoreOf, policyOf, type Environment, type KmsConfig } from './app-config.ts';
 import { settingFaults, settingsOf } from './read-config.ts';
 import { settingsSchema, type Settings } from './settings.ts';
 
-/** The settings that an operator's command uses. The command calls no KMS, so KMS settings are not required. */
+/** The settings that an operator's command uses. Most commands call no KMS, so KMS settings are not required. */
 export interface OperatorConfig {
   /** The names that identify the keys. Undefined if the service or the product is not set. */
   readonly names: ServiceNames | undefined;
   readonly policy: CryptoPolicy;
   readonly metastore: DynamoDbMetastoreOptions;
+  /** The KMS that wraps the System Keys. Only commands that open keys use it. */
+  readonly kms: KmsConfig;
 }
 
 /** Command-line values that replace environment settings, by their names without `KEYFOLD_`. */
@@ -43,5 +45,6 @@ export function readOperatorConfig(environment: Environment, overrides: Override
       : undefined,
     policy: cryptoPolicy(policyOf(output)),
     metastore: metastoreOf(output),
+    kms: kmsOf(output, environment),
   };
 }

@@ -40,4 +40,10 @@ export interface KeyTable {
    * @throws KeyfoldError `MetastoreUnavailable`, after which the key may or may not be revoked
    */
   revoke(key: KeyMeta): Promise<'revoked' | 'absent'>;
+  /**
+   * Adds a proof to a row that has none, and changes nothing else.
+   * @returns `changed`, without a write, if the row is gone, has a proof, or its key is no longer that of `row`
+   * @throws KeyfoldError `MetastoreUnavailable`, after which the row may or may not have the proof
+   */
+  prove(row: EnvelopeKeyRecord, proof: Uint8Array): Promise<'proven' | 'changed'>;
 }

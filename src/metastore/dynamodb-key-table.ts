@@ -1,5 +1,6 @@
-import { paginateQuery, paginateScan, type DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { paginateQuery, paginateScan, UpdateItemCommand, type DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { errorNameOf, invalidConfiguration } from '../errors.ts';
+import type { EnvelopeKeyRecord } from '../envelope/ports.ts';
 import type { KeyMeta } from '../records/ids.ts';
 import type { KeyRow, KeyTable, TablePlace } from '../maintenance/key-table.ts';
 import {
@@ -13,7 +14,7 @@ import {
   unlessRefused,
   type DynamoDbMetastoreOptions,
 } from './dynamodb-client.ts';
-import { isPossibleKey, readKeyItem } from './dynamodb-item.ts';
+import { isPossibleKey, keyAttribute, keyOfItem, readKeyItem } from './dynamodb-item.ts';
 
 /** An operator's access to a DynamoDB key table with Asherah's schema. */
 export class DynamoDbKeyTable implements KeyTable {
@@ -56,6 +57,18 @@ export class DynamoDbKeyTable implements KeyTable {
   async revoke({ id, created }: KeyMeta): Promise<'revoked' | 'absent'> {
     const command = revocationOf(this.#tableName, id, created);
     return this.#call(() => unlessRefused(this.#client.send(command), 'revoked', 'absent'));
+  }
+
+  async prove({ id, created, encryptedKey }: EnvelopeKeyRecord, proof: Uint8Array): Promise<'proven' | 'changed'> {
+    const command = new UpdateItemCommand({
+      TableName: this.#tableName,
+      Key: keyOfItem(id, created),
+      UpdateExpression: 'SET Proof = :proof',
+      ConditionExpression: 'attribute_not_exists(Proof) AND KeyRecord.#key = :key',
+      ExpressionAttributeNames: { '#key': 'Key' },
+      ExpressionAttributeValues: { ':proof': { B: proof }, ':key': keyAttribute(encryptedKey) },
+    });
+    return this.#call(() => unlessRefused(this.#client.send(command), 'proven', 'changed'));
   }
 
   async #call<T>(work: () => Promise<T>): Promise<T> {

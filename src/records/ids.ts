@@ -161,6 +161,13 @@ export class KeyNaming {
   isSystemKey(id: string): id is KeyId {
     return isRegionalFormOf(`_SK${this.#base}`, id);
   }
+
+  /** Whether `id` names an Intermediate Key of this service, of any partition, with any region suffix or without one. */
+  isIntermediateKey(id: string): id is KeyId {
+    const regionAt = id.lastIndexOf('_');
+    const unsuffixed = !id.endsWith(this.#base) && REGION.test(id.slice(regionAt + 1)) ? id.slice(0, regionAt) : id;
+    return id.startsWith('_IK_') && unsuffixed.endsWith(this.#base) && unsuffixed.length > 4 + this.#base.length;
+  }
 }
 
 function isRegionalFormOf(unsuffixed: string, id: string): boolean {

@@ -2,10 +2,10 @@ import { execFile } from 'node:child_process';
 import { hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { DynamoDBClient, PutItemCommand } from '@aws-sdk/client-dynamodb';
-import { startDynamoDb } from '../../local/dynamodb.ts';
+import { createKeyTable, startDynamoDb } from '../../local/dynamodb.ts';
 import { runCli } from '../../src/cli/program.ts';
 import type { Environment } from '../../src/config/app-config.ts';
-import { openKeyTable } from '../../src/container.ts';
+import { openKeyTable, openKms } from '../../src/container.ts';
 import { DynamoDbMetastore, SessionFactory, StaticKms, type EnvelopeKeyRecord } from '../../src/index.ts';
 import { encodeKeyItem, type KeyItem } from '../../src/metastore/dynamodb-item.ts';
 import { DAY_MS, HandClock } from './fakes.ts';
@@ -61,6 +61,7 @@ export class OperatorWorld {
       caller: { user: userInfo().username, host: hostname() },
       now: this.clock.now,
       openTable: openKeyTable,
+      openKms,
     });
     return { code, ...said };
   }
@@ -88,10 +89,15 @@ export class OperatorWorld {
     return { KEYFOLD_SERVICE: 'orders', KEYFOLD_PRODUCT: 'shop', KEYFOLD_DYNAMODB_ENDPOINT: this.endpoint };
   }
 
+  /** Creates another key table, such as one that is restored from a backup. */
+  createTable(name: string): Promise<void> {
+    return createKeyTable(this.endpoint, name);
+  }
+
   /** Puts a row, as an attacker who can write to the table could. */
-  async put(item: KeyItem | EnvelopeKeyRecord): Promise<void> {
+  async put(item: KeyItem | EnvelopeKeyRecord, table = TABLE): Promise<void> {
     const client = new DynamoDBClient({ endpoint: this.endpoint, region: REGION });
     const row = 'encryptedKey' in item ? encodeKeyItem(item as EnvelopeKeyRecord) : item;
-    await client.send(new PutItemCommand({ TableName: TABLE, Item: row }));
+    await client.send(new PutItemCommand({ TableName: table, Item: row }));
   }
 }

@@ -1,6 +1,7 @@
 /** Key rows that an attacker wrote. None may control the operator's terminal or hide other rows. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { openKms } from '../../../src/container.ts';
 import { runCli } from '../../../src/cli/program.ts';
 import { formatDuration, formatFields, formatTable, printable, printableJson } from '../../../src/cli/text.ts';
 import type { KeyRow, KeyTable } from '../../../src/maintenance/key-table.ts';
@@ -33,6 +34,7 @@ async function keyfold(
     find: async () => found()[0],
     list: async () => found(),
     revoke: async () => 'revoked',
+    prove: async () => 'proven',
   };
   const found = (): KeyRow[] => {
     if (rows instanceof KeyfoldError) throw rows;
@@ -48,6 +50,7 @@ async function keyfold(
     caller: { user: EVIL, host: 'here' },
     now: Date.now,
     openTable: () => table,
+    openKms,
   });
   return { code, out: out.join('\n'), all: all.join('\n') };
 }

@@ -1,0 +1,159 @@
+import { createHash } from 'node:crypto';
+import { withDeadline } from '../async/deadline.ts';
+import type { Clock } from '../async/clock.ts';
+import { Semaphore } from '../async/semaphore.ts';
+import { checkedKms } from '../envelope/checked-ports.ts';
+import type { CryptoPolicy } from '../envelope/crypto-policy.ts';
+import { EnvelopeKey } from '../envelope/envelope-key.ts';
+import { isDatedAhead, standingOf } from '../envelope/key-standing.ts';
+import type { EnvelopeKeyRecord, KeyManagementService } from '../envelope/ports.ts';
+import { proofOfSystemKey } from '../envelope/row-proofs.ts';
+import { KEY_BYTES } from '../crypto/random.ts';
+import { keyName, type KeyNaming } from '../records/ids.ts';
+import type { KeyRow } from './key-table.ts';
+
+/** A row of the key table, and whether an operator may add a proof to it. */
+export interface RowCheck {
+  readonly row: KeyRow;
+  /**
+   * - `proven`: its proof holds.
+   * - `provable`: it has no proof, and nothing speaks against `proof`.
+   * - `refused`: its proof does not hold, or something speaks against it: see `why`.
+   */
+  readonly state: 'proven' | 'provable' | 'refused';
+  readonly proof?: Buffer;
+  readonly why?: string;
+}
+
+/** The service whose rows {@link checkRows} checks. */
+export interface RowChecks {
+  readonly naming: KeyNaming;
+  readonly kms: KeyManagementService;
+  readonly policy: CryptoPolicy;
+  readonly now: Clock;
+  /** The rows of a restored backup, with which every row must agree; undefined to compare with none. */
+  readonly backup?: readonly KeyRow[] | undefined;
+}
+
+/** The number of System Keys that KMS unwraps at the same time, and how long each may take. */
+const CONCURRENCY = 8;
+const UNWRAP_TIMEOUT_MS = 30_000;
+
+/**
+ * Opens every key of a service and decides which rows may get a proof. It refuses what an attacker who writes the table
+ * could have made: a row whose key stands in another row too, whose System Key is younger than the key, or that was
+ * made after its System Key had expired.
+ * @param rows of the whole table. Rows of other services are left out of the result.
+ * @returns the System Keys first
+ * @throws KeyfoldError `KmsUnavailable` and the like, if KMS does not say whether it can open a System Key
+ */
+export async function checkRows(rows: readonly KeyRow[], checks: RowChecks): Promise<RowCheck[]> {
+  const opened = new OpenedKeys();
+  const openings = await openAll(rows, checks, opened);
+  const kept = new OpenedKeys();
+  if (checks.backup !== undefined) await openAll(checks.backup, checks, kept);
+  const judging = { now: checks.now, backup: checks.backup && kept };
+  return openings.map((opening) => judged(opening, opened, judging));
+}
+
+/** The clock, and the keys of the backup. */
+interface Judging {
+  readonly now: Clock;
+  readonly backup: OpenedKeys | undefined;
+}
+
+async function openAll(rows: readonly KeyRow[], checks: RowChecks, opened: OpenedKeys): Promise<Opening[]> {
+  const { naming } = checks;
+  const systems = rows.filter((row) => naming.isSystemKey(row.id));
+  const intermediates = rows.filter((row) => naming.isIntermediateKey(row.id));
+  const calls = new Semaphore(CONCURRENCY);
+  const openings = await Promise.all(systems.map((row) => calls.run(() => openSystemKey(row, checks, opened))));
+  const parents = new Map(openings.flatMap(({ key }) => (key === undefined ? [] : [[keyName(key.standing), key]])));
+  const ofIntermediates = intermediates.map((row) => openIntermediateKey(row, parents, checks, opened));
+  return [...openings, ...ofIntermediates];
+}
+
+/** A row that was opened, with the proof that it should have, or the reason why it cannot be opened. */
+interface Opening {
+  readonly row: KeyRow;
+  readonly key?: EnvelopeKey;
+  readonly proof?: Buffer;
+  readonly fault?: string;
+}
+
+/** Remembers the digest of each key, to find keys that stand in several rows. */
+class OpenedKeys {
+  readonly #rows = new Map<string, Set<string>>();
+  readonly #digests = new Map<string, string>();
+
+  add(row: EnvelopeKeyRecord, key: Uint8Array): void {
+    const digest = createHash('sha256').update(key).digest('base64');
+    this.#digests.set(keyName(row), digest);
+    this.#rows.set(digest, (this.#rows.get(digest) ?? new Set()).add(keyName(row)));
+  }
+
+  digestOf(row: EnvelopeKeyRecord): string | undefined {
+    return this.#digests.get(keyName(row));
+  }
+
+  isLent(row: EnvelopeKeyRecord): boolean {
+    return (this.#rows.get(this.digestOf(row) ?? '')?.size ?? 0) > 1;
+  }
+}
+
+async function openSystemKey(row: KeyRow, { kms, now }: RowChecks, opened: OpenedKeys): Promise<Opening> {
+  if ('unreadable' in row) return { row, fault: row.unreadable };
+  const limits = { deadlineAtMs: now() + UNWRAP_TIMEOUT_MS };
+  const unwrapped = await withDeadline(limits, now, (deadline) => checkedKms(kms).unwrap(row.encryptedKey, deadline));
+  if ('unreadable' in unwrapped) return { row, fault: unwrapped.unreadable };
+  return keep(row, unwrapped.key, opened, () => proofOfSystemKey(row, unwrapped.key, unwrapped.rowProof));
+}
+
+function openIntermediateKey(
+  row: KeyRow,
+  parents: ReadonlyMap<string, EnvelopeKey>,
+  { policy }: RowChecks,
+  opened: OpenedKeys,
+): Opening {
+  if ('unreadable' in row) return { row, fault: row.unreadable };
+  if (row.parent === undefined) return { row, fault: 'it names no System Key' };
+  const parent = parents.get(keyName(row.parent));
+  if (parent === undefined) return { row, fault: 'its System Key is absent, or does not open' };
+  const { created } = parent.standing;
+  if (created > row.created) return { row, fault: 'its System Key is younger than the key' };
+  if (row.created * 1000 > created * 1000 + policy.expireAfterMs) {
+    return { row, fault: 'it was made after its System Key had expired' };
+  }
+  const bytes = parent.open(row.encryptedKey);
+  if (bytes === undefined) return { row, fault: 'its key does not open under its System Key' };
+  return keep(row, bytes, opened, () => parent.proofOfRow(row));
+}
+
+function keep(row: EnvelopeKeyRecord, bytes: Buffer, opened: OpenedKeys, proofOf: () => Buffer): Opening {
+  try {
+    if (bytes.length !== KEY_BYTES) return { row, fault: 'its key is not of 256 bits' };
+    opened.add(row, bytes);
+    const proof = proofOf();
+    return { row, proof, key: new EnvelopeKey(bytes, 0, standingOf(row, 0)) };
+  } finally {
+    bytes.fill(0);
+  }
+}
+
+function judged({ row, proof, fault }: Opening, opened: OpenedKeys, checks: Judging): RowCheck {
+  if ('unreadable' in row || proof === undefined) return { row, state: 'refused', why: fault ?? 'it does not open' };
+  const why = whyRefused(row, opened, checks);
+  if (why !== undefined) return { row, state: 'refused', why };
+  if (row.proof === undefined) return { row, state: 'provable', proof };
+  const holds = Buffer.compare(row.proof, proof) === 0;
+  return holds ? { row, state: 'proven' } : { row, state: 'refused', why: 'its proof does not hold' };
+}
+
+function whyRefused(row: EnvelopeKeyRecord, opened: OpenedKeys, { now, backup }: Judging): string | undefined {
+  if (isDatedAhead(row.created, now())) return 'it is dated too far ahead';
+  if (opened.isLent(row)) return 'its key stands in another row, too';
+  if (backup === undefined) return undefined;
+  const kept = backup.digestOf(row);
+  if (kept === undefined) return 'the backup does not have it';
+  return kept === opened.digestOf(row) ? undefined : 'its key differs from that of the backup';
+}

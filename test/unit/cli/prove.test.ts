@@ -1,0 +1,172 @@
+import { createSecretKey } from 'node:crypto';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import * as aes from '../../../src/crypto/aead.ts';
+import type { EnvelopeKeyRecord } from '../../../src/index.ts';
+import { DAY_MS, noDeadline } from '../../support/fakes.ts';
+import { OperatorWorld, type CliRun } from '../../support/operator.ts';
+
+const MASTER = Buffer.alloc(32, 7);
+const STATIC = { KEYFOLD_STATIC_MASTER_KEY_HEX: MASTER.toString('hex') };
+
+let world: OperatorWorld;
+let system: EnvelopeKeyRecord;
+let intermediate: EnvelopeKeyRecord;
+
+beforeEach(async () => {
+  world = await OperatorWorld.start();
+  const { key } = await world.service().session('tenant-1').encrypt(Buffer.from('payload'));
+  intermediate = (await row(key.parent.id, key.parent.created)) as EnvelopeKeyRecord;
+  system = (await row(intermediate.parent?.id ?? '', intermediate.parent?.created ?? 0)) as EnvelopeKeyRecord;
+});
+
+afterEach(() => world.stop());
+
+function row(id: string, created: number): Promise<EnvelopeKeyRecord | undefined> {
+  return world.metastore.load(id as never, created as never, noDeadline());
+}
+
+/** Replaces both rows by rows without proofs, as an older version writes them. */
+async function unproven(): Promise<void> {
+  for (const each of [system, intermediate]) await world.put({ ...each, proof: undefined });
+}
+
+function prove(...options: string[]): Promise<CliRun> {
+  return world.keyfold(['keys', 'prove', ...options], STATIC);
+}
+
+async function outcomes(...options: string[]): Promise<{ code: number; rows: { outcome: string; why?: string }[] }> {
+  const { code, stdout } = await prove('--json', ...options);
+  const rows = JSON.parse(stdout) as { outcome: string; why?: string }[];
+  return { code, rows: rows.map(({ outcome, why }) => (why === undefined ? { outcome } : { outcome, why })) };
+}
+
+describe('keyfold keys prove', () => {
+  it('adds the proofs that a new row would have, and audits each write', async () => {
+    await unproven();
+    const { code, stdout, stderr } = await prove('--yes', '--reason', 'migration');
+    expect(code).toBe(0);
+    expect(stdout).toContain('0 rows are proven, 2 can be, 0 are refused.');
+    expect((await row(system.id, system.created))?.proof).toEqual(system.proof);
+    expect((await row(intermediate.id, intermediate.created))?.proof).toEqual(intermediate.proof);
+    const audit = stderr
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(audit.map(({ action, id, outcome, reason }) => [action, id, outcome, reason])).toEqual([
+      ['keys prove', system.id, 'attempting', 'migration'],
+      ['keys prove', system.id, 'proven', 'migration'],
+      ['keys prove', intermediate.id, 'attempting', 'migration'],
+      ['keys prove', intermediate.id, 'proven', 'migration'],
+    ]);
+    expect(await outcomes('--yes')).toEqual({ code: 0, rows: [{ outcome: 'proven' }, { outcome: 'proven' }] });
+  });
+
+  it('writes nothing in a dry run, or if nobody confirms', async () => {
+    await unproven();
+    expect(await outcomes('--dry-run')).toEqual({
+      code: 0,
+      rows: [{ outcome: 'would-prove' }, { outcome: 'would-prove' }],
+    });
+    expect((await prove()).code).toBe(1);
+    expect((await row(system.id, system.created))?.proof).toBeUndefined();
+  });
+
+  it('refuses a row whose proof does not hold, and never replaces it', async () => {
+    await world.put({ ...intermediate, proof: Buffer.alloc(32) });
+    const { code, rows } = await outcomes('--yes');
+    expect({ code, rows }).toEqual({
+      code: 1,
+      rows: [{ outcome: 'proven' }, { outcome: 'refused', why: 'its proof does not hold' }],
+    });
+    expect((await row(intermediate.id, intermediate.created))?.proof).toEqual(Buffer.alloc(32));
+  });
+
+  it('refuses every row of a key that stands in two rows, so that no forged copy is blessed', async () => {
+    await unproven();
+    await world.put({ ...intermediate, proof: undefined, id: '_IK_accomplice_orders_shop' as never });
+    const { code, rows } = await outcomes('--yes');
+    expect(code).toBe(1);
+    const refused = { outcome: 'refused', why: 'its key stands in another row, too' };
+    expect(rows).toEqual([{ outcome: 'added' }, refused, refused]);
+  });
+
+  it.for([
+    ['a System Key that is younger than the key', -3600, 'its System Key is younger than the key'],
+    ['a System Key that had expired', 91 * 86_400, 'it was made after its System Key had expired'],
+  ] as const)('refuses a row with %s', async ([, seconds, why]) => {
+    await unproven();
+    world.clock.advance(92 * DAY_MS);
+    const key = aes.open(
+      createSecretKey(aes.open(createSecretKey(MASTER), system.encryptedKey) as Buffer),
+      intermediate.encryptedKey,
+    );
+    expect(key).toHaveLength(32);
+    const systemKey = createSecretKey(aes.open(createSecretKey(MASTER), system.encryptedKey) as Buffer);
+    const forged = {
+      ...intermediate,
+      created: (system.created + seconds) as never,
+      encryptedKey: aes.seal(systemKey, Buffer.alloc(32, 5)),
+    };
+    await world.put({ ...forged, proof: undefined });
+    const { rows } = await outcomes('--dry-run');
+    expect(rows.filter(({ outcome }) => outcome === 'refused')).toEqual([{ outcome: 'refused', why }]);
+  });
+
+  it('refuses a row that is dated ahead, and rows that do not open', async () => {
+    await unproven();
+    const later = (system.created + 3600) as never;
+    await world.put({
+      id: system.id,
+      created: later,
+      encryptedKey: aes.seal(createSecretKey(MASTER), Buffer.alloc(32, 1)),
+      revoked: false,
+    });
+    await world.put({
+      id: intermediate.id,
+      created: later,
+      encryptedKey: Buffer.alloc(60),
+      parent: system,
+      revoked: false,
+    });
+    await world.put({ Id: { S: system.id }, Created: { N: '5' }, KeyRecord: { S: 'x' } });
+    const { rows } = await outcomes('--dry-run');
+    expect(rows.flatMap(({ why }) => why ?? []).toSorted()).toEqual([
+      expect.stringContaining('KeyRecord is missing or malformed'),
+      'it is dated too far ahead',
+      'its key does not open under its System Key',
+    ]);
+  });
+
+  it('compares every row with a restored backup', async () => {
+    await unproven();
+    await world.createTable('Restored');
+    await world.put({ ...system, proof: undefined }, 'Restored');
+    await world.put({ ...intermediate, proof: undefined, revoked: true }, 'Restored');
+    const same = await outcomes('--against', 'Restored', '--dry-run');
+    expect(same.rows).toEqual([{ outcome: 'would-prove' }, { outcome: 'would-prove' }]);
+    const systemKey = createSecretKey(aes.open(createSecretKey(MASTER), system.encryptedKey) as Buffer);
+    const encryptedKey = aes.seal(systemKey, Buffer.alloc(32, 5));
+    await world.put({ ...intermediate, proof: undefined, encryptedKey }, 'Restored');
+    const changed = await outcomes('--against', 'Restored', '--dry-run');
+    expect(changed.rows[1]).toEqual({ outcome: 'refused', why: 'its key differs from that of the backup' });
+    const added = {
+      ...intermediate,
+      id: '_IK_tenant-2_orders_shop' as never,
+      encryptedKey: aes.seal(systemKey, Buffer.alloc(32, 6)),
+    };
+    await world.put({ ...added, proof: undefined });
+    const more = await outcomes('--against', 'Restored', '--dry-run');
+    expect(more.rows.map(({ why }) => why)).toContain('the backup does not have it');
+    expect((await prove('--against', 'NoSuchTable', '--dry-run')).code).toBe(1);
+  });
+
+  it('leaves the rows of other services alone', async () => {
+    await world.service({ service: 'billing', product: 'shop' }).session('tenant-1').encrypt(Buffer.from('x'));
+    expect((await outcomes('--dry-run')).rows).toHaveLength(2);
+  });
+
+  it('needs the names of the service', async () => {
+    const { code, stderr } = await world.keyfold(['keys', 'prove'], { ...STATIC, KEYFOLD_SERVICE: undefined });
+    expect([code, stderr]).toEqual([2, expect.stringContaining('KEYFOLD_SERVICE')]);
+  });
+});
