@@ -1,6 +1,7 @@
 import type { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
 import { expect } from 'vitest';
 import * as client from '../../src/client/index.ts';
+import { LambdaTransport } from '../../src/client/lambda.ts';
 import { openDirectDoor } from './direct-door.ts';
 import { realBytesOf } from './hostile.ts';
 import type { PublicFunctions } from './public-function.ts';
@@ -14,7 +15,7 @@ const FIELDS = { fields: ['$.card'], allowMissing: true };
 const invoke = openDirectDoor();
 /** A LambdaClient that runs Keyfold's handlers in this process. */
 const lambda = {
-  config: { maxAttempts: async () => 1, credentials: async () => ({}) },
+  config: { serviceId: 'Lambda', maxAttempts: async () => 1, credentials: async () => ({}) },
   send: async ({ input }: InvokeCommand) => {
     const { payload, error } = await invoke(Buffer.from(input.Payload as Uint8Array).toString());
     const FunctionError = error && 'Unhandled';
@@ -23,7 +24,7 @@ const lambda = {
 } as unknown as LambdaClient;
 const retry = { maxAttempts: 1, attemptTimeoutMs: 5000, totalTimeoutMs: 5000, baseDelayMs: 0, longestDelayMs: 0 };
 const byLambda = (): client.KeyfoldClientOptions => ({
-  lambda: { functions: { seal: 'seal', open: 'open' }, client: lambda },
+  lambda: new LambdaTransport({ functions: { seal: 'seal', open: 'open' }, client: lambda }),
   retry,
 });
 const byHttp = (): client.KeyfoldClientOptions => ({

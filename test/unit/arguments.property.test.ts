@@ -23,9 +23,12 @@ function namesOf(module: object, given: Readonly<Record<string, object>>): strin
   ];
 }
 
+/** The names of a class's methods, inherited ones included. Methods of built-in classes are left out. */
 function methodsOf(prototype: object): string[] {
+  if (prototype === Object.prototype || prototype === Error.prototype) return [];
   const members = Object.entries(Object.getOwnPropertyDescriptors(prototype));
-  return members.filter(([name, { value }]) => name !== 'constructor' && typeof value === 'function').map(([n]) => n);
+  const own = members.filter(([name, { value }]) => name !== 'constructor' && typeof value === 'function');
+  return [...own.map(([name]) => name), ...methodsOf(Object.getPrototypeOf(prototype) as object)];
 }
 
 /** The value that a call returns or resolves with, or its error. */

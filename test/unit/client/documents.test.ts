@@ -16,9 +16,11 @@ it('the example in docs/client.md runs and has the results that it shows', async
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
   const api = await startLocalApi();
   try {
-    const client = join(root, 'src', 'client', 'index.ts');
     expect(example).toContain("from 'keyfold/client'");
-    await writeFile(join(folder, 'example.ts'), example.replace("'keyfold/client'", JSON.stringify(client)));
+    const local = example
+      .replace("'keyfold/client'", JSON.stringify(join(root, 'src', 'client', 'index.ts')))
+      .replace("'keyfold/client/lambda'", JSON.stringify(join(root, 'src', 'client', 'lambda.ts')));
+    await writeFile(join(folder, 'example.ts'), local);
     const env = { ...process.env, AWS_ENDPOINT_URL_LAMBDA: api.url };
     const { stdout } = await promisify(execFile)(process.execPath, ['example.ts'], { cwd: folder, env });
     const said = [...example.matchAll(/console\.log.*?\/\/ (.*)/g)].map(([, comment]) => comment);

@@ -127,7 +127,7 @@ it('concurrent calls ask the credential provider once', async () => {
 it.for(['http://localhost:9', 'http://127.0.0.1:9', 'http://[::1]:9', 'https://keyfold.example'])(
   'the client accepts the endpoint %s',
   (endpoint) => {
-    expect(() => new KeyfoldClient({ http: { endpoint, region: 'us-west-2' } })).not.toThrow();
+    expect(() => new KeyfoldClient({ http: { endpoint, region: 'us-west-2', credentials: IDENTITY } })).not.toThrow();
   },
 );
 
@@ -207,5 +207,5 @@ it.for([
   'abc123.execute-api.eusc-de-east-1.amazonaws.com',
   'execute-api.us-west-2.amazonaws.com.attacker.example',
 ])('the client does not read a region from the host name %s', (host) => {
-  expect(() => new KeyfoldClient({ http: { endpoint: `https://${host}` } })).toThrow(/region/);
+  expect(() => new KeyfoldClient({ http: { endpoint: `https://${host}`, credentials: IDENTITY } })).toThrow(/region/);
 });
