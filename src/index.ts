@@ -42,10 +42,20 @@ export type {
   WrapRenewer,
   WrapReport,
 } from './maintenance/system-key-maintenance.ts';
-export type { DynamoDbMetastoreOptions } from './metastore/dynamodb-client.ts';
+export type { DynamoDbMetastoreOptions } from './metastore/dynamodb-options.ts';
 export { DynamoDbMetastore } from './metastore/dynamodb-metastore.ts';
 export type { MetastoreAction, MetastoreEvents, MetastoreState } from './metastore/dynamodb-metastore.ts';
 export { MemoryMetastore } from './metastore/memory-metastore.ts';
+export type {
+  DocumentOf,
+  FieldSelection,
+  FieldsToDecrypt,
+  FieldsToEncrypt,
+  GivenDocument,
+  SharingOptions,
+} from './operations/fields-request.ts';
+export { decryptBatch, encryptBatch, rewrapBatch } from './operations/session-batch.ts';
+export { decryptFields, encryptFields } from './operations/session-fields.ts';
 export { decodeCompactRecord, encodeCompactRecord } from './records/compact-record.ts';
 export type { CompactKind, CompactRecord } from './records/compact-record.ts';
 export { dataRowRecordFromValue, decodeDataRowRecord, encodeDataRowRecord } from './records/data-row-record.ts';

@@ -1,6 +1,5 @@
 import { createSecretKey } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { KMSClient } from '@aws-sdk/client-kms';
 import { seal } from '../crypto/aead.ts';
 import {
   BYTES,
@@ -249,7 +248,7 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
  * The caller's client of each region. It is undefined for a caller without clients.
  * @throws TypeError if a setting of Keyfold's own clients comes with clients, or for something else than a KMSClient
  */
-function clientsOf({ clients, ...options }: AwsKmsOptions): (region: string) => KMSClient | undefined {
+function clientsOf({ clients, ...options }: AwsKmsOptions): (region: string) => SdkClient | undefined {
   if (clients === undefined) return () => undefined;
   const own = [
     ['endpoint', options.endpoint],
@@ -260,6 +259,6 @@ function clientsOf({ clients, ...options }: AwsKmsOptions): (region: string) => 
   return (region) => {
     const client = clients(region);
     check(client, `options.clients('${region}')`, KMS_CLIENT);
-    return client as unknown as KMSClient;
+    return client;
   };
 }

@@ -3,7 +3,7 @@ import { orAborted } from '../async/deadline.ts';
 import type { Deadline } from '../async/deadline.ts';
 import { KEY_BYTES } from '../crypto/random.ts';
 import { guardHandler } from '../connections/agents.ts';
-import type { Credentials } from '../connections/sdk-client.ts';
+import type { Credentials, SdkClient } from '../connections/sdk-client.ts';
 import { signatureFaultOf } from '../connections/signature-fault.ts';
 import { classify, RegionFault, type KmsAction } from './faults.ts';
 import { parseKmsArn } from './key-arn.ts';
@@ -28,7 +28,7 @@ export interface RegionalKmsOptions {
   readonly endpoint: string | undefined;
   readonly credentials?: Credentials | undefined;
   /** The caller's client for this region, in place of one with the settings above. */
-  readonly client?: KMSClient | undefined;
+  readonly client?: SdkClient | undefined;
 }
 
 /** The longest ciphertext that KMS accepts. */
@@ -50,7 +50,7 @@ export class RegionalKms implements KmsRegion {
     this.#requestTimeoutMs = timeouts.requestTimeoutMs;
     this.#isGiven = client !== undefined;
     this.#client =
-      client ??
+      (client as KMSClient | undefined) ??
       new KMSClient({
         region,
         ...(endpoint === undefined ? {} : { endpoint }),

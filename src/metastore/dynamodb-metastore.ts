@@ -18,7 +18,6 @@ import type { Deadline } from '../async/deadline.ts';
 import { Semaphore } from '../async/semaphore.ts';
 import type { SystemKeyStore } from '../maintenance/system-key-maintenance.ts';
 import {
-  DYNAMODB_OPTIONS,
   dynamoDbClient,
   errorNameOf,
   metastoreUnavailable,
@@ -28,8 +27,8 @@ import {
   rowsFrom,
   rowsOf,
   unlessRefused,
-  type DynamoDbMetastoreOptions,
 } from './dynamodb-client.ts';
+import { DYNAMODB_OPTIONS, type DynamoDbMetastoreOptions } from './dynamodb-options.ts';
 import { decodeKeyItem, encodeKeyItem, isPossibleKey, keyAttribute, keyOfItem, readKeyItem } from './dynamodb-item.ts';
 
 /** Events for an operator's logs and metrics. Callers of the service do not see them. */

@@ -1,6 +1,7 @@
 import type { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
 import { expect } from 'vitest';
 import * as client from '../../src/client/index.ts';
+import { defaultCredentials } from '../../src/client/default-credentials.ts';
 import { LambdaTransport } from '../../src/client/lambda.ts';
 import { openDirectDoor } from './direct-door.ts';
 import { realBytesOf } from './hostile.ts';
@@ -78,6 +79,11 @@ export const CLIENT: PublicFunctions = {
     args: () => [byLambda()],
     call: (given: never) => new KeyfoldClient(given),
   },
+  'new LambdaTransport': {
+    args: () => [{ functions: { seal: 'seal', open: 'open' }, client: lambda }],
+    call: (given: never) => new LambdaTransport(given),
+  },
+  defaultCredentials: { args: () => [], call: defaultCredentials },
   // Calls the same function with its other options.
   'new KeyfoldClient over HTTP': {
     args: () => [byHttp()],

@@ -27,6 +27,7 @@ const SHARED_WITH_CLIENT = [
   'input/checks.ts',
   'input/defaults.ts',
   'input/hidden-characters.ts',
+  'operations/fields-request.ts',
   'operations/http-partition.ts',
   'operations/operation-name.ts',
 ];
@@ -113,7 +114,7 @@ function filesOf(folder: string): string[] {
 
 /** What a file imports: `envelope` for a file of that folder, a package's name for a package's. */
 function importsOf(file: string): string[] {
-  const specifiers = readFileSync(file, 'utf8').matchAll(/(?:from|import) '([^']+)'/g);
+  const specifiers = codeOf(file).matchAll(/(?:from|import) '([^']+)'/g);
   return [...specifiers].map(([, specifier = '']) =>
     specifier.startsWith('.') ? homeOf(join(file, '..', specifier)) : specifier,
   );

@@ -5,8 +5,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
-import { documentOf, documentTextOf } from '../../../src/client/documents.ts';
+import { documentOf } from '../../../src/client/documents.ts';
+import { jsonOf } from '../../../src/client/json.ts';
+import { requestMembers } from '../../../src/operations/fields-request.ts';
 import { startLocalApi } from '../../support/local-api.ts';
+
+/** Returns the JSON text that the client sends for a document. */
+function textOf(document: unknown): unknown {
+  return requestMembers({ document }, (value) => jsonOf(value, 'request.document'))['documentText'];
+}
 
 const root = join(import.meta.dirname, '..', '..', '..');
 
@@ -45,9 +52,9 @@ it.for(['9007199254740993', '{"a":[{"b":-12345678901234567890}]}', '[1e400]', '1
   },
 );
 
-it('documentTextOf rejects a document that is nested too deeply for JSON.stringify', () => {
+it('the client rejects a document that is nested too deeply for JSON.stringify', () => {
   const document = JSON.parse('['.repeat(60_000) + ']'.repeat(60_000)) as unknown;
-  expect(() => documentTextOf({ document })).toThrow(
+  expect(() => textOf(document)).toThrow(
     expect.objectContaining({ code: 'InvalidRequest', message: 'The request is nested too deeply.' }),
   );
 });
@@ -56,8 +63,8 @@ it('documentOf parses a document with 60,000 levels of nesting', () => {
   expect(documentOf('['.repeat(60_000) + ']'.repeat(60_000), undefined)).toBeInstanceOf(Array);
 });
 
-it('documentTextOf throws a TypeError for a value without a JSON form', () => {
+it('the client throws a TypeError for a value without a JSON form', () => {
   for (const document of [undefined, () => 1, Symbol('a')]) {
-    expect(() => documentTextOf({ document })).toThrow(TypeError);
+    expect(() => textOf(document)).toThrow(TypeError);
   }
 });

@@ -281,7 +281,7 @@ describe('the retry policy', () => {
     expect(await failureOf(client.decrypt('kf1.x'))).toMatchObject({ code: 'Throttled' });
     expect(stub?.requests.length).toBe(4);
     for (const nonsense of [NaN, -1]) {
-      const http = { endpoint: 'http://127.0.0.1:9', region: 'us-west-2' };
+      const http = { endpoint: 'http://127.0.0.1:9', region: 'us-west-2', credentials: LOCAL_CREDENTIALS };
       expect(() => new KeyfoldClient({ http, retry: { totalTimeoutMs: nonsense } })).toThrow(/totalTimeoutMs/);
     }
   });
