@@ -4,8 +4,8 @@
  * maps.
  */
 import { copyFile, readFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
-import { build } from 'esbuild';
+import { dirname, join } from 'node:path';
+import { build, type Plugin } from 'esbuild';
 import { bundleHandler, COMMON, HANDLERS } from './handler-bundle.ts';
 import { ERRORS_BY_NAME, NO_ENDPOINT_CACHE, VERSION_ALONE } from './handler-plugins.ts';
 import { writeLicences } from './third-party.ts';
@@ -28,6 +28,28 @@ const SEPARATE = [
   'operations/session-fields',
 ];
 
+/**
+ * Gives the client's own modules a copy of the SDK's signing code. If they shared it with the SDK's clients, a user's
+ * bundle of the client would contain what only those need: a bundler drops unused files, but few unused statements.
+ */
+const SIGNING_ALONE: Plugin = {
+  name: 'signing-alone',
+  setup: (bundler) => {
+    const [namespace, resolving] = ['signing', {}];
+    bundler.onResolve({ filter: /./ }, async ({ path, importer, resolveDir, kind, pluginData, ...from }) => {
+      const isSigner = /\/src\/client\/(?:sign|errors)\.ts$/.test(importer) && path.startsWith('@');
+      if (pluginData === resolving || !(isSigner || from.namespace === namespace)) return undefined;
+      const found = await bundler.resolve(path, { importer, resolveDir, kind, pluginData: resolving });
+      // What is exported for signing works without the modules that only register something when they are loaded.
+      return found.external ? found : { path: found.path, namespace, sideEffects: false };
+    });
+    bundler.onLoad({ filter: /./, namespace }, async ({ path }) => ({
+      contents: await readFile(path),
+      resolveDir: dirname(path),
+    }));
+  },
+};
+
 /** The modules of the entries, as package.json exports them: `dist/client/index.js` is of `src/client/index.ts`. */
 async function entryModules(): Promise<string[]> {
   const { exports } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as {
@@ -49,7 +71,7 @@ async function bundlePackage(): Promise<void> {
     chunkNames: 'chunks/[name]-[hash]',
     splitting: true,
     metafile: true,
-    plugins: [VERSION_ALONE, ERRORS_BY_NAME, NO_ENDPOINT_CACHE],
+    plugins: [SIGNING_ALONE, VERSION_ALONE, ERRORS_BY_NAME, NO_ENDPOINT_CACHE],
     outdir,
   });
   await writeLicences(metafile, outdir);

@@ -11,7 +11,6 @@ const OF_A_TERMINAL = ['node:events', 'node:fs/promises', 'node:os', 'node:readl
 const TO_SIGN = [
   '@aws-sdk/core/client',
   '@aws-sdk/credential-provider-node',
-  '@smithy/core/checksum',
   '@smithy/core/retry',
   '@smithy/signature-v4',
 ];
@@ -97,6 +96,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'operations',
     '@aws-sdk/client-lambda',
     ...TO_SIGN,
+    'node:crypto',
     'node:http',
     'node:https',
     'node:stream/consumers',
