@@ -4,7 +4,7 @@
  * maps.
  */
 import { copyFile, readFile, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { build, type Plugin } from 'esbuild';
 import { bundleHandler, COMMON, HANDLERS } from './handler-bundle.ts';
 import { ERRORS_BY_NAME, NO_ENDPOINT_CACHE, VERSION_ALONE } from './handler-plugins.ts';
@@ -41,11 +41,11 @@ const SIGNING_ALONE: Plugin = {
       if (pluginData === resolving || !(isSigner || from.namespace === namespace)) return undefined;
       const found = await bundler.resolve(path, { importer, resolveDir, kind, pluginData: resolving });
       // What is exported for signing works without the modules that only register something when they are loaded.
-      return found.external ? found : { path: found.path, namespace, sideEffects: false };
+      return found.external ? found : { path: relative(root, found.path), namespace, sideEffects: false };
     });
     bundler.onLoad({ filter: /./, namespace }, async ({ path }) => ({
-      contents: await readFile(path),
-      resolveDir: dirname(path),
+      contents: await readFile(join(root, path)),
+      resolveDir: join(root, dirname(path)),
     }));
   },
 };

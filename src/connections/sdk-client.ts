@@ -33,8 +33,8 @@ export const CREDENTIALS: Type = {
 };
 
 /**
- * A client of the AWS SDK for JavaScript 3 that the caller made, such as a `KMSClient`. The caller also closes it, after
- * its last use by Keyfold.
+ * A client of the AWS SDK for JavaScript that the caller made, such as a `KMSClient`, of version 3.940 or newer. The
+ * caller also closes it, after its last use by Keyfold.
  */
 export interface SdkClient {
   /** The signature only says that a client has this method: Keyfold alone calls it, with commands of its service. */
