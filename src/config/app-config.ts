@@ -3,7 +3,7 @@ import type { ContextRules } from '../envelope/session.ts';
 import type { SessionFactoryOptions } from '../envelope/session-factory.ts';
 import type { ServiceNames } from '../records/ids.ts';
 import type { FailoverPolicy } from '../kms/failover-policy.ts';
-import type { DynamoDbMetastoreOptions } from '../metastore/dynamodb-client.ts';
+import type { DynamoDbMetastoreOptions } from '../metastore/dynamodb-options.ts';
 import type { OperationName } from '../operations/operation-name.ts';
 import type { OperationLimits } from '../operations/operation.ts';
 import type { Settings } from './settings.ts';
@@ -57,7 +57,7 @@ export interface DoorConfig extends OperationLimits {
 }
 
 /** The rules for proofs of records and of key rows. */
-export type ProofRules = Pick<SessionFactoryOptions, keyof ContextRules | 'keyRowProofs'>;
+type ProofRules = Pick<SessionFactoryOptions, keyof ContextRules | 'keyRowProofs'>;
 
 /** The checked configuration of a function. */
 export interface AppConfig {

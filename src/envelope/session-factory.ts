@@ -1,6 +1,7 @@
 import type { Clock } from '../async/clock.ts';
 import { checkLimits, RequestDeadlines, withDeadline, type RequestLimits } from '../async/deadline.ts';
 import { check, FUNCTION, NUMBER, OBJECT, oneOf, optional, optionsOf, type Types } from '../input/checks.ts';
+import { listening } from '../input/defaults.ts';
 import { KeyNaming, SERVICE_NAMES, type ServiceNames } from '../records/ids.ts';
 import { checkedClock, checkedKms, checkedMetastore, EVENTS, KMS, METASTORE } from './checked-ports.ts';
 import { checkMinimums, cryptoPolicy, type CryptoPolicy } from './crypto-policy.ts';
@@ -25,7 +26,8 @@ export interface SessionFactoryOptions extends ServiceNames, ContextRules {
    * they compare deadlines with that.
    */
   readonly now?: Clock;
-  readonly events?: EnvelopeEvents;
+  /** Listeners to the events of the key lifecycle, each of them optional. */
+  readonly events?: Partial<EnvelopeEvents>;
 }
 
 const KEY_USED = optional(FUNCTION);
@@ -64,7 +66,8 @@ export class SessionFactory {
     const policy = cryptoPolicy(given.policy);
     const now = checkedClock(given.now);
     checkMinimums(policy, now());
-    const { events = NO_ENVELOPE_EVENTS, keyRowProofs = 'verify' } = given;
+    const { keyRowProofs = 'verify' } = given;
+    const events = listening(NO_ENVELOPE_EVENTS, given.events, 'options.events');
     const ports = { metastore: checkedMetastore(given.metastore), kms: checkedKms(given.kms) };
     const dependencies = keyDependencies({ ...ports, policy, keyRowProofs, now, events });
     this.#systemKeys = new SystemKeys(naming.systemKeyId, dependencies);

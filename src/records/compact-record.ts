@@ -32,11 +32,6 @@ export function looksCompact(text: string): boolean {
   return labelOf(text) !== undefined;
 }
 
-/** Whether a text begins like a compact record with a proof. */
-export function looksBound(text: string): boolean {
-  return labelOf(text)?.bound === true;
-}
-
 /**
  * Writes a record as a short string, for a column or a field of text (docs/compact-record.md). It is about half as long
  * as the base64 of the record's JSON. Only a proof authenticates the kind, because an Asherah record has no place for

@@ -5,6 +5,8 @@
 import type { APIGatewayProxyEventV2, Context, SQSEvent } from 'aws-lambda';
 import { LambdaClient } from '@aws-sdk/client-lambda';
 import { KeyfoldClient, type KeyfoldClientOptions } from '../../../src/client/index.ts';
+import { LOCAL_CREDENTIALS } from '../../support/local-credentials.ts';
+import { LambdaTransport } from '../../../src/client/lambda.ts';
 import { buildApi, buildQueue } from '../../../src/container.ts';
 import { httpDoor } from '../../../src/doors/http.ts';
 import { queueDoor } from '../../../src/doors/queue.ts';
@@ -91,10 +93,12 @@ function each(requests: number, work: (i: number) => Promise<string>): Promise<O
 const ROLES: Readonly<Record<Role, () => Serve | Promise<Serve>>> = {
   api,
   queue,
-  direct: () => client({ lambda: { functions: 'keyfold' } }),
+  direct: () => client({ lambda: new LambdaTransport({ functions: 'keyfold' }) }),
   'direct with a client of the caller’s': () =>
-    client({ lambda: { functions: 'keyfold', client: new LambdaClient({ endpoint, maxAttempts: 1 }) } }),
-  HTTP: () => client({ http: { endpoint, region: 'us-west-2' } }),
+    client({
+      lambda: new LambdaTransport({ functions: 'keyfold', client: new LambdaClient({ endpoint, maxAttempts: 1 }) }),
+    }),
+  HTTP: () => client({ http: { endpoint, region: 'us-west-2', credentials: LOCAL_CREDENTIALS } }),
 };
 
 const serve = await ROLES[role as Role]();
