@@ -1,3 +1,5 @@
+import { isBooleanObject, isNumberObject, isStringObject } from 'node:util/types';
+import { OBJECT } from '../input/checks.ts';
 import { KeyfoldTransportError } from './errors.ts';
 import { jsonOf } from './json.ts';
 
@@ -9,6 +11,7 @@ export type GivenDocument =
 /**
  * Returns the document as JSON text. The client always sends text, so that no parser on the way rounds a number.
  * @throws TypeError unless exactly one of `document` and `documentText` is given, or if the document has no JSON form
+ * that keeps all its values
  * @throws KeyfoldServiceError `InvalidRequest` if the document is nested too deeply for JSON.stringify
  */
 export function documentTextOf({ document, documentText }: GivenDocument): string {
@@ -16,10 +19,33 @@ export function documentTextOf({ document, documentText }: GivenDocument): strin
     throw new TypeError('request must have one of document and documentText.');
   }
   if (documentText !== undefined) return documentText;
-  const text = jsonOf(document, 'request.document');
+  const text = jsonOf(document, 'request.document', lossless);
   // JSON.stringify returns undefined for functions and symbols, although its declared return type is string.
   if (text === undefined) throw new TypeError('request.document has no JSON form.');
   return text;
+}
+
+/**
+ * A replacer of JSON.stringify that refuses what JSON.stringify would drop, or replace by `null` or `{}`: the service
+ * would seal the replacement, and the value would be lost. Members that are undefined are left out, as always.
+ */
+function lossless(this: unknown, _name: string, value: unknown): unknown {
+  const isKept = typeof value === 'object' ? isKeptObject(value) : isKeptPrimitive(value, this);
+  if (isKept) return value;
+  throw new TypeError('JSON has no such value: a function, NaN, a Map, bytes or undefined in an array.');
+}
+
+function isKeptPrimitive(value: unknown, holder: unknown): boolean {
+  if (typeof value === 'number') return Number.isFinite(value);
+  if (value === undefined) return !Array.isArray(holder);
+  return typeof value !== 'function' && typeof value !== 'symbol';
+}
+
+function isKeptObject(value: object | null): boolean {
+  if (value === null || Array.isArray(value) || OBJECT.holds(value)) return true;
+  // JSON.stringify unwraps these three.
+  if (isNumberObject(value)) return Number.isFinite(Number(value));
+  return isStringObject(value) || isBooleanObject(value);
 }
 
 /**

@@ -1,3 +1,4 @@
+import { partition } from '@aws-sdk/core/client';
 import { isRegionName } from '../records/ids.ts';
 
 /** The parts of a KMS ARN that Keyfold checks. */
@@ -8,7 +9,7 @@ export interface KmsArn {
   readonly kind: 'key' | 'alias';
 }
 
-const ARN = /^arn:aws[a-z-]*:kms:([a-z0-9-]+):(\d{12}):(key|alias)\/[A-Za-z0-9/_-]+$/;
+const ARN = /^arn:aws[a-z-]*:kms:([a-z0-9-]+):(\d{12}):(?:(key)\/[A-Za-z0-9-]+|alias\/[A-Za-z0-9/_-]+)$/;
 
 /** Matches the aliases of AWS managed keys. */
 const AWS_MANAGED_ALIAS = /:alias\/aws\//;
@@ -22,6 +23,13 @@ export function parseKmsArn(text: string): KmsArn | undefined {
   return { region, account, kind: kind === 'key' ? 'key' : 'alias' };
 }
 
+/** Says that an ARN is not of the AWS partition of its region, because AWS refuses such an ARN. Empty if it is. */
+export function awsPartitionFaults(arn: string, region: string): string[] {
+  const [, named] = arn.split(':');
+  const { name } = partition(region);
+  return named === name ? [] : [`is of the AWS partition ${named}, and ${region} of ${name}`];
+}
+
 /**
  * Lists every fault in a map of regions to KMS keys and in the preferred region. The list is empty if all are valid.
  */
@@ -33,7 +41,8 @@ export function keyFaults(keys: Readonly<Record<string, string>>, preferredRegio
     if (AWS_MANAGED_ALIAS.test(arn))
       return [`the KMS key of ${region} is one of AWS's own, which only AWS services can use`];
     if (arn.length > MAX_ARN_LENGTH) return [`the ARN of the KMS key of ${region} is too long`];
-    return parsed.region === region ? [] : [`the KMS key of ${region} is in ${parsed.region}`];
+    if (parsed.region !== region) return [`the KMS key of ${region} is in ${parsed.region}`];
+    return awsPartitionFaults(arn, region).map((fault) => `the KMS key of ${region} ${fault}`);
   });
   const partitions = new Set(Object.values(keys).map((arn) => arn.split(':')[1]));
   if (faults.length === 0 && partitions.size > 1) {

@@ -1046,7 +1046,7 @@ describe('a script refuses', () => {
     [
       'a log level without the audit',
       { settings: { POWERTOOLS_LOG_LEVEL: 'SILENT' } },
-      'settings.POWERTOOLS_LOG_LEVEL is SILENT, at which there is no audit',
+      'settings.POWERTOOLS_LOG_LEVEL is none of TRACE, DEBUG, INFO, WARN, ERROR, CRITICAL: there might be no audit',
     ],
     [
       'functions without metrics',
