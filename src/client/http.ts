@@ -121,8 +121,8 @@ function isCorrected({ status, headers, text }: HttpAnswer, signer: RequestSigne
 
 function signatureFaultIn(headers: HttpAnswer['headers'], text: string): SignatureFault | undefined {
   const [named = ''] = headers.get('x-amzn-errortype')?.split(':') ?? [];
-  if (/security token included in the request is/i.test(text)) return 'credentials';
-  if (/signature (?:expired|not yet current)/i.test(text)) return 'clock';
+  if (/security token included in the request is/.test(text)) return 'credentials';
+  if (/Signature (?:expired|not yet current)/.test(text)) return 'clock';
   return signatureFaultNamed(named);
 }
 

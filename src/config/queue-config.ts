@@ -51,7 +51,8 @@ export function readQueueConfig(environment: Environment): AppConfig & { readonl
 }
 
 /** Finds fields that no message can use, because the function does not serve the operations on fields. */
-function uselessFieldsFaults({ FIELDS: fields, OPERATIONS: operations = DEFAULT_OPERATIONS }: Settings): string[] {
+function uselessFieldsFaults({ FIELDS: fields, OPERATIONS }: Settings): string[] {
+  const operations: readonly OperationName[] = OPERATIONS ?? DEFAULT_OPERATIONS;
   if (fields === undefined || operations.some(isOnFields)) return [];
   return [`${PREFIX}FIELDS is set, and ${PREFIX}OPERATIONS lists no operation on fields`];
 }

@@ -1,12 +1,13 @@
 import { createSecretKey } from 'node:crypto';
 import { CreateKeyCommand, EncryptCommand, KMSClient } from '@aws-sdk/client-kms';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { startKmsEmulator, type KmsEmulator } from '../../../emulators/kms/kms-emulator.ts';
 import { seal } from '../../../src/crypto/aead.ts';
 import { AwsKms, type AwsKmsOptions } from '../../../src/index.ts';
 import { NO_EVENTS } from '../../../src/kms/failover.ts';
 import type { RegionFault } from '../../../src/kms/faults.ts';
 import { codeOf, errorOf, noDeadline } from '../../support/fakes.ts';
+import { holdConnections } from '../../support/hold-connections.ts';
 
 const WEST = 'us-west-2';
 const EAST = 'us-east-1';
@@ -29,7 +30,10 @@ beforeEach(async () => {
   faults = [];
   missing = [];
 });
-afterEach(() => emulator.close());
+afterEach(() => {
+  vi.restoreAllMocks();
+  return emulator.close();
+});
 
 function open(options: Partial<AwsKmsOptions> = {}): AwsKms {
   return new AwsKms({
@@ -247,6 +251,27 @@ describe('AwsKms.unwrap', () => {
     expect(await errorOf(open().unwrap(bytes, { atMs: Date.now() + 1000, signal: controller.signal }))).toBe(reason);
     expect(faults).toEqual([]);
   });
+});
+
+it('AwsKms rejects with the reason of the deadline while it waits between two rounds', async () => {
+  const bytes = await wrapped();
+  for (const region of [WEST, EAST]) emulator.setFault(region, { kind: 'down' });
+  vi.spyOn(Math, 'random').mockReturnValue(0.9);
+  const controller = new AbortController();
+  const kms = open({ failover: { maxRounds: 2, baseDelayMs: 60_000, longestDelayMs: 60_000 } });
+  const unwrapping = errorOf(kms.unwrap(bytes, { ...noDeadline(), signal: controller.signal }));
+  await vi.waitFor(() => expect(faults).toHaveLength(2));
+  const reason = new Error('time is up');
+  controller.abort(reason);
+  expect(await unwrapping).toBe(reason);
+});
+
+it('AwsKms gives up a connection that is not established within connectionTimeoutMs', async () => {
+  const connecting = holdConnections();
+  const kms = open({ timeouts: { connectionTimeoutMs: 10, requestTimeoutMs: 60_000 } });
+  expect(await codeOf(kms.wrap(SYSTEM_KEY, noDeadline()))).toBe('KmsUnavailable');
+  expect(faults.map(({ errorName }) => errorName)).toEqual(['TimeoutError', 'TimeoutError']);
+  expect(connecting).toHaveBeenCalledTimes(2);
 });
 
 /**
