@@ -123,7 +123,10 @@ function replicaFaults(settings: Settings, environment: Environment): string[] {
 }
 
 /** Checks that a table ARN is of the configured region and its AWS partition. DynamoDB refuses any other ARN. */
-function tableFaults({ TABLE: table, DYNAMODB_REGION }: Settings, environment: Environment): string[] {
+export function tableFaults(
+  { TABLE: table, DYNAMODB_REGION }: Pick<Settings, 'TABLE' | 'DYNAMODB_REGION'>,
+  environment: Environment,
+): string[] {
   const tableRegion = table?.split(':')[3];
   const region = DYNAMODB_REGION ?? environment['AWS_REGION'];
   if (table === undefined || tableRegion === undefined) return [];
