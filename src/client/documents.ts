@@ -1,4 +1,3 @@
-import { isBooleanObject, isNumberObject, isStringObject } from 'node:util/types';
 import { OBJECT } from '../input/checks.ts';
 import { KeyfoldTransportError } from './errors.ts';
 import { jsonOf } from './json.ts';
@@ -44,8 +43,9 @@ function isKeptPrimitive(value: unknown, holder: unknown): boolean {
 function isKeptObject(value: object | null): boolean {
   if (value === null || Array.isArray(value) || OBJECT.holds(value)) return true;
   // JSON.stringify unwraps these three.
-  if (isNumberObject(value)) return Number.isFinite(Number(value));
-  return isStringObject(value) || isBooleanObject(value);
+  const tag = Object.prototype.toString.call(value);
+  if (tag === '[object Number]') return Number.isFinite(Number(value));
+  return tag === '[object String]' || tag === '[object Boolean]';
 }
 
 /**

@@ -1,6 +1,5 @@
 import { FUNCTION, optional, optionsOf, STRING, type Type, type Types } from '../input/checks.ts';
 import { HTTP_PARTITION, NO_HTTP_PARTITION } from '../operations/http-partition.ts';
-import { isRegionName } from '../records/ids.ts';
 import { signatureFaultNamed, type SignatureFault } from '../connections/signature-fault.ts';
 import {
   clockRefusal,
@@ -37,7 +36,7 @@ const LOCAL_HOST = /^(?:localhost|127\.0\.0\.1|\[::1\])$/;
 
 const REGION: Type = {
   called: 'the name of an AWS region',
-  holds: (value) => typeof value === 'string' && isRegionName(value),
+  holds: (value) => typeof value === 'string' && /^[a-z0-9-]{1,64}$/.test(value),
 };
 const OPTIONS: Types<HttpTransportOptions> = {
   endpoint: STRING,

@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { MAX_TIMER_MS } from '../async/deadline.ts';
-import { endpointFaults, isHttpUrl } from '../connections/endpoint.ts';
+import { endpointFaults, isHttpUrl } from '../input/endpoint.ts';
 import { MAX_NONCES } from '../envelope/crypto-policy.ts';
 import { KeyfoldError } from '../errors.ts';
 import { isTableName, NO_TABLE_NAME } from '../metastore/table-name.ts';

@@ -5,7 +5,7 @@ import { BYTES, check, having, OBJECT, optional, optionsOf, recordOf, STRING, ty
 import { numberFaults, withDefaults } from '../input/defaults.ts';
 import type { Clock } from '../async/clock.ts';
 import { checkDeadline, deadlineExceeded, halfOf, timerFaults, withDeadline } from '../async/deadline.ts';
-import { endpointFaults } from '../connections/endpoint.ts';
+import { endpointFaults } from '../input/endpoint.ts';
 import { invalidConfiguration, KeyfoldError } from '../errors.ts';
 import type { KeyManagementService, Unwrapped } from '../envelope/ports.ts';
 import type { Deadline } from '../async/deadline.ts';

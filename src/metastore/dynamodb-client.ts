@@ -8,7 +8,7 @@ import {
 } from '@aws-sdk/client-dynamodb';
 import { timerFaults } from '../async/deadline.ts';
 import { keptConnections } from '../connections/agents.ts';
-import { endpointFaults } from '../connections/endpoint.ts';
+import { endpointFaults } from '../input/endpoint.ts';
 import { retriesOf } from '../connections/retries.ts';
 import { NUMBER, optional, STRING, type Types } from '../input/checks.ts';
 import { numberFaults } from '../input/defaults.ts';
