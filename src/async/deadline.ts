@@ -142,9 +142,8 @@ export const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** The faults of times that a timer is to count, for the errors of a constructor. Empty if there are none. */
 export function timerFaults<T extends object>(options: T, names: readonly (keyof T & string)[]): string[] {
-  const isTooLong = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) > MAX_TIMER_MS;
   return names
-    .filter((name) => isTooLong(options[name]))
+    .filter((name) => Number.isSafeInteger(options[name]) && (options[name] as number) > MAX_TIMER_MS)
     .map((name) => `${name} must not be more than ${MAX_TIMER_MS}`);
 }
 

@@ -141,14 +141,14 @@ describe('SqsQueues.send', () => {
   });
 });
 
+/** Lets timers run out fifty times as fast. */
+function hurryTimers(): void {
+  const real = globalThis.setTimeout;
+  vi.spyOn(globalThis, 'setTimeout').mockImplementation((fire: () => void, ms = 0) => real(fire, ms / 50));
+}
+
 describe('SqsQueues ends a call', () => {
   afterEach(() => vi.restoreAllMocks());
-
-  /** Lets timers run out fifty times as fast. */
-  function hurryTimers(): void {
-    const real = globalThis.setTimeout;
-    vi.spyOn(globalThis, 'setTimeout').mockImplementation(((fire: () => void, ms = 0) => real(fire, ms / 50)) as never);
-  }
 
   it('whose connection is not established', async () => {
     hurryTimers();
