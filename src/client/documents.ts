@@ -1,4 +1,5 @@
 import { hasLargeNumber } from '../records/fast-paths.ts';
+import { OBJECT } from '../input/checks.ts';
 import { KeyfoldTransportError } from './errors.ts';
 import { jsonOf } from './json.ts';
 
@@ -10,6 +11,7 @@ export type GivenDocument =
 /**
  * Returns the document as JSON text. The client always sends text, so that no parser on the way rounds a number.
  * @throws TypeError unless exactly one of `document` and `documentText` is given, or if the document has no JSON form
+ * that keeps all its values
  * @throws KeyfoldServiceError `InvalidRequest` if the document is nested too deeply for JSON.stringify
  */
 export function documentTextOf({ document, documentText }: GivenDocument): string {
@@ -17,10 +19,34 @@ export function documentTextOf({ document, documentText }: GivenDocument): strin
     throw new TypeError('request must have one of document and documentText.');
   }
   if (documentText !== undefined) return documentText;
-  const text = jsonOf(document, 'request.document');
+  const text = jsonOf(document, 'request.document', lossless);
   // JSON.stringify returns undefined for functions and symbols, although its declared return type is string.
   if (text === undefined) throw new TypeError('request.document has no JSON form.');
   return text;
+}
+
+/**
+ * A replacer of JSON.stringify that refuses what JSON.stringify would drop, or replace by `null` or `{}`: the service
+ * would seal the replacement, and the value would be lost. Members that are undefined are left out, as always.
+ */
+function lossless(this: unknown, _name: string, value: unknown): unknown {
+  const isKept = typeof value === 'object' ? isKeptObject(value) : isKeptPrimitive(value, this);
+  if (isKept) return value;
+  throw new TypeError('JSON has no such value: a function, NaN, a Map, bytes or undefined in an array.');
+}
+
+function isKeptPrimitive(value: unknown, holder: unknown): boolean {
+  if (typeof value === 'number') return Number.isFinite(value);
+  if (value === undefined) return !Array.isArray(holder);
+  return typeof value !== 'function' && typeof value !== 'symbol';
+}
+
+function isKeptObject(value: object | null): boolean {
+  if (value === null || Array.isArray(value) || OBJECT.holds(value)) return true;
+  // JSON.stringify unwraps these three.
+  const tag = Object.prototype.toString.call(value);
+  if (tag === '[object Number]') return Number.isFinite(Number(value));
+  return tag === '[object String]' || tag === '[object Boolean]';
 }
 
 /**

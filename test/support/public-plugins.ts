@@ -115,7 +115,7 @@ export const PLUGINS: PublicFunctions = {
     args: () => [
       {
         ...dynamoOptions,
-        tableName: 'T',
+        tableName: 'Keys',
         connectionTimeoutMs: 5,
         requestTimeoutMs: 5,
         events: { metastoreCalled: noop },

@@ -13,7 +13,7 @@ it('npm run held records each log line and each metric of a function once, witho
     const line = { door: 'direct', requestId: id, principal: null, operation: 'encrypt', partition: id } as const;
     telemetry.audited({ ...line, result: 'ok', keys: [] });
     telemetry.events.failedOver('us-east-1');
-    telemetry.requestFailed(new KeyfoldError('Internal', id), 500);
+    telemetry.requestFailed(new KeyfoldError('Internal', id));
     telemetry.flush();
   }
   output.release();
