@@ -1,7 +1,7 @@
 import { InvokeCommand, LambdaClient, type InvokeCommandOutput } from '@aws-sdk/client-lambda';
 import { guardHandler, keptConnections } from '../connections/agents.ts';
 import { CREDENTIALS, sdkClient, type Credentials, type SdkClient } from '../connections/sdk-client.ts';
-import { having, optional, optionsOf, STRING, type Types } from '../input/checks.ts';
+import { check, having, optional, optionsOf, STRING, type Type, type Types } from '../input/checks.ts';
 import { ACTION_OF } from '../operations/operation-name.ts';
 import { signatureFaultOf } from '../connections/signature-fault.ts';
 import {
@@ -35,7 +35,11 @@ export interface LambdaTransportOptions {
   readonly client?: SdkClient;
 }
 
-const FUNCTIONS: Types<Exclude<KeyfoldFunctions, string>> = { seal: STRING, open: STRING };
+const FUNCTION_NAME: Type = {
+  called: 'the name or the ARN of a function',
+  holds: (value) => typeof value === 'string' && /^[\w:$.-]{1,256}$/.test(value),
+};
+const FUNCTIONS: Types<Exclude<KeyfoldFunctions, string>> = { seal: FUNCTION_NAME, open: FUNCTION_NAME };
 const OPTIONS: Types<LambdaTransportOptions> = {
   functions: {
     called: 'a name or an object with seal and open',
@@ -60,6 +64,7 @@ export class LambdaTransport implements Transport {
   /** @throws TypeError that names an option of the wrong type, an unknown option, or two options that exclude each other */
   constructor(options: LambdaTransportOptions) {
     const { functions, credentials, client } = optionsOf(options, 'options', OPTIONS);
+    if (typeof functions === 'string') check(functions, 'options.functions', FUNCTION_NAME);
     this.#functions = typeof functions === 'string' ? functions : optionsOf(functions, 'options.functions', FUNCTIONS);
     if (client !== undefined && credentials !== undefined) {
       throw new TypeError('options must not have both client and credentials.');

@@ -22,6 +22,7 @@ import type { Reader } from './answers.ts';
 import {
   DECRYPT_FIELDS,
   ENCRYPT_FIELDS,
+  lossless,
   requestMembers,
   type DocumentOf,
   type FieldRequest,
@@ -180,7 +181,7 @@ export class PartitionClient {
     options: CallOptions,
   ): Promise<never> {
     const { signal } = optionsOf(options, 'options', CALL_OPTIONS);
-    const sent = requestMembers(request, (document) => jsonOf(document, 'request.document'));
+    const sent = requestMembers(request, (document) => jsonOf(document, 'request.document', lossless));
     const answer = await this.#send(operation, sent, signal);
     const text = readDocumentText(answer);
     // The return types of the public methods depend on which member was given.

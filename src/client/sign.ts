@@ -1,7 +1,7 @@
 import { createHash, createHmac, type BinaryLike, type Hash, type Hmac } from 'node:crypto';
 import { partition } from '@aws-sdk/core/client';
 import { SignatureV4 } from '@smithy/signature-v4';
-import type { Credentials, Identity } from '../connections/sdk-client.ts';
+import { isIdentity, type Credentials, type Identity } from '../connections/sdk-client.ts';
 import { dateOf, credentialsError } from './errors.ts';
 
 /** SHA-256, or HMAC-SHA-256 for a secret, in the form that the SDK's signer expects. The signer gives text and bytes. */
@@ -132,9 +132,12 @@ class CachedCredentials {
     this.#mustRenew = true;
   }
 
-  #request(): Promise<Identity> {
+  /** @throws TypeError if the provider gives anything but credentials */
+  async #request(): Promise<Identity> {
     const forceRefresh = this.#mustRenew;
     this.#mustRenew = false;
-    return forceRefresh ? this.#provider({ forceRefresh }) : this.#provider();
+    const given: unknown = await (forceRefresh ? this.#provider({ forceRefresh }) : this.#provider());
+    if (typeof given === 'object' && given !== null && isIdentity(given)) return given;
+    throw new TypeError('http.credentials must return credentials.');
   }
 }

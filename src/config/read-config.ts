@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import { invalidConfiguration } from '../errors.ts';
 import { isPartition, isPossibleKeyId, KeyNaming, nameFaults } from '../records/ids.ts';
 import { failoverFaults } from '../kms/failover-policy.ts';
-import { keyFaults } from '../kms/key-arn.ts';
+import { awsPartitionFaults, keyFaults } from '../kms/key-arn.ts';
 import { staticKmsFaults } from '../kms/static-kms.ts';
 import { configOf, kmsOf, namesOf, type AppConfig, type Environment } from './app-config.ts';
 import { REMOVED_SETTINGS, settingsSchema, type Settings } from './settings.ts';
@@ -114,12 +114,17 @@ function replicaFaults(settings: Settings, environment: Environment): string[] {
   return [`${PREFIX}REGION_SUFFIX is another region than the table's: keys of a region are written in its own replica`];
 }
 
-/** Checks that a table ARN is in the configured region, because DynamoDB refuses the ARN of another region's table. */
-function tableFaults({ TABLE: table, DYNAMODB_REGION }: Settings, environment: Environment): string[] {
+/** Checks that a table ARN is of the configured region and its AWS partition. DynamoDB refuses any other ARN. */
+export function tableFaults(
+  { TABLE: table, DYNAMODB_REGION }: Pick<Settings, 'TABLE' | 'DYNAMODB_REGION'>,
+  environment: Environment,
+): string[] {
   const tableRegion = table?.split(':')[3];
   const region = DYNAMODB_REGION ?? environment['AWS_REGION'];
-  if (tableRegion === undefined || region === undefined || region === tableRegion) return [];
-  return [`${PREFIX}TABLE is in another region than the DynamoDB client`];
+  if (table === undefined || tableRegion === undefined) return [];
+  if (region !== undefined && region !== tableRegion)
+    return [`${PREFIX}TABLE is in another region than the DynamoDB client`];
+  return awsPartitionFaults(table, tableRegion).map((fault) => `${PREFIX}TABLE ${fault}`);
 }
 
 /** Finds partitions in the settings whose key id would be too long. No request could succeed for them. */
@@ -135,7 +140,11 @@ function partitionFaults(settings: Settings): string[] {
 function authFaults(settings: Settings, environment: Environment): string[] {
   const { AUTH: auth, JWT_PARTITIONS_CLAIM: claim } = settings;
   if (auth === 'jwt') {
-    return claim === undefined ? [`${PREFIX}JWT_PARTITIONS_CLAIM must be set with ${PREFIX}AUTH=jwt`] : [];
+    if (claim === undefined) return [`${PREFIX}JWT_PARTITIONS_CLAIM must be set with ${PREFIX}AUTH=jwt`];
+    // A scope contains a slash, which no partition over HTTP may have.
+    return claim === (settings.JWT_SCOPE_CLAIM ?? 'scope')
+      ? [`${PREFIX}JWT_PARTITIONS_CLAIM is the claim of the scopes, and no claim can grant both`]
+      : [];
   }
   const idle = JWT_SETTINGS.filter((name) => settings[name] !== undefined);
   if (idle.length > 0) return idle.map((name) => `${PREFIX}${name} is set without ${PREFIX}AUTH=jwt`);

@@ -1,6 +1,8 @@
 import * as v from 'valibot';
+import { endpointFaults, isHttpUrl } from '../input/endpoint.ts';
 import { CREATE_DATE_PRECISION_MS, MAX_NONCES } from '../envelope/crypto-policy.ts';
 import { KeyfoldError } from '../errors.ts';
+import { isTableName, NO_TABLE_NAME } from '../metastore/table-name.ts';
 import { isPartition, isRegionName } from '../records/ids.ts';
 import { locateValues } from '../operations/json-text.ts';
 import { isOperationName } from '../operations/operation-name.ts';
@@ -62,22 +64,14 @@ const queueUrl = v.pipe(
   v.check((value) => !isHttpUrl(value) || isQueueUrl(value), 'is not the URL of a queue: …/ACCOUNT/NAME'),
 );
 /** The name or the ARN of a DynamoDB table. */
-const table = v.pipe(
-  v.string(),
-  v.regex(
-    /^(?:arn:aws[a-z-]*:dynamodb:[a-z0-9-]+:\d{12}:table\/)?[A-Za-z0-9_.-]{3,255}$/,
-    'is neither the name nor the ARN of a DynamoDB table',
-  ),
-);
+const table = v.pipe(v.string(), v.check(isTableName, NO_TABLE_NAME));
 const region = v.pipe(v.string(), v.check(isRegionName, 'is not the name of an AWS region'));
 const endpoint = v.pipe(
   v.string(),
-  v.check(isHttpUrl, 'is not a URL'),
-  v.check((value) => {
-    if (!isHttpUrl(value)) return true;
-    const { search, hash, username, password } = new URL(value);
-    return [search, hash, username, password].every((part) => part === '');
-  }, 'has a query, a fragment or credentials'),
+  v.check(
+    (value) => endpointFaults(value).length === 0,
+    ({ input }) => endpointFaults(input).join(),
+  ),
 );
 /**
  * A delay in seconds. SQS allows a visibility of 12 hours since receipt, which may be a whole invocation (15 minutes)
@@ -200,11 +194,6 @@ function hasDuplicateNames(value: string): boolean {
     if (error instanceof KeyfoldError) return true;
     throw error;
   }
-}
-
-function isHttpUrl(value: string): boolean {
-  // The pattern refuses white space, which the URL parser would silently remove.
-  return URL.canParse(value) && /^https?:\S*$/.test(value);
 }
 
 function itemsOf(value: string): string[] {

@@ -27,10 +27,20 @@ export const CREDENTIALS: Type = {
   called: 'credentials or a function that finds them',
   holds: (value) => {
     if (typeof value !== 'object' || value === null) return typeof value === 'function';
-    const { accessKeyId, secretAccessKey, sessionToken = '' } = value as Partial<Identity>;
-    return [accessKeyId, secretAccessKey, sessionToken].every((part) => typeof part === 'string');
+    return isIdentity(value);
   },
 };
+
+/** Whether a value is credentials. Their parts that go into headers must have only characters that a header may have. */
+export function isIdentity(value: object): value is Identity {
+  const { accessKeyId, secretAccessKey, sessionToken } = value as Record<keyof Identity, unknown>;
+  const inHeaders = sessionToken === undefined ? [accessKeyId] : [accessKeyId, sessionToken];
+  return (
+    inHeaders.every((part) => typeof part === 'string' && /^[\x21-\x7e]+$/.test(part)) &&
+    typeof secretAccessKey === 'string' &&
+    secretAccessKey !== ''
+  );
+}
 
 /**
  * A client of the AWS SDK for JavaScript that the caller made, such as a `KMSClient`, of version 3.940 or newer. The

@@ -22,8 +22,8 @@ export type Handler<Event, Answer> = (event: Event, context: Context) => Promise
  */
 export function doorHandler<Event, Answer>(log: InvocationLog, answer: Handler<Event, Answer>): Handler<Event, Answer> {
   return async (event, context) => {
-    log.begin(context);
     try {
+      log.begin(context);
       return await answer(event, context);
     } catch (thrown) {
       const error = toKeyfoldError(thrown);

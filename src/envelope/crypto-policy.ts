@@ -1,3 +1,5 @@
+import { timerFaults } from '../async/deadline.ts';
+import { BOOLEAN, check } from '../input/checks.ts';
 import { numberFaults, withDefaults } from '../input/defaults.ts';
 import { invalidConfiguration } from '../errors.ts';
 import { secondsOf, type EpochSeconds } from '../records/ids.ts';
@@ -103,8 +105,8 @@ const DEFAULTS: CryptoPolicy = {
  * Completes a policy with the defaults.
  * @param changes the values that differ from the defaults; an undefined member means its default
  * @throws KeyfoldError `InvalidConfiguration`, listing every wrong value. Each must be a positive whole number;
- * `staleGraceMs` and the minimum dates may be zero. `dataRowKeyMaxMessages` is at most 2^32, and `createDatePrecisionMs` at most
- * `expireAfterMs`.
+ * `staleGraceMs` and the minimum dates may be zero. `dataRowKeyMaxMessages` is at most 2^32, `flightTimeoutMs` at most
+ * 2^31 - 1, and `createDatePrecisionMs` at most `expireAfterMs`.
  * @throws TypeError for a value of the wrong type, and for an unknown name
  * @example
  * const policy = cryptoPolicy({ expireAfterMs: 30 * 24 * 60 * 60 * 1000 });
@@ -112,12 +114,22 @@ const DEFAULTS: CryptoPolicy = {
 export function cryptoPolicy(changes: Partial<CryptoPolicy> = {}): CryptoPolicy {
   const policy = withDefaults(DEFAULTS, changes, 'policy');
   const faults = numberFaults(policy, DEFAULTS, ['staleGraceMs', 'minSealingCreated', 'minOpeningCreated']);
+  faults.push(...timerFaults(policy, ['flightTimeoutMs']));
   if (policy.dataRowKeyMaxMessages > MAX_NONCES)
     faults.push(`dataRowKeyMaxMessages must not be more than ${MAX_NONCES}`);
   if (policy.createDatePrecisionMs > policy.expireAfterMs)
     faults.push('createDatePrecisionMs is more than expireAfterMs: a new key could have expired already');
   if (faults.length > 0) throw invalidConfiguration(faults);
-  return policy;
+  return policy.wearsOut === DEFAULTS.wearsOut ? policy : { ...policy, wearsOut: checkedAnswers(policy.wearsOut) };
+}
+
+/** Checks the answers of a caller's function. The promise of an async function would retire a key with each seal. */
+function checkedAnswers(wearsOut: CryptoPolicy['wearsOut']): CryptoPolicy['wearsOut'] {
+  return () => {
+    const answer = wearsOut();
+    check(answer, 'The answer of policy.wearsOut', BOOLEAN);
+    return answer;
+  };
 }
 
 /** @throws KeyfoldError `InvalidConfiguration` for a minimum date more than ten minutes ahead, which no key could meet */

@@ -16,7 +16,8 @@ import {
 import { listening, numberFaults, withDefaults } from '../input/defaults.ts';
 import { CREDENTIALS, sdkClient, type Credentials, type SdkClient } from '../connections/sdk-client.ts';
 import type { Clock } from '../async/clock.ts';
-import { checkDeadline, deadlineExceeded, halfOf, withDeadline } from '../async/deadline.ts';
+import { checkDeadline, deadlineExceeded, halfOf, timerFaults, withDeadline } from '../async/deadline.ts';
+import { endpointFaults } from '../input/endpoint.ts';
 import { invalidConfiguration, KeyfoldError } from '../errors.ts';
 import type { KeyManagementService, Unwrapped, Wrapped } from '../envelope/ports.ts';
 import type { Deadline } from '../async/deadline.ts';
@@ -128,6 +129,8 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
     const faults = keyFaults(keys, preferredRegion);
     const timeouts = withDefaults(DEFAULT_TIMEOUTS, given.timeouts ?? {}, 'timeouts');
     faults.push(...numberFaults(timeouts, DEFAULT_TIMEOUTS));
+    faults.push(...timerFaults(timeouts, ['connectionTimeoutMs', 'requestTimeoutMs']));
+    faults.push(...endpointFaults(endpoint).map((fault) => `endpoint ${fault}`));
     if (faults.length > 0) throw invalidConfiguration(faults);
     const clientOf = clientsOf(given);
     const accounts = new Set(Object.values(keys).map((arn) => parseKmsArn(arn)?.account ?? ''));

@@ -1,3 +1,4 @@
+import { timerFaults } from '../async/deadline.ts';
 import { numberFaults, withDefaults } from '../input/defaults.ts';
 import { invalidConfiguration } from '../errors.ts';
 
@@ -50,7 +51,10 @@ export function failoverPolicy(changes: Partial<FailoverPolicy>, regions: number
 /** Lists every invalid setting in `changes` for this number of regions. The list is empty if all are valid. */
 export function failoverFaults(changes: Partial<FailoverPolicy>, regions: number): string[] {
   const policy = withDefaults(DEFAULTS, changes, 'failover');
-  const faults = numberFaults(policy, DEFAULTS);
+  const faults = [
+    ...numberFaults(policy, DEFAULTS),
+    ...timerFaults(policy, ['baseDelayMs', 'longestDelayMs', 'throttledDelayMs']),
+  ];
   const { minimumWrappedRegions, onKeyRefused } = policy;
   if (policy.baseDelayMs > policy.longestDelayMs) faults.push('baseDelayMs is more than longestDelayMs');
   if (policy.firstCoolDownMs > policy.longestCoolDownMs) faults.push('firstCoolDownMs is more than longestCoolDownMs');

@@ -1,3 +1,4 @@
+import { partition } from '@aws-sdk/core/client';
 import { escapeHidden } from '../input/hidden-characters.ts';
 import { isRegionName } from '../records/ids.ts';
 
@@ -9,7 +10,7 @@ export interface KmsArn {
   readonly kind: 'key' | 'alias';
 }
 
-const ARN = /^arn:aws[a-z-]*:kms:([a-z0-9-]+):(\d{12}):(key|alias)\/[A-Za-z0-9/_-]+$/;
+const ARN = /^arn:aws[a-z-]*:kms:([a-z0-9-]+):(\d{12}):(?:(key)\/[A-Za-z0-9-]+|alias\/[A-Za-z0-9/_-]+)$/;
 
 /** Matches the aliases of AWS managed keys. */
 const AWS_MANAGED_ALIAS = /:alias\/aws\//;
@@ -21,6 +22,13 @@ export function parseKmsArn(text: string): KmsArn | undefined {
   const [, region, account, kind] = ARN.exec(text) ?? [];
   if (region === undefined || account === undefined) return undefined;
   return { region, account, kind: kind === 'key' ? 'key' : 'alias' };
+}
+
+/** Says that an ARN is not of the AWS partition of its region, because AWS refuses such an ARN. Empty if it is. */
+export function awsPartitionFaults(arn: string, region: string): string[] {
+  const [, named] = arn.split(':');
+  const { name } = partition(region);
+  return named === name ? [] : [`is of the AWS partition ${named}, and ${region} of ${name}`];
 }
 
 /**
@@ -36,7 +44,8 @@ export function keyFaults(keys: Readonly<Record<string, string>>, preferredRegio
       return [`the KMS key of ${region} is an AWS managed key (alias/aws/…), which only AWS services can use`];
     if (arn.length > MAX_ARN_LENGTH)
       return [`the ARN of the KMS key of ${region} has more than ${MAX_ARN_LENGTH} characters`];
-    return parsed.region === region ? [] : [`the ARN of the KMS key of ${region} is in the region ${parsed.region}`];
+    if (parsed.region !== region) return [`the ARN of the KMS key of ${region} is in the region ${parsed.region}`];
+    return awsPartitionFaults(arn, region).map((fault) => `the KMS key of ${region} ${fault}`);
   });
   const partitions = new Set(Object.values(keys).map((arn) => arn.split(':')[1]));
   if (faults.length === 0 && partitions.size > 1) {

@@ -5,12 +5,16 @@ import {
   UpdateItemCommand,
   type QueryCommandInput,
 } from '@aws-sdk/client-dynamodb';
+import { timerFaults } from '../async/deadline.ts';
 import { keptConnections } from '../connections/agents.ts';
+import { endpointFaults } from '../input/endpoint.ts';
 import { retriesOf } from '../connections/retries.ts';
 import { numberFaults } from '../input/defaults.ts';
 import { errorNameOf, invalidConfiguration, KeyfoldError } from '../errors.ts';
 import type { KeyRow } from '../maintenance/key-table.ts';
 import type { DynamoDbMetastoreOptions } from './dynamodb-options.ts';
+import { isRegionName } from '../records/ids.ts';
+import { isTableName, NO_TABLE_NAME } from './table-name.ts';
 import { keyOfItem, readKeyItem, type KeyItem } from './dynamodb-item.ts';
 
 /** The options that make the client, and cannot be combined with one that the caller made. */
@@ -33,7 +37,7 @@ const ANSWER_AFTER_FREEZE_MS = 1000;
  * Creates the client for a key table, or takes the caller's. The SDK's standard retry mode retries throttling, 5xx
  * answers and network errors.
  * @throws TypeError if settings of the client come with a client
- * @throws KeyfoldError `InvalidConfiguration` if a time-out is not a positive whole number
+ * @throws KeyfoldError `InvalidConfiguration`, listing every option that no request could use
  */
 export function dynamoDbClient(options: DynamoDbMetastoreOptions): { tableName: string; client: DynamoDBClient } {
   const { tableName = 'EncryptionKey', region, endpoint, credentials, client: given } = options;
@@ -44,7 +48,13 @@ export function dynamoDbClient(options: DynamoDbMetastoreOptions): { tableName: 
   }
   const timeouts = { ...DEFAULT_TIMEOUTS, ...options };
   const { connectionTimeoutMs, requestTimeoutMs } = timeouts;
-  const faults = numberFaults(timeouts, DEFAULT_TIMEOUTS);
+  const faults = [
+    ...numberFaults(timeouts, DEFAULT_TIMEOUTS),
+    ...timerFaults(timeouts, ['connectionTimeoutMs', 'requestTimeoutMs']),
+    ...(isTableName(tableName) ? [] : [`tableName ${NO_TABLE_NAME}`]),
+    ...(region === undefined || isRegionName(region) ? [] : ['region is not the name of an AWS region']),
+    ...endpointFaults(endpoint).map((fault) => `endpoint ${fault}`),
+  ];
   if (faults.length > 0) throw invalidConfiguration(faults);
   const client = new DynamoDBClient({
     ...(region === undefined ? {} : { region }),

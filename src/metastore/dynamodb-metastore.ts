@@ -76,7 +76,7 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
 
   /**
    * @throws TypeError that names an option of the wrong type or an unknown option
-   * @throws KeyfoldError `InvalidConfiguration` if a time-out is not a positive whole number
+   * @throws KeyfoldError `InvalidConfiguration`, listing every option that no request could use
    */
   constructor(options: Options = {}) {
     const given = optionsOf(options, 'options', OPTIONS);

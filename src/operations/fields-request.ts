@@ -113,6 +113,31 @@ export function requestMembers(
   return { ...members, ...(paths && { fields: paths }), documentText: text };
 }
 
+/**
+ * A replacer of JSON.stringify that refuses what JSON.stringify would drop, or replace by `null` or `{}`: the service
+ * would seal the replacement, and the value would be lost. Members that are undefined are left out, as always.
+ */
+// oxlint-disable-next-line oxc/no-this-in-exported-function -- JSON.stringify passes the holder of a value as `this`
+export function lossless(this: unknown, _name: string, value: unknown): unknown {
+  const isKept = typeof value === 'object' ? isKeptObject(value) : isKeptPrimitive(value, this);
+  if (isKept) return value;
+  throw new TypeError('JSON has no such value: a function, NaN, a Map, bytes or undefined in an array.');
+}
+
+function isKeptPrimitive(value: unknown, holder: unknown): boolean {
+  if (typeof value === 'number') return Number.isFinite(value);
+  if (value === undefined) return !Array.isArray(holder);
+  return typeof value !== 'function' && typeof value !== 'symbol';
+}
+
+function isKeptObject(value: object | null): boolean {
+  if (value === null || Array.isArray(value) || OBJECT.holds(value)) return true;
+  // JSON.stringify unwraps these three.
+  const tag = Object.prototype.toString.call(value);
+  if (tag === '[object Number]') return Number.isFinite(Number(value));
+  return tag === '[object String]' || tag === '[object Boolean]';
+}
+
 /** Why a document that `JSON.parse` made may differ from its text. */
 export const INEXACT = {
   InexactNumber: 'The document contains a number that JavaScript cannot represent exactly. Use documentText instead.',

@@ -21,7 +21,8 @@ export interface JsonBounds {
   readonly values: number;
 }
 
-const REQUEST_BOUNDS: JsonBounds = { subject: 'request', depth: MAX_JSON_DEPTH, values: 100_000 };
+/** The bounds of a request, and of a document in it. */
+export const REQUEST_BOUNDS: JsonBounds = { subject: 'request', depth: MAX_JSON_DEPTH, values: 100_000 };
 /** Matches the rest of a number or literal. */
 const REST_OF_WORD = /[^\s,\]}]*/y;
 

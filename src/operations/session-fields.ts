@@ -9,6 +9,7 @@ import {
   ENCRYPT_FIELDS,
   INEXACT,
   inexactnessOf,
+  lossless,
   requestMembers,
   type DocumentOf,
   type FieldRequest,
@@ -84,7 +85,7 @@ async function run<Given extends GivenDocument>(
 
 function textOf(document: unknown): string | undefined {
   try {
-    return JSON.stringify(document);
+    return JSON.stringify(document, lossless);
   } catch (cause) {
     if (!(cause instanceof RangeError)) throw new TypeError('request.document has no JSON form.', { cause });
     // JSON.stringify is recursive: a RangeError means that the stack overflowed.

@@ -127,7 +127,7 @@ export const PLUGINS: PublicFunctions = {
     args: () => [
       {
         ...dynamoOptions,
-        tableName: 'T',
+        tableName: 'Keys',
         connectionTimeoutMs: 5,
         requestTimeoutMs: 5,
         credentials: async () => ({ accessKeyId: 'a', secretAccessKey: 's' }),

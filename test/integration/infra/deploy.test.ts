@@ -320,6 +320,14 @@ describe('with --yes', () => {
     expect(outcome).toMatchObject({ code: 0 });
     expect(parametersOf(outcome)[0]).toMatchObject({ ReplicaRegion1: 'us-east-1', ReplicaRegion3: '' });
   });
+
+  it('not so if the last free place for a replica is taken', async () => {
+    const there = stackIn('CREATE_COMPLETE', ['TableName', 'EncryptionKey'], ['ReplicaRegion3', '']);
+    const regions = { regions: ['us-west-2', 'us-east-1', 'eu-west-1', 'eu-north-1'] };
+    const outcome = await cli.deploy(['table', '--yes'], { ...there, ...changes() }, regions);
+    expect(outcome).toMatchObject({ code: 0 });
+    expect(parametersOf(outcome)[0]).toMatchObject({ ReplicaRegion3: 'eu-north-1' });
+  });
 });
 
 describe('where CloudFormation fails', () => {
@@ -1052,7 +1060,7 @@ describe('a script refuses', () => {
     [
       'a log level without the audit',
       { settings: { POWERTOOLS_LOG_LEVEL: 'SILENT' } },
-      'settings.POWERTOOLS_LOG_LEVEL is SILENT, at which there is no audit',
+      'settings.POWERTOOLS_LOG_LEVEL is none of TRACE, DEBUG, INFO, WARN, ERROR, CRITICAL: there might be no audit',
     ],
     [
       'functions without metrics',

@@ -175,6 +175,14 @@ describe('a text of deploy.yml', () => {
     ],
     ['settings', { OTHER_SETTING: '1' }, 'settings.OTHER_SETTING is no setting'],
     ['settings', { KEYFOLD_MAX_ITEMS: 2 }, 'settings.KEYFOLD_MAX_ITEMS is no text: put it into quotes'],
+    ...['SILENT', ' SILENT ', 'silent', 'LOUD', 'toString', ''].map(
+      (level) =>
+        [
+          'settings',
+          { POWERTOOLS_LOG_LEVEL: level },
+          'settings.POWERTOOLS_LOG_LEVEL is none of TRACE, DEBUG, INFO, WARN, ERROR, CRITICAL: there might be no audit',
+        ] as const,
+    ),
     ['http', { ...JWT, audience: [] }, 'http.audience must have at least one entry'],
     ['http', { ...JWT, audience: [''] }, 'http.audience.0 is empty'],
     [

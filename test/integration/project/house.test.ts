@@ -60,6 +60,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'node:crypto',
     'node:timers/promises',
     '@aws-sdk/client-kms',
+    '@aws-sdk/core/client',
     '@smithy/core/retry',
   ],
   metastore: [...CORE, 'envelope', 'maintenance', 'connections', '@aws-sdk/client-dynamodb'],

@@ -119,7 +119,12 @@ describe('new LambdaTransport', () => {
   it.for<[string, unknown]>([
     ['options must be an object', 'keyfold'],
     ['options.functions must be', {}],
-    ['options.functions.open must be a string', { functions: { seal: 'f' } }],
+    ['options.functions.open must be the name or the ARN of a function', { functions: { seal: 'f' } }],
+    ...['', ' ', 'a b', 'f\n', 'f/g'].map((functions): [string, unknown] => [
+      'options.functions must be the name or the ARN of a function',
+      { functions },
+    ]),
+    ['options.functions.open must be the name or the ARN', { functions: { seal: 'f', open: '' } }],
     ['options.client must be a LambdaClient', { functions: 'f', client: { send: () => {} } }],
     ['options.client must be a LambdaClient', { functions: 'f', client: new KMSClient({}) }],
     ['options.credentials must be credentials', { functions: 'f', credentials: {} }],
@@ -131,7 +136,7 @@ describe('new LambdaTransport', () => {
 });
 
 describe('new KeyfoldClient', () => {
-  it.for<[string, unknown]>([
+  it.for<readonly [string, unknown]>([
     ['options must be an object', undefined],
     ['options must have one of lambda and http', {}],
     ['options must have one of lambda and http', { http: HTTP, lambda: new LambdaTransport({ functions: 'f' }) }],
@@ -140,6 +145,21 @@ describe('new KeyfoldClient', () => {
     ['retry has no option attempts', { http: HTTP, retry: { attempts: 4 } }],
     ['http.endpoint must be a string', { http: { ...HTTP, endpoint: new URL(HTTP.endpoint) } }],
     ['http.endpoint must be a URL', { http: { ...HTTP, endpoint: 'keyfold.example' } }],
+    ...[
+      'https://keyfold.example ',
+      '\thttps://keyfold.example',
+      'https://keyfold.example\n',
+      'https://key fold.example',
+    ].map((endpoint) => ['http.endpoint must be a URL', { http: { ...HTTP, endpoint } }] as const),
+    ...['', 'us west', 'us-west-2\n', 'é'].map(
+      (region) => ['http.region must be the name of an AWS region', { http: { ...HTTP, region } }] as const,
+    ),
+    ...[
+      { accessKeyId: '', secretAccessKey: 's' },
+      { accessKeyId: 'a\nb', secretAccessKey: 's' },
+      { accessKeyId: 'a', secretAccessKey: '' },
+      { accessKeyId: 'a', secretAccessKey: 's', sessionToken: 'é' },
+    ].map((credentials) => ['http.credentials must be', { http: { ...HTTP, credentials } }] as const),
     ['http.credentials must be', { http: { ...HTTP, credentials: { accessKeyId: 'a' } } }],
     ['http.authorization must be a function', { http: { ...HTTP, credentials: undefined, authorization: 'Bearer x' } }],
     ['http must have credentials or authorization', { http: { endpoint: HTTP.endpoint, region: 'us-west-2' } }],

@@ -46,6 +46,14 @@ describe('readOperatorConfig', () => {
     );
   });
 
+  it('refuses a table of another region than the command uses', () => {
+    const table = 'arn:aws:dynamodb:us-east-1:111122223333:table/Keys';
+    const fault = 'KEYFOLD_TABLE is in another region than the DynamoDB client';
+    expect(() => readOperatorConfig({ KEYFOLD_TABLE: table }, { DYNAMODB_REGION: 'us-west-2' })).toThrow(fault);
+    expect(() => readOperatorConfig({ AWS_REGION: 'us-west-2' }, { TABLE: table })).toThrow(fault);
+    expect(readOperatorConfig({ AWS_REGION: 'us-east-1' }, { TABLE: table }).metastore).toEqual({ tableName: table });
+  });
+
   it('lists every fault at once without quoting values', () => {
     const environment = { KEYFOLD_REVOKE_CHECK_INTERVAL_MS: 'CANARY', KEYFOLD_REVOKE_CHECK_INTERVAL: 'CANARY' };
     expect(() => readOperatorConfig(environment, { DYNAMODB_ENDPOINT: 'CANARY' })).toThrow(

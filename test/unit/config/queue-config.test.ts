@@ -35,6 +35,15 @@ describe('readQueueConfig', () => {
     });
   });
 
+  it.for([
+    'https://us-west-2.queue.amazonaws.com/111122223333/out',
+    'https://sqs-fips.us-west-2.api.aws/111122223333/out',
+    'https://vpce-1.sqs.us-west-2.vpce.amazonaws.com/111122223333/out',
+    'http://127.0.0.1:9324/111122223333/out',
+  ])('accepts the queue %s', (url) => {
+    expect(faultsOf({ KEYFOLD_OUTPUT_QUEUE_URL: url })).toEqual([]);
+  });
+
   it('reads every setting', () => {
     const config = readQueueConfig({
       ...minimal,
@@ -80,6 +89,28 @@ describe('readQueueConfig', () => {
       ['KEYFOLD_OUTPUT_QUEUE_URL and KEYFOLD_DEAD_LETTER_QUEUE_URL are the same queue'],
     ],
     [{ KEYFOLD_OUTPUT_QUEUE_URL: `${QUEUES}/out\n` }, ['KEYFOLD_OUTPUT_QUEUE_URL is not a URL']],
+    ...[
+      'https://sqs.us-east-1.amazonaws.com/111122223333/out',
+      'https://us-east-1.queue.amazonaws.com/111122223333/out',
+      'https://sqs-fips.us-east-1.amazonaws.com/111122223333/out',
+      'https://sqs.us-east-1.api.aws/111122223333/out',
+      'https://sqs.cn-north-1.amazonaws.com.cn/111122223333/out',
+    ].map((url) => [
+      { KEYFOLD_OUTPUT_QUEUE_URL: url },
+      ['KEYFOLD_OUTPUT_QUEUE_URL is the URL of a queue in another region than the function'],
+    ]),
+    [
+      { KEYFOLD_DEAD_LETTER_QUEUE_URL: 'https://sqs.us-east-1.amazonaws.com/111122223333/dead' },
+      ['KEYFOLD_DEAD_LETTER_QUEUE_URL is the URL of a queue in another region than the function'],
+    ],
+    [
+      { KEYFOLD_FIELDS: '["$.a"]', KEYFOLD_OPERATIONS: 'encrypt,decrypt' },
+      ['KEYFOLD_FIELDS is set, and KEYFOLD_OPERATIONS lists no operation on fields'],
+    ],
+    [
+      { KEYFOLD_FIELDS: JSON.stringify([`$${'.a'.repeat(101)}`]) },
+      ['KEYFOLD_FIELDS[0] selects nothing in any document'],
+    ],
     [{ KEYFOLD_OUTPUT_QUEUE_URL: `${QUEUES}/out name` }, ['KEYFOLD_OUTPUT_QUEUE_URL is not a URL']],
     [
       { KEYFOLD_OUTPUT_QUEUE_URL: `${QUEUES}/dead` },

@@ -226,6 +226,27 @@ describe('readConfig', () => {
     [{ KEYFOLD_JWT_PARTITION_WILDCARDS: 'false' }, 'JWT_PARTITION_WILDCARDS is set without KEYFOLD_AUTH=jwt'],
     [{ KEYFOLD_JWT_SCOPE_CLAIM: 'scp' }, 'KEYFOLD_JWT_SCOPE_CLAIM is set without KEYFOLD_AUTH=jwt'],
     [{ KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_PARTITIONS_CLAIM: 'a\\b' }, 'KEYFOLD_JWT_PARTITIONS_CLAIM holds a quote, a'],
+    [{ KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_SCOPE_CLAIM: '' }, 'KEYFOLD_JWT_SCOPE_CLAIM is empty'],
+    [
+      { KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_PARTITIONS_CLAIM: 'scope' },
+      'KEYFOLD_JWT_PARTITIONS_CLAIM is the claim of the scopes, and no claim can grant both',
+    ],
+    [
+      { KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_PARTITIONS_CLAIM: 'grants', KEYFOLD_JWT_SCOPE_CLAIM: 'grants' },
+      'KEYFOLD_JWT_PARTITIONS_CLAIM is the claim of the scopes, and no claim can grant both',
+    ],
+    [
+      { KEYFOLD_KMS_KEYS: `{"us-west-2":"${ARN.replace('aws', 'aws-cn')}"}` },
+      'the KMS key of us-west-2 is of the AWS partition aws-cn, and us-west-2 of aws',
+    ],
+    [
+      { KEYFOLD_KMS_KEYS: `{"us-west-2":"${ARN.replace('alias/keyfold', 'key/a/b')}"}` },
+      'the KMS key of us-west-2 is neither a key ARN nor an alias ARN',
+    ],
+    [
+      { KEYFOLD_TABLE: 'arn:aws-cn:dynamodb:us-west-2:111122223333:table/Keys' },
+      'KEYFOLD_TABLE is of the AWS partition aws-cn, and us-west-2 of aws',
+    ],
     [{ KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_PARTITION_LISTS: '1' }, 'LISTS is neither true nor false'],
     [{ KEYFOLD_AUTH: 'none', AWS_LAMBDA_FUNCTION_NAME: 'api' }, 'not allowed in Lambda'],
     [{ KEYFOLD_ALLOW_AMBIGUOUS_NAMES: 'yes' }, 'is neither true nor false'],

@@ -296,7 +296,8 @@ describe('of what fails', () => {
     await open()([queueRecord('a', 'bad', { attributes: ten }), queueRecord('b', large)]);
     const [many, long] = queues.in(DEAD_LETTERS);
     expect(Object.keys(many?.attributes ?? {})).toEqual(Object.keys(ten));
-    expect(long).toMatchObject({ body: large, attributes: {} });
+    expect(long?.body).toBe(large);
+    expect(long?.attributes).toEqual({});
     expect(output.text()).toContain('"messageIds":["a","b"]');
   });
 

@@ -45,7 +45,14 @@ describe('the options of constructors and methods', () => {
     ['options.now must be a function', { now: 5 }],
     ['options.events must be an object, not a function', { events: () => {} }],
     ['options.events.keyRetired must be a function', { events: { keyCreated: () => {}, keyRetired: 5 } }],
-    ['options.metastore must be an object with load, loadLatest, store, not null', { metastore: null }],
+    [
+      'options.metastore must be an object with load, loadLatest, store, and loadRecent if it is given, not null',
+      { metastore: null },
+    ],
+    ...[5, null].map((loadRecent): [string, object] => [
+      'options.metastore must be an object with load, loadLatest, store, and loadRecent if it is given, not another',
+      { metastore: Object.assign(new MemoryMetastore(), { loadRecent }) },
+    ]),
     ['options has no such option as one of those given', { [`a${'b'.repeat(64)}`]: 5 }],
     ['options has no such option as one of those given', { 'SECRET value': 5 }],
     [`options has no option ${'b'.repeat(64)}`, { ['b'.repeat(64)]: 5 }],

@@ -1,7 +1,7 @@
 import { inspect } from 'node:util';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { EnvelopeKey } from '../../../src/envelope/envelope-key.ts';
-import { StaticKms } from '../../../src/index.ts';
+import { KeyfoldError, StaticKms } from '../../../src/index.ts';
 import { errorOf, FakeWorld } from '../../support/fakes.ts';
 
 const CANARY = 'CANARY-of-the-plaintext';
@@ -60,7 +60,7 @@ describe('an error', () => {
     errors.push(await errorOf(world.process().session('q').decrypt(record)));
     for (const failing of ['Query IK', 'Query SK', 'Wrap', 'Put SK', 'Put IK']) {
       const interfere = (call: string): void => {
-        if (call === failing) throw new Error('down');
+        if (call === failing) throw new KeyfoldError('MetastoreUnavailable', 'down');
       };
       world.kms.interfere = interfere;
       world.metastore.interfere = interfere;

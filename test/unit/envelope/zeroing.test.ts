@@ -4,7 +4,7 @@ import { createSecretKey } from 'node:crypto';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import * as aes from '../../../src/crypto/aead.ts';
 import { wrappedBy } from '../../support/kms.ts';
-import { AwsKms } from '../../../src/index.ts';
+import { AwsKms, KeyfoldError } from '../../../src/index.ts';
 import type { KmsRegion } from '../../../src/kms/kms-region.ts';
 import { codeOf, errorOf, FakeWorld, noDeadline } from '../../support/fakes.ts';
 
@@ -85,7 +85,7 @@ describe('the bytes of a key', () => {
 
   it.for(['Wrap', 'Put SK', 'Put IK'])('are zeroed if %s fails', async (failing) => {
     world.kms.interfere = world.metastore.interfere = (call) => {
-      if (call === failing) throw new Error('down');
+      if (call === failing) throw new KeyfoldError('MetastoreUnavailable', 'down');
     };
     await errorOf(world.process().session('p').encrypt(PAYLOAD));
     for (const bytes of [...spied.keys, ...world.kms.plaintexts]) {

@@ -122,7 +122,7 @@ describe('a request with a deadline', () => {
 
   it('fails at once with the faults of the regions if the next delay would outlast the deadline', async () => {
     // With these options, every random delay is longer than the remaining time.
-    const failover = { ...FAILOVER, baseDelayMs: 1e15, longestDelayMs: 1e15 };
+    const failover = { ...FAILOVER, baseDelayMs: 2 ** 31 - 1, longestDelayMs: 2 ** 31 - 1 };
     for (const region of [WEST, EAST]) world.setFault(region, { kind: 'down' });
     const cold = world.process({ failover });
     const { code } = await outcomeOf(() => cold.session('p').encrypt(Buffer.from('x'), within(LONG_MS)), SLACK_MS);

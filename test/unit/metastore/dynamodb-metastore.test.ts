@@ -149,6 +149,19 @@ it.for([
   client.destroy();
 });
 
+it.for([
+  [{ tableName: 'ab' }, 'tableName is neither the name nor the ARN of a DynamoDB table'],
+  [{ tableName: 'Keys\n' }, 'tableName is neither the name nor the ARN of a DynamoDB table'],
+  [{ region: '' }, 'region is not the name of an AWS region'],
+  [{ region: 'us west' }, 'region is not the name of an AWS region'],
+  [{ endpoint: '127.0.0.1:8000' }, 'endpoint is not a URL'],
+  [{ endpoint: 'http://127.0.0.1:8000/#x' }, 'endpoint has a query, a fragment or credentials'],
+  [{ connectionTimeoutMs: 2 ** 31 }, 'connectionTimeoutMs must not be more than 2147483647'],
+  [{ requestTimeoutMs: 2 ** 31 }, 'requestTimeoutMs must not be more than 2147483647'],
+] as const)('refuses the options %j', ([options, fault]) => {
+  expect(() => new DynamoDbMetastore(options)).toThrow(fault);
+});
+
 it('DynamoDbKeyTable lists all pages with consistent reads', async () => {
   const { requests } = await open(() => {
     const more = requests.length % 2 === 1 ? { LastEvaluatedKey: { Id: { S: 'a' }, Created: { N: '1' } } } : {};

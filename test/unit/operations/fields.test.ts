@@ -47,6 +47,14 @@ describe('encrypt-fields', () => {
     expect(await ask('decrypt-fields', { document, all: true })).toBe('{"document":{"a":1,"b":"two"}}');
   });
 
+  it('encrypts each value under a Data Row Key of its own by default', async () => {
+    const { document } = (await operate().answer('encrypt-fields', { document: [1, 2], fields: ['$[*]'] })) as {
+      document: string[];
+    };
+    const keys = document.map((text) => decodeCompactRecord(text).record.key.encryptedKey.toString());
+    expect(new Set(keys).size).toBe(2);
+  });
+
   it('keeps the digits, order, white space and escapes of the rest of the document', async () => {
     const document = '{ "z" : 12345678901234567890 ,\n"10":1.0,"2":-0,"é\\u00e9":[1e400, "\\/"], "a":"secret"}';
     expect(await sealedForm(document, ['$.a'])).toBe(document.replace('"secret"', '***'));

@@ -85,6 +85,11 @@ const MESSAGES: readonly (readonly [OperationName, unknown, string])[] = [
   ],
   [
     'decrypt-fields',
+    { document: {}, all: true, allowMissing: false },
+    'allowMissing must come with fields, not with all.',
+  ],
+  [
+    'decrypt-fields',
     { document: {}, fields: ['$'], skipSealed: true },
     `${UNKNOWN} document, documentText, fields, all, allowMissing, context, contextFrom, bindPath.`,
   ],
