@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startDynamoDb, type LocalDynamoDb } from '../../local/dynamodb.ts';
 import { DynamoDbProxy } from '../support/dynamodb-proxy.ts';
-import { EAST, WEST, WireWorld } from '../support/wire-world.ts';
+import { EAST, WEST, WireFixture } from '../support/wire-fixture.ts';
 
 /** Makes one request and tells, on the spot, its outcome and what keeps the process; then it must end by itself. */
 const SCRIPT = `
@@ -35,7 +35,7 @@ beforeAll(async () => {
 afterAll(() => dynamoDb.close());
 
 /** Runs the script, and says what it told. */
-async function run(world: WireWorld, settings: Record<string, unknown>): Promise<unknown> {
+async function run(world: WireFixture, settings: Record<string, unknown>): Promise<unknown> {
   const keys = Object.fromEntries(Object.entries(world.keys).map(([region, { keyArn }]) => [region, keyArn]));
   const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', SCRIPT], {
     cwd: join(import.meta.dirname, '..', '..'),
@@ -57,7 +57,7 @@ describe.concurrent('after the answer no timer is left, and the process ends by 
   ] as const)('where %s', async ([name, regions, metastore, deadlineMs, outcome]) => {
     const proxy = await DynamoDbProxy.start(dynamoDb.endpoint);
     const service = name.replaceAll(' ', '-');
-    const world = await WireWorld.start({ dynamoDb: proxy.endpoint, service });
+    const world = await WireFixture.start({ dynamoDb: proxy.endpoint, service });
     for (const region of regions) world.setFault(region, { kind: 'hang' });
     proxy.befall = () => metastore && { kind: metastore };
     try {

@@ -3,13 +3,13 @@ import { createSecretKey } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { open as aeadOpen, SEAL_OVERHEAD_BYTES } from '../../src/crypto/aead.ts';
 import type { DataRowRecord, EnvelopeKeyRecord } from '../../src/index.ts';
-import { codeOf, DAY_MS, FakeWorld, noDeadline } from '../support/fakes.ts';
+import { codeOf, DAY_MS, FakeDependencies, noDeadline } from '../support/fakes.ts';
 import { operate, type Operator } from '../support/operations.ts';
 
-let world: FakeWorld;
+let world: FakeDependencies;
 
 beforeEach(() => {
-  world = new FakeWorld();
+  world = new FakeDependencies();
 });
 
 const seal = (partition: string, text: string): Promise<DataRowRecord> =>

@@ -113,7 +113,7 @@ it('Asherah Rust with one KmsKeyId reads what two regions wrapped, until the key
 /** The ARNs of a region's keys: the old one, the next one, and the alias that is moved from the one to the other. */
 type Named = 'alias' | 'old' | 'next';
 
-interface World {
+interface Fixture {
   readonly arns: (regions: readonly string[], named: Named) => Record<string, string>;
   readonly seal: (maker: 'keyfold' | 'asherah', regions: readonly string[]) => Promise<string>;
   readonly move: (regions: readonly string[]) => Promise<void>;
@@ -124,16 +124,16 @@ interface World {
   readonly readsWith: (record: string, arns: Record<string, string>) => Promise<boolean>;
 }
 
-async function setUp(core: AsherahCore, regions: readonly string[], single = false): Promise<World> {
+async function setUp(core: AsherahCore, regions: readonly string[], single = false): Promise<Fixture> {
   const table: SharedTable = await shareTable(dynamoDb.endpoint, { core });
   const keys = new Map(await Promise.all(regions.map(async (region) => [region, await makeKeys(region)] as const)));
-  const arns: World['arns'] = (of, named) =>
+  const arns: Fixture['arns'] = (of, named) =>
     Object.fromEntries(of.map((region) => [region, keys.get(region)?.[named] ?? '']));
   const asherah = (regionMap: Record<string, string>): ReturnType<SharedTable['asherah']> =>
     table.asherah({ environment: proxy.environment, regionMap, preferredRegion: WEST, single });
   const keyfold = (of: readonly string[]): AwsKms =>
     new AwsKms({ keys: arns(of, 'alias'), preferredRegion: WEST, endpoint: kms.endpoint });
-  const readsWith: World['readsWith'] = async (record, regionMap) => {
+  const readsWith: Fixture['readsWith'] = async (record, regionMap) => {
     await using peer = await asherah(regionMap);
     return await peer.decrypt('tenant', record).then(
       (payload) => payload.equals(PAYLOAD),

@@ -3,20 +3,20 @@ import { join } from 'node:path';
 import axe from 'axe-core';
 import type { Browser, Locator, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { startLocalWorld, stopLocalWorld, type LocalWorld } from '../support/local-world.ts';
+import { startLocalProcess, stopLocalProcess, type LocalProcess } from '../support/local-process.ts';
 import { launchBrowser } from './browser.ts';
 import { PEERS_FOLDER } from './peers-folder.ts';
 
-let world: LocalWorld;
+let world: LocalProcess;
 let browser: Browser;
 let page: Page;
 /** What the browser complained of. */
 let complaints: string[];
 
 beforeAll(async () => {
-  [world, browser] = await Promise.all([startLocalWorld(), launchBrowser()]);
+  [world, browser] = await Promise.all([startLocalProcess(), launchBrowser()]);
 });
-afterAll(() => Promise.all([browser.close(), stopLocalWorld(world)]));
+afterAll(() => Promise.all([browser.close(), stopLocalProcess(world)]));
 
 beforeEach(async () => {
   page = await open(1280, 'light');

@@ -16,7 +16,7 @@ import { startKmsEmulator, type KmsEmulator } from '../../emulators/kms/kms-emul
 import { startQueues, type LocalQueues } from '../../local/queues.ts';
 import { APP_TEMPLATE, packageApp } from '../../deploy/package.ts';
 import { deploymentSchema } from '../../deploy/deployment.ts';
-import { EAST, WEST } from '../support/wire-world.ts';
+import { EAST, WEST } from '../support/wire-fixture.ts';
 import { EmulatedFunction, type ToldError } from './emulated-function.ts';
 
 const NAMES = ['api', 'seal', 'open', 'queue', 'maintenance'] as const;

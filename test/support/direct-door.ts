@@ -2,7 +2,7 @@ import type { Context } from 'aws-lambda';
 import type { DoorConfig } from '../../src/config/app-config.ts';
 import { directDoor } from '../../src/doors/direct.ts';
 import { createTelemetry } from '../../src/doors/telemetry.ts';
-import { FakeWorld } from './fakes.ts';
+import { FakeDependencies } from './fakes.ts';
 import { DOOR_CONFIG, lambdaContext } from './http-door.ts';
 
 /** What became of an invocation: the payload of its answer, or what Lambda tells the caller of the error. */
@@ -18,9 +18,9 @@ export interface Invoked {
  * and `withEnumerableProperties`): sends it a payload.
  */
 export function openDirectDoor(
-  options: { world?: FakeWorld; config?: Partial<DoorConfig> } = {},
+  options: { world?: FakeDependencies; config?: Partial<DoorConfig> } = {},
 ): (payload: string | object, context?: Context) => Promise<Invoked> {
-  const world = options.world ?? new FakeWorld();
+  const world = options.world ?? new FakeDependencies();
   const handler = directDoor({
     keyfold: world.process(),
     now: world.clock.now,

@@ -143,7 +143,7 @@ export class FakeKms implements KeyManagementService {
 }
 
 /** A world of fakes and as many processes on it as a test wants. */
-export class FakeWorld {
+export class FakeDependencies {
   readonly clock = new HandClock();
   readonly log = new CallLog();
   readonly metastore = new FakeMetastore(this.log);

@@ -5,7 +5,7 @@ import type { AuthConfig, DoorConfig } from '../../src/config/app-config.ts';
 import { httpDoor } from '../../src/doors/http.ts';
 import { createTelemetry } from '../../src/doors/telemetry.ts';
 import type { SessionFactory } from '../../src/index.ts';
-import { FakeWorld } from './fakes.ts';
+import { FakeDependencies } from './fakes.ts';
 import { mustConform, type Answer, type Event } from './openapi.ts';
 
 export type { Answer, Event };
@@ -51,7 +51,7 @@ export const DOOR_CONFIG: DoorConfig = {
 /** A door, ready to be sent events. Each answer must be as the API's document says. */
 export function openDoor(
   options: {
-    world?: FakeWorld;
+    world?: FakeDependencies;
     /** In place of a process of the world's. */
     keyfold?: SessionFactory;
     config?: Partial<DoorConfig>;
@@ -59,7 +59,7 @@ export function openDoor(
     health?: () => unknown;
   } = {},
 ): (event: Event, context?: Context) => Promise<Answer> {
-  const world = options.world ?? new FakeWorld();
+  const world = options.world ?? new FakeDependencies();
   const handler = httpDoor({
     keyfold: options.keyfold ?? world.process(),
     now: world.clock.now,

@@ -2,7 +2,7 @@ import type { KeyfoldError, SessionFactory } from '../../src/index.ts';
 import type { OperationName } from '../../src/operations/operation-name.ts';
 import type { OperationContext } from '../../src/operations/operation.ts';
 import { OPERATIONS } from '../../src/operations/operations.ts';
-import { FakeWorld } from './fakes.ts';
+import { FakeDependencies } from './fakes.ts';
 
 /** What a test looks at of an operation's answer. */
 export type Answer = Record<string, unknown>;
@@ -19,7 +19,7 @@ export interface Operator {
 
 /** @param limits what differs from a door's defaults */
 export function operate(
-  process: SessionFactory = new FakeWorld().process(),
+  process: SessionFactory = new FakeDependencies().process(),
   limits: Partial<OperationContext> = {},
 ): Operator {
   const itemFailures: KeyfoldError[] = [];

@@ -22,7 +22,7 @@ export interface CliRun {
 }
 
 /** A key table on a DynamoDB of its own, processes of a service that use it, and an operator's shell. */
-export class OperatorWorld {
+export class OperatorFixture {
   /** Of the processes and of the CLI, but for one in a process of its own. */
   readonly clock = new HandClock(Date.now());
   readonly endpoint: string;
@@ -33,9 +33,9 @@ export class OperatorWorld {
     this.stop = stop;
   }
 
-  static async start(): Promise<OperatorWorld> {
+  static async start(): Promise<OperatorFixture> {
     const { endpoint, close } = await startDynamoDb(TABLE, 0);
-    return new OperatorWorld(endpoint, close);
+    return new OperatorFixture(endpoint, close);
   }
 
   get metastore(): DynamoDbMetastore {

@@ -6,7 +6,7 @@ import { queueDoor } from '../../src/doors/queue.ts';
 import { createTelemetry } from '../../src/doors/telemetry.ts';
 import type { OutgoingMessage } from '../../src/sqs/message.ts';
 import type { VisibilityChange, Queues, SendFault } from '../../src/sqs/queues.ts';
-import { FakeWorld } from './fakes.ts';
+import { FakeDependencies } from './fakes.ts';
 import { DOOR_CONFIG, lambdaContext } from './http-door.ts';
 
 export const OUTPUT = 'https://sqs.us-west-2.amazonaws.com/111122223333/keyfold-output';
@@ -95,14 +95,14 @@ export function sealing(value: unknown = 'secret', partition = 'tenant-1'): obje
 /** A door to fakes. Each call hands records over and says which of them are to come back. */
 export function openQueueDoor(
   options: {
-    world?: FakeWorld;
+    world?: FakeDependencies;
     queues?: FakeQueues;
     config?: Partial<DoorConfig>;
     queue?: Partial<QueueConfig>;
     now?: () => number;
   } = {},
 ): (records: readonly SQSRecord[], remainingMs?: number) => Promise<string[]> {
-  const { world = new FakeWorld(), queues = new FakeQueues() } = options;
+  const { world = new FakeDependencies(), queues = new FakeQueues() } = options;
   const now = options.now ?? world.clock.now;
   const handler = queueDoor({
     keyfold: world.process({ now }),

@@ -2,14 +2,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Role } from './freeze-worker.ts';
-import { allWell, FreezeWorld, idleAfter, ROLES } from './freeze-world.ts';
+import { allWell, FreezeFixture, idleAfter, ROLES } from './freeze-fixture.ts';
 import type { FrozenProcess } from './frozen-process.ts';
 
-let world: FreezeWorld;
+let world: FreezeFixture;
 let frozen: FrozenProcess | undefined;
 
 beforeAll(async () => {
-  world = await FreezeWorld.start();
+  world = await FreezeFixture.start();
 });
 afterEach(async () => {
   await frozen?.end();

@@ -71,12 +71,12 @@ async function write(
   const { TableName, Item: item, Key: key = item } = JSON.parse(body.toString('utf8')) as Write;
   const replicated = tables.get(TableName);
   if (replicated === undefined || key === undefined) throw new RangeError(`${TableName} is not replicated`);
-  const { status, body: answer } = await replicated.table.write(replicated.at, key, () => ask(behind, request, body));
+  const { status, body: answer } = await replicated.table.write(replicated.at, key, () => send(behind, request, body));
   response.writeHead(status, { 'content-type': 'application/x-amz-json-1.0' }).end(answer);
 }
 
 /** Forwards a call unchanged to the emulator. */
-async function ask(behind: string, { headers }: IncomingMessage, body: Buffer): Promise<Answer> {
+async function send(behind: string, { headers }: IncomingMessage, body: Buffer): Promise<Answer> {
   const passed = HEADERS.map((name): [string, string] => [name, String(headers[name])]);
   const answer = await fetch(behind, { method: 'POST', headers: passed, body });
   return { done: answer.ok, status: answer.status, body: Buffer.from(await answer.arrayBuffer()) };

@@ -83,7 +83,7 @@ function maintain(): Promise<unknown> {
   return start('maintenance').invoke({}, TIMEOUT_MS);
 }
 
-async function ask(process: LocalFunction, operation: string, body: unknown): Promise<Record<string, unknown>> {
+async function send(process: LocalFunction, operation: string, body: unknown): Promise<Record<string, unknown>> {
   const answer = (await process.invoke(request(operation, body), TIMEOUT_MS)) as { statusCode: number; body: string };
   expect({ operation, status: answer.statusCode }).toEqual({ operation, status: 200 });
   return JSON.parse(answer.body) as Record<string, unknown>;
@@ -223,10 +223,10 @@ describe('the role allows exactly the calls that are made', { timeout: 60_000 },
 
   it('by the API: everything', async () => {
     const api = start('api');
-    const { record: one } = await ask(api, 'encrypt', PLAINTEXT);
+    const { record: one } = await send(api, 'encrypt', PLAINTEXT);
     const cold = start('api');
-    await ask(cold, 'decrypt', { record: one });
-    await ask(cold, 'rewrap', { record: one });
+    await send(cold, 'decrypt', { record: one });
+    await send(cold, 'rewrap', { record: one });
     expect(await calledAs('api')).toEqual(await exactly('api'));
   });
 
@@ -235,9 +235,9 @@ describe('the role allows exactly the calls that are made', { timeout: 60_000 },
     proxy.befall = (call) => {
       if (call !== 'Put SK' || raced) return undefined;
       raced = true;
-      return { kind: 'overtaken', by: () => ask(start('api'), 'encrypt', PLAINTEXT) };
+      return { kind: 'overtaken', by: () => send(start('api'), 'encrypt', PLAINTEXT) };
     };
-    await ask(start('api'), 'encrypt', PLAINTEXT);
+    await send(start('api'), 'encrypt', PLAINTEXT);
     expect(raced).toBe(true);
     expect(await calledAs('api')).toEqual(await exactly('api'));
   });

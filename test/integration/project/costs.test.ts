@@ -9,7 +9,7 @@ import { describe, expect, it } from 'vitest';
 import { billOf, naiveKmsOf, tiered, type Assumptions } from '../../../scripts/costs/bill.ts';
 import { monthOf, pairsMetBy, processesFor } from '../../../scripts/costs/fleet.ts';
 import { ASSUMED, PRICES } from '../../../scripts/costs/given.ts';
-import { FakeWorld, MINUTE_MS } from '../../support/fakes.ts';
+import { FakeDependencies, MINUTE_MS } from '../../support/fakes.ts';
 
 /** Three processes that live for four hours, and meet each of four partitions in each of them. */
 const SMALL: Assumptions = {
@@ -42,7 +42,7 @@ describe('a fleet', () => {
   });
 
   it('makes the calls that the code makes', async () => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     const payload = Buffer.from('x');
     const partitions = ['a', 'b', 'c', 'd'];
     for (const partition of partitions) await world.process().session(partition).encrypt(payload);
@@ -67,7 +67,7 @@ describe('a fleet', () => {
     ['an encrypt', 1],
     ['a decrypt', 2],
   ] as const)('reads the key of a partition where %s comes first %i times', async ([first, reads]) => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     const record = await world.process().session('p').encrypt(Buffer.from('x'));
     const session = world.process().session('p');
     world.log.take();

@@ -10,7 +10,7 @@ import { directDoor } from '../../../src/doors/direct.ts';
 import { createTelemetry } from '../../../src/doors/telemetry.ts';
 import { AwsKms, MemoryMetastore, SessionFactory, SystemKeyMaintenance } from '../../../src/index.ts';
 import { openDirectDoor } from '../../support/direct-door.ts';
-import { FakeWorld } from '../../support/fakes.ts';
+import { FakeDependencies } from '../../support/fakes.ts';
 import { captureOutput, DOOR_CONFIG, lambdaContext } from '../../support/http-door.ts';
 import { FakeQueues, openQueueDoor, OUTPUT, queueRecord } from '../../support/queue-door.ts';
 
@@ -50,7 +50,7 @@ describe('docs/direct.md', () => {
   });
 
   it.for(rows)('gets for %s the answer %s', async ([event, result]) => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     const invoke = openDirectDoor({ world });
     const record = await world.process().session('tenant-1').encryptToJson(Buffer.from('hello'));
     const given = event

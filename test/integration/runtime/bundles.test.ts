@@ -14,7 +14,7 @@ import { loadedAtOnce } from '../../../scripts/loaded-at-once.ts';
 import { DynamoDbProxy } from '../../support/dynamodb-proxy.ts';
 import { request } from '../../support/http-door.ts';
 import { startStub } from '../../support/stub-server.ts';
-import { EAST, WEST } from '../../support/wire-world.ts';
+import { EAST, WEST } from '../../support/wire-fixture.ts';
 
 const root = join(import.meta.dirname, '..', '..', '..');
 const TIMEOUT_MS = 15_000;

@@ -9,7 +9,7 @@ import { ensureKeys, functionEnvironment } from '../../../local/function-environ
 import { startKmsEmulator, type KmsEmulator } from '../../../emulators/kms/kms-emulator.ts';
 import { bundleHandler } from '../../../scripts/handler-bundle.ts';
 import { request } from '../../support/http-door.ts';
-import { EAST, WEST } from '../../support/wire-world.ts';
+import { EAST, WEST } from '../../support/wire-fixture.ts';
 import type { Holding } from './instance-worker.ts';
 import { ManagedInstance, type Answer } from './managed-instance.ts';
 

@@ -7,7 +7,7 @@ import {
 } from '../../../src/index.ts';
 import { NAMES, payloadOf, type Returned } from './job.ts';
 import type { Past } from './scenarios.ts';
-import { REGIONS, type KillWorld } from './world.ts';
+import { REGIONS, type KillFixture } from './fixture.ts';
 
 /** Partitions that records are encrypted for when all is over: such as a process was killed at, and a new one. */
 const PARTITIONS = ['p', 'q', 'new'];
@@ -15,12 +15,12 @@ const PARTITIONS = ['p', 'q', 'new'];
 /** What is found wrong with a table on which a process was killed. */
 export class Aftermath {
   readonly faults: string[] = [];
-  readonly #world: KillWorld;
+  readonly #world: KillFixture;
   readonly #tableName: string;
   readonly #metastore: DynamoDbMetastore;
   readonly #kms: AwsKms;
 
-  constructor(world: KillWorld, tableName: string) {
+  constructor(world: KillFixture, tableName: string) {
     this.#world = world;
     this.#tableName = tableName;
     this.#metastore = world.metastore(tableName);

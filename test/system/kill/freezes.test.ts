@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Role } from '../../integration/connections/freeze-worker.ts';
-import { allWell, FreezeWorld, idleAfter, ROLES } from '../../integration/connections/freeze-world.ts';
+import { allWell, FreezeFixture, idleAfter, ROLES } from '../../integration/connections/freeze-fixture.ts';
 import type { FrozenProcess } from '../../integration/connections/frozen-process.ts';
 import { Seeded } from '../../support/seeded.ts';
 
@@ -18,7 +18,7 @@ const OPENSSL =
   'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test -addext subjectAltName=IP:127.0.0.1';
 
 let folder: string;
-let world: FreezeWorld;
+let world: FreezeFixture;
 let frozen: FrozenProcess | undefined;
 
 afterEach(async () => {
@@ -36,7 +36,7 @@ describe('over TLS', () => {
     folder = await mkdtemp(join(tmpdir(), 'keyfold-tls-'));
     const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
     execFileSync('openssl', [...OPENSSL.split(' '), '-keyout', key, '-out', cert], { stdio: 'ignore' });
-    world = await FreezeWorld.start({ key: await readFile(key, 'utf8'), cert: await readFile(cert, 'utf8') });
+    world = await FreezeFixture.start({ key: await readFile(key, 'utf8'), cert: await readFile(cert, 'utf8') });
   });
   afterAll(async () => {
     await world.stop();
@@ -79,7 +79,7 @@ describe('over TLS', () => {
 
 describe('in the clear', () => {
   beforeAll(async () => {
-    world = await FreezeWorld.start();
+    world = await FreezeFixture.start();
   });
   afterAll(() => world.stop());
 

@@ -5,14 +5,14 @@ import { HOME, type Flaw } from './job.ts';
 import { MOMENTS, type KillPoint } from './proxy.ts';
 import { SCENARIOS, type Past, type Scenario } from './scenarios.ts';
 import { runVictim, type Death } from './victim.ts';
-import { KillWorld } from './world.ts';
+import { KillFixture } from './fixture.ts';
 
 /** How many processes run at once. */
 const WIDTH = 4;
 
-let world: KillWorld;
+let world: KillFixture;
 beforeAll(async () => {
-  world = await KillWorld.start();
+  world = await KillFixture.start();
 });
 afterAll(() => world.stop());
 

@@ -6,7 +6,7 @@ import {
 } from '../../../src/index.ts';
 import { DAY_MS, noDeadline } from '../../support/fakes.ts';
 import { HOME, NAMES, payloadOf, type Returned, type Task } from './job.ts';
-import { REGIONS, type KillWorld } from './world.ts';
+import { REGIONS, type KillFixture } from './fixture.ts';
 
 /** What was before a process was killed. */
 export interface Past {
@@ -21,7 +21,7 @@ export interface Past {
 export interface Scenario {
   readonly name: string;
   readonly task: Task;
-  readonly past: (world: KillWorld) => Promise<Past>;
+  readonly past: (world: KillFixture) => Promise<Past>;
   /** The requests that it makes where nobody kills it, sorted: some are made at once. */
   readonly steps: readonly string[];
 }
@@ -72,7 +72,7 @@ export const SCENARIOS: readonly Scenario[] = [
 
 /** What a service has left that encrypted once for each partition, so long ago and with these keys. */
 async function pastOf(
-  world: KillWorld,
+  world: KillFixture,
   { ageMs, partitions, keys = world.keys }: { ageMs: number; partitions: string[]; keys?: Record<string, string> },
 ): Promise<Past> {
   const metastore = new MemoryMetastore();

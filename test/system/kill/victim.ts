@@ -7,7 +7,7 @@ import type { Job, Returned, Said } from './job.ts';
 import { startProxy, type KillPoint } from './proxy.ts';
 
 /** What processes need of the world, beside their job. */
-export interface VictimWorld {
+export interface VictimDependencies {
   /** Where the emulators are. */
   readonly emulators: { readonly kms: string; readonly dynamoDb: string };
   /** worker.ts, bundled. A process that ends by itself leaves what it has compiled of it to the next, beside it. */
@@ -29,7 +29,7 @@ export interface Death {
 /** Does a job in a process of its own, and ends that with SIGKILL at a point; without one it may finish. */
 export async function runVictim(
   job: Omit<Job, 'endpoint'>,
-  { emulators, worker }: VictimWorld,
+  { emulators, worker }: VictimDependencies,
   point?: KillPoint,
 ): Promise<Death> {
   let isStruck = false;

@@ -1,11 +1,11 @@
 /** docs/runbooks.md: an Intermediate Key or a System Key is compromised. */
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { RunbookWorld, type Sealed } from './runbook-world.ts';
+import { RunbookFixture, type Sealed } from './runbook-fixture.ts';
 
-let world: RunbookWorld;
+let world: RunbookFixture;
 
 beforeEach(async () => {
-  world = await RunbookWorld.start();
+  world = await RunbookFixture.start();
 });
 afterEach(() => world.stop());
 

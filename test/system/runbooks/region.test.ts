@@ -1,11 +1,11 @@
 /** docs/runbooks.md: a region is lost; a region throttles. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { EAST, isWell, RunbookWorld, WEST } from './runbook-world.ts';
+import { EAST, isWell, RunbookFixture, WEST } from './runbook-fixture.ts';
 
-let world: RunbookWorld;
+let world: RunbookFixture;
 
 beforeEach(async () => {
-  world = await RunbookWorld.start();
+  world = await RunbookFixture.start();
 });
 afterEach(() => world.stop());
 

@@ -8,14 +8,14 @@ import { KeyfoldError, type DynamoDbMetastoreOptions } from '../../../src/index.
 import { DynamoDbKeyTable } from '../../../src/metastore/dynamodb-key-table.ts';
 import { keyRecord } from '../../support/contract/metastore-contract.ts';
 import { MINUTE_MS, noDeadline } from '../../support/fakes.ts';
-import { OperatorWorld } from '../../support/operator.ts';
+import { OperatorFixture } from '../../support/operator.ts';
 
-let world: OperatorWorld;
+let world: OperatorFixture;
 let serial = 0;
 let id: string;
 
 beforeAll(async () => {
-  world = await OperatorWorld.start();
+  world = await OperatorFixture.start();
 });
 afterAll(() => world.stop());
 

@@ -4,7 +4,7 @@ import type { AuthConfig } from '../../../src/config/app-config.ts';
 import { AuditTrail } from '../../../src/doors/audit.ts';
 import { principalOf } from '../../../src/doors/authorize.ts';
 import { encodeCompactRecord } from '../../../src/index.ts';
-import { FakeWorld } from '../../support/fakes.ts';
+import { FakeDependencies } from '../../support/fakes.ts';
 import { openDirectDoor } from '../../support/direct-door.ts';
 import { captureOutput, lambdaContext, openDoor, request, sampleEvent } from '../../support/http-door.ts';
 import { openQueueDoor, queueRecord, sealing } from '../../support/queue-door.ts';
@@ -12,11 +12,11 @@ import { openQueueDoor, queueRecord, sealing } from '../../support/queue-door.ts
 const SECRET = 'c2VjcmV0IQ==';
 const IAM = 'arn:aws:sts::111122223333:assumed-role/client/session';
 
-let world: FakeWorld;
+let world: FakeDependencies;
 let output: ReturnType<typeof captureOutput>;
 
 beforeEach(() => {
-  world = new FakeWorld();
+  world = new FakeDependencies();
   output = captureOutput();
 });
 afterEach(() => {

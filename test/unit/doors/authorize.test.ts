@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { AuthConfig, DoorConfig } from '../../../src/config/app-config.ts';
 import { OPERATION_NAMES } from '../../../src/operations/operation-name.ts';
-import { FakeWorld } from '../../support/fakes.ts';
+import { FakeDependencies } from '../../support/fakes.ts';
 import { captureOutput, openDoor, request, sampleEvent } from '../../support/http-door.ts';
 
 beforeEach(() => {
@@ -59,7 +59,7 @@ async function attempt(
   operation = 'encrypt',
   config: Partial<DoorConfig> = {},
 ): Promise<string> {
-  const world = new FakeWorld();
+  const world = new FakeDependencies();
   const event = request(operation, { plaintext: 'aGVsbG8=' }, partition);
   if (authorizer === undefined) delete event.requestContext.authorizer;
   else event.requestContext.authorizer = authorizer;
@@ -69,7 +69,7 @@ async function attempt(
 
 /** What an encrypt for a@b.c is answered if the path is written so. */
 async function attemptAt(rawPath: string, domainName?: string): Promise<string> {
-  const world = new FakeWorld();
+  const world = new FakeDependencies();
   const event = request('encrypt', { plaintext: 'aGVsbG8=' }, 'a@b.c');
   event.rawPath = rawPath;
   event.requestContext.stage = 'live';

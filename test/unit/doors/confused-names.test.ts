@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { documentOf } from '../../../src/client/documents.ts';
 import { requestOf } from '../../../src/doors/json-request.ts';
 import { openDirectDoor } from '../../support/direct-door.ts';
-import { FakeWorld } from '../../support/fakes.ts';
+import { FakeDependencies } from '../../support/fakes.ts';
 import { captureOutput, openDoor, request } from '../../support/http-door.ts';
 import { FakeQueues, openQueueDoor, OUTPUT, queueRecord } from '../../support/queue-door.ts';
 
@@ -24,7 +24,7 @@ afterEach(() => vi.restoreAllMocks());
 
 /** What an encrypt-fields of a document, as it is written, comes to by direct invocation. A refusal touches no key. */
 async function sealDirectly(document: string): Promise<unknown> {
-  const world = new FakeWorld();
+  const world = new FakeDependencies();
   const event = `{"operation":"encrypt-fields","partition":"p","fields":["$.x"],"document":${document}}`;
   const { payload, error } = await openDirectDoor({ world })(event);
   return payload ?? { ...error, keysTouched: world.log.take().length > 0 };

@@ -4,7 +4,7 @@
  */
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { isNestedTooDeeply } from '../../../src/records/json-depth.ts';
-import { FakeWorld } from '../../support/fakes.ts';
+import { FakeDependencies } from '../../support/fakes.ts';
 import { openDirectDoor } from '../../support/direct-door.ts';
 import { captureOutput, openDoor, request } from '../../support/http-door.ts';
 import { operate } from '../../support/operations.ts';
@@ -13,10 +13,10 @@ import { DEAD_LETTERS, FakeQueues, openQueueDoor, queueRecord } from '../../supp
 const DEEP = '['.repeat(60_000) + ']'.repeat(60_000);
 const DEEP_OBJECT = '{"a":'.repeat(60_000) + '1' + '}'.repeat(60_000);
 
-let world: FakeWorld;
+let world: FakeDependencies;
 
 beforeEach(() => {
-  world = new FakeWorld();
+  world = new FakeDependencies();
   captureOutput();
 });
 

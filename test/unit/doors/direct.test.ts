@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { KeyfoldError } from '../../../src/index.ts';
 import { openDirectDoor } from '../../support/direct-door.ts';
-import { FakeWorld } from '../../support/fakes.ts';
+import { FakeDependencies } from '../../support/fakes.ts';
 import { captureOutput, lambdaContext } from '../../support/http-door.ts';
 
 const HELLO = 'aGVsbG8=';
@@ -53,7 +53,7 @@ describe('by direct invocation', () => {
   });
 
   it('only what the function serves is served', async () => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     const serves = { operations: ['encrypt', 'rewrap'] as const, partitions: ['tenant-1', 'team-*'] };
     const invoke = openDirectDoor({ world, config: { serves } });
     for (const event of [
@@ -102,7 +102,7 @@ describe('the digits of numbers', () => {
   it.for(['9007199254740993', '[-12345678901234567890]', '{"a":1e400}', '1e20'])(
     'that Lambda may have changed are refused, and the caller is told of documentText: %s',
     async (document) => {
-      const world = new FakeWorld();
+      const world = new FakeDependencies();
       const event = `{"operation":"encrypt-fields","partition":"p","fields":["$"],"document":${document}}`;
       const { error } = await openDirectDoor({ world })(event);
       expect(error?.errorType).toBe('InvalidRequest');
@@ -127,7 +127,7 @@ describe('a failure', () => {
     ['{"operation":"encrypt-fields","partition":"p","fields":["$.a"],"document":{}}', 'FieldNotFound'],
     [`{"operation":"encrypt","partition":"p","plaintext":"${'A'.repeat(1336)}"}`, 'PayloadTooLarge'],
   ] as const)('of %.80s is %s, before any key is touched', async ([event, code]) => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     const { error } = await openDirectDoor({ world, config: { plaintextLimitBytes: 1000 } })(event);
     expect(error).toMatchObject({ errorType: code, errorMessage: expect.stringMatching(/\.$/) as string });
     expect(world.log.take()).toEqual([]);
@@ -170,7 +170,7 @@ describe('a failure', () => {
   it.for(['KmsThrottled', 'KmsUnavailable', 'MetastoreUnavailable', 'KeyNotYetVisible'] as const)(
     'that a later try may mend can be told by its name: %s',
     async (code) => {
-      const world = new FakeWorld();
+      const world = new FakeDependencies();
       world.metastore.interfere = () => Promise.reject(new KeyfoldError(code, 'Why.', { cause: new Error('inner') }));
       const { error, runtimeLog } = await openDirectDoor({ world })(sampleEvent('encrypt'));
       expect(error).toEqual({ errorType: code, errorMessage: 'Why.', trace: [`${code}: Why.`] });
@@ -179,14 +179,14 @@ describe('a failure', () => {
   );
 
   it('comes before the invocation ends', async () => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     world.metastore.interfere = () => new Promise(() => {});
     const { error } = await openDirectDoor({ world })(sampleEvent('encrypt'), lambdaContext(530));
     expect(error?.errorType).toBe('DeadlineExceeded');
   });
 
   it('that is ours is Internal, and its text goes neither out nor into the log', async () => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     world.metastore.interfere = () => Promise.reject(new TypeError('CANARY is not a function'));
     const failed = await openDirectDoor({ world })(sampleEvent('encrypt'));
     expect(failed.error?.errorType).toBe('Internal');

@@ -6,7 +6,7 @@ import { httpDoor } from '../../../src/doors/http.ts';
 import { queueDoor } from '../../../src/doors/queue.ts';
 import { scheduleDoor } from '../../../src/doors/schedule.ts';
 import { createTelemetry } from '../../../src/doors/telemetry.ts';
-import { FakeWorld } from '../../support/fakes.ts';
+import { FakeDependencies } from '../../support/fakes.ts';
 import { captureOutput, DOOR_CONFIG, lambdaContext, request, sampleEvent } from '../../support/http-door.ts';
 import { FakeQueues, QUEUE_CONFIG, queueRecord, sealing } from '../../support/queue-door.ts';
 
@@ -139,7 +139,7 @@ const FUNCTIONS = {
   {
     serves: readonly Source[];
     says: RegExp;
-    open: (world: FakeWorld) => (event: never, context: ReturnType<typeof lambdaContext>) => Promise<unknown>;
+    open: (world: FakeDependencies) => (event: never, context: ReturnType<typeof lambdaContext>) => Promise<unknown>;
   }
 >;
 
@@ -151,7 +151,7 @@ const CASES = Object.entries(FUNCTIONS).flatMap(([name, { serves, says, open }])
 
 describe('a function serves the events that it is for, and says so to any other:', () => {
   it.for(CASES)('%s, the event of %s', async ([, source, isServed, says, open]) => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     const outcome = await open(world)(EVENTS[source] as never, lambdaContext()).catch((error: unknown) => error);
     const told = outcome instanceof Error ? outcome.message : JSON.stringify(outcome ?? '').replaceAll('\\"', '"');
     expect(says.test(told)).toBe(!isServed);
@@ -209,7 +209,7 @@ describe('an event is not taken for another because it lacks one thing:', () => 
 });
 
 function answer(source: Source): Promise<unknown> {
-  return FUNCTIONS.http.open(new FakeWorld())(EVENTS[source] as never, lambdaContext());
+  return FUNCTIONS.http.open(new FakeDependencies())(EVENTS[source] as never, lambdaContext());
 }
 
 describe('over HTTP an event of another source', () => {
@@ -237,6 +237,6 @@ describe('over HTTP an event of another source', () => {
 });
 
 it('the samples in events/ are for the function over HTTP', async () => {
-  const served = await FUNCTIONS.http.open(new FakeWorld())(sampleEvent('api-encrypt-iam'), lambdaContext());
+  const served = await FUNCTIONS.http.open(new FakeDependencies())(sampleEvent('api-encrypt-iam'), lambdaContext());
   expect(served.statusCode).toBe(200);
 });

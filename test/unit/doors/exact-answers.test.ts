@@ -2,15 +2,15 @@
  * Answers of direct invocation that are larger or deeper than a request may be: what was opened adds to what was sent.
  */
 import { beforeEach, afterEach, expect, it, vi } from 'vitest';
-import { FakeWorld } from '../../support/fakes.ts';
+import { FakeDependencies } from '../../support/fakes.ts';
 import { openDirectDoor } from '../../support/direct-door.ts';
 import { captureOutput } from '../../support/http-door.ts';
 import { operate } from '../../support/operations.ts';
 
-let world: FakeWorld;
+let world: FakeDependencies;
 
 beforeEach(() => {
-  world = new FakeWorld();
+  world = new FakeDependencies();
   captureOutput();
 });
 afterEach(() => vi.restoreAllMocks());

@@ -1,6 +1,6 @@
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { FakeWorld } from '../../support/fakes.ts';
+import { FakeDependencies } from '../../support/fakes.ts';
 import { captureOutput, openDoor, request, type Answer, type Event } from '../../support/http-door.ts';
 
 beforeEach(() => {
@@ -12,7 +12,7 @@ const BODY = '{"plaintext":"aGVsbG8="}';
 
 /** What an encrypt is answered. `touched` says whether any key was. */
 async function send(change: (event: Event) => unknown, operation = 'encrypt'): Promise<Answer & { touched: boolean }> {
-  const world = new FakeWorld();
+  const world = new FakeDependencies();
   const event = request(operation, BODY);
   change(event);
   const answer = await openDoor({ world })(event);
@@ -201,7 +201,7 @@ it.for([
 });
 
 it('a record is read the same in whichever order its members stand', async () => {
-  const world = new FakeWorld();
+  const world = new FakeDependencies();
   const door = openDoor({ world });
   const sealed = (await door(request('encrypt', BODY))).body['record'] as { Key: object; Data: string };
   for (const record of [sealed, { Data: sealed.Data, Key: sealed.Key }, { ...sealed, Note: 'caf\u00e9', 'a\\b': 1 }]) {

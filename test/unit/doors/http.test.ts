@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { bodyLimitBytes } from '../../../src/doors/http-request.ts';
 import { problemResponse } from '../../../src/doors/problem.ts';
 import { KeyfoldError, type ErrorCode } from '../../../src/index.ts';
-import { FakeWorld } from '../../support/fakes.ts';
+import { FakeDependencies } from '../../support/fakes.ts';
 import { captureOutput, lambdaContext, openDoor, request, sampleEvent } from '../../support/http-door.ts';
 
 beforeEach(() => {
@@ -16,7 +16,7 @@ const HELLO = Buffer.from('hello').toString('base64');
 
 /** What a decrypt in a cold process is answered where the metastore fails. */
 async function failingWith(error: Error): ReturnType<ReturnType<typeof openDoor>> {
-  const world = new FakeWorld();
+  const world = new FakeDependencies();
   const { body } = await openDoor({ world })(request('encrypt', { plaintext: HELLO }));
   world.metastore.interfere = () => {
     throw error;
@@ -43,7 +43,7 @@ describe('over HTTP', () => {
   });
 
   it('a record is rewrapped when there is a later key, and comes back as it was when there is not', async () => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     const send = openDoor({ world });
     const { body } = await send(sampleEvent('api-encrypt-iam'));
     expect((await send(request('rewrap', body))).body).toEqual({ ...body, rewrapped: false });
@@ -92,7 +92,7 @@ describe('over HTTP', () => {
   });
 
   it('health reports the last known state without a call', async () => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     const state = { kms: [{ region: 'us-west-2', state: 'ok' }], metastore: { state: 'ok' } };
     const answer = await openDoor({ world, health: () => state })(sampleEvent('api-health-iam'));
     expect(answer).toMatchObject({ status: 200, body: state });
@@ -150,7 +150,7 @@ describe('a problem', () => {
     ['a plaintext too large', 'encrypt', { plaintext: Buffer.alloc(1001).toString('base64') }, 413, 'PayloadTooLarge'],
     ['a body too large', 'encrypt', `{"plaintext":"${' '.repeat(80_000)}"}`, 413, 'PayloadTooLarge'],
   ] as const)('with %s is told to the caller (%s)', async ([, operation, body, status, code]) => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     const answer = await openDoor({ world, config: { plaintextLimitBytes: 1000 } })(request(operation, body));
     expect(answer).toMatchObject({
       status,
@@ -327,7 +327,7 @@ describe('a problem', () => {
   });
 
   it('is an answer that would come too late for the invocation', async () => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     world.metastore.interfere = () => new Promise(() => {});
     const send = openDoor({ world });
     const answer = await send(request('encrypt', { plaintext: HELLO }), lambdaContext(530));
@@ -336,7 +336,7 @@ describe('a problem', () => {
 
   it('is an answer that would come too late for API Gateway, however long the function may run', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     world.metastore.interfere = () => new Promise(() => {});
     let answered = false;
     const answer = openDoor({ world })(request('encrypt', { plaintext: HELLO }), lambdaContext(900_000));

@@ -6,7 +6,7 @@ import { httpDoor } from '../../../src/doors/http.ts';
 import { queueDoor } from '../../../src/doors/queue.ts';
 import { createTelemetry, type Telemetry } from '../../../src/doors/telemetry.ts';
 import { scheduleDoor } from '../../../src/doors/schedule.ts';
-import { FakeWorld } from '../../support/fakes.ts';
+import { FakeDependencies } from '../../support/fakes.ts';
 import { captureOutput, DOOR_CONFIG, lambdaContext, request } from '../../support/http-door.ts';
 import { FakeQueues, QUEUE_CONFIG, queueRecord, sealing } from '../../support/queue-door.ts';
 
@@ -21,7 +21,7 @@ afterEach(() => vi.restoreAllMocks());
 
 function optionsOf(telemetry: Telemetry): Parameters<typeof directDoor>[0] {
   const { events } = telemetry;
-  const world = new FakeWorld();
+  const world = new FakeDependencies();
   return { keyfold: world.process({ events }), now: world.clock.now, telemetry, config: DOOR_CONFIG };
 }
 

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { openDirectDoor } from '../../support/direct-door.ts';
-import { FakeWorld } from '../../support/fakes.ts';
+import { FakeDependencies } from '../../support/fakes.ts';
 import { captureOutput } from '../../support/http-door.ts';
 import { oddPartitions } from '../../support/odd-partitions.ts';
 import { FakeQueues, openQueueDoor, OUTPUT, queueRecord } from '../../support/queue-door.ts';
@@ -12,11 +12,11 @@ const MAX_BYTES = 2048 - '_IK__svc_prod'.length;
 const PARTITIONS = oddPartitions({ service: 'svc', product: 'prod' });
 
 let output: ReturnType<typeof captureOutput>;
-let world: FakeWorld;
+let world: FakeDependencies;
 
 beforeEach(() => {
   output = captureOutput();
-  world = new FakeWorld();
+  world = new FakeDependencies();
 });
 afterEach(() => {
   vi.restoreAllMocks();

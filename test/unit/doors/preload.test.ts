@@ -6,7 +6,7 @@ import { startKmsEmulator, type KmsEmulator } from '../../../emulators/kms/kms-e
 import { LocalFunction } from '../../../local/local-function.ts';
 import { DynamoDbProxy } from '../../support/dynamodb-proxy.ts';
 import { request } from '../../support/http-door.ts';
-import { WEST } from '../../support/wire-world.ts';
+import { WEST } from '../../support/wire-fixture.ts';
 
 const TIMEOUT_MS = 15_000;
 const SEAL = request('encrypt', { plaintext: 'aGVsbG8=' });

@@ -2,16 +2,16 @@ import { createHash } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { KeyfoldError } from '../../../src/index.ts';
 import type { OutgoingMessage } from '../../../src/sqs/message.ts';
-import { FakeWorld } from '../../support/fakes.ts';
+import { FakeDependencies } from '../../support/fakes.ts';
 import { captureOutput } from '../../support/http-door.ts';
 import { DEAD_LETTERS, FakeQueues, FIFO, openQueueDoor, queueRecord, sealing } from '../../support/queue-door.ts';
 
-let world: FakeWorld;
+let world: FakeDependencies;
 let queues: FakeQueues;
 let output: ReturnType<typeof captureOutput>;
 
 beforeEach(() => {
-  world = new FakeWorld();
+  world = new FakeDependencies();
   queues = new FakeQueues();
   output = captureOutput();
 });

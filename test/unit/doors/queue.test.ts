@@ -3,7 +3,7 @@ import { encodeCompactRecord } from '../../../src/records/compact-record.ts';
 import { KeyfoldError } from '../../../src/index.ts';
 import type { OutgoingMessage } from '../../../src/sqs/message.ts';
 import type { Queues } from '../../../src/sqs/queues.ts';
-import { errorOf, FakeWorld } from '../../support/fakes.ts';
+import { errorOf, FakeDependencies } from '../../support/fakes.ts';
 import { captureOutput } from '../../support/http-door.ts';
 import {
   DEAD_LETTERS,
@@ -15,12 +15,12 @@ import {
   sealing,
 } from '../../support/queue-door.ts';
 
-let world: FakeWorld;
+let world: FakeDependencies;
 let queues: FakeQueues;
 let output: ReturnType<typeof captureOutput>;
 
 beforeEach(() => {
-  world = new FakeWorld();
+  world = new FakeDependencies();
   queues = new FakeQueues();
   output = captureOutput();
 });
@@ -45,8 +45,8 @@ function placesIn(from: FakeQueues, url: string): unknown[] {
 }
 
 /** Processes whose keys carry a region suffix. */
-class RegionalWorld extends FakeWorld {
-  override process(options: Parameters<FakeWorld['process']>[0] = {}): ReturnType<FakeWorld['process']> {
+class RegionalDependencies extends FakeDependencies {
+  override process(options: Parameters<FakeDependencies['process']>[0] = {}): ReturnType<FakeDependencies['process']> {
     return super.process({ regionSuffix: 'us-west-2', ...options });
   }
 }
@@ -272,7 +272,7 @@ describe('of what fails', () => {
   });
 
   it('a value that looks sealed under a key that DynamoDB could only refuse is sealed with skipSealed', async () => {
-    const regional = new RegionalWorld();
+    const regional = new RegionalDependencies();
     const { key, data } = await regional.process().session('tenant-1').encrypt(Buffer.from('1'));
     const parent = { ...key.parent, id: `_IK_tenant-1_svc_prod_us-${'a'.repeat(3000)}-1` };
     const value = encodeCompactRecord({ key: { ...key, parent }, data }, 'json');

@@ -12,7 +12,7 @@ import {
   type SessionFactoryOptions,
 } from '../../../src/index.ts';
 import { keyRecord } from '../../support/contract/metastore-contract.ts';
-import { errorOf, FakeWorld, memoryService } from '../../support/fakes.ts';
+import { errorOf, FakeDependencies, memoryService } from '../../support/fakes.ts';
 import { detached } from '../../support/hostile.ts';
 
 const KMS = {
@@ -183,7 +183,7 @@ describe('the answers of ports', () => {
       ['a parent of a date that is not whole', (row) => ({ ...row, parent: { id: row.parent?.id, created: 0.5 } })],
       ['a parent without an id', (row) => ({ ...row, parent: { created: 60 } })],
     ])('with %s, decrypt fails with KeyRowUnreadable', async ([, change]) => {
-      const world = new FakeWorld();
+      const world = new FakeDependencies();
       const record = await world.process().session('p').encrypt(Buffer.from('x'));
       const [row] = world.metastore.ofKind('IK') as [EnvelopeKeyRecord];
       const [systemKey] = world.metastore.ofKind('SK');
@@ -195,7 +195,7 @@ describe('the answers of ports', () => {
   });
 
   it('encrypt fails with KeyRowUnreadable if loadRecent answers with rows of another id', async () => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     await world.process().session('q').encrypt(Buffer.from('x'));
     const [other] = world.metastore.ofKind('IK') as [EnvelopeKeyRecord];
     const ahead = { ...other, id: '_IK_p_svc_prod', created: other.created + 86_400 } as EnvelopeKeyRecord;
@@ -208,7 +208,7 @@ describe('the answers of ports', () => {
   it.for<unknown>([undefined, 'key', {}, { key: 'k'.repeat(32) }, { key: undefined }, { unreadable: 5 }])(
     'decrypt fails with a TypeError if kms.unwrap answers %j',
     async (unwrapped) => {
-      const world = new FakeWorld();
+      const world = new FakeDependencies();
       const record = await world.process().session('p').encrypt(Buffer.from('x'));
       world.kms.unwrap = async () => unwrapped as never;
       const error = await errorOf(world.process().session('p').decrypt(record));
@@ -218,7 +218,7 @@ describe('the answers of ports', () => {
   );
 
   it('the stored wrap shares no memory with the key, which is zeroed', async () => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     world.kms.wrap = async (key) => key;
     await world.process().session('p').encrypt(Buffer.from('x'));
     expect(world.metastore.ofKind('SK')[0]?.encryptedKey.some((byte) => byte !== 0)).toBe(true);

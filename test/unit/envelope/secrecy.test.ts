@@ -2,13 +2,13 @@ import { inspect } from 'node:util';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { EnvelopeKey } from '../../../src/envelope/envelope-key.ts';
 import { StaticKms } from '../../../src/index.ts';
-import { errorOf, FakeWorld } from '../../support/fakes.ts';
+import { errorOf, FakeDependencies } from '../../support/fakes.ts';
 
 const CANARY = 'CANARY-of-the-plaintext';
-let world: FakeWorld;
+let world: FakeDependencies;
 
 beforeEach(() => {
-  world = new FakeWorld();
+  world = new FakeDependencies();
 });
 
 /** All text that could be printed of a value: its JSON, all that `inspect` reaches, and the causes of an error. */

@@ -5,7 +5,7 @@ import { startDynamoDb, type LocalDynamoDb } from '../../../local/dynamodb.ts';
 import type { DataRowRecord } from '../../../src/index.ts';
 import { DynamoDbProxy, type Befall, type DynamoDbFault } from '../../support/dynamodb-proxy.ts';
 import { mustOpen, outcomeOf, REQUEST_NAMES, REQUESTS, type RequestName } from '../../support/requests.ts';
-import { WireWorld } from '../../support/wire-world.ts';
+import { WireFixture } from '../../support/wire-fixture.ts';
 
 /** The time-out for faults that give no answer. */
 const SILENT_TIMEOUT_MS = 2000;
@@ -142,7 +142,7 @@ async function cell(name: RequestName, fault: Fault, when: When, expected: strin
   const service = `cell-${cells}`;
   const proxy = await DynamoDbProxy.start(dynamoDb.endpoint);
   const dynamoDbTimeoutMs = fault === 'hang' || fault === 'stall' ? SILENT_TIMEOUT_MS : LONG_TIMEOUT_MS;
-  const world = await WireWorld.start({ dynamoDb: proxy.endpoint, dynamoDbTimeoutMs, service });
+  const world = await WireFixture.start({ dynamoDb: proxy.endpoint, dynamoDbTimeoutMs, service });
   const records: DataRowRecord[] = [];
   const overtake = async (): Promise<void> => {
     const rival = world.process({}, dynamoDb.endpoint);

@@ -11,7 +11,7 @@ import { close, listen } from '../../../emulators/listen.ts';
 import { DynamoDbProxy } from '../../support/dynamodb-proxy.ts';
 import type { SessionFactory } from '../../../src/index.ts';
 import { mustOpen, outcomeOf, REQUESTS, type Request } from '../../support/requests.ts';
-import { WEST, WireWorld } from '../../support/wire-world.ts';
+import { WEST, WireFixture } from '../../support/wire-fixture.ts';
 
 const SLACK_MS = 5000;
 /** Longer than every bound in this file, so a test fails if a request waits for this time-out. */
@@ -22,12 +22,12 @@ const THROTTLING = { kind: 'error', name: 'ThrottlingException', status: 400 } a
 
 let dynamoDb: LocalDynamoDb;
 let proxy: DynamoDbProxy;
-let world: WireWorld;
+let world: WireFixture;
 
 beforeEach(async () => {
   dynamoDb = await startDynamoDb('EncryptionKey', 0);
   proxy = await DynamoDbProxy.start(dynamoDb.endpoint);
-  world = await WireWorld.start({ dynamoDb: proxy.endpoint, dynamoDbTimeoutMs: LONG_MS, service: 'outage' });
+  world = await WireFixture.start({ dynamoDb: proxy.endpoint, dynamoDbTimeoutMs: LONG_MS, service: 'outage' });
 });
 afterEach(async () => {
   await world.stop();

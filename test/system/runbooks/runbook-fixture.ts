@@ -36,7 +36,7 @@ export type Settings = Readonly<Record<string, string>>;
 export type Row = Record<string, AttributeValue>;
 
 /** The functions that a runbook's steps are tried on, with KMS of two regions, DynamoDB and an operator's shell. */
-export class RunbookWorld {
+export class RunbookFixture {
   readonly kms: KmsEmulator;
   readonly dynamoDb: LocalDynamoDb;
   readonly #settings: Settings;
@@ -59,10 +59,10 @@ export class RunbookWorld {
     vi.spyOn(process.stdout, 'write').mockImplementation((chunk) => this.#lines.push(...String(chunk).split('\n')) > 0);
   }
 
-  static async start(): Promise<RunbookWorld> {
+  static async start(): Promise<RunbookFixture> {
     const [kms, dynamoDb] = await Promise.all([startKmsEmulator(), startDynamoDb(TABLE, 0)]);
     const keys = await ensureKeys(kms, [WEST, EAST]);
-    return new RunbookWorld(kms, dynamoDb, keys);
+    return new RunbookFixture(kms, dynamoDb, keys);
   }
 
   async stop(): Promise<void> {

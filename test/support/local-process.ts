@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 
 /** What `npm start` runs, as a process of its own. */
-export interface LocalWorld {
+export interface LocalProcess {
   readonly child: ChildProcess;
   readonly greeting: string;
   /** Where the API and the page are, without a slash at the end. */
@@ -11,7 +11,7 @@ export interface LocalWorld {
 }
 
 /** Starts everything, on free ports unless told otherwise, and waits for its greeting. */
-export async function startLocalWorld(...args: string[]): Promise<LocalWorld> {
+export async function startLocalProcess(...args: string[]): Promise<LocalProcess> {
   const ports = ['--port', '0', '--kms-port', '0', '--dynamodb-port', '0', '--sqs-port', '0'];
   const root = join(import.meta.dirname, '..', '..');
   const child = spawn(process.execPath, ['local/start.ts', ...ports, ...args], { cwd: root });
@@ -28,7 +28,7 @@ export async function startLocalWorld(...args: string[]): Promise<LocalWorld> {
 }
 
 /** Ends it, as Ctrl+C would. */
-export async function stopLocalWorld({ child }: Pick<LocalWorld, 'child'>): Promise<void> {
+export async function stopLocalProcess({ child }: Pick<LocalProcess, 'child'>): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   child.kill('SIGTERM');
   await once(child, 'exit');

@@ -26,23 +26,23 @@ export interface WireOptions {
 /**
  * KMS in two regions, and as many processes of a service as a test wants, which reach it and DynamoDB over the wire.
  */
-export class WireWorld {
+export class WireFixture {
   readonly kms: KmsEmulator;
   readonly keys: Readonly<Record<string, { readonly keyArn: string; readonly aliasArn: string }>>;
   readonly #options: WireOptions;
 
-  private constructor(options: WireOptions, kms: KmsEmulator, keys: WireWorld['keys']) {
+  private constructor(options: WireOptions, kms: KmsEmulator, keys: WireFixture['keys']) {
     this.#options = options;
     this.kms = kms;
     this.keys = keys;
   }
 
-  static async start(options: WireOptions): Promise<WireWorld> {
+  static async start(options: WireOptions): Promise<WireFixture> {
     const kms = await startKmsEmulator();
     const keysOf = await Promise.all(
       [WEST, EAST].map(async (region) => [region, await kms.ensureKey(region, 'alias/keyfold')] as const),
     );
-    return new WireWorld(options, kms, Object.fromEntries(keysOf));
+    return new WireFixture(options, kms, Object.fromEntries(keysOf));
   }
 
   stop(): Promise<void> {

@@ -27,7 +27,7 @@ export class ScriptedRegions implements FailoverDependencies {
   };
   readonly #regions: readonly KmsRegion[];
   readonly #failover: Failover;
-  #asked: string[] = [];
+  #requested: string[] = [];
 
   /** Regions in the order of preference; with the default policy but for these changes. */
   constructor(names: readonly string[], changes: Partial<FailoverPolicy> = {}) {
@@ -45,18 +45,18 @@ export class ScriptedRegions implements FailoverDependencies {
 
   /** Has something done by whichever region (of these) answers: that region's name, or what was wrong with each. */
   async request(deadline: Deadline = noDeadline(), names?: readonly string[]): Promise<string> {
-    const ask = (region: KmsRegion): Promise<string> => this.#ask(region.region);
+    const send = (region: KmsRegion): Promise<string> => this.#send(region.region);
     const regions = this.#regions.filter(({ region }) => names?.includes(region) ?? true);
-    const outcome = await this.#failover.firstAnswer(regions, { action: 'Decrypt', deadline, ask });
+    const outcome = await this.#failover.firstAnswer(regions, { action: 'Decrypt', deadline, send });
     if ('answer' in outcome) return outcome.answer;
     return outcome.faults.map((fault) => `${fault.region} ${fault.faultClass}`).join(', ');
   }
 
   /** Which regions have been asked since the last time. */
-  takeAsked(): string {
-    const asked = this.#asked.join(' ');
-    this.#asked = [];
-    return asked;
+  takeRequested(): string {
+    const requested = this.#requested.join(' ');
+    this.#requested = [];
+    return requested;
   }
 
   states(): RegionState[] {
@@ -68,8 +68,8 @@ export class ScriptedRegions implements FailoverDependencies {
     return { ...noDeadline(), atMs: this.clock.now() + ms };
   }
 
-  async #ask(region: string): Promise<string> {
-    this.#asked.push(region);
+  async #send(region: string): Promise<string> {
+    this.#requested.push(region);
     const [answer = 'ok', ...rest] = this.answers[region] ?? [];
     if (rest.length > 0) this.answers[region] = rest;
     const said = typeof answer === 'function' ? await answer() : answer;
