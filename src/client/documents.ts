@@ -1,3 +1,4 @@
+import { hasLargeNumber } from '../records/fast-paths.ts';
 import { KeyfoldTransportError } from './errors.ts';
 import { jsonOf } from './json.ts';
 
@@ -37,7 +38,7 @@ export function documentOf(text: string, requestId: string | undefined): unknown
   } catch {
     throw new KeyfoldTransportError('UnexpectedAnswer', 'The document is not JSON.', { requestId });
   }
-  if (mayHoldLargeNumber(text) && someValue(document, isLarge)) {
+  if (hasLargeNumber(text) ?? someValue(document, isLarge)) {
     throw new KeyfoldTransportError(
       'InexactNumber',
       'The document contains a number that JavaScript cannot represent exactly. Send documentText instead.',
@@ -52,14 +53,6 @@ export function documentOf(text: string, requestId: string | undefined): unknown
     );
   }
   return document;
-}
-
-/**
- * Whether the text has sixteen digits in a row or an exponent. Few documents do, so most skip the search for large
- * numbers.
- */
-function mayHoldLargeNumber(text: string): boolean {
-  return /\d{16}|\d[eE]\+?\d/.test(text);
 }
 
 /** Whether a parsed number may differ from its JSON text. */

@@ -144,14 +144,6 @@ export async function unlessRefused<Done, Refused>(
   }
 }
 
-/**
- * Returns the name of an SDK error. The message is dropped because some SDK errors quote answers, which can contain
- * data.
- */
-export function errorNameOf(error: unknown): string {
-  return error instanceof Error ? error.name : 'UnknownError';
-}
-
 /** Builds the error for a table that could not be read or written. Its cause names the SDK error, for the log. */
 export function metastoreUnavailable(tableName: string, errorName: string): KeyfoldError {
   return new KeyfoldError('MetastoreUnavailable', 'The metastore does not answer.', {

@@ -1,5 +1,6 @@
 import { paginateQuery, PutItemCommand, UpdateItemCommand, type DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { checkedKeyRecord, checkSeconds } from '../envelope/checked-ports.ts';
+import { errorNameOf } from '../errors.ts';
 import { BYTES, check, having, NUMBER, optional, optionsOf, STRING, type Types } from '../input/checks.ts';
 import { checkDeadline, orAborted } from '../async/deadline.ts';
 import type { EpochSeconds, KeyId } from '../records/ids.ts';
@@ -11,7 +12,6 @@ import type { SystemKeyStore } from '../maintenance/system-key-maintenance.ts';
 import {
   DYNAMODB_OPTIONS,
   dynamoDbClient,
-  errorNameOf,
   metastoreUnavailable,
   readLatest,
   readRecent,

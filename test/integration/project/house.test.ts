@@ -26,8 +26,10 @@ const SHARED_WITH_CLIENT = [
   'input/checks.ts',
   'input/defaults.ts',
   'input/hidden-characters.ts',
+  'input/json-object.ts',
   'operations/http-partition.ts',
   'operations/operation-name.ts',
+  'records/fast-paths.ts',
 ];
 /** The only file besides the container that may use `process`. */
 const CLI_ENTRY = join(root, 'src', 'cli', 'main.ts');

@@ -70,7 +70,7 @@ describe('the events of keys, KMS and the table reach the telemetry', () => {
   it('of the maintenance', async () => {
     set({ KEYFOLD_SERVICE: 'maintained', KEYFOLD_CREATE_DATE_PRECISION_MS: '3600000' });
     const { maintenance, telemetry } = buildMaintenance();
-    const told = toldTo(telemetry);
+    const told = toldTo(telemetry as Telemetry);
     const { created } = await maintenance.run({ deadlineAtMs: Date.now() + 10_000 });
     expect(created).toMatchObject({ id: '_SK_maintained_product' });
     expect((created?.created ?? 1) % 3600).toBe(0);

@@ -82,3 +82,33 @@ it.for(DOORS)('by %s, what is refused is logged under its invocation, and counte
   );
   expect(output.lines()).toContainEqual(expect.objectContaining({ code: 'InvalidRequest', RequestErrors: 1 }));
 });
+
+it.for(DOORS)(
+  'by %s, an unexpected error fails as Internal, and its text is neither logged nor returned',
+  async (door) => {
+    const [name, event, open] = door;
+    const context = lambdaContext();
+    context.getRemainingTimeInMillis = () => {
+      throw new TypeError('CANARY is not a function');
+    };
+    const failed = await open(createTelemetry('svc'))(event as never, context).catch((error: unknown) => error);
+    // Lambda returns the name, the message and the stack of an error, and logs its own properties and its cause.
+    const { name: errorType, stack = '', cause, statusCode } = failed as Error & { readonly statusCode?: number };
+    const shown = { errorType, lines: stack.split('\n').length, own: Object.keys(failed as Error), cause };
+    expect(name === 'HTTP' ? { statusCode } : shown).toEqual(
+      name === 'HTTP' ? { statusCode: 500 } : { errorType: 'Internal', lines: 1, own: ['name'], cause: undefined },
+    );
+    expect(output.lines()).toContainEqual(
+      expect.objectContaining({
+        level: 'ERROR',
+        message: 'request failed',
+        code: 'Internal',
+        status: 500,
+        reasons: [expect.stringMatching(/^TypeError at /)],
+        function_request_id: 'aws-request',
+      }),
+    );
+    expect(output.lines()).toContainEqual(expect.objectContaining({ code: 'Internal', RequestErrors: 1 }));
+    expect(output.text() + JSON.stringify(failed) + String(failed)).not.toContain('CANARY');
+  },
+);

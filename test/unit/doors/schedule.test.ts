@@ -42,12 +42,6 @@ it('answers with what was found, and logs what somebody must act upon as an erro
   expect(output.lines()).toContainEqual(expect.objectContaining({ region: 'us-west-2', WrapsRenewed: 2 }));
 });
 
-it('fails with what was thrown, if that is no error of ours', async () => {
-  captureOutput();
-  const thrown = new TypeError('no error of ours');
-  expect(await doorTo(() => Promise.reject(thrown))().catch((error: unknown) => error)).toBe(thrown);
-});
-
 it('is to be done before the invocation ends, and fails as an invocation where it cannot', async () => {
   const output = captureOutput();
   let deadlineAtMs = 0;

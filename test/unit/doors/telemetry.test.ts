@@ -69,7 +69,7 @@ function everything(): void {
     ],
     createFault: 'why',
   });
-  telemetry.requestFailed(new KeyfoldError('KmsThrottled', 'why'), 503);
+  telemetry.requestFailed(new KeyfoldError('KmsThrottled', 'why'));
   telemetry.messagesHandled(OUTCOMES, ['MessageNotInflight']);
 }
 
@@ -276,12 +276,26 @@ describe('an event has its line in the log and its metric, with all that tells i
     ],
     [
       'a request that the caller can mend',
-      (one) => one.requestFailed(THROTTLED, 499),
+      (one) => one.requestFailed(new KeyfoldError('RecordUnreadable', 'why', { cause: new Error('it was changed') })),
       {
         level: 'WARN',
         message: 'request failed',
+        code: 'RecordUnreadable',
+        status: 422,
+        retryable: false,
+        detail: 'why',
+        reasons: ['it was changed'],
+      },
+      { code: 'RecordUnreadable', RequestErrors: 1 },
+    ],
+    [
+      'a request that may succeed later',
+      (one) => one.requestFailed(THROTTLED),
+      {
+        level: 'ERROR',
+        message: 'request failed',
         code: 'KmsThrottled',
-        status: 499,
+        status: 503,
         retryable: true,
         detail: 'KMS throttles.',
         reasons: ['us-west-2: throttled'],
@@ -290,7 +304,7 @@ describe('an event has its line in the log and its metric, with all that tells i
     ],
     [
       'a request that failed by our fault',
-      (one) => one.requestFailed(new KeyfoldError('KeyRowUnreadable', 'why'), 500),
+      (one) => one.requestFailed(new KeyfoldError('KeyRowUnreadable', 'why')),
       {
         level: 'ERROR',
         message: 'request failed',
@@ -406,7 +420,7 @@ function ten(word: string): string[] {
 describe('what went wrong', () => {
   it('is told with the messages of all causes, one after the other', () => {
     const cause = new Error('outer', { cause: new Error('inner', { cause: 'no error' }) });
-    telemetry.requestFailed(new KeyfoldError('KmsUnavailable', 'why', { cause }), 503);
+    telemetry.requestFailed(new KeyfoldError('KmsUnavailable', 'why', { cause }));
     expect(logged()).toMatchObject([{ reasons: ['outer', 'inner'] }]);
   });
 
@@ -461,7 +475,7 @@ describe('what went wrong', () => {
     const frames = Array.from({ length: 12 }, (_, i) => `    at f${i} (file.ts:${i}:1)`);
     const cause = new TypeError('CANARY\n    at CANARY');
     cause.stack = [`TypeError: ${cause.message}`, ...frames, 'CANARY'].join('\n');
-    telemetry.requestFailed(new KeyfoldError('Internal', 'why', { cause }), 500);
+    telemetry.requestFailed(new KeyfoldError('Internal', 'why', { cause }));
     const told = frames.slice(0, 8).map((frame) => ` ${frame.trim()}`);
     expect(logged()).toMatchObject([{ reasons: [`TypeError${told.join('')}`] }]);
   });
@@ -531,7 +545,7 @@ describe('characters that a terminal would act upon or not show are escaped, and
       { partition, principal: partition },
     ],
     ['in a line of the log', () => telemetry.events.servedStale(key), { keyId: `_IK_${partition}_svc_prod` }],
-    ['in a list', () => telemetry.requestFailed(...failedFor(partition)), { reasons: [partition] }],
+    ['in a list', () => telemetry.requestFailed(failedFor(partition)), { reasons: [partition] }],
   ] as const)('%s', ([, write, values]) => {
     write();
     expect(output.lines()).toMatchObject([values]);
@@ -548,6 +562,6 @@ describe('characters that a terminal would act upon or not show are escaped, and
   });
 });
 
-function failedFor(reason: string): [KeyfoldError, number] {
-  return [new KeyfoldError('RecordUnreadable', 'why', { cause: new Error(reason) }), 422];
+function failedFor(reason: string): KeyfoldError {
+  return new KeyfoldError('RecordUnreadable', 'why', { cause: new Error(reason) });
 }

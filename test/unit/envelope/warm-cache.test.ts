@@ -552,6 +552,21 @@ describe('a key that is absent', () => {
     expect(world.log.take()).toEqual(['Get IK']);
   });
 
+  it('is read again within the second if 10,000 other absent keys were named meanwhile', async () => {
+    const service = world.process();
+    const { key, data } = await service.session('p').encrypt(PAYLOAD);
+    const decrypt = (created: number): Promise<string> =>
+      codeOf(service.session('p').decrypt({ key: { ...key, parent: { ...key.parent, created } }, data }));
+    for (let created = 0; created < 10_000; created += 1) await decrypt(created);
+    world.log.take();
+    expect(await decrypt(0)).toBe('RecordUnreadable');
+    expect(world.log.take()).toEqual([]);
+    await decrypt(10_000);
+    world.log.take();
+    expect([await decrypt(1), await decrypt(0)]).toEqual(['RecordUnreadable', 'RecordUnreadable']);
+    expect(world.log.take()).toEqual(['Get IK']);
+  });
+
   it('is found within a second after its row appears, however often records name it meanwhile', async () => {
     const maker = world.process();
     const record = await maker.session('p').encrypt(PAYLOAD);
