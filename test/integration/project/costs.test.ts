@@ -66,7 +66,7 @@ describe('the processes of a fleet', () => {
   it.for([
     ['an encrypt', 1],
     ['a decrypt', 2],
-  ] as const)("read a partition's key %s first %i times", async ([first, reads]) => {
+  ] as const)('whose first request is %s read the key of a partition %i times', async ([first, reads]) => {
     const world = new FakeDependencies();
     const record = await world.process().session('p').encrypt(Buffer.from('x'));
     const session = world.process().session('p');

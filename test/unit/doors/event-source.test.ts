@@ -43,7 +43,7 @@ const loadBalancer = {
 const queueEvent: SQSEvent = { Records: [queueRecord('a', sealing())] };
 const recordOf = (source: string): object => ({ Records: [{ eventSource: source, messageId: 'a', body: '{}' }] });
 
-/** Events by where they come from. */
+/** Events by their source. */
 const EVENTS = {
   'an HTTP API': gateway,
   'a function URL': functionUrl,
@@ -85,7 +85,7 @@ const EVENTS = {
 
 type Source = keyof typeof EVENTS;
 
-/** Every function: what it serves, and the words with which it refuses all else. */
+/** Every function: the events that it handles, and the words with which it refuses others. */
 const FUNCTIONS = {
   http: {
     serves: ['an HTTP API'],
@@ -149,7 +149,7 @@ const CASES = Object.entries(FUNCTIONS).flatMap(([name, { serves, says, open }])
   ),
 );
 
-describe('a function serves the events that it is for, and says so to any other:', () => {
+describe('a function handles only events of its own source and refuses others with a reason:', () => {
   it.for(CASES)('%s, the event of %s', async ([, source, isServed, says, open]) => {
     const world = new FakeDependencies();
     const outcome = await open(world)(EVENTS[source] as never, lambdaContext()).catch((error: unknown) => error);
@@ -159,7 +159,7 @@ describe('a function serves the events that it is for, and says so to any other:
   });
 });
 
-describe('an event is not taken for another because it lacks one thing:', () => {
+describe('an event with a missing part is not recognized:', () => {
   const [record] = queueEvent.Records;
 
   it.for(['version', 'routeKey', 'rawPath', 'headers', 'requestContext'])('a request without %s', (name) => {
@@ -168,9 +168,12 @@ describe('an event is not taken for another because it lacks one thing:', () => 
     expect(isFromGateway({ ...gateway, [name]: [] })).toBe(false);
   });
 
-  it.for([['http'], ['domainName'], ['http', {}]] as const)('a request without its %s', ([name, value]) => {
-    expect(isFromGateway({ ...gateway, requestContext: { ...context, [name]: value } })).toBe(false);
-  });
+  it.for([['http'], ['domainName'], ['http', {}]] as const)(
+    'a request whose requestContext has no %s',
+    ([name, value]) => {
+      expect(isFromGateway({ ...gateway, requestContext: { ...context, [name]: value } })).toBe(false);
+    },
+  );
 
   it.for(['eventSource', 'eventSourceARN', 'messageId', 'body', 'attributes'])('a message without %s', (name) => {
     expect(isFromQueue({ Records: [record] })).toBe(true);
@@ -183,7 +186,7 @@ describe('an event is not taken for another because it lacks one thing:', () => 
     expect(isFromQueue({ Records: record })).toBe(false);
   });
 
-  it('half of a direct invocation is one, whose answer says what it lacks', () => {
+  it('except half of a direct invocation, whose answer names the missing part', () => {
     expect([{ operation: 'encrypt' }, { partition: 'p' }, {}, null].map(isInvocation)).toEqual([
       true,
       true,
@@ -203,7 +206,7 @@ describe('an event is not taken for another because it lacks one thing:', () => 
     [{ source: 'aws.scheduler' }, true],
     [{ source: 'aws.ec2' }, false],
     [{ 'detail-type': 'Scheduled Event' }, false],
-  ] as const)('%j is a schedule or by hand: %s', ([event, expected]) => {
+  ] as const)('%j counts as an event of the schedule or an invocation by hand: %s', ([event, expected]) => {
     expect(isFromSchedule(event)).toBe(expected);
   });
 });
@@ -212,31 +215,28 @@ function answer(source: Source): Promise<unknown> {
   return FUNCTIONS.http.open(new FakeDependencies())(EVENTS[source] as never, lambdaContext());
 }
 
-describe('over HTTP an event of another source', () => {
+describe('the HTTP function, given an event of another source,', () => {
   it.for([
     ['a function URL', 'JKJaXmPLvHcESHA='],
     ['a REST API', 'JKJaXmPLvHcESHA='],
     ['a load balancer', 'aws-request'],
-  ] as const)(
-    'has a response for its sender, if that reads one: %s, with the request id %s',
-    async ([source, requestId]) => {
-      expect(await answer(source)).toMatchObject({
-        statusCode: 400,
-        headers: { 'content-type': 'application/problem+json' },
-        body: expect.stringContaining(`"requestId":"${requestId}"`) as string,
-      });
-    },
-  );
+  ] as const)('answers the sender in the HTTP format: %s, with the request id %s', async ([source, requestId]) => {
+    expect(await answer(source)).toMatchObject({
+      statusCode: 400,
+      headers: { 'content-type': 'application/problem+json' },
+      body: expect.stringContaining(`"requestId":"${requestId}"`) as string,
+    });
+  });
 
   it.for(['a queue', 'S3', 'a warm-up ping', 'a rule of EventBridge', 'null'] as const)(
-    'fails the invocation, so that nothing takes it for done: %s',
+    'fails the invocation, so that the event is not lost: %s',
     async (source) => {
       await expect(answer(source)).rejects.toMatchObject({ code: 'InvalidRequest' });
     },
   );
 });
 
-it('the samples in events/ are for the function over HTTP', async () => {
+it('handles the samples in events/', async () => {
   const served = await FUNCTIONS.http.open(new FakeDependencies())(sampleEvent('api-encrypt-iam'), lambdaContext());
   expect(served.statusCode).toBe(200);
 });

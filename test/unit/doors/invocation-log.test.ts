@@ -1,4 +1,4 @@
-/** What every door writes of an invocation: log lines that name it, and the metrics, before it answers. */
+/** Tests what every door writes about an invocation before it answers: log lines with its id, and the metrics. */
 import type { Context } from 'aws-lambda';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { directDoor } from '../../../src/doors/direct.ts';
@@ -59,16 +59,19 @@ const DOORS: readonly (readonly [string, unknown, (telemetry: Telemetry) => Door
   ],
 ];
 
-it.for(DOORS)('by %s, what is done is logged under its invocation, and its metrics are written', async (door) => {
-  const [, event, open] = door;
-  await open(createTelemetry('svc'))(event as never, lambdaContext());
-  expect(output.lines()).toContainEqual(
-    expect.objectContaining({ message: 'key created', function_request_id: 'aws-request' }),
-  );
-  expect(output.lines()).toContainEqual(expect.objectContaining({ kind: 'intermediate', KeysCreated: 1 }));
-});
+it.for(DOORS)(
+  "by %s, a successful operation is logged with its invocation's id, and its metrics are written",
+  async (door) => {
+    const [, event, open] = door;
+    await open(createTelemetry('svc'))(event as never, lambdaContext());
+    expect(output.lines()).toContainEqual(
+      expect.objectContaining({ message: 'key created', function_request_id: 'aws-request' }),
+    );
+    expect(output.lines()).toContainEqual(expect.objectContaining({ kind: 'intermediate', KeysCreated: 1 }));
+  },
+);
 
-it.for(DOORS)('by %s, what is refused is logged under its invocation, and counted', async ([, , open]) => {
+it.for(DOORS)("by %s, a refused request is logged with its invocation's id, and counted", async ([, , open]) => {
   const refused = open(createTelemetry('svc'))({ other: true } as never, lambdaContext());
   await expect(refused).rejects.toThrow(/This function expects/);
   expect(output.lines()).toContainEqual(

@@ -9,7 +9,7 @@ import { operate } from '../../support/operations.ts';
 
 const RECORD = { plaintext: 'AAAA' };
 
-/** What each operation needs to give an answer, of some length. */
+/** Requests of each operation with answers of some length. */
 async function bodies(world: FakeDependencies): Promise<Record<OperationName, unknown>> {
   const { answer } = operate(world.process());
   const sealed = await answer('encrypt', RECORD);
@@ -26,7 +26,7 @@ async function bodies(world: FakeDependencies): Promise<Record<OperationName, un
   };
 }
 
-describe('an answer that its door cannot let out is refused:', () => {
+describe('an answer that its door cannot return is refused:', () => {
   it.for(OPERATION_NAMES)('%s', async (operation) => {
     const world = new FakeDependencies();
     const value = (await bodies(world))[operation];
