@@ -8,15 +8,15 @@ const BANNED = phrases.map(({ pattern, instead }) => ({ banned: new RegExp(patte
 /** A line that cannot be broken: of a table, or with a link or a word that fills it. */
 const UNBREAKABLE = /^\s*\||\]\(|\S{80}/;
 
+/** The folders whose messages a user or an operator reads. */
+const MESSAGES = /^(?:src|handlers|local|emulators|deploy)\//;
+
 /** What is wrong with the prose of a source file, each as `file:line: fault`. */
 export function faultsIn(file: string, text: string): string[] {
   const { comments, titles, messages } = proseOf(file, text);
-  return [
-    ...wideComments(text, comments),
-    ...comments.flatMap(phrasesIn),
-    ...titles.flatMap(({ rows }) => rows.slice(0, 1)).flatMap(phrasesIn),
-    ...messages.flatMap(phrasesIn),
-  ];
+  const passages = [...comments, ...titles.flatMap(({ rows }) => rows), ...(MESSAGES.test(file) ? messages : [])];
+  // A title also contains those of its suites, so a fault may be found twice.
+  return [...new Set([...wideComments(text, comments), ...passages.flatMap(phrasesIn)])];
 }
 
 /** The lines of a Markdown file that are too wide, outside of code and tables, each as `file:line: fault`. */

@@ -104,7 +104,7 @@ function lineComments(file: string, text: string, marker: RegExp): Passage[] {
       last.lastLine = i + 1;
     } else blocks.push({ line: i + 1, lastLine: i + 1, value });
   });
-  return blocks.map(({ value, ...lines }) => ({ file, ...lines, text: plain(value) })).filter(hasWords);
+  return blocks.map(({ line, lastLine, value }) => ({ file, line, lastLine, text: plain(value) })).filter(hasWords);
 }
 
 function hasWords({ text }: Passage): boolean {
@@ -151,14 +151,15 @@ function literal(node: Expression, text: string): string | undefined {
 
 /** The title for each row of the table of `it.for(table)(title)`. Values that are not literals stay as placeholders. */
 function filledIn(title: string, callee: Expression, text: string): string[] {
-  const table = callee.type === 'CallExpression' ? callee.arguments[0] : undefined;
+  const [argument] = callee.type === 'CallExpression' ? callee.arguments : [];
+  const table = argument?.type === 'TSAsExpression' ? argument.expression : argument;
   if (table?.type !== 'ArrayExpression' || !/[%$]/.test(title)) return [title];
   return table.elements.map((row) => {
     if (row === null || row.type === 'SpreadElement') return title;
     const cells = row.type === 'ArrayExpression' ? [...row.elements] : [row];
     const fields = row.type === 'ObjectExpression' ? row.properties : [];
     return title
-      .replaceAll(/%[sdfj]/g, (placeholder) => {
+      .replaceAll(/%[sdifjo]/g, (placeholder) => {
         const cell = cells.shift();
         return (cell && 'value' in cell && cell.type === 'Literal' ? String(cell.value) : undefined) ?? placeholder;
       })
@@ -166,7 +167,7 @@ function filledIn(title: string, callee: Expression, text: string): string[] {
         const field = fields.find(
           (one) => one.type === 'Property' && one.key.type === 'Identifier' && one.key.name === name,
         );
-        return (field?.type === 'Property' ? literal(field.value as Expression, text) : undefined) ?? placeholder;
+        return (field?.type === 'Property' ? literal(field.value, text) : undefined) ?? placeholder;
       });
   });
 }

@@ -33,7 +33,7 @@ const EXCEPTIONS: readonly (readonly [check: string, type: string, why: string])
   [
     'CKV_AWS_116',
     'AWS::Lambda::Function',
-    'the schedule alone invokes asynchronously: the maintenance runs again tomorrow, and has alarms. Who asks seal or open so has no answer of what succeeds either',
+    'the schedule alone invokes asynchronously: the maintenance runs again tomorrow, and has alarms. Callers that invoke seal or open asynchronously get no result either',
   ],
   [
     'CKV_AWS_117',

@@ -234,7 +234,7 @@ describe('a combination of options in deploy.yml', () => {
       },
     ],
     [
-      'alarmEmail is not there, nor an alarmTopics for every region: no one would receive the alarms',
+      'alarmEmail is not there, nor an alarmTopics for every region: no address would receive the alarms',
       {
         alarmEmail: undefined,
         alarmTopics: { 'us-west-2': 'arn:aws:sns:us-west-2:111122223333:oncall' },

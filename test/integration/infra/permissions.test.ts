@@ -265,7 +265,7 @@ describe('a write to the key table', () => {
     expect(await isAllowed(OUTSIDERS['a role whom IAM allows everything'], 'dynamodb:PutItem', target)).toBe(true);
   });
 
-  it('is refused to administrators, who may still read, back up and restore the table, and change its policy', async () => {
+  it('is refused to administrators, but they can read, back up and restore the table, and change its policy', async () => {
     const powerful = OUTSIDERS['a role whom IAM allows everything'];
     for (const action of [
       'CreateBackup',

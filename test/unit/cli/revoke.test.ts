@@ -118,7 +118,7 @@ describe('keys revoke', () => {
   it('refuses to revoke without --yes if there is no terminal', async () => {
     const run = await world.keyfold(['keys', 'revoke', id, '60']);
     expect(run.code).toBe(1);
-    expect(run.stderr).toContain('nobody is there to confirm: nothing was written');
+    expect(run.stderr).toContain('there is no terminal for the confirmation: nothing was written');
     expect(auditOf(run.stderr)).toMatchObject({ outcome: 'refused' });
     expect(await revoked()).toEqual([false, false]);
   });

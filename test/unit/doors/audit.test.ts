@@ -164,14 +164,14 @@ describe('the audit has one line per operation', () => {
 const JWT = { kind: 'jwt', partitionsClaim: 'tenants' } as const;
 it.for([
   ['the ARN that signed the request', { kind: 'iam' }, { userArn: IAM, claims: { sub: 's' } }, IAM],
-  ['nobody, if IAM names none', { kind: 'iam' }, {}, null],
-  ['nobody, if what IAM names is no text', { kind: 'iam' }, { userArn: 1 }, null],
+  ['null if IAM names none', { kind: 'iam' }, {}, null],
+  ['null if the ARN from IAM is not a string', { kind: 'iam' }, { userArn: 1 }, null],
   ['issuer and subject of a token', JWT, { claims: { iss: 'i', sub: 's' }, userArn: IAM }, 'i#s'],
-  ['the subject alone of a token without an issuer', JWT, { claims: { sub: 's' } }, '#s'],
-  ['nobody, if the token has no subject', JWT, { claims: { iss: 'i' } }, null],
-  ['nobody, if the subject is no text', JWT, { claims: { iss: 'i', sub: 1 } }, null],
-  ['nobody, if there are no claims', JWT, {}, null],
-  ['nobody, if nobody is asked', { kind: 'none' }, {}, null],
+  ['only the subject of a token without an issuer', JWT, { claims: { sub: 's' } }, '#s'],
+  ['null if the token has no subject', JWT, { claims: { iss: 'i' } }, null],
+  ['null if the subject is not a string', JWT, { claims: { iss: 'i', sub: 1 } }, null],
+  ['null if there are no claims', JWT, {}, null],
+  ['null without an authorizer', { kind: 'none' }, {}, null],
 ] as readonly (readonly [string, AuthConfig, Record<string, unknown>, string | null])[])(
   'the principal is %s',
   ([, auth, found, principal]) => {

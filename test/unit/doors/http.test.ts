@@ -276,12 +276,12 @@ describe('an HTTP request that fails', () => {
     expect(problemResponse(new KeyfoldError('KmsThrottled', 'why'), 'r').headers?.['retry-after']).toBe(`${seconds}`);
   });
 
-  it('because of its partition is told which partitions are allowed', async () => {
+  it('because of its partition gets an answer that states which partitions are allowed', async () => {
     const { body } = await openDoor()(request('encrypt', { plaintext: HELLO }, '..'));
     expect(body['detail']).toBe('Over HTTP a partition is 1 to 128 of A-Z a-z 0-9 . _ ~ @ -, and not . or .. itself.');
   });
 
-  it('because its route has no parameters is told that the operation does not exist', async () => {
+  it('because its route has no parameters gets NotFound', async () => {
     const event = request('encrypt', { plaintext: HELLO });
     delete event.pathParameters;
     // API Gateway never sends this event, so the OpenAPI document does not describe it.
@@ -326,7 +326,7 @@ describe('an HTTP request that fails', () => {
     expect(output.text()).toContain('TypeError at ');
   });
 
-  it('is an answer that would come too late for the invocation', async () => {
+  it('because its answer would be later than the invocation’s end', async () => {
     const world = new FakeDependencies();
     world.metastore.interfere = () => new Promise(() => {});
     const send = openDoor({ world });
@@ -334,7 +334,7 @@ describe('an HTTP request that fails', () => {
     expect(answer).toMatchObject({ status: 504, body: { code: 'DeadlineExceeded' } });
   });
 
-  it('is an answer that would come too late for API Gateway, however long the function may run', async () => {
+  it('because its answer would be later than API Gateway’s limit, whatever the function’s time-out', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     const world = new FakeDependencies();
     world.metastore.interfere = () => new Promise(() => {});
