@@ -29,7 +29,7 @@ export interface Passage {
 }
 
 /** The title of a test or suite, after the titles of the suites around it. */
-export interface Title {
+interface Title {
   readonly isSuite: boolean;
   /** One entry per row of the table of `it.for(table)(title)`, otherwise one. */
   readonly rows: readonly Passage[];

@@ -27,7 +27,7 @@ async function held(answers: number): Promise<void> {
   while (world.count('held') < answers) await sleep(5);
 }
 
-describe.for(ROLES)('%s', (role) => {
+describe.for(ROLES)('a process with the role %s', (role) => {
   it('sends no request on a connection from before a freeze, and no request fails', async () => {
     const process = await start(role);
     const lateBefore = world.count('late');

@@ -396,7 +396,7 @@ describe('alarms', () => {
     ]);
   });
 
-  it("on the System Key's age fire at the deployment's maximum age", () => {
+  it("fire when the System Key reaches the deployment's maximum age", () => {
     const [byDefault, shorter] = [example, flipped].map(({ resources }) => resources['SystemKeyOldAlarm']?.Properties);
     expect(byDefault).toMatchObject({ MetricName: 'SystemKeyAge', Statistic: 'Maximum', Threshold: 90 * 86_400 });
     expect(shorter).toMatchObject({ Threshold: 30 * 86_400 });

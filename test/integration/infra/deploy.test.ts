@@ -860,8 +860,8 @@ describe('parameters', () => {
   });
 });
 
-describe('a deploy script refuses', () => {
-  it('credentials of another account', async () => {
+describe('a deploy script', () => {
+  it('refuses credentials of another account', async () => {
     const outcome = await cli.deploy(['keys', '--yes'], { 'sts get-caller-identity': { Account: '999999999999' } });
     expect(outcome).toMatchObject({ code: 1 });
     expect(outcome.said).toContain('account 999999999999; the deployment is of 111122223333');
@@ -877,7 +877,7 @@ describe('a deploy script refuses', () => {
     ['arn:aws:iam::111122223333:user/ann', `${ROLES}/ann`],
     ['arn:aws:iam::111122223333:root', `${ROLES}/root`],
   ] as const)(
-    'to create keys with the credentials of %s, which KMS would lock out if %s administers them',
+    'refuses to create keys as %s, which KMS would lock out if only %s administers them',
     async ([caller, administrator]) => {
       const outcome = await cli.deploy(['keys', '--yes'], callerOf(caller), { administrators: [administrator] });
       expect(outcome.code).toBe(1);
@@ -889,25 +889,25 @@ describe('a deploy script refuses', () => {
   it.for([
     ['arn:aws:sts::111122223333:assumed-role/admin/somebody', `${ROLES}/path/admin`],
     ['arn:aws:iam::111122223333:user/path/ann', 'arn:aws:iam::111122223333:user/path/ann'],
-  ] as const)('no credentials of %s if %s administers the keys', async ([caller, administrator]) => {
+  ] as const)('accepts the credentials of %s if %s administers the keys', async ([caller, administrator]) => {
     const given = { ...callerOf(caller), ...ABSENT, ...changes(['Add', 'AWS::KMS::Key']) };
     const outcome = await cli.deploy(['keys', '--yes'], given, { administrators: [administrator] });
     expect(outcome.code).toBe(0);
   });
 
-  it('no credentials in a run that only prints its plan', async () => {
+  it('accepts any credentials in a run that only prints its plan', async () => {
     const caller = callerOf('arn:aws:sts::111122223333:assumed-role/reader/somebody');
     const outcome = await cli.deploy(['keys'], { ...caller, ...ABSENT, ...changes(['Add', 'AWS::KMS::Key']) });
     expect(outcome.code).toBe(0);
   });
 
-  it('the unchanged example', async () => {
+  it('refuses the unchanged example', async () => {
     const outcome = await cli.run(['keys', '--yes'], {}, EXAMPLE);
     expect(outcome).toMatchObject({ code: 1, calls: [] });
     expect(outcome.said).toContain('there is no deploy.yml');
   });
 
-  it('a deployment with faults, and reports all of them at once', async () => {
+  it('refuses a deployment with faults, and reports all of them at once', async () => {
     const outcome = await cli.deploy(
       ['keys'],
       {},
@@ -936,14 +936,14 @@ describe('a deploy script refuses', () => {
     ['keyName', 'keyfold-retired-1'],
     ['tableKeyName', '*'],
     ['tableKeyName', 'keyfold-table-next-2'],
-  ] as const)('the %s %s, which would match the key names of other deployments', async ([option, name]) => {
+  ] as const)('refuses the %s %s, which would match the key names of other deployments', async ([option, name]) => {
     const outcome = await cli.deploy(['keys'], {}, { [option]: name });
     expect(outcome).toMatchObject({ code: 1, calls: [] });
     expect(outcome.said).toContain(`${option} is no name of a key`);
   });
 
   it.for(['trial-next', 'trial-retired-1', 'aws'])(
-    'the prefix %s, unless the keys have another name',
+    'refuses the prefix %s, unless the keys have another name',
     async (prefix) => {
       const refused = await cli.deploy(['keys'], {}, { prefix });
       expect(refused).toMatchObject({ code: 1, calls: [] });
@@ -953,7 +953,7 @@ describe('a deploy script refuses', () => {
     },
   );
 
-  it('settings with which the functions would not start', async () => {
+  it('refuses settings with which the functions would not start', async () => {
     const outcome = await cli.deploy(
       ['keys'],
       {},
@@ -976,14 +976,14 @@ describe('a deploy script refuses', () => {
     }
   });
 
-  it('settings for claims without tokens', async () => {
+  it('refuses settings for claims without tokens', async () => {
     const http = { partitionLists: true, partitionWildcards: false, scopeClaim: 'scp' };
     const outcome = await cli.deploy(['keys'], {}, { http });
     expect(outcome).toMatchObject({ code: 1, calls: [] });
     for (const name of Object.keys(http)) expect(outcome.said).toContain(`http.${name} is there without http.auth jwt`);
   });
 
-  it('a claim for scopes that API Gateway does not check', async () => {
+  it('refuses a claim for scopes that API Gateway does not check', async () => {
     const outcome = await cli.deploy(['keys'], {}, { http: { auth: 'jwt', scopeClaim: 'permissions' } });
     expect(outcome).toMatchObject({ code: 1, calls: [] });
     expect(outcome.said).toContain('http.scopeClaim is neither scope nor scp');
@@ -1062,13 +1062,13 @@ describe('a deploy script refuses', () => {
       'settings.POWERTOOLS_DEV can turn the metrics off',
     ],
     ['a table of more than one line', { tableName: 'Keys\n' }, 'is no name of a table'],
-  ] as const)('%s', async ([, options, fault]) => {
+  ] as const)('refuses %s', async ([, options, fault]) => {
     const outcome = await cli.deploy(['keys'], {}, options);
     expect(outcome).toMatchObject({ code: 1, calls: [] });
     expect(outcome.said).toContain(fault);
   });
 
-  it('options that contradict each other', async () => {
+  it('refuses options that contradict each other', async () => {
     const outcome = await cli.deploy(
       ['keys'],
       {},
@@ -1185,13 +1185,13 @@ describe('a deploy script refuses', () => {
       },
     ],
     ['permissionsBoundary is no ARN of a policy', { permissionsBoundary: `${ROLES}/bounds` }],
-  ])('values that AWS would refuse: %s', async ([fault, changed]) => {
+  ])('refuses values that AWS would refuse: %s', async ([fault, changed]) => {
     const outcome = await cli.deploy(['keys'], {}, changed);
     expect(outcome).toMatchObject({ code: 1, calls: [] });
     expect(outcome.said).toContain(`- ${fault}`);
   });
 
-  it('to deploy the app if osls does not know the S3 endpoint', async () => {
+  it('refuses to deploy the app if osls does not know the S3 endpoint', async () => {
     const region = 'eusc-de-east-1';
     const changed = { regions: [region], administrators: ['arn:aws-eusc:iam::111122223333:role/key-administrator'] };
     const outcome = await cli.deploy(['app'], ABSENT, changed);
@@ -1208,7 +1208,7 @@ describe('a deploy script refuses', () => {
     ['us-isob-east-1', 'aws-iso-b'],
     ['eu-isoe-west-1', 'aws-iso-e'],
     ['us-isof-south-1', 'aws-iso-f'],
-  ] as const)('nothing for a deployment in %s with keys, topics and administrators in %s', async ([region, name]) => {
+  ] as const)('accepts a deployment in %s with keys, topics and administrators in %s', async ([region, name]) => {
     const changed = {
       regions: [region],
       administrators: [`arn:${name}:iam::111122223333:role/key-administrator`],

@@ -145,7 +145,7 @@ describe('a deploying role', () => {
     ['open', 'apigateway.amazonaws.com', false],
     ['open', '444455556666', false],
     ['seal', 'events.amazonaws.com', false],
-  ] as const)('of the app may let %s be invoked by %s: %s', async ([name, by, may]) => {
+  ] as const)('of the app may allow the invocation of %s by %s: %s', async ([name, by, may]) => {
     const target = { ...ofLambda(`keyfold-${name}`), context: { 'lambda:Principal': by } };
     expect(await isAllowed(DEPLOYERS.app, 'lambda:AddPermission', target)).toBe(may);
   });
@@ -266,21 +266,18 @@ describe('a deploying role', () => {
     ['iam:PutRolePolicy', true],
     ['iam:PutRolePermissionsBoundary', true],
     ['iam:DeleteRolePermissionsBoundary', false],
-  ] as const)(
-    'with a permissions boundary for the roles, allows %s only with that boundary: %s',
-    async ([action, withIt]) => {
-      const boundary = `arn:aws:iam::${ACCOUNT}:policy/bounds`;
-      const { tableAndRoles } = deployersOf({ RolesBoundaryArn: boundary });
-      expect(await isAllowed(tableAndRoles, action, role(boundary))).toBe(withIt);
-      expect(await isAllowed(tableAndRoles, action, role())).toBe(false);
-      expect(await isAllowed(tableAndRoles, action, role(`arn:aws:iam::${ACCOUNT}:policy/others`))).toBe(false);
-      expect(await isAllowed(DEPLOYERS.tableAndRoles, action, role())).toBe(true);
-    },
-  );
+  ] as const)('may perform %s only on a role with the required permissions boundary: %s', async ([action, withIt]) => {
+    const boundary = `arn:aws:iam::${ACCOUNT}:policy/bounds`;
+    const { tableAndRoles } = deployersOf({ RolesBoundaryArn: boundary });
+    expect(await isAllowed(tableAndRoles, action, role(boundary))).toBe(withIt);
+    expect(await isAllowed(tableAndRoles, action, role())).toBe(false);
+    expect(await isAllowed(tableAndRoles, action, role(`arn:aws:iam::${ACCOUNT}:policy/others`))).toBe(false);
+    expect(await isAllowed(DEPLOYERS.tableAndRoles, action, role())).toBe(true);
+  });
 
   // CloudFormation replaces a policy when its description changes. The update would fail, because the policy's name is
   // taken.
-  it('policies with explicit names keep their descriptions', () => {
+  it('has policies with unchanged descriptions if they have explicit names', () => {
     const described = ['deployers', 'keys'].flatMap((template) =>
       Object.entries(templateOf(template).Resources)
         .filter(([, { Type }]) => Type === 'AWS::IAM::ManagedPolicy')

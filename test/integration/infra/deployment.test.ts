@@ -136,7 +136,7 @@ describe('a text in deploy.yml', () => {
     ...[30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653].map(
       (days) => ['logRetentionDays', days] as const,
     ),
-  ] as const)('%s is accepted as %s', async ([option, value]) => {
+  ] as const)('%s is accepted, here given as %s', async ([option, value]) => {
     const levels = option.endsWith('LogLevel') ? { logFormat: 'json' } : {};
     expect(await faultsOf({ ...levels, [option]: value })).toEqual([]);
   });
@@ -185,7 +185,7 @@ describe('a text in deploy.yml', () => {
     ],
     ['logFormat', 'xml', 'logFormat is neither text nor json'],
     ['tracing', 'yes', 'tracing is not boolean'],
-  ] as const)('%s is refused as %s', async ([option, value, fault]) => {
+  ] as const)('%s is refused, here given as %s', async ([option, value, fault]) => {
     expect(await faultsOf({ [option]: value })).toEqual([`- ${fault}`]);
   });
 

@@ -151,21 +151,21 @@ function inOrder(expected: Allowed): Allowed {
   return Object.fromEntries(entries.filter(([, actions]) => actions.length > 0));
 }
 
-describe('of all actions of KMS, DynamoDB, SQS and Lambda on any resource, IAM allows', { timeout: 60_000 }, () => {
-  it.for(Object.entries(USERS))('%s only those of its job', async ([name, principal]) => {
+describe('IAM, asked for every action of KMS, DynamoDB, SQS and Lambda on any resource,', { timeout: 60_000 }, () => {
+  it.for(Object.entries(USERS))('allows %s only the actions of its job', async ([name, principal]) => {
     const expected = FOR_USERS[name as keyof typeof USERS];
     expect(await allowed(principal, { ...KEYS, ...REST })).toEqual(inOrder(expected));
   });
 });
 
-describe('of all actions of KMS on a key, the key policy and IAM together allow', { timeout: 60_000 }, () => {
-  it.for(Object.entries(OUTSIDERS))('%s only those that the key policy grants', async ([name, principal]) => {
+describe('IAM and the key policy, asked for every KMS action on a key,', { timeout: 60_000 }, () => {
+  it.for(Object.entries(OUTSIDERS))('allow %s only what the key policy grants', async ([name, principal]) => {
     expect(await allowed(principal, KEYS)).toEqual(inOrder(FOR_OUTSIDERS[name as keyof typeof OUTSIDERS]));
   });
 });
 
 it.for(['7', '29', '30'])(
-  'an administrator to schedule a deletion after %s days only if these are thirty or more',
+  'a key administrator may schedule a deletion only after thirty days or more: %s',
   async (days) => {
     const key = KEYS['the key'];
     const asked = { ...key, context: { ...key.context, 'kms:ScheduleKeyDeletionPendingWindowInDays': days } };

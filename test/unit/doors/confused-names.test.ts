@@ -64,23 +64,23 @@ const NAMES = [
   ['plain', 'pl\\u0061in'],
 ] as const;
 
-describe('by direct invocation', () => {
+describe('a direct invocation', () => {
   it.for([
-    ['that is a line feed', '{"x":0,"\\n":1}'],
-    ['that is a backslash', '{"x":0,"\\\\":1}'],
-    ['with a backslash in it', '{"x":0,"a\\\\b":1}'],
+    ['of a line feed', '{"x":0,"\\n":1}'],
+    ['of a backslash', '{"x":0,"\\\\":1}'],
+    ['with an inner backslash', '{"x":0,"a\\\\b":1}'],
     ['with a quotation mark', '{"x":0,"\\"":1}'],
     ['with a control character', '{"x":0,"\\u0001":1}'],
-    ['with half of a character', '{"x":0,"\\ud800":1}'],
-    ['with the other half of one', '{"x":0,"\\udfff":1}'],
-    ['deep inside', '[{"a":[{"x":0,"\\n":1}]}]'],
-    ['in what is sealed', '{"x":{"x":0,"\\n":1}}'],
-  ] as const)('a document with the name %s is refused with a pointer to documentText', async ([, document]) => {
+    ['of a high surrogate', '{"x":0,"\\ud800":1}'],
+    ['of a low surrogate', '{"x":0,"\\udfff":1}'],
+    ['of a line feed at depth', '[{"a":[{"x":0,"\\n":1}]}]'],
+    ['of a line feed in a selected field', '{"x":{"x":0,"\\n":1}}'],
+  ] as const)('with a name %s in its document is refused with a pointer to documentText', async ([, document]) => {
     expect(await sealDirectly(document)).toEqual(REFUSED);
   });
 
   it.for(['é', 'café', 'plain'])(
-    'a document with the name %s, escaped, is refused or keeps that name',
+    'with the escaped name %s in its document is refused or keeps that name',
     async (name) => {
       const written = name.replace(/[éi]/, (letter) => `\\u00${letter.charCodeAt(0).toString(16)}`);
       const kept = expect.stringContaining(`"${name}":1}`) as string;
@@ -88,7 +88,7 @@ describe('by direct invocation', () => {
     },
   );
 
-  it('a document with unescaped names is accepted, and a documentText with any names is too', async () => {
+  it('with unescaped names is accepted, and one with any names in documentText is too', async () => {
     const invoke = openDirectDoor();
     const about = { operation: 'encrypt-fields', partition: 'p', fields: ['$.x'] };
     const document = { x: 0, é: 1, '/': 2, '€': 3, ' ': 4, '\u{1f511}': 5, ['__proto__']: 6, '\ud7ff\ue000': 7 };
@@ -102,7 +102,7 @@ describe('by direct invocation', () => {
   });
 
   it.for(NAMES)(
-    'an answer with the name %j, written "%s", has that name or points to documentText',
+    'whose answer has the name %j, written "%s", keeps that name or points to documentText',
     async ([name, written]) => {
       const invoke = openDirectDoor();
       const sealed = await invoke({

@@ -141,7 +141,7 @@ describe('a failed direct invocation', () => {
     expect((await openDirectDoor()(event)).error?.errorMessage).toMatch(message);
   });
 
-  it("is the result of an answer one byte larger than Lambda's limit", async () => {
+  it("is caused by an answer one byte larger than Lambda's limit", async () => {
     const invoke = openDirectDoor();
     const about = { operation: 'encrypt-fields', partition: 'p', fields: ['$.a'] };
     const ask = (b: string): ReturnType<typeof invoke> => invoke({ ...about, document: { a: 1, b } });
@@ -168,7 +168,7 @@ describe('a failed direct invocation', () => {
   });
 
   it.for(['KmsThrottled', 'KmsUnavailable', 'MetastoreUnavailable', 'KeyNotYetVisible'] as const)(
-    'that a retry may fix has a name for retry rules: %s',
+    'has a distinct error name if a retry may help: %s',
     async (code) => {
       const world = new FakeDependencies();
       world.metastore.interfere = () => Promise.reject(new KeyfoldError(code, 'Why.', { cause: new Error('inner') }));
@@ -185,7 +185,7 @@ describe('a failed direct invocation', () => {
     expect(error?.errorType).toBe('DeadlineExceeded');
   });
 
-  it('that is ours is Internal, and its text goes neither out nor into the log', async () => {
+  it('has the code Internal after an unexpected error, whose text is neither returned nor logged', async () => {
     const world = new FakeDependencies();
     world.metastore.interfere = () => Promise.reject(new TypeError('CANARY is not a function'));
     const failed = await openDirectDoor({ world })(sampleEvent('encrypt'));
@@ -195,7 +195,7 @@ describe('a failed direct invocation', () => {
   });
 });
 
-it("and a successful one log nothing of the event, whatever powertools' settings are", async () => {
+it('logs nothing of the event, even if powertools is set to log events', async () => {
   vi.stubEnv('POWERTOOLS_LOGGER_LOG_EVENT', 'true');
   vi.stubEnv('POWERTOOLS_LOG_LEVEL', 'DEBUG');
   const invoke = openDirectDoor();

@@ -149,8 +149,8 @@ const CASES = Object.entries(FUNCTIONS).flatMap(([name, { serves, says, open }])
   ),
 );
 
-describe('a function handles only events of its own source and refuses others with a reason:', () => {
-  it.for(CASES)('%s, the event of %s', async ([, source, isServed, says, open]) => {
+describe('a function handles only events of its own source', () => {
+  it.for(CASES)('the %s function handles or refuses the event of %s', async ([, source, isServed, says, open]) => {
     const world = new FakeDependencies();
     const outcome = await open(world)(EVENTS[source] as never, lambdaContext()).catch((error: unknown) => error);
     const told = outcome instanceof Error ? outcome.message : JSON.stringify(outcome ?? '').replaceAll('\\"', '"');
@@ -159,34 +159,37 @@ describe('a function handles only events of its own source and refuses others wi
   });
 });
 
-describe('an event with a missing part is not recognized:', () => {
+describe('the recognition of an event', () => {
   const [record] = queueEvent.Records;
 
-  it.for(['version', 'routeKey', 'rawPath', 'headers', 'requestContext'])('a request without %s', (name) => {
+  it.for(['version', 'routeKey', 'rawPath', 'headers', 'requestContext'])('rejects a request without %s', (name) => {
     expect(isFromGateway(gateway)).toBe(true);
     expect(isFromGateway({ ...gateway, [name]: undefined })).toBe(false);
     expect(isFromGateway({ ...gateway, [name]: [] })).toBe(false);
   });
 
   it.for([['http'], ['domainName'], ['http', {}]] as const)(
-    'a request whose requestContext has no %s',
+    'rejects a request whose requestContext has no valid %s',
     ([name, value]) => {
       expect(isFromGateway({ ...gateway, requestContext: { ...context, [name]: value } })).toBe(false);
     },
   );
 
-  it.for(['eventSource', 'eventSourceARN', 'messageId', 'body', 'attributes'])('a message without %s', (name) => {
-    expect(isFromQueue({ Records: [record] })).toBe(true);
-    expect(isFromQueue({ Records: [record, { ...record, [name]: undefined }] })).toBe(false);
-    expect(isFromQueue({ Records: [{ ...record, [name]: [] }] })).toBe(false);
-  });
+  it.for(['eventSource', 'eventSourceARN', 'messageId', 'body', 'attributes'])(
+    'rejects a message without %s',
+    (name) => {
+      expect(isFromQueue({ Records: [record] })).toBe(true);
+      expect(isFromQueue({ Records: [record, { ...record, [name]: undefined }] })).toBe(false);
+      expect(isFromQueue({ Records: [{ ...record, [name]: [] }] })).toBe(false);
+    },
+  );
 
-  it('a message of another service', () => {
+  it('rejects a message of another service', () => {
     expect(isFromQueue({ Records: [{ ...record, eventSource: 'aws:s3' }] })).toBe(false);
     expect(isFromQueue({ Records: record })).toBe(false);
   });
 
-  it('except half of a direct invocation, whose answer names the missing part', () => {
+  it('accepts half of a direct invocation, so that the answer can name the missing part', () => {
     expect([{ operation: 'encrypt' }, { partition: 'p' }, {}, null].map(isInvocation)).toEqual([
       true,
       true,
@@ -206,7 +209,7 @@ describe('an event with a missing part is not recognized:', () => {
     [{ source: 'aws.scheduler' }, true],
     [{ source: 'aws.ec2' }, false],
     [{ 'detail-type': 'Scheduled Event' }, false],
-  ] as const)('%j counts as an event of the schedule or an invocation by hand: %s', ([event, expected]) => {
+  ] as const)('accepts %j as an event of the schedule or an invocation by hand: %s', ([event, expected]) => {
     expect(isFromSchedule(event)).toBe(expected);
   });
 });

@@ -155,7 +155,7 @@ describe('a body', () => {
   });
 });
 
-describe('an object with two members of the same name is refused:', () => {
+describe('an object with two members of the same name', () => {
   const record = '{"Key":{"Created":1,"Key":"AA==","ParentKeyMeta":{"KeyId":"a","Created":1}},"Data":"AA=="}';
   it.for([
     ['encrypt', '{"plaintext":"aGVsbG8=","plaintext":"aGVsbG8="}'],
@@ -183,7 +183,7 @@ describe('an object with two members of the same name is refused:', () => {
     ['decrypt', '{"record":[{"":1,"":1}]}'],
     ['decrypt', '{"record":{"0":1,"1":{},"0":2}}'],
     ['decrypt', '{"record":{"a:b":":","a:b" : ":"}}'],
-  ] as const)('%s of %s', async ([operation, body]) => {
+  ] as const)('is refused by %s in the body %s', async ([operation, body]) => {
     const answer = await send(withBody(body), operation);
     expect(answer).toMatchObject({ status: 400, touched: false, body: { code: 'InvalidRequest' } });
     expect(answer.body['detail']).toBe('The request holds an object with two members of one name.');

@@ -100,7 +100,7 @@ describe('over HTTP', () => {
   });
 });
 
-describe('an HTTP request that fails', () => {
+describe('an HTTP request', () => {
   it.for([
     ['no JSON', 'encrypt', '{"plaintext":', 400, 'InvalidRequest'],
     ['an empty body', 'encrypt', '', 400, 'InvalidRequest'],
@@ -149,7 +149,7 @@ describe('an HTTP request that fails', () => {
     ['an unknown operation', 'toString', {}, 404, 'NotFound'],
     ['a plaintext too large', 'encrypt', { plaintext: Buffer.alloc(1001).toString('base64') }, 413, 'PayloadTooLarge'],
     ['a body too large', 'encrypt', `{"plaintext":"${' '.repeat(80_000)}"}`, 413, 'PayloadTooLarge'],
-  ] as const)('with %s gets the documented answer (%s)', async ([, operation, body, status, code]) => {
+  ] as const)('with %s fails with the documented answer (%s)', async ([, operation, body, status, code]) => {
     const world = new FakeDependencies();
     const answer = await openDoor({ world, config: { plaintextLimitBytes: 1000 } })(request(operation, body));
     expect(answer).toMatchObject({
@@ -166,7 +166,7 @@ describe('an HTTP request that fails', () => {
     ['quotation marks, which JSON escapes twice', String.raw`\"`, 4],
     ['characters of three bytes', '€', 3],
     ['line breaks in its text', '\n', 2],
-  ] as const)('because its escaped answer is too large for Lambda: %s', async ([, character, bytes]) => {
+  ] as const)('fails if its escaped answer is too large for Lambda: %s', async ([, character, bytes]) => {
     const send = openDoor();
     const ask = (count: number): ReturnType<typeof send> => {
       const value = character === '\n' ? `[${character.repeat(count)}]` : `"${character.repeat(count)}"`;
@@ -177,13 +177,13 @@ describe('an HTTP request that fails', () => {
     expect(await ask(most)).toMatchObject({ status: 413, body: { code: 'PayloadTooLarge' } });
   });
 
-  it('is none with the largest plaintexts that fit into an event, alone or in a batch', () => {
+  it('succeeds with the largest plaintexts that fit into an event, alone or in a batch', () => {
     expect(bodyLimitBytes('decrypt', 1_000_000)).toBe(1_333_336 + 65_536);
     expect(bodyLimitBytes('encrypt-batch', 1000)).toBe(6_291_456);
     expect(bodyLimitBytes('decrypt-fields', 1000)).toBe(6_291_456);
   });
 
-  it('because the body is one byte too large, as text or as base64', async () => {
+  it('fails if its body is one byte too large, as text or as base64', async () => {
     const limit = bodyLimitBytes('encrypt', 3);
     const send = openDoor({ config: { plaintextLimitBytes: 3 } });
     const ask = async (size: number, isBase64Encoded: boolean): Promise<number> => {
@@ -196,12 +196,12 @@ describe('an HTTP request that fails', () => {
     expect([await ask(limit, true), await ask(limit + 3, true)]).toEqual([200, 413]);
   });
 
-  it('is none with a plaintext of the maximum size', async () => {
+  it('succeeds with a plaintext of the maximum size', async () => {
     const body = { plaintext: Buffer.alloc(1000).toString('base64') };
     expect((await openDoor({ config: { plaintextLimitBytes: 1000 } })(request('encrypt', body))).status).toBe(200);
   });
 
-  it('because a record does not decrypt gets no reason, but the log has it', async () => {
+  it('gets no reason if its record does not decrypt, but the log has the reason', async () => {
     vi.restoreAllMocks();
     const output = captureOutput();
     const send = openDoor();
@@ -228,7 +228,7 @@ describe('an HTTP request that fails', () => {
     ['//v1/health', 404, undefined],
     ['/V1/health', 404, undefined],
     ['/v1/openapi-json', 404, undefined],
-  ] as const)('because API Gateway matched no route: %s gets %i with Allow %s', async ([path, status, allow]) => {
+  ] as const)('fails if API Gateway matched no route: %s gets %i with Allow %s', async ([path, status, allow]) => {
     const event = request('encrypt', { plaintext: HELLO });
     event.routeKey = '$default';
     event.requestContext.stage = 'live';
@@ -239,7 +239,7 @@ describe('an HTTP request that fails', () => {
   });
 
   it.for(['OPTIONS', 'PUT', 'DELETE', 'PATCH', 'GET'])(
-    'with the method %s under the base path of a custom domain',
+    'with the method %s fails with 405 under the base path of a custom domain',
     async (method) => {
       const event = request('encrypt', '');
       event.routeKey = '$default';
@@ -259,29 +259,35 @@ describe('an HTTP request that fails', () => {
     ['MetastoreUnavailable', 503],
     ['KeyNotYetVisible', 503],
     ['DeadlineExceeded', 504],
-  ] as const)('with %s gets the status %i, and a Retry-After if a retry may help', async ([code, status]) => {
-    const answer = await failingWith(new KeyfoldError(code, 'why'));
-    expect(answer).toMatchObject({ status, body: { code, detail: 'why' } });
-    const retryAfter = answer.body['retryAfterSeconds'];
-    expect(answer.headers['retry-after']).toBe(retryAfter === undefined ? undefined : JSON.stringify(retryAfter));
-    expect(retryAfter !== undefined).toBe(new KeyfoldError(code satisfies ErrorCode, '').retryable);
-  });
+  ] as const)(
+    'that fails with %s gets the status %i, and a Retry-After if a retry may help',
+    async ([code, status]) => {
+      const answer = await failingWith(new KeyfoldError(code, 'why'));
+      expect(answer).toMatchObject({ status, body: { code, detail: 'why' } });
+      const retryAfter = answer.body['retryAfterSeconds'];
+      expect(answer.headers['retry-after']).toBe(retryAfter === undefined ? undefined : JSON.stringify(retryAfter));
+      expect(retryAfter !== undefined).toBe(new KeyfoldError(code satisfies ErrorCode, '').retryable);
+    },
+  );
 
   it.for([
     [0, 1],
     [0.5, 3],
     [0.999, 5],
-  ] as const)('gets a random Retry-After from one to five seconds: %d gives %i', ([drawn, seconds]) => {
-    vi.spyOn(Math, 'random').mockReturnValue(drawn);
-    expect(problemResponse(new KeyfoldError('KmsThrottled', 'why'), 'r').headers?.['retry-after']).toBe(`${seconds}`);
-  });
+  ] as const)(
+    'gets a random Retry-After from one to five seconds: the random number %d gives %i',
+    ([drawn, seconds]) => {
+      vi.spyOn(Math, 'random').mockReturnValue(drawn);
+      expect(problemResponse(new KeyfoldError('KmsThrottled', 'why'), 'r').headers?.['retry-after']).toBe(`${seconds}`);
+    },
+  );
 
-  it('because of its partition gets an answer that states which partitions are allowed', async () => {
+  it('with an invalid partition gets an answer that states which partitions are allowed', async () => {
     const { body } = await openDoor()(request('encrypt', { plaintext: HELLO }, '..'));
     expect(body['detail']).toBe('Over HTTP a partition is 1 to 128 of A-Z a-z 0-9 . _ ~ @ -, and not . or .. itself.');
   });
 
-  it('because its route has no parameters gets NotFound', async () => {
+  it('whose route has no parameters gets NotFound', async () => {
     const event = request('encrypt', { plaintext: HELLO });
     delete event.pathParameters;
     // API Gateway never sends this event, so the OpenAPI document does not describe it.
@@ -308,7 +314,7 @@ describe('an HTTP request that fails', () => {
     ['MetastoreUnavailable', 503, 'Metastore unavailable'],
     ['DeadlineExceeded', 504, 'Deadline exceeded'],
     ['Internal', 500, 'Internal error'],
-  ] as const)('with the code %s gets the status %i and the title %s', ([code, status, title]) => {
+  ] as const)('that fails with %s gets the status %i and the title %s', ([code, status, title]) => {
     const { statusCode, headers, body = '' } = problemResponse(new KeyfoldError(code, 'why'), 'r');
     expect(statusCode).toBe(status);
     expect(headers).toMatchObject({ 'content-type': 'application/problem+json', 'cache-control': 'no-store' });
@@ -326,7 +332,7 @@ describe('an HTTP request that fails', () => {
     expect(output.text()).toContain('TypeError at ');
   });
 
-  it('because its answer would be later than the invocation’s end', async () => {
+  it('fails if its answer would be later than the end of the invocation', async () => {
     const world = new FakeDependencies();
     world.metastore.interfere = () => new Promise(() => {});
     const send = openDoor({ world });
@@ -334,7 +340,7 @@ describe('an HTTP request that fails', () => {
     expect(answer).toMatchObject({ status: 504, body: { code: 'DeadlineExceeded' } });
   });
 
-  it('because its answer would be later than API Gateway’s limit, whatever the function’s time-out', async () => {
+  it('fails if its answer would be later than API Gateway allows, whatever the time-out of the function', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     const world = new FakeDependencies();
     world.metastore.interfere = () => new Promise(() => {});

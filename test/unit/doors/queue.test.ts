@@ -52,7 +52,7 @@ class RegionalDependencies extends FakeDependencies {
 }
 
 describe('a queue message', () => {
-  it('has its result sent with its own attributes, and is then acknowledged', async () => {
+  it('is acknowledged after its result was sent with its attributes', async () => {
     expect(await open()([sampleRecord('queue-standard')])).toEqual([]);
     const [result] = queues.in(OUTPUT);
     expect(JSON.parse(result?.body ?? '')).toEqual({
@@ -99,7 +99,7 @@ describe('a queue message', () => {
     expect(await answer).toEqual([]);
   });
 
-  it('without fields gets the configured ones, and one with fields gets those', async () => {
+  it('without fields has the configured ones encrypted, and one with fields has those encrypted', async () => {
     const handle = open({ queue: { fields: ['$.card'] } });
     const document = { card: 1, name: 2 };
     await handle([queueRecord('a', { partition: 'p', document })]);
@@ -138,7 +138,7 @@ describe('a queue message', () => {
     });
   });
 
-  it('has the configured fields decrypted if it requests that and names none', async () => {
+  it('without fields has the configured ones decrypted if it requests decrypt-fields', async () => {
     const operations = ['encrypt-fields', 'decrypt-fields'] as const;
     const handle = open({ queue: { fields: ['$.value'] }, config: { serves: { operations } } });
     await handle([queueRecord('a', { partition: 'p', document: { value: 1 } })]);
@@ -257,7 +257,7 @@ describe('a failed queue message', () => {
     );
   });
 
-  it('is counted differently if no queue accepted it than if its operation failed', async () => {
+  it('is counted apart from failed operations if no queue accepted it', async () => {
     queues.befall = () => ({ errorName: 'AccessDenied', isTransient: false });
     await open()([queueRecord('a', 'bad'), queueRecord('b', sealing())]);
     expect(output.lines()).toContainEqual(
@@ -271,7 +271,7 @@ describe('a failed queue message', () => {
     expect(await open()([queueRecord('a', 'bad'), queueRecord('b', sealing())])).toEqual(['a', 'b']);
   });
 
-  it('is none if a value only looks encrypted: skipSealed encrypts it', async () => {
+  it('is not the result of a value that only looks encrypted: skipSealed encrypts it', async () => {
     const regional = new RegionalDependencies();
     const { key, data } = await regional.process().session('tenant-1').encrypt(Buffer.from('1'));
     const parent = { ...key.parent, id: `_IK_tenant-1_svc_prod_us-${'a'.repeat(3000)}-1` };

@@ -226,7 +226,7 @@ const CALL = { region: 'us-west-2', action: 'Decrypt' } as const;
 const REGIONS = { ['us-west-2']: { region: 'us-west-2', opens: true, renewed: false } } as const;
 const WELL = { id: 'k', created: 60, state: 'valid', regions: [REGIONS['us-west-2']] } as const;
 
-describe('the log line and metric of', () => {
+describe('telemetry writes the log line and the metric of', () => {
   it.for([
     [
       'a created key',
