@@ -89,7 +89,7 @@ describe('a number in a document', () => {
     expect(opened.payload).toBe(`{"document":${DIGITS}}`);
   });
 
-  it('is accepted in a document if a double holds it exactly', async () => {
+  it('is accepted if a double holds it exactly', async () => {
     const invoke = openDirectDoor();
     const partition = 'tenant-1';
     const document = '{"a":9007199254740991,"b":-0,"c":0.1,"d":1e-7}';

@@ -26,8 +26,8 @@ async function bodies(world: FakeDependencies): Promise<Record<OperationName, un
   };
 }
 
-describe('an answer that its door cannot return is refused:', () => {
-  it.for(OPERATION_NAMES)('%s', async (operation) => {
+describe('an answer that its door cannot return', () => {
+  it.for(OPERATION_NAMES)('is refused: %s', async (operation) => {
     const world = new FakeDependencies();
     const value = (await bodies(world))[operation];
     const request = { value, text: () => JSON.stringify(value) };

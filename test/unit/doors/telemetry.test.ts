@@ -471,7 +471,7 @@ describe('the log of a failure', () => {
     ]);
   });
 
-  it('inside Keyfold has its name and at most eight stack frames, but not its text', () => {
+  it('has the name and at most eight stack frames of an unexpected error, but not its text', () => {
     const frames = Array.from({ length: 12 }, (_, i) => `    at f${i} (file.ts:${i}:1)`);
     const cause = new TypeError('CANARY\n    at CANARY');
     cause.stack = [`TypeError: ${cause.message}`, ...frames, 'CANARY'].join('\n');

@@ -128,7 +128,7 @@ function opened(parent: Uint8Array, sealed: Uint8Array): Buffer {
 }
 
 describe('the bytes of a key', () => {
-  it('makes keys of 32 random bytes', async () => {
+  it('are 32 random bytes', async () => {
     const keys: Record<string, Buffer[]> = { system: [], intermediate: [], dataRow: [] };
     for (let i = 0; i < 20; i += 1) {
       const one = new FakeDependencies();

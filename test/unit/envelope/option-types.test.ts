@@ -52,7 +52,7 @@ describe('the options of constructors and methods', () => {
     ['options has no such option as one of those given', { [`a${'b'.repeat(64)}`]: 5 }],
     ['options has no such option as one of those given', { 'SECRET value': 5 }],
     [`options has no option ${'b'.repeat(64)}`, { ['b'.repeat(64)]: 5 }],
-  ])('%s, says the TypeError of SessionFactory', ([message, change]) => {
+  ])('make SessionFactory throw the TypeError: %s', ([message, change]) => {
     expect(() => memoryService(change)).toThrow(new RegExp(`^${message}`));
     expect(() => memoryService(change)).toThrow(TypeError);
   });
@@ -82,7 +82,7 @@ describe('the options of constructors and methods', () => {
           .batch({} as never),
     ],
     ['code must be an ErrorCode', () => new KeyfoldError('Wrong' as never, 'x')],
-  ])('%s, says the TypeError of the constructor or method', ([message, make]) => {
+  ])('make a constructor or method throw the TypeError: %s', ([message, make]) => {
     expect(make).toThrow(TypeError);
     expect(make).toThrow(message);
   });
@@ -111,7 +111,7 @@ describe('the options of constructors and methods', () => {
     ['limits.deadlineAtMs must be a number of milliseconds', { deadlineAtMs: new Date() }],
     ['limits.signal must be an AbortSignal', { signal: new AbortController() }],
     ['limits has no option deadlineMs', { deadlineMs: 5 }],
-  ])('%s, says the TypeError of each session method for the limits %j', async ([message, limits]) => {
+  ])('make each session method throw the TypeError: %s, for the limits %j', async ([message, limits]) => {
     const service = memoryService();
     const session = service.session('p');
     const record = await session.encrypt(Buffer.from('x'));

@@ -42,7 +42,7 @@ describe('a partition', () => {
     ['', 'is empty'],
     ['a\ud800', 'is not well-formed Unicode'],
     ['\udc00b', 'is not well-formed Unicode'],
-  ])('is refused for the name %j, which %s', ([partition = '', why = '']) => {
+  ])('is refused if its name is %j, which %s', ([partition = '', why = '']) => {
     expect(() => new KeyNaming(names).parsePartition(partition)).toThrow(why);
   });
 
