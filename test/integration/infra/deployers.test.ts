@@ -165,11 +165,14 @@ describe('a deploying role', () => {
     ['app', 'ops.apigateway.amazonaws.com', 'ops.apigateway.amazonaws.com', true],
     ['app', 'ops.apigateway.amazonaws.com', 'replication.dynamodb.amazonaws.com', false],
     ['app', 'replication.dynamodb.amazonaws.com', 'replication.dynamodb.amazonaws.com', false],
-  ] as const)('of %s may create the role of %s for %s: %s', async ([name, folder, service, may]) => {
-    const { arn } = iam(`role/aws-service-role/${folder}/AWSServiceRoleForIt`);
-    const target = at(arn, { 'iam:AWSServiceName': service });
-    expect(await isAllowed(DEPLOYERS[name], 'iam:CreateServiceLinkedRole', target)).toBe(may);
-  });
+  ] as const)(
+    'of %s may create the service-linked role in the folder of %s for %s: %s',
+    async ([name, folder, service, may]) => {
+      const { arn } = iam(`role/aws-service-role/${folder}/AWSServiceRoleForIt`);
+      const target = at(arn, { 'iam:AWSServiceName': service });
+      expect(await isAllowed(DEPLOYERS[name], 'iam:CreateServiceLinkedRole', target)).toBe(may);
+    },
+  );
 
   describe('the deploying role of the keys', () => {
     const everybodyWhomIamAllows = {

@@ -362,7 +362,7 @@ describe('deploy.yml', () => {
     expect(await queueFunctionOf({ kind: 'none' })).toEqual({});
   });
 
-  it('names the keys, or their name is the prefix', async () => {
+  it('sets the name of the keys, which is the prefix by default', async () => {
     expect(keyNameOf(await read({ prefix: 'trial' }))).toBe('trial');
     expect(keyNameOf(await read({ prefix: 'trial', keyName: 'orders' }))).toBe('orders');
   });

@@ -30,7 +30,7 @@ describe('docs/local.md', () => {
   it.for([
     ["KMS's action", KMS_ACTIONS],
     ["SQS's action", ACTIONS],
-  ] as const)('lists each %s with its members', ([header, actions]) => {
+  ] as const)('lists the actions and their members under %s', ([header, actions]) => {
     const members = Object.entries(actions).map(([name, action]) => [name, action.members]);
     expect(rows(header)).toEqual(Object.fromEntries(members));
   });

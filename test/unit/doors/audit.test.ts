@@ -111,7 +111,7 @@ describe('the audit has one line per operation', () => {
     );
   });
 
-  it('after an unexpected error or an unreadable record too', async () => {
+  it('even after an unexpected error, or with an unreadable record', async () => {
     const keyfold = {
       session: () => {
         throw new RangeError(SECRET);
@@ -139,7 +139,7 @@ describe('the audit has one line per operation', () => {
     expect(line).not.toHaveProperty('failed');
   });
 
-  it('with both of two keys that were created in the same second', () => {
+  it('with both keys if two were created in the same second', () => {
     const trail = new AuditTrail();
     for (const id of ['_IK_p_svc_prod_us-west-2', '_IK_p_svc_prod_us-east-1', '_IK_p_svc_prod_us-west-2']) {
       trail.keyUsed({ id, created: 60 } as never);

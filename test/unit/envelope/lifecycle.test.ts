@@ -194,7 +194,7 @@ describe('a process that loses the race to create a key', () => {
   });
 
   it.for(['IK', 'SK'] as const)(
-    'fails with MetastoreUnavailable after three lost races (%s) whose winners are revoked',
+    'fails with MetastoreUnavailable after losing three races for the %s to keys that are revoked',
     async (kind) => {
       let races = 0;
       world.metastore.interfere = async (call) => {
