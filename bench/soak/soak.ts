@@ -86,7 +86,7 @@ async function soak(): Promise<LoadReport[]> {
     const schedule = nextFaultSchedule(random, REGIONS.length);
     kms.clearFaults();
     schedule.kms.forEach((fault, i) => fault && kms.setFault(REGIONS[i] ?? '', fault));
-    proxy.befall = () => (random.chance(schedule.dynamoDbRate) ? schedule.dynamoDb : undefined);
+    proxy.faultOf = () => (random.chance(schedule.dynamoDbRate) ? schedule.dynamoDb : undefined);
     proxy.calls = [];
     kms.resetCalls();
     await setTimeout(200 + random.below(MAX_FAULT_MS));
@@ -96,7 +96,7 @@ async function soak(): Promise<LoadReport[]> {
     await setTimeout(DEADLINE_MS);
   }
   kms.clearFaults();
-  proxy.befall = () => undefined;
+  proxy.faultOf = () => undefined;
   load.kill('SIGTERM');
   const [exitCode] = await exited;
   if (exitCode !== 0) throw new Error(`the load process exited with code ${exitCode}`);

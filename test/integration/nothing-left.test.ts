@@ -61,7 +61,7 @@ describe.concurrent('after an answer, a process has no timer and ends by itself'
     const service = name.replaceAll(' ', '-');
     const world = await WireFixture.start({ dynamoDb: proxy.endpoint, service });
     for (const region of regions) world.setFault(region, { kind: 'hang' });
-    proxy.befall = () => metastore && { kind: metastore };
+    proxy.faultOf = () => metastore && { kind: metastore };
     try {
       // Short for the faults that end by this time-out. The others end by success or by the deadline.
       const kmsTimeoutMs = deadlineMs === undefined ? 300 : 10_000;

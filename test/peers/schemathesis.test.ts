@@ -80,7 +80,7 @@ afterAll(async () => {
 });
 beforeEach(() => {
   api.kms.clearFaults();
-  proxy.befall = () => undefined;
+  proxy.faultOf = () => undefined;
 });
 
 /** The answer of an encrypting operation. */
@@ -140,7 +140,7 @@ it.for(KMS_FAULTS)('all answers are documented while KMS %s', async ([, fault, e
 });
 
 it.for(DYNAMODB_FAULTS)('all answers are documented while DynamoDB %s', async ([, fault, expected]) => {
-  proxy.befall = () => fault;
+  proxy.faultOf = () => fault;
   expect(await complaints(expected)).toEqual([]);
 });
 
@@ -153,7 +153,7 @@ describe('the check finds an undocumented answer:', () => {
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
-    proxy.befall = () => undefined;
+    proxy.faultOf = () => undefined;
     // Keyfold remembers an unreadable row for some seconds, and its error would hide the faults below.
     await vi.waitFor(mustBeWell, { timeout: 20_000, interval: 500 });
   });

@@ -27,7 +27,7 @@ const JSON_TYPE = { 'content-type': 'application/x-amz-json-1.0' };
 
 /** A proxy before a DynamoDB emulator. It counts the calls, and makes the faults that the emulator cannot make. */
 export class DynamoDbProxy {
-  befall: Befall = () => undefined;
+  faultOf: Befall = () => undefined;
   /** The calls so far, oldest first: `Query IK`, `Get SK`, `Put IK`. */
   calls: string[] = [];
   /** The key id of each call. */
@@ -55,7 +55,7 @@ export class DynamoDbProxy {
     const call = `${actionOf(request)} ${id.startsWith('_SK_') ? 'SK' : 'IK'}`;
     this.calls.push(call);
     this.ids.push(id);
-    const fault = this.befall(call);
+    const fault = this.faultOf(call);
     switch (fault?.kind) {
       case 'refuse':
         request.socket.destroy();

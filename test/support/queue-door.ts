@@ -29,7 +29,7 @@ export class FakeQueues implements Queues {
   /** The messages of each call, including calls that failed. */
   readonly calls: { readonly queueUrl: string; readonly messages: readonly OutgoingMessage[] }[] = [];
   readonly postponed: VisibilityChange[] = [];
-  befall: Interference = () => undefined;
+  faultOf: Interference = () => undefined;
   /** Each call waits for this before it answers. */
   delay: (messages: readonly OutgoingMessage[]) => Promise<void> = () => Promise.resolve();
   postponeFaults: readonly string[] = [];
@@ -39,7 +39,7 @@ export class FakeQueues implements Queues {
     const call = this.calls.push({ queueUrl, messages });
     await this.delay(messages);
     return messages.map((message) => {
-      const fault = this.befall(queueUrl, message, call);
+      const fault = this.faultOf(queueUrl, message, call);
       if (fault === undefined) this.#taken.push({ queueUrl, message });
       return fault;
     });

@@ -64,7 +64,7 @@ beforeEach(async () => {
   record();
 });
 afterEach(async () => {
-  proxy.befall = () => undefined;
+  proxy.faultOf = () => undefined;
   await Promise.all(started.map((one) => one.recycle()));
   started = [];
   await kms.close();
@@ -167,8 +167,8 @@ const QUEUES = {
 const PLAINTEXT = { plaintext: 'aGVsbG8=' };
 
 /**
- * For tests in which another process overtakes a request. If the machine is so loaded that the process takes a stall
- * for a freeze, it sends the request again, and the second request is not overtaken. The test is then repeated.
+ * For tests in which another process overtakes a request. A loaded machine may stall the request so long that the
+ * process assumes a freeze and repeats it. The repeat is not overtaken, so the test then runs again.
  */
 const RACE = { retry: 3 };
 
@@ -232,7 +232,7 @@ describe('the role allows exactly the calls', { timeout: 60_000 }, () => {
 
   it('of the API when it loses the race for a key', RACE, async () => {
     let raced = false;
-    proxy.befall = (call) => {
+    proxy.faultOf = (call) => {
       if (call !== 'Put SK' || raced) return undefined;
       raced = true;
       return { kind: 'overtaken', by: () => send(start('api'), 'encrypt', PLAINTEXT) };
@@ -249,7 +249,7 @@ describe('the role allows exactly the calls', { timeout: 60_000 }, () => {
       await maintain();
       await moveAlias(WEST);
       let raced = false;
-      proxy.befall = (call) => {
+      proxy.faultOf = (call) => {
         if (call !== 'Update SK' || raced) return undefined;
         raced = true;
         return { kind: 'overtaken', by: maintain };

@@ -47,7 +47,7 @@ beforeAll(async () => {
 }, 60_000);
 afterEach(async () => {
   kms.clearFaults();
-  proxy.befall = () => undefined;
+  proxy.faultOf = () => undefined;
   await Promise.all(started.map((one) => one.recycle()));
   started = [];
 });
@@ -137,7 +137,7 @@ it("a process that loses the race to create a key uses the winner's key", async 
   const service = newService();
   const [first, second] = [start(service), start(service)];
   let overtaken = 0;
-  proxy.befall = (call) => {
+  proxy.faultOf = (call) => {
     if (call !== 'Put SK' || overtaken > 0) return undefined;
     overtaken += 1;
     return { kind: 'overtaken', by: () => ask(second, ENCRYPT) };

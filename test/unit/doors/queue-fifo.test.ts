@@ -81,7 +81,7 @@ describe('the function of a FIFO queue', () => {
       const byKms = who === 'by KMS';
       const down = new KeyfoldError('KmsUnavailable', 'why');
       world.kms.interfere = () => (byKms ? Promise.reject(down) : undefined);
-      queues.befall = (_, { groupId }) =>
+      queues.faultOf = (_, { groupId }) =>
         groupId === 'a' ? { errorName: 'AccessDenied', isTransient: false } : undefined;
       const names = byKms ? ['a1', 'b1!', 'a2', 'a3', 'b2!'] : ['a1', 'b1', 'a2', 'a3', 'b2'];
       expect(await open()(records(...names))).toEqual(['a1', 'a2', 'a3']);
@@ -112,7 +112,7 @@ describe('the function of a FIFO queue', () => {
   });
 
   it('stops a group if an invalid message cannot be moved to the dead-letter queue', async () => {
-    queues.befall = (url) =>
+    queues.faultOf = (url) =>
       url === FIFO.deadLetterUrl ? { errorName: 'AccessDenied', isTransient: false } : undefined;
     expect(await open()(records('a1', 'a2!', 'a3'))).toEqual(['a2', 'a3']);
     expect(sourcesOf(queues.in(FIFO.outputUrl), ['a1', 'a3'])).toEqual(['a1']);

@@ -78,7 +78,7 @@ describe('a queue message', () => {
   });
 
   it('of a standard queue neither waits for others of its group nor returns with them', async () => {
-    queues.befall = (_url, message, call) =>
+    queues.faultOf = (_url, message, call) =>
       call === 1 && message === queues.calls[0]?.messages[0]
         ? { errorName: 'AccessDenied', isTransient: false }
         : undefined;
@@ -230,7 +230,7 @@ describe('a failed queue message', () => {
   });
 
   it('becomes a dead letter if the output queue permanently refuses its result', async () => {
-    queues.befall = (url) =>
+    queues.faultOf = (url) =>
       url === OUTPUT ? { errorName: 'InvalidParameterValue', isTransient: false, refusesContent: true } : undefined;
     expect(await open()([queueRecord('a', sealing())])).toEqual([]);
     expect(queues.in(DEAD_LETTERS)).toMatchObject([
@@ -249,7 +249,7 @@ describe('a failed queue message', () => {
   });
 
   it("has the output queue's reason for refusing the result logged", async () => {
-    queues.befall = (url) =>
+    queues.faultOf = (url) =>
       url === OUTPUT ? { errorName: 'InvalidParameterValue', isTransient: false, refusesContent: true } : undefined;
     await open()([queueRecord('a', sealing())]);
     expect(output.lines()).toContainEqual(
@@ -258,7 +258,7 @@ describe('a failed queue message', () => {
   });
 
   it('is counted apart from failed operations if no queue accepted it', async () => {
-    queues.befall = () => ({ errorName: 'AccessDenied', isTransient: false });
+    queues.faultOf = () => ({ errorName: 'AccessDenied', isTransient: false });
     await open()([queueRecord('a', 'bad'), queueRecord('b', sealing())]);
     expect(output.lines()).toContainEqual(
       expect.objectContaining({ code: 'NotSent', details: ['SQS: AccessDenied'], messageIds: ['a', 'b'] }),
@@ -267,7 +267,7 @@ describe('a failed queue message', () => {
 
   it('returns to the queue if the dead-letter queue permanently refuses it', async () => {
     const fault = { errorName: 'InvalidParameterValue', isTransient: false, refusesContent: true };
-    queues.befall = () => fault;
+    queues.faultOf = () => fault;
     expect(await open()([queueRecord('a', 'bad'), queueRecord('b', sealing())])).toEqual(['a', 'b']);
   });
 
@@ -284,7 +284,7 @@ describe('a failed queue message', () => {
   });
 
   it('returns to the queue if the dead-letter queue refuses it for now', async () => {
-    queues.befall = (url) => (url === DEAD_LETTERS ? { errorName: 'AccessDenied', isTransient: false } : undefined);
+    queues.faultOf = (url) => (url === DEAD_LETTERS ? { errorName: 'AccessDenied', isTransient: false } : undefined);
     expect(await open()([queueRecord('a', 'bad'), queueRecord('b', sealing())])).toEqual(['a']);
     expect(queues.in(OUTPUT)).toHaveLength(1);
   });

@@ -112,7 +112,7 @@ async function startFixture(requestTimeoutMs: number): Promise<WireFixture> {
   });
 }
 
-async function befall(world: WireFixture, name: Fault, place: Place): Promise<void> {
+async function faultOf(world: WireFixture, name: Fault, place: Place): Promise<void> {
   const fault = FAULTS[name];
   for (const region of PLACES[place]) {
     if (typeof fault === 'string') await world.setKeyState(region, fault);
@@ -126,7 +126,7 @@ async function cell(name: RequestName, fault: Fault, place: Place, expected: str
   const world = await startFixture(fault === 'hang' ? HANGING_TIMEOUT_MS : LONG_TIMEOUT_MS);
   try {
     const request = await REQUESTS[name](() => world.process());
-    await befall(world, fault, place);
+    await faultOf(world, fault, place);
     const mostCalls = expected.replace(/.* /, '').length;
     const waitsMs = fault === 'hang' ? mostCalls * HANGING_TIMEOUT_MS : 0;
     const { code, record } = await outcomeOf(request, waitsMs + DELAYS_MS + SLACK_MS);

@@ -105,7 +105,7 @@ beforeAll(async () => {
 afterAll(() => dynamoDb.close());
 
 /** Makes the chosen calls meet a fault. */
-function befall(fault: DynamoDbFault, when: When): Befall {
+function faultOf(fault: DynamoDbFault, when: When): Befall {
   const { calls, first } = WHEN[when];
   const seen = new Set<string>();
   return (call) => {
@@ -151,12 +151,12 @@ async function cell(name: RequestName, fault: Fault, when: When, expected: strin
   try {
     const request = await REQUESTS[name](() => world.process());
     proxy.calls = [];
-    proxy.befall = befall(fault === 'overtaken' ? { kind: 'overtaken', by: overtake } : FAULTS[fault], when);
+    proxy.faultOf = faultOf(fault === 'overtaken' ? { kind: 'overtaken', by: overtake } : FAULTS[fault], when);
     const { code, record } = await outcomeOf(request, boundMsOf(fault, expected));
     const calls = shortOf(proxy.calls);
     await sleep(AFTERMATH_MS);
     expect(shortOf(proxy.calls), `${name}: no call may follow the answer`).toBe(calls);
-    proxy.befall = () => undefined;
+    proxy.faultOf = () => undefined;
     if (code === 'KeyRowUnreadable') await sleep(UNREADABLE_MS);
     // When the fault has ended, the same process succeeds, and a cold process opens every record.
     const later = await outcomeOf(request, SLACK_MS);
