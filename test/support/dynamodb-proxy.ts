@@ -20,14 +20,14 @@ export type DynamoDbFault =
   | { readonly kind: 'edited'; readonly edit: (answer: string) => string };
 
 /** Returns the fault for a call such as `Put SK`, or undefined for no fault. */
-export type Befall = (call: string) => DynamoDbFault | undefined;
+export type FaultOf = (call: string) => DynamoDbFault | undefined;
 
 const MAX_BODY_BYTES = 1024 * 1024;
 const JSON_TYPE = { 'content-type': 'application/x-amz-json-1.0' };
 
 /** A proxy before a DynamoDB emulator. It counts the calls, and makes the faults that the emulator cannot make. */
 export class DynamoDbProxy {
-  faultOf: Befall = () => undefined;
+  faultOf: FaultOf = () => undefined;
   /** The calls so far, oldest first: `Query IK`, `Get SK`, `Put IK`. */
   calls: string[] = [];
   /** The key id of each call. */

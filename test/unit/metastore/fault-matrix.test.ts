@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startDynamoDb, type LocalDynamoDb } from '../../../local/dynamodb.ts';
 import type { DataRowRecord } from '../../../src/index.ts';
-import { DynamoDbProxy, type Befall, type DynamoDbFault } from '../../support/dynamodb-proxy.ts';
+import { DynamoDbProxy, type FaultOf, type DynamoDbFault } from '../../support/dynamodb-proxy.ts';
 import { mustOpen, outcomeOf, REQUEST_NAMES, REQUESTS, type RequestName } from '../../support/requests.ts';
 import { WireFixture } from '../../support/wire-fixture.ts';
 
@@ -105,7 +105,7 @@ beforeAll(async () => {
 afterAll(() => dynamoDb.close());
 
 /** Makes the chosen calls meet a fault. */
-function faultOf(fault: DynamoDbFault, when: When): Befall {
+function faultOf(fault: DynamoDbFault, when: When): FaultOf {
   const { calls, first } = WHEN[when];
   const seen = new Set<string>();
   return (call) => {
