@@ -93,7 +93,7 @@ describe('PartitionClient', () => {
     ['request has no option field', { document: {}, fields: [], field: '$.card' }],
     ['request.document has no JSON form', { document: 5n, fields: [] }],
     ['request.document has no JSON form', { document: () => {}, fields: [] }],
-  ])('%s', async ([name, request]) => {
+  ])('throws a TypeError for the request: %s', async ([name, request]) => {
     expect(await refusalOf(unasked().encryptFields(request as never))).toContain(name);
     expect(await refusalOf(unasked().decryptFields(request as never))).toContain(name);
   });
@@ -103,7 +103,7 @@ describe('PartitionClient', () => {
     ['options must be an object', new AbortController().signal],
     ['options.signal must be an AbortSignal', { signal: new AbortController() }],
     ['options has no option formt', { formt: 'compact' }],
-  ])('%s', async ([name, options]) => {
+  ])('throws a TypeError for the options: %s', async ([name, options]) => {
     expect(await refusalOf(unasked().encrypt(Buffer.from('x'), options as never))).toContain(name);
     expect(await refusalOf(unasked().decrypt('kf1.x', options as never))).toContain(name);
     expect(await refusalOf(unasked().decryptFields({ document: {}, all: true }, options as never))).toContain(name);
@@ -144,7 +144,7 @@ describe('new KeyfoldClient', () => {
     ['lambda.functions must be', { lambda: {} }],
     ['lambda.functions.open must be the name or the ARN of a function', { lambda: { functions: { seal: 'f' } } }],
     ['lambda.client must be a LambdaClient', { lambda: { functions: 'f', client: { send: () => {} } } }],
-  ])('%s', ([message, options]) => {
+  ])('throws the TypeError: %s', ([message, options]) => {
     expect(() => new KeyfoldClient(options as never)).toThrow(TypeError);
     expect(() => new KeyfoldClient(options as never)).toThrow(message);
   });
