@@ -23,4 +23,4 @@ const { systemKeys } = await new SystemKeyMaintenance({ ...names, ...ports }).ru
 const lambda = new LambdaTransport({ functions: 'keyfold', client: new LambdaClient({ region, maxAttempts: 1 }) });
 const tenant = new KeyfoldClient({ lambda }).partition('tenant-1');
 const bytes = await tenant.decrypt(await tenant.encrypt(Buffer.from('hello')));
-console.log(text, systemKeys[0]?.regions[0]?.opens, Buffer.from(bytes).toString());
+process.stdout.write([text, systemKeys[0]?.regions[0]?.opens, Buffer.from(bytes).toString()].join(' '));
