@@ -4,7 +4,9 @@ import { SignatureV4 } from '@smithy/signature-v4';
 import { isIdentity, type Credentials, type Identity } from '../connections/sdk-client.ts';
 import { dateOf, credentialsError } from './errors.ts';
 
-/** SHA-256, or HMAC-SHA-256 for a secret, in the form that the SDK's signer expects. The signer gives text and bytes. */
+/**
+ * SHA-256, or HMAC-SHA-256 for a secret, in the form that the SDK's signer expects. The signer gives text and bytes.
+ */
 class Sha256 {
   readonly #hash: Hash | Hmac;
 

@@ -39,8 +39,8 @@ export interface FieldBinding {
    */
   readonly contextFrom?: Readonly<Record<string, string>>;
   /**
-   * With a context, a field is bound to its path without the indexes of arrays. `exact` keeps the indexes; `none` leaves
-   * the path out.
+   * With a context, a field is bound to its path without the indexes of arrays. `exact` keeps the indexes; `none`
+   * leaves the path out.
    */
   readonly bindPath?: 'exact' | 'none';
 }

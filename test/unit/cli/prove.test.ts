@@ -61,7 +61,7 @@ describe('keyfold keys prove', () => {
     expect(await outcomes('--yes')).toEqual({ code: 0, rows: [{ outcome: 'proven' }, { outcome: 'proven' }] });
   });
 
-  it('writes nothing in a dry run, or if nobody confirms', async () => {
+  it('writes nothing in a dry run, or without a confirmation', async () => {
     await unproven();
     expect(await outcomes('--dry-run')).toEqual({
       code: 0,
