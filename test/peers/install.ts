@@ -4,13 +4,14 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { installBrowser } from './browser.ts';
+import { installGenerators } from './generators.ts';
 import { installLambdaRuntime } from './lambda-runtime.ts';
 import { installOnce, PEERS_FOLDER } from './peers-folder.ts';
 
 const run = promisify(execFile);
 
 /** The Python environments, by name; each has its requirements beside this file. */
-export type PythonPeer = 'asherah-go' | 'asherah-rust' | 'checkov' | 'moto' | 'schemathesis';
+export type PythonPeer = 'asherah-go' | 'asherah-rust' | 'checkov' | 'moto' | 'openapi-python-client' | 'schemathesis';
 
 /** The Python of a peer's environment. */
 export function pythonOf(peer: PythonPeer): string {
@@ -26,7 +27,9 @@ export async function installPeers(): Promise<void> {
     installPython('asherah-rust'),
     installPython('checkov'),
     installPython('moto'),
+    installPython('openapi-python-client'),
     installPython('schemathesis'),
+    installGenerators(),
     installJars('dynamodb-local'),
     installAsherahJava(),
     installAsherahGo(),
