@@ -9,6 +9,7 @@ import { installLambdaRuntime } from './lambda-runtime.ts';
 import { installOnce, PEERS_FOLDER } from './peers-folder.ts';
 
 const run = promisify(execFile);
+const LANGUAGES = join(import.meta.dirname, '..', '..', 'examples', 'languages');
 
 /** The Python environments, by name; each has its requirements beside this file. */
 export type PythonPeer = 'asherah-go' | 'asherah-rust' | 'checkov' | 'moto' | 'openapi-python-client' | 'schemathesis';
@@ -31,6 +32,8 @@ export async function installPeers(): Promise<void> {
     installPython('schemathesis'),
     installGenerators(),
     installJars('dynamodb-local'),
+    installJars('languages-java', join(LANGUAGES, 'java', 'pom.xml')),
+    buildGoPrograms(),
     installAsherahJava(),
     installAsherahGo(),
     installBrowser(),
@@ -85,9 +88,15 @@ async function installAsherahGo(): Promise<void> {
   await run('go', ['build', '-o', program, '.'], { cwd: join(import.meta.dirname, 'go') });
 }
 
-/** Installs a peer's jars; its pom is beside this file. */
-async function installJars(peer: 'asherah-java' | 'dynamodb-local'): Promise<void> {
-  const pom = join(import.meta.dirname, `${peer}.pom.xml`);
+/** Compiles the programs of examples/languages that are in Go. */
+async function buildGoPrograms(): Promise<void> {
+  const folder = join(PEERS_FOLDER, 'languages-go');
+  await mkdir(folder, { recursive: true });
+  await run('go', ['build', '-o', `${folder}/`, './...'], { cwd: join(LANGUAGES, 'go') });
+}
+
+/** Installs jars. Without another pom, the one beside this file that has the peer's name says which. */
+async function installJars(peer: string, pom = join(import.meta.dirname, `${peer}.pom.xml`)): Promise<void> {
   await installOnce(peer, pom, async (folder) => {
     await run('mvn', ['-q', '-B', '-f', pom, 'dependency:copy-dependencies', `-DoutputDirectory=${folder}`]);
   });
