@@ -27,7 +27,7 @@ export function createApiServer(
 ): Server {
   return createServer((request, response) => {
     const startedAtMs = performance.now();
-    answer(api, maintenance, page, invokable, request, response)
+    void answer(api, maintenance, page, invokable, request, response)
       .catch((error: unknown) => {
         console.error(error);
         if (!response.headersSent) response.writeHead(500, { 'content-type': 'application/json' });
