@@ -103,7 +103,8 @@ function hanging() {
 function show(result) {
   byId('last-status').textContent = statusOf(result);
   byId('last').replaceChildren(...lastView(result));
-  byId('last-status').scrollIntoView({ block: 'nearest' });
+  const { top } = byId('last-status').getBoundingClientRect();
+  if (top < 0 || top > innerHeight / 2) byId('last').closest('.card').scrollIntoView();
 }
 
 /** Redraws the view only if its data changed, because the focus may be inside it. */

@@ -1,18 +1,16 @@
 import { byId, timeOf } from './dom.js';
 
-/** Asks whether to revoke a key. Resolves to whether the user agrees. */
+const dialog = byId('revoke');
+byId('revoke-yes').addEventListener('click', () => dialog.close('revoke'));
+byId('revoke-no').addEventListener('click', () => dialog.close(''));
+
+/** Asks whether to revoke a key. Resolves to whether the user agrees. Escape declines. */
 export function agreesToRevoke({ id, created }) {
-  const dialog = byId('revoke');
   byId('revoke-text').textContent =
     `${id}, created ${timeOf(created)}. This cannot be undone. The key still decrypts what it encrypted, but Keyfold creates another key to encrypt with.`;
+  dialog.returnValue = '';
+  dialog.showModal();
   return new Promise((resolve) => {
-    const close = (agrees) => () => {
-      dialog.close();
-      resolve(agrees);
-    };
-    byId('revoke-yes').onclick = close(true);
-    byId('revoke-no').onclick = close(false);
-    dialog.oncancel = () => resolve(false);
-    dialog.showModal();
+    dialog.addEventListener('close', () => resolve(dialog.returnValue === 'revoke'), { once: true });
   });
 }

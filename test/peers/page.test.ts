@@ -5,12 +5,13 @@ import type { Browser, Locator, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startLocalWorld, stopLocalWorld, type LocalWorld } from '../support/local-world.ts';
 import { launchBrowser } from './browser.ts';
+import { PageUnderTest } from './page-under-test.ts';
 import { PEERS_FOLDER } from './peers-folder.ts';
 
 let world: LocalWorld;
 let browser: Browser;
+let underTest: PageUnderTest;
 let page: Page;
-/** What the browser complained of. */
 let complaints: string[];
 
 beforeAll(async () => {
@@ -18,44 +19,20 @@ beforeAll(async () => {
 });
 afterAll(() => Promise.all([browser.close(), stopLocalWorld(world)]));
 
-beforeEach(async () => {
-  page = await open(1280, 'light');
-});
+beforeEach(() => open(1280, 'light'));
 afterEach(async () => {
   await page.context().close();
   expect(complaints).toEqual([]);
 });
 
-async function open(width: number, colorScheme: 'light' | 'dark'): Promise<Page> {
-  const context = await browser.newContext({ viewport: { width, height: 800 }, colorScheme });
-  const opened = await context.newPage();
-  opened.setDefaultTimeout(20_000);
-  complaints = [];
-  // A policy that is violated is an error on the console, too.
-  opened.on('console', (message) => message.type() === 'error' && complaints.push(message.text()));
-  opened.on('pageerror', (error) => complaints.push(error.message));
-  await opened.goto(world.url);
-  await opened.locator('#region-us-west-2').waitFor();
-  return opened;
+async function open(width: number, scheme: 'light' | 'dark'): Promise<void> {
+  underTest = await PageUnderTest.open(browser, world.url, width, scheme);
+  ({ page, complaints } = underTest);
 }
 
-/** Presses a button, and says what the outcome and its cost are once they are there. */
-async function press(name: string, outcome: RegExp): Promise<string> {
-  await page.getByRole('button', { name, exact: true }).click();
-  return said(outcome);
-}
-
-/** Waits until the page has looked at the world again after what it did. */
-async function settled(): Promise<void> {
-  await page.locator('body:not(.busy)').waitFor();
-}
-
-async function said(outcome: RegExp): Promise<string> {
-  const status = page.locator('#last-status').filter({ hasText: outcome });
-  await settled();
-  return (await status.textContent()) ?? '';
-}
-
+const press = (name: string, outcome: RegExp): Promise<string> => underTest.press(name, outcome);
+const said = (outcome: RegExp): Promise<string> => underTest.said(outcome);
+const settled = (): Promise<void> => underTest.settled();
 const clear = (): Locator => page.getByLabel('Plaintext', { exact: true });
 const opened = async (): Promise<string | null> => page.locator('#opened').textContent();
 const calls = async (): Promise<string[]> => page.locator('.calls li').allInnerTexts();
@@ -130,7 +107,9 @@ describe('text', () => {
     expect(await page.getByLabel('Encrypted record').inputValue()).not.toBe(before);
     await press('Decrypt', /^Decrypted/);
     expect(await opened()).toBe('4111 1111 1111 1111');
-    expect(await page.locator('#tour .done').allInnerTexts()).toContainEqual(expect.stringMatching(/Replace a key[^]*Done/));
+    expect(await page.locator('#tour .done').allInnerTexts()).toContainEqual(
+      expect.stringMatching(/Replace a tenant's key[^]*Done/),
+    );
   });
 });
 
@@ -252,7 +231,7 @@ describe.each([
 ] as const)('%i pixels wide and %s', (width, scheme) => {
   it('has no fault that axe finds, and never scrolls sideways', async () => {
     await page.context().close();
-    page = await open(width, scheme);
+    await open(width, scheme);
     const ground = await page.evaluate<string>('getComputedStyle(document.body).backgroundColor');
     expect(ground).toBe(scheme === 'light' ? 'rgb(244, 245, 243)' : 'rgb(16, 20, 22)');
     const states: [string, () => Promise<unknown>][] = [
