@@ -70,10 +70,8 @@ async function answer(
   const { statusCode = 200, headers, body: answerBody = '', isBase64Encoded } = result;
   response.writeHead(statusCode, headers as Record<string, string>);
   response.end(isBase64Encoded ? Buffer.from(answerBody, 'base64') : answerBody);
-  return { what, outcome: statusCode < 400 ? String(statusCode) : `${statusCode} ${codeOf(answerBody)}` };
-}
-
-/** The code of a problem document. */
-function codeOf(problem: string): string {
-  return (JSON.parse(problem) as { readonly code: string }).code;
+  // The answer to HEAD has no body.
+  const isProblem = statusCode >= 400 && answerBody !== '';
+  const { code } = isProblem ? (JSON.parse(answerBody) as { readonly code: string }) : { code: '' };
+  return { what, outcome: `${statusCode} ${code}`.trim() };
 }

@@ -184,11 +184,14 @@ it('the terminal shows one line per request, with the code of an error, and no J
   await post(`${world.url}/v1/partitions/tenant-1/encrypt`, { plaintext: 'aGVsbG8=' });
   await post(`${world.url}/v1/partitions/tenant-1/encrypt`, { plaintext: 'c2VjcmV0!' });
   await post(`${world.url}/2015-03-31/functions/keyfold-open/invocations`, { operation: 'decrypt', partition: 'p' });
+  for (const method of ['GET', 'HEAD']) await fetch(`${world.url}/v1/none%1b[31m`, { method });
   await paste(commandOf(world.greeting, 4), '');
   const expected = [
     /^\d\d:\d\d:\d\d {2}POST \/v1\/partitions\/tenant-1\/encrypt {2}200 {2}\d+ ms$/,
     /^\d\d:\d\d:\d\d {2}POST \/v1\/partitions\/tenant-1\/encrypt {2}400 InvalidRequest {2}\d+ ms$/,
     /^\d\d:\d\d:\d\d {2}INVOKE keyfold-open {2}200 InvalidRequest {2}\d+ ms$/,
+    /^\d\d:\d\d:\d\d {2}GET \/v1\/none%1b\[31m {2}404 NotFound {2}\d+ ms$/,
+    /^\d\d:\d\d:\d\d {2}HEAD \/v1\/none%1b\[31m {2}404(?: NotFound)? {2}\d+ ms$/,
     /^\d\d:\d\d:\d\d {2}SQS keyfold-input, 1 received {2}0 to be tried again {2}\d+ ms$/,
   ];
   await vi.waitFor(() => expect(lines).toEqual(expected.map((line) => expect.stringMatching(line))));
