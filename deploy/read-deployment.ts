@@ -18,6 +18,9 @@ const DERIVED =
 /** If either is set to true, powertools writes no metrics, and no alarm on them rings. */
 const METRICS_OFF = /^POWERTOOLS_(?:METRICS_DISABLED|DEV)$/;
 
+/** At the level SILENT there is no audit. Powertools takes some other texts for levels above CRITICAL. */
+const LOG_LEVELS: readonly string[] = ['TRACE', 'DEBUG', 'INFO', 'WARN', 'ERROR', 'CRITICAL'];
+
 const root = join(import.meta.dirname, '..');
 
 /**
@@ -91,7 +94,7 @@ function faultsBetween(deployment: Deployment): string[] {
       ? ['queue.operations is there without a queue.kind']
       : []),
     ...(alarmEmail === undefined && regions.some((region) => alarmTopics[region] === undefined)
-      ? ['alarmEmail is not there, nor an alarmTopics for every region: no one would receive the alarms']
+      ? ['alarmEmail is not there, nor an alarmTopics for every region: no address would receive the alarms']
       : []),
     ...(queue.kind === 'fifo' && queue.batchSize > 10 ? ['queue.batchSize is above 10 of a FIFO queue'] : []),
     ...(queue.kind !== 'none' && queueShare !== null && queueShare < queue.maximumConcurrency
@@ -104,9 +107,9 @@ function faultsBetween(deployment: Deployment): string[] {
     ...Object.keys(settings)
       .filter((name) => METRICS_OFF.test(name))
       .map((name) => `settings.${name} can turn the metrics off, by which the alarms go`),
-    ...(settings['POWERTOOLS_LOG_LEVEL'] === 'SILENT'
-      ? ['settings.POWERTOOLS_LOG_LEVEL is SILENT, at which there is no audit']
-      : []),
+    ...(LOG_LEVELS.includes(settings['POWERTOOLS_LOG_LEVEL'] ?? 'INFO')
+      ? []
+      : [`settings.POWERTOOLS_LOG_LEVEL is none of ${LOG_LEVELS.join(', ')}: there might be no audit`]),
   ];
 }
 

@@ -89,3 +89,11 @@ export function keyRowUnreadable(row: { id: string; created: number }, reason: s
     },
   );
 }
+
+/**
+ * The name of a thrown value, for logs and metrics. Its message is left out, because some errors of SDKs quote answers,
+ * which can contain data.
+ */
+export function errorNameOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.name : 'UnknownError';
+}

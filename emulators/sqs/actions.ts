@@ -55,6 +55,8 @@ export const ACTIONS: Readonly<Record<string, Action>> = {
   SetQueueAttributes: {
     members: ['QueueUrl', 'Attributes'],
     perform: (store, input) => {
+      if (input.optional('Attributes') === undefined)
+        throw new SqsError('MissingParameter', 'The request must contain the parameter Attributes.');
       const attributes = input.map('Attributes');
       if ('FifoQueue' in attributes) throw new SqsError('InvalidAttributeName', 'FifoQueue cannot be changed.');
       store.at(input.text('QueueUrl')).setAttributes(attributes);

@@ -1,4 +1,4 @@
-import { ask, readHealth, readState, revoke, setFault } from './api.js';
+import { post, readHealth, readState, revoke, setFault } from './api.js';
 import { whileBusy } from './busy.js';
 import { bytesView } from './bytes-view.js';
 import { chainView, rowOf } from './chain-view.js';
@@ -116,7 +116,7 @@ function showKeys() {
 }
 
 async function startCold() {
-  const asked = await ask('/local/cold-start');
+  const asked = await post('/local/cold-start');
   const why = 'The process and the keys in its memory are gone. The next request starts a new process.';
   show({ said: 'Started cold', why, asked });
   world.health = undefined;
@@ -150,7 +150,7 @@ async function rewrap() {
 }
 
 async function maintain() {
-  const asked = await ask('/local/maintenance');
+  const asked = await post('/local/maintenance');
   const why = 'It lets each region decrypt each System Key, adds what is missing, and reports what it found.';
   show({ said: asked.ok ? 'Maintained' : 'The maintenance failed', output: readable(asked.text), why, asked });
 }

@@ -62,7 +62,7 @@ const problem = v.pipe(
   ),
 );
 
-/** Where a schema of the document is. */
+/** A reference to a schema of the document. */
 export function refTo(name: string): { readonly $ref: string } {
   return { $ref: `#/components/schemas/${name}` };
 }

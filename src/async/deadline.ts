@@ -140,6 +140,13 @@ class RunningDeadline implements Deadline {
 /** The longest delay that setTimeout can count. A longer one would fire at once. */
 export const MAX_TIMER_MS = 2 ** 31 - 1;
 
+/** The faults of times that a timer is to count, for the errors of a constructor. Empty if there are none. */
+export function timerFaults<T extends object>(options: T, names: readonly (keyof T & string)[]): string[] {
+  return names
+    .filter((name) => Number.isSafeInteger(options[name]) && (options[name] as number) > MAX_TIMER_MS)
+    .map((name) => `${name} must not be more than ${MAX_TIMER_MS}`);
+}
+
 function startTimer(delayMs: number, fire: () => void): NodeJS.Timeout | undefined {
   if (delayMs <= 0) fire();
   return delayMs <= 0 || delayMs > MAX_TIMER_MS ? undefined : setTimeout(fire, delayMs);

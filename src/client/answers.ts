@@ -1,12 +1,11 @@
 import { decodeBase64 } from '../crypto/base64.ts';
+import { isJsonObject, type JsonObject } from '../input/json-object.ts';
 import { KeyfoldTransportError, serviceError, type KeyfoldClientError } from './errors.ts';
 import type { JsonRecord, KeyfoldRecord } from './records.ts';
 import type { ClientAnswer } from './transport.ts';
 
 /** Reads one kind of answer, or throws `UnexpectedAnswer`. */
 export type Reader<T> = (answer: ClientAnswer) => T;
-
-type Members = Readonly<Record<string, unknown>>;
 
 /**
  * Reads the bytes of a decrypted payload.
@@ -92,8 +91,8 @@ function jsonRecord(value: unknown, answer: ClientAnswer): JsonRecord {
   };
 }
 
-function membersOf(value: unknown, answer: ClientAnswer): Members {
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Members;
+function membersOf(value: unknown, answer: ClientAnswer): JsonObject {
+  if (isJsonObject(value)) return value;
   throw unexpected('an object', answer);
 }
 

@@ -1,3 +1,5 @@
+import { hasLargeNumber } from '../records/fast-paths.ts';
+import { OBJECT } from '../input/checks.ts';
 import { KeyfoldTransportError } from './errors.ts';
 import { jsonOf } from './json.ts';
 
@@ -9,6 +11,7 @@ export type GivenDocument =
 /**
  * Returns the document as JSON text. The client always sends text, so that no parser on the way rounds a number.
  * @throws TypeError unless exactly one of `document` and `documentText` is given, or if the document has no JSON form
+ * that keeps all its values
  * @throws KeyfoldServiceError `InvalidRequest` if the document is nested too deeply for JSON.stringify
  */
 export function documentTextOf({ document, documentText }: GivenDocument): string {
@@ -16,10 +19,34 @@ export function documentTextOf({ document, documentText }: GivenDocument): strin
     throw new TypeError('request must have one of document and documentText.');
   }
   if (documentText !== undefined) return documentText;
-  const text = jsonOf(document, 'request.document');
+  const text = jsonOf(document, 'request.document', lossless);
   // JSON.stringify returns undefined for functions and symbols, although its declared return type is string.
   if (text === undefined) throw new TypeError('request.document has no JSON form.');
   return text;
+}
+
+/**
+ * A replacer of JSON.stringify that refuses what JSON.stringify would drop, or replace by `null` or `{}`: the service
+ * would seal the replacement, and the value would be lost. Members that are undefined are left out, as always.
+ */
+function lossless(this: unknown, _name: string, value: unknown): unknown {
+  const isKept = typeof value === 'object' ? isKeptObject(value) : isKeptPrimitive(value, this);
+  if (isKept) return value;
+  throw new TypeError('JSON has no such value: a function, NaN, a Map, bytes or undefined in an array.');
+}
+
+function isKeptPrimitive(value: unknown, holder: unknown): boolean {
+  if (typeof value === 'number') return Number.isFinite(value);
+  if (value === undefined) return !Array.isArray(holder);
+  return typeof value !== 'function' && typeof value !== 'symbol';
+}
+
+function isKeptObject(value: object | null): boolean {
+  if (value === null || Array.isArray(value) || OBJECT.holds(value)) return true;
+  // JSON.stringify unwraps these three.
+  const tag = Object.prototype.toString.call(value);
+  if (tag === '[object Number]') return Number.isFinite(Number(value));
+  return tag === '[object String]' || tag === '[object Boolean]';
 }
 
 /**
@@ -37,7 +64,7 @@ export function documentOf(text: string, requestId: string | undefined): unknown
   } catch {
     throw new KeyfoldTransportError('UnexpectedAnswer', 'The document is not JSON.', { requestId });
   }
-  if (mayHoldLargeNumber(text) && someValue(document, isLarge)) {
+  if (hasLargeNumber(text) ?? someValue(document, isLarge)) {
     throw new KeyfoldTransportError(
       'InexactNumber',
       'The document contains a number that JavaScript cannot represent exactly. Send documentText instead.',
@@ -52,14 +79,6 @@ export function documentOf(text: string, requestId: string | undefined): unknown
     );
   }
   return document;
-}
-
-/**
- * Whether the text has sixteen digits in a row or an exponent. Few documents do, so most skip the search for large
- * numbers.
- */
-function mayHoldLargeNumber(text: string): boolean {
-  return /\d{16}|\d[eE]\+?\d/.test(text);
 }
 
 /** Whether a parsed number may differ from its JSON text. */

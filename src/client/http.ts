@@ -1,4 +1,4 @@
-import { FUNCTION, optional, optionsOf, STRING, type Types } from '../input/checks.ts';
+import { FUNCTION, optional, optionsOf, STRING, type Type, type Types } from '../input/checks.ts';
 import { HTTP_PARTITION, NO_HTTP_PARTITION } from '../operations/http-partition.ts';
 import { signatureFaultNamed, type SignatureFault } from '../connections/signature-fault.ts';
 import {
@@ -34,9 +34,13 @@ type Authorizer = Pick<RequestSigner, 'sign'>;
 
 const LOCAL_HOST = /^(?:localhost|127\.0\.0\.1|\[::1\])$/;
 
+const REGION: Type = {
+  called: 'the name of an AWS region',
+  holds: (value) => typeof value === 'string' && /^[a-z0-9-]{1,64}$/.test(value),
+};
 const OPTIONS: Types<HttpTransportOptions> = {
   endpoint: STRING,
-  region: optional(STRING),
+  region: optional(REGION),
   credentials: optional(CREDENTIALS),
   authorization: optional(FUNCTION),
 };
@@ -53,7 +57,8 @@ export class HttpTransport implements Transport {
    */
   constructor(options: HttpTransportOptions) {
     const { endpoint, region, credentials, authorization } = optionsOf(options, 'http', OPTIONS);
-    if (!URL.canParse(endpoint)) throw new TypeError('http.endpoint must be a URL.');
+    // A URL object drops the white space at an end, but then cannot parse the endpoint with a path appended.
+    if (!URL.canParse(endpoint) || /\s/.test(endpoint)) throw new TypeError('http.endpoint must be a URL.');
     const { protocol, hostname, username, password } = new URL(endpoint);
     if (protocol !== 'https:' && !(protocol === 'http:' && LOCAL_HOST.test(hostname))) {
       throw new TypeError('http.endpoint must start with https.');
@@ -115,8 +120,8 @@ function isCorrected({ status, headers, text }: HttpAnswer, signer: RequestSigne
 
 function signatureFaultIn(headers: HttpAnswer['headers'], text: string): SignatureFault | undefined {
   const [named = ''] = headers.get('x-amzn-errortype')?.split(':') ?? [];
-  if (/security token included in the request is/i.test(text)) return 'credentials';
-  if (/signature (?:expired|not yet current)/i.test(text)) return 'clock';
+  if (/security token included in the request is/.test(text)) return 'credentials';
+  if (/Signature (?:expired|not yet current)/.test(text)) return 'clock';
   return signatureFaultNamed(named);
 }
 

@@ -1,6 +1,6 @@
 import { InvokeCommand, LambdaClient, type InvokeCommandOutput } from '@aws-sdk/client-lambda';
 import { guardHandler, keptConnections } from '../connections/agents.ts';
-import { having, optional, optionsOf, STRING, type Types } from '../input/checks.ts';
+import { check, having, optional, optionsOf, STRING, type Type, type Types } from '../input/checks.ts';
 import { ACTION_OF } from '../operations/operation-name.ts';
 import { signatureFaultOf } from '../connections/signature-fault.ts';
 import {
@@ -34,7 +34,11 @@ export interface LambdaTransportOptions {
 
 const SENDING = having('send');
 const CONFIGURED = having('maxAttempts', 'credentials');
-const FUNCTIONS: Types<Exclude<KeyfoldFunctions, string>> = { seal: STRING, open: STRING };
+const FUNCTION_NAME: Type = {
+  called: 'the name or the ARN of a function',
+  holds: (value) => typeof value === 'string' && /^[\w:$.-]{1,256}$/.test(value),
+};
+const FUNCTIONS: Types<Exclude<KeyfoldFunctions, string>> = { seal: FUNCTION_NAME, open: FUNCTION_NAME };
 const OPTIONS: Types<LambdaTransportOptions> = {
   functions: {
     called: 'a name or an object with seal and open',
@@ -54,6 +58,7 @@ export class LambdaTransport implements Transport {
   /** @throws TypeError that names the option if it has the wrong type or does not exist */
   constructor(options: LambdaTransportOptions) {
     const { functions, client } = optionsOf(options, 'lambda', OPTIONS);
+    if (typeof functions === 'string') check(functions, 'lambda.functions', FUNCTION_NAME);
     this.#functions = typeof functions === 'string' ? functions : optionsOf(functions, 'lambda.functions', FUNCTIONS);
     this.#client =
       client ??

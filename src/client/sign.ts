@@ -48,10 +48,20 @@ export const CREDENTIALS: Type = {
   called: 'credentials or a function that finds them',
   holds: (value) => {
     if (typeof value !== 'object' || value === null) return typeof value === 'function';
-    const { accessKeyId, secretAccessKey, sessionToken = '' } = value as Partial<Identity>;
-    return [accessKeyId, secretAccessKey, sessionToken].every((part) => typeof part === 'string');
+    return isIdentity(value);
   },
 };
+
+/** Whether a value is credentials. The parts that go into headers must have only characters that a header may have. */
+function isIdentity(value: object): value is Identity {
+  const { accessKeyId, secretAccessKey, sessionToken } = value as Record<keyof Identity, unknown>;
+  const inHeaders = sessionToken === undefined ? [accessKeyId] : [accessKeyId, sessionToken];
+  return (
+    inHeaders.every((part) => typeof part === 'string' && /^[\x21-\x7e]+$/.test(part)) &&
+    typeof secretAccessKey === 'string' &&
+    secretAccessKey !== ''
+  );
+}
 
 /**
  * Makes a signer for requests to API Gateway with AWS Signature Version 4. AWS accepts a signature for five minutes, so
@@ -145,9 +155,12 @@ class CachedCredentials {
     this.#mustRenew = true;
   }
 
-  #request(): Promise<Identity> {
+  /** @throws TypeError if the provider gives anything but credentials */
+  async #request(): Promise<Identity> {
     const forceRefresh = this.#mustRenew;
     this.#mustRenew = false;
-    return forceRefresh ? this.#provider({ forceRefresh }) : this.#provider();
+    const given: unknown = await (forceRefresh ? this.#provider({ forceRefresh }) : this.#provider());
+    if (typeof given === 'object' && given !== null && isIdentity(given)) return given;
+    throw new TypeError('http.credentials must return credentials.');
   }
 }

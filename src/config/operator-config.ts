@@ -4,7 +4,7 @@ import { invalidConfiguration } from '../errors.ts';
 import type { ServiceNames } from '../records/ids.ts';
 import type { DynamoDbMetastoreOptions } from '../metastore/dynamodb-client.ts';
 import { metastoreOf, policyOf, type Environment } from './app-config.ts';
-import { settingFaults, settingsOf } from './read-config.ts';
+import { settingFaults, settingsOf, tableFaults } from './read-config.ts';
 import { settingsSchema, type Settings } from './settings.ts';
 
 /** The settings that an operator's command uses. The command calls no KMS, so KMS settings are not required. */
@@ -33,7 +33,7 @@ const operatorSchema = v.object({
 export function readOperatorConfig(environment: Environment, overrides: Overrides): OperatorConfig {
   const own = { ...settingsOf(environment), ...overrides };
   const { issues, output, success } = v.safeParse(operatorSchema, own);
-  const faults = settingFaults(own, issues);
+  const faults = [...settingFaults(own, issues), ...(success ? tableFaults(output, environment) : [])];
   if (!success || faults.length > 0) throw invalidConfiguration(faults);
   const { SERVICE: service, PRODUCT: product } = output;
   const names = service !== undefined && product !== undefined && { service, product };

@@ -1,5 +1,5 @@
 import { fieldPathFaults } from '../operations/field-path-faults.ts';
-import type { OperationName } from '../operations/operation-name.ts';
+import { isOnFields, type OperationName } from '../operations/operation-name.ts';
 import { isFifoQueue } from '../sqs/message.ts';
 import { configOf, type AppConfig, type Environment } from './app-config.ts';
 import { checkedSettings, PREFIX } from './read-config.ts';
@@ -17,6 +17,9 @@ export interface QueueConfig {
   readonly longestRetryDelaySeconds: number;
 }
 
+/** The longest first delay. A fault that passes at once holds back a FIFO message group for no longer than this. */
+const RETRY_DELAY_SECONDS = 5;
+
 const QUEUE_URLS = ['OUTPUT_QUEUE_URL', 'DEAD_LETTER_QUEUE_URL'] as const;
 
 /**
@@ -31,9 +34,9 @@ const DEFAULT_OPERATIONS: readonly OperationName[] = ['encrypt-fields'];
  */
 export function readQueueConfig(environment: Environment): AppConfig & { readonly queue: QueueConfig } {
   const settings = checkedSettings(environment, QUEUE_URLS, (read, areValid) => [
-    ...(areValid(QUEUE_URLS) ? queueFaults(read) : []),
+    ...(areValid(QUEUE_URLS) ? [...queueFaults(read), ...regionFaults(read, environment)] : []),
     ...(areValid(['FIELDS']) ? fieldPathFaults(read.FIELDS ?? []).map((fault) => `${PREFIX}FIELDS${fault}`) : []),
-    ...(areValid(['RETRY_DELAY_SECONDS', 'LONGEST_RETRY_DELAY_SECONDS']) ? delayFaults(read) : []),
+    ...(areValid(['FIELDS', 'OPERATIONS']) ? uselessFieldsFaults(read) : []),
   ]);
   const { door, ...config } = configOf(settings, environment);
   return {
@@ -43,14 +46,32 @@ export function readQueueConfig(environment: Environment): AppConfig & { readonl
       outputUrl: settings.OUTPUT_QUEUE_URL ?? '',
       deadLetterUrl: settings.DEAD_LETTER_QUEUE_URL ?? '',
       fields: settings.FIELDS,
-      retryDelaySeconds: settings.RETRY_DELAY_SECONDS,
+      retryDelaySeconds: RETRY_DELAY_SECONDS,
       longestRetryDelaySeconds: settings.LONGEST_RETRY_DELAY_SECONDS,
     },
   };
 }
 
-function delayFaults({ RETRY_DELAY_SECONDS: first, LONGEST_RETRY_DELAY_SECONDS: longest }: Settings): string[] {
-  return first > longest ? [`${PREFIX}RETRY_DELAY_SECONDS is more than ${PREFIX}LONGEST_RETRY_DELAY_SECONDS`] : [];
+/** Finds fields that no message can use, because the function does not serve the operations on fields. */
+function uselessFieldsFaults({ FIELDS: fields, OPERATIONS }: Settings): string[] {
+  const operations: readonly OperationName[] = OPERATIONS ?? DEFAULT_OPERATIONS;
+  if (fields === undefined || operations.some(isOnFields)) return [];
+  return [`${PREFIX}FIELDS is set, and ${PREFIX}OPERATIONS lists no operation on fields`];
+}
+
+/**
+ * The host of a queue's URL on AWS. Its region is captured. Hosts of other forms, such as VPC endpoints, do not match.
+ */
+const QUEUE_HOST =
+  /^(?:sqs(?:-fips)?\.([a-z0-9-]+)|([a-z0-9-]+)\.queue)\.(?:amazonaws\.com|api\.aws|api\.amazonwebservices\.com)/;
+
+/** Checks that the queues are in the function's region, because SQS refuses a request that is signed for another. */
+function regionFaults(settings: Settings, environment: Environment): string[] {
+  return QUEUE_URLS.filter((name) => {
+    const { hostname } = new URL(settings[name] ?? 'https://none');
+    const [, region, ofLegacyHost = region] = QUEUE_HOST.exec(hostname) ?? [];
+    return ofLegacyHost !== undefined && ofLegacyHost !== (environment['AWS_REGION'] ?? ofLegacyHost);
+  }).map((name) => `${PREFIX}${name} is the URL of a queue in another region than the function`);
 }
 
 function queueFaults({ OUTPUT_QUEUE_URL: output, DEAD_LETTER_QUEUE_URL: deadLetters }: Settings): string[] {

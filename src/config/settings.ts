@@ -1,7 +1,8 @@
 import * as v from 'valibot';
-import { MAX_TIMER_MS } from '../async/deadline.ts';
-import { MAX_NONCES } from '../envelope/crypto-policy.ts';
+import { endpointFaults, isHttpUrl } from '../input/endpoint.ts';
+import { CREATE_DATE_PRECISION_MS, MAX_NONCES } from '../envelope/crypto-policy.ts';
 import { KeyfoldError } from '../errors.ts';
+import { isTableName, NO_TABLE_NAME } from '../metastore/table-name.ts';
 import { isPartition, isRegionName } from '../records/ids.ts';
 import { locateValues } from '../operations/json-text.ts';
 import { isOperationName } from '../operations/operation-name.ts';
@@ -11,7 +12,6 @@ import { isQueueUrl } from '../sqs/message.ts';
 const NO_STRINGS = 'is not a JSON array of strings';
 const text = v.pipe(v.string(), v.nonEmpty('is empty'));
 const count = v.pipe(v.string(), v.regex(/^[1-9]\d{0,14}$/, 'is not a positive whole number'), v.transform(Number));
-const timeout = v.pipe(count, v.maxValue(MAX_TIMER_MS, `is more than ${MAX_TIMER_MS}`));
 const countOrZero = v.pipe(v.string(), v.regex(/^(?:0|[1-9]\d{0,14})$/, 'is not a whole number'), v.transform(Number));
 const flag = v.pipe(
   v.picklist(['true', 'false'], 'is neither true nor false'),
@@ -63,22 +63,14 @@ const queueUrl = v.pipe(
   v.check((value) => !isHttpUrl(value) || isQueueUrl(value), 'is not the URL of a queue: …/ACCOUNT/NAME'),
 );
 /** The name or the ARN of a DynamoDB table. */
-const table = v.pipe(
-  v.string(),
-  v.regex(
-    /^(?:arn:aws[a-z-]*:dynamodb:[a-z0-9-]+:\d{12}:table\/)?[A-Za-z0-9_.-]{3,255}$/,
-    'is neither the name nor the ARN of a DynamoDB table',
-  ),
-);
+const table = v.pipe(v.string(), v.check(isTableName, NO_TABLE_NAME));
 const region = v.pipe(v.string(), v.check(isRegionName, 'is not the name of an AWS region'));
 const endpoint = v.pipe(
   v.string(),
-  v.check(isHttpUrl, 'is not a URL'),
-  v.check((value) => {
-    if (!isHttpUrl(value)) return true;
-    const { search, hash, username, password } = new URL(value);
-    return [search, hash, username, password].every((part) => part === '');
-  }, 'has a query, a fragment or credentials'),
+  v.check(
+    (value) => endpointFaults(value).length === 0,
+    ({ input }) => endpointFaults(input).join(),
+  ),
 );
 /**
  * A delay in seconds. SQS allows a visibility of 12 hours since receipt, which may be a whole invocation (15 minutes)
@@ -113,14 +105,6 @@ export const settingsSchema = v.object({
   REGION_SUFFIX: v.optional(text),
   KMS_KEYS: v.optional(regionMap),
   PREFERRED_REGION: v.optional(region),
-  KMS_CONNECTION_TIMEOUT_MS: v.optional(timeout),
-  KMS_REQUEST_TIMEOUT_MS: v.optional(timeout),
-  MAX_ROUNDS: v.optional(count),
-  BASE_DELAY_MS: v.optional(timeout),
-  LONGEST_DELAY_MS: v.optional(timeout),
-  THROTTLED_DELAY_MS: v.optional(timeout),
-  FIRST_COOL_DOWN_MS: v.optional(timeout),
-  LONGEST_COOL_DOWN_MS: v.optional(timeout),
   ON_KEY_REFUSED: v.optional(v.picklist(['failover', 'fail'], 'is neither failover nor fail')),
   MINIMUM_WRAPPED_REGIONS: v.optional(count),
   STATIC_MASTER_KEY_HEX: v.optional(v.pipe(v.string(), v.regex(/^[0-9a-fA-F]{64}$/, 'is not 64 hexadecimal digits'))),
@@ -128,18 +112,15 @@ export const settingsSchema = v.object({
   TABLE: v.optional(table),
   DYNAMODB_REGION: v.optional(region),
   DYNAMODB_ENDPOINT: v.optional(endpoint),
-  DYNAMODB_CONNECTION_TIMEOUT_MS: v.optional(timeout),
-  DYNAMODB_REQUEST_TIMEOUT_MS: v.optional(timeout),
-  EXPIRE_AFTER_MS: v.optional(count),
-  CREATE_DATE_PRECISION_MS: v.optional(count),
+  EXPIRE_AFTER_MS: v.optional(
+    v.pipe(count, v.minValue(CREATE_DATE_PRECISION_MS, `is less than ${CREATE_DATE_PRECISION_MS}`)),
+  ),
   REVOKE_CHECK_INTERVAL_MS: v.optional(count),
   STALE_GRACE_MS: v.optional(countOrZero),
   SYSTEM_KEY_MAX_AGE_MS: v.optional(count),
   INTERMEDIATE_KEY_MAX_AGE_MS: v.optional(count),
-  MAX_SYSTEM_KEYS: v.optional(count),
   MAX_INTERMEDIATE_KEYS: v.optional(count),
   DATA_ROW_KEY_MAX_MESSAGES: v.optional(v.pipe(count, v.maxValue(MAX_NONCES, `is more than ${MAX_NONCES}`))),
-  DATA_ROW_KEY_MAX_BYTES: v.optional(count),
   DATA_ROW_KEY_MAX_AGE_MS: v.optional(count),
   PRELOAD_SYSTEM_KEY: v.optional(flag, 'false'),
   AUTH: v.optional(v.picklist(['iam', 'jwt', 'none'], 'is none of iam, jwt, none'), 'iam'),
@@ -161,9 +142,26 @@ export const settingsSchema = v.object({
   FIELDS: v.optional(fields),
   OUTPUT_QUEUE_URL: v.optional(queueUrl),
   DEAD_LETTER_QUEUE_URL: v.optional(queueUrl),
-  RETRY_DELAY_SECONDS: v.optional(hiddenSeconds, '5'),
   LONGEST_RETRY_DELAY_SECONDS: v.optional(hiddenSeconds, '900'),
 });
+
+/** Names that were settings once. Their values are now constants, because no operator had a reason to change them. */
+export const REMOVED_SETTINGS: ReadonlySet<string> = new Set([
+  'KMS_CONNECTION_TIMEOUT_MS',
+  'KMS_REQUEST_TIMEOUT_MS',
+  'MAX_ROUNDS',
+  'BASE_DELAY_MS',
+  'LONGEST_DELAY_MS',
+  'THROTTLED_DELAY_MS',
+  'FIRST_COOL_DOWN_MS',
+  'LONGEST_COOL_DOWN_MS',
+  'DYNAMODB_CONNECTION_TIMEOUT_MS',
+  'DYNAMODB_REQUEST_TIMEOUT_MS',
+  'CREATE_DATE_PRECISION_MS',
+  'MAX_SYSTEM_KEYS',
+  'DATA_ROW_KEY_MAX_BYTES',
+  'RETRY_DELAY_SECONDS',
+]);
 
 /** The parsed settings. */
 export type Settings = v.InferOutput<typeof settingsSchema>;
@@ -182,11 +180,6 @@ function hasDuplicateNames(value: string): boolean {
     if (error instanceof KeyfoldError) return true;
     throw error;
   }
-}
-
-function isHttpUrl(value: string): boolean {
-  // The pattern refuses white space, which the URL parser would silently remove.
-  return URL.canParse(value) && /^https?:\S*$/.test(value);
 }
 
 function itemsOf(value: string): string[] {

@@ -1,11 +1,10 @@
 import type { AuthConfig, JwtConfig } from '../config/app-config.ts';
 import { KeyfoldError } from '../errors.ts';
+import { isJsonObject, membersOf, type JsonObject } from '../input/json-object.ts';
 import { HTTP_PARTITION } from '../operations/http-partition.ts';
 import { ACTION_OF, type OperationName } from '../operations/operation-name.ts';
 
 const HTTP_PARTITIONS_BY_PREFIX = /^[A-Za-z0-9._~@-]{0,127}\*$/;
-
-type Fields = Readonly<Record<string, unknown>>;
 
 /**
  * Checks that the request came through the configured kind of authorizer, and through no other.
@@ -13,12 +12,12 @@ type Fields = Readonly<Record<string, unknown>>;
  * @returns the fields that the authorizer passed on: the IAM caller's ARN, or the claims of a token
  * @throws KeyfoldError `Unauthenticated`
  */
-export function authenticate(auth: AuthConfig, authorizer: unknown): Fields {
-  const kinds = asFields(authorizer) ?? {};
+export function authenticate(auth: AuthConfig, authorizer: unknown): JsonObject {
+  const kinds = membersOf(authorizer);
   const { length } = Object.keys(kinds);
   if (auth.kind === 'none' && length === 0) return {};
-  const found = length === 1 ? asFields(kinds[auth.kind]) : undefined;
-  if (found !== undefined) return found;
+  const found = kinds[auth.kind];
+  if (length === 1 && isJsonObject(found)) return found;
   throw new KeyfoldError(
     'Unauthenticated',
     'The request has not passed the authorizer that this API is configured with.',
@@ -31,9 +30,9 @@ export function authenticate(auth: AuthConfig, authorizer: unknown): Fields {
  * @param found the result of {@link authenticate}
  * @throws KeyfoldError `Forbidden`
  */
-export function authorize(auth: AuthConfig, found: Fields, partition: string, operation: OperationName): void {
+export function authorize(auth: AuthConfig, found: JsonObject, partition: string, operation: OperationName): void {
   if (auth.kind !== 'jwt') return;
-  const claims = asFields(found['claims']) ?? {};
+  const claims = membersOf(found['claims']);
   const scope = `keyfold/${ACTION_OF[operation]}`;
   if (!entriesOf(claims[auth.scopeClaim ?? 'scope'])?.includes(scope)) {
     throw new KeyfoldError('Forbidden', `The token lacks the scope ${scope}.`);
@@ -48,9 +47,9 @@ export function authorize(auth: AuthConfig, found: Fields, partition: string, op
  * `issuer#subject`. Null if the authorizer passed on no such name.
  * @param found the result of {@link authenticate}
  */
-export function principalOf(auth: AuthConfig, found: Fields): string | null {
+export function principalOf(auth: AuthConfig, found: JsonObject): string | null {
   if (auth.kind === 'iam') return asText(found['userArn']);
-  const { iss, sub } = asFields(found['claims']) ?? {};
+  const { iss, sub } = membersOf(found['claims']);
   const subject = asText(sub);
   return subject === null ? null : `${asText(iss) ?? ''}#${subject}`;
 }
@@ -88,8 +87,4 @@ function entriesOf(claim: unknown): readonly string[] | undefined {
 /** Whether a grant covers a partition. A grant is an exact partition, or a prefix followed by `*`. */
 export function isGranted(grant: string, partition: string): boolean {
   return grant.endsWith('*') ? partition.startsWith(grant.slice(0, -1)) : partition === grant;
-}
-
-function asFields(value: unknown): Fields | undefined {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Fields) : undefined;
 }

@@ -1,7 +1,6 @@
 import type { APIGatewayProxyEventV2, SQSEvent } from 'aws-lambda';
 import { KeyfoldError } from '../errors.ts';
-
-type Members = Readonly<Record<string, unknown>>;
+import { isJsonObject, membersOf } from '../input/json-object.ts';
 
 /** The error for an event from a source that this function does not serve. */
 export function unexpectedEvent(expected: string): KeyfoldError {
@@ -19,7 +18,7 @@ export function isFromGateway(event: unknown): event is APIGatewayProxyEventV2 {
     type === undefined &&
     typeof routeKey === 'string' &&
     typeof rawPath === 'string' &&
-    isObject(headers) &&
+    isJsonObject(headers) &&
     // Only the headers and parameters that a door reads are checked, because this runs for every request.
     isTextOrAbsent(headers['content-type']) &&
     isTextOrAbsent(headers['content-encoding']) &&
@@ -37,7 +36,7 @@ export function isFromGateway(event: unknown): event is APIGatewayProxyEventV2 {
  * sender reads an HTTP response.
  */
 export function isRequest(event: unknown): boolean {
-  return isObject(membersOf(event)['requestContext']);
+  return isJsonObject(membersOf(event)['requestContext']);
 }
 
 /** Whether an event is meant as a direct invocation, even if it is invalid. */
@@ -55,7 +54,7 @@ export function isFromQueue(event: unknown): event is SQSEvent {
 function isQueueRecord(record: unknown): boolean {
   const { eventSource, eventSourceARN, messageId, body, attributes } = membersOf(record);
   const isNamed = [eventSourceARN, messageId, body].every((text) => typeof text === 'string');
-  return eventSource === 'aws:sqs' && isNamed && isObject(attributes);
+  return eventSource === 'aws:sqs' && isNamed && isJsonObject(attributes);
 }
 
 /** Whether an event is from an EventBridge schedule, or is empty because an operator invoked the function by hand. */
@@ -65,17 +64,9 @@ export function isFromSchedule(event: unknown): boolean {
   if (source === 'aws.events' || source === 'aws.scheduler') {
     return detailType === undefined || detailType === 'Scheduled Event';
   }
-  return isObject(event) && Object.keys(event).length === 0;
+  return isJsonObject(event) && Object.keys(event).length === 0;
 }
 
 function isTextOrAbsent(value: unknown): boolean {
   return typeof value === 'string' || value === undefined;
-}
-
-function membersOf(value: unknown): Members {
-  return isObject(value) ? value : {};
-}
-
-function isObject(value: unknown): value is Members {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -6,11 +6,11 @@ import { HTTP_PARTITION } from '../operations/http-partition.ts';
 import { audited, type AuditSubject } from './audit.ts';
 import { authenticate, authorize, principalOf } from './authorize.ts';
 import { isFromGateway, isRequest, unexpectedEvent } from './event-source.ts';
+import { doorHandler, FailedInvocation, type Handler } from './handler.ts';
 import { checkTarget, methodsOf, pathOf, readTarget } from './http-path.ts';
 import { bodyLimitBytes, readBody } from './http-request.ts';
 import { MAX_ANSWER_BYTES, perform, type DoorOptions } from './perform.ts';
-import { problemResponse, statusOf, toKeyfoldError } from './problem.ts';
-import type { Telemetry } from './telemetry.ts';
+import { problemResponse } from './problem.ts';
 
 /** The longest that a request may take. API Gateway gives up after 30 s. */
 const MAX_ANSWER_MS = 28_000;
@@ -28,22 +28,16 @@ export interface HttpDoorOptions extends DoorOptions {
 }
 
 /** A Lambda handler for API Gateway HTTP APIs with payload format 2.0. */
-export type HttpHandler = (
-  event: APIGatewayProxyEventV2,
-  context: Context,
-) => Promise<APIGatewayProxyStructuredResultV2>;
+export type HttpHandler = Handler<APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2>;
 
 /**
  * Creates the HTTP door. The door uses the route and path parameters that API Gateway matched, because those are what
  * API Gateway authorized. It refuses a request whose path spells them differently.
  */
 export function httpDoor(options: HttpDoorOptions): HttpHandler {
-  const { telemetry } = options;
   return middy<APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2>({ timeoutEarlyInMillis: 0 })
-    .before(({ context }) => telemetry.begin(context))
-    .after(() => telemetry.flush())
-    .use(problems(telemetry))
-    .handler((event, context) => route(options, event, context));
+    .use(PROBLEMS)
+    .handler(doorHandler(options.telemetry, (event, context) => route(options, event, context)));
 }
 
 async function route(
@@ -99,7 +93,7 @@ async function operate(
   return audited(options.telemetry, subject, async (trail) => {
     authorize(options.auth, found, partition, operation);
     checkTarget(event, { partition, operation });
-    const request = readBody(event, bodyLimitBytes(operation, options.config.plaintextLimitBytes));
+    const request = readBody(event, operation, bodyLimitBytes(operation, options.config.plaintextLimitBytes));
     const remainingMs = Math.min(context.getRemainingTimeInMillis(), MAX_ANSWER_MS);
     return json(await perform(options, { partition, operation, request }, { remainingMs, answerFits, trail }));
   });
@@ -114,22 +108,18 @@ function answerFits(answer: string): boolean {
   return maxBytes <= MAX_ANSWER_BYTES || Buffer.byteLength(JSON.stringify(answer)) <= MAX_ANSWER_BYTES;
 }
 
-/** Middleware that turns every thrown error into a problem document (RFC 9457). */
-function problems(telemetry: Telemetry): MiddlewareObj<APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2> {
-  return {
-    onError: (request) => {
-      const error = toKeyfoldError(request.error);
-      telemetry.requestFailed(error, statusOf(error.code));
-      telemetry.flush();
-      const { event, context } = request;
-      // Only an HTTP client reads the status of a response. For other events the invocation must fail, or it would look
-      // done.
-      if (!isRequest(event)) return;
-      const response = problemResponse(error, event.requestContext.requestId ?? context.awsRequestId);
-      request.response = { ...response, headers: { ...response.headers, ...hintsOf(error, event) } };
-    },
-  };
-}
+/**
+ * Middleware that answers a failed request with a problem document (RFC 9457). Only an HTTP client reads the status of
+ * a response. For any other event the invocation must fail, or it would look done.
+ */
+const PROBLEMS: MiddlewareObj<APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2> = {
+  onError: (request) => {
+    const { error, event, context } = request;
+    if (!(error instanceof FailedInvocation) || !isRequest(event)) return;
+    const response = problemResponse(error.reason, event.requestContext.requestId ?? context.awsRequestId);
+    request.response = { ...response, headers: { ...response.headers, ...hintsOf(error.reason, event) } };
+  },
+};
 
 /** Headers that list what the client may send instead (RFC 9110, 15.5.6 and 15.5.16). */
 function hintsOf({ code }: KeyfoldError, event: APIGatewayProxyEventV2): Record<string, string> {

@@ -1,4 +1,5 @@
 import { KeyfoldError } from '../errors.ts';
+import { isJsonObject, type JsonObject } from '../input/json-object.ts';
 import { isOnFields, isOperationName, OPERATION_NAMES, type OperationName } from '../operations/operation-name.ts';
 import type { OperationRequest } from '../operations/operation.ts';
 import type { Call } from './perform.ts';
@@ -16,9 +17,8 @@ export interface InvocationDefaults {
  */
 export function readInvocation(given: OperationRequest, defaults: InvocationDefaults = {}): Call {
   const event = given.value;
-  if (typeof event !== 'object' || event === null || Array.isArray(event))
-    throw invalid('The event must be a JSON object.');
-  const { operation = defaults.operation, partition, ...members } = event as Readonly<Record<string, unknown>>;
+  if (!isJsonObject(event)) throw invalid('The event must be a JSON object.');
+  const { operation = defaults.operation, partition, ...members } = event;
   if (!isOperationName(operation)) throw invalid(`operation must be one of ${OPERATION_NAMES.join(', ')}.`);
   if (partition === undefined) throw invalid('The event must have a partition.');
   if (typeof partition !== 'string') throw invalid('partition must be a string.');
@@ -26,11 +26,7 @@ export function readInvocation(given: OperationRequest, defaults: InvocationDefa
 }
 
 /** Adds the default fields to a field operation, if the request has neither `fields` nor `all`. */
-function withFields(
-  operation: OperationName,
-  given: Readonly<Record<string, unknown>>,
-  { fields }: InvocationDefaults,
-): unknown {
+function withFields(operation: OperationName, given: JsonObject, { fields }: InvocationDefaults): unknown {
   const hasSelection = Object.hasOwn(given, 'fields') || Object.hasOwn(given, 'all');
   return fields === undefined || hasSelection || !isOnFields(operation) ? given : { ...given, fields };
 }

@@ -43,6 +43,11 @@ export class MetricBuffer {
     else series.values.push(value);
   }
 
+  /** Adds one to a count, which the flush at the end of the invocation writes. */
+  count(name: string, dimensions: Dimensions): void {
+    this.add(name, MetricUnit.Count, 1, dimensions);
+  }
+
   /** Adds one to a counter. The next flush that has other values writes it, or the first flush after a minute. */
   tally(name: string): void {
     this.#tallies.set(name, (this.#tallies.get(name) ?? 0) + 1);

@@ -1,10 +1,9 @@
-import middy from '@middy/core';
 import type { Context, SQSBatchResponse, SQSEvent } from 'aws-lambda';
 import { withDeadline } from '../async/deadline.ts';
-import { invalidConfiguration, KeyfoldError } from '../errors.ts';
+import { invalidConfiguration } from '../errors.ts';
 import { isFifoQueue, isSameQueue } from '../sqs/message.ts';
 import { isFromQueue, unexpectedEvent } from './event-source.ts';
-import { statusOf } from './problem.ts';
+import { doorHandler, type Handler } from './handler.ts';
 import { QueueBatch, type QueueDoorOptions } from './queue-batch.ts';
 
 /** The share of the remaining invocation time until sending ends. The rest is for delaying failed messages. */
@@ -15,20 +14,8 @@ const SENDING_TIME_SHARE = 0.85;
  * the output queue or the message is in the dead-letter queue. Every other message is reported as failed, so SQS
  * delivers it again.
  */
-export function queueDoor(options: QueueDoorOptions): (event: SQSEvent, context: Context) => Promise<SQSBatchResponse> {
-  const { telemetry } = options;
-  return middy<SQSEvent, SQSBatchResponse>({ timeoutEarlyInMillis: 0 })
-    .before(({ context }) => telemetry.begin(context))
-    .handler(async (event, context) => {
-      try {
-        return await answer(options, event, context);
-      } catch (error) {
-        if (error instanceof KeyfoldError) telemetry.requestFailed(error, statusOf(error.code));
-        throw error;
-      } finally {
-        telemetry.flush();
-      }
-    });
+export function queueDoor(options: QueueDoorOptions): Handler<SQSEvent, SQSBatchResponse> {
+  return doorHandler(options.telemetry, (event, context) => answer(options, event, context));
 }
 
 async function answer(options: QueueDoorOptions, event: SQSEvent, context: Context): Promise<SQSBatchResponse> {

@@ -3,6 +3,7 @@ import {
   byteLengthOf,
   BYTES,
   check,
+  FUNCTION,
   having,
   itemsOf,
   membersOf,
@@ -11,6 +12,7 @@ import {
   oneOf,
   optional,
   STRING,
+  type Type,
   type Types,
 } from '../input/checks.ts';
 import { keyRowUnreadable } from '../errors.ts';
@@ -19,7 +21,12 @@ import type { EnvelopeKeyRecord, KeyManagementService, Metastore } from './ports
 import type { Clock } from '../async/clock.ts';
 
 /** Types of the port objects: each must have these methods. */
-export const METASTORE = having('load', 'loadLatest', 'store');
+const REQUIRED_OF_METASTORE = having('load', 'loadLatest', 'store');
+export const METASTORE: Type = {
+  called: `${REQUIRED_OF_METASTORE.called}, and loadRecent if it is given`,
+  holds: (value) =>
+    REQUIRED_OF_METASTORE.holds(value) && optional(FUNCTION).holds((value as Partial<Metastore>).loadRecent),
+};
 export const KMS = having('wrap', 'unwrap');
 export const EVENTS = having('keyCreated', 'keyRetired', 'cacheUsed', 'servedStale');
 

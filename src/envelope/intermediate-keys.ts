@@ -1,9 +1,9 @@
 import type { Deadline } from '../async/deadline.ts';
+import { ShortMemory } from '../async/short-memory.ts';
 import { SingleFlight } from '../async/single-flight.ts';
 import { KEY_BYTES } from '../crypto/random.ts';
 import { KeyfoldError, keyRowUnreadable } from '../errors.ts';
 import { keyName, type KeyId, type KeyMeta, type KeyNaming } from '../records/ids.ts';
-import { AbsentKeys } from './absent-keys.ts';
 import { createKey, findOrCreateKey } from './create-key.ts';
 import { EnvelopeKey } from './envelope-key.ts';
 import { KeyCache } from './key-cache.ts';
@@ -15,6 +15,9 @@ import type { SystemKeys } from './system-keys.ts';
 
 /** How long replication may take to bring a key from another region. */
 const REPLICATION_MS = 15 * 60_000;
+/** That a row is absent is remembered for a second, so that a flood of records with invented keys costs few reads. */
+const ABSENT_TTL_MS = 1000;
+const MAX_ABSENT = 10_000;
 
 /** The Intermediate Keys of one service. A key comes from the cache or from the metastore, or it is made. */
 export class IntermediateKeys {
@@ -22,7 +25,7 @@ export class IntermediateKeys {
   readonly #systemKeys: SystemKeys;
   readonly #dependencies: KeyDependencies;
   readonly #cache: KeyCache;
-  readonly #absent: AbsentKeys;
+  readonly #absent: ShortMemory<true>;
   readonly #staleIfError: StaleIfError;
   readonly #loads: SingleFlight<EnvelopeKey | undefined>;
   readonly #latest: SingleFlight<EnvelopeKey>;
@@ -41,7 +44,7 @@ export class IntermediateKeys {
       },
       ages,
     );
-    this.#absent = new AbsentKeys(checkAges);
+    this.#absent = new ShortMemory(checkAges, ABSENT_TTL_MS, MAX_ABSENT);
     this.#staleIfError = new StaleIfError(dependencies);
     this.#loads = new SingleFlight(policy.flightTimeoutMs, now);
     this.#latest = new SingleFlight(policy.flightTimeoutMs, now);
@@ -62,11 +65,10 @@ export class IntermediateKeys {
    */
   load(meta: KeyMeta, deadline: Deadline): Promise<EnvelopeKey | undefined> {
     const stale: StaleKey = () => this.#cache.stale(meta.id, meta.created);
-    return this.#loads.run(keyName(meta), deadline, (shared) =>
-      this.#staleIfError.run(stale, () =>
-        this.#systemKeys.unreadable.unlessKnown(meta, () => this.#loadToOpen(meta, shared, stale)),
-      ),
-    );
+    return this.#loads.run(keyName(meta), deadline, (shared) => {
+      const load = this.#systemKeys.unreadable.unlessKnown(meta, () => this.#loadToOpen(meta, shared, stale));
+      return this.#staleIfError.orStale(load, stale);
+    });
   }
 
   /** The cached key to seal with. It is undefined if no cached key may seal; then {@link latest} finds or makes one. */
@@ -82,27 +84,27 @@ export class IntermediateKeys {
       return this.#maySeal(key, isInGrace) ? key : undefined;
     };
     return this.#latest.run(id, deadline, (shared) =>
-      this.#staleIfError.run(stale, async () => this.#putLatest(await this.#findOrCreate(id, shared, stale))),
+      this.#staleIfError.orStale(this.#findOrCreate(id, shared, stale), stale),
     );
   }
 
   async #loadToOpen(meta: KeyMeta, deadline: Deadline, stale: StaleKey): Promise<EnvelopeKey | undefined> {
-    if (!this.#absent.has(meta)) {
+    if (this.#absent.get(keyName(meta)) === undefined) {
       const { metastore } = this.#dependencies;
       const record = await this.#staleIfError.read(stale, deadline, (d) => metastore.load(meta.id, meta.created, d));
       if (record !== undefined) {
         this.#standing(record);
         return this.#cache.get(meta.id, meta.created) ?? this.#openToRead(record, deadline, stale);
       }
-      this.#absent.add(meta);
+      this.#absent.set(keyName(meta), true);
     }
     this.#throwIfReplicating(meta);
     return undefined;
   }
 
-  #findOrCreate(id: KeyId, deadline: Deadline, stale: StaleKey): Promise<EnvelopeKey> {
-    const { metastore, now } = this.#dependencies;
-    return findOrCreateKey({
+  async #findOrCreate(id: KeyId, deadline: Deadline, stale: StaleKey): Promise<EnvelopeKey> {
+    const { metastore, policy, now } = this.#dependencies;
+    const key = await findOrCreateKey({
       id,
       now,
       latest: () => this.#staleIfError.read(stale, deadline, (d) => metastore.loadLatest(id, d)),
@@ -112,11 +114,7 @@ export class IntermediateKeys {
       isExhausted: (record) => this.#standing(record).exhausted,
       create: (rows) => this.#create(id, rows, deadline),
     });
-  }
-
-  /** Caches a key to seal with, unless the cache has a later one that may seal too. */
-  #putLatest(key: EnvelopeKey): EnvelopeKey {
-    const { policy, now } = this.#dependencies;
+    // A later key that is cached and may seal stays the latest.
     this.#cache.putLatest(key, ({ standing, parent }) =>
       [standing, parent].some((known) => known === undefined || isRetired(policy, known, now())),
     );

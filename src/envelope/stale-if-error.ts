@@ -49,10 +49,13 @@ export class StaleIfError {
     }
   }
 
-  /** Runs a load. If the metastore is down, it returns the stale key, which then serves for five more seconds. */
-  async run<T>(stale: StaleKey, load: () => Promise<T>): Promise<T | EnvelopeKey> {
+  /**
+   * Gives the result of a load. If the load fails because the metastore is down, it gives the stale key, which then
+   * serves for five more seconds.
+   */
+  async orStale<T>(load: Promise<T>, stale: StaleKey): Promise<T | EnvelopeKey> {
     try {
-      return await load();
+      return await load;
     } catch (error) {
       // The stale key is looked up after the load, because the load may have learned that the key is revoked.
       const key = stale();

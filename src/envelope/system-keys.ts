@@ -66,10 +66,8 @@ export class SystemKeys {
   async load(meta: KeyMeta, deadline: Deadline, stale: StaleKey): Promise<EnvelopeKey | undefined> {
     const cached = this.#counted(this.#cache.get(meta.id, meta.created));
     if (cached !== undefined) return cached;
-    return this.unreadable.unlessKnown(meta, async () => {
-      const record = await this.#read(meta, deadline, stale);
-      return record && this.#unwrap(record, deadline);
-    });
+    const record = await this.#read(meta, deadline, stale);
+    return record && this.#unwrap(record, deadline);
   }
 
   /**
@@ -86,10 +84,8 @@ export class SystemKeys {
       this.#putLatest(cached);
       return cached;
     }
-    return this.unreadable.unlessKnown(meta, async () => {
-      const record = await this.#read(meta, deadline, stale);
-      return record && this.#usable(record, deadline);
-    });
+    const record = await this.#read(meta, deadline, stale);
+    return record && this.#usable(record, deadline);
   }
 
   /** The key to seal new Intermediate Keys with. A new one is made if none may seal. */
@@ -156,9 +152,8 @@ export class SystemKeys {
   async #usable(record: EnvelopeKeyRecord, deadline: Deadline): Promise<EnvelopeKey | undefined> {
     const { policy, now } = this.#dependencies;
     if (isRetired(policy, this.#standing(record), now())) return undefined;
-    const key = await this.unreadable.unlessKnown(record, () => this.#unwrap(record, deadline));
     // Any key that may seal will do for new Intermediate Keys. Finding the very latest would cost another query.
-    return this.#putLatest(key);
+    return this.#putLatest(await this.#unwrap(record, deadline));
   }
 
   #putLatest(key: EnvelopeKey): EnvelopeKey {
@@ -198,31 +193,37 @@ export class SystemKeys {
     const name = keyName(meta);
     const row = this.#unwrapping.get(name);
     if (row !== undefined) return row;
-    return this.#staleIfError.read(stale, deadline, (short) =>
-      this.#reads.run(name, short, (shared) => this.#dependencies.metastore.load(meta.id, meta.created, shared)),
+    return this.unreadable.unlessKnown(meta, () =>
+      this.#staleIfError.read(stale, deadline, (short) =>
+        this.#reads.run(name, short, (shared) => this.#dependencies.metastore.load(meta.id, meta.created, shared)),
+      ),
     );
   }
 
   #unwrap(record: EnvelopeKeyRecord, deadline: Deadline): Promise<EnvelopeKey> {
+    return this.unreadable.unlessKnown(record, () =>
+      this.#unwraps.run(keyName(record), deadline, (shared) => this.#askKms(record, shared)),
+    );
+  }
+
+  async #askKms(record: EnvelopeKeyRecord, deadline: Deadline): Promise<EnvelopeKey> {
+    const cached = this.#cache.get(record.id, record.created);
+    if (cached !== undefined) return cached;
+    const { kms, ages } = this.#dependencies;
     const name = keyName(record);
-    return this.#unwraps.run(name, deadline, async (shared) => {
-      const cached = this.#cache.get(record.id, record.created);
-      if (cached !== undefined) return cached;
-      const { kms, ages } = this.#dependencies;
-      this.#unwrapping.set(name, record);
-      try {
-        const unwrapped = await kms.unwrap(record.encryptedKey, shared);
-        if ('unreadable' in unwrapped) throw keyRowUnreadable(record, unwrapped.unreadable);
-        if (unwrapped.key.length !== KEY_BYTES) {
-          unwrapped.key.fill(0);
-          throw keyRowUnreadable(record, 'its key is not of 256 bits');
-        }
-        const key = new EnvelopeKey(unwrapped.key, ages(), this.#standing(record));
-        this.#cache.put(key);
-        return key;
-      } finally {
-        this.#unwrapping.delete(name);
+    this.#unwrapping.set(name, record);
+    try {
+      const unwrapped = await kms.unwrap(record.encryptedKey, deadline);
+      if ('unreadable' in unwrapped) throw keyRowUnreadable(record, unwrapped.unreadable);
+      if (unwrapped.key.length !== KEY_BYTES) {
+        unwrapped.key.fill(0);
+        throw keyRowUnreadable(record, 'its key is not of 256 bits');
       }
-    });
+      const key = new EnvelopeKey(unwrapped.key, ages(), this.#standing(record));
+      this.#cache.put(key);
+      return key;
+    } finally {
+      this.#unwrapping.delete(name);
+    }
   }
 }

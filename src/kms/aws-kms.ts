@@ -4,7 +4,8 @@ import { seal } from '../crypto/aead.ts';
 import { BYTES, check, having, OBJECT, optional, optionsOf, recordOf, STRING, type Types } from '../input/checks.ts';
 import { numberFaults, withDefaults } from '../input/defaults.ts';
 import type { Clock } from '../async/clock.ts';
-import { checkDeadline, deadlineExceeded, halfOf, withDeadline } from '../async/deadline.ts';
+import { checkDeadline, deadlineExceeded, halfOf, timerFaults, withDeadline } from '../async/deadline.ts';
+import { endpointFaults } from '../input/endpoint.ts';
 import { invalidConfiguration, KeyfoldError } from '../errors.ts';
 import type { KeyManagementService, Unwrapped } from '../envelope/ports.ts';
 import type { Deadline } from '../async/deadline.ts';
@@ -42,6 +43,7 @@ export interface KmsDependencies extends FailoverDependencies {
   readonly connect: (options: RegionalKmsOptions) => KmsRegion;
 }
 
+/** `npm run fleet` tuned the failover policy for this request time-out. */
 const DEFAULT_TIMEOUTS: KmsTimeouts = { connectionTimeoutMs: 1000, requestTimeoutMs: 2000 };
 
 const OPTIONS: Types<AwsKmsOptions> = {
@@ -100,6 +102,8 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
     const faults = keyFaults(keys, preferredRegion);
     const timeouts = withDefaults(DEFAULT_TIMEOUTS, given.timeouts ?? {}, 'timeouts');
     faults.push(...numberFaults(timeouts, DEFAULT_TIMEOUTS));
+    faults.push(...timerFaults(timeouts, ['connectionTimeoutMs', 'requestTimeoutMs']));
+    faults.push(...endpointFaults(endpoint).map((fault) => `endpoint ${fault}`));
     if (faults.length > 0) throw invalidConfiguration(faults);
     const accounts = new Set(Object.values(keys).map((arn) => parseKmsArn(arn)?.account ?? ''));
     this.#regions = Object.entries(keys)
@@ -122,7 +126,7 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
     const generated = await this.#failover.firstAnswer(this.#regions, {
       action: 'GenerateDataKey',
       deadline,
-      ask: (region) => region.generateDataKey(deadline),
+      send: (region) => region.generateDataKey(deadline),
     });
     if ('faults' in generated) throw everyRegionFailed(generated.faults);
     const { region, answer } = generated;
@@ -146,7 +150,7 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
     const opened = await this.#failover.firstAnswer(regions, {
       action: 'Decrypt',
       deadline,
-      ask: (region) => openIn(region, envelope, deadline),
+      send: (region) => openIn(region, envelope, deadline),
     });
     if ('answer' in opened) {
       this.#noteFailover(opened.region);
@@ -192,8 +196,8 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
     const limits = { ...halfOf(deadline, now), signal: AbortSignal.any([deadline.signal, enough.signal]) };
     const wrapIn = (region: KmsRegion): Promise<FirstAnswer<Wrap>> =>
       withDeadline(limits, now, (half) => {
-        const ask = (r: KmsRegion): Promise<Wrap> => wrap(r, half);
-        return this.#failover.firstAnswer([region], { action: 'Encrypt', deadline: half, ask }, rounds);
+        const send = (r: KmsRegion): Promise<Wrap> => wrap(r, half);
+        return this.#failover.firstAnswer([region], { action: 'Encrypt', deadline: half, send }, rounds);
       }).catch((error: unknown) => {
         deadline.signal.throwIfAborted();
         if (!(error instanceof KeyfoldError)) throw error;

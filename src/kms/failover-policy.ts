@@ -1,3 +1,4 @@
+import { timerFaults } from '../async/deadline.ts';
 import { numberFaults, withDefaults } from '../input/defaults.ts';
 import { invalidConfiguration } from '../errors.ts';
 
@@ -24,6 +25,7 @@ export interface FailoverPolicy {
   readonly minimumWrappedRegions: number;
 }
 
+/** The numbers of rounds, delays and cool-downs are fitted to the storms of `npm run fleet`: see docs/fleet.md. */
 const DEFAULTS: FailoverPolicy = {
   maxRounds: 8,
   baseDelayMs: 50,
@@ -49,7 +51,10 @@ export function failoverPolicy(changes: Partial<FailoverPolicy>, regions: number
 /** Lists every invalid setting in `changes` for this number of regions. The list is empty if all are valid. */
 export function failoverFaults(changes: Partial<FailoverPolicy>, regions: number): string[] {
   const policy = withDefaults(DEFAULTS, changes, 'failover');
-  const faults = numberFaults(policy, DEFAULTS);
+  const faults = [
+    ...numberFaults(policy, DEFAULTS),
+    ...timerFaults(policy, ['baseDelayMs', 'longestDelayMs', 'throttledDelayMs']),
+  ];
   const { minimumWrappedRegions, onKeyRefused } = policy;
   if (policy.baseDelayMs > policy.longestDelayMs) faults.push('baseDelayMs is more than longestDelayMs');
   if (policy.firstCoolDownMs > policy.longestCoolDownMs) faults.push('firstCoolDownMs is more than longestCoolDownMs');

@@ -52,7 +52,7 @@ export interface KmsRequest<T> {
   readonly action: KmsAction;
   readonly deadline: Deadline;
   /** Sends the request to one region. Throws a `RegionFault` if the region fails. */
-  readonly ask: (region: KmsRegion) => Promise<T>;
+  readonly send: (region: KmsRegion) => Promise<T>;
 }
 
 /** The answer of the first region that succeeds. If none does, the last fault of each region that was tried. */
@@ -150,13 +150,13 @@ export class Failover {
    * Makes one attempt in one region.
    * @throws any error other than a `RegionFault`, such as the deadline's reason
    */
-  async #attempt<T>(region: KmsRegion, { action, ask }: KmsRequest<T>): Promise<Outcome<T>> {
+  async #attempt<T>(region: KmsRegion, { action, send }: KmsRequest<T>): Promise<Outcome<T>> {
     const health = this.#health.get(region.region);
     const { now, random } = this.#dependencies;
     const beganAtMs = now();
     health?.begin(beganAtMs);
     try {
-      const answer = await ask(region);
+      const answer = await send(region);
       health?.succeeded(now());
       this.#events.attempted({ region: region.region, action, latencyMs: elapsedSince(beganAtMs, now()) });
       return { answer };

@@ -48,8 +48,6 @@ export class RegionalKms implements KmsRegion {
       maxAttempts: 1,
       requestHandler: {
         connectionTimeout: timeouts.connectionTimeoutMs,
-        requestTimeout: timeouts.requestTimeoutMs,
-        throwOnRequestTimeout: true,
         // Each call opens a new connection. A kept connection could be dead after a Lambda freeze, and the failed call
         // would count against the region. A process makes so few calls that the cost is small.
         httpAgent: { keepAlive: false },

@@ -32,7 +32,7 @@ const MAX_WRAPS_OF_A_REGION = 4;
  * @throws KeyfoldError `DeadlineExceeded`, once the deadline has passed
  */
 export async function openIn(region: KmsRegion, envelope: KekEnvelope, deadline: Deadline): Promise<OpenedWrap> {
-  let fault: unknown = new RegionFault(region.region, 'Decrypt', 'corrupt', 'NoWrap');
+  let fault: unknown;
   const ofRegion = envelope.kmsKeks.filter((kek) => kek.region === region.region);
   for (const kek of ofRegion.slice(0, MAX_WRAPS_OF_A_REGION)) {
     for (const keyId of keysToTry(kek, region)) {
@@ -45,7 +45,7 @@ export async function openIn(region: KmsRegion, envelope: KekEnvelope, deadline:
       }
     }
   }
-  throw fault;
+  throw fault ?? new RegionFault(region.region, 'Decrypt', 'corrupt', 'NoWrap');
 }
 
 /**

@@ -1,5 +1,20 @@
-import { checkedClock, checkedKms, checkedMetastore, EVENTS } from '../envelope/checked-ports.ts';
-import { BYTES, check, FUNCTION, having, OBJECT, optional, optionsOf, type Types } from '../input/checks.ts';
+import { checkedClock, checkedKeyRecord, checkedKms, checkedMetastore, EVENTS } from '../envelope/checked-ports.ts';
+import {
+  ARRAY,
+  BYTES,
+  check,
+  FUNCTION,
+  having,
+  itemsOf,
+  membersOf,
+  NUMBER,
+  OBJECT,
+  oneOf,
+  optional,
+  optionsOf,
+  STRING,
+  type Types,
+} from '../input/checks.ts';
 import { cryptoPolicy, type CryptoPolicy } from '../envelope/crypto-policy.ts';
 import { checkLimits, halfOf, withDeadline, type RequestLimits } from '../async/deadline.ts';
 import { KeyfoldError } from '../errors.ts';
@@ -99,6 +114,9 @@ const RENEW_ATTEMPTS = 3;
 const CONCURRENCY = 8;
 
 const STORE = having('load', 'loadLatest', 'store', 'rows', 'replaceKey');
+const REPLACED = oneOf('replaced', 'changed');
+const WRAP_REPORT: Types<WrapReport> = { regions: ARRAY, renewed: optional(BYTES), unreadable: optional(STRING) };
+const UNREADABLE_ROW = { id: STRING, created: optional(NUMBER), unreadable: STRING };
 const RENEWING_KMS = having('wrap', 'unwrap', 'renew');
 const OPTIONS: Types<MaintenanceOptions> = {
   ...SERVICE_NAMES,
@@ -144,7 +162,7 @@ export class SystemKeyMaintenance {
     checkLimits(limits);
     const { metastore } = this.#options;
     return withDeadline(limits, this.#now, async (deadline) => {
-      const rows = await metastore.rows(this.#id, deadline);
+      const rows = itemsOf(await metastore.rows(this.#id, deadline), 'The answer of metastore.rows', checkedRow);
       // Half of the time is reserved for the existing keys, in case a region hangs while the new key is wrapped.
       const made = await withDeadline(halfOf(deadline, this.#now), this.#now, (half) => this.#createAhead(half));
       const systemKeys: SystemKeyReport[] = [];
@@ -190,15 +208,25 @@ export class SystemKeyMaintenance {
     const { metastore, kms } = this.#options;
     let record: EnvelopeKeyRecord | undefined = row;
     for (let attempt = 1; attempt <= RENEW_ATTEMPTS && record !== undefined; attempt += 1) {
-      const report = await kms.renew(record.encryptedKey, deadline);
+      const answer = await kms.renew(record.encryptedKey, deadline);
+      const report = membersOf<WrapReport>(answer, 'The answer of kms.renew', WRAP_REPORT);
       if (report.renewed === undefined) return report;
-      check(report.renewed, 'The wraps of kms.renew', BYTES);
-      if ((await metastore.replaceKey(record, report.renewed, deadline)) === 'replaced') return report;
+      const outcome = await metastore.replaceKey(record, report.renewed, deadline);
+      check(outcome, 'The answer of metastore.replaceKey', REPLACED);
+      if (outcome === 'replaced') return report;
       // Another maintenance run has changed the row. The next attempt starts from its new content.
       record = await metastore.load(record.id, record.created, deadline);
     }
     throw new KeyfoldError('MetastoreUnavailable', 'The row changed during each attempt to renew its wraps.');
   }
+}
+
+/** Checks a row of a caller's metastore. @throws TypeError naming the member that has the wrong type */
+function checkedRow(row: unknown, name: string): KeyRow {
+  check(row, name, OBJECT);
+  if (!('unreadable' in (row as KeyRow))) return checkedKeyRecord(row, name);
+  const { id, unreadable, created } = membersOf<Extract<KeyRow, { unreadable: string }>>(row, name, UNREADABLE_ROW);
+  return { id, unreadable, created };
 }
 
 /** The text of a KeyfoldError, for a report. @throws any other error, because that is a bug */

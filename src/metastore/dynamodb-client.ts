@@ -6,12 +6,16 @@ import {
   UpdateItemCommand,
   type QueryCommandInput,
 } from '@aws-sdk/client-dynamodb';
+import { timerFaults } from '../async/deadline.ts';
 import { keptConnections } from '../connections/agents.ts';
+import { endpointFaults } from '../input/endpoint.ts';
 import { retriesOf } from '../connections/retries.ts';
 import { NUMBER, optional, STRING, type Types } from '../input/checks.ts';
 import { numberFaults } from '../input/defaults.ts';
 import { invalidConfiguration, KeyfoldError } from '../errors.ts';
 import type { KeyRow } from '../maintenance/key-table.ts';
+import { isRegionName } from '../records/ids.ts';
+import { isTableName, NO_TABLE_NAME } from './table-name.ts';
 import { keyOfItem, readKeyItem, type KeyItem } from './dynamodb-item.ts';
 
 /** Location of the key table and time-outs of its client. */
@@ -37,6 +41,7 @@ export const DYNAMODB_OPTIONS: Types<DynamoDbMetastoreOptions> = {
   requestTimeoutMs: optional(NUMBER),
 };
 
+/** With three attempts, an outage is known after about 10 s, which leaves an HTTP request time to answer. */
 const DEFAULT_TIMEOUTS = { connectionTimeoutMs: 1000, requestTimeoutMs: 3000 };
 
 /**
@@ -51,13 +56,19 @@ const ANSWER_AFTER_FREEZE_MS = 1000;
 
 /**
  * Creates the client for a key table. The SDK's standard retry mode retries throttling, 5xx answers and network errors.
- * @throws KeyfoldError `InvalidConfiguration` if a time-out is not a positive whole number
+ * @throws KeyfoldError `InvalidConfiguration`, listing every option that no request could use
  */
 export function dynamoDbClient(options: DynamoDbMetastoreOptions): { tableName: string; client: DynamoDBClient } {
   const { tableName = 'EncryptionKey', region, endpoint } = options;
   const timeouts = { ...DEFAULT_TIMEOUTS, ...options };
   const { connectionTimeoutMs, requestTimeoutMs } = timeouts;
-  const faults = numberFaults(timeouts, DEFAULT_TIMEOUTS);
+  const faults = [
+    ...numberFaults(timeouts, DEFAULT_TIMEOUTS),
+    ...timerFaults(timeouts, ['connectionTimeoutMs', 'requestTimeoutMs']),
+    ...(isTableName(tableName) ? [] : [`tableName ${NO_TABLE_NAME}`]),
+    ...(region === undefined || isRegionName(region) ? [] : ['region is not the name of an AWS region']),
+    ...endpointFaults(endpoint).map((fault) => `endpoint ${fault}`),
+  ];
   if (faults.length > 0) throw invalidConfiguration(faults);
   const client = new DynamoDBClient({
     ...(region === undefined ? {} : { region }),
@@ -142,14 +153,6 @@ export async function unlessRefused<Done, Refused>(
     if (error instanceof ConditionalCheckFailedException) return refused;
     throw error;
   }
-}
-
-/**
- * Returns the name of an SDK error. The message is dropped because some SDK errors quote answers, which can contain
- * data.
- */
-export function errorNameOf(error: unknown): string {
-  return error instanceof Error ? error.name : 'UnknownError';
 }
 
 /** Builds the error for a table that could not be read or written. Its cause names the SDK error, for the log. */

@@ -1,10 +1,9 @@
 import { paginateQuery, paginateScan, type DynamoDBClient } from '@aws-sdk/client-dynamodb';
-import { invalidConfiguration } from '../errors.ts';
+import { errorNameOf, invalidConfiguration } from '../errors.ts';
 import type { KeyMeta } from '../records/ids.ts';
 import type { KeyRow, KeyTable, TablePlace } from '../maintenance/key-table.ts';
 import {
   dynamoDbClient,
-  errorNameOf,
   metastoreUnavailable,
   readLatest,
   readOne,

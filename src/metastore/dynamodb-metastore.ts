@@ -1,5 +1,6 @@
 import { paginateQuery, PutItemCommand, UpdateItemCommand, type DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { checkedKeyRecord, checkSeconds } from '../envelope/checked-ports.ts';
+import { errorNameOf } from '../errors.ts';
 import { BYTES, check, having, NUMBER, optional, optionsOf, STRING, type Types } from '../input/checks.ts';
 import { checkDeadline, orAborted } from '../async/deadline.ts';
 import type { EpochSeconds, KeyId } from '../records/ids.ts';
@@ -11,7 +12,6 @@ import type { SystemKeyStore } from '../maintenance/system-key-maintenance.ts';
 import {
   DYNAMODB_OPTIONS,
   dynamoDbClient,
-  errorNameOf,
   metastoreUnavailable,
   readLatest,
   readRecent,
@@ -66,7 +66,7 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
 
   /**
    * @throws TypeError that names an option of the wrong type or an unknown option
-   * @throws KeyfoldError `InvalidConfiguration` if a time-out is not a positive whole number
+   * @throws KeyfoldError `InvalidConfiguration`, listing every option that no request could use
    */
   constructor(options: Options = {}) {
     const given = optionsOf(options, 'options', OPTIONS);

@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { freeNow } from '../crypto/free-now.ts';
+import { RecordBody } from '../records/fast-paths.ts';
 import type { ItemOperation } from './item-operation.ts';
 import { BASE64, parseInput } from './operation.ts';
 import { payloadBytes, readRecord, recordEntry, type GivenRecord } from './record.ts';
@@ -14,7 +15,10 @@ export const decryptOutput = v.strictObject({
 
 /** The operation `decrypt`: opens a record of the session's partition. */
 export const decrypt: ItemOperation<GivenRecord> = {
-  parse: (value) => readRecord(parseInput(decryptInput, value).record),
+  parse: (value) =>
+    value instanceof RecordBody
+      ? { record: value.record, form: 'object' }
+      : readRecord(parseInput(decryptInput, value).record),
   sizeBytes: ({ record }) => payloadBytes(record),
   run: async ({ record }, { session, limits }) => {
     const plaintext = await session.decrypt(record, limits);

@@ -2,6 +2,7 @@ import * as v from 'valibot';
 import { decodeBase64 } from '../crypto/base64.ts';
 import { KeyfoldError } from '../errors.ts';
 import { freeNow } from '../crypto/free-now.ts';
+import { PlaintextBody } from '../records/fast-paths.ts';
 import type { ItemOperation } from './item-operation.ts';
 import { BASE64, base64Length, DEFAULT_LIMITS, parseInput } from './operation.ts';
 import { formatEntry, recordSchema, writeRecord, type RecordForm } from './record.ts';
@@ -25,6 +26,7 @@ export const encryptOutput = v.strictObject({ record: recordSchema });
 /** The operation `encrypt`: seals a payload for the session's partition. */
 export const encrypt: ItemOperation<{ plaintext: Buffer; form: RecordForm }> = {
   parse: (value) => {
+    if (value instanceof PlaintextBody) return { plaintext: value.plaintext, form: 'object' };
     const { plaintext, format } = parseInput(encryptInput, value);
     const bytes = decodeBase64(plaintext);
     if (bytes !== undefined) return { plaintext: bytes, form: format === undefined ? 'object' : 'bytes' };

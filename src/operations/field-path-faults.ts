@@ -1,4 +1,5 @@
 import { MAX_PATHS } from './document.ts';
+import { REQUEST_BOUNDS } from './json-text.ts';
 import { JsonPathError, parseJsonPath, type Segment, type Selector, type Slice } from './json-path.ts';
 
 /**
@@ -23,9 +24,11 @@ export function fieldPathFaults(paths: readonly string[]): string[] {
 }
 
 function faultsOfEach(paths: readonly Segment[][]): string[] {
-  return paths.flatMap((path, i) =>
-    path.some(({ selectors }) => selectors.every(selectsNothing)) ? [`[${i}] selects nothing in any document`] : [],
-  );
+  return paths.flatMap((path, i) => {
+    const isTooDeep = path.length > REQUEST_BOUNDS.depth;
+    const selectsSome = !isTooDeep && !path.some(({ selectors }) => selectors.every(selectsNothing));
+    return selectsSome ? [] : [`[${i}] selects nothing in any document`];
+  });
 }
 
 function faultsOfPairs(paths: readonly Segment[][]): string[] {
@@ -104,9 +107,16 @@ function kindOf({ selectors }: Segment): 'object' | 'array' | undefined {
   return selectors.every(({ kind }) => kind === 'index' || kind === 'slice') ? 'array' : undefined;
 }
 
+/** No array of a request has more items than this. */
+const { values: MAX_ITEMS } = REQUEST_BOUNDS;
+
 function selectsNothing(selector: Selector): boolean {
+  if (selector.kind === 'index') return selector.index >= MAX_ITEMS || selector.index < -MAX_ITEMS;
   if (selector.kind !== 'slice') return false;
   const { start, end, step } = selector;
+  // A slice selects nothing if it begins after the last item, or ends before the first.
+  const [first = 0, last = 0] = step > 0 ? [start, end] : [end, start];
+  if (first >= MAX_ITEMS || last < -MAX_ITEMS) return true;
   if (step === 0 || (step > 0 && end === 0) || (step < 0 && end === -1)) return true;
   if (start === undefined || end === undefined || start < 0 !== end < 0) return false;
   return step > 0 ? start >= end : start <= end;

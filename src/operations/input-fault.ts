@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { isJsonObject } from '../input/json-object.ts';
 
 /** Members that callers tend to send without the enclosing object. */
 const WRAPPED = ['record', 'plaintext', 'items'] as const;
@@ -16,7 +17,7 @@ const EXPECTED: Readonly<Record<string, string>> = {
  */
 export function inputFault(schema: v.GenericSchema, input: unknown, issue: v.BaseIssue<unknown>): string {
   const names = Object.keys((schema as { readonly entries?: object }).entries ?? {});
-  if (typeof input !== 'object' || input === null || Array.isArray(input)) {
+  if (!isJsonObject(input)) {
     const bare = WRAPPED.find((name) => names.includes(name));
     return bare === undefined ? 'The request must be a JSON object.' : `The request must be an object: ${wrap(bare)}.`;
   }

@@ -1,4 +1,5 @@
 import { KeyfoldError } from '../errors.ts';
+import { readUnescaped } from '../records/fast-paths.ts';
 import { endOfString, MAX_JSON_DEPTH } from '../records/json-depth.ts';
 
 /** A value in a JSON text: its position and its children. */
@@ -20,7 +21,8 @@ export interface JsonBounds {
   readonly values: number;
 }
 
-const REQUEST_BOUNDS: JsonBounds = { subject: 'request', depth: MAX_JSON_DEPTH, values: 100_000 };
+/** The bounds of a request, and of a document in it. */
+export const REQUEST_BOUNDS: JsonBounds = { subject: 'request', depth: MAX_JSON_DEPTH, values: 100_000 };
 /** Matches the rest of a number or literal. */
 const REST_OF_WORD = /[^\s,\]}]*/y;
 
@@ -116,8 +118,8 @@ export function stringOf(text: string, value: JsonValue): string | undefined {
 }
 
 function stringAt(text: string, { start, end }: { readonly start: number; readonly end: number }): string {
-  const inner = text.slice(start + 1, end - 1);
-  return inner.includes('\\') ? (JSON.parse(text.slice(start, end)) as string) : inner;
+  const source = text.slice(start, end);
+  return readUnescaped(source) ?? (JSON.parse(source) as string);
 }
 
 /** The error for an object with two members of one name. */

@@ -30,6 +30,7 @@ export interface OperationContext extends OperationLimits {
 
 /** A request: its parsed value, and its JSON text, whose numbers have all their digits. */
 export interface OperationRequest {
+  /** What `JSON.parse` gives for the text, or a body that a fast path has read. */
   readonly value: unknown;
   /**
    * Returns the JSON text.

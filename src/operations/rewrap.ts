@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { freeNow } from '../crypto/free-now.ts';
+import { RecordBody } from '../records/fast-paths.ts';
 import type { ItemOperation } from './item-operation.ts';
 import { parseInput } from './operation.ts';
 import {
@@ -27,6 +28,7 @@ export const rewrapOutput = v.strictObject({
  */
 export const rewrap: ItemOperation<GivenRecord> = {
   parse: (value) => {
+    if (value instanceof RecordBody) return { record: value.record, form: 'object' };
     const { record: given, format } = parseInput(rewrapInput, value);
     const { record, form } = readRecord(given);
     return { record, form: form === 'object' && format !== undefined ? 'bytes' : form };

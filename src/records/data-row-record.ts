@@ -1,6 +1,7 @@
 import { decodeBase64 } from '../crypto/base64.ts';
 import { ARRAY, BYTES, check, isOf, NUMBER, OBJECT, read, STRING, viewOf } from '../input/checks.ts';
 import { KeyfoldError } from '../errors.ts';
+import { cutPayload } from './fast-paths.ts';
 
 /**
  * A sealed payload together with its sealed Data Row Key, as callers store it. Do not trust the members of a record
@@ -74,11 +75,8 @@ export function encodeWithKey(keyText: string, data: Uint8Array): string {
  */
 export function decodeDataRowRecord(text: string): DataRowRecord {
   check(text, 'text', STRING);
-  const cut = cutAtData(text);
-  const data = cut && decodeBase64(cut.data);
-  return cut === undefined || data === undefined
-    ? dataRowRecordFromValue(parseJson(text))
-    : { key: keyFromValue(cut.rest), data };
+  const cut = cutPayload(text);
+  return cut === undefined ? dataRowRecordFromValue(parseJson(text)) : { key: keyFromValue(cut.rest), data: cut.data };
 }
 
 /**
@@ -105,26 +103,6 @@ function keyFromValue(record: Record<string, unknown>): DataRowRecord['key'] {
 function base64(value: Uint8Array): string {
   const buffer = Buffer.isBuffer(value) ? value : viewOf(value);
   return buffer.toString('base64');
-}
-
-const DATA_PREFIX = ',"Data":"';
-const DATA_SUFFIX = '"}';
-
-/**
- * Splits the text of a record: the value without the payload, and the payload's text. It works if the payload is the
- * last member.
- */
-function cutAtData(text: string): { rest: Record<string, unknown>; data: string } | undefined {
-  const at = text.indexOf(DATA_PREFIX);
-  const [begin, end] = [at + DATA_PREFIX.length, text.length - DATA_SUFFIX.length];
-  if (at < 0 || begin > end || !text.endsWith(DATA_SUFFIX)) return undefined;
-  try {
-    // If the shortened text is an object with a member, then the removed part was another member of the same object.
-    const rest = JSON.parse(`${text.slice(0, at)}}`) as Record<string, unknown>;
-    return Object.keys(rest).length > 0 ? { rest, data: text.slice(begin, end) } : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 function parseJson(text: string): unknown {

@@ -8,6 +8,7 @@ import {
 import { keptConnections } from '../connections/agents.ts';
 import { retriesOf } from '../connections/retries.ts';
 import { Semaphore } from '../async/semaphore.ts';
+import { errorNameOf } from '../errors.ts';
 import { MAX_CALL_ENTRIES, type OutgoingMessage } from './message.ts';
 import type { VisibilityChange, Queues, SendFault } from './queues.ts';
 
@@ -68,7 +69,7 @@ export class SqsQueues implements Queues {
       if (messages.length > 1 && isRefusal(error)) {
         return (await Promise.all(messages.map((message) => this.send(queueUrl, [message], signal)))).flat();
       }
-      return messages.map(() => faultOf(nameOf(error), false));
+      return messages.map(() => faultOf(errorNameOf(error), false));
     }
   }
 
@@ -86,7 +87,7 @@ export class SqsQueues implements Queues {
       });
       return (await Promise.all(calls)).flat();
     } catch (error) {
-      return messages.map(() => nameOf(error));
+      return messages.map(() => errorNameOf(error));
     }
   }
 
@@ -103,7 +104,7 @@ export class SqsQueues implements Queues {
       const { Failed = [] } = await this.#client.send(command, { abortSignal: signal });
       return Failed.map(({ Code = 'unknown' }) => Code);
     } catch (error) {
-      return messages.map(() => nameOf(error));
+      return messages.map(() => errorNameOf(error));
     }
   }
 
@@ -130,8 +131,4 @@ function faultOf(errorName: string, isTransient: boolean): SendFault {
 /** Whether SQS rejected a call because of its content. Throttling is not such a rejection. */
 function isRefusal(error: unknown): boolean {
   return error instanceof SQSServiceException && error.$fault === 'client' && !/throttl/i.test(error.name);
-}
-
-function nameOf(error: unknown): string {
-  return error instanceof Error ? error.name : 'UnknownError';
 }

@@ -1,14 +1,14 @@
 /** Clients that generators make from the OpenAPI document, against the local API. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { startLocalWorld, stopLocalWorld, type LocalWorld } from '../support/local-world.ts';
+import { startLocalProcess, stopLocalProcess, type LocalProcess } from '../support/local-process.ts';
 import { clientFolder, GENERATED_CLIENTS } from './generated-clients.ts';
 
-let world: LocalWorld;
+let world: LocalProcess;
 
 beforeAll(async () => {
-  world = await startLocalWorld();
+  world = await startLocalProcess();
 });
-afterAll(() => stopLocalWorld(world));
+afterAll(() => stopLocalProcess(world));
 
 it.for(GENERATED_CLIENTS)(
   '$generator makes a client that compiles, does round trips and has typed errors',

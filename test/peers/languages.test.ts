@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { startLocalWorld, stopLocalWorld, type LocalWorld } from '../support/local-world.ts';
+import { startLocalProcess, stopLocalProcess, type LocalProcess } from '../support/local-process.ts';
 import { startSignedFront, type SignedFront } from '../support/signed-front.ts';
 import { pythonOf } from './install.ts';
 import { PEERS_FOLDER } from './peers-folder.ts';
@@ -20,16 +20,16 @@ const PROGRAMS: readonly (readonly [file: string, command: readonly [string, ...
   ['java/SignedHttp.java', [...JAVA, join(FOLDER, 'java', 'SignedHttp.java')]],
 ];
 
-let world: LocalWorld;
+let world: LocalProcess;
 let front: SignedFront;
 
 beforeAll(async () => {
-  world = await startLocalWorld();
+  world = await startLocalProcess();
   front = await startSignedFront(world.url, AWS_ENVIRONMENT.AWS_SECRET_ACCESS_KEY);
 });
 afterAll(async () => {
   await front.stop();
-  await stopLocalWorld(world);
+  await stopLocalProcess(world);
 });
 
 /** Runs a program. @returns all that it printed, and whether it succeeded */

@@ -3,13 +3,13 @@ import type { Browser, Page } from 'playwright-core';
 /** The page of the local world in a browser, at one size. */
 export class PageUnderTest {
   readonly page: Page;
-  /** What the browser complained of. */
+  /** The errors in the browser's console. */
   readonly complaints: string[] = [];
 
   private constructor(page: Page) {
     this.page = page;
     page.setDefaultTimeout(20_000);
-    // A policy that is violated is an error on the console, too.
+    // A violated content security policy is also an error in the console.
     page.on('console', (message) => message.type() === 'error' && this.complaints.push(message.text()));
     page.on('pageerror', (error) => this.complaints.push(error.message));
   }

@@ -1,11 +1,11 @@
 /** How the page that `npm start` serves treats its user, in a real browser. */
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { startLocalWorld, stopLocalWorld, type LocalWorld } from '../support/local-world.ts';
+import { startLocalProcess, stopLocalProcess, type LocalProcess } from '../support/local-process.ts';
 import { launchBrowser } from './browser.ts';
 import { PageUnderTest } from './page-under-test.ts';
 
-let world: LocalWorld;
+let world: LocalProcess;
 let browser: Browser;
 let underTest: PageUnderTest;
 let page: Page;
@@ -16,13 +16,13 @@ beforeAll(async () => {
 afterAll(() => browser.close());
 
 beforeEach(async () => {
-  world = await startLocalWorld();
+  world = await startLocalProcess();
   underTest = await PageUnderTest.open(browser, world.url);
   ({ page } = underTest);
 });
 afterEach(async () => {
   await page.context().close();
-  await stopLocalWorld(world);
+  await stopLocalProcess(world);
   expect(underTest.complaints).toEqual([]);
 });
 

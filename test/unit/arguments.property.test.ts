@@ -70,9 +70,9 @@ it('the argument property covers every function that the package exports', () =>
   expect(ofClient.toSorted()).toEqual(namesOf(client, { PartitionClient: tenant }).toSorted());
 });
 
-it.for(Object.keys(LIBRARY))('%s of the library names a bad argument or works', async (name) => {
+it.for(Object.keys(LIBRARY))('the library’s %s works, or throws an error that names the bad argument', async (name) => {
   await fc.assert(await refusesOrHolds(LIBRARY, name), { numRuns: 100 });
 });
-it.for(Object.keys(CLIENT))('%s of the client names a bad argument or works', async (name) => {
+it.for(Object.keys(CLIENT))('the client’s %s works, or throws an error that names the bad argument', async (name) => {
   await fc.assert(await refusesOrHolds(CLIENT, name), { numRuns: 100 });
 });

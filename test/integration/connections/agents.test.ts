@@ -51,3 +51,23 @@ it('the freeze guard runs its timer only while there are connections', async () 
     await close(server);
   }
 });
+
+it('the freeze guard keeps idle connections when a new connection to another server fails', async () => {
+  const server = createServer((_, response) => response.end());
+  const port = await listen(server, 0);
+  const agent = guardAgainstFreezes(new Agent({ keepAlive: true }));
+  const gone = createServer();
+  const closedPort = await listen(gone, 0);
+  await close(gone);
+  try {
+    const [response] = (await once(get({ port, host: '127.0.0.1', agent }), 'response')) as [IncomingMessage];
+    await once(response.resume(), 'end');
+    await vi.waitFor(() => expect(Object.values(agent.freeSockets).flat()).toHaveLength(1));
+    const failing = get({ port: closedPort, host: '127.0.0.1', agent });
+    await once(failing, 'error');
+    expect(Object.values(agent.freeSockets).flat()).toMatchObject([{ destroyed: false }]);
+  } finally {
+    agent.destroy();
+    await close(server);
+  }
+});

@@ -85,6 +85,11 @@ describe('SQS emulator: queues', () => {
     },
   );
 
+  it('SetQueueAttributes refuses a request without attributes', async () => {
+    const command = new SetQueueAttributesCommand({ QueueUrl: queue(), Attributes: undefined });
+    expect(await nameOf(client.send(command))).toBe('MissingParameter');
+  });
+
   it('CreateQueue refuses an existing name with other attributes', async () => {
     await create('twice', { VisibilityTimeout: '7' });
     expect(await nameOf(create('twice', { VisibilityTimeout: '7' }))).toBe('no error');

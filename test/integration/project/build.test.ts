@@ -17,7 +17,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => rm(folder, { recursive: true }));
 
-it("the handler's bundle runs by itself on a sample event, and refuses to start without its settings", async () => {
+it("a handler's bundle handles a sample event by itself, and does not start without its settings", async () => {
   const invoke = `
     import { handler } from ${JSON.stringify(join(folder, 'handlers', 'api', 'index.mjs'))};
     import event from ${JSON.stringify(join(root, 'events', 'api-encrypt-iam.json'))} with { type: 'json' };
@@ -42,7 +42,7 @@ it("the handler's bundle runs by itself on a sample event, and refuses to start 
   await Promise.all([kms.close(), dynamoDb.close()]);
 });
 
-it('the bundle for direct invocation starts only where it is told what to serve', async () => {
+it('the bundle for direct invocation does not start without its operations', async () => {
   const invoke = join(folder, 'handlers', 'invoke', 'index.mjs');
   const env = {
     ...process.env,
@@ -54,7 +54,7 @@ it('the bundle for direct invocation starts only where it is told what to serve'
   await run(process.execPath, [invoke], { env: { ...env, KEYFOLD_OPERATIONS: 'encrypt' } });
 });
 
-it("the client's bundle holds nothing of the service that knows keys", async () => {
+it("the client's bundle contains no code that handles keys", async () => {
   const bundle = await readFile(join(folder, 'client.js'), 'utf8');
   const imports = [...bundle.matchAll(/from "([^"]+)"/g)].map(([, name]) => name);
   expect(new Set(imports)).toEqual(
@@ -76,8 +76,8 @@ it("the client's bundle holds nothing of the service that knows keys", async () 
   expect(bundle.length).toBeLessThan(50_000);
 });
 
-it("the CLI's bundle runs beside the package's dependencies, and says with which Node", async () => {
-  // As npm installs it: in a package of ES modules, with what the package depends on.
+it("the CLI's bundle runs with the package's dependencies, and reports the Node version that it needs", async () => {
+  // Like an npm installation: inside a package of ES modules that has the dependencies.
   await writeFile(join(folder, 'package.json'), '{"type":"module"}');
   const { dependencies } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { dependencies: object };
   for (const name of Object.keys(dependencies)) {

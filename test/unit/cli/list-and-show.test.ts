@@ -2,17 +2,17 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { encodeKekEnvelope } from '../../../src/kms/kek-envelope.ts';
 import { keyRecord } from '../../support/contract/metastore-contract.ts';
 import { DAY_MS, noDeadline } from '../../support/fakes.ts';
-import { OperatorWorld, type CliRun } from '../../support/operator.ts';
+import { OperatorFixture, type CliRun } from '../../support/operator.ts';
 
 const SYSTEM_KEY = '_SK_orders_shop';
 const GUARD = '__asherah_internal_config_drift_guard_v1__:orders';
 const ARN = 'arn:aws:kms:us-west-2:111122223333:key/0000';
-let world: OperatorWorld;
+let world: OperatorFixture;
 let created: number;
 let sealed: string;
 
 beforeAll(async () => {
-  world = await OperatorWorld.start();
+  world = await OperatorFixture.start();
   await world.service().session('tenant-1').encrypt(Buffer.from('x'));
   await world.service().session('tenant-2').encrypt(Buffer.from('x'));
   const systemKey = await world.metastore.loadLatest(keyRecord(SYSTEM_KEY, 0).id, noDeadline());
@@ -89,11 +89,9 @@ describe('keys list', () => {
   it('reads names, table and expiry from the settings, which options override', async () => {
     expect(await rows('--service', 'billing')).toMatchObject([{ id: '_SK_billing_shop' }]);
     expect(await rows('--region-suffix', 'us-east-1')).toEqual([]);
-    const soon = await world.keyfold(['keys', 'list', '--json'], {
-      KEYFOLD_EXPIRE_AFTER_MS: '1',
-      KEYFOLD_CREATE_DATE_PRECISION_MS: '1',
-    });
-    expect(JSON.parse(soon.stdout)).toMatchObject([{ state: 'expired' }, { state: 'expired' }, { state: 'revoked' }]);
+    const later = { KEYFOLD_EXPIRE_AFTER_MS: String(92 * DAY_MS) };
+    const kept = await world.keyfold(['keys', 'list', '--json'], later);
+    expect(JSON.parse(kept.stdout)).toMatchObject([{ state: 'valid' }, { state: 'valid' }, { state: 'revoked' }]);
     const missing = await world.keyfold(['keys', 'list', '--table', 'NoSuch']);
     expect(missing).toMatchObject({ code: 1, stdout: '' });
     expect(missing.stderr).toContain('DynamoDB table NoSuch: ResourceNotFoundException');

@@ -93,7 +93,7 @@ describe('PartitionClient', () => {
     ['request has no option field', { document: {}, fields: [], field: '$.card' }],
     ['request.document has no JSON form', { document: 5n, fields: [] }],
     ['request.document has no JSON form', { document: () => {}, fields: [] }],
-  ])('%s', async ([name, request]) => {
+  ])('throws a TypeError for the request: %s', async ([name, request]) => {
     expect(await refusalOf(unasked().encryptFields(request as never))).toContain(name);
     expect(await refusalOf(unasked().decryptFields(request as never))).toContain(name);
   });
@@ -103,7 +103,7 @@ describe('PartitionClient', () => {
     ['options must be an object', new AbortController().signal],
     ['options.signal must be an AbortSignal', { signal: new AbortController() }],
     ['options has no option formt', { formt: 'compact' }],
-  ])('%s', async ([name, options]) => {
+  ])('throws a TypeError for the options: %s', async ([name, options]) => {
     expect(await refusalOf(unasked().encrypt(Buffer.from('x'), options as never))).toContain(name);
     expect(await refusalOf(unasked().decrypt('kf1.x', options as never))).toContain(name);
     expect(await refusalOf(unasked().decryptFields({ document: {}, all: true }, options as never))).toContain(name);
@@ -111,7 +111,7 @@ describe('PartitionClient', () => {
 });
 
 describe('new KeyfoldClient', () => {
-  it.for<[string, unknown]>([
+  it.for<readonly [string, unknown]>([
     ['options must be an object', undefined],
     ['options must have one of lambda and http', {}],
     ['options must have one of lambda and http', { http: HTTP, lambda: { functions: 'f' } }],
@@ -120,12 +120,31 @@ describe('new KeyfoldClient', () => {
     ['retry has no option attempts', { http: HTTP, retry: { attempts: 4 } }],
     ['http.endpoint must be a string', { http: { ...HTTP, endpoint: new URL(HTTP.endpoint) } }],
     ['http.endpoint must be a URL', { http: { ...HTTP, endpoint: 'keyfold.example' } }],
+    ...[
+      'https://keyfold.example ',
+      '\thttps://keyfold.example',
+      'https://keyfold.example\n',
+      'https://key fold.example',
+    ].map((endpoint) => ['http.endpoint must be a URL', { http: { ...HTTP, endpoint } }] as const),
+    ...['', 'us west', 'us-west-2\n', 'é'].map(
+      (region) => ['http.region must be the name of an AWS region', { http: { ...HTTP, region } }] as const,
+    ),
+    ...[
+      { accessKeyId: '', secretAccessKey: 's' },
+      { accessKeyId: 'a\nb', secretAccessKey: 's' },
+      { accessKeyId: 'a', secretAccessKey: '' },
+      { accessKeyId: 'a', secretAccessKey: 's', sessionToken: 'é' },
+    ].map((credentials) => ['http.credentials must be', { http: { ...HTTP, credentials } }] as const),
+    ...['', ' ', 'a b', 'f\n', 'f/g'].map(
+      (functions) => ['lambda.functions must be the name or the ARN of a function', { lambda: { functions } }] as const,
+    ),
+    ['lambda.functions.open must be the name or the ARN', { lambda: { functions: { seal: 'f', open: '' } } }],
     ['http.credentials must be', { http: { ...HTTP, credentials: { accessKeyId: 'a' } } }],
     ['http.authorization must be a function', { http: { ...HTTP, authorization: 'Bearer x' } }],
     ['lambda.functions must be', { lambda: {} }],
-    ['lambda.functions.open must be a string', { lambda: { functions: { seal: 'f' } } }],
+    ['lambda.functions.open must be the name or the ARN of a function', { lambda: { functions: { seal: 'f' } } }],
     ['lambda.client must be a LambdaClient', { lambda: { functions: 'f', client: { send: () => {} } } }],
-  ])('%s', ([message, options]) => {
+  ])('throws the TypeError: %s', ([message, options]) => {
     expect(() => new KeyfoldClient(options as never)).toThrow(TypeError);
     expect(() => new KeyfoldClient(options as never)).toThrow(message);
   });

@@ -54,6 +54,41 @@ it('documentOf parses a document with 60,000 levels of nesting', () => {
   expect(documentOf('['.repeat(60_000) + ']'.repeat(60_000), undefined)).toBeInstanceOf(Array);
 });
 
+it.for<[string, () => unknown]>([
+  ['NaN', () => [Number.NaN]],
+  ['an infinity', () => ({ card: -Infinity })],
+  ['a boxed NaN', () => [new Number(Number.NaN)]],
+  ['an undefined item of an array', () => [undefined]],
+  ['a hole of an array', () => Array.from({ length: 2 }).fill(1, 1)],
+  ['a function', () => ({ card: () => '4111' })],
+  ['a symbol', () => ({ card: Symbol('4111') })],
+  ['a Map', () => ({ card: new Map([['number', '4111']]) })],
+  ['a Set', () => [new Set(['4111'])]],
+  ['a regular expression', () => ({ card: /4111/ })],
+  ['an Error', () => new Error('4111')],
+  ['a promise', () => ({ card: Promise.resolve('4111') })],
+  ['bytes', () => ({ card: new Uint8Array([4, 1, 1, 1]) })],
+  ['an ArrayBuffer', () => ({ card: new ArrayBuffer(4) })],
+  ['URL parameters', () => new URLSearchParams('card=4111')],
+])('documentTextOf refuses %s, which JSON.stringify would drop or replace', ([, make]) => {
+  expect(() => documentTextOf({ document: make() })).toThrow(new TypeError('request.document has no JSON form.'));
+});
+
+it('documentTextOf writes values with a JSON form of their own, and leaves out undefined members', () => {
+  class Card {
+    readonly number = '4111';
+  }
+  const others = { date: new Date(0), url: new URL('https://keyfold.example'), bytes: Buffer.from('a') };
+  const document = {
+    card: new Card(),
+    ...others,
+    boxed: new Number(5),
+    bare: Object.create(null) as object,
+    gone: undefined,
+  };
+  expect(documentTextOf({ document })).toBe(JSON.stringify(document));
+});
+
 it('documentTextOf throws a TypeError for a value without a JSON form', () => {
   for (const document of [undefined, () => 1, Symbol('a')]) {
     expect(() => documentTextOf({ document })).toThrow(TypeError);

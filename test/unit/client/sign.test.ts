@@ -113,6 +113,22 @@ it.for([new Error('CANARY'), 'CANARY', undefined])(
   },
 );
 
+it.for<[string, unknown]>([
+  ['nothing', undefined],
+  ['no members', {}],
+  ['a key id that is a number', { accessKeyId: 5, secretAccessKey: 's' }],
+  ['a key id with a line feed', { accessKeyId: 'CANARY\n', secretAccessKey: 's' }],
+  ['an empty secret', { accessKeyId: 'CANARY', secretAccessKey: '' }],
+])('the client sends nothing if the credential provider returns %s', async ([, given]) => {
+  const sent = stub.requests.length;
+  const credentials = async (): Promise<never> => given as never;
+  const client = new KeyfoldClient({ http: { endpoint: stub.url, region: 'us-west-2', credentials } });
+  const error = await failureOf(client.partition('p').encrypt(HELLO));
+  expect(error).toMatchObject({ code: 'Unauthenticated', retryable: false });
+  expect(error.message).not.toContain('CANARY');
+  expect(stub.requests.length).toBe(sent);
+});
+
 it('the client sends the authorization option instead of a signature', async () => {
   const sent = await sentBy({ authorization: () => Promise.resolve('Bearer a.b.c') });
   expect(sent.headers.authorization).toBe('Bearer a.b.c');

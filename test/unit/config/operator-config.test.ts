@@ -39,8 +39,19 @@ describe('readOperatorConfig', () => {
     });
   });
 
-  it('refuses an unknown setting even if all others are valid', () => {
+  it('refuses an unknown or a removed setting even if all others are valid', () => {
     expect(() => readOperatorConfig({ KEYFOLD_TABEL: 'x' }, {})).toThrow(/\n- KEYFOLD_TABEL is not a setting$/);
+    expect(() => readOperatorConfig({ KEYFOLD_MAX_SYSTEM_KEYS: '9' }, {})).toThrow(
+      /\n- KEYFOLD_MAX_SYSTEM_KEYS is no longer a setting, .*: delete it$/,
+    );
+  });
+
+  it('refuses a table of another region than the command uses', () => {
+    const table = 'arn:aws:dynamodb:us-east-1:111122223333:table/Keys';
+    const fault = 'KEYFOLD_TABLE is in another region than the DynamoDB client';
+    expect(() => readOperatorConfig({ KEYFOLD_TABLE: table }, { DYNAMODB_REGION: 'us-west-2' })).toThrow(fault);
+    expect(() => readOperatorConfig({ AWS_REGION: 'us-west-2' }, { TABLE: table })).toThrow(fault);
+    expect(readOperatorConfig({ AWS_REGION: 'us-east-1' }, { TABLE: table }).metastore).toEqual({ tableName: table });
   });
 
   it('lists every fault at once without quoting values', () => {

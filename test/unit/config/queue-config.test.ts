@@ -35,25 +35,32 @@ describe('readQueueConfig', () => {
     });
   });
 
+  it.for([
+    'https://us-west-2.queue.amazonaws.com/111122223333/out',
+    'https://sqs-fips.us-west-2.api.aws/111122223333/out',
+    'https://vpce-1.sqs.us-west-2.vpce.amazonaws.com/111122223333/out',
+    'http://127.0.0.1:9324/111122223333/out',
+  ])('accepts the queue %s', (url) => {
+    expect(faultsOf({ KEYFOLD_OUTPUT_QUEUE_URL: url })).toEqual([]);
+  });
+
   it('reads every setting', () => {
     const config = readQueueConfig({
       ...minimal,
       KEYFOLD_FIELDS: '["$.card", "$..secret"]',
       KEYFOLD_OPERATIONS: 'decrypt-fields',
       KEYFOLD_PARTITIONS: 'tenant-*',
-      KEYFOLD_RETRY_DELAY_SECONDS: '1',
       KEYFOLD_LONGEST_RETRY_DELAY_SECONDS: '2',
     });
     expect(config).toMatchObject({
       door: { serves: { operations: ['decrypt-fields'], partitions: ['tenant-*'] } },
-      queue: { fields: ['$.card', '$..secret'], retryDelaySeconds: 1, longestRetryDelaySeconds: 2 },
+      queue: { fields: ['$.card', '$..secret'], retryDelaySeconds: 5, longestRetryDelaySeconds: 2 },
     });
   });
 
-  it('accepts two FIFO queues, and equal retry delays of up to 42,300 seconds', () => {
+  it('accepts two FIFO queues, and a longest retry delay of up to 42,300 seconds', () => {
     const queues = { KEYFOLD_OUTPUT_QUEUE_URL: `${QUEUES}/a.fifo`, KEYFOLD_DEAD_LETTER_QUEUE_URL: `${QUEUES}/b.fifo` };
-    const delays = { KEYFOLD_RETRY_DELAY_SECONDS: '42300', KEYFOLD_LONGEST_RETRY_DELAY_SECONDS: '42300' };
-    expect(faultsOf({ ...queues, ...delays })).toEqual([]);
+    expect(faultsOf({ ...queues, KEYFOLD_LONGEST_RETRY_DELAY_SECONDS: '42300' })).toEqual([]);
   });
 
   it('lists missing queue URLs together with every other fault', () => {
@@ -82,6 +89,28 @@ describe('readQueueConfig', () => {
       ['KEYFOLD_OUTPUT_QUEUE_URL and KEYFOLD_DEAD_LETTER_QUEUE_URL are the same queue'],
     ],
     [{ KEYFOLD_OUTPUT_QUEUE_URL: `${QUEUES}/out\n` }, ['KEYFOLD_OUTPUT_QUEUE_URL is not a URL']],
+    ...[
+      'https://sqs.us-east-1.amazonaws.com/111122223333/out',
+      'https://us-east-1.queue.amazonaws.com/111122223333/out',
+      'https://sqs-fips.us-east-1.amazonaws.com/111122223333/out',
+      'https://sqs.us-east-1.api.aws/111122223333/out',
+      'https://sqs.cn-north-1.amazonaws.com.cn/111122223333/out',
+    ].map((url) => [
+      { KEYFOLD_OUTPUT_QUEUE_URL: url },
+      ['KEYFOLD_OUTPUT_QUEUE_URL is the URL of a queue in another region than the function'],
+    ]),
+    [
+      { KEYFOLD_DEAD_LETTER_QUEUE_URL: 'https://sqs.us-east-1.amazonaws.com/111122223333/dead' },
+      ['KEYFOLD_DEAD_LETTER_QUEUE_URL is the URL of a queue in another region than the function'],
+    ],
+    [
+      { KEYFOLD_FIELDS: '["$.a"]', KEYFOLD_OPERATIONS: 'encrypt,decrypt' },
+      ['KEYFOLD_FIELDS is set, and KEYFOLD_OPERATIONS lists no operation on fields'],
+    ],
+    [
+      { KEYFOLD_FIELDS: JSON.stringify([`$${'.a'.repeat(101)}`]) },
+      ['KEYFOLD_FIELDS[0] selects nothing in any document'],
+    ],
     [{ KEYFOLD_OUTPUT_QUEUE_URL: `${QUEUES}/out name` }, ['KEYFOLD_OUTPUT_QUEUE_URL is not a URL']],
     [
       { KEYFOLD_OUTPUT_QUEUE_URL: `${QUEUES}/dead` },
@@ -102,14 +131,9 @@ describe('readQueueConfig', () => {
       ['KEYFOLD_OUTPUT_QUEUE_URL is not a URL', 'KEYFOLD_DEAD_LETTER_QUEUE_URL is not a URL'],
     ],
     [
-      { KEYFOLD_RETRY_DELAY_SECONDS: '42301', KEYFOLD_LONGEST_RETRY_DELAY_SECONDS: '900' },
-      ['KEYFOLD_RETRY_DELAY_SECONDS is more than 42300'],
-    ],
-    [
       { KEYFOLD_LONGEST_RETRY_DELAY_SECONDS: '0' },
       ['KEYFOLD_LONGEST_RETRY_DELAY_SECONDS is not a positive whole number'],
     ],
-    [{ KEYFOLD_RETRY_DELAY_SECONDS: '0' }, ['KEYFOLD_RETRY_DELAY_SECONDS is not a positive whole number']],
     [{ KEYFOLD_LONGEST_RETRY_DELAY_SECONDS: '42301' }, ['KEYFOLD_LONGEST_RETRY_DELAY_SECONDS is more than 42300']],
     ...['card', '[]', '[1]', '"$.a"'].map((fields) => [
       { KEYFOLD_FIELDS: fields },
@@ -125,10 +149,6 @@ describe('readQueueConfig', () => {
       { KEYFOLD_OUTPUT_QUEUE_URL: url },
       ['KEYFOLD_OUTPUT_QUEUE_URL is not the URL of a queue: …/ACCOUNT/NAME'],
     ]),
-    [
-      { KEYFOLD_RETRY_DELAY_SECONDS: '901' },
-      ['KEYFOLD_RETRY_DELAY_SECONDS is more than KEYFOLD_LONGEST_RETRY_DELAY_SECONDS'],
-    ],
     [
       { KEYFOLD_FIELDS: '["card", "$.a[?@.b]"]' },
       [

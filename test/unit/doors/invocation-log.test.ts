@@ -1,4 +1,4 @@
-/** What every door writes of an invocation: log lines that name it, and the metrics, before it answers. */
+/** Tests what every door writes about an invocation before it answers: log lines with its id, and the metrics. */
 import type { Context } from 'aws-lambda';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { directDoor } from '../../../src/doors/direct.ts';
@@ -6,7 +6,7 @@ import { httpDoor } from '../../../src/doors/http.ts';
 import { queueDoor } from '../../../src/doors/queue.ts';
 import { createTelemetry, type Telemetry } from '../../../src/doors/telemetry.ts';
 import { scheduleDoor } from '../../../src/doors/schedule.ts';
-import { FakeWorld } from '../../support/fakes.ts';
+import { FakeDependencies } from '../../support/fakes.ts';
 import { captureOutput, DOOR_CONFIG, lambdaContext, request } from '../../support/http-door.ts';
 import { FakeQueues, QUEUE_CONFIG, queueRecord, sealing } from '../../support/queue-door.ts';
 
@@ -21,7 +21,7 @@ afterEach(() => vi.restoreAllMocks());
 
 function optionsOf(telemetry: Telemetry): Parameters<typeof directDoor>[0] {
   const { events } = telemetry;
-  const world = new FakeWorld();
+  const world = new FakeDependencies();
   return { keyfold: world.process({ events }), now: world.clock.now, telemetry, config: DOOR_CONFIG };
 }
 
@@ -59,16 +59,19 @@ const DOORS: readonly (readonly [string, unknown, (telemetry: Telemetry) => Door
   ],
 ];
 
-it.for(DOORS)('by %s, what is done is logged under its invocation, and its metrics are written', async (door) => {
-  const [, event, open] = door;
-  await open(createTelemetry('svc'))(event as never, lambdaContext());
-  expect(output.lines()).toContainEqual(
-    expect.objectContaining({ message: 'key created', function_request_id: 'aws-request' }),
-  );
-  expect(output.lines()).toContainEqual(expect.objectContaining({ kind: 'intermediate', KeysCreated: 1 }));
-});
+it.for(DOORS)(
+  "by %s, a successful operation is logged with its invocation's id, and its metrics are written",
+  async (door) => {
+    const [, event, open] = door;
+    await open(createTelemetry('svc'))(event as never, lambdaContext());
+    expect(output.lines()).toContainEqual(
+      expect.objectContaining({ message: 'key created', function_request_id: 'aws-request' }),
+    );
+    expect(output.lines()).toContainEqual(expect.objectContaining({ kind: 'intermediate', KeysCreated: 1 }));
+  },
+);
 
-it.for(DOORS)('by %s, what is refused is logged under its invocation, and counted', async ([, , open]) => {
+it.for(DOORS)("by %s, a refused request is logged with its invocation's id, and counted", async ([, , open]) => {
   const refused = open(createTelemetry('svc'))({ other: true } as never, lambdaContext());
   await expect(refused).rejects.toThrow(/This function expects/);
   expect(output.lines()).toContainEqual(
@@ -82,3 +85,33 @@ it.for(DOORS)('by %s, what is refused is logged under its invocation, and counte
   );
   expect(output.lines()).toContainEqual(expect.objectContaining({ code: 'InvalidRequest', RequestErrors: 1 }));
 });
+
+it.for(DOORS)(
+  'by %s, an unexpected error fails as Internal, and its text is neither logged nor returned',
+  async (door) => {
+    const [name, event, open] = door;
+    const context = lambdaContext();
+    context.getRemainingTimeInMillis = () => {
+      throw new TypeError('CANARY is not a function');
+    };
+    const failed = await open(createTelemetry('svc'))(event as never, context).catch((error: unknown) => error);
+    // Lambda returns the name, the message and the stack of an error, and logs its own properties and its cause.
+    const { name: errorType, stack = '', cause, statusCode } = failed as Error & { readonly statusCode?: number };
+    const shown = { errorType, lines: stack.split('\n').length, own: Object.keys(failed as Error), cause };
+    expect(name === 'HTTP' ? { statusCode } : shown).toEqual(
+      name === 'HTTP' ? { statusCode: 500 } : { errorType: 'Internal', lines: 1, own: ['name'], cause: undefined },
+    );
+    expect(output.lines()).toContainEqual(
+      expect.objectContaining({
+        level: 'ERROR',
+        message: 'request failed',
+        code: 'Internal',
+        status: 500,
+        reasons: [expect.stringMatching(/^TypeError at /)],
+        function_request_id: 'aws-request',
+      }),
+    );
+    expect(output.lines()).toContainEqual(expect.objectContaining({ code: 'Internal', RequestErrors: 1 }));
+    expect(output.text() + JSON.stringify(failed) + String(failed)).not.toContain('CANARY');
+  },
+);

@@ -75,6 +75,25 @@ describe('cryptoPolicy', () => {
     expect(() => cryptoPolicy({ dataRowKeyMaxMessages: 2 ** 32 + 1 })).toThrow('must not be more than 4294967296');
   });
 
+  it('accepts a flightTimeoutMs up to the longest time that a timer counts', () => {
+    expect(cryptoPolicy({ flightTimeoutMs: 2 ** 31 - 1 }).flightTimeoutMs).toBe(2 ** 31 - 1);
+    expect(() => cryptoPolicy({ flightTimeoutMs: 2 ** 31 })).toThrow(
+      'flightTimeoutMs must not be more than 2147483647',
+    );
+  });
+
+  it.for([async () => false, () => 'no', () => 0, () => undefined])(
+    'refuses the answer of wearsOut: %s',
+    (wearsOut) => {
+      const policy = cryptoPolicy({ wearsOut: wearsOut as never });
+      expect(policy.wearsOut).toThrow('The answer of policy.wearsOut must be a boolean');
+    },
+  );
+
+  it.for([true, false])('passes the answer %s of wearsOut on', (answer) => {
+    expect(cryptoPolicy({ wearsOut: () => answer }).wearsOut()).toBe(answer);
+  });
+
   it('accepts a staleGraceMs of zero', () => {
     expect(cryptoPolicy({ staleGraceMs: 0 }).staleGraceMs).toBe(0);
   });

@@ -1,19 +1,18 @@
 /** Tests for keys dated in the future, and for clocks that step back. */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { AbsentKeys } from '../../../src/envelope/absent-keys.ts';
 import { agingClock } from '../../../src/async/clock.ts';
 import { createdNow, cryptoPolicy } from '../../../src/envelope/crypto-policy.ts';
-import type { EpochSeconds, KeyMeta } from '../../../src/records/ids.ts';
+import type { EpochSeconds } from '../../../src/records/ids.ts';
 import { KeyfoldError, type DataRowRecord, type EnvelopeKeyRecord, type SessionFactory } from '../../../src/index.ts';
 import { SystemKeyMaintenance } from '../../../src/maintenance/system-key-maintenance.ts';
-import { codeOf, DAY_MS, FakeWorld, HandClock, MINUTE_MS, noDeadline } from '../../support/fakes.ts';
+import { codeOf, DAY_MS, FakeDependencies, HandClock, MINUTE_MS, noDeadline } from '../../support/fakes.ts';
 
 const PAYLOAD = Buffer.from('payload');
 const HOUR_MS = 60 * MINUTE_MS;
-let world: FakeWorld;
+let world: FakeDependencies;
 
 beforeEach(() => {
-  world = new FakeWorld();
+  world = new FakeDependencies();
 });
 
 const nowSeconds = (): number => world.clock.nowMs / 1000;
@@ -517,14 +516,4 @@ it('a key serves during an outage until its grace ends, even if the check interv
   await createdBy(service);
   world.clock.advance(1);
   expect(await codeOf(service.session('p').encrypt(PAYLOAD))).toBe('MetastoreUnavailable');
-});
-
-const key = (created: number): KeyMeta => ({ id: 'x', created }) as KeyMeta;
-
-it('AbsentKeys drops its oldest entry when it has more than 10,000 entries', () => {
-  const absent = new AbsentKeys(world.clock.now);
-  for (let i = 0; i < 10_000; i += 1) absent.add(key(i));
-  expect(absent.has(key(0))).toBe(true);
-  absent.add(key(10_000));
-  expect([absent.has(key(0)), absent.has(key(1)), absent.has(key(10_000))]).toEqual([false, true, true]);
 });

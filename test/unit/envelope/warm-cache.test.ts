@@ -11,14 +11,14 @@ import {
   type SessionFactory,
   type SessionFactoryOptions,
 } from '../../../src/index.ts';
-import { codeOf, DAY_MS, errorOf, FakeWorld, MINUTE_MS, noDeadline } from '../../support/fakes.ts';
+import { codeOf, DAY_MS, errorOf, FakeDependencies, MINUTE_MS, noDeadline } from '../../support/fakes.ts';
 
 const PAYLOAD = Buffer.from('payload');
 const partitions = (count: number): string[] => Array.from({ length: count }, (_, i) => `p${i}`);
-let world: FakeWorld;
+let world: FakeDependencies;
 
 beforeEach(() => {
-  world = new FakeWorld();
+  world = new FakeDependencies();
 });
 
 /** Counts the calls to the metastore and the KMS by name. */
@@ -549,6 +549,21 @@ describe('a key that is absent', () => {
     expect(world.log.take()).toEqual(['Get IK']);
     world.clock.advance(1000);
     expect(await codeOf(service.session('p').decrypt(madeUp))).toBe('RecordUnreadable');
+    expect(world.log.take()).toEqual(['Get IK']);
+  });
+
+  it('is read again within the second if 10,000 other absent keys were named meanwhile', async () => {
+    const service = world.process();
+    const { key, data } = await service.session('p').encrypt(PAYLOAD);
+    const decrypt = (created: number): Promise<string> =>
+      codeOf(service.session('p').decrypt({ key: { ...key, parent: { ...key.parent, created } }, data }));
+    for (let created = 0; created < 10_000; created += 1) await decrypt(created);
+    world.log.take();
+    expect(await decrypt(0)).toBe('RecordUnreadable');
+    expect(world.log.take()).toEqual([]);
+    await decrypt(10_000);
+    world.log.take();
+    expect([await decrypt(1), await decrypt(0)]).toEqual(['RecordUnreadable', 'RecordUnreadable']);
     expect(world.log.take()).toEqual(['Get IK']);
   });
 

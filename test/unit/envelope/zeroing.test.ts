@@ -3,9 +3,9 @@ import type * as nodeCrypto from 'node:crypto';
 import { createSecretKey } from 'node:crypto';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import * as aes from '../../../src/crypto/aead.ts';
-import { AwsKms } from '../../../src/index.ts';
+import { AwsKms, KeyfoldError } from '../../../src/index.ts';
 import type { KmsRegion } from '../../../src/kms/kms-region.ts';
-import { codeOf, errorOf, FakeWorld, noDeadline } from '../../support/fakes.ts';
+import { codeOf, errorOf, FakeDependencies, noDeadline } from '../../support/fakes.ts';
 
 /**
  * `keys` are all buffers that held a plaintext key. `pools` are all buffers of random bytes, which keys are drawn from.
@@ -43,10 +43,10 @@ vi.mock('../../../src/crypto/aead.ts', async (original) => {
 });
 
 const PAYLOAD = Buffer.from('not of 32 bytes');
-let world: FakeWorld;
+let world: FakeDependencies;
 
 beforeEach(() => {
-  world = new FakeWorld();
+  world = new FakeDependencies();
   spied.keys.length = 0;
 });
 
@@ -84,7 +84,7 @@ describe('the bytes of a key', () => {
 
   it.for(['Wrap', 'Put SK', 'Put IK'])('are zeroed if %s fails', async (failing) => {
     world.kms.interfere = world.metastore.interfere = (call) => {
-      if (call === failing) throw new Error('down');
+      if (call === failing) throw new KeyfoldError('MetastoreUnavailable', 'down');
     };
     await errorOf(world.process().session('p').encrypt(PAYLOAD));
     for (const bytes of [...spied.keys, ...world.kms.plaintexts]) {

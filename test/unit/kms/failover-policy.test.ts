@@ -19,6 +19,8 @@ describe('a failover policy', () => {
     [{ minimumWrappedRegions: 2 }, 1, 'minimumWrappedRegions is 2 and there are 1 regions with a KMS key'],
     [{ onKeyRefused: 'ask' as never }, 2, "onKeyRefused must be 'failover' or 'fail'"],
     [{ maxRounds: 0 }, 2, 'maxRounds must be a positive whole number'],
+    [{ longestDelayMs: 2 ** 31 }, 2, 'longestDelayMs must not be more than 2147483647'],
+    [{ throttledDelayMs: 2 ** 31 }, 2, 'throttledDelayMs must not be more than 2147483647'],
     [{ maxRounds: 2 ** 53 }, 2, 'maxRounds must be a positive whole number'],
   ])('refuses %j for %i regions: %s', ([changes, regions, fault]) => {
     expect(failoverFaults(changes, regions)).toEqual([fault]);

@@ -10,7 +10,8 @@ import {
   type WrapRenewer,
 } from '../../../src/index.ts';
 import { NO_ENVELOPE_EVENTS } from '../../../src/envelope/ports.ts';
-import { DAY_MS, FakeKms, HandClock, memoryService, MINUTE_MS } from '../../support/fakes.ts';
+import { keyRecord } from '../../support/contract/metastore-contract.ts';
+import { DAY_MS, errorOf, FakeKms, HandClock, memoryService, MINUTE_MS } from '../../support/fakes.ts';
 
 const PAYLOAD = Buffer.from('payload');
 const SYSTEM_KEY_ID = '_SK_svc_prod' as never;
@@ -67,6 +68,45 @@ describe('SystemKeyMaintenance', () => {
     expect(after?.encryptedKey).toHaveLength(2 * (before?.encryptedKey.length ?? 0));
   });
 
+  it.for<[string, unknown]>([
+    ['The answer of metastore.rows must be an array', undefined],
+    ['The answer of metastore.rows must be an array', new Map()],
+    ['The answer of metastore.rows[0] must be an object', [null]],
+    ['The answer of metastore.rows[0].id must be a string', [{}]],
+    [
+      'The answer of metastore.rows[0].revoked must be a boolean',
+      [{ ...keyRecord('_SK_svc_prod', 60), revoked: 'no' }],
+    ],
+    ['The answer of metastore.rows[0].unreadable must be a string', [{ id: '_SK_svc_prod', unreadable: true }]],
+  ])('rejects with a TypeError if %s', async ([message, rows]) => {
+    vi.spyOn(metastore, 'rows').mockResolvedValue(rows as never);
+    const error = await errorOf(maintenance().run());
+    expect(error).toBeInstanceOf(TypeError);
+    expect((error as Error).message).toContain(message);
+  });
+
+  it.for<[string, unknown]>([
+    ['The answer of kms.renew must be an object', undefined],
+    ['The answer of kms.renew.regions must be an array', {}],
+    ['The answer of kms.renew.renewed must be a Uint8Array', { regions: [], renewed: 'wrap' }],
+    ['The answer of kms.renew.unreadable must be a string', { regions: [], unreadable: 5 }],
+  ])('rejects with a TypeError if %s', async ([message, report]) => {
+    await service().session('p').encrypt(PAYLOAD);
+    const error = await errorOf(maintenance({ kms: { ...kms, renew: async () => report as never } }).run());
+    expect(error).toBeInstanceOf(TypeError);
+    expect((error as Error).message).toContain(message);
+  });
+
+  it('rejects with a TypeError if replaceKey answers with anything but an outcome', async () => {
+    await service().session('p').encrypt(PAYLOAD);
+    renewals = 1;
+    vi.spyOn(metastore, 'replaceKey').mockResolvedValue(true as never);
+    const error = await errorOf(maintenance().run());
+    expect(error).toEqual(
+      new TypeError("The answer of metastore.replaceKey must be 'replaced' or 'changed', not a boolean."),
+    );
+  });
+
   it('renews a row again if another run has changed it meanwhile', async () => {
     await service().session('p').encrypt(PAYLOAD);
     renewals = 2;
@@ -118,7 +158,7 @@ describe('SystemKeyMaintenance', () => {
     await service().session('p').encrypt(PAYLOAD);
     kms.renew = async () => ({ regions: [], renewed: 'text' as never });
     const replaceKey = vi.spyOn(metastore, 'replaceKey');
-    await expect(maintenance().run()).rejects.toThrow('The wraps of kms.renew must be a Uint8Array');
+    await expect(maintenance().run()).rejects.toThrow('The answer of kms.renew.renewed must be a Uint8Array');
     expect(replaceKey).not.toHaveBeenCalled();
     await expect(maintenance().run({ deadlineAtMs: 'soon' as never })).rejects.toThrow('limits.deadlineAtMs must be');
   });

@@ -35,11 +35,18 @@ describe('fieldPathFaults finds a fault in paths that no document can satisfy:',
     [['$.x[-1][0]', '$.x[-1].a'], '[1] and [0] require the same value to be both an object and an array'],
     [['$.a[0:2]', '$.a.b'], '[1] and [0] require the same value to be both an object and an array'],
     [["$.a['b','c']", '$.a[0,1:3]'], '[1] and [0] require the same value to be both an object and an array'],
+    [['$.a[:-1:-1]'], '[0] selects nothing in any document'],
     [['$.a[0:0]'], '[0] selects nothing in any document'],
     [['$.a[::0]'], '[0] selects nothing in any document'],
     [['$.a[5:2]'], '[0] selects nothing in any document'],
     [['$.a[-1:-3]'], '[0] selects nothing in any document'],
     [['$.a[2:5:-1]'], '[0] selects nothing in any document'],
+    [[`$${'[0]'.repeat(101)}`], '[0] selects nothing in any document'],
+    [['$[100000]'], '[0] selects nothing in any document'],
+    [['$[-100001]'], '[0] selects nothing in any document'],
+    [['$.a[9007199254740991]'], '[0] selects nothing in any document'],
+    [['$.a[100000:]'], '[0] selects nothing in any document'],
+    [['$.a[:-100001]'], '[0] selects nothing in any document'],
   ] as const)('%j', ([paths, fault]) => {
     expect(fieldPathFaults(paths)).toEqual([fault]);
   });

@@ -1,4 +1,5 @@
 import { SQSClient } from '@aws-sdk/client-sqs';
+import { Socket } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { json } from 'node:stream/consumers';
@@ -6,6 +7,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest
 import { close, listen } from '../../../emulators/listen.ts';
 import type { OutgoingMessage } from '../../../src/sqs/message.ts';
 import { SqsQueues } from '../../../src/sqs/sqs-queues.ts';
+import { holdConnections } from '../../support/hold-connections.ts';
 
 const neverAborted = new AbortController().signal;
 const ARN = 'arn:aws:sqs:us-west-2:111122223333:keyfold-input';
@@ -14,7 +16,7 @@ interface Call {
   readonly action: string;
   readonly input: { readonly Entries?: readonly { readonly Id: string; readonly MessageBody?: string }[] };
 }
-type Answer = { readonly status?: number; readonly body: object } | 'hang up';
+type Answer = { readonly status?: number; readonly body: object } | 'hang up' | 'hold' | 'stall';
 
 let server: Server;
 let endpoint: string;
@@ -26,7 +28,9 @@ async function respond(request: IncomingMessage, response: ServerResponse): Prom
   const call = { action: String(request.headers['x-amz-target']).replace('AmazonSQS.', ''), input };
   calls.push(call);
   const given = answer(call);
-  if (given === 'hang up') request.socket.destroy();
+  if (given === 'hold') return;
+  if (given === 'stall') response.writeHead(200, { 'content-length': '100' }).write('{');
+  else if (given === 'hang up') request.socket.destroy();
   else response.writeHead(given.status ?? 200).end(JSON.stringify(given.body));
 }
 
@@ -134,6 +138,39 @@ describe('SqsQueues.send', () => {
     answer = () => given;
     expect(await send('a', 'b')).toEqual([1, 2].map(() => ({ errorName: name, isTransient: false })));
     expect(calls).toHaveLength(3);
+  });
+});
+
+/** Lets timers run out fifty times as fast. */
+function hurryTimers(): void {
+  const real = globalThis.setTimeout;
+  vi.spyOn(globalThis, 'setTimeout').mockImplementation((fire: () => void, ms = 0) => real(fire, ms / 50));
+}
+
+describe('SqsQueues ends a call', () => {
+  afterEach(() => vi.restoreAllMocks());
+
+  it('whose connection is not established', async () => {
+    hurryTimers();
+    const connecting = holdConnections();
+    expect(await send('a')).toEqual([{ errorName: 'TimeoutError', isTransient: false }]);
+    expect(connecting).toHaveBeenCalledTimes(3);
+  });
+
+  it('that SQS accepts and does not answer', async () => {
+    hurryTimers();
+    answer = () => 'hold';
+    expect(await send('a')).toEqual([{ errorName: 'TimeoutError', isTransient: false }]);
+  });
+
+  it('whose answer stops in its middle', async () => {
+    // oxlint-disable-next-line typescript/unbound-method -- it is called with the socket as its `this`
+    const real = Socket.prototype.setTimeout;
+    vi.spyOn(Socket.prototype, 'setTimeout').mockImplementation(function (this: Socket, ms, fire) {
+      return real.call(this, ms / 50, fire);
+    });
+    answer = () => 'stall';
+    expect(await send('a')).toEqual([{ errorName: 'TimeoutError', isTransient: false }]);
   });
 });
 

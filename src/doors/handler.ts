@@ -1,0 +1,61 @@
+import type { Context } from 'aws-lambda';
+import type { ErrorCode, KeyfoldError } from '../errors.ts';
+import { toKeyfoldError } from './problem.ts';
+import type { RequestLog } from './request-log.ts';
+
+/** What every door writes at the beginning and at the end of an invocation. */
+export interface InvocationLog extends Pick<RequestLog, 'requestFailed'> {
+  /** Adds the invocation to all following log lines. Its event is never logged, because it may contain plaintext. */
+  begin(invocation: Context): void;
+  /** Writes the metrics since the last flush. */
+  flush(): void;
+}
+
+/** A Lambda handler. */
+export type Handler<Event, Answer> = (event: Event, context: Context) => Promise<Answer>;
+
+/**
+ * Makes a Lambda handler of a door. All doors begin, fail and end an invocation here: the log lines carry its request
+ * id, a failure is logged and counted once, and the metrics are written before the answer.
+ * @param answer returns the door's answer, or throws
+ * @throws FailedInvocation if `answer` throws
+ */
+export function doorHandler<Event, Answer>(log: InvocationLog, answer: Handler<Event, Answer>): Handler<Event, Answer> {
+  return async (event, context) => {
+    try {
+      log.begin(context);
+      return await answer(event, context);
+    } catch (thrown) {
+      const error = toKeyfoldError(thrown);
+      log.requestFailed(error);
+      throw new FailedInvocation(error);
+    } finally {
+      log.flush();
+    }
+  };
+}
+
+/**
+ * The error that Lambda returns to the caller as `errorType` and `errorMessage`. Lambda also returns the stack and logs
+ * every property of the error. This class therefore has a stack of one line, no cause and no property of its own that
+ * Lambda would log; the door has already logged the causes.
+ */
+export class FailedInvocation extends Error {
+  readonly #reason: KeyfoldError;
+
+  constructor(reason: KeyfoldError) {
+    super(reason.message);
+    this.name = reason.code;
+    this.stack = `${reason.code}: ${reason.message}`;
+    this.#reason = reason;
+  }
+
+  /** The error that the door has logged. */
+  get reason(): KeyfoldError {
+    return this.#reason;
+  }
+
+  get code(): ErrorCode {
+    return this.#reason.code;
+  }
+}

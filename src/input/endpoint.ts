@@ -1,0 +1,14 @@
+/** Whether a text is an HTTP URL. White space is refused, which the URL parser would silently remove. */
+export function isHttpUrl(text: string): boolean {
+  return URL.canParse(text) && /^https?:\S*$/.test(text);
+}
+
+/** Says why a URL cannot replace the endpoint of AWS. Empty if it can, or if it is undefined. */
+export function endpointFaults(endpoint: string | undefined): string[] {
+  if (endpoint === undefined) return [];
+  if (!isHttpUrl(endpoint)) return ['is not a URL'];
+  const { search, hash, username, password } = new URL(endpoint);
+  return [search, hash, username, password].some((part) => part !== '')
+    ? ['has a query, a fragment or credentials']
+    : [];
+}

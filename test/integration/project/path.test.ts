@@ -1,0 +1,27 @@
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { beforeAll, expect, it } from 'vitest';
+
+const SCRIPT = join(import.meta.dirname, '..', '..', '..', 'scripts', 'path.ts');
+
+let warm = '';
+let cold = '';
+
+beforeAll(async () => {
+  const { stdout } = await promisify(execFile)(process.execPath, [SCRIPT]);
+  [warm = '', cold = ''] = stdout.split(/(?=^A cold decrypt runs )/m);
+});
+
+it('a warm encrypt runs the door, the operation and the session, and neither KMS nor the metastore', () => {
+  for (const file of ['doors/http.ts', 'operations/encrypt.ts', 'envelope/session.ts']) expect(warm).toContain(file);
+  expect(warm).not.toMatch(/src\/(?:kms|metastore|connections|maintenance)\//);
+});
+
+it('a cold decrypt also runs the keys, KMS and the metastore, each only for what it needs', () => {
+  for (const file of ['envelope/system-keys.ts', 'kms/regional-kms.ts', 'metastore/dynamodb-metastore.ts']) {
+    expect(cold).toContain(file);
+  }
+  // A healthy region has no fault, and no key is made.
+  expect(cold).not.toMatch(/src\/(?:kms\/faults|envelope\/create-key|maintenance\/.*)\.ts/);
+});

@@ -1,0 +1,57 @@
+/** Tests how many standings of System Keys a process keeps, and which it forgets first. */
+import { beforeEach, expect, it } from 'vitest';
+import { cryptoPolicy } from '../../../src/envelope/crypto-policy.ts';
+import { keyDependencies } from '../../../src/envelope/key-dependencies.ts';
+import { NO_ENVELOPE_EVENTS } from '../../../src/envelope/ports.ts';
+import { SystemKeys } from '../../../src/envelope/system-keys.ts';
+import type { EpochSeconds, KeyMeta } from '../../../src/records/ids.ts';
+import { KeyNaming } from '../../../src/records/ids.ts';
+import { FakeDependencies, noDeadline } from '../../support/fakes.ts';
+
+const { systemKeyId: id } = new KeyNaming({ service: 'svc', product: 'prod' });
+const noStaleKey = (): undefined => undefined;
+let world: FakeDependencies;
+let keys: SystemKeys;
+
+beforeEach(() => {
+  world = new FakeDependencies();
+  const { metastore, kms, clock } = world;
+  // The cache holds two keys for one millisecond, so that only standings can answer.
+  const policy = cryptoPolicy({ maxSystemKeys: 2, systemKeyMaxAgeMs: 1 });
+  keys = new SystemKeys(id, keyDependencies({ metastore, kms, policy, now: clock.now, events: NO_ENVELOPE_EVENTS }));
+});
+
+/** Stores a revoked System Key that is this many seconds old. */
+async function revokedKey(ageSeconds: number): Promise<KeyMeta> {
+  const created = (Math.floor(world.clock.now() / 1000) - ageSeconds) as EpochSeconds;
+  const encryptedKey = await world.kms.wrap(Buffer.alloc(32, 1), noDeadline());
+  await world.metastore.store({ id, created, encryptedKey, revoked: true }, noDeadline());
+  world.log.take();
+  return { id, created };
+}
+
+/** The calls that a request for a revoked key makes. It makes none if the process remembers the revocation. */
+async function callsFor(key: KeyMeta): Promise<string[]> {
+  world.clock.advance(10);
+  expect(await keys.loadUsable(key, noDeadline(), noStaleKey)).toBeUndefined();
+  return world.log.take();
+}
+
+it('remembers the revocations of maxSystemKeys keys, and forgets the oldest first', async () => {
+  const [first, second, third] = [await revokedKey(300), await revokedKey(200), await revokedKey(100)];
+  for (const key of [first, second]) expect(await callsFor(key)).toEqual(['Get SK']);
+  for (const key of [first, second]) expect(await callsFor(key)).toEqual([]);
+  expect(await callsFor(third)).toEqual(['Get SK']);
+  for (const key of [second, third]) expect(await callsFor(key)).toEqual([]);
+  expect(await callsFor(first)).toEqual(['Get SK']);
+});
+
+it('remembers the revocation of a key that was read again before that of one that was not', async () => {
+  const [first, second, third] = [await revokedKey(300), await revokedKey(200), await revokedKey(100)];
+  for (const key of [first, second]) await callsFor(key);
+  await keys.load(first, noDeadline(), noStaleKey);
+  expect(world.log.take()).toEqual(['Get SK', 'Unwrap']);
+  await callsFor(third);
+  expect(await callsFor(first)).toEqual([]);
+  expect(await callsFor(second)).toEqual(['Get SK']);
+});

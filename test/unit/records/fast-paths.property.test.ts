@@ -1,0 +1,222 @@
+/**
+ * Compares every fast path with its plain way, for arbitrary texts and for texts that nearly have the form that the
+ * fast path reads. A fast path must give what the plain way gives, or decline with undefined.
+ */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { decodeBase64 } from '../../../src/crypto/base64.ts';
+import { requestOf } from '../../../src/doors/json-request.ts';
+import { decrypt } from '../../../src/operations/decrypt.ts';
+import { encrypt } from '../../../src/operations/encrypt.ts';
+import { locateValues } from '../../../src/operations/json-text.ts';
+import { rewrap } from '../../../src/operations/rewrap.ts';
+import { dataRowRecordFromValue, decodeDataRowRecord, encodeDataRowRecord, KeyfoldError } from '../../../src/index.ts';
+import {
+  cutPayload,
+  hasLargeNumber,
+  hasRepeatedNames,
+  readPlaintextBody,
+  readRecordBody,
+  readUnescaped,
+} from '../../../src/records/fast-paths.ts';
+
+const RUNS = 3000;
+/** A fast path that reads or declines fewer texts than this is hardly tested. */
+const ENOUGH = RUNS / 100;
+
+const base64 = fc.uint8Array({ maxLength: 12 }).map((bytes) => Buffer.from(bytes).toString('base64'));
+
+const record = fc
+  .record({ created: fc.nat(), key: fc.uint8Array(), id: fc.string({ unit: 'binary' }), data: fc.uint8Array() })
+  .map(({ created, key, id, data }) =>
+    encodeDataRowRecord({ key: { created, encryptedKey: key, parent: { id, created } }, data }),
+  );
+
+/** Texts of which the fast paths read most. */
+const usual = fc.oneof(
+  record,
+  record.map((text) => `{"record":${text}}`),
+  base64.map((text) => `{"plaintext":"${text}"}`),
+);
+
+/** Pieces of JSON, of requests and of what JSON forbids. */
+const PIECES = [
+  ['{', '}', '[', ']', '"', ',', ':', ' ', '\n', '\t', '\0', '\ufeff', '\ud800', '\u2028'],
+  ['\\', '\\/', '\\u0041', '\\"', '"}', '"}}', 'AAAA', 'AA==', 'AB==', '=', '-', '_', '0', '00', '-0', '1e3', 'null'],
+  ['{"plaintext":"', '"plaintext":', '"format":"compact"', '{"record":', '"record":', '"document":1', '"__proto__":{}'],
+  ['"Key":', '"Data":', ',"Data":"', ',"Data":"AAAA"', ',"Data":1', ',"More":"x"', '"a":1', '"a:b":":"', '"\\u0061":1'],
+  ['{"Key":{"Created":1,"Key":"","ParentKeyMeta":{"KeyId":"k","Created":1}}'],
+];
+const piece = fc.constantFrom(...PIECES.flat());
+
+/** Pieces in any order. Some of them are valid JSON. */
+const crooked = fc.array(piece, { maxLength: 8 }).map((parts) => parts.join(''));
+
+/** A usual text in which a part is replaced. */
+const damaged = fc
+  .tuple(usual, fc.nat(), fc.nat(4), fc.oneof(crooked, fc.string()))
+  .map(([text, place, length, more]) => {
+    const at = place % (text.length + 1);
+    return text.slice(0, at) + more + text.slice(at + length);
+  });
+
+/** A usual text with further members, other white space or another order. */
+const varied = fc
+  .tuple(usual, fc.jsonValue(), fc.constantFrom('a', '\\', 'Data', 'record', '__proto__'), fc.nat(2))
+  .map(([text, more, name, indent]) => {
+    const value = JSON.parse(text) as object;
+    return JSON.stringify(indent === 0 ? { [name]: more, ...value } : { ...value, [name]: more }, null, indent);
+  });
+
+const anyText = fc.oneof(usual, crooked, damaged, varied, fc.json(), fc.string(), fc.string({ unit: 'binary' }));
+
+/** The result, or the message of the error that a caller of the service sees. */
+function outcome(read: () => unknown): unknown {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof SyntaxError) return 'not JSON';
+    if (error instanceof KeyfoldError && error.code === 'InvalidRequest') return error.message;
+    throw error;
+  }
+}
+
+/**
+ * Compares a fast path with its plain way over many texts.
+ * @returns how many texts the fast path read or declined, whichever is less
+ */
+function compare(
+  texts: fc.Arbitrary<string>,
+  fast: (text: string) => unknown,
+  plain: (text: string) => unknown,
+  examples: readonly string[] = [],
+): number {
+  const seen = { read: 0, declined: 0 };
+  const property = fc.property(texts, (text) => {
+    const result = fast(text);
+    seen[result === undefined ? 'declined' : 'read'] += 1;
+    expect(result).toEqual(result === undefined ? undefined : outcome(() => plain(text)));
+  });
+  fc.assert(property, { numRuns: RUNS, examples: examples.map((text): [string] => [text]) });
+  return Math.min(seen.read, seen.declined);
+}
+
+/** Examples that once were, or nearly were, read wrongly. */
+const EXAMPLES = [
+  '{,"Data":""}',
+  '{"plaintext":"}',
+  '{"plaintext":"\n"}',
+  '{"plaintext":"AAAA"}"}',
+  '{"plaintext":"","plaintext":""}',
+  '{"record":{"Key":{"Created":1,"Key":"","ParentKeyMeta":{"KeyId":"k","Created":1}},"Data":"}}',
+  '{"record":{"Key":{"Created":01,"Key":"","ParentKeyMeta":{"KeyId":"k","Created":1}},"Data":""}}',
+  '{"record":{"Key":{"Created":1,"Key":"","ParentKeyMeta":{"KeyId":"k\n","Created":1}},"Data":""}}',
+  '{"record":{"Key":{"Created":1,"Key":"","ParentKeyMeta":{"KeyId":"k","Created":1}},"Data":"","Data":""}}',
+  '{"Key":{"Created":1,"Key":"","ParentKeyMeta":{"KeyId":"k","Created":1}},"Data":"}',
+  '{"Key":{"Created":1,"Key":"","ParentKeyMeta":{"KeyId":"k","Created":1}},"Data":"\\/\\/\\/\\/"}',
+  '{"Key":{"Created":1,"Key":"","ParentKeyMeta":{"KeyId":"k","Created":1}},"Data":"AAAA","Data":"AA=="}',
+];
+
+describe('the fast path of a body gives the item that the JSON parser gives:', () => {
+  it.each([
+    ['encrypt', encrypt, readPlaintextBody],
+    ['decrypt', decrypt, readRecordBody],
+    ['rewrap', rewrap, readRecordBody],
+  ] as const)('%s', (_, operation, fast) => {
+    const itemOf = (text: string): unknown => {
+      const body = fast(text);
+      return body && operation.parse(body);
+    };
+    const plainItemOf = (text: string): unknown => operation.parse(requestOf(text).value);
+    expect(compare(anyText, itemOf, plainItemOf, EXAMPLES)).toBeGreaterThan(ENOUGH);
+  });
+});
+
+function cutToValue(text: string): unknown {
+  const cut = cutPayload(text);
+  return cut && { ...cut.rest, Data: cut.data };
+}
+
+function parseToValue(text: string): unknown {
+  const value = JSON.parse(text) as { Data: string };
+  return { ...value, Data: decodeBase64(value.Data) };
+}
+
+it('the fast path of a record gives the members that JSON.parse gives', () => {
+  expect(compare(anyText, cutToValue, parseToValue, EXAMPLES)).toBeGreaterThan(ENOUGH);
+});
+
+/** Undefined if the fast path declines. */
+function decodeIfCut(text: string): unknown {
+  return cutPayload(text) && outcome(() => decodeDataRowRecord(text));
+}
+
+function decodePlainly(text: string): unknown {
+  return dataRowRecordFromValue(JSON.parse(text));
+}
+
+it('the fast path reads the same record as the plain way, or fails with the same error', () => {
+  expect(compare(anyText, decodeIfCut, decodePlainly, EXAMPLES)).toBeGreaterThan(ENOUGH);
+});
+
+it('the fast path of a string gives what JSON.parse gives', () => {
+  const source = fc.oneof(fc.string(), fc.string({ unit: 'binary' }), crooked).map((text) => JSON.stringify(text));
+  expect(compare(source, readUnescaped, (text) => JSON.parse(text))).toBeGreaterThan(ENOUGH);
+});
+
+/** JSON texts with few different names, so that names often repeat. */
+const { value: repetitive } = fc.letrec<{ value: string }>((tie) => ({
+  value: fc.oneof(
+    { maxDepth: 3 },
+    fc.constantFrom('1', '""', '":"', '"a:{b"', 'null', '"\\\\"', '{}', '[]'),
+    fc.array(tie('value'), { maxLength: 3 }).map((items) => `[${items.join(' , ')}]`),
+    fc
+      .array(fc.tuple(fc.constantFrom('a', 'b:', '', '0', '__proto__', '\\u0061'), tie('value')), { maxLength: 4 })
+      .map((members) => `{${members.map(([name, value]) => `"${name}" :${value}`).join(',')}}`),
+  ),
+}));
+
+function countsRepeatedName(text: string): boolean | undefined {
+  return hasRepeatedNames(text, JSON.parse(text));
+}
+
+function locatesRepeatedName(text: string): boolean {
+  try {
+    locateValues(text);
+    return false;
+  } catch (error) {
+    if (error instanceof KeyfoldError) return true;
+    throw error;
+  }
+}
+
+it('the count of names finds a repeated name if, and only if, locating every value finds one', () => {
+  expect(compare(repetitive, countsRepeatedName, locatesRepeatedName)).toBeGreaterThan(ENOUGH);
+});
+
+/** JSON texts with numbers of many lengths and forms, in strings too. */
+const numeric = fc.oneof(
+  fc.bigInt().map(String),
+  fc.double({ noNaN: true, noDefaultInfinity: true }).map(String),
+  fc
+    .tuple(
+      fc.constantFrom('', '-'),
+      fc.oneof(fc.integer({ min: 0, max: 999 }), fc.maxSafeNat(), fc.bigInt({ min: 10n ** 14n, max: 10n ** 17n })),
+      fc.constantFrom('', '.5', '.9999999999999999'),
+      fc.constantFrom('', 'e1', 'E+14', 'e-3', 'E16', 'e+308', 'e400'),
+    )
+    .map((parts) => parts.join('')),
+  fc.bigInt().map((number) => `"${number}"`),
+);
+const numbers = fc.array(numeric, { maxLength: 3 }).map((items) => `[${items.join(',')}]`);
+
+function findsLargeNumber(text: string): boolean {
+  return (JSON.parse(text) as unknown[]).some(
+    (item) => typeof item === 'number' && Math.abs(item) > Number.MAX_SAFE_INTEGER,
+  );
+}
+
+it('the search for digits and exponents finds no large number only if there is none', () => {
+  const examples = ['[999999999999999.9]', '[1e15]', '[123456789e+7]', '[-9007199254740992]'];
+  expect(compare(numbers, hasLargeNumber, findsLargeNumber, examples)).toBeGreaterThan(ENOUGH);
+});
