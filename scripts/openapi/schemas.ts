@@ -94,7 +94,8 @@ export function jsonSchemas(): Record<string, JsonSchema> {
     overrideRef: ({ referenceId }) => refTo(referenceId).$ref,
     overrideSchema: ({ valibotSchema, jsonSchema }) => {
       if (valibotSchema === recordEntry) return refTo('SealedRecord');
-      // Generators of clients take a member with a default for a required one, and a constant without a type for any value.
+      // Generators of clients take a member with a default for a required one. They take a constant without a type for
+      // any value.
       const { default: _, ...rest } = jsonSchema;
       return 'const' in rest ? { type: typeof rest.const as 'string' | 'boolean', ...rest } : rest;
     },
