@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isFromThisMachine, readBody } from '../emulators/http-body.ts';
 import { FUNCTION_TIMEOUT_MS, FunctionFailure, type LocalFunction } from './local-function.ts';
+import type { AnsweredRequest } from './request-log.ts';
 
 /** Lambda's limit for an event and for an answer. */
 const MAX_PAYLOAD_BYTES = 6 * 1024 * 1024;
@@ -22,22 +23,29 @@ interface Answer {
  * Answers requests to Lambda's Invoke API, for AWS CLIs and SDKs whose endpoint is this server.
  * Signatures are not checked, so requests from other machines and web pages are refused.
  * @param functions the functions by name
- * @returns true if the request was an Invoke request, which is then answered; false if it was another request
+ * @returns what became of the request. Undefined if it was no Invoke request, which is then not answered
  */
 export async function answerInvoke(
   functions: Readonly<Record<string, LocalFunction>>,
   request: IncomingMessage,
   response: ServerResponse,
-): Promise<boolean> {
+): Promise<Omit<AnsweredRequest, 'ms'> | undefined> {
   const [, name] = INVOKE.exec(request.url ?? '') ?? [];
-  if (name === undefined || request.method !== 'POST') return false;
+  if (name === undefined || request.method !== 'POST') return undefined;
   const requestId = randomUUID();
   const { status, headers, body } = isFromThisMachine(request)
     ? await invoke(functions, name, request, requestId)
     : refusal(403, 'AccessDeniedException', 'Only programs on this machine may invoke functions here.');
   response.writeHead(status, { 'x-amzn-requestid': requestId, ...headers });
   response.end(body);
-  return true;
+  return { what: `INVOKE ${decoded(name)}`, outcome: outcomeOf(status, headers, body) };
+}
+
+/** The status of an answer, and the type of its error. */
+function outcomeOf(status: number, headers: Answer['headers'], body: string): string {
+  const isFailed = 'x-amz-function-error' in headers;
+  const { errorType = '' } = isFailed ? (JSON.parse(body) as { readonly errorType?: string }) : {};
+  return [String(status), headers['x-amzn-errortype'] ?? errorType].join(' ').trim();
 }
 
 async function invoke(

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
 import type { FunctionError, Invocation, Outcome } from './function-worker.ts';
+import { copyPlainLines } from './request-log.ts';
 
 /** The timeout of each function. */
 export const FUNCTION_TIMEOUT_MS = 30_000;
@@ -35,13 +36,21 @@ export class LocalFunction {
   readonly #modulePath: string;
   readonly #environment: Readonly<Record<string, string>>;
   readonly #name: string;
+  readonly #isVerbose: boolean;
   #current: Environment | undefined;
   #lastId = 0;
 
-  constructor(modulePath: string, environment: Readonly<Record<string, string>>, name = 'keyfold-api') {
+  /** @param isVerbose whether the function's JSON lines, its logs and metrics, are printed */
+  constructor(
+    modulePath: string,
+    environment: Readonly<Record<string, string>>,
+    name = 'keyfold-api',
+    isVerbose = true,
+  ) {
     this.#modulePath = modulePath;
     this.#environment = environment;
     this.#name = name;
+    this.#isVerbose = isVerbose;
   }
 
   /**
@@ -75,7 +84,17 @@ export class LocalFunction {
   #start(): Environment {
     const waiters = new Map<number, Waiter>();
     const workerData = { modulePath: this.#modulePath, functionName: this.#name };
-    const worker = new Worker(new URL('function-worker.ts', import.meta.url), { env: this.#environment, workerData });
+    const captured = !this.#isVerbose;
+    const worker = new Worker(new URL('function-worker.ts', import.meta.url), {
+      env: this.#environment,
+      workerData,
+      stdout: captured,
+      stderr: captured,
+    });
+    if (captured) {
+      copyPlainLines(worker.stdout, process.stdout);
+      copyPlainLines(worker.stderr, process.stderr);
+    }
     worker.on('message', (outcome: Outcome) => {
       const waiter = waiters.get(outcome.id);
       waiters.delete(outcome.id);

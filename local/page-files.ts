@@ -9,6 +9,8 @@ const TYPES: Readonly<Record<string, string>> = {
   js: 'text/javascript; charset=utf-8',
   css: 'text/css; charset=utf-8',
   svg: 'image/svg+xml',
+  // A browser shows Markdown only as plain text.
+  md: 'text/plain; charset=utf-8',
 };
 
 /**
@@ -28,8 +30,9 @@ const CONTENT_SECURITY_POLICY = [
   "trusted-types 'none'",
 ].join('; ');
 
-/** The file name for a URL path of the page. Undefined if the path is not one of the page's. */
+/** The file for a URL path, relative to the page's folder. Undefined if the path is not one of the page's. */
 export function pageFileOf(url: string): string | undefined {
+  if (url === '/README.md') return '../../README.md';
   return url === '/' ? 'index.html' : PATH.exec(url)?.[1];
 }
 

@@ -6,6 +6,8 @@ import { startSqsEmulator } from '../emulators/sqs/sqs-emulator.ts';
 export interface LocalQueues {
   readonly endpoint: string;
   readonly names: readonly string[];
+  /** The queue that the function serves. */
+  readonly input: string;
   /** A shell command that sends a message and reads its result. */
   readonly sampleCommand: string;
   /** The environment variables of the function that serves the queues. */
@@ -38,6 +40,7 @@ export async function startQueues(port: number): Promise<LocalQueues> {
   return {
     endpoint: sqs.endpoint,
     names: NAMES,
+    input: INPUT,
     sampleCommand: [
       `curl -s ${input.queueUrl} -d 'Action=SendMessage&MessageBody=${SAMPLE_MESSAGE}'`,
       `curl -s '${outputUrl}?Action=ReceiveMessage&WaitTimeSeconds=10'`,

@@ -8,11 +8,14 @@ export interface StartOptions {
   readonly sqsPort: number;
   /** The folder that keeps keys and tables. If undefined, they are in memory. */
   readonly data: string | undefined;
+  /** Prints the functions' logs and metrics as JSON. */
+  readonly verbose: boolean;
   readonly help: boolean;
 }
 
-export const HELP = `npm start -- [--port 8080] [--kms-port 8081] [--dynamodb-port 8082] [--sqs-port 8083] [--data DIR]
-A port that is in use is replaced by a free one. --data keeps tables and keys in DIR across restarts; only one process can use DIR at a time.`;
+export const HELP = `npm start -- [--port 8080] [--kms-port 8081] [--dynamodb-port 8082] [--sqs-port 8083] [--data DIR] [--verbose]
+A port that is in use is replaced by a free one. --data keeps tables and keys in DIR across restarts; only one process can use DIR at a time.
+The terminal shows one line per request. --verbose also shows the functions' logs and metrics as JSON.`;
 
 /** Reads the command line. @throws Error with the name of the invalid option */
 export function readStartOptions(args: string[]): StartOptions {
@@ -24,6 +27,7 @@ export function readStartOptions(args: string[]): StartOptions {
       'dynamodb-port': { type: 'string', default: '8082' },
       'sqs-port': { type: 'string', default: '8083' },
       data: { type: 'string' },
+      verbose: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
   });
@@ -39,6 +43,7 @@ export function readStartOptions(args: string[]): StartOptions {
     dynamoDbPort: portOf('dynamodb-port'),
     sqsPort: portOf('sqs-port'),
     data: values.data,
+    verbose: values.verbose,
     help: values.help,
   };
 }

@@ -1,5 +1,6 @@
 /** `npm start`: runs Keyfold on emulators of DynamoDB, SQS and KMS in two regions. No request leaves this machine. */
 import { join } from 'node:path';
+import type { SQSBatchResponse } from 'aws-lambda';
 import { createApiServer } from './api-server.ts';
 import { CallJournal } from './call-journal.ts';
 import { takeDataFolder } from './data-folder.ts';
@@ -11,6 +12,7 @@ import { close, listen } from '../emulators/listen.ts';
 import { FUNCTION_TIMEOUT_MS, LocalFunction } from './local-function.ts';
 import { createPageServer } from './page-server.ts';
 import { startQueues, type LocalQueues } from './queues.ts';
+import { logRequest } from './request-log.ts';
 import { HELP, readStartOptions, type StartOptions } from './start-options.ts';
 
 const REGIONS = ['us-west-2', 'us-east-1'] as const;
@@ -26,7 +28,7 @@ try {
   process.exit(1);
 }
 
-async function start({ data, ...ports }: StartOptions): Promise<void> {
+async function start({ data, verbose, ...ports }: StartOptions): Promise<void> {
   const folder = data === undefined ? undefined : await takeDataFolder(data);
   const journal = new CallJournal();
   const kms = await startKmsEmulator({
@@ -46,23 +48,36 @@ async function start({ data, ...ports }: StartOptions): Promise<void> {
     KEYFOLD_AUTH: 'none',
   };
   const functionOf = (name: string, more = {}, called = `keyfold-${name}`): LocalFunction =>
-    new LocalFunction(new URL(`../handlers/${name}.ts`, import.meta.url).href, { ...environment, ...more }, called);
+    new LocalFunction(
+      new URL(`../handlers/${name}.ts`, import.meta.url).href,
+      { ...environment, ...more },
+      called,
+      verbose,
+    );
   const api = functionOf('api');
   const maintenance = functionOf('maintenance');
   const seal = functionOf('invoke', { KEYFOLD_OPERATIONS: SEALING }, 'keyfold-seal');
   const open = functionOf('invoke', { KEYFOLD_OPERATIONS: OPENING }, 'keyfold-open');
   const queues = await startQueues(ports.sqsPort);
   const queue = functionOf('queue', queues.environment);
-  queues.serve((event) => queue.invoke(event, FUNCTION_TIMEOUT_MS));
+  queues.serve(async (event) => {
+    const startedAtMs = performance.now();
+    const result = await queue.invoke(event, FUNCTION_TIMEOUT_MS);
+    const failed = (result as SQSBatchResponse).batchItemFailures.length;
+    const what = `SQS ${queues.input}, ${event.Records.length} received`;
+    logRequest({ what, outcome: `${failed} to be tried again`, ms: performance.now() - startedAtMs });
+    return result;
+  });
   const rows = new KeyRows(dynamoDb.endpoint, TABLE);
   const page = createPageServer({ kms, keys: rows, journal, regions: REGIONS });
-  const server = createApiServer(api, maintenance, page, {
+  const invokable = {
     'keyfold-api': api,
     'keyfold-maintenance': maintenance,
     'keyfold-seal': seal,
     'keyfold-open': open,
     'keyfold-queue': queue,
-  });
+  };
+  const server = createApiServer(api, maintenance, page, invokable, logRequest);
   const apiUrl = `http://127.0.0.1:${await listen(server, ports.port)}`;
   const stop = async (): Promise<void> => {
     await Promise.all([close(server), queues.close(), kms.close(), dynamoDb.close()]);
@@ -105,5 +120,7 @@ Keyfold runs on this machine alone:
    curl -s -X PUT ${at.kmsUrl}/regions/${PREFERRED}/fault -d '{"kind":"down"}' && curl -s -X POST ${at.apiUrl}/local/cold-start
 4. Post to the queue, and read the result (the AWS CLI does it too, with --endpoint-url ${at.queues.endpoint}):
    ${at.queues.sampleCommand}
+
+Each request shows as a line here (--verbose: the functions' logs and metrics, too).
 `;
 }

@@ -6,7 +6,7 @@ const KINDS = {
   header: { letter: 'H', name: 'Header' },
   ciphertext: { letter: 'C', name: 'Ciphertext' },
   tag: { letter: 'T', name: 'Tag', why: 'proof that no bit was changed' },
-  nonce: { letter: 'N', name: 'Nonce', why: 'drawn at random for this one seal' },
+  nonce: { letter: 'N', name: 'Nonce', why: 'random, used once' },
 };
 const MAX_BYTES_SHOWN = 96;
 
@@ -21,17 +21,17 @@ export function bytesView(record) {
       fact('Intermediate Key', `${parent.id}, made ${timeOf(parent.created)}`),
       fact('Data Row Key', `made ${timeOf(created)}`),
     ),
-    ...(header === undefined ? [] : [blob(`After ${prefix}, in base64url`, 'which keys open it', header)]),
-    blob('Data Row Key', 'sealed by the Intermediate Key', partsOf(key, 'the key of this record alone')),
+    ...(header === undefined ? [] : [blob(`After ${prefix}, in base64url`, 'which keys decrypt it', header)]),
+    blob('Data Row Key', 'encrypted with the Intermediate Key', partsOf(key, 'the key of this record alone')),
     blob(
       'Your data',
-      'sealed by the Data Row Key',
-      partsOf(data, `as long as ${prefix === 'kf1j.' ? 'its JSON text' : 'what you sealed'}`),
+      'encrypted with the Data Row Key',
+      partsOf(data, `as long as ${prefix === 'kf1j.' ? 'its JSON text' : 'the plaintext'}`),
     ),
     el(
       'p',
       { class: 'hint' },
-      'AES-256-GCM: ciphertext, then 16 bytes of tag, then 12 of nonce. Change any bit of them and it does not open.',
+      'AES-256-GCM: ciphertext, then 16 bytes of tag, then 12 of nonce. If any bit changes, it does not decrypt.',
     ),
   ];
 }
@@ -81,7 +81,7 @@ function row({ kind, bytes, label, why, seconds, text }) {
 }
 
 function hexOf(bytes) {
-  if (bytes.length === 0) return 'none: what you sealed was empty';
+  if (bytes.length === 0) return 'none: the plaintext was empty';
   const shown = [...bytes.subarray(0, MAX_BYTES_SHOWN)].map((byte) => byte.toString(16).padStart(2, '0')).join('');
   const groups = shown.replaceAll(/(.{8})(?!$)/g, '$1 ');
   const more = bytes.length - MAX_BYTES_SHOWN;

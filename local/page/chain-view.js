@@ -13,15 +13,21 @@ export function chainView(record, { keys, regions }) {
       'one per service and product',
       system ?? intermediate?.parent,
       system,
-      'each region above that wraps its data key can open it, alone',
+      'each region marked ✓ above can decrypt it alone',
     ),
-    link('Intermediate Key', 'one per partition', record.parent, intermediate, 'sealed by the System Key'),
-    link('Data Row Key', 'this record alone', { created: record.created }, undefined, 'sealed by the Intermediate Key'),
+    link('Intermediate Key', 'one per partition', record.parent, intermediate, 'encrypted with the System Key'),
+    link(
+      'Data Row Key',
+      'this record alone',
+      { created: record.created },
+      undefined,
+      'encrypted with the Intermediate Key',
+    ),
     el(
       'li',
       { class: 'link' },
       el('h3', {}, 'Your data ', el('small', {}, count(Math.max(record.data.length - 28, 0), 'byte'))),
-      el('p', { class: 'hint' }, 'sealed by the Data Row Key, in the record'),
+      el('p', { class: 'hint' }, 'encrypted with the Data Row Key, in the record'),
     ),
   );
 }
@@ -48,7 +54,7 @@ function kmsKeys(system, regions) {
       { class: 'wraps' },
       regions.map(({ region, fault }) => {
         const arn = wrapped.get(region);
-        const says = arn === undefined ? '✕ does not wrap it yet' : '✓ wraps the System Key';
+        const says = arn === undefined ? '✕ cannot decrypt the System Key yet' : '✓ decrypts the System Key';
         return el(
           'li',
           { class: arn === undefined ? 'missing' : '' },

@@ -1,13 +1,13 @@
 import { stateBadge } from './chain-view.js';
 import { el, timeOf } from './dom.js';
 
-const KINDS = { system: 'System Key', intermediate: 'Intermediate Key', other: 'no key of ours' };
-const COLUMNS = ['Key', 'Kind', 'Made', 'State', 'Sealed by', ''];
+const KINDS = { system: 'System Key', intermediate: 'Intermediate Key', other: 'not a Keyfold key' };
+const COLUMNS = ['Key', 'Kind', 'Made', 'State', 'Encrypted with', ''];
 
 /** Shows the rows of the key table. Its elements have ARIA roles, because a narrow page shows it as blocks. */
 export function keysView(keys, onRevoke) {
   if (keys.length === 0)
-    return el('p', { class: 'empty' }, 'Empty: the first encrypt makes a System Key and an Intermediate Key.');
+    return el('p', { class: 'empty' }, 'Empty: the first encrypt creates a System Key and an Intermediate Key.');
   return el(
     'table',
     { role: 'table', class: 'keys' },

@@ -1,10 +1,11 @@
+import { copyButton } from './copy.js';
 import { count, el } from './dom.js';
 
 /**
  * Shows the outcome and the cost of the last request. `output` is the decrypted text, if any.
  * `note` is a sentence about the output. `why` explains the cost if the calls alone do not.
  */
-export function lastView({ output, note, problem, asked, why = explain(asked.calls) }) {
+export function lastView({ output, note, problem, usedKeys = false, asked, why = explain(asked, usedKeys) }) {
   const { path, body, status, text, ms, calls } = asked;
   const [kms, dynamoDb] = ['KMS', 'DynamoDB'].map((service) => calls.filter((call) => call.service === service).length);
   return [
@@ -19,7 +20,17 @@ export function lastView({ output, note, problem, asked, why = explain(asked.cal
     problem === undefined ? undefined : el('p', { class: 'problem' }, problem),
     output === undefined
       ? undefined
-      : el('div', { class: 'opened' }, el('h3', {}, 'The answer'), el('pre', { tabindex: '0', id: 'opened' }, output)),
+      : el(
+          'div',
+          { class: 'opened' },
+          el(
+            'div',
+            { class: 'labelled' },
+            el('h3', {}, 'The answer'),
+            copyButton('the answer', () => output),
+          ),
+          el('pre', { tabindex: '0', id: 'opened' }, output),
+        ),
     note === undefined ? undefined : el('p', { class: 'note' }, note),
     calls.length === 0
       ? undefined
@@ -27,7 +38,8 @@ export function lastView({ output, note, problem, asked, why = explain(asked.cal
     el(
       'details',
       {},
-      el('summary', {}, 'As it went over HTTP'),
+      el('summary', {}, 'The HTTP request and its answer'),
+      copyButton('the request as a curl command', () => curlOf(path, body)),
       el('pre', { tabindex: '0' }, `POST ${path}\n${body}\n\n${status}\n${text}`),
     ),
   ].filter((part) => part !== undefined);
@@ -41,6 +53,11 @@ export function statusOf({ said, asked }) {
   return `${said}: ${count(kms, 'KMS call')}, ${count(dynamoDb, 'DynamoDB call')}.`;
 }
 
+function curlOf(path, body) {
+  const data = body === '' ? '' : ` -H 'content-type: application/json' -d '${body.replaceAll("'", String.raw`'\''`)}'`;
+  return `curl -X POST${data} '${location.origin}${path}'`;
+}
+
 function callView({ service, region, action, keyId, outcome }) {
   const well = outcome === 'ok';
   return el(
@@ -52,9 +69,10 @@ function callView({ service, region, action, keyId, outcome }) {
   );
 }
 
-/** Explains the cost of a request from its calls. */
-function explain(calls) {
-  if (calls.length === 0) return 'It needed no call: its keys were warm in memory.';
+/** Explains the cost of a request from its calls. Says that keys were in memory only if the request used keys. */
+function explain({ calls, ok }, usedKeys) {
+  if (!ok && calls.length === 0) return 'Refused without a call to KMS or DynamoDB.';
+  if (calls.length === 0) return usedKeys ? 'No call: its keys were in memory.' : 'No call: no field changed.';
   const kms = calls.filter(({ service }) => service === 'KMS');
   const failed = [...new Set(kms.filter(({ outcome }) => outcome !== 'ok').map(({ region }) => region))];
   const answered = [...new Set(kms.filter(({ outcome }) => outcome === 'ok').map(({ region }) => region))];
@@ -67,10 +85,10 @@ function explain(calls) {
     );
   }
   const has = (action) => calls.some((call) => call.action === action && call.outcome === 'ok');
-  if (has('GenerateDataKey')) sentences.push('A System Key was made, and wrapped by KMS in each region that answered.');
-  if (has('PutItem')) sentences.push('New keys were stored, sealed, in DynamoDB.');
-  if (has('Decrypt')) sentences.push('KMS opened the System Key, which stays warm in memory.');
+  if (has('GenerateDataKey')) sentences.push('Created a System Key, encrypted by KMS in each region that answered.');
+  if (has('PutItem')) sentences.push('Stored new keys, encrypted, in DynamoDB.');
+  if (has('Decrypt')) sentences.push('KMS decrypted the System Key, which now stays in memory.');
   if (kms.length === 0 && !has('PutItem'))
-    sentences.push('Only key rows were read: the System Key was warm in memory.');
+    sentences.push(usedKeys ? 'Read key rows only: the System Key was in memory.' : 'Read key rows only.');
   return sentences.join(' ');
 }

@@ -1,20 +1,27 @@
 import { post, readHealth, readState, revoke, setFault } from './api.js';
+import { whileBusy } from './busy.js';
 import { bytesView } from './bytes-view.js';
-import { chainView } from './chain-view.js';
+import { chainView, rowOf } from './chain-view.js';
+import { copyButton } from './copy.js';
 import { byId, el, timeOf } from './dom.js';
 import { compactRecordsOf, readable } from './json-text.js';
 import { keysView } from './keys-view.js';
 import { lastView, statusOf } from './last-view.js';
 import { readRecord } from './record.js';
 import { regionsView } from './regions-view.js';
-import { noteForTour } from './tour.js';
+import { agreesToRevoke } from './revoke-dialog.js';
+import { noteForTour, startTour } from './tour.js';
 import { perform } from './work.js';
+
+const COPIED = { record: 'the record', sealed: 'the document' };
+/** The steps of the tour. */
+const STEPS = { first: () => onText('encrypt'), warm: () => onText('encrypt'), failover, rewrap };
 
 /** The state of the local world at the last refresh. */
 let world = { regions: [], keys: [] };
 let keysShown;
 let before = Promise.resolve();
-const showRegions = regionsView(byId('regions'), (region, fault) => control(() => setFault(region, fault)));
+const showRegions = regionsView(byId('regions'), changeFault);
 
 for (const button of document.querySelectorAll('[data-act]'))
   button.addEventListener('click', () => void act(button.dataset.act));
@@ -22,6 +29,11 @@ for (const form of document.forms) form.addEventListener('submit', (event) => ev
 for (const choice of document.getElementsByName('what')) choice.addEventListener('change', showWhat);
 for (const id of ['record', 'sealed']) byId(id).addEventListener('input', showRecord);
 byId('pick').addEventListener('change', explain);
+for (const place of document.querySelectorAll('[data-copy]')) {
+  const { copy } = place.dataset;
+  place.replaceWith(copyButton(COPIED[copy], () => byId(copy).value));
+}
+startTour((step) => control(STEPS[step], readHealth));
 byId('cold-start').addEventListener('click', () => void control(startCold));
 byId('maintenance').addEventListener('click', () => void control(maintain));
 document.addEventListener('keydown', (event) => {
@@ -33,12 +45,24 @@ window.addEventListener('focus', () => void control(async () => {}));
 showWhat();
 await control(async () => {});
 
-async function act(name) {
-  await control(async () => {
-    const result = await perform(name);
-    show(result);
-    noteForTour(result);
-  }, readHealth);
+function act(name) {
+  return control(() => request(name), readHealth);
+}
+
+async function request(name) {
+  const result = await perform(name);
+  show(result);
+  noteForTour(result);
+}
+
+/** Takes effect at once, even while a request waits for a region that hangs. */
+async function changeFault(region, fault) {
+  await guard(async () => {
+    await setFault(region, fault);
+    world = { ...(await readState()), health: world.health };
+    showRegions(world);
+    explain();
+  });
 }
 
 /** Changes the local world, then refreshes. Runs one change at a time, to count the calls of each request. */
@@ -47,26 +71,40 @@ function control(work, health = async () => world.health) {
   return before;
 }
 
-async function doAndLook(work, health) {
-  document.body.classList.add('busy');
+function doAndLook(work, health) {
+  return guard(() =>
+    whileBusy(hanging, async () => {
+      await work();
+      world = { ...(await readState()), health: await health() };
+      showRegions(world);
+      showKeys();
+      explain();
+    }),
+  );
+}
+
+/** Shows the message of an error that the work throws. */
+async function guard(work) {
   try {
     byId('trouble').hidden = true;
     await work();
-    world = { ...(await readState()), health: await health() };
-    showRegions(world);
-    showKeys();
-    explain();
   } catch (error) {
     byId('trouble').textContent = error.message;
     byId('trouble').hidden = false;
-  } finally {
-    document.body.classList.remove('busy');
   }
+}
+
+/** Says which regions hang, in a sentence. Empty if none does. */
+function hanging() {
+  const regions = world.regions.filter(({ fault }) => fault?.kind === 'hang').map(({ region }) => region);
+  return regions.length === 0 ? '' : `Regions that hang: ${regions.join(' and ')}.`;
 }
 
 function show(result) {
   byId('last-status').textContent = statusOf(result);
   byId('last').replaceChildren(...lastView(result));
+  const { top } = byId('last-status').getBoundingClientRect();
+  if (top < 0 || top > innerHeight / 2) byId('last').closest('.card').scrollIntoView();
 }
 
 /** Redraws the view only if its data changed, because the focus may be inside it. */
@@ -74,27 +112,59 @@ function showKeys() {
   const now = JSON.stringify(world.keys);
   if (now === keysShown) return;
   keysShown = now;
-  byId('keys').replaceChildren(keysView(world.keys, (row) => control(() => revokeRow(row))));
+  byId('keys').replaceChildren(keysView(world.keys, revokeRow));
 }
 
 async function startCold() {
   const asked = await post('/local/cold-start');
-  const why = 'The process has ended, and what it kept in memory is gone. The next request starts a new one.';
+  const why = 'The process and the keys in its memory are gone. The next request starts a new process.';
   show({ said: 'Started cold', why, asked });
   world.health = undefined;
 }
 
+/** Performs an operation on text, whatever the page shows. */
+async function onText(name) {
+  document.querySelector('[name="what"][value="text"]').checked = true;
+  showWhat();
+  await request(name);
+}
+
+async function failover() {
+  if (sealedNow().length === 0 || byId('text').hidden) await onText('encrypt');
+  const preferred = world.regions.find((one) => one.preferred);
+  if (preferred.fault === null) await setFault(preferred.region, { kind: 'down' });
+  await startCold();
+  await onText('decrypt');
+}
+
+async function rewrap() {
+  if (sealedNow().length === 0 || byId('text').hidden) await onText('encrypt');
+  const { keys } = await readState();
+  const row = rowOf(keys, readRecord(byId('record').value.trim()).parent);
+  if (row?.state === 'valid') {
+    if (!(await agreesToRevoke(row))) return;
+    await revokeNow(row);
+  }
+  await startCold();
+  await onText('rewrap');
+}
+
 async function maintain() {
   const asked = await post('/local/maintenance');
-  const why = 'It tries every wrap of every System Key, renews those that are missing, and reports what it found.';
+  const why = 'It lets each region decrypt each System Key, adds what is missing, and reports what it found.';
   show({ said: asked.ok ? 'Maintained' : 'The maintenance failed', output: readable(asked.text), why, asked });
 }
 
 async function revokeRow(row) {
-  await revoke(row);
+  if (!(await agreesToRevoke(row))) return;
+  await control(() => revokeNow(row));
   byId('keys-status').focus();
+}
+
+async function revokeNow(row) {
+  await revoke(row);
   byId('keys-status').textContent =
-    `${row.id}, made ${timeOf(row.created)}, is revoked. It still opens what it sealed. A warm process seals with it until it looks again, within an hour: start cold to see a new key take over at once.`;
+    `${row.id}, created ${timeOf(row.created)}, is revoked. It still decrypts what it encrypted. A running process encrypts with it until it reads the table again, within an hour. Start cold to get a new key at once.`;
 }
 
 function showWhat() {

@@ -26,7 +26,7 @@ function readObject(text) {
     throw new Error('This is neither JSON nor a compact record.');
   }
   const { Key: key, Data: data } = value ?? {};
-  if (typeof key?.Key !== 'string' || typeof data !== 'string') throw new Error('This JSON is no Data Row Record.');
+  if (typeof key?.Key !== 'string' || typeof data !== 'string') throw new Error('This JSON is not a Data Row Record.');
   return {
     form: 'JSON',
     size: new TextEncoder().encode(JSON.stringify(value)).length,
@@ -68,6 +68,6 @@ function bytesOf(base64) {
   try {
     return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
   } catch {
-    throw new Error('This record holds what is no base64.');
+    throw new Error('This record is not valid base64.');
   }
 }

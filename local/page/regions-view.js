@@ -87,8 +87,8 @@ function matches(ours, fault) {
 
 /** The state that the process assumes for a region. The process learns it only from its own requests. */
 function seenBy(health) {
-  if (health === undefined || health.state === 'unknown') return 'The process has not asked it yet.';
-  const spared = health.avoidedUntilMs > Date.now() ? `, asked last until ${clock(health.avoidedUntilMs)}` : '';
+  if (health === undefined || health.state === 'unknown') return 'The process has not called it yet.';
+  const spared = health.avoidedUntilMs > Date.now() ? `, tried last until ${clock(health.avoidedUntilMs)}` : '';
   const at = health.atMs === undefined ? '' : ` at ${clock(health.atMs)}`;
   return `The process last found it ${health.state}${at}${spared}.`;
 }

@@ -4,7 +4,7 @@ import { bodyWith, memberOf, readable } from './json-text.js';
 
 /**
  * The operations by the button that starts each. Each makes the request and reads the answer.
- * The `said` of a result is the outcome in one word.
+ * The `said` of a result is the outcome in one word, and `usedKeys` is true if the request certainly needed keys.
  */
 const ACTS = {
   encrypt: {
@@ -14,7 +14,7 @@ const ACTS = {
     take: (text) => {
       const record = memberOf(text, 'record');
       fill('record', record.startsWith('"') ? JSON.parse(record) : readable(record));
-      return { said: 'Encrypted' };
+      return { said: 'Encrypted', usedKeys: true };
     },
   },
   decrypt: {
@@ -22,7 +22,7 @@ const ACTS = {
     body: () => bodyWith('record', recordText()),
     take: (text) => {
       const output = fromBase64(JSON.parse(text).plaintext);
-      return { said: 'Decrypted', output, note: compared(output, value('plaintext')) };
+      return { said: 'Decrypted', output, note: compared(output, value('plaintext')), usedKeys: true };
     },
   },
   rewrap: {
@@ -33,9 +33,9 @@ const ACTS = {
       const record = memberOf(text, 'record');
       if (rewrapped) fill('record', record.startsWith('"') ? JSON.parse(record) : readable(record));
       const note = rewrapped
-        ? 'The Data Row Key is now sealed by the latest Intermediate Key. The payload was not touched.'
-        : 'It was under the latest Intermediate Key already. Revoke that and start cold: then there is a later one.';
-      return { said: rewrapped ? 'Rewrapped' : 'Nothing to rewrap', note, rewrapped };
+        ? 'The latest Intermediate Key now encrypts the Data Row Key. The payload is unchanged.'
+        : 'It already was under the latest Intermediate Key. Revoke that key and start cold: then there is a later one.';
+      return { said: rewrapped ? 'Rewrapped' : 'Nothing to rewrap', note, rewrapped, usedKeys: true };
     },
   },
   'encrypt-fields': {
@@ -47,8 +47,9 @@ const ACTS = {
         ...(ticked('skip-sealed') && { skipSealed: true }),
       }),
     take: (text) => {
-      fill('sealed', memberOf(text, 'document'));
-      return { said: 'Fields encrypted' };
+      const output = memberOf(text, 'document');
+      fill('sealed', output);
+      return { said: 'Fields encrypted', usedKeys: output !== value('document').trim() };
     },
   },
   'decrypt-fields': {
@@ -77,7 +78,7 @@ export async function perform(act) {
   try {
     text = body();
   } catch {
-    throw new Error(act === 'encrypt-fields' ? 'The document is no JSON.' : 'There is no record or document to send.');
+    throw new Error(act === 'encrypt-fields' ? 'The document is not JSON.' : 'There is no record or document to send.');
   }
   const asked = await post(`/v1/partitions/${encodeURIComponent(value('partition'))}/${operation}`, text);
   return { act, asked, ...(asked.ok ? take(asked.text) : refused(asked)) };
@@ -85,12 +86,13 @@ export async function perform(act) {
 
 function openedDocument(text) {
   const output = memberOf(text, 'document');
-  return { said: 'Fields decrypted', output, note: compared(output, value('document').trim()) };
+  const usedKeys = output !== value('sealed').trim();
+  return { said: 'Fields decrypted', output, note: compared(output, value('document').trim()), usedKeys };
 }
 
 function refused({ text, status }) {
   const { title, code, detail, retryAfterSeconds } = JSON.parse(text);
-  const retry = retryAfterSeconds === undefined ? '' : ' It is worth another try.';
+  const retry = retryAfterSeconds === undefined ? '' : ' Try again later.';
   return {
     said: title ?? `Refused with ${status}`,
     problem: `${status} ${code ?? ''}: ${detail ?? 'no detail'}${retry}`,
@@ -99,8 +101,8 @@ function refused({ text, status }) {
 
 function compared(output, original) {
   return output === original
-    ? 'What is in the clear above, character for character.'
-    : 'Not what is in the clear above now.';
+    ? 'The same as the plaintext, character for character.'
+    : 'Not the same as the plaintext on this page now.';
 }
 
 /** The record field's text as JSON: a Data Row Record is JSON already, a compact record becomes a JSON string. */

@@ -4,11 +4,11 @@ import { HTTP_PARTITION } from '../../src/operations/http-partition.ts';
 import type { ErrorCode } from '../../src/errors.ts';
 import { ACTION_OF, OPERATION_NAMES, type OperationName } from '../../src/operations/operation-name.ts';
 import { DEFAULT_LIMITS } from '../../src/operations/operation.ts';
-import { SCHEMAS } from '../../src/operations/schemas.ts';
 // Sealed once, under the keys of the group `rotation` of test/unit/vectors/asherah-go.json, with which they open.
 import examples from './examples.json' with { type: 'json' };
+import { OPERATIONS, schemaName } from './operations.ts';
 import { HEADERS, NO_STORE, Responses, type Part } from './responses.ts';
-import { jsonSchemas, refTo, schemaName } from './schemas.ts';
+import { jsonSchemas, refTo } from './schemas.ts';
 
 const ABOUT = `Seals what it is sent, and opens what it has sealed; it stores none of it. Records are those of Asherah.
 
@@ -110,7 +110,7 @@ function pathOf(name: OperationName, responses: Responses): Part {
       },
       responses: {
         200: success('Done.', refTo(schemaName(name, 'Answer')), answer),
-        ...responses.ofFailures([...OF_REQUESTS, ...SCHEMAS[name].codes]),
+        ...responses.ofFailures([...OF_REQUESTS, ...OPERATIONS[name].codes]),
       },
     },
   };
@@ -130,12 +130,11 @@ function health(responses: Responses): Part {
 }
 
 function ownDocument(responses: Responses): Part {
-  const schema = { type: 'object', properties: { openapi: { type: 'string' } }, required: ['openapi'] };
   return {
     operationId: 'openApi',
     summary: 'This document',
     tags: ['Service'],
-    responses: { 200: success('This document.', schema), ...responses.ofFailures([]) },
+    responses: { 200: success('This document.', refTo('OpenApiDocument')), ...responses.ofFailures([]) },
   };
 }
 

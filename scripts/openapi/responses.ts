@@ -1,6 +1,7 @@
 import { problemResponse, statusOf } from '../../src/doors/problem.ts';
-import { KeyfoldError, type ErrorCode } from '../../src/errors.ts';
-import { CODES, isRetryable, refTo } from './schemas.ts';
+import { isRetryable, KeyfoldError, type ErrorCode } from '../../src/errors.ts';
+import { describeCodes } from './codes.ts';
+import { refTo } from './schemas.ts';
 
 /** A part of the document. */
 export type Part = Readonly<Record<string, unknown>>;
@@ -23,9 +24,9 @@ export const NO_STORE = { 'Cache-Control': { $ref: '#/components/headers/Cache-C
 
 /** The headers that responses refer to. */
 export const HEADERS: Part = {
-  'Cache-Control': { description: 'No answer is kept.', schema: { const: 'no-store' } },
-  Accept: { description: 'The type of a body.', schema: { const: 'application/json' } },
-  'Accept-Encoding': { description: 'The encoding of a body: none.', schema: { const: 'identity' } },
+  'Cache-Control': { description: 'No answer is kept.', schema: { type: 'string', const: 'no-store' } },
+  Accept: { description: 'The type of a body.', schema: { type: 'string', const: 'application/json' } },
+  'Accept-Encoding': { description: 'The encoding of a body: none.', schema: { type: 'string', const: 'identity' } },
   'Retry-After': { description: 'As retryAfterSeconds.', schema: { type: 'integer', minimum: 1, maximum: 5 } },
 };
 
@@ -58,14 +59,16 @@ export class Responses {
 
 function describe(status: number, codes: readonly ErrorCode[]): Part {
   const message = GATEWAY[status];
+  const ofGateway = message === undefined ? [] : [`API Gateway itself answers {"message":"${message}"}.`];
+  const lines = [...(codes.length > 0 ? [describeCodes(codes)] : []), ...ofGateway];
   return {
-    description: codes.map((code) => `${code}: ${CODES[code] ?? ''}.`).join('\n') || `Of API Gateway: ${message}.`,
+    description: lines.join('\n'),
     ...(codes.length > 0 && { headers: headersOf(codes) }),
     content: {
-      ...(codes.length > 0 && { 'application/problem+json': problemContent(status, codes) }),
-      ...(message !== undefined && {
-        'application/json': { schema: refTo('GatewayError'), example: { message } },
+      ...(codes.length > 0 && {
+        'application/problem+json': { schema: refTo('Problem'), example: exampleOf(codes) },
       }),
+      ...(message !== undefined && { 'application/json': { schema: refTo('Problem'), example: { message } } }),
     },
   };
 }
@@ -82,22 +85,9 @@ function headersOf(codes: readonly ErrorCode[]): Part {
   };
 }
 
-function problemContent(status: number, codes: readonly ErrorCode[]): Part {
-  const [first = 'Internal'] = codes;
-  const retryable = codes.every(isRetryable);
-  const { body = '' } = problemResponse(new KeyfoldError(first, 'What is wrong, in a sentence.'), 'JKJaXmPLvHcESHA=');
-  return {
-    schema: {
-      allOf: [
-        refTo('Problem'),
-        {
-          type: 'object',
-          properties: { status: { const: status }, code: { enum: codes } },
-          ...(retryable && { required: ['retryAfterSeconds'] }),
-        },
-      ],
-    },
-    // When to come back is drawn; here it stays the same.
-    example: { ...(JSON.parse(body) as Part), ...(retryable && { retryAfterSeconds: 2 }) },
-  };
+function exampleOf([first = 'Internal']: readonly ErrorCode[]): Part {
+  const error = new KeyfoldError(first, 'What is wrong, in a sentence.');
+  const { body = '' } = problemResponse(error, 'JKJaXmPLvHcESHA=');
+  // When to come back is drawn at random; here it stays the same.
+  return { ...(JSON.parse(body) as Part), ...(error.retryable && { retryAfterSeconds: 2 }) };
 }

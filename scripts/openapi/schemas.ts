@@ -1,93 +1,68 @@
 import { toJsonSchemaDefs, type JsonSchema } from '@valibot/to-json-schema';
 import * as v from 'valibot';
-import { KeyfoldError, type ErrorCode } from '../../src/errors.ts';
+import { isRetryable } from '../../src/errors.ts';
 import type { RegionState } from '../../src/kms/region-health.ts';
 import type { MetastoreState } from '../../src/metastore/dynamodb-metastore.ts';
-import { OPERATION_NAMES, type OperationName } from '../../src/operations/operation-name.ts';
-import { compactRecordSchema, dataRowRecordSchema, recordEntry, recordSchema } from '../../src/operations/record.ts';
-import { SCHEMAS } from '../../src/operations/schemas.ts';
-
-/** When each code is answered with; every code there is. One that no request is answered with is undefined. */
-export const CODES: Readonly<Record<ErrorCode, string | undefined>> = {
-  InvalidConfiguration: undefined,
-  InvalidRequest: 'not JSON, wrong shape, two members of one name, bad base64, bad partition, bad path, too many items',
-  Unauthenticated: 'the request has not passed the authorizer that is configured',
-  Forbidden: 'the caller may not do this, or this function does not serve it',
-  NotFound: 'there is nothing at this path',
-  MethodNotAllowed: 'the path takes another method, which Allow names',
-  UnsupportedMediaType: 'the body is not application/json in UTF-8, or has a Content-Encoding',
-  PayloadTooLarge: 'the body, the plaintexts together, or the answer that there would be',
-  FieldNotFound: 'a path selects nothing',
-  ContextRequired: 'the record is bound to a context, or the configuration requires one, and the request has none',
-  RecordUnreadable: "tampered with, another partition's, or its key is gone: one answer for all",
-  KeyNotYetVisible: 'a key under 15 minutes old that may not have been replicated here yet',
-  KmsThrottled: 'KMS throttles in every region',
-  KmsUnavailable: 'no region of KMS answered, and one may later',
-  KmsMisconfigured: 'every region of KMS refused',
-  KeyRowUnreadable: 'a row of the key table does not parse, or its key opens nowhere',
-  MetastoreUnavailable: 'DynamoDB does not answer, or refuses',
-  DeadlineExceeded: 'there was no time left',
-  Internal: 'anything else; no detail goes out',
-};
-
-/** The codes that requests are answered with. */
-const ANSWERED = (Object.keys(CODES) as ErrorCode[]).filter((code) => CODES[code] !== undefined);
+import {
+  compactRecordSchema,
+  dataRowRecordSchema,
+  envelopeKeySchema,
+  keyMetaSchema,
+  recordEntry,
+  recordSchema,
+} from '../../src/operations/record.ts';
+import { contextFromSchema, contextSchema } from '../../src/operations/context.ts';
+import { bindPathSchema } from '../../src/operations/field-context.ts';
+import { ANSWERED_CODES, errorCode } from './codes.ts';
+import { OPERATION_SCHEMAS } from './operations.ts';
 
 const milliseconds = v.pipe(v.number(), v.integer(), v.description('In milliseconds since 1970.'));
-const faultClass = v.picklist(['throttled', 'unavailable', 'misconfigured', 'corrupt']);
 
-const region: v.GenericSchema<RegionState> = v.strictObject({
+const faultClass = v.picklist(['throttled', 'unavailable', 'misconfigured', 'corrupt']);
+const regionState = v.picklist(['ok', 'unknown', ...faultClass.options]);
+const regionFault = v.strictObject({ faultClass, errorName: v.string(), atMs: milliseconds });
+const regionHealth: v.GenericSchema<RegionState> = v.strictObject({
   region: v.string(),
-  state: v.picklist(['ok', 'unknown', ...faultClass.options]),
+  state: regionState,
   atMs: v.exactOptional(milliseconds),
-  lastFault: v.exactOptional(v.strictObject({ faultClass, errorName: v.string(), atMs: milliseconds })),
+  lastFault: v.exactOptional(regionFault),
   avoidedUntilMs: v.exactOptional(milliseconds),
 });
 
-const metastore: v.GenericSchema<MetastoreState> = v.strictObject({
-  state: v.picklist(['ok', 'unknown', 'unavailable']),
+const metastoreState = v.picklist(['ok', 'unknown', 'unavailable']);
+const metastoreError = v.strictObject({ errorName: v.string(), atMs: milliseconds });
+const metastoreHealth: v.GenericSchema<MetastoreState> = v.strictObject({
+  state: metastoreState,
   atMs: v.exactOptional(milliseconds),
-  lastError: v.exactOptional(v.strictObject({ errorName: v.string(), atMs: milliseconds })),
+  lastError: v.exactOptional(metastoreError),
 });
 
+const text = v.exactOptional(v.string());
 const problem = v.pipe(
   v.object({
-    type: v.pipe(v.string(), v.metadata({ format: 'uri' })),
-    title: v.string(),
-    status: v.pipe(v.number(), v.integer()),
-    code: v.pipe(
-      v.picklist(ANSWERED),
-      v.description(ANSWERED.map((code) => `${code}: ${CODES[code] ?? ''}.`).join('\n')),
-    ),
-    detail: v.pipe(v.string(), v.description('For people. It holds none of the data.')),
-    requestId: v.string(),
+    type: v.exactOptional(v.pipe(v.string(), v.metadata({ format: 'uri' }))),
+    title: text,
+    status: v.exactOptional(v.pipe(v.number(), v.integer())),
+    code: v.exactOptional(errorCode),
+    detail: v.exactOptional(v.pipe(v.string(), v.description('For people. It holds none of the data.'))),
+    requestId: text,
     retryAfterSeconds: v.exactOptional(
       v.pipe(
         v.number(),
         v.integer(),
         v.minValue(1),
         v.maxValue(5),
-        v.description(`Where the same request may succeed later: ${ANSWERED.filter(isRetryable).join(', ')}.`),
+        v.description(
+          `The same request may succeed after this time. Present if the code is one of ${ANSWERED_CODES.filter(isRetryable).join(', ')}.`,
+        ),
       ),
     ),
+    message: v.exactOptional(v.pipe(v.string(), v.description('The only member if API Gateway itself answers.'))),
   }),
-  v.description('A problem (RFC 9457).'),
+  v.description(
+    'The error of every request that fails. Keyfold answers with a problem (RFC 9457), which has all members but message, and retryAfterSeconds if the request is worth another try. API Gateway itself answers with message alone.',
+  ),
 );
-
-const gatewayError = v.pipe(
-  v.object({ message: v.string() }),
-  v.description('As API Gateway answers where it does not ask the function.'),
-);
-
-/** The name of an operation's schema: `EncryptBatchRequest`. */
-export function schemaName(operation: OperationName, of: 'Request' | 'Answer' | ''): string {
-  return operation.replaceAll(/(?:^|-)(\w)/g, (_, letter: string) => letter.toUpperCase()) + of;
-}
-
-/** Whether the same request may succeed later. */
-export function isRetryable(code: ErrorCode): boolean {
-  return new KeyfoldError(code, '').retryable;
-}
 
 /** A reference to a schema of the document. */
 export function refTo(name: string): { readonly $ref: string } {
@@ -96,28 +71,38 @@ export function refTo(name: string): { readonly $ref: string } {
 
 /** The document's schemas, from those that requests are checked with. */
 export function jsonSchemas(): Record<string, JsonSchema> {
-  const ofOperations = OPERATION_NAMES.flatMap((name) => [
-    [schemaName(name, 'Request'), SCHEMAS[name].input] as const,
-    [schemaName(name, 'Answer'), SCHEMAS[name].output] as const,
-  ]);
   const definitions = {
-    Record: recordSchema,
+    SealedRecord: recordSchema,
     DataRowRecord: dataRowRecordSchema,
+    EnvelopeKey: envelopeKeySchema,
+    KeyMeta: keyMetaSchema,
     CompactRecord: compactRecordSchema,
-    ...Object.fromEntries(ofOperations),
-    Health: v.strictObject({ kms: v.array(region), metastore }),
+    RecordContext: contextSchema,
+    ContextFrom: contextFromSchema,
+    BindPath: bindPathSchema,
+    ...OPERATION_SCHEMAS,
+    Health: v.strictObject({ kms: v.array(regionHealth), metastore: metastoreHealth }),
+    RegionHealth: regionHealth,
+    RegionState: regionState,
+    RegionFault: regionFault,
+    FaultClass: faultClass,
+    MetastoreHealth: metastoreHealth,
+    MetastoreState: metastoreState,
+    MetastoreError: metastoreError,
+    OpenApiDocument: v.object({ openapi: v.string() }),
     Problem: problem,
-    GatewayError: gatewayError,
+    ErrorCode: errorCode,
   };
   return toJsonSchemaDefs(definitions, {
     target: 'draft-2020-12',
     typeMode: 'input',
     overrideRef: ({ referenceId }) => refTo(referenceId).$ref,
     overrideSchema: ({ valibotSchema, jsonSchema }) => {
-      if (valibotSchema === recordEntry) return refTo('Record');
-      // Makers of clients take a member with a default for one that must be there.
+      if (valibotSchema === recordEntry) return refTo('SealedRecord');
+      // Generators of clients take a member with a default for a required one. They take a constant without a type for
+      // any value.
       const { default: _, ...rest } = jsonSchema;
-      return rest;
+      return 'const' in rest ? { type: typeof rest.const as 'string' | 'boolean', ...rest } : rest;
     },
   });
 }

@@ -12,31 +12,29 @@ const STRINGS = {
   propertyNames: { minLength: 1, maxLength: 128 },
 } as const;
 
-/** The schema of `context` in a request. {@link contextOf} checks the value. */
-export const contextEntry = v.optional(
-  v.pipe(
-    v.unknown(),
-    v.metadata({
-      ...STRINGS,
-      additionalProperties: { type: 'string', maxLength: 1024 },
-      description:
-        'Names the place of the record, such as {"table": "users", "id": "42"}. A record that is encrypted with a context decrypts with the same context only. Keyfold neither stores nor logs it.',
-    }),
-  ),
+/** The JSON Schema of `context`. Operations check the value with {@link stringsOf}. */
+export const contextSchema = v.pipe(
+  v.unknown(),
+  v.metadata({
+    ...STRINGS,
+    additionalProperties: { type: 'string', maxLength: 1024 },
+    description:
+      'Names the place of the record, such as {"table": "users", "id": "42"}. A record that is encrypted with a context decrypts with the same context only. Keyfold neither stores nor logs it.',
+  }),
 );
+export const contextEntry = v.optional(contextSchema);
 
-/** The schema of `contextFrom` in a request. */
-export const contextFromEntry = v.optional(
-  v.pipe(
-    v.unknown(),
-    v.metadata({
-      ...STRINGS,
-      additionalProperties: { type: 'string' },
-      description:
-        'Reads entries of the context from the document, by JSONPath: {"id": "$.id"}. A path that begins with @ starts at the element of the innermost array around the field. Each path must select one string, boolean or safe integer.',
-    }),
-  ),
+/** The JSON Schema of `contextFrom`. */
+export const contextFromSchema = v.pipe(
+  v.unknown(),
+  v.metadata({
+    ...STRINGS,
+    additionalProperties: { type: 'string' },
+    description:
+      'Reads entries of the context from the document, by JSONPath: {"id": "$.id"}. A path that begins with @ starts at the element of the innermost array around the field. Each path must select one string, boolean or safe integer.',
+  }),
 );
+export const contextFromEntry = v.optional(contextFromSchema);
 
 /**
  * Reads an object of strings from a request.

@@ -5,7 +5,6 @@ import {
   documentEntries,
   fieldsEntry,
   countValues,
-  ONE_DOCUMENT,
   readDocument,
   writeDocument,
   type JsonDocument,
@@ -17,24 +16,16 @@ import { allEnded, limitPlaintext, parseInput, type Operation } from './operatio
 import { payloadBytes } from './record.ts';
 import { openField, readSealedField, sealedTextOf } from './sealed-field.ts';
 
-/** The input of `decrypt-fields`: a document, and the values in it to decrypt. */
-export const decryptFieldsInput = v.pipe(
-  v.strictObject({
-    ...documentEntries,
-    fields: v.optional(fieldsEntry),
-    all: v.optional(
-      v.pipe(v.literal(true), v.description('In place of fields: decrypts every compact record in the document.')),
-    ),
-    allowMissing: v.optional(allowMissingEntry),
-    ...bindingEntries,
-  }),
-  v.metadata({
-    allOf: [
-      ONE_DOCUMENT,
-      { oneOf: [{ required: ['fields'] }, { required: ['all'], properties: { allowMissing: false } }] },
-    ],
-  }),
-);
+/** The input of `decrypt-fields`: a document, and the values in it to decrypt: either `fields` or `all`. */
+export const decryptFieldsInput = v.strictObject({
+  ...documentEntries,
+  fields: v.optional(fieldsEntry),
+  all: v.optional(
+    v.pipe(v.literal(true), v.description('In place of fields: decrypts every compact record in the document.')),
+  ),
+  allowMissing: v.optional(allowMissingEntry),
+  ...bindingEntries,
+});
 
 /**
  * Decrypts the selected compact records of a document, or all of them, and puts the plaintext values in their places.

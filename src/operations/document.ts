@@ -30,15 +30,6 @@ export const documentEntries = {
   ),
 };
 
-/** The JSON Schema rule that a request has either `document` or `documentText`. */
-export const ONE_DOCUMENT = { oneOf: [{ required: ['document'] }, { required: ['documentText'] }] };
-
-/** The output of operations on a document. */
-export const documentOutput = v.union([
-  v.strictObject({ document: v.unknown() }),
-  v.strictObject({ documentText: v.string() }),
-]);
-
 /** The schema of `allowMissing`. */
 export const allowMissingEntry = v.pipe(
   v.boolean(),

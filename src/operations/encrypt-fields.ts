@@ -6,7 +6,6 @@ import {
   documentEntries,
   fieldsEntry,
   countValues,
-  ONE_DOCUMENT,
   readDocument,
   writeDocument,
   type JsonDocument,
@@ -27,23 +26,20 @@ import { sharingEntry } from './record.ts';
 import { openField, readSealedField, sealedTextOf } from './sealed-field.ts';
 
 /** The input of `encrypt-fields`: a document, and the values in it to encrypt. */
-export const encryptFieldsInput = v.pipe(
-  v.strictObject({
-    ...documentEntries,
-    fields: fieldsEntry,
-    allowMissing: v.optional(allowMissingEntry, false),
-    skipSealed: v.optional(
-      v.pipe(
-        v.boolean(),
-        v.description('Leaves a value unchanged if it is a compact record that this partition can decrypt.'),
-      ),
-      false,
+export const encryptFieldsInput = v.strictObject({
+  ...documentEntries,
+  fields: fieldsEntry,
+  allowMissing: v.optional(allowMissingEntry, false),
+  skipSealed: v.optional(
+    v.pipe(
+      v.boolean(),
+      v.description('Leaves a value unchanged if it is a compact record that this partition can decrypt.'),
     ),
-    shareDataRowKey: sharingEntry,
-    ...bindingEntries,
-  }),
-  v.metadata(ONE_DOCUMENT),
-);
+    false,
+  ),
+  shareDataRowKey: sharingEntry,
+  ...bindingEntries,
+});
 
 /** Encrypts the JSON text of each selected value of a document, and puts compact records in their places. */
 export const encryptFields: Operation = async (request, context) => {

@@ -9,18 +9,19 @@ import { locateFields, type FieldLocation, type FieldLocations } from './field-l
 import { readers, type ValueReader } from './field-paths.ts';
 import { exactInteger, stringOf, type JsonValue } from './json-text.ts';
 
+/** The schema of `bindPath`. */
+export const bindPathSchema = v.pipe(
+  v.picklist(['exact', 'none']),
+  v.description(
+    'By default, a context binds a field to its path without the indexes of arrays. exact keeps the indexes; none leaves the path out.',
+  ),
+);
+
 /** The schemas of the request members that bind fields to their places. */
 export const bindingEntries = {
   context: contextEntry,
   contextFrom: contextFromEntry,
-  bindPath: v.optional(
-    v.pipe(
-      v.picklist(['exact', 'none']),
-      v.description(
-        'By default, a context binds a field to its path without the indexes of arrays. exact keeps the indexes; none leaves the path out.',
-      ),
-    ),
-  ),
+  bindPath: v.optional(bindPathSchema),
 };
 
 /** The members of a request that bind fields. */

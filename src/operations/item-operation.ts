@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { KeyfoldError, type ErrorCode } from '../errors.ts';
+import { KeyfoldError } from '../errors.ts';
 import { eachItem } from './each-item.ts';
 import { DEFAULT_LIMITS, limitPlaintext, parseInput, type Operation, type OperationContext } from './operation.ts';
 
@@ -48,21 +48,6 @@ export function batchInput(item: v.GenericSchema, more: v.ObjectEntries = {}): v
         description:
           'Items of one partition. A malformed item does not fail the others. The plaintext limit applies to the sum of all items.',
       }),
-    ),
-  });
-}
-
-/**
- * The output schema of a batch.
- * @param answer the schema of each successful result
- * @param codes the error codes with which items can fail
- */
-export function batchOutput(answer: v.GenericSchema, codes: readonly ErrorCode[]): v.GenericSchema {
-  const failure = v.strictObject({ error: v.strictObject({ code: v.picklist(codes), detail: v.string() }) });
-  return v.strictObject({
-    results: v.pipe(
-      v.array(v.union([answer, failure])),
-      v.description('One result per item, in the order of the items. A failed item does not fail the others.'),
     ),
   });
 }

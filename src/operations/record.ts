@@ -13,20 +13,26 @@ export const recordEntry = v.unknown();
 
 const seconds = v.pipe(v.number(), v.safeInteger(), v.description('In seconds since 1970.'));
 
+/** Asherah's name for a key: its id, and when it was created. */
+export const keyMetaSchema = v.pipe(
+  v.object({ KeyId: v.string(), Created: seconds }),
+  v.description("The partition's Intermediate Key, which decrypts the Data Row Key."),
+);
+
+/** The encrypted Data Row Key of a record. */
+export const envelopeKeySchema = v.pipe(
+  v.object({
+    Created: seconds,
+    Key: v.pipe(v.string(), v.metadata({ ...BASE64, description: 'The Data Row Key, encrypted, in base64.' })),
+    ParentKeyMeta: keyMetaSchema,
+  }),
+  v.description('The encrypted Data Row Key, and the Intermediate Key that decrypts it.'),
+);
+
 /** Asherah's Data Row Record. Unknown members are ignored, and `rewrap` drops them. */
 export const dataRowRecordSchema = v.pipe(
   v.object({
-    Key: v.pipe(
-      v.object({
-        Created: seconds,
-        Key: v.pipe(v.string(), v.metadata({ ...BASE64, description: 'The Data Row Key, encrypted, in base64.' })),
-        ParentKeyMeta: v.pipe(
-          v.object({ KeyId: v.string(), Created: seconds }),
-          v.description("The partition's Intermediate Key, which decrypts the Data Row Key."),
-        ),
-      }),
-      v.description('The encrypted Data Row Key, and the Intermediate Key that decrypts it.'),
-    ),
+    Key: envelopeKeySchema,
     Proof: v.optional(
       v.pipe(
         v.string(),

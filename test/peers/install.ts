@@ -4,13 +4,15 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { installBrowser } from './browser.ts';
+import { installGenerators } from './generators.ts';
 import { installLambdaRuntime } from './lambda-runtime.ts';
 import { installOnce, PEERS_FOLDER } from './peers-folder.ts';
 
 const run = promisify(execFile);
+const LANGUAGES = join(import.meta.dirname, '..', '..', 'examples', 'languages');
 
 /** The Python environments. Each has a requirements file beside this file. */
-export type PythonPeer = 'asherah-go' | 'asherah-rust' | 'checkov' | 'moto' | 'schemathesis';
+export type PythonPeer = 'asherah-go' | 'asherah-rust' | 'checkov' | 'moto' | 'openapi-python-client' | 'schemathesis';
 
 /** The path of Python in a peer's environment. */
 export function pythonOf(peer: PythonPeer): string {
@@ -29,8 +31,12 @@ export async function installPeers(): Promise<void> {
     installPython('asherah-rust'),
     installPython('checkov'),
     installPython('moto'),
+    installPython('openapi-python-client'),
     installPython('schemathesis'),
+    installGenerators(),
     installJars('dynamodb-local'),
+    installJars('languages-java', join(LANGUAGES, 'java', 'pom.xml')),
+    buildGoPrograms(),
     installAsherahJava(),
     installAsherahGo(),
     installBrowser(),
@@ -82,9 +88,15 @@ async function installAsherahGo(): Promise<void> {
   await run('go', ['build', '-o', program, '.'], { cwd: join(import.meta.dirname, 'go') });
 }
 
-/** Installs the jars of a peer from the pom beside this file. */
-async function installJars(peer: 'asherah-java' | 'dynamodb-local'): Promise<void> {
-  const pom = join(import.meta.dirname, `${peer}.pom.xml`);
+/** Compiles the programs of examples/languages that are in Go. */
+async function buildGoPrograms(): Promise<void> {
+  const folder = join(PEERS_FOLDER, 'languages-go');
+  await mkdir(folder, { recursive: true });
+  await run('go', ['build', '-o', `${folder}/`, './...'], { cwd: join(LANGUAGES, 'go') });
+}
+
+/** Installs the jars of a pom. By default it is the peer's pom beside this file. */
+async function installJars(peer: string, pom = join(import.meta.dirname, `${peer}.pom.xml`)): Promise<void> {
   await installOnce(peer, pom, async (folder) => {
     await run('mvn', ['-q', '-B', '-f', pom, 'dependency:copy-dependencies', `-DoutputDirectory=${folder}`]);
   });

@@ -5,10 +5,12 @@ import type { Browser, Locator, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startLocalProcess, stopLocalProcess, type LocalProcess } from '../support/local-process.ts';
 import { launchBrowser } from './browser.ts';
+import { PageUnderTest } from './page-under-test.ts';
 import { PEERS_FOLDER } from './peers-folder.ts';
 
 let world: LocalProcess;
 let browser: Browser;
+let underTest: PageUnderTest;
 let page: Page;
 /** The errors in the browser's console. */
 let complaints: string[];
@@ -18,45 +20,21 @@ beforeAll(async () => {
 });
 afterAll(() => Promise.all([browser.close(), stopLocalProcess(world)]));
 
-beforeEach(async () => {
-  page = await open(1280, 'light');
-});
+beforeEach(() => open(1280, 'light'));
 afterEach(async () => {
   await page.context().close();
   expect(complaints).toEqual([]);
 });
 
-async function open(width: number, colorScheme: 'light' | 'dark'): Promise<Page> {
-  const context = await browser.newContext({ viewport: { width, height: 800 }, colorScheme });
-  const opened = await context.newPage();
-  opened.setDefaultTimeout(20_000);
-  complaints = [];
-  // A violated content security policy is also an error in the console.
-  opened.on('console', (message) => message.type() === 'error' && complaints.push(message.text()));
-  opened.on('pageerror', (error) => complaints.push(error.message));
-  await opened.goto(world.url);
-  await opened.locator('#region-us-west-2').waitFor();
-  return opened;
+async function open(width: number, scheme: 'light' | 'dark'): Promise<void> {
+  underTest = await PageUnderTest.open(browser, world.url, width, scheme);
+  ({ page, complaints } = underTest);
 }
 
-/** Clicks a button, and returns the outcome and its cost when the page shows them. */
-async function press(name: string, outcome: RegExp): Promise<string> {
-  await page.getByRole('button', { name, exact: true }).click();
-  return said(outcome);
-}
-
-/** Waits until the page has reloaded its state after an action. */
-async function settled(): Promise<void> {
-  await page.locator('body:not(.busy)').waitFor();
-}
-
-async function said(outcome: RegExp): Promise<string> {
-  const status = page.locator('#last-status').filter({ hasText: outcome });
-  await settled();
-  return (await status.textContent()) ?? '';
-}
-
-const clear = (): Locator => page.getByLabel('In the clear', { exact: true });
+const press = (name: string, outcome: RegExp): Promise<string> => underTest.press(name, outcome);
+const said = (outcome: RegExp): Promise<string> => underTest.said(outcome);
+const settled = (): Promise<void> => underTest.settled();
+const clear = (): Locator => page.getByLabel('Plaintext', { exact: true });
 const opened = async (): Promise<string | null> => page.locator('#opened').textContent();
 const calls = async (): Promise<string[]> => page.locator('.calls li').allInnerTexts();
 
@@ -84,7 +62,7 @@ describe('a text on the page', () => {
   it('is encrypted and decrypted, and the page shows that a warm request costs nothing', async () => {
     await clear().fill('Grüße, 世界 🗝');
     await press('Encrypt', /^Encrypted/);
-    expect(await page.getByLabel('Sealed: the record').inputValue()).toContain('_IK_tenant-1_local_keyfold');
+    expect(await page.getByLabel('Encrypted record').inputValue()).toContain('_IK_tenant-1_local_keyfold');
     expect(await press('Decrypt', /^Decrypted/)).toBe('Decrypted: 0 KMS calls, 0 DynamoDB calls.');
     expect(await opened()).toBe('Grüße, 世界 🗝');
     expect(await calls()).toEqual([]);
@@ -101,7 +79,7 @@ describe('a text on the page', () => {
 
   it('does not decrypt if the record was changed, or for another partition', async () => {
     await press('Encrypt', /^Encrypted/);
-    const box = page.getByLabel('Sealed: the record');
+    const box = page.getByLabel('Encrypted record');
     const record = await box.inputValue();
     await box.fill(record.replace(/("Data": ".{5})(.)/, (_, start, one) => `${start}${one === 'A' ? 'B' : 'A'}`));
     await press('Decrypt', /^Record unreadable/);
@@ -117,19 +95,22 @@ describe('a text on the page', () => {
   it('is rewrapped under a new key after its key is revoked and the process starts cold', async () => {
     await page.getByLabel('as a compact string').check();
     await press('Encrypt', /^Encrypted/);
-    const before = await page.getByLabel('Sealed: the record').inputValue();
+    const before = await page.getByLabel('Encrypted record').inputValue();
     expect(before).toMatch(/^kf1\./);
     const row = page.getByRole('row').filter({ hasText: '_IK_tenant-1' }).filter({ hasText: 'valid' });
     await row.getByRole('button').click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Revoke' }).click();
     await page.locator('#keys-status').filter({ hasText: 'is revoked' }).waitFor();
     await settled();
     expect(await page.locator('#chain').innerText()).toContain('✕ revoked');
     await press('Start cold', /^Started cold/);
     await press('Rewrap', /^Rewrapped/);
-    expect(await page.getByLabel('Sealed: the record').inputValue()).not.toBe(before);
+    expect(await page.getByLabel('Encrypted record').inputValue()).not.toBe(before);
     await press('Decrypt', /^Decrypted/);
     expect(await opened()).toBe('4111 1111 1111 1111');
-    expect(await page.locator('#tour .done').allInnerTexts()).toContainEqual(expect.stringMatching(/rewrap[^]*Done/));
+    expect(await page.locator('#tour .done').allInnerTexts()).toContainEqual(
+      expect.stringMatching(/Replace a tenant's key[^]*Done/),
+    );
   });
 });
 
@@ -138,10 +119,10 @@ describe('the fields of a document on the page', () => {
 
   it('decrypt with every digit of the document unchanged', async () => {
     const document = '{ "id": 12345678901234567890, "rest": [98765432109876543210, 1.0, -0], "a\\u0062": null }';
-    await page.getByLabel('Document in the clear').fill(document);
-    await page.getByLabel('Fields to seal').fill('$.id\n\n  $.ab ');
+    await page.getByLabel('Document', { exact: true }).fill(document);
+    await page.getByLabel('Fields, one JSONPath per line').fill('$.id\n\n  $.ab ');
     await press('Encrypt fields', /^Fields encrypted/);
-    const sealed = await page.getByLabel('Document with sealed fields').inputValue();
+    const sealed = await page.getByLabel('Document with encrypted fields').inputValue();
     expect(sealed).toMatch(/^\{ "id": "kf1j\.[\w-]+", "rest": \[98765432109876543210, 1.0, -0\], "a\\u0062": "kf1j\./);
     for (const button of ['Decrypt all', 'Decrypt the fields']) {
       await press('Encrypt fields', /^Fields encrypted/);
@@ -152,23 +133,23 @@ describe('the fields of a document on the page', () => {
 
   it('are explained byte by byte', async () => {
     await press('Encrypt fields', /^Fields encrypted/);
-    expect(await page.getByLabel('Which sealed field').locator('option').allInnerTexts()).toEqual([
+    expect(await page.getByLabel('Which encrypted field').locator('option').allInnerTexts()).toEqual([
       'order',
       'card',
       'note',
     ]);
-    await page.getByLabel('Which sealed field').selectOption('card');
+    await page.getByLabel('Which encrypted field').selectOption('card');
     expect(await page.locator('.blob h3').allInnerTexts()).toEqual([
-      'After kf1j., in base64url which keys open it, 40 bytes',
-      'Data Row Key sealed by the Intermediate Key, 60 bytes',
-      'Your data sealed by the Data Row Key, 49 bytes',
+      'After kf1j., in base64url which keys decrypt it, 40 bytes',
+      'Data Row Key encrypted with the Intermediate Key, 60 bytes',
+      'Your data encrypted with the Data Row Key, 49 bytes',
     ]);
   });
 
   it('are not sent if the document is no JSON', async () => {
-    await page.getByLabel('Document in the clear').fill('{"a":1},"all":{');
+    await page.getByLabel('Document', { exact: true }).fill('{"a":1},"all":{');
     await page.getByRole('button', { name: 'Encrypt fields' }).click();
-    expect(await page.getByRole('alert').filter({ visible: true }).innerText()).toBe('The document is no JSON.');
+    expect(await page.getByRole('alert').filter({ visible: true }).innerText()).toBe('The document is not JSON.');
   });
 });
 
@@ -176,7 +157,7 @@ describe('the parts of a record on the page', () => {
   it('are explained for each byte and each key, up to the regions that wrap the System Key', async () => {
     await clear().fill('12345');
     await press('Encrypt', /^Encrypted/);
-    const record = JSON.parse(await page.getByLabel('Sealed: the record').inputValue()) as { Data: string };
+    const record = JSON.parse(await page.getByLabel('Encrypted record').inputValue()) as { Data: string };
     const [, payload] = [0, 1].map((i) => page.locator('.blob').nth(i));
     expect(await payload?.locator('.row-name').allInnerTexts()).toEqual([
       'Ciphertext 5 bytes',
@@ -189,7 +170,7 @@ describe('the parts of a record on the page', () => {
     for (const part of ['us-west-2', 'us-east-1', '_SK_local_keyfold', '_IK_tenant-1_local_keyfold', '5 bytes']) {
       expect(chain).toContain(part);
     }
-    expect(chain.match(/✓ wraps the System Key/g)).toHaveLength(2);
+    expect(chain.match(/✓ decrypts the System Key/g)).toHaveLength(2);
   });
 });
 
@@ -206,7 +187,7 @@ describe('a KMS region on the page', () => {
       'KMS us-east-1 Decrypt ✓ ok',
     ]);
     expect(await page.locator('.why').innerText()).toContain('us-west-2 failed, us-east-1 answered');
-    expect(await page.locator('#region-us-west-2').innerText()).toMatch(/unavailable at .*, asked last until/);
+    expect(await page.locator('#region-us-west-2').innerText()).toMatch(/unavailable at .*, tried last until/);
     await page.getByRole('button', { name: 'Mend us-west-2' }).click();
     await page.getByRole('button', { name: 'Break us-west-2' }).waitFor();
     expect(await press('Run maintenance', /^Maintained/)).toMatch(/[1-9]\d* KMS calls/);
@@ -221,7 +202,7 @@ describe('a user with only a keyboard', () => {
     await tabTo('Partition');
     await page.keyboard.press('ControlOrMeta+a');
     await page.keyboard.type('tenant-7');
-    await tabTo('In the clear');
+    await tabTo('Plaintext');
     await page.keyboard.press('ControlOrMeta+a');
     await page.keyboard.type('typed');
     await page.keyboard.press('ControlOrMeta+Enter');
@@ -251,7 +232,7 @@ describe.each([
 ] as const)('the page at %i pixels in %s mode', (width, scheme) => {
   it('has no fault that axe finds, and never scrolls sideways', async () => {
     await page.context().close();
-    page = await open(width, scheme);
+    await open(width, scheme);
     const ground = await page.evaluate<string>('getComputedStyle(document.body).backgroundColor');
     expect(ground).toBe(scheme === 'light' ? 'rgb(244, 245, 243)' : 'rgb(16, 20, 22)');
     const states: [string, () => Promise<unknown>][] = [

@@ -15,6 +15,7 @@ export interface Answer {
 /** The document's description of one status of an operation. */
 interface Response {
   readonly $ref?: string;
+  readonly description?: string;
   readonly headers?: Readonly<Record<string, unknown>>;
   readonly content?: Readonly<Record<string, unknown>>;
 }
@@ -53,6 +54,7 @@ export function mustConform(
   if (operation === undefined) {
     if (status < 400) throw new Error(`${routeKey} is answered, and the document does not know it`);
     mustFit('#/components/schemas/Problem', body);
+    mustBeProblem(status, body);
     return;
   }
   const given = operation.responses[status];
@@ -62,12 +64,29 @@ export function mustConform(
   const type = headers['content-type'] ?? '';
   if (response.content?.[type] === undefined) throw new Error(`${path} is answered ${status} with the type ${type}`);
   mustFit(`${pointer}/content/${escape(type)}/schema`, body);
+  if (status >= 400) mustBeProblem(status, body, response);
   const promised = Object.keys(response.headers ?? {}).map((name) => name.toLowerCase());
   const missing = promised.filter((name) => headers[name] === undefined);
   if (missing.length > 0) throw new Error(`${path} is answered ${status} without ${missing.join()}`);
 }
 
-/** @param pointer the JSON pointer of a schema in the document */
+/**
+ * Checks what the document says of Keyfold's problems in descriptions, because the schema of every error is the same.
+ * @param response the documented response of the operation, if the document has the operation
+ */
+function mustBeProblem(status: number, body: Answer['body'], response?: Response): void {
+  const missing = ['type', 'title', 'status', 'code', 'detail', 'requestId'].filter((name) => !(name in body));
+  if (missing.length > 0) throw new Error(`a problem has no ${missing.join()}`);
+  if (body['status'] !== status) throw new Error(`a problem of status ${status} says ${String(body['status'])}`);
+  if (response === undefined) return;
+  const code = String(body['code']);
+  const codes = [...(response.description ?? '').matchAll(/^(\w+): /gm)].map(([, name]) => name);
+  if (!codes.includes(code)) throw new Error(`${code} is not among the documented codes: ${codes.join()}`);
+  if ('retryAfterSeconds' in body !== 'Retry-After' in (response.headers ?? {}))
+    throw new Error(`${code} and the documented Retry-After disagree on retryAfterSeconds`);
+}
+
+/** @param pointer into the document, to a schema */
 function mustFit(pointer: string, value: unknown): void {
   const validate = ajv.getSchema(DOCUMENT_URL + pointer);
   if (validate === undefined) throw new Error(`the document has no schema at ${pointer}`);

@@ -4,8 +4,9 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
-import { afterEach, expect, it } from 'vitest';
+import { afterEach, expect, it, vi } from 'vitest';
 import { takeDataFolder } from '../../../local/data-folder.ts';
 import { close, listen } from '../../../emulators/listen.ts';
 import { readStartOptions } from '../../../local/start-options.ts';
@@ -176,3 +177,47 @@ it('a port that is in use is replaced by a free one', async () => {
   expect(greeting).not.toContain(`127.0.0.1:${port}/`);
   await close(taken);
 });
+
+it('the terminal shows one line per request, with the code of an error, and no JSON', async () => {
+  const world = await start();
+  const lines = linesOf(world);
+  await post(`${world.url}/v1/partitions/tenant-1/encrypt`, { plaintext: 'aGVsbG8=' });
+  await post(`${world.url}/v1/partitions/tenant-1/encrypt`, { plaintext: 'c2VjcmV0!' });
+  await post(`${world.url}/2015-03-31/functions/keyfold-open/invocations`, { operation: 'decrypt', partition: 'p' });
+  for (const method of ['GET', 'HEAD']) await fetch(`${world.url}/v1/none%1b[31m`, { method });
+  await paste(commandOf(world.greeting, 4), '');
+  const expected = [
+    /^\d\d:\d\d:\d\d {2}POST \/v1\/partitions\/tenant-1\/encrypt {2}200 {2}\d+ ms$/,
+    /^\d\d:\d\d:\d\d {2}POST \/v1\/partitions\/tenant-1\/encrypt {2}400 InvalidRequest {2}\d+ ms$/,
+    /^\d\d:\d\d:\d\d {2}INVOKE keyfold-open {2}200 InvalidRequest {2}\d+ ms$/,
+    /^\d\d:\d\d:\d\d {2}GET \/v1\/none%1b\[31m {2}404 NotFound {2}\d+ ms$/,
+    /^\d\d:\d\d:\d\d {2}HEAD \/v1\/none%1b\[31m {2}404(?: NotFound)? {2}\d+ ms$/,
+    /^\d\d:\d\d:\d\d {2}SQS keyfold-input, 1 received {2}0 to be tried again {2}\d+ ms$/,
+  ];
+  await vi.waitFor(() => expect(lines).toEqual(expected.map((line) => expect.stringMatching(line))));
+});
+
+it('--verbose also shows the logs and metrics of the functions as JSON', async () => {
+  const world = await start('--verbose');
+  const lines = linesOf(world);
+  await post(`${world.url}/v1/partitions/tenant-1/encrypt`, { plaintext: 'aGVsbG8=' });
+  await vi.waitFor(() => {
+    expect(lines).toContainEqual(expect.stringMatching(/^\d\d:\d\d:\d\d {2}POST .*encrypt {2}200/));
+    expect(lines).toContainEqual(expect.stringMatching(/^\{"level":"INFO","message":"audit"/));
+    expect(lines).toContainEqual(expect.stringMatching(/^\{"_aws":/));
+  });
+});
+
+/** The lines that a local world prints from now on, on both of its outputs. */
+function linesOf({ child }: LocalProcess): string[] {
+  const lines: string[] = [];
+  for (const output of [child.stdout, child.stderr]) {
+    if (output) createInterface({ input: output }).on('line', (line) => line !== '' && lines.push(line));
+  }
+  return lines;
+}
+
+async function post(url: string, content: unknown): Promise<void> {
+  const headers = { 'content-type': 'application/json' };
+  await (await fetch(url, { method: 'POST', headers, body: JSON.stringify(content) })).text();
+}

@@ -1,9 +1,9 @@
 /** Compares signatures of HTTP requests with a second implementation of AWS's published algorithm. */
-import { createHash, createHmac } from 'node:crypto';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { KeyfoldClient, type HttpTransportOptions } from '../../../src/client/index.ts';
 import { defaultCredentials } from '../../../src/client/default-credentials.ts';
 import { requestSigner } from '../../../src/client/sign.ts';
+import { signatureOf } from '../../support/signature.ts';
 import { failureOf } from '../../support/contract/client-contract.ts';
 import { startStub, type StubRequest, type StubServer } from '../../support/stub-server.ts';
 
@@ -23,44 +23,6 @@ async function sentBy(options: Partial<HttpTransportOptions>, partition = 'tenan
   const sent = stub.requests.at(-1);
   if (sent === undefined) throw new Error('nothing came');
   return sent;
-}
-
-function sha256(text: string): string {
-  return createHash('sha256').update(text).digest('hex');
-}
-
-function hmac(key: string | Buffer, text: string): Buffer {
-  return createHmac('sha256', key).update(text).digest();
-}
-
-/** Encodes a segment of the sent path once more, as Signature Version 4 requires. */
-function encode(segment: string): string {
-  return encodeURIComponent(segment).replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
-}
-
-/**
- * Computes the expected `authorization` header for the headers that the request lists as signed. Source: IAM User
- * Guide, "Create a signed AWS API request".
- */
-function signatureOf({ method, path, headers, body }: StubRequest, secret: string): string {
-  const [, accessKeyId = '', scope = '', signedHeaders = ''] =
-    /^AWS4-HMAC-SHA256 Credential=([^/]+)\/([^,]+), SignedHeaders=([^,]+), Signature=[0-9a-f]{64}$/.exec(
-      headers.authorization ?? '',
-    ) ?? [];
-  const [date = '', region = '', service = ''] = scope.split('/');
-  const canonicalHeaders = signedHeaders.split(';').map((name) => `${name}:${String(headers[name]).trim()}\n`);
-  const canonical = [
-    method,
-    path.split('/').map(encode).join('/'),
-    '',
-    canonicalHeaders.join(''),
-    signedHeaders,
-    sha256(body),
-  ].join('\n');
-  const toSign = ['AWS4-HMAC-SHA256', headers['x-amz-date'], scope, sha256(canonical)].join('\n');
-  const key = [region, service, 'aws4_request'].reduce(hmac, hmac(`AWS4${secret}`, date));
-  const signature = hmac(key, toSign).toString('hex');
-  return `AWS4-HMAC-SHA256 Credential=${accessKeyId}/${scope}, SignedHeaders=${signedHeaders}, Signature=${signature}`;
 }
 
 it.for(['tenant-1', 'a.b_c~d-e', 'user@example.com', 'A'.repeat(128)])(

@@ -120,7 +120,7 @@ describe('the OpenAPI document', () => {
       for (const [status, given] of Object.entries(post?.responses ?? {})) {
         const { headers = {}, content = {} } = responseOf(given);
         const problem = JSON.stringify(content['application/problem+json'] ?? {});
-        const promises = ['Retry-After' in headers, problem.includes('"required":["retryAfterSeconds"]')];
+        const promises = ['Retry-After' in headers, problem.includes('"retryAfterSeconds":')];
         const isRetryable = retryable.has(status) && problem !== '{}';
         if (promises.some((one) => one !== isRetryable)) wrong.push(`${path} ${status}`);
       }
@@ -147,7 +147,13 @@ describe('the OpenAPI document', () => {
       { status: 200, headers: { 'cache-control': undefined }, body: { plaintext: '' } },
       /without/,
     ],
-    ['a code of another operation', { status: 422, headers: {}, body: { code: 'FieldNotFound' } }, /allowed values/],
+    ['a code of another operation', { status: 422, headers: {}, body: { code: 'FieldNotFound' } }, /documented codes/],
+    ['a problem without a code', { status: 422, headers: {}, body: {} }, /no code/],
+    [
+      'a problem that says another status',
+      { status: 422, headers: {}, body: { code: 'RecordUnreadable', status: 400 } },
+      /says 400/,
+    ],
   ] as const)('does not match an answer with %s', ([, { status, headers, body }, complaint]) => {
     const type = status === 200 ? 'application/json' : 'application/problem+json';
     const problem = { type: 'urn:x', title: '', status, detail: '', requestId: '' };
@@ -157,5 +163,68 @@ describe('the OpenAPI document', () => {
       body: status === 200 ? body : { ...problem, ...body },
     };
     expect(() => mustConform(request('decrypt', {}), answer)).toThrow(complaint);
+  });
+});
+
+const SCHEMA_PLACE = /\/(?:schema|items|additionalProperties|(?:schemas|properties|allOf|anyOf|oneOf)\/[^/]+)$/;
+
+/** Every schema of the document, with its place. A schema of the components is at `#/components/schemas/NAME`. */
+function schemasOf(part: unknown, place = '#'): [place: string, schema: unknown][] {
+  // Examples are data. Every generator understands `"additionalProperties": false`.
+  if (/\/examples?$/.test(place) || (place.endsWith('/additionalProperties') && part === false)) return [];
+  const members = typeof part === 'object' && part !== null ? Object.entries(part) : [];
+  const inner = members.flatMap(([name, member]) => schemasOf(member, `${place}/${name}`));
+  return SCHEMA_PLACE.test(place) ? [[place, part], ...inner] : inner;
+}
+
+const keys = (schema: unknown): string[] => Object.keys(schema as object);
+
+describe('for the generators of clients, the document', () => {
+  const schemas = schemasOf(document);
+
+  it('has no boolean schema', () => {
+    expect(schemas.length).toBeGreaterThan(100);
+    expect(schemas.filter(([, schema]) => typeof schema === 'boolean')).toEqual([]);
+  });
+
+  it('gives a name to every object, union and enumeration', () => {
+    const composed = schemas.filter(([, schema]) =>
+      keys(schema).some((key) => ['properties', 'anyOf', 'oneOf', 'allOf', 'enum'].includes(key)),
+    );
+    const named = /^#\/components\/schemas\/\w+$/;
+    expect(composed.filter(([place]) => named.test(place)).length).toBeGreaterThan(30);
+    expect(composed.map(([place]) => place).filter((place) => !named.test(place))).toEqual([]);
+  });
+
+  it('unites named schemas and says nothing else of them', () => {
+    for (const [place, schema] of schemas) {
+      const { anyOf, oneOf, allOf, ...rest } = schema as Record<string, Record<string, unknown>[]>;
+      const united = anyOf ?? oneOf ?? allOf;
+      if (united === undefined) continue;
+      expect([place, united.map(keys)]).toEqual([place, united.map(() => ['$ref'])]);
+      expect([place, keys(rest).filter((key) => key !== 'description')]).toEqual([place, []]);
+    }
+  });
+
+  it('gives constants and enumerations a type', () => {
+    const untyped = schemas.filter(([, schema]) => keys(schema).some((key) => key === 'const' || key === 'enum'));
+    expect(untyped.filter(([, schema]) => !('type' in (schema as object)))).toEqual([]);
+  });
+
+  it('has one type of error', () => {
+    const contents = Object.values(PATHS)
+      .flatMap((methods) => Object.values(methods))
+      .flatMap(({ responses }) => Object.entries(responses ?? {}))
+      .filter(([status]) => status !== '200')
+      .flatMap(([, response]) => Object.values(responseOf(response).content ?? {}));
+    expect(contents.length).toBeGreaterThan(50);
+    for (const content of contents) expect(content).toMatchObject({ schema: { $ref: '#/components/schemas/Problem' } });
+  });
+
+  it('names no schema as a built-in type of TypeScript, Python or Java', () => {
+    const utilities = ['Record', 'Partial', 'Required', 'Readonly', 'Pick', 'Omit', 'Exclude', 'Extract', 'Awaited'];
+    const others = ['Any', 'Exception', 'Integer', 'List', 'Long', 'Override', 'Thread', 'Type', 'Union'];
+    const taken = new Set([...Object.getOwnPropertyNames(globalThis), ...utilities, ...others]);
+    expect(keys(document.components.schemas).filter((name) => taken.has(name))).toEqual([]);
   });
 });

@@ -1,0 +1,36 @@
+import * as v from 'valibot';
+import type { ErrorCode } from '../../src/errors.ts';
+
+/** When the API answers with each code. Undefined for a code that no answer has. */
+const CODES: Readonly<Record<ErrorCode, string | undefined>> = {
+  InvalidConfiguration: undefined,
+  InvalidRequest: 'not JSON, wrong shape, two members of one name, bad base64, bad partition, bad path, too many items',
+  Unauthenticated: 'the request has not passed the authorizer that is configured',
+  Forbidden: 'the caller may not do this, or this function does not serve it',
+  NotFound: 'there is nothing at this path',
+  MethodNotAllowed: 'the path takes another method, which Allow names',
+  UnsupportedMediaType: 'the body is not application/json in UTF-8, or has a Content-Encoding',
+  PayloadTooLarge: 'the body, the plaintexts together, or the answer that there would be',
+  FieldNotFound: 'a path selects nothing',
+  ContextRequired: 'the record is bound to a context, or the configuration requires one, and the request has none',
+  RecordUnreadable: "tampered with, another partition's, or its key is gone: one answer for all",
+  KeyNotYetVisible: 'a key under 15 minutes old that may not have been replicated here yet',
+  KmsThrottled: 'KMS throttles in every region',
+  KmsUnavailable: 'no region of KMS answered, and one may later',
+  KmsMisconfigured: 'every region of KMS refused',
+  KeyRowUnreadable: 'a row of the key table does not parse, or its key opens nowhere',
+  MetastoreUnavailable: 'DynamoDB does not answer, or refuses',
+  DeadlineExceeded: 'there was no time left',
+  Internal: 'anything else; no detail goes out',
+};
+
+/** The codes that answers have. */
+export const ANSWERED_CODES = (Object.keys(CODES) as ErrorCode[]).filter((code) => CODES[code] !== undefined);
+
+/** The code of an error, of a whole request or of one item of a batch. */
+export const errorCode = v.pipe(v.picklist(ANSWERED_CODES), v.description(describeCodes(ANSWERED_CODES)));
+
+/** Describes codes, each on a line of its own. */
+export function describeCodes(codes: readonly ErrorCode[]): string {
+  return codes.map((code) => `${code}: ${CODES[code] ?? ''}.`).join('\n');
+}

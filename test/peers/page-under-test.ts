@@ -1,0 +1,47 @@
+import type { Browser, Page } from 'playwright-core';
+
+/** The page of the local world in a browser, at one size. */
+export class PageUnderTest {
+  readonly page: Page;
+  /** The errors in the browser's console. */
+  readonly complaints: string[] = [];
+
+  private constructor(page: Page) {
+    this.page = page;
+    page.setDefaultTimeout(20_000);
+    // A violated content security policy is also an error in the console.
+    page.on('console', (message) => message.type() === 'error' && this.complaints.push(message.text()));
+    page.on('pageerror', (error) => this.complaints.push(error.message));
+  }
+
+  static async open(
+    browser: Browser,
+    url: string,
+    width = 1280,
+    scheme: 'light' | 'dark' = 'light',
+  ): Promise<PageUnderTest> {
+    const context = await browser.newContext({ viewport: { width, height: 800 }, colorScheme: scheme });
+    const opened = new PageUnderTest(await context.newPage());
+    await opened.page.goto(url);
+    await opened.page.locator('#region-us-west-2').waitFor();
+    return opened;
+  }
+
+  /** Presses a button, and returns what the page says of the outcome and its cost. */
+  async press(name: string, outcome: RegExp): Promise<string> {
+    await this.page.getByRole('button', { name, exact: true }).click();
+    return this.said(outcome);
+  }
+
+  /** Waits for an outcome, and returns what the page says of it and its cost. */
+  async said(outcome: RegExp): Promise<string> {
+    const status = this.page.locator('#last-status').filter({ hasText: outcome });
+    await this.settled();
+    return (await status.textContent()) ?? '';
+  }
+
+  /** Waits until the page has read the state of the world again. */
+  async settled(): Promise<void> {
+    await this.page.locator('body:not(.busy)').waitFor();
+  }
+}

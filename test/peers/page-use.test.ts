@@ -1,0 +1,246 @@
+/** How the page that `npm start` serves treats its user, in a real browser. */
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { startLocalProcess, stopLocalProcess, type LocalProcess } from '../support/local-process.ts';
+import { launchBrowser } from './browser.ts';
+import { PageUnderTest } from './page-under-test.ts';
+
+let world: LocalProcess;
+let browser: Browser;
+let underTest: PageUnderTest;
+let page: Page;
+
+beforeAll(async () => {
+  browser = await launchBrowser();
+});
+afterAll(() => browser.close());
+
+beforeEach(async () => {
+  world = await startLocalProcess();
+  underTest = await PageUnderTest.open(browser, world.url);
+  ({ page } = underTest);
+});
+afterEach(async () => {
+  await page.context().close();
+  await stopLocalProcess(world);
+  expect(underTest.complaints).toEqual([]);
+});
+
+/** Presses the button of a step of the tour. */
+async function step(name: RegExp): Promise<void> {
+  await page.locator('#tour').getByRole('button', { name }).click();
+}
+
+/** Whether an element is in view as a whole. */
+async function isInView(selector: string): Promise<boolean> {
+  const box = await page.locator(selector).boundingBox();
+  return box !== null && box.y >= 0 && box.y + box.height <= 800;
+}
+
+async function isDone(name: RegExp): Promise<boolean> {
+  const classes = await page.locator('#tour li').filter({ hasText: name }).getAttribute('class');
+  return classes?.includes('done') === true;
+}
+
+it('says first what Keyfold is', async () => {
+  const text = await page.locator('body').innerText();
+  expect(text.replace(/^Skip[^\n]*/, '').trim()).toMatch(/^Keyfold\s+Keyfold is an encryption API for AWS Lambda\./);
+});
+
+it('shows the result and its cost at 1280 by 800 without scrolling', async () => {
+  await underTest.press('Encrypt', /^Encrypted: [1-9]/);
+  expect(await page.locator('.calls li').count()).toBeGreaterThan(4);
+  for (const part of ['#record', '#last-status', '.tally', '.why', '.calls'])
+    expect([part, await isInView(part)]).toEqual([part, true]);
+  await underTest.press('Decrypt', /^Decrypted/);
+  for (const part of ['#last-status', '.tally', '.why', '#opened'])
+    expect([part, await isInView(part)]).toEqual([part, true]);
+  await page.getByLabel('Fields of a JSON document').check();
+  await underTest.press('Encrypt fields', /^Fields encrypted/);
+  await underTest.press('Decrypt all', /^Fields decrypted/);
+  for (const part of ['#last-status', '.tally', '.why', '#opened'])
+    expect([part, await isInView(part)]).toEqual([part, true]);
+  expect(await page.evaluate('scrollY')).toBe(0);
+});
+
+it('scrolls to the result on a narrow screen', async () => {
+  await page.setViewportSize({ width: 390, height: 800 });
+  await underTest.press('Encrypt', /^Encrypted/);
+  for (const part of ['#last-status', '.tally', '.why']) expect([part, await isInView(part)]).toEqual([part, true]);
+});
+
+describe('the steps', () => {
+  it('each run by one click, on text', async () => {
+    await page.getByLabel('Fields of a JSON document').check();
+    await step(/^Encrypt Creates/);
+    expect(await underTest.said(/^Encrypted/)).toBe('Encrypted: 2 KMS calls, 4 DynamoDB calls.');
+    expect([await isDone(/Creates the keys/), await isDone(/again/)]).toEqual([true, false]);
+    await step(/again/);
+    expect(await underTest.said(/: 0 KMS/)).toBe('Encrypted: 0 KMS calls, 0 DynamoDB calls.');
+    expect(await isDone(/again/)).toBe(true);
+    await step(/Lose a KMS region/);
+    expect(await underTest.said(/^Decrypted/)).toBe('Decrypted: 2 KMS calls, 2 DynamoDB calls.');
+    expect(await isDone(/Lose a KMS region/)).toBe(true);
+    await step(/Replace a tenant's key/);
+    await page.getByRole('dialog').getByRole('button', { name: 'Revoke' }).click();
+    expect(await underTest.said(/^Rewrapped/)).toMatch(/^Rewrapped/);
+    expect(await isDone(/Replace a tenant's key/)).toBe(true);
+  });
+
+  it('encrypt by themselves what a later step needs', async () => {
+    await step(/Lose a KMS region/);
+    await underTest.said(/^Decrypted/);
+    expect(await page.locator('#opened').innerText()).toBe('4111 1111 1111 1111');
+    await page.reload();
+    await step(/Replace a tenant's key/);
+    await page.getByRole('dialog').getByRole('button', { name: 'Revoke' }).click();
+    await underTest.said(/^Rewrapped/);
+  });
+});
+
+it('has a pointer only over what reacts, and a border with rounded corners only around cards and controls', async () => {
+  await underTest.press('Encrypt', /^Encrypted/);
+  const idle = await page.evaluate<string[]>(`
+    [...document.querySelectorAll('body *')].filter((element) => {
+      const { cursor, borderTopWidth, borderTopLeftRadius, display } = getComputedStyle(element);
+      const looks = cursor === 'pointer' || (borderTopWidth !== '0px' && borderTopLeftRadius !== '0px');
+      const reacts = element.closest('button, a, label, summary, select, input, textarea, dialog');
+      return display !== 'none' && looks && !reacts && !element.matches('.card, fieldset, .spinner, .link');
+    }).map((element) => element.outerHTML.slice(0, 80))`);
+  expect(idle).toEqual([]);
+});
+
+it('speaks of encrypting and decrypting in every state', async () => {
+  const texts: string[] = [];
+  const read = async (): Promise<void> => {
+    texts.push(await page.locator('body').innerText());
+    texts.push(
+      ...(await page
+        .locator('[placeholder]')
+        .evaluateAll((all) => all.map((one) => one.getAttribute('placeholder') ?? ''))),
+    );
+  };
+  await read();
+  await underTest.press('Encrypt', /^Encrypted/);
+  await read();
+  await underTest.press('Decrypt', /^Decrypted/);
+  await read();
+  await underTest.press('Rewrap', /^Nothing to rewrap/);
+  await read();
+  await page.getByLabel('Fields of a JSON document').check();
+  await underTest.press('Encrypt fields', /^Fields encrypted/);
+  await underTest.press('Decrypt all', /^Fields decrypted/);
+  await read();
+  await page.getByRole('button', { name: /^Revoke _IK/ }).click();
+  await read();
+  await page.getByRole('dialog').getByRole('button', { name: 'Revoke' }).click();
+  await page.locator('#keys-status').filter({ hasText: 'is revoked' }).waitFor();
+  await read();
+  const foreign = texts.flatMap(
+    (text) => text.replaceAll('OpenAPI', '').match(/\b(?:un)?(?:seal|open)(?:s|ed|ing)?\b/gi) ?? [],
+  );
+  expect(foreign).toEqual([]);
+});
+
+const why = (): Promise<string> => page.locator('.why').innerText();
+
+describe('a request that needs no key', () => {
+  it('is never said to have found keys in memory', async () => {
+    await underTest.press('Encrypt', /^Encrypted/);
+    await page.getByLabel('Partition').fill('not a partition');
+    await underTest.press('Encrypt', /^Invalid request/);
+    expect(await why()).toBe('Refused without a call to KMS or DynamoDB.');
+    await page.getByLabel('Partition').fill('tenant-1');
+    await page.getByLabel('Fields of a JSON document').check();
+    await page.getByLabel('Fields, one JSONPath per line').fill('$.none');
+    await page.getByLabel('allow missing fields').check();
+    expect(await underTest.press('Encrypt fields', /^Fields encrypted/)).toMatch(/: 0 KMS calls, 0 DynamoDB calls/);
+    expect(await why()).toBe('No call: no field changed.');
+    await underTest.press('Decrypt all', /^Fields decrypted/);
+    expect(await why()).toBe('No call: no field changed.');
+    await page.getByLabel('Fields of a JSON document').waitFor();
+    expect(await isDone(/again/)).toBe(false);
+    underTest.complaints.length = 0;
+  });
+
+  it('differs from one whose keys were in memory', async () => {
+    await underTest.press('Encrypt', /^Encrypted/);
+    await underTest.press('Decrypt', /^Decrypted/);
+    expect(await why()).toBe('No call: its keys were in memory.');
+  });
+});
+
+it('shows a busy sign while regions hang, and ends their faults at once', async () => {
+  await underTest.press('Encrypt', /^Encrypted/);
+  for (const region of ['us-west-2', 'us-east-1']) {
+    await page.getByLabel(`How ${region} breaks`).selectOption('Hangs');
+    await page.getByRole('button', { name: `Break ${region}` }).click();
+    await page.getByRole('button', { name: `Mend ${region}` }).waitFor();
+  }
+  await underTest.press('Start cold', /^Started cold/);
+  expect(await page.locator('#busy').isVisible()).toBe(false);
+  await page.getByRole('button', { name: 'Decrypt', exact: true }).click();
+  const busy = page.locator('#busy').filter({ visible: true });
+  await busy.waitFor();
+  expect(await busy.innerText()).toMatch(/Waiting for an answer, \d+ s\. Regions that hang: us-west-2 and us-east-1\./);
+  for (const region of ['us-west-2', 'us-east-1']) {
+    await page.getByRole('button', { name: `Mend ${region}` }).click();
+    await page.getByRole('button', { name: `Break ${region}` }).waitFor();
+  }
+  expect(await page.locator('body').getAttribute('class')).toContain('busy');
+  await page
+    .locator('#last-status')
+    .filter({ hasText: /^Decrypted/ })
+    .waitFor();
+  await underTest.settled();
+  expect(await page.locator('#busy').isVisible()).toBe(false);
+});
+
+it('copies the record, the document, the answer and the request', async () => {
+  await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+  const copied = async (what: string): Promise<string> => {
+    const button = page.getByRole('button', { name: `Copy ${what}` });
+    await button.click();
+    await page.getByRole('button', { name: `Copied ${what}` }).waitFor();
+    return page.evaluate<string>('navigator.clipboard.readText()');
+  };
+  await page.getByLabel('Plaintext', { exact: true }).fill("it's");
+  await underTest.press('Encrypt', /^Encrypted/);
+  expect(await copied('the record')).toBe(await page.getByLabel('Encrypted record').inputValue());
+  await underTest.press('Decrypt', /^Decrypted/);
+  expect(await copied('the answer')).toBe("it's");
+  await page.getByText('The HTTP request and its answer').click();
+  const curl = await copied('the request as a curl command');
+  expect(curl).toMatch(
+    /^curl -X POST -H 'content-type: application\/json' -d '\{"record":.*\}' 'http:\/\/127\.0\.0\.1:\d+\/v1\/partitions\/tenant-1\/decrypt'$/s,
+  );
+  await page.getByLabel('Fields of a JSON document').check();
+  await underTest.press('Encrypt fields', /^Fields encrypted/);
+  expect(await copied('the document')).toContain('kf1j.');
+});
+
+it('asks before it revokes a key', async () => {
+  await underTest.press('Encrypt', /^Encrypted/);
+  const revoke = page.getByRole('button', { name: /^Revoke _IK/ });
+  const dialog = page.getByRole('dialog', { name: 'Revoke this key?' });
+  for (const decline of [
+    () => dialog.getByRole('button', { name: 'Cancel' }).click(),
+    () => page.keyboard.press('Escape'),
+  ]) {
+    await revoke.click();
+    expect(await dialog.innerText()).toMatch(/_IK_tenant-1_local_keyfold, created .*cannot be undone/s);
+    await decline();
+    await dialog.waitFor({ state: 'hidden' });
+    const { keys } = (await (await fetch(`${world.url}/local/state`)).json()) as { keys: { state: string }[] };
+    expect(keys.map(({ state }) => state)).toEqual(['valid', 'valid']);
+  }
+  await revoke.click();
+  await dialog.getByRole('button', { name: 'Revoke' }).click();
+  await page.locator('#keys-status').filter({ hasText: 'is revoked' }).waitFor();
+});
+
+it('links to pages of this machine', async () => {
+  const links = await page.locator('a[href^="/"]').evaluateAll((all) => all.map((link) => link.getAttribute('href')));
+  expect(links.length).toBeGreaterThan(2);
+  for (const link of links) expect([link, (await fetch(world.url + link)).status]).toEqual([link, 200]);
+});
