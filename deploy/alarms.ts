@@ -30,7 +30,7 @@ const UNANSWERED = [...OUTAGES, 'Internal'];
 
 type OwnAlarm = readonly [name: string, metric: string, which: Which, description: string, ring?: Ring];
 
-/** The alarms on Keyfold's metrics (docs/metrics.md). Each names all dimensions of its metric. */
+/** The alarms on Keyfold's metrics (docs/reference/metrics.md). Each names all dimensions of its metric. */
 const OWN: readonly OwnAlarm[] = [
   ['SystemKeysNotCreated', 'SystemKeysNotCreated', {}, 'The present System Key ages, and the next one cannot be made'],
   ['SystemKeysNotMaintained', 'SystemKeysNotMaintained', {}, 'A System Key could not be read or looked after'],

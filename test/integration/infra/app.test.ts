@@ -115,9 +115,9 @@ function periodsOf({ Period, Metrics = [] }: AppResource['Properties']): unknown
   return Period === undefined ? metrics : [Period];
 }
 
-/** The codes of docs/http.md that are no mistake of a caller's. */
+/** The codes of docs/reference/errors.md that are no mistake of a caller's. */
 function documentedFaults(): string[] {
-  const docs = readFileSync(new URL('../../../docs/http.md', import.meta.url), 'utf8');
+  const docs = readFileSync(new URL('../../../docs/reference/errors.md', import.meta.url), 'utf8');
   return [...docs.matchAll(/^\|([^|]*)\|\s*5\d\d\s*\|/gm)].flatMap(([, codes = '']) =>
     [...codes.matchAll(/`(\w+)`/g)].map(([, code = '']) => code),
   );
@@ -562,7 +562,7 @@ describe('alarms', () => {
 });
 
 describe('the dashboard', () => {
-  it('shows every metric of docs/metrics.md, with all its dimensions', () => {
+  it('shows every metric of docs/reference/metrics.md, with all its dimensions', () => {
     const body = JSON.parse(example.resources['Dashboard']?.Properties['DashboardBody'] as string) as {
       widgets: { properties: { metrics: [string | { expression: string }][] } }[];
     };

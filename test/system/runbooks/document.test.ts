@@ -1,4 +1,4 @@
-/** docs/runbooks.md names what there is: metrics, and the tests that walk through it. */
+/** docs/runbooks/README.md names what there is: metrics, and the tests that walk through it. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
@@ -10,7 +10,7 @@ const runbooks = read('runbooks.md');
 /** What stands in backquotes. */
 const quoted = [...runbooks.matchAll(/`([^`\n]+)`/g)].map(([, text = '']) => text);
 
-it('each metric is one of docs/metrics.md', () => {
+it('each metric is one of docs/reference/metrics.md', () => {
   const named = quoted.filter((text) =>
     /^(?:Kms(?!Throttled|Misconfigured|Unavailable)|Metastore(?!Unavailable)|SystemKeys|StaleServes|RequestErrors|KeysRetired|WrapsRenewed)/.test(
       text,

@@ -1,4 +1,4 @@
-/** docs/runbooks.md: a KMS key is disabled; one is scheduled for deletion; one is compromised. */
+/** docs/runbooks/README.md: a KMS key is disabled; one is scheduled for deletion; one is compromised. */
 import {
   CancelKeyDeletionCommand,
   CreateAliasCommand,

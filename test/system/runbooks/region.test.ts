@@ -1,4 +1,4 @@
-/** docs/runbooks.md: a region is lost; a region throttles. */
+/** docs/runbooks/README.md: a region is lost; a region throttles. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { EAST, isWell, RunbookWorld, WEST } from './runbook-world.ts';
 
