@@ -408,7 +408,7 @@ describe('alarms', () => {
     const keys = Object.values(templateOf('keys').Resources).filter(({ Type }) => Type === 'AWS::CloudWatch::Alarm');
     const metrics = app.map((counted) => Math.max(1, counted.length)).reduce((sum, count) => sum + count, keys.length);
     expect(metrics).toBe(ASSUMED.alarms);
-    const docs = readFileSync(new URL('../../../docs/deploy.md', import.meta.url), 'utf8');
+    const docs = readFileSync(new URL('../../../docs/reference/iam-and-stacks.md', import.meta.url), 'utf8');
     expect(docs).toContain(`${app.length} with a queue`);
   });
 
