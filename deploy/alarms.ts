@@ -2,6 +2,7 @@ import { cryptoPolicy } from '../src/envelope/crypto-policy.ts';
 import { alarm, oneMetric, ownMetric, shareOf, type Ring, type Which } from './alarm.ts';
 import { queueNamesOf, type Deployment, type FunctionName } from './deployment.ts';
 import type { Resources } from './queues.ts';
+import { runbookOf } from './runbooks.ts';
 
 const MINUTE = 60;
 const HOUR = 3600;
@@ -196,10 +197,13 @@ export function alarmResources(deployment: Deployment, region: string): Resource
       ),
     }),
   };
-  const named = Object.entries(alarms).map(([name, { Properties, ...resource }]) => [
-    `${name}Alarm`,
-    { ...resource, Properties: { AlarmName: `${prefix}-${name}`, ...Properties } },
-  ]);
+  const named = Object.entries(alarms).map(([name, { Properties, ...resource }]) => {
+    const AlarmDescription = `${Properties?.['AlarmDescription'] as string}. Runbook: ${runbookOf(name)}`;
+    return [
+      `${name}Alarm`,
+      { ...resource, Properties: { AlarmName: `${prefix}-${name}`, ...Properties, AlarmDescription } },
+    ];
+  });
   return {
     ...(given === undefined && topicResources(prefix, alarmEmail)),
     ...(Object.fromEntries(named) as Resources),

@@ -36,7 +36,7 @@ const FOR_OTHER_PROPERTIES = [
 ];
 /** A topic's, which has none. */
 const FOR_A_LOG_OF_DELIVERIES = /^iam:GetRole$/;
-/** For a key of the functions' environment or of the table: docs/deploy.md and docs/keys.md say who needs it. */
+/** For a key of the functions' environment or of the table: docs/reference/iam-and-stacks.md says who needs it. */
 const FOR_OTHER_KEYS = /^kms:/;
 const PASSED = { 'iam:PassedToService': 'lambda.amazonaws.com' };
 

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { monthOf } from '../../../scripts/costs/fleet.ts';
@@ -399,6 +399,19 @@ describe('alarms', () => {
     const [byDefault, shorter] = [example, flipped].map(({ resources }) => resources['SystemKeyOldAlarm']?.Properties);
     expect(byDefault).toMatchObject({ MetricName: 'SystemKeyAge', Statistic: 'Maximum', Threshold: 90 * 86_400 });
     expect(shorter).toMatchObject({ Threshold: 30 * 86_400 });
+  });
+
+  it('name a runbook that exists, in their descriptions', () => {
+    const alarms = [...ofType(example, 'AWS::CloudWatch::Alarm'), ...ofType(flipped, 'AWS::CloudWatch::Alarm')];
+    const keys = Object.values(templateOf('keys').Resources).filter(({ Type }) => Type === 'AWS::CloudWatch::Alarm');
+    const texts = [...alarms.map(([, alarm]) => alarm), ...keys].map(({ Properties }) =>
+      JSON.stringify(Properties?.['AlarmDescription']),
+    );
+    expect(texts.length).toBeGreaterThan(60);
+    for (const text of texts) {
+      const [page = text] = /docs\/runbooks\/[a-z-]+\.md/.exec(text) ?? [];
+      expect(existsSync(new URL(`../../../${page}`, import.meta.url)), page).toBe(true);
+    }
   });
 
   it('are as many as the bill has them: with those of the keys, and by the metrics that they go by', () => {
