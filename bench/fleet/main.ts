@@ -1,6 +1,6 @@
 /**
  * `npm run fleet`: compares Keyfold's KMS failover policy with those of Asherah and the AWS SDK, on a virtual clock.
- * It writes the tables of docs/fleet.md and the plots in docs/fleet/.
+ * It writes the tables of docs/explanation/kms-failover.md and the plots in docs/images/kms-failover/.
  * It exits with 1 if Keyfold's policy is neither best nor equal in any cell, or a documented figure does not hold.
  * - `--quick` runs small fleets.
  * - `--only ID` runs one scenario.

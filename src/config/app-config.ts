@@ -1,7 +1,6 @@
 import type { CryptoPolicy } from '../envelope/crypto-policy.ts';
 import type { ServiceNames } from '../records/ids.ts';
 import type { FailoverPolicy } from '../kms/failover-policy.ts';
-import type { KmsTimeouts } from '../kms/regional-kms.ts';
 import type { DynamoDbMetastoreOptions } from '../metastore/dynamodb-client.ts';
 import type { OperationName } from '../operations/operation-name.ts';
 import type { OperationLimits } from '../operations/operation.ts';
@@ -16,8 +15,7 @@ type KmsConfig =
       readonly kind: 'aws';
       readonly keys: Readonly<Record<string, string>>;
       readonly preferredRegion: string;
-      readonly timeouts: Partial<KmsTimeouts>;
-      readonly failover: Partial<FailoverPolicy>;
+      readonly failover: Partial<Pick<FailoverPolicy, 'onKeyRefused' | 'minimumWrappedRegions'>>;
     }
   | { readonly kind: 'static'; readonly masterKey: Buffer; readonly override: string | undefined };
 
@@ -98,27 +96,11 @@ export function kmsOf(settings: Settings, environment: Environment): KmsConfig {
     return { kind: 'static', masterKey: Buffer.from(masterKey, 'hex'), override: settings.STATIC_KMS_OVERRIDE };
   }
   const preferredRegion = settings.PREFERRED_REGION ?? environment['AWS_REGION'] ?? '';
-  return { kind: 'aws', keys, preferredRegion, timeouts: kmsTimeoutsOf(settings), failover: failoverOf(settings) };
-}
-
-function kmsTimeoutsOf(settings: Settings): Partial<KmsTimeouts> {
-  return present({
-    connectionTimeoutMs: settings.KMS_CONNECTION_TIMEOUT_MS,
-    requestTimeoutMs: settings.KMS_REQUEST_TIMEOUT_MS,
-  });
-}
-
-function failoverOf(settings: Settings): Partial<FailoverPolicy> {
-  return present({
-    maxRounds: settings.MAX_ROUNDS,
-    baseDelayMs: settings.BASE_DELAY_MS,
-    longestDelayMs: settings.LONGEST_DELAY_MS,
-    throttledDelayMs: settings.THROTTLED_DELAY_MS,
-    firstCoolDownMs: settings.FIRST_COOL_DOWN_MS,
-    longestCoolDownMs: settings.LONGEST_COOL_DOWN_MS,
+  const failover = present({
     onKeyRefused: settings.ON_KEY_REFUSED,
     minimumWrappedRegions: settings.MINIMUM_WRAPPED_REGIONS,
   });
+  return { kind: 'aws', keys, preferredRegion, failover };
 }
 
 /** Returns the location of the key table. */
@@ -127,8 +109,6 @@ export function metastoreOf(settings: Omit<Settings, 'SERVICE' | 'PRODUCT'>): Dy
     tableName: settings.TABLE,
     region: settings.DYNAMODB_REGION,
     endpoint: settings.DYNAMODB_ENDPOINT,
-    connectionTimeoutMs: settings.DYNAMODB_CONNECTION_TIMEOUT_MS,
-    requestTimeoutMs: settings.DYNAMODB_REQUEST_TIMEOUT_MS,
   });
 }
 
@@ -136,15 +116,12 @@ export function metastoreOf(settings: Omit<Settings, 'SERVICE' | 'PRODUCT'>): Dy
 export function policyOf(settings: Omit<Settings, 'SERVICE' | 'PRODUCT'>): Partial<CryptoPolicy> {
   return present({
     expireAfterMs: settings.EXPIRE_AFTER_MS,
-    createDatePrecisionMs: settings.CREATE_DATE_PRECISION_MS,
     revokeCheckIntervalMs: settings.REVOKE_CHECK_INTERVAL_MS,
     staleGraceMs: settings.STALE_GRACE_MS,
     systemKeyMaxAgeMs: settings.SYSTEM_KEY_MAX_AGE_MS,
     intermediateKeyMaxAgeMs: settings.INTERMEDIATE_KEY_MAX_AGE_MS,
-    maxSystemKeys: settings.MAX_SYSTEM_KEYS,
     maxIntermediateKeys: settings.MAX_INTERMEDIATE_KEYS,
     dataRowKeyMaxMessages: settings.DATA_ROW_KEY_MAX_MESSAGES,
-    dataRowKeyMaxBytes: settings.DATA_ROW_KEY_MAX_BYTES,
     dataRowKeyMaxAgeMs: settings.DATA_ROW_KEY_MAX_AGE_MS,
   });
 }

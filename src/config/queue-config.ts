@@ -17,6 +17,9 @@ export interface QueueConfig {
   readonly longestRetryDelaySeconds: number;
 }
 
+/** The longest first delay. A fault that passes at once holds back a FIFO message group for no longer than this. */
+const RETRY_DELAY_SECONDS = 5;
+
 const QUEUE_URLS = ['OUTPUT_QUEUE_URL', 'DEAD_LETTER_QUEUE_URL'] as const;
 
 /**
@@ -26,14 +29,13 @@ const QUEUE_URLS = ['OUTPUT_QUEUE_URL', 'DEAD_LETTER_QUEUE_URL'] as const;
 const DEFAULT_OPERATIONS: readonly OperationName[] = ['encrypt-fields'];
 
 /**
- * Reads the configuration of a function that serves a queue (docs/queue.md).
+ * Reads the configuration of a function that serves a queue (docs/reference/queue.md).
  * @throws KeyfoldError `InvalidConfiguration`, listing every fault at once
  */
 export function readQueueConfig(environment: Environment): AppConfig & { readonly queue: QueueConfig } {
   const settings = checkedSettings(environment, QUEUE_URLS, (read, areValid) => [
     ...(areValid(QUEUE_URLS) ? queueFaults(read) : []),
     ...(areValid(['FIELDS']) ? fieldPathFaults(read.FIELDS ?? []).map((fault) => `${PREFIX}FIELDS${fault}`) : []),
-    ...(areValid(['RETRY_DELAY_SECONDS', 'LONGEST_RETRY_DELAY_SECONDS']) ? delayFaults(read) : []),
   ]);
   const { door, ...config } = configOf(settings, environment);
   return {
@@ -43,14 +45,10 @@ export function readQueueConfig(environment: Environment): AppConfig & { readonl
       outputUrl: settings.OUTPUT_QUEUE_URL ?? '',
       deadLetterUrl: settings.DEAD_LETTER_QUEUE_URL ?? '',
       fields: settings.FIELDS,
-      retryDelaySeconds: settings.RETRY_DELAY_SECONDS,
+      retryDelaySeconds: RETRY_DELAY_SECONDS,
       longestRetryDelaySeconds: settings.LONGEST_RETRY_DELAY_SECONDS,
     },
   };
-}
-
-function delayFaults({ RETRY_DELAY_SECONDS: first, LONGEST_RETRY_DELAY_SECONDS: longest }: Settings): string[] {
-  return first > longest ? [`${PREFIX}RETRY_DELAY_SECONDS is more than ${PREFIX}LONGEST_RETRY_DELAY_SECONDS`] : [];
 }
 
 function queueFaults({ OUTPUT_QUEUE_URL: output, DEAD_LETTER_QUEUE_URL: deadLetters }: Settings): string[] {

@@ -1,12 +1,11 @@
 import * as v from 'valibot';
-import { ageFaults } from '../envelope/crypto-policy.ts';
 import { invalidConfiguration } from '../errors.ts';
 import { isPartition, isPossibleKeyId, KeyNaming, nameFaults } from '../records/ids.ts';
 import { failoverFaults } from '../kms/failover-policy.ts';
 import { keyFaults } from '../kms/key-arn.ts';
 import { staticKmsFaults } from '../kms/static-kms.ts';
-import { configOf, kmsOf, namesOf, policyOf, type AppConfig, type Environment } from './app-config.ts';
-import { settingsSchema, type Settings } from './settings.ts';
+import { configOf, kmsOf, namesOf, type AppConfig, type Environment } from './app-config.ts';
+import { REMOVED_SETTINGS, settingsSchema, type Settings } from './settings.ts';
 
 /** The prefix of all setting names. */
 export const PREFIX = 'KEYFOLD_';
@@ -18,20 +17,8 @@ const JWT_SETTINGS = [
   'JWT_SCOPE_CLAIM',
 ] as const;
 
-/** The settings that {@link failoverFaults} checks together. */
-const FAILOVER_SETTINGS = [
-  'MAX_ROUNDS',
-  'BASE_DELAY_MS',
-  'LONGEST_DELAY_MS',
-  'THROTTLED_DELAY_MS',
-  'FIRST_COOL_DOWN_MS',
-  'LONGEST_COOL_DOWN_MS',
-  'ON_KEY_REFUSED',
-  'MINIMUM_WRAPPED_REGIONS',
-] as const;
-
 /**
- * Reads the configuration from environment variables (docs/configuration.md).
+ * Reads the configuration from environment variables (docs/reference/configuration.md).
  * @param required settings that are optional in general but required for this function
  * @throws KeyfoldError `InvalidConfiguration`, listing every invalid value and unknown name at once
  */
@@ -62,14 +49,13 @@ export function checkedSettings(
     ...(areValid(['SERVICE', 'PRODUCT', 'REGION_SUFFIX', 'ALLOW_AMBIGUOUS_NAMES'])
       ? nameFaults(namesOf(settings))
       : []),
-    ...(areValid(['KMS_KEYS', 'PREFERRED_REGION', 'STATIC_MASTER_KEY_HEX', ...FAILOVER_SETTINGS])
+    ...(areValid(['KMS_KEYS', 'PREFERRED_REGION', 'STATIC_MASTER_KEY_HEX', 'ON_KEY_REFUSED', 'MINIMUM_WRAPPED_REGIONS'])
       ? kmsFaults(settings, environment)
       : []),
     ...(areValid(['REGION_SUFFIX', 'DYNAMODB_REGION']) ? replicaFaults(settings, environment) : []),
     ...(areValid(['TABLE', 'DYNAMODB_REGION']) ? tableFaults(settings, environment) : []),
     ...(areValid(['SERVICE', 'PRODUCT', 'REGION_SUFFIX', 'PARTITIONS']) ? partitionFaults(settings) : []),
     ...(areValid(['AUTH', ...JWT_SETTINGS]) ? authFaults(settings, environment) : []),
-    ...(areValid(['EXPIRE_AFTER_MS', 'CREATE_DATE_PRECISION_MS']) ? ageFaults(policyOf(settings)) : []),
     ...faultsOf(settings, areValid),
   ];
   if (faults.length > 0) throw invalidConfiguration(faults);
@@ -82,10 +68,16 @@ export function settingsOf(environment: Environment): Record<string, string | un
   return Object.fromEntries(own.map(([name, value]) => [name.slice(PREFIX.length), value]));
 }
 
-/** Describes every unknown or invalid setting. The text never contains a value, which may be a key. */
+/** Describes every unknown, removed or invalid setting. The text never contains a value, which may be a key. */
 export function settingFaults(own: object, issues: readonly v.BaseIssue<unknown>[] = []): string[] {
   const unknown = Object.keys(own).filter((name) => !Object.hasOwn(settingsSchema.entries, name));
-  return [...unknown.map((name) => `${PREFIX}${name} is not a setting`), ...issues.map(describe)];
+  return [...unknown.map(describeUnknown), ...issues.map(describe)];
+}
+
+function describeUnknown(name: string): string {
+  return REMOVED_SETTINGS.has(name)
+    ? `${PREFIX}${name} is no longer a setting, because its value is now a constant: delete it`
+    : `${PREFIX}${name} is not a setting`;
 }
 
 function describe(issue: v.BaseIssue<unknown>): string {

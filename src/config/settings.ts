@@ -1,6 +1,5 @@
 import * as v from 'valibot';
-import { MAX_TIMER_MS } from '../async/deadline.ts';
-import { MAX_NONCES } from '../envelope/crypto-policy.ts';
+import { CREATE_DATE_PRECISION_MS, MAX_NONCES } from '../envelope/crypto-policy.ts';
 import { KeyfoldError } from '../errors.ts';
 import { isPartition, isRegionName } from '../records/ids.ts';
 import { locateValues } from '../operations/json-text.ts';
@@ -11,7 +10,6 @@ import { isQueueUrl } from '../sqs/message.ts';
 const NO_STRINGS = 'is not a JSON array of strings';
 const text = v.pipe(v.string(), v.nonEmpty('is empty'));
 const count = v.pipe(v.string(), v.regex(/^[1-9]\d{0,14}$/, 'is not a positive whole number'), v.transform(Number));
-const timeout = v.pipe(count, v.maxValue(MAX_TIMER_MS, `is more than ${MAX_TIMER_MS}`));
 const countOrZero = v.pipe(v.string(), v.regex(/^(?:0|[1-9]\d{0,14})$/, 'is not a whole number'), v.transform(Number));
 const flag = v.pipe(
   v.picklist(['true', 'false'], 'is neither true nor false'),
@@ -113,14 +111,6 @@ export const settingsSchema = v.object({
   REGION_SUFFIX: v.optional(text),
   KMS_KEYS: v.optional(regionMap),
   PREFERRED_REGION: v.optional(region),
-  KMS_CONNECTION_TIMEOUT_MS: v.optional(timeout),
-  KMS_REQUEST_TIMEOUT_MS: v.optional(timeout),
-  MAX_ROUNDS: v.optional(count),
-  BASE_DELAY_MS: v.optional(timeout),
-  LONGEST_DELAY_MS: v.optional(timeout),
-  THROTTLED_DELAY_MS: v.optional(timeout),
-  FIRST_COOL_DOWN_MS: v.optional(timeout),
-  LONGEST_COOL_DOWN_MS: v.optional(timeout),
   ON_KEY_REFUSED: v.optional(v.picklist(['failover', 'fail'], 'is neither failover nor fail')),
   MINIMUM_WRAPPED_REGIONS: v.optional(count),
   STATIC_MASTER_KEY_HEX: v.optional(v.pipe(v.string(), v.regex(/^[0-9a-fA-F]{64}$/, 'is not 64 hexadecimal digits'))),
@@ -128,18 +118,15 @@ export const settingsSchema = v.object({
   TABLE: v.optional(table),
   DYNAMODB_REGION: v.optional(region),
   DYNAMODB_ENDPOINT: v.optional(endpoint),
-  DYNAMODB_CONNECTION_TIMEOUT_MS: v.optional(timeout),
-  DYNAMODB_REQUEST_TIMEOUT_MS: v.optional(timeout),
-  EXPIRE_AFTER_MS: v.optional(count),
-  CREATE_DATE_PRECISION_MS: v.optional(count),
+  EXPIRE_AFTER_MS: v.optional(
+    v.pipe(count, v.minValue(CREATE_DATE_PRECISION_MS, `is less than ${CREATE_DATE_PRECISION_MS}`)),
+  ),
   REVOKE_CHECK_INTERVAL_MS: v.optional(count),
   STALE_GRACE_MS: v.optional(countOrZero),
   SYSTEM_KEY_MAX_AGE_MS: v.optional(count),
   INTERMEDIATE_KEY_MAX_AGE_MS: v.optional(count),
-  MAX_SYSTEM_KEYS: v.optional(count),
   MAX_INTERMEDIATE_KEYS: v.optional(count),
   DATA_ROW_KEY_MAX_MESSAGES: v.optional(v.pipe(count, v.maxValue(MAX_NONCES, `is more than ${MAX_NONCES}`))),
-  DATA_ROW_KEY_MAX_BYTES: v.optional(count),
   DATA_ROW_KEY_MAX_AGE_MS: v.optional(count),
   PRELOAD_SYSTEM_KEY: v.optional(flag, 'false'),
   AUTH: v.optional(v.picklist(['iam', 'jwt', 'none'], 'is none of iam, jwt, none'), 'iam'),
@@ -161,9 +148,26 @@ export const settingsSchema = v.object({
   FIELDS: v.optional(fields),
   OUTPUT_QUEUE_URL: v.optional(queueUrl),
   DEAD_LETTER_QUEUE_URL: v.optional(queueUrl),
-  RETRY_DELAY_SECONDS: v.optional(hiddenSeconds, '5'),
   LONGEST_RETRY_DELAY_SECONDS: v.optional(hiddenSeconds, '900'),
 });
+
+/** Names that were settings once. Their values are now constants, because no operator had a reason to change them. */
+export const REMOVED_SETTINGS: ReadonlySet<string> = new Set([
+  'KMS_CONNECTION_TIMEOUT_MS',
+  'KMS_REQUEST_TIMEOUT_MS',
+  'MAX_ROUNDS',
+  'BASE_DELAY_MS',
+  'LONGEST_DELAY_MS',
+  'THROTTLED_DELAY_MS',
+  'FIRST_COOL_DOWN_MS',
+  'LONGEST_COOL_DOWN_MS',
+  'DYNAMODB_CONNECTION_TIMEOUT_MS',
+  'DYNAMODB_REQUEST_TIMEOUT_MS',
+  'CREATE_DATE_PRECISION_MS',
+  'MAX_SYSTEM_KEYS',
+  'DATA_ROW_KEY_MAX_BYTES',
+  'RETRY_DELAY_SECONDS',
+]);
 
 /** The parsed settings. */
 export type Settings = v.InferOutput<typeof settingsSchema>;

@@ -15,7 +15,7 @@ const EXPECTED = 'a direct invocation such as {"operation":"encrypt","partition"
 export type DirectHandler = (event: unknown, context: Context) => Promise<unknown>;
 
 /**
- * Creates the door for direct invocation. The event names the operation and the partition (docs/direct.md). The result
+ * Creates the door for direct invocation. The event names the operation and the partition (docs/reference/direct-invocation.md). The result
  * is the body that the HTTP door would send. A failure is thrown with its code as the error name, so that Step
  * Functions and other callers can match on the name.
  */

@@ -55,18 +55,30 @@ export interface CryptoPolicy extends DataRowKeyBounds {
 /** Each seal retires its key with the probability 2^-27. A key then reaches 2^32 seals with the probability e^-32. */
 const RETIREMENT_BITS = 27;
 
+/**
+ * Processes that start together make their first keys within seconds of each other. A minute makes these the same key,
+ * and a key's age, which is counted in days, hardly changes.
+ */
+export const CREATE_DATE_PRECISION_MS = MINUTE_MS;
+
+/** A deployment makes about four System Keys a year, so 100 hold those of 25 years. */
+const MAX_SYSTEM_KEYS = 100;
+
+/** A shared Data Row Key seals at most 64 payloads of 1 MiB, far below the limits of GCM. */
+const DATA_ROW_KEY_MAX_BYTES = 64 * 1024 * 1024;
+
 const DEFAULTS: CryptoPolicy = {
   expireAfterMs: 90 * DAY_MS,
-  createDatePrecisionMs: MINUTE_MS,
+  createDatePrecisionMs: CREATE_DATE_PRECISION_MS,
   revokeCheckIntervalMs: 60 * MINUTE_MS,
   staleGraceMs: 15 * MINUTE_MS,
   systemKeyMaxAgeMs: 60 * MINUTE_MS,
   intermediateKeyMaxAgeMs: 60 * MINUTE_MS,
-  maxSystemKeys: 100,
+  maxSystemKeys: MAX_SYSTEM_KEYS,
   maxIntermediateKeys: 10_000,
   flightTimeoutMs: 30_000,
   dataRowKeyMaxMessages: 1,
-  dataRowKeyMaxBytes: 64 * 1024 * 1024,
+  dataRowKeyMaxBytes: DATA_ROW_KEY_MAX_BYTES,
   dataRowKeyMaxAgeMs: MINUTE_MS,
   wearsOut: () => oneIn2To(RETIREMENT_BITS),
 };
@@ -86,19 +98,10 @@ export function cryptoPolicy(changes: Partial<CryptoPolicy> = {}): CryptoPolicy 
   const faults = numberFaults(policy, DEFAULTS, ['staleGraceMs']);
   if (policy.dataRowKeyMaxMessages > MAX_NONCES)
     faults.push(`dataRowKeyMaxMessages must not be more than ${MAX_NONCES}`);
-  faults.push(...ageFaults(policy));
+  if (policy.createDatePrecisionMs > policy.expireAfterMs)
+    faults.push('createDatePrecisionMs is more than expireAfterMs: a new key could have expired already');
   if (faults.length > 0) throw invalidConfiguration(faults);
   return policy;
-}
-
-/**
- * Lists the faults in the key ages of a policy. An absent age means its default. The list is empty if there is no
- * fault.
- */
-export function ageFaults(given: Partial<Pick<CryptoPolicy, 'createDatePrecisionMs' | 'expireAfterMs'>>): string[] {
-  const { createDatePrecisionMs = DEFAULTS.createDatePrecisionMs, expireAfterMs = DEFAULTS.expireAfterMs } = given;
-  if (createDatePrecisionMs <= expireAfterMs) return [];
-  return ['createDatePrecisionMs is more than expireAfterMs: a new key could have expired already'];
 }
 
 /** A new key is dated at most this many seconds after the current time. */

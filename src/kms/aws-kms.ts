@@ -42,6 +42,7 @@ export interface KmsDependencies extends FailoverDependencies {
   readonly connect: (options: RegionalKmsOptions) => KmsRegion;
 }
 
+/** `npm run fleet` tuned the failover policy for this request time-out. */
 const DEFAULT_TIMEOUTS: KmsTimeouts = { connectionTimeoutMs: 1000, requestTimeoutMs: 2000 };
 
 const OPTIONS: Types<AwsKmsOptions> = {

@@ -24,6 +24,7 @@ export interface FailoverPolicy {
   readonly minimumWrappedRegions: number;
 }
 
+/** The numbers of rounds, delays and cool-downs are fitted to the storms of `npm run fleet`: see docs/fleet.md. */
 const DEFAULTS: FailoverPolicy = {
   maxRounds: 8,
   baseDelayMs: 50,

@@ -1,3 +1,4 @@
+import { escapeHidden } from '../input/hidden-characters.ts';
 import { isRegionName } from '../records/ids.ts';
 
 /** The parts of a KMS ARN that Keyfold checks. */
@@ -26,20 +27,25 @@ export function parseKmsArn(text: string): KmsArn | undefined {
  * Lists every fault in a map of regions to KMS keys and in the preferred region. The list is empty if all are valid.
  */
 export function keyFaults(keys: Readonly<Record<string, string>>, preferredRegion: string): string[] {
-  const faults = Object.entries(keys).flatMap(([region, arn]) => {
+  const faults = Object.entries(keys).flatMap(([name, arn]) => {
+    const region = escapeHidden(name);
     const parsed = parseKmsArn(arn);
     if (parsed === undefined) return [`the KMS key of ${region} is neither a key ARN nor an alias ARN`];
-    if (!isRegionName(region)) return ['a KMS key is of what is not the name of an AWS region'];
+    if (!isRegionName(name)) return [`the KMS keys name the region "${region}", which is not an AWS region`];
     if (AWS_MANAGED_ALIAS.test(arn))
-      return [`the KMS key of ${region} is one of AWS's own, which only AWS services can use`];
-    if (arn.length > MAX_ARN_LENGTH) return [`the ARN of the KMS key of ${region} is too long`];
-    return parsed.region === region ? [] : [`the KMS key of ${region} is in ${parsed.region}`];
+      return [`the KMS key of ${region} is an AWS managed key (alias/aws/…), which only AWS services can use`];
+    if (arn.length > MAX_ARN_LENGTH)
+      return [`the ARN of the KMS key of ${region} has more than ${MAX_ARN_LENGTH} characters`];
+    return parsed.region === region ? [] : [`the ARN of the KMS key of ${region} is in the region ${parsed.region}`];
   });
   const partitions = new Set(Object.values(keys).map((arn) => arn.split(':')[1]));
   if (faults.length === 0 && partitions.size > 1) {
-    faults.push(`the KMS keys are of several partitions of AWS (${[...partitions].join(', ')}), which share nothing`);
+    faults.push(
+      `the KMS keys are in several AWS partitions (${[...partitions].join(', ')}): credentials work in only one`,
+    );
   }
-  if (Object.keys(keys).length === 0) faults.push('no KMS region is configured');
-  else if (!Object.hasOwn(keys, preferredRegion)) faults.push(`the preferred region ${preferredRegion} has no KMS key`);
+  if (Object.keys(keys).length === 0) faults.push('no KMS key is configured: name one for at least one region');
+  else if (!Object.hasOwn(keys, preferredRegion))
+    faults.push(`the preferred region ${escapeHidden(preferredRegion)} has no KMS key`);
   return faults;
 }

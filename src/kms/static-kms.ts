@@ -50,11 +50,12 @@ export class StaticKms implements KeyManagementService {
 export function staticKmsFaults(masterKey: Uint8Array, environment: LambdaEnvironment, override?: string): string[] {
   const faults: string[] = [];
   const sizeBytes = byteLengthOf(masterKey);
-  if (sizeBytes !== KEY_BYTES) faults.push(`the static master key is of ${sizeBytes} bytes instead of 32`);
+  if (sizeBytes !== KEY_BYTES) faults.push(`the static master key has ${sizeBytes} bytes and must have ${KEY_BYTES}`);
   const functionName = read(environment, 'AWS_LAMBDA_FUNCTION_NAME', 'environment');
   if (functionName !== undefined && override !== STATIC_KMS_OVERRIDE) {
     faults.push(
-      `a static master key protects nothing in Lambda: use KMS, or override it with "${STATIC_KMS_OVERRIDE}"`,
+      'a static master key protects nothing in Lambda, because it is in the configuration of the function: ' +
+        `use KMS, or set the override to "${STATIC_KMS_OVERRIDE}"`,
     );
   }
   return faults;

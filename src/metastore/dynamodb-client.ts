@@ -37,6 +37,7 @@ export const DYNAMODB_OPTIONS: Types<DynamoDbMetastoreOptions> = {
   requestTimeoutMs: optional(NUMBER),
 };
 
+/** With three attempts, an outage is known after about 10 s, which leaves an HTTP request time to answer. */
 const DEFAULT_TIMEOUTS = { connectionTimeoutMs: 1000, requestTimeoutMs: 3000 };
 
 /**

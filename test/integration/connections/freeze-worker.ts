@@ -1,10 +1,14 @@
 /**
- * The process that the tests freeze. It makes the requests that its parent sends, through a real handler or the real
+ * The process that the tests freeze. It makes the requests that its parent sends, through a real door or the real
  * client.
  */
 import type { APIGatewayProxyEventV2, Context, SQSEvent } from 'aws-lambda';
 import { LambdaClient } from '@aws-sdk/client-lambda';
 import { KeyfoldClient, type KeyfoldClientOptions } from '../../../src/client/index.ts';
+import { buildApi, buildQueue } from '../../../src/container.ts';
+import { httpDoor } from '../../../src/doors/http.ts';
+import { queueDoor } from '../../../src/doors/queue.ts';
+import { DynamoDbMetastore, SessionFactory, StaticKms } from '../../../src/index.ts';
 
 /** The kinds of process that the tests freeze. */
 export type Role = 'api' | 'queue' | 'direct' | 'direct with a client of the caller’s' | 'HTTP';
@@ -23,11 +27,19 @@ const INVOCATION_MS = Number(process.env['INVOCATION_MS']);
 const PATIENT = { attemptTimeoutMs: INVOCATION_MS, totalTimeoutMs: INVOCATION_MS };
 const context = { awsRequestId: 'r', getRemainingTimeInMillis: () => INVOCATION_MS } as Context;
 const { ROLE: role = '', ENDPOINT: endpoint = '', QUEUE_ARN: queueArn = '' } = process.env;
+const { KEYFOLD_DYNAMODB_ENDPOINT: dynamoDb = '' } = process.env;
 
 type Serve = (round: Round) => Promise<Outcomes>;
 
+/** Waits for DynamoDB longer than any test, so that no timeout hides a wait on a dead connection. */
+function patientKeyfold(): SessionFactory {
+  const metastore = new DynamoDbMetastore({ endpoint: dynamoDb, requestTimeoutMs: 300_000 });
+  const kms = new StaticKms(new Uint8Array(32), {});
+  return new SessionFactory({ service: 'service', product: 'product', metastore, kms });
+}
+
 async function api(): Promise<Serve> {
-  const { handler } = await import('../../../handlers/api.ts');
+  const handler = httpDoor({ ...(await buildApi()), keyfold: patientKeyfold() });
   return ({ round, requests }) =>
     each(requests, async (i) => {
       // A new partition has no cached key, so the handler reads and writes DynamoDB.
@@ -50,7 +62,7 @@ function encryptEvent(partition: string): APIGatewayProxyEventV2 {
 }
 
 async function queue(): Promise<Serve> {
-  const { handler } = await import('../../../handlers/queue.ts');
+  const handler = queueDoor({ ...(await buildQueue()), keyfold: patientKeyfold() });
   return async ({ round, requests }) => {
     const Records = Array.from({ length: requests }, (_, i) => ({
       messageId: String(i),

@@ -60,8 +60,6 @@ export class FreezeWorld {
       KEYFOLD_AUTH: 'none',
       KEYFOLD_STATIC_MASTER_KEY_HEX: '00'.repeat(32),
       KEYFOLD_DYNAMODB_ENDPOINT: toDynamoDb,
-      // Timeouts longer than any test, so that no timeout hides a wait on a dead connection.
-      KEYFOLD_DYNAMODB_REQUEST_TIMEOUT_MS: '300000',
     };
     const stop = async (): Promise<void> => {
       await Promise.all([...proxies, ...(fronts ?? [])].map((one) => one.stop()));

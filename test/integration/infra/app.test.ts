@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { monthOf } from '../../../scripts/costs/fleet.ts';
@@ -115,9 +115,9 @@ function periodsOf({ Period, Metrics = [] }: AppResource['Properties']): unknown
   return Period === undefined ? metrics : [Period];
 }
 
-/** The codes of docs/http.md that are no mistake of a caller's. */
+/** The codes of docs/reference/errors.md that are no mistake of a caller's. */
 function documentedFaults(): string[] {
-  const docs = readFileSync(new URL('../../../docs/http.md', import.meta.url), 'utf8');
+  const docs = readFileSync(new URL('../../../docs/reference/errors.md', import.meta.url), 'utf8');
   return [...docs.matchAll(/^\|([^|]*)\|\s*5\d\d\s*\|/gm)].flatMap(([, codes = '']) =>
     [...codes.matchAll(/`(\w+)`/g)].map(([, code = '']) => code),
   );
@@ -401,6 +401,19 @@ describe('alarms', () => {
     expect(shorter).toMatchObject({ Threshold: 30 * 86_400 });
   });
 
+  it('name a runbook that exists, in their descriptions', () => {
+    const alarms = [...ofType(example, 'AWS::CloudWatch::Alarm'), ...ofType(flipped, 'AWS::CloudWatch::Alarm')];
+    const keys = Object.values(templateOf('keys').Resources).filter(({ Type }) => Type === 'AWS::CloudWatch::Alarm');
+    const texts = [...alarms.map(([, alarm]) => alarm), ...keys].map(({ Properties }) =>
+      JSON.stringify(Properties?.['AlarmDescription']),
+    );
+    expect(texts.length).toBeGreaterThan(60);
+    for (const text of texts) {
+      const [page = text] = /docs\/runbooks\/[a-z-]+\.md/.exec(text) ?? [];
+      expect(existsSync(new URL(`../../../${page}`, import.meta.url)), page).toBe(true);
+    }
+  });
+
   it('are as many as the bill has them: with those of the keys, and by the metrics that they go by', () => {
     const app = ofType(example, 'AWS::CloudWatch::Alarm').map(([, { Properties }]) =>
       ((Properties['Metrics'] ?? []) as object[]).filter((part) => 'MetricStat' in part),
@@ -408,7 +421,7 @@ describe('alarms', () => {
     const keys = Object.values(templateOf('keys').Resources).filter(({ Type }) => Type === 'AWS::CloudWatch::Alarm');
     const metrics = app.map((counted) => Math.max(1, counted.length)).reduce((sum, count) => sum + count, keys.length);
     expect(metrics).toBe(ASSUMED.alarms);
-    const docs = readFileSync(new URL('../../../docs/deploy.md', import.meta.url), 'utf8');
+    const docs = readFileSync(new URL('../../../docs/reference/iam-and-stacks.md', import.meta.url), 'utf8');
     expect(docs).toContain(`${app.length} with a queue`);
   });
 
@@ -562,7 +575,7 @@ describe('alarms', () => {
 });
 
 describe('the dashboard', () => {
-  it('shows every metric of docs/metrics.md, with all its dimensions', () => {
+  it('shows every metric of docs/reference/metrics.md, with all its dimensions', () => {
     const body = JSON.parse(example.resources['Dashboard']?.Properties['DashboardBody'] as string) as {
       widgets: { properties: { metrics: [string | { expression: string }][] } }[];
     };

@@ -956,7 +956,12 @@ describe('a script refuses', () => {
       {},
       {
         service: 'my_orders',
-        settings: { KEYFOLD_TABEL: 'x', KEYFOLD_MAX_ITEMS: '2000', KEYFOLD_DYNAMODB_REGION: 'us-west-2' },
+        settings: {
+          KEYFOLD_TABEL: 'x',
+          KEYFOLD_MAX_ROUNDS: '2',
+          KEYFOLD_MAX_ITEMS: '2000',
+          KEYFOLD_DYNAMODB_REGION: 'us-west-2',
+        },
         queue: { kind: 'standard', operations: ['bogus'], fields: ['no path'] },
       },
     );
@@ -964,6 +969,7 @@ describe('a script refuses', () => {
     for (const fault of [
       'the service holds an underscore, which makes key ids ambiguous; allow it only for an existing table',
       'KEYFOLD_TABEL is not a setting',
+      'KEYFOLD_MAX_ROUNDS is no longer a setting, because its value is now a constant: delete it',
       'KEYFOLD_MAX_ITEMS is more than 1000',
       'KEYFOLD_OPERATIONS lists an unknown operation',
       'KEYFOLD_FIELDS[0] is not a JSONPath: at character 1 it needs $',

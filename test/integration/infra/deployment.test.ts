@@ -126,7 +126,7 @@ describe('a text of deploy.yml', () => {
     ['environmentKeys', { 'us-west-2': `arn:aws:kms:us-west-2:111122223333:key/${'k'.repeat(64)}` }],
     ['environmentKeys', { 'us-west-2': 'arn:aws:kms:us-west-2:111122223333:key/mrk-0' }],
     ['prefix', 'keyfold-apples'],
-    ['settings', { KEYFOLD_MAX_ROUNDS: '2', POWERTOOLS_LOG_LEVEL: 'WARN', POWERTOOLS_LEVEL_2: '1' }],
+    ['settings', { KEYFOLD_MAX_ITEMS: '2', POWERTOOLS_LOG_LEVEL: 'WARN', POWERTOOLS_LEVEL_2: '1' }],
     ['http', { ...JWT, audience: Array.from({ length: 50 }, (_, i) => `client-${i}`) }],
     ['http', { ...JWT, partitionLists: true, partitionWildcards: true, scopeClaim: 'scope' }],
     ['regions', ['us-west-2', 'us-east-1', 'eu-west-1', 'eu-north-1']],
@@ -174,7 +174,7 @@ describe('a text of deploy.yml', () => {
       'environmentKeys names eu-west-1, which is not among the regions',
     ],
     ['settings', { OTHER_SETTING: '1' }, 'settings.OTHER_SETTING is no setting'],
-    ['settings', { KEYFOLD_MAX_ROUNDS: 2 }, 'settings.KEYFOLD_MAX_ROUNDS is no text: put it into quotes'],
+    ['settings', { KEYFOLD_MAX_ITEMS: 2 }, 'settings.KEYFOLD_MAX_ITEMS is no text: put it into quotes'],
     ['http', { ...JWT, audience: [] }, 'http.audience must have at least one entry'],
     ['http', { ...JWT, audience: [''] }, 'http.audience.0 is empty'],
     [

@@ -187,7 +187,7 @@ describe('rows of the table, by the id that they are asked for,', () => {
     // Any region that a record may name: what IAM refused would be told as an outage.
     ['_IK_tenant-1_orders_shop_eu-north-1', true],
     ['_IK_a_b*c:é @ {}_orders_shop_eusc-de-east-1', true],
-    // Of another service, whose partition looks like the end of one of ours: docs/keys.md says that IAM cannot tell.
+    // Of another service, whose partition looks like the end of one of ours: docs/reference/iam-and-stacks.md says that IAM cannot tell.
     ['_IK_x_orders_shop_a-b-c_billing_shop', true],
     ['_SK_orders_shop2', false],
     ['_SK_orders_shop2_us-west-2', false],

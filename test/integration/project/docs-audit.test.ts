@@ -1,10 +1,10 @@
-/** docs/audit.md: its example, its table of fields and its queries are of one line. */
+/** docs/reference/audit.md: its example, its table of fields and its queries are of one line. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ASSUMED } from '../../../scripts/costs/given.ts';
 
-const text = readFileSync(join(import.meta.dirname, '..', '..', '..', 'docs', 'audit.md'), 'utf8');
+const text = readFileSync(join(import.meta.dirname, '..', '..', '..', 'docs', 'reference', 'audit.md'), 'utf8');
 const blocks = [...text.matchAll(/^```\n(.*?)\n```$/gms)].map(([, block = '']) => block);
 const line = blocks.find((block) => block.startsWith('{"level"')) ?? '';
 const queries = blocks.filter((block) => /^(?:fields|filter) /.test(block));

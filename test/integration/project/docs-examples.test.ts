@@ -1,5 +1,5 @@
 /**
- * The examples of docs/direct.md, docs/queue.md, docs/maintenance.md and docs/asherah.md are what is sent and answered.
+ * The examples of docs/reference/direct-invocation.md, docs/reference/queue.md, docs/reference/cli.md and docs/asherah.md are what is sent and answered.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,9 +14,17 @@ import { FakeWorld } from '../../support/fakes.ts';
 import { captureOutput, DOOR_CONFIG, lambdaContext } from '../../support/http-door.ts';
 import { FakeQueues, openQueueDoor, OUTPUT, queueRecord } from '../../support/queue-door.ts';
 
-const [direct, queue, maintenance, asherah] = ['direct', 'queue', 'maintenance', 'asherah'].map((name) =>
-  readFileSync(join(import.meta.dirname, '..', '..', '..', 'docs', `${name}.md`), 'utf8'),
-) as [string, string, string, string];
+const [direct, queue, cli, asherah] = [
+  'reference/direct-invocation',
+  'reference/queue',
+  'reference/cli',
+  'asherah',
+].map((name) => readFileSync(join(import.meta.dirname, '..', '..', '..', 'docs', `${name}.md`), 'utf8')) as [
+  string,
+  string,
+  string,
+  string,
+];
 
 /** The first block of a language. */
 function blockOf(text: string, language: string): string {
@@ -35,7 +43,7 @@ beforeEach(() => {
   emulator.clearFaults();
 });
 
-describe('docs/direct.md', () => {
+describe('docs/reference/direct-invocation.md', () => {
   it('sends what it says to the AWS CLI', async () => {
     const [, payload = ''] = /--payload '(.*?)'/.exec(direct) ?? [];
     expect(JSON.parse((await openDirectDoor()(payload)).payload ?? '')).toHaveProperty('record');
@@ -104,7 +112,7 @@ function shapeOf(value: unknown): unknown {
   );
 }
 
-describe('docs/queue.md', () => {
+describe('docs/reference/queue.md', () => {
   it('has a message and its result', async () => {
     const queues = new FakeQueues();
     expect(await openQueueDoor({ queues })([queueRecord('m', blockOf(queue, 'json'))])).toEqual([]);
@@ -116,7 +124,7 @@ describe('docs/queue.md', () => {
   });
 });
 
-describe('docs/maintenance.md', () => {
+describe('docs/reference/cli.md', () => {
   it('runs a maintenance whose report says which regions open each System Key', async () => {
     const { aliasArn } = await emulator.ensureKey('us-west-2', 'alias/keyfold');
     const { endpoint } = emulator;
@@ -126,7 +134,7 @@ describe('docs/maintenance.md', () => {
     await new SessionFactory({ ...names, kms, metastore }).session('tenant-1').encrypt(Buffer.from('x'));
     const report = await new SystemKeyMaintenance({ service: 'orders', product: 'shop', kms, metastore }).run();
     const line = "await new SystemKeyMaintenance({ service: 'orders', product: 'shop', kms, metastore }).run();";
-    expect(blockOf(maintenance, 'ts')).toBe(`const report = ${line}`);
+    expect(blockOf(cli, 'ts')).toBe(`const report = ${line}`);
     expect(report.systemKeys).toMatchObject([{ id: '_SK_orders_shop', regions: [{ opens: true }] }]);
   });
 });

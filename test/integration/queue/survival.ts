@@ -76,7 +76,6 @@ export async function liveThrough(ordeal: Ordeal): Promise<Findings> {
     KEYFOLD_OUTPUT_QUEUE_URL: output.url,
     KEYFOLD_DEAD_LETTER_QUEUE_URL: deadLetters.url,
     KEYFOLD_OPERATIONS: 'encrypt-fields,decrypt-fields',
-    KEYFOLD_RETRY_DELAY_SECONDS: '1',
     KEYFOLD_LONGEST_RETRY_DELAY_SECONDS: '2',
     ...(isFlawed && { FLAW: 'acknowledges before it sends' }),
   };

@@ -43,12 +43,6 @@ beforeEach(async () => {
     KEYFOLD_SERVICE: `instances${(requests += 1)}`,
     KEYFOLD_PRODUCT: 'shop',
     KEYFOLD_OPERATIONS: EVERY_OPERATION,
-    KEYFOLD_CREATE_DATE_PRECISION_MS: '86400000',
-    // A loaded machine is not to be taken for an outage.
-    KEYFOLD_KMS_CONNECTION_TIMEOUT_MS: '15000',
-    KEYFOLD_DYNAMODB_CONNECTION_TIMEOUT_MS: '15000',
-    KEYFOLD_KMS_REQUEST_TIMEOUT_MS: '15000',
-    KEYFOLD_DYNAMODB_REQUEST_TIMEOUT_MS: '15000',
   };
   instances = { api: [start('api'), start('api')], direct: [start('invoke'), start('invoke')] };
 });

@@ -1,26 +1,43 @@
-/** docs/runbooks.md names what there is: metrics, and the tests that walk through it. */
+/** The pages of docs/runbooks name what exists: metrics, alarms, and the tests that follow their steps. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 
 const root = join(import.meta.dirname, '..', '..', '..');
-const read = (name: string): string => readFileSync(join(root, 'docs', name), 'utf8');
-const runbooks = read('runbooks.md');
+const folder = join(root, 'docs', 'runbooks');
+const pages = readdirSync(folder).filter((name) => name !== 'README.md');
+const read = (name: string): string => readFileSync(join(folder, name), 'utf8');
+const all = ['README.md', ...pages].map(read).join('\n');
+const list = read('README.md');
 
-/** What stands in backquotes. */
-const quoted = [...runbooks.matchAll(/`([^`\n]+)`/g)].map(([, text = '']) => text);
+/** The texts in backquotes. */
+const quoted = [...all.matchAll(/`([^`\n]+)`/g)].map(([, text = '']) => text);
 
-it('each metric is one of docs/metrics.md', () => {
+it('the list names each page', () => {
+  expect(pages.length).toBeGreaterThanOrEqual(8);
+  for (const page of pages) expect(list).toContain(`](${page})`);
+});
+
+describe.for(pages)('%s', (page) => {
+  it('has the four parts of a runbook', () => {
+    for (const part of ['**You notice**', '**Meanwhile**', '**It is over when**', '**Lost**']) {
+      expect(read(page)).toContain(part);
+    }
+  });
+});
+
+it('each metric and alarm is one of docs/reference/metrics.md', () => {
+  const metrics = readFileSync(join(root, 'docs', 'reference', 'metrics.md'), 'utf8');
   const named = quoted.filter((text) =>
-    /^(?:Kms(?!Throttled|Misconfigured|Unavailable)|Metastore(?!Unavailable)|SystemKeys|StaleServes|RequestErrors|KeysRetired|WrapsRenewed)/.test(
+    /^(?:Kms(?!Throttled|Misconfigured|Unavailable)|Metastore(?!Unavailable)|SystemKeys|StaleServes|RequestErrors|KeysRetired|WrapsRenewed|Messages|MaintenanceMissing)/.test(
       text,
     ),
   );
   expect(new Set(named).size).toBeGreaterThanOrEqual(10);
-  for (const metric of named) expect(read('metrics.md')).toContain(`\`${metric}\``);
+  for (const metric of named) expect(metrics).toContain(`\`${metric}\``);
 });
 
-it('names every test of a walk, and each test is there', () => {
+it('names every test that follows a runbook, and each test exists', () => {
   const tests = quoted.filter((text) => text.startsWith('test/') && text.endsWith('.ts'));
   const walks = readdirSync(import.meta.dirname).filter((name) => /(?<!document)\.test\.ts$/.test(name));
   expect(tests).toEqual(expect.arrayContaining(walks.map((name) => `test/system/runbooks/${name}`)));

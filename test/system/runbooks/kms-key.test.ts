@@ -1,4 +1,4 @@
-/** docs/runbooks.md: a KMS key is disabled; one is scheduled for deletion; one is compromised. */
+/** docs/runbooks/README.md: a KMS key is disabled; one is scheduled for deletion; one is compromised. */
 import {
   CancelKeyDeletionCommand,
   CreateAliasCommand,
@@ -29,7 +29,7 @@ async function disable(region: string, KeyId: string): Promise<void> {
   await world.administrator(region).send(new DisableKeyCommand({ KeyId }));
 }
 
-/** Puts a new key behind a region's alias, as docs/keys.md has it. */
+/** Puts a new key behind a region's alias, as docs/how-to/replace-a-kms-key.md has it. */
 async function replaceKey(region: string): Promise<{ old: string; fresh: string }> {
   const old = await keyOf(region);
   const administrator = world.administrator(region);

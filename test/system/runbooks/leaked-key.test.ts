@@ -1,4 +1,4 @@
-/** docs/runbooks.md: an Intermediate Key or a System Key is compromised. */
+/** docs/runbooks/README.md: an Intermediate Key or a System Key is compromised. */
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { RunbookWorld, type Sealed } from './runbook-world.ts';
 

@@ -1,4 +1,4 @@
-/** docs/runbooks.md: a region is lost; a region throttles. */
+/** docs/runbooks/README.md: a region is lost; a region throttles. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { EAST, isWell, RunbookWorld, WEST } from './runbook-world.ts';
 
@@ -68,8 +68,8 @@ describe('a quota reached', () => {
     await world.encrypt('tenant-2', 'a new partition', warm);
     expect(world.kms.calls()).toEqual([]);
 
-    // One round, so that the test need not wait for eight.
-    const cold = world.open({ KEYFOLD_MAX_ROUNDS: '1' });
+    // The margin leaves five of the fifteen seconds of an invocation, so that the test waits for few rounds.
+    const cold = world.open({ KEYFOLD_DEADLINE_MARGIN_MS: '10000' });
     expect(await world.decrypt('tenant-1', record, cold)).toBe('KmsThrottled');
     await world.noticed('KmsRegionFailures', { region: WEST, faultClass: 'throttled' });
     await world.noticed('RequestErrors', { code: 'KmsThrottled' });

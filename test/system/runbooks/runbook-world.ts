@@ -52,9 +52,6 @@ export class RunbookWorld {
       KEYFOLD_PRODUCT: 'shop',
       // Metrics are written all the same.
       POWERTOOLS_LOG_LEVEL: 'SILENT',
-      // A loaded machine is not to be taken for an outage.
-      KEYFOLD_KMS_REQUEST_TIMEOUT_MS: '15000',
-      KEYFOLD_DYNAMODB_REQUEST_TIMEOUT_MS: '15000',
     };
     vi.spyOn(process.stdout, 'write').mockImplementation((chunk) => this.#lines.push(...String(chunk).split('\n')) > 0);
   }

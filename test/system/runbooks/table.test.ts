@@ -1,5 +1,5 @@
 /**
- * docs/runbooks.md: the key table is lost or corrupted. A restore to a point in time is played by a copy of the rows of
+ * docs/runbooks/README.md: the key table is lost or corrupted. A restore to a point in time is played by a copy of the rows of
  * that time.
  */
 import {

@@ -8,7 +8,7 @@ const HELLO = Buffer.from('hello');
 const functions = { seal: 'keyfold-seal', open: 'keyfold-open' };
 let api: LocalApi;
 beforeAll(async () => {
-  api = await startLocalApi({ KEYFOLD_MAX_ROUNDS: '1' });
+  api = await startLocalApi();
 });
 afterAll(() => api.stop());
 

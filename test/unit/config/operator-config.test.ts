@@ -39,8 +39,11 @@ describe('readOperatorConfig', () => {
     });
   });
 
-  it('refuses an unknown setting even if all others are valid', () => {
+  it('refuses an unknown or a removed setting even if all others are valid', () => {
     expect(() => readOperatorConfig({ KEYFOLD_TABEL: 'x' }, {})).toThrow(/\n- KEYFOLD_TABEL is not a setting$/);
+    expect(() => readOperatorConfig({ KEYFOLD_MAX_SYSTEM_KEYS: '9' }, {})).toThrow(
+      /\n- KEYFOLD_MAX_SYSTEM_KEYS is no longer a setting, .*: delete it$/,
+    );
   });
 
   it('lists every fault at once without quoting values', () => {

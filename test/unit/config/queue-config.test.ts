@@ -41,19 +41,17 @@ describe('readQueueConfig', () => {
       KEYFOLD_FIELDS: '["$.card", "$..secret"]',
       KEYFOLD_OPERATIONS: 'decrypt-fields',
       KEYFOLD_PARTITIONS: 'tenant-*',
-      KEYFOLD_RETRY_DELAY_SECONDS: '1',
       KEYFOLD_LONGEST_RETRY_DELAY_SECONDS: '2',
     });
     expect(config).toMatchObject({
       door: { serves: { operations: ['decrypt-fields'], partitions: ['tenant-*'] } },
-      queue: { fields: ['$.card', '$..secret'], retryDelaySeconds: 1, longestRetryDelaySeconds: 2 },
+      queue: { fields: ['$.card', '$..secret'], retryDelaySeconds: 5, longestRetryDelaySeconds: 2 },
     });
   });
 
-  it('accepts two FIFO queues, and equal retry delays of up to 42,300 seconds', () => {
+  it('accepts two FIFO queues, and a longest retry delay of up to 42,300 seconds', () => {
     const queues = { KEYFOLD_OUTPUT_QUEUE_URL: `${QUEUES}/a.fifo`, KEYFOLD_DEAD_LETTER_QUEUE_URL: `${QUEUES}/b.fifo` };
-    const delays = { KEYFOLD_RETRY_DELAY_SECONDS: '42300', KEYFOLD_LONGEST_RETRY_DELAY_SECONDS: '42300' };
-    expect(faultsOf({ ...queues, ...delays })).toEqual([]);
+    expect(faultsOf({ ...queues, KEYFOLD_LONGEST_RETRY_DELAY_SECONDS: '42300' })).toEqual([]);
   });
 
   it('lists missing queue URLs together with every other fault', () => {
@@ -102,14 +100,9 @@ describe('readQueueConfig', () => {
       ['KEYFOLD_OUTPUT_QUEUE_URL is not a URL', 'KEYFOLD_DEAD_LETTER_QUEUE_URL is not a URL'],
     ],
     [
-      { KEYFOLD_RETRY_DELAY_SECONDS: '42301', KEYFOLD_LONGEST_RETRY_DELAY_SECONDS: '900' },
-      ['KEYFOLD_RETRY_DELAY_SECONDS is more than 42300'],
-    ],
-    [
       { KEYFOLD_LONGEST_RETRY_DELAY_SECONDS: '0' },
       ['KEYFOLD_LONGEST_RETRY_DELAY_SECONDS is not a positive whole number'],
     ],
-    [{ KEYFOLD_RETRY_DELAY_SECONDS: '0' }, ['KEYFOLD_RETRY_DELAY_SECONDS is not a positive whole number']],
     [{ KEYFOLD_LONGEST_RETRY_DELAY_SECONDS: '42301' }, ['KEYFOLD_LONGEST_RETRY_DELAY_SECONDS is more than 42300']],
     ...['card', '[]', '[1]', '"$.a"'].map((fields) => [
       { KEYFOLD_FIELDS: fields },
@@ -125,10 +118,6 @@ describe('readQueueConfig', () => {
       { KEYFOLD_OUTPUT_QUEUE_URL: url },
       ['KEYFOLD_OUTPUT_QUEUE_URL is not the URL of a queue: …/ACCOUNT/NAME'],
     ]),
-    [
-      { KEYFOLD_RETRY_DELAY_SECONDS: '901' },
-      ['KEYFOLD_RETRY_DELAY_SECONDS is more than KEYFOLD_LONGEST_RETRY_DELAY_SECONDS'],
-    ],
     [
       { KEYFOLD_FIELDS: '["card", "$.a[?@.b]"]' },
       [

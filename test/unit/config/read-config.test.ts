@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Environment } from '../../../src/config/app-config.ts';
 import { readConfig } from '../../../src/config/read-config.ts';
-import { settingsSchema } from '../../../src/config/settings.ts';
+import { REMOVED_SETTINGS, settingsSchema } from '../../../src/config/settings.ts';
 import { STATIC_KMS_OVERRIDE } from '../../../src/kms/static-kms.ts';
 
 const ARN = 'arn:aws:kms:us-west-2:111122223333:alias/keyfold';
@@ -31,7 +31,6 @@ describe('readConfig', () => {
         kind: 'aws',
         keys: JSON.parse(minimal['KEYFOLD_KMS_KEYS'] ?? '') as unknown,
         preferredRegion: 'us-west-2',
-        timeouts: {},
         failover: {},
       },
       policy: {},
@@ -63,35 +62,24 @@ describe('readConfig', () => {
     );
   });
 
-  it.for([
-    'KMS_CONNECTION_TIMEOUT_MS',
-    'KMS_REQUEST_TIMEOUT_MS',
-    'BASE_DELAY_MS',
-    'LONGEST_DELAY_MS',
-    'THROTTLED_DELAY_MS',
-    'FIRST_COOL_DOWN_MS',
-    'LONGEST_COOL_DOWN_MS',
-    'DYNAMODB_CONNECTION_TIMEOUT_MS',
-    'DYNAMODB_REQUEST_TIMEOUT_MS',
-  ])('accepts at most the longest time of a timer for %s', (name) => {
+  it.for([...REMOVED_SETTINGS])('refuses %s, which was a setting once, and says to delete it', (name) => {
     const setting = `KEYFOLD_${name}`;
-    const longest = { KEYFOLD_LONGEST_DELAY_MS: '2147483647', KEYFOLD_LONGEST_COOL_DOWN_MS: '2147483647' };
-    expect(faultsOf({ ...minimal, ...longest, [setting]: '2147483647' })).toEqual([]);
-    expect(faultsOf({ ...minimal, [setting]: '2147483648' })).toEqual([`${setting} is more than 2147483647`]);
+    for (const value of ['', '1', 'CANARY']) {
+      expect(faultsOf({ ...minimal, [setting]: value })).toEqual([
+        `${setting} is no longer a setting, because its value is now a constant: delete it`,
+      ]);
+    }
+    expect(Object.keys(settingsSchema.entries)).not.toContain(name);
   });
 
   it.for([
-    'MAX_ROUNDS',
     'MINIMUM_WRAPPED_REGIONS',
     'EXPIRE_AFTER_MS',
-    'CREATE_DATE_PRECISION_MS',
     'REVOKE_CHECK_INTERVAL_MS',
     'SYSTEM_KEY_MAX_AGE_MS',
     'INTERMEDIATE_KEY_MAX_AGE_MS',
-    'MAX_SYSTEM_KEYS',
     'MAX_INTERMEDIATE_KEYS',
     'DATA_ROW_KEY_MAX_MESSAGES',
-    'DATA_ROW_KEY_MAX_BYTES',
     'DATA_ROW_KEY_MAX_AGE_MS',
     'PLAINTEXT_LIMIT_BYTES',
     'MAX_ITEMS',
@@ -129,31 +117,18 @@ describe('readConfig', () => {
       ...minimal,
       KEYFOLD_PREFERRED_REGION: 'us-east-1',
       KEYFOLD_REGION_SUFFIX: 'eu-west-1',
-      KEYFOLD_KMS_CONNECTION_TIMEOUT_MS: '11',
-      KEYFOLD_KMS_REQUEST_TIMEOUT_MS: '12',
-      KEYFOLD_MAX_ROUNDS: '21',
-      KEYFOLD_BASE_DELAY_MS: '22',
-      KEYFOLD_LONGEST_DELAY_MS: '23',
-      KEYFOLD_THROTTLED_DELAY_MS: '26',
-      KEYFOLD_FIRST_COOL_DOWN_MS: '24',
-      KEYFOLD_LONGEST_COOL_DOWN_MS: '25',
       KEYFOLD_ON_KEY_REFUSED: 'fail',
       KEYFOLD_MINIMUM_WRAPPED_REGIONS: '2',
       KEYFOLD_STALE_GRACE_MS: '0',
       KEYFOLD_TABLE: 'Keys',
       KEYFOLD_DYNAMODB_REGION: 'eu-west-1',
       KEYFOLD_DYNAMODB_ENDPOINT: 'http://127.0.0.1:1',
-      KEYFOLD_DYNAMODB_CONNECTION_TIMEOUT_MS: '13',
-      KEYFOLD_DYNAMODB_REQUEST_TIMEOUT_MS: '14',
-      KEYFOLD_EXPIRE_AFTER_MS: '2',
-      KEYFOLD_CREATE_DATE_PRECISION_MS: '1',
+      KEYFOLD_EXPIRE_AFTER_MS: '60001',
       KEYFOLD_REVOKE_CHECK_INTERVAL_MS: '3',
       KEYFOLD_SYSTEM_KEY_MAX_AGE_MS: '4',
       KEYFOLD_INTERMEDIATE_KEY_MAX_AGE_MS: '5',
-      KEYFOLD_MAX_SYSTEM_KEYS: '6',
       KEYFOLD_MAX_INTERMEDIATE_KEYS: '7',
       KEYFOLD_DATA_ROW_KEY_MAX_MESSAGES: '31',
-      KEYFOLD_DATA_ROW_KEY_MAX_BYTES: '32',
       KEYFOLD_DATA_ROW_KEY_MAX_AGE_MS: '33',
       KEYFOLD_PRELOAD_SYSTEM_KEY: 'true',
       KEYFOLD_AUTH: 'jwt',
@@ -171,36 +146,21 @@ describe('readConfig', () => {
       names: { regionSuffix: 'eu-west-1' },
       kms: {
         preferredRegion: 'us-east-1',
-        timeouts: { connectionTimeoutMs: 11, requestTimeoutMs: 12 },
-        failover: {
-          maxRounds: 21,
-          baseDelayMs: 22,
-          longestDelayMs: 23,
-          throttledDelayMs: 26,
-          firstCoolDownMs: 24,
-          longestCoolDownMs: 25,
-          onKeyRefused: 'fail',
-          minimumWrappedRegions: 2,
-        },
+        failover: { onKeyRefused: 'fail', minimumWrappedRegions: 2 },
       },
       metastore: {
         tableName: 'Keys',
         region: 'eu-west-1',
         endpoint: 'http://127.0.0.1:1',
-        connectionTimeoutMs: 13,
-        requestTimeoutMs: 14,
       },
       policy: {
-        expireAfterMs: 2,
-        createDatePrecisionMs: 1,
+        expireAfterMs: 60_001,
         revokeCheckIntervalMs: 3,
         staleGraceMs: 0,
         systemKeyMaxAgeMs: 4,
         intermediateKeyMaxAgeMs: 5,
-        maxSystemKeys: 6,
         maxIntermediateKeys: 7,
         dataRowKeyMaxMessages: 31,
-        dataRowKeyMaxBytes: 32,
         dataRowKeyMaxAgeMs: 33,
       },
       preloadSystemKey: true,
@@ -230,13 +190,13 @@ describe('readConfig', () => {
       KEYFOLD_PLAINTEXT_LIMIT_BYTES: '99999999',
       KEYFOLD_EXPIRE_AFTER: '1',
       KEYFOLD_TABEL: 'CANARY',
-      KEYFOLD_KMS_REQUEST_TIMEOUT_MS: '2147483648',
+      KEYFOLD_MAX_ROUNDS: 'CANARY',
       AWS_REGION: 'eu-west-1',
     });
     expect(faults).toEqual([
       'KEYFOLD_EXPIRE_AFTER is not a setting',
       'KEYFOLD_TABEL is not a setting',
-      'KEYFOLD_KMS_REQUEST_TIMEOUT_MS is more than 2147483647',
+      'KEYFOLD_MAX_ROUNDS is no longer a setting, because its value is now a constant: delete it',
       'KEYFOLD_EXPIRE_AFTER_MS is not a positive whole number',
       'KEYFOLD_AUTH is none of iam, jwt, none',
       'KEYFOLD_PLAINTEXT_LIMIT_BYTES is more than 4194304',
@@ -265,7 +225,6 @@ describe('readConfig', () => {
     [{ KEYFOLD_JWT_PARTITION_WILDCARDS: 'false' }, 'JWT_PARTITION_WILDCARDS is set without KEYFOLD_AUTH=jwt'],
     [{ KEYFOLD_JWT_SCOPE_CLAIM: 'scp' }, 'KEYFOLD_JWT_SCOPE_CLAIM is set without KEYFOLD_AUTH=jwt'],
     [{ KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_PARTITIONS_CLAIM: 'a\\b' }, 'KEYFOLD_JWT_PARTITIONS_CLAIM holds a quote, a'],
-    [{ KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_SCOPE_CLAIM: '' }, 'KEYFOLD_JWT_SCOPE_CLAIM is empty'],
     [{ KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_PARTITION_LISTS: '1' }, 'LISTS is neither true nor false'],
     [{ KEYFOLD_AUTH: 'none', AWS_LAMBDA_FUNCTION_NAME: 'api' }, 'not allowed in Lambda'],
     [{ KEYFOLD_ALLOW_AMBIGUOUS_NAMES: 'yes' }, 'is neither true nor false'],
@@ -296,19 +255,16 @@ describe('readConfig', () => {
     [{ KEYFOLD_KMS_KEYS: `{"us-west-2":"${ARN}\\n"}` }, 'is neither a key ARN nor an alias ARN'],
     [
       { KEYFOLD_KMS_KEYS: `{"us-west-2":"${ARN}${'x'.repeat(300)}"}` },
-      'the ARN of the KMS key of us-west-2 is too long',
+      'the ARN of the KMS key of us-west-2 has more than 320 characters',
     ],
-    [{ KEYFOLD_KMS_KEYS: `{"west":"${ARN.replace('us-west-2', 'west')}"}` }, 'not the name of an AWS region'],
-    [{ KEYFOLD_KMS_KEYS: `{"us-west-2":"${ARN.replace('keyfold', 'aws/dynamodb')}"}` }, "is one of AWS's own"],
+    [{ KEYFOLD_KMS_KEYS: `{"west":"${ARN.replace('us-west-2', 'west')}"}` }, 'which is not an AWS region'],
+    [{ KEYFOLD_KMS_KEYS: `{"us-west-2":"${ARN.replace('keyfold', 'aws/dynamodb')}"}` }, 'is an AWS managed key'],
     [{ KEYFOLD_MINIMUM_WRAPPED_REGIONS: '3' }, 'minimumWrappedRegions is 3 and there are 2 regions with a KMS key'],
     [
       { KEYFOLD_MINIMUM_WRAPPED_REGIONS: '3', AWS_REGION: 'eu-west-1' },
       'minimumWrappedRegions is 3 and there are 2 regions with a KMS key',
     ],
-    [{ KEYFOLD_CREATE_DATE_PRECISION_MS: '10', KEYFOLD_EXPIRE_AFTER_MS: '9' }, 'could have expired already'],
-    [{ KEYFOLD_CREATE_DATE_PRECISION_MS: '9999999999999' }, 'could have expired already'],
-    [{ KEYFOLD_LONGEST_DELAY_MS: '2147483648' }, 'KEYFOLD_LONGEST_DELAY_MS is more than 2147483647'],
-    [{ KEYFOLD_FIRST_COOL_DOWN_MS: '2147483648' }, 'KEYFOLD_FIRST_COOL_DOWN_MS is more than 2147483647'],
+    [{ KEYFOLD_EXPIRE_AFTER_MS: '59999' }, 'KEYFOLD_EXPIRE_AFTER_MS is less than 60000'],
     [{ KEYFOLD_DEADLINE_MARGIN_MS: '27001' }, 'KEYFOLD_DEADLINE_MARGIN_MS is more than 27000'],
     [{ KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_PARTITIONS_CLAIM: 'tenants\n' }, 'a control character or a space at an end'],
     [{ KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_PARTITIONS_CLAIM: ' tenants' }, 'a control character or a space at an end'],
@@ -352,14 +308,12 @@ describe('readConfig', () => {
       { KEYFOLD_TABLE: 'arn:aws:dynamodb:eu-west-1:111122223333:table/EncryptionKey' },
       'KEYFOLD_TABLE is in another region than the DynamoDB client',
     ],
-    [{ KEYFOLD_BASE_DELAY_MS: '3000' }, 'baseDelayMs is more than longestDelayMs'],
-    [{ KEYFOLD_FIRST_COOL_DOWN_MS: '10001' }, 'firstCoolDownMs is more than longestCoolDownMs'],
     [
       {
         KEYFOLD_KMS_KEYS:
           '{"us-west-2":"arn:aws:kms:us-west-2:111122223333:alias/x","cn-north-1":"arn:aws-cn:kms:cn-north-1:111122223333:alias/x"}',
       },
-      'the KMS keys are of several partitions of AWS (aws, aws-cn)',
+      'the KMS keys are in several AWS partitions (aws, aws-cn)',
     ],
     [{ KEYFOLD_PARTITIONS: '["a\\ud800"]' }, 'KEYFOLD_PARTITIONS lists an entry that is neither a partition nor'],
     [{ KEYFOLD_PARTITIONS: 'a'.repeat(2049) }, 'KEYFOLD_PARTITIONS lists an entry that is neither a partition nor'],

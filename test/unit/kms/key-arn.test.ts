@@ -36,20 +36,37 @@ describe('keyFaults', () => {
   });
 
   it.for<[Record<string, string>, string, string]>([
-    [{ 'us-west-2': long(321) }, 'us-west-2', 'the ARN of the KMS key of us-west-2 is too long'],
-    [{ 'us-east-1': KEY }, 'us-east-1', 'the KMS key of us-east-1 is in us-west-2'],
+    [{ 'us-west-2': long(321) }, 'us-west-2', 'the ARN of the KMS key of us-west-2 has more than 320 characters'],
+    [{ 'us-east-1': KEY }, 'us-east-1', 'the ARN of the KMS key of us-east-1 is in the region us-west-2'],
+    [
+      { 'us-west-2': KEY.replace('key/mrk-1', 'alias/aws/s3') },
+      'us-west-2',
+      'the KMS key of us-west-2 is an AWS managed key (alias/aws/…), which only AWS services can use',
+    ],
+    [
+      { west: KEY.replace('us-west-2', 'west') },
+      'west',
+      'the KMS keys name the region "west", which is not an AWS region',
+    ],
+    [
+      { 'us-west-2\u202e': KEY },
+      'us-west-2\u202e',
+      'the KMS keys name the region "us-west-2\\u202e", which is not an AWS region',
+    ],
+    [{ 'us-west-2\n': 'x' }, 'us-west-2\n', 'the KMS key of us-west-2\\u000a is neither a key ARN nor an alias ARN'],
+    [{ 'us-west-2': KEY }, 'us-east\n', 'the preferred region us-east\\u000a has no KMS key'],
     [{ 'us-west-2': KEY }, 'us-east-1', 'the preferred region us-east-1 has no KMS key'],
     [{ 'us-west-2': KEY }, 'constructor', 'the preferred region constructor has no KMS key'],
     [
       { 'us-west-2': KEY, 'cn-north-1': KEY.replace('aws:kms:us-west-2', 'aws-cn:kms:cn-north-1') },
       'us-west-2',
-      'the KMS keys are of several partitions of AWS (aws, aws-cn), which share nothing',
+      'the KMS keys are in several AWS partitions (aws, aws-cn): credentials work in only one',
     ],
   ])('refuses the keys %j with the preferred region %s: %s', ([keys, preferred, fault]) => {
     expect(keyFaults(keys, preferred)).toEqual([fault]);
   });
 
   it('refuses a configuration without keys', () => {
-    expect(keyFaults({}, 'us-west-2')).toEqual(['no KMS region is configured']);
+    expect(keyFaults({}, 'us-west-2')).toEqual(['no KMS key is configured: name one for at least one region']);
   });
 });

@@ -33,7 +33,7 @@ describe('StaticKms', () => {
 
   it('refuses a master key that is not 32 bytes long', () => {
     for (const bytes of [0, 16, 31, 33]) {
-      expect(() => new StaticKms(Buffer.alloc(bytes), {})).toThrow(`is of ${bytes} bytes instead of 32`);
+      expect(() => new StaticKms(Buffer.alloc(bytes), {})).toThrow(`has ${bytes} bytes and must have 32`);
     }
   });
 });
