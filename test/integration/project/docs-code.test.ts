@@ -1,0 +1,148 @@
+/** The code blocks of the documents: each is in a known language, and is parsed, compiled or held against the code. */
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import * as v from 'valibot';
+import { describe, expect, it } from 'vitest';
+import { yamlParse } from 'yaml-cfn';
+import packageJson from '../../../package.json' with { type: 'json' };
+import { deploymentSchema } from '../../../deploy/deployment.ts';
+import { readStartOptions } from '../../../local/start-options.ts';
+import { EXIT, type CliDependencies } from '../../../src/cli/dependencies.ts';
+import { runCli } from '../../../src/cli/program.ts';
+import { REMOVED_SETTINGS, settingsSchema } from '../../../src/config/settings.ts';
+import { codeBlocksOf, commandsOf, MARKDOWN, read, ROOT, type CodeBlock } from '../../support/documents.ts';
+
+/** Those whose code is of today. The CHANGELOG has that of earlier versions. */
+const DOCUMENTS = MARKDOWN.filter((file) => file !== 'CHANGELOG.md');
+const BLOCKS = DOCUMENTS.flatMap(codeBlocksOf);
+
+const blocksIn = (language: string): CodeBlock[] => BLOCKS.filter((block) => block.language === language);
+const placeOf = ({ file, line }: CodeBlock): string => `${file}:${line}`;
+const withPlaces = (language: string): (readonly [string, string])[] =>
+  blocksIn(language).map((block) => [placeOf(block), block.code] as const);
+
+/** npm test covers the first row. test/peers runs the second. The third is held against the audit line and the metrics. */
+const LANGUAGES = ['', 'js', 'json', 'mermaid', 'sh', 'ts', 'yaml', 'go', 'java', 'python', 'sql'];
+
+it('every block is in a language that a test covers', () => {
+  expect(BLOCKS.length).toBeGreaterThan(100);
+  expect(BLOCKS.filter(({ language }) => !LANGUAGES.includes(language)).map(placeOf)).toEqual([]);
+});
+
+it.for(withPlaces('json'))('the block at %s is JSON', ([, code]) => {
+  expect(() => JSON.parse(code) as unknown).not.toThrow();
+});
+
+it.for(withPlaces('yaml'))('the block at %s has options of deploy.yml', ([, code]) => {
+  const example = yamlParse(read('deploy.example.yml')) as object;
+  const parsed = v.safeParse(deploymentSchema, { ...example, ...(yamlParse(code) as object) });
+  expect(parsed.issues?.map(({ message, path }) => [message, path?.map(({ key }) => key)])).toBeUndefined();
+});
+
+it.for(withPlaces('mermaid'))('the block at %s is a diagram of a kind that forges draw', ([, code]) => {
+  expect(code).toMatch(/^(?:flowchart (?:LR|TB|TD)|sequenceDiagram|gantt|stateDiagram-v2|timeline)\n/);
+});
+
+/** What a fragment without imports takes as given, in the words around it. */
+const GIVEN = `import { AwsKms, DynamoDbMetastore, KeyfoldError, SessionFactory, SystemKeyMaintenance } from 'keyfold';
+declare const kms: AwsKms, metastore: DynamoDbMetastore;
+void [AwsKms, DynamoDbMetastore, KeyfoldError, SessionFactory, SystemKeyMaintenance, kms, metastore];
+`;
+
+it('the blocks in TypeScript compile', async () => {
+  const folder = await mkdtemp(join(ROOT, 'node_modules', '.docs-'));
+  const blocks = blocksIn('ts');
+  const nameOf = ({ file, line }: CodeBlock): string => `${file.replaceAll(/\W/g, '_')}_${line}.ts`;
+  try {
+    for (const block of blocks) {
+      const code = /^import /m.test(block.code) ? block.code : GIVEN + block.code;
+      await writeFile(join(folder, nameOf(block)), `${code}\nexport {};\n`);
+    }
+    const paths = Object.fromEntries(
+      Object.entries(packageJson.exports).map(([entry, { types }]) => [
+        entry.replace('.', 'keyfold'),
+        [join(ROOT, types.replace('./dist/', 'src/').replace('.d.ts', '.ts'))],
+      ]),
+    );
+    const options = { paths, noUnusedLocals: false, noUnusedParameters: false };
+    const config = { extends: '../../tsconfig.json', compilerOptions: options, include: ['*.ts'] };
+    await writeFile(join(folder, 'tsconfig.json'), JSON.stringify(config));
+    const tsc = promisify(execFile)(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '-p', folder]);
+    const { stdout } = await tsc.catch((error: unknown) => error as { stdout: string });
+    expect(stdout).toBe('');
+    expect(blocks.length).toBeGreaterThan(4);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
+describe('shell commands', () => {
+  const commands = blocksIn('sh').flatMap((block) =>
+    commandsOf(block.code)
+      .flatMap((command) => command.split(/ && | \| /))
+      .map((command) => [placeOf(block), command.trim()] as const),
+  );
+  const scripts = Object.keys(packageJson.scripts);
+
+  it('begin with a program that the reader has', () => {
+    const own = /^(?:\w+=|\w+\(\) \{|export |deploy |maintain|quota=)/;
+    const known = /^(?:aws|bash|cd|cp|curl|echo|git|mkdir|node|npm|npx|pip|go|mvn|tee) /;
+    expect(commands.length).toBeGreaterThan(100);
+    expect(commands.filter(([, command]) => !own.test(command) && !known.test(command))).toEqual([]);
+  });
+
+  it('run npm scripts that exist', () => {
+    const run = commands.flatMap(([place, command]) => {
+      const [, script] = /^npm (?:run (?:-s )?|(?=start|test))([\w:-]+)/.exec(command) ?? [];
+      return script === undefined ? [] : [[place, script] as const];
+    });
+    expect(run.filter(([, script]) => !scripts.includes(script))).toEqual([]);
+    expect(run.length).toBeGreaterThan(20);
+  });
+
+  it.for(commands.filter(([, command]) => command.startsWith('npm start -- ')))(
+    'at %s give npm start options that it has: %s',
+    ([, command]) => {
+      const args = command.replace('npm start -- ', '').split(' ');
+      expect(() => readStartOptions(args)).not.toThrow();
+    },
+  );
+
+  const keyfold = /^(?:npm run -s keyfold --|npx keyfold) (keys (?:list|show|revoke).*)$/;
+  it.for(commands.filter(([, command]) => keyfold.test(command)))(
+    'at %s give the CLI arguments that it takes: %s',
+    async ([, command]) => {
+      const [, rest = ''] = keyfold.exec(command) ?? [];
+      const words = [...rest.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, bare]) => quoted ?? bare ?? '');
+      const said: string[] = [];
+      const terminal = { out: (text: string) => void said.push(text), err: (text: string) => void said.push(text) };
+      const dependencies: CliDependencies = {
+        environment: { KEYFOLD_SERVICE: 'orders', KEYFOLD_PRODUCT: 'shop', AWS_REGION: 'us-west-2' },
+        terminal,
+        caller: { user: 'reader', host: 'here' },
+        now: Date.now,
+        openTable: () => {
+          throw new Error('the arguments are right');
+        },
+      };
+      const code = await runCli(words, dependencies);
+      expect({ code, said }).not.toMatchObject({ code: EXIT.usage });
+    },
+  );
+});
+
+it('settings that the documents name exist', () => {
+  const others = ['DEPLOY_FILE', 'ENDPOINT', 'STATIC_KMS_OVERRIDE'];
+  const known = new Set([...Object.keys(settingsSchema.entries), ...others]);
+  const named = DOCUMENTS.flatMap((file) =>
+    [...read(file).matchAll(/\bKEYFOLD_([A-Z][A-Z_]*[A-Z])\b/g)].map(([, name = '']) => [file, name] as const),
+  );
+  // The upgrade page names settings that are gone.
+  const wrong = named.filter(
+    ([file, name]) => !known.has(name) && !(file.endsWith('upgrading.md') && REMOVED_SETTINGS.has(name)),
+  );
+  expect(wrong).toEqual([]);
+  expect(named.length).toBeGreaterThan(50);
+});

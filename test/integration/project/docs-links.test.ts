@@ -1,0 +1,97 @@
+/** Every link in a Markdown file leads somewhere, the map has every page, and the code names pages that exist. */
+import { existsSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { MARKDOWN, read, repositoryFiles, ROOT } from '../../support/documents.ts';
+
+/** The text of a file without its code, in which a bracket is no link. */
+function proseOf(file: string): string {
+  return read(file)
+    .replaceAll(/^( *)```.*?^\1```$/gms, '')
+    .replaceAll(/`[^`\n]*`/g, (code) => '`'.padEnd(code.length, '`'));
+}
+
+/** The targets of the links and images in a file, as they are written. */
+function targetsOf(file: string): string[] {
+  return [...proseOf(file).matchAll(/\]\(([^)\s]+)(?:\s+"[^"]*")?\)/g)].map(([, target = '']) => target);
+}
+
+/** Each makes a heading's anchor: GitHub drops punctuation, VitePress puts a hyphen in its place. */
+const SLUGS: readonly ((heading: string) => string)[] = [
+  (heading) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N}\s_-]/gu, '')
+      .replaceAll(/\s/g, '-'),
+  (heading) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[\s~`!@#$%^&*()\-_+=[\]{}|\\;:"'“”‘’<>,.?/]+/g, '-')
+      .replaceAll(/^-|-$/g, '')
+      .replace(/^\d/, '_$&'),
+];
+
+/** The anchors of a file's headings that are the same on a forge and on the site. */
+function anchorsOf(file: string): Set<string> {
+  const text = read(file).replaceAll(/^( *)```.*?^\1```$/gms, '');
+  const headings = [...text.matchAll(/^#{1,6} (.*)$/gm)].map(([, heading = '']) =>
+    heading.replaceAll(/\[([^\]]*)\]\([^)]*\)/g, '$1'),
+  );
+  const [first = new Set<string>(), ...others] = SLUGS.map((slug) => {
+    const anchors = new Set<string>();
+    for (const heading of headings) {
+      let anchor = slug(heading);
+      for (let n = 1; anchors.has(anchor); n++) anchor = `${slug(heading)}-${n}`;
+      anchors.add(anchor);
+    }
+    return anchors;
+  });
+  return new Set([...first].filter((anchor) => others.every((anchors) => anchors.has(anchor))));
+}
+
+/** Says why a link leads nowhere. Undefined if it leads somewhere, or out of the repository. */
+function faultOf(file: string, target: string): string | undefined {
+  if (/^(?:https?|mailto):/.test(target)) return undefined;
+  const [path = '', anchor] = target.split('#');
+  const there = path === '' ? file : normalize(join(dirname(file), decodeURIComponent(path)));
+  if (there.startsWith('..') || !existsSync(join(ROOT, there))) return `${file}: ${target} does not exist`;
+  if (anchor === undefined || anchorsOf(there).has(anchor)) return undefined;
+  return `${file}: ${target} names no heading`;
+}
+
+describe('links', () => {
+  it('lead to files and headings that exist', () => {
+    const faults = MARKDOWN.flatMap((file) => targetsOf(file).map((target) => faultOf(file, target)));
+    expect(faults.filter((fault) => fault !== undefined)).toEqual([]);
+    expect(faults.length).toBeGreaterThan(300);
+  });
+
+  it('are found to be dead if a file, a heading or a case differs', () => {
+    expect(faultOf('docs/README.md', 'tutorial/deploy.md#one-region')).toBeUndefined();
+    expect(faultOf('docs/README.md', '#how-to-guides')).toBeUndefined();
+    expect(faultOf('docs/README.md', 'tutorial/nothing.md')).toContain('does not exist');
+    expect(faultOf('docs/README.md', 'tutorial/deploy.md#One-region')).toContain('names no heading');
+    expect(faultOf('docs/README.md', '#nothing')).toContain('names no heading');
+    expect(faultOf('README.md', '../elsewhere.md')).toContain('does not exist');
+  });
+});
+
+it('docs/README.md links to every page, and that of the runbooks to every runbook', () => {
+  const mapped = (map: string): string[] =>
+    targetsOf(map).map((target) => normalize(join(dirname(map), target.split('#')[0] ?? '')));
+  const all = new Set([...mapped('docs/README.md'), ...mapped('docs/runbooks/README.md'), 'docs/README.md']);
+  expect(MARKDOWN.filter((file) => file.startsWith('docs/') && !all.has(file))).toEqual([]);
+});
+
+it('code, templates and scripts name documents that exist', () => {
+  const files = repositoryFiles().filter((path) => /\.(?:[cm]?[jt]s|css|html|json|py|toml|xml|ya?ml)$/.test(path));
+  const sources = files.filter((path) => path !== 'package-lock.json' && !path.startsWith('docs/'));
+  const named = sources.flatMap((file) =>
+    [...read(file).matchAll(/\bdocs\/[\w/.-]+\.(?:json|md|png|svg)\b/g)].map(([path]) => [file, path] as const),
+  );
+  expect(named.length).toBeGreaterThan(30);
+  // The tests of links name pages that do not exist.
+  expect(named.filter(([file, path]) => !file.endsWith('docs-links.test.ts') && !existsSync(join(ROOT, path)))).toEqual(
+    [],
+  );
+});
