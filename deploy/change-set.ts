@@ -182,7 +182,9 @@ export async function deleteUnmade(
   const left = listed.StackResourceSummaries.filter(({ ResourceStatus }) => ResourceStatus !== 'DELETE_COMPLETE');
   const what = `${name} in ${region} could not be made, and`;
   if (left.length > 0) {
-    throw new Error(`${what} has left ${left.map((one) => one.LogicalResourceId).join(', ')}: see docs/deploy.md`);
+    throw new Error(
+      `${what} has left ${left.map((one) => one.LogicalResourceId).join(', ')}: see docs/tutorial/deploy.md`,
+    );
   }
   if (!isMeant) throw new Error(`${what} is empty: --yes deletes it first`);
   tell(`${name} in ${region}: could not be made, is empty, and is deleted first`);

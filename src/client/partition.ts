@@ -53,7 +53,7 @@ export interface SharingOptions {
   readonly shareDataRowKey?: boolean;
 }
 
-/** Selects values of a document by JSONPath. docs/fields.md describes the supported paths. */
+/** Selects values of a document by JSONPath. docs/how-to/seal-fields.md describes the supported paths. */
 export interface FieldSelection {
   readonly fields: readonly string[];
   /** Allows paths that select no value. Otherwise such a path is an error. */

@@ -1,4 +1,4 @@
-/** What docs/threat-model.md says does not hold, shown: each is a property of the format, or of what was asked for. */
+/** What docs/explanation/threat-model.md says does not hold, shown: each is a property of the format, or of what was asked for. */
 import { createSecretKey } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { open as aeadOpen, SEAL_OVERHEAD_BYTES } from '../../src/crypto/aead.ts';

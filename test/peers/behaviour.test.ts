@@ -1,4 +1,4 @@
-/** What docs/asherah.md says of each Asherah beside a Keyfold on its table. */
+/** What docs/how-to/move-from-asherah.md says of each Asherah beside a Keyfold on its table. */
 import { CreateKeyCommand, KMSClient } from '@aws-sdk/client-kms';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startKmsEmulator, type KmsEmulator } from '../../emulators/kms/kms-emulator.ts';

@@ -1,5 +1,5 @@
 /**
- * Replacing a KMS key while Asherah reads the table (docs/maintenance.md): what its cold processes read before and
+ * Replacing a KMS key while Asherah reads the table (docs/how-to/replace-a-kms-key.md): what its cold processes read before and
  * after a maintenance, and the orders in which they read all the time.
  */
 import { CreateAliasCommand, CreateKeyCommand, KMSClient, UpdateAliasCommand } from '@aws-sdk/client-kms';

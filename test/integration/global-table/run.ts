@@ -146,7 +146,7 @@ class Run {
     if (first !== second) this.log.fault('the replicas differ');
   }
 
-  /** Runs maintenance as in docs/global-tables.md. Each region maintains its keys, one also those without a suffix. */
+  /** Runs maintenance as in docs/explanation/global-tables.md. Each region maintains its keys, one also those without a suffix. */
   async #maintain(region: Region): Promise<void> {
     const whose = this.#suffixed && region === LEGACY_REGION ? [true, false] : [this.#suffixed];
     for (const suffixed of whose) {

@@ -213,7 +213,7 @@ describe('a text of deploy.yml', () => {
 describe('options of deploy.yml that do not go together', () => {
   it.for<[fault: string, changed: object]>([
     [
-      'regionSuffix is false with several regions, which lose keys (docs/global-tables.md)',
+      'regionSuffix is false with several regions, which lose keys (docs/explanation/global-tables.md)',
       { regions: ['us-west-2', 'us-east-1'], regionSuffix: false },
     ],
     ...['issuer', 'audience', 'partitionsClaim'].flatMap((name): [string, object][] => [

@@ -37,11 +37,12 @@ function patternOf(rule: string, { resources } = keys()): unknown {
   return resources[rule]?.Properties['EventPattern'];
 }
 
-/** The deployments of docs/keys.md that replace a key, with what they take for its variables. */
+/** The deployments of steps 2 to 4 in docs/how-to/replace-a-kms-key.md, with values in the place of the variables. */
 function documentedSteps(variables: Readonly<Record<string, string>>) {
-  const docs = readFileSync(new URL('../../../docs/keys.md', import.meta.url), 'utf8');
-  const [, block = ''] = /^## Replacing a key.*?```sh\n(.*?)```/ms.exec(docs) ?? [];
-  const lines = block.replaceAll(/\\\n\s*/g, '').split('\n');
+  const docs = readFileSync(new URL('../../../docs/how-to/replace-a-kms-key.md', import.meta.url), 'utf8');
+  const [steps2To4 = ''] = /^## 2\. .*?(?=^## 5\. )/ms.exec(docs) ?? [];
+  const blocks = [...steps2To4.matchAll(/```sh\n(.*?)```/gs)].map(([, block = '']) => block);
+  const lines = blocks.join('').replaceAll(/\\\n\s*/g, '').split('\n');
   const steps = lines.filter((line) => line.startsWith('deploy --stack-name'));
   return steps.map((step) => {
     const [stack = '', ...given] = step
@@ -222,7 +223,7 @@ describe('replacing the key', () => {
     expect(aliasesOf(keys({ ...successor, KeyStanding: 'retired' }))).toEqual({ 'alias/keyfold-retired-2': 'Key' });
   });
 
-  it('goes as docs/keys.md has it, for a deployment of any name', () => {
+  it('has the aliases after each documented step of a replacement, for a deployment of any name', () => {
     const stacks = new Map<string, Record<string, string>>([['keyfold-keys', { Name: 'orders' }]]);
     const steps = documentedSteps({ name: 'orders', admin: ADMINISTRATOR, topic: TOPIC, key2: SUCCESSOR });
     const aliases = steps.map(({ stack, parameters }) => {

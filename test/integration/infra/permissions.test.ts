@@ -334,9 +334,9 @@ it.for(['keys', 'table', 'roles', 'deployers'])('every action that %s.yml names 
   expect(unknown.flat()).toEqual([]);
 });
 
-describe('docs/deploy.md has a policy for callers of the API that IAM', () => {
-  const docs = readFileSync(new URL('../../../docs/deploy.md', import.meta.url), 'utf8');
-  const [, block = '{}'] = /^### Who may call the API.*?```json\n(.*?)```/ms.exec(docs) ?? [];
+describe('the policy for callers of the API in docs/how-to/authorise-tenants.md', () => {
+  const docs = readFileSync(new URL('../../../docs/how-to/authorise-tenants.md', import.meta.url), 'utf8');
+  const [, block = '{}'] = /```json\n(.*?)```/s.exec(docs) ?? [];
   const caller: Principal = { arn: 'arn:aws:iam::111122223333:role/caller', policies: [JSON.parse(block)] };
 
   it.for([

@@ -1,5 +1,5 @@
 /**
- * The bill of docs/costs.md: its arithmetic on cases reckoned by hand, its calls against the code's own, and that the
+ * The bill of docs/explanation/costs.md: its arithmetic on cases reckoned by hand, its calls against the code's own, and that the
  * document is current.
  */
 import { execFile } from 'node:child_process';
@@ -125,7 +125,7 @@ describe('a bill', () => {
     expect(naiveKmsOf(1000, PRICES, byHand)).toBeCloseTo(3600 * 3);
   });
 
-  it('stands in docs/costs.md as it comes to now', async () => {
+  it('stands in docs/explanation/costs.md as it comes to now', async () => {
     const root = join(import.meta.dirname, '..', '..', '..');
     const check = promisify(execFile)(process.execPath, ['scripts/costs.ts', '--check'], { cwd: root });
     await expect(check).resolves.toMatchObject({ stderr: '' });

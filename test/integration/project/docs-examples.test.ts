@@ -1,5 +1,6 @@
 /**
- * The examples of docs/reference/direct-invocation.md, docs/reference/queue.md, docs/reference/cli.md and docs/asherah.md are what is sent and answered.
+ * The examples of docs/reference/direct-invocation.md, docs/reference/queue.md, docs/reference/cli.md and docs/how-to/move-from-asherah.md are what is sent and
+ * answered.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -18,7 +19,7 @@ const [direct, queue, cli, asherah] = [
   'reference/direct-invocation',
   'reference/queue',
   'reference/cli',
-  'asherah',
+  'how-to/move-from-asherah',
 ].map((name) => readFileSync(join(import.meta.dirname, '..', '..', '..', 'docs', `${name}.md`), 'utf8')) as [
   string,
   string,
@@ -139,7 +140,7 @@ describe('docs/reference/cli.md', () => {
   });
 });
 
-describe('docs/asherah.md', () => {
+describe('docs/how-to/move-from-asherah.md', () => {
   it('names settings that there are', () => {
     const named = new Set([...asherah.matchAll(/KEYFOLD_([A-Z_]+)/g)].map(([, name = '']) => name));
     expect(named.size).toBeGreaterThan(8);
