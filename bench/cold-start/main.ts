@@ -25,7 +25,7 @@ const result = figuresOf(starts, sizes);
 const verdicts = judge(BUDGETS['cold start'], result.figures);
 console.log(sectionText('cold start', result, verdicts));
 if (values.write) {
-  const document = join(import.meta.dirname, '..', '..', 'docs', 'performance.md');
+  const document = join(import.meta.dirname, '..', '..', 'docs', 'explanation', 'performance.md');
   await writeGeneratedBlock(document, 'cold-start', tables);
 }
 process.exitCode = verdicts.every(({ holds }) => holds) ? 0 : 1;

@@ -8,9 +8,10 @@
  *
  * With any of these options nothing is written.
  */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { writeGeneratedBlock } from '../../scripts/generated-block.ts';
 import { runJobs, type Job } from './crew.ts';
 import { figures } from './figures.ts';
 import type { Passage } from './fleet.ts';
@@ -62,12 +63,11 @@ const text = tables(comparisons, shown);
 console.log(text);
 
 if (!values.quick && values.policy === undefined && values.only === undefined) {
-  const page = join(docs, 'fleet.md');
-  const [before = ''] = readFileSync(page, 'utf8').split(/(?<=<!-- npm run fleet writes what follows. -->\n)/);
-  writeFileSync(page, `${before}\n${text}`);
-  mkdirSync(join(docs, 'fleet'), { recursive: true });
+  await writeGeneratedBlock(join(docs, 'explanation', 'kms-failover.md'), 'fleet', text);
+  const plots = join(docs, 'images', 'kms-failover');
+  mkdirSync(plots, { recursive: true });
   for (const [scenario, passages] of plotted) {
-    writeFileSync(join(docs, 'fleet', `${scenario.id}.svg`), plot(passages as Record<PolicyName, Passage>));
+    writeFileSync(join(plots, `${scenario.id}.svg`), plot(passages as Record<PolicyName, Passage>));
   }
 }
 
