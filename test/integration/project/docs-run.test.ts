@@ -1,6 +1,6 @@
 /** Runs what the documents have their reader run against `npm start`: curl commands, the CLI, and whole programs. */
 import { execFile } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -49,6 +49,10 @@ async function outcomeOf(command: string, env: Record<string, string>): Promise<
   } else if (command.startsWith('curl ')) {
     const { status, body } = await runCurl(command, folder);
     return { ended: status, output: body };
+  } else if (command.startsWith('sed ')) {
+    // The only use of sed: it puts a member in front of the others of a JSON object.
+    const [, member = '', from = '', to = ''] = /^sed 's\/\^\{\/\{(.*)\/' (\S+) > (\S+)$/.exec(command) ?? [];
+    await writeFile(join(folder, to), `{${member}${(await readFile(join(folder, from), 'utf8')).slice(1)}`);
   } else if (NPX.test(command)) {
     const args = [join(ROOT, 'src/cli/main.ts'), ...wordsOf(command.replace(NPX, ''))];
     const { stdout } = await run(process.execPath, args, { env: { ...process.env, ...env } });
@@ -65,7 +69,7 @@ async function follow(file: string, which: RegExp): Promise<{ command: string; e
     if (language !== 'sh') continue;
     for (const command of commandsOf(here(code))) {
       const outcome = which.test(command) && { command, ...(await outcomeOf(command, env)) };
-      if (outcome && !command.startsWith('export ')) outcomes.push(outcome);
+      if (outcome && !/^(?:export|sed) /.test(command)) outcomes.push(outcome);
     }
   }
   return outcomes;
@@ -73,13 +77,14 @@ async function follow(file: string, which: RegExp): Promise<{ command: string; e
 
 describe('docs/tutorial/try-it-locally.md', () => {
   it('has commands that do what it says', async () => {
-    const outcomes = await follow('docs/tutorial/try-it-locally.md', /^(?:curl|export|npm run -s keyfold) /);
+    const outcomes = await follow('docs/tutorial/try-it-locally.md', /^(?:curl|export|npm run -s keyfold|sed) /);
     const outputs = outcomes.map(({ ended, output }) => `${ended} ${output}`);
     expect(outputs).toEqual([
       expect.stringMatching(/^200 \{"record":\{"Key":/),
       '200 {"plaintext":"aGVsbG8="}',
       expect.stringMatching(/^422 .*"RecordUnreadable"/),
       expect.stringMatching(/^200 \{"document":\{"id":7,"card":"kf1j\./),
+      '200 {"document":{"id":7,"card":4111111111111111.10}}',
       expect.stringMatching(/^200 .*"down"/),
       expect.stringMatching(/^20\d /),
       '200 {"plaintext":"aGVsbG8="}',
