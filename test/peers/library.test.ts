@@ -11,8 +11,12 @@ import { PEERS_FOLDER } from './peers-folder.ts';
 const run = promisify(execFile);
 const root = join(import.meta.dirname, '..', '..');
 
+/** The first block of TypeScript in a document. */
+function exampleOf(file: string): string {
+  return codeBlocksOf(file).find(({ language }) => language === 'ts')?.code ?? '';
+}
+
 it("another project that installs the package type-checks the documents' examples, and runs two of them and the CLI", async () => {
-  const exampleOf = (file: string): string => codeBlocksOf(file).find(({ language }) => language === 'ts')?.code ?? '';
   const examples = {
     'readme.ts': exampleOf('README.md'),
     'example.ts': exampleOf('docs/how-to/use-the-library.md'),
