@@ -42,7 +42,10 @@ function documentedSteps(variables: Readonly<Record<string, string>>) {
   const docs = readFileSync(new URL('../../../docs/how-to/replace-a-kms-key.md', import.meta.url), 'utf8');
   const [steps2To4 = ''] = /^## 2\. .*?(?=^## 5\. )/ms.exec(docs) ?? [];
   const blocks = [...steps2To4.matchAll(/```sh\n(.*?)```/gs)].map(([, block = '']) => block);
-  const lines = blocks.join('').replaceAll(/\\\n\s*/g, '').split('\n');
+  const lines = blocks
+    .join('')
+    .replaceAll(/\\\n\s*/g, '')
+    .split('\n');
   const steps = lines.filter((line) => line.startsWith('deploy --stack-name'));
   return steps.map((step) => {
     const [stack = '', ...given] = step
