@@ -89,7 +89,9 @@ export async function plan(stack: Stack, intent: Intent): Promise<Plan | undefin
   if (destroyed.length > 0) {
     await discard(planned);
     const what = destroyed.map((change) => describe(change)).join(', ');
-    throw new Error(`${stack.name} in ${stack.region} is refused: ${what}. docs/how-to/replace-a-kms-key.md says how keys are replaced.`);
+    throw new Error(
+      `${stack.name} in ${stack.region} is refused: ${what}. docs/how-to/replace-a-kms-key.md says how keys are replaced.`,
+    );
   }
   return planned;
 }

@@ -44,6 +44,5 @@ function rewrite(name: string, text: string, toSite: string): string {
     .replaceAll(`\\"base\\":\\"${BASE}\\"`, '\\"base\\":\\"/\\"')
     .replace('<head>', `<head>${base}`)
     .replace('</body>', `${links}</body>`)
-    .replace('</head>', `</head>`)
     .replace(/(<script[^>]*>window\.__VP_HASH_MAP__.*?<\/script>)/s, `$1${data}`);
 }

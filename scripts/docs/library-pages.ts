@@ -38,7 +38,10 @@ export async function libraryPages(root: string, tools: string): Promise<Pages> 
       const text = await readFile(join(out, 'pages', page), 'utf8');
       const purpose = purposeOf(await readFile(file, 'utf8'));
       const heading = `# \`${name}\`\n\n${purpose}\n`;
-      pages[`${LIBRARY_FOLDER}/${page}`] = await formatted(root, text.replace(/^# .*\n/, () => heading));
+      pages[`${LIBRARY_FOLDER}/${page}`] = await formatted(
+        root,
+        text.replace(/^# .*\n/, () => heading),
+      );
       list.push(`- [${name}](library/${page}): ${purpose.split(/(?<=\.)\s/)[0] ?? ''}`);
     }
     const before = await readFile(join(root, LIST), 'utf8');

@@ -19,7 +19,7 @@ export default defineConfig({
     },
   },
   themeConfig: {
-    search: { provider: 'local' },
+    search: { provider: 'local', options: { miniSearch: { searchOptions: { combineWith: 'AND', fuzzy: 0.1 } } } },
     sidebar: sidebarOf('docs'),
     outline: [2, 3],
     docFooter: { prev: false, next: false },

@@ -12,10 +12,13 @@ const LINK = /\[([^\]]+)\]\(([\w/-]+\.md)\)/g;
  */
 export function sidebarOf(docs: string): DefaultTheme.SidebarItem[] {
   const map = readFileSync(join(docs, 'README.md'), 'utf8');
-  const groups = map.split(/^## /m).slice(1).map((section): DefaultTheme.SidebarItem => {
-    const text = section.split('\n')[0] ?? '';
-    return { text, collapsed: false, items: linksIn(section).map((link) => entryOf(docs, link)) };
-  });
+  const groups = map
+    .split(/^## /m)
+    .slice(1)
+    .map((section): DefaultTheme.SidebarItem => {
+      const text = section.split('\n')[0] ?? '';
+      return { text, collapsed: false, items: linksIn(section).map((link) => entryOf(docs, link)) };
+    });
   const listed = JSON.stringify(groups);
   const pages = readdirSync(docs, { recursive: true, encoding: 'utf8' });
   const missing = pages.filter((page) => /(?<!README)\.md$/.test(page) && !listed.includes(`"/${pathOf(page)}"`));

@@ -20,12 +20,13 @@ function targetsOf(file: string): string[] {
 function anchorsOf(file: string): Set<string> {
   const text = read(file).replaceAll(/^( *)```.*?^\1```$/gms, '');
   const anchors = new Set([...text.matchAll(/<a id="([^"]+)">/g)].map(([, id = '']) => id));
+  const uses = new Map<string, number>();
   for (const [, heading = ''] of text.matchAll(/^#{1,6} (.*)$/gm)) {
-    const words = heading.replaceAll(/\[([^\]]*)\]\([^)]*\)/g, '$1').toLowerCase();
-    const slug = words.replaceAll(/[^\p{L}\p{N}\s_-]/gu, '').replaceAll(/\s/g, '-');
-    let anchor = slug;
-    for (let n = 1; anchors.has(anchor); n++) anchor = `${slug}-${n}`;
-    anchors.add(anchor);
+    const words = heading.replaceAll(/\[([^\]]*)\]\([^)]*\)|\\/g, '$1').toLowerCase();
+    const slug = words.replaceAll(/[^\p{L}\p{M}\p{N}\s_-]/gu, '').replaceAll(/\s/g, '-');
+    const count = uses.get(slug) ?? 0;
+    anchors.add(count === 0 ? slug : `${slug}-${count}`);
+    uses.set(slug, count + 1);
   }
   return anchors;
 }
