@@ -31,20 +31,24 @@ export interface CodeBlock {
   /** The word after the opening fence. Empty for output that is shown. */
   readonly language: string;
   readonly code: string;
+  /** The text of the heading above it. */
+  readonly heading: string;
 }
 
 /** The fenced code blocks of a file, without the indentation of the list that they are in. */
 export function codeBlocksOf(file: string): CodeBlock[] {
   const blocks: CodeBlock[] = [];
+  let heading = '';
   let open: { readonly line: number; readonly indent: number; readonly language: string; code: string[] } | undefined;
   for (const [index, line] of read(file).split('\n').entries()) {
     const [, indent = '', language = ''] = /^( *)```(.*)$/.exec(line) ?? [undefined];
     const isFence = /^ *```/.test(line);
     if (open === undefined && isFence) open = { line: index + 1, indent: indent.length, language, code: [] };
     else if (open !== undefined && isFence) {
-      blocks.push({ file, line: open.line, language: open.language, code: open.code.join('\n') });
+      blocks.push({ file, line: open.line, language: open.language, code: open.code.join('\n'), heading });
       open = undefined;
-    } else open?.code.push(line.slice(open.indent));
+    } else if (open === undefined) heading = /^#+ (.*)$/.exec(line)?.[1] ?? heading;
+    else open.code.push(line.slice(open.indent));
   }
   return blocks;
 }

@@ -11,7 +11,9 @@ import { deploymentSchema } from '../../../deploy/deployment.ts';
 import { readStartOptions } from '../../../local/start-options.ts';
 import { EXIT, type CliDependencies } from '../../../src/cli/dependencies.ts';
 import { runCli } from '../../../src/cli/program.ts';
+import * as client from '../../../src/client/index.ts';
 import { REMOVED_SETTINGS, settingsSchema } from '../../../src/config/settings.ts';
+import * as library from '../../../src/index.ts';
 import { codeBlocksOf, commandsOf, MARKDOWN, read, ROOT, type CodeBlock } from '../../support/documents.ts';
 
 /** Those whose code is of today. The CHANGELOG has that of earlier versions. */
@@ -45,19 +47,35 @@ it.for(withPlaces('mermaid'))('the block at %s is a diagram of a kind that forge
   expect(code).toMatch(/^(?:flowchart (?:LR|TB|TD)|sequenceDiagram|gantt|stateDiagram-v2|timeline)\n/);
 });
 
-/** What a fragment without imports takes as given, in the words around it. */
-const GIVEN = `import { AwsKms, DynamoDbMetastore, KeyfoldError, SessionFactory, SystemKeyMaintenance } from 'keyfold';
-declare const kms: AwsKms, metastore: DynamoDbMetastore;
-void [AwsKms, DynamoDbMetastore, KeyfoldError, SessionFactory, SystemKeyMaintenance, kms, metastore];
-`;
+/** The pages that are written from doc comments. */
+const LIBRARY = 'docs/reference/library/';
+
+/** What examples of the library's doc comments, and other fragments, take as given. */
+const GIVEN = `import * as library from 'keyfold';
+declare const kms: library.AwsKms, metastore: library.DynamoDbMetastore;
+declare const keyfold: library.SessionFactory, session: library.Session;
+declare const records: library.DataRowRecord[], replace: (record: library.DataRowRecord) => Promise<void>;`;
+const GIVEN_TO_CLIENTS = `import * as library from 'keyfold/client';
+declare const keyfold: library.KeyfoldClient, partition: library.PartitionClient, record: library.KeyfoldRecord;
+declare const job: unknown, putBackIntoQueue: (job: unknown) => Promise<void>;`;
+
+/** A block as a whole module. A fragment becomes the body of a function, which has what the entry exports. */
+function moduleOf({ file, code }: CodeBlock): string {
+  if (/^import /m.test(code) && !file.startsWith(LIBRARY)) return `${code}\nexport {};\n`;
+  const [entry, given] = file.includes('client') ? [client, GIVEN_TO_CLIENTS] : [library, GIVEN];
+  const names = [...new Set(code.match(/\b[A-Za-z]\w+\b/g))].filter((name) => name in entry);
+  // The imports of an example give what the entry gives too.
+  const body = code.replaceAll(/^import .*? from '.*';$/gms, '');
+  return `${given}\nconst { ${names.join(', ')} } = library;\nexport async function example() {\n${body}\n}\n`;
+}
 
 it('the blocks in TypeScript compile', async () => {
   const folder = await mkdtemp(join(ROOT, 'node_modules', '.docs-'));
-  const blocks = blocksIn('ts');
+  // The other blocks of these pages are signatures, written from sources that compile.
+  const blocks = blocksIn('ts').filter(({ file, heading }) => !file.startsWith(LIBRARY) || heading === 'Example');
   try {
     for (const block of blocks) {
-      const code = /^import /m.test(block.code) ? block.code : GIVEN + block.code;
-      await writeFile(join(folder, `${placeOf(block).replaceAll(/\W/g, '_')}.ts`), `${code}\nexport {};\n`);
+      await writeFile(join(folder, `${placeOf(block).replaceAll(/\W/g, '_')}.ts`), moduleOf(block));
     }
     const paths = Object.fromEntries(
       Object.entries(packageJson.exports).map(([entry, { types }]) => [
