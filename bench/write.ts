@@ -109,7 +109,9 @@ function ratioTable(figures: readonly Figure[], verdicts: ReadonlyMap<string, Ve
   const sizes = [...new Set(parsed.map(({ size }) => size))];
   const rows = [...new Set(parsed.map(({ row }) => row))].toSorted().map((row) => {
     const cells = sizes.map((size) => parsed.find((each) => each.row === row && each.size === size));
-    return [row, ...cells.map((cell) => (cell?.isMissed === true ? `**${cell.text} missed**` : (cell?.text ?? '')))];
+    return [row].concat(
+      cells.map((cell) => (cell?.isMissed === true ? `**${cell.text} missed**` : (cell?.text ?? ''))),
+    );
   });
   const note = 'Keyfold is this many times as fast as the contestant. A budget stands in brackets.';
   return [note, table(['operation', 'against', ...sizes], rows)].join('\n\n');
