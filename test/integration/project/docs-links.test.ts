@@ -1,58 +1,85 @@
-/** Links of the documents lead to files and headings that exist, and the code names documents that exist. */
-import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
-import { dirname, join, relative } from 'node:path';
+/** Every link in a Markdown file leads somewhere, every page is linked to, and the code names pages that exist. */
+import { existsSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { MARKDOWN, read, repositoryFiles, ROOT } from '../../support/documents.ts';
 
-const root = join(import.meta.dirname, '..', '..', '..');
-const tracked = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], {
-  cwd: root,
-  encoding: 'utf8',
-});
-const files = tracked.split('\n').filter((file) => file !== '' && existsSync(join(root, file)));
-const documents = files.filter((file) => file.endsWith('.md'));
-const read = (file: string): string => readFileSync(join(root, file), 'utf8');
-const withoutCode = (text: string): string => text.replaceAll(/^ *```.*?^ *```$/gms, '');
+/** The text of a file without its code, in which a bracket is no link. */
+function proseOf(file: string): string {
+  return read(file)
+    .replaceAll(/^( *)```.*?^\1```$/gms, '')
+    .replaceAll(/`[^`\n]*`/g, (code) => '`'.padEnd(code.length, '`'));
+}
 
-/** The ids of a document's headings, as the usual forges and the site make them, and of its HTML anchors. */
-function idsOf(file: string): Set<string> {
-  const text = withoutCode(read(file));
-  const ids = new Set([...text.matchAll(/<a id="([^"]+)"/g)].map(([, id = '']) => id));
-  const counts = new Map<string, number>();
-  for (const [, title = ''] of text.matchAll(/^#+ (.*)$/gm)) {
-    const words = title
-      .replaceAll(/\[([^\]]*)\]\([^)]*\)/g, '$1')
-      .replaceAll('\\', '')
-      .toLowerCase();
-    const id = words.replaceAll(/[^\p{L}\p{M}\p{N} _-]/gu, '').replaceAll(' ', '-');
-    const count = counts.get(id) ?? 0;
-    ids.add(count === 0 ? id : `${id}-${count}`);
-    counts.set(id, count + 1);
+/** The targets of the links and images in a file, as they are written. */
+function targetsOf(file: string): string[] {
+  return [...proseOf(file).matchAll(/\]\(([^)\s]+)(?:\s+"[^"]*")?\)/g)].map(([, target = '']) => target);
+}
+
+/** The anchors of a file: those of its headings, as GitHub and the site make them, and those that it sets itself. */
+function anchorsOf(file: string): Set<string> {
+  const text = read(file).replaceAll(/^( *)```.*?^\1```$/gms, '');
+  const anchors = new Set([...text.matchAll(/<a id="([^"]+)">/g)].map(([, id = '']) => id));
+  const uses = new Map<string, number>();
+  for (const [, heading = ''] of text.matchAll(/^#{1,6} (.*)$/gm)) {
+    const words = heading.replaceAll(/\[([^\]]*)\]\([^)]*\)|\\/g, '$1').toLowerCase();
+    const slug = words.replaceAll(/[^\p{L}\p{M}\p{N}\s_-]/gu, '').replaceAll(/\s/g, '-');
+    const count = uses.get(slug) ?? 0;
+    anchors.add(count === 0 ? slug : `${slug}-${count}`);
+    uses.set(slug, count + 1);
   }
-  return ids;
+  return anchors;
 }
 
-function linksOf(file: string): string[] {
-  const text = withoutCode(read(file)).replaceAll(/`[^`\n]*`/g, '');
-  return [...text.matchAll(/\]\(([^)\s]+)\)/g)].map(([, link = '']) => link).filter((link) => !/^[a-z]+:/.test(link));
+/** Says why a link leads nowhere. Undefined if it leads somewhere, or out of the repository. */
+function faultOf(file: string, target: string): string | undefined {
+  if (/^(?:https?|mailto):/.test(target)) return undefined;
+  const [path = '', anchor] = target.split('#');
+  const there = path === '' ? file : normalize(join(dirname(file), decodeURIComponent(path)));
+  if (there.startsWith('..') || !existsSync(join(ROOT, there))) return `${file}: ${target} does not exist`;
+  if (anchor === undefined || anchorsOf(there).has(anchor)) return undefined;
+  return `${file}: ${target} names no heading`;
 }
 
-describe.for(documents)('%s', (file) => {
-  it('has no dead link', () => {
-    const dead = linksOf(file).filter((link) => {
-      const [path = '', fragment] = link.split('#');
-      const target = path === '' ? file : relative(root, join(root, dirname(file), path));
-      if (!existsSync(join(root, target))) return true;
-      return fragment !== undefined && !(target.endsWith('.md') && idsOf(target).has(fragment));
-    });
-    expect(dead).toEqual([]);
+describe('links', () => {
+  it('lead to files and headings that exist', () => {
+    const faults = MARKDOWN.flatMap((file) => targetsOf(file).map((target) => faultOf(file, target)));
+    expect(faults.filter((fault) => fault !== undefined)).toEqual([]);
+    expect(faults.length).toBeGreaterThan(300);
+  });
+
+  it('are found to be dead if a file, a heading or a case differs', () => {
+    expect(faultOf('docs/README.md', 'tutorial/deploy.md#one-region')).toBeUndefined();
+    expect(faultOf('docs/README.md', '#how-to-guides')).toBeUndefined();
+    expect(faultOf('docs/README.md', 'tutorial/nothing.md')).toContain('does not exist');
+    expect(faultOf('docs/README.md', 'tutorial/deploy.md#One-region')).toContain('names no heading');
+    expect(faultOf('docs/README.md', '#nothing')).toContain('names no heading');
+    expect(faultOf('README.md', '../elsewhere.md')).toContain('does not exist');
   });
 });
 
-it('code, comments and templates name documents that exist', () => {
-  const named = files
-    .filter((file) => /\.(?:ts|js|cjs|json|ya?ml|html|css|py|sh)$/.test(file) && !file.includes('package-lock'))
-    .flatMap((file) => [...read(file).matchAll(/\bdocs\/[\w/-]+\.md\b/g)].map(([name]) => `${file}: ${name}`));
-  expect(named.length).toBeGreaterThan(20);
-  expect(named.filter((each) => !existsSync(join(root, each.split(': ')[1] ?? '')))).toEqual([]);
+it('every page can be reached from docs/README.md', () => {
+  const reached = new Set(['docs/README.md']);
+  // A set that grows while it is gone through gives the new members too.
+  for (const page of reached) {
+    if (!page.endsWith('.md')) continue;
+    for (const target of targetsOf(page)) {
+      const file = normalize(join(dirname(page), target.split('#')[0] ?? ''));
+      if (file.startsWith('docs/') && existsSync(join(ROOT, file))) reached.add(file);
+    }
+  }
+  expect(MARKDOWN.filter((file) => file.startsWith('docs/') && !reached.has(file))).toEqual([]);
+});
+
+it('code, templates and scripts name documents that exist', () => {
+  const files = repositoryFiles().filter((path) => /\.(?:[cm]?[jt]s|css|html|json|py|toml|xml|ya?ml)$/.test(path));
+  const sources = files.filter((path) => path !== 'package-lock.json' && !path.startsWith('docs/'));
+  const named = sources.flatMap((file) =>
+    [...read(file).matchAll(/\bdocs\/[\w/.-]+\.(?:json|md|png|svg)\b/g)].map(([path]) => [file, path] as const),
+  );
+  expect(named.length).toBeGreaterThan(30);
+  // The tests of links name pages that do not exist.
+  expect(named.filter(([file, path]) => !file.endsWith('docs-links.test.ts') && !existsSync(join(ROOT, path)))).toEqual(
+    [],
+  );
 });
