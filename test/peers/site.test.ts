@@ -99,5 +99,6 @@ it('finds a page by search, and follows links from folder to folder', async () =
   await page.locator('.VPSidebar a[href$="how-it-works.html"]').click();
   await page.waitForURL(`${base}explanation/how-it-works.html`);
   await page.locator('h1', { hasText: 'How it works' }).waitFor();
+  expect(await page.title()).toBe('How it works | Keyfold');
   await page.close();
 });
