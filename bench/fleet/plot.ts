@@ -1,10 +1,15 @@
 import type { Passage } from './fleet.ts';
+import { COLOURS, PLOT_WIDTH, svgOf, textAt } from '../svg.ts';
 import { POLICIES, type PolicyName } from './policies.ts';
 
-const WIDTH = 720;
 const PANEL_HEIGHT = 150;
 const LEFT = 60;
-const COLOURS: Readonly<Record<PolicyName, string>> = { keyfold: '#0b6e4f', asherah: '#c1440e', sdk: '#3b5ba5' };
+const RIGHT = PLOT_WIDTH - 20;
+const COLOUR_OF: Readonly<Record<PolicyName, string>> = {
+  keyfold: COLOURS.keyfold,
+  asherah: COLOURS.red,
+  sdk: COLOURS.blue,
+};
 
 interface Panel {
   readonly title: string;
@@ -23,30 +28,27 @@ export function plot(passages: Readonly<Record<PolicyName, Passage>>): string {
     })),
   ];
   const height = 60 + panels.length * (PANEL_HEIGHT + 40);
-  return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="sans-serif" font-size="12">`,
-    `<rect width="${WIDTH}" height="${height}" fill="white"/>`,
-    `<text x="${LEFT}" y="20" font-size="13">${title}</text>`,
-    ...POLICIES.map((name, i) => `<text x="${LEFT + i * 90}" y="40" fill="${COLOURS[name]}">■ ${name}</text>`),
+  return svgOf(height, [
+    textAt(LEFT, 20, title, 'font-size="13"'),
+    ...POLICIES.map((name, i) => textAt(LEFT + i * 90, 40, `■ ${name}`, `fill="${COLOUR_OF[name]}"`)),
     ...panels.map((panel, i) => panelAt(panel, 70 + i * (PANEL_HEIGHT + 40), until)),
-    '</svg>\n',
-  ].join('\n');
+  ]);
 }
 
 function panelAt({ title, series }: Panel, top: number, until: number): string {
   const most = Math.max(1, ...POLICIES.flatMap((name) => series[name]));
-  const x = (second: number): string => (LEFT + (second * (WIDTH - LEFT - 20)) / until).toFixed(1);
+  const x = (second: number): string => (LEFT + (second * (RIGHT - LEFT)) / until).toFixed(1);
   const y = (value: number): string => (top + PANEL_HEIGHT * (1 - value / most)).toFixed(1);
   const lines = POLICIES.map((name) => {
     const points = series[name].map((value, second) => `${x(second)},${y(value)}`).join(' ');
-    return `<polyline fill="none" stroke="${COLOURS[name]}" stroke-width="1.5" points="${points}"/>`;
+    return `<polyline fill="none" stroke="${COLOUR_OF[name]}" stroke-width="1.5" points="${points}"/>`;
   });
   return [
-    `<text x="${LEFT}" y="${top - 6}">${title}</text>`,
-    `<path d="M${LEFT} ${top}V${top + PANEL_HEIGHT}H${WIDTH - 20}" fill="none" stroke="#999"/>`,
-    `<text x="${LEFT - 6}" y="${top + 10}" text-anchor="end">${most.toLocaleString('en')}</text>`,
-    `<text x="${LEFT - 6}" y="${top + PANEL_HEIGHT}" text-anchor="end">0</text>`,
-    `<text x="${WIDTH - 20}" y="${top + PANEL_HEIGHT + 14}" text-anchor="end">${Math.floor(until)} s</text>`,
+    textAt(LEFT, top - 6, title),
+    `<path d="M${LEFT} ${top}V${top + PANEL_HEIGHT}H${RIGHT}" fill="none" stroke="#999"/>`,
+    textAt(LEFT - 6, top + 10, most.toLocaleString('en'), 'text-anchor="end"'),
+    textAt(LEFT - 6, top + PANEL_HEIGHT, '0', 'text-anchor="end"'),
+    textAt(RIGHT, top + PANEL_HEIGHT + 14, `${Math.floor(until)} s`, 'text-anchor="end"'),
     ...lines,
   ].join('\n');
 }

@@ -12,6 +12,7 @@ import {
 } from '@aws-sdk/client-kms';
 import { GetQueueAttributesCommand, GetQueueUrlCommand, SQSClient } from '@aws-sdk/client-sqs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { KEY_TABLE } from '../../local/dynamodb.ts';
 import { packageExample } from '../integration/infra/package.ts';
 import { render } from '../integration/infra/template.ts';
 import { AWS_ENVIRONMENT, startMoto, type PeerServer } from './processes.ts';
@@ -83,20 +84,7 @@ beforeAll(async () => {
   keyId = (await kms.send(new CreateKeyCommand({}))).KeyMetadata?.KeyId as string;
   sealed = (await kms.send(new EncryptCommand({ KeyId: keyId, Plaintext: Buffer.from('hello') })))
     .CiphertextBlob as Uint8Array;
-  await dynamoDb.send(
-    new CreateTableCommand({
-      TableName: 'EncryptionKey',
-      BillingMode: 'PAY_PER_REQUEST',
-      AttributeDefinitions: [
-        { AttributeName: 'Id', AttributeType: 'S' },
-        { AttributeName: 'Created', AttributeType: 'N' },
-      ],
-      KeySchema: [
-        { AttributeName: 'Id', KeyType: 'HASH' },
-        { AttributeName: 'Created', KeyType: 'RANGE' },
-      ],
-    }),
-  );
+  await dynamoDb.send(new CreateTableCommand({ TableName: 'EncryptionKey', ...KEY_TABLE }));
   // Not as a stack: of a role made by one moto cannot read the policy.
   const { resources } = render('roles', REGION, { KeyRegions: REGION, Service: 'orders', Product: 'shop' });
   for (const role of ROLES) {

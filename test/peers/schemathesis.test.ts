@@ -35,7 +35,7 @@ const DYNAMODB_FAULTS: readonly (readonly [string, DynamoDbFault, ErrorCode | 'n
   ['stalls in mid-answer', { kind: 'stall' }, 'DeadlineExceeded'],
   ['answers garbage', { kind: 'garbage' }, 'MetastoreUnavailable'],
   ['fails', { kind: 'error', name: 'InternalServerError', status: 500 }, 'MetastoreUnavailable'],
-  ['throttles', { kind: 'error', name: 'ThrottlingException', status: 400 }, 'MetastoreUnavailable'],
+  ['throttles', { kind: 'error', name: 'ThrottlingException', status: 400 }, 'DeadlineExceeded'],
   ['denies', { kind: 'error', name: 'AccessDeniedException', status: 400 }, 'MetastoreUnavailable'],
   ['does as asked and loses the answer', { kind: 'answer lost' }, 'MetastoreUnavailable'],
   ['does as asked and does not answer', { kind: 'answer held back' }, 'DeadlineExceeded'],

@@ -1,0 +1,28 @@
+import { afterEach, expect, it } from 'vitest';
+import { OutputLines } from '../../../scripts/held/output-lines.ts';
+import { createTelemetry } from '../../../src/doors/telemetry.ts';
+import { KeyfoldError } from '../../../src/index.ts';
+
+const output = new OutputLines();
+afterEach(() => output.release());
+
+it('npm run held records each log line and each metric of a function once, without values of a request', () => {
+  output.capture();
+  const telemetry = createTelemetry('svc');
+  for (const id of ['a', 'b']) {
+    const line = { door: 'direct', requestId: id, principal: null, operation: 'encrypt', partition: id } as const;
+    telemetry.audited({ ...line, result: 'ok', keys: [] });
+    telemetry.events.failedOver('us-east-1');
+    telemetry.requestFailed(new KeyfoldError('Internal', id), 500);
+    telemetry.flush();
+  }
+  output.release();
+  expect(output.log()).toEqual([
+    expect.stringMatching(/^ERROR request failed: code, detail, level, message, /),
+    'INFO audit: door, keys, level, message, operation, partition, principal, requestId, result, service, timestamp',
+  ]);
+  expect(output.metrics()).toEqual([
+    'Keyfold KmsFailovers Count region=us-east-1 service=svc',
+    'Keyfold RequestErrors Count code=Internal service=svc',
+  ]);
+});
