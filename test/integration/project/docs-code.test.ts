@@ -156,7 +156,7 @@ describe('shell commands', () => {
 });
 
 it('settings that the documents name exist', () => {
-  const others = ['DEPLOY_FILE', 'ENDPOINT', 'STATIC_KMS_OVERRIDE'];
+  const others = ['DEPLOY_FILE', 'STATIC_KMS_OVERRIDE', 'URL'];
   const known = new Set([...Object.keys(settingsSchema.entries), ...others]);
   const named = DOCUMENTS.flatMap((file) =>
     [...read(file).matchAll(/\bKEYFOLD_([A-Z][A-Z_]*[A-Z])\b/g)].map(([, name = '']) => [file, name] as const),
