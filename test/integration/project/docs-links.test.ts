@@ -83,3 +83,14 @@ it('code, templates and scripts name documents that exist', () => {
     [],
   );
 });
+
+it('the documents name files and folders that exist', () => {
+  const folders = 'bench|deploy|emulators|events|examples|handlers|infra|local|scripts|src|test|tools';
+  const named = MARKDOWN.filter((file) => file !== 'CHANGELOG.md').flatMap((file) =>
+    [...read(file).matchAll(new RegExp(`\`((?:${folders})/[\\w./-]+)\``, 'g'))].map(
+      ([, path = '']) => [file, path] as const,
+    ),
+  );
+  expect(named.length).toBeGreaterThan(100);
+  expect(named.filter(([, path]) => !existsSync(join(ROOT, path)))).toEqual([]);
+});
