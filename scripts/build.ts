@@ -1,41 +1,87 @@
 /**
- * `npm run build`: bundles the library, the client, the CLI and the handlers into dist/. Only the bundles of the
- * handlers contain the package's dependencies: a user of the package installs them with it. dist/handlers/NAME is
- * deployed as the code of a function, and dist/maps/NAME has its source maps.
+ * `npm run build`: bundles the entries of the package, the CLI and the handlers into dist/, with the licences of what
+ * each bundle contains. dist/handlers/NAME is deployed as the code of a function, and dist/maps/NAME has its source
+ * maps.
  */
-import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { copyFile, readFile, rm } from 'node:fs/promises';
+import { dirname, join, relative } from 'node:path';
 import { build, type Plugin } from 'esbuild';
 import { bundleHandler, COMMON, HANDLERS } from './handler-bundle.ts';
+import { ERRORS_BY_NAME, NO_ENDPOINT_CACHE, VERSION_ALONE } from './handler-plugins.ts';
+import { writeLicences } from './third-party.ts';
 
 const root = join(import.meta.dirname, '..');
 const outdir = process.argv[2] ?? join(root, 'dist');
 
 /**
- * Removes the import of an SDK client that a bundle does not use, because a user of the package may not have that
- * client.
+ * Modules that become files of their own in dist/, though the package does not export them. A bundler can only drop
+ * whole files of a package, so these are what a user of one entry may not need.
  */
-const sdkFromOutside: Plugin = {
-  name: 'sdk-from-outside',
+const SEPARATE = [
+  'envelope/session-factory',
+  'kms/aws-kms',
+  'kms/static-kms',
+  'maintenance/system-key-maintenance',
+  'metastore/dynamodb-metastore',
+  'metastore/memory-metastore',
+  'operations/session-batch',
+  'operations/session-fields',
+];
+
+/**
+ * Gives the client's own modules a copy of the SDK's signing code. If they shared it with the SDK's clients, a user's
+ * bundle of the client would contain what only those need: a bundler drops unused files, but few unused statements.
+ */
+const SIGNING_ALONE: Plugin = {
+  name: 'signing-alone',
   setup: (bundler) => {
-    bundler.onResolve({ filter: /^@aws-sdk\// }, ({ path }) => ({ path, external: true, sideEffects: false }));
+    const [namespace, resolving] = ['signing', {}];
+    bundler.onResolve({ filter: /./ }, async ({ path, importer, resolveDir, kind, pluginData, ...from }) => {
+      const isSigner = /\/src\/client\/(?:sign|errors)\.ts$/.test(importer) && path.startsWith('@');
+      if (pluginData === resolving || !(isSigner || from.namespace === namespace)) return undefined;
+      const found = await bundler.resolve(path, { importer, resolveDir, kind, pluginData: resolving });
+      // What is exported for signing works without the modules that only register something when they are loaded.
+      return found.external ? found : { path: relative(root, found.path), namespace, sideEffects: false };
+    });
+    bundler.onLoad({ filter: /./, namespace }, async ({ path }) => ({
+      contents: await readFile(join(root, path)),
+      resolveDir: join(root, dirname(path)),
+    }));
   },
 };
 
+/** The modules of the entries, as package.json exports them: `dist/client/index.js` is of `src/client/index.ts`. */
+async function entryModules(): Promise<string[]> {
+  const { exports } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as {
+    exports: Readonly<Record<string, { readonly default: string }>>;
+  };
+  return Object.values(exports).map((entry) => entry.default.replace(/^\.\/dist\/(.*)\.js$/, '$1'));
+}
+
+/** Bundles the entries and the CLI. They share chunks, and contain the packages that they use. */
+async function bundlePackage(): Promise<void> {
+  const modules = [...(await entryModules()), ...SEPARATE];
+  const { metafile } = await build({
+    ...COMMON,
+    target: 'node20.19',
+    entryPoints: {
+      ...Object.fromEntries(modules.map((module) => [module, `src/${module}.ts`])),
+      cli: 'src/cli/main.ts',
+    },
+    chunkNames: 'chunks/[name]-[hash]',
+    splitting: true,
+    metafile: true,
+    plugins: [SIGNING_ALONE, VERSION_ALONE, ERRORS_BY_NAME, NO_ENDPOINT_CACHE],
+    outdir,
+  });
+  await writeLicences(metafile, outdir);
+}
+
 await rm(outdir, { recursive: true, force: true });
 await Promise.all([
-  build({
-    ...COMMON,
-    entryPoints: { index: 'src/index.ts', client: 'src/client/index.ts' },
-    packages: 'external',
-    outdir,
-  }),
-  build({
-    ...COMMON,
-    entryPoints: { cli: 'src/cli/main.ts' },
-    plugins: [sdkFromOutside],
-    outdir,
-    banner: { js: '#!/usr/bin/env node' },
-  }),
+  bundlePackage(),
   ...HANDLERS.map((name) => bundleHandler(name, join(outdir, 'handlers', name), join(outdir, 'maps', name))),
 ]);
+for (const name of HANDLERS) {
+  for (const file of ['LICENSE', 'NOTICE']) await copyFile(join(root, file), join(outdir, 'handlers', name, file));
+}

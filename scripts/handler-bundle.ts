@@ -12,6 +12,7 @@ import {
   NO_ENDPOINT_CACHE,
   VERSION_ALONE,
 } from './handler-plugins.ts';
+import { writeLicences } from './third-party.ts';
 
 /** The files of handlers/. Each is the entry of a function. */
 export const HANDLERS = ['api', 'invoke', 'maintenance', 'queue'] as const;
@@ -28,12 +29,12 @@ export const COMMON: BuildOptions = {
 };
 
 /**
- * Bundles a handler into the folder that is deployed as its function: `index.mjs`, the code that it loads at start, and
- * the code that it loads on demand.
+ * Bundles a handler into the folder that is deployed as its function: `index.mjs`, the code that it loads at start, the
+ * code that it loads on demand, and the licences of both.
  * @param maps a folder for the source maps, which are not deployed
  */
 export async function bundleHandler(name: string, folder: string, maps?: string): Promise<void> {
-  const { outputFiles } = await build({
+  const { outputFiles, metafile } = await build({
     ...COMMON,
     entryPoints: { index: `handlers/${name}.ts` },
     outdir: folder,
@@ -44,6 +45,7 @@ export async function bundleHandler(name: string, folder: string, maps?: string)
     sourcesContent: false,
     legalComments: 'none',
     write: false,
+    metafile: true,
     plugins: [BUILT_INS, LAMBDA_CREDENTIALS, NEVER_LOADED, VERSION_ALONE, ERRORS_BY_NAME, NO_ENDPOINT_CACHE],
   });
   await mkdir(folder, { recursive: true });
@@ -52,6 +54,7 @@ export async function bundleHandler(name: string, folder: string, maps?: string)
     const home = path.endsWith('.map') ? maps : folder;
     if (home !== undefined) await writeFile(join(home, basename(path)), contents);
   }
+  await writeLicences(metafile, folder);
 }
 
 /** Bundles a handler with esbuild's defaults. {@link bundleHandler} is measured against this. */

@@ -92,14 +92,8 @@ export const VERSION_ALONE: Plugin = {
   },
 };
 
-/**
- * The error classes that the code or the SDK's retries check with `instanceof`. All other errors are identified by
- * name.
- */
-export const KEPT_ERRORS: ReadonlySet<string> = new Set([
-  'ConditionalCheckFailedException',
-  'ReplicatedWriteConflictException',
-]);
+/** The error classes that the SDK's retries check with `instanceof`. All other errors are identified by name. */
+export const KEPT_ERRORS: ReadonlySet<string> = new Set(['ReplicatedWriteConflictException']);
 
 /**
  * Removes the SDK's error classes that are identified by name only. For an error without a class, a client makes an

@@ -15,7 +15,7 @@ import { SystemKeyMaintenance } from './maintenance/system-key-maintenance.ts';
 import { AwsKms } from './kms/aws-kms.ts';
 import type { RegionState } from './kms/region-health.ts';
 import { StaticKms } from './kms/static-kms.ts';
-import type { DynamoDbMetastoreOptions } from './metastore/dynamodb-client.ts';
+import type { DynamoDbMetastoreOptions } from './metastore/dynamodb-options.ts';
 import { DynamoDbKeyTable } from './metastore/dynamodb-key-table.ts';
 import { DynamoDbMetastore } from './metastore/dynamodb-metastore.ts';
 import { SqsQueues } from './sqs/sqs-queues.ts';

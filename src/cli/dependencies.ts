@@ -1,7 +1,7 @@
 import type { Environment } from '../config/app-config.ts';
 import type { KeyTable } from '../maintenance/key-table.ts';
 import type { Clock } from '../async/clock.ts';
-import type { DynamoDbMetastoreOptions } from '../metastore/dynamodb-client.ts';
+import type { DynamoDbMetastoreOptions } from '../metastore/dynamodb-options.ts';
 
 /** Output and input of a command. Each text is one or more lines, without a line feed at the end. */
 export interface Terminal {

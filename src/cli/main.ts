@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 /** Entry of the `keyfold` command, which docs/reference/cli.md describes. Only this file of the CLI uses `process`. */
 import { once } from 'node:events';
 import { hostname, userInfo } from 'node:os';

@@ -1,14 +1,15 @@
-import { check, OBJECT, optional, optionsOf, STRING } from '../input/checks.ts';
+import { check, having, OBJECT, optional, optionsOf, STRING, type Type } from '../input/checks.ts';
 import { HttpTransport, type HttpTransportOptions } from './http.ts';
-import { LambdaTransport, type LambdaTransportOptions } from './lambda.ts';
+import type { LambdaTransport } from './lambda.ts';
 import { PartitionClient } from './partition.ts';
 import { retryPolicy, type RetryPolicy } from './retry.ts';
+import type { Transport } from './transport.ts';
 
 /** How a {@link KeyfoldClient} reaches Keyfold. */
 export type KeyfoldClientOptions = (
   | {
-      /** Invokes the Lambda functions directly. */
-      readonly lambda: LambdaTransportOptions;
+      /** Invokes the Lambda functions directly. `keyfold/client/lambda` has the class. */
+      readonly lambda: LambdaTransport;
       readonly http?: undefined;
     }
   | {
@@ -21,17 +22,21 @@ export type KeyfoldClientOptions = (
   readonly retry?: Partial<RetryPolicy>;
 };
 
-const OPTIONS = { lambda: optional(OBJECT), http: optional(OBJECT), retry: optional(OBJECT) };
+const TRANSPORT: Type = { called: 'a LambdaTransport', holds: having('send').holds };
+const OPTIONS = { lambda: optional(TRANSPORT), http: optional(OBJECT), retry: optional(OBJECT) };
 
 /**
  * A client for a Keyfold service that runs in Lambda. It keeps connections open, so make one client per process and
  * share it.
  * @example
- * const keyfold = new KeyfoldClient({ lambda: { functions: 'keyfold:live' } });
+ * import { KeyfoldClient } from 'keyfold/client';
+ * import { LambdaTransport } from 'keyfold/client/lambda';
+ *
+ * const keyfold = new KeyfoldClient({ lambda: new LambdaTransport({ functions: 'keyfold:live' }) });
  * const record = await keyfold.partition('tenant-42').encrypt(Buffer.from('secret'));
  */
 export class KeyfoldClient {
-  readonly #transport: HttpTransport | LambdaTransport;
+  readonly #transport: Transport;
   readonly #retry: RetryPolicy;
 
   /**
@@ -43,7 +48,7 @@ export class KeyfoldClient {
     if ((lambda === undefined) === (http === undefined)) {
       throw new TypeError('options must have one of lambda and http.');
     }
-    this.#transport = lambda === undefined ? new HttpTransport(http) : new LambdaTransport(lambda);
+    this.#transport = lambda ?? new HttpTransport(http);
     this.#retry = retryPolicy(retry);
   }
 

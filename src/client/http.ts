@@ -1,5 +1,6 @@
 import { FUNCTION, optional, optionsOf, STRING, type Types } from '../input/checks.ts';
 import { HTTP_PARTITION, NO_HTTP_PARTITION } from '../operations/http-partition.ts';
+import { CREDENTIALS, type Credentials } from '../connections/sdk-client.ts';
 import { signatureFaultNamed, type SignatureFault } from '../connections/signature-fault.ts';
 import {
   clockRefusal,
@@ -12,10 +13,10 @@ import {
 } from './errors.ts';
 import { HttpExchange, type HttpAnswer } from './exchange.ts';
 import { jsonOf } from './json.ts';
-import { CREDENTIALS, requestSigner, type Credentials, type RequestSigner } from './sign.ts';
+import { requestSigner, type RequestSigner } from './sign.ts';
 import type { ClientAnswer, ClientCall, Transport } from './transport.ts';
 
-/** Options of an {@link HttpTransport}. It signs requests for IAM unless `authorization` is given. */
+/** How a client reaches the HTTP API. It needs `credentials` for an IAM authorizer, or `authorization` for a token. */
 export interface HttpTransportOptions {
   /**
    * The API's URL, such as `https://abc123.execute-api.us-west-2.amazonaws.com`, with the stage's path if it has one.
@@ -23,7 +24,10 @@ export interface HttpTransportOptions {
   readonly endpoint: string;
   /** The AWS region to sign requests for. If absent, it is read from the endpoint's host name. */
   readonly region?: string;
-  /** The AWS credentials to sign requests with. If absent, the AWS SDK's default provider finds them. */
+  /**
+   * The AWS credentials to sign requests with. `defaultCredentials()` of `keyfold/client/default-credentials` finds them
+   * as the AWS SDK does: in the environment, in profiles, from the container or the instance.
+   */
   readonly credentials?: Credentials;
   /** Returns the `authorization` header, `Bearer …`, for an API with a JWT authorizer. Called once per attempt. */
   readonly authorization?: () => Promise<string>;
@@ -31,6 +35,10 @@ export interface HttpTransportOptions {
 
 /** Adds the caller's `authorization` header. Unlike a signature, it does not depend on the clock. */
 type Authorizer = Pick<RequestSigner, 'sign'>;
+
+const NO_IDENTITY =
+  'http must have credentials or authorization. ' +
+  "defaultCredentials() of keyfold/client/default-credentials finds the AWS SDK's.";
 
 const LOCAL_HOST = /^(?:localhost|127\.0\.0\.1|\[::1\])$/;
 
@@ -48,8 +56,8 @@ export class HttpTransport implements Transport {
   readonly #signer: RequestSigner | Authorizer;
 
   /**
-   * @throws TypeError if an option has the wrong type or does not exist, if both `credentials` and `authorization` are
-   * given, or if the endpoint uses `http:` for a host other than this machine
+   * @throws TypeError if an option has the wrong type or does not exist, unless one of `credentials` and `authorization`
+   * is given, or if the endpoint uses `http:` for a host other than this machine
    */
   constructor(options: HttpTransportOptions) {
     const { endpoint, region, credentials, authorization } = optionsOf(options, 'http', OPTIONS);
@@ -65,7 +73,9 @@ export class HttpTransport implements Transport {
       throw new TypeError('http must not have both credentials and authorization.');
     }
     this.#endpoint = withoutSlashes(endpoint);
-    this.#signer = authorization === undefined ? requestSigner(hostname, region, credentials) : bearing(authorization);
+    if (authorization !== undefined) this.#signer = bearing(authorization);
+    else if (credentials !== undefined) this.#signer = requestSigner(hostname, region, credentials);
+    else throw new TypeError(NO_IDENTITY);
   }
 
   /** @throws KeyfoldServiceError `InvalidRequest`, before sending, if the partition cannot be part of a URL path */

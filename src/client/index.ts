@@ -6,13 +6,20 @@
  * exist. Asynchronous functions reject with the TypeError before they send a request.
  */
 export { KeyfoldClient, type KeyfoldClientOptions } from './client.ts';
-export type { GivenDocument } from './documents.ts';
 export { KeyfoldClientError, KeyfoldServiceError, KeyfoldTransportError, type TransportErrorCode } from './errors.ts';
 export type { ErrorCode } from '../errors.ts';
 export type { HttpTransportOptions } from './http.ts';
-export type { KeyfoldFunctions, LambdaTransportOptions } from './lambda.ts';
-export type { CallOptions, FieldSelection, FieldsToDecrypt, FieldsToEncrypt } from './partition.ts';
+export type { LambdaTransport } from './lambda.ts';
+export type {
+  DocumentOf,
+  FieldSelection,
+  FieldsToDecrypt,
+  FieldsToEncrypt,
+  GivenDocument,
+  SharingOptions,
+} from '../operations/fields-request.ts';
+export type { CallOptions } from './partition.ts';
 export type { PartitionClient, RecordOptions } from './partition.ts';
 export type { JsonRecord, KeyfoldRecord, MovedRecordOf, RecordFormat, RecordOf, Rewrapped } from './records.ts';
 export type { RetryPolicy } from './retry.ts';
-export type { Credentials } from './sign.ts';
+export type { Credentials, Identity } from '../connections/sdk-client.ts';

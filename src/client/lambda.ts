@@ -1,5 +1,6 @@
 import { InvokeCommand, LambdaClient, type InvokeCommandOutput } from '@aws-sdk/client-lambda';
 import { guardHandler, keptConnections } from '../connections/agents.ts';
+import { CREDENTIALS, sdkClient, type Credentials, type SdkClient } from '../connections/sdk-client.ts';
 import { having, optional, optionsOf, STRING, type Types } from '../input/checks.ts';
 import { ACTION_OF } from '../operations/operation-name.ts';
 import { signatureFaultOf } from '../connections/signature-fault.ts';
@@ -21,43 +22,52 @@ import { ANSWER_AFTER_FREEZE_MS, type ClientAnswer, type ClientCall, type Transp
  */
 export type KeyfoldFunctions = string | { readonly seal: string; readonly open: string };
 
-/** Options of a {@link LambdaTransport}. */
+/** Options of {@link LambdaTransport}. */
 export interface LambdaTransportOptions {
   /** Function names or ARNs. Append `:` and an alias or a version to invoke one. */
   readonly functions: KeyfoldFunctions;
+  /** The AWS credentials to invoke with. Default: those that the AWS SDK finds in its environment. */
+  readonly credentials?: Credentials;
   /**
-   * An SDK client with `maxAttempts: 1`, because the Keyfold client retries by itself. If absent, the transport makes
-   * one with the SDK's default settings.
+   * A `LambdaClient` of the AWS SDK with `maxAttempts: 1`, because the Keyfold client retries by itself. The transport
+   * does not close it. Default: a client with the SDK's default settings.
    */
-  readonly client?: LambdaClient;
+  readonly client?: SdkClient;
 }
 
-const SENDING = having('send');
-const CONFIGURED = having('maxAttempts', 'credentials');
 const FUNCTIONS: Types<Exclude<KeyfoldFunctions, string>> = { seal: STRING, open: STRING };
 const OPTIONS: Types<LambdaTransportOptions> = {
   functions: {
     called: 'a name or an object with seal and open',
     holds: (value) => STRING.holds(value) || having().holds(value),
   },
-  client: optional({
-    called: 'a LambdaClient',
-    holds: (value) => SENDING.holds(value) && CONFIGURED.holds((value as LambdaClient).config),
-  }),
+  credentials: optional(CREDENTIALS),
+  client: optional(sdkClient('Lambda', 'a LambdaClient')),
 };
 
-/** Calls Keyfold by invoking its Lambda functions directly. */
+/**
+ * Calls Keyfold by invoking its Lambda functions directly.
+ * @example
+ * import { KeyfoldClient } from 'keyfold/client';
+ * import { LambdaTransport } from 'keyfold/client/lambda';
+ *
+ * const keyfold = new KeyfoldClient({ lambda: new LambdaTransport({ functions: 'keyfold:live' }) });
+ */
 export class LambdaTransport implements Transport {
   readonly #functions: KeyfoldFunctions;
   readonly #client: LambdaClient;
 
-  /** @throws TypeError that names the option if it has the wrong type or does not exist */
+  /** @throws TypeError that names an option of the wrong type, an unknown option, or two options that exclude each other */
   constructor(options: LambdaTransportOptions) {
-    const { functions, client } = optionsOf(options, 'lambda', OPTIONS);
-    this.#functions = typeof functions === 'string' ? functions : optionsOf(functions, 'lambda.functions', FUNCTIONS);
+    const { functions, credentials, client } = optionsOf(options, 'options', OPTIONS);
+    this.#functions = typeof functions === 'string' ? functions : optionsOf(functions, 'options.functions', FUNCTIONS);
+    if (client !== undefined && credentials !== undefined) {
+      throw new TypeError('options must not have both client and credentials.');
+    }
     this.#client =
-      client ??
+      (client as LambdaClient | undefined) ??
       new LambdaClient({
+        ...(credentials === undefined ? {} : { credentials }),
         maxAttempts: 1,
         requestHandler: { connectionTimeout: 2000, ...keptConnections({ answerWithinMs: ANSWER_AFTER_FREEZE_MS }) },
       });

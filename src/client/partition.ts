@@ -1,11 +1,8 @@
 import {
   ABORT_SIGNAL,
-  ANYTHING,
-  ARRAY,
   BOOLEAN,
   BYTES,
   check,
-  checked,
   itemsOf,
   optional,
   optionsOf,
@@ -22,7 +19,19 @@ import {
   readRewrapped,
 } from './answers.ts';
 import type { Reader } from './answers.ts';
-import { documentOf, documentTextOf, type GivenDocument } from './documents.ts';
+import {
+  DECRYPT_FIELDS,
+  ENCRYPT_FIELDS,
+  requestMembers,
+  type DocumentOf,
+  type FieldRequest,
+  type FieldsToDecrypt,
+  type FieldsToEncrypt,
+  type GivenDocument,
+  type SharingOptions,
+} from '../operations/fields-request.ts';
+import { documentOf } from './documents.ts';
+import { jsonOf } from './json.ts';
 import type { KeyfoldClientError } from './errors.ts';
 import {
   checkedRecord,
@@ -47,60 +56,12 @@ export interface RecordOptions<Format extends RecordFormat> extends CallOptions 
   readonly format?: Format;
 }
 
-/** Options of a call that encrypts several payloads. */
-export interface SharingOptions {
-  /** Encrypts all payloads under one Data Row Key. This is faster, but a leak of that key exposes all of them. */
-  readonly shareDataRowKey?: boolean;
-}
-
-/** Selects values of a document by JSONPath. docs/how-to/seal-fields.md describes the supported paths. */
-export interface FieldSelection {
-  readonly fields: readonly string[];
-  /** Allows paths that select no value. Otherwise such a path is an error. */
-  readonly allowMissing?: boolean;
-}
-
-/** The values of a document to encrypt. */
-export type FieldsToEncrypt = FieldSelection &
-  SharingOptions & {
-    /** Keeps a value unchanged if it is already a compact record that this partition can decrypt. */
-    readonly skipSealed?: boolean;
-  };
-
-/** The values of a document to decrypt: selected ones, or every compact record in it. */
-export type FieldsToDecrypt = FieldSelection | { readonly all: true };
-
-/** The members that both operations on fields have in common. */
-interface FieldRequest {
-  readonly document: unknown;
-  readonly documentText?: string;
-  readonly fields?: readonly string[];
-  readonly allowMissing?: boolean;
-}
-
 const CALL_OPTIONS: Types<CallOptions> = { signal: optional(ABORT_SIGNAL) };
 const RECORD_OPTIONS: Types<RecordOptions<RecordFormat>> = { ...CALL_OPTIONS, format: optional(STRING) };
 const BATCH_OPTIONS: Types<RecordOptions<RecordFormat> & SharingOptions> = {
   ...RECORD_OPTIONS,
   shareDataRowKey: optional(BOOLEAN),
 };
-const DOCUMENT_OPTIONS: Types<Omit<FieldRequest, 'fields'>> = {
-  document: ANYTHING,
-  documentText: optional(STRING),
-  allowMissing: optional(BOOLEAN),
-};
-const ENCRYPT_FIELDS: Types<FieldRequest & FieldsToEncrypt> = {
-  ...DOCUMENT_OPTIONS,
-  fields: ARRAY,
-  skipSealed: optional(BOOLEAN),
-  shareDataRowKey: optional(BOOLEAN),
-};
-const DECRYPT_FIELDS: Types<FieldRequest & { readonly all?: boolean }> = {
-  ...DOCUMENT_OPTIONS,
-  fields: optional(ARRAY),
-  all: optional(BOOLEAN),
-};
-
 /**
  * The operations on one partition's keys. Get one from `KeyfoldClient.partition`.
  *
@@ -196,7 +157,7 @@ export class PartitionClient {
   async encryptFields<Given extends GivenDocument>(
     request: Given & FieldsToEncrypt,
     options: CallOptions = {},
-  ): Promise<Given extends { readonly documentText: string } ? string : unknown> {
+  ): Promise<DocumentOf<Given>> {
     return this.#sendDocument('encrypt-fields', optionsOf(request, 'request', ENCRYPT_FIELDS), options);
   }
 
@@ -209,25 +170,21 @@ export class PartitionClient {
   async decryptFields<Given extends GivenDocument>(
     request: Given & FieldsToDecrypt,
     options: CallOptions = {},
-  ): Promise<Given extends { readonly documentText: string } ? string : unknown> {
+  ): Promise<DocumentOf<Given>> {
     return this.#sendDocument('decrypt-fields', optionsOf(request, 'request', DECRYPT_FIELDS), options);
   }
 
   async #sendDocument(
     operation: 'encrypt-fields' | 'decrypt-fields',
-    { document, documentText, fields, ...members }: FieldRequest,
+    request: FieldRequest,
     options: CallOptions,
-  ): Promise<string> {
+  ): Promise<never> {
     const { signal } = optionsOf(options, 'options', CALL_OPTIONS);
-    const sent = {
-      ...members,
-      ...(fields !== undefined && { fields: itemsOf(fields, 'request.fields', checked(STRING)) }),
-      documentText: documentTextOf({ document, documentText } as GivenDocument),
-    };
+    const sent = requestMembers(request, (document) => jsonOf(document, 'request.document'));
     const answer = await this.#send(operation, sent, signal);
     const text = readDocumentText(answer);
     // The return types of the public methods depend on which member was given.
-    return documentText === undefined ? (documentOf(text, answer.requestId) as string) : text;
+    return request.documentText === undefined ? (documentOf(text, answer.requestId) as never) : (text as never);
   }
 
   #send(

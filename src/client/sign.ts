@@ -1,20 +1,25 @@
+import { createHash, createHmac, type BinaryLike, type Hash, type Hmac } from 'node:crypto';
 import { partition } from '@aws-sdk/core/client';
-import { defaultProvider } from '@aws-sdk/credential-provider-node';
-import { Sha256 } from '@smithy/core/checksum';
 import { SignatureV4 } from '@smithy/signature-v4';
-import type { Type } from '../input/checks.ts';
+import type { Credentials, Identity } from '../connections/sdk-client.ts';
 import { dateOf, credentialsError } from './errors.ts';
 
-/** An AWS identity in the SDK's format. */
-interface Identity {
-  readonly accessKeyId: string;
-  readonly secretAccessKey: string;
-  readonly sessionToken?: string;
-  readonly expiration?: Date;
-}
+/** SHA-256, or HMAC-SHA-256 for a secret, in the form that the SDK's signer expects. The signer gives text and bytes. */
+class Sha256 {
+  readonly #hash: Hash | Hmac;
 
-/** AWS credentials, or a function that finds them. Every credential provider of the AWS SDK is such a function. */
-export type Credentials = Identity | (() => Promise<Identity>);
+  constructor(secret?: unknown) {
+    this.#hash = secret === undefined ? createHash('sha256') : createHmac('sha256', secret as BinaryLike);
+  }
+
+  update(data: unknown): void {
+    this.#hash.update(data as BinaryLike);
+  }
+
+  async digest(): Promise<Uint8Array> {
+    return this.#hash.digest();
+  }
+}
 
 /** Signs requests. It can correct its clock and renew its credentials after AWS rejected a signature. */
 export interface RequestSigner {
@@ -41,40 +46,22 @@ export interface RequestSigner {
 const MAX_SKEW_MS = 240_000;
 
 /**
- * Checks {@link Credentials}. Members that the client does not read are allowed, because the SDK's credentials have
- * more.
- */
-export const CREDENTIALS: Type = {
-  called: 'credentials or a function that finds them',
-  holds: (value) => {
-    if (typeof value !== 'object' || value === null) return typeof value === 'function';
-    const { accessKeyId, secretAccessKey, sessionToken = '' } = value as Partial<Identity>;
-    return [accessKeyId, secretAccessKey, sessionToken].every((part) => typeof part === 'string');
-  },
-};
-
-/**
  * Makes a signer for requests to API Gateway with AWS Signature Version 4. AWS accepts a signature for five minutes, so
  * each attempt needs its own.
  * @param region if undefined, it is read from the host name
  * @throws TypeError if the region is neither given nor part of the host name
  */
-export function requestSigner(
-  hostname: string,
-  region: string | undefined,
-  credentials: Credentials | undefined,
-): RequestSigner {
+export function requestSigner(hostname: string, region: string | undefined, credentials: Credentials): RequestSigner {
   const signedFor = region ?? regionOfHost(hostname);
   if (signedFor === undefined)
     throw new TypeError('http.region is required, because the host name of http.endpoint does not contain a region.');
   let clockOffsetMs = 0;
   const now = (): number => Date.now() + clockOffsetMs;
-  const identity = credentials ?? defaultProvider();
-  const cache = typeof identity === 'function' ? new CachedCredentials(identity, now) : undefined;
+  const cache = typeof credentials === 'function' ? new CachedCredentials(credentials, now) : undefined;
   const signer = new SignatureV4({
     service: 'execute-api',
     region: signedFor,
-    credentials: cache === undefined ? identity : () => cache.get(),
+    credentials: cache === undefined ? credentials : () => cache.get(),
     sha256: Sha256,
   });
   return {

@@ -1,7 +1,7 @@
 import type { CryptoPolicy } from '../envelope/crypto-policy.ts';
 import type { ServiceNames } from '../records/ids.ts';
 import type { FailoverPolicy } from '../kms/failover-policy.ts';
-import type { DynamoDbMetastoreOptions } from '../metastore/dynamodb-client.ts';
+import type { DynamoDbMetastoreOptions } from '../metastore/dynamodb-options.ts';
 import type { OperationName } from '../operations/operation-name.ts';
 import type { OperationLimits } from '../operations/operation.ts';
 import type { Settings } from './settings.ts';

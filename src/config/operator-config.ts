@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import { cryptoPolicy, type CryptoPolicy } from '../envelope/crypto-policy.ts';
 import { invalidConfiguration } from '../errors.ts';
 import type { ServiceNames } from '../records/ids.ts';
-import type { DynamoDbMetastoreOptions } from '../metastore/dynamodb-client.ts';
+import type { DynamoDbMetastoreOptions } from '../metastore/dynamodb-options.ts';
 import { metastoreOf, policyOf, type Environment } from './app-config.ts';
 import { settingFaults, settingsOf } from './read-config.ts';
 import { settingsSchema, type Settings } from './settings.ts';

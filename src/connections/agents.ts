@@ -1,10 +1,12 @@
 import type nodeHttp from 'node:http';
 import { Agent as HttpsAgent, type AgentOptions } from 'node:https';
-import { createRequire as requireFrom } from 'node:module';
 import { guardAgainstFreezes, type GuardOptions } from './freeze-guard.ts';
 
-/** `node:http`, loaded with `require`: an `import` of it also loads undici, which adds 50 ms to a cold start. */
-export const http = requireFrom(import.meta.url)('node:http') as typeof nodeHttp;
+/**
+ * `node:http`, loaded by `getBuiltinModule`: an `import` of it also loads undici, which adds 50 ms to a cold start. The
+ * call also works in a bundle of CommonJS, which has no `import.meta`.
+ */
+export const http = /* @__PURE__ */ process.getBuiltinModule('node:http');
 
 /** Connections per host: the AWS SDK's default. */
 const MAX_SOCKETS = 50;

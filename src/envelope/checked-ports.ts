@@ -21,7 +21,7 @@ import type { Clock } from '../async/clock.ts';
 /** Types of the port objects: each must have these methods. */
 export const METASTORE = having('load', 'loadLatest', 'store');
 export const KMS = having('wrap', 'unwrap');
-export const EVENTS = having('keyCreated', 'keyRetired', 'cacheUsed', 'servedStale');
+export const EVENTS = having();
 
 /** The members of a key row. `revoked` is required, because a row without it must not count as a valid key. */
 const KEY_RECORD: Types<EnvelopeKeyRecord> = {

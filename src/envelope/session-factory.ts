@@ -1,6 +1,7 @@
 import type { Clock } from '../async/clock.ts';
 import { checkLimits, RequestDeadlines, withDeadline, type RequestLimits } from '../async/deadline.ts';
 import { check, FUNCTION, OBJECT, optional, optionsOf, type Types } from '../input/checks.ts';
+import { listening } from '../input/defaults.ts';
 import { KeyNaming, SERVICE_NAMES, type ServiceNames } from '../records/ids.ts';
 import { checkedClock, checkedKms, checkedMetastore, EVENTS, KMS, METASTORE } from './checked-ports.ts';
 import { cryptoPolicy, type CryptoPolicy } from './crypto-policy.ts';
@@ -23,7 +24,8 @@ export interface SessionFactoryOptions extends ServiceNames {
    * they compare deadlines with that.
    */
   readonly now?: Clock;
-  readonly events?: EnvelopeEvents;
+  /** Listeners to the events of the key lifecycle, each of them optional. */
+  readonly events?: Partial<EnvelopeEvents>;
 }
 
 const KEY_USED = optional(FUNCTION);
@@ -58,7 +60,7 @@ export class SessionFactory {
     const naming = new KeyNaming(given);
     const policy = cryptoPolicy(given.policy);
     const now = checkedClock(given.now);
-    const { events = NO_ENVELOPE_EVENTS } = given;
+    const events = listening(NO_ENVELOPE_EVENTS, given.events, 'options.events');
     const ports = { metastore: checkedMetastore(given.metastore), kms: checkedKms(given.kms) };
     const dependencies = keyDependencies({ ...ports, policy, now, events });
     this.#systemKeys = new SystemKeys(naming.systemKeyId, dependencies);

@@ -2,8 +2,10 @@ import type { KeyObject } from 'node:crypto';
 import type { Clock } from '../async/clock.ts';
 import { checkLimits, type RequestDeadlines, type RequestLimits } from '../async/deadline.ts';
 import { freeNow } from '../crypto/free-now.ts';
-import { recordUnreadable } from '../errors.ts';
-import { BOOLEAN, byteLengthOf, BYTES, check, optionsOf } from '../input/checks.ts';
+import { utf8Of } from '../crypto/utf8.ts';
+import { KeyfoldError, recordUnreadable } from '../errors.ts';
+import { BOOLEAN, byteLengthOf, BYTES, check, optionsOf, STRING } from '../input/checks.ts';
+import { decodeCompactRecord, encodeCompactRecord, looksCompact } from '../records/compact-record.ts';
 import { checkedRecord, decodeDataRowRecord, type DataRowRecord } from '../records/data-row-record.ts';
 import type { EpochSeconds, KeyId, KeyMeta, KeyNaming, PartitionId } from '../records/ids.ts';
 import type { CryptoPolicy, DataRowKeyBounds } from './crypto-policy.ts';
@@ -132,6 +134,40 @@ export class Session {
     const plaintext = this.#open(this.#dependencies.keys.cached(meta) ?? (await this.#load(meta, limits)), record);
     freeNow(record.data);
     return plaintext;
+  }
+
+  /**
+   * Encrypts text, and returns its compact record, which is text, too: it fits a column or a field of a string.
+   * @throws TypeError, before any key is touched, if `text` is not a string
+   * @throws KeyfoldError `InvalidRequest` if the text has a lone surrogate, which UTF-8 cannot encode
+   * @throws KeyfoldError if no key to encrypt with can be loaded or made
+   * @example
+   * const record = await session.encryptText('4111111111111111'); // kf1.AAAAAGpm…
+   * const text = await session.decryptText(record); // 4111111111111111
+   */
+  async encryptText(text: string, limits: RequestLimits = {}): Promise<string> {
+    check(text, 'text', STRING);
+    if (!text.isWellFormed()) throw new KeyfoldError('InvalidRequest', 'The text is not well-formed Unicode.');
+    const record = encodeCompactRecord(await this.#seal(Buffer.from(text), limits, toRecord), 'bytes');
+    if (record !== undefined) return record;
+    throw new Error('a new record has no compact form');
+  }
+
+  /**
+   * Decrypts a record to text. The record is a string: a compact record, or the JSON text of a record.
+   * @returns the text; for the record of a field (`kf1j.…`), the JSON text of its value
+   * @throws TypeError if `record` is not a string
+   * @throws KeyfoldError `InvalidRequest` if the string is not a record
+   * @throws KeyfoldError `RecordUnreadable` as {@link decrypt}, and if the payload is not UTF-8
+   */
+  async decryptText(record: string, limits: RequestLimits = {}): Promise<string> {
+    check(record, 'record', STRING);
+    const given = looksCompact(record) ? decodeCompactRecord(record).record : decodeDataRowRecord(record);
+    const payload = await this.decrypt(given, limits);
+    const text = utf8Of(payload);
+    freeNow(payload);
+    if (text !== undefined) return text;
+    throw recordUnreadable('the payload is not UTF-8');
   }
 
   /**

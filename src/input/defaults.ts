@@ -1,4 +1,16 @@
-import { BOOLEAN, FUNCTION, NUMBER, optional, optionsOf, STRING, type Type, type Types } from './checks.ts';
+import {
+  BOOLEAN,
+  check,
+  FUNCTION,
+  having,
+  NUMBER,
+  optional,
+  optionsOf,
+  read,
+  STRING,
+  type Type,
+  type Types,
+} from './checks.ts';
 
 const TYPE_OF_DEFAULT: Readonly<Record<string, Type>> = {
   boolean: BOOLEAN,
@@ -41,4 +53,26 @@ export function numberFaults<T extends object>(
       return !(Number.isSafeInteger(value) && (value as number) >= (mayBeZero.includes(name) ? 0 : 1));
     })
     .map((name) => `${name} must be a positive whole number`);
+}
+
+const LISTENER = optional(FUNCTION);
+
+/**
+ * The listeners of a caller, with a listener that does nothing in place of each one that is absent. Other members are
+ * ignored, so that one object can listen to the events of several ports.
+ * @param silent a listener that does nothing, for every event
+ * @param name the name of the parameter with the given listeners, for error messages
+ * @throws TypeError if a listener is not a function
+ */
+export function listening<T extends object>(silent: T, given: Partial<T> | undefined, name: string): T {
+  if (given === undefined) return silent;
+  check(given, name, having());
+  const listeners = { ...silent };
+  for (const event in silent) {
+    const listener = read(given, event, name);
+    check(listener, `${name}.${event}`, LISTENER);
+    // Bound, because a listener may be a method.
+    if (listener !== undefined) listeners[event] = (listener as () => void).bind(given) as T[typeof event];
+  }
+  return listeners;
 }

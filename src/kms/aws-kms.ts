@@ -1,8 +1,20 @@
 import { createSecretKey } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { seal } from '../crypto/aead.ts';
-import { BYTES, check, having, OBJECT, optional, optionsOf, recordOf, STRING, type Types } from '../input/checks.ts';
-import { numberFaults, withDefaults } from '../input/defaults.ts';
+import {
+  BYTES,
+  check,
+  FUNCTION,
+  having,
+  OBJECT,
+  optional,
+  optionsOf,
+  recordOf,
+  STRING,
+  type Types,
+} from '../input/checks.ts';
+import { listening, numberFaults, withDefaults } from '../input/defaults.ts';
+import { CREDENTIALS, sdkClient, type Credentials, type SdkClient } from '../connections/sdk-client.ts';
 import type { Clock } from '../async/clock.ts';
 import { checkDeadline, deadlineExceeded, halfOf, withDeadline } from '../async/deadline.ts';
 import { invalidConfiguration, KeyfoldError } from '../errors.ts';
@@ -32,8 +44,19 @@ export interface AwsKmsOptions {
   readonly failover?: Partial<FailoverPolicy>;
   /** Replaces AWS's endpoint in every region, so that an emulator can be used. */
   readonly endpoint?: string;
-  /** Receives KMS events. By default, events are dropped. */
-  readonly events?: KmsEvents;
+  /** The AWS credentials for every region. Default: those that the AWS SDK finds in its environment. */
+  readonly credentials?: Credentials;
+  /**
+   * Returns a `KMSClient` of the AWS SDK for a region, with `maxAttempts: 1`, because `AwsKms` retries by itself. It is
+   * called once for each region. `AwsKms` closes no client. `timeouts.requestTimeoutMs` still limits each call, and
+   * connections from before a Lambda freeze are not used again. All other settings are the client's: `endpoint`,
+   * `credentials` and `timeouts.connectionTimeoutMs` cannot be combined with `clients`.
+   * @example
+   * clients: (region) => new KMSClient({ region, maxAttempts: 1, useFipsEndpoint: true })
+   */
+  readonly clients?: (region: string) => SdkClient;
+  /** Listeners to the events of KMS, each of them optional. */
+  readonly events?: Partial<KmsEvents>;
 }
 
 /** The clock, randomness, sleep and KMS connections of {@link AwsKms}. Tests and simulations replace them. */
@@ -51,8 +74,11 @@ const OPTIONS: Types<AwsKmsOptions> = {
   timeouts: optional(OBJECT),
   failover: optional(OBJECT),
   endpoint: optional(STRING),
-  events: optional(having('attempted', 'coolingDown', 'failedOver', 'wrapMissing')),
+  credentials: optional(CREDENTIALS),
+  clients: optional(FUNCTION),
+  events: optional(having()),
 };
+const KMS_CLIENT = sdkClient('KMS', 'a KMSClient');
 const DEPENDENCIES = having('now', 'random', 'sleep', 'connect');
 
 const DEFAULT_DEPENDENCIES: KmsDependencies = {
@@ -96,18 +122,21 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
   constructor(options: AwsKmsOptions, dependencies: KmsDependencies = DEFAULT_DEPENDENCIES) {
     const given = optionsOf(options, 'options', OPTIONS);
     check(dependencies, 'dependencies', DEPENDENCIES);
-    const { preferredRegion, failover = {}, endpoint, events = NO_EVENTS } = given;
+    const { preferredRegion, failover = {}, endpoint, credentials } = given;
     const keys = recordOf<string>(given.keys, 'options.keys', STRING);
     const faults = keyFaults(keys, preferredRegion);
     const timeouts = withDefaults(DEFAULT_TIMEOUTS, given.timeouts ?? {}, 'timeouts');
     faults.push(...numberFaults(timeouts, DEFAULT_TIMEOUTS));
     if (faults.length > 0) throw invalidConfiguration(faults);
+    const clientOf = clientsOf(given);
     const accounts = new Set(Object.values(keys).map((arn) => parseKmsArn(arn)?.account ?? ''));
     this.#regions = Object.entries(keys)
       .toSorted(([a], [b]) => Number(b === preferredRegion) - Number(a === preferredRegion))
-      .map(([region, arn]) => dependencies.connect({ region, keyArn: arn, accounts, timeouts, endpoint }));
+      .map(([region, keyArn]) =>
+        dependencies.connect({ region, keyArn, accounts, timeouts, endpoint, credentials, client: clientOf(region) }),
+      );
     this.#policy = failoverPolicy(failover, this.#regions.length);
-    this.#events = events;
+    this.#events = listening(NO_EVENTS, given.events, 'options.events');
     this.#now = dependencies.now;
     this.#failover = new Failover(this.#regions, this.#policy, dependencies, this.#events);
   }
@@ -214,4 +243,23 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
   #noteFailover(region: KmsRegion): void {
     if (region !== this.#regions[0]) this.#events.failedOver(region.region);
   }
+}
+
+/**
+ * The caller's client of each region. It is undefined for a caller without clients.
+ * @throws TypeError if a setting of Keyfold's own clients comes with clients, or for something else than a KMSClient
+ */
+function clientsOf({ clients, ...options }: AwsKmsOptions): (region: string) => SdkClient | undefined {
+  if (clients === undefined) return () => undefined;
+  const own = [
+    ['endpoint', options.endpoint],
+    ['credentials', options.credentials],
+    ['timeouts.connectionTimeoutMs', options.timeouts?.connectionTimeoutMs],
+  ].find(([, value]) => value !== undefined);
+  if (own !== undefined) throw new TypeError(`options must not have both clients and ${own[0] as string}.`);
+  return (region) => {
+    const client = clients(region);
+    check(client, `options.clients('${region}')`, KMS_CLIENT);
+    return client;
+  };
 }

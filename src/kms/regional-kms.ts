@@ -2,6 +2,8 @@ import { DecryptCommand, EncryptCommand, GenerateDataKeyCommand, KMSClient } fro
 import { orAborted } from '../async/deadline.ts';
 import type { Deadline } from '../async/deadline.ts';
 import { KEY_BYTES } from '../crypto/random.ts';
+import { guardHandler } from '../connections/agents.ts';
+import type { Credentials, SdkClient } from '../connections/sdk-client.ts';
 import { signatureFaultOf } from '../connections/signature-fault.ts';
 import { classify, RegionFault, type KmsAction } from './faults.ts';
 import { parseKmsArn } from './key-arn.ts';
@@ -24,6 +26,9 @@ export interface RegionalKmsOptions {
   readonly timeouts: KmsTimeouts;
   /** Replaces AWS's endpoint, so that an emulator can be used. */
   readonly endpoint: string | undefined;
+  readonly credentials?: Credentials | undefined;
+  /** The caller's client for this region, in place of one with the settings above. */
+  readonly client?: SdkClient | undefined;
 }
 
 /** The longest ciphertext that KMS accepts. */
@@ -35,27 +40,32 @@ export class RegionalKms implements KmsRegion {
   readonly keyArn: string;
   readonly #accounts: ReadonlySet<string>;
   readonly #client: KMSClient;
+  readonly #isGiven: boolean;
   readonly #requestTimeoutMs: number;
 
-  constructor({ region, keyArn, accounts, timeouts, endpoint }: RegionalKmsOptions) {
+  constructor({ region, keyArn, accounts, timeouts, endpoint, credentials, client }: RegionalKmsOptions) {
     this.region = region;
     this.keyArn = keyArn;
     this.#accounts = accounts;
     this.#requestTimeoutMs = timeouts.requestTimeoutMs;
-    this.#client = new KMSClient({
-      region,
-      ...(endpoint === undefined ? {} : { endpoint }),
-      maxAttempts: 1,
-      requestHandler: {
-        connectionTimeout: timeouts.connectionTimeoutMs,
-        requestTimeout: timeouts.requestTimeoutMs,
-        throwOnRequestTimeout: true,
-        // Each call opens a new connection. A kept connection could be dead after a Lambda freeze, and the failed call
-        // would count against the region. A process makes so few calls that the cost is small.
-        httpAgent: { keepAlive: false },
-        httpsAgent: { keepAlive: false },
-      },
-    });
+    this.#isGiven = client !== undefined;
+    this.#client =
+      (client as KMSClient | undefined) ??
+      new KMSClient({
+        region,
+        ...(endpoint === undefined ? {} : { endpoint }),
+        ...(credentials === undefined ? {} : { credentials }),
+        maxAttempts: 1,
+        requestHandler: {
+          connectionTimeout: timeouts.connectionTimeoutMs,
+          requestTimeout: timeouts.requestTimeoutMs,
+          throwOnRequestTimeout: true,
+          // Each call opens a new connection. A kept connection could be dead after a Lambda freeze, and the failed
+          // call would count against the region. A process makes so few calls that the cost is small.
+          httpAgent: { keepAlive: false },
+          httpsAgent: { keepAlive: false },
+        },
+      });
   }
 
   async generateDataKey(deadline: Deadline): Promise<Wrap & { plaintext: Buffer }> {
@@ -102,7 +112,11 @@ export class RegionalKms implements KmsRegion {
     });
   }
 
+  /** @throws TypeError if the caller's client has retries of its own */
   async #call<T>(action: KmsAction, deadline: Deadline, send: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    if (this.#isGiven && (await this.#client.config.maxAttempts()) !== 1) {
+      throw new TypeError('AwsKms retries by itself. options.clients must make KMSClients with maxAttempts: 1.');
+    }
     try {
       return await this.#attempt(deadline, send).catch(async (error: unknown) => {
         const fault = signatureFaultOf(error);
@@ -120,7 +134,13 @@ export class RegionalKms implements KmsRegion {
 
   async #attempt<T>(deadline: Deadline, send: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const attempt = AbortSignal.any([deadline.signal, AbortSignal.timeout(this.#requestTimeoutMs)]);
-    return orAborted(send(attempt), attempt);
+    this.#guard();
+    return orAborted(send(attempt), attempt).finally(() => this.#guard());
+  }
+
+  /** Guards a given client's agents against freezes, before and after a call, because the first call makes them. */
+  #guard(): void {
+    if (this.#isGiven) guardHandler(this.#client.config.requestHandler);
   }
 
   /** Loads new credentials. Ignores a failure, because the next attempt then reports the credentials error. */

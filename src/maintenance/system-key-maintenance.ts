@@ -1,5 +1,6 @@
 import { checkedClock, checkedKms, checkedMetastore, EVENTS } from '../envelope/checked-ports.ts';
 import { BYTES, check, FUNCTION, having, OBJECT, optional, optionsOf, type Types } from '../input/checks.ts';
+import { listening } from '../input/defaults.ts';
 import { cryptoPolicy, type CryptoPolicy } from '../envelope/crypto-policy.ts';
 import { checkLimits, halfOf, withDeadline, type RequestLimits } from '../async/deadline.ts';
 import { KeyfoldError } from '../errors.ts';
@@ -67,7 +68,8 @@ export interface MaintenanceOptions extends ServiceNames {
   /** The policy of the service that uses the keys. */
   readonly policy?: Partial<CryptoPolicy>;
   readonly now?: Clock;
-  readonly events?: EnvelopeEvents;
+  /** Listeners to the events of the key lifecycle, each of them optional. */
+  readonly events?: Partial<EnvelopeEvents>;
 }
 
 /** The state of one System Key after {@link SystemKeyMaintenance.run}. */
@@ -121,6 +123,7 @@ export class SystemKeyMaintenance {
   readonly #options: MaintenanceOptions;
   readonly #id: KeyId;
   readonly #policy: CryptoPolicy;
+  readonly #events: EnvelopeEvents;
   readonly #now: Clock;
 
   /**
@@ -131,6 +134,7 @@ export class SystemKeyMaintenance {
     this.#options = optionsOf(options, 'options', OPTIONS);
     this.#id = new KeyNaming(this.#options).systemKeyId;
     this.#policy = cryptoPolicy(this.#options.policy);
+    this.#events = listening(NO_ENVELOPE_EVENTS, this.#options.events, 'options.events');
     this.#now = checkedClock(this.#options.now);
   }
 
@@ -158,9 +162,9 @@ export class SystemKeyMaintenance {
   }
 
   async #createAhead(deadline: Deadline): Promise<Pick<MaintenanceReport, 'created' | 'createFault'>> {
-    const { metastore, kms, events = NO_ENVELOPE_EVENTS } = this.#options;
+    const { metastore, kms } = this.#options;
     const ports = { metastore: checkedMetastore(metastore), kms: checkedKms(kms) };
-    const dependencies = keyDependencies({ ...ports, events, policy: this.#policy, now: this.#now });
+    const dependencies = keyDependencies({ ...ports, events: this.#events, policy: this.#policy, now: this.#now });
     try {
       const created = await new SystemKeys(this.#id, dependencies).createAhead(
         this.#policy.expireAfterMs * AHEAD_SHARE,

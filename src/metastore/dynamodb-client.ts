@@ -1,5 +1,4 @@
 import {
-  ConditionalCheckFailedException,
   DynamoDBClient,
   GetItemCommand,
   QueryCommand,
@@ -8,34 +7,14 @@ import {
 } from '@aws-sdk/client-dynamodb';
 import { keptConnections } from '../connections/agents.ts';
 import { retriesOf } from '../connections/retries.ts';
-import { NUMBER, optional, STRING, type Types } from '../input/checks.ts';
 import { numberFaults } from '../input/defaults.ts';
 import { invalidConfiguration, KeyfoldError } from '../errors.ts';
 import type { KeyRow } from '../maintenance/key-table.ts';
+import type { DynamoDbMetastoreOptions } from './dynamodb-options.ts';
 import { keyOfItem, readKeyItem, type KeyItem } from './dynamodb-item.ts';
 
-/** Location of the key table and time-outs of its client. */
-export interface DynamoDbMetastoreOptions {
-  /** Default: `EncryptionKey`, as in Asherah. */
-  readonly tableName?: string;
-  /** The table's region. Default: the region that the AWS SDK finds in its environment. */
-  readonly region?: string;
-  /** Replaces AWS's endpoint, so that an emulator can be used. */
-  readonly endpoint?: string;
-  /** Default: 1000 milliseconds. */
-  readonly connectionTimeoutMs?: number;
-  /** Longest wait for the answer to one attempt, and longest pause within an answer. Default: 3000 milliseconds. */
-  readonly requestTimeoutMs?: number;
-}
-
-/** The type of each option in {@link DynamoDbMetastoreOptions}, for checks at run time. */
-export const DYNAMODB_OPTIONS: Types<DynamoDbMetastoreOptions> = {
-  tableName: optional(STRING),
-  region: optional(STRING),
-  endpoint: optional(STRING),
-  connectionTimeoutMs: optional(NUMBER),
-  requestTimeoutMs: optional(NUMBER),
-};
+/** The options that make the client, and cannot be combined with one that the caller made. */
+const OWN_SETTINGS = ['region', 'endpoint', 'connectionTimeoutMs', 'requestTimeoutMs', 'credentials'] as const;
 
 /** With three attempts, an outage is known after about 10 s, which leaves an HTTP request time to answer. */
 const DEFAULT_TIMEOUTS = { connectionTimeoutMs: 1000, requestTimeoutMs: 3000 };
@@ -51,11 +30,18 @@ const MAX_ATTEMPTS = 3;
 const ANSWER_AFTER_FREEZE_MS = 1000;
 
 /**
- * Creates the client for a key table. The SDK's standard retry mode retries throttling, 5xx answers and network errors.
+ * Creates the client for a key table, or takes the caller's. The SDK's standard retry mode retries throttling, 5xx
+ * answers and network errors.
+ * @throws TypeError if settings of the client come with a client
  * @throws KeyfoldError `InvalidConfiguration` if a time-out is not a positive whole number
  */
 export function dynamoDbClient(options: DynamoDbMetastoreOptions): { tableName: string; client: DynamoDBClient } {
-  const { tableName = 'EncryptionKey', region, endpoint } = options;
+  const { tableName = 'EncryptionKey', region, endpoint, credentials, client: given } = options;
+  if (given !== undefined) {
+    const both = OWN_SETTINGS.find((setting) => options[setting] !== undefined);
+    if (both !== undefined) throw new TypeError(`options must not have both client and ${both}.`);
+    return { tableName, client: given as unknown as DynamoDBClient };
+  }
   const timeouts = { ...DEFAULT_TIMEOUTS, ...options };
   const { connectionTimeoutMs, requestTimeoutMs } = timeouts;
   const faults = numberFaults(timeouts, DEFAULT_TIMEOUTS);
@@ -63,6 +49,7 @@ export function dynamoDbClient(options: DynamoDbMetastoreOptions): { tableName: 
   const client = new DynamoDBClient({
     ...(region === undefined ? {} : { region }),
     ...(endpoint === undefined ? {} : { endpoint }),
+    ...(credentials === undefined ? {} : { credentials }),
     maxAttempts: MAX_ATTEMPTS,
     retryStrategy: retriesOf(MAX_ATTEMPTS),
     requestHandler: {
@@ -140,7 +127,8 @@ export async function unlessRefused<Done, Refused>(
     await write;
     return done;
   } catch (error) {
-    if (error instanceof ConditionalCheckFailedException) return refused;
+    // By its name, because a client of the caller may throw the class of another version of the SDK.
+    if (errorNameOf(error) === 'ConditionalCheckFailedException') return refused;
     throw error;
   }
 }

@@ -12,8 +12,8 @@ import {
   rowsFrom,
   rowsOf,
   unlessRefused,
-  type DynamoDbMetastoreOptions,
 } from './dynamodb-client.ts';
+import type { DynamoDbMetastoreOptions } from './dynamodb-options.ts';
 import { isPossibleKey, readKeyItem } from './dynamodb-item.ts';
 
 /** An operator's access to a DynamoDB key table with Asherah's schema. */

@@ -1,6 +1,15 @@
-import { paginateQuery, PutItemCommand, UpdateItemCommand, type DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import {
+  PutItemCommand,
+  QueryCommand,
+  UpdateItemCommand,
+  type DynamoDBClient,
+  type QueryCommandInput,
+  type QueryCommandOutput,
+} from '@aws-sdk/client-dynamodb';
 import { checkedKeyRecord, checkSeconds } from '../envelope/checked-ports.ts';
 import { BYTES, check, having, NUMBER, optional, optionsOf, STRING, type Types } from '../input/checks.ts';
+import { guardHandler } from '../connections/agents.ts';
+import { listening } from '../input/defaults.ts';
 import { checkDeadline, orAborted } from '../async/deadline.ts';
 import type { EpochSeconds, KeyId } from '../records/ids.ts';
 import type { KeyRow } from '../maintenance/key-table.ts';
@@ -9,7 +18,6 @@ import type { Deadline } from '../async/deadline.ts';
 import { Semaphore } from '../async/semaphore.ts';
 import type { SystemKeyStore } from '../maintenance/system-key-maintenance.ts';
 import {
-  DYNAMODB_OPTIONS,
   dynamoDbClient,
   errorNameOf,
   metastoreUnavailable,
@@ -19,8 +27,8 @@ import {
   rowsFrom,
   rowsOf,
   unlessRefused,
-  type DynamoDbMetastoreOptions,
 } from './dynamodb-client.ts';
+import { DYNAMODB_OPTIONS, type DynamoDbMetastoreOptions } from './dynamodb-options.ts';
 import { decodeKeyItem, encodeKeyItem, isPossibleKey, keyAttribute, keyOfItem, readKeyItem } from './dynamodb-item.ts';
 
 /** Events for an operator's logs and metrics. Callers of the service do not see them. */
@@ -42,10 +50,11 @@ export interface MetastoreState {
   readonly lastError?: { readonly errorName: string; readonly atMs: number };
 }
 
-/** Options of {@link DynamoDbMetastore}. */
-type Options = DynamoDbMetastoreOptions & { readonly events?: MetastoreEvents };
+/** The options of the table, and listeners to the events of its calls. */
+type Options = DynamoDbMetastoreOptions & { readonly events?: Partial<MetastoreEvents> };
 
-const OPTIONS: Types<Options> = { ...DYNAMODB_OPTIONS, events: optional(having('metastoreCalled')) };
+const OPTIONS: Types<Options> = { ...DYNAMODB_OPTIONS, events: optional(having()) };
+const NO_EVENTS: MetastoreEvents = { metastoreCalled: () => {} };
 
 /**
  * Equal to the most connections of the SDK's client. Without this limit, a batch of records with invented keys could
@@ -59,6 +68,7 @@ const MAX_CONCURRENT_CALLS = 50;
  */
 export class DynamoDbMetastore implements Metastore, SystemKeyStore {
   readonly #client: DynamoDBClient;
+  readonly #isGiven: boolean;
   readonly #tableName: string;
   readonly #events: MetastoreEvents;
   readonly #calls = new Semaphore(MAX_CONCURRENT_CALLS);
@@ -72,8 +82,9 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
     const given = optionsOf(options, 'options', OPTIONS);
     const { tableName, client } = dynamoDbClient(given);
     this.#tableName = tableName;
-    this.#events = given.events ?? { metastoreCalled: () => {} };
+    this.#events = listening(NO_EVENTS, given.events, 'options.events');
     this.#client = client;
+    this.#isGiven = given.client !== undefined;
   }
 
   /** The last known state of the table. Makes no call. */
@@ -134,9 +145,7 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
   async rows(id: KeyId, deadline: Deadline): Promise<KeyRow[]> {
     check(id, 'id', STRING);
     checkDeadline(deadline);
-    return this.#call('Query', deadline, (abortSignal) =>
-      rowsFrom(paginateQuery({ client: this.#client }, rowsOf(this.#tableName, id), { abortSignal })),
-    );
+    return this.#call('Query', deadline, (abortSignal) => rowsFrom(this.#pagesOf(id, abortSignal)));
   }
 
   async replaceKey(
@@ -160,10 +169,22 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
     );
   }
 
+  /** The pages of an id. The SDK's paginator would refuse a caller's client of another version of the SDK. */
+  async *#pagesOf(id: KeyId, abortSignal: AbortSignal): AsyncGenerator<QueryCommandOutput> {
+    let next: QueryCommandInput['ExclusiveStartKey'];
+    do {
+      const command = new QueryCommand({ ...rowsOf(this.#tableName, id), ExclusiveStartKey: next });
+      const page = await this.#client.send(command, { abortSignal });
+      yield page;
+      next = page.LastEvaluatedKey;
+    } while (next !== undefined);
+  }
+
   async #call<T>(action: MetastoreAction, deadline: Deadline, send: (signal: AbortSignal) => Promise<T>): Promise<T> {
     let beganAtMs = performance.now();
     const result = this.#calls.run(() => {
       beganAtMs = performance.now();
+      this.#guard();
       return send(deadline.signal);
     });
     try {
@@ -179,6 +200,13 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
       this.#events.metastoreCalled(action, performance.now() - beganAtMs, name);
       deadline.signal.throwIfAborted();
       throw metastoreUnavailable(this.#tableName, name);
+    } finally {
+      this.#guard();
     }
+  }
+
+  /** Guards a given client's agents against freezes, before and after a call, because the first call makes them. */
+  #guard(): void {
+    if (this.#isGiven) guardHandler(this.#client.config.requestHandler);
   }
 }

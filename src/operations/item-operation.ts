@@ -1,13 +1,7 @@
 import * as v from 'valibot';
 import { KeyfoldError, type ErrorCode } from '../errors.ts';
-import {
-  allEnded,
-  DEFAULT_LIMITS,
-  limitPlaintext,
-  parseInput,
-  type Operation,
-  type OperationContext,
-} from './operation.ts';
+import { eachItem } from './each-item.ts';
+import { DEFAULT_LIMITS, limitPlaintext, parseInput, type Operation, type OperationContext } from './operation.ts';
 
 /** An operation on one item. The API offers it both for single items and for batches. */
 export interface ItemOperation<Item> {
@@ -91,22 +85,19 @@ export function batch<Item>(operation: ItemOperation<Item>, more?: v.ObjectEntri
     const sizes = parsed.map((item) => (item instanceof KeyfoldError ? 0 : operation.sizeBytes(item)));
     limitPlaintext(sizes, context);
     const within = { ...context, session: context.session.batch({ shareDataRowKey }) };
-    const failures: KeyfoldError[] = [];
-    const results = await allEnded(
-      parsed.map(async (item) => {
-        try {
-          if (item instanceof KeyfoldError) throw item;
-          return await operation.run(item, within);
-        } catch (error) {
-          if (!(error instanceof KeyfoldError)) throw error;
-          failures.push(error);
-          return JSON.stringify({ error: { code: error.code, detail: error.message } });
-        }
-      }),
-    );
+    const results = await eachItem(parsed, (item) => {
+      if (item instanceof KeyfoldError) throw item;
+      return operation.run(item, within);
+    });
+    const failures = results.filter((result) => result instanceof KeyfoldError);
     if (failures.length > 0) context.itemsFailed(failures);
-    return `{"results":[${results.join(',')}]}`;
+    return `{"results":[${results.map(textOf).join(',')}]}`;
   };
+}
+
+function textOf(result: string | KeyfoldError): string {
+  if (typeof result === 'string') return result;
+  return JSON.stringify({ error: { code: result.code, detail: result.message } });
 }
 
 function orFailure<T>(work: () => T): T | KeyfoldError {

@@ -1,4 +1,5 @@
 import { decodeCompactRecord, looksCompact, type CompactRecord } from '../records/compact-record.ts';
+import { utf8Of } from '../crypto/utf8.ts';
 import { KeyfoldError, recordUnreadable } from '../errors.ts';
 import { isNestedTooDeeply } from '../records/json-depth.ts';
 import { stringOf, type JsonValue } from './json-text.ts';
@@ -44,14 +45,6 @@ function jsonTextOf(payload: Buffer): string {
   if (text === undefined || !isJson(text)) throw recordUnreadable('the payload is not the text of a JSON value');
   if (isNestedTooDeeply(text)) throw recordUnreadable('the payload is nested too deeply for a field');
   return text;
-}
-
-function utf8Of(payload: Buffer): string | undefined {
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(payload);
-  } catch {
-    return undefined;
-  }
 }
 
 function isJson(text: string): boolean {

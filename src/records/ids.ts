@@ -1,4 +1,4 @@
-import { BOOLEAN, check, optional, STRING, type Types } from '../input/checks.ts';
+import { BOOLEAN, check, NUMBER, optional, STRING, type Types } from '../input/checks.ts';
 import { invalidConfiguration, KeyfoldError } from '../errors.ts';
 
 declare const brand: unique symbol;
@@ -11,6 +11,35 @@ export type KeyId = string & { readonly [brand]: 'KeyId' };
 
 /** Whole seconds since 1970-01-01T00:00Z. */
 export type EpochSeconds = number & { readonly [brand]: 'EpochSeconds' };
+
+/**
+ * Checks the id of a key, for authors of a metastore: not empty, well-formed Unicode, and at most 2,048 bytes of UTF-8.
+ * @throws TypeError if the id is not a string
+ * @throws KeyfoldError `InvalidRequest` for any other text
+ * @example
+ * const id = parseKeyId(row.id);
+ */
+export function parseKeyId(id: string): KeyId {
+  check(id, 'id', STRING);
+  if (isPossibleKeyId(id)) return id as KeyId;
+  throw new KeyfoldError(
+    'InvalidRequest',
+    `The key id must be well-formed Unicode of 1 to ${MAX_KEY_ID_BYTES} bytes of UTF-8.`,
+  );
+}
+
+/**
+ * Checks a creation time, for authors of a metastore.
+ * @throws TypeError if the value is not a number
+ * @throws KeyfoldError `InvalidRequest` if the number is not whole, or so large that JavaScript cannot hold it exactly
+ * @example
+ * const created = parseEpochSeconds(Number(row.created));
+ */
+export function parseEpochSeconds(seconds: number): EpochSeconds {
+  check(seconds, 'seconds', NUMBER);
+  if (Number.isSafeInteger(seconds)) return seconds as EpochSeconds;
+  throw new KeyfoldError('InvalidRequest', 'A creation time must be a whole number of seconds since 1970.');
+}
 
 /** The whole seconds of a time in milliseconds. @throws TypeError if the number is not a time */
 export function secondsOf(nowMs: number): EpochSeconds {

@@ -1,6 +1,8 @@
 import type { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
 import { expect } from 'vitest';
 import * as client from '../../src/client/index.ts';
+import { defaultCredentials } from '../../src/client/default-credentials.ts';
+import { LambdaTransport } from '../../src/client/lambda.ts';
 import { openDirectDoor } from './direct-door.ts';
 import { realBytesOf } from './hostile.ts';
 import type { PublicFunctions } from './public-function.ts';
@@ -14,7 +16,7 @@ const FIELDS = { fields: ['$.card'], allowMissing: true };
 const invoke = openDirectDoor();
 /** A LambdaClient that runs Keyfold's handlers in this process. */
 const lambda = {
-  config: { maxAttempts: async () => 1, credentials: async () => ({}) },
+  config: { serviceId: 'Lambda', maxAttempts: async () => 1, credentials: async () => ({}) },
   send: async ({ input }: InvokeCommand) => {
     const { payload, error } = await invoke(Buffer.from(input.Payload as Uint8Array).toString());
     const FunctionError = error && 'Unhandled';
@@ -23,7 +25,7 @@ const lambda = {
 } as unknown as LambdaClient;
 const retry = { maxAttempts: 1, attemptTimeoutMs: 5000, totalTimeoutMs: 5000, baseDelayMs: 0, longestDelayMs: 0 };
 const byLambda = (): client.KeyfoldClientOptions => ({
-  lambda: { functions: { seal: 'seal', open: 'open' }, client: lambda },
+  lambda: new LambdaTransport({ functions: { seal: 'seal', open: 'open' }, client: lambda }),
   retry,
 });
 const byHttp = (): client.KeyfoldClientOptions => ({
@@ -77,6 +79,11 @@ export const CLIENT: PublicFunctions = {
     args: () => [byLambda()],
     call: (given: never) => new KeyfoldClient(given),
   },
+  'new LambdaTransport': {
+    args: () => [{ functions: { seal: 'seal', open: 'open' }, client: lambda }],
+    call: (given: never) => new LambdaTransport(given),
+  },
+  defaultCredentials: { args: () => [], call: defaultCredentials },
   // Calls the same function with its other options.
   'new KeyfoldClient over HTTP': {
     args: () => [byHttp()],

@@ -8,6 +8,7 @@ import { PLUGINS } from './public-plugins.ts';
 const { KeyfoldError, MemoryMetastore, SessionFactory, StaticKms } = library;
 
 const HELLO = Buffer.from('héllo');
+const FIELDS = { fields: ['$.card'], allowMissing: true };
 const noop = (): void => {};
 
 export const session = memoryService().session('p');
@@ -96,6 +97,54 @@ export const LIBRARY: PublicFunctions = {
     call: library.decodeCompactRecord,
     holds: ({ record }: library.CompactRecord) => opens(record),
   },
+  parseKeyId: { args: () => ['_SK_svc_prod'], call: library.parseKeyId },
+  parseEpochSeconds: { args: () => [60], call: library.parseEpochSeconds },
+  encryptBatch: {
+    args: () => [session, [Buffer.from(HELLO), Buffer.from('x')], { ...limits(), shareDataRowKey: true }],
+    call: library.encryptBatch,
+    holds: async (records: (library.DataRowRecord | library.KeyfoldError)[], [, plaintexts]: [unknown, unknown[]]) => {
+      expect(records).toHaveLength(plaintexts.length);
+      for (const [i, record] of records.entries()) {
+        expect(await session.decrypt(record as library.DataRowRecord)).toEqual(realBytesOf(plaintexts[i]));
+      }
+    },
+  },
+  decryptBatch: {
+    args: async () => [session, [await session.encrypt(HELLO), await session.encrypt(HELLO)], limits()],
+    call: library.decryptBatch,
+    holds: (payloads: unknown[]) => {
+      for (const payload of payloads) {
+        if (payload instanceof KeyfoldError) expect(payload.code).toBe('RecordUnreadable');
+        else isHello(payload as Uint8Array);
+      }
+    },
+  },
+  rewrapBatch: {
+    args: async () => [session, [await session.encrypt(HELLO)], limits()],
+    call: library.rewrapBatch,
+  },
+  encryptFields: {
+    args: () => [
+      session,
+      { document: { id: 7, card: '4111' }, ...FIELDS, skipSealed: false, shareDataRowKey: false },
+      limits(),
+    ],
+    call: library.encryptFields,
+    holds: async (sealed: unknown, [, { document, documentText }]: [unknown, library.GivenDocument]) => {
+      const text = documentText ?? JSON.stringify(document);
+      const sealedText = documentText === undefined ? JSON.stringify(sealed) : (sealed as string);
+      const opened = await library.decryptFields(session, { documentText: sealedText, all: true });
+      expect(JSON.parse(opened)).toEqual(JSON.parse(text));
+    },
+  },
+  decryptFields: {
+    args: async () => [
+      session,
+      { document: await library.encryptFields(session, { document: { card: '4111' }, ...FIELDS }), ...FIELDS },
+      limits(),
+    ],
+    call: library.decryptFields,
+  },
   'new KeyfoldError': {
     args: () => ['NotFound', 'Nothing.', { cause: new Error('why') }],
     call: (...args: [never, never]) => new KeyfoldError(...args),
@@ -140,6 +189,16 @@ export const LIBRARY: PublicFunctions = {
     args: async () => [await session.encryptToJson(HELLO), limits()],
     call: (...args: [never, never]) => session.decryptJson(...args),
     holds: isHello,
+  },
+  'Session.encryptText': {
+    args: () => ['héllo', limits()],
+    call: (...args: [never, never]) => session.encryptText(...args),
+    holds: async (record: string, [text]: [string]) => expect(await session.decryptText(record)).toBe(text),
+  },
+  'Session.decryptText': {
+    args: async () => [await session.encryptText('héllo'), limits()],
+    call: (...args: [never, never]) => session.decryptText(...args),
+    holds: (text: string) => expect(text).toBe('héllo'),
   },
   'Session.rewrap': {
     args: async () => [await session.encrypt(HELLO), limits()],

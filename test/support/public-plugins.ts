@@ -1,3 +1,5 @@
+import { KMSClient } from '@aws-sdk/client-kms';
+import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { expect } from 'vitest';
 import * as library from '../../src/index.ts';
 import type { KmsRegion } from '../../src/kms/kms-region.ts';
@@ -41,6 +43,7 @@ const awsOptions = (): library.AwsKmsOptions => ({
   timeouts: { connectionTimeoutMs: 100, requestTimeoutMs: 100 },
   failover: { maxRounds: 1, onKeyRefused: 'fail' },
   endpoint: 'http://127.0.0.1:9',
+  credentials: { accessKeyId: 'a', secretAccessKey: 's' },
   events: { attempted: noop, coolingDown: noop, failedOver: noop, wrapMissing: noop },
 });
 const aws = new AwsKms(awsOptions(), {
@@ -81,6 +84,14 @@ export const PLUGINS: PublicFunctions = {
     call: (options: never) => new AwsKms(options),
     holds: (kms: library.AwsKms) => expect(kms.regionStates()).not.toEqual([]),
   },
+  // Calls the same function with its other options.
+  'new AwsKms with clients': {
+    args: () => {
+      const { keys, preferredRegion } = awsOptions();
+      return [{ keys, preferredRegion, clients: (region: string) => new KMSClient({ region, maxAttempts: 1 }) }];
+    },
+    call: (options: never) => new AwsKms(options),
+  },
   'AwsKms.regionStates': { args: () => [], call: () => aws.regionStates() },
   'AwsKms.wrap': {
     args: () => [Buffer.alloc(32, 5), deadline()],
@@ -118,9 +129,14 @@ export const PLUGINS: PublicFunctions = {
         tableName: 'T',
         connectionTimeoutMs: 5,
         requestTimeoutMs: 5,
+        credentials: async () => ({ accessKeyId: 'a', secretAccessKey: 's' }),
         events: { metastoreCalled: noop },
       },
     ],
+    call: (options: never) => new DynamoDbMetastore(options),
+  },
+  'new DynamoDbMetastore with a client': {
+    args: () => [{ tableName: 'T', client: new DynamoDBClient({}) }],
     call: (options: never) => new DynamoDbMetastore(options),
   },
   ...metastoreCases('DynamoDbMetastore', dynamo, overDeadline),

@@ -9,6 +9,8 @@ import { buildApi, buildQueue } from '../../../src/container.ts';
 import { httpDoor } from '../../../src/doors/http.ts';
 import { queueDoor } from '../../../src/doors/queue.ts';
 import { DynamoDbMetastore, SessionFactory, StaticKms } from '../../../src/index.ts';
+import { LOCAL_CREDENTIALS } from '../../support/local-credentials.ts';
+import { LambdaTransport } from '../../../src/client/lambda.ts';
 
 /** The kinds of process that the tests freeze. */
 export type Role = 'api' | 'queue' | 'direct' | 'direct with a client of the caller’s' | 'HTTP';
@@ -91,10 +93,12 @@ function each(requests: number, work: (i: number) => Promise<string>): Promise<O
 const ROLES: Readonly<Record<Role, () => Serve | Promise<Serve>>> = {
   api,
   queue,
-  direct: () => client({ lambda: { functions: 'keyfold' } }),
+  direct: () => client({ lambda: new LambdaTransport({ functions: 'keyfold' }) }),
   'direct with a client of the caller’s': () =>
-    client({ lambda: { functions: 'keyfold', client: new LambdaClient({ endpoint, maxAttempts: 1 }) } }),
-  HTTP: () => client({ http: { endpoint, region: 'us-west-2' } }),
+    client({
+      lambda: new LambdaTransport({ functions: 'keyfold', client: new LambdaClient({ endpoint, maxAttempts: 1 }) }),
+    }),
+  HTTP: () => client({ http: { endpoint, region: 'us-west-2', credentials: LOCAL_CREDENTIALS } }),
 };
 
 const serve = await ROLES[role as Role]();

@@ -1,25 +1,34 @@
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { build } from 'esbuild';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startDynamoDb } from '../../../local/dynamodb.ts';
 import { startKmsEmulator } from '../../../emulators/kms/kms-emulator.ts';
+import { HANDLERS } from '../../../scripts/handler-bundle.ts';
+import { licenceOf, LICENCES_FILE } from '../../../scripts/third-party.ts';
+import { startLocalApi } from '../../support/local-api.ts';
 
 const run = promisify(execFile);
 const root = join(import.meta.dirname, '..', '..', '..');
+/** A project that has the package installed. */
 let folder: string;
+let dist: string;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
-  await run(process.execPath, ['scripts/build.ts', folder], { cwd: root });
+  const installed = join(folder, 'node_modules', 'keyfold');
+  dist = join(installed, 'dist');
+  await run(process.execPath, ['scripts/build.ts', dist], { cwd: root });
+  await copyFile(join(root, 'package.json'), join(installed, 'package.json'));
 }, 60_000);
 afterAll(() => rm(folder, { recursive: true }));
 
 it("the handler's bundle runs by itself on a sample event, and refuses to start without its settings", async () => {
   const invoke = `
-    import { handler } from ${JSON.stringify(join(folder, 'handlers', 'api', 'index.mjs'))};
+    import { handler } from ${JSON.stringify(join(dist, 'handlers', 'api', 'index.mjs'))};
     import event from ${JSON.stringify(join(root, 'events', 'api-encrypt-iam.json'))} with { type: 'json' };
     const { statusCode } = await handler(event, { getRemainingTimeInMillis: () => 30_000 });
     console.log('status', statusCode);
@@ -43,7 +52,7 @@ it("the handler's bundle runs by itself on a sample event, and refuses to start 
 });
 
 it('the bundle for direct invocation starts only where it is told what to serve', async () => {
-  const invoke = join(folder, 'handlers', 'invoke', 'index.mjs');
+  const invoke = join(dist, 'handlers', 'invoke', 'index.mjs');
   const env = {
     ...process.env,
     KEYFOLD_SERVICE: 'svc',
@@ -54,41 +63,118 @@ it('the bundle for direct invocation starts only where it is told what to serve'
   await run(process.execPath, [invoke], { env: { ...env, KEYFOLD_OPERATIONS: 'encrypt' } });
 });
 
-it("the client's bundle holds nothing of the service that knows keys", async () => {
-  const bundle = await readFile(join(folder, 'client.js'), 'utf8');
-  const imports = [...bundle.matchAll(/from "([^"]+)"/g)].map(([, name]) => name);
-  expect(new Set(imports)).toEqual(
-    new Set([
-      '@aws-sdk/client-lambda',
-      '@aws-sdk/core/client',
-      '@aws-sdk/credential-provider-node',
-      '@smithy/core/checksum',
-      '@smithy/core/retry',
-      '@smithy/signature-v4',
-      'node:events',
-      'node:https',
-      'node:module',
-      'node:stream/consumers',
-      'node:timers/promises',
-      'node:util/types',
-    ]),
-  );
-  expect(bundle.length).toBeLessThan(50_000);
+it("the client's files hold nothing of the service that knows keys, and no SDK client", async () => {
+  const texts = await closureOf(join(dist, 'client', 'index.js'));
+  const sources = texts.join('\n').matchAll(/^\/\/ (?:signing:)?(src\/[\w-]+|node_modules\/(?:@[\w-]+\/)?[\w-]+)/gm);
+  const homes = new Set(Array.from(sources, ([, home = '']) => home));
+  const known = new Set([
+    'src/async',
+    'src/client',
+    'src/connections',
+    'src/crypto',
+    'src/errors',
+    'src/input',
+    'src/operations',
+  ]);
+  expect([...homes].filter((home) => !known.has(home)).toSorted()).toEqual([
+    'node_modules/@aws-sdk/core',
+    'node_modules/@smithy/core',
+    'node_modules/@smithy/signature-v4',
+    'node_modules/@smithy/types',
+  ]);
 });
 
-it("the CLI's bundle runs beside the package's dependencies, and says with which Node", async () => {
-  // As npm installs it: in a package of ES modules, with what the package depends on.
-  await writeFile(join(folder, 'package.json'), '{"type":"module"}');
-  const { dependencies } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { dependencies: object };
-  for (const name of Object.keys(dependencies)) {
-    const at = join(folder, 'node_modules', name);
-    await mkdir(dirname(at), { recursive: true });
-    await symlink(join(root, 'node_modules', name), at);
-  }
-  const cli = join(folder, 'cli.js');
+it("the CLI's bundle runs beside the other files of the package, and says with which Node", async () => {
+  const cli = join(dist, 'cli.js');
   expect(await readFile(cli, 'utf8')).toMatch(/^#!\/usr\/bin\/env node\n/);
   const dynamoDb = await startDynamoDb('EncryptionKey', 0);
   const args = ['keys', 'list', '--all', '--json', '--endpoint', dynamoDb.endpoint];
   expect(await run(process.execPath, [cli, ...args])).toEqual({ stdout: '[]\n', stderr: '' });
   await dynamoDb.close();
+});
+
+describe.each([
+  ['static-kms', 60],
+  ['http-client', 60],
+  ['aws-kms', 400],
+] as const)("a user's bundle of test/integration/project/bundles/%s.ts", (name, limitKiB) => {
+  let world: Awaited<ReturnType<typeof startWorld>>;
+  beforeAll(async () => {
+    world = await startWorld(name);
+  });
+  afterAll(() => world.stop());
+
+  it.each(['esm', 'cjs'] as const)(`is below ${limitKiB} KiB as %s, and runs`, async (format) => {
+    const outfile = join(folder, 'bundles', `${name}.${format === 'esm' ? 'mjs' : 'cjs'}`);
+    const program = join(folder, `${name}.ts`);
+    await copyFile(join(import.meta.dirname, 'bundles', `${name}.ts`), program);
+    await build({ entryPoints: [program], outfile, format, bundle: true, minify: true, platform: 'node' });
+    expect((await stat(outfile)).size).toBeLessThan(limitKiB * 1024);
+    const { stdout } = await run(process.execPath, [outfile], { cwd: folder, env: { ...process.env, ...world.env } });
+    expect(stdout).toBe('hello');
+  });
+});
+
+/** Starts what a program needs: a local API, or the emulators of KMS and DynamoDB. */
+async function startWorld(
+  name: string,
+): Promise<{ readonly env: NodeJS.ProcessEnv; readonly stop: () => Promise<unknown> }> {
+  if (name === 'http-client') {
+    const api = await startLocalApi();
+    return { env: { API_ENDPOINT: api.url }, stop: () => api.stop() };
+  }
+  const [kms, dynamoDb] = await Promise.all([startKmsEmulator(), startDynamoDb('EncryptionKey', 0)]);
+  await kms.ensureKey('us-west-2', 'alias/keyfold');
+  return {
+    env: { AWS_ENDPOINT_URL_KMS: kms.endpoint, AWS_ENDPOINT_URL_DYNAMODB: dynamoDb.endpoint },
+    stop: () => Promise.all([kms.close(), dynamoDb.close()]),
+  };
+}
+
+/** The texts of a module and of all modules that it imports statically. */
+async function closureOf(entry: string): Promise<string[]> {
+  const texts = new Map<string, string>();
+  const pending = [entry];
+  for (let file = pending.pop(); file !== undefined; file = pending.pop()) {
+    if (texts.has(file)) continue;
+    const text = await readFile(file, 'utf8');
+    texts.set(file, text);
+    for (const [, specifier = ''] of text.matchAll(/^(?:import|} from) (?:.* from )?"(\.[^"]+)";/gm)) {
+      pending.push(join(file, '..', specifier));
+    }
+  }
+  return [...texts.values()];
+}
+
+describe('what is shipped', () => {
+  it('comes with the licence of each package that is in it', async () => {
+    for (const shipped of [dist, ...HANDLERS.map((name) => join(dist, 'handlers', name))]) {
+      const text = await readFile(join(shipped, LICENCES_FILE), 'utf8');
+      expect(text).toMatch(/^@aws-sdk\/client-dynamodb \d+\.\d+\.\d+ \(Apache-2\.0\)$/m);
+      expect(text).toContain('Apache License');
+    }
+    const ofApi = join(dist, 'handlers', 'api');
+    expect(await readFile(join(ofApi, LICENCES_FILE), 'utf8')).toMatch(/^@middy\/core .*\(MIT\)$/m);
+    expect(await readFile(join(ofApi, 'LICENSE'), 'utf8')).toContain('The Keyfold authors');
+    expect(await readFile(join(ofApi, 'NOTICE'), 'utf8')).toContain('The Keyfold authors');
+  });
+
+  it('contains no code of the simulator of IAM, which is under the AGPL, and no path of this machine', async () => {
+    const files = await readdir(dist, { recursive: true, withFileTypes: true });
+    for (const file of files.filter((entry) => entry.isFile() && !entry.name.endsWith('.map'))) {
+      const text = await readFile(join(file.parentPath, file.name), 'utf8');
+      const found = ['cloud-copilot', 'iam-simulate', root].filter((stray) => text.includes(stray));
+      expect({ file: file.name, found }).toEqual({ file: file.name, found: [] });
+    }
+    await expect(licenceOf(join(root, 'node_modules', '@cloud-copilot', 'iam-simulate'))).rejects.toThrow(
+      'is under AGPL-3.0-or-later, so no bundle may contain it',
+    );
+  });
+
+  it('cannot be built with a package that has no licence text', async () => {
+    const silent = join(folder, 'silent');
+    await mkdir(silent);
+    await writeFile(join(silent, 'package.json'), '{"name":"silent","version":"1.0.0","license":"MIT"}');
+    await expect(licenceOf(silent)).rejects.toThrow('silent has no licence text');
+  });
 });

@@ -1,18 +1,23 @@
 import vm from 'node:vm';
-import type { LambdaClient } from '@aws-sdk/client-lambda';
+import { KMSClient } from '@aws-sdk/client-kms';
+import { LambdaClient } from '@aws-sdk/client-lambda';
 import { describe, expect, it } from 'vitest';
 import { KeyfoldClient, KeyfoldServiceError } from '../../../src/client/index.ts';
+import { LOCAL_CREDENTIALS } from '../../support/local-credentials.ts';
+import { LambdaTransport } from '../../../src/client/lambda.ts';
 import { errorOf } from '../../support/fakes.ts';
 import { detached, outOfBounds } from '../../support/hostile.ts';
 import { tenant } from '../../support/public-client.ts';
 
-const HTTP = { endpoint: 'https://keyfold.example', region: 'us-west-2' };
+const HTTP = { endpoint: 'https://keyfold.example', region: 'us-west-2', credentials: LOCAL_CREDENTIALS };
+
+const LAMBDA = new LambdaClient({});
 
 /** Makes a partition client whose Lambda client fails the test if a method sends a request. */
 function unasked(): ReturnType<KeyfoldClient['partition']> {
-  const config = { maxAttempts: async () => 1, credentials: async () => ({}) };
+  const config = { serviceId: 'Lambda', maxAttempts: async () => 1, credentials: async () => ({}) };
   const client = { config, send: () => expect.unreachable() } as unknown as LambdaClient;
-  return new KeyfoldClient({ lambda: { functions: 'keyfold', client } }).partition('p');
+  return new KeyfoldClient({ lambda: new LambdaTransport({ functions: 'keyfold', client }) }).partition('p');
 }
 
 /** Returns the message of the TypeError that a promise rejects with. */
@@ -110,21 +115,35 @@ describe('PartitionClient', () => {
   });
 });
 
+describe('new LambdaTransport', () => {
+  it.for<[string, unknown]>([
+    ['options must be an object', 'keyfold'],
+    ['options.functions must be', {}],
+    ['options.functions.open must be a string', { functions: { seal: 'f' } }],
+    ['options.client must be a LambdaClient', { functions: 'f', client: { send: () => {} } }],
+    ['options.client must be a LambdaClient', { functions: 'f', client: new KMSClient({}) }],
+    ['options.credentials must be credentials', { functions: 'f', credentials: {} }],
+    ['options must not have both client and credentials', { functions: 'f', client: LAMBDA, credentials: () => {} }],
+  ])('%s', ([message, options]) => {
+    expect(() => new LambdaTransport(options as never)).toThrow(TypeError);
+    expect(() => new LambdaTransport(options as never)).toThrow(message);
+  });
+});
+
 describe('new KeyfoldClient', () => {
   it.for<[string, unknown]>([
     ['options must be an object', undefined],
     ['options must have one of lambda and http', {}],
-    ['options must have one of lambda and http', { http: HTTP, lambda: { functions: 'f' } }],
+    ['options must have one of lambda and http', { http: HTTP, lambda: new LambdaTransport({ functions: 'f' }) }],
     ['options has no option retries', { http: HTTP, retries: {} }],
     ['retry.maxAttempts must be a number', { http: HTTP, retry: { maxAttempts: '4' } }],
     ['retry has no option attempts', { http: HTTP, retry: { attempts: 4 } }],
     ['http.endpoint must be a string', { http: { ...HTTP, endpoint: new URL(HTTP.endpoint) } }],
     ['http.endpoint must be a URL', { http: { ...HTTP, endpoint: 'keyfold.example' } }],
     ['http.credentials must be', { http: { ...HTTP, credentials: { accessKeyId: 'a' } } }],
-    ['http.authorization must be a function', { http: { ...HTTP, authorization: 'Bearer x' } }],
-    ['lambda.functions must be', { lambda: {} }],
-    ['lambda.functions.open must be a string', { lambda: { functions: { seal: 'f' } } }],
-    ['lambda.client must be a LambdaClient', { lambda: { functions: 'f', client: { send: () => {} } } }],
+    ['http.authorization must be a function', { http: { ...HTTP, credentials: undefined, authorization: 'Bearer x' } }],
+    ['http must have credentials or authorization', { http: { endpoint: HTTP.endpoint, region: 'us-west-2' } }],
+    ['options.lambda must be a LambdaTransport', { lambda: { functions: 'f' } }],
   ])('%s', ([message, options]) => {
     expect(() => new KeyfoldClient(options as never)).toThrow(TypeError);
     expect(() => new KeyfoldClient(options as never)).toThrow(message);

@@ -1,6 +1,8 @@
 import { LambdaClient } from '@aws-sdk/client-lambda';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { KeyfoldClient, type RetryPolicy } from '../../../src/client/index.ts';
+import { LOCAL_CREDENTIALS } from '../../support/local-credentials.ts';
+import { LambdaTransport } from '../../../src/client/lambda.ts';
 import { clientContract, failureOf } from '../../support/contract/client-contract.ts';
 import { startLocalApi, type LocalApi } from '../../support/local-api.ts';
 
@@ -14,11 +16,11 @@ afterAll(() => api.stop());
 
 function overLambda(retry: Partial<RetryPolicy> = {}, names: string | typeof functions = functions): KeyfoldClient {
   const client = new LambdaClient({ endpoint: api.url, maxAttempts: 1 });
-  return new KeyfoldClient({ lambda: { functions: names, client }, retry });
+  return new KeyfoldClient({ lambda: new LambdaTransport({ functions: names, client }), retry });
 }
 
 function overHttp(retry: Partial<RetryPolicy> = {}): KeyfoldClient {
-  return new KeyfoldClient({ http: { endpoint: api.url, region: 'us-west-2' }, retry });
+  return new KeyfoldClient({ http: { endpoint: api.url, region: 'us-west-2', credentials: LOCAL_CREDENTIALS }, retry });
 }
 
 clientContract('direct invocation', overLambda);

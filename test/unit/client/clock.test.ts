@@ -2,6 +2,8 @@
 import { LambdaClient } from '@aws-sdk/client-lambda';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { KeyfoldClient, type KeyfoldClientOptions } from '../../../src/client/index.ts';
+import { LOCAL_CREDENTIALS } from '../../support/local-credentials.ts';
+import { LambdaTransport } from '../../../src/client/lambda.ts';
 import { failureOf } from '../../support/contract/client-contract.ts';
 import { startStub, type AnswerOf, type StubAnswer, type StubServer } from '../../support/stub-server.ts';
 
@@ -34,7 +36,12 @@ async function clientOf(
   const options: KeyfoldClientOptions =
     way === 'HTTP'
       ? { http: { endpoint, region: 'us-west-2', credentials } }
-      : { lambda: { functions: 'keyfold', client: new LambdaClient({ endpoint, maxAttempts: 1, credentials }) } };
+      : {
+          lambda: new LambdaTransport({
+            functions: 'keyfold',
+            client: new LambdaClient({ endpoint, maxAttempts: 1, credentials }),
+          }),
+        };
   return new KeyfoldClient({ ...options, retry: { maxAttempts: 1 } }).partition('p');
 }
 
@@ -209,5 +216,7 @@ it.for([
   'http://[::2]',
 ])('the client refuses to send plaintexts without TLS to %s', async (endpoint) => {
   stub = await startStub(good);
-  expect(() => new KeyfoldClient({ http: { endpoint, region: 'us-west-2' } })).toThrow(TypeError);
+  expect(() => new KeyfoldClient({ http: { endpoint, region: 'us-west-2', credentials: LOCAL_CREDENTIALS } })).toThrow(
+    'http.endpoint must',
+  );
 });

@@ -5,8 +5,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
-import { documentOf, documentTextOf } from '../../../src/client/documents.ts';
+import { documentOf } from '../../../src/client/documents.ts';
+import { jsonOf } from '../../../src/client/json.ts';
+import { requestMembers } from '../../../src/operations/fields-request.ts';
 import { startLocalApi } from '../../support/local-api.ts';
+
+/** Returns the JSON text that the client sends for a document. */
+function textOf(document: unknown): unknown {
+  return requestMembers({ document }, (value) => jsonOf(value, 'request.document'))['documentText'];
+}
 
 const root = join(import.meta.dirname, '..', '..', '..');
 
@@ -16,9 +23,11 @@ it('the example in docs/reference/client.md runs and has the results that it sho
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
   const api = await startLocalApi();
   try {
-    const client = join(root, 'src', 'client', 'index.ts');
     expect(example).toContain("from 'keyfold/client'");
-    await writeFile(join(folder, 'example.ts'), example.replace("'keyfold/client'", JSON.stringify(client)));
+    const local = example
+      .replace("'keyfold/client'", JSON.stringify(join(root, 'src', 'client', 'index.ts')))
+      .replace("'keyfold/client/lambda'", JSON.stringify(join(root, 'src', 'client', 'lambda.ts')));
+    await writeFile(join(folder, 'example.ts'), local);
     const env = { ...process.env, AWS_ENDPOINT_URL_LAMBDA: api.url };
     const { stdout } = await promisify(execFile)(process.execPath, ['example.ts'], { cwd: folder, env });
     const said = [...example.matchAll(/console\.log.*?\/\/ (.*)/g)].map(([, comment]) => comment);
@@ -43,9 +52,9 @@ it.for(['9007199254740993', '{"a":[{"b":-12345678901234567890}]}', '[1e400]', '1
   },
 );
 
-it('documentTextOf rejects a document that is nested too deeply for JSON.stringify', () => {
+it('the client rejects a document that is nested too deeply for JSON.stringify', () => {
   const document = JSON.parse('['.repeat(60_000) + ']'.repeat(60_000)) as unknown;
-  expect(() => documentTextOf({ document })).toThrow(
+  expect(() => textOf(document)).toThrow(
     expect.objectContaining({ code: 'InvalidRequest', message: 'The request is nested too deeply.' }),
   );
 });
@@ -54,8 +63,8 @@ it('documentOf parses a document with 60,000 levels of nesting', () => {
   expect(documentOf('['.repeat(60_000) + ']'.repeat(60_000), undefined)).toBeInstanceOf(Array);
 });
 
-it('documentTextOf throws a TypeError for a value without a JSON form', () => {
+it('the client throws a TypeError for a value without a JSON form', () => {
   for (const document of [undefined, () => 1, Symbol('a')]) {
-    expect(() => documentTextOf({ document })).toThrow(TypeError);
+    expect(() => textOf(document)).toThrow(TypeError);
   }
 });

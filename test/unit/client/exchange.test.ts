@@ -6,11 +6,15 @@ import { createServer as createTcpServer, type Socket } from 'node:net';
 import { expect, it, vi } from 'vitest';
 import { close, listen } from '../../../emulators/listen.ts';
 import { KeyfoldClient } from '../../../src/client/index.ts';
+import { LOCAL_CREDENTIALS } from '../../support/local-credentials.ts';
 import { failureOf } from '../../support/contract/client-contract.ts';
 import { startStub } from '../../support/stub-server.ts';
 
 function clientOf(endpoint: string): ReturnType<KeyfoldClient['partition']> {
-  return new KeyfoldClient({ http: { endpoint, region: 'us-west-2' }, retry: { maxAttempts: 1 } }).partition('p');
+  return new KeyfoldClient({
+    http: { endpoint, region: 'us-west-2', credentials: LOCAL_CREDENTIALS },
+    retry: { maxAttempts: 1 },
+  }).partition('p');
 }
 
 it('the client uses TLS for an https endpoint', async () => {

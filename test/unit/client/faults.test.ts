@@ -1,6 +1,8 @@
 import { LambdaClient } from '@aws-sdk/client-lambda';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { KeyfoldClient, type KeyfoldClientOptions, type RetryPolicy } from '../../../src/client/index.ts';
+import { LOCAL_CREDENTIALS } from '../../support/local-credentials.ts';
+import { LambdaTransport } from '../../../src/client/lambda.ts';
 import { failureOf } from '../../support/contract/client-contract.ts';
 import { startStub, type StubAnswer, type StubServer } from '../../support/stub-server.ts';
 
@@ -26,8 +28,13 @@ async function clientOf(
   stub = await startStub(...answers);
   const options: KeyfoldClientOptions =
     way === 'HTTP'
-      ? { http: { endpoint: stub.url, region: 'us-west-2' } }
-      : { lambda: { functions: 'keyfold', client: new LambdaClient({ endpoint: stub.url, maxAttempts: 1 }) } };
+      ? { http: { endpoint: stub.url, region: 'us-west-2', credentials: LOCAL_CREDENTIALS } }
+      : {
+          lambda: new LambdaTransport({
+            functions: 'keyfold',
+            client: new LambdaClient({ endpoint: stub.url, maxAttempts: 1 }),
+          }),
+        };
   return new KeyfoldClient({ ...options, retry }).partition('p');
 }
 
@@ -274,7 +281,7 @@ describe('the retry policy', () => {
     expect(await failureOf(client.decrypt('kf1.x'))).toMatchObject({ code: 'Throttled' });
     expect(stub?.requests.length).toBe(4);
     for (const nonsense of [NaN, -1]) {
-      const http = { endpoint: 'http://127.0.0.1:9', region: 'us-west-2' };
+      const http = { endpoint: 'http://127.0.0.1:9', region: 'us-west-2', credentials: LOCAL_CREDENTIALS };
       expect(() => new KeyfoldClient({ http, retry: { totalTimeoutMs: nonsense } })).toThrow(/totalTimeoutMs/);
     }
   });
@@ -301,7 +308,12 @@ describe('the client', () => {
     const options: KeyfoldClientOptions =
       way === 'HTTP'
         ? { http: { endpoint, region: 'us-west-2', credentials } }
-        : { lambda: { functions: 'keyfold', client: new LambdaClient({ endpoint, maxAttempts: 1, credentials }) } };
+        : {
+            lambda: new LambdaTransport({
+              functions: 'keyfold',
+              client: new LambdaClient({ endpoint, maxAttempts: 1, credentials }),
+            }),
+          };
     return new KeyfoldClient({ ...options, retry: QUICK }).partition('p');
   }
 
@@ -344,7 +356,9 @@ it('the client throws Unreachable if nothing listens at the endpoint', async () 
 });
 
 it.for<unknown>([undefined, null, ['p']])('KeyfoldClient.partition throws a TypeError for %j', (partition) => {
-  const client = new KeyfoldClient({ http: { endpoint: 'https://keyfold.example', region: 'us-west-2' } });
+  const client = new KeyfoldClient({
+    http: { endpoint: 'https://keyfold.example', region: 'us-west-2', credentials: LOCAL_CREDENTIALS },
+  });
   expect(() => client.partition(partition as string)).toThrow(
     new TypeError(
       `partition must be a string, not ${partition === undefined || partition === null ? partition : 'another object'}.`,
@@ -364,6 +378,6 @@ it('the client returns UnexpectedAnswer for a batch item with an unknown error c
 
 it('the client rejects a LambdaClient that has retries of its own', async () => {
   const client = new LambdaClient({ endpoint: 'http://127.0.0.1:9' });
-  const keyfold = new KeyfoldClient({ lambda: { functions: 'keyfold', client } });
+  const keyfold = new KeyfoldClient({ lambda: new LambdaTransport({ functions: 'keyfold', client }) });
   await expect(keyfold.partition('p').decrypt('kf1.x')).rejects.toThrow(/maxAttempts: 1/);
 });

@@ -8,6 +8,8 @@ import {
   KeyfoldTransportError,
   type KeyfoldClientError,
 } from '../../../src/client/index.ts';
+import { LOCAL_CREDENTIALS } from '../../support/local-credentials.ts';
+import { LambdaTransport } from '../../../src/client/lambda.ts';
 import { failureOf } from '../../support/contract/client-contract.ts';
 import { startStub, type StubAnswer } from '../../support/stub-server.ts';
 
@@ -25,8 +27,10 @@ async function thrownFor(way: 'HTTP' | 'Lambda', answer: StubAnswer): Promise<Ke
   const { url: endpoint } = stub;
   const to =
     way === 'HTTP'
-      ? { http: { endpoint, region: 'us-west-2' } }
-      : { lambda: { functions: 'keyfold', client: new LambdaClient({ endpoint, maxAttempts: 1 }) } };
+      ? { http: { endpoint, region: 'us-west-2', credentials: LOCAL_CREDENTIALS } }
+      : {
+          lambda: new LambdaTransport({ functions: 'keyfold', client: new LambdaClient({ endpoint, maxAttempts: 1 }) }),
+        };
   const client = new KeyfoldClient({ ...to, retry: { maxAttempts: 1 } });
   const thrown = await failureOf(client.partition('p').decrypt('kf1.x'));
   await stub.stop();
@@ -122,7 +126,7 @@ it('an answer of Lambda that is not valid UTF-8 causes UnexpectedAnswer', async 
 it('the default LambdaClient makes a single attempt per request', async () => {
   const stub = await startStub({ status: 200, body: '{"plaintext":"aGVsbG8="}' });
   vi.stubEnv('AWS_ENDPOINT_URL_LAMBDA', stub.url);
-  const client = new KeyfoldClient({ lambda: { functions: 'keyfold' } }).partition('p');
+  const client = new KeyfoldClient({ lambda: new LambdaTransport({ functions: 'keyfold' }) }).partition('p');
   expect(await client.decrypt('kf1.x')).toEqual(new Uint8Array(Buffer.from('hello')));
   expect(stub.requests[0]?.path).toContain('/functions/keyfold/');
   await stub.stop();
@@ -181,7 +185,10 @@ it('the client throws Unreachable after a connection timeout of Lambda and rethr
   ] as const) {
     const requestHandler = { handle: () => Promise.reject(Object.assign(new Error('CANARY'), fault)) };
     const client = new LambdaClient({ maxAttempts: 1, requestHandler });
-    const keyfold = new KeyfoldClient({ lambda: { functions: 'keyfold', client }, retry: { maxAttempts: 1 } });
+    const keyfold = new KeyfoldClient({
+      lambda: new LambdaTransport({ functions: 'keyfold', client }),
+      retry: { maxAttempts: 1 },
+    });
     await expect(keyfold.partition('p').decrypt('kf1.x')).rejects.toMatchObject(expected);
   }
 });

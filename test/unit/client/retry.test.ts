@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, it, vi } from 'vitest';
 import { KeyfoldClient, type RetryPolicy } from '../../../src/client/index.ts';
+import { LOCAL_CREDENTIALS } from '../../support/local-credentials.ts';
 import { failureOf } from '../../support/contract/client-contract.ts';
 import { startStub, type StubAnswer, type StubServer } from '../../support/stub-server.ts';
 
@@ -27,7 +28,10 @@ async function clientOf(
   retry: Partial<RetryPolicy> = {},
 ): Promise<ReturnType<KeyfoldClient['partition']>> {
   stub = await startStub(...answers);
-  return new KeyfoldClient({ http: { endpoint: stub.url, region: 'us-west-2' }, retry }).partition('p');
+  return new KeyfoldClient({
+    http: { endpoint: stub.url, region: 'us-west-2', credentials: LOCAL_CREDENTIALS },
+    retry,
+  }).partition('p');
 }
 
 function throttled(retryAfter?: string): StubAnswer {

@@ -2,6 +2,7 @@
 import { createHash, createHmac } from 'node:crypto';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { KeyfoldClient, type HttpTransportOptions } from '../../../src/client/index.ts';
+import { defaultCredentials } from '../../../src/client/default-credentials.ts';
 import { requestSigner } from '../../../src/client/sign.ts';
 import { failureOf } from '../../support/contract/client-contract.ts';
 import { startStub, type StubRequest, type StubServer } from '../../support/stub-server.ts';
@@ -82,8 +83,8 @@ it("the client signs the session token and the stage's path", async () => {
   expect(sent.headers.authorization).toBe(signatureOf(sent, IDENTITY.secretAccessKey));
 });
 
-it('the client finds credentials with the default provider of the SDK for each request', async () => {
-  const sent = await sentBy({ region: 'us-west-2' });
+it('defaultCredentials finds credentials as the SDK does, and a provider without expiry is asked for each request', async () => {
+  const sent = await sentBy({ region: 'us-west-2', credentials: defaultCredentials() });
   expect(sent.headers.authorization).toContain('Credential=local/');
   expect(sent.headers.authorization).toBe(signatureOf(sent, 'local'));
   let asked = 0;
@@ -127,7 +128,7 @@ it('concurrent calls ask the credential provider once', async () => {
 it.for(['http://localhost:9', 'http://127.0.0.1:9', 'http://[::1]:9', 'https://keyfold.example'])(
   'the client accepts the endpoint %s',
   (endpoint) => {
-    expect(() => new KeyfoldClient({ http: { endpoint, region: 'us-west-2' } })).not.toThrow();
+    expect(() => new KeyfoldClient({ http: { endpoint, region: 'us-west-2', credentials: IDENTITY } })).not.toThrow();
   },
 );
 
@@ -174,7 +175,7 @@ it.for([
   ['an endpoint with a bare #', { endpoint: 'https://keyfold.example#', region: 'us-west-2' }, /must not contain/],
   ['an endpoint with a user name', { endpoint: 'https://x@keyfold.example', region: 'us-west-2' }, /must not contain/],
   ['an endpoint with a password', { endpoint: 'https://:x@keyfold.example', region: 'us-west-2' }, /must not contain/],
-  ['a custom domain without a region option', { endpoint: 'https://keyfold.example' }, /region/],
+  ['a custom domain without a region option', { endpoint: 'https://keyfold.example', credentials: IDENTITY }, /region/],
   [
     'credentials together with an authorization',
     { endpoint: 'https://keyfold.example', credentials: IDENTITY, authorization: async () => 'x' },
@@ -207,5 +208,5 @@ it.for([
   'abc123.execute-api.eusc-de-east-1.amazonaws.com',
   'execute-api.us-west-2.amazonaws.com.attacker.example',
 ])('the client does not read a region from the host name %s', (host) => {
-  expect(() => new KeyfoldClient({ http: { endpoint: `https://${host}` } })).toThrow(/region/);
+  expect(() => new KeyfoldClient({ http: { endpoint: `https://${host}`, credentials: IDENTITY } })).toThrow(/region/);
 });

@@ -1,8 +1,12 @@
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { STATIC_KMS_OVERRIDE, StaticKms } from '../../../src/index.ts';
 
 const masterKey = Buffer.alloc(32, 7);
 const lambda = { AWS_LAMBDA_FUNCTION_NAME: 'api' };
+
+afterEach(() => {
+  vi.unstubAllEnvs();
+});
 
 describe('StaticKms', () => {
   it('wraps and unwraps a key, and does not change the given bytes', async () => {
@@ -25,6 +29,15 @@ describe('StaticKms', () => {
     expect(() => new StaticKms(masterKey, lambda)).toThrow(STATIC_KMS_OVERRIDE);
     expect(() => new StaticKms(masterKey, lambda, 'yes')).toThrow('protects nothing in Lambda');
     expect(new StaticKms(masterKey, lambda, STATIC_KMS_OVERRIDE)).toBeInstanceOf(StaticKms);
+  });
+
+  it('reads the environment of the process if none is given, so that it does not start in Lambda', async () => {
+    const kms = new StaticKms(masterKey);
+    expect(await kms.unwrap(await kms.wrap(Buffer.alloc(32, 5)))).toEqual({ key: Buffer.alloc(32, 5) });
+    vi.stubEnv('AWS_LAMBDA_FUNCTION_NAME', 'api');
+    expect(() => new StaticKms(masterKey)).toThrow('protects nothing in Lambda');
+    expect(() => new StaticKms(masterKey, undefined, 'yes')).toThrow(STATIC_KMS_OVERRIDE);
+    expect(new StaticKms(masterKey, undefined, STATIC_KMS_OVERRIDE)).toBeInstanceOf(StaticKms);
   });
 
   it('refuses null as the environment with a TypeError that names it', () => {

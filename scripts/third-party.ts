@@ -1,0 +1,85 @@
+/** The licences of the packages whose code is in a bundle. They are shipped beside it. */
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Metafile } from 'esbuild';
+
+const ROOT = join(import.meta.dirname, '..');
+
+/** The file with the licences of a bundle, beside the bundle. */
+export const LICENCES_FILE = 'THIRD-PARTY-LICENSES.txt';
+
+/** The licences under which code may be shipped with Keyfold. None of them asks anything of the users' own code. */
+const ALLOWED: ReadonlySet<string> = new Set([
+  '0BSD',
+  'Apache-2.0',
+  'BSD-2-Clause',
+  'BSD-3-Clause',
+  'ISC',
+  'MIT',
+  'MIT-0',
+]);
+
+/** The texts of packages that publish none, by their scope. All packages of a scope have the same authors and licence. */
+const TEXTS: Readonly<Record<string, string>> = {
+  '@aws-lambda-powertools': 'scripts/licence-texts/powertools.txt',
+  '@aws-sdk': 'node_modules/@aws-sdk/core/LICENSE',
+  '@middy': 'scripts/licence-texts/middy.txt',
+};
+
+interface Manifest {
+  readonly name: string;
+  readonly version: string;
+  readonly license?: string;
+}
+
+/** Returns the folders of the packages whose code is in the outputs of a build, relative to the repository. */
+export function packagesIn({ outputs }: Metafile): string[] {
+  const folders = Object.values(outputs)
+    .flatMap(({ inputs }) => Object.entries(inputs))
+    .filter(([, { bytesInOutput }]) => bytesInOutput > 0)
+    .map(([path]) => /node_modules\/(?:.*\/node_modules\/)?(?:@[^/]+\/)?[^/]+/.exec(path)?.[0])
+    .filter((folder) => folder !== undefined);
+  return [...new Set(folders)].toSorted();
+}
+
+/**
+ * Writes the licences of the packages in a build: each text once, below the packages that it is for.
+ * @param folder where the bundle is
+ * @throws Error if a package has no licence text, or a licence under which its code may not be shipped
+ */
+export async function writeLicences(metafile: Metafile, folder: string): Promise<void> {
+  const packagesByText = new Map<string, string[]>();
+  for (const path of packagesIn(metafile)) {
+    const { heading, text } = await licenceOf(join(ROOT, path));
+    packagesByText.set(text, [...(packagesByText.get(text) ?? []), heading]);
+  }
+  const sections = Array.from(
+    packagesByText,
+    ([text, headings]) => `${[...new Set(headings)].join('\n')}\n\n${text}\n`,
+  );
+  const rule = `\n${'-'.repeat(80)}\n\n`;
+  await writeFile(
+    join(folder, LICENCES_FILE),
+    ['These packages are part of the code beside this file.\n', ...sections].join(rule),
+  );
+}
+
+/**
+ * Returns a package's name, version and licence, and the texts of its licence and its notices.
+ * @throws Error as {@link writeLicences} does
+ */
+export async function licenceOf(folder: string): Promise<{ readonly heading: string; readonly text: string }> {
+  const {
+    name,
+    version,
+    license = 'no licence',
+  } = JSON.parse(await readFile(join(folder, 'package.json'), 'utf8')) as Manifest;
+  if (!ALLOWED.has(license)) throw new Error(`${name} is under ${license}, so no bundle may contain it`);
+  const files = (await readdir(folder)).filter((file) => /^(?:licen[cs]e|copying|.*notice)(?:\.\w+)?$/i.test(file));
+  const ofScope = TEXTS[name.split('/')[0] ?? ''];
+  const paths = files.length > 0 ? files.toSorted().map((file) => join(folder, file)) : [];
+  if (paths.length === 0 && ofScope !== undefined) paths.push(join(ROOT, ofScope));
+  if (paths.length === 0) throw new Error(`${name} has no licence text: add one to scripts/licence-texts`);
+  const texts = await Promise.all(paths.map((path) => readFile(path, 'utf8')));
+  return { heading: `${name} ${version} (${license})`, text: texts.map((text) => text.trim()).join('\n\n') };
+}

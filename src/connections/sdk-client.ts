@@ -1,0 +1,61 @@
+import { having, type Type } from '../input/checks.ts';
+
+/** An AWS identity in the SDK's format. */
+export interface Identity {
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  readonly sessionToken?: string;
+  readonly expiration?: Date;
+}
+
+/**
+ * AWS credentials, or a function that finds them. Every credential provider of the AWS SDK for JavaScript 3 is such a
+ * function.
+ * @example
+ * import { fromTemporaryCredentials } from '@aws-sdk/credential-providers';
+ *
+ * const credentials = fromTemporaryCredentials({
+ *   params: { RoleArn: 'arn:aws:iam::111122223333:role/orders', RoleSessionName: 'orders' },
+ * });
+ */
+export type Credentials = Identity | (() => Promise<Identity>);
+
+/**
+ * Checks {@link Credentials}. Members that Keyfold does not read are allowed, because the SDK's credentials have more.
+ */
+export const CREDENTIALS: Type = {
+  called: 'credentials or a function that finds them',
+  holds: (value) => {
+    if (typeof value !== 'object' || value === null) return typeof value === 'function';
+    const { accessKeyId, secretAccessKey, sessionToken = '' } = value as Partial<Identity>;
+    return [accessKeyId, secretAccessKey, sessionToken].every((part) => typeof part === 'string');
+  },
+};
+
+/**
+ * A client of the AWS SDK for JavaScript that the caller made, such as a `KMSClient`, of version 3.940 or newer. The
+ * caller also closes it, after its last use by Keyfold.
+ */
+export interface SdkClient {
+  /** The signature only says that a client has this method: Keyfold alone calls it, with commands of its service. */
+  send(command: never, options?: never): Promise<unknown>;
+  readonly config: { readonly serviceId: string };
+}
+
+/**
+ * Checks that a value is an SDK client of one service.
+ * @param serviceId as the SDK spells it in the client's config, such as `KMS`
+ * @param called the name of the client's class, with its article
+ */
+export function sdkClient(serviceId: string, called: string): Type {
+  const sending = having('send');
+  const configured = having('maxAttempts', 'credentials');
+  return {
+    called,
+    holds: (value) => {
+      if (!sending.holds(value)) return false;
+      const { config } = value as { readonly config: unknown };
+      return configured.holds(config) && (config as SdkClient['config']).serviceId === serviceId;
+    },
+  };
+}

@@ -1,0 +1,8 @@
+/** Decodes UTF-8. A byte order mark stays. Returns undefined for bytes that are not UTF-8. */
+export function utf8Of(bytes: Uint8Array): string | undefined {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,36 @@
+import { CREDENTIALS, sdkClient, type Credentials, type SdkClient } from '../connections/sdk-client.ts';
+import { NUMBER, optional, STRING, type Types } from '../input/checks.ts';
+
+/** The key table, and the client that reaches it. */
+export interface DynamoDbMetastoreOptions {
+  /** Default: `EncryptionKey`, as in Asherah. */
+  readonly tableName?: string;
+  /** The table's region. Default: the region that the AWS SDK finds in its environment. */
+  readonly region?: string;
+  /** Replaces AWS's endpoint, so that an emulator can be used. */
+  readonly endpoint?: string;
+  /** Default: 1000 milliseconds. */
+  readonly connectionTimeoutMs?: number;
+  /** Longest wait for the answer to one attempt, and longest pause within an answer. Default: 3000 milliseconds. */
+  readonly requestTimeoutMs?: number;
+  /** Default: the credentials that the AWS SDK finds in its environment. */
+  readonly credentials?: Credentials;
+  /**
+   * A `DynamoDBClient` of the AWS SDK, in place of one with Keyfold's settings. The caller closes it. Connections from
+   * before a Lambda freeze are not used again. Time-outs and retries are the client's: set `requestTimeout` and
+   * `throwOnRequestTimeout` in its `requestHandler`, because the SDK waits without a limit by default. Only `tableName`
+   * and `events` can be combined with `client`.
+   */
+  readonly client?: SdkClient;
+}
+
+/** The type of each option in {@link DynamoDbMetastoreOptions}, for checks at run time. */
+export const DYNAMODB_OPTIONS: Types<DynamoDbMetastoreOptions> = {
+  tableName: optional(STRING),
+  region: optional(STRING),
+  endpoint: optional(STRING),
+  connectionTimeoutMs: optional(NUMBER),
+  requestTimeoutMs: optional(NUMBER),
+  credentials: optional(CREDENTIALS),
+  client: optional(sdkClient('DynamoDB', 'a DynamoDBClient')),
+};

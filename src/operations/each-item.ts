@@ -1,0 +1,23 @@
+import { KeyfoldError } from '../errors.ts';
+import { allEnded } from './operation.ts';
+
+/**
+ * Runs the items of a batch concurrently. Items that need the same key share one load of it.
+ * @returns the result of each item in the order of the items; for an item that failed, its error
+ * @throws any error that is not a KeyfoldError, after all items have ended
+ */
+export function eachItem<Item, Result>(
+  items: readonly Item[],
+  run: (item: Item) => Result | Promise<Result>,
+): Promise<(Result | KeyfoldError)[]> {
+  return allEnded(
+    items.map(async (item) => {
+      try {
+        return await run(item);
+      } catch (error) {
+        if (error instanceof KeyfoldError) return error;
+        throw error;
+      }
+    }),
+  );
+}

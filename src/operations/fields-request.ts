@@ -1,0 +1,128 @@
+import { ANYTHING, ARRAY, BOOLEAN, checked, itemsOf, optional, STRING, type Types } from '../input/checks.ts';
+
+/** Exactly one of a document as a JavaScript value, or as JSON text. In JSON text, numbers keep all their digits. */
+export type GivenDocument =
+  | { readonly document: unknown; readonly documentText?: undefined }
+  | { readonly documentText: string; readonly document?: undefined };
+
+/** What an operation on a document returns: the form that its request has. */
+export type DocumentOf<Given extends GivenDocument> = Given extends { readonly documentText: string }
+  ? string
+  : unknown;
+
+/** Options of a call that encrypts several payloads. */
+export interface SharingOptions {
+  /** Encrypts all payloads under one Data Row Key. This is faster, but a leak of that key exposes all of them. */
+  readonly shareDataRowKey?: boolean;
+}
+
+/** Selects values of a document by JSONPath. docs/how-to/seal-fields.md describes the supported paths. */
+export interface FieldSelection {
+  readonly fields: readonly string[];
+  /** Allows paths that select no value. Otherwise such a path is an error. */
+  readonly allowMissing?: boolean;
+}
+
+/** The values of a document to encrypt. */
+export type FieldsToEncrypt = FieldSelection &
+  SharingOptions & {
+    /** Keeps a value unchanged if it is already a compact record that this partition can decrypt. */
+    readonly skipSealed?: boolean;
+  };
+
+/** The values of a document to decrypt: selected ones, or every compact record in it. */
+export type FieldsToDecrypt = FieldSelection | { readonly all: true };
+
+/** The members that both operations on fields have in common. */
+export interface FieldRequest {
+  readonly document: unknown;
+  readonly documentText?: string;
+  readonly fields?: readonly string[];
+  readonly allowMissing?: boolean;
+}
+
+const DOCUMENT_OPTIONS: Types<Omit<FieldRequest, 'fields'>> = {
+  document: ANYTHING,
+  documentText: optional(STRING),
+  allowMissing: optional(BOOLEAN),
+};
+
+/** The types of a request to encrypt fields. */
+export const ENCRYPT_FIELDS: Types<FieldRequest & FieldsToEncrypt> = {
+  ...DOCUMENT_OPTIONS,
+  fields: ARRAY,
+  skipSealed: optional(BOOLEAN),
+  shareDataRowKey: optional(BOOLEAN),
+};
+
+/** The types of a request to decrypt fields. */
+export const DECRYPT_FIELDS: Types<FieldRequest & { readonly all?: boolean }> = {
+  ...DOCUMENT_OPTIONS,
+  fields: optional(ARRAY),
+  all: optional(BOOLEAN),
+};
+
+/**
+ * The members of a request on a document, which is always given as text, so that no parser on the way rounds a number.
+ * @param textOf writes a JavaScript value as JSON text; undefined if the value has no JSON form
+ * @throws TypeError unless exactly one of `document` and `documentText` is given, if the document has no JSON form, or
+ * for a path that is not a string
+ */
+export function requestMembers(
+  { document, documentText, fields, ...members }: FieldRequest,
+  textOf: (document: unknown) => string | undefined,
+): Readonly<Record<string, unknown>> {
+  if ((document === undefined) === (documentText === undefined)) {
+    throw new TypeError('request must have one of document and documentText.');
+  }
+  const text = documentText ?? textOf(document);
+  if (text === undefined) throw new TypeError('request.document has no JSON form.');
+  const paths = fields && itemsOf(fields, 'request.fields', checked(STRING));
+  return { ...members, ...(paths && { fields: paths }), documentText: text };
+}
+
+/** Why a document that `JSON.parse` made may differ from its text. */
+export const INEXACT = {
+  InexactNumber: 'The document contains a number that JavaScript cannot represent exactly. Use documentText instead.',
+  InexactName: 'The document contains a name that JSON.parse may have confused with another. Use documentText instead.',
+} as const;
+
+/**
+ * Checks that a document is what its JSON text says. Fractions are rounded to the nearest JavaScript number, which is
+ * allowed. A number beyond `Number.MAX_SAFE_INTEGER` is not. Nor is a name with a backslash: `JSON.parse` of Node 24.21
+ * may confuse two names if one is written with a backslash, and the name that it then returns contains one.
+ * @returns undefined if the document is exact
+ */
+export function inexactnessOf(text: string, document: unknown): keyof typeof INEXACT | undefined {
+  if (mayHoldLargeNumber(text) && someValue(document, isLarge)) return 'InexactNumber';
+  return text.includes('\\') && someValue(document, hasNameWithBackslash) ? 'InexactName' : undefined;
+}
+
+/**
+ * Whether the text has sixteen digits in a row or an exponent. Few documents do, so most skip the search for large
+ * numbers.
+ */
+function mayHoldLargeNumber(text: string): boolean {
+  return /\d{16}|\d[eE]\+?\d/.test(text);
+}
+
+/** Whether a parsed number may differ from its JSON text. */
+function isLarge(value: unknown): boolean {
+  return typeof value === 'number' && Math.abs(value) > Number.MAX_SAFE_INTEGER;
+}
+
+function hasNameWithBackslash(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && Object.keys(value).some((name) => name.includes('\\'));
+}
+
+/** Whether a predicate holds for a value or for any value nested in it. */
+function someValue(value: unknown, predicate: (value: unknown) => boolean): boolean {
+  const pending = [value];
+  while (pending.length > 0) {
+    const next = pending.pop();
+    if (predicate(next)) return true;
+    if (typeof next !== 'object' || next === null) continue;
+    for (const inner of Object.values(next)) pending.push(inner);
+  }
+  return false;
+}

@@ -1,0 +1,87 @@
+import { checkLimits, type RequestLimits } from '../async/deadline.ts';
+import type { Session } from '../envelope/session.ts';
+import type { KeyfoldError } from '../errors.ts';
+import { BOOLEAN, BYTES, check, checked, having, itemsOf, optional, read, type Type } from '../input/checks.ts';
+import { checkedRecord, type DataRowRecord } from '../records/data-row-record.ts';
+import { eachItem } from './each-item.ts';
+import type { SharingOptions } from './fields-request.ts';
+
+/** A session of `SessionFactory.session`. */
+export const SESSION: Type = { ...having('encrypt', 'decrypt', 'rewrap', 'batch'), called: 'a Session' };
+const SHARING = optional(BOOLEAN);
+
+/**
+ * Encrypts several payloads, which share one load of the key. A payload that fails does not fail the others.
+ * @param options how long the call may take, and whether all records share one Data Row Key
+ * @returns one record or error per payload, in the same order
+ * @throws TypeError, before any key is touched, that names an argument of the wrong type, such as `plaintexts[3]`
+ * @example
+ * const session = keyfold.session('tenant-1');
+ * const records = await encryptBatch(session, [Buffer.from('one'), Buffer.from('two')]);
+ * const failed = records.filter((record) => record instanceof KeyfoldError);
+ */
+export async function encryptBatch(
+  session: Session,
+  plaintexts: readonly Uint8Array[],
+  options: RequestLimits & SharingOptions = {},
+): Promise<(DataRowRecord | KeyfoldError)[]> {
+  check(session, 'session', SESSION);
+  const payloads = itemsOf(plaintexts, 'plaintexts', checked(BYTES)) as Uint8Array[];
+  check(options, 'options', having());
+  const shareDataRowKey = read(options, 'shareDataRowKey', 'options');
+  check(shareDataRowKey, 'options.shareDataRowKey', SHARING);
+  const { shareDataRowKey: _, ...limits } = options;
+  checkLimits(limits);
+  const batch = session.batch({ shareDataRowKey: shareDataRowKey === true });
+  return eachItem(payloads, (payload) => batch.encrypt(payload, limits));
+}
+
+/**
+ * Decrypts several records of one partition. Failed items are handled as in {@link encryptBatch}.
+ * @returns one payload or error per record, in the same order. The caller owns the payloads.
+ * @throws TypeError, before any key is touched, that names an argument of the wrong type
+ * @example
+ * const [first, second] = await decryptBatch(session, records);
+ */
+export async function decryptBatch(
+  session: Session,
+  records: readonly DataRowRecord[],
+  limits: RequestLimits = {},
+): Promise<(Buffer | KeyfoldError)[]> {
+  check(session, 'session', SESSION);
+  const given = itemsOf(records, 'records', recordNamed);
+  checkLimits(limits);
+  const batch = session.batch({ shareDataRowKey: false });
+  return eachItem(given, (record) => batch.decrypt(record, limits));
+}
+
+/**
+ * Moves several records to the latest Intermediate Key of the partition. Failed items are handled as in
+ * {@link encryptBatch}.
+ * @returns for each record, in the same order, the moved record, or the same one with `rewrapped: false`, or its error
+ * @throws TypeError, before any key is touched, that names an argument of the wrong type
+ * @example
+ * for (const result of await rewrapBatch(session, records)) {
+ *   if (!(result instanceof KeyfoldError) && result.rewrapped) await replace(result.record);
+ * }
+ */
+export async function rewrapBatch(
+  session: Session,
+  records: readonly DataRowRecord[],
+  limits: RequestLimits = {},
+): Promise<({ record: DataRowRecord; rewrapped: boolean } | KeyfoldError)[]> {
+  check(session, 'session', SESSION);
+  const given = itemsOf(records, 'records', recordNamed);
+  checkLimits(limits);
+  const batch = session.batch({ shareDataRowKey: false });
+  return eachItem(given, (record) => batch.rewrap(record, limits));
+}
+
+/** Checks a record of an array. The check of a single record, which every decrypt makes, builds no names. */
+function recordNamed(record: unknown, name: string): DataRowRecord {
+  try {
+    return checkedRecord(record as DataRowRecord);
+  } catch (cause) {
+    throw new TypeError((cause as TypeError).message.replace(/^record/, name), { cause });
+  }
+}

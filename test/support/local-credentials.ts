@@ -1,0 +1,2 @@
+/** AWS credentials for emulators and stubs, which do not check them. */
+export const LOCAL_CREDENTIALS = { accessKeyId: 'local', secretAccessKey: 'local' };

@@ -1,0 +1,181 @@
+/** The caller's own credentials and SDK clients, and the hosts that are asked for each setting of AWS's endpoints. */
+import dns from 'node:dns';
+import { Agent } from 'node:http';
+import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { KMSClient } from '@aws-sdk/client-kms';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { LambdaTransport } from '../../../src/client/lambda.ts';
+import { AwsKms, DynamoDbMetastore, parseKeyId, type AwsKmsOptions } from '../../../src/index.ts';
+import { errorOf, noDeadline } from '../../support/fakes.ts';
+import { LOCAL_CREDENTIALS } from '../../support/local-credentials.ts';
+import { startStub, type StubServer } from '../../support/stub-server.ts';
+
+const REGION = 'us-west-2';
+const KEY = 'arn:aws:kms:us-west-2:111122223333:key/12345678-1234-1234-1234-123456789012';
+const GENERATED = JSON.stringify({
+  KeyId: KEY,
+  Plaintext: Buffer.alloc(32, 3).toString('base64'),
+  CiphertextBlob: Buffer.from('wrap').toString('base64'),
+});
+const OWN = { accessKeyId: 'AKIDOWN', secretAccessKey: 'secret' };
+const ID = parseKeyId('_SK_svc_prod');
+let stub: StubServer;
+
+beforeEach(async () => {
+  stub = await startStub(({ headers }) => ({
+    status: 200,
+    body: String(headers['x-amz-target']).startsWith('TrentService') ? GENERATED : '{"Items":[],"Count":0}',
+  }));
+});
+afterEach(async () => {
+  vi.unstubAllEnvs();
+  vi.restoreAllMocks();
+  await stub.stop();
+});
+
+function kmsWith(options: Partial<AwsKmsOptions>): AwsKms {
+  return new AwsKms({ keys: { [REGION]: KEY }, preferredRegion: REGION, failover: { maxRounds: 1 }, ...options });
+}
+
+const wrap = (kms: AwsKms): Promise<Uint8Array> => kms.wrap(Buffer.alloc(32, 5), noDeadline());
+const invoke = (): Promise<unknown> =>
+  new LambdaTransport({ functions: 'f', credentials: LOCAL_CREDENTIALS }).send(
+    { partition: 'p', operation: 'encrypt', members: {} },
+    new AbortController().signal,
+  );
+const load = (metastore: DynamoDbMetastore): Promise<unknown> => metastore.loadLatest(ID, noDeadline());
+
+/** An SDK client's settings that reach the stub over an agent whose `free` listeners show whether it is guarded. */
+function settingsOfCaller(): { agent: Agent; settings: object } {
+  const agent = new Agent({ keepAlive: true });
+  const requestHandler = { httpAgent: agent };
+  return { agent, settings: { region: REGION, endpoint: stub.url, maxAttempts: 1, credentials: OWN, requestHandler } };
+}
+
+describe('AwsKms', () => {
+  it('signs with the given credentials', async () => {
+    await wrap(kmsWith({ endpoint: stub.url, credentials: async () => OWN }));
+    expect(stub.requests[0]?.headers.authorization).toContain('Credential=AKIDOWN/');
+  });
+
+  it('calls the client that the caller makes for a region, and guards its agent against freezes', async () => {
+    const { agent, settings } = settingsOfCaller();
+    const listeners = agent.listenerCount('free');
+    const clients = vi.fn<(region: string) => KMSClient>(() => new KMSClient(settings));
+    const kms = kmsWith({ clients });
+    await wrap(kms);
+    await wrap(kms);
+    expect(clients.mock.calls).toEqual([[REGION]]);
+    expect(stub.requests).toHaveLength(2);
+    expect(stub.requests[0]?.headers.authorization).toContain('Credential=AKIDOWN/');
+    expect(agent.listenerCount('free')).toBe(listeners + 1);
+  });
+
+  it('ends a call of the caller’s client after requestTimeoutMs', async () => {
+    const silent = await startStub('hang');
+    const client = new KMSClient({ region: REGION, endpoint: silent.url, maxAttempts: 1, credentials: OWN });
+    const kms = kmsWith({ clients: () => client, timeouts: { requestTimeoutMs: 50 } });
+    expect(await errorOf(wrap(kms))).toMatchObject({ code: 'KmsUnavailable' });
+    await silent.stop();
+  });
+
+  it('rejects a client that has retries of its own before it sends anything', async () => {
+    const kms = kmsWith({ clients: () => new KMSClient({ region: REGION, endpoint: stub.url, credentials: OWN }) });
+    const error = await errorOf(wrap(kms));
+    expect(error).toBeInstanceOf(TypeError);
+    expect((error as Error).message).toContain('maxAttempts: 1');
+    expect(stub.requests).toHaveLength(0);
+  });
+
+  it.for<[string, object]>([
+    ['options.credentials must be credentials', { credentials: { accessKeyId: 'a' } }],
+    ['options.clients must be a function', { clients: {} }],
+    ["options.clients('us-west-2') must be a KMSClient, not undefined", { clients: () => undefined }],
+    ["options.clients('us-west-2') must be a KMSClient", { clients: () => new DynamoDBClient({}) }],
+    ['must not have both clients and endpoint', { clients: () => new KMSClient({}), endpoint: 'http://127.0.0.1:9' }],
+    ['must not have both clients and credentials', { clients: () => new KMSClient({}), credentials: OWN }],
+    [
+      'must not have both clients and timeouts.connectionTimeoutMs',
+      { clients: () => new KMSClient({}), timeouts: { connectionTimeoutMs: 5 } },
+    ],
+  ])('refuses wrong options with the TypeError "%s"', ([message, options]) => {
+    expect(() => kmsWith(options)).toThrow(TypeError);
+    expect(() => kmsWith(options)).toThrow(message);
+  });
+});
+
+describe('DynamoDbMetastore', () => {
+  it('signs with the given credentials', async () => {
+    await load(new DynamoDbMetastore({ region: REGION, endpoint: stub.url, credentials: OWN }));
+    expect(stub.requests[0]?.headers.authorization).toContain('Credential=AKIDOWN/');
+  });
+
+  it('calls the caller’s client, and guards its agent against freezes', async () => {
+    const { agent, settings } = settingsOfCaller();
+    const listeners = agent.listenerCount('free');
+    const metastore = new DynamoDbMetastore({ client: new DynamoDBClient(settings), tableName: 'T' });
+    await load(metastore);
+    await load(metastore);
+    expect(JSON.parse(stub.requests[0]?.body ?? '')).toMatchObject({ TableName: 'T' });
+    expect(stub.requests[0]?.headers.authorization).toContain('Credential=AKIDOWN/');
+    expect(agent.listenerCount('free')).toBe(listeners + 1);
+  });
+
+  it.for<[string, object]>([
+    ['options.client must be a DynamoDBClient', { client: new KMSClient({}) }],
+    ['must not have both client and region', { client: new DynamoDBClient({}), region: REGION }],
+    ['must not have both client and requestTimeoutMs', { client: new DynamoDBClient({}), requestTimeoutMs: 5 }],
+    ['must not have both client and credentials', { client: new DynamoDBClient({}), credentials: OWN }],
+  ])('refuses wrong options with the TypeError "%s"', ([message, options]) => {
+    expect(() => new DynamoDbMetastore(options as never)).toThrow(TypeError);
+    expect(() => new DynamoDbMetastore(options as never)).toThrow(message);
+  });
+});
+
+describe('the AWS endpoints', () => {
+  const call = {
+    kms: () => wrap(kmsWith({})),
+    dynamodb: () => load(new DynamoDbMetastore({ region: REGION })),
+    lambda: invoke,
+  };
+
+  it.for<[keyof typeof call, Readonly<Record<string, string>>, string]>([
+    ['kms', {}, 'kms.us-west-2.amazonaws.com'],
+    ['kms', { AWS_USE_FIPS_ENDPOINT: 'true' }, 'kms-fips.us-west-2.amazonaws.com'],
+    ['kms', { AWS_USE_DUALSTACK_ENDPOINT: 'true' }, 'kms.us-west-2.api.aws'],
+    ['kms', { AWS_USE_FIPS_ENDPOINT: 'true', AWS_USE_DUALSTACK_ENDPOINT: 'true' }, 'kms-fips.us-west-2.api.aws'],
+    ['dynamodb', {}, 'dynamodb.us-west-2.amazonaws.com'],
+    ['dynamodb', { AWS_USE_FIPS_ENDPOINT: 'true' }, 'dynamodb-fips.us-west-2.amazonaws.com'],
+    ['dynamodb', { AWS_USE_DUALSTACK_ENDPOINT: 'true' }, 'dynamodb.us-west-2.api.aws'],
+    ['lambda', {}, 'lambda.us-west-2.amazonaws.com'],
+    ['lambda', { AWS_USE_FIPS_ENDPOINT: 'true' }, 'lambda-fips.us-west-2.amazonaws.com'],
+    ['lambda', { AWS_USE_DUALSTACK_ENDPOINT: 'true' }, 'lambda.us-west-2.api.aws'],
+  ])('are those of %s with %o', async ([service, env, host]) => {
+    for (const [name, value] of Object.entries(env)) vi.stubEnv(name, value);
+    const asked: string[] = [];
+    vi.spyOn(dns, 'lookup').mockImplementation(((name: string, _: unknown, done: (error: Error) => void) => {
+      asked.push(name);
+      done(Object.assign(new Error('no such host'), { code: 'ENOTFOUND' }));
+    }) as never);
+    await errorOf(call[service]());
+    expect(new Set(asked)).toEqual(new Set([host]));
+  });
+});
+
+describe('events', () => {
+  it('are optional one by one, and a listener may be a method', async () => {
+    class Listener {
+      readonly regions: string[] = [];
+      attempted({ region }: { readonly region: string }): void {
+        this.regions.push(region);
+      }
+    }
+    const listener = new Listener();
+    await wrap(kmsWith({ endpoint: stub.url, credentials: OWN, events: listener }));
+    expect(listener.regions).toEqual([REGION]);
+    await wrap(kmsWith({ endpoint: stub.url, credentials: OWN, events: { failedOver: () => expect.unreachable() } }));
+    const metastore = new DynamoDbMetastore({ region: REGION, endpoint: stub.url, credentials: OWN, events: {} });
+    await load(metastore);
+    expect(metastore.state.state).toBe('ok');
+  });
+});

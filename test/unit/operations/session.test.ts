@@ -1,0 +1,160 @@
+/** Text, batches and fields of documents in the caller's own process. */
+import { describe, expect, it } from 'vitest';
+import {
+  decryptBatch,
+  decryptFields,
+  encodeCompactRecord,
+  encodeDataRowRecord,
+  encryptBatch,
+  encryptFields,
+  KeyfoldError,
+  rewrapBatch,
+  type DataRowRecord,
+} from '../../../src/index.ts';
+import { errorOf, memoryService } from '../../support/fakes.ts';
+
+const keyfold = memoryService();
+const session = keyfold.session('tenant-1');
+const other = keyfold.session('tenant-2');
+const PAYLOADS = ['one', '', 'three'].map((text) => Buffer.from(text));
+
+async function sealed(): Promise<DataRowRecord[]> {
+  return (await encryptBatch(session, PAYLOADS)) as DataRowRecord[];
+}
+
+describe('Session.encryptText', () => {
+  it.for(['', 'héllo', '\ufeffmark', '𝄞 \u0000', 'x'.repeat(100_000)])(
+    'gives a compact record that decryptText and HTTP open to the same text (%#)',
+    async (text) => {
+      const record = await session.encryptText(text);
+      expect(record).toMatch(/^kf1\.[\w-]+$/);
+      expect(await session.decryptText(record)).toBe(text);
+    },
+  );
+
+  it('refuses a lone surrogate, which UTF-8 would replace', async () => {
+    expect(await errorOf(session.encryptText('a\ud800'))).toMatchObject({ code: 'InvalidRequest' });
+  });
+});
+
+describe('Session.decryptText', () => {
+  it('reads the JSON text of a record, too', async () => {
+    expect(await session.decryptText(await session.encryptToJson(Buffer.from('héllo')))).toBe('héllo');
+  });
+
+  it('reads the record of a field as the JSON text of its value', async () => {
+    const { card } = (await encryptFields(session, { document: { card: '41' }, fields: ['$.card'] })) as {
+      card: string;
+    };
+    expect(await session.decryptText(card)).toBe('"41"');
+  });
+
+  it('rejects a payload that is not UTF-8 as RecordUnreadable', async () => {
+    const record = encodeCompactRecord(await session.encrypt(Buffer.from([0xff])), 'bytes') as string;
+    expect(await errorOf(session.decryptText(record))).toMatchObject({ code: 'RecordUnreadable' });
+  });
+
+  it('rejects text that is not a record, and the record of another partition', async () => {
+    expect(await errorOf(session.decryptText('kf1.x'))).toMatchObject({ code: 'InvalidRequest' });
+    expect(await errorOf(session.decryptText('hello'))).toMatchObject({ code: 'InvalidRequest' });
+    const foreign = await other.encryptText('hello');
+    expect(await errorOf(session.decryptText(foreign))).toMatchObject({ code: 'RecordUnreadable' });
+  });
+});
+
+describe('batches of a session', () => {
+  it('encrypt and decrypt in the order of the items, each record under its own Data Row Key', async () => {
+    const records = await sealed();
+    expect(await decryptBatch(session, records)).toEqual(PAYLOADS);
+    expect(new Set(records.map(({ key }) => Buffer.from(key.encryptedKey).toString('hex'))).size).toBe(3);
+    expect(await session.decryptJson(encodeDataRowRecord(records[2] as DataRowRecord))).toEqual(PAYLOADS[2]);
+  });
+
+  it('share one Data Row Key if shareDataRowKey is set', async () => {
+    const records = (await encryptBatch(session, PAYLOADS, { shareDataRowKey: true })) as DataRowRecord[];
+    expect(new Set(records.map(({ key }) => Buffer.from(key.encryptedKey).toString('hex'))).size).toBe(1);
+    expect(await decryptBatch(session, records)).toEqual(PAYLOADS);
+  });
+
+  it('have the error of a failed item in its place', async () => {
+    const [first, second] = await sealed();
+    const foreign = await other.encrypt(Buffer.from('x'));
+    const results = await decryptBatch(session, [first, foreign, second] as DataRowRecord[]);
+    expect(results).toEqual([PAYLOADS[0], expect.any(KeyfoldError), PAYLOADS[1]]);
+    expect(results[1]).toMatchObject({ code: 'RecordUnreadable', retryable: false });
+  });
+
+  it('rewrap records, and say which were under the latest key already', async () => {
+    const records = await sealed();
+    expect(await rewrapBatch(session, records)).toEqual(records.map((record) => ({ record, rewrapped: false })));
+  });
+
+  it.for<[string, () => Promise<unknown>]>([
+    ['session must be a Session', () => encryptBatch({} as never, PAYLOADS)],
+    ['plaintexts must be an array', () => encryptBatch(session, 'x' as never)],
+    ['plaintexts[1] must be a Uint8Array', () => encryptBatch(session, [Buffer.alloc(1), 'x' as never])],
+    ['options.shareDataRowKey must be a boolean', () => encryptBatch(session, [], { shareDataRowKey: 1 as never })],
+    ['limits has no option share', () => encryptBatch(session, [], { share: true } as never)],
+    ['records[0].key must be an object', () => decryptBatch(session, [{ data: Buffer.alloc(1) } as never])],
+    ['records[0] must be an object', () => rewrapBatch(session, ['kf1.x' as never])],
+  ])('reject with the TypeError "%s"', async ([message, call]) => {
+    const error = await errorOf(call());
+    expect(error).toBeInstanceOf(TypeError);
+    expect((error as Error).message).toContain(message);
+  });
+});
+
+describe('fields of a document', () => {
+  it('are sealed and opened as a value, and the rest of the document stays', async () => {
+    const document = { id: 7, card: '4111', name: { last: 'Lovelace', first: 'Ada' } };
+    const sealedDocument = (await encryptFields(session, { document, fields: ['$.card', '$.name'] })) as object;
+    expect(sealedDocument).toEqual({
+      id: 7,
+      card: expect.stringMatching(/^kf1j\./),
+      name: expect.stringMatching(/^kf1j\./),
+    });
+    expect(await decryptFields(session, { document: sealedDocument, all: true })).toEqual(document);
+    const opened = await decryptFields(session, { document: sealedDocument, fields: ['$.card'] });
+    expect(opened).toEqual({ ...sealedDocument, card: '4111' });
+  });
+
+  it('keep every digit of a number and the white space in documentText', async () => {
+    const documentText = ' { "n": 12345678901234567890, "m":1.0 } ';
+    const text: string = await encryptFields(session, { documentText, fields: ['$.n'] });
+    expect(text).toMatch(/^ \{ "n": "kf1j\.[\w-]+", "m":1\.0 \} $/);
+    expect(await decryptFields(session, { documentText: text, all: true })).toBe(documentText);
+    const document: unknown = JSON.parse(text);
+    expect(await errorOf(decryptFields(session, { document, all: true }))).toMatchObject({
+      code: 'InvalidRequest',
+      message: expect.stringContaining('Use documentText') as string,
+    });
+  });
+
+  it('throw the errors of the operations', async () => {
+    const at = (fields: string[], more = {}): Promise<unknown> =>
+      errorOf(encryptFields(session, { document: { a: 1 }, fields, ...more }));
+    expect(await at(['$.b'])).toMatchObject({ code: 'FieldNotFound' });
+    expect(await at(['$['])).toMatchObject({ code: 'InvalidRequest' });
+    expect(await at([])).toMatchObject({ code: 'InvalidRequest' });
+    expect(await encryptFields(session, { document: { a: 1 }, fields: ['$.b'], allowMissing: true })).toEqual({ a: 1 });
+    let deep: unknown = 1;
+    for (let i = 0; i < 200_000; i += 1) deep = [deep];
+    expect(await errorOf(encryptFields(session, { document: deep, fields: ['$[0]'] }))).toMatchObject({
+      code: 'InvalidRequest',
+    });
+  });
+
+  it.for<[string, object]>([
+    ['request must have one of document and documentText', { fields: ['$.a'] }],
+    ['request must have one of document and documentText', { document: 1, documentText: '1', fields: ['$.a'] }],
+    ['request.fields must be an array', { document: {}, fields: '$.a' }],
+    ['request.fields[0] must be a string', { document: {}, fields: [5] }],
+    ['request has no option field', { document: {}, fields: ['$.a'], field: 1 }],
+    ['request.document has no JSON form', { document: () => {}, fields: ['$.a'] }],
+    ['request.document has no JSON form', { document: 5n, fields: ['$.a'] }],
+  ])('reject with the TypeError "%s"', async ([message, request]) => {
+    const error = await errorOf(encryptFields(session, request as never));
+    expect(error).toBeInstanceOf(TypeError);
+    expect((error as Error).message).toContain(message);
+  });
+});
