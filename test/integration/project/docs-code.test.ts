@@ -11,9 +11,7 @@ import { deploymentSchema } from '../../../deploy/deployment.ts';
 import { readStartOptions } from '../../../local/start-options.ts';
 import { EXIT, type CliDependencies } from '../../../src/cli/dependencies.ts';
 import { runCli } from '../../../src/cli/program.ts';
-import * as client from '../../../src/client/index.ts';
 import { REMOVED_SETTINGS, settingsSchema } from '../../../src/config/settings.ts';
-import * as library from '../../../src/index.ts';
 import { codeBlocksOf, commandsOf, MARKDOWN, read, ROOT, type CodeBlock } from '../../support/documents.ts';
 
 /** Those whose code is of today. The CHANGELOG has that of earlier versions. */
@@ -51,22 +49,34 @@ it.for(withPlaces('mermaid'))('the block at %s is a diagram of a kind that forge
 const LIBRARY = 'docs/reference/library/';
 
 /** What examples of the library's doc comments, and other fragments, take as given. */
-const GIVEN = `import * as library from 'keyfold';
-declare const kms: library.AwsKms, metastore: library.DynamoDbMetastore;
-declare const keyfold: library.SessionFactory, session: library.Session;
-declare const records: library.DataRowRecord[], replace: (record: library.DataRowRecord) => Promise<void>;`;
-const GIVEN_TO_CLIENTS = `import * as library from 'keyfold/client';
-declare const keyfold: library.KeyfoldClient, partition: library.PartitionClient, record: library.KeyfoldRecord;
-declare const job: unknown, putBackIntoQueue: (job: unknown) => Promise<void>;`;
+const GIVEN = `import type * as given from 'keyfold';
+declare const kms: given.AwsKms, metastore: given.DynamoDbMetastore, row: given.KeyRow;
+declare const keyfold: given.SessionFactory, session: given.Session;
+declare const records: given.DataRowRecord[], replace: (record: given.DataRowRecord) => Promise<void>;`;
+const GIVEN_TO_CLIENTS = `import type * as given from 'keyfold/client';
+declare const keyfold: given.KeyfoldClient, partition: given.PartitionClient, record: given.KeyfoldRecord;
+declare const endpoint: string, job: unknown, putBackIntoQueue: (job: unknown) => Promise<void>;`;
 
-/** A block as a whole module. A fragment becomes the body of a function, which has what the entry exports. */
+/** The source of each entry of the package, by the name that programs import it by. */
+const SOURCES = Object.entries(packageJson.exports).map(([entry, { types }]) => {
+  const source = types.replace('./dist/', 'src/').replace('.d.ts', '.ts');
+  return [entry.replace('.', 'keyfold'), join(ROOT, source)] as const;
+});
+const ENTRIES = await Promise.all(
+  SOURCES.map(async ([name, file]) => [name, Object.keys((await import(file)) as object)] as const),
+);
+
+/** A block as a whole module. A fragment becomes the body of a function, which can use what the entries export. */
 function moduleOf({ file, code }: CodeBlock): string {
   if (/^import /m.test(code) && !file.startsWith(LIBRARY)) return `${code}\nexport {};\n`;
-  const [entry, given] = file.includes('client') ? [client, GIVEN_TO_CLIENTS] : [library, GIVEN];
-  const names = [...new Set(code.match(/\b[A-Za-z]\w+\b/g))].filter((name) => name in entry);
-  // The imports of an example give what the entry gives too.
+  const words = new Set(code.match(/\b[A-Za-z]\w+\b/g));
+  const imports = ENTRIES.filter(([entry]) => entry.includes('client') === file.includes('client')).map(
+    ([entry, names]) => `import { ${names.filter((name) => words.has(name)).join(', ')} } from '${entry}';`,
+  );
+  const own = code.match(/^import .*? from '(?!keyfold).*';$/gms) ?? [];
   const body = code.replaceAll(/^import .*? from '.*';$/gms, '');
-  return `${given}\nconst { ${names.join(', ')} } = library;\nexport async function example() {\n${body}\n}\n`;
+  const given = file.includes('client') ? GIVEN_TO_CLIENTS : GIVEN;
+  return `${[...imports, ...own, given].join('\n')}\nexport async function example() {\n${body}\n}\n`;
 }
 
 it('the blocks in TypeScript compile', async () => {
@@ -77,12 +87,7 @@ it('the blocks in TypeScript compile', async () => {
     for (const block of blocks) {
       await writeFile(join(folder, `${placeOf(block).replaceAll(/\W/g, '_')}.ts`), moduleOf(block));
     }
-    const paths = Object.fromEntries(
-      Object.entries(packageJson.exports).map(([entry, { types }]) => [
-        entry.replace('.', 'keyfold'),
-        [join(ROOT, types.replace('./dist/', 'src/').replace('.d.ts', '.ts'))],
-      ]),
-    );
+    const paths = Object.fromEntries(SOURCES.map(([name, file]) => [name, [file]]));
     const options = { paths, noUnusedLocals: false, noUnusedParameters: false };
     const config = { extends: '../../tsconfig.json', compilerOptions: options, include: ['*.ts'] };
     await writeFile(join(folder, 'tsconfig.json'), JSON.stringify(config));
@@ -151,7 +156,7 @@ describe('shell commands', () => {
 });
 
 it('settings that the documents name exist', () => {
-  const others = ['DEPLOY_FILE', 'ENDPOINT', 'STATIC_KMS_OVERRIDE'];
+  const others = ['DEPLOY_FILE', 'STATIC_KMS_OVERRIDE', 'URL'];
   const known = new Set([...Object.keys(settingsSchema.entries), ...others]);
   const named = DOCUMENTS.flatMap((file) =>
     [...read(file).matchAll(/\bKEYFOLD_([A-Z][A-Z_]*[A-Z])\b/g)].map(([, name = '']) => [file, name] as const),

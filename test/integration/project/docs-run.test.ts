@@ -131,9 +131,8 @@ it('the program of docs/tutorial/first-dynamodb-table.md prints what the page sh
   const first = await run(process.execPath, [file], { env: { ...process.env, ...env } });
   const again = await run(process.execPath, [file], { env: { ...process.env, ...env } });
   await rm(join(file, '..'), { recursive: true });
-  const shown = /^stored: (\{"Key":\{"Created":).*_IK_tenant-1_orders_shop.*\nopened: (.*)\n$/;
   for (const { stdout } of [first, again])
-    expect(shown.exec(stdout)?.slice(1)).toEqual(['{"Key":{"Created":', '4111 1111 1111 1111']);
+    expect(stdout).toMatch(/^stored: kf1\.[\w-]{100,}\nopened: 4111 1111 1111 1111\n$/);
   expect(blocks.some(({ code }) => code.endsWith('opened: 4111 1111 1111 1111'))).toBe(true);
 });
 
