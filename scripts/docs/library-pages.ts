@@ -61,9 +61,13 @@ function configFor(root: string, entries: readonly { readonly file: string }[]):
   };
 }
 
-/** The text of the doc comment that an entry begins with, up to its first tag. */
+/**
+ * What an entry is for: its doc comment up to the first tag. That comment stands before the list of exports, or before
+ * the class or function of an entry that has only one.
+ */
 function purposeOf(source: string): string {
-  const [, comment = ''] = /^\/\*\*(.*?)\*\//s.exec(source) ?? [];
+  const comments = [...source.matchAll(/^\/\*\*((?:(?!\*\/).)*)\*\/\nexport (?:type )?(\{|class|function)/gms)];
+  const [, comment = ''] = comments.find(([, , exported]) => exported === '{') ?? comments[0] ?? [];
   const lines = comment.split('\n').map((line) => line.replace(/^\s*\*? ?/, ''));
   const [text = ''] = lines.join('\n').trim().split(/^@/m);
   return text.replaceAll(/\{@link (\w+)\}/g, '`$1`').trim();
