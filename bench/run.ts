@@ -2,7 +2,7 @@
  * `npm run bench`: measures speed ratios, calls and memory. Each section runs in its own process.
  * - `--check` exits with 1 if a figure misses its budget.
  * - `--only SECTION` measures only that section. It can be repeated.
- * - `--write` writes docs/performance.md and its plots.
+ * - `--write` writes docs/explanation/performance.md and its plots.
  * - `--operations N` sets the number of operations over which the growth of memory is measured.
  */
 import { fork } from 'node:child_process';

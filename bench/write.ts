@@ -1,4 +1,4 @@
-/** Writes docs/performance/results.json, and from it the generated parts and the plots of docs/performance.md. */
+/** Writes docs/images/performance/results.json, and from it the generated parts and the plots of docs/explanation/performance.md. */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { format, resolveConfig } from 'prettier';
@@ -7,35 +7,36 @@ import { BUDGETS } from './budgets.ts';
 import type { Figure, SectionResult, Speed } from './figures.ts';
 import { plotSpeeds } from './plot.ts';
 import type { SectionName } from './sections.ts';
-import { budgetText, figureText, judge, short } from './verdict.ts';
+import { budgetText, figureText, judge, short, type Verdict } from './verdict.ts';
 
 /** Results by section. A section that was never measured is absent. */
 export type Results = Partial<Record<SectionName, SectionResult>>;
 
 const DOCS = join(import.meta.dirname, '..', 'docs');
-const DOCUMENT = join(DOCS, 'performance.md');
-const RESULTS = join(DOCS, 'performance/results.json');
+const DOCUMENT = join(DOCS, 'explanation', 'performance.md');
+const IMAGES = join(DOCS, 'images', 'performance');
+const RESULTS = join(IMAGES, 'results.json');
 
 const TITLES: Readonly<Record<SectionName, string>> = {
-  library: 'The hot library against the floor',
+  library: 'The warm library against the floor',
   handler: 'The HTTP handler',
   queue: 'The queue',
   'hostile input': 'Four times as much hostile input',
-  contestants: 'Beside what one would pick instead',
-  calls: 'Calls, counted',
-  'cold start': 'Cold start',
-  memory: 'Memory',
+  contestants: 'Against the alternatives',
+  calls: 'Calls to KMS and DynamoDB',
+  'cold start': 'Loading the bundle',
+  memory: 'Measured memory',
 };
 const OF_MEMORY: ReadonlySet<SectionName> = new Set(['memory']);
 
 /** Writes the results of the measured sections. Other sections keep their earlier results. */
 export async function writePerformance(measured: Results): Promise<void> {
-  await mkdir(join(DOCS, 'performance'), { recursive: true });
+  await mkdir(IMAGES, { recursive: true });
   const results: Results = { ...(await earlierResults()), ...measured };
   await writeFormatted(RESULTS, JSON.stringify(results, rounded));
   for (const operation of ['encrypt', 'decrypt']) {
     const speeds = (results.contestants?.speeds ?? []).filter((speed) => speed.operation === operation);
-    if (speeds.length > 0) await writeFile(join(DOCS, `performance/${operation}.svg`), plotSpeeds(operation, speeds));
+    if (speeds.length > 0) await writeFile(join(IMAGES, `${operation}.svg`), plotSpeeds(operation, speeds));
   }
   await writeGeneratedBlock(
     DOCUMENT,
@@ -80,16 +81,40 @@ function section(name: SectionName, { figures, speeds }: SectionResult): string 
     const judged = verdict === undefined ? '' : verdict.holds ? 'holds' : '**missed**';
     return [figure.name, figureText(figure), byCpu(figure), budget, judged];
   });
-  const parts = [`### ${TITLES[name]}`, table(['', 'figure', 'by CPU', 'budget', ''], rows)];
-  if (speeds !== undefined) parts.push(speedTable(speeds));
+  const heading = `### ${TITLES[name]}`;
   if (name === 'contestants') {
-    parts.push('![Time to encrypt](performance/encrypt.svg)', '![Time to decrypt](performance/decrypt.svg)');
+    const plots = ['encrypt', 'decrypt'].map(
+      (operation) => `![Time to ${operation}, by contestant and size](../images/performance/${operation}.svg)`,
+    );
+    return [heading, ...plots, ratioTable(figures, verdicts), speedTable(speeds ?? [])].join('\n\n');
   }
+  const parts = [heading, table(['measure', 'figure', 'by CPU', 'budget', 'verdict'], rows)];
+  if (speeds !== undefined) parts.push(speedTable(speeds));
   return parts.join('\n\n');
 }
 
 function byCpu({ byCpu: value }: Figure): string {
   return value === undefined ? '' : `${short(value)}×`;
+}
+
+/** How many times as fast as each contestant Keyfold is. A ratio that misses its budget is marked. */
+function ratioTable(figures: readonly Figure[], verdicts: ReadonlyMap<string, Verdict>): string {
+  const parsed = figures.map((figure) => {
+    const [, operation = '', contestant = '', size = ''] = /^(\w+) against (.*) ([\d.]+ \w+)$/.exec(figure.name) ?? [];
+    const verdict = verdicts.get(figure.name);
+    const text = typeof figure.value === 'number' ? `${short(figure.value)}×` : figure.value;
+    const budget = verdict === undefined ? '' : ` (${budgetText(verdict.budget)})`;
+    return { row: `${operation} | ${contestant}`, size, text: `${text}${budget}`, isMissed: verdict?.holds === false };
+  });
+  const sizes = [...new Set(parsed.map(({ size }) => size))];
+  const rows = [...new Set(parsed.map(({ row }) => row))].toSorted().map((row) => {
+    const cells = sizes.map((size) => parsed.find((each) => each.row === row && each.size === size));
+    return [row].concat(
+      cells.map((cell) => (cell?.isMissed === true ? `**${cell.text} missed**` : (cell?.text ?? ''))),
+    );
+  });
+  const note = 'Keyfold is this many times as fast as the contestant. A budget stands in brackets.';
+  return [note, table(['operation', 'against', ...sizes], rows)].join('\n\n');
 }
 
 /** A Markdown table of the microseconds of encrypt and decrypt, by contestant and payload size. */

@@ -2,6 +2,7 @@ import { cryptoPolicy } from '../src/envelope/crypto-policy.ts';
 import { alarm, oneMetric, ownMetric, shareOf, type Ring, type Which } from './alarm.ts';
 import { queueNamesOf, type Deployment, type FunctionName } from './deployment.ts';
 import type { Resources } from './queues.ts';
+import { runbookOf } from './runbooks.ts';
 
 const MINUTE = 60;
 const HOUR = 3600;
@@ -30,7 +31,7 @@ const UNANSWERED = [...OUTAGES, 'Internal'];
 
 type OwnAlarm = readonly [name: string, metric: string, which: Which, description: string, ring?: Ring];
 
-/** The alarms on Keyfold's metrics (docs/metrics.md). Each names all dimensions of its metric. */
+/** The alarms on Keyfold's metrics (docs/reference/metrics.md). Each names all dimensions of its metric. */
 const OWN: readonly OwnAlarm[] = [
   ['SystemKeysNotCreated', 'SystemKeysNotCreated', {}, 'The present System Key ages, and the next one cannot be made'],
   ['SystemKeysNotMaintained', 'SystemKeysNotMaintained', {}, 'A System Key could not be read or looked after'],
@@ -196,10 +197,13 @@ export function alarmResources(deployment: Deployment, region: string): Resource
       ),
     }),
   };
-  const named = Object.entries(alarms).map(([name, { Properties, ...resource }]) => [
-    `${name}Alarm`,
-    { ...resource, Properties: { AlarmName: `${prefix}-${name}`, ...Properties } },
-  ]);
+  const named = Object.entries(alarms).map(([name, { Properties, ...resource }]) => {
+    const AlarmDescription = `${Properties?.['AlarmDescription'] as string}. Runbook: ${runbookOf(name)}`;
+    return [
+      `${name}Alarm`,
+      { ...resource, Properties: { AlarmName: `${prefix}-${name}`, ...Properties, AlarmDescription } },
+    ];
+  });
   return {
     ...(given === undefined && topicResources(prefix, alarmEmail)),
     ...(Object.fromEntries(named) as Resources),

@@ -63,7 +63,9 @@ function textOf(value: unknown): string | undefined {
 function requireSameKind(deployment: Deployment, region: string, before: Template['Resources']): void {
   const [was, is] = [before['InputQueue']?.Properties?.['QueueName'], queueNamesOf(deployment)?.input];
   if (was === undefined || is === undefined || was === is) return;
-  throw new Error(`the app in ${region} has the queue ${was as string}: to change queue.kind see docs/deploy.md`);
+  throw new Error(
+    `the app in ${region} has the queue ${was as string}: to change queue.kind see docs/reference/iam-and-stacks.md`,
+  );
 }
 
 async function deployedResources(deployment: Deployment, region: string): Promise<Template['Resources']> {

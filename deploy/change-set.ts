@@ -89,7 +89,9 @@ export async function plan(stack: Stack, intent: Intent): Promise<Plan | undefin
   if (destroyed.length > 0) {
     await discard(planned);
     const what = destroyed.map((change) => describe(change)).join(', ');
-    throw new Error(`${stack.name} in ${stack.region} is refused: ${what}. docs/keys.md says how keys are replaced.`);
+    throw new Error(
+      `${stack.name} in ${stack.region} is refused: ${what}. docs/how-to/replace-a-kms-key.md says how keys are replaced.`,
+    );
   }
   return planned;
 }
@@ -182,7 +184,9 @@ export async function deleteUnmade(
   const left = listed.StackResourceSummaries.filter(({ ResourceStatus }) => ResourceStatus !== 'DELETE_COMPLETE');
   const what = `${name} in ${region} could not be made, and`;
   if (left.length > 0) {
-    throw new Error(`${what} has left ${left.map((one) => one.LogicalResourceId).join(', ')}: see docs/deploy.md`);
+    throw new Error(
+      `${what} has left ${left.map((one) => one.LogicalResourceId).join(', ')}: see docs/tutorial/deploy.md`,
+    );
   }
   if (!isMeant) throw new Error(`${what} is empty: --yes deletes it first`);
   tell(`${name} in ${region}: could not be made, is empty, and is deleted first`);

@@ -40,7 +40,9 @@ export async function deploy(args: readonly string[], tell: (line: string) => vo
   if (stacksOf === undefined && what !== 'app') throw new Error('deploy what: keys, table, roles or app?');
   const file = deploymentFile();
   if (basename(file) === 'deploy.example.yml') {
-    throw new Error('there is no deploy.yml: copy deploy.example.yml to it and put your own in (docs/deploy.md)');
+    throw new Error(
+      'there is no deploy.yml: copy deploy.example.yml to it and put your own in (docs/tutorial/deploy.md)',
+    );
   }
   const deployment = await readDeployment(file);
   const caller = await requireAccount(deployment.account, deployment.regions[0] as string);

@@ -166,7 +166,7 @@ export const deploymentSchema = v.strictObject({
   ),
 });
 
-/** A checked deployment: all options of docs/deploy.md, with their defaults. */
+/** A checked deployment: all options of docs/reference/iam-and-stacks.md, with their defaults. */
 export type Deployment = v.InferOutput<typeof deploymentSchema>;
 
 /** Whether a text is allowed as the name of the KMS keys. */

@@ -32,7 +32,7 @@ export function requireOslsPartition(region: string): void {
   if (PARTITIONS_OF_OSLS.has(name)) return;
   throw new Error(
     `osls, which deploys the app, does not know where S3 is in the partition ${name} of ${region}: ` +
-      'deploy what npm run package makes by other means (docs/deploy.md)',
+      'deploy what npm run package makes by other means (docs/tutorial/deploy.md)',
   );
 }
 

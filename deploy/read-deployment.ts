@@ -37,7 +37,7 @@ export function deploymentFile(): string {
  */
 export async function readDeployment(file: string): Promise<Deployment> {
   const content = await readFile(file, 'utf8').catch(() => {
-    throw new Error(`${file} is not there: copy deploy.example.yml to it and fill it in (docs/deploy.md)`);
+    throw new Error(`${file} is not there: copy deploy.example.yml to it and fill it in (docs/tutorial/deploy.md)`);
   });
   let given: unknown;
   try {
@@ -74,7 +74,7 @@ function faultsBetween(deployment: Deployment): string[] {
     ...(new Set(regions).size < regions.length ? ['regions names one twice'] : []),
     ...(isKeyName(keyNameOf(deployment)) ? [] : ['prefix is no name of a key, and keyName is not there']),
     ...(regions.length > 1 && !regionSuffix
-      ? ['regionSuffix is false with several regions, which lose keys (docs/global-tables.md)']
+      ? ['regionSuffix is false with several regions, which lose keys (docs/explanation/global-tables.md)']
       : []),
     ...Object.entries(ofJwt)
       .filter(([, value]) => (value === undefined) === (http.auth === 'jwt'))

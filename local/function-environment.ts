@@ -1,6 +1,6 @@
 import type { KmsEmulator } from '../emulators/kms/kms-emulator.ts';
 
-/** The operations of the two functions for direct invocation, split as in docs/direct.md. */
+/** The operations of the two functions for direct invocation, split as in docs/reference/direct-invocation.md. */
 export const SEALING = 'encrypt,rewrap,encrypt-batch,rewrap-batch,encrypt-fields';
 export const OPENING = 'decrypt,decrypt-batch,decrypt-fields';
 

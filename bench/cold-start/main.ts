@@ -2,7 +2,7 @@
  * `npm run cold-start`: measures cold starts of the API function under Lambda's runtime emulator.
  * It compares the bundle of `npm run build` with a default esbuild bundle. It exits with 1 if a budget is missed.
  * - `-- --rounds N` sets the number of rounds.
- * - `-- --write` writes the tables into docs/performance.md.
+ * - `-- --write` writes the tables into docs/explanation/performance.md.
  */
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -25,7 +25,7 @@ const result = figuresOf(starts, sizes);
 const verdicts = judge(BUDGETS['cold start'], result.figures);
 console.log(sectionText('cold start', result, verdicts));
 if (values.write) {
-  const document = join(import.meta.dirname, '..', '..', 'docs', 'performance.md');
+  const document = join(import.meta.dirname, '..', '..', 'docs', 'explanation', 'performance.md');
   await writeGeneratedBlock(document, 'cold-start', tables);
 }
 process.exitCode = verdicts.every(({ holds }) => holds) ? 0 : 1;

@@ -13,9 +13,9 @@ const COLUMNS: readonly (keyof ColdStart)[] = [
 ];
 const ROWS: Readonly<Record<Starter, string>> = {
   empty: 'an empty handler',
-  plain: 'the api, as esbuild bundles it by itself',
-  built: 'the api, as built',
-  preloaded: 'that, with the System Key preloaded',
+  plain: '`api`, bundled by esbuild alone',
+  built: '`api`, as built',
+  preloaded: '`api`, with the System Key preloaded',
 };
 
 /** Formats the measurements as Markdown tables. */
@@ -28,21 +28,21 @@ export function tablesOf({ medians, ratio, rounds, calls }: ColdStarts, sizes: r
     ({ handler, atOnceBytes, totalBytes }) => `| ${handler} | ${kib(atOnceBytes)} | ${kib(totalBytes)} |`,
   );
   return `
-Cold starts under Lambda's runtime emulator, medians of ${rounds} rounds in turns, in milliseconds. Importing the built bundle
-takes **${ratio.value.toFixed(2)}** of the CPU that the plain one takes (quartiles ${ratio.lower.toFixed(2)} to ${ratio.upper.toFixed(2)}).
+Medians of ${rounds} rounds under Lambda's runtime emulator, in milliseconds. Importing the built bundle takes **${ratio.value.toFixed(2)}** of the CPU
+time of esbuild's own bundle (quartiles ${ratio.lower.toFixed(2)} to ${ratio.upper.toFixed(2)}).
 
-| | importing it, CPU | the process until then, CPU | first request, CPU | first request, wall | first answer, the start within it, wall | warm answer, wall | peak memory, MiB |
+| handler | import, CPU | process until then, CPU | first request, CPU | first request, wall | start and first answer, wall | warm answer, wall | peak memory, MiB |
 | --- | --- | --- | --- | --- | --- | --- | --- |
 ${starts.join('\n')}
 
-| bundle | loaded before the first request, KiB | all of it, KiB |
+| bundle | loaded before the first request, KiB | in total, KiB |
 | --- | --- | --- |
 ${bundles.join('\n')}
 
 | the first request of a process | calls |
 | --- | --- |
-| its partition and System Key are known | ${calls.ofKnownPartition} |
-| its service has no keys yet | ${calls.ofNewService} |
+| partition and System Key exist | ${calls.ofKnownPartition} |
+| the service has no keys yet | ${calls.ofNewService} |
 `;
 }
 

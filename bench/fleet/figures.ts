@@ -83,17 +83,17 @@ export async function figures(): Promise<Figure[]> {
   // Each container opens only one key here, because it gets no further.
   const most = CONTAINERS * (1 + maxRounds * REGIONS.length);
   return [
-    figure('preferred region hanging: a warm process waits, ms', hangs.warm.maxMs, healthy.warm.maxMs),
-    figure('the same, a cold decrypt, ms (time-out and a healthy answer at most)', hangs.cold.maxMs, longest),
-    ratio('the same, during the cool-down, × healthy', hangs.next, healthy.next, 1.2),
-    ratio('preferred region refusing: a cold decrypt, × healthy', refuses.cold, healthy.cold, 1.5),
+    figure('the preferred region hangs: time that a warm process waits, ms', hangs.warm.maxMs, healthy.warm.maxMs),
+    figure('the preferred region hangs: a cold decrypt, ms', hangs.cold.maxMs, longest),
+    ratio('the preferred region hangs: a cold decrypt in its cool-down, × healthy', hangs.next, healthy.next, 1.2),
+    ratio('the preferred region refuses: a cold decrypt, × healthy', refuses.cold, healthy.cold, 1.5),
     // Each container opens two System Keys.
     figure(
-      `attempts of ${CONTAINERS} containers for two keys each, one region down`,
+      `KMS attempts of ${CONTAINERS} containers for two keys each, one region down`,
       hangs.attempts,
       CONTAINERS * 2 * 3,
     ),
-    figure(`attempts of ${CONTAINERS} containers at worst`, worst.attempts, most),
+    figure(`KMS attempts of ${CONTAINERS} containers if both regions throttle`, worst.attempts, most),
   ];
 }
 

@@ -1,6 +1,6 @@
 /**
  * `npm run fleet`: compares Keyfold's KMS failover policy with those of Asherah and the AWS SDK, on a virtual clock.
- * It writes the tables of docs/fleet.md and the plots in docs/fleet/.
+ * It writes the tables of docs/explanation/kms-failover.md and the plots in docs/images/kms-failover/.
  * It exits with 1 if Keyfold's policy is neither best nor equal in any cell, or a documented figure does not hold.
  * - `--quick` runs small fleets.
  * - `--only ID` runs one scenario.
@@ -8,10 +8,11 @@
  *
  * With any of these options nothing is written.
  */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { runJobs, type Job } from './run-jobs.ts';
+import { writeGeneratedBlock } from '../../scripts/generated-block.ts';
 import { figures } from './figures.ts';
 import type { Passage } from './fleet.ts';
 import { measure, meanOf, type Measures } from './measure.ts';
@@ -62,12 +63,11 @@ const text = tables(comparisons, shown);
 console.log(text);
 
 if (!values.quick && values.policy === undefined && values.only === undefined) {
-  const page = join(docs, 'fleet.md');
-  const [before = ''] = readFileSync(page, 'utf8').split(/(?<=<!-- npm run fleet writes what follows. -->\n)/);
-  writeFileSync(page, `${before}\n${text}`);
-  mkdirSync(join(docs, 'fleet'), { recursive: true });
+  await writeGeneratedBlock(join(docs, 'explanation', 'kms-failover.md'), 'fleet', text);
+  const plots = join(docs, 'images', 'kms-failover');
+  mkdirSync(plots, { recursive: true });
   for (const [scenario, passages] of plotted) {
-    writeFileSync(join(docs, 'fleet', `${scenario.id}.svg`), plot(passages as Record<PolicyName, Passage>));
+    writeFileSync(join(plots, `${scenario.id}.svg`), plot(passages as Record<PolicyName, Passage>));
   }
 }
 

@@ -24,10 +24,10 @@ export function tables(comparisons: readonly Comparison[], figures: readonly Fig
     const rows = POLICIES.map((name) =>
       [name as string].concat(CRITERIA.map((criterion) => cell(criterion, name, measures))),
     );
-    return `### ${scenario.id}: ${scenario.title}\n\n${table(head, rows)}\n\n![${scenario.id}](fleet/${scenario.id}.svg)\n`;
+    return `### ${scenario.id}: ${scenario.title}\n\n${table(head, rows)}\n\n![Calls and answers over time: ${scenario.title}](../images/kms-failover/${scenario.id}.svg)\n`;
   });
   const rows = figures.map(({ what, shown, holds }) => [what, shown, holds ? 'holds' : '**missed**']);
-  return `${parts.join('\n')}\n### Figures\n\n${table(['figure', 'value', ''], rows)}\n`;
+  return `${parts.join('\n')}\n### Promises\n\n${table(['promise', 'measured', 'verdict'], rows)}\n`;
 }
 
 function cell(criterion: Criterion, name: PolicyName, measures: Comparison['measures']): string {

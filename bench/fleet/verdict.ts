@@ -25,13 +25,13 @@ export const CRITERIA: readonly Criterion[] = [
   { measure: 'spill', title: 'in the second region', better: 'lower', grain: 0, text: whole, shownOnly: true },
   {
     measure: 'spillPeak',
-    title: 'its worst second',
+    title: 'worst second there',
     better: 'lower',
     grain: 0,
     text: (v) => `${v.toFixed(1)} × quota`,
     shownOnly: true,
   },
-  { measure: 'recoveryMs', title: 'to recover', better: 'lower', grain: 1000, text: duration },
+  { measure: 'recoveryMs', title: 'time to recover', better: 'lower', grain: 1000, text: duration },
 ];
 
 /** Whether Keyfold is as good as the best policy in one measure. */

@@ -1,6 +1,6 @@
 import { el } from './dom.js';
 
-/** The faults that the page offers, worst first (docs/local.md, "Breaking KMS"). */
+/** The faults that the page offers, worst first (docs/reference/local-world.md, "Faults of KMS"). */
 const FAULTS = [
   { name: 'Down', says: 'Down: connections end unanswered', fault: { kind: 'down' } },
   { name: 'Hangs', says: 'Hangs: it never answers', fault: { kind: 'hang' } },

@@ -19,17 +19,17 @@ export function costsTable(prices: Prices, assumed: Assumptions): string {
   const ofKms = bills.map((bill) => (bill['KMS keys'] ?? 0) + (bill['KMS requests'] ?? 0));
   const rows = [
     ...Object.keys(bills[0] ?? {}).map((name) => [name].concat(bills.map((bill) => dollars(bill[name] ?? 0)))),
-    ['**all of it**', ...sums.map((sum) => `**${dollars(sum)}**`)],
-    ['a million requests', ...sums.map((sum, i) => dollars((sum / (requests[i] ?? 1)) * 1e6))],
+    ['**total**', ...sums.map((sum) => `**${dollars(sum)}**`)],
+    ['for a million requests', ...sums.map((sum, i) => dollars((sum / (requests[i] ?? 1)) * 1e6))],
     [
-      'with logFormat json, systemLogLevel WARN',
+      'total, with logFormat json and systemLogLevel WARN',
       ...sums.map((sum, i) => dollars(sum - (bills[i]?.["Logs: Lambda's own lines"] ?? 0))),
     ],
-    ['by direct invocation', ...sums.map((sum, i) => dollars(sum - ofApiGateway(bills[i] ?? {})))],
-    ['KMS, of that', ...ofKms.map(dollars)],
-    ['KMS, if it were asked for each item', ...naive.map(dollars)],
+    ['total, by direct invocation', ...sums.map((sum, i) => dollars(sum - ofApiGateway(bills[i] ?? {})))],
+    ['KMS alone', ...ofKms.map(dollars)],
+    ['KMS alone, if it were called for each item', ...naive.map(dollars)],
   ];
-  return table(['a month, in US dollars', ...AS_COLUMNS], rows);
+  return table(['US dollars a month', ...AS_COLUMNS], rows);
 }
 
 /** The costs that a direct invocation avoids, without those of storing the log line. */
@@ -40,7 +40,7 @@ function ofApiGateway(bill: Readonly<Record<string, number>>): number {
 /** A Markdown table of the assumptions and their reasons. */
 export function assumptionsTable(assumptions: Readonly<Record<string, { value: number; why: string }>>): string {
   const rows = Object.entries(assumptions).map(([name, { value, why }]) => [`\`${name}\``, String(value), why]);
-  return table(['assumption', 'value', ''], rows);
+  return table(['Assumption', 'Value', 'Meaning'], rows);
 }
 
 /** A Markdown table of the KMS calls of each fleet and each quota, and of its requests and API Gateway's quota. */
@@ -49,22 +49,22 @@ export function quotaTable(assumed: Assumptions, quotas: readonly KmsQuota[], ap
   const atOnce = processes.map((n) => n * assumed.systemKeysInUse);
   const steady = RATES.map((rate) => monthOf(rate, assumed).kmsCalls / (assumed.hoursInMonth * 3600));
   const rows = [
-    ['processes', ...processes.map(count)],
+    ['processes in the busiest second', ...processes.map(count)],
     ['KMS calls a second, on average', ...steady.map((calls) => calls.toPrecision(2))],
-    ['all processes cold in one second', ...atOnce.map(count)],
+    ['KMS calls, if all processes start in one second', ...atOnce.map(count)],
     ...quotas.map(({ quota, regions }) => [
-      `of ${count(quota)} (${regions.length === 0 ? 'all other regions' : regions.join(', ')})`,
+      `share of ${count(quota)} (${regions.length === 0 ? 'all other regions' : regions.join(', ')})`,
       ...atOnce.map((calls) => share(calls / quota)),
     ]),
-    ['asked for each item, on average', ...RATES.map(count)],
-    ['the same in the busiest second', ...RATES.map((rate) => count(rate * assumed.peakFactor))],
+    ['KMS called for each item, on average', ...RATES.map(count)],
+    ['KMS called for each item, in the busiest second', ...RATES.map((rate) => count(rate * assumed.peakFactor))],
     ...quotas.map(({ quota }) => [
-      `of ${count(quota)}`,
+      `share of ${count(quota)}`,
       ...RATES.map((rate) => share((rate * assumed.peakFactor) / quota)),
     ]),
-    ['API Gateway: requests in the busiest second', ...RATES.map((rate) => count(rate * assumed.peakFactor))],
+    ['API Gateway requests in the busiest second', ...RATES.map((rate) => count(rate * assumed.peakFactor))],
     [
-      `of ${count(apiGatewayQuota)} (all APIs of the account in the region)`,
+      `share of ${count(apiGatewayQuota)} (all APIs of the account in the region)`,
       ...RATES.map((rate) => share((rate * assumed.peakFactor) / apiGatewayQuota)),
     ],
   ];

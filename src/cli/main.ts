@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** Entry of the `keyfold` command, which docs/revocation.md describes. Only this file of the CLI uses `process`. */
+/** Entry of the `keyfold` command, which docs/reference/cli.md describes. Only this file of the CLI uses `process`. */
 import { once } from 'node:events';
 import { hostname, userInfo } from 'node:os';
 import { createInterface } from 'node:readline/promises';

@@ -79,7 +79,7 @@ const TRANSPORT_CODE: Type = {
   holds: (code) => typeof code === 'string' && Object.hasOwn(TRANSPORT_RETRYABLE, code),
 };
 
-/** Keyfold answered that the request failed. docs/http.md lists the codes. */
+/** Keyfold answered that the request failed. docs/reference/errors.md lists the codes. */
 export class KeyfoldServiceError extends KeyfoldClientError {
   override readonly name = 'KeyfoldServiceError';
   readonly code: ErrorCode;

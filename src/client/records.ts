@@ -15,7 +15,7 @@ export interface JsonRecord {
   readonly Data: string;
 }
 
-/** A record in either format: the JSON object, or the compact string that docs/compact-record.md describes. */
+/** A record in either format: the JSON object, or the compact string that docs/reference/formats.md describes. */
 export type KeyfoldRecord = JsonRecord | string;
 
 const RECORD = { Key: OBJECT, Proof: optional(STRING), Data: STRING };

@@ -28,7 +28,7 @@ const operatorSchema = v.object({
 });
 
 /**
- * Reads the settings of the service (docs/configuration.md) for an operator's command. The same settings make the
+ * Reads the settings of the service (docs/reference/configuration.md) for an operator's command. The same settings make the
  * command report what the service really does.
  * @throws KeyfoldError `InvalidConfiguration`, listing every invalid value and unknown name
  */

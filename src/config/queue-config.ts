@@ -29,7 +29,7 @@ const QUEUE_URLS = ['OUTPUT_QUEUE_URL', 'DEAD_LETTER_QUEUE_URL'] as const;
 const DEFAULT_OPERATIONS: readonly OperationName[] = ['encrypt-fields'];
 
 /**
- * Reads the configuration of a function that serves a queue (docs/queue.md).
+ * Reads the configuration of a function that serves a queue (docs/reference/queue.md).
  * @throws KeyfoldError `InvalidConfiguration`, listing every fault at once
  */
 export function readQueueConfig(environment: Environment): AppConfig & { readonly queue: QueueConfig } {

@@ -18,7 +18,7 @@ const JWT_SETTINGS = [
 ] as const;
 
 /**
- * Reads the configuration from environment variables (docs/configuration.md).
+ * Reads the configuration from environment variables (docs/reference/configuration.md).
  * @param required settings that are optional in general but required for this function
  * @throws KeyfoldError `InvalidConfiguration`, listing every invalid value and unknown name at once
  */

@@ -16,7 +16,7 @@ export interface AuditSubject {
   readonly partition: string;
 }
 
-/** One audit line: the outcome of one operation (docs/audit.md). It never contains plaintext or records. */
+/** One audit line: the outcome of one operation (docs/reference/audit.md). It never contains plaintext or records. */
 export interface AuditEntry extends Omit<AuditSubject, 'partition'> {
   /** Null if the operation failed and the name is not a valid partition, since an invalid name may be any text. */
   readonly partition: string | null;

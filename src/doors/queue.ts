@@ -10,7 +10,7 @@ import { QueueBatch, type QueueDoorOptions } from './queue-batch.ts';
 const SENDING_TIME_SHARE = 0.85;
 
 /**
- * Creates the door for standard and FIFO queues of SQS (docs/queue.md). A message is acknowledged once its result is in
+ * Creates the door for standard and FIFO queues of SQS (docs/reference/queue.md). A message is acknowledged once its result is in
  * the output queue or the message is in the dead-letter queue. Every other message is reported as failed, so SQS
  * delivers it again.
  */

@@ -14,7 +14,7 @@ export interface Telemetry extends AuditLog, InvocationLog, RequestLog, Maintena
 }
 
 /**
- * Creates the telemetry of a process. docs/metrics.md lists the metrics.
+ * Creates the telemetry of a process. docs/reference/metrics.md lists the metrics.
  * @param service the name of the service in every log line and metric
  */
 export function createTelemetry(service: string): Telemetry {

@@ -129,7 +129,7 @@ export class Session {
    * records have the same Data Row Key, the session opens that key once.
    * @param options `shareDataRowKey` says whether all new records share one Data Row Key, even if the policy does not
    * allow sharing. That is faster, but an attacker who has the plaintext of that key can open all of them
-   * (docs/threat-model.md).
+   * (docs/explanation/threat-model.md).
    * @throws TypeError if `shareDataRowKey` is not a boolean
    */
   batch(options: { readonly shareDataRowKey: boolean }): Session {

@@ -62,7 +62,7 @@ export type FirstAnswer<T> =
 /** How one attempt ended. */
 type Outcome<T> = { readonly answer: T } | { readonly fault: RegionFault };
 
-// The five constants below were tuned by simulating a fleet of processes: see docs/fleet.md.
+// The five constants below were tuned by simulating a fleet of processes: see docs/explanation/kms-failover.md.
 /**
  * After the first round, the probability of trying another region before the preferred one, if the preferred one
  * throttles.

@@ -45,7 +45,7 @@ export interface FieldBinding {
   readonly bindPath?: 'exact' | 'none';
 }
 
-/** Selects values of a document by JSONPath. docs/fields.md describes the supported paths. */
+/** Selects values of a document by JSONPath. docs/how-to/seal-fields.md describes the supported paths. */
 export interface FieldSelection extends FieldBinding {
   readonly fields: readonly string[];
   /** Allows paths that select no value. Otherwise such a path is an error. */

@@ -83,7 +83,7 @@ export function bindingOf(context: RecordContext, place: RecordPlace = {}): Bind
 /**
  * The proof that a record was sealed for its place: HKDF-Expand-SHA-256 under the Data Row Key, over the binding and
  * the last 28 bytes of the sealed payload. These are its tag and nonce, to which GCM ties the rest of the payload, so
- * the cost does not grow with the payload (docs/compact-record.md).
+ * the cost does not grow with the payload (docs/reference/formats.md).
  */
 export function recordProof(dataRowKey: KeyObject, binding: Binding, sealed: Uint8Array): Buffer {
   const end = byteLengthOf(sealed);

@@ -17,7 +17,7 @@ import { AWS_ENVIRONMENT, startDynamoDbLocal, type PeerServer } from './processe
 import { shareTable, type SharedTable } from './shared-table.ts';
 
 const run = promisify(execFile);
-const COMPACT_RECORD = new URL('../../docs/compact-record.md', import.meta.url);
+const COMPACT_RECORD = new URL('../../docs/reference/formats.md', import.meta.url);
 const DAY_MS = 86_400_000;
 const PAYLOAD = Buffer.from('payload, and \u{1f511}');
 

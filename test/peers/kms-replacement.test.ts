@@ -1,5 +1,5 @@
 /**
- * Replaces KMS keys while Asherah reads the table, as docs/maintenance.md describes. It tests what cold processes read
+ * Replaces KMS keys while Asherah reads the table, as docs/reference/cli.md describes. It tests what cold processes read
  * before and after a maintenance, and the orders of steps in which reads never fail.
  */
 import { CreateAliasCommand, CreateKeyCommand, KMSClient, UpdateAliasCommand } from '@aws-sdk/client-kms';

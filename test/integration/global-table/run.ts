@@ -149,7 +149,7 @@ class Run {
   }
 
   /**
-   * Runs maintenance as in docs/global-tables.md. Each region maintains its keys, and one region also those without a
+   * Runs maintenance as in docs/explanation/global-tables.md. Each region maintains its keys, and one region also those without a
    * suffix.
    */
   async #maintain(region: Region): Promise<void> {

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { monthOf } from '../../../scripts/costs/fleet.ts';
@@ -115,9 +115,9 @@ function periodsOf({ Period, Metrics = [] }: AppResource['Properties']): unknown
   return Period === undefined ? metrics : [Period];
 }
 
-/** The codes of docs/http.md that do not stand for a caller's mistake. */
+/** The codes of docs/reference/errors.md that do not stand for a caller's mistake. */
 function documentedFaults(): string[] {
-  const docs = readFileSync(new URL('../../../docs/http.md', import.meta.url), 'utf8');
+  const docs = readFileSync(new URL('../../../docs/reference/errors.md', import.meta.url), 'utf8');
   return [...docs.matchAll(/^\|([^|]*)\|\s*5\d\d\s*\|/gm)].flatMap(([, codes = '']) =>
     [...codes.matchAll(/`(\w+)`/g)].map(([, code = '']) => code),
   );
@@ -402,14 +402,27 @@ describe('alarms', () => {
     expect(shorter).toMatchObject({ Threshold: 30 * 86_400 });
   });
 
-  it('number as many as docs/costs.md charges for, with the same metrics', () => {
+  it('name a runbook that exists, in their descriptions', () => {
+    const alarms = [...ofType(example, 'AWS::CloudWatch::Alarm'), ...ofType(flipped, 'AWS::CloudWatch::Alarm')];
+    const texts = alarms.map(([, { Properties }]) => Properties['AlarmDescription'] as string);
+    texts.push(
+      ...readFileSync(new URL('../../../infra/keys.yml', import.meta.url), 'utf8')
+        .split('AlarmDescription')
+        .slice(1),
+    );
+    expect(texts.length).toBeGreaterThan(60);
+    const named = texts.map((text) => /docs\/runbooks\/[a-z-]+\.md/.exec(text)?.[0] ?? `none in ${text}`);
+    expect(named.filter((page) => !existsSync(new URL(`../../../${page}`, import.meta.url)))).toEqual([]);
+  });
+
+  it('number as many as docs/explanation/costs.md charges for, with the same metrics', () => {
     const app = ofType(example, 'AWS::CloudWatch::Alarm').map(([, { Properties }]) =>
       ((Properties['Metrics'] ?? []) as object[]).filter((part) => 'MetricStat' in part),
     );
     const keys = Object.values(templateOf('keys').Resources).filter(({ Type }) => Type === 'AWS::CloudWatch::Alarm');
     const metrics = app.map((counted) => Math.max(1, counted.length)).reduce((sum, count) => sum + count, keys.length);
     expect(metrics).toBe(ASSUMED.alarms);
-    const docs = readFileSync(new URL('../../../docs/deploy.md', import.meta.url), 'utf8');
+    const docs = readFileSync(new URL('../../../docs/reference/iam-and-stacks.md', import.meta.url), 'utf8');
     expect(docs).toContain(`${app.length} with a queue`);
   });
 
@@ -563,7 +576,7 @@ describe('alarms', () => {
 });
 
 describe('the dashboard', () => {
-  it('shows every metric of docs/metrics.md, with all its dimensions', () => {
+  it('shows every metric of docs/reference/metrics.md, with all its dimensions', () => {
     const body = JSON.parse(example.resources['Dashboard']?.Properties['DashboardBody'] as string) as {
       widgets: { properties: { metrics: [string | { expression: string }][] } }[];
     };

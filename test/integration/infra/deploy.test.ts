@@ -437,7 +437,7 @@ describe('a failure of CloudFormation', () => {
       const outcome = await cli.deploy(['keys', '--yes'], unmade('ROLLBACK_COMPLETE', 'DELETE_COMPLETE', status));
       expect(outcome.code).toBe(1);
       expect(outcome.said).toContain(
-        'keyfold-keys in us-west-2 could not be made, and has left It1: see docs/deploy.md',
+        'keyfold-keys in us-west-2 could not be made, and has left It1: see docs/tutorial/deploy.md',
       );
       expect(namesOf(outcome)).not.toContain('cloudformation delete-stack');
     },

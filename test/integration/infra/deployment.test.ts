@@ -222,7 +222,7 @@ describe('a text in deploy.yml', () => {
 describe('a combination of options in deploy.yml', () => {
   it.for<[fault: string, changed: object]>([
     [
-      'regionSuffix is false with several regions, which lose keys (docs/global-tables.md)',
+      'regionSuffix is false with several regions, which lose keys (docs/explanation/global-tables.md)',
       { regions: ['us-west-2', 'us-east-1'], regionSuffix: false },
     ],
     ...['issuer', 'audience', 'partitionsClaim'].flatMap((name): [string, object][] => [

@@ -37,11 +37,15 @@ function patternOf(rule: string, { resources } = keys()): unknown {
   return resources[rule]?.Properties['EventPattern'];
 }
 
-/** The steps of docs/keys.md that replace a key, with values for their variables. */
+/** The deployments of steps 2 to 4 in docs/how-to/replace-a-kms-key.md, with values for their variables. */
 function documentedSteps(variables: Readonly<Record<string, string>>) {
-  const docs = readFileSync(new URL('../../../docs/keys.md', import.meta.url), 'utf8');
-  const [, block = ''] = /^## Replacing a key.*?```sh\n(.*?)```/ms.exec(docs) ?? [];
-  const lines = block.replaceAll(/\\\n\s*/g, '').split('\n');
+  const docs = readFileSync(new URL('../../../docs/how-to/replace-a-kms-key.md', import.meta.url), 'utf8');
+  const [steps2To4 = ''] = /^## 2\. .*?(?=^## 5\. )/ms.exec(docs) ?? [];
+  const blocks = [...steps2To4.matchAll(/```sh\n(.*?)```/gs)].map(([, block = '']) => block);
+  const lines = blocks
+    .join('')
+    .replaceAll(/\\\n\s*/g, '')
+    .split('\n');
   const steps = lines.filter((line) => line.startsWith('deploy --stack-name'));
   return steps.map((step) => {
     const [stack = '', ...given] = step
@@ -225,7 +229,7 @@ describe('replacing the key', () => {
     expect(aliasesOf(keys({ ...successor, KeyStanding: 'retired' }))).toEqual({ 'alias/keyfold-retired-2': 'Key' });
   });
 
-  it('follows docs/keys.md for a deployment of any name', () => {
+  it('follows docs/how-to/replace-a-kms-key.md for a deployment of any name', () => {
     const stacks = new Map<string, Record<string, string>>([['keyfold-keys', { Name: 'orders' }]]);
     const steps = documentedSteps({ name: 'orders', admin: ADMINISTRATOR, topic: TOPIC, key2: SUCCESSOR });
     const aliases = steps.map(({ stack, parameters }) => {

@@ -1,4 +1,4 @@
-/** Packages the app with osls, and reads from docs/metrics.md which metrics exist. */
+/** Packages the app with osls, and reads from docs/reference/metrics.md which metrics exist. */
 import { execFile } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -93,18 +93,14 @@ function quoted(text: string): string[] {
   return [...text.matchAll(/`(\w+)`/g)].map(([, name = '']) => name);
 }
 
-/** The dimensions of each of Keyfold's metrics by docs/metrics.md, including `service`. */
+/** The dimensions of each of Keyfold's metrics by docs/reference/metrics.md, including `service`. */
 export function documentedMetrics(): Map<string, string[]> {
-  const docs = readFileSync(join(root, 'docs', 'metrics.md'), 'utf8');
-  const rows = docs.slice(docs.indexOf('| metric'), docs.indexOf('## What')).split('\n').slice(2);
+  const docs = readFileSync(join(root, 'docs', 'reference', 'metrics.md'), 'utf8');
+  const rows = docs.slice(0, docs.indexOf('## Alarms')).matchAll(/^\| (`[A-Z].*?) \|(.*?)\|/gm);
   const metrics = new Map<string, string[]>();
-  for (const row of rows) {
-    const [, names = '', dimensions = ''] = row.split('|');
+  for (const [, names = '', dimensions = ''] of rows) {
     if (names.includes('Cache')) continue;
-    const lists = dimensions.split(';');
-    for (const [i, name] of quoted(names).entries()) {
-      metrics.set(name, ['service', ...quoted(lists[lists.length > 1 ? i : 0] ?? '')].toSorted());
-    }
+    for (const name of quoted(names)) metrics.set(name, ['service', ...quoted(dimensions)].toSorted());
   }
   for (const kind of ['SystemKey', 'IntermediateKey']) {
     for (const what of ['Hits', 'Misses', 'Evictions']) metrics.set(`${kind}Cache${what}`, ['service']);

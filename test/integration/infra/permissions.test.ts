@@ -183,7 +183,8 @@ describe('rows of the key table', () => {
     // Keys of any region that a record may name. A refusal by IAM would look like an outage.
     ['_IK_tenant-1_orders_shop_eu-north-1', true],
     ['_IK_a_b*c:é @ {}_orders_shop_eusc-de-east-1', true],
-    // Another service with a partition like the end of ours. IAM cannot distinguish the two, as docs/keys.md explains.
+    // Another service with a partition like the end of ours. IAM cannot distinguish the two, as
+    // docs/reference/iam-and-stacks.md explains.
     ['_IK_x_orders_shop_a-b-c_billing_shop', true],
     ['_SK_orders_shop2', false],
     ['_SK_orders_shop2_us-west-2', false],
@@ -333,9 +334,9 @@ it.for(['keys', 'table', 'roles', 'deployers'])('every action in %s.yml exists i
   expect(unknown.flat()).toEqual([]);
 });
 
-describe('the policy for API callers in docs/deploy.md', () => {
-  const docs = readFileSync(new URL('../../../docs/deploy.md', import.meta.url), 'utf8');
-  const [, block = '{}'] = /^### Who may call the API.*?```json\n(.*?)```/ms.exec(docs) ?? [];
+describe('the policy for API callers in docs/how-to/authorise-tenants.md', () => {
+  const docs = readFileSync(new URL('../../../docs/how-to/authorise-tenants.md', import.meta.url), 'utf8');
+  const [, block = '{}'] = /```json\n(.*?)```/s.exec(docs) ?? [];
   const caller: Principal = { arn: 'arn:aws:iam::111122223333:role/caller', policies: [JSON.parse(block)] };
 
   it.for([

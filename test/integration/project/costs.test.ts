@@ -1,5 +1,5 @@
 /**
- * Tests docs/costs.md: the arithmetic against calculations by hand, the number of calls against the code, and that the
+ * Tests docs/explanation/costs.md: the arithmetic against calculations by hand, the number of calls against the code, and that the
  * document is current.
  */
 import { execFile } from 'node:child_process';
@@ -126,7 +126,7 @@ describe('a bill', () => {
     expect(naiveKmsOf(1000, PRICES, byHand)).toBeCloseTo(3600 * 3);
   });
 
-  it('in docs/costs.md is current', async () => {
+  it('in docs/explanation/costs.md is current', async () => {
     const root = join(import.meta.dirname, '..', '..', '..');
     const check = promisify(execFile)(process.execPath, ['scripts/costs.ts', '--check'], { cwd: root });
     await expect(check).resolves.toMatchObject({ stderr: '' });

@@ -1,10 +1,10 @@
-/** Tests that the example, the table of fields and the queries of docs/audit.md describe the same line. */
+/** Tests that the example, the table of fields and the queries of docs/reference/audit.md describe the same line. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ASSUMED } from '../../../scripts/costs/given.ts';
 
-const text = readFileSync(join(import.meta.dirname, '..', '..', '..', 'docs', 'audit.md'), 'utf8');
+const text = readFileSync(join(import.meta.dirname, '..', '..', '..', 'docs', 'reference', 'audit.md'), 'utf8');
 const blocks = [...text.matchAll(/^```\n(.*?)\n```$/gms)].map(([, block = '']) => block);
 const line = blocks.find((block) => block.startsWith('{"level"')) ?? '';
 const queries = blocks.filter((block) => /^(?:fields|filter) /.test(block));
@@ -25,12 +25,12 @@ function namesIn(query: string): string[] {
   return [...new Set(bare.match(/@?[a-z]\w*/gi))].filter((name) => !known.has(name));
 }
 
-describe('the audit line in docs/audit.md', () => {
+describe('the audit line in docs/reference/audit.md', () => {
   it("has the fields of the table, and the example lacks only the queue's field", () => {
     expect(Object.keys(JSON.parse(line) as object)).toEqual(fields.filter((name) => name !== 'messageId'));
   });
 
-  it('has the size that docs/costs.md assumes', () => {
+  it('has the size that docs/explanation/costs.md assumes', () => {
     expect(Buffer.byteLength(line)).toBe(ASSUMED.auditLineBytes);
   });
 

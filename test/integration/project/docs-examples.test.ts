@@ -1,6 +1,6 @@
 /**
- * Tests that real requests give the answers shown in docs/direct.md, docs/queue.md, docs/maintenance.md and
- * docs/asherah.md.
+ * Tests that real requests give the answers shown in docs/reference/direct-invocation.md, docs/reference/queue.md, docs/reference/cli.md and
+ * docs/how-to/move-from-asherah.md.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -15,9 +15,17 @@ import { FakeDependencies } from '../../support/fakes.ts';
 import { captureOutput, DOOR_CONFIG, lambdaContext } from '../../support/http-door.ts';
 import { FakeQueues, openQueueDoor, OUTPUT, queueRecord } from '../../support/queue-door.ts';
 
-const [direct, queue, maintenance, asherah] = ['direct', 'queue', 'maintenance', 'asherah'].map((name) =>
-  readFileSync(join(import.meta.dirname, '..', '..', '..', 'docs', `${name}.md`), 'utf8'),
-) as [string, string, string, string];
+const [direct, queue, cli, asherah] = [
+  'reference/direct-invocation',
+  'reference/queue',
+  'reference/cli',
+  'how-to/move-from-asherah',
+].map((name) => readFileSync(join(import.meta.dirname, '..', '..', '..', 'docs', `${name}.md`), 'utf8')) as [
+  string,
+  string,
+  string,
+  string,
+];
 
 /** The first code block in a language. */
 function blockOf(text: string, language: string): string {
@@ -36,7 +44,7 @@ beforeEach(() => {
   emulator.clearFaults();
 });
 
-describe('docs/direct.md', () => {
+describe('docs/reference/direct-invocation.md', () => {
   it('shows an AWS CLI command that works', async () => {
     const [, payload = ''] = /--payload '(.*?)'/.exec(direct) ?? [];
     expect(JSON.parse((await openDirectDoor()(payload)).payload ?? '')).toHaveProperty('record');
@@ -105,7 +113,7 @@ function shapeOf(value: unknown): unknown {
   );
 }
 
-describe('docs/queue.md', () => {
+describe('docs/reference/queue.md', () => {
   it('shows a real message and its result', async () => {
     const queues = new FakeQueues();
     expect(await openQueueDoor({ queues })([queueRecord('m', blockOf(queue, 'json'))])).toEqual([]);
@@ -117,7 +125,7 @@ describe('docs/queue.md', () => {
   });
 });
 
-describe('docs/maintenance.md', () => {
+describe('docs/reference/cli.md', () => {
   it('shows a real report, which names the regions that open each System Key', async () => {
     const { aliasArn } = await emulator.ensureKey('us-west-2', 'alias/keyfold');
     const { endpoint } = emulator;
@@ -127,12 +135,12 @@ describe('docs/maintenance.md', () => {
     await new SessionFactory({ ...names, kms, metastore }).session('tenant-1').encrypt(Buffer.from('x'));
     const report = await new SystemKeyMaintenance({ service: 'orders', product: 'shop', kms, metastore }).run();
     const line = "await new SystemKeyMaintenance({ service: 'orders', product: 'shop', kms, metastore }).run();";
-    expect(blockOf(maintenance, 'ts')).toBe(`const report = ${line}`);
+    expect(blockOf(cli, 'ts')).toBe(`const report = ${line}`);
     expect(report.systemKeys).toMatchObject([{ id: '_SK_orders_shop', regions: [{ opens: true }] }]);
   });
 });
 
-describe('docs/asherah.md', () => {
+describe('docs/how-to/move-from-asherah.md', () => {
   it('names only settings that exist', () => {
     const named = new Set([...asherah.matchAll(/KEYFOLD_([A-Z_]+)/g)].map(([, name = '']) => name));
     expect(named.size).toBeGreaterThan(8);

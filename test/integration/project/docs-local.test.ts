@@ -1,4 +1,4 @@
-/** Tests that docs/local.md lists exactly the actions, members and attributes of the emulators. */
+/** Tests that docs/reference/local-world.md lists exactly the actions, members and attributes of the emulators. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -8,7 +8,7 @@ import { READABLE, SETTABLE } from '../../../emulators/sqs/queue-attributes.ts';
 import { SYSTEM_ATTRIBUTES } from '../../../emulators/sqs/received.ts';
 
 const root = join(import.meta.dirname, '..', '..', '..');
-const text = readFileSync(join(root, 'docs', 'local.md'), 'utf8');
+const text = readFileSync(join(root, 'docs', 'reference', 'local-world.md'), 'utf8');
 
 /** The rows of the table with this first header: the first cell, and the names in the second. */
 function rows(header: string): Record<string, string[]> {
@@ -26,7 +26,7 @@ function namesIn(cell: string): string[] {
   return [...cell.matchAll(/`(\w+)`/g)].map(([, name = '']) => name);
 }
 
-describe('docs/local.md', () => {
+describe('docs/reference/local-world.md', () => {
   it.for([
     ["KMS's action", KMS_ACTIONS],
     ["SQS's action", ACTIONS],

@@ -1,26 +1,43 @@
-/** Checks that the metrics and tests that docs/runbooks.md names exist. */
+/** Checks that the metrics, alarms and tests that the pages of docs/runbooks name exist. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 
 const root = join(import.meta.dirname, '..', '..', '..');
-const read = (name: string): string => readFileSync(join(root, 'docs', name), 'utf8');
-const runbooks = read('runbooks.md');
+const folder = join(root, 'docs', 'runbooks');
+const pages = readdirSync(folder).filter((name) => name !== 'README.md');
+const read = (name: string): string => readFileSync(join(folder, name), 'utf8');
+const all = ['README.md', ...pages].map(read).join('\n');
+const list = read('README.md');
 
 /** The texts in backquotes. */
-const quoted = [...runbooks.matchAll(/`([^`\n]+)`/g)].map(([, text = '']) => text);
+const quoted = [...all.matchAll(/`([^`\n]+)`/g)].map(([, text = '']) => text);
 
-it('docs/runbooks.md names only metrics of docs/metrics.md', () => {
+it('docs/runbooks/README.md names each page', () => {
+  expect(pages.length).toBeGreaterThanOrEqual(8);
+  for (const page of pages) expect(list).toContain(`](${page})`);
+});
+
+describe.for(pages)('%s', (page) => {
+  it('has the four parts of a runbook', () => {
+    for (const part of ['**You notice**', '**Meanwhile**', '**It is over when**', '**Lost**']) {
+      expect(read(page)).toContain(part);
+    }
+  });
+});
+
+it('the runbooks name only metrics and alarms of docs/reference/metrics.md', () => {
+  const metrics = readFileSync(join(root, 'docs', 'reference', 'metrics.md'), 'utf8');
   const named = quoted.filter((text) =>
-    /^(?:Kms(?!Throttled|Misconfigured|Unavailable)|Metastore(?!Unavailable)|SystemKeys|StaleServes|RequestErrors|KeysRetired|WrapsRenewed)/.test(
+    /^(?:Kms(?!Throttled|Misconfigured|Unavailable)|Metastore(?!Unavailable)|SystemKeys|StaleServes|RequestErrors|KeysRetired|WrapsRenewed|Messages|MaintenanceMissing)/.test(
       text,
     ),
   );
   expect(new Set(named).size).toBeGreaterThanOrEqual(10);
-  for (const metric of named) expect(read('metrics.md')).toContain(`\`${metric}\``);
+  for (const metric of named) expect(metrics).toContain(`\`${metric}\``);
 });
 
-it('docs/runbooks.md names the test of each runbook, and no test that is missing', () => {
+it('the runbooks name the test of each runbook, and no test that is missing', () => {
   const tests = quoted.filter((text) => text.startsWith('test/') && text.endsWith('.ts'));
   const walks = readdirSync(import.meta.dirname).filter((name) => /(?<!document)\.test\.ts$/.test(name));
   expect(tests).toEqual(expect.arrayContaining(walks.map((name) => `test/system/runbooks/${name}`)));

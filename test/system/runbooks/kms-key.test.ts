@@ -1,4 +1,4 @@
-/** The runbooks for a KMS key that is disabled, scheduled for deletion or compromised (docs/runbooks.md). */
+/** The runbooks for a KMS key that is disabled, scheduled for deletion or compromised (docs/runbooks/README.md). */
 import {
   CancelKeyDeletionCommand,
   CreateAliasCommand,
@@ -29,7 +29,7 @@ async function disable(region: string, KeyId: string): Promise<void> {
   await world.administrator(region).send(new DisableKeyCommand({ KeyId }));
 }
 
-/** Creates a key and points a region's alias at it, as docs/keys.md describes. */
+/** Creates a key and points a region's alias at it, as docs/how-to/replace-a-kms-key.md describes. */
 async function replaceKey(region: string): Promise<{ old: string; fresh: string }> {
   const old = await keyOf(region);
   const administrator = world.administrator(region);

@@ -1,4 +1,4 @@
-/** The runbooks for a compromised Intermediate Key and a compromised System Key (docs/runbooks.md). */
+/** The runbooks for a compromised Intermediate Key and a compromised System Key (docs/runbooks/README.md). */
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { RunbookFixture, type Sealed } from './runbook-fixture.ts';
 

@@ -1,4 +1,4 @@
-/** The runbooks for a lost region and for a region that throttles (docs/runbooks.md). */
+/** The runbooks for a lost region and for a region that throttles (docs/runbooks/README.md). */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { EAST, isWell, RunbookFixture, WEST } from './runbook-fixture.ts';
 

@@ -1,5 +1,5 @@
 /**
- * The runbooks for a lost or corrupted key table (docs/runbooks.md). A copy of the rows stands in for a restore to a
+ * The runbooks for a lost or corrupted key table (docs/runbooks/README.md). A copy of the rows stands in for a restore to a
  * point in time.
  */
 import {

@@ -1,4 +1,4 @@
-/** Runs the example of docs/client.md, and tests how documents are parsed and written. */
+/** Runs the example of docs/reference/client.md, and tests how documents are parsed and written. */
 import { execFile } from 'node:child_process';
 import { readFile, writeFile, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -17,8 +17,8 @@ function textOf(document: unknown): unknown {
 
 const root = join(import.meta.dirname, '..', '..', '..');
 
-it('the example in docs/client.md runs and has the results that it shows', async () => {
-  const docs = await readFile(join(root, 'docs', 'client.md'), 'utf8');
+it('the example in docs/reference/client.md runs and has the results that it shows', async () => {
+  const docs = await readFile(join(root, 'docs', 'reference', 'client.md'), 'utf8');
   const [, example = ''] = /documents\.test\.ts.*?```ts\n(.*?)```/s.exec(docs) ?? [];
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
   const api = await startLocalApi();

@@ -186,8 +186,8 @@ it.for(['ERROR', 'SILENT'])('the audit is written at every log level except SILE
   expect(audit()).toHaveLength(level === 'SILENT' ? 0 : 1);
 });
 
-it('docs/audit.md lists the fields of the line in order', async () => {
-  const guide = readFileSync(new URL('../../../docs/audit.md', import.meta.url), 'utf8');
+it('docs/reference/audit.md lists the fields of the line in order', async () => {
+  const guide = readFileSync(new URL('../../../docs/reference/audit.md', import.meta.url), 'utf8');
   const [, table = ''] = /^\| field .*?\n\|[ -|]*\n(.*?)\n\n/ms.exec(guide) ?? [];
   const fields = [...table.matchAll(/^\| `(\w+)`/gm)].map(([, name]) => name);
   const { body } = await openDoor({ world })(request('encrypt-batch', { items: [{}] }));

@@ -8,7 +8,7 @@ interface Task {
   readonly Catch?: readonly { readonly ErrorEquals: readonly string[] }[];
 }
 
-const docs = readFileSync(new URL('../../../docs/direct.md', import.meta.url), 'utf8');
+const docs = readFileSync(new URL('../../../docs/reference/direct-invocation.md', import.meta.url), 'utf8');
 const [, text = ''] = /state-machine\.test\.ts.*?```json\n(.*?)```/s.exec(docs) ?? [];
 const machine = JSON.parse(text) as { readonly States: Record<string, Task> };
 const rules = Object.values(machine.States);
@@ -26,8 +26,9 @@ it('the state machine retries each retryable failure with jitter, and catches ev
   expect(ours.filter(isErrorCode)).toEqual(ours);
   expect(ours.filter((code) => isErrorCode(code) && isRetryable(code))).toEqual(ours);
   // The retryable codes in the documented table.
-  const http = readFileSync(new URL('../../../docs/http.md', import.meta.url), 'utf8');
-  const lines = http.split('\n').filter((line) => /^\| `.*\| yes +\|/.test(line));
+  const errors = readFileSync(new URL('../../../docs/reference/errors.md', import.meta.url), 'utf8');
+  const [, section = ''] = /^## Codes of the service\n(.*?)^## /ms.exec(errors) ?? [];
+  const lines = section.split('\n').filter((line) => /^\| `.*\| yes +\|/.test(line));
   const documented = lines.flatMap((line) => [...line.matchAll(/`(\w+)`/g)].map(([, code = '']) => code));
   expect(ours.toSorted()).toEqual(documented.toSorted());
   expect(retried.map(({ JitterStrategy }) => JitterStrategy)).toEqual(['FULL', 'FULL']);

@@ -89,20 +89,20 @@ const OUTCOMES: readonly MessageOutcome[] = [
 ];
 
 describe('the metrics', () => {
-  it('are those that docs/metrics.md names', () => {
+  it('are those that docs/reference/metrics.md names', () => {
     everything();
     telemetry.flush();
     const written = new Set(metrics().flatMap((line) => Object.keys(line).filter((name) => /^[A-Z]/.test(name))));
-    const docs = readFileSync(new URL('../../../docs/metrics.md', import.meta.url), 'utf8');
-    const table = docs.slice(docs.indexOf('| metric'), docs.indexOf('## What'));
-    const named = [...table.matchAll(/`([A-Z][A-Za-z]+)`/g)].map(([, name = '']) => name);
+    const docs = readFileSync(new URL('../../../docs/reference/metrics.md', import.meta.url), 'utf8');
+    const tables = docs.slice(0, docs.indexOf('## Alarms'));
+    const named = [...tables.matchAll(/^\| `([A-Z][A-Za-z]+)`/gm)].map(([, name = '']) => name);
     for (const kind of ['SystemKeyCache', 'IntermediateKeyCache']) {
       for (const what of ['Hits', 'Misses', 'Evictions']) named.push(`${kind}${what}`);
     }
     expect([...written].toSorted()).toEqual([...new Set(named)].toSorted());
   });
 
-  it('are in the namespace that docs/metrics.md gives', () => {
+  it('are in the namespace that docs/reference/metrics.md gives', () => {
     everything();
     telemetry.flush();
     const written = output.lines().flatMap((line) => ('_aws' in line ? JSON.stringify(line['_aws']) : []));

@@ -1,0 +1,48 @@
+/**
+ * Makes a built VitePress site work from any path of any file server. VitePress knows only a fixed base, so the site is
+ * built with {@link BASE}. Pages then refer to files relative to themselves, and scripts compute the base in the browser.
+ */
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { dirname, join, relative } from 'node:path';
+
+/** The base that the site is built with. It occurs nowhere else. */
+export const BASE = '/base-of-the-site/';
+
+const IN_BROWSER = 'window.__BASE__';
+/** A string or a template that begins with the base. */
+const LITERAL = new RegExp(`(["'\`])${BASE}([^"'\`]*)\\1`, 'g');
+
+/** Rewrites all files of a site. @throws Error if a reference to the fixed base is left */
+export async function relocate(site: string): Promise<void> {
+  for (const name of await readdir(site, { recursive: true })) {
+    if (!/\.(?:html|js|css)$/.test(name)) continue;
+    const file = join(site, name);
+    const text = await readFile(file, 'utf8');
+    const rewritten = rewrite(name, text, `${relative(dirname(file), site) || '.'}/`);
+    if (rewritten.replaceAll(REPLACING, '').includes(BASE)) throw new Error(`${name} refers to the fixed base`);
+    if (rewritten !== text) await writeFile(file, rewritten);
+  }
+}
+
+/** The expression that puts the base into the search index, which is one large string. */
+const REPLACING = `.replaceAll('${BASE}', ${IN_BROWSER})`;
+
+function rewrite(name: string, text: string, toSite: string): string {
+  if (name.endsWith('.js')) {
+    if (!name.includes('localSearchIndex')) return text.replaceAll(LITERAL, `(${IN_BROWSER}+$1$2$1)`);
+    return text.replace(/^const (\w+)=(.*);(?=export)/s, (_, variable: string, literal: string) =>
+      [`const ${variable}=(${literal.replaceAll(BASE, '/@/')})`, `.replaceAll('/@/', ${IN_BROWSER});`].join(''),
+    );
+  }
+  if (name.endsWith('.css')) return text.replaceAll(BASE, toSite);
+  const base = `<script>${IN_BROWSER}=new URL('${toSite}',location.href).pathname</script>`;
+  const data = `<script>window.__VP_SITE_DATA__.base=${IN_BROWSER}</script>`;
+  // The pages that the router shows later have other folders, so links that stay must not be relative.
+  const links = `<script>for(const a of document.querySelectorAll('a[href^="."]'))a.href=a.href</script>`;
+  return text
+    .replaceAll(`"${BASE}`, `"${toSite}`)
+    .replaceAll(`\\"base\\":\\"${BASE}\\"`, '\\"base\\":\\"/\\"')
+    .replace('<head>', `<head>${base}`)
+    .replace('</body>', `${links}</body>`)
+    .replace(/(<script[^>]*>window\.__VP_HASH_MAP__.*?<\/script>)/s, `$1${data}`);
+}

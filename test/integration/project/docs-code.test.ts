@@ -1,0 +1,173 @@
+/** The code blocks of the documents: each is in a known language, and is parsed, compiled or held against the code. */
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import * as v from 'valibot';
+import { describe, expect, it } from 'vitest';
+import { yamlParse } from 'yaml-cfn';
+import packageJson from '../../../package.json' with { type: 'json' };
+import { deploymentSchema } from '../../../deploy/deployment.ts';
+import { readStartOptions } from '../../../local/start-options.ts';
+import { EXIT, type CliDependencies } from '../../../src/cli/dependencies.ts';
+import { runCli } from '../../../src/cli/program.ts';
+import { REMOVED_SETTINGS, settingsSchema } from '../../../src/config/settings.ts';
+import { codeBlocksOf, commandsOf, MARKDOWN, read, ROOT, type CodeBlock } from '../../support/documents.ts';
+
+/** Those whose code is of today. The CHANGELOG has that of earlier versions. */
+const DOCUMENTS = MARKDOWN.filter((file) => file !== 'CHANGELOG.md');
+const BLOCKS = DOCUMENTS.flatMap(codeBlocksOf);
+
+const blocksIn = (language: string): CodeBlock[] => BLOCKS.filter((block) => block.language === language);
+const placeOf = ({ file, line }: CodeBlock): string => `${file}:${line}`;
+const withPlaces = (language: string): (readonly [string, string])[] =>
+  blocksIn(language).map((block) => [placeOf(block), block.code] as const);
+
+/** Other tests cover js, which is run, go, java and python, which test/peers runs, and sql, the queries of the audit. */
+const LANGUAGES = new Set(['', 'js', 'json', 'mermaid', 'sh', 'ts', 'yaml', 'go', 'java', 'python', 'sql']);
+
+it('every block is in a language that a test covers', () => {
+  expect(BLOCKS.length).toBeGreaterThan(100);
+  expect(BLOCKS.filter(({ language }) => !LANGUAGES.has(language)).map(placeOf)).toEqual([]);
+});
+
+it.for(withPlaces('json'))('the block at %s is JSON', ([, code]) => {
+  expect(() => JSON.parse(code) as unknown).not.toThrow();
+});
+
+it.for(withPlaces('yaml'))('the block at %s has options of deploy.yml', ([, code]) => {
+  const example = yamlParse(read('deploy.example.yml')) as object;
+  const parsed = v.safeParse(deploymentSchema, { ...example, ...(yamlParse(code) as object) });
+  expect(parsed.issues?.map(({ message, path }) => [message, path?.map(({ key }) => key)])).toBeUndefined();
+});
+
+it.for(withPlaces('mermaid'))('the block at %s is a diagram of a kind that forges draw', ([, code]) => {
+  expect(code).toMatch(/^(?:flowchart (?:LR|TB|TD)|sequenceDiagram|gantt|stateDiagram-v2|timeline)\n/);
+});
+
+/** The pages that are written from doc comments. */
+const LIBRARY = 'docs/reference/library/';
+
+/** What examples of the library's doc comments, and other fragments, take as given. */
+const GIVEN = `import type * as given from 'keyfold';
+declare const kms: given.AwsKms, metastore: given.DynamoDbMetastore, row: given.KeyRow;
+declare const keyfold: given.SessionFactory, session: given.Session;
+declare const records: given.DataRowRecord[], replace: (record: given.DataRowRecord) => Promise<void>;`;
+const GIVEN_TO_CLIENTS = `import type * as given from 'keyfold/client';
+declare const keyfold: given.KeyfoldClient, partition: given.PartitionClient, record: given.KeyfoldRecord;
+declare const endpoint: string, job: unknown, putBackIntoQueue: (job: unknown) => Promise<void>;`;
+
+/** The source of each entry of the package, by the name that programs import it by. */
+const SOURCES = Object.entries(packageJson.exports).map(([entry, { types }]) => {
+  const source = types.replace('./dist/', 'src/').replace('.d.ts', '.ts');
+  return [entry.replace('.', 'keyfold'), join(ROOT, source)] as const;
+});
+const ENTRIES = await Promise.all(
+  SOURCES.map(async ([name, file]) => [name, Object.keys((await import(file)) as object)] as const),
+);
+
+/** A block as a whole module. A fragment becomes the body of a function, which can use what the entries export. */
+function moduleOf({ file, code }: CodeBlock): string {
+  if (/^import /m.test(code) && !file.startsWith(LIBRARY)) return `${code}\nexport {};\n`;
+  const words = new Set(code.match(/\b[A-Za-z]\w+\b/g));
+  const imports = ENTRIES.filter(([entry]) => entry.includes('client') === file.includes('client')).map(
+    ([entry, names]) => `import { ${names.filter((name) => words.has(name)).join(', ')} } from '${entry}';`,
+  );
+  const own = code.match(/^import .*? from '(?!keyfold).*';$/gms) ?? [];
+  const body = code.replaceAll(/^import .*? from '.*';$/gms, '');
+  const given = file.includes('client') ? GIVEN_TO_CLIENTS : GIVEN;
+  return `${[...imports, ...own, given].join('\n')}\nexport async function example() {\n${body}\n}\n`;
+}
+
+it('the blocks in TypeScript compile', async () => {
+  const folder = await mkdtemp(join(ROOT, 'node_modules', '.docs-'));
+  // The other blocks of these pages are signatures, written from sources that compile.
+  const blocks = blocksIn('ts').filter(({ file, heading }) => !file.startsWith(LIBRARY) || heading === 'Example');
+  try {
+    for (const block of blocks) {
+      await writeFile(join(folder, `${placeOf(block).replaceAll(/\W/g, '_')}.ts`), moduleOf(block));
+    }
+    const paths = Object.fromEntries(SOURCES.map(([name, file]) => [name, [file]]));
+    const options = { paths, noUnusedLocals: false, noUnusedParameters: false };
+    const config = { extends: '../../tsconfig.json', compilerOptions: options, include: ['*.ts'] };
+    await writeFile(join(folder, 'tsconfig.json'), JSON.stringify(config));
+    const tsc = promisify(execFile)(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '-p', folder]);
+    const { stdout } = await tsc.catch((error: unknown) => error as { stdout: string });
+    expect(stdout).toBe('');
+    expect(blocks.length).toBeGreaterThan(4);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
+describe('shell commands', () => {
+  const commands = blocksIn('sh').flatMap((block) =>
+    commandsOf(block.code)
+      .flatMap((command) => command.split(/ && | \| /))
+      .map((command) => [placeOf(block), command.trim()] as const),
+  );
+  const scripts = Object.keys(packageJson.scripts);
+
+  it('begin with a program that the reader has', () => {
+    const own = /^(?:\w+=|\w+\(\) \{|export |deploy |maintain|quota=)/;
+    const known = /^(?:aws|bash|cd|cp|curl|echo|git|mkdir|node|npm|npx|sed|tee) /;
+    expect(commands.length).toBeGreaterThan(100);
+    expect(commands.filter(([, command]) => !own.test(command) && !known.test(command))).toEqual([]);
+  });
+
+  it('run npm scripts that exist', () => {
+    const run = commands.flatMap(([place, command]) => {
+      const [, script] = /^npm (?:run (?:-s )?|(?=start|test))([\w:-]+)/.exec(command) ?? [];
+      return script === undefined ? [] : [[place, script] as const];
+    });
+    expect(run.filter(([, script]) => !scripts.includes(script))).toEqual([]);
+    expect(run.length).toBeGreaterThan(20);
+  });
+
+  it.for(commands.filter(([, command]) => command.startsWith('npm start -- ')))(
+    'at %s give npm start options that it has: %s',
+    ([, command]) => {
+      const args = command.replace('npm start -- ', '').split(' ');
+      expect(() => readStartOptions(args)).not.toThrow();
+    },
+  );
+
+  const keyfold = /^(?:npm run -s keyfold --|npx keyfold) (keys (?:list|show|revoke|prove).*)$/;
+  it.for(commands.filter(([, command]) => keyfold.test(command)))(
+    'at %s give the CLI arguments that it takes: %s',
+    async ([, command]) => {
+      const [, rest = ''] = keyfold.exec(command) ?? [];
+      const words = [...rest.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, bare]) => quoted ?? bare ?? '');
+      const said: string[] = [];
+      const terminal = { out: (text: string) => void said.push(text), err: (text: string) => void said.push(text) };
+      const dependencies: CliDependencies = {
+        environment: { KEYFOLD_SERVICE: 'orders', KEYFOLD_PRODUCT: 'shop', AWS_REGION: 'us-west-2' },
+        terminal,
+        caller: { user: 'reader', host: 'here' },
+        now: Date.now,
+        openTable: () => {
+          throw new Error('the arguments are right');
+        },
+        openKms: () => {
+          throw new Error('the arguments are right');
+        },
+      };
+      const code = await runCli(words, dependencies);
+      expect({ code, said }).not.toMatchObject({ code: EXIT.usage });
+    },
+  );
+});
+
+it('settings that the documents name exist', () => {
+  const others = ['DEPLOY_FILE', 'STATIC_KMS_OVERRIDE', 'URL'];
+  const known = new Set([...Object.keys(settingsSchema.entries), ...others]);
+  const named = DOCUMENTS.flatMap((file) =>
+    [...read(file).matchAll(/\bKEYFOLD_([A-Z][A-Z_]*[A-Z])\b/g)].map(([, name = '']) => [file, name] as const),
+  );
+  // The upgrade page names settings that are gone.
+  const wrong = named.filter(
+    ([file, name]) => !known.has(name) && !(file.endsWith('upgrading.md') && REMOVED_SETTINGS.has(name)),
+  );
+  expect(wrong).toEqual([]);
+  expect(named.length).toBeGreaterThan(50);
+});

@@ -1,0 +1,104 @@
+/** The documents' site in a real browser, under a path of a file server that the build does not know. */
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { extname, join } from 'node:path';
+import { promisify } from 'node:util';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { launchBrowser } from './browser.ts';
+import { PEERS_FOLDER } from './peers-folder.ts';
+
+const ROOT = join(import.meta.dirname, '..', '..');
+const SITE = join(ROOT, '.site');
+const PREFIX = '/some/path/';
+const TYPES: Readonly<Record<string, string>> = {
+  '.css': 'text/css',
+  '.html': 'text/html',
+  '.js': 'text/javascript',
+  '.json': 'application/json',
+  '.svg': 'image/svg+xml',
+};
+
+let server: Server;
+let browser: Browser;
+let base: string;
+/** Errors of the browser, and requests that fail or leave the file server. */
+let complaints: string[] = [];
+
+beforeAll(async () => {
+  if (!existsSync(SITE)) await promisify(execFile)(process.execPath, ['scripts/docs.ts', '--check'], { cwd: ROOT });
+  server = createServer((request, response) => {
+    const { pathname } = new URL(request.url ?? '', 'http://localhost');
+    const name = pathname.startsWith(PREFIX) ? pathname.slice(PREFIX.length).replace(/^$|(?<=\/)$/, 'index.html') : '-';
+    void readFile(join(SITE, decodeURIComponent(name))).then(
+      (file) => response.writeHead(200, { 'content-type': TYPES[extname(name)] ?? 'text/plain' }).end(file),
+      () => response.writeHead(404).end(),
+    );
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  base = `http://127.0.0.1:${(server.address() as AddressInfo).port}${PREFIX}`;
+  browser = await launchBrowser();
+}, 600_000);
+afterAll(async () => {
+  await browser.close();
+  server.close();
+});
+afterEach(() => {
+  expect(complaints).toEqual([]);
+});
+
+async function open(path: string, width = 1280, colorScheme: 'light' | 'dark' = 'light'): Promise<Page> {
+  const page = await browser.newPage({ viewport: { width, height: 900 }, colorScheme });
+  complaints = [];
+  page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()));
+  page.on('pageerror', (error) => complaints.push(error.message));
+  page.on('response', (response) => response.status() >= 400 && complaints.push(response.url()));
+  page.on('request', (request) => /^(?:data:|blob:)/.test(request.url()) || noteForeign(request.url()));
+  await page.goto(`${base}${path}`, { waitUntil: 'networkidle' });
+  return page;
+}
+
+function noteForeign(url: string): void {
+  if (!url.startsWith(base)) complaints.push(`${url} is not of the site`);
+}
+
+const CASES = [390, 1280].flatMap((width) => (['light', 'dark'] as const).map((scheme) => ({ width, scheme })));
+
+describe.for(CASES)('at $width pixels, $scheme', ({ width, scheme }) => {
+  it.for(['', 'reference/configuration.html', 'runbooks/', 'reference/library/keyfold.html'])(
+    'shows the page "%s" without a horizontal scroll bar',
+    async (path) => {
+      const page = await open(path, width, scheme);
+      expect(await page.evaluate('document.documentElement.scrollWidth - innerWidth')).toBeLessThanOrEqual(0);
+      expect(await page.locator('html.dark').count()).toBe(scheme === 'dark' ? 1 : 0);
+      await page.close();
+    },
+  );
+
+  it('draws the diagrams of a page', async () => {
+    const page = await open('explanation/how-it-works.html', width, scheme);
+    await page.locator('.diagram svg').first().waitFor();
+    expect(await page.locator('.diagram pre').count()).toBe(0);
+    await page.screenshot({ path: join(PEERS_FOLDER, 'screenshots', `site-${width}-${scheme}.png`) });
+    await page.close();
+  });
+});
+
+it('finds a page by search, and follows links from folder to folder', async () => {
+  const page = await open('reference/http.html');
+  await page.getByRole('button', { name: 'Search' }).first().click();
+  await page.locator('.VPLocalSearchBox input').fill('revoke');
+  await page.locator('.VPLocalSearchBox .result').first().waitFor();
+  await page.keyboard.press('Enter');
+  await page.waitForURL(/\/some\/path\/[\w-]+\/[\w-]+\.html/);
+  await page.locator('.VPSidebar a[href$="metrics.html"]').click();
+  await page.waitForURL(`${base}reference/metrics.html`);
+  await page.locator('.VPSidebar a[href$="how-it-works.html"]').click();
+  await page.waitForURL(`${base}explanation/how-it-works.html`);
+  await page.locator('h1', { hasText: 'How it works' }).waitFor();
+  expect(await page.title()).toBe('How it works | Keyfold');
+  await page.close();
+});

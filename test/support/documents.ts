@@ -1,0 +1,68 @@
+/** The Markdown files of the repository, for tests that hold them against the code. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join, relative, sep } from 'node:path';
+
+export const ROOT = join(import.meta.dirname, '..', '..');
+
+/** Folders that git ignores, or that hold other people's files. */
+const IGNORED = new Set(['node_modules', 'dist', '.git', '.keyfold', '.peers', '.stryker-tmp', 'coverage']);
+
+/** The paths of the repository's files, relative to its root, with slashes. */
+export function repositoryFiles(folder = ROOT): string[] {
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    if (IGNORED.has(entry.name)) return [];
+    const path = join(folder, entry.name);
+    return entry.isDirectory() ? repositoryFiles(path) : [relative(ROOT, path).split(sep).join('/')];
+  });
+}
+
+export function read(path: string): string {
+  return readFileSync(join(ROOT, path), 'utf8');
+}
+
+/** The paths of all Markdown files. */
+export const MARKDOWN = repositoryFiles().filter((path) => path.endsWith('.md'));
+
+/** A fenced code block. */
+export interface CodeBlock {
+  readonly file: string;
+  /** The line of the opening fence, from 1. */
+  readonly line: number;
+  /** The word after the opening fence. Empty for output that is shown. */
+  readonly language: string;
+  readonly code: string;
+  /** The text of the heading above it. */
+  readonly heading: string;
+}
+
+/** The fenced code blocks of a file, without the indentation of the list that they are in. */
+export function codeBlocksOf(file: string): CodeBlock[] {
+  const blocks: CodeBlock[] = [];
+  let heading = '';
+  let open: { readonly line: number; readonly indent: number; readonly language: string; code: string[] } | undefined;
+  for (const [index, line] of read(file).split('\n').entries()) {
+    const [, indent = '', language = ''] = /^( *)```(.*)$/.exec(line) ?? [undefined];
+    const isFence = /^ *```/.test(line);
+    if (open === undefined && isFence) open = { line: index + 1, indent: indent.length, language, code: [] };
+    else if (open !== undefined && isFence) {
+      blocks.push({ file, line: open.line, language: open.language, code: open.code.join('\n'), heading });
+      open = undefined;
+    } else if (open === undefined) heading = /^#+ (.*)$/.exec(line)?.[1] ?? heading;
+    else open.code.push(line.slice(open.indent));
+  }
+  return blocks;
+}
+
+/** The commands of a shell block: lines without comments, with continued lines and quoted line feeds put together. */
+export function commandsOf(code: string): string[] {
+  const commands: string[] = [];
+  let current = '';
+  for (const line of code.replaceAll(/\\\n\s*/g, ' ').split('\n')) {
+    current = current === '' ? line : `${current}\n${line}`;
+    // An odd number of quotes: the command goes on after the line feed.
+    if ((current.match(/'/g)?.length ?? 0) % 2 === 1) continue;
+    commands.push(current.replace(/(?:^|\s+)# .*$/, '').trim());
+    current = '';
+  }
+  return commands.filter((command) => command !== '');
+}

@@ -1,0 +1,27 @@
+/** Runs curl commands that a reader would paste into a shell, with fetch, because a machine may lack curl. */
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+/** The words of a command, without their quotes. */
+export function wordsOf(command: string): string[] {
+  return [...command.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, bare]) => quoted ?? bare ?? '');
+}
+
+/**
+ * Runs one curl command, with the options `-s`, `-X`, `-H` and `-d` and an output that goes to `tee`.
+ * @param folder of the files that `-d @FILE` and `tee FILE` name
+ */
+export async function runCurl(command: string, folder: string): Promise<{ status: number; body: string }> {
+  const [call = '', file] = command.split(' | tee ');
+  const words = wordsOf(call);
+  const option = (name: string): string | undefined => words[words.indexOf(name) + 1 || Infinity];
+  const data = option('-d');
+  const sent = data?.startsWith('@') === true ? await readFile(join(folder, data.slice(1))) : data;
+  const [name = 'x-none', value = ''] = option('-H')?.split(': ') ?? [];
+  const method = option('-X') ?? (sent === undefined ? 'GET' : 'POST');
+  const url = words.find((word) => word.startsWith('http')) ?? '';
+  const answer = await fetch(url, { method, headers: { [name]: value }, ...(sent && { body: sent }) });
+  const body = await answer.text();
+  if (file !== undefined) await writeFile(join(folder, file), body);
+  return { status: answer.status, body };
+}
