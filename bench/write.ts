@@ -1,4 +1,7 @@
-/** Writes docs/images/performance/results.json, and from it the generated parts and the plots of docs/explanation/performance.md. */
+/**
+ * Writes docs/images/performance/results.json, and from it the generated parts and the plots of
+ * docs/explanation/performance.md.
+ */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { format, resolveConfig } from 'prettier';

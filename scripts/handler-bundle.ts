@@ -1,5 +1,6 @@
 /**
- * Bundles the handlers so that a cold start reads and runs as little code as possible (docs/explanation/performance.md).
+ * Bundles the handlers so that a cold start reads and runs as little code as possible
+ * (docs/explanation/performance.md).
  */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';

@@ -1,6 +1,6 @@
 /**
- * Runs interoperability vectors (docs/reference/formats.md) through the library: `npm run -s vectors -- FILE…`. It prints each
- * failure and a final count, and exits with 1 if a vector failed.
+ * Runs interoperability vectors (docs/reference/formats.md) through the library: `npm run -s vectors -- FILE…`. It
+ * prints each failure and a final count, and exits with 1 if a vector failed.
  */
 import { readFile } from 'node:fs/promises';
 import type { AttributeValue } from '@aws-sdk/client-dynamodb';

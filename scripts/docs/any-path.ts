@@ -1,6 +1,7 @@
 /**
  * Makes a built VitePress site work from any path of any file server. VitePress knows only a fixed base, so the site is
- * built with {@link BASE}. Pages then refer to files relative to themselves, and scripts compute the base in the browser.
+ * built with {@link BASE}. Pages then refer to files relative to themselves, and scripts compute the base in the
+ * browser.
  */
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';

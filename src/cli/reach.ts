@@ -26,8 +26,8 @@ export function latestByInWords(bounds: CacheBounds, writtenAtMs: number): strin
 }
 
 /**
- * Describes which encrypts a revocation stops and by when, as labels and texts for an operator. docs/explanation/revocation.md
- * explains it.
+ * Describes which encrypts a revocation stops and by when, as labels and texts for an operator.
+ * docs/explanation/revocation.md explains it.
  * @param region the region at the end of the key's ID. Undefined if the ID has none.
  */
 export function reachOf(

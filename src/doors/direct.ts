@@ -11,8 +11,8 @@ const EXPECTED = 'a direct invocation such as {"operation":"encrypt","partition"
 
 /**
  * Creates the door for direct invocation. The event is JSON that Lambda has parsed. It names the operation and the
- * partition (docs/reference/direct-invocation.md). The result is the body that the HTTP door would send. A failure is thrown with its code
- * as the error name, so that Step Functions and other callers can match on the name.
+ * partition (docs/reference/direct-invocation.md). The result is the body that the HTTP door would send. A failure is
+ * thrown with its code as the error name, so that Step Functions and other callers can match on the name.
  */
 export function directDoor(options: DoorOptions): Handler<unknown, unknown> {
   return doorHandler(options.telemetry, (event, context) => answer(options, event, context));

@@ -10,9 +10,9 @@ import { QueueBatch, type QueueDoorOptions } from './queue-batch.ts';
 const SENDING_TIME_SHARE = 0.85;
 
 /**
- * Creates the door for standard and FIFO queues of SQS (docs/reference/queue.md). A message is acknowledged once its result is in
- * the output queue or the message is in the dead-letter queue. Every other message is reported as failed, so SQS
- * delivers it again.
+ * Creates the door for standard and FIFO queues of SQS (docs/reference/queue.md). A message is acknowledged once its
+ * result is in the output queue or the message is in the dead-letter queue. Every other message is reported as failed,
+ * so SQS delivers it again.
  */
 export function queueDoor(options: QueueDoorOptions): Handler<SQSEvent, SQSBatchResponse> {
   return doorHandler(options.telemetry, (event, context) => answer(options, event, context));

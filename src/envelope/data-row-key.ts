@@ -57,8 +57,8 @@ export class DataRowKey {
 
 /**
  * Lets several records of one partition share a Data Row Key, within limits. Each record still opens by itself, here
- * and in Asherah. An attacker who has the plaintext of that key can open all of them (docs/explanation/threat-model.md). A new
- * Intermediate Key always gets a new Data Row Key.
+ * and in Asherah. An attacker who has the plaintext of that key can open all of them
+ * (docs/explanation/threat-model.md). A new Intermediate Key always gets a new Data Row Key.
  */
 export class SharedDataRowKey {
   readonly #bounds: DataRowKeyBounds;

@@ -25,7 +25,10 @@ export interface FailoverPolicy {
   readonly minimumWrappedRegions: number;
 }
 
-/** The numbers of rounds, delays and cool-downs are fitted to the storms of `npm run fleet`: see docs/explanation/kms-failover.md. */
+/**
+ * The numbers of rounds, delays and cool-downs are fitted to the storms of `npm run fleet`: see
+ * docs/explanation/kms-failover.md.
+ */
 const DEFAULTS: FailoverPolicy = {
   maxRounds: 8,
   baseDelayMs: 50,

@@ -33,9 +33,9 @@ export function looksCompact(text: string): boolean {
 }
 
 /**
- * Writes a record as a short string, for a column or a field of text (docs/reference/formats.md). It is about half as long
- * as the base64 of the record's JSON. Only a proof authenticates the kind, because an Asherah record has no place for
- * it.
+ * Writes a record as a short string, for a column or a field of text (docs/reference/formats.md). It is about half as
+ * long as the base64 of the record's JSON. Only a proof authenticates the kind, because an Asherah record has no place
+ * for it.
  * @returns the string; undefined for a record that has no compact form. Every record that Keyfold made has one.
  * @throws TypeError for a member of a wrong type, or an unknown kind
  */

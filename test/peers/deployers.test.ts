@@ -36,7 +36,10 @@ const FOR_OTHER_PROPERTIES = [
 ];
 /** For a subscription's topic, which Keyfold does not use. */
 const FOR_A_LOG_OF_DELIVERIES = /^iam:GetRole$/;
-/** For a KMS key of the functions' environment or of the table. docs/reference/iam-and-stacks.md and docs/how-to/replace-a-kms-key.md say who needs it. */
+/**
+ * For a KMS key of the functions' environment or of the table. docs/reference/iam-and-stacks.md and
+ * docs/how-to/replace-a-kms-key.md say who needs it.
+ */
 const FOR_OTHER_KEYS = /^kms:/;
 const PASSED = { 'iam:PassedToService': 'lambda.amazonaws.com' };
 

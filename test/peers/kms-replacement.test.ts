@@ -1,6 +1,6 @@
 /**
- * Replaces KMS keys while Asherah reads the table, as docs/reference/cli.md describes. It tests what cold processes read
- * before and after a maintenance, and the orders of steps in which reads never fail.
+ * Replaces KMS keys while Asherah reads the table, as docs/reference/cli.md describes. It tests what cold processes
+ * read before and after a maintenance, and the orders of steps in which reads never fail.
  */
 import { CreateAliasCommand, CreateKeyCommand, KMSClient, UpdateAliasCommand } from '@aws-sdk/client-kms';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';

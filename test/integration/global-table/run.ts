@@ -149,8 +149,8 @@ class Run {
   }
 
   /**
-   * Runs maintenance as in docs/explanation/global-tables.md. Each region maintains its keys, and one region also those without a
-   * suffix.
+   * Runs maintenance as in docs/explanation/global-tables.md. Each region maintains its keys, and one region also those
+   * without a suffix.
    */
   async #maintain(region: Region): Promise<void> {
     const whose = this.#suffixed && region === LEGACY_REGION ? [true, false] : [this.#suffixed];

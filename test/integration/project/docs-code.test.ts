@@ -23,7 +23,9 @@ const placeOf = ({ file, line }: CodeBlock): string => `${file}:${line}`;
 const withPlaces = (language: string): (readonly [string, string])[] =>
   blocksIn(language).map((block) => [placeOf(block), block.code] as const);
 
-/** Other tests cover js, which is run, go, java and python, which test/peers runs, and sql, the queries of the audit. */
+/**
+ * Other tests cover js, which is run, go, java and python, which test/peers runs, and sql, the queries of the audit.
+ */
 const LANGUAGES = new Set(['', 'js', 'json', 'mermaid', 'sh', 'ts', 'yaml', 'go', 'java', 'python', 'sql']);
 
 it('every block is in a language that a test covers', () => {

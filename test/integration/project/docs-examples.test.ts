@@ -1,6 +1,6 @@
 /**
- * Tests that real requests give the answers shown in docs/reference/direct-invocation.md, docs/reference/queue.md, docs/reference/cli.md and
- * docs/how-to/move-from-asherah.md.
+ * Tests that real requests give the answers shown in docs/reference/direct-invocation.md, docs/reference/queue.md,
+ * docs/reference/cli.md and docs/how-to/move-from-asherah.md.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,6 +1,6 @@
 /**
- * The runbooks for a lost or corrupted key table (docs/runbooks/README.md). A copy of the rows stands in for a restore to a
- * point in time.
+ * The runbooks for a lost or corrupted key table (docs/runbooks/README.md). A copy of the rows stands in for a restore
+ * to a point in time.
  */
 import {
   ConditionalCheckFailedException,
