@@ -5,13 +5,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
+import { decodeDataRowRecord, encodeCompactRecord } from '../../src/index.ts';
 
+const run = promisify(execFile);
 const FOLDER = join(import.meta.dirname, '..', 'vectors');
 const VECTORS = join(FOLDER, 'proofs.json');
 
 /** Runs the checker on a file. @returns what it printed, and whether it ended with success */
 async function checked(file: string): Promise<{ ok: boolean; stdout: string }> {
-  return promisify(execFile)('python3', [join(FOLDER, 'check_proofs.py'), file]).then(
+  return run('python3', [join(FOLDER, 'check_proofs.py'), file]).then(
     ({ stdout }) => ({ ok: true, stdout }),
     ({ stdout }: { stdout: string }) => ({ ok: false, stdout }),
   );
@@ -47,3 +49,16 @@ it.for(CHANGES)('Python finds that proofs differ if %s becomes %s', async ([from
     await rm(folder, { recursive: true });
   }
 });
+
+it.for(['bytes', 'json'] as const)(
+  'the Python program of docs/reference/formats.md reads a bound %s record',
+  async (kind) => {
+    const page = await readFile(join(FOLDER, '..', '..', 'docs', 'reference', 'formats.md'), 'utf8');
+    const [, program = ''] = /```python\n(.*?)```/s.exec(page) ?? [];
+    const parent = { id: '_IK_tenant-1_orders_shop', created: 1_795_446_180 };
+    const key = { created: 1_795_446_181, encryptedKey: Buffer.alloc(60, 1), parent };
+    const record = { key, proof: Buffer.alloc(32, 2), data: Buffer.alloc(33, 3) };
+    const { stdout } = await run('python3', ['-c', program, encodeCompactRecord(record, kind) ?? '']);
+    expect(decodeDataRowRecord(stdout)).toEqual(record);
+  },
+);
