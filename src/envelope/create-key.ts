@@ -16,8 +16,8 @@ const CREATE_ATTEMPTS = 3;
 export interface KeySource extends KeySearch<EnvelopeKey> {
   readonly id: KeyId;
   /**
-   * Makes a key, or gives the record of the key that another process stored first.
-   * @param rows of the keys of this id that may not seal, latest first
+   * Makes a key, or returns the record of the key that another process stored first.
+   * @param rows the rows of this id that may not seal, latest first
    */
   readonly create: (rows: readonly EnvelopeKeyRecord[]) => Promise<EnvelopeKey | EnvelopeKeyRecord>;
 }

@@ -56,8 +56,8 @@ export class DataRowKey {
 }
 
 /**
- * Lets several records of one partition share a Data Row Key, within limits. Each record still opens by itself, here
- * and in Asherah. An attacker who has the plaintext of that key can open all of them
+ * Lets several records of one partition share a Data Row Key, within limits. Keyfold and Asherah can still open each
+ * record by itself. An attacker who has the plaintext of that key can open all of them
  * (docs/explanation/threat-model.md). A new Intermediate Key always gets a new Data Row Key.
  */
 export class SharedDataRowKey {
