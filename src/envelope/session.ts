@@ -38,8 +38,8 @@ export interface SessionDependencies {
 export interface ContextRules {
   /**
    * - `off`: a context is optional, the default.
-   * - `seal`: encrypting needs a context.
-   * - `always`: encrypting and decrypting need a context. `rewrap` never does.
+   * - `seal`: encryption needs a context.
+   * - `always`: encryption and decryption need a context. `rewrap` never does.
    */
   readonly requireContext?: 'off' | 'seal' | 'always';
   /**
