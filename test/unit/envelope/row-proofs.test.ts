@@ -99,7 +99,10 @@ describe('rowProof', () => {
   });
 });
 
-/** Edits of a row by an attacker who holds no key. Each keeps the proof that the row had, or takes another row's. */
+/**
+ * Edits of a row by an attacker who holds no key. Each edit keeps the proof of the row, or copies the proof of another
+ * row.
+ */
 const EDITS: readonly (readonly [string, Kind, (row: EnvelopeKeyRecord) => EnvelopeKeyRecord])[] = [
   ['a later date', 'IK', (of) => ({ ...of, created: (of.created + 3600) as never })],
   ['an earlier date', 'IK', (of) => ({ ...of, created: (of.created - 60) as never })],
@@ -125,7 +128,7 @@ describe('an edited row', () => {
       if (kind === 'IK') {
         given = { ...record, key: { ...record.key, parent: { id: edited.id, created: edited.created } } };
       } else {
-        // The Intermediate Key must name the moved System Key, and cannot prove that it does.
+        // The Intermediate Key must name the moved System Key, but the attacker cannot make a valid proof for that.
         const parent = { id: edited.id, created: edited.created };
         world.metastore.change(row('IK'), { parent, proof: undefined });
       }
@@ -238,7 +241,7 @@ describe('the basis of a row proof', () => {
   });
 });
 
-/** A KMS that proves rows with a key that does not follow from the System Key, as AWS KMS does. */
+/** A KMS that proves rows with a key that cannot be derived from the System Key, as AWS KMS does. */
 function provingKms(real: KeyManagementService, keys: Buffer[] = []): KeyManagementService {
   const basis = (): { key: Buffer; sealed: Uint8Array } => {
     const key = Buffer.alloc(32, 99);
