@@ -102,8 +102,8 @@ const BATCH_OPTIONS: Types<RecordOptions<RecordFormat> & SharingOptions> = {
 /**
  * The operations on one partition's keys. Get one from `KeyfoldClient.partition`.
  *
- * Every operation throws a {@link KeyfoldClientError} if it fails, and the signal's reason if the signal aborts. Before
- * it sends a request, it throws a TypeError that names the parameter or the option of a wrong type.
+ * Every operation throws a {@link KeyfoldClientError} if it fails, and the signal's reason if the signal aborts. If a
+ * parameter or an option has a wrong type, the operation throws a TypeError that names it, and sends no request.
  * @example
  * const partition = keyfold.partition('tenant-42');
  * const record = await partition.encrypt(Buffer.from('secret'));

@@ -211,7 +211,7 @@ export class Session {
   }
 
   /**
-   * Encrypts text, and returns its compact record, which is text, too: it fits a column or a field of a string.
+   * Encrypts text, and returns its compact record, a string that fits a database column or a field of a document.
    * @throws TypeError, before any key is touched, if `text` is not a string
    * @throws KeyfoldError `InvalidRequest` if the text has a lone surrogate, which UTF-8 cannot encode
    * @throws KeyfoldError if no key to encrypt with can be loaded or made
