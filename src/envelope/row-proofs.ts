@@ -1,4 +1,4 @@
-import { createSecretKey, timingSafeEqual } from 'node:crypto';
+import { isEqual } from '../crypto/hkdf.ts';
 import { keyRowUnreadable } from '../errors.ts';
 import { byteLengthOf } from '../input/checks.ts';
 import { PROOF_BYTES } from '../records/record-proof.ts';
@@ -15,7 +15,7 @@ export function checkRowProof(record: EnvelopeKeyRecord, expected: Uint8Array, m
   const { proof } = record;
   if (proof === undefined) {
     if (mode === 'require') throw keyRowUnreadable(record, 'it has no proof');
-  } else if (byteLengthOf(proof) !== PROOF_BYTES || !timingSafeEqual(proof, expected)) {
+  } else if (byteLengthOf(proof) !== PROOF_BYTES || !isEqual(proof, expected)) {
     throw keyRowUnreadable(record, 'its proof does not hold');
   }
 }
@@ -33,7 +33,7 @@ export function proofOfSystemKey(
   try {
     const { id, created } = row;
     const sealed = basis?.sealed ?? row.encryptedKey;
-    return rowProof(createSecretKey(basis?.key ?? systemKey), 'system', { id, created, sealed });
+    return rowProof(basis?.key ?? systemKey, 'system', { id, created, sealed });
   } finally {
     basis?.key.fill(0);
   }

@@ -1,6 +1,5 @@
-import { timingSafeEqual, type KeyObject } from 'node:crypto';
 import { SEAL_OVERHEAD_BYTES } from '../crypto/aead.ts';
-import { expand32 } from '../crypto/hkdf.ts';
+import { expand32, isEqual, type SecretKey } from '../crypto/hkdf.ts';
 import { KeyfoldError } from '../errors.ts';
 import {
   byteLengthOf,
@@ -85,19 +84,19 @@ export function bindingOf(context: RecordContext, place: RecordPlace = {}): Bind
  * the last 28 bytes of the sealed payload. These are its tag and nonce, to which GCM ties the rest of the payload, so
  * the cost does not grow with the payload (docs/reference/formats.md).
  */
-export function recordProof(dataRowKey: KeyObject, binding: Binding, sealed: Uint8Array): Buffer {
+export function recordProof(dataRowKey: SecretKey, binding: Binding, sealed: Uint8Array): Buffer {
   const end = byteLengthOf(sealed);
   return expand32(dataRowKey, binding, TAIL_LENGTH, partOf(sealed, end - SEAL_OVERHEAD_BYTES, end));
 }
 
 /** Whether a record was sealed for the place of `binding`. The comparison takes constant time. */
 export function isBoundTo(
-  dataRowKey: KeyObject,
+  dataRowKey: SecretKey,
   binding: Binding,
   { data, proof }: { readonly data: Uint8Array; readonly proof?: Uint8Array | undefined },
 ): boolean {
   if (proof === undefined || byteLengthOf(data) < SEAL_OVERHEAD_BYTES) return false;
-  return timingSafeEqual(recordProof(dataRowKey, binding, data), proof);
+  return isEqual(recordProof(dataRowKey, binding, data), proof);
 }
 
 function encoded(text: string, min: number, max: number, what: string): Buffer {

@@ -1,5 +1,4 @@
-import { createSecretKey, type KeyObject } from 'node:crypto';
-import { expand32 } from '../crypto/hkdf.ts';
+import { expand32, type SecretKey } from '../crypto/hkdf.ts';
 import type { KeyMeta } from './ids.ts';
 import { lengthPrefixed, u64 } from './length-prefixed.ts';
 
@@ -20,7 +19,7 @@ export interface ProvenRow extends KeyMeta {
  * itself if its KMS has no data key
  */
 export function rowProof(
-  key: KeyObject,
+  key: SecretKey | Uint8Array,
   kind: 'system' | 'intermediate',
   { id, created, parent, sealed }: ProvenRow,
 ): Buffer {
@@ -43,5 +42,5 @@ export function rowProof(
  * @returns 32 bytes, which the caller zeroes
  */
 export function rowProofKey(dataKey: Uint8Array): Buffer {
-  return expand32(createSecretKey(dataKey), KEY_LABEL);
+  return expand32(dataKey, KEY_LABEL);
 }
