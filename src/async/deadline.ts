@@ -13,7 +13,7 @@ export interface Deadline {
   readonly signal: AbortSignal;
 }
 
-/** How long a caller waits. Without limits, it waits until the work ends. */
+/** How long a caller waits. A caller without limits waits until the work ends. */
 export interface RequestLimits {
   /** When the call must have answered, in milliseconds since 1970. */
   readonly deadlineAtMs?: number | undefined;
