@@ -177,7 +177,7 @@ export class Session {
   }
 
   /**
-   * Whether a record opens under the keys of this partition, whatever it is bound to. It does not give the payload.
+   * Whether a record opens under the keys of this partition, whatever it is bound to. It does not return the payload.
    * @throws the errors of {@link decrypt}, but for `ContextRequired` and `RecordUnreadable`
    */
   async opensUnbound(record: DataRowRecord, limits: RequestLimits = {}): Promise<boolean> {
