@@ -66,6 +66,7 @@ const OWN: readonly (readonly [string, readonly (readonly [string, readonly stri
       ['SystemKeysDatedAhead', [], 'Maximum'],
     ],
   ],
+  ['Records that opened with a context, but are bound to none', [['UnboundOpened', [], 'Sum']]],
   ['Age of the latest System Key, in seconds', [['SystemKeyAge', [], 'Maximum']]],
 ];
 const OF_A_QUEUE: typeof OWN = [

@@ -112,7 +112,7 @@ describe('shell commands', () => {
 
   it('begin with a program that the reader has', () => {
     const own = /^(?:\w+=|\w+\(\) \{|export |deploy |maintain|quota=)/;
-    const known = /^(?:aws|bash|cd|cp|curl|echo|git|mkdir|node|npm|npx|sed|tee) /;
+    const known = /^(?:aws|bash|cd|cp|curl|echo|git|mkdir|node|npm|npx|python3|sed|tee) /;
     expect(commands.length).toBeGreaterThan(100);
     expect(commands.filter(([, command]) => !own.test(command) && !known.test(command))).toEqual([]);
   });

@@ -57,6 +57,7 @@ function everything(): void {
   events.failedOver('us-east-1');
   events.wrapMissing('us-west-2');
   events.metastoreCalled('GetItem', 3, 'TimeoutError');
+  events.openedUnbound(KEY);
   telemetry.maintained({
     systemKeys: [
       {

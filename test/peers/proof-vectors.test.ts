@@ -1,0 +1,64 @@
+/** A second implementation of both proofs, in Python, against the vectors that Keyfold's own tests use. */
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { expect, it } from 'vitest';
+import { decodeDataRowRecord, encodeCompactRecord } from '../../src/index.ts';
+
+const run = promisify(execFile);
+const FOLDER = join(import.meta.dirname, '..', 'vectors');
+const VECTORS = join(FOLDER, 'proofs.json');
+
+/** Runs the checker on a file. @returns what it printed, and whether it ended with success */
+async function checked(file: string): Promise<{ ok: boolean; stdout: string }> {
+  return run('python3', [join(FOLDER, 'check_proofs.py'), file]).then(
+    ({ stdout }) => ({ ok: true, stdout }),
+    ({ stdout }: { stdout: string }) => ({ ok: false, stdout }),
+  );
+}
+
+it('Python computes the proof of every vector', async () => {
+  const { recordProofs, rowProofs } = JSON.parse(await readFile(VECTORS, 'utf8')) as Record<string, unknown[]>;
+  const count = (recordProofs?.length ?? 0) + (rowProofs?.length ?? 0);
+  expect(count).toBeGreaterThan(0);
+  expect(await checked(VECTORS)).toEqual({ ok: true, stdout: `${count} proofs agree, 0 differ\n` });
+});
+
+/** Members of vectors, and others in their place. */
+const CHANGES = [
+  ['"id": "42"', '"id": "43"'],
+  ['"version": ""', '"version": "0"'],
+  ['"form": "json"', '"form": "bytes"'],
+  ['[*]', '[0]'],
+  ['"kind": "system"', '"kind": "intermediate"'],
+  ['"created": 1795446120', '"created": 1795446121'],
+] as const;
+
+it.for(CHANGES)('Python finds that proofs differ if %s becomes %s', async ([from, to]) => {
+  const folder = await mkdtemp(join(tmpdir(), 'keyfold-vectors-'));
+  try {
+    const text = await readFile(VECTORS, 'utf8');
+    expect(text).toContain(from);
+    await writeFile(join(folder, 'changed.json'), text.replaceAll(from, to));
+    const { ok, stdout } = await checked(join(folder, 'changed.json'));
+    expect(ok).toBe(false);
+    expect(stdout).toContain('DIFFERS: ');
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
+it.for(['bytes', 'json'] as const)(
+  'the Python program of docs/reference/formats.md reads a bound %s record',
+  async (kind) => {
+    const page = await readFile(join(FOLDER, '..', '..', 'docs', 'reference', 'formats.md'), 'utf8');
+    const [, program = ''] = /```python\n(.*?)```/s.exec(page) ?? [];
+    const parent = { id: '_IK_tenant-1_orders_shop', created: 1_795_446_180 };
+    const key = { created: 1_795_446_181, encryptedKey: Buffer.alloc(60, 1), parent };
+    const record = { key, proof: Buffer.alloc(32, 2), data: Buffer.alloc(33, 3) };
+    const { stdout } = await run('python3', ['-c', program, encodeCompactRecord(record, kind) ?? '']);
+    expect(decodeDataRowRecord(stdout)).toEqual(record);
+  },
+);

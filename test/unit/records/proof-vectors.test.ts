@@ -1,0 +1,55 @@
+/** The published vectors of both proofs. test/vectors/check_proofs.py computes the same ones in Python. */
+import { createSecretKey } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { expect, it } from 'vitest';
+import type { KeyMeta } from '../../../src/records/ids.ts';
+import { bindingOf, recordProof, type RecordContext, type RecordForm } from '../../../src/records/record-proof.ts';
+import { rowProof, rowProofKey } from '../../../src/records/row-proof.ts';
+
+/** Keys, sealed values and proofs are hexadecimal. */
+interface RecordVector {
+  readonly name: string;
+  readonly dataRowKey: string;
+  readonly form: RecordForm;
+  readonly path: string;
+  readonly context: RecordContext;
+  readonly sealed: string;
+  readonly proof: string;
+}
+
+/** A System Key under KMS has `dataKey`, from which the key of the proof is derived. Other rows have `key`. */
+interface RowVector extends KeyMeta {
+  readonly name: string;
+  readonly kind: 'system' | 'intermediate';
+  readonly dataKey?: string;
+  readonly key?: string;
+  readonly parent: KeyMeta | null;
+  readonly sealed: string;
+  readonly proof: string;
+}
+
+const file = new URL('../../vectors/proofs.json', import.meta.url);
+const { recordProofs, rowProofs } = JSON.parse(readFileSync(file, 'utf8')) as {
+  recordProofs: RecordVector[];
+  rowProofs: RowVector[];
+};
+const bytes = (hex = ''): Buffer => Buffer.from(hex, 'hex');
+
+it.for(recordProofs)('recordProof gives the vector: $name', ({ dataRowKey, form, path, context, sealed, proof }) => {
+  const binding = bindingOf(context, { form, path });
+  expect(recordProof(createSecretKey(bytes(dataRowKey)), binding, bytes(sealed)).toString('hex')).toBe(proof);
+});
+
+it.for(rowProofs)('rowProof gives the vector: $name', ({ kind, dataKey, key, id, created, parent, sealed, proof }) => {
+  const secret = dataKey === undefined ? bytes(key) : rowProofKey(bytes(dataKey));
+  const row = { id, created, parent: parent ?? undefined, sealed: bytes(sealed) };
+  expect(rowProof(createSecretKey(secret), kind, row).toString('hex')).toBe(proof);
+});
+
+it('the vectors are the published ones of docs/reference/formats.md', () => {
+  const page = readFileSync(new URL('../../../docs/reference/formats.md', import.meta.url), 'utf8');
+  const published = [...page.matchAll(/\b[0-9a-f]{64}\b/g)].map(([hex]) => hex);
+  const proofs = [...recordProofs, ...rowProofs].map(({ proof }) => proof);
+  expect(published.length).toBeGreaterThan(2);
+  expect(published.filter((hex) => !proofs.includes(hex))).toEqual([]);
+});

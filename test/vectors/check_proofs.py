@@ -1,0 +1,53 @@
+"""Computes the proofs of a file of vectors with Python's standard library, and exits with 1 if one differs.
+
+It is written from docs/reference/formats.md alone: python3 check_proofs.py proofs.json
+"""
+
+import hashlib
+import hmac
+import json
+import sys
+
+
+def lp(value):
+    data = value.encode() if isinstance(value, str) else value
+    return len(data).to_bytes(4, "big") + data
+
+
+def u64(value):
+    return value.to_bytes(8, "big")
+
+
+def expand32(key, info):
+    """HKDF-Expand-SHA-256 of RFC 5869, section 2.3, for 32 bytes: one block."""
+    return hmac.new(key, info + b"\x01", hashlib.sha256).digest()
+
+
+def record_proof(vector):
+    entries = sorted((name.encode(), value.encode()) for name, value in vector["context"].items())
+    info = lp("keyfold/record-proof/1") + lp(vector["form"]) + lp(vector["path"])
+    info += len(entries).to_bytes(4, "big") + b"".join(lp(name) + lp(value) for name, value in entries)
+    info += lp(bytes.fromhex(vector["sealed"])[-28:])
+    return expand32(bytes.fromhex(vector["dataRowKey"]), info)
+
+
+def row_proof(vector):
+    if "dataKey" in vector:
+        key = expand32(bytes.fromhex(vector["dataKey"]), lp("keyfold/row-proof-key/1"))
+    else:
+        key = bytes.fromhex(vector["key"])
+    parent = vector["parent"] or {"id": "", "created": 0}
+    info = lp("keyfold/row-proof/1") + lp(vector["kind"]) + lp(vector["id"]) + u64(vector["created"])
+    info += lp(parent["id"]) + u64(parent["created"]) + lp(bytes.fromhex(vector["sealed"]))
+    return expand32(key, info)
+
+
+with open(sys.argv[1], encoding="utf-8") as file:
+    vectors = json.load(file)
+checked = [(vector, record_proof(vector)) for vector in vectors["recordProofs"]]
+checked += [(vector, row_proof(vector)) for vector in vectors["rowProofs"]]
+differ = [vector["name"] for vector, proof in checked if proof.hex() != vector["proof"]]
+for name in differ:
+    print("DIFFERS: " + name)
+print(f"{len(checked) - len(differ)} proofs agree, {len(differ)} differ")
+sys.exit(1 if differ or not checked else 0)
