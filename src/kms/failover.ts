@@ -15,11 +15,11 @@ export interface FailoverDependencies {
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
 }
 
-/** Events for an operator's logs and metrics. Callers of the service do not see them. */
+/** Events of a KMS, for an operator's logs and metrics. Answers to callers do not contain them. */
 export interface KmsEvents {
   /** An attempt in a region has ended, with an answer or with a fault. */
   attempted(attempt: Attempt): void;
-  /** A region has failed. For the next `coolDownMs` milliseconds it is tried last. */
+  /** A region has failed, and is tried last for the next `coolDownMs` milliseconds. */
   coolingDown(region: string, coolDownMs: number): void;
   /** A region other than the preferred one has answered a request. */
   failedOver(region: string): void;

@@ -37,8 +37,8 @@ import { SystemKeys } from '../envelope/system-keys.ts';
 /** The part of a KMS that checks and renews the wraps of System Keys. */
 export interface WrapRenewer {
   /**
-   * Checks in each configured region that it opens a System Key, and makes the wraps that are missing or outdated. It
-   * stores nothing: the caller does.
+   * Checks in each configured region that it opens a System Key, and makes the wraps that are missing or outdated. The
+   * report holds the new wraps, and the caller stores them.
    * @throws the reason of the deadline's signal
    */
   renew(wrapped: Uint8Array, deadline: Deadline): Promise<WrapReport>;

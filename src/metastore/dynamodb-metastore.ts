@@ -31,7 +31,7 @@ import {
 import { DYNAMODB_OPTIONS, type DynamoDbMetastoreOptions } from './dynamodb-options.ts';
 import { decodeKeyItem, encodeKeyItem, isPossibleKey, keyAttribute, keyOfItem, readKeyItem } from './dynamodb-item.ts';
 
-/** Events for an operator's logs and metrics. Callers of the service do not see them. */
+/** Events of a metastore, for an operator's logs and metrics. Answers to callers do not contain them. */
 export interface MetastoreEvents {
   /** A request has ended, after all its attempts. `errorName` is present if it failed. */
   metastoreCalled(action: MetastoreAction, latencyMs: number, errorName?: string): void;
