@@ -6,7 +6,7 @@ import { createSecretKey } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { open as aeadOpen, SEAL_OVERHEAD_BYTES } from '../../src/crypto/aead.ts';
 import { wrappedBy } from '../support/kms.ts';
-import type { DataRowRecord, EnvelopeKeyRecord } from '../../src/index.ts';
+import type { DataRowRecord, EnvelopeKeyRecord, Session } from '../../src/index.ts';
 import { codeOf, DAY_MS, FakeDependencies, noDeadline } from '../support/fakes.ts';
 import { operate, type Operator } from '../support/operations.ts';
 
@@ -52,6 +52,18 @@ describe('an attacker who can write to the table', () => {
     expect((await seal('p', 'y')).key.parent.created).toBe(created);
   });
 
+  it('can do neither if key rows must have a proof, whatever becomes of it', async () => {
+    const victim = await seal('victim', 'secret');
+    const own = rowOf(await seal('accomplice', 'x'));
+    const parent = { id: own.id, created: (own.created + 60) as EnvelopeKeyRecord['created'] };
+    const renamed = { ...victim, key: { ...victim.key, parent } };
+    for (const proof of [undefined, rowOf(victim).proof, own.proof]) {
+      plant({ ...rowOf(victim), ...parent, proof });
+      const work = world.process({ keyRowProofs: 'require' }).session('accomplice').decrypt(renamed);
+      expect(await codeOf(work)).toBe('KeyRowUnreadable');
+    }
+  });
+
   it('can undo a revocation for cold processes', async () => {
     const row = rowOf(await seal('p', 'x'));
     world.metastore.change(row, { revoked: true });
@@ -72,11 +84,36 @@ describe('an attacker who can write to the table', () => {
   });
 });
 
+/** The session of one version of a customer's balance. */
+const balanceOf = (id: string, version = '1'): Session =>
+  world.process().session('p').withContext({ table: 'balances', id, version });
+
 describe('an attacker who can write records', () => {
-  it('can replace a record by another or an older one of the same partition', async () => {
+  it('can replace a record by another or an older one of the same partition, if it has no context', async () => {
     const balances = { alice: await seal('p', '10'), bob: await seal('p', '1000') };
     balances.alice = balances.bob;
     expect(await open('p', balances.alice)).toBe('1000');
+  });
+
+  it('cannot replace a record by another one, if the reader gives the context of the row', async () => {
+    const [alice, bob] = [await balanceOf('alice').encrypt(Buffer.from('10')), await seal('p', '1000')];
+    const bound = await balanceOf('bob').encrypt(Buffer.from('1000'));
+    for (const record of [bob, bound, { ...bound, proof: undefined }, { ...bound, proof: alice.proof }]) {
+      expect(await codeOf(balanceOf('alice').decrypt(record))).toBe('RecordUnreadable');
+    }
+    expect(String(await balanceOf('alice').decrypt(alice))).toBe('10');
+  });
+
+  it('can bring an older record back, unless the context has a version', async () => {
+    const older = await balanceOf('alice', '1').encrypt(Buffer.from('1000'));
+    expect(String(await balanceOf('alice', '1').decrypt(older))).toBe('1000');
+    expect(await codeOf(balanceOf('alice', '2').decrypt(older))).toBe('RecordUnreadable');
+  });
+
+  it('can strip the proof of a record, which then opens for callers who give no context', async () => {
+    const record = await balanceOf('alice').encrypt(Buffer.from('10'));
+    expect(await codeOf(open('p', record))).toBe('ContextRequired');
+    expect(await open('p', { key: record.key, data: record.data })).toBe('10');
   });
 
   it('cannot combine two records, because a payload decrypts only under its own Data Row Key', async () => {

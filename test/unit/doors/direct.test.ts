@@ -34,6 +34,17 @@ describe('by direct invocation', () => {
     expect(payload).toBe(`{"plaintext":"${HELLO}"}`);
   });
 
+  it('a payload that is encrypted with a context decrypts with the same context alone', async () => {
+    const invoke = openDirectDoor();
+    const event = sampleEvent('encrypt-context');
+    const sealed = parsed((await invoke(event)).payload);
+    const decrypt = { operation: 'decrypt', partition: 'tenant-1', ...sealed };
+    expect((await invoke({ ...decrypt, context: event['context'] })).payload).toBe(`{"plaintext":"${HELLO}"}`);
+    const other = { ...(event['context'] as object), id: '43' };
+    expect((await invoke({ ...decrypt, context: other })).error?.errorType).toBe('RecordUnreadable');
+    expect((await invoke(decrypt)).error?.errorType).toBe('ContextRequired');
+  });
+
   it('a batch is answered item by item', async () => {
     const invoke = openDirectDoor();
     const { results } = parsed((await invoke(sampleEvent('encrypt-batch'))).payload) as { results: object[] };

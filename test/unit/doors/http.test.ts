@@ -36,6 +36,17 @@ describe('over HTTP', () => {
     expect((await send(request('decrypt', sealed.body))).body).toEqual({ plaintext: HELLO });
   });
 
+  it('a payload that is encrypted with a context decrypts with the same context alone', async () => {
+    const send = openDoor();
+    const event = sampleEvent('api-encrypt-context-iam');
+    const { body } = await send(event);
+    const { context } = JSON.parse(event.body ?? '') as { context: object };
+    expect((await send(request('decrypt', { ...body, context }))).body).toEqual({ plaintext: HELLO });
+    const other = { ...context, version: '6' };
+    expect((await send(request('decrypt', { ...body, context: other }))).body['code']).toBe('RecordUnreadable');
+    expect((await send(request('decrypt', body))).body['code']).toBe('ContextRequired');
+  });
+
   it('an empty plaintext is encrypted and decrypted', async () => {
     const send = openDoor();
     const sealed = await send(request('encrypt', { plaintext: '' }));

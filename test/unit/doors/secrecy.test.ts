@@ -75,7 +75,7 @@ function secretsIn(text: string): string[] {
   return [...forms, 'CANARY'].filter((form) => text.includes(form));
 }
 
-it('no log line, metric or error answer contains anything of a payload, a body or a key', async () => {
+it('no log line, metric or error answer contains anything of a payload, a body, a context or a key', async () => {
   const output = captureOutput();
   const warm = await coldFunction();
   const sealed = await warm(request('encrypt', { plaintext: PAYLOAD }));
@@ -90,6 +90,25 @@ it('no log line, metric or error answer contains anything of a payload, a body o
     await warm(request('decrypt', { record: { ...record, Data: PAYLOAD } })),
     await warm(request('decrypt', { record: { Key: { Created: CANARY, Key: CANARY }, Data: PAYLOAD } })),
     await warm(request('decrypt', { record }, 'tenant-2')),
+    await warm(request('decrypt', { record, context: { [CANARY]: CANARY } })),
+    await warm(request('encrypt', { plaintext: PAYLOAD, context: { [CANARY]: [CANARY] } })),
+    await warm(request('encrypt', { plaintext: PAYLOAD, context: { [CANARY]: CANARY.repeat(40) } })),
+    await warm(request('encrypt', { plaintext: PAYLOAD, context: CANARY })),
+    await warm(
+      request('encrypt-fields', {
+        document: { a: CANARY },
+        fields: ['$.a'],
+        contextFrom: { [CANARY]: `$['${CANARY}']` },
+      }),
+    ),
+    await warm(
+      request('encrypt-fields', {
+        document: { a: 1, b: [CANARY] },
+        fields: ['$.a'],
+        context: { [CANARY]: CANARY },
+        contextFrom: { id: '$.b' },
+      }),
+    ),
   ];
   const faults = [
     { kind: 'down' },
@@ -119,7 +138,7 @@ it('no log line, metric or error answer contains anything of a payload, a body o
   const logged = output.text();
   vi.restoreAllMocks();
   expect(systemKeys.length).toBeGreaterThan(0);
-  expect(answers.length).toBeGreaterThanOrEqual(9 + 2 * faults.length + 1);
+  expect(answers.length).toBeGreaterThanOrEqual(15 + 2 * faults.length + 1);
   for (const code of [
     'InvalidRequest',
     'PayloadTooLarge',
