@@ -12,17 +12,27 @@ export const ASHERAHS = ['go', 'go-v2', 'rust', 'java'] as const;
 export type AsherahCore = (typeof ASHERAHS)[number];
 
 /** How to start an Asherah. Go's has a static master key of its own, {@link GO_STATIC_KEY}. */
-export interface AsherahOptions {
+export type AsherahOptions = AsherahNames & (AsherahOnDynamoDb | AsherahOnSql);
+
+interface AsherahNames {
   readonly core: AsherahCore;
   readonly service: string;
   readonly product: string;
+  /** AWS KMS instead of the static key. */
+  readonly kms?: AsherahKms;
+}
+
+interface AsherahOnDynamoDb {
   readonly tableName: string;
   readonly dynamoDbEndpoint: string;
   /** The table's region, and with `regionSuffix` the suffix. */
   readonly region: string;
   readonly regionSuffix: boolean;
-  /** AWS KMS instead of the static key. */
-  readonly kms?: AsherahKms;
+}
+
+interface AsherahOnSql {
+  /** In the form of the core's driver. Only `go` and `rust` of Python's bindings take one here. */
+  readonly connectionString: string;
 }
 
 /** The KMS keys of an Asherah. */

@@ -4,6 +4,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { installBrowser } from './browser.ts';
+import { installDatabases } from './databases.ts';
 import { installLambdaRuntime } from './lambda-runtime.ts';
 import { installOnce, PEERS_FOLDER } from './peers-folder.ts';
 
@@ -31,6 +32,7 @@ export async function installPeers(): Promise<void> {
     installAsherahJava(),
     installAsherahGo(),
     installBrowser(),
+    installDatabases(),
     installLambdaRuntime(),
   ]);
 }
@@ -46,6 +48,7 @@ async function requireTools(): Promise<void> {
     ['mvn', ['-version'], 'Maven'],
     ['sh', ['-c', "go version | grep -Eq 'go1\\.(2[3-9]|[3-9][0-9])'"], 'Go 1.23 or newer'],
     // The client of Lambda's Runtime API has a part in C++.
+    ['sh', ['-c', 'command -v apt-get && command -v dpkg'], 'apt-get and dpkg, of Debian 12'],
     ['cmake', ['--version'], 'CMake'],
     ['make', ['--version'], 'make'],
     ['c++', ['--version'], 'a C++ compiler'],

@@ -1,0 +1,119 @@
+import { createPool } from 'mysql2/promise';
+import { Pool } from 'pg';
+import { setTimeout } from 'node:timers/promises';
+import { MySqlMetastore } from '../../src/metastore/sql/mysql-metastore.ts';
+import { PostgresMetastore } from '../../src/metastore/sql/postgres-metastore.ts';
+import { startMariaDb, startPostgres, type DatabaseServer } from './databases.ts';
+
+export const KINDS = ['PostgreSQL', 'MariaDB'] as const;
+export type SqlKind = (typeof KINDS)[number];
+
+/** A metastore on a pool of its own. */
+export interface OpenMetastore {
+  readonly metastore: PostgresMetastore | MySqlMetastore;
+  /** How often the metastore has taken a connection from its pool: once for each query. */
+  readonly queries: () => number;
+}
+
+/** A running database, with Asherah's table once {@link createTable} has been called. */
+export interface SqlDatabase {
+  readonly server: DatabaseServer;
+  open(options?: {
+    readonly connections?: number;
+    readonly queryTimeoutMs?: number;
+    readonly setting?: string;
+  }): OpenMetastore;
+  /** Runs a statement as an operator would. Its parameters are `$1` or `?`. */
+  run(sql: string, values?: readonly unknown[]): Promise<unknown[][]>;
+  /** Makes the table anew. Default: the schema that Asherah's documentation gives. */
+  createTable(types?: { readonly id?: string; readonly created?: string; readonly keyRecord?: string }): Promise<void>;
+  /** Sets the time zone of the sessions that start from now on. */
+  setTimeZone(zone: string): Promise<void>;
+  stop(): Promise<void>;
+}
+
+const ASHERAH_TYPES = { id: 'VARCHAR(255)', created: 'TIMESTAMP', keyRecord: 'TEXT' };
+
+/** Starts a database server. */
+export async function startDatabase(kind: SqlKind): Promise<SqlDatabase> {
+  const server = kind === 'PostgreSQL' ? await startPostgres() : await startMariaDb();
+  const to = { host: '127.0.0.1', port: server.port, user: 'keyfold' };
+  const closing: (() => Promise<void>)[] = [];
+
+  const postgres = (max: number, options?: string): Pool => {
+    const pool = new Pool({ ...to, database: 'postgres', max, ...(options !== undefined && { options }) });
+    pool.on('error', () => {});
+    closing.push(() => pool.end());
+    return pool;
+  };
+  const mysql = (connectionLimit: number): ReturnType<typeof createPool> => {
+    const pool = createPool({ ...to, database: 'test', connectionLimit });
+    closing.push(() => pool.end());
+    return pool;
+  };
+  const runOnce = async (sql: string, values: readonly unknown[]): Promise<unknown[][]> => {
+    if (kind === 'PostgreSQL') {
+      const pool = new Pool({ ...to, database: 'postgres', max: 1 });
+      pool.on('error', () => {});
+      try {
+        return (await pool.query({ text: sql, values: [...values], rowMode: 'array' })).rows;
+      } finally {
+        await pool.end();
+      }
+    }
+    const pool = createPool({ ...to, database: 'test', connectionLimit: 1 });
+    try {
+      return (await pool.query({ sql, values: [...values], rowsAsArray: true }))[0] as unknown[][];
+    } finally {
+      await pool.end();
+    }
+  };
+  /** A server that listens may still be recovering. */
+  const untilReady = async (): Promise<void> => {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        await runOnce('SELECT 1', []);
+        return;
+      } catch (error) {
+        if (attempt === 100) throw error;
+        await setTimeout(100);
+      }
+    }
+  };
+  await untilReady();
+
+  return {
+    server: { ...server, start: async () => server.start().then(untilReady) },
+    open: ({ connections = 10, setting, ...options } = {}) => {
+      let queries = 0;
+      if (kind === 'PostgreSQL') {
+        const pool = postgres(connections, setting);
+        pool.on('acquire', () => (queries += 1));
+        return { metastore: new PostgresMetastore({ pool, ...options }), queries: () => queries };
+      }
+      const pool = mysql(connections);
+      pool.on('acquire', () => (queries += 1));
+      if (setting !== undefined) pool.on('connection', (connection) => void connection.query(`SET ${setting}`));
+      return { metastore: new MySqlMetastore({ pool, ...options }), queries: () => queries };
+    },
+    run: (sql, values = []) => runOnce(sql, values),
+    createTable: async (types = {}) => {
+      const { id, created, keyRecord } = { ...ASHERAH_TYPES, ...types };
+      await runOnce('DROP TABLE IF EXISTS encryption_key', []);
+      await runOnce(
+        `CREATE TABLE encryption_key (id ${id} NOT NULL, created ${created} NOT NULL DEFAULT CURRENT_TIMESTAMP, ` +
+          `key_record ${keyRecord} NOT NULL, PRIMARY KEY (id, created))`,
+        [],
+      );
+    },
+    setTimeZone: async (zone) => {
+      const [scope, name] =
+        kind === 'PostgreSQL' ? ['ALTER DATABASE postgres SET', 'timezone'] : ['SET GLOBAL', 'time_zone'];
+      await runOnce(`${scope} ${name} = '${zone}'`, []);
+    },
+    stop: async () => {
+      await Promise.all(closing.map((close) => close().catch(() => {})));
+      await server.stop();
+    },
+  };
+}
