@@ -1,5 +1,5 @@
-import { createPool } from 'mysql2/promise';
-import { Pool } from 'pg';
+import { createConnection, createPool } from 'mysql2/promise';
+import { Client, Pool } from 'pg';
 import { setTimeout } from 'node:timers/promises';
 import { MySqlMetastore } from '../../src/metastore/sql/mysql-metastore.ts';
 import { PostgresMetastore } from '../../src/metastore/sql/postgres-metastore.ts';
@@ -15,16 +15,28 @@ export interface OpenMetastore {
   readonly queries: () => number;
 }
 
+interface OpenOptions {
+  readonly connections?: number;
+  readonly queryTimeoutMs?: number;
+  /** Default: `keyfold`. */
+  readonly user?: string;
+  /** For MariaDB: what each session sets, such as `autocommit = 0`. */
+  readonly setting?: string;
+}
+
+/** One connection. */
+interface OperatorConnection {
+  run(sql: string): Promise<unknown>;
+  close(): Promise<void>;
+}
+
 /** A running database, with Asherah's table once {@link createTable} has been called. */
 export interface SqlDatabase {
   readonly server: DatabaseServer;
-  open(options?: {
-    readonly connections?: number;
-    readonly queryTimeoutMs?: number;
-    readonly setting?: string;
-  }): OpenMetastore;
+  open(options?: OpenOptions): OpenMetastore;
   /** Runs a statement as an operator would. Its parameters are `$1` or `?`. */
   run(sql: string, values?: readonly unknown[]): Promise<unknown[][]>;
+  connect(): Promise<OperatorConnection>;
   /** Makes the table anew. Default: the schema that Asherah's documentation gives. */
   createTable(types?: { readonly id?: string; readonly created?: string; readonly keyRecord?: string }): Promise<void>;
   /** Sets the time zone of the sessions that start from now on. */
@@ -40,14 +52,14 @@ export async function startDatabase(kind: SqlKind): Promise<SqlDatabase> {
   const to = { host: '127.0.0.1', port: server.port, user: 'keyfold' };
   const closing: (() => Promise<void>)[] = [];
 
-  const postgres = (max: number, options?: string): Pool => {
-    const pool = new Pool({ ...to, database: 'postgres', max, ...(options !== undefined && { options }) });
+  const postgres = (max: number, user: string): Pool => {
+    const pool = new Pool({ ...to, user, database: 'postgres', max });
     pool.on('error', () => {});
     closing.push(() => pool.end());
     return pool;
   };
-  const mysql = (connectionLimit: number): ReturnType<typeof createPool> => {
-    const pool = createPool({ ...to, database: 'test', connectionLimit });
+  const mysql = (connectionLimit: number, user: string): ReturnType<typeof createPool> => {
+    const pool = createPool({ ...to, user, database: 'test', connectionLimit });
     closing.push(() => pool.end());
     return pool;
   };
@@ -84,19 +96,28 @@ export async function startDatabase(kind: SqlKind): Promise<SqlDatabase> {
 
   return {
     server: { ...server, start: async () => server.start().then(untilReady) },
-    open: ({ connections = 10, setting, ...options } = {}) => {
+    open: ({ connections = 10, user = 'keyfold', setting, ...options } = {}) => {
       let queries = 0;
       if (kind === 'PostgreSQL') {
-        const pool = postgres(connections, setting);
+        const pool = postgres(connections, user);
         pool.on('acquire', () => (queries += 1));
         return { metastore: new PostgresMetastore({ pool, ...options }), queries: () => queries };
       }
-      const pool = mysql(connections);
+      const pool = mysql(connections, user);
       pool.on('acquire', () => (queries += 1));
       if (setting !== undefined) pool.on('connection', (connection) => void connection.query(`SET ${setting}`));
       return { metastore: new MySqlMetastore({ pool, ...options }), queries: () => queries };
     },
     run: (sql, values = []) => runOnce(sql, values),
+    connect: async () => {
+      if (kind === 'PostgreSQL') {
+        const client = new Client({ ...to, database: 'postgres' });
+        await client.connect();
+        return { run: (sql) => client.query(sql), close: () => client.end() };
+      }
+      const connection = await createConnection({ ...to, database: 'test' });
+      return { run: (sql) => connection.query(sql), close: () => connection.end() };
+    },
     createTable: async (types = {}) => {
       const { id, created, keyRecord } = { ...ASHERAH_TYPES, ...types };
       await runOnce('DROP TABLE IF EXISTS encryption_key', []);
