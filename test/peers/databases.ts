@@ -68,7 +68,10 @@ export async function startMariaDb(): Promise<DatabaseServer> {
     `--basedir=${join(ROOT, 'usr')}`,
     `--lc-messages-dir=${share}`,
     `--datadir=${data}`,
-    `--innodb-buffer-pool-size=32M`,
+    '--innodb-buffer-pool-size=32M',
+    // As Debian configures it.
+    '--character-set-server=utf8mb4',
+    '--collation-server=utf8mb4_general_ci',
   ];
   const tables = ['mysql_system_tables.sql', 'mysql_performance_tables.sql', 'mysql_system_tables_data.sql'];
   const texts = await Promise.all(tables.map((name) => readFile(join(share, name), 'utf8')));

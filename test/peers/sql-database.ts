@@ -13,6 +13,7 @@ export interface OpenMetastore {
   readonly metastore: PostgresMetastore | MySqlMetastore;
   /** How often the metastore has taken a connection from its pool: once for each query. */
   readonly queries: () => number;
+  readonly close: () => Promise<void>;
 }
 
 interface OpenOptions {
@@ -101,12 +102,16 @@ export async function startDatabase(kind: SqlKind): Promise<SqlDatabase> {
       if (kind === 'PostgreSQL') {
         const pool = postgres(connections, user);
         pool.on('acquire', () => (queries += 1));
-        return { metastore: new PostgresMetastore({ pool, ...options }), queries: () => queries };
+        return {
+          metastore: new PostgresMetastore({ pool, ...options }),
+          queries: () => queries,
+          close: () => pool.end(),
+        };
       }
       const pool = mysql(connections, user);
       pool.on('acquire', () => (queries += 1));
       if (setting !== undefined) pool.on('connection', (connection) => void connection.query(`SET ${setting}`));
-      return { metastore: new MySqlMetastore({ pool, ...options }), queries: () => queries };
+      return { metastore: new MySqlMetastore({ pool, ...options }), queries: () => queries, close: () => pool.end() };
     },
     run: (sql, values = []) => runOnce(sql, values),
     connect: async () => {

@@ -207,7 +207,7 @@ describe.for(KINDS)('%s', (kind) => {
       const first = metastore.store(row, deadline);
       const over = AbortSignal.timeout(100);
       const waiting = metastore.loadLatest(row.id, { atMs: Date.now() + 100, signal: over });
-      await expect(waiting).rejects.toBe(over.reason);
+      expect(await errorOf(waiting)).toBe(over.reason);
       await blocker.rollback();
       expect(await first).toBe('stored');
       expect(await metastore.loadLatest(row.id, deadline)).toEqual(row);
@@ -344,14 +344,15 @@ describe.for(KINDS)('%s', (kind) => {
       const slow = keyRecord('_SK_slow', 60);
       const blocker = await holdRow(slow);
       const signal = AbortSignal.timeout(200);
-      await expect(service.store(slow, { atMs: Date.now() + 200, signal })).rejects.toBe(signal.reason);
+      const over = await errorOf(service.store(slow, { atMs: Date.now() + 200, signal }));
+      expect(over).toBe(signal.reason);
       await vi.waitFor(async () => expect(await runningInserts()).toBe(0), { timeout: 20_000 });
       await blocker.rollback();
     });
 
     it.runIf(!isPostgres)('refuses to write in a session that could cut or lose the row', async () => {
       for (const setting of ["sql_mode = ''", 'autocommit = 0']) {
-        const { metastore } = database.open({ connections: 1, setting });
+        const { metastore, close } = database.open({ connections: 1, setting });
         const row = keyRecord('_SK_unsafe', 60);
         const error = await errorOf(metastore.store(row, deadline));
         expect(error).toMatchObject({ code: 'MetastoreUnavailable' });
@@ -359,6 +360,7 @@ describe.for(KINDS)('%s', (kind) => {
         await one.metastore.store(row, deadline);
         expect(await codeOf(metastore.replaceKey(row, Buffer.from('x'), deadline))).toBe('MetastoreUnavailable');
         expect(await one.metastore.load(row.id, row.created, deadline)).toEqual(row);
+        await close();
         await database.createTable();
       }
     });
