@@ -371,7 +371,7 @@ describe.for(KINDS)('%s', (kind) => {
       await connection.run(isPostgres ? 'BEGIN' : 'START TRANSACTION');
       const date = isPostgres ? `to_timestamp(${row.created})` : `'1970-01-01 00:01:00'`;
       await connection.run(`INSERT INTO encryption_key (id, created, key_record) VALUES ('${row.id}', ${date}, '{}')`);
-      return { rollback: () => connection.run('ROLLBACK').finally(() => connection.close()) };
+      return { rollback: () => connection.run('ROLLBACK').then(() => connection.close()) };
     }
 
     /** How many inserts run on the server. */
