@@ -4,6 +4,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { installBrowser } from './browser.ts';
+import { installDatabases } from './databases.ts';
 import { installGenerators } from './generators.ts';
 import { installLambdaRuntime } from './lambda-runtime.ts';
 import { installOnce, PEERS_FOLDER } from './peers-folder.ts';
@@ -40,6 +41,7 @@ export async function installPeers(): Promise<void> {
     installAsherahJava(),
     installAsherahGo(),
     installBrowser(),
+    installDatabases(),
     installLambdaRuntime(),
   ]);
 }
@@ -54,6 +56,7 @@ async function requireTools(): Promise<void> {
     ['sh', ['-c', "javac -version 2>&1 | grep -Eq 'javac (1[7-9]|[2-9][0-9])'"], 'a JDK of Java 17 or newer'],
     ['mvn', ['-version'], 'Maven'],
     ['sh', ['-c', "go version | grep -Eq 'go1\\.(2[3-9]|[3-9][0-9])'"], 'Go 1.23 or newer'],
+    ['sh', ['-c', 'command -v apt-get && command -v dpkg'], 'apt-get and dpkg, of Debian 12'],
     // Lambda's client of the Runtime API contains C++ code.
     ['cmake', ['--version'], 'CMake'],
     ['make', ['--version'], 'make'],

@@ -6,6 +6,8 @@ import * as client from '../../src/client/index.ts';
 import * as defaultCredentials from '../../src/client/default-credentials.ts';
 import * as lambda from '../../src/client/lambda.ts';
 import * as library from '../../src/index.ts';
+import * as mysql from '../../src/metastore/sql/mysql-metastore.ts';
+import * as postgres from '../../src/metastore/sql/postgres-metastore.ts';
 import { hostile, withValueAt } from '../support/hostile.ts';
 import { CLIENT, tenant } from '../support/public-client.ts';
 import { isNamed, type PublicFunctions } from '../support/public-function.ts';
@@ -74,8 +76,17 @@ beforeAll(() => {
 
 it('the argument property covers every function that the package exports', () => {
   const { exports } = JSON.parse(readFileSync('package.json', 'utf8')) as { exports: object };
-  expect(Object.keys(exports)).toEqual(['.', './client', './client/default-credentials', './client/lambda']);
-  expect(tested(LIBRARY).toSorted()).toEqual(namesOf(library, { Session: session }).toSorted());
+  expect(Object.keys(exports)).toEqual([
+    '.',
+    './client',
+    './client/default-credentials',
+    './client/lambda',
+    './mysql',
+    './postgres',
+  ]);
+  expect(tested(LIBRARY).toSorted()).toEqual(
+    namesOf({ ...library, ...mysql, ...postgres }, { Session: session }).toSorted(),
+  );
   // Objects of this class do not send requests themselves. KeyfoldClient does.
   const entries = { ...client, ...defaultCredentials, ...lambda };
   expect(tested(CLIENT).toSorted()).toEqual(

@@ -27,6 +27,8 @@ import {
 import { KeyfoldClient, type JsonRecord, type KeyfoldClientOptions } from 'keyfold/client';
 import { defaultCredentials } from 'keyfold/client/default-credentials';
 import { LambdaTransport } from 'keyfold/client/lambda';
+import { MySqlMetastore, type MySqlPool } from 'keyfold/mysql';
+import { PostgresMetastore, type PostgresPool } from 'keyfold/postgres';
 
 export class MapMetastore implements Metastore {
   readonly #rows = new Map<string, EnvelopeKeyRecord>();
@@ -87,3 +89,8 @@ export const maintained = (): SystemKeyMaintenance =>
 export const local = { kms: new StaticKms(new Uint8Array(32)), metastore: new MemoryMetastore() };
 export const byLambda: KeyfoldClientOptions = { lambda: new LambdaTransport({ functions: 'keyfold:live' }) };
 export const record = (): Promise<JsonRecord> => new KeyfoldClient(byLambda).partition('p').encrypt(Buffer.from('x'));
+
+/** The metastores of SQL databases, on pools of any version of the drivers. */
+export function sqlMetastores(postgres: PostgresPool, mysql: MySqlPool): Metastore[] {
+  return [new PostgresMetastore({ pool: postgres }), new MySqlMetastore({ pool: mysql, queryTimeoutMs: 2000 })];
+}

@@ -11,8 +11,14 @@ function meta(id: string, created: number): KeyMeta {
   return { id: id as KeyMeta['id'], created: created as KeyMeta['created'] };
 }
 
-/** The contract of every metastore. Each test uses its own ids. */
-export function metastoreContract(name: string, open: () => Metastore & SystemKeyStore): void {
+/** An id of 2,048 bytes with control and format characters. */
+export const LONG_ID = '_IK_\0\n\u001b\u0085\u202e\u2028\ufeff\ufffe\u{e0001}'.padEnd(2037, 'x');
+
+/**
+ * The contract of every metastore. Each test uses its own ids.
+ * @param longId an id that the store can hold, for stores that cannot hold {@link LONG_ID}
+ */
+export function metastoreContract(name: string, open: () => Metastore & SystemKeyStore, longId = LONG_ID): void {
   describe(`${name} as a metastore`, () => {
     const deadline = noDeadline();
 
@@ -28,9 +34,8 @@ export function metastoreContract(name: string, open: () => Metastore & SystemKe
 
     it('loads a record with an id of 2,048 bytes that contains control and format characters', async () => {
       const metastore = open();
-      const id = '_IK_\0\n\u001b\u0085\u202e\u2028\ufeff\ufffe\u{e0001}'.padEnd(2037, 'x');
-      const record = keyRecord(id, 60, { parent: meta('_SK_long', 60) });
-      expect(Buffer.byteLength(id)).toBe(2048);
+      const record = keyRecord(longId, 60, { parent: meta('_SK_long', 60) });
+      expect(Buffer.byteLength(longId)).toBe(2048);
       expect(await metastore.store(record, deadline)).toBe('stored');
       expect(await metastore.load(record.id, record.created, deadline)).toEqual(record);
       expect(await metastore.loadLatest(record.id, deadline)).toEqual(record);

@@ -1,0 +1,128 @@
+/** PostgreSQL and MariaDB of Debian, unpacked into `.peers/` and started with data of their own. */
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { chown, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { tmpdir, userInfo } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { installOnce, PEERS_FOLDER } from './peers-folder.ts';
+import { end, freePort } from './processes.ts';
+
+const run = promisify(execFile);
+const PACKAGES = join(import.meta.dirname, 'debian-packages.txt');
+const ROOT = join(PEERS_FOLDER, 'databases');
+const LIBRARIES = ['usr/lib/x86_64-linux-gnu', 'usr/lib/aarch64-linux-gnu'].map((folder) => join(ROOT, folder));
+const ENVIRONMENT = { PATH: process.env['PATH'], LD_LIBRARY_PATH: LIBRARIES.join(':'), TZ: 'UTC', LC_ALL: 'C.UTF-8' };
+/** PostgreSQL does not run as root. On Debian this is the user `nobody`, with its group. */
+const NOBODY = 65_534;
+const STARTS_WITHIN_MS = 60_000;
+
+/** A database server of the tests. Its user `keyfold` may do everything and has no password. */
+export interface DatabaseServer {
+  readonly port: number;
+  /** Kills the server as a power cut would. */
+  kill(): Promise<void>;
+  /** Starts the server on the same data and port, after {@link kill}. */
+  start(): Promise<void>;
+  /** Kills the server and removes its data. */
+  stop(): Promise<void>;
+}
+
+/** Downloads the packages and unpacks them. Installs nothing into the system. */
+export async function installDatabases(): Promise<void> {
+  await installOnce('databases', PACKAGES, async (folder) => {
+    const names = (await readFile(PACKAGES, 'utf8')).trim().split('\n');
+    await run('apt-get', ['download', ...names], { cwd: folder });
+    const files = (await readdir(folder)).filter((file) => file.endsWith('.deb'));
+    for (const file of files) await run('dpkg', ['-x', join(folder, file), folder]);
+    await Promise.all(files.map((file) => rm(join(folder, file))));
+  });
+}
+
+/** Starts PostgreSQL 15 with an empty database `postgres`. */
+export async function startPostgres(): Promise<DatabaseServer> {
+  const identity = process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {};
+  const folder = await mkdtemp(join(tmpdir(), 'keyfold-pg-'));
+  if (identity.uid !== undefined) await chown(folder, identity.uid, identity.gid);
+  const program = (name: string): string => join(ROOT, 'usr/lib/postgresql/15/bin', name);
+  const data = join(folder, 'data');
+  const options = { env: ENVIRONMENT, cwd: folder, ...identity };
+  await run(program('initdb'), ['-D', data, '-U', 'keyfold', '--auth=trust', '-E', 'UTF8', '--no-sync'], options);
+  const port = await freePort();
+  const args = ['-D', data, '-h', '127.0.0.1', '-p', String(port), '-k', folder, '-c', 'fsync=off', '-c', 'jit=off'];
+  return started(folder, port, () => spawn(program('postgres'), args, { ...options, stdio: 'ignore' }));
+}
+
+/** Starts MariaDB 10.11 with an empty database `test`. */
+export async function startMariaDb(): Promise<DatabaseServer> {
+  const folder = await mkdtemp(join(tmpdir(), 'keyfold-my-'));
+  const share = join(ROOT, 'usr/share/mysql');
+  const data = join(folder, 'data');
+  const options = { env: ENVIRONMENT, cwd: folder };
+  const port = await freePort();
+  const args = [
+    '--no-defaults',
+    `--user=${userInfo().username}`,
+    `--basedir=${join(ROOT, 'usr')}`,
+    `--lc-messages-dir=${share}`,
+    `--datadir=${data}`,
+    '--innodb-buffer-pool-size=32M',
+    // As Debian configures it.
+    '--character-set-server=utf8mb4',
+    '--collation-server=utf8mb4_general_ci',
+  ];
+  const tables = ['mysql_system_tables.sql', 'mysql_performance_tables.sql', 'mysql_system_tables_data.sql'];
+  const texts = await Promise.all(tables.map((name) => readFile(join(share, name), 'utf8')));
+  const mariadbd = join(ROOT, 'usr/sbin/mariadbd');
+  await run('mkdir', ['-p', data]);
+  const bootstrap = spawn(mariadbd, [...args, '--bootstrap'], { ...options, stdio: ['pipe', 'ignore', 'ignore'] });
+  bootstrap.stdin.end(['create database mysql;', 'create database test;', 'use mysql;', ...texts].join('\n'));
+  await once(bootstrap, 'exit');
+  const init = join(folder, 'init.sql');
+  await writeFile(
+    init,
+    "CREATE USER IF NOT EXISTS keyfold@'127.0.0.1';\nGRANT ALL ON *.* TO keyfold@'127.0.0.1' WITH GRANT OPTION;\n",
+  );
+  const serving = [`--init-file=${init}`, '--bind-address=127.0.0.1', `--port=${port}`, `--socket=${folder}/s`];
+  return started(folder, port, () =>
+    spawn(mariadbd, [...args, ...serving, '--skip-name-resolve'], { ...options, stdio: 'ignore' }),
+  );
+}
+
+/** Starts a server, and waits until it listens. */
+async function started(folder: string, port: number, spawnServer: () => ChildProcess): Promise<DatabaseServer> {
+  let child: ChildProcess;
+  const endOnExit = (): void => void child.kill('SIGKILL');
+  process.once('exit', endOnExit);
+  const start = async (): Promise<void> => {
+    child = spawnServer();
+    const giveUpAtMs = Date.now() + STARTS_WITHIN_MS;
+    while (!(await listens(port))) {
+      if (child.exitCode !== null || Date.now() > giveUpAtMs) throw new Error(`${child.spawnfile} does not start`);
+      await setTimeout(100);
+    }
+  };
+  await start();
+  return {
+    port,
+    start,
+    kill: () => end(child),
+    stop: async () => {
+      process.off('exit', endOnExit);
+      await end(child);
+      await rm(folder, { recursive: true, force: true, maxRetries: 10 });
+    },
+  };
+}
+
+function listens(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1');
+    socket.once('connect', () => resolve(true));
+    socket.once('error', () => resolve(false));
+    socket.once('close', () => socket.destroy());
+    socket.once('connect', () => socket.destroy());
+  });
+}
