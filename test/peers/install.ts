@@ -1,10 +1,9 @@
 /** Installs the peers into `.peers/`, each once: a stamp with what was asked for says that an install was finished. */
 import { execFile } from 'node:child_process';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { installBrowser } from './browser.ts';
-import { installDatabases } from './databases.ts';
 import { installLambdaRuntime } from './lambda-runtime.ts';
 import { installOnce, PEERS_FOLDER } from './peers-folder.ts';
 
@@ -90,5 +89,17 @@ async function installJars(peer: 'asherah-java' | 'dynamodb-local'): Promise<voi
   const pom = join(import.meta.dirname, `${peer}.pom.xml`);
   await installOnce(peer, pom, async (folder) => {
     await run('mvn', ['-q', '-B', '-f', pom, 'dependency:copy-dependencies', `-DoutputDirectory=${folder}`]);
+  });
+}
+
+/** Downloads the databases' packages of Debian and unpacks them. Installs nothing into the system. */
+async function installDatabases(): Promise<void> {
+  const packages = join(import.meta.dirname, 'debian-packages.txt');
+  await installOnce('databases', packages, async (folder) => {
+    const names = (await readFile(packages, 'utf8')).trim().split('\n');
+    await run('apt-get', ['download', ...names], { cwd: folder });
+    const files = (await readdir(folder)).filter((file) => file.endsWith('.deb'));
+    for (const file of files) await run('dpkg', ['-x', join(folder, file), folder]);
+    await Promise.all(files.map((file) => rm(join(folder, file))));
   });
 }
