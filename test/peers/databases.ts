@@ -1,18 +1,18 @@
 /** PostgreSQL and MariaDB of Debian, unpacked into `.peers/` and started with data of their own. */
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chown, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chown, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { installOnce, PEERS_FOLDER } from './peers-folder.ts';
+import { PEERS_FOLDER } from './peers-folder.ts';
 import { end, freePort } from './processes.ts';
 
 const run = promisify(execFile);
-const PACKAGES = join(import.meta.dirname, 'debian-packages.txt');
 const ROOT = join(PEERS_FOLDER, 'databases');
+const POSTGRES = join(ROOT, 'usr/lib/postgresql/15/bin');
 const LIBRARIES = ['usr/lib/x86_64-linux-gnu', 'usr/lib/aarch64-linux-gnu'].map((folder) => join(ROOT, folder));
 const ENVIRONMENT = { PATH: process.env['PATH'], LD_LIBRARY_PATH: LIBRARIES.join(':'), TZ: 'UTC', LC_ALL: 'C.UTF-8' };
 /** PostgreSQL does not run as root. On Debian this is the user `nobody`, with its group. */
@@ -30,29 +30,21 @@ export interface DatabaseServer {
   stop(): Promise<void>;
 }
 
-/** Downloads the packages and unpacks them. Installs nothing into the system. */
-export async function installDatabases(): Promise<void> {
-  await installOnce('databases', PACKAGES, async (folder) => {
-    const names = (await readFile(PACKAGES, 'utf8')).trim().split('\n');
-    await run('apt-get', ['download', ...names], { cwd: folder });
-    const files = (await readdir(folder)).filter((file) => file.endsWith('.deb'));
-    for (const file of files) await run('dpkg', ['-x', join(folder, file), folder]);
-    await Promise.all(files.map((file) => rm(join(folder, file))));
-  });
-}
-
 /** Starts PostgreSQL 15 with an empty database `postgres`. */
 export async function startPostgres(): Promise<DatabaseServer> {
   const identity = process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {};
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-pg-'));
   if (identity.uid !== undefined) await chown(folder, identity.uid, identity.gid);
-  const program = (name: string): string => join(ROOT, 'usr/lib/postgresql/15/bin', name);
   const data = join(folder, 'data');
   const options = { env: ENVIRONMENT, cwd: folder, ...identity };
-  await run(program('initdb'), ['-D', data, '-U', 'keyfold', '--auth=trust', '-E', 'UTF8', '--no-sync'], options);
+  await run(
+    join(POSTGRES, 'initdb'),
+    ['-D', data, '-U', 'keyfold', '--auth=trust', '-E', 'UTF8', '--no-sync'],
+    options,
+  );
   const port = await freePort();
   const args = ['-D', data, '-h', '127.0.0.1', '-p', String(port), '-k', folder, '-c', 'fsync=off', '-c', 'jit=off'];
-  return started(folder, port, () => spawn(program('postgres'), args, { ...options, stdio: 'ignore' }));
+  return started(folder, port, () => spawn(join(POSTGRES, 'postgres'), args, { ...options, stdio: 'ignore' }));
 }
 
 /** Starts MariaDB 10.11 with an empty database `test`. */

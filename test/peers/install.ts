@@ -1,6 +1,6 @@
 /** Installs each peer into `.peers/` once. A stamp file with the requirements marks a finished installation. */
 import { execFile } from 'node:child_process';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { installBrowser } from './browser.ts';
@@ -102,5 +102,17 @@ async function buildGoPrograms(): Promise<void> {
 async function installJars(peer: string, pom = join(import.meta.dirname, `${peer}.pom.xml`)): Promise<void> {
   await installOnce(peer, pom, async (folder) => {
     await run('mvn', ['-q', '-B', '-f', pom, 'dependency:copy-dependencies', `-DoutputDirectory=${folder}`]);
+  });
+}
+
+/** Downloads the databases' packages of Debian and unpacks them. Installs nothing into the system. */
+async function installDatabases(): Promise<void> {
+  const packages = join(import.meta.dirname, 'debian-packages.txt');
+  await installOnce('databases', packages, async (folder) => {
+    const names = (await readFile(packages, 'utf8')).trim().split('\n');
+    await run('apt-get', ['download', ...names], { cwd: folder });
+    const files = (await readdir(folder)).filter((file) => file.endsWith('.deb'));
+    for (const file of files) await run('dpkg', ['-x', join(folder, file), folder]);
+    await Promise.all(files.map((file) => rm(join(folder, file))));
   });
 }

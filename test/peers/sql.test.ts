@@ -96,7 +96,9 @@ describe.for(KINDS)('%s', (kind) => {
         expect(await metastore.loadLatest(row.id, deadline)).toBeUndefined();
         expect(await metastore.rows(row.id, deadline)).toEqual([]);
         expect(await metastore.loadRecent(row.id, row.created, deadline)).toEqual([]);
-        if (id !== 'a\0' || isPostgres) expect(await codeOf(metastore.store(row, deadline))).toBe('InvalidRequest');
+        const outcome = await metastore.store(row, deadline).catch((error: KeyfoldError) => error.code);
+        // MySQL's texts can hold U+0000.
+        expect(outcome).toBe(id === 'a\0' && !isPostgres ? 'stored' : 'InvalidRequest');
       }
       for (const created of [-1, 0, 1.5, Number.NaN, 2 ** 31, 4e9, 253_402_300_800, Number.MAX_SAFE_INTEGER]) {
         const row = keyRecord('_SK_dates', created);
@@ -161,7 +163,7 @@ describe.for(KINDS)('%s', (kind) => {
       for (const row of stored) expect(await metastore.load(row.id, row.created, deadline)).toEqual(row);
       for (const [row] of failed) {
         const found = await metastore.load(row.id, row.created, deadline);
-        if (found !== undefined) expect(found).toEqual(row);
+        expect([undefined, row]).toContainEqual(found);
       }
       expect(await metastore.store(keyRecord('_SK_killed', 1), deadline)).toBe('stored');
     });
@@ -188,11 +190,10 @@ describe.for(KINDS)('%s', (kind) => {
         const given: Deadline =
           limit === 'deadline' ? { atMs: Date.now() + 300, signal: AbortSignal.timeout(300) } : deadline;
         const error = await errorOf(metastore.store(row, given));
-        if (limit === 'deadline') expect(error).toBe(given.signal.reason);
-        else {
-          expect(error).toMatchObject({ code: 'MetastoreUnavailable' });
-          expect(String((error as KeyfoldError).cause)).toMatch(/: NoAnswerInTime$/);
-        }
+        const { name, cause } = error as KeyfoldError;
+        expect(`${name} ${String(cause)}`).toMatch(
+          limit === 'deadline' ? /^TimeoutError undefined$/ : /^KeyfoldError .*: NoAnswerInTime$/,
+        );
         await vi.waitFor(async () => expect(await runningInserts()).toBe(0), { timeout: 20_000 });
         await blocker.rollback();
         expect(await metastore.load(row.id, row.created, deadline)).toBeUndefined();

@@ -74,7 +74,9 @@ export function withKey(text: string, encryptedKey: Uint8Array): string {
   return JSON.stringify({ ...(JSON.parse(text) as JsonObject), Key: base64(encryptedKey) });
 }
 
-/** Parses a `key_record` of bounded length and depth. The error of JSON.parse is dropped, because it quotes the text. */
+/**
+ * Parses a `key_record` of bounded length and depth. The error of JSON.parse is dropped, because it quotes the text.
+ */
 function parsed(text: string | null): JsonObject | undefined {
   if (text === null || text.length > MAX_KEY_RECORD_CHARACTERS || isNestedTooDeeply(text)) return undefined;
   try {

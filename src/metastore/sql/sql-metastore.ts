@@ -26,7 +26,9 @@ export interface SqlSelection {
   readonly limit?: number;
 }
 
-/** Asherah's table `encryption_key` in one kind of database. The methods throw what those of {@link Metastore} throw. */
+/**
+ * Asherah's table `encryption_key` in one kind of database. The methods throw what those of {@link Metastore} throw.
+ */
 export interface SqlKeyTable {
   /** Reads rows, latest first. */
   select(selection: SqlSelection, deadline: Deadline): Promise<SqlKeyRow[]>;
