@@ -2,8 +2,8 @@ import { ANYTHING, check, optionsOf, STRING, type Type } from './input/checks.ts
 import { escapeHidden } from './input/hidden-characters.ts';
 
 /**
- * All error codes, and for each whether the same request may succeed if it is sent again. The doors map the codes to
- * HTTP statuses.
+ * All error codes. The value says whether a retry of the same request may succeed. The doors map the codes to HTTP
+ * statuses.
  */
 const RETRYABLE = {
   InvalidConfiguration: false,
@@ -35,7 +35,7 @@ export function isErrorCode(name: unknown): name is ErrorCode {
   return typeof name === 'string' && Object.hasOwn(RETRYABLE, name);
 }
 
-/** Whether a request that failed with this code may succeed if it is sent again. */
+/** Whether a retry of a request that failed with this code may succeed. */
 export function isRetryable(code: ErrorCode): boolean {
   return RETRYABLE[code];
 }
@@ -44,8 +44,8 @@ const OPTIONS = { cause: ANYTHING };
 const CODE: Type = { called: 'an ErrorCode', holds: isErrorCode };
 
 /**
- * The error of every failure that Keyfold reports. Callers may see `message`: it says what is wrong and contains none
- * of the data. Details for operators are in `cause`, which contains neither plaintext nor key bytes.
+ * The error of every failure that Keyfold reports. Callers may see `message`. It says what is wrong, and contains no
+ * data of the request. Details for operators are in `cause`, which contains neither plaintext nor key bytes.
  */
 export class KeyfoldError extends Error {
   override readonly name = 'KeyfoldError';
@@ -76,8 +76,8 @@ export function contextRequired(): KeyfoldError {
 }
 
 /**
- * The error for a record that does not open. The message does not tell tampering, another partition and an absent key
- * apart, so that callers learn nothing from it. The log gets `reason`.
+ * The error for a record that does not open. The message is the same for tampering, another partition and an absent
+ * key, so that callers learn nothing from it. `reason` goes to the log.
  */
 export function recordUnreadable(reason: string): KeyfoldError {
   return new KeyfoldError('RecordUnreadable', 'The record cannot be opened for this partition.', {
@@ -97,8 +97,8 @@ export function keyRowUnreadable(row: { id: string; created: number }, reason: s
 }
 
 /**
- * The name of a thrown value, for logs and metrics. Its message is left out, because some errors of SDKs quote answers,
- * which can contain data.
+ * The name of a thrown value, for logs and metrics. The message stays out, because some SDK errors quote answers, which
+ * can contain data.
  */
 export function errorNameOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.name : 'UnknownError';

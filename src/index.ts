@@ -5,8 +5,8 @@ import { StaticKms as StaticKmsIn, type LambdaEnvironment } from './kms/static-k
  * {@link KeyManagementService} and a {@link Metastore}, and keep it. Get a {@link Session} from it for each partition.
  *
  * If an argument has a wrong type or an option does not exist, the function throws a TypeError that names the
- * parameter. Asynchronous functions reject with it. No key has been used by then. Every other failure is a
- * {@link KeyfoldError}.
+ * parameter. Asynchronous functions reject with the TypeError. Keyfold checks the arguments before it uses any key.
+ * Every other failure is a {@link KeyfoldError}.
  */
 export type { Clock } from './async/clock.ts';
 export type { Deadline, RequestLimits } from './async/deadline.ts';
@@ -81,13 +81,13 @@ export type { EpochSeconds, KeyId, KeyMeta, ServiceNames } from './records/ids.t
  */
 export class StaticKms extends StaticKmsIn {
   /**
-   * @param masterKey 32 bytes, which are copied: the caller may zero them afterwards
+   * @param masterKey 32 bytes. The function copies them, so the caller may zero them afterwards
    * @param environment shows whether the process runs in Lambda. Default: `process.env`.
    * @param override {@link STATIC_KMS_OVERRIDE}, to use the static key in Lambda
    * @throws TypeError that names a parameter of the wrong type
    * @throws KeyfoldError `InvalidConfiguration` in Lambda without the override, or if the key is not 32 bytes long
    */
-  // The environment is read here, because the modules below the entries never look around.
+  // Only the entry modules read the environment. They pass it to all other modules.
   constructor(masterKey: Uint8Array, environment: LambdaEnvironment = process.env, override?: string) {
     super(masterKey, environment, override);
   }

@@ -6,13 +6,14 @@ const KINDS = {
   header: { letter: 'H', name: 'Header' },
   ciphertext: { letter: 'C', name: 'Ciphertext' },
   tag: { letter: 'T', name: 'Tag', why: 'proof that no bit was changed' },
+  proof: { letter: 'P', name: 'Proof', why: 'holds only for the context that the record was encrypted with' },
   nonce: { letter: 'N', name: 'Nonce', why: 'random, used once' },
 };
 const MAX_BYTES_SHOWN = 96;
 
 /** Shows the fields of a record and the meaning of each of its bytes. */
 export function bytesView(record) {
-  const { form, size, created, parent, key, data, header, prefix } = record;
+  const { form, size, created, parent, key, proof, data, header, prefix } = record;
   return [
     el(
       'dl',
@@ -23,10 +24,11 @@ export function bytesView(record) {
     ),
     ...(header === undefined ? [] : [blob(`After ${prefix}, in base64url`, 'which keys decrypt it', header)]),
     blob('Data Row Key', 'encrypted with the Intermediate Key', partsOf(key, 'the key of this record alone')),
+    ...(proof === undefined ? [] : [blob('Proof', 'of the context', [{ kind: 'proof', bytes: proof }])]),
     blob(
       'Your data',
       'encrypted with the Data Row Key',
-      partsOf(data, `as long as ${prefix === 'kf1j.' ? 'its JSON text' : 'the plaintext'}`),
+      partsOf(data, `as long as ${prefix?.endsWith('j.') ? 'its JSON text' : 'the plaintext'}`),
     ),
     el(
       'p',

@@ -49,6 +49,6 @@ export function readable(text) {
 
 /** Finds the compact records in a document, in order. Each has the name of its member, if it is a member's value. */
 export function compactRecordsOf(text) {
-  const found = text.matchAll(/(?:("(?:[^"\\]|\\.)*")\s*:\s*)?"(kf1j?\.[\w-]+)"/g);
+  const found = text.matchAll(/(?:("(?:[^"\\]|\\.)*")\s*:\s*)?"(kf[12]j?\.[\w-]+)"/g);
   return [...found].map(([, name, record]) => ({ name: name && JSON.parse(name), record }));
 }

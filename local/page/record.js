@@ -1,10 +1,11 @@
 const TAG_BYTES = 16;
 const NONCE_BYTES = 12;
+const PROOF_BYTES = 32;
 const SEALED_KEY_BYTES = 32 + TAG_BYTES + NONCE_BYTES;
 
 /** Parses a Data Row Record or a compact record. @throws Error that says what is wrong with the text */
 export function readRecord(text) {
-  return /^"?kf1j?\./.test(text) ? readCompact(text.replace(/^"|"$/g, '')) : readObject(text);
+  return /^"?kf[12]j?\./.test(text) ? readCompact(text.replace(/^"|"$/g, '')) : readObject(text);
 }
 
 /** The parts of a sealed value: ciphertext, then tag, then nonce (wire format). */
@@ -25,7 +26,7 @@ function readObject(text) {
   } catch {
     throw new Error('This is neither JSON nor a compact record.');
   }
-  const { Key: key, Data: data } = value ?? {};
+  const { Key: key, Proof: proof, Data: data } = value ?? {};
   if (typeof key?.Key !== 'string' || typeof data !== 'string') throw new Error('This JSON is not a Data Row Record.');
   return {
     form: 'JSON',
@@ -33,6 +34,7 @@ function readObject(text) {
     created: key.Created,
     parent: { id: key.ParentKeyMeta?.KeyId, created: key.ParentKeyMeta?.Created },
     key: bytesOf(key.Key),
+    proof: typeof proof === 'string' ? bytesOf(proof) : undefined,
     data: bytesOf(data),
   };
 }
@@ -43,12 +45,13 @@ function readCompact(text) {
   const view = new DataView(bytes.buffer);
   const idBytes = bytes.length < 14 ? Number.NaN : view.getUint16(12);
   const keyAt = 14 + idBytes;
-  const dataAt = keyAt + SEALED_KEY_BYTES;
+  const proofAt = keyAt + SEALED_KEY_BYTES;
+  const dataAt = proofAt + (prefix.startsWith('kf2') ? PROOF_BYTES : 0);
   if (!(dataAt + TAG_BYTES + NONCE_BYTES <= bytes.length)) throw new Error('This compact record ends too early.');
   const uint48 = (at) => view.getUint16(at) * 2 ** 32 + view.getUint32(at + 2);
   const id = new TextDecoder().decode(bytes.subarray(14, keyAt));
   return {
-    form: prefix === 'kf1j.' ? 'compact, of a JSON value' : 'compact, of bytes',
+    form: prefix.endsWith('j.') ? 'compact, of a JSON value' : 'compact, of bytes',
     prefix,
     size: text.length,
     created: uint48(0),
@@ -59,7 +62,8 @@ function readCompact(text) {
       { kind: 'header', label: 'Length of its id', bytes: bytes.subarray(12, 14), text: String(idBytes) },
       { kind: 'header', label: "Intermediate Key's id", bytes: bytes.subarray(14, keyAt), text: id },
     ],
-    key: bytes.subarray(keyAt, dataAt),
+    key: bytes.subarray(keyAt, proofAt),
+    proof: dataAt > proofAt ? bytes.subarray(proofAt, dataAt) : undefined,
     data: bytes.subarray(dataAt),
   };
 }

@@ -10,7 +10,11 @@ const ACTS = {
   encrypt: {
     operation: 'encrypt',
     body: () =>
-      JSON.stringify({ plaintext: toBase64(value('plaintext')), ...(ticked('compact') && { format: 'compact' }) }),
+      JSON.stringify({
+        plaintext: toBase64(value('plaintext')),
+        ...(ticked('compact') && { format: 'compact' }),
+        ...context(),
+      }),
     take: (text) => {
       const record = memberOf(text, 'record');
       fill('record', record.startsWith('"') ? JSON.parse(record) : readable(record));
@@ -19,7 +23,7 @@ const ACTS = {
   },
   decrypt: {
     operation: 'decrypt',
-    body: () => bodyWith('record', recordText()),
+    body: () => bodyWith('record', recordText(), context()),
     take: (text) => {
       const output = fromBase64(JSON.parse(text).plaintext);
       return { said: 'Decrypted', output, note: compared(output, value('plaintext')), usedKeys: true };
@@ -45,6 +49,7 @@ const ACTS = {
         fields: paths(),
         ...(ticked('allow-missing') && { allowMissing: true }),
         ...(ticked('skip-sealed') && { skipSealed: true }),
+        ...context(),
       }),
     take: (text) => {
       const output = memberOf(text, 'document');
@@ -58,12 +63,13 @@ const ACTS = {
       bodyWith('document', value('sealed'), {
         fields: paths(),
         ...(ticked('allow-missing') && { allowMissing: true }),
+        ...context(),
       }),
     take: openedDocument,
   },
   'decrypt-all': {
     operation: 'decrypt-fields',
-    body: () => bodyWith('document', value('sealed'), { all: true }),
+    body: () => bodyWith('document', value('sealed'), { all: true, ...context() }),
     take: openedDocument,
   },
 };
@@ -74,6 +80,7 @@ const ACTS = {
  */
 export async function perform(act) {
   const { operation, body, take } = ACTS[act];
+  checkContext();
   let text;
   try {
     text = body();
@@ -108,7 +115,22 @@ function compared(output, original) {
 /** The record field's text as JSON: a Data Row Record is JSON already, a compact record becomes a JSON string. */
 function recordText() {
   const text = value('record').trim();
-  return text.startsWith('kf1') ? JSON.stringify(text) : text;
+  return /^kf[12]/.test(text) ? JSON.stringify(text) : text;
+}
+
+/** The context as a member of a request; no member if the field is empty. */
+function context() {
+  const text = value('context').trim();
+  return text === '' ? {} : { context: JSON.parse(text) };
+}
+
+/** @throws Error if the context is not JSON */
+function checkContext() {
+  try {
+    context();
+  } catch {
+    throw new Error('The context is not JSON.');
+  }
 }
 
 function paths() {

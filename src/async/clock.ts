@@ -1,9 +1,11 @@
-/** Gives milliseconds since 1970. It is passed in, so that tests can set it. */
+/** Gives milliseconds since 1970. Callers pass it in, so that tests can set it. */
 export type Clock = () => number;
 
-/** A clock may step back by up to this in total without consequences, because time services make small corrections. */
+/**
+ * A clock may step back by at most this in total before Keyfold reacts, because time services make small corrections.
+ */
 const MAX_CORRECTION_MS = 1000;
-/** If the clock is further than this behind the monotonic clock, it has stepped back between two readings. */
+/** If the clock falls behind the monotonic clock by more than this, it has stepped back between two readings. */
 const MAX_LAG_MS = 60_000;
 
 /**

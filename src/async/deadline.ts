@@ -2,20 +2,19 @@ import { ABORT_SIGNAL, check, OBJECT, optional, read, refuseUnknown, type Type, 
 import { KeyfoldError } from '../errors.ts';
 import type { Clock } from './clock.ts';
 
-/** When a piece of work must end. */
+/** The time limit of a piece of work, and the signal that ends it early. */
 export interface Deadline {
-  /** On the {@link Clock}'s scale. */
+  /** The end of the work, on the scale of {@link Clock}. */
   readonly atMs: number;
   /**
-   * Aborts when the time is over, or when no caller waits for the work any more. The work then throws the reason of the
-   * signal.
+   * Aborts when the time is over, or when no caller waits for the work. The work then throws the reason of the signal.
    */
   readonly signal: AbortSignal;
 }
 
-/** How long a caller waits. Without limits, it waits until the work ends. */
+/** How long a caller waits. A caller without limits waits until the work ends. */
 export interface RequestLimits {
-  /** When the call must have answered, in milliseconds since 1970. */
+  /** The latest time for the answer, in milliseconds since 1970. */
   readonly deadlineAtMs?: number | undefined;
   /** Abort it to end the call early. The call then throws the reason of the signal. */
   readonly signal?: AbortSignal | undefined;
@@ -77,8 +76,8 @@ export async function withDeadline<T>(
 }
 
 /**
- * The deadlines of the requests under way. Work under the same limits object shares one deadline, because the thousand
- * items of a batch would otherwise keep a thousand timers.
+ * The deadlines of the requests under way, by their limits object. Requests with the same object share one deadline,
+ * because the thousand items of a batch would otherwise need a thousand timers.
  */
 export class RequestDeadlines {
   readonly #now: Clock;
@@ -97,7 +96,7 @@ export class RequestDeadlines {
     const running = this.#running.get(limits) ?? { deadline: new RunningDeadline(limits, this.#now), work: new Set() };
     this.#running.set(limits, running);
     const work = start(running.deadline);
-    // Items that wait for the same key have the same promise, which is followed once.
+    // Items that wait for the same key have the same promise. Follow that promise only once.
     if (running.work.has(work)) return work;
     running.work.add(work);
     const end = (): void => {
@@ -140,7 +139,10 @@ class RunningDeadline implements Deadline {
 /** The longest delay that setTimeout can count. A longer one would fire at once. */
 export const MAX_TIMER_MS = 2 ** 31 - 1;
 
-/** The faults of times that a timer is to count, for the errors of a constructor. Empty if there are none. */
+/**
+ * Describes the invalid times among those that a timer will count, for the errors of a constructor. Empty if all are
+ * valid.
+ */
 export function timerFaults<T extends object>(options: T, names: readonly (keyof T & string)[]): string[] {
   return names
     .filter((name) => Number.isSafeInteger(options[name]) && (options[name] as number) > MAX_TIMER_MS)

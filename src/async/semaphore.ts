@@ -8,7 +8,7 @@ export class Semaphore {
     this.#free = permits;
   }
 
-  /** Runs a task as soon as a permit is free. The result or the error is the task's. */
+  /** Runs a task as soon as a permit is free. The result or the error is that of the task. */
   async run<T>(task: () => Promise<T>): Promise<T> {
     if (this.#free > 0) this.#free -= 1;
     else await new Promise<void>((resolve) => void this.#waiting.push(resolve));

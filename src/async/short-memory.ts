@@ -16,13 +16,13 @@ export class ShortMemory<T> {
     this.#maxEntries = maxEntries;
   }
 
-  /** The value of a name; undefined if there is none or its time is over. */
+  /** The value of a name; undefined if there is none or it has expired. */
   get(name: string): T | undefined {
     const entry = this.#entries.get(name);
     return entry !== undefined && this.#now() < entry.untilMs ? entry.value : undefined;
   }
 
-  /** Remembers a value, for the whole time from now on. */
+  /** Remembers a value. Its full time starts now. */
   set(name: string, value: T): void {
     this.#entries.delete(name);
     this.#entries.set(name, { value, untilMs: this.#now() + this.#rememberMs });

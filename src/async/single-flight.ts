@@ -2,8 +2,8 @@ import type { Clock } from './clock.ts';
 import { deadlineExceeded, orAborted, type Deadline } from './deadline.ts';
 
 /**
- * One load under way. It is also the deadline of the load: the latest deadline of its waiters, but at most the time-out
- * of a flight.
+ * One load under way. It is also the deadline of the load. That is the latest deadline of its waiters, but at most
+ * `timeoutMs` from the start.
  */
 class Flight<T> implements Deadline {
   /** The promise of each waiter, by the waiter's deadline. */
@@ -16,8 +16,8 @@ class Flight<T> implements Deadline {
   constructor(timeoutMs: number, nowMs: number, load: (deadline: Deadline) => Promise<T>) {
     this.#latestMs = nowMs + timeoutMs;
     const timer = setTimeout(() => this.abort(), timeoutMs);
-    // Starts in a later microtask: a load that throws at once then rejects like any other, and its first waiter is
-    // known.
+    // Start the load in a later microtask. A load that throws at once then rejects like any other, and its first waiter
+    // is known.
     const loaded = Promise.resolve().then(() => load(this));
     this.result = orAborted(loaded, this.signal).finally(() => {
       clearTimeout(timer);
@@ -43,8 +43,8 @@ class Flight<T> implements Deadline {
 
 /**
  * Runs one load per name at a time, for all callers that want its result. Each caller leaves at its own deadline. When
- * the last caller has left, the load is aborted and forgotten. It must not run on after the last answer: Lambda freezes
- * the process then, and a thawed load would finish during the invocation of another caller.
+ * the last caller has left, the load is aborted and forgotten. It must not run on, because Lambda freezes the process
+ * after the last answer. The load would then finish during the invocation of another caller.
  */
 export class SingleFlight<T> {
   readonly #flights = new Map<string, Flight<T>>();

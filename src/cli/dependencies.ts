@@ -17,13 +17,13 @@ export interface Terminal {
   readonly ask?: ((question: string) => Promise<string>) | undefined;
 }
 
-/** The operating system's user and host that run a command, for the audit. */
+/** The operating system's user who runs the command, and the host, for the audit. */
 export interface Caller {
   readonly user: string;
   readonly host: string;
 }
 
-/** The environment of the commands. src/cli/main.ts passes that of the process; tests pass their own. */
+/** The environment of the commands. src/cli/main.ts passes the environment of the process. Tests pass their own. */
 export interface CliDependencies {
   readonly environment: Environment;
   readonly terminal: Terminal;

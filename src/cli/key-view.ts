@@ -24,8 +24,8 @@ export interface WrapsView {
   /** `aws` if the row contains a KMS envelope. `static` if a static master key sealed the System Key. */
   readonly kms: 'aws' | 'static';
   /**
-   * One KMS key per region, by the ARN in the row. Rows that Asherah wrote contain the ARN from its configuration, such
-   * as an alias.
+   * One KMS key per region, with the ARN from the row. Rows that Asherah wrote contain the ARN from its configuration,
+   * such as an alias.
    */
   readonly wraps: readonly { readonly region: string; readonly arn: string }[];
 }

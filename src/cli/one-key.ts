@@ -14,10 +14,10 @@ export interface KeyRequest {
 }
 
 /**
- * Opens the table in which a key's row is written. If the key's ID ends with a region, that is the replica in this
- * region: a Global Table resolves conflicts by the last writer of a row, so one region must do all writes. Otherwise
- * the settings decide.
- * @throws KeyfoldError `InvalidRequest` if `--region` names another region than the ID
+ * Opens the table in which a command writes a key's row. If the key's ID ends with a region, the function opens the
+ * replica in that region. In a Global Table the last writer of a row wins, so one region must do all writes. For other
+ * IDs, the settings name the table.
+ * @throws KeyfoldError `InvalidRequest` if `--region` differs from the region in the ID
  */
 export function openTableOf(
   { id, region }: KeyRequest,

@@ -136,7 +136,7 @@ function parseCreated(text: string): number | 'latest' {
   throw new InvalidArgumentError('It must be epoch seconds or latest.');
 }
 
-/** Wraps a terminal so that hidden and control characters of every text are escaped. */
+/** Wraps a terminal. The wrapper escapes the hidden and control characters of every text. */
 function escapingTerminal(terminal: Terminal): Terminal {
   const { ask } = terminal;
   return {

@@ -10,7 +10,7 @@ import { EXIT, type CliDependencies } from './dependencies.ts';
 
 /** Options of `keys prove`. */
 export interface ProveRequest {
-  /** The name of a table that was restored from a backup, with which every row must agree. */
+  /** The name of a table that an operator restored from a backup. Every row must agree with that table. */
   readonly against: string | undefined;
   readonly region: string | undefined;
   readonly dryRun: boolean;
@@ -32,7 +32,8 @@ interface RowView {
 /**
  * Runs `keys prove`. It opens every key of the service, shows which rows would get a proof, asks for confirmation, and
  * writes the proofs one by one, each in the region of its row. It never changes a row that has a proof.
- * @returns the exit code: a failure if a row is refused, if it changed meanwhile, or if the operator declines
+ * @returns the exit code: a failure if the command refuses a row, if a row changed meanwhile, or if the operator
+ * declines
  * @throws KeyfoldError `InvalidConfiguration` without the names of the service or its KMS; the errors of KMS and of the
  * table
  */
@@ -108,7 +109,7 @@ function viewOf({ row, state, why }: RowCheck): RowView {
   return why === undefined ? view : { ...view, why };
 }
 
-/** The rows without a proof and those that are refused, and a summary. */
+/** The rows without a proof, the rows that the command refuses, and a summary of both. */
 function* planOf(checks: readonly RowCheck[]): Iterable<string> {
   const shown = checks.filter(({ state }) => state !== 'proven');
   const cells = shown.map(({ row, state, why }) => [row.id, String(row.created ?? '?'), state, why ?? '']);

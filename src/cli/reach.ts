@@ -3,9 +3,9 @@ import { formatDuration } from './text.ts';
 
 /** How long warm processes may use a cached key before they notice its revocation. Durations are in milliseconds. */
 export interface CacheBounds {
-  /** A process reads a key's row again before it seals with a key that it read longer ago than this. */
+  /** A process that wants to seal with a key reads the key's row again if its last read is older than this. */
   readonly revokeCheckIntervalMs: number;
-  /** If the metastore is down at that time, the process may seal for this much longer. */
+  /** If the metastore is down when a process must read the row, the process may seal for this much longer. */
   readonly staleGraceMs: number;
 }
 
@@ -17,7 +17,7 @@ export function latestBy(bounds: CacheBounds, writtenAtMs: number): string {
   return new Date(writtenAtMs + bounds.revokeCheckIntervalMs).toISOString();
 }
 
-/** Describes {@link latestBy} for an operator, with the durations that it is made of. */
+/** Describes {@link latestBy} for an operator, with the durations that add up to it. */
 export function latestByInWords(bounds: CacheBounds, writtenAtMs: number): string {
   const { revokeCheckIntervalMs, staleGraceMs } = bounds;
   const interval = `${formatDuration(revokeCheckIntervalMs)} (revokeCheckInterval) after the write`;

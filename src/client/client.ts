@@ -40,7 +40,7 @@ export class KeyfoldClient {
   readonly #retry: RetryPolicy;
 
   /**
-   * @throws TypeError if an option has the wrong type, if it does not exist, or unless `lambda` or `http` alone is
+   * @throws TypeError if an option is unknown or has the wrong type, or unless exactly one of `lambda` and `http` is
    * given
    */
   constructor(options: KeyfoldClientOptions) {

@@ -2,7 +2,7 @@ import { isThrottlingError, isTransientError } from '@smithy/core/retry';
 import { BOOLEAN, check, NUMBER, optional, optionsOf, STRING, type Type, type Types } from '../input/checks.ts';
 import { isErrorCode, isRetryable, type ErrorCode } from '../errors.ts';
 
-/** For each transport error code: whether the same request may succeed if it is sent again. */
+/** Whether a retry of the same request may succeed, by transport error code. */
 const TRANSPORT_RETRYABLE = {
   /** The client found no AWS credentials, or API Gateway rejected them. */
   Unauthenticated: false,
@@ -157,7 +157,7 @@ export function secondsOf(retryAfter: string | undefined, date: string | undefin
 /** Parses an HTTP date. Returns milliseconds since 1970, or undefined if the text is not an HTTP date. */
 export function dateOf(text: string): number | undefined {
   if (!HTTP_DATE.test(text)) return undefined;
-  // The asctime format means GMT but does not say so.
+  // A date in the asctime format is in GMT, but its text does not say so.
   const ms = Date.parse(text.endsWith('GMT') ? text : `${text} GMT`);
   return Number.isNaN(ms) ? undefined : ms;
 }

@@ -7,7 +7,7 @@ import { ANSWER_AFTER_FREEZE_MS } from './transport.ts';
 /** An HTTP response of any status. */
 export interface HttpAnswer {
   readonly status: number;
-  /** Keyed by the header's name in lower case. */
+  /** The headers by name, in lower case. */
   readonly headers: ReadonlyMap<string, string>;
   readonly text: string;
 }

@@ -60,18 +60,18 @@ export class HttpTransport implements Transport {
   readonly #signer: RequestSigner | Authorizer;
 
   /**
-   * @throws TypeError if an option has the wrong type or does not exist, unless one of `credentials` and
-   * `authorization` is given, or if the endpoint uses `http:` for a host other than this machine
+   * @throws TypeError if an option has the wrong type or does not exist, if neither or both of `credentials` and
+   * `authorization` are given, or if the endpoint uses `http:` for a host other than this machine
    */
   constructor(options: HttpTransportOptions) {
     const { endpoint, region, credentials, authorization } = optionsOf(options, 'http', OPTIONS);
-    // A URL object drops the white space at an end, but then cannot parse the endpoint with a path appended.
+    // The URL class removes white space at the end, but cannot parse the endpoint when a path follows that white space.
     if (!URL.canParse(endpoint) || /\s/.test(endpoint)) throw new TypeError('http.endpoint must be a URL.');
     const { protocol, hostname, username, password } = new URL(endpoint);
     if (protocol !== 'https:' && !(protocol === 'http:' && LOCAL_HOST.test(hostname))) {
       throw new TypeError('http.endpoint must start with https.');
     }
-    // A URL object hides a bare ? or #, which would turn the appended path into a query or a fragment.
+    // The URL class hides a bare ? or #, which would turn the appended path into a query or a fragment.
     if (/[?#]/.test(endpoint) || username !== '' || password !== '')
       throw new TypeError('http.endpoint must not contain a query, a fragment or a user name.');
     if (authorization !== undefined && credentials !== undefined) {
@@ -121,7 +121,8 @@ async function asUnreachable(exchange: Promise<HttpAnswer>): Promise<HttpAnswer>
  */
 function isCorrected({ status, headers, text }: HttpAnswer, signer: RequestSigner, signedOffsetMs: number): boolean {
   if ((status !== 401 && status !== 403) || isProblem(headers)) return false;
-  // An HTTP API answers only `Forbidden`. The answer's date shows whether this machine's clock may be the cause.
+  // An HTTP API gives no reason except `Forbidden`. The answer's date shows whether this machine's clock may be the
+  // cause.
   if (signer.correctClock(headers.get('date'), signedOffsetMs)) return true;
   const fault = signatureFaultIn(headers, text);
   if (fault === 'credentials') signer.renewCredentials();

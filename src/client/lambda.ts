@@ -185,7 +185,7 @@ const CODES: Readonly<Record<string, TransportErrorCode>> = {
 
 /**
  * Turns an SDK error into a transport error if Lambda answered or the network failed. Returns any other error
- * unchanged: it means that the client is configured wrongly.
+ * unchanged: it means that the client's configuration is wrong.
  */
 function asTransportError(thrown: unknown): unknown {
   const { name, code, $metadata, $response } = thrown as {

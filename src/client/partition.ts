@@ -67,7 +67,9 @@ export interface ContextOptions {
 
 /** Options of `decrypt`. */
 export interface DecryptOptions extends CallOptions, ContextOptions {
-  /** For the compact record of a field: the field's path in its document, such as `$['items'][*]['ssn']`. */
+  /**
+   * The path of a field in its document, such as `$['items'][*]['ssn']`. Only the compact record of a field needs it.
+   */
   readonly path?: string | undefined;
 }
 
@@ -102,8 +104,8 @@ const BATCH_OPTIONS: Types<RecordOptions<RecordFormat> & SharingOptions> = {
 /**
  * The operations on one partition's keys. Get one from `KeyfoldClient.partition`.
  *
- * Every operation throws a {@link KeyfoldClientError} if it fails, and the signal's reason if the signal aborts. Before
- * it sends a request, it throws a TypeError that names the parameter or the option of a wrong type.
+ * Every operation throws a {@link KeyfoldClientError} if it fails, and the signal's reason if the signal aborts. If a
+ * parameter or an option has the wrong type, it throws a TypeError that names it before it sends a request.
  * @example
  * const partition = keyfold.partition('tenant-42');
  * const record = await partition.encrypt(Buffer.from('secret'));
@@ -241,7 +243,7 @@ export class PartitionClient {
     const sent = requestMembers(request, (document) => jsonOf(document, 'request.document', lossless));
     const answer = await this.#send(operation, sent, signal);
     const text = readDocumentText(answer);
-    // The return types of the public methods depend on which member was given.
+    // The return types of the public methods depend on which of these members is present.
     return request.documentText === undefined ? (documentOf(text, answer.requestId) as never) : (text as never);
   }
 
@@ -265,7 +267,7 @@ function isItem(item: unknown, member: string): boolean {
   return isOf(OBJECT, item, 'item') && Object.hasOwn(item as object, member);
 }
 
-/** @throws TypeError for a value of the context that is not a string */
+/** @throws TypeError if a value of the context is not a string */
 function withContext(
   members: ClientCall['members'],
   context: RecordContext | undefined,

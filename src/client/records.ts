@@ -42,7 +42,7 @@ export type RecordFormat = 'compact' | undefined;
 /** The type of a record in the requested format. */
 export type RecordOf<Format extends RecordFormat> = Format extends 'compact' ? string : JsonRecord;
 
-/** The type of a rewrapped record: it keeps the format of the given record unless the caller requests `compact`. */
+/** The type of a rewrapped record: the format of the given record, unless the caller requests `compact`. */
 export type MovedRecordOf<Given extends KeyfoldRecord, Format extends RecordFormat> = Given extends string
   ? string
   : RecordOf<Format>;

@@ -32,8 +32,8 @@ const DEFAULT_RETRY_POLICY: RetryPolicy = {
 
 /**
  * Returns the default policy with the caller's values in place of the defaults.
- * @throws TypeError if a value is not a number of at least 0, or if the policy has no such value. Node's timers would
- * take NaN or a negative number for 1 ms.
+ * @throws TypeError if a value is not a number of at least 0, or if the policy has no value of that name. Node's timers
+ * would treat NaN or a negative number as 1 ms.
  */
 export function retryPolicy(given: Partial<RetryPolicy> = {}): RetryPolicy {
   const policy = withDefaults(DEFAULT_RETRY_POLICY, given, 'retry');
@@ -44,8 +44,8 @@ export function retryPolicy(given: Partial<RetryPolicy> = {}): RetryPolicy {
 
 /**
  * Repeats an attempt until it succeeds, fails with an error that is not retryable, or the policy allows no more
- * attempts. Keyfold may perform an operation twice. That is harmless: encrypting twice makes two records, of which the
- * caller gets one.
+ * attempts. Keyfold may perform an operation twice. That is harmless: two encryptions make two records, and the caller
+ * gets one of them.
  * @param callerSignal if it aborts, its reason is thrown at once
  * @throws KeyfoldClientError of the last attempt, with code `TimedOut` if it got no answer in time
  * @throws any other error of `attempt`, without a retry

@@ -5,7 +5,7 @@ import { isIdentity, type Credentials, type Identity } from '../connections/sdk-
 import { dateOf, credentialsError } from './errors.ts';
 
 /**
- * SHA-256, or HMAC-SHA-256 for a secret, in the form that the SDK's signer expects. The signer gives text and bytes.
+ * SHA-256, or HMAC-SHA-256 for a secret, in the form that the SDK's signer expects. The signer passes text and bytes.
  */
 class Sha256 {
   readonly #hash: Hash | Hmac;
@@ -35,7 +35,7 @@ export interface RequestSigner {
    * allows, later signatures use AWS's time.
    * @param signedOffsetMs the clock offset of the request's signature. Another request may have corrected the clock
    * since.
-   * @returns whether the signature's time was too far off, so signing again may help
+   * @returns whether the signature's time was too far off, so that signing again may help
    */
   correctClock(date: string | undefined, signedOffsetMs: number): boolean;
   /** Makes the next call of `sign` ask the provider for new credentials. */
@@ -134,7 +134,7 @@ class CachedCredentials {
     this.#mustRenew = true;
   }
 
-  /** @throws TypeError if the provider gives anything but credentials */
+  /** @throws TypeError if the provider returns a value that is not credentials */
   async #request(): Promise<Identity> {
     const forceRefresh = this.#mustRenew;
     this.#mustRenew = false;

@@ -8,7 +8,7 @@ export interface ClientCall {
   readonly members: Readonly<Record<string, unknown>>;
 }
 
-/** Keyfold's answer: parsed JSON that nothing has checked yet. */
+/** Keyfold's answer: parsed JSON that the client has not checked yet. */
 export interface ClientAnswer {
   readonly value: unknown;
   readonly requestId?: string | undefined;

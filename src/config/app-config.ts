@@ -32,7 +32,7 @@ export interface JwtConfig {
   readonly kind: 'jwt';
   /** The name of the claim that grants partitions. */
   readonly partitionsClaim: string;
-  /** Whether the claim may list several partitions. If not, its whole text is one partition. */
+  /** Whether the claim may list several partitions. Otherwise its whole text is one partition. */
   readonly partitionLists?: boolean | undefined;
   /** Whether `team-*` grants every partition that begins with `team-`. */
   readonly partitionWildcards?: boolean | undefined;
@@ -52,7 +52,7 @@ interface Scope {
 /** The limits of a door. */
 export interface DoorConfig extends OperationLimits {
   readonly serves: Scope;
-  /** Milliseconds before the end of the invocation at which the answer must be ready. */
+  /** How long before the end of the invocation the answer must be ready, in milliseconds. */
   readonly deadlineMarginMs: number;
 }
 

@@ -28,8 +28,8 @@ const operatorSchema = v.object({
 });
 
 /**
- * Reads the settings of the service (docs/reference/configuration.md) for an operator's command. The same settings make
- * the command report what the service really does.
+ * Reads the settings of the service (docs/reference/configuration.md) for an operator's command. With the same settings
+ * as the service, the command reports what the service does.
  * @throws KeyfoldError `InvalidConfiguration`, listing every invalid value and unknown name
  */
 export function readOperatorConfig(environment: Environment, overrides: Overrides): OperatorConfig {

@@ -11,13 +11,15 @@ export interface QueueConfig {
   readonly deadLetterUrl: string;
   /** The JSONPaths for messages without `fields`. Undefined if every message must have its own. */
   readonly fields: readonly string[] | undefined;
-  /** The longest delay after the first failure of a message. It doubles with each further failure, and is jittered. */
+  /**
+   * The longest delay after the first failure of a message. Each further failure doubles it, and the delay is jittered.
+   */
   readonly retryDelaySeconds: number;
   /** The upper bound of the doubled delay. */
   readonly longestRetryDelaySeconds: number;
 }
 
-/** The longest first delay. A fault that passes at once holds back a FIFO message group for no longer than this. */
+/** The longest first delay. It limits how long a brief fault holds back a FIFO message group. */
 const RETRY_DELAY_SECONDS = 5;
 
 const QUEUE_URLS = ['OUTPUT_QUEUE_URL', 'DEAD_LETTER_QUEUE_URL'] as const;
@@ -52,7 +54,7 @@ export function readQueueConfig(environment: Environment): AppConfig & { readonl
   };
 }
 
-/** Finds fields that no message can use, because the function does not serve the operations on fields. */
+/** Finds fields that no message can use because the function does not serve field operations. */
 function uselessFieldsFaults({ FIELDS: fields, OPERATIONS }: Settings): string[] {
   const operations: readonly OperationName[] = OPERATIONS ?? DEFAULT_OPERATIONS;
   if (fields === undefined || operations.some(isOnFields)) return [];
@@ -60,12 +62,15 @@ function uselessFieldsFaults({ FIELDS: fields, OPERATIONS }: Settings): string[]
 }
 
 /**
- * The host of a queue's URL on AWS. Its region is captured. Hosts of other forms, such as VPC endpoints, do not match.
+ * The host of a queue's URL on AWS. The pattern captures its region. Hosts of other forms, such as VPC endpoints, do
+ * not match.
  */
 const QUEUE_HOST =
   /^(?:sqs(?:-fips)?\.([a-z0-9-]+)|([a-z0-9-]+)\.queue)\.(?:amazonaws\.com|api\.aws|api\.amazonwebservices\.com)/;
 
-/** Checks that the queues are in the function's region, because SQS refuses a request that is signed for another. */
+/**
+ * Checks that the queues are in the function's region, because SQS refuses a request that is signed for another region.
+ */
 function regionFaults(settings: Settings, environment: Environment): string[] {
   return QUEUE_URLS.filter((name) => {
     const { hostname } = new URL(settings[name] ?? 'https://none');

@@ -29,7 +29,7 @@ export function readConfig(environment: Environment, required: readonly (keyof S
 /**
  * Reads the settings. Checks each setting, and then the settings that depend on each other.
  * @param required see {@link readConfig}
- * @param faultsOf returns further faults; its `areValid` tells whether all named settings are valid by themselves
+ * @param faultsOf returns further faults; its `areValid` tests whether each of the named settings is valid on its own
  * @throws KeyfoldError `InvalidConfiguration`, listing every fault at once
  */
 export function checkedSettings(
@@ -40,7 +40,7 @@ export function checkedSettings(
   const own = settingsOf(environment);
   const parsed = v.safeParse(settingsSchema, own);
   const broken = new Set<string>(parsed.issues?.map((issue) => v.getDotPath(issue) ?? ''));
-  // A check of several settings runs only if each of them is valid, so that every fault is reported once.
+  // A check of several settings runs only if each of them is valid, so that each fault appears once.
   const areValid = (names: readonly (keyof Settings)[]): boolean => !names.some((name) => broken.has(name));
   const settings = parsed.output as Settings;
   const faults = [
@@ -104,8 +104,8 @@ function kmsFaults(settings: Settings, environment: Environment): string[] {
 }
 
 /**
- * Checks that keys with a region suffix are written in that region. Writes in another replica could overwrite its
- * changes.
+ * Checks that keys with a region suffix are written in that region. A write in another replica could overwrite changes
+ * from that region.
  */
 function replicaFaults(settings: Settings, environment: Environment): string[] {
   const { REGION_SUFFIX: suffix } = settings;
@@ -114,7 +114,9 @@ function replicaFaults(settings: Settings, environment: Environment): string[] {
   return [`${PREFIX}REGION_SUFFIX is another region than the table's: keys of a region are written in its own replica`];
 }
 
-/** Checks that a table ARN is of the configured region and its AWS partition. DynamoDB refuses any other ARN. */
+/**
+ * Checks that a table ARN belongs to the configured region and to its AWS partition. DynamoDB refuses any other ARN.
+ */
 export function tableFaults(
   { TABLE: table, DYNAMODB_REGION }: Pick<Settings, 'TABLE' | 'DYNAMODB_REGION'>,
   environment: Environment,

@@ -42,7 +42,8 @@ const partitions = v.pipe(
   ),
 );
 /**
- * The name of a JWT claim. It may have no backslash, since `JSON.parse` in Lambda can confuse names that contain one.
+ * The name of a JWT claim. It must not contain a backslash, because `JSON.parse` in Lambda can confuse names that
+ * contain one.
  */
 const claimName = v.pipe(
   text,
@@ -74,8 +75,8 @@ const endpoint = v.pipe(
   ),
 );
 /**
- * A delay in seconds. SQS allows a visibility of 12 hours since receipt, which may be a whole invocation (15 minutes)
- * ago.
+ * A delay in seconds. SQS hides a message for at most 12 hours from its receipt. The receipt may be a whole invocation
+ * (15 minutes) ago.
  */
 const hiddenSeconds = v.pipe(count, v.maxValue(42_300, 'is more than 42300'));
 /** A date in ISO 8601 with `Z`, or in whole seconds since 1970. Its value is in seconds. */
@@ -97,13 +98,15 @@ const regionMap = v.pipe(
   }),
 );
 
-/** The largest plaintext limit. More plaintext would not fit in base64 into a Lambda response of 6 MB. */
+/** The largest plaintext limit. The base64 of a larger plaintext would not fit into a Lambda response of 6 MB. */
 const MAX_PLAINTEXT_BYTES = 4 * 1024 * 1024;
 
-/** The most items. With the largest plaintext, this many records still fit into a Lambda response. */
+/**
+ * The most items that a batch may have. Even this many records with the largest plaintext fit into a Lambda response.
+ */
 const MAX_ITEMS = 1000;
 
-/** The longest deadline margin. HTTP requests have at most 28 s, so a longer margin would leave them no time. */
+/** The longest deadline margin. An HTTP request has at most 28 s, so a longer margin would leave it no time. */
 const MAX_MARGIN_MS = 27_000;
 
 /** All settings, by environment variable without the prefix `KEYFOLD_`. The name of a quantity ends with its unit. */
@@ -159,7 +162,7 @@ export const settingsSchema = v.object({
   LONGEST_RETRY_DELAY_SECONDS: v.optional(hiddenSeconds, '900'),
 });
 
-/** Names that were settings once. Their values are now constants, because no operator had a reason to change them. */
+/** Names of former settings. Their values are now constants, because no operator had a reason to change them. */
 export const REMOVED_SETTINGS: ReadonlySet<string> = new Set([
   'KMS_CONNECTION_TIMEOUT_MS',
   'KMS_REQUEST_TIMEOUT_MS',
@@ -185,7 +188,7 @@ function parseRegionMap(value: string): Record<string, string> | undefined {
   return !Array.isArray(parsed) && v.is(v.record(v.string(), v.string()), parsed) ? parsed : undefined;
 }
 
-/** Whether a JSON text has an object with repeated names. `JSON.parse` would silently keep the last of them. */
+/** Whether a JSON text contains an object with repeated names. `JSON.parse` would silently keep the last of them. */
 function hasDuplicateNames(value: string): boolean {
   try {
     locateValues(value);

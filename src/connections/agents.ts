@@ -4,7 +4,7 @@ import { guardAgainstFreezes, type GuardOptions } from './freeze-guard.ts';
 
 /**
  * `node:http`, loaded by `getBuiltinModule`: an `import` of it also loads undici, which adds 50 ms to a cold start. The
- * call also works in a bundle of CommonJS, which has no `import.meta`.
+ * call also works in a CommonJS bundle, which has no `import.meta`.
  */
 export const http = /* @__PURE__ */ process.getBuiltinModule('node:http');
 

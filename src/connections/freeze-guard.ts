@@ -74,7 +74,7 @@ class FreezeGuard {
   constructor(agent: Agent, { answerWithinMs = Infinity }: GuardOptions) {
     this.#agent = agent;
     this.#answerWithinMs = answerWithinMs;
-    // The agent may already have connections, so start the timer now.
+    // Start the timer now, because the agent may already have connections.
     this.beforeRequest();
   }
 
@@ -133,11 +133,11 @@ class FreezeGuard {
 
 /** Clock readings at a moment when the process was running. */
 interface Seen {
-  /** Advances while the process is stopped, but not while the machine is suspended. */
+  /** This clock advances while the process is stopped, but not while the machine is suspended. */
   readonly monotonicMs: number;
-  /** Advances while the machine is suspended, but an operator or NTP may set it back. */
+  /** This clock advances while the machine is suspended, but an operator or NTP may set it back. */
   readonly wallMs: number;
-  /** CPU time of this thread; of the whole process in older versions of Node. */
+  /** The CPU time of this thread. Older versions of Node give that of the whole process. */
   readonly workedMs: number;
 }
 

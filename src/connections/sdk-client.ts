@@ -32,7 +32,8 @@ export const CREDENTIALS: Type = {
 };
 
 /**
- * Whether a value is credentials. Their parts that go into headers must have only characters that a header may have.
+ * Whether a value is credentials. The parts that go into headers must contain only characters that are valid in a
+ * header.
  */
 export function isIdentity(value: object): value is Identity {
   const { accessKeyId, secretAccessKey, sessionToken } = value as Record<keyof Identity, unknown>;
@@ -56,7 +57,7 @@ export interface SdkClient {
 
 /**
  * Checks that a value is an SDK client of one service.
- * @param serviceId as the SDK spells it in the client's config, such as `KMS`
+ * @param serviceId the service's name in the client's config, such as `KMS`
  * @param called the name of the client's class, with its article
  */
 export function sdkClient(serviceId: string, called: string): Type {

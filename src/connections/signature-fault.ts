@@ -26,14 +26,16 @@ const CREDENTIAL_FAULTS = new Set([
 /** What the caller corrects before signing and sending the request again. */
 export type SignatureFault = 'clock' | 'credentials';
 
-/** Returns why AWS rejected a request's signature, by the name of its error. Returns undefined for any other error. */
+/**
+ * Returns why AWS rejected a request's signature, from the name of the error. Returns undefined for any other error.
+ */
 export function signatureFaultNamed(errorName: string): SignatureFault | undefined {
   if (CREDENTIAL_FAULTS.has(errorName)) return 'credentials';
   return CLOCK_FAULTS.has(errorName) ? 'clock' : undefined;
 }
 
 /**
- * Returns why AWS rejected a request's signature, by the error of the AWS SDK. Returns undefined for any other error.
+ * Returns why AWS rejected a request's signature, from the error of the AWS SDK. Returns undefined for any other error.
  */
 export function signatureFaultOf(error: unknown): SignatureFault | undefined {
   const { name = '', $metadata } = (error ?? {}) as {

@@ -14,7 +14,7 @@ const TAG_LENGTH = { authTagLength: TAG_BYTES };
  */
 const nonce = Buffer.allocUnsafeSlow(NONCE_BYTES);
 
-/** By how many bytes a sealed value is longer than its plaintext. */
+/** The number of bytes that sealing adds to a plaintext. */
 export const SEAL_OVERHEAD_BYTES = TAG_BYTES + NONCE_BYTES;
 
 /**

@@ -11,8 +11,8 @@ let used = POOL_BYTES;
 /**
  * Fills part of `target` with random bytes from a pool. A system call for twelve bytes would cost forty times as much.
  *
- * The pool is filled on first use and not when the process starts, so that two processes from one snapshot do not
- * repeat nonces. Bytes that were handed out are zeroed in the pool.
+ * The first use fills the pool, not the start of the process. Otherwise two processes from one snapshot would use the
+ * same nonces. The function zeroes bytes in the pool when it hands them out.
  */
 export function fillRandom(target: Buffer, offset: number, length: number): void {
   const { bytes, at } = draw(length);
@@ -20,7 +20,7 @@ export function fillRandom(target: Buffer, offset: number, length: number): void
   bytes.fill(0, at, at + length);
 }
 
-/** A new 256-bit key. The caller owns the buffer and zeroes it. The buffer does not share its memory. */
+/** A new 256-bit key. The caller owns the buffer and zeroes it. No other buffer shares its memory. */
 export function randomKeyBytes(): Buffer {
   const bytes = Buffer.allocUnsafeSlow(KEY_BYTES);
   fillRandom(bytes, 0, bytes.length);
@@ -28,7 +28,7 @@ export function randomKeyBytes(): Buffer {
 }
 
 /**
- * Gives true with a probability of 2^-`bits`.
+ * Returns true with a probability of 2^-`bits`.
  * @param bits 1 to 32
  */
 export function oneIn2To(bits: number): boolean {

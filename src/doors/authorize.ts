@@ -44,7 +44,7 @@ export function authorize(auth: AuthConfig, found: JsonObject, partition: string
 
 /**
  * Names the caller for the audit. With IAM the name is the ARN that signed the request; with JWT it is
- * `issuer#subject`. Null if the authorizer passed on no such name.
+ * `issuer#subject`. Null if the authorizer passed on neither.
  * @param found the result of {@link authenticate}
  */
 export function principalOf(auth: AuthConfig, found: JsonObject): string | null {
@@ -74,8 +74,8 @@ function grantsOf(
 }
 
 /**
- * Returns the entries of a space-separated claim. HTTP APIs pass an array claim on as the text `[a b]`, so one entry `a
- * b` looks the same as two entries. Undefined for any other claim, such as nested arrays.
+ * Returns the entries of a space-separated claim. HTTP APIs pass on an array claim as the text `[a b]`. One entry `a b`
+ * therefore looks the same as two entries. Undefined for any other claim, such as nested arrays.
  */
 function entriesOf(claim: unknown): readonly string[] | undefined {
   if (Array.isArray(claim)) return claim.every((entry) => typeof entry === 'string') ? claim : undefined;

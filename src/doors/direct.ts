@@ -33,7 +33,7 @@ async function answer(options: DoorOptions, event: unknown, context: Context): P
     refuseInexactNames(event);
     const remainingMs = context.getRemainingTimeInMillis();
     const text = await perform(options, call, { remainingMs, answerFits, trail });
-    // Only documents hold numbers and names of the caller's own, which JSON.parse might change.
+    // Only documents contain numbers and names that the caller chooses. JSON.parse might have changed those.
     return isOnFields(operation) ? exactValue(text) : (JSON.parse(text) as unknown);
   });
 }

@@ -14,7 +14,7 @@ export function isFromGateway(event: unknown): event is APIGatewayProxyEventV2 {
   const { partition, operation } = membersOf(pathParameters);
   return (
     version === '2.0' &&
-    // Events for a Lambda authorizer differ from requests only in having a type.
+    // Events for a Lambda authorizer differ from requests only by their member `type`.
     type === undefined &&
     typeof routeKey === 'string' &&
     typeof rawPath === 'string' &&
@@ -26,7 +26,7 @@ export function isFromGateway(event: unknown): event is APIGatewayProxyEventV2 {
     isTextOrAbsent(operation) &&
     typeof membersOf(http)['method'] === 'string' &&
     typeof domainName === 'string' &&
-    // Events of a function URL differ only in their domain name.
+    // Events of a function URL differ only by their domain name.
     !domainName.includes('.lambda-url.')
   );
 }

@@ -3,11 +3,11 @@ import type { ErrorCode, KeyfoldError } from '../errors.ts';
 import { toKeyfoldError } from './problem.ts';
 import type { RequestLog } from './request-log.ts';
 
-/** What every door writes at the beginning and at the end of an invocation. */
+/** What every door does at the beginning and at the end of an invocation. */
 export interface InvocationLog extends Pick<RequestLog, 'requestFailed'> {
-  /** Adds the invocation to all following log lines. Its event is never logged, because it may contain plaintext. */
+  /** Adds the invocation to all following log lines. The event is never logged, because it may contain plaintext. */
   begin(invocation: Context): void;
-  /** Writes the metrics since the last flush. */
+  /** Writes the metrics that were collected since the last flush. */
   flush(): void;
 }
 
@@ -15,8 +15,8 @@ export interface InvocationLog extends Pick<RequestLog, 'requestFailed'> {
 export type Handler<Event, Answer> = (event: Event, context: Context) => Promise<Answer>;
 
 /**
- * Makes a Lambda handler of a door. All doors begin, fail and end an invocation here: the log lines carry its request
- * id, a failure is logged and counted once, and the metrics are written before the answer.
+ * Makes a Lambda handler from a door. All doors begin, fail and end an invocation here. Every log line has the request
+ * id. The handler logs and counts a failure once, and writes the metrics before it answers.
  * @param answer returns the door's answer, or throws
  * @throws FailedInvocation if `answer` throws
  */

@@ -51,7 +51,7 @@ function parseType(header: string | undefined): MIMEType | undefined {
   }
 }
 
-/** Checks that the body is not encoded (RFC 9110, 8.4). The encoding `identity` means that it is not. */
+/** Checks that the body is not encoded (RFC 9110, 8.4). The encoding `identity` means no encoding. */
 function checkEncoding(header = ''): void {
   const encodings = header.split(',').map((encoding) => encoding.trim().toLowerCase());
   if (encodings.every((encoding) => encoding === '' || encoding === 'identity')) return;

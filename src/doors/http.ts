@@ -12,11 +12,12 @@ import { bodyLimitBytes, readBody } from './http-request.ts';
 import { MAX_ANSWER_BYTES, perform, type DoorOptions } from './perform.ts';
 import { problemResponse } from './problem.ts';
 
-/** The longest that a request may take. API Gateway gives up after 30 s. */
+/** The longest time for a request, in milliseconds. API Gateway gives up after 30 s. */
 const MAX_ANSWER_MS = 28_000;
 /**
- * The most bytes that one UTF-16 code unit of an answer takes. UTF-8 needs up to three, and an escaped quotation mark
- * two. Answers contain no lone surrogates and no control characters except white space, which would take more.
+ * An upper bound of the bytes that one UTF-16 code unit needs in an answer. UTF-8 needs up to three bytes, and an
+ * escaped quotation mark two. Lone surrogates and control characters would need more, but an answer contains none
+ * except white space.
  */
 const MAX_BYTES_PER_CHARACTER = 3;
 
@@ -32,7 +33,7 @@ export type HttpHandler = Handler<APIGatewayProxyEventV2, APIGatewayProxyStructu
 
 /**
  * Creates the HTTP door. The door uses the route and path parameters that API Gateway matched, because those are what
- * API Gateway authorized. It refuses a request whose path spells them differently.
+ * API Gateway authorized. It refuses a request if the path spells them differently.
  */
 export function httpDoor(options: HttpDoorOptions): HttpHandler {
   return middy<APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2>({ timeoutEarlyInMillis: 0 })
@@ -110,7 +111,7 @@ function answerFits(answer: string): boolean {
 
 /**
  * Middleware that answers a failed request with a problem document (RFC 9457). Only an HTTP client reads the status of
- * a response. For any other event the invocation must fail, or it would look done.
+ * a response. For any other event the invocation must fail. Otherwise the caller would take it for a success.
  */
 const PROBLEMS: MiddlewareObj<APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2> = {
   onError: (request) => {
@@ -121,7 +122,7 @@ const PROBLEMS: MiddlewareObj<APIGatewayProxyEventV2, APIGatewayProxyStructuredR
   },
 };
 
-/** Headers that list what the client may send instead (RFC 9110, 15.5.6 and 15.5.16). */
+/** Headers that list the alternatives that the client may use (RFC 9110, 15.5.6 and 15.5.16). */
 function hintsOf({ code }: KeyfoldError, event: APIGatewayProxyEventV2): Record<string, string> {
   if (code === 'MethodNotAllowed') return { allow: methodsOf(pathOf(event) ?? '') };
   return code === 'UnsupportedMediaType' ? { accept: 'application/json', 'accept-encoding': 'identity' } : {};

@@ -5,8 +5,8 @@ import { locateValues, twoMembersOfOneName, valueOf } from '../operations/json-t
 import type { OperationRequest } from '../operations/operation.ts';
 
 /**
- * Parses the JSON text of a request. Objects with two members of one name are refused, because JSON parsers disagree
- * about which of the two counts.
+ * Parses the JSON text of a request. The function refuses an object with two members of the same name, because JSON
+ * parsers disagree about which one counts.
  * @throws KeyfoldError `InvalidRequest`, which never contains the text
  */
 export function requestOf(text: string): OperationRequest {
@@ -19,7 +19,7 @@ export function requestOf(text: string): OperationRequest {
   return { value: text.includes('\\') ? valueOf(text, root) : value, text: () => text, root };
 }
 
-/** Whether a request contains a document, whose values an operation may need to locate in the text. */
+/** Whether a request contains a document. An operation may need to locate the document's values in the text. */
 function hasDocument(value: unknown): boolean {
   return typeof value === 'object' && value !== null && Object.hasOwn(value, 'document');
 }
@@ -32,7 +32,7 @@ function parse(text: string): unknown {
     return parseRequestJson(text);
   } catch (error) {
     if (error instanceof KeyfoldError) throw error;
-    // The error of JSON.parse quotes its input, so it is neither passed on nor kept as a cause.
+    // The error of JSON.parse quotes its input, so the function neither passes it on nor keeps it as a cause.
     throw new KeyfoldError('InvalidRequest', 'The body is not JSON.');
   }
 }

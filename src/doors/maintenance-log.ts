@@ -5,7 +5,7 @@ import type { MetricBuffer } from './metric-buffer.ts';
 
 /** The log of the maintenance of System Keys. */
 export interface MaintenanceLog {
-  /** Logs the report of a maintenance run, and counts what an operator must act upon. */
+  /** Logs the report of a maintenance run, and counts the results that need an operator. */
   maintained(report: MaintenanceReport): void;
 }
 

@@ -13,20 +13,23 @@ interface Series {
   readonly values: number[];
 }
 
-/** The most values per metric in a line. Beyond a hundred, Powertools flushes by itself and loses the dimensions. */
+/**
+ * The most values per metric in a line. Powertools flushes by itself after a hundred values, and loses the dimensions.
+ */
 const MAX_VALUES = 100;
 
-/** The longest that {@link MetricBuffer.flush} holds tallies back. */
+/** The longest time for which {@link MetricBuffer.flush} holds back tallies, in milliseconds. */
 const FLUSH_INTERVAL_MS = 60_000;
 
 /**
  * Collects metrics until the end of an invocation. It then writes one line per set of dimensions, not one per value, in
- * CloudWatch's embedded metric format. The metrics contain no request data, so any invocation may write them.
+ * CloudWatch's embedded metric format. Metrics contain no request data. An invocation may therefore write those of an
+ * earlier invocation.
  */
 export class MetricBuffer {
   readonly #metrics: Metrics;
   readonly #series = new Map<string, Series>();
-  /** Counts that change with every request. A log line for each invocation would be too many. */
+  /** Counts that change with every request. A log line for each invocation would be too much. */
   readonly #tallies = new Map<string, number>();
   #writtenAtMs = Date.now();
 

@@ -30,14 +30,19 @@ export interface Call {
 export interface Allowance {
   /** Milliseconds until the invocation must return. {@link perform} subtracts the configured deadline margin. */
   readonly remainingMs: number;
-  /** Whether the door can return this answer, given as JSON text. See {@link OperationContext}. */
+  /**
+   * Returns whether the door can return this answer. The argument is the answer's JSON text. See {@link
+   * OperationContext}.
+   */
   readonly answerFits: (answer: string) => boolean;
   readonly trail: AuditTrail;
   /** Called with the errors of failed batch items, in addition to logging. An error that it throws fails the call. */
   readonly itemsFailed?: (errors: readonly KeyfoldError[]) => void;
 }
 
-/** The largest answer. It is a little below Lambda's limit of 6 MB, since headers and other members take some space. */
+/**
+ * The largest answer. It is a little below Lambda's limit of 6 MB, because headers and other members take some space.
+ */
 export const MAX_ANSWER_BYTES = 6_000_000;
 
 /**

@@ -32,8 +32,8 @@ export function statusOf(code: ErrorCode): number {
 }
 
 /**
- * Converts a thrown value to a `KeyfoldError`. Any other error becomes `Internal` and is kept as the cause, for the log
- * only.
+ * Converts a thrown value to a `KeyfoldError`. Any other error becomes the cause of an `Internal` error. Only the log
+ * shows it.
  */
 export function toKeyfoldError(thrown: unknown): KeyfoldError {
   if (thrown instanceof KeyfoldError) return thrown;

@@ -20,7 +20,8 @@ export interface QueueDoorOptions extends DoorOptions {
 /** The share of the remaining invocation time that operations may use. */
 const OPERATIONS_TIME_SHARE = 0.7;
 /**
- * Messages processed at once: enough to fill SQS batch calls, and few enough that little is unfinished at the deadline.
+ * Messages processed at once: enough to fill SQS batch calls, but few enough to leave little work unfinished at the
+ * deadline.
  */
 const CONCURRENCY = 100;
 
@@ -80,7 +81,8 @@ export class QueueBatch {
   /**
    * Delays the redelivery of failed messages. The delay doubles with each receive; messages of one FIFO group share a
    * delay.
-   * @returns one error name for each message whose delay SQS refused. The queue's own visibility timeout applies to it.
+   * @returns one error name for each delay that SQS refused. The queue's own visibility timeout applies to that
+   * message.
    */
   async hideFailed(signal: AbortSignal): Promise<readonly string[]> {
     const visibilityChanges = this.#lanes.flatMap((lane) => {
@@ -111,8 +113,8 @@ export class QueueBatch {
   }
 
   async #resultOf(record: SQSRecord, { remainingMs }: Work): Promise<OutgoingMessage> {
-    // With warm keys no KMS call checks the deadline. Without this check, late results would have no time left to be
-    // sent.
+    // With warm keys, no KMS call checks the deadline. Without this check, a late result would have no time left for
+    // sending.
     if (remainingMs() <= this.#options.config.deadlineMarginMs) {
       throw new KeyfoldError('DeadlineExceeded', 'The invocation has no time left for this message.');
     }
@@ -142,8 +144,8 @@ export class QueueBatch {
   }
 
   /**
-   * Returns the retry delay in seconds. It is jittered, so that messages that failed together are not all retried at
-   * once.
+   * Returns the retry delay in seconds. The delay is jittered, so that SQS does not retry all messages of one failure
+   * at the same time.
    */
   #delayOf(record: SQSRecord | undefined): number {
     const { retryDelaySeconds, longestRetryDelaySeconds } = this.#options.queue;
@@ -157,19 +159,19 @@ export class QueueBatch {
 interface Work {
   readonly results: Outbox;
   readonly deadLetters: Outbox;
-  /** Milliseconds until the operations must be done. */
+  /** How many milliseconds the operations may still take. */
   readonly remainingMs: () => number;
 }
 
-/** Fails the whole message if any item is retryable, because a result with that error would acknowledge the message. */
+/** Fails the whole message if any item is retryable, because sending the result would acknowledge the message. */
 function throwRetryable(errors: readonly KeyfoldError[]): void {
   const retryable = errors.find(isRetryableMessage);
   if (retryable !== undefined) throw retryable;
 }
 
 /**
- * Turns a result that SQS will never accept into `PayloadTooLarge`, so that the message is dead-lettered and not
- * retried.
+ * Turns a result that SQS will never accept into `PayloadTooLarge`, so that the message goes to the dead-letter queue
+ * without a retry.
  */
 function throwIfRefused(error: unknown): never {
   if (!(error instanceof NotSent && error.refusesContent)) throw error;

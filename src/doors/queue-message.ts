@@ -79,9 +79,9 @@ export function orderedGroupOf({ eventSourceARN, attributes }: SQSRecord): strin
 }
 
 /**
- * The group and deduplication id of a result. A standard queue's group (fair queues) is passed on. On a FIFO queue the
- * deduplication id is the same for every receive of a message. SQS therefore delivers a result once, even if it is sent
- * twice within five minutes.
+ * The group and deduplication id of a result. On a standard queue, the result keeps the group of its source message,
+ * for fair queues. On a FIFO queue, every receive of a message gives the same deduplication id. SQS therefore delivers
+ * a result once, even if the function sends it twice within five minutes.
  */
 function placeOf(record: SQSRecord): Pick<OutgoingMessage, 'groupId' | 'deduplicationId'> {
   const groupId = record.attributes.MessageGroupId;
@@ -91,7 +91,9 @@ function placeOf(record: SQSRecord): Pick<OutgoingMessage, 'groupId' | 'deduplic
   return { groupId, deduplicationId: createHash('sha256').update(source).digest('hex') };
 }
 
-/** The attributes of a message without the error code that a redriven dead letter carries. */
+/**
+ * The attributes of a message, without the error code that a message has after a redrive from the dead-letter queue.
+ */
 function carriedAttributes({ messageAttributes }: SQSRecord): MessageAttributes {
   const carried = Object.entries(messageAttributes).filter(([name]) => name !== ERROR_CODE_ATTRIBUTE);
   return Object.fromEntries(carried.map(([name, attribute]) => [name, toOutgoing(attribute)]));

@@ -6,7 +6,10 @@ import { isFromQueue, unexpectedEvent } from './event-source.ts';
 import { doorHandler, type Handler } from './handler.ts';
 import { QueueBatch, type QueueDoorOptions } from './queue-batch.ts';
 
-/** The share of the remaining invocation time until sending ends. The rest is for delaying failed messages. */
+/**
+ * The share of the remaining invocation time in which the door may send messages. It needs the rest to delay failed
+ * messages.
+ */
 const SENDING_TIME_SHARE = 0.85;
 
 /**

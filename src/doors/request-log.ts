@@ -14,7 +14,7 @@ export interface RequestLog {
   /**
    * Logs the failed messages of a queue event, one line per outcome and error code. Also counts the messages that are
    * done.
-   * @param unhidden an error name for each message whose redelivery could not be delayed
+   * @param unhidden an error name for each message that SQS refused to delay
    */
   messagesHandled(outcomes: readonly MessageOutcome[], unhidden: readonly string[]): void;
   /** Logs why the System Key could not be loaded before the first request. */
@@ -86,14 +86,14 @@ function someOf(texts: readonly string[]): string[] {
   return [...new Set(texts)].slice(0, MAX_LISTED);
 }
 
-/** Whether an error persists until an operator acts, which is true of codes with HTTP status 500. */
+/** Whether an error persists until an operator acts. That is true for every code with HTTP status 500. */
 function needsOperator(error: Error): boolean {
   return error instanceof KeyfoldError && statusOf(error.code) === 500;
 }
 
 /**
- * The messages of an error's causes. Causes of `Internal` are reduced to a name and stack frames: their text may quote
- * data.
+ * The messages of an error's causes. For `Internal`, only the name and the stack frames of a cause remain, because its
+ * text may quote data.
  */
 function reasonsOf(error: KeyfoldError): string[] {
   const reasons: string[] = [];
@@ -105,7 +105,7 @@ function reasonsOf(error: KeyfoldError): string[] {
 }
 
 function framesOf(error: Error): string {
-  // The message is removed first, because its lines may look like stack frames.
+  // Remove the message first, because its lines may look like stack frames.
   const frames = (error.stack ?? '')
     .replace(error.message, '')
     .split('\n')

@@ -8,7 +8,7 @@ import type { MaintenanceLog } from './maintenance-log.ts';
 export interface ScheduleDoorOptions {
   readonly maintenance: SystemKeyMaintenance;
   readonly telemetry: InvocationLog & MaintenanceLog;
-  /** Milliseconds before the end of the invocation at which the maintenance must be done. */
+  /** How long before the end of the invocation the maintenance must be done, in milliseconds. */
   readonly deadlineMarginMs: number;
 }
 

@@ -40,8 +40,8 @@ export function createTelemetry(service: string): Telemetry {
 const { rawJSON } = JSON as unknown as { rawJSON: (text: string) => unknown };
 
 /**
- * A `JSON.stringify` replacer that escapes hidden characters. By itself `JSON.stringify` escapes only those below
- * U+0020.
+ * A `JSON.stringify` replacer that escapes hidden characters. Without it, `JSON.stringify` escapes only characters
+ * below U+0020.
  */
 function withoutHidden(_name: string, value: unknown): unknown {
   if (typeof value !== 'string' || escapeHidden(value) === value) return value;

@@ -22,7 +22,7 @@ import { KEY_BYTES } from '../crypto/random.ts';
 import type { EnvelopeKeyRecord, KeyManagementService, Metastore, RowProofBasis, Wrapped } from './ports.ts';
 import type { Clock } from '../async/clock.ts';
 
-/** Types of the port objects: each must have these methods. */
+/** The methods that each port object must have. */
 const REQUIRED_OF_METASTORE = having('load', 'loadLatest', 'store');
 export const METASTORE: Type = {
   called: `${REQUIRED_OF_METASTORE.called}, and loadRecent if it is given`,
@@ -47,7 +47,7 @@ const STORED = oneOf('stored', 'duplicate');
 const WRAPPED: Types<Partial<Wrapped>> = { wrapped: BYTES, rowProof: optional(OBJECT) };
 const BASIS: Types<RowProofBasis> = { key: BYTES, sealed: BYTES };
 
-/** A {@link KeyManagementService} whose `wrap` always answers with an object. */
+/** A {@link KeyManagementService} with a `wrap` that always resolves with an object. */
 export interface CheckedKms extends KeyManagementService {
   wrap(key: Uint8Array, deadline: Deadline): Promise<Wrapped>;
 }
@@ -56,8 +56,8 @@ export interface CheckedKms extends KeyManagementService {
 const LAST_MS = 8.64e15;
 
 /**
- * Checks a key record that a plug-in or a caller gives. Each member is read once, so a getter cannot change its answer
- * later.
+ * Checks a key record that comes from a plug-in or a caller. Each member is read once, so a getter cannot change its
+ * answer later.
  * @throws TypeError naming the member that has the wrong type
  */
 export function checkedKeyRecord(given: unknown, name: string): EnvelopeKeyRecord {
@@ -69,16 +69,18 @@ export function checkedKeyRecord(given: unknown, name: string): EnvelopeKeyRecor
   return { ...record, parent };
 }
 
-/** @throws TypeError for anything but a whole number, because a key with a fractional date could not be found again */
+/**
+ * @throws TypeError if the value is not a whole number, because a search would not find a key with a fractional date
+ */
 export function checkSeconds(value: number, name: string): void {
   check(value, name, NUMBER);
   if (!Number.isSafeInteger(value)) throw new TypeError(`${name} must be a whole number of seconds.`);
 }
 
 /**
- * Wraps a metastore so that its answers are checked. A row that is not a record fails with `KeyRowUnreadable`. An
- * answer of `store` other than `stored` and `duplicate` is a TypeError: a duplicate taken for stored would seal records
- * under a lost key.
+ * Wraps a metastore to check its answers. A row that is not a record fails with `KeyRowUnreadable`. If `store` returns
+ * anything but `stored` or `duplicate`, the wrapper throws a TypeError. If it took a duplicate for stored, records
+ * would be sealed under a lost key.
  */
 export function checkedMetastore(metastore: Metastore): Metastore {
   const recent: Metastore['loadRecent'] = async (id, notAfter, deadline) => {
@@ -114,9 +116,9 @@ function foundOne(answer: unknown, method: string, id: string, created?: number)
 }
 
 /**
- * Wraps a KMS so that its answers are checked: a System Key whose wrap is not bytes would be lost with the process. The
- * bytes of keys are zeroed after use, so the wrap and the key are copies that share no memory with the arguments of the
- * KMS.
+ * Wraps a KMS to check its answers. If a wrap is not bytes, its System Key would be lost when the process ends. The
+ * wrapper zeroes key bytes after use. It therefore copies the wrap and the key, so that they share no memory with the
+ * arguments of the KMS.
  */
 export function checkedKms(kms: KeyManagementService): CheckedKms {
   return {
@@ -149,7 +151,7 @@ function checkBasis(basis: RowProofBasis | undefined, method: string): void {
   if (byteLengthOf(key) !== KEY_BYTES) throw new TypeError(`The rowProof of ${method} must have a key of 32 bytes.`);
 }
 
-/** Wraps a clock so that its readings are checked: a record with the date NaN could never be opened. */
+/** Wraps a clock to check its readings. A record with the date NaN could never be opened. */
 export function checkedClock(now: Clock = Date.now): Clock {
   if (now === Date.now) return now;
   return () => {

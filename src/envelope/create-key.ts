@@ -12,18 +12,19 @@ import type { EnvelopeKeyRecord, KeyKind, Retirement } from './ports.ts';
 /** The number of races to create a key that a process may lose before it gives up. */
 const CREATE_ATTEMPTS = 3;
 
-/** How {@link findOrCreateKey} finds the key of one id, and makes one if none may seal. */
+/** The functions with which {@link findOrCreateKey} finds the key of one id, or makes one if none may seal. */
 export interface KeySource extends KeySearch<EnvelopeKey> {
   readonly id: KeyId;
   /**
-   * Makes a key, or gives the record of the key that another process stored first.
-   * @param rows of the keys of this id that may not seal, latest first
+   * Makes a key, or returns the record of the key that another process stored first.
+   * @param rows the rows of this id that may not seal, latest first
    */
   readonly create: (rows: readonly EnvelopeKeyRecord[]) => Promise<EnvelopeKey | EnvelopeKeyRecord>;
 }
 
 /**
- * The newest key that may seal, or a new one. After a lost race it uses the winner's key, unless that may not seal.
+ * The newest key that may seal, or a new one. After a lost race, the function uses the winner's key if that key may
+ * seal.
  * @throws KeyfoldError `MetastoreUnavailable` if the winners of three races in a row may not seal
  */
 export async function findOrCreateKey(source: KeySource): Promise<EnvelopeKey> {
@@ -40,11 +41,11 @@ export async function findOrCreateKey(source: KeySource): Promise<EnvelopeKey> {
   throw noUsableKey(source.id);
 }
 
-/** A key to be made by {@link createKey}. */
+/** The key that {@link createKey} makes. */
 export interface NewKey {
   readonly kind: KeyKind;
   readonly id: KeyId;
-  /** The rows of the keys of this id that may not seal, latest first. */
+  /** The rows of this id that may not seal, latest first. */
   readonly rows: readonly EnvelopeKeyRecord[];
   /** The creation time of the key that has reached its usage limit; undefined if no key has. */
   readonly exhausted?: EpochSeconds | undefined;
@@ -53,16 +54,16 @@ export interface NewKey {
     bytes: Buffer,
     meta: KeyMeta,
   ) => Promise<Pick<EnvelopeKeyRecord, 'encryptedKey' | 'parent' | 'proof'>>;
-  /** Why the latest of `rows` may not seal; undefined if it may. */
+  /** Why the latest of `rows` may not seal. Undefined if it may seal. */
   readonly whyRetired: (latest: EnvelopeKeyRecord) => Retirement | undefined;
-  /** Makes the key of the stored record. It takes ownership of the bytes. */
+  /** Makes the key from the stored record. It takes ownership of the bytes. */
   readonly toKey: (bytes: Buffer, record: EnvelopeKeyRecord) => EnvelopeKey;
 }
 
 /**
- * Makes a key and stores its record, or gives the record of the key that another process stored first.
- * @throws KeyfoldError `MetastoreUnavailable` if each second of the next minute has a key already, or if the metastore
- * does not give back the winner's record
+ * Makes a key and stores its record, or returns the record of the key that another process stored first.
+ * @throws KeyfoldError `MetastoreUnavailable` if every second of the next minute already has a key, or if the metastore
+ * does not return the winner's record
  */
 export async function createKey(
   { kind, id, rows, exhausted, protect, whyRetired, toKey }: NewKey,

@@ -29,7 +29,7 @@ export interface DataRowKeyBounds {
 
 /** The lifetimes of keys, the sizes and ages of the caches, and the limits on the use of one Data Row Key. */
 export interface CryptoPolicy extends DataRowKeyBounds {
-  /** An older key no longer encrypts. It still decrypts. */
+  /** The age from which a key no longer encrypts. It still decrypts. */
   readonly expireAfterMs: number;
   /** `Created` of a new key is truncated to a multiple of this, so that processes that start together make one key. */
   readonly createDatePrecisionMs: number;
@@ -39,10 +39,14 @@ export interface CryptoPolicy extends DataRowKeyBounds {
    * so the minimum holds against an attacker who writes the table only if key row proofs are required.
    */
   readonly minSealingCreated: number;
-  /** As {@link minSealingCreated}, for opening: a key that was created before this time neither opens nor seals. */
+  /**
+   * The minimum date for opening, as {@link minSealingCreated} is for sealing. A key from before this time neither
+   * opens nor seals.
+   */
   readonly minOpeningCreated: number;
   /**
-   * If a key was last checked longer ago than this, its row is read again before it encrypts: it may have been revoked.
+   * If the last check of a key is older than this, its row is read again before it encrypts, because an operator may
+   * have revoked it.
    */
   readonly revokeCheckIntervalMs: number;
   /**
@@ -72,8 +76,8 @@ export interface CryptoPolicy extends DataRowKeyBounds {
 const RETIREMENT_BITS = 27;
 
 /**
- * Processes that start together make their first keys within seconds of each other. A minute makes these the same key,
- * and a key's age, which is counted in days, hardly changes.
+ * Processes that start together make their first keys within seconds of each other. A precision of one minute makes
+ * these the same key. It hardly changes the age of a key, which is a matter of days.
  */
 export const CREATE_DATE_PRECISION_MS = MINUTE_MS;
 
@@ -123,7 +127,10 @@ export function cryptoPolicy(changes: Partial<CryptoPolicy> = {}): CryptoPolicy 
   return policy.wearsOut === DEFAULTS.wearsOut ? policy : { ...policy, wearsOut: checkedAnswers(policy.wearsOut) };
 }
 
-/** Checks the answers of a caller's function. The promise of an async function would retire a key with each seal. */
+/**
+ * Checks the answers of a caller's function. An async function returns a promise, which counts as true, so each seal
+ * would retire a key.
+ */
 function checkedAnswers(wearsOut: CryptoPolicy['wearsOut']): CryptoPolicy['wearsOut'] {
   return () => {
     const answer = wearsOut();
@@ -133,7 +140,8 @@ function checkedAnswers(wearsOut: CryptoPolicy['wearsOut']): CryptoPolicy['wears
 }
 
 /**
- * @throws KeyfoldError `InvalidConfiguration` for a minimum date more than ten minutes ahead, which no key could meet
+ * @throws KeyfoldError `InvalidConfiguration` if a minimum date is more than ten minutes ahead, because no new key
+ * could meet it
  */
 export function checkMinimums(policy: CryptoPolicy, nowMs: number): void {
   const faults = (['minSealingCreated', 'minOpeningCreated'] as const)
@@ -151,7 +159,7 @@ const MAX_SECONDS_AHEAD = 60;
  * therefore be replaced at once, and no key inherits a date from the future.
  * @param taken the dates of the known keys
  * @param exhausted the date of the key that has reached its usage limit, if any. The new key gets a later date, so that
- * all processes take it for the latest.
+ * all processes use it as the latest.
  * @returns undefined if every second of the next minute is taken
  * @throws TypeError if `nowMs` is not a number of milliseconds since 1970
  */

@@ -9,8 +9,8 @@ import { freeNow } from '../crypto/free-now.ts';
 import { fillRandom, KEY_BYTES } from '../crypto/random.ts';
 
 /**
- * The bytes of a new key, until OpenSSL has copied them. All use is synchronous, and the buffer is zero before and
- * after.
+ * The bytes of a new key until OpenSSL has copied them. All use is synchronous. The buffer is all zeros before and
+ * after each use.
  */
 const fresh = Buffer.allocUnsafeSlow(KEY_BYTES).fill(0);
 
@@ -33,7 +33,7 @@ export class DataRowKey {
   }
 
   /**
-   * Seals a payload, which is not changed. The caller owns the record: it shares no memory with other records of this
+   * Seals a payload, without changing it. The caller owns the record: it shares no memory with other records of this
    * key.
    * @param binding the place of the record; undefined for a record without a proof
    */
@@ -56,8 +56,8 @@ export class DataRowKey {
 }
 
 /**
- * Lets several records of one partition share a Data Row Key, within limits. Each record still opens by itself, here
- * and in Asherah. An attacker who has the plaintext of that key can open all of them
+ * Lets several records of one partition share a Data Row Key, within limits. Keyfold and Asherah can still open each
+ * record by itself. An attacker who has the plaintext of that key can open all of them
  * (docs/explanation/threat-model.md). A new Intermediate Key always gets a new Data Row Key.
  */
 export class SharedDataRowKey {

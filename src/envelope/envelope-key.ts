@@ -11,13 +11,11 @@ import type { KeyStanding } from './key-standing.ts';
  */
 export class EnvelopeKey {
   readonly standing: KeyStanding;
-  /** For an Intermediate Key, the standing of its System Key, as last read. Undefined for a System Key. */
+  /** The last known standing of the System Key above an Intermediate Key. Undefined for a System Key. */
   parent: KeyStanding | undefined;
   /** When the plaintext was loaded or made, in milliseconds of the clock `ages`. */
   readonly loadedAtMs: number;
-  /**
-   * The key serves until this time of the clock `ages` although its maximum age is over, because the metastore is down.
-   */
+  /** If the metastore is down, a key past its maximum age serves until this time of the clock `ages`. */
   staleUntilMs = 0;
   readonly #secret: KeyObject;
 
@@ -30,12 +28,12 @@ export class EnvelopeKey {
     this.parent = parent;
   }
 
-  /** Seals bytes under this key. See `seal` of crypto/aead.ts. */
+  /** Seals bytes under this key, as `seal` of crypto/aead.ts does. */
   seal(plaintext: Uint8Array): Buffer {
     return seal(this.#secret, plaintext);
   }
 
-  /** Opens bytes that {@link EnvelopeKey.seal} sealed. Undefined if they do not open under this key. */
+  /** Opens bytes that {@link EnvelopeKey.seal} sealed. Returns undefined if they do not open under this key. */
   open(sealed: Uint8Array): Buffer | undefined {
     return open(this.#secret, sealed);
   }

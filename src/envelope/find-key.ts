@@ -12,21 +12,24 @@ export interface KeySearch<K> {
   readonly latest: () => Promise<EnvelopeKeyRecord | undefined>;
   /** See `Metastore.loadRecent`. Resolves with undefined if the metastore lacks that method. */
   readonly recent: (notAfter: EpochSeconds) => Promise<readonly EnvelopeKeyRecord[] | undefined>;
-  /** Gives the key of a record; undefined if that key may not seal. */
+  /** Makes the key of a record. Returns undefined if that key may not seal. */
   readonly use: (record: EnvelopeKeyRecord) => Promise<K | undefined>;
   /**
-   * Whether a key has reached its usage limit. Only this process knows that, so an older key must not replace it: other
-   * processes would go on with the exhausted key, which is later.
+   * Whether a key has reached its usage limit. Only this process knows that. An older key must not replace it, because
+   * other processes would continue to use the exhausted key, which is later.
    */
   readonly isExhausted?: (record: EnvelopeKeyRecord) => boolean;
 }
 
-/** A key that may seal. If there is none, the rows that were read, latest first, without rows dated too far ahead. */
+/**
+ * The key that may seal, if there is one. Otherwise the rows that were read, latest first, without rows that are dated
+ * too far ahead.
+ */
 export type FoundKey<K> = { readonly key: K } | { readonly rows: readonly EnvelopeKeyRecord[] };
 
 /**
- * Finds the newest key that may seal. If the latest row is dated ahead of the clock and may not seal, older rows are
- * tried. Nearly every search takes one query.
+ * Finds the newest key that may seal. If the latest row is dated ahead of the clock and may not seal, the function
+ * tries older rows. Nearly every search takes one query.
  * @throws KeyfoldError `KeyRowUnreadable` if the latest row cannot be read, unless `recent` shows that its date is too
  * far ahead
  */

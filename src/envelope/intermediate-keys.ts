@@ -16,11 +16,14 @@ import type { SystemKeys } from './system-keys.ts';
 
 /** How long replication may take to bring a key from another region. */
 const REPLICATION_MS = 15 * 60_000;
-/** That a row is absent is remembered for a second, so that a flood of records with invented keys costs few reads. */
+/**
+ * The process remembers for one second that a row is absent. A flood of records that name invented keys therefore costs
+ * few reads.
+ */
 const ABSENT_TTL_MS = 1000;
 const MAX_ABSENT = 10_000;
 
-/** The Intermediate Keys of one service. A key comes from the cache or from the metastore, or it is made. */
+/** The Intermediate Keys of one service. It takes a key from the cache or the metastore, or makes a new one. */
 export class IntermediateKeys {
   readonly #naming: KeyNaming;
   readonly #systemKeys: SystemKeys;
@@ -52,16 +55,16 @@ export class IntermediateKeys {
   }
 
   /**
-   * The cached key with exactly this id and creation time, to open with. If it is undefined, {@link load} loads the
-   * key.
+   * Returns the cached key with exactly this id and creation time, for opening records. If the result is undefined,
+   * call {@link load}.
    */
   cached(meta: KeyMeta): EnvelopeKey | undefined {
     return this.#counted(this.#cache.get(meta.id, meta.created));
   }
 
   /**
-   * The key with exactly this id and creation time, to open with, even if it is retired. It is undefined if its row is
-   * absent.
+   * Returns the key with exactly this id and creation time, for opening records, even if the key is retired. Returns
+   * undefined if the row is absent.
    * @throws KeyfoldError `KeyNotYetVisible` if replication may still bring the row from another region
    */
   load(meta: KeyMeta, deadline: Deadline): Promise<EnvelopeKey | undefined> {
@@ -72,13 +75,13 @@ export class IntermediateKeys {
     });
   }
 
-  /** The cached key to seal with. It is undefined if no cached key may seal; then {@link latest} finds or makes one. */
+  /** Returns the cached key for sealing. If the result is undefined, no cached key may seal, so call {@link latest}. */
   cachedLatest(id: KeyId): EnvelopeKey | undefined {
     const key = this.#cache.latest(id);
     return this.#counted(this.#maySeal(key, isFresh) ? key : undefined);
   }
 
-  /** The key to seal with: the newest key in the metastore that may seal, or a new key. */
+  /** Returns the key for sealing: the newest key in the metastore that may seal, or a new key. */
   latest(id: KeyId, deadline: Deadline): Promise<EnvelopeKey> {
     const stale: StaleKey = () => {
       const key = this.#cache.stale(id);
@@ -116,7 +119,7 @@ export class IntermediateKeys {
       isExhausted: (record) => this.#standing(record).exhausted,
       create: (rows) => this.#create(id, rows, deadline),
     });
-    // A later key that is cached and may seal stays the latest.
+    // If a later key is in the cache and may seal, it remains the latest.
     this.#cache.putLatest(key, ({ standing, parent }) =>
       [standing, parent].some((known) => known === undefined || isRetired(policy, known, now())),
     );
@@ -148,7 +151,9 @@ export class IntermediateKeys {
     return createKey(key, this.#dependencies, deadline);
   }
 
-  /** The key of a record that was just read, if it and its System Key may still seal. */
+  /**
+   * Makes the key of a record that was just read. Returns undefined unless the key and its System Key may still seal.
+   */
   async #usable(record: EnvelopeKeyRecord, deadline: Deadline, stale: StaleKey): Promise<EnvelopeKey | undefined> {
     const { policy, now } = this.#dependencies;
     if (isRetired(policy, this.#standing(record), now())) return undefined;
@@ -175,7 +180,10 @@ export class IntermediateKeys {
     return cached.standing;
   }
 
-  /** Whether neither the key nor its System Key is retired, as far as is known, and that knowledge is recent enough. */
+  /**
+   * Whether the key and its System Key may seal, as far as this process knows, and whether that knowledge is recent
+   * enough.
+   */
   #maySeal(key: EnvelopeKey | undefined, isRecent: typeof isFresh): boolean {
     if (key?.parent === undefined) return false;
     const { policy, now, checkAges } = this.#dependencies;

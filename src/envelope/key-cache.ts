@@ -6,7 +6,7 @@ import type { Clock } from '../async/clock.ts';
 export interface KeyCacheLimits {
   readonly maxKeys: number;
   readonly maxAgeMs: number;
-  /** After `maxAgeMs` the cache holds a key this much longer, for {@link KeyCache.stale} only. */
+  /** How much longer than `maxAgeMs` the cache keeps a key. Only {@link KeyCache.stale} returns such a key. */
   readonly graceMs: number;
   /** Called when the full cache drops a key. */
   readonly evicted: () => void;
@@ -68,7 +68,10 @@ export class KeyCache {
     this.#sweep();
   }
 
-  /** Caches a key, and makes it the latest of its id. A later key of that id stays the latest, unless it is retired. */
+  /**
+   * Caches a key as the latest of its id. If a later key of that id is already in the cache and not retired, that key
+   * remains the latest.
+   */
   putLatest(key: EnvelopeKey, isRetired: (held: EnvelopeKey) => boolean): void {
     const latest = this.#latest.get(key.standing.id);
     if (latest === undefined || latest.standing.created <= key.standing.created || isRetired(latest)) {

@@ -7,14 +7,14 @@ import type { Clock } from '../async/clock.ts';
 /** See {@link KeyDependencies}. */
 export type KeyRowProofs = 'verify' | 'require';
 
-/** The ports, policy and clocks that {@link SystemKeys} and {@link IntermediateKeys} use. */
+/** The ports, the policy and the clocks that {@link SystemKeys} and {@link IntermediateKeys} use. */
 export interface KeyDependencies {
   readonly metastore: Metastore;
   readonly kms: CheckedKms;
   readonly policy: CryptoPolicy;
   /**
-   * - `verify`: a proof that a key row has must hold. This finds accidents.
-   * - `require`: every key row must have a proof that holds. This stops an attacker who writes the table.
+   * - `verify`: if a key row has a proof, the proof must be valid. This finds accidents.
+   * - `require`: every key row must have a valid proof. This stops an attacker who can write to the table.
    */
   readonly keyRowProofs: KeyRowProofs;
   readonly now: Clock;
@@ -33,7 +33,7 @@ export function keyDependencies(
   parts: Omit<KeyDependencies, 'now' | 'ages' | 'checkAges'> & { readonly now?: Clock | undefined },
 ): KeyDependencies {
   const { now = Date.now, policy } = parts;
-  // Only tests pass a clock. The monotonic clock of the machine would disagree with it.
+  // Only tests pass a clock. The machine's monotonic clock would not agree with it.
   const monotonic = now === Date.now ? () => performance.now() : undefined;
   return {
     ...parts,

@@ -9,11 +9,11 @@ import type { EnvelopeKeyRecord, Retirement } from './ports.ts';
 export interface KeyStanding extends KeyMeta {
   /** Never changes from true to false: a revocation is final. */
   revoked: boolean;
-  /** True when this process has retired the key at its usage limit (`wearsOut` of CryptoPolicy). */
+  /** True if this process has retired the key at its usage limit (`wearsOut` of CryptoPolicy). */
   exhausted: boolean;
   /** When the row of the key was last read, in milliseconds of the clock `checkAges`. */
   checkedAtMs: number;
-  /** Until this time of the clock `checkAges` the state counts as fresh, because the metastore is down. */
+  /** While the metastore is down, the state counts as fresh until this time of the clock `checkAges`. */
   staleUntilMs: number;
 }
 
@@ -80,8 +80,8 @@ export function isFresh(policy: CryptoPolicy, standing: KeyStanding, agedMs: num
 }
 
 /**
- * Makes a standing count as fresh until `untilMs`, but not beyond its grace. Otherwise every request would wait for a
- * metastore that is down.
+ * Makes a standing count as fresh until `untilMs`, but not beyond its grace. Otherwise every request would wait for the
+ * metastore while it is down.
  */
 export function extend(policy: CryptoPolicy, standing: KeyStanding, untilMs: number): void {
   const graceEndsAtMs = standing.checkedAtMs + policy.revokeCheckIntervalMs + policy.staleGraceMs;

@@ -7,7 +7,10 @@ export interface EnvelopeKeyRecord extends KeyMeta {
   readonly encryptedKey: Uint8Array;
   /** The System Key that seals this Intermediate Key. Absent on a System Key. */
   readonly parent?: KeyMeta | undefined;
-  /** The 32 bytes of `rowProof`, which Keyfold checks. Absent on a row of Asherah or of an older version of Keyfold. */
+  /**
+   * The 32 bytes that `rowProof` returns, which Keyfold checks. Rows of Asherah and of older versions of Keyfold have
+   * none.
+   */
   readonly proof?: Uint8Array | undefined;
   /** True if an operator has revoked the key. A revoked key still decrypts, but no longer encrypts. */
   readonly revoked: boolean;
@@ -47,25 +50,28 @@ export interface KeyManagementService {
   wrap(key: Uint8Array, deadline: Deadline): Promise<Uint8Array | Wrapped>;
   /**
    * Unwraps bytes that {@link wrap} returned. The caller owns the plaintext and zeroes it.
-   * @returns `unreadable`, with the reason, if the bytes are not a wrap or can never be opened by this service
+   * @returns `unreadable`, with the reason, if the bytes are not a wrap, or if this service can never open them
    */
   unwrap(wrapped: Uint8Array, deadline: Deadline): Promise<Unwrapped>;
 }
 
 /**
- * A wrapped System Key, of a service that can also prove its row. A service that returns only the bytes leaves the
- * proof to the System Key itself, which an attacker who knows an old System Key can forge.
+ * A wrapped System Key, from a service that can also prove its row. If a service returns only the bytes, the System Key
+ * itself proves the row. An attacker who knows an old System Key can forge such a proof.
  */
 export interface Wrapped {
   readonly wrapped: Uint8Array;
   readonly rowProof?: RowProofBasis | undefined;
 }
 
-/** What proves the row of a System Key. It is the same for every {@link KeyManagementService.unwrap} of the key. */
+/**
+ * The basis for the proof of a System Key's row. Every {@link KeyManagementService.unwrap} of the key returns the same
+ * one.
+ */
 export interface RowProofBasis {
-  /** A key of 32 bytes that does not follow from the System Key. The caller zeroes it. */
+  /** A key of 32 bytes that cannot be derived from the System Key. The caller zeroes it. */
   readonly key: Buffer;
-  /** The bytes of the wrap that stay the same when wraps are renewed. */
+  /** The bytes of the wrap that stay the same when a maintenance run renews wraps. */
   readonly sealed: Uint8Array;
 }
 
@@ -81,7 +87,7 @@ export interface EnvelopeEvents {
   keyRetired(kind: KeyKind, key: KeyMeta, why: Retirement): void;
   /** Called for each look-up in a key cache (`hit` or `miss`), and when a full cache drops a key (`eviction`). */
   cacheUsed(kind: KeyKind, outcome: 'hit' | 'miss' | 'eviction'): void;
-  /** Called when an Intermediate Key serves although the metastore is down (`staleGraceMs` of CryptoPolicy). */
+  /** Called when an Intermediate Key is used although the metastore is down (`staleGraceMs` of CryptoPolicy). */
   servedStale(key: KeyMeta): void;
   /** Called when a record without a proof opens although the caller gives a context (`unboundBefore`). */
   openedUnbound(key: KeyMeta): void;

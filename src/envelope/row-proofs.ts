@@ -1,4 +1,4 @@
-import { createSecretKey, timingSafeEqual } from 'node:crypto';
+import { isEqual } from '../crypto/hkdf.ts';
 import { keyRowUnreadable } from '../errors.ts';
 import { byteLengthOf } from '../input/checks.ts';
 import { PROOF_BYTES } from '../records/record-proof.ts';
@@ -9,21 +9,21 @@ import type { EnvelopeKeyRecord, RowProofBasis } from './ports.ts';
 /**
  * Checks the proof of a key row in constant time.
  * @param expected the proof that the row should have
- * @throws KeyfoldError `KeyRowUnreadable` if the proof does not hold, or is absent although the mode is `require`
+ * @throws KeyfoldError `KeyRowUnreadable` if the proof is wrong, or if it is absent and the mode is `require`
  */
 export function checkRowProof(record: EnvelopeKeyRecord, expected: Uint8Array, mode: KeyRowProofs): void {
   const { proof } = record;
   if (proof === undefined) {
     if (mode === 'require') throw keyRowUnreadable(record, 'it has no proof');
-  } else if (byteLengthOf(proof) !== PROOF_BYTES || !timingSafeEqual(proof, expected)) {
+  } else if (byteLengthOf(proof) !== PROOF_BYTES || !isEqual(proof, expected)) {
     throw keyRowUnreadable(record, 'its proof does not hold');
   }
 }
 
 /**
- * The proof that the row of a System Key should have.
- * @param systemKey the plaintext of the key, which proves the row if its KMS gives no basis
- * @param basis of the KMS. This function zeroes its key.
+ * Returns the correct proof for the row of a System Key.
+ * @param systemKey the plaintext of the key. It proves the row if the KMS gives no basis.
+ * @param basis the basis that the KMS gives. This function zeroes its key.
  */
 export function proofOfSystemKey(
   row: Omit<EnvelopeKeyRecord, 'revoked' | 'proof'>,
@@ -33,7 +33,7 @@ export function proofOfSystemKey(
   try {
     const { id, created } = row;
     const sealed = basis?.sealed ?? row.encryptedKey;
-    return rowProof(createSecretKey(basis?.key ?? systemKey), 'system', { id, created, sealed });
+    return rowProof(basis?.key ?? systemKey, 'system', { id, created, sealed });
   } finally {
     basis?.key.fill(0);
   }

@@ -16,7 +16,8 @@ import { SystemKeys } from './system-keys.ts';
 /** The options of {@link SessionFactory}. */
 export interface SessionFactoryOptions extends ServiceNames, ContextRules {
   /**
-   * Whether every key row must have a proof (`require`), or only a proof that it has must hold (`verify`, the default).
+   * `require`: every key row must have a valid proof. `verify`, the default: a key row may lack a proof, but a proof
+   * must be valid.
    */
   readonly keyRowProofs?: KeyRowProofs;
   readonly metastore: Metastore;
@@ -25,7 +26,7 @@ export interface SessionFactoryOptions extends ServiceNames, ContextRules {
   readonly policy?: Partial<CryptoPolicy>;
   /**
    * The current time in milliseconds since 1970, for tests. With AWS KMS and DynamoDB it must be the real time, because
-   * they compare deadlines with that.
+   * their clients compare deadlines with the real time.
    */
   readonly now?: Clock;
   /** Listeners to the events of the key lifecycle, each of them optional. */
@@ -90,7 +91,7 @@ export class SessionFactory {
 
   /**
    * Loads the latest System Key of the service into the cache before the first request, which also warms up connections
-   * and code. Use it if no request waits for the start of the process. It makes no key.
+   * and code. Use it if no request waits for the start of the process. It never makes a key.
    * @throws TypeError for limits of the wrong type
    * @throws KeyfoldError if the key could not be loaded. The next request tries again.
    */
@@ -100,8 +101,9 @@ export class SessionFactory {
   }
 
   /**
-   * Makes a session for one partition. A session is cheap, and needs no closing.
-   * @param keyUsed called for audits with the Intermediate Key of each record that is encrypted, decrypted or rewrapped
+   * Makes a session for one partition. A session is cheap, and callers need not close it.
+   * @param keyUsed for audits: called with the Intermediate Key of each record that the session encrypts, decrypts or
+   * rewraps
    * @throws TypeError if `partition` is not a string or `keyUsed` is not a function
    * @throws KeyfoldError `InvalidRequest` if {@link KeyNaming.parsePartition} refuses the partition
    */

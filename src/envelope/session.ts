@@ -24,29 +24,32 @@ export interface SessionDependencies {
   readonly now: Clock;
   /** See `KeyDependencies`. */
   readonly ages: Clock;
-  /** The shared Data Row Key of each Intermediate Key, if the policy allows sharing. It is collected with that key. */
+  /**
+   * The shared Data Row Key of each Intermediate Key, if the policy allows sharing. The garbage collector frees it
+   * together with that key.
+   */
   readonly shared: WeakMap<EnvelopeKey, SharedDataRowKey>;
   readonly deadlines: RequestDeadlines;
   readonly contextRules: ContextRules;
   readonly events: Pick<EnvelopeEvents, 'openedUnbound'>;
 }
 
-/** Which calls must give a context, and which records open with a context although they have no proof. */
+/** The rules for contexts: which calls must give one, and which records without a proof open even so. */
 export interface ContextRules {
   /**
    * - `off`: a context is optional, the default.
-   * - `seal`: encrypting needs a context.
-   * - `always`: encrypting and decrypting need a context. `rewrap` never does.
+   * - `seal`: encryption needs a context.
+   * - `always`: encryption and decryption need a context. `rewrap` never does.
    */
   readonly requireContext?: 'off' | 'seal' | 'always';
   /**
-   * For a migration: a call that gives a context also opens a record without a proof, if the record's Intermediate Key
-   * was created before this time, in seconds since 1970. Without it, such a record is `RecordUnreadable`.
+   * For a migration: a time in seconds since 1970. If a record without a proof has an Intermediate Key from before this
+   * time, a call with a context opens it. Otherwise that call fails with `RecordUnreadable`.
    */
   readonly unboundBefore?: number;
 }
 
-/** Called with the id and the date of an Intermediate Key that was used. */
+/** Called with the id and the creation date of each Intermediate Key that the session uses. */
 export type KeyUsed = (key: KeyMeta) => void;
 
 /** The optional parts of a session. */
@@ -58,13 +61,13 @@ interface SessionExtras {
 
 /** The Data Row Keys that the items of one request share. */
 interface BatchKeys {
-  /** The key for new records; undefined if each record gets its own. */
+  /** The key for new records; undefined if each record gets its own Data Row Key. */
   readonly sealing: SharedDataRowKey | undefined;
   /** The Data Row Key that was opened last, with its sealed form and its Intermediate Key. */
   opened?: { readonly parent: EnvelopeKey; readonly encryptedKey: Uint8Array; readonly key: KeyObject };
 }
 
-/** Seals a payload under a Data Row Key, to a record or to its JSON text. */
+/** Seals a payload under a Data Row Key. Returns the record, or the JSON text of the record. */
 type Seal<T> = (key: DataRowKey, plaintext: Uint8Array, binding: Binding | undefined) => T;
 const toRecord: Seal<DataRowRecord> = (key, plaintext, binding) => key.seal(plaintext, binding);
 const toJson: Seal<string> = (key, plaintext, binding) => key.sealToJson(plaintext, binding);
@@ -98,7 +101,7 @@ export class Session {
     this.#binding = binding;
   }
 
-  /** Whether the session was made by {@link withContext}. */
+  /** Whether {@link withContext} made the session. */
   get hasContext(): boolean {
     return this.#binding !== undefined;
   }
@@ -106,10 +109,11 @@ export class Session {
   /**
    * Makes a session of the same partition for one place, such as a column of a row. Its `encrypt` binds records to that
    * place, and its `decrypt` opens only records that were bound to it. A record that an attacker has moved or swapped
-   * then fails with `RecordUnreadable`. The context is not stored in the record: give the same one to decrypt.
+   * then fails with `RecordUnreadable`. The record does not contain the context, so callers must give the same context
+   * to decrypt it.
    *
    * `rewrap` needs no context, and keeps the binding of a record.
-   * @param context the names and values of the place, in any order. It is read at once.
+   * @param context the names and values of the place, in any order. The session reads it during this call.
    * @param place whether the payload is a field of a document, and the path of that field
    * @throws TypeError for a context that is not an object of strings, and for a wrong place
    * @throws KeyfoldError `InvalidRequest` if the context is empty, too large, or not well-formed Unicode
@@ -177,8 +181,8 @@ export class Session {
   }
 
   /**
-   * Whether a record opens under the keys of this partition, whatever it is bound to. It does not give the payload.
-   * @throws the errors of {@link decrypt}, but for `ContextRequired` and `RecordUnreadable`
+   * Whether a record opens under the keys of this partition, regardless of its context. It does not return the payload.
+   * @throws the errors of {@link decrypt}, except `ContextRequired` and `RecordUnreadable`
    */
   async opensUnbound(record: DataRowRecord, limits: RequestLimits = {}): Promise<boolean> {
     const given = checkedRecord(record);
@@ -211,7 +215,8 @@ export class Session {
   }
 
   /**
-   * Encrypts text, and returns its compact record, which is text, too: it fits a column or a field of a string.
+   * Encrypts text, and returns its compact record. That record is a string, so it fits into a text column or a string
+   * field.
    * @throws TypeError, before any key is touched, if `text` is not a string
    * @throws KeyfoldError `InvalidRequest` if the text has a lone surrogate, which UTF-8 cannot encode
    * @throws KeyfoldError if no key to encrypt with can be loaded or made
@@ -232,7 +237,7 @@ export class Session {
    * @returns the text; for the record of a field (`kf1j.…`), the JSON text of its value
    * @throws TypeError if `record` is not a string
    * @throws KeyfoldError `InvalidRequest` if the string is not a record
-   * @throws KeyfoldError `RecordUnreadable` as {@link decrypt}, and if the payload is not UTF-8
+   * @throws KeyfoldError `RecordUnreadable` if {@link decrypt} would throw it, or if the payload is not UTF-8
    */
   async decryptText(record: string, limits: RequestLimits = {}): Promise<string> {
     check(record, 'record', STRING);
@@ -246,9 +251,10 @@ export class Session {
 
   /**
    * Moves a record to the latest Intermediate Key of the partition. The payload is neither opened nor changed. It
-   * throws the errors of {@link decrypt}, but for `ContextRequired`, and does not notice a changed payload. A record
-   * keeps its proof. A record without one does not get one: decrypt it, and encrypt it with a context.
-   * @returns the record. `rewrapped` is false if the record already was under that key; then it is returned unchanged.
+   * throws the errors of {@link decrypt} except `ContextRequired`, and does not notice a changed payload. A record
+   * keeps its proof, and a record without one does not get one. To bind such a record, decrypt it and encrypt it with a
+   * context.
+   * @returns the record. `rewrapped` is false if the record was already under that key. It is then unchanged.
    */
   async rewrap(
     record: DataRowRecord,
@@ -288,7 +294,7 @@ export class Session {
     }
   }
 
-  /** The Intermediate Key to seal with. It is a promise only if the key is not cached. */
+  /** Returns the Intermediate Key for sealing. Returns a promise only if the key is not cached. */
   #sealingKey(limits: RequestLimits): EnvelopeKey | Promise<EnvelopeKey> {
     const cached = this.#dependencies.keys.cachedLatest(this.keyId);
     if (cached === undefined) return this.#latestKey(limits).then((key) => this.#unlessExhausted(key, limits));
@@ -306,7 +312,8 @@ export class Session {
   }
 
   /**
-   * The place that a record must prove; undefined if it need not. The record's syntax alone decides this.
+   * The place that a record must prove. Undefined if the record need not prove one. Only the record's syntax decides
+   * this.
    * @throws KeyfoldError `ContextRequired`, or `RecordUnreadable` for a record without a proof
    */
   #bindingFor({ key, proof }: DataRowRecord): Binding | undefined {
@@ -324,7 +331,7 @@ export class Session {
     return undefined;
   }
 
-  /** The Data Row Key to seal a payload with: a new one, unless the request or the policy shares one. */
+  /** The Data Row Key for a new record: a new key, unless the request or the policy shares one. */
   #dataRowKeyUnder(parent: EnvelopeKey, plaintext: Uint8Array): DataRowKey {
     const { policy, now, ages } = this.#dependencies;
     this.#keyUsed?.(parent.standing);
@@ -379,7 +386,7 @@ export class Session {
     throw recordUnreadable('it names a key that is not of this partition');
   }
 
-  /** Retires a key at its usage limit, and gives its successor. */
+  /** Retires a key at its usage limit, and returns its successor. */
   #successorOf(key: EnvelopeKey, limits: RequestLimits): Promise<EnvelopeKey> {
     key.standing.exhausted = true;
     return this.#latestKey(limits);

@@ -8,12 +8,12 @@ import type { KeyDependencies } from './key-dependencies.ts';
 import { extend } from './key-standing.ts';
 import type { EnvelopeEvents } from './ports.ts';
 
-/** Gives the cached key that may be served while the metastore is down; undefined if there is none. */
+/** Returns the cached key that may serve while the metastore is down. Returns undefined if there is none. */
 export type StaleKey = () => EnvelopeKey | undefined;
 
-/** How long a read of the metastore may take if a stale key can be served instead. */
+/** How long a read of the metastore may take if a stale key can serve instead. */
 const READ_TIMEOUT_MS = 1000;
-/** How long a stale key is served before the metastore is asked again. */
+/** How long a stale key serves before the next attempt to read the metastore. */
 const EXTENSION_MS = 5000;
 
 /** Serves cached keys while the metastore is down, for as long as `staleGraceMs` of the {@link CryptoPolicy} allows. */
@@ -33,7 +33,7 @@ export class StaleIfError {
   }
 
   /**
-   * Reads from the metastore. If a stale key can be served, the read may take at most one second.
+   * Reads from the metastore. If a stale key can serve instead, the read may take at most one second.
    * @throws KeyfoldError `MetastoreUnavailable` if the read takes longer
    */
   async read<T>(stale: StaleKey, deadline: Deadline, read: (deadline: Deadline) => Promise<T>): Promise<T> {
@@ -50,14 +50,14 @@ export class StaleIfError {
   }
 
   /**
-   * Gives the result of a load. If the load fails because the metastore is down, it gives the stale key, which then
+   * Returns the result of a load. If the load fails because the metastore is down, returns the stale key, which then
    * serves for five more seconds.
    */
   async orStale<T>(load: Promise<T>, stale: StaleKey): Promise<T | EnvelopeKey> {
     try {
       return await load;
     } catch (error) {
-      // The stale key is looked up after the load, because the load may have learned that the key is revoked.
+      // Look up the stale key after the load, because the load may have found that the key is revoked.
       const key = stale();
       if (key === undefined || !(error instanceof KeyfoldError && error.code === 'MetastoreUnavailable')) throw error;
       key.staleUntilMs = this.#ages() + EXTENSION_MS;

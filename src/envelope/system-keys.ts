@@ -23,14 +23,18 @@ import { checkRowProof, proofOfSystemKey } from './row-proofs.ts';
 import { StaleIfError, type StaleKey } from './stale-if-error.ts';
 import { UnreadableRows } from './unreadable-rows.ts';
 
-/** The System Keys of one service. Each comes from the cache, from the metastore through KMS, or is made. */
+/**
+ * The System Keys of one service. It takes a key from the cache, or from the metastore through KMS, or makes a new one.
+ */
 export class SystemKeys {
   /** Remembers the unreadable rows of System Keys and of Intermediate Keys. */
   readonly unreadable: UnreadableRows;
   readonly #id: KeyId;
   readonly #dependencies: KeyDependencies;
   readonly #cache: KeyCache;
-  /** The standing of each key, kept longer than its plaintext because the Intermediate Keys under it share it. */
+  /**
+   * The standing of each key, which stays longer than its plaintext, because the Intermediate Keys under it share it.
+   */
   readonly #standings = new Map<string, KeyStanding>();
   /** The rows of the keys that KMS is unwrapping. A load that starts during the unwrap uses the row from here. */
   readonly #unwrapping = new Map<string, EnvelopeKeyRecord>();
@@ -60,9 +64,9 @@ export class SystemKeys {
   }
 
   /**
-   * The key with exactly this id and creation time, to open with, even if it is retired. It is undefined if its row is
-   * absent.
-   * @param stale the Intermediate Key that can be served if the metastore stalls
+   * Returns the key with exactly this id and creation time, for opening keys, even if the key is retired. Returns
+   * undefined if the row is absent.
+   * @param stale the Intermediate Key that can serve if the metastore stalls
    */
   async load(meta: KeyMeta, deadline: Deadline, stale: StaleKey): Promise<EnvelopeKey | undefined> {
     const cached = this.#counted(this.#cache.get(meta.id, meta.created));
@@ -72,9 +76,9 @@ export class SystemKeys {
   }
 
   /**
-   * The key with exactly this id and creation time, if it may still seal. It is undefined if the key is retired or its
-   * row is absent.
-   * @param stale the Intermediate Key that can be served if the metastore stalls
+   * Returns the key with exactly this id and creation time, if it may still seal. Returns undefined if the key is
+   * retired or its row is absent.
+   * @param stale the Intermediate Key that can serve if the metastore stalls
    */
   async loadUsable(meta: KeyMeta, deadline: Deadline, stale: StaleKey): Promise<EnvelopeKey | undefined> {
     const { policy, now } = this.#dependencies;
@@ -89,7 +93,7 @@ export class SystemKeys {
     return record && this.#usable(record, deadline);
   }
 
-  /** The key to seal new Intermediate Keys with. A new one is made if none may seal. */
+  /** Returns the key for sealing new Intermediate Keys. Makes a new one if no existing key may seal. */
   async latest(deadline: Deadline): Promise<EnvelopeKey> {
     const cached = this.#counted(this.#ifUsable(this.#cache.latest(this.#id)));
     if (cached !== undefined) return cached;
@@ -103,13 +107,13 @@ export class SystemKeys {
     );
   }
 
-  /** Loads the newest key that may seal into the cache, if there is one. It makes no key. */
+  /** Loads the newest key that may seal into the cache, if there is one. It never makes a key. */
   async preload(deadline: Deadline): Promise<void> {
     await findKey({ ...this.#search(deadline), use: (record) => this.#usable(record, deadline) });
   }
 
   /**
-   * Makes the next key if the newest one expires within `aheadMs`, or may not seal already.
+   * Makes the next key if the newest one expires within `aheadMs`, or already may not seal.
    * @returns the new key; undefined if it was not due, or if another process has just made it
    */
   async createAhead(aheadMs: number, deadline: Deadline): Promise<KeyMeta | undefined> {
@@ -153,15 +157,15 @@ export class SystemKeys {
     return createKey(key, this.#dependencies, deadline);
   }
 
-  /** The key of a record that was just read, if it may still seal. KMS is asked only then. */
+  /** Makes the key of a record that was just read, if it may still seal. Only then does this function call KMS. */
   async #usable(record: EnvelopeKeyRecord, deadline: Deadline): Promise<EnvelopeKey | undefined> {
     const { policy, now } = this.#dependencies;
     if (isRetired(policy, this.#standing(record), now())) return undefined;
-    // Any key that may seal will do for new Intermediate Keys. Finding the very latest would cost another query.
+    // New Intermediate Keys can use any key that may seal. Finding the very latest would cost another query.
     return this.#putLatest(await this.#unwrap(record, deadline));
   }
 
-  /** @throws KeyfoldError `KeyRowUnreadable` if the key is not of 256 bits, or its row is not proven */
+  /** @throws KeyfoldError `KeyRowUnreadable` if the key does not have 256 bits, or if the proof of its row fails */
   #check(record: EnvelopeKeyRecord, key: Buffer, basis: RowProofBasis | undefined): void {
     try {
       if (key.length !== KEY_BYTES) throw keyRowUnreadable(record, 'its key is not of 256 bits');
@@ -180,7 +184,7 @@ export class SystemKeys {
     return key;
   }
 
-  /** The key, unless it is retired or its standing is due to be read again. */
+  /** Returns the key, unless it is retired or its row must be read again before it seals. */
   #ifUsable(key: EnvelopeKey | undefined): EnvelopeKey | undefined {
     const { policy, now, checkAges } = this.#dependencies;
     if (key === undefined || !isFresh(policy, key.standing, checkAges())) return undefined;

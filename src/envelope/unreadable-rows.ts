@@ -3,7 +3,10 @@ import { keyName, type KeyMeta } from '../records/ids.ts';
 import type { Clock } from '../async/clock.ts';
 import { ShortMemory } from '../async/short-memory.ts';
 
-/** An operator who repairs a row waits at most this long until it is read again. */
+/**
+ * How long an error is remembered. After an operator repairs a row, this is the longest wait until a process reads it
+ * again.
+ */
 const TTL_MS = 5000;
 const MAX_ENTRIES = 1000;
 

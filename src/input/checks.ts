@@ -16,13 +16,13 @@ export interface Type {
 export type Types<T> = { readonly [K in keyof T]-?: Type };
 
 export const STRING: Type = { called: 'a string', holds: (value) => typeof value === 'string' };
-/** Accepts NaN and the infinities, which are wrong values but not wrong types. */
+/** Accepts NaN and the infinities. They are wrong values, but not of a wrong type. */
 export const NUMBER: Type = { called: 'a number', holds: (value) => typeof value === 'number' };
 export const BOOLEAN: Type = { called: 'a boolean', holds: (value) => typeof value === 'boolean' };
 export const FUNCTION: Type = { called: 'a function', holds: (value) => typeof value === 'function' };
 /**
- * An object with members. Arrays, Maps, Dates and other built-in objects are refused, because their contents are not
- * members.
+ * An object with members. The check refuses arrays, Maps, Dates and other built-in objects, because their contents are
+ * not members.
  */
 export const OBJECT: Type = {
   called: 'an object',
@@ -52,7 +52,7 @@ export function having(...methods: readonly string[]): Type {
   return { called, holds: (value) => isObjectWith(value, methods) };
 }
 
-/** One of some strings. */
+/** A string from a fixed list. */
 export function oneOf(...strings: readonly string[]): Type {
   return {
     called: strings.map((text) => `'${text}'`).join(' or '),
@@ -65,7 +65,7 @@ export function check(value: unknown, name: string, type: Type): void {
   if (!isOf(type, value, name)) throw new TypeError(`${name} must be ${type.called}, not ${kindOf(value)}.`);
 }
 
-/** Whether a value is of a type. @throws TypeError if the value cannot be inspected, such as a revoked proxy */
+/** Whether a value has the given type. @throws TypeError if the value cannot be inspected, such as a revoked proxy */
 export function isOf(type: Type, value: unknown, name: string): boolean {
   try {
     return type.holds(value);
@@ -75,7 +75,7 @@ export function isOf(type: Type, value: unknown, name: string): boolean {
 }
 
 /**
- * Reads members of a caller's object. Each member is read once, so that a getter cannot give another value later.
+ * Reads members of a caller's object. It reads each member once, because a getter may return another value later.
  * @returns a new object without the members that are undefined
  * @throws TypeError naming the wrong member
  */
@@ -93,7 +93,7 @@ export function membersOf<T extends object>(given: unknown, name: string, types:
 
 /**
  * As {@link membersOf}, for options.
- * @throws TypeError also for an unknown option, because a misspelt name would silently leave the default in force
+ * @throws TypeError also for an unknown option, because Keyfold would otherwise ignore a misspelt option
  */
 export function optionsOf<T extends object>(given: unknown, name: string, types: Types<T>): T {
   const options = membersOf(given, name, types);
@@ -102,7 +102,7 @@ export function optionsOf<T extends object>(given: unknown, name: string, types:
 }
 
 /**
- * The members of an object with unknown names. Each member is read once.
+ * Reads the members of an object with arbitrary names. It reads each member once.
  * @throws TypeError if a member is not of the type
  */
 export function recordOf<T>(given: unknown, name: string, type: Type): Record<string, T> {
@@ -126,7 +126,7 @@ export function itemsOf<T>(given: unknown, name: string, itemOf: (item: unknown,
   check(given, name, ARRAY);
   const { length } = given as readonly unknown[];
   const items: T[] = [];
-  // Checks one item at a time, so that the first hole of a sparse array ends the loop, however long the array is.
+  // Check one item at a time. The first hole of a sparse array then ends the loop, even if the array is very long.
   for (let i = 0; i < length; i += 1) items.push(itemOf(read(given as readonly unknown[], i, name), `${name}[${i}]`));
   return items;
 }
@@ -158,7 +158,7 @@ export function viewOf(bytes: Uint8Array): Buffer {
   return Buffer.from(buffer.call(bytes), byteOffset.call(bytes), byteLength.call(bytes));
 }
 
-/** A view of a part of the true bytes of an array. It is faster than {@link viewOf}. */
+/** A view of part of the true bytes of an array. Faster than {@link viewOf}. */
 export function partOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
   return new Uint8Array(buffer.call(bytes), byteOffset.call(bytes) + start, end - start);
 }

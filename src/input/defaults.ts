@@ -20,7 +20,7 @@ const TYPE_OF_DEFAULT: Readonly<Record<string, Type>> = {
 };
 
 /**
- * The defaults with the given options in their place. An option that is undefined keeps its default.
+ * Returns the defaults, with the given options in their place. If an option is undefined, its default remains.
  * @param name the name of the parameter with the given options, for error messages
  * @throws TypeError if an option has another type than its default, or has no default
  */
@@ -37,7 +37,7 @@ export function withDefaults<T extends object>(
 }
 
 /**
- * The faults of the numbers among some options; empty if there are none.
+ * Lists the faults of the options that are numbers. Empty if there are none.
  * @param defaults the defaults; an option is checked if its default is a number
  * @param mayBeZero the options that may be zero
  */
@@ -58,8 +58,8 @@ export function numberFaults<T extends object>(
 const LISTENER = optional(FUNCTION);
 
 /**
- * The listeners of a caller, with a listener that does nothing in place of each one that is absent. Other members are
- * ignored, so that one object can listen to the events of several ports.
+ * Returns the caller's listeners, with a no-op listener in place of each absent one. Other members are ignored, so that
+ * one object can listen to the events of several ports.
  * @param silent a listener that does nothing, for every event
  * @param name the name of the parameter with the given listeners, for error messages
  * @throws TypeError if a listener is not a function
@@ -71,7 +71,7 @@ export function listening<T extends object>(silent: T, given: Partial<T> | undef
   for (const event in silent) {
     const listener = read(given, event, name);
     check(listener, `${name}.${event}`, LISTENER);
-    // Called on its object, because a listener may be a method.
+    // Call the listener on its object, because it may be a method.
     const told = given as Readonly<Record<string, (...values: readonly unknown[]) => void>>;
     if (listener !== undefined)
       listeners[event] = ((...values: unknown[]) => told[event]?.(...values)) as T[typeof event];

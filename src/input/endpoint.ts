@@ -1,9 +1,9 @@
-/** Whether a text is an HTTP URL. White space is refused, which the URL parser would silently remove. */
+/** Whether a text is an HTTP URL. Refuses white space, because the URL parser would silently remove it. */
 export function isHttpUrl(text: string): boolean {
   return URL.canParse(text) && /^https?:\S*$/.test(text);
 }
 
-/** Says why a URL cannot replace the endpoint of AWS. Empty if it can, or if it is undefined. */
+/** Lists why a URL cannot replace the endpoint of AWS. Empty if the URL can replace it or is undefined. */
 export function endpointFaults(endpoint: string | undefined): string[] {
   if (endpoint === undefined) return [];
   if (!isHttpUrl(endpoint)) return ['is not a URL'];

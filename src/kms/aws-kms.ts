@@ -38,7 +38,7 @@ import { renewWraps } from './wrap-renewal.ts';
 export interface AwsKmsOptions {
   /** Maps each region to the key ARN or alias ARN of its KMS key. */
   readonly keys: Readonly<Record<string, string>>;
-  /** The region that is tried first, usually the region this process runs in. */
+  /** The region that `AwsKms` tries first. Usually this is the region of the process. */
   readonly preferredRegion: string;
   /** Overrides of the default time-outs. */
   readonly timeouts?: Partial<KmsTimeouts>;
@@ -202,9 +202,9 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
   }
 
   /**
-   * Wraps a data key concurrently in every region except `maker`, the region that generated it. Regions that fail are
-   * left out of the result. If `minimumWrappedRegions` is more than 1, failed regions are retried until that many have
-   * wrapped it.
+   * Wraps a data key concurrently in every region except `maker`, the region that generated it. The result leaves out
+   * regions that fail. If `minimumWrappedRegions` is more than 1, the function retries failed regions until enough
+   * regions have wrapped it.
    * @throws KeyfoldError if fewer than `minimumWrappedRegions` regions have wrapped the data key
    */
   async #wrapInOthers(maker: KmsRegion, dataKey: Uint8Array, deadline: Deadline): Promise<RegionalKek[]> {
@@ -253,8 +253,9 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
 }
 
 /**
- * The caller's client of each region. It is undefined for a caller without clients.
- * @throws TypeError if a setting of Keyfold's own clients comes with clients, or for something else than a KMSClient
+ * Returns the caller's client of each region. Returns undefined if the caller gave no clients.
+ * @throws TypeError if the caller combines clients with settings of Keyfold's own clients, or if a client is not a
+ * KMSClient
  */
 function clientsOf({ clients, ...options }: AwsKmsOptions): (region: string) => SdkClient | undefined {
   if (clients === undefined) return () => undefined;

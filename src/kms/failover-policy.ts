@@ -2,9 +2,12 @@ import { timerFaults } from '../async/deadline.ts';
 import { numberFaults, withDefaults } from '../input/defaults.ts';
 import { invalidConfiguration } from '../errors.ts';
 
-/** How KMS regions are retried, and how long a region that failed is tried last. All times are in milliseconds. */
+/** How Keyfold retries KMS regions, and for how long it tries a failed region last. All times are in milliseconds. */
 export interface FailoverPolicy {
-  /** The most rounds of a request. The first round tries every region, a later round those with a transient fault. */
+  /**
+   * The maximum number of rounds of a request. The first round tries every region. Later rounds try only the regions
+   * with a transient fault.
+   */
   readonly maxRounds: number;
   /** Upper bound of the first random delay. The upper bound doubles with each further delay. */
   readonly baseDelayMs: number;
@@ -12,7 +15,7 @@ export interface FailoverPolicy {
   readonly longestDelayMs: number;
   /** Upper bound of every delay after throttling. The first such delay is at least about a sixth of this. */
   readonly throttledDelayMs: number;
-  /** About how long a region is tried last after its first failure. The time doubles with each further failure. */
+  /** About how long Keyfold tries a region last after its first failure. Each further failure doubles the time. */
   readonly firstCoolDownMs: number;
   /** Upper bound of every cool-down. */
   readonly longestCoolDownMs: number;
@@ -26,7 +29,7 @@ export interface FailoverPolicy {
 }
 
 /**
- * The numbers of rounds, delays and cool-downs are fitted to the storms of `npm run fleet`: see
+ * `npm run fleet` simulates outages. The numbers of rounds, delays and cool-downs were tuned with it: see
  * docs/explanation/kms-failover.md.
  */
 const DEFAULTS: FailoverPolicy = {

@@ -6,10 +6,7 @@ import { RegionFault, type KmsAction } from './faults.ts';
 import type { KmsRegion } from './kms-region.ts';
 import { isTransient, RegionHealth, type RegionState } from './region-health.ts';
 
-/**
- * The clock, randomness and sleep of {@link Failover}. They are passed in so that tests and simulations can replace
- * them.
- */
+/** The clock, randomness and sleep of {@link Failover}. Tests and simulations replace them. */
 export interface FailoverDependencies {
   readonly now: Clock;
   /** Returns a number from 0 up to, but not including, 1. */
@@ -18,11 +15,11 @@ export interface FailoverDependencies {
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
 }
 
-/** Events for an operator's logs and metrics. Callers of the service do not see them. */
+/** Events of a KMS, for an operator's logs and metrics. Answers to callers do not contain them. */
 export interface KmsEvents {
   /** An attempt in a region has ended, with an answer or with a fault. */
   attempted(attempt: Attempt): void;
-  /** A region has failed. For the next `coolDownMs` milliseconds it is tried last. */
+  /** A region has failed, and is tried last for the next `coolDownMs` milliseconds. */
   coolingDown(region: string, coolDownMs: number): void;
   /** A region other than the preferred one has answered a request. */
   failedOver(region: string): void;
@@ -38,12 +35,15 @@ export const NO_EVENTS: KmsEvents = {
   wrapMissing: () => {},
 };
 
-/** One attempt in one region. It makes one KMS call, or several if a System Key has several wraps by that region. */
+/**
+ * One attempt in one region. It makes one KMS call. If that region made several wraps of a System Key, it may make
+ * several.
+ */
 export interface Attempt {
   readonly region: string;
   readonly action: KmsAction;
   readonly latencyMs: number;
-  /** Absent if the attempt succeeded. */
+  /** The fault of the attempt. Absent if the attempt succeeded. */
   readonly fault?: RegionFault;
 }
 
@@ -55,11 +55,13 @@ export interface KmsRequest<T> {
   readonly send: (region: KmsRegion) => Promise<T>;
 }
 
-/** The answer of the first region that succeeds. If none does, the last fault of each region that was tried. */
+/**
+ * The answer of the first region that succeeds. If no region succeeds, the last fault of each region that was tried.
+ */
 export type FirstAnswer<T> =
   { readonly region: KmsRegion; readonly answer: T } | { readonly faults: readonly RegionFault[] };
 
-/** How one attempt ended. */
+/** The result of one attempt. */
 type Outcome<T> = { readonly answer: T } | { readonly fault: RegionFault };
 
 // The five constants below were tuned by simulating a fleet of processes: see docs/explanation/kms-failover.md.
@@ -163,7 +165,7 @@ export class Failover {
     } catch (error) {
       const latencyMs = elapsedSince(beganAtMs, now());
       const isRegionFault = error instanceof RegionFault;
-      // The deadline has passed. A region that has been silent for LONG_ATTEMPT_MS is counted as unavailable.
+      // The deadline has passed. If the region was silent for LONG_ATTEMPT_MS, count it as unavailable.
       if (!isRegionFault && latencyMs < LONG_ATTEMPT_MS) throw error;
       const fault = isRegionFault ? error : new RegionFault(region.region, action, 'unavailable', 'NoAnswerInTime');
       const coolDownMs = health?.failed(fault, now(), random());
@@ -179,7 +181,7 @@ export class Failover {
    * - If no region throttles, the delay is exponential with full jitter.
    * - If the preferred region throttles, the fleet was probably throttled at the same moment. The delays spread the
    *   fleet over seconds. They shrink with each round, because the load shrinks too.
-   * - If only another region throttles, the delay is from a third of `throttledDelayMs` to all of it.
+   * - If only another region throttles, the delay is between a third of `throttledDelayMs` and all of it.
    */
   #delayMs(round: number, preferredFault: RegionFault | undefined, faults: readonly RegionFault[]): number {
     const { baseDelayMs, longestDelayMs, throttledDelayMs } = this.#policy;
@@ -233,7 +235,7 @@ export class Failover {
   }
 }
 
-/** Milliseconds from `beganAtMs` to `nowMs`, or 0 if the clock has stepped back in between. */
+/** The milliseconds from `beganAtMs` to `nowMs`. It is 0 if the clock has stepped back in between. */
 function elapsedSince(beganAtMs: number, nowMs: number): number {
   return Math.max(0, nowMs - beganAtMs);
 }

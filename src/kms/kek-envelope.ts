@@ -5,7 +5,8 @@ import { isNestedTooDeeply } from '../records/json-depth.ts';
 export interface RegionalKek {
   readonly region: string;
   /**
-   * The ARN of the KMS key that made the wrap. If Asherah wrote it, the ARN or alias that Asherah was configured with.
+   * The ARN of the KMS key that made the wrap. In a wrap by Asherah, it is the ARN or alias from Asherah's
+   * configuration.
    */
   readonly arn: string;
   readonly encryptedKek: Uint8Array;
@@ -15,7 +16,7 @@ export interface RegionalKek {
 export interface KekEnvelope {
   /** The System Key, sealed by the data key. */
   readonly encryptedKey: Uint8Array;
-  /** In no particular order. A region may have several wraps. */
+  /** The wraps, in no particular order. A region may have several. */
   readonly kmsKeks: readonly RegionalKek[];
 }
 
@@ -44,8 +45,8 @@ export function decodeKekEnvelope(bytes: Uint8Array): KekEnvelope | undefined {
 }
 
 /**
- * Returns the envelope with `keks` instead of all earlier wraps by the same regions. Everything else stays as it was
- * written, including unknown fields, because another reader may know them.
+ * Returns the envelope with `keks` instead of all earlier wraps by the same regions. Everything else stays unchanged,
+ * even unknown fields, because another reader may know them.
  */
 export function replaceKeks(bytes: Uint8Array, keks: readonly RegionalKek[]): Buffer {
   const envelope = parse(bytes) ?? {};

@@ -24,7 +24,10 @@ export function parseKmsArn(text: string): KmsArn | undefined {
   return { region, account, kind: kind === 'key' ? 'key' : 'alias' };
 }
 
-/** Says that an ARN is not of the AWS partition of its region, because AWS refuses such an ARN. Empty if it is. */
+/**
+ * Describes the fault of an ARN that does not belong to the AWS partition of its region, because AWS refuses such an
+ * ARN. Empty if there is no fault.
+ */
 export function awsPartitionFaults(arn: string, region: string): string[] {
   const [, named] = arn.split(':');
   const { name } = partition(region);

@@ -10,7 +10,10 @@ export interface RegionState {
   readonly atMs?: number;
   /** The last failure, even if later calls succeeded. Absent if no call has failed. */
   readonly lastFault?: { readonly faultClass: FaultClass; readonly errorName: string; readonly atMs: number };
-  /** Until when the region is tried last, in milliseconds since 1970. Absent if the region is not in a cool-down. */
+  /**
+   * The time until which Keyfold tries the region last, in milliseconds since 1970. Absent if the region is not in a
+   * cool-down.
+   */
   readonly avoidedUntilMs?: number;
 }
 
@@ -23,13 +26,14 @@ interface Span {
 const NO_TIME: Span = { fromMs: 0, untilMs: 0 };
 
 /**
- * Returns when a span ends, or 0 if it is over. A span in the future is over too, because the clock has stepped back.
+ * Returns the end of a span, or 0 if the span is over. A span in the future counts as over, because the clock must have
+ * stepped back.
  */
 function endOf({ fromMs, untilMs }: Span, nowMs: number): number {
   return fromMs <= nowMs && nowMs < untilMs ? untilMs : 0;
 }
 
-/** Remembers how calls to one region ended, and decides whether the region is tried last. */
+/** Remembers how calls to one region ended, and decides whether to try the region last. */
 export class RegionHealth {
   readonly #region: string;
   readonly #policy: FailoverPolicy;
@@ -50,13 +54,16 @@ export class RegionHealth {
     return avoidedUntilMs > 0 ? { ...this.#state, avoidedUntilMs } : this.#state;
   }
 
-  /** Returns until when the region is tried last, in milliseconds since 1970, or 0 if it is not. */
+  /**
+   * Returns the time until which Keyfold tries the region last, in milliseconds since 1970. Returns 0 if there is no
+   * such time.
+   */
   avoidedUntilMs(nowMs: number): number {
     return Math.max(endOf(this.#cooling, nowMs), endOf(this.#probed, nowMs));
   }
 
   /**
-   * Records the begin of an attempt. If the region has failed before, this attempt alone tests it, and other requests
+   * Records the start of an attempt. If the region has failed before, this attempt alone tests it, and other requests
    * still try the region last.
    */
   begin(nowMs: number): void {
@@ -83,8 +90,8 @@ export class RegionHealth {
     // Bytes that cannot be decrypted are a fault of the key row. The region itself is healthy.
     const state = faultClass === 'corrupt' ? 'ok' : faultClass;
     this.#state = { region: this.#region, state, atMs: nowMs, lastFault };
-    // The test of the region has ended. From now on only the random cool-down counts, so that a fleet does not return
-    // all at once.
+    // The test of the region has ended. From now on only the random cool-down counts. Otherwise all processes of a
+    // fleet would return to the region at the same time.
     this.#probed = NO_TIME;
     if (fault.faultClass !== 'unavailable') {
       // The region has answered, so a cool-down would not help.

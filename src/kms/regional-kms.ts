@@ -12,14 +12,14 @@ import type { KmsRegion, Wrap } from './kms-region.ts';
 /** Time-outs of one KMS call. */
 export interface KmsTimeouts {
   readonly connectionTimeoutMs: number;
-  /** From the start of the call to the last byte of its answer. */
+  /** The limit for a whole call, from its start to the last byte of the answer. */
   readonly requestTimeoutMs: number;
 }
 
 /** Options of {@link RegionalKms}. */
 export interface RegionalKmsOptions {
   readonly region: string;
-  /** A key ARN or an alias ARN. */
+  /** The KMS key: a key ARN or an alias ARN. */
   readonly keyArn: string;
   /** AWS accounts whose KMS keys may be used. */
   readonly accounts: ReadonlySet<string>;
@@ -136,7 +136,10 @@ export class RegionalKms implements KmsRegion {
     return orAborted(send(attempt), attempt).finally(() => this.#guard());
   }
 
-  /** Guards a given client's agents against freezes, before and after a call, because the first call makes them. */
+  /**
+   * Guards the agents of a caller's client against freezes. It does so before and after a call, because the first call
+   * makes the agents.
+   */
   #guard(): void {
     if (this.#isGiven) guardHandler(this.#client.config.requestHandler);
   }
@@ -148,7 +151,7 @@ export class RegionalKms implements KmsRegion {
   }
 
   /**
-   * Checks the ARN of the KMS key that KMS says it used, and returns it.
+   * Checks the ARN that the answer gives for the KMS key, and returns it.
    * @throws RegionFault if the key is in an account that is not configured, or if the request named another key ARN
    */
   #keyUsed(action: KmsAction, requested: string | undefined, used: string | undefined): string {

@@ -21,13 +21,13 @@ export function kekOf({ region }: KmsRegion, { arn, wrapped }: Wrap): RegionalKe
 }
 
 /**
- * Keyfold and Asherah write one wrap per region. Each wrap costs one or two KMS calls, so without this limit a tampered
- * row with thousands of wraps would make thousands of calls.
+ * Keyfold and Asherah write one wrap per region, and each wrap costs one or two KMS calls. Without this limit, a
+ * tampered row with thousands of wraps would cause thousands of calls.
  */
 const MAX_WRAPS_OF_A_REGION = 4;
 
 /**
- * Unwraps a System Key with the wraps of its data key that one region made. Tries the first four of them.
+ * Unwraps a System Key with one region's wraps of its data key. Tries the first four of them.
  * @throws RegionFault the fault of the last wrap that was tried
  * @throws KeyfoldError `DeadlineExceeded`, once the deadline has passed
  */
@@ -50,7 +50,7 @@ export async function openIn(region: KmsRegion, envelope: KekEnvelope, deadline:
 
 /**
  * A wrap by Keyfold names the ARN of the KMS key that made it. A wrap by Asherah may name an alias, and that alias may
- * point to another key today. For an alias, try the configured key, then let KMS find the key itself.
+ * now point to another key. For an alias, try the configured key, then let KMS find the key itself.
  */
 function keysToTry(kek: RegionalKek, region: KmsRegion): (string | undefined)[] {
   return parseKmsArn(kek.arn)?.kind === 'key' ? [kek.arn] : [region.keyArn, undefined];

@@ -18,7 +18,7 @@ export class StaticKms implements KeyManagementService {
   readonly #masterKey: KeyObject;
 
   /**
-   * @param masterKey 32 bytes, which are copied: the caller may zero them afterwards
+   * @param masterKey 32 bytes. The constructor copies them, so the caller may zero them afterwards
    * @param environment `process.env`, which shows whether the process runs in Lambda
    * @param override {@link STATIC_KMS_OVERRIDE}, to use the static key in Lambda
    * @throws TypeError that names a parameter of the wrong type
@@ -46,7 +46,7 @@ export class StaticKms implements KeyManagementService {
   }
 }
 
-/** Lists the reasons why {@link StaticKms} would refuse to start. The list is empty if it would start. */
+/** Lists the reasons why the constructor of {@link StaticKms} would fail. The list is empty if it would succeed. */
 export function staticKmsFaults(masterKey: Uint8Array, environment: LambdaEnvironment, override?: string): string[] {
   const faults: string[] = [];
   const sizeBytes = byteLengthOf(masterKey);

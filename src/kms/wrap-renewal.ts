@@ -107,7 +107,7 @@ function isKey(arn: string): boolean {
 
 /**
  * Wraps a data key in a region, then checks that the region can decrypt the new wrap. Returns `undefined` if the KMS
- * key has the ARN `present`, because the row then already has a wrap by this key.
+ * key has the ARN `present`, because then the row already has a wrap by this key.
  * @throws RegionFault if the region fails or cannot decrypt its new wrap
  */
 async function wrapUnlessPresent(

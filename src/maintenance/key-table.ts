@@ -4,7 +4,7 @@ import type { EnvelopeKeyRecord } from '../envelope/ports.ts';
 /** A row of the key table that does not parse as a key record. */
 interface UnreadableRow {
   readonly id: string;
-  /** In seconds since 1970; undefined if the row holds no whole number. */
+  /** The creation time in seconds since 1970. Undefined if the row holds no whole number. */
   readonly created: number | undefined;
   /** Why the row cannot be read. The text contains only the id and the creation time of the row. */
   readonly unreadable: string;
@@ -21,9 +21,9 @@ export interface TablePlace {
 }
 
 /**
- * The key table as operator tools use it. A row that does not parse is a value here, so that operators see every row;
- * the metastore throws for it. Reads are strongly consistent. The methods throw `MetastoreUnavailable` if the table
- * fails.
+ * The key table as operator tools use it. Operators must see every row, so the methods return a row that does not parse
+ * as a value. The metastore throws for such a row. Reads are strongly consistent. The methods throw
+ * `MetastoreUnavailable` if the table fails.
  */
 export interface KeyTable {
   /**
@@ -33,7 +33,7 @@ export interface KeyTable {
   place(): Promise<TablePlace>;
   /** The row with this id and creation time, or the latest row of this id; undefined if there is none. */
   find(id: string, created: number | 'latest'): Promise<KeyRow | undefined>;
-  /** All rows of an id, latest first. If `id` is absent, all rows of the table, in no order. */
+  /** Loads all rows of an id, latest first. If `id` is absent, loads all rows of the table, in no particular order. */
   list(id?: string): Promise<KeyRow[]>;
   /**
    * Marks a key as revoked, and changes nothing else. It never creates a row.
@@ -42,7 +42,8 @@ export interface KeyTable {
   revoke(key: KeyMeta): Promise<'revoked' | 'absent'>;
   /**
    * Adds a proof to a row that has none, and changes nothing else.
-   * @returns `changed`, without a write, if the row is gone, has a proof, or its key is no longer that of `row`
+   * @returns `changed`, without a write, if the row is gone, if it has a proof, or if its key differs from that of
+   * `row`
    * @throws KeyfoldError `MetastoreUnavailable`, after which the row may or may not have the proof
    */
   prove(row: EnvelopeKeyRecord, proof: Uint8Array): Promise<'proven' | 'changed'>;

@@ -16,9 +16,9 @@ import type { KeyRow } from './key-table.ts';
 export interface RowCheck {
   readonly row: KeyRow;
   /**
-   * - `proven`: its proof holds.
-   * - `provable`: it has no proof, and nothing speaks against `proof`.
-   * - `refused`: its proof does not hold, or something speaks against it: see `why`.
+   * - `proven`: its proof is valid.
+   * - `provable`: it has no proof, and an operator may add `proof`.
+   * - `refused`: its proof is not valid, or the checks found a fault. `why` gives the reason.
    */
   readonly state: 'proven' | 'provable' | 'refused';
   readonly proof?: Buffer;
@@ -31,7 +31,7 @@ export interface RowChecks {
   readonly kms: KeyManagementService;
   readonly policy: CryptoPolicy;
   readonly now: Clock;
-  /** The rows of a restored backup, with which every row must agree; undefined to compare with none. */
+  /** The rows of a restored backup. Every row must agree with them. Undefined if there is no backup to compare with. */
   readonly backup?: readonly KeyRow[] | undefined;
 }
 
@@ -40,13 +40,13 @@ const CONCURRENCY = 8;
 const UNWRAP_TIMEOUT_MS = 30_000;
 
 /**
- * Opens every key of a service and decides which rows may get a proof. It refuses what an attacker who writes the table
- * could have made: a row whose key stands in another row too, whose System Key is younger than the key, or that was
- * made after its System Key had expired.
- * @param rows of the whole table. Rows of other services are left out of the result.
+ * Opens every key of a service and decides which rows may get a proof. It refuses the rows that an attacker who can
+ * write to the table could have made. Such a row has a key that is also in another row, or is older than its System
+ * Key, or was made after its System Key had expired.
+ * @param rows of the whole table. The result has no rows of other services.
  * @returns the System Keys first
- * @throws KeyfoldError `KmsThrottled`, `KmsUnavailable` or `KmsMisconfigured`, if KMS does not say whether it can open
- * a System Key
+ * @throws KeyfoldError `KmsThrottled`, `KmsUnavailable` or `KmsMisconfigured`, if it is unknown whether KMS can open a
+ * System Key
  */
 export async function checkRows(rows: readonly KeyRow[], checks: RowChecks): Promise<RowCheck[]> {
   const opened = new OpenedKeys();
@@ -74,7 +74,7 @@ async function openAll(rows: readonly KeyRow[], checks: RowChecks, opened: Opene
   return [...openings, ...ofIntermediates];
 }
 
-/** A row that was opened, with the proof that it should have, or the reason why it cannot be opened. */
+/** A row with an opened key and the correct proof, or the reason why its key cannot be opened. */
 interface Opening {
   readonly row: KeyRow;
   readonly key?: EnvelopeKey;
@@ -82,7 +82,7 @@ interface Opening {
   readonly fault?: string;
 }
 
-/** Remembers the digest of each key, to find keys that stand in several rows. */
+/** Remembers the digest of each key, to find keys that are in several rows. */
 class OpenedKeys {
   readonly #rows = new Map<string, Set<string>>();
   readonly #digests = new Map<string, string>();

@@ -37,8 +37,8 @@ import { SystemKeys } from '../envelope/system-keys.ts';
 /** The part of a KMS that checks and renews the wraps of System Keys. */
 export interface WrapRenewer {
   /**
-   * Checks in each configured region that it opens a System Key, and makes the wraps that are missing or outdated. It
-   * stores nothing: the caller does.
+   * Checks in each configured region that it opens a System Key, and makes the wraps that are missing or outdated. The
+   * report holds the new wraps, and the caller stores them.
    * @throws the reason of the deadline's signal
    */
   renew(wrapped: Uint8Array, deadline: Deadline): Promise<WrapReport>;
@@ -50,18 +50,18 @@ export interface WrapReport {
   readonly regions: readonly RegionWrap[];
   /** The wraps that must replace the stored ones; undefined if the stored wraps are up to date. */
   readonly renewed: Uint8Array | undefined;
-  /** Why no region can ever open these bytes. Absent if they are a wrap of this KMS. */
+  /** Why no region can ever open these bytes. Absent if the bytes are a wrap of this KMS. */
   readonly unreadable?: string;
 }
 
 /** The state of one System Key in one region. */
 export interface RegionWrap {
   readonly region: string;
-  /** Whether the region has just opened the key. */
+  /** Whether the region opened the key in this run. */
   readonly opens: boolean;
-  /** Whether the region has made a new wrap. */
+  /** Whether the region made a new wrap in this run. */
   readonly renewed: boolean;
-  /** Why the region does not open the key, or why it could not make a new wrap. */
+  /** Why the region cannot open the key, or why it could not make a new wrap. */
   readonly fault?: string;
 }
 
@@ -90,7 +90,7 @@ export interface MaintenanceOptions extends ServiceNames {
 /** The state of one System Key after {@link SystemKeyMaintenance.run}. */
 export interface SystemKeyReport {
   readonly id: string;
-  /** In seconds since 1970. */
+  /** The creation time of the key, in seconds since 1970. */
   readonly created: number | undefined;
   readonly state: 'valid' | 'expired' | 'before-minimum' | 'revoked' | 'dated-ahead' | 'unreadable';
   readonly regions: readonly RegionWrap[];
@@ -104,15 +104,15 @@ export interface MaintenanceReport {
   readonly systemKeys: readonly SystemKeyReport[];
   /** The new System Key. Absent if the current one is not about to expire. */
   readonly created?: KeyMeta;
-  /** Why the new System Key could not be made, although it was due. */
+  /** If the new System Key was due but could not be made, the reason. */
   readonly createFault?: string;
 }
 
-/** The next System Key is made when this share of the current key's lifetime is left. */
+/** A run makes the next System Key when this share of the current key's lifetime is left. */
 const AHEAD_SHARE = 0.1;
-/** The number of attempts to renew a row that other maintenance runs change meanwhile. */
+/** The number of attempts to renew a row, because other maintenance runs may change the row in between. */
 const RENEW_ATTEMPTS = 3;
-/** The number of keys that are checked at the same time. */
+/** How many keys a run checks at the same time. */
 const CONCURRENCY = 8;
 
 const STORE = having('load', 'loadLatest', 'store', 'rows', 'replaceKey');
@@ -160,14 +160,15 @@ export class SystemKeyMaintenance {
    * Makes the next System Key if it is due, then checks every System Key. If one key fails, or the deadline passes, the
    * report on that key has a `fault`; the run still reports on the others.
    * @throws TypeError for limits of the wrong type
-   * @throws KeyfoldError `MetastoreUnavailable`, or the reason of the deadline's signal, if the keys cannot be listed
+   * @throws KeyfoldError `MetastoreUnavailable`, or the reason of the deadline's signal, if the run cannot list the
+   * keys
    */
   async run(limits: RequestLimits = {}): Promise<MaintenanceReport> {
     checkLimits(limits);
     const { metastore } = this.#options;
     return withDeadline(limits, this.#now, async (deadline) => {
       const rows = itemsOf(await metastore.rows(this.#id, deadline), 'The answer of metastore.rows', checkedRow);
-      // Half of the time is reserved for the existing keys, in case a region hangs while the new key is wrapped.
+      // Reserve half of the time for the existing keys, because a region may hang while it wraps the new key.
       const made = await withDeadline(halfOf(deadline, this.#now), this.#now, (half) => this.#createAhead(half));
       const systemKeys: SystemKeyReport[] = [];
       const queue = rows.entries();

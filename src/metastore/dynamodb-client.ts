@@ -17,14 +17,15 @@ import { isRegionName } from '../records/ids.ts';
 import { isTableName, NO_TABLE_NAME } from './table-name.ts';
 import { keyOfItem, readKeyItem, type KeyItem } from './dynamodb-item.ts';
 
-/** The options that make the client, and cannot be combined with one that the caller made. */
+/** The options that configure the client. A caller who passes a client cannot use them. */
 const OWN_SETTINGS = ['region', 'endpoint', 'connectionTimeoutMs', 'requestTimeoutMs', 'credentials'] as const;
 
-/** With three attempts, an outage is known after about 10 s, which leaves an HTTP request time to answer. */
+/** Three attempts detect an outage after about 10 s. That leaves an HTTP request enough time to answer. */
 const DEFAULT_TIMEOUTS = { connectionTimeoutMs: 1000, requestTimeoutMs: 3000 };
 
 /**
- * Set here because the SDK's default differs by client and version. It decides how long a call lasts during an outage.
+ * Set the value here, because the SDK's default depends on the client and the version. It determines how long a call
+ * lasts during an outage.
  */
 const MAX_ATTEMPTS = 3;
 /**
@@ -36,8 +37,8 @@ const ANSWER_AFTER_FREEZE_MS = 1000;
 /**
  * Creates the client for a key table, or takes the caller's. The SDK's standard retry mode retries throttling, 5xx
  * answers and network errors.
- * @throws TypeError if settings of the client come with a client
- * @throws KeyfoldError `InvalidConfiguration`, listing every option that no request could use
+ * @throws TypeError if the caller gives both a client and settings of the client
+ * @throws KeyfoldError `InvalidConfiguration`, listing every option with which all requests would fail
  */
 export function dynamoDbClient(options: DynamoDbMetastoreOptions): { tableName: string; client: DynamoDBClient } {
   const { tableName = 'EncryptionKey', region, endpoint, credentials, client: given } = options;
@@ -137,7 +138,7 @@ export async function unlessRefused<Done, Refused>(
     await write;
     return done;
   } catch (error) {
-    // By its name, because a client of the caller may throw the class of another version of the SDK.
+    // Compare the name, because a caller's client may throw the class of another SDK version.
     if (errorNameOf(error) === 'ConditionalCheckFailedException') return refused;
     throw error;
   }

@@ -31,7 +31,7 @@ import {
 import { DYNAMODB_OPTIONS, type DynamoDbMetastoreOptions } from './dynamodb-options.ts';
 import { decodeKeyItem, encodeKeyItem, isPossibleKey, keyAttribute, keyOfItem, readKeyItem } from './dynamodb-item.ts';
 
-/** Events for an operator's logs and metrics. Callers of the service do not see them. */
+/** Events of a metastore, for an operator's logs and metrics. Answers to callers do not contain them. */
 export interface MetastoreEvents {
   /** A request has ended, after all its attempts. `errorName` is present if it failed. */
   metastoreCalled(action: MetastoreAction, latencyMs: number, errorName?: string): void;
@@ -42,7 +42,7 @@ export type MetastoreAction = 'GetItem' | 'Query' | 'PutItem' | 'UpdateItem';
 
 /** The last known state of the table in this process. */
 export interface MetastoreState {
-  /** `unknown` until the first call ends. */
+  /** The result of the last call. `unknown` until the first call ends. */
   readonly state: 'ok' | 'unknown' | 'unavailable';
   /** When the last call ended, in milliseconds since 1970. Absent until the first call ends. */
   readonly atMs?: number;
@@ -57,8 +57,8 @@ const OPTIONS: Types<Options> = { ...DYNAMODB_OPTIONS, events: optional(having()
 const NO_EVENTS: MetastoreEvents = { metastoreCalled: () => {} };
 
 /**
- * Equal to the most connections of the SDK's client. Without this limit, a batch of records with invented keys could
- * start a thousand calls. The SDK would report calls that wait for a connection as connection time-outs.
+ * Equals the connection limit of the SDK's client. Without it, a batch of records with invented keys could start a
+ * thousand calls. The SDK would report calls that wait for a connection as connection time-outs.
  */
 const MAX_CONCURRENT_CALLS = 50;
 
@@ -76,7 +76,7 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
 
   /**
    * @throws TypeError that names an option of the wrong type or an unknown option
-   * @throws KeyfoldError `InvalidConfiguration`, listing every option that no request could use
+   * @throws KeyfoldError `InvalidConfiguration`, listing every option with which all requests would fail
    */
   constructor(options: Options = {}) {
     const given = optionsOf(options, 'options', OPTIONS);
@@ -123,8 +123,8 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
     );
     const rows = items.map(readKeyItem);
     const broken = rows.findIndex((row) => 'unreadable' in row);
-    // If the latest row is unreadable, decode it again to throw the reason. If a later one is, end the list before it,
-    // so that an unreadable row does not look absent.
+    // If the latest row is unreadable, decode it again to throw the reason. If a later row is unreadable, end the list
+    // before it, so that the row does not look absent.
     if (broken === 0) return items.map(decodeKeyItem);
     return rows.slice(0, broken === -1 ? undefined : broken) as EnvelopeKeyRecord[];
   }
@@ -205,7 +205,10 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
     }
   }
 
-  /** Guards a given client's agents against freezes, before and after a call, because the first call makes them. */
+  /**
+   * Guards the agents of a caller's client against freezes. It does so before and after a call, because the first call
+   * makes the agents.
+   */
   #guard(): void {
     if (this.#isGiven) guardHandler(this.#client.config.requestHandler);
   }

@@ -3,7 +3,7 @@ import { NUMBER, optional, STRING, type Types } from '../input/checks.ts';
 
 /** The key table, and the client that reaches it. */
 export interface DynamoDbMetastoreOptions {
-  /** Default: `EncryptionKey`, as in Asherah. */
+  /** The name or the ARN of the table. Default: `EncryptionKey`, as in Asherah. */
   readonly tableName?: string;
   /** The table's region. Default: the region that the AWS SDK finds in its environment. */
   readonly region?: string;
@@ -17,7 +17,7 @@ export interface DynamoDbMetastoreOptions {
   readonly credentials?: Credentials;
   /**
    * A `DynamoDBClient` of the AWS SDK, in place of one with Keyfold's settings. The caller closes it. Connections from
-   * before a Lambda freeze are not used again. Time-outs and retries are the client's: set `requestTimeout` and
+   * before a Lambda freeze are not used again. The client's own time-outs and retries apply. Set `requestTimeout` and
    * `throwOnRequestTimeout` in its `requestHandler`, because the SDK waits without a limit by default. Only `tableName`
    * and `events` can be combined with `client`.
    */

@@ -5,5 +5,5 @@ export function isTableName(text: string): boolean {
   return TABLE.test(text);
 }
 
-/** What to say of a text that is neither. */
+/** The error text for any other text. */
 export const NO_TABLE_NAME = 'is neither the name nor the ARN of a DynamoDB table';

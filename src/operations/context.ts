@@ -49,8 +49,8 @@ export function stringsOf(value: unknown, name: string): RecordContext | undefin
 }
 
 /**
- * The session for the place of a record.
- * @param context as the request has it; undefined if the record has no place
+ * Makes the session for the place of a record.
+ * @param context the context in the request; undefined if the record has no place
  * @throws KeyfoldError `InvalidRequest`
  */
 export function sessionIn(session: Session, context: unknown, place?: RecordPlace): Session {
@@ -58,7 +58,7 @@ export function sessionIn(session: Session, context: unknown, place?: RecordPlac
   return entries === undefined ? session : session.withContext(entries, place);
 }
 
-/** The contexts of a request and of its items, as the request has them. */
+/** The contexts of a request and of its items, in the form of the request. */
 export function contextsIn(request: unknown): unknown[] {
   if (!isJsonObject(request)) return [];
   const { context, contextFrom, items } = request;

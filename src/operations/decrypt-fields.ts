@@ -16,7 +16,7 @@ import { allEnded, limitPlaintext, parseInput, type Operation } from './operatio
 import { payloadBytes } from './record.ts';
 import { openField, readSealedField, sealedTextOf } from './sealed-field.ts';
 
-/** The input of `decrypt-fields`: a document, and the values in it to decrypt: either `fields` or `all`. */
+/** The input of `decrypt-fields`: a document, and `fields` or `all` to select the values. */
 export const decryptFieldsInput = v.strictObject({
   ...documentEntries,
   fields: v.optional(fieldsEntry),
@@ -27,9 +27,7 @@ export const decryptFieldsInput = v.strictObject({
   ...bindingEntries,
 });
 
-/**
- * Decrypts the selected compact records of a document, or all of them, and puts the plaintext values in their places.
- */
+/** Decrypts the selected compact records of a document, or all of them. Replaces each with its plaintext value. */
 export const decryptFields: Operation = async (request, context) => {
   const { documentText, fields, all, allowMissing, ...binding } = parseInput(decryptFieldsInput, request.value);
   if ((fields === undefined) === (all === undefined)) {

@@ -9,7 +9,7 @@ import type { OperationContext, OperationRequest } from './operation.ts';
 export interface JsonDocument {
   readonly text: string;
   readonly root: JsonValue;
-  /** Whether the request has it as `documentText`. The answer then has a `documentText`, too. */
+  /** Whether the request contains it as `documentText`. If so, the answer also contains a `documentText`. */
   readonly asText: boolean;
 }
 
@@ -83,7 +83,7 @@ export function writeDocument({ text, root, asText }: JsonDocument, replacements
 }
 
 /**
- * Reports the number of values that a request selects, and checks it.
+ * Reports the number of values that a request selects, and checks that number.
  * @throws KeyfoldError `InvalidRequest` if there are more than `maxItems`
  */
 export function countValues(values: readonly JsonValue[], { maxItems, itemsCounted }: OperationContext): void {

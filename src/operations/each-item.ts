@@ -3,7 +3,7 @@ import { allEnded } from './operation.ts';
 
 /**
  * Runs the items of a batch concurrently. Items that need the same key share one load of it.
- * @returns the result of each item in the order of the items; for an item that failed, its error
+ * @returns the result or the error of each item, in the order of the items
  * @throws any error that is not a KeyfoldError, after all items have ended
  */
 export function eachItem<Item, Result>(

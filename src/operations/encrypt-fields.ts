@@ -25,7 +25,7 @@ import {
 import { sharingEntry } from './record.ts';
 import { openField, readSealedField, sealedTextOf } from './sealed-field.ts';
 
-/** The input of `encrypt-fields`: a document, and the values in it to encrypt. */
+/** The input of `encrypt-fields`: a document, and the paths of the values to encrypt. */
 export const encryptFieldsInput = v.strictObject({
   ...documentEntries,
   fields: fieldsEntry,
@@ -41,7 +41,7 @@ export const encryptFieldsInput = v.strictObject({
   ...bindingEntries,
 });
 
-/** Encrypts the JSON text of each selected value of a document, and puts compact records in their places. */
+/** Encrypts the JSON text of each selected value of a document. Replaces each value with its compact record. */
 export const encryptFields: Operation = async (request, context) => {
   const {
     documentText,
@@ -86,10 +86,10 @@ async function seal(text: Buffer, { session, limits }: OperationContext): Promis
 }
 
 /**
- * Whether a value is a compact record that this partition can decrypt at this place. Look-alikes are encrypted like any
- * other value.
+ * Whether a value is a compact record that this partition can decrypt at this place. Other values that look like a
+ * record are encrypted like any other value.
  * @throws KeyfoldError `ContextRequired` for a bound record if the request has no context; `RecordUnreadable` for a
- * record of this partition that belongs to another place, or to none
+ * record of this partition that is bound to another place, or to none
  */
 async function isSealed(
   { text }: JsonDocument,
@@ -108,7 +108,7 @@ async function isSealed(
     if (!(error instanceof KeyfoldError)) throw error;
     const isBound = sealed.record.proof !== undefined;
     if (error.code !== 'RecordUnreadable' && !(error.code === 'ContextRequired' && isBound)) throw error;
-    // Without a context, a record without a proof that does not open here is a look-alike.
+    // If the request has no context, a record without a proof that does not open here is not treated as a record.
     if (sessionOf === undefined && !isBound) return false;
     if (await session.opensUnbound(sealed.record, context.limits)) throw error;
     return false;

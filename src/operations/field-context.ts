@@ -31,12 +31,12 @@ interface BindingInput {
   readonly bindPath?: 'exact' | 'none' | undefined;
 }
 
-/** Gives the session of a field's place. */
+/** Returns the session for the place of a field. */
 export type FieldSession = (field: JsonValue, form: RecordForm) => Session;
 
 /**
- * Prepares the sessions of the fields of a document: each is bound to the context of the request, to the entries that
- * the document holds, and to the path of the field.
+ * Prepares the sessions of the fields of a document: each session is bound to the context of the request, to the
+ * entries from the document, and to the path of the field.
  * @param fields the fields that the request encrypts or decrypts
  * @returns undefined if the request has no context
  * @throws KeyfoldError `InvalidRequest`
@@ -69,7 +69,10 @@ function pathOf({ path, exactPath }: FieldLocation, bindPath: BindingInput['bind
   return bindPath === 'exact' ? exactPath : path;
 }
 
-/** Prepares the entries of `contextFrom`. Those of the document are read once, and those of an element once for it. */
+/**
+ * Prepares the entries of `contextFrom`. It reads an entry of the document once, and an entry of an array element once
+ * per element.
+ */
 function entriesFrom(
   paths: RecordContext | undefined,
   given: RecordContext | undefined,
@@ -99,7 +102,8 @@ function entriesFrom(
 }
 
 /**
- * The text of the one value that a path selects. Errors name neither the entry nor the path, which are the caller's.
+ * Returns the text of the single value that a path selects. Errors name neither the entry nor the path, because both
+ * are the caller's data.
  */
 function textOf(values: ReadonlySet<JsonValue>, text: string, outside: ReadonlySet<JsonValue>): string {
   const [value] = values;

@@ -10,7 +10,7 @@ export interface FieldLocation {
   readonly element: JsonValue | undefined;
 }
 
-/** The locations of the given values, and all values that are neither in nor among them. */
+/** The locations of the given values, and all other values that neither contain nor are part of a given value. */
 export interface FieldLocations {
   readonly of: ReadonlyMap<JsonValue, FieldLocation>;
   readonly outside: ReadonlySet<JsonValue>;

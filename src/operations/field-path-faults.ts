@@ -19,7 +19,7 @@ export function fieldPathFaults(paths: readonly string[]): string[] {
       faults.push(`[${i}] ${error.message}`);
     }
   }
-  // Faults of pairs name positions in the list, so every path must have parsed.
+  // Pairs are checked only if every path parses, because their faults name positions in the list.
   return faults.length > 0 ? faults : [...faultsOfEach(parsed), ...faultsOfPairs(parsed)];
 }
 
@@ -45,8 +45,8 @@ function faultsOfPairs(paths: readonly Segment[][]): string[] {
 }
 
 /**
- * Finds the prefixes of `b` whose every value is selected by `a`, and returns their lengths in segments.
- * The work grows with the product of the paths' lengths.
+ * Finds the prefixes of `b` that select only values that `a` selects. Returns the lengths of these prefixes in
+ * segments. The work grows with the product of the paths' lengths.
  */
 function coveredLengths(a: readonly Segment[], b: readonly Segment[]): number[] {
   // Empty prefixes of both paths select the root.
@@ -64,19 +64,19 @@ function coveredLengths(a: readonly Segment[], b: readonly Segment[]): number[] 
   return [...lengths];
 }
 
-/** Whether `one` selects at least the children that `other` selects, whatever the value. */
+/** Whether `one` selects every child that `other` selects, for every possible value. */
 function includes(one: Selector, other: Selector): boolean {
   if (one.kind === 'wildcard') return true;
   if (one.kind === 'slice' && sliceIncludes(one, other)) return true;
   return JSON.stringify(one) === JSON.stringify(other);
 }
 
-/** Whether a slice selects at least the items that `other` selects, whatever the array. */
+/** Whether a slice selects every item that `other` selects, for every possible array. */
 function sliceIncludes({ start, end, step }: Slice, other: Selector): boolean {
   if (Math.abs(step) === 1 && (step > 0 ? (start ?? 0) : (start ?? -1) + 1) === 0 && end === undefined) {
     return other.kind !== 'name';
   }
-  // A negative bound counts from the end, so its position depends on the array.
+  // A negative bound counts from the end, so its position depends on the length of the array.
   const [from = 0, to = Infinity] = [start, end];
   if (step < 0 || from < 0 || to < 0) return false;
   if (other.kind === 'index') return other.index >= from && other.index < to && (other.index - from) % step === 0;
@@ -87,7 +87,9 @@ function sliceIncludes({ start, end, step }: Slice, other: Selector): boolean {
   );
 }
 
-/** Whether one path selects a member of a value, and the other an item of the same value. */
+/**
+ * Whether one path selects a member of an object, and the other path selects an item, as if that object were an array.
+ */
 function conflict(a: readonly Segment[], b: readonly Segment[]): boolean {
   for (const [i, segment] of a.entries()) {
     const other = b[i];

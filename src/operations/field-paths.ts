@@ -5,11 +5,16 @@ import type { JsonValue } from './json-text.ts';
 /** A parsed path of a request. */
 interface Path {
   readonly segments: readonly Segment[];
-  /** Its name in errors, such as `fields[0]`. Errors do not quote the path, which is the caller's text. */
+  /**
+   * The name of the path in errors, such as `fields[0]`. Errors do not quote the path, because it is the caller's text.
+   */
   readonly name: string;
 }
 
-/** The most values that the paths of a request may visit. It bounds the cost of descendant segments and wildcards. */
+/**
+ * The maximum number of values that the paths of a request may visit. It limits the cost of descendant segments and
+ * wildcards.
+ */
 const MAX_STEPS = 1_000_000;
 
 /**
@@ -37,13 +42,13 @@ export function selectValues(
 
 /** Reads the values of a path of `contextFrom`. */
 export interface ValueReader {
-  /** What the path starts at: the document, or the element of the innermost array around a field. */
+  /** The start of the path: the document, or the element of the innermost array around a field. */
   readonly from: 'document' | 'element';
   readonly values: (root: JsonValue) => ReadonlySet<JsonValue>;
 }
 
 /**
- * Prepares paths that are followed for several fields. The steps of all of them count together.
+ * Prepares paths for use with several fields. One limit applies to the total steps of all paths.
  * @param member the name of the member that holds the paths
  * @throws KeyfoldError `InvalidRequest` if a path is malformed
  */
@@ -74,7 +79,7 @@ function parsePath(text: string, index: number, member: string): Path {
 }
 
 /**
- * Selects the values of one path. A value that several selectors reach is visited once, because the values are in a
+ * Selects the values of one path. If several selectors reach a value, it is visited once, because the values are in a
  * set.
  */
 function follow({ segments }: Path, root: JsonValue, count: () => void): Set<JsonValue> {

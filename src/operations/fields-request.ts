@@ -13,12 +13,14 @@ import {
 import { hasLargeNumber } from '../records/fast-paths.ts';
 import type { RecordContext } from '../records/record-proof.ts';
 
-/** Exactly one of a document as a JavaScript value, or as JSON text. In JSON text, numbers keep all their digits. */
+/**
+ * A document, either as a JavaScript value or as JSON text, but not both. In JSON text, numbers keep all their digits.
+ */
 export type GivenDocument =
   | { readonly document: unknown; readonly documentText?: undefined }
   | { readonly documentText: string; readonly document?: undefined };
 
-/** What an operation on a document returns: the form that its request has. */
+/** The result of an operation on a document. It has the same form as the document in the request. */
 export type DocumentOf<Given extends GivenDocument> = Given extends { readonly documentText: string }
   ? string
   : unknown;
@@ -39,8 +41,8 @@ export interface FieldBinding {
    */
   readonly contextFrom?: Readonly<Record<string, string>>;
   /**
-   * With a context, a field is bound to its path without the indexes of arrays. `exact` keeps the indexes; `none`
-   * leaves the path out.
+   * With a context, a field is also bound to its path. The default leaves out array indexes, `exact` keeps them, and
+   * `none` leaves out the path.
    */
   readonly bindPath?: 'exact' | 'none';
 }
@@ -52,14 +54,14 @@ export interface FieldSelection extends FieldBinding {
   readonly allowMissing?: boolean;
 }
 
-/** The values of a document to encrypt. */
+/** The values of a document that a request encrypts. */
 export type FieldsToEncrypt = FieldSelection &
   SharingOptions & {
     /** Keeps a value unchanged if it is already a compact record that this partition can decrypt. */
     readonly skipSealed?: boolean;
   };
 
-/** The values of a document to decrypt: selected ones, or every compact record in it. */
+/** The values of a document that a request decrypts: selected ones, or every compact record. */
 export type FieldsToDecrypt = FieldSelection | (FieldBinding & { readonly all: true });
 
 /** The members that both operations on fields have in common. */
@@ -95,7 +97,8 @@ export const DECRYPT_FIELDS: Types<FieldRequest & { readonly all?: boolean }> = 
 };
 
 /**
- * The members of a request on a document, which is always given as text, so that no parser on the way rounds a number.
+ * Makes the members of a request on a document. The document is always text, so that no parser on the way rounds a
+ * number.
  * @param textOf writes a JavaScript value as JSON text; undefined if the value has no JSON form
  * @throws TypeError unless exactly one of `document` and `documentText` is given, if the document has no JSON form, or
  * for a path that is not a string
@@ -114,8 +117,9 @@ export function requestMembers(
 }
 
 /**
- * A replacer of JSON.stringify that refuses what JSON.stringify would drop, or replace by `null` or `{}`: the service
- * would seal the replacement, and the value would be lost. Members that are undefined are left out, as always.
+ * A replacer for JSON.stringify. It refuses values that JSON.stringify would drop, or replace with `null` or `{}`.
+ * Otherwise the service would seal the replacement, and the value would be lost. As usual, JSON.stringify omits
+ * undefined members.
  */
 export function lossless(this: unknown, _name: string, value: unknown): unknown {
   // oxlint-disable-next-line oxc/no-this-in-exported-function -- JSON.stringify passes the holder of a value as `this`
@@ -132,22 +136,22 @@ function isKeptPrimitive(value: unknown, holder: unknown): boolean {
 
 function isKeptObject(value: object | null): boolean {
   if (value === null || Array.isArray(value) || OBJECT.holds(value)) return true;
-  // JSON.stringify unwraps these three.
+  // JSON.stringify unwraps objects of these three classes.
   const tag = Object.prototype.toString.call(value);
   if (tag === '[object Number]') return Number.isFinite(Number(value));
   return tag === '[object String]' || tag === '[object Boolean]';
 }
 
-/** Why a document that `JSON.parse` made may differ from its text. */
+/** Why a document from `JSON.parse` may differ from its text. */
 export const INEXACT = {
   InexactNumber: 'The document contains a number that JavaScript cannot represent exactly. Use documentText instead.',
   InexactName: 'The document contains a name that JSON.parse may have confused with another. Use documentText instead.',
 } as const;
 
 /**
- * Checks that a document is what its JSON text says. Fractions are rounded to the nearest JavaScript number, which is
- * allowed. A number beyond `Number.MAX_SAFE_INTEGER` is not. Nor is a name with a backslash: `JSON.parse` of Node 24.21
- * may confuse two names if one is written with a backslash, and the name that it then returns contains one.
+ * Checks that a parsed document agrees with its JSON text. It allows fractions, although `JSON.parse` rounds them. It
+ * refuses numbers beyond `Number.MAX_SAFE_INTEGER`, and names with a backslash. `JSON.parse` of Node 24.21 may confuse
+ * two names if one is written with a backslash. The name that it returns then contains a backslash.
  * @returns undefined if the document is exact
  */
 export function inexactnessOf(text: string, document: unknown): keyof typeof INEXACT | undefined {

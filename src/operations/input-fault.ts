@@ -12,8 +12,8 @@ const EXPECTED: Readonly<Record<string, string>> = {
 };
 
 /**
- * Describes the fault of a request in a sentence for its caller. Unknown members are not named, since their names are
- * the caller's data.
+ * Describes the fault of a request in a sentence for its caller. It does not name unknown members, because their names
+ * are the caller's data.
  */
 export function inputFault(schema: v.GenericSchema, input: unknown, issue: v.BaseIssue<unknown>): string {
   const names = Object.keys((schema as { readonly entries?: object }).entries ?? {});

@@ -58,7 +58,7 @@ export function batchInput(item: v.GenericSchema, more: v.ObjectEntries = {}): v
  * @param more see {@link batchInput}
  */
 export function batch<Item>(operation: ItemOperation<Item>, more?: v.ObjectEntries): Operation {
-  // This schema accepts any item, so that a malformed item fails alone, when it is parsed below.
+  // This schema accepts any item. The code below parses each item by itself, so that a malformed item fails alone.
   const uncheckedItems = batchInput(v.unknown(), more);
   return async ({ value }, context) => {
     const { items, shareDataRowKey = false } = parseInput(uncheckedItems, value);

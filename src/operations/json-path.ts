@@ -23,16 +23,19 @@ export interface Segment {
 
 /** The longest path, in UTF-16 code units. */
 export const MAX_PATH_LENGTH = 1000;
-/** The most selectors of a path, over all its segments. */
+/** The maximum number of selectors in a path, over all its segments. */
 const MAX_PATH_SELECTORS = 200;
 
-/** A text is not a supported path. The message follows the path's name in a sentence; it never quotes the path. */
+/**
+ * A text is not a supported path. The message completes a sentence that begins with the path's name. It never quotes
+ * the path.
+ */
 export class JsonPathError extends Error {
   override readonly name = 'JsonPathError';
 }
 
 /**
- * Parses a JSONPath (RFC 9535) without filters. Each character is read once, so the time is linear in the path's
+ * Parses a JSONPath (RFC 9535) without filters. It reads each character once, so the time is linear in the path's
  * length.
  * @throws JsonPathError if the text is not a JSONPath, is too long or has a filter
  * @example parseJsonPath('$.items[*].card') // three segments
@@ -114,7 +117,10 @@ class PathParser {
     return { kind: 'slice', start, end, step: this.#integer() ?? 1 };
   }
 
-  /** Reads an integer, which section 2.1 limits to ±(2^53 - 1). Undefined if the next character begins no integer. */
+  /**
+   * Reads an integer. Section 2.1 limits it to ±(2^53 - 1). Returns undefined if the next character cannot begin an
+   * integer.
+   */
   #integer(): number | undefined {
     const from = this.#at;
     const isNegative = this.#take('-');

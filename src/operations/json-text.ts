@@ -14,14 +14,14 @@ export interface JsonValue {
   readonly items?: JsonValue[];
 }
 
-/** The largest depth and number of values of a JSON text, and the name of the text in errors. */
+/** The limits for the depth and the number of values of a JSON text, and the name of the text in errors. */
 export interface JsonBounds {
   readonly subject: 'request' | 'answer';
   readonly depth: number;
   readonly values: number;
 }
 
-/** The bounds of a request, and of a document in it. */
+/** The limits for a request, and for a document in a request. */
 export const REQUEST_BOUNDS: JsonBounds = { subject: 'request', depth: MAX_JSON_DEPTH, values: 100_000 };
 /** Matches the rest of a number or literal. */
 const REST_OF_WORD = /[^\s,\]}]*/y;
@@ -29,7 +29,7 @@ const REST_OF_WORD = /[^\s,\]}]*/y;
 /**
  * Locates every value of a JSON text. A caller can then replace some values and keep the digits, order and white space
  * of the rest.
- * @param text a text that `JSON.parse` accepts; the syntax is not checked again
+ * @param text a text that `JSON.parse` accepts; this function does not check the syntax again
  * @param bounds the bounds of a request by default
  * @throws KeyfoldError `InvalidRequest` if an object has two members of one name, or the text exceeds the bounds
  */
@@ -100,8 +100,8 @@ export function locateValues(text: string, bounds = REQUEST_BOUNDS): JsonValue {
 }
 
 /**
- * Parses a located value. `JSON.parse` of Node 24.21 can confuse a member name with one from an earlier text, if either
- * contains a backslash or is written with one. This function parses each name alone, which avoids the confusion.
+ * Parses a located value. `JSON.parse` of Node 24.21 can confuse a member name with one from an earlier text if either
+ * name has a backslash in its value or its JSON text. This function parses each name alone, which avoids the confusion.
  * @param primitive parses the text of a string, number or literal
  */
 export function valueOf(text: string, value: JsonValue, primitive: (source: string) => unknown = JSON.parse): unknown {

@@ -1,5 +1,6 @@
 /**
- * The action of each operation. Permissions are granted per action, so `encrypt-batch` needs the right to `encrypt`.
+ * The action of each operation. Operators grant permissions per action, so `encrypt-batch` needs the right to
+ * `encrypt`.
  */
 export const ACTION_OF = {
   encrypt: 'encrypt',

@@ -7,34 +7,34 @@ import type { JsonValue } from './json-text.ts';
 
 /** Limits for one request. */
 export interface OperationLimits {
-  /** The most plaintext that a request may encrypt or decrypt, in bytes, summed over its items or fields. */
+  /** The maximum plaintext that a request may encrypt or decrypt, in bytes, over all its items or fields. */
   readonly plaintextLimitBytes: number;
-  /** The most items of a batch, and the most values of a document that one request may select. */
+  /** The maximum number of items in a batch, and of values that one request may select in a document. */
   readonly maxItems: number;
 }
 
-/** The limits if the configuration sets none. The OpenAPI document states these. */
+/** The default limits. The OpenAPI document states these. */
 export const DEFAULT_LIMITS: OperationLimits = { plaintextLimitBytes: 1_048_576, maxItems: 1000 };
 
 /** The dependencies of an operation: a session, limits and callbacks. */
 export interface OperationContext extends OperationLimits {
   readonly session: Session;
   readonly limits: RequestLimits;
-  /** Whether the door can return this answer, given as JSON text. */
+  /** Returns whether the door can return this answer. The argument is the answer's JSON text. */
   readonly answerFits: (answer: string) => boolean;
-  /** Called with the number of items in a batch, or of selected values in a document. */
+  /** Called with the number of items in a batch, or of values that a request selects in a document. */
   readonly itemsCounted: (count: number) => void;
   /** Called with the errors of the failed items of a batch, if any failed. */
   readonly itemsFailed: (errors: readonly KeyfoldError[]) => void;
 }
 
-/** A request: its parsed value, and its JSON text, whose numbers have all their digits. */
+/** A request: its parsed value, and its JSON text. In the text, numbers have all their digits. */
 export interface OperationRequest {
-  /** What `JSON.parse` gives for the text, or a body that a fast path has read. */
+  /** The value from `JSON.parse`, or from a fast path that has read the body. */
   readonly value: unknown;
   /**
    * Returns the JSON text.
-   * @throws KeyfoldError `InvalidRequest` if the door received a parsed value, whose exact text cannot be restored
+   * @throws KeyfoldError `InvalidRequest` if the door received a parsed value, because its exact text is lost
    */
   readonly text: () => string;
   /** The located values of the text. Undefined if the door has not located them. */
@@ -43,14 +43,14 @@ export interface OperationRequest {
 
 /**
  * One operation of the API.
- * @returns the answer as JSON text. Operations build the text themselves, because `JSON.stringify` would search a whole
- * large base64 string for characters to escape.
+ * @returns the answer as JSON text. Operations build the text themselves, because `JSON.stringify` would search large
+ * base64 strings for characters to escape.
  */
 export type Operation = (request: OperationRequest, context: OperationContext) => Promise<string>;
 
 /**
- * JSON Schema for the base64 that `decodeBase64` accepts. Only documentation uses it; requests are checked by
- * `decodeBase64`.
+ * JSON Schema for the base64 that `decodeBase64` accepts. Only the documentation uses it. `decodeBase64` checks
+ * requests.
  */
 export const BASE64 = {
   contentEncoding: 'base64',
@@ -82,7 +82,7 @@ export function limitPlaintext(sizesBytes: readonly number[], { plaintextLimitBy
 }
 
 /**
- * Checks that the door can return an answer. A placeholder of the same length may stand for the answer.
+ * Checks that the door can return an answer. The caller may pass a placeholder of the same length.
  * @throws KeyfoldError `PayloadTooLarge`
  */
 export function limitAnswer(answer: string, { answerFits }: Pick<OperationContext, 'answerFits'>): void {
@@ -91,8 +91,8 @@ export function limitAnswer(answer: string, { answerFits }: Pick<OperationContex
 }
 
 /**
- * Waits until every promise has settled, and returns their values. `Promise.all` would reject early: Lambda would then
- * freeze the rest of the work after the response and resume it in a later invocation.
+ * Waits until every promise has settled, and returns their values. `Promise.all` would reject early. Lambda would then
+ * freeze the remaining work after the response, and resume it in a later invocation.
  * @throws the reason of the first rejected promise, in the order of `work`
  */
 export async function allEnded<T>(work: readonly Promise<T>[]): Promise<T[]> {

@@ -23,8 +23,8 @@ export const rewrapOutput = v.strictObject({
 });
 
 /**
- * The operation `rewrap`: moves a record under the partition's latest key. The record keeps its form unless `format` is
- * given.
+ * The operation `rewrap`: moves a record under the partition's latest key. The record keeps its form unless the request
+ * has a `format`.
  */
 export const rewrap: ItemOperation<GivenRecord> = {
   parse: (value) => {

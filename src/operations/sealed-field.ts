@@ -13,7 +13,8 @@ export function sealedTextOf(text: string, value: JsonValue): string | undefined
 
 /**
  * Reads the compact record of a field.
- * @throws KeyfoldError `RecordUnreadable` if it is malformed. Any damage to a record in a document has this one code.
+ * @throws KeyfoldError `RecordUnreadable` if it is malformed. Every kind of damage to a record in a document has this
+ * code.
  */
 export function readSealedField(text: string): CompactRecord {
   try {
@@ -25,7 +26,7 @@ export function readSealedField(text: string): CompactRecord {
 
 /**
  * Decrypts a field.
- * @returns JSON text. If the record holds bytes, a JSON string with their base64
+ * @returns JSON text. If the record holds bytes, the text is a JSON string with their base64
  * @throws KeyfoldError `RecordUnreadable`
  */
 export async function openField(

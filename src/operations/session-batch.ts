@@ -11,7 +11,7 @@ export const SESSION: Type = { ...having('encrypt', 'decrypt', 'rewrap', 'batch'
 const SHARING = optional(BOOLEAN);
 
 /**
- * Encrypts several payloads, which share one load of the key. A payload that fails does not fail the others.
+ * Encrypts several payloads, with one load of the key. If one payload fails, the others still succeed.
  * @param options how long the call may take, and whether all records share one Data Row Key
  * @returns one record or error per payload, in the same order
  * @throws TypeError, before any key is touched, that names an argument of the wrong type, such as `plaintexts[3]`
@@ -56,9 +56,10 @@ export async function decryptBatch(
 }
 
 /**
- * Moves several records to the latest Intermediate Key of the partition. Failed items are handled as in
- * {@link encryptBatch}.
- * @returns for each record, in the same order, the moved record, or the same one with `rewrapped: false`, or its error
+ * Moves several records to the latest Intermediate Key of the partition. Failed items are handled as in {@link
+ * encryptBatch}.
+ * @returns one result or error per record, in the same order. If a record did not have to move, its result has
+ * `rewrapped: false`.
  * @throws TypeError, before any key is touched, that names an argument of the wrong type
  * @example
  * for (const result of await rewrapBatch(session, records)) {
@@ -77,7 +78,10 @@ export async function rewrapBatch(
   return eachItem(given, (record) => batch.rewrap(record, limits));
 }
 
-/** Checks a record of an array. The check of a single record, which every decrypt makes, builds no names. */
+/**
+ * Checks a record of an array. The check of a single record is separate, because it builds no names and runs for every
+ * decrypt.
+ */
 function recordNamed(record: unknown, name: string): DataRowRecord {
   try {
     return checkedRecord(record as DataRowRecord);

@@ -20,7 +20,7 @@ import {
 import type { Operation } from './operation.ts';
 import { SESSION } from './session-batch.ts';
 
-/** A caller in the same process may encrypt as much as its memory holds. */
+/** There is no limit here, because a caller in the same process may encrypt as much as its memory holds. */
 const NO_LIMITS = { plaintextLimitBytes: Infinity, maxItems: Infinity, answerFits: () => true };
 const NO_CALLBACKS = { itemsCounted: () => {}, itemsFailed: () => {} };
 
@@ -29,8 +29,8 @@ const NO_CALLBACKS = { itemsCounted: () => {}, itemsFailed: () => {} };
  * @param request the document, and the JSONPaths of its values to encrypt
  * @returns a JavaScript value if `document` was given, JSON text if `documentText` was given
  * @throws TypeError, before any key is touched, that names an argument of the wrong type
- * @throws KeyfoldError `InvalidRequest` for a malformed path, and for a document that is no JSON, nested deeper than
- * 100 or of more than 100,000 values
+ * @throws KeyfoldError `InvalidRequest` for a malformed path, and for a document that is not JSON, is nested deeper
+ * than 100, or has more than 100,000 values
  * @throws KeyfoldError `FieldNotFound` if a path selects nothing, unless `allowMissing` is set
  * @throws KeyfoldError if no key to encrypt with can be loaded or made
  * @example
@@ -54,7 +54,7 @@ export async function encryptFields<Given extends GivenDocument>(
  * @throws TypeError, before any key is touched, that names an argument of the wrong type
  * @throws KeyfoldError `RecordUnreadable` if a record belongs to another partition, was changed, or its key is absent
  * @throws KeyfoldError `InvalidRequest` as {@link encryptFields}, for a selected value that is not a compact record,
- * and for a decrypted number that JavaScript cannot represent exactly: pass `documentText` then
+ * and for a decrypted number that JavaScript cannot represent exactly. Pass `documentText` in that case.
  * @example
  * const text = await decryptFields(session, { documentText: '{"id":7,"card":"kf1j.…"}', fields: ['$.card'] });
  */
@@ -77,7 +77,7 @@ async function run<Given extends GivenDocument>(
   const request = checked();
   const value = requestMembers(request, textOf);
   checkLimits(limits);
-  // The document is in documentText, so no operation asks for the text of the request.
+  // The document is in `documentText`, so no operation needs the text of the request.
   const answer = await operation({ value, text: () => '' }, { session, limits, ...NO_LIMITS, ...NO_CALLBACKS });
   const { documentText } = JSON.parse(answer) as { readonly documentText: string };
   return (request.documentText === undefined ? documentOf(documentText) : documentText) as DocumentOf<Given>;

@@ -7,7 +7,7 @@ import { freeNow } from '../crypto/free-now.ts';
 import { KEY_BYTES } from '../crypto/random.ts';
 import { PROOF_BYTES, type RecordForm } from './record-proof.ts';
 
-/** What the payload of a compact record is: `bytes`, or `json`, the text of a JSON value from a field of a document. */
+/** What the payload of a compact record contains: `bytes`, or `json` for the JSON text of a document's field. */
 export type CompactKind = RecordForm;
 
 /** A record that was read from its compact form. */
@@ -17,7 +17,7 @@ export interface CompactRecord {
 }
 
 const PREFIX: Readonly<Record<CompactKind, string>> = { bytes: 'kf1.', json: 'kf1j.' };
-/** The prefixes of records with a proof. Versions of Keyfold that know no proofs refuse them. */
+/** The prefixes of records with a proof. Versions of Keyfold from before proofs refuse them. */
 const BOUND_PREFIX: Readonly<Record<CompactKind, string>> = { bytes: 'kf2.', json: 'kf2j.' };
 const KIND = oneOf('bytes', 'json');
 const TIME_BYTES = 6;
@@ -27,16 +27,16 @@ const ID_AT = ID_LENGTH_AT + 2;
 const MAX_ID_BYTES = 0xff_ff;
 const SEALED_KEY_BYTES = KEY_BYTES + SEAL_OVERHEAD_BYTES;
 
-/** Whether a text begins like a compact record. The rest of it is not checked. */
+/** Whether a text begins like a compact record. The function does not check the rest. */
 export function looksCompact(text: string): boolean {
   return labelOf(text) !== undefined;
 }
 
 /**
- * Writes a record as a short string, for a column or a field of text (docs/reference/formats.md). It is about half as
- * long as the base64 of the record's JSON. Only a proof authenticates the kind, because an Asherah record has no place
- * for it.
- * @returns the string; undefined for a record that has no compact form. Every record that Keyfold made has one.
+ * Writes a record as a short string, for a text column or a string field (docs/reference/formats.md). It is about half
+ * as long as the base64 of the record's JSON. Only a proof authenticates the kind. A record without a proof has
+ * Asherah's format, which does not contain the kind.
+ * @returns the string; undefined for a record that has no compact form. Every record of Keyfold has one.
  * @throws TypeError for a member of a wrong type, or an unknown kind
  */
 export function encodeCompactRecord(record: DataRowRecord, kind: CompactKind): string | undefined {
@@ -68,7 +68,7 @@ export function encodeCompactRecord(record: DataRowRecord, kind: CompactKind): s
   return text;
 }
 
-/** The number of characters of a compact record. All of them are ASCII. */
+/** The number of characters of a compact record. All its characters are ASCII. */
 export function compactLength(kind: CompactKind, idBytes: number, payloadBytes: number, bound: boolean): number {
   const proofBytes = bound ? PROOF_BYTES : 0;
   const bytes = ID_AT + idBytes + SEALED_KEY_BYTES + proofBytes + payloadBytes + SEAL_OVERHEAD_BYTES;
@@ -97,7 +97,7 @@ export function decodeCompactRecord(text: string): CompactRecord {
   return { kind, record: bound ? { key, proof: bytes.subarray(proofAt, dataAt), data } : { key, data } };
 }
 
-/** What the prefix of a text says; undefined if it is not the prefix of a compact record. */
+/** Decodes the prefix of a text. Returns undefined if it is not the prefix of a compact record. */
 function labelOf(text: string): { readonly kind: CompactKind; readonly bound: boolean } | undefined {
   for (const kind of ['bytes', 'json'] as const) {
     if (text.startsWith(PREFIX[kind])) return { kind, bound: false };

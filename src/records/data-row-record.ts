@@ -18,7 +18,7 @@ import { cutPayload } from './fast-paths.ts';
 
 /**
  * A sealed payload together with its sealed Data Row Key, as callers store it. Do not trust the members of a record
- * that has not been opened: anyone could have written them.
+ * before it has been opened, because an attacker could have written them.
  */
 export interface DataRowRecord {
   readonly key: {
@@ -29,8 +29,8 @@ export interface DataRowRecord {
     readonly parent: { readonly id: string; readonly created: number };
   };
   /**
-   * Ties the record to its place. Only a caller who gives the same context can open the record with it. Absent if the
-   * record was sealed without a context.
+   * Binds the record to its place. Only a caller who gives the same context can open the record. Absent if the record
+   * was sealed without a context.
    */
   readonly proof?: Uint8Array | undefined;
   /** The payload, sealed by the Data Row Key. */
@@ -53,10 +53,10 @@ export function encodeDataRowRecord(record: DataRowRecord): string {
 const PROOF = optional(BYTES);
 
 /**
- * Checks a record from a caller, and copies its members. Each member is read once, so that a getter cannot give another
+ * Checks a record from a caller, and copies its members. It reads each member once, because a getter may return another
  * value later.
  * @throws TypeError naming the member that has a wrong type
- * @throws KeyfoldError `InvalidRequest` for a proof of another length than 32 bytes
+ * @throws KeyfoldError `InvalidRequest` if a proof is not 32 bytes long
  */
 export function checkedRecord(record: DataRowRecord): DataRowRecord {
   const key = memberOf(record, 'key', 'record');
@@ -119,7 +119,7 @@ function keyAndProof(record: Record<string, unknown>): Omit<DataRowRecord, 'data
   return proof === undefined ? { key } : { key, proof: checkedProof(bytes(proof, 'Proof')) };
 }
 
-/** A damaged proof is an error. If it counted as absent, the record would open for callers who give no context. */
+/** A damaged proof is an error. If Keyfold treated it as absent, callers without a context could open the record. */
 function checkedProof(proof: Uint8Array): Uint8Array {
   if (byteLengthOf(proof) === PROOF_BYTES) return proof;
   throw malformed('Proof', `of ${PROOF_BYTES} bytes`);

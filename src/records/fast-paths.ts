@@ -1,10 +1,10 @@
 /**
  * The fast paths around the JSON parser. `JSON.parse` takes half as long as sealing if a text is mostly the base64 of
- * one large payload. Each function here gives exactly what the plain way gives, or undefined. The caller then takes the
- * plain way, which also finds out what is wrong with a text.
+ * one large payload. Each function here returns exactly the result of the plain way, or undefined. After undefined, the
+ * caller uses the plain way, which also reports what is wrong with a text.
  *
- * A payload is decoded here, because strict base64 contains none of the characters that JSON forbids or escapes. That
- * makes a search for them unnecessary.
+ * These functions decode the payload. Strict base64 contains no character that JSON forbids or escapes, so they need
+ * not search for such characters.
  */
 import { decodeBase64 } from '../crypto/base64.ts';
 
@@ -36,8 +36,8 @@ export class RecordBody {
 const PLAINTEXT_PREFIX = '{"plaintext":"';
 const PLAINTEXT_SUFFIX = '"}';
 /**
- * Matches a body up to the payload, if its record is written as by Keyfold and Asherah for Go. Each member stands at
- * its own place, so no name is repeated.
+ * Matches a body up to the payload, if its record has the layout that Keyfold and Asherah for Go write. Each member has
+ * a fixed place, so no name is repeated.
  */
 const RECORD_PREFIX =
   /^\{"record":\{"Key":\{"Created":(0|[1-9]\d{0,14}),"Key":"([A-Za-z0-9+/=]*)","ParentKeyMeta":\{"KeyId":"([ !#-[\]-\uffff]*)","Created":(0|[1-9]\d{0,14})\}\},"Data":"/;
@@ -52,7 +52,7 @@ export function readPlaintextBody(text: string): PlaintextBody | undefined {
   return plaintext && new PlaintextBody(plaintext);
 }
 
-/** Reads the body `{"record":{"Key":…,"Data":"…"}}`. The plain way is that of {@link readPlaintextBody}. */
+/** Reads the body `{"record":{"Key":…,"Data":"…"}}`. The plain way is the same as for {@link readPlaintextBody}. */
 export function readRecordBody(text: string): RecordBody | undefined {
   const match = RECORD_PREFIX.exec(text);
   if (match === null) return undefined;
@@ -65,7 +65,7 @@ export function readRecordBody(text: string): RecordBody | undefined {
 }
 
 /**
- * Splits the text of a record whose last member is its payload: into the value without that member, and the payload.
+ * Splits the text of a record into its payload and the value without the payload. The payload must be the last member.
  * The plain way parses the whole text and decodes its `Data`.
  */
 export function cutPayload(text: string): { rest: Record<string, unknown>; data: Buffer } | undefined {
@@ -90,24 +90,27 @@ export function readUnescaped(source: string): string | undefined {
 const [QUOTE, COLON] = [0x22, 0x3a];
 
 /**
- * Whether an object in a JSON text has two members of one name. `JSON.parse` drops repeated members, so the text then
- * has more names than its value. The plain way locates every value of the text, which takes three times as long.
- * Undefined for a text with a backslash: `JSON.parse` of Node 24.21 can confuse its names.
- * @param value what `JSON.parse` gave for the text
+ * Whether an object in a JSON text has two members of one name. `JSON.parse` drops repeated members, so such a text has
+ * more names than its value. The plain way locates every value of the text, which takes three times as long. Returns
+ * undefined for a text with a backslash, because `JSON.parse` of Node 24.21 can confuse its names.
+ * @param value the result of `JSON.parse` for the text
  */
 export function hasRepeatedNames(text: string, value: unknown): boolean | undefined {
   return text.includes('\\') ? undefined : countMembers(value) !== countNames(text);
 }
 
 /**
- * Whether a JSON text has a number beyond `Number.MAX_SAFE_INTEGER`: false if it has neither sixteen digits in a row
- * nor an exponent, which few texts have. The plain way looks at every number of the parsed value.
+ * Whether a JSON text may have a number beyond `Number.MAX_SAFE_INTEGER`. Returns false if the text has neither sixteen
+ * digits in a row nor an exponent. Few texts have either. The plain way checks every number of the parsed value.
  */
 export function hasLargeNumber(text: string): false | undefined {
   return /\d{16}|\d[eE]\+?\d/.test(text) ? undefined : false;
 }
 
-/** Decodes the base64 from `start` to the suffix, which must end the text. Undefined if it is not strict base64. */
+/**
+ * Decodes the base64 from `start` to the suffix. The text must end with that suffix. Undefined if it is not strict
+ * base64.
+ */
 function payloadAt(text: string, start: number, suffix: string): Buffer | undefined {
   const rest = text.slice(start);
   return rest.endsWith(suffix) ? decodeBase64(rest.slice(0, -suffix.length)) : undefined;

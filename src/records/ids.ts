@@ -6,7 +6,7 @@ declare const brand: unique symbol;
 /** The name of a partition, such as a tenant or a user, that {@link KeyNaming.parsePartition} has checked. */
 export type PartitionId = string & { readonly [brand]: 'PartitionId' };
 
-/** The id of a System Key or an Intermediate Key, as in the metastore. */
+/** The id of a System Key or an Intermediate Key, as the metastore stores it. */
 export type KeyId = string & { readonly [brand]: 'KeyId' };
 
 /** Whole seconds since 1970-01-01T00:00Z. */
@@ -31,7 +31,7 @@ export function parseKeyId(id: string): KeyId {
 /**
  * Checks a creation time, for authors of a metastore.
  * @throws TypeError if the value is not a number
- * @throws KeyfoldError `InvalidRequest` if the number is not whole, or so large that JavaScript cannot hold it exactly
+ * @throws KeyfoldError `InvalidRequest` if the number is not whole, or if JavaScript cannot represent it exactly
  * @example
  * const created = parseEpochSeconds(Number(row.created));
  */
@@ -64,7 +64,10 @@ export function keyName({ id, created }: KeyMeta): string {
   return `${created} ${id}`;
 }
 
-/** The names that key ids are made of, as in Asherah. Two services that share a table must differ in one of them. */
+/**
+ * The names from which Keyfold builds key ids, as Asherah does. If two services share a table, at least one of the
+ * names must differ.
+ */
 export interface ServiceNames {
   readonly service: string;
   readonly product: string;
@@ -86,7 +89,7 @@ export const SERVICE_NAMES: Types<ServiceNames> = {
   allowAmbiguousNames: optional(BOOLEAN),
 };
 
-/** DynamoDB's limit for the value of a partition key, in bytes of UTF-8. */
+/** DynamoDB's size limit for a partition key, in bytes of UTF-8. */
 const MAX_KEY_ID_BYTES = 2048;
 /** The form of a region name. The limits leave room for longer names than AWS has today. */
 const REGION = /^[a-z]{2,4}(?:-[a-z]{1,20}){1,2}-\d{1,2}$/;
@@ -109,7 +112,7 @@ function partitionFault(value: string, keyId: string): string | undefined {
   return `is too long: its key id would have more than DynamoDB's ${MAX_KEY_ID_BYTES} bytes of UTF-8`;
 }
 
-/** Whether DynamoDB accepts this key id. It refuses even to look for any other. */
+/** Whether DynamoDB accepts this key id. It refuses any other id, even in a read. */
 export function isPossibleKeyId(id: string): boolean {
   return id !== '' && id.isWellFormed() && Buffer.byteLength(id) <= MAX_KEY_ID_BYTES;
 }
@@ -140,7 +143,7 @@ export function regionOfKeyId(id: string, names?: ServiceNames): string | undefi
 /** Makes the key ids of one service, and decides which key ids a record may name. */
 export class KeyNaming {
   readonly systemKeyId: KeyId;
-  /** Whether key ids have a region suffix. Rows of another region may then arrive late. */
+  /** Whether key ids have a region suffix. If they do, rows of another region may arrive late. */
   readonly suffixed: boolean;
   readonly #base: string;
   readonly #suffix: string;
@@ -174,9 +177,9 @@ export class KeyNaming {
   }
 
   /**
-   * Whether `id` names an Intermediate Key of the partition. It must be the partition's exact id. If a region suffix is
-   * configured, the same id with any other region or without one will do. A prefix is not enough: `_IK_a_s_p` also
-   * begins the ids of partition `a_s_p_b`.
+   * Whether `id` names an Intermediate Key of the partition. It must be the partition's exact id. If the configuration
+   * has a region suffix, the function also accepts the same id with another region or without one. A prefix is not
+   * enough: `_IK_a_s_p` also begins the ids of partition `a_s_p_b`.
    */
   isIntermediateKeyOf(partition: PartitionId, id: string): id is KeyId {
     if (id === this.intermediateKeyId(partition)) return true;

@@ -1,8 +1,8 @@
 import { KeyfoldError } from '../errors.ts';
 
 /**
- * How deep JSON from a caller may be nested. `JSON.parse` accepts any depth, but `JSON.stringify` and revivers recurse
- * and exhaust the stack at a few thousand levels. The garbage collector is slow with deep values, too.
+ * The maximum depth of JSON from a caller. `JSON.parse` accepts any depth, but `JSON.stringify` and revivers recurse
+ * and exhaust the stack at a few thousand levels. Deep values also make the garbage collector slow.
  */
 export const MAX_JSON_DEPTH = 100;
 

@@ -12,7 +12,10 @@ export function u64(value: number): Buffer {
   return bytes;
 }
 
-/** Bytes, or text in UTF-8, after their length as {@link u32}. Concatenated values then keep their boundaries. */
+/**
+ * Bytes, or text in UTF-8, after their length as {@link u32}. The prefix keeps the boundaries between concatenated
+ * values.
+ */
 export function lengthPrefixed(value: Uint8Array | string): Buffer {
   const sizeBytes = typeof value === 'string' ? Buffer.byteLength(value) : value.length;
   const bytes = Buffer.allocUnsafe(4 + sizeBytes);

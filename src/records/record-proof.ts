@@ -1,6 +1,5 @@
-import { timingSafeEqual, type KeyObject } from 'node:crypto';
 import { SEAL_OVERHEAD_BYTES } from '../crypto/aead.ts';
-import { expand32 } from '../crypto/hkdf.ts';
+import { expand32, isEqual, type SecretKey } from '../crypto/hkdf.ts';
 import { KeyfoldError } from '../errors.ts';
 import {
   byteLengthOf,
@@ -23,14 +22,14 @@ import { lengthPrefixed, u32 } from './length-prefixed.ts';
  */
 export type RecordContext = Readonly<Record<string, string>>;
 
-/** What a payload is: `bytes`, or `json`, the text of a JSON value from a field of a document. */
+/** What a payload contains: `bytes`, or `json` for the JSON text of a document's field. */
 export type RecordForm = 'bytes' | 'json';
 
 /** The parts of a record's place that its {@link RecordContext} does not name. */
 export interface RecordPlace {
-  /** What the payload is; `bytes` by default. */
+  /** What the payload contains. Default: `bytes`. */
   readonly form?: RecordForm | undefined;
-  /** The path of a field in its document; empty by default. */
+  /** The path of a field in its document. Default: empty. */
   readonly path?: string | undefined;
 }
 
@@ -68,7 +67,7 @@ export function bindingOf(context: RecordContext, place: RecordPlace = {}): Bind
     if (typeof value !== 'string') throw new TypeError('context must have strings as its values.');
     return [encoded(name, 1, MAX_NAME_BYTES, 'names'), encoded(value, 0, MAX_VALUE_BYTES, 'values')] as const;
   });
-  // The lengths in front must not count, because the order is that of the names' bytes.
+  // Compare only the bytes of the names, not the length in front of each.
   if (entries.length > 1) entries.sort(([a], [b]) => a.compare(b, 4, b.length, 4, a.length));
   if (!path.isWellFormed())
     throw new KeyfoldError('InvalidRequest', 'The path of a bound field must be well-formed Unicode.');
@@ -82,22 +81,22 @@ export function bindingOf(context: RecordContext, place: RecordPlace = {}): Bind
 
 /**
  * The proof that a record was sealed for its place: HKDF-Expand-SHA-256 under the Data Row Key, over the binding and
- * the last 28 bytes of the sealed payload. These are its tag and nonce, to which GCM ties the rest of the payload, so
- * the cost does not grow with the payload (docs/reference/formats.md).
+ * the last 28 bytes of the sealed payload. These bytes are its tag and nonce. GCM ties the rest of the payload to them,
+ * so the cost does not depend on the payload's size (docs/reference/formats.md).
  */
-export function recordProof(dataRowKey: KeyObject, binding: Binding, sealed: Uint8Array): Buffer {
+export function recordProof(dataRowKey: SecretKey, binding: Binding, sealed: Uint8Array): Buffer {
   const end = byteLengthOf(sealed);
   return expand32(dataRowKey, binding, TAIL_LENGTH, partOf(sealed, end - SEAL_OVERHEAD_BYTES, end));
 }
 
 /** Whether a record was sealed for the place of `binding`. The comparison takes constant time. */
 export function isBoundTo(
-  dataRowKey: KeyObject,
+  dataRowKey: SecretKey,
   binding: Binding,
   { data, proof }: { readonly data: Uint8Array; readonly proof?: Uint8Array | undefined },
 ): boolean {
   if (proof === undefined || byteLengthOf(data) < SEAL_OVERHEAD_BYTES) return false;
-  return timingSafeEqual(recordProof(dataRowKey, binding, data), proof);
+  return isEqual(recordProof(dataRowKey, binding, data), proof);
 }
 
 function encoded(text: string, min: number, max: number, what: string): Buffer {

@@ -19,13 +19,13 @@ export interface OutgoingMessage {
   readonly deduplicationId?: string | undefined;
 }
 
-/** SQS's limit of attributes per message. */
+/** The number of attributes that SQS allows per message. */
 const MAX_ATTRIBUTES = 10;
 
 /** SQS's limit for the size of one message, and for the total size of the messages in one call. */
 export const MAX_MESSAGE_BYTES = 1_048_576;
 
-/** SQS's limit of messages per call. */
+/** The number of messages that SQS accepts per call. */
 export const MAX_CALL_ENTRIES = 10;
 
 /** Returns a message's size as SQS counts it, in bytes: the body, and the names, types and values of the attributes. */
@@ -46,8 +46,8 @@ export function isSendable(message: OutgoingMessage): boolean {
 }
 
 /**
- * Whether an ARN and a URL name the same queue, by account and name. The regions are not compared, because a process
- * receives from and sends to queues of its own region.
+ * Whether an ARN and a URL name the same queue, by account and name. It does not compare the regions, because a process
+ * uses only queues of its own region.
  */
 export function isSameQueue(arn: string, url: string): boolean {
   const [, , , , account, name] = arn.split(':');

@@ -3,10 +3,10 @@ import { MAX_MESSAGE_BYTES, MAX_CALL_ENTRIES, sizeOf, type OutgoingMessage } fro
 import type { Queues, SendFault } from './queues.ts';
 
 const MAX_ATTEMPTS = 5;
-/** Upper bound of the random delay before the first retry. It doubles with each retry. */
+/** The upper bound of the random delay before the first retry, in milliseconds. Each retry doubles it. */
 const FIRST_DELAY_MS = 50;
 
-/** A message was not sent, or SQS may have received it without confirming. */
+/** SQS did not confirm a message. It may nevertheless have received the message. */
 export class NotSent extends Error {
   override readonly name = 'NotSent';
   /** Whether the queue rejected the message's content, so that a retry cannot help. */
@@ -26,7 +26,7 @@ interface PendingMessage {
 
 /**
  * Sends messages to one queue, in batches as large as SQS accepts. To keep the order of a group, callers must wait for
- * `send` of one message before they send the next. No call then contains two messages of a group.
+ * `send` of one message before they send the next. As a result, no call contains two messages of a group.
  */
 export class Outbox {
   readonly #queues: Queues;

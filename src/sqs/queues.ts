@@ -10,14 +10,15 @@ export interface SendFault {
   readonly refusesContent?: boolean;
 }
 
-/** A received message, and for how many seconds the queue hides it from now on. */
+/** A received message, and the number of seconds for which the queue hides it from now on. */
 export interface VisibilityChange {
   readonly receiptHandle: string;
   readonly delaySeconds: number;
 }
 
 /**
- * Access to the queues that messages come from and that results go to. The methods return failures instead of throwing.
+ * Access to the queues from which messages come and to which results go. The methods return failures instead of
+ * throwing.
  */
 export interface Queues {
   /**
@@ -33,7 +34,7 @@ export interface Queues {
   /**
    * Sets how long the queue hides messages that it has delivered. If that fails for a message, it becomes visible after
    * the queue's own visibility timeout.
-   * @returns the error name of each message whose change failed
+   * @returns one error name for each failed change
    */
   changeVisibility(
     queueArn: string,

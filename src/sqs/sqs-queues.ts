@@ -25,8 +25,8 @@ export class SqsQueues implements Queues {
   readonly #client = new SQSClient({
     maxAttempts: MAX_ATTEMPTS,
     retryStrategy: retriesOf(MAX_ATTEMPTS),
-    // Do not compare checksums. A repeated result has new ciphertext, and a FIFO queue answers with the first message's
-    // checksum.
+    // Do not compare checksums. A repeated result has new ciphertext, and a FIFO queue returns the checksum of the
+    // first message.
     md5: false,
     requestHandler: {
       connectionTimeout: CONNECTION_TIMEOUT_MS,

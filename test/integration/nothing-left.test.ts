@@ -1,5 +1,6 @@
 /**
- * Tests that a process holds nothing after an answer. Each runs in a new process, so that other code sets no timers.
+ * Tests that a process holds nothing after an answer. Each test runs in a new process, so that other code sets no
+ * timers.
  */
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
@@ -63,7 +64,7 @@ describe.concurrent('after an answer, a process has no timer and ends by itself'
     for (const region of regions) world.setFault(region, { kind: 'hang' });
     proxy.faultOf = () => metastore && { kind: metastore };
     try {
-      // Short for the faults that end by this time-out. The others end by success or by the deadline.
+      // A short time-out, for faults that end by it. Other requests end by success or by the deadline.
       const kmsTimeoutMs = deadlineMs === undefined ? 300 : 10_000;
       const dynamoDbTimeoutMs = deadlineMs === undefined && metastore !== undefined ? 300 : 10_000;
       const settings = { dynamoDb: proxy.endpoint, kmsTimeoutMs, dynamoDbTimeoutMs, service, deadlineMs };

@@ -1,6 +1,6 @@
 /**
- * Demonstrates what docs/explanation/threat-model.md says is not protected. Each follows from the format, or from a
- * requirement.
+ * Demonstrates the attacks that docs/explanation/threat-model.md says Keyfold does not prevent. Each follows from the
+ * format, or from a requirement.
  */
 import { createSecretKey } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';

@@ -1,6 +1,6 @@
 /**
  * Tests that twice the input causes at most about twice the work, in all code that reads a caller's input, a record or
- * a key row. Inputs are both ordinary and hostile. `npm run bench` measures what only time shows.
+ * a key row. Inputs are both ordinary and hostile. `npm run bench` measures the time.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { formatTable, printableJson } from '../../src/cli/text.ts';
@@ -19,9 +19,9 @@ import { parseJsonPath } from '../../src/operations/json-path.ts';
 import { locateValues, type JsonValue } from '../../src/operations/json-text.ts';
 import { WorkMeter } from '../support/work.ts';
 
-/** The tolerated factor over twice the work. */
+/** The permitted excess over twice the work, as a factor. */
 const TOLERANCE = 1.1;
-/** The work that any input costs, however small. */
+/** The work that even the smallest input costs. */
 const FIXED = 100;
 
 let meter: WorkMeter;
@@ -30,7 +30,7 @@ beforeAll(async () => {
 });
 afterAll(() => meter.stop());
 
-/** An input of about the given size, and the code that reads it. The code may refuse it. */
+/** An input of about the given size, and the code that reads it. The code may also refuse the input. */
 interface Shape<Input> {
   readonly name: string;
   readonly input: (n: number) => Input;
@@ -54,7 +54,7 @@ async function workOn({ input, read }: Shape<unknown>, n: number): Promise<numbe
 
 function twice(shapes: readonly Shape<unknown>[], n: number): void {
   it.for(shapes.map((one) => [one.name, one] as const))('causes at most about twice the work: %s', async ([, one]) => {
-    // V8 has counters of a function only after its first run.
+    // V8 counts the work of a function only after the function's first run.
     await workOn(one, n);
     const [once, doubled] = [await workOn(one, n), await workOn(one, 2 * n)];
     expect(once).toBeGreaterThan(0);

@@ -114,6 +114,26 @@ describe('a text on the page', () => {
   });
 });
 
+describe('a context on the page', () => {
+  it('binds a record and the fields of a document, which then need the same context', async () => {
+    await page.getByLabel('Context (JSON)').fill('{"table":"users","id":"42"}');
+    await page.getByLabel('as a compact string').check();
+    await press('Encrypt', /^Encrypted/);
+    expect(await page.getByLabel('Encrypted record').inputValue()).toMatch(/^kf2\./);
+    expect(await page.locator('#bytes').innerText()).toContain('Proof');
+    await press('Decrypt', /^Decrypted/);
+    await page.getByLabel('Fields of a JSON document').check();
+    await press('Encrypt fields', /^Fields encrypted/);
+    expect(await page.getByLabel('Document with encrypted fields').inputValue()).toContain('"kf2j.');
+    await press('Decrypt all', /^Fields decrypted/);
+    await page.getByLabel('Context (JSON)').fill('');
+    await page.getByRole('button', { name: 'Decrypt all' }).click();
+    await page.locator('.problem').waitFor();
+    expect(await page.locator('.problem').innerText()).toMatch(/^422 ContextRequired/);
+    expect(complaints.splice(0)).toEqual([expect.stringContaining('422')]);
+  });
+});
+
 describe('the fields of a document on the page', () => {
   beforeEach(() => page.getByLabel('Fields of a JSON document').check());
 

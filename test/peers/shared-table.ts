@@ -6,6 +6,7 @@ import {
   StaticKms,
   type KeyManagementService,
   type KeyMeta,
+  type SessionFactoryOptions,
 } from '../../src/index.ts';
 import { GO_STATIC_KEY, startAsherah, type Asherah, type AsherahCore, type AsherahKms } from './asherah.ts';
 import { AWS_ENVIRONMENT } from './processes.ts';
@@ -18,13 +19,19 @@ export type Row = Record<string, AttributeValue>;
 
 /** A key table for one Asherah and one Keyfold. */
 export interface SharedTable {
+  readonly tableName: string;
   readonly metastore: DynamoDbMetastore;
   /** Starts a cold process of Asherah. It uses the static key unless `kms` is given. */
   readonly asherah: (kms?: AsherahKms) => Promise<Asherah>;
   /** Makes a cold Keyfold with a shifted clock. It uses the static key unless `kms` is given. */
-  readonly keyfold: (options?: { readonly offsetMs?: number; readonly kms?: KeyManagementService }) => SessionFactory;
+  readonly keyfold: (options?: KeyfoldOptions) => SessionFactory;
   /** Changes the stored row of a key. */
   readonly change: (key: KeyMeta, change: (row: Row) => void) => Promise<void>;
+}
+
+interface KeyfoldOptions extends Pick<SessionFactoryOptions, 'keyRowProofs'> {
+  readonly offsetMs?: number;
+  readonly kms?: KeyManagementService;
 }
 
 let tables = 0;
@@ -38,6 +45,7 @@ export async function shareTable(
   await createKeyTable(endpoint, tableName);
   const metastore = new DynamoDbMetastore({ tableName, endpoint, region: REGION });
   return {
+    tableName,
     metastore,
     asherah: (kms) =>
       startAsherah({
@@ -49,13 +57,14 @@ export async function shareTable(
         regionSuffix,
         ...(kms && { kms }),
       }),
-    keyfold: ({ offsetMs = 0, kms = new StaticKms(GO_STATIC_KEY, {}) } = {}) =>
+    keyfold: ({ offsetMs = 0, kms = new StaticKms(GO_STATIC_KEY, {}), ...more } = {}) =>
       new SessionFactory({
         ...NAMES,
         ...(regionSuffix && { regionSuffix: REGION }),
         metastore,
         kms,
         now: () => Date.now() + offsetMs,
+        ...more,
       }),
     change: async ({ id, created }, change) => {
       const client = new DynamoDBClient({ endpoint, region: REGION });

@@ -38,6 +38,11 @@ export class OperatorFixture {
     return new OperatorFixture(endpoint, close);
   }
 
+  /** The operator of a server that the caller starts and stops. */
+  static at(endpoint: string): OperatorFixture {
+    return new OperatorFixture(endpoint, () => Promise.resolve());
+  }
+
   get metastore(): DynamoDbMetastore {
     return new DynamoDbMetastore({ endpoint: this.endpoint, region: REGION });
   }

@@ -1,4 +1,4 @@
-/** Each public function either rejects an arbitrary argument with an error that names it, or works with it. */
+/** Each public function either rejects an arbitrary argument with an error that names it, or accepts it and works. */
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { beforeAll, expect, it, vi } from 'vitest';
@@ -25,7 +25,7 @@ function namesOf(module: object, given: Readonly<Record<string, object>>): strin
   ];
 }
 
-/** The names of a class's methods, inherited ones included. Methods of built-in classes are left out. */
+/** The names of a class's methods, inherited ones included. It omits methods of built-in classes. */
 function methodsOf(prototype: object): string[] {
   if (prototype === Object.prototype || prototype === Error.prototype) return [];
   const members = Object.entries(Object.getOwnPropertyDescriptors(prototype));
@@ -33,7 +33,7 @@ function methodsOf(prototype: object): string[] {
   return [...own.map(([name]) => name), ...methodsOf(Object.getPrototypeOf(prototype) as object)];
 }
 
-/** The names of the functions with cases. A case with other options of the same function says so in its name. */
+/** The names of the functions with cases. If a case uses other options of the same function, its name says so. */
 function tested(functions: PublicFunctions): string[] {
   return Object.keys(functions).filter((name) => !/ (?:over|with) /.test(name));
 }
@@ -76,7 +76,7 @@ it('the argument property covers every function that the package exports', () =>
   const { exports } = JSON.parse(readFileSync('package.json', 'utf8')) as { exports: object };
   expect(Object.keys(exports)).toEqual(['.', './client', './client/default-credentials', './client/lambda']);
   expect(tested(LIBRARY).toSorted()).toEqual(namesOf(library, { Session: session }).toSorted());
-  // Callers do not send by themselves: KeyfoldClient does.
+  // Objects of this class do not send requests themselves. KeyfoldClient does.
   const entries = { ...client, ...defaultCredentials, ...lambda };
   expect(tested(CLIENT).toSorted()).toEqual(
     namesOf(entries, { PartitionClient: tenant })

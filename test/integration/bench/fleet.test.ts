@@ -1,4 +1,7 @@
-/** Tests of the fleet simulation. Its results mean nothing if a model admits too much or no policy can lose. */
+/**
+ * Tests the fleet simulation itself. Its results mean nothing if a model admits too many calls, or if every policy
+ * succeeds.
+ */
 import { describe, expect, it } from 'vitest';
 import { Seeded } from '../../support/seeded.ts';
 import { sendFleet } from '../../../bench/fleet/fleet.ts';

@@ -9,12 +9,12 @@ import { startTlsFront, type Certificate } from '../../support/tls-front.ts';
 import type { Outcomes, Role } from './freeze-worker.ts';
 import { FrozenProcess } from './frozen-process.ts';
 
-/** The kinds of process to freeze, in the order of the tests. */
+/** The kinds of process that the tests freeze, in the order of the tests. */
 export const ROLES: readonly Role[] = ['api', 'queue', 'direct', 'direct with a client of the caller’s', 'HTTP'];
 
 /** Servers behind proxies that drop connections, and the processes that use them. */
 export class FreezeFixture {
-  /** Proxies of DynamoDB, of SQS, and of Lambda or the API. */
+  /** Proxies in front of DynamoDB, SQS, and either Lambda or the API. */
   readonly proxies: readonly ForgetfulProxy[];
   readonly #worker: string;
   readonly #settings: Readonly<Record<string, string>>;
@@ -77,7 +77,7 @@ export class FreezeFixture {
     return FrozenProcess.start(this.#worker, role, { ...this.#settings, ...settings });
   }
 
-  /** The number of open connections to the server that has the most. */
+  /** The number of open connections to one server: the server with the most. */
   get mostOpen(): number {
     return Math.max(...this.proxies.map(({ open }) => open));
   }

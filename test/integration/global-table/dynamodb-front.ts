@@ -14,7 +14,7 @@ export interface DynamoDbFront {
   readonly close: () => Promise<void>;
 }
 
-/** A replicated table: the pair that it belongs to, and which of the two it is. */
+/** One of the two tables of a replicated pair: the pair, and the position of this table in it. */
 type Replicated = Map<string, { readonly table: GlobalTable; readonly at: number }>;
 
 /** The parsed members of a write. PutItem has an `Item`, UpdateItem a `Key`. */
@@ -32,7 +32,7 @@ interface Answer {
 
 const MAX_BODY_BYTES = 1024 * 1024;
 const WRITES = /\.(?:PutItem|UpdateItem)$/;
-/** The request headers that are forwarded to the emulator. */
+/** The request headers that the proxy forwards to the emulator. */
 const HEADERS = ['authorization', 'content-type', 'x-amz-date', 'x-amz-target'];
 
 /** Starts a DynamoDB emulator on 127.0.0.1 behind a proxy. The proxy replicates each write to the other table. */

@@ -5,11 +5,11 @@ import { codeAndWhy, type RunLog } from './run-log.ts';
 import type { Seeded } from '../../support/seeded.ts';
 import { REGIONS, type Region, type TwoRegions } from './two-regions.ts';
 
-/** A process of the service. It keeps its cache until it is restarted. */
+/** A process of the service. It keeps its cache until the test restarts it. */
 export interface Process {
   readonly region: Region;
   readonly suffixed: boolean;
-  /** The error of the process's clock, in milliseconds. */
+  /** How far the process's clock is ahead of the true time, in milliseconds. */
   readonly offsetMs: number;
   readonly service: SessionFactory;
 }
@@ -19,7 +19,7 @@ export const [LEGACY_REGION] = REGIONS;
 
 const PROCESSES_A_REGION = 3;
 const MAX_CLOCK_ERROR_MS = 20_000;
-/** A key is retired after this number of seals on average. */
+/** The average number of seals after which a key is retired. */
 const SEALS_OF_A_KEY = 30;
 const CHECK_INTERVAL_MS = 60 * MINUTE_MS;
 const EXPIRE_AFTER_MS = 90 * DAY_MS;
@@ -157,7 +157,7 @@ export class Fleet {
     );
   }
 
-  /** Whether a process may now fail to open a record with this error. */
+  /** Whether this error is a permitted failure of a process to open a record at this time. */
   async #mayFail(process: Process, entry: Entry, error: unknown): Promise<boolean> {
     const { world, ledger, log } = this.#options;
     if (!(error instanceof KeyfoldError)) return false;
@@ -167,7 +167,7 @@ export class Fleet {
     if (!this.#lacksKms(error)) {
       return ledger.mayFail(entry, { region, nowMs, clockMs: nowMs + offsetMs }, error.code);
     }
-    // KMS may fail only if every region that this replica lists as able to open the System Key is down.
+    // KMS may fail only if none of the regions that can open the System Key works. This replica lists these regions.
     const [, { id, created }] = entry.keys as [KeyMeta, KeyMeta];
     const row = await world.keyTables[region].find(id, created);
     if (row === undefined || 'unreadable' in row) return false;

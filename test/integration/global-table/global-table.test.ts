@@ -49,7 +49,7 @@ async function keyToRenew(suffixed: boolean): Promise<KeyMeta> {
   return rowIn(WEST, suffixed ? '_SK_svc_prod_us-west-2' : '_SK_svc_prod');
 }
 
-/** The state of a key in each replica, after all rows have been replicated. */
+/** The state of a key in each replica, once all rows are replicated. */
 async function states({ id, created }: KeyMeta): Promise<object[]> {
   await world.wait(LAG_MS);
   const rows = await Promise.all(REGIONS.map((region) => rowIn(region, id, created)));

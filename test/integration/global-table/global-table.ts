@@ -31,14 +31,16 @@ interface Parcel {
 
 /**
  * Two replicas like those of an eventually consistent DynamoDB Global Table:
- * - A condition is evaluated in the replica that is written to.
- * - A write is then replicated as the whole row, in no particular order.
- * - If both replicas write a row, the last write wins in both, as a whole row.
+ * - The replica that receives a write evaluates its condition.
+ * - The other replica then receives the whole row. Rows arrive in no particular order.
+ * - If both replicas write a row, the later write replaces the whole row in both.
  */
 export class GlobalTable {
   readonly #replicas: readonly [Replica, Replica];
   readonly #link: LinkOptions;
-  /** For each replica and row, the number of the write that it holds. Writes are numbered in order of time. */
+  /**
+   * The number of the write whose row a replica holds, for each replica and row. Writes are numbered in order of time.
+   */
   readonly #has = [new Map<string, number>(), new Map<string, number>()] as const;
   #writes = 0;
   #underWay: Parcel[] = [];
@@ -56,8 +58,8 @@ export class GlobalTable {
   }
 
   /**
-   * Performs a write in one replica and, if it was done, replicates the row to the other.
-   * Writes are sequential, so that the row read back is the result of this write.
+   * Performs a write in one replica and, if it succeeds, replicates the row to the other. Writes are sequential, so
+   * that the next read returns the result of this write.
    * @param key a row with the same primary key
    */
   write<T extends { readonly done: boolean }>(at: number, key: Item, work: () => Promise<T>): Promise<T> {
@@ -88,7 +90,7 @@ export class GlobalTable {
     });
   }
 
-  /** Disconnects the replicas. Rows in transit and later ones wait. */
+  /** Disconnects the replicas. Rows in transit and later rows wait. */
   cut(): void {
     this.#cut = true;
   }

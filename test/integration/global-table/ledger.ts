@@ -3,7 +3,7 @@ import type { DataRowRecord, EnvelopeKeyRecord, KeyMeta } from '../../../src/ind
 import { MINUTE_MS } from '../../support/fakes.ts';
 import type { Region } from './two-regions.ts';
 
-/** A record that was returned to a caller, and so must not be lost. */
+/** A record that a process returned to a caller. It must not be lost. */
 export interface Entry {
   readonly number: number;
   readonly partition: string;
@@ -19,10 +19,10 @@ export interface Entry {
 
 /** The time for which a process remembers that a row is absent. */
 const ABSENCE_MS = 1000;
-/** Above this age an absent key is reported as unreadable instead of not yet visible. */
+/** If an absent key is older than this, Keyfold reports it as unreadable instead of not yet visible. */
 const ON_ITS_WAY_MS = 15 * MINUTE_MS;
 
-/** The expected state of the two replicas, computed from the actions alone and not from the replicas. */
+/** The expected state of the two replicas, computed only from the actions, without reading the replicas. */
 export class Ledger {
   readonly entries: Entry[] = [];
   readonly #lagMs: number;
@@ -35,7 +35,7 @@ export class Ledger {
     this.#lagMs = lagMs;
   }
 
-  /** A record was returned; its keys had been written by then. */
+  /** A process returned a record. Its keys must be in the table by then. */
   enter(entry: Entry, nowMs: number): void {
     this.entries.push(entry);
     for (const key of entry.keys) {
@@ -65,7 +65,7 @@ export class Ledger {
   }
 
   /**
-   * Whether a process may fail to open a record with this code. KMS faults are not considered here.
+   * Whether a process may fail to open a record with this code. This does not consider KMS faults.
    * @param clockMs the time on the process's own clock
    */
   mayFail(entry: Entry, where: { region: Region; nowMs: number; clockMs: number }, code: string): boolean {
@@ -86,7 +86,7 @@ interface Seen {
   readonly regions: readonly string[];
 }
 
-/** Observes one replica and checks that no revocation, wrap or row is ever undone. */
+/** Observes one replica and checks that no revocation, wrap or row ever disappears. */
 export class ReplicaWatch {
   readonly #region: Region;
   readonly #seen = new Map<string, Seen>();
@@ -95,7 +95,7 @@ export class ReplicaWatch {
     this.#region = region;
   }
 
-  /** Lists the changes that were undone since the last call. */
+  /** Lists the revocations, wraps and rows that have disappeared since the last call. */
   look(rows: readonly KeyRow[]): string[] {
     const now = new Map(rows.map((row) => [rowName(row), 'unreadable' in row ? undefined : seenOf(row)]));
     const undone: string[] = [];

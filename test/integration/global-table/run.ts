@@ -10,13 +10,13 @@ const STEPS = 100;
 const STEPS_A_LOOK = 10;
 const PARTITIONS = ['a', 'b', 'c'];
 const LAGS_MS = [2000, 30_000, 120_000];
-/** A revocation picks one of this number of latest rows. */
+/** A revocation picks one of this many latest rows. */
 const REVOCABLE = 6;
 
 /** The result of a run. */
 export interface RunResult {
   readonly log: RunLog;
-  /** The lost records: after the end of the run, a new process in some region could not decrypt them. */
+  /** The lost records. After the end of the run, a new process in at least one region could not decrypt them. */
   readonly lost: readonly string[];
 }
 
@@ -98,7 +98,7 @@ class Run {
     }
   }
 
-  /** Checks that no change of a replica was undone. */
+  /** Checks that no change of a replica has disappeared. */
   async look(): Promise<void> {
     for (const region of REGIONS) {
       for (const undone of this.#watches[region].look(await this.#world.keyTables[region].list())) {
@@ -108,8 +108,8 @@ class Run {
   }
 
   /**
-   * Waits until all rows are replicated and reads every record. If none is lost, maintains the keys and disables the
-   * replaced KMS keys. Then reads every record again in each region while its own KMS is down.
+   * Waits until all rows are replicated and reads every record. If no record is lost, maintains the keys and disables
+   * the replaced KMS keys. Then reads every record again in each region while its own KMS is down.
    * @returns the records that were lost
    */
   async comeToRest(): Promise<string[]> {
@@ -149,8 +149,8 @@ class Run {
   }
 
   /**
-   * Runs maintenance as in docs/explanation/global-tables.md. Each region maintains its keys, and one region also those
-   * without a suffix.
+   * Runs maintenance as in docs/explanation/global-tables.md. Each region maintains its own keys. One region also
+   * maintains the keys without a suffix.
    */
   async #maintain(region: Region): Promise<void> {
     const whose = this.#suffixed && region === LEGACY_REGION ? [true, false] : [this.#suffixed];
@@ -164,7 +164,10 @@ class Run {
     }
   }
 
-  /** Revokes one of the latest keys of a region, in its replica. Without suffixes, it picks any key. */
+  /**
+   * Revokes one of the latest keys of a region, in the region's replica. If keys have no region suffix, it picks any
+   * key.
+   */
   async #revoke(region: Region, pick: number): Promise<void> {
     const table = this.#world.keyTables[region];
     const rows = (await table.list()).flatMap((row) => ('unreadable' in row || row.revoked ? [] : row));

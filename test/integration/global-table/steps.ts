@@ -1,7 +1,7 @@
 import { DAY_MS, MINUTE_MS } from '../../support/fakes.ts';
 import type { Seeded } from '../../support/seeded.ts';
 
-/** The relative frequency of each kind of step. */
+/** How often a step of each kind occurs: the relative frequency of each kind of step. */
 const WEIGHTS = {
   encrypt: 24,
   'encrypt at once': 6,

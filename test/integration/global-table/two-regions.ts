@@ -44,12 +44,12 @@ export interface TwoRegionsOptions {
 /** The options of a process. */
 export interface ProcessOptions {
   readonly suffixed: boolean;
-  /** The error of the process's clock, in milliseconds. */
+  /** How far the process's clock is ahead of the true time, in milliseconds. */
   readonly offsetMs?: number;
   readonly policy?: Partial<CryptoPolicy>;
 }
 
-/** Long timeouts, because no emulator hangs here but a busy machine may be slow. */
+/** Long timeouts. No emulator hangs in these tests, but a busy machine may be slow. */
 const TIMEOUT_MS = 15_000;
 const NAMES = { service: 'svc', product: 'prod' };
 
@@ -59,7 +59,7 @@ const NAMES = { service: 'svc', product: 'prod' };
 export class TwoRegions {
   readonly clock: HandClock;
   readonly table: GlobalTable;
-  /** The replicas, read and changed by an operator. */
+  /** The replicas. An operator reads and changes them. */
   readonly keyTables: PerRegion<DynamoDbKeyTable>;
   readonly #emulators: Emulators;
   readonly #alias: string;
@@ -116,18 +116,18 @@ export class TwoRegions {
     return new SessionFactory({ ...this.#parts(region, suffixed), policy, now: () => this.clock.nowMs + offsetMs });
   }
 
-  /** Runs the maintenance of a region once, for its own keys or for those without a suffix. */
+  /** Runs the maintenance of a region once, for its own keys or for the keys without a suffix. */
   maintain(region: Region, suffixed: boolean): Promise<MaintenanceReport> {
     return new SystemKeyMaintenance({ ...this.#parts(region, suffixed), now: this.clock.now }).run();
   }
 
-  /** Advances the clock and delivers the rows that became due. */
+  /** Advances the clock and delivers the rows that are now due. */
   async wait(ms: number): Promise<void> {
     this.clock.advance(ms);
     await this.table.deliver();
   }
 
-  /** The region whose KMS fails at present. */
+  /** The region in which KMS currently fails. */
   get brokenKms(): Region | undefined {
     return this.#brokenKms;
   }
@@ -154,7 +154,7 @@ export class TwoRegions {
     this.#replacedKeys.push({ region, arn: keyArn });
   }
 
-  /** Disables every KMS key that was replaced. */
+  /** Disables every KMS key that a newer key has replaced. */
   async disableReplacedKmsKeys(): Promise<void> {
     for (const { region, arn } of this.#replacedKeys) {
       await this.#kmsClients[region].send(new DisableKeyCommand({ KeyId: arn }));

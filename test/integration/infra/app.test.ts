@@ -18,7 +18,7 @@ let example: AppPackage;
 let flipped: AppPackage;
 
 beforeAll(async () => {
-  // Packages one after the other, because osls writes into .serverless/ meanwhile.
+  // Package one app at a time, because osls writes into .serverless/ while it runs.
   example = await packageExample({});
   flipped = await packageExample(FLIPPED);
 }, 120_000);
@@ -47,8 +47,8 @@ function environmentOf(app: AppPackage, name: string): Record<string, string> {
 }
 
 /**
- * The reviewed parts of a packaged app, one line per resource and graph. It leaves out the texts and topics of alarms,
- * and the location of the code, which each package changes.
+ * The reviewed parts of a packaged app. Each resource and each graph has one line. The texts and topics of alarms are
+ * left out. So is the location of the code, because it differs in each package.
  */
 function reviewOf({ resources }: AppPackage): string {
   const lines = Object.entries(resources).flatMap(([name, { Type: _type, Properties: all, ...rest }]) => {
@@ -90,7 +90,7 @@ function ownMetrics({ Namespace, MetricName, Dimensions = [], Metrics = [] }: Ap
   return [...one, ...others];
 }
 
-/** The probability that an hour with this many events, at random times, triggers an alarm within some hours. */
+/** The probability that an alarm goes off within some hours if each hour has this many events at random times. */
 function chanceToRing(alarm: AppResource['Properties'], perHour: number, hours: number): number {
   const { Threshold, EvaluationPeriods, Metrics } = alarm as {
     Threshold: number;
@@ -115,7 +115,7 @@ function periodsOf({ Period, Metrics = [] }: AppResource['Properties']): unknown
   return Period === undefined ? metrics : [Period];
 }
 
-/** The codes of docs/reference/errors.md that do not stand for a caller's mistake. */
+/** The codes in docs/reference/errors.md except those for a caller's mistake. */
 function documentedFaults(): string[] {
   const docs = readFileSync(new URL('../../../docs/reference/errors.md', import.meta.url), 'utf8');
   return [...docs.matchAll(/^\|([^|]*)\|\s*5\d\d\s*\|/gm)].flatMap(([, codes = '']) =>
@@ -142,7 +142,7 @@ function codesRungFor(metric: string): Set<unknown> {
   return new Set(dimensions.filter(({ Name }) => Name === 'code').map(({ Value }) => Value));
 }
 
-/** The minutes in which a message is tried if no queue accepts it. The first try is at `startSeconds`. */
+/** The minutes in which SQS delivers a message if no queue accepts it. The first attempt is at `startSeconds`. */
 function minutesTried({ retryDelaySeconds, longestRetryDelaySeconds }: QueueConfig, startSeconds: number): number[] {
   let at = startSeconds;
   const tries = Array.from({ length: 12 }, (_, i) => {
@@ -302,8 +302,8 @@ describe('the HTTP API', () => {
     expect(JSON.parse((AccessLogSettings as { Format: string }).Format)).not.toHaveProperty('path');
     expect(example.resources['HttpApiLogGroup']?.Properties).toMatchObject({
       RetentionInDays: 365,
-      // Each log group with another prefix is listed in a resource policy of the account, which holds at most 5,120
-      // characters.
+      // AWS lists each log group with another prefix in a resource policy of the account. That policy holds at most
+      // 5,120 characters.
       LogGroupName: '/aws/vendedlogs/http-api/keyfold-app',
     });
   });
@@ -447,7 +447,7 @@ describe('alarms', () => {
 
   it('report a missing maintenance after its first run, but not in a new deployment', () => {
     expect(example.resources['MaintenanceMissingAlarm']?.Properties).toMatchObject({
-      // A new alarm is in the state INSUFFICIENT_DATA. Only a change from it notifies.
+      // A new alarm is in the state INSUFFICIENT_DATA. Only a change from that state sends a notification.
       TreatMissingData: 'missing',
       InsufficientDataActions: [{ Ref: 'AlarmTopic' }],
       MetricName: 'Invocations',

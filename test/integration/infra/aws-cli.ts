@@ -10,13 +10,13 @@ import { deploy } from '../../../deploy/deploy.ts';
 
 const root = join(import.meta.dirname, '..', '..', '..');
 
-/** The deployment that these runs begin with. */
+/** The deployment at the beginning of each run. */
 export const EXAMPLE = join(root, 'deploy.example.yml');
 
 /**
  * The stand-ins' answers by service and command, or by a waiter's name. A string is an error. A list has one answer for
- * each call, and the last one repeats. CHANGE_SET stands for the name of the latest change set. Other calls get an
- * empty answer, and osls without an answer here is the real one.
+ * each call, and the last answer repeats. CHANGE_SET stands for the name of the latest change set. Other calls get an
+ * empty answer. If osls has no answer here, the real osls runs.
  */
 export type Answers = Readonly<Record<string, unknown>>;
 
@@ -25,7 +25,7 @@ export function invoked(payload: unknown, meta: object = {}): object {
   return { ...meta, [PAYLOAD]: payload };
 }
 
-/** The outcome of a script. */
+/** The exit code and the output of a script, and the calls that it made. */
 export interface Outcome {
   readonly code: number;
   readonly said: string;
@@ -35,7 +35,7 @@ export interface Outcome {
 
 /** Runs the deployment scripts. */
 export interface Cli {
-  /** Runs `deploy/main.ts` in this process with the example, with changes to it and to the environment. */
+  /** Runs `deploy/main.ts` in this process with the example deployment, after changes to it and to the environment. */
   deploy(args: readonly string[], answers: Answers, changed?: object, variables?: object): Promise<Outcome>;
   /** Like `deploy`, but in a child process, so that the output includes that of osls. */
   deployInProcess(args: readonly string[], answers: Answers, changed?: object, variables?: object): Promise<Outcome>;
@@ -187,7 +187,7 @@ function runProcess(args: readonly string[], variables: object): Promise<Ended> 
   });
 }
 
-/** Runs the script as its entry does, but in this process. */
+/** Runs the script as its entry file does, but in this process. */
 async function runHere(args: readonly string[], variables: object): Promise<Ended> {
   for (const [name, value] of Object.entries(variables)) vi.stubEnv(name, value as string);
   const lines: string[] = [];

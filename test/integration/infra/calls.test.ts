@@ -25,7 +25,7 @@ let sqs: SqsEmulator;
 let services = 0;
 let settings: Record<string, string>;
 let started: LocalFunction[] = [];
-/** The KMS calls so far. The administrator's calls come later. */
+/** The KMS calls of the function so far. Calls of the administrator come after this point and do not count. */
 let before: string[] = [];
 /** The SQS calls by queue, under their IAM action names. */
 let sqsCalls: string[] = [];
@@ -104,7 +104,7 @@ function kmsCalls(): string[] {
   return [...before, ...kms.calls().map(({ region, action }) => `${region} kms:${action}`)];
 }
 
-/** The distinct calls since {@link record} as IAM actions. KMS actions have their region. */
+/** The distinct calls since {@link record} as IAM actions. KMS actions include the region. */
 function recorded(): { kms: { region: string; action: string }[]; dynamoDb: string[] } {
   const ofKms = [...new Set(kmsCalls())].toSorted().map((call) => {
     const [region = '', action = ''] = call.split(' ');
@@ -119,7 +119,7 @@ function iamActionOf(call: string): string {
   return `dynamodb:${action === 'Query' ? action : `${action}Item`}`;
 }
 
-/** The recorded calls, and those of them that a role would refuse. */
+/** The recorded calls, and the recorded calls that a role would refuse. */
 async function calledAs(name: keyof typeof USERS): Promise<{ called: string[]; refused: string[] }> {
   const { kms: ofKms, dynamoDb: ofDynamoDb } = recorded();
   const keys = new Map([
@@ -163,7 +163,7 @@ const PLAINTEXT = { plaintext: 'aGVsbG8=' };
 
 /**
  * For tests in which another process overtakes a request. A loaded machine may stall the request so long that the
- * process assumes a freeze and repeats it. The repeat is not overtaken, so the test then runs again.
+ * process assumes a freeze and repeats it. No other process overtakes the repeat, so the test then runs again.
  */
 const RACE = { retry: 3 };
 
@@ -207,7 +207,7 @@ describe('the role allows exactly the calls', { timeout: 60_000 }, () => {
     const sealed = await invoke(start('invoke', 'encrypt'), 'encrypt', PLAINTEXT);
     const { Key } = sealed['record'] as { Key: { ParentKeyMeta: { KeyId: string; Created: number } } };
     Key.ParentKeyMeta.KeyId = Key.ParentKeyMeta.KeyId.replace(WEST, 'eu-north-1');
-    // A key of the last minutes could be one that is not yet replicated.
+    // A key from the last minutes might not be replicated yet.
     Key.ParentKeyMeta.Created -= 3600;
     record();
     const open = start('invoke', 'decrypt');
@@ -267,7 +267,7 @@ describe('the role allows exactly the calls', { timeout: 60_000 }, () => {
     for (const region of [WEST, EAST]) kms.setFault(region, { kind: 'error', name: 'DisabledException' });
     expect(await queues.take('decrypt', { record: one })).toBe(1);
     queues.close();
-    // Lambda needs this permission too, but the local poller does not use the action.
+    // Lambda also needs this permission, but the local poller does not use the action.
     sqsCalls.push('input sqs:GetQueueAttributes');
     expect(await calledAs('queue')).toEqual(await exactly('queue'));
   });
@@ -281,7 +281,7 @@ async function aside<T>(work: Promise<T>): Promise<T> {
   return done;
 }
 
-/** The three queues. Their clients here make calls that are not recorded. */
+/** The three queues. The tests do not record the calls of these clients. */
 function openQueues() {
   const input = sqs.ensureQueue('input');
   const { queueUrl: outputUrl } = sqs.ensureQueue('output');

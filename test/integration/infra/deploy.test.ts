@@ -385,7 +385,7 @@ describe('a failure of CloudFormation', () => {
 
   const StackId = 'arn:aws:cloudformation:us-west-2:111122223333:stack/keyfold-table/1';
 
-  /** A stack in that state, with its remaining resources. */
+  /** A stack in this state, with these remaining resources. */
   function unmade(StackStatus: string, ...ResourceStatuses: string[]): Answers {
     const left = ResourceStatuses.map((ResourceStatus, i) => ({ LogicalResourceId: `It${i}`, ResourceStatus }));
     return {
@@ -612,7 +612,7 @@ describe('npm run deploy -- --yes', () => {
     expect(args).toContain('AWS_SECRET_ACCESS_KEY=not-a-secret');
     expect(args).toContain('AWS_SESSION_TOKEN=session');
     expect(args.slice(0, 4)).toEqual(['--package', packageFolder({ prefix }, 'us-west-2'), '--region', 'us-west-2']);
-    // osls is set to fetch no notifications, and to fail if its configuration is invalid.
+    // The configuration tells osls to fetch no notifications, and to fail if the configuration is invalid.
     expect(args).toContain('SLS_NOTIFICATIONS_MODE=off');
     expect(args).toContain('OSLS_VALIDATION=error');
     expect(args.filter((arg) => /another|PROFILE/i.test(arg))).toEqual([]);

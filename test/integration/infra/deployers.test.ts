@@ -1,6 +1,6 @@
 /**
- * Tests what the policies of the deploying roles forbid. test/peers/deployers.test.ts tests that they allow what
- * CloudFormation needs.
+ * Tests which actions the policies of the deploying roles forbid. test/peers/deployers.test.ts tests that they allow
+ * the actions that CloudFormation needs.
  */
 import { rm } from 'node:fs/promises';
 import * as v from 'valibot';
@@ -89,7 +89,7 @@ describe('a deploying role', () => {
     expect(await isAllowed(DEPLOYERS[name], action, target)).toBe(false);
   });
 
-  // A deployment whose prefix begins with our prefix.
+  // A deployment with a longer prefix that begins with our prefix.
   it.for([
     ['lambda:UpdateFunctionCode', ofLambda('keyfold-eu-open')],
     ['sqs:SetQueueAttributes', at(`arn:aws:sqs:${WEST}:${ACCOUNT}:keyfold-eu-input`)],
@@ -421,7 +421,8 @@ describe('the AWS calls of the deploy scripts', { timeout: 60_000 }, () => {
 
 /** The IAM actions that a call of the AWS CLI needs, if any. */
 function askedOf({ name, args }: Outcome['calls'][number]): [action: string, target: Target][] {
-  // Every caller may perform the first action. Only the CLI calls the second. osls needs what its stack's changes need.
+  // Every caller may perform the first action. Only the CLI calls the second. osls needs the actions that the changes
+  // of its stack need.
   if (/^(?:sts get-caller-identity|configure export-credentials|osls \w+)$/.test(name)) return [];
   const [service = '', command = ''] = name.split(' ');
   const option = (of: string): string => args[args.indexOf(of) + 1] as string;

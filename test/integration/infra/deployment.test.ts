@@ -32,7 +32,7 @@ async function read(changed: object): Promise<Deployment> {
   return readDeployment(file);
 }
 
-/** The faults of the example with some changes, one per line. */
+/** Changes the example deployment, checks it, and returns one line per fault. */
 async function faultsOf(changed: object): Promise<string[]> {
   return read(changed).then(
     () => [],
@@ -48,7 +48,7 @@ function withOption(path: string, value: unknown): object {
   return { [first]: second === undefined ? value : { ...queue, [second]: inner } };
 }
 
-/** A queue with this retention. */
+/** Sets how long a queue keeps its messages. */
 function withQueue(retentionDays: number, oldestMessageSeconds: number): object {
   return { queue: { kind: 'standard', retentionDays, oldestMessageSeconds } };
 }
@@ -295,7 +295,8 @@ describe('the size limits of AWS', () => {
 
   it('limit the variables of a function to 4096 bytes, counted in the region where they are longest', async () => {
     const deployment = await read({ regions: ['us-west-2'], settings: { POWERTOOLS_SERVICE_NAME: '' }, queue: {} });
-    // The API has one variable more than the other functions except seal, whose list of operations is the longest.
+    // The API has one variable more than most functions. Only seal is an exception, because its list of operations is
+    // longer.
     const variables = {
       ...environmentOf(deployment, 'us-west-2'),
       KEYFOLD_OPERATIONS: 'encrypt,rewrap,encrypt-batch,rewrap-batch,encrypt-fields',

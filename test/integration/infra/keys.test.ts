@@ -136,7 +136,7 @@ describe('the key stack', () => {
   });
 
   it('refuses a name that the policies of another deployment would match', () => {
-    // Of the last two, the retired alias alone matches: alias/keyfold-next-retired-1.
+    // Of the last two aliases, only the retired one matches: alias/keyfold-next-retired-1.
     for (const Name of ['keyfold-retired-1', 'keyfold-next-2', 'keyfold-retired', 'keyfold-next']) {
       expect(() => keys({ Name })).toThrow('Name does not match its pattern');
     }

@@ -33,7 +33,7 @@ interface OslsState {
   readonly service: { readonly provider: AppPackage['stack'] };
 }
 
-/** Each option of the example reversed, with a topic, and with a key for the functions' environment. */
+/** The opposite of each option in the example, with a topic, and with a key for the functions' environment. */
 export const FLIPPED = {
   http: {
     auth: 'jwt',
@@ -93,7 +93,7 @@ function quoted(text: string): string[] {
   return [...text.matchAll(/`(\w+)`/g)].map(([, name = '']) => name);
 }
 
-/** The dimensions of each of Keyfold's metrics by docs/reference/metrics.md, including `service`. */
+/** The dimensions of each Keyfold metric, from docs/reference/metrics.md, including `service`. */
 export function documentedMetrics(): Map<string, string[]> {
   const docs = readFileSync(join(root, 'docs', 'reference', 'metrics.md'), 'utf8');
   const rows = docs.slice(0, docs.indexOf('## Alarms')).matchAll(/^\| (`[A-Z].*?) \|(.*?)\|/gm);

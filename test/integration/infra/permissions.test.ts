@@ -18,7 +18,7 @@ import {
 } from './account.ts';
 import { render, templateOf } from './template.ts';
 
-/** The allowed actions by target. Targets without an allowed action are left out. */
+/** The allowed actions by target. The result omits targets without an allowed action. */
 type Allowed = Readonly<Record<string, readonly string[]>>;
 
 const ENCRYPT = ['kms:Encrypt', 'kms:GenerateDataKey'];
@@ -56,8 +56,8 @@ const ADMINISTER = [
 ];
 
 /**
- * The actions allowed on the keys to which the alias points, will point and pointed, in the given regions. Other keys
- * get none.
+ * The actions that a role may perform in the given regions on three KMS keys: the current, next and previous targets of
+ * the alias. Other keys allow no action.
  */
 function ofKeys(current: readonly string[], retired: readonly string[]): Allowed {
   return {
@@ -145,7 +145,7 @@ async function allowed(principal: Principal, targets: Record<string, Target>): P
   return Object.fromEntries(entries.filter(([, actions]) => actions.length > 0));
 }
 
-/** Sorted, and without targets that allow no action. */
+/** The result is sorted, and omits targets that allow no action. */
 function inOrder(expected: Allowed): Allowed {
   const entries = Object.entries(expected).map(([name, actions]) => [name, actions.toSorted()] as const);
   return Object.fromEntries(entries.filter(([, actions]) => actions.length > 0));
@@ -183,7 +183,7 @@ describe('rows of the key table', () => {
     // Keys of any region that a record may name. A refusal by IAM would look like an outage.
     ['_IK_tenant-1_orders_shop_eu-north-1', true],
     ['_IK_a_b*c:é @ {}_orders_shop_eusc-de-east-1', true],
-    // Another service with a partition like the end of ours. IAM cannot distinguish the two, as
+    // Another service with a partition that looks like the end of our partition. IAM cannot distinguish the two, as
     // docs/reference/iam-and-stacks.md explains.
     ['_IK_x_orders_shop_a-b-c_billing_shop', true],
     ['_SK_orders_shop2', false],

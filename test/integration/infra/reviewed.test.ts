@@ -9,8 +9,8 @@ const REGION = 'us-west-2';
 const ROLE = `arn:aws:iam::${ACCOUNT}:role`;
 
 /**
- * Each stack with the fewest resources, with all, and with some. The third shows which condition controls which
- * resource.
+ * Each stack with the fewest resources, with all resources, and with some. The third shows which condition controls
+ * which resource.
  */
 const STACKS: readonly (readonly [stack: string, how: string, parameters: Readonly<Record<string, string>>])[] = [
   ['keys', 'least', { Classification: 'confidential', AdministratorArns: `${ROLE}/key-administrator` }],
@@ -109,7 +109,7 @@ const STACKS: readonly (readonly [stack: string, how: string, parameters: Readon
   ],
 ];
 
-/** Indented, with plain lists on one line, so that a diff shows what changed. Descriptions are left out. */
+/** Indented, with plain lists on one line, so that a diff shows what changed. The text omits descriptions. */
 function textOf(part: object): string {
   const text = JSON.stringify(part, (name, value: unknown) => (name.endsWith('Description') ? undefined : value), 1);
   const lists = /\[\s*((?:"[^"]*",?\s*)+)\]/g;

@@ -1,5 +1,6 @@
 /**
- * Resolves templates as CloudFormation would, as far as ours need it. No library resolves conditions inside policies.
+ * Resolves templates as CloudFormation would, as far as our templates need it. No library resolves conditions inside
+ * policies.
  */
 import { readFileSync } from 'node:fs';
 import { partition } from '@aws-sdk/core/client';
@@ -13,7 +14,7 @@ interface Resource {
   readonly Properties: Readonly<Record<string, unknown>>;
 }
 
-/** A resolved template: the resources and outputs whose conditions hold. */
+/** A resolved template. It has only the resources and outputs with true conditions. */
 export interface Rendered {
   readonly resources: Readonly<Record<string, Resource>>;
   readonly outputs: Readonly<Record<string, { readonly Value: unknown }>>;
@@ -23,7 +24,7 @@ interface Section {
   readonly [name: string]: Record<string, unknown>;
 }
 
-/** A template as written. */
+/** A template before it is resolved. */
 interface Template {
   readonly Parameters: Readonly<Record<string, { Type: string; Default?: unknown; AllowedPattern?: string }>>;
   readonly Rules?: Readonly<
@@ -34,7 +35,7 @@ interface Template {
   readonly Outputs: Section;
 }
 
-/** The account that owns everything here. */
+/** The account that owns everything in these tests. */
 export const ACCOUNT = '111122223333';
 
 const NO_VALUE = Symbol('AWS::NoValue');
@@ -47,7 +48,7 @@ export function templateOf(name: string): Template {
 
 /**
  * Renders a template. A reference to another resource becomes its logical name or `Name.Attribute`.
- * @throws Error if a parameter is missing or not allowed, or if a rule is broken
+ * @throws Error if a parameter is missing or not allowed, or if the parameters break a rule
  */
 export function render(name: string, region: string, given: Readonly<Record<string, string>>): Rendered {
   const template = templateOf(name);

@@ -40,7 +40,7 @@ function commandOf(greeting: string, n: number): string {
   return new RegExp(`^${n}\\. .*\\n +(.*)$`, 'm').exec(greeting)?.[1] ?? '';
 }
 
-/** Runs the curl commands of the greeting. All of a chain must succeed. Returns the last body. */
+/** Runs the curl commands of the greeting. All commands of a chain must succeed. Returns the last body. */
 async function paste(commands: string, folder: string): Promise<string> {
   let output = '';
   for (const command of commands.split(' && ')) {

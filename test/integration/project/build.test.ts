@@ -75,6 +75,7 @@ it("the client's files contain no code that handles keys, and no SDK client", as
     'src/errors',
     'src/input',
     'src/operations',
+    'src/records',
   ]);
   expect([...homes].filter((home) => !known.has(home)).toSorted()).toEqual([
     'node_modules/@aws-sdk/core',

@@ -1,6 +1,6 @@
 /**
- * Tests docs/explanation/costs.md: the arithmetic against calculations by hand, the number of calls against the code,
- * and that the document is current.
+ * Tests docs/explanation/costs.md: the arithmetic against manual calculations, the number of calls against the code,
+ * and the text against the current figures.
  */
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';

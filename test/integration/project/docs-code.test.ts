@@ -1,4 +1,7 @@
-/** The code blocks of the documents: each is in a known language, and is parsed, compiled or held against the code. */
+/**
+ * Tests the code blocks of the documents. Each must be in a known language, and the tests parse it, compile it or
+ * compare it with the code.
+ */
 import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -14,7 +17,7 @@ import { runCli } from '../../../src/cli/program.ts';
 import { REMOVED_SETTINGS, settingsSchema } from '../../../src/config/settings.ts';
 import { codeBlocksOf, commandsOf, MARKDOWN, read, ROOT, type CodeBlock } from '../../support/documents.ts';
 
-/** Those whose code is of today. The CHANGELOG has that of earlier versions. */
+/** The documents with current code. The CHANGELOG has the code of earlier versions. */
 const DOCUMENTS = MARKDOWN.filter((file) => file !== 'CHANGELOG.md');
 const BLOCKS = DOCUMENTS.flatMap(codeBlocksOf);
 
@@ -24,7 +27,7 @@ const withPlaces = (language: string): (readonly [string, string])[] =>
   blocksIn(language).map((block) => [placeOf(block), block.code] as const);
 
 /**
- * Other tests cover js, which is run, go, java and python, which test/peers runs, and sql, the queries of the audit.
+ * Other tests cover these languages: they run js, test/peers runs go, java and python, and the audit tests read sql.
  */
 const LANGUAGES = new Set(['', 'js', 'json', 'mermaid', 'sh', 'ts', 'yaml', 'go', 'java', 'python', 'sql']);
 
@@ -47,10 +50,10 @@ it.for(withPlaces('mermaid'))('the block at %s is a diagram of a kind that forge
   expect(code).toMatch(/^(?:flowchart (?:LR|TB|TD)|sequenceDiagram|gantt|stateDiagram-v2|timeline)\n/);
 });
 
-/** The pages that are written from doc comments. */
+/** The pages that a script generates from doc comments. */
 const LIBRARY = 'docs/reference/library/';
 
-/** What examples of the library's doc comments, and other fragments, take as given. */
+/** The names that examples in doc comments and other fragments use without a declaration. */
 const GIVEN = `import type * as given from 'keyfold';
 declare const kms: given.AwsKms, metastore: given.DynamoDbMetastore, row: given.KeyRow;
 declare const keyfold: given.SessionFactory, session: given.Session;
@@ -59,7 +62,7 @@ const GIVEN_TO_CLIENTS = `import type * as given from 'keyfold/client';
 declare const keyfold: given.KeyfoldClient, partition: given.PartitionClient, record: given.KeyfoldRecord;
 declare const endpoint: string, job: unknown, putBackIntoQueue: (job: unknown) => Promise<void>;`;
 
-/** The source of each entry of the package, by the name that programs import it by. */
+/** The source of each entry of the package, by the name in a program's import. */
 const SOURCES = Object.entries(packageJson.exports).map(([entry, { types }]) => {
   const source = types.replace('./dist/', 'src/').replace('.d.ts', '.ts');
   return [entry.replace('.', 'keyfold'), join(ROOT, source)] as const;
@@ -83,7 +86,7 @@ function moduleOf({ file, code }: CodeBlock): string {
 
 it('the blocks in TypeScript compile', async () => {
   const folder = await mkdtemp(join(ROOT, 'node_modules', '.docs-'));
-  // The other blocks of these pages are signatures, written from sources that compile.
+  // The other blocks of these pages are signatures. A script writes them from sources that compile.
   const blocks = blocksIn('ts').filter(({ file, heading }) => !file.startsWith(LIBRARY) || heading === 'Example');
   try {
     for (const block of blocks) {
@@ -166,7 +169,7 @@ it('settings that the documents name exist', () => {
   const named = DOCUMENTS.flatMap((file) =>
     [...read(file).matchAll(/\bKEYFOLD_([A-Z][A-Z_]*[A-Z])\b/g)].map(([, name = '']) => [file, name] as const),
   );
-  // The upgrade page names settings that are gone.
+  // The upgrade page names settings that no longer exist.
   const wrong = named.filter(
     ([file, name]) => !known.has(name) && !(file.endsWith('upgrading.md') && REMOVED_SETTINGS.has(name)),
   );

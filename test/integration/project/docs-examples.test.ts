@@ -104,7 +104,7 @@ describe('docs/reference/direct-invocation.md', () => {
   });
 });
 
-/** The members of a value and of the values in it. Texts stay unchanged. */
+/** Lists the members of a value and of all values in it. It keeps texts unchanged. */
 function shapeOf(value: unknown): unknown {
   if (Array.isArray(value)) return value.map((item) => Object.keys(item as object));
   if (typeof value !== 'object' || value === null) return value;

@@ -1,22 +1,28 @@
-/** Every link in a Markdown file leads somewhere, every page is linked to, and the code names pages that exist. */
+/**
+ * Tests that every link in a Markdown file has a target, that every page has a link to it, and that pages named in code
+ * exist.
+ */
 import { existsSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { MARKDOWN, read, repositoryFiles, ROOT } from '../../support/documents.ts';
 
-/** The text of a file without its code, in which a bracket is no link. */
+/** The text of a file without its code, because a bracket in code is not a link. */
 function proseOf(file: string): string {
   return read(file)
     .replaceAll(/^( *)```.*?^\1```$/gms, '')
     .replaceAll(/`[^`\n]*`/g, (code) => '`'.padEnd(code.length, '`'));
 }
 
-/** The targets of the links and images in a file, as they are written. */
+/** The targets of the links and images in a file, exactly as in its text. */
 function targetsOf(file: string): string[] {
   return [...proseOf(file).matchAll(/\]\(([^)\s]+)(?:\s+"[^"]*")?\)/g)].map(([, target = '']) => target);
 }
 
-/** The anchors of a file: those of its headings, as GitHub and the site make them, and those that it sets itself. */
+/**
+ * The anchors of a file: those that GitHub and the site derive from its headings, and those that the file defines
+ * itself.
+ */
 function anchorsOf(file: string): Set<string> {
   const text = read(file).replaceAll(/^( *)```.*?^\1```$/gms, '');
   const anchors = new Set([...text.matchAll(/<a id="([^"]+)">/g)].map(([, id = '']) => id));
@@ -31,7 +37,7 @@ function anchorsOf(file: string): Set<string> {
   return anchors;
 }
 
-/** Says why a link leads nowhere. Undefined if it leads somewhere, or out of the repository. */
+/** Explains why a link has no target. Undefined if it has one, or if it points outside the repository. */
 function faultOf(file: string, target: string): string | undefined {
   if (/^(?:https?|mailto):/.test(target)) return undefined;
   const [path = '', anchor] = target.split('#');
@@ -60,7 +66,7 @@ describe('links', () => {
 
 it('every page can be reached from docs/README.md', () => {
   const reached = new Set(['docs/README.md']);
-  // A set that grows while it is gone through gives the new members too.
+  // Iteration over a set also visits members that are added during the iteration.
   for (const page of reached) {
     if (!page.endsWith('.md')) continue;
     for (const target of targetsOf(page)) {
@@ -78,7 +84,7 @@ it('code, templates and scripts name documents that exist', () => {
     [...read(file).matchAll(/\bdocs\/[\w/.-]+\.(?:json|md|png|svg)\b/g)].map(([path]) => [file, path] as const),
   );
   expect(named.length).toBeGreaterThan(30);
-  // The tests of links name pages that do not exist.
+  // The tests of the link checker name pages that do not exist.
   expect(named.filter(([file, path]) => !file.endsWith('docs-links.test.ts') && !existsSync(join(ROOT, path)))).toEqual(
     [],
   );

@@ -1,4 +1,7 @@
-/** Runs what the documents have their reader run against `npm start`: curl commands, the CLI, and whole programs. */
+/**
+ * Runs the commands that the documents ask their reader to run against `npm start`: curl commands, the CLI, and whole
+ * programs.
+ */
 import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -16,7 +19,7 @@ const NPX = /^(?:npm run -s keyfold --|npx keyfold) /;
 
 let world: LocalProcess;
 let folder: string;
-/** The addresses of the local world, by the ones that the documents show. */
+/** The addresses of the local world, by the addresses in the documents. */
 let addresses: Record<string, string>;
 
 beforeAll(async () => {
@@ -29,7 +32,7 @@ beforeAll(async () => {
     'http://127.0.0.1:8082': at('DynamoDB'),
     'http://127.0.0.1:8083': at('SQS'),
   };
-  // Pages other than the tutorial take this file as given.
+  // Every page except the tutorial assumes that this file exists.
   const encrypt = `curl -d {"plaintext":"aGVsbG8="} ${world.url}/v1/partitions/tenant-1/encrypt | tee record.json`;
   await runCurl(encrypt.replace('curl', "curl -H 'content-type: application/json'"), folder);
 });
@@ -38,11 +41,11 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-/** A text with the addresses of this local world in it. */
+/** Replaces the addresses in a text with the addresses of this local world. */
 const here = (text: string): string =>
   text.replaceAll(/http:\/\/127\.0\.0\.1:808\d/g, (address) => addresses[address] ?? address);
 
-/** Runs one command, if it can run here. Its outcome is the status of an answer, or the exit code of a process. */
+/** Runs one command, if it can run here. Returns the status of the answer, or the exit code of the process. */
 async function outcomeOf(command: string, env: Record<string, string>): Promise<{ ended: number; output: string }> {
   if (command.startsWith('export ')) {
     for (const [, name = '', value = ''] of command.matchAll(/(\w+)=(\S+)/g)) env[name] = value;
@@ -50,7 +53,7 @@ async function outcomeOf(command: string, env: Record<string, string>): Promise<
     const { status, body } = await runCurl(command, folder);
     return { ended: status, output: body };
   } else if (command.startsWith('sed ')) {
-    // The only use of sed: it puts a member in front of the others of a JSON object.
+    // The documents use sed only to put a member before the other members of a JSON object.
     const [, member = '', from = '', to = ''] = /^sed 's\/\^\{\/\{(.*)\/' (\S+) > (\S+)$/.exec(command) ?? [];
     await writeFile(join(folder, to), `{${member}${(await readFile(join(folder, from), 'utf8')).slice(1)}`);
   } else if (NPX.test(command)) {
@@ -61,7 +64,7 @@ async function outcomeOf(command: string, env: Record<string, string>): Promise<
   return { ended: 0, output: '' };
 }
 
-/** Runs the commands of a page that match, in their order, and what they need of `export`. */
+/** Runs the matching commands of a page in order, and the `export` commands that they need. */
 async function follow(file: string, which: RegExp): Promise<{ command: string; ended: number; output: string }[]> {
   const env: Record<string, string> = {};
   const outcomes = [];
@@ -75,7 +78,7 @@ async function follow(file: string, which: RegExp): Promise<{ command: string; e
   return outcomes;
 }
 
-/** When the Intermediate Key was made that a record names. */
+/** The creation time of the Intermediate Key that a record names. */
 function dateOfKeyIn(output = ''): number {
   return Number(/"ParentKeyMeta":\{[^}]*"Created":(\d+)/.exec(output)?.[1]);
 }
@@ -122,7 +125,7 @@ it('the program of docs/tutorial/first-dynamodb-table.md prints what the page sh
   const blocks = codeBlocksOf('docs/tutorial/first-dynamodb-table.md');
   const program = blocks.find(({ language }) => language === 'js')?.code ?? '';
   const library = JSON.stringify(join(ROOT, 'src/index.ts'));
-  // In the repository's node_modules, so that the AWS SDK is found.
+  // This folder is in the repository's node_modules, so that programs find the AWS SDK.
   const file = join(await mkdtemp(join(ROOT, 'node_modules', '.docs-')), 'customers.mjs');
   await writeFile(file, program.replace("'keyfold'", library));
   const env: Record<string, string> = {};

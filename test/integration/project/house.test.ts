@@ -34,15 +34,15 @@ const SHARED_WITH_CLIENT = [
 ];
 /** The only file besides the container that may use `process`. */
 const CLI_ENTRY = join(root, 'src', 'cli', 'main.ts');
-/** The entry of the library, which gives StaticKms the environment that it does not get from its caller. */
+/** The entry of the library. It gives StaticKms the environment if the caller does not. */
 const LIBRARY_ENTRY = join(root, 'src', 'index.ts');
 
-/** What every folder may import. */
+/** The modules that every folder may import. */
 const FLOOR = ['input', 'errors.ts'];
-/** What the key lifecycle and everything above it may import. */
+/** The modules that the key lifecycle and all folders above it may import. */
 const CORE = [...FLOOR, 'crypto', 'async', 'records'];
 
-/** What each folder of src may import besides itself: folders of src, and packages by name. */
+/** The folders of src and the packages that each folder of src may import besides itself. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   input: ['node:util/types'],
   'errors.ts': ['input'],
@@ -50,7 +50,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   async: FLOOR,
   records: [...FLOOR, 'crypto'],
   envelope: [...CORE, 'node:crypto'],
-  maintenance: [...CORE, 'envelope'],
+  maintenance: [...CORE, 'envelope', 'node:crypto'],
   connections: [...FLOOR, 'node:events', 'node:http', 'node:https', 'node:module', 'node:net', '@smithy/core/retry'],
   kms: [
     ...CORE,

@@ -22,6 +22,6 @@ it('a cold decrypt also runs the keys, KMS and the metastore, each only for what
   for (const file of ['envelope/system-keys.ts', 'kms/regional-kms.ts', 'metastore/dynamodb-metastore.ts']) {
     expect(cold).toContain(file);
   }
-  // A healthy region has no fault, and no key is made.
+  // If a region is healthy, there is no fault, and the path makes no key.
   expect(cold).not.toMatch(/src\/(?:kms\/faults|envelope\/create-key|maintenance\/.*)\.ts/);
 });

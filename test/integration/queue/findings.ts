@@ -3,17 +3,17 @@ import { decodeCompactRecord } from '../../../src/records/compact-record.ts';
 import type { SessionFactory } from '../../../src/index.ts';
 import { groupOf, partitionOf, secretOf, type Planned } from './load.ts';
 
-/** The messages that came out of the queues, in the order of arrival. */
+/** The messages that arrived in the output queues, in the order of arrival. */
 export interface Arrivals {
   readonly results: readonly Message[];
   readonly letters: readonly Message[];
-  /** How often the function was killed during an invocation. */
+  /** How often the test killed the function during an invocation. */
   readonly kills: number;
 }
 
-/** The results after all messages have gone through. */
+/** The results after the function has processed all messages. */
 export class Findings {
-  /** Descriptions of lost, wrong or misordered messages. Empty if all is well. */
+  /** Descriptions of lost, wrong or misordered messages. Empty if there are none. */
   readonly faults: string[] = [];
   readonly kills: number;
   readonly #results: readonly Message[];

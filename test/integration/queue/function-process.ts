@@ -23,14 +23,14 @@ export class FunctionProcess {
     this.#environment = environment;
   }
 
-  /** How often the process was killed during an invocation. */
+  /** How often the test killed the process during an invocation. */
   get kills(): number {
     return this.#kills;
   }
 
   /**
    * Runs one event at a time. Like Lambda, it kills the process if the event takes longer than the function's timeout.
-   * @param killAfterMs kills the process this long after it is ready, unless it has answered
+   * @param killAfterMs kills the process this many milliseconds after it is ready, unless it has already answered
    */
   async invoke(event: SQSEvent, timeoutMs: number, killAfterMs?: number): Promise<unknown> {
     const child = (this.#child ??= this.#start());

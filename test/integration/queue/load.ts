@@ -115,7 +115,7 @@ export function planLoad(messages: number, kind: 'standard' | 'fifo', seed: numb
   });
 }
 
-/** Returns the secret in a message's document. */
+/** Returns the secret value in a message's document. */
 export function secretOf(place: number): string {
   return `secret of ${place}`;
 }

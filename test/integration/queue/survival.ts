@@ -39,7 +39,7 @@ const VISIBILITY_SECONDS = '4';
 const MAX_RECEIVE_COUNT = 100;
 const OUTAGE_MS = 4000;
 const KILL_CHANCE = 0.25;
-/** Upper bound of the random time until a kill. A warm event of ten messages takes tens of milliseconds. */
+/** The upper bound of the random time until the next kill. A warm event of ten messages takes tens of milliseconds. */
 const LIVES_MS = [10, 30, 300];
 /** The outage begins after one fifth of the results has arrived. */
 const OUTAGE_AFTER = 5;
@@ -102,7 +102,7 @@ export async function liveThrough(ordeal: Ordeal): Promise<Findings> {
   const load = planLoad(messages, kind, seed);
   const outage = async (): Promise<void> => {
     while (results.length < messages / OUTAGE_AFTER) await sleep(LOOK_MS);
-    // Kill the processes, because a warm process has its keys and needs no KMS.
+    // Kill the processes, because a warm process has its keys in memory and does not need KMS.
     for (const one of functions) one.end();
     for (const region of REGIONS) kms.setFault(region, { kind: 'down' });
     await sleep(OUTAGE_MS);

@@ -1,4 +1,4 @@
-/** Tests that bundles answer like the source, although they leave out code or load it late. */
+/** Tests that bundles give the same answers as the source. Bundles leave out some code and load some code late. */
 import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -133,7 +133,7 @@ it.each([
   expect(await ask(one, ENCRYPT)).toMatchObject({ status, body: { code } });
 });
 
-// There is no race if a new minute begins in between, because each process then makes a key of its own.
+// If a new minute begins in between, there is no race, because each process then makes its own key.
 it("a process that loses the race to create a key uses the winner's key", { retry: 2 }, async () => {
   const service = newService();
   const [first, second] = [start(service), start(service)];

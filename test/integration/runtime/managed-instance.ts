@@ -10,7 +10,7 @@ export class ManagedInstance {
   readonly #worker: Worker;
   readonly #waiting = new Map<number, (reply: Reply) => void>();
   #posted = 0;
-  /** The output of each stream so far. */
+  /** The text that the worker has written to each stream so far. */
   readonly #logs: string[][] = [];
 
   /** @param modulePath the URL of the bundle */
@@ -37,7 +37,7 @@ export class ManagedInstance {
     return { errorType: 'errorType' in reply ? reply.errorType : '' };
   }
 
-  /** What the worker holds when no invocation runs. */
+  /** The resources that the worker holds while no invocation runs. */
   async measure(): Promise<Holding> {
     const reply = await this.#post({ measure: true });
     if ('holding' in reply) return reply.holding;
@@ -49,7 +49,7 @@ export class ManagedInstance {
    * @returns the JSON lines of its output
    */
   async end(): Promise<Record<string, unknown>[]> {
-    // Its output may arrive until it has ended.
+    // Its output may arrive at any time until the worker has ended.
     await this.measure();
     const ended = [this.#worker.stdout, this.#worker.stderr].map((stream) => once(stream, 'end'));
     await this.#worker.terminate();

@@ -17,8 +17,8 @@ const CONCURRENCY = 64;
 const PARTITIONS = 16;
 const EVERY_OPERATION = 'encrypt,decrypt,rewrap,encrypt-batch,decrypt-batch,encrypt-fields,decrypt-fields';
 /**
- * The memory per invocation after a garbage collection, in bytes. It is less than an invocation's smallest object would
- * need.
+ * The permitted growth of memory per invocation after a garbage collection, in bytes. Even the smallest object of an
+ * invocation needs more.
  */
 const MAX_GROWTH_BYTES = 400;
 
@@ -69,7 +69,7 @@ interface AuditSubject {
 /** A caller of one function. It records its invocations. */
 type Caller = (operation: string, partition: string, body: object) => Promise<Record<string, unknown>>;
 
-/** Uses HTTP, where problem documents name the request by API Gateway's id. */
+/** Uses HTTP. Problem documents contain API Gateway's id of the request. */
 function httpCaller(one: ManagedInstance, asked: AuditSubject[]): Caller {
   return async (operation, partition, body) => {
     const requestId = `http-${(requests += 1)}`;
@@ -159,7 +159,8 @@ it('each worker calls KMS once, each invocation gets its own answer, and each lo
       .map(({ requestId, partition, operation, result }) => [requestId, partition, operation, result].join(' '))
       .toSorted(),
   );
-  // Exactly the refused invocations have a log line that says so. Powertools' lines name the invocation too.
+  // Each refused invocation, and no other, has a log line about the refusal. Powertools' lines also name the
+  // invocation.
   const refused = lines
     .filter(({ message }) => message === 'request failed')
     .map((line) => String(line['function_request_id']));
@@ -171,7 +172,7 @@ it('each worker calls KMS once, each invocation gets its own answer, and each lo
   );
 });
 
-/** What each worker holds. */
+/** The resources that each worker holds. */
 function measureAll(): Promise<Holding[]> {
   return Promise.all([...instances.api, ...instances.direct].map((one) => one.measure()));
 }

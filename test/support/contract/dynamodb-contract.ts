@@ -7,6 +7,7 @@ import { DynamoDbKeyTable } from '../../../src/metastore/dynamodb-key-table.ts';
 import { codeOf, errorOf, noDeadline } from '../fakes.ts';
 import { keyTableContract } from './key-table-contract.ts';
 import { keyRecord, metastoreContract } from './metastore-contract.ts';
+import { storedProofsContract } from './stored-proofs-contract.ts';
 
 /** A running DynamoDB or emulator. */
 export interface DynamoDbUnderTest {
@@ -41,6 +42,8 @@ export function dynamoDbContract(name: string, start: () => Promise<DynamoDbUnde
       const client = new DynamoDBClient({ endpoint: server.endpoint, region: REGION });
       await client.send(new PutItemCommand({ TableName: TABLE, Item: item }));
     };
+
+    storedProofsContract(name, () => optionsOf(TABLE));
 
     keyTableContract(() => ({ table: new DynamoDbKeyTable(optionsOf(TABLE)), metastore: open(), put }));
 

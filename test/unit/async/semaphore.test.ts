@@ -2,7 +2,9 @@ import { expect, it } from 'vitest';
 import { Semaphore } from '../../../src/async/semaphore.ts';
 import { errorOf } from '../../support/fakes.ts';
 
-/** Starts tasks that end when their function in `ends` is called. `started` lists the numbers of the started tasks. */
+/**
+ * Starts tasks. A test ends a task by calling its function in `ends`. `started` lists the numbers of the started tasks.
+ */
 function start(
   semaphore: Semaphore,
   count: number,

@@ -1,4 +1,4 @@
-/** How the client checks answers, which may come from a proxy instead of Keyfold. */
+/** Tests how the client checks answers, because an answer may come from a proxy instead of Keyfold. */
 import { describe, expect, it } from 'vitest';
 import { PartitionClient } from '../../../src/client/partition.ts';
 import { retryPolicy } from '../../../src/client/retry.ts';

@@ -81,7 +81,7 @@ describe('PartitionClient', () => {
   it('rejects a batch that is not an array with a TypeError', async () => {
     expect(await refusalOf(unasked().encryptBatch(Buffer.from('x') as never))).toContain('plaintexts must be an array');
     expect(await refusalOf(unasked().decryptBatch('kf1.x' as never))).toContain('records must be an array');
-    // A huge array-like object must not be read item by item.
+    // The code must not read a huge array-like object item by item.
     const sparse = Array.from({ length: 1 }, () => 'kf1.x');
     sparse.length = 2 ** 32 - 1;
     expect(await refusalOf(unasked().rewrapBatch(sparse))).toContain('records[1] must be an object');

@@ -14,7 +14,7 @@ let stub: StubServer;
 
 afterEach(() => stub.stop());
 
-/** Makes the answer of a server whose clock is a given time ahead of this machine's. */
+/** Makes the answer of a server. The server's clock is a given time ahead of this machine's clock. */
 function at(aheadMs: number, answer: Exclude<StubAnswer, string>): StubAnswer {
   return { ...answer, headers: { ...answer.headers, date: new Date(Date.now() + aheadMs).toUTCString() } };
 }

@@ -1,4 +1,4 @@
-/** The HTTP connections of the client: TLS, proxies, concurrency, and when they close. */
+/** Tests the HTTP connections of the client: TLS, proxies, concurrency, and when the client closes them. */
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { globalAgent } from 'node:https';

@@ -19,7 +19,7 @@ afterEach(async () => {
   stub = undefined;
 });
 
-/** Makes a client of a stub server that gives these answers in order and repeats the last. */
+/** Starts a stub server and makes a client for it. The server gives these answers in order and repeats the last one. */
 async function clientOf(
   way: 'HTTP' | 'Lambda',
   answers: readonly StubAnswer[],

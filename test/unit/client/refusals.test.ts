@@ -1,4 +1,7 @@
-/** The client's error for each HTTP status, response header and Lambda error name, after a single attempt. */
+/**
+ * Tests which error the client throws for each HTTP status, response header and Lambda error name. It makes a single
+ * attempt.
+ */
 import { LambdaClient } from '@aws-sdk/client-lambda';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { HttpExchange } from '../../../src/client/exchange.ts';

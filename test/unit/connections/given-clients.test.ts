@@ -1,4 +1,7 @@
-/** The caller's own credentials and SDK clients, and the hosts that are asked for each setting of AWS's endpoints. */
+/**
+ * Tests the caller's own credentials and SDK clients, and the hosts that Keyfold calls for each setting of AWS's
+ * endpoints.
+ */
 import dns from 'node:dns';
 import { Agent } from 'node:http';
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
@@ -45,7 +48,10 @@ const invoke = (): Promise<unknown> =>
   );
 const load = (metastore: DynamoDbMetastore): Promise<unknown> => metastore.loadLatest(ID, noDeadline());
 
-/** An SDK client's settings that reach the stub over an agent whose `free` listeners show whether it is guarded. */
+/**
+ * Settings of an SDK client that sends requests to the stub. The `free` listeners of its agent show whether the agent
+ * is guarded.
+ */
 function settingsOfCaller(): { agent: Agent; settings: object } {
   const agent = new Agent({ keepAlive: true });
   const requestHandler = { httpAgent: agent };

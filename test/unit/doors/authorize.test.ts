@@ -67,7 +67,7 @@ async function attempt(
   return `${status}${world.log.take().length === 0 ? '' : ', keys touched'}`;
 }
 
-/** The answer to an encrypt for a@b.c if its path is written so. */
+/** Sends an encrypt for a@b.c with this spelling of the path, and returns the answer. */
 async function attemptAt(rawPath: string, domainName?: string): Promise<string> {
   const world = new FakeDependencies();
   const event = request('encrypt', { plaintext: 'aGVsbG8=' }, 'a@b.c');

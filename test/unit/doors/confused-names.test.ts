@@ -8,8 +8,8 @@ import { FakeQueues, openQueueDoor, OUTPUT, queueRecord } from '../../support/qu
 
 /**
  * A bug of `JSON.parse` in Node 24.21. After it has parsed `{"x":0,"\\":0}` and `{"x":0,"\n":0}`, it takes the name
- * `"\n"` after `"x"` for a backslash. The same happens to `"\u00e9"`, Python's spelling of é. So one tenant's document
- * can change how another's is read.
+ * `"\n"` after `"x"` for a backslash. The same happens to `"\u00e9"`, Python's spelling of é. One tenant's document can
+ * therefore change how Keyfold reads another tenant's document.
  */
 function poison(): void {
   for (const text of ['{"x":0,"\\\\":0}', '{"x":0,"\\n":0}', '{"x":0,"caf\\\\":0}', '{"x":0,"caf\\n":0}'])
@@ -40,7 +40,8 @@ const REFUSED = expect.objectContaining({
 }) as object;
 
 it('a document with a name that JSON.parse confused with another is refused', async () => {
-  // This test is the first of the file, because the confusion depends on everything that JSON.parse has parsed before.
+  // This test must be the first in the file, because the confusion depends on every text that JSON.parse has parsed
+  // before.
   for (const [written, taken] of [
     ['\\n', '\\'],
     ['\\u00e9', '\\'],
@@ -51,7 +52,7 @@ it('a document with a name that JSON.parse confused with another is refused', as
   }
 });
 
-/** The members of a document as written, with their true names. */
+/** The members of a document with their true names. */
 const NAMES = [
   ['\n', '\\n'],
   ['é', '\\u00e9'],

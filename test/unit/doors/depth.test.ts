@@ -1,4 +1,4 @@
-/** Sends values with the greatest allowed depth to every door. Code that visits each level must not recurse. */
+/** Sends values with the greatest allowed depth to every door. Code that visits every level must not use recursion. */
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { isNestedTooDeeply } from '../../../src/records/json-depth.ts';
 import { FakeDependencies } from '../../support/fakes.ts';
@@ -60,7 +60,7 @@ it.for([DEEP, DEEP_OBJECT, DEEP.slice(0, 60_000)])(
 );
 
 it('a field of the greatest depth is encrypted and decrypted through every door', async () => {
-  // The request's own object is a level too.
+  // The object of the request itself is also a level.
   const document = '['.repeat(99) + '"]{"' + ']'.repeat(99);
   const answer = await operate(world.process()).ask('encrypt-fields', `{"document":${document},"fields":["$"]}`);
   const body = `{"document":[${answer.slice('{"document":'.length, -1)}],"all":true}`;

@@ -85,7 +85,7 @@ const EVENTS = {
 
 type Source = keyof typeof EVENTS;
 
-/** Every function: the events that it handles, and the words with which it refuses others. */
+/** Every function, with the events that it handles and the text with which it refuses other events. */
 const FUNCTIONS = {
   http: {
     serves: ['an HTTP API'],

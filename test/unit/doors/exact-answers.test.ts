@@ -1,6 +1,6 @@
 /**
- * Tests direct invocation with answers larger or deeper than a request may be, because decrypted fields add to the
- * document.
+ * Tests direct invocation with answers that are larger or deeper than a request may be. Decrypted fields make a
+ * document larger and deeper.
  */
 import { beforeEach, afterEach, expect, it, vi } from 'vitest';
 import { FakeDependencies } from '../../support/fakes.ts';

@@ -203,7 +203,7 @@ describe('an HTTP request', () => {
       return (await send({ ...event, isBase64Encoded })).status;
     };
     expect([await ask(limit, false), await ask(limit + 1, false)]).toEqual([200, 413]);
-    // Base64 is exact only to three bytes.
+    // The length in base64 gives the size only to the next three bytes.
     expect([await ask(limit, true), await ask(limit + 3, true)]).toEqual([200, 413]);
   });
 

@@ -1,4 +1,7 @@
-/** Tests what every door writes about an invocation before it answers: log lines with its id, and the metrics. */
+/**
+ * Tests the log lines and the metrics that every door writes about an invocation before it answers. The log lines have
+ * the invocation's id.
+ */
 import type { Context } from 'aws-lambda';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { directDoor } from '../../../src/doors/direct.ts';
@@ -95,7 +98,8 @@ it.for(DOORS)(
       throw new TypeError('CANARY is not a function');
     };
     const failed = await open(createTelemetry('svc'))(event as never, context).catch((error: unknown) => error);
-    // Lambda returns the name, the message and the stack of an error, and logs its own properties and its cause.
+    // Lambda returns the name, the message and the stack of an error. It also logs the error's own properties and its
+    // cause.
     const { name: errorType, stack = '', cause, statusCode } = failed as Error & { readonly statusCode?: number };
     const shown = { errorType, lines: stack.split('\n').length, own: Object.keys(failed as Error), cause };
     expect(name === 'HTTP' ? { statusCode } : shown).toEqual(

@@ -9,7 +9,7 @@ import { ACTION_OF, OPERATION_NAMES, type OperationName } from '../../../src/ope
 import { captureOutput, openDoor, request, sampleEvent, type Event } from '../../support/http-door.ts';
 import { mustConform, PATHS, responseOf, type DocumentedOperation } from '../../support/openapi.ts';
 
-/** Shortly after the vectors' latest key was created. */
+/** A time shortly after the creation of the latest key in the test vectors. */
 const NOW_MS = 1_795_344_200_000;
 
 let send: ReturnType<typeof openDoor>;
@@ -26,7 +26,7 @@ interface Vectors {
   readonly groups: { readonly name: string; readonly static_master_key: string; readonly metastore_rows: KeyItem[] }[];
 }
 
-/** The service to whose keys the examples belong. */
+/** The service that owns the keys in the examples. */
 async function vectorsService(): Promise<SessionFactory> {
   const file = new URL('../vectors/asherah-go.json', import.meta.url);
   const { groups } = JSON.parse(readFileSync(file, 'utf8')) as Vectors;
@@ -46,7 +46,7 @@ function exampleOf(operation: DocumentedOperation | undefined): { asked: unknown
   };
 }
 
-/** The decrypted content of an answer, because encrypted answers are random. */
+/** The decrypted content of an answer. Encrypted answers cannot be compared, because they are random. */
 async function inTheClear(operation: OperationName, answer: unknown): Promise<unknown> {
   if (ACTION_OF[operation] === 'decrypt') return answer;
   if (operation === 'encrypt-fields') {

@@ -22,8 +22,8 @@ function open(): ReturnType<typeof openQueueDoor> {
 }
 
 /**
- * Records in order, named by their group and position: `a1` is the first of the group `a`. Names with an exclamation
- * mark stand for messages that cannot be processed.
+ * Records in order, named by their group and position: `a1` is the first of the group `a`. An exclamation mark in a
+ * name marks a message that the function cannot process.
  */
 function records(...names: string[]): ReturnType<typeof queueRecord>[] {
   return names.map((name) =>

@@ -44,7 +44,7 @@ function placesIn(from: FakeQueues, url: string): unknown[] {
   return from.in(url).map(({ groupId, deduplicationId }) => [groupId, deduplicationId]);
 }
 
-/** Service processes whose keys have a region suffix. */
+/** Processes of a service that adds a region suffix to its keys. */
 class RegionalDependencies extends FakeDependencies {
   override process(options: Parameters<FakeDependencies['process']>[0] = {}): ReturnType<FakeDependencies['process']> {
     return super.process({ regionSuffix: 'us-west-2', ...options });
@@ -416,7 +416,7 @@ describe('a large batch', () => {
   it('sends what is done before time is up, and the rest returns', async () => {
     const records = Array.from({ length: 1000 }, (_, i) => queueRecord(`${i}`, sealing()));
     queues.delay = () => {
-      // Ten calls send all finished messages. After three of them, only less than the margin is left.
+      // Ten calls send all finished messages. After three calls, the time left is less than the margin.
       world.clock.advance(690);
       return Promise.resolve();
     };
@@ -433,7 +433,7 @@ describe('a large batch', () => {
     world.kms.interfere = () => new Promise(() => {});
     let failed: string[] | undefined;
     void open({ now: Date.now })([queueRecord('a', sealing())], 30_000).then((ids) => (failed = ids));
-    // Operations get 70 % of the time, minus the margin of 500 ms.
+    // Operations may use 70 % of the time, minus the margin of 500 ms.
     await vi.advanceTimersByTimeAsync(20_499);
     expect(failed).toBeUndefined();
     await vi.advanceTimersByTimeAsync(1);
@@ -465,7 +465,7 @@ describe('a large batch', () => {
     let failed: string[] | undefined;
     const handle = open({ now: Date.now, queues: silent as FakeQueues });
     void handle([queueRecord('a', sealing())], 30_000).then((ids) => (failed = ids));
-    // Encrypts need no timer, and sends wait for the next turn of the event loop.
+    // Encrypts do not need a timer. Sends wait for the next turn of the event loop.
     for (let turn = 0; turn < 20; turn += 1) await new Promise(setImmediate);
     await vi.advanceTimersByTimeAsync(25_000);
     for (let turn = 0; turn < 20; turn += 1) await new Promise(setImmediate);

@@ -17,7 +17,7 @@ let dynamoDb: LocalDynamoDb;
 const systemKeys: Buffer[] = [];
 
 beforeAll(async () => {
-  // Settings with which an operator sees more. None of them may reveal a body.
+  // Settings that show an operator more detail. None of them may reveal a body.
   vi.stubEnv('POWERTOOLS_LOGGER_LOG_EVENT', 'true');
   vi.stubEnv('POWERTOOLS_LOG_LEVEL', 'DEBUG');
   [kms, dynamoDb] = await Promise.all([startKmsEmulator(), startDynamoDb('EncryptionKey', 0)]);
@@ -31,7 +31,7 @@ afterEach(() => {
   kms.clearFaults();
 });
 
-/** A cold function on real parts. */
+/** A cold function with real dependencies. */
 async function coldFunction(endpoint = dynamoDb.endpoint): Promise<(event: Event) => Promise<string>> {
   const telemetry = createTelemetry('svc');
   const { events } = telemetry;
@@ -131,7 +131,7 @@ it('no log line, metric or error answer contains anything of a payload, a body, 
       kms.clearFaults();
     }
   }
-  // A server in the place of DynamoDB that echoes each request.
+  // A server that stands in for DynamoDB and echoes each request.
   const noDynamoDb = await coldFunction(kms.endpoint);
   answers.push(await noDynamoDb(request('encrypt', { plaintext: PAYLOAD })));
 

@@ -41,7 +41,7 @@ function metrics(): Record<string, unknown>[] {
     .map(({ _aws, ...rest }) => rest);
 }
 
-/** Reports every event that is counted. */
+/** Reports every event that the telemetry counts. */
 function everything(): void {
   const { events } = telemetry;
   const fault = new RegionFault('us-west-2', 'Decrypt', 'throttled', 'ThrottlingException');

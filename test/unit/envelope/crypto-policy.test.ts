@@ -2,7 +2,7 @@ import type * as nodeCrypto from 'node:crypto';
 import { describe, expect, it, vi } from 'vitest';
 import { cryptoPolicy } from '../../../src/index.ts';
 
-/** The values that the next draws use instead of random bytes. */
+/** The values that the next draws return instead of random bytes. */
 const draws = vi.hoisted(() => ({ next: [] as number[] }));
 
 vi.mock('node:crypto', async (original) => ({

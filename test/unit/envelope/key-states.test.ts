@@ -21,7 +21,7 @@ const NEW_SK = ['Wrap', 'Put SK', 'Put IK'];
 const ENCRYPT: readonly (readonly [state: string, sealed: Sealed, calls: readonly string[]])[] = [
   // A valid cached key under a valid System Key is used without reading the metastore.
   ...states('v', '-rv', 'v-', '-rv').map((state) => [state, 'same key', []] as const),
-  // The cached System Key is revoked. The metastore is searched for a newer key, but has none.
+  // The cached System Key is revoked. The process searches the metastore for a newer key, but finds none.
   ...states('v', '-rv', 'r', '-rv').map((state) => [state, 'new IK, new SK', [Q_IK, Q_SK, ...NEW_SK]] as const),
   // There is no usable Intermediate Key. A valid cached System Key is used for the new one.
   ...states('-r', '-', 'v', '-rv').map((state) => [state, 'new IK', [Q_IK, ...NEW_IK]] as const),
@@ -113,7 +113,7 @@ function place(row: EnvelopeKeyRecord, state: string | undefined): void {
   else world.metastore.change(row, { revoked: state === 'r' });
 }
 
-/** Tells from the current rows which keys a record was encrypted under. */
+/** Determines the keys of a record from the current rows. */
 function sealedUnder({ key: { parent } }: DataRowRecord): Sealed {
   const [oldIk, oldSk] = originals;
   if (parent.created === oldIk?.created) return 'same key';

@@ -36,9 +36,9 @@ const MAX_CORRECTION_MS = 1000;
 class Run {
   readonly world = new FakeDependencies();
   readonly records: { partition: string; payload: Buffer; record: DataRowRecord }[] = [];
-  /** How far the clock is ahead of the true time. A step of the clock changes it; the true time only advances. */
+  /** How far the clock is ahead of the true time. A step of the clock changes this. The true time only advances. */
   clockAheadMs = 0;
-  /** The sum of those steps back that are too small to count as a step. */
+  /** The sum of the steps back that are too small for Keyfold to notice. */
   correctedMs = 0;
   readonly revokedAtMs = new Map<string, number>();
   wearsOut = false;
@@ -76,7 +76,7 @@ class Run {
   }
 
   /**
-   * Steps the clock. The process reads it before and after, because an injected clock has no monotonic clock that would
+   * Steps the clock. The process reads it before and after, because no monotonic clock beside an injected clock would
    * show the step.
    */
   async step(ms: number): Promise<void> {
@@ -87,7 +87,10 @@ class Run {
     await this.encrypt('a');
   }
 
-  /** Stores a copy of a key row with another date, as a process with a wrong clock would. Its key still opens. */
+  /**
+   * Stores a copy of a key row with another date, as a process with a wrong clock would. The key of the copy still
+   * opens.
+   */
   addForeignRow(pick: number, aheadSeconds: number, revoked: boolean): void {
     const rows = [...this.world.metastore.rows.values()];
     const row = rows[pick % Math.max(1, rows.length)];
@@ -123,14 +126,14 @@ class Run {
 
 /**
  * The successor of a key at its usage limit is dated after that key, at most a minute ahead. If many keys reach the
- * limit one after another, no date is left.
+ * limit one after another, no free date remains.
  */
 function mustBeFullMinute(error: unknown, everWorn: boolean): void {
   if (!everWorn) throw error;
   expect(error).toMatchObject({ code: 'MetastoreUnavailable', message: expect.stringContaining('No usable key') });
 }
 
-/** The record that a step makes; undefined if it makes none. */
+/** The record that a step makes. Undefined if it makes none. */
 async function seal(run: Run, next: Step): Promise<void> {
   if (next.do === 'encrypt') await run.encrypt(next.partition);
   if (next.do === 'wear out') await run.encrypt('a');

@@ -12,7 +12,7 @@ import {
 import { errorOf, FakeDependencies, memoryService } from '../../support/fakes.ts';
 import { detached, outOfBounds } from '../../support/hostile.ts';
 
-/** An array of any size whose properties all say that it has one byte. */
+/** An array of any size. All its properties claim that it has one byte. */
 class ShortArray extends Uint8Array {
   override get length(): number {
     return 1;

@@ -11,7 +11,10 @@ beforeEach(() => {
   world = new FakeDependencies();
 });
 
-/** All text that could be printed of a value: its JSON, all that `inspect` reaches, and the causes of an error. */
+/**
+ * All text that a program could print about a value: its JSON, everything that `inspect` shows, and the causes of an
+ * error.
+ */
 function everything(value: unknown): string {
   const inspected = inspect(value, {
     depth: Infinity,

@@ -41,7 +41,7 @@ async function revokedKey(ageSeconds: number): Promise<KeyMeta> {
   return { id, created };
 }
 
-/** The calls that a request for a revoked key makes. It makes none if the process remembers the revocation. */
+/** The calls that a request for a revoked key makes. If the process remembers the revocation, it makes none. */
 async function callsFor(key: KeyMeta): Promise<string[]> {
   world.clock.advance(10);
   expect(await keys.loadUsable(key, noDeadline(), noStaleKey)).toBeUndefined();

@@ -389,7 +389,7 @@ describe('after the clock stepped back', () => {
   });
 });
 
-/** Lets 75 minutes pass on the monotonic clock, but ten seconds on the wall clock. */
+/** Advances the monotonic clock by 75 minutes, but the wall clock by only ten seconds. */
 function pass(): void {
   const shownMs = Date.now() + 10_000;
   vi.advanceTimersByTime(75 * MINUTE_MS);
@@ -496,7 +496,7 @@ describe('agingClock', () => {
     monotonic.advance(10);
     clock.advance(8 * HOUR_MS);
     expect(ages()).toBe(8 * HOUR_MS);
-    // The time that the monotonic clock lost must not hide a later step back.
+    // The monotonic clock is behind by some time. That must not hide a later step back of the wall clock.
     monotonic.advance(40 * MINUTE_MS);
     clock.advance(10 * MINUTE_MS);
     expect(ages()).toBe(9 * HOUR_MS + 40 * MINUTE_MS);

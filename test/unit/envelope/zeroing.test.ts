@@ -51,7 +51,7 @@ beforeEach(() => {
   spied.keys.length = 0;
 });
 
-/** Says whether the spy saw at least ten buffers with a key, and counts those that are not zeroed. */
+/** Checks that the spy saw at least ten buffers with a key, and counts those that are not zeroed. */
 function counts(): { held: string; stillHold: number } {
   const stillHold = spied.keys.filter((bytes) => bytes.some((byte) => byte !== 0)).length;
   return { held: spied.keys.length >= 10 ? 'enough' : 'too few', stillHold };

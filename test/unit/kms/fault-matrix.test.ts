@@ -1,4 +1,4 @@
-/** Tests the outcome of each kind of request for each KMS fault, in one region or in both, over HTTP. */
+/** Tests the outcome of each kind of request for each KMS fault in one region or in both, over HTTP. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { startDynamoDb, type LocalDynamoDb } from '../../../local/dynamodb.ts';
@@ -6,8 +6,8 @@ import type { FaultInput } from '../../../emulators/kms/faults.ts';
 import { mustOpen, outcomeOf, REQUEST_NAMES, REQUESTS, type RequestName } from '../../support/requests.ts';
 import { EAST, WEST, WireFixture } from '../../support/wire-fixture.ts';
 
-// A throttled request tries another region first with a probability of 6 %. This value never does. It is set before the
-// imports, because a module may keep a reference to Math.random.
+// A throttled request tries another region first with a probability of 6 %. This value never leads to that. The test
+// sets it before the imports, because a module may keep a reference to Math.random.
 vi.hoisted(() => vi.spyOn(Math, 'random').mockReturnValue(0.5));
 
 /** The time-out for a region that hangs. */
@@ -18,7 +18,7 @@ const SLACK_MS = 5000;
 const FAILOVER = { maxRounds: 3, baseDelayMs: 5, longestDelayMs: 20, throttledDelayMs: 40 };
 /** The longest total of all delays: there is one before each round except the first. */
 const DELAYS_MS = (FAILOVER.maxRounds - 1) * FAILOVER.throttledDelayMs;
-/** How long a cell looks for calls that go on after the answer. */
+/** How long a cell waits for calls that continue after the answer. */
 const AFTERMATH_MS = 300;
 
 const PLACES = { preferred: [WEST], other: [EAST], all: [WEST, EAST] } as const;
@@ -44,7 +44,7 @@ type Fault = keyof typeof FAULTS;
  * for GenerateDataKey, E for Encrypt and D for Decrypt. The west is the preferred region.
  * - If no region answers, a transient fault takes three rounds, and a permanent fault takes one.
  * - If the preferred region throttles, the second and the third round try only that region.
- * - A new key is also wrapped in the region that has just failed, because the fault may have been momentary.
+ * - Keyfold also wraps a new key in the region that has just failed, because the fault may be over.
  */
 const MATRIX: readonly (readonly [Fault, Place, ...string[]])[] = [
   // Columns: fault, place, encrypt with a new SK, encrypt with a known SK, decrypt cold, decrypt warm.
@@ -121,7 +121,7 @@ async function faultOf(world: WireFixture, name: Fault, place: Place): Promise<v
   world.kms.resetCalls();
 }
 
-/** Runs one cell of the matrix. Returns the outcome of the request and the calls that it made. */
+/** Runs the test of one cell of the matrix. Returns the outcome of the request and the calls that it made. */
 async function cell(name: RequestName, fault: Fault, place: Place, expected: string): Promise<string> {
   const world = await startFixture(fault === 'hang' ? HANGING_TIMEOUT_MS : LONG_TIMEOUT_MS);
   try {

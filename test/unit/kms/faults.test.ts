@@ -1,4 +1,4 @@
-/** Tests the class that an SDK error gets, and how much of its text is kept. */
+/** Tests how Keyfold classifies an SDK error, and how much of its text it keeps. */
 import { KMSServiceException } from '@aws-sdk/client-kms';
 import { describe, expect, it } from 'vitest';
 import { classify, everyRegionFailed, RegionFault, type FaultClass, type KmsAction } from '../../../src/kms/faults.ts';

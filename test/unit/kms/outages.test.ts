@@ -32,7 +32,7 @@ beforeEach(async () => {
 });
 afterEach(() => world.stop());
 
-/** Prepares a request. Only the process that makes it uses these options of AwsKms. */
+/** Prepares a request. Only the process that sends the request uses these options of AwsKms. */
 function prepare(name: RequestName, kms: Partial<AwsKmsOptions>): Promise<Request> {
   const events = { ...NO_EVENTS, attempted: (attempt: Attempt): unknown => attempts.push(attempt) };
   const timeouts = { connectionTimeoutMs: LONG_MS, requestTimeoutMs: LONG_MS };

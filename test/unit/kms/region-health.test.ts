@@ -1,4 +1,4 @@
-/** Tests how long a failed region is tried last, and which states and events are reported. */
+/** Tests how long Keyfold tries a failed region last, and which states and events it reports. */
 import { describe, expect, it } from 'vitest';
 import type { FailoverPolicy } from '../../../src/kms/failover-policy.ts';
 import { ScriptedRegions } from '../../support/scripted-regions.ts';

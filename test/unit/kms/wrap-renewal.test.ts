@@ -213,7 +213,7 @@ describe('AwsKms.renew', () => {
       { ...world, connect: ({ region: name }) => region(name) },
     );
     const wrapped = await wrappedBy(service, SYSTEM_KEY, noDeadline());
-    // The renewal does not return the System Key, so the test counts the calls that overwrite its bytes.
+    // The renewal does not return the System Key. The test therefore counts the calls that overwrite the key's bytes.
     const real = Buffer.prototype.fill;
     let zeroedSystemKeys = 0;
     const fill = vi.spyOn(Buffer.prototype, 'fill').mockImplementation(function (this: Buffer, ...given: unknown[]) {

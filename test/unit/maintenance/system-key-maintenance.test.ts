@@ -18,7 +18,7 @@ const SYSTEM_KEY_ID = '_SK_svc_prod' as never;
 
 let clock: HandClock;
 let metastore: MemoryMetastore;
-/** The number of the next renewals that return a new wrap. */
+/** How many of the next renewals return a new wrap. */
 let renewals: number;
 let kms: KeyManagementService & WrapRenewer;
 const fake = new FakeKms();
@@ -198,7 +198,7 @@ describe('SystemKeyMaintenance', () => {
     const { created } = await maintenance().run();
     expect(await createdTimes()).toEqual([created?.created, expect.any(Number)]);
     expect((await maintenance().run()).created).toBeUndefined();
-    // After the first key has expired, a request unwraps the next key instead of making one.
+    // When the first key has expired, a request unwraps the next key instead of making one.
     clock.advance(10 * DAY_MS);
     fake.log.take();
     const next = await service().session('p').encrypt(PAYLOAD);

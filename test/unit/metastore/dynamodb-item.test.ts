@@ -58,6 +58,14 @@ describe('a key row', () => {
     },
   );
 
+  it('has its proof as an attribute beside KeyRecord', () => {
+    const proof = Buffer.alloc(32, 3);
+    const proven = encodeKeyItem({ ...intermediate, proof });
+    expect(proven).toEqual({ ...item, Proof: { B: proof } });
+    expect(decodeKeyItem(proven).proof).toEqual(proof);
+    expect(decodeKeyItem(item)).not.toHaveProperty('proof');
+  });
+
   it('is named with escapes if its id contains control characters', () => {
     const broken = { ...item, Id: { S: '_SK_\u001b[2J' }, KeyRecord: { S: '' } };
     expect(() => decodeKeyItem(broken)).toThrow('The key row _SK_\\u001b[2J created 120 cannot be read');
