@@ -23,7 +23,7 @@ const PAGE_OF: Readonly<Record<string, string>> = {
   OutputAging: 'output-not-read',
 };
 
-/** Where the runbook of an alarm is, for its description. Alarms on failed requests share one page. */
+/** The path of the runbook of an alarm, for the description of the alarm. Alarms on failed requests share one page. */
 export function runbookOf(alarm: string): string {
   return `docs/runbooks/${PAGE_OF[alarm] ?? 'requests-fail'}.md`;
 }

@@ -133,15 +133,18 @@ function homeOf(file: string): string {
 }
 
 describe('the source', () => {
-  it.for(filesOf('src').map((file) => relative(root, file)))('%s imports only what its folder may', (name) => {
-    const file = join(root, name);
-    const home = homeOf(file);
-    const allowed = [home, ...(MAY_IMPORT[home] ?? [])];
-    const strays = importsOf(file).filter(
-      (one) => !allowed.some((a) => one === a || (a.endsWith('/') && one.startsWith(a))),
-    );
-    expect(strays).toEqual([]);
-  });
+  it.for(filesOf('src').map((file) => relative(root, file)))(
+    '%s imports only modules that its folder may import',
+    (name) => {
+      const file = join(root, name);
+      const home = homeOf(file);
+      const allowed = [home, ...(MAY_IMPORT[home] ?? [])];
+      const strays = importsOf(file).filter(
+        (one) => !allowed.some((a) => one === a || (a.endsWith('/') && one.startsWith(a))),
+      );
+      expect(strays).toEqual([]);
+    },
+  );
 
   it('has handlers that import only the container and a door, without a condition', () => {
     for (const file of filesOf('handlers')) {
