@@ -27,7 +27,7 @@ export type KmsConfig =
  */
 export type AuthConfig = { readonly kind: 'iam' } | JwtConfig | { readonly kind: 'none' };
 
-/** How the claims of a token are read. */
+/** How the function reads the claims of a token. */
 export interface JwtConfig {
   readonly kind: 'jwt';
   /** The name of the claim that grants partitions. */

@@ -46,7 +46,7 @@ it.for(withPlaces('yaml'))('the block at %s has options of deploy.yml', ([, code
   expect(parsed.issues?.map(({ message, path }) => [message, path?.map(({ key }) => key)])).toBeUndefined();
 });
 
-it.for(withPlaces('mermaid'))('the block at %s is a diagram of a kind that forges draw', ([, code]) => {
+it.for(withPlaces('mermaid'))('the block at %s is a diagram of a kind that GitHub and GitLab draw', ([, code]) => {
   expect(code).toMatch(/^(?:flowchart (?:LR|TB|TD)|sequenceDiagram|gantt|stateDiagram-v2|timeline)\n/);
 });
 

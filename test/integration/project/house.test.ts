@@ -134,17 +134,20 @@ function homeOf(file: string): string {
 }
 
 describe('the source', () => {
-  it.for(filesOf('src').map((file) => relative(root, file)))('%s imports only what its folder may', (name) => {
-    const file = join(root, name);
-    const home = homeOf(file);
-    const allowed = [home, ...(MAY_IMPORT[home] ?? [])];
-    const strays = importsOf(file).filter(
-      (one) => !allowed.some((a) => one === a || (a.endsWith('/') && one.startsWith(a))),
-    );
-    expect(strays).toEqual([]);
-  });
+  it.for(filesOf('src').map((file) => relative(root, file)))(
+    '%s imports only modules that its folder may import',
+    (name) => {
+      const file = join(root, name);
+      const home = homeOf(file);
+      const allowed = [home, ...(MAY_IMPORT[home] ?? [])];
+      const strays = importsOf(file).filter(
+        (one) => !allowed.some((a) => one === a || (a.endsWith('/') && one.startsWith(a))),
+      );
+      expect(strays).toEqual([]);
+    },
+  );
 
-  it('has handlers that import only the container and a door, and contain no condition', () => {
+  it('has handlers that import only the container and a door, without a condition', () => {
     for (const file of filesOf('handlers')) {
       expect(importsOf(file).filter((home) => !['container.ts', 'doors'].includes(home))).toEqual([]);
       expect(readFileSync(file, 'utf8')).not.toMatch(/\bif\b|\?/);
@@ -165,7 +168,7 @@ describe('the source', () => {
     for (const file of below) expect(codeOf(file)).not.toContain('process.env');
   });
 
-  it('of the CLI uses the process, the container and the streams only in its entry', () => {
+  it('of the CLI uses the process, the container and the streams only in its entry file', () => {
     for (const file of filesOf('src/cli').filter((f) => f !== CLI_ENTRY)) {
       expect(importsOf(file)).not.toContain('container.ts');
       expect(codeOf(file)).not.toMatch(/\bprocess\.[a-z]/);

@@ -336,7 +336,7 @@ describe('a failed queue message', () => {
     expect(queues.in(OUTPUT)[0]?.body).toMatch(/\{"results":\[\{"record":.*\{"error":\{"code":"InvalidRequest"/);
   });
 
-  it('has nothing of its body in the log', async () => {
+  it('leaves no part of its body in the log', async () => {
     vi.stubEnv('POWERTOOLS_LOGGER_LOG_EVENT', 'true');
     vi.stubEnv('POWERTOOLS_LOG_LEVEL', 'DEBUG');
     const handle = open({ config: { serves: {} } });
@@ -380,7 +380,7 @@ describe('a failed queue message', () => {
     expect(output.text()).toContain('MessageNotInflight');
   });
 
-  it('of the other kind of queue leaves its whole batch untouched', async () => {
+  it('from the wrong kind of queue leaves its whole batch untouched', async () => {
     const failing = open()([queueRecord('b', sealing()), queueRecord('a', sealing(), { groupId: 'g' })]);
     expect(await errorOf(failing)).toMatchObject({ code: 'InvalidConfiguration' });
     expect(queues.calls).toEqual([]);

@@ -64,11 +64,14 @@ describe('a session with a context', () => {
     expect(await codeOf(session.withContext(context as typeof HOME).decrypt(record))).toBe('RecordUnreadable');
   });
 
-  it.for([{ form: 'json' }, { path: "$['a']" }] as const)('refuses a record of another place: %o', async (place) => {
-    const session = open();
-    const record = await session.withContext(HOME).encrypt(SECRET);
-    expect(await codeOf(session.withContext(HOME, place).decrypt(record))).toBe('RecordUnreadable');
-  });
+  it.for([{ form: 'json' }, { path: "$['a']" }] as const)(
+    'refuses a record that is bound to another place: %o',
+    async (place) => {
+      const session = open();
+      const record = await session.withContext(HOME).encrypt(SECRET);
+      expect(await codeOf(session.withContext(HOME, place).decrypt(record))).toBe('RecordUnreadable');
+    },
+  );
 
   it.for(Object.keys(EDITS))('refuses a record with %s', async (name) => {
     const session = open();

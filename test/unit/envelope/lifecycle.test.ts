@@ -27,7 +27,7 @@ describe('key creation', () => {
     expect(world.metastore.ofKind('SK')[0]?.created).toBe(seconds - (seconds % 60));
   });
 
-  it('dates a new Intermediate Key after one that was revoked within its first minute, however often that happens', async () => {
+  it('dates each new Intermediate Key after the previous one if that key was revoked within its first minute', async () => {
     const dates: number[] = [];
     for (let i = 0; i < 4; i += 1) {
       const record = await world.process().session('p').encrypt(PAYLOAD);

@@ -540,7 +540,7 @@ describe('while the metastore is down, a warm process', () => {
 });
 
 describe('a key that is absent', () => {
-  it('is not read again within one second, however many records name it', async () => {
+  it('is not read again within one second, even if many records name it', async () => {
     const service = world.process();
     const { key, data } = await service.session('p').encrypt(PAYLOAD);
     const madeUp = { key: { ...key, parent: { ...key.parent, created: key.parent.created - 60 } }, data };
@@ -567,7 +567,7 @@ describe('a key that is absent', () => {
     expect(world.log.take()).toEqual(['Get IK']);
   });
 
-  it('is found within a second after its row appears, however often records name it meanwhile', async () => {
+  it('is found within a second after its row appears, even if records name it many times meanwhile', async () => {
     const maker = world.process();
     const record = await maker.session('p').encrypt(PAYLOAD);
     const [row] = world.metastore.ofKind('IK');

@@ -84,7 +84,7 @@ describe('batches of a session', () => {
     expect(results[1]).toMatchObject({ code: 'RecordUnreadable', retryable: false });
   });
 
-  it('rewrap records, and say which were under the latest key already', async () => {
+  it('rewrap records, and report which records were already under the latest key', async () => {
     const records = await sealed();
     expect(await rewrapBatch(session, records)).toEqual(records.map((record) => ({ record, rewrapped: false })));
   });
