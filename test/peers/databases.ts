@@ -15,8 +15,8 @@ const ROOT = join(PEERS_FOLDER, 'databases');
 const POSTGRES = join(ROOT, 'usr/lib/postgresql/15/bin');
 const LIBRARIES = ['usr/lib/x86_64-linux-gnu', 'usr/lib/aarch64-linux-gnu'].map((folder) => join(ROOT, folder));
 const ENVIRONMENT = { PATH: process.env['PATH'], LD_LIBRARY_PATH: LIBRARIES.join(':'), TZ: 'UTC', LC_ALL: 'C.UTF-8' };
-/** PostgreSQL does not run as root. On Debian this is the user `nobody`, with its group. */
-const NOBODY = 65_534;
+/** PostgreSQL does not run as root. This is Debian's unprivileged user, with its group. */
+const UNPRIVILEGED = 65_534;
 const STARTS_WITHIN_MS = 60_000;
 
 /** A database server of the tests. Its user `keyfold` may do everything and has no password. */
@@ -32,7 +32,7 @@ export interface DatabaseServer {
 
 /** Starts PostgreSQL 15 with an empty database `postgres`. */
 export async function startPostgres(): Promise<DatabaseServer> {
-  const identity = process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {};
+  const identity = process.getuid?.() === 0 ? { uid: UNPRIVILEGED, gid: UNPRIVILEGED } : {};
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-pg-'));
   if (identity.uid !== undefined) await chown(folder, identity.uid, identity.gid);
   const data = join(folder, 'data');

@@ -129,8 +129,8 @@ function wholeSeconds(text: string | null | undefined): number | undefined {
  * server, so that the text of the query is compared, too.
  */
 const CANCEL =
-  'SELECT pg_cancel_backend(pid) FROM pg_stat_activity ' +
-  "WHERE pid = $1 AND usename = current_user AND state = 'active' AND query LIKE '%encryption_key%'";
+  'SELECT pg_cancel_backend(pid) ' +
+  "FROM pg_stat_activity WHERE pid = $1 AND usename = current_user AND state = 'active' AND query LIKE '%encryption_key%'";
 
 class Connections implements SqlPool<PostgresConnection> {
   readonly #pool: PostgresPool;
