@@ -43,7 +43,7 @@ const DATABASE = 'MySQL';
  * @example
  * import { createPool } from 'mysql2/promise';
  *
- * const metastore = new MySqlMetastore({ pool: createPool(uri) });
+ * const metastore = new MySqlMetastore({ pool: createPool(process.env['DATABASE_URL'] ?? '') });
  */
 export class MySqlMetastore extends SqlMetastore {
   /**

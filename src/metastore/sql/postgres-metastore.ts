@@ -39,7 +39,7 @@ const OPTIONS: Types<PostgresMetastoreOptions> = {
  * @example
  * import { Pool } from 'pg';
  *
- * const pool = new Pool({ connectionString, connectionTimeoutMillis: 3000 });
+ * const pool = new Pool({ connectionString: process.env['DATABASE_URL'], connectionTimeoutMillis: 3000 });
  * pool.on('error', (error) => console.error(error));
  * const metastore = new PostgresMetastore({ pool });
  */
