@@ -147,7 +147,7 @@ describe('an edited row', () => {
     expect(await opened({ keyRowProofs })).toBe(outcome);
   });
 
-  it('lends a key to another partition only if its proof may be absent', async () => {
+  it('gives a key to another partition only if its proof may be absent', async () => {
     const mine = await world.process().session('accomplice').encrypt(PAYLOAD);
     const victim = row('IK');
     const parent = { id: mine.key.parent.id as never, created: (victim.created + 60) as never };
