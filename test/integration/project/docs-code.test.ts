@@ -130,7 +130,7 @@ describe('shell commands', () => {
   });
 
   it.for(commands.filter(([, command]) => command.startsWith('npm start -- ')))(
-    'at %s give npm start options that it has: %s',
+    'at %s give npm start only options that exist: %s',
     ([, command]) => {
       const args = command.replace('npm start -- ', '').split(' ');
       expect(() => readStartOptions(args)).not.toThrow();
@@ -139,7 +139,7 @@ describe('shell commands', () => {
 
   const keyfold = /^(?:npm run -s keyfold --|npx keyfold) (keys (?:list|show|revoke|prove).*)$/;
   it.for(commands.filter(([, command]) => keyfold.test(command)))(
-    'at %s give the CLI arguments that it takes: %s',
+    'at %s give the CLI only arguments that it accepts: %s',
     async ([, command]) => {
       const [, rest = ''] = keyfold.exec(command) ?? [];
       const words = [...rest.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, bare]) => quoted ?? bare ?? '');

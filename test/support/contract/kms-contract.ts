@@ -123,7 +123,7 @@ export function kmsContract(name: string, start: () => Promise<KmsUnderTest>, la
       expect(await keyOf(kms.unwrap(asAsherah, noDeadline()))).toEqual(Buffer.alloc(32, 5));
     });
 
-    it('answers with the ARN of the key, whether a request names an ARN, an id or an alias', async () => {
+    it('answers with the ARN of the key if a request names an ARN, an id or an alias', async () => {
       const [region] = REGIONS;
       const { key = '', alias = '' } = (await makeKeys())[region] ?? {};
       const kms = client(region);

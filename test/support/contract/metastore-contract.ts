@@ -50,7 +50,7 @@ export function metastoreContract(name: string, open: () => Metastore & SystemKe
       expect(await metastore.loadLatest(keyRecord('_SK_abs', 0).id, deadline)).toBeUndefined();
     });
 
-    it('loads the record with the latest time, in whatever order records were stored', async () => {
+    it('loads the record with the latest time, independent of the order of storing', async () => {
       const metastore = open();
       for (const created of [9, 1000, 200]) await metastore.store(keyRecord('_SK_latest', created), deadline);
       const latest = await metastore.loadLatest(keyRecord('_SK_latest', 0).id, deadline);

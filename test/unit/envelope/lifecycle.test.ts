@@ -48,7 +48,7 @@ describe('key creation', () => {
     for (const record of [before, after]) expect(await service.session('p').decrypt(record)).toEqual(PAYLOAD);
   });
 
-  it('replaces an Intermediate Key when it expires, and not a millisecond earlier', async () => {
+  it('replaces an Intermediate Key when it expires, but not a millisecond earlier', async () => {
     const service = world.process();
     const first = await service.session('p').encrypt(PAYLOAD);
     world.clock.nowMs = first.key.parent.created * 1000 + 90 * DAY_MS;
@@ -277,7 +277,7 @@ describe('a revocation', () => {
     expect((await service.session('b').encrypt(PAYLOAD)).key.parent).not.toEqual(b.key.parent);
   });
 
-  it('costs one read of each key row and no KMS call to check for, if no key was revoked', async () => {
+  it('needs one read of each key row and no KMS call to check for, if no key was revoked', async () => {
     const service = world.process({ policy: { systemKeyMaxAgeMs: DAY_MS, intermediateKeyMaxAgeMs: DAY_MS } });
     await service.session('p').encrypt(PAYLOAD);
     world.clock.advance(60 * MINUTE_MS);
