@@ -123,7 +123,7 @@ export class Session {
    * const text = await email.encryptToJson(Buffer.from('ada@example.com'));
    * const payload = await email.decryptJson(text);
    */
-  withContext(context: RecordContext, place: RecordPlace = {}): Session {
+  withContext(context: RecordContext, place?: RecordPlace): Session {
     const binding = bindingOf(context, place);
     return new Session(this.#partition, this.#dependencies, { keyUsed: this.#keyUsed, batch: this.#batch, binding });
   }
