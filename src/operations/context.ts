@@ -9,8 +9,8 @@ const STRINGS = {
   type: 'object',
   minProperties: 1,
   maxProperties: MAX_ENTRIES,
-  // The bounds are in bytes. This pattern accepts what fits for certain: ASCII, or a fourth as many characters.
-  propertyNames: { minLength: 1, maxLength: 128, pattern: '^([ -~]{1,128}|[\\s\\S]{1,32})$' },
+  // Keyfold bounds texts in bytes of UTF-8, and a schema can only bound them in characters.
+  propertyNames: { minLength: 1, maxLength: 128 },
 } as const;
 
 /** The JSON Schema of `context`. Operations check the value with {@link stringsOf}. */
@@ -18,7 +18,7 @@ export const contextSchema = v.pipe(
   v.unknown(),
   v.metadata({
     ...STRINGS,
-    additionalProperties: { type: 'string', maxLength: 1024, pattern: '^([ -~]{0,1024}|[\\s\\S]{0,256})$' },
+    additionalProperties: { type: 'string', maxLength: 1024 },
     description:
       'Names the place of the record, such as {"table": "users", "id": "42"}. A record that is encrypted with a context decrypts with the same context only. Keyfold neither stores nor logs it.',
   }),
