@@ -17,6 +17,7 @@ const RETRYABLE = {
   FieldNotFound: false,
   ContextRequired: false,
   RecordUnreadable: false,
+  PartitionErased: false,
   KeyNotYetVisible: true,
   KmsThrottled: true,
   KmsUnavailable: true,
@@ -83,6 +84,11 @@ export function recordUnreadable(reason: string): KeyfoldError {
   return new KeyfoldError('RecordUnreadable', 'The record cannot be opened for this partition.', {
     cause: new Error(reason),
   });
+}
+
+/** The error for a partition whose keys an operator is erasing or has erased. */
+export function partitionErased(): KeyfoldError {
+  return new KeyfoldError('PartitionErased', 'The keys of this partition have been erased, or are being erased.');
 }
 
 /** The error for a key row that does not parse, or whose key does not open. Never treat such a row as absent. */

@@ -14,6 +14,7 @@ const CODES: Readonly<Record<ErrorCode, string | undefined>> = {
   FieldNotFound: 'a path selects nothing',
   ContextRequired: 'the record is bound to a context, or the configuration requires one, and the request has none',
   RecordUnreadable: "tampered with, another partition's, or its key is gone: one answer for all",
+  PartitionErased: 'an operator has erased the keys of the partition, or is about to; no retry can succeed',
   KeyNotYetVisible: 'a key under 15 minutes old that may not have been replicated here yet',
   KmsThrottled: 'KMS throttles in every region',
   KmsUnavailable: 'no region of KMS answered, and one may later',

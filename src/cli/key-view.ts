@@ -13,7 +13,7 @@ export interface KeyView {
   readonly created: number | null;
   readonly createdAt: string | null;
   /** The state of this key alone. A valid Intermediate Key seals nothing if its System Key is expired or revoked. */
-  readonly state: 'valid' | 'expired' | 'before-minimum' | 'revoked' | 'dated-ahead' | 'unreadable';
+  readonly state: 'valid' | 'expired' | 'before-minimum' | 'revoked' | 'erased' | 'dated-ahead' | 'unreadable';
   readonly parent: KeyMeta | null;
   /** Why the row cannot be read. Absent if it can. */
   readonly unreadable?: string;
@@ -44,7 +44,8 @@ export function viewOf(row: KeyRow, policy: CryptoPolicy, nowMs: number): KeyVie
   };
   if ('unreadable' in row) return { ...view, state: 'unreadable', parent: null, unreadable: row.unreadable };
   const aged = retirementByDate(policy, row.created, nowMs) ?? 'valid';
-  return { ...view, state: row.revoked ? 'revoked' : aged, parent: row.parent ?? null };
+  const flagged = row.revoked ? 'revoked' : aged;
+  return { ...view, state: row.erased === undefined ? flagged : 'erased', parent: row.parent ?? null };
 }
 
 /**

@@ -33,6 +33,10 @@ export function coreEvents(logger: Logger, metrics: MetricBuffer): CoreEvents {
       logger.warn('a key goes on serving while the metastore is down', { keyId: key.id, created: key.created });
       metrics.count('StaleServes', {});
     },
+    markIgnored: (key) => {
+      logger.error('a mark of an erasure has no valid proof and is ignored', { keyId: key.id, created: key.created });
+      metrics.count('ErasureMarksIgnored', {});
+    },
     openedUnbound: () => metrics.count('UnboundOpened', {}),
     attempted: ({ region, action, latencyMs, fault }) => {
       metrics.add('KmsLatency', MetricUnit.Milliseconds, latencyMs, { region });

@@ -12,7 +12,7 @@ export interface MaintenanceLog {
 /** Logs and counts the results of the maintenance. */
 export function maintenanceLog(logger: Logger, metrics: MetricBuffer): MaintenanceLog {
   return {
-    maintained: ({ systemKeys, created, createFault }) => {
+    maintained: ({ systemKeys, created, createFault, erasuresDue = [], erasuresFault }) => {
       for (const { regions, ...key } of systemKeys) {
         const isAhead = key.state === 'dated-ahead';
         const opensEverywhere = regions.every(({ opens, fault }) => opens && fault === undefined);
@@ -32,6 +32,11 @@ export function maintenanceLog(logger: Logger, metrics: MetricBuffer): Maintenan
         metrics.add('SystemKeyAge', MetricUnit.Seconds, ageSeconds, {});
       }
       if (created !== undefined) logger.info('the next System Key was made ahead', { ...created });
+      for (const entry of erasuresDue) {
+        logger.warn('the keys of a partition are due for deletion', { ...entry });
+        metrics.count('ErasuresDue', {});
+      }
+      if (erasuresFault !== undefined) logger.error('the erasures could not be read', { erasuresFault });
       if (createFault !== undefined) {
         logger.error('the next System Key could not be made ahead', { createFault });
         metrics.count('SystemKeysNotCreated', {});

@@ -14,6 +14,7 @@ const PROBLEMS: Record<ErrorCode, readonly [status: number, title: string]> = {
   FieldNotFound: [422, 'Field not found'],
   ContextRequired: [422, 'Context required'],
   RecordUnreadable: [422, 'Record unreadable'],
+  PartitionErased: [410, 'Partition erased'],
   KeyNotYetVisible: [503, 'Key not yet visible'],
   KmsThrottled: [503, 'KMS throttled'],
   KmsUnavailable: [503, 'KMS unavailable'],

@@ -32,6 +32,7 @@ const DISPOSITIONS: Readonly<Record<ErrorCode, 'dead-letter' | 'retry'>> = {
   FieldNotFound: 'dead-letter',
   ContextRequired: 'dead-letter',
   RecordUnreadable: 'dead-letter',
+  PartitionErased: 'dead-letter',
   KeyNotYetVisible: 'retry',
   KmsThrottled: 'retry',
   KmsUnavailable: 'retry',

@@ -19,7 +19,14 @@ import { keyRowUnreadable } from '../errors.ts';
 import type { KeyMeta } from '../records/ids.ts';
 import type { Deadline } from '../async/deadline.ts';
 import { KEY_BYTES } from '../crypto/random.ts';
-import type { EnvelopeKeyRecord, KeyManagementService, Metastore, RowProofBasis, Wrapped } from './ports.ts';
+import type {
+  EnvelopeKeyRecord,
+  ErasureMark,
+  KeyManagementService,
+  Metastore,
+  RowProofBasis,
+  Wrapped,
+} from './ports.ts';
 import type { Clock } from '../async/clock.ts';
 
 /** The methods that each port object must have. */
@@ -39,9 +46,11 @@ const KEY_RECORD: Types<EnvelopeKeyRecord> = {
   encryptedKey: BYTES,
   parent: optional(OBJECT),
   proof: optional(BYTES),
+  erased: optional(OBJECT),
   revoked: BOOLEAN,
 };
 const KEY_META: Types<KeyMeta> = { id: STRING, created: NUMBER };
+const ERASURE_MARK: Types<ErasureMark> = { erase: STRING, at: NUMBER, due: NUMBER, proof: BYTES };
 const STORED = oneOf('stored', 'duplicate');
 
 const WRAPPED: Types<Partial<Wrapped>> = { wrapped: BYTES, rowProof: optional(OBJECT) };
@@ -63,10 +72,18 @@ const LAST_MS = 8.64e15;
 export function checkedKeyRecord(given: unknown, name: string): EnvelopeKeyRecord {
   const record = membersOf(given, name, KEY_RECORD);
   checkSeconds(record.created, `${name}.created`);
-  if (record.parent === undefined) return record;
+  const erased = record.erased && checkedMark(record.erased, `${name}.erased`);
+  const marked = erased === undefined ? record : { ...record, erased };
+  if (record.parent === undefined) return marked;
   const parent = membersOf(record.parent, `${name}.parent`, KEY_META);
   checkSeconds(parent.created, `${name}.parent.created`);
-  return { ...record, parent };
+  return { ...marked, parent };
+}
+
+function checkedMark(given: ErasureMark, name: string): ErasureMark {
+  const mark = membersOf(given, name, ERASURE_MARK);
+  for (const member of ['at', 'due'] as const) checkSeconds(mark[member], `${name}.${member}`);
+  return mark;
 }
 
 /**

@@ -1,8 +1,9 @@
 import { createSecretKey, type KeyObject } from 'node:crypto';
 import { open, seal } from '../crypto/aead.ts';
 import type { KeyMeta } from '../records/ids.ts';
+import { lengthPrefixed, u64 } from '../records/length-prefixed.ts';
 import { rowProof } from '../records/row-proof.ts';
-import type { EnvelopeKeyRecord } from './ports.ts';
+import type { EnvelopeKeyRecord, Erasure } from './ports.ts';
 import type { KeyStanding } from './key-standing.ts';
 
 /**
@@ -41,6 +42,12 @@ export class EnvelopeKey {
   /** The proof of the row of an Intermediate Key under this System Key. */
   proofOfRow(row: Omit<EnvelopeKeyRecord, 'revoked' | 'proof'>): Buffer {
     return rowProof(this.#secret, 'intermediate', { ...row, sealed: row.encryptedKey });
+  }
+
+  /** The proof of an erasure's mark in the row of an Intermediate Key under this System Key. */
+  proofOfErasure(row: Omit<EnvelopeKeyRecord, 'revoked' | 'proof' | 'erased'>, { erase, at, due }: Erasure): Buffer {
+    const sealed = Buffer.concat([lengthPrefixed(erase), u64(at), u64(due), row.encryptedKey]);
+    return rowProof(this.#secret, 'erased', { ...row, sealed });
   }
 
   toJSON(): KeyMeta {

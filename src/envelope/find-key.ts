@@ -12,7 +12,7 @@ export interface KeySearch<K> {
   readonly latest: () => Promise<EnvelopeKeyRecord | undefined>;
   /** See `Metastore.loadRecent`. Resolves with undefined if the metastore lacks that method. */
   readonly recent: (notAfter: EpochSeconds) => Promise<readonly EnvelopeKeyRecord[] | undefined>;
-  /** Makes the key of a record. Returns undefined if that key may not seal. */
+  /** Makes the key of a record. Returns undefined if that key may not seal. Throws if the partition is erased. */
   readonly use: (record: EnvelopeKeyRecord) => Promise<K | undefined>;
   /**
    * Whether a key has reached its usage limit. Only this process knows that. An older key must not replace it, because
@@ -41,7 +41,8 @@ export async function findKey<K>({ now, latest, recent, use, isExhausted }: KeyS
     return 'unreadable' as const;
   });
   if (newest === undefined) return { rows: [] };
-  if (newest !== 'unreadable' && !isDatedAhead(newest.created, now())) {
+  // A tombstone is dated ahead, too. `use` decides whether it counts.
+  if (newest !== 'unreadable' && (newest.erased !== undefined || !isDatedAhead(newest.created, now()))) {
     const key = await use(newest);
     if (key !== undefined) return { key };
     if (newest.created * 1000 <= now() || isExhausted?.(newest) === true) return { rows: [newest] };

@@ -6,6 +6,7 @@ import { KeyfoldError, keyRowUnreadable, recordUnreadable } from '../errors.ts';
 import { keyName, type KeyId, type KeyMeta, type KeyNaming } from '../records/ids.ts';
 import { createKey, findOrCreateKey } from './create-key.ts';
 import { EnvelopeKey } from './envelope-key.ts';
+import { Erasures } from './erasures.ts';
 import { KeyCache } from './key-cache.ts';
 import type { KeyDependencies } from './key-dependencies.ts';
 import { isFresh, isInGrace, isRetired, refresh, retirementOf, standingOf, type KeyStanding } from './key-standing.ts';
@@ -31,6 +32,7 @@ export class IntermediateKeys {
   readonly #cache: KeyCache;
   readonly #absent: ShortMemory<true>;
   readonly #staleIfError: StaleIfError;
+  readonly #erasures: Erasures;
   readonly #loads: SingleFlight<EnvelopeKey | undefined>;
   readonly #latest: SingleFlight<EnvelopeKey>;
 
@@ -50,6 +52,7 @@ export class IntermediateKeys {
     );
     this.#absent = new ShortMemory(checkAges, ABSENT_TTL_MS, MAX_ABSENT);
     this.#staleIfError = new StaleIfError(dependencies);
+    this.#erasures = new Erasures(naming, systemKeys, dependencies, this.#staleIfError);
     this.#loads = new SingleFlight(policy.flightTimeoutMs, now);
     this.#latest = new SingleFlight(policy.flightTimeoutMs, now);
   }
@@ -65,6 +68,8 @@ export class IntermediateKeys {
   /**
    * Returns the key with exactly this id and creation time, for opening records, even if the key is retired. Returns
    * undefined if the row is absent.
+   * @throws KeyfoldError `PartitionErased` if the row has the mark of an erasure, or if it is absent and its id has a
+   * tombstone
    * @throws KeyfoldError `KeyNotYetVisible` if replication may still bring the row from another region
    */
   load(meta: KeyMeta, deadline: Deadline): Promise<EnvelopeKey | undefined> {
@@ -81,14 +86,20 @@ export class IntermediateKeys {
     return this.#counted(this.#maySeal(key, isFresh) ? key : undefined);
   }
 
-  /** Returns the key for sealing: the newest key in the metastore that may seal, or a new key. */
+  /**
+   * Returns the key for sealing: the newest key in the metastore that may seal, or a new key.
+   * @throws KeyfoldError `PartitionErased` if the latest row is a tombstone, or has the mark of an erasure
+   */
   latest(id: KeyId, deadline: Deadline): Promise<EnvelopeKey> {
     const stale: StaleKey = () => {
       const key = this.#cache.stale(id);
       return this.#maySeal(key, isInGrace) ? key : undefined;
     };
     return this.#latest.run(id, deadline, (shared) =>
-      this.#staleIfError.orStale(this.#findOrCreate(id, shared, stale), stale),
+      this.#staleIfError.orStale(
+        this.#findOrCreate(id, shared, stale).catch((error: unknown) => this.#heed(error, id)),
+        stale,
+      ),
     );
   }
 
@@ -99,10 +110,12 @@ export class IntermediateKeys {
       const record = await this.#staleIfError.read(stale, deadline, (d) => metastore.load(meta.id, meta.created, d));
       if (record !== undefined) {
         this.#standing(record);
+        await this.#erasures.throwIfMarked(record, deadline, stale);
         return this.#cache.get(meta.id, meta.created) ?? this.#openToRead(record, deadline, stale);
       }
       this.#absent.set(keyName(meta), true);
     }
+    await this.#erasures.throwIfBuried(meta.id, deadline, stale);
     this.#throwIfReplicating(meta);
     return undefined;
   }
@@ -124,6 +137,15 @@ export class IntermediateKeys {
       [standing, parent].some((known) => known === undefined || isRetired(policy, known, now())),
     );
     return key;
+  }
+
+  /** After an erasure the cached key must not seal again, even if the metastore is down later. */
+  #heed(error: unknown, id: KeyId): never {
+    const key = this.#cache.stale(id);
+    if (key !== undefined && error instanceof KeyfoldError && error.code === 'PartitionErased') {
+      key.standing.revoked = true;
+    }
+    throw error;
   }
 
   async #create(
@@ -156,7 +178,9 @@ export class IntermediateKeys {
    */
   async #usable(record: EnvelopeKeyRecord, deadline: Deadline, stale: StaleKey): Promise<EnvelopeKey | undefined> {
     const { policy, now } = this.#dependencies;
-    if (isRetired(policy, this.#standing(record), now())) return undefined;
+    const standing = this.#standing(record);
+    await this.#erasures.throwIfMarked(record, deadline, stale);
+    if (isRetired(policy, standing, now())) return undefined;
     const parent = await this.#systemKeys.loadUsable(this.#parentOf(record), deadline, stale);
     if (parent === undefined) return undefined;
     const cached = this.#cache.get(record.id, record.created);

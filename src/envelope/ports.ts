@@ -12,8 +12,26 @@ export interface EnvelopeKeyRecord extends KeyMeta {
    * none.
    */
   readonly proof?: Uint8Array | undefined;
+  /** The mark of an erasure. Absent if no operator erases the partition of this Intermediate Key. */
+  readonly erased?: ErasureMark | undefined;
   /** True if an operator has revoked the key. A revoked key still decrypts, but no longer encrypts. */
   readonly revoked: boolean;
+}
+
+/** One erasure of a partition, as every row of that partition names it. */
+export interface Erasure {
+  /** The id of the erasure. */
+  readonly erase: string;
+  /** When an operator began the erasure. */
+  readonly at: EpochSeconds;
+  /** The time from which an operator may delete the rows. */
+  readonly due: EpochSeconds;
+}
+
+/** The mark of an erasure in a row of the partition. Only a mark with a valid proof counts. */
+export interface ErasureMark extends Erasure {
+  /** The proof of the row and of the erasure under the System Key of the row: 32 bytes. */
+  readonly proof: Uint8Array;
 }
 
 /**
@@ -89,6 +107,8 @@ export interface EnvelopeEvents {
   cacheUsed(kind: KeyKind, outcome: 'hit' | 'miss' | 'eviction'): void;
   /** Called when an Intermediate Key is used although the metastore is down (`staleGraceMs` of CryptoPolicy). */
   servedStale(key: KeyMeta): void;
+  /** Called when a row has the mark of an erasure, but the mark has no valid proof. The row counts as unmarked. */
+  markIgnored(key: KeyMeta): void;
   /** Called when a record without a proof opens although the caller gives a context (`unboundBefore`). */
   openedUnbound(key: KeyMeta): void;
 }
@@ -113,5 +133,6 @@ export const NO_ENVELOPE_EVENTS: EnvelopeEvents = {
   keyRetired: () => {},
   cacheUsed: () => {},
   servedStale: () => {},
+  markIgnored: () => {},
   openedUnbound: () => {},
 };

@@ -9,7 +9,7 @@ import { isDatedAhead, standingOf } from '../envelope/key-standing.ts';
 import type { EnvelopeKeyRecord, KeyManagementService } from '../envelope/ports.ts';
 import { proofOfSystemKey } from '../envelope/row-proofs.ts';
 import { KEY_BYTES } from '../crypto/random.ts';
-import { keyName, type KeyNaming } from '../records/ids.ts';
+import { keyName, TOMBSTONE_CREATED, type KeyNaming } from '../records/ids.ts';
 import type { KeyRow } from './key-table.ts';
 
 /** A row of the key table, and whether an operator may add a proof to it. */
@@ -66,7 +66,8 @@ interface Judging {
 async function openAll(rows: readonly KeyRow[], checks: RowChecks, opened: OpenedKeys): Promise<Opening[]> {
   const { naming } = checks;
   const systems = rows.filter((row) => naming.isSystemKey(row.id));
-  const intermediates = rows.filter((row) => naming.isIntermediateKey(row.id));
+  // A tombstone has no key.
+  const intermediates = rows.filter((row) => naming.isIntermediateKey(row.id) && row.created !== TOMBSTONE_CREATED);
   const calls = new Semaphore(CONCURRENCY);
   const openings = await Promise.all(systems.map((row) => calls.run(() => openSystemKey(row, checks, opened))));
   const parents = new Map(openings.flatMap(({ key }) => (key === undefined ? [] : [[keyName(key.standing), key]])));

@@ -19,9 +19,18 @@ import { listening } from '../input/defaults.ts';
 import { cryptoPolicy, type CryptoPolicy } from '../envelope/crypto-policy.ts';
 import { checkLimits, halfOf, withDeadline, type RequestLimits } from '../async/deadline.ts';
 import { KeyfoldError } from '../errors.ts';
-import { KeyNaming, metaOf, SERVICE_NAMES, type KeyId, type KeyMeta, type ServiceNames } from '../records/ids.ts';
+import {
+  KeyNaming,
+  metaOf,
+  registerIdOf,
+  SERVICE_NAMES,
+  type KeyId,
+  type KeyMeta,
+  type ServiceNames,
+} from '../records/ids.ts';
 import { retirementOf, standingOf } from '../envelope/key-standing.ts';
 import { keyDependencies } from '../envelope/key-dependencies.ts';
+import type { RegisteredErasure } from './erasure-table.ts';
 import type { KeyRow } from './key-table.ts';
 import {
   NO_ENVELOPE_EVENTS,
@@ -74,6 +83,8 @@ export interface SystemKeyStore {
    * @returns `changed`, without a write, if the row no longer equals `record`
    */
   replaceKey(record: EnvelopeKeyRecord, encryptedKey: Uint8Array, deadline: Deadline): Promise<'replaced' | 'changed'>;
+  /** The erasures in the register with this id. The method is optional. Without it, a run reports no erasures. */
+  erasures?(id: KeyId, deadline: Deadline): Promise<RegisteredErasure[]>;
 }
 
 /** The options of {@link SystemKeyMaintenance}. */
@@ -104,6 +115,13 @@ export interface MaintenanceReport {
   readonly systemKeys: readonly SystemKeyReport[];
   /** The new System Key. Absent if the current one is not about to expire. */
   readonly created?: KeyMeta;
+  /**
+   * The erasures whose waiting time is over and whose rows nobody has deleted yet. Absent if there are none. A run never
+   * deletes a row.
+   */
+  readonly erasuresDue?: readonly RegisteredErasure[];
+  /** Why the erasures could not be read. Absent if they could. */
+  readonly erasuresFault?: string;
   /** If the new System Key was due but could not be made, the reason. */
   readonly createFault?: string;
 }
@@ -176,8 +194,18 @@ export class SystemKeyMaintenance {
         for (const [i, row] of queue) systemKeys[i] = await this.#maintain(row, deadline);
       };
       await Promise.all(Array.from({ length: CONCURRENCY }, worker));
-      return { systemKeys, ...made };
+      return { systemKeys, ...made, ...(await this.#erasuresDue(deadline)) };
     });
+  }
+
+  async #erasuresDue(deadline: Deadline): Promise<Pick<MaintenanceReport, 'erasuresDue' | 'erasuresFault'>> {
+    try {
+      const entries = (await this.#options.metastore.erasures?.(registerIdOf(this.#options), deadline)) ?? [];
+      const due = entries.filter((entry) => entry.deletedAt === undefined && entry.due * 1000 <= this.#now());
+      return due.length === 0 ? {} : { erasuresDue: due };
+    } catch (error) {
+      return { erasuresFault: faultOf(error) };
+    }
   }
 
   async #createAhead(deadline: Deadline): Promise<Pick<MaintenanceReport, 'created' | 'createFault'>> {

@@ -2,10 +2,11 @@ import type { AttributeValue } from '@aws-sdk/client-dynamodb';
 import { decodeBase64 } from '../crypto/base64.ts';
 import { viewOf } from '../input/checks.ts';
 import { KeyfoldError, keyRowUnreadable } from '../errors.ts';
-import { isPossibleKeyId, type EpochSeconds, type KeyId, type KeyMeta } from '../records/ids.ts';
+import type { RegisteredErasure } from '../maintenance/erasure-table.ts';
+import { isPossibleKeyId, type EpochSeconds, type KeyId, type KeyMeta, type PartitionId } from '../records/ids.ts';
 import { PROOF_BYTES } from '../records/record-proof.ts';
 import type { KeyRow } from '../maintenance/key-table.ts';
-import type { EnvelopeKeyRecord } from '../envelope/ports.ts';
+import type { EnvelopeKeyRecord, ErasureMark } from '../envelope/ports.ts';
 
 /** A row of the key table in the SDK's representation (wire-format.md, Metastore row). */
 export type KeyItem = Record<string, AttributeValue>;
@@ -25,16 +26,48 @@ export function keyAttribute(encryptedKey: Uint8Array): AttributeValue.SMember {
   return { S: viewOf(encryptedKey).toString('base64') };
 }
 
+/** Encodes the mark of an erasure as a row attribute. */
+export function erasedAttribute({ erase, at, due, proof }: ErasureMark): AttributeValue {
+  return { M: { Erase: { S: erase }, At: { N: String(at) }, Due: { N: String(due) }, Proof: { B: proof } } };
+}
+
+/** Encodes an erasure as a row of the register with the given id. */
+export function encodeRegisterItem(id: string, { partition, erase, at, due, deletedAt }: RegisteredErasure): KeyItem {
+  return {
+    ...keyOfItem(id, at),
+    Partition: { S: partition },
+    Erase: { S: erase },
+    Due: { N: String(due) },
+    ...(deletedAt !== undefined && { DeletedAt: { N: String(deletedAt) } }),
+  };
+}
+
+/** Decodes a row of the register. Returns undefined if it is malformed: an entry is only a note for operators. */
+export function readRegisterItem(item: KeyItem): RegisteredErasure | undefined {
+  const { S: partition } = item['Partition'] ?? {};
+  const { S: erase } = item['Erase'] ?? {};
+  const at = wholeNumber(item['Created']);
+  const due = wholeNumber(item['Due']);
+  if (partition === undefined || erase === undefined || at === undefined || due === undefined) return undefined;
+  const dates = { at: at as EpochSeconds, due: due as EpochSeconds, deletedAt: wholeNumber(item['DeletedAt']) };
+  return { partition: partition as PartitionId, erase, ...dates };
+}
+
 /** Encodes a key record as a row. */
 export function encodeKeyItem(record: EnvelopeKeyRecord): KeyItem {
-  const { id, created, encryptedKey, parent, proof, revoked } = record;
+  const { id, created, encryptedKey, parent, proof, erased, revoked } = record;
   const keyRecord: KeyItem = {
     Created: { N: String(created) },
     Key: keyAttribute(encryptedKey),
     ...(parent && { ParentKeyMeta: { M: { KeyId: { S: parent.id }, Created: { N: String(parent.created) } } } }),
     ...(revoked && { Revoked: { BOOL: true } }),
   };
-  return { ...keyOfItem(id, created), KeyRecord: { M: keyRecord }, ...(proof && { Proof: { B: proof } }) };
+  return {
+    ...keyOfItem(id, created),
+    KeyRecord: { M: keyRecord },
+    ...(proof && { Proof: { B: proof } }),
+    ...(erased && { Erased: erasedAttribute(erased) }),
+  };
 }
 
 /**
@@ -60,6 +93,7 @@ export function decodeKeyItem(item: KeyItem): EnvelopeKeyRecord {
     encryptedKey: present(bytes(keyRecord['Key']), 'KeyRecord.Key'),
     parent: keyRecord['ParentKeyMeta'] && present(keyMeta(keyRecord['ParentKeyMeta']), 'KeyRecord.ParentKeyMeta'),
     ...(item['Proof'] && { proof: present(proofOf(item['Proof']), 'Proof') }),
+    ...(item['Erased'] && { erased: markOf(item['Erased']) }),
     revoked: present(flag(keyRecord['Revoked']), 'KeyRecord.Revoked'),
   };
 }
@@ -92,6 +126,16 @@ function bytes(value: AttributeValue | undefined): Buffer | undefined {
 /** A proof of another type or length is malformed. If it counted as absent, an attacker could remove it. */
 function proofOf(value: AttributeValue): Buffer | undefined {
   return value.B?.length === PROOF_BYTES ? viewOf(value.B) : undefined;
+}
+
+/** A malformed mark becomes a mark that has no valid proof, so that its readers report and ignore it. */
+function markOf({ M: mark = {} }: AttributeValue): ErasureMark {
+  return {
+    erase: mark['Erase']?.S ?? '',
+    at: (wholeNumber(mark['At']) ?? 0) as EpochSeconds,
+    due: (wholeNumber(mark['Due']) ?? 0) as EpochSeconds,
+    proof: viewOf(mark['Proof']?.B ?? new Uint8Array()),
+  };
 }
 
 /** Decodes a Boolean attribute. An absent attribute means false. */

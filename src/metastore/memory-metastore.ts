@@ -50,6 +50,7 @@ export class MemoryMetastore implements Metastore, SystemKeyStore {
       ...given,
       encryptedKey: copyOf(given.encryptedKey),
       ...(given.proof && { proof: copyOf(given.proof) }),
+      ...(given.erased && { erased: { ...given.erased, proof: copyOf(given.erased.proof) } }),
     };
     this.#records.set(given.id, ofId.set(given.created, stored));
     return 'stored';

@@ -48,6 +48,12 @@ export function secondsOf(nowMs: number): EpochSeconds {
   throw new TypeError('The clock does not give milliseconds since 1970.');
 }
 
+/**
+ * The creation time of a tombstone: the last second of the year 9999. A tombstone is the row that an erased partition
+ * keeps. No key has a later date, so the tombstone is always the latest row of its id.
+ */
+export const TOMBSTONE_CREATED = 253_402_300_799 as EpochSeconds;
+
 /** Names one key: its id and its creation time. Rotation makes new keys with the same id. */
 export interface KeyMeta {
   readonly id: KeyId;
@@ -120,6 +126,13 @@ export function isPossibleKeyId(id: string): boolean {
 /** Whether a name has the form of an AWS region, such as `us-east-1`, `us-gov-west-1` or `us-iso-east-1`. */
 export function isRegionName(name: string): boolean {
   return REGION.test(name);
+}
+
+/**
+ * The id of the rows that list the erasures of a service. It names no key, so no request and no Asherah reads them.
+ */
+export function registerIdOf({ service, product, regionSuffix }: ServiceNames): KeyId {
+  return `_EP_${service}_${product}${regionSuffix === undefined ? '' : `_${regionSuffix}`}` as KeyId;
 }
 
 /** Whether a key id names a System Key or an Intermediate Key; undefined if it names neither. */

@@ -23,7 +23,7 @@ export interface ProvenRow extends KeyMeta {
  */
 export function rowProof(
   key: SecretKey | Uint8Array,
-  kind: 'system' | 'intermediate',
+  kind: 'system' | 'intermediate' | 'erased',
   { id, created, parent, sealed }: ProvenRow,
 ): Buffer {
   return expand32(

@@ -450,6 +450,7 @@ describe('events', () => {
     keyRetired: (kind, key, why) => void reported.push(`${kind} ${key.created} ${why}`),
     cacheUsed: (kind, outcome) => void reported.push(`${kind} ${outcome}`),
     servedStale: (key) => void reported.push(`${key.id} stale`),
+    markIgnored: (key) => void reported.push(`${key.id} mark ignored`),
     openedUnbound: (key) => void reported.push(`${key.id} unbound`),
   };
   /** Takes the events that match the pattern since the last call. */

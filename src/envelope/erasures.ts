@@ -1,0 +1,101 @@
+import type { Deadline } from '../async/deadline.ts';
+import { ShortMemory } from '../async/short-memory.ts';
+import { SingleFlight } from '../async/single-flight.ts';
+import { isEqual } from '../crypto/hkdf.ts';
+import { KeyfoldError, partitionErased } from '../errors.ts';
+import { byteLengthOf } from '../input/checks.ts';
+import { metaOf, TOMBSTONE_CREATED, type KeyId, type KeyNaming } from '../records/ids.ts';
+import { PROOF_BYTES } from '../records/record-proof.ts';
+import type { EnvelopeKey } from './envelope-key.ts';
+import type { KeyDependencies } from './key-dependencies.ts';
+import type { EnvelopeKeyRecord } from './ports.ts';
+import type { StaleIfError, StaleKey } from './stale-if-error.ts';
+import type { SystemKeys } from './system-keys.ts';
+
+/** How long the process remembers whether an id has a tombstone. It remembers absent rows for the same time. */
+const TTL_MS = 1000;
+const MAX_ENTRIES = 10_000;
+
+/** Whether the row has the mark of an erasure with a valid proof. `parent` is the System Key of the row. */
+export function hasValidMark(row: EnvelopeKeyRecord, parent: EnvelopeKey): boolean {
+  const { erased } = row;
+  if (erased === undefined || byteLengthOf(erased.proof) !== PROOF_BYTES) return false;
+  return isEqual(erased.proof, parent.proofOfErasure(row, erased));
+}
+
+/**
+ * Finds out whether a partition is erased. Only a mark with a valid proof counts, because an attacker who can write to
+ * the table could otherwise stop a tenant for good. Any other mark is reported and ignored.
+ */
+export class Erasures {
+  readonly #naming: KeyNaming;
+  readonly #systemKeys: SystemKeys;
+  readonly #dependencies: KeyDependencies;
+  readonly #staleIfError: StaleIfError;
+  /** Whether an id has a valid tombstone. */
+  readonly #known: ShortMemory<boolean>;
+  readonly #reads: SingleFlight<EnvelopeKeyRecord | undefined>;
+
+  constructor(naming: KeyNaming, systemKeys: SystemKeys, dependencies: KeyDependencies, staleIfError: StaleIfError) {
+    this.#naming = naming;
+    this.#systemKeys = systemKeys;
+    this.#dependencies = dependencies;
+    this.#staleIfError = staleIfError;
+    this.#known = new ShortMemory(dependencies.checkAges, TTL_MS, MAX_ENTRIES);
+    this.#reads = new SingleFlight(dependencies.policy.flightTimeoutMs, dependencies.now);
+  }
+
+  /**
+   * Checks the mark of a row that was just read. It loads the System Key that is also necessary to open the row.
+   * @throws KeyfoldError `PartitionErased` if the mark counts
+   */
+  async throwIfMarked(row: EnvelopeKeyRecord, deadline: Deadline, stale: StaleKey): Promise<void> {
+    if (row.erased === undefined) return;
+    const parent = await this.#parentOf(row, deadline, stale);
+    if (parent !== undefined && hasValidMark(row, parent)) throw partitionErased();
+    this.#dependencies.events.markIgnored(metaOf(row));
+  }
+
+  /**
+   * Looks for the tombstone of an id, if the row of a key is absent.
+   * @throws KeyfoldError `PartitionErased` if the id has a tombstone that counts
+   */
+  async throwIfBuried(id: KeyId, deadline: Deadline, stale: StaleKey): Promise<void> {
+    const isErased = this.#known.get(id) ?? (await this.#isBuried(id, deadline, stale));
+    this.#known.set(id, isErased);
+    if (isErased) throw partitionErased();
+  }
+
+  async #isBuried(id: KeyId, deadline: Deadline, stale: StaleKey): Promise<boolean> {
+    const { metastore } = this.#dependencies;
+    try {
+      const tombstone = await this.#staleIfError.read(stale, deadline, (short) =>
+        this.#reads.run(id, short, (shared) => metastore.load(id, TOMBSTONE_CREATED, shared)),
+      );
+      if (tombstone !== undefined) await this.throwIfMarked(tombstone, deadline, stale);
+      return false;
+    } catch (error) {
+      if (!(error instanceof KeyfoldError)) throw error;
+      if (error.code === 'PartitionErased') return true;
+      if (error.code !== 'KeyRowUnreadable') throw error;
+      this.#dependencies.events.markIgnored({ id, created: TOMBSTONE_CREATED });
+      return false;
+    }
+  }
+
+  /** The System Key of a row. Undefined if it cannot prove a mark, so that the mark does not count. */
+  async #parentOf(
+    { parent }: EnvelopeKeyRecord,
+    deadline: Deadline,
+    stale: StaleKey,
+  ): Promise<EnvelopeKey | undefined> {
+    if (parent === undefined || !this.#naming.isSystemKey(parent.id)) return undefined;
+    if (parent.created < this.#dependencies.policy.minOpeningCreated) return undefined;
+    try {
+      return await this.#systemKeys.load(parent, deadline, stale);
+    } catch (error) {
+      if (error instanceof KeyfoldError && error.code === 'KeyRowUnreadable') return undefined;
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,66 @@
+import type { EnvelopeKeyRecord, Erasure, ErasureMark } from '../envelope/ports.ts';
+import type { PartitionId } from '../records/ids.ts';
+import type { KeyRow } from './key-table.ts';
+
+/** Which rows to read: those of one id, or those whose id begins with one of the prefixes. */
+export type RowSelection = { readonly id: string } | { readonly prefixes: readonly string[] };
+
+/**
+ * The rows of one replica, as an erasure reads and writes them. Reads are strongly consistent. Each write is
+ * conditional: it returns false, and changes nothing, if the row is no longer as it was read. The methods throw
+ * `MetastoreUnavailable` if the table fails.
+ */
+export interface ErasureTable {
+  /** Reads rows. Rows that do not parse are among them. */
+  rows(selection: RowSelection): Promise<KeyRow[]>;
+  /** Stores a new row. Returns false if the table has a row of this id and creation time. */
+  store(record: EnvelopeKeyRecord): Promise<boolean>;
+  /** Sets the mark of a row and revokes its key, or removes the mark if `mark` is undefined. */
+  mark(row: EnvelopeKeyRecord, mark: ErasureMark | undefined): Promise<boolean>;
+  /** Deletes a row. */
+  remove(row: KeyRow): Promise<boolean>;
+}
+
+/** One erasure of a service, as the register lists it. */
+export interface RegisteredErasure extends Erasure {
+  readonly partition: PartitionId;
+  /** When the last row was deleted, in seconds since 1970. Undefined until then. */
+  readonly deletedAt?: number | undefined;
+}
+
+/**
+ * The erasures of a service, for the daily maintenance and the operator. Nothing deletes a row because of an entry:
+ * only the marks of the rows count.
+ */
+export interface ErasureRegister {
+  list(): Promise<RegisteredErasure[]>;
+  /** Adds an entry. Returns false if another erasure began in the same second. */
+  add(entry: RegisteredErasure): Promise<boolean>;
+  /** Replaces the entry of the same erasure. */
+  update(entry: RegisteredErasure): Promise<void>;
+  remove(entry: RegisteredErasure): Promise<void>;
+}
+
+/** Something outside the rows that still holds the keys of an erased partition. */
+export interface KeyCopy {
+  readonly kind: 'point-in-time-recovery' | 'backup' | 'export' | 'stream';
+  /** The region of the replica that has the copy. */
+  readonly region: string;
+  /** The name of the copy, and how it ends. */
+  readonly text: string;
+  /** When the copy ends by itself, in seconds since 1970. Undefined if it stays until an operator deletes it. */
+  readonly until?: number | undefined;
+}
+
+/** The replicas of a key table. */
+export interface ErasureTables {
+  /** The regions that have a replica, the operator's own first. */
+  regions(): Promise<readonly string[]>;
+  at(region: string): ErasureTable;
+  readonly register: ErasureRegister;
+  /**
+   * Lists the copies that a replica has of rows that existed at a time.
+   * @param existedAt when the last of the rows existed, in seconds since 1970
+   */
+  copies(region: string, existedAt: number): Promise<KeyCopy[]>;
+}

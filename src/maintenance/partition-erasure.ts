@@ -1,0 +1,298 @@
+import { randomUUID } from 'node:crypto';
+import { withDeadline } from '../async/deadline.ts';
+import type { Clock } from '../async/clock.ts';
+import { isEqual } from '../crypto/hkdf.ts';
+import { KEY_BYTES } from '../crypto/random.ts';
+import { checkedKms } from '../envelope/checked-ports.ts';
+import type { CryptoPolicy } from '../envelope/crypto-policy.ts';
+import { EnvelopeKey } from '../envelope/envelope-key.ts';
+import { hasValidMark } from '../envelope/erasures.ts';
+import { isDatedAhead, standingOf } from '../envelope/key-standing.ts';
+import type { EnvelopeKeyRecord, Erasure, ErasureMark, KeyManagementService } from '../envelope/ports.ts';
+import { proofOfSystemKey } from '../envelope/row-proofs.ts';
+import { KeyfoldError } from '../errors.ts';
+import {
+  isRegionName,
+  keyName,
+  KeyNaming,
+  metaOf,
+  regionOfKeyId,
+  secondsOf,
+  TOMBSTONE_CREATED,
+  type EpochSeconds,
+  type KeyId,
+  type PartitionId,
+  type ServiceNames,
+} from '../records/ids.ts';
+import type { ErasureTables, RegisteredErasure } from './erasure-table.ts';
+import type { KeyRow } from './key-table.ts';
+
+/** The options of {@link PartitionErasure}. */
+export interface PartitionErasureOptions {
+  readonly names: ServiceNames;
+  readonly partition: string;
+  readonly tables: ErasureTables;
+  readonly kms: KeyManagementService;
+  readonly policy: CryptoPolicy;
+  readonly now: Clock;
+}
+
+/** A key row of the partition. Tombstones are not among them. */
+export interface ErasableRow {
+  readonly row: KeyRow;
+  /** The region in which the row is written. */
+  readonly region: string;
+  /** Whether the row has the mark of {@link ErasureState.erasure}, with a valid proof. */
+  readonly marked: boolean;
+}
+
+/** An id of the partition's Intermediate Keys. */
+interface ErasableId {
+  readonly id: KeyId;
+  /** The region in which rows of this id are written. */
+  readonly region: string;
+  /** Whether the id has a tombstone of {@link ErasureState.erasure}, with a valid proof. */
+  readonly buried: boolean;
+  /** The tombstone that does not count. */
+  readonly invalid?: KeyRow | undefined;
+}
+
+/** The rows of a partition, and its erasure. */
+export interface ErasureState {
+  /** The erasure under way. Undefined if no row has a valid mark. */
+  readonly erasure: Erasure | undefined;
+  readonly ids: readonly ErasableId[];
+  readonly rows: readonly ErasableRow[];
+  /** The regions that have a replica of the table. */
+  readonly regions: readonly string[];
+}
+
+/** How long KMS may take to unwrap one System Key. */
+const UNWRAP_TIMEOUT_MS = 30_000;
+/** Erasures that begin in the same second get dates of consecutive seconds. */
+const MAX_SAME_SECOND = 60;
+/**
+ * The sealed key of a tombstone: as long as a sealed key, but it opens under no key. An Asherah that lost the race to
+ * make a key would otherwise seal records under it.
+ */
+const NO_KEY = Buffer.alloc(60);
+
+/**
+ * Erases one partition of a service: marks its key rows, and deletes them after a waiting time. Every method may be
+ * stopped at any time and called again.
+ */
+export class PartitionErasure {
+  readonly partition: PartitionId;
+  readonly #options: PartitionErasureOptions;
+  readonly #naming: KeyNaming;
+  /** The System Keys that were opened, by name. Undefined for one that does not open. */
+  readonly #systemKeys = new Map<string, EnvelopeKey | undefined>();
+
+  /** @throws KeyfoldError `InvalidRequest` if the partition is invalid */
+  constructor(options: PartitionErasureOptions) {
+    this.#options = options;
+    this.#naming = new KeyNaming(options.names);
+    this.partition = this.#naming.parsePartition(options.partition);
+  }
+
+  /** Reads the rows of the partition, each in its own region, and opens the System Keys above them. */
+  async read(): Promise<ErasureState> {
+    const { tables, names } = this.#options;
+    const regions = await tables.regions();
+    const own = regions[0] ?? '';
+    const base = new KeyNaming({ ...names, regionSuffix: undefined });
+    const prefixes = [base.intermediateKeyId(this.partition), base.systemKeyId];
+    const scanned = await tables.at(own).rows({ prefixes });
+    // With a region suffix, the naming accepts the ids of every region.
+    const anyRegion = new KeyNaming({ ...names, regionSuffix: 'us-east-1' });
+    const systems = scanned.filter((row) => this.#naming.isSystemKey(row.id));
+    await this.#open(systems);
+
+    const found = scanned.filter((row) => anyRegion.isIntermediateKeyOf(this.partition, row.id));
+    const used = new Set([...found, ...systems].map((row) => this.#idOfRegion(regionOfKeyId(row.id, names))));
+    used.add(this.#naming.intermediateKeyId(this.partition));
+    const possible = new Set([...used, ...regions.filter(isRegionName).map((region) => this.#idOfRegion(region))]);
+
+    const ofIds: { id: KeyId; region: string; rows: KeyRow[] }[] = [];
+    for (const id of possible) {
+      const suffix = regionOfKeyId(id, names);
+      const region = suffix !== undefined && regions.includes(suffix) ? suffix : own;
+      // The scan of this region may lack rows that another region has just written.
+      const rows = await tables.at(region).rows({ id });
+      if (used.has(id) || rows.length > 0) ofIds.push({ id, region, rows });
+    }
+    return { ...this.#stateOf(ofIds), regions };
+  }
+
+  /**
+   * Begins the erasure, or continues one that is under way: writes a tombstone for each id, then marks every row.
+   * @param waitSeconds the time until rows may be deleted. An erasure under way keeps its own date.
+   */
+  async begin(state: ErasureState, waitSeconds: number): Promise<Erasure> {
+    const erasure = state.erasure ?? (await this.#register(waitSeconds));
+    await this.#bury(state, erasure);
+    for (const { row, region, marked } of (await this.read()).rows) {
+      if (marked || 'unreadable' in row) continue;
+      const mark = this.#markOf(row, erasure);
+      if (mark !== undefined) await this.#options.tables.at(region).mark(row, mark);
+    }
+    return erasure;
+  }
+
+  /** Lifts the marks and then deletes the tombstones. The keys stay revoked. */
+  async cancel(state: ErasureState): Promise<void> {
+    const { tables } = this.#options;
+    for (const { row, region } of state.rows) {
+      if (!('unreadable' in row) && row.erased !== undefined) await tables.at(region).mark(row, undefined);
+    }
+    for (const { id, region } of state.ids) {
+      for (const row of await tables.at(region).rows({ id })) {
+        if (row.created === TOMBSTONE_CREATED) await tables.at(region).remove(row);
+      }
+    }
+    const entry = await this.registered(state.erasure);
+    if (entry !== undefined) await tables.register.remove(entry);
+  }
+
+  /**
+   * Deletes the rows and keeps the tombstones.
+   * @param unmarked whether to delete also rows without a mark
+   * @returns the state after the deletion
+   */
+  async finish(state: ErasureState, erasure: Erasure, unmarked: boolean): Promise<ErasureState> {
+    const { tables, now } = this.#options;
+    await this.#bury(state, erasure);
+    for (const { row, region, marked } of state.rows) {
+      if (marked || unmarked) await tables.at(region).remove(row);
+    }
+    const after = await this.read();
+    const entry = await this.registered(erasure);
+    if (after.rows.length === 0 && entry !== undefined) {
+      await tables.register.update({ ...entry, deletedAt: entry.deletedAt ?? secondsOf(now()) });
+    }
+    return after;
+  }
+
+  /** The entry of an erasure in the register. */
+  async registered(erasure: Erasure | undefined): Promise<RegisteredErasure | undefined> {
+    const entries = await this.#options.tables.register.list();
+    return entries.find(({ erase }) => erase === erasure?.erase);
+  }
+
+  /** The number of key rows and of tombstones of the partition that each replica has. */
+  async replicas({ ids, regions }: ErasureState): Promise<{ region: string; rows: number; tombstones: number }[]> {
+    const { tables } = this.#options;
+    const counts = [];
+    for (const region of regions) {
+      const rows = (await Promise.all(ids.map(({ id }) => tables.at(region).rows({ id })))).flat();
+      const tombstones = rows.filter(({ created }) => created === TOMBSTONE_CREATED).length;
+      counts.push({ region, rows: rows.length - tombstones, tombstones });
+    }
+    return counts;
+  }
+
+  #idOfRegion(regionSuffix: string | undefined): KeyId {
+    return new KeyNaming({ ...this.#options.names, regionSuffix }).intermediateKeyId(this.partition);
+  }
+
+  #stateOf(ofIds: readonly { id: KeyId; region: string; rows: KeyRow[] }[]): Omit<ErasureState, 'regions'> {
+    const all = ofIds.flatMap(({ rows }) => rows);
+    // The newest erasure counts, because an attacker may have put back a mark of an older one that was cancelled.
+    const valid = all.flatMap((row) => this.#validMark(row) ?? []);
+    const [erasure] = valid.toSorted((a, b) => b.at - a.at);
+    const counts = (row: KeyRow): boolean => {
+      const mark = this.#validMark(row);
+      return mark !== undefined && mark.erase === erasure?.erase;
+    };
+    const ids = ofIds.map(({ id, region, rows }) => {
+      const tombstone = rows.find(({ created }) => created === TOMBSTONE_CREATED);
+      const buried = tombstone !== undefined && counts(tombstone);
+      return { id, region, buried, ...(!buried && { invalid: tombstone }) };
+    });
+    const rows = ofIds.flatMap(({ region, rows: ofId }) =>
+      ofId.filter(({ created }) => created !== TOMBSTONE_CREATED).map((row) => ({ row, region, marked: counts(row) })),
+    );
+    return { erasure: erasure && { erase: erasure.erase, at: erasure.at, due: erasure.due }, ids, rows };
+  }
+
+  #validMark(row: KeyRow): ErasureMark | undefined {
+    if ('unreadable' in row || row.parent === undefined) return undefined;
+    const parent = this.#systemKeys.get(keyName(row.parent));
+    return parent !== undefined && hasValidMark(row, parent) ? row.erased : undefined;
+  }
+
+  #markOf(row: EnvelopeKeyRecord, erasure: Erasure): ErasureMark | undefined {
+    const parent = row.parent && this.#systemKeys.get(keyName(row.parent));
+    return parent && { ...erasure, proof: parent.proofOfErasure(row, erasure) };
+  }
+
+  async #register(waitSeconds: number): Promise<Erasure> {
+    const { tables, now } = this.#options;
+    const erase = randomUUID();
+    const { partition } = this;
+    const began = secondsOf(now());
+    for (let at = began; at < began + MAX_SAME_SECOND; at = (at + 1) as EpochSeconds) {
+      const erasure = { erase, at, due: (at + waitSeconds) as EpochSeconds };
+      if (await tables.register.add({ partition, ...erasure })) return erasure;
+    }
+    throw new KeyfoldError('MetastoreUnavailable', 'Too many erasures began in this minute. Try again later.');
+  }
+
+  /** Writes the tombstones that are missing, and replaces those that do not count. */
+  async #bury({ ids }: ErasureState, erasure: Erasure): Promise<void> {
+    const { tables } = this.#options;
+    for (const { id, region, buried, invalid } of ids) {
+      if (buried) continue;
+      if (invalid !== undefined) await tables.at(region).remove(invalid);
+      const parent = this.#provingKey(regionOfKeyId(id, this.#options.names));
+      const row = { id, created: TOMBSTONE_CREATED, encryptedKey: NO_KEY, parent: metaOf(parent.standing) };
+      const erased = { ...erasure, proof: parent.proofOfErasure(row, erasure) };
+      await tables.at(region).store({ ...row, erased, revoked: true });
+    }
+  }
+
+  /** The newest System Key that can prove a tombstone, of the tombstone's own region if possible. */
+  #provingKey(region: string | undefined): EnvelopeKey {
+    const { policy, now, names } = this.#options;
+    const keys = [...this.#systemKeys.values()].filter(
+      (key) =>
+        key !== undefined &&
+        key.standing.created >= policy.minOpeningCreated &&
+        !isDatedAhead(key.standing.created, now()),
+    ) as EnvelopeKey[];
+    const isNear = ({ standing }: EnvelopeKey): boolean => regionOfKeyId(standing.id, names) === region;
+    const [key] = keys.toSorted(
+      (a, b) => Number(isNear(b)) - Number(isNear(a)) || b.standing.created - a.standing.created,
+    );
+    if (key !== undefined) return key;
+    throw new KeyfoldError('KmsMisconfigured', 'No System Key opens, so that no mark could be proven.');
+  }
+
+  /** Opens the System Keys that are not open yet. One that can never open proves nothing. */
+  async #open(rows: readonly KeyRow[]): Promise<void> {
+    for (const row of rows) {
+      if ('unreadable' in row || this.#systemKeys.has(keyName(row))) continue;
+      this.#systemKeys.set(keyName(row), await this.#unwrap(row));
+    }
+  }
+
+  async #unwrap(row: EnvelopeKeyRecord): Promise<EnvelopeKey | undefined> {
+    const { kms, now } = this.#options;
+    const limits = { deadlineAtMs: now() + UNWRAP_TIMEOUT_MS };
+    const unwrapped = await withDeadline(limits, now, (deadline) =>
+      checkedKms(kms).unwrap(row.encryptedKey, deadline),
+    ).catch((error: unknown) => {
+      if (error instanceof KeyfoldError && error.code === 'KmsMisconfigured') return { unreadable: error.message };
+      throw error;
+    });
+    if ('unreadable' in unwrapped) return undefined;
+    const { key, rowProof } = unwrapped;
+    try {
+      const proof = proofOfSystemKey(row, key, rowProof);
+      const isSound = key.length === KEY_BYTES && (row.proof === undefined || isEqual(row.proof, proof));
+      return isSound ? new EnvelopeKey(key, 0, standingOf(row, 0)) : undefined;
+    } finally {
+      key.fill(0);
+    }
+  }
+}
