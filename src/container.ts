@@ -8,6 +8,7 @@ import type { ScheduleDoorOptions } from './doors/schedule.ts';
 import { toKeyfoldError } from './doors/problem.ts';
 import { createTelemetry, type Telemetry } from './doors/telemetry.ts';
 import { invalidConfiguration } from './errors.ts';
+import type { ErasureTables } from './maintenance/erasure-table.ts';
 import type { KeyTable } from './maintenance/key-table.ts';
 import type { KeyManagementService } from './envelope/ports.ts';
 import { SessionFactory } from './envelope/session-factory.ts';
@@ -16,8 +17,10 @@ import { AwsKms } from './kms/aws-kms.ts';
 import type { RegionState } from './kms/region-health.ts';
 import { StaticKms } from './kms/static-kms.ts';
 import type { DynamoDbMetastoreOptions } from './metastore/dynamodb-options.ts';
+import { DynamoDbErasureTables } from './metastore/dynamodb-erasure-tables.ts';
 import { DynamoDbKeyTable } from './metastore/dynamodb-key-table.ts';
 import { DynamoDbMetastore } from './metastore/dynamodb-metastore.ts';
+import type { ServiceNames } from './records/ids.ts';
 import { SqsQueues } from './sqs/sqs-queues.ts';
 
 /**
@@ -71,6 +74,11 @@ export function buildMaintenance(): ScheduleDoorOptions {
 /** Opens the key table for an operator's command. It makes no call to DynamoDB. */
 export function openKeyTable(options: DynamoDbMetastoreOptions): KeyTable {
   return new DynamoDbKeyTable(options);
+}
+
+/** Opens the replicas of the key table for the erasure of a partition. It makes no call to DynamoDB. */
+export function openErasureTables(options: DynamoDbMetastoreOptions, names: ServiceNames): ErasureTables {
+  return new DynamoDbErasureTables(options, names);
 }
 
 /** Opens the KMS for an operator's command. It makes no call to KMS. */

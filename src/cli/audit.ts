@@ -9,21 +9,49 @@ export type RevokeOutcome =
 /** The outcome of an attempt to prove a row. After `attempting` or `failed`, the row may or may not have a proof. */
 export type ProveOutcome = 'attempting' | 'proven' | 'changed' | 'failed';
 
-/** One line of the audit, written as JSON: the caller, the action, the key, the time and the outcome. */
-interface AuditEntry {
+/**
+ * The outcome of a step of an erasure. After `attempting` or `failed`, the rows may or may not be written.
+ * `incomplete`: rows are left.
+ */
+export type EraseOutcome =
+  'attempting' | 'begun' | 'cancelled' | 'deleted' | 'incomplete' | 'would-write' | 'refused' | 'declined' | 'failed';
+
+/** What every line of the audit says: the caller, the time, the table and the reason. */
+interface AuditLine {
   /** ISO 8601. */
   readonly time: string;
-  readonly action: 'keys revoke' | 'keys prove';
-  readonly id: string;
-  /** The key's creation time in seconds since 1970. `latest` if the command requested `latest` and no row was found. */
-  readonly created: number | 'latest';
   readonly reason: string | null;
   readonly table: string;
   readonly region: string;
   readonly caller: Caller;
   readonly dryRun: boolean;
+}
+
+/** A line about one key. */
+interface KeyAuditLine extends AuditLine {
+  readonly action: 'keys revoke' | 'keys prove';
+  readonly id: string;
+  /** The key's creation time in seconds since 1970. `latest` if the command requested `latest` and no row was found. */
+  readonly created: number | 'latest';
   readonly outcome: RevokeOutcome | ProveOutcome;
 }
+
+/** A line about the erasure of a partition. */
+interface EraseAuditLine extends AuditLine {
+  readonly action: 'partitions erase';
+  readonly partition: string;
+  readonly step: string;
+  /** The id of the erasure. Null before it has begun. */
+  readonly erase: string | null;
+  /** When the rows may be deleted, in seconds since 1970. */
+  readonly due: number | null;
+  /** The number of key rows, without tombstones, before an attempt and after it. */
+  readonly rows: number;
+  readonly outcome: EraseOutcome;
+}
+
+/** One line of the audit, written as JSON. */
+type AuditEntry = KeyAuditLine | EraseAuditLine;
 
 /** Writes one entry to the audit. */
 export type Audit = (entry: AuditEntry) => Promise<void>;

@@ -1,8 +1,10 @@
 import type { Environment, KmsConfig } from '../config/app-config.ts';
 import type { KeyManagementService } from '../envelope/ports.ts';
+import type { ErasureTables } from '../maintenance/erasure-table.ts';
 import type { KeyTable } from '../maintenance/key-table.ts';
 import type { Clock } from '../async/clock.ts';
 import type { DynamoDbMetastoreOptions } from '../metastore/dynamodb-options.ts';
+import type { ServiceNames } from '../records/ids.ts';
 
 /** Output and input of a command. Each text is one or more lines, without a line feed at the end. */
 export interface Terminal {
@@ -30,6 +32,7 @@ export interface CliDependencies {
   readonly caller: Caller;
   readonly now: Clock;
   openTable(options: DynamoDbMetastoreOptions): KeyTable;
+  openErasureTables(options: DynamoDbMetastoreOptions, names: ServiceNames): ErasureTables;
   /** @throws KeyfoldError `InvalidConfiguration` if the settings name no KMS */
   openKms(config: KmsConfig): KeyManagementService;
 }

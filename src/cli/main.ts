@@ -3,7 +3,7 @@
 import { once } from 'node:events';
 import { hostname, userInfo } from 'node:os';
 import { createInterface } from 'node:readline/promises';
-import { openKeyTable, openKms } from '../container.ts';
+import { openErasureTables, openKeyTable, openKms } from '../container.ts';
 import { runCli } from './program.ts';
 
 /** Returns the user's name, or their number if the system has no name for it, as in some containers. */
@@ -43,5 +43,6 @@ process.exitCode = await runCli(process.argv.slice(2), {
   caller: { user: userName(), host: hostname() },
   now: Date.now,
   openTable: openKeyTable,
+  openErasureTables,
   openKms,
 });

@@ -1,6 +1,7 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { readOperatorConfig, type OperatorConfig, type Overrides } from '../config/operator-config.ts';
 import { KeyfoldError } from '../errors.ts';
+import { erasePartition, type EraseStep } from './erase-partition.ts';
 import { listKeys } from './list-keys.ts';
 import type { KeyRequest } from './one-key.ts';
 import { proveKeys } from './prove-keys.ts';
@@ -91,6 +92,34 @@ export async function runCli(argv: readonly string[], given: CliDependencies): P
       exitCode = await proveKeys(request, configOf(options), dependencies);
     });
 
+  const partitions = program.command('partitions').description('partitions of the service');
+
+  withCommonOptions(partitions.command('erase'))
+    .argument('<partition>', 'the partition whose keys to erase')
+    .description('marks the keys of a partition, so that nothing opens or seals, and deletes them after a waiting time')
+    .option('--reason <text>', 'a reason for the audit; required to begin')
+    .option(
+      '--wait <duration>',
+      'the time before the keys may be deleted: hours or days, at least 24h',
+      parseWait,
+      7 * DAY,
+    )
+    .addOption(stepOption('--cancel', 'lifts the marks instead'))
+    .addOption(stepOption('--finish', 'deletes the keys for good instead, after the waiting time'))
+    .addOption(stepOption('--status', 'shows the state instead, and which copies still hold the keys'))
+    .option('--delete-unmarked', 'with --finish, also deletes the rows that have no mark, without asking')
+    .option('--dry-run', 'shows what the command would do, and changes nothing')
+    .option('--confirm <partition>', 'the name of the partition again, instead of typing it')
+    .option('--audit-file <file>', 'appends the audit to a file instead of writing it to standard error')
+    .action(async (partition: string, options: CommonOptions & EraseOptions) => {
+      const { json = false, dryRun = false, deleteUnmarked = false, wait: waitSeconds } = options;
+      const { confirm, reason, auditFile } = options;
+      const step: EraseStep = STEPS.find((name) => options[name] === true) ?? 'begin';
+      const flags = { json, dryRun, deleteUnmarked };
+      const request = { partition, step, waitSeconds, ...flags, confirm, reason, auditFile };
+      exitCode = await erasePartition(request, configOf(options), dependencies);
+    });
+
   try {
     await program.parseAsync(argv, { from: 'user' });
     return exitCode;
@@ -104,6 +133,28 @@ interface WriteOptions {
   readonly yes?: true;
   readonly reason?: string;
   readonly auditFile?: string;
+}
+
+const DAY = 86_400;
+const STEPS = ['cancel', 'finish', 'status'] as const satisfies EraseStep[];
+
+type EraseOptions = Omit<WriteOptions, 'yes'> & {
+  readonly wait: number;
+  readonly confirm?: string;
+  readonly deleteUnmarked?: true;
+} & { readonly [step in (typeof STEPS)[number]]?: true };
+
+function stepOption(flag: string, description: string): Option {
+  const others = STEPS.filter((step) => flag !== `--${step}`);
+  return new Option(flag, description).conflicts(others);
+}
+
+/** Parses a waiting time into seconds. */
+function parseWait(text: string): number {
+  const [, count = '', unit] = /^(\d{1,4})([hd])$/.exec(text) ?? [];
+  const seconds = Number(count) * (unit === 'd' ? DAY : 3600);
+  if (seconds >= DAY) return seconds;
+  throw new InvalidArgumentError('It must be hours or days, such as 36h or 7d, and at least 24h.');
 }
 
 function withKey(command: Command): Command {

@@ -129,7 +129,7 @@ export class PartitionErasure {
    * @param waitSeconds the time until rows may be deleted. An erasure under way keeps its own date.
    */
   async begin(state: ErasureState, waitSeconds: number): Promise<Erasure> {
-    const erasure = state.erasure ?? (await this.#register(waitSeconds));
+    const erasure = await this.#register(state.erasure, waitSeconds);
     await this.#bury(state, erasure);
     for (const { row, region, marked } of (await this.read()).rows) {
       if (marked || 'unreadable' in row) continue;
@@ -139,19 +139,20 @@ export class PartitionErasure {
     return erasure;
   }
 
-  /** Lifts the marks and then deletes the tombstones. The keys stay revoked. */
+  /** Lifts the marks, then deletes the tombstones. The keys stay revoked. */
   async cancel(state: ErasureState): Promise<void> {
     const { tables } = this.#options;
     for (const { row, region } of state.rows) {
       if (!('unreadable' in row) && row.erased !== undefined) await tables.at(region).mark(row, undefined);
     }
+    const entry = await this.registered(state.erasure);
+    if (entry !== undefined) await tables.register.remove(entry);
+    // A tombstone goes last, because the next run finds the erasure by it.
     for (const { id, region } of state.ids) {
       for (const row of await tables.at(region).rows({ id })) {
         if (row.created === TOMBSTONE_CREATED) await tables.at(region).remove(row);
       }
     }
-    const entry = await this.registered(state.erasure);
-    if (entry !== undefined) await tables.register.remove(entry);
   }
 
   /**
@@ -226,14 +227,23 @@ export class PartitionErasure {
     return parent && { ...erasure, proof: parent.proofOfErasure(row, erasure) };
   }
 
-  async #register(waitSeconds: number): Promise<Erasure> {
-    const { tables, now } = this.#options;
-    const erase = randomUUID();
+  /** Makes sure that the register has the erasure, and no other unfinished one of the partition. */
+  async #register(known: Erasure | undefined, waitSeconds: number): Promise<Erasure> {
+    const { register } = this.#options.tables;
     const { partition } = this;
-    const began = secondsOf(now());
+    const entries = (await register.list()).filter((entry) => entry.partition === partition);
+    // A run that was killed before its first tombstone has left an entry.
+    const abandoned = entries.filter(({ erase, deletedAt }) => erase !== known?.erase && deletedAt === undefined);
+    for (const entry of abandoned) await register.remove(entry);
+    if (known !== undefined) {
+      if (!entries.some(({ erase }) => erase === known.erase)) await register.add({ partition, ...known });
+      return known;
+    }
+    const erase = randomUUID();
+    const began = secondsOf(this.#options.now());
     for (let at = began; at < began + MAX_SAME_SECOND; at = (at + 1) as EpochSeconds) {
       const erasure = { erase, at, due: (at + waitSeconds) as EpochSeconds };
-      if (await tables.register.add({ partition, ...erasure })) return erasure;
+      if (await register.add({ partition, ...erasure })) return erasure;
     }
     throw new KeyfoldError('MetastoreUnavailable', 'Too many erasures began in this minute. Try again later.');
   }

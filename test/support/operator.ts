@@ -3,9 +3,10 @@ import { hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { DynamoDBClient, PutItemCommand } from '@aws-sdk/client-dynamodb';
 import { createKeyTable, startDynamoDb } from '../../local/dynamodb.ts';
+import type { CliDependencies, Terminal } from '../../src/cli/dependencies.ts';
 import { runCli } from '../../src/cli/program.ts';
 import type { Environment } from '../../src/config/app-config.ts';
-import { openKeyTable, openKms } from '../../src/container.ts';
+import { openErasureTables, openKeyTable, openKms } from '../../src/container.ts';
 import { DynamoDbMetastore, SessionFactory, StaticKms, type EnvelopeKeyRecord } from '../../src/index.ts';
 import { encodeKeyItem, type KeyItem } from '../../src/metastore/dynamodb-item.ts';
 import { DAY_MS, HandClock } from './fakes.ts';
@@ -19,6 +20,11 @@ export interface CliRun {
   readonly code: number;
   readonly stdout: string;
   readonly stderr: string;
+}
+
+interface OperatorOptions {
+  readonly ask?: Terminal['ask'];
+  readonly openTables?: CliDependencies['openErasureTables'];
 }
 
 /** A key table on a new DynamoDB emulator, service processes that use it, and the operator's CLI. */
@@ -54,18 +60,28 @@ export class OperatorFixture {
     return new SessionFactory({ ...names, kms, policy, metastore: this.metastore, now: this.clock.now });
   }
 
-  /** Runs the CLI in this process, without a terminal. */
-  async keyfold(args: readonly string[], environment: Environment = {}): Promise<CliRun> {
+  /**
+   * Runs the CLI in this process, without a terminal.
+   * @param ask what an operator at a terminal types
+   * @param openTables replaces the access to the table for erasures
+   */
+  async keyfold(
+    args: readonly string[],
+    environment: Environment = {},
+    { ask, openTables = openErasureTables }: OperatorOptions = {},
+  ): Promise<CliRun> {
     const said = { stdout: '', stderr: '' };
     const code = await runCli(args, {
       environment: { ...process.env, ...this.settings(), ...environment },
       terminal: {
         out: (text) => void (said.stdout += `${text}\n`),
         err: (text) => void (said.stderr += `${text}\n`),
+        ask,
       },
       caller: { user: userInfo().username, host: hostname() },
       now: this.clock.now,
       openTable: openKeyTable,
+      openErasureTables: openTables,
       openKms,
     });
     return { code, ...said };

@@ -137,7 +137,7 @@ describe('shell commands', () => {
     },
   );
 
-  const keyfold = /^(?:npm run -s keyfold --|npx keyfold) (keys (?:list|show|revoke|prove).*)$/;
+  const keyfold = /^(?:npm run -s keyfold --|npx keyfold) ((?:keys (?:list|show|revoke|prove)|partitions erase).*)$/;
   it.for(commands.filter(([, command]) => keyfold.test(command)))(
     'at %s give the CLI only arguments that it accepts: %s',
     async ([, command]) => {
@@ -151,6 +151,9 @@ describe('shell commands', () => {
         caller: { user: 'reader', host: 'here' },
         now: Date.now,
         openTable: () => {
+          throw new Error('the arguments are right');
+        },
+        openErasureTables: () => {
           throw new Error('the arguments are right');
         },
         openKms: () => {

@@ -45,7 +45,8 @@ const ENCRYPT: readonly (readonly [state: string, sealed: Sealed, calls: readonl
 const DECRYPT: readonly (readonly [state: string, outcome: string, calls: readonly string[]])[] = [
   // A cached key decrypts without any calls, even if it is revoked.
   ...states('rv', '-rv', '-rv', '-rv').map((state) => [state, 'opens', []] as const),
-  ...states('-', '-', '-rv', '-rv').map((state) => [state, 'RecordUnreadable', ['Get IK']] as const),
+  // If the row is absent, a second read looks for the tombstone of an erased partition.
+  ...states('-', '-', '-rv', '-rv').map((state) => [state, 'RecordUnreadable', ['Get IK', 'Get IK']] as const),
   ...states('-', 'rv', 'rv', '-rv').map((state) => [state, 'opens', ['Get IK']] as const),
   ...states('-', 'rv', '-', 'rv').map((state) => [state, 'opens', ['Get IK', G_SK, 'Unwrap']] as const),
   ...states('-', 'rv', '-', '-').map((state) => [state, 'KeyRowUnreadable', ['Get IK', G_SK]] as const),

@@ -1,0 +1,214 @@
+import type { OperatorConfig } from '../config/operator-config.ts';
+import { errorNameOf, invalidConfiguration, KeyfoldError } from '../errors.ts';
+import type { Erasure } from '../envelope/ports.ts';
+import type { ErasureTables } from '../maintenance/erasure-table.ts';
+import { PartitionErasure, type ErasureState } from '../maintenance/partition-erasure.ts';
+import { openAudit, type EraseOutcome } from './audit.ts';
+import { EXIT, type CliDependencies } from './dependencies.ts';
+import { erasurePlan, erasureStatus, type CopyView } from './erasure-view.ts';
+import { isoOf, printable, printableJson } from './text.ts';
+
+/** What `partitions erase` does. `begin` also continues an erasure that was interrupted. */
+export type EraseStep = 'begin' | 'cancel' | 'finish' | 'status';
+
+/** Arguments and options of `partitions erase`. */
+export interface EraseRequest {
+  readonly partition: string;
+  readonly step: EraseStep;
+  /** The time between the marks and the deletion, in seconds. */
+  readonly waitSeconds: number;
+  readonly dryRun: boolean;
+  /** The name of the partition, to confirm the command without a terminal. */
+  readonly confirm: string | undefined;
+  /** Whether `finish` also deletes rows without a mark, without asking. */
+  readonly deleteUnmarked: boolean;
+  readonly reason: string | undefined;
+  readonly auditFile: string | undefined;
+  readonly json: boolean;
+}
+
+/** The result of a step. */
+interface EraseResult {
+  readonly outcome: EraseOutcome;
+  readonly says: string;
+  readonly erasure?: Erasure | undefined;
+}
+
+/** One run of the command. */
+interface Run {
+  readonly request: EraseRequest;
+  readonly config: OperatorConfig;
+  readonly dependencies: CliDependencies;
+  readonly tables: ErasureTables;
+  readonly erasure: PartitionErasure;
+  /** Writes a line to the audit. */
+  readonly record: (outcome: EraseOutcome, of: Erasure | undefined, rows: number) => Promise<void>;
+}
+
+const SUCCESSES: readonly EraseOutcome[] = ['begun', 'cancelled', 'deleted', 'would-write'];
+
+/**
+ * Runs `partitions erase`. Every step shows what it will do, asks for the name of the partition, and writes to the
+ * audit before and after it changes the table.
+ * @returns the exit code: a failure if nothing was done, or if rows are left
+ * @throws KeyfoldError `InvalidConfiguration` without the names of the service or its KMS, `InvalidRequest` for the
+ * partition or a missing reason; the errors of KMS and of the table
+ */
+export async function erasePartition(
+  request: EraseRequest,
+  config: OperatorConfig,
+  dependencies: CliDependencies,
+): Promise<number> {
+  const { names, policy } = config;
+  if (names === undefined) throw invalidConfiguration(['set KEYFOLD_SERVICE and KEYFOLD_PRODUCT to erase a partition']);
+  const { now, terminal, caller } = dependencies;
+  const tables = dependencies.openErasureTables(config.metastore, names);
+  const kms = dependencies.openKms(config.kms);
+  const erasure = new PartitionErasure({ names, partition: request.partition, tables, kms, policy, now });
+  if (request.step === 'status') return showStatus({ request, config, dependencies, tables, erasure });
+  if (request.step === 'begin' && !request.reason) {
+    throw new KeyfoldError('InvalidRequest', 'An erasure needs a --reason for the audit.');
+  }
+  const audit = await openAudit(request.auditFile, terminal);
+  const place = await dependencies.openTable(config.metastore).place();
+  const record: Run['record'] = (outcome, of, rows) => {
+    const { step, reason = null, dryRun } = request;
+    const { partition } = erasure;
+    const time = new Date(now()).toISOString();
+    const which = { partition, step, erase: of?.erase ?? null, due: of?.due ?? null, rows };
+    return audit({ time, action: 'partitions erase', ...which, reason, ...place, caller, dryRun, outcome });
+  };
+  const { outcome, says, erasure: of } = await attempt({ request, config, dependencies, tables, erasure, record });
+  const failed = !SUCCESSES.includes(outcome);
+  if (request.json) {
+    const { step, dryRun } = request;
+    terminal.out(printableJson({ partition: erasure.partition, step, dryRun, outcome, says, ...of }, 2));
+  } else if (failed) terminal.err(`keyfold: ${printable(says)}`);
+  else terminal.out(says);
+  return failed ? EXIT.failed : EXIT.ok;
+}
+
+async function attempt(run: Run): Promise<EraseResult> {
+  const { request, config, dependencies, tables, erasure, record } = run;
+  const { terminal, now } = dependencies;
+  const state = await erasure.read();
+  const refusal = refusalOf(request, state, now());
+  if (refusal !== undefined) {
+    await record('refused', state.erasure, state.rows.length);
+    return { outcome: 'refused', says: refusal };
+  }
+  const copies = request.step === 'cancel' ? [] : await readCopies(tables, state, now() / 1000);
+  const due = state.erasure?.due ?? Math.floor(now() / 1000) + request.waitSeconds;
+  const facts = { copies, policy: config.policy };
+  // With --json, standard output must contain only the JSON of the outcome.
+  const say = request.json ? terminal.err : terminal.out;
+  for (const line of erasurePlan(erasure.partition, request.step, due, state, facts, now())) say(line);
+  if (request.dryRun) return { outcome: 'would-write', says: 'Dry run: nothing was written.', erasure: state.erasure };
+  if (!(await isConfirmed(request, dependencies))) {
+    await record('declined', state.erasure, state.rows.length);
+    return { outcome: 'declined', says: 'not confirmed: nothing was written' };
+  }
+  // Ask before the first write, because the answer decides what the audit will say.
+  const unmarked = request.step === 'finish' && (await includesUnmarked(request, state, dependencies));
+  // Write to the audit first, so that even a crash leaves no erased partition without an audit line.
+  await record('attempting', state.erasure, state.rows.length);
+  try {
+    const result = await doStep(run, state, unmarked);
+    await record(result.outcome, result.erasure, result.rows);
+    return result;
+  } catch (error) {
+    await record('failed', state.erasure, state.rows.length);
+    throw error;
+  }
+}
+
+async function doStep(
+  { request, erasure }: Run,
+  state: ErasureState,
+  unmarked: boolean,
+): Promise<EraseResult & { readonly rows: number }> {
+  const { erasure: known, rows } = state;
+  if (request.step === 'begin') {
+    const begun = await erasure.begin(state, request.waitSeconds);
+    const after = await erasure.read();
+    const missing = after.rows.filter(({ marked }) => !marked).length;
+    const left = missing === 0 ? '' : ` ${missing} rows could not be marked: --finish asks about them.`;
+    const says = `Marked ${after.rows.length - missing} rows. --finish may delete them from ${isoOf(begun.due) ?? '?'}.${left}`;
+    return { outcome: 'begun', says, erasure: begun, rows: after.rows.length };
+  }
+  if (request.step === 'cancel') {
+    await erasure.cancel(state);
+    const says = 'Cancelled. The old keys open records again, but stay revoked. The next encrypt makes a new key.';
+    return { outcome: 'cancelled', says, erasure: known, rows: rows.length };
+  }
+  const after = await erasure.finish(state, known as Erasure, unmarked);
+  const count = after.rows.length;
+  if (count === 0) {
+    const says = 'Deleted. The tombstones stay. --status lists the copies that still hold the keys.';
+    return { outcome: 'deleted', says, erasure: known, rows: 0 };
+  }
+  return { outcome: 'incomplete', says: `${count} rows are left: run --finish again`, erasure: known, rows: count };
+}
+
+/** Why a step cannot be done. */
+function refusalOf({ step }: EraseRequest, { erasure, rows, ids }: ErasureState, nowMs: number): string | undefined {
+  if (step === 'begin') {
+    return rows.length === 0 && !ids.some(({ buried }) => buried) ? 'the partition has no key rows' : undefined;
+  }
+  if (erasure === undefined) return 'no erasure of this partition is under way';
+  if (step === 'cancel') {
+    return rows.length === 0 ? 'the key rows are deleted: there is nothing left to bring back' : undefined;
+  }
+  return erasure.due * 1000 > nowMs ? `the rows may be deleted from ${isoOf(erasure.due) ?? '?'}` : undefined;
+}
+
+async function isConfirmed(
+  { partition, step, confirm }: EraseRequest,
+  { terminal }: CliDependencies,
+): Promise<boolean> {
+  if (confirm !== undefined) return confirm === partition;
+  if (terminal.ask === undefined) return false;
+  const what = {
+    begin: 'erase its keys',
+    cancel: 'cancel the erasure',
+    finish: 'delete its keys for good',
+    status: '',
+  };
+  return (await terminal.ask(`Type the name of the partition to ${what[step]}: `)) === partition;
+}
+
+/** Whether rows without a mark are deleted, too. They were made after the marks, or could not be marked. */
+async function includesUnmarked(
+  { deleteUnmarked }: EraseRequest,
+  { rows }: ErasureState,
+  { terminal }: CliDependencies,
+): Promise<boolean> {
+  const count = rows.filter(({ marked }) => !marked).length;
+  if (count === 0 || deleteUnmarked) return true;
+  if (terminal.ask === undefined) return false;
+  return (await terminal.ask(`Type yes to delete also the ${count} rows without a mark: `)).trim() === 'yes';
+}
+
+async function showStatus({ request, config, dependencies, tables, erasure }: Omit<Run, 'record'>): Promise<number> {
+  const { terminal, now } = dependencies;
+  const state = await erasure.read();
+  const entry = await erasure.registered(state.erasure);
+  const replicas = await erasure.replicas(state);
+  const copies = state.erasure === undefined ? [] : await readCopies(tables, state, entry?.deletedAt ?? now() / 1000);
+  const status = erasureStatus(state, { replicas, copies, deletedAt: entry?.deletedAt, policy: config.policy }, now());
+  if (request.json) terminal.out(printableJson({ partition: erasure.partition, ...status.view }, 2));
+  else for (const line of status.lines) terminal.out(line);
+  return EXIT.ok;
+}
+
+/** The copies in every replica. If DynamoDB refuses to list them, the list says so. */
+async function readCopies(tables: ErasureTables, { regions }: ErasureState, existedAt: number): Promise<CopyView[]> {
+  const lists = regions.map((region) =>
+    tables.copies(region, Math.floor(existedAt)).catch((error: unknown) => {
+      if (!(error instanceof KeyfoldError)) throw error;
+      const cause = error.cause instanceof Error ? error.cause.message : errorNameOf(error);
+      return [{ kind: 'unknown' as const, region, text: `the copies cannot be listed: ${cause}` }];
+    }),
+  );
+  return (await Promise.all(lists)).flat();
+}

@@ -1,0 +1,126 @@
+import type { CryptoPolicy } from '../envelope/crypto-policy.ts';
+import type { KeyCopy } from '../maintenance/erasure-table.ts';
+import type { ErasureState } from '../maintenance/partition-erasure.ts';
+import { viewOf } from './key-view.ts';
+import { formatFields, formatTable, isoOf } from './text.ts';
+
+/** A copy of the keys outside the rows. `unknown`: the copies of a replica cannot be listed, and `text` says why. */
+export type CopyView = KeyCopy | { readonly kind: 'unknown'; readonly region: string; readonly text: string };
+
+/** The rows that one replica has of the partition. */
+export interface ReplicaView {
+  readonly region: string;
+  readonly rows: number;
+  readonly tombstones: number;
+}
+
+/** What `--status` knows beside the rows in their own regions. */
+export interface StatusFacts {
+  readonly replicas: readonly ReplicaView[];
+  readonly copies: readonly CopyView[];
+  /** When the last row was deleted, in seconds since 1970. Undefined if rows are left. */
+  readonly deletedAt: number | undefined;
+  readonly policy: CryptoPolicy;
+}
+
+/** The status of an erasure as `--json` prints it. */
+interface StatusView {
+  /**
+   * - `none`: no erasure is under way.
+   * - `waiting`: the rows are marked, and may not be deleted yet.
+   * - `due`: an operator may delete the rows.
+   * - `deleted`: no replica has a row, but copies still hold the keys.
+   * - `complete`: Keyfold knows no copy of the keys.
+   */
+  readonly state: 'none' | 'waiting' | 'due' | 'deleted' | 'complete';
+  readonly erase?: string;
+  readonly at?: number;
+  readonly due?: number;
+  readonly deletedAt?: number | undefined;
+  readonly rows: number;
+  readonly unmarked: number;
+  readonly replicas: readonly ReplicaView[];
+  readonly copies: readonly CopyView[];
+}
+
+/** Copies that no AWS API lists. An operator must know about them. */
+const UNLISTED = [
+  'a table from which the rows were imported, and exports older than 90 days',
+  'clients that keep data keys or plaintext of their own',
+];
+
+/** Describes, as lines, what a step will do. */
+export function* erasurePlan(
+  partition: string,
+  step: 'begin' | 'cancel' | 'finish' | 'status',
+  due: number | undefined,
+  { erasure, ids, rows }: ErasureState,
+  { copies, policy }: Pick<StatusFacts, 'copies' | 'policy'>,
+  nowMs: number,
+): Iterable<string> {
+  const cells = rows.map(({ row, region, marked }) => {
+    const { id, createdAt, state } = viewOf(row, policy, nowMs);
+    return [id, createdAt ?? '?', region, state, marked ? 'yes' : 'no'];
+  });
+  if (cells.length > 0) yield* formatTable(['ID', 'CREATED', 'REGION', 'STATE', 'MARKED'], cells);
+  const deletes = step === 'finish' ? 'now' : (isoOf(due) ?? '?');
+  yield formatFields([
+    [step, partition],
+    ...(erasure === undefined ? [] : ([['erasure', erasure.erase]] as [string, string][])),
+    ...ids.map(({ id, region, buried }): [string, string] => [
+      'tombstone',
+      `${id} in ${region}${buried ? '' : ', not written yet'}`,
+    ]),
+    ...(step === 'cancel' ? [] : ([['deletion', deletes]] as [string, string][])),
+    ...(step === 'begin' ? boundsOf(policy, nowMs) : []),
+    ...copies.map(fieldOfCopy),
+  ]);
+}
+
+/** Describes the status of an erasure. */
+export function erasureStatus(
+  { erasure, rows, ids }: ErasureState,
+  { replicas, copies, deletedAt, policy }: StatusFacts,
+  nowMs: number,
+): { readonly view: StatusView; readonly lines: readonly string[] } {
+  const unmarked = rows.filter(({ marked }) => !marked).length;
+  const left = copies.filter((copy) => copy.kind === 'unknown' || (copy.until ?? Infinity) * 1000 > nowMs);
+  const counts = { rows: rows.length, unmarked, replicas, copies: left };
+  if (erasure === undefined) {
+    return { view: { state: 'none', ...counts }, lines: ['No erasure of this partition is under way.'] };
+  }
+  const { erase, at, due } = erasure;
+  const isGone = replicas.every((replica) => replica.rows === 0 && replica.tombstones === ids.length);
+  const waiting = due * 1000 > nowMs ? 'waiting' : 'due';
+  const gone = left.length === 0 ? 'complete' : 'deleted';
+  const state = isGone && deletedAt !== undefined ? gone : waiting;
+  const view: StatusView = { state, erase, at, due, ...(deletedAt !== undefined && { deletedAt }), ...counts };
+  const fields: [string, string][] = [
+    ['state', state],
+    ['erasure', erase],
+    ['began', isoOf(at) ?? '?'],
+    ['deletion', deletedAt === undefined ? `from ${isoOf(due) ?? '?'}` : `done ${isoOf(deletedAt) ?? '?'}`],
+    ['rows', `${rows.length}, of which ${unmarked} have no mark`],
+    ...replicas.map(({ region, rows: count, tombstones }): [string, string] => [
+      `replica ${region}`,
+      `${count} rows, ${tombstones} of ${ids.length} tombstones`,
+    ]),
+    ...boundsOf(policy, (deletedAt ?? at) * 1000),
+    ...left.map(fieldOfCopy),
+    ...UNLISTED.map((text): [string, string] => ['not listed', text]),
+  ];
+  return { view, lines: [formatFields(fields)] };
+}
+
+/** How long warm processes may still use the keys. */
+function boundsOf(policy: CryptoPolicy, fromMs: number): [string, string][] {
+  const { revokeCheckIntervalMs, intermediateKeyMaxAgeMs, staleGraceMs } = policy;
+  const seal = isoOf((fromMs + revokeCheckIntervalMs) / 1000) ?? '?';
+  const open = isoOf((fromMs + intermediateKeyMaxAgeMs + staleGraceMs) / 1000) ?? '?';
+  return [['warm processes', `seal until ${seal}, and open until ${open} at the latest`]];
+}
+
+function fieldOfCopy(copy: CopyView): [string, string] {
+  const until = copy.kind === 'unknown' ? undefined : copy.until;
+  return [`copy in ${copy.region}`, until === undefined ? copy.text : `${copy.text}, until ${isoOf(until) ?? '?'}`];
+}

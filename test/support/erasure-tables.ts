@@ -1,0 +1,56 @@
+import type { Clock, EnvelopeKeyRecord, KeyRow, RegisteredErasure } from '../../src/index.ts';
+import { cryptoPolicy, StaticKms, type KeyManagementService } from '../../src/index.ts';
+import type { ErasureTable, ErasureTables } from '../../src/maintenance/erasure-table.ts';
+import { PartitionErasure } from '../../src/maintenance/partition-erasure.ts';
+
+const NAMES = { service: 'svc', product: 'prod' };
+
+/** A key table in one region whose rows are in memory, by id and creation time. */
+class MemoryErasureTables implements ErasureTables {
+  readonly #rows: Map<string, EnvelopeKeyRecord>;
+  readonly #entries: RegisteredErasure[] = [];
+
+  constructor(rows: Map<string, EnvelopeKeyRecord>) {
+    this.#rows = rows;
+  }
+
+  readonly register = {
+    list: async () => this.#entries,
+    add: async (entry: RegisteredErasure) => this.#entries.push(entry) > 0,
+    update: async () => {},
+    remove: async (entry: RegisteredErasure) => void this.#entries.splice(this.#entries.indexOf(entry), 1),
+  };
+
+  async regions(): Promise<string[]> {
+    return ['us-west-2'];
+  }
+
+  at(): ErasureTable {
+    const name = ({ id, created }: KeyRow): string => `${id} ${created}`;
+    const put = (row: EnvelopeKeyRecord): boolean => this.#rows.set(name(row), row).size > 0;
+    return {
+      rows: async (selection) =>
+        [...this.#rows.values()].filter(({ id }) =>
+          'id' in selection ? id === selection.id : selection.prefixes.some((prefix) => id.startsWith(prefix)),
+        ),
+      store: async (row) => !this.#rows.has(name(row)) && put(row),
+      mark: async (row, erased) => put({ ...row, erased, revoked: true }),
+      remove: async (row) => this.#rows.delete(name(row)),
+    };
+  }
+
+  async copies(): Promise<never[]> {
+    return [];
+  }
+}
+
+/** Erases the partitions of `svc` and `prod`, whose rows a test keeps in memory. */
+export function erasureOf(
+  rows: Map<string, EnvelopeKeyRecord>,
+  now: Clock,
+  partition = 'p',
+  kms: KeyManagementService = new StaticKms(Buffer.alloc(32, 7), {}),
+): PartitionErasure {
+  const tables = new MemoryErasureTables(rows);
+  return new PartitionErasure({ names: NAMES, partition, tables, kms, policy: cryptoPolicy(), now });
+}

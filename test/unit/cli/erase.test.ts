@@ -1,0 +1,326 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { openErasureTables } from '../../../src/container.ts';
+import type { CliDependencies } from '../../../src/cli/dependencies.ts';
+import type { DataRowRecord, EnvelopeKeyRecord, RegisteredErasure } from '../../../src/index.ts';
+import type { ErasureTables } from '../../../src/maintenance/erasure-table.ts';
+import { TOMBSTONE_CREATED } from '../../../src/records/ids.ts';
+import { DynamoDbKeyTable } from '../../../src/metastore/dynamodb-key-table.ts';
+import { codeOf, DAY_MS, noDeadline } from '../../support/fakes.ts';
+import { OperatorFixture, type CliRun } from '../../support/operator.ts';
+
+const STATIC = { KEYFOLD_STATIC_MASTER_KEY_HEX: Buffer.alloc(32, 7).toString('hex') };
+const PAYLOAD = Buffer.from('payload');
+const BEGIN = ['--reason', 'contract ended', '--wait', '24h', '--confirm', 'tenant-1'];
+const CONFIRMED = ['--confirm', 'tenant-1'];
+
+let world: OperatorFixture;
+/** Records of the partition under two keys, and of another partition. */
+let records: DataRowRecord[];
+let other: DataRowRecord;
+
+beforeEach(async () => {
+  world = await OperatorFixture.start();
+  const first = await world.service().session('tenant-1').encrypt(PAYLOAD);
+  await world.keyfold(['keys', 'revoke', first.key.parent.id, 'latest', '--yes']);
+  world.clock.advance(60_000);
+  records = [first, await world.service().session('tenant-1').encrypt(PAYLOAD)];
+  other = await world.service().session('tenant-10').encrypt(PAYLOAD);
+});
+afterEach(() => world.stop());
+
+function erase(options: readonly string[], more: Parameters<OperatorFixture['keyfold']>[2] = {}): Promise<CliRun> {
+  return world.keyfold(['partitions', 'erase', 'tenant-1', ...options], STATIC, more);
+}
+
+/** The rows of the partition, oldest first. */
+async function rows(): Promise<EnvelopeKeyRecord[]> {
+  const table = new DynamoDbKeyTable({ endpoint: world.endpoint, region: 'us-west-2' });
+  const found = await table.list('_IK_tenant-1_orders_shop');
+  return found.filter((row) => 'encryptedKey' in row).toReversed();
+}
+
+/** What cold processes answer when they open each record, when they seal, and for the other partition. */
+async function answers(): Promise<string[]> {
+  const said = (work: Promise<unknown>, done: string): Promise<string> =>
+    work.then(
+      () => done,
+      () => codeOf(work),
+    );
+  const session = (partition = 'tenant-1') => world.service().session(partition);
+  const answered = [
+    ...records.map((record) => said(session().decrypt(record), 'opened')),
+    said(session().encrypt(PAYLOAD), 'sealed'),
+    said(session('tenant-10').decrypt(other), 'opened'),
+  ];
+  const [first, second, sealed, ofOther] = await Promise.all(answered);
+  expect(ofOther).toBe('opened');
+  return [first, second, sealed].map(String);
+}
+
+/** The erasures of the service in the register, as the daily maintenance reads them. */
+function registered(): Promise<RegisteredErasure[]> {
+  return world.metastore.erasures('_EP_orders_shop' as never, noDeadline());
+}
+
+async function status(): Promise<Record<string, unknown>> {
+  return JSON.parse((await erase(['--status', '--json'])).stdout) as Record<string, unknown>;
+}
+
+function auditOf(stderr: string): unknown[] {
+  const lines = stderr.split('\n').filter((line) => line.startsWith('{'));
+  return lines
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+    .map(({ action, partition, step, outcome, rows: count, reason }) => [
+      action,
+      partition,
+      step,
+      outcome,
+      count,
+      reason,
+    ]);
+}
+
+const ERASED = ['PartitionErased', 'PartitionErased', 'PartitionErased'];
+
+describe('keyfold partitions erase', () => {
+  it('marks every row, and writes to the audit before and after', async () => {
+    const { code, stdout, stderr } = await erase(BEGIN);
+    expect(code).toBe(0);
+    expect(stdout).toContain('Marked 2 rows.');
+    expect(auditOf(stderr)).toEqual([
+      ['partitions erase', 'tenant-1', 'begin', 'attempting', 2, 'contract ended'],
+      ['partitions erase', 'tenant-1', 'begin', 'begun', 2, 'contract ended'],
+    ]);
+    const [first, second, tombstone] = await rows();
+    expect(tombstone).toMatchObject({ created: TOMBSTONE_CREATED, revoked: true, encryptedKey: Buffer.alloc(60) });
+    for (const row of [first, second])
+      expect(row).toMatchObject({ revoked: true, erased: { erase: tombstone?.erased?.erase } });
+    expect(await answers()).toEqual(ERASED);
+    expect(await status()).toMatchObject({ state: 'waiting', rows: 2, unmarked: 0 });
+  });
+
+  it('shows its plan and changes nothing in a dry run', async () => {
+    const before = await rows();
+    const { code, stdout } = await erase([...BEGIN, '--dry-run']);
+    expect(code).toBe(0);
+    expect(stdout).toContain('Dry run: nothing was written.');
+    for (const { id, created } of before) expect(stdout).toContain(`${id}  ${new Date(created * 1000).toISOString()}`);
+    expect(stdout).toMatch(/^tombstone +_IK_tenant-1_orders_shop in us-west-2, not written yet$/m);
+    expect(await rows()).toEqual(before);
+    expect(await status()).toMatchObject({ state: 'none' });
+  });
+
+  it.for([
+    ['without a terminal', undefined],
+    ['after yes', 'yes'],
+    ['after another name', 'tenant-10'],
+    ['after the name with a space', 'tenant-1 '],
+    ['after the end of the input', ''],
+  ] as const)('changes nothing %s', async ([, answer]) => {
+    const before = await rows();
+    const ask = answer === undefined ? undefined : async (): Promise<string> => answer;
+    const { code, stderr } = await erase(BEGIN.slice(0, -2), { ask });
+    expect(code).toBe(1);
+    expect(auditOf(stderr)).toEqual([['partitions erase', 'tenant-1', 'begin', 'declined', 2, 'contract ended']]);
+    expect(await rows()).toEqual(before);
+  });
+
+  it('marks the rows after the operator types the name of the partition', async () => {
+    const asked: string[] = [];
+    const ask = async (question: string): Promise<string> => {
+      asked.push(question);
+      return 'tenant-1';
+    };
+    expect((await erase(BEGIN.slice(0, -2), { ask })).code).toBe(0);
+    expect(asked).toEqual(['Type the name of the partition to erase its keys: ']);
+    expect(await answers()).toEqual(ERASED);
+  });
+
+  it.for([
+    [['--reason', 'x', '--wait', '23h'], 'at least 24h'],
+    [['--reason', 'x', '--wait', '7'], 'at least 24h'],
+    [['--wait', '7d'], 'needs a --reason'],
+    [['--cancel', '--finish'], 'cannot be used with'],
+  ] as const)('refuses the options %j', async ([options, said]) => {
+    const { code, stderr } = await erase([...options, ...CONFIRMED]);
+    expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining(said) as string });
+  });
+
+  it('refuses a partition without key rows', async () => {
+    const { code, stderr } = await world.keyfold(
+      ['partitions', 'erase', 'nobody', '--reason', 'x', '--confirm', 'nobody'],
+      STATIC,
+    );
+    expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining('has no key rows') as string });
+  });
+
+  it('opens everything again after --cancel, and seals under a new key', async () => {
+    await erase(BEGIN);
+    world.clock.advance(60_000);
+    const { code, stderr } = await erase(['--cancel', ...CONFIRMED]);
+    expect(code).toBe(0);
+    expect(auditOf(stderr).at(-1)).toEqual(['partitions erase', 'tenant-1', 'cancel', 'cancelled', 2, null]);
+    expect((await rows()).map(({ revoked, erased }) => [revoked, erased])).toEqual([
+      [true, undefined],
+      [true, undefined],
+    ]);
+    expect(await answers()).toEqual(['opened', 'opened', 'sealed']);
+    expect(await rows()).toHaveLength(3);
+    expect(await status()).toMatchObject({ state: 'none' });
+    expect((await erase(['--cancel', ...CONFIRMED])).stderr).toContain('no erasure of this partition is under way');
+  });
+
+  it('deletes nothing before the waiting time is over', async () => {
+    await erase(BEGIN);
+    world.clock.advance(DAY_MS - 2000);
+    const { code, stderr } = await erase(['--finish', ...CONFIRMED]);
+    expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining('may be deleted from 20') as string });
+    expect(await rows()).toHaveLength(3);
+  });
+
+  it('deletes every row and keeps the tombstone', async () => {
+    await erase(BEGIN);
+    world.clock.advance(DAY_MS);
+    expect(await status()).toMatchObject({ state: 'due' });
+    const { code, stderr } = await erase(['--finish', ...CONFIRMED]);
+    expect(code).toBe(0);
+    expect(auditOf(stderr)).toEqual([
+      ['partitions erase', 'tenant-1', 'finish', 'attempting', 2, null],
+      ['partitions erase', 'tenant-1', 'finish', 'deleted', 0, null],
+    ]);
+    expect((await rows()).map(({ created }) => created)).toEqual([TOMBSTONE_CREATED]);
+    expect(await answers()).toEqual(ERASED);
+    expect(await status()).toMatchObject({
+      state: 'deleted',
+      rows: 0,
+      replicas: [{ region: 'us-west-2', rows: 0, tombstones: 1 }],
+      copies: [{ kind: 'unknown', text: expect.stringContaining('UnknownOperationException') as string }],
+    });
+    expect((await erase(['--cancel', ...CONFIRMED])).stderr).toContain('the key rows are deleted');
+  });
+
+  it('asks about rows without a mark, and keeps them unless the operator agrees', async () => {
+    await erase(BEGIN);
+    const [row] = await rows();
+    const late = { ...row, created: Math.floor(world.clock.nowMs / 1000) + 5, erased: undefined, revoked: false };
+    await world.put(late as EnvelopeKeyRecord);
+    world.clock.advance(DAY_MS);
+    expect(await status()).toMatchObject({ state: 'due', rows: 3, unmarked: 1 });
+    expect((await answers())[2]).toBe('PartitionErased');
+    const first = await erase(['--finish', ...CONFIRMED]);
+    expect({ code: first.code, stderr: first.stderr }).toEqual({
+      code: 1,
+      stderr: expect.stringContaining('1 rows are left') as string,
+    });
+    expect((await rows()).map(({ created }) => created)).toEqual([late.created, TOMBSTONE_CREATED]);
+    const typed = ['tenant-1', 'yes'];
+    const asked: string[] = [];
+    const ask = async (question: string): Promise<string> => {
+      asked.push(question);
+      return typed[asked.length - 1] ?? '';
+    };
+    expect((await erase(['--finish'], { ask })).code).toBe(0);
+    expect(asked[1]).toBe('Type yes to delete also the 1 rows without a mark: ');
+    expect((await rows()).map(({ created }) => created)).toEqual([TOMBSTONE_CREATED]);
+  });
+
+  it('marks and deletes unreadable rows only with the consent of the operator', async () => {
+    await world.put({ Id: { S: '_IK_tenant-1_orders_shop' }, Created: { N: '7' }, KeyRecord: { S: 'x' } });
+    expect((await erase(BEGIN)).stdout).toContain('1 rows could not be marked');
+    world.clock.advance(DAY_MS);
+    expect((await erase(['--finish', ...CONFIRMED])).code).toBe(1);
+    expect((await erase(['--finish', '--delete-unmarked', ...CONFIRMED])).code).toBe(0);
+    expect(await status()).toMatchObject({ state: 'deleted', rows: 0 });
+  });
+
+  it('covers the rows of regions that no setting names', async () => {
+    const [row] = await rows();
+    await world.put({ ...row, id: '_IK_tenant-1_orders_shop_eu-west-1', created: 60 } as EnvelopeKeyRecord);
+    const { stdout } = await erase(BEGIN);
+    expect(stdout).toContain('Marked 3 rows.');
+    const table = new DynamoDbKeyTable({ endpoint: world.endpoint, region: 'us-west-2' });
+    expect(await table.list('_IK_tenant-1_orders_shop_eu-west-1')).toMatchObject([
+      { created: TOMBSTONE_CREATED },
+      { created: 60, revoked: true },
+    ]);
+    // The ids begin alike, but belong to another service.
+    await world.put({ ...row, id: '_IK_tenant-1_orders_shop_x', created: 60 } as EnvelopeKeyRecord);
+    expect(await status()).toMatchObject({ rows: 3 });
+  });
+
+  it('replaces a forged tombstone by a valid one', async () => {
+    const [row] = await rows();
+    const erased = { erase: 'forged', at: 1, due: 2, proof: Buffer.alloc(32) };
+    await world.put({ ...row, created: TOMBSTONE_CREATED, revoked: true, erased } as never);
+    expect(await status()).toMatchObject({ state: 'none' });
+    expect((await erase(['--finish', ...CONFIRMED])).stderr).toContain('no erasure of this partition is under way');
+    expect((await answers()).slice(0, 2)).toEqual(['opened', 'opened']);
+    expect((await erase(BEGIN)).code).toBe(0);
+    expect(await answers()).toEqual(ERASED);
+  });
+});
+
+/** Access to the table that fails at the n-th write: before the write, or after it. */
+function failingAt(n: number, when: 'before' | 'after'): CliDependencies['openErasureTables'] {
+  let writes = 0;
+  const failing =
+    <A extends unknown[], T>(write: (...args: A) => Promise<T>) =>
+    async (...args: A): Promise<T> => {
+      writes += 1;
+      if (writes === n && when === 'before') throw new Error('killed');
+      const result = await write(...args);
+      if (writes === n) throw new Error('killed');
+      return result;
+    };
+  return (options, names) => {
+    const real: ErasureTables = openErasureTables(options, names);
+    const { register } = real;
+    return {
+      regions: () => real.regions(),
+      copies: (region, existedAt) => real.copies(region, existedAt),
+      register: {
+        list: () => register.list(),
+        add: failing((entry) => register.add(entry)),
+        update: failing((entry) => register.update(entry)),
+        remove: failing((entry) => register.remove(entry)),
+      },
+      at: (region) => {
+        const table = real.at(region);
+        return {
+          rows: (selection) => table.rows(selection),
+          store: failing((record) => table.store(record)),
+          mark: failing((row, mark) => table.mark(row, mark)),
+          remove: failing((row) => table.remove(row)),
+        };
+      },
+    };
+  };
+}
+
+/** The register entry, one tombstone and two marks; two deletions and the register entry; and so on. */
+const KILLS = (['before', 'after'] as const).flatMap((when) =>
+  [
+    ['begin', 4],
+    ['cancel', 4],
+    ['finish', 3],
+  ].flatMap(([step, writes]) => Array.from({ length: Number(writes) }, (_, i) => [String(step), i + 1, when] as const)),
+);
+
+describe('an erasure that is killed', () => {
+  it.for(KILLS)('in the step %s at write %i, %s the write, ends well when it is run again', async ([step, n, when]) => {
+    const options = step === 'begin' ? BEGIN : [`--${step}`, ...CONFIRMED];
+    if (step !== 'begin') await erase(BEGIN);
+    if (step === 'finish') world.clock.advance(DAY_MS);
+    const killed = await erase(options, { openTables: failingAt(n, when) });
+    expect(killed).toMatchObject({ code: 1, stderr: expect.stringContaining('"outcome":"failed"') as string });
+    world.clock.advance(60_000);
+    const again = await erase(options);
+    const isOver = again.stderr.includes('no erasure of this partition is under way');
+    // If the last write was made, there is nothing left to do.
+    expect(again.code).toBe(isOver ? 1 : 0);
+    expect(isOver).toBe(step === 'cancel' && n === 4 && when === 'after');
+    const expected = { begin: ['waiting', 3, 1], cancel: ['none', 2, 0], finish: ['deleted', 1, 1] }[step];
+    expect([(await status())['state'], (await rows()).length, (await registered()).length]).toEqual(expected);
+    expect(await answers()).toEqual(step === 'cancel' ? ['opened', 'opened', 'sealed'] : ERASED);
+  });
+});

@@ -1,0 +1,236 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { KeyfoldError, type DataRowRecord, type EnvelopeKeyRecord, type KeyMeta } from '../../../src/index.ts';
+import { TOMBSTONE_CREATED } from '../../../src/records/ids.ts';
+import { erasureOf } from '../../support/erasure-tables.ts';
+import { codeOf, DAY_MS, FakeDependencies, MINUTE_MS } from '../../support/fakes.ts';
+
+const PAYLOAD = Buffer.from('payload');
+const WAIT_SECONDS = 86_400;
+
+let world: FakeDependencies;
+let record: DataRowRecord;
+let ignored: KeyMeta[];
+
+beforeEach(async () => {
+  world = new FakeDependencies();
+  ignored = [];
+  record = await cold().session('p').encrypt(PAYLOAD);
+});
+
+function cold(options: Parameters<FakeDependencies['process']>[0] = {}) {
+  return world.process({ events: { markIgnored: (key) => void ignored.push(key) }, ...options });
+}
+
+async function begin(partition = 'p'): Promise<void> {
+  const erasure = erasureOf(world.metastore.rows, world.clock.now, partition);
+  await erasure.begin(await erasure.read(), WAIT_SECONDS);
+  world.log.take();
+}
+
+/** Begins an erasure and deletes the rows after the waiting time. */
+async function erase(): Promise<void> {
+  await begin();
+  world.clock.advance(WAIT_SECONDS * 1000);
+  const erasure = erasureOf(world.metastore.rows, world.clock.now);
+  const state = await erasure.read();
+  if (state.erasure === undefined) throw new Error('no erasure is under way');
+  await erasure.finish(state, state.erasure, false);
+}
+
+function row(created: number): EnvelopeKeyRecord {
+  const found = world.metastore.ofKind('IK').find((each) => each.id.startsWith('_IK_p_') && each.created === created);
+  if (found === undefined) throw new Error('the row is absent');
+  return found;
+}
+
+const keyRow = (): EnvelopeKeyRecord => row(record.key.parent.created);
+const tombstone = (): EnvelopeKeyRecord => row(TOMBSTONE_CREATED);
+
+/** What an encrypt and a decrypt of cold processes answer. */
+async function answers(given = record): Promise<string[]> {
+  const seal = cold().session('p').encrypt(PAYLOAD);
+  const open = cold().session('p').decrypt(given);
+  return Promise.all([
+    seal.then(
+      () => 'sealed',
+      () => codeOf(seal),
+    ),
+    open.then(String, () => codeOf(open)),
+  ]);
+}
+
+describe('a marked partition', () => {
+  beforeEach(() => begin());
+
+  it('fails with PartitionErased in cold processes, for every operation', async () => {
+    expect(await answers()).toEqual(['PartitionErased', 'PartitionErased']);
+    const session = cold().session('p');
+    expect(await codeOf(session.rewrap(record))).toBe('PartitionErased');
+    await expect(session.decrypt(record)).rejects.toMatchObject({ retryable: false });
+    expect(ignored).toEqual([]);
+  });
+
+  it('makes no other call than an unmarked one', async () => {
+    await codeOf(cold().session('p').decrypt(record));
+    expect(world.log.take()).toEqual(['Get IK', 'Get SK', 'Unwrap']);
+    await codeOf(cold().session('p').encrypt(PAYLOAD));
+    expect(world.log.take()).toEqual(['Query IK', 'Get SK', 'Unwrap']);
+  });
+
+  it('leaves other partitions alone', async () => {
+    const others = ['p2', 'q', 'p_svc_prod', 'ppp'];
+    for (const other of others) {
+      const sealed = await cold().session(other).encrypt(PAYLOAD);
+      expect(await cold().session(other).decrypt(sealed)).toEqual(PAYLOAD);
+    }
+  });
+
+  it('stops creators who store a key below the tombstone, and every later look-up', async () => {
+    const { parent, encryptedKey } = keyRow();
+    world.clock.advance(MINUTE_MS);
+    const created = Math.floor(world.clock.nowMs / 1000) as EnvelopeKeyRecord['created'];
+    const late = { ...keyRow(), created, parent, encryptedKey, revoked: false, erased: undefined, proof: undefined };
+    world.metastore.rows.set(`${late.id} ${created}`, late);
+    expect((await answers())[0]).toBe('PartitionErased');
+  });
+
+  it('still fails if an attacker deletes the tombstone', async () => {
+    world.metastore.remove(tombstone());
+    expect(await answers()).toEqual(['PartitionErased', 'PartitionErased']);
+  });
+
+  it('seals and opens again after the erasure is cancelled, under a new key', async () => {
+    const erasure = erasureOf(world.metastore.rows, world.clock.now);
+    await erasure.cancel(await erasure.read());
+    world.clock.advance(MINUTE_MS);
+    expect(await answers()).toEqual(['sealed', 'payload']);
+    expect(keyRow()).toMatchObject({ revoked: true });
+    expect(world.metastore.ofKind('IK').filter(({ id }) => id === keyRow().id)).toHaveLength(2);
+  });
+});
+
+describe('an erased partition', () => {
+  beforeEach(() => erase());
+
+  it('has only its tombstone, and fails with PartitionErased', async () => {
+    expect(world.metastore.ofKind('IK').map(({ created }) => created)).toEqual([TOMBSTONE_CREATED]);
+    expect(await answers()).toEqual(['PartitionErased', 'PartitionErased']);
+  });
+
+  it('looks for the tombstone once a second, whatever keys the records name', async () => {
+    world.log.take();
+    const session = cold().session('p');
+    const named = (created: number): DataRowRecord => ({
+      ...record,
+      key: { ...record.key, parent: { ...record.key.parent, created: created as never } },
+    });
+    for (let created = 1; created <= 5; created += 1) {
+      expect(await codeOf(session.decrypt(named(created)))).toBe('PartitionErased');
+    }
+    expect(world.log.take()).toEqual(['Get IK', 'Get IK', 'Get SK', 'Unwrap', ...Array(4).fill('Get IK')]);
+    await codeOf(session.decrypt(named(5)));
+    expect(world.log.take()).toEqual([]);
+    world.clock.advance(1001);
+    expect(await codeOf(session.decrypt(named(5)))).toBe('PartitionErased');
+    expect(world.log.take()).toEqual(['Get IK', 'Get IK']);
+  });
+
+  it('fails with PartitionErased if a record names the tombstone as its key', async () => {
+    const parent = { ...record.key.parent, created: TOMBSTONE_CREATED };
+    expect((await answers({ ...record, key: { ...record.key, parent } }))[1]).toBe('PartitionErased');
+  });
+
+  it('stays erased when the System Key expires', async () => {
+    world.clock.advance(200 * DAY_MS);
+    expect(await answers()).toEqual(['PartitionErased', 'PartitionErased']);
+  });
+
+  it('counts as never used if the System Key of the tombstone is before the minimum date', async () => {
+    const { parent } = tombstone();
+    const policy = { minOpeningCreated: (parent?.created ?? 0) + 1 };
+    await expect(cold({ policy }).session('p').encrypt(PAYLOAD)).resolves.toBeDefined();
+    expect(ignored).toEqual([{ id: tombstone().id, created: TOMBSTONE_CREATED }]);
+  });
+});
+
+describe('warm processes', () => {
+  const policy = {
+    revokeCheckIntervalMs: 10 * MINUTE_MS,
+    intermediateKeyMaxAgeMs: 30 * MINUTE_MS,
+    staleGraceMs: MINUTE_MS,
+  };
+
+  it('stop sealing after revokeCheckInterval and opening after the maximum age of the key', async () => {
+    const session = cold({ policy }).session('p');
+    await session.decrypt(record);
+    await session.encrypt(PAYLOAD);
+    await begin();
+    world.clock.advance(policy.revokeCheckIntervalMs - 1);
+    await expect(session.encrypt(PAYLOAD)).resolves.toBeDefined();
+    world.clock.advance(1);
+    expect(await codeOf(session.encrypt(PAYLOAD))).toBe('PartitionErased');
+    await expect(session.decrypt(record)).resolves.toEqual(PAYLOAD);
+    world.clock.advance(policy.intermediateKeyMaxAgeMs - policy.revokeCheckIntervalMs);
+    expect(await codeOf(session.decrypt(record))).toBe('PartitionErased');
+  });
+
+  it('open for at most staleGrace longer while the metastore is down', async () => {
+    const session = cold({ policy }).session('p');
+    await session.decrypt(record);
+    await begin();
+    world.metastore.interfere = () => Promise.reject(new KeyfoldError('MetastoreUnavailable', 'down'));
+    world.clock.advance(policy.intermediateKeyMaxAgeMs + policy.staleGraceMs - 1);
+    await expect(session.decrypt(record)).resolves.toEqual(PAYLOAD);
+    world.clock.advance(1);
+    expect(await codeOf(session.decrypt(record))).toBe('MetastoreUnavailable');
+  });
+
+  it('do not seal again if the metastore fails after they have read the tombstone', async () => {
+    const session = cold({ policy }).session('p');
+    await session.encrypt(PAYLOAD);
+    await begin();
+    world.clock.advance(policy.revokeCheckIntervalMs);
+    expect(await codeOf(session.encrypt(PAYLOAD))).toBe('PartitionErased');
+    world.metastore.interfere = () => Promise.reject(new KeyfoldError('MetastoreUnavailable', 'down'));
+    expect(await codeOf(session.encrypt(PAYLOAD))).toBe('MetastoreUnavailable');
+  });
+});
+
+describe('a mark without a valid proof', () => {
+  const FORGERIES: Record<string, (mark: NonNullable<EnvelopeKeyRecord['erased']>) => Partial<EnvelopeKeyRecord>> = {
+    'another proof': (mark) => ({ erased: { ...mark, proof: Buffer.alloc(32, 1) } }),
+    'a short proof': (mark) => ({ erased: { ...mark, proof: mark.proof.subarray(1) } }),
+    'another due date': (mark) => ({ erased: { ...mark, due: (mark.due - 1) as never } }),
+    'another erasure id': (mark) => ({ erased: { ...mark, erase: 'x' } }),
+    'no System Key': () => ({ parent: undefined }),
+    "another service's System Key": () => ({ parent: { id: '_SK_other_prod' as never, created: 1 as never } }),
+    'an absent System Key': (mark) => ({ parent: { id: '_SK_svc_prod' as never, created: mark.at } }),
+  };
+
+  it.for(Object.keys(FORGERIES))('does not count as a tombstone: %s', async (name) => {
+    await begin();
+    const { erased } = tombstone();
+    const { parent, encryptedKey, proof, id, created } = keyRow();
+    world.metastore.change(tombstone(), FORGERIES[name]?.(erased as never) ?? {});
+    world.metastore.change(keyRow(), { id, created, parent, encryptedKey, proof, erased: undefined, revoked: false });
+    expect(await answers()).toEqual(['sealed', 'payload']);
+    expect(ignored).toEqual([{ id: tombstone().id, created: TOMBSTONE_CREATED }]);
+  });
+
+  it('does not count if it comes from the row of another partition', async () => {
+    const other = await cold().session('q').encrypt(PAYLOAD);
+    await begin('q');
+    const ofOther = world.metastore.ofKind('IK').find(({ id }) => id === other.key.parent.id);
+    world.metastore.change(keyRow(), { erased: ofOther?.erased });
+    expect(await answers()).toEqual(['sealed', 'payload']);
+    expect(ignored).toHaveLength(2);
+  });
+
+  it('turns neither an absent key nor an unreadable tombstone into another error', async () => {
+    world.metastore.rows.set(`${keyRow().id} ${TOMBSTONE_CREATED}`, { id: keyRow().id } as never);
+    world.metastore.remove(keyRow());
+    const open = cold().session('p').decrypt(record);
+    expect(await codeOf(open)).toBe('RecordUnreadable');
+    expect(ignored).toHaveLength(1);
+  });
+});
