@@ -65,7 +65,11 @@ export interface ErasureState {
   readonly rows: readonly ErasableRow[];
   /** The regions that have a replica of the table. */
   readonly regions: readonly string[];
+  /** The System Keys of the service, by name: the key, or why it does not open. */
+  readonly systemKeys: SystemKeys;
 }
+
+type SystemKeys = ReadonlyMap<string, EnvelopeKey | string>;
 
 /** How long KMS may take to unwrap one System Key. */
 const UNWRAP_TIMEOUT_MS = 30_000;
@@ -85,8 +89,6 @@ export class PartitionErasure {
   readonly partition: PartitionId;
   readonly #options: PartitionErasureOptions;
   readonly #naming: KeyNaming;
-  /** The System Keys that were opened, by name. Undefined for one that does not open. */
-  readonly #systemKeys = new Map<string, EnvelopeKey | undefined>();
 
   /** @throws KeyfoldError `InvalidRequest` if the partition is invalid */
   constructor(options: PartitionErasureOptions) {
@@ -106,7 +108,7 @@ export class PartitionErasure {
     // With a region suffix, the naming accepts the ids of every region.
     const anyRegion = new KeyNaming({ ...names, regionSuffix: 'us-east-1' });
     const systems = scanned.filter((row) => this.#naming.isSystemKey(row.id));
-    await this.#open(systems);
+    const systemKeys = await this.#open(systems);
 
     const found = scanned.filter((row) => anyRegion.isIntermediateKeyOf(this.partition, row.id));
     const used = new Set([...found, ...systems].map((row) => this.#idOfRegion(regionOfKeyId(row.id, names))));
@@ -121,7 +123,7 @@ export class PartitionErasure {
       const rows = await tables.at(region).rows({ id });
       if (used.has(id) || rows.length > 0) ofIds.push({ id, region, rows });
     }
-    return { ...this.#stateOf(ofIds), regions };
+    return { ...stateOf(ofIds, systemKeys), regions, systemKeys };
   }
 
   /**
@@ -131,10 +133,12 @@ export class PartitionErasure {
   async begin(state: ErasureState, waitSeconds: number): Promise<Erasure> {
     const erasure = await this.#register(state.erasure, waitSeconds);
     await this.#bury(state, erasure);
-    for (const { row, region, marked } of (await this.read()).rows) {
+    const { rows, systemKeys } = await this.read();
+    for (const { row, region, marked } of rows) {
       if (marked || 'unreadable' in row) continue;
-      const mark = this.#markOf(row, erasure);
-      if (mark !== undefined) await this.#options.tables.at(region).mark(row, mark);
+      const parent = row.parent && systemKeys.get(keyName(row.parent));
+      const mark = parent instanceof EnvelopeKey && { ...erasure, proof: parent.proofOfErasure(row, erasure) };
+      if (mark) await this.#options.tables.at(region).mark(row, mark);
     }
     return erasure;
   }
@@ -196,37 +200,6 @@ export class PartitionErasure {
     return new KeyNaming({ ...this.#options.names, regionSuffix }).intermediateKeyId(this.partition);
   }
 
-  #stateOf(ofIds: readonly { id: KeyId; region: string; rows: KeyRow[] }[]): Omit<ErasureState, 'regions'> {
-    const all = ofIds.flatMap(({ rows }) => rows);
-    // The newest erasure counts, because an attacker may have put back a mark of an older one that was cancelled.
-    const valid = all.flatMap((row) => this.#validMark(row) ?? []);
-    const [erasure] = valid.toSorted((a, b) => b.at - a.at);
-    const counts = (row: KeyRow): boolean => {
-      const mark = this.#validMark(row);
-      return mark !== undefined && mark.erase === erasure?.erase;
-    };
-    const ids = ofIds.map(({ id, region, rows }) => {
-      const tombstone = rows.find(({ created }) => created === TOMBSTONE_CREATED);
-      const buried = tombstone !== undefined && counts(tombstone);
-      return { id, region, buried, ...(!buried && { invalid: tombstone }) };
-    });
-    const rows = ofIds.flatMap(({ region, rows: ofId }) =>
-      ofId.filter(({ created }) => created !== TOMBSTONE_CREATED).map((row) => ({ row, region, marked: counts(row) })),
-    );
-    return { erasure: erasure && { erase: erasure.erase, at: erasure.at, due: erasure.due }, ids, rows };
-  }
-
-  #validMark(row: KeyRow): ErasureMark | undefined {
-    if ('unreadable' in row || row.parent === undefined) return undefined;
-    const parent = this.#systemKeys.get(keyName(row.parent));
-    return parent !== undefined && hasValidMark(row, parent) ? row.erased : undefined;
-  }
-
-  #markOf(row: EnvelopeKeyRecord, erasure: Erasure): ErasureMark | undefined {
-    const parent = row.parent && this.#systemKeys.get(keyName(row.parent));
-    return parent && { ...erasure, proof: parent.proofOfErasure(row, erasure) };
-  }
-
   /** Makes sure that the register has the erasure, and no other unfinished one of the partition. */
   async #register(known: Erasure | undefined, waitSeconds: number): Promise<Erasure> {
     const { register } = this.#options.tables;
@@ -249,12 +222,12 @@ export class PartitionErasure {
   }
 
   /** Writes the tombstones that are missing, and replaces those that do not count. */
-  async #bury({ ids }: ErasureState, erasure: Erasure): Promise<void> {
+  async #bury({ ids, systemKeys }: ErasureState, erasure: Erasure): Promise<void> {
     const { tables } = this.#options;
     for (const { id, region, buried, invalid } of ids) {
       if (buried) continue;
       if (invalid !== undefined) await tables.at(region).remove(invalid);
-      const parent = this.#provingKey(regionOfKeyId(id, this.#options.names));
+      const parent = this.#provingKey(systemKeys, regionOfKeyId(id, this.#options.names));
       const row = { id, created: TOMBSTONE_CREATED, encryptedKey: NO_KEY, parent: metaOf(parent.standing) };
       const erased = { ...erasure, proof: parent.proofOfErasure(row, erasure) };
       await tables.at(region).store({ ...row, erased, revoked: true });
@@ -262,31 +235,31 @@ export class PartitionErasure {
   }
 
   /** The newest System Key that can prove a tombstone, of the tombstone's own region if possible. */
-  #provingKey(region: string | undefined): EnvelopeKey {
+  #provingKey(systemKeys: SystemKeys, region: string | undefined): EnvelopeKey {
     const { policy, now, names } = this.#options;
-    const keys = [...this.#systemKeys.values()].filter(
-      (key) =>
-        key !== undefined &&
-        key.standing.created >= policy.minOpeningCreated &&
-        !isDatedAhead(key.standing.created, now()),
-    ) as EnvelopeKey[];
+    const opened = [...systemKeys.values()];
+    const keys = opened
+      .filter((key) => typeof key !== 'string')
+      .filter(({ standing: { created } }) => created >= policy.minOpeningCreated && !isDatedAhead(created, now()));
     const isNear = ({ standing }: EnvelopeKey): boolean => regionOfKeyId(standing.id, names) === region;
     const [key] = keys.toSorted(
       (a, b) => Number(isNear(b)) - Number(isNear(a)) || b.standing.created - a.standing.created,
     );
     if (key !== undefined) return key;
-    throw new KeyfoldError('KmsMisconfigured', 'No System Key opens, so that no mark could be proven.');
+    const faults = opened.filter((fault) => typeof fault === 'string').join('; ');
+    throw new KeyfoldError('KmsMisconfigured', 'No System Key opens, so that no mark can be proven.', {
+      cause: new Error(faults === '' ? 'the service has no System Key' : faults),
+    });
   }
 
-  /** Opens the System Keys that are not open yet. One that can never open proves nothing. */
-  async #open(rows: readonly KeyRow[]): Promise<void> {
-    for (const row of rows) {
-      if ('unreadable' in row || this.#systemKeys.has(keyName(row))) continue;
-      this.#systemKeys.set(keyName(row), await this.#unwrap(row));
-    }
+  async #open(rows: readonly KeyRow[]): Promise<SystemKeys> {
+    const keys = new Map<string, EnvelopeKey | string>();
+    for (const row of rows) if (!('unreadable' in row)) keys.set(keyName(row), await this.#unwrap(row));
+    return keys;
   }
 
-  async #unwrap(row: EnvelopeKeyRecord): Promise<EnvelopeKey | undefined> {
+  /** Opens a System Key. Returns why, if it can never open. */
+  async #unwrap(row: EnvelopeKeyRecord): Promise<EnvelopeKey | string> {
     const { kms, now } = this.#options;
     const limits = { deadlineAtMs: now() + UNWRAP_TIMEOUT_MS };
     const unwrapped = await withDeadline(limits, now, (deadline) =>
@@ -295,14 +268,38 @@ export class PartitionErasure {
       if (error instanceof KeyfoldError && error.code === 'KmsMisconfigured') return { unreadable: error.message };
       throw error;
     });
-    if ('unreadable' in unwrapped) return undefined;
+    if ('unreadable' in unwrapped) return unwrapped.unreadable;
     const { key, rowProof } = unwrapped;
     try {
       const proof = proofOfSystemKey(row, key, rowProof);
       const isSound = key.length === KEY_BYTES && (row.proof === undefined || isEqual(row.proof, proof));
-      return isSound ? new EnvelopeKey(key, 0, standingOf(row, 0)) : undefined;
+      return isSound ? new EnvelopeKey(key, 0, standingOf(row, 0)) : 'the proof of its row does not hold';
     } finally {
       key.fill(0);
     }
   }
+}
+
+function stateOf(
+  ofIds: readonly { id: KeyId; region: string; rows: KeyRow[] }[],
+  systemKeys: SystemKeys,
+): Pick<ErasureState, 'erasure' | 'ids' | 'rows'> {
+  const marks = new Map<KeyRow, ErasureMark>();
+  for (const row of ofIds.flatMap(({ rows }) => rows)) {
+    if ('unreadable' in row || row.parent === undefined || row.erased === undefined) continue;
+    const parent = systemKeys.get(keyName(row.parent));
+    if (parent instanceof EnvelopeKey && hasValidMark(row, parent)) marks.set(row, row.erased);
+  }
+  // The newest erasure counts, because an attacker may have put back a mark of an older one that was cancelled.
+  const [newest] = [...marks.values()].toSorted((a, b) => b.at - a.at);
+  const counts = (row: KeyRow): boolean => newest !== undefined && marks.get(row)?.erase === newest.erase;
+  const ids = ofIds.map(({ id, region, rows }) => {
+    const tombstone = rows.find(({ created }) => created === TOMBSTONE_CREATED);
+    const buried = tombstone !== undefined && counts(tombstone);
+    return { id, region, buried, ...(!buried && { invalid: tombstone }) };
+  });
+  const rows = ofIds.flatMap(({ region, rows: ofId }) =>
+    ofId.filter(({ created }) => created !== TOMBSTONE_CREATED).map((row) => ({ row, region, marked: counts(row) })),
+  );
+  return { erasure: newest && { erase: newest.erase, at: newest.at, due: newest.due }, ids, rows };
 }

@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
-import { DynamoDBClient, GetItemCommand, PutItemCommand } from '@aws-sdk/client-dynamodb';
+import { DeleteItemCommand, DynamoDBClient, GetItemCommand, PutItemCommand } from '@aws-sdk/client-dynamodb';
 import dynalite from 'dynalite';
 import { createKeyTable } from '../../../local/dynamodb.ts';
 import { readBody } from '../../../emulators/http-body.ts';
@@ -17,21 +17,21 @@ export interface DynamoDbFront {
 /** One of the two tables of a replicated pair: the pair, and the position of this table in it. */
 type Replicated = Map<string, { readonly table: GlobalTable; readonly at: number }>;
 
-/** The parsed members of a write. PutItem has an `Item`, UpdateItem a `Key`. */
+/** The parsed members of a write. PutItem has an `Item`, the others a `Key`. */
 interface Write {
   readonly TableName: string;
   readonly Item?: Item;
   readonly Key?: Item;
 }
 
-interface Answer {
+export interface Answer {
   readonly done: boolean;
   readonly status: number;
   readonly body: Buffer;
 }
 
 const MAX_BODY_BYTES = 1024 * 1024;
-const WRITES = /\.(?:PutItem|UpdateItem)$/;
+const WRITES = /\.(?:PutItem|UpdateItem|DeleteItem)$/;
 /** The request headers that the proxy forwards to the emulator. */
 const HEADERS = ['authorization', 'content-type', 'x-amz-date', 'x-amz-target'];
 
@@ -76,7 +76,7 @@ async function write(
 }
 
 /** Forwards a call unchanged to the emulator. */
-async function send(behind: string, { headers }: IncomingMessage, body: Buffer): Promise<Answer> {
+export async function send(behind: string, { headers }: IncomingMessage, body: Buffer): Promise<Answer> {
   const passed = HEADERS.map((name): [string, string] => [name, String(headers[name])]);
   const answer = await fetch(behind, { method: 'POST', headers: passed, body });
   return { done: answer.ok, status: answer.status, body: Buffer.from(await answer.arrayBuffer()) };
@@ -91,6 +91,10 @@ function replica(client: DynamoDBClient, TableName: string): Replica {
     },
     put: async (Item) => {
       await client.send(new PutItemCommand({ TableName, Item }));
+    },
+    remove: async ({ Id, Created }) => {
+      if (Id === undefined || Created === undefined) throw new TypeError('the row has no primary key');
+      await client.send(new DeleteItemCommand({ TableName, Key: { Id, Created } }));
     },
   };
 }

@@ -10,6 +10,8 @@ export interface Replica {
   read(item: Item): Promise<Item | undefined>;
   /** Writes a whole row and replaces any existing one. */
   put(item: Item): Promise<void>;
+  /** Deletes the row with the primary key of `item`, if there is one. */
+  remove(item: Item): Promise<void>;
 }
 
 /** The timing of the replication. */
@@ -21,10 +23,12 @@ export interface LinkOptions {
   readonly draw: () => number;
 }
 
-/** A whole row on its way to the other replica. */
+/** A whole row on its way to the other replica, or its deletion. */
 interface Parcel {
   readonly to: number;
+  /** The row, or only its primary key if it was deleted. */
   readonly item: Item;
+  readonly deleted: boolean;
   readonly writtenAs: number;
   dueAtMs: number;
 }
@@ -33,7 +37,7 @@ interface Parcel {
  * Two replicas like those of an eventually consistent DynamoDB Global Table:
  * - The replica that receives a write evaluates its condition.
  * - The other replica then receives the whole row. Rows arrive in no particular order.
- * - If both replicas write a row, the later write replaces the whole row in both.
+ * - If both replicas write a row, the later write replaces the whole row in both. A deletion is such a write.
  */
 export class GlobalTable {
   readonly #replicas: readonly [Replica, Replica];
@@ -65,12 +69,12 @@ export class GlobalTable {
   write<T extends { readonly done: boolean }>(at: number, key: Item, work: () => Promise<T>): Promise<T> {
     return this.#inTurn(async () => {
       const result = await work();
-      const item = result.done ? await this.#replicas[at]?.read(key) : undefined;
-      if (item !== undefined) {
-        const writtenAs = (this.#writes += 1);
-        this.#has[at]?.set(nameOf(item), writtenAs);
-        this.#underWay.push({ to: 1 - at, item, writtenAs, dueAtMs: this.#dueAtMs() });
-      }
+      if (!result.done) return result;
+      const row = await this.#replicas[at]?.read(key);
+      const item = row ?? key;
+      const writtenAs = (this.#writes += 1);
+      this.#has[at]?.set(nameOf(item), writtenAs);
+      this.#underWay.push({ to: 1 - at, item, deleted: row === undefined, writtenAs, dueAtMs: this.#dueAtMs() });
       return result;
     });
   }
@@ -81,10 +85,10 @@ export class GlobalTable {
       const nowMs = this.#link.now();
       const due = this.#cut ? [] : this.#underWay.filter(({ dueAtMs }) => dueAtMs <= nowMs);
       this.#underWay = this.#underWay.filter((parcel) => !due.includes(parcel));
-      for (const { to, item, writtenAs } of due.toSorted((a, b) => a.dueAtMs - b.dueAtMs)) {
+      for (const { to, item, deleted, writtenAs } of due.toSorted((a, b) => a.dueAtMs - b.dueAtMs)) {
         const has = this.#has[to]?.get(nameOf(item)) ?? 0;
         if (has > writtenAs) continue;
-        await this.#replicas[to]?.put(item);
+        await (deleted ? this.#replicas[to]?.remove(item) : this.#replicas[to]?.put(item));
         this.#has[to]?.set(nameOf(item), writtenAs);
       }
     });

@@ -2,6 +2,7 @@ import { CreateKeyCommand, DisableKeyCommand, KMSClient, UpdateAliasCommand } fr
 import { startKmsEmulator, type KmsEmulator } from '../../../emulators/kms/kms-emulator.ts';
 import {
   AwsKms,
+  cryptoPolicy,
   DynamoDbMetastore,
   SessionFactory,
   SystemKeyMaintenance,
@@ -9,6 +10,8 @@ import {
   type MaintenanceReport,
 } from '../../../src/index.ts';
 import { RegionalKms } from '../../../src/kms/regional-kms.ts';
+import { PartitionErasure } from '../../../src/maintenance/partition-erasure.ts';
+import { DynamoDbErasureTables } from '../../../src/metastore/dynamodb-erasure-tables.ts';
 import { DynamoDbKeyTable } from '../../../src/metastore/dynamodb-key-table.ts';
 import { HandClock } from '../../support/fakes.ts';
 import { startDynamoDbFront, type DynamoDbFront } from './dynamodb-front.ts';
@@ -63,6 +66,7 @@ export class TwoRegions {
   readonly keyTables: PerRegion<DynamoDbKeyTable>;
   readonly #emulators: Emulators;
   readonly #alias: string;
+  readonly #name: string;
   readonly #metastores: PerRegion<DynamoDbMetastore>;
   readonly #kms: PerRegion<AwsKms>;
   readonly #kmsClients: PerRegion<KMSClient>;
@@ -94,6 +98,7 @@ export class TwoRegions {
     this.table = table;
     this.#emulators = emulators;
     this.#alias = `alias/${name}`;
+    this.#name = name;
     this.keyTables = perRegion((region) => new DynamoDbKeyTable(place(region)));
     this.#metastores = perRegion((region) => new DynamoDbMetastore(place(region)));
     this.#kms = perRegion((region) => new AwsKms({ keys, preferredRegion: region, endpoint, timeouts }, real));
@@ -114,6 +119,14 @@ export class TwoRegions {
   /** A process in a region, with a cold cache over the region's replica. */
   process(region: Region, { suffixed, offsetMs = 0, policy = {} }: ProcessOptions): SessionFactory {
     return new SessionFactory({ ...this.#parts(region, suffixed), policy, now: () => this.clock.nowMs + offsetMs });
+  }
+
+  /** The erasure of a partition, by an operator whose own region is `region`. */
+  erasure(region: Region, partition: string, endpoint: string): PartitionErasure {
+    const { regionSuffix, kms } = this.#parts(region, true);
+    const names = { ...NAMES, regionSuffix };
+    const tables = new DynamoDbErasureTables({ tableName: this.#name, region, endpoint }, names);
+    return new PartitionErasure({ names, partition, tables, kms, policy: cryptoPolicy(), now: this.clock.now });
   }
 
   /** Runs the maintenance of a region once, for its own keys or for the keys without a suffix. */
