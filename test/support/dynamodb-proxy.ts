@@ -28,6 +28,8 @@ const JSON_TYPE = { 'content-type': 'application/x-amz-json-1.0' };
 /** A proxy before a DynamoDB emulator. It counts the calls, and makes the faults that the emulator cannot make. */
 export class DynamoDbProxy {
   faultOf: FaultOf = () => undefined;
+  /** Answers an action that the emulator does not know, such as `ListBackups`. */
+  answerOf: (action: string) => object | undefined = () => undefined;
   /** The calls so far, oldest first: `Query IK`, `Get SK`, `Put IK`. */
   calls: string[] = [];
   /** The key id of each call. */
@@ -55,6 +57,11 @@ export class DynamoDbProxy {
     const call = `${actionOf(request)} ${id.startsWith('_SK_') ? 'SK' : 'IK'}`;
     this.calls.push(call);
     this.ids.push(id);
+    const own = this.answerOf(actionOf(request));
+    if (own !== undefined) {
+      response.writeHead(200, JSON_TYPE).end(JSON.stringify(own));
+      return;
+    }
     const fault = this.faultOf(call);
     switch (fault?.kind) {
       case 'refuse':

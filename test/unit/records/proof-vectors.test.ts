@@ -2,7 +2,10 @@
 import { createSecretKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
-import type { KeyMeta } from '../../../src/records/ids.ts';
+import { EnvelopeKey } from '../../../src/envelope/envelope-key.ts';
+import { standingOf } from '../../../src/envelope/key-standing.ts';
+import type { EnvelopeKeyRecord, Erasure } from '../../../src/index.ts';
+import { metaOf, TOMBSTONE_CREATED, type KeyMeta } from '../../../src/records/ids.ts';
 import { bindingOf, recordProof, type RecordContext, type RecordForm } from '../../../src/records/record-proof.ts';
 import { rowProof, rowProofKey } from '../../../src/records/row-proof.ts';
 
@@ -20,7 +23,7 @@ interface RecordVector {
 /** A System Key under KMS has `dataKey`, from which the key of the proof is derived. Other rows have `key`. */
 interface RowVector extends KeyMeta {
   readonly name: string;
-  readonly kind: 'system' | 'intermediate';
+  readonly kind: 'system' | 'intermediate' | 'erased';
   readonly dataKey?: string;
   readonly key?: string;
   readonly parent: KeyMeta | null;
@@ -44,6 +47,15 @@ it.for(rowProofs)('rowProof gives the vector: $name', ({ kind, dataKey, key, id,
   const secret = dataKey === undefined ? bytes(key) : rowProofKey(bytes(dataKey));
   const row = { id, created, parent: parent ?? undefined, sealed: bytes(sealed) };
   expect(rowProof(createSecretKey(secret), kind, row).toString('hex')).toBe(proof);
+});
+
+it('the proof of a tombstone is the vector of an erasure', () => {
+  const vector = rowProofs.find(({ kind }) => kind === 'erased') as RowVector & { parent: KeyMeta };
+  const parent = new EnvelopeKey(bytes(vector.key), 0, standingOf({ ...vector.parent } as EnvelopeKeyRecord, 0));
+  const row = { ...metaOf(vector), parent: vector.parent, encryptedKey: Buffer.alloc(60) };
+  const erasure = { erase: '0b0f5d6e-5f0a-4c0e-9a55-3d2f6f0c1a77', at: 1_795_532_520, due: 1_796_137_320 };
+  expect(vector.created).toBe(TOMBSTONE_CREATED);
+  expect(parent.proofOfErasure(row, erasure as Erasure).toString('hex')).toBe(vector.proof);
 });
 
 it('the vectors are the published ones of docs/reference/formats.md', () => {
