@@ -17,6 +17,7 @@ import { AwsKms } from './kms/aws-kms.ts';
 import type { RegionState } from './kms/region-health.ts';
 import { StaticKms } from './kms/static-kms.ts';
 import type { DynamoDbMetastoreOptions } from './metastore/dynamodb-options.ts';
+import { DynamoDbErasureRegister } from './metastore/dynamodb-erasure-register.ts';
 import { DynamoDbErasureTables } from './metastore/dynamodb-erasure-tables.ts';
 import { DynamoDbKeyTable } from './metastore/dynamodb-key-table.ts';
 import { DynamoDbMetastore } from './metastore/dynamodb-metastore.ts';
@@ -64,8 +65,9 @@ export function buildMaintenance(): ScheduleDoorOptions {
   const { kind: _, ...kmsOptions } = kmsConfig;
   const kms = new AwsKms({ ...kmsOptions, events });
   const metastore = new DynamoDbMetastore({ ...config.metastore, events });
+  const erasures = new DynamoDbErasureRegister(config.metastore, names);
   return {
-    maintenance: new SystemKeyMaintenance({ ...names, policy, metastore, kms, events }),
+    maintenance: new SystemKeyMaintenance({ ...names, policy, metastore, kms, erasures, events }),
     telemetry,
     deadlineMarginMs: config.door.deadlineMarginMs,
   };

@@ -36,7 +36,7 @@ export type { FaultClass, KmsAction, RegionFault } from './kms/faults.ts';
 export type { RegionState } from './kms/region-health.ts';
 export type { KmsTimeouts } from './kms/regional-kms.ts';
 export { STATIC_KMS_OVERRIDE, type LambdaEnvironment } from './kms/static-kms.ts';
-export type { RegisteredErasure } from './maintenance/erasure-table.ts';
+export type { ErasureRegister, RegisteredErasure } from './maintenance/erasure-table.ts';
 export type { KeyRow } from './maintenance/key-table.ts';
 export { SystemKeyMaintenance } from './maintenance/system-key-maintenance.ts';
 export type {

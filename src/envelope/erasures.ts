@@ -45,15 +45,9 @@ export class Erasures {
     this.#reads = new SingleFlight(dependencies.policy.flightTimeoutMs, dependencies.now);
   }
 
-  /**
-   * Checks the mark of a row that was just read. It loads the System Key that is also necessary to open the row.
-   * @throws KeyfoldError `PartitionErased` if the mark counts
-   */
+  /** @throws KeyfoldError `PartitionErased` if a row that was just read has a mark that counts */
   async throwIfMarked(row: EnvelopeKeyRecord, deadline: Deadline, stale: StaleKey): Promise<void> {
-    if (row.erased === undefined) return;
-    const parent = await this.#parentOf(row, deadline, stale);
-    if (parent !== undefined && hasValidMark(row, parent)) throw partitionErased();
-    this.#dependencies.events.markIgnored(metaOf(row));
+    if (row.erased !== undefined && (await this.#isMarked(row, deadline, stale))) throw partitionErased();
   }
 
   /**
@@ -68,34 +62,27 @@ export class Erasures {
 
   async #isBuried(id: KeyId, deadline: Deadline, stale: StaleKey): Promise<boolean> {
     const { metastore } = this.#dependencies;
-    try {
-      const tombstone = await this.#staleIfError.read(stale, deadline, (short) =>
+    const row = await this.#staleIfError
+      .read(stale, deadline, (short) =>
         this.#reads.run(id, short, (shared) => metastore.load(id, TOMBSTONE_CREATED, shared)),
-      );
-      if (tombstone !== undefined) await this.throwIfMarked(tombstone, deadline, stale);
-      return false;
-    } catch (error) {
-      if (!(error instanceof KeyfoldError)) throw error;
-      if (error.code === 'PartitionErased') return true;
-      if (error.code !== 'KeyRowUnreadable') throw error;
-      this.#dependencies.events.markIgnored({ id, created: TOMBSTONE_CREATED });
-      return false;
-    }
+      )
+      .catch(undefinedIfUnreadable);
+    return row?.erased !== undefined && this.#isMarked(row, deadline, stale);
   }
 
-  /** The System Key of a row. Undefined if it cannot prove a mark, so that the mark does not count. */
-  async #parentOf(
-    { parent }: EnvelopeKeyRecord,
-    deadline: Deadline,
-    stale: StaleKey,
-  ): Promise<EnvelopeKey | undefined> {
-    if (parent === undefined || !this.#naming.isSystemKey(parent.id)) return undefined;
-    if (parent.created < this.#dependencies.policy.minOpeningCreated) return undefined;
-    try {
-      return await this.#systemKeys.load(parent, deadline, stale);
-    } catch (error) {
-      if (error instanceof KeyfoldError && error.code === 'KeyRowUnreadable') return undefined;
-      throw error;
-    }
+  /** Whether the mark of a row counts. It loads the System Key that is also necessary to open the row. */
+  async #isMarked(row: EnvelopeKeyRecord, deadline: Deadline, stale: StaleKey): Promise<boolean> {
+    const { parent } = row;
+    const { policy, events } = this.#dependencies;
+    const canProve =
+      parent !== undefined && this.#naming.isSystemKey(parent.id) && parent.created >= policy.minOpeningCreated;
+    const key = canProve && (await this.#systemKeys.load(parent, deadline, stale).catch(undefinedIfUnreadable));
+    if (key && hasValidMark(row, key)) return true;
+    events.markIgnored(metaOf(row));
+    return false;
   }
+}
+
+function undefinedIfUnreadable(error: unknown): undefined {
+  if (!(error instanceof KeyfoldError && error.code === 'KeyRowUnreadable')) throw error;
 }

@@ -17,20 +17,12 @@ import {
 } from '../input/checks.ts';
 import { listening } from '../input/defaults.ts';
 import { cryptoPolicy, type CryptoPolicy } from '../envelope/crypto-policy.ts';
-import { checkLimits, halfOf, withDeadline, type RequestLimits } from '../async/deadline.ts';
+import { checkLimits, halfOf, orAborted, withDeadline, type RequestLimits } from '../async/deadline.ts';
 import { KeyfoldError } from '../errors.ts';
-import {
-  KeyNaming,
-  metaOf,
-  registerIdOf,
-  SERVICE_NAMES,
-  type KeyId,
-  type KeyMeta,
-  type ServiceNames,
-} from '../records/ids.ts';
+import { KeyNaming, metaOf, SERVICE_NAMES, type KeyId, type KeyMeta, type ServiceNames } from '../records/ids.ts';
 import { retirementOf, standingOf } from '../envelope/key-standing.ts';
 import { keyDependencies } from '../envelope/key-dependencies.ts';
-import type { RegisteredErasure } from './erasure-table.ts';
+import type { ErasureRegister, RegisteredErasure } from './erasure-table.ts';
 import type { KeyRow } from './key-table.ts';
 import {
   NO_ENVELOPE_EVENTS,
@@ -83,14 +75,14 @@ export interface SystemKeyStore {
    * @returns `changed`, without a write, if the row no longer equals `record`
    */
   replaceKey(record: EnvelopeKeyRecord, encryptedKey: Uint8Array, deadline: Deadline): Promise<'replaced' | 'changed'>;
-  /** The erasures in the register with this id. The method is optional. Without it, a run reports no erasures. */
-  erasures?(id: KeyId, deadline: Deadline): Promise<RegisteredErasure[]>;
 }
 
 /** The options of {@link SystemKeyMaintenance}. */
 export interface MaintenanceOptions extends ServiceNames {
   readonly metastore: Metastore & SystemKeyStore;
   readonly kms: KeyManagementService & WrapRenewer;
+  /** The register of erasures, of which a run reports what is due. Without it, a run reports no erasures. */
+  readonly erasures?: Pick<ErasureRegister, 'list'>;
   /** The policy of the service that uses the keys. */
   readonly policy?: Partial<CryptoPolicy>;
   readonly now?: Clock;
@@ -142,6 +134,7 @@ const OPTIONS: Types<MaintenanceOptions> = {
   ...SERVICE_NAMES,
   metastore: STORE,
   kms: RENEWING_KMS,
+  erasures: optional(having('list')),
   policy: optional(OBJECT),
   now: optional(FUNCTION),
   events: optional(EVENTS),
@@ -200,7 +193,7 @@ export class SystemKeyMaintenance {
 
   async #erasuresDue(deadline: Deadline): Promise<Pick<MaintenanceReport, 'erasuresDue' | 'erasuresFault'>> {
     try {
-      const entries = (await this.#options.metastore.erasures?.(registerIdOf(this.#options), deadline)) ?? [];
+      const entries = await orAborted(this.#options.erasures?.list() ?? Promise.resolve([]), deadline.signal);
       const due = entries.filter((entry) => entry.deletedAt === undefined && entry.due * 1000 <= this.#now());
       return due.length === 0 ? {} : { erasuresDue: due };
     } catch (error) {

@@ -5,31 +5,23 @@ import {
   paginateScan,
   PutItemCommand,
   UpdateItemCommand,
-  type DynamoDBClient,
   type UpdateItemCommandInput,
 } from '@aws-sdk/client-dynamodb';
-import { errorNameOf, invalidConfiguration } from '../errors.ts';
 import type { EnvelopeKeyRecord, ErasureMark } from '../envelope/ports.ts';
 import type {
   ErasureRegister,
   ErasureTable,
   ErasureTables,
   KeyCopy,
-  RegisteredErasure,
   RowSelection,
 } from '../maintenance/erasure-table.ts';
 import type { KeyRow } from '../maintenance/key-table.ts';
-import { registerIdOf, type ServiceNames } from '../records/ids.ts';
+import type { ServiceNames } from '../records/ids.ts';
 import { copiesOf } from './dynamodb-copies.ts';
-import { dynamoDbClient, metastoreUnavailable, rowsFrom, rowsOf, unlessRefused } from './dynamodb-client.ts';
-import {
-  encodeKeyItem,
-  encodeRegisterItem,
-  erasedAttribute,
-  keyAttribute,
-  keyOfItem,
-  readRegisterItem,
-} from './dynamodb-item.ts';
+import { rowsFrom, rowsOf, unlessRefused } from './dynamodb-client.ts';
+import { DynamoDbErasureRegister } from './dynamodb-erasure-register.ts';
+import { Replica } from './dynamodb-replica.ts';
+import { encodeKeyItem, erasedAttribute, keyAttribute, keyOfItem } from './dynamodb-item.ts';
 import type { DynamoDbMetastoreOptions } from './dynamodb-options.ts';
 
 /** The replicas of a DynamoDB key table, and the erasures of one service. */
@@ -41,7 +33,7 @@ export class DynamoDbErasureTables implements ErasureTables {
   constructor(options: DynamoDbMetastoreOptions, names: ServiceNames) {
     this.#options = options;
     this.#own = new Replica(options);
-    this.register = new DynamoDbErasureRegister(this.#own, registerIdOf(names));
+    this.register = new DynamoDbErasureRegister(options, names);
   }
 
   async regions(): Promise<readonly string[]> {
@@ -58,34 +50,6 @@ export class DynamoDbErasureTables implements ErasureTables {
   async copies(region: string, existedAt: number): Promise<KeyCopy[]> {
     const replica = new Replica({ ...this.#options, region });
     return replica.send((client, tableName) => copiesOf(client, tableName, region, existedAt));
-  }
-}
-
-/** The key table in one region. Its calls throw `MetastoreUnavailable` if DynamoDB refuses or fails. */
-class Replica {
-  readonly #client: DynamoDBClient;
-  readonly #tableName: string;
-
-  constructor(options: DynamoDbMetastoreOptions) {
-    const { tableName, client } = dynamoDbClient(options);
-    this.#tableName = tableName;
-    this.#client = client;
-  }
-
-  async region(): Promise<string> {
-    try {
-      return await this.#client.config.region();
-    } catch {
-      throw invalidConfiguration(['no region is set: --region, KEYFOLD_DYNAMODB_REGION or AWS_REGION']);
-    }
-  }
-
-  async send<T>(call: (client: DynamoDBClient, tableName: string) => Promise<T>): Promise<T> {
-    try {
-      return await call(this.#client, this.#tableName);
-    } catch (error) {
-      throw metastoreUnavailable(this.#tableName, errorNameOf(error));
-    }
   }
 }
 
@@ -169,43 +133,4 @@ function unchanged({
       ...(isNamed && { ':erase': { S: erased.erase } }),
     },
   };
-}
-
-class DynamoDbErasureRegister implements ErasureRegister {
-  readonly #replica: Replica;
-  readonly #id: string;
-
-  constructor(replica: Replica, id: string) {
-    this.#replica = replica;
-    this.#id = id;
-  }
-
-  async list(): Promise<RegisteredErasure[]> {
-    return this.#replica.send(async (client, tableName) => {
-      const entries: RegisteredErasure[] = [];
-      for await (const { Items: items = [] } of paginateQuery({ client }, rowsOf(tableName, this.#id))) {
-        entries.push(...items.flatMap((item) => readRegisterItem(item) ?? []));
-      }
-      return entries;
-    });
-  }
-
-  async add(entry: RegisteredErasure): Promise<boolean> {
-    const put = { Item: encodeRegisterItem(this.#id, entry), ConditionExpression: 'attribute_not_exists(Id)' };
-    return this.#replica.send((client, TableName) =>
-      unlessRefused(client.send(new PutItemCommand({ TableName, ...put })), true, false),
-    );
-  }
-
-  async update(entry: RegisteredErasure): Promise<void> {
-    const put = { Item: encodeRegisterItem(this.#id, entry), ConditionExpression: 'attribute_exists(Id)' };
-    await this.#replica.send((client, TableName) =>
-      unlessRefused(client.send(new PutItemCommand({ TableName, ...put })), true, false),
-    );
-  }
-
-  async remove({ at }: RegisteredErasure): Promise<void> {
-    const Key = keyOfItem(this.#id, at);
-    await this.#replica.send((client, TableName) => client.send(new DeleteItemCommand({ TableName, Key })));
-  }
 }

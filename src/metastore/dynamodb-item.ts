@@ -2,8 +2,7 @@ import type { AttributeValue } from '@aws-sdk/client-dynamodb';
 import { decodeBase64 } from '../crypto/base64.ts';
 import { viewOf } from '../input/checks.ts';
 import { KeyfoldError, keyRowUnreadable } from '../errors.ts';
-import type { RegisteredErasure } from '../maintenance/erasure-table.ts';
-import { isPossibleKeyId, type EpochSeconds, type KeyId, type KeyMeta, type PartitionId } from '../records/ids.ts';
+import { isPossibleKeyId, type EpochSeconds, type KeyId, type KeyMeta } from '../records/ids.ts';
 import { PROOF_BYTES } from '../records/record-proof.ts';
 import type { KeyRow } from '../maintenance/key-table.ts';
 import type { EnvelopeKeyRecord, ErasureMark } from '../envelope/ports.ts';
@@ -29,28 +28,6 @@ export function keyAttribute(encryptedKey: Uint8Array): AttributeValue.SMember {
 /** Encodes the mark of an erasure as a row attribute. */
 export function erasedAttribute({ erase, at, due, proof }: ErasureMark): AttributeValue {
   return { M: { Erase: { S: erase }, At: { N: String(at) }, Due: { N: String(due) }, Proof: { B: proof } } };
-}
-
-/** Encodes an erasure as a row of the register with the given id. */
-export function encodeRegisterItem(id: string, { partition, erase, at, due, deletedAt }: RegisteredErasure): KeyItem {
-  return {
-    ...keyOfItem(id, at),
-    Partition: { S: partition },
-    Erase: { S: erase },
-    Due: { N: String(due) },
-    ...(deletedAt !== undefined && { DeletedAt: { N: String(deletedAt) } }),
-  };
-}
-
-/** Decodes a row of the register. Returns undefined if it is malformed: an entry is only a note for operators. */
-export function readRegisterItem(item: KeyItem): RegisteredErasure | undefined {
-  const { S: partition } = item['Partition'] ?? {};
-  const { S: erase } = item['Erase'] ?? {};
-  const at = wholeNumber(item['Created']);
-  const due = wholeNumber(item['Due']);
-  if (partition === undefined || erase === undefined || at === undefined || due === undefined) return undefined;
-  const dates = { at: at as EpochSeconds, due: due as EpochSeconds, deletedAt: wholeNumber(item['DeletedAt']) };
-  return { partition: partition as PartitionId, erase, ...dates };
 }
 
 /** Encodes a key record as a row. */
@@ -114,7 +91,8 @@ function keyMeta(value: AttributeValue): KeyMeta | undefined {
   return id === undefined || created === undefined ? undefined : { id: id as KeyId, created: created as EpochSeconds };
 }
 
-function wholeNumber(value: AttributeValue | undefined): number | undefined {
+/** Decodes a whole number. Returns undefined for anything else. */
+export function wholeNumber(value: AttributeValue | undefined): number | undefined {
   const number = value?.N === undefined ? Number.NaN : Number(value.N);
   return Number.isSafeInteger(number) ? number : undefined;
 }

@@ -13,7 +13,6 @@ import { guardHandler } from '../connections/agents.ts';
 import { listening } from '../input/defaults.ts';
 import { checkDeadline, orAborted } from '../async/deadline.ts';
 import type { EpochSeconds, KeyId } from '../records/ids.ts';
-import type { RegisteredErasure } from '../maintenance/erasure-table.ts';
 import type { KeyRow } from '../maintenance/key-table.ts';
 import type { EnvelopeKeyRecord, Metastore } from '../envelope/ports.ts';
 import type { Deadline } from '../async/deadline.ts';
@@ -30,15 +29,7 @@ import {
   unlessRefused,
 } from './dynamodb-client.ts';
 import { DYNAMODB_OPTIONS, type DynamoDbMetastoreOptions } from './dynamodb-options.ts';
-import {
-  decodeKeyItem,
-  encodeKeyItem,
-  isPossibleKey,
-  keyAttribute,
-  keyOfItem,
-  readKeyItem,
-  readRegisterItem,
-} from './dynamodb-item.ts';
+import { decodeKeyItem, encodeKeyItem, isPossibleKey, keyAttribute, keyOfItem, readKeyItem } from './dynamodb-item.ts';
 
 /** Events of a metastore, for an operator's logs and metrics. Answers to callers do not contain them. */
 export interface MetastoreEvents {
@@ -176,18 +167,6 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
     return this.#call('UpdateItem', deadline, (abortSignal) =>
       unlessRefused(this.#client.send(command, { abortSignal }), 'replaced', 'changed'),
     );
-  }
-
-  async erasures(id: KeyId, deadline: Deadline): Promise<RegisteredErasure[]> {
-    check(id, 'id', STRING);
-    checkDeadline(deadline);
-    return this.#call('Query', deadline, async (abortSignal) => {
-      const entries: RegisteredErasure[] = [];
-      for await (const { Items: items = [] } of this.#pagesOf(id, abortSignal)) {
-        entries.push(...items.flatMap((item) => readRegisterItem(item) ?? []));
-      }
-      return entries;
-    });
   }
 
   /** The pages of an id. The SDK's paginator would refuse a caller's client of another version of the SDK. */

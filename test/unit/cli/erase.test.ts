@@ -5,7 +5,7 @@ import type { DataRowRecord, EnvelopeKeyRecord, RegisteredErasure } from '../../
 import type { ErasureTables } from '../../../src/maintenance/erasure-table.ts';
 import { TOMBSTONE_CREATED } from '../../../src/records/ids.ts';
 import { DynamoDbKeyTable } from '../../../src/metastore/dynamodb-key-table.ts';
-import { codeOf, DAY_MS, noDeadline } from '../../support/fakes.ts';
+import { codeOf, DAY_MS } from '../../support/fakes.ts';
 import { OperatorFixture, type CliRun } from '../../support/operator.ts';
 
 const STATIC = { KEYFOLD_STATIC_MASTER_KEY_HEX: Buffer.alloc(32, 7).toString('hex') };
@@ -59,7 +59,8 @@ async function answers(): Promise<string[]> {
 
 /** The erasures of the service in the register, as the daily maintenance reads them. */
 function registered(): Promise<RegisteredErasure[]> {
-  return world.metastore.erasures('_EP_orders_shop' as never, noDeadline());
+  const names = { service: 'orders', product: 'shop' };
+  return openErasureTables({ endpoint: world.endpoint, region: 'us-west-2' }, names).register.list();
 }
 
 async function status(): Promise<Record<string, unknown>> {
