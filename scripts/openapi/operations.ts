@@ -21,6 +21,7 @@ interface DocumentedOperation {
 }
 
 const SEALING = [
+  'PartitionErased',
   'KmsThrottled',
   'KmsUnavailable',
   'KmsMisconfigured',

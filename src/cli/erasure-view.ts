@@ -80,7 +80,7 @@ export function* erasurePlan(
 /** Describes the status of an erasure. */
 export function erasureStatus(
   { erasure, rows, ids }: ErasureState,
-  { replicas, copies, deletedAt, policy }: StatusFacts,
+  { replicas, copies, deletedAt: registered, policy }: StatusFacts,
   nowMs: number,
 ): { readonly view: StatusView; readonly lines: readonly string[] } {
   const unmarked = rows.filter(({ marked }) => !marked).length;
@@ -91,9 +91,10 @@ export function erasureStatus(
   }
   const { erase, at, due } = erasure;
   const isGone = replicas.every((replica) => replica.rows === 0 && replica.tombstones === ids.length);
+  const deletedAt = isGone ? registered : undefined;
   const waiting = due * 1000 > nowMs ? 'waiting' : 'due';
   const gone = left.length === 0 ? 'complete' : 'deleted';
-  const state = isGone && deletedAt !== undefined ? gone : waiting;
+  const state = deletedAt === undefined ? waiting : gone;
   const view: StatusView = { state, erase, at, due, ...(deletedAt !== undefined && { deletedAt }), ...counts };
   const fields: [string, string][] = [
     ['state', state],

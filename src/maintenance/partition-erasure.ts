@@ -173,7 +173,8 @@ export class PartitionErasure {
     const after = await this.read();
     const entry = await this.registered(erasure);
     if (after.rows.length === 0 && entry !== undefined) {
-      await tables.register.update({ ...entry, deletedAt: entry.deletedAt ?? secondsOf(now()) });
+      const before = state.rows.length === 0 ? entry.deletedAt : undefined;
+      await tables.register.update({ ...entry, deletedAt: before ?? secondsOf(now()) });
     }
     return after;
   }
@@ -209,7 +210,10 @@ export class PartitionErasure {
     const abandoned = entries.filter(({ erase, deletedAt }) => erase !== known?.erase && deletedAt === undefined);
     for (const entry of abandoned) await register.remove(entry);
     if (known !== undefined) {
-      if (!entries.some(({ erase }) => erase === known.erase)) await register.add({ partition, ...known });
+      const entry = entries.find(({ erase }) => erase === known.erase);
+      if (entry === undefined) await register.add({ partition, ...known });
+      // A restore has brought the rows back.
+      else if (entry.deletedAt !== undefined) await register.update({ partition, ...known });
       return known;
     }
     const erase = randomUUID();

@@ -7,6 +7,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { open as aeadOpen, SEAL_OVERHEAD_BYTES } from '../../src/crypto/aead.ts';
 import { wrappedBy } from '../support/kms.ts';
 import type { DataRowRecord, EnvelopeKeyRecord, Session } from '../../src/index.ts';
+import { erasureOf } from '../support/erasure-tables.ts';
 import { codeOf, DAY_MS, FakeDependencies, noDeadline } from '../support/fakes.ts';
 import { operate, type Operator } from '../support/operations.ts';
 
@@ -50,6 +51,20 @@ describe('an attacker who can write to the table', () => {
     plant({ ...old, proof: undefined, created });
     world.clock.advance(8 * DAY_MS);
     expect((await seal('p', 'y')).key.parent.created).toBe(created);
+  });
+
+  it('can take an erasure back before the rows are deleted, and put the marks of a cancelled one back', async () => {
+    const record = await seal('p', 'x');
+    const before = new Map(world.metastore.rows);
+    const erasure = erasureOf(world.metastore.rows, world.clock.now);
+    await erasure.begin(await erasure.read(), 86_400);
+    const marked = new Map(world.metastore.rows);
+    expect(await codeOf(open('p', record))).toBe('PartitionErased');
+    world.metastore.rows.clear();
+    for (const row of before.values()) plant(row);
+    expect(await open('p', record)).toBe('x');
+    for (const row of marked.values()) plant(row);
+    expect(await codeOf(open('p', record))).toBe('PartitionErased');
   });
 
   it('can do neither if key rows must have a proof, whatever becomes of it', async () => {

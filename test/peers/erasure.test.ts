@@ -94,6 +94,11 @@ describe.for(ASHERAHS)('Asherah %s', (core) => {
     await using peer = await table.asherah();
     const theirs = await peer.encrypt('tenant', PAYLOAD);
     expect(await dates(table)).toHaveLength(2);
+    // Another process in the same minute loses the race to make that key. It fails, or uses another key.
+    await using late = await table.asherah();
+    const sealed = await late.encrypt('tenant', PAYLOAD).catch(() => undefined);
+    const used = sealed && decodeDataRowRecord(sealed).key.parent.created;
+    expect(used).not.toBe(TOMBSTONE_CREATED);
     expect(await keyfoldSays(table, old)).toEqual(ERASED);
     await erase('--finish', '--delete-unmarked');
     expect(await dates(table)).toEqual([TOMBSTONE_CREATED]);

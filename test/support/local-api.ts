@@ -9,6 +9,8 @@ import { LocalFunction } from '../../local/local-function.ts';
 export interface LocalApi {
   readonly url: string;
   readonly kms: KmsEmulator;
+  /** The settings of the function `keyfold-api`. */
+  readonly environment: Readonly<Record<string, string>>;
   /** Ends the environment of every function, so that the next request starts cold. */
   readonly recycle: () => Promise<void>;
   readonly stop: () => Promise<void>;
@@ -50,6 +52,7 @@ export async function startLocalApi(settings: Readonly<Record<string, string>> =
   return {
     url: `http://127.0.0.1:${await listen(server, 0)}`,
     kms,
+    environment,
     recycle,
     stop: async () => {
       await close(server);

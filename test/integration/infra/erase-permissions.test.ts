@@ -1,7 +1,7 @@
 /** Holds the policy of the how-to page against the calls that `keyfold partitions erase` makes. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { ensureKeys, functionEnvironment } from '../../../local/function-environment.ts';
 import { startKmsEmulator, type KmsEmulator } from '../../../emulators/kms/kms-emulator.ts';
 import { AwsKms, SessionFactory } from '../../../src/index.ts';
@@ -29,9 +29,11 @@ beforeAll(async () => {
   proxy.answerOf = (action) => answers[action];
   world = OperatorFixture.at(proxy.endpoint);
   kms = await startKmsEmulator();
+  vi.stubEnv('AWS_ENDPOINT_URL_KMS', kms.endpoint);
   await behind.createTable('EncryptionKey');
 });
 afterAll(() => Promise.all([proxy.stop(), kms.close()]));
+afterAll(() => vi.unstubAllEnvs());
 
 async function operator(): Promise<{ principal: Principal; actions: string[] }> {
   const [, json = ''] = /```json\n(\{[^]*?\n\})\n```/.exec(await readFile(page, 'utf8')) ?? [];

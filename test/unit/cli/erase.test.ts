@@ -5,7 +5,7 @@ import type { DataRowRecord, EnvelopeKeyRecord, RegisteredErasure } from '../../
 import type { ErasureTables } from '../../../src/maintenance/erasure-table.ts';
 import { TOMBSTONE_CREATED } from '../../../src/records/ids.ts';
 import { DynamoDbKeyTable } from '../../../src/metastore/dynamodb-key-table.ts';
-import { codeOf, DAY_MS } from '../../support/fakes.ts';
+import { codeOf, DAY_MS, noDeadline } from '../../support/fakes.ts';
 import { OperatorFixture, type CliRun } from '../../support/operator.ts';
 
 const STATIC = { KEYFOLD_STATIC_MASTER_KEY_HEX: Buffer.alloc(32, 7).toString('hex') };
@@ -198,6 +198,55 @@ describe('keyfold partitions erase', () => {
       copies: [{ kind: 'unknown', text: expect.stringContaining('UnknownOperationException') as string }],
     });
     expect((await erase(['--cancel', ...CONFIRMED])).stderr).toContain('the key rows are deleted');
+  });
+
+  it('leaves every other row of the table as it was', async () => {
+    const table = new DynamoDbKeyTable({ endpoint: world.endpoint, region: 'us-west-2' });
+    const others = async () => (await table.list()).filter(({ id }) => !/^_(?:IK_tenant-1|EP)_/.test(id));
+    const before = await others();
+    const count = (await table.list()).length;
+    await erase(BEGIN);
+    world.clock.advance(DAY_MS);
+    await erase(['--finish', ...CONFIRMED]);
+    expect(await others()).toEqual(before);
+    // Two keys are gone. The tombstone and the entry in the register are new.
+    expect(await table.list()).toHaveLength(count - 2 + 2);
+  });
+
+  it('erases again after a restore brought the rows back, into the same table or into a new one', async () => {
+    const keys = await rows();
+    const system = await world.metastore.loadLatest('_SK_orders_shop' as never, noDeadline());
+    await erase(BEGIN);
+    world.clock.advance(DAY_MS);
+    await erase(['--finish', ...CONFIRMED]);
+    for (const row of keys) await world.put(row);
+    expect((await answers())[0]).toBe('opened');
+    expect(await status()).toMatchObject({ state: 'due', rows: 2, unmarked: 2 });
+    expect(await status()).not.toHaveProperty('deletedAt');
+    const [{ deletedAt = 0 } = {}] = await registered();
+    expect((await erase(BEGIN)).code).toBe(0);
+    expect((await registered())[0]?.deletedAt).toBeUndefined();
+    expect(await answers()).toEqual(ERASED);
+    world.clock.advance(60_000);
+    expect((await erase(['--finish', ...CONFIRMED])).code).toBe(0);
+    expect((await registered())[0]?.deletedAt).toBe(deletedAt + 60);
+    expect(await answers()).toEqual(ERASED);
+
+    await world.createTable('Restored');
+    for (const row of [...keys, system as EnvelopeKeyRecord]) await world.put(row, 'Restored');
+    const restored = ['--table', 'Restored'];
+    expect((await erase([...BEGIN, ...restored])).code).toBe(0);
+    world.clock.advance(DAY_MS);
+    expect((await erase(['--finish', ...CONFIRMED, ...restored])).code).toBe(0);
+    const left = new DynamoDbKeyTable({ endpoint: world.endpoint, region: 'us-west-2', tableName: 'Restored' });
+    expect((await left.list()).map(({ id, created }) => [id.slice(0, 4), created === TOMBSTONE_CREATED])).toEqual(
+      expect.arrayContaining([
+        ['_IK_', true],
+        ['_SK_', false],
+        ['_EP_', false],
+      ]),
+    );
+    expect(await left.list()).toHaveLength(3);
   });
 
   it('asks about rows without a mark, and keeps them unless the operator agrees', async () => {

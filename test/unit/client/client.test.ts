@@ -1,18 +1,21 @@
 import { LambdaClient } from '@aws-sdk/client-lambda';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest';
 import { KeyfoldClient, type RetryPolicy } from '../../../src/client/index.ts';
 import { LOCAL_CREDENTIALS } from '../../support/local-credentials.ts';
 import { LambdaTransport } from '../../../src/client/lambda.ts';
 import { clientContract, failureOf } from '../../support/contract/client-contract.ts';
+import { OperatorFixture } from '../../support/operator.ts';
 import { startLocalApi, type LocalApi } from '../../support/local-api.ts';
 
 const HELLO = Buffer.from('hello');
 const functions = { seal: 'keyfold-seal', open: 'keyfold-open' };
 let api: LocalApi;
+let erased = 0;
 beforeAll(async () => {
   api = await startLocalApi();
 });
 afterAll(() => api.stop());
+afterEach(() => void vi.unstubAllEnvs());
 
 function overLambda(retry: Partial<RetryPolicy> = {}, names: string | typeof functions = functions): KeyfoldClient {
   const client = new LambdaClient({ endpoint: api.url, maxAttempts: 1 });
@@ -68,4 +71,21 @@ it('a partition name that a URL path cannot contain works over direct invocation
   }
   const tenant = overLambda().partition('a/../b ä');
   expect(await tenant.decrypt(await tenant.encrypt(HELLO))).toEqual(new Uint8Array(HELLO));
+});
+
+it.for([
+  ['direct invocation', overLambda],
+  ['HTTP', overHttp],
+] as const)('a call over %s throws PartitionErased for an erased partition, at once', async ([, open]) => {
+  const client = open({ maxAttempts: 5, baseDelayMs: 60_000, longestDelayMs: 60_000 });
+  const partition = `tenant-to-erase-${(erased += 1)}`;
+  const record = await client.partition(partition).encrypt(HELLO);
+  vi.stubEnv('AWS_ENDPOINT_URL_KMS', api.kms.endpoint);
+  const operator = OperatorFixture.at(api.environment['KEYFOLD_DYNAMODB_ENDPOINT'] ?? '');
+  const erase = ['partitions', 'erase', partition, '--reason', 'x', '--confirm', partition];
+  expect(await operator.keyfold(erase, api.environment)).toMatchObject({ code: 0 });
+  await api.recycle();
+  for (const work of [client.partition(partition).decrypt(record), client.partition(partition).encrypt(HELLO)]) {
+    expect(await failureOf(work)).toMatchObject({ code: 'PartitionErased', retryable: false });
+  }
 });

@@ -3,7 +3,7 @@ import type { ScheduledEvent } from 'aws-lambda';
 import { afterEach, expect, it, vi } from 'vitest';
 import { scheduleDoor, type ScheduleDoorOptions } from '../../../src/doors/schedule.ts';
 import { createTelemetry } from '../../../src/doors/telemetry.ts';
-import { KeyfoldError, type MaintenanceReport } from '../../../src/index.ts';
+import { KeyfoldError, type MaintenanceReport, type RegisteredErasure } from '../../../src/index.ts';
 import { errorOf } from '../../support/fakes.ts';
 import { captureOutput, lambdaContext } from '../../support/http-door.ts';
 
@@ -53,4 +53,16 @@ it('the maintenance function ends before the invocation does, and otherwise the 
   expect(output.lines()).toContainEqual(expect.objectContaining({ level: 'ERROR', reasons: ['AccessDenied'] }));
   expect(deadlineAtMs - Date.now()).toBeLessThanOrEqual(9500);
   expect(deadlineAtMs - Date.now()).toBeGreaterThan(5000);
+});
+
+it('the maintenance function reports the erasures that are due, and counts them', async () => {
+  const output = captureOutput();
+  const due = { partition: 'tenant-7', erase: 'e1', at: 60, due: 120 } as never as RegisteredErasure;
+  const report: MaintenanceReport = { systemKeys: [], erasuresDue: [due, due], erasuresFault: 'MetastoreUnavailable' };
+  expect(await doorTo(() => Promise.resolve(report))()).toEqual(report);
+  expect(output.lines()).toContainEqual(expect.objectContaining({ level: 'WARN', partition: 'tenant-7', due: 120 }));
+  expect(output.lines()).toContainEqual(
+    expect.objectContaining({ level: 'ERROR', erasuresFault: 'MetastoreUnavailable' }),
+  );
+  expect(output.lines()).toContainEqual(expect.objectContaining({ ErasuresDue: 2 }));
 });

@@ -109,6 +109,28 @@ describe('a marked partition', () => {
   });
 });
 
+describe('a creator who was under way when the tombstone was written', () => {
+  it('stores a key that nothing seals under later, and that the erasure lists as unmarked', async () => {
+    world.metastore.change(keyRow(), { revoked: true });
+    world.clock.advance(MINUTE_MS);
+    const creator = cold({ policy: { revokeCheckIntervalMs: 10 * MINUTE_MS } }).session('p');
+    world.metastore.interfere = async (call) => {
+      if (call !== 'Put IK') return;
+      world.metastore.interfere = () => {};
+      await begin();
+    };
+    const late = await creator.encrypt(PAYLOAD);
+    expect((await answers(late))[0]).toBe('PartitionErased');
+    world.clock.advance(10 * MINUTE_MS);
+    expect(await codeOf(creator.encrypt(PAYLOAD))).toBe('PartitionErased');
+    const { rows } = await erasureOf(world.metastore.rows, world.clock.now).read();
+    expect(rows.map(({ row: { created }, marked }) => [created, marked]).toSorted()).toEqual([
+      [record.key.parent.created, true],
+      [late.key.parent.created, false],
+    ]);
+  });
+});
+
 describe('an erased partition', () => {
   beforeEach(() => erase());
 

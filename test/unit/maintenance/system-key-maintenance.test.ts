@@ -7,6 +7,7 @@ import {
   type EnvelopeEvents,
   type MaintenanceOptions,
   type MaintenanceReport,
+  type RegisteredErasure,
   type WrapRenewer,
 } from '../../../src/index.ts';
 import { NO_ENVELOPE_EVENTS } from '../../../src/envelope/ports.ts';
@@ -43,6 +44,29 @@ const service = (): ReturnType<typeof memoryService> => memoryService({ metastor
 const maintenance = (options: Partial<MaintenanceOptions> = {}): SystemKeyMaintenance =>
   new SystemKeyMaintenance({ service: 'svc', product: 'prod', metastore, kms, now: clock.now, ...options });
 const createdTimes = async (): Promise<number[]> => (await metastore.rows(SYSTEM_KEY_ID)).map((row) => row.created);
+
+describe('the report on erasures', () => {
+  const entry = (due: number, deletedAt?: number): RegisteredErasure =>
+    ({ partition: `due ${due}`, erase: 'e', at: 60, due, ...(deletedAt !== undefined && { deletedAt }) }) as never;
+  const reported = async (list: () => Promise<RegisteredErasure[]>): Promise<Partial<MaintenanceReport>> => {
+    const { erasuresDue, erasuresFault } = await maintenance({ erasures: { list } }).run();
+    return { erasuresDue, erasuresFault } as Partial<MaintenanceReport>;
+  };
+
+  it('names those whose waiting time is over and whose rows are not deleted', async () => {
+    const now = Math.floor(clock.nowMs / 1000);
+    const entries = [entry(now - 1), entry(now), entry(now + 1), entry(now - 2, now - 1)];
+    const { erasuresDue } = await reported(async () => entries);
+    expect(erasuresDue).toEqual(entries.slice(0, 2));
+    expect(await maintenance().run()).not.toHaveProperty('erasuresDue');
+  });
+
+  it('has the reason if they cannot be read, and does not fail the run', async () => {
+    const down = new KeyfoldError('MetastoreUnavailable', 'down');
+    const { erasuresFault } = await reported(() => Promise.reject(down));
+    expect(erasuresFault).toBe('MetastoreUnavailable: down');
+  });
+});
 
 describe('SystemKeyMaintenance', () => {
   it('reports the state of each System Key, latest first', async () => {

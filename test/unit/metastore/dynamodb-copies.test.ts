@@ -1,0 +1,88 @@
+import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { startDynamoDb, type LocalDynamoDb } from '../../../local/dynamodb.ts';
+import { copiesOf } from '../../../src/metastore/dynamodb-copies.ts';
+import { DynamoDbProxy } from '../../support/dynamodb-proxy.ts';
+
+const DAY = 86_400;
+const DELETED = 1_800_000_000;
+const region = 'us-west-2';
+
+let dynamoDb: LocalDynamoDb;
+let proxy: DynamoDbProxy;
+
+beforeAll(async () => {
+  dynamoDb = await startDynamoDb('EncryptionKey', 0);
+  proxy = await DynamoDbProxy.start(dynamoDb.endpoint);
+});
+afterAll(async () => {
+  await proxy.stop();
+  await dynamoDb.close();
+});
+
+/** The copies of a table, with the given answers of DynamoDB in their order. */
+function copies(answers: Record<string, object[]>): ReturnType<typeof copiesOf> {
+  const given: Record<string, object[]> = {
+    DescribeTable: [{ Table: { TableArn: 'arn:aws:dynamodb:us-west-2:111122223333:table/EncryptionKey' } }],
+    DescribeContinuousBackups: [{}],
+    ListBackups: [{}],
+    ListExports: [{}],
+    ...answers,
+  };
+  proxy.answerOf = (action) => given[action]?.shift() ?? {};
+  const client = new DynamoDBClient({ endpoint: proxy.endpoint, region });
+  return copiesOf(client, 'EncryptionKey', region, DELETED);
+}
+
+const recovery = (PointInTimeRecoveryDescription: object): object => ({
+  ContinuousBackupsDescription: { ContinuousBackupsStatus: 'ENABLED', PointInTimeRecoveryDescription },
+});
+
+it('a table without recovery, stream, backups and exports has no copy', async () => {
+  expect(await copies({})).toEqual([]);
+  const off = recovery({ PointInTimeRecoveryStatus: 'DISABLED', RecoveryPeriodInDays: 35 });
+  expect(await copies({ DescribeContinuousBackups: [off] })).toEqual([]);
+});
+
+it('point-in-time recovery is a copy for its period, and the stream for a day', async () => {
+  const own = recovery({ PointInTimeRecoveryStatus: 'ENABLED', RecoveryPeriodInDays: 7 });
+  expect(await copies({ DescribeContinuousBackups: [own] })).toEqual([
+    {
+      kind: 'point-in-time-recovery',
+      region,
+      text: 'point-in-time recovery goes back 7 days',
+      until: DELETED + 7 * DAY,
+    },
+  ]);
+  const byDefault = await copies({
+    DescribeContinuousBackups: [recovery({ PointInTimeRecoveryStatus: 'ENABLED' })],
+    DescribeTable: [{ Table: { StreamSpecification: { StreamEnabled: true } } }],
+  });
+  expect(byDefault.map(({ kind, until }) => [kind, until])).toEqual([
+    ['point-in-time-recovery', DELETED + 35 * DAY],
+    ['stream', DELETED + DAY],
+  ]);
+});
+
+it('backups are copies unless they were made after the deletion, on every page', async () => {
+  const backup = (BackupName: string, madeAt: number, endsAt?: number): object => ({
+    BackupName,
+    BackupType: 'AWS_BACKUP',
+    BackupCreationDateTime: madeAt,
+    ...(endsAt !== undefined && { BackupExpiryDateTime: endsAt }),
+  });
+  const first = { BackupSummaries: [backup('old', DELETED)], LastEvaluatedBackupArn: `arn:${'x'.repeat(40)}` };
+  const second = { BackupSummaries: [backup('new', DELETED + 1), backup('ends', 1, DELETED + 5)] };
+  expect(await copies({ ListBackups: [first, second] })).toEqual([
+    { kind: 'backup', region, text: 'backup old (AWS_BACKUP)', until: undefined },
+    { kind: 'backup', region, text: 'backup ends (AWS_BACKUP)', until: DELETED + 5 },
+  ]);
+});
+
+it('exports are copies until an operator deletes their objects', async () => {
+  const pages = [{ ExportSummaries: [{ ExportArn: 'a' }], NextToken: 'n' }, { ExportSummaries: [{ ExportArn: 'b' }] }];
+  expect(await copies({ ListExports: pages })).toEqual([
+    { kind: 'export', region, text: 'the objects in S3 of export a' },
+    { kind: 'export', region, text: 'the objects in S3 of export b' },
+  ]);
+});
