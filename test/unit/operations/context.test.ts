@@ -207,7 +207,7 @@ describe('the fields of a document with a context', () => {
     expect(await codeOf(operate().ask('encrypt-fields', request))).toBe('InvalidRequest');
   });
 
-  it('are told apart even if their names contain quotes, backslashes and control characters', async () => {
+  it('are distinguished even if their names contain quotes, backslashes and control characters', async () => {
     const operator = operate();
     const names = ["a'", 'a\\', "a\\'", 'a\u0001', 'a\n', 'a\\n', '', '__proto__', "']['"];
     const documentText = `{${names.map((name, i) => `${JSON.stringify(name)}:${i}`).join(',')}}`;
