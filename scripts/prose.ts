@@ -1,13 +1,13 @@
 /**
  * Checks the prose of the source: no line of comment is wider than 120 columns, and no comment, test title or message
- * has a phrase of `banned-phrases.json`. Exits 1 and lists the places otherwise.
+ * has a phrase of `banned-phrases.json`. Otherwise it lists the places and exits with 1.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { WIDTH, faultsIn, wideLines } from './prose/faults.ts';
 import { proseFiles, ROOT } from './prose/scan.ts';
 
-/** The Markdown files whose source lines are checked for their width. */
+/** The Markdown files of which the width of source lines is checked. */
 const DOCS: readonly string[] = [];
 
 const read = (file: string): string => readFileSync(join(ROOT, file), 'utf8');
