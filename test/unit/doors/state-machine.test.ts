@@ -21,7 +21,7 @@ it('the state machine in the documents is valid', () => {
   expect(validate({ ...machine, StartAt: 'Nowhere' }).isValid).toBe(false);
 });
 
-it('the state machine retries each retryable failure with jitter, and catches every other one', () => {
+it('the state machine retries each retryable failure with jitter, and catches all other failures', () => {
   const ours = retried.flatMap(({ ErrorEquals }) => ErrorEquals).filter((name) => !/^(?:Lambda|States)\./.test(name));
   expect(ours.filter(isErrorCode)).toEqual(ours);
   expect(ours.filter((code) => isErrorCode(code) && isRetryable(code))).toEqual(ours);
