@@ -158,8 +158,8 @@ const MAX_SECONDS_AHEAD = 60;
  * that date or a later one, it is the first free second from now on. A key that is revoked within its first minute can
  * therefore be replaced at once, and no key inherits a date from the future.
  * @param taken the dates of the known keys
- * @param exhausted the date of the known key that has reached its usage limit, if any. The new key gets a later date, so
- * that all processes use it as the latest.
+ * @param exhausted the date of the known key that has reached its usage limit, if any. The new key gets a later date,
+ * so that all processes use it as the latest.
  * @returns undefined if every second of the next minute is taken
  * @throws TypeError if `nowMs` is not a number of milliseconds since 1970
  */
