@@ -35,7 +35,7 @@ it.for(MACHINES)('the state machine %s is valid', ([, machine]) => {
 });
 
 it.for(MACHINES)(
-  'the state machine %s retries each retryable failure with jitter, and catches others',
+  'the state machine %s retries each retryable failure with jitter, and catches all other failures',
   ([, machine]) => {
     const states = statesOf(machine);
     const retried = states.flatMap(({ Retry = [] }) => Retry);
