@@ -1,4 +1,7 @@
 import { getEventListeners } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { EnvelopeKey } from '../../../src/envelope/envelope-key.ts';
 import { KeyCache } from '../../../src/envelope/key-cache.ts';
@@ -242,6 +245,27 @@ describe('the key cache', () => {
     world.clock.advance(75 * MINUTE_MS);
     expect(cache.get('b' as never, 60 as never)).toBeUndefined();
     expect(cache.size).toBe(0);
+  });
+
+  it('leaves a dropped key to the garbage collector', async () => {
+    setFlagsFromString('--expose-gc');
+    const collectGarbage = runInNewContext('gc') as () => void;
+    const cache = new KeyCache({ maxKeys: 10, maxAgeMs: 1000, graceMs: 0, evicted: () => {} }, world.clock.now);
+    const putOne = (): WeakRef<EnvelopeKey> => {
+      const key = new EnvelopeKey(Buffer.alloc(32), world.clock.now(), { id: 'a', created: 60 } as never);
+      cache.put(key);
+      return new WeakRef(key);
+    };
+    const key = putOne();
+    await sleep(0);
+    collectGarbage();
+    expect(key.deref()).toBeDefined();
+    world.clock.advance(1000);
+    expect(cache.get('a' as never, 60 as never)).toBeUndefined();
+    // A WeakRef keeps its target alive until the current task ends.
+    await sleep(0);
+    collectGarbage();
+    expect(key.deref()).toBeUndefined();
   });
 
   it('holds up to maxSystemKeys System Keys', async () => {
