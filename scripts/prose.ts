@@ -1,7 +1,7 @@
 /**
  * Checks the prose of the source and of the documents: no line of comment or Markdown is wider than 120 columns, and no
- * comment, test title, message or paragraph has a phrase of `banned-phrases.json`. Exits 1 and lists the places
- * otherwise.
+ * comment, test title, message or paragraph has a phrase of `banned-phrases.json`. Otherwise it lists the places
+ * and exits with 1.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -2,21 +2,21 @@ import phrases from '../banned-phrases.json' with { type: 'json' };
 import { markdownPassages, proseLines } from './markdown.ts';
 import { proseOf, type Passage } from './scan.ts';
 
-/** The most columns of a line of comment or Markdown. */
+/** The maximum width of a line in a comment or in Markdown, in columns. */
 export const WIDTH = 120;
 
 const BANNED = phrases.map(({ pattern, instead }) => ({ banned: new RegExp(pattern, 'i'), instead }));
-/** A line that cannot be broken: of a table, or with a link or a word that fills it. */
+/** A line that cannot be broken: part of a table, or with a link or a very long word. */
 const UNBREAKABLE = /^\s*\||\]\(|\S{80}/;
 
-/** The folders whose messages a user or an operator reads. */
+/** The folders with messages that a user or an operator reads. */
 const MESSAGES = /^(?:src|handlers|local|emulators|deploy)\//;
 
-/** What is wrong with the prose of a source file, each as `file:line: fault`. */
+/** The faults in the prose of a source file, each as `file:line: fault`. */
 export function faultsIn(file: string, text: string): string[] {
   const { comments, titles, messages } = proseOf(file, text);
   const passages = [...comments, ...titles.flatMap(({ rows }) => rows), ...(MESSAGES.test(file) ? messages : [])];
-  // A title also contains those of its suites, so a fault may be found twice.
+  // A title contains the titles of its suites, so the same fault may be found several times.
   return [...new Set([...wideComments(text, comments), ...passages.flatMap(phrasesIn)])];
 }
 

@@ -49,7 +49,7 @@ async function run(world: WireFixture, settings: Record<string, unknown>): Promi
   return JSON.parse(stdout);
 }
 
-describe.concurrent('after an answer, a process has no timer and ends by itself', () => {
+describe.concurrent('after an answer, a process has no timer left and ends by itself', () => {
   it.for([
     ['the preferred region hangs', [WEST], undefined, undefined, 'ok'],
     ['every region of KMS hangs', [WEST, EAST], undefined, undefined, 'KmsUnavailable'],

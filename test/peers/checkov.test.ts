@@ -53,7 +53,7 @@ interface Report {
   readonly results: { readonly failed_checks: readonly { readonly check_id: string; readonly resource: string }[] };
 }
 
-it('checkov finds nothing in the templates except the accepted findings', async () => {
+it('checkov finds nothing in the templates but the findings that we have accepted', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-checkov-'));
   const infra = join(import.meta.dirname, '..', '..', 'infra');
   const example = await packageExample({});

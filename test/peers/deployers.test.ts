@@ -137,7 +137,7 @@ describe('the policy of a deploying role', () => {
     ['tableAndRoles', [FOR_OTHER_KEYS, DELETES_TABLES]],
     ['appWithRetention', [FOR_A_LOG_OF_DELIVERIES, FOR_OTHER_KEYS, DELETES_LOGS_AND_QUEUES]],
   ] as const)(
-    'for %s allows what CloudFormation needs for each resource, except deleting data',
+    'for %s allows what CloudFormation needs for each resource, but not to delete data',
     async ([name, left]) => {
       const patterns = Object.values(await asked(types[name] ?? [])).flat();
       const actions = (

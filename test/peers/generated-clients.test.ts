@@ -11,7 +11,7 @@ beforeAll(async () => {
 afterAll(() => stopLocalProcess(world));
 
 it.for(GENERATED_CLIENTS)(
-  '$generator makes a client that compiles, does round trips and has typed errors',
+  '$generator makes a client that compiles, calls the API and has typed errors',
   async (client) => {
     const folder = await clientFolder(client);
     await client.generate(folder);

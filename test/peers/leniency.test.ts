@@ -21,7 +21,7 @@ beforeAll(async () => {
 afterAll(() => dynamoDb.stop());
 
 describe.for(ASHERAHS)('Asherah %s and Keyfold', (core) => {
-  it('ignore unknown members of a record, at every level', async () => {
+  it('ignore unknown members of a record at every level', async () => {
     const { asherah, keyfold } = await shareTable(dynamoDb.endpoint, { core });
     await using peer = await asherah();
     const session = keyfold().session('tenant');
@@ -37,7 +37,7 @@ describe.for(ASHERAHS)('Asherah %s and Keyfold', (core) => {
     }
   });
 
-  it('ignore unknown attributes of key rows, at every level, of every type', async () => {
+  it('ignore unknown attributes of key rows, at every level and of every type', async () => {
     const { asherah, keyfold, change, metastore } = await shareTable(dynamoDb.endpoint, { core });
     const record = await keyfold().session('tenant').encryptToJson(PAYLOAD);
     const intermediate = decodeDataRowRecord(record).key.parent as KeyMeta;
@@ -53,7 +53,7 @@ describe.for(ASHERAHS)('Asherah %s and Keyfold', (core) => {
     expect(await keyfold().session('another').decryptJson(another)).toEqual(PAYLOAD);
   });
 
-  it("read each other's records for any partition whose key id fits into DynamoDB", async () => {
+  it("read each other's records for every partition whose key ID fits into DynamoDB", async () => {
     const { asherah, keyfold } = await shareTable(dynamoDb.endpoint, { core });
     await using peer = await asherah();
     await using reader = await asherah();

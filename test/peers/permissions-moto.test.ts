@@ -141,7 +141,7 @@ async function refusedOf(role: string): Promise<string[]> {
   return refused;
 }
 
-describe('under enforced policies, a role', () => {
+describe('under enforced policies, the role of', () => {
   beforeAll(() => enforceAfter('0'));
   afterAll(() => enforceAfter('inf'));
 
@@ -153,14 +153,14 @@ describe('under enforced policies, a role', () => {
     expect(await refusedOf(role)).toEqual([]);
   });
 
-  it('may not create a KMS key', async () => {
+  it('Seal may not create a KMS key', async () => {
     const { kms } = clients.get('Seal') ?? {};
     const refused = await kms?.send(new CreateKeyCommand({})).then(() => false, isRefusal);
     expect(refused).toBe(true);
   });
 });
 
-it('the queues of the packaged app deploy unchanged', async () => {
+it('the queues of the packaged app deploy without a change', async () => {
   const app = await packageExample({});
   await app.remove();
   const queues = Object.entries(app.resources).filter(([, { Type }]) => Type === 'AWS::SQS::Queue');

@@ -19,7 +19,7 @@ async function checked(file: string): Promise<{ ok: boolean; stdout: string }> {
   );
 }
 
-it('Python computes the proof of every vector', async () => {
+it('a program in Python computes the proof of every vector', async () => {
   const { recordProofs, rowProofs } = JSON.parse(await readFile(VECTORS, 'utf8')) as Record<string, unknown[]>;
   const count = (recordProofs?.length ?? 0) + (rowProofs?.length ?? 0);
   expect(count).toBeGreaterThan(0);
@@ -36,7 +36,7 @@ const CHANGES = [
   ['"created": 1795446120', '"created": 1795446121'],
 ] as const;
 
-it.for(CHANGES)('Python finds that proofs differ if %s becomes %s', async ([from, to]) => {
+it.for(CHANGES)('a program in Python computes another proof if %s becomes %s', async ([from, to]) => {
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-vectors-'));
   try {
     const text = await readFile(VECTORS, 'utf8');
@@ -51,7 +51,7 @@ it.for(CHANGES)('Python finds that proofs differ if %s becomes %s', async ([from
 });
 
 it.for(['bytes', 'json'] as const)(
-  'the Python program of docs/reference/formats.md reads a bound %s record',
+  'the Python program in docs/reference/formats.md opens a bound %s record',
   async (kind) => {
     const page = await readFile(join(FOLDER, '..', '..', 'docs', 'reference', 'formats.md'), 'utf8');
     const [, program = ''] = /```python\n(.*?)```/s.exec(page) ?? [];

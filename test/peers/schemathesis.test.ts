@@ -118,7 +118,7 @@ async function complaints(expected: ErrorCode | 'nothing'): Promise<readonly str
   return [...failures, ...lasting, ...absent];
 }
 
-it('all answers to generated requests are documented while KMS and DynamoDB work', async () => {
+it('every answer to a generated request is documented while KMS and DynamoDB work', async () => {
   const well = await startLocalApi();
   try {
     expect(await runSchemathesis(DOCUMENT, well.url)).toBe('');
@@ -127,17 +127,17 @@ it('all answers to generated requests are documented while KMS and DynamoDB work
   }
 });
 
-it("real records decrypt, and generated ones fail only by the caller's fault", async () => {
+it('a real record decrypts, and a generated one fails only because of the caller', async () => {
   await mustBeWell();
   expect(await complaints('nothing')).toEqual([]);
 });
 
-it.for(KMS_FAULTS)('all answers are documented while KMS %s', async ([, fault, expected]) => {
+it.for(KMS_FAULTS)('every answer is documented while KMS %s', async ([, fault, expected]) => {
   api.kms.setFault('us-west-2', fault);
   expect(await complaints(expected)).toEqual([]);
 });
 
-it.for(DYNAMODB_FAULTS)('all answers are documented while DynamoDB %s', async ([, fault, expected]) => {
+it.for(DYNAMODB_FAULTS)('every answer is documented while DynamoDB %s', async ([, fault, expected]) => {
   proxy.faultOf = () => fault;
   expect(await complaints(expected)).toEqual([]);
 });
@@ -146,7 +146,7 @@ async function mustBeWell(): Promise<void> {
   expect(await rounds.run(requests, 0)).toEqual({ failures: [], codes: [] });
 }
 
-describe('the check finds an undocumented answer:', () => {
+describe('the check finds an undocumented answer, here with', () => {
   let folder: string;
 
   beforeAll(async () => {

@@ -67,7 +67,7 @@ function noteForeign(url: string): void {
 
 const CASES = [390, 1280].flatMap((width) => (['light', 'dark'] as const).map((scheme) => ({ width, scheme })));
 
-describe.for(CASES)('at $width pixels, $scheme', ({ width, scheme }) => {
+describe.for(CASES)('the site, $width pixels wide and $scheme,', ({ width, scheme }) => {
   it.for(['', 'reference/configuration.html', 'runbooks/', 'reference/library/keyfold.html'])(
     'shows the page "%s" without a horizontal scroll bar',
     async (path) => {
@@ -87,7 +87,7 @@ describe.for(CASES)('at $width pixels, $scheme', ({ width, scheme }) => {
   });
 });
 
-it('finds a page by search, and follows links from folder to folder', async () => {
+it('the site finds a page by search, and its links lead from folder to folder', async () => {
   const page = await open('reference/http.html');
   await page.getByRole('button', { name: 'Search' }).first().click();
   await page.locator('.VPLocalSearchBox input').fill('revoke');

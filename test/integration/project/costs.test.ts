@@ -25,8 +25,8 @@ const SMALL: Assumptions = {
   olderKeyReadsPerPair: 0,
 };
 
-describe('the processes of a fleet', () => {
-  it('number one for each concurrent request in the busiest second, plus a margin for random peaks', () => {
+describe('the processes of a fleet, by the model of costs,', () => {
+  it('are as many as concurrent requests in the busiest second, with a margin for random peaks', () => {
     expect(processesFor(1, ASSUMED)).toBe(1);
     // 100 a second on average, three times that at the peak, 5 ms each: 1.5 concurrent requests, plus 4 √1.5 = 4.9.
     expect(processesFor(100, ASSUMED)).toBe(7);
@@ -34,7 +34,7 @@ describe('the processes of a fleet', () => {
     expect(processesFor(10_000, ASSUMED)).toBe(199);
   });
 
-  it('meet each pair of a process and a partition at random', () => {
+  it('meet each partition at random', () => {
     expect(pairsMetBy(2, 4)).toBeCloseTo(1.75);
     expect(pairsMetBy(0, 4)).toBe(0);
     expect(pairsMetBy(1, 1)).toBe(1);
@@ -66,7 +66,7 @@ describe('the processes of a fleet', () => {
   it.for([
     ['an encrypt', 1],
     ['a decrypt', 2],
-  ] as const)('whose first request is %s read the key of a partition %i times', async ([first, reads]) => {
+  ] as const)('read the key of a partition, if their first request is %s, %i time(s)', async ([first, reads]) => {
     const world = new FakeDependencies();
     const record = await world.process().session('p').encrypt(Buffer.from('x'));
     const session = world.process().session('p');
@@ -78,8 +78,8 @@ describe('the processes of a fleet', () => {
   });
 });
 
-describe('a bill', () => {
-  it('charges each tier for its share of the usage', () => {
+describe('a bill, by the model of costs,', () => {
+  it('charges each tier for its share of the use', () => {
     const tiers = [{ upTo: 10, price: 1 }, { upTo: 30, price: 0.5 }, { price: 0.1 }];
     expect(tiered(0, tiers)).toBe(0);
     expect(tiered(4, tiers)).toBe(4);
@@ -87,7 +87,7 @@ describe('a bill', () => {
     expect(tiered(130, tiers)).toBeCloseTo(30);
   });
 
-  it('equals a manual calculation', () => {
+  it('equals a calculation by hand', () => {
     const byHand: Assumptions = {
       ...SMALL,
       hoursInMonth: 1000,

@@ -26,7 +26,7 @@ function namesIn(query: string): string[] {
 }
 
 describe('the audit line in docs/reference/audit.md', () => {
-  it("has the fields of the table, and the example has all of them except the queue's field", () => {
+  it('has the fields of the table, and the example has all of them but the field for queues', () => {
     expect(Object.keys(JSON.parse(line) as object)).toEqual(fields.filter((name) => name !== 'messageId'));
   });
 

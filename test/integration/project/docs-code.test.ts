@@ -31,22 +31,22 @@ const withPlaces = (language: string): (readonly [string, string])[] =>
  */
 const LANGUAGES = new Set(['', 'js', 'json', 'mermaid', 'sh', 'ts', 'yaml', 'go', 'java', 'python', 'sql']);
 
-it('every block is in a language that a test covers', () => {
+it('every code block of the documents is in a language that a test covers', () => {
   expect(BLOCKS.length).toBeGreaterThan(100);
   expect(BLOCKS.filter(({ language }) => !LANGUAGES.has(language)).map(placeOf)).toEqual([]);
 });
 
-it.for(withPlaces('json'))('the block at %s is JSON', ([, code]) => {
+it.for(withPlaces('json'))('the code block at %s is JSON', ([, code]) => {
   expect(() => JSON.parse(code) as unknown).not.toThrow();
 });
 
-it.for(withPlaces('yaml'))('the block at %s has options of deploy.yml', ([, code]) => {
+it.for(withPlaces('yaml'))('the code block at %s has options of deploy.yml', ([, code]) => {
   const example = yamlParse(read('deploy.example.yml')) as object;
   const parsed = v.safeParse(deploymentSchema, { ...example, ...(yamlParse(code) as object) });
   expect(parsed.issues?.map(({ message, path }) => [message, path?.map(({ key }) => key)])).toBeUndefined();
 });
 
-it.for(withPlaces('mermaid'))('the block at %s is a diagram of a kind that GitHub and GitLab draw', ([, code]) => {
+it.for(withPlaces('mermaid'))('the code block at %s is a diagram that GitHub and GitLab can draw', ([, code]) => {
   expect(code).toMatch(/^(?:flowchart (?:LR|TB|TD)|sequenceDiagram|gantt|stateDiagram-v2|timeline)\n/);
 });
 
@@ -84,7 +84,7 @@ function moduleOf({ file, code }: CodeBlock): string {
   return `${[...imports, ...own, given].join('\n')}\nexport async function example() {\n${body}\n}\n`;
 }
 
-it('the blocks in TypeScript compile', async () => {
+it('the code blocks in TypeScript compile', async () => {
   const folder = await mkdtemp(join(ROOT, 'node_modules', '.docs-'));
   // The other blocks of these pages are signatures. A script writes them from sources that compile.
   const blocks = blocksIn('ts').filter(({ file, heading }) => !file.startsWith(LIBRARY) || heading === 'Example');
@@ -105,7 +105,7 @@ it('the blocks in TypeScript compile', async () => {
   }
 });
 
-describe('shell commands', () => {
+describe('a shell command in the documents', () => {
   const commands = blocksIn('sh').flatMap((block) =>
     commandsOf(block.code)
       .flatMap((command) => command.split(/ && | \| /))
@@ -113,14 +113,14 @@ describe('shell commands', () => {
   );
   const scripts = Object.keys(packageJson.scripts);
 
-  it('begin with a program that the reader has', () => {
+  it('begins with a program that the reader has', () => {
     const own = /^(?:\w+=|\w+\(\) \{|export |deploy |maintain|quota=)/;
     const known = /^(?:aws|bash|cd|cp|curl|echo|git|mkdir|node|npm|npx|python3|sed|tee) /;
     expect(commands.length).toBeGreaterThan(100);
     expect(commands.filter(([, command]) => !own.test(command) && !known.test(command))).toEqual([]);
   });
 
-  it('run npm scripts that exist', () => {
+  it('runs an npm script that exists', () => {
     const run = commands.flatMap(([place, command]) => {
       const [, script] = /^npm (?:run (?:-s )?|(?=start|test))([\w:-]+)/.exec(command) ?? [];
       return script === undefined ? [] : [[place, script] as const];
@@ -130,7 +130,7 @@ describe('shell commands', () => {
   });
 
   it.for(commands.filter(([, command]) => command.startsWith('npm start -- ')))(
-    'at %s give npm start only options that exist: %s',
+    'gives npm start only options that exist, at %s: %s',
     ([, command]) => {
       const args = command.replace('npm start -- ', '').split(' ');
       expect(() => readStartOptions(args)).not.toThrow();
@@ -139,7 +139,7 @@ describe('shell commands', () => {
 
   const keyfold = /^(?:npm run -s keyfold --|npx keyfold) (keys (?:list|show|revoke|prove).*)$/;
   it.for(commands.filter(([, command]) => keyfold.test(command)))(
-    'at %s give the CLI only arguments that it accepts: %s',
+    'gives the CLI only arguments that it accepts, at %s: %s',
     async ([, command]) => {
       const [, rest = ''] = keyfold.exec(command) ?? [];
       const words = [...rest.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, bare]) => quoted ?? bare ?? '');
@@ -163,7 +163,7 @@ describe('shell commands', () => {
   );
 });
 
-it('settings that the documents name exist', () => {
+it('the settings that the documents name exist', () => {
   const others = ['DEPLOY_FILE', 'STATIC_KMS_OVERRIDE', 'URL'];
   const known = new Set([...Object.keys(settingsSchema.entries), ...others]);
   const named = DOCUMENTS.flatMap((file) =>

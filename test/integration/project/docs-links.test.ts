@@ -47,14 +47,14 @@ function faultOf(file: string, target: string): string | undefined {
   return `${file}: ${target} names no heading`;
 }
 
-describe('links', () => {
+describe('the links of the documents', () => {
   it('lead to files and headings that exist', () => {
     const faults = MARKDOWN.flatMap((file) => targetsOf(file).map((target) => faultOf(file, target)));
     expect(faults.filter((fault) => fault !== undefined)).toEqual([]);
     expect(faults.length).toBeGreaterThan(300);
   });
 
-  it('are reported as dead if the name of a file, a heading or the case of a letter differs', () => {
+  it('count as dead if a file, a heading or the case of a letter differs', () => {
     expect(faultOf('docs/README.md', 'tutorial/deploy.md#one-region')).toBeUndefined();
     expect(faultOf('docs/README.md', '#how-to-guides')).toBeUndefined();
     expect(faultOf('docs/README.md', 'tutorial/nothing.md')).toContain('does not exist');
@@ -64,7 +64,7 @@ describe('links', () => {
   });
 });
 
-it('every page can be reached from docs/README.md', () => {
+it('every page of the documents can be reached from docs/README.md', () => {
   const reached = new Set(['docs/README.md']);
   // Iteration over a set also visits members that are added during the iteration.
   for (const page of reached) {

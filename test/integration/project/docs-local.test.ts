@@ -43,7 +43,7 @@ describe('docs/reference/local-world.md', () => {
     });
   });
 
-  it("names dynalite's version and actions", () => {
+  it('names the version and the actions of dynalite', () => {
     const folder = join(root, 'node_modules', 'dynalite');
     const [, section = ''] = text.split('\n## DynamoDB\n');
     const { version } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { version: string };

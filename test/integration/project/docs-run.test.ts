@@ -83,7 +83,7 @@ function dateOfKeyIn(output = ''): number {
 }
 
 describe('docs/tutorial/try-it-locally.md', () => {
-  it('has commands with the results that the page shows', async () => {
+  it('has commands that print what the page shows', async () => {
     const outcomes = await follow('docs/tutorial/try-it-locally.md', /^(?:curl|export|npm run -s keyfold|sed) /);
     const outputs = outcomes.map(({ ended, output }) => `${ended} ${output}`);
     expect(outputs).toEqual([
@@ -138,7 +138,7 @@ it('the program of docs/tutorial/first-dynamodb-table.md prints what the page sh
   expect(blocks.some(({ code }) => code.endsWith('opened: 4111 1111 1111 1111'))).toBe(true);
 });
 
-it("the README's program needs nothing else, and prints what it says", async () => {
+it('the program in the README runs by itself, and prints what the README says', async () => {
   const block = codeBlocksOf('README.md').find(({ language }) => language === 'ts');
   const file = join(folder, 'example.ts');
   await writeFile(file, block?.code.replace("'keyfold'", JSON.stringify(join(ROOT, 'src/index.ts'))) ?? '');

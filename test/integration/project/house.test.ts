@@ -133,7 +133,7 @@ function homeOf(file: string): string {
   return relative(join(root, 'src'), file).split(sep)[0] ?? '';
 }
 
-describe('the source', () => {
+describe('the source code', () => {
   it.for(filesOf('src').map((file) => relative(root, file)))(
     '%s imports only modules that its folder may import',
     (name) => {
@@ -147,7 +147,7 @@ describe('the source', () => {
     },
   );
 
-  it('has handlers that import only the container and a door, without a condition', () => {
+  it('has handlers that import only the container and a door, and decide nothing', () => {
     for (const file of filesOf('handlers')) {
       expect(importsOf(file).filter((home) => !['container.ts', 'doors'].includes(home))).toEqual([]);
       expect(readFileSync(file, 'utf8')).not.toMatch(/\bif\b|\?/);
@@ -161,7 +161,7 @@ describe('the source', () => {
     }
   });
 
-  it('builds adapters only in the container, and reads the environment only there and at two entries', () => {
+  it('makes adapters only in the container, and reads the environment only there and in two entries', () => {
     const files = filesOf('src').filter((file) => homeOf(file) !== 'container.ts');
     for (const file of files) expect(ADAPTERS.test(codeOf(file))).toBe(false);
     const below = files.filter((file) => file !== CLI_ENTRY && file !== LIBRARY_ENTRY);

@@ -13,7 +13,7 @@ beforeAll(async () => {
   [warm = '', cold = ''] = stdout.split(/(?=^A cold decrypt runs )/m);
 });
 
-it('a warm encrypt runs the door, the operation and the session, and neither KMS nor the metastore', () => {
+it('a warm encrypt runs the door, the operation and the session, but neither KMS nor the metastore', () => {
   for (const file of ['doors/http.ts', 'operations/encrypt.ts', 'envelope/session.ts']) expect(warm).toContain(file);
   expect(warm).not.toMatch(/src\/(?:kms|metastore|connections|maintenance)\//);
 });

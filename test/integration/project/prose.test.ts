@@ -35,7 +35,7 @@ describe('the check of the prose', () => {
     expect(faultsIn(file, text)).toHaveLength(1);
   });
 
-  it('finds wide lines of Markdown outside code, tables and links', () => {
+  it('finds wide lines of Markdown, except in code, tables and links', () => {
     const text = [WIDE, '```', WIDE, '```', `| ${WIDE} |`, `[a](b) ${WIDE}`, 'short'].join('\n');
     expect(markdownFaultsIn('README.md', text)).toEqual(['README.md:1: 121 columns']);
   });
@@ -53,8 +53,8 @@ describe('the check of the prose', () => {
   });
 });
 
-describe('the drawing of the prose', () => {
-  it('includes each test with its suites and the rows of its table', () => {
+describe('the random draw of prose', () => {
+  it('includes each test with the titles of its suites and the rows of its table', () => {
     const text = "describe('a key', () => {\n  it.for([['old', 1], ['new', 2]] as const)('is %s (%i)', () => {});\n});";
     const [suite, test] = proseOf('test/file.ts', text).titles;
     expect(suite).toMatchObject({ isSuite: true, rows: [{ text: 'a key', line: 1 }] });

@@ -125,7 +125,7 @@ export function rowProofContract(name: string, open: () => WritableRows): void {
       rows = { system, laterSystem, victim, laterVictim, accomplice };
     });
 
-    it.for(MODES)('hold for rows that Keyfold wrote, also after a revocation, in the mode %s', async (mode) => {
+    it.for(MODES)('hold, in the mode %s, for rows that Keyfold wrote, even after a revocation', async (mode) => {
       expect(Object.values(rows).map(({ proof }) => (proof as Uint8Array).length)).toEqual([32, 32, 32, 32, 32]);
       expect(await opened(mode, 'victim', record)).toBe('payload');
       for (const row of [rows.victim, rows.system]) await replace(row, { ...row, revoked: true });
@@ -135,14 +135,14 @@ export function rowProofContract(name: string, open: () => WritableRows): void {
     const each = (kind: keyof typeof EDITS): (readonly [Mode, string])[] =>
       MODES.flatMap((mode) => Object.keys(EDITS[kind]).map((what) => [mode, what] as const));
 
-    it.for(each('victim'))('refuse, in the mode %s, an Intermediate Key with %s', async ([mode, what]) => {
+    it.for(each('victim'))('make Keyfold refuse, in the mode %s, an Intermediate Key with %s', async ([mode, what]) => {
       const edited = EDITS.victim[what]?.(rows.victim, rows) as EnvelopeKeyRecord;
       await replace(rows.victim, edited);
       const partition = edited.id === rows.accomplice.id ? 'accomplice' : 'victim';
       expect(await opened(mode, partition, naming(edited))).toMatch(refusal(edited));
     });
 
-    it.for(each('system'))('refuse, in the mode %s, a System Key with %s', async ([mode, what]) => {
+    it.for(each('system'))('make Keyfold refuse, in the mode %s, a System Key with %s', async ([mode, what]) => {
       const edited = EDITS.system[what]?.(rows.system, rows) as EnvelopeKeyRecord;
       await replace(rows.system, edited);
       // Even an attacker who proves the Intermediate Key anew, because they know the System Key, must not succeed.
@@ -151,20 +151,23 @@ export function rowProofContract(name: string, open: () => WritableRows): void {
       expect(await opened(mode, 'victim', record)).toMatch(refusal(edited));
     });
 
-    it.for(['victim', 'system'] as const)('are missing on the row %s only in the mode verify', async (kind) => {
-      await replace(rows[kind], { ...rows[kind], proof: undefined });
-      expect(await opened('verify', 'victim', record)).toBe('payload');
-      expect(await opened('require', 'victim', record)).toMatch(/it has no proof\.$/);
-    });
+    it.for(['victim', 'system'] as const)(
+      'may be absent from the %s key\'s row only in the mode "verify"',
+      async (kind) => {
+        await replace(rows[kind], { ...rows[kind], proof: undefined });
+        expect(await opened('verify', 'victim', record)).toBe('payload');
+        expect(await opened('require', 'victim', record)).toMatch(/it has no proof\.$/);
+      },
+    );
 
-    it('stop an attacker who lends a key to another partition, but without a proof only in the mode require', async () => {
+    it('stop an attacker who lends a key to another partition, but only "require" does so if they strip the proof', async () => {
       const lent = later({ ...rows.victim, id: rows.accomplice.id }, 60);
       await table.put({ ...lent, proof: undefined });
       expect(await opened('verify', 'accomplice', naming(lent))).toBe('payload');
       expect(await opened('require', 'accomplice', naming(lent))).toMatch(/it has no proof\.$/);
     });
 
-    it('stop an attacker who makes an old key seal again, but without a proof only in the mode require', async () => {
+    it('stop an attacker who makes an old key seal again, but only "require" does so if they strip the proof', async () => {
       clock.advance(80 * DAY_MS);
       const created = Math.floor(clock.nowMs / 1000) as never;
       const parent = { id: rows.system.id, created };
@@ -179,7 +182,7 @@ export function rowProofContract(name: string, open: () => WritableRows): void {
       expect(await codeOf(seal('require'))).toBe('KeyRowUnreadable');
     });
 
-    it('do not stop an attacker who takes a revocation back or deletes a row', async () => {
+    it('do not stop an attacker who undoes a revocation or deletes a row', async () => {
       await replace(rows.laterVictim, { ...rows.laterVictim, revoked: true });
       await table.remove(rows.laterVictim);
       await table.put(rows.laterVictim);

@@ -127,7 +127,7 @@ export function storedProofsContract(name: string, tableOf: () => DynamoDbMetast
       },
     );
 
-    it('open again after the edits are undone', async () => {
+    it('are read again after the edits are undone', async () => {
       expect(await process('require').session('p').decrypt(record)).toEqual(PAYLOAD);
     });
   });
@@ -153,7 +153,7 @@ export function storedProofsContract(name: string, tableOf: () => DynamoDbMetast
     const strict = (of: KeyManagementService, service = NAMES.service): SessionFactory =>
       new SessionFactory({ ...NAMES, service, metastore: metastore(), kms: of, keyRowProofs: 'require' });
 
-    it('hold after maintenance renews the wraps, and after the CLI revokes the key', async () => {
+    it('hold after the maintenance renews the wraps, and after the CLI revokes the key', async () => {
       const record = await strict(kms(WEST)).session('p').encrypt(PAYLOAD);
       const intermediate = await rowOf(record.key.parent as KeyMeta);
       const system = await rowOf(intermediate.parent as KeyMeta);
@@ -184,7 +184,7 @@ export function storedProofsContract(name: string, tableOf: () => DynamoDbMetast
       expect(successor.created).toBeGreaterThan(record.key.parent.created);
     });
 
-    it('stop an attacker who knows a System Key from dating it anew', async () => {
+    it('stop an attacker who knows a System Key from dating the key anew', async () => {
       const known: Buffer[] = [];
       const real = kms(WEST);
       const spied: KeyManagementService = {

@@ -22,7 +22,7 @@ const WRITES: Readonly<Record<Flaw, (real: DynamoDbMetastore) => Partial<Store>>
       return outcome;
     },
   }),
-  'takes away before it renews': (real) => ({
+  'removes a wrap before it stores the renewed one': (real) => ({
     replaceKey: async (record, renewed, deadline) => {
       const without = { ...record, encryptedKey: withoutWrapOf(HOME, renewed) };
       await real.replaceKey(record, without.encryptedKey, deadline);

@@ -43,7 +43,7 @@ describe('a freeze of a process with TLS connections', () => {
     await rm(folder, { recursive: true });
   });
 
-  it.for(ROLES)('makes %s send no request on an old connection, and fail none', async (role) => {
+  it.for(ROLES)('makes %s send no request on an old connection, and lose none', async (role) => {
     const process = await start(role, { NODE_EXTRA_CA_CERTS: join(folder, 'cert.pem') });
     const lateBefore = world.count('late');
     for (const forgetting of FORGETTING) {
@@ -66,16 +66,19 @@ describe('a freeze of a process with TLS connections', () => {
       it.for([
         ['nothing', false],
         ['all but the last byte', true],
-      ] as const)('makes it open a new connection after %s of the answer arrived', async ([, isTruncating]) => {
-        const process = await start(role, { NODE_EXTRA_CA_CERTS: join(folder, 'cert.pem') });
-        for (const proxy of world.proxies) proxy.hold = /./s;
-        const underWay = process.serve(8);
-        while (world.count('held') === 0) await sleep(5);
-        const thawed = process.freeze(300);
-        for (const proxy of world.proxies) proxy.forget('silence', isTruncating);
-        await thawed;
-        expect(await underWay).toEqual(allWell(8));
-      });
+      ] as const)(
+        'makes the process open a new connection after %s of the answer has arrived',
+        async ([, isTruncating]) => {
+          const process = await start(role, { NODE_EXTRA_CA_CERTS: join(folder, 'cert.pem') });
+          for (const proxy of world.proxies) proxy.hold = /./s;
+          const underWay = process.serve(8);
+          while (world.count('held') === 0) await sleep(5);
+          const thawed = process.freeze(300);
+          for (const proxy of world.proxies) proxy.forget('silence', isTruncating);
+          await thawed;
+          expect(await underWay).toEqual(allWell(8));
+        },
+      );
     },
   );
 });
@@ -86,7 +89,7 @@ describe('a freeze of a process with plain HTTP connections', () => {
   });
   afterAll(() => world.stop());
 
-  it.for(ROLES)('of 0.1 to 11 seconds fails no request of %s', async (role) => {
+  it.for(ROLES)('of 0.1 to 11 seconds makes %s lose no request', async (role) => {
     const process = await start(role);
     const lateBefore = world.count('late');
     for (const [ms, forgetting] of [
@@ -107,7 +110,7 @@ describe('a freeze of a process with plain HTTP connections', () => {
 
   // Clients that the caller configured wait for the time-out of the attempt.
   it.for(ROLES.filter((role) => !role.includes('caller')))(
-    'at any moment of its work fails no request of %s',
+    'at any moment of its work makes %s lose no request',
     async (role) => {
       const process = await start(role);
       const random = new Seeded(role.length);

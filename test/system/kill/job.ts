@@ -16,7 +16,8 @@ export type Task = { readonly encryptFor: readonly string[] } | 'maintenance';
 /**
  * Incorrect ways of writing that the kill test must detect. Each does harm only if the process dies at a certain step.
  */
-export type Flaw = 'acknowledges before it stores' | 'stores in two writes' | 'takes away before it renews';
+export type Flaw =
+  'acknowledges before it stores' | 'stores in two writes' | 'removes a wrap before it stores the renewed one';
 
 /** A record that the killed process returned to its caller. */
 export interface Returned {

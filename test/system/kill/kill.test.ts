@@ -32,7 +32,7 @@ async function kill(
 
 describe('a process that is killed while', () => {
   it.for(SCENARIOS.map((scenario) => [scenario.name, scenario] as const))(
-    '%s loses no record that it returned, and other processes continue',
+    '%s loses no record that it returned, and other processes go on',
     { timeout: 120_000 },
     async ([, scenario]) => {
       const past = await scenario.past(world);
@@ -58,8 +58,13 @@ describe('the kill test', () => {
     // Waits for the query for the second partition's key. By then the first partition has its record.
     ['acknowledges before it stores', first, { request: 6, moment: 'before' }, 'the record of p does not open'],
     ['stores in two writes', first, { request: 6, moment: 'done' }, 'nothing can be encrypted for p'],
-    ['takes away before it renews', maintenance, { request: 14, moment: 'done' }, `does not open in ${HOME} alone`],
-  ])('detects a metastore that %s', async ([flaw, scenario, point, fault]) => {
+    [
+      'removes a wrap before it stores the renewed one',
+      maintenance,
+      { request: 14, moment: 'done' },
+      `does not open in ${HOME} alone`,
+    ],
+  ])('notices a metastore that %s', async ([flaw, scenario, point, fault]) => {
     if (scenario === undefined) throw new Error('no such scenario');
     const past = await scenario.past(world);
     const { end, faults } = await kill(scenario, past, point, flaw);

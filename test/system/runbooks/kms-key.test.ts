@@ -40,7 +40,7 @@ async function replaceKey(region: string): Promise<{ old: string; fresh: string 
 }
 
 describe('a disabled KMS key', () => {
-  it('of one region is reported, fails no request, and is used again once it is enabled', async () => {
+  it('in one region is reported, fails no request, and is used again once it is enabled', async () => {
     const record = await world.encrypt('tenant-1', 'before');
     const key = await keyOf(WEST);
     await disable(WEST, key);
@@ -60,7 +60,7 @@ describe('a disabled KMS key', () => {
     expect(world.kms.calls()).toMatchObject([{ region: WEST, outcome: 'ok' }]);
   });
 
-  it('of every region fails cold requests but not warm ones, until one key is enabled', async () => {
+  it('in every region makes cold requests fail, but not warm ones, until one key is enabled', async () => {
     const warm = world.open();
     const record = await world.encrypt('tenant-1', 'before');
     await world.decrypt('tenant-1', record, warm);
@@ -75,7 +75,7 @@ describe('a disabled KMS key', () => {
   });
 });
 
-describe('a KMS key scheduled for deletion', () => {
+describe('a KMS key whose deletion is scheduled', () => {
   it('stays disabled after the deletion is cancelled, until it is enabled', async () => {
     const record = await world.encrypt('tenant-1', 'before');
     const KeyId = await keyOf(WEST);
@@ -91,7 +91,7 @@ describe('a KMS key scheduled for deletion', () => {
     expect(isWell(await world.maintain())).toBe(true);
   });
 
-  it('is replaced behind its alias, and the maintenance renews the wraps from another region', async () => {
+  it('is replaced behind its alias, and the maintenance renews the wraps with the key of another region', async () => {
     const record = await world.encrypt('tenant-1', 'before');
     const administrator = world.administrator(WEST);
     await administrator.send(new ScheduleKeyDeletionCommand({ KeyId: await keyOf(WEST), PendingWindowInDays: 30 }));

@@ -11,7 +11,7 @@ afterEach(() => world.stop());
 
 const createdOf = (record: Sealed): number => record.Key.ParentKeyMeta.Created;
 
-it('after an Intermediate Key is revoked, its partition uses a new key and other partitions keep theirs', async () => {
+it('after an Intermediate Key is revoked, its partition uses a new key, and other partitions keep theirs', async () => {
   const leaked = await world.encrypt('tenant-1', 'secret');
   const other = await world.encrypt('tenant-2', 'other');
   const { KeyId, Created } = leaked.Key.ParentKeyMeta;

@@ -10,7 +10,7 @@ beforeEach(async () => {
 afterEach(() => world.stop());
 
 describe('a lost KMS region', () => {
-  it('is reported, the other region serves, and the maintenance later adds the missing wraps', async () => {
+  it('is reported while the other region serves, and the maintenance later adds the missing wraps', async () => {
     const before = await world.encrypt('tenant-1', 'before');
     world.kms.setFault(WEST, { kind: 'down' });
 
@@ -43,7 +43,7 @@ describe('a lost KMS region', () => {
     expect(await world.decrypt('tenant-1', during)).toBe('during');
   });
 
-  it('with its table replica leaves the other region to serve from its own replica, under keys with its own suffix', async () => {
+  it('with its replica of the table leaves the other region, which serves with keys of its own suffix', async () => {
     const west = { KEYFOLD_REGION_SUFFIX: WEST };
     const record = await world.encrypt('tenant-1', 'before', world.seal(west));
     await world.restore('Replica', await world.rows());
@@ -58,7 +58,7 @@ describe('a lost KMS region', () => {
 });
 
 describe('an exhausted KMS quota', () => {
-  it('is reported, affects no warm process, and makes cold ones use another region', async () => {
+  it('is reported, does not affect warm processes, and makes cold ones use another region', async () => {
     const warm = world.seal();
     const record = await world.encrypt('tenant-1', 'before', warm);
     for (const region of [WEST, EAST]) world.kms.setFault(region, { kind: 'throttle', perSecond: 0 });

@@ -144,9 +144,9 @@ async function cell(name: RequestName, fault: Fault, place: Place, expected: str
   }
 }
 
-describe.concurrent('the requests new SK, known SK, cold and warm', () => {
+describe.concurrent('requests with a new and a known System Key, cold and warm,', () => {
   it.for(MATRIX)(
-    'with the KMS fault %s, in the place %s, end in: %s, %s, %s, %s',
+    'under the KMS fault %s in these regions: %s, end with %s, %s, %s and %s',
     async ([fault, place, ...expected]) => {
       const cellOf = (name: RequestName, i: number): Promise<string> => cell(name, fault, place, expected[i] ?? '');
       expect(await Promise.all(REQUEST_NAMES.map(cellOf))).toEqual(expected);
@@ -154,7 +154,7 @@ describe.concurrent('the requests new SK, known SK, cold and warm', () => {
   );
 });
 
-it('the matrix has every fault in every place once', () => {
+it('the matrix has each fault in each place once', () => {
   const all = Object.keys(FAULTS).flatMap((fault) => Object.keys(PLACES).map((place) => `${fault} ${place}`));
   expect(MATRIX.map(([fault, place]) => `${fault} ${place}`).toSorted()).toEqual(all.toSorted());
 });

@@ -66,7 +66,7 @@ async function unwrap(wrapped: Uint8Array): Promise<string> {
 }
 
 describe('a KMS envelope', () => {
-  it.for([3, 1000, 2000])('with %i wraps for each region causes calls for at most four of them', async (count) => {
+  it.for([3, 1000, 2000])('with %i wraps for each region causes at most four calls for them', async (count) => {
     const [named, aliased] = [wraps(count), wraps(count, ALIAS)];
     const ofNamed = await unwrap(await envelopeWith((envelope) => (envelope.kmsKeks = named)));
     expect(ofNamed).toMatch(new RegExp(`^it opens in no region .*: ${2 * Math.min(count, 4)}$`));
@@ -76,19 +76,19 @@ describe('a KMS envelope', () => {
     expect(ofAliased).toMatch(new RegExp(`^it opens in no region .*: ${4 * Math.min(count, 4)}$`));
   });
 
-  it('is unwrapped with any of the first four wraps of a region', async () => {
+  it('is unwrapped by any of the first four wraps for a region', async () => {
     const wrapped = await envelopeWith((envelope) => (envelope.kmsKeks = [...wraps(3), ...envelope.kmsKeks]));
     expect(await unwrap(wrapped)).toBe('opens: 4');
   });
 
-  it('is unwrapped in a region with a valid wrap, even if another region has hostile wraps', async () => {
+  it('is unwrapped in a region with a valid wrap, even if the wraps for another region are hostile', async () => {
     const broken = wraps(2000).slice(0, 2000);
     expect(await unwrap(await envelopeWith((envelope) => (envelope.kmsKeks = [...broken, ...envelope.kmsKeks])))).toBe(
       'opens: 5',
     );
   });
 
-  it('is refused without a KMS call if it is larger than a DynamoDB item can be', async () => {
+  it('is refused without a KMS call if it is larger than a DynamoDB item', async () => {
     const wrapped = await envelopeWith((envelope) => (envelope['padding'] = 'x'.repeat(409_600)));
     expect(await unwrap(wrapped)).toBe('it is not wrapped by KMS: 0');
   });
@@ -104,7 +104,7 @@ describe('a KMS envelope', () => {
     );
   });
 
-  it('is unreadable if it is nested too deeply to be encoded again', async () => {
+  it('is unreadable if it is nested so deeply that it could not be encoded again', async () => {
     const sound = await envelopeWith(() => {});
     const deep = Buffer.from(sound.toString().replace('{', `{"x":${'['.repeat(20_000)}${']'.repeat(20_000)},`));
     expect(await unwrap(deep)).toBe('it is not wrapped by KMS: 0');

@@ -170,8 +170,8 @@ async function cell(name: RequestName, fault: Fault, when: When, expected: strin
   }
 }
 
-describe.concurrent('the requests new SK, known SK, cold and warm', { timeout: 40_000 }, () => {
-  it.for(MATRIX)('with the DynamoDB fault %s, %s, end in: %s; %s; %s; %s', async ([fault, when, ...expected]) => {
+describe.concurrent('requests with a new and a known System Key, cold and warm,', { timeout: 40_000 }, () => {
+  it.for(MATRIX)('under the DynamoDB fault %s (%s), end with %s; %s; %s; %s', async ([fault, when, ...expected]) => {
     const cellOf = (name: RequestName, i: number): Promise<string> => cell(name, fault, when, expected[i] ?? '');
     expect(await Promise.all(REQUEST_NAMES.map(cellOf))).toEqual(expected);
   });

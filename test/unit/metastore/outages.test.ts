@@ -47,7 +47,7 @@ async function rows(): Promise<string[]> {
   return Items.map(({ Id }) => Id?.S?.slice(1, 3) ?? '').toSorted();
 }
 
-it('a closed port ends a request with MetastoreUnavailable at once', async () => {
+it("a request ends with MetastoreUnavailable at once if DynamoDB's port is closed", async () => {
   const server = createServer();
   const endpoint = `http://127.0.0.1:${await listen(server, 0)}`;
   await close(server);
@@ -73,7 +73,7 @@ describe('a request with a deadline', () => {
 });
 
 describe('a put whose answer is lost', () => {
-  it('leaves one System Key and one Intermediate Key, and the System Key is unwrapped once', async () => {
+  it('leaves one System Key and one Intermediate Key, and needs one unwrap', async () => {
     const seen = new Set<string>();
     proxy.faultOf = (call) => {
       if (!call.startsWith('Put') || seen.has(call)) return undefined;
@@ -87,7 +87,7 @@ describe('a put whose answer is lost', () => {
     if (record !== undefined) await mustOpen(world.process(), record);
   });
 
-  it('leaves a row for the next request if the deadline prevents a retry', async () => {
+  it('leaves a row for the next request if the deadline allows no retry', async () => {
     const cold = world.process();
     proxy.faultOf = (call) => (call === 'Put SK' ? { kind: 'answer held back' } : undefined);
     expect((await outcomeOf(encryptWithin(cold, 400), 400 + SLACK_MS)).code).toBe('DeadlineExceeded');

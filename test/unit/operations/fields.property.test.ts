@@ -131,7 +131,7 @@ describe('field operations on generated documents', () => {
     );
   });
 
-  it('locate the text of each value that JSON.parse reads', () => {
+  it('find the text of each value that JSON.parse reads', () => {
     fc.assert(
       fc.property(jsonText, (text) => {
         for (const [steps, { start, end }] of placesOf(locateValues(text))) {
@@ -143,7 +143,7 @@ describe('field operations on generated documents', () => {
     );
   });
 
-  it('restore the exact text of encrypted values and keep the rest of the document', async () => {
+  it('restore the exact text of encrypted values, and leave the rest of the document unchanged', async () => {
     const { ask } = operate(memoryService());
     await fc.assert(
       fc.asyncProperty(jsonText, fc.array(path, { minLength: 1, maxLength: 3 }), async (text, fields) => {
@@ -171,8 +171,8 @@ const record: fc.Arbitrary<DataRowRecord> = fc
   .filter(({ parent }) => parent.id.isWellFormed())
   .map(({ data, ...key }) => ({ key, data }));
 
-describe('the compact form of generated records', () => {
-  it('decodes to the same record as the JSON form', () => {
+describe('the compact form of a generated record', () => {
+  it('decodes to the same record as its JSON form', () => {
     fc.assert(
       fc.property(record, fc.constantFrom('bytes', 'json'), (one, kind) => {
         const decoded = decodeCompactRecord(encodeCompactRecord(one, kind) ?? '');
@@ -182,7 +182,7 @@ describe('the compact form of generated records', () => {
     );
   });
 
-  it('is unique: encoding a decoded text returns that text', () => {
+  it('is unique, so encoding a decoded text returns that text', () => {
     fc.assert(
       fc.property(record, fc.nat(), fc.string({ minLength: 1, maxLength: 1 }), (one, at, character) => {
         const text = encodeCompactRecord(one, 'bytes') ?? '';

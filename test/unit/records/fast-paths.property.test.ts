@@ -117,7 +117,7 @@ const EXAMPLES = [
   '{"Key":{"Created":1,"Key":"","ParentKeyMeta":{"KeyId":"k","Created":1}},"Data":"AAAA","Data":"AA=="}',
 ];
 
-describe('the fast path of a body gives the item that the JSON parser gives:', () => {
+describe('the fast path of a body returns the same item as the JSON parser for', () => {
   it.each([
     ['encrypt', encrypt, readPlaintextBody],
     ['decrypt', decrypt, readRecordBody],
@@ -142,7 +142,7 @@ function parseToValue(text: string): unknown {
   return { ...value, Data: decodeBase64(value.Data) };
 }
 
-it('the fast path of a record gives the same members as JSON.parse', () => {
+it('the fast path of a record returns the same members as JSON.parse', () => {
   expect(compare(anyText, cutToValue, parseToValue, EXAMPLES)).toBeGreaterThan(ENOUGH);
 });
 
@@ -155,11 +155,11 @@ function decodePlainly(text: string): unknown {
   return dataRowRecordFromValue(JSON.parse(text));
 }
 
-it('the fast path reads the same record as the plain way, or fails with the same error', () => {
+it('the fast path of a record decodes to the same record as JSON.parse, or fails with the same error', () => {
   expect(compare(anyText, decodeIfCut, decodePlainly, EXAMPLES)).toBeGreaterThan(ENOUGH);
 });
 
-it('the fast path of a string gives the same text as JSON.parse', () => {
+it('the fast path of a string returns the same text as JSON.parse', () => {
   const source = fc.oneof(fc.string(), fc.string({ unit: 'binary' }), crooked).map((text) => JSON.stringify(text));
   expect(compare(source, readUnescaped, (text) => JSON.parse(text))).toBeGreaterThan(ENOUGH);
 });
@@ -190,7 +190,7 @@ function locatesRepeatedName(text: string): boolean {
   }
 }
 
-it('the count of names finds a repeated name in the same texts as the plain way', () => {
+it('hasRepeatedNames finds a repeated name in the same texts as locateValues', () => {
   expect(compare(repetitive, countsRepeatedName, locatesRepeatedName)).toBeGreaterThan(ENOUGH);
 });
 
@@ -216,7 +216,7 @@ function findsLargeNumber(text: string): boolean {
   );
 }
 
-it('the search for digits and exponents misses no large number', () => {
+it('the search for digits and exponents finds every large number', () => {
   const examples = ['[999999999999999.9]', '[1e15]', '[123456789e+7]', '[-9007199254740992]'];
   expect(compare(numbers, hasLargeNumber, findsLargeNumber, examples)).toBeGreaterThan(ENOUGH);
 });
