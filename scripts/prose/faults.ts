@@ -1,4 +1,5 @@
 import phrases from '../banned-phrases.json' with { type: 'json' };
+import { markdownPassages, proseLines } from './markdown.ts';
 import { proseOf, type Passage } from './scan.ts';
 
 /** The maximum width of a line in a comment or in Markdown, in columns. */
@@ -19,13 +20,17 @@ export function faultsIn(file: string, text: string): string[] {
   return [...new Set([...wideComments(text, comments), ...passages.flatMap(phrasesIn)])];
 }
 
-/** The lines of a Markdown file that are too wide, each as `file:line: fault`. Code and tables may be wide. */
-export function wideLines(file: string, text: string): string[] {
-  let isCode = false;
-  return text.split('\n').flatMap((line, i) => {
-    if (/^\s*(?:```|~~~)/.test(line)) isCode = !isCode;
-    return isCode || line.length <= WIDTH || UNBREAKABLE.test(line) ? [] : [`${file}:${i + 1}: ${line.length} columns`];
-  });
+/** What is wrong with the prose of a Markdown file, outside of code. Tables may be wide. */
+export function markdownFaultsIn(file: string, text: string): string[] {
+  const wide = proseLines(text).filter(({ content }) => content.length > WIDTH && !UNBREAKABLE.test(content));
+  const passages = markdownPassages(file, text).map((one) => ({
+    ...one,
+    text: one.text.replaceAll(/`[^`]*`/g, '`code`'),
+  }));
+  return [
+    ...wide.map(({ line, content }) => `${file}:${line}: ${content.length} columns`),
+    ...passages.flatMap(phrasesIn),
+  ];
 }
 
 function wideComments(text: string, comments: readonly Passage[]): string[] {

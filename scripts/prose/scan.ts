@@ -5,7 +5,20 @@ import { parseSync, Visitor, type CallExpression, type Comment, type Expression 
 
 /** The repository's folder. */
 export const ROOT = join(import.meta.dirname, '..', '..');
-const FOLDERS = ['src', 'handlers', 'local', 'emulators', 'deploy', 'examples', 'scripts', 'bench', 'test'];
+const FOLDERS = [
+  'src',
+  'handlers',
+  'local',
+  'emulators',
+  'deploy',
+  'examples',
+  'scripts',
+  'bench',
+  'test',
+  '.ci',
+  'infra',
+  '*.yml',
+];
 const SCRIPTS = new Set(['.ts', '.js', '.mjs', '.cjs']);
 /** How a comment line begins in other languages. */
 const LINE_COMMENT: Readonly<Record<string, RegExp>> = {
@@ -15,6 +28,8 @@ const LINE_COMMENT: Readonly<Record<string, RegExp>> = {
   '.css': /^\s*\/\* ?/,
   '.py': /^\s*# ?/,
   '.yml': /^\s*# ?/,
+  // A script of the shell, such as .ci/run.
+  '': /^\s*#(?!!) ?/,
 };
 /** Comments that are instructions for a tool. */
 const DIRECTIVE = /^(?:!|[@#]__|@ts-|oxlint-|eslint-|prettier-|knip|Stryker|v8 )/;
@@ -46,7 +61,10 @@ export interface Prose {
 /** The files under version control that contain prose, relative to the repository. */
 export function proseFiles(): string[] {
   const listed = execFileSync('git', ['ls-files', '--', ...FOLDERS], { cwd: ROOT, encoding: 'utf8' });
-  return listed.split('\n').filter((file) => SCRIPTS.has(extname(file)) || extname(file) in LINE_COMMENT);
+  return listed
+    .trim()
+    .split('\n')
+    .filter((file) => SCRIPTS.has(extname(file)) || extname(file) in LINE_COMMENT);
 }
 
 /** Reads the comments, titles and messages of a file. @throws Error if the file cannot be parsed */

@@ -271,8 +271,8 @@ describe('replacing the KMS key', () => {
     for (const KeyNumber of ['1', '2']) {
       expect(() => keys({ KeyNumber, KeyStanding: 'none' })).toThrow('needs an AliasTargetArn');
     }
-    expect(() => keys({ KeyStanding: 'next' })).toThrow('none that it could follow');
-    expect(() => keys({ KeyNumber: '2', AliasTargetArn: SUCCESSOR })).toThrow('The alias is of the first stack');
+    expect(() => keys({ KeyStanding: 'next' })).toThrow('it follows no key');
+    expect(() => keys({ KeyNumber: '2', AliasTargetArn: SUCCESSOR })).toThrow('Only the first stack has the alias');
   });
 });
 
