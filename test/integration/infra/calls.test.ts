@@ -25,7 +25,7 @@ let sqs: SqsEmulator;
 let services = 0;
 let settings: Record<string, string>;
 let started: LocalFunction[] = [];
-/** The KMS calls of the function before {@link record}, which do not count. */
+/** The function's KMS calls up to the last {@link aside}, whose own calls do not count. */
 let before: string[] = [];
 /** The SQS calls by queue, with the names of their IAM actions. */
 let sqsCalls: string[] = [];
