@@ -132,7 +132,7 @@ function overridesOf(options: CommonOptions): Overrides {
 
 function parseCreated(text: string): number | 'latest' {
   if (text === 'latest') return text;
-  if (/^\d{1,12}$/.test(text)) return Number(text);
+  if (/^\d{1,16}$/.test(text) && Number.isSafeInteger(Number(text))) return Number(text);
   throw new InvalidArgumentError('It must be epoch seconds or latest.');
 }
 
