@@ -1,6 +1,6 @@
 /**
- * Demonstrates the attacks that docs/explanation/threat-model.md says Keyfold does not prevent. Each follows from the
- * format, or from a requirement.
+ * Carries out the attacks that Keyfold does not prevent, as docs/explanation/threat-model.md says. Each attack follows
+ * from the format, or from a requirement.
  */
 import { createSecretKey } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -84,7 +84,7 @@ describe('an attacker who can write to the table', () => {
   });
 });
 
-/** The session of one version of a customer's balance. */
+/** The session for one version of a customer's balance. */
 const balanceOf = (id: string, version = '1'): Session =>
   world.process().session('p').withContext({ table: 'balances', id, version });
 

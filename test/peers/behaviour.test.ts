@@ -1,5 +1,5 @@
 /**
- * Tests the behaviour of each Asherah that docs/how-to/move-from-asherah.md describes, on a table shared with Keyfold.
+ * Tests the behaviour that docs/how-to/move-from-asherah.md describes for each Asherah, on a table shared with Keyfold.
  */
 import { CreateKeyCommand, KMSClient } from '@aws-sdk/client-kms';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';

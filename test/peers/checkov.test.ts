@@ -8,7 +8,7 @@ import { expect, it } from 'vitest';
 import { FLIPPED, packageExample } from '../integration/infra/package.ts';
 import { pythonOf } from './install.ts';
 
-/** The accepted findings: the check, the kind of resource, and the reason. */
+/** The findings that we accept: the check, the type of resource, and the reason. */
 const EXCEPTIONS: readonly (readonly [check: string, type: string, why: string])[] = [
   [
     'CKV_AWS_18',

@@ -1,4 +1,4 @@
-/** Clients that generators make from the OpenAPI document, against the local API. */
+/** Tests clients that generators make from the OpenAPI document, on the local API. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { startLocalProcess, stopLocalProcess, type LocalProcess } from '../support/local-process.ts';
 import { clientFolder, GENERATED_CLIENTS } from './generated-clients.ts';

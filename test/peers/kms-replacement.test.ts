@@ -1,6 +1,6 @@
 /**
- * Replaces KMS keys while Asherah reads the table, as docs/reference/cli.md describes. It tests what cold processes
- * read before and after a maintenance, and the orders of steps in which reads never fail.
+ * Replaces KMS keys while Asherah reads the table, as docs/reference/cli.md describes. The tests show what cold
+ * processes can read before and after a maintenance, and in which order of steps no read fails.
  */
 import { CreateAliasCommand, CreateKeyCommand, KMSClient, UpdateAliasCommand } from '@aws-sdk/client-kms';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -15,7 +15,7 @@ const PAYLOAD = Buffer.from('payload');
 const WEST = 'us-west-2';
 const EAST = 'us-east-1';
 const BOTH = [WEST, EAST];
-/** These implementations name their configured key in a KMS decrypt. The others name none. */
+/** These implementations name the key of their configuration when KMS decrypts. The others name none. */
 const NAME_THEIR_KEY: ReadonlySet<AsherahCore> = new Set(['go-v2', 'rust']);
 
 let kms: KmsEmulator;
@@ -110,16 +110,18 @@ it('Asherah Rust with a single KmsKeyId reads keys of two regions until its alia
   expect(await world.reads(record, [WEST], 'alias')).toBe(true);
 });
 
-/** The ARNs of a region's old and new key, and of the alias that moves between them. */
+/**
+ * Which ARN a configuration has: the old key's, the new key's, or that of the alias that moves from one to the other.
+ */
 type Named = 'alias' | 'old' | 'next';
 
 interface Fixture {
   readonly arns: (regions: readonly string[], named: Named) => Record<string, string>;
   readonly seal: (maker: 'keyfold' | 'asherah', regions: readonly string[]) => Promise<string>;
   readonly move: (regions: readonly string[]) => Promise<void>;
-  /** Runs Keyfold's maintenance, configured with aliases, and expects success. */
+  /** Runs Keyfold's maintenance, configured with aliases, which must succeed. */
   readonly maintain: (regions: readonly string[]) => Promise<void>;
-  /** Whether a cold Asherah reads the record. */
+  /** Whether a cold Asherah can read the record. */
   readonly reads: (record: string, regions: readonly string[], named: Named) => Promise<boolean>;
   readonly readsWith: (record: string, arns: Record<string, string>) => Promise<boolean>;
 }

@@ -1,4 +1,4 @@
-/** The programs of examples/languages, against the local world. */
+/** Tests the programs in examples/languages on the local world. */
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -32,7 +32,7 @@ afterAll(async () => {
   await stopLocalProcess(world);
 });
 
-/** Runs a program. @returns all that it printed, and whether it succeeded */
+/** Runs a program. @returns everything that it printed, and whether it succeeded */
 async function output(
   [command, ...args]: readonly [string, ...string[]],
   more = {},

@@ -11,7 +11,7 @@ import { PEERS_FOLDER } from './peers-folder.ts';
 const run = promisify(execFile);
 const root = join(import.meta.dirname, '..', '..');
 
-/** The first block of TypeScript in a document. */
+/** The first TypeScript block in a document. */
 function exampleOf(file: string): string {
   return codeBlocksOf(file).find(({ language }) => language === 'ts')?.code ?? '';
 }

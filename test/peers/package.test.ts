@@ -1,4 +1,4 @@
-/** The packed package under the compilers, bundlers and versions of Node that its users have. */
+/** Tests the packed package with the compilers, bundlers and versions of Node that its users have. */
 import { execFile } from 'node:child_process';
 import { copyFile, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -88,7 +88,7 @@ describe.each(NODES)('Node %s', (version) => {
   it('runs the package as ES modules and through require', async () => {
     expect(await outputOf(['-p', 'process.versions.node'], node)).toBe(`${version}\n`);
     for (const name of ['static-kms', 'http-client', 'aws-kms']) {
-      // The programs have no types, so their text is JavaScript.
+      // The programs contain no types, so their text is JavaScript.
       await copyFile(join(BUNDLES, `${name}.ts`), join(PROJECT, `${name}.mjs`));
       expect(await outputOf([`${name}.mjs`], node)).toBe('hello');
       const program = await readFile(join(BUNDLES, `${name}.ts`), 'utf8');

@@ -1,4 +1,4 @@
-/** How the page that `npm start` serves treats its user, in a real browser. */
+/** Tests in a real browser how easy the page of `npm start` is to use. */
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startLocalProcess, stopLocalProcess, type LocalProcess } from '../support/local-process.ts';
@@ -31,7 +31,7 @@ async function step(name: RegExp): Promise<void> {
   await page.locator('#tour').getByRole('button', { name }).click();
 }
 
-/** Whether an element is in view as a whole. */
+/** Whether the whole of an element is in view. */
 async function isInView(selector: string): Promise<boolean> {
   const box = await page.locator(selector).boundingBox();
   return box !== null && box.y >= 0 && box.y + box.height <= 800;

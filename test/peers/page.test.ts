@@ -1,4 +1,4 @@
-/** Tests the page that `npm start` serves in a real browser. */
+/** Tests in a real browser the page that `npm start` serves. */
 import { join } from 'node:path';
 import axe from 'axe-core';
 import type { Browser, Locator, Page } from 'playwright-core';
@@ -88,7 +88,7 @@ describe('a text on the page', () => {
     await page.getByLabel('Partition').fill('tenant-2');
     await press('Decrypt', /^Record unreadable/);
     expect(await page.locator('.problem').innerText()).toMatch(/^422 RecordUnreadable/);
-    // The browser itself logs each error status.
+    // The browser itself logs every error status.
     expect(complaints.splice(0)).toEqual([expect.stringContaining('422'), expect.stringContaining('422')]);
   });
 

@@ -1,4 +1,4 @@
-/** A second implementation of both proofs, in Python, against the vectors that Keyfold's own tests use. */
+/** Tests a second implementation of both proofs, in Python, with the vectors that Keyfold's own tests use. */
 import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -11,7 +11,7 @@ const run = promisify(execFile);
 const FOLDER = join(import.meta.dirname, '..', 'vectors');
 const VECTORS = join(FOLDER, 'proofs.json');
 
-/** Runs the checker on a file. @returns what it printed, and whether it ended with success */
+/** Runs the checker on a file. @returns its output, and whether it succeeded */
 async function checked(file: string): Promise<{ ok: boolean; stdout: string }> {
   return run('python3', [join(FOLDER, 'check_proofs.py'), file]).then(
     ({ stdout }) => ({ ok: true, stdout }),
@@ -26,7 +26,7 @@ it('a program in Python computes the proof of every vector', async () => {
   expect(await checked(VECTORS)).toEqual({ ok: true, stdout: `${count} proofs agree, 0 differ\n` });
 });
 
-/** Members of vectors, and others in their place. */
+/** Members of vectors, and the members that replace them. */
 const CHANGES = [
   ['"id": "42"', '"id": "43"'],
   ['"version": ""', '"version": "0"'],

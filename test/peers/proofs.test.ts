@@ -1,4 +1,4 @@
-/** Tests that Asherah opens records and uses key rows that carry proofs, and what a table holds that both write. */
+/** Tests that Asherah opens records with proofs, uses key rows with proofs, and shares a table with Keyfold. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   decodeCompactRecord,

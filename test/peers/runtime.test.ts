@@ -1,6 +1,6 @@
 /**
- * Runs the deployed functions under Lambda's runtime emulator. Each has its packaged zip, and the handler and
- * environment of the packaged template, except that emulators replace AWS.
+ * Runs the deployed functions under Lambda's runtime emulator. Each function has its packaged zip, and the handler and
+ * environment in the packaged template. Only AWS is replaced by emulators.
  */
 import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -54,7 +54,7 @@ beforeAll(async () => {
     return [name, Resources[logicalName]?.Properties] as const;
   });
   packaged = Object.fromEntries(functions) as Record<FunctionName, Packaged>;
-  // Each function has its own root folder, so that it cannot reach files outside its zip.
+  // Each function has a root folder of its own, so that it cannot reach files outside its zip.
   await Promise.all(
     NAMES.map((name) => run('python3', ['-m', 'zipfile', '-e', join(zips, `${name}.zip`), join(folder, name)])),
   );
@@ -238,10 +238,10 @@ describe('the log has all audit lines and metrics', () => {
       const seal = await cold('seal', further);
       const event = await sample('invoke-encrypt');
       for (const _ of ['cold', 'warm']) expect(await seal.invoke(event)).toHaveProperty('record');
-      // The emulator forwards log lines independently, so a line may arrive after the answer.
+      // The emulator passes on log lines independently of answers, so a line may arrive after the answer.
       await expect.poll(() => hasAuditAndMetrics(seal.lines), { timeout: 10_000 }).toEqual([2, true]);
       if (further['AWS_LAMBDA_LOG_FORMAT'] !== 'JSON') return;
-      // The lines that Lambda drops at these levels. deploy.yml accepts only levels that keep both kinds.
+      // Lambda drops these lines at some levels. deploy.yml accepts only levels that keep both kinds.
       const level = LEVELS.find((one) => one === further['AWS_LAMBDA_LOG_LEVEL']) ?? 'INFO';
       const left = hasAuditAndMetrics(seal.lines.filter((line) => passes(line, level)));
       const taken = v.is(deploymentSchema.entries.applicationLogLevel, level);

@@ -1,4 +1,6 @@
-/** The documents' site in a real browser, under a path of a file server that the build does not know. */
+/**
+ * Tests the site of the documents in a real browser. A file server serves it under a path that the build does not know.
+ */
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
@@ -25,7 +27,7 @@ const TYPES: Readonly<Record<string, string>> = {
 let server: Server;
 let browser: Browser;
 let base: string;
-/** Errors of the browser, and requests that fail or leave the file server. */
+/** The errors of the browser, and the requests that fail or go to another server. */
 let complaints: string[] = [];
 
 beforeAll(async () => {

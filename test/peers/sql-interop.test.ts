@@ -1,4 +1,4 @@
-/** Keyfold and Asherah on one SQL table. */
+/** Tests Keyfold and Asherah on one SQL table. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   decodeDataRowRecord,
@@ -16,7 +16,10 @@ const NAMES = { service: 'svc', product: 'prod' };
 const DAY_MS = 86_400_000;
 const PAYLOAD = Buffer.from('payload, and \u{1f511}');
 
-/** Asherah Rust needs JSON in PostgreSQL, and refuses TEXT. Asherah Go's binding for Python has MySQL only. */
+/**
+ * Asherah Rust needs the type JSON in PostgreSQL, and refuses TEXT. Asherah Go's binding for Python supports only
+ * MySQL.
+ */
 const CASES = [
   { core: 'go', kind: 'MariaDB', zone: '+00:00', types: {} },
   { core: 'go', kind: 'MariaDB', zone: '+05:30', types: {} },

@@ -1,4 +1,4 @@
-/** The SQL metastores on real databases. */
+/** Tests the SQL metastores on real databases. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
   SessionFactory,
@@ -31,7 +31,7 @@ describe.for(KINDS)('%s', (kind) => {
       await database.createTable({ id: isPostgres ? 'TEXT' : 'VARBINARY(2048)' });
       one = database.open();
     });
-    // PostgreSQL's texts cannot hold U+0000.
+    // Texts in PostgreSQL cannot contain U+0000.
     metastoreContract(kind, () => one.metastore, isPostgres ? LONG_ID.replace('\0', '\u0001') : LONG_ID);
   });
 
@@ -76,7 +76,8 @@ describe.for(KINDS)('%s', (kind) => {
     it('distinguishes IDs that collations consider equal', async () => {
       const ids = ['_IK_tenant_a', '_IK_Tenant_a', '_IK_ténant_a', '_IK_tenant_a ', '_IK_tenant_a\u200b'];
       const { metastore } = one;
-      // One second apart: the primary key of a table with such a collation does not tell the ids apart.
+      // The dates differ by one second, because the primary key of a table with such a collation takes the IDs for
+      // equal.
       const rows = ids.map((id, i) => keyRecord(id, 60 + i));
       for (const row of rows) expect(await metastore.store(row, deadline)).toBe('stored');
       for (const row of rows) {
@@ -97,7 +98,7 @@ describe.for(KINDS)('%s', (kind) => {
         expect(await metastore.rows(row.id, deadline)).toEqual([]);
         expect(await metastore.loadRecent(row.id, row.created, deadline)).toEqual([]);
         const outcome = await metastore.store(row, deadline).catch((error: KeyfoldError) => error.code);
-        // MySQL's texts can hold U+0000.
+        // Texts in MySQL can contain U+0000.
         expect(outcome).toBe(id === 'a\0' && !isPostgres ? 'stored' : 'InvalidRequest');
       }
       for (const created of [-1, 0, 1.5, Number.NaN, 2 ** 31, 4e9, 253_402_300_800, Number.MAX_SAFE_INTEGER]) {
@@ -341,7 +342,7 @@ describe.for(KINDS)('%s', (kind) => {
       expect(await service.rows(row.id, deadline)).toEqual([row]);
       expect(await codeOf(service.replaceKey(row, Buffer.from('x'), deadline))).toBe('MetastoreUnavailable');
       expect(await maintenance.replaceKey(row, Buffer.from('x'), deadline)).toBe('replaced');
-      // The service's own rights are enough to stop its own query.
+      // The service's own rights are enough to stop a query of its own.
       const slow = keyRecord('_SK_slow', 60);
       const blocker = await holdRow(slow);
       const signal = AbortSignal.timeout(200);
@@ -377,7 +378,7 @@ describe.for(KINDS)('%s', (kind) => {
       return { rollback: () => connection.run('ROLLBACK').then(() => connection.close()) };
     }
 
-    /** How many inserts run on the server. */
+    /** The number of inserts that the server is running. */
     async function runningInserts(): Promise<number> {
       const [[count] = []] = await database.run(
         isPostgres

@@ -1,5 +1,5 @@
 /**
- * Checks the templates with cfn-lint, and deploys the key stack to moto. moto does not support aliases, key tags and
+ * Checks the templates with cfn-lint, and deploys the key stack to moto. moto cannot deploy aliases, key tags and
  * Global Tables in one stack.
  */
 import { execFile } from 'node:child_process';
@@ -70,7 +70,7 @@ describe('on moto', () => {
   afterAll(() => moto.stop());
 
   /**
-   * Calls CloudFormation. A client library would be an unnecessary dependency.
+   * Calls CloudFormation. A client library would be a needless dependency.
    * @returns the answer as XML
    */
   const call = async (parameters: Record<string, string>): Promise<string> => {
@@ -86,7 +86,8 @@ describe('on moto', () => {
     const given = {
       Classification: 'confidential',
       AdministratorArns: `arn:aws:iam::${ACCOUNT}:role/key-administrator`,
-      // All statements. moto leaves null in the place of a statement whose condition is false.
+      // With these parameters, the policy has all its statements. moto leaves null in place of a statement whose
+      // condition is false.
       ViaServices: 'dynamodb.us-west-2.amazonaws.com',
       EncryptingPrincipalArns: 'arn:aws:iam::444455556666:role/writer',
       DecryptingPrincipalArns: 'arn:aws:iam::444455556666:root',

@@ -1,4 +1,4 @@
-/** Tests that freeze a process, as Lambda does, while proxies drop all its connections, as networks do. */
+/** Freezes a process, as Lambda does, while proxies drop all its connections, as networks do. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Role } from './freeze-worker.ts';

@@ -204,7 +204,7 @@ describe('SQS emulator: JSON protocol', () => {
   });
 });
 
-/** Sends a request in the query protocol. It can be signed, as AWS clients do, or unsigned, as curl does. */
+/** Sends a request in the query protocol, either signed, as AWS clients do, or unsigned, as curl does. */
 function post(form: Record<string, string>, signed = true): Promise<Response> {
   const authorization = 'AWS4-HMAC-SHA256 Credential=local/20260101/us-west-2/sqs/aws4_request';
   return fetch(sqs.endpoint, {

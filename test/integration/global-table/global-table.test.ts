@@ -28,7 +28,7 @@ beforeEach(async () => {
   world = await TwoRegions.open(emulators, { name: `scenes-${(worlds += 1)}`, lagMs: LAG_MS, draw });
 });
 
-/** The rows of a replica in a fixed order. */
+/** The rows of a replica, in a fixed order. */
 async function rowsIn(region: Region): Promise<KeyRow[]> {
   const rows = await world.keyTables[region].list();
   return rows.toSorted((a, b) => a.id.localeCompare(b.id) || (a.created ?? 0) - (b.created ?? 0));
@@ -40,7 +40,7 @@ async function rowIn(region: Region, id: string, created: number | 'latest' = 'l
   return row;
 }
 
-/** Creates a System Key without a wrap of the second region, and waits until both replicas have it. */
+/** Creates a System Key that lacks a wrap for the second region, and waits until both replicas have the key. */
 async function keyToRenew(suffixed: boolean): Promise<KeyMeta> {
   world.breakKms(EAST);
   await world.process(WEST, { suffixed }).session('p').encrypt(PAYLOAD);
@@ -49,7 +49,7 @@ async function keyToRenew(suffixed: boolean): Promise<KeyMeta> {
   return rowIn(WEST, suffixed ? '_SK_svc_prod_us-west-2' : '_SK_svc_prod');
 }
 
-/** The state of a key in each replica, once all rows are replicated. */
+/** The state of a key in each replica, once all rows have been replicated. */
 async function states({ id, created }: KeyMeta): Promise<object[]> {
   await world.wait(LAG_MS);
   const rows = await Promise.all(REGIONS.map((region) => rowIn(region, id, created)));

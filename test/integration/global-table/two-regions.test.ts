@@ -3,7 +3,7 @@ import { run } from './run.ts';
 import { startEmulators, type Emulators } from './two-regions.ts';
 
 const SEEDS = [1, 2, 13];
-/** The events that must occur in the runs together. Otherwise the runs prove nothing. */
+/** Events that must occur in at least one of the runs. Otherwise the runs prove nothing. */
 const TOLD = ['record', 'rewrap', 'revoked', 'wrap renewed', 'cut', 'KeyNotYetVisible', 'break KMS', 'restart'];
 
 let emulators: Emulators;

@@ -47,8 +47,8 @@ function environmentOf(app: AppPackage, name: string): Record<string, string> {
 }
 
 /**
- * The reviewed parts of a packaged app. Each resource and each graph has one line. The texts and topics of alarms are
- * left out. So is the location of the code, because it differs in each package.
+ * The parts of a packaged app that a person has reviewed, with a line for each resource and each graph. It omits the
+ * texts and topics of alarms, and the location of the code, which differs in each package.
  */
 function reviewOf({ resources }: AppPackage): string {
   const lines = Object.entries(resources).flatMap(([name, { Type: _type, Properties: all, ...rest }]) => {
@@ -90,7 +90,7 @@ function ownMetrics({ Namespace, MetricName, Dimensions = [], Metrics = [] }: Ap
   return [...one, ...others];
 }
 
-/** The probability that an alarm goes off within some hours if each hour has this many events at random times. */
+/** The probability that an alarm fires within some hours, if each hour has this many events at random times. */
 function chanceToRing(alarm: AppResource['Properties'], perHour: number, hours: number): number {
   const { Threshold, EvaluationPeriods, Metrics } = alarm as {
     Threshold: number;
@@ -130,7 +130,7 @@ function daysKept(app: AppPackage): unknown[] {
   );
 }
 
-/** The codes of one of Keyfold's metrics that trigger an alarm. */
+/** The codes in one of Keyfold's metrics for which an alarm fires. */
 function codesRungFor(metric: string): Set<unknown> {
   const counted = ofType(example, 'AWS::CloudWatch::Alarm').flatMap(([, { Properties }]) => {
     const terms = (Properties['Metrics'] ?? []) as AppResource['Properties'][];
@@ -142,7 +142,7 @@ function codesRungFor(metric: string): Set<unknown> {
   return new Set(dimensions.filter(({ Name }) => Name === 'code').map(({ Value }) => Value));
 }
 
-/** The minutes in which SQS delivers a message if no queue accepts it. The first attempt is at `startSeconds`. */
+/** The minutes in which SQS delivers a message that no queue accepts. The first attempt is at `startSeconds`. */
 function minutesTried({ retryDelaySeconds, longestRetryDelaySeconds }: QueueConfig, startSeconds: number): number[] {
   let at = startSeconds;
   const tries = Array.from({ length: 12 }, (_, i) => {
@@ -305,8 +305,8 @@ describe('the HTTP API', () => {
     expect(JSON.parse((AccessLogSettings as { Format: string }).Format)).not.toHaveProperty('path');
     expect(example.resources['HttpApiLogGroup']?.Properties).toMatchObject({
       RetentionInDays: 365,
-      // AWS lists each log group with another prefix in a resource policy of the account. That policy holds at most
-      // 5,120 characters.
+      // AWS lists each log group with another prefix in a resource policy of the account, which holds at most 5,120
+      // characters.
       LogGroupName: '/aws/vendedlogs/http-api/keyfold-app',
     });
   });

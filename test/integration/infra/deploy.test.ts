@@ -1,4 +1,4 @@
-/** Tests the deployment scripts with stand-ins for the AWS CLI and osls. */
+/** Tests the deployment scripts with fakes in place of the AWS CLI and osls. */
 import { readFile, rm } from 'node:fs/promises';
 import * as v from 'valibot';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -69,7 +69,7 @@ it('every call of the AWS CLI names its region, requests JSON, and disables the 
   for (const { args } of outcome.calls) {
     expect(args.slice(0, 5)).toEqual(['--region', expect.any(String), '--output', 'json', '--no-cli-pager']);
   }
-  // The script reads the identity in the first region, and deploys to one region after the other.
+  // The script reads the identity in the first region, and then deploys to the regions in turn.
   expect(regions.filter((region, i) => region !== regions[i - 1])).toEqual(['us-west-2', 'us-east-1']);
 });
 
@@ -382,7 +382,7 @@ describe('a failure in CloudFormation', () => {
 
   const StackId = 'arn:aws:cloudformation:us-west-2:111122223333:stack/keyfold-table/1';
 
-  /** A stack in this state, with these remaining resources. */
+  /** The answers for a stack in this state, with these resources left. */
   function unmade(StackStatus: string, ...ResourceStatuses: string[]): Answers {
     const left = ResourceStatuses.map((ResourceStatus, i) => ({ LogicalResourceId: `It${i}`, ResourceStatus }));
     return {
@@ -609,7 +609,7 @@ describe('npm run deploy -- --yes', () => {
     expect(args).toContain('AWS_SECRET_ACCESS_KEY=not-a-secret');
     expect(args).toContain('AWS_SESSION_TOKEN=session');
     expect(args.slice(0, 4)).toEqual(['--package', packageFolder({ prefix }, 'us-west-2'), '--region', 'us-west-2']);
-    // The configuration tells osls to fetch no notifications, and to fail if the configuration is invalid.
+    // The settings make osls fetch no notifications, and fail if its configuration is invalid.
     expect(args).toContain('SLS_NOTIFICATIONS_MODE=off');
     expect(args).toContain('OSLS_VALIDATION=error');
     expect(args.filter((arg) => /another|PROFILE/i.test(arg))).toEqual([]);

@@ -92,7 +92,7 @@ describe('the deploying role', () => {
     expect(await isAllowed(DEPLOYERS[name], action, target)).toBe(false);
   });
 
-  // A deployment with a longer prefix that begins with our prefix.
+  // The resources of a deployment whose prefix begins with our prefix.
   it.for([
     ['lambda:UpdateFunctionCode', ofLambda('keyfold-eu-open')],
     ['sqs:SetQueueAttributes', at(`arn:aws:sqs:${WEST}:${ACCOUNT}:keyfold-eu-input`)],
@@ -281,8 +281,8 @@ describe('the deploying role', () => {
     expect(await isAllowed(DEPLOYERS.tableAndRoles, action, role())).toBe(true);
   });
 
-  // CloudFormation replaces a policy when its description changes. The update would fail, because the policy's name is
-  // taken.
+  // CloudFormation replaces a policy if its description changes. With an explicit name, that would fail because the
+  // name is taken.
   it('has policies whose description stays the same if they get explicit names', () => {
     const described = ['deployers', 'keys'].flatMap((template) =>
       Object.entries(templateOf(template).Resources)
@@ -424,8 +424,8 @@ describe('the AWS calls of the deploy scripts', { timeout: 60_000 }, () => {
 
 /** The IAM actions that a call of the AWS CLI needs, if any. */
 function askedOf({ name, args }: Outcome['calls'][number]): [action: string, target: Target][] {
-  // Every caller may perform the first action. Only the CLI calls the second. osls needs the actions that the changes
-  // of its stack need.
+  // Every caller may perform the first action, and only the CLI calls the second. For osls, the actions follow from the
+  // changes to its stack.
   if (/^(?:sts get-caller-identity|configure export-credentials|osls \w+)$/.test(name)) return [];
   const [service = '', command = ''] = name.split(' ');
   const option = (of: string): string => args[args.indexOf(of) + 1] as string;

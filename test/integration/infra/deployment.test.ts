@@ -1,6 +1,5 @@
 /**
- * Tests the values that deploy.yml accepts: the minimum and maximum of each option, the defaults, and contradictions
- * between options.
+ * Tests which values deploy.yml accepts: the limits and the default of each option, and contradictions between options.
  */
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -60,12 +59,12 @@ function withArns(option: string, characters: number): object {
   return { [option]: [...list, `${ROLES}/${'x'.repeat(rest - ROLES.length - 2)}`] };
 }
 
-/** A variable with this length, without a queue. */
+/** A variable of this length, in a deployment without a queue. */
 function withVariable(characters: number, regions: string[]): object {
   return { regions, settings: { POWERTOOLS_SERVICE_NAME: 'x'.repeat(characters) }, queue: {} };
 }
 
-/** The queue's function as osls reads it. */
+/** The function of the queue, as osls reads it. */
 async function queueFunctionOf(queue: object): Promise<object> {
   return queueFunctions(await read({ queue }));
 }
@@ -295,8 +294,8 @@ describe('the size limits of AWS', () => {
 
   it('allow a function 4096 bytes of variables, in the region where the variables are longest', async () => {
     const deployment = await read({ regions: ['us-west-2'], settings: { POWERTOOLS_SERVICE_NAME: '' }, queue: {} });
-    // The API has one variable more than most functions. Only seal is an exception, because its list of operations is
-    // longer.
+    // The API has one variable more than most functions. Only seal has longer variables, because its list of operations
+    // is longer.
     const variables = {
       ...environmentOf(deployment, 'us-west-2'),
       KEYFOLD_OPERATIONS: 'encrypt,rewrap,encrypt-batch,rewrap-batch,encrypt-fields',
@@ -306,7 +305,7 @@ describe('the size limits of AWS', () => {
     expect(await faultsOf(withVariable(room + 1, ['us-west-2']))).toEqual([
       '- the variables of the function seal are 4097 bytes, and Lambda takes 4096: shorten settings or queue.fields',
     ]);
-    // The name of the first region is two letters longer than that of the last.
+    // The name of the first region is two letters longer than that of the second.
     const [long, short] = ['ap-southeast-1', 'us-west-2'];
     const bytesOf = async (regions: string[]): Promise<number[]> =>
       (await faultsOf(withVariable(4000, regions))).map((fault) => Number(/are (\d+) bytes/.exec(fault)?.[1]));

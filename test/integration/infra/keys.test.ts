@@ -22,7 +22,7 @@ function roles(parameters: Record<string, string>): Rendered {
   return render('roles', REGION, { KeyRegions: REGION, Service: 'orders', Product: 'shop', ...parameters });
 }
 
-/** The owner of the alias and of each key. */
+/** Which key each alias points to. */
 function aliasesOf({ resources }: Rendered): Record<string, unknown> {
   const aliases = Object.values(resources).filter(({ Type }) => Type === 'AWS::KMS::Alias');
   return Object.fromEntries(aliases.map(({ Properties: p }) => [p['AliasName'], p['TargetKeyId']]));
@@ -37,7 +37,7 @@ function patternOf(rule: string, { resources } = keys()): unknown {
   return resources[rule]?.Properties['EventPattern'];
 }
 
-/** The deployments of steps 2 to 4 in docs/how-to/replace-a-kms-key.md, with values for their variables. */
+/** The deployments in steps 2 to 4 of docs/how-to/replace-a-kms-key.md, with values for the page's variables. */
 function documentedSteps(variables: Readonly<Record<string, string>>) {
   const docs = readFileSync(new URL('../../../docs/how-to/replace-a-kms-key.md', import.meta.url), 'utf8');
   const [steps2To4 = ''] = /^## 2\. .*?(?=^## 5\. )/ms.exec(docs) ?? [];
@@ -136,7 +136,7 @@ describe('the key stack', () => {
   });
 
   it('refuses a name that the policies of another deployment would match', () => {
-    // Of the last two aliases, only the retired one matches: alias/keyfold-next-retired-1.
+    // The last two names are refused because of their own retired aliases, such as alias/keyfold-next-retired-1.
     for (const Name of ['keyfold-retired-1', 'keyfold-next-2', 'keyfold-retired', 'keyfold-next']) {
       expect(() => keys({ Name })).toThrow('Name does not match its pattern');
     }
@@ -329,7 +329,7 @@ describe('the alarms of the key stack', () => {
       'Sign',
       'Verify',
       'VerifyMac',
-      // These actions remove nothing and admit no new principal. Only AWS uses the last one.
+      // These actions remove nothing and admit no further principal. Only AWS uses the last of them.
       'EnableKeyRotation',
       'RotateKeyOnDemand',
       'UpdateKeyDescription',

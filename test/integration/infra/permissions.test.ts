@@ -18,7 +18,7 @@ import {
 } from './account.ts';
 import { render, templateOf } from './template.ts';
 
-/** The allowed actions by target. The result omits targets without an allowed action. */
+/** The allowed actions by target. Targets without an allowed action are omitted. */
 type Allowed = Readonly<Record<string, readonly string[]>>;
 
 const ENCRYPT = ['kms:Encrypt', 'kms:GenerateDataKey'];
@@ -56,8 +56,8 @@ const ADMINISTER = [
 ];
 
 /**
- * The actions that a role may perform in the given regions on three KMS keys: the current, next and previous targets of
- * the alias. Other keys allow no action.
+ * The actions that a role may perform on three KMS keys in the given regions: the current, the next and the previous
+ * target of the alias. No action is allowed on other keys.
  */
 function ofKeys(current: readonly string[], retired: readonly string[]): Allowed {
   return {
@@ -145,7 +145,7 @@ async function allowed(principal: Principal, targets: Record<string, Target>): P
   return Object.fromEntries(entries.filter(([, actions]) => actions.length > 0));
 }
 
-/** The result is sorted, and omits targets that allow no action. */
+/** Sorts the actions, and omits targets on which no action is allowed. */
 function inOrder(expected: Allowed): Allowed {
   const entries = Object.entries(expected).map(([name, actions]) => [name, actions.toSorted()] as const);
   return Object.fromEntries(entries.filter(([, actions]) => actions.length > 0));
@@ -180,10 +180,10 @@ describe('a row of the key table', () => {
     ['_SK_orders_shop_us-west-2', true],
     ['_SK_orders_shop_us-gov-west-1', true],
     ['_IK_tenant-1_orders_shop', true],
-    // Keys of any region that a record may name. A refusal by IAM would look like an outage.
+    // A record may name keys of any region. If IAM refused to read them, the refusal would look like an outage.
     ['_IK_tenant-1_orders_shop_eu-north-1', true],
     ['_IK_a_b*c:é @ {}_orders_shop_eusc-de-east-1', true],
-    // Another service with a partition that looks like the end of our partition. IAM cannot distinguish the two, as
+    // Another service, with a partition that looks like the end of one of ours. IAM cannot distinguish them, as
     // docs/reference/iam-and-stacks.md explains.
     ['_IK_x_orders_shop_a-b-c_billing_shop', true],
     ['_SK_orders_shop2', false],

@@ -12,7 +12,7 @@ afterAll(() => api.stop());
 
 const BODY = '{"plaintext":"aGVsbG8="}';
 
-/** Sends the exact bytes and path, because a client library would normalise them. */
+/** Sends exactly these bytes and this path. A client library would normalise them. */
 function send(
   body: Uint8Array | string,
   headers: Readonly<Record<string, string>> = {},

@@ -11,7 +11,7 @@ interface State {
   readonly keys: readonly PageRow[];
 }
 
-/** The members of an encrypt answer that these tests use. */
+/** The members of an answer that these tests read. */
 interface Answer {
   readonly record: { readonly Key: { readonly ParentKeyMeta: { readonly Created: number } } };
 }

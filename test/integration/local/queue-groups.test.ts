@@ -19,7 +19,7 @@ afterAll(async () => {
   await emulator.close();
 });
 
-/** Sends messages as the queue door does, one call each, and returns those that the queue then has. */
+/** Sends messages as the queue door does, one per call, and returns the messages that the queue then contains. */
 async function sentTo(queue: string, messages: readonly Omit<OutgoingMessage, 'attributes'>[]): Promise<Message[]> {
   const { queueUrl: QueueUrl } = emulator.ensureQueue(queue);
   const queues = new SqsQueues();

@@ -20,7 +20,7 @@ afterEach(async () => {
   running = [];
 });
 
-/** Starts the local world, which `afterEach` stops. */
+/** Starts a local world, which `afterEach` stops. */
 async function start(...args: string[]): Promise<LocalProcess> {
   const world = await startLocalProcess(...args);
   running.push(world);
@@ -35,12 +35,12 @@ async function said(...args: string[]): Promise<{ code: number; stderr: string }
   });
 }
 
-/** The n-th command of the greeting. */
+/** The n-th command that the greeting prints. */
 function commandOf(greeting: string, n: number): string {
   return new RegExp(`^${n}\\. .*\\n +(.*)$`, 'm').exec(greeting)?.[1] ?? '';
 }
 
-/** Runs the curl commands of the greeting. All commands of a chain must succeed. Returns the last body. */
+/** Runs curl commands from the greeting, all of which must succeed. Returns the body of the last answer. */
 async function paste(commands: string, folder: string): Promise<string> {
   let output = '';
   for (const command of commands.split(' && ')) {
@@ -200,7 +200,7 @@ it('--verbose also shows the logs and metrics of the functions, in JSON', async 
   });
 });
 
-/** The lines that a local world prints from now on, on both of its outputs. */
+/** The lines that a local world prints from now on, to standard output and standard error. */
 function linesOf({ child }: LocalProcess): string[] {
   const lines: string[] = [];
   for (const output of [child.stdout, child.stderr]) {

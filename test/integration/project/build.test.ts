@@ -13,7 +13,7 @@ import { startLocalApi } from '../../support/local-api.ts';
 
 const run = promisify(execFile);
 const root = join(import.meta.dirname, '..', '..', '..');
-/** A project that has the package installed. */
+/** A project in which the package is installed. */
 let folder: string;
 let dist: string;
 
@@ -116,7 +116,7 @@ describe.each([
   });
 });
 
-/** Starts what a program needs: a local API, or the emulators of KMS and DynamoDB. */
+/** Starts what a program needs: either a local API, or emulators of KMS and DynamoDB. */
 async function startWorld(
   name: string,
 ): Promise<{ readonly env: NodeJS.ProcessEnv; readonly stop: () => Promise<unknown> }> {
@@ -132,7 +132,7 @@ async function startWorld(
   };
 }
 
-/** The texts of a module and of all modules that it imports statically. */
+/** The texts of a module and of everything that it imports statically. */
 async function closureOf(entry: string): Promise<string[]> {
   const texts = new Map<string, string>();
   const pending = [entry];

@@ -1,6 +1,6 @@
 /**
- * Tests docs/explanation/costs.md: the arithmetic against manual calculations, the number of calls against the code,
- * and the text against the current figures.
+ * Tests docs/explanation/costs.md: its arithmetic against calculations by hand, its calls against the code, and its
+ * text against the current figures.
  */
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
@@ -11,7 +11,7 @@ import { monthOf, pairsMetBy, processesFor } from '../../../scripts/costs/fleet.
 import { ASSUMED, PRICES } from '../../../scripts/costs/given.ts';
 import { FakeDependencies, MINUTE_MS } from '../../support/fakes.ts';
 
-/** Three processes that live for four hours. In each hour, each process meets each of four partitions. */
+/** Three processes that live for four hours. In each hour, each process serves each of four partitions. */
 const SMALL: Assumptions = {
   ...ASSUMED,
   hoursInMonth: 4,
@@ -28,7 +28,8 @@ const SMALL: Assumptions = {
 describe('the processes of a fleet, by the model of costs,', () => {
   it('are as many as concurrent requests in the busiest second, with a margin for random peaks', () => {
     expect(processesFor(1, ASSUMED)).toBe(1);
-    // 100 a second on average, three times that at the peak, 5 ms each: 1.5 concurrent requests, plus 4 √1.5 = 4.9.
+    // 100 requests per second on average, three times as many at the peak, 5 ms each: 1.5 concurrent requests, plus 4
+    // √1.5 = 4.9.
     expect(processesFor(100, ASSUMED)).toBe(7);
     // 150 concurrent requests, plus 4 √150 = 48.99.
     expect(processesFor(10_000, ASSUMED)).toBe(199);
@@ -110,13 +111,12 @@ describe('a bill, by the model of costs,', () => {
     // 3,600 million requests: the first 300 million cost one dollar per million, the rest 90 cents.
     expect(bill['API Gateway']).toBeCloseTo(300 + 3300 * 0.9);
     expect(bill['Lambda requests']).toBeCloseTo(3600 * 0.2);
-    // 3 ms at half a GB per request, and three cold starts of a second.
+    // Each request takes 3 ms at half a GB, and each of three cold starts takes a second.
     expect(bill['Lambda compute']).toBeCloseTo((3600e6 * 0.003 + 3) * 0.5 * 0.0000133334);
     expect(bill['KMS keys']).toBe(6);
-    // One unwrap per process and hour, occasional new keys, and 8 keys that the maintenance unwraps in two regions each
-    // day.
+    // One unwrap per process and hour, some new keys, and 8 keys that the maintenance unwraps in two regions each day.
     expect(bill['KMS requests']).toBeCloseTo(((3000 + (1000 / 2160) * 2 + (1000 / 24) * 32) * 3) / 1e6);
-    // Twelve pairs and three System Keys an hour.
+    // Twelve pairs and three System Keys per hour.
     expect(bill['DynamoDB reads']).toBeCloseTo((15_000 * 0.125) / 1e6);
     expect(bill['Metrics, alarms, dashboard']).toBeCloseTo(3 + 1 + 3);
     // Each request writes 500 bytes of each kind.

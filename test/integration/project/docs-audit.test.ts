@@ -1,4 +1,4 @@
-/** Tests that the example, the table of fields and the queries of docs/reference/audit.md describe the same line. */
+/** Tests that the example, the table of fields and the queries in docs/reference/audit.md describe the same line. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';

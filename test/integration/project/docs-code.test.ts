@@ -1,6 +1,6 @@
 /**
- * Tests the code blocks of the documents. Each must be in a known language, and the tests parse it, compile it or
- * compare it with the code.
+ * Tests the code blocks in the documents. Each must be in a known language. The tests parse it, compile it, or compare
+ * it with the code.
  */
 import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -17,7 +17,7 @@ import { runCli } from '../../../src/cli/program.ts';
 import { REMOVED_SETTINGS, settingsSchema } from '../../../src/config/settings.ts';
 import { codeBlocksOf, commandsOf, MARKDOWN, read, ROOT, type CodeBlock } from '../../support/documents.ts';
 
-/** The documents with current code. The CHANGELOG has the code of earlier versions. */
+/** The documents whose code is up to date. The CHANGELOG has code of earlier versions. */
 const DOCUMENTS = MARKDOWN.filter((file) => file !== 'CHANGELOG.md');
 const BLOCKS = DOCUMENTS.flatMap(codeBlocksOf);
 
@@ -27,7 +27,8 @@ const withPlaces = (language: string): (readonly [string, string])[] =>
   blocksIn(language).map((block) => [placeOf(block), block.code] as const);
 
 /**
- * Other tests cover these languages: they run js, test/peers runs go, java and python, and the audit tests read sql.
+ * Other tests cover some of these languages: js is run, test/peers runs go, java and python, and the audit tests read
+ * sql.
  */
 const LANGUAGES = new Set(['', 'js', 'json', 'mermaid', 'sh', 'ts', 'yaml', 'go', 'java', 'python', 'sql']);
 
@@ -53,7 +54,7 @@ it.for(withPlaces('mermaid'))('the code block at %s is a diagram that GitHub and
 /** The pages that a script generates from doc comments. */
 const LIBRARY = 'docs/reference/library/';
 
-/** The names that examples in doc comments and other fragments use without a declaration. */
+/** Declares the names that examples and fragments use without declaring them. */
 const GIVEN = `import type * as given from 'keyfold';
 declare const kms: given.AwsKms, metastore: given.DynamoDbMetastore, row: given.KeyRow;
 declare const keyfold: given.SessionFactory, session: given.Session;
@@ -62,7 +63,7 @@ const GIVEN_TO_CLIENTS = `import type * as given from 'keyfold/client';
 declare const keyfold: given.KeyfoldClient, partition: given.PartitionClient, record: given.KeyfoldRecord;
 declare const endpoint: string, job: unknown, putBackIntoQueue: (job: unknown) => Promise<void>;`;
 
-/** The source of each entry of the package, by the name in a program's import. */
+/** The source of each entry of the package, by the name with which a program imports it. */
 const SOURCES = Object.entries(packageJson.exports).map(([entry, { types }]) => {
   const source = types.replace('./dist/', 'src/').replace('.d.ts', '.ts');
   return [entry.replace('.', 'keyfold'), join(ROOT, source)] as const;
@@ -71,7 +72,7 @@ const ENTRIES = await Promise.all(
   SOURCES.map(async ([name, file]) => [name, Object.keys((await import(file)) as object)] as const),
 );
 
-/** A block as a whole module. A fragment becomes the body of a function, which can use what the entries export. */
+/** Makes a whole module of a block. A fragment becomes the body of a function that can use what the entries export. */
 function moduleOf({ file, code }: CodeBlock): string {
   if (/^import /m.test(code) && !file.startsWith(LIBRARY)) return `${code}\nexport {};\n`;
   const words = new Set(code.match(/\b[A-Za-z]\w+\b/g));
@@ -86,7 +87,7 @@ function moduleOf({ file, code }: CodeBlock): string {
 
 it('the code blocks in TypeScript compile', async () => {
   const folder = await mkdtemp(join(ROOT, 'node_modules', '.docs-'));
-  // The other blocks of these pages are signatures. A script writes them from sources that compile.
+  // The other blocks on these pages are signatures, which a script writes from sources that compile.
   const blocks = blocksIn('ts').filter(({ file, heading }) => !file.startsWith(LIBRARY) || heading === 'Example');
   try {
     for (const block of blocks) {
@@ -169,7 +170,7 @@ it('the settings that the documents name exist', () => {
   const named = DOCUMENTS.flatMap((file) =>
     [...read(file).matchAll(/\bKEYFOLD_([A-Z][A-Z_]*[A-Z])\b/g)].map(([, name = '']) => [file, name] as const),
   );
-  // The upgrade page names settings that no longer exist.
+  // The page about upgrades names settings that no longer exist.
   const wrong = named.filter(
     ([file, name]) => !known.has(name) && !(file.endsWith('upgrading.md') && REMOVED_SETTINGS.has(name)),
   );

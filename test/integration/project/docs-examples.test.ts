@@ -1,5 +1,5 @@
 /**
- * Tests that real requests give the answers shown in docs/reference/direct-invocation.md, docs/reference/queue.md,
+ * Tests that real requests get the answers in docs/reference/direct-invocation.md, docs/reference/queue.md,
  * docs/reference/cli.md and docs/how-to/move-from-asherah.md.
  */
 import { readFileSync } from 'node:fs';
@@ -27,7 +27,7 @@ const [direct, queue, cli, asherah] = [
   string,
 ];
 
-/** The first code block in a language. */
+/** The first code block in this language. */
 function blockOf(text: string, language: string): string {
   const [, block = ''] = new RegExp(`\`\`\`${language}\n(.*?)\n\`\`\``, 's').exec(text) ?? [];
   return block;
@@ -104,7 +104,7 @@ describe('docs/reference/direct-invocation.md', () => {
   });
 });
 
-/** Lists the members of a value and of all values in it. It keeps texts unchanged. */
+/** Lists the members of a value and of all values inside it. Texts stay as they are. */
 function shapeOf(value: unknown): unknown {
   if (Array.isArray(value)) return value.map((item) => Object.keys(item as object));
   if (typeof value !== 'object' || value === null) return value;

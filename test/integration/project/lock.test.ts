@@ -52,7 +52,7 @@ describe('the lock file', () => {
   });
 
   it('lets no npm version run install scripts', () => {
-    // npm 11 reads `allowScripts`. npm 10 knows only the setting.
+    // npm 11 reads `allowScripts`. npm 10 reads only this setting.
     expect(readFileSync(join(root, '.npmrc'), 'utf8').split('\n')).toContain('ignore-scripts=true');
     const withScript = installed.filter(([, { hasInstallScript }]) => hasInstallScript);
     const names = withScript.map(([path]) => path.replace(/.*node_modules\//, ''));

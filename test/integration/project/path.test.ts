@@ -22,6 +22,6 @@ it('a cold decrypt also runs the modules for keys, KMS and the metastore, but no
   for (const file of ['envelope/system-keys.ts', 'kms/regional-kms.ts', 'metastore/dynamodb-metastore.ts']) {
     expect(cold).toContain(file);
   }
-  // If a region is healthy, there is no fault, and the path makes no key.
+  // There is no fault if a region is healthy, and this path makes no key.
   expect(cold).not.toMatch(/src\/(?:kms\/faults|envelope\/create-key|maintenance\/.*)\.ts/);
 });

@@ -1,4 +1,4 @@
-/** Tests that bundles give the same answers as the source. Bundles leave out some code and load some code late. */
+/** Tests that bundles give the same answers as the source. They omit some code, and load some code late. */
 import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -18,7 +18,7 @@ import { EAST, WEST } from '../../support/wire-fixture.ts';
 
 const root = join(import.meta.dirname, '..', '..', '..');
 const TIMEOUT_MS = 15_000;
-/** The files of the api bundle that load before the first request. */
+/** The limit for the files that the api bundle loads before its first request. */
 const MAX_LOADED_BYTES = 336 * 1024;
 
 let folder: string;
@@ -55,7 +55,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-/** A process that runs the bundle, started as Lambda starts one. */
+/** A process that runs the bundle as Lambda would. */
 function start(environment: Readonly<Record<string, string | undefined>>): LocalFunction {
   const present = Object.entries({ ...settings, ...environment }).filter(([, value]) => value !== undefined);
   const path = pathToFileURL(join(folder, 'api', 'index.mjs')).href;
@@ -128,12 +128,12 @@ it.each([
   ['DependencyTimeoutException', 503, 503, 'KmsUnavailable'],
 ])('an error whose class is not in the bundle is recognised by its name: %s', async (name, kmsStatus, status, code) => {
   for (const region of [WEST, EAST]) kms.setFault(region, { kind: 'error', name, status: kmsStatus });
-  // The margin leaves three seconds of the invocation, so that the test waits for few rounds.
+  // The margin leaves three seconds for the invocation, so that the test need not wait for many rounds.
   const one = start({ ...newService(), KEYFOLD_DEADLINE_MARGIN_MS: String(TIMEOUT_MS - 3000) });
   expect(await ask(one, ENCRYPT)).toMatchObject({ status, body: { code } });
 });
 
-// If a new minute begins in between, there is no race, because each process then makes its own key.
+// If a new minute begins during the test, each process makes its own key and there is no race.
 it("a process that loses the race to create a key uses the winner's key", { retry: 2 }, async () => {
   const service = newService();
   const [first, second] = [start(service), start(service)];

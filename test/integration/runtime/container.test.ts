@@ -77,7 +77,7 @@ describe('telemetry receives the events of keys, KMS and the table', () => {
   });
 });
 
-/** The names of the events that a telemetry received. */
+/** The names of the events that a telemetry has received. */
 function toldTo({ events }: Telemetry): () => string[] {
   const spies = Object.keys(events).map((name) => vi.spyOn(events, name as keyof typeof events));
   return () =>

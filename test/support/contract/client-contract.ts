@@ -15,7 +15,7 @@ export async function failureOf(work: Promise<unknown>): Promise<KeyfoldClientEr
   throw outcome;
 }
 
-/** The contract of every transport of the client, tested with the real handlers. */
+/** The contract of every transport of the client. Its tests run on the real handlers. */
 export function clientContract(way: string, open: () => KeyfoldClient): void {
   describe(`the client over ${way}`, () => {
     let client: KeyfoldClient;
@@ -82,7 +82,7 @@ export function clientContract(way: string, open: () => KeyfoldClient): void {
       const document = { a: 1, b: 2 };
       const fields = await tenant.encryptFields({ document, fields: ['$.*'], shareDataRowKey: true });
       const { a, b } = fields as { a: string; b: string };
-      // Compare the record's header with the Data Row Key. The payload with its nonce and tag is at the end.
+      // Only the beginning of a record names its Data Row Key. The end is the payload with its nonce and tag.
       expect(a.slice(0, -40)).toBe(b.slice(0, -40));
       expect(await tenant.decryptFields({ document: fields as object, all: true })).toEqual(document);
     });

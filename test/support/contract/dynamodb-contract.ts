@@ -9,7 +9,7 @@ import { keyTableContract } from './key-table-contract.ts';
 import { keyRecord, metastoreContract } from './metastore-contract.ts';
 import { storedProofsContract } from './stored-proofs-contract.ts';
 
-/** A running DynamoDB or emulator. */
+/** A running DynamoDB, real or emulated. */
 export interface DynamoDbUnderTest {
   readonly endpoint: string;
   stop(): Promise<void>;
@@ -18,7 +18,7 @@ export interface DynamoDbUnderTest {
 const TABLE = 'Contract';
 const REGION = 'us-west-2';
 
-/** Runs the contracts of the metastore and of the key table over HTTP, and further tests of DynamoDB's behaviour. */
+/** Tests the contracts of the metastore and of the key table over HTTP, and more of DynamoDB's behaviour. */
 export function dynamoDbContract(name: string, start: () => Promise<DynamoDbUnderTest>): void {
   describe(`on ${name}`, () => {
     let server: DynamoDbUnderTest;

@@ -5,14 +5,14 @@ import type { KeyItem } from '../../../src/metastore/dynamodb-item.ts';
 import { noDeadline } from '../fakes.ts';
 import { keyRecord } from './metastore-contract.ts';
 
-/** One key table, as an operator, a metastore and a plain DynamoDB client access it. */
+/** One key table, as an operator, a metastore and a plain DynamoDB client use it. */
 export interface TableUnderTest {
   readonly table: KeyTable;
   readonly metastore: Metastore;
   readonly put: (item: KeyItem) => Promise<void>;
 }
 
-/** The contract of every {@link KeyTable}. Each test uses its own ids. */
+/** The contract of every {@link KeyTable}. Each test uses its own IDs. */
 export function keyTableContract(open: () => TableUnderTest): void {
   describe('the key table', () => {
     const deadline = noDeadline();

@@ -26,15 +26,15 @@ export interface KmsUnderTest {
 
 /** Features of KMS that an emulator lacks. The contract does not test them. */
 export interface Lacks {
-  /** The emulator goes on using a key that is disabled or pending deletion. */
+  /** The emulator lets a key be used while the key is disabled or pending deletion. */
   readonly keyStates?: boolean;
-  /** The emulator does not check whether the key that Decrypt names is the key that encrypted. */
+  /** The emulator ignores whether the key that Decrypt names is the key that encrypted. */
   readonly keyIdOnDecrypt?: boolean;
 }
 
 const REGIONS = ['us-west-2', 'us-east-1', 'eu-west-1'] as const;
 
-/** The key ARNs or alias ARNs of some regions, in the form of the option `keys` of AwsKms. */
+/** The ARNs of keys or aliases in some regions, as the option `keys` of AwsKms takes them. */
 function select(
   keys: Record<string, { key: string; alias: string }>,
   what: 'key' | 'alias',
@@ -43,7 +43,7 @@ function select(
   return Object.fromEntries(regions.map((region) => [region, keys[region]?.[what] ?? '']));
 }
 
-/** The behaviour of KMS that Keyfold relies on, and AwsKms on top of it, tested over HTTP. */
+/** Tests the behaviour of KMS on which Keyfold relies, and AwsKms on top of it, over HTTP. */
 export function kmsContract(name: string, start: () => Promise<KmsUnderTest>, lacks: Lacks = {}): void {
   describe(`the KMS of ${name}`, () => {
     let server: KmsUnderTest;
@@ -174,7 +174,7 @@ export function kmsContract(name: string, start: () => Promise<KmsUnderTest>, la
       await expect(client('us-west-2').send(command)).rejects.toMatchObject({ name: 'NotFoundException' });
     });
 
-    // Tests of features that the emulator lacks are not registered, so that no skipped test appears in the results.
+    // Tests of features that the emulator lacks are not registered, so that the results contain no skipped test.
     if (lacks.keyStates !== true) {
       it('refuses a key while it is disabled or about to be deleted, and accepts it again once it is enabled', async () => {
         const KeyId = await makeKey('us-west-2');

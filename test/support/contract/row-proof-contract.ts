@@ -25,7 +25,10 @@ const PAYLOAD = Buffer.from('payload');
 const MODES = ['verify', 'require'] as const;
 type Mode = (typeof MODES)[number];
 
-/** The rows of one service: two generations of System Keys, a victim and an accomplice of the attacker. */
+/**
+ * The rows of one service: two generations of System Keys, and the Intermediate Keys of a victim and of the attacker's
+ * accomplice.
+ */
 interface Rows {
   readonly system: EnvelopeKeyRecord;
   readonly laterSystem: EnvelopeKeyRecord;
@@ -34,7 +37,7 @@ interface Rows {
   readonly accomplice: EnvelopeKeyRecord;
 }
 
-/** Changes a row, and leaves a proof in it that holds for another row or for none. */
+/** Changes a row whose proof then belongs to another row, or to none. */
 type Edit = (row: EnvelopeKeyRecord, rows: Rows) => EnvelopeKeyRecord;
 
 const later = (row: EnvelopeKeyRecord, seconds: number): EnvelopeKeyRecord => ({
@@ -42,7 +45,7 @@ const later = (row: EnvelopeKeyRecord, seconds: number): EnvelopeKeyRecord => ({
   created: (row.created + seconds) as never,
 });
 
-/** Edits of an Intermediate Key's row, and of a System Key's row, by an attacker who holds no key. */
+/** How an attacker without a key may edit the row of an Intermediate Key and of a System Key. */
 const EDITS: Readonly<Record<'victim' | 'system', Readonly<Record<string, Edit>>>> = {
   victim: {
     'a later date': (row) => later(row, 3600),
@@ -78,7 +81,7 @@ const EDITS: Readonly<Record<'victim' | 'system', Readonly<Record<string, Edit>>
   },
 };
 
-/** The contract of what proofs of key rows stop, over any metastore. Each test uses a service of its own. */
+/** The contract of row proofs for any metastore: which attacks they stop. Each test uses a service of its own. */
 export function rowProofContract(name: string, open: () => WritableRows): void {
   describe(`proofs of the key rows in ${name}`, () => {
     let table: WritableRows;
@@ -100,7 +103,7 @@ export function rowProofContract(name: string, open: () => WritableRows): void {
       await table.remove(row);
       await table.put(edited);
     };
-    /** What a decrypt gives in a cold process: the payload, or the message of the error. */
+    /** Decrypts in a cold process. Returns the payload, or the message of the error. */
     const opened = async (keyRowProofs: Mode, partition: string, given: DataRowRecord): Promise<string> => {
       const work = process({ keyRowProofs, regionSuffix: 'us-west-2' }).session(partition).decrypt(given);
       return work.then(String, async () => ((await errorOf(work)) as Error).message);
@@ -145,7 +148,7 @@ export function rowProofContract(name: string, open: () => WritableRows): void {
     it.for(each('system'))('make Keyfold refuse, in the mode %s, a System Key with %s', async ([mode, what]) => {
       const edited = EDITS.system[what]?.(rows.system, rows) as EnvelopeKeyRecord;
       await replace(rows.system, edited);
-      // Even an attacker who proves the Intermediate Key anew, because they know the System Key, must not succeed.
+      // The attacker knows the System Key and proves the Intermediate Key anew, and must still fail.
       const { id, created } = edited;
       await table.put(provenUnder(rows.system, { ...rows.victim, parent: { id, created } }));
       expect(await opened(mode, 'victim', record)).toMatch(refusal(edited));
@@ -194,14 +197,14 @@ export function rowProofContract(name: string, open: () => WritableRows): void {
 
 let services = 0;
 
-/** The row with the proof that an attacker gives it who knows the System Key. */
+/** The row with the proof that an attacker who knows the System Key gives it. */
 function provenUnder(system: EnvelopeKeyRecord, row: EnvelopeKeyRecord): EnvelopeKeyRecord {
   const key = createSecretKey(aes.open(createSecretKey(MASTER), system.encryptedKey) as Buffer);
   const { id, created, parent, encryptedKey: sealed } = row;
   return { ...row, proof: rowProof(key, 'intermediate', { id, created, parent, sealed }) };
 }
 
-/** The message that says that the proof of exactly this row does not hold. */
+/** Matches the message that the proof of exactly this row is wrong. */
 function refusal({ id, created }: KeyMeta): RegExp {
   return new RegExp(`^The key row ${id} created ${created} cannot be read: .*(proof|open)`);
 }

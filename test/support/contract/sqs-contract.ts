@@ -26,11 +26,11 @@ export interface SqsUnderTest {
 
 /** Features of SQS that an emulator lacks. The contract does not test them. */
 export interface Lacks {
-  /** The emulator may return the messages of a group in a wrong order after they become visible again. */
+  /** The emulator may change the order of the messages of a group when they become visible again. */
   readonly orderOfReturn?: boolean;
 }
 
-/** The behaviour of SQS that the queue door and Lambda's poller rely on. Each test uses its own queues. */
+/** Tests the behaviour of SQS on which the queue door and Lambda's poller rely. Each test uses its own queues. */
 export function sqsContract(name: string, start: () => Promise<SqsUnderTest>, lacks: Lacks = {}): void {
   describe(`the SQS of ${name}`, () => {
     let server: SqsUnderTest;
@@ -57,7 +57,7 @@ export function sqsContract(name: string, start: () => Promise<SqsUnderTest>, la
     const send = async (QueueUrl: string, ...bodies: string[]): Promise<void> => {
       for (const MessageBody of bodies) await client.send(new SendMessageCommand({ QueueUrl, MessageBody }));
     };
-    /** Sends messages to a FIFO queue. The first letter of a body is its message group: `a1` is in the group `a`. */
+    /** Sends messages to a FIFO queue. The first letter of a body names its message group: `a1` is in the group `a`. */
     const sendInGroups = async (QueueUrl: string, ...bodies: string[]): Promise<void> => {
       const Entries = bodies.map((body) => ({
         Id: body,

@@ -31,7 +31,7 @@ const MODES = ['verify', 'require'] as const;
 const WEST = 'us-west-2';
 const EAST = 'us-east-1';
 
-/** Values of the attribute `Proof` that are not 32 bytes of binary. */
+/** Values of the attribute `Proof` other than 32 bytes of binary. */
 const MALFORMED: Readonly<Record<string, AttributeValue>> = {
   'a string of 32 characters': { S: 'x'.repeat(32) },
   'base64 of 32 bytes': { S: Buffer.alloc(32).toString('base64') },
@@ -46,7 +46,7 @@ const MALFORMED: Readonly<Record<string, AttributeValue>> = {
   '33 bytes': { B: new Uint8Array(33) },
 };
 
-/** The contract of proofs in a table of DynamoDB: their attribute, and what else writes their rows. */
+/** The contract of proofs in a DynamoDB table: their attribute, and everything else that writes rows with proofs. */
 export function storedProofsContract(name: string, tableOf: () => DynamoDbMetastoreOptions): void {
   const metastore = (): DynamoDbMetastore => new DynamoDbMetastore(tableOf());
   const client = (): DynamoDBClient => {

@@ -1,5 +1,5 @@
 /**
- * Freezes that take longer to test than those of test/integration/connections: over TLS, of many lengths, and in the
+ * Tests freezes that take longer than those in test/integration/connections: over TLS, of many lengths, and in the
  * middle of work. OpenSSL makes the certificate.
  */
 import { execFileSync } from 'node:child_process';
@@ -59,7 +59,7 @@ describe('a freeze of a process with TLS connections', () => {
     expect(world.count('opened') - openedBefore).toBeLessThan(7);
   });
 
-  // Clients that the caller configured wait for the time-out of the attempt.
+  // A client of the caller waits for the time-out of the attempt.
   describe.for(ROLES.filter((role) => !role.includes('caller')))(
     'a freeze of %s in the middle of a TLS handshake',
     (role) => {
@@ -98,7 +98,7 @@ describe('a freeze of a process with plain HTTP connections', () => {
       [500, 'silence'],
       [1100, 'reset'],
       [2500, 'silence'],
-      // Longer than an idle connection is kept.
+      // This is longer than an idle connection is kept.
       [11_000, 'silence'],
     ] as const) {
       do expect(await process.serve(8)).toEqual(allWell(8));
@@ -108,7 +108,7 @@ describe('a freeze of a process with plain HTTP connections', () => {
     expect(world.count('late')).toBe(lateBefore);
   });
 
-  // Clients that the caller configured wait for the time-out of the attempt.
+  // A client of the caller waits for the time-out of the attempt.
   it.for(ROLES.filter((role) => !role.includes('caller')))(
     'at any moment of its work makes %s lose no request',
     async (role) => {

@@ -1,4 +1,4 @@
-/** Checks that the metrics, alarms and tests that the pages of docs/runbooks name exist. */
+/** Checks that the metrics, alarms and tests named in docs/runbooks exist. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';

@@ -1,4 +1,6 @@
-/** The runbooks for a KMS key that is disabled, scheduled for deletion or compromised (docs/runbooks/README.md). */
+/**
+ * Follows the runbooks for a KMS key that is disabled, scheduled for deletion or compromised (docs/runbooks/README.md).
+ */
 import {
   CancelKeyDeletionCommand,
   CreateAliasCommand,
@@ -19,7 +21,7 @@ beforeEach(async () => {
 });
 afterEach(() => world.stop());
 
-/** The ARN of the key that a region's alias names. */
+/** The ARN of the key to which a region's alias points. */
 async function keyOf(region: string): Promise<string> {
   const command = new DescribeKeyCommand({ KeyId: 'alias/keyfold' });
   return (await world.administrator(region).send(command)).KeyMetadata?.Arn ?? '';
@@ -124,7 +126,7 @@ describe('a compromised KMS key', () => {
     expect(await world.keyfold(['keys', 'show', '_SK_orders_shop', 'latest'])).toMatchObject({
       wraps: expect.arrayContaining([{ region: WEST, arn: fresh }]) as unknown,
     });
-    // Nothing needs the old key any more. So it can be scheduled for deletion.
+    // Nothing needs the old key any longer, so it can be scheduled for deletion.
     world.kms.setFault(EAST, { kind: 'down' });
     expect(await world.decrypt('tenant-1', record)).toBe('secret');
     expect(await world.decrypt('tenant-1', anew)).toBe('secret');

@@ -1,6 +1,6 @@
 /**
- * The runbooks for a lost or corrupted key table (docs/runbooks/README.md). A copy of the rows stands in for a restore
- * to a point in time.
+ * Follows the runbooks for a lost or corrupted key table (docs/runbooks/README.md). A copy of the rows replaces a
+ * restore to a point in time.
  */
 import {
   ConditionalCheckFailedException,
@@ -21,7 +21,7 @@ afterEach(() => world.stop());
 
 const RESTORED = { KEYFOLD_TABLE: 'EncryptionKey-restored' };
 
-/** Stores a row unless the table has one with that key. */
+/** Stores a row unless the table already has a row with that key. */
 async function put(table: string, row: Row): Promise<'written' | 'there already'> {
   const ConditionExpression = 'attribute_not_exists(Id)';
   const command = new PutItemCommand({ TableName: table, Item: row, ConditionExpression });
@@ -83,7 +83,7 @@ describe('a lost key table', () => {
     await world.restore('EncryptionKey-restored', backup);
     expect(await world.decrypt('tenant-1', record, world.open(RESTORED))).toBe('KmsMisconfigured');
 
-    // One of the two KMS keys is enough, until the maintenance has renewed both wraps.
+    // One of the two KMS keys is enough until the maintenance has renewed both wraps.
     const [[region, KeyId] = [WEST, '']] = olds;
     await world.administrator(region).send(new EnableKeyCommand({ KeyId }));
     expect(await world.decrypt('tenant-1', record, world.open(RESTORED))).toBe('before');

@@ -42,7 +42,7 @@ function open(options: Partial<AwsKmsOptions> = {}): AwsKms {
     preferredRegion: WEST,
     endpoint: emulator.endpoint,
     timeouts: { requestTimeoutMs: 1000 },
-    // With one round, each region has at most one fault.
+    // In a single round, each region has at most one fault.
     failover: { maxRounds: 1, baseDelayMs: 1 },
     events: {
       ...NO_EVENTS,
@@ -275,7 +275,8 @@ it('AwsKms gives up a connection that is not open after connectionTimeoutMs', as
 });
 
 /**
- * An envelope whose data key is wrapped by a KMS key of a foreign account. The policy of that KMS key allows everyone.
+ * An envelope with a data key that a KMS key of another account has wrapped. The policy of that KMS key allows everyone
+ * to use it.
  */
 async function strangersWrap(): Promise<{ arn: string; encryptedKek: string; encryptedKey: string }> {
   const stranger = new KMSClient({

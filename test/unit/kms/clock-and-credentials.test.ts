@@ -1,4 +1,4 @@
-/** Tests how RegionalKms handles signatures that KMS refuses because of the clock or the credentials, over HTTP. */
+/** Tests, over HTTP, what RegionalKms does if KMS refuses a signature because of the clock or the credentials. */
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { RegionFault } from '../../../src/kms/faults.ts';
 import { RegionalKms } from '../../../src/kms/regional-kms.ts';
@@ -43,7 +43,7 @@ async function regionOf(...answers: readonly StubAnswer[]): Promise<RegionalKms>
 
 const decrypt = (region: RegionalKms): Promise<Buffer> => region.decrypt(Buffer.from('wrap'), KEY, noDeadline());
 
-/** The signing time in the header of a request, in milliseconds since 1970. */
+/** When a request was signed, by its header, in milliseconds since 1970. */
 function signedAtMs(i: number): number {
   const [, y, mo, d, h, mi, s] =
     /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/.exec(String(stub.requests[i]?.headers['x-amz-date'])) ?? [];

@@ -1,4 +1,4 @@
-/** Tests of Failover with a manual clock. The tests of region health are in region-health.test.ts. */
+/** Tests Failover with a clock that the tests move. region-health.test.ts tests the health of regions. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { FaultClass } from '../../../src/kms/faults.ts';
@@ -11,7 +11,7 @@ const NAMES = ['west', 'east', 'south', 'north'];
 const JUST_UNDER_ONE = 1 - 2 ** -53;
 const DRAWS = [0, 0.25, 0.5, JUST_UNDER_ONE];
 
-/** Matches a number of milliseconds, except for floating-point errors. */
+/** Matches a number of milliseconds up to floating-point errors. */
 const about = (ms: number): number => expect.closeTo(ms, 2) as number;
 
 describe('a request to KMS regions', () => {
@@ -114,7 +114,7 @@ describe('a request to KMS regions', () => {
   });
 });
 
-/** The delay after a first round that was throttled. Short delays are more likely than long ones. */
+/** The delay after a first round in which regions throttled. Short delays are more likely than long ones. */
 function firstDelayMs(draw: number): number {
   return 4500 * (0.16 + 0.84 * draw ** 1.45);
 }
@@ -282,7 +282,7 @@ describe('a request near its deadline', () => {
       const regions = new ScriptedRegions(['west', 'east'], { baseDelayMs: 100, throttledDelayMs: 800 });
       regions.draw = draw;
       regions.answers = { west: [faultClass], east: ['unavailable'] };
-      // An attempt needs 50 ms after the delay.
+      // After the delay, an attempt needs 50 ms.
       expect(await regions.request(regions.deadlineIn(drawnMs + 49))).toBe(`west ${faultClass}, east unavailable`);
       expect(regions.takeRequested()).toBe('west east');
       expect(regions.slept).toEqual([]);

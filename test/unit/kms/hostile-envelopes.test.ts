@@ -1,4 +1,4 @@
-/** Tests that KMS envelopes from an attacker cause only a bounded number of KMS calls. */
+/** Tests that an attacker's KMS envelopes cause only a limited number of KMS calls. */
 import { beforeEach, describe, expect, it } from 'vitest';
 import { AwsKms } from '../../../src/index.ts';
 import { wrappedBy } from '../../support/kms.ts';
@@ -19,7 +19,7 @@ function arnOf(region: string, key = 1): string {
   return `arn:aws:kms:${region}:111122223333:key/${key}`;
 }
 
-/** A fake region whose wrap is its own name. It refuses to unwrap anything else. */
+/** A fake region that wraps a key as the region's own name, and refuses to unwrap anything else. */
 function connect({ region, keyArn }: { region: string; keyArn: string }): KmsRegion {
   const wrap = { wrapped: Buffer.from(region), arn: arnOf(region) };
   return {
@@ -52,14 +52,14 @@ async function envelopeWith(change: (envelope: Envelope) => void): Promise<Buffe
   return Buffer.from(JSON.stringify(envelope));
 }
 
-/** Makes `count` wraps for each region. None of them can be unwrapped. */
+/** Makes `count` wraps for each region, none of which can be unwrapped. */
 function wraps(count: number, arn?: string): unknown[] {
   return REGIONS.flatMap((region) =>
     Array.from({ length: count }, (_, i) => ({ region, arn: arn ?? arnOf(region, i), encryptedKek: 'AAAA' })),
   );
 }
 
-/** Unwraps an envelope. Returns the outcome and the number of KMS calls. */
+/** Unwraps an envelope. Returns the outcome, and the number of KMS calls. */
 async function unwrap(wrapped: Uint8Array): Promise<string> {
   const unwrapped = await kms.unwrap(wrapped, noDeadline());
   return `${'key' in unwrapped ? 'opens' : unwrapped.unreadable}: ${calls}`;
@@ -71,7 +71,7 @@ describe('a KMS envelope', () => {
     const ofNamed = await unwrap(await envelopeWith((envelope) => (envelope.kmsKeks = named)));
     expect(ofNamed).toMatch(new RegExp(`^it opens in no region .*: ${2 * Math.min(count, 4)}$`));
     calls = 0;
-    // A wrap that names an alias causes two calls: one with the configured key, and one without a key.
+    // A wrap that names an alias causes two calls: one with the configured key, and one that names no key.
     const ofAliased = await unwrap(await envelopeWith((envelope) => (envelope.kmsKeks = aliased)));
     expect(ofAliased).toMatch(new RegExp(`^it opens in no region .*: ${4 * Math.min(count, 4)}$`));
   });

@@ -1,4 +1,4 @@
-/** Tests how long Keyfold tries a failed region last, and which states and events it reports. */
+/** Tests how long Keyfold tries a region last after it failed, and which states and events it reports. */
 import { describe, expect, it } from 'vitest';
 import type { FailoverPolicy } from '../../../src/kms/failover-policy.ts';
 import { ScriptedRegions } from '../../support/scripted-regions.ts';
@@ -8,14 +8,14 @@ const COOL_DOWN_MS = 5000;
 /** The cool-down for the random value 0.5: three quarters of its full length. */
 const DRAWN_MS = 3750;
 const JUST_UNDER_ONE = 1 - 2 ** -53;
-/** Faults that start no cool-down, because the region has answered. */
+/** Faults that start no cool-down, because the region answered. */
 const ANSWERED = ['throttled', 'misconfigured', 'corrupt'] as const;
 
 function scripted(changes: Partial<FailoverPolicy> = {}): ScriptedRegions {
   return new ScriptedRegions(['west', 'east'], { firstCoolDownMs: COOL_DOWN_MS, ...changes });
 }
 
-/** Makes a request, and returns the regions that it tried. */
+/** Makes a request, and returns the regions that it has tried. */
 async function askedBy(regions: ScriptedRegions): Promise<string> {
   regions.takeRequested();
   await regions.request();
@@ -167,7 +167,7 @@ describe('a cool-down', () => {
   });
 });
 
-/** Two regions after the cool-down of the western one has ended. */
+/** Two regions, after the western one's cool-down has ended. */
 async function cooled(): Promise<ScriptedRegions> {
   const regions = scripted();
   regions.answers = { west: ['unavailable'] };

@@ -1,4 +1,4 @@
-/** Tests answers that a real KMS never gives: answers that name another key, and incomplete answers. */
+/** Tests answers that a real KMS never gives: answers that name another key, and answers that are incomplete. */
 import { createServer, type Server } from 'node:http';
 import { KMSClient } from '@aws-sdk/client-kms';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';

@@ -213,7 +213,7 @@ describe('AwsKms.renew', () => {
       { ...world, connect: ({ region: name }) => region(name) },
     );
     const wrapped = await wrappedBy(service, SYSTEM_KEY, noDeadline());
-    // The renewal does not return the System Key. The test therefore counts the calls that overwrite the key's bytes.
+    // The renewal does not return the System Key, so the test counts the calls that overwrite the bytes of the key.
     const real = Buffer.prototype.fill;
     let zeroedSystemKeys = 0;
     const fill = vi.spyOn(Buffer.prototype, 'fill').mockImplementation(function (this: Buffer, ...given: unknown[]) {
@@ -264,7 +264,7 @@ describe('AwsKms.renew', () => {
       expect(regions[1]?.fault).toContain('NewWrapDoesNotOpen');
       expect(renewed).toBeUndefined();
     }
-    // Each of the three renewals unwrapped the old wrap in the west and a new wrap in the east.
+    // Each of the three renewals unwrapped the old wrap in the west, and a new wrap in the east.
     expect(opened).toHaveLength(6);
     for (const bytes of opened) expect(bytes.every((byte) => byte === 0)).toBe(true);
   });

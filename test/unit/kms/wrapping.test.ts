@@ -1,4 +1,4 @@
-/** Tests in how many regions AwsKms wraps a new System Key, and which calls and events that causes. */
+/** Tests in how many regions AwsKms wraps a new System Key, and which calls and events that takes. */
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { deadlineExceeded } from '../../../src/async/deadline.ts';
 import { keyOf, wrappedBy } from '../../support/kms.ts';
@@ -13,7 +13,7 @@ const REGIONS = ['us-west-2', 'us-east-1', 'eu-west-1'];
 const [WEST = '', EAST = '', EU = ''] = REGIONS;
 
 let clock: HandClock;
-/** The faults of each region's next calls, in order. Later calls succeed, unless the last item is `always`. */
+/** The faults of the next calls in each region, in order. Later calls succeed, unless the last item is `always`. */
 let faults: Record<string, (FaultClass | 'always')[]>;
 let asked: string[];
 let told: string[];
@@ -30,7 +30,7 @@ function arnOf(region: string): string {
   return `arn:aws:kms:${region}:111122223333:key/11111111-2222-3333-4444-555555555555`;
 }
 
-/** A fake region whose wrap is its own name. */
+/** A fake region that wraps a key as the region's own name. */
 function connect(options: RegionalKmsOptions): KmsRegion {
   const { region, keyArn } = options;
   connected.push(options);
@@ -80,7 +80,7 @@ function open(failover: AwsKmsOptions['failover'] = {}, more: Partial<AwsKmsOpti
   return new AwsKms({ keys, preferredRegion: WEST, failover: { maxRounds: 3, ...failover }, events, ...more }, world);
 }
 
-/** Wraps a new System Key, and returns the regions that have a wrap in its envelope. */
+/** Wraps a new System Key, and returns the regions for which its envelope has a wrap. */
 async function wrappedIn(kms: AwsKms, deadline = noDeadline()): Promise<string[]> {
   const envelope = JSON.parse(Buffer.from(await wrappedBy(kms, SYSTEM_KEY, deadline)).toString()) as {
     kmsKeks: { region: string }[];

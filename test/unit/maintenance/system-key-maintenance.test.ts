@@ -18,7 +18,7 @@ const SYSTEM_KEY_ID = '_SK_svc_prod' as never;
 
 let clock: HandClock;
 let metastore: MemoryMetastore;
-/** How many of the next renewals return a new wrap. */
+/** How many of the next renewals make a new wrap. */
 let renewals: number;
 let kms: KeyManagementService & WrapRenewer;
 const fake = new FakeKms();
@@ -31,7 +31,7 @@ beforeEach(() => {
   kms = {
     wrap: (key, d) => fake.wrap(key, d),
     unwrap: (wrapped, d) => fake.unwrap(wrapped, d),
-    // The new wrap repeats the old one, so that a test can see the change.
+    // The new wrap is the old one twice, so that a test can see the change.
     renew: async (wrapped) => ({
       regions: [{ region: 'us-west-2', opens: true, renewed: renewals > 0 }],
       renewed: renewals-- > 0 ? Buffer.concat([wrapped, wrapped]) : undefined,
@@ -198,7 +198,7 @@ describe('SystemKeyMaintenance', () => {
     const { created } = await maintenance().run();
     expect(await createdTimes()).toEqual([created?.created, expect.any(Number)]);
     expect((await maintenance().run()).created).toBeUndefined();
-    // When the first key has expired, a request unwraps the next key instead of making one.
+    // Once the first key has expired, a request unwraps the next key instead of making one.
     clock.advance(10 * DAY_MS);
     fake.log.take();
     const next = await service().session('p').encrypt(PAYLOAD);

@@ -26,7 +26,10 @@ it('the DynamoDB client makes at most 50 calls at a time, because the SDK has 50
   expect(mostRunning).toBe(50);
 });
 
-/** Makes the SDK answer no call before `release`, and starts 50 calls. Later calls wait for one of these to end. */
+/**
+ * Prevents answers from the SDK until `release` is called, and starts 50 calls. Later calls wait for one of these to
+ * end.
+ */
 function busyMetastore(events?: MetastoreEvents): {
   metastore: DynamoDbMetastore;
   release: () => void;

@@ -24,7 +24,7 @@ afterEach(async () => {
   server = undefined;
 });
 
-/** Starts a fake DynamoDB that answers as `answer` decides. `requests` holds the requests that it received. */
+/** Starts a fake DynamoDB that answers as `answer` decides. `requests` contains the requests that it received. */
 async function open(
   answer: (target: string) => { status: number; body: string } | 'hang' | 'stall',
   requestTimeoutMs = 10_000,
@@ -112,7 +112,7 @@ it('DynamoDbMetastore retries as often after an outage as before', async () => {
     const fails = isDown || attempts % 2 === 1;
     return fails ? { status: 500, body: '{"__type":"InternalServerError"}' } : { status: 200, body: '{}' };
   });
-  // These are more failures than the retry quota of the SDK allows retries for.
+  // The SDK's retry quota does not allow retries for this many failures.
   const outage = Array.from({ length: 40 }, () => codeOf(metastore.load(id, created, noDeadline())));
   expect(new Set(await Promise.all(outage))).toEqual(new Set(['MetastoreUnavailable']));
   expect(attempts).toBe(3 * outage.length);
@@ -145,7 +145,7 @@ it.for([
   await open(() => ({ status: 200, body: '{}' }));
   const { port } = (server as Server).address() as AddressInfo;
   const { client } = dynamoDbClient({ endpoint: `http://127.0.0.1:${port}`, region: 'us-west-2', ...options });
-  // The SDK resolves the time-outs during the first request.
+  // The SDK determines the time-outs during the first request.
   await client.send(readOne('EncryptionKey', id, created));
   const handler = client.config.requestHandler as unknown as { httpHandlerConfigs(): object };
   expect(handler.httpHandlerConfigs()).toMatchObject({ ...timeouts, throwOnRequestTimeout: true });

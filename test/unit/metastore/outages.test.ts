@@ -1,6 +1,6 @@
 /**
- * Tests outages of DynamoDB outside the fault matrix: a closed port, a deadline, and the rows that a lost answer leaves
- * in the table.
+ * Tests DynamoDB outages that are not in the fault matrix: a closed port, a deadline, and the rows that the table
+ * contains after an answer was lost.
  */
 import { createServer } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -14,7 +14,7 @@ import { mustOpen, outcomeOf, REQUESTS, type Request } from '../../support/reque
 import { WEST, WireFixture } from '../../support/wire-fixture.ts';
 
 const SLACK_MS = 5000;
-/** Longer than every bound in this file, so a test fails if a request waits for this time-out. */
+/** Longer than every bound in this file, so a test fails if a request has to wait for this time-out. */
 const LONG_MS = 20_000;
 /** A little longer than the SDK's longest delay before a second attempt. */
 const AFTERMATH_MS = 1300;
@@ -39,7 +39,7 @@ function encryptWithin(process: SessionFactory, ms: number): Request {
   return () => process.session('p').encrypt(Buffer.from('payload'), { deadlineAtMs: Date.now() + ms });
 }
 
-/** The kind of each row in the table: `SK` or `IK`. */
+/** The kinds of the rows in the table: `SK` and `IK`. */
 async function rows(): Promise<string[]> {
   const client = new DynamoDBClient({ endpoint: dynamoDb.endpoint, region: WEST });
   const { Items = [] } = await client.send(new ScanCommand({ TableName: 'EncryptionKey' }));
@@ -65,7 +65,7 @@ describe('a request with a deadline', () => {
     const cold = world.process();
     proxy.faultOf = () => fault;
     expect((await outcomeOf(encryptWithin(cold, 100), 100 + SLACK_MS)).code).toBe('DeadlineExceeded');
-    // On a busy machine, the proxy may receive the first call only after the request has failed.
+    // On a busy machine, the proxy may receive the first call only when the request has already failed.
     const calls = Math.max(1, proxy.calls.length);
     await sleep(AFTERMATH_MS);
     expect(proxy.calls.length).toBeLessThanOrEqual(calls);

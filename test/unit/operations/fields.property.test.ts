@@ -25,8 +25,8 @@ const NAMES = [
   'kf1j.',
 ];
 /**
- * Member names without backslashes. After `JSON.parse` of Node 24.21 has read a name with a backslash, it can confuse
- * other escaped names with that name. The tests compare with `JSON.parse`, so they avoid such names.
+ * Member names without backslashes. Once `JSON.parse` of Node 24.21 has read a name with a backslash, it may take other
+ * escaped names for that name. The tests compare with `JSON.parse`, so they avoid such names.
  */
 const name = fc.oneof(
   fc.constantFrom(...NAMES),
@@ -56,7 +56,7 @@ const scalarText = fc.oneof(
   nameText,
 );
 
-/** JSON texts with arbitrary white space and escapes, without repeated names in an object. */
+/** JSON texts with arbitrary white space and escapes. No object has two members of the same name. */
 const { json: jsonText } = fc.letrec<{ json: string; list: string; object: string }>((tie) => ({
   json: fc.oneof({ depthSize: 'medium', withCrossShrink: true }, scalarText, tie('list'), tie('object')),
   list: fc
@@ -94,7 +94,7 @@ function placesOf(value: JsonValue, steps: readonly (string | number)[] = []): [
   return [[JSON.stringify(steps), value], ...children.flatMap(([step, child]) => placesOf(child, [...steps, step]))];
 }
 
-/** Returns the result of `work`. Undefined if it throws or rejects with `InvalidRequest`. */
+/** Returns the result of `work`. Undefined if the work throws or rejects with `InvalidRequest`. */
 function unlessRefused<T>(work: () => T): T | undefined {
   try {
     const done = work();

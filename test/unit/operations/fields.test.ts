@@ -5,7 +5,7 @@ import { operate } from '../../support/operations.ts';
 
 const SEALED = /"kf1j\.[\w-]+"/g;
 
-/** Encrypts fields of a document and returns its text, with `***` in place of each compact record. */
+/** Encrypts fields of a document. Returns the text of the document, with `***` in place of each compact record. */
 async function sealedForm(document: string, fields: string[], more = ''): Promise<string> {
   const answer = await operate().ask(
     'encrypt-fields',
@@ -61,7 +61,8 @@ describe('encrypt-fields', () => {
   });
 
   it('reads member names correctly even if JSON.parse of Node 24.21 would confuse them', async () => {
-    // After JSON.parse has read the first document, it reads the name "\n" of the second as a backslash.
+    // After JSON.parse has read the first document, it reads the name "
+    // " in the second as a backslash.
     for (const document of ['{"x":0,"\\\\":0}', '{"x":0,"\\n":0}']) JSON.parse(document);
     expect(await sealedForm('{"x":0,"\\n":1}', ['$["\\n"]'])).toBe('{"x":0,"\\n":***}');
     await expect(sealedForm('{"x":0,"\\n":1}', ['$["\\\\"]'])).rejects.toMatchObject({ code: 'FieldNotFound' });
@@ -131,7 +132,7 @@ describe('encrypt-fields', () => {
   ] as const)('fails with %s under skipSealed if it cannot load the key of a record for that reason', async (code) => {
     const world = new FakeDependencies();
     const { document } = await operate(world.process()).answer('encrypt-fields', { document: 1, fields: ['$'] });
-    // The latest key is a newer one and is cached, so encrypting needs no metastore call.
+    // The latest key is newer and in the cache, so encrypting needs no metastore call.
     world.clock.advance(91 * DAY_MS);
     const { ask } = operate(world.process());
     await ask('encrypt-fields', { document: 2, fields: ['$'] });
@@ -141,7 +142,7 @@ describe('encrypt-fields', () => {
     const body = { document: { a: document, b: 1 }, fields: ['$.*'], skipSealed: true };
     expect(await errorOf(ask('encrypt-fields', body))).toMatchObject({ code });
     world.metastore.interfere = () => {};
-    // The key cache does not retry an unreadable row for a few seconds.
+    // For a few seconds, the key cache does not read an unreadable row again.
     world.clock.advance(5000);
     const skipped = JSON.parse(await ask('encrypt-fields', body)) as { document: { a: unknown } };
     expect(skipped.document.a).toBe(document);

@@ -24,7 +24,7 @@ const STORE = {
 };
 const [first, second, third, fourth] = STORE.store.book;
 
-/** Returns the values that a path selects, each once, in the order of the document. */
+/** Returns the values that a path selects, each of them once, in the order of the document. */
 function select(document: unknown, path: string): unknown[] {
   const text = JSON.stringify(document);
   const selected = selectValues(locateValues(text), [path], { allowMissing: true });
@@ -97,7 +97,7 @@ describe('each JSONPath example of RFC 9535', () => {
 });
 
 it('selectValues visits up to 1,000,000 values for the paths of one request', () => {
-  // Each wildcard counts as 100,000 steps: one for itself and 99,999 for the values.
+  // Each wildcard takes 100,000 steps: one for itself, and 99,999 for the values.
   const root = locateValues(`[${'0,'.repeat(99_998)}0]`);
   const tenWildcards = '$[*,*,*,*,*,*,*,*,*,*]';
   expect(selectValues(root, [tenWildcards], { allowMissing: false })).toHaveLength(99_999);

@@ -1,4 +1,4 @@
-/** The published vectors of both proofs. test/vectors/check_proofs.py computes the same ones in Python. */
+/** Tests the published vectors of both proofs. test/vectors/check_proofs.py computes the same vectors in Python. */
 import { createSecretKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
@@ -17,7 +17,7 @@ interface RecordVector {
   readonly proof: string;
 }
 
-/** A System Key under KMS has `dataKey`, from which the key of the proof is derived. Other rows have `key`. */
+/** A System Key under KMS has `dataKey`, from which the proof's key is derived. Other rows have `key`. */
 interface RowVector extends KeyMeta {
   readonly name: string;
   readonly kind: 'system' | 'intermediate';

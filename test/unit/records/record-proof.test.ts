@@ -10,7 +10,7 @@ function proofOf(context: RecordContext, place?: RecordPlace, sealed: Uint8Array
   return recordProof(DATA_ROW_KEY, bindingOf(context, place), sealed).toString('hex');
 }
 
-/** Well-formed text of a few bytes, often with the same characters. */
+/** Well-formed text of a few bytes, in which characters often repeat. */
 const text = (min: number): fc.Arbitrary<string> =>
   fc.string({ unit: fc.constantFrom('a', 'b', '\0', 'é', '€', '𝄞', '\uffff'), minLength: min, maxLength: 8 });
 const contexts = fc

@@ -21,7 +21,7 @@ function message(body: string, attributes: OutgoingMessage['attributes'] = {}): 
   return { body, attributes };
 }
 
-/** Sends all messages at once. Returns the body and the error of each message that was not sent. */
+/** Sends all messages at once. Returns the body and the error of each message that could not be sent. */
 async function sendAll(
   queues: FakeQueues,
   messages: readonly OutgoingMessage[],

@@ -55,7 +55,7 @@ function send(...bodies: string[]): ReturnType<SqsQueues['send']> {
   return new SqsQueues().send(`${endpoint}/111122223333/out`, messages(...bodies), neverAborted);
 }
 
-/** Answers that SQS accepted all messages of a call, except the given failures. */
+/** The answer that SQS accepted all messages of a call, except those in `failed`. */
 function taken(call: Call, failed: readonly object[] = []): Answer {
   const ids = new Set(failed.map((one) => (one as { Id: string }).Id));
   const Successful = (call.input.Entries ?? [])
@@ -141,7 +141,7 @@ describe('SqsQueues.send', () => {
   });
 });
 
-/** Lets timers run out fifty times as fast. */
+/** Makes timers fire after a fiftieth of their time. */
 function hurryTimers(): void {
   const real = globalThis.setTimeout;
   vi.spyOn(globalThis, 'setTimeout').mockImplementation((fire: () => void, ms = 0) => real(fire, ms / 50));
@@ -178,7 +178,7 @@ it('SqsQueues makes as many retries after an outage as before', async () => {
   const queues = new SqsQueues();
   const url = `${endpoint}/111122223333/out`;
   answer = () => 'hang up';
-  // The outage has more failures than the SDK's own retry quota allows.
+  // The SDK's retry quota does not allow retries for this many failures.
   const outage = Array.from({ length: 40 }, () => queues.send(url, messages('a'), neverAborted));
   for (const faults of await Promise.all(outage)) expect(faults).toMatchObject([{ errorName: 'TimeoutError' }]);
   expect(calls).toHaveLength(3 * outage.length);

@@ -25,7 +25,9 @@ async function run(...files: string[]): Promise<{ exitCode: number; output: stri
   });
 }
 
-/** Writes a file with a single, changed case of the first group of Asherah's vectors. Returns its path. */
+/**
+ * Writes a file with one case, a changed copy from the first group of Asherah's vectors. Returns the path of the file.
+ */
 async function withOneCase(
   change: (vector: Record<string, unknown>, group: VectorFile['groups'][number]) => void,
 ): Promise<string> {
@@ -39,7 +41,9 @@ async function withOneCase(
   return path;
 }
 
-/** Writes the changed case with the tag `go-lenient`: Asherah Go opens it although its record is not canonical. */
+/**
+ * Writes the changed case with the tag `go-lenient`, because Asherah Go opens it although its record is not canonical.
+ */
 function lenient(change: (drr: { Key: { ParentKeyMeta: { KeyId: string } }; Data: string }) => void): Promise<string> {
   return withOneCase((vector) => {
     vector['tags'] = ['go-lenient'];

@@ -45,12 +45,15 @@ describe('the codec for key_record', () => {
   });
 });
 
-/** A driver's error, with members of its own. */
+/** An error of a driver, with these members. */
 function driverError(members: object): Error {
   return Object.assign(new Error("Duplicate entry 'SECRET' for key 'PRIMARY'"), members);
 }
 
-/** A metastore on a stub pool, whose queries fail with the given error. It counts queries and closed connections. */
+/**
+ * A metastore on a stub pool, in which every query fails with the given error. It counts queries and closed
+ * connections.
+ */
 function failing(kind: 'pg' | 'mysql', error: unknown) {
   const seen = { queries: 0, released: 0, destroyed: 0 };
   const fail = async (): Promise<never> => {
