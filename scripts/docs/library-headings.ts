@@ -17,7 +17,7 @@ export function withUniqueHeadings(page: string): string {
   let isCode = false;
   const lines = page.split('\n').flatMap((line) => {
     if (line.startsWith('```')) isCode = !isCode;
-    const [, { length: level = 0 } = '', text = ''] = (!isCode && HEADING.exec(line)) || [];
+    const [, { length: level } = '', text = ''] = (!isCode && HEADING.exec(line)) || [];
     if (level === 0) return [line];
     const before = anchors.of(text);
     if (level === 2) owner = text.replace(/^`abstract` /, '').replace(/\(\)$/, '');
