@@ -4,14 +4,18 @@ import {
   DecryptCommand,
   DescribeKeyCommand,
   DisableKeyCommand,
+  DisableKeyRotationCommand,
   EnableKeyCommand,
+  EnableKeyRotationCommand,
   EncryptCommand,
   GenerateDataKeyCommand,
+  GetKeyRotationStatusCommand,
   KMSClient,
   KMSServiceException,
   ListAliasesCommand,
   ScheduleKeyDeletionCommand,
   UpdateAliasCommand,
+  type GetKeyRotationStatusCommandOutput,
 } from '@aws-sdk/client-kms';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AwsKms } from '../../../src/index.ts';
@@ -121,6 +125,19 @@ export function kmsContract(name: string, start: () => Promise<KmsUnderTest>, la
       const AliasName = alias.replace(/.*:/, '');
       await client(region).send(new UpdateAliasCommand({ AliasName, TargetKeyId: await makeKey(region) }));
       expect(await keyOf(kms.unwrap(asAsherah, noDeadline()))).toEqual(Buffer.alloc(32, 5));
+    });
+
+    it('rotates a key only between EnableKeyRotation and DisableKeyRotation, and tells the period', async () => {
+      const [region] = REGIONS;
+      const kms = client(region);
+      const KeyId = await makeKey(region);
+      const status = (): Promise<GetKeyRotationStatusCommandOutput> =>
+        kms.send(new GetKeyRotationStatusCommand({ KeyId }));
+      expect((await status()).KeyRotationEnabled).toBe(false);
+      await kms.send(new EnableKeyRotationCommand({ KeyId, RotationPeriodInDays: 180 }));
+      expect(await status()).toMatchObject({ KeyRotationEnabled: true, RotationPeriodInDays: 180 });
+      await kms.send(new DisableKeyRotationCommand({ KeyId }));
+      expect((await status()).KeyRotationEnabled).toBe(false);
     });
 
     it('answers with the ARN of the key if a request names an ARN, an id or an alias', async () => {
