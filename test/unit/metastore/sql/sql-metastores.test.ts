@@ -64,6 +64,7 @@ function failing(kind: 'pg' | 'mysql', error: unknown) {
     release,
     destroy: () => release(true),
     threadId: null,
+    connection: {},
     on: () => {},
     removeListener: () => {},
   };
