@@ -80,5 +80,5 @@ export class AwsKmsInspector implements KmsInspector {
   }
 }
 
-/** KMS rotates a key every year if nobody has chosen another period. */
+/** The period of a key's rotation if no other was chosen. */
 const DEFAULT_ROTATION_DAYS = 365;

@@ -9,7 +9,7 @@ export interface KmsKeyDescription {
   readonly deletedAtMs: number | undefined;
   /** Whether the key is symmetric and encrypts. */
   readonly encrypts: boolean;
-  /** Where the key's material comes from. KMS rotates only material of `AWS_KMS` automatically. */
+  /** The origin of the key's material. KMS rotates only material of `AWS_KMS` automatically. */
   readonly origin: string;
 }
 

@@ -44,7 +44,9 @@ beforeAll(async () => {
   operator = OperatorFixture.at(moto.endpoint);
   for (const region of REGIONS) {
     const kms = kmsIn(region);
-    const { KeyMetadata: { KeyId = '', Arn = '' } = {} } = await kms.send(new CreateKeyCommand({}));
+    const { KeyMetadata: { KeyId = '', Arn = '' } = {} } = await kms.send(
+      new CreateKeyCommand({ KeyUsage: 'ENCRYPT_DECRYPT' }),
+    );
     await kms.send(new CreateAliasCommand({ AliasName: ALIAS, TargetKeyId: KeyId }));
     await kms.send(new EnableKeyRotationCommand({ KeyId }));
     keyIds[region] = KeyId;

@@ -1,7 +1,7 @@
 /**
  * Runs each operator's command on emulators and compares its calls with the table of permissions in
- * docs/reference/cli.md. The table must name every call and nothing more, and IAM, the key policy and the table's policy
- * together must allow them.
+ * docs/reference/cli.md. The table must name every call and nothing more. IAM, the key policy and the table's policy
+ * together must allow these calls.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { read } from '../../support/documents.ts';
