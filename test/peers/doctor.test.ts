@@ -102,11 +102,3 @@ it('finds a KMS key that is not rotated, and one that is disabled', async () => 
   await kms.send(new EnableKeyCommand({ KeyId }));
   await kms.send(new EnableKeyRotationCommand({ KeyId }));
 });
-
-it('finds replicas of a table whose keys have no region suffix', async () => {
-  const ReplicaUpdates = [{ Create: { RegionName: EAST } }];
-  await dynamoDb.send(new UpdateTableCommand({ TableName, ReplicaUpdates }));
-  expect((await findings()).found).toContain('fault table replicas');
-  const { found } = await findings({ KEYFOLD_REGION_SUFFIX: WEST });
-  expect(found).not.toContain('fault table replicas');
-});
