@@ -1,6 +1,6 @@
 /**
- * typedoc makes a heading of every part of a member, so that a page has "Returns" a hundred times. Here only exports and
- * their members stay headings, and a member's heading names its export.
+ * typedoc makes a heading of every part of a member, so that a page has "Returns" a hundred times. Here only exports
+ * and their members stay headings, and a member's heading names its export.
  */
 
 /** The headings of groups. The headings below them say the same. */
