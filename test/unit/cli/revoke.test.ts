@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { hostname, tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { openKms } from '../../../src/container.ts';
+import { operatorAdapters } from '../../../src/container.ts';
 import { runCli } from '../../../src/cli/program.ts';
 import type { KeyTable } from '../../../src/maintenance/key-table.ts';
 import { KeyfoldError, type DynamoDbMetastoreOptions } from '../../../src/index.ts';
@@ -218,7 +218,8 @@ async function atTerminal(
     terminal: { out: say, err: say, ask },
     caller: { user: 'somebody', host: 'somewhere' },
     now: Date.now,
-    openKms,
+    version: '0.0.0',
+    ...operatorAdapters,
     openTable: (options) => {
       opened.push(options);
       const table: KeyTable = new DynamoDbKeyTable(options);
