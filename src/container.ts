@@ -9,16 +9,19 @@ import { toKeyfoldError } from './doors/problem.ts';
 import { createTelemetry, type Telemetry } from './doors/telemetry.ts';
 import { invalidConfiguration } from './errors.ts';
 import type { ErasureTables } from './maintenance/erasure-table.ts';
+import type { KmsInspector, TableInspector } from './maintenance/inspection.ts';
 import type { KeyTable } from './maintenance/key-table.ts';
 import type { KeyManagementService } from './envelope/ports.ts';
 import { SessionFactory } from './envelope/session-factory.ts';
 import { SystemKeyMaintenance } from './maintenance/system-key-maintenance.ts';
 import { AwsKms } from './kms/aws-kms.ts';
+import { AwsKmsInspector } from './kms/aws-kms-inspector.ts';
 import type { RegionState } from './kms/region-health.ts';
 import { StaticKms } from './kms/static-kms.ts';
 import type { DynamoDbMetastoreOptions } from './metastore/dynamodb-options.ts';
 import { DynamoDbErasureRegister } from './metastore/dynamodb-erasure-register.ts';
 import { DynamoDbErasureTables } from './metastore/dynamodb-erasure-tables.ts';
+import { DynamoDbInspector } from './metastore/dynamodb-inspector.ts';
 import { DynamoDbKeyTable } from './metastore/dynamodb-key-table.ts';
 import { DynamoDbMetastore } from './metastore/dynamodb-metastore.ts';
 import type { ServiceNames } from './records/ids.ts';
@@ -73,22 +76,19 @@ export function buildMaintenance(): ScheduleDoorOptions {
   };
 }
 
-/** Opens the key table for an operator's command. It makes no call to DynamoDB. */
-export function openKeyTable(options: DynamoDbMetastoreOptions): KeyTable {
-  return new DynamoDbKeyTable(options);
-}
-
-/** Opens the replicas of the key table for the erasure of a partition. It makes no call to DynamoDB. */
-export function openErasureTables(options: DynamoDbMetastoreOptions, names: ServiceNames): ErasureTables {
-  return new DynamoDbErasureTables(options, names);
-}
-
-/** Opens the KMS for an operator's command. It makes no call to KMS. */
-export function openKms(config: KmsConfig): KeyManagementService {
-  if (config.kind === 'static') return new StaticKms(config.masterKey, process.env, config.override);
-  const { kind: _, ...options } = config;
-  return new AwsKms(options);
-}
+/** Opens what the operator's commands use. Opening makes no call. */
+export const operatorAdapters = {
+  openTable: (options: DynamoDbMetastoreOptions): KeyTable => new DynamoDbKeyTable(options),
+  openErasureTables: (options: DynamoDbMetastoreOptions, names: ServiceNames): ErasureTables =>
+    new DynamoDbErasureTables(options, names),
+  openKms: (config: KmsConfig): KeyManagementService => {
+    if (config.kind === 'static') return new StaticKms(config.masterKey, process.env, config.override);
+    const { kind: _, ...options } = config;
+    return new AwsKms(options);
+  },
+  inspectTable: (options: DynamoDbMetastoreOptions): TableInspector => new DynamoDbInspector(options, Date.now),
+  inspectKms: (region: string, keyArn: string): KmsInspector => new AwsKmsInspector(region, keyArn, Date.now),
+};
 
 /** The longest that a start waits for the System Key. Lambda allows ten seconds for the whole start. */
 const PRELOAD_TIMEOUT_MS = 5000;
@@ -101,9 +101,9 @@ async function buildDoor(config: AppConfig): Promise<DoorOptions & Pick<HttpDoor
   const keyfold = new SessionFactory({ ...names, ...proofs, policy, metastore, kms, events: telemetry.events });
   if (config.preloadSystemKey) {
     const deadlineAtMs = Date.now() + PRELOAD_TIMEOUT_MS;
-    // A failure is only logged. If an outage failed the start, Lambda would restart the process again and again.
+    // A failure is only logged. If an outage made the start fail, Lambda would restart the process again and again.
     await keyfold.preload({ deadlineAtMs }).catch((error: unknown) => telemetry.preloadFailed(toKeyfoldError(error)));
-    // The metrics of the preload are written now, because the first request may be hours away.
+    // Write the metrics of the preload now, because the first request may come hours later.
     telemetry.flush();
   }
   return {

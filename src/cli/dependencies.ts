@@ -1,31 +1,40 @@
 import type { Environment, KmsConfig } from '../config/app-config.ts';
 import type { KeyManagementService } from '../envelope/ports.ts';
 import type { ErasureTables } from '../maintenance/erasure-table.ts';
+import type { KmsInspector, TableInspector } from '../maintenance/inspection.ts';
 import type { KeyTable } from '../maintenance/key-table.ts';
 import type { Clock } from '../async/clock.ts';
 import type { DynamoDbMetastoreOptions } from '../metastore/dynamodb-options.ts';
 import type { ServiceNames } from '../records/ids.ts';
 
+/** A colour of a text on a terminal. */
+export type Colour = 'green' | 'yellow' | 'red' | 'dim';
+
 /** Output and input of a command. Each text is one or more lines, without a line feed at the end. */
 export interface Terminal {
-  /** Writes a part of the command's answer to standard output. */
-  out(text: string): void;
+  /**
+   * Writes a part of the command's answer to standard output.
+   * @param colour the colour of the text, if standard output is a terminal with colours
+   */
+  out(text: string, colour?: Colour): void;
   /** Writes an error or a note to standard error. */
   err(text: string): void;
   /**
-   * Asks the operator a question and returns the line that they type, or an empty string if they close the input.
+   * Asks the operator a question, and returns the line that they type. Returns an empty string if they close the input.
    * Absent if standard input is not a terminal.
    */
   readonly ask?: ((question: string) => Promise<string>) | undefined;
 }
 
-/** The operating system's user who runs the command, and the host, for the audit. */
+/** The user of the operating system who runs the command, and the host, for the audit. */
 export interface Caller {
   readonly user: string;
   readonly host: string;
 }
 
-/** The environment of the commands. src/cli/main.ts passes the environment of the process. Tests pass their own. */
+/**
+ * What the commands get from outside. src/cli/main.ts passes the environment of the process, and tests pass their own.
+ */
 export interface CliDependencies {
   readonly environment: Environment;
   readonly terminal: Terminal;
@@ -35,6 +44,10 @@ export interface CliDependencies {
   openErasureTables(options: DynamoDbMetastoreOptions, names: ServiceNames): ErasureTables;
   /** @throws KeyfoldError `InvalidConfiguration` if the settings name no KMS */
   openKms(config: KmsConfig): KeyManagementService;
+  inspectTable(options: DynamoDbMetastoreOptions): TableInspector;
+  inspectKms(region: string, keyArn: string): KmsInspector;
+  /** The version of Keyfold. */
+  readonly version: string;
 }
 
 /** Exit codes of the process. */

@@ -3,10 +3,16 @@
 import { once } from 'node:events';
 import { hostname, userInfo } from 'node:os';
 import { createInterface } from 'node:readline/promises';
-import { openErasureTables, openKeyTable, openKms } from '../container.ts';
+import { styleText } from 'node:util';
+import packageJson from '../../package.json' with { type: 'json' };
+import { operatorAdapters } from '../container.ts';
+import type { Colour } from './dependencies.ts';
 import { runCli } from './program.ts';
 
-/** Returns the user's name, or their number if the system has no name for it, as in some containers. */
+/**
+ * Returns the name of the user. If the system has no name for the user, as in some containers, returns the user's
+ * number.
+ */
 function userName(): string {
   try {
     return userInfo().username;
@@ -16,12 +22,12 @@ function userName(): string {
 }
 
 /**
- * Asks a question on standard error, because standard output is for the command's answer. Returns an empty string if
- * the operator presses Ctrl+C or Ctrl+D.
+ * Asks a question on standard error, because standard output is for the answer of the command. Returns an empty string
+ * if the operator presses Ctrl+C or Ctrl+D.
  */
 async function ask(question: string): Promise<string> {
   const lines = createInterface({ input: process.stdin, output: process.stderr });
-  // If the input closes, older versions of Node never settle the question and newer ones reject it.
+  // If the input closes, older versions of Node never settle the question, and newer versions reject it.
   const closed = once(lines, 'close').then(() => '');
   try {
     return await Promise.race([lines.question(question), closed]).catch(() => '');
@@ -30,19 +36,23 @@ async function ask(question: string): Promise<string> {
   }
 }
 
+/** Colours a text, unless standard output is no terminal or the environment has `NO_COLOR`. */
+function coloured(text: string, colour: Colour): string {
+  return styleText(colour, text, { stream: process.stdout });
+}
+
 // Ignore a closed pipe (`| head -1`), so that the command finishes its work.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 
 process.exitCode = await runCli(process.argv.slice(2), {
   environment: process.env,
   terminal: {
-    out: (text) => void process.stdout.write(`${text}\n`),
+    out: (text, colour) => void process.stdout.write(`${colour === undefined ? text : coloured(text, colour)}\n`),
     err: (text) => void process.stderr.write(`${text}\n`),
     ask: process.stdin.isTTY ? ask : undefined,
   },
   caller: { user: userName(), host: hostname() },
   now: Date.now,
-  openTable: openKeyTable,
-  openErasureTables,
-  openKms,
+  ...operatorAdapters,
+  version: packageJson.version,
 });

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { openErasureTables } from '../../../src/container.ts';
+import { operatorAdapters } from '../../../src/container.ts';
 import type { CliDependencies } from '../../../src/cli/dependencies.ts';
 import type { DataRowRecord, EnvelopeKeyRecord, RegisteredErasure } from '../../../src/index.ts';
 import type { ErasureTables } from '../../../src/maintenance/erasure-table.ts';
@@ -60,7 +60,7 @@ async function answers(): Promise<string[]> {
 /** The erasures of the service in the register, as the daily maintenance reads them. */
 function registered(): Promise<RegisteredErasure[]> {
   const names = { service: 'orders', product: 'shop' };
-  return openErasureTables({ endpoint: world.endpoint, region: 'us-west-2' }, names).register.list();
+  return operatorAdapters.openErasureTables({ endpoint: world.endpoint, region: 'us-west-2' }, names).register.list();
 }
 
 async function status(): Promise<Record<string, unknown>> {
@@ -323,7 +323,7 @@ function failingAt(n: number, when: 'before' | 'after'): CliDependencies['openEr
       return result;
     };
   return (options, names) => {
-    const real: ErasureTables = openErasureTables(options, names);
+    const real: ErasureTables = operatorAdapters.openErasureTables(options, names);
     const { register } = real;
     return {
       regions: () => real.regions(),
