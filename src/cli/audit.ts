@@ -41,7 +41,7 @@ interface EraseAuditLine extends AuditLine {
   readonly action: 'partitions erase';
   readonly partition: string;
   readonly step: string;
-  /** The id of the erasure. Null before it has begun. */
+  /** The ID of the erasure. Null before it has begun. */
   readonly erase: string | null;
   /** When the rows may be deleted, in seconds since 1970. */
   readonly due: number | null;

@@ -45,7 +45,7 @@ interface Run {
   readonly record: (outcome: EraseOutcome, of: Erasure | undefined, rows: number) => Promise<void>;
 }
 
-const SUCCESSES: readonly EraseOutcome[] = ['begun', 'cancelled', 'deleted', 'would-write'];
+const SUCCESSES: ReadonlySet<EraseOutcome> = new Set(['begun', 'cancelled', 'deleted', 'would-write']);
 
 /**
  * Runs `partitions erase`. Every step shows what it will do, asks for the name of the partition, and writes to the
@@ -79,7 +79,7 @@ export async function erasePartition(
     return audit({ time, action: 'partitions erase', ...which, reason, ...place, caller, dryRun, outcome });
   };
   const { outcome, says, erasure: of } = await attempt({ request, config, dependencies, tables, erasure, record });
-  const failed = !SUCCESSES.includes(outcome);
+  const failed = !SUCCESSES.has(outcome);
   if (request.json) {
     const { step, dryRun } = request;
     terminal.out(printableJson({ partition: erasure.partition, step, dryRun, outcome, says, ...of }, 2));
@@ -101,7 +101,7 @@ async function attempt(run: Run): Promise<EraseResult> {
   const due = state.erasure?.due ?? Math.floor(now() / 1000) + request.waitSeconds;
   const facts = { copies, policy: config.policy };
   // With --json, standard output must contain only the JSON of the outcome.
-  const say = request.json ? terminal.err : terminal.out;
+  const say = (line: string): void => (request.json ? terminal.err(line) : terminal.out(line));
   for (const line of erasurePlan(erasure.partition, request.step, due, state, facts, now())) say(line);
   if (request.dryRun) return { outcome: 'would-write', says: 'Dry run: nothing was written.', erasure: state.erasure };
   if (!(await isConfirmed(request, dependencies))) {

@@ -8,7 +8,7 @@ import { formatFields, formatTable, isoOf } from './text.ts';
 export type CopyView = KeyCopy | { readonly kind: 'unknown'; readonly region: string; readonly text: string };
 
 /** The rows that one replica has of the partition. */
-export interface ReplicaView {
+interface ReplicaView {
   readonly region: string;
   readonly rows: number;
   readonly tombstones: number;

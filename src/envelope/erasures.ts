@@ -12,7 +12,7 @@ import type { EnvelopeKeyRecord } from './ports.ts';
 import type { StaleIfError, StaleKey } from './stale-if-error.ts';
 import type { SystemKeys } from './system-keys.ts';
 
-/** How long the process remembers whether an id has a tombstone. It remembers absent rows for the same time. */
+/** How long the process remembers whether an ID has a tombstone. It remembers absent rows for the same time. */
 const TTL_MS = 1000;
 const MAX_ENTRIES = 10_000;
 
@@ -32,7 +32,7 @@ export class Erasures {
   readonly #systemKeys: SystemKeys;
   readonly #dependencies: KeyDependencies;
   readonly #staleIfError: StaleIfError;
-  /** Whether an id has a valid tombstone. */
+  /** Whether an ID has a valid tombstone. */
   readonly #known: ShortMemory<boolean>;
   readonly #reads: SingleFlight<EnvelopeKeyRecord | undefined>;
 
@@ -51,8 +51,8 @@ export class Erasures {
   }
 
   /**
-   * Looks for the tombstone of an id, if the row of a key is absent.
-   * @throws KeyfoldError `PartitionErased` if the id has a tombstone that counts
+   * Looks for the tombstone of an ID, if the row of a key is absent.
+   * @throws KeyfoldError `PartitionErased` if the ID has a tombstone that counts
    */
   async throwIfBuried(id: KeyId, deadline: Deadline, stale: StaleKey): Promise<void> {
     const isErased = this.#known.get(id) ?? (await this.#isBuried(id, deadline, stale));

@@ -58,7 +58,7 @@ export class IntermediateKeys {
   }
 
   /**
-   * Returns the cached key with exactly this id and creation time, for opening records. If the result is undefined,
+   * Returns the cached key with exactly this ID and creation time, for opening records. If the result is undefined,
    * call {@link load}.
    */
   cached(meta: KeyMeta): EnvelopeKey | undefined {
@@ -66,9 +66,9 @@ export class IntermediateKeys {
   }
 
   /**
-   * Returns the key with exactly this id and creation time, for opening records, even if the key is retired. Returns
+   * Returns the key with exactly this ID and creation time, for opening records, even if the key is retired. Returns
    * undefined if the row is absent.
-   * @throws KeyfoldError `PartitionErased` if the row has the mark of an erasure, or if it is absent and its id has a
+   * @throws KeyfoldError `PartitionErased` if the row has the mark of an erasure, or if it is absent and its ID has a
    * tombstone
    * @throws KeyfoldError `KeyNotYetVisible` if replication may still bring the row from another region
    */

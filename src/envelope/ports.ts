@@ -20,7 +20,7 @@ export interface EnvelopeKeyRecord extends KeyMeta {
 
 /** One erasure of a partition, as every row of that partition names it. */
 export interface Erasure {
-  /** The id of the erasure. */
+  /** The ID of the erasure. */
   readonly erase: string;
   /** When an operator began the erasure. */
   readonly at: EpochSeconds;
@@ -45,7 +45,7 @@ export interface Metastore {
   /** Loads the record of this ID with the latest creation time. Undefined if there is none. */
   loadLatest(id: KeyId, deadline: Deadline): Promise<EnvelopeKeyRecord | undefined>;
   /**
-   * Loads at most ten records of this id that were created up to `notAfter`, latest first. The list ends before the
+   * Loads at most ten records of this ID that were created up to `notAfter`, latest first. The list ends before the
    * first row that does not parse. If the latest of these rows does not parse, the method throws `KeyRowUnreadable`.
    *
    * The method is optional. Without it, a latest row that is dated ahead is replaced by a new key, even if an older key

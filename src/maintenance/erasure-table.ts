@@ -2,7 +2,7 @@ import type { EnvelopeKeyRecord, Erasure, ErasureMark } from '../envelope/ports.
 import type { PartitionId } from '../records/ids.ts';
 import type { KeyRow } from './key-table.ts';
 
-/** Which rows to read: those of one id, or those whose id begins with one of the prefixes. */
+/** Which rows to read: those of one ID, or those whose ID begins with one of the prefixes. */
 export type RowSelection = { readonly id: string } | { readonly prefixes: readonly string[] };
 
 /**
@@ -13,7 +13,7 @@ export type RowSelection = { readonly id: string } | { readonly prefixes: readon
 export interface ErasureTable {
   /** Reads rows. Rows that do not parse are among them. */
   rows(selection: RowSelection): Promise<KeyRow[]>;
-  /** Stores a new row. Returns false if the table has a row of this id and creation time. */
+  /** Stores a new row. Returns false if the table has a row of this ID and creation time. */
   store(record: EnvelopeKeyRecord): Promise<boolean>;
   /** Sets the mark of a row and revokes its key, or removes the mark if `mark` is undefined. */
   mark(row: EnvelopeKeyRecord, mark: ErasureMark | undefined): Promise<boolean>;

@@ -38,7 +38,7 @@ export interface PartitionErasureOptions {
 }
 
 /** A key row of the partition. Tombstones are not among them. */
-export interface ErasableRow {
+interface ErasableRow {
   readonly row: KeyRow;
   /** The region in which the row is written. */
   readonly region: string;
@@ -46,12 +46,12 @@ export interface ErasableRow {
   readonly marked: boolean;
 }
 
-/** An id of the partition's Intermediate Keys. */
+/** An ID of the partition's Intermediate Keys. */
 interface ErasableId {
   readonly id: KeyId;
-  /** The region in which rows of this id are written. */
+  /** The region in which rows of this ID are written. */
   readonly region: string;
-  /** Whether the id has a tombstone of {@link ErasureState.erasure}, with a valid proof. */
+  /** Whether the ID has a tombstone of {@link ErasureState.erasure}, with a valid proof. */
   readonly buried: boolean;
   /** The tombstone that does not count. */
   readonly invalid?: KeyRow | undefined;
@@ -105,7 +105,7 @@ export class PartitionErasure {
     const base = new KeyNaming({ ...names, regionSuffix: undefined });
     const prefixes = [base.intermediateKeyId(this.partition), base.systemKeyId];
     const scanned = await tables.at(own).rows({ prefixes });
-    // With a region suffix, the naming accepts the ids of every region.
+    // With a region suffix, the naming accepts the IDs of every region.
     const anyRegion = new KeyNaming({ ...names, regionSuffix: 'us-east-1' });
     const systems = scanned.filter((row) => this.#naming.isSystemKey(row.id));
     const systemKeys = await this.#open(systems);
@@ -127,7 +127,7 @@ export class PartitionErasure {
   }
 
   /**
-   * Begins the erasure, or continues one that is under way: writes a tombstone for each id, then marks every row.
+   * Begins the erasure, or continues one that is under way: writes a tombstone for each ID, then marks every row.
    * @param waitSeconds the time until rows may be deleted. An erasure under way keeps its own date.
    */
   async begin(state: ErasureState, waitSeconds: number): Promise<Erasure> {

@@ -108,7 +108,7 @@ export interface MaintenanceReport {
   /** The new System Key. Absent if the current one is not about to expire. */
   readonly created?: KeyMeta;
   /**
-   * The erasures whose waiting time is over and whose rows nobody has deleted yet. Absent if there are none. A run never
+   * The erasures whose waiting time is over, but whose rows are not deleted yet. Absent if there are none. A run never
    * deletes a row.
    */
   readonly erasuresDue?: readonly RegisteredErasure[];

@@ -6,18 +6,18 @@ declare const brand: unique symbol;
 /** The name of a partition, such as a tenant or a user, that {@link KeyNaming.parsePartition} has checked. */
 export type PartitionId = string & { readonly [brand]: 'PartitionId' };
 
-/** The id of a System Key or an Intermediate Key, as the metastore stores it. */
+/** The ID of a System Key or an Intermediate Key, as the metastore stores it. */
 export type KeyId = string & { readonly [brand]: 'KeyId' };
 
 /** Whole seconds since 1970-01-01T00:00Z. */
 export type EpochSeconds = number & { readonly [brand]: 'EpochSeconds' };
 
 /**
- * Checks the id of a key, for authors of a metastore: not empty, well-formed Unicode, and at most 2,048 bytes of UTF-8.
- * @throws TypeError if the id is not a string
+ * Checks the ID of a key, for authors of a metastore: not empty, well-formed Unicode, and at most 2,048 bytes of UTF-8.
+ * @throws TypeError if the ID is not a string
  * @throws KeyfoldError `InvalidRequest` for any other text
  * @example
- * const id = parseKeyId(row.id);
+ * const ID = parseKeyId(row.ID);
  */
 export function parseKeyId(id: string): KeyId {
   check(id, 'id', STRING);
@@ -50,17 +50,17 @@ export function secondsOf(nowMs: number): EpochSeconds {
 
 /**
  * The creation time of a tombstone: the last second of the year 9999. A tombstone is the row that an erased partition
- * keeps. No key has a later date, so the tombstone is always the latest row of its id.
+ * keeps. No key has a later date, so the tombstone is always the latest row of its ID.
  */
 export const TOMBSTONE_CREATED = 253_402_300_799 as EpochSeconds;
 
-/** Names one key: its id and its creation time. Rotation makes new keys with the same id. */
+/** Names one key: its ID and its creation time. Rotation makes new keys with the same ID. */
 export interface KeyMeta {
   readonly id: KeyId;
   readonly created: EpochSeconds;
 }
 
-/** Copies only the id and the creation time of a key. */
+/** Copies only the ID and the creation time of a key. */
 export function metaOf({ id, created }: KeyMeta): KeyMeta {
   return { id, created };
 }
@@ -80,7 +80,7 @@ export interface ServiceNames {
   /** For a Global Table: the AWS region that this process writes in. Leave it undefined for a table in one region. */
   readonly regionSuffix?: string | undefined;
   /**
-   * Allows names that make key ids ambiguous: an underscore in the service or product, or a product that looks like a
+   * Allows names that make key IDs ambiguous: an underscore in the service or product, or a product that looks like a
    * region. Use it only for an existing Asherah table with such names. A service can then open the records of another
    * service whose key IDs look the same.
    */
@@ -104,8 +104,8 @@ const MAX_HTTP_PARTITION_BYTES = 128;
 const CONTROL = /\p{Cc}/u;
 
 /**
- * Whether a text can be a partition: not empty, well-formed Unicode, and no longer than a key id may be.
- * {@link KeyNaming.parsePartition} also checks the length of the partition's key id.
+ * Whether a text can be a partition: not empty, well-formed Unicode, and no longer than a key ID may be.
+ * {@link KeyNaming.parsePartition} also checks the length of the partition's key ID.
  */
 export function isPartition(value: string): value is PartitionId {
   return partitionFault(value, value) === undefined;
@@ -118,7 +118,7 @@ function partitionFault(value: string, keyId: string): string | undefined {
   return `is too long: its key id would have more than DynamoDB's ${MAX_KEY_ID_BYTES} bytes of UTF-8`;
 }
 
-/** Whether DynamoDB accepts this key id. It refuses any other id, even in a read. */
+/** Whether DynamoDB accepts this key ID. It refuses any other ID, even in a read. */
 export function isPossibleKeyId(id: string): boolean {
   return id !== '' && id.isWellFormed() && Buffer.byteLength(id) <= MAX_KEY_ID_BYTES;
 }
@@ -129,7 +129,7 @@ export function isRegionName(name: string): boolean {
 }
 
 /**
- * The id of the rows that list the erasures of a service. It names no key, so no request and no Asherah reads them.
+ * The ID of the rows that list the erasures of a service. It names no key, so no request and no Asherah reads them.
  */
 export function registerIdOf({ service, product, regionSuffix }: ServiceNames): KeyId {
   return `_EP_${service}_${product}${regionSuffix === undefined ? '' : `_${regionSuffix}`}` as KeyId;
@@ -142,7 +142,7 @@ export function keyKindOf(id: string): 'system' | 'intermediate' | undefined {
 }
 
 /**
- * The region suffix of a key id. Only processes of that region write the row and seal with the key. Undefined if the ID
+ * The region suffix of a key ID. Only processes of that region write the row and seal with the key. Undefined if the ID
  * has no suffix, or if it ends with the product of `names`, which may look like a region.
  */
 export function regionOfKeyId(id: string, names?: ServiceNames): string | undefined {
@@ -154,15 +154,15 @@ export function regionOfKeyId(id: string, names?: ServiceNames): string | undefi
   return parts.length >= (keyKindOf(id) === 'system' ? 4 : 5) && isRegionName(last) ? last : undefined;
 }
 
-/** Makes the key ids of one service, and decides which key ids a record may name. */
+/** Makes the key IDs of one service, and decides which key IDs a record may name. */
 export class KeyNaming {
   readonly systemKeyId: KeyId;
-  /** Whether key ids have a region suffix. If they do, rows of another region may arrive late. */
+  /** Whether key IDs have a region suffix. If they do, rows of another region may arrive late. */
   readonly suffixed: boolean;
   readonly #base: string;
   readonly #suffix: string;
 
-  /** @throws KeyfoldError `InvalidConfiguration`, naming each name that would make ids ambiguous. */
+  /** @throws KeyfoldError `InvalidConfiguration`, naming each name that would make IDs ambiguous. */
   constructor(names: ServiceNames) {
     const faults = nameFaults(names);
     if (faults.length > 0) throw invalidConfiguration(faults);
@@ -173,7 +173,7 @@ export class KeyNaming {
   }
 
   /**
-   * Checks a partition from a caller. As in Asherah, any well-formed Unicode is allowed if its Intermediate Key id fits
+   * Checks a partition from a caller. As in Asherah, any well-formed Unicode is allowed if its Intermediate Key ID fits
    * DynamoDB. Partitions are compared byte for byte and never normalised.
    * @throws TypeError if the partition is not a string
    * @throws KeyfoldError `InvalidRequest` if it is empty, not well-formed Unicode, or too long for DynamoDB
@@ -185,15 +185,15 @@ export class KeyNaming {
     return value as PartitionId;
   }
 
-  /** The id of the Intermediate Keys that this process makes for a partition. */
+  /** The ID of the Intermediate Keys that this process makes for a partition. */
   intermediateKeyId(partition: PartitionId): KeyId {
     return `_IK_${partition}${this.#base}${this.#suffix}` as KeyId;
   }
 
   /**
-   * Whether `id` names an Intermediate Key of the partition. It must be the partition's exact id. If the configuration
-   * has a region suffix, the function also accepts the same id with another region or without one. A prefix is not
-   * enough: `_IK_a_s_p` also begins the ids of partition `a_s_p_b`.
+   * Whether `id` names an Intermediate Key of the partition. It must be the partition's exact ID. If the configuration
+   * has a region suffix, the function also accepts the same ID with another region or without one. A prefix is not
+   * enough: `_IK_a_s_p` also begins the IDs of partition `a_s_p_b`.
    */
   isIntermediateKeyOf(partition: PartitionId, id: string): id is KeyId {
     if (id === this.intermediateKeyId(partition)) return true;

@@ -5,6 +5,10 @@ import { PartitionErasure } from '../../src/maintenance/partition-erasure.ts';
 
 const NAMES = { service: 'svc', product: 'prod' };
 
+function name({ id, created }: KeyRow): string {
+  return `${id} ${created}`;
+}
+
 /** A key table in one region whose rows are in memory, by id and creation time. */
 class MemoryErasureTables implements ErasureTables {
   readonly #rows: Map<string, EnvelopeKeyRecord>;
@@ -26,7 +30,6 @@ class MemoryErasureTables implements ErasureTables {
   }
 
   at(): ErasureTable {
-    const name = ({ id, created }: KeyRow): string => `${id} ${created}`;
     const put = (row: EnvelopeKeyRecord): boolean => this.#rows.set(name(row), row).size > 0;
     return {
       rows: async (selection) =>

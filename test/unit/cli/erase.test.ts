@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { operatorAdapters } from '../../../src/container.ts';
 import type { CliDependencies } from '../../../src/cli/dependencies.ts';
-import type { DataRowRecord, EnvelopeKeyRecord, RegisteredErasure } from '../../../src/index.ts';
+import type { DataRowRecord, EnvelopeKeyRecord, RegisteredErasure, Session } from '../../../src/index.ts';
 import type { ErasureTables } from '../../../src/maintenance/erasure-table.ts';
 import { TOMBSTONE_CREATED } from '../../../src/records/ids.ts';
 import { DynamoDbKeyTable } from '../../../src/metastore/dynamodb-key-table.ts';
@@ -39,18 +39,23 @@ async function rows(): Promise<EnvelopeKeyRecord[]> {
   return found.filter((row) => 'encryptedKey' in row).toReversed();
 }
 
+function answerOf(work: Promise<unknown>, done: string): Promise<string> {
+  return work.then(
+    () => done,
+    () => codeOf(work),
+  );
+}
+
+function session(partition = 'tenant-1'): Session {
+  return world.service().session(partition);
+}
+
 /** What cold processes answer when they open each record, when they seal, and for the other partition. */
 async function answers(): Promise<string[]> {
-  const said = (work: Promise<unknown>, done: string): Promise<string> =>
-    work.then(
-      () => done,
-      () => codeOf(work),
-    );
-  const session = (partition = 'tenant-1') => world.service().session(partition);
   const answered = [
-    ...records.map((record) => said(session().decrypt(record), 'opened')),
-    said(session().encrypt(PAYLOAD), 'sealed'),
-    said(session('tenant-10').decrypt(other), 'opened'),
+    ...records.map((record) => answerOf(session().decrypt(record), 'opened')),
+    answerOf(session().encrypt(PAYLOAD), 'sealed'),
+    answerOf(session('tenant-10').decrypt(other), 'opened'),
   ];
   const [first, second, sealed, ofOther] = await Promise.all(answered);
   expect(ofOther).toBe('opened');

@@ -37,14 +37,19 @@ async function erase(): Promise<void> {
   await erasure.finish(state, state.erasure, false);
 }
 
-function row(created: number): EnvelopeKeyRecord {
+function rowOf(created: number): EnvelopeKeyRecord {
   const found = world.metastore.ofKind('IK').find((each) => each.id.startsWith('_IK_p_') && each.created === created);
   if (found === undefined) throw new Error('the row is absent');
   return found;
 }
 
-const keyRow = (): EnvelopeKeyRecord => row(record.key.parent.created);
-const tombstone = (): EnvelopeKeyRecord => row(TOMBSTONE_CREATED);
+const keyRow = (): EnvelopeKeyRecord => rowOf(record.key.parent.created);
+const tombstone = (): EnvelopeKeyRecord => rowOf(TOMBSTONE_CREATED);
+
+/** The record, but with a key of another date. */
+function named(created: number): DataRowRecord {
+  return { ...record, key: { ...record.key, parent: { ...record.key.parent, created } } };
+}
 
 /** What an encrypt and a decrypt of cold processes answer. */
 async function answers(given = record): Promise<string[]> {
@@ -124,10 +129,8 @@ describe('a creator who was under way when the tombstone was written', () => {
     world.clock.advance(10 * MINUTE_MS);
     expect(await codeOf(creator.encrypt(PAYLOAD))).toBe('PartitionErased');
     const { rows } = await erasureOf(world.metastore.rows, world.clock.now).read();
-    expect(rows.map(({ row: { created }, marked }) => [created, marked]).toSorted()).toEqual([
-      [record.key.parent.created, true],
-      [late.key.parent.created, false],
-    ]);
+    expect(rows.filter(({ marked }) => marked).map(({ row }) => row.created)).toEqual([record.key.parent.created]);
+    expect(rows.filter(({ marked }) => !marked).map(({ row }) => row.created)).toEqual([late.key.parent.created]);
   });
 });
 
@@ -142,10 +145,6 @@ describe('an erased partition', () => {
   it('looks for the tombstone once a second, whatever keys the records name', async () => {
     world.log.take();
     const session = cold().session('p');
-    const named = (created: number): DataRowRecord => ({
-      ...record,
-      key: { ...record.key, parent: { ...record.key.parent, created: created as never } },
-    });
     for (let created = 1; created <= 5; created += 1) {
       expect(await codeOf(session.decrypt(named(created)))).toBe('PartitionErased');
     }

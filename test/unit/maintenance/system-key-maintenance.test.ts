@@ -45,14 +45,18 @@ const maintenance = (options: Partial<MaintenanceOptions> = {}): SystemKeyMainte
   new SystemKeyMaintenance({ service: 'svc', product: 'prod', metastore, kms, now: clock.now, ...options });
 const createdTimes = async (): Promise<number[]> => (await metastore.rows(SYSTEM_KEY_ID)).map((row) => row.created);
 
-describe('the report on erasures', () => {
-  const entry = (due: number, deletedAt?: number): RegisteredErasure =>
-    ({ partition: `due ${due}`, erase: 'e', at: 60, due, ...(deletedAt !== undefined && { deletedAt }) }) as never;
-  const reported = async (list: () => Promise<RegisteredErasure[]>): Promise<Partial<MaintenanceReport>> => {
-    const { erasuresDue, erasuresFault } = await maintenance({ erasures: { list } }).run();
-    return { erasuresDue, erasuresFault } as Partial<MaintenanceReport>;
-  };
+/** An erasure in the register. Absent `deletedAt`: its rows are not deleted yet. */
+function entry(due: number, deletedAt?: number): RegisteredErasure {
+  return { partition: `due ${due}`, erase: 'e', at: 60, due, ...(deletedAt !== undefined && { deletedAt }) } as never;
+}
 
+/** What a run reports on the erasures of a register. */
+async function reported(list: () => Promise<RegisteredErasure[]>): Promise<Partial<MaintenanceReport>> {
+  const { erasuresDue, erasuresFault } = await maintenance({ erasures: { list } }).run();
+  return { erasuresDue, erasuresFault } as Partial<MaintenanceReport>;
+}
+
+describe('the report on erasures', () => {
   it('names those whose waiting time is over and whose rows are not deleted', async () => {
     const now = Math.floor(clock.nowMs / 1000);
     const entries = [entry(now - 1), entry(now), entry(now + 1), entry(now - 2, now - 1)];

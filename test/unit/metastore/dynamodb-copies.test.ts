@@ -64,13 +64,16 @@ it('point-in-time recovery is a copy for its period, and the stream for a day', 
   ]);
 });
 
-it('backups are copies unless they were made after the deletion, on every page', async () => {
-  const backup = (BackupName: string, madeAt: number, endsAt?: number): object => ({
+function backup(BackupName: string, madeAt: number, endsAt?: number): object {
+  return {
     BackupName,
     BackupType: 'AWS_BACKUP',
     BackupCreationDateTime: madeAt,
     ...(endsAt !== undefined && { BackupExpiryDateTime: endsAt }),
-  });
+  };
+}
+
+it('backups are copies unless they were made after the deletion, on every page', async () => {
   const first = { BackupSummaries: [backup('old', DELETED)], LastEvaluatedBackupArn: `arn:${'x'.repeat(40)}` };
   const second = { BackupSummaries: [backup('new', DELETED + 1), backup('ends', 1, DELETED + 5)] };
   expect(await copies({ ListBackups: [first, second] })).toEqual([
