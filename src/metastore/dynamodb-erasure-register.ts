@@ -2,7 +2,7 @@ import { DeleteItemCommand, paginateQuery, PutItemCommand } from '@aws-sdk/clien
 import type { ErasureRegister, RegisteredErasure } from '../maintenance/erasure-table.ts';
 import { registerIdOf, type EpochSeconds, type PartitionId, type ServiceNames } from '../records/ids.ts';
 import { rowsOf, unlessRefused } from './dynamodb-client.ts';
-import { keyOfItem, wholeNumber, type KeyItem } from './dynamodb-item.ts';
+import { keyAttribute, keyOfItem, wholeNumber, type KeyItem } from './dynamodb-item.ts';
 import type { DynamoDbMetastoreOptions } from './dynamodb-options.ts';
 import { Replica } from './dynamodb-replica.ts';
 
@@ -46,9 +46,13 @@ export class DynamoDbErasureRegister implements ErasureRegister {
   }
 }
 
+/** Makes an entry a readable row for `keys list --all`. It holds no key. */
+const NO_KEY = keyAttribute(Buffer.alloc(1));
+
 function encode(id: string, { partition, erase, at, due, deletedAt }: RegisteredErasure): KeyItem {
   return {
     ...keyOfItem(id, at),
+    KeyRecord: { M: { Created: { N: String(at) }, Key: NO_KEY, Revoked: { BOOL: true } } },
     Partition: { S: partition },
     Erase: { S: erase },
     Due: { N: String(due) },

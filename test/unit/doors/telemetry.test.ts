@@ -58,6 +58,7 @@ function everything(): void {
   events.wrapMissing('us-west-2');
   events.metastoreCalled('GetItem', 3, 'TimeoutError');
   events.openedUnbound(KEY);
+  events.markIgnored(KEY);
   telemetry.maintained({
     systemKeys: [
       {
@@ -70,6 +71,7 @@ function everything(): void {
       { id: 'k', created: 9e9, state: 'dated-ahead', regions: [] },
     ],
     createFault: 'why',
+    erasuresDue: [{ partition: 'tenant-7', erase: 'e', at: 60, due: 120 } as never],
   });
   telemetry.requestFailed(new KeyfoldError('KmsThrottled', 'why'));
   telemetry.messagesHandled(OUTCOMES, ['MessageNotInflight']);
