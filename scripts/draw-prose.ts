@@ -1,5 +1,6 @@
 /**
- * Draws random comments, test titles and sentences of the documents, and prints each with its place, so that a reader can rate it out of context.
+ * Draws random comments, test titles and sentences of the documents, and prints each with its place, so that a reader
+ * can rate it out of context.
  *
  * @example
  * npm run prose:draw -- --comments 60 --titles 60 --sentences 60 --seed 7
