@@ -25,7 +25,7 @@ export interface ListRequest {
 const ROWS_FOR_WIDTHS = 1000;
 
 /**
- * Runs `keys list`. It lists rows that cannot be read with the state `unreadable`. It prints rows while it reads the
+ * Runs `keys list`. Rows that cannot be read have the state `unreadable`. The command prints rows while it reads the
  * table, so its memory does not grow with the table.
  * @throws KeyfoldError `InvalidConfiguration` if neither `--all` nor the service's names are given, `InvalidRequest` if
  * the partition is invalid, or `MetastoreUnavailable`

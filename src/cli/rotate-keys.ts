@@ -76,7 +76,10 @@ async function* idsOf(
   else yield naming.systemKeyId;
 }
 
-/** The IDs of the Intermediate Keys that processes with this region suffix make. A scan returns the rows of an ID together. */
+/**
+ * The IDs of the Intermediate Keys that processes with this region suffix make. A scan returns the rows of an ID
+ * together.
+ */
 async function* idsOfPartitions(naming: KeyNaming, table: KeyTable): AsyncGenerator<KeyId> {
   const suffix = naming.systemKeyId.slice('_SK'.length);
   let last: string | undefined;

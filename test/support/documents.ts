@@ -31,7 +31,7 @@ export interface CodeBlock {
   /** The word after the opening fence. Empty for a block that shows output. */
   readonly language: string;
   readonly code: string;
-  /** The text of the nearest heading above the block. */
+  /** The text of the nearest heading, or label in bold, above the block. */
   readonly heading: string;
 }
 
@@ -47,7 +47,7 @@ export function codeBlocksOf(file: string): CodeBlock[] {
     else if (open !== undefined && isFence) {
       blocks.push({ file, line: open.line, language: open.language, code: open.code.join('\n'), heading });
       open = undefined;
-    } else if (open === undefined) heading = /^#+ (.*)$/.exec(line)?.[1] ?? heading;
+    } else if (open === undefined) heading = /^(?:#+ |\*\*)(.*?)(?:\*\*)?$/.exec(line)?.[1] ?? heading;
     else open.code.push(line.slice(open.indent));
   }
   return blocks;

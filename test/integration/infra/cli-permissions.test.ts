@@ -1,6 +1,6 @@
 /**
- * Runs each operator's command on emulators and compares its calls with the table of permissions in
- * docs/reference/cli.md. The table must name every call and nothing more. IAM, the key policy and the table's policy
+ * Runs each operator's command on emulators and compares its calls with the permissions in
+ * docs/reference/cli.md. The page must name every call and nothing more. IAM, the key policy and the table's policy
  * together must allow these calls.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -19,17 +19,19 @@ beforeAll(async () => {
 });
 afterAll(() => world.stop());
 
-/** The rows of the table: a command, and the IAM actions that it needs. */
 const [, SECTION = ''] = /^### Permissions$(.*?)^#/ms.exec(read('docs/reference/cli.md')) ?? [];
-const DOCUMENTED = [...SECTION.matchAll(/^\| `([a-z -]+)` +\|([^|]*)\|([^|]*)\|$/gm)].map(
-  ([, command = '', kms = '', dynamoDb = '']) => ({
-    command,
-    actions: [...actionsIn('kms', kms), ...actionsIn('dynamodb', dynamoDb)].toSorted(),
-  }),
-);
+/** The commands of the tables, and the IAM actions that each needs. */
+const DOCUMENTED = Object.entries(
+  Object.groupBy([...rowsOf('KMS'), ...rowsOf('DynamoDB')], ({ command }) => command),
+).map(([command, rows = []]) => ({ command, actions: rows.flatMap(({ actions }) => actions).toSorted() }));
 
-function actionsIn(service: string, cell: string): string[] {
-  return [...cell.matchAll(/`([A-Z]\w+)`/g)].map(([, action]) => `${service}:${action}`);
+/** The rows of one service's table. */
+function rowsOf(service: string): { command: string; actions: string[] }[] {
+  const [, table = ''] = new RegExp(`^\\| command +\\| ${service} +\\|$(.*?)^$`, 'ms').exec(SECTION) ?? [];
+  return [...table.matchAll(/^\| `([a-z -]+)` +\|(.*)\|$/gm)].map(([, command = '', cell = '']) => ({
+    command,
+    actions: [...cell.matchAll(/`(\w+)`/g)].map(([, action]) => `${service.toLowerCase()}:${action}`),
+  }));
 }
 
 const SYSTEM_KEY = '_SK_orders_shop';
