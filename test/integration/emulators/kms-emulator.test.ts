@@ -310,6 +310,12 @@ describe('KMS emulator: JSON protocol', () => {
       '{"KeyId":"alias/test","Plaintext":"eA==","EncryptionContext":["a"]}',
       'SerializationException',
     ],
+    [
+      'TrentService.Encrypt',
+      '{"KeyId":"alias/test","Plaintext":"eA==","EncryptionContext":{"a":5}}',
+      'SerializationException',
+    ],
+    ['TrentService.Encrypt', '{"KeyId":"alias/test","Plaintext":"eA==","EncryptionContext":5}', 'SerializationException'],
     ['TrentService.Encrypt', '{"KeyId":"alias/test","Plaintext":"eA==","DryRun":"yes"}', 'SerializationException'],
     ['TrentService.Encrypt', '{"KeyId":"alias/test","Plaintext":"eA==","Colour":"red"}', 'ValidationException'],
     ['TrentService.Encrypt', '[]', 'SerializationException'],
