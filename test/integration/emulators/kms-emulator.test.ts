@@ -315,7 +315,11 @@ describe('KMS emulator: JSON protocol', () => {
       '{"KeyId":"alias/test","Plaintext":"eA==","EncryptionContext":{"a":5}}',
       'SerializationException',
     ],
-    ['TrentService.Encrypt', '{"KeyId":"alias/test","Plaintext":"eA==","EncryptionContext":5}', 'SerializationException'],
+    [
+      'TrentService.Encrypt',
+      '{"KeyId":"alias/test","Plaintext":"eA==","EncryptionContext":5}',
+      'SerializationException',
+    ],
     ['TrentService.Encrypt', '{"KeyId":"alias/test","Plaintext":"eA==","DryRun":"yes"}', 'SerializationException'],
     ['TrentService.Encrypt', '{"KeyId":"alias/test","Plaintext":"eA==","Colour":"red"}', 'ValidationException'],
     ['TrentService.Encrypt', '[]', 'SerializationException'],
