@@ -457,6 +457,13 @@ describe('KMS emulator: control API', () => {
     },
   );
 
+  it.for([`/regions/${REGION}/fault/`, `/x/regions/${REGION}/fault`, '/regions/fault', '/faults/'])(
+    'the control API has no path %s',
+    async (path) => {
+      for (const method of ['PUT', 'DELETE']) expect((await control(path, { method })).status).toBe(404);
+    },
+  );
+
   it('the emulator refuses a request from a web page of another origin', async () => {
     const headers = { origin: 'https://example.com' };
     const answer = await control(`/regions/${REGION}/fault`, { method: 'PUT', body: '{"kind":"down"}', headers });

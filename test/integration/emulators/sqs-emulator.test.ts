@@ -184,6 +184,25 @@ describe('SQS emulator: messages', () => {
     expect(answer.Failed).toMatchObject([{ Id: 'b', SenderFault: true, Code: 'InvalidParameterValue' }]);
   });
 
+  it.for([
+    [{ timestamp: { DataType: 'Number', StringValue: '1493147359900' } }, '235c5c510d26fb653d073faed50ae77c'],
+    [
+      {
+        b: { DataType: 'Binary.png', BinaryValue: Buffer.from([0, 255]) },
+        a: { DataType: 'String', StringValue: 'é' },
+      },
+      'dbdafc6755cea9e8925faf9e6a917917',
+    ],
+  ] as const)(
+    'SendMessage and ReceiveMessage return the MD5 of the attributes %j',
+    async ([MessageAttributes, md5]) => {
+      const QueueUrl = queue();
+      expect(await send(QueueUrl, { MessageAttributes })).toMatchObject({ MD5OfMessageAttributes: md5 });
+      const command = new ReceiveMessageCommand({ QueueUrl, MessageAttributeNames: ['All'] });
+      expect((await client.send(command)).Messages).toMatchObject([{ MD5OfMessageAttributes: md5 }]);
+    },
+  );
+
   it('ReceiveMessage returns only the requested attributes', async () => {
     const QueueUrl = queue();
     const text = { DataType: 'String', StringValue: 'x' };
