@@ -88,7 +88,7 @@ export function recordUnreadable(reason: string): KeyfoldError {
 
 /** The error for a partition whose keys an operator is erasing or has erased. */
 export function partitionErased(): KeyfoldError {
-  return new KeyfoldError('PartitionErased', 'The keys of this partition have been erased, or are being erased.');
+  return new KeyfoldError('PartitionErased', 'An operator has erased the keys of this partition.');
 }
 
 /** The error for a key row that does not parse, or whose key does not open. Such a row must never count as absent. */

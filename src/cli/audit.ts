@@ -9,6 +9,12 @@ export type RevokeOutcome =
 /** The outcome of an attempt to prove a row. After `attempting` or `failed`, the row may or may not have a proof. */
 export type ProveOutcome = 'attempting' | 'proven' | 'changed' | 'failed';
 
+/** The outcome of an attempt to rotate a key. After `attempting` or `failed`, there may or may not be a new key. */
+type RotateOutcome = 'attempting' | 'rotated' | 'raced' | 'erased' | 'failed';
+
+/** The outcome of a maintenance run. After `attempting` or `failed`, wraps may have been renewed. */
+type MaintainOutcome = 'attempting' | 'maintained' | 'would-maintain' | 'failed';
+
 /**
  * The outcome of a step of an erasure. After `attempting` or `failed`, the rows may or may not be written.
  * `incomplete`: rows are left.
@@ -28,12 +34,12 @@ interface AuditLine {
 }
 
 /** A line about one key. */
-interface KeyAuditLine extends AuditLine {
-  readonly action: 'keys revoke' | 'keys prove';
+export interface KeyAuditLine extends AuditLine {
+  readonly action: 'keys revoke' | 'keys prove' | 'keys rotate' | 'maintain';
   readonly id: string;
   /** The key's creation time in seconds since 1970. `latest` if the command requested `latest` and no row was found. */
   readonly created: number | 'latest';
-  readonly outcome: RevokeOutcome | ProveOutcome;
+  readonly outcome: RevokeOutcome | ProveOutcome | RotateOutcome | MaintainOutcome;
 }
 
 /** A line about the erasure of a partition. */

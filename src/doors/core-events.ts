@@ -34,7 +34,7 @@ export function coreEvents(logger: Logger, metrics: MetricBuffer): CoreEvents {
       metrics.count('StaleServes', {});
     },
     markIgnored: (key) => {
-      logger.error('a mark of an erasure proves nothing and is ignored', { keyId: key.id, created: key.created });
+      logger.error('a mark of an erasure is ignored', { keyId: key.id, created: key.created });
       metrics.count('ErasureMarksIgnored', {});
     },
     openedUnbound: () => metrics.count('UnboundOpened', {}),

@@ -46,7 +46,7 @@ export class Erasures {
   }
 
   /** @throws KeyfoldError `PartitionErased` if a row that was just read has a mark that counts */
-  async throwIfMarked(row: EnvelopeKeyRecord, deadline: Deadline, stale: StaleKey): Promise<void> {
+  async throwIfMarked(row: EnvelopeKeyRecord, deadline: Deadline, stale: StaleKey): Promise<undefined> {
     if (row.erased !== undefined && (await this.#isMarked(row, deadline, stale))) throw partitionErased();
   }
 

@@ -21,7 +21,8 @@ import { copiesOf } from './dynamodb-copies.ts';
 import { rowsFrom, rowsOf, unlessRefused } from './dynamodb-client.ts';
 import { DynamoDbErasureRegister } from './dynamodb-erasure-register.ts';
 import { Replica } from './dynamodb-replica.ts';
-import { encodeKeyItem, erasedAttribute, keyAttribute, keyOfItem } from './dynamodb-item.ts';
+import { keyAttribute, keyOfItem } from './dynamodb-item.ts';
+import { encodeMarkedItem, erasedAttribute } from './dynamodb-marks.ts';
 import type { DynamoDbMetastoreOptions } from './dynamodb-options.ts';
 
 /** The replicas of a DynamoDB key table, and the erasures of one service. */
@@ -81,7 +82,7 @@ class DynamoDbErasureTable implements ErasureTable {
   }
 
   async store(record: EnvelopeKeyRecord): Promise<boolean> {
-    const put = { Item: encodeKeyItem(record), ConditionExpression: 'attribute_not_exists(Id)' };
+    const put = { Item: encodeMarkedItem(record), ConditionExpression: 'attribute_not_exists(Id)' };
     return this.#replica.send((client, TableName) =>
       unlessRefused(client.send(new PutItemCommand({ TableName, ...put })), true, false),
     );

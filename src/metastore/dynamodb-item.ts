@@ -25,14 +25,9 @@ export function keyAttribute(encryptedKey: Uint8Array): AttributeValue.SMember {
   return { S: viewOf(encryptedKey).toString('base64') };
 }
 
-/** Encodes the mark of an erasure as a row attribute. */
-export function erasedAttribute({ erase, at, due, proof }: ErasureMark): AttributeValue {
-  return { M: { Erase: { S: erase }, At: { N: String(at) }, Due: { N: String(due) }, Proof: { B: proof } } };
-}
-
-/** Encodes a key record as a row. */
+/** Encodes the record of a new key as a row. Only an erasure writes marks: see `encodeMarkedItem`. */
 export function encodeKeyItem(record: EnvelopeKeyRecord): KeyItem {
-  const { id, created, encryptedKey, parent, proof, erased, revoked } = record;
+  const { id, created, encryptedKey, parent, proof, revoked } = record;
   const keyRecord: KeyItem = {
     Created: { N: String(created) },
     Key: keyAttribute(encryptedKey),
@@ -43,7 +38,6 @@ export function encodeKeyItem(record: EnvelopeKeyRecord): KeyItem {
     ...keyOfItem(id, created),
     KeyRecord: { M: keyRecord },
     ...(proof && { Proof: { B: proof } }),
-    ...(erased && { Erased: erasedAttribute(erased) }),
   };
 }
 

@@ -38,7 +38,7 @@ const FOR_OTHER_PROPERTIES = [
 const FOR_A_LOG_OF_DELIVERIES = /^iam:GetRole$/;
 /**
  * For a KMS key that encrypts the functions' environment or the table. docs/reference/iam-and-stacks.md and
- * docs/how-to/replace-a-kms-key.md say which role needs them.
+ * docs/how-to/replace-a-kms-key.md say which role needs these permissions.
  */
 const FOR_OTHER_KEYS = /^kms:/;
 const PASSED = { 'iam:PassedToService': 'lambda.amazonaws.com' };
@@ -116,7 +116,7 @@ async function isAllowedOnAny(
   action: string,
   deployer: Principal = DEPLOYERS[name],
 ): Promise<boolean> {
-  // The simulation rejects an action if it does not accept the type of the resource.
+  // The simulation rejects an action on a type of resource that the action does not accept.
   const answers = TARGETS[name].map((target) => isAllowed(deployer, action, target).catch(() => false));
   return (await Promise.all(answers)).includes(true);
 }

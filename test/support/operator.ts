@@ -8,7 +8,8 @@ import { runCli } from '../../src/cli/program.ts';
 import type { Environment } from '../../src/config/app-config.ts';
 import { operatorAdapters } from '../../src/container.ts';
 import { DynamoDbMetastore, SessionFactory, StaticKms, type EnvelopeKeyRecord } from '../../src/index.ts';
-import { encodeKeyItem, type KeyItem } from '../../src/metastore/dynamodb-item.ts';
+import type { KeyItem } from '../../src/metastore/dynamodb-item.ts';
+import { encodeMarkedItem } from '../../src/metastore/dynamodb-marks.ts';
 import { DAY_MS, HandClock } from './fakes.ts';
 
 const root = join(import.meta.dirname, '..', '..');
@@ -119,7 +120,7 @@ export class OperatorFixture {
   /** Writes a row, as an attacker with write access to the table could. */
   async put(item: KeyItem | EnvelopeKeyRecord, table = TABLE): Promise<void> {
     const client = new DynamoDBClient({ endpoint: this.endpoint, region: REGION });
-    const row = 'encryptedKey' in item ? encodeKeyItem(item as EnvelopeKeyRecord) : item;
+    const row = 'encryptedKey' in item ? encodeMarkedItem(item as EnvelopeKeyRecord) : item;
     await client.send(new PutItemCommand({ TableName: table, Item: row }));
   }
 }

@@ -255,6 +255,23 @@ describe('keyfold partitions erase', () => {
     expect(await left.list()).toHaveLength(3);
   });
 
+  it('gets no new key from keys rotate', async () => {
+    await erase(BEGIN);
+    const rotate = (...options: string[]) => world.keyfold(['keys', 'rotate', ...options], STATIC);
+    const { code, stderr } = await rotate('--partition', 'tenant-1');
+    expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining('erased the keys') as string });
+    const all = await rotate('--all-partitions', '--json');
+    const outcomes = (JSON.parse(all.stdout) as { id: string; outcome: string }[]).map(({ id, outcome }) => [
+      id,
+      outcome,
+    ]);
+    expect([all.code, Object.fromEntries(outcomes)]).toEqual([
+      0,
+      { '_IK_tenant-1_orders_shop': 'erased', '_IK_tenant-10_orders_shop': 'rotated' },
+    ]);
+    expect(await rows()).toHaveLength(3);
+  });
+
   it('asks about rows without a mark, and keeps them unless the operator agrees', async () => {
     await erase(BEGIN);
     const [row] = await rows();
