@@ -78,7 +78,7 @@ async function findings(environment: Record<string, string> = {}): Promise<{ cod
   return { code, found: checks.filter(({ state }) => state !== 'ok').map(({ check, state }) => `${state} ${check}`) };
 }
 
-it('finds nothing on a healthy service', async () => {
+it('the doctor finds no fault in a healthy service', async () => {
   expect(await findings()).toEqual({ code: 0, found: [] });
 });
 
@@ -92,7 +92,7 @@ it.for([
   expect(await findings()).toEqual({ code: 0, found: [] });
 });
 
-it('finds a KMS key that is not rotated, and one that is disabled', async () => {
+it('the doctor finds a KMS key that is not rotated, and one that is disabled', async () => {
   const kms = kmsIn(EAST);
   const KeyId = keyIds[EAST];
   await kms.send(new DisableKeyRotationCommand({ KeyId }));
