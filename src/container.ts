@@ -94,6 +94,14 @@ export const operatorAdapters = {
       metastore: new DynamoDbMetastore(metastore),
       now: Date.now,
     }),
+  openSessions: ({ names, policy, proofs, kms, metastore }: AppConfig): SessionFactory =>
+    new SessionFactory({
+      ...names,
+      ...(proofs.keyRowProofs !== undefined && { keyRowProofs: proofs.keyRowProofs }),
+      policy,
+      kms: openKms(kms),
+      metastore: new DynamoDbMetastore(metastore),
+    }),
   openMaintenance: (config: AppConfig, dryRun: boolean): SystemKeyMaintenance => openMaintenance(config, { dryRun }),
   inspectTable: (options: DynamoDbMetastoreOptions): TableInspector => new DynamoDbInspector(options, Date.now),
   inspectKms: (region: string, keyArn: string): KmsInspector => new AwsKmsInspector(region, keyArn, Date.now),

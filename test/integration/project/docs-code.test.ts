@@ -2,6 +2,7 @@
  * Tests the code blocks in the documents. Each must be in a known language. The tests parse it, compile it, or compare
  * it with the code.
  */
+import { Readable } from 'node:stream';
 import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -166,8 +167,10 @@ describe('a shell command in the documents', () => {
         inspectTable: accepted,
         inspectKms: accepted,
         openRotation: accepted,
+        openSessions: accepted,
         openMaintenance: accepted,
         version: '0.0.0',
+        stdin: Readable.from([]),
       };
       const code = await runCli(words, dependencies);
       expect({ code, said }).not.toMatchObject({ code: EXIT.usage });
