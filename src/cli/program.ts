@@ -82,8 +82,8 @@ export async function runCli(argv: readonly string[], given: CliDependencies): P
     .option('--id <name>', 'the member of each line that names the row; default: the number of the line')
     .option('--report <file>', 'writes the counts to a file, for keys retire-check')
     .action(async (source: string, options: CommonOptions & { field?: string; id?: string; report?: string }) => {
-      const { field, id: idField, report, json = false } = options;
-      const request = { source, field, idField, report, json };
+      const { field, id: idField, report: reportFile, json = false } = options;
+      const request = { source, field, idField, reportFile, json };
       exitCode = await verifyRecords(request, serviceConfigOf(options), dependencies);
     });
 

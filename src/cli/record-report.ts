@@ -13,7 +13,7 @@ export interface RecordReport {
   /** Records that are bound to a context, which the command does not know. */
   readonly needsContext: number;
   readonly unreadable: number;
-  /** The unreadable records that are no records at all, so that nobody knows their key. */
+  /** The unreadable records that do not parse, so that their key is unknown. */
   readonly malformed: number;
   /** How many records name each Intermediate Key. */
   readonly keys: readonly { readonly id: string; readonly created: number; readonly records: number }[];

@@ -20,7 +20,7 @@ export interface VerifyRequest {
   /** The member of each line that names the row. Undefined to name rows by their line number, from 1. */
   readonly idField: string | undefined;
   /** A file for the report, which `keys retire-check` reads. */
-  readonly report: string | undefined;
+  readonly reportFile: string | undefined;
   readonly json: boolean;
 }
 
@@ -72,7 +72,8 @@ export async function verifyRecords(
   const { service, product } = config.names;
   const report = { kind: 'keyfold-records', source: request.source, startedAt, service, product } as const;
   const whole: RecordReport = { ...report, ...verifier.counts() };
-  if (request.report !== undefined) await writeFile(request.report, `${printableJson(whole, 2)}\n`, { mode: 0o600 });
+  if (request.reportFile !== undefined)
+    await writeFile(request.reportFile, `${printableJson(whole, 2)}\n`, { mode: 0o600 });
   if (request.json) terminal.out(printableJson(whole));
   else terminal.out(textOfReport(whole));
   return whole.unreadable > 0 ? EXIT.failed : EXIT.ok;
@@ -88,8 +89,8 @@ class Verifier {
   #unreadable = 0;
   #malformed = 0;
 
-  constructor(config: AppConfig, { openSessions }: CliDependencies) {
-    this.#keyfold = openSessions(config);
+  constructor(config: AppConfig, dependencies: CliDependencies) {
+    this.#keyfold = dependencies.openSessions(config);
     this.#naming = new KeyNaming(config.names);
   }
 

@@ -203,8 +203,8 @@ export class KeyNaming {
   }
 
   /**
-   * The partition that an Intermediate Key's ID names, for any region suffix or none. Undefined if the ID is not of this
-   * service.
+   * The partition that an Intermediate Key's ID names, for any region suffix or none. Undefined if the ID is not of
+   * this service.
    */
   partitionOf(id: string): PartitionId | undefined {
     const regionAt = id.lastIndexOf('_');

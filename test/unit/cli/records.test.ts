@@ -184,27 +184,21 @@ describe('keyfold verify', () => {
   });
 });
 
+/** Verifies the lines, and returns the file of the report. */
+async function report(name: string, lines: readonly string[]): Promise<string> {
+  const file = join(folder, name);
+  await keyfold(['verify', await fileOf(`${name}.jsonl`, lines), '--report', file]);
+  return file;
+}
+
+/** The exit code and the answer of `keys retire-check`. */
+async function check(id: string, date: number, ...reports: string[]): Promise<object> {
+  const { code, stdout } = await keyfold(['keys', 'retire-check', id, String(date), '--report', ...reports, '--json']);
+  const { outcome, records, why } = JSON.parse(stdout) as { outcome: string; records: number; why: string[] };
+  return { code, outcome, records, why };
+}
+
 describe('keys retire-check', () => {
-  async function report(name: string, lines: readonly string[]): Promise<string> {
-    const file = join(folder, name);
-    await keyfold(['verify', await fileOf(`${name}.jsonl`, lines), '--report', file]);
-    return file;
-  }
-
-  async function check(id: string, date: number, ...reports: string[]): Promise<object> {
-    const { code, stdout } = await keyfold([
-      'keys',
-      'retire-check',
-      id,
-      String(date),
-      '--report',
-      ...reports,
-      '--json',
-    ]);
-    const { outcome, records, why } = JSON.parse(stdout) as { outcome: string; records: number; why: string[] };
-    return { code, outcome, records, why };
-  }
-
   it('finds the records under an Intermediate Key, and under every key of a System Key', async () => {
     const used = await report('used', [encodeDataRowRecord(record), encodeDataRowRecord(record)]);
     const none = await report('none', []);
