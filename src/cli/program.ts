@@ -80,7 +80,7 @@ export async function runCli(argv: readonly string[], given: CliDependencies): P
 
   withCommonOptions(keys.command('prove'))
     .description('adds proofs to the key rows that have none, after it has opened and checked every key')
-    .option('--against <table>', 'a table restored from a backup, with which every row must agree')
+    .option('--against <table>', 'a table restored from a backup, with which rows without a proof must agree')
     .option('--dry-run', 'shows what the command would do, and changes nothing')
     .option('--yes', 'writes without asking for confirmation')
     .option('--reason <text>', 'a reason for the audit')
