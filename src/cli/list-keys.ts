@@ -1,7 +1,7 @@
 import { invalidConfiguration } from '../errors.ts';
 import { KeyNaming } from '../records/ids.ts';
 import type { OperatorConfig } from '../config/operator-config.ts';
-import { viewOf, type KeyView } from './key-view.ts';
+import { minimumsOf, viewOf, type KeyView } from './key-view.ts';
 import { formatTable, printableJson } from './text.ts';
 import type { CliDependencies } from './dependencies.ts';
 
@@ -13,7 +13,7 @@ export interface ListRequest {
 }
 
 /**
- * Runs `keys list`. It lists rows that cannot be read with the state `unreadable`.
+ * Runs `keys list`. It lists rows that cannot be read with the state `unreadable`, and says which minimum dates are set.
  * @throws KeyfoldError `InvalidConfiguration` if neither `--all` nor the service's names are given, `InvalidRequest` if
  * the partition is invalid, or `MetastoreUnavailable`
  */
@@ -32,6 +32,7 @@ export async function listKeys(
   if (request.json) for (const line of jsonLines(views)) terminal.out(line);
   else if (views.length > 0) for (const line of formatTable(HEADER, views.map(cellsOf))) terminal.out(line);
   else terminal.err(`No rows of ${id ?? 'any id'} in table ${name} in ${region}.`);
+  for (const sentence of minimumsOf(config.policy)) terminal.err(sentence);
 }
 
 /** Yields the lines of a JSON array with one row per line. */
