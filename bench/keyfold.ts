@@ -12,7 +12,7 @@ export function openSession(): Session {
   }).session('partition');
 }
 
-/** Keyfold's library as a contestant. It converts bytes to JSON text and back, with a warm cache. */
+/** Keyfold's library as a contestant, with a warm cache. It turns bytes into JSON text and back. */
 export function openKeyfold(): Contestant<string> {
   const session = openSession();
   return {

@@ -1,4 +1,6 @@
-/** Installs each peer into `.peers/` once. A stamp file with the requirements marks a finished installation. */
+/**
+ * Installs each peer into `.peers/` once. A stamp file, which contains the requirements, marks a finished installation.
+ */
 import { execFile } from 'node:child_process';
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -9,10 +11,12 @@ import { installLambdaRuntime } from './lambda-runtime.ts';
 import { installOnce, PEERS_FOLDER } from './peers-folder.ts';
 
 const run = promisify(execFile);
-const LANGUAGES = join(import.meta.dirname, '..', '..', 'examples', 'languages');
+const EXAMPLES = join(import.meta.dirname, '..', '..', 'examples');
+const LANGUAGES = join(EXAMPLES, 'languages');
 
-/** The Python environments. Each has a requirements file beside this file. */
-export type PythonPeer = 'asherah-go' | 'asherah-rust' | 'checkov' | 'moto' | 'openapi-python-client' | 'schemathesis';
+/** The Python environments. */
+export type PythonPeer =
+  'asherah-go' | 'asherah-rust' | 'checkov' | 'moto' | 'openapi-python-client' | 'powertools' | 'schemathesis';
 
 /** The path of Python in a peer's environment. */
 export function pythonOf(peer: PythonPeer): string {
@@ -21,7 +25,7 @@ export function pythonOf(peer: PythonPeer): string {
 
 /**
  * Installs all peers.
- * @throws Error that names the programs missing on this machine
+ * @throws Error that names the programs that this machine lacks
  */
 export async function installPeers(): Promise<void> {
   await requireTools();
@@ -32,6 +36,7 @@ export async function installPeers(): Promise<void> {
     installPython('checkov'),
     installPython('moto'),
     installPython('openapi-python-client'),
+    installPython('powertools', join(EXAMPLES, 'powertools-data-masking', 'requirements.txt')),
     installPython('schemathesis'),
     installGenerators(),
     installJars('dynamodb-local'),
@@ -66,9 +71,11 @@ async function requireTools(): Promise<void> {
   if (missing.length > 0) throw new Error(`npm run test:peers needs what this machine lacks: ${missing.join('; ')}`);
 }
 
-/** Installs one Python environment. */
-export async function installPython(peer: PythonPeer): Promise<void> {
-  const requirements = join(import.meta.dirname, `requirements-${peer}.txt`);
+/** Installs one Python environment. By default, its requirements are in a file with the peer's name in this folder. */
+export async function installPython(
+  peer: PythonPeer,
+  requirements = join(import.meta.dirname, `requirements-${peer}.txt`),
+): Promise<void> {
   await installOnce(peer, requirements, async (folder) => {
     await run('python3', ['-m', 'venv', folder]);
     await run(pythonOf(peer), ['-m', 'pip', 'install', '--quiet', '--no-deps', '--requirement', requirements]);
@@ -90,21 +97,21 @@ async function installAsherahGo(): Promise<void> {
   await run('go', ['build', '-o', program, '.'], { cwd: join(import.meta.dirname, 'go') });
 }
 
-/** Compiles the programs of examples/languages that are in Go. */
+/** Compiles the Go programs in examples/languages. */
 async function buildGoPrograms(): Promise<void> {
   const folder = join(PEERS_FOLDER, 'languages-go');
   await mkdir(folder, { recursive: true });
   await run('go', ['build', '-o', `${folder}/`, './...'], { cwd: join(LANGUAGES, 'go') });
 }
 
-/** Installs the jars of a pom. By default it is the peer's pom beside this file. */
+/** Installs the jars of a pom. By default, this is the pom with the peer's name in this folder. */
 async function installJars(peer: string, pom = join(import.meta.dirname, `${peer}.pom.xml`)): Promise<void> {
   await installOnce(peer, pom, async (folder) => {
     await run('mvn', ['-q', '-B', '-f', pom, 'dependency:copy-dependencies', `-DoutputDirectory=${folder}`]);
   });
 }
 
-/** Downloads the databases' packages of Debian and unpacks them. Installs nothing into the system. */
+/** Downloads Debian's packages of the databases and unpacks them, without installing them into the system. */
 async function installDatabases(): Promise<void> {
   const packages = join(import.meta.dirname, 'debian-packages.txt');
   await installOnce('databases', packages, async (folder) => {

@@ -3,7 +3,8 @@ import { Semaphore } from '../../../src/async/semaphore.ts';
 import { errorOf } from '../../support/fakes.ts';
 
 /**
- * Starts tasks. A test ends a task by calling its function in `ends`. `started` lists the numbers of the started tasks.
+ * Starts tasks. A test ends a task by calling the task's function in `ends`. `started` contains the numbers of the
+ * tasks that have started.
  */
 function start(
   semaphore: Semaphore,
@@ -21,7 +22,7 @@ function start(
   return { started, ends, all: Promise.all(runs) };
 }
 
-it('Semaphore runs one task per permit at once, and starts the others in order of arrival', async () => {
+it('Semaphore runs as many tasks at once as it has permits, and starts the others in order of arrival', async () => {
   const { started, ends, all } = start(new Semaphore(2), 4);
   expect(started).toEqual([0, 1]);
   ends[1]?.();
@@ -34,7 +35,7 @@ it('Semaphore runs one task per permit at once, and starts the others in order o
   expect(await all).toEqual([0, 1, 2, 3]);
 });
 
-it('Semaphore gets every permit back, even from a task that fails', async () => {
+it('Semaphore takes back the permit of every task, even of a task that fails', async () => {
   const semaphore = new Semaphore(2);
   const failure = new Error('failed');
   for (let i = 0; i < 3; i += 1) expect(await errorOf(semaphore.run(() => Promise.reject(failure)))).toBe(failure);

@@ -1,4 +1,4 @@
-/** Tests the HTTP connections of the client: TLS, proxies, concurrency, and when the client closes them. */
+/** Tests the HTTP connections of the client: TLS, proxies, concurrent calls, and when connections close. */
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { globalAgent } from 'node:https';
@@ -32,7 +32,7 @@ it('the client uses TLS for an https endpoint', async () => {
   server.close();
 });
 
-it('the client sends requests through the proxy that NODE_USE_ENV_PROXY enables', async () => {
+it('the client sends its requests through a proxy if NODE_USE_ENV_PROXY is set', async () => {
   const proxy = await startStub({ status: 200, body: '{"plaintext":"aGVsbG8="}' });
   const { proxyEnv } = globalAgent.options;
   try {
@@ -45,8 +45,8 @@ it('the client sends requests through the proxy that NODE_USE_ENV_PROXY enables'
   }
 });
 
-// The time-out is shorter than the ten seconds after which the agent closes idle connections.
-it('the client closes the connection of an aborted call', { timeout: 5000 }, async () => {
+// The time-out is shorter than the ten seconds after which the agent closes an idle connection.
+it('the client closes the connection when a call is aborted', { timeout: 5000 }, async () => {
   const server = createServer(() => {});
   const endpoint = `http://127.0.0.1:${await listen(server, 0)}`;
   const came = once(server, 'request') as Promise<[{ readonly socket: NodeJS.EventEmitter }]>;
@@ -60,7 +60,7 @@ it('the client closes the connection of an aborted call', { timeout: 5000 }, asy
   await close(server);
 });
 
-it('concurrent calls each get their own connection without waiting', async () => {
+it('concurrent calls do not wait, because each has its own connection', async () => {
   const stub = await startStub('hang');
   const client = clientOf(stub.url);
   const controller = new AbortController();

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { decodeBase64, decodeBase64Url } from '../../../src/crypto/base64.ts';
 
-/** Base64 with a short text inserted somewhere, which often makes it invalid. */
+/** Base64 into which a short text is inserted, which often makes it invalid. */
 const nearly = fc
   .tuple(fc.base64String(), fc.constantFrom('', '=', '==', '-', '_', ' ', '\n', 'é', 'Ł', 'ĭAAA', 'A', 'AB'), fc.nat())
   .map(([text, extra, at]) => text.slice(0, at % (text.length + 1)) + extra + text.slice(at % (text.length + 1)));
@@ -12,7 +12,7 @@ function ofUrls(text: string): string {
 }
 
 describe('base64 decoding', () => {
-  it('decodeBase64 accepts exactly the texts that the encoder produces', () => {
+  it('accepts exactly the texts that the base64 encoder produces', () => {
     fc.assert(
       fc.property(fc.oneof(nearly, fc.base64String(), fc.string()), (text) => {
         const bytes = Buffer.from(text, 'base64');
@@ -22,7 +22,7 @@ describe('base64 decoding', () => {
     );
   });
 
-  it('decodeBase64Url accepts exactly the texts that the encoder produces', () => {
+  it('accepts exactly the texts that the base64url encoder produces', () => {
     const strangely = fc
       .tuple(nearly.map(ofUrls), fc.constantFrom('', '+', '/', '=', 'A'))
       .map((parts) => parts.join(''));

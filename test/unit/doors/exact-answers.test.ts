@@ -1,5 +1,5 @@
 /**
- * Tests direct invocation with answers that are larger or deeper than a request may be. Decrypted fields make a
+ * Tests direct invocations whose answers are larger or deeper than a request may be, because decrypted fields make a
  * document larger and deeper.
  */
 import { beforeEach, afterEach, expect, it, vi } from 'vitest';
@@ -16,29 +16,32 @@ beforeEach(() => {
 });
 afterEach(() => vi.restoreAllMocks());
 
-/** The compact record of a value in this JSON spelling. */
+/** Encrypts a value, spelled like this in JSON, as a compact record. */
 async function sealedValue(text: string): Promise<string> {
   const answer = await operate(world.process()).answer('encrypt-fields', { documentText: text, fields: ['$'] });
   return JSON.parse(answer['documentText'] as string) as string;
 }
 
-/** The compact record of any text with the label of a field. */
+/** Encrypts any text, and gives the compact record the label of a field. */
 async function relabelled(text: string): Promise<string> {
   const plaintext = Buffer.from(text).toString('base64');
   const { record } = await operate(world.process()).answer('encrypt', { plaintext, format: 'compact' });
   return (record as string).replace('kf1.', 'kf1j.');
 }
 
-it.for(['"\\\\"', '"plain"', '1.0'])('decrypt-fields returns a deep field in a deep document: %s', async (value) => {
-  const nested = '['.repeat(99) + value + ']'.repeat(99);
-  const document = JSON.parse('['.repeat(98) + JSON.stringify(await sealedValue(nested)) + ']'.repeat(98)) as unknown;
-  const event = { operation: 'decrypt-fields', partition: 'tenant-1', document, all: true };
-  const { payload, error } = await openDirectDoor({ world })(event);
-  expect(error).toBeUndefined();
-  expect(payload).toBe(`{"document":${'['.repeat(98)}${nested}${']'.repeat(98)}}`);
-});
+it.for(['"\\\\"', '"plain"', '1.0'])(
+  'decrypt-fields returns the text of a deep field in a deep document unchanged: %s',
+  async (value) => {
+    const nested = '['.repeat(99) + value + ']'.repeat(99);
+    const document = JSON.parse('['.repeat(98) + JSON.stringify(await sealedValue(nested)) + ']'.repeat(98)) as unknown;
+    const event = { operation: 'decrypt-fields', partition: 'tenant-1', document, all: true };
+    const { payload, error } = await openDirectDoor({ world })(event);
+    expect(error).toBeUndefined();
+    expect(payload).toBe(`{"document":${'['.repeat(98)}${nested}${']'.repeat(98)}}`);
+  },
+);
 
-it.for(['"\\n"', '"n"'])('decrypt-fields returns more values than a request may have: %s', async (value) => {
+it.for(['"\\n"', '"n"'])('decrypt-fields may return more values than a request may have: %s', async (value) => {
   const field = `[${value}${',1.0'.repeat(60_000)}]`;
   const document = [await sealedValue(field), await sealedValue(field)];
   const event = { operation: 'decrypt-fields', partition: 'tenant-1', document, all: true };
@@ -48,7 +51,7 @@ it.for(['"\\n"', '"n"'])('decrypt-fields returns more values than a request may 
 });
 
 it.for(['{"a":"\\\\","a":1}', '{"a":0,"a":1}'])(
-  'an answer with two members of the same name points to documentText: %s',
+  'the direct door points to documentText if its answer has two members of one name: %s',
   async (field) => {
     const document = { field: await relabelled(field) };
     const about = { operation: 'decrypt-fields', partition: 'tenant-1', all: true };

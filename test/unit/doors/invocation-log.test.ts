@@ -1,6 +1,6 @@
 /**
- * Tests the log lines and the metrics that every door writes about an invocation before it answers. The log lines have
- * the invocation's id.
+ * Tests the log lines and metrics that every door writes about an invocation before it answers. The log lines contain
+ * the ID of the invocation.
  */
 import type { Context } from 'aws-lambda';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
@@ -63,7 +63,7 @@ const DOORS: readonly (readonly [string, unknown, (telemetry: Telemetry) => Door
 ];
 
 it.for(DOORS)(
-  "by %s, a successful operation is logged with its invocation's id, and its metrics are written",
+  "the door for %s logs a successful operation with the invocation's ID, and writes its metrics",
   async (door) => {
     const [, event, open] = door;
     await open(createTelemetry('svc'))(event as never, lambdaContext());
@@ -74,7 +74,7 @@ it.for(DOORS)(
   },
 );
 
-it.for(DOORS)("by %s, a refused request is logged with its invocation's id, and counted", async ([, , open]) => {
+it.for(DOORS)("the door for %s logs a refused request with the invocation's ID, and counts it", async ([, , open]) => {
   const refused = open(createTelemetry('svc'))({ other: true } as never, lambdaContext());
   await expect(refused).rejects.toThrow(/This function expects/);
   expect(output.lines()).toContainEqual(
@@ -90,7 +90,7 @@ it.for(DOORS)("by %s, a refused request is logged with its invocation's id, and 
 });
 
 it.for(DOORS)(
-  'by %s, an unexpected error fails as Internal, and its text is neither logged nor returned',
+  'the door for %s answers an unexpected error with Internal, and neither logs nor returns its text',
   async (door) => {
     const [name, event, open] = door;
     const context = lambdaContext();
@@ -98,8 +98,7 @@ it.for(DOORS)(
       throw new TypeError('CANARY is not a function');
     };
     const failed = await open(createTelemetry('svc'))(event as never, context).catch((error: unknown) => error);
-    // Lambda returns the name, the message and the stack of an error. It also logs the error's own properties and its
-    // cause.
+    // Lambda returns the name, the message and the stack of an error. It logs the error's own properties and its cause.
     const { name: errorType, stack = '', cause, statusCode } = failed as Error & { readonly statusCode?: number };
     const shown = { errorType, lines: stack.split('\n').length, own: Object.keys(failed as Error), cause };
     expect(name === 'HTTP' ? { statusCode } : shown).toEqual(

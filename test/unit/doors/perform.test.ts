@@ -9,7 +9,7 @@ import { operate } from '../../support/operations.ts';
 
 const RECORD = { plaintext: 'AAAA' };
 
-/** Requests of each operation, with answers of a given length. */
+/** A request for each operation, whose answer always has the same length. */
 async function bodies(world: FakeDependencies): Promise<Record<OperationName, unknown>> {
   const { answer } = operate(world.process());
   const sealed = await answer('encrypt', RECORD);
@@ -27,7 +27,7 @@ async function bodies(world: FakeDependencies): Promise<Record<OperationName, un
 }
 
 describe('an answer that its door cannot return', () => {
-  it.for(OPERATION_NAMES)('is refused: %s', async (operation) => {
+  it.for(OPERATION_NAMES)('is refused for the operation %s', async (operation) => {
     const world = new FakeDependencies();
     const value = (await bodies(world))[operation];
     const request = { value, text: () => JSON.stringify(value) };

@@ -1,4 +1,4 @@
-/** Tests functions on emulators that preload the System Key before their first request. */
+/** Tests, on emulators, functions that load the System Key before their first request. */
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { startDynamoDb, type LocalDynamoDb } from '../../../local/dynamodb.ts';
 import { functionEnvironment } from '../../../local/function-environment.ts';
@@ -57,13 +57,13 @@ async function statusOf(process: LocalFunction): Promise<number> {
   return ((await process.invoke(SEAL, TIMEOUT_MS)) as { statusCode: number }).statusCode;
 }
 
-it('the first request of a process reads only its Intermediate Key', async () => {
+it('the first request of a process reads no key but its Intermediate Key', async () => {
   expect(await statusOf(cold())).toBe(200);
   expect(proxy.calls).toEqual(['Query SK', 'Query IK']);
   expect(kms.calls().map(({ action }) => action)).toEqual(['Decrypt']);
 });
 
-it('a process starts while KMS is down, and serves once KMS is back', async () => {
+it('a process starts while KMS is down, and serves requests once KMS is back', async () => {
   kms.setFault(WEST, { kind: 'down' });
   const process = cold();
   expect(await statusOf(process)).toBe(503);

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 
-/** Counts the draws of random bytes after the import of the handler, and after the first request. */
+/** Counts how often random bytes are drawn: until the handler is imported, and until the first request is answered. */
 const SCRIPT = `
 import crypto from 'node:crypto';
 import { syncBuiltinESMExports } from 'node:module';
@@ -18,7 +18,7 @@ await keyfold.session('a').encrypt(Buffer.from('x'));
 console.log(JSON.stringify({ before, after: draws }));
 `;
 
-it('the process draws no random bytes before its first request, so a restored snapshot repeats no nonce', () => {
+it('a process draws no random bytes before its first request, so copies of its snapshot share no nonce', () => {
   const output = execFileSync(process.execPath, ['--input-type=module', '-e', SCRIPT], {
     cwd: join(import.meta.dirname, '..', '..', '..'),
     encoding: 'utf8',

@@ -12,8 +12,7 @@ beforeEach(() => {
 });
 
 /**
- * All text that a program could print about a value: its JSON, everything that `inspect` shows, and the causes of an
- * error.
+ * Everything that a program could print about a value: its JSON, the output of `inspect`, and the causes of an error.
  */
 function everything(value: unknown): string {
   const inspected = inspect(value, {
@@ -26,14 +25,14 @@ function everything(value: unknown): string {
   return `${inspected}\n${JSON.stringify(value)}\n${causes}`;
 }
 
-/** The texts in which a secret could appear: hex, Base64, Latin-1, and lists of its bytes. */
+/** The texts in which a secret could appear: hex, base64, Latin-1, and lists of its bytes. */
 function formsOf(secret: Buffer): string[] {
   const bytes = inspect(secret, { maxArrayLength: Infinity }).replace(/^<Buffer |>$/g, '');
   return [secret.toString('hex'), secret.toString('base64'), secret.toString('latin1'), bytes, [...secret].join(', ')];
 }
 
 describe('plaintext keys', () => {
-  it('are never printed: an EnvelopeKey prints only its id and date', () => {
+  it('are never printed, because an EnvelopeKey prints only its ID and date', () => {
     const bytes = Buffer.from('0123456789abcdef0123456789abcdef');
     const standing = { id: '_IK_p', created: 60, revoked: false, exhausted: false, checkedAtMs: 0 };
     const key = new EnvelopeKey(Buffer.from(bytes), 0, standing as never);
@@ -42,7 +41,7 @@ describe('plaintext keys', () => {
     for (const form of formsOf(bytes)) expect(everything({ key })).not.toContain(form);
   });
 
-  it('do not appear in the printed factory, session or KMS', async () => {
+  it('do not appear if a factory, session or KMS is printed', async () => {
     const masterKey = Buffer.from('thisIsAStaticMasterKeyForTesting');
     const kms = new StaticKms(masterKey, {});
     const service = world.process({ kms });
@@ -54,8 +53,8 @@ describe('plaintext keys', () => {
   });
 });
 
-describe('an error', () => {
-  it('contains nothing of the payload when any call fails', async () => {
+describe('an error of a session', () => {
+  it('contains nothing of the payload, whichever call fails', async () => {
     const secret = Buffer.from(CANARY);
     const record = await world.process().session('p').encrypt(secret);
     const tampered = { ...record, data: Buffer.concat([record.data, Buffer.from([1])]) };

@@ -1,4 +1,4 @@
-/** Tests how many standings of System Keys a process keeps, and which it forgets first. */
+/** Tests how many System Keys' standings a process remembers, and which it forgets first. */
 import { beforeEach, expect, it } from 'vitest';
 import { checkedKms } from '../../../src/envelope/checked-ports.ts';
 import { cryptoPolicy } from '../../../src/envelope/crypto-policy.ts';
@@ -17,7 +17,7 @@ let keys: SystemKeys;
 beforeEach(() => {
   world = new FakeDependencies();
   const { metastore, kms, clock } = world;
-  // The cache holds two keys for one millisecond, so that only standings can answer.
+  // The cache holds two keys for one millisecond, so that only remembered standings can answer.
   const policy = cryptoPolicy({ maxSystemKeys: 2, systemKeyMaxAgeMs: 1 });
   keys = new SystemKeys(
     id,
@@ -41,14 +41,14 @@ async function revokedKey(ageSeconds: number): Promise<KeyMeta> {
   return { id, created };
 }
 
-/** The calls that a request for a revoked key makes. If the process remembers the revocation, it makes none. */
+/** The calls that a request for a revoked key makes. It makes none if the process remembers the revocation. */
 async function callsFor(key: KeyMeta): Promise<string[]> {
   world.clock.advance(10);
   expect(await keys.loadUsable(key, noDeadline(), noStaleKey)).toBeUndefined();
   return world.log.take();
 }
 
-it('remembers the revocations of maxSystemKeys keys, and forgets the oldest first', async () => {
+it('SystemKeys remembers the revocations of maxSystemKeys keys, and forgets the oldest first', async () => {
   const [first, second, third] = [await revokedKey(300), await revokedKey(200), await revokedKey(100)];
   for (const key of [first, second]) expect(await callsFor(key)).toEqual(['Get SK']);
   for (const key of [first, second]) expect(await callsFor(key)).toEqual([]);
@@ -57,7 +57,7 @@ it('remembers the revocations of maxSystemKeys keys, and forgets the oldest firs
   expect(await callsFor(first)).toEqual(['Get SK']);
 });
 
-it('remembers the revocation of a key that was read again before that of one that was not', async () => {
+it('SystemKeys keeps the revocation of a key longer if the key was read again', async () => {
   const [first, second, third] = [await revokedKey(300), await revokedKey(200), await revokedKey(100)];
   for (const key of [first, second]) await callsFor(key);
   await keys.load(first, noDeadline(), noStaleKey);
