@@ -1,4 +1,4 @@
-/** Benchmark section: what a context of two entries costs, in the library, in the handler and in the AWS Encryption SDK. */
+/** Benchmark section: the cost of a context of two entries, in the library, the handler and the AWS Encryption SDK. */
 import { randomBytes } from 'node:crypto';
 import { race, timesAsLong, type Task } from './compare.ts';
 import { awsEncryptionSdk, type AwsEncryptionSdk } from './contestants/aws-encryption-sdk.ts';

@@ -19,7 +19,7 @@ export function expand32(key: SecretKey | Uint8Array, block: Uint8Array): Buffer
     .digest();
 }
 
-/** The block of {@link expand32} for the concatenated parts of `info`. The caller makes their boundaries unambiguous. */
+/** The block of {@link expand32} for all parts of `info`. The caller makes their boundaries unambiguous. */
 export function blockOf(...info: readonly Uint8Array[]): Buffer {
   return Buffer.concat([...info, Buffer.of(BLOCK_NUMBER)]);
 }

@@ -31,7 +31,7 @@ export interface RowChecks {
   readonly kms: KeyManagementService;
   readonly policy: CryptoPolicy;
   readonly now: Clock;
-  /** The rows of a restored backup, with which every row without a proof must agree. Undefined if there is no backup. */
+  /** The rows of a restored backup, with which rows without a proof must agree. Undefined if there is no backup. */
   readonly backup?: readonly KeyRow[] | undefined;
 }
 

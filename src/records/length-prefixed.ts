@@ -1,10 +1,3 @@
-/** An unsigned integer of 4 bytes, big endian. */
-export function u32(value: number): Buffer {
-  const bytes = Buffer.allocUnsafe(4);
-  bytes.writeUInt32BE(value);
-  return bytes;
-}
-
 /** An integer of 8 bytes, big endian. A negative one, which no row should have, is its two's complement. */
 export function u64(value: number): Buffer {
   const bytes = Buffer.allocUnsafe(8);
@@ -13,7 +6,7 @@ export function u64(value: number): Buffer {
 }
 
 /**
- * Bytes, or text in UTF-8, after their length as {@link u32}. The prefix keeps the boundaries between concatenated
+ * Bytes, or text in UTF-8, after their length as 4 bytes, big endian. The prefix keeps the boundaries between concatenated
  * values.
  */
 export function lengthPrefixed(value: Uint8Array | string): Buffer {

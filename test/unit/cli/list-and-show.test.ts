@@ -104,9 +104,11 @@ describe('keys list', () => {
   });
 });
 
-describe('minimum dates', () => {
-  const iso = (seconds: number): string => new Date(seconds * 1000).toISOString().replace('.000', '');
+function iso(seconds: number): string {
+  return new Date(seconds * 1000).toISOString().replace('.000', '');
+}
 
+describe('minimum dates', () => {
   it('are shown by keys list, which marks the keys from before them', async () => {
     const sealing = { KEYFOLD_MIN_SEALING_CREATED: iso(created) };
     const run = await world.keyfold(['keys', 'list'], sealing);
