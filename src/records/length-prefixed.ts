@@ -6,8 +6,8 @@ export function u64(value: number): Buffer {
 }
 
 /**
- * Bytes, or text in UTF-8, after their length as 4 bytes, big endian. The prefix keeps the boundaries between concatenated
- * values.
+ * Bytes, or text in UTF-8, after their length as 4 bytes, big endian. The prefix keeps the boundaries between
+ * concatenated values.
  */
 export function lengthPrefixed(value: Uint8Array | string): Buffer {
   const sizeBytes = typeof value === 'string' ? Buffer.byteLength(value) : value.length;
