@@ -128,7 +128,7 @@ describe('minimum dates', () => {
     await world.put(keyRecord(id, created + 60, { parent: keyRecord(SYSTEM_KEY, created) }));
     const stateWith = async (name: string): Promise<string> => {
       const { stdout } = await world.keyfold(['keys', 'show', id, 'latest', '--json'], {
-        [setting]: setting(created + 30),
+        [name]: setting(created + 30),
       });
       return (JSON.parse(stdout) as { state: string }).state;
     };
