@@ -14,8 +14,8 @@ export interface KeyView {
   readonly created: number | null;
   readonly createdAt: string | null;
   /**
-   * The state of this key alone, but an Intermediate Key whose System Key is from before a minimum date counts as from
-   * before it. A valid Intermediate Key seals nothing if its System Key is expired or revoked.
+   * The state of this key alone, except that a minimum date also looks at the date of its System Key. A valid
+   * Intermediate Key cannot seal if its System Key is expired or revoked.
    */
   readonly state:
     'valid' | 'expired' | 'before-minimum' | 'before-opening-minimum' | 'revoked' | 'dated-ahead' | 'unreadable';
@@ -29,8 +29,8 @@ export interface WrapsView {
   /** `aws` if the row contains a KMS envelope. `static` if a static master key sealed the System Key. */
   readonly kms: 'aws' | 'static';
   /**
-   * One KMS key per region, with the ARN from the row. Rows that Asherah wrote contain the ARN from its configuration,
-   * such as an alias.
+   * One KMS key per region, with the ARN in the row. Rows by Asherah contain the ARN of Asherah's configuration, such
+   * as an alias.
    */
   readonly wraps: readonly { readonly region: string; readonly arn: string }[];
 }

@@ -13,8 +13,7 @@ export interface ListRequest {
 }
 
 /**
- * Runs `keys list`. It lists rows that cannot be read with the state `unreadable`. It also says which minimum dates are
- * set.
+ * Runs `keys list`. Rows that cannot be read have the state `unreadable`. It also says which minimum dates are set.
  * @throws KeyfoldError `InvalidConfiguration` if neither `--all` nor the service's names are given, `InvalidRequest` if
  * the partition is invalid, or `MetastoreUnavailable`
  */

@@ -58,7 +58,7 @@ import type { ClientAnswer, ClientCall, Transport } from './transport.ts';
  * The operations on one partition's keys. Get one from `KeyfoldClient.partition`.
  *
  * Every operation throws a {@link KeyfoldClientError} if it fails, and the signal's reason if the signal aborts. If a
- * parameter or an option has the wrong type, it throws a TypeError that names it before it sends a request.
+ * parameter or an option has the wrong type, the operation throws a TypeError that names it, before it sends a request.
  * @example
  * const partition = keyfold.partition('tenant-42');
  * const record = await partition.encrypt(Buffer.from('secret'));
@@ -116,7 +116,7 @@ export class PartitionClient {
   }
 
   /**
-   * Encrypts several payloads in one request. The result of a failed item is its error, and the client does not retry
+   * Encrypts several payloads in one request. If an item fails, its result is its error, and the client does not retry
    * the item. The service rejects a batch above its limit (by default 1,000 items); the client does not split it.
    * @param plaintexts payloads, or objects of a payload and its context
    * @returns one record or error per payload, in the same order
@@ -196,7 +196,7 @@ export class PartitionClient {
     const sent = requestMembers(request, (document) => jsonOf(document, 'request.document', lossless));
     const answer = await this.#send(operation, sent, signal);
     const text = readDocumentText(answer);
-    // The return types of the public methods depend on which of these members is present.
+    // The return types of the public methods depend on which of these members the request has.
     return request.documentText === undefined ? (documentOf(text, answer.requestId) as never) : (text as never);
   }
 

@@ -31,7 +31,7 @@ export interface RowChecks {
   readonly kms: KeyManagementService;
   readonly policy: CryptoPolicy;
   readonly now: Clock;
-  /** The rows of a restored backup, with which rows without a proof must agree. Undefined if there is no backup. */
+  /** The rows of a restored backup, which every row without a proof must equal. Undefined if there is no backup. */
   readonly backup?: readonly KeyRow[] | undefined;
 }
 
@@ -41,10 +41,9 @@ const UNWRAP_TIMEOUT_MS = 30_000;
 
 /**
  * Opens every key of a service and decides which rows may get a proof. A row that has a proof is judged by that proof
- * alone. Of the rows without one, it refuses those that an attacker who can write to the table could have made. Such a
- * row has a key that is also in another row, or is older than its System Key, or was made after its System Key had
- * expired.
- * @param rows of the whole table. The result has no rows of other services.
+ * alone. Of the rows without one, it refuses those that an attacker who can write to the table could have made. The key
+ * of such a row is in another row too, is older than its System Key, or was made after its System Key had expired.
+ * @param rows the rows of the whole table. The result has no rows of other services.
  * @returns the System Keys first
  * @throws KeyfoldError `KmsThrottled`, `KmsUnavailable` or `KmsMisconfigured`, if it is unknown whether KMS can open a
  * System Key
@@ -58,7 +57,7 @@ export async function checkRows(rows: readonly KeyRow[], checks: RowChecks): Pro
   return openings.map((opening) => judged(opening, opened, judging));
 }
 
-/** The clock, and the keys of the backup. */
+/** What the checks need: the clock, and the keys in the backup. */
 interface Judging {
   readonly now: Clock;
   readonly backup: OpenedKeys | undefined;

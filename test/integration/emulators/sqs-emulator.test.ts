@@ -64,7 +64,10 @@ describe('SQS emulator: queues', () => {
     [{ VisibilityTimeout: '43201' }, 'InvalidAttributeValue'],
     [{ VisibilityTimeout: '' }, 'InvalidAttributeValue'],
     [{ DelaySeconds: '1.5' }, 'InvalidAttributeValue'],
+    [{ DelaySeconds: '901' }, 'InvalidAttributeValue'],
     [{ MaximumMessageSize: '1023' }, 'InvalidAttributeValue'],
+    [{ MaximumMessageSize: '1048577' }, 'InvalidAttributeValue'],
+    [{ MessageRetentionPeriod: '1209601' }, 'InvalidAttributeValue'],
     [{ MessageRetentionPeriod: '59' }, 'InvalidAttributeValue'],
     [{ ReceiveMessageWaitTimeSeconds: '21' }, 'InvalidAttributeValue'],
     [{ ContentBasedDeduplication: 'true' }, 'InvalidAttributeValue'],
@@ -84,6 +87,35 @@ describe('SQS emulator: queues', () => {
       expect(Attributes).toMatchObject({ VisibilityTimeout: '30', MaximumMessageSize: '1048576' });
     },
   );
+
+  it.for([
+    { VisibilityTimeout: '0', DelaySeconds: '0', MaximumMessageSize: '1024', MessageRetentionPeriod: '60' },
+    {
+      VisibilityTimeout: '43200',
+      DelaySeconds: '900',
+      MaximumMessageSize: '1048576',
+      MessageRetentionPeriod: '1209600',
+    },
+    { ReceiveMessageWaitTimeSeconds: '0' },
+    { ReceiveMessageWaitTimeSeconds: '20' },
+  ] as Record<string, string>[])('SetQueueAttributes accepts the limits %j', async (attributes) => {
+    const QueueUrl = queue();
+    await client.send(new SetQueueAttributesCommand({ QueueUrl, Attributes: attributes }));
+    const all = new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['All'] });
+    expect((await client.send(all)).Attributes).toMatchObject(attributes);
+  });
+
+  it('GetQueueAttributes counts the messages that are visible, in flight and delayed', async () => {
+    const QueueUrl = queue();
+    for (const DelaySeconds of [0, 0, 0, 900]) await send(QueueUrl, { DelaySeconds });
+    await client.send(new ReceiveMessageCommand({ QueueUrl, MaxNumberOfMessages: 1 }));
+    const all = new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['All'] });
+    expect((await client.send(all)).Attributes).toMatchObject({
+      ApproximateNumberOfMessages: '2',
+      ApproximateNumberOfMessagesNotVisible: '1',
+      ApproximateNumberOfMessagesDelayed: '1',
+    });
+  });
 
   it('SetQueueAttributes refuses a request without attributes', async () => {
     const command = new SetQueueAttributesCommand({ QueueUrl: queue(), Attributes: undefined });
@@ -151,6 +183,25 @@ describe('SQS emulator: messages', () => {
     expect(answer.Successful?.map(({ Id }) => Id)).toEqual(['a']);
     expect(answer.Failed).toMatchObject([{ Id: 'b', SenderFault: true, Code: 'InvalidParameterValue' }]);
   });
+
+  it.for([
+    [{ timestamp: { DataType: 'Number', StringValue: '1493147359900' } }, '235c5c510d26fb653d073faed50ae77c'],
+    [
+      {
+        b: { DataType: 'Binary.png', BinaryValue: Buffer.from([0, 255]) },
+        a: { DataType: 'String', StringValue: 'é' },
+      },
+      'dbdafc6755cea9e8925faf9e6a917917',
+    ],
+  ] as const)(
+    'SendMessage and ReceiveMessage return the MD5 of the attributes %j',
+    async ([MessageAttributes, md5]) => {
+      const QueueUrl = queue();
+      expect(await send(QueueUrl, { MessageAttributes })).toMatchObject({ MD5OfMessageAttributes: md5 });
+      const command = new ReceiveMessageCommand({ QueueUrl, MessageAttributeNames: ['All'] });
+      expect((await client.send(command)).Messages).toMatchObject([{ MD5OfMessageAttributes: md5 }]);
+    },
+  );
 
   it('ReceiveMessage returns only the requested attributes', async () => {
     const QueueUrl = queue();

@@ -88,7 +88,7 @@ export function dynamoDbContract(name: string, start: () => Promise<DynamoDbUnde
       expect(metastore.state).not.toHaveProperty('lastError');
     });
 
-    it('names a row that does not parse in its error, and never takes the row for absent', async () => {
+    it('names a row that does not parse in its error, and never reports the row as absent', async () => {
       const record = keyRecord('_SK_broken', 60);
       await put({ ...encodeKeyItem(record), KeyRecord: { S: 'x' } });
       const works = [open().load(record.id, record.created, deadline), open().loadLatest(record.id, deadline)];
@@ -112,7 +112,7 @@ export function dynamoDbContract(name: string, start: () => Promise<DynamoDbUnde
       const works = [table.find('_SK_x', 0), table.find('_SK_x', 'latest'), table.list('_SK_x'), table.list()];
       for (const error of await Promise.all([...works, table.revoke(keyRecord('_SK_x', 0))].map(errorOf))) {
         expect(error).toMatchObject({ code: 'MetastoreUnavailable' });
-        expect(String((error as Error).cause)).toBe('Error: DynamoDB table NoSuch: ResourceNotFoundException');
+        expect(String((error as Error).cause)).toMatch(/^Error: DynamoDB table NoSuch: ResourceNotFoundException: /);
       }
     });
   });
