@@ -50,7 +50,7 @@ const PLAINTEXT_PREFIX = '{"plaintext":"';
 const RECORD_PREFIX =
   /^\{"record":\{"Key":\{"Created":(0|[1-9]\d{0,14}),"Key":"([A-Za-z0-9+/=]*)","ParentKeyMeta":\{"KeyId":"([ !#-[\]-\uffff]*)","Created":(0|[1-9]\d{0,14})\}\},(?:"Proof":"([A-Za-z0-9+/=]*)",)?"Data":"/;
 const CONTEXT_PREFIX = ',"context":';
-/** The length of the end of a body that is searched for a context. A body with a longer context takes the plain code. */
+/** The length of the end of a body that is searched for a context. For a longer context, the plain code is used. */
 const MAX_CONTEXT_LENGTH = 512;
 const DATA_PREFIX = ',"Data":"';
 const DATA_SUFFIX = '"}';
