@@ -6,6 +6,17 @@ import { retirementByDate } from '../envelope/key-standing.ts';
 import { decodeKekEnvelope } from '../kms/kek-envelope.ts';
 import { isoOf } from './text.ts';
 
+/** The states of a key row. */
+export const STATES = [
+  'valid',
+  'expired',
+  'before-minimum',
+  'before-opening-minimum',
+  'revoked',
+  'dated-ahead',
+  'unreadable',
+] as const;
+
 /** A key row as `--json` prints it. It never contains key bytes, sealed or not. */
 export interface KeyView {
   readonly id: string;
@@ -17,8 +28,7 @@ export interface KeyView {
    * The state of this key alone, except that a minimum date also looks at the date of its System Key. A valid
    * Intermediate Key cannot seal if its System Key is expired or revoked.
    */
-  readonly state:
-    'valid' | 'expired' | 'before-minimum' | 'before-opening-minimum' | 'revoked' | 'dated-ahead' | 'unreadable';
+  readonly state: (typeof STATES)[number];
   readonly parent: KeyMeta | null;
   /** Why the row cannot be read. Absent if it can. */
   readonly unreadable?: string;
