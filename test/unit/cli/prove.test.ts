@@ -40,6 +40,19 @@ async function outcomes(...options: string[]): Promise<{ code: number; rows: { o
   return { code, rows: rows.map(({ outcome, why }) => (why === undefined ? { outcome } : { outcome, why })) };
 }
 
+/** Adds a row without a proof under the System Key, made this long after it, and returns the refusals of a dry run. */
+async function refusalsOf(seconds: number): Promise<unknown[]> {
+  await unproven();
+  world.clock.advance(92 * DAY_MS);
+  const systemKey = createSecretKey(aes.open(createSecretKey(MASTER), system.encryptedKey) as Buffer);
+  const created = (system.created + seconds) as never;
+  const encryptedKey = aes.seal(systemKey, Buffer.alloc(32, 5));
+  await world.put({ ...intermediate, id: '_IK_late_orders_shop' as never, created, encryptedKey, proof: undefined });
+  const { rows } = await outcomes('--dry-run');
+  expect(rows).toHaveLength(3);
+  return rows.filter(({ outcome }) => outcome !== 'would-prove');
+}
+
 describe('keyfold keys prove', () => {
   it('adds the proof that a new row would have, and writes each change to the audit', async () => {
     await unproven();
@@ -89,19 +102,6 @@ describe('keyfold keys prove', () => {
     const refused = { outcome: 'refused', why: 'its key stands in another row, too' };
     expect(rows).toEqual([{ outcome: 'added' }, refused, refused]);
   });
-
-  /** Adds a row without a proof under the System Key, made this long after it, and returns the refusals of a dry run. */
-  async function refusalsOf(seconds: number): Promise<unknown[]> {
-    await unproven();
-    world.clock.advance(92 * DAY_MS);
-    const systemKey = createSecretKey(aes.open(createSecretKey(MASTER), system.encryptedKey) as Buffer);
-    const created = (system.created + seconds) as never;
-    const encryptedKey = aes.seal(systemKey, Buffer.alloc(32, 5));
-    await world.put({ ...intermediate, id: '_IK_late_orders_shop' as never, created, encryptedKey, proof: undefined });
-    const { rows } = await outcomes('--dry-run');
-    expect(rows).toHaveLength(3);
-    return rows.filter(({ outcome }) => outcome !== 'would-prove');
-  }
 
   it.for([
     ['a System Key that is younger than the row', -1, 'its System Key is younger than the key'],
