@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { EnvelopeKeyRecord, KeyMeta, Metastore, SystemKeyStore } from '../../../src/index.ts';
-import { noDeadline } from '../fakes.ts';
+import { errorOf, noDeadline } from '../fakes.ts';
 
 /** An ordinary key record, with some members replaced. */
 export function keyRecord(id: string, created: number, changes: Partial<EnvelopeKeyRecord> = {}): EnvelopeKeyRecord {
@@ -67,6 +67,31 @@ export function metastoreContract(name: string, open: () => Metastore & SystemKe
       const recent = (await metastore.loadRecent?.(id, keyRecord('', 120).created, deadline)) ?? [];
       expect(recent.map(({ created }) => created)).toEqual([120, 110, 100, 90, 80, 70, 60, 50, 40, 30]);
       expect(recent[0]).toEqual(keyRecord('_SK_recent', 120));
+    });
+
+    it.for(['', `${LONG_ID}x`, '_SK_\ud800'])('finds no row of the ID %j, which no row can have', async (id) => {
+      const metastore = open();
+      const { id: impossible, created } = keyRecord(id, 60);
+      expect(await metastore.load(impossible, created, deadline)).toBeUndefined();
+      expect(await metastore.loadLatest(impossible, deadline)).toBeUndefined();
+      expect(await metastore.loadRecent?.(impossible, created, deadline)).toEqual([]);
+      expect(await metastore.rows(impossible, deadline)).toEqual([]);
+      expect(await metastore.replaceKey(keyRecord(id, 60), Buffer.from('renewed'), deadline)).toBe('changed');
+    });
+
+    it.for([5, null, undefined, {}])('refuses the ID %j with a TypeError that names it', async (id) => {
+      const metastore = open();
+      const calls = [
+        () => metastore.load(id as never, keyRecord('', 60).created, deadline),
+        () => metastore.loadLatest(id as never, deadline),
+        () => metastore.loadRecent?.(id as never, keyRecord('', 60).created, deadline),
+        () => metastore.rows(id as never, deadline),
+      ];
+      for (const call of calls) {
+        const error = await errorOf(Promise.resolve(call()));
+        expect(error).toBeInstanceOf(TypeError);
+        expect((error as Error).message).toMatch(/^id must be /);
+      }
     });
 
     it('reports a second record with the same ID and date as a duplicate, and keeps the first', async () => {
