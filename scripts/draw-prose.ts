@@ -37,13 +37,16 @@ show(
 );
 show('Sentences of the documents', markdownFiles().flatMap(sentencesOf), Number(values.sentences));
 
-/** The sentences of a document, without its headings and tables. */
+/** The sentences of a document that have more than three words, without its headings and tables. */
 function sentencesOf(file: string): Passage[] {
   const passages = markdownPassages(file, readFileSync(join(ROOT, file), 'utf8'));
   return passages
     .filter(({ text }) => !/^(?:#|\|)/.test(text))
     .flatMap(({ text, line, lastLine }) =>
-      text.split(/(?<=[.?!]\**) (?=[^a-z])/).map((sentence) => ({ file, line, lastLine, text: sentence })),
+      text
+        .split(/(?<=[.?!]\**) (?=[^a-z])/)
+        .filter((sentence) => sentence.split(' ').length > 3)
+        .map((sentence) => ({ file, line, lastLine, text: sentence })),
     );
 }
 

@@ -9,6 +9,8 @@ import { toKeyfoldError } from './doors/problem.ts';
 import { createTelemetry, type Telemetry } from './doors/telemetry.ts';
 import { invalidConfiguration } from './errors.ts';
 import type { KmsInspector, TableInspector } from './maintenance/inspection.ts';
+import { dryRunStore } from './maintenance/dry-run-store.ts';
+import { KeyRotation } from './maintenance/key-rotation.ts';
 import type { KeyTable } from './maintenance/key-table.ts';
 import type { KeyManagementService } from './envelope/ports.ts';
 import { SessionFactory } from './envelope/session-factory.ts';
@@ -21,6 +23,7 @@ import type { DynamoDbMetastoreOptions } from './metastore/dynamodb-options.ts';
 import { DynamoDbInspector } from './metastore/dynamodb-inspector.ts';
 import { DynamoDbKeyTable } from './metastore/dynamodb-key-table.ts';
 import { DynamoDbMetastore } from './metastore/dynamodb-metastore.ts';
+import { KeyNaming } from './records/ids.ts';
 import { SqsQueues } from './sqs/sqs-queues.ts';
 
 /**
@@ -56,32 +59,51 @@ export async function buildQueue(): Promise<QueueDoorOptions> {
  * @throws KeyfoldError `InvalidConfiguration`, listing every fault
  */
 export function buildMaintenance(): ScheduleDoorOptions {
-  const { kms: kmsConfig, ...config } = readConfig(process.env);
-  if (kmsConfig.kind === 'static') throw invalidConfiguration(['a static master key has no wraps to maintain']);
+  const config = readConfig(process.env);
   const telemetry = createTelemetry(config.names.service);
-  const { events } = telemetry;
-  const { names, policy } = config;
-  const { kind: _, ...kmsOptions } = kmsConfig;
-  const kms = new AwsKms({ ...kmsOptions, events });
-  const metastore = new DynamoDbMetastore({ ...config.metastore, events });
   return {
-    maintenance: new SystemKeyMaintenance({ ...names, policy, metastore, kms, events }),
+    maintenance: openMaintenance(config, { events: telemetry.events }),
     telemetry,
     deadlineMarginMs: config.door.deadlineMarginMs,
   };
 }
 
+function openMaintenance(
+  { kms: kmsConfig, names, policy, metastore: options }: AppConfig,
+  { events, dryRun = false }: { readonly events?: Telemetry['events']; readonly dryRun?: boolean },
+): SystemKeyMaintenance {
+  if (kmsConfig.kind === 'static') throw invalidConfiguration(['a static master key has no wraps to maintain']);
+  const { kind: _, ...kmsOptions } = kmsConfig;
+  const listening = events === undefined ? {} : { events };
+  const kms = new AwsKms({ ...kmsOptions, ...listening });
+  const table = new DynamoDbMetastore({ ...options, ...listening });
+  const metastore = dryRun ? dryRunStore(table) : table;
+  return new SystemKeyMaintenance({ ...names, policy, metastore, kms, ...listening });
+}
+
 /** Opens what the operator's commands use. Opening makes no call. */
 export const operatorAdapters = {
   openTable: (options: DynamoDbMetastoreOptions): KeyTable => new DynamoDbKeyTable(options),
-  openKms: (config: KmsConfig): KeyManagementService => {
-    if (config.kind === 'static') return new StaticKms(config.masterKey, process.env, config.override);
-    const { kind: _, ...options } = config;
-    return new AwsKms(options);
-  },
+  openKms,
+  openRotation: ({ names, policy, proofs, kms, metastore }: AppConfig): KeyRotation =>
+    new KeyRotation({
+      naming: new KeyNaming(names),
+      policy,
+      keyRowProofs: proofs.keyRowProofs ?? 'verify',
+      kms: openKms(kms),
+      metastore: new DynamoDbMetastore(metastore),
+      now: Date.now,
+    }),
+  openMaintenance: (config: AppConfig, dryRun: boolean): SystemKeyMaintenance => openMaintenance(config, { dryRun }),
   inspectTable: (options: DynamoDbMetastoreOptions): TableInspector => new DynamoDbInspector(options, Date.now),
   inspectKms: (region: string, keyArn: string): KmsInspector => new AwsKmsInspector(region, keyArn, Date.now),
 };
+
+function openKms(config: KmsConfig): KeyManagementService {
+  if (config.kind === 'static') return new StaticKms(config.masterKey, process.env, config.override);
+  const { kind: _, ...options } = config;
+  return new AwsKms(options);
+}
 
 /** The longest that a start waits for the System Key. Lambda allows ten seconds for the whole start. */
 const PRELOAD_TIMEOUT_MS = 5000;
