@@ -7,7 +7,7 @@ import { keyRowUnreadable } from '../../../src/errors.ts';
 import { metaOf } from '../../../src/records/ids.ts';
 import { KeyfoldError, type ErrorCode } from '../../../src/index.ts';
 import { RegionFault } from '../../../src/kms/faults.ts';
-import { keyRecord } from '../../support/contract/metastore-contract.ts';
+import { keyRecord } from '../../../src/testing/key-record.ts';
 import { captureOutput } from '../../support/http-door.ts';
 
 const KEY = { id: '_IK_p_svc_prod', created: 60 } as never;

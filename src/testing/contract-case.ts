@@ -1,0 +1,56 @@
+import { check, FUNCTION, optional } from '../input/checks.ts';
+import { KeyfoldError, type ErrorCode } from '../errors.ts';
+import type { Deadline } from '../async/deadline.ts';
+import { noDeadline } from './hand-clock.ts';
+
+/** One case of a contract. Any test framework can run it: the function rejects if the plug-in breaks the contract. */
+export interface ContractCase {
+  /** What the case tests, as a sentence. */
+  readonly name: string;
+  readonly run: () => Promise<void>;
+}
+
+/** Makes a plug-in, or a connection of another process to the same service. It may be asynchronous. */
+export type Opener<T> = () => T | Promise<T>;
+
+/** Options of a contract. */
+export interface ContractOptions<T> {
+  /** Makes a plug-in whose service does not answer. Without it, the cases about outages are left out. */
+  readonly openFailing?: Opener<T>;
+}
+
+/** @throws TypeError if an argument of a contract is not a function */
+export function checkOpeners(open: unknown, openFailing: unknown): void {
+  check(open, 'open', FUNCTION);
+  check(openFailing, 'options.openFailing', optional(FUNCTION));
+}
+
+/** What a promise rejects with. @throws Error if the promise resolves */
+export async function rejectionOf(work: Promise<unknown>, what: string): Promise<unknown> {
+  const outcome = await work.then(
+    () => ({ resolved: true as const }),
+    (error: unknown) => ({ resolved: false as const, error }),
+  );
+  if (outcome.resolved) throw new Error(`${what} must reject, and has resolved.`);
+  return outcome.error;
+}
+
+/** Checks that work rejects with a KeyfoldError of one of these codes. @throws Error with what happened instead */
+export async function mustFailWith(work: Promise<unknown>, what: string, codes: readonly ErrorCode[]): Promise<void> {
+  const error = await rejectionOf(work, what);
+  if (error instanceof KeyfoldError && codes.includes(error.code)) return;
+  throw new Error(`${what} must reject with a KeyfoldError of the code ${codes.join(' or ')}.`, { cause: error });
+}
+
+/**
+ * Checks that a call under an aborted deadline either answers or rejects with the reason of the signal.
+ * @throws Error if the call rejects with anything else
+ */
+export async function mustHonourAbort(call: (deadline: Deadline) => Promise<unknown>, what: string): Promise<void> {
+  const reason = new KeyfoldError('DeadlineExceeded', 'The contract has aborted this call.');
+  const aborted = { ...noDeadline(), signal: AbortSignal.abort(reason) };
+  await call(aborted).catch((cause: unknown) => {
+    if (cause === reason) return;
+    throw new Error(`${what} must reject with the reason of an aborted signal.`, { cause });
+  });
+}
