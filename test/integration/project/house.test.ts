@@ -22,6 +22,7 @@ const SHARED_WITH_CLIENT = [
   'connections/sdk-client.ts',
   'connections/signature-fault.ts',
   'crypto/base64.ts',
+  'crypto/sha256.ts',
   'errors.ts',
   'input/checks.ts',
   'input/defaults.ts',

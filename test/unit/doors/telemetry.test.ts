@@ -6,7 +6,7 @@ import { createTelemetry, type Telemetry } from '../../../src/doors/telemetry.ts
 import { keyRowUnreadable } from '../../../src/errors.ts';
 import { metaOf } from '../../../src/records/ids.ts';
 import { KeyfoldError, type ErrorCode } from '../../../src/index.ts';
-import { RegionFault } from '../../../src/kms/faults.ts';
+import { RegionFault } from '../../../src/kms/region-fault.ts';
 import { keyRecord } from '../../../src/testing/key-record.ts';
 import { captureOutput } from '../../support/http-door.ts';
 
