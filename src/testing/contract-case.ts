@@ -1,4 +1,4 @@
-import { check, FUNCTION, optional } from '../input/checks.ts';
+import { check, FUNCTION, optional, optionsOf, type Types } from '../input/checks.ts';
 import { KeyfoldError, type ErrorCode } from '../errors.ts';
 import type { Deadline } from '../async/deadline.ts';
 import { noDeadline } from './hand-clock.ts';
@@ -19,10 +19,12 @@ export interface ContractOptions<T> {
   readonly openFailing?: Opener<T>;
 }
 
-/** @throws TypeError if an argument of a contract is not a function */
-export function checkOpeners(open: unknown, openFailing: unknown): void {
+const OPTIONS: Types<ContractOptions<unknown>> = { openFailing: optional(FUNCTION) };
+
+/** @throws TypeError if an argument of a contract has a wrong type, or for an unknown option */
+export function checkedOptions<T>(open: unknown, options: ContractOptions<T>): ContractOptions<T> {
   check(open, 'open', FUNCTION);
-  check(openFailing, 'options.openFailing', optional(FUNCTION));
+  return optionsOf<ContractOptions<T>>(options, 'options', OPTIONS);
 }
 
 /** What a promise rejects with. @throws Error if the promise resolves */

@@ -4,10 +4,9 @@ import { KEY_BYTES, randomKeyBytes } from '../crypto/random.ts';
 import { SessionFactory } from '../envelope/session-factory.ts';
 import type { KeyManagementService, RowProofBasis, Unwrapped, Wrapped } from '../envelope/ports.ts';
 import type { ErrorCode } from '../errors.ts';
-import { OBJECT, check } from '../input/checks.ts';
 import { MemoryMetastore } from '../metastore/memory-metastore.ts';
 import {
-  checkOpeners,
+  checkedOptions,
   mustFailWith,
   mustHonourAbort,
   type ContractCase,
@@ -40,9 +39,7 @@ export function kmsContract(
   open: Opener<KeyManagementService>,
   options: ContractOptions<KeyManagementService> = {},
 ): ContractCase[] {
-  check(options, 'options', OBJECT);
-  const { openFailing } = options;
-  checkOpeners(open, openFailing);
+  const { openFailing } = checkedOptions(open, options);
   const cases: ContractCase[] = [
     {
       name: 'unwraps a System Key that another process wrapped',

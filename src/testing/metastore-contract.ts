@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
 import { SessionFactory } from '../envelope/session-factory.ts';
 import type { EnvelopeKeyRecord, Metastore } from '../envelope/ports.ts';
-import { check, OBJECT } from '../input/checks.ts';
 import { StaticKms } from '../kms/static-kms.ts';
 import {
-  checkOpeners,
+  checkedOptions,
   mustFailWith,
   mustHonourAbort,
   type ContractCase,
@@ -29,9 +28,7 @@ const deadline = noDeadline();
  * @throws TypeError if an argument is not a function
  */
 export function metastoreContract(open: Opener<Metastore>, options: ContractOptions<Metastore> = {}): ContractCase[] {
-  check(options, 'options', OBJECT);
-  const { openFailing } = options;
-  checkOpeners(open, openFailing);
+  const { openFailing } = checkedOptions(open, options);
   const cases: ContractCase[] = [
     {
       name: 'loads a record as it was stored, field by field',

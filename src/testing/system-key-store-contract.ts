@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { Metastore } from '../envelope/ports.ts';
 import type { SystemKeyStore } from '../maintenance/system-key-maintenance.ts';
-import { checkOpeners, type ContractCase, type Opener } from './contract-case.ts';
+import { checkedOptions, type ContractCase, type Opener } from './contract-case.ts';
 import { noDeadline } from './hand-clock.ts';
 import { keyMeta, keyRecord } from './key-record.ts';
 import { mustEqual } from './metastore-contract.ts';
@@ -17,7 +17,7 @@ const deadline = noDeadline();
  * @throws TypeError if the argument is not a function
  */
 export function systemKeyStoreContract(open: Opener<Metastore & SystemKeyStore>): ContractCase[] {
-  checkOpeners(open, undefined);
+  checkedOptions(open, {});
   return [
     {
       name: 'lists all rows of an id, latest first',

@@ -63,6 +63,11 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     '@aws-sdk/client-kms',
     '@aws-sdk/core/client',
     '@smithy/core/retry',
+    // What VaultKms needs besides.
+    'node:fs/promises',
+    'node:http',
+    'node:https',
+    '@smithy/signature-v4',
   ],
   metastore: [...CORE, 'envelope', 'maintenance', 'connections', '@aws-sdk/client-dynamodb'],
   operations: [...CORE, 'envelope', 'valibot'],
