@@ -10,7 +10,7 @@ import { installOnce, PEERS_FOLDER } from './peers-folder.ts';
 const run = promisify(execFile);
 
 /** The Python environments, by name; each has its requirements beside this file. */
-export type PythonPeer = 'asherah-go' | 'asherah-rust' | 'checkov' | 'moto' | 'schemathesis';
+export type PythonPeer = 'asherah-go' | 'asherah-rust' | 'checkov' | 'moto' | 'openbao' | 'schemathesis';
 
 /** The Python of a peer's environment. */
 export function pythonOf(peer: PythonPeer): string {
@@ -26,6 +26,7 @@ export async function installPeers(): Promise<void> {
     installPython('asherah-rust'),
     installPython('checkov'),
     installPython('moto'),
+    installPython('openbao'),
     installPython('schemathesis'),
     installJars('dynamodb-local'),
     installAsherahJava(),
