@@ -12,12 +12,11 @@ import {
   type Types,
 } from '../../input/checks.ts';
 import { numberFaults } from '../../input/defaults.ts';
-import { endpointFaults } from '../../input/endpoint.ts';
 import { failoverFaults, type FailoverPolicy } from '../failover-policy.ts';
 import type { KmsEvents } from '../failover.ts';
 import { nameOf } from './vault-address.ts';
 import { authFaults, checkedAuth, type VaultAuth } from './vault-auth.ts';
-import { isName, isPathSegments } from './vault-path.ts';
+import { addressFault, isName, isPathSegments } from './vault-path.ts';
 
 /** How addresses of Vault are retried. The policy of AWS regions, but without the number of wraps. */
 export type VaultFailoverPolicy = Omit<FailoverPolicy, 'minimumWrappedRegions'>;
@@ -74,7 +73,6 @@ const FAILOVER: Types<VaultFailoverPolicy> = {
   longestCoolDownMs: optional(NUMBER),
   onKeyRefused: optional(STRING),
 };
-const LOCAL_HOST = /^(?:localhost|127\.0\.0\.1|\[::1\])$/;
 const DEFAULT_TIMEOUT = { requestTimeoutMs: 2000 };
 
 /** @throws TypeError that names an option of the wrong type or an unknown option */
@@ -110,12 +108,8 @@ export function vaultFaults(options: CheckedVaultOptions): string[] {
 function addressFaults(addresses: readonly string[]): string[] {
   if (addresses.length === 0) return ['addresses is empty: name at least one'];
   const faults = addresses.flatMap((address, i) => {
-    const [fault] = endpointFaults(address);
-    if (fault !== undefined) return [`addresses[${i}] ${fault}`];
-    const { protocol, hostname } = new URL(address);
-    return protocol === 'https:' || LOCAL_HOST.test(hostname)
-      ? []
-      : [`addresses[${i}] must begin with https:, because the token and the keys are in the requests`];
+    const fault = addressFault(address);
+    return fault === undefined ? [] : [`addresses[${i}] ${fault}`];
   });
   if (faults.length === 0 && new Set(addresses.map(nameOf)).size < addresses.length) {
     faults.push('addresses names one address twice');

@@ -115,7 +115,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'container.ts': [...CORE, 'config', 'doors', 'envelope', 'maintenance', 'kms', 'metastore', 'sqs'],
   'index.ts': [...CORE, 'envelope', 'operations', 'maintenance', 'connections', 'kms', 'metastore'],
 };
-const ADAPTERS = /new (?:AwsKms|StaticKms|DynamoDbMetastore|DynamoDbKeyTable|MemoryMetastore|SqsQueues)\(/;
+const ADAPTERS = /new (?:AwsKms|VaultKms|StaticKms|DynamoDbMetastore|DynamoDbKeyTable|MemoryMetastore|SqsQueues)\(/;
 
 function filesOf(folder: string): string[] {
   const entries = readdirSync(join(root, folder), { recursive: true, withFileTypes: true });

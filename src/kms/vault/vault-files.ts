@@ -1,0 +1,34 @@
+import { readFile } from 'node:fs/promises';
+import { invalidConfiguration } from '../../errors.ts';
+import type { VaultAuth, VaultSecret } from './vault-auth.ts';
+
+/** The log-in as the settings of a function tell it. Secrets are in files, because a function's settings can be read. */
+export interface VaultLogin {
+  readonly method: VaultAuth['method'];
+  /** The role; the role ID of AppRole. */
+  readonly role?: string | undefined;
+  readonly mount?: string | undefined;
+  /** The file with the token, the secret ID or the service account's token. It is read at each log-in. */
+  readonly secretFile?: string | undefined;
+  readonly region?: string | undefined;
+  readonly serverId?: string | undefined;
+}
+
+/** Converts the settings of a log-in to the option of `VaultKms`. */
+export async function authOf(login: VaultLogin): Promise<VaultAuth> {
+  const { method, role = '', mount, secretFile, region, serverId } = login;
+  const secret: VaultSecret | undefined = secretFile === undefined ? undefined : () => readFile(secretFile, 'utf8');
+  if (method === 'token') return { method, token: secret ?? '' };
+  if (method === 'approle') return { method, roleId: role, secretId: secret, mount };
+  if (method === 'kubernetes') return { method, role, jwt: secret, mount };
+  const { defaultProvider } = await import('@aws-sdk/credential-provider-node');
+  return { method, role, credentials: defaultProvider(), region, serverId, mount };
+}
+
+/** Reads the certificates of a file. @throws KeyfoldError `InvalidConfiguration` if the file cannot be read */
+export async function certificatesIn(file: string | undefined): Promise<string | undefined> {
+  if (file === undefined) return undefined;
+  return readFile(file, 'utf8').catch(() => {
+    throw invalidConfiguration(['the file that KEYFOLD_VAULT_CA_FILE names cannot be read']);
+  });
+}
