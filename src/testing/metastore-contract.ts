@@ -108,15 +108,16 @@ export function metastoreContract(open: Opener<Metastore>, options: ContractOpti
     {
       name: 'stores one of many concurrent records with the same id and time',
       run: async () => {
-        const metastores = [await open(), await open()];
+        const [first, second] = [await open(), await open()];
         const records = Array.from({ length: 20 }, (_, i) =>
           keyRecord('_SK_race', 60, { encryptedKey: Buffer.from(`key ${i}`) }),
         );
-        const stores = records.map((record, i) => metastores[i % 2]?.store(record, deadline));
+        const stores = records.map((record, i) => (i % 2 === 0 ? first : second).store(record, deadline));
         const outcomes = await Promise.all(stores);
-        assert.deepEqual(outcomes.toSorted(), [...Array.from({ length: 19 }, () => 'duplicate'), 'stored']);
+        assert.equal(outcomes.filter((outcome) => outcome === 'stored').length, 1);
+        assert.equal(outcomes.filter((outcome) => outcome === 'duplicate').length, 19);
         const kept = records[outcomes.indexOf('stored')];
-        mustEqual(await metastores[0]?.loadLatest(keyMeta('_SK_race', 60).id, deadline), kept);
+        mustEqual(await first.loadLatest(keyMeta('_SK_race', 60).id, deadline), kept);
       },
     },
     {

@@ -8,6 +8,10 @@ import { mustEqual } from './metastore-contract.ts';
 
 const deadline = noDeadline();
 
+function bytesOf(created: number): Buffer {
+  return Buffer.alloc(1000, created);
+}
+
 /**
  * The contract of a metastore that `SystemKeyMaintenance` can use, as cases that any test framework can run. Such a
  * metastore also passes `metastoreContract`.
@@ -24,7 +28,6 @@ export function systemKeyStoreContract(open: Opener<Metastore & SystemKeyStore>)
       run: async () => {
         const metastore = await open();
         const times = Array.from({ length: 30 }, (_, i) => 60 * (i + 1));
-        const bytesOf = (created: number): Buffer => Buffer.alloc(1000, created);
         const stored = times.map((created) =>
           metastore.store(keyRecord('_SK_rows', created, { encryptedKey: bytesOf(created) }), deadline),
         );

@@ -135,7 +135,6 @@ export class StubVault {
 
   #answerTo({ path, headers, body }: VaultRequest): [status: number, body: object] {
     const cluster = this.#cluster;
-    const refusal = (status: number, ...errors: string[]): [number, object] => [status, { errors }];
     const isDecrypt = path.includes('/decrypt/');
     if (this.#fault === '5xx') return refusal(500, 'internal error');
     if (this.#fault === 'sealed') return refusal(503, 'Vault is sealed');
@@ -161,4 +160,8 @@ export class StubVault {
       ? refusal(400, 'cipher: message authentication failed')
       : [200, { data: { plaintext } }];
   }
+}
+
+function refusal(status: number, ...errors: string[]): [number, object] {
+  return [status, { errors }];
 }

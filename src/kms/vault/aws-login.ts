@@ -1,7 +1,7 @@
 import { partition } from '@aws-sdk/core/client';
 import { SignatureV4 } from '@smithy/signature-v4';
 import { Sha256 } from '../../crypto/sha256.ts';
-import { isIdentity, type Identity } from '../../connections/sdk-client.ts';
+import { isIdentity } from '../../connections/sdk-client.ts';
 import type { VaultAuth } from './vault-auth.ts';
 
 const BODY = 'Action=GetCallerIdentity&Version=2011-06-15';
@@ -18,7 +18,7 @@ export async function signedIdentity(auth: Extract<VaultAuth, { method: 'aws' }>
     throw new TypeError('options.auth.credentials must return credentials.');
   }
   const host = auth.region === undefined ? 'sts.amazonaws.com' : `sts.${region}.${partition(region).dnsSuffix}`;
-  const signer = new SignatureV4({ service: 'sts', region, credentials: identity as Identity, sha256: Sha256 });
+  const signer = new SignatureV4({ service: 'sts', region, credentials: identity, sha256: Sha256 });
   const { headers } = await signer.sign(
     {
       method: 'POST',

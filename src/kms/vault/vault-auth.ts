@@ -70,7 +70,7 @@ export function checkedAuth(given: unknown): VaultAuth {
   check(given, 'options.auth', having());
   const method = read(given as VaultAuth, 'method', 'options.auth');
   check(method, 'options.auth.method', oneOf(...Object.keys(TYPES)));
-  return optionsOf<VaultAuth>(given, 'options.auth', TYPES[method as VaultAuth['method']] as Types<VaultAuth>);
+  return optionsOf<VaultAuth>(given, 'options.auth', TYPES[method as VaultAuth['method']]);
 }
 
 /** Lists every fault of an auth method whose types are right. Shows no secret. */

@@ -9,8 +9,10 @@ import type { Metastore, SystemKeyStore } from '../../../src/index.ts';
 
 /** Runs the cases of a contract as tests of a group. */
 export function runContract(title: string, cases: readonly ContractCase[]): void {
-  // oxlint-disable-next-line vitest/expect-expect, vitest/valid-title -- the cases have titles and assertions
-  describe(title, () => cases.forEach(({ name, run }) => it(name, run)));
+  describe(title, () => {
+    // oxlint-disable-next-line vitest/expect-expect, vitest/valid-title -- the cases have titles and assertions
+    for (const { name, run } of cases) it(name, run);
+  });
 }
 
 /** Runs the contracts of a metastore that maintenance can use, too. */

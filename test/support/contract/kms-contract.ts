@@ -45,6 +45,13 @@ function select(
   return Object.fromEntries(regions.map((region) => [region, keys[region]?.[what] ?? '']));
 }
 
+/** AwsKms at an endpoint where nothing listens. */
+function openFailing(): AwsKms {
+  const [region] = REGIONS;
+  const keys = { [region]: `arn:aws:kms:${region}:111122223333:alias/keyfold` };
+  return new AwsKms({ keys, preferredRegion: region, endpoint: 'http://127.0.0.1:9', failover: { maxRounds: 1 } });
+}
+
 /** The behaviour of KMS that Keyfold relies on, and AwsKms on top of it, tested over HTTP. */
 export function awsKmsContract(name: string, start: () => Promise<KmsUnderTest>, lacks: Lacks = {}): void {
   describe(`the KMS of ${name}`, () => {
@@ -89,13 +96,6 @@ export function awsKmsContract(name: string, start: () => Promise<KmsUnderTest>,
       openAws ??= () => kmsOver(select(keys, 'alias', ...REGIONS));
       return openAws();
     };
-    const openFailing = (): AwsKms =>
-      new AwsKms({
-        keys: { [REGIONS[0]]: `arn:aws:kms:${REGIONS[0]}:111122223333:alias/keyfold` },
-        preferredRegion: REGIONS[0],
-        endpoint: 'http://127.0.0.1:9',
-        failover: { maxRounds: 1 },
-      });
     runContract('AwsKms as a KMS', kmsContract(open, { openFailing }));
 
     it('AwsKms wraps in every region, and any one region unwraps alone', async () => {

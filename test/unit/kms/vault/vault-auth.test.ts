@@ -173,12 +173,18 @@ describe('the token', () => {
 /** The signature of a request by AWS Signature Version 4, computed from its specification. */
 function signatureOf(headers: Record<string, string>, body: string, region: string): string {
   const [, names = ''] = /SignedHeaders=([^,]+)/.exec(headers['authorization'] ?? '') ?? [];
-  const hash = (text: string): string => createHash('sha256').update(text).digest('hex');
   const canonicalHeaders = names.split(';').map((name) => `${name}:${headers[name]}\n`);
   const canonical = ['POST', '/', '', canonicalHeaders.join(''), names, hash(body)].join('\n');
   const date = headers['x-amz-date'] ?? '';
   const scope = [date.slice(0, 8), region, 'sts', 'aws4_request'];
-  const hmac = (key: string | Buffer, text: string): Buffer => createHmac('sha256', key).update(text).digest();
   const key = scope.reduce<string | Buffer>(hmac, `AWS4${IDENTITY.secretAccessKey}`);
   return hmac(key, ['AWS4-HMAC-SHA256', date, scope.join('/'), hash(canonical)].join('\n')).toString('hex');
+}
+
+function hash(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
+
+function hmac(key: string | Buffer, text: string): Buffer {
+  return createHmac('sha256', key).update(text).digest();
 }

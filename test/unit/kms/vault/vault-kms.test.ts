@@ -58,7 +58,7 @@ describe('VaultKms', () => {
   });
 
   it('reports bytes that are not a ciphertext of transit as unreadable, without a call', async () => {
-    const text = Buffer.from(await wrapped());
+    const text = Buffer.from(await wrapped()).toString();
     stub.requests.length = 0;
     const foreign = [
       '',
@@ -68,7 +68,7 @@ describe('VaultKms', () => {
       'vault:v1:?',
       ` ${text}`,
       `${text}\n`,
-      `${'x'.repeat(2e6)}`,
+      'x'.repeat(2e6),
     ];
     for (const one of foreign) {
       expect(await open().unwrap(Buffer.from(one), noDeadline())).toEqual({
@@ -113,15 +113,14 @@ describe('VaultKms', () => {
     const kms = open({ addresses: [stub.url, other.url] });
     const bytes = await wrapped();
     await other.befall('sealed');
-    const region = (url: string): string => new URL(url).host;
     expect(await kms.renew(bytes, noDeadline())).toEqual({
       regions: [
-        { region: region(stub.url), opens: true, renewed: false },
+        { region: hostOf(stub.url), opens: true, renewed: false },
         {
-          region: region(other.url),
+          region: hostOf(other.url),
           opens: false,
           renewed: false,
-          fault: `Decrypt in ${region(other.url)}: unavailable (Sealed)`,
+          fault: `Decrypt in ${hostOf(other.url)}: unavailable (Sealed)`,
         },
       ],
       renewed: undefined,
@@ -148,15 +147,6 @@ describe('VaultKms', () => {
 });
 
 describe('the options of VaultKms', () => {
-  const messageOf = (changes: object): string => {
-    try {
-      open(changes as Partial<VaultKmsOptions>);
-    } catch (error) {
-      return (error as Error).message;
-    }
-    return 'none';
-  };
-
   it.each([
     [{ addresses: [] }, 'addresses is empty'],
     [{ addresses: ['http://vault.example.com:8200'] }, 'addresses[0] must begin with https:'],
@@ -194,3 +184,17 @@ describe('the options of VaultKms', () => {
     expect(messageOf(secrets)).not.toMatch(/se cret|secretpw|private/);
   });
 });
+
+function hostOf(url: string): string {
+  return new URL(url).host;
+}
+
+/** The message of the error that options with these changes cause. */
+function messageOf(changes: object): string {
+  try {
+    open(changes);
+  } catch (error) {
+    return (error as Error).message;
+  }
+  return 'none';
+}
