@@ -9,6 +9,7 @@ import type { Metastore, SystemKeyStore } from '../../../src/index.ts';
 
 /** Runs the cases of a contract as tests of a group. */
 export function runContract(title: string, cases: readonly ContractCase[]): void {
+  // oxlint-disable-next-line vitest/valid-title -- it is a string
   describe(title, () => {
     // oxlint-disable-next-line vitest/expect-expect, vitest/valid-title -- the cases have titles and assertions
     for (const { name, run } of cases) it(name, run);
