@@ -23,8 +23,6 @@ export interface AsherahOptions {
   readonly regionSuffix: boolean;
   /** AWS KMS instead of the static key. */
   readonly kms?: AsherahKms;
-  /** A transit key of Vault instead of the static key. Only Rust has this. */
-  readonly vault?: { readonly address: string; readonly token: string; readonly transitKey: string };
 }
 
 /** The KMS keys of an Asherah. */

@@ -44,11 +44,7 @@ def open_rust(config):
         "EnableRegionSuffix": config["regionSuffix"],
         "EnableSessionCaching": False,
     }
-    if "vault" in config:
-        vault = config["vault"]
-        keys = {"VaultAddr": vault["address"], "VaultToken": vault["token"], "VaultTransitKey": vault["transitKey"]}
-        options.update(KMS="vault", **keys)
-    elif "regionMap" in config:
+    if "regionMap" in config:
         # The guard refuses a second process whose map of regions differs, which is what the tests are about.
         options.update(ConfigDriftForceRun=True)
         if config["single"]:

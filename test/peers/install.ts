@@ -31,6 +31,7 @@ export async function installPeers(): Promise<void> {
     installJars('dynamodb-local'),
     installAsherahJava(),
     installAsherahGo(),
+    installAsherahVault(),
     installBrowser(),
     installLambdaRuntime(),
   ]);
@@ -46,6 +47,7 @@ async function requireTools(): Promise<void> {
     ['sh', ['-c', "javac -version 2>&1 | grep -Eq 'javac (1[7-9]|[2-9][0-9])'"], 'a JDK of Java 17 or newer'],
     ['mvn', ['-version'], 'Maven'],
     ['sh', ['-c', "go version | grep -Eq 'go1\\.(2[3-9]|[3-9][0-9])'"], 'Go 1.23 or newer'],
+    ['cargo', ['--version'], 'Rust, with Cargo'],
     // The client of Lambda's Runtime API has a part in C++.
     ['cmake', ['--version'], 'CMake'],
     ['make', ['--version'], 'make'],
@@ -81,6 +83,17 @@ async function installAsherahJava(): Promise<void> {
 async function installAsherahGo(): Promise<void> {
   const program = join(PEERS_FOLDER, 'asherah-go-v2', 'peer');
   await run('go', ['build', '-o', program, '.'], { cwd: join(import.meta.dirname, 'go') });
+}
+
+/**
+ * Builds Asherah's Rust crate with its Vault KMS, which its Python package leaves out. The first build takes about ten
+ * minutes on two cores. Cargo itself knows what it has built before.
+ */
+async function installAsherahVault(): Promise<void> {
+  const manifest = join(import.meta.dirname, 'rust-vault', 'Cargo.toml');
+  const target = join(PEERS_FOLDER, 'asherah-rust-vault');
+  const options = ['--quiet', '--locked', '--release', '--manifest-path', manifest, '--target-dir', target];
+  await run('cargo', ['build', ...options]);
 }
 
 /** Installs a peer's jars; its pom is beside this file. */

@@ -1,8 +1,9 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { PEERS_FOLDER } from './peers-folder.ts';
 import { end, freePort } from './processes.ts';
 
@@ -11,7 +12,7 @@ const STARTS_WITHIN_MS = 60_000;
 /** The token that may do everything. */
 export const ROOT = 'root';
 
-/** A real OpenBao in development mode: in memory, with a transit engine and the log-in by AppRole. */
+/** A real OpenBao in development mode, in memory. */
 export class OpenBao {
   readonly url: string;
   /** The server, to be stopped, continued or killed. */
@@ -32,13 +33,15 @@ export class OpenBao {
     process.once('exit', this.#endOnExit);
   }
 
-  static async start(): Promise<OpenBao> {
+  /** Starts a server. Unless it is to be `prepared` by the caller, it has a transit engine and AppRole. */
+  static async start({ prepared = true }: { readonly prepared?: boolean } = {}): Promise<OpenBao> {
     const bao = new OpenBao(await freePort(), await mkdtemp(join(tmpdir(), 'keyfold-openbao-')));
     const giveUpAtMs = Date.now() + STARTS_WITHIN_MS;
     while (!/Unseal Key: \S+/.test(bao.#output) || (await bao.#status('sys/health')) !== 200) {
       if (bao.process.exitCode !== null || Date.now() > giveUpAtMs) throw new Error('OpenBao does not start.');
       await sleep(100);
     }
+    if (!prepared) return bao;
     await bao.write('sys/mounts/transit', { type: 'transit' });
     await bao.write('sys/auth/approle', { type: 'approle' });
     return bao;
@@ -59,11 +62,23 @@ export class OpenBao {
     const policy = paths.map((path) => `${path} { capabilities = ["update"] }`).join('\n');
     await this.write(`sys/policies/acl/${name}`, { policy });
     await this.write(`auth/approle/role/${name}`, { token_policies: name, ...role });
+    return this.roleOf(name);
+  }
+
+  /** The role ID and a new secret ID of a role of AppRole. */
+  async roleOf(name: string): Promise<{ roleId: string; secretId: string }> {
     const headers = { 'x-vault-token': ROOT };
     const answer = await fetch(`${this.url}/v1/auth/approle/role/${name}/role-id`, { headers });
     const { data } = (await answer.json()) as { data: { role_id: string } };
     const { secret_id: secretId } = await this.write(`auth/approle/role/${name}/secret-id`, {});
     return { roleId: data.role_id, secretId: String(secretId) };
+  }
+
+  /** Runs commands of the CLI, as root. @throws Error if one fails */
+  async run(commands: string): Promise<void> {
+    const PATH = `${join(PEERS_FOLDER, 'openbao', 'bin')}:${process.env['PATH']}`;
+    const env = { PATH, HOME: this.#home, BAO_ADDR: this.url, BAO_TOKEN: ROOT };
+    await promisify(execFile)('sh', ['-e', '-c', commands], { env });
   }
 
   async unseal(): Promise<void> {

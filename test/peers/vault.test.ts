@@ -1,16 +1,23 @@
 /** VaultKms on a real OpenBao, and with Asherah's Rust core. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startDynamoDb } from '../../local/dynamodb.ts';
-import { DynamoDbMetastore, SessionFactory } from '../../src/index.ts';
+import {
+  decodeDataRowRecord,
+  MemoryMetastore,
+  parseEpochSeconds,
+  parseKeyId,
+  SessionFactory,
+  type Session,
+} from '../../src/index.ts';
 import { VaultKms, type VaultKmsOptions } from '../../src/kms/vault/index.ts';
 import { kmsContract } from '../../src/testing/index.ts';
 import { runContract } from '../support/contract/bind.ts';
 import { codeOf, noDeadline } from '../support/fakes.ts';
 import { keyOf } from '../support/kms.ts';
-import { startAsherah } from './asherah.ts';
+import { startAsherahVault } from './asherah-vault.ts';
 import { OpenBao, ROOT } from './openbao.ts';
-import { AWS_ENVIRONMENT } from './processes.ts';
 
 const KEY = Buffer.alloc(32, 9);
 const TOKEN = { method: 'token', token: ROOT } as const;
@@ -19,7 +26,6 @@ let bao: OpenBao;
 let keys = 0;
 
 beforeAll(async () => {
-  Object.assign(process.env, AWS_ENVIRONMENT);
   bao = await OpenBao.start();
 });
 afterAll(() => bao.stop());
@@ -165,34 +171,50 @@ describe('with the server', () => {
   });
 });
 
-it("Asherah's Rust core and VaultKms open what the other has sealed, and share the key rows", async () => {
-  const [transitKey, dynamoDb] = [await makeKey(), await startDynamoDb('EncryptionKey', 0)];
-  const region = AWS_ENVIRONMENT.AWS_REGION;
+it("Asherah's Rust core and VaultKms open what the other has sealed, with the key rows of the first", async () => {
+  const transitKey = await makeKey();
   for (const first of ['asherah', 'keyfold']) {
     const names = { service: `${first}-first`, product: 'vault' };
-    await using asherah = await startAsherah({
-      ...names,
-      core: 'rust',
-      tableName: 'EncryptionKey',
-      dynamoDbEndpoint: dynamoDb.endpoint,
-      region,
-      regionSuffix: false,
-      vault: { address: bao.url, token: ROOT, transitKey },
-    });
-    const metastore = new DynamoDbMetastore({ endpoint: dynamoDb.endpoint, region });
-    const session = new SessionFactory({ ...names, metastore, kms: open(transitKey) }).session('tenant');
-    const encryptors = [() => asherah.encrypt('tenant', KEY), () => session.encryptToJson(KEY)];
-    if (first === 'keyfold') encryptors.reverse();
-    const records: string[] = [];
-    for (const encrypt of encryptors) records.push(await encrypt());
-    const parents = records.map(
-      (record) => (JSON.parse(record) as { Key: { ParentKeyMeta: object } }).Key.ParentKeyMeta,
-    );
-    expect(parents[0]).toEqual(parents[1]);
+    await using asherah = startAsherahVault({ ...names, address: bao.url, token: ROOT, transitKey });
+    const metastore = new MemoryMetastore();
+    const keyfold = (): Session => new SessionFactory({ ...names, metastore, kms: open(transitKey) }).session('tenant');
+    const records = [first === 'asherah' ? await asherah.encrypt('tenant', KEY) : await keyfold().encryptToJson(KEY)];
+    const { id, created } = decodeDataRowRecord(records[0] ?? '').key.parent;
+    const parent = { id: parseKeyId(id), created: parseEpochSeconds(created) };
+    const systemId = parseKeyId(`_SK_${names.service}_${names.product}`);
+    if (first === 'asherah') {
+      const row = await asherah.load(parent);
+      await metastore.store(row);
+      await metastore.store(await asherah.load({ id: systemId, created: row.parent?.created ?? parent.created }));
+      records.push(await keyfold().encryptToJson(KEY));
+    } else {
+      for (const keyId of [systemId, parent.id]) {
+        const row = await metastore.loadLatest(keyId);
+        if (row !== undefined) await asherah.store(row);
+      }
+      records.push(await asherah.encrypt('tenant', KEY));
+    }
+    const systemKey = await metastore.loadLatest(systemId);
+    expect(Buffer.from(systemKey?.encryptedKey ?? []).toString()).toMatch(/^vault:v1:/);
     for (const record of records) {
+      expect(decodeDataRowRecord(record).key.parent).toEqual(parent);
       expect(await asherah.decrypt('tenant', record)).toEqual(KEY);
-      expect(await session.decryptJson(record)).toEqual(KEY);
+      expect(await keyfold().decryptJson(record)).toEqual(KEY);
     }
   }
-  await dynamoDb.close();
+});
+
+it('the commands of docs/how-to/use-vault.md make a role that VaultKms can use', async () => {
+  const server = await OpenBao.start({ prepared: false });
+  const page = await readFile(join(import.meta.dirname, '..', '..', 'docs', 'how-to', 'use-vault.md'), 'utf8');
+  const [, commands = ''] = /^```sh\n(.*?)^```$/ms.exec(page) ?? [];
+  await server.run(commands);
+  const role = await server.roleOf('orders');
+  const kms = open('keyfold', { addresses: [server.url], auth: { method: 'approle', ...role } });
+  expect(await unwrap(kms, await wrap(kms))).toEqual(KEY);
+  await server.run('bao write -f transit/keys/keyfold/rotate');
+  expect(Buffer.from(await wrap(kms)).toString()).toMatch(/^vault:v2:/);
+  const misspelt = open('keyfolt', { addresses: [server.url], auth: { method: 'approle', ...role } });
+  expect(await codeOf(wrap(misspelt))).toBe('KmsMisconfigured');
+  await server.stop();
 });
