@@ -177,7 +177,7 @@ export function alarmResources(deployment: Deployment, region: string): Resource
         },
       ),
       OutputAging: alarm(
-        `Nobody has read ${queues.output} for half of the time that it keeps messages: at its end they are lost`,
+        `${queues.output} has had no reader for half of its retention: messages are lost when the retention ends`,
         topic,
         { least: (queue.retentionDays * DAY) / 2 },
         {

@@ -27,8 +27,8 @@ const whole = (least: number, most: number) =>
     v.maxValue(most, `is above ${most}`),
   );
 /**
- * As keys.yml has it. Roles and policies match the aliases NAME-next-N and NAME-retired-N, too, so no name may be taken
- * for one of those of another name, nor hold what stands for other names.
+ * The name of the KMS keys, as in keys.yml. Roles and policies also match the aliases NAME-next-N and NAME-retired-N.
+ * So no name may have such an ending, or a wildcard.
  */
 const keyNameSchema = v.pipe(
   v.string(),
@@ -47,9 +47,9 @@ const prefixSchema = v.pipe(
 );
 const text = v.pipe(v.string(), v.nonEmpty('is empty'));
 /**
- * A name in the ids of keys. It is also a dimension of metrics, which CloudWatch takes in ASCII and which queries
- * quote, and a part of the patterns by which IAM knows a service's rows: an asterisk, a question mark or a dollar sign
- * would stand for other services' names there.
+ * A part of key ids: the service or the product. It is also a metric dimension, which must be ASCII and which queries
+ * quote. IAM policies use it in the pattern of a service's rows, where an asterisk, a question mark or a dollar sign
+ * would match other services.
  */
 const namePart = v.pipe(
   v.string(),
@@ -63,8 +63,8 @@ const namePart = v.pipe(
 const RETENTIONS = [30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653] as const;
 
 /**
- * Lambda takes a line without a level, such as those of metrics, for one at INFO, and the audit's lines are at INFO:
- * above it both would be dropped.
+ * The log levels that keep metrics and audit. Lambda treats lines without a level, such as those of metrics, as INFO,
+ * and the audit's lines have the level INFO. A higher level would drop both.
  */
 const APPLICATION_LEVELS = ['TRACE', 'DEBUG', 'INFO'] as const;
 const applicationLevelFault =

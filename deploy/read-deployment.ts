@@ -94,7 +94,7 @@ function faultsBetween(deployment: Deployment): string[] {
       ? ['queue.operations is there without a queue.kind']
       : []),
     ...(alarmEmail === undefined && regions.some((region) => alarmTopics[region] === undefined)
-      ? ['alarmEmail is not there, nor an alarmTopics for every region: no one would receive the alarms']
+      ? ['alarmEmail is not there, nor an alarmTopics for every region: no address would receive the alarms']
       : []),
     ...(queue.kind === 'fifo' && queue.batchSize > 10 ? ['queue.batchSize is above 10 of a FIFO queue'] : []),
     ...(queue.kind !== 'none' && queueShare !== null && queueShare < queue.maximumConcurrency

@@ -1,6 +1,6 @@
 /**
- * `npm run path`: lists the files of src in which a function runs during one warm encrypt and one cold decrypt. Both are
- * requests to the HTTP function, on emulators of DynamoDB and of KMS in two regions.
+ * `npm run path`: lists the files of src in which a function runs during one warm encrypt and one cold decrypt. Both
+ * are requests to the HTTP function, on emulators of DynamoDB and of KMS in two regions.
  */
 import { readFileSync } from 'node:fs';
 import { Session, type Profiler } from 'node:inspector/promises';

@@ -19,7 +19,9 @@ const ALLOWED: ReadonlySet<string> = new Set([
   'MIT-0',
 ]);
 
-/** The texts of packages that publish none, by their scope. All packages of a scope have the same authors and licence. */
+/**
+ * The texts of packages that publish none, by their scope. All packages of a scope have the same authors and licence.
+ */
 const TEXTS: Readonly<Record<string, string>> = {
   '@aws-lambda-powertools': 'scripts/licence-texts/powertools.txt',
   '@aws-sdk': 'node_modules/@aws-sdk/core/LICENSE',

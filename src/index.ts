@@ -83,7 +83,7 @@ export class StaticKms extends StaticKmsIn {
   /**
    * @param masterKey 32 bytes, which are copied: the caller may zero them afterwards
    * @param environment shows whether the process runs in Lambda. Default: `process.env`.
-   * @param override {@link STATIC_KMS_OVERRIDE}, if the static key is to be used in Lambda
+   * @param override {@link STATIC_KMS_OVERRIDE}, to use the static key in Lambda
    * @throws TypeError that names a parameter of the wrong type
    * @throws KeyfoldError `InvalidConfiguration` in Lambda without the override, or if the key is not 32 bytes long
    */

@@ -60,8 +60,8 @@ export async function startCold(
     },
   });
   try {
-    const [cold, coldWallMs] = await ask(one, event);
-    const [, warmWallMs] = await ask(one, event);
+    const [cold, coldWallMs] = await invoke(one, event);
+    const [, warmWallMs] = await invoke(one, event);
     const { loadCpuMs, startCpuMs, requestCpuMs, requestWallMs, peakMiB } = cold;
     return { loadCpuMs, startCpuMs, requestCpuMs, requestWallMs, peakMiB, coldWallMs, warmWallMs };
   } finally {
@@ -69,7 +69,7 @@ export async function startCold(
   }
 }
 
-async function ask(one: EmulatedFunction, event: unknown): Promise<[measured: ColdStart, wallMs: number]> {
+async function invoke(one: EmulatedFunction, event: unknown): Promise<[measured: ColdStart, wallMs: number]> {
   const beganAtMs = performance.now();
   const answer = (await one.invoke(event)) as ColdStart & { result?: { statusCode: number } };
   const wallMs = performance.now() - beganAtMs;

@@ -32,16 +32,16 @@ export async function startContestant(name: ContestantName): Promise<ContestantP
   const endOnExit = (): void => void child.kill('SIGKILL');
   process.once('exit', endOnExit);
 
-  const ask = async (order: object): Promise<Lap> => {
+  const send = async (order: object): Promise<Lap> => {
     child.stdin.write(`${JSON.stringify(order)}\n`);
     const { value, done } = await lines.next();
     if (done === true) throw new Error(`the contestant ${name} has exited`);
     return JSON.parse(value) as Lap;
   };
   return {
-    encrypt: { time: (runs) => ask({ operation: 'encrypt', runs }) },
-    decrypt: { time: (runs) => ask({ operation: 'decrypt', runs }) },
-    take: async (plaintext) => void (await ask({ payload: plaintext.toString('base64') })),
+    encrypt: { time: (runs) => send({ operation: 'encrypt', runs }) },
+    decrypt: { time: (runs) => send({ operation: 'decrypt', runs }) },
+    take: async (plaintext) => void (await send({ payload: plaintext.toString('base64') })),
     stop: async () => {
       process.off('exit', endOnExit);
       await end(child);

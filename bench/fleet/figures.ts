@@ -3,7 +3,7 @@ import { failoverPolicy } from '../../src/kms/failover-policy.ts';
 import { Seeded } from '../../test/support/seeded.ts';
 import { ourKms } from './policies.ts';
 import { RegionModel, type RegionCondition } from './region-model.ts';
-import { EPOCH_MS, makeVault, NAMES, PARTITION } from './vault.ts';
+import { EPOCH_MS, makeKeyStore, NAMES, PARTITION } from './key-store.ts';
 import { VirtualClock } from './virtual-clock.ts';
 
 /** A documented figure, with its measured value and whether it holds. */
@@ -41,28 +41,28 @@ interface Took {
 async function tryOut(preferred: RegionCondition, other: RegionCondition): Promise<Trial> {
   const random = new Seeded(11).draw;
   const clock = new VirtualClock(random);
-  const vault = await makeVault(REGIONS);
+  const keyStore = await makeKeyStore(REGIONS);
   const models = REGIONS.map((r) => new RegionModel(r.name, r.perSecond, r.medianMs, clock, () => STEADY));
   [preferred, other].forEach((condition, i) => Object.assign(models[i] ?? {}, { condition }));
   const took: Record<'cold' | 'next' | 'warm', number[]> = { cold: [], next: [], warm: [] };
   const run = async (): Promise<void> => {
     const kms = ourKms(models, clock, random);
-    const session = new SessionFactory({ ...NAMES, metastore: vault.metastore, kms, now: clock.now }).session(
+    const session = new SessionFactory({ ...NAMES, metastore: keyStore.metastore, kms, now: clock.now }).session(
       PARTITION,
     );
-    const ask = async (kind: keyof typeof took, record: keyof typeof vault.records): Promise<void> => {
+    const send = async (kind: keyof typeof took, record: keyof typeof keyStore.records): Promise<void> => {
       const beganMs = clock.now();
       const limits = { deadlineAtMs: beganMs + 60_000 };
-      await session.decrypt(vault.records[record], limits).catch((error: unknown) => {
+      await session.decrypt(keyStore.records[record], limits).catch((error: unknown) => {
         if (!(error instanceof KeyfoldError)) throw error;
       });
       took[kind].push(clock.now() - beganMs);
     };
-    await ask('cold', 'present');
+    await send('cold', 'present');
     if (other.kind === 'answers' && other.perSecond === 0) return;
-    await ask('warm', 'present');
+    await send('warm', 'present');
     await clock.sleep(1000);
-    await ask('next', 'older');
+    await send('next', 'older');
   };
   for (let i = 0; i < CONTAINERS; i += 1) clock.at(EPOCH_MS + i * 5, () => void run());
   await clock.run(EPOCH_MS, EPOCH_MS + 120_000);

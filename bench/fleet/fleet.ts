@@ -3,7 +3,7 @@ import { Seeded } from '../../test/support/seeded.ts';
 import { kmsMaker, type OurChanges, type PolicyName } from './policies.ts';
 import { RegionModel } from './region-model.ts';
 import type { Scenario, Visit } from './scenarios.ts';
-import { EPOCH_MS, makeVault, NAMES, PARTITION } from './vault.ts';
+import { EPOCH_MS, makeKeyStore, NAMES, PARTITION } from './key-store.ts';
 import { VirtualClock } from './virtual-clock.ts';
 
 /** The time budget of a request: the HTTP deadline of 28 s minus the margin. */
@@ -38,7 +38,7 @@ export async function sendFleet(
   const random = new Seeded(seed + 1).draw;
   const clock = new VirtualClock(random);
   const models = scenario.regions.map((r) => new RegionModel(r.name, r.perSecond, r.medianMs, clock, random));
-  const vault = await makeVault(scenario.regions);
+  const keyStore = await makeKeyStore(scenario.regions);
   const makeKms = await kmsMaker(policy, random, changes);
   for (const { atMs, condition } of scenario.turns) {
     clock.at(EPOCH_MS + atMs, () => {
@@ -50,20 +50,20 @@ export async function sendFleet(
   let beginsMs = 0;
   for (const visits of scenario.containers(new Seeded(seed).draw)) {
     let container: SessionFactory | undefined;
-    const ask = async ({ key }: Visit): Promise<void> => {
+    const send = async ({ key }: Visit): Promise<void> => {
       container ??= new SessionFactory({
         ...NAMES,
-        metastore: vault.metastore,
+        metastore: keyStore.metastore,
         kms: makeKms(models, clock),
         now: clock.now,
       });
       const session = container.session(PARTITION);
-      const record = vault.records[key];
+      const record = keyStore.records[key];
       await seek(clock, random, wishes, (deadlineAtMs) => session.decrypt(record, { deadlineAtMs }));
     };
     for (const visit of visits) {
       beginsMs = Math.min(beginsMs, visit.atMs);
-      clock.at(EPOCH_MS + visit.atMs, () => void ask(visit).catch((error: unknown) => troubles.push(error)));
+      clock.at(EPOCH_MS + visit.atMs, () => void send(visit).catch((error: unknown) => troubles.push(error)));
     }
   }
   await clock.run(EPOCH_MS + beginsMs, EPOCH_MS + scenario.horizonMs);

@@ -11,7 +11,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { runJobs, type Job } from './crew.ts';
+import { runJobs, type Job } from './run-jobs.ts';
 import { figures } from './figures.ts';
 import type { Passage } from './fleet.ts';
 import { measure, meanOf, type Measures } from './measure.ts';

@@ -9,14 +9,14 @@ import type { KmsRegion } from '../../src/kms/kms-region.ts';
 import type { VirtualClock } from './virtual-clock.ts';
 
 /** Calls one region, with the retries of the policy. @throws RegionFault */
-type AskRegion = (region: KmsRegion, ask: () => Promise<Buffer>) => Promise<Buffer>;
+type SendToRegion = (region: KmsRegion, send: () => Promise<Buffer>) => Promise<Buffer>;
 
 /** Tries the regions in order and remembers no failures, as Asherah and a plain loop over SDK clients do. */
 class InOrder implements KeyManagementService {
   readonly #regions: readonly KmsRegion[];
-  readonly #askRegion: AskRegion;
+  readonly #askRegion: SendToRegion;
 
-  constructor(regions: readonly KmsRegion[], askRegion: AskRegion) {
+  constructor(regions: readonly KmsRegion[], askRegion: SendToRegion) {
     this.#regions = regions;
     this.#askRegion = askRegion;
   }
@@ -46,7 +46,7 @@ class InOrder implements KeyManagementService {
 
 /** Asherah's policy: it calls each region once. */
 export function asherahKms(regions: readonly KmsRegion[]): KeyManagementService {
-  return new InOrder(regions, (_, ask) => ask());
+  return new InOrder(regions, (_, send) => send());
 }
 
 type Strategy = Extract<
@@ -63,16 +63,16 @@ export async function sdkKms(): Promise<(regions: readonly KmsRegion[], clock: V
   const Standard = strategy.constructor as new (maxAttempts: number) => Strategy;
   return (regions) => {
     const strategies = new Map(regions.map((region) => [region, new Standard(maxAttempts)]));
-    return new InOrder(regions, async (region, ask) => retried(strategies.get(region) ?? strategy, ask));
+    return new InOrder(regions, async (region, send) => retried(strategies.get(region) ?? strategy, send));
   };
 }
 
 /** Retries with a strategy as the SDK's retry middleware does. */
-async function retried(strategy: Strategy, ask: () => Promise<Buffer>): Promise<Buffer> {
+async function retried(strategy: Strategy, send: () => Promise<Buffer>): Promise<Buffer> {
   let token = await strategy.acquireInitialRetryToken('');
   for (;;) {
     try {
-      const answer = await ask();
+      const answer = await send();
       strategy.recordSuccess(token);
       return answer;
     } catch (error) {

@@ -1,6 +1,6 @@
-/** A worker thread that runs the simulations of `crew.ts` one after the other. */
+/** A worker thread that runs the simulations of `run-jobs.ts` one after the other. */
 import { parentPort } from 'node:worker_threads';
-import type { Job } from './crew.ts';
+import type { Job } from './run-jobs.ts';
 import { sendFleet } from './fleet.ts';
 import { scenarios } from './scenarios.ts';
 

@@ -3,7 +3,7 @@ import type { DynamoDbFault } from '../../test/support/dynamodb-proxy.ts';
 import type { Seeded } from '../../test/support/seeded.ts';
 
 /** The faults of KMS and DynamoDB during one period of a soak. */
-export interface Weather {
+export interface FaultSchedule {
   /** The fault of each region, in the order of the regions. Undefined for a region without a fault. */
   readonly kms: readonly (FaultInput | undefined)[];
   readonly dynamoDb: DynamoDbFault | undefined;
@@ -47,9 +47,9 @@ const OF_DYNAMODB: readonly DynamoDbFault[] = [
 ];
 
 /** Picks the next faults: half of the time none, otherwise in one region, all regions, DynamoDB, or a mix. */
-export function nextWeather(random: Seeded, regions: number): Weather {
+export function nextFaultSchedule(random: Seeded, regions: number): FaultSchedule {
   const kms = Array.from({ length: regions }, () => undefined);
-  const fair: Weather = { kms, isLasting: false, dynamoDb: undefined, dynamoDbRate: 0 };
+  const fair: FaultSchedule = { kms, isLasting: false, dynamoDb: undefined, dynamoDbRate: 0 };
   if (random.chance(0.5)) return fair;
   const dynamoDb = random.chance(0.4) ? random.of(OF_DYNAMODB) : undefined;
   const dynamoDbRate = random.chance(0.5) ? 1 : 0.3;

@@ -109,7 +109,7 @@ async function run(options: LoadOptions): Promise<void> {
     } catch (error) {
       const code = error instanceof KeyfoldError ? error.code : String(error);
       errors[code] = (errors[code] ?? 0) + 1;
-      if (!(error instanceof KeyfoldError && error.retryable)) wrong(`${name} failed for good: ${String(error)}`);
+      if (!(error instanceof KeyfoldError && error.retryable)) wrong(`${name} failed permanently: ${String(error)}`);
     }
     clearTimeout(timer);
     const lateMs = overdueSinceMs === undefined ? 0 : performance.now() - overdueSinceMs;

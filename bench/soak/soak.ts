@@ -20,7 +20,7 @@ import { startDynamoDb } from '../../local/dynamodb.ts';
 import { startKmsEmulator } from '../../emulators/kms/kms-emulator.ts';
 import { AwsKms, DynamoDbMetastore, SessionFactory } from '../../src/index.ts';
 import { DynamoDbProxy } from '../../test/support/dynamodb-proxy.ts';
-import { nextWeather } from './faults.ts';
+import { nextFaultSchedule } from './faults.ts';
 import { DEADLINE_MS, SOAK_NAMES, type KeptRecord, type LoadOptions, type LoadReport } from './options.ts';
 import { Seeded } from '../../test/support/seeded.ts';
 
@@ -83,20 +83,20 @@ async function soak(): Promise<LoadReport[]> {
   const random = new Seeded(seed + 1);
   const endsAtMs = Date.now() + durationMs;
   while (Date.now() < endsAtMs && load.exitCode === null) {
-    const weather = nextWeather(random, REGIONS.length);
+    const schedule = nextFaultSchedule(random, REGIONS.length);
     kms.clearFaults();
-    weather.kms.forEach((fault, i) => fault && kms.setFault(REGIONS[i] ?? '', fault));
-    proxy.befall = () => (random.chance(weather.dynamoDbRate) ? weather.dynamoDb : undefined);
+    schedule.kms.forEach((fault, i) => fault && kms.setFault(REGIONS[i] ?? '', fault));
+    proxy.faultOf = () => (random.chance(schedule.dynamoDbRate) ? schedule.dynamoDb : undefined);
     proxy.calls = [];
     kms.resetCalls();
     await setTimeout(200 + random.below(MAX_FAULT_MS));
     // Pause after a permanent fault, so that no request meets permanent faults of two regions and correctly fails.
-    if (!weather.isLasting) continue;
+    if (!schedule.isLasting) continue;
     kms.clearFaults();
     await setTimeout(DEADLINE_MS);
   }
   kms.clearFaults();
-  proxy.befall = () => undefined;
+  proxy.faultOf = () => undefined;
   load.kill('SIGTERM');
   const [exitCode] = await exited;
   if (exitCode !== 0) throw new Error(`the load process exited with code ${exitCode}`);

@@ -23,7 +23,7 @@ export function readHealth() {
  * Sends a request to the API and returns its answer and the calls that reached the emulators meanwhile.
  * The calls of other requests at the same time are included.
  */
-export async function ask(path, body = '') {
+export async function post(path, body = '') {
   const { position } = await control('GET', '/local/calls');
   const startedAt = performance.now();
   const answer = await fetch(path, { method: 'POST', headers: { 'content-type': 'application/json' }, body });

@@ -54,7 +54,7 @@ function callView({ service, region, action, keyId, outcome }) {
 
 /** Explains the cost of a request from its calls. */
 function explain(calls) {
-  if (calls.length === 0) return 'Nobody was asked: its keys were warm in memory.';
+  if (calls.length === 0) return 'It needed no call: its keys were warm in memory.';
   const kms = calls.filter(({ service }) => service === 'KMS');
   const failed = [...new Set(kms.filter(({ outcome }) => outcome !== 'ok').map(({ region }) => region))];
   const answered = [...new Set(kms.filter(({ outcome }) => outcome === 'ok').map(({ region }) => region))];

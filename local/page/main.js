@@ -1,4 +1,4 @@
-import { ask, readHealth, readState, revoke, setFault } from './api.js';
+import { post, readHealth, readState, revoke, setFault } from './api.js';
 import { bytesView } from './bytes-view.js';
 import { chainView } from './chain-view.js';
 import { byId, el, timeOf } from './dom.js';
@@ -78,14 +78,14 @@ function showKeys() {
 }
 
 async function startCold() {
-  const asked = await ask('/local/cold-start');
+  const asked = await post('/local/cold-start');
   const why = 'The process has ended, and what it kept in memory is gone. The next request starts a new one.';
   show({ said: 'Started cold', why, asked });
   world.health = undefined;
 }
 
 async function maintain() {
-  const asked = await ask('/local/maintenance');
+  const asked = await post('/local/maintenance');
   const why = 'It tries every wrap of every System Key, renews those that are missing, and reports what it found.';
   show({ said: asked.ok ? 'Maintained' : 'The maintenance failed', output: readable(asked.text), why, asked });
 }

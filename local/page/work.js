@@ -1,4 +1,4 @@
-import { ask } from './api.js';
+import { post } from './api.js';
 import { byId } from './dom.js';
 import { bodyWith, memberOf, readable } from './json-text.js';
 
@@ -79,7 +79,7 @@ export async function perform(act) {
   } catch {
     throw new Error(act === 'encrypt-fields' ? 'The document is no JSON.' : 'There is no record or document to send.');
   }
-  const asked = await ask(`/v1/partitions/${encodeURIComponent(value('partition'))}/${operation}`, text);
+  const asked = await post(`/v1/partitions/${encodeURIComponent(value('partition'))}/${operation}`, text);
   return { act, asked, ...(asked.ok ? take(asked.text) : refused(asked)) };
 }
 

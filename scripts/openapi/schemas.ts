@@ -89,7 +89,7 @@ export function isRetryable(code: ErrorCode): boolean {
   return new KeyfoldError(code, '').retryable;
 }
 
-/** Where a schema of the document is. */
+/** A reference to a schema of the document. */
 export function refTo(name: string): { readonly $ref: string } {
   return { $ref: `#/components/schemas/${name}` };
 }

@@ -4,7 +4,7 @@ import { regionOfKeyId } from '../records/ids.ts';
 import type { KeyTable } from '../maintenance/key-table.ts';
 import type { CliDependencies } from './dependencies.ts';
 
-/** The row that a command is about. */
+/** The row that a command inspects or changes. */
 export interface KeyRequest {
   readonly id: string;
   /** The key's creation time in seconds since 1970, or the latest row of the ID. */

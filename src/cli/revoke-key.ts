@@ -119,7 +119,10 @@ async function attempt(
   if (request.dryRun) return { outcome: 'would-revoke', says: 'Dry run: nothing was written.', fromMs: now() };
   if (!request.yes) {
     if (terminal.ask === undefined) {
-      return { outcome: 'refused', says: 'nobody is there to confirm: nothing was written; --yes goes ahead' };
+      return {
+        outcome: 'refused',
+        says: 'there is no terminal for the confirmation: nothing was written; --yes revokes without one',
+      };
     }
     const answer = (await terminal.ask(`Type ${row.created} or yes to revoke it: `)).trim();
     if (answer !== 'yes' && answer !== String(row.created)) {

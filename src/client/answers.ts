@@ -27,10 +27,10 @@ export const readJsonRecord: Reader<JsonRecord> = (answer) => {
   return jsonRecord(record, answer);
 };
 
-/** Reads a record in its compact form: a `kf1.` or `kf1j.` string. */
+/** Reads a record in its compact form: a string that begins with `kf1.`, `kf1j.`, `kf2.` or `kf2j.`. */
 export const readCompactRecord: Reader<string> = (answer) => {
   const { record } = membersOf(answer.value, answer);
-  if (typeof record === 'string' && /^kf1j?\.[A-Za-z0-9_-]+$/.test(record)) return record;
+  if (typeof record === 'string' && /^kf[12]j?\.[A-Za-z0-9_-]+$/.test(record)) return record;
   throw unexpected('a compact record', answer);
 };
 
@@ -78,7 +78,7 @@ function readResult<T>(read: Reader<T>, answer: ClientAnswer): T | KeyfoldClient
 }
 
 function jsonRecord(value: unknown, answer: ClientAnswer): JsonRecord {
-  const { Key, Data } = membersOf(value, answer);
+  const { Key, Proof, Data } = membersOf(value, answer);
   const key = membersOf(Key, answer);
   const parent = membersOf(key['ParentKeyMeta'], answer);
   return {
@@ -87,6 +87,7 @@ function jsonRecord(value: unknown, answer: ClientAnswer): JsonRecord {
       Key: base64(key['Key'], answer),
       ParentKeyMeta: { KeyId: text(parent['KeyId'], answer), Created: seconds(parent['Created'], answer) },
     },
+    ...(Proof !== undefined && { Proof: base64(Proof, answer) }),
     Data: base64(Data, answer),
   };
 }

@@ -48,7 +48,7 @@ export class KeyfoldClient {
     if ((lambda === undefined) === (http === undefined)) {
       throw new TypeError('options must have one of lambda and http.');
     }
-    this.#transport = lambda ?? new HttpTransport(http as HttpTransportOptions);
+    this.#transport = lambda ?? new HttpTransport(http);
     this.#retry = retryPolicy(retry);
   }
 

@@ -25,8 +25,8 @@ export interface HttpTransportOptions {
   /** The AWS region to sign requests for. If absent, it is read from the endpoint's host name. */
   readonly region?: string;
   /**
-   * The AWS credentials to sign requests with. `defaultCredentials()` of `keyfold/client/default-credentials` finds them
-   * as the AWS SDK does: in the environment, in profiles, from the container or the instance.
+   * The AWS credentials to sign requests with. `defaultCredentials()` of `keyfold/client/default-credentials` finds
+   * them as the AWS SDK does: in the environment, in profiles, from the container or the instance.
    */
   readonly credentials?: Credentials;
   /** Returns the `authorization` header, `Bearer …`, for an API with a JWT authorizer. Called once per attempt. */
@@ -60,8 +60,8 @@ export class HttpTransport implements Transport {
   readonly #signer: RequestSigner | Authorizer;
 
   /**
-   * @throws TypeError if an option has the wrong type or does not exist, unless one of `credentials` and `authorization`
-   * is given, or if the endpoint uses `http:` for a host other than this machine
+   * @throws TypeError if an option has the wrong type or does not exist, unless one of `credentials` and
+   * `authorization` is given, or if the endpoint uses `http:` for a host other than this machine
    */
   constructor(options: HttpTransportOptions) {
     const { endpoint, region, credentials, authorization } = optionsOf(options, 'http', OPTIONS);

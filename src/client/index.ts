@@ -12,13 +12,15 @@ export type { HttpTransportOptions } from './http.ts';
 export type { LambdaTransport } from './lambda.ts';
 export type {
   DocumentOf,
+  FieldBinding,
   FieldSelection,
   FieldsToDecrypt,
   FieldsToEncrypt,
   GivenDocument,
   SharingOptions,
 } from '../operations/fields-request.ts';
-export type { CallOptions } from './partition.ts';
+export type { CallOptions, ContextOptions, DecryptOptions, PlaintextItem, RecordItem } from './partition.ts';
+export type { RecordContext } from '../records/record-proof.ts';
 export type { PartitionClient, RecordOptions } from './partition.ts';
 export type { JsonRecord, KeyfoldRecord, MovedRecordOf, RecordFormat, RecordOf, Rewrapped } from './records.ts';
 export type { RetryPolicy } from './retry.ts';

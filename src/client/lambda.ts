@@ -61,7 +61,9 @@ export class LambdaTransport implements Transport {
   readonly #functions: KeyfoldFunctions;
   readonly #client: LambdaClient;
 
-  /** @throws TypeError that names an option of the wrong type, an unknown option, or two options that exclude each other */
+  /**
+   * @throws TypeError that names an option of the wrong type, an unknown option, or two options that exclude each other
+   */
   constructor(options: LambdaTransportOptions) {
     const { functions, credentials, client } = optionsOf(options, 'options', OPTIONS);
     if (typeof functions === 'string') check(functions, 'options.functions', FUNCTION_NAME);

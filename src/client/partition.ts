@@ -1,11 +1,15 @@
 import {
   ABORT_SIGNAL,
+  ANYTHING,
   BOOLEAN,
   BYTES,
   check,
+  isOf,
   itemsOf,
+  OBJECT,
   optional,
   optionsOf,
+  recordOf,
   STRING,
   viewOf,
   type Types,
@@ -31,6 +35,7 @@ import {
   type GivenDocument,
   type SharingOptions,
 } from '../operations/fields-request.ts';
+import type { RecordContext } from '../records/record-proof.ts';
 import { documentOf } from './documents.ts';
 import { jsonOf } from './json.ts';
 import type { KeyfoldClientError } from './errors.ts';
@@ -51,6 +56,32 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Options of a call on a record that is bound to its place. */
+export interface ContextOptions {
+  /**
+   * Names the place of the record, such as `{ table: 'users', id: '42' }`. A record that was encrypted with a context
+   * decrypts only with the same context. Keyfold neither stores nor logs it.
+   */
+  readonly context?: RecordContext | undefined;
+}
+
+/** Options of `decrypt`. */
+export interface DecryptOptions extends CallOptions, ContextOptions {
+  /** For the compact record of a field: the field's path in its document, such as `$['items'][*]['ssn']`. */
+  readonly path?: string | undefined;
+}
+
+/** A payload of a batch with a context of its own. */
+export interface PlaintextItem extends ContextOptions {
+  readonly plaintext: Uint8Array;
+}
+
+/** A record of a batch with a context of its own. */
+export interface RecordItem extends ContextOptions {
+  readonly record: KeyfoldRecord;
+  readonly path?: string | undefined;
+}
+
 /** Options of a call that returns records. */
 export interface RecordOptions<Format extends RecordFormat> extends CallOptions {
   /** `compact` for records as compact strings. Absent for JSON objects. */
@@ -58,7 +89,12 @@ export interface RecordOptions<Format extends RecordFormat> extends CallOptions 
 }
 
 const CALL_OPTIONS: Types<CallOptions> = { signal: optional(ABORT_SIGNAL) };
+const CONTEXT = optional(OBJECT);
 const RECORD_OPTIONS: Types<RecordOptions<RecordFormat>> = { ...CALL_OPTIONS, format: optional(STRING) };
+const ENCRYPT_OPTIONS: Types<RecordOptions<RecordFormat> & ContextOptions> = { ...RECORD_OPTIONS, context: CONTEXT };
+const DECRYPT_OPTIONS: Types<DecryptOptions> = { ...CALL_OPTIONS, context: CONTEXT, path: optional(STRING) };
+const PLAINTEXT_ITEM: Types<PlaintextItem> = { plaintext: BYTES, context: CONTEXT };
+const RECORD_ITEM: Types<RecordItem> = { record: ANYTHING, context: CONTEXT, path: optional(STRING) };
 const BATCH_OPTIONS: Types<RecordOptions<RecordFormat> & SharingOptions> = {
   ...RECORD_OPTIONS,
   shareDataRowKey: optional(BOOLEAN),
@@ -84,21 +120,33 @@ export class PartitionClient {
     this.#retry = retry;
   }
 
-  /** Encrypts a payload. Returns a record, which the caller stores. */
+  /**
+   * Encrypts a payload. Returns a record, which the caller stores.
+   * @example
+   * const context = { table: 'users', id: '42', column: 'email' };
+   * const record = await partition.encrypt(Buffer.from('ada@example.com'), { context });
+   * const payload = await partition.decrypt(record, { context });
+   */
   async encrypt<Format extends RecordFormat = undefined>(
     plaintext: Uint8Array,
-    options: RecordOptions<Format> = {},
+    options: RecordOptions<Format> & ContextOptions = {},
   ): Promise<RecordOf<Format>> {
-    const { format, signal } = optionsOf(options, 'options', RECORD_OPTIONS);
-    const answer = await this.#send('encrypt', plaintextMembers(plaintext, 'plaintext', format), signal);
+    const { format, context, signal } = optionsOf(options, 'options', ENCRYPT_OPTIONS);
+    const members = withContext(plaintextMembers(plaintext, 'plaintext', format), context, 'options');
+    const answer = await this.#send('encrypt', members, signal);
     return recordReader<Format>(format)(answer);
   }
 
-  /** Decrypts a record of this partition in either format. The caller owns the returned bytes. */
-  async decrypt(record: KeyfoldRecord, options: CallOptions = {}): Promise<Uint8Array> {
+  /**
+   * Decrypts a record of this partition in either format. The caller owns the returned bytes.
+   * @throws KeyfoldServiceError `ContextRequired` for a record that is bound to a context, if `options` has none
+   */
+  async decrypt(record: KeyfoldRecord, options: DecryptOptions = {}): Promise<Uint8Array> {
     const given = checkedRecord(record, 'record');
-    const { signal } = optionsOf(options, 'options', CALL_OPTIONS);
-    return readPlaintext(await this.#send('decrypt', { record: given }, signal));
+    const { context, path, signal } = optionsOf(options, 'options', DECRYPT_OPTIONS);
+    return readPlaintext(
+      await this.#send('decrypt', recordMembers({ record: given, context, path }, 'options'), signal),
+    );
   }
 
   /** Rewraps a record under the partition's latest key. The sealed payload stays the same. */
@@ -115,14 +163,19 @@ export class PartitionClient {
   /**
    * Encrypts several payloads in one request. The result of a failed item is its error, and the client does not retry
    * the item. The service rejects a batch above its limit (by default 1,000 items); the client does not split it.
+   * @param plaintexts payloads, or objects of a payload and its context
    * @returns one record or error per payload, in the same order
    */
   async encryptBatch<Format extends RecordFormat = undefined>(
-    plaintexts: readonly Uint8Array[],
+    plaintexts: readonly (Uint8Array | PlaintextItem)[],
     options: RecordOptions<Format> & SharingOptions = {},
   ): Promise<(RecordOf<Format> | KeyfoldClientError)[]> {
     const { format, shareDataRowKey, signal } = optionsOf(options, 'options', BATCH_OPTIONS);
-    const items = itemsOf(plaintexts, 'plaintexts', (plaintext, name) => plaintextMembers(plaintext, name, format));
+    const items = itemsOf(plaintexts, 'plaintexts', (item, name) => {
+      if (!isItem(item, 'plaintext')) return plaintextMembers(item, name, format);
+      const { plaintext, context } = optionsOf<PlaintextItem>(item, name, PLAINTEXT_ITEM);
+      return withContext(plaintextMembers(plaintext, `${name}.plaintext`, format), context, name);
+    });
     const members = shareDataRowKey === undefined ? { items } : { items, shareDataRowKey };
     const answer = await this.#send('encrypt-batch', members, signal);
     return readResults(items.map(() => recordReader<Format>(format)))(answer);
@@ -130,11 +183,15 @@ export class PartitionClient {
 
   /** Decrypts several records in one request. Failed items are handled as in {@link encryptBatch}. */
   async decryptBatch(
-    records: readonly KeyfoldRecord[],
+    records: readonly (KeyfoldRecord | RecordItem)[],
     options: CallOptions = {},
   ): Promise<(Uint8Array | KeyfoldClientError)[]> {
     const { signal } = optionsOf(options, 'options', CALL_OPTIONS);
-    const items = itemsOf(records, 'records', (record, name) => ({ record: checkedRecord(record, name) }));
+    const items = itemsOf(records, 'records', (item, name) => {
+      if (!isItem(item, 'record')) return { record: checkedRecord(item, name) };
+      const { record, ...place } = optionsOf<RecordItem>(item, name, RECORD_ITEM);
+      return recordMembers({ record: checkedRecord(record, `${name}.record`), ...place }, name);
+    });
     const answer = await this.#send('decrypt-batch', { items }, signal);
     return readResults(items.map(() => readPlaintext))(answer);
   }
@@ -201,6 +258,26 @@ export class PartitionClient {
 function plaintextMembers(plaintext: unknown, name: string, format: RecordFormat): ClientCall['members'] {
   check(plaintext, name, BYTES);
   return withFormat({ plaintext: viewOf(plaintext as Uint8Array).toString('base64') }, format);
+}
+
+/** Whether an item of a batch is an object that holds its payload or record beside its context. */
+function isItem(item: unknown, member: string): boolean {
+  return isOf(OBJECT, item, 'item') && Object.hasOwn(item as object, member);
+}
+
+/** @throws TypeError for a value of the context that is not a string */
+function withContext(
+  members: ClientCall['members'],
+  context: RecordContext | undefined,
+  name: string,
+): ClientCall['members'] {
+  return context === undefined
+    ? members
+    : { ...members, context: recordOf<string>(context, `${name}.context`, STRING) };
+}
+
+function recordMembers({ record, context, path }: RecordItem, name: string): ClientCall['members'] {
+  return withContext(path === undefined ? { record } : { record, path }, context, name);
 }
 
 function withFormat(members: ClientCall['members'], format: RecordFormat): ClientCall['members'] {

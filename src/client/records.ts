@@ -1,4 +1,4 @@
-import { membersOf, NUMBER, OBJECT, STRING } from '../input/checks.ts';
+import { membersOf, NUMBER, OBJECT, optional, STRING } from '../input/checks.ts';
 
 /** A Data Row Record in Asherah's JSON format. Callers store it unchanged. */
 export interface JsonRecord {
@@ -9,6 +9,8 @@ export interface JsonRecord {
     readonly Key: string;
     readonly ParentKeyMeta: { readonly KeyId: string; readonly Created: number };
   };
+  /** Ties the record to its context, in base64. Absent if the record was encrypted without one. */
+  readonly Proof?: string;
   /** The sealed payload, in base64. */
   readonly Data: string;
 }
@@ -16,7 +18,7 @@ export interface JsonRecord {
 /** A record in either format: the JSON object, or the compact string that docs/compact-record.md describes. */
 export type KeyfoldRecord = JsonRecord | string;
 
-const RECORD = { Key: OBJECT, Data: STRING };
+const RECORD = { Key: OBJECT, Proof: optional(STRING), Data: STRING };
 const KEY = { Created: NUMBER, Key: STRING, ParentKeyMeta: OBJECT };
 const KEY_META = { KeyId: STRING, Created: NUMBER };
 
@@ -27,10 +29,11 @@ const KEY_META = { KeyId: STRING, Created: NUMBER };
  */
 export function checkedRecord(record: unknown, name: string): KeyfoldRecord {
   if (typeof record === 'string') return record;
-  const { Key, Data } = membersOf<JsonRecord>(record, name, RECORD);
+  const { Key, Proof, Data } = membersOf<JsonRecord>(record, name, RECORD);
   const { ParentKeyMeta, ...key } = membersOf<JsonRecord['Key']>(Key, `${name}.Key`, KEY);
   const parent = membersOf<JsonRecord['Key']['ParentKeyMeta']>(ParentKeyMeta, `${name}.Key.ParentKeyMeta`, KEY_META);
-  return { Key: { ...key, ParentKeyMeta: parent }, Data };
+  const sent = { ...key, ParentKeyMeta: parent };
+  return Proof === undefined ? { Key: sent, Data } : { Key: sent, Proof, Data };
 }
 
 /** The format of a new record: a compact string for `compact`, a JSON object for undefined. */

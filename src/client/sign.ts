@@ -44,7 +44,7 @@ export function requestSigner(hostname: string, region: string | undefined, cred
   const signer = new SignatureV4({
     service: 'execute-api',
     region: signedFor,
-    credentials: cache === undefined ? (credentials as Identity) : () => cache.get(),
+    credentials: cache === undefined ? credentials : () => cache.get(),
     sha256: Sha256,
   });
   return {

@@ -59,7 +59,9 @@ function uselessFieldsFaults({ FIELDS: fields, OPERATIONS }: Settings): string[]
   return [`${PREFIX}FIELDS is set, and ${PREFIX}OPERATIONS lists no operation on fields`];
 }
 
-/** The host of a queue's URL on AWS. Its region is captured. Hosts of other forms, such as VPC endpoints, do not match. */
+/**
+ * The host of a queue's URL on AWS. Its region is captured. Hosts of other forms, such as VPC endpoints, do not match.
+ */
 const QUEUE_HOST =
   /^(?:sqs(?:-fips)?\.([a-z0-9-]+)|([a-z0-9-]+)\.queue)\.(?:amazonaws\.com|api\.aws|api\.amazonwebservices\.com)/;
 

@@ -31,7 +31,9 @@ export const CREDENTIALS: Type = {
   },
 };
 
-/** Whether a value is credentials. Their parts that go into headers must have only characters that a header may have. */
+/**
+ * Whether a value is credentials. Their parts that go into headers must have only characters that a header may have.
+ */
 export function isIdentity(value: object): value is Identity {
   const { accessKeyId, secretAccessKey, sessionToken } = value as Record<keyof Identity, unknown>;
   const inHeaders = sessionToken === undefined ? [accessKeyId] : [accessKeyId, sessionToken];

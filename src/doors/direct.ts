@@ -10,9 +10,9 @@ import { MAX_ANSWER_BYTES, perform, type DoorOptions } from './perform.ts';
 const EXPECTED = 'a direct invocation such as {"operation":"encrypt","partition":"tenant-1","plaintext":"aGVsbG8="}';
 
 /**
- * Creates the door for direct invocation. The event is JSON that Lambda has parsed. It names the operation and the partition (docs/direct.md). The result
- * is the body that the HTTP door would send. A failure is thrown with its code as the error name, so that Step
- * Functions and other callers can match on the name.
+ * Creates the door for direct invocation. The event is JSON that Lambda has parsed. It names the operation and the
+ * partition (docs/direct.md). The result is the body that the HTTP door would send. A failure is thrown with its code
+ * as the error name, so that Step Functions and other callers can match on the name.
  */
 export function directDoor(options: DoorOptions): Handler<unknown, unknown> {
   return doorHandler(options.telemetry, (event, context) => answer(options, event, context));

@@ -44,8 +44,8 @@ function exactNumber(value: number): unknown {
 
 /**
  * Checks the names in the contexts of an event that Lambda has already parsed.
- * @throws KeyfoldError `InvalidRequest` for a name that JSON writes with an escape, because parsing may have changed it:
- * a record that is bound to a wrong name would never open again
+ * @throws KeyfoldError `InvalidRequest` for a name that JSON writes with an escape, because parsing may have changed
+ * it: a record that is bound to a wrong name would never open again
  */
 export function refuseInexactNames(event: unknown): void {
   for (const context of contextsIn(event)) {

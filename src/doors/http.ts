@@ -109,8 +109,8 @@ function answerFits(answer: string): boolean {
 }
 
 /**
- * Middleware that answers a failed request with a problem document (RFC 9457). Only an HTTP client reads the status of a
- * response. For any other event the invocation must fail, or it would look done.
+ * Middleware that answers a failed request with a problem document (RFC 9457). Only an HTTP client reads the status of
+ * a response. For any other event the invocation must fail, or it would look done.
  */
 const PROBLEMS: MiddlewareObj<APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2> = {
   onError: (request) => {

@@ -132,7 +132,9 @@ function checkedAnswers(wearsOut: CryptoPolicy['wearsOut']): CryptoPolicy['wears
   };
 }
 
-/** @throws KeyfoldError `InvalidConfiguration` for a minimum date more than ten minutes ahead, which no key could meet */
+/**
+ * @throws KeyfoldError `InvalidConfiguration` for a minimum date more than ten minutes ahead, which no key could meet
+ */
 export function checkMinimums(policy: CryptoPolicy, nowMs: number): void {
   const faults = (['minSealingCreated', 'minOpeningCreated'] as const)
     .filter((name) => policy[name] * 1000 > nowMs + MAX_AHEAD_MS)

@@ -53,8 +53,8 @@ export interface KeyManagementService {
 }
 
 /**
- * A wrapped System Key, of a service that can also prove its row. A service that returns only the bytes leaves the proof
- * to the System Key itself, which an attacker who knows an old System Key can forge.
+ * A wrapped System Key, of a service that can also prove its row. A service that returns only the bytes leaves the
+ * proof to the System Key itself, which an attacker who knows an old System Key can forge.
  */
 export interface Wrapped {
   readonly wrapped: Uint8Array;

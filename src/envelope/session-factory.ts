@@ -15,7 +15,9 @@ import { SystemKeys } from './system-keys.ts';
 
 /** The options of {@link SessionFactory}. */
 export interface SessionFactoryOptions extends ServiceNames, ContextRules {
-  /** Whether every key row must have a proof (`require`), or only a proof that it has must hold (`verify`, the default). */
+  /**
+   * Whether every key row must have a proof (`require`), or only a proof that it has must hold (`verify`, the default).
+   */
   readonly keyRowProofs?: KeyRowProofs;
   readonly metastore: Metastore;
   readonly kms: KeyManagementService;

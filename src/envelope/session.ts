@@ -165,8 +165,8 @@ export class Session {
    * @throws TypeError, before any key is touched, if a member of the record or of the limits has the wrong type
    * @throws KeyfoldError `ContextRequired`, before any key is touched, if the record has a proof but the session has no
    * context, or {@link ContextRules} require one
-   * @throws KeyfoldError `RecordUnreadable` if the record belongs to another partition, was changed, is not bound to the
-   * session's context, or its key is absent
+   * @throws KeyfoldError `RecordUnreadable` if the record belongs to another partition, was changed, is not bound to
+   * the session's context, or its key is absent
    */
   async decrypt(record: DataRowRecord, limits: RequestLimits = {}): Promise<Buffer> {
     const given = checkedRecord(record);
@@ -246,8 +246,8 @@ export class Session {
 
   /**
    * Moves a record to the latest Intermediate Key of the partition. The payload is neither opened nor changed. It
-   * throws the errors of {@link decrypt}, but for `ContextRequired`, and does not notice a changed payload. A record keeps
-   * its proof. A record without one does not get one: decrypt it, and encrypt it with a context.
+   * throws the errors of {@link decrypt}, but for `ContextRequired`, and does not notice a changed payload. A record
+   * keeps its proof. A record without one does not get one: decrypt it, and encrypt it with a context.
    * @returns the record. `rewrapped` is false if the record already was under that key; then it is returned unchanged.
    */
   async rewrap(

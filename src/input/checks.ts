@@ -81,13 +81,14 @@ export function isOf(type: Type, value: unknown, name: string): boolean {
  */
 export function membersOf<T extends object>(given: unknown, name: string, types: Types<T>): T {
   check(given, name, OBJECT);
-  const members: Partial<Record<keyof T, unknown>> = {};
+  const members: [string, unknown][] = [];
   for (const member in types) {
     const value = read(given as T, member, name);
     check(value, `${name}.${member}`, types[member]);
-    if (value !== undefined) members[member] = value;
+    if (value !== undefined) members.push([member, value]);
   }
-  return members as T;
+  // Object.fromEntries defines members, so that one named `__proto__` is not lost.
+  return Object.fromEntries(members) as T;
 }
 
 /**

@@ -71,8 +71,10 @@ export function listening<T extends object>(silent: T, given: Partial<T> | undef
   for (const event in silent) {
     const listener = read(given, event, name);
     check(listener, `${name}.${event}`, LISTENER);
-    // Bound, because a listener may be a method.
-    if (listener !== undefined) listeners[event] = (listener as () => void).bind(given) as T[typeof event];
+    // Called on its object, because a listener may be a method.
+    const told = given as Readonly<Record<string, (...values: readonly unknown[]) => void>>;
+    if (listener !== undefined)
+      listeners[event] = ((...values: unknown[]) => told[event]?.(...values)) as T[typeof event];
   }
   return listeners;
 }

@@ -156,7 +156,7 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
     const generated = await this.#failover.firstAnswer(this.#regions, {
       action: 'GenerateDataKey',
       deadline,
-      ask: (region) => region.generateDataKey(deadline),
+      send: (region) => region.generateDataKey(deadline),
     });
     if ('faults' in generated) throw everyRegionFailed(generated.faults);
     const { region, answer } = generated;
@@ -181,7 +181,7 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
     const opened = await this.#failover.firstAnswer(regions, {
       action: 'Decrypt',
       deadline,
-      ask: (region) => openIn(region, envelope, deadline),
+      send: (region) => openIn(region, envelope, deadline),
     });
     if ('answer' in opened) {
       this.#noteFailover(opened.region);
@@ -229,8 +229,8 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
     const limits = { ...halfOf(deadline, now), signal: AbortSignal.any([deadline.signal, enough.signal]) };
     const wrapIn = (region: KmsRegion): Promise<FirstAnswer<Wrap, KmsRegion>> =>
       withDeadline(limits, now, (half) => {
-        const ask = (r: KmsRegion): Promise<Wrap> => wrap(r, half);
-        return this.#failover.firstAnswer([region], { action: 'Encrypt', deadline: half, ask }, rounds);
+        const send = (r: KmsRegion): Promise<Wrap> => wrap(r, half);
+        return this.#failover.firstAnswer([region], { action: 'Encrypt', deadline: half, send }, rounds);
       }).catch((error: unknown) => {
         deadline.signal.throwIfAborted();
         if (!(error instanceof KeyfoldError)) throw error;

@@ -69,7 +69,7 @@ export interface KmsRequest<T, R extends Region> {
   readonly action: KmsAction;
   readonly deadline: Deadline;
   /** Sends the request to one region. Throws a `RegionFault` if the region fails. */
-  readonly ask: (region: R) => Promise<T>;
+  readonly send: (region: R) => Promise<T>;
 }
 
 /** The answer of the first region that succeeds. If none does, the last fault of each region that was tried. */
@@ -162,13 +162,13 @@ export class Failover<R extends Region> {
    * Makes one attempt in one region.
    * @throws any error other than a `RegionFault`, such as the deadline's reason
    */
-  async #attempt<T>(region: R, { action, ask }: KmsRequest<T, R>): Promise<Outcome<T>> {
+  async #attempt<T>(region: R, { action, send }: KmsRequest<T, R>): Promise<Outcome<T>> {
     const health = this.#health.get(region.region);
     const { now, random } = this.#dependencies;
     const beganAtMs = now();
     health?.begin(beganAtMs);
     try {
-      const answer = await ask(region);
+      const answer = await send(region);
       health?.succeeded(now());
       this.#events.attempted({ region: region.region, action, latencyMs: elapsedSince(beganAtMs, now()) });
       return { answer };

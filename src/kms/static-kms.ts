@@ -20,7 +20,7 @@ export class StaticKms implements KeyManagementService {
   /**
    * @param masterKey 32 bytes, which are copied: the caller may zero them afterwards
    * @param environment `process.env`, which shows whether the process runs in Lambda
-   * @param override {@link STATIC_KMS_OVERRIDE}, if the static key is to be used in Lambda
+   * @param override {@link STATIC_KMS_OVERRIDE}, to use the static key in Lambda
    * @throws TypeError that names a parameter of the wrong type
    * @throws KeyfoldError `InvalidConfiguration` in Lambda without the override, or if the key is not 32 bytes long
    */

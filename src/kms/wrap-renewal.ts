@@ -67,8 +67,8 @@ async function openAlone(
 ): Promise<Opening> {
   if (!envelope.kmsKeks.some((kek) => kek.region === region.region))
     return { region, opened: undefined, fault: undefined };
-  const ask = (r: KmsRegion): Promise<OpenedWrap> => openIn(r, envelope, deadline);
-  const outcome = await failover.firstAnswer([region], { action: 'Decrypt', deadline, ask }, 1);
+  const send = (r: KmsRegion): Promise<OpenedWrap> => openIn(r, envelope, deadline);
+  const outcome = await failover.firstAnswer([region], { action: 'Decrypt', deadline, send }, 1);
   if ('answer' in outcome) return { region, opened: outcome.answer, fault: undefined };
   return { region, opened: undefined, fault: outcome.faults[0] };
 }
@@ -93,8 +93,8 @@ async function renewIn(
   const only = envelope.kmsKeks.filter((kek) => kek.region === region.region).length === 1;
   if (opened !== undefined && only && opened.kek.arn === region.keyArn && isKey(region.keyArn)) return { report };
   const present = only ? opened?.kek.arn : undefined;
-  const ask = (r: KmsRegion): Promise<RegionalKek | undefined> => wrapUnlessPresent(r, present, dataKey, deadline);
-  const outcome = await failover.firstAnswer([region], { action: 'Encrypt', deadline, ask }, 1);
+  const send = (r: KmsRegion): Promise<RegionalKek | undefined> => wrapUnlessPresent(r, present, dataKey, deadline);
+  const outcome = await failover.firstAnswer([region], { action: 'Encrypt', deadline, send }, 1);
   if ('faults' in outcome) return { report: withFault(outcome.faults[0] ?? fault) };
   const { answer: kek } = outcome;
   return kek === undefined ? { report } : { report: { region: region.region, opens: true, renewed: true }, kek };

@@ -45,7 +45,8 @@ const UNWRAP_TIMEOUT_MS = 30_000;
  * made after its System Key had expired.
  * @param rows of the whole table. Rows of other services are left out of the result.
  * @returns the System Keys first
- * @throws KeyfoldError `KmsUnavailable` and the like, if KMS does not say whether it can open a System Key
+ * @throws KeyfoldError `KmsThrottled`, `KmsUnavailable` or `KmsMisconfigured`, if KMS does not say whether it can open
+ * a System Key
  */
 export async function checkRows(rows: readonly KeyRow[], checks: RowChecks): Promise<RowCheck[]> {
   const opened = new OpenedKeys();

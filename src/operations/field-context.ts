@@ -97,7 +97,9 @@ function entriesFrom(
   };
 }
 
-/** The text of the one value that a path selects. Errors name neither the entry nor the path, which are the caller's. */
+/**
+ * The text of the one value that a path selects. Errors name neither the entry nor the path, which are the caller's.
+ */
 function textOf(values: ReadonlySet<JsonValue>, text: string, outside: ReadonlySet<JsonValue>): string {
   const [value] = values;
   if (value === undefined || values.size > 1) throw invalid('must have paths that each select exactly one value');

@@ -39,8 +39,8 @@ export interface FieldBinding {
    */
   readonly contextFrom?: Readonly<Record<string, string>>;
   /**
-   * With a context, a field is bound to its path without the indexes of arrays. `exact` keeps the indexes; `none` leaves
-   * the path out.
+   * With a context, a field is bound to its path without the indexes of arrays. `exact` keeps the indexes; `none`
+   * leaves the path out.
    */
   readonly bindPath?: 'exact' | 'none';
 }
@@ -117,8 +117,8 @@ export function requestMembers(
  * A replacer of JSON.stringify that refuses what JSON.stringify would drop, or replace by `null` or `{}`: the service
  * would seal the replacement, and the value would be lost. Members that are undefined are left out, as always.
  */
-// oxlint-disable-next-line oxc/no-this-in-exported-function -- JSON.stringify passes the holder of a value as `this`
 export function lossless(this: unknown, _name: string, value: unknown): unknown {
+  // oxlint-disable-next-line oxc/no-this-in-exported-function -- JSON.stringify passes the holder of a value as `this`
   const isKept = typeof value === 'object' ? isKeptObject(value) : isKeptPrimitive(value, this);
   if (isKept) return value;
   throw new TypeError('JSON has no such value: a function, NaN, a Map, bytes or undefined in an array.');

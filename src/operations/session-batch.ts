@@ -49,7 +49,7 @@ export async function decryptBatch(
   limits: RequestLimits = {},
 ): Promise<(Buffer | KeyfoldError)[]> {
   check(session, 'session', SESSION);
-  const given = itemsOf(records, 'records', checkedRecord);
+  const given = itemsOf(records, 'records', recordNamed);
   checkLimits(limits);
   const batch = session.batch({ shareDataRowKey: false });
   return eachItem(given, (record) => batch.decrypt(record, limits));
@@ -71,8 +71,17 @@ export async function rewrapBatch(
   limits: RequestLimits = {},
 ): Promise<({ record: DataRowRecord; rewrapped: boolean } | KeyfoldError)[]> {
   check(session, 'session', SESSION);
-  const given = itemsOf(records, 'records', checkedRecord);
+  const given = itemsOf(records, 'records', recordNamed);
   checkLimits(limits);
   const batch = session.batch({ shareDataRowKey: false });
   return eachItem(given, (record) => batch.rewrap(record, limits));
+}
+
+/** Checks a record of an array. The check of a single record, which every decrypt makes, builds no names. */
+function recordNamed(record: unknown, name: string): DataRowRecord {
+  try {
+    return checkedRecord(record as DataRowRecord);
+  } catch (cause) {
+    throw new TypeError((cause as TypeError).message.replace(/^record/, name), { cause });
+  }
 }

@@ -29,8 +29,8 @@ const NO_CALLBACKS = { itemsCounted: () => {}, itemsFailed: () => {} };
  * @param request the document, and the JSONPaths of its values to encrypt
  * @returns a JavaScript value if `document` was given, JSON text if `documentText` was given
  * @throws TypeError, before any key is touched, that names an argument of the wrong type
- * @throws KeyfoldError `InvalidRequest` for a malformed path, and for a document that is no JSON, nested deeper than 100
- * or of more than 100,000 values
+ * @throws KeyfoldError `InvalidRequest` for a malformed path, and for a document that is no JSON, nested deeper than
+ * 100 or of more than 100,000 values
  * @throws KeyfoldError `FieldNotFound` if a path selects nothing, unless `allowMissing` is set
  * @throws KeyfoldError if no key to encrypt with can be loaded or made
  * @example
@@ -53,8 +53,8 @@ export async function encryptFields<Given extends GivenDocument>(
  * @returns a JavaScript value if `document` was given, JSON text if `documentText` was given
  * @throws TypeError, before any key is touched, that names an argument of the wrong type
  * @throws KeyfoldError `RecordUnreadable` if a record belongs to another partition, was changed, or its key is absent
- * @throws KeyfoldError `InvalidRequest` as {@link encryptFields}, for a selected value that is not a compact record, and
- * for a decrypted number that JavaScript cannot represent exactly: pass `documentText` then
+ * @throws KeyfoldError `InvalidRequest` as {@link encryptFields}, for a selected value that is not a compact record,
+ * and for a decrypted number that JavaScript cannot represent exactly: pass `documentText` then
  * @example
  * const text = await decryptFields(session, { documentText: '{"id":7,"card":"kf1j.…"}', fields: ['$.card'] });
  */

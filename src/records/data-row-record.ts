@@ -55,25 +55,24 @@ const PROOF = optional(BYTES);
 /**
  * Checks a record from a caller, and copies its members. Each member is read once, so that a getter cannot give another
  * value later.
- * @param name the parameter's name, for the error
  * @throws TypeError naming the member that has a wrong type
  * @throws KeyfoldError `InvalidRequest` for a proof of another length than 32 bytes
  */
-export function checkedRecord(record: unknown, name = 'record'): DataRowRecord {
-  const key = memberOf(record as DataRowRecord, 'key', name);
-  const proof = memberOf(record as DataRowRecord, 'proof', name);
-  const data = memberOf(record as DataRowRecord, 'data', name);
-  const created = memberOf(key, 'created', `${name}.key`);
-  const encryptedKey = memberOf(key, 'encryptedKey', `${name}.key`);
-  const parent = memberOf(key, 'parent', `${name}.key`);
-  const id = memberOf(parent, 'id', `${name}.key.parent`);
-  const parentCreated = memberOf(parent, 'created', `${name}.key.parent`);
-  check(created, `${name}.key.created`, NUMBER);
-  check(encryptedKey, `${name}.key.encryptedKey`, BYTES);
-  check(id, `${name}.key.parent.id`, STRING);
-  check(parentCreated, `${name}.key.parent.created`, NUMBER);
-  check(proof, `${name}.proof`, PROOF);
-  check(data, `${name}.data`, BYTES);
+export function checkedRecord(record: DataRowRecord): DataRowRecord {
+  const key = memberOf(record, 'key', 'record');
+  const proof = memberOf(record, 'proof', 'record');
+  const data = memberOf(record, 'data', 'record');
+  const created = memberOf(key, 'created', 'record.key');
+  const encryptedKey = memberOf(key, 'encryptedKey', 'record.key');
+  const parent = memberOf(key, 'parent', 'record.key');
+  const id = memberOf(parent, 'id', 'record.key.parent');
+  const parentCreated = memberOf(parent, 'created', 'record.key.parent');
+  check(created, 'record.key.created', NUMBER);
+  check(encryptedKey, 'record.key.encryptedKey', BYTES);
+  check(id, 'record.key.parent.id', STRING);
+  check(parentCreated, 'record.key.parent.created', NUMBER);
+  check(proof, 'record.proof', PROOF);
+  check(data, 'record.data', BYTES);
   const checkedKey = { created, encryptedKey, parent: { id, created: parentCreated } };
   return proof === undefined ? { key: checkedKey, data } : { key: checkedKey, proof: checkedProof(proof), data };
 }

@@ -36,8 +36,8 @@ export class RecordBody {
 const PLAINTEXT_PREFIX = '{"plaintext":"';
 const PLAINTEXT_SUFFIX = '"}';
 /**
- * Matches a body up to the payload, if its record is written as by Keyfold and Asherah for Go. Each member stands at its
- * own place, so no name is repeated.
+ * Matches a body up to the payload, if its record is written as by Keyfold and Asherah for Go. Each member stands at
+ * its own place, so no name is repeated.
  */
 const RECORD_PREFIX =
   /^\{"record":\{"Key":\{"Created":(0|[1-9]\d{0,14}),"Key":"([A-Za-z0-9+/=]*)","ParentKeyMeta":\{"KeyId":"([ !#-[\]-\uffff]*)","Created":(0|[1-9]\d{0,14})\}\},"Data":"/;
@@ -65,8 +65,8 @@ export function readRecordBody(text: string): RecordBody | undefined {
 }
 
 /**
- * Splits the text of a record whose last member is its payload: into the value without that member, and the payload. The
- * plain way parses the whole text and decodes its `Data`.
+ * Splits the text of a record whose last member is its payload: into the value without that member, and the payload.
+ * The plain way parses the whole text and decodes its `Data`.
  */
 export function cutPayload(text: string): { rest: Record<string, unknown>; data: Buffer } | undefined {
   const at = text.indexOf(DATA_PREFIX);
@@ -100,8 +100,8 @@ export function hasRepeatedNames(text: string, value: unknown): boolean | undefi
 }
 
 /**
- * Whether a JSON text has a number beyond `Number.MAX_SAFE_INTEGER`: false if it has neither sixteen digits in a row nor
- * an exponent, which few texts have. The plain way looks at every number of the parsed value.
+ * Whether a JSON text has a number beyond `Number.MAX_SAFE_INTEGER`: false if it has neither sixteen digits in a row
+ * nor an exponent, which few texts have. The plain way looks at every number of the parsed value.
  */
 export function hasLargeNumber(text: string): false | undefined {
   return /\d{16}|\d[eE]\+?\d/.test(text) ? undefined : false;

@@ -191,7 +191,9 @@ export class KeyNaming {
     return isRegionalFormOf(`_SK${this.#base}`, id);
   }
 
-  /** Whether `id` names an Intermediate Key of this service, of any partition, with any region suffix or without one. */
+  /**
+   * Whether `id` names an Intermediate Key of this service, of any partition, with any region suffix or without one.
+   */
   isIntermediateKey(id: string): id is KeyId {
     const regionAt = id.lastIndexOf('_');
     const unsuffixed = !id.endsWith(this.#base) && REGION.test(id.slice(regionAt + 1)) ? id.slice(0, regionAt) : id;

@@ -1,13 +1,15 @@
-/** What a process holds on to after an answer: in a process of its own, where nothing else sets timers. */
+/**
+ * Tests that a process holds nothing after an answer. Each runs in a new process, so that other code sets no timers.
+ */
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startDynamoDb, type LocalDynamoDb } from '../../local/dynamodb.ts';
 import { DynamoDbProxy } from '../support/dynamodb-proxy.ts';
-import { EAST, WEST, WireWorld } from '../support/wire-world.ts';
+import { EAST, WEST, WireFixture } from '../support/wire-fixture.ts';
 
-/** Makes one request and tells, on the spot, its outcome and what keeps the process; then it must end by itself. */
+/** Makes one request and reports its outcome and what keeps the process alive. The process must then end by itself. */
 const SCRIPT = `
 const { AwsKms, DynamoDbMetastore, SessionFactory } = await import('./src/index.ts');
 const { kms, dynamoDb, kmsTimeoutMs, dynamoDbTimeoutMs, service, keys, deadlineMs } = JSON.parse(process.env.WORLD);
@@ -34,19 +36,19 @@ beforeAll(async () => {
 });
 afterAll(() => dynamoDb.close());
 
-/** Runs the script, and says what it told. */
-async function run(world: WireWorld, settings: Record<string, unknown>): Promise<unknown> {
+/** Runs the script and returns its report. */
+async function run(world: WireFixture, settings: Record<string, unknown>): Promise<unknown> {
   const keys = Object.fromEntries(Object.entries(world.keys).map(([region, { keyArn }]) => [region, keyArn]));
   const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', SCRIPT], {
     cwd: join(import.meta.dirname, '..', '..'),
     env: { ...process.env, WORLD: JSON.stringify({ kms: world.kms.endpoint, keys, ...settings }) },
-    // A bound: a process that did not end by itself would never.
+    // A limit for a process that never ends by itself.
     timeout: 15_000,
   });
   return JSON.parse(stdout);
 }
 
-describe.concurrent('after the answer no timer is left, and the process ends by itself,', () => {
+describe.concurrent('after an answer, a process has no timer and ends by itself', () => {
   it.for([
     ['the preferred region hangs', [WEST], undefined, undefined, 'ok'],
     ['every region of KMS hangs', [WEST, EAST], undefined, undefined, 'KmsUnavailable'],
@@ -54,14 +56,14 @@ describe.concurrent('after the answer no timer is left, and the process ends by 
     ['DynamoDB hangs', [], 'hang', undefined, 'MetastoreUnavailable'],
     ['DynamoDB stalls in mid-answer', [], 'stall', undefined, 'MetastoreUnavailable'],
     ['DynamoDB hangs until the deadline', [], 'hang', 1500, 'DeadlineExceeded'],
-  ] as const)('where %s', async ([name, regions, metastore, deadlineMs, outcome]) => {
+  ] as const)('if %s', async ([name, regions, metastore, deadlineMs, outcome]) => {
     const proxy = await DynamoDbProxy.start(dynamoDb.endpoint);
     const service = name.replaceAll(' ', '-');
-    const world = await WireWorld.start({ dynamoDb: proxy.endpoint, service });
+    const world = await WireFixture.start({ dynamoDb: proxy.endpoint, service });
     for (const region of regions) world.setFault(region, { kind: 'hang' });
-    proxy.befall = () => metastore && { kind: metastore };
+    proxy.faultOf = () => metastore && { kind: metastore };
     try {
-      // Short where one is waited for: whoever is well, or is cut by the deadline, has as long as it takes.
+      // Short for the faults that end by this time-out. The others end by success or by the deadline.
       const kmsTimeoutMs = deadlineMs === undefined ? 300 : 10_000;
       const dynamoDbTimeoutMs = deadlineMs === undefined && metastore !== undefined ? 300 : 10_000;
       const settings = { dynamoDb: proxy.endpoint, kmsTimeoutMs, dynamoDbTimeoutMs, service, deadlineMs };

@@ -1,16 +1,18 @@
-/** What docs/threat-model.md says does not hold, shown: each is a property of the format, or of what was asked for. */
+/**
+ * Demonstrates what docs/threat-model.md says is not protected. Each follows from the format, or from a requirement.
+ */
 import { createSecretKey } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { open as aeadOpen, SEAL_OVERHEAD_BYTES } from '../../src/crypto/aead.ts';
 import { wrappedBy } from '../support/kms.ts';
 import type { DataRowRecord, EnvelopeKeyRecord } from '../../src/index.ts';
-import { codeOf, DAY_MS, FakeWorld, noDeadline } from '../support/fakes.ts';
+import { codeOf, DAY_MS, FakeDependencies, noDeadline } from '../support/fakes.ts';
 import { operate, type Operator } from '../support/operations.ts';
 
-let world: FakeWorld;
+let world: FakeDependencies;
 
 beforeEach(() => {
-  world = new FakeWorld();
+  world = new FakeDependencies();
 });
 
 const seal = (partition: string, text: string): Promise<DataRowRecord> =>
@@ -28,19 +30,19 @@ const rowOf = ({ key }: DataRowRecord): EnvelopeKeyRecord => {
   return row;
 };
 
-describe('an attacker who writes the table', () => {
-  it("makes a partition open another's record, if they can rewrite that too: a row is not bound to its id", async () => {
+describe('an attacker who can write to the table', () => {
+  it("can make a partition decrypt another's record, if they can also rewrite the record, because a row is not bound to its id", async () => {
     const victim = await seal('victim', 'secret');
     const own = rowOf(await seal('accomplice', 'x'));
     const parent = { id: own.id, created: (own.created + 60) as EnvelopeKeyRecord['created'] };
     plant({ ...rowOf(victim), ...parent, proof: undefined });
     const renamed = { ...victim, key: { ...victim.key, parent } };
     expect(await open('accomplice', renamed)).toBe('secret');
-    // With the record as it was nothing opens.
+    // The original record does not decrypt for the other partition.
     expect(await codeOf(open('accomplice', victim))).toBe('RecordUnreadable');
   });
 
-  it('makes an old key seal again, under a later date: a row is not bound to its date', async () => {
+  it('can make an old key current again under a later date, because a row is not bound to its date', async () => {
     const old = rowOf(await seal('p', 'x'));
     world.clock.advance(80 * DAY_MS);
     const created = Math.floor(world.clock.nowMs / 1000) as never;
@@ -49,7 +51,7 @@ describe('an attacker who writes the table', () => {
     expect((await seal('p', 'y')).key.parent.created).toBe(created);
   });
 
-  it('takes a revocation back, for cold processes', async () => {
+  it('can undo a revocation for cold processes', async () => {
     const row = rowOf(await seal('p', 'x'));
     world.metastore.change(row, { revoked: true });
     const successor = rowOf(await seal('p', 'y'));
@@ -59,7 +61,7 @@ describe('an attacker who writes the table', () => {
     expect((await seal('p', 'z')).key.parent.created).toBe(row.created);
   });
 
-  it('makes new keys stand under a System Key that they know, if they may also wrap with the KMS key', async () => {
+  it('can make new keys use a System Key that they know, if they may also wrap with the KMS key', async () => {
     const known = Buffer.alloc(32, 9);
     const encryptedKey = await wrappedBy(world.kms, Buffer.from(known), noDeadline());
     const created = Math.floor(world.clock.nowMs / 1000) as never;
@@ -69,26 +71,26 @@ describe('an attacker who writes the table', () => {
   });
 });
 
-describe('an attacker who writes records', () => {
-  it('puts one of the same partition in the place of another, or an older one in its own', async () => {
+describe('an attacker who can write records', () => {
+  it('can replace a record by another or an older one of the same partition', async () => {
     const balances = { alice: await seal('p', '10'), bob: await seal('p', '1000') };
     balances.alice = balances.bob;
     expect(await open('p', balances.alice)).toBe('1000');
   });
 
-  it('cannot make one of two: a payload opens under its own Data Row Key alone', async () => {
+  it('cannot combine two records, because a payload decrypts only under its own Data Row Key', async () => {
     const [one, other] = [await seal('p', 'one'), await seal('p', 'other')];
     expect(await codeOf(open('p', { key: one.key, data: other.data }))).toBe('RecordUnreadable');
   });
 
-  it('reads how long a payload is', async () => {
+  it('can read the length of a payload', async () => {
     for (const length of [0, 1, 1000]) {
       expect((await seal('p', 'x'.repeat(length))).data).toHaveLength(length + SEAL_OVERHEAD_BYTES);
     }
   });
 });
 
-describe("an attacker who controls a field's value, and has seen a sealed one of the same partition,", () => {
+describe("an attacker who controls a field's value, and has a sealed value of the same partition,", () => {
   let operator: Operator;
   let stolen: unknown;
 
@@ -98,20 +100,20 @@ describe("an attacker who controls a field's value, and has seen a sealed one of
     stolen = (card['document'] as { card: unknown }).card;
   });
 
-  it('has it opened by "all", if their field was never sealed', async () => {
+  it('can have it decrypted by "all" if their field was never sealed', async () => {
     const document = { nickname: stolen };
     expect(await operator.answer('decrypt-fields', { document, all: true })).toEqual({
       document: { nickname: '4111' },
     });
   });
 
-  it('has it opened if "skipSealed" left it alone', async () => {
+  it('can have it decrypted if "skipSealed" left it unchanged', async () => {
     const body = { document: { nickname: stolen }, fields: ['$.nickname'] };
     const { document } = await operator.answer('encrypt-fields', { ...body, skipSealed: true });
     expect(await operator.answer('decrypt-fields', { ...body, document })).toEqual({ document: { nickname: '4111' } });
   });
 
-  it('gets back what they wrote if their field is sealed like any other', async () => {
+  it('gets back their own text if their field is sealed like any other', async () => {
     const body = { document: { nickname: stolen }, fields: ['$.nickname'] };
     const { document } = await operator.answer('encrypt-fields', body);
     expect(await operator.answer('decrypt-fields', { ...body, document })).toEqual({ document: { nickname: stolen } });

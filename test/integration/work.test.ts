@@ -1,6 +1,6 @@
 /**
- * All that reads what a caller, a record or a key row can hold: twice the input makes at most about twice the work,
- * whether the input is ordinary or hostile. `npm run bench` measures what only time shows.
+ * Tests that twice the input causes at most about twice the work, in all code that reads a caller's input, a record or
+ * a key row. Inputs are both ordinary and hostile. `npm run bench` measures what only time shows.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { formatTable, printableJson } from '../../src/cli/text.ts';
@@ -19,9 +19,9 @@ import { parseJsonPath } from '../../src/operations/json-path.ts';
 import { locateValues, type JsonValue } from '../../src/operations/json-text.ts';
 import { WorkMeter } from '../support/work.ts';
 
-/** How much more than twice as much is still about twice as much. */
+/** The tolerated factor over twice the work. */
 const TOLERANCE = 1.1;
-/** What work costs however little there is of it. */
+/** The work that any input costs, however small. */
 const FIXED = 100;
 
 let meter: WorkMeter;
@@ -30,7 +30,7 @@ beforeAll(async () => {
 });
 afterAll(() => meter.stop());
 
-/** Input of a size that is about the number given, and what reads it. Whether it is refused does not matter. */
+/** An input of about the given size, and the code that reads it. The code may refuse it. */
 interface Shape<Input> {
   readonly name: string;
   readonly input: (n: number) => Input;
@@ -53,8 +53,8 @@ async function workOn({ input, read }: Shape<unknown>, n: number): Promise<numbe
 }
 
 function twice(shapes: readonly Shape<unknown>[], n: number): void {
-  it.for(shapes.map((one) => [one.name, one] as const))('%s', async ([, one]) => {
-    // The counters of a function are there once it has run.
+  it.for(shapes.map((one) => [one.name, one] as const))('causes at most about twice the work: %s', async ([, one]) => {
+    // V8 has counters of a function only after its first run.
     await workOn(one, n);
     const [once, doubled] = [await workOn(one, n), await workOn(one, 2 * n)];
     expect(once).toBeGreaterThan(0);
@@ -160,7 +160,7 @@ describe('a path of twice the length through one document', () => {
     shape(name, repeated(part, before, behind), (path: string) => selectValues(root, [path], { allowMissing: true }));
   twice([through('of descendants', '..*'), through('of unions', '*,', '$..[', '*]'), through('of names', '..a')], 10);
 
-  it('is given up after a number of steps that is the same for any document', async () => {
+  it('is given up after the same number of steps for any document', async () => {
     const large = locateValues(`[${'[1],'.repeat(40_000)}0]`);
     const works = [];
     for (const n of [30, 60])

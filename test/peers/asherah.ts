@@ -5,37 +5,39 @@ import { pythonOf } from './install.ts';
 import { PEERS_FOLDER } from './peers-folder.ts';
 import { AWS_ENVIRONMENT, end } from './processes.ts';
 
-/** Every implementation of Asherah: Go with either version of the AWS SDK (the first is PyPI's), Rust, and Java. */
+/**
+ * Every implementation of Asherah: Go with both versions of the AWS SDK, Rust and Java. PyPI's package has version 1.
+ */
 export const ASHERAHS = ['go', 'go-v2', 'rust', 'java'] as const;
 
 /** One of {@link ASHERAHS}. */
 export type AsherahCore = (typeof ASHERAHS)[number];
 
-/** How to start an Asherah. Go's has a static master key of its own, {@link GO_STATIC_KEY}. */
+/** How to start an Asherah. Go has a built-in static master key, {@link GO_STATIC_KEY}. */
 export interface AsherahOptions {
   readonly core: AsherahCore;
   readonly service: string;
   readonly product: string;
   readonly tableName: string;
   readonly dynamoDbEndpoint: string;
-  /** The table's region, and with `regionSuffix` the suffix. */
+  /** The table's region. With `regionSuffix`, it is also the suffix of key ids. */
   readonly region: string;
   readonly regionSuffix: boolean;
-  /** AWS KMS instead of the static key. */
+  /** Use AWS KMS instead of the static key. */
   readonly kms?: AsherahKms;
 }
 
 /** The KMS keys of an Asherah. */
 export interface AsherahKms {
-  /** The environment in which the process finds the emulator. */
+  /** The environment variables with which the process finds the emulator. */
   readonly environment: Readonly<Record<string, string>>;
   readonly regionMap: Readonly<Record<string, string>>;
   readonly preferredRegion: string;
-  /** Gives Rust the preferred region's key alone, as its `KmsKeyId`. */
+  /** Pass Rust only the preferred region's key, as its `KmsKeyId`. */
   readonly single?: boolean;
 }
 
-/** A running Asherah. Its methods throw what Asherah says. */
+/** A running Asherah. Its methods throw Asherah's errors. */
 export interface Asherah extends AsyncDisposable {
   encrypt(partition: string, payload: Uint8Array): Promise<string>;
   decrypt(partition: string, record: string): Promise<Buffer>;
@@ -44,7 +46,7 @@ export interface Asherah extends AsyncDisposable {
 /** The static master key that is built into Asherah's Go core. */
 export const GO_STATIC_KEY = Buffer.from('thisIsAStaticMasterKeyForTesting');
 
-/** Starts an Asherah in a process of its own, with a cache of its own. */
+/** Starts an Asherah in a child process, with an empty cache. */
 export async function startAsherah({ core, kms, ...config }: AsherahOptions): Promise<Asherah> {
   const env = { PATH: process.env['PATH'], ...AWS_ENVIRONMENT, ...kms?.environment };
   const child = spawn(...commandOf(core), { env, stdio: ['pipe', 'pipe', 'ignore'] });
@@ -79,7 +81,7 @@ export async function startAsherah({ core, kms, ...config }: AsherahOptions): Pr
 function commandOf(core: AsherahCore): [command: string, args: string[]] {
   if (core === 'java') {
     const classes = ['asherah-java-peer', join('asherah-java', '*')].map((name) => join(PEERS_FOLDER, name));
-    // What makes a short-lived JVM start in a third of the time.
+    // JVM options with which a short-lived process starts in a third of the time.
     return ['java', ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', '-cp', classes.join(delimiter), 'AsherahPeer']];
   }
   if (core === 'go-v2') return [join(PEERS_FOLDER, 'asherah-go-v2', 'peer'), []];

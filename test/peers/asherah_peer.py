@@ -45,7 +45,7 @@ def open_rust(config):
         "EnableSessionCaching": False,
     }
     if "regionMap" in config:
-        # The guard refuses a second process whose map of regions differs, which is what the tests are about.
+        # Asherah's guard refuses another process with a different region map. These tests need different maps.
         options.update(ConfigDriftForceRun=True)
         if config["single"]:
             options.update(KMS="aws", KmsKeyId=config["regionMap"][config["preferredRegion"]])

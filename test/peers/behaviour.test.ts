@@ -1,4 +1,4 @@
-/** What docs/asherah.md says of each Asherah beside a Keyfold on its table. */
+/** Tests the behaviour of each Asherah that docs/asherah.md describes, on a table shared with Keyfold. */
 import { CreateKeyCommand, KMSClient } from '@aws-sdk/client-kms';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startKmsEmulator, type KmsEmulator } from '../../emulators/kms/kms-emulator.ts';
@@ -32,17 +32,20 @@ beforeAll(async () => {
 afterAll(() => Promise.all([kms.close(), dynamoDb.stop(), proxy.stop()]));
 
 describe.for(ASHERAHS)('Asherah %s', (core) => {
-  it.for([WEST, EAST])('leaves %s out of a System Key if that refuses, but Rust makes none', async (region) => {
-    const table = await shareTable(dynamoDb.endpoint, { core });
-    await using peer = await table.asherah({ environment: proxy.environment, regionMap, preferredRegion: WEST });
-    kms.setFault(region, { kind: 'error', name: 'AccessDeniedException' });
-    const record = await peer.encrypt('tenant', PAYLOAD).catch(() => undefined);
-    kms.clearFaults();
-    const regions = record === undefined ? undefined : await wrapsOver(table, record);
-    expect(regions).toEqual(core === 'rust' ? undefined : [WEST, EAST].filter((other) => other !== region));
-  });
+  it.for([WEST, EAST])(
+    'leaves the failing region %s out of a System Key, except Rust, which creates no key',
+    async (region) => {
+      const table = await shareTable(dynamoDb.endpoint, { core });
+      await using peer = await table.asherah({ environment: proxy.environment, regionMap, preferredRegion: WEST });
+      kms.setFault(region, { kind: 'error', name: 'AccessDeniedException' });
+      const record = await peer.encrypt('tenant', PAYLOAD).catch(() => undefined);
+      kms.clearFaults();
+      const regions = record === undefined ? undefined : await wrapsOver(table, record);
+      expect(regions).toEqual(core === 'rust' ? undefined : [WEST, EAST].filter((other) => other !== region));
+    },
+  );
 
-  it('seals under a key that is dated ahead, and under none that is revoked', async () => {
+  it('encrypts under a key with a future date, but not under a revoked key', async () => {
     const { asherah, keyfold, change } = await shareTable(dynamoDb.endpoint, { core });
     const ahead = (await keyfold({ offsetMs: HOUR_MS }).session('tenant').encrypt(PAYLOAD)).key.parent as KeyMeta;
     await using before = await asherah();
@@ -54,7 +57,7 @@ describe.for(ASHERAHS)('Asherah %s', (core) => {
   });
 });
 
-/** The regions that wrap the System Key over a record. */
+/** The regions that wrap the System Key of a record. */
 async function wrapsOver({ metastore }: SharedTable, record: string): Promise<string[]> {
   const { id, created } = decodeDataRowRecord(record).key.parent as KeyMeta;
   const system = (await metastore.load(id, created, noDeadline()))?.parent as KeyMeta;

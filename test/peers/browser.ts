@@ -14,9 +14,9 @@ const PACKAGES = join(import.meta.dirname, 'browser-packages.json');
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'];
 
 /**
- * Installs a Chromium unless this machine has one: the build for Lambda that an npm package holds, which needs nobody
- * to be root and no package of the system, with fonts of its own, since it ends where a character is in none.
- * @throws Error where there is neither a browser nor a build for this machine
+ * Installs a Chromium unless this machine has one. The npm package holds a build for Lambda, which needs neither root
+ * nor system packages. The package's fonts are installed too, because the browser crashes if no font has a character.
+ * @throws Error if the machine has no browser and no build exists for it
  */
 export async function installBrowser(): Promise<void> {
   if (browserOfThisMachine() !== undefined) return;
@@ -35,7 +35,7 @@ export async function installBrowser(): Promise<void> {
   });
 }
 
-/** Starts a headless Chromium: this machine's, or the one that was installed. */
+/** Starts a headless Chromium: the one of this machine, or the installed one. */
 export async function launchBrowser(): Promise<Browser> {
   const executablePath = browserOfThisMachine();
   if (executablePath !== undefined) return chromium.launch({ executablePath });
@@ -52,7 +52,7 @@ function browserOfThisMachine(): string | undefined {
   return NAMES.flatMap((name) => folders.map((folder) => join(folder, name))).find((file) => existsSync(file));
 }
 
-/** A package's files alone: what it depends on is for its own code, which is not run, and nor are its scripts. */
+/** Extracts only the package's files. Its dependencies and scripts serve only its own code, which never runs here. */
 async function unpack(specifier: string, folder: string): Promise<void> {
   await mkdir(folder);
   await run('npm', ['pack', '--silent', '--pack-destination', folder, specifier], { cwd: folder });

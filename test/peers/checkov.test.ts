@@ -1,4 +1,4 @@
-/** Scans all templates with checkov, which finds insecure settings. It makes no call. */
+/** Scans all templates with checkov, which finds insecure settings. It makes no network call. */
 import { execFile } from 'node:child_process';
 import { copyFile, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -8,7 +8,7 @@ import { expect, it } from 'vitest';
 import { FLIPPED, packageExample } from '../integration/infra/package.ts';
 import { pythonOf } from './install.ts';
 
-/** What it finds and we leave: which check, on which kind of resource, and why. */
+/** The accepted findings: the check, the kind of resource, and the reason. */
 const EXCEPTIONS: readonly (readonly [check: string, type: string, why: string])[] = [
   [
     'CKV_AWS_18',
@@ -33,7 +33,7 @@ const EXCEPTIONS: readonly (readonly [check: string, type: string, why: string])
   [
     'CKV_AWS_116',
     'AWS::Lambda::Function',
-    'the schedule alone invokes asynchronously: the maintenance runs again tomorrow, and has alarms. Who asks seal or open so has no answer of what succeeds either',
+    'the schedule alone invokes asynchronously: the maintenance runs again tomorrow, and has alarms. Callers that invoke seal or open asynchronously get no result either',
   ],
   [
     'CKV_AWS_117',
@@ -53,7 +53,7 @@ interface Report {
   readonly results: { readonly failed_checks: readonly { readonly check_id: string; readonly resource: string }[] };
 }
 
-it('checkov finds in the templates what is explained here, and nothing else', async () => {
+it('checkov finds nothing in the templates except the accepted findings', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-checkov-'));
   const infra = join(import.meta.dirname, '..', '..', 'infra');
   const example = await packageExample({});

@@ -1,6 +1,6 @@
 /**
- * The policies of the roles that deploy, held against what CloudFormation's own schemas say that each kind of resource
- * asks for.
+ * Compares the policies of the deploying roles with CloudFormation's schemas, which list the permissions that each
+ * resource type needs.
  */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
@@ -13,11 +13,11 @@ import { pythonOf } from './install.ts';
 
 const DELETES_LOGS_AND_QUEUES = /^(?:logs:DeleteLogGroup|sqs:DeleteQueue)$/;
 const DELETES_TABLES = /^dynamodb:(?:DeleteTable|DeleteTableReplica|DisassociateTableReplica)$/;
-/** What only properties ask for that no template of ours has. */
+/** Permissions for properties that our templates do not use. */
 const FOR_OTHER_PROPERTIES = [
   /^(?:application-autoscaling|ec2|elasticfilesystem|firehose|kinesis|s3files|s3tables):/,
   /^dynamodb:(?:(?!Describe).)*(?:Kinesis|AutoScaling)/,
-  // Of other things than a table.
+  // Permissions for import sources other than a table.
   /^dynamodb:Describe(?:Backup|Endpoints|Export|GlobalTable|GlobalTableSettings|Import|ReservedCapacity.*|Stream)$/,
   /^cloudwatch:PutMetricData$/,
   /^iam:(?:Attach|Detach)/,
@@ -29,14 +29,14 @@ const FOR_OTHER_PROPERTIES = [
   /^s3:UpdateBucketMetadata/,
   /^sns:PutDataProtectionPolicy$/,
   /^lambda:GetLayerVersion$/,
-  // A key's rotation is never turned off.
+  // Keyfold never disables a key's rotation.
   /^kms:DisableKeyRotation$/,
-  // IAM knows no such action.
+  // IAM has no such action.
   /^(?:s3:REST\.PUT\.OBJECT|apigateway:TagResource|apigateway:UntagResource)$/,
 ];
-/** A topic's, which has none. */
+/** For a subscription's topic, which Keyfold does not use. */
 const FOR_A_LOG_OF_DELIVERIES = /^iam:GetRole$/;
-/** For a key of the functions' environment or of the table: docs/deploy.md and docs/keys.md say who needs it. */
+/** For a KMS key of the functions' environment or of the table. docs/deploy.md and docs/keys.md say who needs it. */
 const FOR_OTHER_KEYS = /^kms:/;
 const PASSED = { 'iam:PassedToService': 'lambda.amazonaws.com' };
 
@@ -44,7 +44,7 @@ function arn(service: string, name: string, context: Target['context'] = {}): Ta
   return { arn: `arn:aws:${service}:${WEST}:${ACCOUNT}:${name}`, context };
 }
 
-/** What the stacks have, by who deploys it, and what has no name. */
+/** The resources of the stacks, by the deploying role, and the types without a name. */
 const TARGETS: Record<Exclude<keyof Deployers, 'app'>, readonly Target[]> = {
   keys: [
     KEYS['the key'],
@@ -56,7 +56,7 @@ const TARGETS: Record<Exclude<keyof Deployers, 'app'>, readonly Target[]> = {
     { arn: '*', context: { 'kms:KeySpec': 'SYMMETRIC_DEFAULT' } },
   ],
   tableAndRoles: [
-    // A replica that is being made has no policy yet.
+    // A new replica does not have a policy yet.
     { arn: REST['the table'].arn },
     { arn: `arn:aws:iam::${ACCOUNT}:role/keyfold-roles-ApiRole-1` },
     {
@@ -98,7 +98,7 @@ handlers = lambda kind: json.loads((folder / 'resources' / (names[kind] + '.json
 print(json.dumps({kind: sorted({one for name, handler in handlers(kind).items() if name != 'list' for one in handler['permissions']}) for kind in sys.argv[1:]}))
 `;
 
-/** What CloudFormation asks for to make, read, change and delete each kind of resource. */
+/** The actions that CloudFormation needs to create, read, update and delete each resource type. */
 async function asked(types: readonly string[]): Promise<Record<string, string[]>> {
   const { stdout } = await promisify(execFile)(pythonOf('moto'), ['-c', SCHEMAS, ...new Set(types)]);
   return JSON.parse(stdout) as Record<string, string[]>;
@@ -113,12 +113,12 @@ async function isAllowedOnAny(
   action: string,
   deployer: Principal = DEPLOYERS[name],
 ): Promise<boolean> {
-  // The simulation refuses to ask an action of what it is not of.
+  // The simulation rejects an action on a resource type that the action does not accept.
   const answers = TARGETS[name].map((target) => isAllowed(deployer, action, target).catch(() => false));
   return (await Promise.all(answers)).includes(true);
 }
 
-describe('the policy allows what CloudFormation asks for of each kind of resource', () => {
+describe('the policy of a deploying role', () => {
   const types: Partial<Record<keyof typeof TARGETS, string[]>> = {
     keys: typesOf(templateOf('keys').Resources),
     tableAndRoles: [...typesOf(templateOf('table').Resources), ...typesOf(templateOf('roles').Resources)],
@@ -133,23 +133,26 @@ describe('the policy allows what CloudFormation asks for of each kind of resourc
     ['keys', [FOR_A_LOG_OF_DELIVERIES, /^iam:PassRole$/]],
     ['tableAndRoles', [FOR_OTHER_KEYS, DELETES_TABLES]],
     ['appWithRetention', [FOR_A_LOG_OF_DELIVERIES, FOR_OTHER_KEYS, DELETES_LOGS_AND_QUEUES]],
-  ] as const)('to deploy %s, but for what deletes data', async ([name, left]) => {
-    const patterns = Object.values(await asked(types[name] ?? [])).flat();
-    const actions = (
-      await Promise.all(patterns.map(async (one) => (one.includes('*') ? await expanded(one) : [one])))
-    ).flat();
-    const needed = [...new Set(actions)].filter(
-      (action) => ![...FOR_OTHER_PROPERTIES, ...left].some((pattern) => pattern.test(action)),
-    );
-    expect(needed.length).toBeGreaterThan(10);
-    const allowed = await Promise.all(needed.map((action) => isAllowedOnAny(name, action)));
-    expect(needed.filter((_, i) => !allowed[i])).toEqual([]);
-    if (name !== 'appWithRetention') return;
-    // What the role that deploys day by day is refused.
-    const daily = await Promise.all(needed.map((action) => isAllowedOnAny(name, action, DEPLOYERS.app)));
-    expect(needed.filter((_, i) => !daily[i]).toSorted()).toEqual([
-      'logs:PutRetentionPolicy',
-      'sqs:SetQueueAttributes',
-    ]);
-  });
+  ] as const)(
+    'for %s allows what CloudFormation needs for each resource, except deleting data',
+    async ([name, left]) => {
+      const patterns = Object.values(await asked(types[name] ?? [])).flat();
+      const actions = (
+        await Promise.all(patterns.map(async (one) => (one.includes('*') ? await expanded(one) : [one])))
+      ).flat();
+      const needed = [...new Set(actions)].filter(
+        (action) => ![...FOR_OTHER_PROPERTIES, ...left].some((pattern) => pattern.test(action)),
+      );
+      expect(needed.length).toBeGreaterThan(10);
+      const allowed = await Promise.all(needed.map((action) => isAllowedOnAny(name, action)));
+      expect(needed.filter((_, i) => !allowed[i])).toEqual([]);
+      if (name !== 'appWithRetention') return;
+      // The actions refused to the role for routine deployments.
+      const daily = await Promise.all(needed.map((action) => isAllowedOnAny(name, action, DEPLOYERS.app)));
+      expect(needed.filter((_, i) => !daily[i]).toSorted()).toEqual([
+        'logs:PutRetentionPolicy',
+        'sqs:SetQueueAttributes',
+      ]);
+    },
+  );
 });

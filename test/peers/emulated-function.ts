@@ -5,17 +5,17 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { LAMBDA_RUNTIME } from './lambda-runtime.ts';
 import { freePort } from './processes.ts';
 
-/** What a function is started with. */
+/** The options of an {@link EmulatedFunction}. */
 export interface EmulatedFunctionOptions {
-  /** The folder that its package was unpacked into; nothing else is its own. */
+  /** The folder with the unpacked package. The function has no other files. */
   readonly taskRoot: string;
-  /** As it is configured in Lambda: `dist/handlers/api/index.handler`. */
+  /** The handler as configured in Lambda: `dist/handlers/api/index.handler`. */
   readonly handler: string;
   readonly name: string;
   readonly environment: Readonly<Record<string, string>>;
 }
 
-/** A failure of a function, as the Runtime API was told of it. */
+/** A function's failure, as it was reported to the Runtime API. */
 export interface ToldError {
   readonly errorType: string;
   readonly errorMessage: string;
@@ -26,8 +26,8 @@ const TIMEOUT_SECONDS = 30;
 const PATH = '/2015-03-31/functions/function/invocations';
 
 /**
- * A function under Lambda's runtime emulator, with Lambda's own client of the Runtime API. Its process is started by
- * the first event, as a cold start, and has its own environment variables alone.
+ * A function under Lambda's runtime emulator, with Lambda's own client of the Runtime API. The first event starts its
+ * process, as in a cold start. The process has only the given environment variables.
  */
 export class EmulatedFunction {
   readonly #emulator: ChildProcess;
@@ -64,12 +64,12 @@ export class EmulatedFunction {
     return one;
   }
 
-  /** What the function has written so far, and the emulator about it. */
+  /** The output so far of the function and of the emulator. */
   get log(): string {
     return this.#log;
   }
 
-  /** The lines of JSON that the function has written. */
+  /** The JSON lines in the function's output. */
   get lines(): Record<string, unknown>[] {
     return this.#log
       .split('\n')
@@ -77,18 +77,18 @@ export class EmulatedFunction {
       .map((line) => JSON.parse(line) as Record<string, unknown>);
   }
 
-  /** Sends an event; what comes is the function's result, or a {@link ToldError}. */
+  /** Sends an event. Resolves to the function's result, or rejects with a {@link ToldError}. */
   async invoke(event: unknown): Promise<unknown> {
     const response = await fetch(this.#url, { method: 'POST', body: JSON.stringify(event) });
     const text = await response.text();
     return text === '' ? undefined : (JSON.parse(text) as unknown);
   }
 
-  /** Ends it, and the process of the function with it. */
+  /** Stops the emulator and the function's process. */
   async stop(): Promise<void> {
     if (this.#emulator.exitCode !== null || this.#emulator.signalCode !== null) return;
     const gone = once(this.#emulator, 'exit');
-    // Not at once, or it could not end the function's process.
+    // Wait, because the emulator needs time to stop the function's process.
     this.#emulator.kill('SIGTERM');
     await gone;
   }

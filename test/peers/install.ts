@@ -1,4 +1,4 @@
-/** Installs the peers into `.peers/`, each once: a stamp with what was asked for says that an install was finished. */
+/** Installs each peer into `.peers/` once. A stamp file with the requirements marks a finished installation. */
 import { execFile } from 'node:child_process';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -9,15 +9,18 @@ import { installOnce, PEERS_FOLDER } from './peers-folder.ts';
 
 const run = promisify(execFile);
 
-/** The Python environments, by name; each has its requirements beside this file. */
+/** The Python environments. Each has a requirements file beside this file. */
 export type PythonPeer = 'asherah-go' | 'asherah-rust' | 'checkov' | 'moto' | 'openbao' | 'schemathesis';
 
-/** The Python of a peer's environment. */
+/** The path of Python in a peer's environment. */
 export function pythonOf(peer: PythonPeer): string {
   return join(PEERS_FOLDER, peer, 'bin', 'python');
 }
 
-/** Installs all peers. @throws Error naming what this machine lacks */
+/**
+ * Installs all peers.
+ * @throws Error that names the programs missing on this machine
+ */
 export async function installPeers(): Promise<void> {
   await requireTools();
   await mkdir(PEERS_FOLDER, { recursive: true });
@@ -48,7 +51,7 @@ async function requireTools(): Promise<void> {
     ['mvn', ['-version'], 'Maven'],
     ['sh', ['-c', "go version | grep -Eq 'go1\\.(2[3-9]|[3-9][0-9])'"], 'Go 1.23 or newer'],
     ['cargo', ['--version'], 'Rust, with Cargo'],
-    // The client of Lambda's Runtime API has a part in C++.
+    // Lambda's client of the Runtime API contains C++ code.
     ['cmake', ['--version'], 'CMake'],
     ['make', ['--version'], 'make'],
     ['c++', ['--version'], 'a C++ compiler'],
@@ -58,7 +61,7 @@ async function requireTools(): Promise<void> {
   if (missing.length > 0) throw new Error(`npm run test:peers needs what this machine lacks: ${missing.join('; ')}`);
 }
 
-/** Installs one of them. */
+/** Installs one Python environment. */
 export async function installPython(peer: PythonPeer): Promise<void> {
   const requirements = join(import.meta.dirname, `requirements-${peer}.txt`);
   await installOnce(peer, requirements, async (folder) => {
@@ -67,7 +70,7 @@ export async function installPython(peer: PythonPeer): Promise<void> {
   });
 }
 
-/** Installs Asherah Java, and compiles the program that speaks for it. */
+/** Installs Asherah Java, and compiles AsherahPeer.java. */
 async function installAsherahJava(): Promise<void> {
   await installJars('asherah-java');
   const program = join(import.meta.dirname, 'java', 'AsherahPeer.java');
@@ -76,10 +79,7 @@ async function installAsherahJava(): Promise<void> {
   });
 }
 
-/**
- * Compiles the program that speaks for Asherah Go with version 2 of the AWS SDK. Go itself knows what it has compiled
- * before.
- */
+/** Compiles the peer program for Asherah Go with version 2 of the AWS SDK. Go caches its own builds. */
 async function installAsherahGo(): Promise<void> {
   const program = join(PEERS_FOLDER, 'asherah-go-v2', 'peer');
   await run('go', ['build', '-o', program, '.'], { cwd: join(import.meta.dirname, 'go') });
@@ -96,7 +96,7 @@ async function installAsherahVault(): Promise<void> {
   await run('cargo', ['build', ...options]);
 }
 
-/** Installs a peer's jars; its pom is beside this file. */
+/** Installs the jars of a peer from the pom beside this file. */
 async function installJars(peer: 'asherah-java' | 'dynamodb-local'): Promise<void> {
   const pom = join(import.meta.dirname, `${peer}.pom.xml`);
   await installOnce(peer, pom, async (folder) => {

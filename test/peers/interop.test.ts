@@ -31,8 +31,8 @@ afterAll(() => dynamoDb.stop());
 
 const CASES = ASHERAHS.flatMap((core) => [false, true].map((regionSuffix) => ({ core, regionSuffix })));
 
-describe.for(CASES)('with Asherah $core, region suffix $regionSuffix', ({ core, regionSuffix }) => {
-  it('each reads what the other wrote, under keys that Asherah made', async () => {
+describe.for(CASES)('Keyfold and Asherah $core with region suffix $regionSuffix', ({ core, regionSuffix }) => {
+  it("read each other's records under keys that Asherah created", async () => {
     const { asherah, keyfold } = await together();
     await using peer = await asherah();
     const theirs = await peer.encrypt('tenant', PAYLOAD);
@@ -43,7 +43,7 @@ describe.for(CASES)('with Asherah $core, region suffix $regionSuffix', ({ core, 
     expect(await peer.decrypt('tenant', encodeDataRowRecord(ours))).toEqual(PAYLOAD);
   });
 
-  it('each reads what the other wrote, under keys that we made', async () => {
+  it("read each other's records under keys that Keyfold created", async () => {
     const { asherah, keyfold } = await together();
     const ours = await keyfold().session('tenant').encrypt(PAYLOAD);
     await using peer = await asherah();
@@ -54,7 +54,7 @@ describe.for(CASES)('with Asherah $core, region suffix $regionSuffix', ({ core, 
     expect(await keyfold().session('tenant').decryptJson(theirs)).toEqual(Buffer.alloc(0));
   });
 
-  it('each reads what was sealed before the other rotated the keys', async () => {
+  it('read records from before the other one rotated the keys', async () => {
     const { asherah, keyfold } = await together();
     const ours = await keyfold({ offsetMs: -100 * DAY_MS })
       .session('tenant')
@@ -75,7 +75,7 @@ describe.for(CASES)('with Asherah $core, region suffix $regionSuffix', ({ core, 
   });
 
   it.for(['intermediate', 'system'] as const)(
-    'each goes on to a new %s key when one is revoked, and both still read the old records',
+    'use a new %s key after one is revoked, and still read the old records',
     async (kind) => {
       const table = await together();
       const { asherah, keyfold } = table;
@@ -88,7 +88,7 @@ describe.for(CASES)('with Asherah $core, region suffix $regionSuffix', ({ core, 
       await revoke(table, kind, ours);
       await using peer = await asherah();
       const theirs = await peer.encrypt('tenant', PAYLOAD);
-      // Asherah Rust does not look at the System Key over an Intermediate Key that it has found.
+      // Asherah Rust does not check the System Key of a cached Intermediate Key.
       const goesOn = core === 'rust' && kind === 'system';
       const { created } = decodeDataRowRecord(theirs).key.parent;
       expect(created > ours.key.parent.created).toBe(!goesOn);
@@ -99,7 +99,7 @@ describe.for(CASES)('with Asherah $core, region suffix $regionSuffix', ({ core, 
     },
   );
 
-  it('Asherah reads a record that we have rewrapped', async () => {
+  it('read records that Keyfold rewrapped', async () => {
     const { asherah, keyfold } = await together();
     const old = await keyfold({ offsetMs: -100 * DAY_MS })
       .session('tenant')
@@ -110,7 +110,7 @@ describe.for(CASES)('with Asherah $core, region suffix $regionSuffix', ({ core, 
     expect(await peer.decrypt('tenant', encodeDataRowRecord(record))).toEqual(PAYLOAD);
   });
 
-  it('Asherah reads a field that we have sealed, turned into a record by the lines in the documents', async () => {
+  it('read a field that Keyfold encrypted, after the documented conversion to a record', async () => {
     const { asherah, keyfold } = await together();
     const { ask } = operate(keyfold());
     const number = '12345678901234567890.0';
@@ -126,7 +126,7 @@ describe.for(CASES)('with Asherah $core, region suffix $regionSuffix', ({ core, 
   const together = (): Promise<SharedTable> => shareTable(dynamoDb.endpoint, { core, regionSuffix });
 });
 
-/** Revokes the record's Intermediate Key, or the System Key over it. */
+/** Revokes the record's Intermediate Key, or that key's System Key. */
 async function revoke(table: SharedTable, kind: 'intermediate' | 'system', record: DataRowRecord): Promise<void> {
   const { id, created } = record.key.parent as KeyMeta;
   const intermediate = await table.metastore.load(id, created, noDeadline());

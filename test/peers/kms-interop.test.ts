@@ -11,7 +11,7 @@ import { shareTable } from './shared-table.ts';
 const PAYLOAD = Buffer.from('payload');
 const WEST = 'us-west-2';
 const REGIONS = [WEST, 'us-east-1', 'eu-west-1'];
-/** Every implementation, with the keys that it is given. */
+/** Every implementation, with the KMS keys that it accepts. */
 const CASES = ASHERAHS.flatMap((core) => [
   { core, regions: core === 'java' ? REGIONS.slice(0, 2) : REGIONS, named: 'key' as const },
   { core, regions: REGIONS.slice(0, 2), named: 'alias' as const },
@@ -25,7 +25,7 @@ async function startOurs(): Promise<PeerServer> {
 describe.for([
   { name: 'our emulator', start: startOurs },
   { name: 'moto', start: startMoto },
-])('with AWS KMS as $name speaks it', ({ start }) => {
+])('AWS KMS, emulated by $name,', ({ start }) => {
   let kms: PeerServer;
   let dynamoDb: PeerServer;
   let proxy: KmsProxy;
@@ -38,7 +38,7 @@ describe.for([
   afterAll(() => Promise.all([kms.stop(), dynamoDb.stop(), proxy.stop()]));
 
   it.for(CASES)(
-    'Asherah $core and Keyfold each open in every one of $regions, told by $named ARNs, what the other wrapped in all',
+    'lets Asherah $core and Keyfold read, in each of $regions, what the other wrapped for $named ARNs',
     async ({ core, regions, named }) => {
       const made = regions.map(async (region) => [region, await makeKey(region, named)] as const);
       const keys = Object.fromEntries(await Promise.all(made));
@@ -46,7 +46,7 @@ describe.for([
         const table = await shareTable(dynamoDb.endpoint, { core });
         const records: string[] = [];
         for (const region of regions) {
-          // All regions are configured where the keys are made, and one alone where they are opened.
+          // The writer has all regions. The reader has only one.
           const own = records.length === 0 ? keys : { [region]: keys[region] ?? '' };
           await using asherah = await table.asherah({
             environment: proxy.environment,
@@ -69,7 +69,7 @@ describe.for([
     },
   );
 
-  it('Asherah Rust with one key, its KmsKeyId, and Keyfold each open what the other wrapped', async () => {
+  it("lets Asherah Rust with a single KmsKeyId and Keyfold read each other's keys", async () => {
     const regionMap = { [WEST]: await makeKey(WEST, 'key') };
     const single = { environment: proxy.environment, regionMap, preferredRegion: WEST, single: true };
     const ours = new AwsKms({ keys: regionMap, preferredRegion: WEST, endpoint: kms.endpoint });
@@ -87,7 +87,7 @@ describe.for([
     }
   });
 
-  /** The ARN of a new key, or of an alias of it. */
+  /** The ARN of a new key, or of an alias for it. */
   async function makeKey(region: string, named: 'key' | 'alias'): Promise<string> {
     const client = new KMSClient({ region, endpoint: kms.endpoint });
     const { KeyMetadata } = await client.send(new CreateKeyCommand({}));

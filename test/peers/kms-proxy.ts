@@ -10,19 +10,19 @@ import { close, listen } from '../../emulators/listen.ts';
 const run = promisify(execFile);
 const PASSWORD = 'password';
 
-/** Hands requests to KMS on to an emulator. */
+/** A proxy that forwards KMS requests to an emulator. */
 export interface KmsProxy {
-  /** What a process needs in its environment so that its AWS SDK, of any language, reaches the emulator. */
+  /** Environment variables that make the AWS SDK of a child process, in any language, use the emulator. */
   readonly environment: Readonly<Record<string, string>>;
   readonly stop: () => Promise<void>;
 }
 
 /**
- * Starts an HTTPS proxy that ends the TLS of KMS's own host names and hands each request to an emulator. It is for
- * version 1 of the AWS SDK for Go, which Asherah Go has: it reads `HTTPS_PROXY` and `AWS_CA_BUNDLE`, but no endpoint of
- * KMS. The SDKs of Rust and Java read `AWS_ENDPOINT_URL_KMS`.
- * @param endpoint the emulator's
- * @param regions the regions whose host names the certificate has
+ * Starts an HTTPS proxy that accepts TLS under KMS's own host names and forwards each request to an emulator. Asherah
+ * Go needs it, because version 1 of its AWS SDK has no setting for the KMS endpoint. That SDK reads `HTTPS_PROXY` and
+ * `AWS_CA_BUNDLE`. The SDKs of Rust and Java read `AWS_ENDPOINT_URL_KMS`.
+ * @param endpoint the address of the emulator
+ * @param regions the regions whose host names the certificate covers
  */
 export async function startKmsProxy(endpoint: string, regions: readonly string[]): Promise<KmsProxy> {
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-proxy-'));
@@ -53,7 +53,7 @@ export async function startKmsProxy(endpoint: string, regions: readonly string[]
   };
 }
 
-/** Makes a key and a certificate by Java's keytool, since the peers need Java anyway. */
+/** Makes a key and a certificate with Java's keytool, because the peers need Java anyway. */
 async function makeCertificate(keyStore: string, certificate: string, regions: readonly string[]): Promise<void> {
   const store = ['-alias', 'kms', '-keystore', keyStore, '-storetype', 'PKCS12', '-storepass', PASSWORD];
   const names = regions.map((region) => `dns:kms.${region}.amazonaws.com`).join(',');

@@ -1,6 +1,6 @@
 /**
- * Replacing a KMS key while Asherah reads the table (docs/maintenance.md): what its cold processes read before and
- * after a maintenance, and the orders in which they read all the time.
+ * Replaces KMS keys while Asherah reads the table, as docs/maintenance.md describes. It tests what cold processes read
+ * before and after a maintenance, and the orders of steps in which reads never fail.
  */
 import { CreateAliasCommand, CreateKeyCommand, KMSClient, UpdateAliasCommand } from '@aws-sdk/client-kms';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -15,7 +15,7 @@ const PAYLOAD = Buffer.from('payload');
 const WEST = 'us-west-2';
 const EAST = 'us-east-1';
 const BOTH = [WEST, EAST];
-/** These name their configured key when they ask KMS to decrypt. The others name none. */
+/** These implementations name their configured key in a KMS decrypt. The others name none. */
 const NAME_THEIR_KEY: ReadonlySet<AsherahCore> = new Set(['go-v2', 'rust']);
 
 let kms: KmsEmulator;
@@ -40,7 +40,7 @@ describe.for(ASHERAHS)('Asherah %s', (core) => {
     { regions: BOTH, moved: [EAST], configured: 'alias', before: true, after: true },
     { regions: BOTH, moved: [EAST], configured: 'old', before: true, after: true },
   ] as const)(
-    'with keys in $regions, replaced in $moved, itself configured with the $configured',
+    'with keys in $regions, replaced in $moved, reads again after a maintenance if configured with the $configured',
     async ({ regions, moved, configured, before, after }) => {
       for (const maker of configured === 'alias' ? (['keyfold', 'asherah'] as const) : (['keyfold'] as const)) {
         const world = await setUp(core, regions);
@@ -54,7 +54,7 @@ describe.for(ASHERAHS)('Asherah %s', (core) => {
     },
   );
 
-  it('reads all the time when the alias of one region after the other is moved, each followed by a maintenance', async () => {
+  it("never fails to read if each region's alias moves in turn, with a maintenance after each", async () => {
     const world = await setUp(core, BOTH);
     const record = await world.seal('keyfold', BOTH);
     for (const region of BOTH) {
@@ -65,7 +65,7 @@ describe.for(ASHERAHS)('Asherah %s', (core) => {
     }
   });
 
-  it('reads all the time when it gets the ARN of the new key of one region after the other, after a maintenance', async () => {
+  it("never fails to read if it gets each region's new key ARN in turn, after a maintenance", async () => {
     const world = await setUp(core, BOTH);
     const record = await world.seal('keyfold', BOTH);
     const arns = world.arns(BOTH, 'old');
@@ -78,7 +78,7 @@ describe.for(ASHERAHS)('Asherah %s', (core) => {
     }
   });
 
-  it('of one region reads all the time when it has a second one meanwhile', async () => {
+  it('with one region never fails to read if it temporarily has a second region', async () => {
     const world = await setUp(core, BOTH);
     const record = await world.seal('keyfold', [WEST]);
     await world.maintain(BOTH);
@@ -91,14 +91,14 @@ describe.for(ASHERAHS)('Asherah %s', (core) => {
   });
 });
 
-it('Asherah Rust with one KmsKeyId makes System Keys that a maintenance wraps in another region too', async () => {
+it('Asherah Rust with a single KmsKeyId creates System Keys that a maintenance wraps in another region too', async () => {
   const world = await setUp('rust', BOTH, true);
   const record = await world.seal('asherah', [WEST]);
   await world.maintain(BOTH);
   expect(await world.reads(record, [WEST], 'alias')).toBe(true);
 });
 
-it('Asherah Rust with one KmsKeyId reads what two regions wrapped, until the key behind its alias is another', async () => {
+it('Asherah Rust with a single KmsKeyId reads keys wrapped in two regions, until its alias moves to another key', async () => {
   const world = await setUp('rust', BOTH, true);
   const record = await world.seal('keyfold', BOTH);
   expect(await world.reads(record, [WEST], 'alias')).toBe(true);
@@ -110,30 +110,30 @@ it('Asherah Rust with one KmsKeyId reads what two regions wrapped, until the key
   expect(await world.reads(record, [WEST], 'alias')).toBe(true);
 });
 
-/** The ARNs of a region's keys: the old one, the next one, and the alias that is moved from the one to the other. */
+/** The ARNs of a region's old and new key, and of the alias that moves between them. */
 type Named = 'alias' | 'old' | 'next';
 
-interface World {
+interface Fixture {
   readonly arns: (regions: readonly string[], named: Named) => Record<string, string>;
   readonly seal: (maker: 'keyfold' | 'asherah', regions: readonly string[]) => Promise<string>;
   readonly move: (regions: readonly string[]) => Promise<void>;
-  /** A maintenance of Keyfold's, which is configured with aliases, after which all is well. */
+  /** Runs Keyfold's maintenance, configured with aliases, and expects success. */
   readonly maintain: (regions: readonly string[]) => Promise<void>;
   /** Whether a cold Asherah reads the record. */
   readonly reads: (record: string, regions: readonly string[], named: Named) => Promise<boolean>;
   readonly readsWith: (record: string, arns: Record<string, string>) => Promise<boolean>;
 }
 
-async function setUp(core: AsherahCore, regions: readonly string[], single = false): Promise<World> {
+async function setUp(core: AsherahCore, regions: readonly string[], single = false): Promise<Fixture> {
   const table: SharedTable = await shareTable(dynamoDb.endpoint, { core });
   const keys = new Map(await Promise.all(regions.map(async (region) => [region, await makeKeys(region)] as const)));
-  const arns: World['arns'] = (of, named) =>
+  const arns: Fixture['arns'] = (of, named) =>
     Object.fromEntries(of.map((region) => [region, keys.get(region)?.[named] ?? '']));
   const asherah = (regionMap: Record<string, string>): ReturnType<SharedTable['asherah']> =>
     table.asherah({ environment: proxy.environment, regionMap, preferredRegion: WEST, single });
   const keyfold = (of: readonly string[]): AwsKms =>
     new AwsKms({ keys: arns(of, 'alias'), preferredRegion: WEST, endpoint: kms.endpoint });
-  const readsWith: World['readsWith'] = async (record, regionMap) => {
+  const readsWith: Fixture['readsWith'] = async (record, regionMap) => {
     await using peer = await asherah(regionMap);
     return await peer.decrypt('tenant', record).then(
       (payload) => payload.equals(PAYLOAD),

@@ -11,15 +11,15 @@ const FOLDER = join(PEERS_FOLDER, NAME);
 const VERSIONS = join(import.meta.dirname, `${NAME}.json`);
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'x86_64', arm64: 'arm64' };
 
-/** Lambda's runtime emulator, and the client of the Runtime API that Lambda runs handlers of Node with. */
+/** The paths of Lambda's runtime emulator and of Lambda's client of the Runtime API for Node. */
 export const LAMBDA_RUNTIME = {
   emulator: join(FOLDER, 'aws-lambda-rie'),
   client: join(FOLDER, 'node_modules', 'aws-lambda-ric', 'index.mjs'),
 };
 
 /**
- * Installs both, once: the emulator out of the wheel of the SAM CLI, which has it in it, and the client from npm, which
- * builds its native part with CMake, make and a C++ compiler, against the headers of the Node that runs this.
+ * Installs both once. The emulator comes from the wheel of the SAM CLI. The client comes from npm, which builds its
+ * native part with CMake, make and a C++ compiler against the headers of this Node.
  */
 export async function installLambdaRuntime(): Promise<void> {
   await installOnce(NAME, VERSIONS, async (folder) => {
@@ -48,7 +48,7 @@ async function unpackEmulator(folder: string, version: string): Promise<void> {
 }
 
 async function installClient(folder: string, version: string): Promise<void> {
-  // npm has no script run that nobody has allowed; this one builds the native part.
+  // npm runs install scripts only if they are allowed. The script allowed here builds the native part.
   const description = { private: true, allowScripts: { 'aws-lambda-ric': true } };
   await writeFile(join(folder, 'package.json'), JSON.stringify(description));
   const env = { ...process.env, npm_config_nodedir: headersOfThisNode() };
@@ -56,7 +56,7 @@ async function installClient(folder: string, version: string): Promise<void> {
   await run('npm', ['install', ...options, `aws-lambda-ric@${version}`], { cwd: folder, env });
 }
 
-/** The folder that has `include/node`; undefined where there is none, and node-gyp downloads the headers. */
+/** The folder that has `include/node`. If it is undefined, node-gyp downloads the headers. */
 function headersOfThisNode(): string | undefined {
   const home = dirname(dirname(process.execPath));
   return existsSync(join(home, 'include', 'node', 'node_api.h')) ? home : undefined;

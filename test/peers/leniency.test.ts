@@ -1,4 +1,4 @@
-/** What Asherah and Keyfold ignore in each other's records and rows, and which partitions they share. */
+/** Tests what Asherah and Keyfold ignore in each other's records and rows, and which partitions they share. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { decodeDataRowRecord, type KeyMeta } from '../../src/index.ts';
 import { noDeadline } from '../support/fakes.ts';
@@ -9,7 +9,7 @@ import { NAMES, shareTable, type Row } from './shared-table.ts';
 
 const PAYLOAD = Buffer.from('payload');
 const PARTITIONS = oddPartitions(NAMES);
-/** Members that nobody knows; `Proof` as it will be. */
+/** Unknown members, among them `Proof`, which a later version may add. */
 const UNKNOWN = { Proof: 'AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=', Nested: { a: [1, null, 'é'] }, Number: 1.5 };
 
 let dynamoDb: PeerServer;
@@ -48,12 +48,12 @@ describe.for(ASHERAHS)('Asherah %s and Keyfold', (core) => {
     const theirs = await peer.encrypt('tenant', PAYLOAD);
     expect(decodeDataRowRecord(theirs).key.parent).toEqual(intermediate);
     expect(await keyfold().session('tenant').decryptJson(theirs)).toEqual(PAYLOAD);
-    // A new Intermediate Key under the System Key that has them.
+    // Creates an Intermediate Key under the System Key with the unknown attributes.
     const another = await peer.encrypt('another', PAYLOAD);
     expect(await keyfold().session('another').decryptJson(another)).toEqual(PAYLOAD);
   });
 
-  it('open records of each other of any partition whose id DynamoDB takes', async () => {
+  it("read each other's records for any partition whose key id fits into DynamoDB", async () => {
     const { asherah, keyfold } = await shareTable(dynamoDb.endpoint, { core });
     await using peer = await asherah();
     await using reader = await asherah();
@@ -61,7 +61,7 @@ describe.for(ASHERAHS)('Asherah %s and Keyfold', (core) => {
     for (const partition of PARTITIONS) {
       const session = keyfold().session(partition);
       const opened = [await reader.decrypt(partition, await session.encryptToJson(PAYLOAD))];
-      // Go's binding for Python reserves too little memory for a record of so many escapes, and so seals none.
+      // Go's binding for Python reserves too little memory for a record with so many escapes, and cannot encrypt it.
       const seals = core !== 'go' || !partition.startsWith('\u0001');
       if (seals) opened.push(await session.decryptJson(await peer.encrypt(partition, PAYLOAD)));
       if (!opened.every((payload) => payload.equals(PAYLOAD))) failed.push(encodeURIComponent(partition));
@@ -70,7 +70,7 @@ describe.for(ASHERAHS)('Asherah %s and Keyfold', (core) => {
   });
 });
 
-/** Java reads each number inside KeyRecord as a whole one of 64 bits, so only there must it be one. */
+/** Java reads every number inside KeyRecord as a 64-bit integer, so this number must be one. */
 function addUnknown(row: Row): void {
   const more: Row = {
     Proof: { B: new Uint8Array(32) },

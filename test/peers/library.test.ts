@@ -10,7 +10,7 @@ import { PEERS_FOLDER } from './peers-folder.ts';
 const run = promisify(execFile);
 const root = join(import.meta.dirname, '..', '..');
 
-it("another project that installs the package type-checks the documents' examples, and runs the README's and the CLI", async () => {
+it("a project that installs the package type-checks the documents' examples, and runs the README's example and the CLI", async () => {
   const readme = await readFile(join(root, 'README.md'), 'utf8');
   const [, example = ''] = /library\.test\.ts.*?```ts\n(.*?)```/s.exec(readme) ?? [];
   expect(example).toContain("from 'keyfold'");

@@ -1,22 +1,22 @@
-/** The page that `npm start` serves, in a real browser. */
+/** Tests the page that `npm start` serves in a real browser. */
 import { join } from 'node:path';
 import axe from 'axe-core';
 import type { Browser, Locator, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { startLocalWorld, stopLocalWorld, type LocalWorld } from '../support/local-world.ts';
+import { startLocalProcess, stopLocalProcess, type LocalProcess } from '../support/local-process.ts';
 import { launchBrowser } from './browser.ts';
 import { PEERS_FOLDER } from './peers-folder.ts';
 
-let world: LocalWorld;
+let world: LocalProcess;
 let browser: Browser;
 let page: Page;
-/** What the browser complained of. */
+/** The errors in the browser's console. */
 let complaints: string[];
 
 beforeAll(async () => {
-  [world, browser] = await Promise.all([startLocalWorld(), launchBrowser()]);
+  [world, browser] = await Promise.all([startLocalProcess(), launchBrowser()]);
 });
-afterAll(() => Promise.all([browser.close(), stopLocalWorld(world)]));
+afterAll(() => Promise.all([browser.close(), stopLocalProcess(world)]));
 
 beforeEach(async () => {
   page = await open(1280, 'light');
@@ -31,7 +31,7 @@ async function open(width: number, colorScheme: 'light' | 'dark'): Promise<Page>
   const opened = await context.newPage();
   opened.setDefaultTimeout(20_000);
   complaints = [];
-  // A policy that is violated is an error on the console, too.
+  // A violated content security policy is also an error in the console.
   opened.on('console', (message) => message.type() === 'error' && complaints.push(message.text()));
   opened.on('pageerror', (error) => complaints.push(error.message));
   await opened.goto(world.url);
@@ -39,13 +39,13 @@ async function open(width: number, colorScheme: 'light' | 'dark'): Promise<Page>
   return opened;
 }
 
-/** Presses a button, and says what the outcome and its cost are once they are there. */
+/** Clicks a button, and returns the outcome and its cost when the page shows them. */
 async function press(name: string, outcome: RegExp): Promise<string> {
   await page.getByRole('button', { name, exact: true }).click();
   return said(outcome);
 }
 
-/** Waits until the page has looked at the world again after what it did. */
+/** Waits until the page has reloaded its state after an action. */
 async function settled(): Promise<void> {
   await page.locator('body:not(.busy)').waitFor();
 }
@@ -60,7 +60,7 @@ const clear = (): Locator => page.getByLabel('In the clear', { exact: true });
 const opened = async (): Promise<string | null> => page.locator('#opened').textContent();
 const calls = async (): Promise<string[]> => page.locator('.calls li').allInnerTexts();
 
-/** Presses Tab until the focus is on what has that name. */
+/** Presses Tab until the element with this name has the focus. */
 async function tabTo(name: string): Promise<void> {
   const named = `[document.activeElement?.labels?.[0]?.textContent, document.activeElement?.getAttribute('aria-label'),
     document.activeElement?.textContent].filter(Boolean).map((text) => text.trim())`;
@@ -71,7 +71,7 @@ async function tabTo(name: string): Promise<void> {
   throw new Error(`Tab does not reach ${name}`);
 }
 
-/** What axe finds at fault with the page: labels, contrast, landmarks and the like. */
+/** The accessibility faults that axe finds on the page, such as missing labels and low contrast. */
 async function faults(): Promise<string[]> {
   await page.evaluate(axe.source);
   const { violations } = await page.evaluate<axe.AxeResults>('axe.run()');
@@ -80,8 +80,8 @@ async function faults(): Promise<string[]> {
   );
 }
 
-describe('text', () => {
-  it('is encrypted and decrypted, and a warm request is seen to cost nothing', async () => {
+describe('a text on the page', () => {
+  it('is encrypted and decrypted, and the page shows that a warm request costs nothing', async () => {
     await clear().fill('Grüße, 世界 🗝');
     await press('Encrypt', /^Encrypted/);
     expect(await page.getByLabel('Sealed: the record').inputValue()).toContain('_IK_tenant-1_local_keyfold');
@@ -90,7 +90,7 @@ describe('text', () => {
     expect(await calls()).toEqual([]);
   });
 
-  it('stays text, whatever it looks like', async () => {
+  it('is never interpreted as HTML', async () => {
     const markup = '<img src=x onerror="alert(1)"><script>alert(2)</script>';
     await clear().fill(markup);
     await press('Encrypt', /^Encrypted/);
@@ -99,7 +99,7 @@ describe('text', () => {
     expect(await page.locator('main img, main script').count()).toBe(0);
   });
 
-  it("that was changed does not open, nor does another partition's", async () => {
+  it('does not decrypt if the record was changed, or for another partition', async () => {
     await press('Encrypt', /^Encrypted/);
     const box = page.getByLabel('Sealed: the record');
     const record = await box.inputValue();
@@ -110,11 +110,11 @@ describe('text', () => {
     await page.getByLabel('Partition').fill('tenant-2');
     await press('Decrypt', /^Record unreadable/);
     expect(await page.locator('.problem').innerText()).toMatch(/^422 RecordUnreadable/);
-    // The browser itself tells of each answer that is an error.
+    // The browser itself logs each error status.
     expect(complaints.splice(0)).toEqual([expect.stringContaining('422'), expect.stringContaining('422')]);
   });
 
-  it('moves under a new key once its own is revoked and the process starts cold', async () => {
+  it('is rewrapped under a new key after its key is revoked and the process starts cold', async () => {
     await page.getByLabel('as a compact string').check();
     await press('Encrypt', /^Encrypted/);
     const before = await page.getByLabel('Sealed: the record').inputValue();
@@ -133,10 +133,10 @@ describe('text', () => {
   });
 });
 
-describe('the fields of a document', () => {
+describe('the fields of a document on the page', () => {
   beforeEach(() => page.getByLabel('Fields of a JSON document').check());
 
-  it('come back with every digit of theirs and of the rest', async () => {
+  it('decrypt with every digit of the document unchanged', async () => {
     const document = '{ "id": 12345678901234567890, "rest": [98765432109876543210, 1.0, -0], "a\\u0062": null }';
     await page.getByLabel('Document in the clear').fill(document);
     await page.getByLabel('Fields to seal').fill('$.id\n\n  $.ab ');
@@ -150,7 +150,7 @@ describe('the fields of a document', () => {
     }
   });
 
-  it('are each explained, byte by byte', async () => {
+  it('are explained byte by byte', async () => {
     await press('Encrypt fields', /^Fields encrypted/);
     expect(await page.getByLabel('Which sealed field').locator('option').allInnerTexts()).toEqual([
       'order',
@@ -165,15 +165,15 @@ describe('the fields of a document', () => {
     ]);
   });
 
-  it('of what is no JSON are not sent', async () => {
+  it('are not sent if the document is no JSON', async () => {
     await page.getByLabel('Document in the clear').fill('{"a":1},"all":{');
     await page.getByRole('button', { name: 'Encrypt fields' }).click();
     expect(await page.getByRole('alert').filter({ visible: true }).innerText()).toBe('The document is no JSON.');
   });
 });
 
-describe('what a record is made of', () => {
-  it('is told of each byte, and of each key up to the regions that wrap the System Key', async () => {
+describe('the parts of a record on the page', () => {
+  it('are explained for each byte and each key, up to the regions that wrap the System Key', async () => {
     await clear().fill('12345');
     await press('Encrypt', /^Encrypted/);
     const record = JSON.parse(await page.getByLabel('Sealed: the record').inputValue()) as { Data: string };
@@ -193,8 +193,8 @@ describe('what a record is made of', () => {
   });
 });
 
-describe('a region', () => {
-  it('that is broken is gone around after a cold start, and the calls show it', async () => {
+describe('a KMS region on the page', () => {
+  it('that fails is bypassed after a cold start, and the call journal shows that', async () => {
     await press('Encrypt', /^Encrypted/);
     await page.getByRole('button', { name: 'Break us-west-2' }).click();
     await page.getByRole('button', { name: 'Mend us-west-2' }).waitFor();
@@ -214,8 +214,8 @@ describe('a region', () => {
   });
 });
 
-describe('by keyboard alone', () => {
-  it('one skips to the work, encrypts, breaks a region, starts cold and decrypts', async () => {
+describe('a user with only a keyboard', () => {
+  it('can skip to the form, encrypt, disable a region, start cold and decrypt', async () => {
     await tabTo('Skip to encrypt and decrypt');
     await page.keyboard.press('Enter');
     await tabTo('Partition');
@@ -248,7 +248,7 @@ describe.each([
   [1280, 'dark'],
   [360, 'light'],
   [360, 'dark'],
-] as const)('%i pixels wide and %s', (width, scheme) => {
+] as const)('the page at %i pixels in %s mode', (width, scheme) => {
   it('has no fault that axe finds, and never scrolls sideways', async () => {
     await page.context().close();
     page = await open(width, scheme);

@@ -2,10 +2,12 @@ import { createHash } from 'node:crypto';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/** Where the peers are. Not committed. */
+/** The folder of the installed peers. It is not committed. */
 export const PEERS_FOLDER = join(import.meta.dirname, '..', '..', '.peers');
 
-/** Installs into a folder of its own unless it was, from the same description; what was half done is done again. */
+/**
+ * Installs into a subfolder, unless it was installed from the same description. It repeats an interrupted installation.
+ */
 export async function installOnce(
   name: string,
   description: string,

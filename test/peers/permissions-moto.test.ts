@@ -1,6 +1,6 @@
 /**
- * The roles' policies enforced by moto, which goes by actions alone: `test/integration/infra/permissions.test.ts`
- * simulates resources and conditions. And the queues of the app, deployed to it.
+ * moto enforces the roles' policies, but only by action. `test/integration/infra/permissions.test.ts` simulates
+ * resources and conditions. This file also deploys the app's queues to moto.
  */
 import { CreateTableCommand, DynamoDBClient, GetItemCommand, PutItemCommand } from '@aws-sdk/client-dynamodb';
 import {
@@ -29,7 +29,7 @@ const clients = new Map<string, { kms: KMSClient; dynamoDb: DynamoDBClient }>();
 let keyId: string;
 let sealed: Uint8Array;
 
-/** Calls one of AWS's services that speak XML, of which no client is worth a dependency here. */
+/** Calls an AWS service that uses XML. A client library would be an unnecessary dependency. */
 async function call(service: string, parameters: Record<string, string>): Promise<string> {
   const authorization = `AWS4-HMAC-SHA256 Credential=local/20260101/${REGION}/${service}/aws4_request`;
   const answer = await fetch(moto.endpoint, {
@@ -52,8 +52,8 @@ interface RolePolicy {
 }
 
 /**
- * A policy on everything: moto takes whatever is asked of KMS and DynamoDB to be asked of `*`, which no policy of ours
- * covers.
+ * Replaces the policy's resources with `*`. moto checks every call of KMS and DynamoDB against `*`, which our policies
+ * do not cover.
  */
 function anywhere({ Statement, ...policy }: RolePolicy): RolePolicy {
   return { ...policy, Statement: Statement.map((statement) => ({ ...statement, Resource: '*' })) };
@@ -72,7 +72,7 @@ async function createStack(name: string, template: object): Promise<void> {
   await call('cloudformation', { Action: 'CreateStack', Version: '2010-05-15', StackName: name, TemplateBody });
 }
 
-/** Lets so many more calls through before policies are enforced. */
+/** Lets this many calls pass before moto enforces policies. */
 async function enforceAfter(calls: string): Promise<void> {
   await fetch(`${moto.endpoint}/moto-api/reset-auth`, { method: 'POST', body: calls });
 }
@@ -85,7 +85,7 @@ beforeAll(async () => {
   sealed = (await kms.send(new EncryptCommand({ KeyId: keyId, Plaintext: Buffer.from('hello') })))
     .CiphertextBlob as Uint8Array;
   await dynamoDb.send(new CreateTableCommand({ TableName: 'EncryptionKey', ...KEY_TABLE }));
-  // Not as a stack: of a role made by one moto cannot read the policy.
+  // Creates the role without a stack, because moto cannot read the policies of a role that a stack created.
   const { resources } = render('roles', REGION, { KeyRegions: REGION, Service: 'orders', Product: 'shop' });
   for (const role of ROLES) {
     const properties: unknown = resources[`${role}Role`]?.Properties;
@@ -115,7 +115,7 @@ beforeAll(async () => {
 });
 afterAll(() => moto.stop());
 
-/** Whether IAM has refused. Moto says so in XML, which the clients of services that speak JSON cannot read. */
+/** Whether IAM refused a call. moto reports that in XML, which the clients of JSON services cannot parse. */
 function isRefusal({ $metadata }: Error & { $metadata?: { httpStatusCode?: number } }): boolean {
   return $metadata?.httpStatusCode === 403;
 }
@@ -141,30 +141,30 @@ async function refusedOf(role: string): Promise<string[]> {
   return refused;
 }
 
-describe('with its policies enforced, a role', () => {
+describe('under enforced policies, a role', () => {
   beforeAll(() => enforceAfter('0'));
   afterAll(() => enforceAfter('inf'));
 
-  it('open may neither wrap a key nor write the table', async () => {
+  it('open may neither wrap a key nor write to the table', async () => {
     expect(await refusedOf('Open')).toEqual(['GenerateDataKey', 'Encrypt', 'PutItem']);
   });
 
-  it.for(['Api', 'Seal', 'Maintenance'])('%s may do all that making a key takes', async (role) => {
+  it.for(['Api', 'Seal', 'Maintenance'])('%s may make every call that creates a key', async (role) => {
     expect(await refusedOf(role)).toEqual([]);
   });
 
-  it('may not create a key', async () => {
+  it('may not create a KMS key', async () => {
     const { kms } = clients.get('Seal') ?? {};
     const refused = await kms?.send(new CreateKeyCommand({})).then(() => false, isRefusal);
     expect(refused).toBe(true);
   });
 });
 
-it('the queues of the packaged app deploy as they are', async () => {
+it('the queues of the packaged app deploy unchanged', async () => {
   const app = await packageExample({});
   await app.remove();
   const queues = Object.entries(app.resources).filter(([, { Type }]) => Type === 'AWS::SQS::Queue');
-  // Moto knows no DeletionPolicy of that name.
+  // moto does not support this DeletionPolicy.
   const Resources = Object.fromEntries(queues.map(([id, { Type, Properties }]) => [id, { Type, Properties }]));
   await createStack('queues', { Resources });
   const sqs = new SQSClient({ endpoint: moto.endpoint, region: REGION });

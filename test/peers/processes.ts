@@ -6,13 +6,13 @@ import { setTimeout } from 'node:timers/promises';
 import { pythonOf } from './install.ts';
 import { PEERS_FOLDER } from './peers-folder.ts';
 
-/** A server that was started for the tests. */
+/** A server that the tests started. */
 export interface PeerServer {
   readonly endpoint: string;
   stop(): Promise<void>;
 }
 
-/** What AWS clients in child processes need in order not to look elsewhere. */
+/** Environment variables that keep the AWS clients of child processes from using real AWS. */
 export const AWS_ENVIRONMENT = {
   AWS_ACCESS_KEY_ID: 'local',
   AWS_SECRET_ACCESS_KEY: 'local',
@@ -22,7 +22,7 @@ export const AWS_ENVIRONMENT = {
 
 const STARTS_WITHIN_MS = 60_000;
 
-/** DynamoDB Local, in memory. */
+/** Starts DynamoDB Local with tables in memory. */
 export async function startDynamoDbLocal(): Promise<PeerServer> {
   const folder = join(PEERS_FOLDER, 'dynamodb-local');
   const main = 'com.amazonaws.services.dynamodbv2.local.main.ServerRunner';
@@ -32,14 +32,14 @@ export async function startDynamoDbLocal(): Promise<PeerServer> {
   return started(spawn('java', args, { stdio: 'ignore' }), port);
 }
 
-/** Moto: KMS in every region. */
+/** Starts moto, which emulates KMS in every region. */
 export async function startMoto(): Promise<PeerServer> {
   const port = await freePort();
   const args = ['-m', 'moto.server', '-H', '127.0.0.1', '-p', String(port)];
   return started(spawn(pythonOf('moto'), args, { stdio: 'ignore' }), port);
 }
 
-/** Ends a process of ours; resolves when it is gone. */
+/** Stops one of our processes, and resolves when it has ended. */
 export async function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const gone = once(child, 'exit');
@@ -72,7 +72,7 @@ async function answers(endpoint: string): Promise<boolean> {
   );
 }
 
-/** A port of this machine that nothing listens on yet. */
+/** A free port on this machine. */
 export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');

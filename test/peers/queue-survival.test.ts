@@ -1,6 +1,6 @@
 /**
- * Messages survive an outage of KMS and the function's sudden death, over the wire on moto: 1,000 of a standard queue
- * and 300 of a FIFO queue, or as many of each as `QUEUE_MESSAGES` says.
+ * Tests on moto that messages survive a KMS outage and killed functions. It sends 1,000 messages to a standard queue
+ * and 300 to a FIFO queue. `QUEUE_MESSAGES` replaces both numbers.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { liveThrough } from '../integration/queue/survival.ts';
@@ -17,14 +17,14 @@ beforeAll(async () => {
 });
 afterAll(() => sqs.stop());
 
-describe('while KMS is gone and the function is killed', { timeout: TIMEOUT_MS }, () => {
+describe('during a KMS outage in which the function is killed', { timeout: TIMEOUT_MS }, () => {
   it.for([
     { kind: 'standard', usual: 1000 },
-    // moto gives the second of a group before the first when both come back, and hands a group out to two at once when
-    // they ask at once: here no event has two of a group, and one alone asks.
+    // moto reorders two returned messages of a group, and gives a group to two concurrent readers. So each event here
+    // has at most one message of a group, and there is only one reader.
     { kind: 'fifo', usual: 300, receivedAtOnce: 1, environments: 1 },
   ] as const)(
-    'every good message of a $kind queue comes out, and the bad ones alone are dead letters',
+    'the $kind queue delivers every good message, and only bad messages become dead letters',
     async (ordeal) => {
       const { endpoint } = sqs;
       const messages = Number(wanted ?? ordeal.usual);

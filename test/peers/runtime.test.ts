@@ -1,6 +1,6 @@
 /**
- * The functions as they are deployed, under Lambda's runtime emulator: each from its own packaged zip, with the handler
- * and the environment of its own that the packaged template has, but for where emulators stand in for AWS.
+ * Runs the deployed functions under Lambda's runtime emulator. Each has its packaged zip, and the handler and
+ * environment of the packaged template, except that emulators replace AWS.
  */
 import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -16,13 +16,13 @@ import { startKmsEmulator, type KmsEmulator } from '../../emulators/kms/kms-emul
 import { startQueues, type LocalQueues } from '../../local/queues.ts';
 import { APP_TEMPLATE, packageApp } from '../../deploy/package.ts';
 import { deploymentSchema } from '../../deploy/deployment.ts';
-import { EAST, WEST } from '../support/wire-world.ts';
+import { EAST, WEST } from '../support/wire-fixture.ts';
 import { EmulatedFunction, type ToldError } from './emulated-function.ts';
 
 const NAMES = ['api', 'seal', 'open', 'queue', 'maintenance'] as const;
 type FunctionName = (typeof NAMES)[number];
 
-/** What the template has of a function. */
+/** A function in the template. */
 interface Packaged {
   readonly Handler: string;
   readonly Environment: { readonly Variables: Readonly<Record<string, string | { readonly Ref: string }>> };
@@ -54,7 +54,7 @@ beforeAll(async () => {
     return [name, Resources[logicalName]?.Properties] as const;
   });
   packaged = Object.fromEntries(functions) as Record<FunctionName, Packaged>;
-  // Each in a root of its own: what is not in its zip is out of its reach.
+  // Each function has its own root folder, so that it cannot reach files outside its zip.
   await Promise.all(
     NAMES.map((name) => run('python3', ['-m', 'zipfile', '-e', join(zips, `${name}.zip`), join(folder, name)])),
   );
@@ -93,11 +93,11 @@ async function begin(name: FunctionName, environment: Readonly<Record<string, st
   return one;
 }
 
-/** A function that has not been asked yet: the next event is a cold start. */
+/** A new function. Its first event is a cold start. */
 function cold(name: FunctionName, further: Readonly<Record<string, string>> = {}): Promise<EmulatedFunction> {
   const { Variables } = packaged[name].Environment;
   const own = Object.entries(Variables).map(([variable, value]) => {
-    // What CloudFormation puts in: the queues' URLs.
+    // CloudFormation would insert the URLs of the queues.
     return [variable, typeof value === 'string' ? value : (queues.environment[variable] ?? '')] as const;
   });
   return begin(name, { ...Object.fromEntries(own), ...settings, ...further });
@@ -116,13 +116,13 @@ async function overHttp(
   return { status, body: JSON.parse(body) as Record<string, unknown> };
 }
 
-/** How often each region was asked, in the order of preference. */
+/** The number of requests to each region, in order of preference. */
 function kmsCalls(): number[] {
   return [WEST, EAST].map((region) => kms.calls().filter((call) => call.region === region).length);
 }
 
-describe('from its own package, cold and then warm', () => {
-  it('the api answers, and what it seals the function that opens can open', async () => {
+describe('a packaged function, cold and then warm', () => {
+  it('api answers, and open decrypts what api encrypted', async () => {
     const api = await cold('api');
     const event = await sample('api-encrypt-iam');
     const sealed = await overHttp(api, event);
@@ -140,7 +140,7 @@ describe('from its own package, cold and then warm', () => {
     for (const _ of ['cold', 'warm']) expect(await open.invoke(asked)).toEqual({ plaintext: 'aGVsbG8=' });
   });
 
-  it('the one that seals takes single payloads, batches and documents by direct invocation', async () => {
+  it('seal encrypts single payloads, batches and documents by direct invocation', async () => {
     const seal = await cold('seal');
     expect(await seal.invoke(await sample('invoke-encrypt'))).toMatchObject({ record: { Key: {} } });
     const batch = (await seal.invoke(await sample('invoke-encrypt-batch'))) as { results: unknown[] };
@@ -150,7 +150,7 @@ describe('from its own package, cold and then warm', () => {
     });
   });
 
-  it('the queue’s seals messages on their way to the output queue', async () => {
+  it('queue encrypts messages and sends them to the output queue', async () => {
     const queue = await cold('queue');
     for (const _ of ['cold', 'warm']) {
       expect(await queue.invoke(await sample('queue-standard'))).toEqual({ batchItemFailures: [] });
@@ -162,7 +162,7 @@ describe('from its own package, cold and then warm', () => {
     }
   });
 
-  it('the maintenance looks after the System Key on its schedule', async () => {
+  it('maintenance maintains the System Key on its schedule', async () => {
     await overHttp(await cold('api'), await sample('api-encrypt-iam'));
     const maintenance = await cold('maintenance');
     for (const _ of ['cold', 'warm']) {
@@ -172,7 +172,7 @@ describe('from its own package, cold and then warm', () => {
   });
 });
 
-it('while the preferred region is down a warm function goes on unasked, and a cold one opens by another region', async () => {
+it('serves without KMS if it is warm, and uses another region if it is cold, while the preferred region is down', async () => {
   const event = await sample('api-encrypt-iam');
   const warm = await cold('api');
   const { body: sealed } = await overHttp(warm, event);
@@ -193,8 +193,8 @@ it('while the preferred region is down a warm function goes on unasked, and a co
   expect(kmsCalls()).toEqual([1, 0]);
 });
 
-describe('a direct invocation that fails tells its caller the code, and nothing of why', () => {
-  it('of what the function does not serve, of records that do not open, and of an outage', async () => {
+describe("a failed direct invocation returns only the error's code", () => {
+  it('for unsupported operations, unreadable records and an outage', async () => {
     const open = await cold('open');
     const encrypt = await sample('invoke-encrypt');
     expect(await open.invoke(encrypt)).toMatchObject({ errorType: 'Forbidden' });
@@ -210,8 +210,8 @@ describe('a direct invocation that fails tells its caller the code, and nothing 
 const LEVELS = ['TRACE', 'DEBUG', 'INFO', 'WARN', 'ERROR', 'FATAL'] as const;
 
 /**
- * Whether Lambda lets a line through at a level (Lambda's guide, "Log-level filtering"): one without a level is taken
- * for INFO.
+ * Whether Lambda keeps a line at a log level (Lambda's guide, "Log-level filtering"). A line without a level counts as
+ * INFO.
  */
 function passes({ level }: Record<string, unknown>, least: (typeof LEVELS)[number]): boolean {
   const own = LEVELS.find((one) => one === level) ?? 'INFO';
@@ -226,7 +226,7 @@ function hasAuditAndMetrics(lines: readonly Record<string, unknown>[]): [audit: 
   return [audits.length, metrics.length > 0];
 }
 
-describe('the audit and the metrics are whole in the log', () => {
+describe('the log has all audit and metric lines', () => {
   const formats = [
     { AWS_LAMBDA_LOG_FORMAT: 'Text' },
     ...LEVELS.map((level) => ({ AWS_LAMBDA_LOG_FORMAT: 'JSON', AWS_LAMBDA_LOG_LEVEL: level })),
@@ -238,10 +238,10 @@ describe('the audit and the metrics are whole in the log', () => {
       const seal = await cold('seal', further);
       const event = await sample('invoke-encrypt');
       for (const _ of ['cold', 'warm']) expect(await seal.invoke(event)).toHaveProperty('record');
-      // The emulator passes a line on by itself, and may be later than the answer.
+      // The emulator forwards log lines independently, so a line may arrive after the answer.
       await expect.poll(() => hasAuditAndMetrics(seal.lines), { timeout: 10_000 }).toEqual([2, true]);
       if (further['AWS_LAMBDA_LOG_FORMAT'] !== 'JSON') return;
-      // What Lambda then drops: deploy.yml takes the levels that leave both.
+      // The lines that Lambda drops at these levels. deploy.yml accepts only levels that keep both kinds.
       const level = LEVELS.find((one) => one === further['AWS_LAMBDA_LOG_LEVEL']) ?? 'INFO';
       const left = hasAuditAndMetrics(seal.lines.filter((line) => passes(line, level)));
       const taken = v.is(deploymentSchema.entries.applicationLogLevel, level);
@@ -250,7 +250,7 @@ describe('the audit and the metrics are whole in the log', () => {
   );
 });
 
-describe('a function that is set up wrongly does not start, and says all that is wrong in one message', () => {
+describe('a misconfigured function does not start, and reports all faults in one message', () => {
   it.each(NAMES)('%s', async (name) => {
     const one = await begin(name, {
       AWS_REGION: WEST,

@@ -1,5 +1,6 @@
 /**
- * The running API against its document, by requests that schemathesis makes up: when all is well, and under each fault.
+ * Checks the running API against its OpenAPI document with generated requests by schemathesis, first without and then
+ * with each fault.
  */
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -13,7 +14,7 @@ import { DynamoDbProxy, type DynamoDbFault } from '../support/dynamodb-proxy.ts'
 import { startLocalApi, type LocalApi } from '../support/local-api.ts';
 import { DOCUMENT, runSchemathesis, startRounds, type Request, type Rounds } from './schemathesis.ts';
 
-/** What befalls KMS, and what must come of it for some; `nothing`, where it may come to nothing. */
+/** The KMS faults, each with the error that some requests must get. `nothing` means that all requests may succeed. */
 const KMS_FAULTS: readonly (readonly [string, FaultInput, ErrorCode | 'nothing'])[] = [
   ['is down', { kind: 'down' }, 'KmsUnavailable'],
   ['hangs', { kind: 'hang' }, 'DeadlineExceeded'],
@@ -28,7 +29,7 @@ const KMS_FAULTS: readonly (readonly [string, FaultInput, ErrorCode | 'nothing']
   ['has the key disabled', { kind: 'error', name: 'DisabledException' }, 'KmsMisconfigured'],
 ];
 
-/** What befalls DynamoDB, in the same way. */
+/** The DynamoDB faults, in the same form. */
 const DYNAMODB_FAULTS: readonly (readonly [string, DynamoDbFault, ErrorCode | 'nothing'])[] = [
   ['is down', { kind: 'refuse' }, 'MetastoreUnavailable'],
   ['hangs', { kind: 'hang' }, 'DeadlineExceeded'],
@@ -46,7 +47,7 @@ const DYNAMODB_FAULTS: readonly (readonly [string, DynamoDbFault, ErrorCode | 'n
   ],
 ];
 
-/** No key is kept, so that each request meets the fault; and nothing is waited for long. */
+/** The caches are off, so that each request meets the fault. The waits are short. */
 const IMPATIENT = {
   KEYFOLD_SYSTEM_KEY_MAX_AGE_MS: '1',
   KEYFOLD_INTERMEDIATE_KEY_MAX_AGE_MS: '1',
@@ -77,10 +78,10 @@ afterAll(async () => {
 });
 beforeEach(() => {
   api.kms.clearFaults();
-  proxy.befall = () => undefined;
+  proxy.faultOf = () => undefined;
 });
 
-/** What an operation that seals answers with. */
+/** The answer of an encrypting operation. */
 async function seal(operation: string, body: unknown): Promise<Record<string, unknown>> {
   const headers = { 'content-type': 'application/json' };
   const url = `${api.url}/v1/partitions/tenant-1/${operation}`;
@@ -89,7 +90,7 @@ async function seal(operation: string, body: unknown): Promise<Record<string, un
   return (await answer.json()) as Record<string, unknown>;
 }
 
-/** Requests that succeed when all is well: with records that were sealed here, which nothing can make up. */
+/** Valid requests with real encrypted records, which cannot be generated. */
 async function realRequests(): Promise<readonly Request[]> {
   const plaintext = { plaintext: 'aGVsbG8=' };
   const fields = { document: { card: 1 }, fields: ['$.card'] };
@@ -108,10 +109,7 @@ async function realRequests(): Promise<readonly Request[]> {
   return Object.entries(bodies).map(([operationId, body]) => [operationId, 'tenant-1', body]);
 }
 
-/**
- * What is wrong under a fault: answers that are not documented, failures of ours that no retry mends, no failure as
- * expected.
- */
+/** The findings under a fault: undocumented answers, unexpected permanent failures, or a missing expected failure. */
 async function complaints(expected: ErrorCode | 'nothing'): Promise<readonly string[]> {
   const { failures, codes } = await rounds.run(requests, 5);
   const ours = (codes as readonly ErrorCode[]).filter((code) => statusOf(code) >= 500);
@@ -120,7 +118,7 @@ async function complaints(expected: ErrorCode | 'nothing'): Promise<readonly str
   return [...failures, ...lasting, ...absent];
 }
 
-it('all is as documented when all is well, whatever is sent', async () => {
+it('all answers to generated requests are documented while KMS and DynamoDB work', async () => {
   const well = await startLocalApi();
   try {
     expect(await runSchemathesis(DOCUMENT, well.url)).toBe('');
@@ -129,18 +127,18 @@ it('all is as documented when all is well, whatever is sent', async () => {
   }
 });
 
-it('real records open when all is well, and what is made up fails by nothing of ours', async () => {
+it("real records decrypt, and generated ones fail only by the caller's fault", async () => {
   await mustBeWell();
   expect(await complaints('nothing')).toEqual([]);
 });
 
-it.for(KMS_FAULTS)('all is as documented where KMS %s', async ([, fault, expected]) => {
+it.for(KMS_FAULTS)('all answers are documented while KMS %s', async ([, fault, expected]) => {
   api.kms.setFault('us-west-2', fault);
   expect(await complaints(expected)).toEqual([]);
 });
 
-it.for(DYNAMODB_FAULTS)('all is as documented where DynamoDB %s', async ([, fault, expected]) => {
-  proxy.befall = () => fault;
+it.for(DYNAMODB_FAULTS)('all answers are documented while DynamoDB %s', async ([, fault, expected]) => {
+  proxy.faultOf = () => fault;
   expect(await complaints(expected)).toEqual([]);
 });
 
@@ -148,13 +146,13 @@ async function mustBeWell(): Promise<void> {
   expect(await rounds.run(requests, 0)).toEqual({ failures: [], codes: [] });
 }
 
-describe('what is not as documented is found:', () => {
+describe('the check finds an undocumented answer:', () => {
   let folder: string;
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
-    proxy.befall = () => undefined;
-    // A row that could not be read is not tried again for a few seconds, and its error would hide the faults below.
+    proxy.faultOf = () => undefined;
+    // Keyfold remembers an unreadable row for some seconds, and its error would hide the faults below.
     await vi.waitFor(mustBeWell, { timeout: 20_000, interval: 500 });
   });
   afterAll(() => rm(folder, { recursive: true }));

@@ -5,28 +5,28 @@ import { createInterface } from 'node:readline';
 import { pythonOf } from './install.ts';
 import { end } from './processes.ts';
 
-/** A request to make as it is. */
+/** A request to send unchanged. */
 export type Request = readonly [operationId: string, partition: string, body: unknown];
 
-/** What a round found. */
+/** The findings of a round. */
 interface Round {
-  /** Where an answer was not as the document says. */
+  /** The answers that contradict the document. */
   readonly failures: readonly string[];
-  /** The codes of all that failed, items of batches too. */
+  /** The codes of all failures, including those of batch items. */
   readonly codes: readonly string[];
 }
 
-/** Schemathesis in a process of its own, which it takes seconds to start. */
+/** A schemathesis process. It is kept running, because it takes seconds to start. */
 export interface Rounds {
-  /** Makes the requests, and so many made-up ones for each operation. */
+  /** Sends the requests, and the given number of generated requests per operation. */
   readonly run: (requests: readonly Request[], generated: number) => Promise<Round>;
   readonly stop: () => Promise<void>;
 }
 
-/** The API's document. */
+/** The OpenAPI document. */
 export const DOCUMENT = join(import.meta.dirname, '..', '..', 'docs', 'openapi.json');
 
-/** Starts what holds an API against a document in rounds. */
+/** Starts a process that checks an API against a document in rounds. */
 export function startRounds(document: string, url: string): Rounds {
   const script = join(import.meta.dirname, 'schemathesis_peer.py');
   const child = spawn(pythonOf('schemathesis'), [script, document, url], { stdio: ['pipe', 'pipe', 'inherit'] });
@@ -48,8 +48,8 @@ export function startRounds(document: string, url: string): Rounds {
 }
 
 /**
- * Runs schemathesis's own command, with all its ways of making requests up.
- * @returns what it said, where it found anything
+ * Runs the schemathesis command with all its generators.
+ * @returns its output if it found a fault
  */
 export async function runSchemathesis(document: string, url: string): Promise<string> {
   const config = join(import.meta.dirname, 'schemathesis.toml');

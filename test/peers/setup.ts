@@ -1,6 +1,6 @@
 import { installPeers } from './install.ts';
 
-/** Vitest's global set-up: installs what the peers' tests need. */
+/** Vitest's global setup. It installs what the peer tests need. */
 export async function setup(): Promise<void> {
   await installPeers();
 }

@@ -13,23 +13,23 @@ import { AWS_ENVIRONMENT } from './processes.ts';
 const REGION = AWS_ENVIRONMENT.AWS_REGION;
 export const NAMES = { service: 'svc', product: 'prod' };
 
-/** A row of the key table, as DynamoDB has it. */
+/** A row of the key table in DynamoDB's attribute format. */
 export type Row = Record<string, AttributeValue>;
 
-/** A table of their own for an Asherah and a Keyfold. */
+/** A key table for one Asherah and one Keyfold. */
 export interface SharedTable {
   readonly metastore: DynamoDbMetastore;
-  /** A cold process of Asherah; with the static key unless it has a KMS. */
+  /** Starts a cold process of Asherah. It uses the static key unless `kms` is given. */
   readonly asherah: (kms?: AsherahKms) => Promise<Asherah>;
-  /** A cold Keyfold, whose clock is off by so much; with the static key unless it has a KMS. */
+  /** Makes a cold Keyfold with a shifted clock. It uses the static key unless `kms` is given. */
   readonly keyfold: (options?: { readonly offsetMs?: number; readonly kms?: KeyManagementService }) => SessionFactory;
-  /** Changes a key's row as it stands. */
+  /** Changes the stored row of a key. */
   readonly change: (key: KeyMeta, change: (row: Row) => void) => Promise<void>;
 }
 
 let tables = 0;
 
-/** Makes a table on DynamoDB Local. */
+/** Creates a table on DynamoDB Local. */
 export async function shareTable(
   endpoint: string,
   { core, regionSuffix = false }: { readonly core: AsherahCore; readonly regionSuffix?: boolean },

@@ -1,6 +1,6 @@
 /**
- * The templates under cfn-lint, and the key stack deployed to moto, which knows neither aliases, tags of a key nor
- * Global Tables in one.
+ * Checks the templates with cfn-lint, and deploys the key stack to moto. moto does not support aliases, key tags and
+ * Global Tables in one stack.
  */
 import { execFile } from 'node:child_process';
 import { readdirSync } from 'node:fs';
@@ -18,7 +18,7 @@ const infra = join(import.meta.dirname, '..', '..', 'infra');
 const templates = readdirSync(infra).filter((name) => name.endsWith('.yml'));
 const REGION = 'us-west-2';
 
-/** Runs cfn-lint. Its package cannot be run as a module. */
+/** Runs cfn-lint from Python code, because its package cannot be run as a module. */
 async function lint(...args: string[]): Promise<{ code: number; said: string }> {
   const { promise, resolve } = Promise.withResolvers<{ code: number; said: string }>();
   execFile(join(dirname(pythonOf('moto')), 'cfn-lint'), args, (error, stdout, stderr) =>
@@ -28,9 +28,9 @@ async function lint(...args: string[]): Promise<{ code: number; said: string }> 
 }
 
 describe('cfn-lint', () => {
-  it('knows some templates', () => expect(templates).toEqual(expect.arrayContaining(['keys.yml', 'table.yml'])));
+  it('finds the templates', () => expect(templates).toEqual(expect.arrayContaining(['keys.yml', 'table.yml'])));
 
-  it.for(templates)('has nothing to say of %s', async (name) => {
+  it.for(templates)('reports nothing in %s', async (name) => {
     expect(await lint(join(infra, name))).toEqual({ code: 0, said: '' });
   });
 
@@ -38,7 +38,7 @@ describe('cfn-lint', () => {
     ['', {}],
     [', every option the other way round', FLIPPED],
   ] as const)(
-    'has nothing to say of the packaged app%s, but that osls makes explicit what depends on what',
+    'reports nothing in the packaged app%s, except dependencies that osls states explicitly',
     async ([, changed]) => {
       const app = await packageExample(changed);
       const found = await lint('--ignore-checks', 'W3005', '--', app.template);
@@ -47,12 +47,12 @@ describe('cfn-lint', () => {
     },
   );
 
-  it('would say something', async () => {
+  it('reports a planted fault', async () => {
     expect(await lint(join(import.meta.dirname, 'browser-packages.json'))).not.toMatchObject({ code: 0 });
   });
 });
 
-it('the app is packaged for a partition of which osls knows nothing', async () => {
+it('the app is packaged for an AWS partition that osls does not know', async () => {
   const region = 'eusc-de-east-1';
   const administrators = [`arn:aws-eusc:iam::${ACCOUNT}:role/key-administrator`];
   const app = await packageExample({ regions: [region], administrators }, region);
@@ -69,7 +69,10 @@ describe('on moto', () => {
   });
   afterAll(() => moto.stop());
 
-  /** Calls CloudFormation, of which no client is worth a dependency here. @returns its answer, XML */
+  /**
+   * Calls CloudFormation. A client library would be an unnecessary dependency.
+   * @returns the answer as XML
+   */
   const call = async (parameters: Record<string, string>): Promise<string> => {
     const authorization = `AWS4-HMAC-SHA256 Credential=local/20260101/${REGION}/cloudformation/aws4_request`;
     const body = new URLSearchParams({ Version: '2010-05-15', StackName: 'keys', ...parameters });
@@ -79,11 +82,11 @@ describe('on moto', () => {
     return text;
   };
 
-  it('the key stack deploys with a key that rotates, under the policy that is rendered here', async () => {
+  it('the key stack deploys a rotating key under the rendered policy', async () => {
     const given = {
       Classification: 'confidential',
       AdministratorArns: `arn:aws:iam::${ACCOUNT}:role/key-administrator`,
-      // All there is: moto leaves a null in the place of a statement that is not.
+      // All statements. moto leaves null in the place of a statement whose condition is false.
       ViaServices: 'dynamodb.us-west-2.amazonaws.com',
       EncryptingPrincipalArns: 'arn:aws:iam::444455556666:role/writer',
       DecryptingPrincipalArns: 'arn:aws:iam::444455556666:root',
@@ -109,7 +112,7 @@ describe('on moto', () => {
     expect(await kms.send(new GetKeyRotationStatusCommand({ KeyId }))).toMatchObject({ KeyRotationEnabled: true });
     const { Policy } = await kms.send(new GetKeyPolicyCommand({ KeyId, PolicyName: 'default' }));
     const { resources } = render('keys', REGION, given);
-    // Moto's account is its own, and of a key made by CloudFormation it gives the policy as it is, not as text.
+    // moto has its own account. It returns the policy of a CloudFormation key as an object, not as text.
     const deployed = JSON.stringify(Policy).replaceAll('123456789012', ACCOUNT);
     expect(JSON.parse(deployed)).toEqual(resources['Key']?.Properties['KeyPolicy']);
   });

@@ -1,4 +1,4 @@
-/** No test looks for AWS credentials anywhere, nor can it find real ones. */
+/** Keeps the AWS SDK from searching for credentials, and from finding real ones, in any test. */
 process.env['AWS_ACCESS_KEY_ID'] = 'local';
 process.env['AWS_SECRET_ACCESS_KEY'] = 'local';
 process.env['AWS_REGION'] = 'us-west-2';

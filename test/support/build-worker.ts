@@ -4,7 +4,10 @@ import { join } from 'node:path';
 import { build } from 'esbuild';
 import { COMMON } from '../../scripts/handler-bundle.ts';
 
-/** A worker in one file, which starts the faster, in a folder of its own; the caller removes that. */
+/**
+ * Bundles a worker into one file, which starts faster than many. The file is alone in a new folder, which the caller
+ * removes.
+ */
 export async function buildWorker(entryPoint: string): Promise<string> {
   const outfile = join(await mkdtemp(join(tmpdir(), 'keyfold-worker-')), 'worker.mjs');
   await build({

@@ -2,25 +2,25 @@ import type { Context } from 'aws-lambda';
 import type { DoorConfig } from '../../src/config/app-config.ts';
 import { directDoor } from '../../src/doors/direct.ts';
 import { createTelemetry } from '../../src/doors/telemetry.ts';
-import { FakeWorld } from './fakes.ts';
+import { FakeDependencies } from './fakes.ts';
 import { DOOR_CONFIG, lambdaContext } from './http-door.ts';
 
-/** What became of an invocation: the payload of its answer, or what Lambda tells the caller of the error. */
+/** The outcome of an invocation: the payload of the answer, or the error as Lambda reports it to the caller. */
 export interface Invoked {
   readonly payload?: string;
   readonly error?: { readonly errorType: string; readonly errorMessage: string; readonly trace: string[] };
-  /** What Lambda's runtime writes to the log of an error by itself. */
+  /** What Lambda's runtime itself logs about an error. */
   readonly runtimeLog?: string;
 }
 
 /**
- * A direct door behind what Lambda's runtime does (aws-lambda-ric 4.0.2: `JSON.parse`, `JSON.stringify`, `formatError`
- * and `withEnumerableProperties`): sends it a payload.
+ * Opens a direct door behind the steps of Lambda's runtime, and returns a function that sends it a payload. These steps
+ * of aws-lambda-ric 4.0.2 are `JSON.parse`, `JSON.stringify`, `formatError` and `withEnumerableProperties`.
  */
 export function openDirectDoor(
-  options: { world?: FakeWorld; config?: Partial<DoorConfig> } = {},
+  options: { world?: FakeDependencies; config?: Partial<DoorConfig> } = {},
 ): (payload: string | object, context?: Context) => Promise<Invoked> {
-  const world = options.world ?? new FakeWorld();
+  const world = options.world ?? new FakeDependencies();
   const handler = directDoor({
     keyfold: world.process(),
     now: world.clock.now,

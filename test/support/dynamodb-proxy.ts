@@ -2,35 +2,35 @@ import { createServer, request as httpRequest, type IncomingMessage, type Server
 import { readBody } from '../../emulators/http-body.ts';
 import { close, listen } from '../../emulators/listen.ts';
 
-/** What befalls one call. The emulator has done its part with those that say so. */
+/** The fault of one call. With some faults, the emulator has already carried out the call. */
 export type DynamoDbFault =
   /** The connection ends before any answer. */
   | { readonly kind: 'refuse' }
   | { readonly kind: 'hang' }
-  /** The answer begins and does not go on. */
+  /** The answer begins but never ends. */
   | { readonly kind: 'stall' }
   | { readonly kind: 'garbage' }
   | { readonly kind: 'error'; readonly name: string; readonly status: number }
-  /** The emulator has done as it was asked, and its answer is lost with the connection, or does not come. */
+  /** The emulator carries out the call. Then the connection ends or hangs, so that the answer is lost. */
   | { readonly kind: 'answer lost' }
   | { readonly kind: 'answer held back' }
-  /** Another process does something first. */
+  /** Another process acts before the call. */
   | { readonly kind: 'overtaken'; readonly by: () => Promise<unknown> }
-  /** The emulator's answer with its text replaced. */
+  /** The text of the emulator's answer is replaced. */
   | { readonly kind: 'edited'; readonly edit: (answer: string) => string };
 
-/** Says what befalls a call such as `Put SK`; nothing, where it is undefined. */
-export type Befall = (call: string) => DynamoDbFault | undefined;
+/** Returns the fault for a call such as `Put SK`, or undefined for no fault. */
+export type FaultOf = (call: string) => DynamoDbFault | undefined;
 
 const MAX_BODY_BYTES = 1024 * 1024;
 const JSON_TYPE = { 'content-type': 'application/x-amz-json-1.0' };
 
-/** Stands before a DynamoDB emulator, counts what passes, and makes the faults that the emulator does not. */
+/** A proxy before a DynamoDB emulator. It counts the calls, and makes the faults that the emulator cannot make. */
 export class DynamoDbProxy {
-  befall: Befall = () => undefined;
-  /** What was asked for, oldest first: `Query IK`, `Get SK`, `Put IK`. */
+  faultOf: FaultOf = () => undefined;
+  /** The calls so far, oldest first: `Query IK`, `Get SK`, `Put IK`. */
   calls: string[] = [];
-  /** The id of the key that each of them asked for. */
+  /** The key id of each call. */
   ids: string[] = [];
   readonly endpoint: string;
   readonly stop: () => Promise<void>;
@@ -55,7 +55,7 @@ export class DynamoDbProxy {
     const call = `${actionOf(request)} ${id.startsWith('_SK_') ? 'SK' : 'IK'}`;
     this.calls.push(call);
     this.ids.push(id);
-    const fault = this.befall(call);
+    const fault = this.faultOf(call);
     switch (fault?.kind) {
       case 'refuse':
         request.socket.destroy();
@@ -91,7 +91,7 @@ function actionOf({ headers }: IncomingMessage): string {
   return String(headers['x-amz-target']).replace(/^.*\./, '').replace('Item', '');
 }
 
-/** The partition key of the row or rows that a call is about. */
+/** The partition key of the rows of a call. */
 function idOf(body: Buffer): string {
   const parsed = JSON.parse(body.toString()) as Record<string, Record<string, { S?: string }> | undefined>;
   return (parsed['Item'] ?? parsed['Key'])?.['Id']?.S ?? parsed['ExpressionAttributeValues']?.[':id']?.S ?? '';

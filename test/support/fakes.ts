@@ -17,10 +17,10 @@ export { HandClock, noDeadline };
 export const MINUTE_MS = 60_000;
 export const DAY_MS = 86_400_000;
 
-/** What a fake does before it answers: throw, wait, anything. */
+/** What a fake does before it answers, for example throw or wait. */
 export type Interference = (call: string, deadline: Deadline) => Promise<void> | void;
 
-/** Calls of a metastore and of a KMS, in one order: `Query IK`, `Get SK`, `Put IK`, `Wrap`, `Unwrap`. */
+/** The calls of a metastore and a KMS in one list: `Query IK`, `Get SK`, `Put IK`, `Wrap`, `Unwrap`. */
 export class CallLog {
   #calls: string[] = [];
 
@@ -28,7 +28,7 @@ export class CallLog {
     this.#calls.push(call);
   }
 
-  /** The calls since the last time. */
+  /** Returns the calls since the last `take`, and clears them. */
   take(): string[] {
     const calls = this.#calls;
     this.#calls = [];
@@ -36,7 +36,7 @@ export class CallLog {
   }
 }
 
-/** A metastore in memory that logs each call, can be interfered with, and whose rows a test may change underneath. */
+/** A metastore in memory that logs each call. Tests can delay calls, make them fail, and change rows directly. */
 class FakeMetastore implements Metastore {
   interfere: Interference = () => {};
   readonly log: CallLog;
@@ -72,7 +72,7 @@ class FakeMetastore implements Metastore {
     return 'stored';
   }
 
-  /** The rows of a kind, oldest first. */
+  /** The rows of one kind of key, oldest first. */
   ofKind(kind: 'SK' | 'IK'): EnvelopeKeyRecord[] {
     return [...this.rows.values()].filter((row) => kindOf(row.id) === kind).toSorted((a, b) => a.created - b.created);
   }
@@ -81,7 +81,7 @@ class FakeMetastore implements Metastore {
     return [...this.rows.values()].filter((row) => row.id === id).toSorted((a, b) => b.created - a.created)[0];
   }
 
-  /** Changes a row underneath, as an operator would. */
+  /** Changes a row directly, as an operator would. */
   change(row: EnvelopeKeyRecord, changes: Partial<EnvelopeKeyRecord>): void {
     this.rows.set(`${row.id} ${row.created}`, { ...row, ...changes });
   }
@@ -96,10 +96,10 @@ class FakeMetastore implements Metastore {
   }
 }
 
-/** A static KMS that logs each call and can be interfered with. */
+/** A static KMS that logs each call. Tests can delay calls or make them fail. */
 export class FakeKms implements KeyManagementService {
   interfere: Interference = () => {};
-  /** Every buffer with a plaintext key that passed here, to see that it is zeroed. */
+  /** Every buffer that held a plaintext key, so that tests can check that it is zeroed. */
   readonly plaintexts: Uint8Array[] = [];
   readonly log: CallLog;
   readonly #real: StaticKms;
@@ -125,14 +125,14 @@ export class FakeKms implements KeyManagementService {
   }
 }
 
-/** A world of fakes and as many processes on it as a test wants. */
-export class FakeWorld {
+/** A clock, a metastore and a KMS, all fake. Any number of service processes can share them. */
+export class FakeDependencies {
   readonly clock = new HandClock();
   readonly log = new CallLog();
   readonly metastore = new FakeMetastore(this.log);
   readonly kms = new FakeKms(this.log);
 
-  /** A process of its own: a cold cache over the same metastore and KMS. */
+  /** A new process: it has a cold cache, and shares the metastore and the KMS. */
   process(options: Partial<SessionFactoryOptions> = {}): SessionFactory {
     return new SessionFactory({
       service: 'svc',
@@ -145,20 +145,26 @@ export class FakeWorld {
   }
 }
 
-/** A service on a fresh metastore in memory, for tests that look at neither. */
+/** A service on a new metastore in memory, for tests that inspect neither the metastore nor the KMS. */
 export function memoryService(options: Partial<SessionFactoryOptions> = {}): SessionFactory {
   const kms = new StaticKms(Buffer.alloc(32, 7), {});
   return new SessionFactory({ service: 'svc', product: 'prod', metastore: new MemoryMetastore(), kms, ...options });
 }
 
-/** The code of the KeyfoldError that a promise rejects with. @throws whatever else happens */
+/**
+ * Returns the code of the KeyfoldError that a promise rejects with.
+ * @throws any other error, and Error if the promise resolves
+ */
 export async function codeOf(work: Promise<unknown>): Promise<string> {
   const error = await errorOf(work);
   if (error instanceof KeyfoldError) return error.code;
   throw error;
 }
 
-/** What a promise rejects with. @throws Error where it does not */
+/**
+ * Returns what a promise rejects with.
+ * @throws Error if the promise resolves
+ */
 export async function errorOf(work: Promise<unknown>): Promise<unknown> {
   let value: unknown;
   try {

@@ -1,29 +1,29 @@
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 
-/** What a forgotten connection answers with: a reset, or nothing. */
+/** How the proxy treats traffic on a forgotten connection: it answers with a reset, or not at all. */
 export type Forgetting = 'reset' | 'silence';
 
-/** One connection of a client's. */
+/** One client's connection. */
 interface Passage {
   readonly client: Socket;
   readonly upstream: Socket;
   forgotten?: Forgetting;
-  /** Answers that are held back. */
+  /** Answers that the proxy holds back. */
   readonly heldBack: Buffer[];
 }
 
 /**
- * Passes TCP connections on, and can forget them all, as a load balancer or a NAT gateway does: the client hears
- * nothing of it until it sends again.
+ * A TCP proxy that can forget all its connections, as a load balancer or a NAT gateway does. A client notices that only
+ * when it sends again.
  */
 export class ForgetfulProxy {
-  /** How many connections were opened. */
+  /** The number of connections opened so far. */
   opened = 0;
-  /** How often something was sent on a connection that was forgotten before. */
+  /** How often a client sent something on a forgotten connection. */
   late = 0;
-  /** Answers to requests that match are held back. */
+  /** The proxy holds back the answers to requests that match this pattern. */
   hold: RegExp | undefined;
-  /** How many answers are held back. */
+  /** The number of answers held back so far. */
   held = 0;
   readonly port: number;
   readonly #server: Server;
@@ -34,7 +34,7 @@ export class ForgetfulProxy {
     this.port = port;
   }
 
-  /** @param upstreamPort where connections are passed on to, on 127.0.0.1 */
+  /** @param upstreamPort the port on 127.0.0.1 that the proxy connects to */
   static async start(upstreamPort: number): Promise<ForgetfulProxy> {
     const server = createServer((client) => proxy.#pass(client, connect(upstreamPort, '127.0.0.1')));
     await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
@@ -42,14 +42,14 @@ export class ForgetfulProxy {
     return proxy;
   }
 
-  /** How many connections there are that are not forgotten. */
+  /** The number of open connections, without the forgotten ones. */
   get open(): number {
     return [...this.#passages].filter(({ forgotten }) => forgotten === undefined).length;
   }
 
   /**
    * Forgets every connection.
-   * @param isTruncating whether all but the last byte of an answer that is held back arrives first
+   * @param isTruncating if true, each held-back answer first arrives without its last byte
    */
   forget(forgotten: Forgetting, isTruncating = false): void {
     for (const passage of this.#passages) {

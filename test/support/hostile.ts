@@ -1,7 +1,10 @@
 import vm from 'node:vm';
 import fc from 'fast-check';
 
-/** What a JavaScript caller may pass, made anew for each use: some of it changes when it is used. */
+/**
+ * Makes the odd values that a JavaScript caller may pass. Each use needs new values, because some change when they are
+ * used.
+ */
 const MADE: readonly (() => unknown)[] = [
   () => 'héllo',
   () => new String('tenant'),
@@ -45,7 +48,7 @@ const MADE: readonly (() => unknown)[] = [
   () => Map,
 ];
 
-/** What makes arbitrary JavaScript values: fast-check itself would stumble over some of them. */
+/** Generates arbitrary JavaScript values. It wraps some of them, because fast-check itself would fail on them. */
 export const hostile: fc.Arbitrary<() => unknown> = fc.oneof(
   { weight: 2, arbitrary: fc.constantFrom(...MADE) },
   {
@@ -79,8 +82,8 @@ class ShortArray extends Uint8Array {
 }
 
 /**
- * The bytes that a Uint8Array has, whatever it says of itself; undefined for anything else, and for one that lost its
- * buffer.
+ * The bytes of a Uint8Array, even if its properties lie. Undefined for any other value, and for an array whose buffer
+ * is detached.
  */
 export function realBytesOf(value: unknown): Buffer | undefined {
   try {
@@ -111,7 +114,7 @@ function revoked(): unknown {
   return proxy;
 }
 
-/** An object that throws whatever is asked of it. */
+/** An object that throws on every access. */
 function throwing(): unknown {
   const traps = ['get', 'has', 'ownKeys', 'getPrototypeOf', 'getOwnPropertyDescriptor'] as const;
   return new Proxy({}, Object.fromEntries(traps.map((trap) => [trap, throwAway])));
@@ -121,7 +124,7 @@ function throwAway(): never {
   throw new Error('from a getter');
 }
 
-/** Arguments with one value in the place of another: an argument, a member of one, or one member more. */
+/** Arguments in which one value is replaced: an argument, a member of one, or an additional member. */
 export function withValueAt(args: readonly unknown[], at: number, value: unknown): unknown[] {
   const paths = pathsOf(args);
   if (paths.length === 0) return [value];

@@ -5,18 +5,18 @@ import type { AuthConfig, DoorConfig } from '../../src/config/app-config.ts';
 import { httpDoor } from '../../src/doors/http.ts';
 import { createTelemetry } from '../../src/doors/telemetry.ts';
 import type { SessionFactory } from '../../src/index.ts';
-import { FakeWorld } from './fakes.ts';
+import { FakeDependencies } from './fakes.ts';
 import { mustConform, type Answer, type Event } from './openapi.ts';
 
 export type { Answer, Event };
 
-/** One of the events in events/. */
+/** Reads one of the events in events/. */
 export function sampleEvent(name: string): Event {
   const file = new URL(`../../events/${name}.json`, import.meta.url);
   return JSON.parse(readFileSync(file, 'utf8')) as Event;
 }
 
-/** A POST to a partition, past IAM. */
+/** A POST request for a partition, which IAM has authorized. */
 export function request(operation: string, body: unknown, partition = 'tenant-1'): Event {
   const event = sampleEvent('api-encrypt-iam');
   event.pathParameters = { partition, operation };
@@ -25,7 +25,7 @@ export function request(operation: string, body: unknown, partition = 'tenant-1'
   return event;
 }
 
-/** The context that Lambda hands over. */
+/** The context that Lambda passes to a handler. */
 export function lambdaContext(remainingMs = 30_000): Context {
   return {
     awsRequestId: 'aws-request',
@@ -40,7 +40,7 @@ export function lambdaContext(remainingMs = 30_000): Context {
   } as unknown as Context;
 }
 
-/** What the doors allow by default. */
+/** The default settings of the doors in tests. */
 export const DOOR_CONFIG: DoorConfig = {
   serves: {},
   plaintextLimitBytes: 1_048_576,
@@ -48,18 +48,20 @@ export const DOOR_CONFIG: DoorConfig = {
   deadlineMarginMs: 500,
 };
 
-/** A door, ready to be sent events. Each answer must be as the API's document says. */
+/**
+ * Opens an HTTP door and returns a function that sends it events. Each answer is checked against the OpenAPI document.
+ */
 export function openDoor(
   options: {
-    world?: FakeWorld;
-    /** In place of a process of the world's. */
+    world?: FakeDependencies;
+    /** Replaces the process that `world` would make. */
     keyfold?: SessionFactory;
     config?: Partial<DoorConfig>;
     auth?: AuthConfig;
     health?: () => unknown;
   } = {},
 ): (event: Event, context?: Context) => Promise<Answer> {
-  const world = options.world ?? new FakeWorld();
+  const world = options.world ?? new FakeDependencies();
   const handler = httpDoor({
     keyfold: options.keyfold ?? world.process(),
     now: world.clock.now,
@@ -80,7 +82,7 @@ export function openDoor(
   };
 }
 
-/** Keeps what is written to standard output and error, instead of writing it. */
+/** Captures what is written to standard output and error. */
 export function captureOutput(): { text: () => string; lines: () => Record<string, unknown>[] } {
   const chunks: string[] = [];
   for (const stream of [process.stdout, process.stderr]) {

@@ -5,19 +5,19 @@ import { startKmsEmulator, type KmsEmulator } from '../../emulators/kms/kms-emul
 import { close, listen } from '../../emulators/listen.ts';
 import { LocalFunction } from '../../local/local-function.ts';
 
-/** The API and its functions as `npm start` runs them, in this process. */
+/** The API and its functions as `npm start` runs them, but in this process. */
 export interface LocalApi {
   readonly url: string;
   readonly kms: KmsEmulator;
-  /** Ends every function's environment: the next request starts cold. */
+  /** Ends the environment of every function, so that the next request starts cold. */
   readonly recycle: () => Promise<void>;
   readonly stop: () => Promise<void>;
 }
 
-/** Only `npm start` serves a page. */
+/** Serves no page. Only `npm start` does. */
 const noPage = (): Promise<boolean> => Promise.resolve(false);
 
-/** @param settings environment variables that differ from `npm start`'s */
+/** @param settings environment variables that override those of `npm start` */
 export async function startLocalApi(settings: Readonly<Record<string, string>> = {}): Promise<LocalApi> {
   const [kms, dynamoDb] = await Promise.all([startKmsEmulator(), startDynamoDb('EncryptionKey', 0)]);
   const { aliasArn } = await kms.ensureKey('us-west-2', 'alias/keyfold');

@@ -1,6 +1,6 @@
-/** Names, separators and spellings that other places give a meaning. */
+/** Names, separators and spellings that have a special meaning in other systems. */
 const WITH_A_MEANING = ['user:42', 'Zürich/../a b', ' ', '..', '%40', 'a,b', 'a*b', '__proto__', '_svc_prod', '"\\'];
-/** Controls, format characters, and what is not a character. */
+/** Control characters, format characters and noncharacters. */
 const HIDDEN = [
   'a\0b',
   'a\nb',
@@ -15,8 +15,8 @@ const HIDDEN = [
 ];
 
 /**
- * Partitions that Asherah takes, and that no path over HTTP can name.
- * @param names of the service, without a region suffix: the longest partitions fill DynamoDB's 2,048 bytes
+ * Partitions that Asherah accepts but that no HTTP path can name.
+ * @param names of the service, without a region suffix. The longest partitions use all of DynamoDB's 2,048 bytes
  */
 export function oddPartitions({ service, product }: { service: string; product: string }): readonly string[] {
   const room = 2048 - `_IK__${service}_${product}`.length;

@@ -2,32 +2,32 @@ import { Ajv2020 } from 'ajv/dist/2020.js';
 import document from '../../docs/openapi.json' with { type: 'json' };
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
 
-/** An event as a test changes it. */
+/** An API Gateway event whose members a test can change. */
 export type Event = APIGatewayProxyEventV2 & { requestContext: { authorizer?: unknown } };
 
-/** What came back, parsed. */
+/** The parsed answer of the HTTP door. */
 export interface Answer {
   readonly status: number;
   readonly headers: Record<string, string>;
   readonly body: Record<string, unknown>;
 }
 
-/** What the document says of one status of an operation. */
+/** The document's description of one status of an operation. */
 interface Response {
   readonly $ref?: string;
   readonly headers?: Readonly<Record<string, unknown>>;
   readonly content?: Readonly<Record<string, unknown>>;
 }
 
-/** What the document says of one operation. */
+/** The document's description of one operation. */
 export interface DocumentedOperation {
   readonly requestBody?: { readonly content: { readonly 'application/json': { readonly example: unknown } } };
   readonly responses: Readonly<Record<string, Response>>;
-  /** Who may ask: each a scheme, with the scopes that it takes. */
+  /** The accepted security schemes, each with the scopes that it requires. */
   readonly security?: readonly Readonly<Record<string, readonly string[] | undefined>>[];
 }
 
-/** The document's paths, each with its operations by method. */
+/** The paths of the document, each with its operations by method. */
 export const PATHS = document.paths as unknown as Readonly<
   Record<string, Readonly<Record<string, DocumentedOperation>>>
 >;
@@ -37,14 +37,15 @@ const ajv = new Ajv2020({ strict: false, validateFormats: false });
 ajv.addSchema(document, DOCUMENT_URL);
 
 /**
- * Holds an answer of the HTTP door against the document: its status, its type, its headers and its body.
- * @throws Error where the document says otherwise; nothing where it knows no such path
+ * Checks an answer of the HTTP door against the OpenAPI document: status, content type, headers and body. Paths that
+ * the document lacks are not checked.
+ * @throws Error if the answer differs from the document
  */
 export function mustConform(
   { routeKey, pathParameters, requestContext }: Event,
   { status, headers, body }: Answer,
 ): void {
-  // HEAD is answered as GET, which is documented, without the body.
+  // HEAD is answered as the documented GET, but without a body.
   if (requestContext.http.method === 'HEAD' && status === 200) return;
   const path = routeKey.replace(/^\w+ /, '').replace('{operation}', pathParameters?.['operation'] ?? '');
   const method = routeKey.startsWith('POST ') ? 'post' : 'get';
@@ -66,21 +67,21 @@ export function mustConform(
   if (missing.length > 0) throw new Error(`${path} is answered ${status} without ${missing.join()}`);
 }
 
-/** @param pointer into the document, to a schema */
+/** @param pointer the JSON pointer of a schema in the document */
 function mustFit(pointer: string, value: unknown): void {
   const validate = ajv.getSchema(DOCUMENT_URL + pointer);
   if (validate === undefined) throw new Error(`the document has no schema at ${pointer}`);
   if (validate(value) !== true) throw new Error(`not as ${pointer} says: ${ajv.errorsText(validate.errors)}`);
 }
 
-/** What the document says of a response: in its place, or where that refers to. */
+/** Returns the response itself, or the one that its `$ref` names. */
 export function responseOf(given: Response): Response {
   if (given.$ref === undefined) return given;
   const name = given.$ref.replace('#/components/responses/', '');
   return (document.components.responses as Readonly<Record<string, Response>>)[name] ?? {};
 }
 
-/** As a part of a JSON pointer in a URL. */
+/** Escapes a name for use in a JSON pointer within a URL. */
 function escape(part: string): string {
   return encodeURIComponent(part.replaceAll('~', '~0').replaceAll('/', '~1'));
 }

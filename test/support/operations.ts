@@ -2,24 +2,24 @@ import type { KeyfoldError, SessionFactory } from '../../src/index.ts';
 import type { OperationName } from '../../src/operations/operation-name.ts';
 import type { OperationContext } from '../../src/operations/operation.ts';
 import { OPERATIONS } from '../../src/operations/operations.ts';
-import { FakeWorld } from './fakes.ts';
+import { FakeDependencies } from './fakes.ts';
 
-/** What a test looks at of an operation's answer. */
+/** The members of an operation's answer that tests read. */
 export type Answer = Record<string, unknown>;
 
-/** Operations on a process's keys, without a door. */
+/** Runs operations on the keys of a process, without a door. */
 export interface Operator {
-  /** Asks with a body, as a value or as its very text; the answer is JSON text. */
+  /** Runs an operation. The body is a value, or the exact JSON text. The result is JSON text. */
   readonly ask: (operation: OperationName, body: unknown, partition?: string) => Promise<string>;
-  /** As {@link ask}, the answer parsed. */
+  /** Like {@link ask}, with the answer parsed. */
   readonly answer: (operation: OperationName, body: unknown, partition?: string) => Promise<Answer>;
-  /** What items of batches have failed with. */
+  /** The codes of the failed batch items so far. */
   readonly itemFailures: KeyfoldError[];
 }
 
-/** @param limits what differs from a door's defaults */
+/** @param limits the limits that differ from a door's defaults */
 export function operate(
-  process: SessionFactory = new FakeWorld().process(),
+  process: SessionFactory = new FakeDependencies().process(),
   limits: Partial<OperationContext> = {},
 ): Operator {
   const itemFailures: KeyfoldError[] = [];

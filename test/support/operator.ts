@@ -14,16 +14,16 @@ const root = join(import.meta.dirname, '..', '..');
 const TABLE = 'EncryptionKey';
 const REGION = 'us-west-2';
 
-/** What a run of the CLI said, and how it ended. */
+/** The output and exit code of a run of the CLI. */
 export interface CliRun {
   readonly code: number;
   readonly stdout: string;
   readonly stderr: string;
 }
 
-/** A key table on a DynamoDB of its own, processes of a service that use it, and an operator's shell. */
-export class OperatorWorld {
-  /** Of the processes and of the CLI, but for one in a process of its own. */
+/** A key table on a new DynamoDB emulator, service processes that use it, and the operator's CLI. */
+export class OperatorFixture {
+  /** The clock of the service processes, and of the CLI when it runs in this process. */
   readonly clock = new HandClock(Date.now());
   readonly endpoint: string;
   readonly stop: () => Promise<void>;
@@ -33,16 +33,16 @@ export class OperatorWorld {
     this.stop = stop;
   }
 
-  static async start(): Promise<OperatorWorld> {
+  static async start(): Promise<OperatorFixture> {
     const { endpoint, close } = await startDynamoDb(TABLE, 0);
-    return new OperatorWorld(endpoint, close);
+    return new OperatorFixture(endpoint, close);
   }
 
   get metastore(): DynamoDbMetastore {
     return new DynamoDbMetastore({ endpoint: this.endpoint, region: REGION });
   }
 
-  /** A process of a service: a cold cache of its own over the table. Of old age no key leaves it within a day. */
+  /** Makes a service process with a cold cache over the table. No key expires during the first day. */
   service(names: { service: string; product: string } = { service: 'orders', product: 'shop' }): SessionFactory {
     const kms = new StaticKms(Buffer.alloc(32, 7), {});
     const policy = { systemKeyMaxAgeMs: DAY_MS, intermediateKeyMaxAgeMs: DAY_MS };
@@ -67,7 +67,8 @@ export class OperatorWorld {
   }
 
   /**
-   * Runs the CLI in a process of its own, where nobody is at the terminal; its reader `leaves` before anything is said.
+   * Runs the CLI in a child process without a terminal. If `reader` is `leaves`, standard output is closed before the
+   * CLI writes.
    */
   keyfoldProcess(
     args: readonly string[],
@@ -94,7 +95,7 @@ export class OperatorWorld {
     return createKeyTable(this.endpoint, name);
   }
 
-  /** Puts a row, as an attacker who can write to the table could. */
+  /** Writes a row, as an attacker with write access to the table could. */
   async put(item: KeyItem | EnvelopeKeyRecord, table = TABLE): Promise<void> {
     const client = new DynamoDBClient({ endpoint: this.endpoint, region: REGION });
     const row = 'encryptedKey' in item ? encodeKeyItem(item as EnvelopeKeyRecord) : item;

@@ -15,7 +15,10 @@ export const session = memoryService().session('p');
 const limits = (): object => ({ deadlineAtMs: Date.now() + 60_000, signal: new AbortController().signal });
 const isHello = (payload: Uint8Array): void => expect(Buffer.compare(payload, HELLO)).toBe(0);
 
-/** That a record opens, to the payload; one with another member than was sealed is `RecordUnreadable` at most. */
+/**
+ * Asserts that a record decrypts to its payload. If a sealed member was replaced, `RecordUnreadable` is the only
+ * accepted error.
+ */
 async function opens(record: library.DataRowRecord, given?: { readonly data: unknown }): Promise<void> {
   const payload = await session.decrypt(record).catch((error: unknown) => {
     expect(error).toMatchObject({ code: 'RecordUnreadable' });
@@ -25,7 +28,7 @@ async function opens(record: library.DataRowRecord, given?: { readonly data: unk
   isHello(payload);
 }
 
-/** That records of a service open in a process of its own, if the service makes any. */
+/** Asserts that another process can decrypt the records of a service, if the service makes any. */
 async function serves(factory: library.SessionFactory, [options]: [library.SessionFactoryOptions]): Promise<void> {
   let sealed: string;
   try {
@@ -51,7 +54,7 @@ const service = (): library.SessionFactoryOptions => ({
 });
 const factory = new SessionFactory(service());
 
-/** The functions of `keyfold`. */
+/** The functions of the package's main entry, `keyfold`. */
 export const LIBRARY: PublicFunctions = {
   ...PLUGINS,
   cryptoPolicy: {
@@ -159,7 +162,7 @@ export const LIBRARY: PublicFunctions = {
   'SessionFactory.session': {
     args: () => ['p', noop],
     call: (...args: [never, never]) => factory.session(...args),
-    // A `keyUsed` that throws ends the request.
+    // If the `keyUsed` callback throws, the request fails.
     holds: (made: library.Session) =>
       made.encrypt(HELLO).then(async (sealed) => isHello(await made.decrypt(sealed)), isTold),
   },
@@ -216,7 +219,7 @@ export const LIBRARY: PublicFunctions = {
   'Session.rewrap': {
     args: async () => [await session.encrypt(HELLO), limits()],
     call: (...args: [never, never]) => session.rewrap(...args),
-    // The payload is not looked at: another one is still there, and does not open.
+    // Rewrapping does not read the payload. So a replaced payload is kept, and does not decrypt.
     holds: ({ record }: { record: library.DataRowRecord }) => opens(record, record),
   },
 };

@@ -69,7 +69,7 @@ const dynamo = new DynamoDbMetastore(dynamoOptions);
 const memory = new MemoryMetastore();
 const local: library.KeyManagementService = new StaticKms(Buffer.alloc(32, 7), {});
 
-/** The functions of `keyfold` that are no session's: KMS, metastores and the maintenance. */
+/** The functions of `keyfold` outside of sessions: KMS, metastores and maintenance. */
 export const PLUGINS: PublicFunctions = {
   'new SystemKeyMaintenance': {
     args: () => [maintained()],

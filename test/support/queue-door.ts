@@ -6,7 +6,7 @@ import { queueDoor } from '../../src/doors/queue.ts';
 import { createTelemetry } from '../../src/doors/telemetry.ts';
 import type { OutgoingMessage } from '../../src/sqs/message.ts';
 import type { VisibilityChange, Queues, SendFault } from '../../src/sqs/queues.ts';
-import { FakeWorld } from './fakes.ts';
+import { FakeDependencies } from './fakes.ts';
 import { DOOR_CONFIG, lambdaContext } from './http-door.ts';
 
 export const OUTPUT = 'https://sqs.us-west-2.amazonaws.com/111122223333/keyfold-output';
@@ -21,16 +21,16 @@ export const QUEUE_CONFIG: QueueConfig = {
   longestRetryDelaySeconds: 900,
 };
 
-/** The fault of sending a message, if any. It is called for each message of each call. */
+/** Returns the error for sending a message, if any. It is called for each message of each call. */
 type Interference = (queueUrl: string, message: OutgoingMessage, call: number) => SendFault | undefined;
 
-/** Queues that remember what they are handed, and fail where a test says so. */
+/** Fake queues that keep the messages sent to them. Tests can make calls fail. */
 export class FakeQueues implements Queues {
-  /** Each call with what it held, taken or not. */
+  /** The messages of each call, including calls that failed. */
   readonly calls: { readonly queueUrl: string; readonly messages: readonly OutgoingMessage[] }[] = [];
   readonly postponed: VisibilityChange[] = [];
-  befall: Interference = () => undefined;
-  /** What a call waits for before it answers. */
+  faultOf: Interference = () => undefined;
+  /** Each call waits for this before it answers. */
   delay: (messages: readonly OutgoingMessage[]) => Promise<void> = () => Promise.resolve();
   postponeFaults: readonly string[] = [];
   readonly #taken: { readonly queueUrl: string; readonly message: OutgoingMessage }[] = [];
@@ -39,7 +39,7 @@ export class FakeQueues implements Queues {
     const call = this.calls.push({ queueUrl, messages });
     await this.delay(messages);
     return messages.map((message) => {
-      const fault = this.befall(queueUrl, message, call);
+      const fault = this.faultOf(queueUrl, message, call);
       if (fault === undefined) this.#taken.push({ queueUrl, message });
       return fault;
     });
@@ -50,13 +50,13 @@ export class FakeQueues implements Queues {
     return Promise.resolve(this.postponeFaults);
   }
 
-  /** What a queue has taken, in order. */
+  /** The messages that a queue accepted, in order. */
   in(queueUrl: string): OutgoingMessage[] {
     return this.#taken.filter((one) => one.queueUrl.startsWith(queueUrl)).map(({ message }) => message);
   }
 }
 
-/** The record of one of the events in events/, with changes. */
+/** The record of one of the events in events/, with some members replaced. */
 export function queueRecord(
   messageId: string,
   body: unknown,
@@ -87,22 +87,22 @@ export function sampleRecord(name: 'queue-standard' | 'queue-fifo'): SQSRecord {
   return (JSON.parse(text) as SQSEvent).Records[0] as SQSRecord;
 }
 
-/** A message that asks for one field of a small document to be sealed. */
+/** A message that requests the encryption of one field of a small document. */
 export function sealing(value: unknown = 'secret', partition = 'tenant-1'): object {
   return { partition, document: { value }, fields: ['$.value'] };
 }
 
-/** A door to fakes. Each call hands records over and says which of them are to come back. */
+/** Opens a queue door on fakes. Each call handles records and returns the ids of those that return to the queue. */
 export function openQueueDoor(
   options: {
-    world?: FakeWorld;
+    world?: FakeDependencies;
     queues?: FakeQueues;
     config?: Partial<DoorConfig>;
     queue?: Partial<QueueConfig>;
     now?: () => number;
   } = {},
 ): (records: readonly SQSRecord[], remainingMs?: number) => Promise<string[]> {
-  const { world = new FakeWorld(), queues = new FakeQueues() } = options;
+  const { world = new FakeDependencies(), queues = new FakeQueues() } = options;
   const now = options.now ?? world.clock.now;
   const handler = queueDoor({
     keyfold: world.process({ now }),
@@ -118,5 +118,5 @@ export function openQueueDoor(
   };
 }
 
-/** The same queues' FIFO sisters. */
+/** The same queues as FIFO queues. */
 export const FIFO = { outputUrl: `${OUTPUT}.fifo`, deadLetterUrl: `${DEAD_LETTERS}.fifo` };

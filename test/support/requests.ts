@@ -3,13 +3,13 @@ import { KeyfoldError, type DataRowRecord, type SessionFactory } from '../../src
 
 const PAYLOAD = Buffer.from('payload');
 
-/** A request of a process, ready to be made. It resolves to a record that must open ever after. */
+/** A prepared request of a process. It resolves to a record that must stay decryptable. */
 export type Request = () => Promise<DataRowRecord>;
 
-/** Makes a process of its own, with a cold cache. */
+/** Makes a new process with a cold cache. */
 type StartProcess = () => SessionFactory;
 
-/** The requests that a fault can meet, each made ready while all is well. */
+/** The requests that the fault matrices test. Each is prepared before the fault begins. */
 export const REQUESTS: Readonly<Record<RequestName, (start: StartProcess) => Promise<Request>>> = {
   'encrypt new SK': async (start) => {
     const cold = start();
@@ -33,16 +33,16 @@ export const REQUESTS: Readonly<Record<RequestName, (start: StartProcess) => Pro
 export const REQUEST_NAMES = ['encrypt new SK', 'encrypt known SK', 'decrypt cold', 'decrypt warm'] as const;
 export type RequestName = (typeof REQUEST_NAMES)[number];
 
-/** What became of a request: its record, and `ok` or the error's code. */
+/** The outcome of a request: its record, with `ok` or the error's code. */
 export interface Outcome {
   readonly code: string;
   readonly record: DataRowRecord | undefined;
 }
 
 /**
- * Makes a request, which must be over within so long. That is a bound, not a measurement: it is the sum of what the
- * request may wait for and seconds of slack, so that a hang is found and a slow machine is not.
- * @throws what is no KeyfoldError, and Error at the bound
+ * Makes a request, which must end within the given time. That bound is the sum of the request's own waits and some
+ * seconds of slack. It finds hangs but tolerates slow machines.
+ * @throws errors that are no KeyfoldError, and Error at the bound
  */
 export async function outcomeOf(request: Request, boundMs: number): Promise<Outcome> {
   const over = new AbortController();
@@ -60,7 +60,7 @@ export async function outcomeOf(request: Request, boundMs: number): Promise<Outc
   }
 }
 
-/** Opens a record in a process and sees that it holds what was sealed. */
+/** Decrypts a record in a process and checks its payload. */
 export async function mustOpen(process: SessionFactory, record: DataRowRecord): Promise<void> {
   await opening(process, record)();
 }

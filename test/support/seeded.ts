@@ -1,6 +1,4 @@
-/**
- * Random numbers that are the same each time for the same seed (mulberry32), so that a run that fails can be run again.
- */
+/** A random number generator (mulberry32). Equal seeds give equal numbers, so that a failed run can be repeated. */
 export class Seeded {
   #state: number;
 
@@ -8,7 +6,7 @@ export class Seeded {
     this.#state = seed | 0;
   }
 
-  /** From 0 up to 1. */
+  /** A number from 0 up to but excluding 1. */
   readonly draw = (): number => {
     this.#state = (this.#state + 0x6d2b79f5) | 0;
     let t = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state);
@@ -16,7 +14,7 @@ export class Seeded {
     return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
   };
 
-  /** A whole number from 0 up to `end`. */
+  /** An integer from 0 up to but excluding `end`. */
   below(end: number): number {
     return Math.floor(this.draw() * end);
   }
@@ -25,14 +23,17 @@ export class Seeded {
     return this.draw() < probability;
   }
 
-  /** One of several. @throws RangeError where there is none */
+  /**
+   * Picks one of the choices.
+   * @throws RangeError if there are none
+   */
   of<T>(choices: readonly T[]): T {
     const choice = choices[this.below(choices.length)];
     if (choice === undefined) throw new RangeError('there is nothing to draw');
     return choice;
   }
 
-  /** One of the names, each as often as its weight says. */
+  /** Picks a name with a probability in proportion to its weight. */
   weighted<Name extends string>(weights: Readonly<Record<Name, number>>): Name {
     const entries = Object.entries(weights) as [Name, number][];
     let left = this.draw() * entries.reduce((sum, [, weight]) => sum + weight, 0);

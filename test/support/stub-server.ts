@@ -3,17 +3,17 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { readBody } from '../../emulators/http-body.ts';
 import { close, listen } from '../../emulators/listen.ts';
 
-/** How a stub answers one request: with this, never, or by ending the connection before the answer or in its middle. */
+/** How a stub answers one request: it responds, hangs, or closes the connection before or during the response. */
 export type StubAnswer =
   | { readonly status: number; readonly headers?: Readonly<Record<string, string>>; readonly body: string | Uint8Array }
   | 'hang'
   | 'reset'
   | 'stall';
 
-/** A stub's answer, or what finds the one for a request. */
+/** An answer, or a function that chooses the answer for a request. */
 export type AnswerOf = StubAnswer | ((request: StubRequest) => StubAnswer);
 
-/** A request that came, and when. */
+/** A received request, with the time of its arrival. */
 export interface StubRequest {
   readonly method: string | undefined;
   readonly path: string;
@@ -22,7 +22,7 @@ export interface StubRequest {
   readonly atMs: number;
 }
 
-/** A server for the faults that no emulator makes: answers in turn, the last one ever after. */
+/** Starts a server for faults that no emulator makes. It gives the answers in order and repeats the last one. */
 export interface StubServer {
   readonly url: string;
   readonly requests: StubRequest[];

@@ -1,13 +1,13 @@
 import { connect, type AddressInfo, type Socket } from 'node:net';
 import { createServer } from 'node:tls';
 
-/** What a server shows to its clients, in PEM. */
+/** A server's key and certificate in PEM. */
 export interface Certificate {
   readonly key: string;
   readonly cert: string;
 }
 
-/** Takes TLS connections and passes on what they carry, in the clear, to a port of 127.0.0.1. */
+/** Accepts TLS connections and forwards their content unencrypted to a port on 127.0.0.1. */
 export async function startTlsFront(
   upstreamPort: number,
   certificate: Certificate,

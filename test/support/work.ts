@@ -4,13 +4,13 @@ import { join } from 'node:path';
 const SOURCES = join(import.meta.dirname, '..', '..', 'src');
 
 /**
- * Counts work: how often blocks of our own source are entered, loops' bodies at each turn, as V8 counts them for
- * coverage. The counts are the same on each machine. What built-in functions and regular expressions do is not in them.
+ * Counts work by V8's coverage: how often each block of our own source runs, including each iteration of a loop. The
+ * counts are the same on every machine. They exclude built-in functions and regular expressions.
  */
 export class WorkMeter {
   readonly #session = new Session();
 
-  /** Begins to count; `stop` ends it. */
+  /** Starts counting. `stop` ends it. */
   static async start(): Promise<WorkMeter> {
     const meter = new WorkMeter();
     meter.#session.connect();
@@ -19,7 +19,7 @@ export class WorkMeter {
     return meter;
   }
 
-  /** How much work some code makes, that runs to its end at once. */
+  /** Returns the work of some synchronous code. */
   async workOf(work: () => void): Promise<number> {
     await this.#take();
     work();

@@ -68,7 +68,7 @@ export class VaultKms implements KeyManagementService, WrapRenewer {
     const wrapped = await this.#failover.firstAnswer(this.#addresses, {
       action: 'Encrypt',
       deadline,
-      ask: (address) => address.encrypt(key, deadline),
+      send: (address) => address.encrypt(key, deadline),
     });
     if ('faults' in wrapped) throw everyRegionFailed(wrapped.faults);
     this.#noteFailover(wrapped.region);
@@ -83,7 +83,7 @@ export class VaultKms implements KeyManagementService, WrapRenewer {
     const opened = await this.#failover.firstAnswer(this.#addresses, {
       action: 'Decrypt',
       deadline,
-      ask: (address) => address.decrypt(ciphertext, deadline),
+      send: (address) => address.decrypt(ciphertext, deadline),
     });
     if ('answer' in opened) {
       this.#noteFailover(opened.region);
@@ -101,8 +101,8 @@ export class VaultKms implements KeyManagementService, WrapRenewer {
     const ciphertext = ciphertextOf(wrapped);
     if (ciphertext === undefined) return { regions: [], renewed: undefined, unreadable: NOT_WRAPPED };
     const openAt = async (address: VaultAddress): Promise<RegionWrap> => {
-      const ask = (one: VaultAddress): Promise<Buffer> => one.decrypt(ciphertext, deadline);
-      const opened = await this.#failover.firstAnswer([address], { action: 'Decrypt', deadline, ask }, 1);
+      const send = (one: VaultAddress): Promise<Buffer> => one.decrypt(ciphertext, deadline);
+      const opened = await this.#failover.firstAnswer([address], { action: 'Decrypt', deadline, send }, 1);
       if ('answer' in opened) opened.answer.fill(0);
       const [fault] = 'faults' in opened ? opened.faults : [];
       const state = { region: address.region, opens: 'answer' in opened, renewed: false };

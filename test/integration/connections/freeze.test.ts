@@ -2,14 +2,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Role } from './freeze-worker.ts';
-import { allWell, FreezeWorld, idleAfter, ROLES } from './freeze-world.ts';
+import { allWell, FreezeFixture, idleAfter, ROLES } from './freeze-fixture.ts';
 import type { FrozenProcess } from './frozen-process.ts';
 
-let world: FreezeWorld;
+let world: FreezeFixture;
 let frozen: FrozenProcess | undefined;
 
 beforeAll(async () => {
-  world = await FreezeWorld.start();
+  world = await FreezeFixture.start();
 });
 afterEach(async () => {
   await frozen?.end();
@@ -27,7 +27,7 @@ async function held(answers: number): Promise<void> {
   while (world.count('held') < answers) await sleep(5);
 }
 
-describe.for(ROLES)('%s', (role) => {
+describe.for(ROLES)('a process with the role %s', (role) => {
   it('sends no request on a connection from before a freeze, and no request fails', async () => {
     const process = await start(role);
     const lateBefore = world.count('late');

@@ -6,7 +6,7 @@ import { readBody } from '../../../emulators/http-body.ts';
 import { close, listen } from '../../../emulators/listen.ts';
 import { GlobalTable, type Item, type LinkOptions, type Replica } from './global-table.ts';
 
-/** A DynamoDB over the wire that sees every write, and in which tables may follow each other. */
+/** A DynamoDB endpoint that sees every write and can replicate tables. */
 export interface DynamoDbFront {
   readonly endpoint: string;
   /** Creates two key tables with these names, which are replicas of each other. */
@@ -14,10 +14,10 @@ export interface DynamoDbFront {
   readonly close: () => Promise<void>;
 }
 
-/** A replicated table, by its name: which pair it belongs to, and as which of the two. */
+/** A replicated table: the pair that it belongs to, and which of the two it is. */
 type Replicated = Map<string, { readonly table: GlobalTable; readonly at: number }>;
 
-/** What is read of a write: a PutItem has an `Item`, an UpdateItem a `Key`. */
+/** The parsed members of a write. PutItem has an `Item`, UpdateItem a `Key`. */
 interface Write {
   readonly TableName: string;
   readonly Item?: Item;
@@ -71,12 +71,12 @@ async function write(
   const { TableName, Item: item, Key: key = item } = JSON.parse(body.toString('utf8')) as Write;
   const replicated = tables.get(TableName);
   if (replicated === undefined || key === undefined) throw new RangeError(`${TableName} is not replicated`);
-  const { status, body: answer } = await replicated.table.write(replicated.at, key, () => ask(behind, request, body));
+  const { status, body: answer } = await replicated.table.write(replicated.at, key, () => send(behind, request, body));
   response.writeHead(status, { 'content-type': 'application/x-amz-json-1.0' }).end(answer);
 }
 
 /** Forwards a call unchanged to the emulator. */
-async function ask(behind: string, { headers }: IncomingMessage, body: Buffer): Promise<Answer> {
+async function send(behind: string, { headers }: IncomingMessage, body: Buffer): Promise<Answer> {
   const passed = HEADERS.map((name): [string, string] => [name, String(headers[name])]);
   const answer = await fetch(behind, { method: 'POST', headers: passed, body });
   return { done: answer.ok, status: answer.status, body: Buffer.from(await answer.arrayBuffer()) };

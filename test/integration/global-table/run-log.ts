@@ -41,7 +41,7 @@ export class RunLog {
   }
 }
 
-/** The code of an error of ours, with what is in it for the log. */
+/** The code of a KeyfoldError with its message, for the log. */
 export function codeAndWhy(error: unknown): string {
   if (!(error instanceof KeyfoldError)) return String(error);
   const { cause } = error;

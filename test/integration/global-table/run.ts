@@ -16,11 +16,13 @@ const REVOCABLE = 6;
 /** The result of a run. */
 export interface RunResult {
   readonly log: RunLog;
-  /** Records that are lost for good: when all had come to rest, a new process in a region could not open them. */
+  /** The lost records: after the end of the run, a new process in some region could not decrypt them. */
   readonly lost: readonly string[];
 }
 
-/** Does what the seed says to a service in two regions, with or without region suffixes, until all has come to rest. */
+/**
+ * Runs the steps of a seed on a service in two regions, with or without region suffixes, until all rows are replicated.
+ */
 export async function run(emulators: Emulators, seed: number, suffixed: boolean): Promise<RunResult> {
   const seeded = new Seeded(seed);
   const steps = drawSteps(seeded, STEPS);
@@ -146,7 +148,10 @@ class Run {
     if (first !== second) this.log.fault('the replicas differ');
   }
 
-  /** Runs maintenance as in docs/global-tables.md. Each region maintains its keys, one also those without a suffix. */
+  /**
+   * Runs maintenance as in docs/global-tables.md. Each region maintains its keys, and one region also those without a
+   * suffix.
+   */
   async #maintain(region: Region): Promise<void> {
     const whose = this.#suffixed && region === LEGACY_REGION ? [true, false] : [this.#suffixed];
     for (const suffixed of whose) {
@@ -159,7 +164,7 @@ class Run {
     }
   }
 
-  /** Revokes one of the latest keys of a region, in its replica; without suffixes that may be any key. */
+  /** Revokes one of the latest keys of a region, in its replica. Without suffixes, it picks any key. */
   async #revoke(region: Region, pick: number): Promise<void> {
     const table = this.#world.keyTables[region];
     const rows = (await table.list()).flatMap((row) => ('unreadable' in row || row.revoked ? [] : row));

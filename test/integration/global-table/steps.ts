@@ -23,7 +23,7 @@ const WEIGHTS = {
 /** One step of a run. */
 export interface Step {
   readonly do: keyof typeof WEIGHTS;
-  /** Picks which of what there is: processes, records, rows, partitions. */
+  /** A random number that picks a process, record, row or partition. */
   readonly pick: readonly [number, number, number];
   /** The time that passes before the step. */
   readonly waitMs: number;

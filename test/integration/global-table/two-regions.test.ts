@@ -15,7 +15,7 @@ beforeAll(async () => {
 afterAll(() => Promise.all([emulators.dynamoDb.close(), emulators.kms.close()]));
 
 describe(
-  'two regions on a Global Table, with rotations, renewals, revocations and cuts of the network',
+  'two regions on a Global Table, with rotations, renewals, revocations and network partitions',
   {
     timeout: 60_000,
   },

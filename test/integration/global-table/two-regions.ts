@@ -22,7 +22,7 @@ export type Region = (typeof REGIONS)[number];
 /** One value for each region. */
 export type PerRegion<T> = Readonly<Record<Region, T>>;
 
-/** The emulators, which many worlds share. */
+/** The emulators, which many services share. */
 export interface Emulators {
   readonly dynamoDb: DynamoDbFront;
   readonly kms: KmsEmulator;
@@ -34,14 +34,14 @@ export async function startEmulators(): Promise<Emulators> {
 }
 
 export interface TwoRegionsOptions {
-  /** Tells its table and its KMS keys from those of other worlds on the same emulators. */
+  /** Separates this service's table and KMS keys from those of others on the same emulators. */
   readonly name: string;
   readonly lagMs: number;
-  /** From 0 up to 1, for all that is left to chance. */
+  /** A random number from 0 up to 1, used for every random choice. */
   readonly draw: () => number;
 }
 
-/** How a process is started. */
+/** The options of a process. */
 export interface ProcessOptions {
   readonly suffixed: boolean;
   /** The error of the process's clock, in milliseconds. */
@@ -59,7 +59,7 @@ const NAMES = { service: 'svc', product: 'prod' };
 export class TwoRegions {
   readonly clock: HandClock;
   readonly table: GlobalTable;
-  /** The replicas as an operator sees them. */
+  /** The replicas, read and changed by an operator. */
   readonly keyTables: PerRegion<DynamoDbKeyTable>;
   readonly #emulators: Emulators;
   readonly #alias: string;
@@ -111,12 +111,12 @@ export class TwoRegions {
     return new TwoRegions(emulators, options, { clock, table, keys });
   }
 
-  /** A process in a region: a cold cache of its own over the region's replica. */
+  /** A process in a region, with a cold cache over the region's replica. */
   process(region: Region, { suffixed, offsetMs = 0, policy = {} }: ProcessOptions): SessionFactory {
     return new SessionFactory({ ...this.#parts(region, suffixed), policy, now: () => this.clock.nowMs + offsetMs });
   }
 
-  /** One run of the maintenance in a region, of its own keys or of those without a suffix. */
+  /** Runs the maintenance of a region once, for its own keys or for those without a suffix. */
   maintain(region: Region, suffixed: boolean): Promise<MaintenanceReport> {
     return new SystemKeyMaintenance({ ...this.#parts(region, suffixed), now: this.clock.now }).run();
   }
@@ -127,7 +127,7 @@ export class TwoRegions {
     await this.table.deliver();
   }
 
-  /** The region where KMS fails now. */
+  /** The region whose KMS fails at present. */
   get brokenKms(): Region | undefined {
     return this.#brokenKms;
   }

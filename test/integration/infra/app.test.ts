@@ -18,7 +18,7 @@ let example: AppPackage;
 let flipped: AppPackage;
 
 beforeAll(async () => {
-  // One after the other: osls writes into .serverless/ on its way.
+  // Packages one after the other, because osls writes into .serverless/ meanwhile.
   example = await packageExample({});
   flipped = await packageExample(FLIPPED);
 }, 120_000);
@@ -32,7 +32,7 @@ function functionOf(app: AppPackage, name: string): AppResource['Properties'] {
   return app.resources[`${name}LambdaFunction`]?.Properties ?? {};
 }
 
-/** A function's environment, what refers to a queue replaced by a URL of it. */
+/** The environment of a function, with a URL in place of each reference to a queue. */
 function environmentOf(app: AppPackage, name: string): Record<string, string> {
   const { Variables } = functionOf(app, name)['Environment'] as { Variables: Record<string, string | { Ref: string }> };
   const urlOf = (ref: string): string => {
@@ -47,8 +47,8 @@ function environmentOf(app: AppPackage, name: string): Record<string, string> {
 }
 
 /**
- * The parts of a packaged app that are reviewed: one line per resource and per graph. The texts and the topics of
- * alarms are left out, and the location of the code, which changes with each package.
+ * The reviewed parts of a packaged app, one line per resource and graph. It leaves out the texts and topics of alarms,
+ * and the location of the code, which each package changes.
  */
 function reviewOf({ resources }: AppPackage): string {
   const lines = Object.entries(resources).flatMap(([name, { Type: _type, Properties: all, ...rest }]) => {
@@ -76,7 +76,7 @@ function namesOf(dimensions: { Name: string }[]): string[] {
   return dimensions.map(({ Name }) => Name).toSorted();
 }
 
-/** The metrics of ours that an alarm goes by, each with its dimensions. */
+/** Keyfold's metrics that an alarm watches, each with its dimensions. */
 function ownMetrics({ Namespace, MetricName, Dimensions = [], Metrics = [] }: AppResource['Properties']): unknown[] {
   const one = Namespace === 'Keyfold' ? [[MetricName, namesOf(Dimensions)]] : [];
   const others = Metrics.flatMap(
@@ -90,7 +90,7 @@ function ownMetrics({ Namespace, MetricName, Dimensions = [], Metrics = [] }: Ap
   return [...one, ...others];
 }
 
-/** The chance that so many events in an hour, at random, ring an alarm within some hours. */
+/** The probability that an hour with this many events, at random times, triggers an alarm within some hours. */
 function chanceToRing(alarm: AppResource['Properties'], perHour: number, hours: number): number {
   const { Threshold, EvaluationPeriods, Metrics } = alarm as {
     Threshold: number;
@@ -107,7 +107,7 @@ function chanceToRing(alarm: AppResource['Properties'], perHour: number, hours: 
   return 1 - (1 - (1 - below) ** EvaluationPeriods) ** (hours / periodHours / EvaluationPeriods);
 }
 
-/** The periods of an alarm on one metric, or on several that are summed. */
+/** The periods of an alarm's metric, or of all metrics that the alarm sums. */
 function periodsOf({ Period, Metrics = [] }: AppResource['Properties']): unknown[] {
   const metrics = (Metrics as { MetricStat?: { Period: number } }[]).flatMap(
     ({ MetricStat }) => MetricStat?.Period ?? [],
@@ -115,7 +115,7 @@ function periodsOf({ Period, Metrics = [] }: AppResource['Properties']): unknown
   return Period === undefined ? metrics : [Period];
 }
 
-/** The codes of docs/http.md that are no mistake of a caller's. */
+/** The codes of docs/http.md that do not stand for a caller's mistake. */
 function documentedFaults(): string[] {
   const docs = readFileSync(new URL('../../../docs/http.md', import.meta.url), 'utf8');
   return [...docs.matchAll(/^\|([^|]*)\|\s*5\d\d\s*\|/gm)].flatMap(([, codes = '']) =>
@@ -123,14 +123,14 @@ function documentedFaults(): string[] {
   );
 }
 
-/** How long each of the queues keeps a message. */
+/** How long each queue keeps a message. */
 function daysKept(app: AppPackage): unknown[] {
   return ['InputQueue', 'OutputQueue', 'DeadLetterQueue'].map(
     (id) => app.resources[id]?.Properties['MessageRetentionPeriod'] / 86_400,
   );
 }
 
-/** The codes of a metric of ours by which an alarm rings. */
+/** The codes of one of Keyfold's metrics that trigger an alarm. */
 function codesRungFor(metric: string): Set<unknown> {
   const counted = ofType(example, 'AWS::CloudWatch::Alarm').flatMap(([, { Properties }]) => {
     const terms = (Properties['Metrics'] ?? []) as AppResource['Properties'][];
@@ -142,7 +142,7 @@ function codesRungFor(metric: string): Set<unknown> {
   return new Set(dimensions.filter(({ Name }) => Name === 'code').map(({ Value }) => Value));
 }
 
-/** The minutes in which a message that no queue takes is tried, the first at so many seconds. */
+/** The minutes in which a message is tried if no queue accepts it. The first try is at `startSeconds`. */
 function minutesTried({ retryDelaySeconds, longestRetryDelaySeconds }: QueueConfig, startSeconds: number): number[] {
   let at = startSeconds;
   const tries = Array.from({ length: 12 }, (_, i) => {
@@ -154,16 +154,16 @@ function minutesTried({ retryDelaySeconds, longestRetryDelaySeconds }: QueueConf
 }
 
 describe('each function', () => {
-  it.for(FUNCTIONS)('%s has a role of its own, from the stack of roles', (name) => {
+  it.for(FUNCTIONS)('%s has its role from the stack of roles', (name) => {
     expect(functionOf(example, name)['Role']).toEqual({ 'Fn::ImportValue': `keyfold-roles-${name}RoleArn` });
   });
 
-  it('names no partition of AWS but by what the deployment is given', () => {
+  it('names only the AWS partition of the deployment in its ARNs', () => {
     const arns = JSON.stringify(example.resources).match(/arn:aws[a-z-]*:[^"\\]*/g) ?? [];
     expect(new Set(arns)).toEqual(new Set([aliasOf('us-west-2'), aliasOf('us-east-1')]));
   });
 
-  it('has no role beside those, and the packages make none', () => {
+  it('has no other role, and the package creates none', () => {
     expect(
       ofType(example, 'AWS::Lambda::Function')
         .map(([id]) => id)
@@ -172,7 +172,7 @@ describe('each function', () => {
     expect(ofType(example, 'AWS::IAM::Role')).toEqual([]);
   });
 
-  it.for(FUNCTIONS)('%s runs on Arm under Node 24, and logs lines as they are, for a time that is set', (name) => {
+  it.for(FUNCTIONS)('%s runs on Arm under Node 24, with the configured log format, levels and retention', (name) => {
     const found = functionOf(example, name);
     expect(found).toMatchObject({ Runtime: 'nodejs24.x', Architectures: ['arm64'] });
     expect(found).toMatchObject({
@@ -191,7 +191,7 @@ describe('each function', () => {
     });
   });
 
-  it('has in its zip its own folder of the build and nothing else', () => {
+  it('has only its own build folder in its zip', () => {
     const folders = Object.entries(example.zips).map(([zip, names]) => [
       zip,
       [...new Set(names.map((name) => name.slice(0, name.lastIndexOf('/'))))],
@@ -213,7 +213,7 @@ describe('each function', () => {
     }
   });
 
-  it('of the API authenticates as its routes do', () => {
+  it('behind the API authenticates callers as its routes do', () => {
     expect(readConfig(environmentOf(example, 'Api')).auth).toEqual({ kind: 'iam' });
     expect(readConfig(environmentOf(flipped, 'Api')).auth).toEqual({
       kind: 'jwt',
@@ -224,11 +224,11 @@ describe('each function', () => {
     });
   });
 
-  it('may set further settings', () => {
+  it('accepts further settings', () => {
     expect(environmentOf(flipped, 'Open')['KEYFOLD_ON_KEY_REFUSED']).toBe('fail');
   });
 
-  it('seal and open share the operations between them', () => {
+  it('seal and open have different operations, and together have all of them', () => {
     const [seal = [], open = []] = ['Seal', 'Open'].map(
       (name) => readConfig(environmentOf(example, name)).door.serves.operations,
     );
@@ -237,7 +237,7 @@ describe('each function', () => {
     expect(seal.some((operation) => operation.startsWith('decrypt'))).toBe(false);
   });
 
-  it('may be traced, have a customer key for its environment, and a share of the concurrency', () => {
+  it('accepts tracing, a customer key for its environment, and reserved concurrency', () => {
     for (const name of FUNCTIONS) {
       expect(functionOf(flipped, name)).toMatchObject({
         TracingConfig: { Mode: 'Active' },
@@ -252,7 +252,7 @@ describe('each function', () => {
 });
 
 describe('the HTTP API', () => {
-  it('has the three routes and one for all else, each of them with an authorizer', () => {
+  it('has three routes and a default route, each with an authorizer', () => {
     const routes = ofType(example, 'AWS::ApiGatewayV2::Route').map(([, { Properties }]) => Properties);
     expect(routes.map(({ RouteKey }) => RouteKey as string)).toEqual([
       'POST /v1/partitions/{partition}/{operation}',
@@ -263,7 +263,7 @@ describe('the HTTP API', () => {
     for (const route of routes) expect(route['AuthorizationType']).toBe('AWS_IAM');
   });
 
-  it('may go by tokens instead, of an issuer, for an audience, with a scope', () => {
+  it('accepts tokens instead, with an issuer, an audience and a scope', () => {
     const [[id, authorizer] = []] = ofType(flipped, 'AWS::ApiGatewayV2::Authorizer');
     expect(authorizer?.Properties).toMatchObject({
       AuthorizerType: 'JWT',
@@ -277,7 +277,7 @@ describe('the HTTP API', () => {
     }
   });
 
-  it('alone may invoke its function, and the schedule alone the maintenance', () => {
+  it('may invoke only its own function, and the schedule only the maintenance', () => {
     const permissions = ofType(example, 'AWS::Lambda::Permission').map(([, { Properties }]) => Properties);
     expect(permissions).toHaveLength(2);
     const [ofApi, ofSchedule] = ['Api', 'Maintenance'].map((name) =>
@@ -289,25 +289,26 @@ describe('the HTTP API', () => {
     expect(ofSchedule?.['SourceArn']).toEqual({ 'Fn::GetAtt': ['MaintenanceEventsRuleSchedule1', 'Arn'] });
   });
 
-  it('is of a stack that is not deleted by mistake, and has the tags of the deployment', () => {
+  it("is in a stack with termination protection and the deployment's tags", () => {
     const tags = { Classification: 'confidential' };
     for (const { stack } of [example, flipped]) {
       expect(stack).toMatchObject({ deletionProtection: true, stackTags: tags });
     }
   });
 
-  it('is throttled, and logs who was turned away without the path', () => {
+  it('is throttled, and logs refused callers without the path', () => {
     const { DefaultRouteSettings, AccessLogSettings } = example.resources['HttpApiStage']?.Properties ?? {};
     expect(DefaultRouteSettings).toMatchObject({ ThrottlingRateLimit: 1000, ThrottlingBurstLimit: 500 });
     expect(JSON.parse((AccessLogSettings as { Format: string }).Format)).not.toHaveProperty('path');
     expect(example.resources['HttpApiLogGroup']?.Properties).toMatchObject({
       RetentionInDays: 365,
-      // What begins otherwise is listed in a resource policy of the account, which has room for 5,120 characters.
+      // Each log group with another prefix is listed in a resource policy of the account, which holds at most 5,120
+      // characters.
       LogGroupName: '/aws/vendedlogs/http-api/keyfold-app',
     });
   });
 
-  it('and every function log into what stays when the stack is deleted', () => {
+  it('and every function write to log groups that outlive the stack', () => {
     for (const app of [example, flipped]) {
       const groups = ofType(app, 'AWS::Logs::LogGroup');
       expect(groups.map(([id]) => id).toSorted()).toEqual(
@@ -321,7 +322,7 @@ describe('the HTTP API', () => {
 });
 
 describe('the queues', () => {
-  it('hide a message for six time-outs of the function, and hand it out a hundred times', () => {
+  it('hide a message for six time-outs of the function, and deliver it up to a hundred times', () => {
     for (const app of [example, flipped]) {
       const { VisibilityTimeout, RedrivePolicy, MessageRetentionPeriod } =
         app.resources['InputQueue']?.Properties ?? {};
@@ -332,12 +333,12 @@ describe('the queues', () => {
     }
   });
 
-  it('keep dead letters for fourteen days, however long the others keep theirs: SQS counts from the first sending', () => {
+  it('keep dead letters for fourteen days, because SQS counts from the first send', () => {
     expect(daysKept(example)).toEqual([14, 14, 14]);
     expect(daysKept(flipped)).toEqual([2, 2, 14]);
   });
 
-  it('are encrypted, for TLS alone, and not deleted with the stack', () => {
+  it('are encrypted, accept only TLS, and outlive the stack', () => {
     const queues = ofType(example, 'AWS::SQS::Queue');
     expect(queues.map(([id]) => id)).toEqual(['InputQueue', 'OutputQueue', 'DeadLetterQueue']);
     for (const [id, { DeletionPolicy, Properties }] of queues) {
@@ -349,7 +350,7 @@ describe('the queues', () => {
     }
   });
 
-  it('have their failures reported one by one, and so many batches at once', () => {
+  it('are polled with the configured concurrency, and failures are reported per message', () => {
     const [[, mapping] = []] = ofType(example, 'AWS::Lambda::EventSourceMapping');
     expect(mapping?.Properties).toMatchObject({
       EventSourceArn: { 'Fn::GetAtt': ['InputQueue', 'Arn'] },
@@ -375,7 +376,7 @@ describe('the queues', () => {
 });
 
 describe('alarms', () => {
-  it('go by metrics that the code writes, with all their dimensions', () => {
+  it('watch metrics that the code writes, with all their dimensions', () => {
     const alarms = ofType(example, 'AWS::CloudWatch::Alarm');
     const own = alarms.flatMap(([, { Properties }]) => ownMetrics(Properties)) as [string, string[]][];
     for (const [metric, dimensions] of own) expect([metric, dimensions]).toEqual([metric, documented.get(metric)]);
@@ -395,13 +396,13 @@ describe('alarms', () => {
     ]);
   });
 
-  it('on the age of the System Key ring where it may not seal any more, by the deployment’s own setting', () => {
+  it("fire when the System Key reaches the deployment's maximum age", () => {
     const [byDefault, shorter] = [example, flipped].map(({ resources }) => resources['SystemKeyOldAlarm']?.Properties);
     expect(byDefault).toMatchObject({ MetricName: 'SystemKeyAge', Statistic: 'Maximum', Threshold: 90 * 86_400 });
     expect(shorter).toMatchObject({ Threshold: 30 * 86_400 });
   });
 
-  it('are as many as the bill has them: with those of the keys, and by the metrics that they go by', () => {
+  it('number as many as docs/costs.md charges for, with the same metrics', () => {
     const app = ofType(example, 'AWS::CloudWatch::Alarm').map(([, { Properties }]) =>
       ((Properties['Metrics'] ?? []) as object[]).filter((part) => 'MetricStat' in part),
     );
@@ -423,7 +424,7 @@ describe('alarms', () => {
     expect(watched).toContain('ApproximateNumberOfMessagesVisible keyfold-dead-letters');
   });
 
-  it('take what is not reported for well, but for the maintenance, which must have run in 26 hours', () => {
+  it('treat missing data as healthy, except the alarm on the maintenance, which must run every 26 hours', () => {
     for (const [id, { Properties }] of ofType(example, 'AWS::CloudWatch::Alarm')) {
       const isMaintenance = id === 'MaintenanceMissingAlarm';
       expect([id, Properties['TreatMissingData']]).toEqual([id, isMaintenance ? 'missing' : 'notBreaching']);
@@ -431,9 +432,9 @@ describe('alarms', () => {
     }
   });
 
-  it('tell that the maintenance is missing once it has run, and not of a new deployment, whose first run is to come', () => {
+  it('report a missing maintenance after its first run, but not in a new deployment', () => {
     expect(example.resources['MaintenanceMissingAlarm']?.Properties).toMatchObject({
-      // A new alarm is in this state: only the change to it is told.
+      // A new alarm is in the state INSUFFICIENT_DATA. Only a change from it notifies.
       TreatMissingData: 'missing',
       InsufficientDataActions: [{ Ref: 'AlarmTopic' }],
       MetricName: 'Invocations',
@@ -444,7 +445,7 @@ describe('alarms', () => {
     });
   });
 
-  it('tell of an end where something is watched, and not where failures are counted, which are still once nobody asks', () => {
+  it('also notify of a recovery, except alarms that count failures, which recover whenever requests stop', () => {
     const told = ofType(example, 'AWS::CloudWatch::Alarm').filter(([, { Properties }]) => 'OKActions' in Properties);
     expect(told.map(([id]) => id)).toEqual([
       'MaintenanceMissingAlarm',
@@ -456,7 +457,7 @@ describe('alarms', () => {
   });
 
   it.for(['Seal', 'Open'])(
-    'ring where %s fails for all that ask, however few, and not for the mistakes of some',
+    'fire if %s fails for all of a few callers, but not for mistakes of some callers',
     (name) => {
       const { Properties } = example.resources[`${name}CannotServeAlarm`] as AppResource;
       const dimensions = [{ Name: 'FunctionName', Value: `keyfold-${name.toLowerCase()}` }];
@@ -478,15 +479,15 @@ describe('alarms', () => {
     },
   );
 
-  it('ring for every code of a failure that is not its caller’s, of requests and of messages that come back', () => {
-    // Functions do not start with it, which their own alarms tell of.
+  it('fire for every code of a failure that callers did not cause, in requests and in returned messages', () => {
+    // Functions with this fault do not start. Their own alarms report that.
     const codes = documentedFaults().filter((code) => code !== 'InvalidConfiguration');
     expect(codes).toContain('KeyNotYetVisible');
     expect(codes.filter((code) => !codesRungFor('RequestErrors').has(code))).toEqual([]);
     expect([...codes, 'NotSent'].filter((code) => !codesRungFor('MessagesRetried').has(code))).toEqual([]);
   });
 
-  it('ring where the API fails before it reaches the function, by what API Gateway counts', () => {
+  it("fire by API Gateway's metric if requests fail before they reach the function", () => {
     const { Properties } = example.resources['ApiCannotServeAlarm'] as AppResource;
     expect(Properties).toMatchObject({ Threshold: 0.5, EvaluationPeriods: 3, DatapointsToAlarm: 3 });
     const counted = (Properties['Metrics'] as AppResource['Properties'][]).flatMap(
@@ -501,18 +502,18 @@ describe('alarms', () => {
     );
   });
 
-  it('ring where a message waits for longer than the deployment allows', () => {
+  it('fire if a message waits longer than the deployment allows', () => {
     const [byDefault, own] = [example, flipped].map(({ resources }) => resources['MessagesAgingAlarm']?.Properties);
     expect(byDefault).toMatchObject({ Threshold: 3600, Statistic: 'Maximum' });
     expect(own).toMatchObject({ Threshold: FLIPPED.queue.oldestMessageSeconds, Statistic: 'Maximum' });
   });
 
-  it('ring where nobody reads the results, before the queue drops them', () => {
+  it('fire before the output queue drops results that no consumer reads', () => {
     const days = [example, flipped].map((app) => app.resources['OutputAgingAlarm']?.Properties['Threshold'] / 86_400);
     expect(days).toEqual([7, 1]);
   });
 
-  it('ring where requests go unanswered for a quarter of an hour, however few', () => {
+  it('fire if a few requests get no answer for fifteen minutes', () => {
     const [many, long] = ['RequestsUnanswered', 'RequestsUnansweredForLong'].map(
       (name) => example.resources[`${name}Alarm`]?.Properties,
     );
@@ -526,19 +527,19 @@ describe('alarms', () => {
     [100, 1],
     [10_000, 1],
   ] as const)(
-    'ring where a fleet of %i requests a second loses its preferred region, within %i hours',
+    'fire if a fleet of %i requests a second loses its preferred region, within %i hours',
     ([rate, hours]) => {
       const unwrapsPerHour = monthOf(rate, ASSUMED).unwraps / ASSUMED.hoursInMonth;
       const { Properties } = example.resources['KmsFailoversAlarm'] as AppResource;
       expect(chanceToRing(Properties, unwrapsPerHour, hours)).toBeGreaterThan(0.99);
-      // One that failed over by itself wakes nobody.
+      // A single failover must not page an operator.
       expect(Properties['Threshold']).toBeGreaterThan(1);
     },
   );
 
   it.for(
     ['MessagesNotSent', 'MessagesUnanswered'].flatMap((name) => [0, 30, 59].map((start) => [name, start] as const)),
-  )('%s rings where one message comes back, first tried at second %i, within ten minutes', ([name, start]) => {
+  )('%s fires within ten minutes if one message, first tried at second %i, keeps returning', ([name, start]) => {
     const { Properties } = example.resources[`${name}Alarm`] as AppResource;
     const { EvaluationPeriods, DatapointsToAlarm } = Properties;
     for (const period of periodsOf(Properties)) expect(period).toBe(60);
@@ -546,11 +547,11 @@ describe('alarms', () => {
     const { queue } = readQueueConfig(environmentOf(example, 'Queue'));
     const tried = minutesTried(queue, start).filter((minute) => minute < 10);
     expect(tried.length).toBeGreaterThanOrEqual(DatapointsToAlarm as number);
-    // A queue that took nothing for a moment, whatever was sent to it, wakes nobody.
+    // A short outage of a queue must not page an operator.
     expect(DatapointsToAlarm).toBeGreaterThan(2);
   });
 
-  it('tell a topic made here, or the one that is given', () => {
+  it('notify a topic of the stack, or the given topic', () => {
     for (const [, { Properties }] of ofType(example, 'AWS::CloudWatch::Alarm')) {
       expect(Properties['AlarmActions']).toEqual([{ Ref: 'AlarmTopic' }]);
     }
@@ -578,8 +579,8 @@ describe('the dashboard', () => {
   });
 });
 
-describe('npm run deploy', () => {
-  it('packages the app, and says without --yes what it would change', async () => {
+describe('npm run deploy without --yes', () => {
+  it('packages the app and prints what it would change', async () => {
     const cli = await startCli();
     const there = { Resources: { HttpApi: { Type: 'AWS::ApiGatewayV2::Api' }, Gone: { Type: 'AWS::SNS::Topic' } } };
     const outcome = await cli.deploy(
@@ -603,8 +604,8 @@ describe('npm run deploy', () => {
   }, 60_000);
 });
 
-describe('what was reviewed is what is packaged', () => {
-  it.for(['example', 'flipped'] as const)('of the %s', async (name) => {
+describe('the packaged app', () => {
+  it.for(['example', 'flipped'] as const)('of the %s options equals its reviewed file', async (name) => {
     const app = { example, flipped }[name];
     await expect(reviewOf(app)).toMatchFileSnapshot(`reviewed/${name}.txt`);
   });

@@ -1,4 +1,4 @@
-/** The scripts that deploy, with stand-ins for the AWS CLI and for osls, which write down what they are asked. */
+/** Runs the deployment scripts with stand-ins for the AWS CLI and osls, which record their calls. */
 import { execFile } from 'node:child_process';
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -10,39 +10,36 @@ import { deploy } from '../../../deploy/deploy.ts';
 
 const root = join(import.meta.dirname, '..', '..', '..');
 
-/** The deployment that all of these begin with. */
+/** The deployment that these runs begin with. */
 export const EXAMPLE = join(root, 'deploy.example.yml');
 
 /**
- * What the stand-ins answer, by service and command (a waiter's by its name): a string is what they fail with, and a
- * list is of one answer for each time, the last one for all further. CHANGE_SET stands for the name of the latest
- * change set. All else is answered with nothing. osls is the real one for what is not among these.
+ * The stand-ins' answers by service and command, or by a waiter's name. A string is an error. A list has one answer for
+ * each call, and the last one repeats. CHANGE_SET stands for the name of the latest change set. Other calls get an
+ * empty answer, and osls without an answer here is the real one.
  */
 export type Answers = Readonly<Record<string, unknown>>;
 
-/** What a function answers that is invoked. */
+/** The answer of an invoked function. */
 export function invoked(payload: unknown, meta: object = {}): object {
   return { ...meta, [PAYLOAD]: payload };
 }
 
-/** What a script did. */
+/** The outcome of a script. */
 export interface Outcome {
   readonly code: number;
   readonly said: string;
-  /** Each call's service and command, and its other arguments. */
+  /** The service and command of each call, with its other arguments. */
   readonly calls: readonly { readonly name: string; readonly args: readonly string[] }[];
 }
 
-/** The scripts. */
+/** Runs the deployment scripts. */
 export interface Cli {
-  /**
-   * Does what `deploy/main.ts` does with the example, some of it changed, and with further variables in its
-   * environment.
-   */
+  /** Runs `deploy/main.ts` in this process with the example, with changes to it and to the environment. */
   deploy(args: readonly string[], answers: Answers, changed?: object, variables?: object): Promise<Outcome>;
-  /** The same in a process of its own, of whose output osls's is a part. */
+  /** Like `deploy`, but in a child process, so that the output includes that of osls. */
   deployInProcess(args: readonly string[], answers: Answers, changed?: object, variables?: object): Promise<Outcome>;
-  /** As `deploy`, with a deployment's file. */
+  /** Like `deploy`, with the text of a deployment file. */
   run(args: readonly string[], answers: Answers, file: string, variables?: object): Promise<Outcome>;
   remove(): Promise<void>;
 }
@@ -92,7 +89,7 @@ for one in "$nth" "$name"; do
 done
 `;
 
-/** Imported by every process of the script: osls's own is at its end then. */
+/** Every Node process of the script imports this file. In the process of osls, it records the call and exits. */
 const OSLS_STAND_IN = `
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -115,7 +112,7 @@ if (bin.endsWith('serverless.js') && (existsSync(file('answers')) || existsSync(
 }
 `;
 
-/** Makes the stand-ins. */
+/** Writes the stand-ins to a folder. */
 export async function startCli(): Promise<Cli> {
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-deploy-'));
   await writeFile(join(folder, 'aws'), STAND_IN);
@@ -190,7 +187,7 @@ function runProcess(args: readonly string[], variables: object): Promise<Ended> 
   });
 }
 
-/** As the script's entry does, without a process of its own. */
+/** Runs the script as its entry does, but in this process. */
 async function runHere(args: readonly string[], variables: object): Promise<Ended> {
   for (const [name, value] of Object.entries(variables)) vi.stubEnv(name, value as string);
   const lines: string[] = [];
@@ -204,7 +201,7 @@ async function runHere(args: readonly string[], variables: object): Promise<Ende
   }
 }
 
-/** The services and commands that were called, in order. */
+/** The called services and commands in order. */
 export function namesOf({ calls }: Outcome): string[] {
   return calls.map(({ name }) => name);
 }

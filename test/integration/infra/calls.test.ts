@@ -1,6 +1,6 @@
 /**
- * The calls that the real functions make, on emulators, held against what their roles allow: none is missing, none is
- * for nothing.
+ * Runs the real functions on emulators and compares their calls with their roles. Each role must allow every call, and
+ * nothing that the function never calls.
  */
 import { CreateAliasCommand, CreateKeyCommand, KMSClient, UpdateAliasCommand } from '@aws-sdk/client-kms';
 import { ReceiveMessageCommand, SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
@@ -25,9 +25,9 @@ let sqs: SqsEmulator;
 let services = 0;
 let settings: Record<string, string>;
 let started: LocalFunction[] = [];
-/** The functions' calls of KMS from before an administrator made his own. */
+/** The KMS calls so far. The administrator's calls come later. */
 let before: string[] = [];
-/** The calls of SQS, as IAM calls them, by queue. */
+/** The SQS calls by queue, under their IAM action names. */
 let sqsCalls: string[] = [];
 
 beforeAll(async () => {
@@ -40,7 +40,7 @@ afterAll(async () => {
 });
 beforeEach(async () => {
   kms = await startKmsEmulator();
-  // A batch is allowed by its single action.
+  // IAM authorizes a batch by the action for a single message.
   sqs = await startSqsEmulator({
     onCall: (action, queue) => {
       sqsCalls.push(`${queue} sqs:${action.replace(/Batch$/, '')}`);
@@ -53,20 +53,20 @@ beforeEach(async () => {
     POWERTOOLS_METRICS_DISABLED: 'true',
     KEYFOLD_SERVICE: `calls${(services += 1)}`,
     KEYFOLD_PRODUCT: 'shop',
-    // As every second test has it; deploy.yml has it by default.
+    // The default of deploy.yml. Every second test uses it.
     ...(services % 2 === 0 && { KEYFOLD_REGION_SUFFIX: WEST }),
   };
   record();
 });
 afterEach(async () => {
-  proxy.befall = () => undefined;
+  proxy.faultOf = () => undefined;
   await Promise.all(started.map((one) => one.recycle()));
   started = [];
   await kms.close();
   await sqs.close();
 });
 
-/** A cold process of a handler, limited to some operations as the function is. */
+/** A cold process of a handler with the operations of the function. */
 function start(handler: 'api' | 'invoke' | 'maintenance' | 'queue', operations?: string): LocalFunction {
   const environment = { ...settings, ...(operations !== undefined && { KEYFOLD_OPERATIONS: operations }) };
   const one = new LocalFunction(new URL(`../../../handlers/${handler}.ts`, import.meta.url).href, environment);
@@ -78,20 +78,20 @@ function maintain(): Promise<unknown> {
   return start('maintenance').invoke({}, TIMEOUT_MS);
 }
 
-async function ask(process: LocalFunction, operation: string, body: unknown): Promise<Record<string, unknown>> {
+async function send(process: LocalFunction, operation: string, body: unknown): Promise<Record<string, unknown>> {
   const answer = (await process.invoke(request(operation, body), TIMEOUT_MS)) as { statusCode: number; body: string };
   expect({ operation, status: answer.statusCode }).toEqual({ operation, status: 200 });
   return JSON.parse(answer.body) as Record<string, unknown>;
 }
 
-/** Direct invocation, as `seal` and `open` are asked. A failure is thrown, but for an item's. */
+/** Invokes the functions `seal` and `open` directly. It throws failures, except those of batch items. */
 async function invoke(process: LocalFunction, operation: string, body: object): Promise<Record<string, unknown>> {
   const answer = await process.invoke({ operation, partition: 'tenant-1', ...body }, TIMEOUT_MS);
   expect(JSON.stringify(answer)).not.toContain('"error"');
   return answer as Record<string, unknown>;
 }
 
-/** Forgets the calls of what only prepares. */
+/** Forgets the calls of the preparation. */
 function record(): void {
   kms.resetCalls();
   proxy.calls = [];
@@ -104,7 +104,7 @@ function kmsCalls(): string[] {
   return [...before, ...kms.calls().map(({ region, action }) => `${region} kms:${action}`)];
 }
 
-/** The calls since {@link record}, as IAM calls them, each once; those of KMS with their region. */
+/** The distinct calls since {@link record} as IAM actions. KMS actions have their region. */
 function recorded(): { kms: { region: string; action: string }[]; dynamoDb: string[] } {
   const ofKms = [...new Set(kmsCalls())].toSorted().map((call) => {
     const [region = '', action = ''] = call.split(' ');
@@ -113,13 +113,13 @@ function recorded(): { kms: { region: string; action: string }[]; dynamoDb: stri
   return { kms: ofKms, dynamoDb: [...new Set(proxy.calls.map(iamActionOf))].toSorted() };
 }
 
-/** What IAM calls a call such as `Put SK`. */
+/** The IAM action of a call such as `Put SK`. */
 function iamActionOf(call: string): string {
   const [action = ''] = call.split(' ');
   return `dynamodb:${action === 'Query' ? action : `${action}Item`}`;
 }
 
-/** What was called, and what of that a role would have refused. */
+/** The recorded calls, and those of them that a role would refuse. */
 async function calledAs(name: keyof typeof USERS): Promise<{ called: string[]; refused: string[] }> {
   const { kms: ofKms, dynamoDb: ofDynamoDb } = recorded();
   const keys = new Map([
@@ -134,7 +134,7 @@ async function calledAs(name: keyof typeof USERS): Promise<{ called: string[]; r
   const rows = new Set(proxy.calls.map((call, i) => `${iamActionOf(call)} ${proxy.ids[i]}`));
   for (const row of rows) {
     const [action = '', id = ''] = row.split(' ');
-    // The roles are those of the service orders.
+    // The roles of the service orders.
     const target = tableAt(WEST, id.replace(settings['KEYFOLD_SERVICE'] as string, 'orders'));
     if (!(await isAllowed(USERS[name], action, target))) refused.push(row);
   }
@@ -142,7 +142,7 @@ async function calledAs(name: keyof typeof USERS): Promise<{ called: string[]; r
   return { called: [...called].toSorted(), refused };
 }
 
-/** All that a role allows: each is to be called, and nothing else. */
+/** All actions that a role allows. Each must be called. */
 async function exactly(name: keyof typeof USERS): Promise<{ called: string[]; refused: string[] }> {
   const allowed = await Promise.all([KEYS['the key'], REST['the table']].map((one) => allowedOn(USERS[name], one)));
   const ofQueues = await Promise.all(
@@ -162,13 +162,13 @@ const QUEUES = {
 const PLAINTEXT = { plaintext: 'aGVsbG8=' };
 
 /**
- * For tests in which another process overtakes a request. If the machine is so loaded that the process takes a stall
- * for a freeze, it sends the request again, and the second request is not overtaken. The test is then repeated.
+ * For tests in which another process overtakes a request. A loaded machine may stall the request so long that the
+ * process assumes a freeze and repeats it. The repeat is not overtaken, so the test then runs again.
  */
 const RACE = { retry: 3 };
 
-describe('the role allows exactly the calls that are made', { timeout: 60_000 }, () => {
-  it('by seal: new keys and those of others, encryption and rewrapping, with a region down', async () => {
+describe('the role allows exactly the calls', { timeout: 60_000 }, () => {
+  it("of seal: it creates keys, reads other processes' keys, encrypts and rewraps while a region is down", async () => {
     const operations = 'encrypt,encrypt-batch,encrypt-fields,rewrap,rewrap-batch';
     const { record: old } = await invoke(start('invoke', operations), 'encrypt', PLAINTEXT);
     const cold = start('invoke', operations);
@@ -180,7 +180,7 @@ describe('the role allows exactly the calls that are made', { timeout: 60_000 },
     expect(await calledAs('seal')).toEqual(await exactly('seal'));
   });
 
-  it('by open: records of others alone, with each region down in turn and the latest System Key preloaded', async () => {
+  it("of open: it reads other functions' records with each region down in turn, and preloads the latest System Key", async () => {
     const seal = start('invoke', 'encrypt,encrypt-fields');
     const { record: one } = await invoke(seal, 'encrypt', PLAINTEXT);
     const { document } = await invoke(seal, 'encrypt-fields', { document: { card: 1 }, fields: ['$.card'] });
@@ -202,7 +202,7 @@ describe('the role allows exactly the calls that are made', { timeout: 60_000 },
     expect(await calledAs('open')).toEqual(await exactly('open'));
   });
 
-  it('by open: records of another region, and records that name keys that are not there', async () => {
+  it("of open: it reads another region's records, and records whose keys are absent", async () => {
     settings['KEYFOLD_REGION_SUFFIX'] = WEST;
     const sealed = await invoke(start('invoke', 'encrypt'), 'encrypt', PLAINTEXT);
     const { Key } = sealed['record'] as { Key: { ParentKeyMeta: { KeyId: string; Created: number } } };
@@ -218,35 +218,35 @@ describe('the role allows exactly the calls that are made', { timeout: 60_000 },
     expect(await calledAs('open')).toMatchObject({ refused: [] });
   });
 
-  it('by the API: everything', async () => {
+  it('of the API, which encrypts, decrypts and rewraps', async () => {
     const api = start('api');
-    const { record: one } = await ask(api, 'encrypt', PLAINTEXT);
+    const { record: one } = await send(api, 'encrypt', PLAINTEXT);
     const cold = start('api');
-    await ask(cold, 'decrypt', { record: one });
-    await ask(cold, 'rewrap', { record: one });
+    await send(cold, 'decrypt', { record: one });
+    await send(cold, 'rewrap', { record: one });
     expect(await calledAs('api')).toEqual(await exactly('api'));
   });
 
-  it('by the API that loses the race for a key', RACE, async () => {
+  it('of the API when it loses the race for a key', RACE, async () => {
     let raced = false;
-    proxy.befall = (call) => {
+    proxy.faultOf = (call) => {
       if (call !== 'Put SK' || raced) return undefined;
       raced = true;
-      return { kind: 'overtaken', by: () => ask(start('api'), 'encrypt', PLAINTEXT) };
+      return { kind: 'overtaken', by: () => send(start('api'), 'encrypt', PLAINTEXT) };
     };
-    await ask(start('api'), 'encrypt', PLAINTEXT);
+    await send(start('api'), 'encrypt', PLAINTEXT);
     expect(raced).toBe(true);
     expect(await calledAs('api')).toEqual(await exactly('api'));
   });
 
   it(
-    'by the maintenance: the first key, wraps renewed after an alias was moved, and another maintenance that was quicker',
+    'of the maintenance: it creates the first key, renews wraps, and loses a race to another maintenance',
     RACE,
     async () => {
       await maintain();
       await moveAlias(WEST);
       let raced = false;
-      proxy.befall = (call) => {
+      proxy.faultOf = (call) => {
         if (call !== 'Update SK' || raced) return undefined;
         raced = true;
         return { kind: 'overtaken', by: maintain };
@@ -257,7 +257,7 @@ describe('the role allows exactly the calls that are made', { timeout: 60_000 },
     },
   );
 
-  it('by the queue: results, dead letters, and messages that come back, and by Lambda that takes and deletes them', async () => {
+  it("of the queue's function and its poller: results, dead letters, returned and deleted messages", async () => {
     const queues = openQueues();
     expect(await queues.take('encrypt', PLAINTEXT)).toBe(0);
     const { record: one } = await queues.result();
@@ -267,13 +267,13 @@ describe('the role allows exactly the calls that are made', { timeout: 60_000 },
     for (const region of [WEST, EAST]) kms.setFault(region, { kind: 'error', name: 'DisabledException' });
     expect(await queues.take('decrypt', { record: one })).toBe(1);
     queues.close();
-    // Lambda asks for it beside the messages, which the local stand-in for it does not.
+    // Lambda needs this permission too, but the local poller does not use the action.
     sqsCalls.push('input sqs:GetQueueAttributes');
     expect(await calledAs('queue')).toEqual(await exactly('queue'));
   });
 });
 
-/** Does what is not to be recorded. */
+/** Runs work without recording its calls. */
 async function aside<T>(work: Promise<T>): Promise<T> {
   const recordedBefore = [...sqsCalls];
   const done = await work;
@@ -281,7 +281,7 @@ async function aside<T>(work: Promise<T>): Promise<T> {
   return done;
 }
 
-/** The three queues, and a test's own calls of them, which are not recorded. */
+/** The three queues. Their clients here make calls that are not recorded. */
 function openQueues() {
   const input = sqs.ensureQueue('input');
   const { queueUrl: outputUrl } = sqs.ensureQueue('output');
@@ -294,7 +294,10 @@ function openQueues() {
   const credentials = { accessKeyId: 'local', secretAccessKey: 'local' };
   const client = new SQSClient({ region: WEST, endpoint: sqs.endpoint, credentials });
   return {
-    /** Has a message done by a cold process. @returns how many come back: 0 or 1 */
+    /**
+     * A cold process handles a message.
+     * @returns the number of messages that return to the queue: 0 or 1
+     */
     take: async (operation: string, body: object): Promise<number> => {
       const MessageBody = JSON.stringify({ partition: 'tenant-1', operation, ...body });
       await aside(client.send(new SendMessageCommand({ QueueUrl: input.queueUrl, MessageBody })));
@@ -320,7 +323,7 @@ function openQueues() {
   };
 }
 
-/** Puts a new key behind the alias, as an administrator does; the old one is retired first. */
+/** Retires the old key and creates a new one behind the alias, as an administrator does. */
 async function moveAlias(region: string): Promise<void> {
   before = kmsCalls();
   const client = new KMSClient({ region, endpoint: kms.endpoint });

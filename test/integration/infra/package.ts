@@ -1,4 +1,4 @@
-/** The app as osls packages it, and what docs/metrics.md says of the metrics that it watches. */
+/** Packages the app with osls, and reads from docs/metrics.md which metrics exist. */
 import { execFile } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -18,13 +18,13 @@ export interface AppResource {
   readonly Properties: Readonly<Record<string, any>>;
 }
 
-/** A package: its template's resources, and the names in each zip. */
+/** A packaged app: the resources of its template, and the file names in each zip. */
 export interface AppPackage {
-  /** The template's file. */
+  /** The path of the template. */
   readonly template: string;
   readonly resources: Readonly<Record<string, AppResource>>;
   readonly zips: Readonly<Record<string, readonly string[]>>;
-  /** What osls sets of the stack itself. */
+  /** The stack settings that osls applies outside the template. */
   readonly stack: { readonly deletionProtection: unknown; readonly stackTags: unknown };
   remove(): Promise<void>;
 }
@@ -33,7 +33,7 @@ interface OslsState {
   readonly service: { readonly provider: AppPackage['stack'] };
 }
 
-/** The example's options the other way round, with a topic and a key for the functions' environment. */
+/** Each option of the example reversed, with a topic, and with a key for the functions' environment. */
 export const FLIPPED = {
   http: {
     auth: 'jwt',
@@ -57,7 +57,7 @@ export const FLIPPED = {
   settings: { KEYFOLD_ON_KEY_REFUSED: 'fail', KEYFOLD_EXPIRE_AFTER_MS: '2592000000' },
 };
 
-/** Packages the example for a region, with some of it changed, out of dist/, which is built where there is none. */
+/** Packages the example, with some changes, for a region. It uses dist/ and builds that if it is missing. */
 export async function packageExample(changed: object, region = 'us-west-2'): Promise<AppPackage> {
   if (!existsSync(join(root, 'dist', 'handlers', 'api'))) {
     await promisify(execFile)(process.execPath, ['scripts/build.ts'], { cwd: root });
@@ -79,7 +79,7 @@ export async function packageExample(changed: object, region = 'us-west-2'): Pro
   };
 }
 
-/** The names in a zip, by its central directory. */
+/** The file names in a zip, from its central directory. */
 function namesIn(zip: Buffer): string[] {
   const names: string[] = [];
   const signature = Buffer.from([0x50, 0x4b, 0x01, 0x02]);
@@ -93,7 +93,7 @@ function quoted(text: string): string[] {
   return [...text.matchAll(/`(\w+)`/g)].map(([, name = '']) => name);
 }
 
-/** The dimensions of each metric of ours, as docs/metrics.md lists them, `service` among them. */
+/** The dimensions of each of Keyfold's metrics by docs/metrics.md, including `service`. */
 export function documentedMetrics(): Map<string, string[]> {
   const docs = readFileSync(join(root, 'docs', 'metrics.md'), 'utf8');
   const rows = docs.slice(docs.indexOf('| metric'), docs.indexOf('## What')).split('\n').slice(2);

@@ -18,10 +18,7 @@ import {
 } from './account.ts';
 import { render, templateOf } from './template.ts';
 
-/**
- * Of every action that there is, those that are allowed, by what they are asked of. Where nothing is said nothing is
- * allowed.
- */
+/** The allowed actions by target. Targets without an allowed action are left out. */
 type Allowed = Readonly<Record<string, readonly string[]>>;
 
 const ENCRYPT = ['kms:Encrypt', 'kms:GenerateDataKey'];
@@ -59,8 +56,8 @@ const ADMINISTER = [
 ];
 
 /**
- * What may be done with the keys that the alias points to, is about to and did, in the regions that are named; with no
- * other.
+ * The actions allowed on the keys to which the alias points, will point and pointed, in the given regions. Other keys
+ * get none.
  */
 function ofKeys(current: readonly string[], retired: readonly string[]): Allowed {
   return {
@@ -72,7 +69,7 @@ function ofKeys(current: readonly string[], retired: readonly string[]): Allowed
   };
 }
 
-/** The same for every key that there is. */
+/** The same actions for every key. */
 function ofEachKey(actions: readonly string[]): Allowed {
   return Object.fromEntries(Object.keys(KEYS).map((name) => [name, actions]));
 }
@@ -121,7 +118,7 @@ const FOR_OUTSIDERS: Record<keyof typeof OUTSIDERS, Allowed> = {
   'a role whom IAM allows everything': {
     ...ofEachKey(USE),
     "the table's key, asked for by DynamoDB": ['kms:CreateGrant', ...USE],
-    // CloudFormation's handler for the table asks it itself.
+    // CloudFormation's handler for the table makes this call.
     "the table's key": ['kms:DescribeKey'],
   },
   'a role whom IAM allows nothing': {},
@@ -148,46 +145,45 @@ async function allowed(principal: Principal, targets: Record<string, Target>): P
   return Object.fromEntries(entries.filter(([, actions]) => actions.length > 0));
 }
 
-/** In order, and without what says that nothing is allowed. */
+/** Sorted, and without targets that allow no action. */
 function inOrder(expected: Allowed): Allowed {
   const entries = Object.entries(expected).map(([name, actions]) => [name, actions.toSorted()] as const);
   return Object.fromEntries(entries.filter(([, actions]) => actions.length > 0));
 }
 
-describe(
-  'of all actions of KMS, DynamoDB, SQS and Lambda, on whatever there is, IAM allows',
-  { timeout: 60_000 },
-  () => {
-    it.for(Object.entries(USERS))('%s what is its job alone', async ([name, principal]) => {
-      const expected = FOR_USERS[name as keyof typeof USERS];
-      expect(await allowed(principal, { ...KEYS, ...REST })).toEqual(inOrder(expected));
-    });
-  },
-);
+describe('IAM, asked for every action of KMS, DynamoDB, SQS and Lambda on any resource,', { timeout: 60_000 }, () => {
+  it.for(Object.entries(USERS))('allows %s only the actions of its job', async ([name, principal]) => {
+    const expected = FOR_USERS[name as keyof typeof USERS];
+    expect(await allowed(principal, { ...KEYS, ...REST })).toEqual(inOrder(expected));
+  });
+});
 
-describe('of all actions of KMS on a key, the key policy and IAM together allow', { timeout: 60_000 }, () => {
-  it.for(Object.entries(OUTSIDERS))('%s what the key policy says it is for', async ([name, principal]) => {
+describe('IAM and the key policy, asked for every KMS action on a key,', { timeout: 60_000 }, () => {
+  it.for(Object.entries(OUTSIDERS))('allow %s only what the key policy grants', async ([name, principal]) => {
     expect(await allowed(principal, KEYS)).toEqual(inOrder(FOR_OUTSIDERS[name as keyof typeof OUTSIDERS]));
   });
 });
 
-it.for(['7', '29', '30'])('an administrator may schedule a deletion in thirty days or more: %s', async (days) => {
-  const key = KEYS['the key'];
-  const asked = { ...key, context: { ...key.context, 'kms:ScheduleKeyDeletionPendingWindowInDays': days } };
-  const administrator = OUTSIDERS['a key administrator whom IAM allows everything'];
-  expect(await isAllowed(administrator, 'kms:ScheduleKeyDeletion', asked)).toBe(days === '30');
-});
+it.for(['7', '29', '30'])(
+  'a key administrator may schedule a deletion only after thirty days or more: %s',
+  async (days) => {
+    const key = KEYS['the key'];
+    const asked = { ...key, context: { ...key.context, 'kms:ScheduleKeyDeletionPendingWindowInDays': days } };
+    const administrator = OUTSIDERS['a key administrator whom IAM allows everything'];
+    expect(await isAllowed(administrator, 'kms:ScheduleKeyDeletion', asked)).toBe(days === '30');
+  },
+);
 
-describe('rows of the table, by the id that they are asked for,', () => {
+describe('rows of the key table', () => {
   const ids: readonly (readonly [id: string, isOurs: boolean])[] = [
     ['_SK_orders_shop', true],
     ['_SK_orders_shop_us-west-2', true],
     ['_SK_orders_shop_us-gov-west-1', true],
     ['_IK_tenant-1_orders_shop', true],
-    // Any region that a record may name: what IAM refused would be told as an outage.
+    // Keys of any region that a record may name. A refusal by IAM would look like an outage.
     ['_IK_tenant-1_orders_shop_eu-north-1', true],
     ['_IK_a_b*c:é @ {}_orders_shop_eusc-de-east-1', true],
-    // Of another service, whose partition looks like the end of one of ours: docs/keys.md says that IAM cannot tell.
+    // Another service with a partition like the end of ours. IAM cannot distinguish the two, as docs/keys.md explains.
     ['_IK_x_orders_shop_a-b-c_billing_shop', true],
     ['_SK_orders_shop2', false],
     ['_SK_orders_shop2_us-west-2', false],
@@ -201,7 +197,7 @@ describe('rows of the table, by the id that they are asked for,', () => {
     ['_IK_tenant-1_orders_shop_extra', false],
     ['__asherah_internal_config_drift_guard_v1__:x', false],
   ];
-  it.for(ids)('%s are a function’s: %s', async ([id, isOurs]) => {
+  it.for(ids)('with the id %s are readable by a function: %s', async ([id, isOurs]) => {
     const asked = Object.entries({
       api: ['GetItem', 'Query', 'PutItem'],
       seal: ['GetItem', 'Query', 'PutItem'],
@@ -215,7 +211,7 @@ describe('rows of the table, by the id that they are asked for,', () => {
     expect(asked.filter((_, i) => answers[i] !== isOurs)).toEqual([]);
   });
 
-  it('are not in reach of a call that names none, or one of another service besides', async () => {
+  it('are not readable by a call without a row id, or with an id of another service too', async () => {
     const two = { ...tableAt(WEST), context: { 'dynamodb:LeadingKeys': ['_SK_orders_shop', '_SK_billing_shop'] } };
     for (const target of [tableAt(WEST), two]) {
       expect(await isAllowed(USERS.maintenance, 'dynamodb:Query', target)).toBe(false);
@@ -223,7 +219,7 @@ describe('rows of the table, by the id that they are asked for,', () => {
   });
 });
 
-describe('the table is written', () => {
+describe('a write to the key table', () => {
   const WRITES = [
     'BatchWriteItem',
     'DeleteItem',
@@ -240,18 +236,21 @@ describe('the table is written', () => {
     return WRITES.filter((_, i) => answers[i]);
   };
 
-  it.for([WEST, EAST])('in %s by nobody whom its policy does not name, whatever IAM allows', async (region) => {
-    for (const name of ['a role whom IAM allows everything', 'the root user'] as const) {
-      expect([name, await writesOf(OUTSIDERS[name], region)]).toEqual([name, []]);
-    }
-    for (const [name, writer] of Object.entries(WRITERS)) {
-      expect([name, await writesOf(writer, region)]).toEqual([name, WRITES]);
-    }
-    const open = { ...USERS.open, policies: OUTSIDERS['the root user'].policies };
-    expect(await writesOf(open, region)).toEqual([]);
-  });
+  it.for([WEST, EAST])(
+    'in %s is refused to principals that its policy does not name, whatever IAM allows',
+    async (region) => {
+      for (const name of ['a role whom IAM allows everything', 'the root user'] as const) {
+        expect([name, await writesOf(OUTSIDERS[name], region)]).toEqual([name, []]);
+      }
+      for (const [name, writer] of Object.entries(WRITERS)) {
+        expect([name, await writesOf(writer, region)]).toEqual([name, WRITES]);
+      }
+      const open = { ...USERS.open, policies: OUTSIDERS['the root user'].policies };
+      expect(await writesOf(open, region)).toEqual([]);
+    },
+  );
 
-  it('by each function that makes keys', async () => {
+  it('is allowed to each function that creates keys', async () => {
     for (const name of ['api', 'seal', 'queue', 'maintenance'] as const) {
       expect([name, await writesOf(USERS[name], WEST)]).toEqual([
         name,
@@ -260,13 +259,13 @@ describe('the table is written', () => {
     }
   });
 
-  it('by a service of AWS', async () => {
+  it('is allowed to an AWS service', async () => {
     const ofAws = { ...tableAt(WEST, '_SK_orders_shop') };
     const target = { ...ofAws, context: { ...ofAws.context, 'aws:PrincipalIsAWSService': 'true' } };
     expect(await isAllowed(OUTSIDERS['a role whom IAM allows everything'], 'dynamodb:PutItem', target)).toBe(true);
   });
 
-  it('and whoever administers it may still change its policy, read it, back it up and restore it', async () => {
+  it('is refused to administrators, but they can read, back up and restore the table, and change its policy', async () => {
     const powerful = OUTSIDERS['a role whom IAM allows everything'];
     for (const action of [
       'CreateBackup',
@@ -282,7 +281,7 @@ describe('the table is written', () => {
   });
 });
 
-it('the roles are bound by a policy where one is given', () => {
+it("the roles have a permissions boundary if the stack's parameter names one", () => {
   const given = { KeyRegions: WEST, Service: 'orders', Product: 'shop', InputQueueName: 'input' };
   const boundary = 'arn:aws:iam::111122223333:policy/bounds';
   const boundOf = (parameters: object): unknown[] =>
@@ -293,7 +292,7 @@ it('the roles are bound by a policy where one is given', () => {
   expect(boundOf({})).toEqual(Array.from({ length: 5 }, () => undefined));
 });
 
-/** What the statements in a template allow or deny. */
+/** The actions that a template's statements allow or deny. */
 function actionsIn(node: unknown): string[] {
   if (typeof node !== 'object' || node === null) return [];
   return Object.entries(node).flatMap(([name, member]: [string, unknown]) =>
@@ -301,7 +300,7 @@ function actionsIn(node: unknown): string[] {
   );
 }
 
-it('wildcards in the policies stand for what reads alone, but for these', async () => {
+it('wildcards in the policies match only read actions, with these exceptions', async () => {
   const patterns = ['keys', 'table', 'roles', 'deployers'].flatMap((name) => actionsIn(templateOf(name)));
   const wild = [...new Set(patterns.filter((action) => action.includes('*')))];
   const actions = (await Promise.all(wild.map(expanded))).flat();
@@ -325,7 +324,7 @@ it('wildcards in the policies stand for what reads alone, but for these', async 
   ]);
 });
 
-it.for(['keys', 'table', 'roles', 'deployers'])('every action that %s.yml names is one that AWS has', async (name) => {
+it.for(['keys', 'table', 'roles', 'deployers'])('every action in %s.yml exists in AWS', async (name) => {
   const actions = [...new Set(actionsIn(templateOf(name)))];
   expect(actions.length).toBeGreaterThan(3);
   const unknown = await Promise.all(
@@ -334,7 +333,7 @@ it.for(['keys', 'table', 'roles', 'deployers'])('every action that %s.yml names 
   expect(unknown.flat()).toEqual([]);
 });
 
-describe('docs/deploy.md has a policy for callers of the API that IAM', () => {
+describe('the policy for API callers in docs/deploy.md', () => {
   const docs = readFileSync(new URL('../../../docs/deploy.md', import.meta.url), 'utf8');
   const [, block = '{}'] = /^### Who may call the API.*?```json\n(.*?)```/ms.exec(docs) ?? [];
   const caller: Principal = { arn: 'arn:aws:iam::111122223333:role/caller', policies: [JSON.parse(block)] };
@@ -346,7 +345,7 @@ describe('docs/deploy.md has a policy for callers of the API that IAM', () => {
     ['$default/POST/v1/partitions/tenant-2/encrypt', false],
     ['prod/POST/v1/partitions/tenant-1/encrypt', false],
     ['POST/v1/partitions/tenant-1/encrypt', false],
-  ] as const)('reads as it says: %s', async ([path, may]) => {
+  ] as const)('is accepted by IAM and allows: %s', async ([path, may]) => {
     expect(
       await isAllowed(caller, 'execute-api:Invoke', {
         arn: `arn:aws:execute-api:us-west-2:111122223333:abc123/${path}`,

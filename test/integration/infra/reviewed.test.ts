@@ -1,6 +1,6 @@
 /**
- * What was reviewed of the stacks in infra/ is what CloudFormation would deploy. After a change that is meant, rewrite
- * the files with `npm test -- test/integration/infra/reviewed.test.ts -u` and review their differences.
+ * Compares the stacks in infra/ with their reviewed form. After an intended change, rewrite the files with `npm test --
+ * test/integration/infra/reviewed.test.ts -u` and review their diff.
  */
 import { expect, it } from 'vitest';
 import { ACCOUNT, render, templateOf } from './template.ts';
@@ -8,7 +8,10 @@ import { ACCOUNT, render, templateOf } from './template.ts';
 const REGION = 'us-west-2';
 const ROLE = `arn:aws:iam::${ACCOUNT}:role`;
 
-/** Each stack with as little as it can have, with everything, and with some of it: which condition is of what. */
+/**
+ * Each stack with the fewest resources, with all, and with some. The third shows which condition controls which
+ * resource.
+ */
 const STACKS: readonly (readonly [stack: string, how: string, parameters: Readonly<Record<string, string>>])[] = [
   ['keys', 'least', { Classification: 'confidential', AdministratorArns: `${ROLE}/key-administrator` }],
   [
@@ -106,19 +109,20 @@ const STACKS: readonly (readonly [stack: string, how: string, parameters: Readon
   ],
 ];
 
-/**
- * Indented, with lists of plain values on one line, so that a difference shows what changed. Without texts for people.
- */
+/** Indented, with plain lists on one line, so that a diff shows what changed. Descriptions are left out. */
 function textOf(part: object): string {
   const text = JSON.stringify(part, (name, value: unknown) => (name.endsWith('Description') ? undefined : value), 1);
   const lists = /\[\s*((?:"[^"]*",?\s*)+)\]/g;
   return `${text.replaceAll(lists, (_, items: string) => `[${items.trim().replaceAll(/\s*\n\s*/g, ' ')}]`)}\n`;
 }
 
-it.for(STACKS)('of the %s stack with the %s that it can have', async ([stack, how, parameters]) => {
+it.for(STACKS)('the %s stack with the %s resources equals its reviewed file', async ([stack, how, parameters]) => {
   await expect(textOf(render(stack, REGION, parameters))).toMatchFileSnapshot(`reviewed/${stack}-${how}.txt`);
 });
 
-it.for(['keys', 'table', 'roles', 'deployers'])('of the parameters of the %s stack', async (stack) => {
-  await expect(textOf(templateOf(stack).Parameters)).toMatchFileSnapshot(`reviewed/${stack}-parameters.txt`);
-});
+it.for(['keys', 'table', 'roles', 'deployers'])(
+  'the parameters of the %s stack equal their reviewed file',
+  async (stack) => {
+    await expect(textOf(templateOf(stack).Parameters)).toMatchFileSnapshot(`reviewed/${stack}-parameters.txt`);
+  },
+);

@@ -15,15 +15,15 @@ function table(parameters: Record<string, string> = {}) {
 }
 
 describe('the table stack', () => {
-  it('has the key table in the shape that the code reads, paid by the request', () => {
+  it('has the key table in the shape that the code reads, with on-demand billing', () => {
     expect(table().Properties).toMatchObject({ TableName: 'EncryptionKey', ...KEY_TABLE });
   });
 
-  it('keeps the table by whatever happens to the stack', () => {
+  it('keeps the table after the stack is deleted', () => {
     expect(table()).toMatchObject({ DeletionPolicy: 'Retain', UpdateReplacePolicy: 'Retain' });
   });
 
-  it('has a replica in its region and in those that are named, each protected and recoverable to a point in time', () => {
+  it('has a protected replica with point-in-time recovery in its own region and in each given region', () => {
     expect(table().replicas.map(({ Region }) => Region)).toEqual([REGION]);
     const { replicas } = table({
       ReplicaRegion1: 'us-east-1',
@@ -42,7 +42,7 @@ describe('the table stack', () => {
     expect(table({ ReplicaRegion2: 'eu-west-1' }).replicas.map(({ Region }) => Region)).toEqual([REGION, 'eu-west-1']);
   });
 
-  it("is encrypted with each region's key behind one alias, or with DynamoDB's own", () => {
+  it("encrypts the table with each region's key behind one alias, or with DynamoDB's own key", () => {
     expect(table().Properties).toMatchObject({ SSESpecification: { SSEEnabled: false } });
     const own = table({ EncryptionKeyName: 'keyfold-table', ReplicaRegion1: 'us-east-1' });
     expect(own.Properties).toMatchObject({ SSESpecification: { SSEEnabled: true, SSEType: 'KMS' } });

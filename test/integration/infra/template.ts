@@ -1,6 +1,5 @@
 /**
- * Templates as CloudFormation would deploy them, as far as ours ask of it: no library resolves the conditions of
- * policies.
+ * Resolves templates as CloudFormation would, as far as ours need it. No library resolves conditions inside policies.
  */
 import { readFileSync } from 'node:fs';
 import { partition } from '@aws-sdk/core/client';
@@ -14,7 +13,7 @@ interface Resource {
   readonly Properties: Readonly<Record<string, unknown>>;
 }
 
-/** What is left of a template: the resources and outputs whose conditions hold. */
+/** A resolved template: the resources and outputs whose conditions hold. */
 export interface Rendered {
   readonly resources: Readonly<Record<string, Resource>>;
   readonly outputs: Readonly<Record<string, { readonly Value: unknown }>>;
@@ -24,7 +23,7 @@ interface Section {
   readonly [name: string]: Record<string, unknown>;
 }
 
-/** A template as it is written. */
+/** A template as written. */
 interface Template {
   readonly Parameters: Readonly<Record<string, { Type: string; Default?: unknown; AllowedPattern?: string }>>;
   readonly Rules?: Readonly<
@@ -35,20 +34,20 @@ interface Template {
   readonly Outputs: Section;
 }
 
-/** The account of everything that is ours here. */
+/** The account that owns everything here. */
 export const ACCOUNT = '111122223333';
 
 const NO_VALUE = Symbol('AWS::NoValue');
 
-/** The template of a stack, by its file's name without `.yml`. */
+/** Reads a stack's template by its file name without `.yml`. */
 export function templateOf(name: string): Template {
   const file = new URL(`../../../infra/${name}.yml`, import.meta.url);
   return yamlParse(readFileSync(file, 'utf8')) as Template;
 }
 
 /**
- * Renders a template. Where it refers to another resource, the resource's logical name stands, or `Name.Attribute`.
- * @throws Error where a parameter is missing or not allowed, or a rule is broken
+ * Renders a template. A reference to another resource becomes its logical name or `Name.Attribute`.
+ * @throws Error if a parameter is missing or not allowed, or if a rule is broken
  */
 export function render(name: string, region: string, given: Readonly<Record<string, string>>): Rendered {
   const template = templateOf(name);
@@ -93,7 +92,7 @@ class Resolver {
     ]);
   }
 
-  /** What of a section is deployed. */
+  /** The deployed entries of a section. */
   section<T>(section: Section): Record<string, T> {
     const deployed = Object.entries(section).filter(
       ([, { Condition }]) => Condition === undefined || this.#condition(Condition),

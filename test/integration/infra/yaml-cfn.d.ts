@@ -1,4 +1,4 @@
 declare module 'yaml-cfn' {
-  /** Reads a CloudFormation template, its short tags (`!Ref`) as what they stand for (`{ Ref }`). */
+  /** Reads a CloudFormation template. Short tags become their long form: `!Ref` becomes `{ Ref }`. */
   export function yamlParse(text: string): unknown;
 }

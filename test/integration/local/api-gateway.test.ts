@@ -49,7 +49,7 @@ it.for([
   },
 );
 
-it('accepts a content type with an empty parameter, and %40 for @ in the path', async () => {
+it('the local gateway accepts a content type with an empty parameter, and %40 for @ in the path', async () => {
   const type = { 'content-type': 'application/json;' };
   expect((await send(BODY, type)).status).toBe(200);
   expect((await send(BODY, type, { path: '/v1/partitions/a%40b.c/encrypt' })).status).toBe(200);

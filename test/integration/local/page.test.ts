@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { JournalCall } from '../../../local/call-journal.ts';
 import type { PageRow } from '../../../local/key-rows.ts';
-import { startLocalWorld, stopLocalWorld, type LocalWorld } from '../../support/local-world.ts';
+import { startLocalProcess, stopLocalProcess, type LocalProcess } from '../../support/local-process.ts';
 
 interface State {
   readonly regions: readonly { readonly region: string; readonly preferred: boolean; readonly fault: unknown }[];
@@ -16,12 +16,12 @@ interface Answer {
   readonly record: { readonly Key: { readonly ParentKeyMeta: { readonly Created: number } } };
 }
 
-let world: LocalWorld;
+let world: LocalProcess;
 
 beforeAll(async () => {
-  world = await startLocalWorld();
+  world = await startLocalProcess();
 });
-afterAll(() => stopLocalWorld(world));
+afterAll(() => stopLocalProcess(world));
 
 async function get<T>(path: string): Promise<T> {
   const answer = await fetch(world.url + path);
@@ -35,7 +35,7 @@ function post(path: string, content: unknown = {}): Promise<Response> {
 }
 
 /** Sends a request and returns its answer and its calls, such as `KMS us-west-2 Decrypt ok`. */
-async function ask(operation: string, content: unknown): Promise<{ answer: Answer; calls: string[] }> {
+async function send(operation: string, content: unknown): Promise<{ answer: Answer; calls: string[] }> {
   const { position } = await get<{ position: number }>('/local/calls');
   const answer = (await (await post(`/v1/partitions/tenant-1/${operation}`, content)).json()) as Answer;
   const { calls } = await get<{ calls: JournalCall[] }>(`/local/calls?since=${position}`);
@@ -132,7 +132,7 @@ describe('the routes under /local/', () => {
 
 describe('the call journal of the page', () => {
   it('shows the calls of a first encrypt, which creates keys, and none for a warm encrypt', async () => {
-    const first = await ask('encrypt', { plaintext: 'aGVsbG8=' });
+    const first = await send('encrypt', { plaintext: 'aGVsbG8=' });
     expect(first.calls.filter((call) => call.startsWith('KMS')).toSorted()).toEqual([
       'KMS us-east-1 Encrypt ok',
       'KMS us-west-2 GenerateDataKey ok',
@@ -143,12 +143,12 @@ describe('the call journal of the page', () => {
       'DynamoDB PutItem _SK_local_keyfold ok',
       'DynamoDB PutItem _IK_tenant-1_local_keyfold ok',
     ]);
-    expect((await ask('encrypt', { plaintext: 'aGVsbG8=' })).calls).toEqual([]);
-    expect((await ask('decrypt', first.answer)).calls).toEqual([]);
+    expect((await send('encrypt', { plaintext: 'aGVsbG8=' })).calls).toEqual([]);
+    expect((await send('decrypt', first.answer)).calls).toEqual([]);
   });
 
   it('shows that a cold decrypt tries the failing region and then the next region', async () => {
-    const { answer } = await ask('encrypt', { plaintext: 'aGVsbG8=' });
+    const { answer } = await send('encrypt', { plaintext: 'aGVsbG8=' });
     const fault = `${world.url}/local/regions/us-west-2/fault`;
     expect((await fetch(fault, { method: 'PUT', body: '{"kind":"down"}' })).status).toBe(200);
     expect(await get<State>('/local/state')).toMatchObject({
@@ -158,7 +158,7 @@ describe('the call journal of the page', () => {
       ],
     });
     expect((await post('/local/cold-start')).status).toBe(204);
-    expect(await ask('decrypt', answer)).toEqual({
+    expect(await send('decrypt', answer)).toEqual({
       answer: { plaintext: 'aGVsbG8=' },
       calls: [
         'DynamoDB GetItem _IK_tenant-1_local_keyfold ok',
@@ -172,11 +172,11 @@ describe('the call journal of the page', () => {
   });
 
   it('includes a call that the client abandoned', async () => {
-    const { answer } = await ask('encrypt', { plaintext: 'aGVsbG8=' });
+    const { answer } = await send('encrypt', { plaintext: 'aGVsbG8=' });
     const fault = `${world.url}/local/regions/us-west-2/fault`;
     await fetch(fault, { method: 'PUT', body: '{"kind":"latency","ms":20000}' });
     await post('/local/cold-start');
-    expect((await ask('decrypt', answer)).calls.slice(2).toSorted()).toEqual([
+    expect((await send('decrypt', answer)).calls.slice(2).toSorted()).toEqual([
       'KMS us-east-1 Decrypt ok',
       'KMS us-west-2 Decrypt latency',
     ]);
@@ -186,7 +186,7 @@ describe('the call journal of the page', () => {
 
 describe('the key table of the page', () => {
   it('shows the regions that wrap each System Key, and a new key after a revocation and a cold start', async () => {
-    const before = await ask('encrypt', { plaintext: '' });
+    const before = await send('encrypt', { plaintext: '' });
     const created = before.answer.record.Key.ParentKeyMeta.Created;
     const { keys } = await get<State>('/local/state');
     const intermediate = keys.find((row) => row.id === '_IK_tenant-1_local_keyfold' && row.created === created);
@@ -199,7 +199,7 @@ describe('the key table of the page', () => {
     expect(await revoked.json()).toEqual({ outcome: 'revoked' });
     expect(await (await post('/local/keys/revoke', { id: '_IK_none', created })).json()).toEqual({ outcome: 'absent' });
     await post('/local/cold-start');
-    expect(await ask('rewrap', before.answer)).toMatchObject({ answer: { rewrapped: true } });
+    expect(await send('rewrap', before.answer)).toMatchObject({ answer: { rewrapped: true } });
     const states = (await get<State>('/local/state')).keys.filter((row) => row.kind === 'intermediate');
     expect(states.map(({ state }) => state)).toEqual(['valid', 'revoked']);
   });

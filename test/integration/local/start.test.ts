@@ -9,18 +9,18 @@ import { afterEach, expect, it } from 'vitest';
 import { takeDataFolder } from '../../../local/data-folder.ts';
 import { close, listen } from '../../../emulators/listen.ts';
 import { readStartOptions } from '../../../local/start-options.ts';
-import { startLocalWorld, stopLocalWorld, type LocalWorld } from '../../support/local-world.ts';
+import { startLocalProcess, stopLocalProcess, type LocalProcess } from '../../support/local-process.ts';
 
-let running: LocalWorld[] = [];
+let running: LocalProcess[] = [];
 
 afterEach(async () => {
-  await Promise.all(running.map(stopLocalWorld));
+  await Promise.all(running.map(stopLocalProcess));
   running = [];
 });
 
 /** Starts the local world, which `afterEach` stops. */
-async function start(...args: string[]): Promise<LocalWorld> {
-  const world = await startLocalWorld(...args);
+async function start(...args: string[]): Promise<LocalProcess> {
+  const world = await startLocalProcess(...args);
   running.push(world);
   return world;
 }
@@ -133,7 +133,7 @@ it('a record opens after a restart with the same data folder', async () => {
   const first = await start('--data', join(folder, 'data'));
   expect(first.greeting).toContain('are kept in');
   await paste(commandOf(first.greeting, 1), folder);
-  await stopLocalWorld(first);
+  await stopLocalProcess(first);
   const second = await start('--data', join(folder, 'data'));
   expect(await paste(commandOf(second.greeting, 2), folder)).toBe('{"plaintext":"aGVsbG8="}');
   await rm(folder, { recursive: true });
@@ -148,7 +148,7 @@ it('a data folder is locked by one process at a time and is free after that proc
   first.child.kill('SIGKILL');
   await once(first.child, 'exit');
   expect((await start('--data', folder)).greeting).toContain('are kept in');
-  await Promise.all(running.map(stopLocalWorld));
+  await Promise.all(running.map(stopLocalProcess));
   await rm(folder, { recursive: true });
 });
 

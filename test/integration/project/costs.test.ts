@@ -1,5 +1,5 @@
 /**
- * The bill of docs/costs.md: its arithmetic on cases reckoned by hand, its calls against the code's own, and that the
+ * Tests docs/costs.md: the arithmetic against calculations by hand, the number of calls against the code, and that the
  * document is current.
  */
 import { execFile } from 'node:child_process';
@@ -9,9 +9,9 @@ import { describe, expect, it } from 'vitest';
 import { billOf, naiveKmsOf, tiered, type Assumptions } from '../../../scripts/costs/bill.ts';
 import { monthOf, pairsMetBy, processesFor } from '../../../scripts/costs/fleet.ts';
 import { ASSUMED, PRICES } from '../../../scripts/costs/given.ts';
-import { FakeWorld, MINUTE_MS } from '../../support/fakes.ts';
+import { FakeDependencies, MINUTE_MS } from '../../support/fakes.ts';
 
-/** Three processes that live for four hours, and meet each of four partitions in each of them. */
+/** Three processes that live for four hours. In each hour, each process meets each of four partitions. */
 const SMALL: Assumptions = {
   ...ASSUMED,
   hoursInMonth: 4,
@@ -25,24 +25,24 @@ const SMALL: Assumptions = {
   olderKeyReadsPerPair: 0,
 };
 
-describe('a fleet', () => {
-  it('has a process for each request that runs at once in the busiest second, and room for chance', () => {
+describe('the processes of a fleet', () => {
+  it('are one per concurrent request of the busiest second, plus a margin for random peaks', () => {
     expect(processesFor(1, ASSUMED)).toBe(1);
-    // 100 a second, three times that at the peak, 5 ms each: 1.5 at once, and 4 √1.5 = 4.9 above it.
+    // 100 a second on average, three times that at the peak, 5 ms each: 1.5 concurrent requests, plus 4 √1.5 = 4.9.
     expect(processesFor(100, ASSUMED)).toBe(7);
-    // 150 at once, and 4 √150 = 48.99.
+    // 150 concurrent requests, plus 4 √150 = 48.99.
     expect(processesFor(10_000, ASSUMED)).toBe(199);
   });
 
-  it('meets each pair of a process and a partition by chance', () => {
+  it('meet each pair of a process and a partition at random', () => {
     expect(pairsMetBy(2, 4)).toBeCloseTo(1.75);
     expect(pairsMetBy(0, 4)).toBe(0);
     expect(pairsMetBy(1, 1)).toBe(1);
     expect(pairsMetBy(1e6, 4)).toBeCloseTo(4);
   });
 
-  it('makes the calls that the code makes', async () => {
-    const world = new FakeWorld();
+  it('make the calls that the code makes', async () => {
+    const world = new FakeDependencies();
     const payload = Buffer.from('x');
     const partitions = ['a', 'b', 'c', 'd'];
     for (const partition of partitions) await world.process().session(partition).encrypt(payload);
@@ -66,8 +66,8 @@ describe('a fleet', () => {
   it.for([
     ['an encrypt', 1],
     ['a decrypt', 2],
-  ] as const)('reads the key of a partition where %s comes first %i times', async ([first, reads]) => {
-    const world = new FakeWorld();
+  ] as const)('whose first request is %s read the key of a partition %i times', async ([first, reads]) => {
+    const world = new FakeDependencies();
     const record = await world.process().session('p').encrypt(Buffer.from('x'));
     const session = world.process().session('p');
     world.log.take();
@@ -79,7 +79,7 @@ describe('a fleet', () => {
 });
 
 describe('a bill', () => {
-  it('charges each tier for what falls into it', () => {
+  it('charges each tier for its share of the usage', () => {
     const tiers = [{ upTo: 10, price: 1 }, { upTo: 30, price: 0.5 }, { price: 0.1 }];
     expect(tiered(0, tiers)).toBe(0);
     expect(tiered(4, tiers)).toBe(4);
@@ -87,7 +87,7 @@ describe('a bill', () => {
     expect(tiered(130, tiers)).toBeCloseTo(30);
   });
 
-  it('is what a hand reckons', () => {
+  it('equals a calculation by hand', () => {
     const byHand: Assumptions = {
       ...SMALL,
       hoursInMonth: 1000,
@@ -107,25 +107,26 @@ describe('a bill', () => {
       dashboards: 1,
     };
     const bill = billOf(1000, PRICES, byHand);
-    // 3,600 million requests: 300 million for a dollar each million, the rest for 90 cents.
+    // 3,600 million requests: the first 300 million cost one dollar per million, the rest 90 cents.
     expect(bill['API Gateway']).toBeCloseTo(300 + 3300 * 0.9);
     expect(bill['Lambda requests']).toBeCloseTo(3600 * 0.2);
-    // 3 ms of half a GB each, and three starts of a second.
+    // 3 ms at half a GB per request, and three cold starts of a second.
     expect(bill['Lambda compute']).toBeCloseTo((3600e6 * 0.003 + 3) * 0.5 * 0.0000133334);
     expect(bill['KMS keys']).toBe(6);
-    // An unwrap by each process in each hour; a new key now and then; 8 keys looked after in two regions each day.
+    // One unwrap per process and hour, occasional new keys, and 8 keys that the maintenance unwraps in two regions each
+    // day.
     expect(bill['KMS requests']).toBeCloseTo(((3000 + (1000 / 2160) * 2 + (1000 / 24) * 32) * 3) / 1e6);
     // Twelve pairs and three System Keys an hour.
     expect(bill['DynamoDB reads']).toBeCloseTo((15_000 * 0.125) / 1e6);
     expect(bill['Metrics, alarms, dashboard']).toBeCloseTo(3 + 1 + 3);
-    // Each is of 500 bytes of each request.
+    // Each request writes 500 bytes of each kind.
     expect(bill['Logs: the audit line']).toBeCloseTo(bill["Logs: Lambda's own lines"] ?? 0);
     expect(bill['Logs: the audit line']).toBeCloseTo(bill["Logs: API Gateway's line"] ?? 0);
     expect(bill['Logs: the audit line']).toBeCloseTo(((3600e6 * 500) / 2 ** 30) * 0.5, 0);
     expect(naiveKmsOf(1000, PRICES, byHand)).toBeCloseTo(3600 * 3);
   });
 
-  it('stands in docs/costs.md as it comes to now', async () => {
+  it('in docs/costs.md is current', async () => {
     const root = join(import.meta.dirname, '..', '..', '..');
     const check = promisify(execFile)(process.execPath, ['scripts/costs.ts', '--check'], { cwd: root });
     await expect(check).resolves.toMatchObject({ stderr: '' });

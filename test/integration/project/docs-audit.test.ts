@@ -1,4 +1,4 @@
-/** docs/audit.md: its example, its table of fields and its queries are of one line. */
+/** Tests that the example, the table of fields and the queries of docs/audit.md describe the same line. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -11,13 +11,13 @@ const queries = blocks.filter((block) => /^(?:fields|filter) /.test(block));
 const [, table = ''] = /^\| field .*?\n\|[ -|]*\n(.*?)\n\n/ms.exec(text) ?? [];
 const fields = [...table.matchAll(/^\| `(\w+)`/gm)].map(([, name = '']) => name);
 
-/** What Insights itself brings: commands, functions and fields of its own. */
+/** The commands, functions and fields of Logs Insights itself. */
 const OF_INSIGHTS =
   'fields filter sort desc limit stats by as and or like in count sum min max bin coalesce @timestamp @message'.split(
     ' ',
   );
 
-/** The names in a query that are none of Insights', and were not made by it. */
+/** The names in a query that neither Insights nor the query itself defines. */
 function namesIn(query: string): string[] {
   const bare = query.replaceAll(/'[^']*'|"[^"]*"|\/[^/]*\/|\b\d\w*/g, '');
   const made = [...bare.matchAll(/\bas (\w+)/g)].map(([, name = '']) => name);
@@ -25,21 +25,21 @@ function namesIn(query: string): string[] {
   return [...new Set(bare.match(/@?[a-z]\w*/gi))].filter((name) => !known.has(name));
 }
 
-describe('the audit line', () => {
-  it('has the fields of the table, in the example but for the one of a queue alone', () => {
+describe('the audit line in docs/audit.md', () => {
+  it("has the fields of the table, and the example lacks only the queue's field", () => {
     expect(Object.keys(JSON.parse(line) as object)).toEqual(fields.filter((name) => name !== 'messageId'));
   });
 
-  it('is as long as the costs assume', () => {
+  it('has the size that docs/costs.md assumes', () => {
     expect(Buffer.byteLength(line)).toBe(ASSUMED.auditLineBytes);
   });
 
-  it.for(queries)('has what this query asks for: %s', (query) => {
+  it.for(queries)('has the fields of this query: %s', (query) => {
     expect(fields).toEqual(expect.arrayContaining(namesIn(query)));
     expect(namesIn(query)).toContain('message');
   });
 
-  it('is asked for by six queries', () => {
+  it('has six example queries', () => {
     expect(queries).toHaveLength(6);
   });
 });

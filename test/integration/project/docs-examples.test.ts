@@ -1,5 +1,6 @@
 /**
- * The examples of docs/direct.md, docs/queue.md, docs/maintenance.md and docs/asherah.md are what is sent and answered.
+ * Tests that real requests give the answers shown in docs/direct.md, docs/queue.md, docs/maintenance.md and
+ * docs/asherah.md.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,7 +11,7 @@ import { directDoor } from '../../../src/doors/direct.ts';
 import { createTelemetry } from '../../../src/doors/telemetry.ts';
 import { AwsKms, MemoryMetastore, SessionFactory, SystemKeyMaintenance } from '../../../src/index.ts';
 import { openDirectDoor } from '../../support/direct-door.ts';
-import { FakeWorld } from '../../support/fakes.ts';
+import { FakeDependencies } from '../../support/fakes.ts';
 import { captureOutput, DOOR_CONFIG, lambdaContext } from '../../support/http-door.ts';
 import { FakeQueues, openQueueDoor, OUTPUT, queueRecord } from '../../support/queue-door.ts';
 
@@ -18,7 +19,7 @@ const [direct, queue, maintenance, asherah] = ['direct', 'queue', 'maintenance',
   readFileSync(join(import.meta.dirname, '..', '..', '..', 'docs', `${name}.md`), 'utf8'),
 ) as [string, string, string, string];
 
-/** The first block of a language. */
+/** The first code block in a language. */
 function blockOf(text: string, language: string): string {
   const [, block = ''] = new RegExp(`\`\`\`${language}\n(.*?)\n\`\`\``, 's').exec(text) ?? [];
   return block;
@@ -36,7 +37,7 @@ beforeEach(() => {
 });
 
 describe('docs/direct.md', () => {
-  it('sends what it says to the AWS CLI', async () => {
+  it('shows an AWS CLI command that works', async () => {
     const [, payload = ''] = /--payload '(.*?)'/.exec(direct) ?? [];
     expect(JSON.parse((await openDirectDoor()(payload)).payload ?? '')).toHaveProperty('record');
   });
@@ -49,8 +50,8 @@ describe('docs/direct.md', () => {
     expect(rows.length).toBe(4);
   });
 
-  it.for(rows)('gets for %s the answer %s', async ([event, result]) => {
-    const world = new FakeWorld();
+  it.for(rows)('shows for %s the real answer %s', async ([event, result]) => {
+    const world = new FakeDependencies();
     const invoke = openDirectDoor({ world });
     const record = await world.process().session('tenant-1').encryptToJson(Buffer.from('hello'));
     const given = event
@@ -64,7 +65,7 @@ describe('docs/direct.md', () => {
     );
   });
 
-  it('has a failure as Lambda hands it over when every region of KMS is down', async () => {
+  it('shows the failure that Lambda returns when KMS is down in every region', async () => {
     const keys: Record<string, string> = {};
     for (const region of ['us-west-2', 'us-east-1']) {
       keys[region] = (await emulator.ensureKey(region, 'alias/keyfold')).aliasArn;
@@ -88,14 +89,14 @@ describe('docs/direct.md', () => {
       () => new Error('it has answered'),
       (error: unknown) => error as Error,
     );
-    // As Lambda's runtime writes an error.
+    // Formats an error as Lambda's runtime does.
     expect({ errorType: name, errorMessage: message, trace: stack.split('\n') }).toEqual(
       JSON.parse(blockOf(direct, 'json')),
     );
   });
 });
 
-/** The members of a value, and those of what is in them as far as there is something; texts as they are. */
+/** The members of a value and of the values in it. Texts stay unchanged. */
 function shapeOf(value: unknown): unknown {
   if (Array.isArray(value)) return value.map((item) => Object.keys(item as object));
   if (typeof value !== 'object' || value === null) return value;
@@ -105,7 +106,7 @@ function shapeOf(value: unknown): unknown {
 }
 
 describe('docs/queue.md', () => {
-  it('has a message and its result', async () => {
+  it('shows a real message and its result', async () => {
     const queues = new FakeQueues();
     expect(await openQueueDoor({ queues })([queueRecord('m', blockOf(queue, 'json'))])).toEqual([]);
     const [, result = ''] = /The result is the operation's answer, here `(.*?)`/.exec(queue) ?? [];
@@ -117,7 +118,7 @@ describe('docs/queue.md', () => {
 });
 
 describe('docs/maintenance.md', () => {
-  it('runs a maintenance whose report says which regions open each System Key', async () => {
+  it('shows a real report, which names the regions that open each System Key', async () => {
     const { aliasArn } = await emulator.ensureKey('us-west-2', 'alias/keyfold');
     const { endpoint } = emulator;
     const kms = new AwsKms({ keys: { 'us-west-2': aliasArn }, preferredRegion: 'us-west-2', endpoint });
@@ -132,7 +133,7 @@ describe('docs/maintenance.md', () => {
 });
 
 describe('docs/asherah.md', () => {
-  it('names settings that there are', () => {
+  it('names only settings that exist', () => {
     const named = new Set([...asherah.matchAll(/KEYFOLD_([A-Z_]+)/g)].map(([, name = '']) => name));
     expect(named.size).toBeGreaterThan(8);
     expect(Object.keys(settingsSchema.entries)).toEqual(expect.arrayContaining([...named]));

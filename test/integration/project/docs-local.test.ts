@@ -1,4 +1,4 @@
-/** docs/local.md lists the actions, members and attributes that the emulators have: all of them, and no others. */
+/** Tests that docs/local.md lists exactly the actions, members and attributes of the emulators. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -10,7 +10,7 @@ import { SYSTEM_ATTRIBUTES } from '../../../emulators/sqs/received.ts';
 const root = join(import.meta.dirname, '..', '..', '..');
 const text = readFileSync(join(root, 'docs', 'local.md'), 'utf8');
 
-/** The rows of the table whose first header is that: the first cell, and the names in the second. */
+/** The rows of the table with this first header: the first cell, and the names in the second. */
 function rows(header: string): Record<string, string[]> {
   const table = text.split(`\n| ${header} `)[1]?.split('\n\n')[0] ?? '';
   const cells = table.split('\n').slice(2);
@@ -30,12 +30,12 @@ describe('docs/local.md', () => {
   it.for([
     ["KMS's action", KMS_ACTIONS],
     ["SQS's action", ACTIONS],
-  ] as const)('has the row of each %s, with its members', ([header, actions]) => {
+  ] as const)('lists the actions and their members under %s', ([header, actions]) => {
     const members = Object.entries(actions).map(([name, action]) => [name, action.members]);
     expect(rows(header)).toEqual(Object.fromEntries(members));
   });
 
-  it("has the attributes of SQS's queues and messages", () => {
+  it('lists the attributes of SQS queues and messages', () => {
     expect(rows('attributes of')).toEqual({
       'a queue, set and read': SETTABLE,
       'a queue, read': READABLE,
@@ -43,7 +43,7 @@ describe('docs/local.md', () => {
     });
   });
 
-  it("has dynalite's version and actions", () => {
+  it("names dynalite's version and actions", () => {
     const folder = join(root, 'node_modules', 'dynalite');
     const [, section = ''] = text.split('\n## DynamoDB\n');
     const { version } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { version: string };

@@ -1,20 +1,20 @@
-/** The shape of the house: which folder may import which, and who may look around. */
+/** Tests the structure of the source: which folder may import which, and which files may use the process. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, relative, sep } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 const root = join(import.meta.dirname, '..', '..', '..');
 
-/** What only the operator's commands need of Node. */
+/** Node modules that only the operator's commands may import. */
 const OF_A_TERMINAL = ['node:events', 'node:fs/promises', 'node:os', 'node:readline/promises'];
-/** What the client signs HTTP requests with, and judges by why it cannot. */
+/** Modules with which the client signs HTTP requests and classifies signing errors. */
 const TO_SIGN = [
   '@aws-sdk/core/client',
   '@aws-sdk/credential-provider-node',
   '@smithy/core/retry',
   '@smithy/signature-v4',
 ];
-/** All that the client runs of what the service runs: none of it knows keys. */
+/** The service's files that the client may import. None of them handles keys. */
 const SHARED_WITH_CLIENT = [
   'async/deadline.ts',
   'connections/agents.ts',
@@ -33,7 +33,7 @@ const SHARED_WITH_CLIENT = [
   'operations/operation-name.ts',
   'records/fast-paths.ts',
 ];
-/** The one file beside the container that knows the process it is in. */
+/** The only file besides the container that may use `process`. */
 const CLI_ENTRY = join(root, 'src', 'cli', 'main.ts');
 /** The entry of the library, which gives StaticKms the environment that it does not get from its caller. */
 const LIBRARY_ENTRY = join(root, 'src', 'index.ts');
@@ -43,7 +43,7 @@ const FLOOR = ['input', 'errors.ts'];
 /** What the key lifecycle and everything above it may import. */
 const CORE = [...FLOOR, 'crypto', 'async', 'records'];
 
-/** What each folder of src may import beside itself: of src by folder, of packages by name. */
+/** What each folder of src may import besides itself: folders of src, and packages by name. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   input: ['node:util/types'],
   'errors.ts': ['input'],
@@ -122,7 +122,7 @@ function filesOf(folder: string): string[] {
   return entries.filter((e) => e.isFile() && e.name.endsWith('.ts')).map((e) => join(e.parentPath, e.name));
 }
 
-/** What a file imports: `envelope` for a file of that folder, a package's name for a package's. */
+/** The imports of a file: `envelope` for a file of that folder, or the name of a package. */
 function importsOf(file: string): string[] {
   const specifiers = codeOf(file).matchAll(/(?:from|import) '([^']+)'/g);
   return [...specifiers].map(([, specifier = '']) =>
@@ -130,7 +130,7 @@ function importsOf(file: string): string[] {
   );
 }
 
-/** A file's text without its doc comments. */
+/** The text of a file without its doc comments. */
 function codeOf(file: string): string {
   return readFileSync(file, 'utf8').replace(/\/\*\*.*?\*\//gs, '');
 }
@@ -139,7 +139,7 @@ function homeOf(file: string): string {
   return relative(join(root, 'src'), file).split(sep)[0] ?? '';
 }
 
-describe('the house', () => {
+describe('the source', () => {
   it.for(filesOf('src').map((file) => relative(root, file)))('%s imports only what its folder may', (name) => {
     const file = join(root, name);
     const home = homeOf(file);
@@ -150,21 +150,21 @@ describe('the house', () => {
     expect(strays).toEqual([]);
   });
 
-  it('has handlers that only wire: they import the container and a door, and hold no condition', () => {
+  it('has handlers that import only the container and a door, and contain no condition', () => {
     for (const file of filesOf('handlers')) {
       expect(importsOf(file).filter((home) => !['container.ts', 'doors'].includes(home))).toEqual([]);
       expect(readFileSync(file, 'utf8')).not.toMatch(/\bif\b|\?/);
     }
   });
 
-  it('has a client that takes little of the service but types', () => {
+  it('has a client that imports little of the service except types', () => {
     for (const file of filesOf('src/client')) {
       const runs = readFileSync(file, 'utf8').matchAll(/(?:import|export) (?!type )[^;]*? from '\.\.\/([^']+)'/g);
       expect(SHARED_WITH_CLIENT).toEqual(expect.arrayContaining([...runs].map(([, path]) => path)));
     }
   });
 
-  it('builds adapters in the container and the testing kit alone, and reads the environment there and at two entries', () => {
+  it('builds adapters only in the container and in the testing kit, and reads the environment only there and at two entries', () => {
     const files = filesOf('src').filter((file) => homeOf(file) !== 'container.ts');
     const others = files.filter((file) => homeOf(file) !== 'testing');
     for (const file of others) expect(ADAPTERS.test(codeOf(file))).toBe(false);
@@ -172,7 +172,7 @@ describe('the house', () => {
     for (const file of below) expect(codeOf(file)).not.toContain('process.env');
   });
 
-  it('knows its process, its container and its streams at the entry of the CLI, and in no other of its files', () => {
+  it('of the CLI uses the process, the container and the streams only in its entry', () => {
     for (const file of filesOf('src/cli').filter((f) => f !== CLI_ENTRY)) {
       expect(importsOf(file)).not.toContain('container.ts');
       expect(codeOf(file)).not.toMatch(/\bprocess\.[a-z]/);

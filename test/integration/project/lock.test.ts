@@ -36,7 +36,7 @@ function read(file: string): unknown {
 }
 
 describe('the lock file', () => {
-  it('has the exact version and the SHA-512 of every package but the one in this repository', () => {
+  it('has the exact version and the SHA-512 of every package except the one in this repository', () => {
     expect(installed.filter(([, { link }]) => link).map(([path]) => path)).toEqual(['node_modules/pinned-node']);
     const unlocked = installed.filter(
       ([, { link, integrity = '', version = '' }]) =>
@@ -45,21 +45,21 @@ describe('the lock file', () => {
     expect(unlocked).toEqual([]);
   });
 
-  it('has no version range in what this repository asks for', () => {
+  it('has no version range for a direct dependency', () => {
     const { dependencies, devDependencies } = manifest;
     const versions = Object.values({ ...dependencies, ...devDependencies, ...nodes });
     expect(versions.filter((version) => !/^\d+\.\d+\.\d+$/.test(version))).toEqual(['file:tools/pinned-node']);
   });
 
-  it('lets no install script run, whichever npm installs it', () => {
-    // npm 11 reads `allowScripts`; npm 10 knows only the setting.
+  it('lets no npm version run install scripts', () => {
+    // npm 11 reads `allowScripts`. npm 10 knows only the setting.
     expect(readFileSync(join(root, '.npmrc'), 'utf8').split('\n')).toContain('ignore-scripts=true');
     const withScript = installed.filter(([, { hasInstallScript }]) => hasInstallScript);
     const names = withScript.map(([path]) => path.replace(/.*node_modules\//, ''));
     expect(manifest.allowScripts).toEqual(Object.fromEntries(names.map((name) => [name, false])));
   });
 
-  it('has no script of ours beside an explicit one, since npm would not run it', () => {
+  it('belongs to a package without pre and post scripts, which npm would not run', () => {
     const names = Object.keys(manifest.scripts);
     const hooks = names.filter(
       (name) => /^(?:pre|post)/.test(name) || ['install', 'prepare', 'dependencies'].includes(name),
@@ -69,7 +69,7 @@ describe('the lock file', () => {
 });
 
 describe('the pinned Node', () => {
-  it('is locked for each platform, for development alone', () => {
+  it('is locked for each platform, as a development dependency', () => {
     expect(manifest.optionalDependencies).toBeUndefined();
     expect(Object.keys(manifest.dependencies ?? {}).filter((name) => name.startsWith('node-'))).toEqual([]);
     for (const [name, version] of Object.entries(nodes)) {
@@ -77,14 +77,14 @@ describe('the pinned Node', () => {
     }
   });
 
-  it('runs every script that is TypeScript, and the tests', () => {
+  it('runs every TypeScript script and the tests', () => {
     const commands = Object.values(manifest.scripts).flatMap((script) => script.split(' && '));
     const ours = commands.filter((command) => /\.(?:ts|mjs)\b/.test(command));
     expect(ours.filter((command) => !command.startsWith('pinned-node '))).toEqual([]);
     expect(process.versions.node).toBe(nodes[`node-${process.platform}-${process.arch}`] ?? process.versions.node);
   });
 
-  it('hands signals on, and ends with the exit code of its script', async () => {
+  it('forwards signals, and exits with the code of its script', async () => {
     const failed = promisify(execFile)(process.execPath, [launcher, '-e', 'process.exitCode = 7']);
     await expect(failed).rejects.toMatchObject({ code: 7 });
     const script = "process.on('SIGTERM', () => process.exit(5)); setInterval(() => {}, 1000); console.log('up')";
@@ -94,7 +94,7 @@ describe('the pinned Node', () => {
     expect(await once(child, 'exit')).toEqual([5, null]);
   });
 
-  it('is replaced by the own Node of a platform that npm has none for', async () => {
+  it('is replaced by the installed Node on a platform without a build on npm', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
     const alone = join(folder, 'pinned-node.mjs');
     await cp(launcher, alone);

@@ -1,4 +1,4 @@
-/** What the handlers' bundles leave out or load late must not be missed: the same answers come as from the source. */
+/** Tests that bundles answer like the source, although they leave out code or load it late. */
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,11 +15,11 @@ import { DynamoDbProxy } from '../../support/dynamodb-proxy.ts';
 import { request } from '../../support/http-door.ts';
 import { startStub } from '../../support/stub-server.ts';
 import { StubVault } from '../../support/stub-vault.ts';
-import { EAST, WEST } from '../../support/wire-world.ts';
+import { EAST, WEST } from '../../support/wire-fixture.ts';
 
 const root = join(import.meta.dirname, '..', '..', '..');
 const TIMEOUT_MS = 15_000;
-/** Of the api's bundle: what it loads before the first request. */
+/** The files of the api bundle that load before the first request. */
 const MAX_LOADED_BYTES = 320 * 1024;
 
 let folder: string;
@@ -46,7 +46,7 @@ beforeAll(async () => {
 }, 60_000);
 afterEach(async () => {
   kms.clearFaults();
-  proxy.befall = () => undefined;
+  proxy.faultOf = () => undefined;
   await Promise.all(started.map((one) => one.recycle()));
   started = [];
 });
@@ -56,7 +56,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-/** A process of the bundle, as Lambda starts one. */
+/** A process that runs the bundle, started as Lambda starts one. */
 function start(environment: Readonly<Record<string, string | undefined>>): LocalFunction {
   const present = Object.entries({ ...settings, ...environment }).filter(([, value]) => value !== undefined);
   const path = pathToFileURL(join(folder, 'api', 'index.mjs')).href;
@@ -76,7 +76,7 @@ async function ask(one: LocalFunction, event: unknown): Promise<{ status: number
 
 const ENCRYPT = request('encrypt', { plaintext: 'aGVsbG8=' });
 
-it('what the api loads before its first request is within its bound, and no part of a bundle asks for what is not in it', async () => {
+it('the api loads at most its limit before the first request, and no bundle imports a missing module', async () => {
   const files = await loadedAtOnce(join(folder, 'api'));
   const sizes = await Promise.all(files.map(async (file) => (await stat(join(folder, 'api', file))).size));
   expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThanOrEqual(MAX_LOADED_BYTES);
@@ -122,7 +122,7 @@ it('seals with a System Key under Vault, whose code is loaded for that alone', a
   await vault.stop();
 });
 
-it('seals and opens fields, and has the OpenAPI document, which is loaded late', async () => {
+it('the bundle encrypts and decrypts fields, and loads the OpenAPI document on request', async () => {
   const one = start(newService());
   const document = { card: 41, name: 'Ada' };
   const sealed = await ask(one, request('encrypt-fields', { document, fields: ['$.card'] }));
@@ -138,7 +138,7 @@ it('seals and opens fields, and has the OpenAPI document, which is loaded late',
   });
 });
 
-it('the classes of the SDK’s errors that the code asks for, or its retries go by, are those that the bundles keep', async () => {
+it("the bundles keep every SDK error class that our code or the SDK's retries test for", async () => {
   const files = await readdir(join(root, 'src'), { recursive: true });
   const texts = await Promise.all(
     files.filter((file) => file.endsWith('.ts')).map((file) => readFile(join(root, 'src', file), 'utf8')),
@@ -161,7 +161,7 @@ it.each([
   ['ThrottlingException', 400, 503, 'KmsThrottled'],
   ['KMSInternalException', 500, 503, 'KmsUnavailable'],
   ['DependencyTimeoutException', 503, 503, 'KmsUnavailable'],
-])('an error that the bundle has no class for is known by its name: %s', async (name, kmsStatus, status, code) => {
+])('an error without a class in the bundle is recognized by its name: %s', async (name, kmsStatus, status, code) => {
   for (const region of [WEST, EAST]) kms.setFault(region, { kind: 'error', name, status: kmsStatus });
   // The margin leaves three seconds of the invocation, so that the test waits for few rounds.
   const one = start({ ...newService(), KEYFOLD_DEADLINE_MARGIN_MS: String(TIMEOUT_MS - 3000) });
@@ -169,11 +169,11 @@ it.each([
 });
 
 // There is no race if a new minute begins in between, because each process then makes a key of its own.
-it('losing the race to create a key is no error: the winner’s is used', { retry: 2 }, async () => {
+it("a process that loses the race to create a key uses the winner's key", { retry: 2 }, async () => {
   const service = newService();
   const [first, second] = [start(service), start(service)];
   let overtaken = 0;
-  proxy.befall = (call) => {
+  proxy.faultOf = (call) => {
     if (call !== 'Put SK' || overtaken > 0) return undefined;
     overtaken += 1;
     return { kind: 'overtaken', by: () => ask(second, ENCRYPT) };
@@ -183,7 +183,7 @@ it('losing the race to create a key is no error: the winner’s is used', { retr
   expect(await ask(second, request('decrypt', sealed.body))).toEqual({ status: 200, body: { plaintext: 'aGVsbG8=' } });
 });
 
-it('credentials come from the environment, or else from the URL that Lambda names there', async () => {
+it('credentials come from the environment, or from the URL that Lambda sets in the environment', async () => {
   const inEnvironment = { AWS_ACCESS_KEY_ID: undefined, AWS_SECRET_ACCESS_KEY: undefined };
   const expiration = new Date(Date.now() + 3_600_000).toISOString();
   const given = { AccessKeyId: 'fromtheurl', SecretAccessKey: 'secret', Token: 'token', Expiration: expiration };
@@ -200,7 +200,7 @@ it('credentials come from the environment, or else from the URL that Lambda name
   await stub.stop();
 });
 
-it('where there are no credentials a request fails at once, and nothing is looked for elsewhere', async () => {
+it('a request without credentials fails at once, without a search elsewhere', async () => {
   const none = { AWS_ACCESS_KEY_ID: undefined, AWS_SECRET_ACCESS_KEY: undefined };
   const answer = await ask(start({ ...newService(), ...none }), ENCRYPT);
   expect(answer).toMatchObject({ status: 503, body: { code: 'MetastoreUnavailable' } });

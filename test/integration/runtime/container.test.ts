@@ -1,4 +1,4 @@
-/** What each function runs on, from the environment's settings. */
+/** Tests what the container builds for each function from the environment. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { startDynamoDb, type LocalDynamoDb } from '../../../local/dynamodb.ts';
 import { functionEnvironment } from '../../../local/function-environment.ts';
@@ -39,7 +39,7 @@ afterEach(() => {
 const withKms = (): void => set({ KEYFOLD_KMS_KEYS: JSON.stringify({ 'us-west-2': WEST, 'us-east-1': EAST }) });
 const withStaticKey = (): void => set({ KEYFOLD_STATIC_MASTER_KEY_HEX: '00'.repeat(32) });
 
-describe('what happens to keys, in KMS and in the table, is told to the telemetry', () => {
+describe('the events of keys, KMS and the table reach the telemetry', () => {
   let dynamoDb: LocalDynamoDb;
   let kms: KmsEmulator;
 
@@ -56,7 +56,7 @@ describe('what happens to keys, in KMS and in the table, is told to the telemetr
     set(functionEnvironment({ kms: kms.endpoint, dynamoDb: dynamoDb.endpoint, keys: { 'us-west-2': aliasArn } }));
   });
 
-  it('by a function that seals', async () => {
+  it('of a function that encrypts', async () => {
     const { keyfold, telemetry, now } = await buildApi();
     const told = toldTo(telemetry);
     const { key } = await keyfold.session('p').encrypt(Buffer.from('x'));
@@ -66,7 +66,7 @@ describe('what happens to keys, in KMS and in the table, is told to the telemetr
     expect(now).toBe(Date.now);
   });
 
-  it('by the maintenance', async () => {
+  it('of the maintenance', async () => {
     set({ KEYFOLD_SERVICE: 'maintained' });
     const { maintenance, telemetry } = await buildMaintenance();
     const told = toldTo(telemetry as Telemetry);
@@ -77,7 +77,7 @@ describe('what happens to keys, in KMS and in the table, is told to the telemetr
   });
 });
 
-/** Names the events that a telemetry has been told of. */
+/** The names of the events that a telemetry received. */
 function toldTo({ events }: Telemetry): () => string[] {
   const spies = Object.keys(events).map((name) => vi.spyOn(events, name as keyof typeof events));
   return () =>
@@ -88,7 +88,7 @@ function toldTo({ events }: Telemetry): () => string[] {
 }
 
 describe('a function', () => {
-  it('tells the health of each KMS region, its own first, and of the table, of which nothing is known yet', async () => {
+  it('reports the health of each KMS region, its own first, and of the table, all unknown at first', async () => {
     withKms();
     const { health } = await buildApi();
     expect(health()).toEqual({
@@ -100,7 +100,7 @@ describe('a function', () => {
     });
   });
 
-  it('starts though the System Key cannot be loaded before its first request', async () => {
+  it('starts even if the System Key cannot be loaded before the first request', async () => {
     withStaticKey();
     set({ KEYFOLD_PRELOAD_SYSTEM_KEY: 'true' });
     const { health, keyfold } = await buildApi();
@@ -108,7 +108,7 @@ describe('a function', () => {
     expect(await codeOf(keyfold.session('p').encrypt(Buffer.from('x')))).toBe('MetastoreUnavailable');
   });
 
-  it('waits five seconds at most for the System Key', async () => {
+  it('waits at most five seconds for the System Key', async () => {
     vi.useFakeTimers({ toFake: ['Date'] });
     const preload = vi.spyOn(SessionFactory.prototype, 'preload').mockResolvedValue();
     withStaticKey();
@@ -119,7 +119,7 @@ describe('a function', () => {
     expect(preload.mock.calls).toEqual([[{ deadlineAtMs: Date.now() + 5000 }]]);
   });
 
-  it('runs on a static master key in Lambda only if it is told that this protects nothing', async () => {
+  it('runs with a static master key in Lambda only if a setting confirms that the key protects nothing', async () => {
     withStaticKey();
     set({ AWS_LAMBDA_FUNCTION_NAME: 'api', KEYFOLD_AUTH: 'iam' });
     await expect(buildApi()).rejects.toThrow('a static master key protects nothing in Lambda');
@@ -127,7 +127,7 @@ describe('a function', () => {
     expect(await buildApi()).toMatchObject({ auth: { kind: 'iam' } });
   });
 
-  it('says that it starts without the System Key, and why, before its first request', async () => {
+  it('logs why it starts without the System Key, before its first request', async () => {
     withStaticKey();
     set({
       KEYFOLD_PRELOAD_SYSTEM_KEY: 'true',
@@ -144,14 +144,14 @@ describe('a function', () => {
     expect(lines).toContainEqual(expect.objectContaining({ MetastoreFailures: expect.any(Number) as number }));
   });
 
-  it('for direct invocation must be told which operations it serves', async () => {
+  it('for direct invocation does not start without its operations', async () => {
     withStaticKey();
     expect(() => buildInvoke()).toThrow('KEYFOLD_OPERATIONS');
     set({ KEYFOLD_OPERATIONS: 'encrypt' });
     expect((await buildInvoke()).config.serves.operations).toEqual(['encrypt']);
   });
 
-  it('for a queue sends where it is told', async () => {
+  it('for a queue sends to the configured queues', async () => {
     withStaticKey();
     const outputUrl = 'https://sqs.us-east-1.amazonaws.com/111122223333/out';
     const deadLetterUrl = 'https://sqs.us-east-1.amazonaws.com/111122223333/dead';
@@ -162,17 +162,17 @@ describe('a function', () => {
     expect(config.serves.operations).toEqual(['encrypt-fields']);
   });
 
-  it('for a queue must be told where to send', async () => {
+  it('for a queue does not start without its output queues', async () => {
     withStaticKey();
     await expect(buildQueue()).rejects.toThrow('KEYFOLD_OUTPUT_QUEUE_URL');
   });
 
-  it('for maintenance needs KMS: a static master key has no wraps', async () => {
+  it('for maintenance does not start with a static master key, which has no wraps', async () => {
     withStaticKey();
     await expect(buildMaintenance()).rejects.toThrow('a static master key has no wraps to maintain');
   });
 
-  it('for maintenance ends before its invocation does, by the margin that is set', async () => {
+  it('for maintenance ends before its invocation does, by the configured margin', async () => {
     withKms();
     set({ KEYFOLD_DEADLINE_MARGIN_MS: '1234' });
     expect((await buildMaintenance()).deadlineMarginMs).toBe(1234);

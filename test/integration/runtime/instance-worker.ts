@@ -1,7 +1,6 @@
 /**
- * One worker thread of a Managed Instance: a module scope of its own, in which as many invocations run at once as are
- * posted. Each runs in the store of its own that Lambda's client of the Runtime API gives it where
- * AWS_LAMBDA_MAX_CONCURRENCY is set.
+ * A worker thread of a Managed Instance, with its own module scope. It runs every posted invocation at once. Each
+ * invocation has its own invoke store, as with Lambda's client of the Runtime API if AWS_LAMBDA_MAX_CONCURRENCY is set.
  */
 import { setImmediate } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
@@ -10,20 +9,20 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { InvokeStore, InvokeStoreBase } from '@aws/lambda-invoke-store';
 import type { Context } from 'aws-lambda';
 
-/** What is posted here. */
+/** A message to the worker. */
 export type Post =
   | { readonly id: number; readonly requestId: string; readonly payload: string }
-  /** Asks for a {@link Holding}. */
+  /** Requests a {@link Holding}. */
   | { readonly id: number; readonly measure: true };
 
-/** What a worker holds once garbage is collected. */
+/** The memory and resources of a worker after a garbage collection. */
 export interface Holding {
   readonly heapBytes: number;
-  /** Of what keeps a process alive, by kind. */
+  /** The number of resources that keep the process alive, by kind. */
   readonly resources: readonly string[];
 }
 
-/** What is posted back: a result as JSON text, an error's name, or what was measured. */
+/** A message from the worker: a result as JSON text, the name of an error, or a measurement. */
 export type Reply =
   | { readonly id: number; readonly result: string }
   | { readonly id: number; readonly errorType: string }

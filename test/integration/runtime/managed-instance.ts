@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import type { Holding, Post, Reply } from './instance-worker.ts';
 
-/** What an invocation came to: its result, or its error's name. */
+/** The outcome of an invocation: its result, or the name of its error. */
 export type Answer = { readonly result: unknown } | { readonly errorType: string };
 
 /** A worker thread of a Managed Instance, which runs a function's bundle. */
@@ -10,15 +10,15 @@ export class ManagedInstance {
   readonly #worker: Worker;
   readonly #waiting = new Map<number, (reply: Reply) => void>();
   #posted = 0;
-  /** Of each stream what it has written. */
+  /** The output of each stream so far. */
   readonly #logs: string[][] = [];
 
-  /** @param modulePath the bundle's URL */
+  /** @param modulePath the URL of the bundle */
   constructor(modulePath: string, environment: Readonly<Record<string, string>>) {
     const env = { ...environment, AWS_LAMBDA_MAX_CONCURRENCY: '64' };
     const options = { env, workerData: { modulePath }, stdout: true, stderr: true };
     this.#worker = new Worker(new URL('instance-worker.ts', import.meta.url), options);
-    // Powertools' logger warns there.
+    // Powertools' logger writes warnings to this stream.
     for (const stream of [this.#worker.stdout, this.#worker.stderr]) {
       const written: string[] = [];
       this.#logs.push(written);
@@ -30,23 +30,26 @@ export class ManagedInstance {
     });
   }
 
-  /** Sends an event; any number may be under way at once. */
+  /** Sends an event. Any number of invocations may run at once. */
   async invoke(event: unknown, requestId: string): Promise<Answer> {
     const reply = await this.#post({ requestId, payload: JSON.stringify(event) });
     if ('result' in reply) return { result: JSON.parse(reply.result) as unknown };
     return { errorType: 'errorType' in reply ? reply.errorType : '' };
   }
 
-  /** What it holds while nothing is under way. */
+  /** What the worker holds when no invocation runs. */
   async measure(): Promise<Holding> {
     const reply = await this.#post({ measure: true });
     if ('holding' in reply) return reply.holding;
     throw new Error('it has not measured');
   }
 
-  /** Ends it. @returns the lines of JSON that it has written */
+  /**
+   * Stops the worker.
+   * @returns the JSON lines of its output
+   */
   async end(): Promise<Record<string, unknown>[]> {
-    // What it has written is on its way as long as it runs.
+    // Its output may arrive until it has ended.
     await this.measure();
     const ended = [this.#worker.stdout, this.#worker.stderr].map((stream) => once(stream, 'end'));
     await this.#worker.terminate();

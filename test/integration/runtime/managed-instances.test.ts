@@ -1,4 +1,4 @@
-/** Lambda Managed Instances: one bundle in several worker threads, of which each serves 64 invocations at once. */
+/** Lambda Managed Instances: several worker threads run one bundle, and each serves 64 invocations at once. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,14 +9,17 @@ import { ensureKeys, functionEnvironment } from '../../../local/function-environ
 import { startKmsEmulator, type KmsEmulator } from '../../../emulators/kms/kms-emulator.ts';
 import { bundleHandler } from '../../../scripts/handler-bundle.ts';
 import { request } from '../../support/http-door.ts';
-import { EAST, WEST } from '../../support/wire-world.ts';
+import { EAST, WEST } from '../../support/wire-fixture.ts';
 import type { Holding } from './instance-worker.ts';
 import { ManagedInstance, type Answer } from './managed-instance.ts';
 
 const CONCURRENCY = 64;
 const PARTITIONS = 16;
 const EVERY_OPERATION = 'encrypt,decrypt,rewrap,encrypt-batch,decrypt-batch,encrypt-fields,decrypt-fields';
-/** Of an invocation, after garbage is collected: less than what any of them could hold on to. */
+/**
+ * The memory per invocation after a garbage collection, in bytes. It is less than an invocation's smallest object would
+ * need.
+ */
 const MAX_GROWTH_BYTES = 400;
 
 let folder: string;
@@ -55,7 +58,7 @@ function start(name: 'api' | 'invoke'): ManagedInstance {
   return new ManagedInstance(pathToFileURL(join(folder, name, 'index.mjs')).href, settings);
 }
 
-/** One invocation as it was made. */
+/** An invocation that a caller made. */
 interface AuditSubject {
   readonly requestId: string;
   readonly partition: string;
@@ -63,10 +66,10 @@ interface AuditSubject {
   readonly result: string;
 }
 
-/** A caller of one function, who notes what he has asked for. */
+/** A caller of one function. It records its invocations. */
 type Caller = (operation: string, partition: string, body: object) => Promise<Record<string, unknown>>;
 
-/** Over HTTP, whose problem documents name the request by API Gateway's id. */
+/** Uses HTTP, where problem documents name the request by API Gateway's id. */
 function httpCaller(one: ManagedInstance, asked: AuditSubject[]): Caller {
   return async (operation, partition, body) => {
     const requestId = `http-${(requests += 1)}`;
@@ -98,10 +101,7 @@ function resultOf(answer: Answer): unknown {
   throw new Error(answer.errorType);
 }
 
-/**
- * Goes through the operations with a payload of its own, all of which must come back; a stranger's partition must not
- * open it.
- */
+/** Runs each operation with a unique payload and checks the answers. Another partition must fail to decrypt it. */
 async function goThrough(ask: Caller, turn: number): Promise<void> {
   const partition = `tenant-${turn % PARTITIONS}`;
   const plaintext = Buffer.from(`${partition}'s own, ${turn}`).toString('base64');
@@ -123,7 +123,7 @@ async function goThrough(ask: Caller, turn: number): Promise<void> {
   expect(await ask('decrypt-fields', partition, { document, all: true })).toEqual({ document: { turn, plaintext } });
 }
 
-/** Lets so many callers at once go through it all, on every worker. */
+/** Runs this number of callers at once on every worker. */
 async function load(asked: AuditSubject[]): Promise<void> {
   const callers = [
     ...instances.api.map((one) => httpCaller(one, asked)),
@@ -132,9 +132,9 @@ async function load(asked: AuditSubject[]): Promise<void> {
   await Promise.all(callers.flatMap((ask) => Array.from({ length: CONCURRENCY }, (_, turn) => goThrough(ask, turn))));
 }
 
-it('each worker asks KMS once, each invocation gets its own answer, and each line of the log is of its own invocation', async () => {
+it('each worker calls KMS once, each invocation gets its own answer, and each log line belongs to one invocation', async () => {
   const asked: AuditSubject[] = [];
-  // The System Key is there before.
+  // Creates the System Key first.
   await httpCaller(instances.api[0] as ManagedInstance, [])('encrypt', 'tenant-0', { plaintext: '' });
   const seeded = instances.api[0] as ManagedInstance;
   instances.api[0] = start('api');
@@ -159,7 +159,7 @@ it('each worker asks KMS once, each invocation gets its own answer, and each lin
       .map(({ requestId, partition, operation, result }) => [requestId, partition, operation, result].join(' '))
       .toSorted(),
   );
-  // Whoever was refused, and nobody else, has a line that says so: powertools' lines name the invocation, too.
+  // Exactly the refused invocations have a log line that says so. Powertools' lines name the invocation too.
   const refused = lines
     .filter(({ message }) => message === 'request failed')
     .map((line) => String(line['function_request_id']));
@@ -177,11 +177,11 @@ function measureAll(): Promise<Holding[]> {
 }
 
 it(
-  'nothing is left of thousands of invocations: no memory, and nothing that keeps a process alive',
+  'thousands of invocations leave no memory in use, and nothing that keeps a process alive',
   { timeout: 60_000 },
   async () => {
     const asked: AuditSubject[] = [];
-    // Until most of it is compiled.
+    // Repeats until V8 has compiled most of the code.
     for (let i = 0; i < 3; i += 1) await load(asked);
     const before = await measureAll();
     const done = asked.length;

@@ -1,6 +1,6 @@
-// Asherah Go with version 2 of the AWS SDK behind JSON lines, as asherah_peer.py is for Go with version 1 and for Rust: the
-// first line of standard input is the configuration, and each further line a call. Each answer is one line: {"ok": ...} or
-// {"error": ...}.
+// A JSON lines interface to Asherah Go with version 2 of the AWS SDK. The protocol is that of asherah_peer.py. The
+// first line of standard input is the configuration, and each further line is a call. Each answer is one line: {"ok":
+// ...} or {"error": ...}.
 package main
 
 import (

@@ -16,8 +16,8 @@ import java.util.Map;
 import org.json.JSONObject;
 
 /**
- * Asherah Java behind JSON lines, as asherah_peer.py is for Go and Rust: the first line of standard input is the
- * configuration, and each further line a call. Each answer is one line: {"ok": ...} or {"error": ...}.
+ * A JSON lines interface to Asherah Java, with the protocol of asherah_peer.py. The first line of standard input is the
+ * configuration, and each further line is a call. Each answer is one line: {"ok": ...} or {"error": ...}.
  */
 public final class AsherahPeer {
   private AsherahPeer() {}

@@ -38,8 +38,11 @@ export class MapMetastore implements Metastore {
   }
 
   async loadLatest(id: KeyId): Promise<EnvelopeKeyRecord | undefined> {
-    const rows = [...this.#rows.values()].filter((row) => row.id === id);
-    return rows.sort((a, b) => b.created - a.created)[0];
+    let latest: EnvelopeKeyRecord | undefined;
+    for (const row of this.#rows.values()) {
+      if (row.id === id && row.created > (latest?.created ?? -1)) latest = row;
+    }
+    return latest;
   }
 
   async store(record: EnvelopeKeyRecord): Promise<'stored' | 'duplicate'> {

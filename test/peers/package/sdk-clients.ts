@@ -20,7 +20,10 @@ const session = new SessionFactory({ ...names, ...ports }).session('tenant-1');
 const text = await session.decryptText(await session.encryptText('hello'));
 const { systemKeys } = await new SystemKeyMaintenance({ ...names, ...ports }).run();
 
-const lambda = new LambdaTransport({ functions: 'keyfold', client: new LambdaClient({ region, maxAttempts: 1 }) });
+const lambda = new LambdaTransport({
+  functions: { seal: 'keyfold-seal', open: 'keyfold-open' },
+  client: new LambdaClient({ region, maxAttempts: 1 }),
+});
 const tenant = new KeyfoldClient({ lambda }).partition('tenant-1');
 const bytes = await tenant.decrypt(await tenant.encrypt(Buffer.from('hello')));
-console.log(text, systemKeys[0]?.regions[0]?.opens, Buffer.from(bytes).toString());
+process.stdout.write([text, systemKeys[0]?.regions[0]?.opens, Buffer.from(bytes).toString()].join(' '));

@@ -122,6 +122,49 @@ export function clientContract(way: string, open: () => KeyfoldClient): void {
       expect(await failureOf(opening)).toMatchObject({ code: 'InexactNumber', retryable: false });
     });
 
+    it.for([{}, { format: 'compact' }] as const)(
+      'binds a record to its context with the options %j',
+      async (options) => {
+        const tenant = client.partition('tenant-1');
+        const [context, other] = [
+          { table: 'users', id: '42' },
+          { table: 'users', id: '43' },
+        ];
+        const record = await tenant.encrypt(HELLO, { ...options, context });
+        expect(await tenant.decrypt(record, { context: { id: '42', table: 'users' } })).toEqual(new Uint8Array(HELLO));
+        expect(await failureOf(tenant.decrypt(record, { context: other }))).toMatchObject({ code: 'RecordUnreadable' });
+        expect(await failureOf(tenant.decrypt(record))).toMatchObject({ code: 'ContextRequired', retryable: false });
+        const { record: moved } = await tenant.rewrap(record);
+        expect(await tenant.decrypt(moved, { context })).toEqual(new Uint8Array(HELLO));
+      },
+    );
+
+    it('binds each item of a batch to a context of its own', async () => {
+      const tenant = client.partition('tenant-1');
+      const contexts = [{ id: '1' }, { id: '2' }];
+      const items = [...contexts.map((context) => ({ plaintext: HELLO, context })), HELLO];
+      const records = (await tenant.encryptBatch(items)) as JsonRecord[];
+      const given = records.slice(0, 2).map((record, i) => ({ record, context: contexts[i] }));
+      const [first, second, third] = await tenant.decryptBatch(
+        [...given, records[0] ?? '', records[2] ?? ''].slice(0, 3),
+      );
+      expect([first, second]).toEqual([new Uint8Array(HELLO), new Uint8Array(HELLO)]);
+      expect(third).toMatchObject({ code: 'ContextRequired' });
+    });
+
+    it('binds the fields of a document to their place', async () => {
+      const tenant = client.partition('tenant-1');
+      const binding = { context: { table: 'orders' }, contextFrom: { id: '$.id' } };
+      const request = { document: { id: 7, items: [{ ssn: 1 }] }, fields: ['$.items[*].ssn'], ...binding };
+      const sealed = (await tenant.encryptFields(request)) as { items: { ssn: string }[] };
+      expect(await tenant.decryptFields({ document: sealed, all: true, ...binding })).toEqual(request.document);
+      const record = sealed.items[0]?.ssn ?? '';
+      const place = { context: { table: 'orders', id: '7' }, path: "$['items'][*]['ssn']" };
+      expect(Buffer.from(await tenant.decrypt(record, place)).toString()).toBe('1');
+      const moved = { document: { ...sealed, id: 8 }, all: true, ...binding } as const;
+      expect(await failureOf(tenant.decryptFields(moved))).toMatchObject({ code: 'RecordUnreadable' });
+    });
+
     it("throws an error with Keyfold's code, detail and retryable", async () => {
       const record = await client.partition('tenant-1').encrypt(HELLO);
       const error = await failureOf(client.partition('tenant-2').decrypt(record));

@@ -7,20 +7,20 @@ import {
 } from '../../../src/index.ts';
 import { NAMES, payloadOf, type Returned } from './job.ts';
 import type { Past } from './scenarios.ts';
-import { REGIONS, type KillWorld } from './world.ts';
+import { REGIONS, type KillFixture } from './fixture.ts';
 
-/** Partitions that records are encrypted for when all is over: such as a process was killed at, and a new one. */
+/** The partitions to encrypt for after the kill: those that the killed process used, and a new one. */
 const PARTITIONS = ['p', 'q', 'new'];
 
-/** What is found wrong with a table on which a process was killed. */
+/** Collects what is wrong with a key table after a process was killed. */
 export class Aftermath {
   readonly faults: string[] = [];
-  readonly #world: KillWorld;
+  readonly #world: KillFixture;
   readonly #tableName: string;
   readonly #metastore: DynamoDbMetastore;
   readonly #kms: AwsKms;
 
-  constructor(world: KillWorld, tableName: string) {
+  constructor(world: KillFixture, tableName: string) {
     this.#world = world;
     this.#tableName = tableName;
     this.#metastore = world.metastore(tableName);
@@ -28,9 +28,9 @@ export class Aftermath {
   }
 
   /**
-   * Looks at everything, in processes with cold caches: what each region opens alone, then whether encrypts and the
-   * maintenance go on, and whether all opens after them.
-   * @returns the id of each key that there is then
+   * Inspects the table in processes with cold caches. First each region alone decrypts the records. Then new encrypts
+   * and the maintenance must succeed, and all records must decrypt after them.
+   * @returns the id of each key in the table at the end
    */
   async inspect(past: Past, returned: readonly Returned[]): Promise<string[]> {
     await this.#rows();

@@ -2,7 +2,7 @@ import type { DynamoDbMetastore, Metastore, SystemKeyStore } from '../../../src/
 import { noDeadline } from '../../support/fakes.ts';
 import { HOME, type Flaw } from './job.ts';
 
-/** Longer than it takes to give a caller the record. */
+/** Milliseconds until the late write. The caller has its record before. */
 const LATE_MS = 200;
 
 type Store = Metastore & SystemKeyStore;
@@ -31,7 +31,7 @@ const WRITES: Readonly<Record<Flaw, (real: DynamoDbMetastore) => Partial<Store>>
   }),
 };
 
-/** A metastore that writes in a way in which nobody may. All but that is the real one's. */
+/** Wraps a metastore so that it writes in one of the incorrect ways of {@link Flaw}. */
 export function flawedMetastore(real: DynamoDbMetastore, flaw: Flaw): Store {
   return {
     load: (...asked) => real.load(...asked),

@@ -1,5 +1,5 @@
 /**
- * Freezes that take longer to try than those of test/integration/connections: over TLS, of many lengths, and in the
+ * Freezes that take longer to test than those of test/integration/connections: over TLS, of many lengths, and in the
  * middle of work. OpenSSL makes the certificate.
  */
 import { execFileSync } from 'node:child_process';
@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Role } from '../../integration/connections/freeze-worker.ts';
-import { allWell, FreezeWorld, idleAfter, ROLES } from '../../integration/connections/freeze-world.ts';
+import { allWell, FreezeFixture, idleAfter, ROLES } from '../../integration/connections/freeze-fixture.ts';
 import type { FrozenProcess } from '../../integration/connections/frozen-process.ts';
 import { Seeded } from '../../support/seeded.ts';
 
@@ -18,7 +18,7 @@ const OPENSSL =
   'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test -addext subjectAltName=IP:127.0.0.1';
 
 let folder: string;
-let world: FreezeWorld;
+let world: FreezeFixture;
 let frozen: FrozenProcess | undefined;
 
 afterEach(async () => {
@@ -31,19 +31,19 @@ async function start(role: Role, settings: Readonly<Record<string, string>> = {}
   return frozen;
 }
 
-describe('over TLS', () => {
+describe('a freeze of a process with TLS connections', () => {
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'keyfold-tls-'));
     const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
     execFileSync('openssl', [...OPENSSL.split(' '), '-keyout', key, '-out', cert], { stdio: 'ignore' });
-    world = await FreezeWorld.start({ key: await readFile(key, 'utf8'), cert: await readFile(cert, 'utf8') });
+    world = await FreezeFixture.start({ key: await readFile(key, 'utf8'), cert: await readFile(cert, 'utf8') });
   });
   afterAll(async () => {
     await world.stop();
     await rm(folder, { recursive: true });
   });
 
-  it.for(ROLES)('%s sends no request on a connection from before a freeze, and none fails', async (role) => {
+  it.for(ROLES)('makes %s send no request on an old connection, and fail none', async (role) => {
     const process = await start(role, { NODE_EXTRA_CA_CERTS: join(folder, 'cert.pem') });
     const lateBefore = world.count('late');
     for (const forgetting of FORGETTING) {
@@ -59,31 +59,34 @@ describe('over TLS', () => {
     expect(world.count('opened') - openedBefore).toBeLessThan(7);
   });
 
-  // A client of the caller's own waits for its attempt's time-out.
-  describe.for(ROLES.filter((role) => !role.includes('caller')))('%s, frozen in the middle of a handshake,', (role) => {
-    it.for([
-      ['nothing', false],
-      ['all but the last byte', true],
-    ] as const)('makes a new one when %s of the answer has arrived', async ([, isTruncating]) => {
-      const process = await start(role, { NODE_EXTRA_CA_CERTS: join(folder, 'cert.pem') });
-      for (const proxy of world.proxies) proxy.hold = /./s;
-      const underWay = process.serve(8);
-      while (world.count('held') === 0) await sleep(5);
-      const thawed = process.freeze(300);
-      for (const proxy of world.proxies) proxy.forget('silence', isTruncating);
-      await thawed;
-      expect(await underWay).toEqual(allWell(8));
-    });
-  });
+  // Clients that the caller configured wait for the time-out of the attempt.
+  describe.for(ROLES.filter((role) => !role.includes('caller')))(
+    'a freeze of %s in the middle of a TLS handshake',
+    (role) => {
+      it.for([
+        ['nothing', false],
+        ['all but the last byte', true],
+      ] as const)('makes it open a new connection after %s of the answer arrived', async ([, isTruncating]) => {
+        const process = await start(role, { NODE_EXTRA_CA_CERTS: join(folder, 'cert.pem') });
+        for (const proxy of world.proxies) proxy.hold = /./s;
+        const underWay = process.serve(8);
+        while (world.count('held') === 0) await sleep(5);
+        const thawed = process.freeze(300);
+        for (const proxy of world.proxies) proxy.forget('silence', isTruncating);
+        await thawed;
+        expect(await underWay).toEqual(allWell(8));
+      });
+    },
+  );
 });
 
-describe('in the clear', () => {
+describe('a freeze of a process with plain HTTP connections', () => {
   beforeAll(async () => {
-    world = await FreezeWorld.start();
+    world = await FreezeFixture.start();
   });
   afterAll(() => world.stop());
 
-  it.for(ROLES)('%s outlives freezes of a tenth of a second to eleven seconds', async (role) => {
+  it.for(ROLES)('of 0.1 to 11 seconds fails no request of %s', async (role) => {
     const process = await start(role);
     const lateBefore = world.count('late');
     for (const [ms, forgetting] of [
@@ -92,7 +95,7 @@ describe('in the clear', () => {
       [500, 'silence'],
       [1100, 'reset'],
       [2500, 'silence'],
-      // Longer than a connection may be idle.
+      // Longer than an idle connection is kept.
       [11_000, 'silence'],
     ] as const) {
       do expect(await process.serve(8)).toEqual(allWell(8));
@@ -102,9 +105,9 @@ describe('in the clear', () => {
     expect(world.count('late')).toBe(lateBefore);
   });
 
-  // A client of the caller's own waits for its attempt's time-out.
+  // Clients that the caller configured wait for the time-out of the attempt.
   it.for(ROLES.filter((role) => !role.includes('caller')))(
-    '%s outlives freezes at any moment of its work',
+    'at any moment of its work fails no request of %s',
     async (role) => {
       const process = await start(role);
       const random = new Seeded(role.length);

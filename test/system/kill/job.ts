@@ -1,40 +1,42 @@
-/** What a process that may be killed is told to do, as JSON in its first argument. */
+/** The task and settings of a process that may be killed. It reads them as JSON from its first argument. */
 export interface Job {
   readonly task: Task;
-  /** Of KMS and of DynamoDB, both at one address: the proxy's. */
+  /** The proxy's address, which serves both KMS and DynamoDB. */
   readonly endpoint: string;
   readonly tableName: string;
   /** For each region, the ARN of its KMS key or alias. */
   readonly keys: Readonly<Record<string, string>>;
-  /** What it does wrong on purpose. */
+  /** The deliberate mistake of the process. */
   readonly flaw?: Flaw | undefined;
 }
 
-/** Either encrypts once for each partition, in that order, or runs the maintenance. */
+/** Encrypts once for each partition in the given order, or runs the maintenance. */
 export type Task = { readonly encryptFor: readonly string[] } | 'maintenance';
 
-/** Ways of writing that a crash must be seen to punish: each is wrong only at some step. */
+/**
+ * Incorrect ways of writing that the kill test must detect. Each does harm only if the process dies at a certain step.
+ */
 export type Flaw = 'acknowledges before it stores' | 'stores in two writes' | 'takes away before it renews';
 
-/** A record that a caller was given. */
+/** A record that the killed process returned to its caller. */
 export interface Returned {
   readonly partition: string;
-  /** JSON text. */
+  /** The record as JSON text. */
   readonly record: string;
 }
 
-/** One line of such a process's standard output: a record that its caller has, or the end of the job. */
+/** A line of the process's standard output: a record returned to the caller, or the end of the job. */
 export type Said = Returned | { readonly done: true };
 
-/** Whose keys they are. */
+/** The names of the service whose keys the processes use. */
 export const NAMES = { service: 'orders', product: 'shop' };
-/** Where the table is, and the KMS region that is asked first. */
+/** The region of the table, which is also the preferred KMS region. */
 export const HOME = 'us-west-2';
 
-/** So that a busy machine does not make a process ask twice, which would be another step. */
+/** Long time-outs. On a busy machine, a process would otherwise repeat a request, which would add a step. */
 export const PATIENCE = { connectionTimeoutMs: 20_000, requestTimeoutMs: 20_000 };
 
-/** What a partition's records hold. */
+/** The payload of a partition's records. */
 export function payloadOf(partition: string): Buffer {
   return Buffer.from(`payload of ${partition}`);
 }

@@ -1,25 +1,22 @@
-/** A process may be killed at any moment of making and of renewing keys: nothing that it has ever returned is lost. */
+/** Kills a process at every step of creating and renewing keys. No record that it returned may be lost. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Aftermath } from './aftermath.ts';
 import { HOME, type Flaw } from './job.ts';
 import { MOMENTS, type KillPoint } from './proxy.ts';
 import { SCENARIOS, type Past, type Scenario } from './scenarios.ts';
 import { runVictim, type Death } from './victim.ts';
-import { KillWorld } from './world.ts';
+import { KillFixture } from './fixture.ts';
 
-/** How many processes run at once. */
+/** The number of processes that run at once. */
 const WIDTH = 4;
 
-let world: KillWorld;
+let world: KillFixture;
 beforeAll(async () => {
-  world = await KillWorld.start();
+  world = await KillFixture.start();
 });
 afterAll(() => world.stop());
 
-/**
- * A process's death on a table of its own, what is wrong after it, and the keys that there are when others have gone
- * on.
- */
+/** A killed process with a table for itself: how it died, what is wrong afterwards, and the final keys. */
 async function kill(
   { task }: Scenario,
   past: Past,
@@ -33,9 +30,9 @@ async function kill(
   return { ...death, faults: aftermath.faults, keys };
 }
 
-describe('a process that is killed at any step of', () => {
+describe('a process that is killed while', () => {
   it.for(SCENARIOS.map((scenario) => [scenario.name, scenario] as const))(
-    '%s loses nothing that it has returned, and others go on from there',
+    '%s loses no record that it returned, and other processes continue',
     { timeout: 120_000 },
     async ([, scenario]) => {
       const past = await scenario.past(world);
@@ -46,7 +43,7 @@ describe('a process that is killed at any step of', () => {
       const points = whole.steps.flatMap((_, i) => MOMENTS.map((moment) => ({ request: i + 1, moment })));
       const deaths = await inParallel(points, (point) => kill(scenario, past, point));
       for (const { end, faults, keys, steps } of deaths) {
-        // What it has stored is taken up: others make the keys that are missing, and no more.
+        // Other processes use the keys that the killed one stored, and create only the missing ones.
         const sound = { end: expect.stringMatching(/^killed/) as string, faults: [], keys: whole.keys };
         expect({ steps, end, faults, keys }).toEqual({ steps, ...sound });
       }
@@ -55,14 +52,14 @@ describe('a process that is killed at any step of', () => {
   );
 });
 
-describe('this test finds', () => {
+describe('the kill test', () => {
   const [first, , , maintenance] = SCENARIOS;
   it.for<[Flaw, Scenario | undefined, KillPoint, string]>([
-    // The second partition's key is looked for: the first has its record.
+    // Waits for the query for the second partition's key. By then the first partition has its record.
     ['acknowledges before it stores', first, { request: 6, moment: 'before' }, 'the record of p does not open'],
     ['stores in two writes', first, { request: 6, moment: 'done' }, 'nothing can be encrypted for p'],
     ['takes away before it renews', maintenance, { request: 14, moment: 'done' }, `does not open in ${HOME} alone`],
-  ])('a metastore that %s', async ([flaw, scenario, point, fault]) => {
+  ])('detects a metastore that %s', async ([flaw, scenario, point, fault]) => {
     if (scenario === undefined) throw new Error('no such scenario');
     const past = await scenario.past(world);
     const { end, faults } = await kill(scenario, past, point, flaw);
@@ -71,7 +68,7 @@ describe('this test finds', () => {
   });
 });
 
-/** What comes of each, a few at once, in no order; nothing more is begun once one has failed. */
+/** Runs a few jobs at once, in no fixed order. After a failure, no further job starts. */
 async function inParallel<T, R>(all: readonly T[], work: (one: T) => Promise<R>): Promise<R[]> {
   const left = [...all];
   const results: R[] = [];

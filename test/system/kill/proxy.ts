@@ -3,28 +3,32 @@ import { buffer } from 'node:stream/consumers';
 import { close, listen } from '../../../emulators/listen.ts';
 
 /**
- * When a process is killed at a request: before anything is done, when the work is, or when the answer has been sent.
+ * The moments of a request at which a process can be killed: before the server acts, after it acted, or after it
+ * answered.
  */
 export const MOMENTS = ['before', 'done', 'answered'] as const;
 
-/** A point in a process's life, told by its requests, of which the first is 1. */
+/** A point in a process's life: the number of a request, from 1, and the moment of that request. */
 export interface KillPoint {
   readonly request: number;
   readonly moment: (typeof MOMENTS)[number];
 }
 
-/** What stands between a process and the emulators of KMS and DynamoDB. */
+/** A proxy between a process and the emulators of KMS and DynamoDB. */
 export interface Proxy {
   readonly endpoint: string;
-  /** What was asked so far, in the order of arrival: `Encrypt us-east-1` of KMS, `PutItem` of DynamoDB. */
+  /** The requests so far in order of arrival: `Encrypt us-east-1` for KMS, `PutItem` for DynamoDB. */
   readonly steps: readonly string[];
-  /** Ends it when whatever was forwarded is done. */
+  /** Waits for the forwarded requests, then stops the proxy. */
   stop(): Promise<void>;
 }
 
 const CREDENTIAL_REGION = /Credential=[^/]+\/\d{8}\/([a-z0-9-]+)\//;
 
-/** Starts a proxy. `at` is called at each point of each request; the request goes no further where it says `killed`. */
+/**
+ * Starts a proxy, which calls `at` at each moment of each request. If `at` returns `killed`, the request goes no
+ * further.
+ */
 export async function startProxy(
   emulators: { readonly kms: string; readonly dynamoDb: string },
   at: (point: KillPoint) => 'killed' | 'alive',

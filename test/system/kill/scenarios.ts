@@ -6,23 +6,23 @@ import {
 } from '../../../src/index.ts';
 import { DAY_MS, noDeadline } from '../../support/fakes.ts';
 import { HOME, NAMES, payloadOf, type Returned, type Task } from './job.ts';
-import { REGIONS, type KillWorld } from './world.ts';
+import { REGIONS, type KillFixture } from './fixture.ts';
 
-/** What was before a process was killed. */
+/** The state of the service before a process is killed. */
 export interface Past {
   readonly rows: readonly EnvelopeKeyRecord[];
-  /** What callers have been given. */
+  /** The records that callers already have. */
   readonly returned: readonly Returned[];
-  /** The regions that open all of it. */
+  /** The regions that can decrypt all of these records. */
   readonly opensIn: readonly string[];
 }
 
-/** Something that a process is killed at. */
+/** The work during which a process is killed. */
 export interface Scenario {
   readonly name: string;
   readonly task: Task;
-  readonly past: (world: KillWorld) => Promise<Past>;
-  /** The requests that it makes where nobody kills it, sorted: some are made at once. */
+  readonly past: (world: KillFixture) => Promise<Past>;
+  /** The requests of an undisturbed process, sorted, because some of them are concurrent. */
   readonly steps: readonly string[];
 }
 
@@ -30,7 +30,7 @@ const [, EAST, DUBLIN] = REGIONS;
 const ENCRYPT: Task = { encryptFor: ['p', 'q'] };
 const A_NEW_SYSTEM_KEY = [`Encrypt ${DUBLIN}`, `Encrypt ${EAST}`, `GenerateDataKey ${HOME}`];
 
-/** What a process may be at when it is killed. */
+/** The scenarios of the kill test. */
 export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'making the first System Key and Intermediate Keys',
@@ -54,7 +54,7 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'maintaining a System Key that lacks a wrap, has an outdated one and needs a successor',
     task: 'maintenance',
     past: async (world) => {
-      // A key that names another than its alias does now was wrapped before the alias was pointed elsewhere.
+      // The wrap names another key than its alias does now, as after a change of the alias.
       const keys = { [HOME]: world.formerKey, [EAST]: world.keys[EAST] ?? '' };
       return pastOf(world, { ageMs: 85 * DAY_MS, partitions: ['p', 'q'], keys });
     },
@@ -70,15 +70,18 @@ export const SCENARIOS: readonly Scenario[] = [
   },
 ];
 
-/** What a service has left that encrypted once for each partition, so long ago and with these keys. */
+/**
+ * Encrypts once for each partition, at the given age and with the given KMS keys. Returns the resulting rows and
+ * records.
+ */
 async function pastOf(
-  world: KillWorld,
+  world: KillFixture,
   { ageMs, partitions, keys = world.keys }: { ageMs: number; partitions: string[]; keys?: Record<string, string> },
 ): Promise<Past> {
   const metastore = new MemoryMetastore();
   const now = (): number => Date.now() - ageMs;
   const real = world.kms(keys);
-  // It keeps the real time, and would find its deadlines long past.
+  // The real KMS runs on real time, so the deadlines of a past clock would already have expired.
   const kms: KeyManagementService = {
     wrap: (key) => real.wrap(key, noDeadline()),
     unwrap: (wrapped) => real.unwrap(wrapped, noDeadline()),

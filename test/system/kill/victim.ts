@@ -6,30 +6,33 @@ import { text } from 'node:stream/consumers';
 import type { Job, Returned, Said } from './job.ts';
 import { startProxy, type KillPoint } from './proxy.ts';
 
-/** What processes need of the world, beside their job. */
-export interface VictimWorld {
-  /** Where the emulators are. */
+/** What a process needs besides its job. */
+export interface VictimDependencies {
+  /** The addresses of the emulators. */
   readonly emulators: { readonly kms: string; readonly dynamoDb: string };
-  /** worker.ts, bundled. A process that ends by itself leaves what it has compiled of it to the next, beside it. */
+  /** The bundle of worker.ts. A process that ends by itself leaves a compile cache beside it for the next one. */
   readonly worker: string;
 }
 
-/** How a process came to its end, and what it had done by then. */
+/** How a process ended, and what it had done by then. */
 export interface Death {
-  /** Each record that its caller was given. */
+  /** The records that its caller received. */
   readonly returned: readonly Returned[];
-  /** Each request that it made, as {@link startProxy} tells them. */
+  /** Its requests, named as in {@link startProxy}. */
   readonly steps: readonly string[];
   /**
-   * `killed` and the moment, at the point; `finished` where the job was done and there was none; else what went wrong.
+   * `killed` and the moment if the process died at the point. `finished` if there was no point and the job was done.
+   * Otherwise the failure.
    */
   readonly end: string;
 }
 
-/** Does a job in a process of its own, and ends that with SIGKILL at a point; without one it may finish. */
+/**
+ * Runs a job in a child process and kills it with SIGKILL at the given point. Without a point, the job runs to its end.
+ */
 export async function runVictim(
   job: Omit<Job, 'endpoint'>,
-  { emulators, worker }: VictimWorld,
+  { emulators, worker }: VictimDependencies,
   point?: KillPoint,
 ): Promise<Death> {
   let isStruck = false;
@@ -47,7 +50,7 @@ export async function runVictim(
     createInterface({ input: child.stdout }).on('line', (line) => {
       const said = JSON.parse(line) as Said;
       if ('record' in said) returned.push(said);
-      // To live to the end is not to have been killed at the point.
+      // A process that finished its job was not killed at the point.
       else stdin.end();
     });
     const [stderr, [code, signal]] = await Promise.all([text(child.stderr), once(child, 'close')]);

@@ -1,7 +1,7 @@
 /**
- * A process that does one job, to be killed at it. Each record is written to standard output as soon as its caller has
- * it, `{"done":true}` last. It then lives on, until it is killed or its standard input ends: it never outlives the
- * tests.
+ * Runs one job in a process that may be killed. It writes each record to standard output when its caller has it, and
+ * `{"done":true}` at the end. Then it waits to be killed, or for the end of its standard input. So it never outlives
+ * the tests.
  */
 import { writeSync } from 'node:fs';
 import { AwsKms, DynamoDbMetastore, SessionFactory, SystemKeyMaintenance } from '../../../src/index.ts';
@@ -25,7 +25,7 @@ if (task === 'maintenance') {
 }
 say({ done: true });
 
-/** In one write that has ended before anything else is done. */
+/** Writes synchronously, so that the line is out before the job continues. */
 function say(said: Said): void {
   writeSync(1, `${JSON.stringify(said)}\n`);
 }

@@ -1,4 +1,4 @@
-/** docs/runbooks.md names what there is: metrics, and the tests that walk through it. */
+/** Checks that the metrics and tests that docs/runbooks.md names exist. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
@@ -7,10 +7,10 @@ const root = join(import.meta.dirname, '..', '..', '..');
 const read = (name: string): string => readFileSync(join(root, 'docs', name), 'utf8');
 const runbooks = read('runbooks.md');
 
-/** What stands in backquotes. */
+/** The texts in backquotes. */
 const quoted = [...runbooks.matchAll(/`([^`\n]+)`/g)].map(([, text = '']) => text);
 
-it('each metric is one of docs/metrics.md', () => {
+it('docs/runbooks.md names only metrics of docs/metrics.md', () => {
   const named = quoted.filter((text) =>
     /^(?:Kms(?!Throttled|Misconfigured|Unavailable)|Metastore(?!Unavailable)|SystemKeys|StaleServes|RequestErrors|KeysRetired|WrapsRenewed)/.test(
       text,
@@ -20,7 +20,7 @@ it('each metric is one of docs/metrics.md', () => {
   for (const metric of named) expect(read('metrics.md')).toContain(`\`${metric}\``);
 });
 
-it('names every test of a walk, and each test is there', () => {
+it('docs/runbooks.md names the test of each runbook, and no test that is missing', () => {
   const tests = quoted.filter((text) => text.startsWith('test/') && text.endsWith('.ts'));
   const walks = readdirSync(import.meta.dirname).filter((name) => /(?<!document)\.test\.ts$/.test(name));
   expect(tests).toEqual(expect.arrayContaining(walks.map((name) => `test/system/runbooks/${name}`)));

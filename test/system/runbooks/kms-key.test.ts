@@ -1,4 +1,4 @@
-/** docs/runbooks.md: a KMS key is disabled; one is scheduled for deletion; one is compromised. */
+/** The runbooks for a KMS key that is disabled, scheduled for deletion or compromised (docs/runbooks.md). */
 import {
   CancelKeyDeletionCommand,
   CreateAliasCommand,
@@ -10,16 +10,16 @@ import {
   UpdateAliasCommand,
 } from '@aws-sdk/client-kms';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { EAST, isWell, RunbookWorld, WEST } from './runbook-world.ts';
+import { EAST, isWell, RunbookFixture, WEST } from './runbook-fixture.ts';
 
-let world: RunbookWorld;
+let world: RunbookFixture;
 
 beforeEach(async () => {
-  world = await RunbookWorld.start();
+  world = await RunbookFixture.start();
 });
 afterEach(() => world.stop());
 
-/** The ARN of the key behind a region's alias. */
+/** The ARN of the key that a region's alias names. */
 async function keyOf(region: string): Promise<string> {
   const command = new DescribeKeyCommand({ KeyId: 'alias/keyfold' });
   return (await world.administrator(region).send(command)).KeyMetadata?.Arn ?? '';
@@ -29,7 +29,7 @@ async function disable(region: string, KeyId: string): Promise<void> {
   await world.administrator(region).send(new DisableKeyCommand({ KeyId }));
 }
 
-/** Puts a new key behind a region's alias, as docs/keys.md has it. */
+/** Creates a key and points a region's alias at it, as docs/keys.md describes. */
 async function replaceKey(region: string): Promise<{ old: string; fresh: string }> {
   const old = await keyOf(region);
   const administrator = world.administrator(region);
@@ -39,8 +39,8 @@ async function replaceKey(region: string): Promise<{ old: string; fresh: string 
   return { old, fresh };
 }
 
-describe('a key disabled', () => {
-  it('in one region is noticed, costs nothing but the other region, and is over once it is enabled', async () => {
+describe('a disabled KMS key', () => {
+  it('of one region is reported, fails no request, and is used again once it is enabled', async () => {
     const record = await world.encrypt('tenant-1', 'before');
     const key = await keyOf(WEST);
     await disable(WEST, key);
@@ -60,7 +60,7 @@ describe('a key disabled', () => {
     expect(world.kms.calls()).toMatchObject([{ region: WEST, outcome: 'ok' }]);
   });
 
-  it('in every region leaves what is warm, and ends what is cold until one is enabled', async () => {
+  it('of every region fails cold requests but not warm ones, until one key is enabled', async () => {
     const warm = world.open();
     const record = await world.encrypt('tenant-1', 'before');
     await world.decrypt('tenant-1', record, warm);
@@ -75,8 +75,8 @@ describe('a key disabled', () => {
   });
 });
 
-describe('a key scheduled for deletion', () => {
-  it('is cancelled and then enabled: cancelling alone leaves it disabled', async () => {
+describe('a KMS key scheduled for deletion', () => {
+  it('stays disabled after the deletion is cancelled, until it is enabled', async () => {
     const record = await world.encrypt('tenant-1', 'before');
     const KeyId = await keyOf(WEST);
     const administrator = world.administrator(WEST);
@@ -91,7 +91,7 @@ describe('a key scheduled for deletion', () => {
     expect(isWell(await world.maintain())).toBe(true);
   });
 
-  it('that nobody can keep is replaced behind its alias, and the wraps are renewed from another region', async () => {
+  it('is replaced behind its alias, and the maintenance renews the wraps from another region', async () => {
     const record = await world.encrypt('tenant-1', 'before');
     const administrator = world.administrator(WEST);
     await administrator.send(new ScheduleKeyDeletionCommand({ KeyId: await keyOf(WEST), PendingWindowInDays: 30 }));
@@ -108,8 +108,8 @@ describe('a key scheduled for deletion', () => {
   });
 });
 
-describe('a KMS key compromised', () => {
-  it('is replaced, the System Keys that it wrapped are revoked, and what must be out of reach is sealed anew', async () => {
+describe('a compromised KMS key', () => {
+  it('is replaced, its System Keys are revoked, and sensitive records are encrypted again', async () => {
     const record = await world.encrypt('tenant-1', 'secret');
     const { old, fresh } = await replaceKey(WEST);
 
@@ -124,7 +124,7 @@ describe('a KMS key compromised', () => {
     expect(await world.keyfold(['keys', 'show', '_SK_orders_shop', 'latest'])).toMatchObject({
       wraps: expect.arrayContaining([{ region: WEST, arn: fresh }]) as unknown,
     });
-    // Nothing needs the old key any more, and it can say so in the region itself.
+    // Nothing needs the old key any more. So it can be scheduled for deletion.
     world.kms.setFault(EAST, { kind: 'down' });
     expect(await world.decrypt('tenant-1', record)).toBe('secret');
     expect(await world.decrypt('tenant-1', anew)).toBe('secret');

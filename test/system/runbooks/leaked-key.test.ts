@@ -1,17 +1,17 @@
-/** docs/runbooks.md: an Intermediate Key or a System Key is compromised. */
+/** The runbooks for a compromised Intermediate Key and a compromised System Key (docs/runbooks.md). */
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { RunbookWorld, type Sealed } from './runbook-world.ts';
+import { RunbookFixture, type Sealed } from './runbook-fixture.ts';
 
-let world: RunbookWorld;
+let world: RunbookFixture;
 
 beforeEach(async () => {
-  world = await RunbookWorld.start();
+  world = await RunbookFixture.start();
 });
 afterEach(() => world.stop());
 
 const createdOf = (record: Sealed): number => record.Key.ParentKeyMeta.Created;
 
-it('an Intermediate Key is revoked: its partition seals under another, and the others under theirs', async () => {
+it('after an Intermediate Key is revoked, its partition uses a new key and other partitions keep theirs', async () => {
   const leaked = await world.encrypt('tenant-1', 'secret');
   const other = await world.encrypt('tenant-2', 'other');
   const { KeyId, Created } = leaked.Key.ParentKeyMeta;
@@ -28,8 +28,8 @@ it('an Intermediate Key is revoked: its partition seals under another, and the o
     { state: 'revoked' },
   ]);
 
-  // A rewrapped record is under another key, with the payload that the leaked one opens as it was; one sealed anew is
-  // not.
+  // A rewrapped record has a new key, but keeps the payload that the leaked key can decrypt. A newly encrypted record
+  // does not.
   const moved = await world.rewrap('tenant-1', leaked);
   expect(createdOf(moved)).toBeGreaterThan(Created);
   expect(moved['Data']).toBe(leaked['Data']);
@@ -37,7 +37,7 @@ it('an Intermediate Key is revoked: its partition seals under another, and the o
   expect(anew['Data']).not.toBe(leaked['Data']);
 });
 
-it('a System Key is revoked: every partition seals under a key of another, and all that was sealed opens', async () => {
+it('after a System Key is revoked, every partition uses new keys, and all old records still decrypt', async () => {
   const records = [await world.encrypt('tenant-1', 'one'), await world.encrypt('tenant-2', 'two')];
   await world.keyfold(['keys', 'revoke', '_SK_orders_shop', 'latest', '--yes']);
 

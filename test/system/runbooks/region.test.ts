@@ -1,16 +1,16 @@
-/** docs/runbooks.md: a region is lost; a region throttles. */
+/** The runbooks for a lost region and for a region that throttles (docs/runbooks.md). */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { EAST, isWell, RunbookWorld, WEST } from './runbook-world.ts';
+import { EAST, isWell, RunbookFixture, WEST } from './runbook-fixture.ts';
 
-let world: RunbookWorld;
+let world: RunbookFixture;
 
 beforeEach(async () => {
-  world = await RunbookWorld.start();
+  world = await RunbookFixture.start();
 });
 afterEach(() => world.stop());
 
-describe('a region lost', () => {
-  it('is noticed, goes on in the other, and is over when the maintenance has renewed what was made meanwhile', async () => {
+describe('a lost KMS region', () => {
+  it('is reported, the other region serves, and the maintenance later adds the missing wraps', async () => {
     const before = await world.encrypt('tenant-1', 'before');
     world.kms.setFault(WEST, { kind: 'down' });
 
@@ -18,13 +18,13 @@ describe('a region lost', () => {
     await world.noticed('KmsRegionFailures', { region: WEST, faultClass: 'unavailable' });
     await world.noticed('KmsFailovers', { region: EAST });
 
-    // Its functions are gone too: those of the other region prefer that one.
+    // The functions of the lost region are gone too. Those of the other region prefer that region.
     const inEast = { KEYFOLD_PREFERRED_REGION: EAST, AWS_REGION: EAST };
     world.kms.resetCalls();
     expect(await world.decrypt('tenant-1', before, world.open(inEast))).toBe('before');
     expect(world.kms.calls().map(({ region }) => region)).toEqual([EAST]);
 
-    // A System Key that is made now lacks the wrap of the region that is away.
+    // A System Key created now lacks the wrap of the lost region.
     await world.keyfold(['keys', 'revoke', '_SK_orders_shop', 'latest', '--yes']);
     const during = await world.encrypt('tenant-1', 'during', world.seal(inEast));
     await world.noticed('KmsWrapsMissing', { region: WEST });
@@ -38,12 +38,12 @@ describe('a region lost', () => {
     expect(isWell(report)).toBe(true);
     await world.noticed('WrapsRenewed', { region: WEST });
 
-    // What shows that it is over: the region that was away opens it alone.
+    // The recovery is complete when the lost region alone can decrypt.
     world.kms.setFault(EAST, { kind: 'down' });
     expect(await world.decrypt('tenant-1', during)).toBe('during');
   });
 
-  it('with its replica of the table: the other serves from its own, under keys with its own suffix', async () => {
+  it('with its table replica leaves the other region to serve from its own replica, under keys with its own suffix', async () => {
     const west = { KEYFOLD_REGION_SUFFIX: WEST };
     const record = await world.encrypt('tenant-1', 'before', world.seal(west));
     await world.restore('Replica', await world.rows());
@@ -57,8 +57,8 @@ describe('a region lost', () => {
   });
 });
 
-describe('a quota reached', () => {
-  it('is noticed, costs warm processes nothing, and cold ones the way to another region', async () => {
+describe('an exhausted KMS quota', () => {
+  it('is reported, affects no warm process, and makes cold ones use another region', async () => {
     const warm = world.seal();
     const record = await world.encrypt('tenant-1', 'before', warm);
     for (const region of [WEST, EAST]) world.kms.setFault(region, { kind: 'throttle', perSecond: 0 });

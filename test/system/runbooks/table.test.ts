@@ -1,6 +1,6 @@
 /**
- * docs/runbooks.md: the key table is lost or corrupted. A restore to a point in time is played by a copy of the rows of
- * that time.
+ * The runbooks for a lost or corrupted key table (docs/runbooks.md). A copy of the rows stands in for a restore to a
+ * point in time.
  */
 import {
   ConditionalCheckFailedException,
@@ -10,18 +10,18 @@ import {
 } from '@aws-sdk/client-dynamodb';
 import { CreateKeyCommand, DisableKeyCommand, EnableKeyCommand, UpdateAliasCommand } from '@aws-sdk/client-kms';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { EAST, isWell, RunbookWorld, WEST, type Row } from './runbook-world.ts';
+import { EAST, isWell, RunbookFixture, WEST, type Row } from './runbook-fixture.ts';
 
-let world: RunbookWorld;
+let world: RunbookFixture;
 
 beforeEach(async () => {
-  world = await RunbookWorld.start();
+  world = await RunbookFixture.start();
 });
 afterEach(() => world.stop());
 
 const RESTORED = { KEYFOLD_TABLE: 'EncryptionKey-restored' };
 
-/** Puts a row where there is none. */
+/** Stores a row unless the table has one with that key. */
 async function put(table: string, row: Row): Promise<'written' | 'there already'> {
   const ConditionExpression = 'attribute_not_exists(Id)';
   const command = new PutItemCommand({ TableName: table, Item: row, ConditionExpression });
@@ -42,8 +42,8 @@ const rowOf = (rows: readonly Row[], idBegins: string): Row => {
 
 const keyOf = ({ Id, Created }: Row): Row => ({ Id: Id ?? { S: '' }, Created: Created ?? { N: '0' } });
 
-describe('the table lost', () => {
-  it('is restored under another name: what was sealed before the restore point opens, what is under later keys is gone', async () => {
+describe('a lost key table', () => {
+  it('that is restored under another name decrypts records from before the restore point, but none from after it', async () => {
     const before = await world.encrypt('tenant-1', 'before');
     const backup = await world.rows();
     const after = await world.encrypt('tenant-2', 'a partition made after the restore point');
@@ -59,13 +59,13 @@ describe('the table lost', () => {
     expect(await world.decrypt('tenant-1', before, world.open(RESTORED))).toBe('before');
     expect(isWell(await world.maintain(RESTORED))).toBe(true);
     expect(await world.decrypt('tenant-2', after, world.open(RESTORED))).toBe('RecordUnreadable');
-    // The one way left to it: a process that has not gone cold.
+    // Only this process, whose cache is still warm, can decrypt these records.
     const saved = await world.decrypt('tenant-2', after, warm);
     const anew = await world.encrypt('tenant-2', saved, world.seal(RESTORED));
     expect(await world.decrypt('tenant-2', anew, world.open(RESTORED))).toBe(saved);
   });
 
-  it('and restored from before the wraps were renewed needs the old KMS key once more', async () => {
+  it('that is restored from before a renewal of the wraps needs the old KMS key once more', async () => {
     const record = await world.encrypt('tenant-1', 'before');
     const backup = await world.rows();
     const olds: [string, string][] = [];
@@ -83,7 +83,7 @@ describe('the table lost', () => {
     await world.restore('EncryptionKey-restored', backup);
     expect(await world.decrypt('tenant-1', record, world.open(RESTORED))).toBe('KmsMisconfigured');
 
-    // One of them will do, until the maintenance has renewed the wraps of both.
+    // One of the two KMS keys is enough, until the maintenance has renewed both wraps.
     const [[region, KeyId] = [WEST, '']] = olds;
     await world.administrator(region).send(new EnableKeyCommand({ KeyId }));
     expect(await world.decrypt('tenant-1', record, world.open(RESTORED))).toBe('before');
@@ -92,7 +92,7 @@ describe('the table lost', () => {
     expect(await world.decrypt('tenant-1', record, world.open(RESTORED))).toBe('before');
   });
 
-  it('gets back from a replica what was made later, and loses the revocations since, until they are repeated', async () => {
+  it('regains later keys from a replica, but loses later revocations until they are repeated', async () => {
     const before = await world.encrypt('tenant-1', 'before');
     const { KeyId, Created } = before.Key.ParentKeyMeta;
     const backup = await world.rows();
@@ -115,8 +115,8 @@ describe('the table lost', () => {
   });
 });
 
-describe('rows corrupted', () => {
-  it('are found by the list, and put back one by one from a restored table', async () => {
+describe('corrupted rows of the key table', () => {
+  it('are listed as unreadable, and are replaced one by one from a restored table', async () => {
     const record = await world.encrypt('tenant-1', 'before');
     await world.restore('EncryptionKey-restored', await world.rows());
     const damaged = rowOf(await world.rows(), '_IK_tenant-1');
@@ -135,7 +135,7 @@ describe('rows corrupted', () => {
     expect(JSON.stringify(await world.keyfold(['keys', 'list', '--all']))).not.toContain('unreadable');
   });
 
-  it('of a System Key take every record under it along, and give them back', async () => {
+  it('of a System Key make every record under it unreadable, until they are restored', async () => {
     const record = await world.encrypt('tenant-1', 'before');
     const row = rowOf(await world.rows(), '_SK_');
     await world.operator().send(new DeleteItemCommand({ TableName: 'EncryptionKey', Key: keyOf(row) }));

@@ -2,17 +2,17 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { encodeKekEnvelope } from '../../../src/kms/kek-envelope.ts';
 import { keyRecord } from '../../../src/testing/key-record.ts';
 import { DAY_MS, noDeadline } from '../../support/fakes.ts';
-import { OperatorWorld, type CliRun } from '../../support/operator.ts';
+import { OperatorFixture, type CliRun } from '../../support/operator.ts';
 
 const SYSTEM_KEY = '_SK_orders_shop';
 const GUARD = '__asherah_internal_config_drift_guard_v1__:orders';
 const ARN = 'arn:aws:kms:us-west-2:111122223333:key/0000';
-let world: OperatorWorld;
+let world: OperatorFixture;
 let created: number;
 let sealed: string;
 
 beforeAll(async () => {
-  world = await OperatorWorld.start();
+  world = await OperatorFixture.start();
   await world.service().session('tenant-1').encrypt(Buffer.from('x'));
   await world.service().session('tenant-2').encrypt(Buffer.from('x'));
   const systemKey = await world.metastore.loadLatest(keyRecord(SYSTEM_KEY, 0).id, noDeadline());

@@ -3,17 +3,17 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import * as aes from '../../../src/crypto/aead.ts';
 import type { EnvelopeKeyRecord } from '../../../src/index.ts';
 import { DAY_MS, noDeadline } from '../../support/fakes.ts';
-import { OperatorWorld, type CliRun } from '../../support/operator.ts';
+import { OperatorFixture, type CliRun } from '../../support/operator.ts';
 
 const MASTER = Buffer.alloc(32, 7);
 const STATIC = { KEYFOLD_STATIC_MASTER_KEY_HEX: MASTER.toString('hex') };
 
-let world: OperatorWorld;
+let world: OperatorFixture;
 let system: EnvelopeKeyRecord;
 let intermediate: EnvelopeKeyRecord;
 
 beforeEach(async () => {
-  world = await OperatorWorld.start();
+  world = await OperatorFixture.start();
   const { key } = await world.service().session('tenant-1').encrypt(Buffer.from('payload'));
   intermediate = (await row(key.parent.id, key.parent.created)) as EnvelopeKeyRecord;
   system = (await row(intermediate.parent?.id ?? '', intermediate.parent?.created ?? 0)) as EnvelopeKeyRecord;
@@ -61,7 +61,7 @@ describe('keyfold keys prove', () => {
     expect(await outcomes('--yes')).toEqual({ code: 0, rows: [{ outcome: 'proven' }, { outcome: 'proven' }] });
   });
 
-  it('writes nothing in a dry run, or if nobody confirms', async () => {
+  it('writes nothing in a dry run, or without a confirmation', async () => {
     await unproven();
     expect(await outcomes('--dry-run')).toEqual({
       code: 0,

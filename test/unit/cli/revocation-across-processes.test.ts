@@ -1,15 +1,15 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { DataRowRecord, SessionFactory } from '../../../src/index.ts';
 import { MINUTE_MS } from '../../support/fakes.ts';
-import { OperatorWorld } from '../../support/operator.ts';
+import { OperatorFixture } from '../../support/operator.ts';
 
 /** The default of revokeCheckInterval, from which the CLI computes `latestBy`. */
 const INTERVAL_MS = 60 * MINUTE_MS;
 const PAYLOAD = Buffer.from('payload');
-let world: OperatorWorld;
+let world: OperatorFixture;
 
 beforeEach(async () => {
-  world = await OperatorWorld.start();
+  world = await OperatorFixture.start();
 });
 afterEach(() => world.stop());
 

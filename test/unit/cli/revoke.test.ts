@@ -9,14 +9,14 @@ import { KeyfoldError, type DynamoDbMetastoreOptions } from '../../../src/index.
 import { DynamoDbKeyTable } from '../../../src/metastore/dynamodb-key-table.ts';
 import { keyRecord } from '../../../src/testing/key-record.ts';
 import { MINUTE_MS, noDeadline } from '../../support/fakes.ts';
-import { OperatorWorld } from '../../support/operator.ts';
+import { OperatorFixture } from '../../support/operator.ts';
 
-let world: OperatorWorld;
+let world: OperatorFixture;
 let serial = 0;
 let id: string;
 
 beforeAll(async () => {
-  world = await OperatorWorld.start();
+  world = await OperatorFixture.start();
 });
 afterAll(() => world.stop());
 
@@ -119,7 +119,7 @@ describe('keys revoke', () => {
   it('refuses to revoke without --yes if there is no terminal', async () => {
     const run = await world.keyfold(['keys', 'revoke', id, '60']);
     expect(run.code).toBe(1);
-    expect(run.stderr).toContain('nobody is there to confirm: nothing was written');
+    expect(run.stderr).toContain('there is no terminal for the confirmation: nothing was written');
     expect(auditOf(run.stderr)).toMatchObject({ outcome: 'refused' });
     expect(await revoked()).toEqual([false, false]);
   });

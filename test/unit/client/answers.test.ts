@@ -49,7 +49,7 @@ describe('the client throws UnexpectedAnswer with the request ID for a malformed
     ['encrypt', { record: recordWith({}, { Created: null }) }],
     ['encrypt', { record: recordWith({}, {}, 'not base64') }],
     ['encryptCompact', { record: RECORD }],
-    ['encryptCompact', { record: 'kf2.AAEC' }],
+    ['encryptCompact', { record: 'kf3.AAEC' }],
     ['encryptCompact', { record: 'kf1.' }],
     ['encryptCompact', { record: 'kf1.AA==' }],
     ['encryptCompact', { record: 'an kf1.AAEC' }],

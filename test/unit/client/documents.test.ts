@@ -7,12 +7,12 @@ import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
 import { documentOf } from '../../../src/client/documents.ts';
 import { jsonOf } from '../../../src/client/json.ts';
-import { requestMembers } from '../../../src/operations/fields-request.ts';
+import { lossless, requestMembers } from '../../../src/operations/fields-request.ts';
 import { startLocalApi } from '../../support/local-api.ts';
 
 /** Returns the JSON text that the client sends for a document. */
 function textOf(document: unknown): unknown {
-  return requestMembers({ document }, (value) => jsonOf(value, 'request.document'))['documentText'];
+  return requestMembers({ document }, (value) => jsonOf(value, 'request.document', lossless))['documentText'];
 }
 
 const root = join(import.meta.dirname, '..', '..', '..');

@@ -225,23 +225,26 @@ describe('the retry policy', () => {
 
   it.for([
     ['an IMF date', 'Fri, 27 Nov 2026 10:00:30 GMT', 30],
-    ["RFC 850's date", 'Friday, 27-Nov-26 10:00:30 GMT', 30],
-    ["asctime's date", 'Fri Nov 27 10:00:30 2026', 30],
+    ['a date of RFC 850', 'Friday, 27-Nov-26 10:00:30 GMT', 30],
+    ['a date in the format of asctime', 'Fri Nov 27 10:00:30 2026', 30],
     ['a date in the past', 'Fri, 27 Nov 2026 09:00:00 GMT', 0],
     ['text that is neither a date nor a number', 'soon', undefined],
     ['more seconds than any client waits', '9'.repeat(400), 999_999_999],
     ['a negative number', '-5', undefined],
     ['a number with a fraction', '1.5', undefined],
-  ] as const)("reads %s, by the answer's own date", async ([, retryAfter, retryAfterSeconds]) => {
-    const headers = { date: 'Fri, 27 Nov 2026 10:00:00 GMT', 'retry-after': retryAfter };
-    for (const way of ['HTTP', 'Lambda'] as const) {
-      const ofService = { ...ofLambda(503, 'ServiceException'), headers };
-      const answer = way === 'HTTP' ? problem(503, 'KmsThrottled', {}, headers) : ofService;
-      const error = await failureOf((await clientOf(way, [answer], { ...QUICK, maxAttempts: 1 })).decrypt('kf1.x'));
-      expect(error).toMatchObject({ retryable: true, retryAfterSeconds });
-      await stub?.stop();
-    }
-  });
+  ] as const)(
+    'reads %s in retry-after, relative to the date of the answer',
+    async ([, retryAfter, retryAfterSeconds]) => {
+      const headers = { date: 'Fri, 27 Nov 2026 10:00:00 GMT', 'retry-after': retryAfter };
+      for (const way of ['HTTP', 'Lambda'] as const) {
+        const ofService = { ...ofLambda(503, 'ServiceException'), headers };
+        const answer = way === 'HTTP' ? problem(503, 'KmsThrottled', {}, headers) : ofService;
+        const error = await failureOf((await clientOf(way, [answer], { ...QUICK, maxAttempts: 1 })).decrypt('kf1.x'));
+        expect(error).toMatchObject({ retryable: true, retryAfterSeconds });
+        await stub?.stop();
+      }
+    },
+  );
 
   it.for([ofLambda(429, 'TooManyRequestsException'), ofLambda(503, 'ServiceException')])(
     'waits at least as long as the retry-after header of Lambda',

@@ -38,6 +38,11 @@ function kmsWith(options: Partial<AwsKmsOptions>): AwsKms {
 }
 
 const wrap = (kms: AwsKms): Promise<unknown> => kms.wrap(Buffer.alloc(32, 5), noDeadline());
+const invoke = (): Promise<unknown> =>
+  new LambdaTransport({ functions: 'f', credentials: LOCAL_CREDENTIALS }).send(
+    { partition: 'p', operation: 'encrypt', members: {} },
+    new AbortController().signal,
+  );
 const load = (metastore: DynamoDbMetastore): Promise<unknown> => metastore.loadLatest(ID, noDeadline());
 
 /** An SDK client's settings that reach the stub over an agent whose `free` listeners show whether it is guarded. */
@@ -128,11 +133,6 @@ describe('DynamoDbMetastore', () => {
 });
 
 describe('the AWS endpoints', () => {
-  const invoke = (): Promise<unknown> =>
-    new LambdaTransport({ functions: 'f', credentials: LOCAL_CREDENTIALS }).send(
-      { partition: 'p', operation: 'encrypt', members: {} },
-      new AbortController().signal,
-    );
   const call = {
     kms: () => wrap(kmsWith({})),
     dynamodb: () => load(new DynamoDbMetastore({ region: REGION })),

@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
 import { freeNow } from '../../../src/crypto/free-now.ts';
 import { encodeCompactRecord } from '../../../src/index.ts';
-import { FakeWorld } from '../../support/fakes.ts';
+import { FakeDependencies } from '../../support/fakes.ts';
 
 const MIB = 1024 * 1024;
 
@@ -29,7 +29,7 @@ describe('freeNow', () => {
     const transfer = Object.getOwnPropertyDescriptor(ArrayBuffer.prototype, 'transfer') as PropertyDescriptor;
     Reflect.deleteProperty(ArrayBuffer.prototype, 'transfer');
     try {
-      const session = new FakeWorld().process().session('p');
+      const session = new FakeDependencies().process().session('p');
       const payload = Buffer.alloc(100_000, 5);
       expect(await session.decryptJson(await session.encryptToJson(payload))).toEqual(payload);
     } finally {
@@ -38,7 +38,7 @@ describe('freeNow', () => {
   });
 
   it('is called on each copy of the payload that a session or a codec makes', async () => {
-    const session = new FakeWorld().process().session('p');
+    const session = new FakeDependencies().process().session('p');
     const payload = Buffer.alloc(100_000, 5);
     const sealed = payload.length + 28;
     const record = await session.encrypt(payload);
@@ -67,7 +67,7 @@ describe('freeNow', () => {
   });
 
   it("is never called on the caller's payload or record", async () => {
-    const session = new FakeWorld().process().session('p');
+    const session = new FakeDependencies().process().session('p');
     const payload = Buffer.alloc(100_000, 5);
     const text = await session.encryptToJson(payload);
     const record = await session.encrypt(payload);

@@ -4,7 +4,7 @@ import type { AuthConfig } from '../../../src/config/app-config.ts';
 import { AuditTrail } from '../../../src/doors/audit.ts';
 import { principalOf } from '../../../src/doors/authorize.ts';
 import { encodeCompactRecord } from '../../../src/index.ts';
-import { FakeWorld } from '../../support/fakes.ts';
+import { FakeDependencies } from '../../support/fakes.ts';
 import { openDirectDoor } from '../../support/direct-door.ts';
 import { captureOutput, lambdaContext, openDoor, request, sampleEvent } from '../../support/http-door.ts';
 import { openQueueDoor, queueRecord, sealing } from '../../support/queue-door.ts';
@@ -12,11 +12,11 @@ import { openQueueDoor, queueRecord, sealing } from '../../support/queue-door.ts
 const SECRET = 'c2VjcmV0IQ==';
 const IAM = 'arn:aws:sts::111122223333:assumed-role/client/session';
 
-let world: FakeWorld;
+let world: FakeDependencies;
 let output: ReturnType<typeof captureOutput>;
 
 beforeEach(() => {
-  world = new FakeWorld();
+  world = new FakeDependencies();
   output = captureOutput();
 });
 afterEach(() => {
@@ -24,7 +24,7 @@ afterEach(() => {
   vi.unstubAllEnvs();
 });
 
-/** The audit's lines since the last time, without when they were written. */
+/** Returns the audit lines since the last call, without their times. */
 let seen = 0;
 beforeEach(() => {
   seen = 0;
@@ -39,7 +39,7 @@ function audit(): Record<string, unknown>[] {
   return fresh;
 }
 
-/** The id and time of the partition's key. */
+/** The id and creation time of the partition's key. */
 function keyOf(partition: string): string {
   const row = world.metastore.latest(`_IK_${partition}_svc_prod`);
   return `${row?.id}@${row?.created}`;
@@ -56,8 +56,8 @@ const OF_AN_ENCRYPT = {
   context: false,
 };
 
-describe('the audit has one line for each operation', () => {
-  it('over HTTP, with the caller that IAM names, the keys used and the result', async () => {
+describe('the audit has one line per operation', () => {
+  it('over HTTP, with the caller from IAM, the keys used and the result', async () => {
     const send = openDoor({ world });
     const { body } = await send(request('encrypt', { plaintext: SECRET }));
     const line = { ...OF_AN_ENCRYPT, door: 'http', principal: IAM, keys: [keyOf('tenant-1')] };
@@ -70,7 +70,7 @@ describe('the audit has one line for each operation', () => {
     ]);
   });
 
-  it("over HTTP with a token, with its issuer and subject, also where the token's claims do not allow it", async () => {
+  it("over HTTP with a token, with its issuer and subject, even if the token's claims do not allow the operation", async () => {
     const auth = { kind: 'jwt', partitionsClaim: 'tenants' } as const;
     const send = openDoor({ world, auth });
     const event = sampleEvent('api-encrypt-jwt');
@@ -85,7 +85,7 @@ describe('the audit has one line for each operation', () => {
     expect(world.log.take().filter((call) => call.includes('x'))).toEqual([]);
   });
 
-  it('by direct invocation, whose caller CloudTrail knows', async () => {
+  it('by direct invocation, without a caller, because CloudTrail records it', async () => {
     const invoke = openDirectDoor({ world });
     await invoke({ operation: 'encrypt', partition: 'tenant-1', plaintext: SECRET });
     const line = { ...OF_AN_ENCRYPT, door: 'direct', principal: null, keys: [keyOf('tenant-1')] };
@@ -94,7 +94,7 @@ describe('the audit has one line for each operation', () => {
     expect(audit()).toEqual([{ ...line, keys: [], result: 'InvalidRequest' }]);
   });
 
-  it("for each message of a queue, with the sender's id", async () => {
+  it("of each queue message, with the sender's id", async () => {
     const take = openQueueDoor({ world });
     const bad = { ...(sealing() as Record<string, unknown>), fields: ['$.missing'] };
     await take([queueRecord('m1', sealing()), queueRecord('m2', bad)]);
@@ -112,7 +112,7 @@ describe('the audit has one line for each operation', () => {
     );
   });
 
-  it('also if something goes wrong that nobody thought of, or if a record does not open', async () => {
+  it('even after an unexpected error, or with an unreadable record', async () => {
     const keyfold = {
       session: () => {
         throw new RangeError(SECRET);
@@ -127,7 +127,7 @@ describe('the audit has one line for each operation', () => {
     expect(audit()).toMatchObject([{ result: 'RecordUnreadable', items: 1 }]);
   });
 
-  it('with how many items there were and how many failed, and each key once', async () => {
+  it('with the numbers of items and failures, and each key once', async () => {
     const send = openDoor({ world });
     const { body } = await send(request('encrypt-batch', { items: [{ plaintext: SECRET }, { plaintext: '' }, {}] }));
     const [first, second] = body['results'] as object[];
@@ -140,7 +140,7 @@ describe('the audit has one line for each operation', () => {
     expect(line).not.toHaveProperty('failed');
   });
 
-  it('with each of two keys that were made in one second', () => {
+  it('with both keys if two were created in the same second', () => {
     const trail = new AuditTrail();
     for (const id of ['_IK_p_svc_prod_us-west-2', '_IK_p_svc_prod_us-east-1', '_IK_p_svc_prod_us-west-2']) {
       trail.keyUsed({ id, created: 60 } as never);
@@ -149,7 +149,7 @@ describe('the audit has one line for each operation', () => {
     expect(trail.entry(asked, 'ok').keys).toEqual(['_IK_p_svc_prod_us-west-2@60', '_IK_p_svc_prod_us-east-1@60']);
   });
 
-  it('with ten keys at most', async () => {
+  it('with at most ten keys', async () => {
     const send = openDoor({ world });
     const items: object[] = [];
     for (let i = 0; i < 12; i += 1) {
@@ -165,14 +165,14 @@ describe('the audit has one line for each operation', () => {
 const JWT = { kind: 'jwt', partitionsClaim: 'tenants' } as const;
 it.for([
   ['the ARN that signed the request', { kind: 'iam' }, { userArn: IAM, claims: { sub: 's' } }, IAM],
-  ['nobody, if IAM names none', { kind: 'iam' }, {}, null],
-  ['nobody, if what IAM names is no text', { kind: 'iam' }, { userArn: 1 }, null],
+  ['null if IAM names none', { kind: 'iam' }, {}, null],
+  ['null if the ARN from IAM is not a string', { kind: 'iam' }, { userArn: 1 }, null],
   ['issuer and subject of a token', JWT, { claims: { iss: 'i', sub: 's' }, userArn: IAM }, 'i#s'],
-  ['the subject alone of a token without an issuer', JWT, { claims: { sub: 's' } }, '#s'],
-  ['nobody, if the token has no subject', JWT, { claims: { iss: 'i' } }, null],
-  ['nobody, if the subject is no text', JWT, { claims: { iss: 'i', sub: 1 } }, null],
-  ['nobody, if there are no claims', JWT, {}, null],
-  ['nobody, if nobody is asked', { kind: 'none' }, {}, null],
+  ['only the subject of a token without an issuer', JWT, { claims: { sub: 's' } }, '#s'],
+  ['null if the token has no subject', JWT, { claims: { iss: 'i' } }, null],
+  ['null if the subject is not a string', JWT, { claims: { iss: 'i', sub: 1 } }, null],
+  ['null if there are no claims', JWT, {}, null],
+  ['null without an authorizer', { kind: 'none' }, {}, null],
 ] as readonly (readonly [string, AuthConfig, Record<string, unknown>, string | null])[])(
   'the principal is %s',
   ([, auth, found, principal]) => {
@@ -180,13 +180,13 @@ it.for([
   },
 );
 
-it.for(['ERROR', 'SILENT'])('the audit is written whatever the level of the log, but for SILENT: %s', async (level) => {
+it.for(['ERROR', 'SILENT'])('the audit is written at every log level except SILENT: %s', async (level) => {
   vi.stubEnv('POWERTOOLS_LOG_LEVEL', level);
   await openDoor({ world })(request('encrypt', { plaintext: SECRET }), lambdaContext());
   expect(audit()).toHaveLength(level === 'SILENT' ? 0 : 1);
 });
 
-it('docs/audit.md has the fields of the line, in their order', async () => {
+it('docs/audit.md lists the fields of the line in order', async () => {
   const guide = readFileSync(new URL('../../../docs/audit.md', import.meta.url), 'utf8');
   const [, table = ''] = /^\| field .*?\n\|[ -|]*\n(.*?)\n\n/ms.exec(guide) ?? [];
   const fields = [...table.matchAll(/^\| `(\w+)`/gm)].map(([, name]) => name);
@@ -202,7 +202,7 @@ it('docs/audit.md has the fields of the line, in their order', async () => {
   expect(new Set(names.flat())).toEqual(new Set(fields));
 });
 
-it('what is no operation of a partition has no line', async () => {
+it('a request that is no operation of a partition has no audit line', async () => {
   const send = openDoor({ world });
   await send(sampleEvent('api-health-iam'));
   await send(request('destroy', {}));

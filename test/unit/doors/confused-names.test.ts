@@ -2,14 +2,14 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { documentOf } from '../../../src/client/documents.ts';
 import { requestOf } from '../../../src/doors/json-request.ts';
 import { openDirectDoor } from '../../support/direct-door.ts';
-import { FakeWorld } from '../../support/fakes.ts';
+import { FakeDependencies } from '../../support/fakes.ts';
 import { captureOutput, openDoor, request } from '../../support/http-door.ts';
 import { FakeQueues, openQueueDoor, OUTPUT, queueRecord } from '../../support/queue-door.ts';
 
 /**
- * Once `JSON.parse` of Node 24.21 has read `{"x":0,"\\":0}` and `{"x":0,"\n":0}`, it takes `"\n"` behind `"x"` for a
- * backslash, and so it does `"\u00e9"`, which is how Python writes é. What it has learnt from one tenant it applies to
- * another.
+ * A bug of `JSON.parse` in Node 24.21. After it has parsed `{"x":0,"\\":0}` and `{"x":0,"\n":0}`, it takes the name
+ * `"\n"` after `"x"` for a backslash. The same happens to `"\u00e9"`, Python's spelling of é. So one tenant's document
+ * can change how another's is read.
  */
 function poison(): void {
   for (const text of ['{"x":0,"\\\\":0}', '{"x":0,"\\n":0}', '{"x":0,"caf\\\\":0}', '{"x":0,"caf\\n":0}'])
@@ -22,9 +22,12 @@ beforeEach(() => {
 });
 afterEach(() => vi.restoreAllMocks());
 
-/** What an encrypt-fields of a document, as it is written, comes to by direct invocation. A refusal touches no key. */
+/**
+ * Sends the text of a document to encrypt-fields by direct invocation and returns the outcome. A refusal must not touch
+ * any key.
+ */
 async function sealDirectly(document: string): Promise<unknown> {
-  const world = new FakeWorld();
+  const world = new FakeDependencies();
   const event = `{"operation":"encrypt-fields","partition":"p","fields":["$.x"],"document":${document}}`;
   const { payload, error } = await openDirectDoor({ world })(event);
   return payload ?? { ...error, keysTouched: world.log.take().length > 0 };
@@ -36,8 +39,8 @@ const REFUSED = expect.objectContaining({
   keysTouched: false,
 }) as object;
 
-it('a document with a name that JSON.parse has taken for another is refused', async () => {
-  // The first of the file, since what JSON.parse confuses depends on all that it has read before.
+it('a document with a name that JSON.parse confused with another is refused', async () => {
+  // This test is the first of the file, because the confusion depends on everything that JSON.parse has parsed before.
   for (const [written, taken] of [
     ['\\n', '\\'],
     ['\\u00e9', '\\'],
@@ -48,7 +51,7 @@ it('a document with a name that JSON.parse has taken for another is refused', as
   }
 });
 
-/** Members of a document, as they are written, by their true names. */
+/** The members of a document as written, with their true names. */
 const NAMES = [
   ['\n', '\\n'],
   ['é', '\\u00e9'],
@@ -61,28 +64,31 @@ const NAMES = [
   ['plain', 'pl\\u0061in'],
 ] as const;
 
-describe('by direct invocation', () => {
+describe('a direct invocation', () => {
   it.for([
-    ['that is a line feed', '{"x":0,"\\n":1}'],
-    ['that is a backslash', '{"x":0,"\\\\":1}'],
-    ['with a backslash in it', '{"x":0,"a\\\\b":1}'],
+    ['of a line feed', '{"x":0,"\\n":1}'],
+    ['of a backslash', '{"x":0,"\\\\":1}'],
+    ['with an inner backslash', '{"x":0,"a\\\\b":1}'],
     ['with a quotation mark', '{"x":0,"\\"":1}'],
     ['with a control character', '{"x":0,"\\u0001":1}'],
-    ['with half of a character', '{"x":0,"\\ud800":1}'],
-    ['with the other half of one', '{"x":0,"\\udfff":1}'],
-    ['deep inside', '[{"a":[{"x":0,"\\n":1}]}]'],
-    ['in what is sealed', '{"x":{"x":0,"\\n":1}}'],
-  ] as const)('a document with a name %s is refused with a pointer to documentText', async ([, document]) => {
+    ['of a high surrogate', '{"x":0,"\\ud800":1}'],
+    ['of a low surrogate', '{"x":0,"\\udfff":1}'],
+    ['of a line feed at depth', '[{"a":[{"x":0,"\\n":1}]}]'],
+    ['of a line feed in a selected field', '{"x":{"x":0,"\\n":1}}'],
+  ] as const)('with a name %s in its document is refused with a pointer to documentText', async ([, document]) => {
     expect(await sealDirectly(document)).toEqual(REFUSED);
   });
 
-  it.for(['é', 'café', 'plain'])('a document with the name %s, escaped, is refused or keeps it', async (name) => {
-    const written = name.replace(/[éi]/, (letter) => `\\u00${letter.charCodeAt(0).toString(16)}`);
-    const kept = expect.stringContaining(`"${name}":1}`) as string;
-    expect([REFUSED, kept]).toContainEqual(await sealDirectly(`{"x":0,"${written}":1}`));
-  });
+  it.for(['é', 'café', 'plain'])(
+    'with the escaped name %s in its document is refused or keeps that name',
+    async (name) => {
+      const written = name.replace(/[éi]/, (letter) => `\\u00${letter.charCodeAt(0).toString(16)}`);
+      const kept = expect.stringContaining(`"${name}":1}`) as string;
+      expect([REFUSED, kept]).toContainEqual(await sealDirectly(`{"x":0,"${written}":1}`));
+    },
+  );
 
-  it('names that are written as they are pass, and a documentText with any name does', async () => {
+  it('with unescaped names is accepted, and one with any names in documentText is too', async () => {
     const invoke = openDirectDoor();
     const about = { operation: 'encrypt-fields', partition: 'p', fields: ['$.x'] };
     const document = { x: 0, é: 1, '/': 2, '€': 3, ' ': 4, '\u{1f511}': 5, ['__proto__']: 6, '\ud7ff\ue000': 7 };
@@ -96,7 +102,7 @@ describe('by direct invocation', () => {
   });
 
   it.for(NAMES)(
-    'an answer with the name %j, written "%s", holds that name or points to documentText',
+    'whose answer has the name %j, written "%s", keeps that name or points to documentText',
     async ([name, written]) => {
       const invoke = openDirectDoor();
       const sealed = await invoke({
@@ -119,7 +125,7 @@ describe('by direct invocation', () => {
 });
 
 describe('over HTTP', () => {
-  it('a request has its own names, and not those that JSON.parse takes them for', () => {
+  it('a request keeps its names even if JSON.parse would confuse them', () => {
     const { value } = requestOf('{"x":0,"\\n":1}');
     expect(Object.keys(value as object)).toEqual(['x', '\n']);
   });
@@ -134,7 +140,7 @@ describe('over HTTP', () => {
     expect(opened.body).toEqual({ documentText: document });
   });
 
-  it('members of a request and of a record are read by their names, however they are written', async () => {
+  it('the members of a request and of a record are found by name, however the name is escaped', async () => {
     const door = openDoor();
     for (const text of ['{"plaintex\\\\":0}', '{"plaintex\\n":0}', '{"a":0,"Ke\\\\":0}', '{"a":0,"Ke\\n":0}'])
       JSON.parse(text);
@@ -145,7 +151,7 @@ describe('over HTTP', () => {
   });
 });
 
-it('in a queue, a message keeps its names', async () => {
+it('a queue message keeps its names', async () => {
   const queues = new FakeQueues();
   const body = '{"x":0,"part\\u0069tion":"p","document":{"x":0,"\\u00e9":1,"\\n":2},"fields":["$.x"]}'.replace(
     '"x":0,',
@@ -165,7 +171,7 @@ describe('in the client', () => {
     },
   );
 
-  it('a document without such a name is a value', () => {
+  it('a document without such a name is returned as a value', () => {
     expect(documentOf('{"x":0,"é":"\\n","a\\"b":1}', 'r')).toEqual({ x: 0, é: '\n', 'a"b': 1 });
   });
 });

@@ -1,10 +1,7 @@
-/**
- * Values that are nested as deeply as a body allows, at every door: the code that looks at each level must not call
- * itself for it.
- */
+/** Sends values with the greatest allowed depth to every door. Code that visits each level must not recurse. */
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { isNestedTooDeeply } from '../../../src/records/json-depth.ts';
-import { FakeWorld } from '../../support/fakes.ts';
+import { FakeDependencies } from '../../support/fakes.ts';
 import { openDirectDoor } from '../../support/direct-door.ts';
 import { captureOutput, openDoor, request } from '../../support/http-door.ts';
 import { operate } from '../../support/operations.ts';
@@ -13,10 +10,10 @@ import { DEAD_LETTERS, FakeQueues, openQueueDoor, queueRecord } from '../../supp
 const DEEP = '['.repeat(60_000) + ']'.repeat(60_000);
 const DEEP_OBJECT = '{"a":'.repeat(60_000) + '1' + '}'.repeat(60_000);
 
-let world: FakeWorld;
+let world: FakeDependencies;
 
 beforeEach(() => {
-  world = new FakeWorld();
+  world = new FakeDependencies();
   captureOutput();
 });
 
@@ -24,7 +21,7 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-/** A body's text sent through each door: the code of the error that it is answered with, if any. */
+/** Sends a body through each door and returns the error code of each answer, if any. */
 async function throughAllDoors(operation: string, body: string): Promise<Record<string, unknown>> {
   const { body: answer } = await openDoor({ world })(request(operation, body));
   const event = `{"operation":"${operation}","partition":"tenant-1",${body.slice(1)}`;
@@ -44,7 +41,7 @@ function everywhere(code: string | undefined): Record<string, unknown> {
   return { http: code, direct: code, queue: code };
 }
 
-/** Bytes, sealed as a compact record whose label says that they are a field. */
+/** Bytes in a compact record whose label marks them as a field. */
 async function relabelled(text: string): Promise<string> {
   const plaintext = Buffer.from(text).toString('base64');
   const { record } = await operate(world.process()).answer('encrypt', { plaintext, format: 'compact' });
@@ -52,7 +49,7 @@ async function relabelled(text: string): Promise<string> {
 }
 
 it.for([DEEP, DEEP_OBJECT, DEEP.slice(0, 60_000)])(
-  '%# a payload relabelled as a field is an unreadable record',
+  'in case %#, a payload relabelled as a field is an unreadable record',
   async (text) => {
     const field = await relabelled(text);
     const body = { document: { field }, all: true };
@@ -62,8 +59,8 @@ it.for([DEEP, DEEP_OBJECT, DEEP.slice(0, 60_000)])(
   },
 );
 
-it('a field of the greatest depth that is sealed comes back through every door', async () => {
-  // The request's own object is a level, too.
+it('a field of the greatest depth is encrypted and decrypted through every door', async () => {
+  // The request's own object is a level too.
   const document = '['.repeat(99) + '"]{"' + ']'.repeat(99);
   const answer = await operate(world.process()).ask('encrypt-fields', `{"document":${document},"fields":["$"]}`);
   const body = `{"document":[${answer.slice('{"document":'.length, -1)}],"all":true}`;
@@ -80,11 +77,11 @@ it.for([
   ['decrypt', `{"record":${DEEP_OBJECT}}`],
   ['decrypt', `{"record":{"Key":${DEEP_OBJECT},"Data":""}}`],
   ['rewrap', `{"record":"eA==","more":${DEEP}}`],
-] as const)('%# a request that is nested too deeply is invalid: %s', async ([operation, body]) => {
+] as const)('in case %#, a request that is nested too deeply is refused: %s', async ([operation, body]) => {
   expect(await throughAllDoors(operation, body)).toEqual(everywhere('InvalidRequest'));
 });
 
-it('what a record has besides its members is dropped or refused, however deeply it is nested', async () => {
+it('additional members of a record are dropped or refused, at any depth', async () => {
   const { record } = await operate(world.process()).answer('encrypt', { plaintext: '' });
   const body = JSON.stringify({ record }).replace('"Key":', `"more":${DEEP},"Key":`);
   for (const [operation, text] of [
@@ -103,6 +100,6 @@ it.for([
   [true, '['.repeat(101) + ']'.repeat(101)],
   [false, JSON.stringify({ ['['.repeat(500)]: '\\"['.repeat(500) })],
   [true, `["\\\\",${'{"a":'.repeat(100)}1${'}'.repeat(100)}]`],
-] as const)('%# the depth of a text counts brackets outside of strings: %s', ([isTooDeep, text]) => {
+] as const)('in case %#, the depth of a text counts only brackets outside of strings: %s', ([isTooDeep, text]) => {
   expect(isNestedTooDeeply(text)).toBe(isTooDeep);
 });

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { KeyfoldError } from '../../../src/index.ts';
 import { openDirectDoor } from '../../support/direct-door.ts';
-import { FakeWorld } from '../../support/fakes.ts';
+import { FakeDependencies } from '../../support/fakes.ts';
 import { captureOutput, lambdaContext } from '../../support/http-door.ts';
 
 const HELLO = 'aGVsbG8=';
@@ -26,7 +26,7 @@ function parsed(payload: string | undefined): Record<string, unknown> {
 }
 
 describe('by direct invocation', () => {
-  it('what is encrypted is decrypted, and the event names operation and partition', async () => {
+  it('an encrypted payload decrypts, and the event names operation and partition', async () => {
     const invoke = openDirectDoor();
     const sealed = parsed((await invoke(sampleEvent('encrypt'))).payload);
     expect(Object.keys(sealed)).toEqual(['record']);
@@ -46,14 +46,14 @@ describe('by direct invocation', () => {
     ]);
   });
 
-  it('a partition may be one that no path can name', async () => {
+  it('a partition may have a name that no HTTP path can have', async () => {
     const invoke = openDirectDoor();
     const { payload } = await invoke({ ...sampleEvent('encrypt'), partition: 'Zürich/../a b' });
     expect(payload).toMatch(/^\{"record":/);
   });
 
-  it('only what the function serves is served', async () => {
-    const world = new FakeWorld();
+  it('a function performs only the operations that its settings list', async () => {
+    const world = new FakeDependencies();
     const serves = { operations: ['encrypt', 'rewrap'] as const, partitions: ['tenant-1', 'team-*'] };
     const invoke = openDirectDoor({ world, config: { serves } });
     for (const event of [
@@ -67,10 +67,10 @@ describe('by direct invocation', () => {
   });
 });
 
-describe('the digits of numbers', () => {
+describe('a number in a document', () => {
   const DIGITS = '{"a":4111111111111111.10,"b":-0,"c":12345678901234567890,"d":[1.0,1E2],"__proto__":{"e":1e400}}';
 
-  it('are all there in a documentText', async () => {
+  it('keeps all digits in a documentText', async () => {
     const invoke = openDirectDoor();
     const about = { partition: 'tenant-1', fields: ['$.*'] };
     const sealed = await invoke({ operation: 'encrypt-fields', ...about, documentText: DIGITS });
@@ -80,7 +80,7 @@ describe('the digits of numbers', () => {
     expect(parsed(opened.payload)).toEqual({ documentText: DIGITS });
   });
 
-  it('are all there in a document that was sealed from text', async () => {
+  it('keeps all digits in a document that was encrypted from text', async () => {
     const invoke = openDirectDoor();
     const partition = 'tenant-1';
     const sealed = await invoke({ operation: 'encrypt-fields', partition, fields: ['$.*'], documentText: DIGITS });
@@ -89,7 +89,7 @@ describe('the digits of numbers', () => {
     expect(opened.payload).toBe(`{"document":${DIGITS}}`);
   });
 
-  it('that a double holds come through a document', async () => {
+  it('is accepted if a double holds it exactly', async () => {
     const invoke = openDirectDoor();
     const partition = 'tenant-1';
     const document = '{"a":9007199254740991,"b":-0,"c":0.1,"d":1e-7}';
@@ -100,9 +100,9 @@ describe('the digits of numbers', () => {
   });
 
   it.for(['9007199254740993', '[-12345678901234567890]', '{"a":1e400}', '1e20'])(
-    'that Lambda may have changed are refused, and the caller is told of documentText: %s',
+    'is refused with a pointer to documentText if Lambda may have changed it: %s',
     async (document) => {
-      const world = new FakeWorld();
+      const world = new FakeDependencies();
       const event = `{"operation":"encrypt-fields","partition":"p","fields":["$"],"document":${document}}`;
       const { error } = await openDirectDoor({ world })(event);
       expect(error?.errorType).toBe('InvalidRequest');
@@ -112,7 +112,7 @@ describe('the digits of numbers', () => {
   );
 });
 
-describe('a failure', () => {
+describe('a failed direct invocation', () => {
   it.for([
     ['null', 'InvalidRequest'],
     ['[]', 'InvalidRequest'],
@@ -126,8 +126,8 @@ describe('a failure', () => {
     ],
     ['{"operation":"encrypt-fields","partition":"p","fields":["$.a"],"document":{}}', 'FieldNotFound'],
     [`{"operation":"encrypt","partition":"p","plaintext":"${'A'.repeat(1336)}"}`, 'PayloadTooLarge'],
-  ] as const)('of %.80s is %s, before any key is touched', async ([event, code]) => {
-    const world = new FakeWorld();
+  ] as const)('with the event %.80s has the code %s and touches no key', async ([event, code]) => {
+    const world = new FakeDependencies();
     const { error } = await openDirectDoor({ world, config: { plaintextLimitBytes: 1000 } })(event);
     expect(error).toMatchObject({ errorType: code, errorMessage: expect.stringMatching(/\.$/) as string });
     expect(world.log.take()).toEqual([]);
@@ -137,11 +137,11 @@ describe('a failure', () => {
     [{ partition: 'p', document: 1, fields: ['$'] }, /^operation must be one of encrypt, decrypt, /],
     [{ operation: 'encrypt', plaintext: '' }, /^The event must have a partition\.$/],
     [{ operation: 'encrypt', partition: 1, plaintext: '' }, /^partition must be a string\.$/],
-  ] as const)('of %j says what is wrong', async ([event, message]) => {
+  ] as const)('with the event %j names the fault', async ([event, message]) => {
     expect((await openDirectDoor()(event)).error?.errorMessage).toMatch(message);
   });
 
-  it('is an answer of one byte more than Lambda hands over', async () => {
+  it("is caused by an answer one byte larger than Lambda's limit", async () => {
     const invoke = openDirectDoor();
     const about = { operation: 'encrypt-fields', partition: 'p', fields: ['$.a'] };
     const ask = (b: string): ReturnType<typeof invoke> => invoke({ ...about, document: { a: 1, b } });
@@ -151,7 +151,7 @@ describe('a failure', () => {
     expect((await ask(`${most}x`)).error?.errorType).toBe('PayloadTooLarge');
   });
 
-  it('has its code for a name, and no cause and no stack for anyone to read', async () => {
+  it('has its code as the error name, and returns no cause and no stack', async () => {
     const invoke = openDirectDoor();
     const sealed = parsed((await invoke(sampleEvent('encrypt'))).payload);
     const { error, runtimeLog } = await invoke({ operation: 'decrypt', partition: 'tenant-2', ...sealed });
@@ -168,9 +168,9 @@ describe('a failure', () => {
   });
 
   it.for(['KmsThrottled', 'KmsUnavailable', 'MetastoreUnavailable', 'KeyNotYetVisible'] as const)(
-    'that a later try may mend can be told by its name: %s',
+    'has a distinct error name if a retry may help: %s',
     async (code) => {
-      const world = new FakeWorld();
+      const world = new FakeDependencies();
       world.metastore.interfere = () => Promise.reject(new KeyfoldError(code, 'Why.', { cause: new Error('inner') }));
       const { error, runtimeLog } = await openDirectDoor({ world })(sampleEvent('encrypt'));
       expect(error).toEqual({ errorType: code, errorMessage: 'Why.', trace: [`${code}: Why.`] });
@@ -178,15 +178,15 @@ describe('a failure', () => {
     },
   );
 
-  it('comes before the invocation ends', async () => {
-    const world = new FakeWorld();
+  it("ends before the invocation's time is up", async () => {
+    const world = new FakeDependencies();
     world.metastore.interfere = () => new Promise(() => {});
     const { error } = await openDirectDoor({ world })(sampleEvent('encrypt'), lambdaContext(530));
     expect(error?.errorType).toBe('DeadlineExceeded');
   });
 
-  it('that is ours is Internal, and its text goes neither out nor into the log', async () => {
-    const world = new FakeWorld();
+  it('has the code Internal after an unexpected error, whose text is neither returned nor logged', async () => {
+    const world = new FakeDependencies();
     world.metastore.interfere = () => Promise.reject(new TypeError('CANARY is not a function'));
     const failed = await openDirectDoor({ world })(sampleEvent('encrypt'));
     expect(failed.error?.errorType).toBe('Internal');
@@ -195,7 +195,7 @@ describe('a failure', () => {
   });
 });
 
-it('nothing of an event is in any log line or error, whatever powertools is told', async () => {
+it('logs nothing of the event, even if powertools is set to log events', async () => {
   vi.stubEnv('POWERTOOLS_LOGGER_LOG_EVENT', 'true');
   vi.stubEnv('POWERTOOLS_LOG_LEVEL', 'DEBUG');
   const invoke = openDirectDoor();

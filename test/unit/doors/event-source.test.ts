@@ -6,7 +6,7 @@ import { httpDoor } from '../../../src/doors/http.ts';
 import { queueDoor } from '../../../src/doors/queue.ts';
 import { scheduleDoor } from '../../../src/doors/schedule.ts';
 import { createTelemetry } from '../../../src/doors/telemetry.ts';
-import { FakeWorld } from '../../support/fakes.ts';
+import { FakeDependencies } from '../../support/fakes.ts';
 import { captureOutput, DOOR_CONFIG, lambdaContext, request, sampleEvent } from '../../support/http-door.ts';
 import { FakeQueues, QUEUE_CONFIG, queueRecord, sealing } from '../../support/queue-door.ts';
 
@@ -43,7 +43,7 @@ const loadBalancer = {
 const queueEvent: SQSEvent = { Records: [queueRecord('a', sealing())] };
 const recordOf = (source: string): object => ({ Records: [{ eventSource: source, messageId: 'a', body: '{}' }] });
 
-/** Events by where they come from. */
+/** Events by their source. */
 const EVENTS = {
   'an HTTP API': gateway,
   'a function URL': functionUrl,
@@ -85,7 +85,7 @@ const EVENTS = {
 
 type Source = keyof typeof EVENTS;
 
-/** Every function: what it serves, and the words with which it refuses all else. */
+/** Every function: the events that it handles, and the words with which it refuses others. */
 const FUNCTIONS = {
   http: {
     serves: ['an HTTP API'],
@@ -139,7 +139,7 @@ const FUNCTIONS = {
   {
     serves: readonly Source[];
     says: RegExp;
-    open: (world: FakeWorld) => (event: never, context: ReturnType<typeof lambdaContext>) => Promise<unknown>;
+    open: (world: FakeDependencies) => (event: never, context: ReturnType<typeof lambdaContext>) => Promise<unknown>;
   }
 >;
 
@@ -149,9 +149,9 @@ const CASES = Object.entries(FUNCTIONS).flatMap(([name, { serves, says, open }])
   ),
 );
 
-describe('a function serves the events that it is for, and says so to any other:', () => {
-  it.for(CASES)('%s, the event of %s', async ([, source, isServed, says, open]) => {
-    const world = new FakeWorld();
+describe('a function handles only events of its own source', () => {
+  it.for(CASES)('the %s function handles or refuses the event of %s', async ([, source, isServed, says, open]) => {
+    const world = new FakeDependencies();
     const outcome = await open(world)(EVENTS[source] as never, lambdaContext()).catch((error: unknown) => error);
     const told = outcome instanceof Error ? outcome.message : JSON.stringify(outcome ?? '').replaceAll('\\"', '"');
     expect(says.test(told)).toBe(!isServed);
@@ -159,31 +159,37 @@ describe('a function serves the events that it is for, and says so to any other:
   });
 });
 
-describe('an event is not taken for another because it lacks one thing:', () => {
+describe('the recognition of an event', () => {
   const [record] = queueEvent.Records;
 
-  it.for(['version', 'routeKey', 'rawPath', 'headers', 'requestContext'])('a request without %s', (name) => {
+  it.for(['version', 'routeKey', 'rawPath', 'headers', 'requestContext'])('rejects a request without %s', (name) => {
     expect(isFromGateway(gateway)).toBe(true);
     expect(isFromGateway({ ...gateway, [name]: undefined })).toBe(false);
     expect(isFromGateway({ ...gateway, [name]: [] })).toBe(false);
   });
 
-  it.for([['http'], ['domainName'], ['http', {}]] as const)('a request without its %s', ([name, value]) => {
-    expect(isFromGateway({ ...gateway, requestContext: { ...context, [name]: value } })).toBe(false);
-  });
+  it.for([['http'], ['domainName'], ['http', {}]] as const)(
+    'rejects a request whose requestContext has no valid %s',
+    ([name, value]) => {
+      expect(isFromGateway({ ...gateway, requestContext: { ...context, [name]: value } })).toBe(false);
+    },
+  );
 
-  it.for(['eventSource', 'eventSourceARN', 'messageId', 'body', 'attributes'])('a message without %s', (name) => {
-    expect(isFromQueue({ Records: [record] })).toBe(true);
-    expect(isFromQueue({ Records: [record, { ...record, [name]: undefined }] })).toBe(false);
-    expect(isFromQueue({ Records: [{ ...record, [name]: [] }] })).toBe(false);
-  });
+  it.for(['eventSource', 'eventSourceARN', 'messageId', 'body', 'attributes'])(
+    'rejects a message without %s',
+    (name) => {
+      expect(isFromQueue({ Records: [record] })).toBe(true);
+      expect(isFromQueue({ Records: [record, { ...record, [name]: undefined }] })).toBe(false);
+      expect(isFromQueue({ Records: [{ ...record, [name]: [] }] })).toBe(false);
+    },
+  );
 
-  it('a message of another service', () => {
+  it('rejects a message of another service', () => {
     expect(isFromQueue({ Records: [{ ...record, eventSource: 'aws:s3' }] })).toBe(false);
     expect(isFromQueue({ Records: record })).toBe(false);
   });
 
-  it('half of a direct invocation is one, whose answer says what it lacks', () => {
+  it('accepts half of a direct invocation, so that the answer can name the missing part', () => {
     expect([{ operation: 'encrypt' }, { partition: 'p' }, {}, null].map(isInvocation)).toEqual([
       true,
       true,
@@ -203,40 +209,37 @@ describe('an event is not taken for another because it lacks one thing:', () => 
     [{ source: 'aws.scheduler' }, true],
     [{ source: 'aws.ec2' }, false],
     [{ 'detail-type': 'Scheduled Event' }, false],
-  ] as const)('%j is a schedule or by hand: %s', ([event, expected]) => {
+  ] as const)('accepts %j as an event of the schedule or an invocation by hand: %s', ([event, expected]) => {
     expect(isFromSchedule(event)).toBe(expected);
   });
 });
 
 function answer(source: Source): Promise<unknown> {
-  return FUNCTIONS.http.open(new FakeWorld())(EVENTS[source] as never, lambdaContext());
+  return FUNCTIONS.http.open(new FakeDependencies())(EVENTS[source] as never, lambdaContext());
 }
 
-describe('over HTTP an event of another source', () => {
+describe('the HTTP function, given an event of another source,', () => {
   it.for([
     ['a function URL', 'JKJaXmPLvHcESHA='],
     ['a REST API', 'JKJaXmPLvHcESHA='],
     ['a load balancer', 'aws-request'],
-  ] as const)(
-    'has a response for its sender, if that reads one: %s, with the request id %s',
-    async ([source, requestId]) => {
-      expect(await answer(source)).toMatchObject({
-        statusCode: 400,
-        headers: { 'content-type': 'application/problem+json' },
-        body: expect.stringContaining(`"requestId":"${requestId}"`) as string,
-      });
-    },
-  );
+  ] as const)('answers the sender in the HTTP format: %s, with the request id %s', async ([source, requestId]) => {
+    expect(await answer(source)).toMatchObject({
+      statusCode: 400,
+      headers: { 'content-type': 'application/problem+json' },
+      body: expect.stringContaining(`"requestId":"${requestId}"`) as string,
+    });
+  });
 
   it.for(['a queue', 'S3', 'a warm-up ping', 'a rule of EventBridge', 'null'] as const)(
-    'fails the invocation, so that nothing takes it for done: %s',
+    'fails the invocation, so that the event is not lost: %s',
     async (source) => {
       await expect(answer(source)).rejects.toMatchObject({ code: 'InvalidRequest' });
     },
   );
 });
 
-it('the samples in events/ are for the function over HTTP', async () => {
-  const served = await FUNCTIONS.http.open(new FakeWorld())(sampleEvent('api-encrypt-iam'), lambdaContext());
+it('handles the samples in events/', async () => {
+  const served = await FUNCTIONS.http.open(new FakeDependencies())(sampleEvent('api-encrypt-iam'), lambdaContext());
   expect(served.statusCode).toBe(200);
 });

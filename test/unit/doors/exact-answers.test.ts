@@ -1,34 +1,35 @@
 /**
- * Answers of direct invocation that are larger or deeper than a request may be: what was opened adds to what was sent.
+ * Tests direct invocation with answers larger or deeper than a request may be, because decrypted fields add to the
+ * document.
  */
 import { beforeEach, afterEach, expect, it, vi } from 'vitest';
-import { FakeWorld } from '../../support/fakes.ts';
+import { FakeDependencies } from '../../support/fakes.ts';
 import { openDirectDoor } from '../../support/direct-door.ts';
 import { captureOutput } from '../../support/http-door.ts';
 import { operate } from '../../support/operations.ts';
 
-let world: FakeWorld;
+let world: FakeDependencies;
 
 beforeEach(() => {
-  world = new FakeWorld();
+  world = new FakeDependencies();
   captureOutput();
 });
 afterEach(() => vi.restoreAllMocks());
 
-/** The compact record of a value, written as it is. */
+/** The compact record of a value in this JSON spelling. */
 async function sealedValue(text: string): Promise<string> {
   const answer = await operate(world.process()).answer('encrypt-fields', { documentText: text, fields: ['$'] });
   return JSON.parse(answer['documentText'] as string) as string;
 }
 
-/** The compact record of any text, labelled as a field's. */
+/** The compact record of any text with the label of a field. */
 async function relabelled(text: string): Promise<string> {
   const plaintext = Buffer.from(text).toString('base64');
   const { record } = await operate(world.process()).answer('encrypt', { plaintext, format: 'compact' });
   return (record as string).replace('kf1.', 'kf1j.');
 }
 
-it.for(['"\\\\"', '"plain"', '1.0'])('a deep field in a deep document comes back: %s', async (value) => {
+it.for(['"\\\\"', '"plain"', '1.0'])('decrypt-fields returns a deep field in a deep document: %s', async (value) => {
   const nested = '['.repeat(99) + value + ']'.repeat(99);
   const document = JSON.parse('['.repeat(98) + JSON.stringify(await sealedValue(nested)) + ']'.repeat(98)) as unknown;
   const event = { operation: 'decrypt-fields', partition: 'tenant-1', document, all: true };
@@ -37,7 +38,7 @@ it.for(['"\\\\"', '"plain"', '1.0'])('a deep field in a deep document comes back
   expect(payload).toBe(`{"document":${'['.repeat(98)}${nested}${']'.repeat(98)}}`);
 });
 
-it.for(['"\\n"', '"n"'])('fields with more values than a request may have come back: %s', async (value) => {
+it.for(['"\\n"', '"n"'])('decrypt-fields returns more values than a request may have: %s', async (value) => {
   const field = `[${value}${',1.0'.repeat(60_000)}]`;
   const document = [await sealedValue(field), await sealedValue(field)];
   const event = { operation: 'decrypt-fields', partition: 'tenant-1', document, all: true };
@@ -47,7 +48,7 @@ it.for(['"\\n"', '"n"'])('fields with more values than a request may have come b
 });
 
 it.for(['{"a":"\\\\","a":1}', '{"a":0,"a":1}'])(
-  'an answer with two members of one name points to documentText: %s',
+  'an answer with two members of the same name points to documentText: %s',
   async (field) => {
     const document = { field: await relabelled(field) };
     const about = { operation: 'decrypt-fields', partition: 'tenant-1', all: true };

@@ -1,6 +1,6 @@
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { FakeWorld } from '../../support/fakes.ts';
+import { FakeDependencies } from '../../support/fakes.ts';
 import { captureOutput, openDoor, request, type Answer, type Event } from '../../support/http-door.ts';
 
 beforeEach(() => {
@@ -10,9 +10,9 @@ afterEach(() => vi.restoreAllMocks());
 
 const BODY = '{"plaintext":"aGVsbG8="}';
 
-/** What an encrypt is answered. `touched` says whether any key was. */
+/** Sends an encrypt and returns its answer. `touched` says whether the request touched any key. */
 async function send(change: (event: Event) => unknown, operation = 'encrypt'): Promise<Answer & { touched: boolean }> {
-  const world = new FakeWorld();
+  const world = new FakeDependencies();
   const event = request(operation, BODY);
   change(event);
   const answer = await openDoor({ world })(event);
@@ -27,7 +27,7 @@ function withBody(body: unknown): (event: Event) => unknown {
   return (event) => Object.assign(event, { body });
 }
 
-describe('the type of a body', () => {
+describe('the Content-Type header', () => {
   it.for([
     ['application/json', 200],
     ['application/json;', 200],
@@ -85,7 +85,7 @@ describe('the type of a body', () => {
   });
 });
 
-describe('the encoding of a body', () => {
+describe('the Content-Encoding header', () => {
   it.for([
     ['identity', 200],
     ['Identity', 200],
@@ -111,7 +111,7 @@ describe('a body', () => {
   it.for([
     ['in base64', withBytes(Buffer.from(BODY))],
     ['with white space around it', withBody(` \r\n\t${BODY}\n`)],
-  ] as const)('may be %s', async ([, change]) => {
+  ] as const)('is accepted %s', async ([, change]) => {
     expect((await send(change)).status).toBe(200);
   });
 
@@ -142,20 +142,20 @@ describe('a body', () => {
     ['that is an array', withBody(`[${BODY}]`), /\{"plaintext": …\}/],
     ['that is a string', withBody('"aGVsbG8="'), /\{"plaintext": …\}/],
     ['that is null as JSON', withBody('null'), /\{"plaintext": …\}/],
-  ] as const)('%s is refused, and the answer says so', async ([, change, detail]) => {
+  ] as const)('%s is refused with a reason', async ([, change, detail]) => {
     const answer = await send(change);
     expect(answer).toMatchObject({ status: 400, touched: false, body: { code: 'InvalidRequest' } });
     expect(answer.body['detail']).toMatch(detail);
   });
 
-  it('with a byte that is not UTF-8 inside a document is refused, and not sealed as another character', async () => {
+  it('that is not UTF-8 inside a document is refused, and not encrypted with another character', async () => {
     const bytes = Buffer.from('{"document":{"a":"\xe9"},"fields":["$.a"]}', 'latin1');
     const answer = await send(withBytes(bytes), 'encrypt-fields');
     expect(answer).toMatchObject({ status: 400, body: { detail: 'The body is not UTF-8.' } });
   });
 });
 
-describe('a name that stands twice in an object is refused:', () => {
+describe('an object with two members of the same name', () => {
   const record = '{"Key":{"Created":1,"Key":"AA==","ParentKeyMeta":{"KeyId":"a","Created":1}},"Data":"AA=="}';
   it.for([
     ['encrypt', '{"plaintext":"aGVsbG8=","plaintext":"aGVsbG8="}'],
@@ -183,7 +183,7 @@ describe('a name that stands twice in an object is refused:', () => {
     ['decrypt', '{"record":[{"":1,"":1}]}'],
     ['decrypt', '{"record":{"0":1,"1":{},"0":2}}'],
     ['decrypt', '{"record":{"a:b":":","a:b" : ":"}}'],
-  ] as const)('%s of %s', async ([operation, body]) => {
+  ] as const)('is refused by %s in the body %s', async ([operation, body]) => {
     const answer = await send(withBody(body), operation);
     expect(answer).toMatchObject({ status: 400, touched: false, body: { code: 'InvalidRequest' } });
     expect(answer.body['detail']).toBe('The request holds an object with two members of one name.');
@@ -193,15 +193,15 @@ describe('a name that stands twice in an object is refused:', () => {
 it.for([
   '{"record":{"KEYS","a:b":":","":"{:}","__proto__":{"a":1},"0":{"a":1}}}',
   ' { "record" : {\n"KEYS" , "a" : [ { "a" : 1 } , { "a" : {} } ] } } ',
-])('names that stand once in each object are not two: %s', async (body) => {
+])('equal names in different objects are accepted: %s', async (body) => {
   const door = openDoor();
   const sealed = (await door(request('encrypt', BODY))).body['record'];
   const text = body.replace('"KEYS"', () => JSON.stringify(sealed).slice(1, -1));
   expect((await door(request('decrypt', text))).body).toEqual({ plaintext: 'aGVsbG8=' });
 });
 
-it('a record is read the same in whichever order its members stand', async () => {
-  const world = new FakeWorld();
+it('a record may have its members in any order', async () => {
+  const world = new FakeDependencies();
   const door = openDoor({ world });
   const sealed = (await door(request('encrypt', BODY))).body['record'] as { Key: object; Data: string };
   for (const record of [sealed, { Data: sealed.Data, Key: sealed.Key }, { ...sealed, Note: 'caf\u00e9', 'a\\b': 1 }]) {
@@ -212,7 +212,7 @@ it('a record is read the same in whichever order its members stand', async () =>
 
 describe('HEAD', () => {
   it.for(['/v1/health', '/v1/openapi.json', '/live/v1/health'])(
-    'of %s is answered as GET, without a body',
+    'of %s is answered like GET, without a body',
     async (path) => {
       const event = request('encrypt', '');
       delete event.body;

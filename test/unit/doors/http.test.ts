@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { bodyLimitBytes } from '../../../src/doors/http-request.ts';
 import { problemResponse } from '../../../src/doors/problem.ts';
 import { KeyfoldError, type ErrorCode } from '../../../src/index.ts';
-import { FakeWorld } from '../../support/fakes.ts';
+import { FakeDependencies } from '../../support/fakes.ts';
 import { captureOutput, lambdaContext, openDoor, request, sampleEvent } from '../../support/http-door.ts';
 
 beforeEach(() => {
@@ -14,9 +14,9 @@ afterEach(() => {
 
 const HELLO = Buffer.from('hello').toString('base64');
 
-/** What a decrypt in a cold process is answered where the metastore fails. */
+/** The answer to a decrypt in a cold process whose metastore fails. */
 async function failingWith(error: Error): ReturnType<ReturnType<typeof openDoor>> {
-  const world = new FakeWorld();
+  const world = new FakeDependencies();
   const { body } = await openDoor({ world })(request('encrypt', { plaintext: HELLO }));
   world.metastore.interfere = () => {
     throw error;
@@ -25,7 +25,7 @@ async function failingWith(error: Error): ReturnType<ReturnType<typeof openDoor>
 }
 
 describe('over HTTP', () => {
-  it('what is encrypted is decrypted', async () => {
+  it('an encrypted payload decrypts', async () => {
     const send = openDoor();
     const sealed = await send(sampleEvent('api-encrypt-iam'));
     expect(sealed).toMatchObject({
@@ -36,14 +36,14 @@ describe('over HTTP', () => {
     expect((await send(request('decrypt', sealed.body))).body).toEqual({ plaintext: HELLO });
   });
 
-  it('an empty plaintext is a real one', async () => {
+  it('an empty plaintext is encrypted and decrypted', async () => {
     const send = openDoor();
     const sealed = await send(request('encrypt', { plaintext: '' }));
     expect((await send(request('decrypt', sealed.body))).body).toEqual({ plaintext: '' });
   });
 
-  it('a record is rewrapped when there is a later key, and comes back as it was when there is not', async () => {
-    const world = new FakeWorld();
+  it('a record is rewrapped if a later key exists, and otherwise returned unchanged', async () => {
+    const world = new FakeDependencies();
     const send = openDoor({ world });
     const { body } = await send(sampleEvent('api-encrypt-iam'));
     expect((await send(request('rewrap', body))).body).toEqual({ ...body, rewrapped: false });
@@ -53,7 +53,7 @@ describe('over HTTP', () => {
     expect((await send(request('decrypt', { record: moved.body['record'] }))).body).toEqual({ plaintext: HELLO });
   });
 
-  it('a plaintext is the same however its body is written', async () => {
+  it('a plaintext decrypts to the same bytes whatever the JSON spelling of the body', async () => {
     const send = openDoor();
     for (const body of [`{ "plaintext" : "${HELLO}" }`, `{"plaintext":"${HELLO.replace('=', '\\u003d')}"}`]) {
       const sealed = await send(request('encrypt', body));
@@ -61,13 +61,13 @@ describe('over HTTP', () => {
     }
   });
 
-  it('a body in base64 is a body', async () => {
+  it('a body may arrive in base64', async () => {
     const event = request('encrypt', Buffer.from(`{"plaintext":"${HELLO}"}`).toString('base64'));
     event.isBase64Encoded = true;
     expect((await openDoor()(event)).status).toBe(200);
   });
 
-  it('a record opens however its texts are escaped', async () => {
+  it('a record decrypts with any JSON escapes in its strings', async () => {
     const send = openDoor();
     const { body } = await send(request('encrypt', { plaintext: HELLO }));
     const text = JSON.stringify(body);
@@ -79,7 +79,7 @@ describe('over HTTP', () => {
     }
   });
 
-  it('a batch has as many items as are allowed, and those that fail are logged', async () => {
+  it('a batch may have the allowed number of items, and failed ones are logged', async () => {
     vi.restoreAllMocks();
     const output = captureOutput();
     const send = openDoor({ config: { maxItems: 2 } });
@@ -92,7 +92,7 @@ describe('over HTTP', () => {
   });
 
   it('health reports the last known state without a call', async () => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     const state = { kms: [{ region: 'us-west-2', state: 'ok' }], metastore: { state: 'ok' } };
     const answer = await openDoor({ world, health: () => state })(sampleEvent('api-health-iam'));
     expect(answer).toMatchObject({ status: 200, body: state });
@@ -100,7 +100,7 @@ describe('over HTTP', () => {
   });
 });
 
-describe('a problem', () => {
+describe('an HTTP request', () => {
   it.for([
     ['no JSON', 'encrypt', '{"plaintext":', 400, 'InvalidRequest'],
     ['an empty body', 'encrypt', '', 400, 'InvalidRequest'],
@@ -146,11 +146,11 @@ describe('a problem', () => {
       400,
       'InvalidRequest',
     ],
-    ['an operation that is none', 'toString', {}, 404, 'NotFound'],
+    ['an unknown operation', 'toString', {}, 404, 'NotFound'],
     ['a plaintext too large', 'encrypt', { plaintext: Buffer.alloc(1001).toString('base64') }, 413, 'PayloadTooLarge'],
     ['a body too large', 'encrypt', `{"plaintext":"${' '.repeat(80_000)}"}`, 413, 'PayloadTooLarge'],
-  ] as const)('with %s is told to the caller (%s)', async ([, operation, body, status, code]) => {
-    const world = new FakeWorld();
+  ] as const)('with %s fails with the documented answer (%s)', async ([, operation, body, status, code]) => {
+    const world = new FakeDependencies();
     const answer = await openDoor({ world, config: { plaintextLimitBytes: 1000 } })(request(operation, body));
     expect(answer).toMatchObject({
       status,
@@ -166,7 +166,7 @@ describe('a problem', () => {
     ['quotation marks, which JSON escapes twice', String.raw`\"`, 4],
     ['characters of three bytes', '€', 3],
     ['line breaks in its text', '\n', 2],
-  ] as const)('is an answer too large for Lambda once it is escaped: %s', async ([, character, bytes]) => {
+  ] as const)('fails if its escaped answer is too large for Lambda: %s', async ([, character, bytes]) => {
     const send = openDoor();
     const ask = (count: number): ReturnType<typeof send> => {
       const value = character === '\n' ? `[${character.repeat(count)}]` : `"${character.repeat(count)}"`;
@@ -177,13 +177,13 @@ describe('a problem', () => {
     expect(await ask(most)).toMatchObject({ status: 413, body: { code: 'PayloadTooLarge' } });
   });
 
-  it('is not a body with room for what is around the largest plaintext, and one with many may fill an event', () => {
+  it('succeeds with the largest plaintexts that fit into an event, alone or in a batch', () => {
     expect(bodyLimitBytes('decrypt', 1_000_000)).toBe(1_333_336 + 65_536);
     expect(bodyLimitBytes('encrypt-batch', 1000)).toBe(6_291_456);
     expect(bodyLimitBytes('decrypt-fields', 1000)).toBe(6_291_456);
   });
 
-  it('is a body of one byte too many, as text and as base64', async () => {
+  it('fails if its body is one byte too large, as text or as base64', async () => {
     const limit = bodyLimitBytes('encrypt', 3);
     const send = openDoor({ config: { plaintextLimitBytes: 3 } });
     const ask = async (size: number, isBase64Encoded: boolean): Promise<number> => {
@@ -192,16 +192,16 @@ describe('a problem', () => {
       return (await send({ ...event, isBase64Encoded })).status;
     };
     expect([await ask(limit, false), await ask(limit + 1, false)]).toEqual([200, 413]);
-    // Base64 tells the size to three bytes.
+    // Base64 is exact only to three bytes.
     expect([await ask(limit, true), await ask(limit + 3, true)]).toEqual([200, 413]);
   });
 
-  it('is not a plaintext as large as is allowed', async () => {
+  it('succeeds with a plaintext of the maximum size', async () => {
     const body = { plaintext: Buffer.alloc(1000).toString('base64') };
     expect((await openDoor({ config: { plaintextLimitBytes: 1000 } })(request('encrypt', body))).status).toBe(200);
   });
 
-  it('with a record that does not open says nothing of the reason, and logs it', async () => {
+  it('gets no reason if its record does not decrypt, but the log has the reason', async () => {
     vi.restoreAllMocks();
     const output = captureOutput();
     const send = openDoor();
@@ -228,7 +228,7 @@ describe('a problem', () => {
     ['//v1/health', 404, undefined],
     ['/V1/health', 404, undefined],
     ['/v1/openapi-json', 404, undefined],
-  ] as const)('is a route that API Gateway did not match: %s is %i, and allows %s', async ([path, status, allow]) => {
+  ] as const)('fails if API Gateway matched no route: %s gets %i with Allow %s', async ([path, status, allow]) => {
     const event = request('encrypt', { plaintext: HELLO });
     event.routeKey = '$default';
     event.requestContext.stage = 'live';
@@ -239,7 +239,7 @@ describe('a problem', () => {
   });
 
   it.for(['OPTIONS', 'PUT', 'DELETE', 'PATCH', 'GET'])(
-    'is the method %s under the base path of a custom domain',
+    'with the method %s fails with 405 under the base path of a custom domain',
     async (method) => {
       const event = request('encrypt', '');
       event.routeKey = '$default';
@@ -259,32 +259,38 @@ describe('a problem', () => {
     ['MetastoreUnavailable', 503],
     ['KeyNotYetVisible', 503],
     ['DeadlineExceeded', 504],
-  ] as const)('%s is %i, and says when to come back if it is worth it', async ([code, status]) => {
-    const answer = await failingWith(new KeyfoldError(code, 'why'));
-    expect(answer).toMatchObject({ status, body: { code, detail: 'why' } });
-    const retryAfter = answer.body['retryAfterSeconds'];
-    expect(answer.headers['retry-after']).toBe(retryAfter === undefined ? undefined : JSON.stringify(retryAfter));
-    expect(retryAfter !== undefined).toBe(new KeyfoldError(code satisfies ErrorCode, '').retryable);
-  });
+  ] as const)(
+    'that fails with %s gets the status %i, and a Retry-After if a retry may help',
+    async ([code, status]) => {
+      const answer = await failingWith(new KeyfoldError(code, 'why'));
+      expect(answer).toMatchObject({ status, body: { code, detail: 'why' } });
+      const retryAfter = answer.body['retryAfterSeconds'];
+      expect(answer.headers['retry-after']).toBe(retryAfter === undefined ? undefined : JSON.stringify(retryAfter));
+      expect(retryAfter !== undefined).toBe(new KeyfoldError(code satisfies ErrorCode, '').retryable);
+    },
+  );
 
   it.for([
     [0, 1],
     [0.5, 3],
     [0.999, 5],
-  ] as const)('says when to come back, from one to five seconds: of %d it is %i', ([drawn, seconds]) => {
-    vi.spyOn(Math, 'random').mockReturnValue(drawn);
-    expect(problemResponse(new KeyfoldError('KmsThrottled', 'why'), 'r').headers?.['retry-after']).toBe(`${seconds}`);
-  });
+  ] as const)(
+    'gets a random Retry-After from one to five seconds: the random number %d gives %i',
+    ([drawn, seconds]) => {
+      vi.spyOn(Math, 'random').mockReturnValue(drawn);
+      expect(problemResponse(new KeyfoldError('KmsThrottled', 'why'), 'r').headers?.['retry-after']).toBe(`${seconds}`);
+    },
+  );
 
-  it('about a partition says what one may be', async () => {
+  it('with an invalid partition gets an answer that states which partitions are allowed', async () => {
     const { body } = await openDoor()(request('encrypt', { plaintext: HELLO }, '..'));
     expect(body['detail']).toBe('Over HTTP a partition is 1 to 128 of A-Z a-z 0-9 . _ ~ @ -, and not . or .. itself.');
   });
 
-  it('of a route without its parameters is that there is no such operation', async () => {
+  it('whose route has no parameters gets NotFound', async () => {
     const event = request('encrypt', { plaintext: HELLO });
     delete event.pathParameters;
-    // API Gateway never sends this, so the API's document does not say it.
+    // API Gateway never sends this event, so the OpenAPI document does not describe it.
     event.rawPath = '/v1/health';
     expect(await openDoor()(event)).toMatchObject({ status: 404, body: { code: 'NotFound' } });
   });
@@ -308,7 +314,7 @@ describe('a problem', () => {
     ['MetastoreUnavailable', 503, 'Metastore unavailable'],
     ['DeadlineExceeded', 504, 'Deadline exceeded'],
     ['Internal', 500, 'Internal error'],
-  ] as const)('with the code %s has the status %i and the title %s', ([code, status, title]) => {
+  ] as const)('that fails with %s gets the status %i and the title %s', ([code, status, title]) => {
     const { statusCode, headers, body = '' } = problemResponse(new KeyfoldError(code, 'why'), 'r');
     expect(statusCode).toBe(status);
     expect(headers).toMatchObject({ 'content-type': 'application/problem+json', 'cache-control': 'no-store' });
@@ -316,7 +322,7 @@ describe('a problem', () => {
     expect(JSON.parse(body)).toMatchObject({ type, title, status, code, detail: 'why', requestId: 'r' });
   });
 
-  it('that is ours is Internal, and its text goes neither out nor into the log', async () => {
+  it("because its answer would be later than the invocation's end", async () => {
     vi.restoreAllMocks();
     const output = captureOutput();
     const answer = await failingWith(new TypeError('CANARY is not a function'));
@@ -326,17 +332,17 @@ describe('a problem', () => {
     expect(output.text()).toContain('TypeError at ');
   });
 
-  it('is an answer that would come too late for the invocation', async () => {
-    const world = new FakeWorld();
+  it('fails if its answer would be later than the end of the invocation', async () => {
+    const world = new FakeDependencies();
     world.metastore.interfere = () => new Promise(() => {});
     const send = openDoor({ world });
     const answer = await send(request('encrypt', { plaintext: HELLO }), lambdaContext(530));
     expect(answer).toMatchObject({ status: 504, body: { code: 'DeadlineExceeded' } });
   });
 
-  it('is an answer that would come too late for API Gateway, however long the function may run', async () => {
+  it('fails if its answer would be later than API Gateway allows, whatever the time-out of the function', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     world.metastore.interfere = () => new Promise(() => {});
     let answered = false;
     const answer = openDoor({ world })(request('encrypt', { plaintext: HELLO }), lambdaContext(900_000));

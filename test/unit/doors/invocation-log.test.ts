@@ -1,4 +1,4 @@
-/** What every door writes of an invocation: log lines that name it, and the metrics, before it answers. */
+/** Tests what every door writes about an invocation before it answers: log lines with its id, and the metrics. */
 import type { Context } from 'aws-lambda';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { directDoor } from '../../../src/doors/direct.ts';
@@ -6,7 +6,7 @@ import { httpDoor } from '../../../src/doors/http.ts';
 import { queueDoor } from '../../../src/doors/queue.ts';
 import { createTelemetry, type Telemetry } from '../../../src/doors/telemetry.ts';
 import { scheduleDoor } from '../../../src/doors/schedule.ts';
-import { FakeWorld } from '../../support/fakes.ts';
+import { FakeDependencies } from '../../support/fakes.ts';
 import { captureOutput, DOOR_CONFIG, lambdaContext, request } from '../../support/http-door.ts';
 import { FakeQueues, QUEUE_CONFIG, queueRecord, sealing } from '../../support/queue-door.ts';
 
@@ -21,7 +21,7 @@ afterEach(() => vi.restoreAllMocks());
 
 function optionsOf(telemetry: Telemetry): Parameters<typeof directDoor>[0] {
   const { events } = telemetry;
-  const world = new FakeWorld();
+  const world = new FakeDependencies();
   return { keyfold: world.process({ events }), now: world.clock.now, telemetry, config: DOOR_CONFIG };
 }
 
@@ -59,16 +59,19 @@ const DOORS: readonly (readonly [string, unknown, (telemetry: Telemetry) => Door
   ],
 ];
 
-it.for(DOORS)('by %s, what is done is logged under its invocation, and its metrics are written', async (door) => {
-  const [, event, open] = door;
-  await open(createTelemetry('svc'))(event as never, lambdaContext());
-  expect(output.lines()).toContainEqual(
-    expect.objectContaining({ message: 'key created', function_request_id: 'aws-request' }),
-  );
-  expect(output.lines()).toContainEqual(expect.objectContaining({ kind: 'intermediate', KeysCreated: 1 }));
-});
+it.for(DOORS)(
+  "by %s, a successful operation is logged with its invocation's id, and its metrics are written",
+  async (door) => {
+    const [, event, open] = door;
+    await open(createTelemetry('svc'))(event as never, lambdaContext());
+    expect(output.lines()).toContainEqual(
+      expect.objectContaining({ message: 'key created', function_request_id: 'aws-request' }),
+    );
+    expect(output.lines()).toContainEqual(expect.objectContaining({ kind: 'intermediate', KeysCreated: 1 }));
+  },
+);
 
-it.for(DOORS)('by %s, what is refused is logged under its invocation, and counted', async ([, , open]) => {
+it.for(DOORS)("by %s, a refused request is logged with its invocation's id, and counted", async ([, , open]) => {
   const refused = open(createTelemetry('svc'))({ other: true } as never, lambdaContext());
   await expect(refused).rejects.toThrow(/This function expects/);
   expect(output.lines()).toContainEqual(

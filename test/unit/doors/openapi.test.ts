@@ -1,4 +1,4 @@
-/** The API's document: what it says is so, and its examples are real. */
+/** Checks the API's OpenAPI document against the door, and its examples against real answers. */
 import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import document from '../../../docs/openapi.json' with { type: 'json' };
@@ -9,7 +9,7 @@ import { ACTION_OF, OPERATION_NAMES, type OperationName } from '../../../src/ope
 import { captureOutput, openDoor, request, sampleEvent, type Event } from '../../support/http-door.ts';
 import { mustConform, PATHS, responseOf, type DocumentedOperation } from '../../support/openapi.ts';
 
-/** Soon after the vectors' latest key was made. */
+/** Shortly after the vectors' latest key was created. */
 const NOW_MS = 1_795_344_200_000;
 
 let send: ReturnType<typeof openDoor>;
@@ -26,7 +26,7 @@ interface Vectors {
   readonly groups: { readonly name: string; readonly static_master_key: string; readonly metastore_rows: KeyItem[] }[];
 }
 
-/** The service whose keys the examples are under. */
+/** The service to whose keys the examples belong. */
 async function vectorsService(): Promise<SessionFactory> {
   const file = new URL('../vectors/asherah-go.json', import.meta.url);
   const { groups } = JSON.parse(readFileSync(file, 'utf8')) as Vectors;
@@ -46,7 +46,7 @@ function exampleOf(operation: DocumentedOperation | undefined): { asked: unknown
   };
 }
 
-/** What is in an answer, in the clear: that of sealing is random, and is opened. */
+/** The decrypted content of an answer, because encrypted answers are random. */
 async function inTheClear(operation: OperationName, answer: unknown): Promise<unknown> {
   if (ACTION_OF[operation] === 'decrypt') return answer;
   if (operation === 'encrypt-fields') {
@@ -57,39 +57,39 @@ async function inTheClear(operation: OperationName, answer: unknown): Promise<un
   return (await send(request('decrypt-batch', { items }))).body['results'];
 }
 
-describe("the document's example", () => {
-  it.for(OPERATION_NAMES)('of %s is answered as it says', async (name) => {
+describe('the OpenAPI example', () => {
+  it.for(OPERATION_NAMES)('of %s gets the documented answer', async (name) => {
     const { asked, answered } = exampleOf(PATHS[`/v1/partitions/{partition}/${name}`]?.['post']);
     const answer = await send(request(name, asked));
     expect(answer.status).toBe(200);
     const clear = await inTheClear(name, answer.body);
     expect(JSON.stringify(clear)).not.toContain('"kf1');
     expect(clear).toEqual(await inTheClear(name, answered));
-    // Of rewrap, which is not in what it holds in the clear.
+    // A rewrapped record has the same content, so compare the records.
     expect(answer.body['rewrapped']).toBe((answered as typeof answer.body)['rewrapped']);
   });
 });
 
-describe("the document's word", () => {
-  it('has every operation, and what else the door answers', async () => {
+describe('the OpenAPI document', () => {
+  it("has every operation and the door's other routes", async () => {
     const operations = OPERATION_NAMES.map((name) => `/v1/partitions/{partition}/${name}`);
     expect(Object.keys(PATHS)).toEqual([...operations, '/v1/health', '/v1/openapi.json']);
     const event: Event = { ...sampleEvent('api-health-iam'), routeKey: 'GET /v1/openapi.json' };
     expect((await send(event)).body).toEqual(document);
   });
 
-  it('is what the schemas that requests are checked with say', () => {
-    // Undefined members are not written.
+  it('is generated from the schemas that check requests', () => {
+    // JSON has no undefined members.
     expect(document).toEqual(JSON.parse(JSON.stringify(openApiDocument())));
   });
 
-  it('is for callers that have passed the authorizer, as health is', async () => {
+  it('is served only to authorized callers, as health is', async () => {
     const event: Event = { ...sampleEvent('api-health-iam'), routeKey: 'GET /v1/openapi.json' };
     delete event.requestContext.authorizer;
     expect((await send(event)).body['code']).toBe('Unauthenticated');
   });
 
-  it.for(OPERATION_NAMES)("on who may do %s is the door's: its scope is the one that lets a token in", async (name) => {
+  it.for(OPERATION_NAMES)('names for %s the scope that the door requires', async (name) => {
     const { security = [] } = PATHS[`/v1/partitions/{partition}/${name}`]?.['post'] ?? {};
     const { jwt: scopes = [] } = security.find(({ jwt }) => jwt !== undefined) ?? {};
     expect(security).toEqual([{ iam: [] }, { jwt: scopes }]);
@@ -104,7 +104,7 @@ describe("the document's word", () => {
   });
 
   it.for(['a', 'A-Z.a_z~0@9', 'x'.repeat(128), 'x'.repeat(129), '', '.', '..', '...', 'a b', 'a/b', 'a%41', 'a:b'])(
-    "on what a partition may be is the door's: %j",
+    'and the door agree on which partitions are allowed: %j',
     async (partition) => {
       const { pattern, minLength, maxLength } = document.components.parameters.Partition.schema;
       const { length } = partition;
@@ -113,7 +113,7 @@ describe("the document's word", () => {
     },
   );
 
-  it('promises when to come back wherever another try may help, and nowhere else', () => {
+  it('promises Retry-After exactly where a retry may help', () => {
     const retryable = new Set(['503', '504']);
     const wrong: string[] = [];
     for (const [path, { post }] of Object.entries(PATHS)) {
@@ -128,12 +128,12 @@ describe("the document's word", () => {
     expect(wrong).toEqual([]);
   });
 
-  it.for(['encrypt-fields', 'decrypt-fields'])('knows that %s may find no field', async (name) => {
+  it.for(['encrypt-fields', 'decrypt-fields'])('states that %s may find no field', async (name) => {
     const answer = await send(request(name, { document: {}, fields: ['$.card'] }));
     expect(answer).toMatchObject({ status: 422, body: { code: 'FieldNotFound' } });
   });
 
-  it('gives no member a default: generators take one that has it for one that must be there', () => {
+  it('gives no member a default, because generators treat members with a default as required', () => {
     expect(JSON.stringify(document.components.schemas)).not.toContain('"default":');
   });
 
@@ -148,7 +148,7 @@ describe("the document's word", () => {
       /without/,
     ],
     ['a code of another operation', { status: 422, headers: {}, body: { code: 'FieldNotFound' } }, /allowed values/],
-  ] as const)('is broken by an answer with %s', ([, { status, headers, body }, complaint]) => {
+  ] as const)('does not match an answer with %s', ([, { status, headers, body }, complaint]) => {
     const type = status === 200 ? 'application/json' : 'application/problem+json';
     const problem = { type: 'urn:x', title: '', status, detail: '', requestId: '' };
     const answer = {

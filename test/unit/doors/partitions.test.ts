@@ -1,28 +1,28 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { openDirectDoor } from '../../support/direct-door.ts';
-import { FakeWorld } from '../../support/fakes.ts';
+import { FakeDependencies } from '../../support/fakes.ts';
 import { captureOutput } from '../../support/http-door.ts';
 import { oddPartitions } from '../../support/odd-partitions.ts';
 import { FakeQueues, openQueueDoor, OUTPUT, queueRecord } from '../../support/queue-door.ts';
 
 const HELLO = 'aGVsbG8=';
-/** As many bytes as DynamoDB's 2,048 leave room for beside `_IK_` and `_svc_prod`. */
+/** The most bytes that DynamoDB's limit of 2,048 leaves beside `_IK_` and `_svc_prod`. */
 const MAX_BYTES = 2048 - '_IK__svc_prod'.length;
 
 const PARTITIONS = oddPartitions({ service: 'svc', product: 'prod' });
 
 let output: ReturnType<typeof captureOutput>;
-let world: FakeWorld;
+let world: FakeDependencies;
 
 beforeEach(() => {
   output = captureOutput();
-  world = new FakeWorld();
+  world = new FakeDependencies();
 });
 afterEach(() => {
   vi.restoreAllMocks();
 });
 
-/** What the audit says of the partitions so far. */
+/** The partitions in the audit so far. */
 function audited(): unknown[] {
   return output
     .lines()
@@ -33,24 +33,31 @@ function audited(): unknown[] {
 describe.for(PARTITIONS.map((partition) => [encodeURIComponent(partition).slice(0, 40), partition] as const))(
   'the partition %s',
   ([, partition]) => {
-    it.for(['json', 'compact'] as const)('seals and opens by direct invocation, records as %s', async (format) => {
-      const invoke = openDirectDoor({ world });
-      const ask = async (event: object): Promise<Record<string, unknown>> => {
-        const { payload, error } = await invoke({ partition, ...event });
-        expect(error).toBeUndefined();
-        return JSON.parse(payload ?? '') as Record<string, unknown>;
-      };
-      const { record } = await ask({ operation: 'encrypt', plaintext: HELLO, ...(format === 'compact' && { format }) });
-      expect(typeof record).toBe(format === 'compact' ? 'string' : 'object');
-      expect(await ask({ operation: 'decrypt', record })).toEqual({ plaintext: HELLO });
-      expect(await ask({ operation: 'rewrap', record })).toEqual({ record, rewrapped: false });
-      const other = await invoke({ operation: 'decrypt', partition: 'tenant-1', record });
-      expect(other.error).toMatchObject({ errorType: 'RecordUnreadable' });
-      const ok = [partition, 'ok'];
-      expect(audited().slice(0, 3)).toEqual([ok, ok, ok]);
-    });
+    it.for(['json', 'compact'] as const)(
+      'is encrypted and decrypted by direct invocation, with records as %s',
+      async (format) => {
+        const invoke = openDirectDoor({ world });
+        const ask = async (event: object): Promise<Record<string, unknown>> => {
+          const { payload, error } = await invoke({ partition, ...event });
+          expect(error).toBeUndefined();
+          return JSON.parse(payload ?? '') as Record<string, unknown>;
+        };
+        const { record } = await ask({
+          operation: 'encrypt',
+          plaintext: HELLO,
+          ...(format === 'compact' && { format }),
+        });
+        expect(typeof record).toBe(format === 'compact' ? 'string' : 'object');
+        expect(await ask({ operation: 'decrypt', record })).toEqual({ plaintext: HELLO });
+        expect(await ask({ operation: 'rewrap', record })).toEqual({ record, rewrapped: false });
+        const other = await invoke({ operation: 'decrypt', partition: 'tenant-1', record });
+        expect(other.error).toMatchObject({ errorType: 'RecordUnreadable' });
+        const ok = [partition, 'ok'];
+        expect(audited().slice(0, 3)).toEqual([ok, ok, ok]);
+      },
+    );
 
-    it('seals in a queue, and its results are texts that SQS takes', async () => {
+    it('is encrypted in a queue, with results that SQS accepts', async () => {
       const queues = new FakeQueues();
       const operations = ['encrypt-fields', 'encrypt'] as const;
       const take = openQueueDoor({ world, queues, config: { serves: { operations } } });

@@ -3,14 +3,14 @@ import { AuditTrail } from '../../../src/doors/audit.ts';
 import { perform } from '../../../src/doors/perform.ts';
 import { createTelemetry } from '../../../src/doors/telemetry.ts';
 import { OPERATION_NAMES, type OperationName } from '../../../src/operations/operation-name.ts';
-import { codeOf, FakeWorld } from '../../support/fakes.ts';
+import { codeOf, FakeDependencies } from '../../support/fakes.ts';
 import { DOOR_CONFIG } from '../../support/http-door.ts';
 import { operate } from '../../support/operations.ts';
 
 const RECORD = { plaintext: 'AAAA' };
 
-/** What each operation needs to give an answer, of some length. */
-async function bodies(world: FakeWorld): Promise<Record<OperationName, unknown>> {
+/** Requests of each operation with answers of some length. */
+async function bodies(world: FakeDependencies): Promise<Record<OperationName, unknown>> {
   const { answer } = operate(world.process());
   const sealed = await answer('encrypt', RECORD);
   const { document } = await answer('encrypt-fields', { document: 'a text', fields: ['$'] });
@@ -26,9 +26,9 @@ async function bodies(world: FakeWorld): Promise<Record<OperationName, unknown>>
   };
 }
 
-describe('an answer that its door cannot let out is refused:', () => {
-  it.for(OPERATION_NAMES)('%s', async (operation) => {
-    const world = new FakeWorld();
+describe('an answer that its door cannot return', () => {
+  it.for(OPERATION_NAMES)('is refused: %s', async (operation) => {
+    const world = new FakeDependencies();
     const value = (await bodies(world))[operation];
     const request = { value, text: () => JSON.stringify(value) };
     const answerOf = (mostCharacters: number): Promise<string> =>

@@ -1,4 +1,4 @@
-/** Functions that have the System Key before their first request, on emulators. */
+/** Tests functions on emulators that preload the System Key before their first request. */
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { startDynamoDb, type LocalDynamoDb } from '../../../local/dynamodb.ts';
 import { functionEnvironment } from '../../../local/function-environment.ts';
@@ -6,7 +6,7 @@ import { startKmsEmulator, type KmsEmulator } from '../../../emulators/kms/kms-e
 import { LocalFunction } from '../../../local/local-function.ts';
 import { DynamoDbProxy } from '../../support/dynamodb-proxy.ts';
 import { request } from '../../support/http-door.ts';
-import { WEST } from '../../support/wire-world.ts';
+import { WEST } from '../../support/wire-fixture.ts';
 
 const TIMEOUT_MS = 15_000;
 const SEAL = request('encrypt', { plaintext: 'aGVsbG8=' });
@@ -57,13 +57,13 @@ async function statusOf(process: LocalFunction): Promise<number> {
   return ((await process.invoke(SEAL, TIMEOUT_MS)) as { statusCode: number }).statusCode;
 }
 
-it('the first request of a process reads its Intermediate Key alone', async () => {
+it('the first request of a process reads only its Intermediate Key', async () => {
   expect(await statusOf(cold())).toBe(200);
   expect(proxy.calls).toEqual(['Query SK', 'Query IK']);
   expect(kms.calls().map(({ action }) => action)).toEqual(['Decrypt']);
 });
 
-it('a process starts while KMS is down, and answers once it is back', async () => {
+it('a process starts while KMS is down, and serves once KMS is back', async () => {
   kms.setFault(WEST, { kind: 'down' });
   const process = cold();
   expect(await statusOf(process)).toBe(503);

@@ -2,16 +2,16 @@ import { createHash } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { KeyfoldError } from '../../../src/index.ts';
 import type { OutgoingMessage } from '../../../src/sqs/message.ts';
-import { FakeWorld } from '../../support/fakes.ts';
+import { FakeDependencies } from '../../support/fakes.ts';
 import { captureOutput } from '../../support/http-door.ts';
 import { DEAD_LETTERS, FakeQueues, FIFO, openQueueDoor, queueRecord, sealing } from '../../support/queue-door.ts';
 
-let world: FakeWorld;
+let world: FakeDependencies;
 let queues: FakeQueues;
 let output: ReturnType<typeof captureOutput>;
 
 beforeEach(() => {
-  world = new FakeWorld();
+  world = new FakeDependencies();
   queues = new FakeQueues();
   output = captureOutput();
 });
@@ -22,8 +22,8 @@ function open(): ReturnType<typeof openQueueDoor> {
 }
 
 /**
- * Records in order, named by their group and their place in it: `a1` is the first of the group `a`. Those with an
- * exclamation mark behind their names cannot be done.
+ * Records in order, named by their group and position: `a1` is the first of the group `a`. Names with an exclamation
+ * mark stand for messages that cannot be processed.
  */
 function records(...names: string[]): ReturnType<typeof queueRecord>[] {
   return names.map((name) =>
@@ -31,12 +31,12 @@ function records(...names: string[]): ReturnType<typeof queueRecord>[] {
   );
 }
 
-/** The groups of messages, in the messages' order. */
+/** The groups of the messages, in order. */
 function groupsOf(messages: readonly OutgoingMessage[]): (string | undefined)[] {
   return messages.map(({ groupId }) => groupId);
 }
 
-/** The ids of the messages that results were made of. */
+/** The ids of the messages that have a result. */
 function sourcesOf(messages: readonly OutgoingMessage[], names: readonly string[]): (string | undefined)[] {
   const ids = new Map(names.map((name) => [deduplicationId(name), name]));
   return messages.map(({ deduplicationId: id }) => ids.get(id ?? ''));
@@ -47,15 +47,15 @@ function deduplicationId(name: string): string {
   return createHash('sha256').update(source).digest('hex');
 }
 
-describe('of a FIFO queue', () => {
-  it('a result is of the same group, under an id that is the same at each delivery and only there', async () => {
+describe('the function of a FIFO queue', () => {
+  it("sends each result in the message's group, with the same deduplication id at each delivery", async () => {
     await open()(records('a1'));
     await open()(records('a1', 'a2'));
     expect(groupsOf(queues.in(FIFO.outputUrl))).toEqual(['a', 'a', 'a']);
     expect(sourcesOf(queues.in(FIFO.outputUrl), ['a1', 'a2'])).toEqual(['a1', 'a1', 'a2']);
   });
 
-  it('no call holds two results of a group, and each waits for the one before', async () => {
+  it('sends at most one result of a group per call, and each waits for the one before', async () => {
     const names = ['a1', 'a2', 'b1', 'a3', 'b2', 'c1', 'c2', 'd1', 'b3', 'a4'];
     let underWay: string[] = [];
     queues.delay = async (messages) => {
@@ -76,12 +76,12 @@ describe('of a FIFO queue', () => {
   });
 
   it.for(['by KMS', 'by the output queue'])(
-    'everything of a group behind what was failed %s comes back with it, at one time, and other groups go on',
+    'returns a message that failed %s with all later messages of its group, and handles other groups',
     async (who) => {
       const byKms = who === 'by KMS';
       const down = new KeyfoldError('KmsUnavailable', 'why');
       world.kms.interfere = () => (byKms ? Promise.reject(down) : undefined);
-      queues.befall = (_, { groupId }) =>
+      queues.faultOf = (_, { groupId }) =>
         groupId === 'a' ? { errorName: 'AccessDenied', isTransient: false } : undefined;
       const names = byKms ? ['a1', 'b1!', 'a2', 'a3', 'b2!'] : ['a1', 'b1', 'a2', 'a3', 'b2'];
       expect(await open()(records(...names))).toEqual(['a1', 'a2', 'a3']);
@@ -94,7 +94,7 @@ describe('of a FIFO queue', () => {
     },
   );
 
-  it('a group comes back as late as the first of it that failed', async () => {
+  it('returns a group with the delay of its first failed message', async () => {
     vi.spyOn(Math, 'random').mockReturnValue(1);
     world.kms.interfere = () => Promise.reject(new KeyfoldError('KmsUnavailable', 'why'));
     const counted = [4, 1].map((receiveCount, i) => queueRecord(`a${i}`, sealing(), { groupId: 'a', receiveCount }));
@@ -103,7 +103,7 @@ describe('of a FIFO queue', () => {
     expect(output.lines()).toContainEqual(expect.objectContaining({ code: 'Behind', MessagesRetried: 1 }));
   });
 
-  it('what cannot be done goes to the dead-letter queue, in its group, and does not hold its group up', async () => {
+  it('moves an invalid message to the dead-letter queue in its group, and continues the group', async () => {
     expect(await open()(records('a1', 'a2!', 'a3'))).toEqual([]);
     expect(sourcesOf(queues.in(FIFO.outputUrl), ['a1', 'a3'])).toEqual(['a1', 'a3']);
     expect(queues.in(FIFO.deadLetterUrl)).toMatchObject([
@@ -111,8 +111,8 @@ describe('of a FIFO queue', () => {
     ]);
   });
 
-  it('what cannot be done and cannot be put aside holds its group up', async () => {
-    queues.befall = (url) =>
+  it('stops a group if an invalid message cannot be moved to the dead-letter queue', async () => {
+    queues.faultOf = (url) =>
       url === FIFO.deadLetterUrl ? { errorName: 'AccessDenied', isTransient: false } : undefined;
     expect(await open()(records('a1', 'a2!', 'a3'))).toEqual(['a2', 'a3']);
     expect(sourcesOf(queues.in(FIFO.outputUrl), ['a1', 'a3'])).toEqual(['a1']);

@@ -3,7 +3,7 @@ import { encodeCompactRecord } from '../../../src/records/compact-record.ts';
 import { KeyfoldError } from '../../../src/index.ts';
 import type { OutgoingMessage } from '../../../src/sqs/message.ts';
 import type { Queues } from '../../../src/sqs/queues.ts';
-import { errorOf, FakeWorld } from '../../support/fakes.ts';
+import { errorOf, FakeDependencies } from '../../support/fakes.ts';
 import { captureOutput } from '../../support/http-door.ts';
 import {
   DEAD_LETTERS,
@@ -15,12 +15,12 @@ import {
   sealing,
 } from '../../support/queue-door.ts';
 
-let world: FakeWorld;
+let world: FakeDependencies;
 let queues: FakeQueues;
 let output: ReturnType<typeof captureOutput>;
 
 beforeEach(() => {
-  world = new FakeWorld();
+  world = new FakeDependencies();
   queues = new FakeQueues();
   output = captureOutput();
 });
@@ -34,7 +34,7 @@ function codesOf(messages: readonly OutgoingMessage[]): unknown[] {
   return messages.map(({ attributes }) => attributes['keyfold-error-code']?.StringValue);
 }
 
-/** A standard queue's message of a group. */
+/** A message of a standard queue with a message group. */
 function grouped(id: string, body: unknown): ReturnType<typeof queueRecord> {
   const record = queueRecord(id, body);
   return { ...record, attributes: { ...record.attributes, MessageGroupId: 'tenant-1' } };
@@ -44,15 +44,15 @@ function placesIn(from: FakeQueues, url: string): unknown[] {
   return from.in(url).map(({ groupId, deduplicationId }) => [groupId, deduplicationId]);
 }
 
-/** Processes whose keys carry a region suffix. */
-class RegionalWorld extends FakeWorld {
-  override process(options: Parameters<FakeWorld['process']>[0] = {}): ReturnType<FakeWorld['process']> {
+/** Service processes whose keys have a region suffix. */
+class RegionalDependencies extends FakeDependencies {
+  override process(options: Parameters<FakeDependencies['process']>[0] = {}): ReturnType<FakeDependencies['process']> {
     return super.process({ regionSuffix: 'us-west-2', ...options });
   }
 }
 
-describe('a message', () => {
-  it('has its result sent with the attributes that it came with, and is then acknowledged', async () => {
+describe('a queue message', () => {
+  it('is acknowledged after its result was sent with its attributes', async () => {
     expect(await open()([sampleRecord('queue-standard')])).toEqual([]);
     const [result] = queues.in(OUTPUT);
     expect(JSON.parse(result?.body ?? '')).toEqual({
@@ -68,7 +68,7 @@ describe('a message', () => {
     expect(queues.postponed).toEqual([]);
   });
 
-  it('keeps its group, by which a standard queue is fair, and has no deduplication id', async () => {
+  it('passes its fairness group to the result, which has no deduplication id', async () => {
     expect(await open()([grouped('a', sealing()), grouped('b', 'bad'), queueRecord('c', sealing())])).toEqual([]);
     expect(placesIn(queues, OUTPUT)).toEqual([
       ['tenant-1', undefined],
@@ -77,15 +77,15 @@ describe('a message', () => {
     expect(placesIn(queues, DEAD_LETTERS)).toEqual([['tenant-1', undefined]]);
   });
 
-  it('of a group does not wait for another of a standard queue, nor come back with it', async () => {
-    queues.befall = (_url, message, call) =>
+  it('of a standard queue neither waits for others of its group nor returns with them', async () => {
+    queues.faultOf = (_url, message, call) =>
       call === 1 && message === queues.calls[0]?.messages[0]
         ? { errorName: 'AccessDenied', isTransient: false }
         : undefined;
     expect(await open()([grouped('a', sealing()), grouped('b', sealing())])).toEqual(['a']);
   });
 
-  it('is not acknowledged before its result is in the output queue', async () => {
+  it('is acknowledged only after its result is in the output queue', async () => {
     const { promise: taken, resolve: take } = Promise.withResolvers<void>();
     queues.delay = () => taken;
     let answered = false;
@@ -99,7 +99,7 @@ describe('a message', () => {
     expect(await answer).toEqual([]);
   });
 
-  it('that names no fields means the configured ones, and one that does means its own', async () => {
+  it('without fields has the configured ones encrypted, and one with fields has those encrypted', async () => {
     const handle = open({ queue: { fields: ['$.card'] } });
     const document = { card: 1, name: 2 };
     await handle([queueRecord('a', { partition: 'p', document })]);
@@ -108,7 +108,7 @@ describe('a message', () => {
     expect(sealed).toMatchObject([{ document: { name: 2 } }, { document: { card: 1 } }]);
   });
 
-  it('may ask for whatever the function is allowed to do, and for nothing else', async () => {
+  it('may request any operation that the function allows, and no other', async () => {
     const handle = open({ config: { serves: { operations: ['encrypt-fields', 'decrypt-fields'] } } });
     await handle([queueRecord('a', sealing({ digits: 1 }))]);
     const [sealed] = queues.in(OUTPUT).map(({ body }) => JSON.parse(body) as { document: unknown });
@@ -118,7 +118,7 @@ describe('a message', () => {
     expect(codesOf(queues.in(DEAD_LETTERS))).toEqual(['Forbidden']);
   });
 
-  it('that asks for all fields does not mean the configured ones, and one without fields has none', async () => {
+  it('with "all" does not get the configured fields, and without fields it has none', async () => {
     const operations = ['encrypt-fields', 'decrypt-fields', 'encrypt'] as const;
     const handle = open({ queue: { fields: ['$.a'] }, config: { serves: { operations } } });
     await handle([queueRecord('a', { partition: 'p', document: { a: 1, b: 2 }, fields: ['$.a', '$.b'] })]);
@@ -130,7 +130,7 @@ describe('a message', () => {
     expect(queues.in(DEAD_LETTERS)).toEqual([]);
   });
 
-  it('keeps binary attributes of a type of their own', async () => {
+  it('keeps binary attributes with custom types', async () => {
     const attributes = { mark: { dataType: 'Binary.gif', binaryValue: 'AP8=' } };
     await open()([queueRecord('a', sealing(), { attributes })]);
     expect(queues.in(OUTPUT)[0]?.attributes).toEqual({
@@ -138,7 +138,7 @@ describe('a message', () => {
     });
   });
 
-  it('has the configured fields opened where it asks for that and names none', async () => {
+  it('without fields has the configured ones decrypted if it requests decrypt-fields', async () => {
     const operations = ['encrypt-fields', 'decrypt-fields'] as const;
     const handle = open({ queue: { fields: ['$.value'] }, config: { serves: { operations } } });
     await handle([queueRecord('a', { partition: 'p', document: { value: 1 } })]);
@@ -147,10 +147,10 @@ describe('a message', () => {
     expect(queues.in(OUTPUT).at(-1)?.body).toBe('{"document":{"value":1}}');
   });
 
-  it('has a result of characters that SQS takes, whatever was sealed', async () => {
+  it('has a result with characters that SQS accepts, whatever was encrypted', async () => {
     const operations = ['encrypt', 'decrypt-fields', 'encrypt-fields'] as const;
     const handle = open({ config: { serves: { operations } } });
-    // What SQS brings has no such character in it, but for its being escaped.
+    // SQS never delivers such a character, except as an escape.
     await handle([queueRecord('a', '{"partition":"p","document":{"value":"\\uffff"},"fields":["$.value"]}')]);
     const text = JSON.stringify({ ['a\uffff']: '\ufffe' });
     await handle([queueRecord('b', { partition: 'p', documentText: text, fields: ["$['a\uffff']"] })]);
@@ -164,8 +164,8 @@ describe('a message', () => {
   });
 });
 
-describe('of what fails', () => {
-  it('a message whose time is up comes back, though its key is warm', async () => {
+describe('a failed queue message', () => {
+  it('returns to the queue if time is up, even if its key is warm', async () => {
     const door = open({ config: { deadlineMarginMs: 700 } });
     expect(await door([queueRecord('a', sealing())], 30_000)).toEqual([]);
     expect(await door([queueRecord('b', sealing())], 1000)).toEqual(['b']);
@@ -190,7 +190,7 @@ describe('of what fails', () => {
     ['PayloadTooLarge', 'dead-lettered'],
     ['FieldNotFound', 'dead-lettered'],
     ['RecordUnreadable', 'dead-lettered'],
-  ] as const)('a message with %s is %s', async ([code, fate]) => {
+  ] as const)('with %s is %s', async ([code, fate]) => {
     world.metastore.interfere = () => Promise.reject(new KeyfoldError(code, 'why'));
     const failed = await open()([queueRecord('a', sealing())]);
     expect(failed).toEqual(fate === 'retried' ? ['a'] : []);
@@ -203,15 +203,15 @@ describe('of what fails', () => {
 
   it.for([
     ['is not JSON', '{"partition":"p', 'InvalidRequest'],
-    ['is no object', '[]', 'InvalidRequest'],
+    ['is not an object', '[]', 'InvalidRequest'],
     ['is null', 'null', 'InvalidRequest'],
     ['is a text', '"a"', 'InvalidRequest'],
     ['has no partition', { document: {} }, 'InvalidRequest'],
-    ['asks for what there is not', { operation: 'shred', partition: 'p' }, 'InvalidRequest'],
-    ['names a field that is not there', { partition: 'p', document: {}, fields: ['$.card'] }, 'FieldNotFound'],
-    ['asks for what this function does not serve', { operation: 'decrypt', partition: 'p' }, 'Forbidden'],
-    ['has a result that is larger than a message', sealing('x'.repeat(800_000)), 'PayloadTooLarge'],
-  ] as const)('a message that %s goes to the dead-letter queue as it came', async ([, body, code]) => {
+    ['requests an unknown operation', { operation: 'shred', partition: 'p' }, 'InvalidRequest'],
+    ['names a missing field', { partition: 'p', document: {}, fields: ['$.card'] }, 'FieldNotFound'],
+    ['requests an operation that is not allowed', { operation: 'decrypt', partition: 'p' }, 'Forbidden'],
+    ['has a result too large for SQS', sealing('x'.repeat(800_000)), 'PayloadTooLarge'],
+  ] as const)('that %s goes unchanged to the dead-letter queue', async ([, body, code]) => {
     const record = queueRecord('a', body, { attributes: sampleRecord('queue-standard').messageAttributes });
     expect(await open()([record])).toEqual([]);
     const [letter] = queues.in(DEAD_LETTERS);
@@ -222,15 +222,15 @@ describe('of what fails', () => {
     });
   });
 
-  it('one bad message does not fail the rest', async () => {
+  it('does not fail the other messages of its batch', async () => {
     const records = [queueRecord('a', sealing()), queueRecord('b', 'bad'), queueRecord('c', sealing())];
     expect(await open()(records)).toEqual([]);
     expect(queues.in(OUTPUT)).toHaveLength(2);
     expect(queues.in(DEAD_LETTERS)).toHaveLength(1);
   });
 
-  it('a result that the output queue will never take is a dead letter, and not for the message to come back', async () => {
-    queues.befall = (url) =>
+  it('becomes a dead letter if the output queue permanently refuses its result', async () => {
+    queues.faultOf = (url) =>
       url === OUTPUT ? { errorName: 'InvalidParameterValue', isTransient: false, refusesContent: true } : undefined;
     expect(await open()([queueRecord('a', sealing())])).toEqual([]);
     expect(queues.in(DEAD_LETTERS)).toMatchObject([
@@ -238,7 +238,7 @@ describe('of what fails', () => {
     ]);
   });
 
-  it('a result that is too large for SQS with its attributes is a dead letter', async () => {
+  it('becomes a dead letter if its result with attributes is too large for SQS', async () => {
     const large = { dataType: 'String', stringValue: 'x'.repeat(100_000) };
     const attributes = Object.fromEntries(Array.from({ length: 9 }, (_, i) => [`a${i}`, large]));
     const document = { a: 1, b: 'x'.repeat(148_350) };
@@ -248,8 +248,8 @@ describe('of what fails', () => {
     expect(codesOf(queues.in(DEAD_LETTERS))).toEqual(['PayloadTooLarge']);
   });
 
-  it('why the output queue refuses a result is logged', async () => {
-    queues.befall = (url) =>
+  it("has the output queue's reason for refusing the result logged", async () => {
+    queues.faultOf = (url) =>
       url === OUTPUT ? { errorName: 'InvalidParameterValue', isTransient: false, refusesContent: true } : undefined;
     await open()([queueRecord('a', sealing())]);
     expect(output.lines()).toContainEqual(
@@ -257,22 +257,22 @@ describe('of what fails', () => {
     );
   });
 
-  it('a message that no queue took is told apart from one that could not be done', async () => {
-    queues.befall = () => ({ errorName: 'AccessDenied', isTransient: false });
+  it('is counted apart from failed operations if no queue accepted it', async () => {
+    queues.faultOf = () => ({ errorName: 'AccessDenied', isTransient: false });
     await open()([queueRecord('a', 'bad'), queueRecord('b', sealing())]);
     expect(output.lines()).toContainEqual(
       expect.objectContaining({ code: 'NotSent', details: ['SQS: AccessDenied'], messageIds: ['a', 'b'] }),
     );
   });
 
-  it('a dead letter that the dead-letter queue will never take comes back', async () => {
+  it('returns to the queue if the dead-letter queue permanently refuses it', async () => {
     const fault = { errorName: 'InvalidParameterValue', isTransient: false, refusesContent: true };
-    queues.befall = () => fault;
+    queues.faultOf = () => fault;
     expect(await open()([queueRecord('a', 'bad'), queueRecord('b', sealing())])).toEqual(['a', 'b']);
   });
 
-  it('a value that looks sealed under a key that DynamoDB could only refuse is sealed with skipSealed', async () => {
-    const regional = new RegionalWorld();
+  it('is not the result of a value that only looks encrypted: skipSealed encrypts it', async () => {
+    const regional = new RegionalDependencies();
     const { key, data } = await regional.process().session('tenant-1').encrypt(Buffer.from('1'));
     const parent = { ...key.parent, id: `_IK_tenant-1_svc_prod_us-${'a'.repeat(3000)}-1` };
     const value = encodeCompactRecord({ key: { ...key, parent }, data }, 'json');
@@ -283,13 +283,13 @@ describe('of what fails', () => {
     expect(regional.log.take()).not.toContain('Get IK');
   });
 
-  it('a dead letter that the dead-letter queue does not take comes back', async () => {
-    queues.befall = (url) => (url === DEAD_LETTERS ? { errorName: 'AccessDenied', isTransient: false } : undefined);
+  it('returns to the queue if the dead-letter queue refuses it for now', async () => {
+    queues.faultOf = (url) => (url === DEAD_LETTERS ? { errorName: 'AccessDenied', isTransient: false } : undefined);
     expect(await open()([queueRecord('a', 'bad'), queueRecord('b', sealing())])).toEqual(['a']);
     expect(queues.in(OUTPUT)).toHaveLength(1);
   });
 
-  it('a dead letter loses none of its own attributes to the error code, nor its body', async () => {
+  it('keeps its body and attributes when the error code is added', async () => {
     const attribute = { dataType: 'String', stringValue: 'v' };
     const ten = Object.fromEntries(Array.from({ length: 10 }, (_, i) => [`a${i}`, attribute]));
     const large = `"${'x'.repeat(1_048_570)}"`;
@@ -301,7 +301,7 @@ describe('of what fails', () => {
     expect(output.text()).toContain('"messageIds":["a","b"]');
   });
 
-  it('a dead letter that was sent back loses its error code, and keeps its other attributes', async () => {
+  it('loses its error code when it is sent again, but keeps its other attributes', async () => {
     const attributes = {
       'keyfold-error-code': { dataType: 'String', stringValue: 'Forbidden' },
       order: { dataType: 'Number', stringValue: '1001' },
@@ -316,12 +316,12 @@ describe('of what fails', () => {
     expect(queues.in(OUTPUT).map((message) => message.attributes)).toEqual([{ order }]);
     expect(queues.in(DEAD_LETTERS).map((message) => message.attributes)).toEqual([
       { order, 'keyfold-error-code': { DataType: 'String', StringValue: 'InvalidRequest' } },
-      // There is no room for one.
+      // The message has the maximum number of attributes already.
       { order },
     ]);
   });
 
-  it('a batch operation with an item that a retry can mend comes back whole, and one with a bad item goes out', async () => {
+  it('with a batch operation returns as a whole if any item is retryable, and otherwise has a result', async () => {
     const handle = open({ config: { serves: {} } });
     const batch = {
       operation: 'encrypt-batch',
@@ -336,7 +336,7 @@ describe('of what fails', () => {
     expect(queues.in(OUTPUT)[0]?.body).toMatch(/\{"results":\[\{"record":.*\{"error":\{"code":"InvalidRequest"/);
   });
 
-  it('nothing of a body is logged', async () => {
+  it('has nothing of its body in the log', async () => {
     vi.stubEnv('POWERTOOLS_LOGGER_LOG_EVENT', 'true');
     vi.stubEnv('POWERTOOLS_LOG_LEVEL', 'DEBUG');
     const handle = open({ config: { serves: {} } });
@@ -356,7 +356,7 @@ describe('of what fails', () => {
     expect(output.text()).not.toContain('CANARY');
   });
 
-  it('messages come back the later the more often they came, at most after a quarter of an hour, not all at once', async () => {
+  it('returns after delays that grow to at most 15 minutes, and are random', async () => {
     world.kms.interfere = () => Promise.reject(new KeyfoldError('KmsUnavailable', 'why'));
     const counts = [1, 2, 3, 8, 9, 50, 2000];
     const records = counts.flatMap((receiveCount) =>
@@ -373,14 +373,14 @@ describe('of what fails', () => {
     expect(new Set(delays[5]).size).toBeGreaterThan(10);
   });
 
-  it('a message that cannot be hidden is told of, and comes back all the same', async () => {
+  it('that cannot be delayed is logged, and still returns', async () => {
     queues.postponeFaults = ['MessageNotInflight'];
     world.kms.interfere = () => Promise.reject(new KeyfoldError('KmsUnavailable', 'why'));
     expect(await open()([queueRecord('a', sealing())])).toEqual(['a']);
     expect(output.text()).toContain('MessageNotInflight');
   });
 
-  it('a batch with messages of a queue of the other kind is not touched', async () => {
+  it('of the other kind of queue leaves its whole batch untouched', async () => {
     const failing = open()([queueRecord('b', sealing()), queueRecord('a', sealing(), { groupId: 'g' })]);
     expect(await errorOf(failing)).toMatchObject({ code: 'InvalidConfiguration' });
     expect(queues.calls).toEqual([]);
@@ -413,10 +413,10 @@ describe('a large batch', () => {
     expect(queues.calls.length).toBeLessThanOrEqual(1100);
   });
 
-  it('that there is no time for is left where the time is up, and the rest comes back', async () => {
+  it('sends what is done before time is up, and the rest returns', async () => {
     const records = Array.from({ length: 1000 }, (_, i) => queueRecord(`${i}`, sealing()));
     queues.delay = () => {
-      // Ten calls send what is done at once: after three times the time is up, but for less than the margin.
+      // Ten calls send all finished messages. After three of them, only less than the margin is left.
       world.clock.advance(690);
       return Promise.resolve();
     };
@@ -428,12 +428,12 @@ describe('a large batch', () => {
     expect(output.text()).toContain('DeadlineExceeded');
   });
 
-  it('is answered in time though KMS does not answer', async () => {
+  it('is answered in time even if KMS does not answer', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date'] });
     world.kms.interfere = () => new Promise(() => {});
     let failed: string[] | undefined;
     void open({ now: Date.now })([queueRecord('a', sealing())], 30_000).then((ids) => (failed = ids));
-    // Operations have 70 % of the time, less the margin of 500 ms.
+    // Operations get 70 % of the time, minus the margin of 500 ms.
     await vi.advanceTimersByTimeAsync(20_499);
     expect(failed).toBeUndefined();
     await vi.advanceTimersByTimeAsync(1);
@@ -441,7 +441,7 @@ describe('a large batch', () => {
     vi.useRealTimers();
   });
 
-  it('is answered in time though SQS does not answer', async () => {
+  it('is answered in time even if SQS does not answer', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date'] });
     const startMs = Date.now();
     const abortedAfterMs: number[] = [];
@@ -465,7 +465,7 @@ describe('a large batch', () => {
     let failed: string[] | undefined;
     const handle = open({ now: Date.now, queues: silent as FakeQueues });
     void handle([queueRecord('a', sealing())], 30_000).then((ids) => (failed = ids));
-    // Sealing does not wait for a timer, and what is sent waits for the next turn of the event loop.
+    // Encrypts need no timer, and sends wait for the next turn of the event loop.
     for (let turn = 0; turn < 20; turn += 1) await new Promise(setImmediate);
     await vi.advanceTimersByTimeAsync(25_000);
     for (let turn = 0; turn < 20; turn += 1) await new Promise(setImmediate);
@@ -475,7 +475,7 @@ describe('a large batch', () => {
     vi.useRealTimers();
   });
 
-  it('has at most a hundred messages under way', async () => {
+  it('has at most a hundred messages in progress', async () => {
     let underWay = 0;
     let most = 0;
     world.metastore.interfere = async () => {
@@ -483,7 +483,7 @@ describe('a large batch', () => {
       await new Promise(setImmediate);
       underWay -= 1;
     };
-    // A partition each, so that each has a key of its own to load.
+    // Each message has its own partition, so each needs to load a key.
     const records = Array.from({ length: 300 }, (_, i) => queueRecord(`${i}`, sealing(i, `p${i}`)));
     expect(await open()(records)).toEqual([]);
     expect(most).toBe(100);

@@ -13,14 +13,14 @@ const event = JSON.parse(
 
 afterEach(() => vi.restoreAllMocks());
 
-/** A door to a maintenance that does as told. */
+/** A door to a fake maintenance with a given outcome. */
 function doorTo(run: ScheduleDoorOptions['maintenance']['run']): () => Promise<MaintenanceReport> {
   const telemetry = createTelemetry('svc');
   const handler = scheduleDoor({ maintenance: { run } as never, telemetry, deadlineMarginMs: 500 });
   return () => handler(event, lambdaContext(10_000));
 }
 
-it('answers with what was found, and logs what somebody must act upon as an error', async () => {
+it('the maintenance function answers with its report, and logs faults for an operator as errors', async () => {
   const output = captureOutput();
   const well = { region: 'us-west-2', opens: true, renewed: true };
   const bad = { region: 'us-east-1', opens: false, renewed: false, fault: 'Decrypt in us-east-1: misconfigured' };
@@ -42,7 +42,7 @@ it('answers with what was found, and logs what somebody must act upon as an erro
   expect(output.lines()).toContainEqual(expect.objectContaining({ region: 'us-west-2', WrapsRenewed: 2 }));
 });
 
-it('is to be done before the invocation ends, and fails as an invocation where it cannot', async () => {
+it('the maintenance function ends before the invocation does, and otherwise the invocation fails', async () => {
   const output = captureOutput();
   let deadlineAtMs = 0;
   const run = doorTo((limits) => {

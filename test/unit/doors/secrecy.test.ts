@@ -17,7 +17,7 @@ let dynamoDb: LocalDynamoDb;
 const systemKeys: Buffer[] = [];
 
 beforeAll(async () => {
-  // What an operator may set to see more must not show a body.
+  // Settings with which an operator sees more. None of them may reveal a body.
   vi.stubEnv('POWERTOOLS_LOGGER_LOG_EVENT', 'true');
   vi.stubEnv('POWERTOOLS_LOG_LEVEL', 'DEBUG');
   [kms, dynamoDb] = await Promise.all([startKmsEmulator(), startDynamoDb('EncryptionKey', 0)]);
@@ -63,7 +63,7 @@ async function coldFunction(endpoint = dynamoDb.endpoint): Promise<(event: Event
   return async (event) => inspect(await handler(event, lambdaContext()), { depth: Infinity });
 }
 
-/** The secrets that a text holds, in any form they could be printed in. */
+/** The secrets that a text contains, in any encoding. */
 function secretsIn(text: string): string[] {
   const secrets = [Buffer.from(CANARY), ...systemKeys];
   const forms = secrets.flatMap((s) => [
@@ -75,7 +75,7 @@ function secretsIn(text: string): string[] {
   return [...forms, 'CANARY'].filter((form) => text.includes(form));
 }
 
-it('nothing of a payload, a body or a key is in any log line, metric or error answer', async () => {
+it('no log line, metric or error answer contains anything of a payload, a body or a key', async () => {
   const output = captureOutput();
   const warm = await coldFunction();
   const sealed = await warm(request('encrypt', { plaintext: PAYLOAD }));
@@ -112,7 +112,7 @@ it('nothing of a payload, a body or a key is in any log line, metric or error an
       kms.clearFaults();
     }
   }
-  // Something that is no DynamoDB, and echoes what it is sent.
+  // A server in the place of DynamoDB that echoes each request.
   const noDynamoDb = await coldFunction(kms.endpoint);
   answers.push(await noDynamoDb(request('encrypt', { plaintext: PAYLOAD })));
 

@@ -15,17 +15,17 @@ const rules = Object.values(machine.States);
 const retried = rules.flatMap(({ Retry = [] }) => Retry);
 const caught = rules.flatMap(({ Catch = [] }) => Catch.flatMap(({ ErrorEquals }) => ErrorEquals));
 
-it("the documents' state machine is valid", () => {
+it('the state machine in the documents is valid', () => {
   const { isValid, errorsText } = validate(machine);
   expect(isValid ? '' : errorsText()).toBe('');
   expect(validate({ ...machine, StartAt: 'Nowhere' }).isValid).toBe(false);
 });
 
-it('the failures that a retry may mend are retried, with jitter, and one that none can is caught', () => {
+it('the state machine retries each retryable failure with jitter, and catches every other one', () => {
   const ours = retried.flatMap(({ ErrorEquals }) => ErrorEquals).filter((name) => !/^(?:Lambda|States)\./.test(name));
   expect(ours.filter(isErrorCode)).toEqual(ours);
   expect(ours.filter((code) => isErrorCode(code) && isRetryable(code))).toEqual(ours);
-  // Those that Keyfold has, counted where the codes are documented.
+  // The retryable codes in the documented table.
   const http = readFileSync(new URL('../../../docs/http.md', import.meta.url), 'utf8');
   const lines = http.split('\n').filter((line) => /^\| `.*\| yes +\|/.test(line));
   const documented = lines.flatMap((line) => [...line.matchAll(/`(\w+)`/g)].map(([, code = '']) => code));

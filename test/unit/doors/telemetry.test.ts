@@ -33,7 +33,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** The metric lines written so far: each metric's value or values, with its dimensions. */
+/** The metric lines so far: each metric's value or values, with its dimensions. */
 function metrics(): Record<string, unknown>[] {
   return output
     .lines()
@@ -41,7 +41,7 @@ function metrics(): Record<string, unknown>[] {
     .map(({ _aws, ...rest }) => rest);
 }
 
-/** Has everything happen that is counted. */
+/** Reports every event that is counted. */
 function everything(): void {
   const { events } = telemetry;
   const fault = new RegionFault('us-west-2', 'Decrypt', 'throttled', 'ThrottlingException');
@@ -110,7 +110,7 @@ describe('the metrics', () => {
     for (const metadata of written) expect(metadata).toContain('"Namespace":"Keyfold"');
   });
 
-  it('are gathered over an invocation, one line for each set of dimensions', () => {
+  it('are written once per invocation, in one line per set of dimensions', () => {
     everything();
     expect(metrics()).toEqual([]);
     telemetry.flush();
@@ -121,7 +121,7 @@ describe('the metrics', () => {
     expect(metrics()).toHaveLength(before);
   });
 
-  it('keep their dimensions however many values there are', () => {
+  it('keep their dimensions with any number of values', () => {
     for (let i = 0; i < 250; i += 1) {
       telemetry.events.attempted({ region: 'us-west-2', action: 'Decrypt', latencyMs: i });
     }
@@ -136,7 +136,7 @@ describe('the metrics', () => {
     expect(metrics()).toContainEqual({ service: 'svc', region: 'us-west-2', action: 'Decrypt', KmsCalls: 250 });
   });
 
-  it('with one set of dimensions are all written, however few there are of another', () => {
+  it('are all written, even if sets of dimensions have different numbers of values', () => {
     telemetry.events.servedStale(KEY);
     for (let i = 0; i < 150; i += 1) telemetry.maintained({ systemKeys: [WELL] });
     telemetry.flush();
@@ -145,7 +145,7 @@ describe('the metrics', () => {
     expect(metrics().flatMap(({ StaleServes: count }) => count ?? [])).toEqual([1]);
   });
 
-  it("of a queue's messages are counted by what became of them, and those that failed alike logged in one line", () => {
+  it("count a queue's messages by outcome, and equal failures share a log line", () => {
     telemetry.messagesHandled(OUTCOMES, []);
     telemetry.flush();
     expect(metrics()).toEqual([
@@ -169,7 +169,7 @@ describe('the metrics', () => {
     ]);
   });
 
-  it('of the cache alone are written once a minute', () => {
+  it('of the cache are written once a minute if nothing else happens', () => {
     vi.useFakeTimers({ toFake: ['Date'] });
     telemetry = createTelemetry('svc');
     for (let i = 0; i < 3; i += 1) {
@@ -192,7 +192,7 @@ describe('the metrics', () => {
     expect(metrics()).toEqual([first, { service: 'svc', IntermediateKeyCacheHits: 1 }]);
   });
 
-  it('of the cache are told apart by the kind of key and what became of it', () => {
+  it('of the cache are counted by the kind of key and the outcome', () => {
     const outcomes = ['hit', 'miss', 'eviction'] as const;
     outcomes.forEach((outcome, i) => {
       for (let n = 0; n <= i; n += 1) telemetry.events.cacheUsed('system', outcome);
@@ -215,7 +215,7 @@ describe('the metrics', () => {
   });
 });
 
-/** The lines of the log, without what every line has. */
+/** The log lines without the fields that every line has. */
 function logged(): Record<string, unknown>[] {
   return output
     .lines()
@@ -227,22 +227,22 @@ const CALL = { region: 'us-west-2', action: 'Decrypt' } as const;
 const REGIONS = { ['us-west-2']: { region: 'us-west-2', opens: true, renewed: false } } as const;
 const WELL = { id: 'k', created: 60, state: 'valid', regions: [REGIONS['us-west-2']] } as const;
 
-describe('an event has its line in the log and its metric, with all that tells it apart:', () => {
+describe('telemetry writes the log line and the metric of', () => {
   it.for([
     [
-      'a key made',
+      'a created key',
       ({ events }) => events.keyCreated('intermediate', KEY),
       { level: 'INFO', message: 'key created', kind: 'intermediate', keyId: '_IK_p_svc_prod', created: 60 },
       { kind: 'intermediate', KeysCreated: 1 },
     ],
     [
-      'a key retired',
+      'a retired key',
       ({ events }) => events.keyRetired('system', KEY, 'revoked'),
       { level: 'INFO', message: 'key retired', kind: 'system', keyId: '_IK_p_svc_prod', created: 60, why: 'revoked' },
       { kind: 'system', why: 'revoked', KeysRetired: 1 },
     ],
     [
-      'a key that serves on',
+      'a key that is used beyond its cache age',
       ({ events }) => events.servedStale(KEY),
       {
         level: 'WARN',
@@ -260,7 +260,7 @@ describe('an event has its line in the log and its metric, with all that tells i
     ],
     ['a failover', ({ events }) => events.failedOver('us-east-1'), undefined, { region: 'us-east-1', KmsFailovers: 1 }],
     [
-      'a wrap that is missing',
+      'a missing wrap',
       ({ events }) => events.wrapMissing('us-west-2'),
       {
         level: 'ERROR',
@@ -270,13 +270,13 @@ describe('an event has its line in the log and its metric, with all that tells i
       { region: 'us-west-2', KmsWrapsMissing: 1 },
     ],
     [
-      'messages that may come back too early',
+      'messages that may return too early',
       (one) => one.messagesHandled([], ['A', 'B', 'A']),
       { level: 'WARN', message: 'messages may come back too early', count: 3, errorNames: ['A', 'B'] },
       undefined,
     ],
     [
-      'a request that the caller can mend',
+      'a request that failed by the caller’s fault',
       (one) => one.requestFailed(new KeyfoldError('RecordUnreadable', 'why', { cause: new Error('it was changed') })),
       {
         level: 'WARN',
@@ -304,7 +304,7 @@ describe('an event has its line in the log and its metric, with all that tells i
       { code: 'KmsThrottled', RequestErrors: 1 },
     ],
     [
-      'a request that failed by our fault',
+      'a request that failed by the service’s fault',
       (one) => one.requestFailed(new KeyfoldError('KeyRowUnreadable', 'why')),
       {
         level: 'ERROR',
@@ -347,7 +347,7 @@ describe('an event has its line in the log and its metric, with all that tells i
     ]);
   });
 
-  it('a KMS call and calls of the metastore, of which only those that failed count as failures', () => {
+  it('KMS and metastore calls, where only failed calls count as failures', () => {
     telemetry.events.attempted({ ...CALL, latencyMs: 7 });
     telemetry.events.metastoreCalled('GetItem', 3, undefined);
     telemetry.events.metastoreCalled('Query', 4, 'TimeoutError');
@@ -361,7 +361,7 @@ describe('an event has its line in the log and its metric, with all that tells i
     ]);
   });
 
-  it('a time has its unit', () => {
+  it('times, which have a unit', () => {
     telemetry.events.attempted({ ...CALL, latencyMs: 7 });
     telemetry.events.metastoreCalled('GetItem', 3, undefined);
     telemetry.maintained({ systemKeys: [WELL] });
@@ -383,17 +383,17 @@ describe('an event has its line in the log and its metric, with all that tells i
   });
 });
 
-describe('a System Key that was looked after', () => {
+describe('a maintained System Key', () => {
   const sound = REGIONS['us-west-2'];
   const shut = { region: 'us-east-1', opens: false, renewed: false };
   it.for([
-    ['is well', WELL, 'INFO', {}],
-    ['was renewed', { ...WELL, regions: [{ ...sound, renewed: true }] }, 'INFO', { WrapsRenewed: 1 }],
-    ['could not be looked after', { ...WELL, fault: 'why' }, 'ERROR', { SystemKeysNotMaintained: 1 }],
-    ['is dated ahead', { ...WELL, state: 'dated-ahead' }, 'ERROR', { SystemKeysDatedAhead: 1 }],
-    ['does not open in one region', { ...WELL, regions: [sound, shut] }, 'ERROR', { SystemKeysUnopenable: 1 }],
-    ['has a fault in a region that opens it', { ...WELL, regions: [{ ...sound, fault: 'why' }] }, 'ERROR', {}],
-  ] as const)('%s', ([, key, level, counts]) => {
+    ['without a fault', WELL, 'INFO', {}],
+    ['with a renewed wrap', { ...WELL, regions: [{ ...sound, renewed: true }] }, 'INFO', { WrapsRenewed: 1 }],
+    ['with a failed maintenance', { ...WELL, fault: 'why' }, 'ERROR', { SystemKeysNotMaintained: 1 }],
+    ['with a future date', { ...WELL, state: 'dated-ahead' }, 'ERROR', { SystemKeysDatedAhead: 1 }],
+    ['that one region cannot open', { ...WELL, regions: [sound, shut] }, 'ERROR', { SystemKeysUnopenable: 1 }],
+    ['with a fault in a region that can open it', { ...WELL, regions: [{ ...sound, fault: 'why' }] }, 'ERROR', {}],
+  ] as const)('%s is logged and counted', ([, key, level, counts]) => {
     telemetry.maintained({ systemKeys: [key] });
     expect(logged()).toEqual([{ level, message: 'System Key maintained', ...key }]);
     telemetry.flush();
@@ -402,7 +402,7 @@ describe('a System Key that was looked after', () => {
     expect(rest).toEqual(counts);
   });
 
-  it('has a successor, or a reason why there is none', () => {
+  it('is logged with its successor, or with the reason for having none', () => {
     telemetry.maintained({ systemKeys: [], created: metaOf(keyRecord('k', 90)) });
     telemetry.maintained({ systemKeys: [], createFault: 'why' });
     expect(logged()).toMatchObject([
@@ -418,14 +418,14 @@ function ten(word: string): string[] {
   return Array.from({ length: 10 }, (_, i) => `${word}${i}`);
 }
 
-describe('what went wrong', () => {
-  it('is told with the messages of all causes, one after the other', () => {
+describe('the log of a failure', () => {
+  it('has the messages of all causes in order', () => {
     const cause = new Error('outer', { cause: new Error('inner', { cause: 'no error' }) });
     telemetry.requestFailed(new KeyfoldError('KmsUnavailable', 'why', { cause }));
     expect(logged()).toMatchObject([{ reasons: ['outer', 'inner'] }]);
   });
 
-  it('is told for ten causes and ten messages at most, each once', () => {
+  it('has at most ten causes and ten messages, each once', () => {
     const errors = Array.from({ length: 12 }, (_, i) => {
       const cause = new Error(`reason ${i}`);
       return new KeyfoldError('RecordUnreadable', `detail ${i}`, { cause });
@@ -452,12 +452,12 @@ describe('what went wrong', () => {
     ['Internal', 'ERROR'],
     ['KmsUnavailable', 'WARN'],
     ['DeadlineExceeded', 'WARN'],
-  ] as const)('with a message is for an operator unless it passes: %s', ([code, level]) => {
+  ] as const)('of a message is an error unless the failure is transient: %s', ([code, level]) => {
     telemetry.messagesHandled([{ messageId: 'a', kind: 'retried', code, error: new KeyfoldError(code, 'why') }], []);
     expect(logged()).toMatchObject([{ level }]);
   });
 
-  it('with messages is told apart by what became of them', () => {
+  it('of several messages has one line per outcome', () => {
     const error = new KeyfoldError('Internal', 'why');
     telemetry.messagesHandled(
       [
@@ -472,7 +472,7 @@ describe('what went wrong', () => {
     ]);
   });
 
-  it('inside is told by its name and eight frames at most, and nothing of its text', () => {
+  it('has the name and at most eight stack frames of an unexpected error, but not its text', () => {
     const frames = Array.from({ length: 12 }, (_, i) => `    at f${i} (file.ts:${i}:1)`);
     const cause = new TypeError('CANARY\n    at CANARY');
     cause.stack = [`TypeError: ${cause.message}`, ...frames, 'CANARY'].join('\n');
@@ -495,7 +495,7 @@ describe('the age of the latest System Key', () => {
     ['the one that was just made', { systemKeys: [key], created: metaOf(keyRecord('k', 90)) }, 10],
     ['the newest, which is no less than nothing', { systemKeys: [{ ...key, created: 130 }] }, 0],
     ['none where there is no key', { systemKeys: [], createFault: 'why' }, undefined],
-  ] as const)('is told after a maintenance: of %s', ([, report, age]) => {
+  ] as const)('is a metric after a maintenance: of %s', ([, report, age]) => {
     vi.useFakeTimers({ toFake: ['Date'], now: 100_000 });
     telemetry.maintained(report);
     telemetry.flush();
@@ -503,8 +503,8 @@ describe('the age of the latest System Key', () => {
   });
 });
 
-describe('the items of a batch that failed', () => {
-  it('are one line, with how many there are of each code, and count one by one', () => {
+describe('failed items of a batch', () => {
+  it('have one log line with the count of each code, and each item counts', () => {
     telemetry.itemsFailed(failed('RecordUnreadable', 'InvalidRequest', 'RecordUnreadable'));
     telemetry.flush();
     expect(output.lines().filter((line) => 'codes' in line)).toMatchObject([
@@ -517,13 +517,13 @@ describe('the items of a batch that failed', () => {
     expect(metrics()).toContainEqual({ service: 'svc', code: 'RecordUnreadable', RequestErrors: 2 });
   });
 
-  it('are an error like a request by itself where it was us that failed', () => {
+  it('are logged as errors if the service caused the failure, like single requests', () => {
     telemetry.itemsFailed(failed('RecordUnreadable', 'KmsMisconfigured'));
     expect(output.lines()).toMatchObject([{ level: 'ERROR' }]);
   });
 });
 
-it('a System Key that could not be preloaded is a warning, with why, and no failed request', () => {
+it('a System Key that cannot be preloaded is logged as a warning with the reason, and is no failed request', () => {
   telemetry.preloadFailed(THROTTLED);
   telemetry.flush();
   const reasons = ['us-west-2: throttled'];
@@ -531,7 +531,7 @@ it('a System Key that could not be preloaded is a warning, with why, and no fail
   expect(metrics()).toEqual([]);
 });
 
-describe('characters that a terminal would act upon or not show are escaped, and the values stay the same,', () => {
+describe('the log escapes control and invisible characters without changing the values', () => {
   const CONTROLS = ['\0', '\n', '\u001b', '\u007f', '\u0085', '\u009b', '\u2028', '\u2029'];
   const FORMATS = ['\u00ad', '\u061c', '\u200b', '\u202e', '\u2066', '\ufeff', '\u{110bd}', '\u{e0001}'];
   const IGNORABLES = ['\u034f', '\u3164', '\ufe0f'];

@@ -10,13 +10,13 @@ import {
   type SessionFactoryOptions,
 } from '../../../src/index.ts';
 import { NO_ENVELOPE_EVENTS } from '../../../src/envelope/ports.ts';
-import { codeOf, DAY_MS, FakeWorld } from '../../support/fakes.ts';
+import { codeOf, DAY_MS, FakeDependencies } from '../../support/fakes.ts';
 
 const HOME = { table: 'users', id: '42' };
 const AWAY = { table: 'users', id: '43' };
 const SECRET = Buffer.from('secret');
 
-function open(options: Partial<SessionFactoryOptions> = {}, world = new FakeWorld()): Session {
+function open(options: Partial<SessionFactoryOptions> = {}, world = new FakeDependencies()): Session {
   return world.process(options).session('tenant-1');
 }
 
@@ -36,7 +36,7 @@ const EDITS: Readonly<Record<string, (record: DataRowRecord, other: DataRowRecor
 
 describe('a session with a context', () => {
   it('opens its own record, in each form, in another process', async () => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     const session = open({}, world).withContext(HOME);
     const record = await session.encrypt(SECRET);
     expect(record.proof).toHaveLength(32);
@@ -99,7 +99,7 @@ describe('a session with a context', () => {
   });
 
   it('rewraps without a context, and the record keeps its proof', async () => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     const session = open({}, world);
     const record = await session.withContext(HOME).encrypt(SECRET);
     world.clock.advance(91 * DAY_MS);
@@ -114,7 +114,7 @@ describe('a session with a context', () => {
 
 describe('a session without a context', () => {
   it('needs one to open a bound record, which it says before it reads a key', async () => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     const record = await open({}, world).withContext(HOME).encrypt(SECRET);
     world.log.take();
     const reader = open({}, world);
@@ -159,7 +159,7 @@ describe('requireContext', () => {
     ['seal', 'ContextRequired', 'ok'],
     ['always', 'ContextRequired', 'ContextRequired'],
   ] as const)('set to %s answers encrypt with %s and decrypt with %s', async ([requireContext, sealing, opening]) => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     const record = await open({}, world).encrypt(SECRET);
     world.log.take();
     const session = open({ requireContext }, world);
@@ -179,7 +179,7 @@ describe('requireContext', () => {
 
 describe('unboundBefore', () => {
   it('opens unbound records of older Intermediate Keys with a context, and reports each', async () => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     const unbound = await open({}, world).encrypt(SECRET);
     const { created } = unbound.key.parent;
     const reported: KeyMeta[] = [];
@@ -195,7 +195,7 @@ describe('unboundBefore', () => {
   });
 
   it('does not open a bound record with another context', async () => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     const record = await open({}, world).withContext(AWAY).encrypt(SECRET);
     const migrating = open({ unboundBefore: record.key.parent.created + 1 }, world).withContext(HOME);
     expect(await codeOf(migrating.decrypt(record))).toBe('RecordUnreadable');

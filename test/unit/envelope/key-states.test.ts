@@ -4,7 +4,7 @@
  */
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { DataRowRecord, EnvelopeKeyRecord, SessionFactory } from '../../../src/index.ts';
-import { codeOf, FakeWorld, MINUTE_MS } from '../../support/fakes.ts';
+import { codeOf, FakeDependencies, MINUTE_MS } from '../../support/fakes.ts';
 
 /** The keys that encrypt uses: the existing keys, a new Intermediate Key, or two new keys. */
 type Sealed = 'same key' | 'new IK' | 'new IK, new SK';
@@ -59,12 +59,12 @@ function states(...letters: [string, string, string, string]): string[] {
   );
 }
 
-let world: FakeWorld;
+let world: FakeDependencies;
 let record: DataRowRecord;
 let originals: EnvelopeKeyRecord[];
 
 beforeEach(() => {
-  world = new FakeWorld();
+  world = new FakeDependencies();
 });
 
 /** Brings a process and the metastore into a state, with encrypts, decrypts and changed rows only. */

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { DataRowRecord, EnvelopeKeyRecord, SessionFactory } from '../../../src/index.ts';
-import { DAY_MS, FakeWorld, memoryService, MINUTE_MS } from '../../support/fakes.ts';
+import { DAY_MS, FakeDependencies, memoryService, MINUTE_MS } from '../../support/fakes.ts';
 
 /** One step of a random history. A number selects a process, a partition or a record. */
 const step = fc.oneof(
@@ -34,7 +34,7 @@ const MAX_AHEAD_MS = 10 * MINUTE_MS;
 const MAX_CORRECTION_MS = 1000;
 
 class Run {
-  readonly world = new FakeWorld();
+  readonly world = new FakeDependencies();
   readonly records: { partition: string; payload: Buffer; record: DataRowRecord }[] = [];
   /** How far the clock is ahead of the true time. A step of the clock changes it; the true time only advances. */
   clockAheadMs = 0;

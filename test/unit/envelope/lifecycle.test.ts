@@ -2,13 +2,13 @@ import { createSecretKey } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { open } from '../../../src/crypto/aead.ts';
 import { KeyfoldError, type DataRowRecord, type EnvelopeEvents } from '../../../src/index.ts';
-import { codeOf, DAY_MS, errorOf, FakeWorld, MINUTE_MS } from '../../support/fakes.ts';
+import { codeOf, DAY_MS, errorOf, FakeDependencies, MINUTE_MS } from '../../support/fakes.ts';
 
 const PAYLOAD = Buffer.from('payload');
-let world: FakeWorld;
+let world: FakeDependencies;
 
 beforeEach(() => {
-  world = new FakeWorld();
+  world = new FakeDependencies();
 });
 
 const rowOf = (record: DataRowRecord): ReturnType<typeof world.metastore.latest> =>
@@ -128,10 +128,10 @@ function opened(parent: Uint8Array, sealed: Uint8Array): Buffer {
 }
 
 describe('the bytes of a key', () => {
-  it('makes keys of 32 random bytes', async () => {
+  it('are 32 random bytes', async () => {
     const keys: Record<string, Buffer[]> = { system: [], intermediate: [], dataRow: [] };
     for (let i = 0; i < 20; i += 1) {
-      const one = new FakeWorld();
+      const one = new FakeDependencies();
       const record = await one.process().session('p').encrypt(PAYLOAD);
       const [system, intermediate] = [...one.metastore.ofKind('SK'), ...one.metastore.ofKind('IK')];
       const systemKey = opened(Buffer.alloc(32, 7), system?.encryptedKey ?? Buffer.alloc(0));
@@ -194,7 +194,7 @@ describe('a process that loses the race to create a key', () => {
   });
 
   it.for(['IK', 'SK'] as const)(
-    'fails with MetastoreUnavailable after three lost races (%s) whose winners are revoked',
+    'fails with MetastoreUnavailable after losing three races for the %s to keys that are revoked',
     async (kind) => {
       let races = 0;
       world.metastore.interfere = async (call) => {

@@ -1,22 +1,22 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { CryptoPolicy, DataRowRecord } from '../../../src/index.ts';
-import { codeOf, FakeWorld, MINUTE_MS } from '../../support/fakes.ts';
+import { codeOf, FakeDependencies, MINUTE_MS } from '../../support/fakes.ts';
 
 const PAYLOAD = Buffer.from('payload');
 
-let world: FakeWorld;
+let world: FakeDependencies;
 let leaked: DataRowRecord;
 /** The current time, in seconds since 1970. */
 let now: number;
 
 beforeEach(async () => {
-  world = new FakeWorld();
+  world = new FakeDependencies();
   leaked = await world.process().session('p').encrypt(PAYLOAD);
   world.clock.advance(30 * MINUTE_MS);
   now = Math.floor(world.clock.nowMs / 1000);
 });
 
-function session(policy: Partial<CryptoPolicy>): ReturnType<ReturnType<FakeWorld['process']>['session']> {
+function session(policy: Partial<CryptoPolicy>): ReturnType<ReturnType<FakeDependencies['process']>['session']> {
   return world.process({ policy }).session('p');
 }
 

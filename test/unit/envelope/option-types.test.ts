@@ -12,7 +12,7 @@ import {
   type SessionFactoryOptions,
 } from '../../../src/index.ts';
 import { keyRecord } from '../../../src/testing/key-record.ts';
-import { errorOf, FakeWorld, memoryService } from '../../support/fakes.ts';
+import { errorOf, FakeDependencies, memoryService } from '../../support/fakes.ts';
 import { detached } from '../../support/hostile.ts';
 
 const KMS = {
@@ -56,7 +56,7 @@ describe('the options of constructors and methods', () => {
     ['options has no such option as one of those given', { [`a${'b'.repeat(64)}`]: 5 }],
     ['options has no such option as one of those given', { 'SECRET value': 5 }],
     [`options has no option ${'b'.repeat(64)}`, { ['b'.repeat(64)]: 5 }],
-  ])('%s, says the TypeError of SessionFactory', ([message, change]) => {
+  ])('make SessionFactory throw the TypeError: %s', ([message, change]) => {
     expect(() => memoryService(change)).toThrow(new RegExp(`^${message}`));
     expect(() => memoryService(change)).toThrow(TypeError);
   });
@@ -86,7 +86,7 @@ describe('the options of constructors and methods', () => {
           .batch({} as never),
     ],
     ['code must be an ErrorCode', () => new KeyfoldError('Wrong' as never, 'x')],
-  ])('%s, says the TypeError of the constructor or method', ([message, make]) => {
+  ])('make a constructor or method throw the TypeError: %s', ([message, make]) => {
     expect(make).toThrow(TypeError);
     expect(make).toThrow(message);
   });
@@ -115,7 +115,7 @@ describe('the options of constructors and methods', () => {
     ['limits.deadlineAtMs must be a number of milliseconds', { deadlineAtMs: new Date() }],
     ['limits.signal must be an AbortSignal', { signal: new AbortController() }],
     ['limits has no option deadlineMs', { deadlineMs: 5 }],
-  ])('%s, says the TypeError of each session method for the limits %j', async ([message, limits]) => {
+  ])('make each session method throw the TypeError: %s, for the limits %j', async ([message, limits]) => {
     const service = memoryService();
     const session = service.session('p');
     const record = await session.encrypt(Buffer.from('x'));
@@ -187,7 +187,7 @@ describe('the answers of ports', () => {
       ['a parent of a date that is not whole', (row) => ({ ...row, parent: { id: row.parent?.id, created: 0.5 } })],
       ['a parent without an id', (row) => ({ ...row, parent: { created: 60 } })],
     ])('with %s, decrypt fails with KeyRowUnreadable', async ([, change]) => {
-      const world = new FakeWorld();
+      const world = new FakeDependencies();
       const record = await world.process().session('p').encrypt(Buffer.from('x'));
       const [row] = world.metastore.ofKind('IK') as [EnvelopeKeyRecord];
       const [systemKey] = world.metastore.ofKind('SK');
@@ -199,7 +199,7 @@ describe('the answers of ports', () => {
   });
 
   it('encrypt fails with KeyRowUnreadable if loadRecent answers with rows of another id', async () => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     await world.process().session('q').encrypt(Buffer.from('x'));
     const [other] = world.metastore.ofKind('IK') as [EnvelopeKeyRecord];
     const ahead = { ...other, id: '_IK_p_svc_prod', created: other.created + 86_400 } as EnvelopeKeyRecord;
@@ -212,7 +212,7 @@ describe('the answers of ports', () => {
   it.for<unknown>([undefined, 'key', {}, { key: 'k'.repeat(32) }, { key: undefined }, { unreadable: 5 }])(
     'decrypt fails with a TypeError if kms.unwrap answers %j',
     async (unwrapped) => {
-      const world = new FakeWorld();
+      const world = new FakeDependencies();
       const record = await world.process().session('p').encrypt(Buffer.from('x'));
       world.kms.unwrap = async () => unwrapped as never;
       const error = await errorOf(world.process().session('p').decrypt(record));
@@ -222,7 +222,7 @@ describe('the answers of ports', () => {
   );
 
   it('the stored wrap shares no memory with the key, which is zeroed', async () => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     world.kms.wrap = async (key) => key;
     await world.process().session('p').encrypt(Buffer.from('x'));
     expect(world.metastore.ofKind('SK')[0]?.encryptedKey.some((byte) => byte !== 0)).toBe(true);

@@ -9,7 +9,7 @@ import {
   encodeDataRowRecord,
   type DataRowRecord,
 } from '../../../src/index.ts';
-import { errorOf, FakeWorld, memoryService } from '../../support/fakes.ts';
+import { errorOf, FakeDependencies, memoryService } from '../../support/fakes.ts';
 import { detached, outOfBounds } from '../../support/hostile.ts';
 
 /** An array of any size whose properties all say that it has one byte. */
@@ -64,7 +64,7 @@ describe('a payload', () => {
   it.for(Object.entries(NO_PAYLOADS))(
     'is rejected with a TypeError if it is %s, before any key is read',
     async ([, make]) => {
-      const world = new FakeWorld();
+      const world = new FakeDependencies();
       const session = world.process().session('p');
       for (const method of ['encrypt', 'encryptToJson'] as const) {
         const error = await errorOf(session[method](make() as never));
@@ -89,7 +89,7 @@ describe('a payload', () => {
   });
 
   it('is encrypted as it was at the time of the call, even if the session waits for a key', async () => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     const [written, gone] = [Buffer.from('as given'), new Uint8Array([1, 2, 3])];
     const session = world.process().session('p');
     const records = [session.encrypt(written), session.encrypt(gone)];

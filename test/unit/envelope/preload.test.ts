@@ -1,11 +1,11 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { codeOf, DAY_MS, FakeWorld } from '../../support/fakes.ts';
+import { codeOf, DAY_MS, FakeDependencies } from '../../support/fakes.ts';
 
 const PAYLOAD = Buffer.from('payload');
-let world: FakeWorld;
+let world: FakeDependencies;
 
 beforeEach(() => {
-  world = new FakeWorld();
+  world = new FakeDependencies();
 });
 
 describe('SessionFactory.preload', () => {

@@ -8,17 +8,17 @@ import {
   type SessionFactoryOptions,
 } from '../../../src/index.ts';
 import { rowProof, rowProofKey } from '../../../src/records/row-proof.ts';
-import { codeOf, DAY_MS, FakeWorld, noDeadline } from '../../support/fakes.ts';
+import { codeOf, DAY_MS, FakeDependencies, noDeadline } from '../../support/fakes.ts';
 
 const PAYLOAD = Buffer.from('payload');
 const MODES = ['verify', 'require'] as const;
 type Kind = 'SK' | 'IK';
 
-let world: FakeWorld;
+let world: FakeDependencies;
 let record: DataRowRecord;
 
 beforeEach(async () => {
-  world = new FakeWorld();
+  world = new FakeDependencies();
   record = await world.process().session('p').encrypt(PAYLOAD);
 });
 
@@ -196,7 +196,7 @@ describe('an attacker who knows an old System Key', () => {
   });
 
   it('cannot re-date it under a KMS with a data key', async () => {
-    world = new FakeWorld();
+    world = new FakeDependencies();
     const options = { kms: provingKms(world.kms), keyRowProofs: 'require' } as const;
     await world.process(options).session('p').encrypt(PAYLOAD);
     const { id, encryptedKey } = row('SK');
@@ -219,7 +219,7 @@ describe('the basis of a row proof', () => {
       ...provingKms(world.kms),
       wrap: async () => ({ wrapped: Buffer.from('w'), rowProof: rowProofBasis as never }),
     };
-    const fresh = new FakeWorld();
+    const fresh = new FakeDependencies();
     const error = await fresh
       .process({ kms })
       .session('p')
@@ -230,7 +230,7 @@ describe('the basis of a row proof', () => {
 
   it('is zeroed after use', async () => {
     const keys: Buffer[] = [];
-    const fresh = new FakeWorld();
+    const fresh = new FakeDependencies();
     const kms = provingKms(fresh.kms, keys);
     const sealed = await fresh.process({ kms }).session('p').encrypt(PAYLOAD);
     await fresh.process({ kms }).session('p').decrypt(sealed);

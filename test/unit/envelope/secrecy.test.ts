@@ -2,13 +2,13 @@ import { inspect } from 'node:util';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { EnvelopeKey } from '../../../src/envelope/envelope-key.ts';
 import { KeyfoldError, StaticKms } from '../../../src/index.ts';
-import { errorOf, FakeWorld } from '../../support/fakes.ts';
+import { errorOf, FakeDependencies } from '../../support/fakes.ts';
 
 const CANARY = 'CANARY-of-the-plaintext';
-let world: FakeWorld;
+let world: FakeDependencies;
 
 beforeEach(() => {
-  world = new FakeWorld();
+  world = new FakeDependencies();
 });
 
 /** All text that could be printed of a value: its JSON, all that `inspect` reaches, and the causes of an error. */
@@ -52,7 +52,7 @@ describe('plaintext keys', () => {
 });
 
 describe('an error', () => {
-  it('contains nothing of the payload, whichever call fails', async () => {
+  it('contains nothing of the payload when any call fails', async () => {
     const secret = Buffer.from(CANARY);
     const record = await world.process().session('p').encrypt(secret);
     const tampered = { ...record, data: Buffer.concat([record.data, Buffer.from([1])]) };

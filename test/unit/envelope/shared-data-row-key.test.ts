@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
 import { EnvelopeKey } from '../../../src/envelope/envelope-key.ts';
 import { decodeDataRowRecord, type DataRowRecord, type Session } from '../../../src/index.ts';
-import { codeOf, DAY_MS, FakeWorld, MINUTE_MS } from '../../support/fakes.ts';
+import { codeOf, DAY_MS, FakeDependencies, MINUTE_MS } from '../../support/fakes.ts';
 
 const NO_BOUND = { dataRowKeyMaxMessages: 1000, dataRowKeyMaxBytes: 1_000_000, dataRowKeyMaxAgeMs: DAY_MS };
 
@@ -25,7 +25,7 @@ function runs(records: readonly DataRowRecord[]): number[] {
 
 describe('a Data Row Key', () => {
   it('encrypts one record by default', async () => {
-    expect(runs(await sealed(new FakeWorld().process().session('p'), 3))).toEqual([1, 1, 1]);
+    expect(runs(await sealed(new FakeDependencies().process().session('p'), 3))).toEqual([1, 1, 1]);
   });
 
   it('encrypts dataRowKeyMaxMessages payloads', async () => {
@@ -33,13 +33,13 @@ describe('a Data Row Key', () => {
       [2, [2, 2, 2, 1]],
       [3, [3, 3, 1]],
     ] as const) {
-      const session = new FakeWorld().process({ policy: { ...NO_BOUND, dataRowKeyMaxMessages } }).session('p');
+      const session = new FakeDependencies().process({ policy: { ...NO_BOUND, dataRowKeyMaxMessages } }).session('p');
       expect(runs(await sealed(session, 7))).toEqual(lengths);
     }
   });
 
   it('encrypts dataRowKeyMaxMessages payloads with encryptToJson', async () => {
-    const session = new FakeWorld().process({ policy: { ...NO_BOUND, dataRowKeyMaxMessages: 3 } }).session('p');
+    const session = new FakeDependencies().process({ policy: { ...NO_BOUND, dataRowKeyMaxMessages: 3 } }).session('p');
     const texts = await Promise.all(['a', 'b', 'c', 'd'].map((text) => session.encryptToJson(Buffer.from(text))));
     expect(runs(texts.map(decodeDataRowRecord))).toEqual([3, 1]);
     const opened = await Promise.all(texts.map(async (text) => (await session.decryptJson(text)).toString()));
@@ -48,13 +48,13 @@ describe('a Data Row Key', () => {
 
   it('encrypts up to dataRowKeyMaxBytes, and a larger payload gets its own key', async () => {
     const policy = { ...NO_BOUND, dataRowKeyMaxBytes: 10 };
-    const session = new FakeWorld().process({ policy }).session('p');
+    const session = new FakeDependencies().process({ policy }).session('p');
     expect(runs(await sealed(session, 5, 5))).toEqual([2, 2, 1]);
     expect(runs(await sealed(session, 2, 11))).toEqual([1, 1]);
   });
 
   it('encrypts until dataRowKeyMaxAgeMs is over', async () => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     const session = world.process({ policy: { ...NO_BOUND, dataRowKeyMaxAgeMs: MINUTE_MS } }).session('p');
     const first = await sealed(session, 1);
     world.clock.advance(MINUTE_MS - 1);
@@ -64,7 +64,7 @@ describe('a Data Row Key', () => {
   });
 
   it('is shared by all sessions of one partition, and by no other partition', async () => {
-    const process = new FakeWorld().process({ policy: NO_BOUND });
+    const process = new FakeDependencies().process({ policy: NO_BOUND });
     const of = (partition: string): Promise<DataRowRecord> => process.session(partition).encrypt(Buffer.from('x'));
     const records = [await of('p'), await of('q'), await of('p'), await of('q')];
     expect(runs([records[0], records[2]] as DataRowRecord[])).toEqual([2]);
@@ -73,7 +73,7 @@ describe('a Data Row Key', () => {
   });
 
   it('encrypts nothing more after its Intermediate Key is found revoked', async () => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     const process = world.process({ policy: NO_BOUND });
     const [before] = await sealed(process.session('p'), 1);
     const [row] = world.metastore.ofKind('IK');
@@ -85,7 +85,7 @@ describe('a Data Row Key', () => {
   });
 
   it('is shared within a batch with shareDataRowKey, and not between batches', async () => {
-    const process = new FakeWorld().process();
+    const process = new FakeDependencies().process();
     const request = (): Promise<DataRowRecord[]> => sealed(process.session('p').batch({ shareDataRowKey: true }), 3);
     expect(runs([...(await request()), ...(await request())])).toEqual([3, 3]);
     expect(runs(await sealed(process.session('p').batch({ shareDataRowKey: false }), 2))).toEqual([1, 1]);
@@ -94,14 +94,14 @@ describe('a Data Row Key', () => {
   it('is replaced if its Intermediate Key reaches its usage limit within a batch', async () => {
     let seals = 0;
     const policy = { wearsOut: () => (seals += 1) === 3 };
-    const session = new FakeWorld().process({ policy }).session('p').batch({ shareDataRowKey: true });
+    const session = new FakeDependencies().process({ policy }).session('p').batch({ shareDataRowKey: true });
     const records = await sealed(session, 4);
     expect(runs(records)).toEqual([2, 2]);
     expect(new Set(records.map(({ key }) => key.parent.created)).size).toBe(2);
   });
 
   it('that several records share decrypts each of them alone, and each has its own nonce', async () => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     const records = await sealed(world.process().session('p').batch({ shareDataRowKey: true }), 3);
     expect(new Set(records.map(({ data }) => Buffer.from(data.slice(-12)).toString('hex'))).size).toBe(3);
     for (const [i, record] of records.entries()) {
@@ -112,7 +112,7 @@ describe('a Data Row Key', () => {
 
 describe('a record with a shared Data Row Key', () => {
   it('can be overwritten by its caller without changing the other records of that key', async () => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     const session = world.process({ policy: NO_BOUND }).session('p');
     const [first] = (await sealed(session, 1)) as [DataRowRecord];
     first.key.encryptedKey.fill(0);
@@ -124,7 +124,7 @@ describe('a record with a shared Data Row Key', () => {
 
 describe('a session of a batch', () => {
   it('decrypts records that the caller reads into one buffer, one after the other', async () => {
-    const process = new FakeWorld().process();
+    const process = new FakeDependencies().process();
     const buffer = Buffer.alloc(60);
     const session = process.session('p').batch({ shareDataRowKey: false });
     const bytes: number[] = [];
@@ -136,7 +136,7 @@ describe('a session of a batch', () => {
   });
 
   it('opens a Data Row Key once for consecutive records that share it', async () => {
-    const process = new FakeWorld().process();
+    const process = new FakeDependencies().process();
     const records = await sealed(process.session('p').batch({ shareDataRowKey: true }), 3);
     const opens = vi.spyOn(EnvelopeKey.prototype, 'open');
     const session = process.session('p').batch({ shareDataRowKey: false });
@@ -146,12 +146,12 @@ describe('a session of a batch', () => {
   });
 
   it('shares a Data Row Key among 1,000 records, the limit of a request', async () => {
-    const session = new FakeWorld().process({ policy: { wearsOut: () => false } }).session('p');
+    const session = new FakeDependencies().process({ policy: { wearsOut: () => false } }).session('p');
     expect(runs(await sealed(session.batch({ shareDataRowKey: true }), 1000))).toEqual([1000]);
   });
 
   it('decrypts records with shared and own Data Row Keys in any order, and rejects changed records', async () => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     const process = world.process();
     const shared = await sealed(process.session('p').batch({ shareDataRowKey: true }), 2);
     const own = await sealed(process.session('p'), 2);
@@ -167,7 +167,7 @@ describe('a session of a batch', () => {
   });
 
   it('opens a Data Row Key again if the next record names another Intermediate Key', async () => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     const process = world.process();
     const [old] = (await sealed(process.session('p'), 1)) as [DataRowRecord];
     world.clock.advance(91 * DAY_MS);

@@ -7,15 +7,15 @@ import { NO_ENVELOPE_EVENTS } from '../../../src/envelope/ports.ts';
 import { SystemKeys } from '../../../src/envelope/system-keys.ts';
 import type { EpochSeconds, KeyMeta } from '../../../src/records/ids.ts';
 import { KeyNaming } from '../../../src/records/ids.ts';
-import { FakeWorld, noDeadline } from '../../support/fakes.ts';
+import { FakeDependencies, noDeadline } from '../../support/fakes.ts';
 
 const { systemKeyId: id } = new KeyNaming({ service: 'svc', product: 'prod' });
 const noStaleKey = (): undefined => undefined;
-let world: FakeWorld;
+let world: FakeDependencies;
 let keys: SystemKeys;
 
 beforeEach(() => {
-  world = new FakeWorld();
+  world = new FakeDependencies();
   const { metastore, kms, clock } = world;
   // The cache holds two keys for one millisecond, so that only standings can answer.
   const policy = cryptoPolicy({ maxSystemKeys: 2, systemKeyMaxAgeMs: 1 });

@@ -5,14 +5,14 @@ import { createdNow, cryptoPolicy } from '../../../src/envelope/crypto-policy.ts
 import type { EpochSeconds } from '../../../src/records/ids.ts';
 import { KeyfoldError, type DataRowRecord, type EnvelopeKeyRecord, type SessionFactory } from '../../../src/index.ts';
 import { SystemKeyMaintenance } from '../../../src/maintenance/system-key-maintenance.ts';
-import { codeOf, DAY_MS, FakeWorld, HandClock, MINUTE_MS, noDeadline } from '../../support/fakes.ts';
+import { codeOf, DAY_MS, FakeDependencies, HandClock, MINUTE_MS, noDeadline } from '../../support/fakes.ts';
 
 const PAYLOAD = Buffer.from('payload');
 const HOUR_MS = 60 * MINUTE_MS;
-let world: FakeWorld;
+let world: FakeDependencies;
 
 beforeEach(() => {
-  world = new FakeWorld();
+  world = new FakeDependencies();
 });
 
 const nowSeconds = (): number => world.clock.nowMs / 1000;

@@ -2,14 +2,14 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { KeyfoldError, type DataRowRecord, type EnvelopeKeyRecord, type SessionFactory } from '../../../src/index.ts';
 import { ShortMemory } from '../../../src/async/short-memory.ts';
 import { UnreadableRows } from '../../../src/envelope/unreadable-rows.ts';
-import { codeOf, errorOf, FakeWorld, HandClock } from '../../support/fakes.ts';
+import { codeOf, errorOf, FakeDependencies, HandClock } from '../../support/fakes.ts';
 
-let world: FakeWorld;
+let world: FakeDependencies;
 let service: SessionFactory;
 let record: DataRowRecord;
 
 beforeEach(async () => {
-  world = new FakeWorld();
+  world = new FakeDependencies();
   record = await world.process().session('p').encrypt(Buffer.from('x'));
   service = world.process();
   world.log.take();

@@ -11,14 +11,14 @@ import {
   type SessionFactory,
   type SessionFactoryOptions,
 } from '../../../src/index.ts';
-import { codeOf, DAY_MS, errorOf, FakeWorld, MINUTE_MS, noDeadline } from '../../support/fakes.ts';
+import { codeOf, DAY_MS, errorOf, FakeDependencies, MINUTE_MS, noDeadline } from '../../support/fakes.ts';
 
 const PAYLOAD = Buffer.from('payload');
 const partitions = (count: number): string[] => Array.from({ length: count }, (_, i) => `p${i}`);
-let world: FakeWorld;
+let world: FakeDependencies;
 
 beforeEach(() => {
-  world = new FakeWorld();
+  world = new FakeDependencies();
 });
 
 /** Counts the calls to the metastore and the KMS by name. */

@@ -6,7 +6,7 @@ import * as aes from '../../../src/crypto/aead.ts';
 import { wrappedBy } from '../../support/kms.ts';
 import { AwsKms, KeyfoldError } from '../../../src/index.ts';
 import type { KmsRegion } from '../../../src/kms/kms-region.ts';
-import { codeOf, errorOf, FakeWorld, noDeadline } from '../../support/fakes.ts';
+import { codeOf, errorOf, FakeDependencies, noDeadline } from '../../support/fakes.ts';
 
 /**
  * `keys` are all buffers that held a plaintext key. `pools` are all buffers of random bytes, which keys are drawn from.
@@ -44,10 +44,10 @@ vi.mock('../../../src/crypto/aead.ts', async (original) => {
 });
 
 const PAYLOAD = Buffer.from('not of 32 bytes');
-let world: FakeWorld;
+let world: FakeDependencies;
 
 beforeEach(() => {
-  world = new FakeWorld();
+  world = new FakeDependencies();
   spied.keys.length = 0;
 });
 

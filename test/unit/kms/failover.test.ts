@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { FaultClass } from '../../../src/kms/region-fault.ts';
 import { codeOf, errorOf, noDeadline } from '../../support/fakes.ts';
-import { ScriptedRegions } from '../../support/failover-world.ts';
+import { ScriptedRegions } from '../../support/scripted-regions.ts';
 
 const PASSING = ['throttled', 'unavailable'] as const;
 const LASTING = ['misconfigured', 'corrupt'] as const;
@@ -18,7 +18,7 @@ describe('the rounds of a request', () => {
   it('only the preferred region is tried while it answers', async () => {
     const regions = new ScriptedRegions(['west', 'east']);
     expect(await regions.request()).toBe('west');
-    expect(regions.takeAsked()).toBe('west');
+    expect(regions.takeRequested()).toBe('west');
     expect(regions.slept).toEqual([]);
   });
 
@@ -45,7 +45,7 @@ describe('the rounds of a request', () => {
     const regions = new ScriptedRegions(['west', 'east']);
     regions.answers = { west: [faultClass], east: [faultClass] };
     expect(await regions.request()).toBe(`west ${faultClass}, east ${faultClass}`);
-    expect(regions.takeAsked()).toBe('west east');
+    expect(regions.takeRequested()).toBe('west east');
     expect(regions.slept).toEqual([]);
   });
 
@@ -53,7 +53,7 @@ describe('the rounds of a request', () => {
     const regions = new ScriptedRegions(['west', 'east', 'south'], { maxRounds: 3 });
     regions.answers = { west: ['misconfigured'], east: ['unavailable'], south: ['unavailable', 'corrupt'] };
     expect(await regions.request()).toBe('west misconfigured, east unavailable, south corrupt');
-    expect(regions.takeAsked()).toBe('west east south east south east');
+    expect(regions.takeRequested()).toBe('west east south east south east');
   });
 
   it('number eight by default', async () => {
@@ -67,10 +67,10 @@ describe('the rounds of a request', () => {
     const regions = new ScriptedRegions(['west', 'east']);
     regions.answers = { west: ['unavailable'], east: ['ok', 'throttled', 'ok'] };
     await regions.request();
-    regions.takeAsked();
+    regions.takeRequested();
     expect(await regions.request()).toBe('east');
     expect(regions.states()[0]?.avoidedUntilMs).toBeGreaterThan(regions.clock.nowMs);
-    expect(regions.takeAsked()).toBe('east west west east');
+    expect(regions.takeRequested()).toBe('east west west east');
   });
 
   it('a request succeeds if a region answers in a later round', async () => {
@@ -200,9 +200,9 @@ describe('the delay before a round', () => {
     regions.draw = 0;
     regions.answers = { west: ['unavailable', 'throttled'], east: ['ok', 'unavailable'] };
     await regions.request();
-    regions.takeAsked();
+    regions.takeRequested();
     await regions.request();
-    expect(regions.takeAsked()).toBe('east west east west');
+    expect(regions.takeRequested()).toBe('east west east west');
     expect(regions.slept).toEqual([about(720)]);
   });
 
@@ -212,7 +212,7 @@ describe('the delay before a round', () => {
     const reason = new Error('time is up');
     regions.answers = { west: [() => (controller.abort(reason), 'unavailable')] };
     expect(await errorOf(regions.request({ ...noDeadline(), signal: controller.signal }))).toBe(reason);
-    expect(regions.takeAsked()).toBe('west');
+    expect(regions.takeRequested()).toBe('west');
   });
 });
 
@@ -222,7 +222,7 @@ describe('a region that throttles', () => {
     regions.draw = draw;
     regions.answers = { west: ['throttled'], east: ['throttled'] };
     expect(await regions.request()).toBe('south');
-    expect(regions.takeAsked()).toBe('west east south');
+    expect(regions.takeRequested()).toBe('west east south');
     expect(regions.slept).toEqual([]);
   });
 
@@ -236,21 +236,21 @@ describe('a region that throttles', () => {
     regions.draw = draw;
     regions.answers = { west: ['throttled'], east: ['throttled'], south: ['throttled'] };
     expect(await regions.request()).toBe('west throttled, east throttled, south throttled');
-    expect(regions.takeAsked()).toBe(asked);
+    expect(regions.takeRequested()).toBe(asked);
   });
 
   it('ends a later round, so that less preferred regions are not tried in that round', async () => {
     const regions = new ScriptedRegions(['west', 'east', 'south'], { maxRounds: 2 });
     regions.answers = { west: ['unavailable'], east: ['throttled'], south: ['throttled'] };
     expect(await regions.request()).toBe('west unavailable, east throttled, south throttled');
-    expect(regions.takeAsked()).toBe('west east south west east');
+    expect(regions.takeRequested()).toBe('west east south west east');
   });
 
   it('stops attempts in less preferred regions for the current round only', async () => {
     const regions = new ScriptedRegions(['west', 'east']);
     regions.answers = { west: ['throttled', 'throttled', 'unavailable'], east: ['throttled', 'ok'] };
     expect(await regions.request()).toBe('east');
-    expect(regions.takeAsked()).toBe('west east west west east');
+    expect(regions.takeRequested()).toBe('west east west west east');
   });
 });
 
@@ -258,7 +258,7 @@ describe('at the deadline', () => {
   it('no attempt begins with less than 50 ms left', async () => {
     const regions = new ScriptedRegions(['west']);
     expect(await codeOf(regions.request(regions.deadlineIn(49)))).toBe('DeadlineExceeded');
-    expect(regions.takeAsked()).toBe('');
+    expect(regions.takeRequested()).toBe('');
     expect(await regions.request(regions.deadlineIn(50))).toBe('west');
   });
 
@@ -266,7 +266,7 @@ describe('at the deadline', () => {
     const regions = new ScriptedRegions(['west', 'east']);
     regions.answers = { west: [() => (regions.clock.advance(951), 'unavailable')] };
     expect(await regions.request(regions.deadlineIn(1000))).toBe('west unavailable');
-    expect(regions.takeAsked()).toBe('west');
+    expect(regions.takeRequested()).toBe('west');
   });
 
   it.for(LASTING)(
@@ -275,7 +275,7 @@ describe('at the deadline', () => {
       const regions = new ScriptedRegions(['west', 'east']);
       regions.answers = { west: [() => (regions.clock.advance(951), faultClass)] };
       expect(await codeOf(regions.request(regions.deadlineIn(1000)))).toBe('DeadlineExceeded');
-      expect(regions.takeAsked()).toBe('west');
+      expect(regions.takeRequested()).toBe('west');
     },
   );
 
@@ -290,7 +290,7 @@ describe('at the deadline', () => {
       regions.answers = { west: [faultClass], east: ['unavailable'] };
       // An attempt needs 50 ms after the delay.
       expect(await regions.request(regions.deadlineIn(drawnMs + 49))).toBe(`west ${faultClass}, east unavailable`);
-      expect(regions.takeAsked()).toBe('west east');
+      expect(regions.takeRequested()).toBe('west east');
       expect(regions.slept).toEqual([]);
       await regions.request(regions.deadlineIn(drawnMs + 50));
       expect(regions.slept).toEqual([drawnMs]);
@@ -302,7 +302,7 @@ describe('at the deadline', () => {
     const reason = new Error('time is up');
     regions.answers = { west: [() => Promise.reject(reason)] };
     expect(await errorOf(regions.request())).toBe(reason);
-    expect(regions.takeAsked()).toBe('west');
+    expect(regions.takeRequested()).toBe('west');
     expect(regions.attempts).toEqual([]);
     expect(regions.states()).toEqual([
       { region: 'west', state: 'unknown' },
@@ -322,7 +322,7 @@ describe('an attempt that the deadline aborts', () => {
     expect(await errorOf(regions.request())).toBe(reason);
     expect(regions.coolDowns).toEqual(coolDowns);
     expect(regions.attempts.map(({ fault }) => fault?.errorName)).toEqual(coolDowns.map(() => 'NoAnswerInTime'));
-    expect(regions.takeAsked()).toBe('west');
+    expect(regions.takeRequested()).toBe('west');
   });
 });
 
@@ -350,7 +350,7 @@ describe('onKeyRefused', () => {
       const regions = new ScriptedRegions(['west', 'east'], { onKeyRefused: 'fail' });
       regions.answers = { west: [west], east: [east] };
       await regions.request();
-      expect(regions.takeAsked()).toBe(asked);
+      expect(regions.takeRequested()).toBe(asked);
     }
   });
 });

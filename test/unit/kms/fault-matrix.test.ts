@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { startDynamoDb, type LocalDynamoDb } from '../../../local/dynamodb.ts';
 import type { FaultInput } from '../../../emulators/kms/faults.ts';
 import { mustOpen, outcomeOf, REQUEST_NAMES, REQUESTS, type RequestName } from '../../support/requests.ts';
-import { EAST, WEST, WireWorld } from '../../support/wire-world.ts';
+import { EAST, WEST, WireFixture } from '../../support/wire-fixture.ts';
 
 // A throttled request tries another region first with a probability of 6 %. This value never does. It is set before the
 // imports, because a module may keep a reference to Math.random.
@@ -102,17 +102,17 @@ beforeAll(async () => {
 afterAll(() => dynamoDb.close());
 
 /** Starts a world with its own KMS. All worlds share one DynamoDB table. */
-async function startWorld(requestTimeoutMs: number): Promise<WireWorld> {
+async function startFixture(requestTimeoutMs: number): Promise<WireFixture> {
   cells += 1;
   const timeouts = { connectionTimeoutMs: LONG_TIMEOUT_MS, requestTimeoutMs };
-  return WireWorld.start({
+  return WireFixture.start({
     dynamoDb: dynamoDb.endpoint,
     service: `cell-${cells}`,
     kms: { failover: FAILOVER, timeouts },
   });
 }
 
-async function befall(world: WireWorld, name: Fault, place: Place): Promise<void> {
+async function faultOf(world: WireFixture, name: Fault, place: Place): Promise<void> {
   const fault = FAULTS[name];
   for (const region of PLACES[place]) {
     if (typeof fault === 'string') await world.setKeyState(region, fault);
@@ -123,10 +123,10 @@ async function befall(world: WireWorld, name: Fault, place: Place): Promise<void
 
 /** Runs one cell of the matrix. Returns the outcome of the request and the calls that it made. */
 async function cell(name: RequestName, fault: Fault, place: Place, expected: string): Promise<string> {
-  const world = await startWorld(fault === 'hang' ? HANGING_TIMEOUT_MS : LONG_TIMEOUT_MS);
+  const world = await startFixture(fault === 'hang' ? HANGING_TIMEOUT_MS : LONG_TIMEOUT_MS);
   try {
     const request = await REQUESTS[name](() => world.process());
-    await befall(world, fault, place);
+    await faultOf(world, fault, place);
     const mostCalls = expected.replace(/.* /, '').length;
     const waitsMs = fault === 'hang' ? mostCalls * HANGING_TIMEOUT_MS : 0;
     const { code, record } = await outcomeOf(request, waitsMs + DELAYS_MS + SLACK_MS);

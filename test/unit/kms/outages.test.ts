@@ -7,7 +7,7 @@ import { close, listen } from '../../../emulators/listen.ts';
 import type { Attempt, AwsKmsOptions } from '../../../src/index.ts';
 import { NO_EVENTS } from '../../../src/kms/failover.ts';
 import { outcomeOf, REQUESTS, type Request, type RequestName } from '../../support/requests.ts';
-import { EAST, WEST, WireWorld } from '../../support/wire-world.ts';
+import { EAST, WEST, WireFixture } from '../../support/wire-fixture.ts';
 
 const SLACK_MS = 5000;
 const AFTERMATH_MS = 300;
@@ -17,7 +17,7 @@ const FAILOVER = { maxRounds: 3, baseDelayMs: 5, longestDelayMs: 20 };
 const COLD_REQUESTS = ['encrypt new SK', 'encrypt known SK', 'decrypt cold'] as const;
 
 let dynamoDb: LocalDynamoDb;
-let world: WireWorld;
+let world: WireFixture;
 let attempts: Attempt[];
 let worlds = 0;
 
@@ -28,7 +28,7 @@ afterAll(() => dynamoDb.close());
 beforeEach(async () => {
   worlds += 1;
   attempts = [];
-  world = await WireWorld.start({ dynamoDb: dynamoDb.endpoint, service: `outage-${worlds}` });
+  world = await WireFixture.start({ dynamoDb: dynamoDb.endpoint, service: `outage-${worlds}` });
 });
 afterEach(() => world.stop());
 

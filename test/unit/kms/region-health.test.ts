@@ -1,7 +1,7 @@
 /** Tests how long a failed region is tried last, and which states and events are reported. */
 import { describe, expect, it } from 'vitest';
 import type { FailoverPolicy } from '../../../src/kms/failover-policy.ts';
-import { ScriptedRegions } from '../../support/failover-world.ts';
+import { ScriptedRegions } from '../../support/scripted-regions.ts';
 import { errorOf } from '../../support/fakes.ts';
 
 const COOL_DOWN_MS = 5000;
@@ -17,9 +17,9 @@ function scripted(changes: Partial<FailoverPolicy> = {}): ScriptedRegions {
 
 /** Makes a request, and returns the regions that it tried. */
 async function askedBy(regions: ScriptedRegions): Promise<string> {
-  regions.takeAsked();
+  regions.takeRequested();
   await regions.request();
-  return regions.takeAsked();
+  return regions.takeRequested();
 }
 
 describe('a region that failed', () => {
@@ -173,7 +173,7 @@ async function cooled(): Promise<ScriptedRegions> {
   regions.answers = { west: ['unavailable'] };
   await regions.request();
   regions.clock.advance(DRAWN_MS);
-  regions.takeAsked();
+  regions.takeRequested();
   return regions;
 }
 
@@ -186,7 +186,7 @@ describe('after a cool-down', () => {
     expect(await Promise.all([1, 2, 3].map(() => regions.request()))).toEqual(['east', 'east', 'east']);
     back.resolve('ok');
     expect(await prober).toBe('west');
-    expect(regions.takeAsked()).toBe('west east east east');
+    expect(regions.takeRequested()).toBe('west east east east');
     expect(await askedBy(regions)).toBe('west');
   });
 

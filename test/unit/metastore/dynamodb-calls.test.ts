@@ -10,7 +10,7 @@ const { id, created } = keyRecord('_SK_x', 60);
 
 afterEach(() => vi.restoreAllMocks());
 
-it('makes at most 50 calls at the same time, because the SDK has 50 connections', async () => {
+it('the DynamoDB client makes at most 50 calls at the same time, because the SDK has 50 connections', async () => {
   let running = 0;
   let mostRunning = 0;
   const send = vi.spyOn(DynamoDBClient.prototype, 'send').mockImplementation((async () => {
@@ -39,7 +39,7 @@ function busyMetastore(events?: MetastoreEvents): {
   return { metastore, release: () => answer.resolve({}), calls };
 }
 
-it('ends a call that waits for its turn as soon as its signal is aborted', async () => {
+it('the DynamoDB client ends a waiting call as soon as its signal is aborted', async () => {
   const { metastore, release, calls } = busyMetastore();
   const controller = new AbortController();
   const waiting = errorOf(metastore.load(id, created, { atMs: 0, signal: controller.signal }));
@@ -50,7 +50,7 @@ it('ends a call that waits for its turn as soon as its signal is aborted', async
   await Promise.all(calls);
 });
 
-it('measures the latency of a call from the time when it is sent', async () => {
+it('the DynamoDB client measures the latency of a call from the time when it is sent', async () => {
   let nowMs = 1000;
   vi.spyOn(performance, 'now').mockImplementation(() => nowMs);
   const latenciesMs: number[] = [];

@@ -51,7 +51,7 @@ async function open(
   return { metastore, requests };
 }
 
-it('reads consistently from the table EncryptionKey by default, and stores with a condition', async () => {
+it('DynamoDbMetastore reads consistently from the table EncryptionKey by default, and stores with a condition', async () => {
   const { metastore, requests } = await open(() => ({ status: 200, body: '{}' }));
   await metastore.load(id, created, noDeadline());
   await metastore.loadLatest(id, noDeadline());
@@ -70,21 +70,24 @@ it.for([
   ['an answer that is not JSON', { status: 200, body: 'CANARY' }],
   ['a missing answer', 'hang'],
   ['an answer that stalls', 'stall'],
-] as const)('reports %s as MetastoreUnavailable, never as an absent key or a duplicate', async ([, answer]) => {
-  const { metastore } = await open(() => answer, 100);
-  const works = [
-    metastore.load(id, created, noDeadline()),
-    metastore.loadLatest(id, noDeadline()),
-    metastore.store(keyRecord('_SK_x', 60), noDeadline()),
-  ];
-  for (const error of await Promise.all(works.map(errorOf))) {
-    expect(error).toMatchObject({ code: 'MetastoreUnavailable', retryable: true });
-    expect(String((error as Error).cause)).toMatch(/^Error: DynamoDB table EncryptionKey: \w+$/);
-  }
-  expect(metastore.state.state).toBe('unavailable');
-});
+] as const)(
+  'DynamoDbMetastore reports %s as MetastoreUnavailable, never as an absent key or a duplicate',
+  async ([, answer]) => {
+    const { metastore } = await open(() => answer, 100);
+    const works = [
+      metastore.load(id, created, noDeadline()),
+      metastore.loadLatest(id, noDeadline()),
+      metastore.store(keyRecord('_SK_x', 60), noDeadline()),
+    ];
+    for (const error of await Promise.all(works.map(errorOf))) {
+      expect(error).toMatchObject({ code: 'MetastoreUnavailable', retryable: true });
+      expect(String((error as Error).cause)).toMatch(/^Error: DynamoDB table EncryptionKey: \w+$/);
+    }
+    expect(metastore.state.state).toBe('unavailable');
+  },
+);
 
-it('retries throttled calls', async () => {
+it('DynamoDbMetastore retries throttled calls', async () => {
   let calls = 0;
   const { metastore } = await open(() => {
     calls += 1;
@@ -95,13 +98,13 @@ it('retries throttled calls', async () => {
   expect(metastore.state).toMatchObject({ state: 'ok' });
 });
 
-it("makes three attempts, whatever the SDK's default is", async () => {
+it("DynamoDbMetastore makes three attempts, whatever the SDK's default is", async () => {
   const { metastore, requests } = await open(() => ({ status: 500, body: '{"__type":"InternalServerError"}' }));
   expect(await codeOf(metastore.load(id, created, noDeadline()))).toBe('MetastoreUnavailable');
   expect(requests).toHaveLength(3);
 });
 
-it('retries as often after an outage as before it', async () => {
+it('DynamoDbMetastore retries as often after an outage as before it', async () => {
   let isDown = true;
   let attempts = 0;
   const { metastore } = await open(() => {
@@ -117,7 +120,7 @@ it('retries as often after an outage as before it', async () => {
   for (let i = 0; i < 10; i += 1) expect(await metastore.load(id, created, noDeadline())).toBeUndefined();
 });
 
-it('rejects with the reason of the deadline after the deadline has passed', async () => {
+it('DynamoDbMetastore rejects with the reason of the deadline after the deadline has passed', async () => {
   const { metastore } = await open(() => 'hang');
   const controller = new AbortController();
   const work = metastore.load(id, created, { atMs: 0, signal: controller.signal });
@@ -126,7 +129,7 @@ it('rejects with the reason of the deadline after the deadline has passed', asyn
   expect(await errorOf(work)).toBe(reason);
 });
 
-it('reports a refused connection as MetastoreUnavailable', async () => {
+it('DynamoDbMetastore reports a refused connection as MetastoreUnavailable', async () => {
   const { metastore } = await open(() => 'hang');
   await close(server as Server);
   expect(await codeOf(metastore.load(id, created, noDeadline()))).toBe('MetastoreUnavailable');
@@ -138,7 +141,7 @@ it.for([
     { connectionTimeoutMs: 5000, requestTimeoutMs: 7000 },
     { connectionTimeout: 5000, requestTimeout: 7000, socketTimeout: 7000 },
   ],
-] as const)('with the options %j has the time-outs %j', async ([options, timeouts]) => {
+] as const)('DynamoDbMetastore with the options %j has the time-outs %j', async ([options, timeouts]) => {
   await open(() => ({ status: 200, body: '{}' }));
   const { port } = (server as Server).address() as AddressInfo;
   const { client } = dynamoDbClient({ endpoint: `http://127.0.0.1:${port}`, region: 'us-west-2', ...options });
@@ -180,7 +183,7 @@ it('DynamoDbKeyTable lists all pages with consistent reads', async () => {
   expect(requests[1]?.body).toMatchObject({ ExclusiveStartKey: { Id: { S: 'a' } } });
 });
 
-it('emits an event for each call, and keeps the last state and the last failure', async () => {
+it('DynamoDbMetastore emits an event for each call, and keeps the last state and the last failure', async () => {
   let isDown = false;
   const { requests } = await open(() =>
     isDown ? { status: 400, body: '{"__type":"AccessDeniedException"}' } : { status: 200, body: '{}' },
@@ -213,7 +216,7 @@ it('emits an event for each call, and keeps the last state and the last failure'
   expect(requests).toHaveLength(4);
 });
 
-it('has the state unavailable if it has not answered by the deadline', async () => {
+it('DynamoDbMetastore has the state unavailable if it has not answered by the deadline', async () => {
   const { metastore } = await open(() => 'hang');
   const over = new AbortController();
   const work = errorOf(metastore.load(id, created, { ...noDeadline(), signal: over.signal }));
@@ -223,7 +226,7 @@ it('has the state unavailable if it has not answered by the deadline', async () 
 });
 
 it.for([{ requestTimeoutMs: 0 }, { connectionTimeoutMs: -1 }, { requestTimeoutMs: 1.5 }])(
-  'the constructor rejects the time-outs %j',
+  'the DynamoDbMetastore constructor rejects the time-outs %j',
   (timeouts) => {
     expect(() => new DynamoDbMetastore({ region: 'us-west-2', ...timeouts })).toThrow(
       'must be a positive whole number',

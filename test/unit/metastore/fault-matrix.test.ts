@@ -3,9 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startDynamoDb, type LocalDynamoDb } from '../../../local/dynamodb.ts';
 import type { DataRowRecord } from '../../../src/index.ts';
-import { DynamoDbProxy, type Befall, type DynamoDbFault } from '../../support/dynamodb-proxy.ts';
+import { DynamoDbProxy, type FaultOf, type DynamoDbFault } from '../../support/dynamodb-proxy.ts';
 import { mustOpen, outcomeOf, REQUEST_NAMES, REQUESTS, type RequestName } from '../../support/requests.ts';
-import { WireWorld } from '../../support/wire-world.ts';
+import { WireFixture } from '../../support/wire-fixture.ts';
 
 /** The time-out for faults that give no answer. */
 const SILENT_TIMEOUT_MS = 2000;
@@ -105,7 +105,7 @@ beforeAll(async () => {
 afterAll(() => dynamoDb.close());
 
 /** Makes the chosen calls meet a fault. */
-function befall(fault: DynamoDbFault, when: When): Befall {
+function faultOf(fault: DynamoDbFault, when: When): FaultOf {
   const { calls, first } = WHEN[when];
   const seen = new Set<string>();
   return (call) => {
@@ -142,7 +142,7 @@ async function cell(name: RequestName, fault: Fault, when: When, expected: strin
   const service = `cell-${cells}`;
   const proxy = await DynamoDbProxy.start(dynamoDb.endpoint);
   const dynamoDbTimeoutMs = fault === 'hang' || fault === 'stall' ? SILENT_TIMEOUT_MS : LONG_TIMEOUT_MS;
-  const world = await WireWorld.start({ dynamoDb: proxy.endpoint, dynamoDbTimeoutMs, service });
+  const world = await WireFixture.start({ dynamoDb: proxy.endpoint, dynamoDbTimeoutMs, service });
   const records: DataRowRecord[] = [];
   const overtake = async (): Promise<void> => {
     const rival = world.process({}, dynamoDb.endpoint);
@@ -151,12 +151,12 @@ async function cell(name: RequestName, fault: Fault, when: When, expected: strin
   try {
     const request = await REQUESTS[name](() => world.process());
     proxy.calls = [];
-    proxy.befall = befall(fault === 'overtaken' ? { kind: 'overtaken', by: overtake } : FAULTS[fault], when);
+    proxy.faultOf = faultOf(fault === 'overtaken' ? { kind: 'overtaken', by: overtake } : FAULTS[fault], when);
     const { code, record } = await outcomeOf(request, boundMsOf(fault, expected));
     const calls = shortOf(proxy.calls);
     await sleep(AFTERMATH_MS);
     expect(shortOf(proxy.calls), `${name}: no call may follow the answer`).toBe(calls);
-    proxy.befall = () => undefined;
+    proxy.faultOf = () => undefined;
     if (code === 'KeyRowUnreadable') await sleep(UNREADABLE_MS);
     // When the fault has ended, the same process succeeds, and a cold process opens every record.
     const later = await outcomeOf(request, SLACK_MS);

@@ -11,7 +11,7 @@ import { close, listen } from '../../../emulators/listen.ts';
 import { DynamoDbProxy } from '../../support/dynamodb-proxy.ts';
 import type { SessionFactory } from '../../../src/index.ts';
 import { mustOpen, outcomeOf, REQUESTS, type Request } from '../../support/requests.ts';
-import { WEST, WireWorld } from '../../support/wire-world.ts';
+import { WEST, WireFixture } from '../../support/wire-fixture.ts';
 
 const SLACK_MS = 5000;
 /** Longer than every bound in this file, so a test fails if a request waits for this time-out. */
@@ -22,12 +22,12 @@ const THROTTLING = { kind: 'error', name: 'ThrottlingException', status: 400 } a
 
 let dynamoDb: LocalDynamoDb;
 let proxy: DynamoDbProxy;
-let world: WireWorld;
+let world: WireFixture;
 
 beforeEach(async () => {
   dynamoDb = await startDynamoDb('EncryptionKey', 0);
   proxy = await DynamoDbProxy.start(dynamoDb.endpoint);
-  world = await WireWorld.start({ dynamoDb: proxy.endpoint, dynamoDbTimeoutMs: LONG_MS, service: 'outage' });
+  world = await WireFixture.start({ dynamoDb: proxy.endpoint, dynamoDbTimeoutMs: LONG_MS, service: 'outage' });
 });
 afterEach(async () => {
   await world.stop();
@@ -63,7 +63,7 @@ describe('a request with a deadline', () => {
     ['throttles', THROTTLING],
   ] as const)('fails with DeadlineExceeded if DynamoDB %s, and makes no call afterwards', async ([, fault]) => {
     const cold = world.process();
-    proxy.befall = () => fault;
+    proxy.faultOf = () => fault;
     expect((await outcomeOf(encryptWithin(cold, 100), 100 + SLACK_MS)).code).toBe('DeadlineExceeded');
     // On a busy machine, the proxy may receive the first call only after the request has failed.
     const calls = Math.max(1, proxy.calls.length);
@@ -75,7 +75,7 @@ describe('a request with a deadline', () => {
 describe('a put whose answer is lost', () => {
   it('leaves one System Key and one Intermediate Key, and the System Key is unwrapped once', async () => {
     const seen = new Set<string>();
-    proxy.befall = (call) => {
+    proxy.faultOf = (call) => {
       if (!call.startsWith('Put') || seen.has(call)) return undefined;
       seen.add(call);
       return { kind: 'answer lost' };
@@ -89,9 +89,9 @@ describe('a put whose answer is lost', () => {
 
   it('leaves a row that the next request uses if the deadline comes before a retry', async () => {
     const cold = world.process();
-    proxy.befall = (call) => (call === 'Put SK' ? { kind: 'answer held back' } : undefined);
+    proxy.faultOf = (call) => (call === 'Put SK' ? { kind: 'answer held back' } : undefined);
     expect((await outcomeOf(encryptWithin(cold, 400), 400 + SLACK_MS)).code).toBe('DeadlineExceeded');
-    proxy.befall = () => undefined;
+    proxy.faultOf = () => undefined;
     await mustOpen(world.process(), await cold.session('p').encrypt(Buffer.from('payload')));
     expect(await rows()).toEqual(['IK', 'SK']);
   });

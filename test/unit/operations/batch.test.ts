@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { KeyfoldError } from '../../../src/index.ts';
-import { codeOf, FakeWorld } from '../../support/fakes.ts';
+import { codeOf, FakeDependencies } from '../../support/fakes.ts';
 import { operate, type Answer } from '../../support/operations.ts';
 
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
@@ -49,7 +49,7 @@ describe('batch operations', () => {
   });
 
   it('rewrap-batch moves records under the latest key and reports which ones it moved', async () => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     const { answer } = operate(world.process());
     const old = results(await answer('encrypt-batch', plaintexts('a', 'b')));
     world.clock.advance(91 * 86_400_000);
@@ -77,7 +77,7 @@ describe('batch operations', () => {
   });
 
   it('load the keys of a partition once', async () => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     const sealed = await operate(world.process()).answer('encrypt-batch', plaintexts('a', 'b', 'c', 'd'));
     expect(world.log.take()).toEqual(['Query IK', 'Query SK', 'Wrap', 'Put SK', 'Put IK']);
     await operate(world.process()).answer('decrypt-batch', { items: results(sealed) });
@@ -85,7 +85,7 @@ describe('batch operations', () => {
   });
 
   it('return the same error for each item if the metastore is down', async () => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     world.metastore.interfere = () => {
       throw new KeyfoldError('MetastoreUnavailable', 'out');
     };
@@ -96,7 +96,7 @@ describe('batch operations', () => {
   });
 
   it('fail as a whole if an item throws an unexpected error', async () => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     world.metastore.interfere = () => {
       throw new TypeError('a defect');
     };
@@ -113,7 +113,7 @@ describe('batch operations', () => {
     ['there are more than maxItems items', plaintexts('a', 'b', 'c', 'd'), 'InvalidRequest'],
     ['the items exceed the plaintext limit', plaintexts('aaaaa', 'bbbbb', 'c'), 'PayloadTooLarge'],
   ] as const)('reject the request before any key is touched if %s', async ([, body, code]) => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     const { ask } = operate(world.process(), { maxItems: 3, plaintextLimitBytes: 10 });
     expect(await codeOf(ask('encrypt-batch', body))).toBe(code);
     expect(world.log.take()).toEqual([]);
@@ -130,7 +130,7 @@ describe('batch operations', () => {
   });
 
   it('decrypt-batch and rewrap-batch limit the total plaintext of the records', async () => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     const sealed = await operate(world.process()).answer('encrypt-batch', plaintexts('aaaaa', 'bbbbb', 'c'));
     world.log.take();
     const cold = operate(world.process(), { plaintextLimitBytes: 10 });
@@ -143,7 +143,7 @@ describe('batch operations', () => {
 
 describe('a record that is too short to decrypt', () => {
   it('does not raise the plaintext limit for other records of its batch', async () => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     const { answer, ask } = operate(world.process(), { plaintextLimitBytes: 10 });
     const sealed = await operate(world.process()).answer('encrypt', plaintexts('a'.repeat(11)).items[0]);
     const short = { record: { ...(sealed['record'] as object), Data: '' } };
@@ -165,7 +165,7 @@ describe('record formats', () => {
   });
 
   it('rewrap keeps the form of a record unless the request asks for the compact form', async () => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     const { answer } = operate(world.process());
     const object = await answer('encrypt', { plaintext: base64('x') });
     const compact = await answer('encrypt', { plaintext: base64('x'), format: 'compact' });

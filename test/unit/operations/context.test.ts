@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { exactInteger } from '../../../src/operations/json-text.ts';
-import { codeOf, errorOf, FakeWorld } from '../../support/fakes.ts';
+import { codeOf, errorOf, FakeDependencies } from '../../support/fakes.ts';
 import { operate, type Answer, type Operator } from '../../support/operations.ts';
 
 const HOME = { table: 'users', id: '42' };
@@ -34,7 +34,7 @@ describe('encrypt and decrypt with a context', () => {
   it.for([null, [], ['a'], 'id=1', 7, { id: 1 }, { id: null }, {}, { '': 'x' }, { id: 'x'.repeat(1025) }])(
     'refuse %j as a context',
     async (context) => {
-      const world = new FakeWorld();
+      const world = new FakeDependencies();
       const { ask } = operate(world.process());
       const error = await errorOf(ask('encrypt', { plaintext: 'aGk=', context }));
       expect(error).toMatchObject({
@@ -257,7 +257,7 @@ describe('skipSealed', () => {
   });
 
   it.for([{}, { context: HOME }])('encrypts a look-alike with %j', async (request) => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     const operator = operate(world.process());
     const stranger = operate();
     for (const before of [{}, { context: HOME }]) {

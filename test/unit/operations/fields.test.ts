@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
-import { codeOf, DAY_MS, errorOf, FakeWorld } from '../../support/fakes.ts';
+import { codeOf, DAY_MS, errorOf, FakeDependencies } from '../../support/fakes.ts';
 import { decodeCompactRecord, KeyfoldError } from '../../../src/index.ts';
 import { operate } from '../../support/operations.ts';
 
@@ -129,7 +129,7 @@ describe('encrypt-fields', () => {
     'KeyNotYetVisible',
     'DeadlineExceeded',
   ] as const)("fails with %s if skipSealed is true and loading the record's key fails with that code", async (code) => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     const { document } = await operate(world.process()).answer('encrypt-fields', { document: 1, fields: ['$'] });
     // The latest key is a newer one and is cached, so encrypting needs no metastore call.
     world.clock.advance(91 * DAY_MS);
@@ -187,7 +187,7 @@ describe('encrypt-fields', () => {
   ] as const)(
     'refuses %s before any key is touched, with an error that does not quote the request',
     async ([, body]) => {
-      const world = new FakeWorld();
+      const world = new FakeDependencies();
       const error = await errorOf(operate(world.process(), { maxItems: 3 }).ask('encrypt-fields', body));
       expect(error).toMatchObject({ code: 'InvalidRequest' });
       expect(String(error)).not.toContain('CANARY');
@@ -204,7 +204,7 @@ describe('encrypt-fields', () => {
   });
 
   it('refuses too much plaintext or a too large answer before any key is touched', async () => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     const body = { document: ['aaaa', 'bbbb'], fields: ['$[*]'] };
     const small = operate(world.process(), { plaintextLimitBytes: 11 });
     expect(await codeOf(small.ask('encrypt-fields', body))).toBe('PayloadTooLarge');
@@ -215,7 +215,7 @@ describe('encrypt-fields', () => {
   });
 
   it('uses one deadline timer for all values of a request', async () => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     const timers = vi.spyOn(globalThis, 'setTimeout');
     const { answer } = operate(world.process(), { limits: { deadlineAtMs: world.clock.nowMs + 60_000 } });
     const { document } = await answer('encrypt-fields', { document: Array(1000).fill(1), fields: ['$[*]'] });
@@ -319,7 +319,7 @@ describe('decrypt-fields', () => {
   });
 
   it('waits for all work before it fails, because Lambda freezes the process after the answer', async () => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     const warm = operate(world.process());
     const seal = async (partition: string): Promise<unknown> =>
       (await warm.answer('encrypt-fields', { document: 1, fields: ['$'] }, partition))['document'];
@@ -346,13 +346,13 @@ describe('decrypt-fields', () => {
     ['the value false for all', { document: {}, all: false }, 'InvalidRequest'],
     ['more records than maxItems', { document: ['kf1.', 'kf1.', 'kf1.', 'kf1.'], all: true }, 'InvalidRequest'],
   ] as const)('refuses %s', async ([, body, code]) => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     expect(await codeOf(operate(world.process(), { maxItems: 3 }).ask('decrypt-fields', body))).toBe(code);
     expect(world.log.take()).toEqual([]);
   });
 
   it('refuses records whose total plaintext exceeds the limit', async () => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     const { document } = await operate(world.process()).answer('encrypt-fields', {
       document: ['aaaa', 'bbbb'],
       fields: ['$[*]'],

@@ -3,14 +3,14 @@
  */
 import { afterEach, expect, it, vi } from 'vitest';
 import { Session } from '../../../src/envelope/session.ts';
-import { FakeWorld } from '../../support/fakes.ts';
+import { FakeDependencies } from '../../support/fakes.ts';
 import { operate } from '../../support/operations.ts';
 
 const PLAINTEXT = Buffer.alloc(40_000, 'a payload of some length ').toString('base64');
 const FORMS = [{}, { format: 'compact' }];
 
 it.for(FORMS)('encrypt, rewrap and decrypt handle a large payload (%o)', async (form) => {
-  const world = new FakeWorld();
+  const world = new FakeDependencies();
   const { answer } = operate(world.process());
   const { record } = await answer('encrypt', { plaintext: PLAINTEXT, ...form });
   const left = await answer('rewrap', { record });
@@ -49,7 +49,7 @@ it('operations free the memory of large payloads before they answer', async () =
 it.for([false, true])(
   'batches handle large payloads beside a malformed item (shareDataRowKey: %s)',
   async (shareDataRowKey) => {
-    const { answer } = operate(new FakeWorld().process());
+    const { answer } = operate(new FakeDependencies().process());
     const items = [{ plaintext: PLAINTEXT }, { plaintext: 'bad' }, { plaintext: PLAINTEXT }];
     const sealed = (await answer('encrypt-batch', { items, shareDataRowKey }))['results'] as { record: unknown }[];
     const [first, , third] = sealed;

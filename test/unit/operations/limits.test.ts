@@ -5,7 +5,7 @@ import { fieldPathFaults } from '../../../src/operations/field-path-faults.ts';
 import { parseJsonPath } from '../../../src/operations/json-path.ts';
 import { locateValues } from '../../../src/operations/json-text.ts';
 import type { OperationName } from '../../../src/operations/operation-name.ts';
-import { codeOf, errorOf, FakeWorld } from '../../support/fakes.ts';
+import { codeOf, errorOf, FakeDependencies } from '../../support/fakes.ts';
 import { operate } from '../../support/operations.ts';
 
 const bytes = (count: number): { plaintext: string } => ({ plaintext: Buffer.alloc(count).toString('base64') });
@@ -35,13 +35,13 @@ describe('the plaintext limit', () => {
     ['encrypt-batch', { items: [bytes(4), bytes(6)] }, { items: [bytes(5), bytes(6)] }],
     ['encrypt-fields', { document: ['12345678'], fields: ['$[0]'] }, { document: ['123456789'], fields: ['$[0]'] }],
   ] as const)('%s accepts exactly the limit and refuses one byte more', async ([operation, most, more]) => {
-    const { answer } = operate(new FakeWorld().process(), { plaintextLimitBytes: 10 });
+    const { answer } = operate(new FakeDependencies().process(), { plaintextLimitBytes: 10 });
     await expect(answer(operation, most)).resolves.toBeTypeOf('object');
     expect(await codeOf(answer(operation, more))).toBe('PayloadTooLarge');
   });
 
   it('decrypt and rewrap accept exactly the limit and refuse one byte more', async () => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     const { answer } = operate(world.process());
     const [most, more] = [await answer('encrypt', bytes(10)), await answer('encrypt', bytes(11))];
     const small = operate(world.process(), { plaintextLimitBytes: 10 });
@@ -96,7 +96,7 @@ describe('the document of a request', () => {
   it.for(['tenant-1', 'é', '🔑'.repeat(20)])(
     'is refused before any key is touched if the answer is one character too long (partition %s)',
     async (partition) => {
-      const world = new FakeWorld();
+      const world = new FakeDependencies();
       const body = { document: { a: 1, b: 'text' }, fields: ['$.a', '$.b'] };
       const { length } = await operate(world.process()).ask('encrypt-fields', body, partition);
       world.log.take();

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { OPERATION_NAMES, type OperationName } from '../../../src/operations/operation-name.ts';
-import { errorOf, FakeWorld } from '../../support/fakes.ts';
+import { errorOf, FakeDependencies } from '../../support/fakes.ts';
 import { operate } from '../../support/operations.ts';
 
 const CANARY = 'CANARY';
@@ -97,7 +97,7 @@ const MESSAGES: readonly (readonly [OperationName, unknown, string])[] = [
 
 describe('messages for malformed requests', () => {
   it.for(MESSAGES)('%s names the fault of the request %j', async ([operation, body, message]) => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     const { answer } = operate(world.process(), { maxItems: 3 });
     const error = await errorOf(answer(operation, body));
     expect(error).toMatchObject({ code: 'InvalidRequest', message });

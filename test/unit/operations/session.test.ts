@@ -130,6 +130,28 @@ describe('fields of a document', () => {
     });
   });
 
+  it.for([[{ card: Number.NaN }], [{ card: new Map() }], [[undefined]]])(
+    'are refused if JSON would lose a value of the document (%#)',
+    async ([document]) => {
+      const error = await errorOf(encryptFields(session, { document, fields: ['$.*'] }));
+      expect(error).toEqual(new TypeError('request.document has no JSON form.'));
+    },
+  );
+
+  it('are bound to their place by the context of the request, and not by that of the session', async () => {
+    const request = { context: { table: 'orders' }, contextFrom: { id: '$.id' }, bindPath: 'exact' } as const;
+    const sealing = await encryptFields(session, { document: { id: 7, card: '4111' }, fields: ['$.card'], ...request });
+    const opened = await decryptFields(session, { document: sealing, all: true, ...request });
+    expect(opened).toEqual({ id: 7, card: '4111' });
+    const moved = { ...(sealing as object), id: 8 };
+    const error = await errorOf(decryptFields(session, { document: moved, all: true, ...request }));
+    expect(error).toMatchObject({ code: 'RecordUnreadable' });
+    const bound = session.withContext({ table: 'orders' });
+    expect(await errorOf(encryptFields(bound, { document: {}, fields: ['$'] }))).toEqual(
+      new TypeError('session must have no context: give request.context instead.'),
+    );
+  });
+
   it('throw the errors of the operations', async () => {
     const at = (fields: string[], more = {}): Promise<unknown> =>
       errorOf(encryptFields(session, { document: { a: 1 }, fields, ...more }));

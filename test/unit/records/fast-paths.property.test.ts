@@ -155,7 +155,7 @@ function decodePlainly(text: string): unknown {
   return dataRowRecordFromValue(JSON.parse(text));
 }
 
-it('a record that is read by the fast path is the same record, or fails with the same error', () => {
+it('the fast path reads the same record as the plain way, or fails with the same error', () => {
   expect(compare(anyText, decodeIfCut, decodePlainly, EXAMPLES)).toBeGreaterThan(ENOUGH);
 });
 

@@ -8,7 +8,7 @@ import {
   type ServiceNames,
   type PartitionId,
 } from '../../../src/records/ids.ts';
-import { codeOf, FakeWorld } from '../../support/fakes.ts';
+import { codeOf, FakeDependencies } from '../../support/fakes.ts';
 
 const names: ServiceNames = { service: 'svc', product: 'prod' };
 const regional: ServiceNames = { ...names, regionSuffix: 'us-west-2' };
@@ -42,7 +42,7 @@ describe('a partition', () => {
     ['', 'is empty'],
     ['a\ud800', 'is not well-formed Unicode'],
     ['\udc00b', 'is not well-formed Unicode'],
-  ])('is refused for the name %j, which %s', ([partition = '', why = '']) => {
+  ])('is refused if its name is %j, which %s', ([partition = '', why = '']) => {
     expect(() => new KeyNaming(names).parsePartition(partition)).toThrow(why);
   });
 
@@ -61,7 +61,7 @@ describe('a partition', () => {
   });
 
   it('is never normalised: two encodings of one letter name two partitions', async () => {
-    const service = new FakeWorld().process();
+    const service = new FakeDependencies().process();
     const record = await service.session('caf\u00e9').encrypt(Buffer.from('x'));
     expect(await codeOf(service.session('cafe\u0301').decrypt(record))).toBe('RecordUnreadable');
   });
@@ -131,7 +131,7 @@ describe.for([
     { of: 'partition a_svc_prod_b', victim: 'a_svc_prod_b', product: 'prod' },
     { of: 'product prod2', victim: 'a', product: 'prod2' },
   ])('of partition a and product prod refuses a record of $of before reading any row', async ({ victim, product }) => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     const record = await world.process({ product, regionSuffix }).session(victim).encrypt(Buffer.from('secret'));
     world.log.take();
     const attacker = world.process({ regionSuffix }).session('a');
@@ -150,7 +150,7 @@ describe('with a region suffix, a record whose key id DynamoDB would refuse', ()
     '_us-west-2\n',
     '_us-\ud800-1',
   ])('is unreadable before any row is read, with the ending %.20j', async (ending) => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     const session = world.process({ regionSuffix: 'us-west-2' }).session('p');
     const record = await session.encrypt(Buffer.from('x'));
     world.log.take();
@@ -163,7 +163,7 @@ describe('with a region suffix, a record whose key id DynamoDB would refuse', ()
   });
 
   it('is unreadable if the partition is so long that the region does not fit into the id', async () => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     const partition = 'p'.repeat(2048 - '_IK__svc_prod_us-west-2'.length);
     const session = world.process({ regionSuffix: 'us-west-2' }).session(partition);
     const record = await session.encrypt(Buffer.from('x'));
@@ -174,7 +174,7 @@ describe('with a region suffix, a record whose key id DynamoDB would refuse', ()
   });
 
   it('throws KeyRowUnreadable if an Intermediate Key names such a System Key', async () => {
-    const world = new FakeWorld();
+    const world = new FakeDependencies();
     const record = await world.process({ regionSuffix: 'us-west-2' }).session('p').encrypt(Buffer.from('x'));
     const [row] = world.metastore.ofKind('IK');
     if (row?.parent === undefined) throw new Error('no key');

@@ -66,7 +66,7 @@ describe('Outbox', () => {
 
   it('retries only the messages that failed with a transient fault', async () => {
     const queues = new FakeQueues();
-    queues.befall = (_, { body }, call) =>
+    queues.faultOf = (_, { body }, call) =>
       body === 'b' && call < 3 ? { errorName: 'InternalError', isTransient: true } : undefined;
     expect(
       await sendAll(
@@ -79,7 +79,7 @@ describe('Outbox', () => {
 
   it('rejects a message after five transient faults, or at once after a permanent fault', async () => {
     const queues = new FakeQueues();
-    queues.befall = (_, { body }) => ({ errorName: body, isTransient: body === 'InternalError' });
+    queues.faultOf = (_, { body }) => ({ errorName: body, isTransient: body === 'InternalError' });
     const failed = await sendAll(queues, [message('InternalError'), message('AccessDenied')]);
     expect(failed).toEqual({ InternalError: 'SQS: InternalError', AccessDenied: 'SQS: AccessDenied' });
     expect(bodiesOf(queues.calls)).toEqual([
@@ -91,7 +91,7 @@ describe('Outbox', () => {
   it('doubles the upper bound of the random delay with each retry', async () => {
     vi.spyOn(Math, 'random').mockReturnValue(0.5);
     const queues = new FakeQueues();
-    queues.befall = () => ({ errorName: 'InternalError', isTransient: true });
+    queues.faultOf = () => ({ errorName: 'InternalError', isTransient: true });
     await sendAll(queues, [message('a')]);
     const waits = vi.mocked(sleep).mock.calls;
     expect(waits.map(([ms]) => ms)).toEqual([25, 50, 100, 200]);
@@ -101,9 +101,9 @@ describe('Outbox', () => {
   it('rejects with refusesContent if the queue rejects the content of a message', async () => {
     const queues = new FakeQueues();
     const outbox = new Outbox(queues, URL, neverAborted);
-    queues.befall = () => ({ errorName: 'InvalidMessageContents', isTransient: false, refusesContent: true });
+    queues.faultOf = () => ({ errorName: 'InvalidMessageContents', isTransient: false, refusesContent: true });
     expect(await errorOf(outbox.send(message('a')))).toMatchObject({ name: 'NotSent', refusesContent: true });
-    queues.befall = () => ({ errorName: 'AccessDenied', isTransient: false });
+    queues.faultOf = () => ({ errorName: 'AccessDenied', isTransient: false });
     expect(await errorOf(outbox.send(message('a')))).toMatchObject({ name: 'NotSent', refusesContent: false });
   });
 
@@ -118,7 +118,7 @@ describe('Outbox', () => {
   it('rejects the remaining messages when the signal aborts during a delay', async () => {
     const queues = new FakeQueues();
     const over = new AbortController();
-    queues.befall = () => ({ errorName: 'InternalError', isTransient: true });
+    queues.faultOf = () => ({ errorName: 'InternalError', isTransient: true });
     vi.mocked(sleep).mockImplementationOnce(() => {
       over.abort();
       return Promise.reject(new Error('aborted'));
@@ -130,7 +130,7 @@ describe('Outbox', () => {
   it('does not retry after the signal aborts', async () => {
     const queues = new FakeQueues();
     const over = new AbortController();
-    queues.befall = () => {
+    queues.faultOf = () => {
       over.abort();
       return { errorName: 'InternalError', isTransient: true };
     };

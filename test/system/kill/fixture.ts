@@ -12,14 +12,14 @@ import { DynamoDbKeyTable } from '../../../src/metastore/dynamodb-key-table.ts';
 import { buildWorker } from '../../support/build-worker.ts';
 import { noDeadline } from '../../support/fakes.ts';
 import { HOME, PATIENCE } from './job.ts';
-import type { VictimWorld } from './victim.ts';
+import type { VictimDependencies } from './victim.ts';
 
 /** The KMS regions, the preferred one first. */
 export const REGIONS = [HOME, 'us-east-1', 'eu-west-1'] as const;
 
 /** The emulators that all processes of a test share, and as many key tables as it wants. */
-export class KillWorld {
-  readonly victims: VictimWorld;
+export class KillFixture {
+  readonly victims: VictimDependencies;
   /** Of each region, the alias that processes are configured with. */
   readonly keys: Readonly<Record<string, string>>;
   /** The alias of a key that the home region had before. */
@@ -27,14 +27,14 @@ export class KillWorld {
   readonly #stop: () => Promise<unknown>;
   #tables = 0;
 
-  private constructor(keys: readonly string[], victims: VictimWorld, stop: () => Promise<unknown>) {
+  private constructor(keys: readonly string[], victims: VictimDependencies, stop: () => Promise<unknown>) {
     this.keys = Object.fromEntries(REGIONS.map((region, i) => [region, keys[i] ?? '']));
     this.formerKey = keys.at(-1) ?? '';
     this.victims = victims;
     this.#stop = stop;
   }
 
-  static async start(): Promise<KillWorld> {
+  static async start(): Promise<KillFixture> {
     const emulator = await startKmsEmulator();
     const dynamoDb = await startDynamoDb('Unused', 0);
     const worker = await buildWorker(join(import.meta.dirname, 'worker.ts'));
@@ -48,7 +48,7 @@ export class KillWorld {
       emulators: { kms: emulator.endpoint, dynamoDb: dynamoDb.endpoint },
       worker,
     };
-    return new KillWorld(
+    return new KillFixture(
       keys.map(({ aliasArn }) => aliasArn),
       victims,
       stop,

@@ -11,13 +11,13 @@ export const PARTITION = 'tenant';
 const DAY_MS = 86_400_000;
 
 /** A key table with two System Keys, and one record under each. */
-export interface Vault {
+export interface KeyStore {
   readonly metastore: Metastore;
   readonly records: Readonly<Record<Visit['key'], DataRowRecord>>;
 }
 
 /** Creates the keys 100 days and 1 day before the measurement. So the older key has expired and only decrypts. */
-export async function makeVault(regions: Scenario['regions']): Promise<Vault> {
+export async function makeKeyStore(regions: Scenario['regions']): Promise<KeyStore> {
   const metastore = new MemoryMetastore();
   const older = await encryptAt(EPOCH_MS - 100 * DAY_MS, regions, metastore);
   const present = await encryptAt(EPOCH_MS - DAY_MS, regions, metastore);

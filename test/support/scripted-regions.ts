@@ -6,15 +6,15 @@ import type { KmsRegion } from '../../src/kms/kms-region.ts';
 import type { RegionState } from '../../src/kms/region-health.ts';
 import { HandClock, noDeadline } from './fakes.ts';
 
-/** How a region answers: well, with a fault, or as something done first says. */
+/** The answer of a region: success, a fault, or a function that decides. */
 export type Answer = 'ok' | FaultClass | (() => Promise<'ok' | FaultClass> | 'ok' | FaultClass);
 
-/** Regions that answer as they are told, on a clock turned by hand, where sleeping takes no time but the clock's. */
+/** Fake regions that answer by a script. Their clock moves only when a test advances it or when code sleeps. */
 export class ScriptedRegions implements FailoverDependencies {
   readonly clock = new HandClock();
-  /** What is drawn, every time. */
+  /** The value of every random number. */
   draw = 0.5;
-  /** The answers of each region in turn; the last one stays. */
+  /** The answers of each region in order. The last one repeats. */
   answers: Record<string, readonly Answer[]> = {};
   readonly slept: number[] = [];
   readonly attempts: Attempt[] = [];
@@ -27,9 +27,9 @@ export class ScriptedRegions implements FailoverDependencies {
   };
   readonly #regions: readonly KmsRegion[];
   readonly #failover: Failover<KmsRegion>;
-  #asked: string[] = [];
+  #requested: string[] = [];
 
-  /** Regions in the order of preference; with the default policy but for these changes. */
+  /** Takes the regions in order of preference, and changes to the default policy. */
   constructor(names: readonly string[], changes: Partial<FailoverPolicy> = {}) {
     this.#regions = names.map((region) => ({ region }) as KmsRegion);
     this.#failover = new Failover(this.#regions, failoverPolicy(changes, names.length), this, this.events);
@@ -43,33 +43,36 @@ export class ScriptedRegions implements FailoverDependencies {
     this.clock.advance(ms);
   };
 
-  /** Has something done by whichever region (of these) answers: that region's name, or what was wrong with each. */
+  /**
+   * Sends a request to the given regions, by default to all. Returns the region that answered, or the fault of each
+   * region.
+   */
   async request(deadline: Deadline = noDeadline(), names?: readonly string[]): Promise<string> {
-    const ask = (region: KmsRegion): Promise<string> => this.#ask(region.region);
+    const send = (region: KmsRegion): Promise<string> => this.#send(region.region);
     const regions = this.#regions.filter(({ region }) => names?.includes(region) ?? true);
-    const outcome = await this.#failover.firstAnswer(regions, { action: 'Decrypt', deadline, ask });
+    const outcome = await this.#failover.firstAnswer(regions, { action: 'Decrypt', deadline, send });
     if ('answer' in outcome) return outcome.answer;
     return outcome.faults.map((fault) => `${fault.region} ${fault.faultClass}`).join(', ');
   }
 
-  /** Which regions have been asked since the last time. */
-  takeAsked(): string {
-    const asked = this.#asked.join(' ');
-    this.#asked = [];
-    return asked;
+  /** Returns the regions requested since the last call, and clears the list. */
+  takeRequested(): string {
+    const requested = this.#requested.join(' ');
+    this.#requested = [];
+    return requested;
   }
 
   states(): RegionState[] {
     return this.#failover.states();
   }
 
-  /** A deadline so long from now. */
+  /** A deadline the given time from now. */
   deadlineIn(ms: number): Deadline {
     return { ...noDeadline(), atMs: this.clock.now() + ms };
   }
 
-  async #ask(region: string): Promise<string> {
-    this.#asked.push(region);
+  async #send(region: string): Promise<string> {
+    this.#requested.push(region);
     const [answer = 'ok', ...rest] = this.answers[region] ?? [];
     if (rest.length > 0) this.answers[region] = rest;
     const said = typeof answer === 'function' ? await answer() : answer;

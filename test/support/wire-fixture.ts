@@ -13,60 +13,59 @@ import { DAY_MS } from './fakes.ts';
 export const WEST = 'us-west-2';
 export const EAST = 'us-east-1';
 
-/** What differs from one world over the wire to another. */
+/** The options of a {@link WireFixture}. */
 export interface WireOptions {
-  /** Of a DynamoDB with the table `EncryptionKey`, or of what stands before one. */
+  /** The endpoint of a DynamoDB with the table `EncryptionKey`, or of a proxy before it. */
   readonly dynamoDb: string;
   readonly dynamoDbTimeoutMs?: number;
-  /** Told apart by it in a table that they share. */
+  /** The service's name. It separates tests that share a table. */
   readonly service: string;
   readonly kms?: Partial<AwsKmsOptions>;
 }
 
-/**
- * KMS in two regions, and as many processes of a service as a test wants, which reach it and DynamoDB over the wire.
- */
-export class WireWorld {
+/** A KMS emulator with keys in two regions. Any number of service processes use it and DynamoDB over HTTP. */
+export class WireFixture {
   readonly kms: KmsEmulator;
   readonly keys: Readonly<Record<string, { readonly keyArn: string; readonly aliasArn: string }>>;
   readonly #options: WireOptions;
 
-  private constructor(options: WireOptions, kms: KmsEmulator, keys: WireWorld['keys']) {
+  private constructor(options: WireOptions, kms: KmsEmulator, keys: WireFixture['keys']) {
     this.#options = options;
     this.kms = kms;
     this.keys = keys;
   }
 
-  static async start(options: WireOptions): Promise<WireWorld> {
+  static async start(options: WireOptions): Promise<WireFixture> {
     const kms = await startKmsEmulator();
     const keysOf = await Promise.all(
       [WEST, EAST].map(async (region) => [region, await kms.ensureKey(region, 'alias/keyfold')] as const),
     );
-    return new WireWorld(options, kms, Object.fromEntries(keysOf));
+    return new WireFixture(options, kms, Object.fromEntries(keysOf));
   }
 
   stop(): Promise<void> {
     return this.kms.close();
   }
 
-  /** A process of its own: a cold cache, and connections and a memory of regions of its own. */
+  /** Makes a new process with its own cold cache, connections and health of regions. */
   process(kms: Partial<AwsKmsOptions> = {}, dynamoDb = this.#options.dynamoDb): SessionFactory {
     const { service, dynamoDbTimeoutMs = 5000 } = this.#options;
     const metastore = new DynamoDbMetastore({ endpoint: dynamoDb, region: WEST, requestTimeoutMs: dynamoDbTimeoutMs });
-    // Two processes that make a key within a day make the same one, so that a race is one at any time of the day.
+    // With days as the precision, two processes create keys with the same date. So they always race, at any time of
+    // day.
     const policy = { createDatePrecisionMs: DAY_MS };
     return new SessionFactory({ service, product: 'matrix', kms: this.#openKms(kms), metastore, policy });
   }
 
   /**
-   * The calls that reached KMS, by region: `GE/G` is GenerateDataKey and Encrypt in the west, GenerateDataKey in the
-   * east.
+   * The calls that KMS received, by region. `GE/G` means GenerateDataKey and Encrypt in the west, and GenerateDataKey
+   * in the east.
    */
   kmsCalls(): string {
     return [WEST, EAST].map((region) => this.#callsIn(region)).join('/');
   }
 
-  /** Puts a region's key into a state, as its owner would. */
+  /** Changes the state of a region's key, as its administrator would. */
   async setKeyState(region: string, state: 'Disabled' | 'PendingDeletion' | 'Enabled'): Promise<void> {
     const client = new KMSClient({ region, endpoint: this.kms.endpoint });
     const KeyId = this.keys[region]?.keyArn;
@@ -79,12 +78,12 @@ export class WireWorld {
     client.destroy();
   }
 
-  /** Lets a region suffer a fault that the emulator makes. */
+  /** Sets a fault of the emulator for a region. */
   setFault(region: string, fault: FaultInput): void {
     this.kms.setFault(region, fault);
   }
 
-  /** Ends every fault and enables every key again. */
+  /** Clears all faults and enables all keys. */
   async recover(): Promise<void> {
     this.kms.clearFaults();
     for (const region of [WEST, EAST]) await this.setKeyState(region, 'Enabled');

@@ -13,7 +13,7 @@ import { FrozenProcess } from './frozen-process.ts';
 export const ROLES: readonly Role[] = ['api', 'queue', 'direct', 'direct with a client of the caller’s', 'HTTP'];
 
 /** Servers behind proxies that drop connections, and the processes that use them. */
-export class FreezeWorld {
+export class FreezeFixture {
   /** Proxies of DynamoDB, of SQS, and of Lambda or the API. */
   readonly proxies: readonly ForgetfulProxy[];
   readonly #worker: string;
@@ -33,7 +33,7 @@ export class FreezeWorld {
   }
 
   /** @param certificate the servers' TLS certificate. Without it, they use plain HTTP. */
-  static async start(certificate?: Certificate): Promise<FreezeWorld> {
+  static async start(certificate?: Certificate): Promise<FreezeFixture> {
     const [worker, dynamoDb, sqs, stub] = await Promise.all([
       buildWorker(join(import.meta.dirname, 'freeze-worker.ts')),
       startDynamoDb('EncryptionKey', 0),
@@ -65,7 +65,7 @@ export class FreezeWorld {
       await Promise.all([...proxies, ...(fronts ?? [])].map((one) => one.stop()));
       await Promise.all([dynamoDb.close(), sqs.close(), stub.stop(), rm(dirname(worker), { recursive: true })]);
     };
-    return new FreezeWorld(proxies, worker, settings, stop);
+    return new FreezeFixture(proxies, worker, settings, stop);
   }
 
   async stop(): Promise<void> {

@@ -9,34 +9,34 @@ import { startKmsEmulator, type KmsEmulator } from '../../../emulators/kms/kms-e
 import { FunctionFailure, LocalFunction } from '../../../local/local-function.ts';
 import type { MaintenanceReport } from '../../../src/maintenance/system-key-maintenance.ts';
 
-/** The preferred region, and the other one. */
+/** The preferred region. */
 export const WEST = 'us-west-2';
 export const EAST = 'us-east-1';
 
 const TABLE = 'EncryptionKey';
 const TIMEOUT_MS = 15_000;
-// A walk has many steps, and each of them starts a process cold.
+// Each runbook has many steps, and each step starts a cold process.
 vi.setConfig({ testTimeout: 120_000 });
 
 const root = join(import.meta.dirname, '..', '..', '..');
 
-/** A record as a function answers with it; opaque. */
+/** A record as a function returns it. Tests read only the name of its key. */
 export type Sealed = Readonly<Record<string, unknown>> & { readonly Key: { readonly ParentKeyMeta: KeyName } };
 
-/** What names a key in a record and to the operator's commands. */
+/** Identifies a key, in records and in the commands of the CLI. */
 interface KeyName {
   readonly KeyId: string;
   readonly Created: number;
 }
 
-/** Settings that differ from those that the service was deployed with. */
+/** Environment variables that override those of the deployed functions. */
 export type Settings = Readonly<Record<string, string>>;
 
-/** A row of the key table, as DynamoDB has it. */
+/** A row of the key table in DynamoDB's attribute format. */
 export type Row = Record<string, AttributeValue>;
 
-/** The functions that a runbook's steps are tried on, with KMS of two regions, DynamoDB and an operator's shell. */
-export class RunbookWorld {
+/** The functions that a runbook's steps use, KMS in two regions, DynamoDB, and the operator's CLI. */
+export class RunbookFixture {
   readonly kms: KmsEmulator;
   readonly dynamoDb: LocalDynamoDb;
   readonly #settings: Settings;
@@ -50,16 +50,16 @@ export class RunbookWorld {
       ...functionEnvironment({ kms: kms.endpoint, dynamoDb: dynamoDb.endpoint, keys }),
       KEYFOLD_SERVICE: 'orders',
       KEYFOLD_PRODUCT: 'shop',
-      // Metrics are written all the same.
+      // This level does not affect metrics.
       POWERTOOLS_LOG_LEVEL: 'SILENT',
     };
     vi.spyOn(process.stdout, 'write').mockImplementation((chunk) => this.#lines.push(...String(chunk).split('\n')) > 0);
   }
 
-  static async start(): Promise<RunbookWorld> {
+  static async start(): Promise<RunbookFixture> {
     const [kms, dynamoDb] = await Promise.all([startKmsEmulator(), startDynamoDb(TABLE, 0)]);
     const keys = await ensureKeys(kms, [WEST, EAST]);
-    return new RunbookWorld(kms, dynamoDb, keys);
+    return new RunbookFixture(kms, dynamoDb, keys);
   }
 
   async stop(): Promise<void> {
@@ -68,24 +68,24 @@ export class RunbookWorld {
     await Promise.all([this.kms.close(), this.dynamoDb.close()]);
   }
 
-  /** A cold process of `seal`. */
+  /** Starts a cold process of the function `seal`. */
   seal(settings: Settings = {}): LocalFunction {
     return this.#start('invoke', { KEYFOLD_OPERATIONS: SEALING, ...settings });
   }
 
-  /** A cold process of `open`. */
+  /** Starts a cold process of the function `open`. */
   open(settings: Settings = {}): LocalFunction {
     return this.#start('invoke', { KEYFOLD_OPERATIONS: OPENING, ...settings });
   }
 
-  /** Seals a text, in a cold process unless one is given. */
+  /** Encrypts a text, in a cold process unless `by` is given. */
   async encrypt(partition: string, text: string, by: LocalFunction = this.seal()): Promise<Sealed> {
     const plaintext = Buffer.from(text).toString('base64');
     const answer = await by.invoke({ operation: 'encrypt', partition, plaintext }, TIMEOUT_MS);
     return (answer as { record: Sealed }).record;
   }
 
-  /** Opens a record, in a cold process unless one is given: the text, or the error's code. */
+  /** Decrypts a record, in a cold process unless `by` is given. Returns the text, or the error's code. */
   async decrypt(partition: string, record: Sealed, by: LocalFunction = this.open()): Promise<string> {
     try {
       const answer = await by.invoke({ operation: 'decrypt', partition, record }, TIMEOUT_MS);
@@ -96,18 +96,18 @@ export class RunbookWorld {
     }
   }
 
-  /** Moves a record under the partition's latest key. */
+  /** Rewraps a record under the partition's latest key. */
   async rewrap(partition: string, record: Sealed): Promise<Sealed> {
     const answer = await this.seal().invoke({ operation: 'rewrap', partition, record }, TIMEOUT_MS);
     return (answer as { record: Sealed }).record;
   }
 
-  /** Runs the maintenance, as its schedule or `aws lambda invoke` does. */
+  /** Runs the maintenance, as the schedule or `aws lambda invoke` does. */
   async maintain(settings: Settings = {}): Promise<MaintenanceReport> {
     return (await this.#start('maintenance', settings).invoke({}, TIMEOUT_MS)) as MaintenanceReport;
   }
 
-  /** Runs `npm run -s keyfold -- …`, and gives what it says in JSON. */
+  /** Runs the CLI, `npm run -s keyfold -- …`, and returns its parsed JSON output. */
   keyfold(args: readonly string[], settings: Settings = {}): Promise<unknown> {
     const env = { ...process.env, ...this.#settings, ...settings };
     return new Promise((resolve, reject) => {
@@ -117,12 +117,12 @@ export class RunbookWorld {
     });
   }
 
-  /** KMS of a region, as its administrator has it. */
+  /** A KMS client for a region, as its administrator uses it. */
   administrator(region: string): KMSClient {
     return new KMSClient({ region, endpoint: this.kms.endpoint });
   }
 
-  /** The key table, as an operator has it. */
+  /** A DynamoDB client for the key table, as an operator uses it. */
   operator(): DynamoDBClient {
     return new DynamoDBClient({ region: WEST, endpoint: this.dynamoDb.endpoint });
   }
@@ -131,14 +131,14 @@ export class RunbookWorld {
     return (await this.operator().send(new ScanCommand({ TableName: table }))).Items ?? [];
   }
 
-  /** A table of that name with these rows: what a restore makes. */
+  /** Creates a table with these rows, as a restore from a backup does. */
   async restore(table: string, rows: readonly Row[]): Promise<void> {
     await createKeyTable(this.dynamoDb.endpoint, table);
     const puts = rows.map((Item) => ({ PutRequest: { Item } }));
     await this.operator().send(new BatchWriteItemCommand({ RequestItems: { [table]: puts } }));
   }
 
-  /** Waits until a metric was written that has these dimensions. */
+  /** Waits until the functions have written a metric with these dimensions. */
   async noticed(metric: string, dimensions: Settings = {}): Promise<void> {
     const isIt = (line: Readonly<Record<string, unknown>>): boolean =>
       line[metric] !== undefined && Object.entries(dimensions).every(([name, value]) => line[name] === value);
@@ -164,7 +164,7 @@ export class RunbookWorld {
   }
 }
 
-/** Whether a maintenance report says that each region opens each System Key, without a fault. */
+/** Whether every region opens every System Key without a fault, by a maintenance report. */
 export function isWell(report: MaintenanceReport): boolean {
   return report.systemKeys.every(
     ({ fault, regions }) =>

@@ -2,16 +2,16 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 
-/** What `npm start` runs, as a process of its own. */
-export interface LocalWorld {
+/** A child process that runs the program of `npm start`. */
+export interface LocalProcess {
   readonly child: ChildProcess;
   readonly greeting: string;
-  /** Where the API and the page are, without a slash at the end. */
+  /** The address of the API and the page, without a trailing slash. */
   readonly url: string;
 }
 
-/** Starts everything, on free ports unless told otherwise, and waits for its greeting. */
-export async function startLocalWorld(...args: string[]): Promise<LocalWorld> {
+/** Starts the local world and waits for its greeting. It uses free ports unless `args` name others. */
+export async function startLocalProcess(...args: string[]): Promise<LocalProcess> {
   const ports = ['--port', '0', '--kms-port', '0', '--dynamodb-port', '0', '--sqs-port', '0'];
   const root = join(import.meta.dirname, '..', '..');
   const child = spawn(process.execPath, ['local/start.ts', ...ports, ...args], { cwd: root });
@@ -27,8 +27,8 @@ export async function startLocalWorld(...args: string[]): Promise<LocalWorld> {
   return { child, greeting, url };
 }
 
-/** Ends it, as Ctrl+C would. */
-export async function stopLocalWorld({ child }: Pick<LocalWorld, 'child'>): Promise<void> {
+/** Stops the process, as Ctrl+C would. */
+export async function stopLocalProcess({ child }: Pick<LocalProcess, 'child'>): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   child.kill('SIGTERM');
   await once(child, 'exit');

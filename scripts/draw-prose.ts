@@ -1,0 +1,41 @@
+/**
+ * Draws random comments and test titles, each with its place, for a reader who rates them out of context.
+ *
+ * @example
+ * npm run prose:draw -- --comments 60 --titles 60 --seed 7
+ */
+import { parseArgs } from 'node:util';
+import { Seeded } from '../test/support/seeded.ts';
+import { proseFiles, proseOf, type Passage } from './prose/scan.ts';
+
+const { values } = parseArgs({
+  options: {
+    comments: { type: 'string', default: '60' },
+    titles: { type: 'string', default: '60' },
+    seed: { type: 'string', default: '1' },
+  },
+});
+const random = new Seeded(Number(values.seed));
+const prose = proseFiles().map((file) => proseOf(file));
+const tests = prose.flatMap(({ titles }) => titles).filter(({ isSuite }) => !isSuite);
+
+show(
+  'Comments',
+  prose.flatMap(({ comments }) => comments),
+  Number(values.comments),
+);
+// Of a test that runs once per row of a table, one title is drawn.
+show(
+  'Test titles',
+  tests.map(({ rows }) => random.of(rows)),
+  Number(values.titles),
+);
+
+function show(heading: string, passages: readonly Passage[], count: number): void {
+  console.log(`${heading}: ${count} of ${passages.length}, seed ${values.seed}\n`);
+  const left = [...passages];
+  for (let i = 1; i <= count && left.length > 0; i += 1) {
+    const [passage] = left.splice(random.below(left.length), 1);
+    console.log(`${i}. ${passage?.file}:${passage?.line}\n   ${passage?.text}\n`);
+  }
+}

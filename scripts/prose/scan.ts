@@ -1,0 +1,185 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { extname, join } from 'node:path';
+import { parseSync, Visitor, type CallExpression, type Comment, type Expression } from 'oxc-parser';
+
+/** The repository's folder. */
+export const ROOT = join(import.meta.dirname, '..', '..');
+const FOLDERS = ['src', 'handlers', 'local', 'emulators', 'deploy', 'scripts', 'bench', 'test'];
+const SCRIPTS = new Set(['.ts', '.js', '.mjs', '.cjs']);
+/** How a line of comment begins in the other languages. */
+const LINE_COMMENT: Readonly<Record<string, RegExp>> = {
+  '.go': /^\s*\/\/ ?/,
+  '.java': /^\s*(?:\/\/|\/\*\*?|\*\/?) ?/,
+  '.rs': /^\s*\/\/[/!]? ?/,
+  '.css': /^\s*\/\* ?/,
+  '.py': /^\s*# ?/,
+  '.yml': /^\s*# ?/,
+};
+/** Comments that address a tool. */
+const DIRECTIVE = /^(?:!|[@#]__|@ts-|oxlint-|eslint-|prettier-|knip|Stryker|v8 )/;
+const TEST_FUNCTIONS = new Set(['describe', 'it', 'test']);
+
+/** A comment, test title or message, with its first and last line. */
+export interface Passage {
+  readonly file: string;
+  readonly line: number;
+  readonly lastLine: number;
+  readonly text: string;
+}
+
+/** The title of a test or suite, after the titles of the suites around it. */
+interface Title {
+  readonly isSuite: boolean;
+  /** One entry per row of the table of `it.for(table)(title)`, otherwise one. */
+  readonly rows: readonly Passage[];
+}
+
+/** All prose of one file. */
+export interface Prose {
+  readonly comments: readonly Passage[];
+  readonly titles: readonly Title[];
+  /** Literals of at least three words. */
+  readonly messages: readonly Passage[];
+}
+
+/** The tracked files that hold prose, as paths from the repository's folder. */
+export function proseFiles(): string[] {
+  const listed = execFileSync('git', ['ls-files', '--', ...FOLDERS], { cwd: ROOT, encoding: 'utf8' });
+  return listed.split('\n').filter((file) => SCRIPTS.has(extname(file)) || extname(file) in LINE_COMMENT);
+}
+
+/** Reads the comments, titles and messages of a file. @throws Error if the file cannot be parsed */
+export function proseOf(file: string, text = readFileSync(join(ROOT, file), 'utf8')): Prose {
+  const marker = LINE_COMMENT[extname(file)];
+  if (marker !== undefined) return { comments: lineComments(file, text, marker), titles: [], messages: [] };
+  const { program, comments, errors } = parseSync(file, text);
+  if (errors[0] !== undefined) throw new Error(`${file} cannot be parsed: ${errors[0].message}`);
+  const passageOf = passagesOf(file, text);
+  return {
+    comments: commentBlocks(comments, text, passageOf),
+    titles: titlesIn(program, text, passageOf),
+    messages: messagesIn(program, passageOf),
+  };
+}
+
+type PassageOf = (start: number, end: number, value: string) => Passage;
+
+function passagesOf(file: string, text: string): PassageOf {
+  const lineOf = (offset: number): number => text.slice(0, offset).split('\n').length;
+  return (start, end, value) => ({ file, line: lineOf(start), lastLine: lineOf(end), text: plain(value) });
+}
+
+/** Joins the lines of a comment to one text, without the asterisks. */
+function plain(value: string): string {
+  return value
+    .replaceAll(/^\s*\*+ ?/gm, '')
+    .replaceAll(/\s+/g, ' ')
+    .trim();
+}
+
+/** Line comments on lines that follow each other are one comment. */
+function commentBlocks(comments: readonly Comment[], text: string, passageOf: PassageOf): Passage[] {
+  const blocks: { start: number; end: number; value: string; isLine: boolean }[] = [];
+  for (const { type, value, start, end } of comments) {
+    if (DIRECTIVE.test(value.trim())) continue;
+    const last = blocks.at(-1);
+    const isLine = type === 'Line';
+    if (last?.isLine && isLine && /^\r?\n[ \t]*$/.test(text.slice(last.end, start))) {
+      last.value += `\n${value}`;
+      last.end = end;
+    } else blocks.push({ start, end, value, isLine });
+  }
+  return blocks.map(({ start, end, value }) => passageOf(start, end, value)).filter(hasWords);
+}
+
+function lineComments(file: string, text: string, marker: RegExp): Passage[] {
+  const blocks: { line: number; lastLine: number; value: string }[] = [];
+  text.split('\n').forEach((content, i) => {
+    if (!marker.test(content)) return;
+    const value = content.replace(marker, '').replace('*/', '');
+    const last = blocks.at(-1);
+    if (last?.lastLine === i) {
+      last.value += `\n${value}`;
+      last.lastLine = i + 1;
+    } else blocks.push({ line: i + 1, lastLine: i + 1, value });
+  });
+  return blocks.map(({ line, lastLine, value }) => ({ file, line, lastLine, text: plain(value) })).filter(hasWords);
+}
+
+function hasWords({ text }: Passage): boolean {
+  return /\w+\W+\w/.test(text);
+}
+
+type Program = ReturnType<typeof parseSync>['program'];
+
+function titlesIn(program: Program, text: string, passageOf: PassageOf): Title[] {
+  const titles: Title[] = [];
+  const chain: { readonly end: number; readonly title: string }[] = [];
+  new Visitor({
+    CallExpression(call) {
+      const [argument] = call.arguments;
+      const name = testFunction(call);
+      if (argument === undefined || argument.type === 'SpreadElement' || name === undefined) return;
+      const title = literal(argument, text);
+      if (title === undefined) return;
+      while (chain.length > 0 && (chain.at(-1)?.end ?? 0) < call.start) chain.pop();
+      const before = chain.map((suite) => `${suite.title} > `).join('');
+      const filled = filledIn(title, call.callee, text);
+      const rows = filled.map((row) => passageOf(argument.start, argument.end, before + row));
+      titles.push({ isSuite: name === 'describe', rows });
+      chain.push({ end: call.end, title: filled[0] ?? title });
+    },
+  }).visit(program);
+  return titles;
+}
+
+/** The function of Vitest that a call is of, if any. In `it.for(…)(…)` that is `it`. */
+function testFunction({ callee }: CallExpression): string | undefined {
+  let root: Expression = callee;
+  while (root.type === 'MemberExpression' || root.type === 'CallExpression') {
+    root = root.type === 'MemberExpression' ? root.object : root.callee;
+  }
+  return root.type === 'Identifier' && TEST_FUNCTIONS.has(root.name) ? root.name : undefined;
+}
+
+function literal(node: Expression, text: string): string | undefined {
+  if (node.type === 'Literal') return typeof node.value === 'string' ? node.value : undefined;
+  const isText = node.type === 'TemplateLiteral' || node.type === 'BinaryExpression';
+  return isText ? text.slice(node.start + 1, node.end - 1) : undefined;
+}
+
+/** The title for each row of the table of `it.for(table)(title)`. Values that are not literals stay as placeholders. */
+function filledIn(title: string, callee: Expression, text: string): string[] {
+  const [argument] = callee.type === 'CallExpression' ? callee.arguments : [];
+  const table = argument?.type === 'TSAsExpression' ? argument.expression : argument;
+  if (table?.type !== 'ArrayExpression' || !/[%$]/.test(title)) return [title];
+  return table.elements.map((row) => {
+    if (row === null || row.type === 'SpreadElement') return title;
+    const cells = row.type === 'ArrayExpression' ? [...row.elements] : [row];
+    const fields = row.type === 'ObjectExpression' ? row.properties : [];
+    return title
+      .replaceAll(/%[sdifjo]/g, (placeholder) => {
+        const cell = cells.shift();
+        return (cell && 'value' in cell && cell.type === 'Literal' ? String(cell.value) : undefined) ?? placeholder;
+      })
+      .replaceAll(/\$(\w+)/g, (placeholder, name: string) => {
+        const field = fields.find(
+          (one) => one.type === 'Property' && one.key.type === 'Identifier' && one.key.name === name,
+        );
+        return (field?.type === 'Property' ? literal(field.value, text) : undefined) ?? placeholder;
+      });
+  });
+}
+
+function messagesIn(program: Program, passageOf: PassageOf): Passage[] {
+  const messages: Passage[] = [];
+  const add = (start: number, end: number, value: unknown): void => {
+    if (typeof value === 'string' && /\w+ \w+ \w/.test(value)) messages.push(passageOf(start, end, value));
+  };
+  new Visitor({
+    Literal: ({ start, end, value }) => add(start, end, value),
+    TemplateElement: ({ start, end, value }) => add(start, end, value.cooked),
+  }).visit(program);
+  return messages;
+}

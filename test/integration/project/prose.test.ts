@@ -1,0 +1,54 @@
+import { describe, expect, it } from 'vitest';
+import { faultsIn, wideLines } from '../../../scripts/prose/faults.ts';
+import { proseOf } from '../../../scripts/prose/scan.ts';
+
+const WIDE = 'x '.repeat(60).concat('x');
+
+describe('the check of the prose', () => {
+  it.for([
+    ['a banned phrase in a comment of two lines', '/** For\n * whoever reads it. */'],
+    ['a banned phrase across two line comments', '// The caller is\n// told of it.'],
+    ['a banned phrase in a test title', "it('is fixed by whoever is next', () => {});"],
+    ['a banned phrase in a row of a table', "it.for([['by nobody']] as const)('is read %s', () => {});"],
+    ['a banned phrase in the title of a suite', "describe('the crew', () => {});"],
+    ['a banned phrase in an error', "throw new Error('he sent no key');"],
+    ['a wide line comment', `// ${WIDE}`],
+    ['a wide line in a doc comment', `/**\n * a\n * ${WIDE}\n */`],
+  ] as const)('finds %s', ([, text]) => {
+    expect(faultsIn('src/file.ts', text)).toHaveLength(1);
+  });
+
+  it.for([
+    ['a banned phrase in code', 'const crew = { nobody: 1 };'],
+    ['a wide line of code', `const wide = '${WIDE}';`],
+    ['a comment for a tool', '// oxlint-disable-next-line whoever'],
+    ['a relative clause with who', '// An attacker who can write to the table.'],
+  ] as const)('accepts %s', ([, text]) => {
+    expect(faultsIn('src/file.ts', text)).toEqual([]);
+  });
+
+  it.for([
+    ['file.go', '// Nobody reads it.\nfunc main() {}'],
+    ['file.py', '# Nobody reads it.'],
+    ['file.css', '/* Nobody reads it. */'],
+  ] as const)('reads the comments of %s', ([file, text]) => {
+    expect(faultsIn(file, text)).toHaveLength(1);
+  });
+
+  it('finds wide lines of Markdown outside code, tables and links', () => {
+    const text = [WIDE, '```', WIDE, '```', `| ${WIDE} |`, `[a](b) ${WIDE}`, 'short'].join('\n');
+    expect(wideLines('README.md', text)).toEqual(['README.md:1: 121 columns']);
+  });
+});
+
+describe('the drawing of the prose', () => {
+  it('has each test with its suites and the rows of its table', () => {
+    const text = "describe('a key', () => {\n  it.for([['old', 1], ['new', 2]] as const)('is %s (%i)', () => {});\n});";
+    const [suite, test] = proseOf('test/file.ts', text).titles;
+    expect(suite).toMatchObject({ isSuite: true, rows: [{ text: 'a key', line: 1 }] });
+    expect(test).toMatchObject({
+      isSuite: false,
+      rows: [{ text: 'a key > is old (1)' }, { text: 'a key > is new (2)' }],
+    });
+  });
+});
