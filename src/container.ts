@@ -90,11 +90,8 @@ async function openRegionalKms(
     return new AwsKms({ ...options, events });
   }
   const { kind: _, login, caFile, ...options } = config;
-  const [{ VaultKms }, { authOf, certificatesIn }] = await Promise.all([
-    import('./kms/vault/vault-kms.ts'),
-    import('./kms/vault/vault-files.ts'),
-  ]);
-  return new VaultKms({ ...options, auth: await authOf(login), ca: await certificatesIn(caFile), events });
+  const { authOf, certificatesIn, VaultKms } = await import('./kms/vault/configured-vault.ts');
+  return new VaultKms({ ...options, auth: authOf(login), ca: await certificatesIn(caFile), events });
 }
 
 /** The longest that a start waits for the System Key. Lambda allows ten seconds for the whole start. */

@@ -1,5 +1,5 @@
 import type { FailoverPolicy } from '../kms/failover-policy.ts';
-import type { VaultLogin } from '../kms/vault/vault-files.ts';
+import type { VaultLogin } from '../kms/vault/configured-vault.ts';
 import type { Settings } from './settings.ts';
 
 /** Vault or OpenBao, whose transit engine wraps System Keys. */

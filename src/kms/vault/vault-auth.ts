@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { signedIdentity } from './aws-login.ts';
 import { check, having, oneOf, optional, optionsOf, read, STRING, type Type, type Types } from '../../input/checks.ts';
 import { CREDENTIALS, type Credentials } from '../../connections/sdk-client.ts';
 import { isRegionName } from '../../records/ids.ts';
@@ -111,8 +112,7 @@ export async function loginBody(auth: Exclude<VaultAuth, { method: 'token' }>, n
     const jwt = auth.jwt ?? (() => readFile(SERVICE_ACCOUNT_TOKEN, 'utf8'));
     return { role: auth.role, jwt: await secretOf(jwt) };
   }
-  // Loaded on demand, because only this method needs the code that signs requests.
-  const { signedIdentity } = await import('./aws-login.ts');
+
   return { role: auth.role, ...(await signedIdentity(auth, now)) };
 }
 

@@ -1,6 +1,10 @@
 import { readFile } from 'node:fs/promises';
+import { defaultProvider } from '@aws-sdk/credential-provider-node';
 import { invalidConfiguration } from '../../errors.ts';
 import type { VaultAuth, VaultSecret } from './vault-auth.ts';
+
+/** What the functions and the CLI need for Vault, in one module that only they load, and only if Vault is configured. */
+export { VaultKms } from './vault-kms.ts';
 
 /** The log-in as the settings of a function tell it. Secrets are in files, because a function's settings can be read. */
 export interface VaultLogin {
@@ -15,13 +19,12 @@ export interface VaultLogin {
 }
 
 /** Converts the settings of a log-in to the option of `VaultKms`. */
-export async function authOf(login: VaultLogin): Promise<VaultAuth> {
+export function authOf(login: VaultLogin): VaultAuth {
   const { method, role = '', mount, secretFile, region, serverId } = login;
   const secret: VaultSecret | undefined = secretFile === undefined ? undefined : () => readFile(secretFile, 'utf8');
   if (method === 'token') return { method, token: secret ?? '' };
   if (method === 'approle') return { method, roleId: role, secretId: secret, mount };
   if (method === 'kubernetes') return { method, role, jwt: secret, mount };
-  const { defaultProvider } = await import('@aws-sdk/credential-provider-node');
   return { method, role, credentials: defaultProvider(), region, serverId, mount };
 }
 
