@@ -64,6 +64,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     '@aws-sdk/core/client',
     '@smithy/core/retry',
     // What VaultKms needs besides.
+    '@aws-sdk/credential-provider-node',
     'node:fs/promises',
     'node:http',
     'node:https',
