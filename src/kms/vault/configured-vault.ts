@@ -3,10 +3,10 @@ import { defaultProvider } from '@aws-sdk/credential-provider-node';
 import { invalidConfiguration } from '../../errors.ts';
 import type { VaultAuth, VaultSecret } from './vault-auth.ts';
 
-/** What the functions and the CLI need for Vault, in one module that only they load, and only if Vault is configured. */
+/** The container loads this module only if Vault is configured, so that other functions do not load its code. */
 export { VaultKms } from './vault-kms.ts';
 
-/** The log-in as the settings of a function tell it. Secrets are in files, because a function's settings can be read. */
+/** The log-in as the settings of a function tell it. Secrets are in files, because others can read the settings. */
 export interface VaultLogin {
   readonly method: VaultAuth['method'];
   /** The role; the role ID of AppRole. */

@@ -9,7 +9,8 @@
  *   transitKey: 'keyfold',
  *   auth: { method: 'kubernetes', role: 'orders' },
  * });
- * const keyfold = new SessionFactory({ service: 'orders', product: 'shop', kms, metastore: new DynamoDbMetastore({}) });
+ * const metastore = new DynamoDbMetastore({});
+ * const keyfold = new SessionFactory({ service: 'orders', product: 'shop', kms, metastore });
  */
 export type { VaultAuth, VaultSecret } from './vault-auth.ts';
 export { VaultKms } from './vault-kms.ts';

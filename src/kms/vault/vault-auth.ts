@@ -13,12 +13,12 @@ export type VaultSecret = string | (() => string | Promise<string>);
 
 /**
  * How {@link VaultKms} logs in to Vault. `mount` is the path of the auth method. Default: the name of the method.
- * - `token`: a token that somebody else renews, such as the sink file of a Vault Agent. A function is called again after
- *   Vault has refused the token.
+ * - `token`: a token that a Vault Agent or another program renews. A function is called again after Vault has refused
+ *   the token.
  * - `approle`: a role ID, and its secret ID if the role requires one
  * - `kubernetes`: the token of the pod's service account. Default: the token in the file that Kubernetes mounts.
- * - `aws`: an AWS identity, which signs a request that Vault sends to AWS STS. `region` selects the STS endpoint of that
- *   region instead of the global one. `serverId` is the value of `iam_server_id_header_value` in Vault.
+ * - `aws`: an AWS identity, which signs a request that Vault sends to AWS STS. `region` selects the STS endpoint of
+ *   that region instead of the global one. `serverId` is the value of `iam_server_id_header_value` in Vault.
  */
 export type VaultAuth =
   | { readonly method: 'token'; readonly token: VaultSecret }
@@ -43,7 +43,7 @@ export type VaultAuth =
       readonly mount?: string | undefined;
     };
 
-/** Where Kubernetes mounts the token of a pod's service account. */
+/** The file in which Kubernetes mounts the token of a pod's service account. */
 const SERVICE_ACCOUNT_TOKEN = '/var/run/secrets/kubernetes.io/serviceaccount/token';
 
 const SECRET: Type = {

@@ -28,8 +28,8 @@ export class VaultHttp {
     this.#base = base;
     const isTls = base.startsWith('https:');
     this.#request = isTls ? httpsRequest : http.request;
-    // Each call opens a new connection. A kept connection could be dead after a Lambda freeze, and the failed call would
-    // count against the address. A process makes so few calls that the cost is small.
+    // Each call opens a new connection. A kept connection could be dead after a Lambda freeze, and the failed call
+    // would count against the address. A process makes so few calls that the cost is small.
     const options = { keepAlive: false, proxyEnv: globalAgent.options.proxyEnv };
     this.#agent = isTls ? new Agent({ ...options, ...(ca !== undefined && { ca }) }) : new http.Agent(options);
     this.#headers = {

@@ -19,11 +19,12 @@ const NOT_WRAPPED = 'it is not wrapped by the transit engine of Vault';
  * row holds the ciphertext as Vault returns it, `vault:v1:…`, which Asherah's Rust core also reads and writes.
  *
  * Transit makes no data keys, so there is nothing besides the System Key to prove its row with. With `AwsKms`, an
- * attacker who once learnt a System Key and can write to the table cannot give its row another date. With `VaultKms`,
- * such an attacker can: the old key then seals new records until an operator revokes it.
+ * attacker who knows a System Key and can write to the table cannot give its row another date. With `VaultKms`, such an
+ * attacker can: the old key then seals new records until an operator revokes it.
  *
- * Keyfold never rewraps a key row. Do not raise `min_decryption_version` or trim the transit key beyond the version that
- * wrapped a System Key: its records could not be opened until the version is allowed again, and after trimming never.
+ * Keyfold never rewraps a key row. Do not raise `min_decryption_version` or trim the transit key beyond the version
+ * that wrapped a System Key. Its records cannot be opened until the version is allowed again. After trimming they never
+ * can.
  *
  * @example
  * const kms = new VaultKms({
@@ -94,7 +95,7 @@ export class VaultKms implements KeyManagementService, WrapRenewer {
     return { unreadable: 'no version of the transit key opens it' };
   }
 
-  /** Checks that every address opens a System Key. It makes no new wraps, because all addresses share the transit key. */
+  /** Checks that every address opens a System Key. Makes no new wraps, because all addresses share the transit key. */
   async renew(wrapped: Uint8Array, deadline: Deadline): Promise<WrapReport> {
     check(wrapped, 'wrapped', BYTES);
     checkDeadline(deadline);

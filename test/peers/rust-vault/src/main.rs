@@ -1,9 +1,11 @@
-//! Asherah's Rust crate with its Vault KMS, behind JSON lines, with a metastore in memory that the caller can read and write.
+//! Asherah's Rust crate with its Vault KMS, behind JSON lines. The caller can read and write its metastore in memory.
 //!
-//! Arguments: the address of Vault, the transit key, the service and the product. The token is in VAULT_TOKEN. Each line
-//! of standard input is a call, {"op": "encrypt", "partition", "payload" (base64)}, {"op": "decrypt", "partition",
-//! "record"}, {"op": "load", "id", "created"} or {"op": "store", "id", "row"}. Each is answered with one line, {"ok": ...}
-//! or {"error": ...}.
+//! Arguments: the address of Vault, the transit key, the service and the product. The token is in VAULT_TOKEN. Each
+//! line of standard input is a call, and is answered with one line, {"ok": ...} or {"error": ...}. The calls are:
+//! - {"op": "encrypt", "partition", "payload" (base64)}
+//! - {"op": "decrypt", "partition", "record"}
+//! - {"op": "load", "id", "created"}
+//! - {"op": "store", "id", "row"}
 
 use std::io::{BufRead, Write};
 use std::sync::Arc;
