@@ -13,8 +13,10 @@ import type { KeyManagementService } from './envelope/ports.ts';
 import { SessionFactory } from './envelope/session-factory.ts';
 import { SystemKeyMaintenance } from './maintenance/system-key-maintenance.ts';
 import { AwsKms } from './kms/aws-kms.ts';
+import type { KmsEvents } from './kms/failover.ts';
 import type { RegionState } from './kms/region-health.ts';
 import { StaticKms } from './kms/static-kms.ts';
+import type { VaultKms } from './kms/vault/vault-kms.ts';
 import type { DynamoDbMetastoreOptions } from './metastore/dynamodb-options.ts';
 import { DynamoDbKeyTable } from './metastore/dynamodb-key-table.ts';
 import { DynamoDbMetastore } from './metastore/dynamodb-metastore.ts';
@@ -52,14 +54,13 @@ export async function buildQueue(): Promise<QueueDoorOptions> {
  * Builds the dependencies of the schedule door, which maintains System Keys.
  * @throws KeyfoldError `InvalidConfiguration`, listing every fault
  */
-export function buildMaintenance(): ScheduleDoorOptions {
+export async function buildMaintenance(): Promise<ScheduleDoorOptions> {
   const { kms: kmsConfig, ...config } = readConfig(process.env);
   if (kmsConfig.kind === 'static') throw invalidConfiguration(['a static master key has no wraps to maintain']);
   const telemetry = createTelemetry(config.names.service);
   const { events } = telemetry;
   const { names, policy } = config;
-  const { kind: _, ...kmsOptions } = kmsConfig;
-  const kms = new AwsKms({ ...kmsOptions, events });
+  const kms = await openRegionalKms(kmsConfig, events);
   const metastore = new DynamoDbMetastore({ ...config.metastore, events });
   return {
     maintenance: new SystemKeyMaintenance({ ...names, policy, metastore, kms, events }),
@@ -74,10 +75,23 @@ export function openKeyTable(options: DynamoDbMetastoreOptions): KeyTable {
 }
 
 /** Opens the KMS for an operator's command. It makes no call to KMS. */
-export function openKms(config: KmsConfig): KeyManagementService {
+export async function openKms(config: KmsConfig): Promise<KeyManagementService> {
   if (config.kind === 'static') return new StaticKms(config.masterKey, process.env, config.override);
-  const { kind: _, ...options } = config;
-  return new AwsKms(options);
+  return openRegionalKms(config);
+}
+
+/** Opens AWS KMS, or Vault. Only the functions that use Vault load its code. */
+async function openRegionalKms(
+  config: Exclude<KmsConfig, { kind: 'static' }>,
+  events: Partial<KmsEvents> = {},
+): Promise<AwsKms | VaultKms> {
+  if (config.kind === 'aws') {
+    const { kind: _, ...options } = config;
+    return new AwsKms({ ...options, events });
+  }
+  const { kind: _, login, caFile, ...options } = config;
+  const { authOf, certificatesIn, VaultKms } = await import('./kms/vault/configured-vault.ts');
+  return new VaultKms({ ...options, auth: authOf(login), ca: await certificatesIn(caFile), events });
 }
 
 /** The longest that a start waits for the System Key. Lambda allows ten seconds for the whole start. */
@@ -85,7 +99,7 @@ const PRELOAD_TIMEOUT_MS = 5000;
 
 async function buildDoor(config: AppConfig): Promise<DoorOptions & Pick<HttpDoorOptions, 'health'>> {
   const telemetry = createTelemetry(config.names.service);
-  const { kms, regionStates } = buildKms(config, telemetry);
+  const { kms, regionStates } = await buildKms(config, telemetry);
   const metastore = new DynamoDbMetastore({ ...config.metastore, events: telemetry.events });
   const { names, policy, proofs } = config;
   const keyfold = new SessionFactory({ ...names, ...proofs, policy, metastore, kms, events: telemetry.events });
@@ -105,14 +119,13 @@ async function buildDoor(config: AppConfig): Promise<DoorOptions & Pick<HttpDoor
   };
 }
 
-function buildKms(
+async function buildKms(
   { kms: config }: AppConfig,
   { events }: Telemetry,
-): { kms: KeyManagementService; regionStates: () => RegionState[] } {
+): Promise<{ kms: KeyManagementService; regionStates: () => RegionState[] }> {
   if (config.kind === 'static') {
     return { kms: new StaticKms(config.masterKey, process.env, config.override), regionStates: () => [] };
   }
-  const { kind: _, ...options } = config;
-  const kms = new AwsKms({ ...options, events });
+  const kms = await openRegionalKms(config, events);
   return { kms, regionStates: () => kms.regionStates() };
 }

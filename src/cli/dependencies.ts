@@ -31,7 +31,7 @@ export interface CliDependencies {
   readonly now: Clock;
   openTable(options: DynamoDbMetastoreOptions): KeyTable;
   /** @throws KeyfoldError `InvalidConfiguration` if the settings name no KMS */
-  openKms(config: KmsConfig): KeyManagementService;
+  openKms(config: KmsConfig): Promise<KeyManagementService>;
 }
 
 /** Exit codes of the process. */

@@ -7,11 +7,12 @@ import type { DynamoDbMetastoreOptions } from '../metastore/dynamodb-options.ts'
 import type { OperationName } from '../operations/operation-name.ts';
 import type { OperationLimits } from '../operations/operation.ts';
 import type { Settings } from './settings.ts';
+import { vaultOf, type VaultConfig } from './vault-config.ts';
 
 /** Environment variables, such as `process.env`. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** The KMS that wraps System Keys: AWS KMS keys by region, or a static master key for local use. */
+/** The KMS that wraps System Keys: AWS KMS keys by region, Vault, or a static master key for local use. */
 export type KmsConfig =
   | {
       readonly kind: 'aws';
@@ -19,6 +20,7 @@ export type KmsConfig =
       readonly preferredRegion: string;
       readonly failover: Partial<Pick<FailoverPolicy, 'onKeyRefused' | 'minimumWrappedRegions'>>;
     }
+  | VaultConfig
   | { readonly kind: 'static'; readonly masterKey: Buffer; readonly override: string | undefined };
 
 /**
@@ -98,6 +100,7 @@ export function namesOf(settings: Settings): ServiceNames {
 
 /** Returns the KMS configuration. */
 export function kmsOf(settings: Omit<Settings, 'SERVICE' | 'PRODUCT'>, environment: Environment): KmsConfig {
+  if (settings.KMS === 'vault') return vaultOf(settings);
   const { KMS_KEYS: keys = {}, STATIC_MASTER_KEY_HEX: masterKey } = settings;
   if (masterKey !== undefined) {
     return { kind: 'static', masterKey: Buffer.from(masterKey, 'hex'), override: settings.STATIC_KMS_OVERRIDE };

@@ -6,6 +6,7 @@ import { awsPartitionFaults, keyFaults } from '../kms/key-arn.ts';
 import { staticKmsFaults } from '../kms/static-kms.ts';
 import { configOf, kmsOf, namesOf, type AppConfig, type Environment } from './app-config.ts';
 import { REMOVED_SETTINGS, settingsSchema, type Settings } from './settings.ts';
+import { idleVaultFaults, VAULT_SETTINGS, vaultSettingFaults } from './vault-config.ts';
 
 /** The prefix of all setting names. */
 export const PREFIX = 'KEYFOLD_';
@@ -15,6 +16,16 @@ const JWT_SETTINGS = [
   'JWT_PARTITION_LISTS',
   'JWT_PARTITION_WILDCARDS',
   'JWT_SCOPE_CLAIM',
+] as const;
+
+const KMS_SETTINGS = [
+  'KMS',
+  'KMS_KEYS',
+  'PREFERRED_REGION',
+  'STATIC_MASTER_KEY_HEX',
+  'ON_KEY_REFUSED',
+  'MINIMUM_WRAPPED_REGIONS',
+  ...VAULT_SETTINGS,
 ] as const;
 
 /**
@@ -49,9 +60,7 @@ export function checkedSettings(
     ...(areValid(['SERVICE', 'PRODUCT', 'REGION_SUFFIX', 'ALLOW_AMBIGUOUS_NAMES'])
       ? nameFaults(namesOf(settings))
       : []),
-    ...(areValid(['KMS_KEYS', 'PREFERRED_REGION', 'STATIC_MASTER_KEY_HEX', 'ON_KEY_REFUSED', 'MINIMUM_WRAPPED_REGIONS'])
-      ? kmsFaults(settings, environment)
-      : []),
+    ...(areValid(KMS_SETTINGS) ? kmsFaults(settings, environment) : []),
     ...(areValid(['REGION_SUFFIX', 'DYNAMODB_REGION']) ? replicaFaults(settings, environment) : []),
     ...(areValid(['TABLE', 'DYNAMODB_REGION']) ? tableFaults(settings, environment) : []),
     ...(areValid(['SERVICE', 'PRODUCT', 'REGION_SUFFIX', 'PARTITIONS']) ? partitionFaults(settings) : []),
@@ -88,6 +97,9 @@ function describe(issue: v.BaseIssue<unknown>): string {
 
 function kmsFaults(settings: Settings, environment: Environment): string[] {
   const kms = kmsOf(settings, environment);
+  if (kms.kind === 'vault') return vaultSettingFaults(settings);
+  const idle = idleVaultFaults(settings);
+  if (idle.length > 0) return idle;
   if ((settings.KMS_KEYS === undefined) === (settings.STATIC_MASTER_KEY_HEX === undefined)) {
     return [`one of ${PREFIX}KMS_KEYS and ${PREFIX}STATIC_MASTER_KEY_HEX must be set, and not both`];
   }

@@ -2,6 +2,7 @@ import * as v from 'valibot';
 import { endpointFaults, isHttpUrl } from '../input/endpoint.ts';
 import { CREATE_DATE_PRECISION_MS, MAX_NONCES } from '../envelope/crypto-policy.ts';
 import { KeyfoldError } from '../errors.ts';
+import { addressFault, isName, isPathSegments } from '../kms/vault/vault-path.ts';
 import { isTableName, NO_TABLE_NAME } from '../metastore/table-name.ts';
 import { isPartition, isRegionName } from '../records/ids.ts';
 import { locateValues } from '../operations/json-text.ts';
@@ -19,6 +20,23 @@ const flag = v.pipe(
   v.transform((value) => value === 'true'),
 );
 const list = v.pipe(text, v.transform(itemsOf));
+const printable = v.pipe(text, v.regex(/^[\x21-\x7e]*$/, 'is not printable ASCII without spaces'));
+const vaultPath = v.pipe(
+  text,
+  v.check((value) => value === '' || isPathSegments(value), 'is not a path of names'),
+);
+const vaultKey = v.pipe(
+  text,
+  v.check((value) => value === '' || isName(value), 'is not the name of a key'),
+);
+const vaultAddresses = v.pipe(
+  list,
+  v.everyItem(
+    (address) => addressFault(address) === undefined,
+    'lists an address that is no URL with https: (http: only for this machine) and without credentials',
+  ),
+  v.check((addresses) => new Set(addresses).size === addresses.length, 'lists an address twice'),
+);
 const operations = v.pipe(
   list,
   v.everyItem(isOperationName, 'lists an unknown operation'),
@@ -115,6 +133,20 @@ export const settingsSchema = v.object({
   PRODUCT: text,
   ALLOW_AMBIGUOUS_NAMES: v.optional(flag),
   REGION_SUFFIX: v.optional(text),
+  KMS: v.optional(v.picklist(['aws', 'vault'], 'is neither aws nor vault')),
+  VAULT_ADDRESSES: v.optional(vaultAddresses),
+  VAULT_TRANSIT_KEY: v.optional(vaultKey),
+  VAULT_TRANSIT_MOUNT: v.optional(vaultPath),
+  VAULT_NAMESPACE: v.optional(vaultPath),
+  VAULT_CA_FILE: v.optional(text),
+  VAULT_AUTH: v.optional(
+    v.picklist(['aws', 'approle', 'kubernetes', 'token'], 'is none of aws, approle, kubernetes, token'),
+  ),
+  VAULT_AUTH_MOUNT: v.optional(vaultPath),
+  VAULT_ROLE: v.optional(printable),
+  VAULT_SECRET_FILE: v.optional(text),
+  VAULT_STS_REGION: v.optional(region),
+  VAULT_SERVER_ID: v.optional(printable),
   KMS_KEYS: v.optional(regionMap),
   PREFERRED_REGION: v.optional(region),
   ON_KEY_REFUSED: v.optional(v.picklist(['failover', 'fail'], 'is neither failover nor fail')),

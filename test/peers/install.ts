@@ -12,7 +12,8 @@ const run = promisify(execFile);
 const LANGUAGES = join(import.meta.dirname, '..', '..', 'examples', 'languages');
 
 /** The Python environments. Each has a requirements file beside this file. */
-export type PythonPeer = 'asherah-go' | 'asherah-rust' | 'checkov' | 'moto' | 'openapi-python-client' | 'schemathesis';
+export type PythonPeer =
+  'asherah-go' | 'asherah-rust' | 'checkov' | 'moto' | 'openapi-python-client' | 'openbao' | 'schemathesis';
 
 /** The path of Python in a peer's environment. */
 export function pythonOf(peer: PythonPeer): string {
@@ -32,6 +33,7 @@ export async function installPeers(): Promise<void> {
     installPython('checkov'),
     installPython('moto'),
     installPython('openapi-python-client'),
+    installPython('openbao'),
     installPython('schemathesis'),
     installGenerators(),
     installJars('dynamodb-local'),

@@ -6,10 +6,13 @@ import * as client from '../../src/client/index.ts';
 import * as defaultCredentials from '../../src/client/default-credentials.ts';
 import * as lambda from '../../src/client/lambda.ts';
 import * as library from '../../src/index.ts';
+import * as vault from '../../src/kms/vault/index.ts';
+import * as testing from '../../src/testing/index.ts';
 import { hostile, withValueAt } from '../support/hostile.ts';
 import { CLIENT, tenant } from '../support/public-client.ts';
 import { isNamed, type PublicFunctions } from '../support/public-function.ts';
 import { LIBRARY, session } from '../support/public-functions.ts';
+import { TESTING, VAULT } from '../support/public-entries.ts';
 
 /** The names of the functions and classes of a module, and of the methods of these classes and of the given objects. */
 function namesOf(module: object, given: Readonly<Record<string, object>>): string[] {
@@ -74,7 +77,16 @@ beforeAll(() => {
 
 it('the argument property covers every function that the package exports', () => {
   const { exports } = JSON.parse(readFileSync('package.json', 'utf8')) as { exports: object };
-  expect(Object.keys(exports)).toEqual(['.', './client', './client/default-credentials', './client/lambda']);
+  expect(Object.keys(exports)).toEqual([
+    '.',
+    './client',
+    './client/default-credentials',
+    './client/lambda',
+    './testing',
+    './vault',
+  ]);
+  expect(tested(VAULT).toSorted()).toEqual(namesOf(vault, {}).toSorted());
+  expect(tested(TESTING).toSorted()).toEqual(namesOf(testing, {}).toSorted());
   expect(tested(LIBRARY).toSorted()).toEqual(namesOf(library, { Session: session }).toSorted());
   // Objects of this class do not send requests themselves. KeyfoldClient does.
   const entries = { ...client, ...defaultCredentials, ...lambda };
@@ -90,4 +102,10 @@ it.for(Object.keys(LIBRARY))('the library’s %s works, or throws an error that 
 });
 it.for(Object.keys(CLIENT))('the client’s %s works, or throws an error that names the bad argument', async (name) => {
   await fc.assert(await refusesOrHolds(CLIENT, name), { numRuns: 100 });
+});
+it.for(Object.keys(VAULT))('%s of the entry vault names a bad argument or works', async (name) => {
+  await fc.assert(await refusesOrHolds(VAULT, name), { numRuns: 100 });
+});
+it.for(Object.keys(TESTING))('%s of the entry testing names a bad argument or works', async (name) => {
+  await fc.assert(await refusesOrHolds(TESTING, name), { numRuns: 100 });
 });

@@ -17,6 +17,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AwsKms } from '../../../src/index.ts';
 import { keyOf, wrappedBy } from '../kms.ts';
 import { errorOf, noDeadline } from '../fakes.ts';
+import { kmsContract } from '../../../src/testing/index.ts';
+import { runContract } from './bind.ts';
 
 /** A running KMS emulator. */
 export interface KmsUnderTest {
@@ -43,8 +45,15 @@ function select(
   return Object.fromEntries(regions.map((region) => [region, keys[region]?.[what] ?? '']));
 }
 
+/** AwsKms at an endpoint where nothing listens. */
+function openFailing(): AwsKms {
+  const [region] = REGIONS;
+  const keys = { [region]: `arn:aws:kms:${region}:111122223333:alias/keyfold` };
+  return new AwsKms({ keys, preferredRegion: region, endpoint: 'http://127.0.0.1:9', failover: { maxRounds: 1 } });
+}
+
 /** The behaviour of KMS that Keyfold relies on, and AwsKms on top of it, tested over HTTP. */
-export function kmsContract(name: string, start: () => Promise<KmsUnderTest>, lacks: Lacks = {}): void {
+export function awsKmsContract(name: string, start: () => Promise<KmsUnderTest>, lacks: Lacks = {}): void {
   describe(`the KMS of ${name}`, () => {
     let server: KmsUnderTest;
     let aliases = 0;
@@ -81,13 +90,21 @@ export function kmsContract(name: string, start: () => Promise<KmsUnderTest>, la
     const kmsOver = (keys: Record<string, string>, preferredRegion: string = REGIONS[0]): AwsKms =>
       new AwsKms({ keys, preferredRegion, endpoint: server.endpoint });
 
+    let openAws: (() => AwsKms) | undefined;
+    const open = async (): Promise<AwsKms> => {
+      const keys = openAws === undefined ? await makeKeys() : {};
+      openAws ??= () => kmsOver(select(keys, 'alias', ...REGIONS));
+      return openAws();
+    };
+    runContract('AwsKms as a KMS', kmsContract(open, { openFailing }));
+
     it('AwsKms wraps in every region, and any one region unwraps alone', async () => {
       const keys = await makeKeys();
       const systemKey = Buffer.alloc(32, 5);
       const wrapped = await wrappedBy(kmsOver(select(keys, 'key', ...REGIONS)), systemKey, noDeadline());
       for (const region of REGIONS) {
         const unwrapped = await kmsOver(select(keys, 'key', region), region).unwrap(wrapped, noDeadline());
-        expect(unwrapped).toEqual({ key: systemKey });
+        expect(unwrapped).toMatchObject({ key: systemKey });
       }
     });
 

@@ -1,7 +1,7 @@
 /** Tests of Failover with a manual clock. The tests of region health are in region-health.test.ts. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { FaultClass } from '../../../src/kms/faults.ts';
+import type { FaultClass } from '../../../src/kms/region-fault.ts';
 import { codeOf, errorOf, noDeadline } from '../../support/fakes.ts';
 import { ScriptedRegions } from '../../support/scripted-regions.ts';
 

@@ -1,4 +1,5 @@
 import { MemoryMetastore } from '../../../src/index.ts';
-import { metastoreContract } from '../../support/contract/metastore-contract.ts';
+import { runMetastoreContracts } from '../../support/contract/bind.ts';
 
-metastoreContract('memory', () => new MemoryMetastore());
+const metastore = new MemoryMetastore();
+runMetastoreContracts('memory', () => metastore);

@@ -1,0 +1,11 @@
+import type { EnvelopeKeyRecord } from '../envelope/ports.ts';
+import type { KeyMeta } from '../records/ids.ts';
+
+/** An ordinary key record, with some members replaced. Ids and times are taken as they are. */
+export function keyRecord(id: string, created: number, changes: Partial<EnvelopeKeyRecord> = {}): EnvelopeKeyRecord {
+  return { ...keyMeta(id, created), encryptedKey: Buffer.from(`key ${created}`), revoked: false, ...changes };
+}
+
+export function keyMeta(id: string, created: number): KeyMeta {
+  return { id: id as KeyMeta['id'], created: created as KeyMeta['created'] };
+}
