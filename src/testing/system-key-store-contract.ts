@@ -17,6 +17,9 @@ function bytesOf(created: number): Buffer {
  * metastore also passes `metastoreContract`.
  * @param open makes the plug-in. Each call stands for a process of its own on the same store.
  * @example
+ * import { it } from 'vitest';
+ * import { systemKeyStoreContract } from 'keyfold/testing';
+ *
  * for (const { name, run } of systemKeyStoreContract(() => new MyMetastore(options))) it(name, run);
  * @throws TypeError if the argument is not a function
  */

@@ -30,6 +30,8 @@ export interface CodeBlock {
   readonly line: number;
   /** The word after the opening fence. Empty for output that is shown. */
   readonly language: string;
+  /** The word after the language, if any: the block is a file of that name. */
+  readonly fileName: string;
   readonly code: string;
   /** The text of the heading above it. */
   readonly heading: string;
@@ -39,13 +41,14 @@ export interface CodeBlock {
 export function codeBlocksOf(file: string): CodeBlock[] {
   const blocks: CodeBlock[] = [];
   let heading = '';
-  let open: { readonly line: number; readonly indent: number; readonly language: string; code: string[] } | undefined;
+  let open: (Pick<CodeBlock, 'line' | 'language' | 'fileName'> & { indent: number; code: string[] }) | undefined;
   for (const [index, line] of read(file).split('\n').entries()) {
-    const [, indent = '', language = ''] = /^( *)```(.*)$/.exec(line) ?? [undefined];
+    const [, indent = '', language = '', fileName = ''] = /^( *)```(\S*) ?(.*)$/.exec(line) ?? [undefined];
     const isFence = /^ *```/.test(line);
-    if (open === undefined && isFence) open = { line: index + 1, indent: indent.length, language, code: [] };
+    if (open === undefined && isFence) open = { line: index + 1, indent: indent.length, language, fileName, code: [] };
     else if (open !== undefined && isFence) {
-      blocks.push({ file, line: open.line, language: open.language, code: open.code.join('\n'), heading });
+      const { line: at, code, language: its, fileName: name } = open;
+      blocks.push({ file, line: at, language: its, fileName: name, code: code.join('\n'), heading });
       open = undefined;
     } else if (open === undefined) heading = /^#+ (.*)$/.exec(line)?.[1] ?? heading;
     else open.code.push(line.slice(open.indent));
@@ -53,12 +56,17 @@ export function codeBlocksOf(file: string): CodeBlock[] {
   return blocks;
 }
 
-/** The commands of a shell block: lines without comments, with continued lines and quoted line feeds put together. */
+/**
+ * The commands of a shell block: lines without comments. Continued lines, quoted line feeds and here-documents are put
+ * together.
+ */
 export function commandsOf(code: string): string[] {
   const commands: string[] = [];
   let current = '';
   for (const line of code.replaceAll(/\\\n\s*/g, ' ').split('\n')) {
     current = current === '' ? line : `${current}\n${line}`;
+    const [, end] = /<<'(\w+)'$/m.exec(current) ?? [];
+    if (end !== undefined && line !== end) continue;
     // An odd number of quotes: the command goes on after the line feed.
     if ((current.match(/'/g)?.length ?? 0) % 2 === 1) continue;
     commands.push(current.replace(/(?:^|\s+)# .*$/, '').trim());

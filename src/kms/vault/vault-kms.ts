@@ -27,6 +27,8 @@ const NOT_WRAPPED = 'it is not wrapped by the transit engine of Vault';
  * can.
  *
  * @example
+ * import { readFile } from 'node:fs/promises';
+ *
  * const kms = new VaultKms({
  *   addresses: ['https://vault-1.example.com:8200', 'https://vault-2.example.com:8200'],
  *   transitKey: 'keyfold',
