@@ -5,6 +5,7 @@ import type { KeyManagementService, Unwrapped } from '../../src/envelope/ports.t
 import type { Deadline } from '../../src/async/deadline.ts';
 import { everyRegionFailed, RegionFault } from '../../src/kms/region-fault.ts';
 import { decodeKekEnvelope } from '../../src/kms/kek-envelope.ts';
+import { rowProofKey } from '../../src/records/row-proof.ts';
 import type { KmsRegion } from '../../src/kms/kms-region.ts';
 import type { VirtualClock } from './virtual-clock.ts';
 
@@ -34,7 +35,8 @@ class InOrder implements KeyManagementService {
       try {
         const dataKey = await this.#askRegion(region, () => region.decrypt(kek.encryptedKek, kek.arn, deadline));
         const key = open(createSecretKey(dataKey), envelope.encryptedKey);
-        return key === undefined ? { unreadable: 'it does not open' } : { key };
+        if (key === undefined) return { unreadable: 'it does not open' };
+        return { key, rowProof: { key: rowProofKey(dataKey), sealed: envelope.encryptedKey } };
       } catch (error) {
         if (!(error instanceof RegionFault)) throw error;
         faults.push(error);

@@ -3,8 +3,8 @@ import { byId } from './dom.js';
 import { bodyWith, memberOf, readable } from './json-text.js';
 
 /**
- * The operations by the button that starts each. Each makes the request and reads the answer.
- * The `said` of a result is the outcome in one word, and `usedKeys` is true if the request certainly needed keys.
+ * The operations by the button that starts each. Each makes the request and reads the answer. In a result, `said` is
+ * the outcome in one word, and `usedKeys` is true if the request certainly needed keys.
  */
 const ACTS = {
   encrypt: {

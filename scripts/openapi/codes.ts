@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import type { ErrorCode } from '../../src/errors.ts';
 
-/** When the API answers with each code. Undefined for a code that no answer has. */
+/** The condition for each error code in the API's answers. Undefined if no answer has the code. */
 const CODES: Readonly<Record<ErrorCode, string | undefined>> = {
   InvalidConfiguration: undefined,
   InvalidRequest: 'not JSON, wrong shape, two members of one name, bad base64, bad partition, bad path, too many items',

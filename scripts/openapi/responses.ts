@@ -6,7 +6,7 @@ import { refTo } from './schemas.ts';
 /** A part of the document. */
 export type Part = Readonly<Record<string, unknown>>;
 
-/** What API Gateway answers by itself, before or instead of the function. */
+/** The answers that API Gateway gives itself, without the function's answer. */
 const GATEWAY: Readonly<Record<number, string>> = {
   401: 'Unauthorized',
   403: 'Forbidden',

@@ -51,7 +51,7 @@ export class SingleFlight<T> {
   readonly #timeoutMs: number;
   readonly #now: Clock;
 
-  /** @param timeoutMs how long one load may take, whatever the deadlines of its callers */
+  /** @param timeoutMs how long one load may take, even if its callers have later deadlines */
   constructor(timeoutMs: number, now: Clock) {
     this.#timeoutMs = timeoutMs;
     this.#now = now;

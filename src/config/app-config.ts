@@ -1,5 +1,5 @@
 import type { CryptoPolicy } from '../envelope/crypto-policy.ts';
-import type { ContextRules } from '../envelope/session.ts';
+import type { ContextRules } from '../envelope/context-rules.ts';
 import type { SessionFactoryOptions } from '../envelope/session-factory.ts';
 import type { ServiceNames } from '../records/ids.ts';
 import type { FailoverPolicy } from '../kms/failover-policy.ts';
@@ -29,7 +29,7 @@ export type KmsConfig =
  */
 export type AuthConfig = { readonly kind: 'iam' } | JwtConfig | { readonly kind: 'none' };
 
-/** How the claims of a token are read. */
+/** How the function reads the claims of a token. */
 export interface JwtConfig {
   readonly kind: 'jwt';
   /** The name of the claim that grants partitions. */

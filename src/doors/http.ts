@@ -95,6 +95,7 @@ async function operate(
     authorize(options.auth, found, partition, operation);
     checkTarget(event, { partition, operation });
     const request = readBody(event, operation, bodyLimitBytes(operation, options.config.plaintextLimitBytes));
+    trail.requestRead(request.value);
     const remainingMs = Math.min(context.getRemainingTimeInMillis(), MAX_ANSWER_MS);
     return json(await perform(options, { partition, operation, request }, { remainingMs, answerFits, trail }));
   });

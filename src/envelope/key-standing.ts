@@ -3,8 +3,8 @@ import type { KeyMeta } from '../records/ids.ts';
 import type { EnvelopeKeyRecord, Retirement } from './ports.ts';
 
 /**
- * The last known state of a key. The key and all keys under it share one object, so a revocation that one load reads is
- * known to all of them at once.
+ * The last known state of a key. The key and all keys under it share one object, so that all of them know of a
+ * revocation as soon as one load reads it.
  */
 export interface KeyStanding extends KeyMeta {
   /** Never changes from true to false: a revocation is final. */

@@ -24,7 +24,8 @@ import { StaleIfError, type StaleKey } from './stale-if-error.ts';
 import { UnreadableRows } from './unreadable-rows.ts';
 
 /**
- * The System Keys of one service. It takes a key from the cache, or from the metastore through KMS, or makes a new one.
+ * The System Keys of one service. This class takes a key from the cache, or from the metastore through KMS, or makes a
+ * new one.
  */
 export class SystemKeys {
   /** Remembers the unreadable rows of System Keys and of Intermediate Keys. */

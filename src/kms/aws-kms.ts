@@ -55,10 +55,10 @@ export interface AwsKmsOptions {
   /** The AWS credentials for every region. Default: those that the AWS SDK finds in its environment. */
   readonly credentials?: Credentials;
   /**
-   * Returns a `KMSClient` of the AWS SDK for a region, with `maxAttempts: 1`, because `AwsKms` retries by itself. It is
-   * called once for each region. `AwsKms` closes no client. `timeouts.requestTimeoutMs` still limits each call, and
-   * connections from before a Lambda freeze are not used again. All other settings are the client's: `endpoint`,
-   * `credentials` and `timeouts.connectionTimeoutMs` cannot be combined with `clients`.
+   * Returns a `KMSClient` of the AWS SDK for a region, with `maxAttempts: 1`, because `AwsKms` retries by itself.
+   * `AwsKms` calls it once for each region. `AwsKms` closes no client. `timeouts.requestTimeoutMs` still limits each
+   * call, and connections from before a Lambda freeze are not used again. The client's own settings replace `endpoint`,
+   * `credentials` and `timeouts.connectionTimeoutMs`, so callers cannot combine these with `clients`.
    * @example
    * clients: (region) => new KMSClient({ region, maxAttempts: 1, useFipsEndpoint: true })
    */

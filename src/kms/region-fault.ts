@@ -34,7 +34,9 @@ export class RegionFault extends Error {
 export function everyRegionFailed(faults: readonly RegionFault[]): KeyfoldError {
   const classes = new Set(faults.map((fault) => fault.faultClass));
   if (classes.has('unavailable')) return regionsFailed(faults, 'No KMS region answered');
-  return regionsFailed(faults, classes.has('throttled') ? 'KMS throttles in every region' : 'Every KMS region refused');
+  if (!classes.has('throttled')) return regionsFailed(faults, 'Every KMS region refused');
+  const summary = classes.size === 1 ? 'KMS throttles in every region' : 'Every KMS region throttles or refuses';
+  return regionsFailed(faults, summary);
 }
 
 /**

@@ -43,7 +43,6 @@ const FORM: Readonly<Record<RecordForm, Buffer>> = {
   bytes: Buffer.concat([LABEL, lengthPrefixed('bytes')]),
   json: Buffer.concat([LABEL, lengthPrefixed('json')]),
 };
-const NO_PATH = lengthPrefixed('');
 const TAIL_LENGTH = u32(SEAL_OVERHEAD_BYTES);
 const PLACE: Types<RecordPlace> = { form: optional(oneOf('bytes', 'json')), path: optional(STRING) };
 
@@ -57,26 +56,56 @@ const MAX_VALUE_BYTES = 1024;
  * @throws KeyfoldError `InvalidRequest` if the context has too few or too many entries, if a name or value is too long
  * or not well-formed Unicode, or if the path is not well-formed
  */
-export function bindingOf(context: RecordContext, place: RecordPlace = {}): Binding {
+export function bindingOf(context: RecordContext, place?: RecordPlace): Binding {
   check(context, 'context', OBJECT);
-  const { form = 'bytes', path = '' } = optionsOf(place, 'place', PLACE);
+  const { form = 'bytes', path = '' } = place === undefined ? {} : optionsOf(place, 'place', PLACE);
   const names = Object.keys(context);
   if (names.length === 0 || names.length > MAX_ENTRIES) throw invalid(`must have 1 to ${MAX_ENTRIES} entries`);
-  const entries = names.map((name) => {
+  const entries = names.map((name): Entry => {
     const value = read(context, name, 'context') as string;
     if (typeof value !== 'string') throw new TypeError('context must have strings as its values.');
-    return [encoded(name, 1, MAX_NAME_BYTES, 'names'), encoded(value, 0, MAX_VALUE_BYTES, 'values')] as const;
+    const nameBytes = sizeOf(name, 1, MAX_NAME_BYTES, 'names');
+    return { name, nameBytes, value, valueBytes: sizeOf(value, 0, MAX_VALUE_BYTES, 'values') };
   });
-  // Compare only the bytes of the names, not the length in front of each.
-  if (entries.length > 1) entries.sort(([a], [b]) => a.compare(b, 4, b.length, 4, a.length));
+  if (entries.length > 1) entries.sort(byNameBytes);
   if (!path.isWellFormed())
     throw new KeyfoldError('InvalidRequest', 'The path of a bound field must be well-formed Unicode.');
-  return Buffer.concat([
-    FORM[form],
-    path === '' ? NO_PATH : lengthPrefixed(path),
-    u32(entries.length),
-    ...entries.flat(),
-  ]);
+  return encode(FORM[form], path, entries);
+}
+
+/** An entry of a context, and the sizes of its texts in UTF-8. */
+interface Entry {
+  readonly name: string;
+  readonly nameBytes: number;
+  readonly value: string;
+  readonly valueBytes: number;
+}
+
+/** Orders entries by the UTF-8 bytes of their names. For ASCII, JavaScript compares strings in the same order. */
+function byNameBytes(a: Entry, b: Entry): number {
+  const isAscii = a.nameBytes === a.name.length && b.nameBytes === b.name.length;
+  return isAscii ? Number(a.name > b.name) * 2 - 1 : Buffer.from(a.name).compare(Buffer.from(b.name));
+}
+
+/** Writes everything into one buffer, because a buffer for each part would cost half as much as the proof itself. */
+function encode(head: Buffer, path: string, entries: readonly Entry[]): Buffer {
+  const pathBytes = Buffer.byteLength(path);
+  const size = entries.reduce((sum, { nameBytes, valueBytes }) => sum + 8 + nameBytes + valueBytes, 8 + pathBytes);
+  const bytes = Buffer.allocUnsafe(head.length + size);
+  bytes.set(head);
+  let at = writeText(bytes, path, pathBytes, head.length);
+  at = bytes.writeUInt32BE(entries.length, at);
+  for (const { name, nameBytes, value, valueBytes } of entries) {
+    at = writeText(bytes, name, nameBytes, at);
+    at = writeText(bytes, value, valueBytes, at);
+  }
+  return bytes;
+}
+
+/** Writes a text after its size, and returns the position behind it. */
+function writeText(bytes: Buffer, text: string, size: number, at: number): number {
+  const start = bytes.writeUInt32BE(size, at);
+  return start + bytes.write(text, start);
 }
 
 /**
@@ -99,12 +128,12 @@ export function isBoundTo(
   return isEqual(recordProof(dataRowKey, binding, data), proof);
 }
 
-function encoded(text: string, min: number, max: number, what: string): Buffer {
-  const bytes = lengthPrefixed(text);
-  const size = bytes.length - 4;
+/** The size of a text in UTF-8. @throws KeyfoldError `InvalidRequest` if it is out of bounds or not well-formed */
+function sizeOf(text: string, min: number, max: number, what: string): number {
+  const size = Buffer.byteLength(text);
   if (size < min || size > max) throw invalid(`must have ${what} of ${min} to ${max} bytes of UTF-8`);
   if (!text.isWellFormed()) throw invalid(`must have ${what} of well-formed Unicode`);
-  return bytes;
+  return size;
 }
 
 function invalid(what: string): KeyfoldError {

@@ -19,12 +19,12 @@ export interface ContractOptions<T> {
   readonly openFailing?: Opener<T>;
 }
 
-const OPTIONS: Types<ContractOptions<unknown>> = { openFailing: optional(FUNCTION) };
+export const CONTRACT_OPTIONS: Types<ContractOptions<unknown>> = { openFailing: optional(FUNCTION) };
 
 /** @throws TypeError if an argument of a contract has a wrong type, or for an unknown option */
-export function checkedOptions<T>(open: unknown, options: ContractOptions<T>): ContractOptions<T> {
+export function checkedOptions<O extends object>(open: unknown, options: O, types: Types<NoInfer<O>>): O {
   check(open, 'open', FUNCTION);
-  return optionsOf<ContractOptions<T>>(options, 'options', OPTIONS);
+  return optionsOf<O>(options, 'options', types);
 }
 
 /** Checks that work rejects with a KeyfoldError of one of these codes. @throws Error with what happened instead */

@@ -10,5 +10,5 @@
 export type { ContractCase, ContractOptions, Opener } from './contract-case.ts';
 export { HandClock, noDeadline } from './hand-clock.ts';
 export { kmsContract } from './kms-contract.ts';
-export { metastoreContract } from './metastore-contract.ts';
+export { metastoreContract, type MetastoreContractOptions } from './metastore-contract.ts';
 export { systemKeyStoreContract } from './system-key-store-contract.ts';

@@ -7,6 +7,7 @@ import type { ErrorCode } from '../errors.ts';
 import { MemoryMetastore } from '../metastore/memory-metastore.ts';
 import {
   checkedOptions,
+  CONTRACT_OPTIONS,
   mustFailWith,
   mustHonourAbort,
   type ContractCase,
@@ -39,7 +40,7 @@ export function kmsContract(
   open: Opener<KeyManagementService>,
   options: ContractOptions<KeyManagementService> = {},
 ): ContractCase[] {
-  const { openFailing } = checkedOptions(open, options);
+  const { openFailing } = checkedOptions(open, options, CONTRACT_OPTIONS);
   const cases: ContractCase[] = [
     {
       name: 'unwraps a System Key that another process wrapped',

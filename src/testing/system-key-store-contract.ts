@@ -24,7 +24,7 @@ function bytesOf(created: number): Buffer {
  * @throws TypeError if the argument is not a function
  */
 export function systemKeyStoreContract(open: Opener<Metastore & SystemKeyStore>): ContractCase[] {
-  checkedOptions(open, {});
+  checkedOptions(open, {}, {});
   return [
     {
       name: 'lists all rows of an id, latest first',

@@ -32,7 +32,7 @@ const rowOf = ({ key }: DataRowRecord): EnvelopeKeyRecord => {
 };
 
 describe('an attacker who can write to the table', () => {
-  it("can make a partition decrypt another's record, if they can also rewrite the record, because a row is not bound to its id", async () => {
+  it('can make a partition decrypt a record of another partition, if the attacker can also rewrite the record', async () => {
     const victim = await seal('victim', 'secret');
     const own = rowOf(await seal('accomplice', 'x'));
     const parent = { id: own.id, created: (own.created + 60) as EnvelopeKeyRecord['created'] };
@@ -43,7 +43,7 @@ describe('an attacker who can write to the table', () => {
     expect(await codeOf(open('accomplice', victim))).toBe('RecordUnreadable');
   });
 
-  it('can make an old key current again under a later date, because a row is not bound to its date', async () => {
+  it('can make an old key current again under a later date', async () => {
     const old = rowOf(await seal('p', 'x'));
     world.clock.advance(80 * DAY_MS);
     const created = Math.floor(world.clock.nowMs / 1000) as never;
@@ -74,7 +74,7 @@ describe('an attacker who can write to the table', () => {
     expect((await seal('p', 'z')).key.parent.created).toBe(row.created);
   });
 
-  it('can make new keys use a System Key that they know, if they may also wrap with the KMS key', async () => {
+  it('can make new keys use a System Key that the attacker knows, if the attacker may also wrap with the KMS key', async () => {
     const known = Buffer.alloc(32, 9);
     const encryptedKey = await wrappedBy(world.kms, Buffer.from(known), noDeadline());
     const created = Math.floor(world.clock.nowMs / 1000) as never;
@@ -138,20 +138,20 @@ describe("an attacker who controls a field's value, and has a sealed value of th
     stolen = (card['document'] as { card: unknown }).card;
   });
 
-  it('can have it decrypted by "all" if their field was never sealed', async () => {
+  it(`can have it decrypted by "all" if encrypt-fields did not seal the attacker's field`, async () => {
     const document = { nickname: stolen };
     expect(await operator.answer('decrypt-fields', { document, all: true })).toEqual({
       document: { nickname: '4111' },
     });
   });
 
-  it('can have it decrypted if "skipSealed" left it unchanged', async () => {
+  it(`can have it decrypted if "skipSealed" left the attacker's value unchanged`, async () => {
     const body = { document: { nickname: stolen }, fields: ['$.nickname'] };
     const { document } = await operator.answer('encrypt-fields', { ...body, skipSealed: true });
     expect(await operator.answer('decrypt-fields', { ...body, document })).toEqual({ document: { nickname: '4111' } });
   });
 
-  it('gets back their own text if their field is sealed like any other', async () => {
+  it('gets back only the same text if the field is sealed like any other', async () => {
     const body = { document: { nickname: stolen }, fields: ['$.nickname'] };
     const { document } = await operator.answer('encrypt-fields', body);
     expect(await operator.answer('decrypt-fields', { ...body, document })).toEqual({ document: { nickname: stolen } });

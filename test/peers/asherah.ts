@@ -14,17 +14,27 @@ export const ASHERAHS = ['go', 'go-v2', 'rust', 'java'] as const;
 export type AsherahCore = (typeof ASHERAHS)[number];
 
 /** How to start an Asherah. Go has a built-in static master key, {@link GO_STATIC_KEY}. */
-export interface AsherahOptions {
+export type AsherahOptions = AsherahNames & (AsherahOnDynamoDb | AsherahOnSql);
+
+interface AsherahNames {
   readonly core: AsherahCore;
   readonly service: string;
   readonly product: string;
+  /** AWS KMS instead of the static key. */
+  readonly kms?: AsherahKms;
+}
+
+interface AsherahOnDynamoDb {
   readonly tableName: string;
   readonly dynamoDbEndpoint: string;
   /** The table's region. With `regionSuffix`, it is also the suffix of key ids. */
   readonly region: string;
   readonly regionSuffix: boolean;
-  /** Use AWS KMS instead of the static key. */
-  readonly kms?: AsherahKms;
+}
+
+interface AsherahOnSql {
+  /** In the form of the core's driver. Only `go` and `rust` of Python's bindings take one here. */
+  readonly connectionString: string;
 }
 
 /** The KMS keys of an Asherah. */

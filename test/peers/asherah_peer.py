@@ -15,19 +15,18 @@ def open_go(config):
     keys = {"kms": "static"}
     if "regionMap" in config:
         keys = {"kms": "aws", "region_map": config["regionMap"], "preferred_region": config["preferredRegion"]}
+    if "connectionString" in config:
+        store = {"metastore": "rdbms", "connection_string": config["connectionString"]}
+    else:
+        store = {
+            "metastore": "dynamodb",
+            "dynamo_db_endpoint": config["dynamoDbEndpoint"],
+            "dynamo_db_region": config["region"],
+            "dynamo_db_table_name": config["tableName"],
+            "enable_region_suffix": config["regionSuffix"],
+        }
     peer = Asherah()
-    peer.setup(
-        AsherahConfig(
-            **keys,
-            metastore="dynamodb",
-            service_name=config["service"],
-            product_id=config["product"],
-            dynamo_db_endpoint=config["dynamoDbEndpoint"],
-            dynamo_db_region=config["region"],
-            dynamo_db_table_name=config["tableName"],
-            enable_region_suffix=config["regionSuffix"],
-        )
-    )
+    peer.setup(AsherahConfig(**keys, **store, service_name=config["service"], product_id=config["product"]))
     return peer.encrypt, peer.decrypt
 
 
@@ -37,13 +36,18 @@ def open_rust(config):
     options = {
         "ServiceName": config["service"],
         "ProductID": config["product"],
-        "Metastore": "dynamodb",
-        "DynamoDBEndpoint": config["dynamoDbEndpoint"],
-        "DynamoDBRegion": config["region"],
-        "DynamoDBTableName": config["tableName"],
-        "EnableRegionSuffix": config["regionSuffix"],
         "EnableSessionCaching": False,
     }
+    if "connectionString" in config:
+        options.update(Metastore="rdbms", ConnectionString=config["connectionString"])
+    else:
+        options.update(
+            Metastore="dynamodb",
+            DynamoDBEndpoint=config["dynamoDbEndpoint"],
+            DynamoDBRegion=config["region"],
+            DynamoDBTableName=config["tableName"],
+            EnableRegionSuffix=config["regionSuffix"],
+        )
     if "regionMap" in config:
         # Asherah's guard refuses another process with a different region map. These tests need different maps.
         options.update(ConfigDriftForceRun=True)

@@ -1,6 +1,6 @@
 /** Installs each peer into `.peers/` once. A stamp file with the requirements marks a finished installation. */
 import { execFile } from 'node:child_process';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { installBrowser } from './browser.ts';
@@ -42,6 +42,7 @@ export async function installPeers(): Promise<void> {
     installAsherahJava(),
     installAsherahGo(),
     installBrowser(),
+    installDatabases(),
     installLambdaRuntime(),
   ]);
 }
@@ -56,6 +57,7 @@ async function requireTools(): Promise<void> {
     ['sh', ['-c', "javac -version 2>&1 | grep -Eq 'javac (1[7-9]|[2-9][0-9])'"], 'a JDK of Java 17 or newer'],
     ['mvn', ['-version'], 'Maven'],
     ['sh', ['-c', "go version | grep -Eq 'go1\\.(2[3-9]|[3-9][0-9])'"], 'Go 1.23 or newer'],
+    ['sh', ['-c', 'command -v apt-get && command -v dpkg'], 'apt-get and dpkg, of Debian 12'],
     // Lambda's client of the Runtime API contains C++ code.
     ['cmake', ['--version'], 'CMake'],
     ['make', ['--version'], 'make'],
@@ -101,5 +103,17 @@ async function buildGoPrograms(): Promise<void> {
 async function installJars(peer: string, pom = join(import.meta.dirname, `${peer}.pom.xml`)): Promise<void> {
   await installOnce(peer, pom, async (folder) => {
     await run('mvn', ['-q', '-B', '-f', pom, 'dependency:copy-dependencies', `-DoutputDirectory=${folder}`]);
+  });
+}
+
+/** Downloads the databases' packages of Debian and unpacks them. Installs nothing into the system. */
+async function installDatabases(): Promise<void> {
+  const packages = join(import.meta.dirname, 'debian-packages.txt');
+  await installOnce('databases', packages, async (folder) => {
+    const names = (await readFile(packages, 'utf8')).trim().split('\n');
+    await run('apt-get', ['download', ...names], { cwd: folder });
+    const files = (await readdir(folder)).filter((file) => file.endsWith('.deb'));
+    for (const file of files) await run('dpkg', ['-x', join(folder, file), folder]);
+    await Promise.all(files.map((file) => rm(join(folder, file))));
   });
 }

@@ -42,12 +42,12 @@ async function isDone(name: RegExp): Promise<boolean> {
   return classes?.includes('done') === true;
 }
 
-it('says first what Keyfold is', async () => {
+it('the page begins by saying what Keyfold is', async () => {
   const text = await page.locator('body').innerText();
   expect(text.replace(/^Skip[^\n]*/, '').trim()).toMatch(/^Keyfold\s+Keyfold is an encryption API for AWS Lambda\./);
 });
 
-it('shows the result and its cost at 1280 by 800 without scrolling', async () => {
+it('the page shows the result and its cost at 1280 by 800 without scrolling', async () => {
   await underTest.press('Encrypt', /^Encrypted: [1-9]/);
   expect(await page.locator('.calls li').count()).toBeGreaterThan(4);
   for (const part of ['#record', '#last-status', '.tally', '.why', '.calls'])
@@ -63,7 +63,7 @@ it('shows the result and its cost at 1280 by 800 without scrolling', async () =>
   expect(await page.evaluate('scrollY')).toBe(0);
 });
 
-it('scrolls to the result on a narrow screen', async () => {
+it('the page scrolls to the result on a narrow screen', async () => {
   await page.setViewportSize({ width: 390, height: 800 });
   await underTest.press('Encrypt', /^Encrypted/);
   for (const part of ['#last-status', '.tally', '.why']) expect([part, await isInView(part)]).toEqual([part, true]);
@@ -110,7 +110,7 @@ it('has a pointer only over what reacts, and a border with rounded corners only 
   expect(idle).toEqual([]);
 });
 
-it('speaks of encrypting and decrypting in every state', async () => {
+it('the page says "encrypt" and "decrypt" in every state', async () => {
   const texts: string[] = [];
   const read = async (): Promise<void> => {
     texts.push(await page.locator('body').innerText());
@@ -170,7 +170,7 @@ describe('a request that needs no key', () => {
   });
 });
 
-it('shows a busy sign while regions hang, and ends their faults at once', async () => {
+it('the page shows a busy sign while regions hang, and ends their faults at once', async () => {
   await underTest.press('Encrypt', /^Encrypted/);
   for (const region of ['us-west-2', 'us-east-1']) {
     await page.getByLabel(`How ${region} breaks`).selectOption('Hangs');
@@ -196,7 +196,7 @@ it('shows a busy sign while regions hang, and ends their faults at once', async 
   expect(await page.locator('#busy').isVisible()).toBe(false);
 });
 
-it('copies the record, the document, the answer and the request', async () => {
+it('the page copies the record, the document, the answer and the request', async () => {
   await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
   const copied = async (what: string): Promise<string> => {
     const button = page.getByRole('button', { name: `Copy ${what}` });
@@ -219,7 +219,7 @@ it('copies the record, the document, the answer and the request', async () => {
   expect(await copied('the document')).toContain('kf1j.');
 });
 
-it('asks before it revokes a key', async () => {
+it('the page asks before it revokes a key', async () => {
   await underTest.press('Encrypt', /^Encrypted/);
   const revoke = page.getByRole('button', { name: /^Revoke _IK/ });
   const dialog = page.getByRole('dialog', { name: 'Revoke this key?' });
@@ -239,7 +239,7 @@ it('asks before it revokes a key', async () => {
   await page.locator('#keys-status').filter({ hasText: 'is revoked' }).waitFor();
 });
 
-it('links to pages of this machine', async () => {
+it('the page links to pages of this machine', async () => {
   const links = await page.locator('a[href^="/"]').evaluateAll((all) => all.map((link) => link.getAttribute('href')));
   expect(links.length).toBeGreaterThan(2);
   for (const link of links) expect([link, (await fetch(world.url + link)).status]).toEqual([link, 200]);

@@ -16,7 +16,7 @@ export type DynamoDbFault =
   | { readonly kind: 'answer held back' }
   /** Another process acts before the call. */
   | { readonly kind: 'overtaken'; readonly by: () => Promise<unknown> }
-  /** The text of the emulator's answer is replaced. */
+  /** The proxy replaces the text of the emulator's answer. */
   | { readonly kind: 'edited'; readonly edit: (answer: string) => string };
 
 /** Returns the fault for a call such as `Put SK`, or undefined for no fault. */

@@ -84,7 +84,7 @@ export const CLIENT: PublicFunctions = {
     call: (given: never) => new LambdaTransport(given),
   },
   defaultCredentials: { args: () => [], call: defaultCredentials },
-  // Calls the same function with its other options.
+  // The same function, called with its other options.
   'new KeyfoldClient over HTTP': {
     args: () => [byHttp()],
     call: (given: never) => new KeyfoldClient(given),

@@ -67,7 +67,7 @@ export const TESTING: PublicFunctions = {
     holds: haveNames,
   },
   metastoreContract: {
-    args: () => [() => new MemoryMetastore(), { openFailing: () => new MemoryMetastore() }],
+    args: () => [() => new MemoryMetastore(), { openFailing: () => new MemoryMetastore(), longId: '_IK_long' }],
     call: (...args: [never, never]) => testing.metastoreContract(...args),
     holds: haveNames,
   },

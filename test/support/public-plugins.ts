@@ -1,7 +1,11 @@
 import { KMSClient } from '@aws-sdk/client-kms';
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { expect } from 'vitest';
+import { createPool } from 'mysql2/promise';
+import { Pool } from 'pg';
 import * as library from '../../src/index.ts';
+import { MySqlMetastore } from '../../src/metastore/sql/mysql-metastore.ts';
+import { PostgresMetastore } from '../../src/metastore/sql/postgres-metastore.ts';
 import { keyOf, wrappedBy } from './kms.ts';
 import type { KmsRegion } from '../../src/kms/kms-region.ts';
 import { realBytesOf } from './hostile.ts';
@@ -141,6 +145,16 @@ export const PLUGINS: PublicFunctions = {
     call: (options: never) => new DynamoDbMetastore(options),
   },
   ...metastoreCases('DynamoDbMetastore', dynamo, overDeadline),
+  'new PostgresMetastore': {
+    args: () => [{ pool: new Pool(), queryTimeoutMs: 5 }],
+    call: (options: never) => new PostgresMetastore(options),
+  },
+  ...metastoreCases('PostgresMetastore', new PostgresMetastore({ pool: new Pool() }), overDeadline),
+  'new MySqlMetastore': {
+    args: () => [{ pool: createPool({}), queryTimeoutMs: 5 }],
+    call: (options: never) => new MySqlMetastore(options),
+  },
+  ...metastoreCases('MySqlMetastore', new MySqlMetastore({ pool: createPool({}) }), overDeadline),
   'new MemoryMetastore': { args: () => [], call: () => new MemoryMetastore() },
   ...metastoreCases('MemoryMetastore', memory, deadline),
 };

@@ -8,6 +8,8 @@ import * as lambda from '../../src/client/lambda.ts';
 import * as library from '../../src/index.ts';
 import * as vault from '../../src/kms/vault/index.ts';
 import * as testing from '../../src/testing/index.ts';
+import * as mysql from '../../src/metastore/sql/mysql-metastore.ts';
+import * as postgres from '../../src/metastore/sql/postgres-metastore.ts';
 import { hostile, withValueAt } from '../support/hostile.ts';
 import { CLIENT, tenant } from '../support/public-client.ts';
 import { isNamed, type PublicFunctions } from '../support/public-function.ts';
@@ -82,12 +84,16 @@ it('the argument property covers every function that the package exports', () =>
     './client',
     './client/default-credentials',
     './client/lambda',
+    './mysql',
+    './postgres',
     './testing',
     './vault',
   ]);
   expect(tested(VAULT).toSorted()).toEqual(namesOf(vault, {}).toSorted());
   expect(tested(TESTING).toSorted()).toEqual(namesOf(testing, {}).toSorted());
-  expect(tested(LIBRARY).toSorted()).toEqual(namesOf(library, { Session: session }).toSorted());
+  expect(tested(LIBRARY).toSorted()).toEqual(
+    namesOf({ ...library, ...mysql, ...postgres }, { Session: session }).toSorted(),
+  );
   // Objects of this class do not send requests themselves. KeyfoldClient does.
   const entries = { ...client, ...defaultCredentials, ...lambda };
   expect(tested(CLIENT).toSorted()).toEqual(

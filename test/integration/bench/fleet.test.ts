@@ -31,7 +31,7 @@ describe('the model of a region', () => {
     expect(admitted).toBeLessThanOrEqual(511);
   });
 
-  it('a hanging region does not answer before the timeout', async () => {
+  it('gives no answer before the timeout if the region hangs', async () => {
     const clock = new VirtualClock(new Seeded(1).draw);
     const model = new RegionModel('us-west-2', 100, 8, clock, new Seeded(2).draw);
     model.condition = { kind: 'hangs' };
@@ -43,13 +43,13 @@ describe('the model of a region', () => {
 });
 
 describe('a fleet', () => {
-  it('a simulation with the same seed has the same result', async () => {
+  it('gives the same result each time for one seed', async () => {
     const [once, again] = [await sendFleet(storm, 'keyfold', 3), await sendFleet(storm, 'keyfold', 3)];
     expect(again.wishes).toEqual(once.wishes);
     expect(again.calls).toEqual(once.calls);
   });
 
-  it('a simulated request makes no more attempts than its policy allows', async () => {
+  it('makes no more attempts per request than its policy allows', async () => {
     const passage = await sendFleet(storm, 'keyfold', 3, { maxRounds: 2 });
     const { wishes } = passage;
     const requests = wishes.reduce((sum, wish) => sum + wish.requests, 0);
@@ -58,7 +58,7 @@ describe('a fleet', () => {
     expect(attempts).toBeGreaterThan(wishes.length);
   });
 
-  it('a worse policy is reported as worse', async () => {
+  it('gets a worse report with a worse policy', async () => {
     const worse = await sendFleet(storm, 'keyfold', 3, { maxRounds: 50, longestDelayMs: 1, baseDelayMs: 1 });
     const asherah = measure(await sendFleet(storm, 'asherah', 3));
     const sdk = measure(await sendFleet(storm, 'sdk', 3));

@@ -6,7 +6,7 @@ import { close, listen } from '../../../emulators/listen.ts';
 import { guardHandler, keptConnections } from '../../../src/connections/agents.ts';
 import { guardAgainstFreezes } from '../../../src/connections/freeze-guard.ts';
 
-it('keptConnections keeps up to fifty connections per host, idle for at most ten seconds, for HTTP and HTTPS', () => {
+it('keptConnections keeps fifty connections per host for HTTP and HTTPS, and closes them after ten idle seconds', () => {
   const { httpAgent, httpsAgent } = keptConnections({});
   expect(httpsAgent).toBeInstanceOf(HttpsAgent);
   for (const agent of [httpAgent, httpsAgent]) {

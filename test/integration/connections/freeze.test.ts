@@ -28,7 +28,7 @@ async function held(answers: number): Promise<void> {
 }
 
 describe.for(ROLES)('a process with the role %s', (role) => {
-  it('sends no request on a connection from before a freeze, and no request fails', async () => {
+  it('uses no connection from before a freeze, and no request fails', async () => {
     const process = await start(role);
     const lateBefore = world.count('late');
     for (const requests of [1, 8, 60]) {

@@ -57,7 +57,7 @@ async function states({ id, created }: KeyMeta): Promise<object[]> {
 }
 
 describe('the Global Table emulator', () => {
-  it('replicates rows within the lag but not at once, and not while the regions are disconnected', async () => {
+  it('replicates rows after a delay up to the lag, and never while the regions are disconnected', async () => {
     await world.process(WEST, { suffixed: true }).session('p').encrypt(PAYLOAD);
     expect(await rowsIn(EAST)).toEqual([]);
     await world.wait(LAG_MS);
@@ -72,7 +72,7 @@ describe('the Global Table emulator', () => {
     expect(await rowsIn(WEST)).toEqual(await rowsIn(EAST));
   });
 
-  it('keeps the whole row of the last writer in both replicas, in whatever order the writes arrive', async () => {
+  it('keeps the whole row of the last writer in both replicas, in any order of arrival', async () => {
     const encrypt = (region: Region) => world.process(region, { suffixed: false }).session('p').encrypt(PAYLOAD);
     await Promise.all(REGIONS.map(encrypt));
     world.table.cut();
@@ -105,7 +105,7 @@ describe('two regions that create a key in the same minute', () => {
       lose: 'lose one of them',
     },
     { suffixed: true, expected: ['opened', 'opened', 'opened', 'opened'], lose: 'lose none' },
-  ])('$lose if region suffixes are configured: $suffixed', async ({ suffixed, expected }) => {
+  ])('$lose with region suffixes set to $suffixed', async ({ suffixed, expected }) => {
     const encrypt = (region: Region) => world.process(region, { suffixed }).session('p').encrypt(PAYLOAD);
     const records = await Promise.all(REGIONS.map(encrypt));
     await world.wait(LAG_MS);

@@ -158,12 +158,12 @@ describe('each function', () => {
     expect(functionOf(example, name)['Role']).toEqual({ 'Fn::ImportValue': `keyfold-roles-${name}RoleArn` });
   });
 
-  it('names only the AWS partition of the deployment in its ARNs', () => {
+  it('has only ARNs in the AWS partition of the deployment', () => {
     const arns = JSON.stringify(example.resources).match(/arn:aws[a-z-]*:[^"\\]*/g) ?? [];
     expect(new Set(arns)).toEqual(new Set([aliasOf('us-west-2'), aliasOf('us-east-1')]));
   });
 
-  it('has no other role, and the package creates none', () => {
+  it('has only that role, and the package creates no role', () => {
     expect(
       ofType(example, 'AWS::Lambda::Function')
         .map(([id]) => id)
@@ -213,7 +213,7 @@ describe('each function', () => {
     }
   });
 
-  it('behind the API authenticates callers as its routes do', () => {
+  it('behind the API authenticates callers in the same way as its routes', () => {
     expect(readConfig(environmentOf(example, 'Api')).auth).toEqual({ kind: 'iam' });
     expect(readConfig(environmentOf(flipped, 'Api')).auth).toEqual({
       kind: 'jwt',
@@ -228,7 +228,7 @@ describe('each function', () => {
     expect(environmentOf(flipped, 'Open')['KEYFOLD_ON_KEY_REFUSED']).toBe('fail');
   });
 
-  it('seal and open have different operations, and together have all of them', () => {
+  it('seal and open have different operations, and together they have every operation', () => {
     const [seal = [], open = []] = ['Seal', 'Open'].map(
       (name) => readConfig(environmentOf(example, name)).door.serves.operations,
     );
@@ -263,7 +263,7 @@ describe('the HTTP API', () => {
     for (const route of routes) expect(route['AuthorizationType']).toBe('AWS_IAM');
   });
 
-  it('accepts tokens instead, with an issuer, an audience and a scope', () => {
+  it('accepts tokens with an issuer, an audience and a scope if the deployment sets them', () => {
     const [[id, authorizer] = []] = ofType(flipped, 'AWS::ApiGatewayV2::Authorizer');
     expect(authorizer?.Properties).toMatchObject({
       AuthorizerType: 'JWT',
@@ -296,7 +296,7 @@ describe('the HTTP API', () => {
     }
   });
 
-  it('is throttled, and logs refused callers without the path', () => {
+  it('is throttled, and logs refused callers without the path of the request', () => {
     const { DefaultRouteSettings, AccessLogSettings } = example.resources['HttpApiStage']?.Properties ?? {};
     expect(DefaultRouteSettings).toMatchObject({ ThrottlingRateLimit: 1000, ThrottlingBurstLimit: 500 });
     expect(JSON.parse((AccessLogSettings as { Format: string }).Format)).not.toHaveProperty('path');
@@ -322,7 +322,7 @@ describe('the HTTP API', () => {
 });
 
 describe('the queues', () => {
-  it('hide a message for six time-outs of the function, and deliver it up to a hundred times', () => {
+  it("hide a message for six times the function's time-out, and deliver it at most a hundred times", () => {
     for (const app of [example, flipped]) {
       const { VisibilityTimeout, RedrivePolicy, MessageRetentionPeriod } =
         app.resources['InputQueue']?.Properties ?? {};
@@ -415,7 +415,7 @@ describe('alarms', () => {
     expect(named.filter((page) => !existsSync(new URL(`../../../${page}`, import.meta.url)))).toEqual([]);
   });
 
-  it('number as many as docs/explanation/costs.md charges for, with the same metrics', () => {
+  it('have the number and the metrics that docs/explanation/costs.md charges for', () => {
     const app = ofType(example, 'AWS::CloudWatch::Alarm').map(([, { Properties }]) =>
       ((Properties['Metrics'] ?? []) as object[]).filter((part) => 'MetricStat' in part),
     );
@@ -426,7 +426,7 @@ describe('alarms', () => {
     expect(docs).toContain(`${app.length} with a queue`);
   });
 
-  it('watch errors and throttles of every function, and the dead letters', () => {
+  it('watch the errors and throttles of every function, and the dead letters', () => {
     const watched = ofType(example, 'AWS::CloudWatch::Alarm').flatMap(([, { Properties }]) =>
       (Properties['Dimensions'] ?? []).map(({ Value }: { Value: string }) => `${Properties['MetricName']} ${Value}`),
     );
@@ -458,7 +458,7 @@ describe('alarms', () => {
     });
   });
 
-  it('also notify of a recovery, except alarms that count failures, which recover whenever requests stop', () => {
+  it('send a notice of recovery, unless they count failures', () => {
     const told = ofType(example, 'AWS::CloudWatch::Alarm').filter(([, { Properties }]) => 'OKActions' in Properties);
     expect(told.map(([id]) => id)).toEqual([
       'MaintenanceMissingAlarm',
@@ -492,7 +492,7 @@ describe('alarms', () => {
     },
   );
 
-  it('fire for every code of a failure that callers did not cause, in requests and in returned messages', () => {
+  it('fire for every error code that callers do not cause, in requests and in returned messages', () => {
     // Functions with this fault do not start. Their own alarms report that.
     const codes = documentedFaults().filter((code) => code !== 'InvalidConfiguration');
     expect(codes).toContain('KeyNotYetVisible');
@@ -500,7 +500,7 @@ describe('alarms', () => {
     expect([...codes, 'NotSent'].filter((code) => !codesRungFor('MessagesRetried').has(code))).toEqual([]);
   });
 
-  it("fire by API Gateway's metric if requests fail before they reach the function", () => {
+  it('fire if requests fail in API Gateway, before they reach the function', () => {
     const { Properties } = example.resources['ApiCannotServeAlarm'] as AppResource;
     expect(Properties).toMatchObject({ Threshold: 0.5, EvaluationPeriods: 3, DatapointsToAlarm: 3 });
     const counted = (Properties['Metrics'] as AppResource['Properties'][]).flatMap(

@@ -119,7 +119,7 @@ function iamActionOf(call: string): string {
   return `dynamodb:${action === 'Query' ? action : `${action}Item`}`;
 }
 
-/** The recorded calls, and the recorded calls that a role would refuse. */
+/** The recorded calls, and the subset that a role would refuse. */
 async function calledAs(name: keyof typeof USERS): Promise<{ called: string[]; refused: string[] }> {
   const { kms: ofKms, dynamoDb: ofDynamoDb } = recorded();
   const keys = new Map([
@@ -168,7 +168,7 @@ const PLAINTEXT = { plaintext: 'aGVsbG8=' };
 const RACE = { retry: 3 };
 
 describe('the role allows exactly the calls', { timeout: 60_000 }, () => {
-  it("of seal: it creates keys, reads other processes' keys, encrypts and rewraps while a region is down", async () => {
+  it('that seal makes when it creates keys, reads keys of other processes, encrypts, and rewraps while a region is down', async () => {
     const operations = 'encrypt,encrypt-batch,encrypt-fields,rewrap,rewrap-batch';
     const { record: old } = await invoke(start('invoke', operations), 'encrypt', PLAINTEXT);
     const cold = start('invoke', operations);
@@ -180,7 +180,7 @@ describe('the role allows exactly the calls', { timeout: 60_000 }, () => {
     expect(await calledAs('seal')).toEqual(await exactly('seal'));
   });
 
-  it("of open: it reads other functions' records with each region down in turn, and preloads the latest System Key", async () => {
+  it('that open makes when it preloads a System Key, and reads records of other functions while a region is down', async () => {
     const seal = start('invoke', 'encrypt,encrypt-fields');
     const { record: one } = await invoke(seal, 'encrypt', PLAINTEXT);
     const { document } = await invoke(seal, 'encrypt-fields', { document: { card: 1 }, fields: ['$.card'] });
@@ -202,7 +202,7 @@ describe('the role allows exactly the calls', { timeout: 60_000 }, () => {
     expect(await calledAs('open')).toEqual(await exactly('open'));
   });
 
-  it("of open: it reads another region's records, and records whose keys are absent", async () => {
+  it('that open makes when it reads records of another region, and records with absent keys', async () => {
     settings['KEYFOLD_REGION_SUFFIX'] = WEST;
     const sealed = await invoke(start('invoke', 'encrypt'), 'encrypt', PLAINTEXT);
     const { Key } = sealed['record'] as { Key: { ParentKeyMeta: { KeyId: string; Created: number } } };
@@ -218,7 +218,7 @@ describe('the role allows exactly the calls', { timeout: 60_000 }, () => {
     expect(await calledAs('open')).toMatchObject({ refused: [] });
   });
 
-  it('of the API, which encrypts, decrypts and rewraps', async () => {
+  it('that the API makes when it encrypts, decrypts and rewraps', async () => {
     const api = start('api');
     const { record: one } = await send(api, 'encrypt', PLAINTEXT);
     const cold = start('api');
@@ -227,7 +227,7 @@ describe('the role allows exactly the calls', { timeout: 60_000 }, () => {
     expect(await calledAs('api')).toEqual(await exactly('api'));
   });
 
-  it('of the API when it loses the race for a key', RACE, async () => {
+  it('that the API makes when it loses the race to create a key', RACE, async () => {
     let raced = false;
     proxy.faultOf = (call) => {
       if (call !== 'Put SK' || raced) return undefined;
@@ -240,7 +240,7 @@ describe('the role allows exactly the calls', { timeout: 60_000 }, () => {
   });
 
   it(
-    'of the maintenance: it creates the first key, renews wraps, and loses a race to another maintenance',
+    'that the maintenance makes when it creates the first key, renews wraps, or loses a race to another maintenance',
     RACE,
     async () => {
       await maintain();
@@ -257,7 +257,7 @@ describe('the role allows exactly the calls', { timeout: 60_000 }, () => {
     },
   );
 
-  it("of the queue's function and its poller: results, dead letters, returned and deleted messages", async () => {
+  it("that the queue's function and its poller make for results, dead letters, and returned or deleted messages", async () => {
     const queues = openQueues();
     expect(await queues.take('encrypt', PLAINTEXT)).toBe(0);
     const { record: one } = await queues.result();

@@ -73,13 +73,10 @@ it('every AWS CLI call names its region, requests JSON and disables the pager', 
   expect(regions.filter((region, i) => region !== regions[i - 1])).toEqual(['us-west-2', 'us-east-1']);
 });
 
-it.for([[[]], [['queues']], [['keys-and-table', '--yes']]] as const)(
-  'deploy rejects %j as the thing to deploy',
-  async ([args]) => {
-    const outcome = await cli.deploy(args, {});
-    expect(outcome).toMatchObject({ code: 1, said: 'deploy what: keys, table, roles or app?\n', calls: [] });
-  },
-);
+it.for([[[]], [['queues']], [['keys-and-table', '--yes']]] as const)('deploy rejects the target %j', async ([args]) => {
+  const outcome = await cli.deploy(args, {});
+  expect(outcome).toMatchObject({ code: 1, said: 'deploy what: keys, table, roles or app?\n', calls: [] });
+});
 
 describe('a change set', () => {
   it.for([
@@ -96,7 +93,7 @@ describe('a change set', () => {
     expect(capabilities).toEqual(['CAPABILITY_IAM', 'CAPABILITY_NAMED_IAM']);
   });
 
-  it('creates a stack that does not exist or was only planned, and updates any other', async () => {
+  it('creates a stack that does not exist or was only planned, and updates any other stack', async () => {
     const typeWith = async (there: Answers): Promise<unknown[]> => {
       const outcome = await cli.deploy(['roles'], { ...ABSENT, ...there, ...changes() }, { regions: ['us-west-2'] });
       return [
@@ -256,14 +253,14 @@ describe('a deploy script with --yes', () => {
     },
   };
 
-  it('only enables the protection of an unchanged stack, because an earlier run may have ended before that', async () => {
+  it('enables the protection of an unchanged stack, because an earlier run may have stopped before that step', async () => {
     const outcome = await cli.deploy(['table', '--yes'], { ...ABSENT, ...unchanged });
     expect(outcome).toMatchObject({ code: 0, said: 'keyfold-table in us-west-2: nothing to change\n' });
     expect(namesOf(outcome)).not.toContain('cloudformation execute-change-set');
     expect(namesOf(outcome).at(-1)).toBe('cloudformation update-termination-protection');
   });
 
-  it('does not protect the roles, which can be created again', async () => {
+  it('enables no protection for the roles, because a later run can create them again', async () => {
     const outcome = await cli.deploy(['roles', '--yes'], { ...ABSENT, ...changes(['Add', 'AWS::IAM::Role']) });
     expect(outcome.code).toBe(0);
     expect(namesOf(outcome)).not.toContain('cloudformation update-termination-protection');
@@ -321,7 +318,7 @@ describe('a deploy script with --yes', () => {
     expect(parametersOf(outcome)[0]).toMatchObject({ ReplicaRegion1: 'us-east-1', ReplicaRegion3: '' });
   });
 
-  it('not so if the last free place for a replica is taken', async () => {
+  it('accepts a new replica in the last free place for a replica', async () => {
     const there = stackIn('CREATE_COMPLETE', ['TableName', 'EncryptionKey'], ['ReplicaRegion3', '']);
     const regions = { regions: ['us-west-2', 'us-east-1', 'eu-west-1', 'eu-north-1'] };
     const outcome = await cli.deploy(['table', '--yes'], { ...there, ...changes() }, regions);
@@ -396,7 +393,7 @@ describe('a failure of CloudFormation', () => {
     };
   }
 
-  it('leaves a rolled-back stack, which the next run deletes and creates again', async () => {
+  it('leaves a rolled-back stack, and the next run deletes it and creates it again', async () => {
     const outcome = await cli.deploy(['roles', '--yes'], unmade('ROLLBACK_COMPLETE', 'DELETE_COMPLETE'), {
       regions: ['us-west-2'],
     });
@@ -422,7 +419,7 @@ describe('a failure of CloudFormation', () => {
     expect(making?.[making.indexOf('--change-set-type') + 1]).toBe('CREATE');
   });
 
-  it('leaves a rolled-back stack, which a run without --yes only reports', async () => {
+  it('leaves a rolled-back stack, and a run without --yes only reports it', async () => {
     const outcome = await cli.deploy(['roles'], unmade('ROLLBACK_COMPLETE', 'DELETE_COMPLETE'));
     expect(outcome.code).toBe(1);
     expect(outcome.said).toContain(
@@ -466,7 +463,7 @@ describe('a failure of CloudFormation', () => {
     },
   );
 
-  it('never leads to a second table: the region of an existing table must stay the first', async () => {
+  it('never leads to a second table, because the first region must be the region of the existing table', async () => {
     const outcome = await cli.deploy(
       ['table', '--yes'],
       {
@@ -526,7 +523,7 @@ describe('npm run deploy -- --yes', () => {
     );
   afterEach(() => rm(packageFolder({ prefix }, '.'), { recursive: true }));
 
-  it('deploys the app, and ends when every region opens every System Key, including the new one', async () => {
+  it('deploys the app, and ends when every region can open every System Key, including the new one', async () => {
     const opened = invoked({ systemKeys: [{ ...key, regions: well }] });
     const outcome = await deploy(made, opened);
     expect(outcome.said).toContain('stand-in-app in us-west-2: done');
@@ -618,7 +615,7 @@ describe('npm run deploy -- --yes', () => {
     expect(args.filter((arg) => /another|PROFILE/i.test(arg))).toEqual([]);
   });
 
-  it('passes osls no session token of other credentials', async () => {
+  it('passes no session token of other credentials to osls', async () => {
     const outcome = await cli.deploy(
       ['app', '--yes'],
       {
@@ -737,7 +734,7 @@ describe('queue.kind', () => {
     },
   );
 
-  it('removes the queue from the app before the roles, which the app needs until then', async () => {
+  it('removes the queue from the app before it removes the roles of the queue', async () => {
     const early = await deploy('roles', app('stand-in-input'), 'none');
     expect(early.code).toBe(1);
     expect(early.said).toContain('the app in us-west-2 has the queue stand-in-input: run deploy before deploy:roles');
@@ -747,7 +744,7 @@ describe('queue.kind', () => {
     expect(await deploy('roles', app(), 'none')).toMatchObject({ code: 0 });
   });
 
-  it('may stay unchanged, and may be set for a new queue', async () => {
+  it('is accepted if it stays unchanged or if the queue is new', async () => {
     expect(await deploy('roles', app('stand-in-input'), 'standard')).toMatchObject({ code: 0 });
     expect(await deploy('roles', app(), 'fifo')).toMatchObject({ code: 0 });
     expect(namesOf(await deploy('app', app('stand-in-input'), 'standard'))).toContain('osls deploy');
@@ -780,7 +777,7 @@ describe('parameters', () => {
     expect(both).toMatchObject({ AlarmTopicArn: alarmTopics['us-west-2'] });
   });
 
-  it('that the deployment does not set keep their value, such as the key of an alias', async () => {
+  it('keep their value if the deployment does not set them, such as the key of an alias', async () => {
     const Parameters = ['Name', 'AliasTargetArn', 'KeyStanding', 'Gone'].map((ParameterKey) => ({
       ParameterKey,
       ParameterValue: 'x',
@@ -858,7 +855,7 @@ describe('parameters', () => {
     });
   });
 
-  it('of the table name the roles that may write it', async () => {
+  it('of the table name the roles that may write to the table', async () => {
     const roles = 'arn:aws:iam::111122223333:role';
     const tableWriters = [`${roles}/key-revoker`, `${roles}/billing-roles-*`];
     const [table] = parametersOf(await cli.deploy(['table'], { ...ABSENT, ...changes() }, { tableWriters }));
@@ -903,7 +900,7 @@ describe('a deploy script', () => {
     expect(outcome.code).toBe(0);
   });
 
-  it('accepts any credentials in a run that only prints its plan', async () => {
+  it('accepts any credentials if the run only prints its plan', async () => {
     const caller = callerOf('arn:aws:sts::111122223333:assumed-role/reader/somebody');
     const outcome = await cli.deploy(['keys'], { ...caller, ...ABSENT, ...changes(['Add', 'AWS::KMS::Key']) });
     expect(outcome.code).toBe(0);

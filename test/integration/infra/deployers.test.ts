@@ -186,7 +186,7 @@ describe('a deploying role', () => {
       policy: everybodyWhomIamAllows,
     });
 
-    it("may create keys, whether or not AWS marks the call as CloudFormation's", async () => {
+    it('may create keys, whether or not AWS marks the call as a call by CloudFormation', async () => {
       for (const via of [{}, { 'aws:CalledVia': ['cloudformation.amazonaws.com'] }]) {
         const asked = at('*', {
           ...via,
@@ -209,11 +209,11 @@ describe('a deploying role', () => {
     });
   });
 
-  it("may add a replica, for which DynamoDB reads the account's limits", async () => {
+  it("may add a replica, and may read the account's limits for that", async () => {
     expect(await isAllowed(DEPLOYERS.tableAndRoles, 'dynamodb:DescribeLimits', at('*'))).toBe(true);
   });
 
-  it("may tag the app's stack through its change set, but no other stack", async () => {
+  it('may tag the stack of the app through its change set, but may tag no other stack', async () => {
     for (const [name, may] of [
       ['keyfold-app-change-set', true],
       ['keyfold-keys-change-set', false],
@@ -280,7 +280,7 @@ describe('a deploying role', () => {
 
   // CloudFormation replaces a policy when its description changes. The update would fail, because the policy's name is
   // taken.
-  it('has policies with unchanged descriptions if they have explicit names', () => {
+  it('has policies with the same description as before if they have explicit names', () => {
     const described = ['deployers', 'keys'].flatMap((template) =>
       Object.entries(templateOf(template).Resources)
         .filter(([, { Type }]) => Type === 'AWS::IAM::ManagedPolicy')

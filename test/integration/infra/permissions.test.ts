@@ -212,7 +212,7 @@ describe('rows of the key table', () => {
     expect(asked.filter((_, i) => answers[i] !== isOurs)).toEqual([]);
   });
 
-  it('are not readable by a call without a row id, or with an id of another service too', async () => {
+  it('are not readable if a call names no row id, or also names an id of another service', async () => {
     const two = { ...tableAt(WEST), context: { 'dynamodb:LeadingKeys': ['_SK_orders_shop', '_SK_billing_shop'] } };
     for (const target of [tableAt(WEST), two]) {
       expect(await isAllowed(USERS.maintenance, 'dynamodb:Query', target)).toBe(false);
@@ -282,7 +282,7 @@ describe('a write to the key table', () => {
   });
 });
 
-it("the roles have a permissions boundary if the stack's parameter names one", () => {
+it('the roles have a permissions boundary if the stack has a parameter for it', () => {
   const given = { KeyRegions: WEST, Service: 'orders', Product: 'shop', InputQueueName: 'input' };
   const boundary = 'arn:aws:iam::111122223333:policy/bounds';
   const boundOf = (parameters: object): unknown[] =>
@@ -301,7 +301,7 @@ function actionsIn(node: unknown): string[] {
   );
 }
 
-it('wildcards in the policies match only read actions, with these exceptions', async () => {
+it('wildcards in the policies match only read actions, with a few listed exceptions', async () => {
   const patterns = ['keys', 'table', 'roles', 'deployers'].flatMap((name) => actionsIn(templateOf(name)));
   const wild = [...new Set(patterns.filter((action) => action.includes('*')))];
   const actions = (await Promise.all(wild.map(expanded))).flat();

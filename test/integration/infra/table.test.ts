@@ -15,7 +15,7 @@ function table(parameters: Record<string, string> = {}) {
 }
 
 describe('the table stack', () => {
-  it('has the key table in the shape that the code reads, with on-demand billing', () => {
+  it('has the key table with the schema that the code reads, and with on-demand billing', () => {
     expect(table().Properties).toMatchObject({ TableName: 'EncryptionKey', ...KEY_TABLE });
   });
 

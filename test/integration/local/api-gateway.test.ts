@@ -60,7 +60,7 @@ it('HEAD /v1/health has no body', async () => {
   expect([answer.status, answer.text]).toEqual([200, '']);
 });
 
-it('a request with the wrong method is answered with the allowed method', async () => {
+it('the answer to a request with the wrong method names the allowed method', async () => {
   const answer = await send(BODY, {}, { method: 'PUT' });
   expect([answer.status, answer.headers['allow']]).toEqual([405, 'POST']);
 });

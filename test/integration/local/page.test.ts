@@ -131,7 +131,7 @@ describe('the routes under /local/', () => {
 });
 
 describe('the call journal of the page', () => {
-  it('shows the calls of a first encrypt, which creates keys, and none for a warm encrypt', async () => {
+  it('shows the calls of a first encrypt, and shows none for a warm encrypt', async () => {
     const first = await send('encrypt', { plaintext: 'aGVsbG8=' });
     expect(first.calls.filter((call) => call.startsWith('KMS')).toSorted()).toEqual([
       'KMS us-east-1 Encrypt ok',
@@ -185,7 +185,7 @@ describe('the call journal of the page', () => {
 });
 
 describe('the key table of the page', () => {
-  it('shows the regions that wrap each System Key, and a new key after a revocation and a cold start', async () => {
+  it('shows which regions wrap each System Key, and shows a new key after a revocation and a cold start', async () => {
     const before = await send('encrypt', { plaintext: '' });
     const created = before.answer.record.Key.ParentKeyMeta.Created;
     const { keys } = await get<State>('/local/state');

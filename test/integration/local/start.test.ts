@@ -52,7 +52,7 @@ async function paste(commands: string, folder: string): Promise<string> {
   return output;
 }
 
-it('the commands of the greeting encrypt, decrypt, and decrypt again while a region is down', async () => {
+it('the commands that npm start prints encrypt, decrypt, and decrypt again while a region is down', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
   const { greeting } = await start();
   expect(greeting).toContain('in memory');
@@ -71,7 +71,7 @@ it('the commands of the greeting encrypt, decrypt, and decrypt again while a reg
   await rm(folder, { recursive: true });
 });
 
-it("functions are invoked over Lambda's Invoke API, and one opens the records of another", async () => {
+it("a function that is invoked over Lambda's Invoke API opens the records of another function", async () => {
   const { greeting } = await start();
   const [, endpoint = ''] = /Lambda +(\S+)/.exec(greeting) ?? [];
   const lambda = new LambdaClient({ endpoint, maxAttempts: 1 });
@@ -90,7 +90,7 @@ it("functions are invoked over Lambda's Invoke API, and one opens the records of
   lambda.destroy();
 });
 
-it('a message sent to the input queue has its result in the output queue', async () => {
+it('the result of a message in the input queue arrives in the output queue', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
   const { greeting } = await start();
   const answer = JSON.parse(await paste(commandOf(greeting, 4), folder)) as { Messages: { Body: string }[] };
@@ -161,7 +161,7 @@ it.for([
   expect(() => readStartOptions([...args])).toThrow(reason);
 });
 
-it('a port that is in use is replaced by a free one', async () => {
+it('npm start uses a free port instead of a port that is in use', async () => {
   const taken = createServer();
   const port = await listen(taken, 0);
   const { greeting } = await start('--port', String(port));

@@ -27,7 +27,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => rm(folder, { recursive: true }));
 
-it("a handler's bundle handles a sample event by itself, and does not start without its settings", async () => {
+it("a handler's bundle handles a sample event without other files, and does not start without its settings", async () => {
   const invoke = `
     import { handler } from ${JSON.stringify(join(dist, 'handlers', 'api', 'index.mjs'))};
     import event from ${JSON.stringify(join(root, 'events', 'api-encrypt-iam.json'))} with { type: 'json' };
@@ -154,7 +154,7 @@ async function closureOf(entry: string): Promise<string[]> {
 }
 
 describe('what is shipped', () => {
-  it('comes with the licence of each package that is in it', async () => {
+  it('contains the licence of each package in it', async () => {
     for (const shipped of [dist, ...HANDLERS.map((name) => join(dist, 'handlers', name))]) {
       const text = await readFile(join(shipped, LICENCES_FILE), 'utf8');
       expect(text).toMatch(/^@aws-sdk\/client-dynamodb \d+\.\d+\.\d+ \(Apache-2\.0\)$/m);

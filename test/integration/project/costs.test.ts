@@ -26,7 +26,7 @@ const SMALL: Assumptions = {
 };
 
 describe('the processes of a fleet', () => {
-  it('are one per concurrent request of the busiest second, plus a margin for random peaks', () => {
+  it('number one for each concurrent request in the busiest second, plus a margin for random peaks', () => {
     expect(processesFor(1, ASSUMED)).toBe(1);
     // 100 a second on average, three times that at the peak, 5 ms each: 1.5 concurrent requests, plus 4 √1.5 = 4.9.
     expect(processesFor(100, ASSUMED)).toBe(7);
@@ -41,7 +41,7 @@ describe('the processes of a fleet', () => {
     expect(pairsMetBy(1e6, 4)).toBeCloseTo(4);
   });
 
-  it('make the calls that the code makes', async () => {
+  it('make as many calls as the real code', async () => {
     const world = new FakeDependencies();
     const payload = Buffer.from('x');
     const partitions = ['a', 'b', 'c', 'd'];
@@ -87,7 +87,7 @@ describe('a bill', () => {
     expect(tiered(130, tiers)).toBeCloseTo(30);
   });
 
-  it('equals a calculation by hand', () => {
+  it('equals a manual calculation', () => {
     const byHand: Assumptions = {
       ...SMALL,
       hoursInMonth: 1000,

@@ -46,7 +46,7 @@ it.for(withPlaces('yaml'))('the block at %s has options of deploy.yml', ([, code
   expect(parsed.issues?.map(({ message, path }) => [message, path?.map(({ key }) => key)])).toBeUndefined();
 });
 
-it.for(withPlaces('mermaid'))('the block at %s is a diagram of a kind that forges draw', ([, code]) => {
+it.for(withPlaces('mermaid'))('the block at %s is a diagram of a kind that GitHub and GitLab draw', ([, code]) => {
   expect(code).toMatch(/^(?:flowchart (?:LR|TB|TD)|sequenceDiagram|gantt|stateDiagram-v2|timeline)\n/);
 });
 
@@ -137,7 +137,7 @@ describe('shell commands', () => {
   });
 
   it.for(commands.filter(([, command]) => command.startsWith('npm start -- ')))(
-    'at %s give npm start options that it has: %s',
+    'at %s give npm start only options that exist: %s',
     ([, command]) => {
       const args = command.replace('npm start -- ', '').split(' ');
       expect(() => readStartOptions(args)).not.toThrow();
@@ -146,7 +146,7 @@ describe('shell commands', () => {
 
   const keyfold = /^(?:npm run -s keyfold --|npx keyfold) (keys (?:list|show|revoke|prove).*)$/;
   it.for(commands.filter(([, command]) => keyfold.test(command)))(
-    'at %s give the CLI arguments that it takes: %s',
+    'at %s give the CLI only arguments that it accepts: %s',
     async ([, command]) => {
       const [, rest = ''] = keyfold.exec(command) ?? [];
       const words = [...rest.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, bare]) => quoted ?? bare ?? '');

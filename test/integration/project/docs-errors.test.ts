@@ -36,7 +36,7 @@ function entryOf(code: string): string {
   );
 }
 
-it('knows the codes', () => {
+it('the test reads the codes from the source', () => {
   expect(service.length).toBeGreaterThanOrEqual(18);
   expect(service.filter((code) => !isErrorCode(code))).toEqual([]);
   expect(transport.length).toBeGreaterThanOrEqual(12);
@@ -49,7 +49,7 @@ describe('docs/reference/errors.md', () => {
     expect(Object.fromEntries(rows)).toEqual(Object.fromEntries(expected));
   });
 
-  it('says of each code of the client whether it is retried', () => {
+  it('says for each code of the client whether the client retries it', () => {
     const expected = transport.map((code) => [code, new KeyfoldTransportError(code, '').retryable ? 'yes' : 'no']);
     const rows = Object.entries(rowsOf(ofClient)).map(([code, [retry]]) => [code, retry]);
     expect(Object.fromEntries(rows)).toEqual(Object.fromEntries(expected));

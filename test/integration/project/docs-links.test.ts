@@ -54,7 +54,7 @@ describe('links', () => {
     expect(faults.length).toBeGreaterThan(300);
   });
 
-  it('are found to be dead if a file, a heading or a case differs', () => {
+  it('are reported as dead if the name of a file, a heading or the case of a letter differs', () => {
     expect(faultOf('docs/README.md', 'tutorial/deploy.md#one-region')).toBeUndefined();
     expect(faultOf('docs/README.md', '#how-to-guides')).toBeUndefined();
     expect(faultOf('docs/README.md', 'tutorial/nothing.md')).toContain('does not exist');

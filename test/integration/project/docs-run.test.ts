@@ -84,7 +84,7 @@ function dateOfKeyIn(output = ''): number {
 }
 
 describe('docs/tutorial/try-it-locally.md', () => {
-  it('has commands that do what it says', async () => {
+  it('has commands with the results that the page shows', async () => {
     const outcomes = await follow('docs/tutorial/try-it-locally.md', /^(?:curl|export|npm run -s keyfold|sed) /);
     const outputs = outcomes.map(({ ended, output }) => `${ended} ${output}`);
     expect(outputs).toEqual([

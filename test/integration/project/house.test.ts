@@ -116,7 +116,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'container.ts': [...CORE, 'config', 'doors', 'envelope', 'maintenance', 'kms', 'metastore', 'sqs'],
   'index.ts': [...CORE, 'envelope', 'operations', 'maintenance', 'connections', 'kms', 'metastore'],
 };
-const ADAPTERS = /new (?:AwsKms|VaultKms|StaticKms|DynamoDbMetastore|DynamoDbKeyTable|MemoryMetastore|SqsQueues)\(/;
+const ADAPTERS =
+  /new (?:AwsKms|VaultKms|StaticKms|DynamoDbMetastore|DynamoDbKeyTable|MemoryMetastore|MySqlMetastore|PostgresMetastore|SqsQueues)\(/;
 
 function filesOf(folder: string): string[] {
   const entries = readdirSync(join(root, folder), { recursive: true, withFileTypes: true });
@@ -141,24 +142,27 @@ function homeOf(file: string): string {
 }
 
 describe('the source', () => {
-  it.for(filesOf('src').map((file) => relative(root, file)))('%s imports only what its folder may', (name) => {
-    const file = join(root, name);
-    const home = homeOf(file);
-    const allowed = [home, ...(MAY_IMPORT[home] ?? [])];
-    const strays = importsOf(file).filter(
-      (one) => !allowed.some((a) => one === a || (a.endsWith('/') && one.startsWith(a))),
-    );
-    expect(strays).toEqual([]);
-  });
+  it.for(filesOf('src').map((file) => relative(root, file)))(
+    '%s imports only modules that its folder may import',
+    (name) => {
+      const file = join(root, name);
+      const home = homeOf(file);
+      const allowed = [home, ...(MAY_IMPORT[home] ?? [])];
+      const strays = importsOf(file).filter(
+        (one) => !allowed.some((a) => one === a || (a.endsWith('/') && one.startsWith(a))),
+      );
+      expect(strays).toEqual([]);
+    },
+  );
 
-  it('has handlers that import only the container and a door, and contain no condition', () => {
+  it('has handlers that import only the container and a door, without a condition', () => {
     for (const file of filesOf('handlers')) {
       expect(importsOf(file).filter((home) => !['container.ts', 'doors'].includes(home))).toEqual([]);
       expect(readFileSync(file, 'utf8')).not.toMatch(/\bif\b|\?/);
     }
   });
 
-  it('has a client that imports little of the service except types', () => {
+  it('has a client that imports only types and a few listed files of the service', () => {
     for (const file of filesOf('src/client')) {
       const runs = readFileSync(file, 'utf8').matchAll(/(?:import|export) (?!type )[^;]*? from '\.\.\/([^']+)'/g);
       expect(SHARED_WITH_CLIENT).toEqual(expect.arrayContaining([...runs].map(([, path]) => path)));
@@ -173,7 +177,7 @@ describe('the source', () => {
     for (const file of below) expect(codeOf(file)).not.toContain('process.env');
   });
 
-  it('of the CLI uses the process, the container and the streams only in its entry', () => {
+  it('of the CLI uses the process, the container and the streams only in its entry file', () => {
     for (const file of filesOf('src/cli').filter((f) => f !== CLI_ENTRY)) {
       expect(importsOf(file)).not.toContain('container.ts');
       expect(codeOf(file)).not.toMatch(/\bprocess\.[a-z]/);

@@ -18,7 +18,7 @@ it('a warm encrypt runs the door, the operation and the session, and neither KMS
   expect(warm).not.toMatch(/src\/(?:kms|metastore|connections|maintenance)\//);
 });
 
-it('a cold decrypt also runs the keys, KMS and the metastore, each only for what it needs', () => {
+it('a cold decrypt also runs the modules for keys, KMS and the metastore, but no needless function', () => {
   for (const file of ['envelope/system-keys.ts', 'kms/regional-kms.ts', 'metastore/dynamodb-metastore.ts']) {
     expect(cold).toContain(file);
   }

@@ -42,7 +42,7 @@ describe('the check of the prose', () => {
 });
 
 describe('the drawing of the prose', () => {
-  it('has each test with its suites and the rows of its table', () => {
+  it('includes each test with its suites and the rows of its table', () => {
     const text = "describe('a key', () => {\n  it.for([['old', 1], ['new', 2]] as const)('is %s (%i)', () => {});\n});";
     const [suite, test] = proseOf('test/file.ts', text).titles;
     expect(suite).toMatchObject({ isSuite: true, rows: [{ text: 'a key', line: 1 }] });

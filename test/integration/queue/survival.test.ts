@@ -25,7 +25,7 @@ describe.concurrent('while KMS is down and the function is killed', { timeout: 1
     expect(faults.join()).toContain('is lost');
   });
 
-  it('the test detects a queue whose maxReceiveCount is too low', async () => {
+  it('the test detects a queue with a maxReceiveCount that is too low', async () => {
     const ordeal = { endpoint: sqs.endpoint, kind: 'standard', messages: 100, seed: 4, maxReceiveCount: 1 } as const;
     const { faults } = await liveThrough(ordeal);
     expect(faults.join()).toContain('is a dead letter');

@@ -20,7 +20,7 @@ import { EAST, WEST } from '../../support/wire-fixture.ts';
 const root = join(import.meta.dirname, '..', '..', '..');
 const TIMEOUT_MS = 15_000;
 /** The files of the api bundle that load before the first request. */
-const MAX_LOADED_BYTES = 320 * 1024;
+const MAX_LOADED_BYTES = 336 * 1024;
 
 let folder: string;
 let dynamoDb: LocalDynamoDb;
@@ -76,7 +76,7 @@ async function ask(one: LocalFunction, event: unknown): Promise<{ status: number
 
 const ENCRYPT = request('encrypt', { plaintext: 'aGVsbG8=' });
 
-it('the api loads at most its limit before the first request, and no bundle imports a missing module', async () => {
+it('the api bundle stays below its size limit for code that loads before the first request, and no bundle imports a missing module', async () => {
   const files = await loadedAtOnce(join(folder, 'api'));
   const sizes = await Promise.all(files.map(async (file) => (await stat(join(folder, 'api', file))).size));
   expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThanOrEqual(MAX_LOADED_BYTES);
@@ -138,7 +138,7 @@ it('the bundle encrypts and decrypts fields, and loads the OpenAPI document on r
   });
 });
 
-it("the bundles keep every SDK error class that our code or the SDK's retries test for", async () => {
+it("the bundles keep every SDK error class for which our code or the SDK's retries test", async () => {
   const files = await readdir(join(root, 'src'), { recursive: true });
   const texts = await Promise.all(
     files.filter((file) => file.endsWith('.ts')).map((file) => readFile(join(root, 'src', file), 'utf8')),
@@ -200,7 +200,7 @@ it('credentials come from the environment, or from the URL that Lambda sets in t
   await stub.stop();
 });
 
-it('a request without credentials fails at once, without a search elsewhere', async () => {
+it('a request without credentials fails at once, and looks for no other credentials', async () => {
   const none = { AWS_ACCESS_KEY_ID: undefined, AWS_SECRET_ACCESS_KEY: undefined };
   const answer = await ask(start({ ...newService(), ...none }), ENCRYPT);
   expect(answer).toMatchObject({ status: 503, body: { code: 'MetastoreUnavailable' } });

@@ -176,7 +176,7 @@ describe('a function', () => {
     expect(lines).toContainEqual(expect.objectContaining({ MetastoreFailures: expect.any(Number) as number }));
   });
 
-  it('for direct invocation does not start without its operations', async () => {
+  it('for direct invocation does not start if KEYFOLD_OPERATIONS is absent', async () => {
     withStaticKey();
     expect(() => buildInvoke()).toThrow('KEYFOLD_OPERATIONS');
     set({ KEYFOLD_OPERATIONS: 'encrypt' });
@@ -194,17 +194,17 @@ describe('a function', () => {
     expect(config.serves.operations).toEqual(['encrypt-fields']);
   });
 
-  it('for a queue does not start without its output queues', async () => {
+  it('for a queue does not start if an output queue is not configured', async () => {
     withStaticKey();
     await expect(buildQueue()).rejects.toThrow('KEYFOLD_OUTPUT_QUEUE_URL');
   });
 
-  it('for maintenance does not start with a static master key, which has no wraps', async () => {
+  it('for maintenance does not start with a static master key, because that key has no wraps', async () => {
     withStaticKey();
     await expect(buildMaintenance()).rejects.toThrow('a static master key has no wraps to maintain');
   });
 
-  it('for maintenance ends before its invocation does, by the configured margin', async () => {
+  it('for maintenance ends before its invocation, by the configured margin', async () => {
     withKms();
     set({ KEYFOLD_DEADLINE_MARGIN_MS: '1234' });
     expect((await buildMaintenance()).deadlineMarginMs).toBe(1234);

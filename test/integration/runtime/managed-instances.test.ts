@@ -178,7 +178,7 @@ function measureAll(): Promise<Holding[]> {
 }
 
 it(
-  'thousands of invocations leave no memory in use, and nothing that keeps a process alive',
+  'thousands of invocations leave no memory in use, and no resource that keeps a process alive',
   { timeout: 60_000 },
   async () => {
     const asked: AuditSubject[] = [];

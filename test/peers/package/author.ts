@@ -27,6 +27,8 @@ import {
 import { KeyfoldClient, type JsonRecord, type KeyfoldClientOptions } from 'keyfold/client';
 import { defaultCredentials } from 'keyfold/client/default-credentials';
 import { LambdaTransport } from 'keyfold/client/lambda';
+import { MySqlMetastore, type MySqlPool } from 'keyfold/mysql';
+import { PostgresMetastore, type PostgresPool } from 'keyfold/postgres';
 import { HandClock, kmsContract, metastoreContract, type ContractCase } from 'keyfold/testing';
 import { VaultKms, type VaultKmsOptions } from 'keyfold/vault';
 
@@ -100,3 +102,8 @@ export const vault: KeyManagementService = new VaultKms(vaultOptions);
 export const local = { kms: new StaticKms(new Uint8Array(32)), metastore: new MemoryMetastore() };
 export const byLambda: KeyfoldClientOptions = { lambda: new LambdaTransport({ functions: 'keyfold:live' }) };
 export const record = (): Promise<JsonRecord> => new KeyfoldClient(byLambda).partition('p').encrypt(Buffer.from('x'));
+
+/** The metastores of SQL databases, on pools of any version of the drivers. */
+export function sqlMetastores(postgres: PostgresPool, mysql: MySqlPool): Metastore[] {
+  return [new PostgresMetastore({ pool: postgres }), new MySqlMetastore({ pool: mysql, queryTimeoutMs: 2000 })];
+}

@@ -3,6 +3,7 @@ import {
   metastoreContract,
   systemKeyStoreContract,
   type ContractCase,
+  type MetastoreContractOptions,
   type Opener,
 } from '../../../src/testing/index.ts';
 import type { Metastore, SystemKeyStore } from '../../../src/index.ts';
@@ -20,8 +21,8 @@ export function runContract(title: string, cases: readonly ContractCase[]): void
 export function runMetastoreContracts(
   name: string,
   open: Opener<Metastore & SystemKeyStore>,
-  openFailing?: Opener<Metastore>,
+  options?: MetastoreContractOptions,
 ): void {
-  runContract(`${name} as a metastore`, metastoreContract(open, openFailing && { openFailing }));
+  runContract(`${name} as a metastore`, metastoreContract(open, options));
   runContract(`${name} as a store of System Keys`, systemKeyStoreContract(open));
 }

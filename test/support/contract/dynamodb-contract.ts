@@ -38,7 +38,7 @@ export function dynamoDbContract(name: string, start: () => Promise<DynamoDbUnde
     afterAll(() => server.stop());
 
     const failing = { tableName: TABLE, region: REGION, endpoint: 'http://127.0.0.1:9' };
-    runMetastoreContracts(name, open, () => new DynamoDbMetastore(failing));
+    runMetastoreContracts(name, open, { openFailing: () => new DynamoDbMetastore(failing) });
 
     const put = async (item: KeyItem): Promise<void> => {
       const client = new DynamoDBClient({ endpoint: server.endpoint, region: REGION });

@@ -103,8 +103,8 @@ export function awsKmsContract(name: string, start: () => Promise<KmsUnderTest>,
       const systemKey = Buffer.alloc(32, 5);
       const wrapped = await wrappedBy(kmsOver(select(keys, 'key', ...REGIONS)), systemKey, noDeadline());
       for (const region of REGIONS) {
-        const unwrapped = await kmsOver(select(keys, 'key', region), region).unwrap(wrapped, noDeadline());
-        expect(unwrapped).toMatchObject({ key: systemKey });
+        const alone = kmsOver(select(keys, 'key', region), region);
+        expect(await keyOf(alone.unwrap(wrapped, noDeadline()))).toEqual(systemKey);
       }
     });
 
@@ -140,7 +140,7 @@ export function awsKmsContract(name: string, start: () => Promise<KmsUnderTest>,
       expect(await keyOf(kms.unwrap(asAsherah, noDeadline()))).toEqual(Buffer.alloc(32, 5));
     });
 
-    it('answers with the ARN of the key, whether a request names an ARN, an id or an alias', async () => {
+    it('answers with the ARN of the key if a request names an ARN, an id or an alias', async () => {
       const [region] = REGIONS;
       const { key = '', alias = '' } = (await makeKeys())[region] ?? {};
       const kms = client(region);

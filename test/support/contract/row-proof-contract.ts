@@ -109,12 +109,9 @@ export function rowProofContract(name: string, open: () => WritableRows): void {
       ...record,
       key: { ...record.key, parent: { id, created } },
     });
-    /** The row with the proof that an attacker gives it who knows the System Key. */
-    const provenUnder = (system: EnvelopeKeyRecord, row: EnvelopeKeyRecord): EnvelopeKeyRecord => {
-      const key = createSecretKey(aes.open(createSecretKey(MASTER), system.encryptedKey) as Buffer);
-      const { id, created, parent, encryptedKey: sealed } = row;
-      return { ...row, proof: rowProof(key, 'intermediate', { id, created, parent, sealed }) };
-    };
+
+    const seal = (keyRowProofs: Mode): Promise<DataRowRecord> =>
+      process({ keyRowProofs }).session('victim').encrypt(PAYLOAD);
 
     beforeEach(async () => {
       table = open();
@@ -168,8 +165,6 @@ export function rowProofContract(name: string, open: () => WritableRows): void {
     });
 
     it('stop an attacker who makes an old key seal again, but without a proof only in the mode require', async () => {
-      const seal = (keyRowProofs: Mode): Promise<DataRowRecord> =>
-        process({ keyRowProofs }).session('victim').encrypt(PAYLOAD);
       clock.advance(80 * DAY_MS);
       const created = Math.floor(clock.nowMs / 1000) as never;
       const parent = { id: rows.system.id, created };
@@ -195,6 +190,13 @@ export function rowProofContract(name: string, open: () => WritableRows): void {
 }
 
 let services = 0;
+
+/** The row with the proof that an attacker gives it who knows the System Key. */
+function provenUnder(system: EnvelopeKeyRecord, row: EnvelopeKeyRecord): EnvelopeKeyRecord {
+  const key = createSecretKey(aes.open(createSecretKey(MASTER), system.encryptedKey) as Buffer);
+  const { id, created, parent, encryptedKey: sealed } = row;
+  return { ...row, proof: rowProof(key, 'intermediate', { id, created, parent, sealed }) };
+}
 
 /** The message that says that the proof of exactly this row does not hold. */
 function refusal({ id, created }: KeyMeta): RegExp {

@@ -70,15 +70,16 @@ export function storedProofsContract(name: string, tableOf: () => DynamoDbMetast
       void (await client().send(new DeleteItemCommand({ TableName: TableName(), Key: keyOfItem(id, created) }))),
   }));
 
+  const process = (keyRowProofs: 'verify' | 'require' = 'verify'): SessionFactory =>
+    new SessionFactory({
+      service: 'attributes',
+      product: 'prod',
+      metastore: metastore(),
+      kms: new StaticKms(Buffer.alloc(32, 7), {}),
+      keyRowProofs,
+    });
+
   describe(`the attributes of key rows in ${name}`, () => {
-    const process = (keyRowProofs: 'verify' | 'require' = 'verify'): SessionFactory =>
-      new SessionFactory({
-        service: 'attributes',
-        product: 'prod',
-        metastore: metastore(),
-        kms: new StaticKms(Buffer.alloc(32, 7), {}),
-        keyRowProofs,
-      });
     let record: DataRowRecord;
     let rows: Record<'intermediate' | 'system', KeyItem>;
 

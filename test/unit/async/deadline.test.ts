@@ -58,7 +58,7 @@ it('RequestDeadlines leaves no listener on the signal after all work has ended',
   expect(getEventListeners(signal, 'abort')).toEqual([]);
 });
 
-it('orAborted rejects at once if the signal is aborted already', async () => {
+it('orAborted rejects at once if the signal is already aborted', async () => {
   const reason = new Error('no longer wanted');
   expect(await errorOf(orAborted(new Promise(() => {}), AbortSignal.abort(reason)))).toBe(reason);
 });

@@ -21,7 +21,7 @@ function start(
   return { started, ends, all: Promise.all(runs) };
 }
 
-it('Semaphore runs as many tasks as it has permits, and the others in order of arrival', async () => {
+it('Semaphore runs one task per permit at once, and starts the others in order of arrival', async () => {
   const { started, ends, all } = start(new Semaphore(2), 4);
   expect(started).toEqual([0, 1]);
   ends[1]?.();

@@ -71,7 +71,7 @@ describe('keyfold keys prove', () => {
     expect((await row(system.id, system.created))?.proof).toBeUndefined();
   });
 
-  it('refuses a row whose proof does not hold, and never replaces it', async () => {
+  it('refuses a row with an invalid proof, and never replaces the proof', async () => {
     await world.put({ ...intermediate, proof: Buffer.alloc(32) });
     const { code, rows } = await outcomes('--yes');
     expect({ code, rows }).toEqual({
@@ -81,7 +81,7 @@ describe('keyfold keys prove', () => {
     expect((await row(intermediate.id, intermediate.created))?.proof).toEqual(Buffer.alloc(32));
   });
 
-  it('refuses every row of a key that stands in two rows, so that no forged copy is blessed', async () => {
+  it('refuses every row of a key that is in two rows, so that a forged copy gets no proof', async () => {
     await unproven();
     await world.put({ ...intermediate, proof: undefined, id: '_IK_accomplice_orders_shop' as never });
     const { code, rows } = await outcomes('--yes');
@@ -160,7 +160,7 @@ describe('keyfold keys prove', () => {
     expect((await prove('--against', 'NoSuchTable', '--dry-run')).code).toBe(1);
   });
 
-  it('leaves the rows of other services alone', async () => {
+  it('leaves the rows of other services unchanged', async () => {
     await world.service({ service: 'billing', product: 'shop' }).session('tenant-1').encrypt(Buffer.from('x'));
     expect((await outcomes('--dry-run')).rows).toHaveLength(2);
   });

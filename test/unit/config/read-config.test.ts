@@ -387,7 +387,7 @@ describe('readConfig', () => {
     expect(faultsOf({ ...minimal, ...change })).toEqual([]);
   });
 
-  it('reports a wrong name alone, without the partitions whose key ids hold that name', () => {
+  it('reports only a wrong name, and not the partitions with that name in their key ids', () => {
     const change = { KEYFOLD_SERVICE: 'my_orders', KEYFOLD_PARTITIONS: 'a'.repeat(2040) };
     expect(faultsOf({ ...minimal, ...change })).toHaveLength(1);
   });

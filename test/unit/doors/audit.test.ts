@@ -112,6 +112,27 @@ describe('the audit has one line per operation', () => {
     );
   });
 
+  it('with whether the request gave a context, even if the request is refused', async () => {
+    const context = { table: 'users' };
+    const served = { operations: ['encrypt-batch', 'encrypt-fields'] } as const;
+    const send = openDoor({ world, config: { serves: served } });
+    await send(request('encrypt-batch', { items: [{ plaintext: SECRET, context }, { plaintext: SECRET }] }));
+    await send(request('encrypt-batch', { items: [{ plaintext: SECRET }] }));
+    await send(request('encrypt', { plaintext: SECRET, context }));
+    await openQueueDoor({ world })([queueRecord('m1', { ...sealing(), contextFrom: { id: '$.id' } })]);
+    const invoke = openDirectDoor({ world });
+    const event = { operation: 'encrypt', partition: 'tenant-1', plaintext: SECRET };
+    for (const name of ['table', '__proto_\u0000']) await invoke({ ...event, context: { [name]: 'users' } });
+    expect(audit().map((line) => [line['door'], line['result'], line['context']])).toEqual([
+      ['http', 'ok', true],
+      ['http', 'ok', false],
+      ['http', 'Forbidden', true],
+      ['queue', expect.any(String), true],
+      ['direct', 'ok', true],
+      ['direct', 'InvalidRequest', true],
+    ]);
+  });
+
   it('even after an unexpected error, or with an unreadable record', async () => {
     const keyfold = {
       session: () => {

@@ -105,7 +105,7 @@ describe('the door accepts only the configured authorizer:', () => {
     expect(await attempt(auth, authorizer)).toBe(outcome);
   });
 
-  it('the wrong authorizer is refused for /v1/health too', async () => {
+  it('refuses the wrong authorizer also for /v1/health', async () => {
     const event = sampleEvent('api-health-iam');
     event.requestContext.authorizer = jwt;
     expect((await openDoor({ auth: IAM })(event)).status).toBe(401);

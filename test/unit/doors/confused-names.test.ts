@@ -141,7 +141,7 @@ describe('over HTTP', () => {
     expect(opened.body).toEqual({ documentText: document });
   });
 
-  it('the members of a request and of a record are found by name, however the name is escaped', async () => {
+  it('Keyfold finds the members of a request and of a record even if their names contain escapes', async () => {
     const door = openDoor();
     for (const text of ['{"plaintex\\\\":0}', '{"plaintex\\n":0}', '{"a":0,"Ke\\\\":0}', '{"a":0,"Ke\\n":0}'])
       JSON.parse(text);

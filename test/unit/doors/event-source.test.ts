@@ -159,7 +159,7 @@ describe('a function handles only events of its own source', () => {
   });
 });
 
-describe('the recognition of an event', () => {
+describe('recognizing the source of an event', () => {
   const [record] = queueEvent.Records;
 
   it.for(['version', 'routeKey', 'rawPath', 'headers', 'requestContext'])('rejects a request without %s', (name) => {
@@ -189,7 +189,7 @@ describe('the recognition of an event', () => {
     expect(isFromQueue({ Records: record })).toBe(false);
   });
 
-  it('accepts half of a direct invocation, so that the answer can name the missing part', () => {
+  it('accepts an incomplete direct invocation, so that the answer can name the missing part', () => {
     expect([{ operation: 'encrypt' }, { partition: 'p' }, {}, null].map(isInvocation)).toEqual([
       true,
       true,

@@ -298,7 +298,7 @@ describe('an HTTP request', () => {
     expect(body['detail']).toBe('Over HTTP a partition is 1 to 128 of A-Z a-z 0-9 . _ ~ @ -, and not . or .. itself.');
   });
 
-  it('whose route has no parameters gets NotFound', async () => {
+  it('gets NotFound if its route has no parameters', async () => {
     const event = request('encrypt', { plaintext: HELLO });
     delete event.pathParameters;
     // API Gateway never sends this event, so the OpenAPI document does not describe it.
@@ -343,7 +343,7 @@ describe('an HTTP request', () => {
     expect(output.text()).toContain('TypeError at ');
   });
 
-  it('fails if its answer would be later than the end of the invocation', async () => {
+  it('fails if its answer would come after the end of the invocation', async () => {
     const world = new FakeDependencies();
     world.metastore.interfere = () => new Promise(() => {});
     const send = openDoor({ world });
@@ -351,7 +351,7 @@ describe('an HTTP request', () => {
     expect(answer).toMatchObject({ status: 504, body: { code: 'DeadlineExceeded' } });
   });
 
-  it('fails if its answer would be later than API Gateway allows, whatever the time-out of the function', async () => {
+  it("fails if its answer would come after API Gateway's limit, even if the function has more time", async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     const world = new FakeDependencies();
     world.metastore.interfere = () => new Promise(() => {});

@@ -170,7 +170,8 @@ const SCHEMA_PLACE = /\/(?:schema|items|additionalProperties|(?:schemas|properti
 
 /** Every schema of the document, with its place. A schema of the components is at `#/components/schemas/NAME`. */
 function schemasOf(part: unknown, place = '#'): [place: string, schema: unknown][] {
-  // Examples are data. Every generator understands `"additionalProperties": false`.
+  // The check skips examples, because they are data, and `"additionalProperties": false`, because every generator
+  // understands it.
   if (/\/examples?$/.test(place) || (place.endsWith('/additionalProperties') && part === false)) return [];
   const members = typeof part === 'object' && part !== null ? Object.entries(part) : [];
   const inner = members.flatMap(([name, member]) => schemasOf(member, `${place}/${name}`));

@@ -99,7 +99,7 @@ describe('a queue message', () => {
     expect(await answer).toEqual([]);
   });
 
-  it('without fields has the configured ones encrypted, and one with fields has those encrypted', async () => {
+  it('gets its own fields encrypted, or the configured fields if it has none', async () => {
     const handle = open({ queue: { fields: ['$.card'] } });
     const document = { card: 1, name: 2 };
     await handle([queueRecord('a', { partition: 'p', document })]);
@@ -118,7 +118,7 @@ describe('a queue message', () => {
     expect(codesOf(queues.in(DEAD_LETTERS))).toEqual(['Forbidden']);
   });
 
-  it('with "all" does not get the configured fields, and without fields it has none', async () => {
+  it('with "all" does not get the configured fields', async () => {
     const operations = ['encrypt-fields', 'decrypt-fields', 'encrypt'] as const;
     const handle = open({ queue: { fields: ['$.a'] }, config: { serves: { operations } } });
     await handle([queueRecord('a', { partition: 'p', document: { a: 1, b: 2 }, fields: ['$.a', '$.b'] })]);
@@ -138,7 +138,7 @@ describe('a queue message', () => {
     });
   });
 
-  it('without fields has the configured ones decrypted if it requests decrypt-fields', async () => {
+  it('gets the configured fields decrypted if it requests decrypt-fields without fields', async () => {
     const operations = ['encrypt-fields', 'decrypt-fields'] as const;
     const handle = open({ queue: { fields: ['$.value'] }, config: { serves: { operations } } });
     await handle([queueRecord('a', { partition: 'p', document: { value: 1 } })]);
@@ -147,7 +147,7 @@ describe('a queue message', () => {
     expect(queues.in(OUTPUT).at(-1)?.body).toBe('{"document":{"value":1}}');
   });
 
-  it('has a result with characters that SQS accepts, whatever was encrypted', async () => {
+  it('has a result with characters that SQS accepts, for every encrypted value', async () => {
     const operations = ['encrypt', 'decrypt-fields', 'encrypt-fields'] as const;
     const handle = open({ config: { serves: { operations } } });
     // SQS never delivers such a character, except as an escape.
@@ -248,7 +248,7 @@ describe('a failed queue message', () => {
     expect(codesOf(queues.in(DEAD_LETTERS))).toEqual(['PayloadTooLarge']);
   });
 
-  it("has the output queue's reason for refusing the result logged", async () => {
+  it("leaves the output queue's reason for refusing the result in the log", async () => {
     queues.faultOf = (url) =>
       url === OUTPUT ? { errorName: 'InvalidParameterValue', isTransient: false, refusesContent: true } : undefined;
     await open()([queueRecord('a', sealing())]);
@@ -336,7 +336,7 @@ describe('a failed queue message', () => {
     expect(queues.in(OUTPUT)[0]?.body).toMatch(/\{"results":\[\{"record":.*\{"error":\{"code":"InvalidRequest"/);
   });
 
-  it('has nothing of its body in the log', async () => {
+  it('leaves no part of its body in the log', async () => {
     vi.stubEnv('POWERTOOLS_LOGGER_LOG_EVENT', 'true');
     vi.stubEnv('POWERTOOLS_LOG_LEVEL', 'DEBUG');
     const handle = open({ config: { serves: {} } });
@@ -380,7 +380,7 @@ describe('a failed queue message', () => {
     expect(output.text()).toContain('MessageNotInflight');
   });
 
-  it('of the other kind of queue leaves its whole batch untouched', async () => {
+  it('from the wrong kind of queue leaves its whole batch untouched', async () => {
     const failing = open()([queueRecord('b', sealing()), queueRecord('a', sealing(), { groupId: 'g' })]);
     expect(await errorOf(failing)).toMatchObject({ code: 'InvalidConfiguration' });
     expect(queues.calls).toEqual([]);
@@ -413,7 +413,7 @@ describe('a large batch', () => {
     expect(queues.calls.length).toBeLessThanOrEqual(1100);
   });
 
-  it('sends what is done before time is up, and the rest returns', async () => {
+  it('sends the finished results before time is up, and the other messages return', async () => {
     const records = Array.from({ length: 1000 }, (_, i) => queueRecord(`${i}`, sealing()));
     queues.delay = () => {
       // Ten calls send all finished messages. After three calls, the time left is less than the margin.

@@ -458,7 +458,7 @@ describe('the log of a failure', () => {
     expect(logged()).toMatchObject([{ level }]);
   });
 
-  it('of several messages has one line per outcome', () => {
+  it('has one line per outcome if several messages fail', () => {
     const error = new KeyfoldError('Internal', 'why');
     telemetry.messagesHandled(
       [

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import {
   decodeCompactRecord,
   decodeDataRowRecord,
@@ -9,7 +9,7 @@ import {
   type Session,
   type SessionFactoryOptions,
 } from '../../../src/index.ts';
-import { NO_ENVELOPE_EVENTS } from '../../../src/envelope/ports.ts';
+import { NO_ENVELOPE_EVENTS, type EnvelopeEvents } from '../../../src/envelope/ports.ts';
 import { codeOf, DAY_MS, FakeDependencies } from '../../support/fakes.ts';
 
 const HOME = { table: 'users', id: '42' };
@@ -64,11 +64,14 @@ describe('a session with a context', () => {
     expect(await codeOf(session.withContext(context as typeof HOME).decrypt(record))).toBe('RecordUnreadable');
   });
 
-  it.for([{ form: 'json' }, { path: "$['a']" }] as const)('refuses a record of another place: %o', async (place) => {
-    const session = open();
-    const record = await session.withContext(HOME).encrypt(SECRET);
-    expect(await codeOf(session.withContext(HOME, place).decrypt(record))).toBe('RecordUnreadable');
-  });
+  it.for([{ form: 'json' }, { path: "$['a']" }] as const)(
+    'refuses a record that is bound to another place: %o',
+    async (place) => {
+      const session = open();
+      const record = await session.withContext(HOME).encrypt(SECRET);
+      expect(await codeOf(session.withContext(HOME, place).decrypt(record))).toBe('RecordUnreadable');
+    },
+  );
 
   it.for(Object.keys(EDITS))('refuses a record with %s', async (name) => {
     const session = open();
@@ -192,6 +195,26 @@ describe('unboundBefore', () => {
     expect(await codeOf(later.decrypt(unbound))).toBe('RecordUnreadable');
     expect(await codeOf(open({}, world).withContext(HOME).decrypt(unbound))).toBe('RecordUnreadable');
     expect(reported).toHaveLength(2);
+  });
+
+  it('reports no record that does not open', async () => {
+    const world = new FakeDependencies();
+    const record = await open({}, world).encrypt(SECRET);
+    const { created, id } = record.key.parent;
+    const openedUnbound = vi.fn<EnvelopeEvents['openedUnbound']>();
+    const events = { ...NO_ENVELOPE_EVENTS, openedUnbound };
+    const migrating = open({ unboundBefore: created + 1, events }, world).withContext(HOME);
+    const faulty = [
+      { ...record, data: flipped(record.data) },
+      { ...record, key: { ...record.key, encryptedKey: flipped(record.key.encryptedKey) } },
+      { ...record, key: { ...record.key, parent: { id, created: created - 60 } } },
+    ];
+    for (const given of faulty) expect(await codeOf(migrating.decrypt(given))).toBe('RecordUnreadable');
+    expect(openedUnbound).not.toHaveBeenCalled();
+    expect(await migrating.opensUnbound(record)).toBe(true);
+    expect(openedUnbound).not.toHaveBeenCalled();
+    await migrating.decrypt(record);
+    expect(openedUnbound).toHaveBeenCalledOnce();
   });
 
   it('does not open a bound record with another context', async () => {

@@ -27,7 +27,7 @@ describe('key creation', () => {
     expect(world.metastore.ofKind('SK')[0]?.created).toBe(seconds - (seconds % 60));
   });
 
-  it('dates a new Intermediate Key after one that was revoked within its first minute, however often that happens', async () => {
+  it('dates each new Intermediate Key after the previous one if that key was revoked within its first minute', async () => {
     const dates: number[] = [];
     for (let i = 0; i < 4; i += 1) {
       const record = await world.process().session('p').encrypt(PAYLOAD);
@@ -48,7 +48,7 @@ describe('key creation', () => {
     for (const record of [before, after]) expect(await service.session('p').decrypt(record)).toEqual(PAYLOAD);
   });
 
-  it('replaces an Intermediate Key when it expires, and not a millisecond earlier', async () => {
+  it('replaces an Intermediate Key when it expires, but not a millisecond earlier', async () => {
     const service = world.process();
     const first = await service.session('p').encrypt(PAYLOAD);
     world.clock.nowMs = first.key.parent.created * 1000 + 90 * DAY_MS;
@@ -277,7 +277,7 @@ describe('a revocation', () => {
     expect((await service.session('b').encrypt(PAYLOAD)).key.parent).not.toEqual(b.key.parent);
   });
 
-  it('costs one read of each key row and no KMS call to check for, if no key was revoked', async () => {
+  it('needs one read of each key row and no KMS call to check for, if no key was revoked', async () => {
     const service = world.process({ policy: { systemKeyMaxAgeMs: DAY_MS, intermediateKeyMaxAgeMs: DAY_MS } });
     await service.session('p').encrypt(PAYLOAD);
     world.clock.advance(60 * MINUTE_MS);

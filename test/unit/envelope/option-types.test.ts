@@ -158,7 +158,7 @@ describe('the answers of ports', () => {
     },
   );
 
-  it('a KMS that returns the same buffer that it was given loses no key', async () => {
+  it("a KMS may return its argument's buffer, and no key is lost", async () => {
     const metastore = new MemoryMetastore();
     const kms = new StaticKms(Buffer.alloc(32), {});
     kms.wrap = async (key) => key;

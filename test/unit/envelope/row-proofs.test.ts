@@ -104,7 +104,7 @@ rowProofContract('memory', () => {
   const { metastore } = new FakeDependencies();
   return {
     metastore,
-    put: async (row) => metastore.change(row, {}),
+    put: async (stored) => metastore.change(stored, {}),
     remove: async ({ id, created }) => void metastore.rows.delete(`${id} ${created}`),
   };
 });

@@ -28,7 +28,7 @@ describe('a Data Row Key', () => {
     expect(runs(await sealed(new FakeDependencies().process().session('p'), 3))).toEqual([1, 1, 1]);
   });
 
-  it('encrypts dataRowKeyMaxMessages payloads', async () => {
+  it('encrypts at most dataRowKeyMaxMessages payloads', async () => {
     for (const [dataRowKeyMaxMessages, lengths] of [
       [2, [2, 2, 2, 1]],
       [3, [3, 3, 1]],
@@ -38,7 +38,7 @@ describe('a Data Row Key', () => {
     }
   });
 
-  it('encrypts dataRowKeyMaxMessages payloads with encryptToJson', async () => {
+  it('encrypts at most dataRowKeyMaxMessages payloads with encryptToJson', async () => {
     const session = new FakeDependencies().process({ policy: { ...NO_BOUND, dataRowKeyMaxMessages: 3 } }).session('p');
     const texts = await Promise.all(['a', 'b', 'c', 'd'].map((text) => session.encryptToJson(Buffer.from(text))));
     expect(runs(texts.map(decodeDataRowRecord))).toEqual([3, 1]);
@@ -84,7 +84,7 @@ describe('a Data Row Key', () => {
     expect(runs([before, after] as DataRowRecord[])).toEqual([1, 1]);
   });
 
-  it('is shared within a batch with shareDataRowKey, and not between batches', async () => {
+  it('is shared within a batch if shareDataRowKey is set, but not between batches', async () => {
     const process = new FakeDependencies().process();
     const request = (): Promise<DataRowRecord[]> => sealed(process.session('p').batch({ shareDataRowKey: true }), 3);
     expect(runs([...(await request()), ...(await request())])).toEqual([3, 3]);

@@ -180,7 +180,7 @@ describe('a key dated in the future', () => {
     expect(await createdBy(world.process())).toBe(own);
   });
 
-  it('is replaced in the cache by an older key when its System Key is revoked', async () => {
+  it('gives way to an older key in the cache when its System Key is revoked', async () => {
     const own = await createdBy(world.process());
     const system = copyTo('SK', nowSeconds() + 200);
     const ahead = copyTo('IK', nowSeconds() + 300, { parent: { id: system.id, created: system.created } });
@@ -248,7 +248,7 @@ describe('createdNow', () => {
     expect(dated(taken)).toBeUndefined();
   });
 
-  it('chooses a later date than that of a key at its usage limit', () => {
+  it('chooses a date after the date of a key at its usage limit', () => {
     expect(dated([now + 20], now + 20)).toBe(now + 21);
     expect(dated([now + 300], now + 300)).toBe(now);
     expect(dated([now + 60], now + 60)).toBe(now);

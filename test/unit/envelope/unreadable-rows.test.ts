@@ -68,7 +68,7 @@ describe('a key row that cannot be read', () => {
     expect(await decrypt()).toBe('opens, Get IK, Get SK, Unwrap');
   });
 
-  it('is sent to KMS once in five seconds if it is the latest System Key, however many partitions need a new key', async () => {
+  it('is sent to KMS once in five seconds if it is the latest System Key, even if many partitions need a new key', async () => {
     const repair = spoil('SK');
     const seal = (partition: string): Promise<string> => codeOf(service.session(partition).encrypt(Buffer.from('x')));
     expect(await seal('new')).toBe('KeyRowUnreadable');

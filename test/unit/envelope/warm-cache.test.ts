@@ -190,7 +190,7 @@ describe('a request that waits for a key', () => {
     expect(signals.map((signal) => signal.aborted)).toEqual([true, false]);
   });
 
-  it('aborts the load of the System Key, too, if no other request waits for it', async () => {
+  it('also aborts the load of the System Key if no other request waits for it', async () => {
     await world.process().session('p').encrypt(PAYLOAD);
     const session = world.process().session('p');
     const { release, signals } = hold('Get SK');
@@ -346,7 +346,7 @@ describe('the key cache', () => {
     expect(world.log.take()).toEqual(['Get IK']);
   });
 
-  it('does not make a key the latest because decrypt loaded it', async () => {
+  it('does not treat a key as the latest after decrypt has loaded it', async () => {
     const maker = world.process();
     const old = await maker.session('p').encrypt(PAYLOAD);
     // Another process has made a newer key. The old key may still seal, but it is not the latest.
@@ -444,7 +444,7 @@ describe('while the metastore is down, a warm process', () => {
     expect((await session.encrypt(PAYLOAD)).key.parent.created).toBeGreaterThan(record.key.parent.created);
   });
 
-  it('waits one second for a metastore that stalls, not until the deadline of the request', async () => {
+  it("waits one second for a metastore that stalls, and not until the request's deadline", async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     world.clock.advance(60 * MINUTE_MS);
     world.metastore.interfere = () => new Promise(() => {});
@@ -540,7 +540,7 @@ describe('while the metastore is down, a warm process', () => {
 });
 
 describe('a key that is absent', () => {
-  it('is not read again within one second, however many records name it', async () => {
+  it('is not read again within one second, even if many records name it', async () => {
     const service = world.process();
     const { key, data } = await service.session('p').encrypt(PAYLOAD);
     const madeUp = { key: { ...key, parent: { ...key.parent, created: key.parent.created - 60 } }, data };
@@ -567,7 +567,7 @@ describe('a key that is absent', () => {
     expect(world.log.take()).toEqual(['Get IK']);
   });
 
-  it('is found within a second after its row appears, however often records name it meanwhile', async () => {
+  it('is found within a second after its row appears, even if records name it many times meanwhile', async () => {
     const maker = world.process();
     const record = await maker.session('p').encrypt(PAYLOAD);
     const [row] = world.metastore.ofKind('IK');

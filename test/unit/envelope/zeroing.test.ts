@@ -105,7 +105,7 @@ describe('the bytes of a key', () => {
     expect(counts()).toEqual({ held: 'enough', stillHold: 0 });
   });
 
-  it('are zeroed, and so is the copy of a payload that a session makes while it waits for a key', async () => {
+  it('are zeroed, and a session zeroes its copy of a payload after it has waited for a key', async () => {
     const payload = Buffer.alloc(32, 5);
     for (const partition of ['p', 'q']) await world.process().session(partition).encrypt(payload);
     expect(payload).toEqual(Buffer.alloc(32, 5));

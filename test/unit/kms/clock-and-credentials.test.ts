@@ -72,7 +72,7 @@ describe('a wrong clock', () => {
     expect(signedAtMs(2) - Date.now()).toBeGreaterThan(HOUR_MS / 2);
   });
 
-  it('causes a fault of the class unavailable if the retry is refused, too', async () => {
+  it('causes a fault of the class unavailable if KMS also refuses the retry', async () => {
     const region = await regionOf(refusal('InvalidSignatureException', HOUR_MS));
     const fault = await errorOf(decrypt(region));
     expect(fault).toBeInstanceOf(RegionFault);
@@ -104,7 +104,7 @@ describe('expired credentials', () => {
     },
   );
 
-  it('cause a fault of the class unavailable if the reloaded credentials are refused, too', async () => {
+  it('cause a fault of the class unavailable if KMS also refuses the reloaded credentials', async () => {
     const region = await regionOf(refusal('ExpiredTokenException'));
     expect(await errorOf(decrypt(region))).toMatchObject({ faultClass: 'unavailable' });
     expect(stub.requests).toHaveLength(2);

@@ -239,7 +239,7 @@ describe('a region that throttles', () => {
     expect(regions.takeRequested()).toBe(asked);
   });
 
-  it('ends a later round, so that less preferred regions are not tried in that round', async () => {
+  it('ends a later round before the less preferred regions', async () => {
     const regions = new ScriptedRegions(['west', 'east', 'south'], { maxRounds: 2 });
     regions.answers = { west: ['unavailable'], east: ['throttled'], south: ['throttled'] };
     expect(await regions.request()).toBe('west unavailable, east throttled, south throttled');

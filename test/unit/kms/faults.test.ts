@@ -98,7 +98,8 @@ describe('classify', () => {
 
 it.for<[FaultClass[], string, string]>([
   [['unavailable', 'throttled', 'misconfigured'], 'KmsUnavailable', 'No KMS region answered: '],
-  [['throttled', 'misconfigured'], 'KmsThrottled', 'KMS throttles in every region: '],
+  [['throttled', 'throttled'], 'KmsThrottled', 'KMS throttles in every region: '],
+  [['throttled', 'misconfigured'], 'KmsThrottled', 'Every KMS region throttles or refuses: '],
   [['misconfigured', 'corrupt'], 'KmsMisconfigured', 'Every KMS region refused: '],
 ])('everyRegionFailed reports the fault classes %j as %s', ([classes, code, says]) => {
   const faults = classes.map((faultClass, i) => new RegionFault(`r${i}`, 'Decrypt', faultClass, 'Name'));

@@ -81,7 +81,7 @@ describe('a KMS envelope', () => {
     expect(await unwrap(wrapped)).toBe('opens: 4');
   });
 
-  it('is unwrapped in a region with a valid wrap, whatever the wraps of another region are', async () => {
+  it('is unwrapped in a region with a valid wrap, even if another region has hostile wraps', async () => {
     const broken = wraps(2000).slice(0, 2000);
     expect(await unwrap(await envelopeWith((envelope) => (envelope.kmsKeks = [...broken, ...envelope.kmsKeks])))).toBe(
       'opens: 5',

@@ -154,7 +154,7 @@ describe('AwsKms.renew', () => {
     expect(renewed).toBeUndefined();
   });
 
-  it('writes no new wrap that the region has not unwrapped again', async () => {
+  it('writes a new wrap only after the region has unwrapped it', async () => {
     const wrapped = await wrappedBy(only(WEST), SYSTEM_KEY, noDeadline());
     emulator.setFault(EAST, { kind: 'error', name: 'AccessDeniedException', actions: ['Decrypt'] });
     const { regions, renewed } = await renew(wrapped);

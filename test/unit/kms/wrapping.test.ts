@@ -117,7 +117,7 @@ describe('a new System Key', () => {
     expect(told).toEqual([`no wrap in ${EAST}`]);
   });
 
-  it('causes one call to a region that fails, while another region has not answered yet', async () => {
+  it('causes only one call to a failing region while another region has not answered yet', async () => {
     faults = { [EAST]: ['unavailable', 'always'] };
     const answers = Promise.withResolvers<void>();
     onEncrypt = (region) => (region === EU ? answers.promise : undefined);

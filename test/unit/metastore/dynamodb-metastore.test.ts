@@ -98,7 +98,7 @@ it('DynamoDbMetastore retries throttled calls', async () => {
   expect(metastore.state).toMatchObject({ state: 'ok' });
 });
 
-it("DynamoDbMetastore makes three attempts, whatever the SDK's default is", async () => {
+it('DynamoDbMetastore makes three attempts even if the SDK has another default', async () => {
   const { metastore, requests } = await open(() => ({ status: 500, body: '{"__type":"InternalServerError"}' }));
   expect(await codeOf(metastore.load(id, created, noDeadline()))).toBe('MetastoreUnavailable');
   expect(requests).toHaveLength(3);

@@ -38,7 +38,7 @@ describe('Session.encryptText', () => {
 });
 
 describe('Session.decryptText', () => {
-  it('reads the JSON text of a record, too', async () => {
+  it('also reads the JSON text of a record', async () => {
     expect(await session.decryptText(await session.encryptToJson(Buffer.from('héllo')))).toBe('héllo');
   });
 
@@ -76,7 +76,7 @@ describe('batches of a session', () => {
     expect(await decryptBatch(session, records)).toEqual(PAYLOADS);
   });
 
-  it('have the error of a failed item in its place', async () => {
+  it('give the error of a failed item in its place', async () => {
     const [first, second] = await sealed();
     const foreign = await other.encrypt(Buffer.from('x'));
     const results = await decryptBatch(session, [first, foreign, second] as DataRowRecord[]);
@@ -84,7 +84,7 @@ describe('batches of a session', () => {
     expect(results[1]).toMatchObject({ code: 'RecordUnreadable', retryable: false });
   });
 
-  it('rewrap records, and say which were under the latest key already', async () => {
+  it('rewrap records, and report which records were already under the latest key', async () => {
     const records = await sealed();
     expect(await rewrapBatch(session, records)).toEqual(records.map((record) => ({ record, rewrapped: false })));
   });

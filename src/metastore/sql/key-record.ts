@@ -1,0 +1,114 @@
+import type { EnvelopeKeyRecord } from '../../envelope/ports.ts';
+import { KeyfoldError, keyRowUnreadable } from '../../errors.ts';
+import { decodeBase64 } from '../../crypto/base64.ts';
+import { viewOf } from '../../input/checks.ts';
+import { isJsonObject, type JsonObject } from '../../input/json-object.ts';
+import type { KeyRow } from '../../maintenance/key-table.ts';
+import type { EpochSeconds, KeyId, KeyMeta } from '../../records/ids.ts';
+import { isNestedTooDeeply } from '../../records/json-depth.ts';
+import { PROOF_BYTES } from '../../records/record-proof.ts';
+
+/**
+ * The longest `key_record`, in characters: what TEXT holds in MySQL. A System Key with the wraps of 20 regions takes a
+ * quarter of it.
+ */
+export const MAX_KEY_RECORD_CHARACTERS = 65_535;
+
+/** A row of `encryption_key`, without its id. */
+export interface SqlKeyRow {
+  /** The column `created` in seconds since 1970; undefined if it is not a whole number of them. */
+  readonly created: number | undefined;
+  /** The column `key_record`, cut after {@link MAX_KEY_RECORD_CHARACTERS} and one more; null for SQL's NULL. */
+  readonly text: string | null;
+}
+
+/** Encodes a key record as the text of `key_record`, in Asherah's form. */
+export function encodeKeyRecord({ created, encryptedKey, parent, proof, revoked }: EnvelopeKeyRecord): string {
+  return JSON.stringify({
+    ...(revoked && { Revoked: true }),
+    Created: created,
+    Key: base64(encryptedKey),
+    ...(parent && { ParentKeyMeta: { KeyId: parent.id, Created: parent.created } }),
+    ...(proof && { Proof: base64(proof) }),
+  });
+}
+
+/**
+ * Decodes a row. Ignores unknown members. The date in `key_record` must agree with the column `created`.
+ * @throws KeyfoldError `KeyRowUnreadable`, with the row and the invalid member in its message
+ */
+export function decodeKeyRow(id: KeyId, { created, text }: SqlKeyRow): EnvelopeKeyRecord {
+  const row = { id, created: created ?? Number.NaN };
+  const present = <T>(value: T | undefined, name: string): T => {
+    if (value === undefined) throw keyRowUnreadable(row, `${name} is missing or malformed`);
+    return value;
+  };
+  const date = present(created, 'created') as EpochSeconds;
+  const record = present(parsed(text), 'key_record');
+  if (present(wholeNumber(record['Created']), 'key_record.Created') !== date) {
+    throw keyRowUnreadable(row, 'key_record.Created differs from created');
+  }
+  const { ParentKeyMeta: parent, Proof: proof, Revoked: revoked = false } = record;
+  return {
+    id,
+    created: date,
+    encryptedKey: present(bytes(record['Key']), 'key_record.Key'),
+    ...(parent !== undefined && { parent: present(keyMeta(parent), 'key_record.ParentKeyMeta') }),
+    ...(proof !== undefined && { proof: present(proofOf(proof), 'key_record.Proof') }),
+    revoked: present(typeof revoked === 'boolean' ? revoked : undefined, 'key_record.Revoked'),
+  };
+}
+
+/** Decodes a row for an operator. If {@link decodeKeyRow} refuses the row, returns the reason in `unreadable`. */
+export function readKeyRow(id: KeyId, row: SqlKeyRow): KeyRow {
+  try {
+    return decodeKeyRow(id, row);
+  } catch (error) {
+    if (!(error instanceof KeyfoldError)) throw error;
+    return { id, created: row.created, unreadable: error.message };
+  }
+}
+
+/** The text of a `key_record` that {@link decodeKeyRow} has read, with another sealed key. */
+export function withKey(text: string, encryptedKey: Uint8Array): string {
+  return JSON.stringify({ ...(JSON.parse(text) as JsonObject), Key: base64(encryptedKey) });
+}
+
+/**
+ * Parses a `key_record` of bounded length and depth. The error of JSON.parse is dropped, because it quotes the text.
+ */
+function parsed(text: string | null): JsonObject | undefined {
+  if (text === null || text.length > MAX_KEY_RECORD_CHARACTERS || isNestedTooDeeply(text)) return undefined;
+  try {
+    const value: unknown = JSON.parse(text);
+    return isJsonObject(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function keyMeta(value: unknown): KeyMeta | undefined {
+  if (!isJsonObject(value)) return undefined;
+  const { KeyId: id } = value;
+  const created = wholeNumber(value['Created']);
+  if (typeof id !== 'string' || created === undefined) return undefined;
+  return { id: id as KeyId, created: created as EpochSeconds };
+}
+
+function wholeNumber(value: unknown): number | undefined {
+  return Number.isSafeInteger(value) ? (value as number) : undefined;
+}
+
+function bytes(value: unknown): Buffer | undefined {
+  return typeof value === 'string' ? decodeBase64(value) : undefined;
+}
+
+/** A proof of another type or length is malformed. If it counted as absent, an attacker could remove it. */
+function proofOf(value: unknown): Buffer | undefined {
+  const proof = bytes(value);
+  return proof?.length === PROOF_BYTES ? proof : undefined;
+}
+
+function base64(value: Uint8Array): string {
+  return viewOf(value).toString('base64');
+}

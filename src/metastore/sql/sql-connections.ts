@@ -1,0 +1,94 @@
+import { orAborted, timerFaults, withDeadline, type Deadline } from '../../async/deadline.ts';
+import { invalidConfiguration } from '../../errors.ts';
+import { numberFaults } from '../../input/defaults.ts';
+import { databaseUnavailable, rowDoesNotFit, type SqlFault } from './sql-faults.ts';
+
+/** A pool of connections, of one driver. */
+export interface SqlPool<Connection> {
+  acquire(): Promise<Connection>;
+  /** Takes a connection back. */
+  release(connection: Connection): void;
+  /** Closes a connection that must not be used again, and asks the server to stop what it runs. Does not throw. */
+  abandon(connection: Connection): void;
+  faultOf(error: unknown): SqlFault;
+}
+
+const DEFAULTS = { queryTimeoutMs: 3000 };
+/** A pool can hold a few dead connections after a restart of the server. */
+const MAX_ATTEMPTS = 3;
+
+/** Runs queries on the connections of a pool, under deadlines. */
+export class SqlConnections<Connection> {
+  readonly #database: string;
+  readonly #pool: SqlPool<Connection>;
+  readonly #queryTimeoutMs: number;
+
+  /**
+   * @param database the product's name, for causes of errors
+   * @param queryTimeoutMs the longest wait for one attempt of a query. Default: 3000 milliseconds.
+   * @throws KeyfoldError `InvalidConfiguration` if no timer can count `queryTimeoutMs`
+   */
+  constructor(database: string, pool: SqlPool<Connection>, queryTimeoutMs = DEFAULTS.queryTimeoutMs) {
+    const options = { queryTimeoutMs };
+    const faults = [...numberFaults(options, DEFAULTS), ...timerFaults(options, ['queryTimeoutMs'])];
+    if (faults.length > 0) throw invalidConfiguration(faults);
+    this.#database = database;
+    this.#pool = pool;
+    this.#queryTimeoutMs = queryTimeoutMs;
+  }
+
+  /**
+   * Runs a query, again if its connection breaks, it takes too long, or the server asks for another attempt. A write
+   * that runs again may meet its own row.
+   * @throws KeyfoldError `MetastoreUnavailable`, `InvalidRequest` if a column cannot hold a value, or the reason of the
+   * deadline's signal
+   */
+  async run<T>(query: (connection: Connection) => Promise<T>, deadline: Deadline): Promise<T> {
+    for (let attempt = 1; ; attempt += 1) {
+      deadline.signal.throwIfAborted();
+      const connection = await this.#acquire(deadline.signal);
+      try {
+        return await this.#once(connection, query, deadline.signal);
+      } catch (error) {
+        deadline.signal.throwIfAborted();
+        const fault = error === NO_ANSWER ? NO_ANSWER : this.#pool.faultOf(error);
+        if (fault.doesNotFit) throw rowDoesNotFit();
+        if (!fault.isTransient || attempt === MAX_ATTEMPTS) throw databaseUnavailable(this.#database, fault.name);
+      }
+    }
+  }
+
+  /** Waits for a free connection. One that comes after the deadline goes back to the pool. */
+  async #acquire(signal: AbortSignal): Promise<Connection> {
+    const acquired = this.#pool.acquire();
+    try {
+      return await orAborted(acquired, signal);
+    } catch (error) {
+      acquired.then((late) => this.#pool.release(late)).catch(() => {});
+      signal.throwIfAborted();
+      throw databaseUnavailable(this.#database, this.#pool.faultOf(error).name);
+    }
+  }
+
+  async #once<T>(connection: Connection, query: (on: Connection) => Promise<T>, signal: AbortSignal): Promise<T> {
+    const limits = { deadlineAtMs: Date.now() + this.#queryTimeoutMs, signal };
+    return withDeadline(limits, Date.now, async (attempt) => {
+      let isReusable = false;
+      try {
+        const answer = await orAborted(query(connection), attempt.signal);
+        isReusable = true;
+        return answer;
+      } catch (error) {
+        if (attempt.signal.aborted) throw NO_ANSWER;
+        isReusable = !this.#pool.faultOf(error).isBroken;
+        throw error;
+      } finally {
+        if (isReusable) this.#pool.release(connection);
+        else this.#pool.abandon(connection);
+      }
+    });
+  }
+}
+
+/** An attempt that took too long. */
+const NO_ANSWER: SqlFault = { name: 'NoAnswerInTime', doesNotFit: false, isBroken: true, isTransient: true };

@@ -1,0 +1,35 @@
+import { errorNameOf, KeyfoldError } from '../../errors.ts';
+
+/** What a failed query says about its connection and about another attempt. */
+export interface SqlFault {
+  /** The database's code of the error, or the system's. The error's text is left out, because it can quote values. */
+  readonly name: string;
+  /** Whether a column cannot hold its value. */
+  readonly doesNotFit: boolean;
+  /** Whether the connection is no longer usable. */
+  readonly isBroken: boolean;
+  /** Whether another attempt may succeed at once. */
+  readonly isTransient: boolean;
+}
+
+/** The code of a driver's error, or its class. */
+export function faultName(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  return typeof code === 'string' && /^[A-Z0-9_]{1,64}$/.test(code) ? code : errorNameOf(error);
+}
+
+/** The error for a table that could not be read or written. Its cause names the database and the fault, for the log. */
+export function databaseUnavailable(database: string, faultOrReason: string): KeyfoldError {
+  return new KeyfoldError('MetastoreUnavailable', 'The metastore does not answer.', {
+    cause: new Error(`${database} table encryption_key: ${faultOrReason}`),
+  });
+}
+
+/** The error for a key that the table's columns cannot hold, such as one of a long partition. */
+export function rowDoesNotFit(): KeyfoldError {
+  return new KeyfoldError(
+    'InvalidRequest',
+    'The key row does not fit the columns of the table encryption_key: the partition is too long, or has characters ' +
+      'that the column id cannot hold.',
+  );
+}

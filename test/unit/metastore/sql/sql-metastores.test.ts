@@ -1,0 +1,130 @@
+import { createPool as createCallbackPool } from 'mysql2';
+import { describe, expect, it } from 'vitest';
+import { MySqlMetastore } from '../../../../src/metastore/sql/mysql-metastore.ts';
+import { PostgresMetastore } from '../../../../src/metastore/sql/postgres-metastore.ts';
+import { decodeKeyRow, encodeKeyRecord, readKeyRow, withKey } from '../../../../src/metastore/sql/key-record.ts';
+import type { EnvelopeKeyRecord, KeyfoldError } from '../../../../src/index.ts';
+import { keyRecord } from '../../../../src/testing/key-record.ts';
+import { codeOf, errorOf, noDeadline } from '../../../support/fakes.ts';
+
+const FULL = keyRecord('_IK_a_svc_prod', 120, {
+  parent: { id: keyRecord('_SK_svc_prod', 60).id, created: keyRecord('', 60).created },
+  proof: Buffer.alloc(32, 7),
+  revoked: true,
+});
+
+describe('the codec of key_record', () => {
+  it('writes the members of Asherah, and the proof after them', () => {
+    expect(encodeKeyRecord(FULL)).toBe(
+      '{"Revoked":true,"Created":120,"Key":"a2V5IDEyMA==","ParentKeyMeta":{"KeyId":"_SK_svc_prod","Created":60},' +
+        `"Proof":"${Buffer.alloc(32, 7).toString('base64')}"}`,
+    );
+    expect(encodeKeyRecord(keyRecord('_SK_a', 60))).toBe('{"Created":60,"Key":"a2V5IDYw"}');
+  });
+
+  it('reads what it wrote, and ignores unknown members', () => {
+    for (const record of [FULL, keyRecord('_SK_a', 60)] as EnvelopeKeyRecord[]) {
+      const text = encodeKeyRecord(record).replace('{', '{"More":[1],');
+      expect(decodeKeyRow(record.id, { created: record.created, text })).toEqual(record);
+    }
+  });
+
+  it('replaces the key and keeps unknown members', () => {
+    const text = withKey('{"More":1,"Created":60,"Key":"YQ==","Proof":"x"}', Buffer.from('b'));
+    expect(text).toBe('{"More":1,"Created":60,"Key":"Yg==","Proof":"x"}');
+  });
+
+  it.for([
+    ['a column without a date', { created: undefined }, 'created is missing'],
+    ['another date in the record', { created: 121 }, 'key_record.Created differs from created'],
+    ['NULL', { text: null }, 'key_record is missing'],
+    ['a text that is too long', { text: `${' '.repeat(65_535)}{}` }, 'key_record is missing'],
+  ] as const)('refuses a row with %s', ([, changes, reason]) => {
+    const row = { created: 120, text: encodeKeyRecord(FULL), ...changes };
+    expect(readKeyRow(FULL.id, row)).toMatchObject({ unreadable: expect.stringContaining(reason) as string });
+  });
+});
+
+/** A driver's error, with members of its own. */
+function driverError(members: object): Error {
+  return Object.assign(new Error("Duplicate entry 'SECRET' for key 'PRIMARY'"), members);
+}
+
+/** A metastore on a stub pool, whose queries fail with the given error. It counts queries and closed connections. */
+function failing(kind: 'pg' | 'mysql', error: unknown) {
+  const seen = { queries: 0, released: 0, destroyed: 0 };
+  const fail = async (): Promise<never> => {
+    seen.queries += 1;
+    throw error;
+  };
+  const release = (destroy?: boolean): void => void (seen[destroy === true ? 'destroyed' : 'released'] += 1);
+  const connection = {
+    query: fail,
+    execute: fail,
+    release,
+    destroy: () => release(true),
+    threadId: null,
+    on: () => {},
+    removeListener: () => {},
+  };
+  const pool = {
+    connect: async () => connection,
+    getConnection: async () => connection,
+    query: fail,
+    execute: fail,
+    end: () => {},
+  };
+  return { seen, metastore: kind === 'pg' ? new PostgresMetastore({ pool }) : new MySqlMetastore({ pool }) };
+}
+
+describe('the faults of a database', () => {
+  const FAULTS = [
+    ['pg', { code: '42501' }, { code: 'MetastoreUnavailable', queries: 1, destroyed: 0 }],
+    ['pg', { code: '57P01' }, { code: 'MetastoreUnavailable', queries: 3, destroyed: 3 }],
+    ['pg', { code: 'EPIPE' }, { code: 'MetastoreUnavailable', queries: 3, destroyed: 3 }],
+    ['pg', { code: '40001' }, { code: 'MetastoreUnavailable', queries: 3, destroyed: 0 }],
+    ['pg', { code: '22001' }, { code: 'InvalidRequest', queries: 1, destroyed: 0 }],
+    [
+      'mysql',
+      { code: 'ER_TABLEACCESS_DENIED_ERROR', sqlState: '42000' },
+      { code: 'MetastoreUnavailable', queries: 1, destroyed: 0 },
+    ],
+    [
+      'mysql',
+      { code: 'PROTOCOL_CONNECTION_LOST', fatal: true },
+      { code: 'MetastoreUnavailable', queries: 3, destroyed: 3 },
+    ],
+    [
+      'mysql',
+      { code: 'ER_LOCK_DEADLOCK', sqlState: '40001' },
+      { code: 'MetastoreUnavailable', queries: 3, destroyed: 0 },
+    ],
+    ['mysql', { code: 'ER_DATA_TOO_LONG', sqlState: '22001' }, { code: 'InvalidRequest', queries: 1, destroyed: 0 }],
+  ] as const;
+
+  it.for(FAULTS)('of %s with %o are classified, and their text is dropped', async ([kind, members, expected]) => {
+    const { seen, metastore } = failing(kind, driverError(members));
+    const error = await errorOf(metastore.store(keyRecord('_SK_a', 60), noDeadline()));
+    expect(error).toMatchObject({ code: expected.code });
+    expect(seen).toMatchObject({ queries: expected.queries, destroyed: expected.destroyed });
+    expect(seen.released + seen.destroyed).toBe(expected.queries);
+    const { message, cause } = error as KeyfoldError;
+    expect(`${message} ${String(cause)}`).not.toContain('SECRET');
+    const isNamed = String(cause).includes(members.code);
+    expect(isNamed).toBe(expected.code === 'MetastoreUnavailable');
+  });
+
+  it('takes only an error for a duplicate row as a duplicate', async () => {
+    const { metastore } = failing('mysql', driverError({ code: 'ER_DUP_ENTRY', sqlState: '23000' }));
+    expect(await metastore.store(keyRecord('_SK_a', 60), noDeadline())).toBe('duplicate');
+    const other = failing('mysql', driverError({ code: 'ER_BAD_NULL_ERROR', sqlState: '23000' }));
+    expect(await codeOf(other.metastore.store(keyRecord('_SK_a', 60), noDeadline()))).toBe('MetastoreUnavailable');
+  });
+});
+
+it('a pool of another kind is refused by name', () => {
+  expect(() => new MySqlMetastore({ pool: createCallbackPool({}) as never })).toThrow(
+    /pool must be a pool of mysql2\/promise/,
+  );
+  expect(() => new PostgresMetastore({ pool: {} as never })).toThrow(/pool must be a Pool of pg/);
+});
