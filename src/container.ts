@@ -1,6 +1,6 @@
 import type { AppConfig, KmsConfig } from './config/app-config.ts';
 import { readQueueConfig } from './config/queue-config.ts';
-import { readConfig } from './config/read-config.ts';
+import { readConfig, vaultReaderOf } from './config/read-config.ts';
 import type { HttpDoorOptions } from './doors/http.ts';
 import type { DoorOptions } from './doors/perform.ts';
 import type { QueueDoorOptions } from './doors/queue-batch.ts';
@@ -28,7 +28,7 @@ import { SqsQueues } from './sqs/sqs-queues.ts';
  * @throws KeyfoldError `InvalidConfiguration`, listing every fault
  */
 export async function buildApi(): Promise<HttpDoorOptions> {
-  const config = readConfig(process.env);
+  const config = readConfig(process.env, [], await vaultReaderOf(process.env));
   return { ...(await buildDoor(config)), auth: config.auth };
 }
 
@@ -37,8 +37,8 @@ export async function buildApi(): Promise<HttpDoorOptions> {
  * to invoke a function do not distinguish its operations.
  * @throws KeyfoldError `InvalidConfiguration`, listing every fault
  */
-export function buildInvoke(): Promise<DoorOptions> {
-  return buildDoor(readConfig(process.env, ['OPERATIONS']));
+export async function buildInvoke(): Promise<DoorOptions> {
+  return buildDoor(readConfig(process.env, ['OPERATIONS'], await vaultReaderOf(process.env)));
 }
 
 /**
@@ -46,7 +46,7 @@ export function buildInvoke(): Promise<DoorOptions> {
  * @throws KeyfoldError `InvalidConfiguration`, listing every fault
  */
 export async function buildQueue(): Promise<QueueDoorOptions> {
-  const config = readQueueConfig(process.env);
+  const config = readQueueConfig(process.env, await vaultReaderOf(process.env));
   return { ...(await buildDoor(config)), queue: config.queue, queues: new SqsQueues() };
 }
 
@@ -55,7 +55,7 @@ export async function buildQueue(): Promise<QueueDoorOptions> {
  * @throws KeyfoldError `InvalidConfiguration`, listing every fault
  */
 export async function buildMaintenance(): Promise<ScheduleDoorOptions> {
-  const { kms: kmsConfig, ...config } = readConfig(process.env);
+  const { kms: kmsConfig, ...config } = readConfig(process.env, [], await vaultReaderOf(process.env));
   if (kmsConfig.kind === 'static') throw invalidConfiguration(['a static master key has no wraps to maintain']);
   const telemetry = createTelemetry(config.names.service);
   const { events } = telemetry;

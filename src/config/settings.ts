@@ -2,7 +2,6 @@ import * as v from 'valibot';
 import { endpointFaults, isHttpUrl } from '../input/endpoint.ts';
 import { CREATE_DATE_PRECISION_MS, MAX_NONCES } from '../envelope/crypto-policy.ts';
 import { KeyfoldError } from '../errors.ts';
-import { addressFault, isName, isPathSegments } from '../kms/vault/vault-path.ts';
 import { isTableName, NO_TABLE_NAME } from '../metastore/table-name.ts';
 import { isPartition, isRegionName } from '../records/ids.ts';
 import { locateValues } from '../operations/json-text.ts';
@@ -12,31 +11,15 @@ import { isQueueUrl } from '../sqs/message.ts';
 
 const NO_DATE = 'is neither a date such as 2026-11-28T00:00:00Z nor whole seconds since 1970';
 const NO_STRINGS = 'is not a JSON array of strings';
-const text = v.pipe(v.string(), v.nonEmpty('is empty'));
+export const text = v.pipe(v.string(), v.nonEmpty('is empty'));
 const count = v.pipe(v.string(), v.regex(/^[1-9]\d{0,14}$/, 'is not a positive whole number'), v.transform(Number));
 const countOrZero = v.pipe(v.string(), v.regex(/^(?:0|[1-9]\d{0,14})$/, 'is not a whole number'), v.transform(Number));
 const flag = v.pipe(
   v.picklist(['true', 'false'], 'is neither true nor false'),
   v.transform((value) => value === 'true'),
 );
-const list = v.pipe(text, v.transform(itemsOf));
-const printable = v.pipe(text, v.regex(/^[\x21-\x7e]*$/, 'is not printable ASCII without spaces'));
-const vaultPath = v.pipe(
-  text,
-  v.check((value) => value === '' || isPathSegments(value), 'is not a path of names'),
-);
-const vaultKey = v.pipe(
-  text,
-  v.check((value) => value === '' || isName(value), 'is not the name of a key'),
-);
-const vaultAddresses = v.pipe(
-  list,
-  v.everyItem(
-    (address) => addressFault(address) === undefined,
-    'lists an address that is no URL with https: (http: only for this machine) and without credentials',
-  ),
-  v.check((addresses) => new Set(addresses).size === addresses.length, 'lists an address twice'),
-);
+/** A comma-separated list. */
+export const list = v.pipe(text, v.transform(itemsOf));
 const operations = v.pipe(
   list,
   v.everyItem(isOperationName, 'lists an unknown operation'),
@@ -84,7 +67,7 @@ const queueUrl = v.pipe(
 );
 /** The name or the ARN of a DynamoDB table. */
 const table = v.pipe(v.string(), v.check(isTableName, NO_TABLE_NAME));
-const region = v.pipe(v.string(), v.check(isRegionName, 'is not the name of an AWS region'));
+export const region = v.pipe(v.string(), v.check(isRegionName, 'is not the name of an AWS region'));
 const endpoint = v.pipe(
   v.string(),
   v.check(
@@ -127,26 +110,16 @@ const MAX_ITEMS = 1000;
 /** The longest deadline margin. An HTTP request has at most 28 s, so a longer margin would leave it no time. */
 const MAX_MARGIN_MS = 27_000;
 
-/** All settings, by environment variable without the prefix `KEYFOLD_`. The name of a quantity ends with its unit. */
+/**
+ * All settings but those of Vault, by environment variable without the prefix `KEYFOLD_`. The name of a quantity ends
+ * with its unit.
+ */
 export const settingsSchema = v.object({
   SERVICE: text,
   PRODUCT: text,
   ALLOW_AMBIGUOUS_NAMES: v.optional(flag),
   REGION_SUFFIX: v.optional(text),
   KMS: v.optional(v.picklist(['aws', 'vault'], 'is neither aws nor vault')),
-  VAULT_ADDRESSES: v.optional(vaultAddresses),
-  VAULT_TRANSIT_KEY: v.optional(vaultKey),
-  VAULT_TRANSIT_MOUNT: v.optional(vaultPath),
-  VAULT_NAMESPACE: v.optional(vaultPath),
-  VAULT_CA_FILE: v.optional(text),
-  VAULT_AUTH: v.optional(
-    v.picklist(['aws', 'approle', 'kubernetes', 'token'], 'is none of aws, approle, kubernetes, token'),
-  ),
-  VAULT_AUTH_MOUNT: v.optional(vaultPath),
-  VAULT_ROLE: v.optional(printable),
-  VAULT_SECRET_FILE: v.optional(text),
-  VAULT_STS_REGION: v.optional(region),
-  VAULT_SERVER_ID: v.optional(printable),
   KMS_KEYS: v.optional(regionMap),
   PREFERRED_REGION: v.optional(region),
   ON_KEY_REFUSED: v.optional(v.picklist(['failover', 'fail'], 'is neither failover nor fail')),

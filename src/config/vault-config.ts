@@ -1,6 +1,9 @@
+/** The settings of Vault. Only the functions that use Vault load this module. */
+import * as v from 'valibot';
 import type { FailoverPolicy } from '../kms/failover-policy.ts';
 import type { VaultLogin } from '../kms/vault/configured-vault.ts';
-import type { Settings } from './settings.ts';
+import { addressFault, isName, isPathSegments } from '../kms/vault/vault-path.ts';
+import { list, region, text, type Settings } from './settings.ts';
 
 /** Vault or OpenBao, whose transit engine wraps System Keys. */
 export interface VaultConfig {
@@ -14,22 +17,47 @@ export interface VaultConfig {
   readonly failover: Partial<Pick<FailoverPolicy, 'onKeyRefused'>>;
 }
 
-/** All settings that `KEYFOLD_KMS=vault` gives a meaning. */
-export const VAULT_SETTINGS = [
-  'VAULT_ADDRESSES',
-  'VAULT_TRANSIT_KEY',
-  'VAULT_TRANSIT_MOUNT',
-  'VAULT_NAMESPACE',
-  'VAULT_CA_FILE',
-  'VAULT_AUTH',
-  'VAULT_AUTH_MOUNT',
-  'VAULT_ROLE',
-  'VAULT_SECRET_FILE',
-  'VAULT_STS_REGION',
-  'VAULT_SERVER_ID',
-] as const;
+const printable = v.pipe(text, v.regex(/^[\x21-\x7e]*$/, 'is not printable ASCII without spaces'));
+const vaultPath = v.pipe(
+  text,
+  v.check((value) => value === '' || isPathSegments(value), 'is not a path of names'),
+);
+const vaultKey = v.pipe(
+  text,
+  v.check((value) => value === '' || isName(value), 'is not the name of a key'),
+);
+const vaultAddresses = v.pipe(
+  list,
+  v.everyItem(
+    (address) => addressFault(address) === undefined,
+    'lists an address that is no URL with https: (http: only for this machine) and without credentials',
+  ),
+  v.check((addresses) => new Set(addresses).size === addresses.length, 'lists an address twice'),
+);
 
-/** The settings of the other KMS. */
+/** The settings that only `KEYFOLD_KMS=vault` has, by environment variable without the prefix `KEYFOLD_`. */
+export const VAULT_ENTRIES = {
+  VAULT_ADDRESSES: v.optional(vaultAddresses),
+  VAULT_TRANSIT_KEY: v.optional(vaultKey),
+  VAULT_TRANSIT_MOUNT: v.optional(vaultPath),
+  VAULT_NAMESPACE: v.optional(vaultPath),
+  VAULT_CA_FILE: v.optional(text),
+  VAULT_AUTH: v.optional(
+    v.picklist(['aws', 'approle', 'kubernetes', 'token'], 'is none of aws, approle, kubernetes, token'),
+  ),
+  VAULT_AUTH_MOUNT: v.optional(vaultPath),
+  VAULT_ROLE: v.optional(printable),
+  VAULT_SECRET_FILE: v.optional(text),
+  VAULT_STS_REGION: v.optional(region),
+  VAULT_SERVER_ID: v.optional(printable),
+};
+
+type VaultSettings = v.InferOutput<v.ObjectSchema<typeof VAULT_ENTRIES, undefined>>;
+
+/** The settings that every KMS has, with those of Vault if they are read. */
+export type AllSettings = Settings & Partial<VaultSettings>;
+
+/** The settings of the other kinds of KMS. */
 const OF_OTHER_KMS = [
   'KMS_KEYS',
   'PREFERRED_REGION',
@@ -38,7 +66,7 @@ const OF_OTHER_KMS = [
   'STATIC_KMS_OVERRIDE',
 ] as const;
 
-type Name = (typeof VAULT_SETTINGS)[number];
+type Name = keyof VaultSettings;
 
 /** What each log-in needs, and what it may have, besides the settings that all have. */
 const LOGINS: Readonly<
@@ -58,7 +86,7 @@ const LOGIN_SETTINGS: readonly Name[] = [
 ];
 
 /** Returns the configuration of Vault. */
-export function vaultOf(settings: Omit<Settings, 'SERVICE' | 'PRODUCT'>): VaultConfig {
+export function vaultOf(settings: Omit<AllSettings, 'SERVICE' | 'PRODUCT'>): VaultConfig {
   const { ON_KEY_REFUSED: onKeyRefused } = settings;
   return {
     kind: 'vault',
@@ -80,8 +108,8 @@ export function vaultOf(settings: Omit<Settings, 'SERVICE' | 'PRODUCT'>): VaultC
 }
 
 /** Lists the settings that are missing with `KEYFOLD_KMS=vault`, and those that have no meaning with it. */
-export function vaultSettingFaults(settings: Settings): string[] {
-  const isSet = (name: keyof Settings): boolean => settings[name] !== undefined;
+export function vaultSettingFaults(settings: AllSettings): string[] {
+  const isSet = (name: keyof AllSettings): boolean => settings[name] !== undefined;
   const method = settings.VAULT_AUTH ?? 'aws';
   const { needs, may } = LOGINS[method];
   const needed: readonly Name[] = ['VAULT_ADDRESSES', 'VAULT_TRANSIT_KEY'];
@@ -94,10 +122,4 @@ export function vaultSettingFaults(settings: Settings): string[] {
       .map((name) => `KEYFOLD_${name} must be set with KEYFOLD_VAULT_AUTH=${method}`),
     ...idle.map((name) => `KEYFOLD_${name} has no meaning with KEYFOLD_VAULT_AUTH=${method}`),
   ];
-}
-
-/** Lists the settings of Vault that are set although another KMS is configured. */
-export function idleVaultFaults(settings: Settings): string[] {
-  const idle = VAULT_SETTINGS.filter((name) => settings[name] !== undefined);
-  return idle.map((name) => `KEYFOLD_${name} is set without KEYFOLD_KMS=vault`);
 }

@@ -15,6 +15,7 @@ import { readStartOptions } from '../../../local/start-options.ts';
 import { EXIT, type CliDependencies } from '../../../src/cli/dependencies.ts';
 import { runCli } from '../../../src/cli/program.ts';
 import { REMOVED_SETTINGS, settingsSchema } from '../../../src/config/settings.ts';
+import { VAULT_ENTRIES } from '../../../src/config/vault-config.ts';
 import { codeBlocksOf, commandsOf, MARKDOWN, read, ROOT, type CodeBlock } from '../../support/documents.ts';
 
 /** The documents with current code. The CHANGELOG has the code of earlier versions. */
@@ -172,7 +173,7 @@ describe('shell commands', () => {
 
 it('settings that the documents name exist', () => {
   const others = ['DEPLOY_FILE', 'STATIC_KMS_OVERRIDE', 'URL'];
-  const known = new Set([...Object.keys(settingsSchema.entries), ...others]);
+  const known = new Set([...Object.keys({ ...settingsSchema.entries, ...VAULT_ENTRIES }), ...others]);
   const named = DOCUMENTS.flatMap((file) =>
     [...read(file).matchAll(/\bKEYFOLD_([A-Z][A-Z_]*[A-Z])\b/g)].map(([, name = '']) => [file, name] as const),
   );

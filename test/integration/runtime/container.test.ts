@@ -178,7 +178,7 @@ describe('a function', () => {
 
   it('for direct invocation does not start if KEYFOLD_OPERATIONS is absent', async () => {
     withStaticKey();
-    expect(() => buildInvoke()).toThrow('KEYFOLD_OPERATIONS');
+    await expect(buildInvoke()).rejects.toThrow('KEYFOLD_OPERATIONS');
     set({ KEYFOLD_OPERATIONS: 'encrypt' });
     expect((await buildInvoke()).config.serves.operations).toEqual(['encrypt']);
   });

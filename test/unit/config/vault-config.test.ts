@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import type { Environment } from '../../../src/config/app-config.ts';
-import { readConfig } from '../../../src/config/read-config.ts';
+import type { AppConfig, Environment } from '../../../src/config/app-config.ts';
+import { readConfig, vaultReaderOf } from '../../../src/config/read-config.ts';
+import { VAULT_ENTRIES } from '../../../src/config/vault-config.ts';
 
 const minimal: Environment = {
   KEYFOLD_SERVICE: 'svc',
@@ -12,9 +13,14 @@ const minimal: Environment = {
   AWS_REGION: 'us-west-2',
 };
 
-function faultsOf(changes: Environment): string[] {
+async function configOf(changes: Environment = {}): Promise<AppConfig> {
+  const environment = { ...minimal, ...changes };
+  return readConfig(environment, [], await vaultReaderOf(environment));
+}
+
+async function faultsOf(changes: Environment): Promise<string[]> {
   try {
-    readConfig({ ...minimal, ...changes });
+    await configOf(changes);
   } catch (error) {
     return (error as Error).message.split('\n- ').slice(1);
   }
@@ -22,8 +28,8 @@ function faultsOf(changes: Environment): string[] {
 }
 
 describe('the settings of Vault', () => {
-  it('log in with the IAM role of the function by default', () => {
-    expect(readConfig(minimal).kms).toMatchObject({
+  it('log in with the IAM role of the function by default', async () => {
+    expect((await configOf()).kms).toMatchObject({
       kind: 'vault',
       addresses: ['https://vault-1.example.com:8200', 'https://vault-2.example.com:8200'],
       transitKey: 'keyfold',
@@ -32,9 +38,8 @@ describe('the settings of Vault', () => {
     });
   });
 
-  it('name a file for each secret, and are all read', () => {
-    const { kms } = readConfig({
-      ...minimal,
+  it('name a file for each secret, and are all read', async () => {
+    const { kms } = await configOf({
       KEYFOLD_VAULT_TRANSIT_MOUNT: 'teams/transit',
       KEYFOLD_VAULT_NAMESPACE: 'team/orders',
       KEYFOLD_VAULT_CA_FILE: '/opt/ca.pem',
@@ -53,7 +58,15 @@ describe('the settings of Vault', () => {
   });
 
   it.each<[Environment, string[]]>([
-    [{ KEYFOLD_KMS: 'gcp' }, ['KEYFOLD_KMS is neither aws nor vault']],
+    [
+      { KEYFOLD_KMS: 'gcp' },
+      [
+        'KEYFOLD_VAULT_ADDRESSES is set without KEYFOLD_KMS=vault',
+        'KEYFOLD_VAULT_TRANSIT_KEY is set without KEYFOLD_KMS=vault',
+        'KEYFOLD_VAULT_ROLE is set without KEYFOLD_KMS=vault',
+        'KEYFOLD_KMS is neither aws nor vault',
+      ],
+    ],
     [{ KEYFOLD_VAULT_ADDRESSES: undefined }, ['KEYFOLD_VAULT_ADDRESSES must be set with KEYFOLD_KMS=vault']],
     [
       { KEYFOLD_VAULT_ADDRESSES: 'http://vault.example.com' },
@@ -82,9 +95,18 @@ describe('the settings of Vault', () => {
     ],
     [
       { KEYFOLD_KMS: undefined, KEYFOLD_VAULT_ROLE: undefined, KEYFOLD_VAULT_TRANSIT_KEY: undefined },
-      ['KEYFOLD_VAULT_ADDRESSES is set without KEYFOLD_KMS=vault'],
+      [
+        'KEYFOLD_VAULT_ADDRESSES is set without KEYFOLD_KMS=vault',
+        'one of KEYFOLD_KMS_KEYS and KEYFOLD_STATIC_MASTER_KEY_HEX must be set, and not both',
+      ],
     ],
-  ])('%j have these faults: %j', (changes, faults) => {
-    expect(faultsOf(changes)).toEqual(faults);
+  ])('%j have these faults: %j', async (changes, faults) => {
+    expect(await faultsOf(changes)).toEqual(faults);
+  });
+
+  it.for(Object.keys(VAULT_ENTRIES))('have one fault if %s is empty', async (name) => {
+    expect(await faultsOf({ [`KEYFOLD_${name}`]: '' })).toEqual([
+      expect.stringMatching(new RegExp(`^KEYFOLD_${name} is `)),
+    ]);
   });
 });
