@@ -7,6 +7,7 @@ import type { DynamoDbMetastoreOptions } from '../metastore/dynamodb-options.ts'
 import type { OperationName } from '../operations/operation-name.ts';
 import type { OperationLimits } from '../operations/operation.ts';
 import type { Settings } from './settings.ts';
+import type * as vaultConfig from './vault-config.ts';
 import type { AllSettings, VaultConfig } from './vault-config.ts';
 
 /** Environment variables, such as `process.env`. */
@@ -75,7 +76,7 @@ export interface AppConfig {
 }
 
 /** The module that reads the settings of Vault. */
-export type VaultReader = typeof import('./vault-config.ts');
+export type VaultReader = typeof vaultConfig;
 
 /** Builds the configuration from checked settings. */
 export function configOf(settings: AllSettings, environment: Environment, vault?: VaultReader): AppConfig {
