@@ -144,6 +144,18 @@ export function metastoreContract(open: Opener<Metastore>, options: MetastoreCon
       },
     },
     {
+      name: 'keeps each row as it was stored if a caller changes a record that it has loaded',
+      run: async () => {
+        const metastore = await open();
+        const stored = keyRecord('_IK_loaded', 60, { parent: keyMeta('_SK_loaded', 60), proof: Buffer.alloc(32, 1) });
+        await metastore.store(stored, deadline);
+        await mustKeep(stored, () => metastore.load(stored.id, stored.created, deadline));
+        await mustKeep(stored, () => metastore.loadLatest(stored.id, deadline));
+        if (metastore.loadRecent === undefined) return;
+        await mustKeep(stored, async () => (await metastore.loadRecent?.(stored.id, stored.created, deadline))?.[0]);
+      },
+    },
+    {
       name: 'answers a call under an aborted deadline, or rejects with the reason of its signal',
       run: async () => {
         const metastore = await open();
@@ -181,6 +193,20 @@ export function metastoreContract(open: Opener<Metastore>, options: MetastoreCon
     },
   };
   return [...cases, outage];
+}
+
+/** Checks that a row stays the same if its reader changes the record that they have loaded. */
+export async function mustKeep(
+  stored: EnvelopeKeyRecord,
+  load: () => Promise<EnvelopeKeyRecord | undefined>,
+): Promise<void> {
+  const loaded = await load();
+  mustEqual(loaded, stored);
+  loaded?.encryptedKey.fill(0);
+  loaded?.proof?.fill(0);
+  Object.assign(loaded ?? {}, { revoked: !stored.revoked });
+  Object.assign(loaded?.parent ?? {}, { created: 1 });
+  mustEqual(await load(), stored);
 }
 
 /** Checks that a loaded record has the members of another. Bytes may be of any kind of Uint8Array. */

@@ -4,7 +4,7 @@ import type { SystemKeyStore } from '../maintenance/system-key-maintenance.ts';
 import { checkedOptions, type ContractCase, type Opener } from './contract-case.ts';
 import { noDeadline } from './hand-clock.ts';
 import { keyMeta, keyRecord } from './key-record.ts';
-import { mustEqual } from './metastore-contract.ts';
+import { mustEqual, mustKeep } from './metastore-contract.ts';
 
 const deadline = noDeadline();
 
@@ -70,6 +70,19 @@ export function systemKeyStoreContract(open: Opener<Metastore & SystemKeyStore>)
         renewed.fill(0);
         const kept = await metastore.load(record.id, record.created, deadline);
         assert.equal(Buffer.from(kept?.encryptedKey ?? []).toString(), 'renewed');
+      },
+    },
+    {
+      name: 'keeps each row as it was stored if a caller changes a row that it has listed',
+      run: async () => {
+        const metastore = await open();
+        const stored = keyRecord('_SK_listed', 60);
+        await metastore.store(stored, deadline);
+        await mustKeep(stored, async () => {
+          const [row] = await metastore.rows(stored.id, deadline);
+          assert.ok(row !== undefined && 'encryptedKey' in row, 'a row that parses is a record');
+          return row;
+        });
       },
     },
     {

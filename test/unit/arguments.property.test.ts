@@ -77,7 +77,7 @@ beforeAll(() => {
   for (const stream of [process.stdout, process.stderr]) vi.spyOn(stream, 'write').mockReturnValue(true);
 });
 
-it('the argument property covers every function that the package exports', () => {
+it('the property test covers every function that the package exports', () => {
   const { exports } = JSON.parse(readFileSync('package.json', 'utf8')) as { exports: object };
   expect(Object.keys(exports)).toEqual([
     '.',
@@ -103,15 +103,27 @@ it('the argument property covers every function that the package exports', () =>
   );
 });
 
-it.for(Object.keys(LIBRARY))('the library’s %s works, or throws an error that names the bad argument', async (name) => {
-  await fc.assert(await refusesOrHolds(LIBRARY, name), { numRuns: 100 });
-});
-it.for(Object.keys(CLIENT))('the client’s %s works, or throws an error that names the bad argument', async (name) => {
-  await fc.assert(await refusesOrHolds(CLIENT, name), { numRuns: 100 });
-});
-it.for(Object.keys(VAULT))('%s of the entry vault names a bad argument or works', async (name) => {
-  await fc.assert(await refusesOrHolds(VAULT, name), { numRuns: 100 });
-});
-it.for(Object.keys(TESTING))('%s of the entry testing names a bad argument or works', async (name) => {
-  await fc.assert(await refusesOrHolds(TESTING, name), { numRuns: 100 });
-});
+it.for(Object.keys(LIBRARY))(
+  "the library's %s either works or throws an error that names the bad argument",
+  async (name) => {
+    await fc.assert(await refusesOrHolds(LIBRARY, name), { numRuns: 100 });
+  },
+);
+it.for(Object.keys(CLIENT))(
+  "the client's %s either works or throws an error that names the bad argument",
+  async (name) => {
+    await fc.assert(await refusesOrHolds(CLIENT, name), { numRuns: 100 });
+  },
+);
+it.for(Object.keys(VAULT))(
+  '%s of keyfold/vault either works or throws an error that names the bad argument',
+  async (name) => {
+    await fc.assert(await refusesOrHolds(VAULT, name), { numRuns: 100 });
+  },
+);
+it.for(Object.keys(TESTING))(
+  '%s of keyfold/testing either works or throws an error that names the bad argument',
+  async (name) => {
+    await fc.assert(await refusesOrHolds(TESTING, name), { numRuns: 100 });
+  },
+);

@@ -159,7 +159,7 @@ describe('a function handles only events of its own source', () => {
   });
 });
 
-describe('recognizing the source of an event', () => {
+describe('a function that recognises the source of an event', () => {
   const [record] = queueEvent.Records;
 
   it.for(['version', 'routeKey', 'rawPath', 'headers', 'requestContext'])('rejects a request without %s', (name) => {
@@ -184,12 +184,12 @@ describe('recognizing the source of an event', () => {
     },
   );
 
-  it('rejects a message of another service', () => {
+  it('rejects a message from a service other than SQS', () => {
     expect(isFromQueue({ Records: [{ ...record, eventSource: 'aws:s3' }] })).toBe(false);
     expect(isFromQueue({ Records: record })).toBe(false);
   });
 
-  it('accepts an incomplete direct invocation, so that the answer can name the missing part', () => {
+  it('accepts an incomplete direct invocation, so that the answer can name what is missing', () => {
     expect([{ operation: 'encrypt' }, { partition: 'p' }, {}, null].map(isInvocation)).toEqual([
       true,
       true,
@@ -209,7 +209,7 @@ describe('recognizing the source of an event', () => {
     [{ source: 'aws.scheduler' }, true],
     [{ source: 'aws.ec2' }, false],
     [{ 'detail-type': 'Scheduled Event' }, false],
-  ] as const)('accepts %j as an event of the schedule or an invocation by hand: %s', ([event, expected]) => {
+  ] as const)('accepts %j as an event of the schedule, or as a manual invocation: %s', ([event, expected]) => {
     expect(isFromSchedule(event)).toBe(expected);
   });
 });
@@ -223,7 +223,7 @@ describe('the HTTP function, given an event of another source,', () => {
     ['a function URL', 'JKJaXmPLvHcESHA='],
     ['a REST API', 'JKJaXmPLvHcESHA='],
     ['a load balancer', 'aws-request'],
-  ] as const)('answers the sender in the HTTP format: %s, with the request id %s', async ([source, requestId]) => {
+  ] as const)('answers %s in the HTTP format, with the request ID %s', async ([source, requestId]) => {
     expect(await answer(source)).toMatchObject({
       statusCode: 400,
       headers: { 'content-type': 'application/problem+json' },
@@ -232,14 +232,14 @@ describe('the HTTP function, given an event of another source,', () => {
   });
 
   it.for(['a queue', 'S3', 'a warm-up ping', 'a rule of EventBridge', 'null'] as const)(
-    'fails the invocation, so that the event is not lost: %s',
+    'fails the invocation for %s, so that the event is not lost',
     async (source) => {
       await expect(answer(source)).rejects.toMatchObject({ code: 'InvalidRequest' });
     },
   );
 });
 
-it('handles the samples in events/', async () => {
+it('the HTTP function handles the sample events in events/', async () => {
   const served = await FUNCTIONS.http.open(new FakeDependencies())(sampleEvent('api-encrypt-iam'), lambdaContext());
   expect(served.statusCode).toBe(200);
 });

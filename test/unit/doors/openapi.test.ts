@@ -58,7 +58,7 @@ async function inTheClear(operation: OperationName, answer: unknown): Promise<un
 }
 
 describe('the OpenAPI example', () => {
-  it.for(OPERATION_NAMES)('of %s gets the documented answer', async (name) => {
+  it.for(OPERATION_NAMES)('of %s gets the answer that the document gives', async (name) => {
     const { asked, answered } = exampleOf(PATHS[`/v1/partitions/{partition}/${name}`]?.['post']);
     const answer = await send(request(name, asked));
     expect(answer.status).toBe(200);
@@ -71,25 +71,25 @@ describe('the OpenAPI example', () => {
 });
 
 describe('the OpenAPI document', () => {
-  it("has every operation and the door's other routes", async () => {
+  it('has every operation, and the other routes of the door', async () => {
     const operations = OPERATION_NAMES.map((name) => `/v1/partitions/{partition}/${name}`);
     expect(Object.keys(PATHS)).toEqual([...operations, '/v1/health', '/v1/openapi.json']);
     const event: Event = { ...sampleEvent('api-health-iam'), routeKey: 'GET /v1/openapi.json' };
     expect((await send(event)).body).toEqual(document);
   });
 
-  it('is generated from the schemas that check requests', () => {
+  it('comes from the schemas that check requests', () => {
     // JSON has no undefined members.
     expect(document).toEqual(JSON.parse(JSON.stringify(openApiDocument())));
   });
 
-  it('is served only to authorized callers, as health is', async () => {
+  it('is served only to authorized callers, as the health is', async () => {
     const event: Event = { ...sampleEvent('api-health-iam'), routeKey: 'GET /v1/openapi.json' };
     delete event.requestContext.authorizer;
     expect((await send(event)).body['code']).toBe('Unauthenticated');
   });
 
-  it.for(OPERATION_NAMES)('names for %s the scope that the door requires', async (name) => {
+  it.for(OPERATION_NAMES)('names the scope that the door requires for %s', async (name) => {
     const { security = [] } = PATHS[`/v1/partitions/{partition}/${name}`]?.['post'] ?? {};
     const { jwt: scopes = [] } = security.find(({ jwt }) => jwt !== undefined) ?? {};
     expect(security).toEqual([{ iam: [] }, { jwt: scopes }]);
@@ -104,7 +104,7 @@ describe('the OpenAPI document', () => {
   });
 
   it.for(['a', 'A-Z.a_z~0@9', 'x'.repeat(128), 'x'.repeat(129), '', '.', '..', '...', 'a b', 'a/b', 'a%41', 'a:b'])(
-    'and the door agree on which partitions are allowed: %j',
+    'agrees with the door on whether %j is a valid partition',
     async (partition) => {
       const { pattern, minLength, maxLength } = document.components.parameters.Partition.schema;
       const { length } = partition;
@@ -113,7 +113,7 @@ describe('the OpenAPI document', () => {
     },
   );
 
-  it('promises Retry-After exactly where a retry may help', () => {
+  it('promises Retry-After for exactly the answers that a retry may help', () => {
     const retryable = new Set(['503', '504']);
     const wrong: string[] = [];
     for (const [path, { post }] of Object.entries(PATHS)) {
@@ -128,22 +128,22 @@ describe('the OpenAPI document', () => {
     expect(wrong).toEqual([]);
   });
 
-  it.for(['encrypt-fields', 'decrypt-fields'])('states that %s may find no field', async (name) => {
+  it.for(['encrypt-fields', 'decrypt-fields'])('says that %s may fail because a field is missing', async (name) => {
     const answer = await send(request(name, { document: {}, fields: ['$.card'] }));
     expect(answer).toMatchObject({ status: 422, body: { code: 'FieldNotFound' } });
   });
 
-  it('gives no member a default, because generators treat members with a default as required', () => {
+  it('gives no member a default, because generators would make such members required', () => {
     expect(JSON.stringify(document.components.schemas)).not.toContain('"default":');
   });
 
   it.for([
     ['another member', { status: 200, headers: {}, body: { plaintext: '', more: 1 } }, /must NOT have additional/],
-    ['base64 that is none', { status: 200, headers: {}, body: { plaintext: 'a' } }, /must match pattern/],
+    ['malformed base64', { status: 200, headers: {}, body: { plaintext: 'a' } }, /must match pattern/],
     ['a status that it does not know', { status: 418, headers: {}, body: {} }, /418/],
     ['another type', { status: 200, headers: { 'content-type': 'text/plain' }, body: {} }, /text\/plain/],
     [
-      'no word for caches',
+      'no cache-control header',
       { status: 200, headers: { 'cache-control': undefined }, body: { plaintext: '' } },
       /without/,
     ],
@@ -154,7 +154,7 @@ describe('the OpenAPI document', () => {
       { status: 422, headers: {}, body: { code: 'RecordUnreadable', status: 400 } },
       /says 400/,
     ],
-  ] as const)('does not match an answer with %s', ([, { status, headers, body }, complaint]) => {
+  ] as const)('does not allow an answer with %s', ([, { status, headers, body }, complaint]) => {
     const type = status === 200 ? 'application/json' : 'application/problem+json';
     const problem = { type: 'urn:x', title: '', status, detail: '', requestId: '' };
     const answer = {
@@ -180,7 +180,7 @@ function schemasOf(part: unknown, place = '#'): [place: string, schema: unknown]
 
 const keys = (schema: unknown): string[] => Object.keys(schema as object);
 
-describe('for the generators of clients, the document', () => {
+describe('the document, for generators of clients,', () => {
   const schemas = schemasOf(document);
 
   it('has no boolean schema', () => {
@@ -197,7 +197,7 @@ describe('for the generators of clients, the document', () => {
     expect(composed.map(([place]) => place).filter((place) => !named.test(place))).toEqual([]);
   });
 
-  it('unites named schemas and says nothing else of them', () => {
+  it('builds unions from named schemas alone', () => {
     for (const [place, schema] of schemas) {
       const { anyOf, oneOf, allOf, ...rest } = schema as Record<string, Record<string, unknown>[]>;
       const united = anyOf ?? oneOf ?? allOf;
@@ -207,12 +207,12 @@ describe('for the generators of clients, the document', () => {
     }
   });
 
-  it('gives constants and enumerations a type', () => {
+  it('gives each constant and enumeration a type', () => {
     const untyped = schemas.filter(([, schema]) => keys(schema).some((key) => key === 'const' || key === 'enum'));
     expect(untyped.filter(([, schema]) => !('type' in (schema as object)))).toEqual([]);
   });
 
-  it('has one type of error', () => {
+  it('has only one type of error', () => {
     const contents = Object.values(PATHS)
       .flatMap((methods) => Object.values(methods))
       .flatMap(({ responses }) => Object.entries(responses ?? {}))
@@ -222,7 +222,7 @@ describe('for the generators of clients, the document', () => {
     for (const content of contents) expect(content).toMatchObject({ schema: { $ref: '#/components/schemas/Problem' } });
   });
 
-  it('names no schema as a built-in type of TypeScript, Python or Java', () => {
+  it('gives no schema the name of a built-in type of TypeScript, Python or Java', () => {
     const utilities = ['Record', 'Partial', 'Required', 'Readonly', 'Pick', 'Omit', 'Exclude', 'Extract', 'Awaited'];
     const others = ['Any', 'Exception', 'Integer', 'List', 'Long', 'Override', 'Thread', 'Type', 'Union'];
     const taken = new Set([...Object.getOwnPropertyNames(globalThis), ...utilities, ...others]);

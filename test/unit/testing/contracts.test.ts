@@ -196,6 +196,22 @@ describe('metastoreContract', () => {
     expect(await failuresOf(metastoreContract(open))).toContainEqual(expect.stringContaining('keeps a copy'));
   });
 
+  it.each(['load', 'loadLatest', 'loadRecent'] as const)(
+    'fails for a metastore whose %s returns what it keeps',
+    async (method) => {
+      const kept = new Map<string, unknown>();
+      const open = metastores((memory) => ({
+        [method]: async (id: never, created: never) => {
+          const name = `${id} ${created}`;
+          const found = kept.get(name) ?? (await memory[method](id, created));
+          kept.set(name, found);
+          return found;
+        },
+      }));
+      expect(await failuresOf(metastoreContract(open))).toContainEqual(expect.stringContaining('has loaded'));
+    },
+  );
+
   it('fails for a metastore that takes an outage for an absent row', async () => {
     const openFailing = metastores(() => ({
       load: async () => undefined,
@@ -216,6 +232,14 @@ describe('systemKeyStoreContract', () => {
       'lists rows in the wrong order',
       (memory) => ({ rows: async (id) => (await memory.rows(id)).toReversed() }),
       'lists all rows',
+    ],
+    [
+      'returns the rows that it keeps',
+      (memory) => {
+        const kept = new Map<string, ReturnType<MemoryMetastore['rows']>>();
+        return { rows: async (id) => kept.get(id) ?? kept.set(id, memory.rows(id)).get(id) ?? [] };
+      },
+      'has listed',
     ],
     [
       'replaces a key without a look at the row',
