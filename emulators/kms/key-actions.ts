@@ -24,7 +24,7 @@ const MAX_DESCRIPTION_LENGTH = 8192;
 /** KMS's limit on the on-demand rotations of one key. */
 const MAX_ROTATIONS = 25;
 
-/** The KMS actions that manage keys and aliases. They change the store in memory. The caller then saves the store. */
+/** The KMS actions that manage keys and aliases. They change only the store in memory, which the caller then saves. */
 export const KEY_ACTIONS: Readonly<Record<string, Action>> = {
   CreateKey: {
     members: ['Description', ...Object.keys(EMULATED)],

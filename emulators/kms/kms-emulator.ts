@@ -6,11 +6,11 @@ import { aliasArn, keyArn, KeyStore } from './key-store.ts';
 import { answerKms } from './protocol.ts';
 import { Regions, type KmsCall } from './regions.ts';
 
-/** Options of `startKmsEmulator`. */
+/** Options of {@link startKmsEmulator}. */
 export interface KmsEmulatorOptions {
   /** The port to listen on. If it is 0 or in use, the emulator listens on a free port. The default is 0. */
   readonly port?: number;
-  /** A file that keeps keys and aliases, unencrypted, across restarts. Without it they are only in memory. */
+  /** A file that keeps the keys and aliases across restarts, unencrypted. Without a file, they are only in memory. */
   readonly dataFile?: string;
   /** Called at the end of each KMS call. */
   readonly onCall?: (call: KmsCall) => void;
@@ -21,7 +21,7 @@ export interface KmsEmulator {
   readonly endpoint: string;
   /** Creates an alias with a new key in the default account, unless the alias exists. Returns both ARNs. */
   ensureKey(region: string, aliasName: string): Promise<{ keyArn: string; aliasArn: string }>;
-  /** Sets the fault of a region. @throws RangeError if the region has no key or the fault is invalid */
+  /** Sets the fault of a region. @throws RangeError if the region has no key, or if the fault is invalid */
   setFault(region: string, fault: FaultInput): void;
   clearFault(region: string): void;
   clearFaults(): void;
@@ -37,8 +37,8 @@ export interface KmsEmulator {
 const ACCOUNT = '111122223333';
 
 /**
- * Starts a KMS emulator on 127.0.0.1. It speaks the JSON protocol of KMS, so the AWS SDK of any language can call it.
- * It is for tests and local runs only, because it does not check signatures or policies.
+ * Starts a KMS emulator on 127.0.0.1. It speaks the JSON protocol of KMS, so AWS SDKs in all languages can call it. Use
+ * it only for tests and local runs, because it checks neither signatures nor policies.
  */
 export async function startKmsEmulator(options: KmsEmulatorOptions = {}): Promise<KmsEmulator> {
   const store = new KeyStore(options.dataFile);

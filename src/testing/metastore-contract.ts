@@ -13,10 +13,7 @@ import {
   type Opener,
 } from './contract-case.ts';
 import { noDeadline } from './hand-clock.ts';
-import { keyMeta, keyRecord } from './key-record.ts';
-
-/** An id of 2,048 bytes with control and format characters. */
-const LONG_ID = '_IK_\0\n\u001b\u0085\u202e\u2028\ufeff\ufffe\u{e0001}'.padEnd(2037, 'x');
+import { keyMeta, keyRecord, LONG_ID } from './key-record.ts';
 
 /** Options of {@link metastoreContract}. */
 export interface MetastoreContractOptions extends ContractOptions<Metastore> {
@@ -46,7 +43,7 @@ export function metastoreContract(open: Opener<Metastore>, options: MetastoreCon
   const { openFailing, longId = LONG_ID } = checkedOptions(open, options, OPTIONS);
   const cases: ContractCase[] = [
     {
-      name: 'loads a record as it was stored, field by field',
+      name: 'loads a record with the values that were stored',
       run: async () => {
         const metastore = await open();
         const system = keyRecord('_SK_fields', 60, { proof: Buffer.alloc(32, 3) });
@@ -59,7 +56,7 @@ export function metastoreContract(open: Opener<Metastore>, options: MetastoreCon
       },
     },
     {
-      name: 'loads a record with a long id that contains control and format characters',
+      name: 'loads a record with a long ID that contains control and format characters',
       run: async () => {
         const metastore = await open();
         const record = keyRecord(longId, 60, { parent: keyMeta('_SK_long', 60) });
@@ -69,7 +66,7 @@ export function metastoreContract(open: Opener<Metastore>, options: MetastoreCon
       },
     },
     {
-      name: 'loads no record for another id or another time',
+      name: 'loads no record for another ID or another date',
       run: async () => {
         const metastore = await open();
         const record = keyRecord('_SK_absent', 60);
@@ -82,7 +79,7 @@ export function metastoreContract(open: Opener<Metastore>, options: MetastoreCon
       },
     },
     {
-      name: 'loads the record with the latest time, independent of the order of storing',
+      name: 'loads the record with the latest date, whatever the order in which records were stored',
       run: async () => {
         const metastore = await open();
         for (const created of [9, 1000, 200]) await metastore.store(keyRecord('_SK_latest', created), deadline);
@@ -108,7 +105,7 @@ export function metastoreContract(open: Opener<Metastore>, options: MetastoreCon
       },
     },
     {
-      name: 'reports a second record with the same id and time as a duplicate, and keeps the first',
+      name: 'reports a second record with the same ID and date as a duplicate, and keeps the first',
       run: async () => {
         const metastore = await open();
         const first = keyRecord('_SK_duplicate', 60);
@@ -119,7 +116,7 @@ export function metastoreContract(open: Opener<Metastore>, options: MetastoreCon
       },
     },
     {
-      name: 'stores one of many concurrent records with the same id and time',
+      name: 'stores only one of many concurrent records with the same ID and date',
       run: async () => {
         const [first, second] = [await open(), await open()];
         const records = Array.from({ length: 20 }, (_, i) =>
@@ -134,7 +131,7 @@ export function metastoreContract(open: Opener<Metastore>, options: MetastoreCon
       },
     },
     {
-      name: 'keeps a copy of the sealed key, which later writes to the array do not change',
+      name: 'copies the sealed key, so that a caller may overwrite the array later',
       run: async () => {
         const metastore = await open();
         const record = keyRecord('_SK_kept', 60);

@@ -27,7 +27,7 @@ export function systemKeyStoreContract(open: Opener<Metastore & SystemKeyStore>)
   checkedOptions(open, {}, {});
   return [
     {
-      name: 'lists all rows of an id, latest first',
+      name: 'lists all rows of an ID, latest first',
       run: async () => {
         const metastore = await open();
         const times = Array.from({ length: 30 }, (_, i) => 60 * (i + 1));
@@ -60,7 +60,7 @@ export function systemKeyStoreContract(open: Opener<Metastore & SystemKeyStore>)
       },
     },
     {
-      name: 'keeps a copy of the renewed key, which later writes to the array do not change',
+      name: 'copies the renewed key, so that a caller may overwrite the array later',
       run: async () => {
         const metastore = await open();
         const record = keyRecord('_SK_copies', 60);
@@ -86,7 +86,7 @@ export function systemKeyStoreContract(open: Opener<Metastore & SystemKeyStore>)
       },
     },
     {
-      name: 'creates no row if the row of the key to replace is absent',
+      name: 'creates no row if the row whose key it should replace is absent',
       run: async () => {
         const metastore = await open();
         const record = keyRecord('_SK_replace_absent', 60);
@@ -95,7 +95,7 @@ export function systemKeyStoreContract(open: Opener<Metastore & SystemKeyStore>)
       },
     },
     {
-      name: 'lets one of many concurrent replacements of a key win',
+      name: 'accepts only one of many concurrent replacements of a key',
       run: async () => {
         const metastore = await open();
         const record = keyRecord('_SK_replace_race', 60);

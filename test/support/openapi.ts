@@ -12,7 +12,7 @@ export interface Answer {
   readonly body: Record<string, unknown>;
 }
 
-/** The document's description of one status of an operation. */
+/** What the document says about one status of an operation. */
 interface Response {
   readonly $ref?: string;
   readonly description?: string;
@@ -20,7 +20,7 @@ interface Response {
   readonly content?: Readonly<Record<string, unknown>>;
 }
 
-/** The document's description of one operation. */
+/** What the document says about one operation. */
 export interface DocumentedOperation {
   readonly requestBody?: { readonly content: { readonly 'application/json': { readonly example: unknown } } };
   readonly responses: Readonly<Record<string, Response>>;
@@ -38,15 +38,15 @@ const ajv = new Ajv2020({ strict: false, validateFormats: false });
 ajv.addSchema(document, DOCUMENT_URL);
 
 /**
- * Checks an answer of the HTTP door against the OpenAPI document: status, content type, headers and body. Paths that
- * the document lacks are not checked.
+ * Checks an answer of the HTTP door against the OpenAPI document: status, content type, headers and body. Does not
+ * check paths that the document lacks.
  * @throws Error if the answer differs from the document
  */
 export function mustConform(
   { routeKey, pathParameters, requestContext }: Event,
   { status, headers, body }: Answer,
 ): void {
-  // HEAD is answered as the documented GET, but without a body.
+  // A HEAD request is answered like the documented GET, but without a body.
   if (requestContext.http.method === 'HEAD' && status === 200) return;
   const path = routeKey.replace(/^\w+ /, '').replace('{operation}', pathParameters?.['operation'] ?? '');
   const method = routeKey.startsWith('POST ') ? 'post' : 'get';
@@ -70,10 +70,7 @@ export function mustConform(
   if (missing.length > 0) throw new Error(`${path} is answered ${status} without ${missing.join()}`);
 }
 
-/**
- * Checks what the document says of Keyfold's problems in descriptions, because the schema of every error is the same.
- * @param response the documented response of the operation, if the document has the operation
- */
+/** Checks what the document's descriptions say about problems, because all errors have the same schema. */
 function mustBeProblem(status: number, body: Answer['body'], response?: Response): void {
   const missing = ['type', 'title', 'status', 'code', 'detail', 'requestId'].filter((name) => !(name in body));
   if (missing.length > 0) throw new Error(`a problem has no ${missing.join()}`);
@@ -86,14 +83,14 @@ function mustBeProblem(status: number, body: Answer['body'], response?: Response
     throw new Error(`${code} and the documented Retry-After disagree on retryAfterSeconds`);
 }
 
-/** @param pointer into the document, to a schema */
+/** @param pointer a JSON pointer to a schema in the document */
 function mustFit(pointer: string, value: unknown): void {
   const validate = ajv.getSchema(DOCUMENT_URL + pointer);
   if (validate === undefined) throw new Error(`the document has no schema at ${pointer}`);
   if (validate(value) !== true) throw new Error(`not as ${pointer} says: ${ajv.errorsText(validate.errors)}`);
 }
 
-/** Returns the response itself, or the one that its `$ref` names. */
+/** Returns the response, or the response to which its `$ref` points. */
 export function responseOf(given: Response): Response {
   if (given.$ref === undefined) return given;
   const name = given.$ref.replace('#/components/responses/', '');

@@ -15,7 +15,7 @@ it.for([
     (endpoint: string) =>
       new SQSClient({ endpoint, region, credentials }).send(new CreateQueueCommand({ QueueName: 'q' })),
   ],
-] as const)('emulators/%s/main.ts prints its endpoint, answers a call and ends on SIGTERM', async ([name, call]) => {
+] as const)('emulators/%s/main.ts prints its endpoint, answers a call, and ends on SIGTERM', async ([name, call]) => {
   const file = join(import.meta.dirname, '..', '..', '..', 'emulators', name, 'main.ts');
   const child = spawn(process.execPath, [file, '--port', '0'], { stdio: ['ignore', 'pipe', 'inherit'] });
   const ended = once(child, 'exit');

@@ -1,4 +1,4 @@
-/** Packages the app with osls, and reads from docs/reference/metrics.md which metrics exist. */
+/** Packages the app with osls, and reads from docs/reference/metrics.md which metrics there are. */
 import { execFile } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -33,7 +33,10 @@ interface OslsState {
   readonly service: { readonly provider: AppPackage['stack'] };
 }
 
-/** The opposite of each option in the example, with a topic, and with a key for the functions' environment. */
+/**
+ * Each option of the example turned into its opposite, with a topic for alarms and with keys for the functions'
+ * environment.
+ */
 export const FLIPPED = {
   http: {
     auth: 'jwt',
@@ -57,7 +60,7 @@ export const FLIPPED = {
   settings: { KEYFOLD_ON_KEY_REFUSED: 'fail', KEYFOLD_EXPIRE_AFTER_MS: '2592000000' },
 };
 
-/** Packages the example, with some changes, for a region. It uses dist/ and builds that if it is missing. */
+/** Packages the example, with some changes, for a region. Builds dist/ first if it is missing. */
 export async function packageExample(changed: object, region = 'us-west-2'): Promise<AppPackage> {
   if (!existsSync(join(root, 'dist', 'handlers', 'api'))) {
     await promisify(execFile)(process.execPath, ['scripts/build.ts'], { cwd: root });

@@ -47,7 +47,7 @@ it('the examples compile under the strict options of this repository', async () 
 
 describe.each([
   ['write-a-kms-plug-in.md', 11],
-  ['write-a-metastore.md', 16],
+  ['write-a-metastore.md', 18],
 ])('the example of docs/how-to/%s', (page, cases) => {
   it('passes every case of the contract', async () => {
     const names = examples[page] ?? [];

@@ -1,4 +1,4 @@
-/** Tests the structure of the source: which folder may import which, and which files may use the process. */
+/** Tests the structure of the source: which folder may import which others, and which files may use the process. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, relative, sep } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -33,9 +33,9 @@ const SHARED_WITH_CLIENT = [
   'operations/operation-name.ts',
   'records/fast-paths.ts',
 ];
-/** The only file besides the container that may use `process`. */
+/** The only file other than the container that may use `process`. */
 const CLI_ENTRY = join(root, 'src', 'cli', 'main.ts');
-/** The entry of the library. It gives StaticKms the environment if the caller does not. */
+/** The entry of the library. It passes the environment to StaticKms if the caller does not. */
 const LIBRARY_ENTRY = join(root, 'src', 'index.ts');
 
 /** The modules that every folder may import. */
@@ -43,7 +43,7 @@ const FLOOR = ['input', 'errors.ts'];
 /** The modules that the key lifecycle and all folders above it may import. */
 const CORE = [...FLOOR, 'crypto', 'async', 'records'];
 
-/** The folders of src and the packages that each folder of src may import besides itself. */
+/** What each folder of src may import besides its own files: other folders of src, and packages. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   input: ['node:util/types'],
   'errors.ts': ['input'],
@@ -141,7 +141,7 @@ function homeOf(file: string): string {
   return relative(join(root, 'src'), file).split(sep)[0] ?? '';
 }
 
-describe('the source', () => {
+describe('the source code', () => {
   it.for(filesOf('src').map((file) => relative(root, file)))(
     '%s imports only modules that its folder may import',
     (name) => {
@@ -155,7 +155,7 @@ describe('the source', () => {
     },
   );
 
-  it('has handlers that import only the container and a door, without a condition', () => {
+  it('has handlers that import only the container and a door, and decide nothing', () => {
     for (const file of filesOf('handlers')) {
       expect(importsOf(file).filter((home) => !['container.ts', 'doors'].includes(home))).toEqual([]);
       expect(readFileSync(file, 'utf8')).not.toMatch(/\bif\b|\?/);
@@ -169,7 +169,7 @@ describe('the source', () => {
     }
   });
 
-  it('builds adapters only in the container and in the testing kit, and reads the environment only there and at two entries', () => {
+  it('makes adapters only in the container and in the testing kit, and reads the environment only in the container and two entries', () => {
     const files = filesOf('src').filter((file) => homeOf(file) !== 'container.ts');
     const others = files.filter((file) => homeOf(file) !== 'testing');
     for (const file of others) expect(ADAPTERS.test(codeOf(file))).toBe(false);

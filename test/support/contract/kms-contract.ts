@@ -28,15 +28,15 @@ export interface KmsUnderTest {
 
 /** Features of KMS that an emulator lacks. The contract does not test them. */
 export interface Lacks {
-  /** The emulator goes on using a key that is disabled or pending deletion. */
+  /** The emulator lets a key be used while the key is disabled or pending deletion. */
   readonly keyStates?: boolean;
-  /** The emulator does not check whether the key that Decrypt names is the key that encrypted. */
+  /** The emulator ignores whether the key that Decrypt names is the key that encrypted. */
   readonly keyIdOnDecrypt?: boolean;
 }
 
 const REGIONS = ['us-west-2', 'us-east-1', 'eu-west-1'] as const;
 
-/** The key ARNs or alias ARNs of some regions, in the form of the option `keys` of AwsKms. */
+/** The ARNs of keys or aliases in some regions, as the option `keys` of AwsKms takes them. */
 function select(
   keys: Record<string, { key: string; alias: string }>,
   what: 'key' | 'alias',
@@ -52,7 +52,7 @@ function openFailing(): AwsKms {
   return new AwsKms({ keys, preferredRegion: region, endpoint: 'http://127.0.0.1:9', failover: { maxRounds: 1 } });
 }
 
-/** The behaviour of KMS that Keyfold relies on, and AwsKms on top of it, tested over HTTP. */
+/** Tests the behaviour of KMS on which Keyfold relies, and AwsKms on top of it, over HTTP. */
 export function awsKmsContract(name: string, start: () => Promise<KmsUnderTest>, lacks: Lacks = {}): void {
   describe(`the KMS of ${name}`, () => {
     let server: KmsUnderTest;
@@ -98,7 +98,7 @@ export function awsKmsContract(name: string, start: () => Promise<KmsUnderTest>,
     };
     runContract('AwsKms as a KMS', kmsContract(open, { openFailing }));
 
-    it('AwsKms wraps in every region, and any one region unwraps alone', async () => {
+    it('lets AwsKms wrap a key in every region, and unwrap it in any one of them', async () => {
       const keys = await makeKeys();
       const systemKey = Buffer.alloc(32, 5);
       const wrapped = await wrappedBy(kmsOver(select(keys, 'key', ...REGIONS)), systemKey, noDeadline());
@@ -108,7 +108,7 @@ export function awsKmsContract(name: string, start: () => Promise<KmsUnderTest>,
       }
     });
 
-    it('AwsKms configured with aliases writes the ARNs of the keys behind them into the wraps', async () => {
+    it('lets AwsKms write key ARNs into the wraps, even if it is configured with aliases', async () => {
       const keys = await makeKeys();
       const wrapped = await wrappedBy(kmsOver(select(keys, 'alias', ...REGIONS)), Buffer.alloc(32, 5), noDeadline());
       const { kmsKeks } = JSON.parse(Buffer.from(wrapped).toString()) as { kmsKeks: { region: string; arn: string }[] };
@@ -117,7 +117,7 @@ export function awsKmsContract(name: string, start: () => Promise<KmsUnderTest>,
       );
     });
 
-    it('AwsKms unwraps a key that it wrapped before its alias was moved to a new key', async () => {
+    it('lets AwsKms unwrap a key even if its alias has moved to a new key since', async () => {
       const keys = await makeKeys();
       const [region] = REGIONS;
       const kms = kmsOver(select(keys, 'alias', region));
@@ -127,7 +127,7 @@ export function awsKmsContract(name: string, start: () => Promise<KmsUnderTest>,
       expect(await keyOf(kms.unwrap(wrapped, noDeadline()))).toEqual(Buffer.alloc(32, 5));
     });
 
-    it('AwsKms unwraps a key of Asherah that names an alias, even after the alias has moved', async () => {
+    it('lets AwsKms unwrap a key that Asherah wrapped under an alias, even if the alias has moved', async () => {
       const keys = await makeKeys();
       const [region] = REGIONS;
       const { key = '', alias = '' } = keys[region] ?? {};
@@ -140,7 +140,7 @@ export function awsKmsContract(name: string, start: () => Promise<KmsUnderTest>,
       expect(await keyOf(kms.unwrap(asAsherah, noDeadline()))).toEqual(Buffer.alloc(32, 5));
     });
 
-    it('answers with the ARN of the key if a request names an ARN, an id or an alias', async () => {
+    it('answers with the ARN of the key if a request names an ARN, an ID or an alias', async () => {
       const [region] = REGIONS;
       const { key = '', alias = '' } = (await makeKeys())[region] ?? {};
       const kms = client(region);
@@ -158,7 +158,7 @@ export function awsKmsContract(name: string, start: () => Promise<KmsUnderTest>,
       expect(Aliases).toMatchObject([{ AliasArn: alias, TargetKeyId: key.replace(/.*\//, '') }]);
     });
 
-    it('requires the encryption context of Encrypt in Decrypt', async () => {
+    it('requires the same encryption context for Decrypt as for Encrypt', async () => {
       const [region] = REGIONS;
       const KeyId = await makeKey(region);
       const kms = client(region);
@@ -174,7 +174,7 @@ export function awsKmsContract(name: string, start: () => Promise<KmsUnderTest>,
       }
     });
 
-    it('refuses a ciphertext of another region, and garbage', async () => {
+    it('refuses a ciphertext of another region, and one that is garbage', async () => {
       const KeyId = await makeKey('us-west-2');
       const { CiphertextBlob } = await client('us-west-2').send(
         new EncryptCommand({ KeyId, Plaintext: Buffer.from('x') }),
@@ -191,9 +191,9 @@ export function awsKmsContract(name: string, start: () => Promise<KmsUnderTest>,
       await expect(client('us-west-2').send(command)).rejects.toMatchObject({ name: 'NotFoundException' });
     });
 
-    // Tests of features that the emulator lacks are not registered, so that no skipped test appears in the results.
+    // Tests of features that the emulator lacks are not registered, so that the results contain no skipped test.
     if (lacks.keyStates !== true) {
-      it('refuses a key that is disabled or pending deletion, and accepts it when it is enabled again', async () => {
+      it('refuses a key while it is disabled or about to be deleted, and accepts it again once it is enabled', async () => {
         const KeyId = await makeKey('us-west-2');
         const kms = client('us-west-2');
         const command = new GenerateDataKeyCommand({ KeyId, KeySpec: 'AES_256' });
@@ -207,7 +207,7 @@ export function awsKmsContract(name: string, start: () => Promise<KmsUnderTest>,
     }
 
     if (lacks.keyIdOnDecrypt !== true) {
-      it('refuses to decrypt with another key than the one that encrypted', async () => {
+      it('refuses to decrypt with a key other than the one that encrypted', async () => {
         const [one, other] = [await makeKey('us-west-2'), await makeKey('us-west-2')];
         const kms = client('us-west-2');
         const { CiphertextBlob } = await kms.send(new EncryptCommand({ KeyId: one, Plaintext: Buffer.from('x') }));

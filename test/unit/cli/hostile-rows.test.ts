@@ -1,4 +1,7 @@
-/** Tests key rows from an attacker. Such a row must not control the operator's terminal or hide other rows. */
+/**
+ * Tests the output for key rows that an attacker wrote. Such rows must neither control the operator's terminal nor hide
+ * other rows.
+ */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { openKms } from '../../../src/container.ts';
@@ -20,7 +23,7 @@ const UNPRINTABLE = /[^\P{Cc}\n]|[\p{Cf}\p{Cs}\p{Zl}\p{Zp}\u3164]/u;
 const anyText = fc.array(fc.nat({ max: 0x10_ff_ff })).map((codes) => String.fromCodePoint(...codes));
 
 /**
- * Runs a command on a table of these rows and returns its output. If there is an `answer`, an operator types it at the
+ * Runs a command on a table with these rows, and returns its output. If `answer` is given, an operator types it at the
  * terminal.
  */
 async function keyfold(

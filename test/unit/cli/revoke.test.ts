@@ -20,7 +20,7 @@ beforeAll(async () => {
 });
 afterAll(() => world.stop());
 
-/** Each test has its own key ID with two rows. */
+/** Each test has a key ID of its own, with two rows. */
 beforeEach(async () => {
   serial += 1;
   id = `_IK_tenant-${serial}_orders_shop`;
@@ -28,7 +28,7 @@ beforeEach(async () => {
     await world.put(keyRecord(id, created, { parent: keyRecord('_SK_orders_shop', 60) }));
 });
 
-/** Returns which of the key's two rows are revoked. */
+/** Says for each of the key's two rows whether it is revoked. */
 async function revoked(): Promise<boolean[]> {
   const rows = [60, 120].map((created) => {
     const meta = keyRecord(id, created);
@@ -196,7 +196,7 @@ describe('keys revoke', () => {
 
 /**
  * Runs the CLI in this process with an operator who types `answer` at the terminal.
- * @param update replaces the update of the row
+ * @param update the function to call instead of the update of the row
  */
 async function atTerminal(
   args: readonly string[],

@@ -3,7 +3,7 @@ import { fieldPathFaults } from '../../../src/operations/field-path-faults.ts';
 import { selectValues } from '../../../src/operations/field-paths.ts';
 import { locateValues } from '../../../src/operations/json-text.ts';
 
-describe('fieldPathFaults finds a fault in paths that no document can satisfy:', () => {
+describe('fieldPathFaults finds a fault, because no document can satisfy these paths:', () => {
   it.for([
     [['$.a', '$.a.b'], '[1] selects only values inside those of [0]'],
     [['$.a.b', '$.a'], '[0] selects only values inside those of [1]'],
@@ -52,7 +52,7 @@ describe('fieldPathFaults finds a fault in paths that no document can satisfy:',
   });
 });
 
-describe('fieldPathFaults accepts paths that some document satisfies:', () => {
+describe('fieldPathFaults finds no fault, because a document can satisfy these paths:', () => {
   it.for([
     [['$.a', '$.b'], { a: 1, b: 1 }],
     [['$.a', '$..b'], { a: 1, b: 1 }],

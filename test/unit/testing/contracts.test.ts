@@ -153,22 +153,22 @@ describe('metastoreContract', () => {
     [
       'loses the proof of a row',
       (memory) => ({ store: (record) => memory.store({ ...record, proof: undefined }) }),
-      'field by field',
+      'values that were stored',
     ],
     [
       'loses the revocation of a row',
       (memory) => ({ store: (record) => memory.store({ ...record, revoked: false }) }),
-      'field by field',
+      'values that were stored',
     ],
     [
       'does not tell upper case from lower case',
       (memory) => ({ load: (id, created) => memory.load(id.replace('_sk_', '_SK_') as typeof id, created) }),
-      'another id or another time',
+      'another ID or another date',
     ],
     [
       'takes any row for the latest',
       (memory) => ({ loadLatest: async (id) => (await memory.rows(id)).at(-1) }),
-      'with the latest time',
+      'with the latest date',
     ],
     [
       'returns recent rows in the wrong order',
@@ -180,7 +180,7 @@ describe('metastoreContract', () => {
       (memory) => ({ store: async (record) => memory.store(record).then(() => 'stored' as const) }),
       'as a duplicate',
     ],
-    ['takes an outage for a duplicate', () => ({ store: async () => 'duplicate' as const }), 'field by field'],
+    ['takes an outage for a duplicate', () => ({ store: async () => 'duplicate' as const }), 'values that were stored'],
   ])('fails for a metastore that %s', async (_name, changeOf, failure) => {
     expect(await failuresOf(metastoreContract(metastores(changeOf)))).toContainEqual(expect.stringContaining(failure));
   });
@@ -194,7 +194,7 @@ describe('metastoreContract', () => {
       },
       load: async (id, created) => rows.get(`${id} ${created}`),
     }));
-    expect(await failuresOf(metastoreContract(open))).toContainEqual(expect.stringContaining('keeps a copy'));
+    expect(await failuresOf(metastoreContract(open))).toContainEqual(expect.stringContaining('copies the sealed key'));
   });
 
   it.each(['load', 'loadLatest', 'loadRecent'] as const)(
