@@ -84,11 +84,14 @@ export const NEVER_LOADED: Plugin = {
   },
 };
 
-/** Reduces the package.json of each SDK client to its version, the only member that the SDK's user agent reads. */
+/**
+ * Reduces each package.json to its version. The user agents of the SDK's clients and `keyfold --version` read nothing
+ * else.
+ */
 export const VERSION_ALONE: Plugin = {
   name: 'version-alone',
   setup: (bundler) => {
-    bundler.onLoad({ filter: /@aws-sdk\/client-[\w-]+\/package\.json$/ }, async ({ path }) => {
+    bundler.onLoad({ filter: /\/package\.json$/ }, async ({ path }) => {
       const { version } = JSON.parse(await readFile(path, 'utf8')) as { version: string };
       return { contents: JSON.stringify({ version }), loader: 'json' };
     });

@@ -8,16 +8,19 @@ import type { ScheduleDoorOptions } from './doors/schedule.ts';
 import { toKeyfoldError } from './doors/problem.ts';
 import { createTelemetry, type Telemetry } from './doors/telemetry.ts';
 import { invalidConfiguration } from './errors.ts';
+import type { KmsInspector, TableInspector } from './maintenance/inspection.ts';
 import type { KeyTable } from './maintenance/key-table.ts';
 import type { KeyManagementService } from './envelope/ports.ts';
 import { SessionFactory } from './envelope/session-factory.ts';
 import { SystemKeyMaintenance } from './maintenance/system-key-maintenance.ts';
 import { AwsKms } from './kms/aws-kms.ts';
+import { AwsKmsInspector } from './kms/aws-kms-inspector.ts';
 import type { KmsEvents } from './kms/failover.ts';
 import type { RegionState } from './kms/region-health.ts';
 import { StaticKms } from './kms/static-kms.ts';
 import type { VaultKms } from './kms/vault/vault-kms.ts';
 import type { DynamoDbMetastoreOptions } from './metastore/dynamodb-options.ts';
+import { DynamoDbInspector } from './metastore/dynamodb-inspector.ts';
 import { DynamoDbKeyTable } from './metastore/dynamodb-key-table.ts';
 import { DynamoDbMetastore } from './metastore/dynamodb-metastore.ts';
 import { SqsQueues } from './sqs/sqs-queues.ts';
@@ -69,16 +72,16 @@ export async function buildMaintenance(): Promise<ScheduleDoorOptions> {
   };
 }
 
-/** Opens the key table for an operator's command. It makes no call to DynamoDB. */
-export function openKeyTable(options: DynamoDbMetastoreOptions): KeyTable {
-  return new DynamoDbKeyTable(options);
-}
-
-/** Opens the KMS for an operator's command. It makes no call to KMS. */
-export async function openKms(config: KmsConfig): Promise<KeyManagementService> {
-  if (config.kind === 'static') return new StaticKms(config.masterKey, process.env, config.override);
-  return openRegionalKms(config);
-}
+/** Opens what the operator's commands use. Opening makes no call. */
+export const operatorAdapters = {
+  openTable: (options: DynamoDbMetastoreOptions): KeyTable => new DynamoDbKeyTable(options),
+  openKms: async (config: KmsConfig): Promise<KeyManagementService> => {
+    if (config.kind === 'static') return new StaticKms(config.masterKey, process.env, config.override);
+    return openRegionalKms(config);
+  },
+  inspectTable: (options: DynamoDbMetastoreOptions): TableInspector => new DynamoDbInspector(options, Date.now),
+  inspectKms: (region: string, keyArn: string): KmsInspector => new AwsKmsInspector(region, keyArn, Date.now),
+};
 
 /** Opens AWS KMS, or Vault. Only the functions that use Vault load its code. */
 async function openRegionalKms(

@@ -18,6 +18,8 @@ export interface EmulatedKey extends Place {
   readonly backingKeys: string[];
   state: 'Enabled' | 'Disabled' | 'PendingDeletion';
   deletionSeconds?: number | undefined;
+  /** The days between automatic rotations. Absent if KMS does not rotate the key automatically. */
+  rotationDays?: number | undefined;
 }
 
 /** An alias of a key in the same region and account. */

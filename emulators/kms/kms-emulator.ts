@@ -19,7 +19,10 @@ export interface KmsEmulatorOptions {
 /** A running emulator of AWS KMS. One endpoint serves all regions. */
 export interface KmsEmulator {
   readonly endpoint: string;
-  /** Creates an alias with a new key in the default account, unless the alias exists. Returns both ARNs. */
+  /**
+   * Creates an alias with a new key in the default account, unless the alias exists. The key rotates every year, as a
+   * key of `infra/keys.yml` does. Returns both ARNs.
+   */
   ensureKey(region: string, aliasName: string): Promise<{ keyArn: string; aliasArn: string }>;
   /** Sets the fault of a region. @throws RangeError if the region has no key, or if the fault is invalid */
   setFault(region: string, fault: FaultInput): void;
@@ -35,6 +38,7 @@ export interface KmsEmulator {
 }
 
 const ACCOUNT = '111122223333';
+const ROTATION_DAYS = 365;
 
 /**
  * Starts a KMS emulator on 127.0.0.1. It speaks the JSON protocol of KMS, so AWS SDKs in all languages can call it. Use
@@ -53,7 +57,9 @@ export async function startKmsEmulator(options: KmsEmulatorOptions = {}): Promis
     ensureKey: async (region, name) => {
       const place = { region, account: ACCOUNT };
       if (store.alias(place, name) === undefined) {
-        store.setAlias(place, name, store.createKey(place, 'made by keyfold').keyId);
+        const key = store.createKey(place, 'made by keyfold');
+        key.rotationDays = ROTATION_DAYS;
+        store.setAlias(place, name, key.keyId);
         await store.save();
       }
       return { keyArn: keyArn(store.find(place, name)), aliasArn: aliasArn({ ...place, name, keyId: '' }) };

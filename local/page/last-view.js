@@ -72,7 +72,7 @@ function callView({ service, region, action, keyId, outcome }) {
 /** Explains the cost of a request by its calls. It says that keys were in memory only if the request used keys. */
 function explain({ calls, ok }, usedKeys) {
   if (!ok && calls.length === 0) return 'Refused without a call to KMS or DynamoDB.';
-  if (calls.length === 0) return usedKeys ? 'No call: its keys were in memory.' : 'No call: no field changed.';
+  if (calls.length === 0) return usedKeys ? 'No call: the keys were in memory.' : 'No call: no field changed.';
   const kms = calls.filter(({ service }) => service === 'KMS');
   const failed = [...new Set(kms.filter(({ outcome }) => outcome !== 'ok').map(({ region }) => region))];
   const answered = [...new Set(kms.filter(({ outcome }) => outcome === 'ok').map(({ region }) => region))];

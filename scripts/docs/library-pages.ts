@@ -2,6 +2,7 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { format, resolveConfig } from 'prettier';
+import { withUniqueHeadings } from './library-headings.ts';
 import { run } from './run.ts';
 import { LIBRARY_FOLDER, type Pages } from './written-pages.ts';
 
@@ -40,7 +41,7 @@ export async function libraryPages(root: string, tools: string): Promise<Pages> 
       const heading = `# \`${name}\`\n\n${purpose}\n`;
       pages[`${LIBRARY_FOLDER}/${page}`] = await formatted(
         root,
-        text.replace(/^# .*\n/, () => heading),
+        withUniqueHeadings(text).replace(/^# .*\n/, () => heading),
       );
       list.push(`- [${name}](library/${page}): ${purpose.split(/(?<=\.)\s/)[0] ?? ''}`);
     }

@@ -23,13 +23,10 @@ export function faultsIn(file: string, text: string): string[] {
 /** What is wrong with the prose of a Markdown file, outside of code. Tables may be wide. */
 export function markdownFaultsIn(file: string, text: string): string[] {
   const wide = proseLines(text).filter(({ content }) => content.length > WIDTH && !UNBREAKABLE.test(content));
-  const passages = markdownPassages(file, text).map((one) => ({
-    ...one,
-    text: one.text.replaceAll(/`[^`]*`/g, '`code`'),
-  }));
+  const prose = text.replaceAll(/`[^`\n]+`/g, '`code`');
   return [
     ...wide.map(({ line, content }) => `${file}:${line}: ${content.length} columns`),
-    ...passages.flatMap(phrasesIn),
+    ...markdownPassages(file, prose).flatMap(phrasesIn),
   ];
 }
 

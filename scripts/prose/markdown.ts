@@ -28,7 +28,7 @@ export function proseLines(text: string): { readonly line: number; readonly cont
 
 /** The paragraphs, headings, list items and table rows of a Markdown file. */
 export function markdownPassages(file: string, text: string): Passage[] {
-  const passages: { line: number; lastLine: number; text: string }[] = [];
+  const passages: { file: string; line: number; lastLine: number; text: string }[] = [];
   for (const { line, content } of proseLines(text)) {
     if (content.trim() === '' || content.startsWith('<!--')) continue;
     const last = passages.at(-1);
@@ -36,7 +36,7 @@ export function markdownPassages(file: string, text: string): Passage[] {
     const continues = last?.lastLine === line - 1 && !BEGINS.test(content) && !last.text.startsWith('#');
     if (last !== undefined && continues && !isTable)
       Object.assign(last, { text: `${last.text} ${content.trim()}`, lastLine: line });
-    else passages.push({ line, lastLine: line, text: content.trim() });
+    else passages.push({ file, line, lastLine: line, text: content.trim() });
   }
-  return passages.map((passage) => ({ file, ...passage }));
+  return passages;
 }

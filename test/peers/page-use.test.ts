@@ -166,7 +166,7 @@ describe('a request that needs no key', () => {
   it('looks different from one whose keys were in memory', async () => {
     await underTest.press('Encrypt', /^Encrypted/);
     await underTest.press('Decrypt', /^Decrypted/);
-    expect(await why()).toBe('No call: its keys were in memory.');
+    expect(await why()).toBe('No call: the keys were in memory.');
   });
 });
 

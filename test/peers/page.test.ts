@@ -116,7 +116,7 @@ describe('a text on the page', () => {
 
 describe('a context on the page', () => {
   it('binds a record and the fields of a document, which then decrypt only with that context', async () => {
-    await page.getByLabel('Context (JSON)').fill('{"table":"users","id":"42"}');
+    await page.getByLabel('Context (optional)').fill('{"table":"users","id":"42"}');
     await page.getByLabel('as a compact string').check();
     await press('Encrypt', /^Encrypted/);
     expect(await page.getByLabel('Encrypted record').inputValue()).toMatch(/^kf2\./);
@@ -126,7 +126,7 @@ describe('a context on the page', () => {
     await press('Encrypt fields', /^Fields encrypted/);
     expect(await page.getByLabel('Document with encrypted fields').inputValue()).toContain('"kf2j.');
     await press('Decrypt all', /^Fields decrypted/);
-    await page.getByLabel('Context (JSON)').fill('');
+    await page.getByLabel('Context (optional)').fill('');
     await page.getByRole('button', { name: 'Decrypt all' }).click();
     await page.locator('.problem').waitFor();
     expect(await page.locator('.problem').innerText()).toMatch(/^422 ContextRequired/);

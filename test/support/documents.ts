@@ -33,7 +33,7 @@ export interface CodeBlock {
   /** The word after the language, if any: the block is a file of that name. */
   readonly fileName: string;
   readonly code: string;
-  /** The text of the nearest heading above the block. */
+  /** The text of the nearest heading, or label in bold, above the block. */
   readonly heading: string;
 }
 
@@ -50,7 +50,7 @@ export function codeBlocksOf(file: string): CodeBlock[] {
       const { line: at, code, language: its, fileName: name } = open;
       blocks.push({ file, line: at, language: its, fileName: name, code: code.join('\n'), heading });
       open = undefined;
-    } else if (open === undefined) heading = /^#+ (.*)$/.exec(line)?.[1] ?? heading;
+    } else if (open === undefined) heading = /^(?:#+ |\*\*)(.*?)(?:\*\*)?$/.exec(line)?.[1] ?? heading;
     else open.code.push(line.slice(open.indent));
   }
   return blocks;

@@ -16,8 +16,14 @@ export type DynamoDbFault =
   | { readonly kind: 'answer held back' }
   /** Another process acts before the call. */
   | { readonly kind: 'overtaken'; readonly by: () => Promise<unknown> }
-  /** The proxy changes the text of the emulator's answer. */
-  | { readonly kind: 'edited'; readonly edit: (answer: string) => string };
+  /** The proxy changes the text of the emulator's answer, and sends these headers with it. */
+  | {
+      readonly kind: 'edited';
+      readonly edit: (answer: string) => string;
+      readonly headers?: Readonly<Record<string, string>>;
+    }
+  /** The proxy answers by itself, for an action that the emulator lacks. */
+  | { readonly kind: 'answered'; readonly answer: object; readonly headers?: Readonly<Record<string, string>> };
 
 /** Returns the fault for a call such as `Put SK`. Undefined for no fault. */
 export type FaultOf = (call: string) => DynamoDbFault | undefined;
@@ -71,6 +77,9 @@ export class DynamoDbProxy {
       case 'error':
         response.writeHead(fault.status, JSON_TYPE).end(JSON.stringify({ __type: fault.name, message: 'asked for' }));
         return;
+      case 'answered':
+        response.writeHead(200, { ...JSON_TYPE, ...fault.headers }).end(JSON.stringify(fault.answer));
+        return;
       case 'overtaken':
         await fault.by();
         break;
@@ -83,7 +92,9 @@ export class DynamoDbProxy {
     const { status, text } = await forward(emulator, request, body);
     if (fault?.kind === 'answer held back') return;
     if (fault?.kind === 'answer lost') request.socket.destroy();
-    else response.writeHead(status, JSON_TYPE).end(fault?.kind === 'edited' ? fault.edit(text) : text);
+    else if (fault?.kind === 'edited')
+      response.writeHead(status, { ...JSON_TYPE, ...fault.headers }).end(fault.edit(text));
+    else response.writeHead(status, JSON_TYPE).end(text);
   }
 }
 

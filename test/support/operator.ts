@@ -5,7 +5,7 @@ import { DynamoDBClient, PutItemCommand } from '@aws-sdk/client-dynamodb';
 import { createKeyTable, startDynamoDb } from '../../local/dynamodb.ts';
 import { runCli } from '../../src/cli/program.ts';
 import type { Environment } from '../../src/config/app-config.ts';
-import { openKeyTable, openKms } from '../../src/container.ts';
+import { operatorAdapters } from '../../src/container.ts';
 import { DynamoDbMetastore, SessionFactory, StaticKms, type EnvelopeKeyRecord } from '../../src/index.ts';
 import { encodeKeyItem, type KeyItem } from '../../src/metastore/dynamodb-item.ts';
 import { DAY_MS, HandClock } from './fakes.ts';
@@ -65,8 +65,8 @@ export class OperatorFixture {
       },
       caller: { user: userInfo().username, host: hostname() },
       now: this.clock.now,
-      openTable: openKeyTable,
-      openKms,
+      ...operatorAdapters,
+      version: '0.0.0',
     });
     return { code, ...said };
   }

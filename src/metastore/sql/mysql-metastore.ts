@@ -18,8 +18,8 @@ export interface MySqlConnection {
   release(): void;
   destroy(): void;
   readonly threadId: number | null;
-  /** The driver's connection, without promises. */
-  readonly connection: object;
+  /** The driver's connection without promises, which stays the same between uses. */
+  readonly connection?: object;
 }
 
 /** The options of {@link MySqlMetastore}. */
@@ -162,7 +162,7 @@ class Connections implements SqlPool<MySqlConnection> {
 
   /** The driver wraps its connection in a new object for each use. */
   identityOf(connection: MySqlConnection): object {
-    return connection.connection;
+    return connection.connection ?? connection;
   }
 
   release(connection: MySqlConnection): void {

@@ -11,8 +11,10 @@ import {
   DescribeKeyCommand,
   DisableKeyCommand,
   EnableKeyCommand,
+  EnableKeyRotationCommand,
   EncryptCommand,
   GenerateDataKeyCommand,
+  GetKeyRotationStatusCommand,
   KMSClient,
   ListAliasesCommand,
   ListKeysCommand,
@@ -204,6 +206,8 @@ describe('KMS emulator: keys', () => {
     ['ScheduleKeyDeletion', ScheduleKeyDeletionCommand],
     ['CancelKeyDeletion', CancelKeyDeletionCommand],
     ['RotateKeyOnDemand', RotateKeyOnDemandCommand],
+    ['EnableKeyRotation', EnableKeyRotationCommand],
+    ['GetKeyRotationStatus', GetKeyRotationStatusCommand],
     ['ListAliases', ListAliasesCommand],
   ] as const)('%s accepts a key ID or a key ARN, and refuses an alias', async ([, command]) => {
     const Command = command as typeof DisableKeyCommand;

@@ -24,3 +24,13 @@ it.for([
   expect(answer.$metadata.httpStatusCode).toBe(200);
   expect(await ended).toEqual([0, null]);
 });
+
+it.for(['65536', '0x10', '-1'])('an emulator refuses to start with the port %s', async (port) => {
+  const file = join(import.meta.dirname, '..', '..', '..', 'emulators', 'sqs', 'main.ts');
+  const child = spawn(process.execPath, [file, `--port=${port}`], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const ended = once(child, 'exit');
+  const [told] = (await once(child.stderr, 'data')) as [Buffer];
+  child.kill('SIGKILL');
+  expect(told.toString()).toContain('--port must be a port from 0 to 65535');
+  await ended;
+});

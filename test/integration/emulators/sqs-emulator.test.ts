@@ -85,6 +85,35 @@ describe('SQS emulator: queues', () => {
     },
   );
 
+  it.for([
+    { VisibilityTimeout: '0', DelaySeconds: '0', MaximumMessageSize: '1024', MessageRetentionPeriod: '60' },
+    {
+      VisibilityTimeout: '43200',
+      DelaySeconds: '900',
+      MaximumMessageSize: '1048576',
+      MessageRetentionPeriod: '1209600',
+    },
+    { ReceiveMessageWaitTimeSeconds: '0' },
+    { ReceiveMessageWaitTimeSeconds: '20' },
+  ] as Record<string, string>[])('SetQueueAttributes accepts the limits %j', async (attributes) => {
+    const QueueUrl = queue();
+    await client.send(new SetQueueAttributesCommand({ QueueUrl, Attributes: attributes }));
+    const all = new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['All'] });
+    expect((await client.send(all)).Attributes).toMatchObject(attributes);
+  });
+
+  it('GetQueueAttributes counts the messages that are visible, in flight and delayed', async () => {
+    const QueueUrl = queue();
+    for (const DelaySeconds of [0, 0, 0, 900]) await send(QueueUrl, { DelaySeconds });
+    await client.send(new ReceiveMessageCommand({ QueueUrl, MaxNumberOfMessages: 1 }));
+    const all = new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['All'] });
+    expect((await client.send(all)).Attributes).toMatchObject({
+      ApproximateNumberOfMessages: '2',
+      ApproximateNumberOfMessagesNotVisible: '1',
+      ApproximateNumberOfMessagesDelayed: '1',
+    });
+  });
+
   it('SetQueueAttributes refuses a request without attributes', async () => {
     const command = new SetQueueAttributesCommand({ QueueUrl: queue(), Attributes: undefined });
     expect(await nameOf(client.send(command))).toBe('MissingParameter');

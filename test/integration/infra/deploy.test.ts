@@ -900,6 +900,17 @@ describe('a deploy script', () => {
     expect(outcome.code).toBe(0);
   });
 
+  it('accepts any credentials for the roles and the table, which no key policy locks up', async () => {
+    const caller = callerOf('arn:aws:sts::111122223333:assumed-role/deployer/somebody');
+    for (const [what, type] of [
+      ['table', 'AWS::DynamoDB::GlobalTable'],
+      ['roles', 'AWS::IAM::Role'],
+    ] as const) {
+      const outcome = await cli.deploy([what, '--yes'], { ...caller, ...ABSENT, ...changes(['Add', type]) });
+      expect(outcome.code).toBe(0);
+    }
+  });
+
   it('accepts any credentials if it only prints its plan', async () => {
     const caller = callerOf('arn:aws:sts::111122223333:assumed-role/reader/somebody');
     const outcome = await cli.deploy(['keys'], { ...caller, ...ABSENT, ...changes(['Add', 'AWS::KMS::Key']) });

@@ -30,6 +30,7 @@ const ENCRYPT_IN_ANY_WAY = [
 ];
 const DECRYPT = ['kms:Decrypt'];
 const USE = [...DECRYPT, 'kms:DescribeKey', ...ENCRYPT_IN_ANY_WAY, 'kms:ReEncryptFrom', 'kms:ReEncryptTo'];
+const USE_AND_INSPECT = [...USE, 'kms:GetKeyRotationStatus'];
 const READ_AND_ADD = ['dynamodb:GetItem', 'dynamodb:PutItem', 'dynamodb:Query'];
 const ADMINISTER = [
   'kms:CancelKeyDeletion',
@@ -116,8 +117,8 @@ const FOR_OUTSIDERS: Record<keyof typeof OUTSIDERS, Allowed> = {
     "another account's key, which lets our account in": ADMINISTER,
   },
   'a role whom IAM allows everything': {
-    ...ofEachKey(USE),
-    "the table's key, asked for by DynamoDB": ['kms:CreateGrant', ...USE],
+    ...ofEachKey(USE_AND_INSPECT),
+    "the table's key, asked for by DynamoDB": ['kms:CreateGrant', ...USE_AND_INSPECT],
     // CloudFormation's handler for the table makes this call.
     "the table's key": ['kms:DescribeKey'],
   },

@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 const root = join(import.meta.dirname, '..', '..', '..');
 
 /** Node modules that only the operator's commands may import. */
-const OF_A_TERMINAL = ['node:events', 'node:fs/promises', 'node:os', 'node:readline/promises'];
+const OF_A_TERMINAL = ['node:events', 'node:fs/promises', 'node:os', 'node:readline/promises', 'node:util'];
 /** Modules with which the client signs HTTP requests and classifies signing errors. */
 const TO_SIGN = [
   '@aws-sdk/core/client',
@@ -51,7 +51,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   async: FLOOR,
   records: [...FLOOR, 'crypto'],
   envelope: [...CORE, 'node:crypto'],
-  maintenance: [...CORE, 'envelope', 'node:crypto'],
+  maintenance: [...CORE, 'connections', 'envelope', 'node:crypto'],
   connections: [...FLOOR, 'node:events', 'node:http', 'node:https', 'node:module', 'node:net', '@smithy/core/retry'],
   kms: [
     ...CORE,
@@ -95,9 +95,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'config',
     'envelope',
     'maintenance',
+    'connections',
     'kms',
     'metastore',
     'commander',
+    // package.json, which has the version.
+    '..',
     ...OF_A_TERMINAL,
   ],
   client: [
@@ -117,7 +120,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'index.ts': [...CORE, 'envelope', 'operations', 'maintenance', 'connections', 'kms', 'metastore'],
 };
 const ADAPTERS =
-  /new (?:AwsKms|VaultKms|StaticKms|DynamoDbMetastore|DynamoDbKeyTable|MemoryMetastore|MySqlMetastore|PostgresMetastore|SqsQueues)\(/;
+  /new (?:AwsKms|VaultKms|StaticKms|DynamoDbMetastore|DynamoDbKeyTable|DynamoDbInspector|AwsKmsInspector|MemoryMetastore|MySqlMetastore|PostgresMetastore|SqsQueues)\(/;
 
 function filesOf(folder: string): string[] {
   const entries = readdirSync(join(root, folder), { recursive: true, withFileTypes: true });

@@ -4,14 +4,18 @@ import {
   DecryptCommand,
   DescribeKeyCommand,
   DisableKeyCommand,
+  DisableKeyRotationCommand,
   EnableKeyCommand,
+  EnableKeyRotationCommand,
   EncryptCommand,
   GenerateDataKeyCommand,
+  GetKeyRotationStatusCommand,
   KMSClient,
   KMSServiceException,
   ListAliasesCommand,
   ScheduleKeyDeletionCommand,
   UpdateAliasCommand,
+  type GetKeyRotationStatusCommandOutput,
 } from '@aws-sdk/client-kms';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AwsKms } from '../../../src/index.ts';
@@ -32,6 +36,8 @@ export interface Lacks {
   readonly keyStates?: boolean;
   /** The emulator ignores whether the key that Decrypt names is the key that encrypted. */
   readonly keyIdOnDecrypt?: boolean;
+  /** The emulator does not tell the period of a key's rotation. */
+  readonly rotationPeriod?: boolean;
 }
 
 const REGIONS = ['us-west-2', 'us-east-1', 'eu-west-1'] as const;
@@ -138,6 +144,20 @@ export function awsKmsContract(name: string, start: () => Promise<KmsUnderTest>,
       const AliasName = alias.replace(/.*:/, '');
       await client(region).send(new UpdateAliasCommand({ AliasName, TargetKeyId: await makeKey(region) }));
       expect(await keyOf(kms.unwrap(asAsherah, noDeadline()))).toEqual(Buffer.alloc(32, 5));
+    });
+
+    it('rotates a key only between EnableKeyRotation and DisableKeyRotation, and tells the period', async () => {
+      const [region] = REGIONS;
+      const kms = client(region);
+      const KeyId = await makeKey(region);
+      const status = (): Promise<GetKeyRotationStatusCommandOutput> =>
+        kms.send(new GetKeyRotationStatusCommand({ KeyId }));
+      expect((await status()).KeyRotationEnabled).toBe(false);
+      await kms.send(new EnableKeyRotationCommand({ KeyId, RotationPeriodInDays: 180 }));
+      const { KeyRotationEnabled, RotationPeriodInDays } = await status();
+      expect([KeyRotationEnabled, RotationPeriodInDays]).toEqual([true, lacks.rotationPeriod ? undefined : 180]);
+      await kms.send(new DisableKeyRotationCommand({ KeyId }));
+      expect((await status()).KeyRotationEnabled).toBe(false);
     });
 
     it('answers with the ARN of the key if a request names an ARN, an ID or an alias', async () => {

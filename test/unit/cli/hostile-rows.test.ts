@@ -4,7 +4,7 @@
  */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { openKms } from '../../../src/container.ts';
+import { operatorAdapters } from '../../../src/container.ts';
 import { runCli } from '../../../src/cli/program.ts';
 import { formatDuration, formatFields, formatTable, printable, printableJson } from '../../../src/cli/text.ts';
 import type { KeyRow, KeyTable } from '../../../src/maintenance/key-table.ts';
@@ -52,8 +52,9 @@ async function keyfold(
     },
     caller: { user: EVIL, host: 'here' },
     now: Date.now,
+    ...operatorAdapters,
     openTable: () => table,
-    openKms,
+    version: '0.0.0',
   });
   return { code, out: out.join('\n'), all: all.join('\n') };
 }

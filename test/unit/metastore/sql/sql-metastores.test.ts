@@ -67,7 +67,6 @@ function failing(kind: 'pg' | 'mysql', error: unknown) {
     release,
     destroy: () => release(true),
     threadId: null,
-    connection: {},
     on: () => {},
     removeListener: () => {},
   };
