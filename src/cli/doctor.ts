@@ -110,12 +110,14 @@ function clockOf(offsetMs: number | undefined): HealthCheck {
 async function kmsChecks(
   { kms }: AppConfig,
   regions: readonly KmsRegionHealth[],
-  { openKms, now }: CliDependencies,
+  dependencies: CliDependencies,
 ): Promise<HealthCheck[]> {
   if (kms.kind === 'aws') return regions.flatMap(({ checks }) => checks);
   if (kms.kind === 'vault') {
     const { addresses } = kms;
-    return Promise.all(addresses.map(async (one) => checkVault(one, await openKms({ ...kms, addresses: [one] }), now)));
+    const checkOne = async (address: string): Promise<HealthCheck> =>
+      checkVault(address, await dependencies.openKms({ ...kms, addresses: [address] }), dependencies.now);
+    return Promise.all(addresses.map(checkOne));
   }
   const fix = 'set KEYFOLD_KMS_KEYS: a static key is for a developer’s machine only';
   return [warn('kms', 'a static master key wraps the System Keys', fix)];
