@@ -12,8 +12,8 @@ export interface RequestSigner {
    */
   sign(url: URL, headers: Record<string, string>, body: string): Promise<Record<string, string>>;
   /**
-   * Compares an answer's `date` header with the time of the request's signature. If they differ by more than AWS
-   * allows, later signatures use AWS's time.
+   * Compares the `date` header of an answer with the time of the request's signature. If they differ by more than AWS
+   * allows, later signatures use the time of AWS.
    * @param signedOffsetMs the clock offset of the request's signature. Another request may have corrected the clock
    * since.
    * @returns whether the signature's time was too far off, so that signing again may help
@@ -21,7 +21,7 @@ export interface RequestSigner {
   correctClock(date: string | undefined, signedOffsetMs: number): boolean;
   /** Makes the next call of `sign` ask the provider for new credentials. */
   renewCredentials(): void;
-  /** Milliseconds that this machine's clock is behind AWS's. 0 until `correctClock` corrects it. */
+  /** The lag of this machine's clock behind that of AWS, in milliseconds. 0 until `correctClock` corrects it. */
   readonly clockOffsetMs: number;
 }
 
@@ -84,8 +84,8 @@ const RENEWED_BEFORE_MS = 300_000;
 
 /**
  * Caches the credentials of a provider until shortly before they expire, as the SDK's clients do. Most of the SDK's
- * providers cache nothing, so a provider that assumes a role would call STS for each request. Credentials without an
- * expiration are not cached.
+ * providers cache nothing. Without this cache, a provider that assumes a role would call STS for each request.
+ * Credentials without an expiration are not cached.
  */
 class CachedCredentials {
   readonly #provider: (options?: { readonly forceRefresh?: boolean }) => Promise<Identity>;

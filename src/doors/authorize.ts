@@ -7,9 +7,9 @@ import { ACTION_OF, type OperationName } from '../operations/operation-name.ts';
 const HTTP_PARTITIONS_BY_PREFIX = /^[A-Za-z0-9._~@-]{0,127}\*$/;
 
 /**
- * Checks that the request came through the configured kind of authorizer, and through no other.
+ * Checks that the request came through the configured kind of authorizer, and only through that kind.
  * @param authorizer `requestContext.authorizer` of the event
- * @returns the fields that the authorizer passed on: the IAM caller's ARN, or the claims of a token
+ * @returns the fields that the authorizer passed on: the ARN of the IAM caller, or the claims of a token
  * @throws KeyfoldError `Unauthenticated`
  */
 export function authenticate(auth: AuthConfig, authorizer: unknown): JsonObject {
@@ -43,7 +43,7 @@ export function authorize(auth: AuthConfig, found: JsonObject, partition: string
 }
 
 /**
- * Names the caller for the audit. With IAM the name is the ARN that signed the request; with JWT it is
+ * Names the caller for the audit. With IAM, the name is the ARN that signed the request. With JWT, it is
  * `issuer#subject`. Null if the authorizer passed on neither.
  * @param found the result of {@link authenticate}
  */
@@ -59,8 +59,8 @@ function asText(value: unknown): string | null {
 }
 
 /**
- * Returns the partitions that a claim grants. An identity provider may let tenants choose the text of a claim. Lists
- * and wildcards therefore count only if the settings allow them. A claim with one invalid entry grants nothing.
+ * Returns the partitions that a claim grants. An identity provider may let tenants choose the text of a claim. So lists
+ * and wildcards count only if the settings allow them. If one entry of a claim is invalid, the claim grants nothing.
  */
 function grantsOf(
   { partitionLists = false, partitionWildcards = false }: JwtConfig,
@@ -74,8 +74,8 @@ function grantsOf(
 }
 
 /**
- * Returns the entries of a space-separated claim. HTTP APIs pass on an array claim as the text `[a b]`. One entry `a b`
- * therefore looks the same as two entries. Undefined for any other claim, such as nested arrays.
+ * Returns the entries of a claim that are separated by spaces. HTTP APIs pass on an array as the text `[a b]`, so one
+ * entry `a b` looks the same as two entries. Undefined for any other claim, such as nested arrays.
  */
 function entriesOf(claim: unknown): readonly string[] | undefined {
   if (Array.isArray(claim)) return claim.every((entry) => typeof entry === 'string') ? claim : undefined;

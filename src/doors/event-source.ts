@@ -19,7 +19,7 @@ export function isFromGateway(event: unknown): event is APIGatewayProxyEventV2 {
     typeof routeKey === 'string' &&
     typeof rawPath === 'string' &&
     isJsonObject(headers) &&
-    // Only the headers and parameters that a door reads are checked, because this runs for every request.
+    // Check only the headers and parameters that a door reads, because this runs for every request.
     isTextOrAbsent(headers['content-type']) &&
     isTextOrAbsent(headers['content-encoding']) &&
     isTextOrAbsent(partition) &&
@@ -32,14 +32,14 @@ export function isFromGateway(event: unknown): event is APIGatewayProxyEventV2 {
 }
 
 /**
- * Whether an event is an HTTP request of any kind, such as from a function URL, a REST API or a load balancer. Its
- * sender reads an HTTP response.
+ * Whether an event is an HTTP request of any kind, for example from a function URL, a REST API or a load balancer. Such
+ * a sender reads an HTTP response.
  */
 export function isRequest(event: unknown): boolean {
   return isJsonObject(membersOf(event)['requestContext']);
 }
 
-/** Whether an event is meant as a direct invocation, even if it is invalid. */
+/** Whether the sender of an event meant a direct invocation, even if the event is invalid. */
 export function isInvocation(event: unknown): boolean {
   const { operation, partition } = membersOf(event);
   return operation !== undefined || partition !== undefined;

@@ -15,9 +15,8 @@ import { problemResponse } from './problem.ts';
 /** The longest time for a request, in milliseconds. API Gateway gives up after 30 s. */
 const MAX_ANSWER_MS = 28_000;
 /**
- * An upper bound of the bytes that one UTF-16 code unit needs in an answer. UTF-8 needs up to three bytes, and an
- * escaped quotation mark two. Lone surrogates and control characters would need more, but an answer contains none
- * except white space.
+ * The most bytes that a UTF-16 code unit can take in an answer. UTF-8 takes up to three bytes, and an escaped quotation
+ * mark two. Lone surrogates and control characters would take more, but an answer contains none except white space.
  */
 const MAX_BYTES_PER_CHARACTER = 3;
 
@@ -32,8 +31,8 @@ export interface HttpDoorOptions extends DoorOptions {
 export type HttpHandler = Handler<APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2>;
 
 /**
- * Creates the HTTP door. The door uses the route and path parameters that API Gateway matched, because those are what
- * API Gateway authorized. It refuses a request if the path spells them differently.
+ * Creates the HTTP door. The door uses the route and the path parameters that API Gateway has matched, because API
+ * Gateway authorized exactly those. It refuses a request if the path spells them differently.
  */
 export function httpDoor(options: HttpDoorOptions): HttpHandler {
   return middy<APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2>({ timeoutEarlyInMillis: 0 })
@@ -82,7 +81,7 @@ async function operate(
 ): Promise<APIGatewayProxyStructuredResultV2> {
   const { partition, operation } = readTarget(event);
   const principal = principalOf(options.auth, found);
-  // An invalid partition name may be any text, so the audit leaves the name out.
+  // An invalid partition name may be any text, so the audit omits the name.
   const named = HTTP_PARTITION.test(partition) ? partition : '';
   const subject: AuditSubject = {
     door: 'http',
@@ -103,7 +102,7 @@ async function operate(
 
 /**
  * Whether an answer fits into Lambda's response, in which the answer is a JSON string with escaped quotation marks.
- * Only answers that may be too large are measured exactly, because escaping a megabyte takes longer than sealing it.
+ * Only an answer that may be too large is measured exactly, because escaping a megabyte takes longer than sealing it.
  */
 function answerFits(answer: string): boolean {
   const maxBytes = answer.length * MAX_BYTES_PER_CHARACTER;
@@ -112,7 +111,7 @@ function answerFits(answer: string): boolean {
 
 /**
  * Middleware that answers a failed request with a problem document (RFC 9457). Only an HTTP client reads the status of
- * a response. For any other event the invocation must fail. Otherwise the caller would take it for a success.
+ * a response. For any other event the invocation must fail, because its sender would take a response for a success.
  */
 const PROBLEMS: MiddlewareObj<APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2> = {
   onError: (request) => {
@@ -123,7 +122,7 @@ const PROBLEMS: MiddlewareObj<APIGatewayProxyEventV2, APIGatewayProxyStructuredR
   },
 };
 
-/** Headers that list the alternatives that the client may use (RFC 9110, 15.5.6 and 15.5.16). */
+/** Headers that list what the client may use instead (RFC 9110, 15.5.6 and 15.5.16). */
 function hintsOf({ code }: KeyfoldError, event: APIGatewayProxyEventV2): Record<string, string> {
   if (code === 'MethodNotAllowed') return { allow: methodsOf(pathOf(event) ?? '') };
   return code === 'UnsupportedMediaType' ? { accept: 'application/json', 'accept-encoding': 'identity' } : {};

@@ -204,7 +204,7 @@ describe('a function', () => {
     await expect(buildMaintenance()).rejects.toThrow('a static master key has no wraps to maintain');
   });
 
-  it('for maintenance ends before its invocation, by the configured margin', async () => {
+  it('for maintenance ends before its invocation does, with the configured margin', async () => {
     withKms();
     set({ KEYFOLD_DEADLINE_MARGIN_MS: '1234' });
     expect((await buildMaintenance()).deadlineMarginMs).toBe(1234);

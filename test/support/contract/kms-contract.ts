@@ -146,7 +146,7 @@ export function awsKmsContract(name: string, start: () => Promise<KmsUnderTest>,
       expect(await keyOf(kms.unwrap(asAsherah, noDeadline()))).toEqual(Buffer.alloc(32, 5));
     });
 
-    it('rotates a key only between EnableKeyRotation and DisableKeyRotation, and tells the period', async () => {
+    it('rotates a key only between EnableKeyRotation and DisableKeyRotation, and reports the period', async () => {
       const [region] = REGIONS;
       const kms = client(region);
       const KeyId = await makeKey(region);
