@@ -9,6 +9,8 @@ import { toKeyfoldError } from './doors/problem.ts';
 import { createTelemetry, type Telemetry } from './doors/telemetry.ts';
 import { invalidConfiguration } from './errors.ts';
 import type { KmsInspector, TableInspector } from './maintenance/inspection.ts';
+import { dryRunStore } from './maintenance/dry-run-store.ts';
+import { KeyRotation } from './maintenance/key-rotation.ts';
 import type { KeyTable } from './maintenance/key-table.ts';
 import type { KeyManagementService } from './envelope/ports.ts';
 import { SessionFactory } from './envelope/session-factory.ts';
@@ -23,6 +25,7 @@ import type { DynamoDbMetastoreOptions } from './metastore/dynamodb-options.ts';
 import { DynamoDbInspector } from './metastore/dynamodb-inspector.ts';
 import { DynamoDbKeyTable } from './metastore/dynamodb-key-table.ts';
 import { DynamoDbMetastore } from './metastore/dynamodb-metastore.ts';
+import { KeyNaming } from './records/ids.ts';
 import { SqsQueues } from './sqs/sqs-queues.ts';
 
 /**
@@ -57,6 +60,7 @@ export async function buildQueue(): Promise<QueueDoorOptions> {
  * Builds the dependencies of the schedule door, which maintains System Keys.
  * @throws KeyfoldError `InvalidConfiguration`, listing every fault
  */
+<<<<<<< HEAD
 export async function buildMaintenance(): Promise<ScheduleDoorOptions> {
   const { kms: kmsConfig, ...config } = readConfig(process.env, [], await vaultReaderOf(process.env));
   if (kmsConfig.kind === 'static') throw invalidConfiguration(['a static master key has no wraps to maintain']);
@@ -65,24 +69,57 @@ export async function buildMaintenance(): Promise<ScheduleDoorOptions> {
   const { names, policy } = config;
   const kms = await openRegionalKms(kmsConfig, events);
   const metastore = new DynamoDbMetastore({ ...config.metastore, events });
+=======
+export function buildMaintenance(): ScheduleDoorOptions {
+  const config = readConfig(process.env);
+  const telemetry = createTelemetry(config.names.service);
+>>>>>>> main
   return {
-    maintenance: new SystemKeyMaintenance({ ...names, policy, metastore, kms, events }),
+    maintenance: openMaintenance(config, { events: telemetry.events }),
     telemetry,
     deadlineMarginMs: config.door.deadlineMarginMs,
   };
 }
 
+function openMaintenance(
+  { kms: kmsConfig, names, policy, metastore: options }: AppConfig,
+  { events, dryRun = false }: { readonly events?: Telemetry['events']; readonly dryRun?: boolean },
+): SystemKeyMaintenance {
+  if (kmsConfig.kind === 'static') throw invalidConfiguration(['a static master key has no wraps to maintain']);
+  const { kind: _, ...kmsOptions } = kmsConfig;
+  const listening = events === undefined ? {} : { events };
+  const kms = new AwsKms({ ...kmsOptions, ...listening });
+  const table = new DynamoDbMetastore({ ...options, ...listening });
+  const metastore = dryRun ? dryRunStore(table) : table;
+  return new SystemKeyMaintenance({ ...names, policy, metastore, kms, ...listening });
+}
+
 /** Opens what the operator's commands use. Opening makes no call. */
 export const operatorAdapters = {
   openTable: (options: DynamoDbMetastoreOptions): KeyTable => new DynamoDbKeyTable(options),
+<<<<<<< HEAD
   openKms: async (config: KmsConfig): Promise<KeyManagementService> => {
     if (config.kind === 'static') return new StaticKms(config.masterKey, process.env, config.override);
     return openRegionalKms(config);
   },
+=======
+  openKms,
+  openRotation: ({ names, policy, proofs, kms, metastore }: AppConfig): KeyRotation =>
+    new KeyRotation({
+      naming: new KeyNaming(names),
+      policy,
+      keyRowProofs: proofs.keyRowProofs ?? 'verify',
+      kms: openKms(kms),
+      metastore: new DynamoDbMetastore(metastore),
+      now: Date.now,
+    }),
+  openMaintenance: (config: AppConfig, dryRun: boolean): SystemKeyMaintenance => openMaintenance(config, { dryRun }),
+>>>>>>> main
   inspectTable: (options: DynamoDbMetastoreOptions): TableInspector => new DynamoDbInspector(options, Date.now),
   inspectKms: (region: string, keyArn: string): KmsInspector => new AwsKmsInspector(region, keyArn, Date.now),
 };
 
+<<<<<<< HEAD
 /** Opens AWS KMS, or Vault. Only the functions that use Vault load its code. */
 async function openRegionalKms(
   config: Exclude<KmsConfig, { kind: 'static' }>,
@@ -95,6 +132,12 @@ async function openRegionalKms(
   const { kind: _, login, caFile, ...options } = config;
   const { authOf, certificatesIn, VaultKms } = await import('./kms/vault/configured-vault.ts');
   return new VaultKms({ ...options, auth: authOf(login), ca: await certificatesIn(caFile), events });
+=======
+function openKms(config: KmsConfig): KeyManagementService {
+  if (config.kind === 'static') return new StaticKms(config.masterKey, process.env, config.override);
+  const { kind: _, ...options } = config;
+  return new AwsKms(options);
+>>>>>>> main
 }
 
 /** The longest that a start waits for the System Key. Lambda allows ten seconds for the whole start. */

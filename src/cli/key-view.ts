@@ -5,6 +5,9 @@ import { retirementByDate } from '../envelope/key-standing.ts';
 import { decodeKekEnvelope } from '../kms/kek-envelope.ts';
 import { isoOf } from './text.ts';
 
+/** The states of a key row. */
+export const STATES = ['valid', 'expired', 'before-minimum', 'revoked', 'dated-ahead', 'unreadable'] as const;
+
 /** A key row as `--json` prints it. It never contains key bytes, sealed or not. */
 export interface KeyView {
   readonly id: string;
@@ -13,7 +16,7 @@ export interface KeyView {
   readonly created: number | null;
   readonly createdAt: string | null;
   /** The state of this key alone. A valid Intermediate Key cannot seal if its System Key is expired or revoked. */
-  readonly state: 'valid' | 'expired' | 'before-minimum' | 'revoked' | 'dated-ahead' | 'unreadable';
+  readonly state: (typeof STATES)[number];
   readonly parent: KeyMeta | null;
   /** Why the row cannot be read. Absent if it can. */
   readonly unreadable?: string;

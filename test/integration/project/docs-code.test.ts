@@ -173,6 +173,8 @@ describe('a shell command in the documents', () => {
         openKms: accepted,
         inspectTable: accepted,
         inspectKms: accepted,
+        openRotation: accepted,
+        openMaintenance: accepted,
         version: '0.0.0',
       };
       const code = await runCli(words, dependencies);
