@@ -60,35 +60,23 @@ export async function buildQueue(): Promise<QueueDoorOptions> {
  * Builds the dependencies of the schedule door, which maintains System Keys.
  * @throws KeyfoldError `InvalidConfiguration`, listing every fault
  */
-<<<<<<< HEAD
 export async function buildMaintenance(): Promise<ScheduleDoorOptions> {
-  const { kms: kmsConfig, ...config } = readConfig(process.env, [], await vaultReaderOf(process.env));
-  if (kmsConfig.kind === 'static') throw invalidConfiguration(['a static master key has no wraps to maintain']);
+  const config = readConfig(process.env, [], await vaultReaderOf(process.env));
   const telemetry = createTelemetry(config.names.service);
-  const { events } = telemetry;
-  const { names, policy } = config;
-  const kms = await openRegionalKms(kmsConfig, events);
-  const metastore = new DynamoDbMetastore({ ...config.metastore, events });
-=======
-export function buildMaintenance(): ScheduleDoorOptions {
-  const config = readConfig(process.env);
-  const telemetry = createTelemetry(config.names.service);
->>>>>>> main
   return {
-    maintenance: openMaintenance(config, { events: telemetry.events }),
+    maintenance: await openMaintenance(config, { events: telemetry.events }),
     telemetry,
     deadlineMarginMs: config.door.deadlineMarginMs,
   };
 }
 
-function openMaintenance(
+async function openMaintenance(
   { kms: kmsConfig, names, policy, metastore: options }: AppConfig,
   { events, dryRun = false }: { readonly events?: Telemetry['events']; readonly dryRun?: boolean },
-): SystemKeyMaintenance {
+): Promise<SystemKeyMaintenance> {
   if (kmsConfig.kind === 'static') throw invalidConfiguration(['a static master key has no wraps to maintain']);
-  const { kind: _, ...kmsOptions } = kmsConfig;
   const listening = events === undefined ? {} : { events };
-  const kms = new AwsKms({ ...kmsOptions, ...listening });
+  const kms = await openRegionalKms(kmsConfig, events);
   const table = new DynamoDbMetastore({ ...options, ...listening });
   const metastore = dryRun ? dryRunStore(table) : table;
   return new SystemKeyMaintenance({ ...names, policy, metastore, kms, ...listening });
@@ -97,29 +85,27 @@ function openMaintenance(
 /** Opens what the operator's commands use. Opening makes no call. */
 export const operatorAdapters = {
   openTable: (options: DynamoDbMetastoreOptions): KeyTable => new DynamoDbKeyTable(options),
-<<<<<<< HEAD
-  openKms: async (config: KmsConfig): Promise<KeyManagementService> => {
-    if (config.kind === 'static') return new StaticKms(config.masterKey, process.env, config.override);
-    return openRegionalKms(config);
-  },
-=======
   openKms,
-  openRotation: ({ names, policy, proofs, kms, metastore }: AppConfig): KeyRotation =>
+  openRotation: async ({ names, policy, proofs, kms, metastore }: AppConfig): Promise<KeyRotation> =>
     new KeyRotation({
       naming: new KeyNaming(names),
       policy,
       keyRowProofs: proofs.keyRowProofs ?? 'verify',
-      kms: openKms(kms),
+      kms: await openKms(kms),
       metastore: new DynamoDbMetastore(metastore),
       now: Date.now,
     }),
-  openMaintenance: (config: AppConfig, dryRun: boolean): SystemKeyMaintenance => openMaintenance(config, { dryRun }),
->>>>>>> main
+  openMaintenance: (config: AppConfig, dryRun: boolean): Promise<SystemKeyMaintenance> =>
+    openMaintenance(config, { dryRun }),
   inspectTable: (options: DynamoDbMetastoreOptions): TableInspector => new DynamoDbInspector(options, Date.now),
   inspectKms: (region: string, keyArn: string): KmsInspector => new AwsKmsInspector(region, keyArn, Date.now),
 };
 
-<<<<<<< HEAD
+async function openKms(config: KmsConfig): Promise<KeyManagementService> {
+  if (config.kind === 'static') return new StaticKms(config.masterKey, process.env, config.override);
+  return openRegionalKms(config);
+}
+
 /** Opens AWS KMS, or Vault. Only the functions that use Vault load its code. */
 async function openRegionalKms(
   config: Exclude<KmsConfig, { kind: 'static' }>,
@@ -132,12 +118,6 @@ async function openRegionalKms(
   const { kind: _, login, caFile, ...options } = config;
   const { authOf, certificatesIn, VaultKms } = await import('./kms/vault/configured-vault.ts');
   return new VaultKms({ ...options, auth: authOf(login), ca: await certificatesIn(caFile), events });
-=======
-function openKms(config: KmsConfig): KeyManagementService {
-  if (config.kind === 'static') return new StaticKms(config.masterKey, process.env, config.override);
-  const { kind: _, ...options } = config;
-  return new AwsKms(options);
->>>>>>> main
 }
 
 /** The longest that a start waits for the System Key. Lambda allows ten seconds for the whole start. */

@@ -50,12 +50,12 @@ export interface CliDependencies {
   openKms(config: KmsConfig): Promise<KeyManagementService>;
   inspectTable(options: DynamoDbMetastoreOptions): TableInspector;
   inspectKms(region: string, keyArn: string): KmsInspector;
-  openRotation(config: AppConfig): Pick<KeyRotation, 'rotate'>;
+  openRotation(config: AppConfig): Promise<Pick<KeyRotation, 'rotate'>>;
   /**
    * @param dryRun whether the maintenance writes nothing
    * @throws KeyfoldError `InvalidConfiguration` if a static master key is configured
    */
-  openMaintenance(config: AppConfig, dryRun: boolean): Pick<SystemKeyMaintenance, 'run'>;
+  openMaintenance(config: AppConfig, dryRun: boolean): Promise<Pick<SystemKeyMaintenance, 'run'>>;
   /** The version of Keyfold. */
   readonly version: string;
 }

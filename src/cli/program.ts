@@ -61,7 +61,7 @@ export async function runCli(argv: readonly string[], given: CliDependencies): P
   withCommonOptions(withWriteOptions(program.command('maintain')))
     .description('runs the scheduled maintenance now: renews wraps, and makes the next System Key if it is due')
     .action(async (options: CommonOptions & WriteOptions) => {
-      exitCode = await maintain(writeRequestOf(options), serviceConfigOf(options), dependencies);
+      exitCode = await maintain(writeRequestOf(options), await serviceConfigOf(options), dependencies);
     });
 
   const keys = program.command('keys').description('System Keys and Intermediate Keys in the key table');
@@ -107,7 +107,7 @@ export async function runCli(argv: readonly string[], given: CliDependencies): P
     .action(async (options: CommonOptions & WriteOptions & { partition?: string; allPartitions?: true }) => {
       const { partition, allPartitions = false } = options;
       const request = { ...writeRequestOf(options), partition, allPartitions };
-      exitCode = await rotateKeys(request, serviceConfigOf(options), dependencies);
+      exitCode = await rotateKeys(request, await serviceConfigOf(options), dependencies);
     });
 
   withCommonOptions(withConfirmation(keys.command('prove')))
