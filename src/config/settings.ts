@@ -44,7 +44,7 @@ const partitions = v.pipe(
   ),
 );
 /**
- * The name of a JWT claim. It must not contain a backslash, because `JSON.parse` in Lambda can confuse names that do.
+ * The name of a JWT claim. It must not contain a backslash: `JSON.parse` in Lambda can confuse two names if one does.
  */
 const claimName = v.pipe(
   text,

@@ -220,7 +220,7 @@ export class Failover<R extends Region> {
     return true;
   }
 
-  /** Puts regions in a cool-down at the end. They stay in the list, because every other region might fail. */
+  /** Moves regions in a cool-down to the end. It does not remove them, because every other region might fail. */
   #inOrder(regions: readonly R[]): R[] {
     const nowMs = this.#dependencies.now();
     const avoidedUntilMs = ({ region }: R): number => this.#health.get(region)?.avoidedUntilMs(nowMs) ?? 0;

@@ -116,7 +116,7 @@ async function isAllowedOnAny(
   action: string,
   deployer: Principal = DEPLOYERS[name],
 ): Promise<boolean> {
-  // The simulation rejects an action if it does not accept the type of the resource.
+  // The simulation rejects an action on a type of resource that the action does not accept.
   const answers = TARGETS[name].map((target) => isAllowed(deployer, action, target).catch(() => false));
   return (await Promise.all(answers)).includes(true);
 }

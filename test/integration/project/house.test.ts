@@ -158,7 +158,7 @@ describe('the source code', () => {
     },
   );
 
-  it('has handlers that import only the container and a door, and decide nothing', () => {
+  it('has handlers that import only the container and a door, and contain no condition', () => {
     for (const file of filesOf('handlers')) {
       expect(importsOf(file).filter((home) => !['container.ts', 'doors'].includes(home))).toEqual([]);
       expect(readFileSync(file, 'utf8')).not.toMatch(/\bif\b|\?/);

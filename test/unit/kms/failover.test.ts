@@ -324,7 +324,7 @@ describe('an attempt that the deadline aborts', () => {
 });
 
 describe('onKeyRefused', () => {
-  it('makes a request skip a region that refuses its key, by default', async () => {
+  it('by default makes a request skip a region that refuses the KMS key', async () => {
     const regions = new ScriptedRegions(['west', 'east']);
     regions.answers = { west: ['misconfigured'] };
     expect(await regions.request()).toBe('east');
