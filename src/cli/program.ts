@@ -112,7 +112,7 @@ export async function runCli(argv: readonly string[], given: CliDependencies): P
 
   withCommonOptions(withConfirmation(keys.command('prove')))
     .description('adds proofs to the key rows that have none, after it has opened and checked every key')
-    .option('--against <table>', 'a table restored from a backup, with which every row must agree')
+    .option('--against <table>', 'a table restored from a backup, with which rows without a proof must agree')
     .action(async (options: CommonOptions & WriteOptions & { against?: string }) => {
       const { region, against } = options;
       const request = { ...writeRequestOf(options), against, region };

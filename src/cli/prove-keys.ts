@@ -10,7 +10,7 @@ import { EXIT, type CliDependencies } from './dependencies.ts';
 
 /** Options of `keys prove`. */
 export interface ProveRequest {
-  /** The name of a table that an operator restored from a backup. Every row must equal its row there. */
+  /** The name of a table that an operator restored from a backup. Rows without a proof must equal their rows there. */
   readonly against: string | undefined;
   readonly region: string | undefined;
   readonly dryRun: boolean;

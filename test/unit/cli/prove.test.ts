@@ -164,6 +164,29 @@ describe('keyfold keys prove', () => {
     expect((await prove('--against', 'NoSuchTable', '--dry-run')).code).toBe(1);
   });
 
+  it('judges a row with a proof by its proof alone', async () => {
+    const proven = { outcome: 'proven' };
+    await world.createTable('Restored');
+    expect(await outcomes('--against', 'Restored', '--yes')).toEqual({ code: 0, rows: [proven, proven] });
+    world.clock.advance(-3_600_000);
+    expect(await outcomes('--dry-run')).toEqual({ code: 0, rows: [proven, proven] });
+    world.clock.advance(3_600_000);
+    await world.put({ ...intermediate, proof: undefined, id: '_IK_accomplice_orders_shop' as never });
+    const lent = { outcome: 'refused', why: 'its key stands in another row, too' };
+    expect(await outcomes('--dry-run')).toEqual({ code: 1, rows: expect.arrayContaining([proven, proven, lent]) });
+  });
+
+  it('does not refuse a proven row because the expiry was longer when its key was made', async () => {
+    world.clock.advance(DAY_MS / 2);
+    await world.service().session('tenant-2').encrypt(Buffer.from('payload'));
+    const { code, stdout } = await world.keyfold(['keys', 'prove', '--json'], {
+      ...STATIC,
+      KEYFOLD_EXPIRE_AFTER_MS: String(DAY_MS / 4),
+    });
+    const rows = JSON.parse(stdout) as { outcome: string }[];
+    expect([code, rows.map(({ outcome }) => outcome)]).toEqual([0, ['proven', 'proven', 'proven']]);
+  });
+
   it('changes no rows of other services', async () => {
     await world.service({ service: 'billing', product: 'shop' }).session('tenant-1').encrypt(Buffer.from('x'));
     expect((await outcomes('--dry-run')).rows).toHaveLength(2);
