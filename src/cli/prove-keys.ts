@@ -45,7 +45,7 @@ export async function proveKeys(
   const { names, policy, metastore } = config;
   if (names === undefined) throw invalidConfiguration(['set KEYFOLD_SERVICE and KEYFOLD_PRODUCT to prove its keys']);
   const { now, terminal } = dependencies;
-  const kms = dependencies.openKms(config.kms);
+  const kms = await dependencies.openKms(config.kms);
   const { against } = request;
   const rows = await dependencies.openTable(metastore).list();
   const backup = against && (await dependencies.openTable({ ...metastore, tableName: against }).list());
