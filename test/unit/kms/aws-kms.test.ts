@@ -6,7 +6,7 @@ import { keyOf, wrappedBy } from '../../support/kms.ts';
 import { seal } from '../../../src/crypto/aead.ts';
 import { AwsKms, type AwsKmsOptions } from '../../../src/index.ts';
 import { NO_EVENTS } from '../../../src/kms/failover.ts';
-import type { RegionFault } from '../../../src/kms/faults.ts';
+import type { RegionFault } from '../../../src/kms/region-fault.ts';
 import { codeOf, errorOf, noDeadline } from '../../support/fakes.ts';
 import { holdConnections } from '../../support/hold-connections.ts';
 

@@ -1,5 +1,7 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { STATIC_KMS_OVERRIDE, StaticKms } from '../../../src/index.ts';
+import { kmsContract } from '../../../src/testing/index.ts';
+import { runContract } from '../../support/contract/bind.ts';
 
 const masterKey = Buffer.alloc(32, 7);
 const lambda = { AWS_LAMBDA_FUNCTION_NAME: 'api' };
@@ -50,3 +52,8 @@ describe('StaticKms', () => {
     }
   });
 });
+
+runContract(
+  'StaticKms as a KMS',
+  kmsContract(() => new StaticKms(masterKey, {})),
+);
