@@ -311,3 +311,10 @@ describe('the AwsKms constructor', () => {
     expect(open({ failover: { minimumWrappedRegions: 2 } })).toBeInstanceOf(AwsKms);
   });
 });
+
+it.for([null, 5, {}])('AwsKms refuses the dependencies %j with a TypeError that names them', (dependencies) => {
+  const keys = { 'us-west-2': 'arn:aws:kms:us-west-2:111122223333:alias/keyfold' };
+  expect(() => new AwsKms({ keys, preferredRegion: 'us-west-2' }, dependencies as never)).toThrow(
+    /^dependencies must be /,
+  );
+});
