@@ -313,8 +313,6 @@ describe('the AwsKms constructor', () => {
 });
 
 it.for([null, 5, {}])('AwsKms refuses the dependencies %j with a TypeError that names them', (dependencies) => {
-  const keys = { 'us-west-2': 'arn:aws:kms:us-west-2:111122223333:alias/keyfold' };
-  expect(() => new AwsKms({ keys, preferredRegion: 'us-west-2' }, dependencies as never)).toThrow(
-    /^dependencies must be /,
-  );
+  const options = { keys: { [WEST]: 'arn:aws:kms:us-west-2:111122223333:alias/keyfold' }, preferredRegion: WEST };
+  expect(() => new AwsKms(options, dependencies as never)).toThrow(/^dependencies must be /);
 });
