@@ -9,6 +9,7 @@ import { faultText } from '../connections/call-fault.ts';
 import { checkKmsRegion, type KmsRegionHealth } from './health/kms-health.ts';
 import { checkSystemKeys } from './health/system-key-health.ts';
 import { checkTable, tableSilent } from './health/table-health.ts';
+import { minimumsOf } from './key-view.ts';
 import { checkVault } from './health/vault-health.ts';
 import { formatTable, printableJson } from './text.ts';
 import { EXIT, type CliDependencies, type Colour } from './dependencies.ts';
@@ -78,6 +79,7 @@ async function allChecks({ config, place }: ServiceSettings, dependencies: CliDe
   const offsets = [inspector, ...inspectors].map((each) => each.clockOffsetMs());
   return [
     ok('settings', 'valid'),
+    ...minimumsOf(cryptoPolicy(config.policy)).map((says) => ok('minimum dates', says)),
     credentials,
     clockOf(offsets.find((offset) => offset !== undefined)),
     ...(await kmsChecks(config, regions, dependencies)),

@@ -53,14 +53,22 @@ export async function checkRows(rows: readonly KeyRow[], checks: RowChecks): Pro
   const openings = await openAll(rows, checks, opened);
   const kept = new OpenedKeys();
   if (checks.backup !== undefined) await openAll(checks.backup, checks, kept);
-  const judging = { now: checks.now, backup: checks.backup && kept };
-  return openings.map((opening) => judged(opening, opened, judging));
+  const refused = new Set<string>();
+  const judging = { now: checks.now, backup: checks.backup && kept, refused };
+  return openings.map((opening) => {
+    const check = judged(opening, opened, judging);
+    const { row, state } = check;
+    if (state === 'refused' && !('unreadable' in row)) refused.add(keyName(row));
+    return check;
+  });
 }
 
 /** What the checks need: the clock, and the keys in the backup. */
 interface Judging {
   readonly now: Clock;
   readonly backup: OpenedKeys | undefined;
+  /** The names of the keys whose rows are refused. System Keys are judged before the keys under them. */
+  readonly refused: ReadonlySet<string>;
 }
 
 async function openAll(rows: readonly KeyRow[], checks: RowChecks, opened: OpenedKeys): Promise<Opening[]> {
@@ -155,7 +163,9 @@ function judged({ row, proof, fault, doubt }: Opening, opened: OpenedKeys, judgi
   return why === undefined ? { row, state: 'provable', proof } : { row, state: 'refused', why };
 }
 
-function whyUnprovable(row: EnvelopeKeyRecord, opened: OpenedKeys, { now, backup }: Judging): string | undefined {
+function whyUnprovable(row: EnvelopeKeyRecord, opened: OpenedKeys, judging: Judging): string | undefined {
+  const { now, backup, refused } = judging;
+  if (row.parent !== undefined && refused.has(keyName(row.parent))) return 'its System Key is refused';
   if (isDatedAhead(row.created, now())) return 'it is dated too far ahead';
   if (opened.isLent(row)) return 'its key stands in another row, too';
   if (backup === undefined) return undefined;

@@ -91,6 +91,18 @@ describe('keyfold doctor', () => {
     expect(stdout).toMatch(/^STATE +CHECK +RESULT\nok +settings +valid\n/);
   });
 
+  it('shows the minimum dates that are set', async () => {
+    const { code, all } = await examine({ KEYFOLD_MIN_OPENING_CREATED: '2020-01-01T00:00:00Z' });
+    expect(code).toBe(0);
+    expect(all.filter(({ check }) => check === 'minimum dates')).toEqual([
+      {
+        check: 'minimum dates',
+        state: 'ok',
+        says: 'Keys created before 2020-01-01T00:00:00.000Z open nothing (KEYFOLD_MIN_OPENING_CREATED).',
+      },
+    ]);
+  });
+
   it('finds nothing before the first encrypt of a service', async () => {
     expect(await examine({ KEYFOLD_SERVICE: 'unborn' })).toMatchObject({ code: 0, bad: [] });
   });

@@ -143,6 +143,19 @@ describe('keyfold keys prove', () => {
     ]);
   });
 
+  it('refuses a row without a proof if its System Key is refused', async () => {
+    await world.put({ ...system, proof: Buffer.alloc(32) });
+    await world.put({ ...intermediate, proof: undefined });
+    expect(await outcomes('--yes')).toEqual({
+      code: 1,
+      rows: [
+        { outcome: 'refused', why: 'its proof does not hold' },
+        { outcome: 'refused', why: 'its System Key is refused' },
+      ],
+    });
+    expect((await row(intermediate.id, intermediate.created))?.proof).toBeUndefined();
+  });
+
   it('compares every row with a restored backup', async () => {
     await unproven();
     await world.createTable('Restored');
