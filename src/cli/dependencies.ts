@@ -50,17 +50,17 @@ export interface CliDependencies {
   readonly now: Clock;
   openTable(options: DynamoDbMetastoreOptions): KeyTable;
   /** @throws KeyfoldError `InvalidConfiguration` if the settings name no KMS */
-  openKms(config: KmsConfig): KeyManagementService;
+  openKms(config: KmsConfig): Promise<KeyManagementService>;
   inspectTable(options: DynamoDbMetastoreOptions): TableInspector;
   inspectKms(region: string, keyArn: string): KmsInspector;
   /** Opens the sessions of a service that needs no context. */
-  openSessions(config: AppConfig): Pick<SessionFactory, 'session'>;
-  openRotation(config: AppConfig): Pick<KeyRotation, 'rotate'>;
+  openSessions(config: AppConfig): Promise<Pick<SessionFactory, 'session'>>;
+  openRotation(config: AppConfig): Promise<Pick<KeyRotation, 'rotate'>>;
   /**
    * @param dryRun whether the maintenance writes nothing
    * @throws KeyfoldError `InvalidConfiguration` if a static master key is configured
    */
-  openMaintenance(config: AppConfig, dryRun: boolean): Pick<SystemKeyMaintenance, 'run'>;
+  openMaintenance(config: AppConfig, dryRun: boolean): Promise<Pick<SystemKeyMaintenance, 'run'>>;
   /** The version of Keyfold. */
   readonly version: string;
 }

@@ -1,7 +1,7 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import type { AppConfig } from '../config/app-config.ts';
 import { readOperatorConfig, type OperatorConfig } from '../config/operator-config.ts';
-import { PREFIX, readConfig } from '../config/read-config.ts';
+import { PREFIX, readConfig, vaultReaderOf } from '../config/read-config.ts';
 import { KeyfoldError } from '../errors.ts';
 import { doctor } from './doctor.ts';
 import { inspectRecord } from './inspect-record.ts';
@@ -40,9 +40,10 @@ export async function runCli(argv: readonly string[], given: CliDependencies): P
     readOperatorConfig(dependencies.environment, overridesOf(options));
 
   /** The settings as a function of the service reads them. */
-  const serviceConfigOf = (options: CommonOptions): AppConfig => {
+  const serviceConfigOf = async (options: CommonOptions): Promise<AppConfig> => {
     const overrides = Object.entries(overridesOf(options)).map(([name, value]) => [`${PREFIX}${name}`, value]);
-    return readConfig({ ...dependencies.environment, ...Object.fromEntries(overrides) });
+    const environment = { ...dependencies.environment, ...Object.fromEntries(overrides) };
+    return readConfig(environment, [], await vaultReaderOf(environment));
   };
 
   const program = new Command('keyfold').description('Operates the keys of a Keyfold or Asherah service.');
@@ -63,7 +64,7 @@ export async function runCli(argv: readonly string[], given: CliDependencies): P
   withCommonOptions(withWriteOptions(program.command('maintain')))
     .description('runs the scheduled maintenance now: renews wraps, and makes the next System Key if it is due')
     .action(async (options: CommonOptions & WriteOptions) => {
-      exitCode = await maintain(writeRequestOf(options), serviceConfigOf(options), dependencies);
+      exitCode = await maintain(writeRequestOf(options), await serviceConfigOf(options), dependencies);
     });
 
   withCommonOptions(program.command('inspect'))
@@ -84,7 +85,7 @@ export async function runCli(argv: readonly string[], given: CliDependencies): P
     .action(async (source: string, options: CommonOptions & { field?: string; id?: string; report?: string }) => {
       const { field, id: idField, report: reportFile, json = false } = options;
       const request = { source, field, idField, reportFile, json };
-      exitCode = await verifyRecords(request, serviceConfigOf(options), dependencies);
+      exitCode = await verifyRecords(request, await serviceConfigOf(options), dependencies);
     });
 
   const keys = program.command('keys').description('System Keys and Intermediate Keys in the key table');
@@ -138,12 +139,12 @@ export async function runCli(argv: readonly string[], given: CliDependencies): P
     .action(async (options: CommonOptions & WriteOptions & { partition?: string; allPartitions?: true }) => {
       const { partition, allPartitions = false } = options;
       const request = { ...writeRequestOf(options), partition, allPartitions };
-      exitCode = await rotateKeys(request, serviceConfigOf(options), dependencies);
+      exitCode = await rotateKeys(request, await serviceConfigOf(options), dependencies);
     });
 
   withCommonOptions(withConfirmation(keys.command('prove')))
     .description('adds proofs to the key rows that have none, after it has opened and checked every key')
-    .option('--against <table>', 'a table restored from a backup, with which every row must agree')
+    .option('--against <table>', 'a table restored from a backup, with which rows without a proof must agree')
     .action(async (options: CommonOptions & WriteOptions & { against?: string }) => {
       const { region, against } = options;
       const request = { ...writeRequestOf(options), against, region };

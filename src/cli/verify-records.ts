@@ -46,7 +46,7 @@ export async function verifyRecords(
 ): Promise<number> {
   const { terminal, now } = dependencies;
   const startedAt = new Date(now()).toISOString();
-  const verifier = new Verifier(config, dependencies);
+  const verifier = new Verifier(config, await dependencies.openSessions(config));
   const progress = progressOf('records', dependencies);
   const flush = async (rows: readonly Row[]): Promise<void> => {
     const codes = await Promise.all(rows.map((row) => verifier.verify(row)));
@@ -89,8 +89,8 @@ class Verifier {
   #unreadable = 0;
   #malformed = 0;
 
-  constructor(config: AppConfig, dependencies: CliDependencies) {
-    this.#keyfold = dependencies.openSessions(config);
+  constructor(config: AppConfig, keyfold: Pick<SessionFactory, 'session'>) {
+    this.#keyfold = keyfold;
     this.#naming = new KeyNaming(config.names);
   }
 

@@ -11,7 +11,7 @@ import { formatDuration, formatFields, formatTable, printable, printableJson } f
 import type { KeyRow, KeyTable } from '../../../src/maintenance/key-table.ts';
 import { KeyfoldError } from '../../../src/index.ts';
 import { encodeKekEnvelope } from '../../../src/kms/kek-envelope.ts';
-import { keyRecord } from '../../support/contract/metastore-contract.ts';
+import { keyRecord } from '../../../src/testing/key-record.ts';
 
 /**
  * Bidirectional and zero-width characters, C0 and C1 controls, line separators, a lone surrogate, a tag and a filler.
