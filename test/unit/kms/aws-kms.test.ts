@@ -311,3 +311,8 @@ describe('the AwsKms constructor', () => {
     expect(open({ failover: { minimumWrappedRegions: 2 } })).toBeInstanceOf(AwsKms);
   });
 });
+
+it.for([null, 5, {}])('AwsKms refuses the dependencies %j with a TypeError that names them', (dependencies) => {
+  const options = { keys: { [WEST]: 'arn:aws:kms:us-west-2:111122223333:alias/keyfold' }, preferredRegion: WEST };
+  expect(() => new AwsKms(options, dependencies as never)).toThrow(/^dependencies must be /);
+});

@@ -27,6 +27,15 @@ describe('StaticKms', () => {
     });
   });
 
+  it.for(['wrap', 'unwrap'] as const)('%s rejects what is not bytes with a TypeError that names it', async (method) => {
+    const kms = new StaticKms(masterKey, {});
+    const named = method === 'wrap' ? /^key must be / : /^wrapped must be /;
+    for (const wrong of ['x'.repeat(60), undefined, [1], new Uint16Array(60)]) {
+      await expect(kms[method](wrong as never)).rejects.toThrow(TypeError);
+      await expect(kms[method](wrong as never)).rejects.toThrow(named);
+    }
+  });
+
   it('does not start in Lambda without the override, which the error names', () => {
     expect(() => new StaticKms(masterKey, lambda)).toThrow(STATIC_KMS_OVERRIDE);
     expect(() => new StaticKms(masterKey, lambda, 'yes')).toThrow('protects nothing in Lambda');
