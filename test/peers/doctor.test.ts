@@ -85,7 +85,7 @@ it('the doctor finds no fault in a healthy service', async () => {
 it.for([
   ['recovery', () => setRecovery(false), () => setRecovery(true)],
   ['deletion', () => setProtection(false), () => setProtection(true)],
-] as const)('finds a table without %s protection', async ([setting, plant, heal]) => {
+] as const)('the doctor finds a table without %s protection', async ([setting, plant, heal]) => {
   await plant();
   expect(await findings()).toEqual({ code: 3, found: [`warn table ${setting}`] });
   await heal();
