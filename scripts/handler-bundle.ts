@@ -11,6 +11,7 @@ import {
   LAMBDA_CREDENTIALS,
   NEVER_LOADED,
   NO_ENDPOINT_CACHE,
+  ONE_EAGER_CHUNK,
   VERSION_ALONE,
 } from './handler-plugins.ts';
 import { writeLicences } from './third-party.ts';
@@ -47,7 +48,15 @@ export async function bundleHandler(name: string, folder: string, maps?: string)
     legalComments: 'none',
     write: false,
     metafile: true,
-    plugins: [BUILT_INS, LAMBDA_CREDENTIALS, NEVER_LOADED, VERSION_ALONE, ERRORS_BY_NAME, NO_ENDPOINT_CACHE],
+    plugins: [
+      BUILT_INS,
+      LAMBDA_CREDENTIALS,
+      NEVER_LOADED,
+      VERSION_ALONE,
+      ERRORS_BY_NAME,
+      NO_ENDPOINT_CACHE,
+      ONE_EAGER_CHUNK,
+    ],
   });
   await mkdir(folder, { recursive: true });
   if (maps !== undefined) await mkdir(maps, { recursive: true });

@@ -1,4 +1,6 @@
+import type { Readable } from 'node:stream';
 import type { AppConfig, Environment, KmsConfig } from '../config/app-config.ts';
+import type { SessionFactory } from '../envelope/session-factory.ts';
 import type { KeyManagementService } from '../envelope/ports.ts';
 import type { ErasureTables } from '../maintenance/erasure-table.ts';
 import type { KmsInspector, TableInspector } from '../maintenance/inspection.ts';
@@ -45,20 +47,23 @@ export interface Caller {
 export interface CliDependencies {
   readonly environment: Environment;
   readonly terminal: Terminal;
+  readonly stdin: Readable;
   readonly caller: Caller;
   readonly now: Clock;
   openTable(options: DynamoDbMetastoreOptions): KeyTable;
   openErasureTables(options: DynamoDbMetastoreOptions, names: ServiceNames): ErasureTables;
   /** @throws KeyfoldError `InvalidConfiguration` if the settings name no KMS */
-  openKms(config: KmsConfig): KeyManagementService;
+  openKms(config: KmsConfig): Promise<KeyManagementService>;
   inspectTable(options: DynamoDbMetastoreOptions): TableInspector;
   inspectKms(region: string, keyArn: string): KmsInspector;
-  openRotation(config: AppConfig): Pick<KeyRotation, 'rotate'>;
+  /** Opens the sessions of a service that needs no context. */
+  openSessions(config: AppConfig): Promise<Pick<SessionFactory, 'session'>>;
+  openRotation(config: AppConfig): Promise<Pick<KeyRotation, 'rotate'>>;
   /**
    * @param dryRun whether the maintenance writes nothing
    * @throws KeyfoldError `InvalidConfiguration` if a static master key is configured
    */
-  openMaintenance(config: AppConfig, dryRun: boolean): Pick<SystemKeyMaintenance, 'run'>;
+  openMaintenance(config: AppConfig, dryRun: boolean): Promise<Pick<SystemKeyMaintenance, 'run'>>;
   /** The version of Keyfold. */
   readonly version: string;
 }

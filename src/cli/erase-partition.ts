@@ -63,7 +63,7 @@ export async function erasePartition(
   if (names === undefined) throw invalidConfiguration(['set KEYFOLD_SERVICE and KEYFOLD_PRODUCT to erase a partition']);
   const { now, terminal, caller } = dependencies;
   const tables = dependencies.openErasureTables(config.metastore, names);
-  const kms = dependencies.openKms(config.kms);
+  const kms = await dependencies.openKms(config.kms);
   const erasure = new PartitionErasure({ names, partition: request.partition, tables, kms, policy, now });
   if (request.step === 'status') return showStatus({ request, config, dependencies, tables, erasure });
   if (request.step === 'begin' && !request.reason) {

@@ -2,7 +2,7 @@ import { invalidConfiguration, KeyfoldError } from '../errors.ts';
 import { KeyNaming } from '../records/ids.ts';
 import type { OperatorConfig } from '../config/operator-config.ts';
 import type { KeyRow } from '../maintenance/key-table.ts';
-import { viewOf, type KeyView } from './key-view.ts';
+import { minimumsOf, viewOf, type KeyView } from './key-view.ts';
 import { formatRow, formatTable, printableJson, widthsOf } from './text.ts';
 import type { CliDependencies } from './dependencies.ts';
 
@@ -26,7 +26,7 @@ const ROWS_FOR_WIDTHS = 1000;
 
 /**
  * Runs `keys list`. Rows that cannot be read have the state `unreadable`. The command prints rows while it reads the
- * table, so its memory does not grow with the table.
+ * table, so its memory does not grow with the table. It also says which minimum dates are set.
  * @throws KeyfoldError `InvalidConfiguration` if neither `--all` nor the service's names are given, `InvalidRequest` if
  * the partition is invalid, or `MetastoreUnavailable`
  */
@@ -59,6 +59,7 @@ export async function listKeys(
     isEmpty = false;
   }
   if (isEmpty) terminal.err(`No rows of ${called} in table ${name} in ${region}.`);
+  for (const sentence of minimumsOf(config.policy)) terminal.err(sentence);
 }
 
 /** Yields the rows of each ID together, latest first. A scan returns the rows of an ID in a row, but oldest first. */

@@ -24,7 +24,7 @@ export async function maintain(
   dependencies: CliDependencies,
 ): Promise<number> {
   const { json, dryRun } = request;
-  const maintenance = dependencies.openMaintenance(config, dryRun);
+  const maintenance = await dependencies.openMaintenance(config, dryRun);
   const place = await dependencies.openTable(config.metastore).place();
   const record = await auditOf('maintain', request, place, dependencies);
   const key = { id: new KeyNaming(config.names).systemKeyId, created: 'latest' } as const;

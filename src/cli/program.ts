@@ -1,10 +1,11 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import type { AppConfig } from '../config/app-config.ts';
 import { readOperatorConfig, type OperatorConfig } from '../config/operator-config.ts';
-import { PREFIX, readConfig } from '../config/read-config.ts';
+import { PREFIX, readConfig, vaultReaderOf } from '../config/read-config.ts';
 import { KeyfoldError } from '../errors.ts';
 import { doctor } from './doctor.ts';
 import { erasePartition, type EraseStep } from './erase-partition.ts';
+import { inspectRecord } from './inspect-record.ts';
 import { listKeys } from './list-keys.ts';
 import type { KeyRequest } from './one-key.ts';
 import {
@@ -20,8 +21,10 @@ import { maintain } from './maintain.ts';
 import { STATES, type KeyView } from './key-view.ts';
 import { proveKeys } from './prove-keys.ts';
 import { revokeKey } from './revoke-key.ts';
+import { retireCheck } from './retire-check.ts';
 import { rotateKeys } from './rotate-keys.ts';
 import { showKey } from './show-key.ts';
+import { verifyRecords } from './verify-records.ts';
 import { printable, printableLines } from './text.ts';
 import { EXIT, type CliDependencies, type Terminal } from './dependencies.ts';
 
@@ -38,9 +41,10 @@ export async function runCli(argv: readonly string[], given: CliDependencies): P
     readOperatorConfig(dependencies.environment, overridesOf(options));
 
   /** The settings as a function of the service reads them. */
-  const serviceConfigOf = (options: CommonOptions): AppConfig => {
+  const serviceConfigOf = async (options: CommonOptions): Promise<AppConfig> => {
     const overrides = Object.entries(overridesOf(options)).map(([name, value]) => [`${PREFIX}${name}`, value]);
-    return readConfig({ ...dependencies.environment, ...Object.fromEntries(overrides) });
+    const environment = { ...dependencies.environment, ...Object.fromEntries(overrides) };
+    return readConfig(environment, [], await vaultReaderOf(environment));
   };
 
   const program = new Command('keyfold').description('Operates the keys of a Keyfold or Asherah service.');
@@ -61,7 +65,28 @@ export async function runCli(argv: readonly string[], given: CliDependencies): P
   withCommonOptions(withWriteOptions(program.command('maintain')))
     .description('runs the scheduled maintenance now: renews wraps, and makes the next System Key if it is due')
     .action(async (options: CommonOptions & WriteOptions) => {
-      exitCode = await maintain(writeRequestOf(options), serviceConfigOf(options), dependencies);
+      exitCode = await maintain(writeRequestOf(options), await serviceConfigOf(options), dependencies);
+    });
+
+  withCommonOptions(program.command('inspect'))
+    .description('explains a record: its keys, dates and sizes, but never its data')
+    .argument('<record>', 'a record, a file with one, or - for standard input')
+    .option('--chain', 'looks up the key rows that the record needs')
+    .action(async (source: string, options: CommonOptions & { chain?: true }) => {
+      const { chain = false, json = false } = options;
+      exitCode = await inspectRecord({ source, chain, json }, configOf(options), dependencies);
+    });
+
+  withCommonOptions(program.command('verify'))
+    .description('opens every record of a JSON Lines file, and counts those that do not open')
+    .argument('<file>', 'a file with a record in each line, or - for standard input')
+    .option('--field <name>', 'the member of each line that holds the record; default: the line is the record')
+    .option('--id <name>', 'the member of each line that names the row; default: the number of the line')
+    .option('--report <file>', 'writes the counts to a file, for keys retire-check')
+    .action(async (source: string, options: CommonOptions & { field?: string; id?: string; report?: string }) => {
+      const { field, id: idField, report: reportFile, json = false } = options;
+      const request = { source, field, idField, reportFile, json };
+      exitCode = await verifyRecords(request, await serviceConfigOf(options), dependencies);
     });
 
   const keys = program.command('keys').description('System Keys and Intermediate Keys in the key table');
@@ -98,6 +123,14 @@ export async function runCli(argv: readonly string[], given: CliDependencies): P
       exitCode = await revokeKey(request, configOf(options), dependencies);
     });
 
+  withCommonOptions(withKey(keys.command('retire-check')))
+    .description('says whether any known record is still under a key')
+    .requiredOption('--report <files...>', 'the reports of keyfold verify on every place with records')
+    .action(async (id: string, created: KeyRequest['created'], options: CommonOptions & { report: string[] }) => {
+      const { region, report: reports, json = false } = options;
+      exitCode = await retireCheck({ id, created, region, reports, json }, configOf(options), dependencies);
+    });
+
   withCommonOptions(withWriteOptions(keys.command('rotate')))
     .description('makes the next System Key now, and revokes nothing')
     .option('--partition <partition>', "makes a partition's next Intermediate Key instead")
@@ -107,12 +140,12 @@ export async function runCli(argv: readonly string[], given: CliDependencies): P
     .action(async (options: CommonOptions & WriteOptions & { partition?: string; allPartitions?: true }) => {
       const { partition, allPartitions = false } = options;
       const request = { ...writeRequestOf(options), partition, allPartitions };
-      exitCode = await rotateKeys(request, serviceConfigOf(options), dependencies);
+      exitCode = await rotateKeys(request, await serviceConfigOf(options), dependencies);
     });
 
   withCommonOptions(withConfirmation(keys.command('prove')))
     .description('adds proofs to the key rows that have none, after it has opened and checked every key')
-    .option('--against <table>', 'a table restored from a backup, with which every row must agree')
+    .option('--against <table>', 'a table restored from a backup, with which rows without a proof must agree')
     .action(async (options: CommonOptions & WriteOptions & { against?: string }) => {
       const { region, against } = options;
       const request = { ...writeRequestOf(options), against, region };

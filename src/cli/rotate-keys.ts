@@ -40,7 +40,7 @@ export async function rotateKeys(
   const table = dependencies.openTable(config.metastore);
   const place = await table.place();
   const record = await auditOf('keys rotate', request, place, dependencies);
-  const rotation = dependencies.openRotation(config);
+  const rotation = await dependencies.openRotation(config);
   const progress = progressOf('keys', dependencies);
   const views: RotationView[] = [];
   for await (const id of idsOf(request, naming, table)) {

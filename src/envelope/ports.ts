@@ -13,8 +13,8 @@ export interface EnvelopeKeyRecord extends KeyMeta {
    */
   readonly proof?: Uint8Array | undefined;
   /**
-   * The mark of an erasure. Absent if no operator erases the partition of this Intermediate Key, and in every record that
-   * is stored.
+   * The mark of an erasure. Absent if no operator erases the partition of this Intermediate Key, and in every record
+   * that is stored.
    */
   readonly erased?: ErasureMark | undefined;
   /** Whether an operator has revoked the key. A revoked key still decrypts, but no longer encrypts. */

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import { execFile } from 'node:child_process';
 import { hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
@@ -24,6 +25,7 @@ export interface CliRun {
 }
 
 interface OperatorOptions {
+  readonly stdin?: string;
   readonly ask?: Terminal['ask'];
   readonly openTables?: CliDependencies['openErasureTables'];
 }
@@ -69,7 +71,7 @@ export class OperatorFixture {
   async keyfold(
     args: readonly string[],
     environment: Environment = {},
-    { ask, openTables = operatorAdapters.openErasureTables }: OperatorOptions = {},
+    { ask, openTables = operatorAdapters.openErasureTables, stdin = '' }: OperatorOptions = {},
   ): Promise<CliRun> {
     const said = { stdout: '', stderr: '' };
     const code = await runCli(args, {
@@ -84,6 +86,7 @@ export class OperatorFixture {
       ...operatorAdapters,
       version: '0.0.0',
       openErasureTables: openTables,
+      stdin: Readable.from([Buffer.from(stdin)]),
     });
     return { code, ...said };
   }

@@ -2,6 +2,7 @@
  * Tests the output for key rows that an attacker wrote. Such rows must neither control the operator's terminal nor hide
  * other rows.
  */
+import { Readable } from 'node:stream';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { operatorAdapters } from '../../../src/container.ts';
@@ -10,7 +11,7 @@ import { formatDuration, formatFields, formatTable, printable, printableJson } f
 import type { KeyRow, KeyTable } from '../../../src/maintenance/key-table.ts';
 import { KeyfoldError } from '../../../src/index.ts';
 import { encodeKekEnvelope } from '../../../src/kms/kek-envelope.ts';
-import { keyRecord } from '../../support/contract/metastore-contract.ts';
+import { keyRecord } from '../../../src/testing/key-record.ts';
 
 /**
  * Bidirectional and zero-width characters, C0 and C1 controls, line separators, a lone surrogate, a tag and a filler.
@@ -58,6 +59,7 @@ async function keyfold(
     ...operatorAdapters,
     openTable: () => table,
     version: '0.0.0',
+    stdin: Readable.from([]),
   });
   return { code, out: out.join('\n'), all: all.join('\n') };
 }

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { encodeKekEnvelope } from '../../../src/kms/kek-envelope.ts';
-import { keyRecord } from '../../support/contract/metastore-contract.ts';
+import { keyRecord } from '../../../src/testing/key-record.ts';
 import { DAY_MS, noDeadline } from '../../support/fakes.ts';
 import { OperatorFixture, type CliRun } from '../../support/operator.ts';
 
@@ -102,6 +102,39 @@ describe('keys list', () => {
       stdout: '',
       stderr: 'No rows of _SK_nobody_shop in table EncryptionKey in us-west-2.\n',
     });
+  });
+});
+
+function setting(seconds: number): string {
+  return new Date(seconds * 1000).toISOString().replace('.000', '');
+}
+
+describe('minimum dates', () => {
+  it('are shown by keys list, which marks the keys from before them', async () => {
+    const sealing = { KEYFOLD_MIN_SEALING_CREATED: setting(created) };
+    const run = await world.keyfold(['keys', 'list'], sealing);
+    expect(run.stderr).toBe(
+      `Keys created before ${new Date(created * 1000).toISOString()} seal nothing new (KEYFOLD_MIN_SEALING_CREATED).\n`,
+    );
+    expect(cells(run).map((line) => line[4])).toEqual(['STATE', 'valid', 'before-minimum', 'revoked']);
+    const opening = { KEYFOLD_MIN_OPENING_CREATED: setting(created) };
+    const { stdout, stderr } = await world.keyfold(['keys', 'list', '--json'], opening);
+    const states = (JSON.parse(stdout) as { state: string }[]).map(({ state }) => state);
+    expect(states).toEqual(['valid', 'before-opening-minimum', 'before-opening-minimum']);
+    expect(stderr).toContain('open nothing (KEYFOLD_MIN_OPENING_CREATED)');
+  });
+
+  it("count for an Intermediate Key with its System Key's date too", async () => {
+    const id = '_IK_late_orders_shop';
+    await world.put(keyRecord(id, created + 60, { parent: keyRecord(SYSTEM_KEY, created) }));
+    const stateWith = async (name: string): Promise<string> => {
+      const { stdout } = await world.keyfold(['keys', 'show', id, 'latest', '--json'], {
+        [name]: setting(created + 30),
+      });
+      return (JSON.parse(stdout) as { state: string }).state;
+    };
+    expect(await stateWith('KEYFOLD_MIN_SEALING_CREATED')).toBe('before-minimum');
+    expect(await stateWith('KEYFOLD_MIN_OPENING_CREATED')).toBe('before-opening-minimum');
   });
 });
 

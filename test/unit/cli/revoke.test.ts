@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { hostname, tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
@@ -7,7 +8,7 @@ import { runCli } from '../../../src/cli/program.ts';
 import type { KeyTable } from '../../../src/maintenance/key-table.ts';
 import { KeyfoldError, type DynamoDbMetastoreOptions } from '../../../src/index.ts';
 import { DynamoDbKeyTable } from '../../../src/metastore/dynamodb-key-table.ts';
-import { keyRecord } from '../../support/contract/metastore-contract.ts';
+import { keyRecord } from '../../../src/testing/key-record.ts';
 import { MINUTE_MS, noDeadline } from '../../support/fakes.ts';
 import { OperatorFixture } from '../../support/operator.ts';
 
@@ -219,6 +220,7 @@ async function atTerminal(
     caller: { user: 'somebody', host: 'somewhere' },
     now: Date.now,
     version: '0.0.0',
+    stdin: Readable.from([]),
     ...operatorAdapters,
     openTable: (options) => {
       opened.push(options);

@@ -1,7 +1,7 @@
 /** Tests Failover with a clock that the tests move. region-health.test.ts tests the health of regions. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { FaultClass } from '../../../src/kms/faults.ts';
+import type { FaultClass } from '../../../src/kms/region-fault.ts';
 import { codeOf, errorOf, noDeadline } from '../../support/fakes.ts';
 import { ScriptedRegions } from '../../support/scripted-regions.ts';
 

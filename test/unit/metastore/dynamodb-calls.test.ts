@@ -3,7 +3,7 @@ import { afterEach, expect, it, vi } from 'vitest';
 import { DynamoDbMetastore } from '../../../src/index.ts';
 import { DynamoDbKeyTable } from '../../../src/metastore/dynamodb-key-table.ts';
 import type { MetastoreEvents } from '../../../src/metastore/dynamodb-metastore.ts';
-import { keyRecord } from '../../support/contract/metastore-contract.ts';
+import { keyRecord } from '../../../src/testing/key-record.ts';
 import { errorOf, noDeadline } from '../../support/fakes.ts';
 
 const { id, created } = keyRecord('_SK_x', 60);

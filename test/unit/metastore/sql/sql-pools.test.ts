@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { encodeKeyRecord } from '../../../../src/metastore/sql/key-record.ts';
 import { MySqlMetastore } from '../../../../src/metastore/sql/mysql-metastore.ts';
 import { PostgresMetastore } from '../../../../src/metastore/sql/postgres-metastore.ts';
-import { keyRecord, LONG_ID } from '../../../support/contract/metastore-contract.ts';
+import { keyRecord, LONG_ID } from '../../../../src/testing/key-record.ts';
 import { codeOf, noDeadline } from '../../../support/fakes.ts';
 
 const KINDS = ['pg', 'mysql'] as const;
@@ -100,7 +100,7 @@ class StubPool {
   }
 }
 
-/** The driver's answer to a SELECT: rows of a date in seconds and a text. */
+/** The driver's answer to a SELECT: each row is a date in seconds and a text. */
 function rowsOf(kind: Kind, rows: readonly (readonly [number, string])[]): unknown {
   if (kind === 'pg') return { rows: rows.map(([seconds, text]) => [String(seconds), text]), rowCount: rows.length };
   return rows.map(([seconds, text]) => [new Date(seconds * 1000).toISOString().slice(0, 19).replace('T', ' '), text]);
