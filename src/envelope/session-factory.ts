@@ -98,6 +98,17 @@ export class SessionFactory {
   }
 
   /**
+   * Checks that the latest System Key of the service opens. It reads the key's row from the metastore and unwraps it
+   * with the KMS, whatever the cache holds. It makes no key.
+   * @throws TypeError for limits of the wrong type
+   * @throws KeyfoldError if the metastore or the KMS fails, or `KeyNotYetVisible` if the service has no System Key yet
+   */
+  async checkSystemKey(limits: RequestLimits = {}): Promise<void> {
+    checkLimits(limits);
+    await withDeadline(limits, this.#dependencies.now, (deadline) => this.#systemKeys.checkLatest(deadline));
+  }
+
+  /**
    * Makes a session for one partition. A session is cheap, and needs no closing.
    * @param keyUsed called for audits with the Intermediate Key of each record that is encrypted, decrypted or rewrapped
    * @throws TypeError if `partition` is not a string or `keyUsed` is not a function

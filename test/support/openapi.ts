@@ -40,17 +40,14 @@ ajv.addSchema(document, DOCUMENT_URL);
  * Holds an answer of the HTTP door against the document: its status, its type, its headers and its body.
  * @throws Error where the document says otherwise; nothing where it knows no such path
  */
-export function mustConform(
-  { routeKey, pathParameters, requestContext }: Event,
-  { status, headers, body }: Answer,
-): void {
+export function mustConform(event: Event, { status, headers, body }: Answer): void {
   // HEAD is answered as GET, which is documented, without the body.
-  if (requestContext.http.method === 'HEAD' && status === 200) return;
-  const path = routeKey.replace(/^\w+ /, '').replace('{operation}', pathParameters?.['operation'] ?? '');
-  const method = routeKey.startsWith('POST ') ? 'post' : 'get';
+  if (methodOf(event) === 'HEAD' && status === 200) return;
+  const method = methodOf(event).toLowerCase();
+  const path = documentedPathOf(event);
   const operation = PATHS[path]?.[method];
   if (operation === undefined) {
-    if (status < 400) throw new Error(`${routeKey} is answered, and the document does not know it`);
+    if (status < 400) throw new Error(`${path} is answered, and the document does not know it`);
     mustFit('#/components/schemas/Problem', body);
     return;
   }
@@ -64,6 +61,21 @@ export function mustConform(
   const promised = Object.keys(response.headers ?? {}).map((name) => name.toLowerCase());
   const missing = promised.filter((name) => headers[name] === undefined);
   if (missing.length > 0) throw new Error(`${path} is answered ${status} without ${missing.join()}`);
+}
+
+/** The event of a REST API, or of payload format 1.0, has other names than {@link Event}. */
+function methodOf(event: Event): string {
+  return (event as { httpMethod?: string }).httpMethod ?? event.requestContext.http.method;
+}
+
+/** The path as the document has it. A route that is not a catch-all names it. */
+function documentedPathOf({ routeKey, rawPath, pathParameters, ...rest }: Event): string {
+  const route = ((rest as { resource?: string }).resource ?? routeKey).replace(/^\w+ /, '');
+  const sent = rawPath ?? (rest as { path?: string }).path ?? '';
+  if (route === '$default' || route.endsWith('+}')) {
+    return sent.replace(/^.*?(?=\/v1\/(?!.*\/v1\/))/, '').replace(/^(\/v1\/partitions)\/[^/]+\//, '$1/{partition}/');
+  }
+  return route.replace('{operation}', pathParameters?.['operation'] ?? '');
 }
 
 /** @param pointer into the document, to a schema */

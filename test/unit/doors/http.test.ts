@@ -232,6 +232,7 @@ describe('a problem', () => {
     const event = request('encrypt', { plaintext: HELLO });
     event.routeKey = '$default';
     event.requestContext.stage = 'live';
+    event.requestContext.http.method = 'PUT';
     event.rawPath = path;
     const answer = await openDoor()(event);
     expect(answer.status).toBe(status);
@@ -306,6 +307,7 @@ describe('a problem', () => {
     ['KmsMisconfigured', 500, 'KMS misconfigured'],
     ['KeyRowUnreadable', 500, 'Key row unreadable'],
     ['MetastoreUnavailable', 503, 'Metastore unavailable'],
+    ['NotReady', 503, 'Not ready'],
     ['DeadlineExceeded', 504, 'Deadline exceeded'],
     ['Internal', 500, 'Internal error'],
   ] as const)('with the code %s has the status %i and the title %s', ([code, status, title]) => {
