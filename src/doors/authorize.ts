@@ -19,9 +19,10 @@ const NAME_IN_EVENT = { iam: 'iam', jwt: 'jwt', authorizer: 'lambda' } as const;
 export function authenticate(auth: AuthConfig, { authorizer, isFunctionUrl }: HttpRequest): JsonObject {
   const { length } = Object.keys(authorizer);
   // The only authorizer that a function URL can have is IAM.
-  if (auth.kind === 'none' && length === 0 && !isFunctionUrl) return {};
+  const isPossible = !isFunctionUrl || auth.kind === 'iam';
+  if (auth.kind === 'none' && length === 0 && isPossible) return {};
   const found = auth.kind === 'none' ? undefined : authorizer[NAME_IN_EVENT[auth.kind]];
-  if (length === 1 && isJsonObject(found)) return found;
+  if (length === 1 && isJsonObject(found) && isPossible) return found;
   throw new KeyfoldError(
     'Unauthenticated',
     'The request has not passed the authorizer that this API is configured with.',

@@ -45,7 +45,8 @@ export function mustConform(event: Event, { status, headers, body }: Answer): vo
   if (methodOf(event) === 'HEAD' && status === 200) return;
   const method = methodOf(event).toLowerCase();
   const path = documentedPathOf(event);
-  const operation = PATHS[path]?.[method];
+  // A catch-all route takes paths that are none of the API's.
+  const operation = status === 404 ? undefined : PATHS[path]?.[method];
   if (operation === undefined) {
     if (status < 400) throw new Error(`${path} is answered, and the document does not know it`);
     mustFit('#/components/schemas/Problem', body);
@@ -70,12 +71,15 @@ function methodOf(event: Event): string {
 
 /** The path as the document has it. A route that is not a catch-all names it. */
 function documentedPathOf({ routeKey, rawPath, pathParameters, ...rest }: Event): string {
-  const route = ((rest as { resource?: string }).resource ?? routeKey).replace(/^\w+ /, '');
-  const sent = rawPath ?? (rest as { path?: string }).path ?? '';
-  if (route === '$default' || route.endsWith('+}')) {
-    return sent.replace(/^.*?(?=\/v1\/(?!.*\/v1\/))/, '').replace(/^(\/v1\/partitions)\/[^/]+\//, '$1/{partition}/');
-  }
-  return route.replace('{operation}', pathParameters?.['operation'] ?? '');
+  const { resource = routeKey, path = rawPath } = rest as { resource?: string; path?: string };
+  const route = resource.replace(/^\w+ /, '');
+  if (!isCatchAll(route)) return route.replace('{operation}', pathParameters?.['operation'] ?? '');
+  const [, name = '', operation] = /\/v1\/([\w.]+)(?:\/[^/]+(\/[^/]+))?$/.exec(path) ?? [];
+  return operation === undefined ? `/v1/${name}` : `/v1/${name}/{partition}${operation}`;
+}
+
+function isCatchAll(route: string): boolean {
+  return route === '$default' || route.endsWith('+}');
 }
 
 /** @param pointer into the document, to a schema */

@@ -74,7 +74,11 @@ describe("the document's word", () => {
   it('has every operation, and what else the door answers', async () => {
     const operations = OPERATION_NAMES.map((name) => `/v1/partitions/{partition}/${name}`);
     expect(Object.keys(PATHS)).toEqual([...operations, '/v1/health', '/v1/ready', '/v1/openapi.json']);
-    const event: Event = { ...sampleEvent('api-health-iam'), routeKey: 'GET /v1/openapi.json', rawPath: '/v1/openapi.json' };
+    const event: Event = {
+      ...sampleEvent('api-health-iam'),
+      routeKey: 'GET /v1/openapi.json',
+      rawPath: '/v1/openapi.json',
+    };
     expect((await send(event)).body).toEqual(document);
   });
 
@@ -84,7 +88,11 @@ describe("the document's word", () => {
   });
 
   it('is for callers that have passed the authorizer, as health is', async () => {
-    const event: Event = { ...sampleEvent('api-health-iam'), routeKey: 'GET /v1/openapi.json', rawPath: '/v1/openapi.json' };
+    const event: Event = {
+      ...sampleEvent('api-health-iam'),
+      routeKey: 'GET /v1/openapi.json',
+      rawPath: '/v1/openapi.json',
+    };
     delete event.requestContext.authorizer;
     expect((await send(event)).body['code']).toBe('Unauthenticated');
   });
