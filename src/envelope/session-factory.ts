@@ -1,5 +1,5 @@
 import type { Clock } from '../async/clock.ts';
-import { checkLimits, RequestDeadlines, withDeadline, type RequestLimits } from '../async/deadline.ts';
+import { checkLimits, orAborted, RequestDeadlines, withDeadline, type RequestLimits } from '../async/deadline.ts';
 import { check, FUNCTION, NUMBER, OBJECT, oneOf, optional, optionsOf, type Types } from '../input/checks.ts';
 import { listening } from '../input/defaults.ts';
 import { KeyNaming, SERVICE_NAMES, type ServiceNames } from '../records/ids.ts';
@@ -105,7 +105,9 @@ export class SessionFactory {
    */
   async checkSystemKey(limits: RequestLimits = {}): Promise<void> {
     checkLimits(limits);
-    await withDeadline(limits, this.#dependencies.now, (deadline) => this.#systemKeys.checkLatest(deadline));
+    await withDeadline(limits, this.#dependencies.now, (deadline) =>
+      orAborted(this.#systemKeys.checkLatest(deadline), deadline.signal),
+    );
   }
 
   /**
