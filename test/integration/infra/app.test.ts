@@ -252,11 +252,12 @@ describe('each function', () => {
 });
 
 describe('the HTTP API', () => {
-  it('has the three routes and one for all else, each of them with an authorizer', () => {
+  it('has the four routes and one for all else, each of them with an authorizer', () => {
     const routes = ofType(example, 'AWS::ApiGatewayV2::Route').map(([, { Properties }]) => Properties);
     expect(routes.map(({ RouteKey }) => RouteKey as string)).toEqual([
       'POST /v1/partitions/{partition}/{operation}',
       'GET /v1/health',
+      'GET /v1/ready',
       'GET /v1/openapi.json',
       '$default',
     ]);
@@ -270,7 +271,7 @@ describe('the HTTP API', () => {
       JwtConfiguration: { Issuer: 'https://login.example.com/', Audience: ['keyfold'] },
     });
     const routes = ofType(flipped, 'AWS::ApiGatewayV2::Route');
-    expect(routes).toHaveLength(4);
+    expect(routes).toHaveLength(5);
     for (const [, { Properties }] of routes) {
       expect(Properties).toMatchObject({ AuthorizationType: 'JWT', AuthorizerId: { Ref: id } });
       expect(Properties['AuthorizationScopes']).toEqual(['keyfold/encrypt', 'keyfold/decrypt', 'keyfold/rewrap']);
