@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { expanded, isAllowed, KEYS, type Principal, REST, type Target, WEST } from '../integration/infra/account.ts';
 import { DEPLOYERS, type Deployers } from '../integration/infra/deployers.ts';
-import { FLIPPED, packageExample } from '../integration/infra/package.ts';
+import { ENTRIES, FLIPPED, packageExample } from '../integration/infra/package.ts';
 import { ACCOUNT, templateOf } from '../integration/infra/template.ts';
 import { pythonOf } from './install.ts';
 
@@ -45,7 +45,7 @@ function arn(service: string, name: string, context: Target['context'] = {}): Ta
 }
 
 /** What the stacks have, by who deploys it, and what has no name. */
-const TARGETS: Record<Exclude<keyof Deployers, 'app'>, readonly Target[]> = {
+const TARGETS: Record<Exclude<keyof Deployers, 'app' | 'appWithEntries'>, readonly Target[]> = {
   keys: [
     KEYS['the key'],
     arn('kms', 'alias/keyfold'),
@@ -88,6 +88,15 @@ const TARGETS: Record<Exclude<keyof Deployers, 'app'>, readonly Target[]> = {
   ],
 };
 
+/** What the entries besides an HTTP API have. */
+const ENTRY_TARGETS: readonly Target[] = [
+  { arn: `arn:aws:apigateway:${WEST}::/restapis` },
+  { arn: `arn:aws:apigateway:${WEST}::/restapis/1` },
+  { arn: `arn:aws:apigateway:${WEST}::/domainnames` },
+  arn('lambda', 'function:keyfold-api', { 'lambda:FunctionUrlAuthType': 'AWS_IAM' }),
+  arn('logs', 'log-group:/aws/vendedlogs/rest-api/keyfold-app'),
+];
+
 const SCHEMAS = `
 import json, sys
 from pathlib import Path
@@ -112,10 +121,21 @@ async function isAllowedOnAny(
   name: keyof typeof TARGETS,
   action: string,
   deployer: Principal = DEPLOYERS[name],
+  targets: readonly Target[] = TARGETS[name],
 ): Promise<boolean> {
   // The simulation refuses to ask an action of what it is not of.
-  const answers = TARGETS[name].map((target) => isAllowed(deployer, action, target).catch(() => false));
+  const answers = targets.map((target) => isAllowed(deployer, action, target).catch(() => false));
   return (await Promise.all(answers)).includes(true);
+}
+
+/** The actions of these patterns, without those that only properties of other templates ask for. */
+async function neededOf(patterns: readonly string[], left: readonly RegExp[]): Promise<string[]> {
+  const actions = (
+    await Promise.all(patterns.map(async (one) => (one.includes('*') ? await expanded(one) : [one])))
+  ).flat();
+  return [...new Set(actions)].filter(
+    (action) => ![...FOR_OTHER_PROPERTIES, ...left].some((pattern) => pattern.test(action)),
+  );
 }
 
 describe('the policy allows what CloudFormation asks for of each kind of resource', () => {
@@ -135,12 +155,7 @@ describe('the policy allows what CloudFormation asks for of each kind of resourc
     ['appWithRetention', [FOR_A_LOG_OF_DELIVERIES, FOR_OTHER_KEYS, DELETES_LOGS_AND_QUEUES]],
   ] as const)('to deploy %s, but for what deletes data', async ([name, left]) => {
     const patterns = Object.values(await asked(types[name] ?? [])).flat();
-    const actions = (
-      await Promise.all(patterns.map(async (one) => (one.includes('*') ? await expanded(one) : [one])))
-    ).flat();
-    const needed = [...new Set(actions)].filter(
-      (action) => ![...FOR_OTHER_PROPERTIES, ...left].some((pattern) => pattern.test(action)),
-    );
+    const needed = await neededOf(patterns, left);
     expect(needed.length).toBeGreaterThan(10);
     const allowed = await Promise.all(needed.map((action) => isAllowedOnAny(name, action)));
     expect(needed.filter((_, i) => !allowed[i])).toEqual([]);
@@ -151,5 +166,21 @@ describe('the policy allows what CloudFormation asks for of each kind of resourc
       'logs:PutRetentionPolicy',
       'sqs:SetQueueAttributes',
     ]);
+  });
+
+  it('to deploy the app with other entries, together with the policies of every app', async () => {
+    const found: string[] = [];
+    for (const changed of Object.values(ENTRIES)) {
+      const app = await packageExample(changed);
+      found.push(...typesOf(app.resources));
+      await app.remove();
+    }
+    const needed = await neededOf(Object.values(await asked(found)).flat(), [FOR_A_LOG_OF_DELIVERIES, FOR_OTHER_KEYS]);
+    expect(needed).toContain('lambda:CreateFunctionUrlConfig');
+    const targets = [...TARGETS.appWithRetention, ...ENTRY_TARGETS];
+    const allowed = await Promise.all(
+      needed.map((action) => isAllowedOnAny('appWithRetention', action, DEPLOYERS.appWithEntries, targets)),
+    );
+    expect(needed.filter((action, i) => !allowed[i] && !DELETES_LOGS_AND_QUEUES.test(action))).toEqual([]);
   });
 });

@@ -3,7 +3,9 @@ import { OUTSIDERS, type Principal, WEST } from './account.ts';
 import { ACCOUNT, render } from './template.ts';
 
 /** Who deploys what. */
-export type Deployers = Readonly<Record<'keys' | 'tableAndRoles' | 'app' | 'appWithRetention', Principal>>;
+export type Deployers = Readonly<
+  Record<'keys' | 'tableAndRoles' | 'app' | 'appWithRetention' | 'appWithEntries', Principal>
+>;
 
 /** By what they deploy, with the template's parameters. */
 export function deployersOf(parameters: Readonly<Record<string, string>>): Deployers {
@@ -18,6 +20,7 @@ export function deployersOf(parameters: Readonly<Record<string, string>>): Deplo
     tableAndRoles: deployer(other, 'TableAndRolesPolicy'),
     app: deployer(other, 'AppPolicy', 'AppQueuesAndLogsPolicy'),
     appWithRetention: deployer(other, 'AppPolicy', 'AppQueuesAndLogsPolicy', 'AppRetentionPolicy'),
+    appWithEntries: deployer(other, 'AppPolicy', 'AppQueuesAndLogsPolicy', 'AppRetentionPolicy', 'AppEntriesPolicy'),
   };
 }
 
