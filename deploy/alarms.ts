@@ -27,7 +27,8 @@ const FOR_LONG: Ring = { periods: 3 };
 const OUTAGES = ['KmsUnavailable', 'KmsThrottled', 'MetastoreUnavailable', 'DeadlineExceeded'];
 /** The error code for a key of another region whose row has not been replicated yet. */
 const NOT_VISIBLE = 'KeyNotYetVisible';
-const UNANSWERED = [...OUTAGES, 'Internal'];
+/** `NotReady` is what a monitor is answered that asks whether requests can be served. */
+const UNANSWERED = [...OUTAGES, 'NotReady', 'Internal'];
 
 type OwnAlarm = readonly [name: string, metric: string, which: Which, description: string, ring?: Ring];
 
