@@ -44,18 +44,14 @@ export function apiMetrics({ api, prefix }: Deployment): {
   readonly names: readonly [failed: string, all: string];
   readonly dimensions: Readonly<Record<string, string | { readonly Ref: string }>>;
 } {
-  switch (api.type) {
-    case 'http':
-      return { namespace: 'AWS/ApiGateway', names: ['5xx', 'Count'], dimensions: { ApiId: { Ref: 'HttpApi' } } };
-    case 'functionUrl':
-      return {
-        namespace: 'AWS/Lambda',
-        names: ['Url5xxCount', 'UrlRequestCount'],
-        dimensions: { FunctionName: `${prefix}-api` },
-      };
-    default:
-      return { namespace: 'AWS/ApiGateway', names: ['5XXError', 'Count'], dimensions: { ApiName: prefix } };
+  const { type } = api;
+  if (type === 'functionUrl') {
+    const dimensions = { FunctionName: `${prefix}-api` };
+    return { namespace: 'AWS/Lambda', names: ['Url5xxCount', 'UrlRequestCount'], dimensions };
   }
+  const namespace = 'AWS/ApiGateway';
+  if (type === 'http') return { namespace, names: ['5xx', 'Count'], dimensions: { ApiId: { Ref: 'HttpApi' } } };
+  return { namespace, names: ['5XXError', 'Count'], dimensions: { ApiName: prefix } };
 }
 
 function httpApi(deployment: Deployment, region: string): ApiParts {

@@ -85,7 +85,7 @@ function headersOf(codes: readonly ErrorCode[]): Part {
 function problemContent(status: number, codes: readonly ErrorCode[]): Part {
   const [first = 'Internal'] = codes;
   const retryable = codes.every(isRetryable);
-  const { body = '' } = problemResponse(new KeyfoldError(first, 'What is wrong, in a sentence.'), 'JKJaXmPLvHcESHA=');
+  const { body } = problemResponse(new KeyfoldError(first, 'What is wrong, in a sentence.'), 'JKJaXmPLvHcESHA=');
   return {
     schema: {
       allOf: [

@@ -31,7 +31,7 @@ export interface HttpDoorOptions extends DoorOptions {
 }
 
 /** An event that the door serves. Others are refused. */
-export type HttpEvent = APIGatewayProxyEventV2 | APIGatewayProxyEvent;
+type HttpEvent = APIGatewayProxyEventV2 | APIGatewayProxyEvent;
 
 /** A Lambda handler for HTTP APIs, REST APIs and function URLs. */
 export type HttpHandler = Handler<HttpEvent, HttpAnswer>;

@@ -28,6 +28,8 @@ const FOR_OTHER_PROPERTIES = [
   /^s3:(?:Put|Delete)(?:Accelerate|Analytics|IntelligentTiering|Inventory|Lifecycle|Metrics|ObjectAcl|ObjectLock|Replication)/,
   /^s3:UpdateBucketMetadata/,
   /^sns:PutDataProtectionPolicy$/,
+  // Of mutual TLS.
+  /^apigateway:(?:AddCertificateTo|RemoveCertificateFrom)Domain$/,
   /^lambda:GetLayerVersion$/,
   // A key's rotation is never turned off.
   /^kms:DisableKeyRotation$/,

@@ -311,7 +311,7 @@ describe('a problem', () => {
     ['DeadlineExceeded', 504, 'Deadline exceeded'],
     ['Internal', 500, 'Internal error'],
   ] as const)('with the code %s has the status %i and the title %s', ([code, status, title]) => {
-    const { statusCode, headers, body = '' } = problemResponse(new KeyfoldError(code, 'why'), 'r');
+    const { statusCode, headers, body } = problemResponse(new KeyfoldError(code, 'why'), 'r');
     expect(statusCode).toBe(status);
     expect(headers).toMatchObject({ 'content-type': 'application/problem+json', 'cache-control': 'no-store' });
     const type = `urn:keyfold:error:${code}`;
