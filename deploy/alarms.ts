@@ -27,8 +27,7 @@ const FOR_LONG: Ring = { periods: 3 };
 const OUTAGES = ['KmsUnavailable', 'KmsThrottled', 'MetastoreUnavailable', 'DeadlineExceeded'];
 /** The error code for a key of another region whose row has not been replicated yet. */
 const NOT_VISIBLE = 'KeyNotYetVisible';
-/** `NotReady` is what a monitor is answered that asks whether requests can be served. */
-const UNANSWERED = [...OUTAGES, 'NotReady', 'Internal'];
+const UNANSWERED = [...OUTAGES, 'Internal'];
 
 type OwnAlarm = readonly [name: string, metric: string, which: Which, description: string, ring?: Ring];
 
