@@ -38,6 +38,7 @@ const DISPOSITIONS: Readonly<Record<ErrorCode, 'dead-letter' | 'retry'>> = {
   KmsMisconfigured: 'retry',
   KeyRowUnreadable: 'retry',
   MetastoreUnavailable: 'retry',
+  NotReady: 'retry',
   DeadlineExceeded: 'retry',
   Internal: 'retry',
 };

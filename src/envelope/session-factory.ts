@@ -1,5 +1,5 @@
 import type { Clock } from '../async/clock.ts';
-import { checkLimits, RequestDeadlines, withDeadline, type RequestLimits } from '../async/deadline.ts';
+import { checkLimits, orAborted, RequestDeadlines, withDeadline, type RequestLimits } from '../async/deadline.ts';
 import { check, FUNCTION, NUMBER, OBJECT, oneOf, optional, optionsOf, type Types } from '../input/checks.ts';
 import { listening } from '../input/defaults.ts';
 import { KeyNaming, SERVICE_NAMES, type ServiceNames } from '../records/ids.ts';
@@ -101,9 +101,21 @@ export class SessionFactory {
   }
 
   /**
-   * Makes a session for one partition. A session is cheap, and callers need not close it.
-   * @param keyUsed for audits: called with the Intermediate Key of each record that the session encrypts, decrypts or
-   * rewraps
+   * Checks that the latest System Key of the service opens. It reads the key's row from the metastore and unwraps it
+   * with the KMS, whatever the cache holds. It makes no key.
+   * @throws TypeError for limits of the wrong type
+   * @throws KeyfoldError if the metastore or the KMS fails, or `KeyNotYetVisible` if the service has no System Key yet
+   */
+  async checkSystemKey(limits: RequestLimits = {}): Promise<void> {
+    checkLimits(limits);
+    await withDeadline(limits, this.#dependencies.now, (deadline) =>
+      orAborted(this.#systemKeys.checkLatest(deadline), deadline.signal),
+    );
+  }
+
+  /**
+   * Makes a session for one partition. A session is cheap, and needs no closing.
+   * @param keyUsed called for audits with the Intermediate Key of each record that is encrypted, decrypted or rewrapped
    * @throws TypeError if `partition` is not a string or `keyUsed` is not a function
    * @throws KeyfoldError `InvalidRequest` if {@link KeyNaming.parsePartition} refuses the partition
    */
