@@ -94,7 +94,8 @@ function httpApi(deployment: Deployment, region: string): ApiParts {
       HttpApiLogGroup: {
         DeletionPolicy: 'RetainExceptOnCreate',
         UpdateReplacePolicy: 'Retain',
-        // API Gateway lists log groups of other names in a resource policy of the account, which has room for some thirty.
+        // API Gateway lists log groups of other names in a resource policy of the account, which has room for some
+        // thirty.
         Properties: { LogGroupName: `/aws/vendedlogs/http-api/${deployment.prefix}-app` },
       },
     },

@@ -138,13 +138,12 @@ function health(responses: Responses): Part {
 }
 
 function ready(responses: Responses): Part {
-  const schema = { type: 'object', properties: { ready: { const: true } }, required: ['ready'] };
   return {
     operationId: 'ready',
-    summary: 'Whether requests can be served: the latest System Key opens, and the table answers',
+    summary: 'Whether requests can be served: the latest System Key opens, and the table answers.',
     description: 'A process checks this at most once in five seconds, and answers from the last check until then.',
     tags: ['Service'],
-    responses: { 200: success('They can.', schema, { ready: true }), ...responses.ofFailures(['NotReady']) },
+    responses: { 200: success('They can.', refTo('Ready'), { ready: true }), ...responses.ofFailures(['NotReady']) },
   };
 }
 

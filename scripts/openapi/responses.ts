@@ -87,7 +87,7 @@ function headersOf(codes: readonly ErrorCode[]): Part {
 
 function exampleOf([first = 'Internal']: readonly ErrorCode[]): Part {
   const error = new KeyfoldError(first, 'What is wrong, in a sentence.');
-  const { body = '' } = problemResponse(error, 'JKJaXmPLvHcESHA=');
+  const { body } = problemResponse(error, 'JKJaXmPLvHcESHA=');
   // When to come back is drawn at random; here it stays the same.
   return { ...(JSON.parse(body) as Part), ...(error.retryable && { retryAfterSeconds: 2 }) };
 }

@@ -44,7 +44,9 @@ export interface JwtConfig extends GrantRules {
   readonly scopeClaim?: string | undefined;
 }
 
-/** How the context of a Lambda authorizer is read. Its `partitions` and `scope` grant what those claims of a token do. */
+/**
+ * How the context of a Lambda authorizer is read. Its `partitions` and `scope` grant what those claims of a token do.
+ */
 export interface AuthorizerConfig extends GrantRules {
   readonly kind: 'authorizer';
 }

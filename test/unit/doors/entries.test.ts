@@ -20,6 +20,7 @@ const COGNITO = 'https://cognito-idp.us-west-2.amazonaws.com/us-west-2_example#c
 /** Each sample that encrypts: the authorizer that it has passed, and its principal in the audit. */
 const SAMPLES = [
   ['api-encrypt-iam', IAM, ARN],
+  ['api-encrypt-context-iam', IAM, ARN],
   ['api-encrypt-jwt', JWT, 'https://issuer.example#client-1'],
   ['api-encrypt-authorizer', AUTHORIZER, 'client-1'],
   ['api-encrypt-proxy', IAM, ARN],
