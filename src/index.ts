@@ -23,7 +23,8 @@ export type {
   Unwrapped,
   Wrapped,
 } from './envelope/ports.ts';
-export type { ContextRules, KeyUsed, Session } from './envelope/session.ts';
+export type { ContextRules } from './envelope/context-rules.ts';
+export type { KeyUsed, Session } from './envelope/session.ts';
 export { SessionFactory, type SessionFactoryOptions } from './envelope/session-factory.ts';
 export { KeyfoldError, type ErrorCode } from './errors.ts';
 export { AwsKms, type AwsKmsOptions } from './kms/aws-kms.ts';

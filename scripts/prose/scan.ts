@@ -5,7 +5,7 @@ import { parseSync, Visitor, type CallExpression, type Comment, type Expression 
 
 /** The repository's folder. */
 export const ROOT = join(import.meta.dirname, '..', '..');
-const FOLDERS = ['src', 'handlers', 'local', 'emulators', 'deploy', 'scripts', 'bench', 'test'];
+const FOLDERS = ['src', 'handlers', 'local', 'emulators', 'deploy', 'examples', 'scripts', 'bench', 'test'];
 const SCRIPTS = new Set(['.ts', '.js', '.mjs', '.cjs']);
 /** How a line of comment begins in the other languages. */
 const LINE_COMMENT: Readonly<Record<string, RegExp>> = {

@@ -1,5 +1,5 @@
 import type { CryptoPolicy } from '../envelope/crypto-policy.ts';
-import type { ContextRules } from '../envelope/session.ts';
+import type { ContextRules } from '../envelope/context-rules.ts';
 import type { SessionFactoryOptions } from '../envelope/session-factory.ts';
 import type { ServiceNames } from '../records/ids.ts';
 import type { FailoverPolicy } from '../kms/failover-policy.ts';

@@ -1,4 +1,5 @@
 import { isPartition, type KeyMeta } from '../records/ids.ts';
+import { contextsIn } from '../operations/context.ts';
 import type { OperationName } from '../operations/operation-name.ts';
 import { toKeyfoldError } from './problem.ts';
 
@@ -45,10 +46,14 @@ const MAX_KEYS = 10;
 /** Collects the keys and item counts of one operation while it runs. */
 export class AuditTrail {
   readonly #keys: KeyMeta[] = [];
-  /** Whether the request gave a context. */
-  contextGiven = false;
+  #hasContext = false;
   #items: number | undefined;
   #failed: number | undefined;
+
+  /** Records whether a request gives a context, as soon as the door has parsed its body. */
+  requestRead(value: unknown): void {
+    this.#hasContext = contextsIn(value).length > 0;
+  }
 
   /** Records that the operation sealed or opened under this key. */
   readonly keyUsed = (key: KeyMeta): void => {
@@ -80,7 +85,7 @@ export class AuditTrail {
       partition: result === OK || isPartition(partition) ? partition : null,
       result,
       keys: this.#keys.map(({ id, created }) => `${id}@${created}`),
-      context: this.contextGiven,
+      context: this.#hasContext,
       items: this.#items,
       failed: this.#failed,
     };

@@ -30,6 +30,7 @@ async function answer(options: DoorOptions, event: unknown, context: Context): P
     partition,
   };
   return audited(options.telemetry, subject, async (trail) => {
+    trail.requestRead(event);
     refuseInexactNames(event);
     const remainingMs = context.getRemainingTimeInMillis();
     const text = await perform(options, call, { remainingMs, answerFits, trail });

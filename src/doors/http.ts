@@ -119,6 +119,7 @@ async function operate(
     authorize(options.auth, found, partition, operation);
     checkTarget(request, target);
     const body = readBody(request, operation, bodyLimitBytes(operation, options.config.plaintextLimitBytes));
+    trail.requestRead(body.value);
     const call = { partition, operation, request: body };
     return json(await perform(options, call, { remainingMs: remainingMs(context), answerFits, trail }));
   });

@@ -3,7 +3,6 @@ import { KeyfoldError } from '../errors.ts';
 import type { Clock } from '../async/clock.ts';
 import type { SessionFactory } from '../envelope/session-factory.ts';
 import type { OperationName } from '../operations/operation-name.ts';
-import { contextsIn } from '../operations/context.ts';
 import { limitAnswer, type OperationRequest } from '../operations/operation.ts';
 import { OPERATIONS } from '../operations/operations.ts';
 import type { AuditTrail } from './audit.ts';
@@ -63,7 +62,6 @@ export async function perform(
   if (partitions?.some((grant) => isGranted(grant, partition)) === false) {
     throw new KeyfoldError('Forbidden', 'This function does not serve that partition.');
   }
-  trail.contextGiven = contextsIn(request.value).length > 0;
   const answer = await OPERATIONS[operation](request, {
     session: keyfold.session(partition, trail.keyUsed),
     limits: { deadlineAtMs: now() + remainingMs - config.deadlineMarginMs },

@@ -119,14 +119,15 @@ export class QueueBatch {
       throw new KeyfoldError('DeadlineExceeded', 'The invocation has no time left for this message.');
     }
     const call = readMessage(record, this.#options.queue);
-    const answer = await audited(this.#options.telemetry, this.#askedBy(record, call), (trail) =>
-      perform(this.#options, call, {
+    const answer = await audited(this.#options.telemetry, this.#askedBy(record, call), (trail) => {
+      trail.requestRead(call.request.value);
+      return perform(this.#options, call, {
         remainingMs: remainingMs(),
         answerFits: (text) => isSendable(resultMessage(record, text)),
         trail,
         itemsFailed: throwRetryable,
-      }),
-    );
+      });
+    });
     return resultMessage(record, answer);
   }
 

@@ -158,8 +158,8 @@ const MAX_SECONDS_AHEAD = 60;
  * that date or a later one, it is the first free second from now on. A key that is revoked within its first minute can
  * therefore be replaced at once, and no key inherits a date from the future.
  * @param taken the dates of the known keys
- * @param exhausted the date of the key that has reached its usage limit, if any. The new key gets a later date, so that
- * all processes use it as the latest.
+ * @param exhausted the date of the known key that has reached its usage limit, if any. The new key gets a later date,
+ * so that all processes use it as the latest.
  * @returns undefined if every second of the next minute is taken
  * @throws TypeError if `nowMs` is not a number of milliseconds since 1970
  */
@@ -178,7 +178,7 @@ export function createdNow(
 
 function firstFree(now: number, taken: readonly EpochSeconds[], exhausted?: EpochSeconds): EpochSeconds | undefined {
   const latest = now + MAX_SECONDS_AHEAD;
-  const first = exhausted !== undefined && exhausted >= now && exhausted < latest ? exhausted + 1 : now;
+  const first = exhausted !== undefined && exhausted < latest ? Math.max(exhausted, now) : now;
   for (let created = first; created <= latest; created += 1) {
     if (!taken.includes(created as EpochSeconds)) return created as EpochSeconds;
   }

@@ -4,13 +4,14 @@ import { check, FUNCTION, NUMBER, OBJECT, oneOf, optional, optionsOf, type Types
 import { listening } from '../input/defaults.ts';
 import { KeyNaming, SERVICE_NAMES, type ServiceNames } from '../records/ids.ts';
 import { checkedClock, checkedKms, checkedMetastore, EVENTS, KMS, METASTORE } from './checked-ports.ts';
+import type { ContextRules } from './context-rules.ts';
 import { checkMinimums, cryptoPolicy, type CryptoPolicy } from './crypto-policy.ts';
 import type { SharedDataRowKey } from './data-row-key.ts';
 import type { EnvelopeKey } from './envelope-key.ts';
 import { IntermediateKeys } from './intermediate-keys.ts';
 import { keyDependencies, type KeyRowProofs } from './key-dependencies.ts';
 import { NO_ENVELOPE_EVENTS, type EnvelopeEvents, type KeyManagementService, type Metastore } from './ports.ts';
-import { Session, type ContextRules, type KeyUsed, type SessionDependencies } from './session.ts';
+import { Session, type KeyUsed, type SessionDependencies } from './session.ts';
 import { SystemKeys } from './system-keys.ts';
 
 /** The options of {@link SessionFactory}. */

@@ -3,12 +3,13 @@ import type { Clock } from '../async/clock.ts';
 import { checkLimits, type RequestDeadlines, type RequestLimits } from '../async/deadline.ts';
 import { freeNow } from '../crypto/free-now.ts';
 import { utf8Of } from '../crypto/utf8.ts';
-import { contextRequired, KeyfoldError, recordUnreadable } from '../errors.ts';
+import { KeyfoldError, recordUnreadable } from '../errors.ts';
 import { BOOLEAN, byteLengthOf, BYTES, check, optionsOf, STRING } from '../input/checks.ts';
 import { decodeCompactRecord, encodeCompactRecord, looksCompact } from '../records/compact-record.ts';
 import { checkedRecord, decodeDataRowRecord, type DataRowRecord } from '../records/data-row-record.ts';
 import type { EpochSeconds, KeyId, KeyMeta, KeyNaming, PartitionId } from '../records/ids.ts';
 import { bindingOf, type Binding, type RecordContext, type RecordPlace } from '../records/record-proof.ts';
+import { bindingToProve, checkSealing, type ContextRules } from './context-rules.ts';
 import type { CryptoPolicy, DataRowKeyBounds } from './crypto-policy.ts';
 import { DataRowKey, SharedDataRowKey } from './data-row-key.ts';
 import { openDataRow, openDataRowKey, rewrapDataRow } from './data-rows.ts';
@@ -32,21 +33,6 @@ export interface SessionDependencies {
   readonly deadlines: RequestDeadlines;
   readonly contextRules: ContextRules;
   readonly events: Pick<EnvelopeEvents, 'openedUnbound'>;
-}
-
-/** The rules for contexts: which calls must give one, and which records without a proof open even so. */
-export interface ContextRules {
-  /**
-   * - `off`: a context is optional, the default.
-   * - `seal`: encryption needs a context.
-   * - `always`: encryption and decryption need a context. `rewrap` never does.
-   */
-  readonly requireContext?: 'off' | 'seal' | 'always';
-  /**
-   * For a migration: a time in seconds since 1970. If a record without a proof has an Intermediate Key from before this
-   * time, a call with a context opens it. Otherwise that call fails with `RecordUnreadable`.
-   */
-  readonly unboundBefore?: number;
 }
 
 /** Called with the id and the creation date of each Intermediate Key that the session uses. */
@@ -175,9 +161,9 @@ export class Session {
   async decrypt(record: DataRowRecord, limits: RequestLimits = {}): Promise<Buffer> {
     const given = checkedRecord(record);
     checkLimits(limits);
-    const binding = this.#bindingFor(given);
+    const binding = bindingToProve(this.#dependencies.contextRules, given, this.#binding);
     const meta = this.#parentOf(given);
-    return this.#open(this.#dependencies.keys.cached(meta) ?? (await this.#load(meta, limits)), given, binding);
+    return this.#decrypt(this.#dependencies.keys.cached(meta) ?? (await this.#load(meta, limits)), given, binding);
   }
 
   /**
@@ -206,10 +192,10 @@ export class Session {
   async decryptJson(text: string, limits: RequestLimits = {}): Promise<Buffer> {
     const record = decodeDataRowRecord(text);
     checkLimits(limits);
-    const binding = this.#bindingFor(record);
+    const binding = bindingToProve(this.#dependencies.contextRules, record, this.#binding);
     const meta = this.#parentOf(record);
     const parent = this.#dependencies.keys.cached(meta) ?? (await this.#load(meta, limits));
-    const plaintext = this.#open(parent, record, binding);
+    const plaintext = this.#decrypt(parent, record, binding);
     freeNow(record.data);
     return plaintext;
   }
@@ -278,8 +264,7 @@ export class Session {
   #seal<T>(plaintext: Uint8Array, limits: RequestLimits, seal: Seal<T>): T | Promise<T> {
     check(plaintext, 'plaintext', BYTES);
     checkLimits(limits);
-    const { requireContext = 'off' } = this.#dependencies.contextRules;
-    if (this.#binding === undefined && requireContext !== 'off') throw contextRequired();
+    checkSealing(this.#dependencies.contextRules, this.#binding);
     const parent = this.#sealingKey(limits);
     return parent instanceof Promise
       ? this.#sealCopy(new Uint8Array(plaintext), parent, seal)
@@ -306,29 +291,17 @@ export class Session {
     return this.#dependencies.policy.wearsOut() ? this.#successorOf(key, limits) : key;
   }
 
+  /** Opens a record, and reports it if it opens without a proof although the call gave a context. */
+  #decrypt(parent: EnvelopeKey, record: DataRowRecord, binding: Binding | undefined): Buffer {
+    const plaintext = this.#open(parent, record, binding);
+    const { id, created } = parent.standing;
+    if (binding !== this.#binding) this.#dependencies.events.openedUnbound({ id, created });
+    return plaintext;
+  }
+
   #open(parent: EnvelopeKey, record: DataRowRecord, binding: Binding | undefined): Buffer {
     this.#keyUsed?.(parent.standing);
     return openDataRow(this.#dataRowKeyOf(record, parent), record, binding);
-  }
-
-  /**
-   * The place that a record must prove. Undefined if the record need not prove one. Only the record's syntax decides
-   * this.
-   * @throws KeyfoldError `ContextRequired`, or `RecordUnreadable` for a record without a proof
-   */
-  #bindingFor({ key, proof }: DataRowRecord): Binding | undefined {
-    const { requireContext, unboundBefore = -Infinity } = this.#dependencies.contextRules;
-    if (this.#binding === undefined) {
-      if (proof !== undefined || requireContext === 'always') throw contextRequired();
-      return undefined;
-    }
-    if (proof !== undefined) return this.#binding;
-    if (!(key.parent.created < unboundBefore)) throw recordUnreadable('it is not bound to any context');
-    this.#dependencies.events.openedUnbound({
-      id: key.parent.id as KeyId,
-      created: key.parent.created as EpochSeconds,
-    });
-    return undefined;
   }
 
   /** The Data Row Key for a new record: a new key, unless the request or the policy shares one. */

@@ -14,7 +14,8 @@ export class MemoryMetastore implements Metastore, SystemKeyStore {
   async load(id: KeyId, created: EpochSeconds): Promise<EnvelopeKeyRecord | undefined> {
     check(id, 'id', STRING);
     checkSeconds(created, 'created');
-    return this.#records.get(id)?.get(created);
+    const stored = this.#records.get(id)?.get(created);
+    return stored && copyOf(stored);
   }
 
   async loadLatest(id: KeyId): Promise<EnvelopeKeyRecord | undefined> {
@@ -29,7 +30,7 @@ export class MemoryMetastore implements Metastore, SystemKeyStore {
 
   async rows(id: KeyId): Promise<EnvelopeKeyRecord[]> {
     check(id, 'id', STRING);
-    const records = [...(this.#records.get(id)?.values() ?? [])];
+    const records = [...(this.#records.get(id)?.values() ?? [])].map(copyOf);
     return records.toSorted((a, b) => b.created - a.created);
   }
 
@@ -38,7 +39,7 @@ export class MemoryMetastore implements Metastore, SystemKeyStore {
     check(encryptedKey, 'encryptedKey', BYTES);
     const present = this.#records.get(id)?.get(created);
     if (present === undefined || Buffer.compare(present.encryptedKey, expected) !== 0) return 'changed';
-    this.#records.get(id)?.set(created, { ...present, encryptedKey: copyOf(encryptedKey) });
+    this.#records.get(id)?.set(created, copyOf({ ...present, encryptedKey }));
     return 'replaced';
   }
 
@@ -46,17 +47,18 @@ export class MemoryMetastore implements Metastore, SystemKeyStore {
     const given = checkedKeyRecord(record, 'record');
     const ofId = this.#records.get(given.id) ?? new Map<EpochSeconds, EnvelopeKeyRecord>();
     if (ofId.has(given.created)) return 'duplicate';
-    const stored = {
-      ...given,
-      encryptedKey: copyOf(given.encryptedKey),
-      ...(given.proof && { proof: copyOf(given.proof) }),
-    };
-    this.#records.set(given.id, ofId.set(given.created, stored));
+    this.#records.set(given.id, ofId.set(given.created, copyOf(given)));
     return 'stored';
   }
 }
 
-/** Copies bytes, so that later changes to the caller's buffer do not change the stored record. */
-function copyOf(bytes: Uint8Array): Buffer {
-  return Buffer.from(viewOf(bytes));
+/** Copies a record, so that a caller who changes theirs does not change the stored one. */
+function copyOf(record: EnvelopeKeyRecord): EnvelopeKeyRecord {
+  const { encryptedKey, parent, proof } = record;
+  return {
+    ...record,
+    encryptedKey: Buffer.from(viewOf(encryptedKey)),
+    ...(parent && { parent: { ...parent } }),
+    ...(proof && { proof: Buffer.from(viewOf(proof)) }),
+  };
 }

@@ -9,6 +9,7 @@ const STRINGS = {
   type: 'object',
   minProperties: 1,
   maxProperties: MAX_ENTRIES,
+  // Keyfold bounds texts in bytes of UTF-8, and a schema can only bound them in characters.
   propertyNames: { minLength: 1, maxLength: 128 },
 } as const;
 

@@ -92,7 +92,9 @@ async function started(folder: string, port: number, spawnServer: () => ChildPro
     child = spawnServer();
     const giveUpAtMs = Date.now() + STARTS_WITHIN_MS;
     while (!(await listens(port))) {
-      if (child.exitCode !== null || Date.now() > giveUpAtMs) throw new Error(`${child.spawnfile} does not start`);
+      if (Date.now() > giveUpAtMs) throw new Error(`${child.spawnfile} does not start`);
+      // After a kill, PostgreSQL refuses to start until the last of its old processes has noticed it and ended.
+      if (child.exitCode !== null) child = spawnServer();
       await setTimeout(100);
     }
   };

@@ -9,10 +9,12 @@ import { installLambdaRuntime } from './lambda-runtime.ts';
 import { installOnce, PEERS_FOLDER } from './peers-folder.ts';
 
 const run = promisify(execFile);
-const LANGUAGES = join(import.meta.dirname, '..', '..', 'examples', 'languages');
+const EXAMPLES = join(import.meta.dirname, '..', '..', 'examples');
+const LANGUAGES = join(EXAMPLES, 'languages');
 
-/** The Python environments. Each has a requirements file beside this file. */
-export type PythonPeer = 'asherah-go' | 'asherah-rust' | 'checkov' | 'moto' | 'openapi-python-client' | 'schemathesis';
+/** The Python environments. */
+export type PythonPeer =
+  'asherah-go' | 'asherah-rust' | 'checkov' | 'moto' | 'openapi-python-client' | 'powertools' | 'schemathesis';
 
 /** The path of Python in a peer's environment. */
 export function pythonOf(peer: PythonPeer): string {
@@ -32,6 +34,7 @@ export async function installPeers(): Promise<void> {
     installPython('checkov'),
     installPython('moto'),
     installPython('openapi-python-client'),
+    installPython('powertools', join(EXAMPLES, 'powertools-data-masking', 'requirements.txt')),
     installPython('schemathesis'),
     installGenerators(),
     installJars('dynamodb-local'),
@@ -66,9 +69,11 @@ async function requireTools(): Promise<void> {
   if (missing.length > 0) throw new Error(`npm run test:peers needs what this machine lacks: ${missing.join('; ')}`);
 }
 
-/** Installs one Python environment. */
-export async function installPython(peer: PythonPeer): Promise<void> {
-  const requirements = join(import.meta.dirname, `requirements-${peer}.txt`);
+/** Installs one Python environment. By default its requirements are in the peer's file beside this file. */
+export async function installPython(
+  peer: PythonPeer,
+  requirements = join(import.meta.dirname, `requirements-${peer}.txt`),
+): Promise<void> {
   await installOnce(peer, requirements, async (folder) => {
     await run('python3', ['-m', 'venv', folder]);
     await run(pythonOf(peer), ['-m', 'pip', 'install', '--quiet', '--no-deps', '--requirement', requirements]);

@@ -9,8 +9,8 @@ import { NAMES, shareTable, type Row } from './shared-table.ts';
 
 const PAYLOAD = Buffer.from('payload');
 const PARTITIONS = oddPartitions(NAMES);
-/** Unknown members, among them `Proof`, which a later version may add. */
-const UNKNOWN = { Proof: 'AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=', Nested: { a: [1, null, 'é'] }, Number: 1.5 };
+/** Members that neither knows. test/peers/proofs.test.ts covers `Proof`, which Keyfold knows. */
+const UNKNOWN = { Witness: 'AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=', Nested: { a: [1, null, 'é'] }, Number: 1.5 };
 
 let dynamoDb: PeerServer;
 
@@ -73,7 +73,7 @@ describe.for(ASHERAHS)('Asherah %s and Keyfold', (core) => {
 /** Java reads every number inside KeyRecord as a 64-bit integer, so this number must be one. */
 function addUnknown(row: Row): void {
   const more: Row = {
-    Proof: { B: new Uint8Array(32) },
+    Witness: { B: new Uint8Array(32) },
     Note: { M: { a: { L: [{ NULL: true }, { BOOL: true }, { S: 'é' }] } } },
     Set: { SS: ['a'] },
   };

@@ -32,11 +32,14 @@ export async function startDynamoDbLocal(): Promise<PeerServer> {
   return started(spawn('java', args, { stdio: 'ignore' }), port);
 }
 
-/** Starts moto, which emulates KMS in every region. */
-export async function startMoto(): Promise<PeerServer> {
+/**
+ * Starts moto, which emulates many services of AWS in every region.
+ * @param environment more variables for its process
+ */
+export async function startMoto(environment: Readonly<Record<string, string>> = {}): Promise<PeerServer> {
   const port = await freePort();
   const args = ['-m', 'moto.server', '-H', '127.0.0.1', '-p', String(port)];
-  return started(spawn(pythonOf('moto'), args, { stdio: 'ignore' }), port);
+  return started(spawn(pythonOf('moto'), args, { stdio: 'ignore', env: { ...process.env, ...environment } }), port);
 }
 
 /** Stops one of our processes, and resolves when it has ended. */

@@ -23,8 +23,12 @@ export async function startLocalProcess(...args: string[]): Promise<LocalProcess
       if (greeting.includes('WaitTimeSeconds')) resolve();
     });
   });
-  const [, url = ''] = /API +(\S+)/.exec(greeting) ?? [];
-  return { child, greeting, url };
+  return { child, greeting, url: addressOf({ greeting }, 'API') };
+}
+
+/** The address that the greeting shows for `API`, `KMS`, `DynamoDB` or `SQS`. */
+export function addressOf({ greeting }: Pick<LocalProcess, 'greeting'>, name: string): string {
+  return new RegExp(`${name} +(http\\S+)`).exec(greeting)?.[1] ?? '';
 }
 
 /** Stops the process, as Ctrl+C would. */

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { codeBlocksOf, commandsOf, MARKDOWN, ROOT } from '../../support/documents.ts';
-import { startLocalProcess, stopLocalProcess, type LocalProcess } from '../../support/local-process.ts';
+import { addressOf, startLocalProcess, stopLocalProcess, type LocalProcess } from '../../support/local-process.ts';
 import { runCurl, wordsOf } from '../../support/pasted.ts';
 
 const run = promisify(execFile);
@@ -25,12 +25,11 @@ let addresses: Record<string, string>;
 beforeAll(async () => {
   world = await startLocalProcess();
   folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
-  const at = (name: string): string => new RegExp(`${name} +(http\\S+)`).exec(world.greeting)?.[1] ?? '';
   addresses = {
     'http://127.0.0.1:8080': world.url,
-    'http://127.0.0.1:8081': at('KMS'),
-    'http://127.0.0.1:8082': at('DynamoDB'),
-    'http://127.0.0.1:8083': at('SQS'),
+    'http://127.0.0.1:8081': addressOf(world, 'KMS'),
+    'http://127.0.0.1:8082': addressOf(world, 'DynamoDB'),
+    'http://127.0.0.1:8083': addressOf(world, 'SQS'),
   };
   // Every page except the tutorial assumes that this file exists.
   const encrypt = `curl -d {"plaintext":"aGVsbG8="} ${world.url}/v1/partitions/tenant-1/encrypt | tee record.json`;

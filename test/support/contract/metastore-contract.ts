@@ -116,6 +116,28 @@ export function metastoreContract(name: string, open: () => Metastore & SystemKe
       expect(Buffer.from(kept?.encryptedKey ?? []).toString()).toBe('renewed');
     });
 
+    it('keeps each row as it was stored if a caller changes a record that it has loaded', async () => {
+      const metastore = open();
+      const proof = Buffer.alloc(32, 1);
+      const stored = keyRecord('_IK_loaded', 60, { parent: meta('_SK_loaded', 60), proof });
+      await metastore.store(stored, deadline);
+      const loads = [
+        () => metastore.load(stored.id, stored.created, deadline),
+        () => metastore.loadLatest(stored.id, deadline),
+        async () => (await metastore.loadRecent?.(stored.id, stored.created, deadline))?.[0],
+        async () => (await metastore.rows(stored.id, deadline))[0] as EnvelopeKeyRecord | undefined,
+      ];
+      for (const load of loads) {
+        const loaded = await load();
+        expect(loaded).toEqual(stored);
+        loaded?.encryptedKey.fill(0);
+        loaded?.proof?.fill(0);
+        Object.assign(loaded ?? {}, { revoked: true });
+        Object.assign(loaded?.parent ?? {}, { created: 1 });
+        expect(await load()).toEqual(stored);
+      }
+    });
+
     it('creates no row if the row of the key to replace is absent', async () => {
       const metastore = open();
       const record = keyRecord('_SK_replace_absent', 60);

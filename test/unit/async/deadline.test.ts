@@ -9,7 +9,7 @@ afterEach(() => {
 });
 
 it.for([9, 10])(
-  'withDeadline aborts at once, without a timer, at 10 ms for a deadline at %i ms',
+  'withDeadline aborts at once if the deadline is at %i ms and the clock shows 10 ms',
   async (deadlineAtMs) => {
     const timer = vi.spyOn(globalThis, 'setTimeout');
     const work = withDeadline(
@@ -38,7 +38,7 @@ it.for([2 ** 31 - 1, 2 ** 31, 2 ** 40])(
   },
 );
 
-it('RequestDeadlines aborts work under limits that other work has already left', async () => {
+it('RequestDeadlines aborts running work even if other work with the same limits has ended', async () => {
   const deadlines = new RequestDeadlines(() => 0);
   const controller = new AbortController();
   const limits = { signal: controller.signal };

@@ -21,7 +21,7 @@ function start(
   return { started, ends, all: Promise.all(runs) };
 }
 
-it('Semaphore runs one task per permit at once, and starts the others in order of arrival', async () => {
+it('Semaphore runs as many tasks at once as it has permits, and starts the others in order of arrival', async () => {
   const { started, ends, all } = start(new Semaphore(2), 4);
   expect(started).toEqual([0, 1]);
   ends[1]?.();
@@ -34,7 +34,7 @@ it('Semaphore runs one task per permit at once, and starts the others in order o
   expect(await all).toEqual([0, 1, 2, 3]);
 });
 
-it('Semaphore gets every permit back, even from a task that fails', async () => {
+it('Semaphore takes back the permit of every task, even of a task that fails', async () => {
   const semaphore = new Semaphore(2);
   const failure = new Error('failed');
   for (let i = 0; i < 3; i += 1) expect(await errorOf(semaphore.run(() => Promise.reject(failure)))).toBe(failure);

@@ -76,7 +76,7 @@ describe('a row ID with hidden characters', () => {
     [['revoke', EVIL, 'latest']],
     [['list', '--table', EVIL, '--region', EVIL]],
     [[`list${EVIL}`]],
-  ] as const)('is escaped in all output of the command %j', async ([args]) => {
+  ] as const)('is escaped in everything that the command %j prints', async ([args]) => {
     const [sound, unreadable] = evilRows();
     for (const rows of [
       [sound],
@@ -92,7 +92,7 @@ describe('a row ID with hidden characters', () => {
     }
   });
 
-  it('cannot add a line of its own to the output', async () => {
+  it('cannot add a line to the output', async () => {
     const [, unreadable] = evilRows() as [KeyRow, KeyRow];
     const { all } = await keyfold(['revoke', '_SK_a_b', 'latest', '--yes'], [unreadable]);
     expect(all.split('\n').at(-1)).toBe(`keyfold: The key row ${SHOWN} cannot be read.`);
@@ -107,7 +107,7 @@ describe('a row ID with hidden characters', () => {
     expect(printable('tenant-é_日本_🔑 \\x1b')).toBe('tenant-é_日本_🔑 \\x1b');
   });
 
-  it('is unchanged after parsing the JSON output', () => {
+  it('is restored when the JSON output is parsed', () => {
     fc.assert(
       fc.property(anyText, fc.constantFrom(undefined, 2), (id, indent) => {
         const text = printableJson({ id, [id]: [EVIL] }, indent);
@@ -140,13 +140,13 @@ describe('keys list', () => {
     expect(JSON.parse((await keyfold(['list', '--all', '--json'], [])).out)).toEqual([]);
   });
 
-  it('prints a question mark for a date out of the range of Date', async () => {
+  it('prints a question mark if Date cannot hold the date of a row', async () => {
     const { out } = await keyfold(['list', '--all'], [keyRecord('_SK_a', 8_640_000_000_001)]);
     expect(out.split('\n')[1]).toMatch(/^_SK_a +system +\? +8640000000001 /);
   });
 });
 
-it('formatDuration uses minutes for whole minutes and seconds otherwise', () => {
+it('formatDuration prints whole minutes in minutes and other durations in seconds', () => {
   expect([0, 60_000, 90_000, 61_500, 3_600_000].map(formatDuration)).toEqual([
     '0 min',
     '1 min',
@@ -166,7 +166,7 @@ describe('keys list of a large table', () => {
     expect(JSON.parse(json.out)).toHaveLength(130_000);
   });
 
-  it('does not widen every line for one long ID or parent', async () => {
+  it('does not pad every line to the width of one long ID or parent', async () => {
     const few = many.slice(0, 1000);
     const plain = await keyfold(['list', '--all'], few);
     const long = keyRecord(`_IK_${'x'.repeat(2000)}`, 60, { parent: keyRecord('y'.repeat(100_000), 60) });

@@ -46,7 +46,7 @@ function cells({ stdout }: CliRun): string[][] {
 }
 
 describe('keys list', () => {
-  it("shows the service's System Keys, latest first, each with its state", async () => {
+  it('shows the System Keys of the service with their states, latest first', async () => {
     const run = await world.keyfold(['keys', 'list']);
     expect(run).toMatchObject({ code: 0, stderr: '' });
     const [header, ...lines] = cells(run);
@@ -56,7 +56,7 @@ describe('keys list', () => {
     expect(lines.map((line) => line[4])).toEqual(['valid', 'expired', 'revoked']);
   });
 
-  it("shows a partition's Intermediate Keys with the System Key of each", async () => {
+  it('shows each Intermediate Key of a partition with its System Key', async () => {
     expect(await rows('--partition', 'tenant-1')).toEqual([
       {
         id: '_IK_tenant-1_orders_shop',
@@ -69,7 +69,7 @@ describe('keys list', () => {
     ]);
   });
 
-  it('lists every row with --all, including broken rows and rows of other programs', async () => {
+  it('lists every row with --all, including unreadable rows and rows of other programs', async () => {
     const all = await rows('--all');
     expect(all).toHaveLength(9);
     expect(all.filter((row) => row['state'] === 'unreadable')).toMatchObject([
@@ -86,7 +86,7 @@ describe('keys list', () => {
     expect(cells(run).flat()).toContain('_IK_bad\\x1b[2J_orders_shop');
   });
 
-  it('reads names, table and expiry from the settings, which options override', async () => {
+  it('takes the names, the table and the expiry from the settings unless an option overrides them', async () => {
     expect(await rows('--service', 'billing')).toMatchObject([{ id: '_SK_billing_shop' }]);
     expect(await rows('--region-suffix', 'us-east-1')).toEqual([]);
     const later = { KEYFOLD_EXPIRE_AFTER_MS: String(92 * DAY_MS) };
@@ -111,7 +111,7 @@ it('keys list fails if neither the service nor --all is given', async () => {
 });
 
 describe('keys show', () => {
-  it('names the regions and the KMS keys that wrap a System Key', async () => {
+  it('names the regions and KMS keys that wrap a System Key', async () => {
     const { stdout } = await world.keyfold(['keys', 'show', '_SK_billing_shop', '60', '--json']);
     expect(JSON.parse(stdout)).toMatchObject({
       id: '_SK_billing_shop',
@@ -134,19 +134,19 @@ describe('keys show', () => {
     expect(stdout).toContain('a static master key');
   });
 
-  it('shows an Intermediate Key with its System Key and without KMS keys', async () => {
+  it('shows the System Key of an Intermediate Key, and no KMS keys', async () => {
     const run = await world.keyfold(['keys', 'show', '_IK_tenant-1_orders_shop', String(created)]);
     expect(cells(run)).toContainEqual(['parent', `${SYSTEM_KEY} ${created}`]);
     expect(run.stdout).not.toContain('wrapped');
   });
 
-  it('says why a row cannot be read', async () => {
+  it('prints the reason if a row is unreadable', async () => {
     const run = await world.keyfold(['keys', 'show', '_SK_broken_shop', '60']);
     expect(run.code).toBe(0);
     expect(run.stdout).toMatch(/^state +unreadable: .*KeyRecord is missing or malformed/m);
   });
 
-  it('fails for a row that is absent', async () => {
+  it('fails if the row is absent', async () => {
     expect(await world.keyfold(['keys', 'show', SYSTEM_KEY, '61'])).toEqual({
       code: 1,
       stdout: '',
@@ -155,7 +155,7 @@ describe('keys show', () => {
   });
 });
 
-it('no command prints credentials or key bytes, sealed or not', async () => {
+it('no command prints credentials or key bytes, not even sealed ones', async () => {
   const environment = {
     AWS_ACCESS_KEY_ID: 'AKIACANARY',
     AWS_SECRET_ACCESS_KEY: 'CANARY',

@@ -41,7 +41,7 @@ async function outcomes(...options: string[]): Promise<{ code: number; rows: { o
 }
 
 describe('keyfold keys prove', () => {
-  it('adds the proofs that a new row would have, and audits each write', async () => {
+  it('adds the proof that a new row would have, and writes each change to the audit', async () => {
     await unproven();
     const { code, stdout, stderr } = await prove('--yes', '--reason', 'migration');
     expect(code).toBe(0);
@@ -61,7 +61,7 @@ describe('keyfold keys prove', () => {
     expect(await outcomes('--yes')).toEqual({ code: 0, rows: [{ outcome: 'proven' }, { outcome: 'proven' }] });
   });
 
-  it('writes nothing in a dry run, or without a confirmation', async () => {
+  it('writes nothing in a dry run or without a confirmation', async () => {
     await unproven();
     expect(await outcomes('--dry-run')).toEqual({
       code: 0,
@@ -71,7 +71,7 @@ describe('keyfold keys prove', () => {
     expect((await row(system.id, system.created))?.proof).toBeUndefined();
   });
 
-  it('refuses a row with an invalid proof, and never replaces the proof', async () => {
+  it('refuses a row with an invalid proof, and leaves the proof as it is', async () => {
     await world.put({ ...intermediate, proof: Buffer.alloc(32) });
     const { code, rows } = await outcomes('--yes');
     expect({ code, rows }).toEqual({
@@ -81,7 +81,7 @@ describe('keyfold keys prove', () => {
     expect((await row(intermediate.id, intermediate.created))?.proof).toEqual(Buffer.alloc(32));
   });
 
-  it('refuses every row of a key that is in two rows, so that a forged copy gets no proof', async () => {
+  it('refuses both rows if two rows hold the same key, so that a forged copy gets no proof', async () => {
     await unproven();
     await world.put({ ...intermediate, proof: undefined, id: '_IK_accomplice_orders_shop' as never });
     const { code, rows } = await outcomes('--yes');
@@ -91,8 +91,12 @@ describe('keyfold keys prove', () => {
   });
 
   it.for([
-    ['a System Key that is younger than the key', -3600, 'its System Key is younger than the key'],
-    ['a System Key that had expired', 91 * 86_400, 'it was made after its System Key had expired'],
+    ['a System Key that is younger than the row', -3600, 'its System Key is younger than the key'],
+    [
+      'a System Key that had expired before the row was made',
+      91 * 86_400,
+      'it was made after its System Key had expired',
+    ],
   ] as const)('refuses a row with %s', async ([, seconds, why]) => {
     await unproven();
     world.clock.advance(92 * DAY_MS);
@@ -112,7 +116,7 @@ describe('keyfold keys prove', () => {
     expect(rows.filter(({ outcome }) => outcome === 'refused')).toEqual([{ outcome: 'refused', why }]);
   });
 
-  it('refuses a row that is dated ahead, and rows that do not open', async () => {
+  it('refuses rows that are dated ahead or do not open', async () => {
     await unproven();
     const later = (system.created + 3600) as never;
     await world.put({
@@ -160,12 +164,12 @@ describe('keyfold keys prove', () => {
     expect((await prove('--against', 'NoSuchTable', '--dry-run')).code).toBe(1);
   });
 
-  it('leaves the rows of other services unchanged', async () => {
+  it('changes no rows of other services', async () => {
     await world.service({ service: 'billing', product: 'shop' }).session('tenant-1').encrypt(Buffer.from('x'));
     expect((await outcomes('--dry-run')).rows).toHaveLength(2);
   });
 
-  it('needs the names of the service', async () => {
+  it('fails if the settings do not name the service', async () => {
     const { code, stderr } = await world.keyfold(['keys', 'prove'], { ...STATIC, KEYFOLD_SERVICE: undefined });
     expect([code, stderr]).toEqual([2, expect.stringContaining('KEYFOLD_SERVICE')]);
   });

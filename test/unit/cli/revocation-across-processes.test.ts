@@ -33,7 +33,7 @@ async function warm(partitions: readonly string[]): Promise<{ service: SessionFa
   return { service, records };
 }
 
-it('a warm process stops using a revoked Intermediate Key after revokeCheckInterval, a cold one at once', async () => {
+it('a warm process stops using a revoked Intermediate Key after revokeCheckInterval, and a cold process at once', async () => {
   const { service, records } = await warm(['p', 'other']);
   const [old, other] = records.map((record) => record.key.parent.created);
   const latestByMs = await revoke('_IK_p_orders_shop');
@@ -52,7 +52,7 @@ it('a warm process stops using a revoked Intermediate Key after revokeCheckInter
   await expectReadable(service, records);
 });
 
-it('a warm process stops using every Intermediate Key of a revoked System Key by the same time', async () => {
+it('a warm process stops using all Intermediate Keys of a revoked System Key after revokeCheckInterval', async () => {
   const { service, records } = await warm(['p', 'q']);
   const olds = records.map((record) => record.key.parent.created);
   await revoke('_SK_orders_shop');

@@ -43,7 +43,7 @@ function auditOf(stderr: string): unknown {
 }
 
 describe('keys revoke', () => {
-  it('flags one row, prints its reach and latest time, and writes to the audit', async () => {
+  it('flags one row, prints what the revocation reaches and by when, and writes to the audit', async () => {
     const before = Date.now();
     const run = await world.keyfoldProcess(['keys', 'revoke', id, '60', '--yes', '--reason', 'laptop "lost"']);
     expect(run.code).toBe(0);
@@ -69,20 +69,20 @@ describe('keys revoke', () => {
     });
   });
 
-  it('reads revokeCheckInterval from the settings', async () => {
+  it('takes revokeCheckInterval from the settings', async () => {
     const run = await world.keyfold(['keys', 'revoke', id, '60', '--dry-run'], {
       KEYFOLD_REVOKE_CHECK_INTERVAL_MS: '1500',
     });
     expect(run.stdout).toContain('1.5 s (revokeCheckInterval)');
   });
 
-  it('revokes the latest key of an ID and prints its creation time', async () => {
+  it('revokes the latest key of an ID, and prints when the key was created', async () => {
     const run = await world.keyfold(['keys', 'revoke', id, 'latest', '--yes', '--json']);
     expect(JSON.parse(run.stdout)).toMatchObject({ id, created: 120, outcome: 'revoked' });
     expect(await revoked()).toEqual([false, true]);
   });
 
-  it('refuses to revoke latest if the latest row is dated too far in the future', async () => {
+  it('refuses to revoke the latest key of an ID if its row is dated too far ahead', async () => {
     const ahead = Math.floor(world.clock.nowMs / 1000) + 3600;
     await world.put(keyRecord(id, ahead));
     const run = await world.keyfold(['keys', 'revoke', id, 'latest', '--yes']);
@@ -93,7 +93,7 @@ describe('keys revoke', () => {
     expect(JSON.parse(named.stdout)).toMatchObject({ created: ahead, outcome: 'revoked' });
   });
 
-  it('says that revoking a System Key reaches every partition of the service', async () => {
+  it('says that the revocation of a System Key reaches every partition of the service', async () => {
     await world.put(keyRecord('_SK_orders_shop', 60));
     const run = await world.keyfold(['keys', 'revoke', '_SK_orders_shop', '60', '--dry-run']);
     expect(run.stdout).toMatch(
@@ -101,7 +101,7 @@ describe('keys revoke', () => {
     );
   });
 
-  it('writes nothing and does not ask with --dry-run', async () => {
+  it('neither writes nor asks with --dry-run', async () => {
     const before = world.clock.nowMs;
     const run = await world.keyfold(['keys', 'revoke', id, '60', '--dry-run', '--json']);
     expect(run.code).toBe(0);
@@ -116,7 +116,7 @@ describe('keys revoke', () => {
     expect(await revoked()).toEqual([false, false]);
   });
 
-  it('refuses to revoke without --yes if there is no terminal', async () => {
+  it('refuses to revoke if there is neither a terminal nor --yes', async () => {
     const run = await world.keyfold(['keys', 'revoke', id, '60']);
     expect(run.code).toBe(1);
     expect(run.stderr).toContain('there is no terminal for the confirmation: nothing was written');
@@ -131,7 +131,7 @@ describe('keys revoke', () => {
     expect(auditOf(again.stderr)).toMatchObject({ outcome: 'already-revoked' });
   });
 
-  it('fails for an absent row and does not create it', async () => {
+  it('fails if the row is absent, and does not create it', async () => {
     for (const created of ['61', 'latest']) {
       const run = await world.keyfold(['keys', 'revoke', `${id}-not`, created, '--yes']);
       expect(run).toMatchObject({ code: 1, stdout: '' });
@@ -141,7 +141,7 @@ describe('keys revoke', () => {
     expect((await world.keyfold(['keys', 'show', `${id}-not`, 'latest'])).code).toBe(1);
   });
 
-  it('refuses to revoke a row that cannot be read', async () => {
+  it('refuses to revoke an unreadable row', async () => {
     await world.put({ Id: { S: id }, Created: { N: '60' }, KeyRecord: { S: 'CANARY' } });
     const run = await world.keyfold(['keys', 'revoke', id, '60', '--yes']);
     expect(run.code).toBe(1);
@@ -158,13 +158,13 @@ describe('keys revoke', () => {
     await rm(folder, { recursive: true });
   });
 
-  it('writes the outcome failed to the audit if the metastore fails', async () => {
+  it('writes the outcome "failed" to the audit if the metastore fails', async () => {
     const run = await world.keyfold(['keys', 'revoke', id, '60', '--yes', '--table', 'NoSuch']);
     expect(run).toMatchObject({ code: 1, stdout: '' });
     expect(run.stderr).toMatch(/"outcome":"failed"\}\nkeyfold: The metastore does not answer\.\n/);
   });
 
-  it('appends to an audit file that only its owner can read, and revokes nothing if it cannot', async () => {
+  it('appends to an audit file that only its owner can read, and revokes nothing if that fails', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
     const file = join(folder, 'audit.jsonl');
     const run = await world.keyfold(['keys', 'revoke', id, '60', '--dry-run', '--audit-file', file]);
@@ -242,8 +242,8 @@ describe('keys revoke at a terminal', () => {
   });
 });
 
-describe('keys revoke between reading a row and updating it', () => {
-  it('writes the key to the audit if the metastore fails', async () => {
+describe('keys revoke, between reading a row and updating it,', () => {
+  it('still writes the key to the audit if the metastore fails', async () => {
     const down = new KeyfoldError('MetastoreUnavailable', 'down');
     const { code, said } = await atTerminal(['keys', 'revoke', id, 'latest', '--yes'], '', () => Promise.reject(down));
     expect(code).toBe(1);
@@ -251,14 +251,14 @@ describe('keys revoke between reading a row and updating it', () => {
     expect(said).toContain('keyfold: down');
   });
 
-  it('reports absent if the row disappears', async () => {
+  it('reports that the row is absent if it disappears', async () => {
     const { code, said } = await atTerminal(['keys', 'revoke', id, 'latest', '--yes'], '', async () => 'absent');
     expect(code).toBe(1);
     expect(said).toMatch(/"outcome":"absent"/);
   });
 });
 
-describe('a key whose id ends with a region', () => {
+describe('a key whose ID ends with a region', () => {
   it('is revoked in the table of that region', async () => {
     await world.put(keyRecord(`${id}_us-east-1`, 60, { parent: keyRecord('_SK_orders_shop_us-east-1', 60) }));
     const { code, said, opened } = await atTerminal(['keys', 'revoke', `${id}_us-east-1`, '60', '--yes'], '');
@@ -268,7 +268,7 @@ describe('a key whose id ends with a region', () => {
     expect(said).toContain('"region":"us-east-1"');
   });
 
-  it('cannot be revoked or shown with another --region', async () => {
+  it('cannot be revoked or shown with --region for another region', async () => {
     for (const command of ['revoke', 'show']) {
       const args = ['keys', command, `${id}_us-east-1`, '60', '--region', 'eu-west-1'];
       const { code, said, opened } = await atTerminal(args, 'yes');
@@ -278,7 +278,7 @@ describe('a key whose id ends with a region', () => {
     }
   });
 
-  it('is read in the region of --region if its last part is the product name, not a region', async () => {
+  it("is read in the region of --region if that ending is the product's name", async () => {
     const args = ['keys', 'show', '--region', 'eu-west-1', '--product', 'us-east-1', '_SK_orders_us-east-1', '60'];
     expect((await atTerminal(args, '')).opened).toMatchObject([{ region: 'eu-west-1' }]);
     const partition = [

@@ -32,7 +32,7 @@ const ASKED = {
   encryptFields: (client: PartitionClient) => client.encryptFields({ documentText: '{}', fields: ['$'] }),
 };
 
-describe('the client throws UnexpectedAnswer with the request ID for a malformed answer', () => {
+describe('for a malformed answer, the client throws UnexpectedAnswer with the request ID:', () => {
   it.for<[keyof typeof ASKED, unknown]>([
     ['encrypt', null],
     ['encrypt', []],
@@ -68,14 +68,14 @@ describe('the client throws UnexpectedAnswer with the request ID for a malformed
     ['decryptBatch', { results: [{ plaintext: '' }, { error: null }] }],
     ['encryptFields', { document: {} }],
     ['encryptFields', { documentText: {} }],
-  ])('%s that is answered with %j', async ([operation, value]) => {
+  ])('%s, answered with %j', async ([operation, value]) => {
     const error = await failureOf(ASKED[operation](answering(value)));
     expect(error).toMatchObject({ code: 'UnexpectedAnswer', retryable: false, requestId: 'r1' });
   });
 });
 
 describe('the client', () => {
-  it('returns only the known members of a JSON record', async () => {
+  it('returns only the members of a JSON record that it knows', async () => {
     const record = { ...RECORD, Key: { ...RECORD.Key, Further: 1 }, Further: 1 };
     expect(await answering({ record }).encrypt(HELLO)).toEqual(RECORD);
     expect(await answering({ record, rewrapped: false }).rewrap(RECORD)).toEqual({ record: RECORD, rewrapped: false });
@@ -98,7 +98,7 @@ describe('the client', () => {
     ]);
   });
 
-  it('adds the request ID to the error for a document that it cannot represent', async () => {
+  it('throws an error with the request ID for a document that it cannot represent', async () => {
     for (const [documentText, code] of [
       ['9007199254740993', 'InexactNumber'],
       ['{"\\\\":1}', 'InexactName'],

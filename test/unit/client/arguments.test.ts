@@ -43,7 +43,7 @@ describe('PartitionClient', () => {
     expect(await refusalOf(unasked().encryptBatch(batch))).toContain('plaintexts[1] must be a Uint8Array');
   });
 
-  it('encrypts all bytes of an array whose byteLength property lies', async () => {
+  it('encrypts all bytes of an array even if its byteLength property lies', async () => {
     const odd = Object.defineProperty(new Uint8Array([1, 2, 255]), 'byteLength', { value: 1 });
     const foreign = vm.runInNewContext('new Uint8Array([1, 2, 255])') as Uint8Array;
     for (const plaintext of [odd, foreign]) {
@@ -72,7 +72,7 @@ describe('PartitionClient', () => {
     }
   });
 
-  it('sends an option of the right type but with an unknown value, which the service rejects', async () => {
+  it('sends an option with an unknown value of the right type, which the service rejects', async () => {
     const error = await errorOf(tenant.encrypt(Buffer.from('x'), { format: 'json' as never }));
     expect(error).toBeInstanceOf(KeyfoldServiceError);
     expect(error).toMatchObject({ code: 'InvalidRequest' });
@@ -129,7 +129,7 @@ describe('new LambdaTransport', () => {
     ['options.client must be a LambdaClient', { functions: 'f', client: new KMSClient({}) }],
     ['options.credentials must be credentials', { functions: 'f', credentials: {} }],
     ['options must not have both client and credentials', { functions: 'f', client: LAMBDA, credentials: () => {} }],
-  ])('%s', ([message, options]) => {
+  ])('throws the TypeError: %s', ([message, options]) => {
     expect(() => new LambdaTransport(options as never)).toThrow(TypeError);
     expect(() => new LambdaTransport(options as never)).toThrow(message);
   });
@@ -169,7 +169,7 @@ describe('new KeyfoldClient', () => {
     expect(() => new KeyfoldClient(options as never)).toThrow(message);
   });
 
-  it('makes a client that rejects an authorization that is not a string with a TypeError', async () => {
+  it('makes a client that throws a TypeError if its authorization returns anything but a string', async () => {
     const http = { endpoint: HTTP.endpoint, authorization: async () => undefined as never };
     const client = new KeyfoldClient({ http });
     expect(await refusalOf(client.partition('p').decrypt('kf1.x'))).toContain('http.authorization');

@@ -30,7 +30,7 @@ it.for([
   ['direct invocation', overLambda],
   ['HTTP', overHttp],
 ] as const)(
-  'a call over %s is retried while KMS is down and succeeds after KMS recovers',
+  'a call over %s is retried while KMS is down, and succeeds once KMS is back',
   { timeout: 60_000 },
   async ([, open]) => {
     // Longer than the time that the function needs for all its rounds.
@@ -54,14 +54,14 @@ it('the client throws Forbidden if the function does not serve the operation', a
   expect(await failureOf(wrong.encrypt(HELLO))).toMatchObject({ name: 'KeyfoldServiceError', code: 'Forbidden' });
 });
 
-it('the client throws a KeyfoldTransportError if the function does not exist or does not start', async () => {
+it('the client throws a KeyfoldTransportError if the function is absent or does not start', async () => {
   const nothing = await failureOf(overLambda({}, 'nothing').partition('p').encrypt(HELLO));
   expect(nothing).toMatchObject({ name: 'KeyfoldTransportError', code: 'NotFound', retryable: false });
   const broken = await failureOf(overLambda({}, 'keyfold-broken').partition('p').encrypt(HELLO));
   expect(broken).toMatchObject({ name: 'KeyfoldTransportError', code: 'FunctionFailed', retryable: false });
 });
 
-it('a partition name that a URL path cannot contain works over direct invocation but not over HTTP', async () => {
+it('a partition that a URL path cannot contain works by direct invocation but not over HTTP', async () => {
   for (const partition of ['..', 'a/b', 'ä', '', 'a%2e', 'x'.repeat(129)]) {
     const error = await failureOf(overHttp().partition(partition).encrypt(HELLO));
     expect(error).toMatchObject({ code: 'InvalidRequest' });

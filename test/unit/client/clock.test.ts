@@ -60,17 +60,20 @@ describe('if the clock is wrong, the client', () => {
     ['HTTP', 2, refused('InvalidSignatureException', 'Signature expired: …')],
     ['Lambda', 2, refused('InvalidSignatureException', 'Signature expired: …')],
     ['Lambda', -2, refused('RequestTimeTooSkewed', '…')],
-  ] as const)('signs with the time of the answer, over %s, from %i hours ahead', async ([way, hours, refusal]) => {
-    const client = await clientOf(way, [at(hours * HOUR_MS, refusal), at(hours * HOUR_MS, good)]);
-    expect(await client.decrypt('kf1.x')).toEqual(new Uint8Array(HELLO));
-    expect([hoursAhead(0), hoursAhead(1)]).toEqual([0, hours]);
-    await client.decrypt('kf1.x');
-    expect(hoursAhead(2)).toBe(hours);
-    expect(stub.requests).toHaveLength(3);
-  });
+  ] as const)(
+    'signs with the time of the answer, over %s, if the time differs by %i hours',
+    async ([way, hours, refusal]) => {
+      const client = await clientOf(way, [at(hours * HOUR_MS, refusal), at(hours * HOUR_MS, good)]);
+      expect(await client.decrypt('kf1.x')).toEqual(new Uint8Array(HELLO));
+      expect([hoursAhead(0), hoursAhead(1)]).toEqual([0, hours]);
+      await client.decrypt('kf1.x');
+      expect(hoursAhead(2)).toBe(hours);
+      expect(stub.requests).toHaveLength(3);
+    },
+  );
 
   it.for(['HTTP', 'Lambda'] as const)(
-    'names the clock in the error if the corrected request is rejected too, over %s',
+    'names the clock in the error if the API also refuses the corrected request, over %s',
     async (way) => {
       const refusal = refused('InvalidSignatureException', 'Signature expired: CANARY');
       const error = await failureOf((await clientOf(way, [at(2 * HOUR_MS, refusal)])).decrypt('kf1.x'));
@@ -92,7 +95,7 @@ describe('if the clock is wrong, the client', () => {
     }
   });
 
-  it('names the clock in errors of status 401 and 403, but not of 500', async () => {
+  it('names the clock in errors with status 401 and 403, but not with 500', async () => {
     for (const [status, named] of [
       [401, true],
       [403, true],
@@ -105,7 +108,7 @@ describe('if the clock is wrong, the client', () => {
     }
   });
 
-  it('corrects the time once and does not retry a request that was signed with the right time', async () => {
+  it('corrects the time only once, and does not retry a request that was signed with the right time', async () => {
     const client = await clientOf(
       'HTTP',
       [FORBIDDEN, good, FORBIDDEN].map((answer) => at(2 * HOUR_MS, answer)),
@@ -115,7 +118,7 @@ describe('if the clock is wrong, the client', () => {
     expect(stub.requests).toHaveLength(3);
   });
 
-  it('repeats each of several concurrent requests with the corrected time', async () => {
+  it('repeats every concurrent request with the corrected time', async () => {
     const ahead = new Date(Date.now() + HOUR_MS).toISOString().replace(/[-:]/g, '');
     const client = await clientOf('HTTP', [
       ({ headers }) => at(2 * HOUR_MS, String(headers['x-amz-date']) > ahead ? good : FORBIDDEN),
@@ -134,7 +137,7 @@ describe('if the clock is wrong, the client', () => {
     }
   });
 
-  it('does not retry requests with an authorization token or problem documents of Keyfold', async () => {
+  it('does not retry a request with an authorization token, or after a problem document of Keyfold', async () => {
     stub = await startStub(at(2 * HOUR_MS, FORBIDDEN));
     const http = { endpoint: stub.url, authorization: () => Promise.resolve('Bearer x') };
     await failureOf(new KeyfoldClient({ http }).partition('p').decrypt('kf1.x'));
@@ -150,7 +153,7 @@ describe('if the clock is wrong, the client', () => {
   });
 });
 
-it('the client corrects its clock from a difference of four minutes on', async () => {
+it('the client corrects its clock only if the difference is four minutes or more', async () => {
   for (const [minutes, requests] of [
     [3, 1],
     [-3, 1],
@@ -163,14 +166,14 @@ it('the client corrects its clock from a difference of four minutes on', async (
   }
 });
 
-it('the client retries once and names the clock after a signature that is not yet current', async () => {
+it('the client retries once and then names the clock if the API finds the signature not yet current', async () => {
   const refusal = refused('Other', 'Signature not yet current: …');
   const error = await failureOf((await clientOf('HTTP', [refusal])).decrypt('kf1.x'));
   expect(error.message).toBe("The API answered with status 403: check this machine's clock and its credentials.");
   expect(stub.requests).toHaveLength(2);
 });
 
-describe('if the credentials have expired, the client', () => {
+describe('if its credentials have expired, the client', () => {
   it('asks the provider once with forceRefresh', async () => {
     const credentials = vi.fn<() => Promise<typeof IDENTITY>>(() => Promise.resolve(IDENTITY));
     const ended = refused('ExpiredTokenException:http://x/', '…');
@@ -180,7 +183,7 @@ describe('if the credentials have expired, the client', () => {
     expect(credentials.mock.calls).toEqual([[], [{ forceRefresh: true }], []]);
   });
 
-  it("compares their expiration with the API's clock", async () => {
+  it("compares the time of expiry with the API's clock", async () => {
     const ends = new Date(Date.now() + 2 * HOUR_MS);
     const credentials = vi.fn<() => Promise<typeof IDENTITY>>(() => Promise.resolve({ ...IDENTITY, expiration: ends }));
     const client = await clientOf('HTTP', [at(2 * HOUR_MS, FORBIDDEN), at(2 * HOUR_MS, good)], credentials);

@@ -17,7 +17,7 @@ function textOf(document: unknown): unknown {
 
 const root = join(import.meta.dirname, '..', '..', '..');
 
-it('the example in docs/reference/client.md runs and has the results that it shows', async () => {
+it('the example in docs/reference/client.md runs, and returns what the page shows', async () => {
   const docs = await readFile(join(root, 'docs', 'reference', 'client.md'), 'utf8');
   const [, example = ''] = /documents\.test\.ts.*?```ts\n(.*?)```/s.exec(docs) ?? [];
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
@@ -39,14 +39,14 @@ it('the example in docs/reference/client.md runs and has the results that it sho
 });
 
 it.for(['{"a":9007199254740991}', '[1.0,-0,1e3,0.1]', '"12345678901234567890"', '{"12345678901234567890":1}', 'null'])(
-  'documentOf parses %s, whose numbers JavaScript represents exactly',
+  'documentOf parses %s, because JavaScript represents its numbers exactly',
   (text) => {
     expect(documentOf(text, undefined)).toEqual(JSON.parse(text));
   },
 );
 
 it.for(['9007199254740993', '{"a":[{"b":-12345678901234567890}]}', '[1e400]', '1E+25'])(
-  'documentOf rejects %s, which has a number too large for JavaScript',
+  'documentOf rejects %s, because JavaScript cannot represent one of its numbers',
   (text) => {
     expect(() => documentOf(text, undefined)).toThrow(expect.objectContaining({ code: 'InexactNumber' }));
   },
@@ -83,7 +83,7 @@ it.for<[string, () => unknown]>([
   expect(() => textOf(make())).toThrow(new TypeError('request.document has no JSON form.'));
 });
 
-it('the client writes values with a JSON form of their own, and leaves out undefined members', () => {
+it('the client writes values that have a toJSON method, and leaves out undefined members', () => {
   class Card {
     readonly number = '4111';
   }
@@ -98,7 +98,7 @@ it('the client writes values with a JSON form of their own, and leaves out undef
   expect(textOf(document)).toBe(JSON.stringify(document));
 });
 
-it('the client throws a TypeError for a value without a JSON form', () => {
+it('the client throws a TypeError for a value that has no JSON form', () => {
   for (const document of [undefined, () => 1, Symbol('a')]) {
     expect(() => textOf(document)).toThrow(TypeError);
   }

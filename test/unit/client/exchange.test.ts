@@ -32,7 +32,7 @@ it('the client uses TLS for an https endpoint', async () => {
   server.close();
 });
 
-it('the client sends requests through the proxy that NODE_USE_ENV_PROXY enables', async () => {
+it('the client sends its requests through a proxy if NODE_USE_ENV_PROXY is set', async () => {
   const proxy = await startStub({ status: 200, body: '{"plaintext":"aGVsbG8="}' });
   const { proxyEnv } = globalAgent.options;
   try {
@@ -46,7 +46,7 @@ it('the client sends requests through the proxy that NODE_USE_ENV_PROXY enables'
 });
 
 // The time-out is shorter than the ten seconds after which the agent closes idle connections.
-it('the client closes the connection of an aborted call', { timeout: 5000 }, async () => {
+it('the client closes the connection when a call is aborted', { timeout: 5000 }, async () => {
   const server = createServer(() => {});
   const endpoint = `http://127.0.0.1:${await listen(server, 0)}`;
   const came = once(server, 'request') as Promise<[{ readonly socket: NodeJS.EventEmitter }]>;
@@ -60,7 +60,7 @@ it('the client closes the connection of an aborted call', { timeout: 5000 }, asy
   await close(server);
 });
 
-it('concurrent calls each get their own connection without waiting', async () => {
+it('concurrent calls do not wait, because each has its own connection', async () => {
   const stub = await startStub('hang');
   const client = clientOf(stub.url);
   const controller = new AbortController();

@@ -209,14 +209,14 @@ async function leave(
 }
 
 describe('the retry policy', () => {
-  it('waits at least as long as the retry-after header of the service', async () => {
+  it('waits at least as long as the service asks for with retry-after', async () => {
     const client = await clientOf('HTTP', [problem(503, 'KmsThrottled', {}, { 'retry-after': '1' }), GOOD]);
     await client.decrypt('kf1.x');
     const [first, second] = (stub?.requests ?? []).map(({ atMs }) => atMs);
     expect((second ?? 0) - (first ?? 0)).toBeGreaterThanOrEqual(990);
   });
 
-  it('ends the call at once if retry-after is longer than the total timeout', async () => {
+  it('ends the call at once if retry-after exceeds the total timeout', async () => {
     const asked = problem(503, 'KmsThrottled', {}, { 'retry-after': '60' });
     const error = await failureOf((await clientOf('HTTP', [asked, GOOD])).decrypt('kf1.x'));
     expect(error).toMatchObject({ code: 'KmsThrottled', retryable: true, retryAfterSeconds: 60, requestId: 'r1' });
@@ -233,7 +233,7 @@ describe('the retry policy', () => {
     ['a negative number', '-5', undefined],
     ['a number with a fraction', '1.5', undefined],
   ] as const)(
-    'reads %s in retry-after, relative to the date of the answer',
+    'computes retry-after from the date of the answer if the header holds %s',
     async ([, retryAfter, retryAfterSeconds]) => {
       const headers = { date: 'Fri, 27 Nov 2026 10:00:00 GMT', 'retry-after': retryAfter };
       for (const way of ['HTTP', 'Lambda'] as const) {
@@ -247,7 +247,7 @@ describe('the retry policy', () => {
   );
 
   it.for([ofLambda(429, 'TooManyRequestsException'), ofLambda(503, 'ServiceException')])(
-    'waits at least as long as the retry-after header of Lambda',
+    'waits at least as long as Lambda asks for with retry-after',
     async (refused) => {
       const asked = { ...refused, headers: { ...refused.headers, 'retry-after': '60' } };
       const error = await failureOf((await clientOf('Lambda', [asked, GOOD])).decrypt('kf1.x'));
@@ -256,19 +256,19 @@ describe('the retry policy', () => {
     },
   );
 
-  it('limits the attempts to maxAttempts', async () => {
+  it('allows at most maxAttempts attempts', async () => {
     const client = await clientOf('HTTP', [busy], { ...QUICK, maxAttempts: 3 });
     expect(await failureOf(client.decrypt('kf1.x'))).toMatchObject({ code: 'Throttled', retryable: true });
     expect(stub?.requests.length).toBe(3);
   });
 
-  it.for(['HTTP', 'Lambda'] as const)('ends the call after the total timeout, over %s', async (way) => {
+  it.for(['HTTP', 'Lambda'] as const)('ends a call over %s when the total timeout has passed', async (way) => {
     const client = await clientOf(way, ['hang'], { ...IMPATIENT, totalTimeoutMs: 1500, maxAttempts: 100 });
     expect(await failureOf(client.decrypt('kf1.x'))).toMatchObject({ code: 'TimedOut', retryable: true });
     expect(stub?.requests.length).toBeLessThanOrEqual(2);
   });
 
-  it.for(['HTTP', 'Lambda'] as const)('ends an attempt when the caller aborts, over %s', async (way) => {
+  it.for(['HTTP', 'Lambda'] as const)('ends an attempt over %s when the caller aborts', async (way) => {
     const client = await clientOf(way, ['hang'], { attemptTimeoutMs: 10_000 });
     expect(await leave(client)).toEqual(['gone', 1]);
   });
@@ -278,7 +278,7 @@ describe('the retry policy', () => {
     expect(await leave(client)).toEqual(['gone', 1]);
   });
 
-  it('uses the defaults for undefined values and rejects values that are not numbers of at least 0', async () => {
+  it('has a default for each undefined value, and rejects NaN and negative numbers', async () => {
     const none = { maxAttempts: undefined, totalTimeoutMs: undefined } as unknown as Partial<RetryPolicy>;
     const client = await clientOf('HTTP', [busy], { ...QUICK, ...none });
     expect(await failureOf(client.decrypt('kf1.x'))).toMatchObject({ code: 'Throttled' });
@@ -328,7 +328,7 @@ describe('the client', () => {
     ['Lambda', { name: 'Throttling', $metadata: { httpStatusCode: 400 } }],
     ['Lambda', { name: 'InternalFailure', $metadata: { httpStatusCode: 500 } }],
     ['Lambda', { name: 'TimeoutError' }],
-  ] as const)('asks for credentials again after a transient error, over %s: %j', async ([way, fault]) => {
+  ] as const)('asks for credentials again if the provider failed for a moment, over %s: %j', async ([way, fault]) => {
     const client = await clientThatFindsNone(way, fault);
     expect(await client.decrypt('kf1.x')).toEqual(new Uint8Array(HELLO));
     expect(stub?.requests.length).toBe(1);
@@ -339,7 +339,7 @@ describe('the client', () => {
     ['HTTP', { name: 'CredentialsProviderError' }],
     ['Lambda', { name: 'AccessDenied', $metadata: { httpStatusCode: 403 } }],
     ['Lambda', { name: 'CredentialsProviderError' }],
-  ] as const)('throws Unauthenticated if no credentials are found, over %s: %j', async ([way, fault]) => {
+  ] as const)('throws Unauthenticated if the provider finds no credentials, over %s: %j', async ([way, fault]) => {
     const error = await failureOf((await clientThatFindsNone(way, fault)).decrypt('kf1.x'));
     expect(error).toMatchObject({ code: 'Unauthenticated', retryable: false });
     expect(error.message).toContain(fault.name);
@@ -379,7 +379,7 @@ it('the client returns UnexpectedAnswer for a batch item with an unknown error c
   expect(await failureOf(client.decryptBatch(['kf1.x']))).toMatchObject({ code: 'UnexpectedAnswer' });
 });
 
-it('the client rejects a LambdaClient that has retries of its own', async () => {
+it('the client rejects a LambdaClient with its own retries', async () => {
   const client = new LambdaClient({ endpoint: 'http://127.0.0.1:9' });
   const keyfold = new KeyfoldClient({ lambda: new LambdaTransport({ functions: 'keyfold', client }) });
   await expect(keyfold.partition('p').decrypt('kf1.x')).rejects.toThrow(/maxAttempts: 1/);

@@ -62,7 +62,7 @@ it.for([
   [506, 'Unavailable'],
   [511, 'UnexpectedAnswer'],
   [599, 'Unavailable'],
-] as const)('an answer with status %i from the API causes %s', async ([status, code]) => {
+] as const)('the status %i from the API causes the error %s', async ([status, code]) => {
   const body = status === 204 ? '' : '{"plaintext":"aGVsbG8="}';
   expect(await thrownFor('HTTP', { status, headers: { 'apigw-requestid': 'g1' }, body })).toMatchObject({
     name: 'KeyfoldTransportError',
@@ -96,7 +96,7 @@ it.for([
     ],
   ],
 ] as const)(
-  'the client throws %s for status %i from Lambda with an error name of %j',
+  'the client throws %s if Lambda answers with status %i and one of the names %j',
   async ([code, status, names]) => {
     for (const name of names) {
       const headers = { 'x-amzn-errortype': name, 'x-amzn-requestid': 'r1' };
@@ -107,7 +107,7 @@ it.for([
   },
 );
 
-it.for(['Handled', 'Unhandled'])('a function that timed out causes TimedOut (%s)', async (kind) => {
+it.for(['Handled', 'Unhandled'])('if the function timed out, the client throws TimedOut (%s)', async (kind) => {
   const headers = { 'x-amz-function-error': kind, 'x-amzn-requestid': 'r1' };
   const body = JSON.stringify({ errorType: 'Sandbox.Timedout', errorMessage: 'Task timed out after 3.00 seconds' });
   expect(await thrownFor('Lambda', { status: 200, headers, body })).toMatchObject({
@@ -118,7 +118,7 @@ it.for(['Handled', 'Unhandled'])('a function that timed out causes TimedOut (%s)
   });
 });
 
-it('an answer of Lambda that is not valid UTF-8 causes UnexpectedAnswer', async () => {
+it("if Lambda's answer is not valid UTF-8, the client throws UnexpectedAnswer", async () => {
   const body = Buffer.from('{"plaintext":"aGVsbG8=","more":"\xff"}', 'latin1');
   expect(await thrownFor('Lambda', { status: 200, body })).toMatchObject({
     code: 'UnexpectedAnswer',
@@ -126,7 +126,7 @@ it('an answer of Lambda that is not valid UTF-8 causes UnexpectedAnswer', async 
   });
 });
 
-it('the default LambdaClient makes a single attempt per request', async () => {
+it('the default LambdaClient sends each request only once', async () => {
   const stub = await startStub({ status: 200, body: '{"plaintext":"aGVsbG8="}' });
   vi.stubEnv('AWS_ENDPOINT_URL_LAMBDA', stub.url);
   const client = new KeyfoldClient({ lambda: new LambdaTransport({ functions: 'keyfold' }) }).partition('p');
@@ -145,42 +145,42 @@ describe('a problem document', () => {
     });
 
   it.for([PROBLEM, `${PROBLEM}; charset=utf-8`, `${PROBLEM};charset=utf-8`])(
-    'is recognized by the content type %s',
+    'is recognised by the content type %s',
     async (type) => {
       const expected = { name: 'KeyfoldServiceError', code: 'KmsUnavailable', message: 'Why.', requestId: 'r1' };
       expect(await answered(problem, type)).toMatchObject(expected);
     },
   );
 
-  it.for(['application/json', `text/plain, ${PROBLEM}`])('is not recognized by the content type %s', async (type) => {
+  it.for(['application/json', `text/plain, ${PROBLEM}`])('is not recognised by the content type %s', async (type) => {
     const expected = { name: 'KeyfoldTransportError', code: 'Unavailable', requestId: 'g1' };
     expect(await answered(problem, type)).toMatchObject(expected);
   });
 
-  it('without detail and request ID gives an error with its code and the ID of the gateway', async () => {
+  it("without a valid detail and request ID becomes an error with its code and the gateway's ID", async () => {
     const expected = { name: 'KeyfoldServiceError', message: 'KmsUnavailable', requestId: 'g1' };
     expect(await answered({ code: 'KmsUnavailable', detail: 7, requestId: 7 })).toMatchObject(expected);
   });
 
-  it('whose JSON is null causes Unavailable for status 503', async () => {
+  it('that is null becomes the error Unavailable if the status is 503', async () => {
     expect(await answered(null)).toMatchObject({ name: 'KeyfoldTransportError', code: 'Unavailable' });
   });
 });
 
-it("without a date header, the client compares retry-after with this machine's clock and rounds up to seconds", async () => {
+it("if an answer has no date, the client compares retry-after with this machine's clock", async () => {
   vi.useFakeTimers({ toFake: ['Date'], now: new Date('2026-11-27T10:00:00.500Z') });
   const headers = { date: 'some day', 'retry-after': 'Fri, 27 Nov 2026 10:00:30 GMT' };
   expect(await thrownFor('HTTP', { status: 503, headers, body: '' })).toMatchObject({ retryAfterSeconds: 30 });
 });
 
-it('the client reads a retry-after date without a time zone as GMT in any local time zone', async () => {
+it('the client reads a retry-after date without a time zone as GMT, whatever the local time zone is', async () => {
   const { parse } = Date;
   vi.spyOn(Date, 'parse').mockImplementation((text) => parse(text.endsWith('GMT') ? text : `${text} EST`));
   const headers = { date: 'Fri, 27 Nov 2026 10:00:00 GMT', 'retry-after': 'Fri Nov 27 10:00:30 2026' };
   expect(await thrownFor('HTTP', { status: 503, headers, body: '' })).toMatchObject({ retryAfterSeconds: 30 });
 });
 
-it('the client throws Unreachable after a connection timeout of Lambda and rethrows configuration errors unchanged', async () => {
+it('the client throws Unreachable after a timeout of Lambda, and rethrows configuration errors unchanged', async () => {
   for (const [fault, expected] of [
     [{ name: 'TimeoutError' }, { code: 'Unreachable', message: 'Lambda could not be reached: TimeoutError.' }],
     [{ name: 'OddError', $response: { statusCode: 200 } }, { code: 'Unreachable' }],
@@ -202,7 +202,7 @@ it.for([
   [{ code: 'DEPTH_ZERO_SELF_SIGNED_CERT' }, 'DEPTH_ZERO_SELF_SIGNED_CERT'],
   [{ name: 'OddError', code: 'ECODE' }, 'ECODE'],
   [{ name: 'OddError' }, 'OddError'],
-] as const)('the client names the cause of a connection error %j', async ([fault, named]) => {
+] as const)('the client names the cause of the connection error %j', async ([fault, named]) => {
   vi.spyOn(HttpExchange.prototype, 'post').mockRejectedValue(Object.assign(new Error('CANARY'), fault));
   const error = await thrownFor('HTTP', 'hang');
   expect(error).toMatchObject({ code: 'Unreachable', message: `The API could not be reached: ${named}.` });
@@ -221,7 +221,7 @@ it.for([
   ['UnexpectedAnswer', false],
   ['InexactNumber', false],
   ['InexactName', false],
-] as const)('an error with the code %s has retryable %s', ([code, retryable]) => {
+] as const)('the error code %s has the value %s for retryable', ([code, retryable]) => {
   expect(new KeyfoldTransportError(code, 'Why.')).toMatchObject({ code, retryable, requestId: undefined });
 });
 

@@ -43,7 +43,7 @@ function waits(): unknown[] {
   return vi.mocked(sleep).mock.calls.map(([ms]) => ms);
 }
 
-it('the client doubles the upper bound of the random delay with each retry, up to five seconds', async () => {
+it('the client doubles the limit of its random delay with each retry, up to five seconds', async () => {
   vi.spyOn(Math, 'random').mockReturnValue(0.5);
   await failureOf((await clientOf([throttled()], { maxAttempts: 9 })).decrypt('kf1.x'));
   expect(waits()).toEqual([50, 100, 200, 400, 800, 1600, 2500, 2500]);
@@ -54,7 +54,7 @@ it('the client makes four attempts by default', async () => {
   expect(stub?.requests).toHaveLength(4);
 });
 
-it('the client adds the retry-after of the service to its own delay', async () => {
+it("the client adds the service's retry-after to its own delay", async () => {
   vi.spyOn(Math, 'random').mockReturnValue(0.5);
   await (await clientOf([throttled('2'), throttled('0'), GOOD])).decrypt('kf1.x');
   expect(waits()).toEqual([2050, 100]);
@@ -66,7 +66,7 @@ it.for([
   ['2147483', { totalTimeoutMs: Infinity, baseDelayMs: 0 }, 2],
   ['2147484', { totalTimeoutMs: Infinity, baseDelayMs: 0 }, 1],
 ] as const)(
-  'with a retry-after of %s seconds and the policy %j, the client makes %i attempt(s)',
+  'if retry-after is %s seconds and the policy is %j, the client makes %i attempt(s)',
   async ([asked, retry, times]) => {
     const outcome = await (await clientOf([throttled(asked), GOOD], retry)).decrypt('kf1.x').catch(Object);
     expect(outcome).toMatchObject(times === 1 ? { code: 'Throttled', retryAfterSeconds: Number(asked) } : HELLO);
@@ -88,21 +88,21 @@ it('the client ends an attempt after ten seconds by default', async () => {
   );
 });
 
-it('the client clears its timer after an answer', async () => {
+it('the client clears its timer when an answer arrives', async () => {
   const client = await clientOf([GOOD]);
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
   await client.decrypt('kf1.x');
   expect(vi.getTimerCount()).toBe(0);
 });
 
-it('a call with a total timeout of 0 ends at once without a warning of Node', async () => {
+it('a call with a total timeout of 0 ends at once, without a warning from Node', async () => {
   const warned = vi.spyOn(process, 'emitWarning').mockReturnValue();
   const client = await clientOf(['hang'], { totalTimeoutMs: 0 });
   expect(await failureOf(client.decrypt('kf1.x'))).toMatchObject({ code: 'TimedOut' });
   expect(warned).not.toHaveBeenCalled();
 });
 
-it('a call with an aborted signal sends nothing and does not ask for an authorization', async () => {
+it('a call with an aborted signal sends nothing and asks for no authorization', async () => {
   const authorization = vi.fn<() => Promise<string>>(() => Promise.resolve('Bearer x'));
   const client = new KeyfoldClient({ http: { endpoint: 'http://127.0.0.1:9', authorization } }).partition('p');
   const call = client.decrypt('kf1.x', { signal: AbortSignal.abort(new Error('gone')) });

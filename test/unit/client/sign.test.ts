@@ -36,7 +36,7 @@ it.for(['tenant-1', 'a.b_c~d-e', 'user@example.com', 'A'.repeat(128)])(
   },
 );
 
-it("the client signs the session token and the stage's path", async () => {
+it('the client signs the session token and the path with its stage', async () => {
   const credentials = () => Promise.resolve({ ...IDENTITY, sessionToken: 'a-token' });
   const sent = await sentBy({ endpoint: `${stub.url}/prod///`, region: 'us-west-2', credentials });
   expect(sent.path).toBe('/prod/v1/partitions/tenant-1/decrypt');
@@ -45,7 +45,7 @@ it("the client signs the session token and the stage's path", async () => {
   expect(sent.headers.authorization).toBe(signatureOf(sent, IDENTITY.secretAccessKey));
 });
 
-it('defaultCredentials finds credentials as the SDK does, and a provider without expiry is asked for each request', async () => {
+it('defaultCredentials finds credentials as the SDK does, and the client asks again for each request', async () => {
   const sent = await sentBy({ region: 'us-west-2', credentials: defaultCredentials() });
   expect(sent.headers.authorization).toContain('Credential=local/');
   expect(sent.headers.authorization).toBe(signatureOf(sent, 'local'));
@@ -63,20 +63,17 @@ it.for([
   [330, 1],
   [270, 2],
   [60, 2],
-] as const)(
-  'for credentials that expire in %i seconds, two calls ask the provider %i time(s)',
-  async ([seconds, times]) => {
-    let asked = 0;
-    const credentials = async () => {
-      asked += 1;
-      return { ...IDENTITY, expiration: new Date(Date.now() + seconds * 1000) };
-    };
-    const client = new KeyfoldClient({ http: { endpoint: stub.url, region: 'us-west-2', credentials } }).partition('p');
-    await client.decrypt('kf1.x');
-    await client.decrypt('kf1.x');
-    expect(asked).toBe(times);
-  },
-);
+] as const)('if credentials expire in %i seconds, two calls ask the provider %i time(s)', async ([seconds, times]) => {
+  let asked = 0;
+  const credentials = async () => {
+    asked += 1;
+    return { ...IDENTITY, expiration: new Date(Date.now() + seconds * 1000) };
+  };
+  const client = new KeyfoldClient({ http: { endpoint: stub.url, region: 'us-west-2', credentials } }).partition('p');
+  await client.decrypt('kf1.x');
+  await client.decrypt('kf1.x');
+  expect(asked).toBe(times);
+});
 
 it('concurrent calls ask the credential provider once', async () => {
   const credentials = vi.fn<() => Promise<typeof IDENTITY>>(() =>
@@ -94,7 +91,7 @@ it.for(['http://localhost:9', 'http://127.0.0.1:9', 'http://[::1]:9', 'https://k
   },
 );
 
-it('the client signs for the region option instead of the region in the host name', async () => {
+it('the client signs for the region of its options, even if the host name has another region', async () => {
   const signer = requestSigner('abc123.execute-api.us-west-2.amazonaws.com', 'eu-west-1', IDENTITY);
   const headers = await signer.sign(new URL('https://keyfold.example/'), {}, '{}');
   expect(headers['authorization']).toContain('/eu-west-1/execute-api/aws4_request');
@@ -130,7 +127,7 @@ it.for<[string, unknown]>([
   expect(stub.requests.length).toBe(sent);
 });
 
-it('the client sends the authorization option instead of a signature', async () => {
+it('the client sends the token of the authorization option instead of a signature', async () => {
   const sent = await sentBy({ authorization: () => Promise.resolve('Bearer a.b.c') });
   expect(sent.headers.authorization).toBe('Bearer a.b.c');
   expect(sent.headers).not.toHaveProperty('x-amz-date');
@@ -173,7 +170,7 @@ it.for([
   ['abc123.execute-api.us-isob-east-1.sc2s.sgov.gov', 'us-isob-east-1'],
   ['abc123.execute-api.eu-isoe-west-1.cloud.adc-e.uk', 'eu-isoe-west-1'],
   ['abc123.execute-api.us-isof-south-1.csp.hci.ic.gov', 'us-isof-south-1'],
-] as const)('the client signs requests to the host %s for the region %s', async ([host, region]) => {
+] as const)('the client signs requests to %s for the region %s', async ([host, region]) => {
   const signer = requestSigner(host, undefined, IDENTITY);
   const headers = await signer.sign(new URL(`https://${host}/v1/partitions/p/encrypt`), {}, '{}');
   expect(headers['authorization']).toContain(`/${region}/execute-api/aws4_request`);
@@ -185,6 +182,6 @@ it.for([
   'abc123.execute-api.cn-north-1.amazonaws.com',
   'abc123.execute-api.eusc-de-east-1.amazonaws.com',
   'execute-api.us-west-2.amazonaws.com.attacker.example',
-])('the client does not read a region from the host name %s', (host) => {
+])('the client finds no region in the host name %s', (host) => {
   expect(() => new KeyfoldClient({ http: { endpoint: `https://${host}`, credentials: IDENTITY } })).toThrow(/region/);
 });

@@ -3,14 +3,14 @@ import { readOperatorConfig } from '../../../src/config/operator-config.ts';
 import { cryptoPolicy } from '../../../src/index.ts';
 
 describe('readOperatorConfig', () => {
-  it('requires no settings, and none for KMS', () => {
+  it('requires no settings, not even for KMS', () => {
     const config = readOperatorConfig({}, {});
     expect(config).toMatchObject({ names: undefined });
     expect(config.metastore).toStrictEqual({});
     expect(Object.keys(config.policy)).toEqual(Object.keys(cryptoPolicy()));
   });
 
-  it('reads the settings of the service, with overrides from the command line', () => {
+  it('reads the settings of the service, which the command line can override', () => {
     const environment = {
       KEYFOLD_SERVICE: 'svc',
       KEYFOLD_PRODUCT: 'prod',
@@ -39,14 +39,14 @@ describe('readOperatorConfig', () => {
     });
   });
 
-  it('refuses an unknown or a removed setting even if all others are valid', () => {
+  it('refuses an unknown or removed setting even if all others are valid', () => {
     expect(() => readOperatorConfig({ KEYFOLD_TABEL: 'x' }, {})).toThrow(/\n- KEYFOLD_TABEL is not a setting$/);
     expect(() => readOperatorConfig({ KEYFOLD_MAX_SYSTEM_KEYS: '9' }, {})).toThrow(
       /\n- KEYFOLD_MAX_SYSTEM_KEYS is no longer a setting, .*: delete it$/,
     );
   });
 
-  it('refuses a table of another region than the command uses', () => {
+  it("refuses a table in another region than the command's", () => {
     const table = 'arn:aws:dynamodb:us-east-1:111122223333:table/Keys';
     const fault = 'KEYFOLD_TABLE is in another region than the DynamoDB client';
     expect(() => readOperatorConfig({ KEYFOLD_TABLE: table }, { DYNAMODB_REGION: 'us-west-2' })).toThrow(fault);
@@ -54,7 +54,7 @@ describe('readOperatorConfig', () => {
     expect(readOperatorConfig({ AWS_REGION: 'us-east-1' }, { TABLE: table }).metastore).toEqual({ tableName: table });
   });
 
-  it('lists every fault at once without quoting values', () => {
+  it('lists all faults at once, without the values', () => {
     const environment = { KEYFOLD_REVOKE_CHECK_INTERVAL_MS: 'CANARY', KEYFOLD_REVOKE_CHECK_INTERVAL: 'CANARY' };
     expect(() => readOperatorConfig(environment, { DYNAMODB_ENDPOINT: 'CANARY' })).toThrow(
       /^[^]*\n- KEYFOLD_REVOKE_CHECK_INTERVAL is not a setting\n- KEYFOLD_DYNAMODB_ENDPOINT is not a URL\n- KEYFOLD_REVOKE_CHECK_INTERVAL_MS is not a positive whole number$/,

@@ -23,7 +23,7 @@ function faultsOf(environment: Environment): string[] {
 }
 
 describe('readConfig', () => {
-  it('requires few settings, and prefers the region in which the process runs', () => {
+  it('needs few settings, and prefers the region in which the process runs', () => {
     const config = readConfig(minimal);
     expect(config).toStrictEqual({
       names: { service: 'svc', product: 'prod', regionSuffix: undefined, allowAmbiguousNames: undefined },
@@ -64,7 +64,7 @@ describe('readConfig', () => {
     );
   });
 
-  it('returns no JWT settings if AUTH is not jwt', () => {
+  it('returns no JWT settings unless AUTH is jwt', () => {
     expect(readConfig({ ...minimal, KEYFOLD_AUTH: 'none' }).auth).toStrictEqual({ kind: 'none' });
   });
 
@@ -79,7 +79,7 @@ describe('readConfig', () => {
     );
   });
 
-  it.for([...REMOVED_SETTINGS])('refuses %s, which was a setting once, and says to delete it', (name) => {
+  it.for([...REMOVED_SETTINGS])('refuses the removed setting %s, and says to delete it', (name) => {
     const setting = `KEYFOLD_${name}`;
     for (const value of ['', '1', 'CANARY']) {
       expect(faultsOf({ ...minimal, [setting]: value })).toEqual([
@@ -120,7 +120,7 @@ describe('readConfig', () => {
     }
   });
 
-  it('reports a missing setting that the function requires together with all other faults', () => {
+  it('reports that a setting of the function is missing, together with all other faults', () => {
     const { KEYFOLD_PRODUCT: _, ...lacking } = minimal;
     expect(() => readConfig(lacking, ['OPERATIONS'])).toThrow(
       /- KEYFOLD_PRODUCT is not set\n- KEYFOLD_OPERATIONS is not set/,
@@ -197,7 +197,7 @@ describe('readConfig', () => {
     });
   });
 
-  it('lists every fault at once without quoting values', () => {
+  it('lists all faults at once, without the values', () => {
     const faults = faultsOf({
       KEYFOLD_SERVICE: 'a_CANARY',
       KEYFOLD_PRODUCT: 'us-east-1',
@@ -411,12 +411,12 @@ describe('readConfig', () => {
     expect(faultsOf({ ...minimal, ...change })).toEqual([]);
   });
 
-  it('reports only a wrong name, and not the partitions with that name in their key ids', () => {
+  it('reports a wrong service name once, and not again for the partitions in its key IDs', () => {
     const change = { KEYFOLD_SERVICE: 'my_orders', KEYFOLD_PARTITIONS: 'a'.repeat(2040) };
     expect(faultsOf({ ...minimal, ...change })).toHaveLength(1);
   });
 
-  it('accepts a static master key outside Lambda, and inside Lambda only with the override', () => {
+  it('accepts a static master key outside Lambda, but in Lambda only with the override', () => {
     const masterKey = { ...minimal, KEYFOLD_KMS_KEYS: undefined, KEYFOLD_STATIC_MASTER_KEY_HEX: '07'.repeat(32) };
     const settings = Object.fromEntries(Object.entries(masterKey).filter(([, value]) => value !== undefined));
     expect(readConfig(settings).kms).toMatchObject({ kind: 'static', masterKey: Buffer.alloc(32, 7) });
@@ -433,7 +433,7 @@ describe('readConfig', () => {
   });
 });
 
-describe('the settings of proofs', () => {
+describe('the settings for proofs:', () => {
   const READ = [
     ['MIN_SEALING_CREATED', '2026-11-28T00:00:00Z', { policy: { minSealingCreated: 1_795_824_000 } }],
     ['MIN_OPENING_CREATED', '1795824000', { policy: { minOpeningCreated: 1_795_824_000 } }],

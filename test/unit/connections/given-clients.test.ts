@@ -58,13 +58,13 @@ function settingsOfCaller(): { agent: Agent; settings: object } {
   return { agent, settings: { region: REGION, endpoint: stub.url, maxAttempts: 1, credentials: OWN, requestHandler } };
 }
 
-describe('AwsKms', () => {
-  it('signs with the given credentials', async () => {
+describe('AwsKms, with credentials or clients of the caller,', () => {
+  it('signs with those credentials', async () => {
     await wrap(kmsWith({ endpoint: stub.url, credentials: async () => OWN }));
     expect(stub.requests[0]?.headers.authorization).toContain('Credential=AKIDOWN/');
   });
 
-  it('calls the client that the caller makes for a region, and guards its agent against freezes', async () => {
+  it("calls the caller's client for each region, and guards its agent against freezes", async () => {
     const { agent, settings } = settingsOfCaller();
     const listeners = agent.listenerCount('free');
     const clients = vi.fn<(region: string) => KMSClient>(() => new KMSClient(settings));
@@ -77,7 +77,7 @@ describe('AwsKms', () => {
     expect(agent.listenerCount('free')).toBe(listeners + 1);
   });
 
-  it('ends a call of the caller’s client after requestTimeoutMs', async () => {
+  it("ends a call of the caller's client after requestTimeoutMs", async () => {
     const silent = await startStub('hang');
     const client = new KMSClient({ region: REGION, endpoint: silent.url, maxAttempts: 1, credentials: OWN });
     const kms = kmsWith({ clients: () => client, timeouts: { requestTimeoutMs: 50 } });
@@ -85,7 +85,7 @@ describe('AwsKms', () => {
     await silent.stop();
   });
 
-  it('rejects a client that has retries of its own before it sends anything', async () => {
+  it('sends nothing through a client that has its own retries', async () => {
     const kms = kmsWith({ clients: () => new KMSClient({ region: REGION, endpoint: stub.url, credentials: OWN }) });
     const error = await errorOf(wrap(kms));
     expect(error).toBeInstanceOf(TypeError);
@@ -104,19 +104,19 @@ describe('AwsKms', () => {
       'must not have both clients and timeouts.connectionTimeoutMs',
       { clients: () => new KMSClient({}), timeouts: { connectionTimeoutMs: 5 } },
     ],
-  ])('refuses wrong options with the TypeError "%s"', ([message, options]) => {
+  ])('throws the TypeError "%s" for wrong options', ([message, options]) => {
     expect(() => kmsWith(options)).toThrow(TypeError);
     expect(() => kmsWith(options)).toThrow(message);
   });
 });
 
-describe('DynamoDbMetastore', () => {
-  it('signs with the given credentials', async () => {
+describe('DynamoDbMetastore, with credentials or a client of the caller,', () => {
+  it('signs with those credentials', async () => {
     await load(new DynamoDbMetastore({ region: REGION, endpoint: stub.url, credentials: OWN }));
     expect(stub.requests[0]?.headers.authorization).toContain('Credential=AKIDOWN/');
   });
 
-  it('calls the caller’s client, and guards its agent against freezes', async () => {
+  it("calls the caller's client, and guards its agent against freezes", async () => {
     const { agent, settings } = settingsOfCaller();
     const listeners = agent.listenerCount('free');
     const metastore = new DynamoDbMetastore({ client: new DynamoDBClient(settings), tableName: 'T' });
@@ -132,13 +132,13 @@ describe('DynamoDbMetastore', () => {
     ['must not have both client and region', { client: new DynamoDBClient({}), region: REGION }],
     ['must not have both client and requestTimeoutMs', { client: new DynamoDBClient({}), requestTimeoutMs: 5 }],
     ['must not have both client and credentials', { client: new DynamoDBClient({}), credentials: OWN }],
-  ])('refuses wrong options with the TypeError "%s"', ([message, options]) => {
+  ])('throws the TypeError "%s" for wrong options', ([message, options]) => {
     expect(() => new DynamoDbMetastore(options as never)).toThrow(TypeError);
     expect(() => new DynamoDbMetastore(options as never)).toThrow(message);
   });
 });
 
-describe('the AWS endpoints', () => {
+describe('the adapter for', () => {
   const call = {
     kms: () => wrap(kmsWith({})),
     dynamodb: () => load(new DynamoDbMetastore({ region: REGION })),
@@ -156,7 +156,7 @@ describe('the AWS endpoints', () => {
     ['lambda', {}, 'lambda.us-west-2.amazonaws.com'],
     ['lambda', { AWS_USE_FIPS_ENDPOINT: 'true' }, 'lambda-fips.us-west-2.amazonaws.com'],
     ['lambda', { AWS_USE_DUALSTACK_ENDPOINT: 'true' }, 'lambda.us-west-2.api.aws'],
-  ])('are those of %s with %o', async ([service, env, host]) => {
+  ])('%s, with the environment %o, calls the host %s', async ([service, env, host]) => {
     for (const [name, value] of Object.entries(env)) vi.stubEnv(name, value);
     const asked: string[] = [];
     vi.spyOn(dns, 'lookup').mockImplementation(((name: string, _: unknown, done: (error: Error) => void) => {
@@ -168,8 +168,8 @@ describe('the AWS endpoints', () => {
   });
 });
 
-describe('events', () => {
-  it('are optional one by one, and a listener may be a method', async () => {
+describe('an object of event listeners', () => {
+  it('may leave out listeners, and may have them as methods', async () => {
     class Listener {
       readonly regions: string[] = [];
       attempted({ region }: { readonly region: string }): void {

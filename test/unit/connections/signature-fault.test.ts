@@ -9,7 +9,7 @@ it.for([
   'RequestExpired',
   'RequestInTheFuture',
   'RequestTimeTooSkewed',
-])('the AWS error %s is a clock fault', (name) => {
+])('the AWS error %s means that the clock is wrong', (name) => {
   expect([signatureFaultNamed(name), signatureFaultOf({ name })]).toEqual(['clock', 'clock']);
 });
 
@@ -24,7 +24,7 @@ it.for([
   'InvalidToken',
   'MissingAuthenticationToken',
   'MissingAuthenticationTokenException',
-])('the AWS error %s is a credentials fault', (name) => {
+])('the AWS error %s means that the credentials are wrong', (name) => {
   expect([signatureFaultNamed(name), signatureFaultOf({ name })]).toEqual(['credentials', 'credentials']);
 });
 

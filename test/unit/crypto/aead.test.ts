@@ -21,28 +21,31 @@ const file = new URL('../vectors/aes-256-gcm-wycheproof.json', import.meta.url);
 const { cases } = JSON.parse(readFileSync(file, 'utf8')) as Wycheproof;
 const key = createSecretKey(Buffer.alloc(32, 1));
 
-it.for(cases)('open finds the Wycheproof case $id $result: $comment', (vector) => {
+it.for(cases)('open returns the expected result for the Wycheproof case $id $result: $comment', (vector) => {
   const sealed = Buffer.from(vector.ciphertext + vector.tag + vector.nonce, 'hex');
   const opened = open(createSecretKey(Buffer.from(vector.key, 'hex')), sealed);
   expect(opened?.toString('hex')).toBe(vector.result === 'valid' ? vector.plaintext : undefined);
 });
 
-it('the Wycheproof file has both valid and invalid cases', () => {
+it('the Wycheproof file has valid and invalid cases', () => {
   expect(new Set(cases.map(({ result }) => result))).toEqual(new Set(['valid', 'invalid']));
 });
 
-it.for([0, 1, 15, 16, 17, 4096, 100_000])('seal adds 28 bytes to %i bytes, and open gives them back', (size) => {
-  const plaintext = Buffer.alloc(size, 7);
-  const sealed = seal(key, plaintext);
-  expect(sealed).toHaveLength(size + SEAL_OVERHEAD_BYTES);
-  expect(open(key, sealed)).toEqual(plaintext);
-});
+it.for([0, 1, 15, 16, 17, 4096, 100_000])(
+  'seal adds 28 bytes to %i bytes, and open returns the original bytes',
+  (size) => {
+    const plaintext = Buffer.alloc(size, 7);
+    const sealed = seal(key, plaintext);
+    expect(sealed).toHaveLength(size + SEAL_OVERHEAD_BYTES);
+    expect(open(key, sealed)).toEqual(plaintext);
+  },
+);
 
-it('open returns undefined for a value that is too short for a tag and a nonce', () => {
+it('open returns undefined for a value too short to hold a nonce and a tag', () => {
   for (let size = 0; size < SEAL_OVERHEAD_BYTES; size += 1) expect(open(key, Buffer.alloc(size))).toBeUndefined();
 });
 
-it('open returns undefined if any one bit was flipped', () => {
+it('open returns undefined if any single bit has changed', () => {
   const sealed = seal(key, Buffer.from('payload'));
   for (let bit = 0; bit < sealed.length * 8; bit += 1) {
     const tampered = Buffer.from(sealed);
@@ -51,7 +54,7 @@ it('open returns undefined if any one bit was flipped', () => {
   }
 });
 
-it('open zeroes the plaintext of a value with a wrong tag', () => {
+it('open zeroes the plaintext if the tag is wrong', () => {
   const update = vi.spyOn(Decipheriv.prototype, 'update');
   const sealed = seal(key, Buffer.from('payload'));
   sealed[sealed.length - 20] = (sealed[sealed.length - 20] ?? 0) ^ 1;
@@ -60,7 +63,7 @@ it('open zeroes the plaintext of a value with a wrong tag', () => {
   update.mockRestore();
 });
 
-it('seal never repeats a nonce, over many refills of the random pool', () => {
+it('seal repeats no nonce, even when the random pool is refilled many times', () => {
   const nonces = Array.from({ length: 5000 }, () => seal(key, Buffer.alloc(0)).subarray(16).toString('hex'));
   expect(new Set(nonces).size).toBe(nonces.length);
   // Each of the twelve bytes of a nonce takes every value.
@@ -77,7 +80,7 @@ it('fillRandom fills only the given part of a buffer', () => {
   expect(target.subarray(16, 48)).not.toEqual(Buffer.alloc(32));
 });
 
-it('oneIn2To gives true with a probability of two to the power of minus the given bits', () => {
+it('oneIn2To(n) returns true with the probability 2^-n', () => {
   const yes = Array.from({ length: 40_000 }, () => oneIn2To(4)).filter(Boolean).length;
   // The expected count is 2,500 with a standard deviation of 48. A difference of ten deviations never occurs by chance.
   expect(Math.abs(yes - 2500)).toBeLessThan(480);

@@ -12,7 +12,7 @@ function ofUrls(text: string): string {
 }
 
 describe('base64 decoding', () => {
-  it('decodeBase64 accepts exactly the texts that the encoder produces', () => {
+  it('accepts exactly the texts that the base64 encoder produces', () => {
     fc.assert(
       fc.property(fc.oneof(nearly, fc.base64String(), fc.string()), (text) => {
         const bytes = Buffer.from(text, 'base64');
@@ -22,7 +22,7 @@ describe('base64 decoding', () => {
     );
   });
 
-  it('decodeBase64Url accepts exactly the texts that the encoder produces', () => {
+  it('accepts exactly the texts that the base64url encoder produces', () => {
     const strangely = fc
       .tuple(nearly.map(ofUrls), fc.constantFrom('', '+', '/', '=', 'A'))
       .map((parts) => parts.join(''));

@@ -19,13 +19,13 @@ describe('freeNow', () => {
     ['a part of the pool of Buffer', Buffer.from('x'.repeat(1000))],
     ['shared between threads', new Uint8Array(new SharedArrayBuffer(4096))],
     ['shorter than 256 bytes', Buffer.alloc(100, 7)],
-  ] as const)('leaves an array alone if it is %s', ([, bytes]) => {
+  ] as const)('does not free an array that is %s', ([, bytes]) => {
     const before = Buffer.from(bytes);
     freeNow(bytes);
     expect(Buffer.from(bytes)).toEqual(before);
   });
 
-  it('does nothing in Node 20, which has no ArrayBuffer.transfer', async () => {
+  it('does nothing in Node 20, which lacks ArrayBuffer.transfer', async () => {
     const transfer = Object.getOwnPropertyDescriptor(ArrayBuffer.prototype, 'transfer') as PropertyDescriptor;
     Reflect.deleteProperty(ArrayBuffer.prototype, 'transfer');
     try {
@@ -37,7 +37,7 @@ describe('freeNow', () => {
     }
   });
 
-  it('is called on each copy of the payload that a session or a codec makes', async () => {
+  it('frees each copy of the payload that a session or a codec makes', async () => {
     const session = new FakeDependencies().process().session('p');
     const payload = Buffer.alloc(100_000, 5);
     const sealed = payload.length + 28;
@@ -66,7 +66,7 @@ describe('freeNow', () => {
     }
   });
 
-  it("is never called on the caller's payload or record", async () => {
+  it("never frees the caller's payload or record", async () => {
     const session = new FakeDependencies().process().session('p');
     const payload = Buffer.alloc(100_000, 5);
     const text = await session.encryptToJson(payload);

@@ -56,8 +56,8 @@ const OF_AN_ENCRYPT = {
   context: false,
 };
 
-describe('the audit has one line per operation', () => {
-  it('over HTTP, with the caller from IAM, the keys used and the result', async () => {
+describe('the audit line of an operation', () => {
+  it('over HTTP has the caller that IAM names, the keys used and the result', async () => {
     const send = openDoor({ world });
     const { body } = await send(request('encrypt', { plaintext: SECRET }));
     const line = { ...OF_AN_ENCRYPT, door: 'http', principal: IAM, keys: [keyOf('tenant-1')] };
@@ -70,7 +70,7 @@ describe('the audit has one line per operation', () => {
     ]);
   });
 
-  it("over HTTP with a token, with its issuer and subject, even if the token's claims do not allow the operation", async () => {
+  it('over HTTP with a token has its issuer and subject, even if its claims do not allow the operation', async () => {
     const auth = { kind: 'jwt', partitionsClaim: 'tenants' } as const;
     const send = openDoor({ world, auth });
     const event = sampleEvent('api-encrypt-jwt');
@@ -85,7 +85,7 @@ describe('the audit has one line per operation', () => {
     expect(world.log.take().filter((call) => call.includes('x'))).toEqual([]);
   });
 
-  it('by direct invocation, without a caller, because CloudTrail records it', async () => {
+  it('by direct invocation has no caller, because CloudTrail records the caller', async () => {
     const invoke = openDirectDoor({ world });
     await invoke({ operation: 'encrypt', partition: 'tenant-1', plaintext: SECRET });
     const line = { ...OF_AN_ENCRYPT, door: 'direct', principal: null, keys: [keyOf('tenant-1')] };
@@ -94,7 +94,7 @@ describe('the audit has one line per operation', () => {
     expect(audit()).toEqual([{ ...line, keys: [], result: 'InvalidRequest' }]);
   });
 
-  it("of each queue message, with the sender's id", async () => {
+  it("of a queue message has the sender's ID", async () => {
     const take = openQueueDoor({ world });
     const bad = { ...(sealing() as Record<string, unknown>), fields: ['$.missing'] };
     await take([queueRecord('m1', sealing()), queueRecord('m2', bad)]);
@@ -112,7 +112,28 @@ describe('the audit has one line per operation', () => {
     );
   });
 
-  it('even after an unexpected error, or with an unreadable record', async () => {
+  it('says whether the request gave a context, even if the request is refused', async () => {
+    const context = { table: 'users' };
+    const served = { operations: ['encrypt-batch', 'encrypt-fields'] } as const;
+    const send = openDoor({ world, config: { serves: served } });
+    await send(request('encrypt-batch', { items: [{ plaintext: SECRET, context }, { plaintext: SECRET }] }));
+    await send(request('encrypt-batch', { items: [{ plaintext: SECRET }] }));
+    await send(request('encrypt', { plaintext: SECRET, context }));
+    await openQueueDoor({ world })([queueRecord('m1', { ...sealing(), contextFrom: { id: '$.id' } })]);
+    const invoke = openDirectDoor({ world });
+    const event = { operation: 'encrypt', partition: 'tenant-1', plaintext: SECRET };
+    for (const name of ['table', '__proto_\u0000']) await invoke({ ...event, context: { [name]: 'users' } });
+    expect(audit().map((line) => [line['door'], line['result'], line['context']])).toEqual([
+      ['http', 'ok', true],
+      ['http', 'ok', false],
+      ['http', 'Forbidden', true],
+      ['queue', expect.any(String), true],
+      ['direct', 'ok', true],
+      ['direct', 'InvalidRequest', true],
+    ]);
+  });
+
+  it('is written even after an unexpected error, or for an unreadable record', async () => {
     const keyfold = {
       session: () => {
         throw new RangeError(SECRET);
@@ -127,7 +148,7 @@ describe('the audit has one line per operation', () => {
     expect(audit()).toMatchObject([{ result: 'RecordUnreadable', items: 1 }]);
   });
 
-  it('with the numbers of items and failures, and each key once', async () => {
+  it('has the numbers of items and failures, and names each key once', async () => {
     const send = openDoor({ world });
     const { body } = await send(request('encrypt-batch', { items: [{ plaintext: SECRET }, { plaintext: '' }, {}] }));
     const [first, second] = body['results'] as object[];
@@ -140,7 +161,7 @@ describe('the audit has one line per operation', () => {
     expect(line).not.toHaveProperty('failed');
   });
 
-  it('with both keys if two were created in the same second', () => {
+  it('names both keys if two were created in the same second', () => {
     const trail = new AuditTrail();
     for (const id of ['_IK_p_svc_prod_us-west-2', '_IK_p_svc_prod_us-east-1', '_IK_p_svc_prod_us-west-2']) {
       trail.keyUsed({ id, created: 60 } as never);
@@ -149,7 +170,7 @@ describe('the audit has one line per operation', () => {
     expect(trail.entry(asked, 'ok').keys).toEqual(['_IK_p_svc_prod_us-west-2@60', '_IK_p_svc_prod_us-east-1@60']);
   });
 
-  it('with at most ten keys', async () => {
+  it('names at most ten keys', async () => {
     const send = openDoor({ world });
     const items: object[] = [];
     for (let i = 0; i < 12; i += 1) {
@@ -167,26 +188,26 @@ it.for([
   ['the ARN that signed the request', { kind: 'iam' }, { userArn: IAM, claims: { sub: 's' } }, IAM],
   ['null if IAM names none', { kind: 'iam' }, {}, null],
   ['null if the ARN from IAM is not a string', { kind: 'iam' }, { userArn: 1 }, null],
-  ['issuer and subject of a token', JWT, { claims: { iss: 'i', sub: 's' }, userArn: IAM }, 'i#s'],
+  ['the issuer and subject of a token', JWT, { claims: { iss: 'i', sub: 's' }, userArn: IAM }, 'i#s'],
   ['only the subject of a token without an issuer', JWT, { claims: { sub: 's' } }, '#s'],
   ['null if the token has no subject', JWT, { claims: { iss: 'i' } }, null],
   ['null if the subject is not a string', JWT, { claims: { iss: 'i', sub: 1 } }, null],
   ['null if there are no claims', JWT, {}, null],
   ['null without an authorizer', { kind: 'none' }, {}, null],
 ] as readonly (readonly [string, AuthConfig, Record<string, unknown>, string | null])[])(
-  'the principal is %s',
+  'the audit names as the principal %s',
   ([, auth, found, principal]) => {
     expect(principalOf(auth, found)).toBe(principal);
   },
 );
 
-it.for(['ERROR', 'SILENT'])('the audit is written at every log level except SILENT: %s', async (level) => {
+it.for(['ERROR', 'SILENT'])('the audit is written at every log level but SILENT: %s', async (level) => {
   vi.stubEnv('POWERTOOLS_LOG_LEVEL', level);
   await openDoor({ world })(request('encrypt', { plaintext: SECRET }), lambdaContext());
   expect(audit()).toHaveLength(level === 'SILENT' ? 0 : 1);
 });
 
-it('docs/reference/audit.md lists the fields of the line in order', async () => {
+it('docs/reference/audit.md lists the fields of an audit line in their order', async () => {
   const guide = readFileSync(new URL('../../../docs/reference/audit.md', import.meta.url), 'utf8');
   const [, table = ''] = /^\| field .*?\n\|[ -|]*\n(.*?)\n\n/ms.exec(guide) ?? [];
   const fields = [...table.matchAll(/^\| `(\w+)`/gm)].map(([, name]) => name);
@@ -202,7 +223,7 @@ it('docs/reference/audit.md lists the fields of the line in order', async () => 
   expect(new Set(names.flat())).toEqual(new Set(fields));
 });
 
-it('a request that is no operation of a partition has no audit line', async () => {
+it('a request that is not an operation on a partition has no audit line', async () => {
   const send = openDoor({ world });
   await send(sampleEvent('api-health-iam'));
   await send(request('destroy', {}));

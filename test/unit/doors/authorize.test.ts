@@ -82,30 +82,30 @@ function claims(changes: object): unknown {
   return { jwt: { ...jwt.jwt, claims: { ...jwt.jwt.claims, ...changes } } };
 }
 
-describe('the door accepts only the configured authorizer:', () => {
+describe('the HTTP door', () => {
   it.for([
-    ['given iam, configured iam', IAM, iam, '200, keys touched'],
-    ['given jwt, configured jwt', JWT, jwt, '200, keys touched'],
-    ['given no authorizer, configured none', NONE, undefined, '200, keys touched'],
-    ['given no authorizer, configured iam', IAM, undefined, '401'],
-    ['given no authorizer, configured jwt', JWT, undefined, '401'],
-    ['given jwt, configured iam', IAM, jwt, '401'],
-    ['given iam, configured jwt', JWT, iam, '401'],
-    ['given iam, configured none', NONE, iam, '401'],
-    ['given both, configured iam', IAM, { ...iam, ...jwt }, '401'],
-    ['given both, configured jwt', JWT, { ...iam, ...jwt }, '401'],
-    ['given a Lambda authorizer, configured iam', IAM, { lambda: { iam: {} } }, '401'],
-    ['given a Lambda authorizer, configured jwt', JWT, { lambda: jwt.jwt }, '401'],
-    ['given an empty one, configured iam', IAM, {}, '401'],
-    ['given a null one, configured iam', IAM, { iam: null }, '401'],
-    ['given a text, configured iam', IAM, { iam: 'yes' }, '401'],
-    ['given a list, configured jwt', JWT, [jwt.jwt], '401'],
-    ['given a list of IAM, configured iam', IAM, { iam: ['yes'] }, '401'],
+    ['accepts iam if configured for iam', IAM, iam, '200, keys touched'],
+    ['accepts jwt if configured for jwt', JWT, jwt, '200, keys touched'],
+    ['accepts a request without an authorizer if configured for none', NONE, undefined, '200, keys touched'],
+    ['refuses a request without an authorizer if configured for iam', IAM, undefined, '401'],
+    ['refuses a request without an authorizer if configured for jwt', JWT, undefined, '401'],
+    ['refuses jwt if configured for iam', IAM, jwt, '401'],
+    ['refuses iam if configured for jwt', JWT, iam, '401'],
+    ['refuses iam if configured for none', NONE, iam, '401'],
+    ['refuses iam and jwt if configured for iam', IAM, { ...iam, ...jwt }, '401'],
+    ['refuses iam and jwt if configured for jwt', JWT, { ...iam, ...jwt }, '401'],
+    ['refuses a Lambda authorizer if configured for iam', IAM, { lambda: { iam: {} } }, '401'],
+    ['refuses a Lambda authorizer if configured for jwt', JWT, { lambda: jwt.jwt }, '401'],
+    ['refuses an empty authorizer if configured for iam', IAM, {}, '401'],
+    ['refuses iam that is null if configured for iam', IAM, { iam: null }, '401'],
+    ['refuses iam that is a text if configured for iam', IAM, { iam: 'yes' }, '401'],
+    ['refuses jwt in a list if configured for jwt', JWT, [jwt.jwt], '401'],
+    ['refuses iam that is a list if configured for iam', IAM, { iam: ['yes'] }, '401'],
   ] as const)('%s', async ([, auth, authorizer, outcome]) => {
     expect(await attempt(auth, authorizer)).toBe(outcome);
   });
 
-  it('refuses the wrong authorizer also for /v1/health', async () => {
+  it('also refuses a request to /v1/health with the wrong authorizer', async () => {
     const event = sampleEvent('api-health-iam');
     event.requestContext.authorizer = jwt;
     expect((await openDoor({ auth: IAM })(event)).status).toBe(401);
@@ -190,7 +190,7 @@ describe('if the settings allow wildcards, a claim grants', () => {
     expect(await attempt({ ...JWT, partitionWildcards: true }, claims({ tenants }), partition)).toBe(outcome);
   });
 
-  it('the partitions of a list, and those with a listed prefix, if they allow both', async () => {
+  it('the partitions in a list, and those with a prefix in the list, if the settings also allow lists', async () => {
     const tenants = '[tenant-1 team-*]';
     expect(await attempt(LISTING, claims({ tenants }), 'team-7')).toBe(SERVED);
     expect(await attempt(LISTING, claims({ tenants }), 'tenant-2')).toBe('403');
@@ -226,7 +226,7 @@ describe('the scopes of a token', () => {
   });
 });
 
-describe("a token's scope allows single and batch requests of", () => {
+describe("a token's scope allows the single and the batch request of", () => {
   const scopes = ['keyfold/encrypt', 'keyfold/decrypt', 'keyfold/rewrap'];
   it.for(OPERATION_NAMES)('%s', async (operation) => {
     const passed: string[] = [];
@@ -237,15 +237,15 @@ describe("a token's scope allows single and batch requests of", () => {
   });
 });
 
-describe('a function limits operations and partitions for every caller:', () => {
+describe('a function with limits of its own, for every caller,', () => {
   const serves = { operations: ['encrypt', 'encrypt-fields'], partitions: ['tenant-1', 'team-*'] } as const;
   it.for([
-    ['an allowed operation and partition', 'encrypt', 'tenant-1', '200, keys touched'],
-    ['a partition with an allowed prefix', 'encrypt', 'team-7', '200, keys touched'],
-    ['another partition', 'encrypt', 'tenant-2', '403'],
-    ['a longer partition', 'encrypt', 'tenant-11', '403'],
-    ['another operation', 'decrypt', 'tenant-1', '403'],
-    ['the batch form of an operation', 'encrypt-batch', 'tenant-1', '403'],
+    ['accepts an allowed operation and partition', 'encrypt', 'tenant-1', '200, keys touched'],
+    ['accepts a partition with an allowed prefix', 'encrypt', 'team-7', '200, keys touched'],
+    ['refuses another partition', 'encrypt', 'tenant-2', '403'],
+    ['refuses a longer partition', 'encrypt', 'tenant-11', '403'],
+    ['refuses another operation', 'decrypt', 'tenant-1', '403'],
+    ['refuses the batch form of an allowed operation', 'encrypt-batch', 'tenant-1', '403'],
   ] as const)('%s', async ([, operation, partition, outcome]) => {
     for (const [auth, authorizer] of [
       [IAM, iam],
@@ -286,7 +286,7 @@ describe('a partition over HTTP', () => {
     }
   });
 
-  it.for(HOSTILE)('with the hostile spelling %j is refused to a token for tenant-1', async (partition) => {
+  it.for(HOSTILE)('is refused to a token for tenant-1 if its spelling is %j', async (partition) => {
     for (const operation of OPERATION_NAMES) {
       expect(await attempt(JWT, claims({ scope: EVERY_SCOPE }), partition, operation)).toBe('403');
       for (const authorizer of [undefined, iam, { lambda: jwt.jwt }]) {
@@ -306,30 +306,33 @@ describe('a partition over HTTP', () => {
     expect(await attemptAt(rawPath)).toBe(SERVED);
   });
 
-  it.for(['/keys', '/keys/v2', '/a.b$c'])('is accepted in the path after the base path %s', async (base) => {
+  it.for(['/keys', '/keys/v2', '/a.b$c'])('is accepted in a path that begins with the base path %s', async (base) => {
     const rawPath = `${base}/v1/partitions/a@b.c/encrypt`;
     expect(await attemptAt(rawPath, 'keyfold.example.com')).toBe(SERVED);
     expect(await attemptAt(rawPath)).toBe('400');
   });
 
-  it.for(['.', '..', '%2e', 'a b', 'a/..', './a'])('is refused in the path after the base path %j', async (base) => {
-    expect(await attemptAt(`/${base}/v1/partitions/a@b.c/encrypt`, 'keyfold.example.com')).toBe('400');
-  });
+  it.for(['.', '..', '%2e', 'a b', 'a/..', './a'])(
+    'is refused in a path that begins with the base path %j',
+    async (base) => {
+      expect(await attemptAt(`/${base}/v1/partitions/a@b.c/encrypt`, 'keyfold.example.com')).toBe('400');
+    },
+  );
 
   it.for(['/v1/partitions/victim/encrypt', '/keys/v1/partitions/victim', '/v1/partitions'])(
-    'is refused after the base path %s, which a policy may take for the operation',
+    'is refused after the base path %s, which a policy may mistake for the operation',
     async (base) => {
       expect(await attemptAt(`${base}/v1/partitions/a@b.c/encrypt`, 'keyfold.example.com')).toBe('400');
     },
   );
 
-  it('may have several @, each as @ or as %40', async () => {
+  it('may contain several @, each written as @ or as %40', async () => {
     const event = request('encrypt', { plaintext: '' }, 'a@b@c');
     event.rawPath = '/v1/partitions/a%40b%40c/encrypt';
     expect((await openDoor()(event)).status).toBe(200);
   });
 
-  it("is accepted after a base path on a domain that only resembles API Gateway's", async () => {
+  it("is accepted after a base path if the domain only resembles API Gateway's", async () => {
     for (const domain of ['abc123.example.com', 'other.execute-api.example.com']) {
       expect(await attemptAt('/keys/v1/partitions/a@b.c/encrypt', domain)).toBe(SERVED);
     }
@@ -372,7 +375,7 @@ describe('a partition over HTTP', () => {
     '/live/live/v1/partitions/a@b.c/encrypt',
     '/v1/health',
     '',
-  ])('is refused in the path %j with another spelling', async (rawPath) => {
+  ])('is refused if the path %j spells it differently', async (rawPath) => {
     expect(await attemptAt(rawPath)).toBe('400');
   });
 });

@@ -39,7 +39,7 @@ const REFUSED = expect.objectContaining({
   keysTouched: false,
 }) as object;
 
-it('a document with a name that JSON.parse confused with another is refused', async () => {
+it('the direct door refuses a document with a name that JSON.parse has confused with another name', async () => {
   // This test must be the first in the file, because the confusion depends on every text that JSON.parse has parsed
   // before.
   for (const [written, taken] of [
@@ -65,7 +65,7 @@ const NAMES = [
   ['plain', 'pl\\u0061in'],
 ] as const;
 
-describe('a direct invocation', () => {
+describe('the direct door', () => {
   it.for([
     ['of a line feed', '{"x":0,"\\n":1}'],
     ['of a backslash', '{"x":0,"\\\\":1}'],
@@ -76,20 +76,17 @@ describe('a direct invocation', () => {
     ['of a low surrogate', '{"x":0,"\\udfff":1}'],
     ['of a line feed at depth', '[{"a":[{"x":0,"\\n":1}]}]'],
     ['of a line feed in a selected field', '{"x":{"x":0,"\\n":1}}'],
-  ] as const)('with a name %s in its document is refused with a pointer to documentText', async ([, document]) => {
+  ] as const)('refuses a document with a name %s, and points to documentText', async ([, document]) => {
     expect(await sealDirectly(document)).toEqual(REFUSED);
   });
 
-  it.for(['é', 'café', 'plain'])(
-    'with the escaped name %s in its document is refused or keeps that name',
-    async (name) => {
-      const written = name.replace(/[éi]/, (letter) => `\\u00${letter.charCodeAt(0).toString(16)}`);
-      const kept = expect.stringContaining(`"${name}":1}`) as string;
-      expect([REFUSED, kept]).toContainEqual(await sealDirectly(`{"x":0,"${written}":1}`));
-    },
-  );
+  it.for(['é', 'café', 'plain'])('refuses the escaped name %s in a document, or keeps it', async (name) => {
+    const written = name.replace(/[éi]/, (letter) => `\\u00${letter.charCodeAt(0).toString(16)}`);
+    const kept = expect.stringContaining(`"${name}":1}`) as string;
+    expect([REFUSED, kept]).toContainEqual(await sealDirectly(`{"x":0,"${written}":1}`));
+  });
 
-  it('with unescaped names is accepted, and one with any names in documentText is too', async () => {
+  it('accepts unescaped names in a document, and any names in documentText', async () => {
     const invoke = openDirectDoor();
     const about = { operation: 'encrypt-fields', partition: 'p', fields: ['$.x'] };
     const document = { x: 0, é: 1, '/': 2, '€': 3, ' ': 4, '\u{1f511}': 5, ['__proto__']: 6, '\ud7ff\ue000': 7 };
@@ -102,31 +99,28 @@ describe('a direct invocation', () => {
     }
   });
 
-  it.for(NAMES)(
-    'whose answer has the name %j, written "%s", keeps that name or points to documentText',
-    async ([name, written]) => {
-      const invoke = openDirectDoor();
-      const sealed = await invoke({
-        operation: 'encrypt-fields',
-        partition: 'p',
-        fields: ['$.a'],
-        documentText: `{"a":{"x":0,"${written}":1.0}}`,
-      });
-      const { documentText } = JSON.parse(sealed.payload ?? '') as { documentText: string };
-      const about = { operation: 'decrypt-fields', partition: 'p', all: true };
-      const text = await invoke({ ...about, documentText });
-      expect(JSON.parse(text.payload ?? '')).toEqual({ documentText: `{"a":{"x":0,"${written}":1.0}}` });
-      const value = await invoke({ ...about, document: JSON.parse(documentText) as unknown });
-      const isEscaped = JSON.stringify(name).includes('\\');
-      expect(value.payload).toBe(isEscaped ? undefined : `{"document":{"a":{"x":0,"${name}":1.0}}}`);
-      const told = 'The document holds a name that may not reach the caller exactly: ask for it as documentText.';
-      expect(value.error?.errorMessage).toBe(isEscaped ? told : undefined);
-    },
-  );
+  it.for(NAMES)('keeps the name %j in its answer, written "%s", or points to documentText', async ([name, written]) => {
+    const invoke = openDirectDoor();
+    const sealed = await invoke({
+      operation: 'encrypt-fields',
+      partition: 'p',
+      fields: ['$.a'],
+      documentText: `{"a":{"x":0,"${written}":1.0}}`,
+    });
+    const { documentText } = JSON.parse(sealed.payload ?? '') as { documentText: string };
+    const about = { operation: 'decrypt-fields', partition: 'p', all: true };
+    const text = await invoke({ ...about, documentText });
+    expect(JSON.parse(text.payload ?? '')).toEqual({ documentText: `{"a":{"x":0,"${written}":1.0}}` });
+    const value = await invoke({ ...about, document: JSON.parse(documentText) as unknown });
+    const isEscaped = JSON.stringify(name).includes('\\');
+    expect(value.payload).toBe(isEscaped ? undefined : `{"document":{"a":{"x":0,"${name}":1.0}}}`);
+    const told = 'The document holds a name that may not reach the caller exactly: ask for it as documentText.';
+    expect(value.error?.errorMessage).toBe(isEscaped ? told : undefined);
+  });
 });
 
 describe('over HTTP', () => {
-  it('a request keeps its names even if JSON.parse would confuse them', () => {
+  it('a request keeps its names, even names that JSON.parse would confuse', () => {
     const { value } = requestOf('{"x":0,"\\n":1}');
     expect(Object.keys(value as object)).toEqual(['x', '\n']);
   });
@@ -141,7 +135,7 @@ describe('over HTTP', () => {
     expect(opened.body).toEqual({ documentText: document });
   });
 
-  it('Keyfold finds the members of a request and of a record even if their names contain escapes', async () => {
+  it('Keyfold finds the members of a request and of a record even if JSON escapes are in their names', async () => {
     const door = openDoor();
     for (const text of ['{"plaintex\\\\":0}', '{"plaintex\\n":0}', '{"a":0,"Ke\\\\":0}', '{"a":0,"Ke\\n":0}'])
       JSON.parse(text);
@@ -152,7 +146,7 @@ describe('over HTTP', () => {
   });
 });
 
-it('a queue message keeps its names', async () => {
+it('a queue message keeps the names in its document', async () => {
   const queues = new FakeQueues();
   const body = '{"x":0,"part\\u0069tion":"p","document":{"x":0,"\\u00e9":1,"\\n":2},"fields":["$.x"]}'.replace(
     '"x":0,',
@@ -162,9 +156,9 @@ it('a queue message keeps its names', async () => {
   expect(queues.in(OUTPUT)[0]?.body).toMatch(/^\{"document":\{"x":"kf1j\.[\w-]+","\\u00e9":1,"\\n":2\}\}$/);
 });
 
-describe('in the client', () => {
+describe('the client', () => {
   it.for(['\\n', '\\u00e9', 'caf\\u00e9', '\\\\'])(
-    'a document with the name "%s" points to documentText',
+    'points to documentText if a document has the name "%s"',
     (written) => {
       const read = (): unknown => documentOf(`{"a":[{"x":0,"${written}":1}]}`, 'r');
       expect(read).toThrow(expect.objectContaining({ code: 'InexactName', requestId: 'r' }));
@@ -172,7 +166,7 @@ describe('in the client', () => {
     },
   );
 
-  it('a document without such a name is returned as a value', () => {
+  it('returns a document without such a name as a value', () => {
     expect(documentOf('{"x":0,"é":"\\n","a\\"b":1}', 'r')).toEqual({ x: 0, é: '\n', 'a"b': 1 });
   });
 });

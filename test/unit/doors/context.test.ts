@@ -15,7 +15,7 @@ describe('the direct door', () => {
       'contextFrom',
       { operation: 'encrypt-fields', documentText: '{"a":1}', fields: ['$.a'], contextFrom: { '\\': '$.a' } },
     ],
-  ] as const)('refuses a name in %s that JSON writes with an escape, before it touches a key', async ([, event]) => {
+  ] as const)('refuses a name in %s that JSON writes with an escape, before it reads a key', async ([, event]) => {
     const world = new FakeDependencies();
     const { error } = await openDirectDoor({ world })({ partition: 'p', ...event });
     expect(error).toMatchObject({
@@ -25,7 +25,7 @@ describe('the direct door', () => {
     expect(world.log.take()).toEqual([]);
   });
 
-  it('keeps any other name, and any value', async () => {
+  it('accepts every other name, and every value', async () => {
     const world = new FakeDependencies();
     const invoke = openDirectDoor({ world });
     const context = { 'é 𝄞': 'a\n"\\', __proto: '' };
@@ -39,7 +39,7 @@ describe('the direct door', () => {
 describe('the queue door', () => {
   const MESSAGE = { partition: 'p', fields: ['$.card'], document: { id: 7, card: '4111' } };
 
-  it('binds the fields of a message to the context that the message names', async () => {
+  it('binds the fields of a message to the context in the message', async () => {
     const world = new FakeDependencies();
     const queues = new FakeQueues();
     const binding = { context: { table: 'orders' }, contextFrom: { id: '$.id' } };
@@ -53,7 +53,7 @@ describe('the queue door', () => {
     expect((await invoke(opening)).error?.errorType).toBe('ContextRequired');
   });
 
-  it('sends a message without a context to the dead-letter queue if a context is required', async () => {
+  it('sends a message without a context to the dead-letter queue if the settings require a context', async () => {
     const world = new FakeDependencies();
     const queues = new FakeQueues();
     const keyfold = world.process({ requireContext: 'seal' });

@@ -49,7 +49,7 @@ async function relabelled(text: string): Promise<string> {
 }
 
 it.for([DEEP, DEEP_OBJECT, DEEP.slice(0, 60_000)])(
-  'in case %#, a payload relabelled as a field is an unreadable record',
+  'every door answers RecordUnreadable for a payload that is relabelled as a field (case %#)',
   async (text) => {
     const field = await relabelled(text);
     const body = { document: { field }, all: true };
@@ -59,7 +59,7 @@ it.for([DEEP, DEEP_OBJECT, DEEP.slice(0, 60_000)])(
   },
 );
 
-it('a field of the greatest depth is encrypted and decrypted through every door', async () => {
+it('every door encrypts and decrypts a field of the greatest depth', async () => {
   // The object of the request itself is also a level.
   const document = '['.repeat(99) + '"]{"' + ']'.repeat(99);
   const answer = await operate(world.process()).ask('encrypt-fields', `{"document":${document},"fields":["$"]}`);
@@ -77,11 +77,11 @@ it.for([
   ['decrypt', `{"record":${DEEP_OBJECT}}`],
   ['decrypt', `{"record":{"Key":${DEEP_OBJECT},"Data":""}}`],
   ['rewrap', `{"record":"eA==","more":${DEEP}}`],
-] as const)('in case %#, a request that is nested too deeply is refused: %s', async ([operation, body]) => {
+] as const)('every door refuses a request that is nested too deeply (case %#): %s', async ([operation, body]) => {
   expect(await throughAllDoors(operation, body)).toEqual(everywhere('InvalidRequest'));
 });
 
-it('additional members of a record are dropped or refused, at any depth', async () => {
+it('every door drops or refuses unknown members of a record, however deep they are', async () => {
   const { record } = await operate(world.process()).answer('encrypt', { plaintext: '' });
   const body = JSON.stringify({ record }).replace('"Key":', `"more":${DEEP},"Key":`);
   for (const [operation, text] of [
@@ -100,6 +100,6 @@ it.for([
   [true, '['.repeat(101) + ']'.repeat(101)],
   [false, JSON.stringify({ ['['.repeat(500)]: '\\"['.repeat(500) })],
   [true, `["\\\\",${'{"a":'.repeat(100)}1${'}'.repeat(100)}]`],
-] as const)('in case %#, the depth of a text counts only brackets outside of strings: %s', ([isTooDeep, text]) => {
+] as const)('isNestedTooDeeply counts only the brackets outside strings (case %#): %s', ([isTooDeep, text]) => {
   expect(isNestedTooDeeply(text)).toBe(isTooDeep);
 });

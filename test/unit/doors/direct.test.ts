@@ -25,8 +25,8 @@ function parsed(payload: string | undefined): Record<string, unknown> {
   return JSON.parse(payload ?? 'null') as Record<string, unknown>;
 }
 
-describe('by direct invocation', () => {
-  it('an encrypted payload decrypts, and the event names operation and partition', async () => {
+describe('the direct door', () => {
+  it('decrypts what it encrypted for the partition that the event names', async () => {
     const invoke = openDirectDoor();
     const sealed = parsed((await invoke(sampleEvent('encrypt'))).payload);
     expect(Object.keys(sealed)).toEqual(['record']);
@@ -34,7 +34,7 @@ describe('by direct invocation', () => {
     expect(payload).toBe(`{"plaintext":"${HELLO}"}`);
   });
 
-  it('a payload that is encrypted with a context decrypts with the same context alone', async () => {
+  it('decrypts a payload only with the context with which it was encrypted', async () => {
     const invoke = openDirectDoor();
     const event = sampleEvent('encrypt-context');
     const sealed = parsed((await invoke(event)).payload);
@@ -45,7 +45,7 @@ describe('by direct invocation', () => {
     expect((await invoke(decrypt)).error?.errorType).toBe('ContextRequired');
   });
 
-  it('a batch is answered item by item', async () => {
+  it('answers a batch item by item', async () => {
     const invoke = openDirectDoor();
     const { results } = parsed((await invoke(sampleEvent('encrypt-batch'))).payload) as { results: object[] };
     const items = [...results, { record: 'kf1.x' }];
@@ -57,13 +57,13 @@ describe('by direct invocation', () => {
     ]);
   });
 
-  it('a partition may have a name that no HTTP path can have', async () => {
+  it('accepts a partition name that no HTTP path can contain', async () => {
     const invoke = openDirectDoor();
     const { payload } = await invoke({ ...sampleEvent('encrypt'), partition: 'Zürich/../a b' });
     expect(payload).toMatch(/^\{"record":/);
   });
 
-  it('a function performs only the operations that its settings list', async () => {
+  it('performs only the operations that its settings list', async () => {
     const world = new FakeDependencies();
     const serves = { operations: ['encrypt', 'rewrap'] as const, partitions: ['tenant-1', 'team-*'] };
     const invoke = openDirectDoor({ world, config: { serves } });
@@ -100,7 +100,7 @@ describe('a number in a document', () => {
     expect(opened.payload).toBe(`{"document":${DIGITS}}`);
   });
 
-  it('is accepted if a double holds it exactly', async () => {
+  it('is accepted if a double represents it exactly', async () => {
     const invoke = openDirectDoor();
     const partition = 'tenant-1';
     const document = '{"a":9007199254740991,"b":-0,"c":0.1,"d":1e-7}';
@@ -111,7 +111,7 @@ describe('a number in a document', () => {
   });
 
   it.for(['9007199254740993', '[-12345678901234567890]', '{"a":1e400}', '1e20'])(
-    'is refused with a pointer to documentText if Lambda may have changed it: %s',
+    'is refused, with a pointer to documentText, if Lambda may have changed it: %s',
     async (document) => {
       const world = new FakeDependencies();
       const event = `{"operation":"encrypt-fields","partition":"p","fields":["$"],"document":${document}}`;
@@ -123,7 +123,7 @@ describe('a number in a document', () => {
   );
 });
 
-describe('a failed direct invocation', () => {
+describe('the direct door', () => {
   it.for([
     ['null', 'InvalidRequest'],
     ['[]', 'InvalidRequest'],
@@ -137,7 +137,7 @@ describe('a failed direct invocation', () => {
     ],
     ['{"operation":"encrypt-fields","partition":"p","fields":["$.a"],"document":{}}', 'FieldNotFound'],
     [`{"operation":"encrypt","partition":"p","plaintext":"${'A'.repeat(1336)}"}`, 'PayloadTooLarge'],
-  ] as const)('with the event %.80s has the code %s and touches no key', async ([event, code]) => {
+  ] as const)('answers the event %.80s with the code %s, and reads no key', async ([event, code]) => {
     const world = new FakeDependencies();
     const { error } = await openDirectDoor({ world, config: { plaintextLimitBytes: 1000 } })(event);
     expect(error).toMatchObject({ errorType: code, errorMessage: expect.stringMatching(/\.$/) as string });
@@ -148,11 +148,11 @@ describe('a failed direct invocation', () => {
     [{ partition: 'p', document: 1, fields: ['$'] }, /^operation must be one of encrypt, decrypt, /],
     [{ operation: 'encrypt', plaintext: '' }, /^The event must have a partition\.$/],
     [{ operation: 'encrypt', partition: 1, plaintext: '' }, /^partition must be a string\.$/],
-  ] as const)('with the event %j names the fault', async ([event, message]) => {
+  ] as const)('names the fault of the event %j', async ([event, message]) => {
     expect((await openDirectDoor()(event)).error?.errorMessage).toMatch(message);
   });
 
-  it("is caused by an answer one byte larger than Lambda's limit", async () => {
+  it('fails if its answer is one byte larger than Lambda allows', async () => {
     const invoke = openDirectDoor();
     const about = { operation: 'encrypt-fields', partition: 'p', fields: ['$.a'] };
     const ask = (b: string): ReturnType<typeof invoke> => invoke({ ...about, document: { a: 1, b } });
@@ -162,7 +162,7 @@ describe('a failed direct invocation', () => {
     expect((await ask(`${most}x`)).error?.errorType).toBe('PayloadTooLarge');
   });
 
-  it('has its code as the error name, and returns no cause and no stack', async () => {
+  it('returns the code of a failure as the error name, without its cause and stack', async () => {
     const invoke = openDirectDoor();
     const sealed = parsed((await invoke(sampleEvent('encrypt'))).payload);
     const { error, runtimeLog } = await invoke({ operation: 'decrypt', partition: 'tenant-2', ...sealed });
@@ -179,7 +179,7 @@ describe('a failed direct invocation', () => {
   });
 
   it.for(['KmsThrottled', 'KmsUnavailable', 'MetastoreUnavailable', 'KeyNotYetVisible'] as const)(
-    'has a distinct error name if a retry may help: %s',
+    'returns a distinct error name for the retryable code %s',
     async (code) => {
       const world = new FakeDependencies();
       world.metastore.interfere = () => Promise.reject(new KeyfoldError(code, 'Why.', { cause: new Error('inner') }));
@@ -189,14 +189,14 @@ describe('a failed direct invocation', () => {
     },
   );
 
-  it("ends before the invocation's time is up", async () => {
+  it('ends before the time of the invocation is up', async () => {
     const world = new FakeDependencies();
     world.metastore.interfere = () => new Promise(() => {});
     const { error } = await openDirectDoor({ world })(sampleEvent('encrypt'), lambdaContext(530));
     expect(error?.errorType).toBe('DeadlineExceeded');
   });
 
-  it('has the code Internal after an unexpected error, whose text is neither returned nor logged', async () => {
+  it('answers an unexpected error with the code Internal, and neither returns nor logs its text', async () => {
     const world = new FakeDependencies();
     world.metastore.interfere = () => Promise.reject(new TypeError('CANARY is not a function'));
     const failed = await openDirectDoor({ world })(sampleEvent('encrypt'));
@@ -206,7 +206,7 @@ describe('a failed direct invocation', () => {
   });
 });
 
-it('logs nothing of the event, even if powertools is set to log events', async () => {
+it('the direct door logs nothing of the event, even if Powertools is set to log events', async () => {
   vi.stubEnv('POWERTOOLS_LOGGER_LOG_EVENT', 'true');
   vi.stubEnv('POWERTOOLS_LOG_LEVEL', 'DEBUG');
   const invoke = openDirectDoor();

@@ -164,28 +164,31 @@ function isRequestOf(event: unknown): boolean {
   return httpRequestOf(event) !== undefined;
 }
 
-describe('an event is not taken for another because it lacks one thing:', () => {
+describe('a function that recognises the source of an event', () => {
   const [record] = queueEvent.Records;
 
-  it.for(['version', 'routeKey', 'rawPath', 'headers', 'requestContext'])('a request without %s', (name) => {
+  it.for(['version', 'routeKey', 'rawPath', 'headers', 'requestContext'])('rejects a request without %s', (name) => {
     expect(isRequestOf(gateway)).toBe(true);
     expect(isRequestOf({ ...gateway, [name]: undefined })).toBe(false);
     expect(isRequestOf({ ...gateway, [name]: [] })).toBe(false);
   });
 
-  it.for(['resource', 'path', 'httpMethod', 'requestContext'])('a request of a REST API without %s', (name) => {
+  it.for(['resource', 'path', 'httpMethod', 'requestContext'])('rejects a request of a REST API without %s', (name) => {
     expect(isRequestOf(restApi)).toBe(true);
     expect(isRequestOf({ ...restApi, [name]: undefined })).toBe(false);
     expect(isRequestOf({ ...restApi, [name]: [] })).toBe(false);
   });
 
-  it.for(['stage', 'apiId'])('a request of a REST API without its %s', (name) => {
+  it.for(['stage', 'apiId'])('rejects a request of a REST API without its %s', (name) => {
     expect(isRequestOf({ ...restApi, requestContext: { ...restApi.requestContext, [name]: undefined } })).toBe(false);
   });
 
-  it.for([['http'], ['domainName'], ['http', {}]] as const)('a request without its %s', ([name, value]) => {
-    expect(isRequestOf({ ...gateway, requestContext: { ...context, [name]: value } })).toBe(false);
-  });
+  it.for([['http'], ['domainName'], ['http', {}]] as const)(
+    'rejects a request whose requestContext has no valid %s',
+    ([name, value]) => {
+      expect(isRequestOf({ ...gateway, requestContext: { ...context, [name]: value } })).toBe(false);
+    },
+  );
 
   it.for(['eventSource', 'eventSourceARN', 'messageId', 'body', 'attributes'])(
     'rejects a message without %s',
@@ -196,12 +199,12 @@ describe('an event is not taken for another because it lacks one thing:', () => 
     },
   );
 
-  it('rejects a message of another service', () => {
+  it('rejects a message from a service other than SQS', () => {
     expect(isFromQueue({ Records: [{ ...record, eventSource: 'aws:s3' }] })).toBe(false);
     expect(isFromQueue({ Records: record })).toBe(false);
   });
 
-  it('accepts an incomplete direct invocation, so that the answer can name the missing part', () => {
+  it('accepts an incomplete direct invocation, so that the answer can name what is missing', () => {
     expect([{ operation: 'encrypt' }, { partition: 'p' }, {}, null].map(isInvocation)).toEqual([
       true,
       true,
@@ -221,7 +224,7 @@ describe('an event is not taken for another because it lacks one thing:', () => 
     [{ source: 'aws.scheduler' }, true],
     [{ source: 'aws.ec2' }, false],
     [{ 'detail-type': 'Scheduled Event' }, false],
-  ] as const)('accepts %j as an event of the schedule or an invocation by hand: %s', ([event, expected]) => {
+  ] as const)('accepts %j as an event of the schedule, or as a manual invocation: %s', ([event, expected]) => {
     expect(isFromSchedule(event)).toBe(expected);
   });
 });
@@ -234,7 +237,7 @@ describe('the HTTP function, given an event of another source,', () => {
   it.for([
     ['a Lambda authorizer', 'JKJaXmPLvHcESHA='],
     ['a load balancer', 'aws-request'],
-  ] as const)('answers the sender in the HTTP format: %s, with the request id %s', async ([source, requestId]) => {
+  ] as const)('answers %s in the HTTP format, with the request ID %s', async ([source, requestId]) => {
     expect(await answer(source)).toMatchObject({
       statusCode: 400,
       headers: { 'content-type': 'application/problem+json' },
@@ -243,7 +246,7 @@ describe('the HTTP function, given an event of another source,', () => {
   });
 
   it.for(['a queue', 'S3', 'a warm-up ping', 'a rule of EventBridge', 'null'] as const)(
-    'fails the invocation, so that the event is not lost: %s',
+    'fails the invocation for %s, so that the event is not lost',
     async (source) => {
       await expect(answer(source)).rejects.toMatchObject({ code: 'InvalidRequest' });
     },

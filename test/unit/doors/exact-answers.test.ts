@@ -29,16 +29,19 @@ async function relabelled(text: string): Promise<string> {
   return (record as string).replace('kf1.', 'kf1j.');
 }
 
-it.for(['"\\\\"', '"plain"', '1.0'])('decrypt-fields returns a deep field in a deep document: %s', async (value) => {
-  const nested = '['.repeat(99) + value + ']'.repeat(99);
-  const document = JSON.parse('['.repeat(98) + JSON.stringify(await sealedValue(nested)) + ']'.repeat(98)) as unknown;
-  const event = { operation: 'decrypt-fields', partition: 'tenant-1', document, all: true };
-  const { payload, error } = await openDirectDoor({ world })(event);
-  expect(error).toBeUndefined();
-  expect(payload).toBe(`{"document":${'['.repeat(98)}${nested}${']'.repeat(98)}}`);
-});
+it.for(['"\\\\"', '"plain"', '1.0'])(
+  'decrypt-fields returns the text of a deep field in a deep document unchanged: %s',
+  async (value) => {
+    const nested = '['.repeat(99) + value + ']'.repeat(99);
+    const document = JSON.parse('['.repeat(98) + JSON.stringify(await sealedValue(nested)) + ']'.repeat(98)) as unknown;
+    const event = { operation: 'decrypt-fields', partition: 'tenant-1', document, all: true };
+    const { payload, error } = await openDirectDoor({ world })(event);
+    expect(error).toBeUndefined();
+    expect(payload).toBe(`{"document":${'['.repeat(98)}${nested}${']'.repeat(98)}}`);
+  },
+);
 
-it.for(['"\\n"', '"n"'])('decrypt-fields returns more values than a request may have: %s', async (value) => {
+it.for(['"\\n"', '"n"'])('decrypt-fields may return more values than a request may have: %s', async (value) => {
   const field = `[${value}${',1.0'.repeat(60_000)}]`;
   const document = [await sealedValue(field), await sealedValue(field)];
   const event = { operation: 'decrypt-fields', partition: 'tenant-1', document, all: true };
@@ -48,7 +51,7 @@ it.for(['"\\n"', '"n"'])('decrypt-fields returns more values than a request may 
 });
 
 it.for(['{"a":"\\\\","a":1}', '{"a":0,"a":1}'])(
-  'an answer with two members of the same name points to documentText: %s',
+  'the direct door points to documentText if its answer has two members of one name: %s',
   async (field) => {
     const document = { field: await relabelled(field) };
     const about = { operation: 'decrypt-fields', partition: 'tenant-1', all: true };

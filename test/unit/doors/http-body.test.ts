@@ -71,7 +71,7 @@ describe('the Content-Type header', () => {
     ['json', 415],
     ['', 415],
     [undefined, 415],
-  ] as const)('%s is answered with %i', async ([type, status]) => {
+  ] as const)('with the value %s is answered with %i', async ([type, status]) => {
     const answer = await send((event) => {
       delete event.headers['content-type'];
       if (type !== undefined) event.headers['content-type'] = type;
@@ -96,7 +96,7 @@ describe('the Content-Encoding header', () => {
     ['deflate', 415],
     ['identity, gzip', 415],
     [' identity , identity', 200],
-  ] as const)('%j is answered with %i', async ([encoding, status]) => {
+  ] as const)('with the value %j is answered with %i', async ([encoding, status]) => {
     const answer = await send((event) => {
       event.headers['content-encoding'] = encoding;
       if (status === 415) withBytes(gzipSync(BODY))(event);
@@ -142,13 +142,13 @@ describe('a body', () => {
     ['that is an array', withBody(`[${BODY}]`), /\{"plaintext": …\}/],
     ['that is a string', withBody('"aGVsbG8="'), /\{"plaintext": …\}/],
     ['that is null as JSON', withBody('null'), /\{"plaintext": …\}/],
-  ] as const)('%s is refused with a reason', async ([, change, detail]) => {
+  ] as const)('%s is refused, and the answer says why', async ([, change, detail]) => {
     const answer = await send(change);
     expect(answer).toMatchObject({ status: 400, touched: false, body: { code: 'InvalidRequest' } });
     expect(answer.body['detail']).toMatch(detail);
   });
 
-  it('that is not UTF-8 inside a document is refused, and not encrypted with another character', async () => {
+  it('that is not UTF-8 inside a document is refused instead of being encrypted in another form', async () => {
     const bytes = Buffer.from('{"document":{"a":"\xe9"},"fields":["$.a"]}', 'latin1');
     const answer = await send(withBytes(bytes), 'encrypt-fields');
     expect(answer).toMatchObject({ status: 400, body: { detail: 'The body is not UTF-8.' } });
@@ -193,14 +193,14 @@ describe('an object with two members of the same name', () => {
 it.for([
   '{"record":{"KEYS","a:b":":","":"{:}","__proto__":{"a":1},"0":{"a":1}}}',
   ' { "record" : {\n"KEYS" , "a" : [ { "a" : 1 } , { "a" : {} } ] } } ',
-])('equal names in different objects are accepted: %s', async (body) => {
+])('the HTTP door accepts the same name in different objects: %s', async (body) => {
   const door = openDoor();
   const sealed = (await door(request('encrypt', BODY))).body['record'];
   const text = body.replace('"KEYS"', () => JSON.stringify(sealed).slice(1, -1));
   expect((await door(request('decrypt', text))).body).toEqual({ plaintext: 'aGVsbG8=' });
 });
 
-it('a record may have its members in any order', async () => {
+it('the HTTP door accepts the members of a record in any order', async () => {
   const world = new FakeDependencies();
   const door = openDoor({ world });
   const sealed = (await door(request('encrypt', BODY))).body['record'] as { Key: object; Data: string };
@@ -210,9 +210,9 @@ it('a record may have its members in any order', async () => {
   }
 });
 
-describe('HEAD', () => {
+describe('a HEAD request', () => {
   it.for(['/v1/health', '/v1/openapi.json', '/live/v1/health'])(
-    'of %s is answered like GET, without a body',
+    'to %s is answered like GET, but without a body',
     async (path) => {
       const event = request('encrypt', '');
       delete event.body;
@@ -228,14 +228,14 @@ describe('HEAD', () => {
     },
   );
 
-  it('of an operation is not allowed', async () => {
+  it('to an operation is not allowed', async () => {
     const event = request('encrypt', BODY);
     event.routeKey = '$default';
     event.requestContext.http.method = 'HEAD';
     expect(await openDoor()(event)).toMatchObject({ status: 405, headers: { allow: 'POST' } });
   });
 
-  it('passes the authorizer, as GET does', async () => {
+  it('must pass the authorizer, as GET must', async () => {
     const event = request('encrypt', '');
     Object.assign(event, { routeKey: '$default', rawPath: '/v1/health' });
     event.requestContext.http.method = 'HEAD';

@@ -24,8 +24,8 @@ async function failingWith(error: Error): ReturnType<ReturnType<typeof openDoor>
   return openDoor({ world })(request('decrypt', body));
 }
 
-describe('over HTTP', () => {
-  it('an encrypted payload decrypts', async () => {
+describe('the HTTP door', () => {
+  it('decrypts what it encrypted', async () => {
     const send = openDoor();
     const sealed = await send(sampleEvent('api-encrypt-iam'));
     expect(sealed).toMatchObject({
@@ -36,7 +36,7 @@ describe('over HTTP', () => {
     expect((await send(request('decrypt', sealed.body))).body).toEqual({ plaintext: HELLO });
   });
 
-  it('a payload that is encrypted with a context decrypts with the same context alone', async () => {
+  it('decrypts a payload only with the context with which it was encrypted', async () => {
     const send = openDoor();
     const event = sampleEvent('api-encrypt-context-iam');
     const { body } = await send(event);
@@ -47,13 +47,13 @@ describe('over HTTP', () => {
     expect((await send(request('decrypt', body))).body['code']).toBe('ContextRequired');
   });
 
-  it('an empty plaintext is encrypted and decrypted', async () => {
+  it('encrypts and decrypts an empty plaintext', async () => {
     const send = openDoor();
     const sealed = await send(request('encrypt', { plaintext: '' }));
     expect((await send(request('decrypt', sealed.body))).body).toEqual({ plaintext: '' });
   });
 
-  it('a record is rewrapped if a later key exists, and otherwise returned unchanged', async () => {
+  it('rewraps a record if a later key exists, and otherwise returns it unchanged', async () => {
     const world = new FakeDependencies();
     const send = openDoor({ world });
     const { body } = await send(sampleEvent('api-encrypt-iam'));
@@ -64,7 +64,7 @@ describe('over HTTP', () => {
     expect((await send(request('decrypt', { record: moved.body['record'] }))).body).toEqual({ plaintext: HELLO });
   });
 
-  it('a plaintext decrypts to the same bytes whatever the JSON spelling of the body', async () => {
+  it('decrypts to the same bytes, however the JSON of the body is spelled', async () => {
     const send = openDoor();
     for (const body of [`{ "plaintext" : "${HELLO}" }`, `{"plaintext":"${HELLO.replace('=', '\\u003d')}"}`]) {
       const sealed = await send(request('encrypt', body));
@@ -72,13 +72,13 @@ describe('over HTTP', () => {
     }
   });
 
-  it('a body may arrive in base64', async () => {
+  it('accepts a body in base64', async () => {
     const event = request('encrypt', Buffer.from(`{"plaintext":"${HELLO}"}`).toString('base64'));
     event.isBase64Encoded = true;
     expect((await openDoor()(event)).status).toBe(200);
   });
 
-  it('a record decrypts with any JSON escapes in its strings', async () => {
+  it('decrypts a record whose strings contain JSON escapes', async () => {
     const send = openDoor();
     const { body } = await send(request('encrypt', { plaintext: HELLO }));
     const text = JSON.stringify(body);
@@ -90,7 +90,7 @@ describe('over HTTP', () => {
     }
   });
 
-  it('a batch may have the allowed number of items, and failed ones are logged', async () => {
+  it('accepts a batch of the allowed size, and logs its failed items', async () => {
     vi.restoreAllMocks();
     const output = captureOutput();
     const send = openDoor({ config: { maxItems: 2 } });
@@ -102,7 +102,7 @@ describe('over HTTP', () => {
     );
   });
 
-  it('health reports the last known state without a call', async () => {
+  it('reports its health from the last known state, without a call', async () => {
     const world = new FakeDependencies();
     const state = { kms: [{ region: 'us-west-2', state: 'ok' }], metastore: { state: 'ok' } };
     const answer = await openDoor({ world, health: () => state })(sampleEvent('api-health-iam'));
@@ -160,7 +160,7 @@ describe('an HTTP request', () => {
     ['an unknown operation', 'toString', {}, 404, 'NotFound'],
     ['a plaintext too large', 'encrypt', { plaintext: Buffer.alloc(1001).toString('base64') }, 413, 'PayloadTooLarge'],
     ['a body too large', 'encrypt', `{"plaintext":"${' '.repeat(80_000)}"}`, 413, 'PayloadTooLarge'],
-  ] as const)('with %s fails with the documented answer (%s)', async ([, operation, body, status, code]) => {
+  ] as const)('with %s gets the documented answer (%s)', async ([, operation, body, status, code]) => {
     const world = new FakeDependencies();
     const answer = await openDoor({ world, config: { plaintextLimitBytes: 1000 } })(request(operation, body));
     expect(answer).toMatchObject({
@@ -177,7 +177,7 @@ describe('an HTTP request', () => {
     ['quotation marks, which JSON escapes twice', String.raw`\"`, 4],
     ['characters of three bytes', '€', 3],
     ['line breaks in its text', '\n', 2],
-  ] as const)('fails if its escaped answer is too large for Lambda: %s', async ([, character, bytes]) => {
+  ] as const)('fails if its answer, once escaped, is too large for Lambda: %s', async ([, character, bytes]) => {
     const send = openDoor();
     const ask = (count: number): ReturnType<typeof send> => {
       const value = character === '\n' ? `[${character.repeat(count)}]` : `"${character.repeat(count)}"`;
@@ -188,13 +188,13 @@ describe('an HTTP request', () => {
     expect(await ask(most)).toMatchObject({ status: 413, body: { code: 'PayloadTooLarge' } });
   });
 
-  it('succeeds with the largest plaintexts that fit into an event, alone or in a batch', () => {
+  it('succeeds with the largest plaintexts that fit into an event, in one item or a batch', () => {
     expect(bodyLimitBytes('decrypt', 1_000_000)).toBe(1_333_336 + 65_536);
     expect(bodyLimitBytes('encrypt-batch', 1000)).toBe(6_291_456);
     expect(bodyLimitBytes('decrypt-fields', 1000)).toBe(6_291_456);
   });
 
-  it('fails if its body is one byte too large, as text or as base64', async () => {
+  it('fails if its body is one byte too large, both as text and as base64', async () => {
     const limit = bodyLimitBytes('encrypt', 3);
     const send = openDoor({ config: { plaintextLimitBytes: 3 } });
     const ask = async (size: number, isBase64Encoded: boolean): Promise<number> => {
@@ -212,7 +212,7 @@ describe('an HTTP request', () => {
     expect((await openDoor({ config: { plaintextLimitBytes: 1000 } })(request('encrypt', body))).status).toBe(200);
   });
 
-  it('gets no reason if its record does not decrypt, but the log has the reason', async () => {
+  it('is not told why its record does not decrypt, but the log says why', async () => {
     vi.restoreAllMocks();
     const output = captureOutput();
     const send = openDoor();
@@ -239,16 +239,19 @@ describe('an HTTP request', () => {
     ['//v1/health', 404, undefined],
     ['/V1/health', 404, undefined],
     ['/v1/openapi-json', 404, undefined],
-  ] as const)('fails if API Gateway matched no route: %s gets %i with Allow %s', async ([path, status, allow]) => {
-    const event = request('encrypt', { plaintext: HELLO });
-    event.routeKey = '$default';
-    event.requestContext.stage = 'live';
-    event.requestContext.http.method = 'PUT';
-    event.rawPath = path;
-    const answer = await openDoor()(event);
-    expect(answer.status).toBe(status);
-    expect(answer.headers['allow']).toBe(allow);
-  });
+  ] as const)(
+    'fails if API Gateway has no route for it: %s is answered with %i and Allow %s',
+    async ([path, status, allow]) => {
+      const event = request('encrypt', { plaintext: HELLO });
+      event.routeKey = '$default';
+      event.requestContext.stage = 'live';
+      event.requestContext.http.method = 'PUT';
+      event.rawPath = path;
+      const answer = await openDoor()(event);
+      expect(answer.status).toBe(status);
+      expect(answer.headers['allow']).toBe(allow);
+    },
+  );
 
   it.for(['OPTIONS', 'PUT', 'DELETE', 'PATCH', 'GET'])(
     'with the method %s fails with 405 under the base path of a custom domain',
@@ -272,7 +275,7 @@ describe('an HTTP request', () => {
     ['KeyNotYetVisible', 503],
     ['DeadlineExceeded', 504],
   ] as const)(
-    'that fails with %s gets the status %i, and a Retry-After if a retry may help',
+    'that fails with %s is answered with %i, and with Retry-After if a retry may help',
     async ([code, status]) => {
       const answer = await failingWith(new KeyfoldError(code, 'why'));
       expect(answer).toMatchObject({ status, body: { code, detail: 'why' } });
@@ -287,19 +290,19 @@ describe('an HTTP request', () => {
     [0.5, 3],
     [0.999, 5],
   ] as const)(
-    'gets a random Retry-After from one to five seconds: the random number %d gives %i',
+    'gets a random Retry-After from one to five seconds: the random value %d gives %i',
     ([drawn, seconds]) => {
       vi.spyOn(Math, 'random').mockReturnValue(drawn);
       expect(problemResponse(new KeyfoldError('KmsThrottled', 'why'), 'r').headers?.['retry-after']).toBe(`${seconds}`);
     },
   );
 
-  it('with an invalid partition gets an answer that states which partitions are allowed', async () => {
+  it('to an invalid partition is answered with the rule for partitions', async () => {
     const { body } = await openDoor()(request('encrypt', { plaintext: HELLO }, '..'));
     expect(body['detail']).toBe('Over HTTP a partition is 1 to 128 of A-Z a-z 0-9 . _ ~ @ -, and not . or .. itself.');
   });
 
-  it('gets NotFound if its route has no parameters', async () => {
+  it('is answered with NotFound if its route has no parameters', async () => {
     const event = request('encrypt', { plaintext: HELLO });
     delete event.pathParameters;
     // API Gateway never sends this event, so the OpenAPI document does not describe it.
@@ -327,7 +330,7 @@ describe('an HTTP request', () => {
     ['NotReady', 503, 'Not ready'],
     ['DeadlineExceeded', 504, 'Deadline exceeded'],
     ['Internal', 500, 'Internal error'],
-  ] as const)('with the code %s has the status %i and the title %s', ([code, status, title]) => {
+  ] as const)('that fails with %s is answered with %i and the title "%s"', ([code, status, title]) => {
     const { statusCode, headers, body } = problemResponse(new KeyfoldError(code, 'why'), 'r');
     expect(statusCode).toBe(status);
     expect(headers).toMatchObject({ 'content-type': 'application/problem+json', 'cache-control': 'no-store' });
@@ -335,7 +338,7 @@ describe('an HTTP request', () => {
     expect(JSON.parse(body)).toMatchObject({ type, title, status, code, detail: 'why', requestId: 'r' });
   });
 
-  it("because its answer would be later than the invocation's end", async () => {
+  it('that fails unexpectedly is answered with Internal, without the text of the error', async () => {
     vi.restoreAllMocks();
     const output = captureOutput();
     const answer = await failingWith(new TypeError('CANARY is not a function'));
@@ -353,7 +356,7 @@ describe('an HTTP request', () => {
     expect(answer).toMatchObject({ status: 504, body: { code: 'DeadlineExceeded' } });
   });
 
-  it("fails if its answer would come after API Gateway's limit, even if the function has more time", async () => {
+  it("fails at API Gateway's time limit, even if the function has more time", async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     const world = new FakeDependencies();
     world.metastore.interfere = () => new Promise(() => {});

@@ -63,7 +63,7 @@ const DOORS: readonly (readonly [string, unknown, (telemetry: Telemetry) => Door
 ];
 
 it.for(DOORS)(
-  "by %s, a successful operation is logged with its invocation's id, and its metrics are written",
+  "the door for %s logs a successful operation with the invocation's ID, and writes its metrics",
   async (door) => {
     const [, event, open] = door;
     await open(createTelemetry('svc'))(event as never, lambdaContext());
@@ -74,7 +74,7 @@ it.for(DOORS)(
   },
 );
 
-it.for(DOORS)("by %s, a refused request is logged with its invocation's id, and counted", async ([, , open]) => {
+it.for(DOORS)("the door for %s logs a refused request with the invocation's ID, and counts it", async ([, , open]) => {
   const refused = open(createTelemetry('svc'))({ other: true } as never, lambdaContext());
   await expect(refused).rejects.toThrow(/This function expects/);
   expect(output.lines()).toContainEqual(
@@ -90,7 +90,7 @@ it.for(DOORS)("by %s, a refused request is logged with its invocation's id, and 
 });
 
 it.for(DOORS)(
-  'by %s, an unexpected error fails as Internal, and its text is neither logged nor returned',
+  'the door for %s answers an unexpected error with Internal, and neither logs nor returns its text',
   async (door) => {
     const [name, event, open] = door;
     const context = lambdaContext();

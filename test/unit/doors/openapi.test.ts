@@ -58,7 +58,7 @@ async function inTheClear(operation: OperationName, answer: unknown): Promise<un
 }
 
 describe('the OpenAPI example', () => {
-  it.for(OPERATION_NAMES)('of %s gets the documented answer', async (name) => {
+  it.for(OPERATION_NAMES)('of %s gets the answer that the document gives', async (name) => {
     const { asked, answered } = exampleOf(PATHS[`/v1/partitions/{partition}/${name}`]?.['post']);
     const answer = await send(request(name, asked));
     expect(answer.status).toBe(200);
@@ -71,7 +71,7 @@ describe('the OpenAPI example', () => {
 });
 
 describe('the OpenAPI document', () => {
-  it("has every operation and the door's other routes", async () => {
+  it('has every operation, and the other routes of the door', async () => {
     const operations = OPERATION_NAMES.map((name) => `/v1/partitions/{partition}/${name}`);
     expect(Object.keys(PATHS)).toEqual([...operations, '/v1/health', '/v1/ready', '/v1/openapi.json']);
     const event: Event = {
@@ -82,12 +82,12 @@ describe('the OpenAPI document', () => {
     expect((await send(event)).body).toEqual(document);
   });
 
-  it('is generated from the schemas that check requests', () => {
+  it('comes from the schemas that check requests', () => {
     // JSON has no undefined members.
     expect(document).toEqual(JSON.parse(JSON.stringify(openApiDocument())));
   });
 
-  it('is for callers that have passed the authorizer, as health is', async () => {
+  it('is served only to authorized callers, as the health is', async () => {
     const event: Event = {
       ...sampleEvent('api-health-iam'),
       routeKey: 'GET /v1/openapi.json',
@@ -97,7 +97,7 @@ describe('the OpenAPI document', () => {
     expect((await send(event)).body['code']).toBe('Unauthenticated');
   });
 
-  it.for(OPERATION_NAMES)('names for %s the scope that the door requires', async (name) => {
+  it.for(OPERATION_NAMES)('names the scope that the door requires for %s', async (name) => {
     const { security = [] } = PATHS[`/v1/partitions/{partition}/${name}`]?.['post'] ?? {};
     const { jwt: scopes = [] } = security.find(({ jwt }) => jwt !== undefined) ?? {};
     expect(security).toEqual([{ iam: [] }, { jwt: scopes }]);
@@ -112,7 +112,7 @@ describe('the OpenAPI document', () => {
   });
 
   it.for(['a', 'A-Z.a_z~0@9', 'x'.repeat(128), 'x'.repeat(129), '', '.', '..', '...', 'a b', 'a/b', 'a%41', 'a:b'])(
-    'and the door agree on which partitions are allowed: %j',
+    'agrees with the door on whether %j is a valid partition',
     async (partition) => {
       const { pattern, minLength, maxLength } = document.components.parameters.Partition.schema;
       const { length } = partition;
@@ -121,7 +121,7 @@ describe('the OpenAPI document', () => {
     },
   );
 
-  it('promises Retry-After exactly where a retry may help', () => {
+  it('promises Retry-After for exactly the answers that a retry may help', () => {
     const retryable = new Set(['503', '504']);
     const wrong: string[] = [];
     for (const [path, { post }] of Object.entries(PATHS)) {
@@ -136,22 +136,22 @@ describe('the OpenAPI document', () => {
     expect(wrong).toEqual([]);
   });
 
-  it.for(['encrypt-fields', 'decrypt-fields'])('states that %s may find no field', async (name) => {
+  it.for(['encrypt-fields', 'decrypt-fields'])('says that %s may fail because a field is missing', async (name) => {
     const answer = await send(request(name, { document: {}, fields: ['$.card'] }));
     expect(answer).toMatchObject({ status: 422, body: { code: 'FieldNotFound' } });
   });
 
-  it('gives no member a default, because generators treat members with a default as required', () => {
+  it('gives no member a default, because generators would make such members required', () => {
     expect(JSON.stringify(document.components.schemas)).not.toContain('"default":');
   });
 
   it.for([
     ['another member', { status: 200, headers: {}, body: { plaintext: '', more: 1 } }, /must NOT have additional/],
-    ['base64 that is none', { status: 200, headers: {}, body: { plaintext: 'a' } }, /must match pattern/],
+    ['malformed base64', { status: 200, headers: {}, body: { plaintext: 'a' } }, /must match pattern/],
     ['a status that it does not know', { status: 418, headers: {}, body: {} }, /418/],
     ['another type', { status: 200, headers: { 'content-type': 'text/plain' }, body: {} }, /text\/plain/],
     [
-      'no word for caches',
+      'no cache-control header',
       { status: 200, headers: { 'cache-control': undefined }, body: { plaintext: '' } },
       /without/,
     ],
@@ -162,7 +162,7 @@ describe('the OpenAPI document', () => {
       { status: 422, headers: {}, body: { code: 'RecordUnreadable', status: 400 } },
       /says 400/,
     ],
-  ] as const)('does not match an answer with %s', ([, { status, headers, body }, complaint]) => {
+  ] as const)('does not allow an answer with %s', ([, { status, headers, body }, complaint]) => {
     const type = status === 200 ? 'application/json' : 'application/problem+json';
     const problem = { type: 'urn:x', title: '', status, detail: '', requestId: '' };
     const answer = {
@@ -188,7 +188,7 @@ function schemasOf(part: unknown, place = '#'): [place: string, schema: unknown]
 
 const keys = (schema: unknown): string[] => Object.keys(schema as object);
 
-describe('for the generators of clients, the document', () => {
+describe('the document, for generators of clients,', () => {
   const schemas = schemasOf(document);
 
   it('has no boolean schema', () => {
@@ -205,7 +205,7 @@ describe('for the generators of clients, the document', () => {
     expect(composed.map(([place]) => place).filter((place) => !named.test(place))).toEqual([]);
   });
 
-  it('unites named schemas and says nothing else of them', () => {
+  it('builds unions from named schemas alone', () => {
     for (const [place, schema] of schemas) {
       const { anyOf, oneOf, allOf, ...rest } = schema as Record<string, Record<string, unknown>[]>;
       const united = anyOf ?? oneOf ?? allOf;
@@ -215,12 +215,12 @@ describe('for the generators of clients, the document', () => {
     }
   });
 
-  it('gives constants and enumerations a type', () => {
+  it('gives each constant and enumeration a type', () => {
     const untyped = schemas.filter(([, schema]) => keys(schema).some((key) => key === 'const' || key === 'enum'));
     expect(untyped.filter(([, schema]) => !('type' in (schema as object)))).toEqual([]);
   });
 
-  it('has one type of error', () => {
+  it('has only one type of error', () => {
     const contents = Object.values(PATHS)
       .flatMap((methods) => Object.values(methods))
       .flatMap(({ responses }) => Object.entries(responses ?? {}))
@@ -230,7 +230,7 @@ describe('for the generators of clients, the document', () => {
     for (const content of contents) expect(content).toMatchObject({ schema: { $ref: '#/components/schemas/Problem' } });
   });
 
-  it('names no schema as a built-in type of TypeScript, Python or Java', () => {
+  it('gives no schema the name of a built-in type of TypeScript, Python or Java', () => {
     const utilities = ['Record', 'Partial', 'Required', 'Readonly', 'Pick', 'Omit', 'Exclude', 'Extract', 'Awaited'];
     const others = ['Any', 'Exception', 'Integer', 'List', 'Long', 'Override', 'Thread', 'Type', 'Union'];
     const taken = new Set([...Object.getOwnPropertyNames(globalThis), ...utilities, ...others]);

@@ -33,31 +33,28 @@ function audited(): unknown[] {
 describe.for(PARTITIONS.map((partition) => [encodeURIComponent(partition).slice(0, 40), partition] as const))(
   'the partition %s',
   ([, partition]) => {
-    it.for(['json', 'compact'] as const)(
-      'is encrypted and decrypted by direct invocation, with records as %s',
-      async (format) => {
-        const invoke = openDirectDoor({ world });
-        const ask = async (event: object): Promise<Record<string, unknown>> => {
-          const { payload, error } = await invoke({ partition, ...event });
-          expect(error).toBeUndefined();
-          return JSON.parse(payload ?? '') as Record<string, unknown>;
-        };
-        const { record } = await ask({
-          operation: 'encrypt',
-          plaintext: HELLO,
-          ...(format === 'compact' && { format }),
-        });
-        expect(typeof record).toBe(format === 'compact' ? 'string' : 'object');
-        expect(await ask({ operation: 'decrypt', record })).toEqual({ plaintext: HELLO });
-        expect(await ask({ operation: 'rewrap', record })).toEqual({ record, rewrapped: false });
-        const other = await invoke({ operation: 'decrypt', partition: 'tenant-1', record });
-        expect(other.error).toMatchObject({ errorType: 'RecordUnreadable' });
-        const ok = [partition, 'ok'];
-        expect(audited().slice(0, 3)).toEqual([ok, ok, ok]);
-      },
-    );
+    it.for(['json', 'compact'] as const)('works by direct invocation, with records in the form %s', async (format) => {
+      const invoke = openDirectDoor({ world });
+      const ask = async (event: object): Promise<Record<string, unknown>> => {
+        const { payload, error } = await invoke({ partition, ...event });
+        expect(error).toBeUndefined();
+        return JSON.parse(payload ?? '') as Record<string, unknown>;
+      };
+      const { record } = await ask({
+        operation: 'encrypt',
+        plaintext: HELLO,
+        ...(format === 'compact' && { format }),
+      });
+      expect(typeof record).toBe(format === 'compact' ? 'string' : 'object');
+      expect(await ask({ operation: 'decrypt', record })).toEqual({ plaintext: HELLO });
+      expect(await ask({ operation: 'rewrap', record })).toEqual({ record, rewrapped: false });
+      const other = await invoke({ operation: 'decrypt', partition: 'tenant-1', record });
+      expect(other.error).toMatchObject({ errorType: 'RecordUnreadable' });
+      const ok = [partition, 'ok'];
+      expect(audited().slice(0, 3)).toEqual([ok, ok, ok]);
+    });
 
-    it('is encrypted in a queue, with results that SQS accepts', async () => {
+    it('works in a queue, whose results SQS accepts', async () => {
       const queues = new FakeQueues();
       const operations = ['encrypt-fields', 'encrypt'] as const;
       const take = openQueueDoor({ world, queues, config: { serves: { operations } } });
@@ -77,13 +74,13 @@ describe.for(PARTITIONS.map((partition) => [encodeURIComponent(partition).slice(
   },
 );
 
-describe('a partition that Asherah cannot have written', () => {
+describe('a partition name that Asherah cannot have written', () => {
   it.for([
     ['an empty one', '', 'The partition is empty.'],
     ['a lone surrogate', 'a\ud800', 'The partition is not well-formed Unicode.'],
     ['a byte too many', 'x'.repeat(MAX_BYTES + 1), 'The partition is too long'],
     ['a byte too many in UTF-8', 'é'.repeat((MAX_BYTES + 1) / 2), 'The partition is too long'],
-  ] as const)('is refused before any key is touched: %s', async ([, partition, why]) => {
+  ] as const)('is refused before any key is read: %s', async ([, partition, why]) => {
     const { error } = await openDirectDoor({ world })({ operation: 'encrypt', partition, plaintext: HELLO });
     expect(error?.errorType).toBe('InvalidRequest');
     expect(error?.errorMessage).toContain(why);

@@ -57,13 +57,13 @@ async function statusOf(process: LocalFunction): Promise<number> {
   return ((await process.invoke(SEAL, TIMEOUT_MS)) as { statusCode: number }).statusCode;
 }
 
-it('the first request of a process reads only its Intermediate Key', async () => {
+it('the first request of a process reads no key but its Intermediate Key', async () => {
   expect(await statusOf(cold())).toBe(200);
   expect(proxy.calls).toEqual(['Query SK', 'Query IK']);
   expect(kms.calls().map(({ action }) => action)).toEqual(['Decrypt']);
 });
 
-it('a process starts while KMS is down, and serves once KMS is back', async () => {
+it('a process starts while KMS is down, and serves requests once KMS is back', async () => {
   kms.setFault(WEST, { kind: 'down' });
   const process = cold();
   expect(await statusOf(process)).toBe(503);

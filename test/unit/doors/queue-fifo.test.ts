@@ -48,14 +48,14 @@ function deduplicationId(name: string): string {
 }
 
 describe('the function of a FIFO queue', () => {
-  it("sends each result in the message's group, with the same deduplication id at each delivery", async () => {
+  it('sends each result in the group of its message, with one deduplication ID for all deliveries', async () => {
     await open()(records('a1'));
     await open()(records('a1', 'a2'));
     expect(groupsOf(queues.in(FIFO.outputUrl))).toEqual(['a', 'a', 'a']);
     expect(sourcesOf(queues.in(FIFO.outputUrl), ['a1', 'a2'])).toEqual(['a1', 'a1', 'a2']);
   });
 
-  it('sends at most one result of a group per call, and each waits for the one before', async () => {
+  it('sends at most one result of a group per call, and waits for each before it sends the next', async () => {
     const names = ['a1', 'a2', 'b1', 'a3', 'b2', 'c1', 'c2', 'd1', 'b3', 'a4'];
     let underWay: string[] = [];
     queues.delay = async (messages) => {
@@ -76,7 +76,7 @@ describe('the function of a FIFO queue', () => {
   });
 
   it.for(['by KMS', 'by the output queue'])(
-    'returns a message that failed %s with all later messages of its group, and handles other groups',
+    'returns a message that failed %s and the later messages of its group, but not other groups',
     async (who) => {
       const byKms = who === 'by KMS';
       const down = new KeyfoldError('KmsUnavailable', 'why');
@@ -94,7 +94,7 @@ describe('the function of a FIFO queue', () => {
     },
   );
 
-  it('returns a group with the delay of its first failed message', async () => {
+  it('returns all messages of a group with the delay of the first failed message', async () => {
     vi.spyOn(Math, 'random').mockReturnValue(1);
     world.kms.interfere = () => Promise.reject(new KeyfoldError('KmsUnavailable', 'why'));
     const counted = [4, 1].map((receiveCount, i) => queueRecord(`a${i}`, sealing(), { groupId: 'a', receiveCount }));
@@ -103,7 +103,7 @@ describe('the function of a FIFO queue', () => {
     expect(output.lines()).toContainEqual(expect.objectContaining({ code: 'Behind', MessagesRetried: 1 }));
   });
 
-  it('moves an invalid message to the dead-letter queue in its group, and continues the group', async () => {
+  it('moves an invalid message to the dead-letter queue in its group, and then continues the group', async () => {
     expect(await open()(records('a1', 'a2!', 'a3'))).toEqual([]);
     expect(sourcesOf(queues.in(FIFO.outputUrl), ['a1', 'a3'])).toEqual(['a1', 'a3']);
     expect(queues.in(FIFO.deadLetterUrl)).toMatchObject([
@@ -111,7 +111,7 @@ describe('the function of a FIFO queue', () => {
     ]);
   });
 
-  it('stops a group if an invalid message cannot be moved to the dead-letter queue', async () => {
+  it('stops a group if the dead-letter queue does not accept its invalid message', async () => {
     queues.faultOf = (url) =>
       url === FIFO.deadLetterUrl ? { errorName: 'AccessDenied', isTransient: false } : undefined;
     expect(await open()(records('a1', 'a2!', 'a3'))).toEqual(['a2', 'a3']);

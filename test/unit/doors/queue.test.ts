@@ -52,7 +52,7 @@ class RegionalDependencies extends FakeDependencies {
 }
 
 describe('a queue message', () => {
-  it('is acknowledged after its result was sent with its attributes', async () => {
+  it('is acknowledged after its result has been sent, with the attributes of the message', async () => {
     expect(await open()([sampleRecord('queue-standard')])).toEqual([]);
     const [result] = queues.in(OUTPUT);
     expect(JSON.parse(result?.body ?? '')).toEqual({
@@ -68,7 +68,7 @@ describe('a queue message', () => {
     expect(queues.postponed).toEqual([]);
   });
 
-  it('passes its fairness group to the result, which has no deduplication id', async () => {
+  it('passes its message group to the result, which has no deduplication ID', async () => {
     expect(await open()([grouped('a', sealing()), grouped('b', 'bad'), queueRecord('c', sealing())])).toEqual([]);
     expect(placesIn(queues, OUTPUT)).toEqual([
       ['tenant-1', undefined],
@@ -77,7 +77,7 @@ describe('a queue message', () => {
     expect(placesIn(queues, DEAD_LETTERS)).toEqual([['tenant-1', undefined]]);
   });
 
-  it('of a standard queue neither waits for others of its group nor returns with them', async () => {
+  it('in a standard queue neither waits for its group nor returns with it', async () => {
     queues.faultOf = (_url, message, call) =>
       call === 1 && message === queues.calls[0]?.messages[0]
         ? { errorName: 'AccessDenied', isTransient: false }
@@ -85,7 +85,7 @@ describe('a queue message', () => {
     expect(await open()([grouped('a', sealing()), grouped('b', sealing())])).toEqual(['a']);
   });
 
-  it('is acknowledged only after its result is in the output queue', async () => {
+  it('is acknowledged only once its result is in the output queue', async () => {
     const { promise: taken, resolve: take } = Promise.withResolvers<void>();
     queues.delay = () => taken;
     let answered = false;
@@ -99,7 +99,7 @@ describe('a queue message', () => {
     expect(await answer).toEqual([]);
   });
 
-  it('gets its own fields encrypted, or the configured fields if it has none', async () => {
+  it('has its own fields encrypted, or the configured fields if it names none', async () => {
     const handle = open({ queue: { fields: ['$.card'] } });
     const document = { card: 1, name: 2 };
     await handle([queueRecord('a', { partition: 'p', document })]);
@@ -118,7 +118,7 @@ describe('a queue message', () => {
     expect(codesOf(queues.in(DEAD_LETTERS))).toEqual(['Forbidden']);
   });
 
-  it('with "all" does not get the configured fields', async () => {
+  it('with "all" does not use the configured fields', async () => {
     const operations = ['encrypt-fields', 'decrypt-fields', 'encrypt'] as const;
     const handle = open({ queue: { fields: ['$.a'] }, config: { serves: { operations } } });
     await handle([queueRecord('a', { partition: 'p', document: { a: 1, b: 2 }, fields: ['$.a', '$.b'] })]);
@@ -130,7 +130,7 @@ describe('a queue message', () => {
     expect(queues.in(DEAD_LETTERS)).toEqual([]);
   });
 
-  it('keeps binary attributes with custom types', async () => {
+  it('keeps binary attributes and custom attribute types', async () => {
     const attributes = { mark: { dataType: 'Binary.gif', binaryValue: 'AP8=' } };
     await open()([queueRecord('a', sealing(), { attributes })]);
     expect(queues.in(OUTPUT)[0]?.attributes).toEqual({
@@ -138,7 +138,7 @@ describe('a queue message', () => {
     });
   });
 
-  it('gets the configured fields decrypted if it requests decrypt-fields without fields', async () => {
+  it('has the configured fields decrypted if it requests decrypt-fields and names no fields', async () => {
     const operations = ['encrypt-fields', 'decrypt-fields'] as const;
     const handle = open({ queue: { fields: ['$.value'] }, config: { serves: { operations } } });
     await handle([queueRecord('a', { partition: 'p', document: { value: 1 } })]);
@@ -147,7 +147,7 @@ describe('a queue message', () => {
     expect(queues.in(OUTPUT).at(-1)?.body).toBe('{"document":{"value":1}}');
   });
 
-  it('has a result with characters that SQS accepts, for every encrypted value', async () => {
+  it('has a result of characters that SQS accepts, whatever value is encrypted', async () => {
     const operations = ['encrypt', 'decrypt-fields', 'encrypt-fields'] as const;
     const handle = open({ config: { serves: { operations } } });
     // SQS never delivers such a character, except as an escape.
@@ -164,8 +164,8 @@ describe('a queue message', () => {
   });
 });
 
-describe('a failed queue message', () => {
-  it('returns to the queue if time is up, even if its key is warm', async () => {
+describe('a queue message that fails', () => {
+  it('returns to the queue if the time is up, even if its key is in the cache', async () => {
     const door = open({ config: { deadlineMarginMs: 700 } });
     expect(await door([queueRecord('a', sealing())], 30_000)).toEqual([]);
     expect(await door([queueRecord('b', sealing())], 1000)).toEqual(['b']);
@@ -190,7 +190,7 @@ describe('a failed queue message', () => {
     ['PayloadTooLarge', 'dead-lettered'],
     ['FieldNotFound', 'dead-lettered'],
     ['RecordUnreadable', 'dead-lettered'],
-  ] as const)('with %s is %s', async ([code, fate]) => {
+  ] as const)('with the code %s is %s', async ([code, fate]) => {
     world.metastore.interfere = () => Promise.reject(new KeyfoldError(code, 'why'));
     const failed = await open()([queueRecord('a', sealing())]);
     expect(failed).toEqual(fate === 'retried' ? ['a'] : []);
@@ -222,14 +222,14 @@ describe('a failed queue message', () => {
     });
   });
 
-  it('does not fail the other messages of its batch', async () => {
+  it('does not affect the other messages of its batch', async () => {
     const records = [queueRecord('a', sealing()), queueRecord('b', 'bad'), queueRecord('c', sealing())];
     expect(await open()(records)).toEqual([]);
     expect(queues.in(OUTPUT)).toHaveLength(2);
     expect(queues.in(DEAD_LETTERS)).toHaveLength(1);
   });
 
-  it('becomes a dead letter if the output queue permanently refuses its result', async () => {
+  it('goes to the dead-letter queue if the output queue refuses its result for good', async () => {
     queues.faultOf = (url) =>
       url === OUTPUT ? { errorName: 'InvalidParameterValue', isTransient: false, refusesContent: true } : undefined;
     expect(await open()([queueRecord('a', sealing())])).toEqual([]);
@@ -238,7 +238,7 @@ describe('a failed queue message', () => {
     ]);
   });
 
-  it('becomes a dead letter if its result with attributes is too large for SQS', async () => {
+  it('goes to the dead-letter queue if its result with attributes is too large for SQS', async () => {
     const large = { dataType: 'String', stringValue: 'x'.repeat(100_000) };
     const attributes = Object.fromEntries(Array.from({ length: 9 }, (_, i) => [`a${i}`, large]));
     const document = { a: 1, b: 'x'.repeat(148_350) };
@@ -248,7 +248,7 @@ describe('a failed queue message', () => {
     expect(codesOf(queues.in(DEAD_LETTERS))).toEqual(['PayloadTooLarge']);
   });
 
-  it("leaves the output queue's reason for refusing the result in the log", async () => {
+  it('is logged with the reason for which the output queue refused its result', async () => {
     queues.faultOf = (url) =>
       url === OUTPUT ? { errorName: 'InvalidParameterValue', isTransient: false, refusesContent: true } : undefined;
     await open()([queueRecord('a', sealing())]);
@@ -257,7 +257,7 @@ describe('a failed queue message', () => {
     );
   });
 
-  it('is counted apart from failed operations if no queue accepted it', async () => {
+  it('is counted separately if no queue accepted its result', async () => {
     queues.faultOf = () => ({ errorName: 'AccessDenied', isTransient: false });
     await open()([queueRecord('a', 'bad'), queueRecord('b', sealing())]);
     expect(output.lines()).toContainEqual(
@@ -265,13 +265,13 @@ describe('a failed queue message', () => {
     );
   });
 
-  it('returns to the queue if the dead-letter queue permanently refuses it', async () => {
+  it('returns to the queue if the dead-letter queue refuses it for good', async () => {
     const fault = { errorName: 'InvalidParameterValue', isTransient: false, refusesContent: true };
     queues.faultOf = () => fault;
     expect(await open()([queueRecord('a', 'bad'), queueRecord('b', sealing())])).toEqual(['a', 'b']);
   });
 
-  it('is not the result of a value that only looks encrypted: skipSealed encrypts it', async () => {
+  it('with skipSealed has a value encrypted that only looks encrypted', async () => {
     const regional = new RegionalDependencies();
     const { key, data } = await regional.process().session('tenant-1').encrypt(Buffer.from('1'));
     const parent = { ...key.parent, id: `_IK_tenant-1_svc_prod_us-${'a'.repeat(3000)}-1` };
@@ -289,7 +289,7 @@ describe('a failed queue message', () => {
     expect(queues.in(OUTPUT)).toHaveLength(1);
   });
 
-  it('keeps its body and attributes when the error code is added', async () => {
+  it('keeps its body and attributes, and has its error code added', async () => {
     const attribute = { dataType: 'String', stringValue: 'v' };
     const ten = Object.fromEntries(Array.from({ length: 10 }, (_, i) => [`a${i}`, attribute]));
     const large = `"${'x'.repeat(1_048_570)}"`;
@@ -301,7 +301,7 @@ describe('a failed queue message', () => {
     expect(output.text()).toContain('"messageIds":["a","b"]');
   });
 
-  it('loses its error code when it is sent again, but keeps its other attributes', async () => {
+  it('has no error code once it is sent again, but has its other attributes', async () => {
     const attributes = {
       'keyfold-error-code': { dataType: 'String', stringValue: 'Forbidden' },
       order: { dataType: 'Number', stringValue: '1001' },
@@ -321,7 +321,7 @@ describe('a failed queue message', () => {
     ]);
   });
 
-  it('with a batch operation returns as a whole if any item is retryable, and otherwise has a result', async () => {
+  it('that is a batch operation returns if any of its items is retryable, and otherwise has a result', async () => {
     const handle = open({ config: { serves: {} } });
     const batch = {
       operation: 'encrypt-batch',
@@ -356,7 +356,7 @@ describe('a failed queue message', () => {
     expect(output.text()).not.toContain('CANARY');
   });
 
-  it('returns after delays that grow to at most 15 minutes, and are random', async () => {
+  it('returns after random delays, which grow to at most 15 minutes', async () => {
     world.kms.interfere = () => Promise.reject(new KeyfoldError('KmsUnavailable', 'why'));
     const counts = [1, 2, 3, 8, 9, 50, 2000];
     const records = counts.flatMap((receiveCount) =>
@@ -373,36 +373,41 @@ describe('a failed queue message', () => {
     expect(new Set(delays[5]).size).toBeGreaterThan(10);
   });
 
-  it('that cannot be delayed is logged, and still returns', async () => {
+  it('returns even if its delay cannot be set, which is logged', async () => {
     queues.postponeFaults = ['MessageNotInflight'];
     world.kms.interfere = () => Promise.reject(new KeyfoldError('KmsUnavailable', 'why'));
     expect(await open()([queueRecord('a', sealing())])).toEqual(['a']);
     expect(output.text()).toContain('MessageNotInflight');
   });
 
-  it('from the wrong kind of queue leaves its whole batch untouched', async () => {
+  it('because it comes from the wrong kind of queue fails its whole batch, and nothing is sent', async () => {
     const failing = open()([queueRecord('b', sealing()), queueRecord('a', sealing(), { groupId: 'g' })]);
     expect(await errorOf(failing)).toMatchObject({ code: 'InvalidConfiguration' });
     expect(queues.calls).toEqual([]);
   });
 });
 
-describe('a queue that the function sends to', () => {
-  it.for(['outputUrl', 'deadLetterUrl'] as const)('is not one that messages come from: %s', async (name) => {
-    const input = 'https://sqs.us-west-2.amazonaws.com/111122223333/keyfold-input';
-    const records = [queueRecord('a', 'bad'), queueRecord('b', sealing())];
-    const [first] = records as [ReturnType<typeof queueRecord>];
-    const elsewhere = { ...first, eventSourceARN: `${first.eventSourceARN}-2` };
-    expect(await errorOf(open({ queue: { [name]: input } })([elsewhere, ...records]))).toMatchObject({
-      code: 'InvalidConfiguration',
-    });
-    expect(await errorOf(open({ queue: { [name]: input } })(records))).toMatchObject({ code: 'InvalidConfiguration' });
-    expect(queues.calls).toEqual([]);
-  });
+describe('the queue function', () => {
+  it.for(['outputUrl', 'deadLetterUrl'] as const)(
+    'refuses to send to the queue that its messages come from: %s',
+    async (name) => {
+      const input = 'https://sqs.us-west-2.amazonaws.com/111122223333/keyfold-input';
+      const records = [queueRecord('a', 'bad'), queueRecord('b', sealing())];
+      const [first] = records as [ReturnType<typeof queueRecord>];
+      const elsewhere = { ...first, eventSourceARN: `${first.eventSourceARN}-2` };
+      expect(await errorOf(open({ queue: { [name]: input } })([elsewhere, ...records]))).toMatchObject({
+        code: 'InvalidConfiguration',
+      });
+      expect(await errorOf(open({ queue: { [name]: input } })(records))).toMatchObject({
+        code: 'InvalidConfiguration',
+      });
+      expect(queues.calls).toEqual([]);
+    },
+  );
 });
 
 describe('a large batch', () => {
-  it('of 10,000 messages loads the keys of each partition once', async () => {
+  it('of 10,000 messages loads the keys of each partition only once', async () => {
     const partitions = 20;
     const records = Array.from({ length: 10_000 }, (_, i) => queueRecord(`${i}`, sealing(i, `p${i % partitions}`)));
     expect(await open()(records)).toEqual([]);
@@ -413,7 +418,7 @@ describe('a large batch', () => {
     expect(queues.calls.length).toBeLessThanOrEqual(1100);
   });
 
-  it('sends the finished results before time is up, and the other messages return', async () => {
+  it('sends the finished results before the time is up, and returns the other messages', async () => {
     const records = Array.from({ length: 1000 }, (_, i) => queueRecord(`${i}`, sealing()));
     queues.delay = () => {
       // Ten calls send all finished messages. After three calls, the time left is less than the margin.
@@ -475,7 +480,7 @@ describe('a large batch', () => {
     vi.useRealTimers();
   });
 
-  it('has at most a hundred messages in progress', async () => {
+  it('never has more than a hundred messages in progress', async () => {
     let underWay = 0;
     let most = 0;
     world.metastore.interfere = async () => {

@@ -20,7 +20,7 @@ function doorTo(run: ScheduleDoorOptions['maintenance']['run']): () => Promise<M
   return () => handler(event, lambdaContext(10_000));
 }
 
-it('the maintenance function answers with its report, and logs faults for an operator as errors', async () => {
+it('the maintenance function returns its report, and logs faults for an operator as errors', async () => {
   const output = captureOutput();
   const well = { region: 'us-west-2', opens: true, renewed: true };
   const bad = { region: 'us-east-1', opens: false, renewed: false, fault: 'Decrypt in us-east-1: misconfigured' };
@@ -42,7 +42,7 @@ it('the maintenance function answers with its report, and logs faults for an ope
   expect(output.lines()).toContainEqual(expect.objectContaining({ region: 'us-west-2', WrapsRenewed: 2 }));
 });
 
-it('the maintenance function ends before the invocation does, and otherwise the invocation fails', async () => {
+it('the maintenance function ends before its invocation does, or fails', async () => {
   const output = captureOutput();
   let deadlineAtMs = 0;
   const run = doorTo((limits) => {

@@ -75,7 +75,7 @@ function secretsIn(text: string): string[] {
   return [...forms, 'CANARY'].filter((form) => text.includes(form));
 }
 
-it('no log line, metric or error answer contains anything of a payload, a body, a context or a key', async () => {
+it('no log line, metric or error contains any part of a payload, a body, a context or a key', async () => {
   const output = captureOutput();
   const warm = await coldFunction();
   const sealed = await warm(request('encrypt', { plaintext: PAYLOAD }));

@@ -90,7 +90,7 @@ const OUTCOMES: readonly MessageOutcome[] = [
 ];
 
 describe('the metrics', () => {
-  it('are those that docs/reference/metrics.md names', () => {
+  it('are the metrics that docs/reference/metrics.md names', () => {
     everything();
     telemetry.flush();
     const written = new Set(metrics().flatMap((line) => Object.keys(line).filter((name) => /^[A-Z]/.test(name))));
@@ -103,7 +103,7 @@ describe('the metrics', () => {
     expect([...written].toSorted()).toEqual([...new Set(named)].toSorted());
   });
 
-  it('are in the namespace that docs/reference/metrics.md gives', () => {
+  it('are in the namespace that docs/reference/metrics.md names', () => {
     everything();
     telemetry.flush();
     const written = output.lines().flatMap((line) => ('_aws' in line ? JSON.stringify(line['_aws']) : []));
@@ -111,7 +111,7 @@ describe('the metrics', () => {
     for (const metadata of written) expect(metadata).toContain('"Namespace":"Keyfold"');
   });
 
-  it('are written once per invocation, in one line per set of dimensions', () => {
+  it('are written once per invocation, in one line for each set of dimensions', () => {
     everything();
     expect(metrics()).toEqual([]);
     telemetry.flush();
@@ -122,7 +122,7 @@ describe('the metrics', () => {
     expect(metrics()).toHaveLength(before);
   });
 
-  it('keep their dimensions with any number of values', () => {
+  it('keep their dimensions, however many values they have', () => {
     for (let i = 0; i < 250; i += 1) {
       telemetry.events.attempted({ region: 'us-west-2', action: 'Decrypt', latencyMs: i });
     }
@@ -137,7 +137,7 @@ describe('the metrics', () => {
     expect(metrics()).toContainEqual({ service: 'svc', region: 'us-west-2', action: 'Decrypt', KmsCalls: 250 });
   });
 
-  it('are all written, even if sets of dimensions have different numbers of values', () => {
+  it('are all written, even if some sets of dimensions have more values than others', () => {
     telemetry.events.servedStale(KEY);
     for (let i = 0; i < 150; i += 1) telemetry.maintained({ systemKeys: [WELL] });
     telemetry.flush();
@@ -146,7 +146,7 @@ describe('the metrics', () => {
     expect(metrics().flatMap(({ StaleServes: count }) => count ?? [])).toEqual([1]);
   });
 
-  it("count a queue's messages by outcome, and equal failures share a log line", () => {
+  it('count the messages of a queue by outcome, and equal failures share a log line', () => {
     telemetry.messagesHandled(OUTCOMES, []);
     telemetry.flush();
     expect(metrics()).toEqual([
@@ -170,7 +170,7 @@ describe('the metrics', () => {
     ]);
   });
 
-  it('of the cache are written once a minute if nothing else happens', () => {
+  it('of the cache are written once a minute, even without requests', () => {
     vi.useFakeTimers({ toFake: ['Date'] });
     telemetry = createTelemetry('svc');
     for (let i = 0; i < 3; i += 1) {
@@ -193,7 +193,7 @@ describe('the metrics', () => {
     expect(metrics()).toEqual([first, { service: 'svc', IntermediateKeyCacheHits: 1 }]);
   });
 
-  it('of the cache are counted by the kind of key and the outcome', () => {
+  it('of the cache are counted by kind of key and outcome', () => {
     const outcomes = ['hit', 'miss', 'eviction'] as const;
     outcomes.forEach((outcome, i) => {
       for (let n = 0; n <= i; n += 1) telemetry.events.cacheUsed('system', outcome);
@@ -228,7 +228,7 @@ const CALL = { region: 'us-west-2', action: 'Decrypt' } as const;
 const REGIONS = { ['us-west-2']: { region: 'us-west-2', opens: true, renewed: false } } as const;
 const WELL = { id: 'k', created: 60, state: 'valid', regions: [REGIONS['us-west-2']] } as const;
 
-describe('telemetry writes the log line and the metric of', () => {
+describe('telemetry writes a log line or a metric for', () => {
   it.for([
     [
       'a created key',
@@ -333,7 +333,7 @@ describe('telemetry writes the log line and the metric of', () => {
     ['corrupt', 'ERROR'],
     ['throttled', 'WARN'],
     ['unavailable', 'WARN'],
-  ] as const)('a KMS call that failed as %s', ([faultClass, level]) => {
+  ] as const)('a KMS call that failed with the class %s', ([faultClass, level]) => {
     const fault = new RegionFault('us-west-2', 'Decrypt', faultClass, 'SomeException');
     telemetry.events.attempted({ ...CALL, latencyMs: 7, fault });
     const { message: reason } = fault;
@@ -348,7 +348,7 @@ describe('telemetry writes the log line and the metric of', () => {
     ]);
   });
 
-  it('KMS and metastore calls, where only failed calls count as failures', () => {
+  it('calls of KMS and the metastore, of which it counts only the failed ones as failures', () => {
     telemetry.events.attempted({ ...CALL, latencyMs: 7 });
     telemetry.events.metastoreCalled('GetItem', 3, undefined);
     telemetry.events.metastoreCalled('Query', 4, 'TimeoutError');
@@ -362,7 +362,7 @@ describe('telemetry writes the log line and the metric of', () => {
     ]);
   });
 
-  it('times, which have a unit', () => {
+  it('times, with their units', () => {
     telemetry.events.attempted({ ...CALL, latencyMs: 7 });
     telemetry.events.metastoreCalled('GetItem', 3, undefined);
     telemetry.maintained({ systemKeys: [WELL] });
@@ -384,7 +384,7 @@ describe('telemetry writes the log line and the metric of', () => {
   });
 });
 
-describe('a maintained System Key', () => {
+describe('a System Key that was maintained', () => {
   const sound = REGIONS['us-west-2'];
   const shut = { region: 'us-east-1', opens: false, renewed: false };
   it.for([
@@ -403,7 +403,7 @@ describe('a maintained System Key', () => {
     expect(rest).toEqual(counts);
   });
 
-  it('is logged with its successor, or with the reason for having none', () => {
+  it('is logged with the next key, or with the reason why there is none', () => {
     telemetry.maintained({ systemKeys: [], created: metaOf(keyRecord('k', 90)) });
     telemetry.maintained({ systemKeys: [], createFault: 'why' });
     expect(logged()).toMatchObject([
@@ -419,14 +419,14 @@ function ten(word: string): string[] {
   return Array.from({ length: 10 }, (_, i) => `${word}${i}`);
 }
 
-describe('the log of a failure', () => {
-  it('has the messages of all causes in order', () => {
+describe('the log line of a failure', () => {
+  it('has the messages of all causes in their order', () => {
     const cause = new Error('outer', { cause: new Error('inner', { cause: 'no error' }) });
     telemetry.requestFailed(new KeyfoldError('KmsUnavailable', 'why', { cause }));
     expect(logged()).toMatchObject([{ reasons: ['outer', 'inner'] }]);
   });
 
-  it('has at most ten causes and ten messages, each once', () => {
+  it('has at most ten causes and ten messages, and repeats none', () => {
     const errors = Array.from({ length: 12 }, (_, i) => {
       const cause = new Error(`reason ${i}`);
       return new KeyfoldError('RecordUnreadable', `detail ${i}`, { cause });
@@ -453,12 +453,12 @@ describe('the log of a failure', () => {
     ['Internal', 'ERROR'],
     ['KmsUnavailable', 'WARN'],
     ['DeadlineExceeded', 'WARN'],
-  ] as const)('of a message is an error unless the failure is transient: %s', ([code, level]) => {
+  ] as const)('is an error unless the failure is transient: %s', ([code, level]) => {
     telemetry.messagesHandled([{ messageId: 'a', kind: 'retried', code, error: new KeyfoldError(code, 'why') }], []);
     expect(logged()).toMatchObject([{ level }]);
   });
 
-  it('has one line per outcome if several messages fail', () => {
+  it('is shared by the messages that have the same outcome', () => {
     const error = new KeyfoldError('Internal', 'why');
     telemetry.messagesHandled(
       [
@@ -473,7 +473,7 @@ describe('the log of a failure', () => {
     ]);
   });
 
-  it('has the name and at most eight stack frames of an unexpected error, but not its text', () => {
+  it('has the name of an unexpected error and up to eight stack frames, but not its text', () => {
     const frames = Array.from({ length: 12 }, (_, i) => `    at f${i} (file.ts:${i}:1)`);
     const cause = new TypeError('CANARY\n    at CANARY');
     cause.stack = [`TypeError: ${cause.message}`, ...frames, 'CANARY'].join('\n');
@@ -488,15 +488,19 @@ describe('the age of the latest System Key', () => {
 
   it.for([
     [
-      'the first of those that there are',
+      'the latest key that has a row',
       { systemKeys: [{ ...key, created: undefined }, key, { ...key, created: 0 }] },
       40,
     ],
-    ['none that is dated too far ahead', { systemKeys: [{ ...key, created: 9e9, state: 'dated-ahead' }, key] }, 40],
-    ['the one that was just made', { systemKeys: [key], created: metaOf(keyRecord('k', 90)) }, 10],
-    ['the newest, which is no less than nothing', { systemKeys: [{ ...key, created: 130 }] }, 0],
-    ['none where there is no key', { systemKeys: [], createFault: 'why' }, undefined],
-  ] as const)('is a metric after a maintenance: of %s', ([, report, age]) => {
+    [
+      'the latest key that is not dated too far ahead',
+      { systemKeys: [{ ...key, created: 9e9, state: 'dated-ahead' }, key] },
+      40,
+    ],
+    ['the key that was just made', { systemKeys: [key], created: metaOf(keyRecord('k', 90)) }, 10],
+    ['the latest key, but never below zero', { systemKeys: [{ ...key, created: 130 }] }, 0],
+    ['no key if there is none', { systemKeys: [], createFault: 'why' }, undefined],
+  ] as const)('after a maintenance is the age of %s', ([, report, age]) => {
     vi.useFakeTimers({ toFake: ['Date'], now: 100_000 });
     telemetry.maintained(report);
     telemetry.flush();
@@ -505,7 +509,7 @@ describe('the age of the latest System Key', () => {
 });
 
 describe('failed items of a batch', () => {
-  it('have one log line with the count of each code, and each item counts', () => {
+  it('share one log line, which counts each code, and count one by one in the metric', () => {
     telemetry.itemsFailed(failed('RecordUnreadable', 'InvalidRequest', 'RecordUnreadable'));
     telemetry.flush();
     expect(output.lines().filter((line) => 'codes' in line)).toMatchObject([
@@ -518,13 +522,13 @@ describe('failed items of a batch', () => {
     expect(metrics()).toContainEqual({ service: 'svc', code: 'RecordUnreadable', RequestErrors: 2 });
   });
 
-  it('are logged as errors if the service caused the failure, like single requests', () => {
+  it('are logged as errors if the service caused a failure, as for single requests', () => {
     telemetry.itemsFailed(failed('RecordUnreadable', 'KmsMisconfigured'));
     expect(output.lines()).toMatchObject([{ level: 'ERROR' }]);
   });
 });
 
-it('a System Key that cannot be preloaded is logged as a warning with the reason, and is no failed request', () => {
+it('a System Key that cannot be preloaded is logged as a warning, and does not count as a failed request', () => {
   telemetry.preloadFailed(THROTTLED);
   telemetry.flush();
   const reasons = ['us-west-2: throttled'];
@@ -532,7 +536,7 @@ it('a System Key that cannot be preloaded is logged as a warning with the reason
   expect(metrics()).toEqual([]);
 });
 
-describe('the log escapes control and invisible characters without changing the values', () => {
+describe('telemetry escapes control and invisible characters without changing the values', () => {
   const CONTROLS = ['\0', '\n', '\u001b', '\u007f', '\u0085', '\u009b', '\u2028', '\u2029'];
   const FORMATS = ['\u00ad', '\u061c', '\u200b', '\u202e', '\u2066', '\ufeff', '\u{110bd}', '\u{e0001}'];
   const IGNORABLES = ['\u034f', '\u3164', '\ufe0f'];

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import {
   decodeCompactRecord,
   decodeDataRowRecord,
@@ -9,7 +9,7 @@ import {
   type Session,
   type SessionFactoryOptions,
 } from '../../../src/index.ts';
-import { NO_ENVELOPE_EVENTS } from '../../../src/envelope/ports.ts';
+import { NO_ENVELOPE_EVENTS, type EnvelopeEvents } from '../../../src/envelope/ports.ts';
 import { codeOf, DAY_MS, FakeDependencies } from '../../support/fakes.ts';
 
 const HOME = { table: 'users', id: '42' };
@@ -35,7 +35,7 @@ const EDITS: Readonly<Record<string, (record: DataRowRecord, other: DataRowRecor
 };
 
 describe('a session with a context', () => {
-  it('opens its own record, in each form, in another process', async () => {
+  it('opens its own records in another process, whatever their form', async () => {
     const world = new FakeDependencies();
     const session = open({}, world).withContext(HOME);
     const record = await session.encrypt(SECRET);
@@ -65,7 +65,7 @@ describe('a session with a context', () => {
   });
 
   it.for([{ form: 'json' }, { path: "$['a']" }] as const)(
-    'refuses a record that is bound to another place: %o',
+    'refuses a record that is bound to another place, given %o',
     async (place) => {
       const session = open();
       const record = await session.withContext(HOME).encrypt(SECRET);
@@ -82,7 +82,7 @@ describe('a session with a context', () => {
     expect(await codeOf(bound.decryptJson(encodeDataRowRecord(edited)))).toBe('RecordUnreadable');
   });
 
-  it('refuses records of one shared Data Row Key that were swapped', async () => {
+  it('refuses records that were swapped, even if they share a Data Row Key', async () => {
     const batch = open().batch({ shareDataRowKey: true });
     const [home, away] = [batch.withContext(HOME), batch.withContext(AWAY)];
     const records = [await home.encrypt(Buffer.from('low')), await away.encrypt(Buffer.from('high'))] as const;
@@ -92,7 +92,7 @@ describe('a session with a context', () => {
     expect(await home.decrypt(records[0])).toEqual(Buffer.from('low'));
   });
 
-  it('keeps the context of the time of the call', async () => {
+  it('uses the context as it was at the time of the call', async () => {
     const session = open();
     const context = { ...HOME };
     const bound = session.withContext(context);
@@ -101,7 +101,7 @@ describe('a session with a context', () => {
     expect(await session.withContext(HOME).decrypt(await sealing)).toEqual(SECRET);
   });
 
-  it('rewraps without a context, and the record keeps its proof', async () => {
+  it('keeps the proof of a record that it rewraps without a context', async () => {
     const world = new FakeDependencies();
     const session = open({}, world);
     const record = await session.withContext(HOME).encrypt(SECRET);
@@ -116,7 +116,7 @@ describe('a session with a context', () => {
 });
 
 describe('a session without a context', () => {
-  it('needs one to open a bound record, which it says before it reads a key', async () => {
+  it('refuses a bound record before it reads a key, and says that it needs a context', async () => {
     const world = new FakeDependencies();
     const record = await open({}, world).withContext(HOME).encrypt(SECRET);
     world.log.take();
@@ -126,13 +126,13 @@ describe('a session without a context', () => {
     expect(world.log.take()).toEqual([]);
   });
 
-  it('opens a record whose proof was stripped, because the proof protects only readers who give a context', async () => {
+  it('opens a record whose proof was stripped, because a proof protects only readers with a context', async () => {
     const session = open();
     const { key, data } = await session.withContext(HOME).encrypt(SECRET);
     expect(await session.decrypt({ key, data })).toEqual(SECRET);
   });
 
-  it('still opens a record that was swapped with another of its partition', async () => {
+  it('opens a record that was swapped with another record of its partition', async () => {
     const session = open();
     const [low, high] = [await session.encrypt(Buffer.from('low')), await session.encrypt(Buffer.from('high'))];
     const column = { low: high, high: low };
@@ -140,7 +140,7 @@ describe('a session without a context', () => {
   });
 
   it.for([Buffer.alloc(31), Buffer.alloc(33), Buffer.alloc(0)])(
-    'refuses a proof of another length than 32',
+    'refuses a proof whose length is not 32 bytes',
     async (proof) => {
       const session = open();
       const record = { ...(await session.encrypt(SECRET)), proof };
@@ -161,27 +161,30 @@ describe('requireContext', () => {
     ['off', 'ok', 'ok'],
     ['seal', 'ContextRequired', 'ok'],
     ['always', 'ContextRequired', 'ContextRequired'],
-  ] as const)('set to %s answers encrypt with %s and decrypt with %s', async ([requireContext, sealing, opening]) => {
-    const world = new FakeDependencies();
-    const record = await open({}, world).encrypt(SECRET);
-    world.log.take();
-    const session = open({ requireContext }, world);
-    expect(await outcome(session.encrypt(SECRET))).toBe(sealing);
-    expect(await outcome(session.encryptToJson(SECRET))).toBe(sealing);
-    expect(world.log.take().slice(0, sealing === 'ok' ? 0 : 1)).toEqual([]);
-    expect(await outcome(session.decrypt(record))).toBe(opening);
-    expect(await outcome(session.rewrap(record))).toBe('ok');
-    const bound = await session.withContext(HOME).encrypt(SECRET);
-    expect(await outcome(session.withContext(HOME).decrypt(bound))).toBe('ok');
-  });
+  ] as const)(
+    'with the value %s, makes encrypt without a context end in %s, and decrypt in %s',
+    async ([requireContext, sealing, opening]) => {
+      const world = new FakeDependencies();
+      const record = await open({}, world).encrypt(SECRET);
+      world.log.take();
+      const session = open({ requireContext }, world);
+      expect(await outcome(session.encrypt(SECRET))).toBe(sealing);
+      expect(await outcome(session.encryptToJson(SECRET))).toBe(sealing);
+      expect(world.log.take().slice(0, sealing === 'ok' ? 0 : 1)).toEqual([]);
+      expect(await outcome(session.decrypt(record))).toBe(opening);
+      expect(await outcome(session.rewrap(record))).toBe('ok');
+      const bound = await session.withContext(HOME).encrypt(SECRET);
+      expect(await outcome(session.withContext(HOME).decrypt(bound))).toBe('ok');
+    },
+  );
 
-  it('refuses another value', () => {
+  it('must be a known value', () => {
     expect(() => open({ requireContext: 'never' as never })).toThrow(TypeError);
   });
 });
 
 describe('unboundBefore', () => {
-  it('opens unbound records of older Intermediate Keys with a context, and reports each', async () => {
+  it('opens unbound records of older Intermediate Keys even with a context, and reports each of them', async () => {
     const world = new FakeDependencies();
     const unbound = await open({}, world).encrypt(SECRET);
     const { created } = unbound.key.parent;
@@ -197,7 +200,27 @@ describe('unboundBefore', () => {
     expect(reported).toHaveLength(2);
   });
 
-  it('does not open a bound record with another context', async () => {
+  it('reports only records that open', async () => {
+    const world = new FakeDependencies();
+    const record = await open({}, world).encrypt(SECRET);
+    const { created, id } = record.key.parent;
+    const openedUnbound = vi.fn<EnvelopeEvents['openedUnbound']>();
+    const events = { ...NO_ENVELOPE_EVENTS, openedUnbound };
+    const migrating = open({ unboundBefore: created + 1, events }, world).withContext(HOME);
+    const faulty = [
+      { ...record, data: flipped(record.data) },
+      { ...record, key: { ...record.key, encryptedKey: flipped(record.key.encryptedKey) } },
+      { ...record, key: { ...record.key, parent: { id, created: created - 60 } } },
+    ];
+    for (const given of faulty) expect(await codeOf(migrating.decrypt(given))).toBe('RecordUnreadable');
+    expect(openedUnbound).not.toHaveBeenCalled();
+    expect(await migrating.opensUnbound(record)).toBe(true);
+    expect(openedUnbound).not.toHaveBeenCalled();
+    await migrating.decrypt(record);
+    expect(openedUnbound).toHaveBeenCalledOnce();
+  });
+
+  it('does not open a record that is bound to another context', async () => {
     const world = new FakeDependencies();
     const record = await open({}, world).withContext(AWAY).encrypt(SECRET);
     const migrating = open({ unboundBefore: record.key.parent.created + 1 }, world).withContext(HOME);

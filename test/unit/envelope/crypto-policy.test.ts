@@ -14,7 +14,7 @@ vi.mock('node:crypto', async (original) => ({
 }));
 
 describe('cryptoPolicy', () => {
-  it('retires a key with the probability 2^-27 per seal', () => {
+  it('retires a key with the probability 2^-27 at each seal', () => {
     const { wearsOut } = cryptoPolicy();
     // Only the lowest 32 of the 2^32 values retire the key.
     draws.next = [0, 31, 32, 2 ** 31, 2 ** 32 - 1];
@@ -42,7 +42,7 @@ describe('cryptoPolicy', () => {
     expect(wearsOut).toBeTypeOf('function');
   });
 
-  it('accepts a createDatePrecisionMs up to expireAfterMs', () => {
+  it('accepts a createDatePrecisionMs as long as expireAfterMs', () => {
     const policy = { expireAfterMs: 5000, createDatePrecisionMs: 5000 };
     expect(cryptoPolicy(policy)).toMatchObject(policy);
     expect(() => cryptoPolicy({ ...policy, createDatePrecisionMs: 5001 })).toThrow(
@@ -50,7 +50,7 @@ describe('cryptoPolicy', () => {
     );
   });
 
-  it('uses the default for an undefined value', () => {
+  it('uses the default if a value is undefined', () => {
     expect(cryptoPolicy({ expireAfterMs: undefined } as never)).toEqual(cryptoPolicy());
   });
 
@@ -77,7 +77,7 @@ describe('cryptoPolicy', () => {
     expect(() => cryptoPolicy({ dataRowKeyMaxMessages: 2 ** 32 + 1 })).toThrow('must not be more than 4294967296');
   });
 
-  it('accepts a flightTimeoutMs up to the longest time that a timer counts', () => {
+  it('accepts a flightTimeoutMs as long as a timer can run', () => {
     expect(cryptoPolicy({ flightTimeoutMs: 2 ** 31 - 1 }).flightTimeoutMs).toBe(2 ** 31 - 1);
     expect(() => cryptoPolicy({ flightTimeoutMs: 2 ** 31 })).toThrow(
       'flightTimeoutMs must not be more than 2147483647',
@@ -85,18 +85,18 @@ describe('cryptoPolicy', () => {
   });
 
   it.for([async () => false, () => 'no', () => 0, () => undefined])(
-    'refuses the answer of wearsOut: %s',
+    'throws if wearsOut returns something other than a boolean: %s',
     (wearsOut) => {
       const policy = cryptoPolicy({ wearsOut: wearsOut as never });
       expect(policy.wearsOut).toThrow('The answer of policy.wearsOut must be a boolean');
     },
   );
 
-  it.for([true, false])('passes the answer %s of wearsOut on', (answer) => {
+  it.for([true, false])('accepts the answer %s of wearsOut', (answer) => {
     expect(cryptoPolicy({ wearsOut: () => answer }).wearsOut()).toBe(answer);
   });
 
-  it('accepts a staleGraceMs of zero', () => {
+  it('accepts zero for staleGraceMs', () => {
     expect(cryptoPolicy({ staleGraceMs: 0 }).staleGraceMs).toBe(0);
   });
 });

@@ -18,7 +18,7 @@ await keyfold.session('a').encrypt(Buffer.from('x'));
 console.log(JSON.stringify({ before, after: draws }));
 `;
 
-it('the process draws no random bytes before its first request, so a restored snapshot repeats no nonce', () => {
+it('a process draws no random bytes before its first request, so copies of its snapshot share no nonce', () => {
   const output = execFileSync(process.execPath, ['--input-type=module', '-e', SCRIPT], {
     cwd: join(import.meta.dirname, '..', '..', '..'),
     encoding: 'utf8',

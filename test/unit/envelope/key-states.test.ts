@@ -120,15 +120,15 @@ function sealedUnder({ key: { parent } }: DataRowRecord): Sealed {
   return ik().parent?.created === oldSk?.created ? 'new IK' : 'new IK, new SK';
 }
 
-it('the tables of encrypt and decrypt list each of the 81 states once', () => {
+it('the tables for encrypt and decrypt have one row for each of the 81 states', () => {
   for (const table of [ENCRYPT, DECRYPT]) {
     expect(table).toHaveLength(81);
     expect(new Set(table.map(([state]) => state)).size).toBe(81);
   }
 });
 
-describe('encrypt, for each state of the cached and stored keys', () => {
-  it.for(ENCRYPT)('in the state %s encrypt uses: %s', async ([state, sealed, calls]) => {
+describe('a session, with cached and stored keys', () => {
+  it.for(ENCRYPT)('in the state %s encrypts under: %s', async ([state, sealed, calls]) => {
     const process = await inState(state);
     const made = await process.session('tenant').encrypt(Buffer.from('new'));
     expect(world.log.take()).toEqual(calls);
@@ -137,8 +137,8 @@ describe('encrypt, for each state of the cached and stored keys', () => {
   });
 });
 
-describe('decrypt, for each state of the cached and stored keys', () => {
-  it.for(DECRYPT)('in the state %s decrypt ends with: %s', async ([state, outcome, calls]) => {
+describe('a session, with cached and stored keys', () => {
+  it.for(DECRYPT)('in the state %s ends a decrypt with: %s', async ([state, outcome, calls]) => {
     const process = await inState(state);
     const work = process.session('tenant').decrypt(record);
     expect(outcome === 'opens' ? String(await work) : await codeOf(work)).toBe(

@@ -145,8 +145,8 @@ function nameOf(key: Pick<EnvelopeKeyRecord, 'id' | 'created'>): string {
   return `${key.id} ${key.created}`;
 }
 
-describe('any sequence of rotations, revocations, restarts, clock steps and rows dated ahead', () => {
-  it('leaves every record readable, and none is encrypted under an expired key or one revoked for a check interval', async () => {
+describe('after any sequence of rotations, revocations, restarts, clock steps and rows dated ahead', () => {
+  it('every record opens, and no record was sealed under a key that had expired or been revoked long ago', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
         const run = new Run();
@@ -167,7 +167,7 @@ describe('any sequence of rotations, revocations, restarts, clock steps and rows
   });
 });
 
-describe('a session, for any payload and partition', () => {
+describe('a session, with any payload and partition,', () => {
   const partition = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 }).filter((p) => !/\p{Cc}/u.test(p));
 
   it('decrypts what it encrypted, through JSON text', async () => {

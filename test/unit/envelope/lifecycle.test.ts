@@ -19,7 +19,7 @@ function revoke(kind: 'SK' | 'IK'): void {
 }
 
 describe('key creation', () => {
-  it('dates a new key to the minute, and a Data Row Key to the second', async () => {
+  it('dates a System Key and an Intermediate Key to the minute, and a Data Row Key to the second', async () => {
     const record = await world.process().session('p').encrypt(PAYLOAD);
     const seconds = world.clock.nowMs / 1000;
     expect(record.key.created).toBe(seconds);
@@ -27,7 +27,7 @@ describe('key creation', () => {
     expect(world.metastore.ofKind('SK')[0]?.created).toBe(seconds - (seconds % 60));
   });
 
-  it('dates each new Intermediate Key after the previous one if that key was revoked within its first minute', async () => {
+  it('gives each new Intermediate Key a later date if the one before was revoked within its first minute', async () => {
     const dates: number[] = [];
     for (let i = 0; i < 4; i += 1) {
       const record = await world.process().session('p').encrypt(PAYLOAD);
@@ -38,7 +38,7 @@ describe('key creation', () => {
     expect(dates[1]).toBe(world.clock.nowMs / 1000);
   });
 
-  it('replaces a System Key that was revoked within its first minute', async () => {
+  it('replaces a System Key that was revoked in its first minute', async () => {
     const before = await world.process().session('p').encrypt(PAYLOAD);
     revoke('SK');
     const service = world.process();
@@ -48,7 +48,7 @@ describe('key creation', () => {
     for (const record of [before, after]) expect(await service.session('p').decrypt(record)).toEqual(PAYLOAD);
   });
 
-  it('replaces an Intermediate Key when it expires, but not a millisecond earlier', async () => {
+  it('replaces an Intermediate Key when it expires, and not a millisecond earlier', async () => {
     const service = world.process();
     const first = await service.session('p').encrypt(PAYLOAD);
     world.clock.nowMs = first.key.parent.created * 1000 + 90 * DAY_MS;
@@ -60,7 +60,7 @@ describe('key creation', () => {
     expect(await service.session('p').decrypt(first)).toEqual(PAYLOAD);
   });
 
-  it('replaces an expired System Key without reading its row', async () => {
+  it('replaces an expired System Key without reading its row again', async () => {
     await world.process().session('other').encrypt(PAYLOAD);
     world.clock.advance(89 * DAY_MS);
     await world.process().session('p').encrypt(PAYLOAD);
@@ -70,7 +70,7 @@ describe('key creation', () => {
     expect(world.log.take()).toEqual(['Query IK', 'Query SK', 'Wrap', 'Put SK', 'Put IK']);
   });
 
-  it('encrypts with a new key after wearsOut returned true, although the old key is not revoked', async () => {
+  it('makes a new key once wearsOut returns true, although the old key is not revoked', async () => {
     let exhausted = false;
     const service = world.process({ policy: { wearsOut: () => exhausted } });
     const first = await service.session('p').encrypt(PAYLOAD);
@@ -82,7 +82,7 @@ describe('key creation', () => {
     expect(await service.session('p').decrypt(first)).toEqual(PAYLOAD);
   });
 
-  it('rewraps to a new key after wearsOut returned true', async () => {
+  it('makes a new key for a rewrap once wearsOut returns true', async () => {
     let exhausted = false;
     const service = world.process({ policy: { wearsOut: () => exhausted } });
     const first = await service.session('p').encrypt(PAYLOAD);
@@ -93,7 +93,7 @@ describe('key creation', () => {
     expect(await service.session('p').decrypt(record)).toEqual(PAYLOAD);
   });
 
-  it('makes a new key each time wearsOut returns true, even in processes that each encrypt once', async () => {
+  it('makes a new key each time wearsOut returns true, even if each process encrypts only once', async () => {
     const parents = new Set<number>();
     for (let i = 0; i < 5; i += 1) {
       const { key } = await world
@@ -105,7 +105,7 @@ describe('key creation', () => {
     expect(parents.size).toBe(5);
   });
 
-  it('never makes a key under a revoked System Key, even if the cache holds one System Key only', async () => {
+  it('makes no key under a revoked System Key, even if the cache holds only one System Key', async () => {
     const policy = { maxSystemKeys: 1 };
     const first = await world.process().session('a').encrypt(PAYLOAD);
     const [one] = world.metastore.ofKind('SK');
@@ -148,7 +148,7 @@ describe('the bytes of a key', () => {
 });
 
 describe('a process that loses the race to create a key', () => {
-  it("uses the winner's Intermediate Key, under the winner's System Key", async () => {
+  it("uses the winner's Intermediate Key and the System Key above it", async () => {
     const winner = world.process();
     const loser = world.process();
     await loser.session('warm').encrypt(PAYLOAD);
@@ -182,7 +182,7 @@ describe('a process that loses the race to create a key', () => {
     expect(await world.process().session('p').decrypt(record)).toEqual(PAYLOAD);
   });
 
-  it('makes another key if the winner of the race is revoked at once', async () => {
+  it("makes another key if the winner's key is revoked at once", async () => {
     world.metastore.interfere = async (call) => {
       if (call !== 'Put IK') return;
       world.metastore.interfere = () => {};
@@ -194,7 +194,7 @@ describe('a process that loses the race to create a key', () => {
   });
 
   it.for(['IK', 'SK'] as const)(
-    'fails with MetastoreUnavailable after losing three races for the %s to keys that are revoked',
+    'fails with MetastoreUnavailable if it loses three races for the %s, each to a key that is revoked',
     async (kind) => {
       let races = 0;
       world.metastore.interfere = async (call) => {
@@ -215,14 +215,14 @@ describe('a process that loses the race to create a key', () => {
     },
   );
 
-  it('fails with MetastoreUnavailable if store says duplicate but load finds no row', async () => {
+  it('fails with MetastoreUnavailable if store reports a duplicate and load finds no row', async () => {
     Object.assign(world.metastore, { store: async () => 'duplicate' });
     const error = await errorOf(world.process().session('p').encrypt(PAYLOAD));
     expect(error).toMatchObject({ code: 'MetastoreUnavailable' });
     expect((error as Error).message).toContain('refused a key row as a duplicate, but does not have it');
   });
 
-  it('fails with the error of the metastore if store fails', async () => {
+  it('fails with the error that store throws', async () => {
     const outage = new KeyfoldError('MetastoreUnavailable', 'down');
     for (const failing of ['Put SK', 'Put IK']) {
       world.metastore.interfere = (call) => {
@@ -235,7 +235,7 @@ describe('a process that loses the race to create a key', () => {
 });
 
 describe('a revocation', () => {
-  it('stops a warm process from encrypting with a revoked Intermediate Key within the check interval', async () => {
+  it('stops a warm process from encrypting under an Intermediate Key within the check interval', async () => {
     const service = world.process();
     const before = await service.session('p').encrypt(PAYLOAD);
     revoke('IK');
@@ -246,7 +246,7 @@ describe('a revocation', () => {
     expect(await service.session('p').decrypt(before)).toEqual(PAYLOAD);
   });
 
-  it('stops a warm process within a check interval of one second', async () => {
+  it('stops a warm process within a second if the check interval is one second', async () => {
     const service = world.process({ policy: { revokeCheckIntervalMs: 1000 } });
     const before = await service.session('p').encrypt(PAYLOAD);
     revoke('IK');
@@ -254,7 +254,7 @@ describe('a revocation', () => {
     expect((await service.session('p').encrypt(PAYLOAD)).key.parent).not.toEqual(before.key.parent);
   });
 
-  it('retires the Intermediate Keys under a revoked System Key within one check interval, not two', async () => {
+  it('stops the Intermediate Keys under a System Key within one check interval, not two', async () => {
     const service = world.process({ policy: { systemKeyMaxAgeMs: DAY_MS, intermediateKeyMaxAgeMs: DAY_MS } });
     await service.session('first').encrypt(PAYLOAD);
     world.clock.advance(50 * MINUTE_MS);
@@ -266,7 +266,7 @@ describe('a revocation', () => {
     expect(world.metastore.ofKind('SK')).toHaveLength(2);
   });
 
-  it('takes effect for all partitions as soon as one of them reads the revoked System Key', async () => {
+  it('stops a System Key for all partitions as soon as one of them reads its row', async () => {
     const service = world.process({ policy: { systemKeyMaxAgeMs: DAY_MS, intermediateKeyMaxAgeMs: DAY_MS } });
     await service.session('a').encrypt(PAYLOAD);
     world.clock.advance(30 * MINUTE_MS);
@@ -277,7 +277,7 @@ describe('a revocation', () => {
     expect((await service.session('b').encrypt(PAYLOAD)).key.parent).not.toEqual(b.key.parent);
   });
 
-  it('needs one read of each key row and no KMS call to check for, if no key was revoked', async () => {
+  it('is looked for with one read of each key row, and without a KMS call if no key is revoked', async () => {
     const service = world.process({ policy: { systemKeyMaxAgeMs: DAY_MS, intermediateKeyMaxAgeMs: DAY_MS } });
     await service.session('p').encrypt(PAYLOAD);
     world.clock.advance(60 * MINUTE_MS);
@@ -290,7 +290,7 @@ describe('a revocation', () => {
 });
 
 describe('decrypt', () => {
-  it('fails with RecordUnreadable if the key row is absent, with the same message as for any other unreadable record', async () => {
+  it('fails with RecordUnreadable if the key row is absent, with the message of every unreadable record', async () => {
     const record = await world.process().session('p').encrypt(PAYLOAD);
     world.metastore.rows.clear();
     const absent = await errorOf(world.process().session('p').decrypt(record));
@@ -300,7 +300,7 @@ describe('decrypt', () => {
   });
 
   it.for([Number.NaN, 1.5, 2 ** 53, Infinity])(
-    'rejects a record whose key has the impossible date %d without reading the metastore',
+    'rejects a record whose key has the impossible date %d, without reading a row',
     async (created) => {
       const service = world.process();
       const { key, data } = await service.session('p').encrypt(PAYLOAD);
@@ -318,7 +318,7 @@ describe('decrypt', () => {
     { regionSuffix: 'us-west-2', ageMinutes: -1000, code: 'RecordUnreadable' },
     { regionSuffix: undefined, ageMinutes: 1, code: 'RecordUnreadable' },
   ])(
-    'fails with $code if an absent key is $ageMinutes minutes old and the region suffix is $regionSuffix',
+    'fails with $code if the absent key is $ageMinutes minutes old and the region suffix is $regionSuffix',
     async (row) => {
       const record = await world.process({ regionSuffix: row.regionSuffix }).session('p').encrypt(PAYLOAD);
       world.metastore.rows.clear();
@@ -328,7 +328,7 @@ describe('decrypt', () => {
     },
   );
 
-  it('fails with KeyNotYetVisible if a new System Key may not have been replicated to this region yet', async () => {
+  it('fails with KeyNotYetVisible if a new System Key may not have reached this region yet', async () => {
     const regionSuffix = 'us-west-2';
     const record = await world.process({ regionSuffix }).session('p').encrypt(PAYLOAD);
     for (const row of world.metastore.ofKind('SK')) world.metastore.remove(row);
@@ -337,7 +337,7 @@ describe('decrypt', () => {
     expect(await codeOf(world.process({ regionSuffix }).session('p').decrypt(record))).toBe('KeyRowUnreadable');
   });
 
-  it('fails with KeyNotYetVisible if the old System Key of a new Intermediate Key may not have been replicated yet', async () => {
+  it('fails with KeyNotYetVisible if an old System Key above a new Intermediate Key may not have arrived yet', async () => {
     const regionSuffix = 'us-west-2';
     await world.process({ regionSuffix }).session('other').encrypt(PAYLOAD);
     world.clock.advance(16 * MINUTE_MS);
@@ -349,21 +349,21 @@ describe('decrypt', () => {
   });
 
   it.for([
-    ['names no System Key', { parent: undefined }],
+    ['it names no System Key', { parent: undefined }],
     ["its System Key is not this service's", { parent: { id: '_SK_svc_other', created: 60 } }],
     ['does not open under its System Key', { encryptedKey: Buffer.alloc(60, 1) }],
     ['does not open under its System Key', { encryptedKey: Buffer.alloc(3) }],
-  ] as const)('fails with an error that names the row of an Intermediate Key that %s', async ([why, change]) => {
+  ] as const)('names the row of an Intermediate Key in its error, with the reason "%s"', async ([why, change]) => {
     const record = await world.process().session('p').encrypt(PAYLOAD);
     const [row] = world.metastore.ofKind('IK');
     world.metastore.change(row as never, change as never);
     const error = await errorOf(world.process().session('p').decrypt(record));
     expect(error).toMatchObject({ code: 'KeyRowUnreadable' });
     expect((error as Error).message).toContain(`_IK_p_svc_prod created ${record.key.parent.created}`);
-    expect((error as Error).message).toContain(why.replace('names', 'it names'));
+    expect((error as Error).message).toContain(why);
   });
 
-  it('fails with an error that names the row of a System Key that KMS cannot unwrap', async () => {
+  it('names the row in its error if KMS cannot unwrap a System Key', async () => {
     const record = await world.process().session('p').encrypt(PAYLOAD);
     const [row] = world.metastore.ofKind('SK');
     world.metastore.change(row as never, { encryptedKey: Buffer.alloc(60, 1) });
@@ -373,8 +373,8 @@ describe('decrypt', () => {
   });
 });
 
-describe('concurrent requests with one limits object', () => {
-  it('encrypt each payload under the key of its own partition', async () => {
+describe('concurrent requests that share one limits object', () => {
+  it('encrypt each payload under the key of its partition', async () => {
     const service = world.process();
     const limits = {};
     const partitions = ['p', 'q'];
@@ -402,7 +402,7 @@ describe('rewrap', () => {
     expect(rewrapped.record).toBe(record);
   });
 
-  it('does not call wearsOut for a record that is under the latest key', async () => {
+  it('does not call wearsOut for a record under the latest key', async () => {
     let draws = 0;
     const session = world.process({ policy: { wearsOut: () => (draws += 1) > 1 } }).session('p');
     const record = await session.encrypt(PAYLOAD);
@@ -410,7 +410,7 @@ describe('rewrap', () => {
     expect(draws).toBe(1);
   });
 
-  it("moves a record of another region to this region's key, even if both keys were made in the same minute", async () => {
+  it('moves a record of another region to a key of this region, even if both keys have the same date', async () => {
     const record = await world.process({ regionSuffix: 'us-east-1' }).session('p').encrypt(PAYLOAD);
     const session = world.process({ regionSuffix: 'us-west-2' }).session('p');
     const { key } = await session.encrypt(PAYLOAD);
@@ -421,7 +421,7 @@ describe('rewrap', () => {
     expect(await session.decrypt(moved.record)).toEqual(PAYLOAD);
   });
 
-  it('moves an older record to the latest key without changing its payload', async () => {
+  it('moves an older record to the latest key, and leaves its payload unchanged', async () => {
     const session = world.process().session('p');
     const old = await session.encrypt(PAYLOAD);
     world.clock.advance(91 * DAY_MS);
@@ -433,7 +433,7 @@ describe('rewrap', () => {
     expect(await world.process().session('p').decrypt(record)).toEqual(PAYLOAD);
   });
 
-  it('rejects a record with a changed Data Row Key, whether or not it is under the latest key', async () => {
+  it('rejects a record whose Data Row Key was changed, even if the record is under the latest key', async () => {
     const session = world.process().session('p');
     const record = await session.encrypt(PAYLOAD);
     const tampered = { ...record, key: { ...record.key, encryptedKey: Buffer.alloc(60) } };
@@ -459,7 +459,7 @@ describe('events', () => {
 
   beforeEach(() => void reported.splice(0));
 
-  it('report each new key, and why the key before it was retired', async () => {
+  it('report each new key, and why the previous key was retired', async () => {
     const service = world.process({ events });
     const first = (await service.session('p').encrypt(PAYLOAD)).key.parent.created;
     expect(takeOf(KEYS)).toEqual([`system ${first} created`, `intermediate ${first} created`]);
@@ -486,7 +486,7 @@ describe('events', () => {
     ['SK', 'system'],
     ['IK', 'intermediate'],
   ] as const)(
-    'report the latest %s as retired, even if the process read it after losing a race',
+    'report the %s as retired if the process reads it only after it has lost a race',
     async ([kind, name]) => {
       await world.process().session('p').encrypt(PAYLOAD);
       world.clock.advance(91 * DAY_MS);
@@ -505,7 +505,7 @@ describe('events', () => {
     },
   );
 
-  it('report cache hits, misses and evictions of System Keys and Intermediate Keys', async () => {
+  it('report hits, misses and evictions of the caches for System Keys and Intermediate Keys', async () => {
     const service = world.process({ events, policy: { maxIntermediateKeys: 1, maxSystemKeys: 1 } });
     const record = await service.session('a').encrypt(PAYLOAD);
     expect(takeOf(CACHE)).toEqual(['intermediate miss', 'system miss']);
@@ -520,7 +520,7 @@ describe('events', () => {
     expect(takeOf(CACHE)).toEqual(['intermediate miss', 'system miss', 'system eviction', 'intermediate eviction']);
   });
 
-  it('call keyUsed with the key of each record that is encrypted, decrypted or rewrapped, also in a batch', async () => {
+  it('call keyUsed with the key of each record that a session encrypts, decrypts or rewraps', async () => {
     const used: number[] = [];
     const session = world.process().session('p', ({ created }) => void used.push(created));
     const batch = session.batch({ shareDataRowKey: true });

@@ -21,7 +21,7 @@ function session(policy: Partial<CryptoPolicy>): ReturnType<ReturnType<FakeDepen
 }
 
 describe('minSealingCreated', () => {
-  it('replaces the Intermediate Key and the System Key above it, and older records still open', async () => {
+  it('makes a new Intermediate Key and a new System Key if both are older, and older records still open', async () => {
     const record = await session({ minSealingCreated: now }).encrypt(PAYLOAD);
     expect(record.key.parent.created).toBeGreaterThanOrEqual(now);
     expect(world.metastore.ofKind('SK').map(({ created }) => created >= now)).toEqual([false, true]);
@@ -29,7 +29,7 @@ describe('minSealingCreated', () => {
     expect(await session({ minSealingCreated: now }).decrypt(leaked)).toEqual(PAYLOAD);
   });
 
-  it('replaces an Intermediate Key whose System Key is older, although the key itself is not', async () => {
+  it('makes a new Intermediate Key if only its System Key is older', async () => {
     const later = await world.process().session('q').encrypt(PAYLOAD);
     expect(later.key.parent.created).toBeGreaterThan(leaked.key.parent.created);
     const minimum = leaked.key.parent.created + 1;
@@ -38,7 +38,7 @@ describe('minSealingCreated', () => {
     expect(record.key.parent.created).toBeGreaterThan(later.key.parent.created);
   });
 
-  it('dates a new key at the minimum if that is ahead of the clock', async () => {
+  it('is the date of a new key if the minimum is ahead of the clock', async () => {
     const record = await session({ minSealingCreated: now + 600 }).encrypt(PAYLOAD);
     expect(record.key.parent.created).toBe(now + 600);
     expect(await session({}).decrypt(record)).toEqual(PAYLOAD);
@@ -51,7 +51,7 @@ describe('minSealingCreated', () => {
 });
 
 describe('minOpeningCreated', () => {
-  it('refuses records of older keys, without a call of KMS', async () => {
+  it('refuses records of older keys without calling KMS', async () => {
     const reader = session({ minOpeningCreated: now });
     world.log.take();
     expect(await codeOf(reader.decrypt(leaked))).toBe('RecordUnreadable');
@@ -59,7 +59,7 @@ describe('minOpeningCreated', () => {
     expect(world.log.take()).toEqual([]);
   });
 
-  it('refuses records of a younger key whose System Key is older', async () => {
+  it('refuses records of a younger key if its System Key is older', async () => {
     const later = await world.process().session('q').encrypt(PAYLOAD);
     const minimum = leaked.key.parent.created + 1;
     const reader = world.process({ policy: { minOpeningCreated: minimum } }).session('q');
@@ -68,7 +68,7 @@ describe('minOpeningCreated', () => {
     expect(world.log.take()).toEqual(['Get IK']);
   });
 
-  it('lets no older key seal, so that every new record opens', async () => {
+  it('keeps older keys from sealing, so that every new record opens', async () => {
     const writer = session({ minOpeningCreated: now });
     expect(await writer.decrypt(await writer.encrypt(PAYLOAD))).toEqual(PAYLOAD);
   });
@@ -79,7 +79,7 @@ describe('minOpeningCreated', () => {
 });
 
 describe('a minimum date', () => {
-  it.for(['minSealingCreated', 'minOpeningCreated'] as const)('%s may be at most ten minutes ahead', (name) => {
+  it.for(['minSealingCreated', 'minOpeningCreated'] as const)('for %s may be at most ten minutes ahead', (name) => {
     expect(() => session({ [name]: now + 601 })).toThrow(`${name} is more than ten minutes ahead of the clock`);
     expect(() => session({ [name]: now + 600 })).not.toThrow();
   });

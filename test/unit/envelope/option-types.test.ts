@@ -56,7 +56,7 @@ describe('the options of constructors and methods', () => {
     ['options has no such option as one of those given', { [`a${'b'.repeat(64)}`]: 5 }],
     ['options has no such option as one of those given', { 'SECRET value': 5 }],
     [`options has no option ${'b'.repeat(64)}`, { ['b'.repeat(64)]: 5 }],
-  ])('make SessionFactory throw the TypeError: %s', ([message, change]) => {
+  ])('make SessionFactory throw the TypeError "%s"', ([message, change]) => {
     expect(() => memoryService(change)).toThrow(new RegExp(`^${message}`));
     expect(() => memoryService(change)).toThrow(TypeError);
   });
@@ -86,7 +86,7 @@ describe('the options of constructors and methods', () => {
           .batch({} as never),
     ],
     ['code must be an ErrorCode', () => new KeyfoldError('Wrong' as never, 'x')],
-  ])('make a constructor or method throw the TypeError: %s', ([message, make]) => {
+  ])('make a constructor or a method throw the TypeError "%s"', ([message, make]) => {
     expect(make).toThrow(TypeError);
     expect(make).toThrow(message);
   });
@@ -97,16 +97,13 @@ describe('the options of constructors and methods', () => {
     () => new DynamoDbMetastore({ requestTimeoutMs: Number.NaN }),
     () => new DynamoDbMetastore({ connectionTimeoutMs: -1 }),
     () => new StaticKms(Object.defineProperty(Buffer.alloc(31), 'length', { value: 32 }), {}),
-  ])('fail with InvalidConfiguration for a wrong value of the right type: %s', (make) => {
+  ])('fail with InvalidConfiguration if a value is wrong but has the right type: %s', (make) => {
     expect(make).toThrow(expect.objectContaining({ code: 'InvalidConfiguration' }));
   });
 
-  it.for([undefined, null, 'x', [], new Map()])(
-    'fail with a TypeError if they are %j instead of an object',
-    (options) => {
-      expect(() => new SessionFactory(options as never)).toThrow(/^options must be an object/);
-    },
-  );
+  it.for([undefined, null, 'x', [], new Map()])('fail with a TypeError if they are %j and not an object', (options) => {
+    expect(() => new SessionFactory(options as never)).toThrow(/^options must be an object/);
+  });
 
   it.for<[string, unknown]>([
     ['limits must be an object', null],
@@ -115,7 +112,7 @@ describe('the options of constructors and methods', () => {
     ['limits.deadlineAtMs must be a number of milliseconds', { deadlineAtMs: new Date() }],
     ['limits.signal must be an AbortSignal', { signal: new AbortController() }],
     ['limits has no option deadlineMs', { deadlineMs: 5 }],
-  ])('make each session method throw the TypeError: %s, for the limits %j', async ([message, limits]) => {
+  ])('make each method of a session throw the TypeError "%s" for the limits %j', async ([message, limits]) => {
     const service = memoryService();
     const session = service.session('p');
     const record = await session.encrypt(Buffer.from('x'));
@@ -133,22 +130,25 @@ describe('the options of constructors and methods', () => {
   });
 });
 
-describe('the answers of ports', () => {
+describe('a session', () => {
   it.for([Number.NaN, -1, 9e15, '5', Promise.resolve(5)])(
-    'a clock that says %s makes encrypt fail with a TypeError',
+    'rejects an encrypt with a TypeError if the clock returns %s',
     async (ms) => {
       expect(await sealWith({ now: () => ms as never })).toBeInstanceOf(TypeError);
     },
   );
 
-  it.for([undefined, true, 'ok'])('encrypt fails with a TypeError if metastore.store answers %s', async (outcome) => {
-    const metastore = new MemoryMetastore();
-    metastore.store = async () => outcome as never;
-    expect(await sealWith({ metastore })).toBeInstanceOf(TypeError);
-  });
+  it.for([undefined, true, 'ok'])(
+    'rejects an encrypt with a TypeError if metastore.store returns %s',
+    async (outcome) => {
+      const metastore = new MemoryMetastore();
+      metastore.store = async () => outcome as never;
+      expect(await sealWith({ metastore })).toBeInstanceOf(TypeError);
+    },
+  );
 
   it.for(['wrapped', undefined, new Uint8Array(), new Uint16Array(9)])(
-    'no System Key is stored if kms.wrap answers %o',
+    'stores no System Key if kms.wrap returns %o',
     async (wrap) => {
       const metastore = new MemoryMetastore();
       const kms = new StaticKms(Buffer.alloc(32), {});
@@ -158,7 +158,7 @@ describe('the answers of ports', () => {
     },
   );
 
-  it("a KMS may return its argument's buffer, and no key is lost", async () => {
+  it('loses no key if the KMS returns the buffer that it was given', async () => {
     const metastore = new MemoryMetastore();
     const kms = new StaticKms(Buffer.alloc(32), {});
     kms.wrap = async (key) => key;
@@ -170,7 +170,7 @@ describe('the answers of ports', () => {
   });
 
   it.for([null, {}, { id: '_SK_svc_prod', created: 60, encryptedKey: 'AAAA', revoked: false }])(
-    'a key row %j fails with KeyRowUnreadable',
+    'rejects an encrypt with KeyRowUnreadable if the metastore returns the row %j',
     async (row) => {
       const metastore = new MemoryMetastore();
       Object.assign(metastore, { loadLatest: async () => row, loadRecent: undefined });
@@ -178,15 +178,18 @@ describe('the answers of ports', () => {
     },
   );
 
-  describe('of a metastore, if a record names a row', () => {
+  describe('rejects a decrypt with KeyRowUnreadable if the row that the metastore returns has', () => {
     it.for<[string, (row: EnvelopeKeyRecord) => object]>([
       ['no revoked member', ({ id, created, encryptedKey, parent }) => ({ id, created, encryptedKey, parent })],
-      ['a date that is not whole', (row) => ({ ...row, created: row.created + 0.5 })],
+      ['a date that is not a whole number', (row) => ({ ...row, created: row.created + 0.5 })],
       ['another date', (row) => ({ ...row, created: row.created + 60 })],
       ['another id', (row) => ({ ...row, id: '_IK_q_svc_prod' })],
-      ['a parent of a date that is not whole', (row) => ({ ...row, parent: { id: row.parent?.id, created: 0.5 } })],
+      [
+        'a parent whose date is not a whole number',
+        (row) => ({ ...row, parent: { id: row.parent?.id, created: 0.5 } }),
+      ],
       ['a parent without an id', (row) => ({ ...row, parent: { created: 60 } })],
-    ])('with %s, decrypt fails with KeyRowUnreadable', async ([, change]) => {
+    ])('%s', async ([, change]) => {
       const world = new FakeDependencies();
       const record = await world.process().session('p').encrypt(Buffer.from('x'));
       const [row] = world.metastore.ofKind('IK') as [EnvelopeKeyRecord];
@@ -198,7 +201,7 @@ describe('the answers of ports', () => {
     });
   });
 
-  it('encrypt fails with KeyRowUnreadable if loadRecent answers with rows of another id', async () => {
+  it('rejects an encrypt with KeyRowUnreadable if loadRecent returns rows of another ID', async () => {
     const world = new FakeDependencies();
     await world.process().session('q').encrypt(Buffer.from('x'));
     const [other] = world.metastore.ofKind('IK') as [EnvelopeKeyRecord];
@@ -210,7 +213,7 @@ describe('the answers of ports', () => {
   });
 
   it.for<unknown>([undefined, 'key', {}, { key: 'k'.repeat(32) }, { key: undefined }, { unreadable: 5 }])(
-    'decrypt fails with a TypeError if kms.unwrap answers %j',
+    'rejects a decrypt with a TypeError if kms.unwrap returns %j',
     async (unwrapped) => {
       const world = new FakeDependencies();
       const record = await world.process().session('p').encrypt(Buffer.from('x'));
@@ -221,21 +224,21 @@ describe('the answers of ports', () => {
     },
   );
 
-  it('the stored wrap shares no memory with the key, which is zeroed', async () => {
+  it('copies the wrap that it stores, because it zeroes the key that it passed to the KMS', async () => {
     const world = new FakeDependencies();
     world.kms.wrap = async (key) => key;
     await world.process().session('p').encrypt(Buffer.from('x'));
     expect(world.metastore.ofKind('SK')[0]?.encryptedKey.some((byte) => byte !== 0)).toBe(true);
   });
 
-  it.for([0, 8.64e15])('a clock may say %d, the first or last time that a Date can hold', async (ms) => {
+  it.for([0, 8.64e15])('accepts a clock that returns %d, the first or the last time that Date can hold', async (ms) => {
     const record = await memoryService({ now: () => ms })
       .session('p')
       .encrypt(Buffer.from('x'));
     expect(record.key.created).toBe(ms / 1000);
   });
 
-  it('encrypt fails with KeyRowUnreadable if loadLatest answers with a row of another id', async () => {
+  it('rejects an encrypt with KeyRowUnreadable if loadLatest returns a row of another ID', async () => {
     const metastore = new MemoryMetastore();
     const service = memoryService({ metastore });
     await service.session('q').encrypt(Buffer.from('x'));
@@ -243,13 +246,13 @@ describe('the answers of ports', () => {
     Object.assign(metastore, { loadLatest: async () => other, loadRecent: undefined });
     expect(await sealWith({ metastore })).toMatchObject({ code: 'KeyRowUnreadable' });
   });
+});
 
-  it('MemoryMetastore keeps a stored record even if its caller overwrites the key bytes', async () => {
-    const metastore = new MemoryMetastore();
-    const record = keyRecord('_SK_kept', 60);
-    await metastore.store(record);
-    record.encryptedKey.fill(0);
-    const stored = await metastore.load(record.id, record.created);
-    expect(String(stored?.encryptedKey)).toBe('key 60');
-  });
+it('MemoryMetastore keeps a stored record even if its caller overwrites the key bytes', async () => {
+  const metastore = new MemoryMetastore();
+  const record = keyRecord('_SK_kept', 60);
+  await metastore.store(record);
+  record.encryptedKey.fill(0);
+  const stored = await metastore.load(record.id, record.created);
+  expect(String(stored?.encryptedKey)).toBe('key 60');
 });

@@ -62,7 +62,7 @@ const PAYLOADS: Readonly<Record<string, [() => Uint8Array, number[]]>> = {
 
 describe('a payload', () => {
   it.for(Object.entries(NO_PAYLOADS))(
-    'is rejected with a TypeError if it is %s, before any key is read',
+    'is rejected with a TypeError before any key is read if it is %s',
     async ([, make]) => {
       const world = new FakeDependencies();
       const session = world.process().session('p');
@@ -76,7 +76,7 @@ describe('a payload', () => {
     },
   );
 
-  it.for(Object.entries(PAYLOADS))('can be %s, and decrypts to the same bytes', async ([, [make, bytes]]) => {
+  it.for(Object.entries(PAYLOADS))('may be %s, and decrypts to the same bytes', async ([, [make, bytes]]) => {
     const session = memoryService().session('p');
     // The first round loads the keys, and the second finds them in the cache.
     for (let i = 0; i < 2; i += 1) {
@@ -88,7 +88,7 @@ describe('a payload', () => {
     expect([...(open(key, seal(key, make())) ?? [])]).toEqual(bytes);
   });
 
-  it('is encrypted as it was at the time of the call, even if the session waits for a key', async () => {
+  it('is encrypted as it was at the time of the call, even if the session has to wait for a key', async () => {
     const world = new FakeDependencies();
     const [written, gone] = [Buffer.from('as given'), new Uint8Array([1, 2, 3])];
     const session = world.process().session('p');
@@ -99,7 +99,7 @@ describe('a payload', () => {
     expect(payloads.map(String)).toEqual(['as given', '\u0001\u0002\u0003']);
   });
 
-  it('counts with its real size towards dataRowKeyMaxBytes', async () => {
+  it('counts towards dataRowKeyMaxBytes with its real size', async () => {
     const session = memoryService({ policy: { dataRowKeyMaxMessages: 9, dataRowKeyMaxBytes: 5 } }).session('p');
     const records = [await session.encrypt(new ShortArray(3)), await session.encrypt(new ShortArray(3))];
     expect(records[0]?.key.encryptedKey).not.toEqual(records[1]?.key.encryptedKey);
@@ -120,7 +120,7 @@ describe('a record', () => {
     ['record.key.parent', ({ key, data }) => ({ key: { ...key, parent: null }, data })],
     ['record.key.parent.id', ({ key, data }) => ({ key: { ...key, parent: { ...key.parent, id: 5 } }, data })],
     ['record.key.parent.created', ({ key, data }) => ({ key: { ...key, parent: { id: key.parent.id } }, data })],
-  ])('with a %s of the wrong type is rejected with a TypeError that names the member', async ([name, change]) => {
+  ])('is rejected with a TypeError that names the member if its %s has the wrong type', async ([name, change]) => {
     const broken = change(await session.encrypt(PAYLOAD)) as DataRowRecord;
     const message = new RegExp(`^${name.replaceAll('.', '\\.')} (?:must|cannot) be`);
     for (const work of [
@@ -135,7 +135,7 @@ describe('a record', () => {
     }
   });
 
-  it('is read once, so a getter cannot change it later', async () => {
+  it('is read only once, so that a getter cannot change it later', async () => {
     const { key, data } = await session.encrypt(PAYLOAD);
     let reads = 0;
     const changing = {
@@ -149,7 +149,7 @@ describe('a record', () => {
     expect(await session.decryptJson(encodeDataRowRecord(changing))).toEqual(PAYLOAD);
   });
 
-  it('is encoded with the real bytes of its arrays, even if they report a shorter length', async () => {
+  it('is encoded with all bytes of its arrays, even if they report a shorter length', async () => {
     const { key, data } = await session.encrypt(PAYLOAD);
     const record = { key: { ...key, encryptedKey: new ShortArray(key.encryptedKey) }, data: new ShortArray(data) };
     expect(await session.decrypt(record)).toEqual(PAYLOAD);
@@ -158,7 +158,7 @@ describe('a record', () => {
     expect(await session.decrypt(decodeCompactRecord(compact).record)).toEqual(PAYLOAD);
   });
 
-  it('with an invalid date or kind is rejected by the encoders', async () => {
+  it('is rejected by the encoders if its date or kind is invalid', async () => {
     const { key, data } = await session.encrypt(PAYLOAD);
     for (const created of [Number.NaN, Infinity, 0.5]) {
       const code = { code: 'InvalidRequest' };

@@ -36,7 +36,7 @@ async function opened(options: Partial<SessionFactoryOptions> = {}, given = reco
 }
 
 describe('the rows of new keys', () => {
-  it('have the published proofs', () => {
+  it('have the proofs that the documents publish', () => {
     const systemKey = aes.open(createSecretKey(Buffer.alloc(32, 7)), row('SK').encryptedKey) as Buffer;
     const { id, created, parent, encryptedKey, proof } = row('IK');
     const key = createSecretKey(systemKey);
@@ -62,7 +62,7 @@ describe('rowProof', () => {
   const key = createSecretKey(Buffer.alloc(32, 3));
   const base = { id: 'a' as never, created: 1 as never, sealed: Buffer.from('s') };
 
-  it('gives the published vectors', () => {
+  it('computes the published vectors', () => {
     const parent = { id: '_SK_svc_prod' as never, created: 1_700_000_000 as never };
     const intermediate = {
       id: '_IK_p_svc_prod' as never,
@@ -84,7 +84,7 @@ describe('rowProof', () => {
     `);
   });
 
-  it('differs for every member, and for members that look alike when they are concatenated', () => {
+  it('differs if any member differs, even if the members look alike when they are concatenated', () => {
     const parent = { id: 'b' as never, created: 1 as never };
     const rows = [
       rowProof(key, 'system', base),
@@ -109,7 +109,7 @@ rowProofContract('memory', () => {
   };
 });
 
-it('a proof of another length than 32 bytes does not hold in either mode', async () => {
+it('a proof of any length but 32 bytes is wrong in both modes', async () => {
   for (const kind of ['SK', 'IK'] as const) {
     const { proof } = row(kind);
     for (const wrong of [
@@ -125,7 +125,7 @@ it('a proof of another length than 32 bytes does not hold in either mode', async
 });
 
 describe('an attacker who knows an old System Key', () => {
-  it('can prove an Intermediate Key under it, and re-date it only if the KMS has no data key', async () => {
+  it('can prove an Intermediate Key under it, but can date it anew only if the KMS has no data key', async () => {
     const systemKey = aes.open(createSecretKey(Buffer.alloc(32, 7)), row('SK').encryptedKey) as Buffer;
     const { id, encryptedKey } = row('SK');
     const created = (row('SK').created + 3600) as never;
@@ -138,7 +138,7 @@ describe('an attacker who knows an old System Key', () => {
     expect(latest?.parent?.created).toBe(created);
   });
 
-  it('cannot re-date it under a KMS with a data key', async () => {
+  it('cannot date an Intermediate Key anew if the KMS has a data key', async () => {
     world = new FakeDependencies();
     const options = { kms: provingKms(world.kms), keyRowProofs: 'require' } as const;
     await world.process(options).session('p').encrypt(PAYLOAD);
@@ -157,7 +157,7 @@ describe('the basis of a row proof', () => {
     ['a key of another length', { key: Buffer.alloc(31), sealed: Buffer.from('s') }],
     ['no sealed bytes', { key: Buffer.alloc(32) }],
     ['a key that is not bytes', { key: 'k', sealed: Buffer.from('s') }],
-  ])('is refused with %s', async ([, rowProofBasis]) => {
+  ])('is refused if it has %s', async ([, rowProofBasis]) => {
     const kms = {
       ...provingKms(world.kms),
       wrap: async () => ({ wrapped: Buffer.from('w'), rowProof: rowProofBasis as never }),

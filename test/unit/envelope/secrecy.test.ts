@@ -33,7 +33,7 @@ function formsOf(secret: Buffer): string[] {
 }
 
 describe('plaintext keys', () => {
-  it('are never printed: an EnvelopeKey prints only its id and date', () => {
+  it('are never printed, because an EnvelopeKey prints only its ID and date', () => {
     const bytes = Buffer.from('0123456789abcdef0123456789abcdef');
     const standing = { id: '_IK_p', created: 60, revoked: false, exhausted: false, checkedAtMs: 0 };
     const key = new EnvelopeKey(Buffer.from(bytes), 0, standing as never);
@@ -42,7 +42,7 @@ describe('plaintext keys', () => {
     for (const form of formsOf(bytes)) expect(everything({ key })).not.toContain(form);
   });
 
-  it('do not appear in the printed factory, session or KMS', async () => {
+  it('do not appear if a factory, session or KMS is printed', async () => {
     const masterKey = Buffer.from('thisIsAStaticMasterKeyForTesting');
     const kms = new StaticKms(masterKey, {});
     const service = world.process({ kms });
@@ -54,8 +54,8 @@ describe('plaintext keys', () => {
   });
 });
 
-describe('an error', () => {
-  it('contains nothing of the payload when any call fails', async () => {
+describe('an error of a session', () => {
+  it('contains nothing of the payload, whichever call fails', async () => {
     const secret = Buffer.from(CANARY);
     const record = await world.process().session('p').encrypt(secret);
     const tampered = { ...record, data: Buffer.concat([record.data, Buffer.from([1])]) };

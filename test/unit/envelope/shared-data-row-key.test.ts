@@ -24,11 +24,11 @@ function runs(records: readonly DataRowRecord[]): number[] {
 }
 
 describe('a Data Row Key', () => {
-  it('encrypts one record by default', async () => {
+  it('encrypts only one record by default', async () => {
     expect(runs(await sealed(new FakeDependencies().process().session('p'), 3))).toEqual([1, 1, 1]);
   });
 
-  it('encrypts at most dataRowKeyMaxMessages payloads', async () => {
+  it('encrypts up to dataRowKeyMaxMessages payloads', async () => {
     for (const [dataRowKeyMaxMessages, lengths] of [
       [2, [2, 2, 2, 1]],
       [3, [3, 3, 1]],
@@ -38,7 +38,7 @@ describe('a Data Row Key', () => {
     }
   });
 
-  it('encrypts at most dataRowKeyMaxMessages payloads with encryptToJson', async () => {
+  it('encrypts up to dataRowKeyMaxMessages payloads by encryptToJson', async () => {
     const session = new FakeDependencies().process({ policy: { ...NO_BOUND, dataRowKeyMaxMessages: 3 } }).session('p');
     const texts = await Promise.all(['a', 'b', 'c', 'd'].map((text) => session.encryptToJson(Buffer.from(text))));
     expect(runs(texts.map(decodeDataRowRecord))).toEqual([3, 1]);
@@ -46,14 +46,14 @@ describe('a Data Row Key', () => {
     expect(opened).toEqual(['a', 'b', 'c', 'd']);
   });
 
-  it('encrypts up to dataRowKeyMaxBytes, and a larger payload gets its own key', async () => {
+  it('encrypts up to dataRowKeyMaxBytes bytes, and a larger payload gets a key of its own', async () => {
     const policy = { ...NO_BOUND, dataRowKeyMaxBytes: 10 };
     const session = new FakeDependencies().process({ policy }).session('p');
     expect(runs(await sealed(session, 5, 5))).toEqual([2, 2, 1]);
     expect(runs(await sealed(session, 2, 11))).toEqual([1, 1]);
   });
 
-  it('encrypts until dataRowKeyMaxAgeMs is over', async () => {
+  it('encrypts until its age exceeds dataRowKeyMaxAgeMs', async () => {
     const world = new FakeDependencies();
     const session = world.process({ policy: { ...NO_BOUND, dataRowKeyMaxAgeMs: MINUTE_MS } }).session('p');
     const first = await sealed(session, 1);
@@ -63,7 +63,7 @@ describe('a Data Row Key', () => {
     expect(runs([...first, ...second, ...(await sealed(session, 2))])).toEqual([2, 2]);
   });
 
-  it('is shared by all sessions of one partition, and by no other partition', async () => {
+  it('is shared by all sessions of its partition, and by no other partition', async () => {
     const process = new FakeDependencies().process({ policy: NO_BOUND });
     const of = (partition: string): Promise<DataRowRecord> => process.session(partition).encrypt(Buffer.from('x'));
     const records = [await of('p'), await of('q'), await of('p'), await of('q')];
@@ -72,7 +72,7 @@ describe('a Data Row Key', () => {
     expect(runs(records)).toEqual([1, 1, 1, 1]);
   });
 
-  it('encrypts nothing more after its Intermediate Key is found revoked', async () => {
+  it('encrypts nothing more once its Intermediate Key is known to be revoked', async () => {
     const world = new FakeDependencies();
     const process = world.process({ policy: NO_BOUND });
     const [before] = await sealed(process.session('p'), 1);
@@ -84,14 +84,14 @@ describe('a Data Row Key', () => {
     expect(runs([before, after] as DataRowRecord[])).toEqual([1, 1]);
   });
 
-  it('is shared within a batch if shareDataRowKey is set, but not between batches', async () => {
+  it('is shared by the items of a batch with shareDataRowKey, but not by several batches', async () => {
     const process = new FakeDependencies().process();
     const request = (): Promise<DataRowRecord[]> => sealed(process.session('p').batch({ shareDataRowKey: true }), 3);
     expect(runs([...(await request()), ...(await request())])).toEqual([3, 3]);
     expect(runs(await sealed(process.session('p').batch({ shareDataRowKey: false }), 2))).toEqual([1, 1]);
   });
 
-  it('is replaced if its Intermediate Key reaches its usage limit within a batch', async () => {
+  it('is replaced within a batch if its Intermediate Key reaches its usage limit', async () => {
     let seals = 0;
     const policy = { wearsOut: () => (seals += 1) === 3 };
     const session = new FakeDependencies().process({ policy }).session('p').batch({ shareDataRowKey: true });
@@ -100,7 +100,7 @@ describe('a Data Row Key', () => {
     expect(new Set(records.map(({ key }) => key.parent.created)).size).toBe(2);
   });
 
-  it('that several records share decrypts each of them alone, and each has its own nonce', async () => {
+  it('decrypts each of the records that share it by itself, and each has its own nonce', async () => {
     const world = new FakeDependencies();
     const records = await sealed(world.process().session('p').batch({ shareDataRowKey: true }), 3);
     expect(new Set(records.map(({ data }) => Buffer.from(data.slice(-12)).toString('hex'))).size).toBe(3);
@@ -111,7 +111,7 @@ describe('a Data Row Key', () => {
 });
 
 describe('a record with a shared Data Row Key', () => {
-  it('can be overwritten by its caller without changing the other records of that key', async () => {
+  it('may be overwritten by its caller without harm to other records with that key', async () => {
     const world = new FakeDependencies();
     const session = world.process({ policy: NO_BOUND }).session('p');
     const [first] = (await sealed(session, 1)) as [DataRowRecord];
@@ -123,7 +123,7 @@ describe('a record with a shared Data Row Key', () => {
 });
 
 describe('a session of a batch', () => {
-  it('decrypts records that the caller reads into one buffer, one after the other', async () => {
+  it('decrypts records correctly if the caller reads one after the other into the same buffer', async () => {
     const process = new FakeDependencies().process();
     const buffer = Buffer.alloc(60);
     const session = process.session('p').batch({ shareDataRowKey: false });
@@ -135,7 +135,7 @@ describe('a session of a batch', () => {
     expect(bytes).toEqual([0, 1]);
   });
 
-  it('opens a Data Row Key once for consecutive records that share it', async () => {
+  it('opens a shared Data Row Key once for consecutive records', async () => {
     const process = new FakeDependencies().process();
     const records = await sealed(process.session('p').batch({ shareDataRowKey: true }), 3);
     const opens = vi.spyOn(EnvelopeKey.prototype, 'open');
@@ -145,12 +145,12 @@ describe('a session of a batch', () => {
     opens.mockRestore();
   });
 
-  it('shares a Data Row Key among 1,000 records, the limit of a request', async () => {
+  it('shares one Data Row Key among 1,000 records, the limit of a request', async () => {
     const session = new FakeDependencies().process({ policy: { wearsOut: () => false } }).session('p');
     expect(runs(await sealed(session.batch({ shareDataRowKey: true }), 1000))).toEqual([1000]);
   });
 
-  it('decrypts records with shared and own Data Row Keys in any order, and rejects changed records', async () => {
+  it('decrypts records with shared and separate keys in any order, and rejects changed records', async () => {
     const world = new FakeDependencies();
     const process = world.process();
     const shared = await sealed(process.session('p').batch({ shareDataRowKey: true }), 2);

@@ -48,7 +48,7 @@ async function callsFor(key: KeyMeta): Promise<string[]> {
   return world.log.take();
 }
 
-it('remembers the revocations of maxSystemKeys keys, and forgets the oldest first', async () => {
+it('SystemKeys remembers the revocations of maxSystemKeys keys, and forgets the oldest first', async () => {
   const [first, second, third] = [await revokedKey(300), await revokedKey(200), await revokedKey(100)];
   for (const key of [first, second]) expect(await callsFor(key)).toEqual(['Get SK']);
   for (const key of [first, second]) expect(await callsFor(key)).toEqual([]);
@@ -57,7 +57,7 @@ it('remembers the revocations of maxSystemKeys keys, and forgets the oldest firs
   expect(await callsFor(first)).toEqual(['Get SK']);
 });
 
-it('remembers the revocation of a key that was read again before that of one that was not', async () => {
+it('SystemKeys keeps the revocation of a key longer if the key was read again', async () => {
   const [first, second, third] = [await revokedKey(300), await revokedKey(200), await revokedKey(100)];
   for (const key of [first, second]) await callsFor(key);
   await keys.load(first, noDeadline(), noStaleKey);

@@ -40,14 +40,14 @@ async function madeAhead(ms: number): Promise<DataRowRecord> {
 }
 
 describe('a key dated in the future', () => {
-  it.for([5 * MINUTE_MS, 9 * MINUTE_MS])('seals if it is %i ms ahead, and is found with one query', async (ms) => {
+  it.for([5 * MINUTE_MS, 9 * MINUTE_MS])('seals if it is %i ms ahead, and one query finds it', async (ms) => {
     const ahead = await madeAhead(ms);
     expect(await createdBy(world.process())).toBe(ahead.key.parent.created);
     expect(world.log.take()).toEqual(['Query IK', 'Get SK', 'Unwrap']);
   });
 
   it.for([12 * MINUTE_MS, 400 * DAY_MS])(
-    'does not seal if it is %i ms ahead, and its successor is dated now',
+    'does not seal if it is %i ms ahead, and the key that replaces it is dated now',
     async (ms) => {
       const ahead = await madeAhead(ms);
       const service = world.process();
@@ -60,7 +60,7 @@ describe('a key dated in the future', () => {
     },
   );
 
-  it('seals up to ten minutes ahead and not a second more', async () => {
+  it('seals if it is ten minutes ahead, but not if it is a second more', async () => {
     const own = await createdBy(world.process());
     const seconds = Math.floor(nowSeconds());
     copyTo('IK', seconds + 601);
@@ -70,7 +70,7 @@ describe('a key dated in the future', () => {
   });
 
   it.for([2 ** 53 - 1, 2 ** 53, 1e300, Infinity, NaN, 1.5e12])(
-    'with the date %d does not hide an older usable key',
+    'does not hide an older usable key if its date is %d',
     async (created) => {
       const service = world.process();
       const own = await createdBy(service);
@@ -83,7 +83,7 @@ describe('a key dated in the future', () => {
     },
   );
 
-  it('is replaced by a key with a valid date after the older usable key has expired', async () => {
+  it('is replaced by a key with a valid date once the older usable key has expired', async () => {
     await createdBy(world.process());
     copyTo('IK', 2 ** 53 - 1);
     copyTo('SK', 2 ** 53 - 1);
@@ -94,7 +94,7 @@ describe('a key dated in the future', () => {
     expect(await service.session('p').decrypt(record)).toEqual(PAYLOAD);
   });
 
-  it('does not hide an older usable key if its row cannot be read', async () => {
+  it('does not hide an older usable key if its own row cannot be read', async () => {
     const own = await createdBy(world.process());
     world.metastore.interfere = (call) => {
       if (call === 'Query IK') throw new KeyfoldError('KeyRowUnreadable', 'made up');
@@ -111,7 +111,7 @@ describe('a key dated in the future', () => {
   });
 
   it.for(['IK', 'SK'] as const)(
-    'makes encrypt fail if its row cannot be read and the metastore lacks loadRecent (%s row)',
+    'makes encrypt fail if its row cannot be read and the metastore has no loadRecent (%s)',
     async (kind) => {
       await createdBy(world.process());
       world.metastore.interfere = (call) => {
@@ -129,7 +129,7 @@ describe('a key dated in the future', () => {
     },
   );
 
-  it.for([Number.NaN, -0.5, 2 ** 53])('cannot be read if its date is %d seconds from now', async (seconds) => {
+  it.for([Number.NaN, -0.5, 2 ** 53])('is unreadable if its date is %d seconds from now', async (seconds) => {
     await createdBy(world.process());
     const row = { ...world.metastore.ofKind('IK')[0], proof: undefined, created: nowSeconds() + seconds };
     const loadLatest = world.metastore.loadLatest.bind(world.metastore);
@@ -140,7 +140,7 @@ describe('a key dated in the future', () => {
     expect(await codeOf(world.process().session('p').encrypt(PAYLOAD))).toBe('KeyRowUnreadable');
   });
 
-  it('is replaced by a new key if the metastore lacks loadRecent and the row can be read', async () => {
+  it('is replaced by a new key if its row can be read and the metastore has no loadRecent', async () => {
     await createdBy(world.process());
     const ahead = copyTo('IK', nowSeconds() + 3600);
     Object.assign(world.metastore, { loadRecent: undefined });
@@ -163,7 +163,7 @@ describe('a key dated in the future', () => {
     expect(world.log.take()).not.toContain('Recent IK');
   });
 
-  it('is replaced by a key dated now when it is revoked', async () => {
+  it('is replaced by a key that is dated now when it is revoked', async () => {
     const ahead = await madeAhead(9 * MINUTE_MS);
     for (const row of world.metastore.ofKind('IK')) world.metastore.change(row, { revoked: true });
     const made = await createdBy(world.process());
@@ -180,7 +180,7 @@ describe('a key dated in the future', () => {
     expect(await createdBy(world.process())).toBe(own);
   });
 
-  it('gives way to an older key in the cache when its System Key is revoked', async () => {
+  it('is replaced by an older key from the cache when its System Key is revoked', async () => {
     const own = await createdBy(world.process());
     const system = copyTo('SK', nowSeconds() + 200);
     const ahead = copyTo('IK', nowSeconds() + 300, { parent: { id: system.id, created: system.created } });
@@ -194,7 +194,7 @@ describe('a key dated in the future', () => {
     expect(world.log.take()).toEqual([]);
   });
 
-  it('is reported by maintenance, which still makes the next System Key in time', async () => {
+  it('is reported by the maintenance, which still makes the next System Key in time', async () => {
     await createdBy(world.process());
     copyTo('SK', nowSeconds() + 3600 * 24 * 365);
     world.clock.advance(85 * DAY_MS);
@@ -238,7 +238,7 @@ describe('createdNow', () => {
     ['keys of the next seconds', [now + 2, now + 1, now], now + 3],
     ['a key far ahead', [now + 590], now],
     ['a gap between dates', [now + 2, now], now + 1],
-  ] as const)('chooses the first free date if %s is known', ([, taken, created]) => {
+  ] as const)('returns the first free date, given %s', ([, taken, created]) => {
     expect(dated(taken)).toBe(created);
   });
 
@@ -248,7 +248,7 @@ describe('createdNow', () => {
     expect(dated(taken)).toBeUndefined();
   });
 
-  it('chooses a date after the date of a key at its usage limit', () => {
+  it('returns a date after that of a key at its usage limit', () => {
     expect(dated([now + 20], now + 20)).toBe(now + 21);
     expect(dated([now + 300], now + 300)).toBe(now);
     expect(dated([now + 60], now + 60)).toBe(now);
@@ -260,7 +260,7 @@ describe('createdNow', () => {
   });
 });
 
-describe('encrypt, with a revoked key for every second of the next minute', () => {
+describe('encrypt, if each second of the next minute has a revoked key,', () => {
   it.for(['IK', 'SK'] as const)('fails with MetastoreUnavailable (%s rows)', async (kind) => {
     await createdBy(world.process());
     const seconds = Math.floor(nowSeconds());
@@ -269,9 +269,9 @@ describe('encrypt, with a revoked key for every second of the next minute', () =
   });
 });
 
-describe('after the clock stepped back', () => {
+describe('a session whose clock has stepped back', () => {
   it.for([2 * MINUTE_MS, 40 * MINUTE_MS, 2 * HOUR_MS, 30 * DAY_MS])(
-    'by %i ms, the session does not encrypt with a revoked Intermediate Key',
+    'by %i ms does not encrypt under a revoked Intermediate Key',
     async (ms) => {
       const service = world.process();
       await createdBy(service);
@@ -283,7 +283,7 @@ describe('after the clock stepped back', () => {
     },
   );
 
-  it('the session does not encrypt with an Intermediate Key under a revoked System Key', async () => {
+  it('does not encrypt under an Intermediate Key of a revoked System Key', async () => {
     const service = world.process();
     await createdBy(service);
     world.clock.advance(50 * MINUTE_MS);
@@ -295,7 +295,7 @@ describe('after the clock stepped back', () => {
     expect(world.metastore.ofKind('SK').find(({ created }) => created === row?.parent?.created)?.revoked).toBe(false);
   });
 
-  it('the session reads the key rows again without calling KMS', async () => {
+  it('reads its key rows again, and does not call KMS', async () => {
     const service = world.process();
     const own = await createdBy(service);
     world.clock.advance(-5 * MINUTE_MS);
@@ -304,7 +304,7 @@ describe('after the clock stepped back', () => {
     expect(world.log.take()).toEqual(['Query IK', 'Get SK']);
   });
 
-  it('in small steps, the session does not encrypt with a key that was revoked meanwhile', async () => {
+  it('in small steps does not encrypt under a key that was revoked meanwhile', async () => {
     const service = world.process();
     const first = await createdBy(service);
     for (const row of world.metastore.ofKind('IK')) world.metastore.change(row, { revoked: true });
@@ -315,7 +315,7 @@ describe('after the clock stepped back', () => {
     expect(await createdBy(service)).not.toBe(first);
   });
 
-  it('by less than a second, the session does not read key rows again', async () => {
+  it('by less than a second does not read key rows again', async () => {
     const service = world.process();
     await createdBy(service);
     world.log.take();
@@ -324,7 +324,7 @@ describe('after the clock stepped back', () => {
     expect(world.log.take()).toEqual([]);
   });
 
-  it('the session replaces a key that is now dated too far ahead, and caches the new key', async () => {
+  it('replaces a key that is now dated too far ahead, and caches the new key', async () => {
     const service = world.process();
     const ahead = await createdBy(service);
     world.clock.advance(-HOUR_MS);
@@ -337,7 +337,7 @@ describe('after the clock stepped back', () => {
     expect(world.log.take()).toEqual(['Query IK', 'Put IK']);
   });
 
-  it('the cache drops plaintext keys as early as without the step', async () => {
+  it('drops plaintext keys as early as without the step', async () => {
     const service = world.process();
     const record = await service.session('p').encrypt(PAYLOAD);
     world.clock.advance(40 * MINUTE_MS);
@@ -350,7 +350,7 @@ describe('after the clock stepped back', () => {
     expect(world.log.take()).toEqual(['Get IK', 'Get SK', 'Unwrap']);
   });
 
-  it('the session looks again for a key that was absent', async () => {
+  it('looks again for a key that was absent', async () => {
     const record = await world.process().session('p').encrypt(PAYLOAD);
     const [row] = world.metastore.ofKind('IK');
     if (row === undefined) throw new Error('no key');
@@ -363,7 +363,7 @@ describe('after the clock stepped back', () => {
     expect(await service.session('p').decrypt(record)).toEqual(PAYLOAD);
   });
 
-  it('the grace during an outage of the metastore does not start again', async () => {
+  it('does not start the grace of an outage of the metastore anew', async () => {
     const service = world.process();
     await createdBy(service);
     world.clock.advance(70 * MINUTE_MS);
@@ -375,7 +375,7 @@ describe('after the clock stepped back', () => {
     expect(await codeOf(service.session('p').encrypt(PAYLOAD))).toBe('MetastoreUnavailable');
   });
 
-  it('a shared Data Row Key still ends at its maximum age', async () => {
+  it('still drops a shared Data Row Key at its maximum age', async () => {
     const service = world.process({ policy: { dataRowKeyMaxMessages: 1000, dataRowKeyMaxAgeMs: 10 * MINUTE_MS } });
     const keyOf = async (): Promise<string> =>
       Buffer.from((await service.session('p').encrypt(PAYLOAD)).key.encryptedKey).toString('hex');
@@ -396,13 +396,13 @@ function pass(): void {
   vi.setSystemTime(shownMs);
 }
 
-describe("after the machine's clock stepped back between two requests", () => {
+describe('a session on a machine whose clock stepped back between two requests', () => {
   beforeEach(() => {
     vi.useFakeTimers({ toFake: ['Date', 'performance'], now: world.clock.nowMs });
   });
   afterEach(() => vi.useRealTimers());
 
-  it('the cache drops a plaintext key at its maximum age', async () => {
+  it('drops a plaintext key at its maximum age', async () => {
     const service = world.process({ now: Date.now });
     const record = await service.session('p').encrypt(PAYLOAD);
     pass();
@@ -411,7 +411,7 @@ describe("after the machine's clock stepped back between two requests", () => {
     expect(world.log.take()).toEqual(['Get IK', 'Get SK', 'Unwrap']);
   });
 
-  it('the session does not encrypt with a revoked key', async () => {
+  it('does not encrypt under a revoked key', async () => {
     const policy = { intermediateKeyMaxAgeMs: DAY_MS, systemKeyMaxAgeMs: DAY_MS };
     const service = world.process({ now: Date.now, policy });
     const before = await createdBy(service);
@@ -433,7 +433,7 @@ describe('agingClock', () => {
     expect(ages()).toBe(501);
   });
 
-  it('jumps ahead once when the given clock steps back', () => {
+  it('jumps ahead once if the given clock steps back', () => {
     const clock = new HandClock();
     const ages = agingClock(clock.now, HOUR_MS);
     clock.advance(-1001);
@@ -443,7 +443,7 @@ describe('agingClock', () => {
     expect(ages()).toBe(HOUR_MS);
   });
 
-  it('detects a step back between two readings by comparing with the monotonic clock', () => {
+  it('notices a step back between two readings, because it also reads the monotonic clock', () => {
     const [clock, monotonic] = [new HandClock(), new HandClock(0)];
     const ages = agingClock(clock.now, HOUR_MS, monotonic.now);
     monotonic.advance(40 * MINUTE_MS);
@@ -451,7 +451,7 @@ describe('agingClock', () => {
     expect(ages()).toBe(HOUR_MS + 40 * MINUTE_MS);
   });
 
-  it('jumps ahead when small steps back add up to more than a second', () => {
+  it('jumps ahead if small steps back add up to more than a second', () => {
     const clock = new HandClock();
     const ages = agingClock(clock.now, HOUR_MS);
     clock.advance(-600);
@@ -462,7 +462,7 @@ describe('agingClock', () => {
     expect(ages()).toBe(HOUR_MS);
   });
 
-  it('follows the monotonic clock if the given clock steps back a little between all readings', () => {
+  it('follows the monotonic clock if the given clock steps back a little before every reading', () => {
     const [clock, monotonic] = [new HandClock(), new HandClock(0)];
     const ages = agingClock(clock.now, HOUR_MS, monotonic.now);
     for (let i = 0; i < 600; i += 1) {
@@ -474,7 +474,7 @@ describe('agingClock', () => {
     expect(ages()).toBeLessThanOrEqual(10 * MINUTE_MS);
   });
 
-  it('does not jump for a lag of up to a minute between two readings, and jumps for a longer lag', () => {
+  it('jumps ahead for a lag of more than a minute between two readings, but not for a shorter one', () => {
     const [clock, monotonic] = [new HandClock(), new HandClock(0)];
     const ages = agingClock(clock.now, HOUR_MS, monotonic.now);
     for (let i = 1; i <= 3; i += 1) {
@@ -490,7 +490,7 @@ describe('agingClock', () => {
     expect(ages()).toBe(HOUR_MS + 4 * MINUTE_MS + 15);
   });
 
-  it('counts the time during which the process was frozen', () => {
+  it('counts the time for which the process was frozen', () => {
     const [clock, monotonic] = [new HandClock(), new HandClock(0)];
     const ages = agingClock(clock.now, HOUR_MS, monotonic.now);
     monotonic.advance(10);
@@ -503,7 +503,7 @@ describe('agingClock', () => {
   });
 });
 
-it('a key serves during an outage until its grace ends, even if the check interval is shorter than the maximum age', async () => {
+it('a key serves until its grace ends during an outage, even if the check interval is shorter than its maximum age', async () => {
   const policy = { revokeCheckIntervalMs: 5 * MINUTE_MS, staleGraceMs: MINUTE_MS, intermediateKeyMaxAgeMs: HOUR_MS };
   const service = world.process({ policy });
   await createdBy(service);

@@ -39,7 +39,7 @@ async function decrypt(): Promise<string> {
 }
 
 describe('a key row that cannot be read', () => {
-  it('is sent to KMS again only after five seconds if it is a System Key', async () => {
+  it('is sent to KMS again after five seconds, not earlier, if it is a System Key', async () => {
     const repair = spoil('SK');
     expect(await decrypt()).toBe('KeyRowUnreadable, Get IK, Get SK, Unwrap');
     expect(await decrypt()).toBe('KeyRowUnreadable, Get IK');
@@ -50,7 +50,7 @@ describe('a key row that cannot be read', () => {
     expect(await decrypt()).toBe('opens, Get IK, Get SK, Unwrap');
   });
 
-  it('is read again only after five seconds if it is an Intermediate Key', async () => {
+  it('is read again after five seconds, not earlier, if it is an Intermediate Key', async () => {
     const repair = spoil('IK');
     expect(await decrypt()).toBe('KeyRowUnreadable, Get IK, Get SK, Unwrap');
     repair();
@@ -59,7 +59,7 @@ describe('a key row that cannot be read', () => {
     expect(await decrypt()).toBe('opens, Get IK');
   });
 
-  it('is not remembered if the cause was an outage of the KMS', async () => {
+  it('is not remembered if an outage of the KMS was the cause', async () => {
     world.kms.interfere = () => {
       throw new KeyfoldError('KmsUnavailable', 'out');
     };
@@ -68,7 +68,7 @@ describe('a key row that cannot be read', () => {
     expect(await decrypt()).toBe('opens, Get IK, Get SK, Unwrap');
   });
 
-  it('is sent to KMS once in five seconds if it is the latest System Key, even if many partitions need a new key', async () => {
+  it('is sent to KMS once in five seconds if it is the latest System Key, however many partitions need it', async () => {
     const repair = spoil('SK');
     const seal = (partition: string): Promise<string> => codeOf(service.session(partition).encrypt(Buffer.from('x')));
     expect(await seal('new')).toBe('KeyRowUnreadable');
@@ -86,7 +86,7 @@ describe('a key row that cannot be read', () => {
   });
 });
 
-it('UnreadableRows drops its oldest entry when it has more than 1,000 entries', async () => {
+it('UnreadableRows drops its oldest entry if it has more than 1,000 entries', async () => {
   const unreadable = new UnreadableRows(new HandClock().now);
   const loaded: number[] = [];
   const load = (created: number): Promise<unknown> =>
@@ -103,7 +103,7 @@ it('UnreadableRows drops its oldest entry when it has more than 1,000 entries', 
 });
 
 describe('ShortMemory', () => {
-  it('drops an entry when its time is over, and not a millisecond earlier', () => {
+  it('drops an entry when its time is up, and not a millisecond earlier', () => {
     const clock = new HandClock();
     const memory = new ShortMemory<number>(clock.now, 1000, 2);
     memory.set('a', 1);

@@ -1,4 +1,7 @@
 import { getEventListeners } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { EnvelopeKey } from '../../../src/envelope/envelope-key.ts';
 import { KeyCache } from '../../../src/envelope/key-cache.ts';
@@ -40,15 +43,15 @@ function hold(held: string): { release: () => void; signals: AbortSignal[] } {
   return { release: resolve, signals };
 }
 
-describe('a load that requests share', () => {
-  it('serves 100 concurrent encrypts for a new partition', async () => {
+describe('a load of a key, shared by concurrent requests,', () => {
+  it('serves 100 encrypts for a new partition', async () => {
     const session = world.process().session('p');
     const records = await Promise.all(Array.from({ length: 100 }, () => session.encrypt(PAYLOAD)));
     expect(counts()).toEqual({ 'Query IK': 1, 'Query SK': 1, Wrap: 1, 'Put SK': 1, 'Put IK': 1 });
     for (const record of records) expect(await session.decrypt(record)).toEqual(PAYLOAD);
   });
 
-  it('unwraps the System Key once for 100 concurrent encrypts in 100 partitions', async () => {
+  it('unwraps the System Key once for 100 encrypts in 100 partitions', async () => {
     await Promise.all(partitions(100).map((p) => world.process().session(p).encrypt(PAYLOAD)));
     const service = world.process();
     world.log.take();
@@ -56,7 +59,7 @@ describe('a load that requests share', () => {
     expect(counts()).toEqual({ 'Query IK': 100, 'Get SK': 1, Unwrap: 1 });
   });
 
-  it('unwraps the System Key once for 200 concurrent decrypts in 100 partitions', async () => {
+  it('unwraps the System Key once for 200 decrypts in 100 partitions', async () => {
     const maker = world.process();
     const records = await Promise.all(partitions(100).map((p) => maker.session(p).encrypt(PAYLOAD)));
     const service = world.process();
@@ -65,7 +68,7 @@ describe('a load that requests share', () => {
     expect(counts()).toEqual({ 'Get IK': 100, 'Get SK': 1, Unwrap: 1 });
   });
 
-  it('reads the System Key once for partitions whose rows arrive while KMS unwraps it', async () => {
+  it('reads the System Key once, even for partitions whose rows arrive while KMS unwraps it', async () => {
     const maker = world.process();
     const records = await Promise.all(partitions(20).map((p) => maker.session(p).encrypt(PAYLOAD)));
     const service = world.process();
@@ -87,7 +90,7 @@ describe('a load that requests share', () => {
     expect(counts()).toEqual({ 'Get IK': 10, 'Query IK': 10, 'Get SK': 1, Unwrap: 1 });
   });
 
-  it('unwraps the System Key once for concurrent decrypts, encrypts and new partitions', async () => {
+  it('unwraps the System Key once for decrypts, encrypts and new partitions together', async () => {
     const records = await Promise.all(partitions(20).map((p) => world.process().session(p).encrypt(PAYLOAD)));
     const service = world.process();
     world.log.take();
@@ -105,7 +108,7 @@ describe('a load that requests share', () => {
     expect(counts()).toEqual({ 'Query IK': 10_000, 'Query SK': 1, Wrap: 1, 'Put SK': 1, 'Put IK': 10_000 });
   });
 
-  it('fails all waiting requests if it fails, is not cached, and does not affect other keys', async () => {
+  it('fails all its requests if it fails, is not cached, and affects no other key', async () => {
     const service = world.process();
     await service.session('well').encrypt(PAYLOAD);
     world.metastore.interfere = (call) => {
@@ -120,7 +123,7 @@ describe('a load that requests share', () => {
 });
 
 describe('a cached key', () => {
-  it('serves requests without calls to the metastore or the KMS', async () => {
+  it('serves requests without a call to the metastore or the KMS', async () => {
     const session = world.process().session('p');
     const record = await session.encrypt(PAYLOAD);
     world.log.take();
@@ -132,7 +135,7 @@ describe('a cached key', () => {
     expect(world.log.take()).toEqual([]);
   });
 
-  it('serves a request whose deadline has passed', async () => {
+  it('serves a request even if the deadline of the request has passed', async () => {
     const session = world.process().session('p');
     await session.encrypt(PAYLOAD);
     expect((await session.encrypt(PAYLOAD, { deadlineAtMs: 0 })).key.created).toBeGreaterThan(0);
@@ -140,7 +143,7 @@ describe('a cached key', () => {
 });
 
 describe('a request that waits for a key', () => {
-  it('fails at its own deadline, while the load continues for other requests', async () => {
+  it('fails at its own deadline, and the load continues for other requests', async () => {
     const session = world.process().session('p');
     const { release } = hold('Query IK');
     const patient = session.encrypt(PAYLOAD);
@@ -151,7 +154,7 @@ describe('a request that waits for a key', () => {
     expect(counts()['Query IK']).toBe(1);
   });
 
-  it('rejects with the reason of its signal when that aborts', async () => {
+  it('rejects with the reason of its signal when the signal aborts', async () => {
     const session = world.process().session('p');
     const { release } = hold('Query IK');
     const controller = new AbortController();
@@ -179,7 +182,7 @@ describe('a request that waits for a key', () => {
     }
   });
 
-  it('aborts the load if no other request waits for it, and the next request starts a new load', async () => {
+  it('aborts the load if no other request waits, and the next request starts a new load', async () => {
     const session = world.process().session('p');
     const { release, signals } = hold('Query IK');
     const hasty = [20, 30].map((ms) => session.encrypt(PAYLOAD, { deadlineAtMs: world.clock.nowMs + ms }));
@@ -190,7 +193,7 @@ describe('a request that waits for a key', () => {
     expect(signals.map((signal) => signal.aborted)).toEqual([true, false]);
   });
 
-  it('also aborts the load of the System Key if no other request waits for it', async () => {
+  it('also aborts the load of the System Key if no other request waits', async () => {
     await world.process().session('p').encrypt(PAYLOAD);
     const session = world.process().session('p');
     const { release, signals } = hold('Get SK');
@@ -199,7 +202,7 @@ describe('a request that waits for a key', () => {
     release();
   });
 
-  it('fails with DeadlineExceeded when the load exceeds flightTimeoutMs', async () => {
+  it('fails with DeadlineExceeded if the load takes longer than flightTimeoutMs', async () => {
     const session = world.process({ policy: { flightTimeoutMs: 20 } }).session('p');
     const { release, signals } = hold('Query IK');
     expect(await codeOf(session.encrypt(PAYLOAD))).toBe('DeadlineExceeded');
@@ -209,7 +212,7 @@ describe('a request that waits for a key', () => {
 });
 
 describe('the key cache', () => {
-  it('replaces a key that was loaded again, and serves the new copy', async () => {
+  it('replaces its copy of a key when the key is loaded again', async () => {
     const service = world.process();
     const record = await service.session('p').encrypt(PAYLOAD);
     world.clock.advance(61 * MINUTE_MS);
@@ -230,7 +233,7 @@ describe('the key cache', () => {
     expect(cache.latest('a' as never)).toBeUndefined();
   });
 
-  it('drops unused keys after their maximum age and grace', () => {
+  it('drops unused keys after their maximum age and their grace', () => {
     const limits = { maxKeys: 10, maxAgeMs: 60 * MINUTE_MS, graceMs: 15 * MINUTE_MS, evicted: () => {} };
     const cache = new KeyCache(limits, world.clock.now);
     const key = (id: string): EnvelopeKey =>
@@ -244,7 +247,28 @@ describe('the key cache', () => {
     expect(cache.size).toBe(0);
   });
 
-  it('holds maxSystemKeys System Keys', async () => {
+  it('leaves a dropped key to the garbage collector', async () => {
+    setFlagsFromString('--expose-gc');
+    const collectGarbage = runInNewContext('gc') as () => void;
+    const cache = new KeyCache({ maxKeys: 10, maxAgeMs: 1000, graceMs: 0, evicted: () => {} }, world.clock.now);
+    const putOne = (): WeakRef<EnvelopeKey> => {
+      const key = new EnvelopeKey(Buffer.alloc(32), world.clock.now(), { id: 'a', created: 60 } as never);
+      cache.put(key);
+      return new WeakRef(key);
+    };
+    const key = putOne();
+    await sleep(0);
+    collectGarbage();
+    expect(key.deref()).toBeDefined();
+    world.clock.advance(1000);
+    expect(cache.get('a' as never, 60 as never)).toBeUndefined();
+    // A WeakRef keeps its target alive until the current task ends.
+    await sleep(0);
+    collectGarbage();
+    expect(key.deref()).toBeUndefined();
+  });
+
+  it('holds up to maxSystemKeys System Keys', async () => {
     const maker = world.process();
     const first = await maker.session('p').encrypt(PAYLOAD);
     world.clock.advance(91 * DAY_MS);
@@ -262,7 +286,7 @@ describe('the key cache', () => {
     }
   });
 
-  it('reads an evicted System Key once, and then makes keys under it without further reads', async () => {
+  it('reads an evicted System Key once, and then makes keys under it without reading it again', async () => {
     await world.process().session('p').encrypt(PAYLOAD);
     world.clock.advance(2 * MINUTE_MS);
     const [system] = world.metastore.ofKind('SK');
@@ -279,7 +303,7 @@ describe('the key cache', () => {
     expect(world.log.take()).toEqual([]);
   });
 
-  it('keeps the latest key when an older key of the same partition is dropped', async () => {
+  it('keeps the latest key of a partition when it drops an older key of that partition', async () => {
     const service = world.process({ policy: { maxIntermediateKeys: 2 } });
     const old = await service.session('p').encrypt(PAYLOAD);
     world.clock.advance(91 * DAY_MS);
@@ -292,7 +316,7 @@ describe('the key cache', () => {
     expect(world.log.take()).toEqual([]);
   });
 
-  it('encrypts with the newer key of another process after the first read that finds it', async () => {
+  it('returns the newer key of another process as soon as a read has found it', async () => {
     const service = world.process();
     const old = await service.session('p').encrypt(PAYLOAD);
     world.clock.advance(61 * MINUTE_MS);
@@ -305,7 +329,7 @@ describe('the key cache', () => {
     expect(world.log.take()).toEqual([]);
   });
 
-  it('drops plaintext keys at their maximum age, also for decrypt', async () => {
+  it('drops plaintext keys at their maximum age, for decrypt too', async () => {
     const service = world.process({
       policy: { systemKeyMaxAgeMs: 10 * MINUTE_MS, intermediateKeyMaxAgeMs: 5 * MINUTE_MS },
     });
@@ -346,7 +370,7 @@ describe('the key cache', () => {
     expect(world.log.take()).toEqual(['Get IK']);
   });
 
-  it('does not treat a key as the latest after decrypt has loaded it', async () => {
+  it('does not take a key for the latest one because decrypt has loaded it', async () => {
     const maker = world.process();
     const old = await maker.session('p').encrypt(PAYLOAD);
     // Another process has made a newer key. The old key may still seal, but it is not the latest.
@@ -368,7 +392,7 @@ function takeDown(code: 'MetastoreUnavailable' | 'KeyRowUnreadable' = 'Metastore
   };
 }
 
-describe('while the metastore is down, a warm process', () => {
+describe('a warm process, while the metastore is down,', () => {
   const stale: string[] = [];
   let factory: SessionFactory;
   let session: Session;
@@ -423,7 +447,7 @@ describe('while the metastore is down, a warm process', () => {
     expect(await session.decrypt(record)).toEqual(PAYLOAD);
   });
 
-  it('does not serve a key whose grace ends during the read of the metastore', async () => {
+  it('does not use a key whose grace ends while it reads the metastore', async () => {
     world.clock.advance(75 * MINUTE_MS - 1);
     world.metastore.interfere = () => {
       world.clock.advance(1);
@@ -444,7 +468,7 @@ describe('while the metastore is down, a warm process', () => {
     expect((await session.encrypt(PAYLOAD)).key.parent.created).toBeGreaterThan(record.key.parent.created);
   });
 
-  it("waits one second for a metastore that stalls, and not until the request's deadline", async () => {
+  it('waits one second for a metastore that stalls, and not until the deadline of the request', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     world.clock.advance(60 * MINUTE_MS);
     world.metastore.interfere = () => new Promise(() => {});
@@ -467,7 +491,7 @@ describe('while the metastore is down, a warm process', () => {
     expect(await both).toMatchObject([{ status: 'fulfilled' }, { status: 'fulfilled', value: PAYLOAD }]);
   });
 
-  it('waits at most half of the time that the request has left', async () => {
+  it('waits for at most half of the time that the request has left', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     world.clock.advance(60 * MINUTE_MS);
     world.metastore.interfere = () => new Promise(() => {});
@@ -476,7 +500,7 @@ describe('while the metastore is down, a warm process', () => {
     expect(await sealed).toMatchObject([{ status: 'fulfilled', value: { key: { parent: record.key.parent } } }]);
   });
 
-  it('never encrypts with a key that decrypt has found revoked', async () => {
+  it('never encrypts under a key that decrypt has found revoked', async () => {
     const [row] = world.metastore.ofKind('IK');
     if (row !== undefined) world.metastore.change(row, { revoked: true });
     world.clock.advance(61 * MINUTE_MS);
@@ -485,7 +509,7 @@ describe('while the metastore is down, a warm process', () => {
     expect(await codeOf(session.encrypt(PAYLOAD))).toBe('MetastoreUnavailable');
   });
 
-  it('does not treat a hanging KMS region as an outage of the metastore', async () => {
+  it('does not mistake a KMS region that hangs for an outage of the metastore', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     world.clock.advance(61 * MINUTE_MS);
     world.kms.interfere = () => new Promise((resolve) => setTimeout(resolve, 2500));
@@ -495,7 +519,7 @@ describe('while the metastore is down, a warm process', () => {
     expect(stale).toEqual([]);
   });
 
-  it('makes a new key without the one-second limit if the row of the old key is revoked', async () => {
+  it('makes a new key without the limit of one second if the old key is revoked', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     const [row] = world.metastore.ofKind('IK');
     if (row !== undefined) world.metastore.change(row, { revoked: true });
@@ -506,7 +530,7 @@ describe('while the metastore is down, a warm process', () => {
     expect((await sealed).key.parent.created).toBeGreaterThan(record.key.parent.created);
   });
 
-  it('never encrypts with a key that encrypt has found revoked', async () => {
+  it('never encrypts under a key that encrypt has found revoked', async () => {
     const [row] = world.metastore.ofKind('IK');
     if (row !== undefined) world.metastore.change(row, { revoked: true });
     world.metastore.interfere = (call) => {
@@ -519,7 +543,7 @@ describe('while the metastore is down, a warm process', () => {
     expect(stale).toEqual([]);
   });
 
-  it('fails if a row cannot be read or the KMS key is disabled, even within the grace', async () => {
+  it('fails even within the grace if a row is unreadable or the KMS key is disabled', async () => {
     world.clock.advance(60 * MINUTE_MS);
     takeDown('KeyRowUnreadable');
     expect(await codeOf(session.encrypt(PAYLOAD))).toBe('KeyRowUnreadable');
@@ -530,7 +554,7 @@ describe('while the metastore is down, a warm process', () => {
     expect(await codeOf(session.decrypt(record))).toBe('KmsMisconfigured');
   });
 
-  it('serves no stale key if staleGraceMs is zero', async () => {
+  it('uses no stale key if staleGraceMs is zero', async () => {
     await warm({ policy: { staleGraceMs: 0 } });
     takeDown();
     world.clock.advance(60 * MINUTE_MS);
@@ -540,7 +564,7 @@ describe('while the metastore is down, a warm process', () => {
 });
 
 describe('a key that is absent', () => {
-  it('is not read again within one second, even if many records name it', async () => {
+  it('is read at most once per second, even if many records name it', async () => {
     const service = world.process();
     const { key, data } = await service.session('p').encrypt(PAYLOAD);
     const madeUp = { key: { ...key, parent: { ...key.parent, created: key.parent.created - 60 } }, data };
@@ -552,7 +576,7 @@ describe('a key that is absent', () => {
     expect(world.log.take()).toEqual(['Get IK']);
   });
 
-  it('is read again within the second if 10,000 other absent keys were named meanwhile', async () => {
+  it('is read again within the second if records have named 10,000 other absent keys meanwhile', async () => {
     const service = world.process();
     const { key, data } = await service.session('p').encrypt(PAYLOAD);
     const decrypt = (created: number): Promise<string> =>
@@ -567,7 +591,7 @@ describe('a key that is absent', () => {
     expect(world.log.take()).toEqual(['Get IK']);
   });
 
-  it('is found within a second after its row appears, even if records name it many times meanwhile', async () => {
+  it('is found within a second of its row appearing, even if many records name it meanwhile', async () => {
     const maker = world.process();
     const record = await maker.session('p').encrypt(PAYLOAD);
     const [row] = world.metastore.ofKind('IK');
@@ -582,7 +606,7 @@ describe('a key that is absent', () => {
     expect(await service.session('p').decrypt(record)).toEqual(PAYLOAD);
   });
 
-  it('is read for each encrypt if it is the latest key of a partition', async () => {
+  it('is looked up at each encrypt if it would be the latest key of its partition', async () => {
     const service = world.process();
     world.metastore.interfere = (call) => {
       if (call === 'Put IK') throw new KeyfoldError('MetastoreUnavailable', 'down');
@@ -593,7 +617,7 @@ describe('a key that is absent', () => {
 });
 
 describe('the deadline of a shared load', () => {
-  it('extends to the deadline of a request that joins later, also for the KMS call within it', async () => {
+  it('moves to the deadline of a request that joins later, for the KMS call too', async () => {
     const service = world.process();
     const inner: Deadline[] = [];
     const held = Promise.withResolvers<void>();
@@ -611,7 +635,7 @@ describe('the deadline of a shared load', () => {
     expect((await staying).key.parent.id).toBe('_IK_p_svc_prod');
   });
 
-  it('is the latest deadline of its requests, and at most flightTimeoutMs', async () => {
+  it('is the latest deadline of its requests, but at most flightTimeoutMs away', async () => {
     const service = world.process({ policy: { flightTimeoutMs: 10_000 } });
     const seen: number[] = [];
     const held = Promise.withResolvers<void>();

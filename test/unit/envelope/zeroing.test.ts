@@ -72,7 +72,7 @@ describe('the bytes of a key', () => {
     expect(counts()).toEqual({ held: 'enough', stillHold: 0 });
   });
 
-  it.for(['Put SK', 'Put IK'])('are zeroed if the process loses the race of %s', async (put) => {
+  it.for(['Put SK', 'Put IK'])('are zeroed if the process loses a race in the call %s', async (put) => {
     let raced = false;
     world.metastore.interfere = async (call) => {
       if (call !== put || raced) return;
@@ -83,7 +83,7 @@ describe('the bytes of a key', () => {
     expect(counts()).toEqual({ held: 'enough', stillHold: 0 });
   });
 
-  it.for(['Wrap', 'Put SK', 'Put IK'])('are zeroed if %s fails', async (failing) => {
+  it.for(['Wrap', 'Put SK', 'Put IK'])('are zeroed if the call %s fails', async (failing) => {
     world.kms.interfere = world.metastore.interfere = (call) => {
       if (call === failing) throw new KeyfoldError('MetastoreUnavailable', 'down');
     };
@@ -94,7 +94,7 @@ describe('the bytes of a key', () => {
     expect(world.kms.plaintexts).toHaveLength(1);
   });
 
-  it('are zeroed if a payload does not open', async () => {
+  it('are zeroed if the payload does not open', async () => {
     const record = await world.process().session('p').encrypt(PAYLOAD);
     await errorOf(
       world
@@ -105,14 +105,14 @@ describe('the bytes of a key', () => {
     expect(counts()).toEqual({ held: 'enough', stillHold: 0 });
   });
 
-  it('are zeroed, and a session zeroes its copy of a payload after it has waited for a key', async () => {
+  it("are zeroed after a wait for a key, together with the session's copy of the payload", async () => {
     const payload = Buffer.alloc(32, 5);
     for (const partition of ['p', 'q']) await world.process().session(partition).encrypt(payload);
     expect(payload).toEqual(Buffer.alloc(32, 5));
     expect(counts()).toEqual({ held: 'enough', stillHold: 0 });
   });
 
-  it.for([24, 40])('are zeroed if an unwrapped or opened key has the wrong size of %i bytes', async (size) => {
+  it.for([24, 40])('are zeroed if an unwrapped or opened key has %i bytes instead of 32', async (size) => {
     const record = await world.process().session('p').encrypt(PAYLOAD);
     const [system, intermediate] = [...world.metastore.ofKind('SK'), ...world.metastore.ofKind('IK')];
     const systemKey = opened(Buffer.alloc(32, 7), system?.encryptedKey);
@@ -154,7 +154,7 @@ describe('the bytes of a key', () => {
     for (const dataKey of dataKeys) expect(dataKey).toEqual(Buffer.alloc(32));
   });
 
-  it('are zeroed in the pool of random bytes that they were drawn from', async () => {
+  it('are zeroed in the pool of random bytes from which they were drawn', async () => {
     await world.process().session('p').encrypt(PAYLOAD);
     const pool = Buffer.from(spied.pools.at(-1) ?? []);
     const firstUnused = pool.findIndex((byte) => byte !== 0);

@@ -2,6 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { MAX_JSON_DEPTH } from '../../../src/records/json-depth.ts';
 import { fieldPathFaults } from '../../../src/operations/field-path-faults.ts';
+import { encryptFieldsInput } from '../../../src/operations/encrypt-fields.ts';
+import { parseInput } from '../../../src/operations/operation.ts';
 import { parseJsonPath } from '../../../src/operations/json-path.ts';
 import { locateValues } from '../../../src/operations/json-text.ts';
 import type { OperationName } from '../../../src/operations/operation-name.ts';
@@ -77,6 +79,18 @@ describe('callbacks to the door', () => {
     await ask('encrypt-batch', { items: [bytes(1), {}, {}] });
     expect(told).toEqual([2]);
   });
+});
+
+it('a list of paths is read up to its first fault', () => {
+  let reads = 0;
+  const fields = new Proxy(Array<number>(100_000).fill(1), {
+    get: (target, name, receiver): unknown => {
+      if (typeof name === 'string' && /^\d+$/.test(name)) reads += 1;
+      return Reflect.get(target, name, receiver);
+    },
+  });
+  expect(() => parseInput(encryptFieldsInput, { document: {}, fields })).toThrow('fields[0] must be a string.');
+  expect(reads).toBeLessThan(10);
 });
 
 describe('the document of a request', () => {
