@@ -9,6 +9,7 @@ import {
   BUILT_INS,
   ERRORS_BY_NAME,
   LAMBDA_CREDENTIALS,
+  NATIVE_SHA256,
   NEVER_LOADED,
   NO_ENDPOINT_CACHE,
   VERSION_ALONE,
@@ -47,7 +48,15 @@ export async function bundleHandler(name: string, folder: string, maps?: string)
     legalComments: 'none',
     write: false,
     metafile: true,
-    plugins: [BUILT_INS, LAMBDA_CREDENTIALS, NEVER_LOADED, VERSION_ALONE, ERRORS_BY_NAME, NO_ENDPOINT_CACHE],
+    plugins: [
+      BUILT_INS,
+      LAMBDA_CREDENTIALS,
+      NEVER_LOADED,
+      VERSION_ALONE,
+      ERRORS_BY_NAME,
+      NO_ENDPOINT_CACHE,
+      NATIVE_SHA256,
+    ],
   });
   await mkdir(folder, { recursive: true });
   if (maps !== undefined) await mkdir(maps, { recursive: true });

@@ -127,3 +127,13 @@ export const NO_ENDPOINT_CACHE: Plugin = {
     }));
   },
 };
+
+/** Removes the SDK's own SHA-256, which it would use if `node:crypto` had none. */
+export const NATIVE_SHA256: Plugin = {
+  name: 'native-sha256',
+  setup: (bundler) => {
+    bundler.onLoad({ filter: /@smithy\/core\/dist-es\/.*\/Sha256Js\.js$/ }, () => ({
+      contents: 'export class Sha256Js {}',
+    }));
+  },
+};

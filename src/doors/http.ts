@@ -8,9 +8,10 @@ import { audited, type AuditSubject } from './audit.ts';
 import { authenticate, authorize, principalOf } from './authorize.ts';
 import { isRequest, unexpectedEvent } from './event-source.ts';
 import { doorHandler, FailedInvocation, type Handler } from './handler.ts';
-import { httpRequestOf, type HttpRequest } from './http-event.ts';
+import type { HttpRequest } from './http-event.ts';
 import { checkTarget, methodsOf, pathOf, readTarget, type Target } from './http-path.ts';
 import { bodyLimitBytes, readBody } from './http-request.ts';
+import { httpRequestOf } from './payload-formats.ts';
 import { MAX_ANSWER_BYTES, perform, type DoorOptions } from './perform.ts';
 import { problemResponse, type HttpAnswer } from './problem.ts';
 import { readiness } from './readiness.ts';
@@ -62,7 +63,7 @@ export function httpDoor(options: HttpDoorOptions): HttpHandler {
     .use(PROBLEMS)
     .handler(
       doorHandler(options.telemetry, async (event, context) => {
-        const request = httpRequestOf(event);
+        const request = await httpRequestOf(event);
         if (request === undefined) throw unexpectedEvent(EXPECTED);
         return inFormOf(request, await route(options, resources, request, context));
       }),
@@ -143,12 +144,12 @@ function answerFits(answer: string): boolean {
  * a response. For any other event the invocation must fail. Otherwise the caller would take it for a success.
  */
 const PROBLEMS: MiddlewareObj<HttpEvent, HttpAnswer> = {
-  onError: (failed) => {
+  onError: async (failed) => {
     const { error, event, context } = failed;
     if (!(error instanceof FailedInvocation) || !isRequest(event)) return;
     const { requestId } = event.requestContext;
     const problem = problemResponse(error.reason, typeof requestId === 'string' ? requestId : context.awsRequestId);
-    const request = httpRequestOf(event);
+    const request = await httpRequestOf(event);
     if (request === undefined) failed.response = problem;
     else failed.response = inFormOf(request, withHints(problem, error.reason, request));
   },

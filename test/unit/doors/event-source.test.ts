@@ -2,7 +2,7 @@ import type { SQSEvent } from 'aws-lambda';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { directDoor } from '../../../src/doors/direct.ts';
 import { isFromQueue, isFromSchedule, isInvocation } from '../../../src/doors/event-source.ts';
-import { httpRequestOf } from '../../../src/doors/http-event.ts';
+import { httpRequestOf } from '../../../src/doors/payload-formats.ts';
 import { httpDoor } from '../../../src/doors/http.ts';
 import { queueDoor } from '../../../src/doors/queue.ts';
 import { scheduleDoor } from '../../../src/doors/schedule.ts';
@@ -160,33 +160,41 @@ describe('a function handles only events of its own source', () => {
   });
 });
 
-function isRequestOf(event: unknown): boolean {
-  return httpRequestOf(event) !== undefined;
+async function isRequestOf(event: unknown): Promise<boolean> {
+  return (await httpRequestOf(event)) !== undefined;
 }
 
 describe('a function that recognises the source of an event', () => {
   const [record] = queueEvent.Records;
 
-  it.for(['version', 'routeKey', 'rawPath', 'headers', 'requestContext'])('rejects a request without %s', (name) => {
-    expect(isRequestOf(gateway)).toBe(true);
-    expect(isRequestOf({ ...gateway, [name]: undefined })).toBe(false);
-    expect(isRequestOf({ ...gateway, [name]: [] })).toBe(false);
-  });
+  it.for(['version', 'routeKey', 'rawPath', 'headers', 'requestContext'])(
+    'rejects a request without %s',
+    async (name) => {
+      expect(await isRequestOf(gateway)).toBe(true);
+      expect(await isRequestOf({ ...gateway, [name]: undefined })).toBe(false);
+      expect(await isRequestOf({ ...gateway, [name]: [] })).toBe(false);
+    },
+  );
 
-  it.for(['resource', 'path', 'httpMethod', 'requestContext'])('rejects a request of a REST API without %s', (name) => {
-    expect(isRequestOf(restApi)).toBe(true);
-    expect(isRequestOf({ ...restApi, [name]: undefined })).toBe(false);
-    expect(isRequestOf({ ...restApi, [name]: [] })).toBe(false);
-  });
+  it.for(['resource', 'path', 'httpMethod', 'requestContext'])(
+    'rejects a request of a REST API without %s',
+    async (name) => {
+      expect(await isRequestOf(restApi)).toBe(true);
+      expect(await isRequestOf({ ...restApi, [name]: undefined })).toBe(false);
+      expect(await isRequestOf({ ...restApi, [name]: [] })).toBe(false);
+    },
+  );
 
-  it.for(['stage', 'apiId'])('rejects a request of a REST API without its %s', (name) => {
-    expect(isRequestOf({ ...restApi, requestContext: { ...restApi.requestContext, [name]: undefined } })).toBe(false);
+  it.for(['stage', 'apiId'])('rejects a request of a REST API without its %s', async (name) => {
+    expect(await isRequestOf({ ...restApi, requestContext: { ...restApi.requestContext, [name]: undefined } })).toBe(
+      false,
+    );
   });
 
   it.for([['http'], ['domainName'], ['http', {}]] as const)(
     'rejects a request whose requestContext has no valid %s',
-    ([name, value]) => {
-      expect(isRequestOf({ ...gateway, requestContext: { ...context, [name]: value } })).toBe(false);
+    async ([name, value]) => {
+      expect(await isRequestOf({ ...gateway, requestContext: { ...context, [name]: value } })).toBe(false);
     },
   );
 
